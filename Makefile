@@ -1,0 +1,144 @@
+# Firekeep. `make` builds build/firekeep; `make check` runs what needs no installed peer.
+# Variants live in directories of their own: make VARIANT=asan check, or the targets below.
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+CC ?= gcc
+CXX ?= g++
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+ifeq ($(origin CXX),default)
+CXX := g++
+endif
+VARIANT ?= release
+BUILD ?= build/$(VARIANT)
+PREFIX ?= /usr/local
+DESTDIR ?=
+VERSION := $(shell sed -n 's/^\#define FIREKEEP_VERSION "\(.*\)"/\1/p' src/app/version.h)
+
+PACKAGES := libmicrohttpd gnutls re2 snappy libzstd zlib libxxhash roaring jansson yaml-0.1
+# Packages without a pkg-config file are named directly.
+PKG_NAMES := $(shell for p in libmicrohttpd gnutls re2 libzstd zlib jansson yaml-0.1; do pkg-config --exists $$p && echo $$p; done)
+CPPFLAGS := -Isrc -D_GNU_SOURCE $(shell pkg-config --cflags $(PKG_NAMES))
+LDLIBS := $(shell pkg-config --libs $(PKG_NAMES)) -lsnappy -lroaring -lstdc++ -lm -lpthread
+
+WARNINGS := -Wall -Wextra -Werror -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
+	-Wwrite-strings -Wundef -Wvla -Wformat=2 -Wcast-qual -Wno-missing-field-initializers
+CXXWARNINGS := -Wall -Wextra -Werror -Wshadow -Wpointer-arith -Wundef -Wvla -Wformat=2
+HARDEN := -fPIE -fstack-protector-strong -fstack-clash-protection
+OPTIMIZE := -O2 -g -D_FORTIFY_SOURCE=2 -fno-math-errno -ffp-contract=off
+LDHARDEN := -pie -Wl,-z,relro,-z,now,-z,noexecstack
+SANITIZE :=
+ifeq ($(VARIANT),release)
+JEMALLOC := $(shell pkg-config --exists jemalloc && echo yes)
+ifeq ($(JEMALLOC),yes)
+CPPFLAGS += -DHAVE_JEMALLOC
+APPLIBS := -ljemalloc
+endif
+endif
+ifeq ($(VARIANT),debug)
+OPTIMIZE := -O1 -g -ffp-contract=off
+CPPFLAGS += -DLOCK_CHECK
+endif
+ifeq ($(VARIANT),asan)
+OPTIMIZE := -O1 -g -fno-omit-frame-pointer -ffp-contract=off
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
+CPPFLAGS += -DLOCK_CHECK
+endif
+ifeq ($(VARIANT),tsan)
+OPTIMIZE := -O1 -g -fno-omit-frame-pointer -ffp-contract=off
+SANITIZE := -fsanitize=thread
+CPPFLAGS += -DLOCK_CHECK
+endif
+ifeq ($(VARIANT),fuzz)
+CC := clang-14
+CXX := clang++-14
+OPTIMIZE := -O1 -g -fno-omit-frame-pointer -ffp-contract=off
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fsanitize=fuzzer-no-link
+CPPFLAGS += -DLOCK_CHECK
+endif
+
+CFLAGS := -std=gnu17 $(OPTIMIZE) $(WARNINGS) $(HARDEN) $(SANITIZE)
+CXXFLAGS := -std=c++17 $(OPTIMIZE) $(CXXWARNINGS) $(HARDEN) $(SANITIZE)
+LDFLAGS := $(LDHARDEN) $(SANITIZE)
+
+SOURCES := $(sort $(wildcard src/*/*.c))
+CXXSOURCES := $(sort $(wildcard src/*/*.cc))
+TEST_SOURCES := $(filter %_test.c,$(SOURCES))
+FUZZ_SOURCES := $(filter %_fuzz.c,$(SOURCES))
+MAIN_SOURCES := src/app/main.c
+LIB_SOURCES := $(filter-out $(TEST_SOURCES) $(FUZZ_SOURCES) $(MAIN_SOURCES),$(SOURCES))
+
+LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(CXXSOURCES:%.cc=$(BUILD)/%.o)
+LIB := $(BUILD)/libfirekeep.a
+TESTS := $(TEST_SOURCES:src/%.c=$(BUILD)/test/%)
+FUZZERS := $(FUZZ_SOURCES:src/%.c=$(BUILD)/fuzz/%)
+REPLAYERS := $(FUZZ_SOURCES:src/%.c=$(BUILD)/replay/%)
+PROTO_OBJECTS := $(patsubst tests/proto/%.proto,$(BUILD)/proto/%.pb-c.o,$(wildcard tests/proto/*.proto))
+
+.PHONY: all
+all: build/firekeep
+
+# The program of the release variant has the plain name that everything refers to.
+ifeq ($(VARIANT),release)
+PROGRAM := build/firekeep
+else
+PROGRAM := $(BUILD)/firekeep
+endif
+.PHONY: program
+program: $(PROGRAM)
+
+$(PROGRAM): $(BUILD)/src/app/main.o $(LIB)
+	@mkdir -p $(@D)
+	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(APPLIBS)
+
+$(LIB): $(LIB_OBJECTS)
+	@mkdir -p $(@D)
+	@rm -f $@
+	@ar rcs $@ $^
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	@echo '  CC      $<'; $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/%.o: %.cc
+	@mkdir -p $(@D)
+	@echo '  CXX     $<'; $(CXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c -o $@ $<
+
+# Oracles: protobuf-c readers of the public message definitions, for tests only.
+$(BUILD)/proto/%.pb-c.c: tests/proto/%.proto
+	@mkdir -p $(@D)
+	@protoc-c --proto_path=tests/proto --c_out=$(@D) $<
+
+$(BUILD)/proto/%.pb-c.o: $(BUILD)/proto/%.pb-c.c
+	@$(CC) -I$(@D) $(OPTIMIZE) $(SANITIZE) -fPIE -c -o $@ $<
+
+$(TEST_SOURCES:%.c=$(BUILD)/%.o): CPPFLAGS += -I$(BUILD)/proto
+$(TEST_SOURCES:%.c=$(BUILD)/%.o): $(PROTO_OBJECTS)
+
+$(BUILD)/test/%: $(BUILD)/src/%.o $(LIB) $(PROTO_OBJECTS)
+	@mkdir -p $(@D)
+	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $< $(PROTO_OBJECTS) $(LIB) $(LDLIBS) -lcmocka -lprotobuf-c
+
+$(BUILD)/replay/%: $(BUILD)/src/%.o $(BUILD)/tests/replay_main.o $(LIB)
+	@mkdir -p $(@D)
+	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/fuzz/%: $(BUILD)/src/%.o $(LIB)
+	@mkdir -p $(@D)
+	@echo '  LD      $@'; $(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+
+.PHONY: tests
+tests: $(TESTS) $(REPLAYERS)
+
+.PHONY: fuzzers
+fuzzers: $(FUZZERS)
+
+.PHONY: clean
+clean:
+	rm -rf build
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,73 @@
+#include "base/err.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *
+err_word(enum err e)
+{
+    static const char *const words[ERR_COUNT] = {
+        [OK] = "ok",
+        [ERR_INPUT] = "input",
+        [ERR_LIMIT] = "limit",
+        [ERR_AGAIN] = "again",
+        [ERR_NOMEM] = "out_of_memory",
+        [ERR_FULL] = "out_of_space",
+        [ERR_MISSING] = "missing",
+        [ERR_CORRUPT] = "corrupt",
+        [ERR_IO] = "io",
+        [ERR_UNSUPPORTED] = "unsupported",
+        [ERR_CANCELED] = "canceled",
+    };
+    return (unsigned)e < ERR_COUNT ? words[e] : "unknown";
+}
+
+enum err
+why_set(struct why *why, enum err e, const char *format, ...)
+{
+    if (why == NULL) return e;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(why->text, sizeof why->text, format, args);
+    va_end(args);
+    return e;
+}
+
+enum err
+why_prefix(struct why *why, enum err e, const char *format, ...)
+{
+    if (why == NULL) return e;
+    char old[sizeof why->text];
+    memcpy(old, why->text, sizeof old);
+    va_list args;
+    va_start(args, format);
+    int used = vsnprintf(why->text, sizeof why->text, format, args);
+    va_end(args);
+    if (used >= 0 && (size_t)used < sizeof why->text) {
+        snprintf(why->text + used, sizeof why->text - (size_t)used, ": %s", old);
+    }
+    return e;
+}
+
+enum err
+err_from_errno(int errno_value)
+{
+    switch (errno_value) {
+    case 0:
+        return OK;
+    case ENOMEM:
+        return ERR_NOMEM;
+    case ENOSPC:
+    case EDQUOT:
+        return ERR_FULL;
+    case ENOENT:
+        return ERR_MISSING;
+    case EAGAIN:
+    case EMFILE:
+    case ENFILE:
+        return ERR_AGAIN;
+    default:
+        return ERR_IO;
+    }
+}

@@ -1,0 +1,57 @@
+/*
+ * lock.h - ranked mutexes. A thread may take a lock only if its rank is above all ranks it holds;
+ * builds with LOCK_CHECK (debug and sanitizer builds) assert it, and that the owner is right.
+ */
+#ifndef BASE_LOCK_H
+#define BASE_LOCK_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Lowest first: what is taken first stands first. */
+enum lock_rank {
+    LOCK_RANK_NONE = 0,
+    LOCK_RANK_APP,         /* lifecycle and reload; held while modules below are called */
+    LOCK_RANK_API,         /* request queues; nothing of the store is held when they are taken */
+    LOCK_RANK_QUERY_GATE,  /* who may run; taken before any look at the store */
+    LOCK_RANK_TSDB,        /* which parts and generations exist; pins are taken under it */
+    LOCK_RANK_HEAD,        /* series and chunks of the head; the log is appended to under it */
+    LOCK_RANK_WAL,         /* the log's open batch */
+    LOCK_RANK_WAL_READERS, /* positions of readers; looked at while segments are released */
+    LOCK_RANK_CACHE,       /* pages in memory; never held while one is read */
+    LOCK_RANK_HTTP,        /* one connection's state; resumed from any thread above */
+    LOCK_RANK_ENV,         /* the simulated machine: any I/O may be done under any lock there */
+    LOCK_RANK_LEAF,        /* counters, rate limits of log lines */
+    LOCK_RANK_COUNT
+};
+
+struct lock {
+    pthread_mutex_t mutex;
+    enum lock_rank rank;
+#ifdef LOCK_CHECK
+    _Atomic uint64_t owner; /* thread number, 0 when free */
+#endif
+};
+
+struct cond {
+    pthread_cond_t cond; /* on CLOCK_MONOTONIC */
+};
+
+void lock_init(struct lock *lock, enum lock_rank rank);
+void lock_fini(struct lock *lock);
+void lock_take(struct lock *lock);
+void lock_drop(struct lock *lock);
+/* For assertions at the top of foo_locked(). Without LOCK_CHECK always true. */
+bool lock_is_mine(const struct lock *lock);
+
+void cond_init(struct cond *cond);
+void cond_fini(struct cond *cond);
+/* `lock` must be the only lock held. Spurious wake-ups happen. */
+void cond_wait(struct cond *cond, struct lock *lock);
+/* False when `deadline_ns` (CLOCK_MONOTONIC) passed. */
+bool cond_wait_until(struct cond *cond, struct lock *lock, int64_t deadline_ns);
+void cond_wake_one(struct cond *cond);
+void cond_wake_all(struct cond *cond);
+
+#endif

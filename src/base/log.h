@@ -1,0 +1,108 @@
+/*
+ * log.h - one line per event on stderr, logfmt or JSON. Only edges log (thread loops, request
+ * handlers, start and stop); code that has a caller returns an error instead.
+ *
+ *     log_warn("relay: batch refused, retrying", KV("destination", name), KV("attempt", n));
+ *
+ * Values are quoted and bounded (LOG_VALUE_BYTES_MAX); text from outside goes into KV, never into
+ * the message, which is a literal.   Threads: any; a line is one write().
+ */
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_LEVEL_COUNT };
+enum log_format { LOG_LOGFMT, LOG_JSON };
+enum { LOG_VALUE_BYTES_MAX = 512, LOG_LINE_BYTES_MAX = 4096 };
+
+void log_configure(enum log_level level, enum log_format format);
+bool log_level_parse(const char *word, enum log_level *ret_level);
+bool log_format_parse(const char *word, enum log_format *ret_format);
+/* Where lines go; -1 mutes (tests). Default 2. */
+void log_to_fd(int fd);
+/* Lines written so far at a level. */
+uint64_t log_count(enum log_level level);
+
+enum kv_kind { KV_END, KV_TEXT, KV_SIGNED, KV_UNSIGNED, KV_DOUBLE, KV_BYTES };
+struct log_kv {
+    const char *key;
+    enum kv_kind kind;
+    union {
+        const char *text;
+        int64_t i;
+        uint64_t u;
+        double d;
+        struct bytes bytes;
+    } value;
+};
+
+static inline struct log_kv
+kv_text(const char *k, const char *v)
+{
+    return (struct log_kv){k, KV_TEXT, {.text = v}};
+}
+static inline struct log_kv
+kv_signed(const char *k, int64_t v)
+{
+    return (struct log_kv){k, KV_SIGNED, {.i = v}};
+}
+static inline struct log_kv
+kv_unsigned(const char *k, uint64_t v)
+{
+    return (struct log_kv){k, KV_UNSIGNED, {.u = v}};
+}
+static inline struct log_kv
+kv_double(const char *k, double v)
+{
+    return (struct log_kv){k, KV_DOUBLE, {.d = v}};
+}
+static inline struct log_kv
+kv_bytes(const char *k, struct bytes v)
+{
+    return (struct log_kv){k, KV_BYTES, {.bytes = v}};
+}
+static inline struct log_kv
+kv_why(const char *k, const struct why *v)
+{
+    return (struct log_kv){k, KV_TEXT, {.text = v->text}};
+}
+
+/* clang-format off */
+#define KV(key, v) _Generic((v), \
+    char *: kv_text, const char *: kv_text, struct bytes: kv_bytes, \
+    struct why *: kv_why, const struct why *: kv_why, \
+    float: kv_double, double: kv_double, bool: kv_unsigned, \
+    int: kv_signed, long: kv_signed, long long: kv_signed, short: kv_signed, signed char: kv_signed, \
+    unsigned: kv_unsigned, unsigned long: kv_unsigned, unsigned long long: kv_unsigned, \
+    unsigned short: kv_unsigned, unsigned char: kv_unsigned)((key), (v))
+/* clang-format on */
+
+void log_line(enum log_level level, const char *message, const struct log_kv *fields);
+bool log_enabled(enum log_level level);
+
+#define LOG_FIELDS(...) ((const struct log_kv[]){__VA_ARGS__ __VA_OPT__(, ){NULL, KV_END, {0}}})
+#define log_at(level, message, ...)                                                   \
+    do {                                                                              \
+        if (log_enabled(level)) log_line(level, "" message, LOG_FIELDS(__VA_ARGS__)); \
+    } while (0)
+#define log_debug(message, ...) log_at(LOG_DEBUG, message, __VA_ARGS__)
+#define log_info(message, ...)  log_at(LOG_INFO, message, __VA_ARGS__)
+#define log_warn(message, ...)  log_at(LOG_WARN, message, __VA_ARGS__)
+#define log_error(message, ...) log_at(LOG_ERROR, message, __VA_ARGS__)
+
+/*
+ * A gate for lines that may repeat: log_often() is true at most once per `interval_ns` and says
+ * how many were held back since.
+ */
+struct log_gate {
+    _Atomic int64_t next_ns;
+    _Atomic uint64_t held_back;
+};
+bool log_often(struct log_gate *gate, int64_t now_ns, int64_t interval_ns, uint64_t *ret_held_back);
+
+#endif

@@ -1,0 +1,251 @@
+/*
+ * mem.c - see mem.h. The heap below is malloc (jemalloc when linked); what is ours is the
+ * accounting, and the switch that makes the n-th allocation fail.
+ */
+#include "base/mem.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum { ARENA_BLOCK_DEFAULT = 16 * 1024, ARENA_BLOCK_MAX = 1024 * 1024 };
+
+/* Relaxed throughout: set by a test before it starts what it tests. */
+static _Atomic uint64_t fail_countdown;
+static atomic_bool fail_forever;
+static atomic_bool fail_fired;
+
+void
+mem_fail_nth(uint64_t nth, bool forever)
+{
+    atomic_store_explicit(&fail_fired, false, memory_order_relaxed);
+    atomic_store_explicit(&fail_forever, forever, memory_order_relaxed);
+    atomic_store_explicit(&fail_countdown, nth, memory_order_relaxed);
+}
+
+bool
+mem_fail_fired(void)
+{
+    return atomic_load_explicit(&fail_fired, memory_order_relaxed);
+}
+
+static bool
+fail_now(void)
+{
+    if (atomic_load_explicit(&fail_countdown, memory_order_relaxed) == 0) return false;
+    uint64_t before = atomic_fetch_sub_explicit(&fail_countdown, 1, memory_order_relaxed);
+    if (before != 1) return false;
+    if (atomic_load_explicit(&fail_forever, memory_order_relaxed)) {
+        atomic_store_explicit(&fail_countdown, 1, memory_order_relaxed);
+    }
+    atomic_store_explicit(&fail_fired, true, memory_order_relaxed);
+    return true;
+}
+
+void
+budget_init(struct budget *budget, const char *name, uint64_t limit_bytes, struct budget *parent)
+{
+    budget->name = name;
+    budget->parent = parent;
+    atomic_init(&budget->limit_bytes, limit_bytes);
+    atomic_init(&budget->used_bytes, 0);
+    atomic_init(&budget->peak_bytes, 0);
+    atomic_init(&budget->refused_count, 0);
+}
+
+static bool
+budget_take_one(struct budget *b, uint64_t size_bytes)
+{
+    uint64_t limit = atomic_load_explicit(&b->limit_bytes, memory_order_relaxed);
+    uint64_t now =
+        atomic_fetch_add_explicit(&b->used_bytes, size_bytes, memory_order_relaxed) + size_bytes;
+    if (limit != 0 && now > limit) {
+        atomic_fetch_sub_explicit(&b->used_bytes, size_bytes, memory_order_relaxed);
+        atomic_fetch_add_explicit(&b->refused_count, 1, memory_order_relaxed);
+        return false;
+    }
+    uint64_t peak = atomic_load_explicit(&b->peak_bytes, memory_order_relaxed);
+    while (now > peak &&
+           !atomic_compare_exchange_weak_explicit(&b->peak_bytes, &peak, now, memory_order_relaxed,
+                                                  memory_order_relaxed)) {
+    }
+    return true;
+}
+
+enum err
+budget_take(struct budget *budget, uint64_t size_bytes)
+{
+    for (struct budget *b = budget; b != NULL; b = b->parent) {
+        if (budget_take_one(b, size_bytes)) continue;
+        for (struct budget *taken = budget; taken != b; taken = taken->parent) {
+            atomic_fetch_sub_explicit(&taken->used_bytes, size_bytes, memory_order_relaxed);
+        }
+        return ERR_NOMEM;
+    }
+    return OK;
+}
+
+void
+budget_give(struct budget *budget, uint64_t size_bytes)
+{
+    for (struct budget *b = budget; b != NULL; b = b->parent) {
+        uint64_t before =
+            atomic_fetch_sub_explicit(&b->used_bytes, size_bytes, memory_order_relaxed);
+        assert(before >= size_bytes);
+    }
+}
+
+uint64_t
+budget_used(const struct budget *budget)
+{
+    return atomic_load_explicit(&budget->used_bytes, memory_order_relaxed);
+}
+
+void *
+mem_alloc(struct budget *budget, size_t size_bytes)
+{
+    if (fail_now()) return NULL;
+    if (budget != NULL && budget_take(budget, size_bytes) != OK) return NULL;
+    void *memory = malloc(size_bytes == 0 ? 1 : size_bytes);
+    if (memory == NULL && budget != NULL) budget_give(budget, size_bytes);
+    return memory;
+}
+
+void *
+mem_new(struct budget *budget, size_t size_bytes)
+{
+    if (fail_now()) return NULL;
+    if (budget != NULL && budget_take(budget, size_bytes) != OK) return NULL;
+    void *memory = calloc(1, size_bytes == 0 ? 1 : size_bytes);
+    if (memory == NULL && budget != NULL) budget_give(budget, size_bytes);
+    return memory;
+}
+
+void *
+mem_resize(struct budget *budget, void *old, size_t old_bytes, size_t new_bytes)
+{
+    if (old == NULL) return mem_alloc(budget, new_bytes);
+    if (new_bytes > old_bytes) {
+        if (fail_now()) return NULL;
+        if (budget != NULL && budget_take(budget, new_bytes - old_bytes) != OK) return NULL;
+    }
+    void *memory = realloc(old, new_bytes == 0 ? 1 : new_bytes);
+    if (memory == NULL) {
+        if (budget != NULL && new_bytes > old_bytes) budget_give(budget, new_bytes - old_bytes);
+        return NULL;
+    }
+    if (budget != NULL && new_bytes < old_bytes) budget_give(budget, old_bytes - new_bytes);
+    return memory;
+}
+
+void
+mem_free(struct budget *budget, void *memory, size_t size_bytes)
+{
+    if (memory == NULL) return;
+    free(memory);
+    if (budget != NULL) budget_give(budget, size_bytes);
+}
+
+struct arena_block {
+    struct arena_block *next;
+    size_t size_bytes; /* with this header */
+};
+
+void
+arena_init(struct arena *arena, struct budget *budget, uint64_t limit_bytes, size_t block_bytes)
+{
+    *arena = (struct arena){
+        .budget = budget,
+        .limit_bytes = limit_bytes,
+        .block_bytes = block_bytes == 0 ? ARENA_BLOCK_DEFAULT : block_bytes,
+    };
+}
+
+static void
+arena_free_blocks(struct arena *arena, struct arena_block *keep)
+{
+    struct arena_block *next;
+    for (struct arena_block *b = arena->blocks; b != NULL; b = next) {
+        next = b->next;
+        if (b == keep) continue;
+        arena->used_bytes -= b->size_bytes;
+        mem_free(arena->budget, b, b->size_bytes);
+    }
+    arena->blocks = keep;
+    if (keep != NULL) keep->next = NULL;
+}
+
+void
+arena_fini(struct arena *arena)
+{
+    arena_free_blocks(arena, NULL);
+    arena->at = arena->end = NULL;
+}
+
+void
+arena_reset(struct arena *arena)
+{
+    arena_free_blocks(arena, arena->blocks);
+    if (arena->blocks == NULL) return;
+    arena->at = (uint8_t *)(arena->blocks + 1);
+    arena->end = (uint8_t *)arena->blocks + arena->blocks->size_bytes;
+}
+
+/* A large item gets a block of its own, behind the current one, so that the latter is not wasted.
+ */
+static void *
+arena_alloc_slow(struct arena *arena, size_t size_bytes)
+{
+    size_t need = size_bytes + sizeof(struct arena_block);
+    if (need < size_bytes) return NULL;
+    bool own = need > arena->block_bytes / 2;
+    size_t block_bytes = own ? need : arena->block_bytes;
+    if (arena->limit_bytes != 0 && arena->used_bytes + block_bytes > arena->limit_bytes) {
+        return NULL;
+    }
+    struct arena_block *b = mem_alloc(arena->budget, block_bytes);
+    if (b == NULL) return NULL;
+    b->size_bytes = block_bytes;
+    arena->used_bytes += block_bytes;
+    if (own && arena->blocks != NULL) {
+        b->next = arena->blocks->next;
+        arena->blocks->next = b;
+        return b + 1;
+    }
+    b->next = arena->blocks;
+    arena->blocks = b;
+    arena->at = (uint8_t *)(b + 1) + size_bytes;
+    arena->end = (uint8_t *)b + block_bytes;
+    if (arena->block_bytes < ARENA_BLOCK_MAX) arena->block_bytes *= 2;
+    return b + 1;
+}
+
+void *
+arena_alloc(struct arena *arena, size_t size_bytes)
+{
+    if (size_bytes > SIZE_MAX - 64) return NULL;
+    size_bytes = (size_bytes + 7) & ~(size_t)7;
+    if (size_bytes <= (size_t)(arena->end - arena->at)) {
+        void *memory = arena->at;
+        arena->at += size_bytes;
+        return memory;
+    }
+    return arena_alloc_slow(arena, size_bytes);
+}
+
+void *
+arena_new(struct arena *arena, size_t size_bytes)
+{
+    void *memory = arena_alloc(arena, size_bytes);
+    if (memory != NULL) memset(memory, 0, size_bytes);
+    return memory;
+}
+
+struct bytes
+arena_copy(struct arena *arena, struct bytes from)
+{
+    if (from.size == 0) return (struct bytes){(const uint8_t *)"", 0};
+    uint8_t *to = arena_alloc(arena, from.size);
+    if (to == NULL) return (struct bytes){NULL, from.size};
+    memcpy(to, from.at, from.size);
+    return (struct bytes){to, from.size};
+}

@@ -1,0 +1,90 @@
+/*
+ * mem.h - memory that somebody pays for: named budgets, checked allocation, arenas.
+ *
+ * Every allocation draws on a budget; budgets form a tree (the root is the process limit) and a
+ * charge must fit all the way up. A refused charge is ERR_NOMEM or NULL, an ordinary error.
+ * Threads: budgets are atomic; an arena belongs to one thread at a time.
+ */
+#ifndef BASE_MEM_H
+#define BASE_MEM_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+
+struct budget {
+    /* Immutable after budget_init(). */
+    const char *name; /* a static string: the label of its metric */
+    struct budget *parent;
+
+    _Atomic uint64_t limit_bytes; /* relaxed: may be changed by a reload */
+    _Atomic uint64_t used_bytes;  /* relaxed: orders nothing */
+    _Atomic uint64_t peak_bytes;  /* relaxed: a statistic */
+    _Atomic uint64_t refused_count;
+};
+
+/* `limit_bytes` 0 means no limit of its own. `parent` may be NULL and outlives this one. */
+void budget_init(struct budget *budget, const char *name, uint64_t limit_bytes,
+                 struct budget *parent);
+
+/* Charges all of `size_bytes` or nothing. ERR_NOMEM: some budget on the way up is exhausted. */
+MUST_CHECK
+enum err budget_take(struct budget *budget, uint64_t size_bytes);
+void budget_give(struct budget *budget, uint64_t size_bytes);
+uint64_t budget_used(const struct budget *budget);
+
+/*
+ * Heap memory under a budget (NULL: charged to nobody, for small process-lifetime things). The
+ * size is remembered by the caller, as with arrays: free and resize name it again.
+ * mem_new() is zeroed; NULL when refused. mem_free() accepts NULL.
+ */
+void *mem_new(struct budget *budget, size_t size_bytes);
+void *mem_alloc(struct budget *budget, size_t size_bytes);
+/* Keeps the contents; on NULL the old memory is untouched. */
+void *mem_resize(struct budget *budget, void *old, size_t old_bytes, size_t new_bytes);
+void mem_free(struct budget *budget, void *memory, size_t size_bytes);
+
+/*
+ * Fails the n-th allocation from now on (1 = the next one); 0 switches it off. With `forever` all
+ * after it fail too. For tests: the loop "fail each allocation in turn". Process-wide.
+ */
+void mem_fail_nth(uint64_t nth, bool forever);
+/* True once the armed failure has happened. */
+bool mem_fail_fired(void);
+
+/* An arena: many small allocations, freed at once. Has a ceiling. */
+struct arena_block;
+struct arena {
+    struct budget *budget;
+    uint64_t limit_bytes; /* 0: only the budget limits */
+    uint64_t used_bytes;  /* taken from the budget */
+    size_t block_bytes;   /* size of the next ordinary block */
+    struct arena_block *blocks;
+    uint8_t *at;
+    uint8_t *end;
+};
+
+/* No memory is taken before the first allocation. `block_bytes` 0 chooses a default. */
+void arena_init(struct arena *arena, struct budget *budget, uint64_t limit_bytes,
+                size_t block_bytes);
+void arena_fini(struct arena *arena);
+/* Forgets all allocations but keeps one block for the next use. */
+void arena_reset(struct arena *arena);
+/* Aligned to 8; not zeroed. NULL: the ceiling or the budget is reached. */
+void *arena_alloc(struct arena *arena, size_t size_bytes);
+/* Zeroed. */
+void *arena_new(struct arena *arena, size_t size_bytes);
+/* A copy that lives as long as the arena; `at` NULL with size > 0 means refused. */
+struct bytes arena_copy(struct arena *arena, struct bytes from);
+
+/* True if n * size does not overflow and fits `limit`. */
+static inline bool
+mem_count_fits(uint64_t count, uint64_t size_bytes, uint64_t limit_bytes)
+{
+    uint64_t total;
+    return !__builtin_mul_overflow(count, size_bytes, &total) && total <= limit_bytes;
+}
+
+#endif

@@ -1,0 +1,62 @@
+/*
+ * labels.h - the identity of a series: its labels, in one canonical byte form.
+ *
+ * Labels are kept as the bytes of the `labels` fields of a remote write 1.0 TimeSeries, one after
+ * another, as a well-behaved sender writes them:
+ *
+ *     0x0a varint(size of the rest)  0x0a varint(n) name  0x12 varint(v) value
+ *
+ * Canonical means: sorted by name (unsigned bytes), names unique and not empty, values not empty,
+ * every varint minimal. Two label sets are equal exactly if their canonical bytes are, so a request
+ * is compared with memcmp() and an answer is written with memcpy(). All functions below but
+ * labels_build() take canonical labels; bytes from a file pass labels_valid() first.
+ */
+#ifndef MODEL_LABELS_H
+#define MODEL_LABELS_H
+
+#include "base/buf.h"
+#include "base/bytes.h"
+#include "model/sample.h"
+
+/* Steps through labels; false at the end (or on malformed bytes, then `c->bad`). */
+bool labels_next(struct cursor *c, struct label *ret_label);
+
+/* True if `labels` is canonical in every respect. */
+bool labels_valid(struct bytes labels);
+
+/* Label order: name, then value, label by label; what is a prefix of the other comes first. */
+int labels_compare(struct bytes a, struct bytes b);
+
+/* The value, or an empty view: an absent label equals the empty string. */
+struct bytes labels_get(struct bytes labels, struct bytes name);
+
+uint32_t labels_count(struct bytes labels);
+
+/* Appends one label in canonical form. The caller keeps the order. */
+void labels_put(struct buf *to, struct label label);
+/* The bytes labels_put() would write. */
+size_t labels_put_size(struct label label);
+
+/* What a sender may send; each is at least 1. */
+struct labels_limits {
+    uint32_t count_max;
+    uint32_t name_bytes_max;
+    uint32_t value_bytes_max;
+};
+
+/*
+ * Makes canonical labels of any: sorts `given` in place, drops empty values, and appends the result
+ * to `to`. The verdict is REJECT_NONE or the first reason that applies, in the order of the enum;
+ * then `to` is unchanged. No label at all (after dropping) is REJECT_EMPTY_LABELS.
+ * Out of memory shows in buf_error(to).
+ */
+enum reject labels_build(struct label *given, uint32_t count, const struct labels_limits *limits,
+                         struct buf *to);
+
+/* Valid UTF-8 (RFC 3629: no surrogates, nothing above U+10FFFF, shortest forms only). */
+bool utf8_valid(struct bytes text);
+
+/* For people: {__name__="up", job="x"} with values quoted and escaped as in PromQL. */
+void labels_print(struct buf *to, struct bytes labels);
+
+#endif

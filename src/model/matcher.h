@@ -1,0 +1,51 @@
+/*
+ * matcher.h - label matchers with Prometheus' meaning, everywhere the same: four types, RE2
+ * anchored at both ends, dot matches newline, a missing label is the empty string.
+ */
+#ifndef MODEL_MATCHER_H
+#define MODEL_MATCHER_H
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/mem.h"
+
+/* The numbers are those of the remote read protocol. */
+enum matcher_type { MATCH_EQUAL = 0, MATCH_NOT_EQUAL = 1, MATCH_REGEX = 2, MATCH_NOT_REGEX = 3 };
+
+enum { MATCHER_PATTERN_BYTES_MAX = 64 * 1024 };
+
+struct matcher; /* immutable once made; may be shared between threads */
+
+/*
+ * Compiles a matcher; copies name and pattern. Regexes that are a literal or an alternation of
+ * literals ("a", "a|b|c", with or without groups) become look-ups before RE2 is asked.
+ * ERR_INPUT: no RE2 regex, \C (refused: it can split a character), empty name, name or pattern not
+ * UTF-8. ERR_LIMIT: pattern too long, or its program larger than RE2 may use (8 MiB).
+ */
+MUST_CHECK
+enum err matcher_new(enum matcher_type type, struct bytes name, struct bytes pattern,
+                     struct matcher **ret_matcher, struct why *why);
+void matcher_free(struct matcher *matcher);
+
+enum matcher_type matcher_type(const struct matcher *matcher);
+struct bytes matcher_name(const struct matcher *matcher);
+struct bytes matcher_pattern(const struct matcher *matcher);
+
+/* Does a series whose label has this value (empty: absent) pass? */
+bool matcher_matches(const struct matcher *matcher, struct bytes value);
+
+/* matcher_matches() for the empty string, known beforehand: such matchers also pass series without
+ * the label. */
+bool matcher_matches_empty(const struct matcher *matcher);
+
+/*
+ * The finite set of values that the *positive* form (= or =~) accepts, if it is one: sorted,
+ * unique, views into the matcher. For MATCH_NOT_EQUAL and MATCH_NOT_REGEX it is the set they
+ * refuse. Returns 0 when the set is not known; *ret_values is then NULL.
+ */
+uint32_t matcher_literals(const struct matcher *matcher, const struct bytes **ret_values);
+
+/* A literal prefix of every value the positive form accepts; empty if none is known. */
+struct bytes matcher_prefix(const struct matcher *matcher);
+
+#endif

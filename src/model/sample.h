@@ -1,0 +1,44 @@
+/*
+ * sample.h - why something sent to us can be refused, and the words of the ledger.
+ */
+#ifndef MODEL_SAMPLE_H
+#define MODEL_SAMPLE_H
+
+#include "base/err.h"
+#include "wire/shape.h"
+
+/* Why something sent to us is not stored. The words appear in metrics, answers and the log. */
+enum reject {
+    REJECT_NONE = 0,
+    REJECT_EMPTY_LABELS, /* no label at all, or an empty name */
+    REJECT_DUPLICATE_LABEL,
+    REJECT_BAD_UTF8,
+    REJECT_LABEL_LIMIT, /* too many labels */
+    REJECT_NAME_TOO_LONG,
+    REJECT_VALUE_TOO_LONG,
+    REJECT_BAD_REFERENCE, /* 2.0: a symbol that does not exist, or an odd count */
+    REJECT_BAD_HISTOGRAM,
+    REJECT_TOO_OLD, /* beyond retention */
+    REJECT_TOO_FAR_IN_FUTURE,
+    REJECT_CONFLICT, /* the same time holds another value */
+    REJECT_COUNT
+};
+
+/* "empty_labels", ...; "none" for REJECT_NONE. */
+const char *reject_word(enum reject reason);
+
+/* The three kinds of things the ledger counts. */
+enum ledger_kind { LEDGER_FLOAT, LEDGER_HISTOGRAM, LEDGER_EXEMPLAR, LEDGER_KIND_COUNT };
+/* "float", "histogram", "exemplar". */
+const char *ledger_kind_word(enum ledger_kind kind);
+
+static inline enum ledger_kind
+ledger_kind_of(enum sample_kind kind)
+{
+    return kind == SAMPLE_FLOAT ? LEDGER_FLOAT : LEDGER_HISTOGRAM;
+}
+
+/* "unknown", "counter", ..., as in OpenMetrics. */
+const char *metric_type_word(enum metric_type type);
+
+#endif

@@ -1,0 +1,146 @@
+/*
+ * http_server.h - the HTTP/1.1 front: libmicrohttpd with deadlines and limits of ours around it.
+ *
+ * A handler is called once per request, on an HTTP worker thread, when the whole body is there. It
+ * must not wait: it either answers at once or keeps the request and lets another thread answer
+ * later; meanwhile the connection is suspended and holds no worker. Each request is answered
+ * exactly once, by http_reply() or by a stream.
+ *
+ * The server itself answers: 404 unknown path, 405 + Allow, 413 body too large, 415 content
+ * encoding a route does not take, 431 header too large, 408 when a deadline passes (or just
+ * closes), 503 + Retry-After beyond the connection limit, while stopping, and when no memory is
+ * left for a body.
+ *
+ *        accept -> [headers: header_timeout] -> [body: body_timeout] -> handler -> reply -> idle
+ *                                                                        (suspended) (idle_timeout)
+ *
+ * Threads: `workers` event loops (epoll), one thread that enforces deadlines.
+ */
+#ifndef NET_HTTP_SERVER_H
+#define NET_HTTP_SERVER_H
+
+#include "base/mem.h"
+#include "sys/env.h"
+
+enum http_method {
+    HTTP_GET = 1,
+    HTTP_POST = 2,
+    HTTP_PUT = 4,
+    HTTP_DELETE = 8
+}; /* a set; HEAD goes where GET goes */
+
+struct http_server;
+struct http_request;
+
+struct http_route {
+    const char *path;        /* exact, without query string; ending in "*": a prefix */
+    unsigned methods;        /* of enum http_method */
+    uint64_t body_bytes_max; /* 0: the server's */
+    void (*handler)(void *context, struct http_request *request);
+    void *context;
+};
+
+struct http_options {
+    struct env *env;
+    const char *host; /* a name, an address, or "" for all */
+    uint16_t port;    /* 0: the kernel chooses */
+    unsigned workers; /* at least 2 */
+    unsigned connections_max;
+    size_t header_bytes_max; /* request line and headers together */
+    uint64_t body_bytes_max;
+    int64_t header_timeout_ns;       /* from the first byte (or accept) to the end of the headers */
+    int64_t body_timeout_ns;         /* from there to the end of the body */
+    int64_t idle_timeout_ns;         /* between requests */
+    int64_t send_timeout_ns;         /* a reader that takes nothing for this long is cut off */
+    size_t stream_buffer_bytes;      /* per streamed answer */
+    struct budget *budget;           /* bodies and answers */
+    const struct http_route *routes; /* copied */
+    size_t route_count;
+};
+
+/* Numbers for /metrics; all since start unless they say "now". */
+struct http_stats {
+    uint64_t connections_now;
+    uint64_t connections_total;
+    uint64_t connections_refused; /* beyond the limit */
+    uint64_t requests_total;
+    uint64_t requests_by_class[6]; /* [2] is 2xx ... */
+    uint64_t timeouts_header;
+    uint64_t timeouts_body;
+    uint64_t timeouts_idle;
+    uint64_t timeouts_send;
+    uint64_t body_bytes;
+};
+
+/* Listens and serves when it returns. ERR_INPUT (host), ERR_AGAIN (address in use), ERR_NOMEM. */
+MUST_CHECK
+enum err http_server_start(const struct http_options *options, struct http_server **ret_server,
+                           struct why *why);
+/* The port that is listened on. */
+uint16_t http_server_port(const struct http_server *server);
+/* No more connections; requests on open ones get 503 + "Connection: close" once they come in; those
+ * begun go on. */
+void http_server_quiesce(struct http_server *server);
+/* Requests that were given to a handler and are not answered (and sent) yet. */
+unsigned http_server_busy(struct http_server *server);
+/* Ends all connections and threads. Requests still with a handler must be answered before: see
+ * http_server_busy(). */
+void http_server_free(struct http_server *server);
+void http_server_stats(struct http_server *server, struct http_stats *ret_stats);
+
+/* --- the request; views live until it is answered ------------------------------------------ */
+
+enum http_method http_method(const struct http_request *request);
+const char *http_path(const struct http_request *request);
+/* NULL when absent. Names are case-insensitive. */
+const char *http_header(const struct http_request *request, const char *name);
+/* A decoded query-string argument; NULL when absent. */
+const char *http_argument(const struct http_request *request, const char *name);
+struct bytes http_body(const struct http_request *request);
+/* Gives the body's memory back before the answer, when it has been used up. */
+void http_body_release(struct http_request *request);
+/* Monotonic time at which the request's first byte was seen. */
+int64_t http_began_ns(const struct http_request *request);
+/* "address:port" of the peer, for logs. */
+const char *http_peer(const struct http_request *request);
+/* True when the client has gone; checked by whoever works for it. */
+bool http_gone(const struct http_request *request);
+
+/* --- the answer, from any thread ------------------------------------------------------------- */
+
+struct http_answer_header {
+    const char *name;
+    const char *value;
+};
+
+struct http_answer {
+    unsigned status;
+    const char *content_type;             /* NULL: none */
+    struct bytes body;                    /* copied */
+    struct http_answer_header headers[8]; /* ends at the first NULL name */
+};
+
+/*
+ * Answers, and gives the request back: it must not be touched afterwards. Text (text/..., JSON) of
+ * 1 KiB or more is sent with gzip if the client takes it.
+ */
+void http_reply(struct http_request *request, const struct http_answer *answer);
+/* The common short form: plain text made with printf. */
+void http_reply_text(struct http_request *request, unsigned status, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+
+/*
+ * A streamed answer: begin, write pieces, end. `content_length` may be UINT64_MAX when unknown
+ * (chunked). http_stream_write() waits while the buffer is full; ERR_CANCELED when the client is
+ * gone or has taken nothing for send_timeout. http_stream_end() gives the request back; with
+ * `complete` false (or after an error) the connection is cut, so that the client cannot take the
+ * answer for whole.
+ */
+MUST_CHECK
+enum err http_stream_begin(struct http_request *request, const struct http_answer *answer,
+                           uint64_t content_length, struct why *why);
+MUST_CHECK
+enum err http_stream_write(struct http_request *request, struct bytes piece, struct why *why);
+void http_stream_end(struct http_request *request, bool complete);
+
+#endif

@@ -1,0 +1,180 @@
+/*
+ * env.h - the machine we run on: files, clock, randomness, threads, sockets of our own. Every
+ * system call of Firekeep that can fail goes through a `struct env`, so that a test can make each
+ * of them fail, lose what was not synced, or lie about the time.
+ *
+ * Three implementations:
+ *   env_real()   the kernel                                    sys/env_real.c
+ *   sim_env      a machine in memory that can lose its power   sys/sim.h
+ *   fault_env    wraps another one and fails its n-th call     sys/fault.h
+ *
+ * Paths are plain text, '/'-separated. All functions may be called from any thread unless a file
+ * is written by two of them.
+ *
+ * Errors, everywhere: ERR_MISSING (no such file), ERR_FULL (no space), ERR_IO and whatever
+ * err_from_errno() says. `why` may be NULL and gets "operation path: errno text".
+ */
+#ifndef SYS_ENV_H
+#define SYS_ENV_H
+
+#include <sys/types.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+
+struct env;
+struct env_thread;
+
+/* How env_open() opens. */
+enum file_mode {
+    FILE_READ,    /* existing, read only */
+    FILE_UPDATE,  /* existing, read and write */
+    FILE_CREATE,  /* must not exist; read and write */
+    FILE_REPLACE, /* created or cut to nothing; read and write */
+};
+
+/*
+ * The raw calls. Like the kernel's they return >= 0 or a negative errno value, may transfer less
+ * than asked and may fail with -EINTR: the functions below loop. A file is a small integer that
+ * only means something to the same env.
+ */
+struct env_ops {
+    int (*open)(struct env *env, const char *path, enum file_mode mode);
+    int (*close)(struct env *env, int file);
+    ssize_t (*pread)(struct env *env, int file, void *to, size_t size, uint64_t offset);
+    ssize_t (*pwrite)(struct env *env, int file, const void *from, size_t size, uint64_t offset);
+    int (*datasync)(struct env *env, int file); /* contents, and the size needed to read them */
+    int (*sync)(struct env *env, int file);     /* contents and attributes */
+    int (*truncate)(struct env *env, int file, uint64_t size);
+    int64_t (*size)(struct env *env, int file);
+    int (*lock)(struct env *env, int file); /* exclusive OFD lock, no waiting: -EAGAIN if held */
+    int (*rename)(struct env *env, const char *from, const char *to); /* replaces `to` */
+    int (*link)(struct env *env, const char *from, const char *to);
+    int (*unlink)(struct env *env, const char *path);
+    int (*mkdir)(struct env *env, const char *path);
+    int (*rmdir)(struct env *env, const char *path);
+    int (*syncdir)(struct env *env, const char *path); /* makes names in it durable */
+    /* Calls `each` for every name but "." and ".."; stops and returns its result if not 0. */
+    int (*listdir)(struct env *env, const char *path,
+                   int (*each)(void *context, const char *name, bool is_dir), void *context);
+    /* Bytes free to us, and in all, on the file system of `path`. */
+    int (*space)(struct env *env, const char *path, uint64_t *ret_free, uint64_t *ret_total);
+    int64_t (*realtime_ms)(struct env *env);  /* Unix time; may jump */
+    int64_t (*monotonic_ns)(struct env *env); /* never goes back */
+    int (*random)(struct env *env, void *to, size_t size);
+    int (*thread_start)(struct env *env, const char *name, void (*run)(void *argument),
+                        void *argument, struct env_thread **ret_thread);
+    void (*thread_join)(struct env *env, struct env_thread *thread);
+    /* A listening TCP socket, non-blocking, close-on-exec. `port` 0 lets the kernel choose. */
+    int (*listen)(struct env *env, const char *host, uint16_t port, int backlog);
+    int (*shutdown)(struct env *env, int socket); /* both directions; does not close */
+};
+
+struct env {
+    const struct env_ops *ops;
+};
+
+/* The real machine: one static instance. */
+struct env *env_real(void);
+
+/* --- files ------------------------------------------------------------------------------- */
+
+/* An open file. In the owner's memory; `path` is kept for messages. */
+struct file {
+    struct env *env;
+    int handle; /* -1: closed */
+    char path[256];
+};
+
+/* A `struct file` that is closed; file_close() on it does nothing. */
+#define FILE_CLOSED ((struct file){.handle = -1})
+
+/* ERR_LIMIT: the path is longer than a struct file can name. */
+MUST_CHECK
+enum err file_open(struct env *env, const char *path, enum file_mode mode, struct file *ret_file,
+                   struct why *why);
+/* Idempotent. The error is that of close(2); data is only safe after a sync. */
+enum err file_close(struct file *file);
+
+/* Reads exactly `size` bytes. ERR_CORRUPT: the file ends before. */
+MUST_CHECK
+enum err file_read_at(struct file *file, void *to, size_t size, uint64_t offset, struct why *why);
+/* Reads up to `size` bytes, fewer only at the end of the file. */
+MUST_CHECK
+enum err file_read_some(struct file *file, void *to, size_t size, uint64_t offset, size_t *ret_size,
+                        struct why *why);
+/* Writes all of it, in as many calls as the kernel wants. */
+MUST_CHECK
+enum err file_write_at(struct file *file, struct bytes from, uint64_t offset, struct why *why);
+MUST_CHECK
+enum err file_datasync(struct file *file, struct why *why);
+MUST_CHECK
+enum err file_sync(struct file *file, struct why *why);
+MUST_CHECK
+enum err file_truncate(struct file *file, uint64_t size, struct why *why);
+MUST_CHECK
+enum err file_size(struct file *file, uint64_t *ret_size, struct why *why);
+/* ERR_AGAIN: another process holds it. Released when the file is closed. */
+MUST_CHECK
+enum err file_lock(struct file *file, struct why *why);
+
+/* --- names -------------------------------------------------------------------------------- */
+
+MUST_CHECK
+enum err env_rename(struct env *env, const char *from, const char *to, struct why *why);
+MUST_CHECK
+enum err env_link(struct env *env, const char *from, const char *to, struct why *why);
+/* OK also if it was not there. */
+MUST_CHECK
+enum err env_unlink(struct env *env, const char *path, struct why *why);
+/* OK also if the directory is there already. */
+MUST_CHECK
+enum err env_mkdir(struct env *env, const char *path, struct why *why);
+MUST_CHECK
+enum err env_rmdir(struct env *env, const char *path, struct why *why);
+MUST_CHECK
+enum err env_syncdir(struct env *env, const char *path, struct why *why);
+/* `each` may return an error to stop. */
+MUST_CHECK
+enum err env_listdir(struct env *env, const char *path,
+                     enum err (*each)(void *context, const char *name, bool is_dir), void *context,
+                     struct why *why);
+/* Removes a directory and the files in it (one level of sub-directories). */
+MUST_CHECK
+enum err env_remove_tree(struct env *env, const char *path, struct why *why);
+MUST_CHECK
+enum err env_space(struct env *env, const char *path, uint64_t *ret_free, uint64_t *ret_total,
+                   struct why *why);
+
+/* A small file replaced as a whole: written beside, synced, renamed, directory synced. */
+MUST_CHECK
+enum err env_write_whole(struct env *env, const char *dir, const char *name, struct bytes content,
+                         struct why *why);
+
+/* "a/b" into `to`; ERR_LIMIT if it does not fit. */
+MUST_CHECK
+enum err path_join(char *to, size_t to_size, const char *a, const char *b);
+
+/* --- clock, randomness, threads, sockets --------------------------------------------------- */
+
+int64_t env_realtime_ms(struct env *env);
+int64_t env_monotonic_ns(struct env *env);
+MUST_CHECK
+enum err env_random(struct env *env, void *to, size_t size);
+
+/* `name` is at most 15 characters, seen in top and gdb. Each started thread must be joined. */
+MUST_CHECK
+enum err env_thread_start(struct env *env, const char *name, void (*run)(void *argument),
+                          void *argument, struct env_thread **ret_thread);
+void env_thread_join(struct env *env, struct env_thread *thread);
+
+/* ERR_INPUT: no such host or address; ERR_AGAIN: address in use. The caller closes it. */
+MUST_CHECK
+enum err env_listen(struct env *env, const char *host, uint16_t port, int backlog, int *ret_socket,
+                    struct why *why);
+void env_shutdown(struct env *env, int socket);
+
+#define NS_PER_MS 1000000LL
+#define NS_PER_S  1000000000LL
+
+#endif

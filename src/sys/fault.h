@@ -1,0 +1,46 @@
+/*
+ * fault.h - an env that wraps another one and makes calls fail, one by one or for good.
+ *
+ * A test arms it, runs a scenario, and looks whether the fault fired; when a whole run ends without
+ * firing, every site has been tried.
+ */
+#ifndef SYS_FAULT_H
+#define SYS_FAULT_H
+
+#include "sys/env.h"
+
+enum fault_kind {
+    FAULT_EIO,
+    FAULT_ENOSPC, /* only calls that may need space: open for create, pwrite, truncate, mkdir, link,
+                     rename, syncs */
+    FAULT_EINTR,  /* once; the caller must try again */
+    FAULT_SHORT,  /* pread and pwrite move about half, at least one byte */
+    FAULT_TORN,   /* pwrite writes about half, then fails with EIO */
+    FAULT_SYNC,   /* only datasync, sync and syncdir fail, with EIO; what was not synced is lost */
+    FAULT_THREAD, /* only thread_start fails, with EAGAIN */
+    FAULT_KIND_COUNT
+};
+
+struct fault {
+    enum fault_kind kind;
+    uint64_t nth; /* 1 = the next call that this kind applies to; 0 = disarmed */
+    bool forever; /* that one and all that follow, until disarmed */
+};
+
+struct fault_env; /* its struct env is fault_env_env() */
+MUST_CHECK
+enum err fault_env_new(struct env *inner, struct fault_env **ret_env);
+void fault_env_free(struct fault_env *fe);
+struct env *fault_env_env(struct fault_env *fe);
+
+void fault_env_arm(struct fault_env *fe, struct fault fault);
+void fault_env_disarm(struct fault_env *fe);
+bool fault_env_fired(const struct fault_env *fe);
+/* Every datasync and sync takes this long (real time), to test batching. */
+void fault_env_slow_sync(struct fault_env *fe, int64_t delay_ns);
+/* Added to what realtime_ms() gives. */
+void fault_env_shift_clock(struct fault_env *fe, int64_t shift_ms);
+/* What space() reports as free; UINT64_MAX: the truth. */
+void fault_env_set_free(struct fault_env *fe, uint64_t free_bytes);
+
+#endif

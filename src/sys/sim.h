@@ -1,0 +1,45 @@
+/*
+ * sim.h - a machine in memory: a file system that forgets what was not synced when its power fails,
+ * a clock that moves when told, randomness from a seed, threads that do not exist.
+ *
+ * File system model. A file's contents are pages of 4096 bytes. Writes change the volatile image.
+ * datasync/sync of a file makes its pages and size durable. Names (created, renamed, linked,
+ * removed) become durable with syncdir of their directory, in the order they were made. At power
+ * loss every directory keeps a random prefix of its unsynced name changes; every unsynced page
+ * independently becomes old, new, or (512-byte sectors at random) a mixture; a size not synced is
+ * old or new. A file none of whose names is durable is gone. Opened handles become invalid
+ * (-EBADF).
+ *
+ * Threads: one lock around everything, so it may also be used by threaded tests.
+ */
+#ifndef SYS_SIM_H
+#define SYS_SIM_H
+
+#include "sys/env.h"
+
+struct sim_env;
+MUST_CHECK
+enum err sim_env_new(uint64_t seed, struct sim_env **ret_env);
+void sim_env_free(struct sim_env *sim);
+struct env *sim_env_env(struct sim_env *sim);
+
+/* Power fails now, and comes back: see the model above. */
+void sim_env_power_loss(struct sim_env *sim);
+/* As SIGKILL: handles and locks are gone, written data stays. */
+void sim_env_kill(struct sim_env *sim);
+
+/* The clocks stand still but for these; realtime starts at 2026-01-01, monotonic at 1 s. */
+void sim_env_advance_ns(struct sim_env *sim, int64_t by_ns); /* both clocks */
+void sim_env_set_realtime_ms(struct sim_env *sim, int64_t t_ms);
+
+/* The device's size; writing beyond is -ENOSPC. Default 1 GiB. */
+void sim_env_set_capacity(struct sim_env *sim, uint64_t bytes);
+
+/* Flips one random bit in the durable and volatile image of a file at `offset`. */
+MUST_CHECK
+enum err sim_env_damage(struct sim_env *sim, const char *path, uint64_t offset);
+
+/* The seed's random numbers, for the test itself. */
+uint64_t sim_env_random(struct sim_env *sim);
+
+#endif

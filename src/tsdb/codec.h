@@ -1,0 +1,73 @@
+/*
+ * codec.h - how the samples of a block become bytes in a part. Pure functions; every byte read is
+ * distrusted. Private to tsdb/. Format: docs/format/codec.md.
+ *
+ * A block is 1..CODEC_SAMPLES_MAX values of one series. Its count, its encoded length, and the
+ * codec's number are kept outside (in the index), and a staleness marker at the very end costs
+ * nothing.
+ *
+ * Decoders may read up to CODEC_SLACK bytes behind the encoded bytes: the buffer must have them.
+ */
+#ifndef TSDB_CODEC_H
+#define TSDB_CODEC_H
+
+#include "base/buf.h"
+#include "base/bytes.h"
+
+enum { CODEC_SAMPLES_MAX = 8192, CODEC_SLACK = 16 };
+
+/* Numbers stored in parts; never reused. */
+enum codec {
+    CODEC_FLOAT_V1 = 1,     /* decimals, patched bit packing */
+    CODEC_TIMES_V1 = 2,     /* an integer stream */
+    CODEC_HISTOGRAM_V1 = 3, /* rows: see codec_histogram.h */
+};
+
+/* Working memory of an encoder, reused from block to block; about 200 KiB. */
+struct codec_scratch;
+MUST_CHECK
+enum err codec_scratch_new(struct budget *budget, struct codec_scratch **ret_scratch);
+void codec_scratch_free(struct codec_scratch *scratch);
+
+/*
+ * Appends the encoding of `count` values (bit for bit; any NaN, Inf, -0, subnormal) to `out`.
+ * Out of memory shows in buf_error(out).
+ */
+void codec_float_encode(struct codec_scratch *scratch, const uint64_t *bits, uint32_t count,
+                        struct buf *out);
+/* ERR_CORRUPT: not an encoding of exactly `count` values. */
+MUST_CHECK
+enum err codec_float_decode(struct bytes encoded, uint32_t count, uint64_t *ret_bits);
+
+/* Ascending times (equal neighbours allowed: nothing is assumed but int64). */
+void codec_times_encode(struct codec_scratch *scratch, const int64_t *times_ms, uint32_t count,
+                        struct buf *out);
+MUST_CHECK
+enum err codec_times_decode(struct bytes encoded, uint32_t count, int64_t *ret_times_ms);
+
+/* The integer stream below both, for other columns (docs/format/codec.md). Appends. */
+void codec_int_encode(struct codec_scratch *scratch, const int64_t *values, uint32_t count,
+                      struct buf *out);
+/* `cursor` advances past the stream, whose length is its own. */
+MUST_CHECK
+enum err codec_int_decode(struct cursor *cursor, uint32_t count, int64_t *ret_values);
+
+/* What a block's statistics say; NaNs are left out of min, max and sum. */
+struct codec_stats {
+    double min; /* +Inf when all are NaN */
+    double max; /* -Inf when all are NaN */
+    double sum;
+    uint32_t number_count; /* values that are not NaN */
+};
+void codec_float_stats(const uint64_t *bits, uint32_t count, struct codec_stats *ret_stats);
+
+/*
+ * The decimal view of a value: bits == those of (double)k / 10^e with the least e in 0..11 and |k|
+ * < 2^53 (and k never stands for -0). False when there is none. `hint` is an exponent to try first
+ * (that of the series' last value), accepted only if the value needs no more than it; then e ==
+ * hint.
+ */
+bool codec_decimal(uint64_t bits, unsigned hint, unsigned *ret_e, int64_t *ret_k);
+uint64_t codec_decimal_bits(unsigned e, int64_t k);
+
+#endif

@@ -1,0 +1,87 @@
+/*
+ * shape.h - what travels in the messages we speak: labels, floats, native histograms, metadata.
+ * Plain structs without judgement; what they mean and whether they are right is `model/`.
+ */
+#ifndef WIRE_SHAPE_H
+#define WIRE_SHAPE_H
+
+#include "base/bytes.h"
+
+struct label {
+    struct bytes name;
+    struct bytes value;
+};
+
+/*
+ * Time is int64 milliseconds since the Unix epoch. Values are 64-bit floats kept bit for bit, so
+ * they travel as uint64_t bits: comparing or copying doubles would lose NaN payloads.
+ */
+enum sample_kind {
+    SAMPLE_FLOAT = 0,
+    SAMPLE_HISTOGRAM_INT = 1,   /* native histogram with integer counts */
+    SAMPLE_HISTOGRAM_FLOAT = 2, /* native histogram with float counts */
+    SAMPLE_KIND_COUNT
+};
+
+/* Prometheus' staleness marker, and its ordinary NaN. */
+#define STALE_NAN_BITS  0x7ff0000000000002u
+#define NORMAL_NAN_BITS 0x7ff8000000000001u
+
+/* The numbers are those of the protocol. */
+enum reset_hint { RESET_UNKNOWN = 0, RESET_YES = 1, RESET_NO = 2, RESET_GAUGE = 3 };
+
+enum {
+    HISTOGRAM_SCHEMA_MIN = -4,
+    HISTOGRAM_SCHEMA_MAX = 8,
+    HISTOGRAM_SCHEMA_CUSTOM = -53, /* custom_bits are the upper bounds */
+    HISTOGRAM_BUCKETS_MAX = 65536, /* of one sign, and of custom bounds: a limit on what we take */
+};
+
+/* `offset` empty buckets since the last span (the first: the index itself), then `length` ones. */
+struct hist_span {
+    int32_t offset;
+    uint32_t length;
+};
+
+/* One sign's buckets. Integer histograms use `deltas`, float histograms `counts`. */
+struct hist_buckets {
+    const struct hist_span *spans;
+    uint32_t span_count;
+    uint32_t bucket_count;  /* length of deltas or counts */
+    const int64_t *deltas;  /* each count as a difference from the bucket before */
+    const uint64_t *counts; /* absolute counts, as double bits */
+};
+
+/* All pointers are views into memory of whoever made it. */
+struct histogram {
+    enum sample_kind kind; /* SAMPLE_HISTOGRAM_INT or _FLOAT */
+    enum reset_hint reset_hint;
+    int32_t schema;
+    uint64_t zero_threshold_bits;
+    uint64_t sum_bits;
+    uint64_t count;      /* an integer, or for float histograms double bits */
+    uint64_t zero_count; /* the same */
+    struct hist_buckets positive;
+    struct hist_buckets negative;
+    const uint64_t *custom_bits; /* upper bounds, schema HISTOGRAM_SCHEMA_CUSTOM only */
+    uint32_t custom_count;
+};
+
+/* True if kind, schema, threshold, spans and custom bounds are the same bits: only counts may
+ * differ. */
+bool histogram_same_layout(const struct histogram *a, const struct histogram *b);
+
+/* The numbers are those of the protocol, 1.0 and 2.0. */
+enum metric_type {
+    METRIC_UNKNOWN,
+    METRIC_COUNTER,
+    METRIC_GAUGE,
+    METRIC_HISTOGRAM,
+    METRIC_GAUGE_HISTOGRAM,
+    METRIC_SUMMARY,
+    METRIC_INFO,
+    METRIC_STATESET,
+    METRIC_TYPE_COUNT
+};
+
+#endif
