@@ -28,8 +28,7 @@ struct fault {
 };
 
 struct fault_env; /* its struct env is fault_env_env() */
-MUST_CHECK
-enum err fault_env_new(struct env *inner, struct fault_env **ret_env);
+MUST_CHECK enum err fault_env_new(struct env *inner, struct fault_env **ret_env);
 void fault_env_free(struct fault_env *fe);
 struct env *fault_env_env(struct fault_env *fe);
 

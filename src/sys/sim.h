@@ -18,8 +18,7 @@
 #include "sys/env.h"
 
 struct sim_env;
-MUST_CHECK
-enum err sim_env_new(uint64_t seed, struct sim_env **ret_env);
+MUST_CHECK enum err sim_env_new(uint64_t seed, struct sim_env **ret_env);
 void sim_env_free(struct sim_env *sim);
 struct env *sim_env_env(struct sim_env *sim);
 
@@ -36,8 +35,7 @@ void sim_env_set_realtime_ms(struct sim_env *sim, int64_t t_ms);
 void sim_env_set_capacity(struct sim_env *sim, uint64_t bytes);
 
 /* Flips one random bit in the durable and volatile image of a file at `offset`. */
-MUST_CHECK
-enum err sim_env_damage(struct sim_env *sim, const char *path, uint64_t offset);
+MUST_CHECK enum err sim_env_damage(struct sim_env *sim, const char *path, uint64_t offset);
 
 /* The seed's random numbers, for the test itself. */
 uint64_t sim_env_random(struct sim_env *sim);
