@@ -45,6 +45,7 @@ struct wal {
     /* The committing thread's own. */
     struct file file;     /* the segment being written */
     uint64_t file_number; /* 0: none */
+    bool taken;           /* batches[filling ^ 1] waits to be written */
     bool unsynced;
 
     /* The preparing thread's own; the flag is set under the lock. */

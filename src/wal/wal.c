@@ -195,18 +195,29 @@ over_budget_locked(const struct wal *wal)
     return wal->budget_bytes != 0 && bytes > wal->budget_bytes;
 }
 
+size_t
+wal_put_bytes(size_t payload_size)
+{
+    size_t bound = ZSTD_compressBound(payload_size) + 4;
+    return record_size(bound > payload_size ? bound : payload_size);
+}
+
 enum err
-wal_ready(struct wal *wal, size_t bytes, struct why *why)
+wal_reserve(struct wal *wal, size_t bytes, struct why *why)
 {
     enum err e = OK;
     lock_take(&wal->lock);
+    struct batch *b = filling(wal);
     if (wal->down) {
         e = why_set(why, ERR_AGAIN, "the write-ahead log is down");
-    } else if (filling(wal)->bytes.size + bytes > wal->batch_bytes_max &&
-               filling(wal)->record_count > 0) {
+    } else if (b->record_count > 0 && b->bytes.size + bytes > wal->batch_bytes_max) {
         e = why_set(why, ERR_AGAIN, "the write-ahead log is behind");
     } else if (over_budget_locked(wal)) {
         e = why_set(why, ERR_AGAIN, "the write-ahead log has reached its budget");
+    } else if (!buf_reserve(&b->bytes, bytes + COMMIT_RECORD_BYTES)) {
+        e = buf_error(&b->bytes) == ERR_LIMIT ? ERR_AGAIN : ERR_NOMEM;
+        b->bytes.failed = OK;
+        why_set(why, e, "no memory for the write-ahead log");
     }
     lock_drop(&wal->lock);
     return e;
@@ -264,29 +275,6 @@ wal_count(struct wal *wal, enum ledger_kind kind, uint64_t accepted)
 {
     lock_take(&wal->lock);
     filling(wal)->accepted[kind] += accepted;
-    lock_drop(&wal->lock);
-}
-
-struct wal_mark
-wal_mark(struct wal *wal)
-{
-    lock_take(&wal->lock);
-    const struct batch *b = filling(wal);
-    struct wal_mark mark = {.size = b->bytes.size, .record_count = b->record_count};
-    memcpy(mark.totals, b->accepted, sizeof mark.totals);
-    lock_drop(&wal->lock);
-    return mark;
-}
-
-void
-wal_rewind(struct wal *wal, struct wal_mark mark)
-{
-    lock_take(&wal->lock);
-    struct batch *b = filling(wal);
-    assert(mark.size <= b->bytes.size);
-    b->bytes.size = mark.size;
-    b->record_count = mark.record_count;
-    memcpy(b->accepted, mark.totals, sizeof mark.totals);
     lock_drop(&wal->lock);
 }
 
@@ -452,30 +440,13 @@ wal_prepare(struct wal *wal, struct why *why)
 /* --- committing
  * --------------------------------------------------------------------------------------- */
 
-bool
-wal_dirty(struct wal *wal)
+static void
+batch_close(struct wal *wal, struct batch *b)
 {
-    lock_take(&wal->lock);
-    bool dirty = filling(wal)->record_count > 0;
-    lock_drop(&wal->lock);
-    return dirty;
-}
-
-/* Takes the batch that is being filled, and begins the next behind it. NULL: nothing to do. */
-static struct batch *
-batch_take(struct wal *wal)
-{
-    lock_take(&wal->lock);
-    struct batch *b = filling(wal);
-    if (wal->down || b->record_count == 0) {
-        lock_drop(&wal->lock);
-        return NULL;
-    }
-    uint64_t end = b->start_pos + b->bytes.size;
     struct commit commit = {
         .epoch = b->epoch,
         .durable_pos = wal->synced_pos,
-        .end_pos = end,
+        .end_pos = b->start_pos + b->bytes.size,
         .realtime_ms = env_realtime_ms(wal->env),
         .record_count = b->record_count,
     };
@@ -485,14 +456,27 @@ batch_take(struct wal *wal)
     }
     commit_pack(&commit, b->bytes.at + RECORD_HEADER_BYTES);
     record_seal(b->bytes.at, COMMIT_PAYLOAD_BYTES, WAL_COMMIT, 0, b->segment, b->start_pos);
+}
 
-    wal->tried_pos = end;
-    wal->filling ^= 1;
-    bool rotate = end - b->base_pos >= wal->segment_bytes;
-    batch_begin_locked(wal, b->epoch + 1, rotate ? b->segment + 1 : b->segment,
-                       rotate ? end : b->base_pos, end);
+bool
+wal_take(struct wal *wal)
+{
+    lock_take(&wal->lock);
+    struct batch *b = filling(wal);
+    bool take = !wal->down && b->record_count > 0;
+    if (take) {
+        assert(!wal->taken);
+        batch_close(wal, b);
+        uint64_t end = b->start_pos + b->bytes.size;
+        wal->taken = true;
+        wal->tried_pos = end;
+        wal->filling ^= 1;
+        bool rotate = end - b->base_pos >= wal->segment_bytes;
+        batch_begin_locked(wal, b->epoch + 1, rotate ? b->segment + 1 : b->segment,
+                           rotate ? end : b->base_pos, end);
+    }
     lock_drop(&wal->lock);
-    return b;
+    return take;
 }
 
 static enum err
@@ -523,8 +507,9 @@ go_down(struct wal *wal)
 enum err
 wal_commit(struct wal *wal, struct why *why)
 {
-    struct batch *b = batch_take(wal);
-    if (b == NULL) return wal_is_down(wal) ? why_set(why, ERR_AGAIN, "the log is down") : OK;
+    struct batch *b = &wal->batches[wal->filling ^ 1];
+    assert(wal->taken);
+    wal->taken = false;
     enum err e = batch_write(wal, b, why);
     if (e) {
         go_down(wal);

@@ -6,14 +6,14 @@
  * While one batch is on its way the next one is filled, so that all requests that wait share a
  * commit:
  *
- *      wal_put() -> [filling] -- wal_commit() takes it --> [syncing] -> durable
- *                       \________ the commit failed: both are void ______/
+ *      wal_put() -> [filling] -- wal_take() --> [syncing] -- wal_commit() --> durable
+ *                       \_______ the commit failed: both are void _______/
  *
  * Epochs number the batches. After a failed commit the log is down: wal_put() says ERR_AGAIN until
  * wal_reopen() has begun a fresh segment, whose header names the last durable position.
  *
- * Threads: one that puts (the caller's lock serialises putters), one that commits, any number of
- * readers.
+ * Threads: putters, and wal_take(), are serialised by a lock of the caller's; one thread commits;
+ * any number of readers follow.
  */
 #ifndef WAL_WAL_H
 #define WAL_WAL_H
@@ -124,26 +124,23 @@ MUST_CHECK enum err wal_put(struct wal *wal, enum wal_type type, struct bytes pa
 /* Adds to the running totals of the batch's commit record. */
 void wal_count(struct wal *wal, enum ledger_kind kind, uint64_t accepted);
 
-/* A savepoint: a caller that cannot finish a request takes its records back. */
-struct wal_mark {
-    size_t size;
-    uint32_t record_count;
-    uint64_t totals[LEDGER_KIND_COUNT];
-};
-struct wal_mark wal_mark(struct wal *wal);
-void wal_rewind(struct wal *wal, struct wal_mark mark);
-
-/* Room for about `bytes` more in this batch, budget and log up? ERR_AGAIN if not, and `why`. */
-MUST_CHECK enum err wal_ready(struct wal *wal, size_t bytes, struct why *why);
+/*
+ * Makes sure that records of `bytes` in all (wal_put_bytes() each) can be put into this batch
+ * without failing. ERR_AGAIN, with the reason in `why`: the log is down, behind, or at its budget.
+ * ERR_NOMEM.
+ */
+MUST_CHECK enum err wal_reserve(struct wal *wal, size_t bytes, struct why *why);
+/* The room a record may take in the batch at worst. */
+size_t wal_put_bytes(size_t payload_size);
 
 /* --- committing ------------------------------------------------------------------------------ */
 
-/* True if the batch holds records. */
-bool wal_dirty(struct wal *wal);
+/* Closes the batch that was filled, and begins the next. False: there is nothing to commit. */
+bool wal_take(struct wal *wal);
 /*
- * Commits the batch. On success every epoch <= wal_durable_epoch() is durable. On an error the log
- * is down and all epochs above wal_durable_epoch() are void, also the batch filled meanwhile. OK
- * with nothing to do.
+ * Writes and syncs the batch that wal_take() closed. On success every epoch <= wal_durable_epoch()
+ * is committed. On an error the log is down and all epochs above wal_durable_epoch() are void, also
+ * the batch filled meanwhile.
  */
 MUST_CHECK enum err wal_commit(struct wal *wal, struct why *why);
 /* Syncs what WAL_SYNC_WRITTEN has only written. As above on errors. */

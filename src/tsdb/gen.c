@@ -1,0 +1,532 @@
+/*
+ * gen.c - series, labels and index of a generation. Samples are in gen_samples.c.
+ */
+#include "tsdb/gen.h"
+
+#include <assert.h>
+
+#include "base/hash.h"
+
+enum { TABLE_FIRST_SLOTS = 16 };
+
+/* --- paged arrays
+ * ---------------------------------------------------------------------------------- */
+
+static void *
+paged_at(const struct paged *p, uint32_t id)
+{
+    return p->pages[id / GEN_PAGE] + (size_t)(id % GEN_PAGE) * p->item_bytes;
+}
+
+static enum err
+paged_init(struct paged *p, struct budget *budget, uint32_t item_bytes)
+{
+    p->item_bytes = item_bytes;
+    /* Untouched, so that it costs address space, not memory. */
+    p->pages = mem_new(budget, GEN_PAGES_MAX * sizeof *p->pages);
+    return p->pages == NULL ? ERR_NOMEM : OK;
+}
+
+static void
+paged_fini(struct paged *p, struct budget *budget)
+{
+    mem_free(budget, p->pages, GEN_PAGES_MAX * sizeof *p->pages);
+}
+
+/* The next item, zeroed; NULL: no memory. The page lies in the generation's memory. */
+static void *
+paged_push(struct paged *p, struct gmem *gmem, uint32_t *ret_id)
+{
+    uint32_t page = p->count / GEN_PAGE;
+    if (page == GEN_PAGES_MAX) return NULL;
+    if (p->pages[page] == NULL) {
+        p->pages[page] = gmem_alloc(gmem, (size_t)GEN_PAGE * p->item_bytes);
+        if (p->pages[page] == NULL) return NULL;
+    }
+    *ret_id = p->count++;
+    void *item = paged_at(p, *ret_id);
+    memset(item, 0, p->item_bytes);
+    return item;
+}
+
+struct series *
+gen_series(const struct gen *gen, uint32_t id)
+{
+    return paged_at(&gen->series, id);
+}
+
+struct pair *
+gen_pair(const struct gen *gen, uint32_t id)
+{
+    return paged_at(&gen->pairs, id);
+}
+
+struct gen_name *
+gen_name(const struct gen *gen, uint32_t id)
+{
+    return paged_at(&gen->names, id);
+}
+
+struct gen_exemplar *
+gen_exemplar(const struct gen *gen, uint32_t id)
+{
+    return paged_at(&gen->exemplars, id);
+}
+
+struct gen_tenant *
+gen_tenant(const struct gen *gen, uint32_t tenant)
+{
+    return tenant < gen->tenants.count ? paged_at(&gen->tenants, tenant) : NULL;
+}
+
+/* --- id lists
+ * -------------------------------------------------------------------------------------- */
+
+/* Rule 2 of gen.h: an outgrown list stays where it is, for those who still read it. */
+static enum err
+id_list_push(struct id_list *list, struct gmem *gmem, uint32_t id)
+{
+    if (list->count == list->capacity) {
+        uint32_t capacity = list->capacity == 0 ? 4 : list->capacity * 2;
+        uint32_t *at = gmem_alloc(gmem, capacity * sizeof *at);
+        if (at == NULL) return ERR_NOMEM;
+        if (list->count > 0) memcpy(at, list->at, list->count * sizeof *at);
+        list->at = at;
+        list->capacity = capacity;
+    }
+    list->at[list->count++] = id;
+    return OK;
+}
+
+/* --- tables
+ * ---------------------------------------------------------------------------------------- */
+
+static unsigned
+shard_of(uint64_t hash)
+{
+    return (unsigned)(hash >> 58);
+}
+
+static void
+table_fini(struct id_table *t, struct budget *budget)
+{
+    for (unsigned s = 0; s < GEN_SHARDS; s++) {
+        mem_free(budget, t->shards[s].slots, t->shards[s].capacity * sizeof(struct id_slot));
+    }
+}
+
+static void
+slots_insert(struct id_slot *slots, uint32_t capacity, uint32_t hash, uint32_t id_plus_1)
+{
+    uint32_t at = hash & (capacity - 1);
+    while (slots[at].id_plus_1 != 0) {
+        at = (at + 1) & (capacity - 1);
+    }
+    slots[at] = (struct id_slot){hash, id_plus_1};
+}
+
+static enum err
+table_grow(struct id_table *t, struct budget *budget, unsigned shard)
+{
+    uint32_t old = t->shards[shard].capacity;
+    uint32_t capacity = old == 0 ? TABLE_FIRST_SLOTS : old * 2;
+    struct id_slot *slots = mem_new(budget, capacity * sizeof *slots);
+    if (slots == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < old; i++) {
+        struct id_slot *s = &t->shards[shard].slots[i];
+        if (s->id_plus_1 != 0) slots_insert(slots, capacity, s->hash, s->id_plus_1);
+    }
+    mem_free(budget, t->shards[shard].slots, old * sizeof *slots);
+    t->shards[shard].slots = slots;
+    t->shards[shard].capacity = capacity;
+    return OK;
+}
+
+/* Room for one more in the shard of `hash`. */
+static enum err
+table_reserve(struct id_table *t, struct budget *budget, uint64_t hash)
+{
+    unsigned shard = shard_of(hash);
+    uint32_t capacity = t->shards[shard].capacity;
+    if (t->shards[shard].count + 1 <= capacity - capacity / 4 && capacity > 0) return OK;
+    return table_grow(t, budget, shard);
+}
+
+static void
+table_insert(struct id_table *t, uint64_t hash, uint32_t id)
+{
+    unsigned shard = shard_of(hash);
+    slots_insert(t->shards[shard].slots, t->shards[shard].capacity, (uint32_t)hash, id + 1);
+    t->shards[shard].count++;
+}
+
+/* Steps through the ids with this hash: start with *at = UINT32_MAX. False: no more. */
+static bool
+table_next(const struct id_table *t, uint64_t hash, uint32_t *at, uint32_t *ret_id)
+{
+    unsigned shard = shard_of(hash);
+    uint32_t capacity = t->shards[shard].capacity;
+    if (capacity == 0) return false;
+    const struct id_slot *slots = t->shards[shard].slots;
+    uint32_t i = *at == UINT32_MAX ? (uint32_t)hash & (capacity - 1) : (*at + 1) & (capacity - 1);
+    for (; slots[i].id_plus_1 != 0; i = (i + 1) & (capacity - 1)) {
+        if (slots[i].hash != (uint32_t)hash) continue;
+        *at = i;
+        *ret_id = slots[i].id_plus_1 - 1;
+        return true;
+    }
+    return false;
+}
+
+/* --- life
+ * ------------------------------------------------------------------------------------------- */
+
+static void
+gen_free(struct gen *gen)
+{
+    table_fini(&gen->series_table, gen->budget);
+    table_fini(&gen->pair_table, gen->budget);
+    table_fini(&gen->name_table, gen->budget);
+    table_fini(&gen->exemplar_table, gen->budget);
+    paged_fini(&gen->series, gen->budget);
+    paged_fini(&gen->pairs, gen->budget);
+    paged_fini(&gen->names, gen->budget);
+    paged_fini(&gen->exemplars, gen->budget);
+    paged_fini(&gen->tenants, gen->budget);
+    gmem_fini(&gen->gmem);
+    mem_free(NULL, gen, sizeof *gen);
+}
+
+enum err
+gen_new(struct budget *budget, uint64_t number, uint64_t ref_base, uint64_t hash_seed,
+        struct gen **ret_gen)
+{
+    struct gen *gen = mem_new(NULL, sizeof *gen);
+    if (gen == NULL) return ERR_NOMEM;
+    gen->budget = budget;
+    gen->number = number;
+    gen->ref_base = ref_base;
+    gen->hash_seed = hash_seed;
+    atomic_init(&gen->references, 1);
+    gmem_init(&gen->gmem, budget);
+    /* The page tables are address space only: charged to nobody. */
+    enum err e = paged_init(&gen->series, NULL, sizeof(struct series));
+    if (e == OK) e = paged_init(&gen->pairs, NULL, sizeof(struct pair));
+    if (e == OK) e = paged_init(&gen->names, NULL, sizeof(struct gen_name));
+    if (e == OK) e = paged_init(&gen->exemplars, NULL, sizeof(struct gen_exemplar));
+    if (e == OK) e = paged_init(&gen->tenants, NULL, sizeof(struct gen_tenant));
+    if (e) {
+        gen_unref(gen);
+        return e;
+    }
+    *ret_gen = gen;
+    return OK;
+}
+
+void
+gen_ref(struct gen *gen)
+{
+    atomic_fetch_add_explicit(&gen->references, 1, memory_order_relaxed);
+}
+
+void
+gen_unref(struct gen *gen)
+{
+    if (gen == NULL) return;
+    uint32_t before = atomic_fetch_sub_explicit(&gen->references, 1, memory_order_acq_rel);
+    assert(before > 0);
+    if (before == 1) gen_free(gen);
+}
+
+/* --- finding
+ * ---------------------------------------------------------------------------------------- */
+
+struct label
+pair_label(const struct pair *pair)
+{
+    struct cursor c = {pair->field, pair->field + pair->field_size, false};
+    struct label label = {{NULL, 0}, {NULL, 0}};
+    bool got = labels_next(&c, &label);
+    assert(got);
+    return label;
+}
+
+uint64_t
+gen_labels_hash(const struct gen *gen, struct bytes labels)
+{
+    return hash_bytes(labels, gen->hash_seed);
+}
+
+struct series *
+gen_find(const struct gen *gen, uint32_t tenant, uint64_t key,
+         bool (*equal)(void *context, const struct gen *gen, const struct series *series),
+         void *context)
+{
+    uint64_t hash = hash_mix(key, tenant);
+    uint32_t at = UINT32_MAX, id;
+    while (table_next(&gen->series_table, hash, &at, &id)) {
+        struct series *s = gen_series(gen, id);
+        if (s->tenant == tenant && equal(context, gen, s)) return s;
+    }
+    return NULL;
+}
+
+bool
+series_has_labels(const struct gen *gen, const struct series *series, struct bytes labels)
+{
+    const uint8_t *at = labels.at;
+    size_t left = labels.size;
+    for (uint32_t i = 0; i < series->pair_count; i++) {
+        const struct pair *p = gen_pair(gen, series->pairs[i]);
+        if (p->field_size > left || memcmp(p->field, at, p->field_size) != 0) return false;
+        at += p->field_size;
+        left -= p->field_size;
+    }
+    return left == 0;
+}
+
+static bool
+equal_labels(void *context, const struct gen *gen, const struct series *series)
+{
+    return series_has_labels(gen, series, *(const struct bytes *)context);
+}
+
+struct series *
+gen_find_labels(const struct gen *gen, uint32_t tenant, struct bytes labels)
+{
+    return gen_find(gen, tenant, gen_labels_hash(gen, labels), equal_labels, &labels);
+}
+
+void
+gen_alias(struct gen *gen, const struct series *series, uint64_t key)
+{
+    /* A sender that shuffles its labels anew every time does not fill our memory. */
+    if (gen->alias_count > 2 * gen->series.count + 1024) return;
+    uint64_t hash = hash_mix(key, series->tenant);
+    if (table_reserve(&gen->series_table, gen->budget, hash) != OK) return;
+    table_insert(&gen->series_table, hash, series->id);
+    gen->alias_count++;
+}
+
+/* --- adding
+ * ------------------------------------------------------------------------------------------ */
+
+static enum err
+tenant_get(struct gen *gen, uint32_t tenant, struct gen_tenant **ret_tenant)
+{
+    uint32_t id;
+    while (gen->tenants.count <= tenant) {
+        if (paged_push(&gen->tenants, &gen->gmem, &id) == NULL) return ERR_NOMEM;
+    }
+    *ret_tenant = paged_at(&gen->tenants, tenant);
+    return OK;
+}
+
+static enum err
+name_get(struct gen *gen, uint32_t tenant, struct bytes text, uint32_t *ret_id)
+{
+    uint64_t hash = hash_mix(hash_bytes(text, gen->hash_seed), tenant);
+    uint32_t at = UINT32_MAX, id;
+    while (table_next(&gen->name_table, hash, &at, &id)) {
+        const struct gen_name *n = gen_name(gen, id);
+        if (n->tenant != tenant || !bytes_equal(n->text, text)) continue;
+        *ret_id = id;
+        return OK;
+    }
+    struct gen_tenant *owner;
+    enum err e = tenant_get(gen, tenant, &owner);
+    if (e == OK) e = table_reserve(&gen->name_table, gen->budget, hash);
+    if (e) return e;
+    uint8_t *copy = gmem_alloc(&gen->gmem, text.size);
+    if (copy == NULL) return ERR_NOMEM;
+    memcpy(copy, text.at, text.size);
+    struct gen_name *n = paged_push(&gen->names, &gen->gmem, &id);
+    if (n == NULL) return ERR_NOMEM;
+    n->text = bytes_of(copy, text.size);
+    n->tenant = tenant;
+    e = id_list_push(&owner->names, &gen->gmem, id);
+    if (e) {
+        gen->names.count--;
+        return e;
+    }
+    table_insert(&gen->name_table, hash, id);
+    *ret_id = id;
+    return OK;
+}
+
+static uint64_t
+pair_hash(const struct gen *gen, uint32_t tenant, struct bytes field)
+{
+    return hash_mix(hash_bytes(field, gen->hash_seed), tenant);
+}
+
+static struct pair *
+pair_find(const struct gen *gen, uint32_t tenant, struct bytes field, uint32_t *ret_id)
+{
+    uint64_t hash = pair_hash(gen, tenant, field);
+    uint32_t at = UINT32_MAX, id;
+    while (table_next(&gen->pair_table, hash, &at, &id)) {
+        struct pair *p = gen_pair(gen, id);
+        if (p->tenant != tenant || !bytes_equal(bytes_of(p->field, p->field_size), field)) continue;
+        *ret_id = id;
+        return p;
+    }
+    return NULL;
+}
+
+static enum err
+pair_get(struct gen *gen, uint32_t tenant, struct bytes field, struct bytes name, uint32_t *ret_id)
+{
+    if (pair_find(gen, tenant, field, ret_id) != NULL) return OK;
+    uint32_t name_id, id;
+    uint64_t hash = pair_hash(gen, tenant, field);
+    enum err e = name_get(gen, tenant, name, &name_id);
+    if (e == OK) e = table_reserve(&gen->pair_table, gen->budget, hash);
+    if (e) return e;
+    uint8_t *copy = gmem_alloc(&gen->gmem, field.size);
+    if (copy == NULL) return ERR_NOMEM;
+    memcpy(copy, field.at, field.size);
+    struct pair *p = paged_push(&gen->pairs, &gen->gmem, &id);
+    if (p == NULL) return ERR_NOMEM;
+    p->field = copy;
+    p->field_size = (uint32_t)field.size;
+    p->tenant = tenant;
+    p->name = name_id;
+    e = id_list_push(&gen_name(gen, name_id)->pairs, &gen->gmem, id);
+    if (e) {
+        gen->pairs.count--;
+        return e;
+    }
+    table_insert(&gen->pair_table, hash, id);
+    *ret_id = id;
+    return OK;
+}
+
+/*
+ * Pairs left without a series when a later step fails are found again by the next try. The
+ * series' id is pushed to the lists last, when nothing can fail but the lists: those that
+ * already hold it would name a series that does not exist, so they are cut back.
+ */
+static enum err
+series_link(struct gen *gen, struct series *s)
+{
+    struct gen_tenant *owner;
+    enum err e = tenant_get(gen, s->tenant, &owner);
+    if (e == OK) e = id_list_push(&owner->series, &gen->gmem, s->id);
+    if (e) return e;
+    for (uint32_t i = 0; i < s->pair_count; i++) {
+        e = id_list_push(&gen_pair(gen, s->pairs[i])->series, &gen->gmem, s->id);
+        if (e == OK) continue;
+        while (i-- > 0) {
+            gen_pair(gen, s->pairs[i])->series.count--;
+        }
+        owner->series.count--;
+        return e;
+    }
+    return OK;
+}
+
+size_t
+gen_add_reserve(struct bytes labels)
+{
+    size_t count = labels_count(labels);
+    /* Fields, names, the pair array; pages and lists that grow are not foreseen here. */
+    return 2 * labels.size + 128 * count + 1024;
+}
+
+enum err
+gen_add_series(struct gen *gen, uint32_t tenant, struct bytes labels, struct series **ret_series)
+{
+    uint64_t hash = hash_mix(gen_labels_hash(gen, labels), tenant);
+    uint32_t count = labels_count(labels), id;
+    enum err e = table_reserve(&gen->series_table, gen->budget, hash);
+    if (e) return e;
+    uint32_t *pairs = gmem_alloc(&gen->gmem, count * sizeof *pairs);
+    if (pairs == NULL) return ERR_NOMEM;
+    struct cursor c = cursor_of(labels);
+    struct label label;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint8_t *field = c.at;
+        bool got = labels_next(&c, &label);
+        assert(got);
+        e = pair_get(gen, tenant, bytes_of(field, (size_t)(c.at - field)), label.name, &pairs[i]);
+        if (e) return e;
+    }
+    struct series *s = paged_push(&gen->series, &gen->gmem, &id);
+    if (s == NULL) return ERR_NOMEM;
+    s->id = id;
+    s->ref = gen->ref_base + id;
+    s->tenant = tenant;
+    s->pairs = pairs;
+    s->pair_count = count;
+    s->max_ms = INT64_MIN;
+    e = series_link(gen, s);
+    if (e) {
+        gen->series.count--;
+        return e;
+    }
+    table_insert(&gen->series_table, hash, id);
+    *ret_series = s;
+    return OK;
+}
+
+void
+series_labels(const struct gen *gen, const struct series *series, struct buf *to)
+{
+    for (uint32_t i = 0; i < series->pair_count; i++) {
+        const struct pair *p = gen_pair(gen, series->pairs[i]);
+        buf_put(to, p->field, p->field_size);
+    }
+}
+
+int
+series_compare(const struct gen *gen, const struct series *a, const struct series *b)
+{
+    uint32_t common = a->pair_count < b->pair_count ? a->pair_count : b->pair_count;
+    for (uint32_t i = 0; i < common; i++) {
+        if (a->pairs[i] == b->pairs[i]) continue;
+        struct label x = pair_label(gen_pair(gen, a->pairs[i]));
+        struct label y = pair_label(gen_pair(gen, b->pairs[i]));
+        int order = bytes_compare(x.name, y.name);
+        return order != 0 ? order : bytes_compare(x.value, y.value);
+    }
+    return (a->pair_count > b->pair_count) - (a->pair_count < b->pair_count);
+}
+
+/* --- exemplars
+ * --------------------------------------------------------------------------------------- */
+
+size_t
+gen_exemplar_reserve(struct bytes labels)
+{
+    return labels.size + 64;
+}
+
+enum err
+gen_add_exemplar(struct gen *gen, struct series *series, int64_t t_ms, uint64_t bits,
+                 struct bytes labels, uint32_t epoch, uint32_t *ret_epoch)
+{
+    uint64_t hash = hash_mix(hash_mix(hash_bytes(labels, gen->hash_seed), series->id), bits);
+    hash = hash_mix(hash, (uint64_t)t_ms);
+    uint32_t at = UINT32_MAX, id;
+    while (table_next(&gen->exemplar_table, hash, &at, &id)) {
+        const struct gen_exemplar *x = gen_exemplar(gen, id);
+        if (x->undone || x->series != series->id || x->t_ms != t_ms || x->bits != bits ||
+            !bytes_equal(bytes_of(x->labels, x->labels_size), labels)) {
+            continue;
+        }
+        *ret_epoch = x->epoch;
+        return ERR_AGAIN;
+    }
+    enum err e = table_reserve(&gen->exemplar_table, gen->budget, hash);
+    if (e) return e;
+    uint8_t *copy = gmem_alloc(&gen->gmem, labels.size);
+    if (copy == NULL) return ERR_NOMEM;
+    if (labels.size > 0) memcpy(copy, labels.at, labels.size);
+    struct gen_exemplar *x = paged_push(&gen->exemplars, &gen->gmem, &id);
+    if (x == NULL) return ERR_NOMEM;
+    *x = (struct gen_exemplar){series->id, epoch, t_ms, bits, copy, (uint32_t)labels.size, false};
+    table_insert(&gen->exemplar_table, hash, id);
+    gen->sample_count[LEDGER_EXEMPLAR]++;
+    return OK;
+}

@@ -1,0 +1,78 @@
+/*
+ * merge.h - private to tsdb/: the samples of one series out of all chunks, late buffers and blocks
+ * that hold some, in time order. Where two sources have the same time, the one of the lower order
+ * (the earlier arrival) wins.
+ *
+ * Memory is that of the items and of as many decoded ones as overlap at one time.
+ */
+#ifndef TSDB_MERGE_H
+#define TSDB_MERGE_H
+
+#include "model/select.h"
+#include "tsdb/gen.h"
+
+struct part;
+struct block_ref;
+
+enum item_type { ITEM_CHUNK, ITEM_LATE, ITEM_BLOCK };
+
+/* One piece that can be decoded. What it points to stays valid while the merge runs. */
+struct merge_item {
+    int64_t min_ms;
+    int64_t max_ms;
+    uint32_t order; /* earlier arrivals first */
+    uint8_t type;   /* enum item_type */
+    uint8_t kind;   /* enum sample_kind; ITEM_LATE: mixed */
+    uint32_t count;
+    union {
+        struct bytes chunk;
+        const struct late_sample *late;
+        struct {
+            struct part *part;
+            const struct block_ref *ref;
+        } block;
+    };
+};
+
+struct merge_slot;
+struct merge {
+    struct budget *budget;
+    struct query_control *control; /* may be NULL */
+    struct arena items_arena;      /* items, copies of open chunks and late samples */
+    struct merge_item *items;
+    uint32_t item_count;
+    uint32_t item_capacity;
+    uint32_t next_item;
+    int64_t min_ms;
+    int64_t max_ms;
+    bool partial;
+    struct merge_slot *active; /* list, by order */
+    struct merge_slot *spent;  /* shown in the last batch */
+    struct merge_slot *idle;
+    struct sample_batch_memory *out;
+    uint64_t duplicate_count[LEDGER_KIND_COUNT];  /* dropped: the same value was there */
+    uint64_t superseded_count[LEDGER_KIND_COUNT]; /* dropped: another value was there first */
+    uint32_t warning_count;                       /* damaged blocks left out, `partial` only */
+    struct why last_warning;
+};
+
+void merge_init(struct merge *merge, struct budget *budget, struct query_control *control);
+void merge_fini(struct merge *merge);
+
+/* Forgets the last series; items are then added, and merge_begin() starts. */
+void merge_reset(struct merge *merge, int64_t min_ms, int64_t max_ms, bool partial);
+/* A new item to fill in. NULL: no memory. */
+struct merge_item *merge_add(struct merge *merge);
+void merge_begin(struct merge *merge);
+/* The next samples within min..max; count 0 at the end. Views end with the next call. */
+MUST_CHECK enum err merge_next(struct merge *merge, struct sample_batch *ret_batch,
+                               struct why *why);
+
+/*
+ * Adds what a series of the head holds in [min, max] of the merge and is durable at `epoch`. The
+ * head lock is held, unless the generation is frozen and nobody can undo in it.
+ */
+MUST_CHECK enum err merge_add_series(struct merge *merge, const struct series *series,
+                                     uint32_t durable_epoch, uint32_t order);
+
+#endif

@@ -1,0 +1,448 @@
+#include "tsdb/pages.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+
+#include <zstd.h>
+
+#include "base/hash.h"
+
+enum { WRITE_PIECE_BYTES = 256 * 1024, TABLE_SLOTS = 4096 };
+
+static uint64_t
+page_check_of(const uint8_t *header, struct bytes stored, uint64_t part_number, uint64_t offset)
+{
+    uint64_t seed = hash_mix(hash_mix(part_number, offset), load_le64(header));
+    return hash_bytes(stored, seed);
+}
+
+/* --- writing -------------------------------------------------------------------------------------
+ */
+
+enum err
+page_writer_open(struct page_writer *w, struct env *env, struct budget *budget, const char *path,
+                 uint64_t part_number, struct why *why)
+{
+    *w = (struct page_writer){.file = FILE_CLOSED, .part_number = part_number, .level = 1};
+    buf_init(&w->out, budget, WRITE_PIECE_BYTES + 2 * (size_t)PAGE_BYTES_MAX);
+    buf_init(&w->packed, budget, 2 * (size_t)PAGE_BYTES_MAX);
+    return file_open(env, path, FILE_CREATE, &w->file, why);
+}
+
+void
+page_writer_fini(struct page_writer *w)
+{
+    file_close(&w->file);
+    buf_fini(&w->out);
+    buf_fini(&w->packed);
+}
+
+uint64_t
+page_writer_offset(const struct page_writer *w)
+{
+    return w->flushed_bytes + w->out.size;
+}
+
+static enum err
+write_out(struct page_writer *w, struct why *why)
+{
+    if (w->out.size == 0) return OK;
+    enum err e = file_write_at(&w->file, buf_bytes(&w->out), w->flushed_bytes, why);
+    if (e) return e;
+    w->flushed_bytes += w->out.size;
+    buf_clear(&w->out);
+    return OK;
+}
+
+enum err
+page_write_raw(struct page_writer *w, struct bytes bytes, struct why *why)
+{
+    buf_put_bytes(&w->out, bytes);
+    if (buf_error(&w->out)) return buf_error(&w->out);
+    return w->out.size >= WRITE_PIECE_BYTES ? write_out(w, why) : OK;
+}
+
+/* The payload packed, or as it is where packing saves less than 5 %. */
+static struct bytes
+pack(struct page_writer *w, struct bytes payload, uint8_t *ret_codec)
+{
+    *ret_codec = 0;
+    buf_clear(&w->packed);
+    size_t bound = ZSTD_compressBound(payload.size);
+    if (payload.size < 64 || !buf_reserve(&w->packed, bound)) return payload;
+    size_t got = ZSTD_compress(w->packed.at, bound, payload.at, payload.size, w->level);
+    if (ZSTD_isError(got) || got > payload.size - payload.size / 20) return payload;
+    *ret_codec = 1;
+    return bytes_of(w->packed.at, got);
+}
+
+enum err
+page_write(struct page_writer *w, enum page_kind kind, struct bytes payload, uint64_t *ret_offset,
+           struct why *why)
+{
+    if (payload.size > PAGE_BYTES_MAX) return why_set(why, ERR_LIMIT, "a page is too large");
+    uint64_t offset = page_writer_offset(w);
+    uint8_t codec;
+    struct bytes stored = pack(w, payload, &codec);
+    uint8_t header[PAGE_HEADER_BYTES] = {0};
+    store_le32(header, (uint32_t)stored.size);
+    store_le32(header + 4, (uint32_t)payload.size);
+    header[8] = (uint8_t)kind;
+    header[9] = codec;
+    store_le64(header + 16, page_check_of(header, stored, w->part_number, offset));
+    w->payload_bytes[kind] += stored.size + PAGE_HEADER_BYTES;
+    buf_put(&w->out, header, sizeof header);
+    *ret_offset = offset;
+    return page_write_raw(w, stored, why);
+}
+
+enum err
+page_writer_close(struct page_writer *w, struct why *why)
+{
+    enum err e = write_out(w, why);
+    if (e == OK) e = file_sync(&w->file, why);
+    enum err closed = file_close(&w->file);
+    return err_first(e, closed);
+}
+
+/* --- the cache
+ * ------------------------------------------------------------------------------------ */
+
+/* A page with its bytes behind it. */
+struct cached {
+    struct page page; /* first: what callers hold */
+    uint64_t cache_id;
+    uint64_t offset;
+    size_t memory_bytes;
+    uint32_t holders; /* guarded by the cache's lock */
+    bool listed;      /* in the table */
+    struct cached *next_in_slot;
+    struct cached *newer; /* by last use */
+    struct cached *older;
+};
+
+struct page_cache {
+    struct budget *budget;
+    uint64_t capacity_bytes;
+    _Atomic uint64_t next_id;
+
+    struct lock lock; /* LOCK_RANK_CACHE; guards the rest */
+    struct cached *slots[TABLE_SLOTS];
+    struct cached *newest;
+    struct cached *oldest;
+    struct page_cache_stats stats;
+};
+
+enum err
+page_cache_new(struct budget *budget, uint64_t capacity_bytes, struct page_cache **ret_cache)
+{
+    struct page_cache *c = mem_new(NULL, sizeof *c);
+    if (c == NULL) return ERR_NOMEM;
+    c->budget = budget;
+    c->capacity_bytes = capacity_bytes;
+    atomic_init(&c->next_id, 1);
+    lock_init(&c->lock, LOCK_RANK_CACHE);
+    *ret_cache = c;
+    return OK;
+}
+
+uint64_t
+page_cache_new_id(struct page_cache *cache)
+{
+    return atomic_fetch_add_explicit(&cache->next_id, 1, memory_order_relaxed);
+}
+
+static struct cached **
+slot_of(struct page_cache *c, uint64_t cache_id, uint64_t offset)
+{
+    return &c->slots[hash_mix(cache_id, offset) & (TABLE_SLOTS - 1)];
+}
+
+static void
+unlink_use(struct page_cache *c, struct cached *p)
+{
+    if (p->newer != NULL)
+        p->newer->older = p->older;
+    else
+        c->newest = p->older;
+    if (p->older != NULL)
+        p->older->newer = p->newer;
+    else
+        c->oldest = p->newer;
+    p->newer = p->older = NULL;
+}
+
+static void
+link_newest(struct page_cache *c, struct cached *p)
+{
+    p->older = c->newest;
+    p->newer = NULL;
+    if (c->newest != NULL) c->newest->newer = p;
+    c->newest = p;
+    if (c->oldest == NULL) c->oldest = p;
+}
+
+static void
+unlist_locked(struct page_cache *c, struct cached *p)
+{
+    struct cached **link = slot_of(c, p->cache_id, p->offset);
+    while (*link != p) {
+        link = &(*link)->next_in_slot;
+    }
+    *link = p->next_in_slot;
+    unlink_use(c, p);
+    p->listed = false;
+    c->stats.bytes -= p->memory_bytes;
+    c->stats.pages--;
+}
+
+/* Takes unheld pages off the cache until `more` fits; returns them as a list to free without the
+ * lock. */
+static struct cached *
+evict_locked(struct page_cache *c, size_t more)
+{
+    struct cached *gone = NULL;
+    for (struct cached *p = c->oldest; p != NULL && c->stats.bytes + more > c->capacity_bytes;) {
+        struct cached *newer = p->newer;
+        if (p->holders == 0) {
+            unlist_locked(c, p);
+            p->next_in_slot = gone;
+            gone = p;
+        }
+        p = newer;
+    }
+    return gone;
+}
+
+static void
+free_list(struct page_cache *c, struct cached *list)
+{
+    while (list != NULL) {
+        struct cached *next = list->next_in_slot;
+        mem_free(c->budget, list, list->memory_bytes);
+        list = next;
+    }
+}
+
+static struct cached *
+find_locked(struct page_cache *c, uint64_t cache_id, uint64_t offset)
+{
+    struct cached *p = *slot_of(c, cache_id, offset);
+    while (p != NULL && (p->cache_id != cache_id || p->offset != offset)) {
+        p = p->next_in_slot;
+    }
+    return p;
+}
+
+static struct cached *
+hold_cached(struct page_cache *c, uint64_t cache_id, uint64_t offset)
+{
+    lock_take(&c->lock);
+    struct cached *p = find_locked(c, cache_id, offset);
+    if (p != NULL) {
+        p->holders++;
+        unlink_use(c, p);
+        link_newest(c, p);
+        c->stats.hits++;
+    } else {
+        c->stats.misses++;
+    }
+    lock_drop(&c->lock);
+    return p;
+}
+
+/* Lists a page that was just read, unless another thread was faster or it is too large to keep. */
+static void
+keep_cached(struct page_cache *c, struct cached *p)
+{
+    lock_take(&c->lock);
+    struct cached *gone = NULL;
+    if (p->memory_bytes <= c->capacity_bytes / 4 &&
+        find_locked(c, p->cache_id, p->offset) == NULL) {
+        gone = evict_locked(c, p->memory_bytes);
+        struct cached **slot = slot_of(c, p->cache_id, p->offset);
+        p->next_in_slot = *slot;
+        *slot = p;
+        link_newest(c, p);
+        p->listed = true;
+        c->stats.bytes += p->memory_bytes;
+        c->stats.pages++;
+    }
+    lock_drop(&c->lock);
+    free_list(c, gone);
+}
+
+void
+page_release(struct page_source *source, const struct page *page)
+{
+    if (page == NULL) return;
+    struct page_cache *c = source->cache;
+    struct cached *p = (struct cached *)(uintptr_t)page;
+    lock_take(&c->lock);
+    assert(p->holders > 0);
+    bool last = --p->holders == 0 && !p->listed;
+    lock_drop(&c->lock);
+    if (last) mem_free(c->budget, p, p->memory_bytes);
+}
+
+void
+page_cache_forget(struct page_cache *c, uint64_t cache_id)
+{
+    struct cached *gone = NULL;
+    lock_take(&c->lock);
+    for (struct cached *p = c->oldest, *newer; p != NULL; p = newer) {
+        newer = p->newer;
+        if (p->cache_id != cache_id) continue;
+        unlist_locked(c, p);
+        if (p->holders > 0) continue;
+        p->next_in_slot = gone;
+        gone = p;
+    }
+    lock_drop(&c->lock);
+    free_list(c, gone);
+}
+
+void
+page_cache_free(struct page_cache *c)
+{
+    if (c == NULL) return;
+    for (struct cached *p = c->oldest, *newer; p != NULL; p = newer) {
+        newer = p->newer;
+        assert(p->holders == 0);
+        mem_free(c->budget, p, p->memory_bytes);
+    }
+    lock_fini(&c->lock);
+    mem_free(NULL, c, sizeof *c);
+}
+
+void
+page_cache_stats(struct page_cache *cache, struct page_cache_stats *ret_stats)
+{
+    lock_take(&cache->lock);
+    *ret_stats = cache->stats;
+    lock_drop(&cache->lock);
+}
+
+/* --- reading
+ * ---------------------------------------------------------------------------------------- */
+
+static enum err
+bad_page(struct page_source *s, uint64_t offset, const char *reason, struct why *why)
+{
+    return why_set(why, ERR_CORRUPT, "%s: page at %" PRIu64 " is damaged: %s", s->file.path, offset,
+                   reason);
+}
+
+/* One more try: a device may hiccup, and an I/O error is not damage. */
+static enum err
+read_twice(struct page_source *s, void *to, size_t size, uint64_t offset, struct why *why)
+{
+    enum err e = file_read_at(&s->file, to, size, offset, why);
+    return e == ERR_IO ? file_read_at(&s->file, to, size, offset, why) : e;
+}
+
+static enum err
+read_header(struct page_source *s, uint64_t offset, uint8_t *header, struct why *why)
+{
+    if (offset > s->file_bytes || s->file_bytes - offset < PAGE_HEADER_BYTES) {
+        return bad_page(s, offset, "outside the file", why);
+    }
+    enum err e = read_twice(s, header, PAGE_HEADER_BYTES, offset, why);
+    if (e) return e;
+    uint32_t stored = load_le32(header), raw = load_le32(header + 4);
+    if (stored > s->file_bytes - offset - PAGE_HEADER_BYTES || raw > PAGE_BYTES_MAX ||
+        header[9] > 1 || (header[9] == 0 && stored != raw)) {
+        return bad_page(s, offset, "its header makes no sense", why);
+    }
+    return OK;
+}
+
+static enum err
+unpack(struct page_source *s, uint64_t offset, const uint8_t *header, struct bytes stored,
+       uint8_t *to, struct why *why)
+{
+    uint32_t raw = load_le32(header + 4);
+    if (load_le64(header + 16) != page_check_of(header, stored, s->part_number, offset)) {
+        return bad_page(s, offset, "its checksum is wrong", why);
+    }
+    if (header[9] == 0) {
+        if (raw > 0) memcpy(to, stored.at, raw);
+    } else {
+        size_t got = ZSTD_decompress(to, raw, stored.at, stored.size);
+        if (ZSTD_isError(got) || got != raw) {
+            return bad_page(s, offset, "it cannot be unpacked", why);
+        }
+    }
+    memset(to + raw, 0, PAGE_SLACK_BYTES);
+    return OK;
+}
+
+static enum err
+page_load(struct page_source *s, uint64_t offset, struct cached **ret_page, struct why *why)
+{
+    uint8_t header[PAGE_HEADER_BYTES];
+    struct budget *budget = s->cache->budget;
+    uint8_t *stored = NULL;
+    struct cached *p = NULL;
+    enum err e = read_header(s, offset, header, why);
+    if (e) return e;
+    uint32_t stored_size = load_le32(header), raw = load_le32(header + 4);
+    size_t memory = sizeof *p + raw + PAGE_SLACK_BYTES;
+    stored = mem_alloc(budget, stored_size);
+    p = mem_alloc(budget, memory);
+    e = stored == NULL || p == NULL ? why_set(why, ERR_NOMEM, "no memory for a page") : OK;
+    if (e) goto out;
+    e = read_twice(s, stored, stored_size, offset + PAGE_HEADER_BYTES, why);
+    if (e) goto out;
+    uint8_t *to = (uint8_t *)(p + 1);
+    e = unpack(s, offset, header, bytes_of(stored, stored_size), to, why);
+    if (e) goto out;
+    *p = (struct cached){
+        .page = {to, raw, header[8]},
+        .cache_id = s->cache_id,
+        .offset = offset,
+        .memory_bytes = memory,
+        .holders = 1,
+    };
+    *ret_page = p;
+    p = NULL;
+out:
+    mem_free(budget, stored, stored_size);
+    mem_free(budget, p, memory);
+    return e;
+}
+
+enum err
+page_get(struct page_source *s, uint64_t offset, enum page_kind kind, const struct page **ret_page,
+         struct why *why)
+{
+    struct cached *p = hold_cached(s->cache, s->cache_id, offset);
+    if (p == NULL) {
+        enum err e = page_load(s, offset, &p, why);
+        if (e) return e;
+        keep_cached(s->cache, p);
+    }
+    if (p->page.kind != kind) {
+        page_release(s, &p->page);
+        return bad_page(s, offset, "it is of another kind", why);
+    }
+    *ret_page = &p->page;
+    return OK;
+}
+
+enum err
+page_check(struct page_source *s, uint64_t offset, uint64_t *ret_next, enum page_kind *ret_kind,
+           struct why *why)
+{
+    uint8_t header[PAGE_HEADER_BYTES];
+    enum err e = read_header(s, offset, header, why);
+    if (e) return e;
+    *ret_next = offset + PAGE_HEADER_BYTES + load_le32(header);
+    *ret_kind = (enum page_kind)header[8];
+    struct cached *p;
+    e = page_load(s, offset, &p, why);
+    if (e) return e;
+    mem_free(s->cache->budget, p, p->memory_bytes);
+    return OK;
+}

@@ -1,0 +1,107 @@
+/*
+ * pages.h - private to tsdb/: the pages a part is made of: written in a row, read one by one
+ * through a cache. Format: docs/format/part.md.
+ */
+#ifndef TSDB_PAGES_H
+#define TSDB_PAGES_H
+
+#include "base/buf.h"
+#include "base/lock.h"
+#include "sys/env.h"
+
+enum page_kind {
+    PAGE_TIMES = 1,
+    PAGE_VALUES = 2,
+    PAGE_ROWS = 3,
+    PAGE_LABEL_VALUES = 4,
+    PAGE_POSTINGS = 5,
+    PAGE_NAMES = 6,
+    PAGE_EXEMPLARS = 7,
+    PAGE_METADATA = 8,
+    PAGE_DIRECTORY = 9,
+    PAGE_ROOT = 10,
+};
+
+enum {
+    PAGE_HEADER_BYTES = 24,
+    PAGE_TARGET_BYTES = 16 * 1024,
+    PAGE_BYTES_MAX = 256 * 1024 * 1024,
+    PAGE_SLACK_BYTES = 16, /* readable behind an unpacked page */
+};
+
+/* --- writing ------------------------------------------------------------------------------------
+ */
+
+/* One file being written front to back, in large pieces. */
+struct page_writer {
+    struct file file;
+    struct buf out;
+    struct buf packed;
+    uint64_t flushed_bytes; /* in the file; out.size more wait */
+    uint64_t part_number;
+    int level;                  /* of zstd */
+    uint64_t payload_bytes[16]; /* stored, by kind */
+};
+
+MUST_CHECK enum err page_writer_open(struct page_writer *writer, struct env *env,
+                                     struct budget *budget, const char *path, uint64_t part_number,
+                                     struct why *why);
+/* Abandons the file if it is still open. */
+void page_writer_fini(struct page_writer *writer);
+/* Writes a page; gives its offset. */
+MUST_CHECK enum err page_write(struct page_writer *writer, enum page_kind kind,
+                               struct bytes payload, uint64_t *ret_offset, struct why *why);
+/* Bytes that are no page: header and footer. */
+MUST_CHECK enum err page_write_raw(struct page_writer *writer, struct bytes bytes, struct why *why);
+uint64_t page_writer_offset(const struct page_writer *writer);
+/* Writes out what waits, syncs, closes. */
+MUST_CHECK enum err page_writer_close(struct page_writer *writer, struct why *why);
+
+/* --- reading ------------------------------------------------------------------------------------
+ */
+
+/* An unpacked page, held by whoever got it. PAGE_SLACK_BYTES behind it are zero. */
+struct page {
+    const uint8_t *at;
+    uint32_t size;
+    uint8_t kind;
+};
+
+struct page_cache;
+MUST_CHECK enum err page_cache_new(struct budget *budget, uint64_t capacity_bytes,
+                                   struct page_cache **ret_cache);
+void page_cache_free(struct page_cache *cache);
+
+/* A file that pages are read from. */
+struct page_source {
+    struct page_cache *cache;
+    uint64_t cache_id; /* never reused in the process */
+    uint64_t part_number;
+    uint64_t file_bytes;
+    struct file file;
+};
+uint64_t page_cache_new_id(struct page_cache *cache);
+/* Drops all pages of a source that is closed. */
+void page_cache_forget(struct page_cache *cache, uint64_t cache_id);
+
+/*
+ * ERR_CORRUPT: no whole page of that kind there; `why` names part and page. ERR_IO is tried again
+ * once. ERR_NOMEM. With the cache's budget exhausted the page is read for this caller only.
+ */
+MUST_CHECK enum err page_get(struct page_source *source, uint64_t offset, enum page_kind kind,
+                             const struct page **ret_page, struct why *why);
+void page_release(struct page_source *source, const struct page *page);
+
+/* Checks the page at `offset` without keeping it; gives the offset behind it. For verify. */
+MUST_CHECK enum err page_check(struct page_source *source, uint64_t offset, uint64_t *ret_next,
+                               enum page_kind *ret_kind, struct why *why);
+
+struct page_cache_stats {
+    uint64_t hits;
+    uint64_t misses;
+    uint64_t bytes;
+    uint64_t pages;
+};
+void page_cache_stats(struct page_cache *cache, struct page_cache_stats *ret_stats);
+
+#endif
