@@ -90,6 +90,7 @@ page_write(struct page_writer *w, enum page_kind kind, struct bytes payload, uin
     store_le32(header + 4, (uint32_t)payload.size);
     header[8] = (uint8_t)kind;
     header[9] = codec;
+    store_le32(header + 12, header_check_of(header, w->part_number, offset));
     store_le64(header + 16, page_check_of(header, stored, w->part_number, offset));
     w->payload_bytes[kind] += stored.size + PAGE_HEADER_BYTES;
     buf_put(&w->out, header, sizeof header);
@@ -351,7 +352,8 @@ read_header(struct page_source *s, uint64_t offset, uint8_t *header, struct why 
     enum err e = read_twice(s, header, PAGE_HEADER_BYTES, offset, why);
     if (e) return e;
     uint32_t stored = load_le32(header), raw = load_le32(header + 4);
-    if (stored > s->file_bytes - offset - PAGE_HEADER_BYTES || raw > PAGE_BYTES_MAX ||
+    if (load_le32(header + 12) != header_check_of(header, s->part_number, offset) ||
+        stored > s->file_bytes - offset - PAGE_HEADER_BYTES || raw > PAGE_BYTES_MAX ||
         header[9] > 1 || (header[9] == 0 && stored != raw)) {
         return bad_page(s, offset, "its header makes no sense", why);
     }

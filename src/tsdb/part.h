@@ -1,0 +1,182 @@
+/*
+ * part.h - private to tsdb/: immutable parts on disk, written once and read by page. Format:
+ * docs/format/part.md.
+ */
+#ifndef TSDB_PART_H
+#define TSDB_PART_H
+
+#include <roaring/roaring.h>
+
+#include "model/ledger.h"
+#include "model/matcher.h"
+#include "model/select.h"
+#include "tsdb/codec.h"
+#include "tsdb/pages.h"
+
+enum { BLOCK_BYTES_MAX = 48 * 1024 };
+
+struct part_info {
+    uint64_t number;
+    uint64_t from_pos; /* of the log */
+    uint64_t to_pos;
+    int64_t min_ms;
+    int64_t max_ms;
+    uint64_t series_count;
+    uint64_t pair_count;
+    uint64_t block_count;
+    uint64_t sample_count[LEDGER_KIND_COUNT];
+    uint64_t file_bytes;
+};
+
+struct part_tenant {
+    struct bytes name;
+    uint32_t first_series;
+    uint32_t series_count;
+    uint32_t first_pair;
+    uint32_t pair_count;
+    uint64_t sample_count[LEDGER_KIND_COUNT];
+    uint64_t names_page;
+    uint32_t names_at;
+    uint64_t metadata_page; /* 0: none */
+    uint32_t metadata_at;
+};
+
+enum err part_path(char *to, size_t to_size, const char *parts_dir, uint64_t number);
+
+/* --- writing
+ * --------------------------------------------------------------------------------------- */
+
+/*
+ * Everything comes in order: per tenant (by name) part_write_tenant() with its pairs in order, then
+ * its series in label order, each with its samples in time order; then exemplars and metadata of
+ * that tenant.
+ */
+struct part_writer;
+MUST_CHECK enum err part_writer_new(struct env *env, struct budget *budget, const char *parts_dir,
+                                    uint64_t number, uint64_t from_pos, uint64_t to_pos,
+                                    struct part_writer **ret_writer, struct why *why);
+/* Abandons what is not finished (files are swept at the next start). */
+void part_writer_free(struct part_writer *writer);
+
+MUST_CHECK enum err part_write_tenant(struct part_writer *writer, struct bytes name,
+                                      struct why *why);
+/* The next label value of the tenant; pairs get the numbers 0, 1, ... within it. */
+MUST_CHECK enum err part_write_pair(struct part_writer *writer, struct label label,
+                                    struct why *why);
+/* `pairs`: numbers within the tenant, ascending. The series before is finished. */
+MUST_CHECK enum err part_write_series(struct part_writer *writer, const uint32_t *pairs,
+                                      uint32_t pair_count, struct why *why);
+/* More samples of the current series. */
+MUST_CHECK enum err part_write_samples(struct part_writer *writer, const struct sample_batch *batch,
+                                       struct why *why);
+/* For series number `series` within the tenant; in order of series, time. After all series. */
+MUST_CHECK enum err part_write_exemplar(struct part_writer *writer, uint32_t series, int64_t t_ms,
+                                        uint64_t bits, struct bytes labels, struct why *why);
+/* Families in name order. After all exemplars. */
+MUST_CHECK enum err part_write_metadata(struct part_writer *writer, const struct metadata *metadata,
+                                        struct why *why);
+/* Writes what is left, syncs file and directory: the part is durable, though nobody names it yet.
+ */
+MUST_CHECK enum err part_writer_finish(struct part_writer *writer, struct part_info *ret_info,
+                                       struct why *why);
+
+/* --- reading
+ * --------------------------------------------------------------------------------------- */
+
+struct part;
+
+/*
+ * Opens by reading header, footer and root. ERR_CORRUPT: the root cannot be read. ERR_UNSUPPORTED:
+ * written by a newer version. ERR_MISSING.
+ */
+MUST_CHECK enum err part_open(struct env *env, struct budget *budget, struct page_cache *cache,
+                              const char *parts_dir, uint64_t number, struct part **ret_part,
+                              struct why *why);
+void part_ref(struct part *part);
+void part_unref(struct part *part);
+const struct part_info *part_info(const struct part *part);
+uint32_t part_tenant_count(const struct part *part);
+const struct part_tenant *part_tenant_at(const struct part *part, uint32_t index);
+/* NULL: the tenant has nothing here. */
+const struct part_tenant *part_tenant(const struct part *part, struct bytes name);
+
+/* Where encoded bytes lie. */
+struct page_place {
+    uint64_t page;
+    uint32_t at;
+    uint32_t size;
+};
+
+struct block_ref {
+    uint8_t codec;
+    bool has_starts;
+    bool has_stats;
+    uint32_t count;
+    int64_t min_ms;
+    int64_t max_ms;
+    struct page_place times;
+    struct page_place values;
+    struct page_place starts;
+    struct codec_stats stats;
+};
+
+/* A tenant's names, ready to look up; made per query. */
+struct part_name {
+    struct bytes name;
+    uint32_t first_pair; /* in the part */
+    uint32_t pair_count;
+};
+struct part_index {
+    struct part *part;
+    const struct part_tenant *tenant;
+    struct part_name *names;
+    uint32_t name_count;
+};
+MUST_CHECK enum err part_index_load(struct part *part, const struct part_tenant *tenant,
+                                    struct arena *arena, struct part_index *ret_index,
+                                    struct why *why);
+
+/* The numbers of the series that pass all matchers; given (roaring_bitmap_free). */
+MUST_CHECK enum err part_match(const struct part_index *index, struct matcher *const *matchers,
+                               uint32_t matcher_count, roaring_bitmap_t **ret_series,
+                               struct why *why);
+
+/* Reads rows one after another; keeps the last page and recent label values at hand. */
+struct row_reader;
+MUST_CHECK enum err row_reader_new(const struct part_index *index, struct budget *budget,
+                                   struct row_reader **ret_reader);
+void row_reader_free(struct row_reader *reader);
+/*
+ * Series `number`: canonical labels and blocks; views until the next call. `labels` may be NULL.
+ */
+MUST_CHECK enum err row_read(struct row_reader *reader, uint32_t number, struct bytes *ret_labels,
+                             const struct block_ref **ret_blocks, uint32_t *ret_block_count,
+                             struct why *why);
+
+enum sample_kind block_kind(const struct block_ref *block);
+/*
+ * Decodes a block into arrays of block->count; `ret_starts` only with block->has_starts.
+ * Histograms' arrays lie in `arena`.
+ */
+MUST_CHECK enum err block_read(struct part *part, const struct block_ref *block, int64_t *ret_times,
+                               uint64_t *ret_bits, int64_t *ret_starts,
+                               struct histogram *ret_histograms, struct arena *arena,
+                               struct why *why);
+
+/* Exemplars of series `first` (within the part) and up, in order, until `each` returns
+ * ERR_CANCELED. */
+MUST_CHECK enum err part_exemplars(struct part *part, uint32_t first_series,
+                                   enum err (*each)(void *context, uint32_t series,
+                                                    const struct exemplar *exemplar),
+                                   void *context, struct why *why);
+MUST_CHECK enum err part_metadata(struct part *part, const struct part_tenant *tenant,
+                                  enum err (*each)(void *context, const struct metadata *metadata),
+                                  void *context, struct why *why);
+
+/* Walks every page; calls `damaged` for each that is not whole, with its offset and the reason. */
+MUST_CHECK enum err part_verify(struct part *part,
+                                void (*damaged)(void *context, uint64_t offset,
+                                                const struct why *why),
+                                void *context, struct why *why);
+
+#endif
