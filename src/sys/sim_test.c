@@ -270,7 +270,7 @@ test_directory_keeps_a_prefix_of_its_changes(void **state)
     for (uint64_t seed = 0; seed < 400; seed++) {
         struct sim_env *sim = sim_make(seed);
         struct env *env = sim_env_env(sim);
-        char name[8];
+        char name[16];
         for (int i = 0; i < FILES; i++) {
             snprintf(name, sizeof name, "f%d", i);
             put_file(env, name, "x", true);
@@ -498,7 +498,7 @@ test_listing_names_everything_once_and_may_remove_meanwhile(void **state)
     assert_int_equal(env->ops->listdir(env, "d", note_name, seen), 0);
     assert_string_equal(seen, "");
     for (int i = 0; i < 100; i++) {
-        char path[16];
+        char path[24];
         snprintf(path, sizeof path, "d/%d", i);
         put_file(env, path, "x", false);
     }
