@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PATH_BYTES_MAX = 1024, THREAD_NAME_MAX = 15 };
+enum { PATH_BYTES_MAX = 1024 };
 
 /* Evaluates a raw call until it is not interrupted. */
 #define UNINTERRUPTED(result, call) \
@@ -412,7 +412,6 @@ enum err
 env_thread_start(struct env *env, const char *name, void (*run)(void *argument), void *argument,
                  struct env_thread **ret_thread)
 {
-    assert(strlen(name) <= THREAD_NAME_MAX);
     int result = env->ops->thread_start(env, name, run, argument, ret_thread);
     if (result == -ENOSYS) return ERR_UNSUPPORTED;
     return result < 0 ? err_from_errno(-result) : OK;

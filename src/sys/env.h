@@ -159,7 +159,10 @@ int64_t env_realtime_ms(struct env *env);
 int64_t env_monotonic_ns(struct env *env);
 MUST_CHECK enum err env_random(struct env *env, void *to, size_t size);
 
-/* `name` is at most 15 characters, seen in top and gdb. Each started thread must be joined. */
+/*
+ * `name` is seen in top and gdb, its first 15 characters. Each started thread must be joined.
+ * ERR_AGAIN, ERR_NOMEM; ERR_UNSUPPORTED: a machine without threads (sim.h).
+ */
 MUST_CHECK enum err env_thread_start(struct env *env, const char *name, void (*run)(void *argument),
                                      void *argument, struct env_thread **ret_thread);
 void env_thread_join(struct env *env, struct env_thread *thread);

@@ -341,7 +341,8 @@ test_thread_runs_under_its_name_and_is_joined(void **state)
     struct env_thread *threads[3];
     char names[3][16] = {"", "", ""};
     for (int i = 0; i < 3; i++) {
-        must(env_thread_start(env, "fifteen-letters", note_own_name, names[i], &threads[i]));
+        must(env_thread_start(env, "fifteen-letters and more", note_own_name, names[i],
+                              &threads[i]));
     }
     for (int i = 0; i < 3; i++) {
         env_thread_join(env, threads[i]);

@@ -25,10 +25,13 @@ struct rig {
     struct env *env;
 };
 
+static int64_t seed_at_work = -1; /* of the machine not yet done with */
+
 static struct rig
 rig_make(uint64_t seed)
 {
     struct rig rig;
+    seed_at_work = (int64_t)seed;
     must(sim_env_new(seed, &rig.sim));
     must(fault_env_new(sim_env_env(rig.sim), &rig.fe));
     rig.env = fault_env_env(rig.fe);
@@ -40,6 +43,17 @@ rig_free(struct rig *rig)
 {
     fault_env_free(rig->fe);
     sim_env_free(rig->sim);
+    seed_at_work = -1;
+}
+
+/* Runs after each test: only a failed one has left its machine behind. */
+static int
+tell_seed(void **state)
+{
+    (void)state;
+    if (seed_at_work >= 0) print_error("failed with seed %lld\n", (long long)seed_at_work);
+    seed_at_work = -1;
+    return 0;
 }
 
 static void
@@ -394,9 +408,9 @@ survives(writer *write, struct crash crash, uint64_t nth, bool *ret_fired)
     return good;
 }
 
-/* The number of runs that ended badly. */
+/* The number of runs that ended badly; with `tell`, which they were. */
 static unsigned
-count_failures(writer *write, uint64_t seed_count, uint64_t *ret_point_count)
+count_failures(writer *write, uint64_t seed_count, bool tell, uint64_t *ret_point_count)
 {
     static const enum fault_kind kinds[] = {FAULT_EIO,   FAULT_ENOSPC, FAULT_EINTR,
                                             FAULT_SHORT, FAULT_TORN,   FAULT_SYNC};
@@ -407,8 +421,13 @@ count_failures(writer *write, uint64_t seed_count, uint64_t *ret_point_count)
             struct crash crash = {kinds[i / 4], (i & 1) != 0, (i & 2) != 0, seed};
             bool fired = true;
             for (uint64_t nth = 1; fired; nth++) {
-                if (!survives(write, crash, nth, &fired)) failures++;
                 point_count++;
+                if (survives(write, crash, nth, &fired)) continue;
+                failures++;
+                if (!tell) continue;
+                print_error("kind %d, forever %d, had old %d, seed %llu, call %llu\n",
+                            (int)crash.kind, crash.forever, crash.had_old, (unsigned long long)seed,
+                            (unsigned long long)nth);
             }
         }
     }
@@ -421,7 +440,7 @@ test_whole_file_is_old_or_new_after_power_loss_at_every_call(void **state)
 {
     (void)state;
     uint64_t point_count;
-    assert_int_equal(count_failures(env_write_whole, 100, &point_count), 0);
+    assert_int_equal(count_failures(env_write_whole, 100, true, &point_count), 0);
     assert_true(point_count > 5000);
 }
 
@@ -430,8 +449,8 @@ test_the_same_loop_finds_careless_writers(void **state)
 {
     (void)state;
     uint64_t point_count;
-    assert_true(count_failures(write_in_place, 10, &point_count) > 10);
-    assert_true(count_failures(write_beside_without_sync, 10, &point_count) > 10);
+    assert_true(count_failures(write_in_place, 10, false, &point_count) > 10);
+    assert_true(count_failures(write_beside_without_sync, 10, false, &point_count) > 10);
 }
 
 static void
@@ -579,23 +598,25 @@ test_one_fault_hits_one_thread(void **state)
     rig_free(&rig);
 }
 
+#define seeded(test) cmocka_unit_test_teardown(test, tell_seed)
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nth_call_fails_once_or_for_ever_and_calls_are_counted),
-        cmocka_unit_test(test_each_kind_hits_the_calls_it_is_for),
-        cmocka_unit_test(test_failed_call_has_done_nothing_but_closing),
-        cmocka_unit_test(test_interruptions_and_short_transfers_are_not_seen_through_the_wrappers),
-        cmocka_unit_test(test_what_a_failed_sync_lost_no_later_sync_makes_durable),
-        cmocka_unit_test(test_what_a_failed_directory_sync_lost_needs_a_further_change),
-        cmocka_unit_test(test_whole_file_is_old_or_new_after_power_loss_at_every_call),
-        cmocka_unit_test(test_the_same_loop_finds_careless_writers),
-        cmocka_unit_test(test_failed_attempt_leaves_no_temporary_file),
-        cmocka_unit_test(test_tree_removal_is_finished_by_repeating_it_after_any_crash),
-        cmocka_unit_test(test_clock_space_and_sync_time_are_what_the_test_says),
-        cmocka_unit_test(test_only_thread_starts_fail_when_asked_to),
-        cmocka_unit_test(test_one_fault_hits_one_thread),
+        seeded(test_nth_call_fails_once_or_for_ever_and_calls_are_counted),
+        seeded(test_each_kind_hits_the_calls_it_is_for),
+        seeded(test_failed_call_has_done_nothing_but_closing),
+        seeded(test_interruptions_and_short_transfers_are_not_seen_through_the_wrappers),
+        seeded(test_what_a_failed_sync_lost_no_later_sync_makes_durable),
+        seeded(test_what_a_failed_directory_sync_lost_needs_a_further_change),
+        seeded(test_whole_file_is_old_or_new_after_power_loss_at_every_call),
+        seeded(test_the_same_loop_finds_careless_writers),
+        seeded(test_failed_attempt_leaves_no_temporary_file),
+        seeded(test_tree_removal_is_finished_by_repeating_it_after_any_crash),
+        seeded(test_clock_space_and_sync_time_are_what_the_test_says),
+        seeded(test_only_thread_starts_fail_when_asked_to),
+        seeded(test_one_fault_hits_one_thread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

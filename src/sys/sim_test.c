@@ -20,12 +20,32 @@ enum { PAGE = 4096, SECTOR = 512 };
 
 #define must(call) assert_int_equal((call), OK)
 
+static int64_t seed_at_work = -1; /* of the machine not yet done with */
+
 static struct sim_env *
 sim_make(uint64_t seed)
 {
     struct sim_env *sim;
     must(sim_env_new(seed, &sim));
+    seed_at_work = (int64_t)seed;
     return sim;
+}
+
+static void
+sim_done(struct sim_env *sim)
+{
+    sim_env_free(sim);
+    seed_at_work = -1;
+}
+
+/* Runs after each test: only a failed one has left its machine behind. */
+static int
+tell_seed(void **state)
+{
+    (void)state;
+    if (seed_at_work >= 0) print_error("failed with seed %lld\n", (long long)seed_at_work);
+    seed_at_work = -1;
+    return 0;
 }
 
 static struct file
@@ -106,7 +126,7 @@ test_file_reads_back_what_was_written_at_any_offset(void **state)
     }
     mem_free(NULL, model, SIZE);
     mem_free(NULL, got, SIZE);
-    sim_env_free(sim);
+    sim_done(sim);
 }
 
 static void
@@ -163,7 +183,7 @@ test_calls_fail_as_the_kernel_would(void **state)
     assert_int_equal(ops->thread_start(env, "t", NULL, NULL, NULL), -ENOSYS);
     assert_int_equal(ops->listen(env, "", 0, 1), -ENOSYS);
     assert_int_equal(ops->shutdown(env, 3), -ENOSYS);
-    sim_env_free(sim);
+    sim_done(sim);
 }
 
 static void
@@ -184,7 +204,7 @@ test_synced_data_under_a_synced_name_survives_every_power_loss(void **state)
             sim_env_power_loss(sim);
             assert_string_equal(content(env, "d/e/f"), "durable");
         }
-        sim_env_free(sim);
+        sim_done(sim);
     }
 }
 
@@ -218,7 +238,7 @@ test_unsynced_page_becomes_old_new_or_a_mixture_of_sectors(void **state)
         new_count += sectors_new == PAGE / SECTOR;
         mixed_count += sectors_new > 0 && sectors_new < PAGE / SECTOR;
         must(file_close(&file));
-        sim_env_free(sim);
+        sim_done(sim);
     }
     assert_true(old_count > SEEDS / 10);
     assert_true(new_count > SEEDS / 10);
@@ -256,7 +276,7 @@ test_unsynced_size_becomes_old_or_new_and_never_shows_other_bytes(void **state)
         must(file_truncate(&file, stated + sizeof beyond, NULL));
         must(file_read_at(&file, beyond, sizeof beyond, stated, NULL));
         assert_memory_equal(beyond, zeros, sizeof beyond);
-        sim_env_free(sim);
+        sim_done(sim);
     }
     assert_true(sizes[0] > 50 && sizes[1] > 20 && sizes[2] > 20);
 }
@@ -284,7 +304,7 @@ test_directory_keeps_a_prefix_of_its_changes(void **state)
             count++;
         }
         survivors[count]++;
-        sim_env_free(sim);
+        sim_done(sim);
     }
     for (int i = 0; i <= FILES; i++) {
         assert_true(survivors[i] > 20);
@@ -330,7 +350,7 @@ test_name_change_not_synced_is_old_or_new_but_nothing_between(void **state)
         removed += !there(env, "u/f");
         moved += is_moved;
         swept += env->ops->syncdir(env, "s") == -ENOENT;
-        sim_env_free(sim);
+        sim_done(sim);
     }
     assert_true(renamed > 50 && renamed < 150);
     assert_true(removed > 50 && removed < 190);
@@ -357,7 +377,7 @@ test_syncing_one_directory_of_a_move_makes_all_of_it_durable(void **state)
         assert_false(there(env, "a/f"));
         assert_false(there(env, "b/f"));
         assert_true(there(env, "c/f"));
-        sim_env_free(sim);
+        sim_done(sim);
     }
 }
 
@@ -382,7 +402,7 @@ test_directory_without_a_durable_name_is_gone_with_all_in_it(void **state)
         assert_int_equal(there(env, "part/f"), has_part);
         gone += !has_tmp && !has_part;
         if (gone > 0 && !has_tmp && !has_part) assert_int_equal(sim_env_used_bytes(sim), 0);
-        sim_env_free(sim);
+        sim_done(sim);
     }
     assert_true(gone > 10 && gone < 70);
 }
@@ -412,7 +432,7 @@ test_kill_keeps_data_but_neither_handles_nor_locks(void **state)
         must(env_syncdir(env, "/", NULL));
         assert_string_equal(content(env, "f"), "written");
     }
-    sim_env_free(sim);
+    sim_done(sim);
 }
 
 static void
@@ -431,7 +451,7 @@ test_open_file_without_name_lives_until_closed(void **state)
     assert_int_equal(sim_env_used_bytes(sim), 2 * PAGE);
     must(file_close(&file));
     assert_int_equal(sim_env_used_bytes(sim), PAGE);
-    sim_env_free(sim);
+    sim_done(sim);
 }
 
 static void
@@ -458,7 +478,7 @@ test_full_device_refuses_new_pages_but_takes_old_ones(void **state)
     must(env_unlink(env, "f", NULL));
     must(file_close(&file));
     assert_int_equal(sim_env_used_bytes(sim), 0);
-    sim_env_free(sim);
+    sim_done(sim);
 }
 
 static int
@@ -509,7 +529,7 @@ test_listing_names_everything_once_and_may_remove_meanwhile(void **state)
     assert_string_equal(seen, "d/ ");
     put_file(env, "d/stop", "x", false);
     assert_int_equal(env->ops->listdir(env, "d", note_name, seen), 7);
-    sim_env_free(sim);
+    sim_done(sim);
 }
 
 static void
@@ -533,7 +553,7 @@ test_damage_flips_one_bit_that_stays_flipped(void **state)
         }
         assert_int_equal(sim_env_damage(sim, "g", 0), ERR_MISSING);
         assert_int_equal(sim_env_damage(sim, "f", 3), ERR_INPUT);
-        sim_env_free(sim);
+        sim_done(sim);
     }
 }
 
@@ -553,7 +573,7 @@ test_clocks_stand_still_until_moved(void **state)
     assert_int_equal(env_monotonic_ns(env), NS_PER_S + 1500 * NS_PER_MS);
     sim_env_advance_ns(sim, NS_PER_S);
     assert_int_equal(env_realtime_ms(env), 995);
-    sim_env_free(sim);
+    sim_done(sim);
 }
 
 struct life {
@@ -640,7 +660,7 @@ random_life(uint64_t seed)
         (void)env->ops->unlink(env, life_paths[i]);
     }
     assert_int_equal(sim_env_used_bytes(life.sim), 0);
-    sim_env_free(life.sim);
+    sim_done(life.sim);
     return hash;
 }
 
@@ -693,7 +713,7 @@ live_with_nth_allocation_refused(uint64_t nth)
     mem_fail_nth(0, false);
     unsigned copies = (unsigned)there(env, "d/f") + there(env, "d/g") + there(env, "e/h");
     if (copies == 0) assert_int_equal(results[3], 0); /* only a removal loses it */
-    sim_env_free(sim);
+    sim_done(sim);
     return fired;
 }
 
@@ -728,7 +748,7 @@ test_many_handles_fit_and_too_many_are_refused(void **state)
     assert_int_equal(count, 4096);
     sim_env_kill(sim);
     assert_true(env->ops->open(env, "f", FILE_READ) >= 0);
-    sim_env_free(sim);
+    sim_done(sim);
 }
 
 static void *
@@ -767,7 +787,7 @@ test_threads_share_a_machine(void **state)
     assert_int_equal(env_monotonic_ns(sim_env_env(sim)), NS_PER_S + 4 * 300 * 1000);
     sim_env_power_loss(sim);
     assert_int_equal(sim_env_used_bytes(sim), 4 * PAGE);
-    sim_env_free(sim);
+    sim_done(sim);
 }
 
 static void
@@ -795,33 +815,35 @@ test_file_of_hundred_mebibytes_is_held_and_recovered(void **state)
         must(file_read_at(&file, mark, sizeof mark, i << 20, NULL));
         assert_memory_equal(mark, "mark", sizeof mark);
     }
-    sim_env_free(sim);
+    sim_done(sim);
 }
+
+#define seeded(test) cmocka_unit_test_teardown(test, tell_seed)
 
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_file_reads_back_what_was_written_at_any_offset),
-        cmocka_unit_test(test_calls_fail_as_the_kernel_would),
-        cmocka_unit_test(test_synced_data_under_a_synced_name_survives_every_power_loss),
-        cmocka_unit_test(test_unsynced_page_becomes_old_new_or_a_mixture_of_sectors),
-        cmocka_unit_test(test_unsynced_size_becomes_old_or_new_and_never_shows_other_bytes),
-        cmocka_unit_test(test_directory_keeps_a_prefix_of_its_changes),
-        cmocka_unit_test(test_name_change_not_synced_is_old_or_new_but_nothing_between),
-        cmocka_unit_test(test_syncing_one_directory_of_a_move_makes_all_of_it_durable),
-        cmocka_unit_test(test_directory_without_a_durable_name_is_gone_with_all_in_it),
-        cmocka_unit_test(test_kill_keeps_data_but_neither_handles_nor_locks),
-        cmocka_unit_test(test_open_file_without_name_lives_until_closed),
-        cmocka_unit_test(test_full_device_refuses_new_pages_but_takes_old_ones),
-        cmocka_unit_test(test_listing_names_everything_once_and_may_remove_meanwhile),
-        cmocka_unit_test(test_damage_flips_one_bit_that_stays_flipped),
-        cmocka_unit_test(test_clocks_stand_still_until_moved),
-        cmocka_unit_test(test_same_seed_lives_the_same_life),
-        cmocka_unit_test(test_refused_allocation_is_an_error_and_nothing_else),
-        cmocka_unit_test(test_many_handles_fit_and_too_many_are_refused),
-        cmocka_unit_test(test_threads_share_a_machine),
-        cmocka_unit_test(test_file_of_hundred_mebibytes_is_held_and_recovered),
+        seeded(test_file_reads_back_what_was_written_at_any_offset),
+        seeded(test_calls_fail_as_the_kernel_would),
+        seeded(test_synced_data_under_a_synced_name_survives_every_power_loss),
+        seeded(test_unsynced_page_becomes_old_new_or_a_mixture_of_sectors),
+        seeded(test_unsynced_size_becomes_old_or_new_and_never_shows_other_bytes),
+        seeded(test_directory_keeps_a_prefix_of_its_changes),
+        seeded(test_name_change_not_synced_is_old_or_new_but_nothing_between),
+        seeded(test_syncing_one_directory_of_a_move_makes_all_of_it_durable),
+        seeded(test_directory_without_a_durable_name_is_gone_with_all_in_it),
+        seeded(test_kill_keeps_data_but_neither_handles_nor_locks),
+        seeded(test_open_file_without_name_lives_until_closed),
+        seeded(test_full_device_refuses_new_pages_but_takes_old_ones),
+        seeded(test_listing_names_everything_once_and_may_remove_meanwhile),
+        seeded(test_damage_flips_one_bit_that_stays_flipped),
+        seeded(test_clocks_stand_still_until_moved),
+        seeded(test_same_seed_lives_the_same_life),
+        seeded(test_refused_allocation_is_an_error_and_nothing_else),
+        seeded(test_many_handles_fit_and_too_many_are_refused),
+        seeded(test_threads_share_a_machine),
+        seeded(test_file_of_hundred_mebibytes_is_held_and_recovered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

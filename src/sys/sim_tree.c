@@ -180,8 +180,9 @@ entry_index(const struct sim_node *dir, const char *text, size_t size)
     uint32_t hash = (uint32_t)hash_bytes(bytes_of(text, size), 0);
     size_t i = 0;
     for (; i < dir->entry_count; i++) {
+        if (dir->entries[i].hash != hash) continue;
         const struct sim_name *name = dir->entries[i].name;
-        if (name->hash == hash && name->size == size && memcmp(name->text, text, size) == 0) break;
+        if (name->size == size && memcmp(name->text, text, size) == 0) break;
     }
     return i;
 }
@@ -288,7 +289,7 @@ dir_set(struct sim_tree *tree, struct sim_node *dir, struct sim_name *name, stru
         if (node == NULL) return;
         assert(dir->entry_count < dir->entry_capacity);
         name->ref_count++;
-        dir->entries[dir->entry_count++] = (struct sim_entry){name, node};
+        dir->entries[dir->entry_count++] = (struct sim_entry){name->hash, name, node};
         return;
     }
     struct sim_entry was = dir->entries[i];

@@ -16,6 +16,7 @@ struct sim_node;
 
 /* One name in a directory. */
 struct sim_entry {
+    uint32_t hash; /* the name's, at hand: a look-up passes over all entries */
     struct sim_name *name;
     struct sim_node *node;
 };
