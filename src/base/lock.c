@@ -17,11 +17,23 @@ my_number(void)
     return thread_number;
 }
 
+/* Before it waits: out of order, or taken twice, it might wait for ever and say nothing. */
 static void
-note_taken(struct lock *lock)
+check_rank(const struct lock *lock)
 {
     /* All held ranks lie below the new one. */
     assert((ranks_held >> lock->rank) == 0);
+}
+
+static void
+check_none_held(void)
+{
+    assert(ranks_held == 0);
+}
+
+static void
+note_taken(struct lock *lock)
+{
     ranks_held |= 1u << lock->rank;
     atomic_store(&lock->owner, my_number());
 }
@@ -34,6 +46,8 @@ note_dropped(struct lock *lock)
     atomic_store(&lock->owner, 0);
 }
 #else
+#define check_rank(lock)   ((void)(lock))
+#define check_none_held()  ((void)0)
 #define note_taken(lock)   ((void)(lock))
 #define note_dropped(lock) ((void)(lock))
 #endif
@@ -62,6 +76,7 @@ lock_fini(struct lock *lock)
 void
 lock_take(struct lock *lock)
 {
+    check_rank(lock);
     int failed = pthread_mutex_lock(&lock->mutex);
     assert(failed == 0);
     note_taken(lock);
@@ -109,6 +124,7 @@ void
 cond_wait(struct cond *cond, struct lock *lock)
 {
     note_dropped(lock);
+    check_none_held();
     int failed = pthread_cond_wait(&cond->cond, &lock->mutex);
     assert(failed == 0);
     note_taken(lock);
@@ -119,6 +135,7 @@ cond_wait_until(struct cond *cond, struct lock *lock, int64_t deadline_ns)
 {
     struct timespec at = {deadline_ns / 1000000000, deadline_ns % 1000000000};
     note_dropped(lock);
+    check_none_held();
     int failed = pthread_cond_timedwait(&cond->cond, &lock->mutex, &at);
     assert(failed == 0 || failed == ETIMEDOUT);
     note_taken(lock);

@@ -17,6 +17,7 @@ static const char *const level_words[LOG_LEVEL_COUNT] = {"debug", "info", "warn"
 
 struct line {
     size_t used;
+    bool full; /* something did not fit and was left out */
     char text[LOG_LINE_BYTES_MAX];
 };
 
@@ -69,12 +70,13 @@ log_enabled(enum log_level level)
     return (int)level >= atomic_load_explicit(&min_level, memory_order_relaxed);
 }
 
-/* Keeps two bytes for the end of the line. */
+/* Keeps two bytes for the end of the line. A piece fits whole or not at all. */
 static void
 put(struct line *line, const char *text, size_t size)
 {
     size_t room = sizeof line->text - 2 - line->used;
-    if (size > room) size = room;
+    if (size > room) line->full = true;
+    if (line->full) return;
     memcpy(line->text + line->used, text, size);
     line->used += size;
 }
@@ -177,7 +179,9 @@ log_line(enum log_level level, const char *message, const struct log_kv *fields)
     int fd = atomic_load(&out_fd);
     if (fd < 0) return;
     bool json = atomic_load(&line_format) == LOG_JSON;
-    struct line line = {.used = 0};
+    struct line line;
+    line.used = 0;
+    line.full = false;
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     struct tm utc;
@@ -194,9 +198,12 @@ log_line(enum log_level level, const char *message, const struct log_kv *fields)
     put_key(&line, "msg", json);
     put_string(&line, bytes_of_text(message), json);
     for (const struct log_kv *kv = fields; kv->kind != KV_END; kv++) {
-        if (line.used > LOG_LINE_BYTES_MAX - 2 * LOG_VALUE_BYTES_MAX) break;
+        size_t used = line.used;
         put_key(&line, kv->key, json);
         put_value(&line, kv, json);
+        if (!line.full) continue;
+        line.used = used; /* half a field would spoil the line for every parser */
+        line.full = false;
     }
     if (json) line.text[line.used++] = '}';
     line.text[line.used++] = '\n';

@@ -5,7 +5,8 @@
  *     log_warn("relay: batch refused, retrying", KV("destination", name), KV("attempt", n));
  *
  * Values are quoted and bounded (LOG_VALUE_BYTES_MAX); text from outside goes into KV, never into
- * the message, which is a literal.   Threads: any; a line is one write().
+ * the message, which is a literal. A line has at most LOG_LINE_BYTES_MAX bytes; a field that does
+ * not fit is left out whole.   Threads: any; a line is one write().
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
