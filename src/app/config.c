@@ -26,7 +26,7 @@
 #define HOUR     (3600 * SECOND)
 #define DAY      (24 * HOUR)
 #define YEAR     (365 * DAY)
-#define FIELD(f) .offset = offsetof(struct settings, f)
+#define FIELD(f) .offset = offsetof(struct settings, f), .size = sizeof((struct settings *)0)->f
 
 static const char *listen_complaint(const char *text);
 

@@ -74,7 +74,7 @@ enum setting_type {
 struct setting {
     const char *name; /* "web.listen-address" */
     enum setting_type type;
-    size_t offset;        /* in struct settings */
+    size_t offset, size;  /* of the field in struct settings */
     const char *fallback; /* the default, as one would write it */
     const char *choices;  /* "local|none", in the order of the enum */
     uint64_t min, max;    /* inclusive; both 0: any. Of a text: its length in bytes */

@@ -181,6 +181,16 @@ static void
 test_table_rows_are_well_formed_and_their_fields_do_not_overlap(void **state)
 {
     (void)state;
+    static const size_t sizes[] = {
+        [SETTING_TEXT] = SETTING_TEXT_BYTES,
+        [SETTING_BOOL] = 1,
+        [SETTING_COUNT] = 4,
+        [SETTING_COUNT64] = 8,
+        [SETTING_BYTES] = 8,
+        [SETTING_DURATION] = 8,
+        [SETTING_CHOICE] = sizeof(int),
+        [SETTING_BYTES32] = 4,
+    };
     uint8_t used[sizeof(struct settings)] = {0};
     for (const struct setting *s = settings_table(); s->name != NULL; s++) {
         const char *dot = strchr(s->name, '.');
@@ -191,13 +201,8 @@ test_table_rows_are_well_formed_and_their_fields_do_not_overlap(void **state)
         assert_true(s->min <= s->max);
         assert_non_null(s->help);
         assert_int_not_equal(s->help[strlen(s->help) - 1], '.');
-        size_t size =
-            s->type == SETTING_TEXT   ? SETTING_TEXT_BYTES
-            : s->type == SETTING_BOOL ? 1
-            : s->type <= SETTING_COUNT || s->type == SETTING_CHOICE || s->type == SETTING_BYTES32
-                ? 4
-                : 8;
-        for (size_t i = 0; i < size; i++) {
+        assert_int_equal(s->size, sizes[s->type]);
+        for (size_t i = 0; i < s->size; i++) {
             assert_int_equal(used[s->offset + i]++, 0);
         }
     }

@@ -77,37 +77,19 @@ setting_yaml_name(const struct setting *setting, char to[SETTING_TEXT_BYTES])
 
 /* --- fields -------------------------------------------------------------------------------- */
 
-/* The size of the field; the reason why table and struct cannot disagree unnoticed is the test that
- * sets each one alone. */
-static size_t
-field_size(enum setting_type type)
-{
-    switch (type) {
-    case SETTING_BOOL:
-        return sizeof(bool);
-    case SETTING_COUNT:
-    case SETTING_BYTES32:
-        return sizeof(uint32_t);
-    case SETTING_CHOICE:
-        return sizeof(int);
-    default:
-        return sizeof(uint64_t);
-    }
-}
-
 uint64_t
 setting_number(const struct setting *setting, const struct settings *from)
 {
     assert(setting->type != SETTING_TEXT);
     uint64_t number = 0; /* little endian: a narrow field fills the low bytes */
-    memcpy(&number, (const uint8_t *)from + setting->offset, field_size(setting->type));
+    memcpy(&number, (const uint8_t *)from + setting->offset, setting->size);
     return number;
 }
 
 static void
 set_number(const struct setting *setting, struct settings *to, uint64_t number)
 {
-    memcpy((uint8_t *)to + setting->offset, &number, field_size(setting->type));
+    memcpy((uint8_t *)to + setting->offset, &number, setting->size);
 }
 
 const char *
