@@ -20,7 +20,7 @@
 enum storage_mode { STORAGE_LOCAL, STORAGE_NONE };
 enum wal_ack_level { ACK_FSYNC, ACK_WRITTEN, ACK_MEMORY };
 
-enum { SETTING_TEXT_BYTES = 256 };
+enum { SETTING_TEXT_BYTES = 256, SETTINGS_MAX = 64, CONFIG_BYTES_MAX = 1024 * 1024 };
 
 struct settings {
     char config_file[SETTING_TEXT_BYTES];        /* --config.file, "" = none */
@@ -68,30 +68,40 @@ enum setting_type {
     SETTING_BYTES,    /* uint64_t */
     SETTING_DURATION, /* int64_t milliseconds */
     SETTING_CHOICE,   /* an enum stored as int */
+    SETTING_BYTES32,  /* uint32_t, written like SETTING_BYTES */
 };
 
 struct setting {
     const char *name; /* "web.listen-address" */
     enum setting_type type;
-    size_t offset;        /* in struct settings */
+    size_t offset, size;  /* of the field in struct settings */
     const char *fallback; /* the default, as one would write it */
     const char *choices;  /* "local|none", in the order of the enum */
-    uint64_t min, max;    /* inclusive; both 0: any */
+    uint64_t min, max;    /* inclusive; both 0: any. Of a text: its length in bytes */
     bool reloadable;
     bool secret;      /* shown as <secret> */
     const char *help; /* one sentence, lower case, no full stop */
+    bool zero_auto;   /* 0 is fine below `min`: chosen by ourselves */
+    bool flag_only;   /* has no place in the file */
+    const char *what; /* what a value is, "HOST:PORT"; NULL: the type says it */
+    /* A text's own rules: NULL if it is fine, else what is expected. */
+    const char *(*complaint)(const char *text);
 };
 
 /* The table, ended by a NULL name. */
 const struct setting *settings_table(void);
 
+/* NULL if there is no setting of that name. */
+const struct setting *settings_find(const char *name);
+
 /* All defaults. */
 void settings_default(struct settings *settings);
 
 /*
- * Applies flags, `count` words after the command ("--x=y" or "--x y"). With `want_help` set on
- * return the caller prints settings_help() and exits 0. ERR_INPUT: unknown flag (with a
- * suggestion), bad value, a stray word.
+ * Applies flags, `count` words after the command ("--x=y" or "--x y"); of a flag given twice the
+ * last one counts, so that a wrapper's flags can be overruled. With `want_help` set on return the
+ * caller prints settings_help() and exits 0. ERR_INPUT: unknown flag (with a suggestion), bad
+ * value, a stray word; nothing was changed.
  */
 MUST_CHECK enum err settings_flags(struct settings *settings, int count, char *const *words,
                                    bool *ret_want_help, struct why *why);
@@ -99,14 +109,25 @@ MUST_CHECK enum err settings_flags(struct settings *settings, int count, char *c
 /*
  * Applies a YAML text; `file_name` is for messages: "firekeep.yml:3:5: unknown key 'retension'; did
  * you mean 'retention'?". Unknown keys, wrong types, values out of range, duplicate keys, more than
- * one document, aliases: ERR_INPUT with file:line:column. On error nothing was changed.
+ * one document, aliases, anchors, tags: ERR_INPUT with file:line:column. ERR_LIMIT: more than
+ * CONFIG_BYTES_MAX. On error nothing was changed. What several settings must agree on is left to
+ * settings_validate(), because flags may still follow.
  */
 MUST_CHECK enum err settings_yaml(struct settings *settings, const char *file_name,
                                   struct bytes text, struct why *why);
 
+/* settings_yaml() on a file. ERR_MISSING: no such file; ERR_IO: it cannot be read. */
+MUST_CHECK
+enum err settings_file(struct settings *settings, const char *path, struct why *why);
+
+/* Rules that span settings; names those that disagree. ERR_INPUT. */
+MUST_CHECK
+enum err settings_validate(const struct settings *settings, struct why *why);
+
 /*
- * What `serve` does: defaults, then the file named by the flags, then the flags. ERR_INPUT as
- * above; ERR_MISSING: no such file.
+ * What `serve` does: defaults, then the file named by the flags, then the flags, then
+ * settings_validate(). Errors as above. With `want_help` no file is read. Called again for a
+ * reload with the same words.
  */
 MUST_CHECK enum err settings_load(struct settings *settings, int count, char *const *words,
                                   bool *ret_want_help, struct why *why);
@@ -116,11 +137,19 @@ MUST_CHECK enum err settings_load(struct settings *settings, int count, char *co
 MUST_CHECK enum err settings_check_reload(const struct settings *now, const struct settings *next,
                                           struct why *why);
 
+/*
+ * Splits "host:port", "[address]:port" or ":port" (all addresses: `ret_host` is ""). `ret_host` has
+ * room for SETTING_TEXT_BYTES. ERR_INPUT: none of these, or no port number.
+ */
+MUST_CHECK
+enum err settings_listen_address(const char *text, char *ret_host, uint16_t *ret_port,
+                                 struct why *why);
+
 /* "--web.listen-address=...  help (default ...)" lines for --help. */
 void settings_help(struct buf *to);
 /* The value of one setting as text, as one would write it (secrets hidden). */
 void settings_value(const struct settings *settings, const struct setting *setting, struct buf *to);
-/* A whole YAML file of the current values. */
+/* A whole YAML file of the current values; read back it gives the same, but for secrets. */
 void settings_print_yaml(const struct settings *settings, struct buf *to);
 
 #endif

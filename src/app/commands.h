@@ -1,0 +1,17 @@
+/*
+ * commands.h - the commands of firekeep, each in a file of its own; main.c lists them. argv[0] is
+ * the command's name; the result is an exit code of cli.h.
+ */
+#ifndef APP_COMMANDS_H
+#define APP_COMMANDS_H
+
+/* serve.c: takes in, keeps and answers until it is told to stop. */
+int command_serve(int argc, char **argv);
+/* verify.c: recounts what is on disk. */
+int command_verify(int argc, char **argv);
+/* check.c: tells whether a configuration file is right. */
+int command_check(int argc, char **argv);
+/* version.c: this program's version and those of what it is built from. */
+int command_version(int argc, char **argv);
+
+#endif

@@ -1,0 +1,15 @@
+#include "app/cli.h"
+#include "app/commands.h"
+
+static const struct command commands[] = {
+    {"check", "FILE", "tells whether a configuration file is right", command_check, NULL},
+    {"version", NULL, "prints the version, and those of the libraries in use", command_version,
+     NULL},
+    {0},
+};
+
+int
+main(int argc, char **argv)
+{
+    return cli_run(commands, argc, argv);
+}

@@ -1,0 +1,215 @@
+/*
+ * process_metrics.c - reads /proc/self at each scrape. These files are the kernel talking, not
+ * storage: they are read directly, and a number that cannot be had is left out rather than shown
+ * as zero.
+ */
+#include "app/process_metrics.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PROC_FILE_BYTES = 8192 };
+
+static const struct metric_family cpu = {"process_cpu_seconds_total",
+                                         "User and system CPU time spent, in seconds.",
+                                         METRIC_KIND_COUNTER};
+static const struct metric_family resident = {"process_resident_memory_bytes",
+                                              "Resident memory, in bytes.", METRIC_KIND_GAUGE};
+static const struct metric_family resident_max = {
+    "process_resident_memory_max_bytes", "Highest resident memory since the start, in bytes.",
+    METRIC_KIND_GAUGE};
+static const struct metric_family virtual_memory = {"process_virtual_memory_bytes",
+                                                    "Virtual memory, in bytes.", METRIC_KIND_GAUGE};
+static const struct metric_family open_fds = {"process_open_fds", "Open file descriptors.",
+                                              METRIC_KIND_GAUGE};
+static const struct metric_family max_fds = {
+    "process_max_fds", "File descriptors that may be open at a time.", METRIC_KIND_GAUGE};
+static const struct metric_family start_time = {
+    "process_start_time_seconds", "Start of the process, in seconds since the Unix epoch.",
+    METRIC_KIND_GAUGE};
+
+/* Written by process_metrics_register() before the collector is known; NAN: not known. */
+static double started_at_s = NAN;
+
+/* The words of a line, by turns. */
+static struct bytes
+take_word(struct bytes *text)
+{
+    size_t from = 0;
+    while (from < text->size && (text->at[from] == ' ' || text->at[from] == '\t')) {
+        from++;
+    }
+    size_t to = from;
+    while (to < text->size && text->at[to] != ' ' && text->at[to] != '\t' && text->at[to] != '\n') {
+        to++;
+    }
+    struct bytes word = bytes_of(text->at + from, to - from);
+    *text = bytes_of(text->at + to, text->size - to);
+    return word;
+}
+
+static bool
+parse_u64(struct bytes word, uint64_t *ret_number)
+{
+    uint64_t number = 0;
+    for (size_t i = 0; i < word.size; i++) {
+        if (word.at[i] < '0' || word.at[i] > '9') return false;
+        if (__builtin_mul_overflow(number, 10, &number)) return false;
+        if (__builtin_add_overflow(number, (uint64_t)(word.at[i] - '0'), &number)) return false;
+    }
+    if (word.size == 0) return false;
+    *ret_number = number;
+    return true;
+}
+
+bool
+process_stat_parse(struct bytes text, struct process_stat *ret_stat)
+{
+    /* The second field is the program's name in parentheses, and may itself hold any of them. */
+    const uint8_t *name_end = text.size == 0 ? NULL : memrchr(text.at, ')', text.size);
+    if (name_end == NULL) return false;
+    struct process_stat stat = {0};
+    const struct {
+        int field; /* as proc(5) counts */
+        uint64_t *to;
+    } wanted[] = {{14, &stat.user_ticks},
+                  {15, &stat.system_ticks},
+                  {22, &stat.start_ticks},
+                  {23, &stat.virtual_bytes},
+                  {24, &stat.resident_pages}};
+    struct bytes left = bytes_of(name_end + 1, text.size - (size_t)(name_end + 1 - text.at));
+    int field = 2;
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        struct bytes word = {0};
+        for (; field < wanted[i].field; field++) {
+            word = take_word(&left);
+        }
+        if (!parse_u64(word, wanted[i].to)) return false;
+    }
+    *ret_stat = stat;
+    return true;
+}
+
+bool
+process_status_bytes(struct bytes text, const char *name, uint64_t *ret_bytes)
+{
+    size_t size = strlen(name);
+    while (text.size > 0) {
+        const uint8_t *end = memchr(text.at, '\n', text.size);
+        size_t line_size = end == NULL ? text.size : (size_t)(end - text.at);
+        if (line_size > size && memcmp(text.at, name, size) == 0 && text.at[size] == ':') {
+            struct bytes left = bytes_of(text.at + size + 1, line_size - size - 1);
+            uint64_t kib;
+            if (!parse_u64(take_word(&left), &kib)) return false;
+            return bytes_equal_text(take_word(&left), "kB") &&
+                   !__builtin_mul_overflow(kib, (uint64_t)1024, ret_bytes);
+        }
+        size_t step = end == NULL ? line_size : line_size + 1;
+        text = bytes_of(text.at + step, text.size - step);
+    }
+    return false;
+}
+
+/* `dir`/`name` into `to`; empty if it cannot be read. */
+static struct bytes
+read_proc(const char *dir, const char *name, uint8_t to[PROC_FILE_BYTES])
+{
+    char path[256];
+    int length = snprintf(path, sizeof path, "%s/%s", dir, name);
+    if (length < 0 || (size_t)length >= sizeof path) return bytes_of(NULL, 0);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return bytes_of(NULL, 0);
+    size_t size = 0;
+    while (size < PROC_FILE_BYTES) {
+        ssize_t got = read(fd, to + size, PROC_FILE_BYTES - size);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) break;
+        size += (size_t)got;
+    }
+    close(fd);
+    return bytes_of(to, size);
+}
+
+/* Names in `dir`/fd, less the one we open to look. */
+static bool
+count_fds(const char *dir, uint64_t *ret_count)
+{
+    char path[256];
+    int length = snprintf(path, sizeof path, "%s/fd", dir);
+    if (length < 0 || (size_t)length >= sizeof path) return false;
+    DIR *d = opendir(path);
+    if (d == NULL) return false;
+    uint64_t count = 0;
+    for (const struct dirent *entry; (entry = readdir(d)) != NULL;) {
+        if (entry->d_name[0] != '.') count++;
+    }
+    closedir(d);
+    if (count > 0) count--;
+    *ret_count = count;
+    return true;
+}
+
+void
+process_metrics_collect(struct metric_sink *sink, void *dir)
+{
+    uint8_t text[PROC_FILE_BYTES];
+    struct process_stat stat;
+    if (process_stat_parse(read_proc(dir, "stat", text), &stat)) {
+        double ticks = (double)(stat.user_ticks + stat.system_ticks);
+        metric_put_double(sink, &cpu, NULL, 0, ticks / (double)sysconf(_SC_CLK_TCK));
+        metric_put_u64(sink, &virtual_memory, NULL, 0, stat.virtual_bytes);
+        metric_put_u64(sink, &resident, NULL, 0,
+                       stat.resident_pages * (uint64_t)sysconf(_SC_PAGESIZE));
+    }
+    uint64_t value;
+    if (process_status_bytes(read_proc(dir, "status", text), "VmHWM", &value)) {
+        metric_put_u64(sink, &resident_max, NULL, 0, value);
+    }
+    if (count_fds(dir, &value)) metric_put_u64(sink, &open_fds, NULL, 0, value);
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        bool endless = limit.rlim_cur == RLIM_INFINITY;
+        metric_put_double(sink, &max_fds, NULL, 0, endless ? INFINITY : (double)limit.rlim_cur);
+    }
+    if (!isnan(started_at_s)) metric_put_double(sink, &start_time, NULL, 0, started_at_s);
+}
+
+static double
+seconds_of(struct timespec t)
+{
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/*
+ * The kernel tells ticks since boot. Unix time less time since boot is when we booted, but moves
+ * whenever the clock is slewed: asked again at each scrape, changes(process_start_time_seconds)
+ * would see restarts that never were.
+ */
+static double
+find_start(const char *dir)
+{
+    uint8_t text[PROC_FILE_BYTES];
+    struct process_stat stat;
+    struct timespec now, since_boot;
+    if (!process_stat_parse(read_proc(dir, "stat", text), &stat)) return NAN;
+    if (clock_gettime(CLOCK_REALTIME, &now) != 0) return NAN;
+    if (clock_gettime(CLOCK_BOOTTIME, &since_boot) != 0) return NAN;
+    double start = seconds_of(now) - seconds_of(since_boot) +
+                   (double)stat.start_ticks / (double)sysconf(_SC_CLK_TCK);
+    return round(start * 100) / 100; /* no more than a tick tells */
+}
+
+void
+process_metrics_register(void)
+{
+    static char dir[] = "/proc/self";
+    static struct metric_collector collector = {.collect = process_metrics_collect, .context = dir};
+    if (isnan(started_at_s)) started_at_s = find_start(dir);
+    metric_register_collector(&collector);
+}

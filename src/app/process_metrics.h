@@ -1,0 +1,34 @@
+/*
+ * process_metrics.h - what the kernel knows about this process, under the names that every
+ * Prometheus client uses: process_cpu_seconds_total, process_resident_memory_bytes, ... and the
+ * highest resident memory so far, process_resident_memory_max_bytes.
+ */
+#ifndef APP_PROCESS_METRICS_H
+#define APP_PROCESS_METRICS_H
+
+#include "base/metric.h"
+
+/* Adds the collector to the registry. Once, at start: the start time is worked out here, so that it
+ * stays the same when the clock is set. */
+void process_metrics_register(void);
+
+/* --- the pieces, for tests ------------------------------------------------------------------- */
+
+/* Of /proc/self/stat, in the kernel's units. */
+struct process_stat {
+    uint64_t user_ticks;
+    uint64_t system_ticks;
+    uint64_t start_ticks; /* since boot */
+    uint64_t virtual_bytes;
+    uint64_t resident_pages;
+};
+
+/* False if it is not what proc(5) describes. */
+bool process_stat_parse(struct bytes text, struct process_stat *ret_stat);
+/* The value of a line "name:   123 kB" of /proc/self/status, in bytes. False: no such line. */
+bool process_status_bytes(struct bytes text, const char *name, uint64_t *ret_bytes);
+
+/* Prints what can be read under `dir` ("/proc/self"); what cannot is left out. */
+void process_metrics_collect(struct metric_sink *sink, void *dir);
+
+#endif

@@ -1,0 +1,498 @@
+/*
+ * metric.c - a list of what is registered, and a scrape that walks it.
+ *
+ * The format wants all samples of a family in one group, but they come in any order, from several
+ * registrations and collectors. So a scrape first writes all samples into one text and notes for
+ * each run of the same family where it lies; then it sorts the notes and copies the runs.
+ *
+ * Two locks. scrape_lock is held for a whole scrape, callbacks included: the exception to "no
+ * callback under a lock", because that is how metric_unregister() knows that a callback has
+ * returned and will not be called again. list_lock guards the list for moments, ranks last, and so
+ * allows registering under any lock. Invariant: nothing leaves the list without scrape_lock, so a
+ * scrape may walk it while others append.
+ */
+#include "base/metric.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/lock.h"
+
+enum link_what { LINK_COUNTER, LINK_GAUGE, LINK_HISTOGRAM, LINK_COLLECTOR };
+
+#define METRIC_OF(pointer, type) ((type *)(void *)((uint8_t *)(pointer)-offsetof(type, link)))
+
+static struct lock scrape_lock = {.mutex = PTHREAD_MUTEX_INITIALIZER, .rank = LOCK_RANK_SCRAPE};
+static struct lock list_lock = {.mutex = PTHREAD_MUTEX_INITIALIZER, .rank = LOCK_RANK_LEAF};
+/* Guarded by list_lock for writing. A `next` is stored with release, and pairs with the acquire of
+ * the scrape's walk: it sees a link whole. */
+static _Atomic(struct metric_link *) first;
+static struct metric_link *last;
+
+#define US ((uint64_t)1000)
+#define MS (1000 * US)
+#define S  (1000 * MS)
+
+const uint64_t metric_latency_bounds_ns[METRIC_LATENCY_BOUNDS] = {
+    100 * US, 250 * US, 500 * US, 1 * MS, 2500 * US, 5 * MS, 10 * MS, 25 * MS, 50 * MS,
+    100 * MS, 250 * MS, 500 * MS, 1 * S,  2500 * MS, 5 * S,  10 * S,  30 * S,  60 * S,
+};
+
+/* --- the list ------------------------------------------------------------------------------- */
+
+static bool
+is_name(const char *name)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_:";
+    if (name == NULL || name[0] == 0 || strchr(letters, name[0]) == NULL) return false;
+    for (const char *p = name; *p != 0; p++) {
+        if (strchr(letters, *p) == NULL && (*p < '0' || *p > '9')) return false;
+    }
+    return true;
+}
+
+static bool
+ends_in_total(const char *name)
+{
+    size_t size = strlen(name);
+    return size > 6 && strcmp(name + size - 6, "_total") == 0;
+}
+
+static void
+link_append(struct metric_link *link, enum link_what what)
+{
+    lock_take(&list_lock);
+    if (!link->registered) {
+        link->registered = true;
+        link->what = what;
+        atomic_store_explicit(&link->next, NULL, memory_order_relaxed);
+        atomic_store_explicit(last == NULL ? &first : &last->next, link, memory_order_release);
+        last = link;
+    }
+    lock_drop(&list_lock);
+}
+
+void
+metric_register_counter(struct metric_counter *counter)
+{
+    assert(is_name(counter->name));
+    assert(ends_in_total(counter->name));
+    assert(counter->help != NULL);
+    link_append(&counter->link, LINK_COUNTER);
+}
+
+void
+metric_register_gauge(struct metric_gauge *gauge)
+{
+    assert(is_name(gauge->name));
+    assert(gauge->help != NULL);
+    link_append(&gauge->link, LINK_GAUGE);
+}
+
+void
+metric_register_histogram(struct metric_histogram *histogram)
+{
+    assert(is_name(histogram->name));
+    assert(histogram->help != NULL);
+    assert(histogram->bound_count >= 1);
+    assert(histogram->bound_count <= METRIC_BOUNDS_MAX);
+    for (unsigned i = 1; i < histogram->bound_count; i++) {
+        assert(histogram->bounds[i - 1] < histogram->bounds[i]);
+    }
+    link_append(&histogram->link, LINK_HISTOGRAM);
+}
+
+void
+metric_register_collector(struct metric_collector *collector)
+{
+    assert(collector->collect != NULL);
+    link_append(&collector->link, LINK_COLLECTOR);
+}
+
+static struct metric_link *
+next_of(struct metric_link *link)
+{
+    return atomic_load_explicit(link == NULL ? &first : &link->next, memory_order_acquire);
+}
+
+void
+metric_unregister(struct metric_link *link)
+{
+    lock_take(&scrape_lock);
+    lock_take(&list_lock);
+    if (link->registered) {
+        struct metric_link *before = NULL;
+        while (next_of(before) != link) {
+            before = next_of(before);
+        }
+        atomic_store_explicit(before == NULL ? &first : &before->next, next_of(link),
+                              memory_order_relaxed);
+        if (last == link) last = before;
+        link->registered = false;
+    }
+    lock_drop(&list_lock);
+    lock_drop(&scrape_lock);
+}
+
+static void
+set_zero(struct metric_link *link)
+{
+    if (link->what == LINK_COUNTER) {
+        METRIC_OF(link, struct metric_counter)->value = 0;
+    } else if (link->what == LINK_GAUGE) {
+        METRIC_OF(link, struct metric_gauge)->value = 0;
+    } else if (link->what == LINK_HISTOGRAM) {
+        struct metric_histogram *h = METRIC_OF(link, struct metric_histogram);
+        for (unsigned i = 0; i <= METRIC_BOUNDS_MAX; i++) {
+            h->buckets[i] = 0;
+        }
+        h->sum = 0;
+    }
+}
+
+void
+metric_reset_all(void)
+{
+    lock_take(&scrape_lock);
+    lock_take(&list_lock);
+    for (struct metric_link *link = next_of(NULL), *next; link != NULL; link = next) {
+        next = next_of(link);
+        set_zero(link);
+        link->registered = false;
+        atomic_store_explicit(&link->next, NULL, memory_order_relaxed);
+    }
+    atomic_store_explicit(&first, NULL, memory_order_relaxed);
+    last = NULL;
+    lock_drop(&list_lock);
+    lock_drop(&scrape_lock);
+}
+
+/* --- histograms ----------------------------------------------------------------------------- */
+
+void
+metric_record(struct metric_histogram *histogram, uint64_t value)
+{
+    /* Most latencies are short, so the scan ends early; it stays in two cache lines anyway. */
+    unsigned i = 0;
+    while (i < histogram->bound_count && value > histogram->bounds[i]) {
+        i++;
+    }
+    atomic_fetch_add_explicit(&histogram->buckets[i], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&histogram->sum, value, memory_order_relaxed);
+}
+
+uint64_t
+metric_histogram_count(const struct metric_histogram *histogram)
+{
+    uint64_t count = 0;
+    for (unsigned i = 0; i <= histogram->bound_count; i++) {
+        count += atomic_load_explicit(&histogram->buckets[i], memory_order_relaxed);
+    }
+    return count;
+}
+
+/* --- the text ------------------------------------------------------------------------------- */
+
+/* A run of samples of one family in the sink's text. */
+struct run {
+    struct metric_family family;
+    size_t offset;
+    size_t size;
+};
+
+struct metric_sink {
+    struct buf text;
+    struct run *runs;
+    size_t count;
+    size_t capacity;
+    bool failed; /* no memory for a run; the text knows its own errors */
+};
+
+/* Notes that samples of `family` follow. */
+static void
+begin_run(struct metric_sink *sink, struct metric_family family)
+{
+    if (sink->count > 0) {
+        struct run *open = &sink->runs[sink->count - 1];
+        if (strcmp(open->family.name, family.name) == 0) return;
+        open->size = sink->text.size - open->offset;
+    }
+    if (sink->count == sink->capacity) {
+        size_t capacity = sink->capacity == 0 ? 64 : 2 * sink->capacity;
+        struct run *runs = mem_resize(sink->text.budget, sink->runs, sink->capacity * sizeof *runs,
+                                      capacity * sizeof *runs);
+        if (runs == NULL) {
+            sink->failed = true;
+            return;
+        }
+        sink->runs = runs;
+        sink->capacity = capacity;
+    }
+    sink->runs[sink->count++] = (struct run){.family = family, .offset = sink->text.size};
+}
+
+/* Bytes of the UTF-8 character in front, 0 if there is none. */
+static size_t
+utf8_size(const uint8_t *at, size_t left)
+{
+    uint8_t c = at[0];
+    if (c < 0x80) return c != 0;
+    size_t size = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
+    if (c < 0xc2 || c > 0xf4 || size > left) return 0;
+    for (size_t i = 1; i < size; i++) {
+        if ((at[i] & 0xc0) != 0x80) return 0;
+    }
+    if (c == 0xe0 && at[1] < 0xa0) return 0; /* longer than need be */
+    if (c == 0xed && at[1] > 0x9f) return 0; /* surrogates */
+    if (c == 0xf0 && at[1] < 0x90) return 0;
+    if (c == 0xf4 && at[1] > 0x8f) return 0; /* beyond U+10FFFF */
+    return size;
+}
+
+/* "In label values, backslash, double quote and line feed are escaped"; in help texts, quotes are
+ * not. One byte that is no text becomes one U+FFFD, lest the server refuse the whole scrape. */
+static void
+put_escaped(struct buf *to, struct bytes text, bool quoted)
+{
+    for (size_t i = 0; i < text.size;) {
+        uint8_t c = text.at[i];
+        size_t size = utf8_size(text.at + i, text.size - i);
+        if (size == 0) {
+            buf_put_text(to, "\xef\xbf\xbd");
+            size = 1;
+        } else if (c == '\n') {
+            buf_put_text(to, "\\n");
+        } else {
+            if (c == '\\' || (c == '"' && quoted)) buf_put_u8(to, '\\');
+            buf_put(to, text.at + i, size);
+        }
+        i += size;
+    }
+}
+
+static void
+put_pair(struct buf *to, bool is_first, const char *name, struct bytes value)
+{
+    buf_put_u8(to, is_first ? '{' : ',');
+    buf_put_text(to, name);
+    buf_put_text(to, "=\"");
+    put_escaped(to, value, true);
+    buf_put_u8(to, '"');
+}
+
+/* The shortest of %.15g, %.16g and %.17g that reads back as the same. */
+static void
+put_double(struct buf *to, double value)
+{
+    if (isnan(value)) {
+        buf_put_text(to, "NaN");
+        return;
+    }
+    if (isinf(value)) {
+        buf_put_text(to, value > 0 ? "+Inf" : "-Inf");
+        return;
+    }
+    char text[40];
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, value);
+        if (strtod(text, NULL) == value) break;
+    }
+    buf_put_text(to, text);
+}
+
+static void
+put_u64(struct buf *to, uint64_t value)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%" PRIu64, value);
+    buf_put_text(to, text);
+}
+
+static void
+put_scaled(struct buf *to, uint64_t value, uint64_t per_unit)
+{
+    if (per_unit <= 1) {
+        put_u64(to, value);
+    } else {
+        put_double(to, (double)value / (double)per_unit);
+    }
+}
+
+/* name_suffix{labels,le="bound"} and a space. `le` may be empty: no such label. */
+static void
+put_series(struct buf *to, const char *name, const char *suffix, const struct metric_label *labels,
+           struct bytes le)
+{
+    buf_put_text(to, name);
+    buf_put_text(to, suffix);
+    size_t count = 0;
+    for (; count < METRIC_LABELS_MAX && labels[count].name != NULL; count++) {
+        put_pair(to, count == 0, labels[count].name, bytes_of_text(labels[count].value));
+    }
+    if (le.size > 0) put_pair(to, count++ == 0, "le", le);
+    buf_put_text(to, count > 0 ? "} " : " ");
+}
+
+static void
+put_histogram(struct metric_sink *sink, const struct metric_histogram *h)
+{
+    begin_run(sink, (struct metric_family){h->name, h->help, METRIC_KIND_HISTOGRAM});
+    struct buf *to = &sink->text;
+    struct buf le;
+    buf_init(&le, to->budget, 64);
+    /* _count is the last bucket by construction: the format demands that they are equal. */
+    uint64_t count = 0;
+    for (unsigned i = 0; i <= h->bound_count; i++) {
+        buf_clear(&le);
+        if (i < h->bound_count) {
+            put_scaled(&le, h->bounds[i], h->per_unit);
+        } else {
+            buf_put_text(&le, "+Inf");
+        }
+        if (buf_error(&le)) sink->failed = true;
+        count += atomic_load_explicit(&h->buckets[i], memory_order_relaxed);
+        put_series(to, h->name, "_bucket", h->labels, buf_bytes(&le));
+        put_u64(to, count);
+        buf_put_u8(to, '\n');
+    }
+    buf_fini(&le);
+    put_series(to, h->name, "_sum", h->labels, bytes_of(NULL, 0));
+    put_scaled(to, atomic_load_explicit(&h->sum, memory_order_relaxed), h->per_unit);
+    buf_put_u8(to, '\n');
+    put_series(to, h->name, "_count", h->labels, bytes_of(NULL, 0));
+    put_u64(to, count);
+    buf_put_u8(to, '\n');
+}
+
+static void
+put_gauge(struct metric_sink *sink, const struct metric_gauge *g)
+{
+    begin_run(sink, (struct metric_family){g->name, g->help, METRIC_KIND_GAUGE});
+    put_series(&sink->text, g->name, "", g->labels, bytes_of(NULL, 0));
+    if (g->read != NULL) {
+        put_double(&sink->text, g->read(g->context));
+    } else {
+        buf_printf(&sink->text, "%" PRId64, atomic_load_explicit(&g->value, memory_order_relaxed));
+    }
+    buf_put_u8(&sink->text, '\n');
+}
+
+static void
+put_counter(struct metric_sink *sink, const struct metric_counter *c)
+{
+    begin_run(sink, (struct metric_family){c->name, c->help, METRIC_KIND_COUNTER});
+    put_series(&sink->text, c->name, "", c->labels, bytes_of(NULL, 0));
+    put_u64(&sink->text, metric_value(c));
+    buf_put_u8(&sink->text, '\n');
+}
+
+static void
+put_collected_series(struct metric_sink *sink, const struct metric_family *family,
+                     const struct metric_pair *pairs, size_t count)
+{
+    assert(is_name(family->name));
+    assert(family->kind != METRIC_KIND_HISTOGRAM);
+    begin_run(sink, *family);
+    buf_put_text(&sink->text, family->name);
+    for (size_t i = 0; i < count; i++) {
+        put_pair(&sink->text, i == 0, pairs[i].name, pairs[i].value);
+    }
+    buf_put_text(&sink->text, count > 0 ? "} " : " ");
+}
+
+void
+metric_put_u64(struct metric_sink *sink, const struct metric_family *family,
+               const struct metric_pair *pairs, size_t count, uint64_t value)
+{
+    put_collected_series(sink, family, pairs, count);
+    put_u64(&sink->text, value);
+    buf_put_u8(&sink->text, '\n');
+}
+
+void
+metric_put_double(struct metric_sink *sink, const struct metric_family *family,
+                  const struct metric_pair *pairs, size_t count, double value)
+{
+    put_collected_series(sink, family, pairs, count);
+    put_double(&sink->text, value);
+    buf_put_u8(&sink->text, '\n');
+}
+
+/* --- the scrape ----------------------------------------------------------------------------- */
+
+static void
+gather(struct metric_sink *sink)
+{
+    for (struct metric_link *link = next_of(NULL); link != NULL; link = next_of(link)) {
+        switch ((enum link_what)link->what) {
+        case LINK_COUNTER:
+            put_counter(sink, METRIC_OF(link, struct metric_counter));
+            break;
+        case LINK_GAUGE:
+            put_gauge(sink, METRIC_OF(link, struct metric_gauge));
+            break;
+        case LINK_HISTOGRAM:
+            put_histogram(sink, METRIC_OF(link, struct metric_histogram));
+            break;
+        case LINK_COLLECTOR: {
+            struct metric_collector *c = METRIC_OF(link, struct metric_collector);
+            c->collect(sink, c->context);
+            break;
+        }
+        }
+    }
+    if (sink->count == 0) return;
+    struct run *open = &sink->runs[sink->count - 1];
+    open->size = sink->text.size - open->offset;
+}
+
+static int
+compare_runs(const void *a, const void *b)
+{
+    const struct run *x = a, *y = b;
+    int order = strcmp(x->family.name, y->family.name);
+    return order != 0 ? order : (x->offset > y->offset) - (x->offset < y->offset);
+}
+
+static void
+print_runs(const struct metric_sink *sink, struct buf *to)
+{
+    static const char *const kinds[] = {"counter", "gauge", "histogram"};
+    const struct metric_family *now = NULL;
+    for (size_t i = 0; i < sink->count; i++) {
+        const struct run *r = &sink->runs[i];
+        if (now == NULL || strcmp(now->name, r->family.name) != 0) {
+            now = &r->family;
+            buf_printf(to, "# HELP %s ", now->name);
+            put_escaped(to, bytes_of_text(now->help), false);
+            buf_printf(to, "\n# TYPE %s %s\n", now->name, kinds[now->kind]);
+        }
+        assert(now->kind == r->family.kind); /* two of our own modules disagree */
+        buf_put(to, sink->text.at + r->offset, r->size);
+    }
+}
+
+void
+metric_collect(struct buf *to)
+{
+    size_t size_before = to->size;
+    struct metric_sink sink = {0};
+    buf_init(&sink.text, to->budget, to->limit);
+    lock_take(&scrape_lock);
+    gather(&sink);
+    lock_drop(&scrape_lock);
+
+    enum err e = sink.failed ? ERR_NOMEM : buf_error(&sink.text);
+    if (e == OK) {
+        if (sink.count > 0) qsort(sink.runs, sink.count, sizeof *sink.runs, compare_runs);
+        print_runs(&sink, to);
+    } else if (to->failed == OK) {
+        to->failed = e;
+    }
+    if (buf_error(to)) to->size = size_before;
+    mem_free(to->budget, sink.runs, sink.capacity * sizeof *sink.runs);
+    buf_fini(&sink.text);
+}

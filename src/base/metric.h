@@ -1,0 +1,168 @@
+/*
+ * metric.h - the process' numbers, as /metrics shows them: counters, gauges, histograms, and
+ * collectors for numbers that live elsewhere.
+ *
+ *     static struct metric_counter refused = {
+ *         .name = "firekeep_http_refused_total", .help = "Requests refused for want of memory.",
+ *         .labels = {{"route", "write"}}};
+ *     metric_register_counter(&refused);    once, at start
+ *     metric_inc(&refused);                 anywhere, any thread
+ *
+ * A metric is a static variable of the module that counts. Metrics of one name form a family; they
+ * may be registered from different files, but must agree in kind, and differ in their labels.
+ * Names, help and labels are static texts; a counter's name ends in _total. Registering something
+ * again does nothing.
+ *
+ * Threads: everything here from any thread. Values are relaxed atomics: they order nothing, and a
+ * scrape sees each of them at a moment of its own.
+ */
+#ifndef BASE_METRIC_H
+#define BASE_METRIC_H
+
+#include <stdatomic.h>
+
+#include "base/buf.h"
+
+#define METRIC_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
+
+enum { METRIC_LABELS_MAX = 3, METRIC_BOUNDS_MAX = 24 };
+
+enum metric_kind { METRIC_KIND_COUNTER, METRIC_KIND_GAUGE, METRIC_KIND_HISTOGRAM };
+
+/* Ends at the first NULL name. */
+struct metric_label {
+    const char *name;
+    const char *value;
+};
+
+/* Belongs to metric.c. Zeroed: not registered. */
+struct metric_link {
+    _Atomic(struct metric_link *) next;
+    int what;
+    bool registered;
+};
+
+struct metric_counter {
+    const char *name, *help;
+    struct metric_label labels[METRIC_LABELS_MAX];
+    _Atomic uint64_t value;
+    struct metric_link link;
+};
+
+struct metric_gauge {
+    const char *name, *help;
+    struct metric_label labels[METRIC_LABELS_MAX];
+    _Atomic int64_t value;
+    /* If not NULL it is asked at scrape time instead; see metric_collector about where. */
+    double (*read)(void *context);
+    void *context;
+    struct metric_link link;
+};
+
+struct metric_histogram {
+    const char *name, *help;
+    struct metric_label labels[METRIC_LABELS_MAX];
+    const uint64_t *bounds; /* inclusive upper bounds, rising; +Inf is added */
+    unsigned bound_count;   /* 1..METRIC_BOUNDS_MAX */
+    uint64_t per_unit;      /* what was recorded is divided by it when shown; 0 means 1 */
+    _Atomic uint64_t buckets[METRIC_BOUNDS_MAX + 1]; /* each alone, not added up */
+    _Atomic uint64_t sum;
+    struct metric_link link;
+};
+
+/* For a metric_histogram's initializer: recorded in nanoseconds, shown in seconds, 100 us to 60 s.
+ */
+enum { METRIC_LATENCY_BOUNDS = 18 };
+extern const uint64_t metric_latency_bounds_ns[METRIC_LATENCY_BOUNDS];
+#define METRIC_LATENCY \
+    .bounds = metric_latency_bounds_ns, .bound_count = METRIC_LATENCY_BOUNDS, .per_unit = 1000000000
+
+/*
+ * Prints samples at scrape time. It is called without a lock that ranks at or above LOCK_RANK_API,
+ * and one scrape at a time; it must not register or collect.
+ */
+struct metric_sink;
+struct metric_collector {
+    void (*collect)(struct metric_sink *sink, void *context);
+    void *context;
+    struct metric_link link;
+};
+
+void metric_register_counter(struct metric_counter *counter);
+void metric_register_gauge(struct metric_gauge *gauge);
+void metric_register_histogram(struct metric_histogram *histogram);
+void metric_register_collector(struct metric_collector *collector);
+/*
+ * For what ends before the process does: metric_unregister(&collector->link). Waits for a scrape
+ * that is under way, so the caller holds no lock its callbacks take. Does nothing if it was not
+ * registered.
+ */
+void metric_unregister(struct metric_link *link);
+/* For tests: forgets all registrations and sets their values to zero. */
+void metric_reset_all(void);
+
+static inline void
+metric_add(struct metric_counter *counter, uint64_t n)
+{
+    atomic_fetch_add_explicit(&counter->value, n, memory_order_relaxed);
+}
+
+static inline void
+metric_inc(struct metric_counter *counter)
+{
+    metric_add(counter, 1);
+}
+
+static inline uint64_t
+metric_value(const struct metric_counter *counter)
+{
+    return atomic_load_explicit(&counter->value, memory_order_relaxed);
+}
+
+static inline void
+metric_gauge_set(struct metric_gauge *gauge, int64_t value)
+{
+    atomic_store_explicit(&gauge->value, value, memory_order_relaxed);
+}
+
+static inline void
+metric_gauge_add(struct metric_gauge *gauge, int64_t n)
+{
+    atomic_fetch_add_explicit(&gauge->value, n, memory_order_relaxed);
+}
+
+/* In units of the bounds: nanoseconds with METRIC_LATENCY. */
+void metric_record(struct metric_histogram *histogram, uint64_t value);
+/* How many values were recorded. */
+uint64_t metric_histogram_count(const struct metric_histogram *histogram);
+
+/* --- for collectors ------------------------------------------------------------------------- */
+
+/* A static description; not for histograms. */
+struct metric_family {
+    const char *name, *help;
+    enum metric_kind kind;
+};
+
+/* The value may come from outside: what is not UTF-8 is shown as U+FFFD. */
+struct metric_pair {
+    const char *name;
+    struct bytes value;
+};
+
+/* One sample. `pairs` are read at once and may be NULL with `count` 0. */
+void metric_put_u64(struct metric_sink *sink, const struct metric_family *family,
+                    const struct metric_pair *pairs, size_t count, uint64_t value);
+void metric_put_double(struct metric_sink *sink, const struct metric_family *family,
+                       const struct metric_pair *pairs, size_t count, double value);
+
+/* --- for /metrics ---------------------------------------------------------------------------- */
+
+/*
+ * Appends everything in Prometheus' text format 0.0.4: families in order of their names, samples of
+ * a family in order of registration. On error (see buf_error()) nothing was appended: ERR_NOMEM, or
+ * ERR_LIMIT when `to` is too small.
+ */
+void metric_collect(struct buf *to);
+
+#endif
