@@ -1,0 +1,238 @@
+/*
+ * codec_unpack.c - integer streams: reading them. The bytes are docs/format/codec.md.
+ *
+ * The cost of reading is unpacking, so there is an unpacker for each width: eight numbers of w bits
+ * are w bytes, and with w known to the compiler every offset, shift and mask is a constant. The
+ * seven numbers that may remain at the end of a frame go one at a time, so that nothing is read
+ * more than 8 bytes behind the frame's own.
+ *
+ * Everything is checked before it is used: the width and the sizes that follow from it against the
+ * cursor before a byte is unpacked, positions against the frame. The numbers themselves may be
+ * anything; arithmetic is mod 2^64.
+ */
+#include "tsdb/codec_int.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE uint64_t
+low_bits(unsigned w)
+{
+    return w >= 64 ? UINT64_MAX : (UINT64_C(1) << w) - 1;
+}
+
+INLINE uint64_t
+unpack_at(const uint8_t *in, unsigned w, uint32_t index)
+{
+    size_t bit = (size_t)index * w;
+    unsigned shift = bit & 7;
+    uint64_t v = load_le64(in + bit / 8) >> shift;
+    if (w > 57 && shift + w > 64) v |= (uint64_t)in[bit / 8 + 8] << (64 - shift);
+    return v & low_bits(w);
+}
+
+INLINE void
+unpack_groups(const uint8_t *in, unsigned w, uint32_t groups, uint64_t *out)
+{
+    for (uint32_t i = 0; i < groups; i++, in += w, out += 8) {
+        out[0] = unpack_at(in, w, 0);
+        out[1] = unpack_at(in, w, 1);
+        out[2] = unpack_at(in, w, 2);
+        out[3] = unpack_at(in, w, 3);
+        out[4] = unpack_at(in, w, 4);
+        out[5] = unpack_at(in, w, 5);
+        out[6] = unpack_at(in, w, 6);
+        out[7] = unpack_at(in, w, 7);
+    }
+}
+
+#define WIDTHS_8(X, d) \
+    X((d)*8 + 1)       \
+    X((d)*8 + 2)       \
+    X((d)*8 + 3)       \
+    X((d)*8 + 4) X((d)*8 + 5) X((d)*8 + 6) X((d)*8 + 7) X((d)*8 + 8)
+#define WIDTHS(X)  \
+    WIDTHS_8(X, 0) \
+    WIDTHS_8(X, 1) \
+    WIDTHS_8(X, 2) \
+    WIDTHS_8(X, 3) WIDTHS_8(X, 4) WIDTHS_8(X, 5) WIDTHS_8(X, 6) WIDTHS_8(X, 7)
+
+/* Unpacks count numbers of w = 0..64 bits; reads up to 8 bytes behind them. */
+static void
+unpack(const uint8_t *in, unsigned w, uint32_t count, uint64_t *out)
+{
+    if (w == 0) {
+        memset(out, 0, count * sizeof *out);
+        return;
+    }
+    uint32_t groups = count / 8;
+    switch (w) {
+#define CASE(width)                            \
+    case width:                                \
+        unpack_groups(in, width, groups, out); \
+        break;
+        WIDTHS(CASE)
+#undef CASE
+    default:
+        __builtin_unreachable();
+    }
+    for (uint32_t i = groups * 8; i < count; i++) {
+        out[i] = unpack_at(in, w, i);
+    }
+}
+
+/* Adds what stands above w bits. `in` has the positions, and the values if h is not 128. */
+static enum err
+patch_packed(const uint8_t *in, unsigned w, unsigned h, uint32_t exceptions, uint64_t *u,
+             uint32_t count)
+{
+    const uint8_t *above = in + (exceptions * 7 + 7) / 8;
+    uint32_t previous = 0;
+    for (uint32_t i = 0; i < exceptions; i++) {
+        uint32_t position = (uint32_t)unpack_at(in, 7, i);
+        if (position >= count || (i > 0 && position <= previous)) return ERR_CORRUPT;
+        previous = position;
+        uint64_t high = h == 0 ? 0 : unpack_at(above, h, i);
+        u[position] += (high + 1) << w;
+    }
+    return OK;
+}
+
+static enum err
+patch_varints(struct cursor *cursor, const uint8_t *positions, unsigned w, uint32_t exceptions,
+              uint64_t *u, uint32_t count)
+{
+    uint32_t previous = 0;
+    for (uint32_t i = 0; i < exceptions; i++) {
+        uint32_t position = (uint32_t)unpack_at(positions, 7, i);
+        if (position >= count || (i > 0 && position <= previous)) return ERR_CORRUPT;
+        previous = position;
+        u[position] += (cursor_varint(cursor) + 1) << w;
+    }
+    return cursor->bad ? ERR_CORRUPT : OK;
+}
+
+static enum err
+read_numbers(struct cursor *cursor, uint32_t count, uint64_t *u)
+{
+    unsigned first = cursor_u8(cursor);
+    unsigned w = first & 127;
+    if (w > 64) return ERR_CORRUPT;
+    if (first < 128) {
+        struct bytes packed = cursor_bytes(cursor, ((uint64_t)count * w + 7) / 8);
+        if (cursor->bad) return ERR_CORRUPT;
+        unpack(packed.at, w, count, u);
+        return OK;
+    }
+    uint32_t exceptions = (uint32_t)cursor_u8(cursor) + 1;
+    unsigned h = cursor_u8(cursor);
+    if (exceptions > count || w == 64 || (h > 64 - w && h != 128)) return ERR_CORRUPT;
+    struct bytes packed = cursor_bytes(cursor, ((uint64_t)count * w + 7) / 8);
+    uint64_t patch_bytes = (exceptions * 7 + 7) / 8;
+    if (h != 128) patch_bytes += (exceptions * h + 7) / 8;
+    struct bytes patch = cursor_bytes(cursor, patch_bytes);
+    if (cursor->bad) return ERR_CORRUPT;
+    unpack(packed.at, w, count, u);
+    if (h == 128) return patch_varints(cursor, patch.at, w, exceptions, u, count);
+    return patch_packed(patch.at, w, h, exceptions, u, count);
+}
+
+/* --- from numbers to values ------------------------------------------------------------------- */
+
+INLINE uint64_t
+unfold(uint64_t u, bool zigzagged, uint64_t base)
+{
+    return zigzagged ? (uint64_t)unzigzag(u) : u + base;
+}
+
+INLINE void
+integrate_as(struct codec_int_reader *reader, enum codec_mode mode, bool zigzagged, uint64_t *v,
+             uint32_t count)
+{
+    uint64_t base = reader->base, value = reader->value, delta = reader->delta;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t x = unfold(v[i], zigzagged, base);
+        if (mode == CODEC_PLAIN) value = x;
+        if (mode == CODEC_DELTA) value += x;
+        if (mode == CODEC_DELTA2) value += delta += x;
+        if (mode == CODEC_LINE) value += delta;
+        v[i] = mode == CODEC_LINE ? value + x : value;
+    }
+    reader->value = value;
+    reader->delta = delta;
+}
+
+static void
+integrate(struct codec_int_reader *reader, uint64_t *v, uint32_t count)
+{
+    switch (reader->header & (CODEC_MODE_MASK | CODEC_ZIGZAG)) {
+#define CASES(mode)                                  \
+    case mode:                                       \
+        integrate_as(reader, mode, false, v, count); \
+        break;                                       \
+    case mode | CODEC_ZIGZAG:                        \
+        integrate_as(reader, mode, true, v, count);  \
+        break;
+        CASES(CODEC_PLAIN)
+        CASES(CODEC_DELTA)
+        CASES(CODEC_DELTA2)
+        CASES(CODEC_LINE)
+#undef CASES
+    default:
+        __builtin_unreachable();
+    }
+}
+
+static void
+multiply(const struct codec_int_reader *reader, uint64_t *v, uint32_t count)
+{
+    if (reader->divisor == 0) return;
+    for (uint32_t i = 0; i < count; i++) {
+        v[i] = v[i] * reader->divisor + reader->origin;
+    }
+}
+
+enum err
+codec_int_head(struct codec_int_reader *reader, struct cursor *cursor, uint32_t count,
+               uint64_t *ret_values, uint32_t *ret_count)
+{
+    *reader = (struct codec_int_reader){.cursor = cursor};
+    unsigned header = cursor_u8(cursor);
+    if (header == CODEC_DIVIDED) {
+        reader->divisor = cursor_varint(cursor);
+        reader->origin = (uint64_t)cursor_zigzag(cursor);
+        if (reader->divisor == 0) return ERR_CORRUPT;
+        header = cursor_u8(cursor);
+    }
+    if (header > (CODEC_MODE_MASK | CODEC_ZIGZAG | CODEC_ALL_ZERO)) return ERR_CORRUPT;
+    reader->header = header;
+    enum codec_mode mode = header & CODEC_MODE_MASK;
+    uint32_t lead = mode == CODEC_PLAIN ? 0 : mode == CODEC_DELTA2 ? 2 : 1;
+    if (lead > count) return ERR_CORRUPT;
+    if ((header & CODEC_ZIGZAG) == 0) reader->base = (uint64_t)cursor_zigzag(cursor);
+    if (lead > 0) reader->value = (uint64_t)cursor_zigzag(cursor);
+    ret_values[0] = reader->value;
+    if (mode == CODEC_DELTA2 || mode == CODEC_LINE) reader->delta = (uint64_t)cursor_zigzag(cursor);
+    if (mode == CODEC_DELTA2) ret_values[1] = reader->value += reader->delta;
+    if (cursor->bad) return ERR_CORRUPT;
+    multiply(reader, ret_values, lead);
+    reader->left = count - lead;
+    *ret_count = lead;
+    return OK;
+}
+
+enum err
+codec_int_frame(struct codec_int_reader *reader, uint64_t *ret_values, uint32_t *ret_count)
+{
+    uint32_t count = reader->left < CODEC_FRAME ? reader->left : CODEC_FRAME;
+    if (reader->header & CODEC_ALL_ZERO) {
+        memset(ret_values, 0, count * sizeof *ret_values);
+    } else {
+        enum err e = read_numbers(reader->cursor, count, ret_values);
+        if (e) return e;
+    }
+    integrate(reader, ret_values, count);
+    multiply(reader, ret_values, count);
+    reader->left -= count;
+    *ret_count = count;
+    return OK;
+}
