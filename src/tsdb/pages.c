@@ -17,6 +17,13 @@ page_check_of(const uint8_t *header, struct bytes stored, uint64_t part_number, 
     return hash_bytes(stored, seed);
 }
 
+/* So that a damaged size is seen before memory is taken for it. */
+static uint32_t
+header_check_of(const uint8_t *header, uint64_t part_number, uint64_t offset)
+{
+    return (uint32_t)hash_bytes(bytes_of(header, 12), hash_mix(part_number, offset));
+}
+
 /* --- writing -------------------------------------------------------------------------------------
  */
 

@@ -136,7 +136,7 @@ static enum err
 walk_bad_place(struct walk *w, uint64_t pos, uint64_t bad_pos, uint64_t limit, bool durable,
                uint64_t *ret_next)
 {
-    struct why reason = w->why == NULL ? (struct why){""} : *w->why;
+    struct why reason = *w->why;
     bool damage;
     uint64_t next;
     enum err e = place_is_damage(&w->reader, bad_pos, durable, limit, &damage, &next, w->why);
@@ -180,8 +180,6 @@ walk_segment(struct walk *w, const char *dir, const struct segment *segment)
                                                                            : SEGMENT_HEADER_BYTES);
     uint64_t pos = segment->base_pos;
     w->end_pos = pos;
-    struct why local;
-    if (w->why == NULL) w->why = &local;
     while (pos < limit) {
         struct commit commit;
         uint64_t bad_pos, next;

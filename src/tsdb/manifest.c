@@ -1,0 +1,194 @@
+#include "tsdb/manifest.h"
+
+#include <stdio.h>
+
+#include "base/hash.h"
+
+enum { MANIFEST_VERSION = 1, STORAGE_VERSION = 1, HEAD_BYTES = 16, SIZE_MAX_BYTES = 1 << 28 };
+
+static const char MAGIC[8] = {'F', 'K', 'M', 'A', 'N', 'I', 'F', 'S'};
+
+static enum err
+read_whole(struct env *env, const char *dir, const char *name, struct arena *arena,
+           struct bytes *ret, struct why *why)
+{
+    char path[256];
+    struct file file = FILE_CLOSED;
+    uint64_t size;
+    uint8_t *at = NULL;
+    enum err e = path_join(path, sizeof path, dir, name);
+    if (e == OK) e = file_open(env, path, FILE_READ, &file, why);
+    if (e == OK) e = file_size(&file, &size, why);
+    if (e == OK && size > SIZE_MAX_BYTES) e = why_set(why, ERR_CORRUPT, "%s is too large", path);
+    if (e == OK) {
+        at = arena_alloc(arena, size + 1);
+        e = at == NULL ? ERR_NOMEM : file_read_at(&file, at, size, 0, why);
+    }
+    file_close(&file);
+    if (e) return e;
+    at[size] = 0;
+    *ret = bytes_of(at, size);
+    return OK;
+}
+
+static enum err
+get_parts(struct cursor *c, struct arena *arena, struct manifest *m)
+{
+    uint64_t count = cursor_varint(c);
+    if (count > cursor_left(c)) return ERR_CORRUPT;
+    m->parts = arena_alloc(arena, count * sizeof *m->parts);
+    if (m->parts == NULL) return ERR_NOMEM;
+    for (uint64_t i = 0; i < count; i++) {
+        struct manifest_part *p = &m->parts[i];
+        p->number = cursor_varint(c);
+        p->from_pos = cursor_le64(c);
+        p->to_pos = cursor_le64(c);
+    }
+    m->part_count = (uint32_t)count;
+    return c->bad ? ERR_CORRUPT : OK;
+}
+
+static enum err
+get_tenants(struct cursor *c, struct arena *arena, struct manifest *m)
+{
+    uint64_t count = cursor_varint(c);
+    if (count > cursor_left(c)) return ERR_CORRUPT;
+    m->tenants = arena_new(arena, count * sizeof *m->tenants);
+    if (m->tenants == NULL) return ERR_NOMEM;
+    for (uint64_t i = 0; i < count; i++) {
+        m->tenants[i].name = cursor_counted(c);
+        enum err e = ledger_get(c, &m->tenants[i].totals);
+        if (e) return e;
+    }
+    m->tenant_count = (uint32_t)count;
+    return c->bad ? ERR_CORRUPT : OK;
+}
+
+static enum err
+manifest_decode(struct bytes payload, struct arena *arena, struct manifest *m)
+{
+    struct cursor c = cursor_of(payload);
+    m->edit = cursor_varint(&c);
+    m->store_pos = cursor_le64(&c);
+    m->next_part = cursor_varint(&c);
+    m->next_ref = cursor_varint(&c);
+    m->segment_floor = cursor_varint(&c);
+    m->newest_ms = cursor_zigzag(&c);
+    m->retention_now_ms = cursor_zigzag(&c);
+    struct bytes id = cursor_bytes(&c, sizeof m->log_id);
+    if (c.bad) return ERR_CORRUPT;
+    memcpy(m->log_id, id.at, sizeof m->log_id);
+    enum err e = get_parts(&c, arena, m);
+    if (e == OK) e = get_tenants(&c, arena, m);
+    if (e == OK && c.at != c.end) e = ERR_CORRUPT;
+    return e;
+}
+
+enum err
+manifest_read(struct env *env, const char *dir, struct arena *arena, struct manifest *ret,
+              struct why *why)
+{
+    struct bytes all;
+    struct manifest m = {0};
+    enum err e = read_whole(env, dir, "MANIFEST", arena, &all, why);
+    if (e) return e;
+    uint64_t size = all.size < HEAD_BYTES + 8 ? UINT64_MAX : load_le32(all.at + 12);
+    if (size != all.size - HEAD_BYTES - 8 || memcmp(all.at, MAGIC, sizeof MAGIC) != 0 ||
+        load_le64(all.at + all.size - 8) != hash_bytes(bytes_of(all.at, all.size - 8), 0)) {
+        return why_set(why, ERR_CORRUPT, "%s/MANIFEST is damaged", dir);
+    }
+    unsigned version = load_le16(all.at + 8), min_reader = load_le16(all.at + 10);
+    if (min_reader > MANIFEST_VERSION) {
+        return why_set(why, ERR_UNSUPPORTED,
+                       "%s/MANIFEST: version %u (readable from version %u on) is newer than "
+                       "version %d, which this program knows",
+                       dir, version, min_reader, MANIFEST_VERSION);
+    }
+    e = manifest_decode(bytes_of(all.at + HEAD_BYTES, size), arena, &m);
+    if (e == ERR_CORRUPT) return why_set(why, e, "%s/MANIFEST is damaged", dir);
+    if (e) return why_set(why, e, "no memory to read %s/MANIFEST", dir);
+    *ret = m;
+    return OK;
+}
+
+static void
+manifest_encode(const struct manifest *m, struct buf *to)
+{
+    buf_put_varint(to, m->edit);
+    buf_put_le64(to, m->store_pos);
+    buf_put_varint(to, m->next_part);
+    buf_put_varint(to, m->next_ref);
+    buf_put_varint(to, m->segment_floor);
+    buf_put_zigzag(to, m->newest_ms);
+    buf_put_zigzag(to, m->retention_now_ms);
+    buf_put(to, m->log_id, sizeof m->log_id);
+    buf_put_varint(to, m->part_count);
+    for (uint32_t i = 0; i < m->part_count; i++) {
+        buf_put_varint(to, m->parts[i].number);
+        buf_put_le64(to, m->parts[i].from_pos);
+        buf_put_le64(to, m->parts[i].to_pos);
+    }
+    buf_put_varint(to, m->tenant_count);
+    for (uint32_t i = 0; i < m->tenant_count; i++) {
+        buf_put_counted(to, m->tenants[i].name);
+        ledger_put(to, &m->tenants[i].totals);
+    }
+}
+
+enum err
+manifest_write(struct env *env, const char *dir, const struct manifest *m, struct budget *budget,
+               struct why *why)
+{
+    struct buf all;
+    uint8_t head[HEAD_BYTES] = {0};
+    buf_init(&all, budget, SIZE_MAX_BYTES);
+    memcpy(head, MAGIC, sizeof MAGIC);
+    store_le16(head + 8, MANIFEST_VERSION);
+    store_le16(head + 10, MANIFEST_VERSION);
+    buf_put(&all, head, sizeof head);
+    manifest_encode(m, &all);
+    enum err e = buf_error(&all);
+    if (e == OK) {
+        store_le32(all.at + 12, (uint32_t)(all.size - HEAD_BYTES));
+        buf_put_le64(&all, hash_bytes(buf_bytes(&all), 0));
+        e = buf_error(&all);
+    }
+    if (e) {
+        why_set(why, e, "no memory to write the manifest");
+    } else {
+        e = env_write_whole(env, dir, "MANIFEST", buf_bytes(&all), why);
+    }
+    buf_fini(&all);
+    return e;
+}
+
+enum err
+format_check(struct env *env, const char *dir, struct why *why)
+{
+    struct arena arena;
+    struct bytes text;
+    unsigned version = 0, min_reader = 0;
+    arena_init(&arena, NULL, 0, 0);
+    enum err e = read_whole(env, dir, "FORMAT", &arena, &text, why);
+    if (e == OK && sscanf((const char *)text.at, "firekeep storage version %u min_reader %u",
+                          &version, &min_reader) != 2) {
+        e = why_set(why, ERR_CORRUPT, "%s/FORMAT is not that of a Firekeep storage", dir);
+    }
+    arena_fini(&arena);
+    if (e == OK && min_reader > STORAGE_VERSION) {
+        e = why_set(why, ERR_UNSUPPORTED,
+                    "%s: storage version %u (readable from version %u on) is newer than version "
+                    "%d, which this program knows",
+                    dir, version, min_reader, STORAGE_VERSION);
+    }
+    return e;
+}
+
+enum err
+format_write(struct env *env, const char *dir, struct why *why)
+{
+    char text[80];
+    int n = snprintf(text, sizeof text, "firekeep storage\nversion %d\nmin_reader %d\n",
+                     STORAGE_VERSION, STORAGE_VERSION);
+    return env_write_whole(env, dir, "FORMAT", bytes_of(text, (size_t)n), why);
+}

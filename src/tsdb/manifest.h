@@ -1,0 +1,47 @@
+/* manifest.h - private to tsdb/: the one file that says what is live. Format:
+ * docs/format/manifest.md. */
+#ifndef TSDB_MANIFEST_H
+#define TSDB_MANIFEST_H
+
+#include "base/buf.h"
+#include "model/ledger.h"
+#include "sys/env.h"
+
+struct manifest_part {
+    uint64_t number;
+    uint64_t from_pos;
+    uint64_t to_pos;
+};
+
+struct manifest_tenant {
+    struct bytes name;
+    struct ledger totals;
+};
+
+struct manifest {
+    uint64_t edit;
+    uint64_t store_pos; /* replay begins here */
+    uint64_t next_part;
+    uint64_t next_ref;
+    uint64_t segment_floor;
+    int64_t newest_ms;
+    int64_t retention_now_ms;
+    uint8_t log_id[16];
+    struct manifest_part *parts;
+    uint32_t part_count;
+    struct manifest_tenant *tenants;
+    uint32_t tenant_count;
+};
+
+/* Arrays in `arena`. ERR_MISSING: there is none. ERR_CORRUPT, ERR_UNSUPPORTED. */
+MUST_CHECK enum err manifest_read(struct env *env, const char *dir, struct arena *arena,
+                                  struct manifest *ret_manifest, struct why *why);
+MUST_CHECK enum err manifest_write(struct env *env, const char *dir,
+                                   const struct manifest *manifest, struct budget *budget,
+                                   struct why *why);
+
+/* FORMAT: made if missing and the directory is new. ERR_UNSUPPORTED, ERR_CORRUPT. */
+MUST_CHECK enum err format_check(struct env *env, const char *dir, struct why *why);
+MUST_CHECK enum err format_write(struct env *env, const char *dir, struct why *why);
+
+#endif

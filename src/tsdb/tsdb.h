@@ -1,0 +1,200 @@
+/*
+ * tsdb.h - the embedded store: takes decoded remote write requests, makes them durable through the
+ * log, keeps them in head and parts, and answers select().
+ *
+ * It starts no threads. The caller drives it with steps:
+ *
+ *     tsdb_ingest()    any number of threads   verdict, head, log batch; then wait for
+ * tsdb_durable_epoch() tsdb_commit()    one thread              one write and one sync for all that
+ * wait tsdb_flush()     one thread              a frozen generation becomes a part tsdb_maintain()
+ * the flushing thread     log segments ahead and behind, retention the answerer     any number of
+ * threads
+ */
+#ifndef TSDB_TSDB_H
+#define TSDB_TSDB_H
+
+#include "model/ledger.h"
+#include "model/select.h"
+#include "sys/env.h"
+#include "wal/wal.h"
+#include "wire/remote_write.h"
+
+enum { TENANT_NAME_BYTES_MAX = 150 };
+
+struct tsdb_options {
+    struct env *env;
+    const char *dir;
+    struct budget *memory; /* parent of head, cache, log, flush */
+    uint64_t head_bytes_max;
+    uint64_t cache_bytes;
+    uint64_t head_samples_max; /* a flush is due */
+    int64_t head_age_ms_max;   /* a flush is due */
+    uint64_t wal_segment_bytes;
+    uint64_t wal_batch_bytes;
+    uint64_t wal_budget_bytes;
+    enum wal_sync wal_sync;
+    bool ack_memory; /* visible before it is written */
+    uint32_t tenants_max;
+    uint64_t min_free_bytes;
+};
+
+/* What a reload may change. */
+struct tsdb_limits {
+    struct labels_limits labels;
+    int64_t retention_ms;
+    int64_t max_future_ms;
+    uint64_t wal_budget_bytes;
+};
+
+struct tsdb;
+
+/* What was found when the store was opened. */
+struct tsdb_opening {
+    uint64_t parts;
+    uint64_t parts_set_aside; /* root damaged: renamed *.damaged */
+    uint64_t replayed_samples;
+    uint64_t replayed_series;
+    struct wal_damage damage;
+    char first_damage[256];
+};
+
+/*
+ * Opens or makes a storage directory and replays the log. ERR_AGAIN: another process uses it.
+ * ERR_UNSUPPORTED: a newer version wrote it; nothing was touched. ERR_CORRUPT: the manifest is
+ * damaged.
+ */
+MUST_CHECK enum err tsdb_open(const struct tsdb_options *options, const struct tsdb_limits *limits,
+                              struct tsdb **ret_tsdb, struct tsdb_opening *ret_opening,
+                              struct why *why);
+/* Abandons what is not committed. No thread may be in a step or hold a series set. */
+void tsdb_free(struct tsdb *tsdb);
+void tsdb_set_limits(struct tsdb *tsdb, const struct tsdb_limits *limits);
+
+/* --- writing ------------------------------------------------------------------------------------
+ */
+
+enum { INGEST_TEXT_BYTES = 1024 };
+
+struct ingest_result {
+    /* Answer when tsdb_durable_epoch() has reached this; 0: at once. */
+    uint64_t wait_epoch;
+    uint64_t written[LEDGER_KIND_COUNT]; /* accepted, or there already with the same value */
+    uint64_t rejected[LEDGER_KIND_COUNT];
+    uint64_t rejected_total;
+    char text[INGEST_TEXT_BYTES]; /* names the first offenders and counts by reason; "" if none */
+};
+
+/*
+ * Judges, stores and logs a request. On an error part of it may be stored: the sender repeats all
+ * of it, which is harmless. ERR_AGAIN: the log is down, behind or at its budget, the disk is nearly
+ * full, or the clock is not to be trusted; ERR_NOMEM: a budget is exhausted. Both are temporary.
+ */
+MUST_CHECK enum err tsdb_ingest(struct tsdb *tsdb, struct bytes tenant,
+                                const struct rw_request *request, struct ingest_result *ret_result,
+                                struct why *why);
+/* The seed that request keys are hashed with. */
+uint64_t tsdb_hash_seed(const struct tsdb *tsdb);
+
+/* True if a commit has something to do. */
+bool tsdb_commit_due(struct tsdb *tsdb);
+/*
+ * Commits what has been ingested. On an error all epochs beyond tsdb_durable_epoch() are void and
+ * were taken back; the log is down: answer 503, and call tsdb_reopen() until it succeeds.
+ */
+MUST_CHECK enum err tsdb_commit(struct tsdb *tsdb, struct why *why);
+MUST_CHECK enum err tsdb_reopen(struct tsdb *tsdb, struct why *why);
+/* For acknowledgement level `written`: syncs; call it every second or so. Errors as tsdb_commit().
+ */
+MUST_CHECK enum err tsdb_sync(struct tsdb *tsdb, struct why *why);
+uint64_t tsdb_durable_epoch(struct tsdb *tsdb);
+bool tsdb_is_down(struct tsdb *tsdb);
+
+/* --- flushing ------------------------------------------------------------------------------------
+ */
+
+/* Samples, age, memory or log say that the head should be written out. */
+bool tsdb_flush_due(struct tsdb *tsdb);
+/* Asks the next commit to cut the generation, if there is anything in it and none is frozen. */
+void tsdb_want_cut(struct tsdb *tsdb);
+bool tsdb_has_frozen(struct tsdb *tsdb);
+/* Nothing is in the head, and nothing of the log is needed. */
+bool tsdb_is_flushed(struct tsdb *tsdb);
+/* Writes the frozen generation as a part and publishes it. OK if there is none. On errors: try
+ * again. */
+MUST_CHECK enum err tsdb_flush(struct tsdb *tsdb, struct why *why);
+/* Prepares a log segment, gives up old ones, looks at free space, drops parts beyond retention. */
+MUST_CHECK enum err tsdb_maintain(struct tsdb *tsdb, struct why *why);
+
+/* --- reading ------------------------------------------------------------------------------------
+ */
+
+struct answerer *tsdb_answerer(struct tsdb *tsdb);
+
+/* --- watching ------------------------------------------------------------------------------------
+ */
+
+struct tsdb_stats {
+    struct wal_stats wal;
+    uint64_t head_series;
+    uint64_t head_samples;
+    uint64_t head_exemplars;
+    uint64_t head_bytes;
+    uint64_t frozen_series;
+    uint64_t parts;
+    uint64_t part_bytes;
+    uint64_t part_samples;
+    uint64_t part_series;
+    uint64_t store_pos;
+    uint64_t flushes_total;
+    uint64_t flush_failures_total;
+    uint64_t undone_epochs_total;
+    uint64_t free_bytes;
+    uint64_t cache_hits;
+    uint64_t cache_misses;
+    uint64_t cache_bytes;
+    uint64_t tenants;
+    int64_t newest_ms;
+    int64_t oldest_ms; /* of parts; INT64_MAX: none */
+    int64_t retention_now_ms;
+    bool disk_low;
+    bool clock_suspect;
+    bool down;
+};
+void tsdb_stats(struct tsdb *tsdb, struct tsdb_stats *ret_stats);
+
+/* Calls `each` for every tenant with its totals. Nothing of the store may be called from it. */
+void tsdb_ledgers(struct tsdb *tsdb,
+                  void (*each)(void *context, struct bytes tenant, const struct ledger *ledger),
+                  void *context);
+
+/* Label names by series and values in the head of a tenant: the biggest `count` of each, for status
+ * pages. */
+struct tsdb_cardinality {
+    struct bytes name;
+    uint64_t count;
+};
+MUST_CHECK enum err tsdb_top(struct tsdb *tsdb, struct bytes tenant, struct arena *arena,
+                             uint32_t count, struct tsdb_cardinality *ret_metrics,
+                             uint32_t *ret_metric_count, struct tsdb_cardinality *ret_names,
+                             uint32_t *ret_name_count);
+
+/* --- checking a directory at rest
+ * ------------------------------------------------------------------ */
+
+struct tsdb_report {
+    uint64_t damaged_places;
+    uint64_t pages;
+    uint64_t parts;
+    uint64_t log_records;
+    bool ledger_balances;
+};
+/*
+ * Walks every checksum of log and parts and recounts the ledger. Calls `say` with a line for each
+ * finding and each tenant. ERR_CORRUPT: something is damaged or does not add up; ERR_AGAIN: the
+ * directory is in use.
+ */
+MUST_CHECK enum err tsdb_verify(struct env *env, const char *dir,
+                                void (*say)(void *context, const char *line), void *context,
+                                struct tsdb_report *ret_report, struct why *why);
+
+#endif
