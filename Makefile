@@ -137,6 +137,16 @@ tests: $(TESTS) $(REPLAYERS)
 .PHONY: fuzzers
 fuzzers: $(FUZZERS)
 
+# Measuring programs; none of them is part of a check.
+BENCHES := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*_bench.c))
+
+$(BENCHES): $(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIB)
+	@mkdir -p $(@D)
+	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+.PHONY: bench-tools
+bench-tools: $(BENCHES)
+
 .PHONY: clean
 clean:
 	rm -rf build
