@@ -17,9 +17,10 @@ check_again(const struct histogram *h, struct arena *arena, size_t size)
 
     /* An absent negative side takes fewer bytes than an empty one: never more than were read. */
     struct buf buf;
-    buf_init(&buf, NULL, size);
+    buf_init(&buf, NULL, size + VARINT_SIZE_MAX);
     histogram_put(&buf, &copy);
     assert(buf_error(&buf) == OK);
+    assert(buf.size <= size);
     struct cursor c = cursor_of(buf_bytes(&buf));
     e = histogram_get(&c, arena, &again);
     assert(e == OK);
