@@ -46,7 +46,9 @@ labels_next(struct cursor *c, struct label *ret_label)
 {
     if (c->at == c->end) return false;
     uint8_t tag = cursor_u8(c);
-    struct cursor inner = cursor_of(cursor_counted(c));
+    struct bytes rest = cursor_counted(c);
+    if (c->bad) return false;
+    struct cursor inner = cursor_of(rest);
     uint8_t name_tag = cursor_u8(&inner);
     struct bytes name = cursor_counted(&inner);
     uint8_t value_tag = cursor_u8(&inner);

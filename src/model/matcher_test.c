@@ -217,6 +217,33 @@ test_literals_and_prefix_are_found(void **state)
     check_literals("[[:alpha:]]a", "-", "");
 }
 
+/* Every escape of one ASCII byte: what is taken for a literal must be RE2's literal too. */
+static void
+test_escapes_mean_what_re2_says(void **state)
+{
+    (void)state;
+    unsigned literal = 0;
+    for (unsigned c = 1; c < 128; c++) {
+        char pattern[3] = {'\\', (char)c, 0}, why[8];
+        struct matcher *m = NULL;
+        enum err e = matcher_new(MATCH_REGEX, bytes_of_text("a"), bytes_of_text(pattern), &m, NULL);
+        struct re2_program *plain = NULL;
+        enum re2_result result =
+            re2_program_new((const uint8_t *)pattern, 2, 8 << 20, &plain, why, sizeof why);
+        if (c != 'C') assert_int_equal(e == OK, result == RE2_OK);
+        for (unsigned v = 0; m != NULL && v < 128; v++) {
+            uint8_t value = (uint8_t)v;
+            assert_int_equal(matcher_matches(m, bytes_of(&value, 1)),
+                             re2_program_matches(plain, &value, 1));
+        }
+        const struct bytes *values;
+        if (m != NULL && matcher_literals(m, &values) == 1) literal++;
+        re2_program_free(plain);
+        matcher_free(m);
+    }
+    assert_int_equal(literal, 31 + 6); /* punctuation but '_'; and \\n \\t \\r \\f \\v \\a */
+}
+
 static void
 test_literals_of_equal_are_its_value(void **state)
 {
@@ -387,14 +414,8 @@ test_values_may_be_any_bytes(void **state)
     static const char *const patterns[] = {
         "a",     "a|b|c|d|e|f", ".*",           ".+", "\xc3\xbc.*", ".*\xc3\xbc", ".*a.*", "a.b.c",
         "[^a]+", "\\pL+|a.",    "(?i)\xc3\xbc", "",   ".",          "(a|b)+c.*d"};
-    static const char *const values[] = {"\xff",
-                                         "\xc3",
-                                         "a\xff"
-                                         "b",
-                                         "\x80\x80\x80",
-                                         "\xf0\x9f\x94",
-                                         "\xed\xa0\x80",
-                                         "\xc3\xbc\xff"};
+    static const char *const values[] = {
+        "\xff", "\xc3", "a\xff-", "\x80\x80\x80", "\xf0\x9f\x94", "\xed\xa0\x80", "\xc3\xbc\xff"};
     for (size_t p = 0; p < sizeof patterns / sizeof *patterns; p++) {
         struct matcher *m = make(MATCH_REGEX, patterns[p]);
         for (size_t v = 0; v < sizeof values / sizeof *values; v++) {
@@ -519,7 +540,7 @@ check_value(const struct matcher *m, const struct re2_program *plain, struct byt
                  (unsigned long long)seed, (int)pattern.size, pattern.at, (int)value.size, value.at,
                  expected);
     }
-    bool begins = value.size >= prefix.size && memcmp(value.at, prefix.at, prefix.size) == 0;
+    bool begins = value.size >= prefix.size && bytes_equal(bytes_of(value.at, prefix.size), prefix);
     if (expected && !begins) {
         fail_msg("seed %llu, pattern \"%.*s\", value \"%.*s\": prefix \"%.*s\"",
                  (unsigned long long)seed, (int)pattern.size, pattern.at, (int)value.size, value.at,
@@ -609,6 +630,7 @@ main(void)
         cmocka_unit_test(test_regex_is_anchored_and_dot_matches_newline),
         cmocka_unit_test(test_missing_label_is_the_empty_string_for_all_four),
         cmocka_unit_test(test_literals_and_prefix_are_found),
+        cmocka_unit_test(test_escapes_mean_what_re2_says),
         cmocka_unit_test(test_literals_of_equal_are_its_value),
         cmocka_unit_test(test_long_alternations_are_looked_up),
         cmocka_unit_test(test_large_products_are_left_to_re2),

@@ -37,7 +37,10 @@ struct pattern {
     enum pattern_tail after;  /* TAIL_NONE, TAIL_ANY or TAIL_SOME */
 };
 
-/* `text` is valid UTF-8, and a pattern that RE2 has accepted. Results lie in `arena`. ERR_NOMEM. */
+/*
+ * `text` is valid UTF-8. It is a valid regex if anything but TAIL_UNKNOWN is said, or `inner`; else
+ * RE2 must be asked. Results lie in `arena`. ERR_NOMEM.
+ */
 MUST_CHECK
 enum err pattern_read(struct bytes text, struct arena *arena, struct pattern *ret_pattern);
 
