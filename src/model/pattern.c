@@ -414,7 +414,7 @@ read_repetition(struct reader *r, struct lang atom, bool dot)
     if (!is_repetition(c)) return atom;
     r->at++;
     if (peek(r) == '?') r->at++; /* lazy: accepts the same */
-    if (c == '{' || is_repetition(peek(r))) {
+    if (c == '{') {
         r->lost = true;
         return atom;
     }
