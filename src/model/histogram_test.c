@@ -616,6 +616,24 @@ test_byte_form_keeps_every_class_and_its_layout(void **state)
     check_round_trip(&wide);
 }
 
+/* The example of docs/format/histogram.md. */
+static void
+test_byte_form_is_the_documented_one(void **state)
+{
+    (void)state;
+    static const uint8_t documented[] = {0x0c, 0x06, 0xfc, 0xa9, 0xf1, 0xd2, 0x4d, 0x62, 0x50,
+                                         0x3f, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x32, 0x40,
+                                         0x0a, 0x02, 0x02, 0x00, 0x02, 0x04, 0x01, 0x03, 0x04,
+                                         0x02, 0x03, 0x01, 0x03, 0x02, 0x02, 0x02, 0x00};
+    INTEGER_HISTOGRAM(h);
+    struct buf buf;
+    buf_init(&buf, NULL, 4096);
+    histogram_put(&buf, &h);
+    assert_int_equal(buf.size, sizeof documented);
+    assert_memory_equal(buf.at, documented, sizeof documented);
+    buf_fini(&buf);
+}
+
 static void
 check_corrupt(const uint8_t *at, size_t size)
 {
@@ -746,6 +764,7 @@ main(void)
         cmocka_unit_test(test_different_when_anything_else_differs),
         cmocka_unit_test(test_equal_floats_by_bits_but_for_the_sign_of_zero),
         cmocka_unit_test(test_byte_form_keeps_every_class_and_its_layout),
+        cmocka_unit_test(test_byte_form_is_the_documented_one),
         cmocka_unit_test(test_get_refuses_what_put_does_not_write),
         cmocka_unit_test(test_get_takes_no_memory_for_counts_the_bytes_cannot_hold),
         cmocka_unit_test(test_every_refused_allocation_is_an_error),
