@@ -12,37 +12,44 @@
 #include "model/sample.h"
 
 /*
- * Checks everything a reader relies on: known schema and hint; spans and buckets of equal number;
- * no negative offset but the first; no index that leaves int32; counts not negative, and together
- * not more than `count` (exactly `count` unless sum is NaN; float histograms may differ by
- * rounding); zero_threshold finite and not negative; custom bounds finite or ending in +Inf,
- * strictly ascending, covering the buckets, with no negative side and nothing in the zero bucket. A
- * staleness marker (sum is STALE_NAN_BITS) is valid with everything else empty. ERR_INPUT, with the
- * sentence in `why`.
+ * Checks everything a reader relies on, by the rules of Prometheus and a few of our own:
+ * - kind, hint and schema are known; spans, buckets and bounds within HISTOGRAM_BUCKETS_MAX;
+ * - spans and buckets of equal number; no negative offset but the first; no bucket index that
+ *   leaves int32;
+ * - integer counts are not negative, do not overflow, and together are exactly `count` (at most
+ *   `count` if the sum is NaN: an observed NaN falls into no bucket);
+ * - float counts are not negative (NaN and Inf are let through, and their total is not compared:
+ *   rounding would make false alarms);
+ * - zero_threshold is finite and not negative;
+ * - custom bounds ascend strictly without NaN or +Inf and cover the buckets; then there is no
+ *   negative side, nothing in the zero bucket, no first offset below 0. An exponential schema has
+ *   no bounds.
+ * So a staleness marker (sum is STALE_NAN_BITS, everything else empty) is valid.
+ * ERR_INPUT, with the sentence in `why`.
  */
 MUST_CHECK enum err histogram_check(const struct histogram *h, struct why *why);
 
 /*
- * Equal in meaning: the same kind, schema, thresholds, counts, sum (bit for bit) and the same
- * non-empty buckets, however spans are cut. The reset hint does not count.
+ * Equal in meaning: the same kind, schema, thresholds, bounds, counts, sum (bit for bit) and the
+ * same non-empty buckets, however spans are cut. The reset hint does not count; a count, threshold
+ * or bound of -0 is one of 0. Both have passed histogram_check().
  */
 bool histogram_equal(const struct histogram *a, const struct histogram *b);
 
 /*
- * Our byte form, used in the log: docs/format/histogram.md. Exact, layout included.
- * Out of memory shows in buf_error(to).
+ * Our byte form, used in the log: docs/format/histogram.md. Exact, layout included. `h` has passed
+ * histogram_check(). Out of memory shows in buf_error(to), which then is unchanged.
  */
 void histogram_put(struct buf *to, const struct histogram *h);
 
 /*
- * Reads the byte form; the arrays lie in `arena`. ERR_CORRUPT: not our bytes, or a count beyond
- * the limits above; ERR_LIMIT: the arena is full.
+ * Reads the byte form and advances `c` past it; the arrays lie in `arena`. What is read passes
+ * histogram_check(). ERR_CORRUPT: not our bytes; ERR_LIMIT: the arena is full.
  */
 MUST_CHECK enum err histogram_get(struct cursor *c, struct arena *arena,
                                   struct histogram *ret_histogram);
 
-/* A deep copy in `arena`. */
-MUST_CHECK enum err histogram_copy(const struct histogram *h, struct arena *arena,
-                                   struct histogram *ret_copy);
+/* A deep copy in `arena`. ERR_LIMIT: it is full. */
+MUST_CHECK enum err histogram_copy(const struct histogram *h, struct arena *arena, struct histogram *ret_copy);
 
 #endif

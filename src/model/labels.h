@@ -21,7 +21,8 @@
 /* Steps through labels; false at the end (or on malformed bytes, then `c->bad`). */
 bool labels_next(struct cursor *c, struct label *ret_label);
 
-/* True if `labels` is canonical in every respect. */
+/* True if `labels` is canonical in every respect named above; UTF-8 is not looked at. The empty
+ * set is canonical (exemplars have it). */
 bool labels_valid(struct bytes labels);
 
 /* Label order: name, then value, label by label; what is a prefix of the other comes first. */
@@ -47,8 +48,9 @@ struct labels_limits {
 /*
  * Makes canonical labels of any: sorts `given` in place, drops empty values, and appends the result
  * to `to`. The verdict is REJECT_NONE or the first reason that applies, in the order of the enum;
- * then `to` is unchanged. No label at all (after dropping) is REJECT_EMPTY_LABELS.
- * Out of memory shows in buf_error(to).
+ * then `to` is unchanged. No label at all (after dropping) is REJECT_EMPTY_LABELS. A set of more
+ * than 64 KiB meets the limits before anything else, so that its cost is bounded.
+ * Out of memory shows in buf_error(to), which then is unchanged too.
  */
 enum reject labels_build(struct label *given, uint32_t count, const struct labels_limits *limits,
                          struct buf *to);

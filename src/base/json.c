@@ -1,0 +1,256 @@
+#include "base/json.h"
+
+#include <assert.h>
+
+#include "base/utf8.h"
+
+void
+json_init(struct json *json, struct buf *to)
+{
+    *json = (struct json){.to = to};
+}
+
+bool
+json_done(const struct json *json)
+{
+    return json->done;
+}
+
+static uint64_t
+level_bit(const struct json *json)
+{
+    assert(json->depth > 0);
+    return (uint64_t)1 << (json->depth - 1);
+}
+
+/* The comma between neighbours on one level. */
+static void
+separate(struct json *json)
+{
+    uint64_t bit = level_bit(json);
+    if (json->begun & bit) buf_put_u8(json->to, ',');
+    json->begun |= bit;
+}
+
+/* Before every value: it must be allowed here. */
+static void
+value_begin(struct json *json)
+{
+    if (json->depth == 0) {
+        assert(!json->done);
+    } else if (json->objects & level_bit(json)) {
+        assert(json->key_given);
+        json->key_given = false;
+    } else {
+        separate(json);
+    }
+}
+
+/* After every value: at the top it was the only one. */
+static void
+value_end(struct json *json)
+{
+    if (json->depth == 0) json->done = true;
+}
+
+static void
+level_open(struct json *json, bool object)
+{
+    value_begin(json);
+    assert(json->depth < JSON_DEPTH_MAX);
+    json->depth++;
+    uint64_t bit = level_bit(json);
+    json->begun &= ~bit;
+    json->objects = object ? json->objects | bit : json->objects & ~bit;
+    buf_put_u8(json->to, object ? '{' : '[');
+}
+
+static void
+level_close(struct json *json, bool object)
+{
+    bool is_object = (json->objects & level_bit(json)) != 0;
+    assert(is_object == object);
+    assert(!json->key_given);
+    json->depth--;
+    buf_put_u8(json->to, object ? '}' : ']');
+    value_end(json);
+}
+
+void
+json_object_open(struct json *json)
+{
+    level_open(json, true);
+}
+
+void
+json_object_close(struct json *json)
+{
+    level_close(json, true);
+}
+
+void
+json_array_open(struct json *json)
+{
+    level_open(json, false);
+}
+
+void
+json_array_close(struct json *json)
+{
+    level_close(json, false);
+}
+
+/* Bytes that a string takes as they are, eight at a time while they last. */
+static size_t
+plain_run(const uint8_t *at, size_t size)
+{
+    const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
+    size_t n = 0;
+    for (; n + 8 <= size; n += 8) {
+        uint64_t w = load_le64(at + n);
+        uint64_t quote = w ^ (ones * '"'), slash = w ^ (ones * '\\');
+        /* A byte's high bit shows it to be below 0x20, zero after the xor, or not ASCII. A borrow
+         * may show one byte too many: then the loop below looks closer. */
+        uint64_t special = (w - ones * 0x20) | (quote - ones) | (slash - ones) | w;
+        if (special & highs) break;
+    }
+    while (n < size && at[n] >= 0x20 && at[n] < 0x80 && at[n] != '"' && at[n] != '\\') {
+        n++;
+    }
+    return n;
+}
+
+static void
+put_escape(struct buf *to, uint8_t byte)
+{
+    static const char hex[] = "0123456789abcdef";
+    char short_form = 0;
+    switch (byte) {
+    case '"':
+    case '\\':
+        short_form = (char)byte;
+        break;
+    case '\n':
+        short_form = 'n';
+        break;
+    case '\r':
+        short_form = 'r';
+        break;
+    case '\t':
+        short_form = 't';
+        break;
+    default:
+        break;
+    }
+    if (short_form != 0) {
+        char two[2] = {'\\', short_form};
+        buf_put(to, two, sizeof two);
+        return;
+    }
+    char six[6] = {'\\', 'u', '0', '0', hex[byte >> 4], hex[byte & 15]};
+    buf_put(to, six, sizeof six);
+}
+
+void
+json_print_string(struct buf *to, struct bytes text)
+{
+    buf_put_u8(to, '"');
+    size_t at = 0;
+    while (at < text.size) {
+        size_t plain = plain_run(text.at + at, text.size - at);
+        buf_put(to, text.at + at, plain);
+        at += plain;
+        if (at == text.size) break;
+        if (text.at[at] < 0x80) {
+            put_escape(to, text.at[at]);
+            at++;
+            continue;
+        }
+        size_t step = utf8_step(text.at + at, text.size - at);
+        if (step == 0) {
+            buf_put_text(to, UTF8_REPLACEMENT);
+            at++;
+        } else {
+            buf_put(to, text.at + at, step);
+            at += step;
+        }
+    }
+    buf_put_u8(to, '"');
+}
+
+void
+json_key_bytes(struct json *json, struct bytes key)
+{
+    assert(json->objects & level_bit(json));
+    assert(!json->key_given);
+    separate(json);
+    json_print_string(json->to, key);
+    buf_put_u8(json->to, ':');
+    json->key_given = true;
+}
+
+void
+json_key(struct json *json, const char *key)
+{
+    json_key_bytes(json, bytes_of_text(key));
+}
+
+void
+json_put_bytes(struct json *json, struct bytes text)
+{
+    value_begin(json);
+    json_print_string(json->to, text);
+    value_end(json);
+}
+
+void
+json_put_text(struct json *json, const char *text)
+{
+    json_put_bytes(json, bytes_of_text(text));
+}
+
+void
+json_put_raw(struct json *json, struct bytes value)
+{
+    assert(value.size > 0);
+    value_begin(json);
+    buf_put_bytes(json->to, value);
+    value_end(json);
+}
+
+static void
+put_decimal(struct json *json, bool negative, uint64_t magnitude)
+{
+    char text[21];
+    size_t at = sizeof text;
+    do {
+        text[--at] = (char)('0' + magnitude % 10);
+        magnitude /= 10;
+    } while (magnitude > 0);
+    if (negative) text[--at] = '-';
+    json_put_raw(json, bytes_of(text + at, sizeof text - at));
+}
+
+void
+json_put_int(struct json *json, int64_t value)
+{
+    put_decimal(json, value < 0, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
+}
+
+void
+json_put_uint(struct json *json, uint64_t value)
+{
+    put_decimal(json, false, value);
+}
+
+void
+json_put_bool(struct json *json, bool value)
+{
+    json_put_raw(json, bytes_of_text(value ? "true" : "false"));
+}
+
+void
+json_put_null(struct json *json)
+{
+    json_put_raw(json, bytes_of_text("null"));
+}

@@ -1,0 +1,511 @@
+/*
+ * histogram.c - see histogram.h for the rules and docs/format/histogram.md for the byte form.
+ *
+ * The rules are those of a current Prometheus, and three of our own that keep a reader's arithmetic
+ * inside its types: bucket indexes stay in int32, counts in int64, arrays within a limit. What one
+ * side may hold is checked while its spans and buckets are walked once.
+ */
+#include "model/histogram.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <math.h>
+
+/* The first byte of the byte form. */
+enum {
+    FLAG_FLOAT = 1,
+    FLAG_HINT_SHIFT = 1,
+    FLAG_HINT_MASK = 3 << FLAG_HINT_SHIFT,
+    FLAG_NEGATIVE = 8,
+    FLAG_CUSTOM = 16,
+    FLAG_ALL = 31
+};
+
+static bool
+is_float(const struct histogram *h)
+{
+    return h->kind == SAMPLE_HISTOGRAM_FLOAT;
+}
+
+/* As bits, but 0 and -0 are the same number. */
+static bool
+same_number(uint64_t a, uint64_t b)
+{
+    return a == b || ((a | b) << 1) == 0;
+}
+
+/* --- check --------------------------------------------------------------------------------- */
+
+static enum err
+check_spans(const struct hist_buckets *side, const char *name, int64_t *ret_end, struct why *why)
+{
+    if (side->span_count > HISTOGRAM_BUCKETS_MAX || side->bucket_count > HISTOGRAM_BUCKETS_MAX) {
+        return why_set(why, ERR_INPUT, "%s side: more than %d spans or buckets", name,
+                       HISTOGRAM_BUCKETS_MAX);
+    }
+    int64_t index = 0; /* of the bucket behind the last span */
+    uint64_t needed = 0;
+    for (uint32_t i = 0; i < side->span_count; i++) {
+        const struct hist_span *span = &side->spans[i];
+        if (i > 0 && span->offset < 0) {
+            return why_set(why, ERR_INPUT, "%s side: span %" PRIu32 " has the negative offset %d",
+                           name, i + 1, span->offset);
+        }
+        index += (int64_t)span->offset + span->length;
+        needed += span->length;
+        if (index > (int64_t)INT32_MAX + 1) {
+            return why_set(why, ERR_INPUT, "%s side: span %" PRIu32 " ends beyond bucket %d", name,
+                           i + 1, INT32_MAX);
+        }
+    }
+    if (needed != side->bucket_count) {
+        return why_set(why, ERR_INPUT,
+                       "%s side: spans need %" PRIu64 " buckets, there are %" PRIu32, name, needed,
+                       side->bucket_count);
+    }
+    *ret_end = index;
+    return OK;
+}
+
+/* Adds the side's counts to *total. */
+static enum err
+check_deltas(const struct hist_buckets *side, const char *name, uint64_t *total, struct why *why)
+{
+    if (side->bucket_count > 0 && side->deltas == NULL) {
+        return why_set(why, ERR_INPUT, "%s side: an integer histogram without deltas", name);
+    }
+    int64_t count = 0;
+    for (uint32_t i = 0; i < side->bucket_count; i++) {
+        if (__builtin_add_overflow(count, side->deltas[i], &count)) {
+            return why_set(why, ERR_INPUT, "%s side: the count of bucket %" PRIu32 " overflows",
+                           name, i + 1);
+        }
+        if (count < 0) {
+            return why_set(why, ERR_INPUT,
+                           "%s side: bucket %" PRIu32 " has the negative count %" PRId64, name,
+                           i + 1, count);
+        }
+        if (__builtin_add_overflow(*total, (uint64_t)count, total)) {
+            return why_set(why, ERR_INPUT, "%s side: the sum of all counts overflows", name);
+        }
+    }
+    return OK;
+}
+
+static enum err
+check_float_counts(const struct hist_buckets *side, const char *name, struct why *why)
+{
+    if (side->bucket_count > 0 && side->counts == NULL) {
+        return why_set(why, ERR_INPUT, "%s side: a float histogram without counts", name);
+    }
+    for (uint32_t i = 0; i < side->bucket_count; i++) {
+        double count = bits_double(side->counts[i]);
+        if (count < 0) {
+            return why_set(why, ERR_INPUT, "%s side: bucket %" PRIu32 " has the negative count %g",
+                           name, i + 1, count);
+        }
+    }
+    return OK;
+}
+
+static enum err
+check_integer(const struct histogram *h, struct why *why)
+{
+    uint64_t total = h->zero_count;
+    enum err e = check_deltas(&h->positive, "positive", &total, why);
+    if (e) return e;
+    e = check_deltas(&h->negative, "negative", &total, why);
+    if (e) return e;
+    /* An observed NaN counts, makes the sum NaN, and falls into no bucket. */
+    bool nan_seen = isnan(bits_double(h->sum_bits));
+    if (total > h->count || (total < h->count && !nan_seen)) {
+        return why_set(why, ERR_INPUT,
+                       "%" PRIu64 " observations in buckets, but the count is %" PRIu64, total,
+                       h->count);
+    }
+    return OK;
+}
+
+static enum err
+check_float(const struct histogram *h, struct why *why)
+{
+    double count = bits_double(h->count), zero_count = bits_double(h->zero_count);
+    if (count < 0) return why_set(why, ERR_INPUT, "the count %g is negative", count);
+    if (zero_count < 0) {
+        return why_set(why, ERR_INPUT, "the count %g of the zero bucket is negative", zero_count);
+    }
+    enum err e = check_float_counts(&h->positive, "positive", why);
+    return e ? e : check_float_counts(&h->negative, "negative", why);
+}
+
+/* `end`: the bucket behind the last span of the positive side. */
+static enum err
+check_custom(const struct histogram *h, int64_t end, struct why *why)
+{
+    if (h->custom_count > HISTOGRAM_BUCKETS_MAX) {
+        return why_set(why, ERR_INPUT, "custom buckets: more than %d bounds",
+                       HISTOGRAM_BUCKETS_MAX);
+    }
+    for (uint32_t i = 0; i < h->custom_count; i++) {
+        double bound = bits_double(h->custom_bits[i]);
+        if (isnan(bound)) return why_set(why, ERR_INPUT, "custom buckets: a bound is NaN");
+        if (bound == INFINITY) {
+            return why_set(why, ERR_INPUT, "custom buckets: the bound +Inf must not be given");
+        }
+        if (i > 0 && bound <= bits_double(h->custom_bits[i - 1])) {
+            return why_set(why, ERR_INPUT,
+                           "custom buckets: bound %" PRIu32 " is not above the one before", i + 1);
+        }
+    }
+    if (h->negative.span_count > 0 || h->negative.bucket_count > 0) {
+        return why_set(why, ERR_INPUT, "custom buckets: there is a negative side");
+    }
+    bool empty = is_float(h) ? same_number(h->zero_count, 0) : h->zero_count == 0;
+    if (!empty || !same_number(h->zero_threshold_bits, 0)) {
+        return why_set(why, ERR_INPUT, "custom buckets: the zero bucket is used");
+    }
+    if (h->positive.span_count > 0 && h->positive.spans[0].offset < 0) {
+        return why_set(why, ERR_INPUT, "custom buckets: the first offset %d is negative",
+                       h->positive.spans[0].offset);
+    }
+    /* The last bucket ends at +Inf, which is no given bound. */
+    if (end > (int64_t)h->custom_count + 1) {
+        return why_set(why, ERR_INPUT,
+                       "custom buckets: %" PRIu32 " bounds do not cover %" PRId64 " buckets",
+                       h->custom_count, end);
+    }
+    return OK;
+}
+
+static enum err
+check_exponential(const struct histogram *h, struct why *why)
+{
+    if (h->schema < HISTOGRAM_SCHEMA_MIN || h->schema > HISTOGRAM_SCHEMA_MAX) {
+        return why_set(why, ERR_INPUT, "the schema %d is not known", h->schema);
+    }
+    if (h->custom_count > 0) {
+        return why_set(why, ERR_INPUT, "custom bounds with the exponential schema %d", h->schema);
+    }
+    double threshold = bits_double(h->zero_threshold_bits);
+    if (!isfinite(threshold) || threshold < 0) {
+        return why_set(why, ERR_INPUT, "the zero threshold %g is negative or not finite",
+                       threshold);
+    }
+    return OK;
+}
+
+enum err
+histogram_check(const struct histogram *h, struct why *why)
+{
+    if (h->kind != SAMPLE_HISTOGRAM_INT && h->kind != SAMPLE_HISTOGRAM_FLOAT) {
+        return why_set(why, ERR_INPUT, "not a histogram");
+    }
+    if ((unsigned)h->reset_hint > RESET_GAUGE) {
+        return why_set(why, ERR_INPUT, "the reset hint %d is not known", (int)h->reset_hint);
+    }
+    int64_t positive_end = 0, negative_end = 0;
+    enum err e = check_spans(&h->positive, "positive", &positive_end, why);
+    if (e) return e;
+    e = check_spans(&h->negative, "negative", &negative_end, why);
+    if (e) return e;
+    bool custom = h->schema == HISTOGRAM_SCHEMA_CUSTOM;
+    e = custom ? check_custom(h, positive_end, why) : check_exponential(h, why);
+    if (e) return e;
+    return is_float(h) ? check_float(h, why) : check_integer(h, why);
+}
+
+/* --- equality ------------------------------------------------------------------------------ */
+
+/* Steps through the buckets of one side that hold something. */
+struct bucket_walk {
+    const struct hist_buckets *side;
+    bool floats;
+    uint32_t span;    /* the one we are in */
+    uint32_t in_span; /* buckets of it taken */
+    uint32_t bucket;  /* of all, taken */
+    int64_t index;    /* of the next bucket */
+    uint64_t count;   /* of the last one taken: an integer or double bits */
+};
+
+static struct bucket_walk
+bucket_walk_of(const struct hist_buckets *side, bool floats)
+{
+    struct bucket_walk walk = {.side = side, .floats = floats};
+    if (side->span_count > 0) walk.index = side->spans[0].offset;
+    return walk;
+}
+
+/* False behind the last; *ret_index is the bucket's, walk->count its count. */
+static bool
+bucket_walk_next(struct bucket_walk *walk, int64_t *ret_index)
+{
+    const struct hist_buckets *side = walk->side;
+    while (walk->bucket < side->bucket_count) {
+        while (walk->span < side->span_count && walk->in_span == side->spans[walk->span].length) {
+            walk->span++;
+            walk->in_span = 0;
+            if (walk->span < side->span_count) walk->index += side->spans[walk->span].offset;
+        }
+        if (walk->span == side->span_count) return false;
+        int64_t index = walk->index++;
+        walk->in_span++;
+        uint32_t i = walk->bucket++;
+        if (walk->floats) {
+            walk->count = side->counts[i];
+        } else {
+            walk->count += (uint64_t)side->deltas[i];
+        }
+        if (walk->floats ? !same_number(walk->count, 0) : walk->count != 0) {
+            *ret_index = index;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The same numbers in the same layout: what a repeated request holds. */
+static bool
+identical_buckets(const struct hist_buckets *a, const struct hist_buckets *b, bool floats)
+{
+    if (a->span_count != b->span_count || a->bucket_count != b->bucket_count) return false;
+    if (a->bucket_count == 0) return true;
+    if (memcmp(a->spans, b->spans, a->span_count * sizeof *a->spans) != 0) return false;
+    const void *of_a = floats ? (const void *)a->counts : (const void *)a->deltas;
+    const void *of_b = floats ? (const void *)b->counts : (const void *)b->deltas;
+    return memcmp(of_a, of_b, a->bucket_count * sizeof(uint64_t)) == 0;
+}
+
+static bool
+same_buckets(const struct hist_buckets *a, const struct hist_buckets *b, bool floats)
+{
+    if (identical_buckets(a, b, floats)) return true;
+    struct bucket_walk wa = bucket_walk_of(a, floats), wb = bucket_walk_of(b, floats);
+    for (;;) {
+        int64_t ia = 0, ib = 0;
+        bool more_a = bucket_walk_next(&wa, &ia), more_b = bucket_walk_next(&wb, &ib);
+        if (more_a != more_b) return false;
+        if (!more_a) return true;
+        if (ia != ib || wa.count != wb.count) return false;
+    }
+}
+
+bool
+histogram_equal(const struct histogram *a, const struct histogram *b)
+{
+    if (a->kind != b->kind || a->schema != b->schema || a->sum_bits != b->sum_bits) return false;
+    if (!same_number(a->zero_threshold_bits, b->zero_threshold_bits)) return false;
+    bool floats = is_float(a);
+    if (floats) {
+        if (!same_number(a->count, b->count)) return false;
+        if (!same_number(a->zero_count, b->zero_count)) return false;
+    } else if (a->count != b->count || a->zero_count != b->zero_count) {
+        return false;
+    }
+    if (a->custom_count != b->custom_count) return false;
+    for (uint32_t i = 0; i < a->custom_count; i++) {
+        if (!same_number(a->custom_bits[i], b->custom_bits[i])) return false;
+    }
+    return same_buckets(&a->positive, &b->positive, floats) &&
+           same_buckets(&a->negative, &b->negative, floats);
+}
+
+/* --- byte form ----------------------------------------------------------------------------- */
+
+static void
+put_side(struct buf *to, const struct hist_buckets *side, bool floats)
+{
+    buf_put_varint(to, side->span_count);
+    for (uint32_t i = 0; i < side->span_count; i++) {
+        buf_put_zigzag(to, side->spans[i].offset);
+        buf_put_varint(to, side->spans[i].length);
+    }
+    buf_put_varint(to, side->bucket_count);
+    if (side->bucket_count == 0) return;
+    if (floats) {
+        buf_put(to, side->counts, side->bucket_count * sizeof *side->counts);
+        return;
+    }
+    for (uint32_t i = 0; i < side->bucket_count; i++) {
+        buf_put_zigzag(to, side->deltas[i]);
+    }
+}
+
+static void
+put_count(struct buf *to, uint64_t count, bool floats)
+{
+    if (floats) {
+        buf_put_le64(to, count);
+    } else {
+        buf_put_varint(to, count);
+    }
+}
+
+static void
+put_whole(struct buf *to, const struct histogram *h)
+{
+    bool floats = is_float(h);
+    bool negative = h->negative.span_count > 0 || h->negative.bucket_count > 0;
+    unsigned flags = (unsigned)h->reset_hint << FLAG_HINT_SHIFT;
+    if (floats) flags |= FLAG_FLOAT;
+    if (negative) flags |= FLAG_NEGATIVE;
+    if (h->custom_count > 0) flags |= FLAG_CUSTOM;
+    buf_put_u8(to, (uint8_t)flags);
+    buf_put_zigzag(to, h->schema);
+    buf_put_le64(to, h->zero_threshold_bits);
+    buf_put_le64(to, h->sum_bits);
+    put_count(to, h->count, floats);
+    put_count(to, h->zero_count, floats);
+    put_side(to, &h->positive, floats);
+    if (negative) put_side(to, &h->negative, floats);
+    if (h->custom_count > 0) {
+        buf_put_varint(to, h->custom_count);
+        buf_put(to, h->custom_bits, h->custom_count * sizeof *h->custom_bits);
+    }
+}
+
+void
+histogram_put(struct buf *to, const struct histogram *h)
+{
+    assert(h->kind == SAMPLE_HISTOGRAM_INT || h->kind == SAMPLE_HISTOGRAM_FLOAT);
+    assert((unsigned)h->reset_hint <= RESET_GAUGE);
+    size_t size_before = to->size;
+    put_whole(to, h);
+    if (buf_error(to)) to->size = size_before;
+}
+
+/* A count of things that take at least `bytes_each`: within the limit and what is left. */
+static uint32_t
+get_count(struct cursor *c, size_t bytes_each)
+{
+    uint64_t count = cursor_varint(c);
+    if (count > HISTOGRAM_BUCKETS_MAX || count > cursor_left(c) / bytes_each) {
+        cursor_fail(c);
+        return 0;
+    }
+    return (uint32_t)count;
+}
+
+static enum err
+get_words(struct cursor *c, struct arena *arena, uint32_t count, const uint64_t **ret_words)
+{
+    struct bytes from = cursor_bytes(c, (uint64_t)count * 8);
+    if (from.size == 0) return OK; /* none, or none left: then c->bad */
+    uint64_t *words = arena_alloc(arena, from.size);
+    if (words == NULL) return ERR_LIMIT;
+    memcpy(words, from.at, from.size);
+    *ret_words = words;
+    return OK;
+}
+
+static enum err
+get_deltas(struct cursor *c, struct arena *arena, struct hist_buckets *side)
+{
+    if (side->bucket_count == 0) return OK;
+    int64_t *deltas = arena_alloc(arena, side->bucket_count * sizeof *deltas);
+    if (deltas == NULL) return ERR_LIMIT;
+    for (uint32_t i = 0; i < side->bucket_count; i++) {
+        deltas[i] = cursor_zigzag(c);
+    }
+    side->deltas = deltas;
+    return OK;
+}
+
+static enum err
+get_spans(struct cursor *c, struct arena *arena, struct hist_buckets *side)
+{
+    side->span_count = get_count(c, 2);
+    if (side->span_count == 0) return OK;
+    struct hist_span *spans = arena_alloc(arena, side->span_count * sizeof *spans);
+    if (spans == NULL) return ERR_LIMIT;
+    for (uint32_t i = 0; i < side->span_count; i++) {
+        int64_t offset = cursor_zigzag(c);
+        uint64_t length = cursor_varint(c);
+        if (offset < INT32_MIN || offset > INT32_MAX || length > UINT32_MAX) cursor_fail(c);
+        spans[i] = (struct hist_span){(int32_t)offset, (uint32_t)length};
+    }
+    side->spans = spans;
+    return OK;
+}
+
+static enum err
+get_side(struct cursor *c, struct arena *arena, bool floats, struct hist_buckets *ret_side)
+{
+    enum err e = get_spans(c, arena, ret_side);
+    if (e) return e;
+    ret_side->bucket_count = get_count(c, floats ? 8 : 1);
+    if (floats) return get_words(c, arena, ret_side->bucket_count, &ret_side->counts);
+    return get_deltas(c, arena, ret_side);
+}
+
+enum err
+histogram_get(struct cursor *c, struct arena *arena, struct histogram *ret_histogram)
+{
+    struct histogram h = {0};
+    uint8_t flags = cursor_u8(c);
+    if (flags & ~FLAG_ALL) cursor_fail(c);
+    bool floats = (flags & FLAG_FLOAT) != 0;
+    h.kind = floats ? SAMPLE_HISTOGRAM_FLOAT : SAMPLE_HISTOGRAM_INT;
+    h.reset_hint = (enum reset_hint)((flags & FLAG_HINT_MASK) >> FLAG_HINT_SHIFT);
+    int64_t schema = cursor_zigzag(c);
+    if (schema < INT32_MIN || schema > INT32_MAX) cursor_fail(c);
+    h.schema = (int32_t)schema;
+    h.zero_threshold_bits = cursor_le64(c);
+    h.sum_bits = cursor_le64(c);
+    h.count = floats ? cursor_le64(c) : cursor_varint(c);
+    h.zero_count = floats ? cursor_le64(c) : cursor_varint(c);
+    enum err e = get_side(c, arena, floats, &h.positive);
+    if (e) return e;
+    if (flags & FLAG_NEGATIVE) e = get_side(c, arena, floats, &h.negative);
+    if (e) return e;
+    if (flags & FLAG_CUSTOM) {
+        h.custom_count = get_count(c, 8);
+        e = get_words(c, arena, h.custom_count, &h.custom_bits);
+        if (e) return e;
+    }
+    if (c->bad || histogram_check(&h, NULL) != OK) return ERR_CORRUPT;
+    *ret_histogram = h;
+    return OK;
+}
+
+/* --- copy ---------------------------------------------------------------------------------- */
+
+/* `count` > 0 items of `size` bytes, or NULL for none; *e is set when the arena is full. */
+static const void *
+copy_array(struct arena *arena, const void *from, uint32_t count, size_t size, enum err *e)
+{
+    if (count == 0 || from == NULL) return NULL;
+    void *to = arena_alloc(arena, count * size);
+    if (to == NULL) {
+        *e = ERR_LIMIT;
+        return NULL;
+    }
+    return memcpy(to, from, count * size);
+}
+
+static void
+copy_side(struct arena *arena, struct hist_buckets *side, bool floats, enum err *e)
+{
+    const struct hist_buckets from = *side;
+    side->spans = copy_array(arena, from.spans, from.span_count, sizeof *from.spans, e);
+    side->deltas = NULL;
+    side->counts = NULL;
+    if (floats) {
+        side->counts = copy_array(arena, from.counts, from.bucket_count, sizeof *from.counts, e);
+    } else {
+        side->deltas = copy_array(arena, from.deltas, from.bucket_count, sizeof *from.deltas, e);
+    }
+}
+
+enum err
+histogram_copy(const struct histogram *h, struct arena *arena, struct histogram *ret_copy)
+{
+    struct histogram copy = *h;
+    enum err e = OK;
+    copy_side(arena, &copy.positive, is_float(h), &e);
+    copy_side(arena, &copy.negative, is_float(h), &e);
+    copy.custom_bits =
+        copy_array(arena, h->custom_bits, h->custom_count, sizeof *h->custom_bits, &e);
+    if (e) return e;
+    *ret_copy = copy;
+    return OK;
+}

@@ -1,0 +1,440 @@
+/*
+ * labels.c - see labels.h for the byte form.
+ *
+ * labels_build() runs for every series that the caches do not know. Well-behaved senders leave it
+ * nothing to do, which one pass finds out. Otherwise an insertion sort follows; when it had to move
+ * much a heap sort (in place, no worse than n log n) takes over, because the order is the sender's
+ * choice. For the same reason a set of more than LABELS_CAREFUL_BYTES is measured against the
+ * limits before it is sorted and read: in a 2.0 request a few bytes can refer to the same megabyte
+ * again and again.
+ */
+#include "model/labels.h"
+
+#include <assert.h>
+
+#include "base/utf8.h"
+
+enum {
+    TAG_LABEL = 0x0a,
+    TAG_NAME = 0x0a,
+    TAG_VALUE = 0x12,
+    LABELS_CAREFUL_BYTES = 64 * 1024,
+    INSERTION_MOVES_PER_LABEL = 8
+};
+
+/* Words that overlap at the end: no loop over single bytes. */
+static bool
+is_ascii(struct bytes text)
+{
+    const uint64_t highs = 0x8080808080808080u;
+    if (text.size >= 8) {
+        const uint8_t *last = text.at + text.size - 8;
+        uint64_t seen = load_le64(last);
+        for (const uint8_t *at = text.at; at < last; at += 8) {
+            seen |= load_le64(at);
+        }
+        return (seen & highs) == 0;
+    }
+    if (text.size >= 4) {
+        return ((load_le32(text.at) | load_le32(text.at + text.size - 4)) & (uint32_t)highs) == 0;
+    }
+    uint8_t seen = 0;
+    for (size_t i = 0; i < text.size; i++) {
+        seen |= text.at[i];
+    }
+    return seen < 0x80;
+}
+
+bool
+utf8_valid(struct bytes text)
+{
+    if (is_ascii(text)) return true;
+    const uint8_t *at = text.at;
+    size_t left = text.size;
+    while (left > 0) {
+        while (left >= 8 && (load_le64(at) & 0x8080808080808080u) == 0) {
+            at += 8;
+            left -= 8;
+        }
+        if (left == 0) break;
+        size_t step = utf8_step(at, left);
+        if (step == 0) return false;
+        at += step;
+        left -= step;
+    }
+    return true;
+}
+
+bool
+labels_next(struct cursor *c, struct label *ret_label)
+{
+    if (c->at == c->end) return false;
+    uint8_t tag = cursor_u8(c);
+    struct bytes rest = cursor_counted(c);
+    if (c->bad) return false;
+    struct cursor inner = cursor_of(rest);
+    uint8_t name_tag = cursor_u8(&inner);
+    struct bytes name = cursor_counted(&inner);
+    uint8_t value_tag = cursor_u8(&inner);
+    struct bytes value = cursor_counted(&inner);
+    bool shaped = tag == TAG_LABEL && name_tag == TAG_NAME && value_tag == TAG_VALUE;
+    if (!shaped || inner.bad || inner.at != inner.end) {
+        cursor_fail(c);
+        return false;
+    }
+    *ret_label = (struct label){name, value};
+    return true;
+}
+
+bool
+labels_valid(struct bytes labels)
+{
+    struct cursor c = cursor_of(labels);
+    const uint8_t *start = c.at;
+    struct label label;
+    struct bytes before = {NULL, 0};
+    while (labels_next(&c, &label)) {
+        if (label.value.size == 0) return false;
+        if (bytes_compare(before, label.name) >= 0) return false; /* an empty name fails here too */
+        /* Of all encodings of a label the one with minimal varints is the shortest. */
+        if ((size_t)(c.at - start) != labels_put_size(label)) return false;
+        before = label.name;
+        start = c.at;
+    }
+    return !c.bad;
+}
+
+static size_t
+common_prefix(struct bytes a, struct bytes b)
+{
+    size_t most = a.size < b.size ? a.size : b.size;
+    size_t n = 0;
+    while (n + 8 <= most) {
+        uint64_t difference = load_le64(a.at + n) ^ load_le64(b.at + n);
+        if (difference != 0) return n + (size_t)__builtin_ctzll(difference) / 8;
+        n += 8;
+    }
+    while (n < most && a.at[n] == b.at[n]) {
+        n++;
+    }
+    return n;
+}
+
+/*
+ * The first byte that differs lies in the first label that differs, and up to there both have the
+ * same boundaries: so only outer lengths are read until then, and one label of each at the end.
+ */
+int
+labels_compare(struct bytes a, struct bytes b)
+{
+    size_t same = common_prefix(a, b);
+    if (same == a.size || same == b.size) return (a.size > b.size) - (a.size < b.size);
+    struct cursor ca = cursor_of(a);
+    const uint8_t *start = a.at;
+    for (;;) {
+        cursor_u8(&ca);
+        cursor_counted(&ca);
+        if (ca.bad || (size_t)(ca.at - a.at) > same) break;
+        start = ca.at;
+    }
+    size_t skip = (size_t)(start - a.at);
+    ca = cursor_of(bytes_of(start, a.size - skip));
+    struct cursor cb = cursor_of(bytes_of(b.at + skip, b.size - skip));
+    struct label la = {0}, lb = {0};
+    bool more_a = labels_next(&ca, &la), more_b = labels_next(&cb, &lb);
+    if (!more_a || !more_b) return (int)more_a - (int)more_b;
+    int order = bytes_compare(la.name, lb.name);
+    return order != 0 ? order : bytes_compare(la.value, lb.value);
+}
+
+struct bytes
+labels_get(struct bytes labels, struct bytes name)
+{
+    struct cursor c = cursor_of(labels);
+    struct label label;
+    while (labels_next(&c, &label)) {
+        int order = bytes_compare(label.name, name);
+        if (order == 0) return label.value;
+        if (order > 0) break;
+    }
+    return (struct bytes){NULL, 0};
+}
+
+uint32_t
+labels_count(struct bytes labels)
+{
+    struct cursor c = cursor_of(labels);
+    struct label label;
+    uint32_t count = 0;
+    while (labels_next(&c, &label)) {
+        count++;
+    }
+    return count;
+}
+
+/* The bytes inside the label's own length. */
+static size_t
+inner_size(struct label label)
+{
+    return 2 + varint_size(label.name.size) + label.name.size + varint_size(label.value.size) +
+           label.value.size;
+}
+
+size_t
+labels_put_size(struct label label)
+{
+    size_t inner = inner_size(label);
+    return 1 + varint_size(inner) + inner;
+}
+
+static uint8_t *
+put_field(uint8_t *at, uint8_t tag, struct bytes field)
+{
+    *at++ = tag;
+    at += varint_put(at, field.size);
+    if (field.size > 0) memcpy(at, field.at, field.size);
+    return at + field.size;
+}
+
+void
+labels_put(struct buf *to, struct label label)
+{
+    if (!buf_reserve(to, labels_put_size(label))) return; /* varint_put() writes no byte more */
+    uint8_t *at = to->at + to->size;
+    *at++ = TAG_LABEL;
+    at += varint_put(at, inner_size(label));
+    at = put_field(at, TAG_NAME, label.name);
+    at = put_field(at, TAG_VALUE, label.value);
+    to->size = (size_t)(at - to->at);
+}
+
+/* --- labels_build -------------------------------------------------------------------------- */
+
+static uint32_t
+drop_empty(struct label *given, uint32_t count)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (given[i].value.size == 0) continue;
+        if (kept != i) given[kept] = given[i];
+        kept++;
+    }
+    return kept;
+}
+
+static int
+compare_names(const struct label *a, const struct label *b)
+{
+    if (a->name.at == b->name.at && a->name.size == b->name.size) return 0;
+    return bytes_compare(a->name, b->name);
+}
+
+/* Lets the label at `root` sink in the heap of `count` labels, the greatest on top. */
+static void
+sink(struct label *heap, uint32_t root, uint32_t count)
+{
+    struct label sinking = heap[root];
+    for (;;) {
+        uint64_t child = 2 * (uint64_t)root + 1;
+        if (child >= count) break;
+        if (child + 1 < count && compare_names(&heap[child], &heap[child + 1]) < 0) child++;
+        if (compare_names(&sinking, &heap[child]) >= 0) break;
+        heap[root] = heap[child];
+        root = (uint32_t)child;
+    }
+    heap[root] = sinking;
+}
+
+static void
+heap_sort(struct label *labels, uint32_t count)
+{
+    for (uint32_t i = count / 2; i > 0; i--) {
+        sink(labels, i - 1, count);
+    }
+    for (uint32_t left = count; left > 1; left--) {
+        struct label greatest = labels[0];
+        labels[0] = labels[left - 1];
+        labels[left - 1] = greatest;
+        sink(labels, 0, left - 1);
+    }
+}
+
+static void
+sort_by_name(struct label *labels, uint32_t count)
+{
+    uint64_t moves_left = (uint64_t)count * INSERTION_MOVES_PER_LABEL;
+    for (uint32_t i = 1; i < count; i++) {
+        if (compare_names(&labels[i - 1], &labels[i]) <= 0) continue;
+        struct label late = labels[i];
+        uint32_t place = i;
+        do {
+            labels[place] = labels[place - 1];
+            place--;
+        } while (place > 0 && compare_names(&labels[place - 1], &late) > 0);
+        labels[place] = late;
+        if (moves_left < i - place) {
+            heap_sort(labels, count);
+            return;
+        }
+        moves_left -= i - place;
+    }
+}
+
+static enum reject
+check_limits(const struct label *labels, uint32_t count, const struct labels_limits *limits)
+{
+    if (count > limits->count_max) return REJECT_LABEL_LIMIT;
+    enum reject verdict = REJECT_NONE;
+    for (uint32_t i = 0; i < count; i++) {
+        if (labels[i].name.size > limits->name_bytes_max) return REJECT_NAME_TOO_LONG;
+        if (labels[i].value.size > limits->value_bytes_max) verdict = REJECT_VALUE_TOO_LONG;
+    }
+    return verdict;
+}
+
+/* Labels sorted by name. */
+static enum reject
+check_text(const struct label *labels, uint32_t count)
+{
+    if (labels[0].name.size == 0) return REJECT_EMPTY_LABELS;
+    for (uint32_t i = 1; i < count; i++) {
+        if (compare_names(&labels[i - 1], &labels[i]) == 0) return REJECT_DUPLICATE_LABEL;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (!utf8_valid(labels[i].name) || !utf8_valid(labels[i].value)) return REJECT_BAD_UTF8;
+    }
+    return REJECT_NONE;
+}
+
+/* The bytes of all labels if nothing is to be done or said about them, else 0. */
+static size_t
+size_if_plain(const struct label *given, uint32_t count, const struct labels_limits *limits)
+{
+    if (count > limits->count_max) return 0;
+    size_t size_bytes = 0;
+    struct bytes before = {NULL, 0};
+    for (uint32_t i = 0; i < count; i++) {
+        struct bytes name = given[i].name, value = given[i].value;
+        if (value.size == 0 || bytes_compare(before, name) >= 0) return 0;
+        if (name.size > limits->name_bytes_max || value.size > limits->value_bytes_max) return 0;
+        if (!utf8_valid(name) || !utf8_valid(value)) return 0;
+        size_bytes += labels_put_size(given[i]);
+        before = name;
+    }
+    return size_bytes;
+}
+
+static void
+put_all(const struct label *labels, uint32_t count, size_t size_bytes, struct buf *to)
+{
+    if (!buf_reserve(to, size_bytes)) return;
+    for (uint32_t i = 0; i < count; i++) {
+        labels_put(to, labels[i]);
+    }
+}
+
+enum reject
+labels_build(struct label *given, uint32_t count, const struct labels_limits *limits,
+             struct buf *to)
+{
+    assert(limits->count_max > 0);
+    size_t size_bytes = size_if_plain(given, count, limits);
+    if (size_bytes > 0) {
+        put_all(given, count, size_bytes, to);
+        return REJECT_NONE;
+    }
+    count = drop_empty(given, count);
+    if (count == 0) return REJECT_EMPTY_LABELS;
+
+    for (uint32_t i = 0; i < count; i++) {
+        size_bytes += labels_put_size(given[i]);
+    }
+    enum reject verdict = REJECT_NONE;
+    if (size_bytes > LABELS_CAREFUL_BYTES) verdict = check_limits(given, count, limits);
+    if (verdict != REJECT_NONE) return verdict;
+
+    sort_by_name(given, count);
+    verdict = check_text(given, count);
+    if (verdict == REJECT_NONE) verdict = check_limits(given, count, limits);
+    if (verdict == REJECT_NONE) put_all(given, count, size_bytes, to);
+    return verdict;
+}
+
+/* --- for people ---------------------------------------------------------------------------- */
+
+static bool
+is_plain_name(struct bytes name)
+{
+    for (size_t i = 0; i < name.size; i++) {
+        uint8_t b = name.at[i];
+        bool letter = (b >= 'a' && b <= 'z') || (b >= 'A' && b <= 'Z') || b == '_';
+        if (!letter && !(i > 0 && b >= '0' && b <= '9')) return false;
+    }
+    return name.size > 0;
+}
+
+static void
+print_escaped_byte(struct buf *to, uint8_t b)
+{
+    switch (b) {
+    case '\n':
+        buf_put_text(to, "\\n");
+        break;
+    case '\r':
+        buf_put_text(to, "\\r");
+        break;
+    case '\t':
+        buf_put_text(to, "\\t");
+        break;
+    case '"':
+        buf_put_text(to, "\\\"");
+        break;
+    case '\\':
+        buf_put_text(to, "\\\\");
+        break;
+    default:
+        buf_printf(to, "\\x%02x", b);
+        break;
+    }
+}
+
+/* Control characters, C1 (U+0080..U+009F) included, could play with the reader's terminal. */
+static void
+print_quoted(struct buf *to, struct bytes text)
+{
+    buf_put_u8(to, '"');
+    for (size_t at = 0; at < text.size;) {
+        size_t step = utf8_step(text.at + at, text.size - at);
+        uint8_t b = text.at[at];
+        if (step == 2 && b == 0xc2 && text.at[at + 1] < 0xa0) {
+            buf_printf(to, "\\u%04x", text.at[at + 1]);
+        } else if (step == 0 || b < 0x20 || b == 0x7f || b == '"' || b == '\\') {
+            print_escaped_byte(to, b);
+        } else {
+            buf_put(to, text.at + at, step);
+        }
+        at += step == 0 ? 1 : step;
+    }
+    buf_put_u8(to, '"');
+}
+
+void
+labels_print(struct buf *to, struct bytes labels)
+{
+    struct cursor c = cursor_of(labels);
+    struct label label;
+    bool first = true;
+    buf_put_u8(to, '{');
+    while (labels_next(&c, &label)) {
+        if (!first) buf_put_text(to, ", ");
+        first = false;
+        if (is_plain_name(label.name)) {
+            buf_put_bytes(to, label.name);
+        } else {
+            print_quoted(to, label.name);
+        }
+        buf_put_u8(to, '=');
+        print_quoted(to, label.value);
+    }
+    buf_put_u8(to, '}');
+}

@@ -1,0 +1,366 @@
+/*
+ * matcher.c - see matcher.h. RE2 takes 100 ns and more for a value; most patterns of dashboards are
+ * lists of names, a prefix, or "all". So each matcher becomes one of these, and what RE2 would say
+ * of valid UTF-8 is always the same:
+ *
+ *     RUN_SET     one of some texts: a comparison, or a look-up in a table of hashes
+ *     RUN_HEADS   begins with one of a few texts; ".*" and ".+" are that with the empty text
+ *     RUN_INNER   contains a text, or ends in it
+ *     RUN_RE2     all else, after a look at the prefix that is known
+ *
+ * RE2 is asked only in the last case: it takes milliseconds to compile a thousand names. So
+ * pattern.c must not understand what RE2 would refuse; the tests compare the two.
+ */
+#include "model/matcher.h"
+
+#include "base/hash.h"
+#include "base/utf8.h"
+#include "model/labels.h"
+#include "model/matcher_re2.h"
+#include "model/pattern.h"
+
+enum {
+    PROGRAM_BYTES_MAX = 8 * 1024 * 1024,
+    HEADS_MAX = 16, /* more are left to RE2 */
+    LINEAR_MAX = 4, /* a set of so many is compared one by one */
+    SIZE_BITS_MAX = 63
+};
+
+enum run { RUN_SET, RUN_HEADS, RUN_INNER, RUN_RE2 };
+
+struct matcher {
+    enum matcher_type type;
+    enum run run;
+    bool negative; /* passes what the positive form refuses */
+    bool matches_empty;
+    struct bytes name;
+    struct bytes pattern;
+    struct bytes prefix;
+
+    const struct bytes *heads; /* RUN_SET: the literals, sorted; RUN_HEADS */
+    uint32_t head_count;
+    enum pattern_tail tail; /* RUN_HEADS: TAIL_ANY or TAIL_SOME */
+    struct bytes inner;     /* RUN_INNER */
+    enum pattern_tail before, after;
+
+    /* RUN_SET of more than LINEAR_MAX: head index + 1, or 0; probed linearly. */
+    uint16_t *slots;
+    uint32_t slot_mask;
+    uint64_t sizes; /* bit n: some head has n bytes; the last bit: so many or more */
+
+    struct re2_program *program; /* RUN_RE2 */
+    struct arena arena;          /* all the memory above */
+};
+
+_Static_assert(PATTERN_HEADS_MAX < UINT16_MAX, "an index and the mark for none fit a slot");
+
+/* --- matching ------------------------------------------------------------------------------ */
+
+static uint64_t
+size_bit(size_t size)
+{
+    return (uint64_t)1 << (size < SIZE_BITS_MAX ? size : SIZE_BITS_MAX);
+}
+
+static bool
+set_has(const struct matcher *m, struct bytes value)
+{
+    if ((m->sizes & size_bit(value.size)) == 0) return false;
+    if (m->slots == NULL) {
+        for (uint32_t i = 0; i < m->head_count; i++) {
+            if (bytes_equal(m->heads[i], value)) return true;
+        }
+        return false;
+    }
+    for (uint64_t at = hash_bytes(value, 0);; at++) {
+        uint16_t slot = m->slots[at & m->slot_mask];
+        if (slot == 0) return false;
+        if (bytes_equal(m->heads[slot - 1], value)) return true;
+    }
+}
+
+static bool
+begins_with(struct bytes value, struct bytes head)
+{
+    return value.size >= head.size && (head.size == 0 || memcmp(value.at, head.at, head.size) == 0);
+}
+
+static bool
+heads_match(const struct matcher *m, struct bytes value)
+{
+    size_t more = m->tail == TAIL_SOME;
+    for (uint32_t i = 0; i < m->head_count; i++) {
+        if (value.size >= m->heads[i].size + more && begins_with(value, m->heads[i])) return true;
+    }
+    return false;
+}
+
+static bool
+inner_matches(const struct matcher *m, struct bytes value)
+{
+    size_t before = m->before == TAIL_SOME, after = m->after == TAIL_SOME;
+    if (value.size < before + m->inner.size + after) return false;
+    if (m->after == TAIL_NONE) {
+        return memcmp(value.at + value.size - m->inner.size, m->inner.at, m->inner.size) == 0;
+    }
+    return memmem(value.at + before, value.size - before - after, m->inner.at, m->inner.size) !=
+           NULL;
+}
+
+static bool
+positive_matches(const struct matcher *m, struct bytes value)
+{
+    switch (m->run) {
+    case RUN_SET:
+        return set_has(m, value);
+    case RUN_HEADS:
+        return heads_match(m, value);
+    case RUN_INNER:
+        return inner_matches(m, value);
+    case RUN_RE2:
+        break;
+    }
+    if (!begins_with(value, m->prefix)) return false;
+    return re2_program_matches(m->program, value.at, value.size);
+}
+
+bool
+matcher_matches(const struct matcher *matcher, struct bytes value)
+{
+    return positive_matches(matcher, value) != matcher->negative;
+}
+
+/* --- making -------------------------------------------------------------------------------- */
+
+/* The table of a set, at most half full. */
+static enum err
+set_build(struct matcher *m)
+{
+    for (uint32_t i = 0; i < m->head_count; i++) {
+        m->sizes |= size_bit(m->heads[i].size);
+    }
+    if (m->head_count <= LINEAR_MAX) return OK;
+    uint32_t slot_count = 16;
+    while (slot_count < 2 * m->head_count) {
+        slot_count *= 2;
+    }
+    m->slots = arena_new(&m->arena, slot_count * sizeof *m->slots);
+    if (m->slots == NULL) return ERR_NOMEM;
+    m->slot_mask = slot_count - 1;
+    for (uint32_t i = 0; i < m->head_count; i++) {
+        uint64_t at = hash_bytes(m->heads[i], 0);
+        while (m->slots[at & m->slot_mask] != 0) {
+            at++;
+        }
+        m->slots[at & m->slot_mask] = (uint16_t)(i + 1);
+    }
+    return OK;
+}
+
+/* What all (sorted) heads begin with, ending between two characters. */
+static struct bytes
+common_prefix(const struct bytes *heads, uint32_t count)
+{
+    if (count == 0) return (struct bytes){NULL, 0};
+    struct bytes first = heads[0], last = heads[count - 1];
+    size_t n = 0;
+    while (n < first.size && n < last.size && first.at[n] == last.at[n]) {
+        n++;
+    }
+    while (n > 0 && n < last.size && utf8_is_tail(last.at[n])) {
+        n--;
+    }
+    return bytes_of(first.at, n);
+}
+
+/* Copies `count` heads, and their text, from the arena of the pattern's reader to the matcher's. */
+static enum err
+keep_heads(struct matcher *m, const struct bytes *heads, uint32_t count)
+{
+    struct bytes *kept = arena_alloc(&m->arena, count * sizeof *kept);
+    if (kept == NULL) return ERR_NOMEM;
+    size_t size_bytes = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        size_bytes += heads[i].size;
+    }
+    uint8_t *text = arena_alloc(&m->arena, size_bytes + 1);
+    if (text == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < count; i++) {
+        kept[i] = bytes_of(text, heads[i].size);
+        memcpy(text, heads[i].at, heads[i].size);
+        text += heads[i].size;
+    }
+    m->heads = kept;
+    m->head_count = count;
+    return OK;
+}
+
+/* Decides how a regex is run; RUN_RE2 if nothing better is known. */
+static enum err
+choose_run(struct matcher *m, const struct pattern *p)
+{
+    m->run = RUN_RE2;
+    if (p->inner.size > 0) {
+        m->run = RUN_INNER;
+        m->before = p->before;
+        m->after = p->after;
+        m->inner = arena_copy(&m->arena, p->inner);
+        return m->inner.at == NULL ? ERR_NOMEM : OK;
+    }
+    m->prefix = arena_copy(&m->arena, common_prefix(p->heads, p->head_count));
+    if (m->prefix.at == NULL) return ERR_NOMEM;
+    if (p->tail == TAIL_UNKNOWN) return OK;
+    if (p->tail != TAIL_NONE && p->head_count > HEADS_MAX) return OK;
+    m->run = p->tail == TAIL_NONE ? RUN_SET : RUN_HEADS;
+    m->tail = p->tail;
+    enum err e = keep_heads(m, p->heads, p->head_count);
+    if (e || m->run != RUN_SET) return e;
+    return set_build(m);
+}
+
+static enum err
+compile_program(struct matcher *m, struct why *why)
+{
+    if (pattern_has_byte_escape(m->pattern)) {
+        return why_set(why, ERR_INPUT, "invalid regex: \\C is not supported");
+    }
+    char text[256] = "";
+    enum re2_result result = re2_program_new(m->pattern.at, m->pattern.size, PROGRAM_BYTES_MAX,
+                                             &m->program, text, sizeof text);
+    switch (result) {
+    case RE2_OK:
+        return OK;
+    case RE2_INVALID:
+        return why_set(why, ERR_INPUT, "invalid regex: %s", text);
+    case RE2_TOO_LARGE:
+        return why_set(why, ERR_LIMIT, "regex too large: %s", text);
+    case RE2_NO_MEMORY:
+        break;
+    }
+    return why_set(why, ERR_NOMEM, "out of memory while a regex was compiled");
+}
+
+static enum err
+make_regex(struct matcher *m, struct why *why)
+{
+    struct arena arena;
+    arena_init(&arena, NULL, 0, 1024);
+    struct pattern pattern;
+    enum err e = pattern_read(m->pattern, &arena, &pattern);
+    if (e) goto out;
+    e = choose_run(m, &pattern);
+    if (e) goto out;
+    if (m->run == RUN_RE2) e = compile_program(m, why);
+out:
+    arena_fini(&arena);
+    return e;
+}
+
+static enum err
+make_equal(struct matcher *m)
+{
+    m->run = RUN_SET;
+    m->prefix = m->pattern;
+    enum err e = keep_heads(m, &m->pattern, 1);
+    return e ? e : set_build(m);
+}
+
+static enum err
+check_texts(struct bytes name, struct bytes pattern, struct why *why)
+{
+    if (name.size == 0) return why_set(why, ERR_INPUT, "a matcher without a label name");
+    if (pattern.size > MATCHER_PATTERN_BYTES_MAX) {
+        return why_set(why, ERR_LIMIT, "a matcher's pattern of %zu bytes, more than %d",
+                       pattern.size, MATCHER_PATTERN_BYTES_MAX);
+    }
+    if (!utf8_valid(name)) return why_set(why, ERR_INPUT, "a matcher's name is not UTF-8");
+    if (!utf8_valid(pattern)) return why_set(why, ERR_INPUT, "a matcher's pattern is not UTF-8");
+    return OK;
+}
+
+static enum err
+matcher_make(struct matcher *m, struct bytes name, struct bytes pattern, struct why *why)
+{
+    m->name = arena_copy(&m->arena, name);
+    m->pattern = arena_copy(&m->arena, pattern);
+    if (m->name.at == NULL || m->pattern.at == NULL) return ERR_NOMEM;
+    bool regex = m->type == MATCH_REGEX || m->type == MATCH_NOT_REGEX;
+    enum err e = regex ? make_regex(m, why) : make_equal(m);
+    if (e) return e;
+    m->matches_empty = matcher_matches(m, (struct bytes){(const uint8_t *)"", 0});
+    return OK;
+}
+
+enum err
+matcher_new(enum matcher_type type, struct bytes name, struct bytes pattern,
+            struct matcher **ret_matcher, struct why *why)
+{
+    if ((unsigned)type > MATCH_NOT_REGEX) {
+        return why_set(why, ERR_INPUT, "the matcher type %d is not known", (int)type);
+    }
+    enum err e = check_texts(name, pattern, why);
+    if (e) return e;
+    struct matcher *m = mem_new(NULL, sizeof *m);
+    if (m == NULL) return why_set(why, ERR_NOMEM, "out of memory for a matcher");
+    arena_init(&m->arena, NULL, 0, 256);
+    m->type = type;
+    m->negative = type == MATCH_NOT_EQUAL || type == MATCH_NOT_REGEX;
+    e = matcher_make(m, name, pattern, why);
+    if (e == ERR_NOMEM) why_set(why, e, "out of memory for a matcher");
+    if (e) goto out;
+
+    *ret_matcher = m;
+    m = NULL;
+out:
+    matcher_free(m);
+    return e;
+}
+
+void
+matcher_free(struct matcher *matcher)
+{
+    if (matcher == NULL) return;
+    re2_program_free(matcher->program);
+    arena_fini(&matcher->arena);
+    mem_free(NULL, matcher, sizeof *matcher);
+}
+
+/* --- looking ------------------------------------------------------------------------------- */
+
+enum matcher_type
+matcher_type(const struct matcher *matcher)
+{
+    return matcher->type;
+}
+
+struct bytes
+matcher_name(const struct matcher *matcher)
+{
+    return matcher->name;
+}
+
+struct bytes
+matcher_pattern(const struct matcher *matcher)
+{
+    return matcher->pattern;
+}
+
+bool
+matcher_matches_empty(const struct matcher *matcher)
+{
+    return matcher->matches_empty;
+}
+
+uint32_t
+matcher_literals(const struct matcher *matcher, const struct bytes **ret_values)
+{
+    bool known = matcher->run == RUN_SET;
+    *ret_values = known ? matcher->heads : NULL;
+    return known ? matcher->head_count : 0;
+}
+
+struct bytes
+matcher_prefix(const struct matcher *matcher)
+{
+    return matcher->prefix;
+}

@@ -1,0 +1,38 @@
+/*
+ * matcher_re2.h - the few things we want of RE2, for C. Private to the matchers. No exception
+ * leaves these functions.
+ */
+#ifndef MODEL_MATCHER_RE2_H
+#define MODEL_MATCHER_RE2_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct re2_program;
+
+enum re2_result { RE2_OK, RE2_INVALID, RE2_TOO_LARGE, RE2_NO_MEMORY };
+
+/*
+ * Compiles a UTF-8 pattern in which dot matches newline; program and cache may use `memory_bytes`.
+ * The sentence of RE2_INVALID and RE2_TOO_LARGE goes to `why`, cut off and NUL-terminated.
+ */
+enum re2_result re2_program_new(const uint8_t *pattern, size_t pattern_bytes, int64_t memory_bytes,
+                                struct re2_program **ret_program, char *why, size_t why_bytes);
+void re2_program_free(struct re2_program *program);
+
+/*
+ * Does it match all of the text? From any thread. Terminates the process if RE2 cannot get the
+ * memory it needs to answer: a wrong answer may delete the wrong series.
+ */
+bool re2_program_matches(const struct re2_program *program, const uint8_t *text, size_t text_bytes);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,183 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+#include <float.h>
+#include <math.h>
+
+#include "base/bytes.h"
+#include "model/number.h"
+
+static void
+check_bits(uint64_t bits, const char *expected, const char *expected_fixed)
+{
+    char text[NUMBER_TEXT_BYTES + 1], fixed[NUMBER_FIXED_BYTES + 1];
+    text[number_print(bits, text)] = 0;
+    fixed[number_print_fixed(bits, fixed)] = 0;
+    assert_string_equal(text, expected);
+    assert_string_equal(fixed, expected_fixed);
+}
+
+static void
+check_number(double value, const char *expected, const char *expected_fixed)
+{
+    check_bits(double_bits(value), expected, expected_fixed);
+}
+
+static void
+test_special_values_have_prometheus_names(void **state)
+{
+    (void)state;
+    check_number(INFINITY, "+Inf", "+Inf");
+    check_number(-INFINITY, "-Inf", "-Inf");
+    check_bits(0x7ff0000000000002u, "NaN", "NaN"); /* a staleness marker */
+    check_bits(0x7ff8000000000001u, "NaN", "NaN");
+    check_bits(0xfff8000000000000u, "NaN", "NaN");
+    check_number(0.0, "0", "0");
+    check_number(-0.0, "-0", "-0");
+}
+
+static void
+test_ordinary_values_have_no_exponent(void **state)
+{
+    (void)state;
+    static const struct {
+        double value;
+        const char *text;
+    } cases[] = {
+        {1, "1"},
+        {-1, "-1"},
+        {10, "10"},
+        {1500, "1500"},
+        {0.1, "0.1"},
+        {-0.25, "-0.25"},
+        {1.5, "1.5"},
+        {123.456, "123.456"},
+        {0.30000000000000004, "0.30000000000000004"},
+        {1e-6, "0.000001"},
+        {1.2345e-6, "0.0000012345"},
+        {9007199254740991, "9007199254740991"},
+        {9007199254740992, "9007199254740992"},
+        {9007199254740993.0, "9007199254740992"},
+        {1e16, "10000000000000000"},
+        {1.7e18, "1700000000000000000"},
+        {1e20, "100000000000000000000"},
+        {123456789012345680000.0, "123456789012345680000"}, /* zeros where digits end */
+        {999999999999999900000.0, "999999999999999900000"},
+        {1435781451.781, "1435781451.781"},
+        {4503599627370495.5, "4503599627370495.5"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        check_number(cases[i].value, cases[i].text, cases[i].text);
+    }
+}
+
+static void
+test_very_small_and_large_have_one_except_when_fixed(void **state)
+{
+    (void)state;
+    check_number(1e21, "1e+21", "1000000000000000000000");
+    check_number(-1e21, "-1e+21", "-1000000000000000000000");
+    check_number(1.5e22, "1.5e+22", "15000000000000000000000");
+    check_number(9.999999999999997e-7, "9.999999999999997e-07", "0.0000009999999999999997");
+    check_number(1e-7, "1e-07", "0.0000001");
+    check_number(-2.5e-10, "-2.5e-10", "-0.00000000025");
+    check_number(2.938735877055719e-39, "2.938735877055719e-39",
+                 "0.000000000000000000000000000000000000002938735877055719");
+    check_number(
+        1e100, "1e+100",
+        "1000000000000000000000000000000000000000000000000000000000000000000000000000000000"
+        "0000000000000000000");
+}
+
+static void
+test_extremes_fit_the_room_promised(void **state)
+{
+    (void)state;
+    char text[NUMBER_TEXT_BYTES], fixed[NUMBER_FIXED_BYTES];
+    static const double extremes[] = {-DBL_MAX,
+                                      -DBL_MIN,
+                                      -5e-324,
+                                      -2.2250738585072009e-308,
+                                      -1.2345678901234567e-300,
+                                      -1.2345678901234567e-6};
+    static const size_t sizes[][2] = {{24, 310}, {24, 327}, {7, 327},
+                                      {23, 326}, {24, 319}, {25, 25}};
+    for (size_t i = 0; i < sizeof extremes / sizeof *extremes; i++) {
+        assert_int_equal(number_print(double_bits(extremes[i]), text), sizes[i][0]);
+        size_t size = number_print_fixed(double_bits(extremes[i]), fixed);
+        assert_true(size <= NUMBER_FIXED_BYTES);
+        assert_int_equal(size, sizes[i][1]);
+    }
+}
+
+static uint64_t
+random_next(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state * 0x2545f4914f6cdd1du;
+}
+
+/* Reads back as the same double, and one digit fewer would not. */
+static void
+check_shortest(uint64_t bits)
+{
+    char text[NUMBER_TEXT_BYTES + 1], fixed[NUMBER_FIXED_BYTES + 1], shorter[64];
+    text[number_print(bits, text)] = 0;
+    fixed[number_print_fixed(bits, fixed)] = 0;
+    if (double_bits(strtod(text, NULL)) != bits || double_bits(strtod(fixed, NULL)) != bits) {
+        fail_msg("%016llx became %s and %s", (unsigned long long)bits, text, fixed);
+    }
+    int digits = 0, trailing_zeros = 0;
+    for (const char *at = text; *at != 0 && *at != 'e'; at++) {
+        if (*at < '0' || *at > '9' || (digits == 0 && *at == '0')) continue;
+        digits++;
+        trailing_zeros = *at == '0' ? trailing_zeros + 1 : 0;
+    }
+    if (strchr(text, '.') == NULL) digits -= trailing_zeros;
+    assert_true(digits >= 1 && digits <= 17);
+    if (digits == 1) return;
+    snprintf(shorter, sizeof shorter, "%.*e", digits - 2, bits_double(bits));
+    if (double_bits(strtod(shorter, NULL)) == bits) fail_msg("%s for %s", text, shorter);
+}
+
+static void
+test_digits_are_the_shortest_that_read_back(void **state)
+{
+    (void)state;
+    uint64_t seed = 88172645463325252u;
+    for (int i = 0; i < 100000; i++) {
+        uint64_t bits = random_next(&seed);
+        if (!isfinite(bits_double(bits))) continue;
+        check_shortest(bits);
+        double decimal = (double)(int64_t)(random_next(&seed) % 2000000) / 1000;
+        if (decimal != 0) check_shortest(double_bits(decimal));
+        double large = (double)(random_next(&seed) >> (i % 40));
+        if (large != 0) check_shortest(double_bits(large));
+    }
+    for (int e = -1074; e < 1024; e++) {
+        uint64_t power = double_bits(ldexp(1, e));
+        check_shortest(power);
+        check_shortest(power + 1);
+        if (power > 1) check_shortest(power - 1);
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_special_values_have_prometheus_names),
+        cmocka_unit_test(test_ordinary_values_have_no_exponent),
+        cmocka_unit_test(test_very_small_and_large_have_one_except_when_fixed),
+        cmocka_unit_test(test_extremes_fit_the_room_promised),
+        cmocka_unit_test(test_digits_are_the_shortest_that_read_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

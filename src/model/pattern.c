@@ -1,0 +1,563 @@
+/*
+ * pattern.c - a recursive descent over the simple part of RE2's syntax.
+ *
+ *     alternation = concatenation { "|" concatenation }
+ *     concatenation = { run | atom [ "?" | "*" | "+" ] [ "?" ] }
+ *     run = characters that stand for themselves, the last of them not repeated
+ *     atom = character | "(" ["?:"] alternation ")" | "." | class | \d \D \s \S \w \W
+ *
+ * Each yields a `struct lang`: heads and a tail as in pattern.h. What is not in the grammar sets
+ * `lost`, and then nothing is said of the whole pattern: a flag such as (?i) or a \Q may change
+ * what the characters elsewhere mean. A language that only became too large keeps its heads so far
+ * and TAIL_UNKNOWN.
+ *
+ * The pattern comes from a client: depth, heads, their bytes and the bytes copied on the way
+ * (`work`) are bounded.
+ */
+#include "model/pattern.h"
+
+#include <stdlib.h>
+
+#include "base/utf8.h"
+
+enum { DEPTH_MAX = 32, WORK_BYTES_MAX = 8 * 1024 * 1024, CLASS_BYTES_MAX = 64 };
+
+struct lang {
+    enum pattern_tail tail;
+    struct bytes *heads;
+    uint32_t count;
+    uint32_t capacity;
+    size_t bytes; /* of all heads */
+};
+
+struct reader {
+    const uint8_t *at;
+    const uint8_t *end;
+    struct arena *arena;
+    size_t work_bytes;
+    unsigned depth;
+    bool lost;  /* not understood */
+    bool nomem; /* the arena gave nothing: everything stops */
+};
+
+static bool
+stopped(const struct reader *r)
+{
+    return r->lost || r->nomem;
+}
+
+static int
+peek(const struct reader *r)
+{
+    return r->at == r->end ? -1 : *r->at;
+}
+
+static bool
+is_repetition(int c)
+{
+    return c == '*' || c == '+' || c == '?' || c == '{';
+}
+
+static void *
+take(struct reader *r, size_t size_bytes)
+{
+    r->work_bytes += size_bytes;
+    if (r->work_bytes > WORK_BYTES_MAX) {
+        r->lost = true;
+        return NULL;
+    }
+    void *memory = arena_alloc(r->arena, size_bytes == 0 ? 1 : size_bytes);
+    if (memory == NULL) r->nomem = true;
+    return memory;
+}
+
+/* --- languages ----------------------------------------------------------------------------- */
+
+/* Nothing but the empty text. */
+static struct lang
+lang_empty(void)
+{
+    static struct bytes nothing[1] = {{(const uint8_t *)"", 0}};
+    return (struct lang){TAIL_NONE, nothing, 1, 0, 0};
+}
+
+static struct lang
+lang_any(enum pattern_tail tail)
+{
+    struct lang any = lang_empty();
+    any.tail = tail;
+    return any;
+}
+
+static bool
+lang_is_empty_head(const struct lang *lang)
+{
+    return lang->count == 1 && lang->heads[0].size == 0;
+}
+
+/* What a member of the language begins with is known, and no more. */
+static void
+lang_blur(struct lang *lang)
+{
+    lang->tail = TAIL_UNKNOWN;
+}
+
+static bool
+lang_grow(struct reader *r, struct lang *lang, uint32_t more)
+{
+    if (lang->count + more <= lang->capacity) return true;
+    uint32_t capacity = 2 * (lang->count + more);
+    struct bytes *heads = take(r, capacity * sizeof *heads);
+    if (heads == NULL) return false;
+    memcpy(heads, lang->heads, lang->count * sizeof *heads);
+    lang->heads = heads;
+    lang->capacity = capacity;
+    return true;
+}
+
+/* Either of them. */
+static struct lang
+lang_union(struct reader *r, struct lang a, struct lang b)
+{
+    if (a.count + b.count > PATTERN_HEADS_MAX || a.bytes + b.bytes > PATTERN_HEAD_BYTES_MAX) {
+        return lang_any(TAIL_UNKNOWN);
+    }
+    if (a.tail != b.tail) lang_blur(&a);
+    if (!lang_grow(r, &a, b.count)) return lang_any(TAIL_UNKNOWN);
+    memcpy(a.heads + a.count, b.heads, b.count * sizeof *b.heads);
+    a.count += b.count;
+    a.bytes += b.bytes;
+    return a;
+}
+
+/* Every head of `a` followed by every head of `b`. */
+static struct lang
+lang_cross(struct reader *r, struct lang a, struct lang b)
+{
+    uint64_t count = (uint64_t)a.count * b.count;
+    uint64_t bytes = (uint64_t)a.bytes * b.count + (uint64_t)b.bytes * a.count;
+    if (count > PATTERN_HEADS_MAX || bytes > PATTERN_HEAD_BYTES_MAX) {
+        lang_blur(&a);
+        return a;
+    }
+    struct lang product = {b.tail, NULL, (uint32_t)count, (uint32_t)count, (size_t)bytes};
+    product.heads = take(r, count * sizeof *product.heads);
+    uint8_t *to = take(r, bytes);
+    if (product.heads == NULL || to == NULL) return a;
+    struct bytes *head = product.heads;
+    for (uint32_t i = 0; i < a.count; i++) {
+        for (uint32_t j = 0; j < b.count; j++) {
+            *head++ = bytes_of(to, a.heads[i].size + b.heads[j].size);
+            memcpy(to, a.heads[i].at, a.heads[i].size);
+            to += a.heads[i].size;
+            memcpy(to, b.heads[j].at, b.heads[j].size);
+            to += b.heads[j].size;
+        }
+    }
+    return product;
+}
+
+/* The tail of something with tail `a` followed by any (or some) text, or by nothing. */
+static enum pattern_tail
+tail_then_tail(enum pattern_tail a, enum pattern_tail b)
+{
+    if (a == TAIL_UNKNOWN || b == TAIL_UNKNOWN) return TAIL_UNKNOWN;
+    if (b == TAIL_NONE) return a;
+    if (a == TAIL_SOME && b == TAIL_SOME) return TAIL_UNKNOWN; /* at least two characters */
+    return a == TAIL_SOME || b == TAIL_SOME ? TAIL_SOME : TAIL_ANY;
+}
+
+static struct lang
+lang_concat(struct reader *r, struct lang a, struct lang b)
+{
+    if (lang_is_empty_head(&b)) {
+        a.tail = a.tail == TAIL_NONE ? b.tail : tail_then_tail(a.tail, b.tail);
+        return a;
+    }
+    if (a.tail != TAIL_NONE) {
+        lang_blur(&a);
+        return a;
+    }
+    if (lang_is_empty_head(&a)) return b;
+    return lang_cross(r, a, b);
+}
+
+/* --- characters ---------------------------------------------------------------------------- */
+
+static bool
+is_digit(uint8_t c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool
+is_lower(uint8_t c)
+{
+    return c >= 'a' && c <= 'z';
+}
+
+static bool
+is_upper(uint8_t c)
+{
+    return c >= 'A' && c <= 'Z';
+}
+
+static bool
+is_word(uint8_t c)
+{
+    return is_digit(c) || is_lower(c) || is_upper(c) || c == '_';
+}
+
+/* What `\c` stands for when that is one character: c itself for ASCII punctuation; else 0. */
+static uint8_t
+escaped_char(uint8_t c)
+{
+    switch (c) {
+    case 'n':
+        return '\n';
+    case 't':
+        return '\t';
+    case 'r':
+        return '\r';
+    case 'f':
+        return '\f';
+    case 'v':
+        return '\v';
+    case 'a':
+        return '\a';
+    default:
+        return c > ' ' && c < 0x7f && !is_word(c) ? c : 0;
+    }
+}
+
+/*
+ * The character at `at` if it stands for itself or is an escaped one: its text goes to `to` (room
+ * for 4 bytes). Returns the bytes of the pattern it takes, 0 if it is something else.
+ */
+static size_t
+literal_at(const uint8_t *at, const uint8_t *end, uint8_t *to, size_t *ret_size)
+{
+    if (at == end) return 0;
+    if (*at == '\\') {
+        if (end - at < 2 || escaped_char(at[1]) == 0) return 0;
+        *to = escaped_char(at[1]);
+        *ret_size = 1;
+        return 2;
+    }
+    /* memchr and not strchr: a NUL stands for itself. */
+    static const char special[] = "^$.|?*+()[]{}";
+    if (memchr(special, *at, sizeof special - 1) != NULL) return 0;
+    size_t step = utf8_step(at, (size_t)(end - at));
+    memcpy(to, at, step);
+    *ret_size = step;
+    return step;
+}
+
+/*
+ * The literal characters from here on, without one that a repetition follows. Returns false, and
+ * nothing is read, if there is none.
+ */
+static bool
+read_run(struct reader *r, struct bytes *ret_run)
+{
+    const uint8_t *stop = r->at;
+    uint8_t text[4];
+    size_t size = 0, run_bytes = 0;
+    for (;;) {
+        size_t step = literal_at(stop, r->end, text, &size);
+        if (step == 0) break;
+        if (stop + step < r->end && is_repetition(stop[step])) break;
+        stop += step;
+        run_bytes += size;
+    }
+    if (stop == r->at) return false;
+    uint8_t *run = take(r, run_bytes);
+    if (run == NULL) return false;
+    *ret_run = bytes_of(run, run_bytes);
+    while (r->at < stop) {
+        r->at += literal_at(r->at, r->end, run, &size);
+        run += size;
+    }
+    return true;
+}
+
+/* --- the grammar --------------------------------------------------------------------------- */
+
+static struct lang
+lang_of_text(struct reader *r, struct bytes text)
+{
+    struct lang lang = {TAIL_NONE, take(r, sizeof *lang.heads), 1, 1, text.size};
+    if (lang.heads == NULL) return lang_empty();
+    lang.heads[0] = text;
+    return lang;
+}
+
+/* `[abc0-9]` between `at` and `end` as a set of characters; false if it is not that simple. */
+static bool
+class_chars(const uint8_t *at, const uint8_t *end, uint8_t *to, uint32_t *ret_count)
+{
+    uint32_t count = 0;
+    while (at < end) {
+        uint8_t low = *at++, high = low;
+        if (!is_word(low)) return false;
+        if (at < end && *at == '-') {
+            if (end - at < 2) return false;
+            high = at[1];
+            bool same_kind = (is_digit(low) && is_digit(high)) ||
+                             (is_lower(low) && is_lower(high)) || (is_upper(low) && is_upper(high));
+            if (!same_kind || high < low) return false;
+            at += 2;
+        }
+        for (unsigned c = low; c <= high; c++) {
+            if (count == CLASS_BYTES_MAX) return false;
+            to[count++] = (uint8_t)c;
+        }
+    }
+    *ret_count = count;
+    return true;
+}
+
+/* A class without escapes and brackets inside: a set of characters, or one character unknown. */
+static struct lang
+read_class(struct reader *r)
+{
+    const uint8_t *start = ++r->at;
+    bool negated = peek(r) == '^';
+    if (negated) start = ++r->at;
+    while (r->at < r->end && *r->at != ']' && *r->at != '[' && *r->at != '\\') {
+        r->at++;
+    }
+    const uint8_t *end = r->at;
+    if (peek(r) != ']' || end == start) {
+        r->lost = true;
+        return lang_empty();
+    }
+    r->at++;
+    uint8_t chars[CLASS_BYTES_MAX];
+    uint32_t count = 0;
+    if (negated || !class_chars(start, end, chars, &count)) return lang_any(TAIL_UNKNOWN);
+    uint8_t *kept = take(r, count);
+    struct lang lang = {TAIL_NONE, take(r, count * sizeof *lang.heads), count, count, count};
+    if (kept == NULL || lang.heads == NULL) return lang_empty();
+    memcpy(kept, chars, count);
+    for (uint32_t i = 0; i < count; i++) {
+        lang.heads[i] = bytes_of(kept + i, 1);
+    }
+    return lang;
+}
+
+static struct lang read_alternation(struct reader *r);
+
+static struct lang
+read_group(struct reader *r)
+{
+    r->at++;
+    if (peek(r) == '?') {
+        if (r->end - r->at < 2 || r->at[1] != ':') {
+            r->lost = true; /* flags, or a name */
+            return lang_empty();
+        }
+        r->at += 2;
+    }
+    if (r->depth == DEPTH_MAX) {
+        r->lost = true;
+        return lang_empty();
+    }
+    r->depth++;
+    struct lang lang = read_alternation(r);
+    r->depth--;
+    if (peek(r) != ')') r->lost = true;
+    if (stopped(r)) return lang_empty();
+    r->at++;
+    return lang;
+}
+
+/* One atom that is not a run of characters. `*ret_dot`: it was a dot. */
+static struct lang
+read_atom(struct reader *r, bool *ret_dot)
+{
+    *ret_dot = false;
+    switch (*r->at) {
+    case '(':
+        return read_group(r);
+    case '[':
+        return read_class(r);
+    case '.':
+        r->at++;
+        *ret_dot = true;
+        return lang_any(TAIL_UNKNOWN);
+    case '\\':
+        if (r->end - r->at >= 2 && memchr("dDsSwW", r->at[1], 6) != NULL) {
+            r->at += 2;
+            return lang_any(TAIL_UNKNOWN);
+        }
+        break;
+    default:
+        break;
+    }
+    /* A character with a repetition behind it, or nothing we know. */
+    uint8_t *text = take(r, 4);
+    size_t size = 0;
+    size_t step = text == NULL ? 0 : literal_at(r->at, r->end, text, &size);
+    if (step == 0) {
+        r->lost = true;
+        return lang_empty();
+    }
+    r->at += step;
+    return lang_of_text(r, bytes_of(text, size));
+}
+
+static struct lang
+read_repetition(struct reader *r, struct lang atom, bool dot)
+{
+    int c = peek(r);
+    if (!is_repetition(c)) return atom;
+    r->at++;
+    if (peek(r) == '?') r->at++; /* lazy: accepts the same */
+    if (c == '{') {
+        r->lost = true;
+        return atom;
+    }
+    if (c == '?') return lang_union(r, atom, lang_empty());
+    if (c == '*') return lang_any(dot ? TAIL_ANY : TAIL_UNKNOWN);
+    if (dot) return lang_any(TAIL_SOME);
+    lang_blur(&atom);
+    return atom;
+}
+
+/* At the ends of a top-level alternative, anchors only repeat what is so anyway. */
+static bool
+skip_anchor(struct reader *r, bool first)
+{
+    if (r->depth > 0) return false;
+    int after = r->end - r->at < 2 ? -1 : r->at[1];
+    bool here = (*r->at == '^' && first && !is_repetition(after)) ||
+                (*r->at == '$' && (after == -1 || after == '|'));
+    if (here) r->at++;
+    return here;
+}
+
+static struct lang
+read_concatenation(struct reader *r)
+{
+    struct lang whole = lang_empty();
+    bool first = true;
+    while (!stopped(r) && r->at < r->end && *r->at != '|' && *r->at != ')') {
+        bool anchor = skip_anchor(r, first);
+        first = false;
+        if (anchor) continue;
+        struct bytes run;
+        struct lang part;
+        if (read_run(r, &run)) {
+            part = lang_of_text(r, run);
+        } else if (!stopped(r)) {
+            bool dot;
+            part = read_atom(r, &dot);
+            if (!stopped(r)) part = read_repetition(r, part, dot);
+        } else {
+            break;
+        }
+        if (!stopped(r)) whole = lang_concat(r, whole, part);
+    }
+    return whole;
+}
+
+static struct lang
+read_alternation(struct reader *r)
+{
+    struct lang whole = read_concatenation(r);
+    while (!stopped(r) && peek(r) == '|') {
+        r->at++;
+        struct lang other = read_concatenation(r);
+        if (!stopped(r)) whole = lang_union(r, whole, other);
+    }
+    return whole;
+}
+
+/* --- results ------------------------------------------------------------------------------- */
+
+/* ".*x", ".+x.*" and so on, x being literal: where in the text it is, not how it begins. */
+static bool
+read_any(struct reader *r, enum pattern_tail *ret_tail)
+{
+    if (r->end - r->at < 2 || r->at[0] != '.') return false;
+    if (r->at[1] != '*' && r->at[1] != '+') return false;
+    *ret_tail = r->at[1] == '*' ? TAIL_ANY : TAIL_SOME;
+    r->at += 2;
+    return true;
+}
+
+static bool
+read_inner(struct reader *r, struct pattern *pattern)
+{
+    struct bytes inner;
+    enum pattern_tail before, after = TAIL_NONE;
+    if (peek(r) == '^') r->at++;
+    if (!read_any(r, &before) || !read_run(r, &inner)) return false;
+    if (peek(r) == '.' && !read_any(r, &after)) return false;
+    if (peek(r) == '$') r->at++;
+    if (r->at < r->end) return false;
+    pattern->inner = inner;
+    pattern->before = before;
+    pattern->after = after;
+    return true;
+}
+
+static int
+compare_heads(const void *a, const void *b)
+{
+    return bytes_compare(*(const struct bytes *)a, *(const struct bytes *)b);
+}
+
+static uint32_t
+sort_unique(struct bytes *heads, uint32_t count)
+{
+    qsort(heads, count, sizeof *heads, compare_heads);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (kept > 0 && bytes_equal(heads[kept - 1], heads[i])) continue;
+        heads[kept++] = heads[i];
+    }
+    return kept;
+}
+
+enum err
+pattern_read(struct bytes text, struct arena *arena, struct pattern *ret_pattern)
+{
+    struct cursor whole = cursor_of(text);
+    struct reader r = {.at = whole.at, .end = whole.end, .arena = arena};
+    struct lang lang = read_alternation(&r);
+    if (r.at != r.end) r.lost = true; /* a ')' too many */
+    if (r.nomem) return ERR_NOMEM;
+    if (r.lost) lang = lang_any(TAIL_UNKNOWN);
+    struct pattern pattern = {.tail = lang.tail, .heads = lang.heads};
+    pattern.head_count = lang.count > 1 ? sort_unique(lang.heads, lang.count) : lang.count;
+
+    struct reader again = {.at = whole.at, .end = whole.end, .arena = arena};
+    if (pattern.tail == TAIL_UNKNOWN && read_inner(&again, &pattern)) {
+        pattern.head_count = 0;
+    }
+    if (again.nomem) return ERR_NOMEM;
+    *ret_pattern = pattern;
+    return OK;
+}
+
+bool
+pattern_has_byte_escape(struct bytes text)
+{
+    bool quoted = false;
+    for (size_t i = 0; i + 1 < text.size; i++) {
+        if (text.at[i] != '\\') continue;
+        uint8_t escaped = text.at[i + 1];
+        if (quoted) {
+            if (escaped != 'E') continue; /* a backslash stands for itself */
+            quoted = false;
+        } else if (escaped == 'C') {
+            return true;
+        } else if (escaped == 'Q') {
+            quoted = true;
+        }
+        i++;
+    }
+    return false;
+}

@@ -1,0 +1,50 @@
+/*
+ * pattern.h - what can be said of an anchored regex without running it. Private to the matchers.
+ *
+ * Only simple syntax is understood: literals, escaped punctuation, `|`, `(...)` and `(?:...)`, `?`,
+ * `*`, `+`, dot, small classes. Of anything else nothing is said, which is always right.
+ */
+#ifndef MODEL_PATTERN_H
+#define MODEL_PATTERN_H
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/mem.h"
+
+/* Upper bounds of what is collected; beyond them, less is said. */
+enum { PATTERN_HEADS_MAX = 4096, PATTERN_HEAD_BYTES_MAX = 256 * 1024 };
+
+/* What follows a head in the texts accepted. */
+enum pattern_tail {
+    TAIL_NONE,    /* nothing: the heads are the whole language */
+    TAIL_ANY,     /* any text */
+    TAIL_SOME,    /* any text but the empty one */
+    TAIL_UNKNOWN, /* not said */
+};
+
+/*
+ * The pattern accepts exactly the texts that are a head followed by its tail; with TAIL_UNKNOWN,
+ * only such texts, but not all of them. Heads are sorted and unique; a single empty head with
+ * TAIL_UNKNOWN says nothing at all. If `inner` is not empty the pattern is instead: any text
+ * (`before`), `inner`, any text (`after`).
+ */
+struct pattern {
+    enum pattern_tail tail;
+    const struct bytes *heads;
+    uint32_t head_count;
+    struct bytes inner;
+    enum pattern_tail before; /* TAIL_ANY or TAIL_SOME */
+    enum pattern_tail after;  /* TAIL_NONE, TAIL_ANY or TAIL_SOME */
+};
+
+/*
+ * `text` is valid UTF-8. It is a valid regex if anything but TAIL_UNKNOWN is said, or `inner`; else
+ * RE2 must be asked. Results lie in `arena`. ERR_NOMEM.
+ */
+MUST_CHECK
+enum err pattern_read(struct bytes text, struct arena *arena, struct pattern *ret_pattern);
+
+/* True if `\C`, a single byte of a character, occurs outside of \Q...\E. */
+bool pattern_has_byte_escape(struct bytes text);
+
+#endif
