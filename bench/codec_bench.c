@@ -40,11 +40,11 @@ struct block {
     const struct series *series;
     uint32_t from, count;
     size_t at, size;
-    int class;
+    int group;
 };
 
-enum { CLASS_CONSTANT, CLASS_INTEGER, CLASS_DECIMAL, CLASS_REAL, CLASS_COUNT };
-static const char *const class_words[] = {"constant", "integer", "decimal", "real", "all"};
+enum { GROUP_CONSTANT, GROUP_INTEGER, GROUP_DECIMAL, GROUP_REAL, GROUP_COUNT };
+static const char *const group_words[] = {"constant", "integer", "decimal", "real", "all"};
 
 static void
 die(const char *what)
@@ -167,7 +167,7 @@ capture_read(const char *path, struct capture *capture)
 /* --- measuring -------------------------------------------------------------------------------- */
 
 static int
-class_of(const uint64_t *bits, uint32_t count)
+group_of(const uint64_t *bits, uint32_t count)
 {
     bool equal = true;
     uint32_t whole = 0, decimal = 0;
@@ -179,9 +179,9 @@ class_of(const uint64_t *bits, uint32_t count)
         whole += v == trunc(v);
         decimal += codec_decimal(bits[i], 0, &e, &k) && llabs(k) < 1000000000000000;
     }
-    if (equal) return CLASS_CONSTANT;
-    if (whole >= count * 0.95) return CLASS_INTEGER;
-    return decimal >= count * 0.95 ? CLASS_DECIMAL : CLASS_REAL;
+    if (equal) return GROUP_CONSTANT;
+    if (whole >= count * 0.95) return GROUP_INTEGER;
+    return decimal >= count * 0.95 ? GROUP_DECIMAL : GROUP_REAL;
 }
 
 static uint32_t
@@ -198,7 +198,7 @@ cut_blocks(const struct capture *capture, uint32_t block_samples, struct block *
             blocks[count++] = (struct block){.series = s,
                                              .from = from,
                                              .count = size,
-                                             .class = class_of(s->values + from, size)};
+                                             .group = group_of(s->values + from, size)};
         }
     }
     *ret_blocks = blocks;
@@ -212,16 +212,16 @@ struct result {
 };
 
 static bool
-wanted(const struct block *b, int class)
+wanted(const struct block *b, int group)
 {
-    return class == CLASS_COUNT || b->class == class;
+    return group == GROUP_COUNT || b->group == group;
 }
 
 /* Keeps what is computed from being optimised away. */
 static volatile double sink;
 
 static struct result
-measure(struct codec_scratch *scratch, struct block *blocks, uint32_t count, int class)
+measure(struct codec_scratch *scratch, struct block *blocks, uint32_t count, int group)
 {
     enum { MIN_TENTHS = 3 };
     struct result r = {0};
@@ -234,7 +234,7 @@ measure(struct codec_scratch *scratch, struct block *blocks, uint32_t count, int
         buf_clear(&out);
         for (uint32_t i = 0; i < count; i++) {
             struct block *b = &blocks[i];
-            if (!wanted(b, class)) continue;
+            if (!wanted(b, group)) continue;
             b->at = out.size;
             codec_float_encode(scratch, b->series->values + b->from, b->count, &out);
             b->size = out.size - b->at;
@@ -249,7 +249,7 @@ measure(struct codec_scratch *scratch, struct block *blocks, uint32_t count, int
 
     for (uint32_t i = 0; i < count; i++) {
         const struct block *b = &blocks[i];
-        if (!wanted(b, class)) continue;
+        if (!wanted(b, group)) continue;
         r.blocks++;
         r.samples += b->count;
         if (codec_float_decode(bytes_of(out.at + b->at, b->size), b->count, values) != OK ||
@@ -262,7 +262,7 @@ measure(struct codec_scratch *scratch, struct block *blocks, uint32_t count, int
     do {
         for (uint32_t i = 0; i < count; i++) {
             const struct block *b = &blocks[i];
-            if (!wanted(b, class)) continue;
+            if (!wanted(b, group)) continue;
             if (codec_float_decode(bytes_of(out.at + b->at, b->size), b->count, values)) die("?");
             done += b->count;
         }
@@ -273,7 +273,7 @@ measure(struct codec_scratch *scratch, struct block *blocks, uint32_t count, int
     do {
         for (uint32_t i = 0; i < count; i++) {
             const struct block *b = &blocks[i];
-            if (!wanted(b, class)) continue;
+            if (!wanted(b, group)) continue;
             struct codec_stats stats;
             codec_float_stats(b->series->values + b->from, b->count, &stats);
             sink = stats.sum;
@@ -319,7 +319,7 @@ measure_times(struct codec_scratch *scratch, const struct block *blocks, uint32_
 
 /* The head's use: one value at a time, the hint from the value before. */
 static void
-measure_decimal(const struct block *blocks, uint32_t count, int class)
+measure_decimal(const struct block *blocks, uint32_t count, int group)
 {
     uint64_t done = 0, found = 0;
     int64_t sum = 0;
@@ -327,7 +327,7 @@ measure_decimal(const struct block *blocks, uint32_t count, int class)
     do {
         for (uint32_t i = 0; i < count; i++) {
             const struct block *b = &blocks[i];
-            if (!wanted(b, class)) continue;
+            if (!wanted(b, group)) continue;
             unsigned e = 0;
             for (uint32_t j = 0; j < b->count; j++) {
                 int64_t k;
@@ -340,7 +340,7 @@ measure_decimal(const struct block *blocks, uint32_t count, int class)
         if (done == 0) return;
     } while ((spent = cpu_seconds() - start) < 0.2);
     sink = (double)sum;
-    printf("  codec_decimal, %-8s %5.1f ns a value, %5.1f %% decimals\n", class_words[class],
+    printf("  codec_decimal, %-8s %5.1f ns a value, %5.1f %% decimals\n", group_words[group],
            1e9 * spent / (double)done, 100.0 * (double)found / (double)done);
 }
 
@@ -358,19 +358,19 @@ bench(struct codec_scratch *scratch, const char *path)
     for (unsigned i = 0; i < sizeof block_sizes / sizeof *block_sizes; i++) {
         struct block *blocks;
         uint32_t count = cut_blocks(capture, block_sizes[i], &blocks);
-        printf("%s, blocks of %u\n  class      blocks   samples     B/s  enc M/s  dec M/s  stats\n",
+        printf("%s, blocks of %u\n  group      blocks   samples     B/s  enc M/s  dec M/s  stats\n",
                path, block_sizes[i]);
-        for (int class = 0; class <= CLASS_COUNT; class ++) {
-            struct result r = measure(scratch, blocks, count, class);
+        for (int group = 0; group <= GROUP_COUNT; group++) {
+            struct result r = measure(scratch, blocks, count, group);
             if (r.samples == 0) continue;
-            printf("  %-8s %8u %9" PRIu64 "  %6.4f  %7.1f  %7.1f  %5.0f\n", class_words[class],
+            printf("  %-8s %8u %9" PRIu64 "  %6.4f  %7.1f  %7.1f  %5.0f\n", group_words[group],
                    r.blocks, r.samples, (double)r.bytes / (double)r.samples, r.encode_m, r.decode_m,
                    r.stats_m);
         }
         measure_times(scratch, blocks, count);
         if (i == 0) {
-            for (int class = 0; class <= CLASS_COUNT; class ++) {
-                measure_decimal(blocks, count, class);
+            for (int group = 0; group <= GROUP_COUNT; group++) {
+                measure_decimal(blocks, count, group);
             }
         }
         free(blocks);

@@ -22,7 +22,7 @@ enum { LENGTHS_ROW = 72 }; /* 65 lengths, and whole vectors */
 /* Counters of bit lengths. */
 struct lengths {
     _Alignas(16) uint16_t of[4][LENGTHS_ROW];
-    uint64_t all; /* every number or-ed */
+    uint64_t all; /* all numbers or-ed */
 };
 
 /* A width, and the estimated size of the frames with it. */
@@ -39,7 +39,12 @@ struct plan {
     bool all_zero;
     int64_t base;
     int64_t step;
+    struct width width; /* of all frames as if they were one */
     uint64_t cost_bits; /* of the whole stream, without the divisor's part */
+
+    /* What the differences say about trying other modes. */
+    uint32_t zero_count;
+    bool any_negative;
 };
 
 /* Values that stand in the head, in front of the frames. */
@@ -56,41 +61,93 @@ fold(int64_t x, bool zigzagged, int64_t base)
 }
 
 typedef uint16_t lanes __attribute__((vector_size(16), may_alias));
+typedef uint64_t pair __attribute__((vector_size(16)));
+typedef int64_t pair_signed __attribute__((vector_size(16)));
+typedef double pair_double __attribute__((vector_size(16)));
+
+enum { LENGTHS_VECTORS = LENGTHS_ROW * sizeof(uint16_t) / sizeof(lanes) };
+
+static inline void
+lengths_clear(struct lengths *lengths)
+{
+    lanes *row = (lanes *)lengths->of;
+    for (unsigned i = 0; i < 4 * LENGTHS_VECTORS; i++) {
+        row[i] = (lanes){0};
+    }
+    lengths->all = 0;
+}
 
 /* Adds the four copies up into the first. */
-static void
+static inline void
 lengths_merge(struct lengths *lengths)
 {
     lanes *row = (lanes *)lengths->of;
-    enum { ROW = LENGTHS_ROW * sizeof(uint16_t) / sizeof(lanes) };
-    for (unsigned i = 0; i < ROW; i++) {
-        row[i] += row[i + ROW] + row[i + 2 * ROW] + row[i + 3 * ROW];
+    for (unsigned i = 0; i < LENGTHS_VECTORS; i++) {
+        row[i] +=
+            row[i + LENGTHS_VECTORS] + row[i + 2 * LENGTHS_VECTORS] + row[i + 3 * LENGTHS_VECTORS];
     }
+}
+
+/*
+ * For numbers below 2^51; with longer ones the counters are wrong and `all` tells. The exponent of
+ * a double is a bit length: 2u + 1, put into the low bits of 2^52, becomes a double by taking 2^52
+ * away, and its exponent is that of u's length. Two at a time, where the instruction that finds the
+ * highest bit is slow on half of the machines.
+ */
+static inline __attribute__((always_inline)) void
+lengths_count_short(struct lengths *lengths, const int64_t *x, uint32_t fours, bool zigzagged,
+                    int64_t base)
+{
+    const pair implicit = {0x4330000000000001u, 0x4330000000000001u};
+    const pair exponent_of_1 = {1023, 1023}, below_64 = {63, 63};
+    const pair_double two_52 = {0x1p52, 0x1p52};
+    const pair bases = {(uint64_t)base, (uint64_t)base};
+    pair all = {0, 0};
+    for (const int64_t *end = x + 4 * (size_t)fours; x != end; x += 4) {
+        pair u[2];
+        memcpy(u, x, sizeof u);
+        for (unsigned i = 0; i < 2; i++) {
+            u[i] = zigzagged ? (u[i] << 1) ^ (pair)((pair_signed)u[i] >> 63) : u[i] - bases;
+            all |= u[i];
+            pair length = (pair)((pair_double)((u[i] << 1) | implicit) - two_52) >> 52;
+            lanes index = (lanes)((length - exponent_of_1) & below_64);
+            lengths->of[2 * i][index[0]]++;
+            lengths->of[2 * i + 1][index[4]]++;
+        }
+    }
+    lengths->all = all[0] | all[1];
 }
 
 static inline __attribute__((always_inline)) void
 lengths_count(struct lengths *lengths, const int64_t *x, uint32_t count, bool zigzagged,
               int64_t base)
 {
-    memset(lengths->of, 0, sizeof lengths->of);
-    uint64_t all = 0;
-    uint32_t i = 0;
-    for (; i + 4 <= count; i += 4) {
-        for (unsigned lane = 0; lane < 4; lane++) {
-            uint64_t u = fold(x[i + lane], zigzagged, base);
-            all |= u;
-            lengths->of[lane][codec_bit_length(u)]++;
-        }
+    lengths_clear(lengths);
+    uint32_t done = count & ~3u;
+    lengths_count_short(lengths, x, done / 4, zigzagged, base);
+    if (lengths->all >> 51 != 0) {
+        lengths_clear(lengths);
+        done = 0;
     }
-    for (; i < count; i++) {
+    for (uint32_t i = done; i < count; i++) {
         uint64_t u = fold(x[i], zigzagged, base);
-        all |= u;
-        lengths->of[0][codec_bit_length(u)]++;
+        lengths->all |= u;
+        lengths->of[i & 3][codec_bit_length(u)]++;
     }
-    lengths->all = all;
     lengths_merge(lengths);
 }
 
+static void
+lengths_count_folded(struct lengths *lengths, const int64_t *x, uint32_t count)
+{
+    lengths_count(lengths, x, count, true, 0);
+}
+
+static void
+lengths_count_based(struct lengths *lengths, const int64_t *x, uint32_t count, int64_t base)
+{
+    lengths_count(lengths, x, count, false, base);
+}
 /*
  * The cheapest width for `count` numbers in `frames` frames. Going down from the greatest length,
  * each step turns the numbers of one more length into exceptions, all of which get a bit wider.
@@ -189,26 +246,30 @@ plan_fold(const int64_t *x, uint32_t count, struct plan *plan)
 {
     uint32_t frames = (count + CODEC_FRAME - 1) / CODEC_FRAME;
     struct lengths lengths;
-    lengths_count(&lengths, x, count, true, 0);
+    lengths_count_folded(&lengths, x, count);
     struct width folded = lengths_choose_width(&lengths, count, frames);
     uint64_t head_bits = plan->cost_bits;
     plan->zigzag = true;
     plan->base = 0;
+    plan->width = folded;
+    plan->zero_count = lengths.of[0][0];
     plan->all_zero = lengths.all == 0;
     plan->cost_bits = head_bits + (plan->all_zero ? 0 : folded.cost_bits);
     if (plan->all_zero) return;
 
     struct span span = span_of(x, count, folded.bits);
+    plan->any_negative = span.any_negative;
     if (span.least > span.greatest) return;
     uint64_t distance = (uint64_t)span.greatest - (uint64_t)span.least;
     if (codec_bit_length(distance) >= folded.bits && span.any_negative) return;
-    lengths_count(&lengths, x, count, false, span.least);
+    lengths_count_based(&lengths, x, count, span.least);
     struct width based = lengths_choose_width(&lengths, count, frames);
     uint64_t cost = head_bits + zigzag_cost_bits(span.least);
     if (lengths.all != 0) cost += based.cost_bits;
     if (cost >= plan->cost_bits) return;
     plan->zigzag = false;
     plan->base = span.least;
+    plan->width = based;
     plan->all_zero = lengths.all == 0;
     plan->cost_bits = cost;
 }
@@ -253,6 +314,10 @@ plan_try_lines(const int64_t *values, uint32_t count, int64_t *x, struct plan *b
     if (middle != step) plan_try(values, count, CODEC_LINE, middle, x, best);
 }
 
+/*
+ * Delta first. Where most values repeat the one before, differences of differences only move twice
+ * as often; where values never fall, they are nearer to each other than to any base.
+ */
 static struct plan
 plan_stream(const int64_t *values, uint32_t count, bool ascending, int64_t *x)
 {
@@ -265,10 +330,11 @@ plan_stream(const int64_t *values, uint32_t count, bool ascending, int64_t *x)
     plan_try(values, count, CODEC_DELTA, 0, x, &best);
     uint64_t first_bits = 8 + zigzag_cost_bits(values[0]);
     if (best.cost_bits < first_bits + PLAN_CHEAP_BITS) return best;
-    plan_try(values, count, CODEC_DELTA2, 0, x, &best);
+    bool standing = best.zero_count > count / 2, falling = best.any_negative;
+    if (!standing && count > 2) plan_try(values, count, CODEC_DELTA2, 0, x, &best);
     if (ascending) {
         plan_try_lines(values, count, x, &best);
-    } else {
+    } else if (falling) {
         plan_try(values, count, CODEC_PLAIN, 0, x, &best);
     }
     return best;
@@ -421,19 +487,18 @@ write_exceptions(uint8_t *out, uint8_t *ret_h, const uint64_t *positions, const 
 }
 
 static uint8_t *
-write_frame(uint8_t *out, const int64_t *x, uint32_t count, const struct plan *plan)
+write_frame(uint8_t *out, const int64_t *x, uint32_t count, const struct plan *plan, bool only)
 {
-    struct lengths lengths;
     uint64_t u[CODEC_FRAME];
-    if (plan->zigzag) {
-        lengths_count(&lengths, x, count, true, 0);
-    } else {
-        lengths_count(&lengths, x, count, false, plan->base);
-    }
     for (uint32_t i = 0; i < count; i++) {
         u[i] = fold(x[i], plan->zigzag, plan->base);
     }
-    struct width width = lengths_choose_width(&lengths, count, 1);
+    struct width width = plan->width;
+    if (!only) {
+        struct lengths lengths;
+        lengths_count_based(&lengths, (const int64_t *)u, count, 0);
+        width = lengths_choose_width(&lengths, count, 1);
+    }
     *out++ = (uint8_t)(width.bits | (width.exception_count > 0 ? 128 : 0));
     if (width.exception_count == 0) return pack(out, u, count, width.bits);
 
@@ -470,7 +535,7 @@ write_planned(uint8_t *out, const int64_t *values, uint32_t count, const struct 
     assert(left == count - lead_count(plan->mode));
     for (uint32_t at = 0; at < left; at += CODEC_FRAME) {
         uint32_t size = left - at < CODEC_FRAME ? left - at : CODEC_FRAME;
-        uint8_t *end = write_frame(out, x + at, size, plan);
+        uint8_t *end = write_frame(out, x + at, size, plan, left <= CODEC_FRAME);
         assert(end - out <= CODEC_FRAME_BYTES_MAX);
         out = end;
     }

@@ -42,7 +42,7 @@ random_unit(void)
     return (double)(random_u64() >> 11) * 0x1p-53;
 }
 
-/* --- classes of values ------------------------------------------------------------------------ */
+/* --- sorts of values ------------------------------------------------------------------------ */
 
 static const uint64_t special_bits[] = {
     0x8000000000000000u, /* -0 */
@@ -71,7 +71,7 @@ static const uint64_t special_bits[] = {
 };
 enum { SPECIAL_COUNT = sizeof special_bits / sizeof *special_bits };
 
-enum class {
+enum sort {
     RANDOM_BITS,
     CONSTANT,
     CONSTANT_REAL,
@@ -98,7 +98,7 @@ enum class {
     OUTLIERS_EVERYWHERE,
     ONE_OUTLIER,
     TWO_VALUES,
-    CLASS_COUNT
+    SORT_COUNT
 };
 
 static void
@@ -111,9 +111,9 @@ sprinkle_specials(uint64_t *bits, uint32_t count)
 }
 
 static double
-value_of_class(enum class class, uint32_t i, double *state)
+value_of_sort(enum sort sort, uint32_t i, double *state)
 {
-    switch (class) {
+    switch (sort) {
     case COUNTER:
     case STALE_IN_THE_MIDDLE:
     case SPECIALS_AMONG_INTEGERS:
@@ -154,22 +154,22 @@ value_of_class(enum class class, uint32_t i, double *state)
 }
 
 static void
-fill(uint64_t *bits, uint32_t count, enum class class)
+fill(uint64_t *bits, uint32_t count, enum sort sort)
 {
     double state = (double)random_below(1000000);
     uint64_t word = random_u64();
     for (uint32_t i = 0; i < count; i++) {
-        bits[i] = double_bits(value_of_class(class, i, &state));
-        if (class == RANDOM_BITS) bits[i] = random_u64();
-        if (class == CONSTANT_REAL) bits[i] = word;
-        if (class == HUGE_INTEGERS) bits[i] = double_bits((double)(int64_t)random_u64());
-        if (class == FLOAT32) bits[i] = double_bits((double)(float)random_unit());
-        if (class == NEGATIVE_FLOAT32) bits[i] = double_bits(-(double)(float)random_unit());
-        if (class == SUBNORMALS) bits[i] = random_u64() & 0x800fffffffffffffu;
-        if (class == SPECIALS_ALONE) bits[i] = special_bits[random_below(SPECIAL_COUNT)];
-        if (class == STALE_IN_THE_MIDDLE && random_below(20) == 0) bits[i] = STALE_NAN_BITS;
+        bits[i] = double_bits(value_of_sort(sort, i, &state));
+        if (sort == RANDOM_BITS) bits[i] = random_u64();
+        if (sort == CONSTANT_REAL) bits[i] = word;
+        if (sort == HUGE_INTEGERS) bits[i] = double_bits((double)(int64_t)random_u64());
+        if (sort == FLOAT32) bits[i] = double_bits((double)(float)random_unit());
+        if (sort == NEGATIVE_FLOAT32) bits[i] = double_bits(-(double)(float)random_unit());
+        if (sort == SUBNORMALS) bits[i] = random_u64() & 0x800fffffffffffffu;
+        if (sort == SPECIALS_ALONE) bits[i] = special_bits[random_below(SPECIAL_COUNT)];
+        if (sort == STALE_IN_THE_MIDDLE && random_below(20) == 0) bits[i] = STALE_NAN_BITS;
     }
-    if (class >= SPECIALS_AMONG_INTEGERS && class <= SPECIALS_AMONG_REALS) {
+    if (sort >= SPECIALS_AMONG_INTEGERS && sort <= SPECIALS_AMONG_REALS) {
         sprinkle_specials(bits, count);
     }
 }
@@ -227,8 +227,8 @@ decode(enum kind kind, struct bytes encoded, uint32_t count, uint64_t *ret)
 
 /* The encoded size. `what` and the seed are printed when the values do not come back. */
 static size_t
-check_comes_back(enum kind kind, const uint64_t *v, uint32_t count, const char *what,
-                 unsigned class, uint64_t started_with)
+check_comes_back(enum kind kind, const uint64_t *v, uint32_t count, const char *what, unsigned sort,
+                 uint64_t started_with)
 {
     struct buf out;
     buf_init(&out, NULL, 1 << 20);
@@ -241,7 +241,7 @@ check_comes_back(enum kind kind, const uint64_t *v, uint32_t count, const char *
         while (at < count && v[at] == decoded[at]) {
             at++;
         }
-        fail_msg("%s class %u, %u values, seed %#llx: error %d, unlike from %u", what, class, count,
+        fail_msg("%s sort %u, %u values, seed %#llx: error %d, unlike from %u", what, sort, count,
                  (unsigned long long)started_with, (int)e, at);
     }
     size_t size = out.size;
@@ -262,40 +262,40 @@ static const uint32_t boundary_counts[] = {1,   2,   3,   4,   7,    8,    9,   
 enum { BOUNDARY_COUNT = sizeof boundary_counts / sizeof *boundary_counts };
 
 static void
-test_values_of_every_class_and_length_come_back_bit_for_bit(void **state)
+test_values_of_every_sort_and_length_come_back_bit_for_bit(void **state)
 {
     (void)state;
-    for (unsigned class = 0; class < CLASS_COUNT; class ++) {
+    for (unsigned sort = 0; sort < SORT_COUNT; sort++) {
         for (unsigned i = 0; i < BOUNDARY_COUNT; i++) {
-            uint64_t started_with = seed = 1000 * class + i;
-            fill(values, boundary_counts[i], class);
-            check_comes_back(FLOATS, values, boundary_counts[i], "floats", class, started_with);
+            uint64_t started_with = seed = 1000 * sort + i;
+            fill(values, boundary_counts[i], sort);
+            check_comes_back(FLOATS, values, boundary_counts[i], "floats", sort, started_with);
         }
         for (unsigned round = 0; round < 40; round++) {
-            uint64_t started_with = seed = 100000 + 1000 * class + round;
+            uint64_t started_with = seed = 100000 + 1000 * sort + round;
             uint32_t count = 1 + (uint32_t)random_below(300);
-            fill(values, count, class);
-            check_comes_back(FLOATS, values, count, "floats", class, started_with);
+            fill(values, count, sort);
+            check_comes_back(FLOATS, values, count, "floats", sort, started_with);
         }
     }
 }
 
 /* Integers whose differences have random lengths, of any sign, with any divisor. */
 static void
-fill_integers(uint64_t *v, uint32_t count, unsigned class)
+fill_integers(uint64_t *v, uint32_t count, unsigned sort)
 {
     uint64_t value = random_u64(), delta = random_short(), length = random_below(64);
-    uint64_t factor = class & 1 ? random_short() : 1;
+    uint64_t factor = sort & 1 ? random_short() : 1;
     bool rare = random_below(2) != 0;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t x = (random_u64() >> length) * factor;
         if (rare && random_below(9) == 0) x = random_u64();
         if (random_below(2)) x = 0 - x;
         delta += x;
-        value += class / 2 == 1 ? x : delta;
-        v[i] = class / 2 == 0 ? x : value;
-        if (class == 6) v[i] = i * factor;
-        if (class == 7) v[i] = random_below(2) ? (uint64_t)INT64_MIN : (uint64_t)INT64_MAX;
+        value += sort / 2 == 1 ? x : delta;
+        v[i] = sort / 2 == 0 ? x : value;
+        if (sort == 6) v[i] = i * factor;
+        if (sort == 7) v[i] = random_below(2) ? (uint64_t)INT64_MIN : (uint64_t)INT64_MAX;
     }
 }
 
@@ -303,14 +303,14 @@ static void
 test_integers_of_every_length_come_back(void **state)
 {
     (void)state;
-    for (unsigned class = 0; class < 8; class ++) {
+    for (unsigned sort = 0; sort < 8; sort++) {
         for (unsigned i = 0; i < BOUNDARY_COUNT; i++) {
             for (unsigned round = 0; round < 6; round++) {
-                uint64_t started_with = seed = 10000 * class + 100 * i + round;
-                fill_integers(values, boundary_counts[i], class);
-                check_comes_back(INTEGERS, values, boundary_counts[i], "integers", class,
+                uint64_t started_with = seed = 10000 * sort + 100 * i + round;
+                fill_integers(values, boundary_counts[i], sort);
+                check_comes_back(INTEGERS, values, boundary_counts[i], "integers", sort,
                                  started_with);
-                check_comes_back(TIMES, values, boundary_counts[i], "times", class, started_with);
+                check_comes_back(TIMES, values, boundary_counts[i], "times", sort, started_with);
             }
         }
     }
@@ -473,9 +473,9 @@ static void
 test_every_cut_and_every_extra_byte_is_corrupt(void **state)
 {
     (void)state;
-    for (unsigned class = 0; class < CLASS_COUNT; class ++) {
-        seed = 7000 + class;
-        fill(values, 150, class);
+    for (unsigned sort = 0; sort < SORT_COUNT; sort++) {
+        seed = 7000 + sort;
+        fill(values, 150, sort);
         for (enum kind kind = FLOATS; kind <= INTEGERS; kind++) {
             struct buf out;
             buf_init(&out, NULL, 1 << 20);
@@ -500,7 +500,7 @@ test_mutated_encodings_are_read_within_bounds(void **state)
         seed = 9000 + round;
         enum kind kind = (enum kind)random_below(3);
         uint32_t count = 1 + (uint32_t)random_below(400);
-        fill(values, count, (enum class)random_below(CLASS_COUNT));
+        fill(values, count, (enum sort)random_below(SORT_COUNT));
         struct buf out;
         buf_init(&out, NULL, 1 << 20);
         encode(kind, values, count, &out);
@@ -817,7 +817,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values_of_every_class_and_length_come_back_bit_for_bit),
+        cmocka_unit_test(test_values_of_every_sort_and_length_come_back_bit_for_bit),
         cmocka_unit_test(test_integers_of_every_length_come_back),
         cmocka_unit_test(test_every_width_comes_back_with_every_rest),
         cmocka_unit_test(test_exceptions_of_every_height_and_number_come_back),
