@@ -7,6 +7,13 @@
  * worth is judged by the store. Unknown fields are skipped; a known field with a wrong wire type,
  * a length that does not fit or a truncated varint makes the whole message ERR_INPUT.
  * Source: the two Remote Write specifications, docs/protocols.md.
+ *
+ * Memory. An empty submessage is two bytes on the wire and up to 152 here (a histogram), so a
+ * hostile message could ask for 76 times its size, and arrays grow by half. Honest messages need 1
+ * to 16 times. Two bounds hold: all of it is charged to the budget, and a message that asks for
+ * more than RW_KEEP_BYTES + RW_AMPLIFICATION_MAX * its size in arrays, or as much again in the
+ * arena (histogram buckets, gathered labels), is ERR_LIMIT: 32 MiB never cost more than 1.5 GiB,
+ * and the budget, which should be smaller, refuses long before as ERR_NOMEM.
  */
 #ifndef WIRE_REMOTE_WRITE_H
 #define WIRE_REMOTE_WRITE_H
@@ -15,6 +22,12 @@
 #include "wire/shape.h"
 
 enum rw_version { RW_V1 = 1, RW_V2 = 2 };
+
+enum {
+    RW_AMPLIFICATION_MAX = 24,
+    RW_KEEP_BYTES = 4 << 20, /* what a cleared request keeps at most, arrays and arena each */
+    RW_MESSAGE_BYTES_MAX = INT32_MAX /* as in protobuf itself; servers refuse much earlier */
+};
 
 struct rw_float {
     int64_t t_ms;
@@ -35,7 +48,7 @@ struct rw_exemplar {
     uint64_t bits;
     uint32_t label_first; /* in rw_request.labels */
     uint32_t label_count;
-    bool bad_reference;
+    bool bad_reference; /* 2.0: an odd number of references, or one out of range; has no labels */
 };
 
 /* A range of one of the request's arrays. */
@@ -59,14 +72,14 @@ struct rw_series {
     struct rw_range floats;
     struct rw_range histograms;
     struct rw_range exemplars;
-    /* 2.0 only. */
-    bool has_metadata;
-    bool
-        bad_reference; /* an odd number of label references, or one out of range; `refs` is empty */
-    enum metric_type type;
+    /* 2.0 only. A reference of 0 is the empty text, whatever the first symbol is. */
     struct bytes help; /* a bad help or unit reference leaves it empty and sets bad_metadata */
     struct bytes unit;
+    enum metric_type type; /* a number nobody knows is METRIC_UNKNOWN */
+    bool has_metadata;
     bool bad_metadata;
+    bool
+        bad_reference; /* an odd number of label references, or one out of range; `refs` is empty */
 };
 
 struct rw_metadata { /* 1.0 only */
@@ -100,13 +113,16 @@ struct rw_request {
 /* Empty, reusable. ERR_NOMEM. */
 MUST_CHECK
 enum err rw_request_init(struct rw_request *request, struct budget *budget);
-/* Keeps memory for the next decode, up to a bound. */
+/* Keeps memory for the next decode, up to RW_KEEP_BYTES. */
 void rw_request_clear(struct rw_request *request);
+/* Accepts a zeroed request, and one whose init failed. */
 void rw_request_fini(struct rw_request *request);
 
 /*
- * Decodes `message` (uncompressed, borrowed until the request is cleared). `seed` is secret.
+ * Decodes `message` (uncompressed, borrowed until the request is cleared), replacing what the
+ * request held. `seed` is secret.
  * ERR_INPUT: malformed, `why` says where. ERR_NOMEM: the budget is exhausted: answer 503.
+ * ERR_LIMIT: too long, or next to nothing but empty submessages (see Memory above).
  * On error the request is cleared.
  */
 MUST_CHECK
@@ -122,5 +138,11 @@ struct rw_label_walk {
 };
 struct rw_label_walk rw_labels(const struct rw_request *request, const struct rw_series *series);
 bool rw_label_next(struct rw_label_walk *walk, struct label *ret_label);
+
+/*
+ * Asserts what this header promises of a decoded request: ranges in bounds and in order, references
+ * that exist, histograms that are of one kind. O(n), for tests and fuzzers.
+ */
+void rw_request_validate(const struct rw_request *request);
 
 #endif

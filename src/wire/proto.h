@@ -1,0 +1,148 @@
+/*
+ * proto.h - reads protobuf messages through a bounded cursor, without a schema compiler.
+ *
+ *     for (uint32_t tag; (tag = proto_tag(&c)) != 0;) {
+ *         switch (tag) {
+ *         case PROTO_TAG(1, PROTO_BYTES): name = proto_bytes(&c); break;
+ *         case PROTO_TAG(2, PROTO_VARINT): t_ms = (int64_t)cursor_varint(&c); break;
+ *         default: proto_skip(&c, tag, 1u << 1 | 1u << 2);
+ *         }
+ *     }
+ *     if (c.bad) return ERR_INPUT;
+ *
+ * Reads follow base/bytes.h: after a failure the cursor is at its end and `bad`, so one check
+ * behind the loop is enough; what was read in the failing round is zero or empty.
+ *
+ * Stricter than the protobuf specification asks, in ways that no encoder ever notices: groups (long
+ * gone from the language) are refused instead of skipped; tags and lengths take at most 5 bytes; a
+ * varint beyond 64 bits is refused instead of cut; and a known field of the wrong wire type is
+ * refused by whoever names its known fields to proto_skip(). Text is not checked for UTF-8.
+ */
+#ifndef WIRE_PROTO_H
+#define WIRE_PROTO_H
+
+#include "base/bytes.h"
+
+enum proto_wire { PROTO_VARINT = 0, PROTO_FIXED64 = 1, PROTO_BYTES = 2, PROTO_FIXED32 = 5 };
+
+#define PROTO_TAG(field, wire) ((uint32_t)(field) << 3 | (uint32_t)(wire))
+
+/* A bit of the set of known fields; fields below 64 only. */
+#define PROTO_KNOWN(field) ((uint64_t)1 << (field))
+
+/* The slow half of tags and lengths: more than one byte, or the end. */
+static inline uint32_t
+proto_varint32_long(struct cursor *c)
+{
+    uint32_t v = 0;
+    const uint8_t *p = c->at;
+    for (unsigned shift = 0; shift < 35; shift += 7) {
+        if (p == c->end) break;
+        uint8_t b = *p++;
+        if (shift == 28 && b > 0x0f) break;
+        v |= (uint32_t)(b & 0x7f) << shift;
+        if (b < 0x80) {
+            c->at = p;
+            return v;
+        }
+    }
+    cursor_fail(c);
+    return 0;
+}
+
+static inline uint32_t
+proto_varint32(struct cursor *c)
+{
+    if (c->at != c->end && *c->at < 0x80) return *c->at++;
+    return proto_varint32_long(c);
+}
+
+/* The next tag, to be compared with PROTO_TAG(); 0 at the end of the message or when it is bad. */
+static inline uint32_t
+proto_tag(struct cursor *c)
+{
+    if (c->at == c->end) return 0;
+    uint32_t tag = proto_varint32(c);
+    if (tag >= PROTO_TAG(1, 0)) return tag;
+    cursor_fail(c); /* field number 0, or no varint */
+    return 0;
+}
+
+/* The contents of a field of wire type PROTO_BYTES: text, embedded message, packed numbers. */
+static inline struct bytes
+proto_bytes(struct cursor *c)
+{
+    return cursor_bytes(c, proto_varint32(c));
+}
+
+/* int32, uint32 and enums are sent as up to 64 bits, of which the lower half counts. */
+static inline uint32_t
+proto_uint32(struct cursor *c)
+{
+    return (uint32_t)cursor_varint(c);
+}
+
+static inline int32_t
+proto_sint32(struct cursor *c)
+{
+    uint32_t u = (uint32_t)cursor_varint(c);
+    return (int32_t)(u >> 1 ^ (0 - (u & 1)));
+}
+
+static inline int64_t
+proto_int64(struct cursor *c)
+{
+    return (int64_t)cursor_varint(c);
+}
+
+/*
+ * Steps over the value of an unknown field. A tag whose field number is in the set `known` has the
+ * wrong wire type, as the right one had a case of its own: bad.
+ */
+static inline void
+proto_skip(struct cursor *c, uint32_t tag, uint64_t known)
+{
+    uint32_t field = tag >> 3;
+    if (field < 64 && (known >> field & 1) != 0) {
+        cursor_fail(c);
+        return;
+    }
+    switch (tag & 7) {
+    case PROTO_VARINT:
+        cursor_varint(c);
+        break;
+    case PROTO_FIXED64:
+        cursor_bytes(c, 8);
+        break;
+    case PROTO_BYTES:
+        proto_bytes(c);
+        break;
+    case PROTO_FIXED32:
+        cursor_bytes(c, 4);
+        break;
+    default: /* groups, and two types that do not exist */
+        cursor_fail(c);
+    }
+}
+
+/*
+ * How many varints a packed field holds: an exact size for the array that will take them. Bytes of
+ * a truncated last one are not counted; reading it fails.
+ */
+static inline uint32_t
+proto_packed_count(struct bytes packed)
+{
+    const uint64_t tops = 0x8080808080808080u;
+    size_t i = 0;
+    uint64_t count = 0;
+    for (; packed.size - i >= 8; i += 8) {
+        uint64_t ends = (~load_le64(packed.at + i) & tops) >> 7; /* a 1 in each last byte */
+        count += ends * 0x0101010101010101u >> 56;
+    }
+    for (; i < packed.size; i++) {
+        count += packed.at[i] < 0x80;
+    }
+    return (uint32_t)count;
+}
+
+#endif

@@ -1,0 +1,42 @@
+/* Remote write 1.0, and the snappy block around it, from any bytes. */
+#include <assert.h>
+
+#include "wire/remote_write.h"
+#include "wire/snappy.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+decode_any(struct rw_request *request, struct bytes message)
+{
+    struct why why;
+    enum err e = rw_decode(request, RW_V1, message, 1, &why);
+    assert(e == OK || e == ERR_INPUT || e == ERR_LIMIT);
+    if (e == OK) {
+        rw_request_validate(request);
+    } else {
+        assert(request->series_count == 0);
+    }
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct budget budget;
+    budget_init(&budget, "fuzz", 0, NULL);
+    struct rw_request request;
+    enum err e = rw_request_init(&request, &budget);
+    assert(e == OK);
+    decode_any(&request, bytes_of(data, size));
+
+    struct buf raw;
+    buf_init(&raw, &budget, 1 << 20);
+    e = snappy_unpack(bytes_of(data, size), &raw, NULL);
+    assert(e == OK || e == ERR_INPUT || e == ERR_LIMIT);
+    if (e == OK) decode_any(&request, buf_bytes(&raw));
+
+    buf_fini(&raw);
+    rw_request_fini(&request);
+    assert(budget_used(&budget) == 0);
+    return 0;
+}
