@@ -23,20 +23,6 @@ struct sink {
     struct arena *copies;
 };
 
-static struct hist_buckets
-copy_buckets(struct arena *arena, const struct hist_buckets *b)
-{
-    struct hist_buckets to = *b;
-    to.spans = (const void *)arena_copy(arena, bytes_of(b->spans, b->span_count * 8)).at;
-    if (b->deltas != NULL) {
-        to.deltas = (const void *)arena_copy(arena, bytes_of(b->deltas, b->bucket_count * 8)).at;
-    }
-    if (b->counts != NULL) {
-        to.counts = (const void *)arena_copy(arena, bytes_of(b->counts, b->bucket_count * 8)).at;
-    }
-    return to;
-}
-
 static enum err
 collect(void *context, int64_t t_ms, uint64_t bits, const struct histogram *h)
 {
@@ -45,41 +31,10 @@ collect(void *context, int64_t t_ms, uint64_t bits, const struct histogram *h)
     sink->times_ms[sink->count] = t_ms;
     sink->bits[sink->count] = bits;
     if (h != NULL) {
-        struct histogram *to = &sink->histograms[sink->count];
-        *to = *h;
-        to->positive = copy_buckets(sink->copies, &h->positive);
-        to->negative = copy_buckets(sink->copies, &h->negative);
-        struct bytes custom = bytes_of(h->custom_bits, h->custom_count * sizeof(uint64_t));
-        to->custom_bits = (const void *)arena_copy(sink->copies, custom).at;
+        sink->histograms[sink->count] = copied_histogram(sink->copies, h);
     }
     sink->count++;
     return sink->stop_after != 0 && sink->count == sink->stop_after ? ERR_CANCELED : OK;
-}
-
-static bool
-same_array(const void *a, const void *b, uint32_t count)
-{
-    return count == 0 || memcmp(a, b, (size_t)count * 8) == 0;
-}
-
-static bool
-same_buckets(enum sample_kind kind, const struct hist_buckets *a, const struct hist_buckets *b)
-{
-    return kind == SAMPLE_HISTOGRAM_INT ? same_array(a->deltas, b->deltas, a->bucket_count)
-                                        : same_array(a->counts, b->counts, a->bucket_count);
-}
-
-/* Bit for bit but for the hint; of a staleness marker only the fact counts. */
-static bool
-same_histogram(const struct histogram *a, const struct histogram *b)
-{
-    if (a->sum_bits == STALE_NAN_BITS) {
-        return b->sum_bits == STALE_NAN_BITS && b->kind == a->kind && b->count == 0 &&
-               b->positive.bucket_count == 0 && b->custom_count == 0;
-    }
-    return histogram_same_layout(a, b) && a->sum_bits == b->sum_bits && a->count == b->count &&
-           a->zero_count == b->zero_count && same_buckets(a->kind, &a->positive, &b->positive) &&
-           same_buckets(a->kind, &a->negative, &b->negative);
 }
 
 struct fixture {
@@ -412,7 +367,7 @@ check_histogram_chunk(struct fixture *f, enum chunk_type type, struct bytes data
     for (uint32_t i = 0; i < count; i++) {
         const struct histogram *out = &f->sink.histograms[i];
         assert_int_equal(f->sink.times_ms[i], times_ms[i]);
-        assert_true(same_histogram(&in[i], out));
+        assert_true(same_histogram_bits(&in[i], out));
         if (in[i].sum_bits == STALE_NAN_BITS) continue;
         assert_int_equal(in[i].reset_hint == RESET_GAUGE, out->reset_hint == RESET_GAUGE);
         if (in[i].reset_hint == RESET_GAUGE) continue;

@@ -252,4 +252,58 @@ random_next_histogram(struct rng *r, struct arena *arena, const struct histogram
     return h;
 }
 
+/* --- comparing and copying
+ * ----------------------------------------------------------------------*/
+
+static inline struct hist_buckets
+copied_buckets(struct arena *arena, const struct hist_buckets *b)
+{
+    struct hist_buckets to = *b;
+    to.spans = (const void *)arena_copy(arena, bytes_of(b->spans, b->span_count * 8)).at;
+    if (b->deltas != NULL) {
+        to.deltas = (const void *)arena_copy(arena, bytes_of(b->deltas, b->bucket_count * 8)).at;
+    }
+    if (b->counts != NULL) {
+        to.counts = (const void *)arena_copy(arena, bytes_of(b->counts, b->bucket_count * 8)).at;
+    }
+    return to;
+}
+
+static inline struct histogram
+copied_histogram(struct arena *arena, const struct histogram *h)
+{
+    struct histogram to = *h;
+    struct bytes custom = bytes_of(h->custom_bits, h->custom_count * sizeof *h->custom_bits);
+    to.positive = copied_buckets(arena, &h->positive);
+    to.negative = copied_buckets(arena, &h->negative);
+    to.custom_bits = (const void *)arena_copy(arena, custom).at;
+    return to;
+}
+
+static inline bool
+same_words(const void *a, const void *b, uint32_t count)
+{
+    return count == 0 || memcmp(a, b, (size_t)count * 8) == 0;
+}
+
+static inline bool
+same_counts(enum sample_kind kind, const struct hist_buckets *a, const struct hist_buckets *b)
+{
+    return kind == SAMPLE_HISTOGRAM_INT ? same_words(a->deltas, b->deltas, a->bucket_count)
+                                        : same_words(a->counts, b->counts, a->bucket_count);
+}
+
+/* Bit for bit but for the hint; of a staleness marker only the fact counts. */
+static inline bool
+same_histogram_bits(const struct histogram *a, const struct histogram *b)
+{
+    if (a->sum_bits == STALE_NAN_BITS) {
+        return b->sum_bits == STALE_NAN_BITS && b->kind == a->kind && b->count == 0 &&
+               b->positive.bucket_count == 0 && b->custom_count == 0;
+    }
+    return histogram_same_layout(a, b) && a->sum_bits == b->sum_bits && a->count == b->count &&
+           a->zero_count == b->zero_count && same_counts(a->kind, &a->positive, &b->positive) &&
+           same_counts(a->kind, &a->negative, &b->negative);
+}
+
 #endif
