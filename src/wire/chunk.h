@@ -1,6 +1,6 @@
 /*
  * chunk.h - Prometheus' chunk encodings: XOR (floats), HISTOGRAM and FLOAT_HISTOGRAM, written for
- * streamed remote read, and read again by tests and imports. Source: docs/protocols.md §chunks.
+ * streamed remote read, and read again by tests and imports. Source: docs/protocols-chunks.md.
  */
 #ifndef WIRE_CHUNK_H
 #define WIRE_CHUNK_H
@@ -27,20 +27,31 @@ uint32_t chunk_count(const struct chunk_writer *writer);
 /* Bytes so far, rounded up: what chunk_end() would give. */
 size_t chunk_size(const struct chunk_writer *writer);
 
-/* Times ascend. ERR_LIMIT: the chunk is full (CHUNK_SAMPLES_MAX); ERR_NOMEM. */
+/* After any error below the chunk is as before the call. Times ascend. */
+
+/* ERR_LIMIT: the chunk is full (CHUNK_SAMPLES_MAX, or 64 MiB); ERR_NOMEM. */
 MUST_CHECK enum err chunk_put_float(struct chunk_writer *writer, int64_t t_ms, uint64_t bits);
+/* `count` of them, all or none. */
+MUST_CHECK enum err chunk_put_floats(struct chunk_writer *writer, uint32_t count, const int64_t *times_ms,
+                          const uint64_t *bits);
 /*
- * ERR_AGAIN: the histogram's layout (or for integer ones a counter reset or other hint) needs a
- * chunk of its own: end this one, begin the next, and put it there. ERR_LIMIT, ERR_NOMEM.
+ * ERR_AGAIN: the histogram's layout, a counter reset or another hint needs a chunk of its own: end
+ * this one, begin the next, and put the same there first; its header then says what the writer has
+ * found by comparing. A chunk begun otherwise says what its first histogram's hint says.
+ * Of a staleness marker only the fact is written.
+ * ERR_INPUT: spans and buckets are not of equal number. ERR_LIMIT, ERR_NOMEM as above.
  */
 MUST_CHECK enum err chunk_put_histogram(struct chunk_writer *writer, int64_t t_ms,
                                         const struct histogram *h);
 /* The finished bytes, valid until the next chunk_begin(). At least one sample was put. */
-MUST_CHECK enum err chunk_end(struct chunk_writer *writer, struct bytes *ret_data);
+struct bytes chunk_end(struct chunk_writer *writer);
 
 /*
  * Reads a chunk written by anybody: calls `each` per sample (bits for XOR, else `h`, whose arrays
- * lie in `arena`). ERR_CORRUPT: not such a chunk, or cut short; `each` may return an error to stop.
+ * lie in `arena` and are overwritten by the next sample). `each` may return an error to stop.
+ * The hint of a histogram is what Prometheus concludes: GAUGE by the header; else NO for all but
+ * the first, which is YES or UNKNOWN. Nothing is judged that decoding does not need: see
+ * histogram_check(). ERR_CORRUPT: not such a chunk, or cut short; ERR_NOMEM: the arena is full.
  */
 MUST_CHECK enum err chunk_read(enum chunk_type type, struct bytes data, struct arena *arena,
                                enum err (*each)(void *context, int64_t t_ms, uint64_t bits,

@@ -1,6 +1,6 @@
 /*
  * remote_read.h - Prometheus' remote read: the request, and the two forms of its answer, each
- * written by pushing series into it. Source: docs/protocols.md.
+ * written by pushing series into it. Source: docs/protocols-read.md.
  */
 #ifndef WIRE_REMOTE_READ_H
 #define WIRE_REMOTE_READ_H

@@ -1,0 +1,178 @@
+/*
+ * chunk.c - the writer's frame, and XOR chunks: docs/protocols-chunks.md.
+ *
+ * Bits are put into a plain byte buffer by struct bits_out, which lives in registers while samples
+ * are put and in the writer in between; so the buffer may move when it grows.
+ */
+#include "wire/chunk.h"
+
+#include "wire/chunk_writer.h"
+
+enum {
+    /* 68 bits of time and 77 of value, or a first sample of 10 + 8 bytes. */
+    XOR_SAMPLE_BYTES_MAX = 19,
+};
+
+enum err
+chunk_writer_new(struct budget *budget, struct chunk_writer **ret_writer)
+{
+    struct chunk_writer *writer = mem_new(budget, sizeof *writer);
+    if (writer == NULL) return ERR_NOMEM;
+    writer->budget = budget;
+    buf_init(&writer->data, budget, CHUNK_BYTES_MAX);
+    chunk_begin(writer, CHUNK_XOR);
+    *ret_writer = writer;
+    return OK;
+}
+
+void
+chunk_writer_free(struct chunk_writer *writer)
+{
+    if (writer == NULL) return;
+    chunk_histogram_fini(writer);
+    buf_fini(&writer->data);
+    mem_free(writer->budget, writer, sizeof *writer);
+}
+
+void
+chunk_begin(struct chunk_writer *writer, enum chunk_type type)
+{
+    assert(type == CHUNK_XOR || type == CHUNK_HISTOGRAM || type == CHUNK_FLOAT_HISTOGRAM);
+    writer->type = type;
+    writer->count = 0;
+    buf_clear(&writer->data);
+    writer->held = 0;
+    writer->fill = 0;
+    writer->time = (struct dod_state){0};
+    writer->value = (struct xor_state){.leading = XOR_NO_WINDOW};
+}
+
+uint32_t
+chunk_count(const struct chunk_writer *writer)
+{
+    return writer->count;
+}
+
+size_t
+chunk_size(const struct chunk_writer *writer)
+{
+    return writer->data.size + (writer->fill > 0 ? 1 : 0);
+}
+
+enum err
+chunk_reserve(struct chunk_writer *writer, size_t bytes)
+{
+    if (buf_reserve(&writer->data, bytes + BITS_OUT_SLACK)) return OK;
+    enum err e = buf_error(&writer->data);
+    writer->data.failed = OK;
+    return e;
+}
+
+struct bits_out
+chunk_bits_begin(const struct chunk_writer *writer)
+{
+    return (struct bits_out){writer->data.at + writer->data.size, writer->held, writer->fill};
+}
+
+void
+chunk_bits_done(struct chunk_writer *writer, const struct bits_out *out)
+{
+    writer->data.size = (size_t)(out->at - writer->data.at);
+    writer->held = out->held;
+    writer->fill = out->fill;
+}
+
+static void
+xor_put_first(struct bits_out *out, int64_t t_ms, uint64_t bits)
+{
+    uint8_t varint[VARINT_SIZE_MAX];
+    size_t size = varint_put(varint, zigzag(t_ms));
+    bits_put(out, 0, 16); /* the count, known at the end */
+    for (size_t i = 0; i < size; i++) {
+        bits_put(out, varint[i], 8);
+    }
+    bits_put_wide(out, bits, 64);
+}
+
+static void
+xor_put_second_time(struct bits_out *out, uint64_t delta)
+{
+    uint8_t varint[VARINT_SIZE_MAX];
+    size_t size = varint_put(varint, delta);
+    for (size_t i = 0; i < size; i++) {
+        bits_put(out, varint[i], 8);
+    }
+}
+
+static inline void
+xor_put_dod(struct bits_out *out, uint64_t dod)
+{
+    if (dod == 0) {
+        bits_put(out, 0, 1);
+        return;
+    }
+    unsigned bits = bits_of_signed(dod);
+    if (bits <= 14) {
+        bits_put(out, (uint64_t)2 << 14 | (dod & bits_mask(14)), 16);
+    } else if (bits <= 17) {
+        bits_put(out, (uint64_t)6 << 17 | (dod & bits_mask(17)), 20);
+    } else if (bits <= 20) {
+        bits_put(out, (uint64_t)14 << 20 | (dod & bits_mask(20)), 24);
+    } else {
+        bits_put(out, 15, 4);
+        bits_put_wide(out, dod, 64);
+    }
+}
+
+enum err
+chunk_put_floats(struct chunk_writer *writer, uint32_t count, const int64_t *times_ms,
+                 const uint64_t *bits)
+{
+    assert(writer->type == CHUNK_XOR);
+    if (count > CHUNK_SAMPLES_MAX - writer->count) return ERR_LIMIT;
+    enum err e = chunk_reserve(writer, (size_t)count * XOR_SAMPLE_BYTES_MAX + CHUNK_HEADER_BYTES);
+    if (e) return e;
+    struct bits_out out = chunk_bits_begin(writer);
+
+    uint32_t i = 0;
+    struct dod_state time = writer->time;
+    struct xor_state value = writer->value;
+    for (; i < count && writer->count + i < 2; i++) {
+        uint64_t t = (uint64_t)times_ms[i];
+        if (writer->count + i == 0) {
+            xor_put_first(&out, times_ms[i], bits[i]);
+            value.before = bits[i];
+        } else {
+            time.delta = t - time.before;
+            xor_put_second_time(&out, time.delta);
+            xor_put(&out, &value, bits[i]);
+        }
+        time.before = t;
+    }
+    for (; i < count; i++) {
+        uint64_t delta = (uint64_t)times_ms[i] - time.before;
+        xor_put_dod(&out, delta - time.delta);
+        xor_put(&out, &value, bits[i]);
+        time.before = (uint64_t)times_ms[i];
+        time.delta = delta;
+    }
+    writer->time = time;
+    writer->value = value;
+    writer->count += count;
+    chunk_bits_done(writer, &out);
+    return OK;
+}
+
+enum err
+chunk_put_float(struct chunk_writer *writer, int64_t t_ms, uint64_t bits)
+{
+    return chunk_put_floats(writer, 1, &t_ms, &bits);
+}
+
+struct bytes
+chunk_end(struct chunk_writer *writer)
+{
+    assert(writer->count > 0);
+    store_be16(writer->data.at, (uint16_t)writer->count);
+    return (struct bytes){writer->data.at, chunk_size(writer)};
+}

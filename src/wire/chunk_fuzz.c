@@ -1,0 +1,113 @@
+/*
+ * Reads any bytes as a chunk (the first byte chooses the type); what could be read is written
+ * again, and must then be read as the same.
+ */
+#include <stdlib.h>
+
+#include "wire/chunk.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { ARENA_BYTES = 16 << 20 };
+
+/* Everything a sample says but the hint, as one number. */
+struct digest {
+    uint64_t sum;
+    uint32_t count;
+};
+
+static void
+mix(struct digest *d, uint64_t word)
+{
+    d->sum = (d->sum ^ word) * 0x9e3779b97f4a7c15u;
+    d->sum ^= d->sum >> 29;
+}
+
+static void
+mix_side(struct digest *d, const struct hist_buckets *b)
+{
+    for (uint32_t i = 0; i < b->span_count; i++) {
+        mix(d, (uint64_t)(int64_t)b->spans[i].offset);
+        mix(d, b->spans[i].length);
+    }
+    for (uint32_t i = 0; i < b->bucket_count; i++) {
+        mix(d, b->deltas != NULL ? (uint64_t)b->deltas[i] : b->counts[i]);
+    }
+}
+
+static enum err
+digest_sample(void *context, int64_t t_ms, uint64_t bits, const struct histogram *h)
+{
+    struct digest *d = context;
+    d->count++;
+    mix(d, (uint64_t)t_ms);
+    mix(d, bits);
+    if (h == NULL) return OK;
+    mix(d, (uint64_t)(int64_t)h->schema);
+    mix(d, h->zero_threshold_bits);
+    mix(d, h->count);
+    mix(d, h->zero_count);
+    mix(d, h->sum_bits);
+    mix_side(d, &h->positive);
+    mix_side(d, &h->negative);
+    for (uint32_t i = 0; i < h->custom_count; i++) {
+        mix(d, h->custom_bits[i]);
+    }
+    return OK;
+}
+
+struct rewriter {
+    struct chunk_writer *writer;
+    enum chunk_type type;
+    struct digest digest;
+};
+
+static void
+finish(struct rewriter *w)
+{
+    if (chunk_count(w->writer) == 0) return;
+    struct arena arena;
+    arena_init(&arena, NULL, 0, 0);
+    if (chunk_read(w->type, chunk_end(w->writer), &arena, digest_sample, &w->digest) != OK) abort();
+    arena_fini(&arena);
+    chunk_begin(w->writer, w->type);
+}
+
+static enum err
+rewrite(void *context, int64_t t_ms, uint64_t bits, const struct histogram *h)
+{
+    struct rewriter *w = context;
+    if (h == NULL) return chunk_put_float(w->writer, t_ms, bits);
+    enum err e = chunk_put_histogram(w->writer, t_ms, h);
+    if (e == ERR_AGAIN) {
+        finish(w);
+        e = chunk_put_histogram(w->writer, t_ms, h);
+    }
+    if (e) abort();
+    return OK;
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size == 0) return 0;
+    struct rewriter w = {.type = (enum chunk_type)(CHUNK_XOR + data[0] % 3)};
+    struct arena arena;
+    arena_init(&arena, NULL, ARENA_BYTES, 0);
+    struct digest digest = {0};
+    struct bytes chunk = {data + 1, size - 1};
+    enum err e = chunk_read(w.type, chunk, &arena, digest_sample, &digest);
+    if (e == OK) {
+        if (chunk_writer_new(NULL, &w.writer) != OK) abort();
+        chunk_begin(w.writer, w.type);
+        arena_reset(&arena);
+        if (chunk_read(w.type, chunk, &arena, rewrite, &w) != OK) abort();
+        finish(&w);
+        if (digest.count != w.digest.count || digest.sum != w.digest.sum) abort();
+        chunk_writer_free(w.writer);
+    } else if (e != ERR_CORRUPT && e != ERR_NOMEM) {
+        abort();
+    }
+    arena_fini(&arena);
+    return 0;
+}

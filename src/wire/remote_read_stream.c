@@ -1,0 +1,322 @@
+/*
+ * remote_read_stream.c - the STREAMED_XOR_CHUNKS answer.
+ *
+ *     samples -> chunk being written -> contents of the frame being made -> output -> sink
+ *
+ * A frame is: varint size of the payload, its CRC-32C (big endian), the payload, which is a
+ * ChunkedReadResponse { 1: ChunkedSeries { 1: labels..., 2: chunks... }, 2: query index }.
+ * Contents are what the ChunkedSeries holds; all sizes stand before them, so they are put together
+ * first, and a finished frame goes to the output, where small ones gather.
+ *
+ * One frame holds chunks of one series: the specification would let it hold more, but Prometheus'
+ * client looks at the first only. Labels are canonical label bytes, which are the very fields that
+ * belong into the message.
+ */
+#include "wire/remote_read.h"
+
+#include <assert.h>
+
+#include "base/crc32c.h"
+
+/* ChunkedReadResponse, ChunkedSeries, Chunk: tags of their fields. */
+enum {
+    TAG_SERIES = 1 << 3 | 2,
+    TAG_QUERY_INDEX = 2 << 3 | 0,
+    TAG_CHUNK = 2 << 3 | 2,
+    TAG_MIN_TIME = 1 << 3 | 0,
+    TAG_MAX_TIME = 2 << 3 | 0,
+    TAG_TYPE = 3 << 3 | 0,
+    TAG_DATA = 4 << 3 | 2
+};
+
+enum {
+    OUTPUT_BYTES = 64 * 1024,
+    OUTPUT_COPY_BYTES = 16 * 1024,  /* larger pieces are handed to the sink as they are */
+    CHUNK_BYTES_MIN = 1024,         /* a chunk is ended beyond this or an eighth of a frame */
+    LABELS_BYTES_MAX = 64 << 20,    /* ceilings that only broken callers meet: ... */
+    CONTENTS_BYTES_MAX = 256 << 20, /* ... above labels and the largest histogram together */
+    FRAME_OVERHEAD_BYTES = 36       /* bounds everything in a frame but the contents */
+};
+
+struct rr_stream {
+    struct rr_sink sink;
+    size_t frame_bytes;
+    size_t chunk_bytes;
+    struct budget *budget;
+    enum err failed; /* the first error: all later calls repeat it */
+
+    uint32_t query_index;
+    bool in_series;
+    struct buf labels;
+
+    struct chunk_writer *chunk;
+    enum chunk_type chunk_type; /* CHUNK_UNKNOWN: none is open */
+    int64_t chunk_min_ms;
+    int64_t chunk_max_ms;
+
+    struct buf contents; /* empty, or labels and at least one chunk */
+    struct buf output;
+};
+
+enum err
+rr_stream_new(const struct rr_sink *sink, size_t frame_bytes, struct budget *budget,
+              struct rr_stream **ret_stream)
+{
+    struct rr_stream *stream = mem_new(budget, sizeof *stream);
+    if (stream == NULL) return ERR_NOMEM;
+    stream->sink = *sink;
+    stream->frame_bytes = frame_bytes;
+    stream->chunk_bytes = frame_bytes / 8 > CHUNK_BYTES_MIN ? frame_bytes / 8 : CHUNK_BYTES_MIN;
+    stream->budget = budget;
+    buf_init(&stream->labels, budget, LABELS_BYTES_MAX);
+    buf_init(&stream->contents, budget, CONTENTS_BYTES_MAX);
+    buf_init(&stream->output, budget, OUTPUT_BYTES);
+    enum err e = chunk_writer_new(budget, &stream->chunk);
+    if (e) goto out;
+    if (!buf_reserve(&stream->output, OUTPUT_BYTES)) {
+        e = ERR_NOMEM;
+        goto out;
+    }
+    *ret_stream = stream;
+    stream = NULL;
+out:
+    rr_stream_free(stream);
+    return e;
+}
+
+void
+rr_stream_free(struct rr_stream *stream)
+{
+    if (stream == NULL) return;
+    chunk_writer_free(stream->chunk);
+    buf_fini(&stream->labels);
+    buf_fini(&stream->contents);
+    buf_fini(&stream->output);
+    mem_free(stream->budget, stream, sizeof *stream);
+}
+
+static enum err
+fail(struct rr_stream *stream, enum err e)
+{
+    stream->failed = e;
+    return e;
+}
+
+/* --- output
+ * -------------------------------------------------------------------------------------*/
+
+static enum err
+flush(struct rr_stream *stream, struct why *why)
+{
+    if (stream->output.size == 0) return OK;
+    enum err e = stream->sink.write(stream->sink.context, buf_bytes(&stream->output), why);
+    buf_clear(&stream->output);
+    return e;
+}
+
+static enum err
+put_output(struct rr_stream *stream, struct bytes piece, struct why *why)
+{
+    bool direct = piece.size > OUTPUT_COPY_BYTES;
+    if (direct || piece.size > OUTPUT_BYTES - stream->output.size) {
+        enum err e = flush(stream, why);
+        if (e) return e;
+    }
+    if (direct) return stream->sink.write(stream->sink.context, piece, why);
+    buf_put_bytes(&stream->output, piece);
+    return buf_error(&stream->output);
+}
+
+/* The contents become a frame. */
+static enum err
+send_frame(struct rr_stream *stream, struct why *why)
+{
+    struct bytes contents = buf_bytes(&stream->contents);
+    uint8_t inner[1 + VARINT_SIZE_MAX];
+    size_t inner_size = 0;
+    inner[inner_size++] = TAG_SERIES;
+    inner_size += varint_put(inner + inner_size, contents.size);
+    uint8_t tail[1 + VARINT_SIZE_MAX];
+    size_t tail_size = 0;
+    if (stream->query_index != 0) {
+        tail[tail_size++] = TAG_QUERY_INDEX;
+        tail_size += varint_put(tail + tail_size, stream->query_index);
+    }
+    uint32_t crc = crc32c(0, bytes_of(inner, inner_size));
+    crc = crc32c(crc, contents);
+    crc = crc32c(crc, bytes_of(tail, tail_size));
+
+    uint8_t head[VARINT_SIZE_MAX + sizeof crc + sizeof inner];
+    size_t head_size = varint_put(head, inner_size + contents.size + tail_size);
+    store_be32(head + head_size, crc);
+    head_size += sizeof crc;
+    memcpy(head + head_size, inner, inner_size);
+    head_size += inner_size;
+    _Static_assert(sizeof head + sizeof tail == FRAME_OVERHEAD_BYTES,
+                   "bounds a frame but its contents");
+
+    enum err e = put_output(stream, bytes_of(head, head_size), why);
+    if (e) return e;
+    e = put_output(stream, contents, why);
+    if (e) return e;
+    e = put_output(stream, bytes_of(tail, tail_size), why);
+    buf_clear(&stream->contents);
+    return e;
+}
+
+/* --- chunks
+ * -------------------------------------------------------------------------------------*/
+
+static size_t
+time_field_size(int64_t t_ms)
+{
+    return t_ms == 0 ? 0 : 1 + varint_size((uint64_t)t_ms);
+}
+
+static void
+put_time_field(struct buf *to, uint8_t tag, int64_t t_ms)
+{
+    if (t_ms == 0) return;
+    buf_put_u8(to, tag);
+    buf_put_varint(to, (uint64_t)t_ms);
+}
+
+/* The chunk goes into the frame it still fits, or into the next. */
+static enum err
+end_chunk(struct rr_stream *stream, struct why *why)
+{
+    if (stream->chunk_type == CHUNK_UNKNOWN) return OK;
+    struct bytes data = chunk_end(stream->chunk);
+    size_t size = time_field_size(stream->chunk_min_ms) + time_field_size(stream->chunk_max_ms) +
+                  2 + 1 + varint_size(data.size) + data.size;
+    size_t field_size = 1 + varint_size(size) + size;
+    struct buf *to = &stream->contents;
+    if (to->size > 0 && to->size + field_size + FRAME_OVERHEAD_BYTES > stream->frame_bytes) {
+        enum err e = send_frame(stream, why);
+        if (e) return e;
+    }
+    if (to->size == 0) buf_put_bytes(to, buf_bytes(&stream->labels));
+    buf_put_u8(to, TAG_CHUNK);
+    buf_put_varint(to, size);
+    put_time_field(to, TAG_MIN_TIME, stream->chunk_min_ms);
+    put_time_field(to, TAG_MAX_TIME, stream->chunk_max_ms);
+    buf_put_u8(to, TAG_TYPE);
+    buf_put_u8(to, (uint8_t)stream->chunk_type);
+    buf_put_u8(to, TAG_DATA);
+    buf_put_counted(to, data);
+    stream->chunk_type = CHUNK_UNKNOWN;
+    return buf_error(to);
+}
+
+/* Makes sure that a chunk of that type is open, and has room for a sample at `t_ms`. */
+static enum err
+need_chunk(struct rr_stream *stream, enum chunk_type type, int64_t t_ms, struct why *why)
+{
+    if (stream->chunk_type == type && chunk_count(stream->chunk) < CHUNK_SAMPLES &&
+        chunk_size(stream->chunk) < stream->chunk_bytes) {
+        return OK;
+    }
+    enum err e = end_chunk(stream, why);
+    if (e) return e;
+    chunk_begin(stream->chunk, type);
+    stream->chunk_type = type;
+    stream->chunk_min_ms = t_ms;
+    return OK;
+}
+
+static enum err
+end_series(struct rr_stream *stream, struct why *why)
+{
+    stream->in_series = false;
+    enum err e = end_chunk(stream, why);
+    if (e) return e;
+    return stream->contents.size > 0 ? send_frame(stream, why) : OK;
+}
+
+/* --- the calls
+ * ----------------------------------------------------------------------------------*/
+
+enum err
+rr_stream_query(struct rr_stream *stream, uint32_t query_index, struct why *why)
+{
+    if (stream->failed) return stream->failed;
+    enum err e = end_series(stream, why);
+    if (e) return fail(stream, e);
+    stream->query_index = query_index;
+    return OK;
+}
+
+enum err
+rr_stream_series(struct rr_stream *stream, struct bytes labels, struct why *why)
+{
+    if (stream->failed) return stream->failed;
+    enum err e = end_series(stream, why);
+    if (e) return fail(stream, e);
+    buf_clear(&stream->labels);
+    buf_put_bytes(&stream->labels, labels);
+    if (buf_error(&stream->labels)) return fail(stream, buf_error(&stream->labels));
+    stream->in_series = true;
+    return OK;
+}
+
+enum err
+rr_stream_floats(struct rr_stream *stream, uint32_t count, const int64_t *times_ms,
+                 const uint64_t *bits, struct why *why)
+{
+    if (stream->failed) return stream->failed;
+    assert(stream->in_series);
+    for (uint32_t at = 0; at < count;) {
+        enum err e = need_chunk(stream, CHUNK_XOR, times_ms[at], why);
+        if (e) return fail(stream, e);
+        uint32_t some = CHUNK_SAMPLES - chunk_count(stream->chunk);
+        if (some > count - at) some = count - at;
+        e = chunk_put_floats(stream->chunk, some, times_ms + at, bits + at);
+        if (e) return fail(stream, e);
+        at += some;
+        stream->chunk_max_ms = times_ms[at - 1];
+    }
+    return OK;
+}
+
+static enum err
+put_histogram(struct rr_stream *stream, int64_t t_ms, const struct histogram *h, struct why *why)
+{
+    enum chunk_type type =
+        h->kind == SAMPLE_HISTOGRAM_INT ? CHUNK_HISTOGRAM : CHUNK_FLOAT_HISTOGRAM;
+    enum err e = need_chunk(stream, type, t_ms, why);
+    if (e) return e;
+    e = chunk_put_histogram(stream->chunk, t_ms, h);
+    if (e == ERR_AGAIN) {
+        e = end_chunk(stream, why);
+        if (e) return e;
+        e = need_chunk(stream, type, t_ms, why);
+        if (e) return e;
+        e = chunk_put_histogram(stream->chunk, t_ms, h);
+    }
+    if (e == ERR_INPUT) return why_set(why, e, "histogram's spans and buckets differ in number");
+    stream->chunk_max_ms = t_ms;
+    return e;
+}
+
+enum err
+rr_stream_histograms(struct rr_stream *stream, uint32_t count, const int64_t *times_ms,
+                     const struct histogram *h, struct why *why)
+{
+    if (stream->failed) return stream->failed;
+    assert(stream->in_series);
+    for (uint32_t i = 0; i < count; i++) {
+        enum err e = put_histogram(stream, times_ms[i], &h[i], why);
+        if (e) return fail(stream, e);
+    }
+    return OK;
+}
+
+enum err
+rr_stream_end(struct rr_stream *stream, struct why *why)
+{
+    if (stream->failed) return stream->failed;
+    enum err e = end_series(stream, why);
+    if (e) return fail(stream, e);
+    e = flush(stream, why);
+    return e ? fail(stream, e) : OK;
+}
