@@ -117,12 +117,10 @@ MUST_CHECK enum err settings_yaml(struct settings *settings, const char *file_na
                                   struct bytes text, struct why *why);
 
 /* settings_yaml() on a file. ERR_MISSING: no such file; ERR_IO: it cannot be read. */
-MUST_CHECK
-enum err settings_file(struct settings *settings, const char *path, struct why *why);
+MUST_CHECK enum err settings_file(struct settings *settings, const char *path, struct why *why);
 
 /* Rules that span settings; names those that disagree. ERR_INPUT. */
-MUST_CHECK
-enum err settings_validate(const struct settings *settings, struct why *why);
+MUST_CHECK enum err settings_validate(const struct settings *settings, struct why *why);
 
 /*
  * What `serve` does: defaults, then the file named by the flags, then the flags, then
@@ -141,9 +139,8 @@ MUST_CHECK enum err settings_check_reload(const struct settings *now, const stru
  * Splits "host:port", "[address]:port" or ":port" (all addresses: `ret_host` is ""). `ret_host` has
  * room for SETTING_TEXT_BYTES. ERR_INPUT: none of these, or no port number.
  */
-MUST_CHECK
-enum err settings_listen_address(const char *text, char *ret_host, uint16_t *ret_port,
-                                 struct why *why);
+MUST_CHECK enum err settings_listen_address(const char *text, char *ret_host, uint16_t *ret_port,
+                                            struct why *why);
 
 /* "--web.listen-address=...  help (default ...)" lines for --help. */
 void settings_help(struct buf *to);

@@ -10,9 +10,8 @@
  * Puts `text` into its field. ERR_INPUT: `why` says what was expected and what was found, without
  * naming the setting; the field is unchanged.
  */
-MUST_CHECK
-enum err setting_parse(const struct setting *setting, struct bytes text, struct settings *to,
-                       struct why *why);
+MUST_CHECK enum err setting_parse(const struct setting *setting, struct bytes text,
+                                  struct settings *to, struct why *why);
 
 /* What a value looks like: "a duration such as 90s or 1h30m". Cut to `size`. */
 void setting_expected(const struct setting *setting, char *to, size_t size);

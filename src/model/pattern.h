@@ -41,8 +41,8 @@ struct pattern {
  * `text` is valid UTF-8. It is a valid regex if anything but TAIL_UNKNOWN is said, or `inner`; else
  * RE2 must be asked. Results lie in `arena`. ERR_NOMEM.
  */
-MUST_CHECK
-enum err pattern_read(struct bytes text, struct arena *arena, struct pattern *ret_pattern);
+MUST_CHECK enum err pattern_read(struct bytes text, struct arena *arena,
+                                 struct pattern *ret_pattern);
 
 /* True if `\C`, a single byte of a character, occurs outside of \Q...\E. */
 bool pattern_has_byte_escape(struct bytes text);

@@ -38,8 +38,7 @@ void codec_histogram_encode(struct codec_scratch *scratch, const struct histogra
  * ERR_CORRUPT  not an encoding of exactly `count` histograms.
  * ERR_LIMIT    the arena is full.
  */
-MUST_CHECK
-enum err codec_histogram_decode(struct bytes encoded, uint32_t count, struct arena *arena,
-                                struct histogram *ret_histograms);
+MUST_CHECK enum err codec_histogram_decode(struct bytes encoded, uint32_t count,
+                                           struct arena *arena, struct histogram *ret_histograms);
 
 #endif

@@ -32,8 +32,8 @@ size_t chunk_size(const struct chunk_writer *writer);
 /* ERR_LIMIT: the chunk is full (CHUNK_SAMPLES_MAX, or 64 MiB); ERR_NOMEM. */
 MUST_CHECK enum err chunk_put_float(struct chunk_writer *writer, int64_t t_ms, uint64_t bits);
 /* `count` of them, all or none. */
-MUST_CHECK enum err chunk_put_floats(struct chunk_writer *writer, uint32_t count, const int64_t *times_ms,
-                          const uint64_t *bits);
+MUST_CHECK enum err chunk_put_floats(struct chunk_writer *writer, uint32_t count,
+                                     const int64_t *times_ms, const uint64_t *bits);
 /*
  * ERR_AGAIN: the histogram's layout, a counter reset or another hint needs a chunk of its own: end
  * this one, begin the next, and put the same there first; its header then says what the writer has

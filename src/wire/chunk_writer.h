@@ -68,8 +68,7 @@ struct chunk_writer {
 };
 
 /* Room for `bytes` more. Then bits may be put between chunk_bits_begin() and chunk_bits_done(). */
-MUST_CHECK
-enum err chunk_reserve(struct chunk_writer *writer, size_t bytes);
+MUST_CHECK enum err chunk_reserve(struct chunk_writer *writer, size_t bytes);
 struct bits_out chunk_bits_begin(const struct chunk_writer *writer);
 void chunk_bits_done(struct chunk_writer *writer, const struct bits_out *out);
 

@@ -69,8 +69,7 @@ void *rw_arena_alloc(struct rw_memory *m, size_t size_bytes);
  * Reads one Histogram message into *h, all of it, arrays in the arena. ERR_INPUT, or the memory's
  * errors.
  */
-MUST_CHECK
-enum err rw_decode_histogram(struct rw_memory *m, enum rw_version version, struct bytes message,
-                             struct rw_histogram *h);
+MUST_CHECK enum err rw_decode_histogram(struct rw_memory *m, enum rw_version version,
+                                        struct bytes message, struct rw_histogram *h);
 
 #endif

@@ -13,28 +13,16 @@
  * is a lie that needs no memory to be found out.
  * ERR_INPUT: no valid length prefix, or a lie. ERR_LIMIT: beyond `size_max`.
  */
-<<<<<<< HEAD
 MUST_CHECK enum err snappy_size(struct bytes compressed, size_t size_max, size_t *ret_size);
-/* Uncompresses into `to` (cleared first), which must allow that size. ERR_INPUT, ERR_LIMIT,
- * ERR_NOMEM. */
-MUST_CHECK enum err snappy_unpack(struct bytes compressed, struct buf *to, struct why *why);
-/* Appends the compressed block. ERR_LIMIT, ERR_NOMEM of the buffer. */
-MUST_CHECK enum err snappy_pack(struct bytes raw, struct buf *to);
-=======
-MUST_CHECK
-enum err snappy_size(struct bytes compressed, size_t size_max, size_t *ret_size);
 /*
  * Uncompresses into `to` (cleared first), which must allow that size; its memory is kept from one
  * block to the next. On error `to` is empty. ERR_INPUT, ERR_LIMIT, ERR_NOMEM.
  */
-MUST_CHECK
-enum err snappy_unpack(struct bytes compressed, struct buf *to, struct why *why);
+MUST_CHECK enum err snappy_unpack(struct bytes compressed, struct buf *to, struct why *why);
 /*
  * Appends the compressed block. `to` must allow the worst case, 32 + size + size / 6 bytes.
  * ERR_LIMIT, ERR_NOMEM of the buffer; ERR_LIMIT also beyond 4 GiB, which the format cannot say.
  */
-MUST_CHECK
-enum err snappy_pack(struct bytes raw, struct buf *to);
->>>>>>> h-wire
+MUST_CHECK enum err snappy_pack(struct bytes raw, struct buf *to);
 
 #endif
