@@ -64,7 +64,8 @@ struct series {
     uint32_t tenant;
     uint32_t *pairs; /* in label order */
     uint32_t pair_count;
-    uint32_t defined_in; /* low bits of the log segment that holds its labels */
+    uint32_t metadata_hash; /* of what was last said about it; 0: nothing */
+    uint32_t defined_in;    /* low bits of the log segment that holds its labels */
     struct series
         *before; /* the same series in the frozen generation; valid while gen->before is */
     struct hchunk *sealed; /* newest first, late ones among them */

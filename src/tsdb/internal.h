@@ -1,0 +1,223 @@
+/* internal.h - private to tsdb/: the store as an object. */
+#ifndef TSDB_INTERNAL_H
+#define TSDB_INTERNAL_H
+
+#include "tsdb/gen.h"
+#include "tsdb/manifest.h"
+#include "tsdb/merge.h"
+#include "tsdb/part.h"
+#include "tsdb/tsdb.h"
+
+enum { SLICE_FLOATS = 4096, SLICE_BYTES = 4 * 1024 * 1024 };
+
+/* The parts that are live, in the order of the log. Immutable; queries hold a reference. */
+struct version {
+    _Atomic uint32_t references; /* acquire-release: the last one frees */
+    struct budget *budget;
+    uint32_t part_count;
+    struct part *parts[];
+};
+
+/* A family's metadata: the last that came. */
+struct family {
+    struct family *next;
+    struct bytes name;
+    uint64_t hash;
+    uint64_t epoch;
+    enum metric_type type;
+    struct bytes help;
+    struct bytes unit;
+    bool unflushed; /* changed since the last cut */
+    bool undone;    /* its epoch failed: nothing is known */
+};
+
+struct tenant {
+    uint32_t id;
+    struct bytes name;
+    struct ledger total;     /* committed or not */
+    struct ledger change[2]; /* by epoch & 1, to be taken back if it fails */
+    uint64_t change_epoch[2];
+    struct family **families; /* hash table */
+    uint32_t family_capacity;
+    uint32_t family_count;
+};
+
+/* A snapshot taken when a generation is cut. */
+struct cut {
+    uint64_t pos;
+    uint64_t segment;
+    struct ledger *ledgers; /* by tenant id */
+    uint32_t tenant_count;
+};
+
+/* Columns of one slice on their way into log records. */
+struct scratch {
+    uint64_t *refs;
+    int64_t *times;
+    uint64_t *bits;
+    int64_t *starts;
+    uint8_t *hints;
+    uint32_t float_count;
+    bool has_starts;
+    struct buf series;
+    uint32_t series_count;
+    uint64_t series_last_ref;
+    struct buf histograms;
+    uint32_t histogram_count;
+    uint64_t histogram_last[3];
+    struct buf exemplars;
+    uint32_t exemplar_count;
+    uint64_t exemplar_last[2];
+    struct buf metadata;
+    uint32_t metadata_count;
+    struct buf payload;
+    struct buf labels;
+    struct label *label_list;
+    uint32_t label_capacity;
+    struct series **resolved;
+    uint32_t resolved_capacity;
+    struct arena arena;
+};
+
+struct tsdb {
+    struct answerer answerer; /* first: it is handed out */
+    struct env *env;
+    struct tsdb_options options;
+    char dir[200];
+    char parts_dir[200];
+    struct budget head_budget;
+    struct budget cache_budget;
+    struct budget wal_budget;
+    struct budget flush_budget;
+    struct file lock_file;
+    struct wal *wal;
+    struct page_cache *cache;
+    uint64_t hash_seed;
+
+    struct lock lock; /* LOCK_RANK_TSDB; guards to the next blank line */
+    struct version *version;
+
+    struct lock head_lock; /* LOCK_RANK_HEAD; guards to the next blank line */
+    struct gen *active;
+    struct gen *frozen; /* also under `lock`: it is published under both */
+    struct tsdb_limits limits;
+    struct tenant **tenants; /* by id */
+    uint32_t tenant_count;
+    uint32_t tenant_capacity;
+    uint64_t next_ref;
+    uint64_t next_gen;
+    bool cut_wanted;
+    struct cut cut; /* of the frozen generation */
+    int64_t newest_ms;
+    int64_t retention_base_ms; /* as saved, and when this process began to count */
+    int64_t retention_base_ns;
+    bool disk_low;
+    bool clock_suspect;
+    bool ledger_dirty; /* refusals counted but not logged yet */
+    struct scratch scratch;
+    uint64_t durable_epoch; /* visible to readers */
+
+    /* The flushing thread's own. */
+    uint64_t edit;
+    uint64_t next_part;
+
+    _Atomic uint64_t store_pos;
+    _Atomic uint64_t flushes_total;
+    _Atomic uint64_t flush_failures_total;
+    _Atomic uint64_t undone_epochs_total;
+    _Atomic uint64_t free_bytes;
+};
+
+/* --- tenants (tenant.c), under the head lock ----------------------------------------------------
+ */
+
+/* ERR_LIMIT: there are too many; ERR_NOMEM. */
+MUST_CHECK enum err tenant_find_or_add(struct tsdb *db, struct bytes name,
+                                       struct tenant **ret_tenant);
+struct tenant *tenant_find(struct tsdb *db, struct bytes name);
+void tenants_free(struct tsdb *db);
+/* Adds to the totals, so that it can be taken back while `epoch` is not committed. */
+void tenant_count(struct tenant *tenant, uint64_t epoch, const struct ledger *change);
+void tenants_undo(struct tsdb *db, uint64_t durable_epoch);
+/*
+ * Remembers metadata. *ret_changed: it was news, and belongs into the log. ERR_NOMEM.
+ */
+MUST_CHECK enum err family_set(struct tsdb *db, struct tenant *tenant,
+                               const struct metadata *metadata, uint64_t epoch, bool *ret_changed);
+
+/* --- generations
+ * ---------------------------------------------------------------------------------- */
+
+MUST_CHECK enum err head_new_gen(struct tsdb *db, struct gen **ret_gen);
+/* With nothing pending: the active generation becomes the frozen one. Under the head lock. */
+MUST_CHECK enum err head_cut_locked(struct tsdb *db);
+/* The series with these labels in the active generation; made if it is not there. */
+MUST_CHECK enum err head_series(struct tsdb *db, uint32_t tenant, struct bytes labels,
+                                struct series **ret_series);
+
+/* --- time (tsdb.c), under the head lock
+ * -------------------------------------------------------------- */
+
+int64_t retention_now_ms(struct tsdb *db);
+
+/* --- versions (tsdb.c)
+ * ---------------------------------------------------------------------------------- */
+
+void version_unref(struct version *version);
+MUST_CHECK enum err version_new(struct tsdb *db, uint32_t part_count, struct version **ret);
+
+/* --- replay (replay.c)
+ * ---------------------------------------------------------------------------------- */
+
+struct replay;
+MUST_CHECK enum err replay_log(struct tsdb *db, uint64_t from_pos, struct tsdb_opening *ret_opening,
+                               struct why *why);
+
+/* --- records (record.c): what the log's payloads look like
+ * ------------------------------------------------ */
+
+void record_floats(struct scratch *s, struct buf *to);
+
+/* Steps through a record's samples. */
+struct record_float {
+    uint64_t ref;
+    int64_t t_ms;
+    int64_t start_ms;
+    uint64_t bits;
+};
+MUST_CHECK enum err record_each_float(struct bytes payload,
+                                      enum err (*each)(void *context,
+                                                       const struct record_float *sample),
+                                      void *context, struct arena *scratch);
+struct record_histogram {
+    uint64_t ref;
+    int64_t t_ms;
+    int64_t start_ms;
+    struct histogram h;
+};
+MUST_CHECK enum err record_each_histogram(struct bytes payload,
+                                          enum err (*each)(void *context,
+                                                           const struct record_histogram *sample),
+                                          void *context, struct arena *scratch);
+struct record_exemplar {
+    uint64_t ref;
+    int64_t t_ms;
+    uint64_t bits;
+    struct bytes labels;
+};
+MUST_CHECK enum err record_each_exemplar(struct bytes payload,
+                                         enum err (*each)(void *context,
+                                                          const struct record_exemplar *x),
+                                         void *context);
+MUST_CHECK enum err record_each_series(struct bytes payload, struct bytes *ret_tenant,
+                                       enum err (*each)(void *context, struct bytes tenant,
+                                                        uint64_t ref, struct bytes labels),
+                                       void *context);
+MUST_CHECK enum err record_each_metadata(struct bytes payload,
+                                         enum err (*each)(void *context, struct bytes tenant,
+                                                          const struct metadata *metadata),
+                                         void *context);
+MUST_CHECK enum err record_ledger(struct bytes payload, struct bytes *ret_tenant,
+                                  struct ledger *ret_change);
+
+#endif

@@ -1,0 +1,200 @@
+/*
+ * record.c - the payloads of the log's records, written from a slice's columns and read one by one.
+ * Format: docs/format/wal.md. Read bytes passed a checksum, and are checked all the same.
+ */
+#include "tsdb/codec.h"
+#include "tsdb/internal.h"
+
+enum { EXPONENT_RAW = 31, EXPONENT_MAX = 11 };
+
+/* --- floats
+ * --------------------------------------------------------------------------------------- */
+
+void
+record_floats(struct scratch *s, struct buf *to)
+{
+    uint32_t n = s->float_count;
+    buf_clear(to);
+    if (!buf_reserve(to, 16 + n * (size_t)(3 * VARINT_SIZE_MAX + 1 + VARINT_SIZE_MAX))) return;
+    uint8_t *p = to->at;
+    p += varint_put(p, n);
+    *p++ = s->has_starts;
+    uint64_t last = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        p += varint_put(p, zigzag((int64_t)(s->refs[i] - last)));
+        last = s->refs[i];
+    }
+    last = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        p += varint_put(p, zigzag((int64_t)((uint64_t)s->times[i] - last)));
+        last = (uint64_t)s->times[i];
+    }
+    uint8_t *exponents = p, *values = p + n;
+    for (uint32_t i = 0; i < n; i++) {
+        unsigned e;
+        int64_t k;
+        unsigned hint = s->hints[i] <= EXPONENT_MAX ? s->hints[i] : 0;
+        if (codec_decimal(s->bits[i], hint, &e, &k)) {
+            exponents[i] = (uint8_t)e;
+            values += varint_put(values, zigzag(k));
+        } else {
+            exponents[i] = EXPONENT_RAW;
+            store_le64(values, s->bits[i]);
+            values += 8;
+        }
+    }
+    p = values;
+    last = 0;
+    for (uint32_t i = 0; i < n && s->has_starts; i++) {
+        p += varint_put(p, zigzag((int64_t)((uint64_t)s->starts[i] - last)));
+        last = (uint64_t)s->starts[i];
+    }
+    to->size = (size_t)(p - to->at);
+}
+
+static enum err
+read_deltas(struct cursor *c, uint64_t *to, uint64_t count)
+{
+    uint64_t last = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        last += (uint64_t)cursor_zigzag(c);
+        to[i] = last;
+    }
+    return c->bad ? ERR_CORRUPT : OK;
+}
+
+static enum err
+read_values(struct cursor *c, uint64_t *to, uint64_t count)
+{
+    struct bytes exponents = cursor_bytes(c, count);
+    for (uint64_t i = 0; i < count && !c->bad; i++) {
+        uint8_t e = exponents.at[i];
+        if (e == EXPONENT_RAW)
+            to[i] = cursor_le64(c);
+        else if (e <= EXPONENT_MAX)
+            to[i] = codec_decimal_bits(e, cursor_zigzag(c));
+        else
+            return ERR_CORRUPT;
+    }
+    return c->bad ? ERR_CORRUPT : OK;
+}
+
+enum err
+record_each_float(struct bytes payload,
+                  enum err (*each)(void *context, const struct record_float *sample), void *context,
+                  struct arena *scratch)
+{
+    struct cursor c = cursor_of(payload);
+    uint64_t n = cursor_varint(&c);
+    bool has_starts = cursor_u8(&c) != 0;
+    if (c.bad || n > payload.size) return ERR_CORRUPT;
+    uint64_t *words = arena_alloc(scratch, 4 * n * sizeof *words);
+    if (words == NULL) return ERR_NOMEM;
+    uint64_t *refs = words, *times = words + n, *bits = words + 2 * n, *starts = words + 3 * n;
+    enum err e = read_deltas(&c, refs, n);
+    if (e == OK) e = read_deltas(&c, times, n);
+    if (e == OK) e = read_values(&c, bits, n);
+    if (e == OK && has_starts) e = read_deltas(&c, starts, n);
+    for (uint64_t i = 0; i < n && e == OK; i++) {
+        struct record_float sample = {refs[i], (int64_t)times[i],
+                                      has_starts ? (int64_t)starts[i] : 0, bits[i]};
+        e = each(context, &sample);
+    }
+    return e;
+}
+
+/* --- the others
+ * ------------------------------------------------------------------------------------- */
+
+enum err
+record_each_histogram(struct bytes payload,
+                      enum err (*each)(void *context, const struct record_histogram *sample),
+                      void *context, struct arena *scratch)
+{
+    struct cursor c = cursor_of(payload);
+    uint64_t n = cursor_varint(&c), ref = 0, t = 0, start = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        ref += (uint64_t)cursor_zigzag(&c);
+        t += (uint64_t)cursor_zigzag(&c);
+        start += (uint64_t)cursor_zigzag(&c);
+        if (c.bad) return ERR_CORRUPT;
+        struct record_histogram sample = {ref, (int64_t)t, (int64_t)start, {0}};
+        enum err e = histogram_get(&c, scratch, &sample.h);
+        if (e == OK) e = each(context, &sample);
+        if (e) return e;
+    }
+    return c.bad ? ERR_CORRUPT : OK;
+}
+
+enum err
+record_each_exemplar(struct bytes payload,
+                     enum err (*each)(void *context, const struct record_exemplar *x),
+                     void *context)
+{
+    struct cursor c = cursor_of(payload);
+    uint64_t n = cursor_varint(&c), ref = 0, t = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        ref += (uint64_t)cursor_zigzag(&c);
+        t += (uint64_t)cursor_zigzag(&c);
+        struct record_exemplar x = {.ref = ref, .t_ms = (int64_t)t};
+        x.bits = cursor_le64(&c);
+        x.labels = cursor_counted(&c);
+        if (c.bad || !labels_valid(x.labels)) return ERR_CORRUPT;
+        enum err e = each(context, &x);
+        if (e) return e;
+    }
+    return c.bad ? ERR_CORRUPT : OK;
+}
+
+enum err
+record_each_series(struct bytes payload, struct bytes *ret_tenant,
+                   enum err (*each)(void *context, struct bytes tenant, uint64_t ref,
+                                    struct bytes labels),
+                   void *context)
+{
+    struct cursor c = cursor_of(payload);
+    struct bytes tenant = cursor_counted(&c);
+    uint64_t n = cursor_varint(&c), ref = 0;
+    if (tenant.size == 0 || tenant.size > TENANT_NAME_BYTES_MAX) return ERR_CORRUPT;
+    for (uint64_t i = 0; i < n; i++) {
+        ref += (uint64_t)cursor_zigzag(&c);
+        struct bytes labels = cursor_counted(&c);
+        if (c.bad || labels.size == 0 || !labels_valid(labels)) return ERR_CORRUPT;
+        enum err e = each(context, tenant, ref, labels);
+        if (e) return e;
+    }
+    if (ret_tenant != NULL) *ret_tenant = tenant;
+    return c.bad ? ERR_CORRUPT : OK;
+}
+
+enum err
+record_each_metadata(struct bytes payload,
+                     enum err (*each)(void *context, struct bytes tenant,
+                                      const struct metadata *metadata),
+                     void *context)
+{
+    struct cursor c = cursor_of(payload);
+    struct bytes tenant = cursor_counted(&c);
+    uint64_t n = cursor_varint(&c);
+    if (tenant.size == 0 || tenant.size > TENANT_NAME_BYTES_MAX) return ERR_CORRUPT;
+    for (uint64_t i = 0; i < n; i++) {
+        struct metadata m = {.family = cursor_counted(&c)};
+        m.type = (enum metric_type)cursor_u8(&c);
+        m.help = cursor_counted(&c);
+        m.unit = cursor_counted(&c);
+        if (c.bad || m.type >= METRIC_TYPE_COUNT) return ERR_CORRUPT;
+        enum err e = each(context, tenant, &m);
+        if (e) return e;
+    }
+    return c.bad ? ERR_CORRUPT : OK;
+}
+
+enum err
+record_ledger(struct bytes payload, struct bytes *ret_tenant, struct ledger *ret_change)
+{
+    struct cursor c = cursor_of(payload);
+    *ret_tenant = cursor_counted(&c);
+    memset(ret_change, 0, sizeof *ret_change);
+    if (ret_tenant->size == 0 || ret_tenant->size > TENANT_NAME_BYTES_MAX) return ERR_CORRUPT;
+    return ledger_get(&c, ret_change);
+}

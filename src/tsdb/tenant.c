@@ -1,0 +1,201 @@
+/* tenant.c - who there is, what became of what they sent, and what they said about their metrics.
+ */
+#include <assert.h>
+
+#include "base/hash.h"
+#include "tsdb/internal.h"
+
+enum { FAMILIES_FIRST = 16, FAMILIES_MAX = 100 * 1000, FAMILY_TEXT_MAX = 64 * 1024 };
+
+struct tenant *
+tenant_find(struct tsdb *db, struct bytes name)
+{
+    for (uint32_t i = 0; i < db->tenant_count; i++) {
+        if (bytes_equal(db->tenants[i]->name, name)) return db->tenants[i];
+    }
+    return NULL;
+}
+
+static enum err
+tenants_room(struct tsdb *db)
+{
+    if (db->tenant_count < db->tenant_capacity) return OK;
+    uint32_t capacity = db->tenant_capacity == 0 ? 8 : db->tenant_capacity * 2;
+    struct tenant **grown =
+        mem_resize(&db->head_budget, db->tenants, db->tenant_capacity * sizeof *grown,
+                   capacity * sizeof *grown);
+    if (grown == NULL) return ERR_NOMEM;
+    db->tenants = grown;
+    db->tenant_capacity = capacity;
+    return OK;
+}
+
+enum err
+tenant_find_or_add(struct tsdb *db, struct bytes name, struct tenant **ret_tenant)
+{
+    assert(name.size > 0 && name.size <= TENANT_NAME_BYTES_MAX);
+    struct tenant *t = tenant_find(db, name);
+    if (t == NULL) {
+        if (db->tenant_count >= db->options.tenants_max) return ERR_LIMIT;
+        enum err e = tenants_room(db);
+        if (e) return e;
+        t = mem_new(&db->head_budget, sizeof *t + name.size);
+        if (t == NULL) return ERR_NOMEM;
+        memcpy(t + 1, name.at, name.size);
+        t->name = bytes_of(t + 1, name.size);
+        t->id = db->tenant_count;
+        db->tenants[db->tenant_count++] = t;
+    }
+    *ret_tenant = t;
+    return OK;
+}
+
+static size_t
+family_bytes(const struct family *f)
+{
+    return sizeof *f + f->name.size;
+}
+
+static void
+family_texts_free(struct tsdb *db, struct family *f)
+{
+    mem_free(&db->head_budget, (void *)(uintptr_t)f->help.at, f->help.size + f->unit.size + 1);
+    f->help = f->unit = (struct bytes){NULL, 0};
+}
+
+void
+tenants_free(struct tsdb *db)
+{
+    for (uint32_t i = 0; i < db->tenant_count; i++) {
+        struct tenant *t = db->tenants[i];
+        for (uint32_t s = 0; s < t->family_capacity; s++) {
+            for (struct family *f = t->families[s], *next; f != NULL; f = next) {
+                next = f->next;
+                family_texts_free(db, f);
+                mem_free(&db->head_budget, f, family_bytes(f));
+            }
+        }
+        mem_free(&db->head_budget, t->families, t->family_capacity * sizeof *t->families);
+        mem_free(&db->head_budget, t, sizeof *t + t->name.size);
+    }
+    mem_free(&db->head_budget, db->tenants, db->tenant_capacity * sizeof *db->tenants);
+}
+
+/* --- the ledger
+ * ---------------------------------------------------------------------------------------- */
+
+void
+tenant_count(struct tenant *t, uint64_t epoch, const struct ledger *change)
+{
+    unsigned slot = epoch & 1;
+    if (t->change_epoch[slot] != epoch) {
+        memset(&t->change[slot], 0, sizeof t->change[slot]);
+        t->change_epoch[slot] = epoch;
+    }
+    ledger_add(&t->change[slot], change);
+    ledger_add(&t->total, change);
+}
+
+void
+tenants_undo(struct tsdb *db, uint64_t durable_epoch)
+{
+    for (uint32_t i = 0; i < db->tenant_count; i++) {
+        struct tenant *t = db->tenants[i];
+        for (unsigned slot = 0; slot < 2; slot++) {
+            if (t->change_epoch[slot] <= durable_epoch) continue;
+            ledger_subtract(&t->total, &t->change[slot]);
+            t->change_epoch[slot] = 0;
+        }
+        for (uint32_t s = 0; s < t->family_capacity; s++) {
+            for (struct family *f = t->families[s]; f != NULL; f = f->next) {
+                if (f->epoch > durable_epoch) f->undone = true;
+            }
+        }
+    }
+}
+
+/* --- metadata
+ * -------------------------------------------------------------------------------------------- */
+
+static enum err
+families_grow(struct tsdb *db, struct tenant *t)
+{
+    uint32_t capacity = t->family_capacity == 0 ? FAMILIES_FIRST : t->family_capacity * 2;
+    struct family **grown = mem_new(&db->head_budget, capacity * sizeof *grown);
+    if (grown == NULL) return ERR_NOMEM;
+    for (uint32_t s = 0; s < t->family_capacity; s++) {
+        for (struct family *f = t->families[s], *next; f != NULL; f = next) {
+            next = f->next;
+            struct family **slot = &grown[f->hash & (capacity - 1)];
+            f->next = *slot;
+            *slot = f;
+        }
+    }
+    mem_free(&db->head_budget, t->families, t->family_capacity * sizeof *grown);
+    t->families = grown;
+    t->family_capacity = capacity;
+    return OK;
+}
+
+static enum err
+family_get(struct tsdb *db, struct tenant *t, struct bytes name, struct family **ret)
+{
+    uint64_t hash = hash_bytes(name, db->hash_seed);
+    if (t->family_capacity > 0) {
+        for (struct family *f = t->families[hash & (t->family_capacity - 1)]; f != NULL;
+             f = f->next) {
+            if (f->hash != hash || !bytes_equal(f->name, name)) continue;
+            *ret = f;
+            return OK;
+        }
+    }
+    if (t->family_count >= t->family_capacity) {
+        enum err e = families_grow(db, t);
+        if (e) return e;
+    }
+    struct family *f = mem_new(&db->head_budget, sizeof *f + name.size);
+    if (f == NULL) return ERR_NOMEM;
+    if (name.size > 0) memcpy(f + 1, name.at, name.size);
+    f->name = bytes_of(f + 1, name.size);
+    f->hash = hash;
+    f->undone = true; /* nothing is known yet */
+    struct family **slot = &t->families[hash & (t->family_capacity - 1)];
+    f->next = *slot;
+    *slot = f;
+    t->family_count++;
+    *ret = f;
+    return OK;
+}
+
+enum err
+family_set(struct tsdb *db, struct tenant *t, const struct metadata *m, uint64_t epoch,
+           bool *ret_changed)
+{
+    struct family *f;
+    *ret_changed = false;
+    /* Metadata is a courtesy: what is absurd is not kept. */
+    if (m->family.size == 0 || m->family.size > FAMILY_TEXT_MAX || m->help.size > FAMILY_TEXT_MAX ||
+        m->unit.size > FAMILY_TEXT_MAX || t->family_count >= FAMILIES_MAX) {
+        return OK;
+    }
+    enum err e = family_get(db, t, m->family, &f);
+    if (e) return e;
+    if (!f->undone && f->type == m->type && bytes_equal(f->help, m->help) &&
+        bytes_equal(f->unit, m->unit)) {
+        return OK;
+    }
+    size_t size = m->help.size + m->unit.size + 1;
+    uint8_t *texts = mem_alloc(&db->head_budget, size);
+    if (texts == NULL) return ERR_NOMEM;
+    if (m->help.size > 0) memcpy(texts, m->help.at, m->help.size);
+    if (m->unit.size > 0) memcpy(texts + m->help.size, m->unit.at, m->unit.size);
+    family_texts_free(db, f);
+    f->help = bytes_of(texts, m->help.size);
+    f->unit = bytes_of(texts + m->help.size, m->unit.size);
+    f->type = m->type;
+    f->epoch = epoch;
+    f->undone = false;
+    f->unflushed = true;
+    *ret_changed = true;
+    return OK;
+}
