@@ -20,7 +20,8 @@ struct matcher; /* immutable once made; may be shared between threads */
  * Compiles a matcher; copies name and pattern. Regexes that are a literal or an alternation of
  * literals ("a", "a|b|c", with or without groups) become look-ups before RE2 is asked.
  * ERR_INPUT: no RE2 regex, \C (refused: it can split a character), empty name, name or pattern not
- * UTF-8. ERR_LIMIT: pattern too long, or its program larger than RE2 may use (8 MiB).
+ * UTF-8, a type that is none of the four. ERR_LIMIT: pattern too long, or its program larger than
+ * RE2 may use (8 MiB). ERR_NOMEM.
  */
 MUST_CHECK enum err matcher_new(enum matcher_type type, struct bytes name, struct bytes pattern,
                                 struct matcher **ret_matcher, struct why *why);
@@ -40,7 +41,7 @@ bool matcher_matches_empty(const struct matcher *matcher);
 /*
  * The finite set of values that the *positive* form (= or =~) accepts, if it is one: sorted,
  * unique, views into the matcher. For MATCH_NOT_EQUAL and MATCH_NOT_REGEX it is the set they
- * refuse. Returns 0 when the set is not known; *ret_values is then NULL.
+ * refuse. At most 4096. Returns 0 when the set is not known; *ret_values is then NULL.
  */
 uint32_t matcher_literals(const struct matcher *matcher, const struct bytes **ret_values);
 
