@@ -114,7 +114,7 @@ enum err rr_samples_histograms(struct rr_samples *samples, uint32_t count, const
 /* No more input; then the compressed size is known, and all of it can be written. */
 MUST_CHECK
 enum err rr_samples_end(struct rr_samples *samples, uint64_t *ret_size);
-/* May be repeated: nothing is given back before rr_samples_free(). */
+/* After rr_samples_end(). Memory is given back by rr_samples_free() only. */
 MUST_CHECK
 enum err rr_samples_write(struct rr_samples *samples, const struct rr_sink *sink, struct why *why);
 

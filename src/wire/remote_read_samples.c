@@ -598,5 +598,6 @@ rr_samples_write(struct rr_samples *s, const struct rr_sink *sink, struct why *w
 {
     if (s->failed) return s->failed;
     assert(s->ended);
-    return write_pieces(s, sink, why);
+    enum err e = write_pieces(s, sink, why);
+    return e ? fail(s, e) : OK;
 }
