@@ -137,14 +137,15 @@ tests: $(TESTS) $(REPLAYERS)
 .PHONY: fuzzers
 fuzzers: $(FUZZERS)
 
-# Measuring programs: what they print goes into commit messages, nothing is checked.
-BENCHES := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
-.PHONY: bench-tools
-bench-tools: $(BENCHES)
+# Measuring programs; none of them is part of a check.
+BENCHES := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*_bench.c))
 
-$(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIB)
+$(BENCHES): $(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIB)
 	@mkdir -p $(@D)
 	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+.PHONY: bench-tools
+bench-tools: $(BENCHES)
 
 .PHONY: clean
 clean:

@@ -34,6 +34,15 @@ rw_request_init(struct rw_request *request, struct budget *budget)
     return OK;
 }
 
+void
+rw_memory_empty(struct rw_memory *m)
+{
+    for (unsigned i = 0; i < RW_ARRAY_COUNT; i++) {
+        m->arrays[i].count = 0;
+    }
+    arena_reset(&m->arena);
+}
+
 static void
 free_arrays(struct rw_memory *m)
 {
@@ -51,11 +60,8 @@ rw_request_clear(struct rw_request *request)
 {
     struct rw_memory *m = request->memory;
     *request = (struct rw_request){.version = request->version, .memory = m};
-    for (unsigned i = 0; i < RW_ARRAY_COUNT; i++) {
-        m->arrays[i].count = 0;
-    }
+    rw_memory_empty(m);
     if (m->held_bytes > RW_KEEP_BYTES) free_arrays(m);
-    arena_reset(&m->arena);
     if (m->arena.used_bytes > RW_KEEP_BYTES) arena_fini(&m->arena);
 }
 

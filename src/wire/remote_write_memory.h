@@ -40,6 +40,9 @@ struct rw_memory {
     struct rw_array arrays[RW_ARRAY_COUNT];
 };
 
+/* Forgets what was decoded, keeps the memory. */
+void rw_memory_empty(struct rw_memory *m);
+
 /* The slow half of rw_reserve(). */
 bool rw_array_grow(struct rw_memory *m, struct rw_array *array, uint32_t more);
 
