@@ -47,7 +47,11 @@ struct rr_request {
 MUST_CHECK enum err rr_decode(struct bytes message, struct arena *arena,
                               struct rr_request *ret_request, struct why *why);
 
-/* Where finished bytes of an answer go. May block. An error stops the answer and is passed on. */
+/*
+ * Where finished bytes of an answer go, in pieces of any size. May block. An error stops the answer
+ * and is passed on. After any error, of the sink or another, the writers below repeat it at every
+ * call and write nothing more; free them.
+ */
 struct rr_sink {
     enum err (*write)(void *context, struct bytes piece, struct why *why);
     void *context;
@@ -56,10 +60,11 @@ struct rr_sink {
 /*
  * The STREAMED_XOR_CHUNKS answer. Per query: rr_stream_query(), then per series (in label order)
  * rr_stream_series() and its samples in ascending time, of any kinds; rr_stream_end() closes the
- * last one. A frame is sent when its payload comes near `frame_bytes` (labels counted); a series
- * may be split over frames, its labels repeated. A query without series sends nothing. A series
- * without samples is not sent. Memory: about two frames, from `budget`, whatever the size of the
- * answer.
+ * last one. A frame holds chunks of one series, as Prometheus' client expects, and is sent when the
+ * next chunk would take its payload beyond `frame_bytes` (labels counted) or the series ends; a
+ * series may be split over frames, its labels repeated. One chunk with its labels is sent however
+ * large it is. A query without series sends nothing. A series without samples is not sent. Memory:
+ * about two frames, from `budget`, whatever the size of the answer.
  */
 struct rr_stream;
 MUST_CHECK enum err rr_stream_new(const struct rr_sink *sink, size_t frame_bytes,
@@ -68,14 +73,12 @@ void rr_stream_free(struct rr_stream *stream);
 MUST_CHECK enum err rr_stream_query(struct rr_stream *stream, uint32_t query_index,
                                     struct why *why);
 /* `labels`: canonical label bytes (model/labels.h), copied. */
-MUST_CHECK enum err rr_stream_series(struct rr_stream *stream, struct bytes labels,
-                                     struct why *why);
-MUST_CHECK enum err rr_stream_floats(struct rr_stream *stream, uint32_t count,
-                                     const int64_t *times_ms, const uint64_t *bits,
-                                     struct why *why);
-MUST_CHECK enum err rr_stream_histograms(struct rr_stream *stream, uint32_t count,
-                                         const int64_t *times_ms, const struct histogram *h,
-                                         struct why *why);
+MUST_CHECK enum err rr_stream_series(struct rr_stream *stream, struct bytes labels, struct why *why);
+MUST_CHECK enum err rr_stream_floats(struct rr_stream *stream, uint32_t count, const int64_t *times_ms,
+                          const uint64_t *bits, struct why *why);
+/* ERR_INPUT: spans and buckets are not of equal number. */
+MUST_CHECK enum err rr_stream_histograms(struct rr_stream *stream, uint32_t count, const int64_t *times_ms,
+                              const struct histogram *h, struct why *why);
 MUST_CHECK enum err rr_stream_end(struct rr_stream *stream, struct why *why);
 
 /*
@@ -86,6 +89,7 @@ MUST_CHECK enum err rr_stream_end(struct rr_stream *stream, struct why *why);
  * raw for at most one fragment.
  * Per query: rr_samples_query(), then series with their samples as above. A query without series
  * yields an empty QueryResult. A series without samples is left out.
+ * ERR_NOMEM; ERR_LIMIT: the answer has more than 4 GiB uncompressed, which a block cannot say.
  */
 struct rr_samples;
 MUST_CHECK enum err rr_samples_new(struct budget *budget, struct rr_samples **ret_samples);
@@ -98,7 +102,7 @@ MUST_CHECK enum err rr_samples_histograms(struct rr_samples *samples, uint32_t c
                                           const int64_t *times_ms, const struct histogram *h);
 /* No more input; then the compressed size is known, and all of it can be written. */
 MUST_CHECK enum err rr_samples_end(struct rr_samples *samples, uint64_t *ret_size);
-MUST_CHECK enum err rr_samples_write(struct rr_samples *samples, const struct rr_sink *sink,
-                                     struct why *why);
+/* After rr_samples_end(). Memory is given back by rr_samples_free() only. */
+MUST_CHECK enum err rr_samples_write(struct rr_samples *samples, const struct rr_sink *sink, struct why *why);
 
 #endif

@@ -23,10 +23,13 @@
 #include <assert.h>
 #include <snappy-c.h>
 
+#include "wire/record_pack.h"
+
 enum {
     STAGE_BYTES = 65536, /* what snappy compresses as one piece */
-    STAGE_SLACK = 16,    /* of it: for gaps that turn out too narrow, and 8-byte stores */
+    STAGE_SLACK = 32,    /* of it: for gaps that turn out too narrow, stores of 8 bytes, ... */
     SAMPLE_BYTES_MAX = 2 + 9 + 1 + VARINT_SIZE_MAX,
+    RECORD_BYTES = 2 + 9 + 1 + 6, /* a sample of our age whose value is not zero */
     BLOCK_BYTES_FIRST = 16 * 1024,
     BLOCK_BYTES_LAST = 256 * 1024,
     LABELS_BYTES_MAX = 64 << 20, /* ceilings that only broken callers meet */
@@ -59,6 +62,9 @@ enum {
     NEXT_FIELD = 1 << 3,
 };
 
+_Static_assert(STAGE_SLACK >= 3 + RECORD_PACK_SLACK, "... and reads behind a literal");
+_Static_assert((int)STAGE_BYTES <= (int)RECORD_PACK_BYTES_MAX, "a stage is one piece");
+
 struct block {
     struct block *next;
     size_t capacity;
@@ -78,6 +84,8 @@ struct rr_samples {
 
     uint8_t *stage;
     size_t staged;
+    size_t record_bytes; /* of it, about: samples of RECORD_BYTES that repeat no value */
+    uint64_t last_bits;
     uint8_t *packed; /* one fragment, on its way into the list */
     size_t packed_bytes;
 
@@ -185,13 +193,20 @@ keep_fragment(struct rr_samples *s, struct bytes fragment)
     return OK;
 }
 
-/* Compresses `raw`, at most STAGE_BYTES, into a fragment. */
+/*
+ * Compresses `raw`, a part of the stage, into a fragment. Where samples with changing values are
+ * nearly all there is, what repeats does so from sample to sample; everything else (labels,
+ * histograms, values that come again) is libsnappy's.
+ */
 static enum err
 compress(struct rr_samples *s, struct bytes raw)
 {
     if (raw.size == 0) return OK;
     if (s->raw_bytes + raw.size > UINT32_MAX) return ERR_LIMIT;
     s->raw_bytes += raw.size;
+    if (s->record_bytes >= raw.size / 10 * 9) {
+        return keep_fragment(s, bytes_of(s->packed, record_pack(s->packed, raw, RECORD_BYTES)));
+    }
     size_t size = s->packed_bytes;
     snappy_status status =
         snappy_compress((const char *)raw.at, raw.size, (char *)s->packed, &size);
@@ -238,6 +253,7 @@ spill(struct rr_samples *s)
     enum err e = compress(s, bytes_of(s->stage, closed));
     if (e) return e;
     size_t open = s->staged - closed;
+    s->record_bytes = open < s->record_bytes ? open : s->record_bytes;
     s->staged = 0;
     s->series_at = 0;
     if (open > STAGE_BYTES / 2) {
@@ -255,7 +271,7 @@ spill(struct rr_samples *s)
 static inline enum err
 need_room(struct rr_samples *s, size_t size)
 {
-    return size <= STAGE_BYTES - STAGE_SLACK - s->staged ? OK : spill(s);
+    return s->staged + size <= STAGE_BYTES - STAGE_SLACK ? OK : spill(s);
 }
 
 static enum err
@@ -362,6 +378,8 @@ rr_samples_floats(struct rr_samples *s, uint32_t count, const int64_t *times_ms,
         size_t size = put_sample(s->stage + s->staged, times_ms[i], bits[i]);
         s->staged += size;
         s->series_bytes += size;
+        s->record_bytes += size == RECORD_BYTES && bits[i] != s->last_bits ? RECORD_BYTES : 0;
+        s->last_bits = bits[i];
     }
     return OK;
 }
@@ -580,5 +598,6 @@ rr_samples_write(struct rr_samples *s, const struct rr_sink *sink, struct why *w
 {
     if (s->failed) return s->failed;
     assert(s->ended);
-    return write_pieces(s, sink, why);
+    enum err e = write_pieces(s, sink, why);
+    return e ? fail(s, e) : OK;
 }
