@@ -3,6 +3,8 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
+# Objects that only a chain of pattern rules names are kept, too.
+.SECONDARY:
 MAKEFLAGS += --no-builtin-rules
 
 CC ?= gcc
@@ -53,6 +55,12 @@ OPTIMIZE := -O1 -g -fno-omit-frame-pointer -ffp-contract=off
 SANITIZE := -fsanitize=thread
 CPPFLAGS += -DLOCK_CHECK
 endif
+# Under a sanitizer gcc loses track of lengths and warns of cuts that are meant.
+ifneq ($(filter asan tsan,$(VARIANT)),)
+ifeq ($(findstring clang,$(CC)),)
+WARNINGS += -Wno-format-truncation
+endif
+endif
 ifeq ($(VARIANT),fuzz)
 CC := clang-14
 CXX := clang++-14
@@ -77,6 +85,9 @@ LIB := $(BUILD)/libfirekeep.a
 TESTS := $(TEST_SOURCES:src/%.c=$(BUILD)/test/%)
 FUZZERS := $(FUZZ_SOURCES:src/%.c=$(BUILD)/fuzz/%)
 REPLAYERS := $(FUZZ_SOURCES:src/%.c=$(BUILD)/replay/%)
+TOOL_SOURCES := tests/tools/oracle.c tests/tools/oracle_wire.c tests/tools/post.c
+TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(BUILD)/%.o)
+TOOLS := $(BUILD)/tools/rrcompare $(BUILD)/tools/rwreplay
 PROTO_OBJECTS := $(patsubst tests/proto/%.proto,$(BUILD)/proto/%.pb-c.o,$(wildcard tests/proto/*.proto))
 
 .PHONY: all
@@ -123,6 +134,15 @@ $(BUILD)/test/%: $(BUILD)/src/%.o $(LIB) $(PROTO_OBJECTS)
 	@mkdir -p $(@D)
 	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $< $(PROTO_OBJECTS) $(LIB) $(LDLIBS) -lcmocka -lprotobuf-c
 
+# What the whole-process tests use: compare by remote read, replay captures.
+TOOL_ALL_OBJECTS := $(TOOL_OBJECTS) $(TOOLS:$(BUILD)/tools/%=$(BUILD)/tests/tools/%.o)
+$(TOOL_ALL_OBJECTS): CPPFLAGS += -Itests/tools -I$(BUILD)/proto
+$(TOOL_ALL_OBJECTS): $(BUILD)/proto/cmp.pb-c.o
+
+$(BUILD)/tools/%: $(BUILD)/tests/tools/%.o $(TOOL_OBJECTS) $(BUILD)/proto/cmp.pb-c.o $(LIB)
+	@mkdir -p $(@D)
+	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcurl-gnutls -lprotobuf-c
+
 $(BUILD)/replay/%: $(BUILD)/src/%.o $(BUILD)/tests/replay_main.o $(LIB)
 	@mkdir -p $(@D)
 	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -136,6 +156,9 @@ tests: $(TESTS) $(REPLAYERS)
 
 .PHONY: fuzzers
 fuzzers: $(FUZZERS)
+
+.PHONY: test-tools
+test-tools: $(TOOLS)
 
 .PHONY: clean
 clean:
