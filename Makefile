@@ -1,4 +1,4 @@
-# Firekeep. `make` builds build/firekeep; `make check` runs what needs no installed peer.
+# Firekeep. `make` builds build/firekeep; `make check` runs the unit tests and fuzz corpora.
 # Variants live in directories of their own: make VARIANT=asan check, or the targets below.
 
 SHELL := /bin/bash
@@ -94,7 +94,7 @@ PROTO_OBJECTS := $(patsubst tests/proto/%.proto,$(BUILD)/proto/%.pb-c.o,$(wildca
 all: build/firekeep
 
 # The program of the release variant has the plain name that everything refers to.
-ifeq ($(VARIANT),release)
+ifeq ($(BUILD),build/release)
 PROGRAM := build/firekeep
 else
 PROGRAM := $(BUILD)/firekeep
@@ -159,6 +159,40 @@ fuzzers: $(FUZZERS)
 
 .PHONY: test-tools
 test-tools: $(TOOLS)
+
+# Unit tests and fuzz corpora; ./check installs what is needed and runs everything.
+.PHONY: check check-asan check-tsan check-long
+check: tests
+	@BUILD=$(BUILD) tests/run.sh unit corpora
+
+check-asan:
+	@$(MAKE) --no-print-directory VARIANT=asan check
+
+check-tsan:
+	@$(MAKE) --no-print-directory VARIANT=tsan check
+
+check-long: program tests test-tools
+	@BUILD=$(BUILD) LONG=1 tests/run.sh unit corpora e2e crash
+
+# FUZZ_SECONDS for each fuzzer, 600 if not said otherwise.
+.PHONY: fuzz
+fuzz:
+	@$(MAKE) --no-print-directory VARIANT=fuzz fuzzers
+	@tests/fuzz.sh
+
+.PHONY: bench
+bench: program test-tools
+	@bench/run
+
+.PHONY: install
+install: program
+	install -D -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/firekeep
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/share/doc/firekeep
+	sed 's|/usr/local/|$(PREFIX)/|g' packaging/firekeep.service \
+		> $(DESTDIR)$(PREFIX)/lib/systemd/system/firekeep.service
+	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/firekeep.service
+	cp -R --no-preserve=mode,ownership $(wildcard README.md CHANGELOG.md SECURITY.md LICENSE docs) \
+		$(DESTDIR)$(PREFIX)/share/doc/firekeep/
 
 .PHONY: clean
 clean:
