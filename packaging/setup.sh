@@ -39,7 +39,8 @@ apt_install() (
         chmod 755 "$policy"
     fi
     export DEBIAN_FRONTEND=noninteractive
-    apt-get update -q || exit 1
+    # A foreign source that is broken need not matter: the installation tells.
+    apt-get update -q
     # --no-remove: rather fail than take something of the machine's owner away.
     apt-get install -q -y --no-install-recommends --no-remove "$@"
 )
@@ -47,17 +48,15 @@ apt_install() (
 # Services that came along with an installation do not start with the machine either.
 disable_services() {
     local package
-    command -v systemctl >/dev/null || return 0
     for package in "$@"; do
         case $package in
         prometheus | prometheus-node-exporter)
-            systemctl disable "$package.service" >/dev/null 2>&1 || true
-            if [[ -d /run/systemd/system ]]; then
-                systemctl stop "$package.service" >/dev/null 2>&1 || true
-            fi
+            deb-systemd-helper disable "$package.service"
+            update-rc.d "$package" disable
+            [[ ! -d /run/systemd/system ]] || systemctl stop "$package.service"
             ;;
         esac
-    done
+    done >/dev/null 2>&1
 }
 
 # Installs those of the named packages that are missing, or ends the program with one sentence.
@@ -76,7 +75,7 @@ need_packages() {
     mkdir -p "$root/build" || die "cannot write to $root/build."
     if ! apt_install "${missing[@]}" >"$log" 2>&1; then
         die "apt-get could not install ${missing[*]}:" \
-            "$(grep -E '^(E|Err):?' "$log" | head -n 1 | cut -c 1-300) (all of it: $log)."
+            "$(grep -E '^[EW]: ' "$log" | head -n 1 | cut -c 1-300) (all of it: $log)."
     fi
     disable_services "${missing[@]}"
 }

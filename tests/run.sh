@@ -8,7 +8,9 @@
 # A script under tests/e2e or tests/crash prints `ok NAME`, `not ok NAME - reason` or
 # `skip NAME - reason` for each of its tests, runs in the project's directory, and finds there
 # build/firekeep. In its environment: BUILD (build/release), TOOLS ($BUILD/tools), PEERS
-# (build/peers), ROUNDS (how often a crash test repeats), SCRATCH (an empty directory of its own).
+# (build/peers), ROUNDS (how often a crash test repeats), SCRATCH (an empty directory of its own),
+# SAMPLES (a directory of captured write requests, *.rw; empty if there is none). tests/lib.sh has
+# what such a script needs.
 
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
@@ -17,6 +19,12 @@ export TOOLS=$BUILD/tools PEERS=build/peers
 logs=build/check
 long=${LONG:-0}
 export ROUNDS=${ROUNDS:-$([[ $long == 1 ]] && echo 200 || echo 5)}
+# Captures are no part of the source: they may lie in a directory beside it.
+if [[ -z ${SAMPLES-} ]]; then
+    SAMPLES=$(compgen -G '../*/data/*.rw' | head -n 1)
+    SAMPLES=${SAMPLES%/*}
+fi
+export SAMPLES
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1:strict_string_checks=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 export TSAN_OPTIONS=${TSAN_OPTIONS:-second_deadlock_stack=1}
@@ -84,7 +92,7 @@ build() { # NAME ARGUMENT...
         return 0
     fi
     fail "$name"
-    grep -E 'error:|Error ' "$log" | head -n 20 | sed 's/^/    /'
+    grep -E 'error:|Error |[*][*][*]' "$log" | head -n 20 | sed 's/^/    /'
     echo "    (log: $log)"
     return 1
 }

@@ -168,7 +168,7 @@ add_values(struct oracle_set *set, struct oracle_label *labels, size_t label_cou
     struct oracle_series *series = oracle_find_series(set, labels, label_count);
     for (size_t i = 0; i < sample_count; i++) {
         if (!in_range(set->options->range, samples[i]->timestamp)) continue;
-        oracle_add_sample(set, series, samples[i]->timestamp, double_bits(samples[i]->value));
+        oracle_add_sample(set, series, samples[i]->timestamp, samples[i]->value);
     }
     struct buf text;
     buf_init(&text, NULL, MESSAGE_BYTES_MAX);
@@ -370,8 +370,7 @@ add_answered_series(struct oracle_set *set, struct oracle_range range, const Cmp
     series->seen_in_answer = set->answers;
     check_times(set, series, range, ts);
     for (size_t i = 0; i < ts->n_samples; i++) {
-        oracle_add_sample(set, series, ts->samples[i]->timestamp,
-                          double_bits(ts->samples[i]->value));
+        oracle_add_sample(set, series, ts->samples[i]->timestamp, ts->samples[i]->value);
     }
     struct buf text;
     buf_init(&text, NULL, MESSAGE_BYTES_MAX);

@@ -26,6 +26,7 @@ static const char USAGE[] =
     "  --ignore-bounds leave the bounds of custom buckets out: the SAMPLES answers of\n"
     "                  Prometheus 3.5 do not carry them\n"
     "  --split MS      ask in slices of this length, for servers that limit an answer\n"
+    "  --first N       only the first N requests of a capture\n"
     "  --header 'N: V' sent with every request (repeatable)\n"
     "  --show N        how many differences to print (default 10)\n"
     "  --quiet         only counts and verdict\n"
@@ -37,6 +38,7 @@ struct arguments {
     struct post_options post;
     int64_t split_ms; /* 0: one request */
     uint64_t show_max;
+    size_t capture_first; /* so many requests of a capture are looked at */
     bool has_start;
     bool has_end;
 };
@@ -130,7 +132,7 @@ read_server(struct oracle_set *set, const struct arguments *args, const char *ur
 }
 
 static enum err
-read_capture(struct oracle_set *set, const char *path, struct why *why)
+read_capture(struct oracle_set *set, const char *path, size_t first, struct why *why)
 {
     for (size_t i = 0; i < set->options->matcher_count; i++) {
         if (set->options->matchers[i].type > ORACLE_NEQ) {
@@ -142,7 +144,7 @@ read_capture(struct oracle_set *set, const char *path, struct why *why)
     if (e) return e;
     struct buf message;
     buf_init(&message, NULL, (size_t)2 << 30);
-    for (size_t i = 0; e == OK && i < capture.record_count; i++) {
+    for (size_t i = 0; e == OK && i < capture.record_count && i < first; i++) {
         e = oracle_unpack(capture.records[i], &message, why);
         if (e == OK) {
             struct bytes view = buf_bytes(&message);
@@ -354,6 +356,9 @@ take_option(struct arguments *args, int option)
     case 'p':
         args->split_ms = parse_number("--split", optarg);
         break;
+    case 'f':
+        args->capture_first = (size_t)parse_number("--first", optarg);
+        break;
     case 'n':
         args->show_max = (uint64_t)parse_number("--show", optarg);
         break;
@@ -372,17 +377,13 @@ take_option(struct arguments *args, int option)
 static void
 parse_arguments(struct arguments *args, int argc, char **argv)
 {
-    static const struct option options[] = {{"start", required_argument, NULL, 's'},
-                                            {"end", required_argument, NULL, 'e'},
-                                            {"match", required_argument, NULL, 'm'},
-                                            {"ignore-label", required_argument, NULL, 'i'},
-                                            {"header", required_argument, NULL, 'H'},
-                                            {"split", required_argument, NULL, 'p'},
-                                            {"show", required_argument, NULL, 'n'},
-                                            {"ignore-bounds", no_argument, NULL, 'b'},
-                                            {"quiet", no_argument, NULL, 'q'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"start", required_argument, NULL, 's'},   {"end", required_argument, NULL, 'e'},
+        {"match", required_argument, NULL, 'm'},   {"ignore-label", required_argument, NULL, 'i'},
+        {"header", required_argument, NULL, 'H'},  {"split", required_argument, NULL, 'p'},
+        {"show", required_argument, NULL, 'n'},    {"first", required_argument, NULL, 'f'},
+        {"ignore-bounds", no_argument, NULL, 'b'}, {"quiet", no_argument, NULL, 'q'},
+        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
     int option;
     while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1)
         take_option(args, option);
@@ -410,6 +411,7 @@ main(int argc, char **argv)
         .options.range = {INT64_MIN, INT64_MAX},
         .post.timeout_s = 600,
         .show_max = 10,
+        .capture_first = SIZE_MAX,
     };
     parse_arguments(&args, argc, argv);
     post_global_init();
@@ -418,8 +420,9 @@ main(int argc, char **argv)
     for (int i = 0; i < 2; i++) {
         struct why why = {""};
         oracle_init(&sets[i], &args.options);
-        enum err e = is_url(args.sides[i]) ? read_server(&sets[i], &args, args.sides[i], &why)
-                                           : read_capture(&sets[i], args.sides[i], &why);
+        enum err e = is_url(args.sides[i])
+                         ? read_server(&sets[i], &args, args.sides[i], &why)
+                         : read_capture(&sets[i], args.sides[i], args.capture_first, &why);
         oracle_finish(&sets[i]);
         if (e == OK) continue;
         fprintf(stderr, "rrcompare: %c: %s\n", 'A' + i, why.text);
