@@ -109,7 +109,7 @@ claim() {
         echo "ok $name"
     else
         failures=$((failures + 1))
-        echo "not ok $name - $(head -n 1 <<<"$output" | cut -c 1-200)"
+        echo "not ok $name - $(grep -m 1 . <<<"$output" | cut -c 1-200)"
         printf '  %s\n' "${output//$'\n'/$'\n'  }"
     fi
 }

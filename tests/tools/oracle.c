@@ -321,9 +321,9 @@ skip_spaces(const char *at)
 
 /* A quoted value from `at`, which is at its quote. NULL: not well-formed. */
 static const char *
-parse_value(const char *at, struct bytes *ret_value)
+parse_value(const char *at, struct arena *arena, struct bytes *ret_value)
 {
-    char *out = oracle_must(malloc(strlen(at) + 1)); /* lives as long as the program */
+    char *out = oracle_must(arena_alloc(arena, strlen(at) + 1));
     size_t size = 0;
     at++;
     for (; *at != '"'; at++) {
@@ -332,10 +332,7 @@ parse_value(const char *at, struct bytes *ret_value)
             c = *++at;
             if (c == 'n') c = '\n';
         }
-        if (*at == '\0') {
-            free(out);
-            return NULL;
-        }
+        if (*at == '\0') return NULL;
         out[size++] = c;
     }
     *ret_value = bytes_of(out, size);
@@ -344,7 +341,7 @@ parse_value(const char *at, struct bytes *ret_value)
 
 /* One matcher; NULL: not well-formed. */
 static const char *
-parse_matcher(const char *at, struct oracle_matcher *ret_matcher)
+parse_matcher(const char *at, struct arena *arena, struct oracle_matcher *ret_matcher)
 {
     static const struct {
         const char *text;
@@ -359,13 +356,14 @@ parse_matcher(const char *at, struct oracle_matcher *ret_matcher)
         if (strncmp(at, operators[i].text, size) != 0) continue;
         ret_matcher->type = operators[i].type;
         at = skip_spaces(at + size);
-        return *at == '"' ? parse_value(at, &ret_matcher->value) : NULL;
+        return *at == '"' ? parse_value(at, arena, &ret_matcher->value) : NULL;
     }
     return NULL;
 }
 
 enum err
-oracle_parse_matchers(const char *text, struct oracle_options *options, struct why *why)
+oracle_parse_matchers(const char *text, struct arena *arena, struct oracle_options *options,
+                      struct why *why)
 {
     const char *at = skip_spaces(text);
     if (*at++ != '{') return why_set(why, ERR_INPUT, "matchers must begin with '{': %s", text);
@@ -374,7 +372,7 @@ oracle_parse_matchers(const char *text, struct oracle_options *options, struct w
         if (options->matcher_count == ORACLE_MATCHERS_MAX) {
             return why_set(why, ERR_INPUT, "more than %d matchers", ORACLE_MATCHERS_MAX);
         }
-        at = parse_matcher(at, &options->matchers[options->matcher_count]);
+        at = parse_matcher(at, arena, &options->matchers[options->matcher_count]);
         if (at == NULL) {
             return why_set(why, ERR_INPUT, "want {name=\"value\",...}, got %s", text);
         }

@@ -131,9 +131,13 @@ int oracle_series_compare(const struct oracle_series *a, const struct oracle_ser
 /* Appends {__name__="up",job="node"}, quoted so that every byte can be told. */
 void oracle_put_labels(const struct oracle_series *series, struct buf *to);
 
-/* Parses '{a="b",c!="d"}', also =~ and !~; quoted values know \\ \" \n. ERR_INPUT. */
+/*
+ * Parses '{a="b",c!="d"}', also =~ and !~; quoted values know \\ \" \n. Names are views of
+ * `text`, values lie in `arena`. ERR_INPUT.
+ */
 MUST_CHECK
-enum err oracle_parse_matchers(const char *text, struct oracle_options *options, struct why *why);
+enum err oracle_parse_matchers(const char *text, struct arena *arena,
+                               struct oracle_options *options, struct why *why);
 
 /* Both end the program with status 2 when memory (or threads) ran out. */
 void oracle_need(bool got);

@@ -34,6 +34,7 @@ static const char USAGE[] =
 
 struct arguments {
     const char *sides[2];
+    struct arena arena; /* what the options point to */
     struct oracle_options options;
     struct post_options post;
     int64_t split_ms; /* 0: one request */
@@ -333,7 +334,7 @@ take_option(struct arguments *args, int option)
         args->has_end = true;
         break;
     case 'm':
-        if (oracle_parse_matchers(optarg, &args->options, &why) == OK) break;
+        if (oracle_parse_matchers(optarg, &args->arena, &args->options, &why) == OK) break;
         fprintf(stderr, "rrcompare: --match: %s\n", why.text);
         exit(2);
     case 'i':
@@ -413,6 +414,7 @@ main(int argc, char **argv)
         .show_max = 10,
         .capture_first = SIZE_MAX,
     };
+    arena_init(&args.arena, NULL, 0, 0);
     parse_arguments(&args, argc, argv);
     post_global_init();
     struct oracle_set sets[2];
@@ -431,5 +433,6 @@ main(int argc, char **argv)
     if (status == 0) status = report(&args, sets);
     oracle_fini(&sets[0]);
     oracle_fini(&sets[1]);
+    arena_fini(&args.arena);
     return status;
 }

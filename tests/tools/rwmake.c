@@ -21,7 +21,10 @@ static const char USAGE[] =
     "  ---                                  begins the next request\n"
     "exit status: 0 written, 2 error (with the line's number)\n";
 
-enum { SERIES_MAX = 10000, SYMBOLS_MAX = 2 * ORACLE_MATCHERS_MAX * SERIES_MAX };
+enum { SERIES_MAX = 10000 };
+
+/* Everything made from the text: it all lives until the end. */
+static struct arena arena;
 
 struct line {
     struct oracle_label labels[ORACLE_MATCHERS_MAX + 1];
@@ -61,7 +64,7 @@ last_word(char *text)
     return space + 1;
 }
 
-/* `text` is cut up; the labels are views into it or live as long as the program. */
+/* `text`, which is in the arena, is cut up; labels are views into it. */
 static enum err
 parse_line(char *text, struct line *ret_line, struct why *why)
 {
@@ -77,7 +80,7 @@ parse_line(char *text, struct line *ret_line, struct why *why)
     size_t name_size = strcspn(text, "{");
     struct oracle_options options = {.matcher_count = 0};
     if (text[name_size] == '{') {
-        enum err e = oracle_parse_matchers(text + name_size, &options, why);
+        enum err e = oracle_parse_matchers(text + name_size, &arena, &options, why);
         if (e) return e;
     }
     for (size_t i = 0; i < options.matcher_count; i++) {
@@ -105,10 +108,9 @@ binary_of(struct bytes b)
 static void *
 zeroed(size_t count, size_t size)
 {
-    return oracle_must(calloc(count + 1, size));
+    return oracle_must(arena_new(&arena, (count + 1) * size));
 }
 
-/* The messages of a request live until the program ends: it is a small one. */
 static Cmp__Sample **
 samples_of(const struct line *line)
 {
@@ -162,7 +164,10 @@ static void
 put_request_2(const struct line *lines, size_t count, struct buf *to)
 {
     Cmp__RequestV2 request = CMP__REQUEST_V2__INIT;
-    request.symbols = zeroed(SYMBOLS_MAX, sizeof *request.symbols);
+    size_t symbols_max = 1;
+    for (size_t i = 0; i < count; i++)
+        symbols_max += 2 * lines[i].label_count;
+    request.symbols = zeroed(symbols_max, sizeof *request.symbols);
     request.timeseries = zeroed(count, sizeof *request.timeseries);
     request.n_timeseries = count;
     symbol_of(&request, bytes_of("", 0));
@@ -219,25 +224,25 @@ convert(int version)
     struct line *lines = zeroed(SERIES_MAX, sizeof *lines);
     size_t count = 0;
     size_t number = 0;
-    char *text = NULL; /* each line is kept: labels are views into it */
+    char *input = NULL;
     size_t capacity = 0;
-    for (ssize_t size; (size = getline(&text, &capacity, stdin)) >= 0;) {
+    for (ssize_t size; (size = getline(&input, &capacity, stdin)) >= 0;) {
         number++;
-        if (size > 0 && text[size - 1] == '\n') text[size - 1] = '\0';
-        if (text[0] == '\0' || text[0] == '#') continue;
-        if (strcmp(text, "---") == 0) {
+        if (size > 0 && input[size - 1] == '\n') input[--size] = '\0';
+        if (input[0] == '\0' || input[0] == '#') continue;
+        if (strcmp(input, "---") == 0) {
             write_record(version, lines, count);
             count = 0;
             continue;
         }
         struct why why;
         if (count == SERIES_MAX) refuse(number, "too many lines for one request");
+        char *text = oracle_must(arena_alloc(&arena, (size_t)size + 1));
+        memcpy(text, input, (size_t)size + 1);
         if (parse_line(text, &lines[count], &why)) refuse(number, why.text);
         count++;
-        text = NULL;
-        capacity = 0;
     }
-    free(text);
+    free(input);
     if (count > 0) write_record(version, lines, count);
 }
 
@@ -264,7 +269,9 @@ main(int argc, char **argv)
         fputs(USAGE, stderr);
         return 2;
     }
+    arena_init(&arena, NULL, 0, 0);
     convert(version);
+    arena_fini(&arena);
     if (fflush(stdout) != 0) {
         perror("rwmake: standard output");
         return 2;
