@@ -2,6 +2,7 @@
 # lib.sh - sourced by tests of whole programs and by the demo: processes that never outlive the
 # script, ports, waiting, and telling results. Set `work` to a directory for logs before.
 #
+#   start_firekeep NAME DIR PORT [ARGUMENT...]   and waits until it is ready
 #   start NAME COMMAND...     in the background, output to $work/NAME.log (appended)
 #   wait_ready NAME URL [S]   until URL answers 2xx; false if NAME ended or S (60) seconds passed
 #   stop NAME                 SIGTERM, then SIGKILL after 35 s; status as of the process
@@ -33,6 +34,17 @@ start() {
     setsid setpriv --pdeathsig TERM "$@" >>"$work/$name.log" 2>&1 </dev/null &
     names+=("$name")
     pids+=($!)
+}
+
+start_firekeep() {
+    local name=$1 dir=$2 port=$3
+    shift 3
+    start "$name" build/firekeep serve "--storage.path=$dir" \
+        "--web.listen-address=127.0.0.1:$port" "$@"
+    wait_ready "$name" "http://127.0.0.1:$port/-/ready" || {
+        tail -n 5 "$work/$name.log"
+        return 1
+    }
 }
 
 is_running() {
@@ -102,15 +114,16 @@ now_ms() {
     date +%s%3N
 }
 
+# Not in a subshell, so that the command may start and stop processes.
 claim() {
-    local name=$1 output
+    local name=$1 output=$work/claim.txt
     shift
-    if output=$("$@" 2>&1); then
+    if "$@" >"$output" 2>&1; then
         echo "ok $name"
     else
         failures=$((failures + 1))
-        echo "not ok $name - $(grep -m 1 . <<<"$output" | cut -c 1-200)"
-        printf '  %s\n' "${output//$'\n'/$'\n'  }"
+        echo "not ok $name - $(grep -m 1 . "$output" | cut -c 1-200)"
+        sed 's/^/  /' "$output"
     fi
 }
 
