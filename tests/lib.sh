@@ -7,7 +7,7 @@
 #   wait_ready NAME URL [S]   until URL answers 2xx; false if NAME ended or S (60) seconds passed
 #   stop NAME                 SIGTERM, then SIGKILL after 35 s; status as of the process
 #   crash NAME                SIGKILL, at once
-#   claim NAME COMMAND...     prints "ok NAME" or "not ok NAME - output"
+#   claim NAME COMMAND...     prints "ok NAME", or "not ok NAME - output" and is false
 #   skip NAME REASON
 #   free_ports N              prints N ports of 127.0.0.1 on which nobody answers
 #   now_ms                    Unix milliseconds
@@ -120,10 +120,12 @@ claim() {
     shift
     if "$@" >"$output" 2>&1; then
         echo "ok $name"
+        return 0
     else
         failures=$((failures + 1))
         echo "not ok $name - $(grep -m 1 . "$output" | cut -c 1-200)"
         sed 's/^/  /' "$output"
+        return 1
     fi
 }
 
