@@ -1,8 +1,10 @@
-# Firekeep. `make` builds build/firekeep; `make check` runs what needs no installed peer.
+# Firekeep. `make` builds build/firekeep; `make check` runs the unit tests and fuzz corpora.
 # Variants live in directories of their own: make VARIANT=asan check, or the targets below.
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
+# Objects that only a chain of pattern rules names are kept, too.
+.SECONDARY:
 MAKEFLAGS += --no-builtin-rules
 
 CC ?= gcc
@@ -53,6 +55,12 @@ OPTIMIZE := -O1 -g -fno-omit-frame-pointer -ffp-contract=off
 SANITIZE := -fsanitize=thread
 CPPFLAGS += -DLOCK_CHECK
 endif
+# Under a sanitizer gcc loses track of lengths and warns of cuts that are meant.
+ifneq ($(filter asan tsan,$(VARIANT)),)
+ifeq ($(findstring clang,$(CC)),)
+WARNINGS += -Wno-format-truncation
+endif
+endif
 ifeq ($(VARIANT),fuzz)
 CC := clang-14
 CXX := clang++-14
@@ -77,13 +85,16 @@ LIB := $(BUILD)/libfirekeep.a
 TESTS := $(TEST_SOURCES:src/%.c=$(BUILD)/test/%)
 FUZZERS := $(FUZZ_SOURCES:src/%.c=$(BUILD)/fuzz/%)
 REPLAYERS := $(FUZZ_SOURCES:src/%.c=$(BUILD)/replay/%)
+TOOL_SOURCES := tests/tools/oracle.c tests/tools/oracle_wire.c tests/tools/post.c
+TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(BUILD)/%.o)
+TOOLS := $(addprefix $(BUILD)/tools/,rrcompare rwreplay rwmake)
 PROTO_OBJECTS := $(patsubst tests/proto/%.proto,$(BUILD)/proto/%.pb-c.o,$(wildcard tests/proto/*.proto))
 
 .PHONY: all
 all: build/firekeep
 
 # The program of the release variant has the plain name that everything refers to.
-ifeq ($(VARIANT),release)
+ifeq ($(BUILD),build/release)
 PROGRAM := build/firekeep
 else
 PROGRAM := $(BUILD)/firekeep
@@ -123,6 +134,15 @@ $(BUILD)/test/%: $(BUILD)/src/%.o $(LIB) $(PROTO_OBJECTS)
 	@mkdir -p $(@D)
 	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $< $(PROTO_OBJECTS) $(LIB) $(LDLIBS) -lcmocka -lprotobuf-c
 
+# What the whole-process tests use: compare by remote read, replay captures.
+TOOL_ALL_OBJECTS := $(TOOL_OBJECTS) $(TOOLS:$(BUILD)/tools/%=$(BUILD)/tests/tools/%.o)
+$(TOOL_ALL_OBJECTS): CPPFLAGS += -Itests/tools -I$(BUILD)/proto
+$(TOOL_ALL_OBJECTS): $(BUILD)/proto/cmp.pb-c.o
+
+$(BUILD)/tools/%: $(BUILD)/tests/tools/%.o $(TOOL_OBJECTS) $(BUILD)/proto/cmp.pb-c.o $(LIB)
+	@mkdir -p $(@D)
+	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcurl-gnutls -lprotobuf-c
+
 $(BUILD)/replay/%: $(BUILD)/src/%.o $(BUILD)/tests/replay_main.o $(LIB)
 	@mkdir -p $(@D)
 	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -145,6 +165,43 @@ bench-tools: $(BENCHES)
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIB)
 	@mkdir -p $(@D)
 	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+.PHONY: test-tools
+test-tools: $(TOOLS)
+
+# Unit tests and fuzz corpora; ./check installs what is needed and runs everything.
+.PHONY: check check-asan check-tsan check-long
+check: tests
+	@BUILD=$(BUILD) tests/run.sh unit corpora
+
+check-asan:
+	@$(MAKE) --no-print-directory VARIANT=asan check
+
+check-tsan:
+	@$(MAKE) --no-print-directory VARIANT=tsan check
+
+check-long: program tests test-tools
+	@BUILD=$(BUILD) LONG=1 tests/run.sh unit corpora e2e crash
+
+# FUZZ_SECONDS for each fuzzer, 600 if not said otherwise.
+.PHONY: fuzz
+fuzz:
+	@$(MAKE) --no-print-directory VARIANT=fuzz fuzzers
+	@tests/fuzz.sh
+
+.PHONY: bench
+bench: program test-tools
+	@bench/run
+
+.PHONY: install
+install: program
+	install -D -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/firekeep
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/share/doc/firekeep
+	sed 's|/usr/local/|$(PREFIX)/|g' packaging/firekeep.service \
+		> $(DESTDIR)$(PREFIX)/lib/systemd/system/firekeep.service
+	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/firekeep.service
+	cp -R --no-preserve=mode,ownership $(wildcard README.md CHANGELOG.md SECURITY.md LICENSE docs) \
+		$(DESTDIR)$(PREFIX)/share/doc/firekeep/
 
 .PHONY: clean
 clean:

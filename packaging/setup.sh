@@ -1,0 +1,81 @@
+# shellcheck shell=bash disable=SC2034,SC2154
+# setup.sh - sourced by ./run and ./check: the Debian packages we need, and how they get there.
+#
+# What is installed already is not asked for again, so a second run touches neither apt nor the
+# network. The caller sets `program` (for messages) and `root` (the project's directory).
+
+BUILD_PACKAGES=(
+    gcc g++ libc6-dev make pkg-config
+    libmicrohttpd-dev libgnutls28-dev libre2-dev libsnappy-dev libzstd-dev zlib1g-dev
+    libxxhash-dev libroaring-dev libjansson-dev libyaml-dev libjemalloc-dev
+)
+# The tools under tests/tools.
+TOOL_PACKAGES=(protobuf-c-compiler libprotobuf-c-dev libcurl4-gnutls-dev)
+PEER_PACKAGES=(prometheus prometheus-node-exporter curl)
+TEST_PACKAGES=(clang-14 libclang-rt-14-dev libcmocka-dev debian-archive-keyring)
+
+die() {
+    printf '%s: %s\n' "$program" "$*" >&2
+    exit 1
+}
+
+# The packages among the arguments that are not installed, one a line.
+missing_packages() {
+    local package
+    for package in "$@"; do
+        [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed* ]] ||
+            echo "$package"
+    done
+}
+
+# Runs in a subshell: until it ends, package scripts may not start services. A policy that was
+# there before is left alone.
+apt_install() (
+    policy=/usr/sbin/policy-rc.d
+    if [[ ! -e $policy ]]; then
+        trap 'rm -f "$policy"' EXIT
+        trap 'exit 1' INT TERM HUP
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    # A foreign source that is broken need not matter: the installation tells.
+    apt-get update -q
+    # --no-remove: rather fail than take something of the machine's owner away.
+    apt-get install -q -y --no-install-recommends --no-remove "$@"
+)
+
+# Services that came along with an installation do not start with the machine either.
+disable_services() {
+    local package
+    for package in "$@"; do
+        case $package in
+        prometheus | prometheus-node-exporter)
+            deb-systemd-helper disable "$package.service"
+            update-rc.d "$package" disable
+            [[ ! -d /run/systemd/system ]] || systemctl stop "$package.service"
+            ;;
+        esac
+    done >/dev/null 2>&1
+}
+
+# Installs those of the named packages that are missing, or ends the program with one sentence.
+need_packages() {
+    local missing log=$root/build/apt.log
+    if ! command -v dpkg-query apt-get >/dev/null ||
+        ! (. /etc/os-release && [[ $ID == debian ]]) 2>/dev/null; then
+        die "this script knows Debian only (12 is what we test); elsewhere install the libraries" \
+            "that README.md names and run make."
+    fi
+    mapfile -t missing < <(missing_packages "$@")
+    ((${#missing[@]} > 0)) || return 0
+    [[ $(id -u) == 0 ]] ||
+        die "missing packages: ${missing[*]}; run this as root, or have them installed."
+    echo "installing ${#missing[@]} packages: ${missing[*]}"
+    mkdir -p "$root/build" || die "cannot write to $root/build."
+    if ! apt_install "${missing[@]}" >"$log" 2>&1; then
+        die "apt-get could not install ${missing[*]}:" \
+            "$(grep -E '^[EW]: ' "$log" | head -n 1 | cut -c 1-300) (all of it: $log)."
+    fi
+    disable_services "${missing[@]}"
+}

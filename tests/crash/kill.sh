@@ -1,0 +1,81 @@
+#!/bin/bash
+# kill.sh - SIGKILL at any moment loses nothing that was acknowledged.
+#
+# A sender that repeats only what was not acknowledged goes through ROUNDS crashes. Afterwards
+# Firekeep must hold exactly what was sent: what is missing was acknowledged and lost. SEED repeats
+# the moments of a run as far as the machine lets them be repeated.
+
+set -u
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+port=$(free_ports 1)
+url=http://127.0.0.1:$port
+seed=${SEED:-$RANDOM}
+rounds=${ROUNDS:-5}
+RANDOM=$seed
+
+# 400 requests of 50 samples.
+awk 'BEGIN {
+    for (r = 0; r < 400; r++) {
+        for (s = 0; s < 50; s++)
+            printf "load{series=\"%03d\"} %.3f %.0f\n", s, s + r / 7, 1700000000000 + r * 15000
+        print "---"
+    }
+}' | "$TOOLS/rwmake" >"$work/load.rw"
+
+in_words() {
+    echo "round $1, SEED=$seed: $2"
+}
+
+# One directory, one replay, killed after a random while and started again until it is through.
+one_round() {
+    local round=$1 dir=$work/data sender status
+    rm -rf "$dir"
+    start_firekeep firekeep "$dir" "$port" || return 1
+    setpriv --pdeathsig TERM "$TOOLS/rwreplay" "$work/load.rw" "$url" --check --retry 60 --concurrency 4 \
+        >"$work/replay.txt" 2>&1 &
+    sender=$!
+    while kill -0 "$sender" 2>/dev/null; do
+        sleep "0.$(printf '%03d' $((RANDOM % 500 + 10)))"
+        crash firekeep
+        crashes=$((crashes + 1))
+        start_firekeep firekeep "$dir" "$port" || {
+            in_words "$round" "does not start after a crash"
+            kill "$sender"
+            return 1
+        }
+    done
+    wait "$sender"
+    status=$?
+    if ((status != 0)); then
+        in_words "$round" "the sender failed"
+        cat "$work/replay.txt"
+        return 1
+    fi
+    "$TOOLS/rrcompare" "$url" "$work/load.rw" --start 0 --end 4102444800000 >"$work/compare.txt" || {
+        in_words "$round" "differs from what was acknowledged"
+        cat "$work/compare.txt"
+        return 1
+    }
+    stop firekeep || {
+        in_words "$round" "does not stop cleanly"
+        return 1
+    }
+    build/firekeep verify "$dir" || {
+        in_words "$round" "verify finds damage"
+        return 1
+    }
+}
+
+all_rounds() {
+    local round
+    for ((round = 1; round <= rounds; round++)); do
+        one_round "$round" || return 1
+    done
+}
+
+crashes=0
+claim "nothing acknowledged is lost by SIGKILL" all_rounds
+echo "$crashes crashes in $rounds rounds, SEED=$seed"
+((failures == 0))

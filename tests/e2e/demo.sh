@@ -1,0 +1,17 @@
+#!/bin/bash
+# demo.sh - the demo, short: an empty Prometheus reads through Firekeep what another one scraped.
+
+set -u
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+
+for program in prometheus prometheus-node-exporter; do
+    if ! command -v "$program" >/dev/null; then
+        skip "demo" "$program is not there"
+        exit 0
+    fi
+done
+claim "an empty Prometheus reads through Firekeep what another one scraped" \
+    env DEMO_SECONDS=15 DEMO_EXIT=1 tests/demo.sh
+((failures == 0))

@@ -1,0 +1,76 @@
+#!/bin/bash
+# replay.sh - what was written comes back, bit for bit, before and after a restart.
+
+set -u
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+port=$(free_ports 1)
+url=http://127.0.0.1:$port
+range=(--start 0 --end 4102444800000)
+
+reads_back() { # CAPTURE
+    "$TOOLS/rrcompare" "$url" "$1" "${range[@]}"
+}
+
+is_acknowledged() { # CAPTURE ARGUMENT...
+    "$TOOLS/rwreplay" "$1" "$url" --check "${@:2}"
+}
+
+is_refused() {
+    "$TOOLS/rwreplay" "$1" "$url" | grep -q '^status 400: 1$'
+}
+
+# round_trip NAME CAPTURE REPLAY-ARGUMENT...: written, read, stopped, verified, read again.
+round_trip() {
+    local name=$1 capture=$2 dir=$work/$1
+    shift 2
+    claim "$name: starts" start_firekeep "$name" "$dir" "$port" || return
+    claim "$name: every request is acknowledged in full" is_acknowledged "$capture" "$@"
+    claim "$name: reads back" reads_back "$capture"
+    claim "$name: the same again changes nothing" is_acknowledged "$capture" "$@"
+    claim "$name: still reads back" reads_back "$capture"
+    claim "$name: SIGTERM ends it with status 0" stop "$name"
+    claim "$name: verify finds nothing wrong" build/firekeep verify "$dir"
+    claim "$name: starts again" start_firekeep "$name-again" "$dir" "$port" || return
+    claim "$name: reads back after the restart" reads_back "$capture"
+    stop "$name-again"
+}
+
+cat >"$work/bits.txt" <<'END'
+zero{sign="plus"} 0 1700000000000
+zero{sign="minus"} -0 1700000000000
+inf{sign="plus"} inf 1700000000000
+inf{sign="minus"} -inf 1700000000000
+nan{kind="ordinary"} 0x7ff8000000000001 1700000000000
+nan{kind="stale"} 0x7ff0000000000002 1700000000000
+nan{kind="payload"} 0xfff8dead0000beef 1700000000000
+small{kind="subnormal"} 5e-324 1700000000000
+large 1.7976931348623157e308 1700000000000
+text{q="a \"b\" \\ c",unit="µs",empty=""} 1 1700000000000
+old 1 1680000000001
+old 2 1680000000000
+old 3 1700000000000
+END
+for version in 1 2; do
+    "$TOOLS/rwmake" --version "$version" <"$work/bits.txt" >"$work/bits-$version.rw"
+    round_trip "bits-$version" "$work/bits-$version.rw"
+done
+
+sed -n 's/^old 2 /old 7 /p' "$work/bits.txt" | "$TOOLS/rwmake" >"$work/conflict.rw"
+if claim "conflict: starts" start_firekeep conflict "$work/bits-1" "$port"; then
+    claim "conflict: another value at a time that has one is refused" is_refused "$work/conflict.rw"
+    claim "conflict: the first one stays" reads_back "$work/bits-1.rw"
+    stop conflict
+fi
+
+for name in node15s node1s v2hist; do
+    capture=$SAMPLES/$name.rw
+    if [[ -z $SAMPLES || ! -f $capture ]]; then
+        skip "$name" "no captures beside the project"
+        continue
+    fi
+    round_trip "$name" "$capture"
+    round_trip "$name-concurrent" "$capture" --concurrency 16
+done
+((failures == 0))

@@ -1,0 +1,146 @@
+#!/bin/bash
+# tools.sh - the tools that other tests lean on: do they find what is different, and only that?
+# Held against Prometheus, which wrote none of our code.
+
+set -u
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+compare=$TOOLS/rrcompare
+range=(--start 1000 --end 4102444800000)
+
+cat >"$work/base.txt" <<'END'
+float{job="a"} 1.5 1700000000000
+float{job="a"} -0 1700000015000
+float{job="a"} 0x7ff0000000000002 1700000030000
+nan 0x7ff8000000000001 1700000000000
+nan 0x7ff80000000000ff 1700000015000
+text{path="a \"b\" \\ c",unit="µs"} 5e-324 1700000000000
+END
+
+# make_capture NAME [SED-SCRIPT]: a capture of the base text, changed.
+make_capture() {
+    sed "${2-}" "$work/base.txt" | "$TOOLS/rwmake" >"$work/$1.rw"
+}
+
+# Status and text of a comparison of two captures.
+equals() {
+    "$compare" "$work/$1.rw" "$work/$2.rw"
+}
+
+differs() { # NAME NAME PATTERN
+    local output status
+    output=$("$compare" "$work/$1.rw" "$work/$2.rw")
+    status=$?
+    echo "$output"
+    ((status == 1)) && grep -q -- "$3" <<<"$output"
+}
+
+compare_captures() {
+    make_capture base
+    make_capture zero 's/ -0 / 0 /'
+    make_capture marker 's/0002 /0003 /'
+    make_capture payload 's/00ff /00fe /'
+    make_capture missing 2d
+    make_capture later 's/1700000015000/1700000015001/'
+    make_capture label 's/µs/us/'
+    sed 's/$/\n---/' "$work/base.txt" | tac | "$TOOLS/rwmake" --version 2 >"$work/shuffled.rw"
+    claim "order, requests and version of a capture do not matter" equals base shuffled
+    claim "sign of zero is found" differs base zero 'values differ.*float'
+    claim "changed staleness marker is found" differs base marker 'values differ.*float'
+    claim "NaN payload is found" differs base payload 'values differ.*nan'
+    claim "missing sample is found" differs base missing 'sample only in A.*1700000015000'
+    claim "shifted sample is found" differs base later '1 only in B, 0 values\|2 only in B'
+    claim "changed label is found" differs base label '1 series only in A, 1 only in B'
+}
+
+status_is() { # STATUS COMMAND...
+    local want=$1 got
+    shift
+    "$@"
+    got=$?
+    ((got == want)) || {
+        echo "status $got instead of $want"
+        return 1
+    }
+}
+
+fail_with() { # COMMAND...
+    "$@"
+    return 1
+}
+
+# peer NAME PROGRAM: starts an empty Prometheus, sets `url`.
+peer() {
+    local port
+    port=$(free_ports 1)
+    url=http://127.0.0.1:$port
+    echo 'global: {}' >"$work/empty.yml"
+    start "$1" "$2" "--config.file=$work/empty.yml" "--storage.tsdb.path=$work/$1" \
+        "--web.listen-address=127.0.0.1:$port" --web.enable-remote-write-receiver \
+        --enable-feature=native-histograms --storage.tsdb.retention.time=100y
+    wait_ready "$1" "$url/-/ready"
+}
+
+replay() {
+    "$TOOLS/rwreplay" "$1" "$2" --check
+}
+
+same() {
+    "$compare" "$1" "$2" "${range[@]}" "${@:3}"
+}
+
+# What Prometheus gives back of -0 in SAMPLES form is 0: that is its doing, not ours.
+with_peer() { # NAME PROGRAM VERSION
+    local name=$1 program=$2 url
+    if ! command -v "$program" >/dev/null; then
+        skip "$name: all" "$program is not there"
+        return
+    fi
+    if ! peer "$name" "$program"; then
+        claim "$name starts" fail_with tail -n 1 "$work/$name.log"
+        return
+    fi
+    sed '/ -0 /d' "$work/base.txt" | "$TOOLS/rwmake" --version "$3" >"$work/$name.rw"
+    claim "$name: replay is acknowledged" replay "$work/$name.rw" "$url"
+    claim "$name: remote read gives what was sent" same "$url" "$work/$name.rw"
+    claim "$name: slices give the same" same "$url" "$work/$name.rw" --match '{job="a"}' \
+        --start 1699999999999 --end 1700000030001 --split 15000
+    claim "$name: ignoring a label on both sides" same "$url" "$work/$name.rw" --ignore-label job
+    echo 'float{job="a"} 2 1700000045000' | "$TOOLS/rwmake" >"$work/more.rw"
+    claim "$name: one more sample is acknowledged" replay "$work/more.rw" "$url"
+    claim "$name: one more sample is found" status_is 1 same "$url" "$work/$name.rw"
+    claim "$name: a refused sample is told" status_is 1 replay "$work/payload.rw" "$url"
+    stop "$name"
+}
+
+with_samples() { # NAME PROGRAM CAPTURE COMPARE-ARGUMENT...
+    local name=$1 program=$2 capture=$3 url
+    shift 3
+    if [[ ! -f $SAMPLES/$capture || -z $SAMPLES ]]; then
+        skip "$name: $capture" "no captures beside the project"
+        return
+    fi
+    if ! command -v "$program" >/dev/null; then
+        skip "$name: $capture" "$program is not there"
+        return
+    fi
+    peer "$name-$capture" "$program"
+    claim "$name: $capture is acknowledged" replay "$SAMPLES/$capture" "$url"
+    claim "$name: $capture reads back" same "$url" "$SAMPLES/$capture" "$@"
+    claim "$name: half of $capture differs" status_is 1 \
+        same "$url" "$SAMPLES/$capture" "$@" --first 100 --quiet
+    head -c 1000000 "$SAMPLES/$capture" >"$work/cut.rw"
+    claim "$name: a cut capture is refused, not half read" status_is 2 same "$url" "$work/cut.rw"
+    stop "$name-$capture"
+}
+
+compare_captures
+claim "no server is an error, not a difference" \
+    status_is 2 same http://127.0.0.1:1 "$work/base.rw"
+claim "replay to no server is an error" status_is 2 replay "$work/base.rw" http://127.0.0.1:1
+with_peer prometheus-2 prometheus 1
+with_peer prometheus-3 "$PEERS/prometheus/usr/bin/prometheus" 2
+with_samples prometheus-2 prometheus node15s.rw
+with_samples prometheus-3 "$PEERS/prometheus/usr/bin/prometheus" v2hist.rw --ignore-bounds
+((failures == 0))

@@ -1,0 +1,28 @@
+#!/bin/bash
+# fuzz.sh - runs each built fuzzer for FUZZ_SECONDS (600) on a copy of its corpus. What it finds
+# stays in build/fuzz-corpus/NAME; inputs that break something are named crash-*, leak-*, timeout-*.
+
+set -u
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+seconds=${FUZZ_SECONDS:-600}
+failed=0
+count=0
+for fuzzer in build/fuzz/fuzz/*/*_fuzz; do
+    [[ -x $fuzzer ]] || continue
+    count=$((count + 1))
+    name=$(basename "$fuzzer" _fuzz)
+    corpus=build/fuzz-corpus/$name
+    mkdir -p "$corpus"
+    [[ ! -d tests/corpus/$name ]] || cp -n tests/corpus/"$name"/* "$corpus"/
+    echo "fuzzing $name for $seconds s"
+    if ! "$fuzzer" -max_total_time="$seconds" -timeout=25 -rss_limit_mb=2048 -print_final_stats=1 \
+        -artifact_prefix="$corpus/" "$corpus" >"build/fuzz-corpus/$name.log" 2>&1; then
+        failed=$((failed + 1))
+        echo "not ok $name"
+        tail -n 60 "build/fuzz-corpus/$name.log"
+    else
+        grep -E '^stat::number_of_executed_units' "build/fuzz-corpus/$name.log"
+    fi
+done
+echo "$count fuzzers, $failed failed"
+((failed == 0))

@@ -1,0 +1,134 @@
+# shellcheck shell=bash
+# lib.sh - sourced by tests of whole programs and by the demo: processes that never outlive the
+# script, ports, waiting, and telling results. Set `work` to a directory for logs before.
+#
+#   start_firekeep NAME DIR PORT [ARGUMENT...]   and waits until it is ready
+#   start NAME COMMAND...     in the background, output to $work/NAME.log (appended)
+#   wait_ready NAME URL [S]   until URL answers 2xx; false if NAME ended or S (60) seconds passed
+#   stop NAME                 SIGTERM, then SIGKILL after 35 s; status as of the process
+#   crash NAME                SIGKILL, at once
+#   claim NAME COMMAND...     prints "ok NAME", or "not ok NAME - output" and is false
+#   skip NAME REASON
+#   free_ports N              prints N ports of 127.0.0.1 on which nobody answers
+#   now_ms                    Unix milliseconds
+
+set -u
+names=()
+pids=()
+failures=0
+
+_index_of() {
+    local i
+    for i in "${!names[@]}"; do
+        [[ ${names[i]} == "$1" && -n ${pids[i]} ]] && echo "$i" && return 0
+    done
+    return 1
+}
+
+# Each child leads a session of its own, so that Ctrl-C reaches only the script; should the script
+# be killed, the kernel ends them.
+start() {
+    local name=$1
+    shift
+    # shellcheck disable=SC2154 # `work` is the caller's
+    setsid setpriv --pdeathsig TERM "$@" >>"$work/$name.log" 2>&1 </dev/null &
+    names+=("$name")
+    pids+=($!)
+}
+
+start_firekeep() {
+    local name=$1 dir=$2 port=$3
+    shift 3
+    start "$name" build/firekeep serve "--storage.path=$dir" \
+        "--web.listen-address=127.0.0.1:$port" "$@"
+    wait_ready "$name" "http://127.0.0.1:$port/-/ready" || {
+        tail -n 5 "$work/$name.log"
+        return 1
+    }
+}
+
+is_running() {
+    local i
+    i=$(_index_of "$1") && kill -0 "${pids[i]}" 2>/dev/null
+}
+
+stop() {
+    local i tries status
+    i=$(_index_of "$1") || return 1
+    kill -TERM "${pids[i]}" 2>/dev/null
+    for ((tries = 0; tries < 350; tries++)); do
+        kill -0 "${pids[i]}" 2>/dev/null || break
+        sleep 0.1
+    done
+    ((tries < 350)) || echo "$1 had to be killed" >&2
+    kill -KILL -- "-${pids[i]}" 2>/dev/null
+    wait "${pids[i]}" 2>/dev/null
+    status=$?
+    pids[i]=
+    return "$status"
+}
+
+crash() {
+    local i
+    i=$(_index_of "$1") || return 1
+    kill -KILL -- "-${pids[i]}" 2>/dev/null
+    wait "${pids[i]}" 2>/dev/null
+    pids[i]=
+}
+
+# The last started stops first.
+stop_all() {
+    local i
+    trap '' INT TERM HUP
+    for ((i = ${#pids[@]} - 1; i >= 0; i--)); do
+        [[ -z ${pids[i]} ]] || stop "${names[i]}"
+    done
+}
+trap stop_all EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+wait_ready() {
+    local name=$1 url=$2 tries
+    for ((tries = 0; tries < ${3:-60} * 20; tries++)); do
+        curl -fs -o /dev/null --noproxy '*' --max-time 2 "$url" && return 0
+        is_running "$name" || return 1
+        sleep 0.05
+    done
+    return 1
+}
+
+free_ports() {
+    local count=$1 port seen=' '
+    while ((count > 0)); do
+        port=$((20000 + RANDOM % 10000))
+        [[ $seen == *" $port "* ]] && continue
+        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && continue
+        seen+="$port "
+        echo "$port"
+        count=$((count - 1))
+    done
+}
+
+now_ms() {
+    date +%s%3N
+}
+
+# Not in a subshell, so that the command may start and stop processes.
+claim() {
+    local name=$1 output=$work/claim.txt
+    shift
+    if "$@" >"$output" 2>&1; then
+        echo "ok $name"
+        return 0
+    else
+        failures=$((failures + 1))
+        echo "not ok $name - $(grep -m 1 . "$output" | cut -c 1-200)"
+        sed 's/^/  /' "$output"
+        return 1
+    fi
+}
+
+skip() {
+    echo "skip $1 - $2"
+}

@@ -1,0 +1,226 @@
+#!/bin/bash
+# run.sh [STAGE...] - runs what is built and sums it up; called by ./check and make check.
+#
+# Stages: build-gcc build-clang unit corpora e2e crash. The last line is "N passed, N failed" and,
+# if there are any, ", N skipped"; the status is 0 if nothing failed. Failures are printed in full,
+# everything else goes to build/check/*.log.
+#
+# A script under tests/e2e or tests/crash prints `ok NAME`, `not ok NAME - reason` or
+# `skip NAME - reason` for each of its tests, runs in the project's directory, and finds there
+# build/firekeep. In its environment: BUILD (build/release), TOOLS ($BUILD/tools), PEERS
+# (build/peers), ROUNDS (how often a crash test repeats), SCRATCH (an empty directory of its own),
+# SAMPLES (a directory of captured write requests, *.rw; empty if there is none). tests/lib.sh has
+# what such a script needs.
+
+set -u
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+export BUILD=${BUILD:-build/release}
+export TOOLS=$BUILD/tools PEERS=build/peers
+logs=build/check
+long=${LONG:-0}
+export ROUNDS=${ROUNDS:-$([[ $long == 1 ]] && echo 200 || echo 5)}
+# Captures are no part of the source: they may lie in a directory beside it.
+if [[ -z ${SAMPLES-} ]]; then
+    SAMPLES=$(compgen -G '../*/data/*.rw' | head -n 1)
+    SAMPLES=${SAMPLES%/*}
+fi
+export SAMPLES
+export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1:strict_string_checks=1}
+export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
+export TSAN_OPTIONS=${TSAN_OPTIONS:-second_deadlock_stack=1}
+unit_seconds=$([[ $BUILD == build/release ]] && echo 120 || echo 600)
+script_seconds=$([[ $long == 1 ]] && echo 7200 || echo 600)
+passed=0
+failed=0
+skipped=0
+child=
+
+pass() {
+    passed=$((passed + 1))
+}
+
+fail() { # NAME [REASON]
+    failed=$((failed + 1))
+    echo "not ok $1${2:+ - $2}"
+}
+
+skip() { # NAME REASON
+    skipped=$((skipped + 1))
+    echo "skip $1${2:+ - $2}"
+}
+
+stop_child() {
+    [[ -z $child ]] || kill -KILL -- "-$child" 2>/dev/null
+    child=
+}
+trap stop_child EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+# run_limited SECONDS LOG COMMAND...: status as of the command, 124 when the time was over. It
+# leads a process group, and whatever is left of that afterwards is ended.
+run_limited() {
+    local seconds=$1 log=$2 status
+    shift 2
+    setsid timeout --kill-after=10 "$seconds" "$@" >"$log" 2>&1 </dev/null &
+    child=$!
+    wait "$child" 2>/dev/null # bash would tell of signals
+    status=$?
+    stop_child
+    return "$status"
+}
+
+ended_how() { # STATUS
+    case $1 in
+    0) echo "ended early" ;;
+    124 | 137) echo "took too long or was killed (status $1)" ;;
+    *) echo "ended with status $1" ;;
+    esac
+}
+
+# The tail of a log, indented, below a failure.
+print_log() {
+    tail -n "${2:-60}" "$1" | sed 's/^/    /'
+    echo "    (log: $1)"
+}
+
+build() { # NAME ARGUMENT...
+    local name=$1 log=$logs/$1.log
+    shift
+    if make --no-print-directory -j "$(nproc)" "$@" >"$log" 2>&1; then
+        pass
+        return 0
+    fi
+    fail "$name"
+    grep -E 'error:|Error |[*][*][*]' "$log" | head -n 20 | sed 's/^/    /'
+    echo "    (log: $log)"
+    return 1
+}
+
+# cmocka's TAP: "ok N - NAME", "not ok N - NAME", and "not ok N # SKIP NAME".
+count_tap() { # BINARY LOG STATUS
+    local name=$1 log=$2 status=$3 line planned=0 told=0 bad=0
+    while IFS= read -r line; do
+        case $line in
+        1..*) planned=$((planned + ${line#1..})) ;;
+        *'ok '*' # SKIP '*)
+            told=$((told + 1))
+            skip "$name: ${line#*# SKIP }"
+            ;;
+        'ok '*)
+            told=$((told + 1))
+            pass
+            ;;
+        'not ok '*)
+            told=$((told + 1))
+            bad=$((bad + 1))
+            fail "$name: ${line#* - }"
+            ;;
+        esac
+    done < <(grep -aE '^(1\.\.[0-9]+$|ok [0-9]+ - |not ok [0-9]+ )' "$log")
+    if ((told < planned || planned == 0)); then
+        bad=$((bad + 1))
+        fail "$name" "$(ended_how "$status") after $told of $planned tests"
+    elif ((status != 0 && bad == 0)); then
+        bad=1
+        fail "$name" "$(ended_how "$status")"
+    fi
+    ((bad == 0)) || print_log "$log"
+}
+
+stage_unit() {
+    local binary name log
+    for binary in "$BUILD"/test/*/*; do
+        [[ -x $binary && -f $binary ]] || continue
+        name=${binary#"$BUILD"/test/}
+        log=$logs/unit-${name//\//-}.log
+        CMOCKA_MESSAGE_OUTPUT=TAP run_limited "$unit_seconds" "$log" "$binary"
+        count_tap "$name" "$log" $?
+    done
+}
+
+stage_corpora() {
+    local binary name corpus log status
+    for binary in "$BUILD"/replay/*/*_fuzz; do
+        [[ -x $binary ]] || continue
+        name=$(basename "$binary" _fuzz)
+        corpus=tests/corpus/$name
+        log=$logs/corpus-$name.log
+        if [[ ! -d $corpus ]]; then
+            fail "corpus $name" "$corpus is not there"
+            continue
+        fi
+        run_limited "$unit_seconds" "$log" "$binary" "$corpus"
+        status=$?
+        if ((status != 0)); then
+            fail "corpus $name" "$(ended_how "$status")"
+            print_log "$log"
+        elif ! grep -qE '^[1-9][0-9]* inputs replayed$' "$log"; then
+            fail "corpus $name" "no input was replayed"
+        else
+            pass
+        fi
+    done
+}
+
+run_script() { # KIND SCRIPT
+    local kind=$1 script=$2 name log status line told=0 bad=0
+    name=$kind/$(basename "$script" .sh)
+    log=$logs/${name//\//-}.log
+    export SCRATCH=$PWD/$logs/scratch-${name//\//-}
+    rm -rf "$SCRATCH"
+    mkdir -p "$SCRATCH"
+    run_limited "$script_seconds" "$log" bash "$script"
+    status=$?
+    while IFS= read -r line; do
+        told=$((told + 1))
+        case $line in
+        'ok '*) pass ;;
+        'skip '*) skip "$name: ${line#skip }" ;;
+        'not ok '*)
+            bad=$((bad + 1))
+            fail "$name: ${line#not ok }"
+            ;;
+        esac
+    done < <(grep -aE '^(ok|not ok|skip) ' "$log")
+    if ((told == 0)) || ((status != 0 && bad == 0)); then
+        bad=$((bad + 1))
+        fail "$name" "$(ended_how "$status") after telling of $told tests"
+    fi
+    if ((bad == 0)); then
+        rm -rf "$SCRATCH"
+    else
+        print_log "$log"
+    fi
+}
+
+stage_scripts() { # KIND
+    local script
+    for script in tests/"$1"/*.sh; do
+        [[ -f $script ]] || continue
+        run_script "$1" "$script"
+    done
+}
+
+summary() {
+    local line="$passed passed, $failed failed"
+    ((skipped == 0)) || line+=", $skipped skipped"
+    echo "$line"
+    ((failed == 0))
+}
+
+mkdir -p "$logs" || exit 1
+for stage; do
+    case $stage in
+    # Without a program there is nothing to test.
+    build-gcc) build build-gcc CC=gcc CXX=g++ program tests test-tools || break ;;
+    build-clang)
+        build build-clang CC=clang-14 CXX=clang++-14 BUILD=build/clang program tests test-tools
+        ;;
+    unit) stage_unit ;;
+    corpora) stage_corpora ;;
+    e2e | crash) stage_scripts "$stage" ;;
+    *) fail "$stage" "no such stage" ;;
+    esac
+done
+summary

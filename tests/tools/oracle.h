@@ -1,0 +1,146 @@
+/*
+ * oracle.h - what a server answered, or a capture holds, in one canonical form that can be
+ * compared: series by label set, samples by time, values as bits, native histograms normalised.
+ *
+ * Messages are decoded with protobuf-c and libsnappy directly, not with Firekeep's decoders, so
+ * that a mistake of theirs cannot hide itself. The tools are short-lived programs: running out of
+ * memory ends them (exit status 2).
+ */
+#ifndef TESTS_TOOLS_ORACLE_H
+#define TESTS_TOOLS_ORACLE_H
+
+#include "base/buf.h"
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/mem.h"
+
+struct oracle_label {
+    struct bytes name;
+    struct bytes value;
+};
+
+struct oracle_sample {
+    int64_t t_ms;
+    uint64_t arrival; /* of samples at one time the first that arrived stays */
+    uint64_t bits;
+};
+
+/* `text` is the normalised histogram: equal texts mean equal histograms, bit for bit. */
+struct oracle_histogram {
+    int64_t t_ms;
+    uint64_t arrival;
+    struct bytes text;
+};
+
+struct oracle_series {
+    const struct oracle_label *labels; /* sorted by name */
+    size_t label_count;
+    struct oracle_sample *samples;
+    size_t sample_count;
+    size_t sample_capacity;
+    struct oracle_histogram *histograms;
+    size_t histogram_count;
+    size_t histogram_capacity;
+    uint64_t seen_in_answer; /* number of the last answer that held it */
+};
+
+/* An inclusive range of time. */
+struct oracle_range {
+    int64_t start_ms;
+    int64_t end_ms;
+};
+
+enum oracle_match_type { ORACLE_EQ, ORACLE_NEQ, ORACLE_RE, ORACLE_NRE };
+
+struct oracle_matcher {
+    enum oracle_match_type type;
+    struct bytes name;
+    struct bytes value;
+};
+
+enum { ORACLE_MATCHERS_MAX = 32, ORACLE_IGNORED_MAX = 16 };
+
+/* What is asked for, and which labels are left out of every comparison. */
+struct oracle_options {
+    struct oracle_range range;
+    struct oracle_matcher matchers[ORACLE_MATCHERS_MAX];
+    size_t matcher_count;
+    const char *ignored_labels[ORACLE_IGNORED_MAX];
+    size_t ignored_count;
+    bool ignore_bounds; /* of custom buckets */
+};
+
+struct oracle_set {
+    const struct oracle_options *options;
+    struct arena arena;
+    void *tree;                    /* tsearch(3): struct oracle_series by labels */
+    struct oracle_series **series; /* in label order, after oracle_finish() */
+    size_t series_count;
+    uint64_t sample_count;
+    uint64_t histogram_count;
+    uint64_t arrivals;
+    uint64_t answers;
+    uint64_t faults;        /* breaches of the protocol in what was decoded */
+    char first_fault[1024]; /* told in words */
+};
+
+/* `options` is borrowed until oracle_fini(). */
+void oracle_init(struct oracle_set *set, const struct oracle_options *options);
+void oracle_fini(struct oracle_set *set);
+
+/* How many things a write request holds. */
+struct oracle_counts {
+    uint64_t series;
+    uint64_t samples;
+    uint64_t histograms;
+    uint64_t exemplars;
+};
+
+enum oracle_version { ORACLE_VERSION_UNKNOWN, ORACLE_VERSION_1, ORACLE_VERSION_2 };
+
+/* Uncompresses a snappy block. ERR_INPUT, ERR_LIMIT (more than 2 GiB). */
+MUST_CHECK
+enum err oracle_unpack(struct bytes compressed, struct buf *to, struct why *why);
+/* Tells 1.0 from 2.0 by the first field of the uncompressed message. */
+enum oracle_version oracle_guess_version(struct bytes message);
+/* Counts what an uncompressed write request holds. ERR_INPUT: not such a message. */
+MUST_CHECK
+enum err oracle_count_write(enum oracle_version version, struct bytes message,
+                            struct oracle_counts *ret_counts, struct why *why);
+/* Adds an uncompressed write request, as far as range and matchers (only `=` and `!=`) allow. */
+MUST_CHECK
+enum err oracle_add_write(struct oracle_set *set, enum oracle_version version, struct bytes message,
+                          struct why *why);
+
+/* Appends the remote read request, uncompressed, for `range` and the matchers of the set. */
+void oracle_put_read_request(const struct oracle_set *set, struct oracle_range range,
+                             struct buf *to);
+/*
+ * Adds the uncompressed SAMPLES answer to such a request. Whatever the protocol forbids (labels
+ * out of order, a series twice, times out of order or outside the range) counts as a fault.
+ */
+MUST_CHECK
+enum err oracle_add_answer(struct oracle_set *set, struct oracle_range range, struct bytes message,
+                           struct why *why);
+
+/* Sorts, and settles samples at one time. Call once, before the counts and series are used. */
+void oracle_finish(struct oracle_set *set);
+
+/* Below 0, 0 or above, in label order. */
+int oracle_series_compare(const struct oracle_series *a, const struct oracle_series *b);
+/* Appends {__name__="up",job="node"}, quoted so that every byte can be told. */
+void oracle_put_labels(const struct oracle_series *series, struct buf *to);
+
+/*
+ * Parses '{a="b",c!="d"}', also =~ and !~; quoted values know \\ \" \n. Names are views of
+ * `text`, values lie in `arena`. ERR_INPUT.
+ */
+MUST_CHECK
+enum err oracle_parse_matchers(const char *text, struct arena *arena,
+                               struct oracle_options *options, struct why *why);
+
+/* Both end the program with status 2 when memory (or threads) ran out. */
+void oracle_need(bool got);
+void *oracle_must(void *memory);
+
+#endif
