@@ -23,7 +23,7 @@ enum codec {
     CODEC_HISTOGRAM_V1 = 3, /* rows: see codec_histogram.h */
 };
 
-/* Working memory of an encoder, reused from block to block; about 200 KiB. */
+/* Working memory of an encoder, reused from block to block; about 470 KiB. One thread at a time. */
 struct codec_scratch;
 MUST_CHECK enum err codec_scratch_new(struct budget *budget, struct codec_scratch **ret_scratch);
 void codec_scratch_free(struct codec_scratch *scratch);
@@ -52,18 +52,19 @@ MUST_CHECK enum err codec_int_decode(struct cursor *cursor, uint32_t count, int6
 struct codec_stats {
     double min; /* +Inf when all are NaN */
     double max; /* -Inf when all are NaN */
-    double sum;
+    double sum; /* of four interleaved sums, not in the order of time */
     uint32_t number_count; /* values that are not NaN */
 };
 void codec_float_stats(const uint64_t *bits, uint32_t count, struct codec_stats *ret_stats);
 
 /*
  * The decimal view of a value: bits == those of (double)k / 10^e with the least e in 0..11 and |k|
- * < 2^53 (and k never stands for -0). False when there is none. `hint` is an exponent to try first
- * (that of the series' last value), accepted only if the value needs no more than it; then e ==
- * hint.
+ * < 2^53 (and k never stands for -0). False when there is none. `hint` (0..11) is an exponent to
+ * try first (that of the series' last value), accepted only if the value needs no more than it;
+ * then e == hint.
  */
 bool codec_decimal(uint64_t bits, unsigned hint, unsigned *ret_e, int64_t *ret_k);
+/* The bits of (double)k / 10^e, e in 0..11. */
 uint64_t codec_decimal_bits(unsigned e, int64_t k);
 
 #endif

@@ -393,25 +393,44 @@ decimal_bits(uint64_t k, double power)
     return double_bits((double)(int64_t)k / power);
 }
 
-/* Integers to doubles, in place. Two divisions cost what one costs. */
+/*
+ * Two int64 to doubles, rounded as one conversion each would be. The halves become doubles without
+ * rounding (h * 2^32 - 2^52 and 2^52 + l), and their sum is rounded once. SSE2 has no instruction
+ * for it.
+ */
+static inline pair
+pair_from_integers(pair_bits k)
+{
+    const pair_bits high_mask = {0x4530000080000000u, 0x4530000080000000u};
+    const pair_bits high_bias = {0x4530000080100000u, 0x4530000080100000u};
+    const pair_bits low_mask = {0x4330000000000000u, 0x4330000000000000u};
+    pair_bits high = (k >> 32) ^ high_mask;
+    pair_bits low = (k & 0xffffffffu) | low_mask;
+    return ((pair)high - (pair)high_bias) + (pair)low;
+}
+
+static inline __attribute__((always_inline)) void
+pairs_to_bits(uint64_t *v, uint32_t count, double power, bool divide)
+{
+    const pair scale = {power, power};
+    for (uint32_t i = 0; i + 2 <= count; i += 2) {
+        pair_bits k;
+        memcpy(&k, v + i, sizeof k);
+        pair values = pair_from_integers(k);
+        if (divide) values /= scale;
+        memcpy(v + i, &values, sizeof values);
+    }
+    if (count & 1) v[count - 1] = decimal_bits(v[count - 1], power);
+}
+
+/* Integers to doubles, in place. */
 static void
 decimals_to_bits(uint64_t *v, uint32_t count, unsigned e)
 {
-    uint32_t i = 0;
     if (e == 0) {
-        for (; i < count; i++) {
-            v[i] = double_bits((double)(int64_t)v[i]);
-        }
-        return;
-    }
-    const pair scale = {codec_powers[e], codec_powers[e]};
-    for (; i + 2 <= count; i += 2) {
-        pair values = {(double)(int64_t)v[i], (double)(int64_t)v[i + 1]};
-        values /= scale;
-        memcpy(v + i, &values, sizeof values);
-    }
-    for (; i < count; i++) {
-        v[i] = decimal_bits(v[i], codec_powers[e]);
+        pairs_to_bits(v, count, 1, false);
+    } else {
+        pairs_to_bits(v, count, codec_powers[e], true);
     }
 }
 

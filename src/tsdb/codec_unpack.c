@@ -138,27 +138,64 @@ read_numbers(struct cursor *cursor, uint32_t count, uint64_t *u)
 
 /* --- from numbers to values ------------------------------------------------------------------- */
 
+typedef uint64_t pair __attribute__((vector_size(16)));
+
 INLINE uint64_t
 unfold(uint64_t u, bool zigzagged, uint64_t base)
 {
     return zigzagged ? (uint64_t)unzigzag(u) : u + base;
 }
 
+INLINE pair
+unfold_pair(pair u, bool zigzagged, uint64_t base)
+{
+    return zigzagged ? (u >> 1) ^ -(u & 1) : u + base;
+}
+
+/* {a, b} to {last + a, last + a + b}; `last` becomes the new last one, twice. */
+INLINE pair
+sum_pair(pair v, pair *last)
+{
+    const pair zero = {0, 0};
+    v += __builtin_shufflevector(zero, v, 0, 2);
+    v += *last;
+    *last = __builtin_shufflevector(v, v, 1, 1);
+    return v;
+}
+
+/* From numbers to values, two at a time; an odd one is left over. */
+INLINE void
+integrate_pairs(struct codec_int_reader *reader, enum codec_mode mode, bool zigzagged, uint64_t *v,
+                uint32_t count)
+{
+    pair value = {reader->value, reader->value}, delta = {reader->delta, reader->delta};
+    const uint64_t base = reader->base;
+    for (uint32_t i = 0; i + 2 <= count; i += 2) {
+        pair x;
+        memcpy(&x, v + i, sizeof x);
+        x = unfold_pair(x, zigzagged, base);
+        if (mode == CODEC_DELTA) x = sum_pair(x, &value);
+        if (mode == CODEC_DELTA2) x = sum_pair(sum_pair(x, &delta), &value);
+        if (mode == CODEC_LINE) x += sum_pair(delta, &value);
+        memcpy(v + i, &x, sizeof x);
+    }
+    reader->value = value[0];
+    reader->delta = delta[0];
+}
+
 INLINE void
 integrate_as(struct codec_int_reader *reader, enum codec_mode mode, bool zigzagged, uint64_t *v,
              uint32_t count)
 {
-    uint64_t base = reader->base, value = reader->value, delta = reader->delta;
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t x = unfold(v[i], zigzagged, base);
-        if (mode == CODEC_PLAIN) value = x;
-        if (mode == CODEC_DELTA) value += x;
-        if (mode == CODEC_DELTA2) value += delta += x;
-        if (mode == CODEC_LINE) value += delta;
-        v[i] = mode == CODEC_LINE ? value + x : value;
-    }
-    reader->value = value;
-    reader->delta = delta;
+    integrate_pairs(reader, mode, zigzagged, v, count);
+    if ((count & 1) == 0) return;
+    uint64_t x = unfold(v[count - 1], zigzagged, reader->base);
+    if (mode == CODEC_DELTA2) reader->delta += x;
+    if (mode == CODEC_DELTA) reader->value += x;
+    if (mode == CODEC_DELTA2 || mode == CODEC_LINE) reader->value += reader->delta;
+    if (mode == CODEC_DELTA || mode == CODEC_DELTA2) x = reader->value;
+    if (mode == CODEC_LINE) x += reader->value;
+    v[count - 1] = x;
 }
 
 static void
