@@ -93,32 +93,28 @@ void settings_default(struct settings *settings);
  * return the caller prints settings_help() and exits 0. ERR_INPUT: unknown flag (with a
  * suggestion), bad value, a stray word.
  */
-MUST_CHECK
-enum err settings_flags(struct settings *settings, int count, char *const *words,
-                        bool *ret_want_help, struct why *why);
+MUST_CHECK enum err settings_flags(struct settings *settings, int count, char *const *words,
+                                   bool *ret_want_help, struct why *why);
 
 /*
  * Applies a YAML text; `file_name` is for messages: "firekeep.yml:3:5: unknown key 'retension'; did
  * you mean 'retention'?". Unknown keys, wrong types, values out of range, duplicate keys, more than
  * one document, aliases: ERR_INPUT with file:line:column. On error nothing was changed.
  */
-MUST_CHECK
-enum err settings_yaml(struct settings *settings, const char *file_name, struct bytes text,
-                       struct why *why);
+MUST_CHECK enum err settings_yaml(struct settings *settings, const char *file_name,
+                                  struct bytes text, struct why *why);
 
 /*
  * What `serve` does: defaults, then the file named by the flags, then the flags. ERR_INPUT as
  * above; ERR_MISSING: no such file.
  */
-MUST_CHECK
-enum err settings_load(struct settings *settings, int count, char *const *words,
-                       bool *ret_want_help, struct why *why);
+MUST_CHECK enum err settings_load(struct settings *settings, int count, char *const *words,
+                                  bool *ret_want_help, struct why *why);
 
 /* ERR_INPUT if `next` differs from `now` in a setting that only a restart can change; names the
  * first. */
-MUST_CHECK
-enum err settings_check_reload(const struct settings *now, const struct settings *next,
-                               struct why *why);
+MUST_CHECK enum err settings_check_reload(const struct settings *now, const struct settings *next,
+                                          struct why *why);
 
 /* "--web.listen-address=...  help (default ...)" lines for --help. */
 void settings_help(struct buf *to);

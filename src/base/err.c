@@ -45,7 +45,8 @@ why_prefix(struct why *why, enum err e, const char *format, ...)
     int used = vsnprintf(why->text, sizeof why->text, format, args);
     va_end(args);
     if (used >= 0 && (size_t)used < sizeof why->text) {
-        snprintf(why->text + used, sizeof why->text - (size_t)used, ": %s", old);
+        size_t room = sizeof why->text - (size_t)used;
+        snprintf(why->text + used, room, ": %.*s", (int)room, old); /* cut by `room` */
     }
     return e;
 }

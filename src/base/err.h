@@ -49,7 +49,10 @@ enum err why_prefix(struct why *why, enum err e, const char *format, ...) PRINTF
 enum err err_from_errno(int errno_value);
 
 /* Says aloud that an error is not acted upon, and why that is right. */
-#define err_ignore(e, reason) ((void)(e), (void)("" reason))
+#define err_ignore(e, reason)     \
+    do {                          \
+        if (e) (void)("" reason); \
+    } while (0)
 
 /* The first error wins over those met while cleaning up. */
 static inline enum err

@@ -30,8 +30,7 @@ void budget_init(struct budget *budget, const char *name, uint64_t limit_bytes,
                  struct budget *parent);
 
 /* Charges all of `size_bytes` or nothing. ERR_NOMEM: some budget on the way up is exhausted. */
-MUST_CHECK
-enum err budget_take(struct budget *budget, uint64_t size_bytes);
+MUST_CHECK enum err budget_take(struct budget *budget, uint64_t size_bytes);
 void budget_give(struct budget *budget, uint64_t size_bytes);
 uint64_t budget_used(const struct budget *budget);
 

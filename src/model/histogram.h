@@ -20,8 +20,7 @@
  * staleness marker (sum is STALE_NAN_BITS) is valid with everything else empty. ERR_INPUT, with the
  * sentence in `why`.
  */
-MUST_CHECK
-enum err histogram_check(const struct histogram *h, struct why *why);
+MUST_CHECK enum err histogram_check(const struct histogram *h, struct why *why);
 
 /*
  * Equal in meaning: the same kind, schema, thresholds, counts, sum (bit for bit) and the same
@@ -39,11 +38,11 @@ void histogram_put(struct buf *to, const struct histogram *h);
  * Reads the byte form; the arrays lie in `arena`. ERR_CORRUPT: not our bytes, or a count beyond
  * the limits above; ERR_LIMIT: the arena is full.
  */
-MUST_CHECK
-enum err histogram_get(struct cursor *c, struct arena *arena, struct histogram *ret_histogram);
+MUST_CHECK enum err histogram_get(struct cursor *c, struct arena *arena,
+                                  struct histogram *ret_histogram);
 
 /* A deep copy in `arena`. */
-MUST_CHECK
-enum err histogram_copy(const struct histogram *h, struct arena *arena, struct histogram *ret_copy);
+MUST_CHECK enum err histogram_copy(const struct histogram *h, struct arena *arena,
+                                   struct histogram *ret_copy);
 
 #endif

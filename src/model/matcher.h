@@ -22,9 +22,8 @@ struct matcher; /* immutable once made; may be shared between threads */
  * ERR_INPUT: no RE2 regex, \C (refused: it can split a character), empty name, name or pattern not
  * UTF-8. ERR_LIMIT: pattern too long, or its program larger than RE2 may use (8 MiB).
  */
-MUST_CHECK
-enum err matcher_new(enum matcher_type type, struct bytes name, struct bytes pattern,
-                     struct matcher **ret_matcher, struct why *why);
+MUST_CHECK enum err matcher_new(enum matcher_type type, struct bytes name, struct bytes pattern,
+                                struct matcher **ret_matcher, struct why *why);
 void matcher_free(struct matcher *matcher);
 
 enum matcher_type matcher_type(const struct matcher *matcher);

@@ -32,8 +32,7 @@ struct query_control {
 };
 
 /* ERR_CANCELED when the deadline passed or the client is gone. Cheap enough for every batch. */
-MUST_CHECK
-enum err query_control_check(struct query_control *control, struct why *why);
+MUST_CHECK enum err query_control_check(struct query_control *control, struct why *why);
 
 struct select_request {
     struct bytes tenant;

@@ -89,9 +89,8 @@ struct http_stats {
  * ERR_INPUT (host, or a limit beyond its ceiling), ERR_AGAIN (address in use), ERR_NOMEM (also: no
  * thread or descriptor to be had).
  */
-MUST_CHECK
-enum err http_server_start(const struct http_options *options, struct http_server **ret_server,
-                           struct why *why);
+MUST_CHECK enum err http_server_start(const struct http_options *options,
+                                      struct http_server **ret_server, struct why *why);
 /* The port that is listened on. */
 uint16_t http_server_port(const struct http_server *server);
 /* No more connections; requests on open ones get 503 + "Connection: close" once they come in; those
@@ -164,11 +163,11 @@ void http_reply_text(struct http_request *request, unsigned status, const char *
  * request back; with `complete` false, or fewer bytes than announced, the connection is cut, so
  * that the client cannot take the answer for whole.
  */
-MUST_CHECK
-enum err http_stream_begin(struct http_request *request, const struct http_answer *answer,
-                           uint64_t content_length, struct why *why);
-MUST_CHECK
-enum err http_stream_write(struct http_request *request, struct bytes piece, struct why *why);
+MUST_CHECK enum err http_stream_begin(struct http_request *request,
+                                      const struct http_answer *answer, uint64_t content_length,
+                                      struct why *why);
+MUST_CHECK enum err http_stream_write(struct http_request *request, struct bytes piece,
+                                      struct why *why);
 void http_stream_end(struct http_request *request, bool complete);
 
 #endif

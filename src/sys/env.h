@@ -68,6 +68,13 @@ struct env_ops {
     /* A listening TCP socket, non-blocking, close-on-exec. `port` 0 lets the kernel choose. */
     int (*listen)(struct env *env, const char *host, uint16_t port, int backlog);
     int (*shutdown)(struct env *env, int socket); /* both directions; does not close */
+    /*
+     * Optional (NULL: nothing to do), called by an env that wraps this one after it made a sync
+     * fail: from now on what was not yet durable behaves as after a failed fsync of the kernel.
+     * It can be read, but no later sync makes it durable unless it is written again.
+     */
+    void (*forget_file)(struct env *env, int file);
+    void (*forget_dir)(struct env *env, const char *path);
 };
 
 struct env {
@@ -90,88 +97,80 @@ struct file {
 #define FILE_CLOSED ((struct file){.handle = -1})
 
 /* ERR_LIMIT: the path is longer than a struct file can name. */
-MUST_CHECK
-enum err file_open(struct env *env, const char *path, enum file_mode mode, struct file *ret_file,
-                   struct why *why);
+MUST_CHECK enum err file_open(struct env *env, const char *path, enum file_mode mode,
+                              struct file *ret_file, struct why *why);
 /* Idempotent. The error is that of close(2); data is only safe after a sync. */
 enum err file_close(struct file *file);
 
 /* Reads exactly `size` bytes. ERR_CORRUPT: the file ends before. */
-MUST_CHECK
-enum err file_read_at(struct file *file, void *to, size_t size, uint64_t offset, struct why *why);
+MUST_CHECK enum err file_read_at(struct file *file, void *to, size_t size, uint64_t offset,
+                                 struct why *why);
 /* Reads up to `size` bytes, fewer only at the end of the file. */
-MUST_CHECK
-enum err file_read_some(struct file *file, void *to, size_t size, uint64_t offset, size_t *ret_size,
-                        struct why *why);
+MUST_CHECK enum err file_read_some(struct file *file, void *to, size_t size, uint64_t offset,
+                                   size_t *ret_size, struct why *why);
 /* Writes all of it, in as many calls as the kernel wants. */
-MUST_CHECK
-enum err file_write_at(struct file *file, struct bytes from, uint64_t offset, struct why *why);
-MUST_CHECK
-enum err file_datasync(struct file *file, struct why *why);
-MUST_CHECK
-enum err file_sync(struct file *file, struct why *why);
-MUST_CHECK
-enum err file_truncate(struct file *file, uint64_t size, struct why *why);
-MUST_CHECK
-enum err file_size(struct file *file, uint64_t *ret_size, struct why *why);
+MUST_CHECK enum err file_write_at(struct file *file, struct bytes from, uint64_t offset,
+                                  struct why *why);
+MUST_CHECK enum err file_datasync(struct file *file, struct why *why);
+MUST_CHECK enum err file_sync(struct file *file, struct why *why);
+MUST_CHECK enum err file_truncate(struct file *file, uint64_t size, struct why *why);
+MUST_CHECK enum err file_size(struct file *file, uint64_t *ret_size, struct why *why);
 /* ERR_AGAIN: another process holds it. Released when the file is closed. */
-MUST_CHECK
-enum err file_lock(struct file *file, struct why *why);
+MUST_CHECK enum err file_lock(struct file *file, struct why *why);
 
 /* --- names -------------------------------------------------------------------------------- */
 
-MUST_CHECK
-enum err env_rename(struct env *env, const char *from, const char *to, struct why *why);
-MUST_CHECK
-enum err env_link(struct env *env, const char *from, const char *to, struct why *why);
+MUST_CHECK enum err env_rename(struct env *env, const char *from, const char *to, struct why *why);
+MUST_CHECK enum err env_link(struct env *env, const char *from, const char *to, struct why *why);
 /* OK also if it was not there. */
-MUST_CHECK
-enum err env_unlink(struct env *env, const char *path, struct why *why);
+MUST_CHECK enum err env_unlink(struct env *env, const char *path, struct why *why);
 /* OK also if the directory is there already. */
-MUST_CHECK
-enum err env_mkdir(struct env *env, const char *path, struct why *why);
-MUST_CHECK
-enum err env_rmdir(struct env *env, const char *path, struct why *why);
-MUST_CHECK
-enum err env_syncdir(struct env *env, const char *path, struct why *why);
+MUST_CHECK enum err env_mkdir(struct env *env, const char *path, struct why *why);
+MUST_CHECK enum err env_rmdir(struct env *env, const char *path, struct why *why);
+MUST_CHECK enum err env_syncdir(struct env *env, const char *path, struct why *why);
 /* `each` may return an error to stop. */
-MUST_CHECK
-enum err env_listdir(struct env *env, const char *path,
-                     enum err (*each)(void *context, const char *name, bool is_dir), void *context,
-                     struct why *why);
-/* Removes a directory and the files in it (one level of sub-directories). */
-MUST_CHECK
-enum err env_remove_tree(struct env *env, const char *path, struct why *why);
-MUST_CHECK
-enum err env_space(struct env *env, const char *path, uint64_t *ret_free, uint64_t *ret_total,
-                   struct why *why);
+MUST_CHECK enum err env_listdir(struct env *env, const char *path,
+                                enum err (*each)(void *context, const char *name, bool is_dir),
+                                void *context, struct why *why);
+/*
+ * Removes a directory and the files in it (one level of sub-directories); OK also if it was not
+ * there. Until the parent is synced, a power loss may bring it back, whole or in part; calling
+ * this again finishes the work.
+ */
+MUST_CHECK enum err env_remove_tree(struct env *env, const char *path, struct why *why);
+MUST_CHECK enum err env_space(struct env *env, const char *path, uint64_t *ret_free,
+                              uint64_t *ret_total, struct why *why);
 
-/* A small file replaced as a whole: written beside, synced, renamed, directory synced. */
-MUST_CHECK
-enum err env_write_whole(struct env *env, const char *dir, const char *name, struct bytes content,
-                         struct why *why);
+/*
+ * A small file replaced as a whole: written beside (name.tmp), synced, renamed, directory synced.
+ * At every moment, also after a power loss, `name` holds all of the old or all of the new content
+ * (or is missing, if it was); after OK it is the new one for good. After an error either may be
+ * found. One writer per name at a time.
+ */
+MUST_CHECK enum err env_write_whole(struct env *env, const char *dir, const char *name,
+                                    struct bytes content, struct why *why);
 
 /* "a/b" into `to`; ERR_LIMIT if it does not fit. */
-MUST_CHECK
-enum err path_join(char *to, size_t to_size, const char *a, const char *b);
+MUST_CHECK enum err path_join(char *to, size_t to_size, const char *a, const char *b);
 
 /* --- clock, randomness, threads, sockets --------------------------------------------------- */
 
 int64_t env_realtime_ms(struct env *env);
 int64_t env_monotonic_ns(struct env *env);
-MUST_CHECK
-enum err env_random(struct env *env, void *to, size_t size);
+MUST_CHECK enum err env_random(struct env *env, void *to, size_t size);
 
 /* `name` is at most 15 characters, seen in top and gdb. Each started thread must be joined. */
-MUST_CHECK
-enum err env_thread_start(struct env *env, const char *name, void (*run)(void *argument),
-                          void *argument, struct env_thread **ret_thread);
+MUST_CHECK enum err env_thread_start(struct env *env, const char *name, void (*run)(void *argument),
+                                     void *argument, struct env_thread **ret_thread);
 void env_thread_join(struct env *env, struct env_thread *thread);
 
-/* ERR_INPUT: no such host or address; ERR_AGAIN: address in use. The caller closes it. */
-MUST_CHECK
-enum err env_listen(struct env *env, const char *host, uint16_t port, int backlog, int *ret_socket,
-                    struct why *why);
+/*
+ * `host` is a name or a numeric address; "" listens on every address, IPv4 and IPv6.
+ * ERR_INPUT: no such host or address; ERR_AGAIN: address in use. The caller closes it with
+ * close(2).
+ */
+MUST_CHECK enum err env_listen(struct env *env, const char *host, uint16_t port, int backlog,
+                               int *ret_socket, struct why *why);
 void env_shutdown(struct env *env, int socket);
 
 #define NS_PER_MS 1000000LL

@@ -3,6 +3,9 @@
  *
  * A test arms it, runs a scenario, and looks whether the fault fired; when a whole run ends without
  * firing, every site has been tried.
+ *
+ * Threads: any, for all functions but fault_env_free(). It never holds a lock while it calls the
+ * env inside.
  */
 #ifndef SYS_FAULT_H
 #define SYS_FAULT_H
@@ -10,17 +13,22 @@
 #include "sys/env.h"
 
 enum fault_kind {
-    FAULT_EIO,
+    FAULT_EIO,    /* any call on files, names, randomness or a listening socket */
     FAULT_ENOSPC, /* only calls that may need space: open for create, pwrite, truncate, mkdir, link,
                      rename, syncs */
-    FAULT_EINTR,  /* once; the caller must try again */
-    FAULT_SHORT,  /* pread and pwrite move about half, at least one byte */
+    FAULT_EINTR,  /* as FAULT_EIO; the caller must try again. `forever` is every second call */
+    FAULT_SHORT,  /* pread and pwrite of two bytes or more move about half */
     FAULT_TORN,   /* pwrite writes about half, then fails with EIO */
     FAULT_SYNC,   /* only datasync, sync and syncdir fail, with EIO; what was not synced is lost */
     FAULT_THREAD, /* only thread_start fails, with EAGAIN */
     FAULT_KIND_COUNT
 };
 
+/*
+ * A call made to fail has done nothing, but for close(), which has closed, and a torn pwrite(). A
+ * sync made to fail, by whatever kind but EINTR, loses what it should have made durable: a later
+ * sync that succeeds says nothing about it (see env_ops.forget_file).
+ */
 struct fault {
     enum fault_kind kind;
     uint64_t nth; /* 1 = the next call that this kind applies to; 0 = disarmed */
@@ -28,14 +36,17 @@ struct fault {
 };
 
 struct fault_env; /* its struct env is fault_env_env() */
-MUST_CHECK
-enum err fault_env_new(struct env *inner, struct fault_env **ret_env);
+/* `inner` outlives it. ERR_NOMEM. */
+MUST_CHECK enum err fault_env_new(struct env *inner, struct fault_env **ret_env);
 void fault_env_free(struct fault_env *fe);
 struct env *fault_env_env(struct fault_env *fe);
 
 void fault_env_arm(struct fault_env *fe, struct fault fault);
 void fault_env_disarm(struct fault_env *fe);
+/* Since it was armed last; stays true when disarmed. */
 bool fault_env_fired(const struct fault_env *fe);
+/* Calls so far that a fault of this kind could have hit. A stopping point for a test to draw. */
+uint64_t fault_env_calls(const struct fault_env *fe, enum fault_kind kind);
 /* Every datasync and sync takes this long (real time), to test batching. */
 void fault_env_slow_sync(struct fault_env *fe, int64_t delay_ns);
 /* Added to what realtime_ms() gives. */

@@ -8,7 +8,13 @@
  * loss every directory keeps a random prefix of its unsynced name changes; every unsynced page
  * independently becomes old, new, or (512-byte sectors at random) a mixture; a size not synced is
  * old or new. A file none of whose names is durable is gone. Opened handles become invalid
- * (-EBADF).
+ * (-EBADF). A rename is one change, also between two directories.
+ *
+ * After a sync that fault.h made fail, the pages it should have written stay readable, but no later
+ * sync makes them durable unless they are written again; for a directory, unless it changes again.
+ *
+ * Paths: "/" is there and durable; "a" and "/a" are the same; ".." is refused (-EINVAL). listen,
+ * shutdown and thread_start are -ENOSYS.
  *
  * Threads: one lock around everything, so it may also be used by threaded tests.
  */
@@ -18,12 +24,12 @@
 #include "sys/env.h"
 
 struct sim_env;
-MUST_CHECK
-enum err sim_env_new(uint64_t seed, struct sim_env **ret_env);
+/* ERR_NOMEM. Its allocations are charged to nobody; refused ones make calls fail with -ENOMEM. */
+MUST_CHECK enum err sim_env_new(uint64_t seed, struct sim_env **ret_env);
 void sim_env_free(struct sim_env *sim);
 struct env *sim_env_env(struct sim_env *sim);
 
-/* Power fails now, and comes back: see the model above. */
+/* Power fails now, and comes back: see the model above. Neither this nor a kill allocates. */
 void sim_env_power_loss(struct sim_env *sim);
 /* As SIGKILL: handles and locks are gone, written data stays. */
 void sim_env_kill(struct sim_env *sim);
@@ -35,9 +41,14 @@ void sim_env_set_realtime_ms(struct sim_env *sim, int64_t t_ms);
 /* The device's size; writing beyond is -ENOSPC. Default 1 GiB. */
 void sim_env_set_capacity(struct sim_env *sim, uint64_t bytes);
 
-/* Flips one random bit in the durable and volatile image of a file at `offset`. */
-MUST_CHECK
-enum err sim_env_damage(struct sim_env *sim, const char *path, uint64_t offset);
+/*
+ * Flips one random bit in the durable and volatile image of a file at `offset`. ERR_MISSING: no
+ * such file; ERR_INPUT: it is not that long; ERR_NOMEM.
+ */
+MUST_CHECK enum err sim_env_damage(struct sim_env *sim, const char *path, uint64_t offset);
+
+/* The bytes of all pages in use, as space() counts them. */
+uint64_t sim_env_used_bytes(struct sim_env *sim);
 
 /* The seed's random numbers, for the test itself. */
 uint64_t sim_env_random(struct sim_env *sim);

@@ -25,8 +25,7 @@ enum codec {
 
 /* Working memory of an encoder, reused from block to block; about 200 KiB. */
 struct codec_scratch;
-MUST_CHECK
-enum err codec_scratch_new(struct budget *budget, struct codec_scratch **ret_scratch);
+MUST_CHECK enum err codec_scratch_new(struct budget *budget, struct codec_scratch **ret_scratch);
 void codec_scratch_free(struct codec_scratch *scratch);
 
 /*
@@ -36,21 +35,18 @@ void codec_scratch_free(struct codec_scratch *scratch);
 void codec_float_encode(struct codec_scratch *scratch, const uint64_t *bits, uint32_t count,
                         struct buf *out);
 /* ERR_CORRUPT: not an encoding of exactly `count` values. */
-MUST_CHECK
-enum err codec_float_decode(struct bytes encoded, uint32_t count, uint64_t *ret_bits);
+MUST_CHECK enum err codec_float_decode(struct bytes encoded, uint32_t count, uint64_t *ret_bits);
 
 /* Ascending times (equal neighbours allowed: nothing is assumed but int64). */
 void codec_times_encode(struct codec_scratch *scratch, const int64_t *times_ms, uint32_t count,
                         struct buf *out);
-MUST_CHECK
-enum err codec_times_decode(struct bytes encoded, uint32_t count, int64_t *ret_times_ms);
+MUST_CHECK enum err codec_times_decode(struct bytes encoded, uint32_t count, int64_t *ret_times_ms);
 
 /* The integer stream below both, for other columns (docs/format/codec.md). Appends. */
 void codec_int_encode(struct codec_scratch *scratch, const int64_t *values, uint32_t count,
                       struct buf *out);
 /* `cursor` advances past the stream, whose length is its own. */
-MUST_CHECK
-enum err codec_int_decode(struct cursor *cursor, uint32_t count, int64_t *ret_values);
+MUST_CHECK enum err codec_int_decode(struct cursor *cursor, uint32_t count, int64_t *ret_values);
 
 /* What a block's statistics say; NaNs are left out of min, max and sum. */
 struct codec_stats {

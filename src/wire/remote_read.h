@@ -44,9 +44,8 @@ struct rr_request {
  * ERR_INPUT: malformed, an unknown matcher type, or no answer type we know; ERR_LIMIT: more queries
  * or matchers than the limits above; ERR_NOMEM: the arena is full.
  */
-MUST_CHECK
-enum err rr_decode(struct bytes message, struct arena *arena, struct rr_request *ret_request,
-                   struct why *why);
+MUST_CHECK enum err rr_decode(struct bytes message, struct arena *arena,
+                              struct rr_request *ret_request, struct why *why);
 
 /* Where finished bytes of an answer go. May block. An error stops the answer and is passed on. */
 struct rr_sink {
@@ -63,23 +62,21 @@ struct rr_sink {
  * answer.
  */
 struct rr_stream;
-MUST_CHECK
-enum err rr_stream_new(const struct rr_sink *sink, size_t frame_bytes, struct budget *budget,
-                       struct rr_stream **ret_stream);
+MUST_CHECK enum err rr_stream_new(const struct rr_sink *sink, size_t frame_bytes,
+                                  struct budget *budget, struct rr_stream **ret_stream);
 void rr_stream_free(struct rr_stream *stream);
-MUST_CHECK
-enum err rr_stream_query(struct rr_stream *stream, uint32_t query_index, struct why *why);
+MUST_CHECK enum err rr_stream_query(struct rr_stream *stream, uint32_t query_index,
+                                    struct why *why);
 /* `labels`: canonical label bytes (model/labels.h), copied. */
-MUST_CHECK
-enum err rr_stream_series(struct rr_stream *stream, struct bytes labels, struct why *why);
-MUST_CHECK
-enum err rr_stream_floats(struct rr_stream *stream, uint32_t count, const int64_t *times_ms,
-                          const uint64_t *bits, struct why *why);
-MUST_CHECK
-enum err rr_stream_histograms(struct rr_stream *stream, uint32_t count, const int64_t *times_ms,
-                              const struct histogram *h, struct why *why);
-MUST_CHECK
-enum err rr_stream_end(struct rr_stream *stream, struct why *why);
+MUST_CHECK enum err rr_stream_series(struct rr_stream *stream, struct bytes labels,
+                                     struct why *why);
+MUST_CHECK enum err rr_stream_floats(struct rr_stream *stream, uint32_t count,
+                                     const int64_t *times_ms, const uint64_t *bits,
+                                     struct why *why);
+MUST_CHECK enum err rr_stream_histograms(struct rr_stream *stream, uint32_t count,
+                                         const int64_t *times_ms, const struct histogram *h,
+                                         struct why *why);
+MUST_CHECK enum err rr_stream_end(struct rr_stream *stream, struct why *why);
 
 /*
  * A SAMPLES answer, one snappy block. Lengths stand before contents and are known only at the end;
@@ -91,23 +88,17 @@ enum err rr_stream_end(struct rr_stream *stream, struct why *why);
  * yields an empty QueryResult. A series without samples is left out.
  */
 struct rr_samples;
-MUST_CHECK
-enum err rr_samples_new(struct budget *budget, struct rr_samples **ret_samples);
+MUST_CHECK enum err rr_samples_new(struct budget *budget, struct rr_samples **ret_samples);
 void rr_samples_free(struct rr_samples *samples);
-MUST_CHECK
-enum err rr_samples_query(struct rr_samples *samples);
-MUST_CHECK
-enum err rr_samples_series(struct rr_samples *samples, struct bytes labels);
-MUST_CHECK
-enum err rr_samples_floats(struct rr_samples *samples, uint32_t count, const int64_t *times_ms,
-                           const uint64_t *bits);
-MUST_CHECK
-enum err rr_samples_histograms(struct rr_samples *samples, uint32_t count, const int64_t *times_ms,
-                               const struct histogram *h);
+MUST_CHECK enum err rr_samples_query(struct rr_samples *samples);
+MUST_CHECK enum err rr_samples_series(struct rr_samples *samples, struct bytes labels);
+MUST_CHECK enum err rr_samples_floats(struct rr_samples *samples, uint32_t count,
+                                      const int64_t *times_ms, const uint64_t *bits);
+MUST_CHECK enum err rr_samples_histograms(struct rr_samples *samples, uint32_t count,
+                                          const int64_t *times_ms, const struct histogram *h);
 /* No more input; then the compressed size is known, and all of it can be written. */
-MUST_CHECK
-enum err rr_samples_end(struct rr_samples *samples, uint64_t *ret_size);
-MUST_CHECK
-enum err rr_samples_write(struct rr_samples *samples, const struct rr_sink *sink, struct why *why);
+MUST_CHECK enum err rr_samples_end(struct rr_samples *samples, uint64_t *ret_size);
+MUST_CHECK enum err rr_samples_write(struct rr_samples *samples, const struct rr_sink *sink,
+                                     struct why *why);
 
 #endif

@@ -98,8 +98,7 @@ struct rw_request {
 };
 
 /* Empty, reusable. ERR_NOMEM. */
-MUST_CHECK
-enum err rw_request_init(struct rw_request *request, struct budget *budget);
+MUST_CHECK enum err rw_request_init(struct rw_request *request, struct budget *budget);
 /* Keeps memory for the next decode, up to a bound. */
 void rw_request_clear(struct rw_request *request);
 void rw_request_fini(struct rw_request *request);
@@ -109,9 +108,8 @@ void rw_request_fini(struct rw_request *request);
  * ERR_INPUT: malformed, `why` says where. ERR_NOMEM: the budget is exhausted: answer 503.
  * On error the request is cleared.
  */
-MUST_CHECK
-enum err rw_decode(struct rw_request *request, enum rw_version version, struct bytes message,
-                   uint64_t seed, struct why *why);
+MUST_CHECK enum err rw_decode(struct rw_request *request, enum rw_version version,
+                              struct bytes message, uint64_t seed, struct why *why);
 
 /* Steps through the labels of a series of either version, in the order sent. 1.0: an absent field
  * is an empty view. */

@@ -1,0 +1,43 @@
+/*
+ * ledger.h - the equation that proves that nothing is lost: what became of everything received.
+ * Format and meaning: docs/format/ledger.md.
+ */
+#ifndef MODEL_LEDGER_H
+#define MODEL_LEDGER_H
+
+#include "base/buf.h"
+#include "model/sample.h"
+
+enum ledger_field {
+    LEDGER_RECEIVED = 0,
+    LEDGER_ACCEPTED = 1,
+    LEDGER_DUPLICATE = 2,
+    LEDGER_SUPERSEDED = 3,
+    LEDGER_EXPIRED = 4,
+    LEDGER_DELETED = 5,
+    LEDGER_DAMAGED = 6,
+    LEDGER_REJECTED = 16, /* + enum reject */
+    LEDGER_FIELD_COUNT = LEDGER_REJECTED + REJECT_COUNT
+};
+
+/* One tenant's totals, or increments to them. */
+struct ledger {
+    uint64_t count[LEDGER_KIND_COUNT][LEDGER_FIELD_COUNT];
+    uint64_t stored[LEDGER_KIND_COUNT];
+};
+
+/* pending = accepted - stored - what left the store by other ways. */
+uint64_t ledger_pending(const struct ledger *ledger, enum ledger_kind kind);
+uint64_t ledger_rejected(const struct ledger *ledger, enum ledger_kind kind);
+/* Whether received equals the sum of its fates. */
+bool ledger_balances(const struct ledger *ledger);
+bool ledger_is_zero(const struct ledger *ledger);
+void ledger_add(struct ledger *to, const struct ledger *change);
+void ledger_subtract(struct ledger *from, const struct ledger *change);
+
+/* Sparse: varint count, then (u8 kind, u8 field, varint). `stored` is field 255. */
+void ledger_put(struct buf *to, const struct ledger *ledger);
+/* Adds what was put. ERR_CORRUPT. Unknown fields are an error: they would unbalance it. */
+MUST_CHECK enum err ledger_get(struct cursor *from, struct ledger *add_to);
+
+#endif

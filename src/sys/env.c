@@ -1,0 +1,464 @@
+/*
+ * env.c - the part of env.h that is the same for every machine: loops over partial transfers and
+ * interrupted calls, errors with a sentence, and the few operations made of several calls.
+ *
+ * Every raw call may return -EINTR, and is then made again; close() alone is not, because the
+ * descriptor is gone either way and its number may already be somebody else's.
+ */
+#include "sys/env.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { PATH_BYTES_MAX = 1024, THREAD_NAME_MAX = 15 };
+
+/* Evaluates a raw call until it is not interrupted. */
+#define UNINTERRUPTED(result, call) \
+    do {                            \
+        (result) = (call);          \
+    } while ((result) == -EINTR)
+
+/* `result` is a negative errno value. */
+static enum err
+fail(struct why *why, int64_t result, const char *operation, const char *path)
+{
+    assert(result < 0);
+    const char *text = strerrordesc_np((int)-result);
+    return why_set(why, err_from_errno((int)-result), "%s %s: %s", operation, path,
+                   text == NULL ? "unknown error" : text);
+}
+
+static enum err
+checked(struct why *why, int64_t result, const char *operation, const char *path)
+{
+    return result < 0 ? fail(why, result, operation, path) : OK;
+}
+
+/* --- files ------------------------------------------------------------------------------- */
+
+enum err
+file_open(struct env *env, const char *path, enum file_mode mode, struct file *ret_file,
+          struct why *why)
+{
+    struct file file = {.env = env};
+    size_t size = strlen(path);
+    if (size >= sizeof file.path) {
+        return why_set(why, ERR_LIMIT, "open %s: the path is longer than %zu bytes", path,
+                       sizeof file.path - 1);
+    }
+    memcpy(file.path, path, size + 1);
+    UNINTERRUPTED(file.handle, env->ops->open(env, path, mode));
+    if (file.handle < 0) {
+        bool creates = mode == FILE_CREATE || mode == FILE_REPLACE;
+        return fail(why, file.handle, creates ? "create" : "open", path);
+    }
+    *ret_file = file;
+    return OK;
+}
+
+enum err
+file_close(struct file *file)
+{
+    if (file->env == NULL || file->handle < 0) return OK;
+    int result = file->env->ops->close(file->env, file->handle);
+    file->handle = -1;
+    return result == -EINTR ? OK : err_from_errno(-result);
+}
+
+/* True if the kernel's signed offsets can name all of the range. */
+static bool
+range_fits(uint64_t offset, size_t size)
+{
+    return offset <= INT64_MAX && size <= INT64_MAX - offset;
+}
+
+enum err
+file_read_some(struct file *file, void *to, size_t size, uint64_t offset, size_t *ret_size,
+               struct why *why)
+{
+    uint8_t *at = to;
+    size_t done = 0;
+    /* No file is that long: the read stands beyond the end. */
+    if (!range_fits(offset, size)) size = 0;
+    while (done < size) {
+        ssize_t got;
+        UNINTERRUPTED(got, file->env->ops->pread(file->env, file->handle, at + done, size - done,
+                                                 offset + done));
+        if (got < 0) return fail(why, got, "read", file->path);
+        if (got == 0) break;
+        done += (size_t)got;
+    }
+    *ret_size = done;
+    return OK;
+}
+
+enum err
+file_read_at(struct file *file, void *to, size_t size, uint64_t offset, struct why *why)
+{
+    size_t got;
+    enum err e = file_read_some(file, to, size, offset, &got, why);
+    if (e) return e;
+    if (got == size) return OK;
+    return why_set(why, ERR_CORRUPT, "read %s: it ends %zu bytes into the %zu at offset %llu",
+                   file->path, got, size, (unsigned long long)offset);
+}
+
+enum err
+file_write_at(struct file *file, struct bytes from, uint64_t offset, struct why *why)
+{
+    if (!range_fits(offset, from.size)) {
+        return why_set(why, ERR_LIMIT, "write %s: offset %llu is out of range", file->path,
+                       (unsigned long long)offset);
+    }
+    size_t done = 0;
+    while (done < from.size) {
+        ssize_t put;
+        UNINTERRUPTED(put, file->env->ops->pwrite(file->env, file->handle, from.at + done,
+                                                  from.size - done, offset + done));
+        if (put == 0) put = -EIO; /* no progress is no success, and must not loop */
+        if (put < 0) return fail(why, put, "write", file->path);
+        done += (size_t)put;
+    }
+    return OK;
+}
+
+enum err
+file_datasync(struct file *file, struct why *why)
+{
+    int result;
+    UNINTERRUPTED(result, file->env->ops->datasync(file->env, file->handle));
+    return checked(why, result, "fdatasync", file->path);
+}
+
+enum err
+file_sync(struct file *file, struct why *why)
+{
+    int result;
+    UNINTERRUPTED(result, file->env->ops->sync(file->env, file->handle));
+    return checked(why, result, "fsync", file->path);
+}
+
+enum err
+file_truncate(struct file *file, uint64_t size, struct why *why)
+{
+    if (!range_fits(size, 0)) {
+        return why_set(why, ERR_LIMIT, "truncate %s: size %llu is out of range", file->path,
+                       (unsigned long long)size);
+    }
+    int result;
+    UNINTERRUPTED(result, file->env->ops->truncate(file->env, file->handle, size));
+    return checked(why, result, "truncate", file->path);
+}
+
+enum err
+file_size(struct file *file, uint64_t *ret_size, struct why *why)
+{
+    int64_t result;
+    UNINTERRUPTED(result, file->env->ops->size(file->env, file->handle));
+    if (result < 0) return fail(why, result, "stat", file->path);
+    *ret_size = (uint64_t)result;
+    return OK;
+}
+
+enum err
+file_lock(struct file *file, struct why *why)
+{
+    int result;
+    UNINTERRUPTED(result, file->env->ops->lock(file->env, file->handle));
+    if (result == -EAGAIN) {
+        return why_set(why, ERR_AGAIN, "lock %s: another process holds it", file->path);
+    }
+    return checked(why, result, "lock", file->path);
+}
+
+/* --- names -------------------------------------------------------------------------------- */
+
+static enum err
+fail_pair(struct why *why, int result, const char *operation, const char *from, const char *to)
+{
+    enum err e = fail(why, result, operation, to);
+    if (why == NULL) return e;
+    const char *text = strerrordesc_np(-result);
+    return why_set(why, e, "%s %s to %s: %s", operation, from, to,
+                   text == NULL ? "unknown error" : text);
+}
+
+enum err
+env_rename(struct env *env, const char *from, const char *to, struct why *why)
+{
+    int result;
+    UNINTERRUPTED(result, env->ops->rename(env, from, to));
+    return result < 0 ? fail_pair(why, result, "rename", from, to) : OK;
+}
+
+enum err
+env_link(struct env *env, const char *from, const char *to, struct why *why)
+{
+    int result;
+    UNINTERRUPTED(result, env->ops->link(env, from, to));
+    return result < 0 ? fail_pair(why, result, "link", from, to) : OK;
+}
+
+enum err
+env_unlink(struct env *env, const char *path, struct why *why)
+{
+    int result;
+    UNINTERRUPTED(result, env->ops->unlink(env, path));
+    if (result == -ENOENT) return OK;
+    return checked(why, result, "unlink", path);
+}
+
+static int
+stop_listing(void *context, const char *name, bool is_dir)
+{
+    (void)context;
+    (void)name;
+    (void)is_dir;
+    return 1;
+}
+
+enum err
+env_mkdir(struct env *env, const char *path, struct why *why)
+{
+    int result;
+    UNINTERRUPTED(result, env->ops->mkdir(env, path));
+    /* Something of that name is there: fine if it is a directory, which only listing tells. */
+    if (result == -EEXIST) UNINTERRUPTED(result, env->ops->listdir(env, path, stop_listing, NULL));
+    return checked(why, result, "mkdir", path);
+}
+
+enum err
+env_rmdir(struct env *env, const char *path, struct why *why)
+{
+    int result;
+    UNINTERRUPTED(result, env->ops->rmdir(env, path));
+    return checked(why, result, "rmdir", path);
+}
+
+enum err
+env_syncdir(struct env *env, const char *path, struct why *why)
+{
+    int result;
+    UNINTERRUPTED(result, env->ops->syncdir(env, path));
+    return checked(why, result, "fsync directory", path);
+}
+
+struct listing {
+    enum err (*each)(void *context, const char *name, bool is_dir);
+    void *context;
+};
+
+static int
+listing_each(void *context, const char *name, bool is_dir)
+{
+    struct listing *listing = context;
+    return (int)listing->each(listing->context, name, is_dir);
+}
+
+enum err
+env_listdir(struct env *env, const char *path,
+            enum err (*each)(void *context, const char *name, bool is_dir), void *context,
+            struct why *why)
+{
+    struct listing listing = {each, context};
+    int result;
+    UNINTERRUPTED(result, env->ops->listdir(env, path, listing_each, &listing));
+    if (result > 0) return (enum err)result; /* what `each` said, with its own sentence */
+    return checked(why, result, "list", path);
+}
+
+struct removal {
+    struct env *env;
+    const char *path;
+    struct why *why;
+    uint64_t removed_count;
+    bool with_directories;
+};
+
+static enum err remove_level(struct env *env, const char *path, bool with_directories,
+                             struct why *why);
+
+static enum err
+remove_each(void *context, const char *name, bool is_dir)
+{
+    struct removal *removal = context;
+    char path[PATH_BYTES_MAX];
+    enum err e = path_join(path, sizeof path, removal->path, name);
+    if (e) return why_set(removal->why, e, "remove %s/%s: path too long", removal->path, name);
+    if (!is_dir) {
+        e = env_unlink(removal->env, path, removal->why);
+    } else if (removal->with_directories) {
+        e = remove_level(removal->env, path, false, removal->why);
+    } else {
+        e = env_rmdir(removal->env, path, removal->why);
+    }
+    if (e == OK) removal->removed_count++;
+    return e;
+}
+
+/* Some file systems skip names when others are removed while listing: so as long as there is
+ * progress, a directory that is not empty is listed again. */
+static enum err
+remove_level(struct env *env, const char *path, bool with_directories, struct why *why)
+{
+    struct removal removal = {env, path, why, 0, with_directories};
+    for (;;) {
+        removal.removed_count = 0;
+        enum err e = env_listdir(env, path, remove_each, &removal, why);
+        if (e == ERR_MISSING) return OK;
+        if (e) return e;
+        int result;
+        UNINTERRUPTED(result, env->ops->rmdir(env, path));
+        if (result == -ENOENT) return OK;
+        if (result == -ENOTEMPTY && removal.removed_count > 0) continue;
+        return checked(why, result, "rmdir", path);
+    }
+}
+
+enum err
+env_remove_tree(struct env *env, const char *path, struct why *why)
+{
+    return remove_level(env, path, true, why);
+}
+
+enum err
+env_space(struct env *env, const char *path, uint64_t *ret_free, uint64_t *ret_total,
+          struct why *why)
+{
+    uint64_t free_bytes, total_bytes;
+    int result;
+    UNINTERRUPTED(result, env->ops->space(env, path, &free_bytes, &total_bytes));
+    if (result < 0) return fail(why, result, "statvfs", path);
+    *ret_free = free_bytes;
+    *ret_total = total_bytes;
+    return OK;
+}
+
+enum err
+env_write_whole(struct env *env, const char *dir, const char *name, struct bytes content,
+                struct why *why)
+{
+    struct file file = FILE_CLOSED;
+    char path[sizeof file.path], beside[sizeof file.path];
+    bool created = false;
+    enum err e = path_join(path, sizeof path, dir, name);
+    if (e == OK && (size_t)snprintf(beside, sizeof beside, "%s.tmp", path) >= sizeof beside) {
+        e = ERR_LIMIT;
+    }
+    if (e) {
+        why_set(why, e, "write %s/%s: path too long", dir, name);
+        goto out;
+    }
+    e = file_open(env, beside, FILE_REPLACE, &file, why);
+    if (e) goto out;
+    created = true;
+    e = file_write_at(&file, content, 0, why);
+    if (e) goto out;
+    e = file_sync(&file, why);
+    if (e) goto out;
+    e = file_close(&file);
+    if (e) {
+        why_set(why, e, "close %s: %s", beside, err_word(e));
+        goto out;
+    }
+    e = env_rename(env, beside, path, why);
+    if (e) goto out;
+    created = false;
+    e = env_syncdir(env, dir, why);
+out:
+    err_ignore(file_close(&file), "only open after an earlier error, and not needed any more");
+    if (created) {
+        err_ignore(env_unlink(env, beside, NULL), "the next attempt replaces it");
+    }
+    return e;
+}
+
+enum err
+path_join(char *to, size_t to_size, const char *a, const char *b)
+{
+    size_t a_size = strlen(a), b_size = strlen(b);
+    const char *slash = a_size == 0 || a[a_size - 1] == '/' ? "" : "/";
+    size_t need = a_size + strlen(slash) + b_size + 1;
+    if (need > to_size) return ERR_LIMIT;
+    snprintf(to, to_size, "%s%s%s", a, slash, b);
+    return OK;
+}
+
+/* --- clock, randomness, threads, sockets --------------------------------------------------- */
+
+int64_t
+env_realtime_ms(struct env *env)
+{
+    return env->ops->realtime_ms(env);
+}
+
+int64_t
+env_monotonic_ns(struct env *env)
+{
+    return env->ops->monotonic_ns(env);
+}
+
+enum err
+env_random(struct env *env, void *to, size_t size)
+{
+    int result;
+    UNINTERRUPTED(result, env->ops->random(env, to, size));
+    return result < 0 ? err_from_errno(-result) : OK;
+}
+
+enum err
+env_thread_start(struct env *env, const char *name, void (*run)(void *argument), void *argument,
+                 struct env_thread **ret_thread)
+{
+    assert(strlen(name) <= THREAD_NAME_MAX);
+    int result = env->ops->thread_start(env, name, run, argument, ret_thread);
+    if (result == -ENOSYS) return ERR_UNSUPPORTED;
+    return result < 0 ? err_from_errno(-result) : OK;
+}
+
+void
+env_thread_join(struct env *env, struct env_thread *thread)
+{
+    env->ops->thread_join(env, thread);
+}
+
+static enum err
+listen_error(int errno_value)
+{
+    switch (errno_value) {
+    case EADDRINUSE:
+        return ERR_AGAIN;
+    case EADDRNOTAVAIL:
+    case EAFNOSUPPORT:
+    case EINVAL:
+        return ERR_INPUT;
+    case ENOSYS:
+        return ERR_UNSUPPORTED;
+    default:
+        return err_from_errno(errno_value);
+    }
+}
+
+enum err
+env_listen(struct env *env, const char *host, uint16_t port, int backlog, int *ret_socket,
+           struct why *why)
+{
+    int result;
+    UNINTERRUPTED(result, env->ops->listen(env, host, port, backlog));
+    if (result < 0) {
+        const char *text = strerrordesc_np(-result);
+        return why_set(why, listen_error(-result), "listen on %s port %u: %s",
+                       host[0] == '\0' ? "any address" : host, (unsigned)port,
+                       text == NULL ? "unknown error" : text);
+    }
+    *ret_socket = result;
+    return OK;
+}
+
+void
+env_shutdown(struct env *env, int socket)
+{
+    (void)env->ops->shutdown(env, socket); /* fails only if there is nothing to shut down */
+}

@@ -1,0 +1,404 @@
+/*
+ * env_real.c - the kernel. Thin: each call turns -1 and errno into a negative value, and the loops
+ * are in env.c. Everything is opened close-on-exec.
+ */
+#include "sys/env.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+/* For the owner to write and the group to read: an operator may back up what it cannot change. */
+enum { FILE_PERMISSIONS = 0640, DIRECTORY_PERMISSIONS = 0750 };
+
+static int
+result_of(int result)
+{
+    return result < 0 ? -errno : result;
+}
+
+/* --- files ------------------------------------------------------------------------------- */
+
+static int
+real_open(struct env *env, const char *path, enum file_mode mode)
+{
+    (void)env;
+    static const int flags[] = {
+        [FILE_READ] = O_RDONLY,
+        [FILE_UPDATE] = O_RDWR,
+        [FILE_CREATE] = O_RDWR | O_CREAT | O_EXCL,
+        [FILE_REPLACE] = O_RDWR | O_CREAT | O_TRUNC,
+    };
+    return result_of(open(path, flags[mode] | O_CLOEXEC, FILE_PERMISSIONS));
+}
+
+static int
+real_close(struct env *env, int file)
+{
+    (void)env;
+    return result_of(close(file));
+}
+
+static ssize_t
+real_pread(struct env *env, int file, void *to, size_t size, uint64_t offset)
+{
+    (void)env;
+    ssize_t got = pread(file, to, size, (off_t)offset);
+    return got < 0 ? -errno : got;
+}
+
+static ssize_t
+real_pwrite(struct env *env, int file, const void *from, size_t size, uint64_t offset)
+{
+    (void)env;
+    ssize_t put = pwrite(file, from, size, (off_t)offset);
+    return put < 0 ? -errno : put;
+}
+
+static int
+real_datasync(struct env *env, int file)
+{
+    (void)env;
+    return result_of(fdatasync(file));
+}
+
+static int
+real_sync(struct env *env, int file)
+{
+    (void)env;
+    return result_of(fsync(file));
+}
+
+static int
+real_truncate(struct env *env, int file, uint64_t size)
+{
+    (void)env;
+    return result_of(ftruncate(file, (off_t)size));
+}
+
+static int64_t
+real_size(struct env *env, int file)
+{
+    (void)env;
+    struct stat st;
+    return fstat(file, &st) < 0 ? -errno : (int64_t)st.st_size;
+}
+
+/* A lock of the open file description: unlike the older kind it is not lost when some other
+ * descriptor of the same file is closed. */
+static int
+real_lock(struct env *env, int file)
+{
+    (void)env;
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int result = result_of(fcntl(file, F_OFD_SETLK, &lock));
+    return result == -EACCES ? -EAGAIN : result;
+}
+
+/* --- names -------------------------------------------------------------------------------- */
+
+static int
+real_rename(struct env *env, const char *from, const char *to)
+{
+    (void)env;
+    return result_of(renameat(AT_FDCWD, from, AT_FDCWD, to));
+}
+
+static int
+real_link(struct env *env, const char *from, const char *to)
+{
+    (void)env;
+    return result_of(linkat(AT_FDCWD, from, AT_FDCWD, to, 0));
+}
+
+static int
+real_unlink(struct env *env, const char *path)
+{
+    (void)env;
+    return result_of(unlink(path));
+}
+
+static int
+real_mkdir(struct env *env, const char *path)
+{
+    (void)env;
+    return result_of(mkdir(path, DIRECTORY_PERMISSIONS));
+}
+
+static int
+real_rmdir(struct env *env, const char *path)
+{
+    (void)env;
+    int result = result_of(rmdir(path));
+    return result == -EEXIST ? -ENOTEMPTY : result; /* POSIX allows both */
+}
+
+static int
+real_syncdir(struct env *env, const char *path)
+{
+    (void)env;
+    int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0) return -errno;
+    int result = result_of(fsync(dir));
+    close(dir);
+    /* File systems that keep no directory of their own to sync (FUSE, SMB) say so like this. */
+    return result == -EINVAL ? 0 : result;
+}
+
+/* A symbolic link is no directory here, wherever it points: trees are removed by this answer. */
+static int
+entry_is_dir(DIR *dir, const struct dirent *entry, bool *ret_is_dir)
+{
+    struct stat st;
+    if (entry->d_type != DT_UNKNOWN) {
+        *ret_is_dir = entry->d_type == DT_DIR;
+        return 0;
+    }
+    if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) return -errno;
+    *ret_is_dir = S_ISDIR(st.st_mode);
+    return 0;
+}
+
+static int
+list_entries(DIR *dir, int (*each)(void *context, const char *name, bool is_dir), void *context)
+{
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry = readdir(dir);
+        /* Interrupted in the middle is no reason to begin again: `each` has been called. */
+        if (entry == NULL && errno == EINTR) continue;
+        if (entry == NULL) return -errno;
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+        bool is_dir = false;
+        int result = entry_is_dir(dir, entry, &is_dir);
+        if (result == -ENOENT) continue; /* removed since it was listed */
+        if (result == 0) result = each(context, entry->d_name, is_dir);
+        if (result != 0) return result;
+    }
+}
+
+static int
+real_listdir(struct env *env, const char *path,
+             int (*each)(void *context, const char *name, bool is_dir), void *context)
+{
+    (void)env;
+    DIR *dir = opendir(path); /* close-on-exec in glibc */
+    if (dir == NULL) return -errno;
+    int result = list_entries(dir, each, context);
+    closedir(dir);
+    return result;
+}
+
+static int
+real_space(struct env *env, const char *path, uint64_t *ret_free, uint64_t *ret_total)
+{
+    (void)env;
+    struct statvfs st;
+    if (statvfs(path, &st) < 0) return -errno;
+    *ret_free = (uint64_t)st.f_bavail * st.f_frsize; /* what root keeps for itself is not ours */
+    *ret_total = (uint64_t)st.f_blocks * st.f_frsize;
+    return 0;
+}
+
+/* --- clock, randomness, threads ------------------------------------------------------------ */
+
+static int64_t
+real_realtime_ms(struct env *env)
+{
+    (void)env;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / NS_PER_MS;
+}
+
+static int64_t
+real_monotonic_ns(struct env *env)
+{
+    (void)env;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+static int
+real_random(struct env *env, void *to, size_t size)
+{
+    (void)env;
+    uint8_t *at = to;
+    while (size > 0) {
+        ssize_t got = getrandom(at, size, 0);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return -errno;
+        at += got;
+        size -= (size_t)got;
+    }
+    return 0;
+}
+
+struct env_thread {
+    pthread_t thread;
+    void (*run)(void *argument);
+    void *argument;
+    char name[16];
+};
+
+static void *
+thread_main(void *context)
+{
+    struct env_thread *thread = context;
+    pthread_setname_np(pthread_self(), thread->name);
+    thread->run(thread->argument);
+    return NULL;
+}
+
+static int
+real_thread_start(struct env *env, const char *name, void (*run)(void *argument), void *argument,
+                  struct env_thread **ret_thread)
+{
+    (void)env;
+    struct env_thread *thread = mem_new(NULL, sizeof *thread);
+    if (thread == NULL) return -ENOMEM;
+    thread->run = run;
+    thread->argument = argument;
+    snprintf(thread->name, sizeof thread->name, "%s", name);
+    int failed = pthread_create(&thread->thread, NULL, thread_main, thread);
+    if (failed) {
+        mem_free(NULL, thread, sizeof *thread);
+        return -failed;
+    }
+    *ret_thread = thread;
+    return 0;
+}
+
+static void
+real_thread_join(struct env *env, struct env_thread *thread)
+{
+    (void)env;
+    int failed = pthread_join(thread->thread, NULL);
+    assert(failed == 0);
+    mem_free(NULL, thread, sizeof *thread);
+}
+
+/* --- sockets ------------------------------------------------------------------------------- */
+
+static int
+listen_at(const struct addrinfo *at, int backlog)
+{
+    int s = socket(at->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, at->ai_protocol);
+    if (s < 0) return -errno;
+    int on = 1, off = 0;
+    int result = result_of(setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on));
+    if (result == 0 && at->ai_family == AF_INET6) {
+        result = result_of(setsockopt(s, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off));
+    }
+    if (result == 0) result = result_of(bind(s, at->ai_addr, at->ai_addrlen));
+    if (result == 0) result = result_of(listen(s, backlog));
+    if (result == 0) return s;
+    close(s);
+    return result;
+}
+
+static int
+resolve_error(int failed)
+{
+    switch (failed) {
+    case EAI_SYSTEM:
+        return -errno;
+    case EAI_MEMORY:
+        return -ENOMEM;
+    case EAI_AGAIN:
+        return -EAGAIN;
+    default:
+        return -EADDRNOTAVAIL;
+    }
+}
+
+/* The first address that works; if none does, the error of the first. */
+static int
+listen_on(const char *host, uint16_t port, int family, int backlog)
+{
+    char service[8];
+    snprintf(service, sizeof service, "%u", (unsigned)port);
+    struct addrinfo hints = {
+        .ai_family = family,
+        .ai_socktype = SOCK_STREAM,
+        .ai_flags = AI_PASSIVE | AI_NUMERICSERV,
+    };
+    struct addrinfo *found = NULL;
+    int failed = getaddrinfo(host[0] == '\0' ? NULL : host, service, &hints, &found);
+    if (failed) return resolve_error(failed);
+    int result = -EADDRNOTAVAIL;
+    for (const struct addrinfo *at = found; at != NULL && result < 0; at = at->ai_next) {
+        int one = listen_at(at, backlog);
+        if (one >= 0 || at == found) result = one;
+    }
+    freeaddrinfo(found);
+    return result;
+}
+
+static int
+real_listen(struct env *env, const char *host, uint16_t port, int backlog)
+{
+    (void)env;
+    if (host[0] != '\0') return listen_on(host, port, AF_UNSPEC, backlog);
+    /* One IPv6 socket takes IPv4 as well; a machine without IPv6 has only the other kind. */
+    int result = listen_on(host, port, AF_INET6, backlog);
+    if (result == -EAFNOSUPPORT || result == -EADDRNOTAVAIL) {
+        result = listen_on(host, port, AF_INET, backlog);
+    }
+    return result;
+}
+
+static int
+real_shutdown(struct env *env, int socket)
+{
+    (void)env;
+    return result_of(shutdown(socket, SHUT_RDWR));
+}
+
+struct env *
+env_real(void)
+{
+    static const struct env_ops ops = {
+        .open = real_open,
+        .close = real_close,
+        .pread = real_pread,
+        .pwrite = real_pwrite,
+        .datasync = real_datasync,
+        .sync = real_sync,
+        .truncate = real_truncate,
+        .size = real_size,
+        .lock = real_lock,
+        .rename = real_rename,
+        .link = real_link,
+        .unlink = real_unlink,
+        .mkdir = real_mkdir,
+        .rmdir = real_rmdir,
+        .syncdir = real_syncdir,
+        .listdir = real_listdir,
+        .space = real_space,
+        .realtime_ms = real_realtime_ms,
+        .monotonic_ns = real_monotonic_ns,
+        .random = real_random,
+        .thread_start = real_thread_start,
+        .thread_join = real_thread_join,
+        .listen = real_listen,
+        .shutdown = real_shutdown,
+    };
+    static struct env env = {&ops};
+    return &env;
+}

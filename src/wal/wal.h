@@ -1,0 +1,222 @@
+/*
+ * wal.h - makes what was accepted durable before it is acknowledged, and lets any number of readers
+ * follow. Format: docs/format/wal.md.
+ *
+ * Records are gathered in a batch; a commit writes the batch with one write and one fdatasync.
+ * While one batch is on its way the next one is filled, so that all requests that wait share a
+ * commit:
+ *
+ *      wal_put() -> [filling] -- wal_commit() takes it --> [syncing] -> durable
+ *                       \________ the commit failed: both are void ______/
+ *
+ * Epochs number the batches. After a failed commit the log is down: wal_put() says ERR_AGAIN until
+ * wal_reopen() has begun a fresh segment, whose header names the last durable position.
+ *
+ * Threads: one that puts (the caller's lock serialises putters), one that commits, any number of
+ * readers.
+ */
+#ifndef WAL_WAL_H
+#define WAL_WAL_H
+
+#include "base/lock.h"
+#include "base/mem.h"
+#include "model/sample.h"
+#include "sys/env.h"
+
+enum wal_sync {
+    WAL_SYNC_FSYNC,   /* committed means: on stable storage */
+    WAL_SYNC_WRITTEN, /* committed means: given to the kernel; synced once a second */
+};
+
+enum wal_type {
+    WAL_COMMIT = 1,
+    WAL_SERIES = 2,
+    WAL_FLOATS = 3,
+    WAL_HISTOGRAMS = 4,
+    WAL_EXEMPLARS = 5,
+    WAL_METADATA = 6,
+    WAL_LEDGER = 7,
+};
+
+enum {
+    WAL_RECORD_BYTES_MAX = 8 * 1024 * 1024,
+    WAL_SEGMENT_BYTES_MIN = 64 * 1024,
+    WAL_LOG_ID_BYTES = 16,
+};
+
+struct wal;
+
+struct wal_options {
+    struct env *env;
+    const char *dir;
+    uint64_t segment_bytes;   /* a new segment begins when one holds this much */
+    uint64_t batch_bytes_max; /* a batch that holds this much takes no more: ERR_AGAIN */
+    uint64_t budget_bytes;    /* of all segments; see wal_trim() */
+    enum wal_sync sync;
+    uint64_t floor_pos;    /* a new log begins behind this position and segment number: what the */
+    uint64_t floor_number; /* store remembers of a log whose files were taken away */
+    struct budget *memory;
+};
+
+/* A record as read; views end with the next call on the same reader. */
+struct wal_record {
+    uint64_t pos; /* of the record */
+    uint64_t commit_end_pos;
+    uint64_t segment;
+    uint64_t epoch;
+    uint8_t type;
+    uint8_t version;
+    bool skippable;
+    bool salvaged;        /* stands in a commit that is damaged elsewhere */
+    struct bytes payload; /* uncompressed */
+};
+
+/* What recovery met. */
+struct wal_damage {
+    uint64_t places; /* runs of bytes that were durable and are not readable */
+    uint64_t bytes;
+    uint64_t
+        samples[LEDGER_KIND_COUNT]; /* accepted samples that stood there, as far as totals tell */
+    uint64_t torn_bytes;            /* cut at the end: never acknowledged */
+    char first[256];                /* the first place: "FILE at OFFSET: why" */
+};
+
+/*
+ * Opens or makes the log and looks at the segments' headers. Nothing is written yet: the first
+ * commit makes a new segment. ERR_UNSUPPORTED: a newer version wrote it.
+ */
+MUST_CHECK enum err wal_open(const struct wal_options *options, struct wal **ret_wal,
+                             struct why *why);
+
+/*
+ * Reads all commits at or behind `from_pos`, before anything is put; call it once. From the segment
+ * that holds `from_pos`, series records before that position are given too (with record->pos <
+ * from_pos): all others are not. `each` may be NULL. ERR_UNSUPPORTED: an unknown record that may
+ * not be skipped.
+ */
+MUST_CHECK enum err wal_recover(struct wal *wal, uint64_t from_pos,
+                                enum err (*each)(void *context, const struct wal_record *record,
+                                                 struct why *why),
+                                void *context, struct wal_damage *ret_damage, struct why *why);
+
+/* Does not commit what is still in the batch. */
+void wal_free(struct wal *wal);
+
+/* --- putting --------------------------------------------------------------------------------- */
+
+/*
+ * Where the next record will stand: the batch being filled and its segment. A caller that keeps
+ * track of the series it has defined compares `segment`. Stable until the lock that serialises
+ * putters is released.
+ */
+struct wal_place {
+    uint64_t epoch;
+    uint64_t segment;
+};
+struct wal_place wal_place(struct wal *wal);
+
+/*
+ * Adds a record to the batch; compresses it if that pays (`compress`).
+ * ERR_AGAIN: the batch is full, or the log is down. ERR_NOMEM. ERR_LIMIT: payload too large.
+ */
+MUST_CHECK enum err wal_put(struct wal *wal, enum wal_type type, struct bytes payload,
+                            bool compress);
+/* Adds to the running totals of the batch's commit record. */
+void wal_count(struct wal *wal, enum ledger_kind kind, uint64_t accepted);
+
+/* A savepoint: a caller that cannot finish a request takes its records back. */
+struct wal_mark {
+    size_t size;
+    uint32_t record_count;
+    uint64_t totals[LEDGER_KIND_COUNT];
+};
+struct wal_mark wal_mark(struct wal *wal);
+void wal_rewind(struct wal *wal, struct wal_mark mark);
+
+/* Room for about `bytes` more in this batch, budget and log up? ERR_AGAIN if not, and `why`. */
+MUST_CHECK enum err wal_ready(struct wal *wal, size_t bytes, struct why *why);
+
+/* --- committing ------------------------------------------------------------------------------ */
+
+/* True if the batch holds records. */
+bool wal_dirty(struct wal *wal);
+/*
+ * Commits the batch. On success every epoch <= wal_durable_epoch() is durable. On an error the log
+ * is down and all epochs above wal_durable_epoch() are void, also the batch filled meanwhile. OK
+ * with nothing to do.
+ */
+MUST_CHECK enum err wal_commit(struct wal *wal, struct why *why);
+/* Syncs what WAL_SYNC_WRITTEN has only written. As above on errors. */
+MUST_CHECK enum err wal_sync(struct wal *wal, struct why *why);
+/* Brings a log that is down back on a fresh segment. The caller has undone all void epochs before.
+ */
+MUST_CHECK enum err wal_reopen(struct wal *wal, struct why *why);
+bool wal_is_down(struct wal *wal);
+
+uint64_t wal_durable_epoch(struct wal *wal);
+/* The position behind the last committed record. */
+uint64_t wal_end(struct wal *wal);
+
+/* --- segments -------------------------------------------------------------------------------- */
+
+/* Zero-fills a segment in advance if none is at hand, so that no commit has to. May take a while.
+ */
+MUST_CHECK enum err wal_prepare(struct wal *wal, struct why *why);
+/*
+ * Gives up segments that lie wholly before `store_pos` and before every reader; over the budget,
+ * also those that only readers still want: they are then behind. Nothing at or behind `store_pos`
+ * is ever given up.
+ */
+MUST_CHECK enum err wal_trim(struct wal *wal, uint64_t store_pos, struct why *why);
+void wal_set_budget(struct wal *wal, uint64_t budget_bytes);
+
+struct wal_stats {
+    uint64_t begin_pos; /* of the oldest segment */
+    uint64_t end_pos;
+    uint64_t segment_count;
+    uint64_t segment_bytes; /* of all files */
+    uint64_t commits_total;
+    uint64_t commit_bytes_total;
+    uint64_t requests_waiting;
+    uint64_t failures_total;
+    uint64_t segments_made_total;
+    uint64_t segments_recycled_total;
+    uint64_t readers;
+    uint64_t readers_behind;
+    bool down;
+    bool over_budget;
+};
+void wal_stats(struct wal *wal, struct wal_stats *ret_stats);
+const uint8_t *wal_log_id(struct wal *wal);
+
+/* --- following ------------------------------------------------------------------------------- */
+
+struct wal_reader;
+/*
+ * Follows the log from `pos` (a commit's end, or 0 for the oldest there is). Holds segments back
+ * until closed, within the budget. As with wal_recover(), series records of the first segment are
+ * given first.
+ */
+MUST_CHECK enum err wal_reader_open(struct wal *wal, const char *name, uint64_t pos,
+                                    struct wal_reader **ret_reader, struct why *why);
+void wal_reader_close(struct wal_reader *reader);
+/*
+ * The next committed record. ERR_AGAIN: none yet. ERR_MISSING: the reader is behind: what it wanted
+ * next is gone from the log; wal_reader_pos() is where it was. ERR_CORRUPT: damage, skipped: the
+ * next call goes on behind it.
+ */
+MUST_CHECK enum err wal_reader_next(struct wal_reader *reader, struct wal_record *ret_record,
+                                    struct why *why);
+/* The position up to which this reader needs nothing any more; segments before it may go. */
+void wal_reader_pass(struct wal_reader *reader, uint64_t pos);
+uint64_t wal_reader_pos(const struct wal_reader *reader);
+
+/* --- checking without opening for use --------------------------------------------------------- */
+
+/* Walks every checksum of the log in `dir`, changing nothing. */
+MUST_CHECK enum err wal_verify(struct env *env, const char *dir,
+                               enum err (*each)(void *context, const struct wal_record *record,
+                                                struct why *why),
+                               void *context, struct wal_damage *ret_damage, struct why *why);
+
+#endif
