@@ -161,8 +161,9 @@ struct http_server {
     unsigned parted_count;
 
     _Atomic bool quiescing; /* relaxed: a request that just misses it is served */
-    _Atomic unsigned held;  /* acq_rel: once 0, no thread is inside a call about a request */
-    _Atomic unsigned busy;  /* acq_rel, likewise */
+    _Atomic bool closing;   /* seq_cst with `held`: give() or stop_threads() sees the other */
+    _Atomic unsigned held;  /* once 0 and closing, no thread is inside a call about a request */
+    _Atomic unsigned busy;  /* acq_rel: once 0, what the requests did is done */
 
     /* Relaxed: statistics. */
     _Atomic uint64_t connections_total;

@@ -338,7 +338,7 @@ http_hand_in(struct http_request *request, unsigned status, struct MHD_Response 
         MHD_resume_connection(request->mhd);
     }
     lock_drop(request->lock);
-    if (!keep) atomic_fetch_sub_explicit(&server->held, 1, memory_order_acq_rel);
+    if (!keep) atomic_fetch_sub_explicit(&server->held, 1, memory_order_seq_cst);
 }
 
 void

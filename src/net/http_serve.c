@@ -457,15 +457,21 @@ on_body(struct http_request *request, const char *piece, size_t *size)
     }
 }
 
-static void
+/* False when the server is being freed. */
+static bool
 give(struct http_request *request)
 {
     struct http_server *server = request->server;
+    atomic_fetch_add_explicit(&server->held, 1, memory_order_seq_cst);
+    if (atomic_load_explicit(&server->closing, memory_order_seq_cst)) {
+        atomic_fetch_sub_explicit(&server->held, 1, memory_order_seq_cst);
+        return false;
+    }
     request->given = true;
     request->held = true; /* nobody else knows the request yet */
     atomic_fetch_add_explicit(&server->busy, 1, memory_order_acq_rel);
-    atomic_fetch_add_explicit(&server->held, 1, memory_order_acq_rel);
     request->route->handler(request->route->context, request);
+    return true;
 }
 
 static enum MHD_Result
@@ -474,7 +480,7 @@ on_complete(struct http_request *request)
     if (request->refusal.status != 0) return queue_refusal(request);
     if (!request->given) {
         if (!http_conn_enter(request->conn, HTTP_PHASE_HANDLER)) return MHD_NO;
-        give(request);
+        if (!give(request)) return MHD_NO;
     }
     lock_take(request->lock);
     struct MHD_Response *response = request->response;

@@ -9,6 +9,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -248,8 +249,16 @@ stop_threads(struct http_server *server)
         http_watch_wake(server);
         env_thread_join(server->options.env, server->watch);
     }
-    unsigned held = atomic_load_explicit(&server->held, memory_order_acquire);
-    assert(held == 0);
+    /*
+     * libmicrohttpd panics when it is stopped with suspended connections. From now on give() gives
+     * nothing to handlers; those who have something get the time to answer. Nobody tells us when
+     * they did: the last word of an answering thread must be the decrement, after which all this
+     * may be gone.
+     */
+    atomic_store_explicit(&server->closing, true, memory_order_seq_cst);
+    while (atomic_load_explicit(&server->held, memory_order_seq_cst) > 0) {
+        poll(NULL, 0, 1);
+    }
     if (server->daemon != NULL) MHD_stop_daemon(server->daemon);
 }
 

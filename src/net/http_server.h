@@ -99,8 +99,9 @@ void http_server_quiesce(struct http_server *server);
 /* Requests that were given to a handler and are not answered (and sent) yet. */
 unsigned http_server_busy(struct http_server *server);
 /*
- * Ends all connections and threads. Requests still with a handler must be answered before: see
- * http_server_busy(). NULL is fine.
+ * Ends all connections and threads, also those still sending: who wants all answers sent waits for
+ * http_server_busy() to be 0 before. Waits until requests with a handler are answered. NULL is
+ * fine.
  */
 void http_server_free(struct http_server *server);
 void http_server_stats(struct http_server *server, struct http_stats *ret_stats);

@@ -169,5 +169,5 @@ http_stream_end(struct http_request *request, bool complete)
     if (attached) resume_locked(request);
     lock_drop(request->lock);
     if (!attached) http_request_free(request);
-    atomic_fetch_sub_explicit(&server->held, 1, memory_order_acq_rel);
+    atomic_fetch_sub_explicit(&server->held, 1, memory_order_seq_cst);
 }
