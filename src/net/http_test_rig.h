@@ -44,6 +44,7 @@ struct rig {
     struct http_request *held[HELD_MAX];
     unsigned held_count;
     bool stopping;
+    bool released; /* for those who block */
     enum err stream_error;
     uint64_t stream_written;
     bool stream_done;
@@ -130,6 +131,19 @@ handle_later(void *context, struct http_request *request)
     pthread_mutex_lock(&rig->mutex);
     rig->held[rig->held_count++] = request;
     pthread_cond_broadcast(&rig->changed);
+    pthread_mutex_unlock(&rig->mutex);
+}
+
+/* Holds its worker, which a handler must not do, until the test lets go. */
+static inline void
+handle_block(void *context, struct http_request *request)
+{
+    struct rig *rig = context;
+    handle_later(rig, request);
+    pthread_mutex_lock(&rig->mutex);
+    while (!rig->released) {
+        pthread_cond_wait(&rig->changed, &rig->mutex);
+    }
     pthread_mutex_unlock(&rig->mutex);
 }
 
@@ -318,6 +332,7 @@ rig_start_server(struct rig *rig, struct http_options options)
          .context = rig},
         {.path = "/overtaken", .methods = HTTP_POST, .handler = handle_overtaken, .context = rig},
         {.path = "/elsewhere", .methods = HTTP_POST, .handler = handle_elsewhere, .context = rig},
+        {.path = "/block", .methods = HTTP_GET, .handler = handle_block, .context = rig},
         {.path = "/stream", .methods = HTTP_GET, .handler = handle_stream, .context = rig},
         {.path = "/small", .methods = HTTP_POST, .handler = handle_echo, .body_bytes_max = 100},
         {.path = "/snappy",
