@@ -17,7 +17,7 @@
 
 #include "net/http_private.h"
 
-enum { LISTEN_BACKLOG = 1024 };
+enum { LISTEN_BACKLOG = 1024, STOP_MS = 2000 };
 #define TICK_NS_MIN (5 * NS_PER_MS)
 #define TICK_NS_MAX (250 * NS_PER_MS)
 
@@ -239,6 +239,36 @@ http_server_busy(struct http_server *server)
     return atomic_load_explicit(&server->busy, memory_order_acquire);
 }
 
+/* The number of connections that are still to end. */
+static unsigned
+cut_all(struct http_server *server)
+{
+    unsigned left = 0;
+    lock_take(&server->lock);
+    for (struct http_conn *conn = server->conns; conn != NULL; conn = conn->next) {
+        left++;
+        if (conn->started && http_conn_enter(conn, HTTP_PHASE_CUT)) {
+            env_shutdown(server->options.env, conn->fd);
+        }
+    }
+    lock_drop(&server->lock);
+    return left;
+}
+
+/*
+ * A worker of 0.9.75 that has an error of its own to send while it is being stopped (400, 431)
+ * follows a null pointer. So connections end before workers do. One that could not be started
+ * (see list()) never ends; nor does a worker in trouble get more than a few seconds.
+ */
+static void
+end_connections(struct http_server *server)
+{
+    for (int ms = 0; ms < STOP_MS && cut_all(server) > 0; ms++) {
+        (void)!eventfd_write(server->kick_fd, 1);
+        poll(NULL, 0, 1);
+    }
+}
+
 static void
 stop_threads(struct http_server *server)
 {
@@ -259,7 +289,9 @@ stop_threads(struct http_server *server)
     while (atomic_load_explicit(&server->held, memory_order_seq_cst) > 0) {
         poll(NULL, 0, 1);
     }
-    if (server->daemon != NULL) MHD_stop_daemon(server->daemon);
+    if (server->daemon == NULL) return;
+    end_connections(server);
+    MHD_stop_daemon(server->daemon);
 }
 
 static void
