@@ -1,5 +1,6 @@
 /*
  * http_server.h - the HTTP/1.1 front: libmicrohttpd with deadlines and limits of ours around it.
+ * How it works: README.md beside it.
  *
  * A handler is called once per request, on an HTTP worker thread, when the whole body is there. It
  * must not wait: it either answers at once or keeps the request and lets another thread answer
@@ -7,14 +8,17 @@
  * exactly once, by http_reply() or by a stream.
  *
  * The server itself answers: 404 unknown path, 405 + Allow, 413 body too large, 415 content
- * encoding a route does not take, 431 header too large, 408 when a deadline passes (or just
- * closes), 503 + Retry-After beyond the connection limit, while stopping, and when no memory is
- * left for a body.
+ * encoding a route does not take, 431 header too large (414 when already the request line does not
+ * fit), 408 when the deadline of a header or body passes, 503 + Retry-After beyond the connection
+ * limit, while stopping, and when no memory is left for a body. 400, 417 and 501 answer requests
+ * that are no proper HTTP/1.1 (contradictory lengths, unknown transfer codings, expectations or
+ * methods).
  *
  *        accept -> [headers: header_timeout] -> [body: body_timeout] -> handler -> reply -> idle
  *                                                                        (suspended) (idle_timeout)
  *
- * Threads: `workers` event loops (epoll), one thread that enforces deadlines.
+ * Threads: `workers` event loops (epoll), one thread that accepts connections and enforces
+ * deadlines.
  */
 #ifndef NET_HTTP_SERVER_H
 #define NET_HTTP_SERVER_H
@@ -38,7 +42,15 @@ struct http_route {
     uint64_t body_bytes_max; /* 0: the server's */
     void (*handler)(void *context, struct http_request *request);
     void *context;
+    /*
+     * Content-Encodings of a request body that the handler decodes, separated by spaces; others
+     * are answered 415. NULL: none. A body without Content-Encoding is always let through.
+     */
+    const char *encodings;
 };
+
+/* The largest header limit: what libmicrohttpd can parse within a connection's 32 KiB. */
+enum { HTTP_HEADER_BYTES_CEILING = 24 * 1024 };
 
 struct http_options {
     struct env *env;
@@ -46,7 +58,7 @@ struct http_options {
     uint16_t port;    /* 0: the kernel chooses */
     unsigned workers; /* at least 2 */
     unsigned connections_max;
-    size_t header_bytes_max; /* request line and headers together */
+    size_t header_bytes_max; /* request line and headers together; <= HTTP_HEADER_BYTES_CEILING */
     uint64_t body_bytes_max;
     int64_t header_timeout_ns;       /* from the first byte (or accept) to the end of the headers */
     int64_t body_timeout_ns;         /* from there to the end of the body */
@@ -72,7 +84,11 @@ struct http_stats {
     uint64_t body_bytes;
 };
 
-/* Listens and serves when it returns. ERR_INPUT (host), ERR_AGAIN (address in use), ERR_NOMEM. */
+/*
+ * Listens and serves when it returns. `env` and `budget` outlive it, the other options are copied.
+ * ERR_INPUT (host, or a limit beyond its ceiling), ERR_AGAIN (address in use), ERR_NOMEM (also: no
+ * thread or descriptor to be had).
+ */
 MUST_CHECK enum err http_server_start(const struct http_options *options,
                                       struct http_server **ret_server, struct why *why);
 /* The port that is listened on. */
@@ -82,8 +98,11 @@ uint16_t http_server_port(const struct http_server *server);
 void http_server_quiesce(struct http_server *server);
 /* Requests that were given to a handler and are not answered (and sent) yet. */
 unsigned http_server_busy(struct http_server *server);
-/* Ends all connections and threads. Requests still with a handler must be answered before: see
- * http_server_busy(). */
+/*
+ * Ends all connections and threads, also those still sending: who wants all answers sent waits for
+ * http_server_busy() to be 0 before. Waits until requests with a handler are answered. NULL is
+ * fine.
+ */
 void http_server_free(struct http_server *server);
 void http_server_stats(struct http_server *server, struct http_stats *ret_stats);
 
@@ -93,8 +112,10 @@ enum http_method http_method(const struct http_request *request);
 const char *http_path(const struct http_request *request);
 /* NULL when absent. Names are case-insensitive. */
 const char *http_header(const struct http_request *request, const char *name);
-/* A decoded query-string argument; NULL when absent. */
+/* A decoded query-string argument; NULL when absent, "" when it has no value. */
 const char *http_argument(const struct http_request *request, const char *name);
+/* The same for arguments that may be repeated, like match[]: `nth` counts from 0. */
+const char *http_argument_nth(const struct http_request *request, const char *name, unsigned nth);
 struct bytes http_body(const struct http_request *request);
 /* Gives the body's memory back before the answer, when it has been used up. */
 void http_body_release(struct http_request *request);
@@ -102,7 +123,10 @@ void http_body_release(struct http_request *request);
 int64_t http_began_ns(const struct http_request *request);
 /* "address:port" of the peer, for logs. */
 const char *http_peer(const struct http_request *request);
-/* True when the client has gone; checked by whoever works for it. */
+/*
+ * True when the client has gone; checked by whoever works for it. A client that closed only its
+ * sending side counts as gone. Valid until the request is given back, also while streaming.
+ */
 bool http_gone(const struct http_request *request);
 
 /* --- the answer, from any thread ------------------------------------------------------------- */
@@ -121,7 +145,8 @@ struct http_answer {
 
 /*
  * Answers, and gives the request back: it must not be touched afterwards. Text (text/..., JSON) of
- * 1 KiB or more is sent with gzip if the client takes it.
+ * 1 KiB or more is sent with gzip if the client takes it. The body may be a view of the request.
+ * When there is no memory for the answer the client gets 503 instead.
  */
 void http_reply(struct http_request *request, const struct http_answer *answer);
 /* The common short form: plain text made with printf. */
@@ -130,10 +155,14 @@ void http_reply_text(struct http_request *request, unsigned status, const char *
 
 /*
  * A streamed answer: begin, write pieces, end. `content_length` may be UINT64_MAX when unknown
- * (chunked). http_stream_write() waits while the buffer is full; ERR_CANCELED when the client is
- * gone or has taken nothing for send_timeout. http_stream_end() gives the request back; with
- * `complete` false (or after an error) the connection is cut, so that the client cannot take the
- * answer for whole.
+ * (chunked); otherwise it is never exceeded. The answer's own body is not used.
+ *
+ * http_stream_begin() fails with ERR_NOMEM; the request is then still unanswered. After success
+ * views of the request are gone. http_stream_write() waits while the buffer is full, so it must
+ * not be called from within a handler; ERR_CANCELED when the client is gone or has taken nothing
+ * for send_timeout. What is written in answer to HEAD goes nowhere. http_stream_end() gives the
+ * request back; with `complete` false, or fewer bytes than announced, the connection is cut, so
+ * that the client cannot take the answer for whole.
  */
 MUST_CHECK enum err http_stream_begin(struct http_request *request,
                                       const struct http_answer *answer, uint64_t content_length,

@@ -1,0 +1,636 @@
+/*
+ * http_limits_test.c - deadlines, limits, stopping, and running out of memory.
+ * What is asked and answered: http_server_test.c.
+ */
+#include <sys/resource.h>
+
+#include "net/http_test_rig.h"
+
+/* --- deadlines ----------------------------------------------------------------------------- */
+
+/* Sends a byte now and then until the server ends the connection; says how long that took. */
+static int64_t
+drip(struct rig *rig, struct client *client, const char *text, int64_t pause_ms)
+{
+    int64_t start_ns = now_ns(rig);
+    for (size_t i = 0;; i = text[i + 1] == '\0' ? i : i + 1) {
+        client_send_bytes(client, text + i, 1);
+        struct pollfd wait = {.fd = client->fd, .events = POLLIN};
+        if (poll(&wait, 1, (int)pause_ms) > 0) break;
+        assert_true(now_ns(rig) - start_ns < WAIT_S * NS_PER_S);
+    }
+    return now_ns(rig) - start_ns;
+}
+
+static void
+test_dripped_header_meets_its_deadline(void **state)
+{
+    (void)state;
+    struct http_options options = usual_options();
+    options.header_timeout_ns = 150 * NS_PER_MS;
+    struct rig *rig = rig_new(options);
+    struct client client = client_connect(rig);
+    int64_t took_ns = drip(rig, &client, "GET /text HTTP/1.1\r\nA: xxxxxxxxxxxxxxxxxxxxxxxxx", 5);
+    assert_true(took_ns >= 150 * NS_PER_MS);
+    assert_true(took_ns < 2 * NS_PER_S);
+    expect(&client, 408, NULL);
+    expect_end(&client);
+    client_close(&client);
+    assert_int_equal(stats_of(rig).timeouts_header, 1);
+
+    /* The same for a later request on a connection, counted from its first byte. */
+    client = client_connect(rig);
+    client_send(&client, "GET /text HTTP/1.1\r\n\r\n");
+    expect(&client, 200, "hello");
+    poll(NULL, 0, 200); /* idle for longer than a header may take */
+    client_send(&client, "GET /text HTTP/1.1\r\n\r\n");
+    expect(&client, 200, "hello");
+    poll(NULL, 0, 200);
+    took_ns =
+        drip(rig, &client, "GET /texttttttttttttttttttttttttttttttttttttttttttttttttttttt", 5);
+    assert_true(took_ns < 2 * NS_PER_S);
+    expect(&client, 408, NULL);
+    expect_end(&client);
+    client_close(&client);
+    assert_int_equal(stats_of(rig).timeouts_header, 2);
+
+    /* And for one who connects and says nothing, whom there is nothing to tell. */
+    client = client_connect(rig);
+    expect_end(&client);
+    assert_int_equal(client.size, 0);
+    client_close(&client);
+    assert_int_equal(stats_of(rig).timeouts_header, 3);
+    rig_free(rig);
+}
+
+static void
+test_dripped_body_meets_its_deadline(void **state)
+{
+    (void)state;
+    struct http_options options = usual_options();
+    options.body_timeout_ns = 150 * NS_PER_MS;
+    struct rig *rig = rig_new(options);
+    static const char *const starts[] = {
+        "POST /echo HTTP/1.1\r\nContent-Length: 50000\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nfff\r\n",
+        "POST /none HTTP/1.1\r\nContent-Length: 50000\r\n\r\n",
+    };
+    for (size_t i = 0; i < 3; i++) {
+        struct client client = client_connect(rig);
+        client_send(&client, starts[i]);
+        int64_t took_ns = drip(rig, &client, "x", 5);
+        assert_true(took_ns >= 100 * NS_PER_MS);
+        assert_true(took_ns < 2 * NS_PER_S);
+        expect(&client, 408, NULL);
+        expect_end(&client);
+        client_close(&client);
+    }
+    assert_int_equal(stats_of(rig).timeouts_body, 3);
+    rig_free(rig);
+}
+
+static void
+test_idle_connection_is_closed_and_a_waiting_request_is_not(void **state)
+{
+    (void)state;
+    struct http_options options = usual_options();
+    options.header_timeout_ns = options.body_timeout_ns = options.idle_timeout_ns =
+        options.send_timeout_ns = 100 * NS_PER_MS;
+    struct rig *rig = rig_new(options);
+    struct client idle = client_connect(rig), waiting = client_connect(rig);
+    client_send(&waiting, "GET /later HTTP/1.1\r\n\r\n");
+    struct http_request *request = take_held(rig);
+    client_send(&idle, "GET /text HTTP/1.1\r\n\r\n");
+    expect(&idle, 200, "hello");
+    expect_end(&idle);
+    assert_int_equal(stats_of(rig).timeouts_idle, 1);
+    poll(NULL, 0, 200);
+    http_reply_text(request, 200, "patience");
+    expect(&waiting, 200, "patience");
+    client_close(&idle);
+    client_close(&waiting);
+    rig_free(rig);
+}
+
+static void
+test_slow_clients_hold_no_worker(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new(usual_options());
+    struct client slow[60];
+    for (size_t i = 0; i < 60; i++) {
+        slow[i] = i % 3 == 2 ? client_connect_buffered(rig, 4096) : client_connect(rig);
+        client_send(&slow[i], i % 3 == 0   ? "GET /text HT"
+                              : i % 3 == 1 ? "POST /echo HTTP/1.1\r\nContent-Length: 1000\r\n\r\nx"
+                                           : "GET /blob?size=8000000 HTTP/1.1\r\n\r\n");
+    }
+    for (size_t i = 0; i < 60; i++) {
+        client_send(&slow[i], "x");
+        expect_works(rig);
+    }
+    for (size_t i = 0; i < 60; i++) {
+        client_close(&slow[i]);
+    }
+    rig_free(rig);
+}
+
+static void
+test_reader_that_takes_nothing_is_cut_off(void **state)
+{
+    (void)state;
+    struct http_options options = usual_options();
+    options.send_timeout_ns = 150 * NS_PER_MS;
+    struct rig *rig = rig_new(options);
+    struct client client = client_connect_buffered(rig, 4096);
+    client_send(&client, "GET /stream?size=100000000&piece=5000 HTTP/1.1\r\n\r\n");
+    assert_int_equal(wait_stream_done(rig), ERR_CANCELED);
+    assert_int_equal(stats_of(rig).timeouts_send, 1);
+    client_close(&client);
+
+    client = client_connect_buffered(rig, 4096);
+    client_send(&client, "GET /blob?size=30000000 HTTP/1.1\r\n\r\n");
+    while (stats_of(rig).timeouts_send < 2) {
+        poll(NULL, 0, 1);
+    }
+    client_close(&client);
+    expect_works(rig);
+    rig_free(rig);
+}
+
+static void
+test_slow_but_steady_reader_and_slow_producer_are_not_cut_off(void **state)
+{
+    (void)state;
+    struct http_options options = usual_options();
+    options.send_timeout_ns = 100 * NS_PER_MS;
+    struct rig *rig = rig_new(options);
+    struct client client = client_connect_buffered(rig, 16384);
+    client_send(&client, "GET /blob?size=2000000 HTTP/1.1\r\n\r\n");
+    size_t got = 0;
+    char some[200000];
+    while (got < 2000000) {
+        poll(NULL, 0, 5);
+        ssize_t size = recv(client.fd, some, sizeof some, 0);
+        assert_true(size > 0);
+        got += (size_t)size;
+    }
+    client_close(&client);
+
+    client = client_connect(rig);
+    client_send(&client, "GET /later HTTP/1.1\r\n\r\n");
+    struct http_request *request = take_held(rig);
+    const struct http_answer answer = {.status = 200};
+    assert_int_equal(http_stream_begin(request, &answer, UINT64_MAX, NULL), OK);
+    assert_int_equal(http_stream_write(request, bytes_of("one ", 4), NULL), OK);
+    poll(NULL, 0, 300);
+    assert_false(http_gone(request));
+    assert_int_equal(http_stream_write(request, bytes_of("two", 3), NULL), OK);
+    http_stream_end(request, true);
+    expect(&client, 200, "one two");
+    client_close(&client);
+    assert_int_equal(stats_of(rig).timeouts_send, 0);
+    rig_free(rig);
+}
+
+/* --- limits of connections ----------------------------------------------------------------- */
+
+static void
+test_hundreds_of_idle_connections_do_not_hinder_an_active_one(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new(usual_options());
+    enum { IDLE = 600 };
+    struct client *idle = calloc(IDLE, sizeof *idle);
+    for (size_t i = 0; i < IDLE; i++) {
+        idle[i] = client_connect(rig);
+        if (i % 2 == 0) continue;
+        client_send(&idle[i], "GET /text HTTP/1.1\r\n\r\n");
+        expect(&idle[i], 200, "hello");
+    }
+    struct client active = client_connect(rig);
+    for (int i = 0; i < 200; i++) {
+        client_send(&active, "GET /text HTTP/1.1\r\n\r\nPOST /elsewhere HTTP/1.1\r\n"
+                             "Content-Length: 2\r\n\r\nhi");
+        expect(&active, 200, "hello");
+        expect(&active, 200, "hi");
+    }
+    assert_int_equal(stats_of(rig).connections_now, IDLE + 1);
+    client_close(&active);
+    for (size_t i = 0; i < IDLE; i++) {
+        client_close(&idle[i]);
+    }
+    free(idle);
+    rig_free(rig);
+}
+
+/* Which of two workers has a connection: libmicrohttpd goes by the descriptor. */
+static int
+worker_of(const struct client *client)
+{
+    struct sockaddr_in own, peer;
+    socklen_t size = sizeof own;
+    assert_int_equal(getsockname(client->fd, (struct sockaddr *)&own, &size), 0);
+    for (int fd = 3; fd < 2000; fd++) {
+        size = sizeof peer;
+        if (getpeername(fd, (struct sockaddr *)&peer, &size) < 0) continue;
+        if (peer.sin_port == own.sin_port) return fd % 2;
+    }
+    fail();
+    return 0;
+}
+
+/* Connections that all have the same worker. The others that came about are closed. */
+static void
+connect_to_worker(struct rig *rig, int worker, struct client *clients, unsigned count)
+{
+    struct client others[500];
+    unsigned other_count = 0;
+    for (unsigned i = 0; i < count;) {
+        struct client client = client_connect(rig);
+        client_send(&client, "GET /text HTTP/1.1\r\n\r\n");
+        expect(&client, 200, "hello");
+        if (worker_of(&client) == worker) {
+            clients[i++] = client;
+        } else {
+            others[other_count++] = client;
+            assert_true(other_count < 500);
+        }
+    }
+    for (unsigned i = 0; i < other_count; i++) {
+        client_close(&others[i]);
+    }
+}
+
+/*
+ * When exactly as many connections are ready as a worker looks at in one go (128), and nothing else
+ * happens, libmicrohttpd waits for more with all of them in hand.
+ */
+static void
+test_worker_does_not_forget_a_full_hand_of_ready_connections(void **state)
+{
+    (void)state;
+    for (unsigned count = 127; count <= 129; count++) {
+        struct rig *rig = rig_new(usual_options());
+        struct client blocker, clients[129];
+        connect_to_worker(rig, 1, &blocker, 1);
+        connect_to_worker(rig, 1, clients, count);
+        client_send(&blocker, "GET /block HTTP/1.1\r\n\r\n");
+        struct http_request *request = take_held(rig);
+        for (unsigned i = 0; i < count; i++) {
+            client_send(&clients[i], "GET /text HTTP/1.1\r\n\r\n");
+        }
+        pthread_mutex_lock(&rig->mutex);
+        rig->released = true;
+        pthread_cond_broadcast(&rig->changed);
+        pthread_mutex_unlock(&rig->mutex);
+        for (unsigned i = 0; i < count; i++) {
+            expect(&clients[i], 200, "hello");
+            client_close(&clients[i]);
+        }
+        http_reply_text(request, 200, "free");
+        expect(&blocker, 200, "free");
+        client_close(&blocker);
+        rig_free(rig);
+    }
+}
+
+static void
+test_connections_beyond_the_limit_get_503(void **state)
+{
+    (void)state;
+    struct http_options options = usual_options();
+    options.connections_max = 10;
+    struct rig *rig = rig_new(options);
+    struct client inside[10], outside[20];
+    for (size_t i = 0; i < 10; i++) {
+        inside[i] = client_connect(rig);
+        client_send(&inside[i], "GET /text HTTP/1.1\r\n\r\n");
+        expect(&inside[i], 200, "hello");
+    }
+    for (size_t i = 0; i < 20; i++) {
+        outside[i] = client_connect(rig);
+        client_send(&outside[i], "POST /echo HTTP/1.1\r\nContent-Length: 4\r\n\r\nabcd");
+    }
+    for (size_t i = 0; i < 20; i++) {
+        struct response response = client_response(&outside[i], false);
+        assert_int_equal(response.status, 503);
+        assert_non_null(response_header(&response, "Retry-After"));
+        assert_string_equal(response_header(&response, "Connection"), "close");
+        response_free(&response);
+        expect_end(&outside[i]);
+        client_close(&outside[i]);
+    }
+    assert_int_equal(stats_of(rig).connections_refused, 20);
+    /* Who is inside stays, and who leaves makes room. */
+    client_send(&inside[9], "GET /text HTTP/1.1\r\nConnection: close\r\n\r\n");
+    expect(&inside[9], 200, "hello");
+    expect_end(&inside[9]);
+    while (stats_of(rig).connections_now == 10) {
+        poll(NULL, 0, 1);
+    }
+    expect_works(rig);
+    for (size_t i = 0; i < 10; i++) {
+        client_close(&inside[i]);
+    }
+    rig_free(rig);
+}
+
+static void
+test_many_silent_connections_beyond_the_limit_are_turned_away(void **state)
+{
+    (void)state;
+    struct http_options options = usual_options();
+    options.connections_max = 1;
+    struct rig *rig = rig_new(options);
+    struct client inside = client_connect(rig);
+    client_send(&inside, "GET /text HTTP/1.1\r\n\r\n");
+    expect(&inside, 200, "hello");
+    struct client outside[200];
+    for (size_t i = 0; i < 200; i++) {
+        outside[i] = client_connect(rig);
+    }
+    unsigned told = 0;
+    for (size_t i = 0; i < 200; i++) {
+        struct response response = client_response(&outside[i], false);
+        told += response.status == 503;
+        response_free(&response);
+        client_close(&outside[i]);
+    }
+    assert_true(told >= 64);
+    client_send(&inside, "GET /text HTTP/1.1\r\n\r\n");
+    expect(&inside, 200, "hello");
+    client_close(&inside);
+    rig_free(rig);
+}
+
+static void
+test_want_of_descriptors_passes(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new(usual_options());
+    struct client client = client_connect(rig);
+    client_send(&client, "GET /text HTTP/1.1\r\n\r\n");
+    expect(&client, 200, "hello");
+    struct rlimit limit, none;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    none = (struct rlimit){.rlim_cur = (rlim_t)fd + 1, .rlim_max = limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    struct sockaddr_in to = {
+        .sin_family = AF_INET,
+        .sin_port = htons(http_server_port(rig->server)),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    };
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    client_send(&client, "GET /text HTTP/1.1\r\n\r\n");
+    expect(&client, 200, "hello");
+    struct client late = {.fd = fd, .bytes = malloc(CLIENT_BYTES)};
+    client_send(&late, "GET /text HTTP/1.1\r\n\r\n");
+    struct pollfd wait = {.fd = fd, .events = POLLIN};
+    assert_int_equal(poll(&wait, 1, 50), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    expect(&late, 200, "hello");
+    client_close(&late);
+    client_close(&client);
+    rig_free(rig);
+}
+
+/* --- stopping ------------------------------------------------------------------------------ */
+
+static void
+test_quiesced_server_finishes_what_has_begun(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new(usual_options());
+    struct client open = client_connect(rig), waiting = client_connect(rig),
+                  begun = client_connect(rig);
+    client_send(&open, "GET /text HTTP/1.1\r\n\r\n");
+    expect(&open, 200, "hello");
+    client_send(&waiting, "GET /later HTTP/1.1\r\n\r\n");
+    struct http_request *request = take_held(rig);
+    client_send(&begun, "POST /echo HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+    expect(&begun, 100, NULL);
+    assert_int_equal(http_server_busy(rig->server), 1);
+
+    http_server_quiesce(rig->server);
+    http_server_quiesce(rig->server);
+    struct client late = client_connect_buffered(rig, 0);
+    assert_int_equal(late.fd, -1);
+    client_send(&open, "GET /text HTTP/1.1\r\n\r\n");
+    struct response response = client_response(&open, false);
+    assert_int_equal(response.status, 503);
+    assert_string_equal(response_header(&response, "Connection"), "close");
+    assert_non_null(response_header(&response, "Retry-After"));
+    response_free(&response);
+    expect_end(&open);
+    client_send(&begun, "abc");
+    expect(&begun, 200, "abc");
+    while (http_server_busy(rig->server) > 1) {
+        poll(NULL, 0, 1); /* we have its answer before its worker has noted that it is sent */
+    }
+    http_reply_text(request, 200, "done");
+    expect(&waiting, 200, "done");
+    rig_wait_idle(rig);
+    client_close(&open);
+    client_close(&waiting);
+    client_close(&begun);
+    rig_free(rig);
+}
+
+static void
+test_server_ends_with_connections_in_every_state(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 20; round++) {
+        struct rig *rig = rig_new(usual_options());
+        struct client clients[6];
+        static const char *const starts[] = {
+            "",
+            "GET /te",
+            "POST /echo HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc",
+            "POST /echo HTTP/1.1\r\nContent-Length: 999999\r\n\r\nabc",
+            "GET /text HTTP/1.1\r\n\r\n",
+            "GET /blob?size=9000000&type=x HTTP/1.1\r\n\r\n",
+        };
+        for (size_t i = 0; i < 6; i++) {
+            clients[i] = i == 5 ? client_connect_buffered(rig, 4096) : client_connect(rig);
+            client_send(&clients[i], starts[i]);
+        }
+        struct client last = client_connect(rig);
+        client_send(&last, "GET /later HTTP/1.1\r\n\r\n");
+        http_reply_text(take_held(rig), 200, "last");
+        /* Not waiting for busy to be 0: the blob can never be sent. */
+        http_server_free(rig->server);
+        assert_int_equal(budget_used(&rig->budget), 0);
+        assert_int_equal(rig_start_server(rig, usual_options()), OK);
+        for (size_t i = 0; i < 6; i++) {
+            client_close(&clients[i]);
+        }
+        client_close(&last);
+        rig_free(rig);
+    }
+}
+
+/* --- memory -------------------------------------------------------------------------------- */
+
+static void
+test_body_without_budget_gets_503_and_gives_all_back(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new(usual_options());
+    uint64_t used = budget_used(&rig->budget);
+    atomic_store(&rig->budget.limit_bytes, used + 20000);
+    char *body = calloc(1, 60000);
+    for (int chunked = 0; chunked <= 1; chunked++) {
+        struct client client = client_connect(rig);
+        client_send(&client, chunked ? "POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                       "EA60\r\n"
+                                     : "POST /echo HTTP/1.1\r\nContent-Length: 60000\r\n\r\n");
+        client_send_bytes(&client, body, 60000);
+        struct response response = client_response(&client, false);
+        assert_int_equal(response.status, 503);
+        assert_non_null(response_header(&response, "Retry-After"));
+        response_free(&response);
+        expect_end(&client);
+        client_close(&client);
+    }
+    free(body);
+    /* A body that fits, but not together with its copy in the answer. */
+    struct client client = client_connect(rig);
+    char text[12100] = "POST /echo HTTP/1.1\r\nContent-Length: 12000\r\n\r\n";
+    size_t header_size = strlen(text);
+    memset(text + header_size, 'x', 12000);
+    client_send_bytes(&client, text, header_size + 12000);
+    expect(&client, 503, NULL);
+    client_close(&client);
+    expect_works(rig);
+    rig_free(rig);
+}
+
+static void
+test_declared_length_takes_no_memory(void **state)
+{
+    (void)state;
+    struct http_options options = usual_options();
+    options.body_bytes_max = UINT64_C(1) << 40;
+    struct rig *rig = rig_new(options);
+    struct client client = client_connect(rig);
+    client_send(&client, "POST /echo HTTP/1.1\r\nExpect: 100-continue\r\n"
+                         "Content-Length: 1000000000000\r\n\r\n");
+    expect(&client, 100, NULL);
+    client_send(&client, "abc");
+    while (stats_of(rig).body_bytes < 3) {
+        poll(NULL, 0, 1);
+    }
+    assert_true(budget_used(&rig->budget) < 100 * 1024);
+    client_close(&client);
+    rig_free(rig);
+}
+
+/* One request of every kind; each is answered as it should be, with 503, or not at all. */
+static void
+ask_everything(struct rig *rig)
+{
+    static const char *const requests[] = {
+        "GET /blob?size=3000 HTTP/1.1\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n",
+        "POST /elsewhere HTTP/1.1\r\nConnection: close\r\nContent-Length: 4\r\n\r\nabcd",
+        "POST /echo HTTP/1.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "4\r\nabcd\r\n0\r\n\r\n",
+        "GET /stream?size=20000&piece=5000 HTTP/1.1\r\nConnection: close\r\n\r\n",
+        "GET /none HTTP/1.1\r\nConnection: close\r\n\r\n",
+    };
+    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+        struct client client = client_connect(rig);
+        client_send(&client, requests[i]);
+        struct response response = client_response(&client, false);
+        int right = i == 4 ? 404 : 200;
+        if (response.status != 0 && response.status != 503) {
+            assert_int_equal(response.status, right);
+            assert_true(response.whole);
+        }
+        response_free(&response);
+        expect_end(&client);
+        client_close(&client);
+    }
+    rig_wait_idle(rig);
+}
+
+static void
+test_any_allocation_may_fail(void **state)
+{
+    (void)state;
+    for (int forever = 0; forever <= 1; forever++) {
+        bool fired = true;
+        for (uint64_t nth = 1; fired; nth++) {
+            struct rig *rig = rig_new(usual_options());
+            mem_fail_nth(nth, forever != 0);
+            ask_everything(rig);
+            fired = mem_fail_fired();
+            mem_fail_nth(0, false);
+            expect_works(rig);
+            rig_free(rig);
+            assert_true(nth < 1000);
+        }
+    }
+}
+
+static void
+test_start_that_fails_leaves_nothing(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new(usual_options());
+    struct http_options options = usual_options();
+    struct http_server *first = rig->server;
+    options.port = http_server_port(first);
+    uint64_t used = budget_used(&rig->budget);
+    assert_int_equal(rig_start_server(rig, options), ERR_AGAIN);
+    options = usual_options();
+    options.host = "999.1.1.1";
+    assert_int_equal(rig_start_server(rig, options), ERR_INPUT);
+    options = usual_options();
+    options.header_bytes_max = HTTP_HEADER_BYTES_CEILING + 1;
+    assert_int_equal(rig_start_server(rig, options), ERR_INPUT);
+    options = usual_options();
+    options.body_timeout_ns = 0;
+    assert_int_equal(rig_start_server(rig, options), ERR_INPUT);
+    enum err e = ERR_NOMEM;
+    for (uint64_t nth = 1; e != OK; nth++) {
+        mem_fail_nth(nth, true);
+        e = rig_start_server(rig, usual_options());
+        mem_fail_nth(0, false);
+        if (e != OK) assert_int_equal(e, ERR_NOMEM);
+        if (e != OK) assert_int_equal(budget_used(&rig->budget), used);
+        assert_true(nth < 100);
+    }
+    http_server_free(rig->server);
+    rig->server = first;
+    expect_works(rig);
+    rig_free(rig);
+    http_server_free(NULL);
+}
+
+int
+main(void)
+{
+    log_to_fd(-1);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_dripped_header_meets_its_deadline),
+        cmocka_unit_test(test_dripped_body_meets_its_deadline),
+        cmocka_unit_test(test_idle_connection_is_closed_and_a_waiting_request_is_not),
+        cmocka_unit_test(test_slow_clients_hold_no_worker),
+        cmocka_unit_test(test_reader_that_takes_nothing_is_cut_off),
+        cmocka_unit_test(test_slow_but_steady_reader_and_slow_producer_are_not_cut_off),
+        cmocka_unit_test(test_hundreds_of_idle_connections_do_not_hinder_an_active_one),
+        cmocka_unit_test(test_worker_does_not_forget_a_full_hand_of_ready_connections),
+        cmocka_unit_test(test_connections_beyond_the_limit_get_503),
+        cmocka_unit_test(test_many_silent_connections_beyond_the_limit_are_turned_away),
+        cmocka_unit_test(test_want_of_descriptors_passes),
+        cmocka_unit_test(test_quiesced_server_finishes_what_has_begun),
+        cmocka_unit_test(test_server_ends_with_connections_in_every_state),
+        cmocka_unit_test(test_body_without_budget_gets_503_and_gives_all_back),
+        cmocka_unit_test(test_declared_length_takes_no_memory),
+        cmocka_unit_test(test_any_allocation_may_fail),
+        cmocka_unit_test(test_start_that_fails_leaves_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

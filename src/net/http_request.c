@@ -1,0 +1,402 @@
+/*
+ * http_request.c - a request as its handler sees it, and answers that are made whole.
+ *
+ * A request belongs to libmicrohttpd (`attached`) and to whoever is to answer it (`held`), and is
+ * freed when neither has it. Until it is answered its connection is either inside on_complete() on
+ * its worker or suspended, so nothing of it can go away under its holder. The holder makes the
+ * whole MHD_Response, compression included, on its own thread; the worker only queues it.
+ */
+#include <assert.h>
+#include <ctype.h>
+#include <poll.h>
+#include <stdio.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+#define ZLIB_CONST
+#include <zlib.h>
+
+#include "net/http_private.h"
+
+enum { GZIP_BYTES_MIN = 1024, GZIP_LEVEL = 4, TEXT_BYTES = 1024 };
+
+struct http_request *
+http_request_new(struct http_conn *conn, struct MHD_Connection *mhd)
+{
+    struct http_request *request = mem_new(conn->server->options.budget, sizeof *request);
+    if (request == NULL) return NULL;
+    request->server = conn->server;
+    request->conn = conn;
+    request->mhd = mhd;
+    request->began_ns = conn->began_ns;
+    memcpy(request->peer, conn->peer, sizeof request->peer);
+    request->lock = &request->own_lock;
+    lock_init(request->lock, LOCK_RANK_HTTP);
+    request->attached = true;
+    return request;
+}
+
+void
+http_request_free(struct http_request *request)
+{
+    struct http_server *server = request->server;
+    struct budget *budget = server->options.budget;
+    bool given = request->given;
+    if (request->response != NULL) MHD_destroy_response(request->response);
+    if (request->stream.ring != NULL) {
+        mem_free(budget, request->stream.ring, request->stream.capacity);
+        cond_fini(&request->stream.room);
+    }
+    buf_fini(&request->body);
+    lock_fini(request->lock);
+    mem_free(budget, request, sizeof *request);
+    if (given) atomic_fetch_sub_explicit(&server->busy, 1, memory_order_acq_rel);
+}
+
+/* --- views --------------------------------------------------------------------------------- */
+
+enum http_method
+http_method(const struct http_request *request)
+{
+    return request->method;
+}
+
+const char *
+http_path(const struct http_request *request)
+{
+    return request->path;
+}
+
+const char *
+http_header(const struct http_request *request, const char *name)
+{
+    return MHD_lookup_connection_value(request->mhd, MHD_HEADER_KIND, name);
+}
+
+struct argument_search {
+    const char *name;
+    unsigned skip;
+    const char *found;
+};
+
+static enum MHD_Result
+argument_look(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    (void)kind;
+    struct argument_search *search = context;
+    /* libmicrohttpd's own look-up ignores case, which is right for headers only. */
+    if (strcmp(name, search->name) != 0 || search->skip-- > 0) return MHD_YES;
+    search->found = value == NULL ? "" : value;
+    return MHD_NO;
+}
+
+const char *
+http_argument_nth(const struct http_request *request, const char *name, unsigned nth)
+{
+    struct argument_search search = {.name = name, .skip = nth};
+    (void)MHD_get_connection_values(request->mhd, MHD_GET_ARGUMENT_KIND, argument_look, &search);
+    return search.found;
+}
+
+const char *
+http_argument(const struct http_request *request, const char *name)
+{
+    return http_argument_nth(request, name, 0);
+}
+
+struct bytes
+http_body(const struct http_request *request)
+{
+    return buf_bytes(&request->body);
+}
+
+void
+http_body_release(struct http_request *request)
+{
+    buf_fini(&request->body);
+}
+
+int64_t
+http_began_ns(const struct http_request *request)
+{
+    return request->began_ns;
+}
+
+const char *
+http_peer(const struct http_request *request)
+{
+    return request->peer;
+}
+
+bool
+http_gone(const struct http_request *request)
+{
+    /* Under the lock the descriptor cannot be closed; a look without waiting is no I/O. */
+    lock_take(request->lock);
+    bool gone = !request->attached;
+    if (!gone) {
+        struct pollfd look = {.fd = request->conn->fd, .events = POLLRDHUP};
+        gone = poll(&look, 1, 0) > 0;
+    }
+    lock_drop(request->lock);
+    return gone;
+}
+
+/* --- compression --------------------------------------------------------------------------- */
+
+/* "gzip;q=0" and "*;q=0" refuse, "gzip", "x, gzip ;q=0.5" and "*" accept. */
+static bool
+coding_accepted(const char *item, size_t size)
+{
+    size_t name = 0;
+    while (name < size && item[name] != ';' && item[name] != ' ' && item[name] != '\t') {
+        name++;
+    }
+    bool gzip = name == 4 && strncasecmp(item, "gzip", 4) == 0;
+    bool any = name == 1 && item[0] == '*';
+    if (!gzip && !any) return false;
+    const char *quality = memchr(item, '=', size);
+    if (quality == NULL) return true;
+    for (const char *at = quality + 1; at < item + size; at++) {
+        if (*at >= '1' && *at <= '9') return true;
+    }
+    return false;
+}
+
+static bool
+gzip_accepted(const struct http_request *request)
+{
+    const char *at = http_header(request, "Accept-Encoding");
+    while (at != NULL && *at != '\0') {
+        at += strspn(at, " \t,");
+        size_t size = strcspn(at, ",");
+        if (coding_accepted(at, size)) return true;
+        at += size;
+    }
+    return false;
+}
+
+static bool
+is_text(const char *content_type)
+{
+    return content_type != NULL && (strncasecmp(content_type, "text/", 5) == 0 ||
+                                    strncasecmp(content_type, "application/json", 16) == 0);
+}
+
+/* zlib frees without a size; it stands before what zlib sees, as much as alignment asks. */
+enum { ZLIB_PREFIX = 16 };
+
+static void *
+zlib_alloc(void *budget, unsigned count, unsigned size)
+{
+    size_t whole = (size_t)count * size + ZLIB_PREFIX;
+    uint8_t *memory = mem_new(budget, whole);
+    if (memory == NULL) return NULL;
+    memcpy(memory, &whole, sizeof whole);
+    return memory + ZLIB_PREFIX;
+}
+
+static void
+zlib_free(void *budget, void *memory)
+{
+    uint8_t *start = (uint8_t *)memory - ZLIB_PREFIX;
+    size_t whole;
+    memcpy(&whole, start, sizeof whole);
+    mem_free(budget, start, whole);
+}
+
+/* False: no memory, or not smaller. */
+static bool
+gzip(struct budget *budget, struct bytes from, struct buf *to)
+{
+    if (from.size > UINT32_MAX) return false;
+    z_stream z = {.zalloc = zlib_alloc, .zfree = zlib_free, .opaque = budget};
+    /* 15 + 16: the largest window, in a gzip frame. */
+    if (deflateInit2(&z, GZIP_LEVEL, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) {
+        return false;
+    }
+    buf_init(to, budget, from.size);
+    z.next_in = from.at;
+    z.avail_in = (unsigned)from.size;
+    int result = Z_OK;
+    while (result == Z_OK) {
+        if (!buf_reserve(to, to->capacity == 0 ? from.size / 4 : 1)) break;
+        size_t room = to->capacity - to->size;
+        z.next_out = to->at + to->size;
+        z.avail_out = (unsigned)room;
+        result = deflate(&z, Z_FINISH);
+        to->size += room - z.avail_out;
+    }
+    (void)deflateEnd(&z); /* its only complaint would be about our leaving early */
+    if (result != Z_STREAM_END) buf_fini(to);
+    return result == Z_STREAM_END;
+}
+
+/* --- answers made whole -------------------------------------------------------------------- */
+
+/* The body of an answer; freed by libmicrohttpd when it is sent. */
+struct content {
+    struct budget *budget;
+    struct buf bytes;
+};
+
+static void
+content_free(void *context)
+{
+    struct content *content = context;
+    buf_fini(&content->bytes);
+    mem_free(content->budget, content, sizeof *content);
+}
+
+static struct content *
+content_new(struct budget *budget, struct bytes body, bool compress, bool *ret_compressed)
+{
+    struct content *content = mem_new(budget, sizeof *content);
+    if (content == NULL) return NULL;
+    content->budget = budget;
+    *ret_compressed = compress && gzip(budget, body, &content->bytes);
+    if (*ret_compressed) return content;
+    uint8_t *copy = mem_alloc(budget, body.size);
+    if (copy == NULL) {
+        mem_free(budget, content, sizeof *content);
+        return NULL;
+    }
+    memcpy(copy, body.at, body.size);
+    content->bytes =
+        (struct buf){.at = copy, .size = body.size, .capacity = body.size, .budget = budget};
+    return content;
+}
+
+/* libmicrohttpd takes no empty values, and nobody needs them. */
+static bool
+add_header(struct MHD_Response *response, const char *name, const char *value)
+{
+    if (value == NULL || value[0] == '\0') return true;
+    return MHD_add_response_header(response, name, value) == MHD_YES;
+}
+
+bool
+http_response_add_headers(struct MHD_Response *response, const struct http_answer *answer)
+{
+    bool ok = add_header(response, "Content-Type", answer->content_type);
+    for (size_t i = 0; ok && i < sizeof answer->headers / sizeof *answer->headers; i++) {
+        if (answer->headers[i].name == NULL) break;
+        ok = add_header(response, answer->headers[i].name, answer->headers[i].value);
+    }
+    return ok;
+}
+
+static struct MHD_Response *
+response_of(struct content *content)
+{
+    if (content == NULL) return NULL;
+    struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback_cls(
+        content->bytes.size, content->bytes.at, content_free, content);
+    if (response == NULL) content_free(content);
+    return response;
+}
+
+struct MHD_Response *
+http_response_new(struct http_server *server, const struct http_request *request,
+                  const struct http_answer *answer)
+{
+    static char nothing[1];
+    bool text = answer->body.size >= GZIP_BYTES_MIN && is_text(answer->content_type);
+    bool compressed = false;
+    struct MHD_Response *response;
+    if (answer->body.size == 0) {
+        response = MHD_create_response_from_buffer(0, nothing, MHD_RESPMEM_PERSISTENT);
+    } else {
+        bool compress = text && gzip_accepted(request);
+        response =
+            response_of(content_new(server->options.budget, answer->body, compress, &compressed));
+    }
+    if (response == NULL) return NULL;
+    bool ok = http_response_add_headers(response, answer);
+    if (ok && text) ok = add_header(response, "Vary", "Accept-Encoding");
+    if (ok && compressed) ok = add_header(response, "Content-Encoding", "gzip");
+    if (ok) return response;
+    MHD_destroy_response(response);
+    return NULL;
+}
+
+void
+http_hand_in(struct http_request *request, unsigned status, struct MHD_Response *response,
+             bool keep)
+{
+    struct http_server *server = request->server;
+    lock_take(request->lock);
+    assert(request->held);
+    assert(!request->answered);
+    assert(request->attached);
+    request->answered = true;
+    request->status = status;
+    request->response = response;
+    request->held = keep;
+    if (request->suspended) {
+        request->suspended = false;
+        MHD_resume_connection(request->mhd);
+    }
+    lock_drop(request->lock);
+    if (!keep) atomic_fetch_sub_explicit(&server->held, 1, memory_order_seq_cst);
+}
+
+void
+http_reply(struct http_request *request, const struct http_answer *answer)
+{
+    assert(answer->status >= 200 && answer->status < 600);
+    struct MHD_Response *response = http_response_new(request->server, request, answer);
+    buf_fini(&request->body);
+    http_hand_in(request, answer->status, response, false);
+}
+
+void
+http_reply_text(struct http_request *request, unsigned status, const char *format, ...)
+{
+    char text[TEXT_BYTES];
+    va_list args;
+    va_start(args, format);
+    int size = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    assert(size >= 0);
+    size_t used = (size_t)size < sizeof text ? (size_t)size : sizeof text - 1;
+    http_reply(request, &(struct http_answer){
+                            .status = status,
+                            .content_type = "text/plain; charset=utf-8",
+                            .body = bytes_of(text, used),
+                        });
+}
+
+/* --- answers past libmicrohttpd ------------------------------------------------------------ */
+
+void
+http_send_raw(int fd, unsigned status)
+{
+    static const struct {
+        unsigned status;
+        const char *reason;
+        const char *text;
+    } known[] = {
+        {408, "Request Timeout", "the request took too long to arrive\n"},
+        {413, "Payload Too Large", "request body too large\n"},
+        {431, "Request Header Fields Too Large", "too many arguments\n"},
+        {503, "Service Unavailable", "no room for this request, try again later\n"},
+    };
+    size_t i = 0;
+    while (known[i].status != status) {
+        i++;
+        assert(i < sizeof known / sizeof *known);
+    }
+    char answer[512];
+    int size =
+        snprintf(answer, sizeof answer,
+                 "HTTP/1.1 %u %s\r\n"
+                 "Connection: close\r\n"
+                 "Content-Type: text/plain; charset=utf-8\r\n"
+                 "Content-Length: %zu\r\n"
+                 "%s\r\n%s",
+                 status, known[i].reason, strlen(known[i].text),
+                 status == 503 ? "Retry-After: " HTTP_RETRY_AFTER "\r\n" : "", known[i].text);
+    /* What does not fit into the socket's buffer now is not worth waiting for. */
+    (void)!send(fd, answer, (size_t)size, MSG_NOSIGNAL | MSG_DONTWAIT);
+}

@@ -1,0 +1,358 @@
+/*
+ * http_server.c - starts and stops the HTTP server. See http_private.h for the other files and
+ * README.md for how they work together.
+ *
+ * libmicrohttpd gets no listening socket: the watch thread accepts, because then the limit of
+ * connections, the answer beyond it and the end of accepting are ours to decide (0.9.75 closes
+ * silently beyond its limit, and its MHD_quiesce_daemon() races with its own workers for the
+ * removal of the socket from their epoll sets, and panics when it loses).
+ */
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net/http_private.h"
+
+enum { LISTEN_BACKLOG = 1024, STOP_MS = 2000 };
+#define TICK_NS_MIN (5 * NS_PER_MS)
+#define TICK_NS_MAX (250 * NS_PER_MS)
+
+bool
+http_conn_enter(struct http_conn *conn, enum http_phase phase)
+{
+    uint64_t to = http_clock(phase, env_monotonic_ns(conn->server->options.env));
+    uint64_t from = atomic_load_explicit(&conn->clock, memory_order_acquire);
+    do {
+        if (http_clock_phase(from) == HTTP_PHASE_CUT) return false;
+    } while (!atomic_compare_exchange_weak_explicit(&conn->clock, &from, to, memory_order_acq_rel,
+                                                    memory_order_acquire));
+    return true;
+}
+
+void
+http_conn_unlist_locked(struct http_conn *conn)
+{
+    struct http_server *server = conn->server;
+    assert(lock_is_mine(&server->lock));
+    if (conn->prev == NULL) {
+        server->conns = conn->next;
+    } else {
+        conn->prev->next = conn->next;
+    }
+    if (conn->next != NULL) conn->next->prev = conn->prev;
+    server->conn_count--;
+}
+
+/* --- start --------------------------------------------------------------------------------- */
+
+static size_t
+text_size(const char *text)
+{
+    return text == NULL ? 0 : strlen(text) + 1;
+}
+
+static const char *
+text_move(char **to, const char *text)
+{
+    if (text == NULL) return NULL;
+    char *moved = *to;
+    size_t size = text_size(text);
+    memcpy(moved, text, size);
+    *to += size;
+    return moved;
+}
+
+static enum err
+copy_routes(struct http_server *server, const struct http_options *options)
+{
+    for (size_t i = 0; i < options->route_count; i++) {
+        server->route_texts_size += text_size(options->routes[i].path);
+        server->route_texts_size += text_size(options->routes[i].encodings);
+    }
+    server->route_texts = mem_alloc(options->budget, server->route_texts_size);
+    if (server->route_texts == NULL) return ERR_NOMEM;
+    server->routes = mem_alloc(options->budget, options->route_count * sizeof *server->routes);
+    if (server->routes == NULL) return ERR_NOMEM;
+    char *to = server->route_texts;
+    for (size_t i = 0; i < options->route_count; i++) {
+        server->routes[i] = options->routes[i];
+        server->routes[i].path = text_move(&to, options->routes[i].path);
+        server->routes[i].encodings = text_move(&to, options->routes[i].encodings);
+    }
+    return OK;
+}
+
+/* An eighth of the shortest deadline is late enough to look at all connections again. */
+static int64_t
+tick_of(const struct http_options *options)
+{
+    int64_t tick_ns = TICK_NS_MAX;
+    const int64_t timeouts[] = {options->header_timeout_ns, options->body_timeout_ns,
+                                options->idle_timeout_ns, options->send_timeout_ns};
+    for (size_t i = 0; i < sizeof timeouts / sizeof *timeouts; i++) {
+        if (timeouts[i] / 8 < tick_ns) tick_ns = timeouts[i] / 8;
+    }
+    return tick_ns < TICK_NS_MIN ? TICK_NS_MIN : tick_ns;
+}
+
+static enum err
+check_options(const struct http_options *options, struct why *why)
+{
+    if (options->header_bytes_max == 0 || options->header_bytes_max > HTTP_HEADER_BYTES_CEILING) {
+        return why_set(why, ERR_INPUT, "HTTP header limit must be between 1 and %d bytes, not %zu",
+                       HTTP_HEADER_BYTES_CEILING, options->header_bytes_max);
+    }
+    if (options->connections_max == 0 || options->body_bytes_max == 0 ||
+        options->stream_buffer_bytes == 0) {
+        return why_set(why, ERR_INPUT, "HTTP limits must not be 0");
+    }
+    if (options->header_timeout_ns <= 0 || options->body_timeout_ns <= 0 ||
+        options->idle_timeout_ns <= 0 || options->send_timeout_ns <= 0) {
+        return why_set(why, ERR_INPUT, "HTTP timeouts must be positive");
+    }
+    return OK;
+}
+
+static enum err
+start_listening(struct http_server *server, const struct http_options *options, struct why *why)
+{
+    enum err e = env_listen(options->env, options->host, options->port, LISTEN_BACKLOG,
+                            &server->listen_fd, why);
+    if (e) return e;
+    server->listening = true;
+    struct sockaddr_storage address;
+    socklen_t size = sizeof address;
+    if (getsockname(server->listen_fd, (struct sockaddr *)&address, &size) < 0) {
+        return why_set(why, err_from_errno(errno), "getsockname: %s", strerrordesc_np(errno));
+    }
+    in_port_t port = address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
+                                                   : ((struct sockaddr_in *)&address)->sin_port;
+    server->port = ntohs(port);
+    return OK;
+}
+
+static enum err
+start_descriptors(struct http_server *server, struct why *why)
+{
+    server->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (server->wake_fd >= 0) server->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (server->wake_fd < 0 || server->kick_fd < 0) {
+        return why_set(why, ERR_NOMEM, "eventfd: %s", strerrordesc_np(errno));
+    }
+    return OK;
+}
+
+static enum err
+start_daemon(struct http_server *server, struct why *why)
+{
+    static const struct http_answer no_memory = {
+        .status = 503,
+        .content_type = "text/plain; charset=utf-8",
+        .headers = {{"Retry-After", HTTP_RETRY_AFTER}},
+    };
+    static char text[] = "out of memory, try again later\n";
+    server->no_memory =
+        MHD_create_response_from_buffer(sizeof text - 1, text, MHD_RESPMEM_PERSISTENT);
+    if (server->no_memory == NULL || !http_response_add_headers(server->no_memory, &no_memory)) {
+        return why_set(why, ERR_NOMEM, "no memory for the HTTP server");
+    }
+    unsigned workers = server->options.workers < 2 ? 2 : server->options.workers;
+    /* Ours is the limit that counts, and is kept by the watch thread; theirs is per worker, and
+     * they count a connection a moment longer than we do. */
+    unsigned limit = server->options.connections_max + 64 * workers;
+    server->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0,
+        NULL, NULL, http_on_access, server, MHD_OPTION_THREAD_POOL_SIZE, workers,
+        MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)HTTP_POOL_BYTES, MHD_OPTION_URI_LOG_CALLBACK, http_on_uri, server,
+        MHD_OPTION_NOTIFY_COMPLETED, http_on_completed, server, MHD_OPTION_NOTIFY_CONNECTION,
+        http_on_connection, server, MHD_OPTION_END);
+    if (server->daemon == NULL) {
+        return why_set(why, ERR_NOMEM, "no threads for the HTTP server");
+    }
+    return OK;
+}
+
+enum err
+http_server_start(const struct http_options *options, struct http_server **ret_server,
+                  struct why *why)
+{
+    struct http_server *server = NULL;
+    enum err e = check_options(options, why);
+    if (e) goto out;
+    e = why_set(why, ERR_NOMEM, "no memory for the HTTP server");
+    server = mem_new(options->budget, sizeof *server);
+    if (server == NULL) goto out;
+    server->options = *options;
+    server->listen_fd = server->wake_fd = server->kick_fd = -1;
+    server->tick_ns = tick_of(options);
+    lock_init(&server->lock, LOCK_RANK_HTTP);
+    cond_init(&server->listening_changed);
+    e = copy_routes(server, options);
+    if (e) goto out;
+    e = start_descriptors(server, why);
+    if (e) goto out;
+    e = start_listening(server, options, why);
+    if (e) goto out;
+    e = start_daemon(server, why);
+    if (e) goto out;
+    e = env_thread_start(options->env, "http-watch", http_watch_run, server, &server->watch);
+    if (e) {
+        why_set(why, e, "no thread for the HTTP server");
+        goto out;
+    }
+    if (why != NULL) why->text[0] = '\0';
+    *ret_server = server;
+    server = NULL;
+out:
+    http_server_free(server);
+    return e;
+}
+
+uint16_t
+http_server_port(const struct http_server *server)
+{
+    return server->port;
+}
+
+/* --- stop ---------------------------------------------------------------------------------- */
+
+void
+http_server_quiesce(struct http_server *server)
+{
+    atomic_store_explicit(&server->quiescing, true, memory_order_relaxed);
+    http_watch_wake(server);
+    lock_take(&server->lock);
+    while (server->listening) {
+        cond_wait(&server->listening_changed, &server->lock);
+    }
+    lock_drop(&server->lock);
+}
+
+unsigned
+http_server_busy(struct http_server *server)
+{
+    return atomic_load_explicit(&server->busy, memory_order_acquire);
+}
+
+/* The number of connections that are still to end. */
+static unsigned
+cut_all(struct http_server *server)
+{
+    unsigned left = 0;
+    lock_take(&server->lock);
+    for (struct http_conn *conn = server->conns; conn != NULL; conn = conn->next) {
+        left++;
+        if (conn->started && http_conn_enter(conn, HTTP_PHASE_CUT)) {
+            env_shutdown(server->options.env, conn->fd);
+        }
+    }
+    lock_drop(&server->lock);
+    return left;
+}
+
+/*
+ * A worker of 0.9.75 that has an error of its own to send while it is being stopped (400, 431)
+ * follows a null pointer. So connections end before workers do. One that could not be started
+ * (see list()) never ends; nor does a worker in trouble get more than a few seconds.
+ */
+static void
+end_connections(struct http_server *server)
+{
+    for (int ms = 0; ms < STOP_MS && cut_all(server) > 0; ms++) {
+        (void)!eventfd_write(server->kick_fd, 1);
+        poll(NULL, 0, 1);
+    }
+}
+
+static void
+stop_threads(struct http_server *server)
+{
+    if (server->watch != NULL) {
+        lock_take(&server->lock);
+        server->stopping = true;
+        lock_drop(&server->lock);
+        http_watch_wake(server);
+        env_thread_join(server->options.env, server->watch);
+    }
+    /*
+     * libmicrohttpd panics when it is stopped with suspended connections. From now on give() gives
+     * nothing to handlers; those who have something get the time to answer. Nobody tells us when
+     * they did: the last word of an answering thread must be the decrement, after which all this
+     * may be gone.
+     */
+    atomic_store_explicit(&server->closing, true, memory_order_seq_cst);
+    while (atomic_load_explicit(&server->held, memory_order_seq_cst) > 0) {
+        poll(NULL, 0, 1);
+    }
+    if (server->daemon == NULL) return;
+    end_connections(server);
+    MHD_stop_daemon(server->daemon);
+}
+
+static void
+close_open(int fd)
+{
+    if (fd >= 0) close(fd);
+}
+
+void
+http_server_free(struct http_server *server)
+{
+    if (server == NULL) return;
+    stop_threads(server);
+    /* What libmicrohttpd was given but could not start was never announced. */
+    while (server->conns != NULL) {
+        struct http_conn *conn = server->conns;
+        assert(!conn->started);
+        server->conns = conn->next;
+        mem_free(server->options.budget, conn, sizeof *conn);
+    }
+    for (unsigned i = 0; i < server->parted_count; i++) {
+        close(server->parted_fds[i]);
+    }
+    if (server->no_memory != NULL) MHD_destroy_response(server->no_memory);
+    close_open(server->listen_fd);
+    close_open(server->wake_fd);
+    close_open(server->kick_fd);
+    cond_fini(&server->listening_changed);
+    lock_fini(&server->lock);
+    struct budget *budget = server->options.budget;
+    mem_free(budget, server->routes, server->options.route_count * sizeof *server->routes);
+    mem_free(budget, server->route_texts, server->route_texts_size);
+    mem_free(budget, server, sizeof *server);
+}
+
+/* --- statistics ---------------------------------------------------------------------------- */
+
+static uint64_t
+counted(_Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+void
+http_server_stats(struct http_server *server, struct http_stats *ret_stats)
+{
+    lock_take(&server->lock);
+    unsigned connections_now = server->conn_count;
+    lock_drop(&server->lock);
+    *ret_stats = (struct http_stats){
+        .connections_now = connections_now,
+        .connections_total = counted(&server->connections_total),
+        .connections_refused = counted(&server->connections_refused),
+        .requests_total = counted(&server->requests_total),
+        .timeouts_header = counted(&server->timeouts_header),
+        .timeouts_body = counted(&server->timeouts_body),
+        .timeouts_idle = counted(&server->timeouts_idle),
+        .timeouts_send = counted(&server->timeouts_send),
+        .body_bytes = counted(&server->body_bytes),
+    };
+    for (size_t i = 0; i < 6; i++) {
+        ret_stats->requests_by_class[i] = counted(&server->requests_by_class[i]);
+    }
+}

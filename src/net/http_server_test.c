@@ -1,0 +1,610 @@
+/*
+ * http_server_test.c - what is asked and answered: methods, bodies, headers, refusals, streams.
+ * Deadlines, limits and stopping: http_limits_test.c.
+ */
+#include "net/http_test_rig.h"
+
+/* --- what requests look like to handlers, and answers to clients ------------------------------ */
+
+static void
+test_connection_is_kept_for_the_next_request(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new(usual_options());
+    struct client client = client_connect(rig);
+    for (int i = 0; i < 20; i++) {
+        client_send(&client, "GET /text HTTP/1.1\r\nHost: x\r\n\r\n");
+        expect(&client, 200, "hello");
+        client_send(&client, "POST /echo HTTP/1.1\r\nContent-Length: 5\r\n\r\nabcde");
+        expect(&client, 200, "abcde");
+    }
+    client_send(&client, "GET /text HTTP/1.1\r\nConnection: close\r\n\r\n");
+    expect(&client, 200, "hello");
+    expect_end(&client);
+    struct http_stats stats = stats_of(rig);
+    assert_int_equal(stats.requests_total, 41);
+    assert_int_equal(stats.requests_by_class[2], 41);
+    assert_int_equal(stats.connections_total, 1);
+    assert_int_equal(stats.body_bytes, 100);
+    client_close(&client);
+    rig_free(rig);
+}
+
+static void
+test_handler_sees_path_arguments_headers_and_peer_decoded(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new(usual_options());
+    struct client client = client_connect(rig);
+    client_send(&client, "GET /views/a%20b%2Fc?match[]=%7Ba%3D%22b%22%7D&Match[]=no&match%5B%5D=x+y"
+                         "&flag HTTP/1.1\r\nX-Test: yes\r\n\r\n");
+    expect(&client, 200, "1|/views/a b/c|yes|{a=\"b\"}|x y|-||none|127.0.0.1");
+    client_send(&client, "DELETE http://some.host:99/views HTTP/1.1\r\n\r\n");
+    expect(&client, 405, NULL); /* the exact route wins, and has only POST */
+    client_send(&client, "DELETE http://some.host:99/viewsX HTTP/1.1\r\n\r\n");
+    expect(&client, 200, "8|/viewsX|-|-|-|-|-|none|127.0.0.1");
+    client_close(&client);
+    rig_free(rig);
+}
+
+static void
+test_pipelined_requests_are_answered_in_order(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new(usual_options());
+    struct client client = client_connect(rig), other = client_connect(rig);
+    client_send(&client, "GET /later?n=1 HTTP/1.1\r\n\r\n"
+                         "POST /later?n=2 HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc"
+                         "GET /later?n=3 HTTP/1.1\r\n\r\n");
+    struct http_request *first = take_held(rig);
+    client_send(&other, "GET /later?n=4 HTTP/1.1\r\n\r\n");
+    struct http_request *fourth = take_held(rig);
+    http_reply_text(fourth, 200, "four"); /* came last, is answered first */
+    expect(&other, 200, "four");
+    for (int n = 1; n <= 3; n++) {
+        struct http_request *request = n == 1 ? first : take_held(rig);
+        assert_int_equal(number_argument(request, "n"), n);
+        assert_int_equal(http_body(request).size, n == 2 ? 3 : 0);
+        http_body_release(request);
+        assert_int_equal(http_body(request).size, 0);
+        http_reply_text(request, 200 + (unsigned)n, "%d", n);
+    }
+    expect(&client, 201, "1");
+    expect(&client, 202, "2");
+    expect(&client, 203, "3");
+    client_close(&client);
+    client_close(&other);
+    rig_free(rig);
+}
+
+static void
+test_other_threads_may_answer_before_the_handler_returns_or_after(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new(usual_options());
+    struct client client = client_connect(rig);
+    for (int i = 0; i < 200; i++) {
+        client_send(&client, "POST /overtaken HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc"
+                             "POST /elsewhere HTTP/1.1\r\nContent-Length: 4\r\n\r\ndefg");
+        expect(&client, 200, "abc");
+        expect(&client, 200, "defg");
+    }
+    client_close(&client);
+    rig_free(rig);
+}
+
+static void
+test_chunked_body_is_put_together(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new(usual_options());
+    struct client client = client_connect(rig);
+    client_send(&client, "POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+                         "3\r\nabc\r\n1;x=y\r\nd\r\n");
+    client_send(&client, "00A\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n");
+    expect(&client, 200, "abcd0123456789");
+    /* One chunk per byte, and the next request behind. */
+    char *many = malloc(3000 * 6 + 100);
+    size_t used =
+        (size_t)sprintf(many, "POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for (int i = 0; i < 3000; i++) {
+        used += (size_t)sprintf(many + used, "1\r\nx\r\n");
+    }
+    used += (size_t)sprintf(many + used, "0\r\n\r\nGET /text HTTP/1.1\r\n\r\n");
+    client_send_bytes(&client, many, used);
+    free(many);
+    struct response response = client_response(&client, false);
+    assert_int_equal(response.status, 200);
+    assert_int_equal(response.body_size, 3000);
+    response_free(&response);
+    expect(&client, 200, "hello");
+    client_close(&client);
+    rig_free(rig);
+}
+
+static void
+test_expect_continue_is_answered_before_the_body(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new(usual_options());
+    struct client client = client_connect(rig);
+    client_send(&client,
+                "POST /echo HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+    expect(&client, 100, "");
+    client_send(&client, "abc");
+    expect(&client, 200, "abc");
+    client_close(&client);
+    rig_free(rig);
+}
+
+static void
+test_refused_body_is_not_continued_and_the_connection_ends(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new(usual_options());
+    const char *const requests[] = {
+        "POST /echo HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 100001\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n",
+        "POST /small HTTP/1.1\r\nContent-Length: 101\r\n\r\n",
+    };
+    for (size_t i = 0; i < 3; i++) {
+        struct client client = client_connect(rig);
+        client_send(&client, requests[i]);
+        struct response response = client_response(&client, false);
+        assert_int_equal(response.status, 413);
+        assert_string_equal(response_header(&response, "Connection"), "close");
+        response_free(&response);
+        expect_end(&client);
+        client_close(&client);
+    }
+    struct client client = client_connect(rig);
+    client_send(&client,
+                "POST /none HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n");
+    expect(&client, 404, NULL);
+    expect_end(&client);
+    client_close(&client);
+    rig_free(rig);
+}
+
+/* A client that sends on while it is refused still gets the answer. */
+static void
+test_client_that_keeps_sending_a_refused_body_gets_the_answer(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new(usual_options());
+    char *junk = calloc(1, 4 << 20);
+    for (int chunked = 0; chunked <= 1; chunked++) {
+        struct client client = client_connect(rig);
+        client_send(&client, chunked ? "POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                       "fffffff\r\n"
+                                     : "POST /echo HTTP/1.1\r\nContent-Length: 268435455\r\n\r\n");
+        assert_true(client_send_bytes(&client, junk, 4 << 20));
+        expect(&client, 413, NULL);
+        expect_end(&client);
+        /* But nobody reads gigabytes. */
+        size_t sent = 0;
+        while (sent < 200 << 20 && client_send_bytes(&client, junk, 4 << 20)) {
+            sent += 4 << 20;
+        }
+        assert_true(sent < 100 << 20);
+        client_close(&client);
+    }
+    free(junk);
+    rig_free(rig);
+}
+
+static void
+test_refusals_without_much_body_keep_the_connection(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new(usual_options());
+    static const struct {
+        const char *request;
+        int status;
+        const char *allow;
+    } cases[] = {
+        {"GET /none HTTP/1.1\r\n\r\n", 404, NULL},
+        {"POST /none HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", 404, NULL},
+        {"POST /text HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", 405, "GET, HEAD, PUT"},
+        {"GET /echo HTTP/1.1\r\n\r\n", 405, "POST, PUT"},
+        {"PATCH /echo HTTP/1.1\r\n\r\n", 405, "POST, PUT"},
+        {"OPTIONS /text HTTP/1.1\r\n\r\n", 405, "GET, HEAD, PUT"},
+        {"POST /echo HTTP/1.1\r\nContent-Encoding: snappy\r\nContent-Length: 1\r\n\r\nx", 415,
+         NULL},
+        {"POST /snappy HTTP/1.1\r\nContent-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx", 415,
+         NULL},
+        {"POST /snappy HTTP/1.1\r\nContent-Encoding: Snappy\r\nContent-Length: 1\r\n\r\nx", 200,
+         NULL},
+        {"POST /snappy HTTP/1.1\r\nContent-Length: 1\r\n\r\nx", 200, NULL},
+        {"GET /text HTTP/1.1\r\n\r\n", 200, NULL},
+    };
+    struct client client = client_connect(rig);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        client_send(&client, cases[i].request);
+        struct response response = client_response(&client, false);
+        assert_int_equal(response.status, cases[i].status);
+        const char *allow = response_header(&response, "Allow");
+        assert_int_equal(allow == NULL, cases[i].allow == NULL);
+        if (allow != NULL) assert_string_equal(allow, cases[i].allow);
+        response_free(&response);
+    }
+    assert_int_equal(stats_of(rig).connections_total, 1);
+    client_close(&client);
+    rig_free(rig);
+}
+
+static void
+test_ambiguous_or_malformed_requests_end_the_connection(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new(usual_options());
+    static const struct {
+        const char *request;
+        int status;
+    } cases[] = {
+        {"POST /echo HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
+        {"POST /echo HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n", 400},
+        {"POST /echo HTTP/1.1\r\nContent-Length: 3x\r\n\r\n", 400},
+        {"POST /echo HTTP/1.1\r\nContent-Length: -3\r\n\r\n", 400},
+        {"POST /echo HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n", 413},
+        {"POST /echo HTTP/1.1\r\nContent-Length : 3\r\n\r\nabc", 400},
+        {"POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n"
+         "Transfer-Encoding: identity\r\n\r\n",
+         400},
+        {"POST /echo HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", 501},
+        {"POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400},
+        {"POST /echo HTTP/1.1\r\nExpect: a-miracle\r\nContent-Length: 3\r\n\r\n", 417},
+        {"GET /te%00xt HTTP/1.1\r\n\r\n", 400},
+        {"GET /text?a=%00 HTTP/1.1\r\n\r\n", 400},
+        {"GET /text HTTP/1.1\r\nno colon\r\n\r\n", 400},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct client client = client_connect(rig);
+        client_send(&client, cases[i].request);
+        expect(&client, cases[i].status, NULL);
+        expect_end(&client);
+        client_close(&client);
+    }
+    expect_works(rig);
+    rig_free(rig);
+}
+
+static char *
+header_of_size(size_t size)
+{
+    char *text = malloc(size + 1);
+    memset(text, 'x', size);
+    text[size] = '\0';
+    const char *start = "GET /text HTTP/1.1\r\nLong: ";
+    memcpy(text, start, strlen(start));
+    memcpy(text + size - 4, "\r\n\r\n", 4);
+    return text;
+}
+
+static void
+test_header_limit_is_exact(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new(usual_options());
+    for (size_t size = 8191; size <= 8193; size++) {
+        struct client client = client_connect(rig);
+        char *header = header_of_size(size);
+        client_send(&client, header);
+        free(header);
+        expect(&client, size <= 8192 ? 200 : 431, NULL);
+        if (size > 8192) expect_end(&client);
+        client_close(&client);
+    }
+    rig_free(rig);
+}
+
+static void
+test_header_beyond_all_bounds_is_refused(void **state)
+{
+    (void)state;
+    struct http_options options = usual_options();
+    options.header_bytes_max = HTTP_HEADER_BYTES_CEILING;
+    struct rig *rig = rig_new(options);
+    char *header = header_of_size(HTTP_HEADER_BYTES_CEILING);
+    struct client client = client_connect(rig);
+    client_send(&client, header);
+    free(header);
+    expect(&client, 200, "hello");
+    client_close(&client);
+
+    char *endless = malloc(1 << 20);
+    memset(endless, 'x', 1 << 20);
+    client = client_connect(rig);
+    client_send(&client, "GET /text HTTP/1.1\r\nLong: ");
+    client_send_bytes(&client, endless, 1 << 20);
+    expect(&client, 431, NULL);
+    client_close(&client);
+
+    client = client_connect(rig);
+    client_send(&client, "GET /text");
+    client_send_bytes(&client, endless, 1 << 20);
+    expect(&client, 414, NULL);
+    client_close(&client);
+    free(endless);
+
+    char *many = malloc(1 << 20);
+    size_t used = (size_t)sprintf(many, "GET /text HTTP/1.1\r\n");
+    for (int i = 0; i < 3000; i++) {
+        used += (size_t)sprintf(many + used, "a:b\r\n");
+    }
+    client = client_connect(rig);
+    client_send_bytes(&client, many, used);
+    expect(&client, 431, NULL);
+    client_close(&client);
+    free(many);
+    rig_free(rig);
+}
+
+/* libmicrohttpd would spin on such a connection until its deadline. */
+static void
+test_more_arguments_than_fit_are_refused_at_once(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new(usual_options());
+    char many[8000] = "GET /views?a";
+    size_t used = strlen(many);
+    for (int i = 0; i < 95; i++) {
+        used += (size_t)sprintf(many + used, "&a");
+    }
+    strcpy(many + used, " HTTP/1.1\r\n\r\n");
+    struct client client = client_connect(rig);
+    client_send(&client, many);
+    expect(&client, 405, NULL);
+    for (int i = 0; i < 3000; i++) {
+        used += (size_t)sprintf(many + used, "&a");
+    }
+    strcpy(many + used, " HTTP/1.1\r\n\r\n");
+    client_send(&client, many);
+    expect(&client, 431, NULL);
+    expect_end(&client);
+    client_close(&client);
+    rig_free(rig);
+}
+
+static void
+test_head_is_served_like_get_without_a_body(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new(usual_options());
+    static const char *const paths[] = {"/text", "/blob?size=4000",
+                                        "/stream?size=100000&piece=5000&known", "/none",
+                                        "/stream?size=100000&piece=5000"};
+    struct client client = client_connect(rig);
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        char text[200], length[2][512];
+        int status[2];
+        for (int head = 0; head <= 1; head++) {
+            snprintf(text, sizeof text, "%s %s HTTP/1.1\r\n\r\n", head ? "HEAD" : "GET", paths[i]);
+            client_send(&client, text);
+            struct response response = client_response(&client, head == 1);
+            const char *value = response_header(&response, "Content-Length");
+            snprintf(length[head], sizeof length[head], "%s", value == NULL ? "-" : value);
+            status[head] = response.status;
+            response_free(&response);
+            if (strstr(paths[i], "stream") != NULL) assert_int_equal(wait_stream_done(rig), OK);
+        }
+        assert_int_equal(status[0], status[1]);
+        assert_string_equal(length[0], length[1]);
+    }
+    /* After HEAD of unknown length the connection ends: nothing may follow the header. */
+    expect_end(&client);
+    assert_int_equal(client.size, 0);
+    client_close(&client);
+    rig_free(rig);
+}
+
+static void
+check_unzipped(const struct response *response, size_t size)
+{
+    char *plain = malloc(size + 1);
+    z_stream z = {0};
+    assert_int_equal(inflateInit2(&z, 15 + 16), Z_OK);
+    z.next_in = (Bytef *)response->body;
+    z.avail_in = (unsigned)response->body_size;
+    z.next_out = (Bytef *)plain;
+    z.avail_out = (unsigned)size + 1;
+    assert_int_equal(inflate(&z, Z_FINISH), Z_STREAM_END);
+    assert_int_equal(z.total_out, size);
+    inflateEnd(&z);
+    for (size_t i = 0; i < size; i++) {
+        assert_int_equal(plain[i], '0' + i % 10);
+    }
+    free(plain);
+}
+
+static void
+test_text_is_compressed_for_those_who_take_it(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new(usual_options());
+    static const struct {
+        const char *query;
+        const char *accept;
+        bool compressed;
+    } cases[] = {
+        {"size=100000", "gzip", true},
+        {"size=1024", "deflate, GZIP;q=0.3", true},
+        {"size=1023", "gzip", false},
+        {"size=5000", "gzip;q=0", false},
+        {"size=5000", "gzip;q=0.000, *;q=0", false},
+        {"size=5000", "br, *", true},
+        {"size=5000", "identity", false},
+        {"size=5000&type=application/json", "gzip", true},
+        {"size=5000&type=image/png", "gzip", false},
+    };
+    struct client client = client_connect(rig);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[200];
+        size_t size = strtoul(cases[i].query + 5, NULL, 10);
+        snprintf(text, sizeof text, "GET /blob?%s HTTP/1.1\r\nAccept-Encoding: %s\r\n\r\n",
+                 cases[i].query, cases[i].accept);
+        client_send(&client, text);
+        struct response response = client_response(&client, false);
+        assert_int_equal(response.status, 200);
+        assert_string_equal(response_header(&response, "X-Two"), "2");
+        const char *encoding = response_header(&response, "Content-Encoding");
+        assert_int_equal(encoding != NULL, cases[i].compressed);
+        if (cases[i].compressed) {
+            assert_string_equal(encoding, "gzip");
+            check_unzipped(&response, size);
+        } else {
+            assert_int_equal(response.body_size, size);
+        }
+        response_free(&response);
+    }
+    client_close(&client);
+    rig_free(rig);
+}
+
+/* --- streams ------------------------------------------------------------------------------- */
+
+static void
+check_digits(const struct response *response, size_t size)
+{
+    assert_int_equal(response->body_size, size);
+    for (size_t i = 0; i < size; i++) {
+        assert_int_equal(response->body[i], '0' + i % 10);
+    }
+}
+
+static void
+test_stream_arrives_whole_and_keeps_the_connection(void **state)
+{
+    (void)state;
+    struct http_options options = usual_options();
+    options.stream_buffer_bytes = 7001; /* wraps oddly */
+    struct rig *rig = rig_new(options);
+    struct client client = client_connect(rig);
+    static const unsigned sizes[] = {0, 1, 5000, 7001, 1000000};
+    for (int known = 0; known <= 1; known++) {
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+            char text[200];
+            snprintf(text, sizeof text, "GET /stream?size=%u&piece=%d%s HTTP/1.1\r\n\r\n", sizes[i],
+                     sizes[i] < 10000 ? 97 : 4999, known ? "&known" : "");
+            client_send(&client, text);
+            struct response response = client_response(&client, false);
+            assert_int_equal(response.status, 200);
+            assert_string_equal(response_header(&response, "Content-Type"), "text/x-stream");
+            assert_int_equal(response_header(&response, "Content-Length") != NULL, known);
+            assert_true(response.whole);
+            check_digits(&response, sizes[i]);
+            response_free(&response);
+            assert_int_equal(wait_stream_done(rig), OK);
+        }
+    }
+    assert_int_equal(stats_of(rig).connections_total, 1);
+    client_close(&client);
+    rig_free(rig);
+}
+
+static void
+test_stream_to_an_old_client_ends_with_the_connection(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new(usual_options());
+    struct client client = client_connect(rig);
+    client_send(&client, "GET /stream?size=300000&piece=5000 HTTP/1.0\r\n\r\n");
+    struct response response = client_response(&client, false);
+    assert_true(response.whole);
+    check_digits(&response, 300000);
+    response_free(&response);
+    assert_int_equal(wait_stream_done(rig), OK);
+    client_close(&client);
+    rig_free(rig);
+}
+
+static void
+test_stream_that_is_not_complete_cannot_be_taken_for_whole(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new(usual_options());
+    static const char *const requests[] = {
+        "GET /stream?size=300000&piece=5000&cut HTTP/1.1\r\n\r\n",
+        "GET /stream?size=300000&piece=5000&cut&known HTTP/1.1\r\n\r\n",
+        "GET /stream?size=300000&piece=5000&cut HTTP/1.0\r\n\r\n",
+    };
+    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+        struct client client = client_connect(rig);
+        client_send(&client, requests[i]);
+        struct response response = client_response(&client, false);
+        assert_false(response.whole);
+        response_free(&response);
+        assert_int_equal(wait_stream_done(rig), OK);
+        client_close(&client);
+    }
+    rig_free(rig);
+}
+
+static void
+test_producer_hears_that_its_client_is_gone(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new(usual_options());
+    struct client client = client_connect(rig);
+    client_send(&client, "GET /stream?size=4000000000&piece=5000 HTTP/1.1\r\n\r\n");
+    assert_true(client_have(&client, 100000));
+    client_close(&client);
+    assert_int_equal(wait_stream_done(rig), ERR_CANCELED);
+    rig_free(rig);
+}
+
+static void
+test_client_gone_while_its_request_waits_shows(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new(usual_options());
+    for (int half = 0; half <= 1; half++) {
+        struct client client = client_connect(rig);
+        client_send(&client, "GET /later HTTP/1.1\r\n\r\n");
+        struct http_request *request = take_held(rig);
+        assert_false(http_gone(request));
+        if (half) {
+            shutdown(client.fd, SHUT_WR);
+        } else {
+            client_close(&client);
+        }
+        for (int ms = 0; !http_gone(request); ms++) {
+            assert_true(ms < WAIT_S * 1000);
+            poll(NULL, 0, 1);
+        }
+        http_reply_text(request, 200, "late");
+        if (half) expect(&client, 200, "late"); /* gone, but polite */
+        client_close(&client);
+    }
+    expect_works(rig);
+    rig_free(rig);
+}
+
+int
+main(void)
+{
+    log_to_fd(-1);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_connection_is_kept_for_the_next_request),
+        cmocka_unit_test(test_handler_sees_path_arguments_headers_and_peer_decoded),
+        cmocka_unit_test(test_pipelined_requests_are_answered_in_order),
+        cmocka_unit_test(test_other_threads_may_answer_before_the_handler_returns_or_after),
+        cmocka_unit_test(test_chunked_body_is_put_together),
+        cmocka_unit_test(test_expect_continue_is_answered_before_the_body),
+        cmocka_unit_test(test_refused_body_is_not_continued_and_the_connection_ends),
+        cmocka_unit_test(test_client_that_keeps_sending_a_refused_body_gets_the_answer),
+        cmocka_unit_test(test_refusals_without_much_body_keep_the_connection),
+        cmocka_unit_test(test_ambiguous_or_malformed_requests_end_the_connection),
+        cmocka_unit_test(test_header_limit_is_exact),
+        cmocka_unit_test(test_header_beyond_all_bounds_is_refused),
+        cmocka_unit_test(test_more_arguments_than_fit_are_refused_at_once),
+        cmocka_unit_test(test_head_is_served_like_get_without_a_body),
+        cmocka_unit_test(test_text_is_compressed_for_those_who_take_it),
+        cmocka_unit_test(test_stream_arrives_whole_and_keeps_the_connection),
+        cmocka_unit_test(test_stream_to_an_old_client_ends_with_the_connection),
+        cmocka_unit_test(test_stream_that_is_not_complete_cannot_be_taken_for_whole),
+        cmocka_unit_test(test_producer_hears_that_its_client_is_gone),
+        cmocka_unit_test(test_client_gone_while_its_request_waits_shows),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

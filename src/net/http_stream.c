@@ -1,0 +1,173 @@
+/*
+ * http_stream.c - answers made piece by piece: a ring between a producer, which may wait, and the
+ * connection's worker, which must not.
+ *
+ *      http_stream_write() --copies--> ring --copies--> stream_read() --> socket
+ *      waits while it is full                            suspends the connection while it is empty
+ *
+ * The first bytes written to an empty ring resume the connection at once. While its worker sends
+ * them the producer fills the ring, so a fast producer makes large pieces and a slow one is heard
+ * without delay.
+ *
+ * The producer waits without a deadline of its own: the watch thread cuts a client that takes
+ * nothing for send_timeout, libmicrohttpd then closes the connection, and http_on_completed()
+ * wakes the producer.
+ */
+#include <assert.h>
+#include <sys/socket.h>
+
+#include "net/http_private.h"
+
+enum { READ_BYTES = 16 * 1024 }; /* what libmicrohttpd asks for at once without chunks */
+
+/*
+ * Ends the connection so that the peer sees an error, not an end: to a client of HTTP/1.0 the end
+ * of the connection is the end of the answer. Dissolving a TCP association sends RST.
+ */
+static void
+reset_connection(struct http_request *request)
+{
+    struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+    (void)!connect(request->conn->fd, &nobody, sizeof nobody);
+}
+
+static size_t
+take_locked(struct http_stream *stream, char *to, size_t size_max)
+{
+    size_t size = stream->used < size_max ? stream->used : size_max;
+    size_t first = stream->capacity - stream->start;
+    if (first > size) first = size;
+    memcpy(to, stream->ring + stream->start, first);
+    memcpy(to + first, stream->ring, size - first);
+    stream->start = (stream->start + size) % stream->capacity;
+    stream->used -= size;
+    return size;
+}
+
+static void
+put_locked(struct http_stream *stream, struct bytes piece)
+{
+    size_t end = (stream->start + stream->used) % stream->capacity;
+    size_t first = stream->capacity - end;
+    if (first > piece.size) first = piece.size;
+    memcpy(stream->ring + end, piece.at, first);
+    memcpy(stream->ring, piece.at + first, piece.size - first);
+    stream->used += piece.size;
+}
+
+static ssize_t
+stream_read(void *context, uint64_t position, char *to, size_t size_max)
+{
+    (void)position;
+    struct http_request *request = context;
+    struct http_stream *stream = &request->stream;
+    ssize_t result = 0;
+    lock_take(request->lock);
+    if (stream->aborted) {
+        reset_connection(request);
+        result = MHD_CONTENT_READER_END_WITH_ERROR;
+    } else if (stream->used > 0) {
+        result = (ssize_t)take_locked(stream, to, size_max);
+        cond_wake_one(&stream->room);
+    } else if (stream->ended) {
+        result = MHD_CONTENT_READER_END_OF_STREAM;
+    } else {
+        request->suspended = true;
+        MHD_suspend_connection(request->mhd);
+    }
+    lock_drop(request->lock);
+    return result;
+}
+
+static void
+resume_locked(struct http_request *request)
+{
+    if (!request->suspended) return;
+    request->suspended = false;
+    MHD_resume_connection(request->mhd);
+}
+
+enum err
+http_stream_begin(struct http_request *request, const struct http_answer *answer,
+                  uint64_t content_length, struct why *why)
+{
+    struct budget *budget = request->server->options.budget;
+    struct http_stream *stream = &request->stream;
+    size_t capacity = request->server->options.stream_buffer_bytes;
+    uint8_t *ring = mem_alloc(budget, capacity);
+    uint64_t size = content_length == UINT64_MAX ? MHD_SIZE_UNKNOWN : content_length;
+    bool nowhere = request->head || answer->status == 204 || answer->status == 304;
+    struct MHD_Response *response = NULL;
+    if (ring == NULL) goto refused;
+    response = MHD_create_response_from_callback(size, READ_BYTES, stream_read, request, NULL);
+    if (response == NULL) goto refused;
+    if (!http_response_add_headers(response, answer)) goto refused;
+    if (nowhere && size == MHD_SIZE_UNKNOWN) {
+        /* 0.9.75 sends the last chunk of a body that it knows not to send. Closing is legal. */
+        (void)MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
+    }
+
+    *stream = (struct http_stream){
+        .ring = ring,
+        .capacity = capacity,
+        .left = content_length,
+        .nowhere = nowhere,
+    };
+    cond_init(&stream->room);
+    buf_fini(&request->body);
+    http_hand_in(request, answer->status, response, true);
+    return OK;
+
+refused:
+    if (response != NULL) MHD_destroy_response(response);
+    mem_free(budget, ring, capacity);
+    return why_set(why, ERR_NOMEM, "no memory for the answer");
+}
+
+enum err
+http_stream_write(struct http_request *request, struct bytes piece, struct why *why)
+{
+    struct http_stream *stream = &request->stream;
+    enum err e = OK;
+    lock_take(request->lock);
+    if (stream->left != UINT64_MAX) {
+        assert(piece.size <= stream->left);
+        stream->left -= piece.size;
+    }
+    while (piece.size > 0 && !stream->nowhere) {
+        if (!request->attached) {
+            e = ERR_CANCELED;
+            break;
+        }
+        size_t room = stream->capacity - stream->used;
+        if (room == 0) {
+            cond_wait(&stream->room, request->lock);
+            continue;
+        }
+        if (room > piece.size) room = piece.size;
+        put_locked(stream, bytes_of(piece.at, room));
+        piece.at += room;
+        piece.size -= room;
+        resume_locked(request);
+    }
+    lock_drop(request->lock);
+    return e == OK ? OK : why_set(why, e, "the client has gone or takes nothing");
+}
+
+void
+http_stream_end(struct http_request *request, bool complete)
+{
+    struct http_server *server = request->server;
+    struct http_stream *stream = &request->stream;
+    lock_take(request->lock);
+    assert(request->held);
+    stream->ended = true;
+    bool whole = complete && (stream->left == 0 || stream->left == UINT64_MAX);
+    stream->aborted = !whole && !stream->nowhere;
+    request->held = false;
+    bool attached = request->attached;
+    if (attached) resume_locked(request);
+    lock_drop(request->lock);
+    if (!attached) http_request_free(request);
+    atomic_fetch_sub_explicit(&server->held, 1, memory_order_seq_cst);
+}

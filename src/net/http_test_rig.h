@@ -1,0 +1,646 @@
+/*
+ * http_test_rig.h - for the tests of the HTTP server: a server with routes, and a client.
+ *
+ * The client is a socket and a buffer, so that tests can be as rude as they like. Waiting is for
+ * events: an answer, the end of a connection, a request in the hands of a handler. What never comes
+ * fails the test after WAIT_S.
+ */
+#ifndef NET_HTTP_TEST_RIG_H
+#define NET_HTTP_TEST_RIG_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "base/lock.h"
+#include "base/log.h"
+#include "net/http_server.h"
+
+enum { WAIT_S = 10, HELD_MAX = 600, BODY_MAX = 100 * 1000, CLIENT_BYTES = 1 << 20 };
+
+/* --- the rig: a server, its routes, and requests kept for later ----------------------------- */
+
+struct rig {
+    struct env *env;
+    struct budget budget;
+    struct http_server *server;
+
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    struct http_request *held[HELD_MAX];
+    unsigned held_count;
+    bool stopping;
+    bool released; /* for those who block */
+    enum err stream_error;
+    uint64_t stream_written;
+    bool stream_done;
+    bool stream_complete;
+
+    pthread_t echoer;
+    pthread_t streamer;
+    struct http_request *to_echo[HELD_MAX];
+    unsigned to_echo_count;
+    struct http_request *to_stream;
+};
+
+static inline unsigned
+number_argument(const struct http_request *request, const char *name)
+{
+    const char *text = http_argument(request, name);
+    return text == NULL ? 0 : (unsigned)strtoul(text, NULL, 10);
+}
+
+static inline void
+handle_text(void *context, struct http_request *request)
+{
+    (void)context;
+    http_reply_text(request, 200, "hello");
+}
+
+static inline void
+reply_echo(struct http_request *request)
+{
+    http_reply(request, &(struct http_answer){
+                            .status = 200,
+                            .content_type = "application/octet-stream",
+                            .body = http_body(request),
+                        });
+}
+
+static inline void
+handle_echo(void *context, struct http_request *request)
+{
+    (void)context;
+    reply_echo(request);
+}
+
+static inline void
+handle_views(void *context, struct http_request *request)
+{
+    (void)context;
+    const char *header = http_header(request, "x-tEsT");
+    const char *first = http_argument(request, "match[]");
+    const char *second = http_argument_nth(request, "match[]", 1);
+    const char *third = http_argument_nth(request, "match[]", 2);
+    const char *flag = http_argument(request, "flag");
+    http_reply_text(request, 200, "%d|%s|%s|%s|%s|%s|%s|%s|%.9s", (int)http_method(request),
+                    http_path(request), header == NULL ? "-" : header, first == NULL ? "-" : first,
+                    second == NULL ? "-" : second, third == NULL ? "-" : third,
+                    flag == NULL ? "-" : flag,
+                    http_argument(request, "absent") == NULL ? "none" : "some", http_peer(request));
+}
+
+/* "0123456789012..." of ?size bytes, as ?type or text. */
+static inline void
+handle_blob(void *context, struct http_request *request)
+{
+    (void)context;
+    size_t size = number_argument(request, "size");
+    const char *type = http_argument(request, "type");
+    uint8_t *body = malloc(size + 1);
+    for (size_t i = 0; i < size; i++) {
+        body[i] = (uint8_t)('0' + i % 10);
+    }
+    http_reply(request, &(struct http_answer){
+                            .status = 200,
+                            .content_type = type == NULL ? "text/plain" : type,
+                            .body = bytes_of(body, size),
+                            .headers = {{"X-One", "1"}, {"X-Two", "2"}},
+                        });
+    free(body);
+}
+
+static inline void
+handle_later(void *context, struct http_request *request)
+{
+    struct rig *rig = context;
+    pthread_mutex_lock(&rig->mutex);
+    rig->held[rig->held_count++] = request;
+    pthread_cond_broadcast(&rig->changed);
+    pthread_mutex_unlock(&rig->mutex);
+}
+
+/* Holds its worker, which a handler must not do, until the test lets go. */
+static inline void
+handle_block(void *context, struct http_request *request)
+{
+    struct rig *rig = context;
+    handle_later(rig, request);
+    pthread_mutex_lock(&rig->mutex);
+    while (!rig->released) {
+        pthread_cond_wait(&rig->changed, &rig->mutex);
+    }
+    pthread_mutex_unlock(&rig->mutex);
+}
+
+/* Answered by another thread before the handler returns. */
+static inline void
+handle_overtaken(void *context, struct http_request *request)
+{
+    struct rig *rig = context;
+    pthread_mutex_lock(&rig->mutex);
+    rig->to_echo[rig->to_echo_count++] = request;
+    pthread_cond_broadcast(&rig->changed);
+    while (rig->to_echo_count > 0) {
+        pthread_cond_wait(&rig->changed, &rig->mutex);
+    }
+    pthread_mutex_unlock(&rig->mutex);
+}
+
+static inline void
+handle_elsewhere(void *context, struct http_request *request)
+{
+    struct rig *rig = context;
+    pthread_mutex_lock(&rig->mutex);
+    rig->to_echo[rig->to_echo_count++] = request;
+    pthread_cond_broadcast(&rig->changed);
+    pthread_mutex_unlock(&rig->mutex);
+}
+
+static inline void *
+run_echoer(void *context)
+{
+    struct rig *rig = context;
+    pthread_mutex_lock(&rig->mutex);
+    while (!rig->stopping) {
+        if (rig->to_echo_count == 0) {
+            pthread_cond_wait(&rig->changed, &rig->mutex);
+            continue;
+        }
+        struct http_request *request = rig->to_echo[rig->to_echo_count - 1];
+        pthread_mutex_unlock(&rig->mutex);
+        reply_echo(request);
+        pthread_mutex_lock(&rig->mutex);
+        /* Those that came meanwhile lie above it. */
+        unsigned at = 0;
+        while (rig->to_echo[at] != request) {
+            at++;
+        }
+        rig->to_echo[at] = rig->to_echo[--rig->to_echo_count];
+        pthread_cond_broadcast(&rig->changed);
+    }
+    pthread_mutex_unlock(&rig->mutex);
+    return NULL;
+}
+
+static inline void
+handle_stream(void *context, struct http_request *request)
+{
+    struct rig *rig = context;
+    pthread_mutex_lock(&rig->mutex);
+    assert_null(rig->to_stream);
+    rig->to_stream = request;
+    pthread_cond_broadcast(&rig->changed);
+    pthread_mutex_unlock(&rig->mutex);
+}
+
+/* ?size bytes in pieces of ?piece; ?known announces the size; ?cut ends early. */
+static inline void
+stream_one(struct rig *rig, struct http_request *request)
+{
+    uint64_t size = number_argument(request, "size");
+    size_t piece = number_argument(request, "piece");
+    uint64_t length = http_argument(request, "known") == NULL ? UINT64_MAX : size;
+    bool complete = http_argument(request, "cut") == NULL;
+    const struct http_answer answer = {.status = 200, .content_type = "text/x-stream"};
+    uint8_t bytes[5000];
+    uint64_t written = 0;
+    enum err e = http_stream_begin(request, &answer, length, NULL);
+    if (e) {
+        http_reply_text(request, 503, "%s", err_word(e));
+    } else {
+        while (e == OK && written < (complete ? size : size / 2)) {
+            if (piece > size - written) piece = (size_t)(size - written);
+            for (size_t i = 0; i < piece; i++) {
+                bytes[i] = (uint8_t)('0' + (written + i) % 10);
+            }
+            e = http_stream_write(request, bytes_of(bytes, piece), NULL);
+            if (e == OK) written += piece;
+        }
+        http_stream_end(request, complete && e == OK);
+    }
+    pthread_mutex_lock(&rig->mutex);
+    rig->stream_error = e;
+    rig->stream_written = written;
+    rig->stream_complete = complete && e == OK;
+    rig->stream_done = true;
+    pthread_cond_broadcast(&rig->changed);
+    pthread_mutex_unlock(&rig->mutex);
+}
+
+static inline void *
+run_streamer(void *context)
+{
+    struct rig *rig = context;
+    pthread_mutex_lock(&rig->mutex);
+    while (!rig->stopping) {
+        struct http_request *request = rig->to_stream;
+        rig->to_stream = NULL;
+        if (request == NULL) {
+            pthread_cond_wait(&rig->changed, &rig->mutex);
+            continue;
+        }
+        pthread_mutex_unlock(&rig->mutex);
+        stream_one(rig, request);
+        pthread_mutex_lock(&rig->mutex);
+    }
+    pthread_mutex_unlock(&rig->mutex);
+    return NULL;
+}
+
+static inline struct timespec
+wait_limit(void)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_REALTIME, &at);
+    at.tv_sec += WAIT_S;
+    return at;
+}
+
+static inline enum err
+wait_stream_done(struct rig *rig)
+{
+    struct timespec at = wait_limit();
+    pthread_mutex_lock(&rig->mutex);
+    while (!rig->stream_done) {
+        assert_int_equal(pthread_cond_timedwait(&rig->changed, &rig->mutex, &at), 0);
+    }
+    rig->stream_done = false;
+    enum err e = rig->stream_error;
+    pthread_mutex_unlock(&rig->mutex);
+    return e;
+}
+
+/* The next request that /later keeps, oldest first. */
+static inline struct http_request *
+take_held(struct rig *rig)
+{
+    struct timespec at = wait_limit();
+    pthread_mutex_lock(&rig->mutex);
+    while (rig->held_count == 0) {
+        assert_int_equal(pthread_cond_timedwait(&rig->changed, &rig->mutex, &at), 0);
+    }
+    struct http_request *request = rig->held[0];
+    memmove(rig->held, rig->held + 1, --rig->held_count * sizeof *rig->held);
+    pthread_mutex_unlock(&rig->mutex);
+    return request;
+}
+
+static inline struct http_options
+usual_options(void)
+{
+    return (struct http_options){
+        .host = "127.0.0.1",
+        .workers = 2,
+        .connections_max = 1024,
+        .header_bytes_max = 8192,
+        .body_bytes_max = BODY_MAX,
+        .header_timeout_ns = 10 * NS_PER_S,
+        .body_timeout_ns = 60 * NS_PER_S,
+        .idle_timeout_ns = 300 * NS_PER_S,
+        .send_timeout_ns = 30 * NS_PER_S,
+        .stream_buffer_bytes = 64 * 1024,
+    };
+}
+
+static inline enum err
+rig_start_server(struct rig *rig, struct http_options options)
+{
+    const struct http_route routes[] = {
+        {.path = "/text", .methods = HTTP_GET | HTTP_PUT, .handler = handle_text},
+        {.path = "/echo", .methods = HTTP_POST | HTTP_PUT, .handler = handle_echo},
+        {.path = "/views*", .methods = HTTP_GET | HTTP_DELETE, .handler = handle_views},
+        {.path = "/views", .methods = HTTP_POST, .handler = handle_echo},
+        {.path = "/blob", .methods = HTTP_GET, .handler = handle_blob},
+        {.path = "/later",
+         .methods = HTTP_GET | HTTP_POST,
+         .handler = handle_later,
+         .context = rig},
+        {.path = "/overtaken", .methods = HTTP_POST, .handler = handle_overtaken, .context = rig},
+        {.path = "/elsewhere", .methods = HTTP_POST, .handler = handle_elsewhere, .context = rig},
+        {.path = "/block", .methods = HTTP_GET, .handler = handle_block, .context = rig},
+        {.path = "/stream", .methods = HTTP_GET, .handler = handle_stream, .context = rig},
+        {.path = "/small", .methods = HTTP_POST, .handler = handle_echo, .body_bytes_max = 100},
+        {.path = "/snappy",
+         .methods = HTTP_POST,
+         .handler = handle_echo,
+         .encodings = "zstd snappy"},
+    };
+    options.env = rig->env;
+    options.budget = &rig->budget;
+    options.routes = routes;
+    options.route_count = sizeof routes / sizeof *routes;
+    return http_server_start(&options, &rig->server, NULL);
+}
+
+static inline struct rig *
+rig_new(struct http_options options)
+{
+    struct rig *rig = calloc(1, sizeof *rig);
+    rig->env = env_real();
+    budget_init(&rig->budget, "http", 0, NULL);
+    pthread_mutex_init(&rig->mutex, NULL);
+    pthread_cond_init(&rig->changed, NULL);
+    assert_int_equal(pthread_create(&rig->echoer, NULL, run_echoer, rig), 0);
+    assert_int_equal(pthread_create(&rig->streamer, NULL, run_streamer, rig), 0);
+    assert_int_equal(rig_start_server(rig, options), OK);
+    return rig;
+}
+
+static inline void
+rig_wait_idle(struct rig *rig)
+{
+    for (int ms = 0; http_server_busy(rig->server) > 0; ms++) {
+        assert_true(ms < WAIT_S * 1000);
+        poll(NULL, 0, 1);
+    }
+}
+
+static inline void
+rig_free(struct rig *rig)
+{
+    rig_wait_idle(rig);
+    http_server_free(rig->server);
+    pthread_mutex_lock(&rig->mutex);
+    rig->stopping = true;
+    pthread_cond_broadcast(&rig->changed);
+    pthread_mutex_unlock(&rig->mutex);
+    pthread_join(rig->echoer, NULL);
+    pthread_join(rig->streamer, NULL);
+    pthread_mutex_destroy(&rig->mutex);
+    pthread_cond_destroy(&rig->changed);
+    assert_int_equal(budget_used(&rig->budget), 0);
+    free(rig);
+}
+
+/* --- the client ---------------------------------------------------------------------------- */
+
+struct client {
+    int fd;
+    char *bytes; /* read and not consumed yet */
+    size_t size;
+    bool ended;
+    bool reset; /* by an error, not an orderly end */
+};
+
+struct response {
+    int status;
+    char header[4096];
+    char *body;
+    size_t body_size;
+    bool whole; /* the body ended as announced */
+};
+
+static inline struct client
+client_connect_buffered(struct rig *rig, int receive_bytes)
+{
+    struct client client = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    assert_true(client.fd >= 0);
+    if (receive_bytes > 0) {
+        setsockopt(client.fd, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof receive_bytes);
+    }
+    struct timeval limit = {.tv_sec = WAIT_S};
+    setsockopt(client.fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    setsockopt(client.fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    int on = 1;
+    setsockopt(client.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    struct sockaddr_in to = {
+        .sin_family = AF_INET,
+        .sin_port = htons(http_server_port(rig->server)),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    };
+    if (connect(client.fd, (struct sockaddr *)&to, sizeof to) < 0) {
+        close(client.fd);
+        client.fd = -1;
+    } else {
+        client.bytes = malloc(CLIENT_BYTES);
+    }
+    return client;
+}
+
+static inline struct client
+client_connect(struct rig *rig)
+{
+    struct client client = client_connect_buffered(rig, 0);
+    assert_true(client.fd >= 0);
+    return client;
+}
+
+static inline void
+client_close(struct client *client)
+{
+    if (client->fd >= 0) close(client->fd);
+    free(client->bytes);
+    *client = (struct client){.fd = -1};
+}
+
+/* False when the server has closed. */
+static inline bool
+client_send_bytes(struct client *client, const void *bytes, size_t size)
+{
+    const char *at = bytes;
+    while (size > 0) {
+        ssize_t sent = send(client->fd, at, size, MSG_NOSIGNAL);
+        if (sent < 0) return false;
+        at += sent;
+        size -= (size_t)sent;
+    }
+    return true;
+}
+
+static inline bool
+client_send(struct client *client, const char *text)
+{
+    return client_send_bytes(client, text, strlen(text));
+}
+
+static inline bool
+client_read_more(struct client *client)
+{
+    assert_true(client->size < CLIENT_BYTES);
+    ssize_t got = recv(client->fd, client->bytes + client->size, CLIENT_BYTES - client->size, 0);
+    if (got < 0 && errno == EAGAIN) fail_msg("no answer within %d s", WAIT_S);
+    client->reset = got < 0;
+    client->ended = got <= 0;
+    if (got > 0) client->size += (size_t)got;
+    return got > 0;
+}
+
+static inline void
+client_consume(struct client *client, size_t size)
+{
+    memmove(client->bytes, client->bytes + size, client->size - size);
+    client->size -= size;
+}
+
+/* The value of a header, or NULL; valid until the next call. */
+static inline const char *
+response_header(const struct response *response, const char *name)
+{
+    static char value[512];
+    size_t name_size = strlen(name);
+    for (const char *line = response->header; line != NULL && *line != '\0';) {
+        if (strncasecmp(line, name, name_size) == 0 && line[name_size] == ':') {
+            const char *at = line + name_size + 1;
+            at += strspn(at, " ");
+            snprintf(value, sizeof value, "%.*s", (int)strcspn(at, "\r"), at);
+            return value;
+        }
+        line = strstr(line, "\r\n");
+        if (line != NULL) line += 2;
+    }
+    return NULL;
+}
+
+static inline void
+body_add(struct response *response, const char *bytes, size_t size)
+{
+    response->body = realloc(response->body, response->body_size + size + 1);
+    memcpy(response->body + response->body_size, bytes, size);
+    response->body_size += size;
+    response->body[response->body_size] = '\0';
+}
+
+static inline bool
+client_have(struct client *client, size_t size)
+{
+    while (client->size < size) {
+        if (!client_read_more(client)) return false;
+    }
+    return true;
+}
+
+/* The size of the next line with its end, 0 when there is none. */
+static inline size_t
+client_line(struct client *client)
+{
+    for (;;) {
+        char *end = memmem(client->bytes, client->size, "\r\n", 2);
+        if (end != NULL) return (size_t)(end - client->bytes) + 2;
+        if (!client_read_more(client)) return 0;
+    }
+}
+
+static inline void
+read_chunks(struct client *client, struct response *response)
+{
+    for (;;) {
+        size_t line = client_line(client);
+        if (line == 0) return;
+        size_t size = strtoul(client->bytes, NULL, 16);
+        client_consume(client, line);
+        if (!client_have(client, size + 2)) return;
+        body_add(response, client->bytes, size);
+        client_consume(client, size + 2);
+        if (size == 0) {
+            response->whole = true;
+            return;
+        }
+    }
+}
+
+static inline void
+read_counted(struct client *client, struct response *response, size_t size)
+{
+    while (size > 0) {
+        if (client->size == 0 && !client_read_more(client)) return;
+        size_t part = client->size < size ? client->size : size;
+        body_add(response, client->bytes, part);
+        client_consume(client, part);
+        size -= part;
+    }
+    response->whole = true;
+}
+
+/* `status` 0 when the connection ended before. `head`: no body follows. */
+static inline struct response
+client_response(struct client *client, bool head)
+{
+    struct response response = {0};
+    body_add(&response, "", 0);
+    char *end;
+    while ((end = memmem(client->bytes, client->size, "\r\n\r\n", 4)) == NULL) {
+        if (!client_read_more(client)) return response;
+    }
+    size_t size = (size_t)(end - client->bytes) + 4;
+    assert_true(size < sizeof response.header);
+    memcpy(response.header, client->bytes, size);
+    client_consume(client, size);
+    assert_int_equal(sscanf(response.header, "HTTP/1.1 %d ", &response.status), 1);
+    const char *length = response_header(&response, "Content-Length");
+    if (head || response.status < 200 || response.status == 204) {
+        response.whole = true;
+    } else if (length != NULL) {
+        read_counted(client, &response, strtoul(length, NULL, 10));
+    } else if (response_header(&response, "Transfer-Encoding") != NULL) {
+        read_chunks(client, &response);
+    } else {
+        read_counted(client, &response, SIZE_MAX);
+        response.whole = !client->reset;
+    }
+    return response;
+}
+
+static inline void
+response_free(struct response *response)
+{
+    free(response->body);
+    *response = (struct response){0};
+}
+
+/* Reads one answer and checks it. */
+static inline void
+expect(struct client *client, int status, const char *body)
+{
+    struct response response = client_response(client, false);
+    assert_int_equal(response.status, status);
+    if (body != NULL) assert_string_equal(response.body, body);
+    response_free(&response);
+}
+
+static inline void
+expect_end(struct client *client)
+{
+    while (client_read_more(client)) {
+    }
+    assert_true(client->ended);
+}
+
+static inline void
+expect_works(struct rig *rig)
+{
+    struct client client = client_connect(rig);
+    client_send(&client, "GET /text HTTP/1.1\r\nHost: x\r\n\r\n");
+    expect(&client, 200, "hello");
+    client_close(&client);
+}
+
+static inline struct http_stats
+stats_of(struct rig *rig)
+{
+    struct http_stats stats;
+    http_server_stats(rig->server, &stats);
+    return stats;
+}
+
+static inline int64_t
+now_ns(struct rig *rig)
+{
+    return env_monotonic_ns(rig->env);
+}
+
+#endif

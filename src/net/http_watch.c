@@ -1,0 +1,463 @@
+/*
+ * http_watch.c - the thread beside the workers. It accepts connections, enforces deadlines, refuses
+ * what is beyond the limit of connections, and parts from clients politely.
+ *
+ * Deadlines. libmicrohttpd knows only a timeout of inactivity, which a client that sends a byte now
+ * and then never meets. So each connection carries the phase it is in and when that began (see
+ * enum http_phase), and every tick all connections are looked at. Whether a client takes what we
+ * send, and whether the first byte of a next request has come, only the kernel knows; it is asked
+ * (TCP_INFO, SIOCOUTQ). A connection beyond its deadline goes to CUT and its socket is shut down,
+ * whereupon its worker closes it.
+ *
+ * A descriptor is only touched while its connection is listed, under server->lock:
+ * http_on_connection() takes it off the list under that lock before libmicrohttpd closes it, so a
+ * descriptor that has a new owner is never touched.
+ *
+ * Partings. Closing a socket while the client still sends destroys the answer on its way: the
+ * kernel replies with RST. So after an answer that does not wait for the end of the request (413,
+ * 503) a duplicate of the socket comes here; what arrives is thrown away until the client closes,
+ * a second passes or it has sent a few megabytes.
+ */
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "net/http_private.h"
+
+enum {
+    ACCEPTS_AT_ONCE = 64,
+    /* From here on a worker may have as many ready connections as libmicrohttpd takes at once. */
+    KICK_CONNECTIONS_MIN = 128,
+    PARTING_BYTES_MAX = 8 * 1024 * 1024,
+    PARTING_READ_BYTES = 256 * 1024,
+    POLL_FIRST_PARTING = 2,
+};
+#define KICK_NS         (20 * NS_PER_MS)
+#define PARTING_NS      NS_PER_S
+#define ACCEPT_PAUSE_NS (100 * NS_PER_MS)
+#define LOG_NS          (60 * NS_PER_S)
+
+void
+http_watch_wake(struct http_server *server)
+{
+    (void)!eventfd_write(server->wake_fd, 1); /* fails only if billions are unread */
+}
+
+/* --- deadlines ----------------------------------------------------------------------------- */
+
+static struct tcp_info
+tcp_info_of(int fd)
+{
+    struct tcp_info info = {0};
+    socklen_t size = sizeof info;
+    (void)!getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size); /* then nothing has moved */
+    return info;
+}
+
+static int
+unsent_bytes(int fd)
+{
+    int bytes = 0;
+    (void)!ioctl(fd, SIOCOUTQ, &bytes);
+    return bytes;
+}
+
+/* At the first look at a phase. */
+static void
+look_first(struct http_conn *conn, uint64_t word, int64_t now_ns)
+{
+    conn->seen_clock = word;
+    conn->progress_ns = now_ns;
+    conn->seen_queue = -1;
+    if (http_clock_phase(word) == HTTP_PHASE_IDLE) {
+        conn->seen_bytes = tcp_info_of(conn->fd).tcpi_bytes_received;
+    }
+}
+
+/* The client takes nothing if there is something for it and neither what is on its way nor what it
+ * has confirmed changes. */
+static bool
+sending_stalled(struct http_conn *conn, int64_t now_ns)
+{
+    int queue = unsent_bytes(conn->fd);
+    uint64_t taken = tcp_info_of(conn->fd).tcpi_bytes_acked;
+    if (queue == 0 || queue != conn->seen_queue || taken != conn->seen_bytes) {
+        conn->seen_queue = queue;
+        conn->seen_bytes = taken;
+        conn->progress_ns = now_ns;
+    }
+    return now_ns - conn->progress_ns > conn->server->options.send_timeout_ns;
+}
+
+/* False: the connection has moved on meanwhile. */
+static bool
+cut(struct http_conn *conn, uint64_t word, _Atomic uint64_t *counter, bool explain)
+{
+    uint64_t cut_word = http_clock(HTTP_PHASE_CUT, http_clock_since(word));
+    if (!atomic_compare_exchange_strong_explicit(&conn->clock, &word, cut_word,
+                                                 memory_order_acq_rel, memory_order_relaxed)) {
+        return false;
+    }
+    http_count(counter);
+    if (explain) http_send_raw(conn->fd, 408);
+    env_shutdown(conn->server->options.env, conn->fd);
+    return true;
+}
+
+static void
+check_idle(struct http_conn *conn, uint64_t word, int64_t now_ns)
+{
+    struct http_server *server = conn->server;
+    if (tcp_info_of(conn->fd).tcpi_bytes_received != conn->seen_bytes) {
+        /* The next request has begun; its worker says so itself when the first line is whole. */
+        (void)!atomic_compare_exchange_strong_explicit(&conn->clock, &word,
+                                                       http_clock(HTTP_PHASE_HEADER, now_ns),
+                                                       memory_order_acq_rel, memory_order_relaxed);
+    } else if (now_ns - http_clock_since(word) > server->options.idle_timeout_ns) {
+        (void)cut(conn, word, &server->timeouts_idle, false);
+    }
+}
+
+static void
+check_conn(struct http_conn *conn, int64_t now_ns)
+{
+    struct http_server *server = conn->server;
+    const struct http_options *options = &server->options;
+    uint64_t word = atomic_load_explicit(&conn->clock, memory_order_acquire);
+    if (word != conn->seen_clock) look_first(conn, word, now_ns);
+    int64_t age_ns = now_ns - http_clock_since(word);
+    switch (http_clock_phase(word)) {
+    case HTTP_PHASE_HEADER:
+        if (age_ns > options->header_timeout_ns) {
+            bool begun = tcp_info_of(conn->fd).tcpi_bytes_received > 0;
+            (void)cut(conn, word, &server->timeouts_header, begun);
+        }
+        break;
+    case HTTP_PHASE_BODY:
+        if (age_ns > options->body_timeout_ns) (void)cut(conn, word, &server->timeouts_body, true);
+        break;
+    case HTTP_PHASE_SEND:
+        if (sending_stalled(conn, now_ns)) (void)cut(conn, word, &server->timeouts_send, false);
+        break;
+    case HTTP_PHASE_IDLE:
+        check_idle(conn, word, now_ns);
+        break;
+    case HTTP_PHASE_HANDLER:
+    case HTTP_PHASE_CUT:
+        break;
+    }
+}
+
+/* The calls under the lock do not wait; it is what keeps the descriptors ours. */
+static void
+check_all(struct http_server *server, int64_t now_ns)
+{
+    lock_take(&server->lock);
+    for (struct http_conn *conn = server->conns; conn != NULL; conn = conn->next) {
+        if (conn->started) check_conn(conn, now_ns);
+    }
+    lock_drop(&server->lock);
+}
+
+/* --- partings ------------------------------------------------------------------------------ */
+
+static void
+part(struct http_server *server, int fd, bool waiting, int64_t now_ns)
+{
+    if (server->parting_count == sizeof server->partings / sizeof *server->partings ||
+        (waiting && server->waiting_count == HTTP_PARTINGS_MAX)) {
+        close(fd);
+        return;
+    }
+    server->waiting_count += waiting;
+    server->partings[server->parting_count++] = (struct http_parting){
+        .fd = fd,
+        .waiting = waiting,
+        .until_ns = now_ns + PARTING_NS,
+        .bytes_left = PARTING_BYTES_MAX,
+    };
+}
+
+static void
+refuse_waiting(struct http_server *server, struct http_parting *parting, int64_t now_ns)
+{
+    http_send_raw(parting->fd, 503);
+    (void)shutdown(parting->fd, SHUT_WR);
+    parting->waiting = false;
+    parting->until_ns = now_ns + PARTING_NS;
+    server->waiting_count--;
+}
+
+/* True when there is nothing more to wait for. */
+static bool
+drain(struct http_parting *parting)
+{
+    size_t left = PARTING_READ_BYTES;
+    while (left > 0 && parting->bytes_left > 0) {
+        /* MSG_TRUNC: thrown away in the kernel. */
+        ssize_t got = recv(parting->fd, NULL, left, MSG_DONTWAIT | MSG_TRUNC);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return errno != EAGAIN;
+        if (got == 0) return true;
+        left -= (size_t)got;
+        parting->bytes_left -=
+            (uint64_t)got < parting->bytes_left ? (uint64_t)got : parting->bytes_left;
+    }
+    return parting->bytes_left == 0;
+}
+
+static void
+handle_partings(struct http_server *server, const struct pollfd *polled, unsigned polled_count,
+                int64_t now_ns)
+{
+    unsigned kept = 0;
+    for (unsigned i = 0; i < server->parting_count; i++) {
+        struct http_parting *parting = &server->partings[i];
+        bool ready = i < polled_count && polled[i].revents != 0;
+        bool over = now_ns >= parting->until_ns;
+        bool done = false;
+        if (parting->waiting) {
+            if (ready || over) refuse_waiting(server, parting, now_ns);
+        } else {
+            done = over || (ready && drain(parting));
+        }
+        if (done) {
+            close(parting->fd);
+        } else {
+            server->partings[kept++] = *parting;
+        }
+    }
+    server->parting_count = kept;
+}
+
+static void
+take_parted(struct http_server *server, int64_t now_ns)
+{
+    int fds[HTTP_PARTINGS_MAX];
+    lock_take(&server->lock);
+    unsigned count = server->parted_count;
+    memcpy(fds, server->parted_fds, count * sizeof *fds);
+    server->parted_count = 0;
+    lock_drop(&server->lock);
+    for (unsigned i = 0; i < count; i++) {
+        part(server, fds[i], false, now_ns);
+    }
+}
+
+/* --- accepting ----------------------------------------------------------------------------- */
+
+static void
+peer_text(const struct sockaddr_storage *address, char *to, size_t to_size)
+{
+    char text[INET6_ADDRSTRLEN] = "?";
+    if (address->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)address;
+        inet_ntop(AF_INET, &in->sin_addr, text, sizeof text);
+        snprintf(to, to_size, "%s:%u", text, ntohs(in->sin_port));
+        return;
+    }
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
+    bool mapped = IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr);
+    if (mapped) {
+        inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], text, sizeof text);
+    } else {
+        inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof text);
+    }
+    snprintf(to, to_size, mapped ? "%s:%u" : "[%s]:%u", text, ntohs(in6->sin6_port));
+}
+
+/*
+ * Lists a connection before libmicrohttpd has it, because its worker announces it before the call
+ * that hands it over returns. If a worker then finds no memory to start it, it closes the socket
+ * and announces nothing; that shows when the kernel gives the same descriptor out again.
+ */
+static void
+list(struct http_server *server, struct http_conn *conn)
+{
+    lock_take(&server->lock);
+    struct http_conn *stale = server->conns;
+    while (stale != NULL && (stale->started || stale->fd != conn->fd)) {
+        stale = stale->next;
+    }
+    if (stale != NULL) http_conn_unlist_locked(stale);
+    conn->next = server->conns;
+    if (conn->next != NULL) conn->next->prev = conn;
+    server->conns = conn;
+    server->conn_count++;
+    lock_drop(&server->lock);
+    mem_free(server->options.budget, stale, sizeof *stale);
+}
+
+static void
+hand_over(struct http_server *server, int fd, const struct sockaddr_storage *address,
+          socklen_t address_size, int64_t now_ns)
+{
+    struct http_conn *conn = mem_new(server->options.budget, sizeof *conn);
+    if (conn == NULL) {
+        part(server, fd, true, now_ns);
+        return;
+    }
+    conn->server = server;
+    conn->fd = fd;
+    conn->fresh = true;
+    conn->began_ns = now_ns;
+    peer_text(address, conn->peer, sizeof conn->peer);
+    atomic_init(&conn->clock, http_clock(HTTP_PHASE_HEADER, now_ns));
+    list(server, conn);
+    if (MHD_add_connection(server->daemon, fd, (const struct sockaddr *)address, address_size) ==
+        MHD_YES) {
+        return;
+    }
+    /* It closes the socket in any case. */
+    lock_take(&server->lock);
+    http_conn_unlist_locked(conn);
+    lock_drop(&server->lock);
+    mem_free(server->options.budget, conn, sizeof *conn);
+}
+
+static void
+warn_often(struct http_server *server, struct log_gate *gate, int64_t now_ns, const char *cause)
+{
+    uint64_t held_back;
+    if (!log_often(gate, now_ns, LOG_NS, &held_back)) return;
+    log_warn("http: connections refused", KV("cause", cause),
+             KV("connections_max", server->options.connections_max), KV("held_back", held_back));
+}
+
+static bool
+at_limit(struct http_server *server)
+{
+    lock_take(&server->lock);
+    bool full = server->conn_count >= server->options.connections_max;
+    lock_drop(&server->lock);
+    return full;
+}
+
+static void
+accept_some(struct http_server *server, int64_t now_ns)
+{
+    static struct log_gate limit_gate, error_gate;
+    for (unsigned i = 0; i < ACCEPTS_AT_ONCE; i++) {
+        struct sockaddr_storage address;
+        socklen_t size = sizeof address;
+        int fd = accept4(server->listen_fd, (struct sockaddr *)&address, &size,
+                         SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+                server->accept_after_ns = now_ns + ACCEPT_PAUSE_NS;
+                warn_often(server, &error_gate, now_ns, strerrordesc_np(errno));
+            }
+            return; /* nobody there, or gone again: poll() tells when to come back */
+        }
+        http_count(&server->connections_total);
+        if (at_limit(server)) {
+            http_count(&server->connections_refused);
+            warn_often(server, &limit_gate, now_ns, "limit of connections");
+            part(server, fd, true, now_ns);
+        } else {
+            hand_over(server, fd, &address, size, now_ns);
+        }
+    }
+}
+
+static void
+stop_listening(struct http_server *server)
+{
+    close(server->listen_fd);
+    server->listen_fd = -1;
+    lock_take(&server->lock);
+    server->listening = false;
+    cond_wake_all(&server->listening_changed);
+    lock_drop(&server->lock);
+}
+
+/* --- the loop ------------------------------------------------------------------------------ */
+
+/* How long nothing needs to be done unless a descriptor becomes ready; -1: for ever. */
+static int
+patience_ms(struct http_server *server, int64_t now_ns, int64_t next_tick_ns, unsigned conn_count)
+{
+    int64_t until_ns = INT64_MAX;
+    if (conn_count > 0) until_ns = next_tick_ns;
+    for (unsigned i = 0; i < server->parting_count; i++) {
+        if (server->partings[i].until_ns < until_ns) until_ns = server->partings[i].until_ns;
+    }
+    if (server->accept_after_ns > now_ns && server->accept_after_ns < until_ns) {
+        until_ns = server->accept_after_ns;
+    }
+    if (until_ns == INT64_MAX) return -1;
+    if (until_ns <= now_ns) return 0;
+    return (int)((until_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS);
+}
+
+static unsigned
+poll_set(struct http_server *server, struct pollfd *set, int64_t now_ns)
+{
+    bool accepting = server->listen_fd >= 0 && server->accept_after_ns <= now_ns;
+    set[0] = (struct pollfd){.fd = server->wake_fd, .events = POLLIN};
+    set[1] = (struct pollfd){.fd = accepting ? server->listen_fd : -1, .events = POLLIN};
+    for (unsigned i = 0; i < server->parting_count; i++) {
+        set[POLL_FIRST_PARTING + i] =
+            (struct pollfd){.fd = server->partings[i].fd, .events = POLLIN};
+    }
+    return POLL_FIRST_PARTING + server->parting_count;
+}
+
+/* True when the server is being freed. */
+static bool
+look_around(struct http_server *server, unsigned *ret_conn_count)
+{
+    eventfd_t ignored;
+    (void)!eventfd_read(server->wake_fd, &ignored);
+    lock_take(&server->lock);
+    bool stopping = server->stopping;
+    *ret_conn_count = server->conn_count;
+    lock_drop(&server->lock);
+    return stopping;
+}
+
+void
+http_watch_run(void *context)
+{
+    struct http_server *server = context;
+    struct pollfd set[POLL_FIRST_PARTING + sizeof server->partings / sizeof *server->partings];
+    int64_t next_tick_ns = 0;
+    unsigned conn_count = 0;
+    while (!look_around(server, &conn_count)) {
+        int64_t now_ns = env_monotonic_ns(server->options.env);
+        int64_t tick_ns = server->tick_ns;
+        if (conn_count >= KICK_CONNECTIONS_MIN && tick_ns > KICK_NS) tick_ns = KICK_NS;
+        if (next_tick_ns > now_ns + tick_ns) next_tick_ns = now_ns + tick_ns;
+        if (now_ns >= next_tick_ns) {
+            check_all(server, now_ns);
+            if (conn_count >= KICK_CONNECTIONS_MIN) (void)!eventfd_write(server->kick_fd, 1);
+            next_tick_ns = now_ns + tick_ns;
+        }
+        take_parted(server, now_ns);
+        unsigned polled_count = server->parting_count;
+        unsigned count = poll_set(server, set, now_ns);
+        if (poll(set, count, patience_ms(server, now_ns, next_tick_ns, conn_count)) < 0) {
+            continue; /* EINTR */
+        }
+        now_ns = env_monotonic_ns(server->options.env);
+        handle_partings(server, set + POLL_FIRST_PARTING, polled_count, now_ns);
+        if (set[1].revents != 0) accept_some(server, now_ns);
+        if (server->listen_fd >= 0 &&
+            atomic_load_explicit(&server->quiescing, memory_order_relaxed)) {
+            stop_listening(server);
+        }
+    }
+    for (unsigned i = 0; i < server->parting_count; i++) {
+        close(server->partings[i].fd);
+    }
+    if (server->listen_fd >= 0) stop_listening(server);
+}
