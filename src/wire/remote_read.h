@@ -73,12 +73,15 @@ void rr_stream_free(struct rr_stream *stream);
 MUST_CHECK enum err rr_stream_query(struct rr_stream *stream, uint32_t query_index,
                                     struct why *why);
 /* `labels`: canonical label bytes (model/labels.h), copied. */
-MUST_CHECK enum err rr_stream_series(struct rr_stream *stream, struct bytes labels, struct why *why);
-MUST_CHECK enum err rr_stream_floats(struct rr_stream *stream, uint32_t count, const int64_t *times_ms,
-                          const uint64_t *bits, struct why *why);
+MUST_CHECK enum err rr_stream_series(struct rr_stream *stream, struct bytes labels,
+                                     struct why *why);
+MUST_CHECK enum err rr_stream_floats(struct rr_stream *stream, uint32_t count,
+                                     const int64_t *times_ms, const uint64_t *bits,
+                                     struct why *why);
 /* ERR_INPUT: spans and buckets are not of equal number. */
-MUST_CHECK enum err rr_stream_histograms(struct rr_stream *stream, uint32_t count, const int64_t *times_ms,
-                              const struct histogram *h, struct why *why);
+MUST_CHECK enum err rr_stream_histograms(struct rr_stream *stream, uint32_t count,
+                                         const int64_t *times_ms, const struct histogram *h,
+                                         struct why *why);
 MUST_CHECK enum err rr_stream_end(struct rr_stream *stream, struct why *why);
 
 /*
@@ -103,6 +106,7 @@ MUST_CHECK enum err rr_samples_histograms(struct rr_samples *samples, uint32_t c
 /* No more input; then the compressed size is known, and all of it can be written. */
 MUST_CHECK enum err rr_samples_end(struct rr_samples *samples, uint64_t *ret_size);
 /* After rr_samples_end(). Memory is given back by rr_samples_free() only. */
-MUST_CHECK enum err rr_samples_write(struct rr_samples *samples, const struct rr_sink *sink, struct why *why);
+MUST_CHECK enum err rr_samples_write(struct rr_samples *samples, const struct rr_sink *sink,
+                                     struct why *why);
 
 #endif
