@@ -27,8 +27,7 @@ struct family {
     enum metric_type type;
     struct bytes help;
     struct bytes unit;
-    bool unflushed; /* changed since the last cut */
-    bool undone;    /* its epoch failed: nothing is known */
+    bool undone; /* its epoch failed: nothing is known */
 };
 
 struct tenant {
@@ -46,6 +45,8 @@ struct tenant {
 struct cut {
     uint64_t pos;
     uint64_t segment;
+    uint64_t epoch;
+    bool metadata;          /* families changed since the cut before */
     struct ledger *ledgers; /* by tenant id */
     uint32_t tenant_count;
 };
@@ -113,7 +114,7 @@ struct tsdb {
     int64_t retention_base_ns;
     bool disk_low;
     bool clock_suspect;
-    bool ledger_dirty; /* refusals counted but not logged yet */
+    bool metadata_changed; /* since the last cut */
     struct scratch scratch;
     uint64_t durable_epoch; /* visible to readers */
 

@@ -440,6 +440,15 @@ wal_prepare(struct wal *wal, struct why *why)
 /* --- committing
  * --------------------------------------------------------------------------------------- */
 
+bool
+wal_has_records(struct wal *wal)
+{
+    lock_take(&wal->lock);
+    bool has = filling(wal)->record_count > 0;
+    lock_drop(&wal->lock);
+    return has;
+}
+
 static void
 batch_close(struct wal *wal, struct batch *b)
 {

@@ -135,6 +135,8 @@ size_t wal_put_bytes(size_t payload_size);
 
 /* --- committing ------------------------------------------------------------------------------ */
 
+/* True if the batch holds records. */
+bool wal_has_records(struct wal *wal);
 /* Closes the batch that was filled, and begins the next. False: there is nothing to commit. */
 bool wal_take(struct wal *wal);
 /*
