@@ -600,8 +600,8 @@ ask_everything(struct rig *rig)
     static const char *const requests[] = {
         "GET /blob?size=3000 HTTP/1.1\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n",
         "POST /elsewhere HTTP/1.1\r\nConnection: close\r\nContent-Length: 4\r\n\r\nabcd",
-        "POST /echo HTTP/1.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
-        "4\r\nabcd\r\n0\r\n\r\n",
+        ("POST /echo HTTP/1.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+         "4\r\nabcd\r\n0\r\n\r\n"),
         "GET /stream?size=20000&piece=5000 HTTP/1.1\r\nConnection: close\r\n\r\n",
         "GET /none HTTP/1.1\r\nConnection: close\r\n\r\n",
     };
