@@ -54,9 +54,9 @@ enum err codec_int_decode(struct cursor *cursor, uint32_t count, int64_t *ret_va
 
 /* What a block's statistics say; NaNs are left out of min, max and sum. */
 struct codec_stats {
-    double min; /* +Inf when all are NaN */
-    double max; /* -Inf when all are NaN */
-    double sum; /* of four interleaved sums, not in the order of time */
+    double min;            /* +Inf when all are NaN */
+    double max;            /* -Inf when all are NaN */
+    double sum;            /* of four interleaved sums, not in the order of time */
     uint32_t number_count; /* values that are not NaN */
 };
 void codec_float_stats(const uint64_t *bits, uint32_t count, struct codec_stats *ret_stats);
