@@ -224,6 +224,7 @@ routes_make(struct api *api)
             .path = route_table[i].path,
             .methods = route_table[i].methods,
             .handler = route_table[i].handler,
+            .encodings = "snappy",
             .context = api,
         };
     }

@@ -1,8 +1,11 @@
 #include "app/cli.h"
 #include "app/commands.h"
+#include "app/config.h"
 
 static const struct command commands[] = {
     {"check", "FILE", "tells whether a configuration file is right", command_check, NULL},
+    {"serve", "[flags]", "takes samples in, keeps them and answers, until it is told to stop",
+     command_serve, settings_help},
     {"version", NULL, "prints the version, and those of the libraries in use", command_version,
      NULL},
     {0},

@@ -658,6 +658,16 @@ tsdb_ledgers(struct tsdb *db,
     lock_drop(&db->head_lock);
 }
 
+void
+tsdb_budgets(struct tsdb *db, void (*each)(void *context, const struct budget *budget),
+             void *context)
+{
+    each(context, &db->head_budget);
+    each(context, &db->cache_budget);
+    each(context, &db->wal_budget);
+    each(context, &db->flush_budget);
+}
+
 static int
 by_count_down(const void *a, const void *b)
 {
