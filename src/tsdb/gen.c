@@ -188,11 +188,11 @@ gen_free(struct gen *gen)
     table_fini(&gen->pair_table, gen->budget);
     table_fini(&gen->name_table, gen->budget);
     table_fini(&gen->exemplar_table, gen->budget);
-    paged_fini(&gen->series, gen->budget);
-    paged_fini(&gen->pairs, gen->budget);
-    paged_fini(&gen->names, gen->budget);
-    paged_fini(&gen->exemplars, gen->budget);
-    paged_fini(&gen->tenants, gen->budget);
+    paged_fini(&gen->series, NULL);
+    paged_fini(&gen->pairs, NULL);
+    paged_fini(&gen->names, NULL);
+    paged_fini(&gen->exemplars, NULL);
+    paged_fini(&gen->tenants, NULL);
     gmem_fini(&gen->gmem);
     mem_free(NULL, gen, sizeof *gen);
 }
