@@ -389,7 +389,7 @@ hchunk_drop(struct hchunk_open *o, struct gmem *gmem)
 }
 
 enum err
-hchunk_seal(struct hchunk_open *o, struct gmem *gmem, struct hchunk **ret_chunk)
+hchunk_seal_copy(const struct hchunk_open *o, struct gmem *gmem, struct hchunk **ret_chunk)
 {
     assert(o->count > 0);
     struct hchunk *c = gmem_alloc(gmem, sizeof *c + o->size_bytes);
@@ -407,7 +407,14 @@ hchunk_seal(struct hchunk_open *o, struct gmem *gmem, struct hchunk **ret_chunk)
         .pending_before = o->pending_before,
     };
     memcpy(c->bytes, o->bytes, o->size_bytes);
-    hchunk_drop(o, gmem);
     *ret_chunk = c;
     return OK;
+}
+
+enum err
+hchunk_seal(struct hchunk_open *o, struct gmem *gmem, struct hchunk **ret_chunk)
+{
+    enum err e = hchunk_seal_copy(o, gmem, ret_chunk);
+    if (e == OK) hchunk_drop(o, gmem);
+    return e;
 }

@@ -103,6 +103,9 @@ MUST_CHECK enum err hchunk_put_histogram(struct hchunk_open *open, struct gmem *
 /* Finishes the chunk (count > 0) and leaves `open` empty. */
 MUST_CHECK enum err hchunk_seal(struct hchunk_open *open, struct gmem *gmem,
                                 struct hchunk **ret_chunk);
+/* The same, but `open` keeps its bytes' memory. */
+MUST_CHECK enum err hchunk_seal_copy(const struct hchunk_open *open, struct gmem *gmem,
+                                     struct hchunk **ret_chunk);
 /* Gives its memory back. */
 void hchunk_drop(struct hchunk_open *open, struct gmem *gmem);
 
@@ -119,7 +122,8 @@ struct hchunk_view hchunk_sealed_view(const struct hchunk *chunk);
 
 /*
  * Looks for the sample at `t_ms`. *ret_index: its place, or view->count. Floats: *ret_bits;
- * histograms: *ret_histogram with arrays in `scratch`, which is used for nothing else.
+ * histograms: *ret_histogram (NULL: not wanted) with arrays in `scratch`, which is used for nothing
+ * else.
  * ERR_NOMEM: only if there is a histogram, and no memory for it.
  */
 MUST_CHECK enum err hchunk_find(const struct hchunk_view *view, int64_t t_ms, struct arena *scratch,

@@ -365,7 +365,9 @@ hchunk_find(const struct hchunk_view *view, int64_t t_ms, struct arena *scratch,
     struct row_walk walk;
     uint32_t index = find_row(view, t_ms);
     enum err e = OK;
-    if (index < view->count) e = histogram_at(view->bytes, index, scratch, ret_histogram, &walk);
+    if (index < view->count && ret_histogram != NULL) {
+        e = histogram_at(view->bytes, index, scratch, ret_histogram, &walk);
+    }
     if (e == OK) *ret_index = index;
     return e;
 }
