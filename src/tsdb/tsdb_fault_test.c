@@ -47,22 +47,21 @@ try_every_site(enum fault_kind kind)
     }
 }
 
-#define fault_test(name, kind)       \
-    static void name(void **state)   \
-    {                                \
-        (void)state;                 \
-        try_every_site(kind);        \
+#define fault_test(name, kind)     \
+    static void name(void **state) \
+    {                              \
+        (void)state;               \
+        try_every_site(kind);      \
     }
 
 fault_test(test_nothing_is_lost_when_any_call_fails, FAULT_EIO)
-fault_test(test_nothing_is_lost_when_the_disk_is_full, FAULT_ENOSPC)
-fault_test(test_interrupted_calls_are_repeated, FAULT_EINTR)
-fault_test(test_short_transfers_are_continued, FAULT_SHORT)
-fault_test(test_nothing_is_lost_when_a_write_is_torn, FAULT_TORN)
-fault_test(test_nothing_is_lost_when_a_sync_fails, FAULT_SYNC)
+    fault_test(test_nothing_is_lost_when_the_disk_is_full, FAULT_ENOSPC)
+        fault_test(test_interrupted_calls_are_repeated, FAULT_EINTR)
+            fault_test(test_short_transfers_are_continued, FAULT_SHORT)
+                fault_test(test_nothing_is_lost_when_a_write_is_torn, FAULT_TORN)
+                    fault_test(test_nothing_is_lost_when_a_sync_fails, FAULT_SYNC)
 
-static bool
-run_without_memory(uint64_t nth, bool forever)
+                        static bool run_without_memory(uint64_t nth, bool forever)
 {
     struct machine m;
     machine_init(&m, nth);

@@ -185,15 +185,13 @@ cell_may(struct model *x, struct cell *c, const struct value *v, bool voided)
 static inline bool
 cell_is_sure(const struct cell *c)
 {
-    return c->in_head != HEAD_UNKNOWN &&
-           (c->has_won || c->voided == (1u << c->may_count) - 1);
+    return c->in_head != HEAD_UNKNOWN && (c->has_won || c->voided == (1u << c->may_count) - 1);
 }
 
 static inline enum verdict
 foretell(struct model *x, struct cell *c, const struct item *item)
 {
-    if (slot_time(item->slot) >
-        env_realtime_ms(x->m->env) + x->m->limits.max_future_ms) {
+    if (slot_time(item->slot) > env_realtime_ms(x->m->env) + x->m->limits.max_future_ms) {
         return WILL_BE_TOO_NEW;
     }
     if (!cell_is_sure(c)) return WILL_WHAT;
@@ -361,11 +359,11 @@ model_send(struct model *x, enum rw_version version, const struct item *items, u
 /* --- committing and flushing
  * -------------------------------------------------------------------------- */
 
-#define for_each_cell(x, c)                           \
-    for (struct cell *c = &(x)->cells[0][0][0];       \
+#define for_each_cell(x, c)                     \
+    for (struct cell *c = &(x)->cells[0][0][0]; \
          c < &(x)->cells[0][0][0] + sizeof(x)->cells / sizeof *c; c++)
-#define for_each_spark(x, s)                           \
-    for (struct spark *s = &(x)->sparks[0][0][0];      \
+#define for_each_spark(x, s)                      \
+    for (struct spark *s = &(x)->sparks[0][0][0]; \
          s < &(x)->sparks[0][0][0] + sizeof(x)->sparks / sizeof *s; s++)
 
 static inline void
@@ -397,13 +395,15 @@ model_committed(struct model *x)
     uint64_t durable = tsdb_durable_epoch(x->m->db);
     bool moved = durable != x->durable;
     x->durable = durable;
-    for_each_cell (x, c) {
+    for_each_cell(x, c)
+    {
         if (moved) cell_drop_voided(c);
         if (!c->has_pending || c->pending_epoch > durable) continue;
         c->has_pending = false;
         if (!c->has_won) cell_win(x, c, &c->pending);
     }
-    for_each_spark (x, s) {
+    for_each_spark(x, s)
+    {
         if (moved && s->fate == FATE_MAY && s->voided) s->fate = FATE_NONE;
         if (s->fate == FATE_PENDING && s->epoch <= durable) s->fate = FATE_WON;
     }
@@ -418,14 +418,16 @@ model_commit_failed(struct model *x)
 {
     uint64_t durable = tsdb_durable_epoch(x->m->db);
     assert_int_equal(durable, x->durable);
-    for_each_cell (x, c) {
+    for_each_cell(x, c)
+    {
         if (!c->has_pending) continue;
         c->has_pending = false;
         c->in_head = HEAD_NO;
         c->ghost = c->has_won;
         cell_may(x, c, &c->pending, true);
     }
-    for_each_spark (x, s) {
+    for_each_spark(x, s)
+    {
         if (s->fate == FATE_PENDING) *s = (struct spark){.fate = FATE_MAY, .voided = s->sure};
     }
 }
@@ -453,7 +455,8 @@ model_flush(struct model *x)
         return e;
     }
     x->frozen = x->doubt = false;
-    for_each_cell (x, c) {
+    for_each_cell(x, c)
+    {
         if (c->in_head != HEAD_NO && c->head_gen < x->gen) c->in_head = HEAD_NO;
     }
     return e;
@@ -531,7 +534,8 @@ model_saw(void *context, struct bytes labels, const struct sample_batch *b, uint
 static inline void
 check_unseen(struct model *x, bool after_crash)
 {
-    for_each_cell (x, c) {
+    for_each_cell(x, c)
+    {
         if (c->seen == x->reading) continue;
         uint32_t at = (uint32_t)(c - &x->cells[0][0][0]);
         if (c->has_won || c->must) {
@@ -557,8 +561,8 @@ model_saw_spark(void *context, const struct exemplar *e)
     assert_int_equal(e->value_bits, spark_bits(index));
     spark_text(index, given, sizeof given);
     const char *value = strchr(given, '=');
-    assert_true(bytes_equal(labels_get(e->labels, text("trace_id")),
-                            text(value == NULL ? "" : value + 1)));
+    assert_true(
+        bytes_equal(labels_get(e->labels, text("trace_id")), text(value == NULL ? "" : value + 1)));
     struct spark *s = &x->sparks[r->tenant][series][index];
     assert_int_not_equal(s->seen, x->reading);
     s->seen = x->reading;
@@ -575,7 +579,8 @@ model_saw_spark(void *context, const struct exemplar *e)
 static inline void
 check_unseen_sparks(struct model *x, bool after_crash)
 {
-    for_each_spark (x, s) {
+    for_each_spark(x, s)
+    {
         if (s->seen == x->reading) continue;
         if (s->fate == FATE_WON) fail_msg("an acknowledged exemplar is lost");
         if (after_crash) s->fate = FATE_NONE;
@@ -611,7 +616,8 @@ model_compare(struct model *x, bool after_crash)
 static inline void
 model_crashed(struct model *x)
 {
-    for_each_cell (x, c) {
+    for_each_cell(x, c)
+    {
         if (c->has_pending) {
             c->has_pending = false;
             c->in_head = HEAD_UNKNOWN;
@@ -623,7 +629,8 @@ model_crashed(struct model *x)
         c->ghost = false;
         c->head_gen = x->gen; /* all that is in the log comes back as one generation */
     }
-    for_each_spark (x, s) {
+    for_each_spark(x, s)
+    {
         if (s->fate == FATE_PENDING) s->fate = FATE_MAY;
         s->voided = false;
     }

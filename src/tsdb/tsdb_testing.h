@@ -339,8 +339,7 @@ static inline enum err
 machine_open(struct machine *m)
 {
     memset(&m->why, 0, sizeof m->why);
-    enum err e =
-        step(m, tsdb_open(&m->options, &m->limits, &m->db, &m->opening, &m->why));
+    enum err e = step(m, tsdb_open(&m->options, &m->limits, &m->db, &m->opening, &m->why));
     if (e) {
         m->db = NULL;
         assert_int_equal(budget_used(&m->memory), 0);
@@ -394,8 +393,7 @@ machine_send(struct machine *m, const char *tenant, struct rq *rq)
     must(rw_decode(&m->request, rq->version, buf_bytes(&message), tsdb_hash_seed(m->db), &m->why));
     rw_request_validate(&m->request);
     m->why.text[0] = '\0';
-    enum err e =
-        step(m, tsdb_ingest(m->db, text(tenant), &m->request, &m->result, &m->why));
+    enum err e = step(m, tsdb_ingest(m->db, text(tenant), &m->request, &m->result, &m->why));
     buf_fini(&message);
     return e;
 }
