@@ -87,8 +87,9 @@ record_each_float(struct bytes payload,
     struct cursor c = cursor_of(payload);
     uint64_t n = cursor_varint(&c);
     bool has_starts = cursor_u8(&c) != 0;
-    if (c.bad || n > payload.size) return ERR_CORRUPT;
-    uint64_t *words = arena_alloc(scratch, 4 * n * sizeof *words);
+    /* Reference, time, exponent and value take a byte each at least. */
+    if (c.bad || n > cursor_left(&c) / 4) return ERR_CORRUPT;
+    uint64_t *words = arena_alloc(scratch, (4 * n + 1) * sizeof *words);
     if (words == NULL) return ERR_NOMEM;
     uint64_t *refs = words, *times = words + n, *bits = words + 2 * n, *starts = words + 3 * n;
     enum err e = read_deltas(&c, refs, n);
