@@ -29,7 +29,8 @@ read_whole(struct env *env, const char *dir, const char *name, struct arena *are
     if (e == OK && size > SIZE_MAX_BYTES) e = why_set(why, ERR_CORRUPT, "%s is too large", path);
     if (e == OK) {
         at = arena_alloc(arena, size + 1);
-        e = at == NULL ? ERR_NOMEM : file_read_at(&file, at, size, 0, why);
+        e = at == NULL ? why_set(why, ERR_NOMEM, "no memory to read %s", path)
+                       : file_read_at(&file, at, size, 0, why);
     }
     file_close(&file);
     if (e) return e;
