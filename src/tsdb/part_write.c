@@ -28,15 +28,14 @@ struct filling {
     struct buf payload;
 };
 
-/* Items placed in a page that has no offset yet are remembered until it is written. */
+enum { HISTOGRAM_WORDS_MAX = 64 * 1024 };
+enum { COLUMNS_FIRST = 1024, COLUMNS_MAX = 128 * 1024, WAITING_BYTES_MAX = 1024 * 1024 };
+
+/* A time column written before, and where. */
 struct column {
     XXH128_hash_t hash;
     uint32_t count;
     struct page_place place;
-};
-
-struct block {
-    struct block_ref ref;
 };
 
 struct directory {
@@ -54,7 +53,7 @@ struct part_writer {
     struct page_writer pages;
     struct codec_scratch *scratch;
     struct part_info info;
-    uint64_t seed;
+    uint64_t seed; /* of the hashes of columns */
 
     struct filling times;
     struct filling values;
@@ -89,6 +88,8 @@ struct part_writer {
 
     /* The series being written. */
     bool in_series;
+    bool has_last;
+    int64_t last_ms; /* newest sample of the series, with has_last */
     uint32_t pair_count;
     struct buf blocks; /* struct block_ref */
     enum sample_kind kind;
@@ -102,22 +103,28 @@ struct part_writer {
     struct buf encoded;
 
     /* Rows wait for the pages their blocks lie in. */
-    struct buf waiting;  /* struct waiting_row, then its pairs and blocks */
-    uint64_t times_page; /* provisional page number of the page being filled */
-    uint64_t values_page;
-    struct buf times_offsets; /* u64 offset of each provisional page */
+    struct buf waiting;       /* struct waiting_row, then its pairs and blocks */
+    struct buf times_offsets; /* u64 offset of each page of times, by running number */
     struct buf values_offsets;
     int64_t row_last_ms;
     uint64_t row_times;
     uint64_t row_values;
-    uint32_t row_last_pairs;
     uint32_t rows_in_page;
     uint32_t rows_written;
 
     /* Exemplars. */
-    uint32_t exemplar_series;
-    uint32_t exemplar_count;
+    uint32_t exemplars_first; /* series of the first in the page being filled, */
+    uint32_t exemplars_last;  /* and of the last */
 };
+
+/* Errors that nobody below has put into words. */
+static enum err
+told(const struct part_writer *w, enum err e, struct why *why)
+{
+    if (e == ERR_NOMEM) why_set(why, e, "%s: no memory to write a part", w->dir);
+    if (e == ERR_LIMIT) why_set(why, e, "%s: something in it is too large for a part", w->dir);
+    return e;
+}
 
 /* --- small things
  * --------------------------------------------------------------------------------- */
@@ -189,12 +196,11 @@ place(struct part_writer *w, struct filling *f, struct buf *offsets, struct byte
 }
 
 static enum err
-columns_grow(struct part_writer *w)
+columns_resize(struct part_writer *w, uint32_t capacity)
 {
-    uint32_t capacity = w->column_capacity == 0 ? 1024 : w->column_capacity * 2;
     struct column *grown = mem_new(w->budget, capacity * sizeof *grown);
     if (grown == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < w->column_capacity; i++) {
+    for (uint32_t i = 0; i < w->column_capacity && w->column_count > 0; i++) {
         const struct column *c = &w->columns[i];
         if (c->count == 0) continue;
         uint32_t at = (uint32_t)c->hash.low64 & (capacity - 1);
@@ -209,13 +215,31 @@ columns_grow(struct part_writer *w)
     return OK;
 }
 
+/* Forgets all columns; the cost is in proportion to what was remembered. */
+static enum err
+columns_clear(struct part_writer *w)
+{
+    if (w->column_count == 0) return OK;
+    w->column_count = 0;
+    if (w->column_capacity > COLUMNS_FIRST) return columns_resize(w, COLUMNS_FIRST);
+    memset(w->columns, 0, w->column_capacity * sizeof *w->columns);
+    return OK;
+}
+
+/* Columns are shared by series that were scraped together: old ones may be forgotten. */
+static enum err
+columns_room(struct part_writer *w)
+{
+    if (w->column_count < w->column_capacity / 2) return OK;
+    return w->column_capacity < COLUMNS_MAX ? columns_resize(w, w->column_capacity * 2)
+                                            : columns_clear(w);
+}
+
 static enum err
 place_times(struct part_writer *w, struct page_place *ret_place, struct why *why)
 {
-    if (w->column_count >= w->column_capacity / 2) {
-        enum err e = columns_grow(w);
-        if (e) return e;
-    }
+    enum err e = columns_room(w);
+    if (e) return e;
     XXH128_hash_t hash = XXH3_128bits_withSeed(w->sample_times, w->sample_count * 8u, w->seed);
     uint32_t at = (uint32_t)hash.low64 & (w->column_capacity - 1);
     for (; w->columns[at].count != 0; at = (at + 1) & (w->column_capacity - 1)) {
@@ -227,7 +251,7 @@ place_times(struct part_writer *w, struct page_place *ret_place, struct why *why
     buf_clear(&w->encoded);
     codec_times_encode(w->scratch, w->sample_times, w->sample_count, &w->encoded);
     if (buf_error(&w->encoded)) return buf_error(&w->encoded);
-    enum err e = place(w, &w->times, &w->times_offsets, buf_bytes(&w->encoded), ret_place, why);
+    e = place(w, &w->times, &w->times_offsets, buf_bytes(&w->encoded), ret_place, why);
     if (e) return e;
     w->columns[at] = (struct column){hash, w->sample_count, *ret_place};
     w->column_count++;
@@ -283,8 +307,10 @@ drop_front(struct part_writer *w, uint32_t count)
     memmove(w->sample_times, w->sample_times + count, left * sizeof *w->sample_times);
     memmove(w->sample_bits, w->sample_bits + count, left * sizeof *w->sample_bits);
     memmove(w->sample_starts, w->sample_starts + count, left * sizeof *w->sample_starts);
-    memmove(w->sample_histograms, w->sample_histograms + count,
-            left * sizeof *w->sample_histograms);
+    if (w->kind != SAMPLE_FLOAT) {
+        memmove(w->sample_histograms, w->sample_histograms + count,
+                left * sizeof *w->sample_histograms);
+    }
     w->sample_count = left;
     if (left > 0) return;
     w->has_starts = false;
@@ -334,40 +360,83 @@ blocks_out(struct part_writer *w, struct why *why)
     return OK;
 }
 
+/* Words that a histogram takes while its block waits. */
+static uint64_t
+histogram_words(const struct histogram *h)
+{
+    return 16 + (uint64_t)h->positive.bucket_count + h->negative.bucket_count +
+           h->positive.span_count + h->negative.span_count + h->custom_count;
+}
+
 static bool
-fits_block(struct part_writer *w, enum sample_kind kind, const struct histogram *h)
+fits_block(const struct part_writer *w, enum sample_kind kind, const struct histogram *h)
 {
     if (w->sample_count == 0) return true;
     if (w->sample_count == CODEC_SAMPLES_MAX || w->kind != kind) return false;
     if (kind == SAMPLE_FLOAT) return true;
     return histogram_same_layout(&w->sample_histograms[0], h) &&
            codec_histogram_fits(h, w->sample_count + 1) &&
-           (uint64_t)(w->sample_count + 1) *
-                   (h->positive.bucket_count + h->negative.bucket_count + 3) <=
-               BLOCK_BYTES_MAX;
+           (w->sample_count + 1) * histogram_words(h) <= HISTOGRAM_WORDS_MAX;
+}
+
+static enum err
+histograms_room(struct part_writer *w)
+{
+    if (w->sample_histograms != NULL) return OK;
+    w->sample_histograms = mem_alloc(w->budget, CODEC_SAMPLES_MAX * sizeof *w->sample_histograms);
+    return w->sample_histograms == NULL ? ERR_NOMEM : OK;
+}
+
+/* Takes as many of batch[from..] as the block has room for: at least one. */
+static enum err
+take_floats(struct part_writer *w, const struct sample_batch *batch, uint32_t from,
+            uint32_t *ret_taken, struct why *why)
+{
+    enum err e = OK;
+    if (!fits_block(w, SAMPLE_FLOAT, NULL)) e = blocks_out(w, why);
+    if (e) return e;
+    uint32_t n = w->sample_count, count = batch->count - from;
+    if (count > CODEC_SAMPLES_MAX - n) count = CODEC_SAMPLES_MAX - n;
+    memcpy(w->sample_bits + n, batch->value_bits + from, count * sizeof *w->sample_bits);
+    *ret_taken = count;
+    return OK;
+}
+
+static enum err
+take_histogram(struct part_writer *w, const struct histogram *h, struct why *why)
+{
+    enum err e = histograms_room(w);
+    if (e == OK && !fits_block(w, h->kind, h)) e = blocks_out(w, why);
+    if (e) return e;
+    /* Only the arena of the budget can be full: ERR_LIMIT would be ours to explain. */
+    e = histogram_copy(h, &w->histogram_arena, &w->sample_histograms[w->sample_count]);
+    return e ? ERR_NOMEM : OK;
+}
+
+static void
+take_times(struct part_writer *w, const struct sample_batch *batch, uint32_t from, uint32_t count)
+{
+    for (uint32_t i = from; i < from + count; i++) {
+        uint32_t n = w->sample_count++;
+        int64_t start = batch->starts_ms == NULL ? 0 : batch->starts_ms[i];
+        assert(!w->has_last || batch->times_ms[i] > w->last_ms);
+        w->has_last = true;
+        w->last_ms = w->sample_times[n] = batch->times_ms[i];
+        w->sample_starts[n] = start;
+        w->has_starts |= start != 0;
+    }
 }
 
 enum err
 part_write_samples(struct part_writer *w, const struct sample_batch *batch, struct why *why)
 {
     assert(w->in_series);
-    for (uint32_t i = 0; i < batch->count; i++) {
-        const struct histogram *h = batch->kind == SAMPLE_FLOAT ? NULL : &batch->histograms[i];
-        enum err e = OK;
-        if (!fits_block(w, batch->kind, h)) e = blocks_out(w, why);
-        if (e) return e;
-        uint32_t n = w->sample_count;
-        if (h != NULL) {
-            e = histogram_copy(h, &w->histogram_arena, &w->sample_histograms[n]);
-            if (e) return e;
-        } else {
-            w->sample_bits[n] = batch->value_bits[i];
-        }
+    for (uint32_t i = 0, taken = 1; i < batch->count; i += taken) {
+        enum err e = batch->kind == SAMPLE_FLOAT ? take_floats(w, batch, i, &taken, why)
+                                                 : take_histogram(w, &batch->histograms[i], why);
+        if (e) return told(w, e, why);
         w->kind = batch->kind;
-        w->sample_times[n] = batch->times_ms[i];
-        w->sample_starts[n] = batch->starts_ms == NULL ? 0 : batch->starts_ms[i];
-        w->has_starts |= w->sample_starts[n] != 0;
-        w->sample_count++;
+        take_times(w, batch, i, taken);
     }
     w->tenant.sample_count[ledger_kind_of(batch->kind)] += batch->count;
     return OK;
@@ -495,7 +564,9 @@ series_end(struct part_writer *w, struct why *why)
     struct waiting_row row = {w->pair_count, (uint32_t)(w->blocks.size / sizeof(struct block_ref))};
     size_t pair_bytes = row.pair_count * sizeof(uint32_t);
     buf_put(&w->waiting, &row, sizeof row);
-    buf_put(&w->waiting, w->row_pairs.at + w->row_pairs.size - pair_bytes, pair_bytes);
+    if (pair_bytes > 0) {
+        buf_put(&w->waiting, w->row_pairs.at + w->row_pairs.size - pair_bytes, pair_bytes);
+    }
     buf_put(&w->waiting, "\0\0\0\0\0\0\0", ((pair_bytes + 7) & ~(size_t)7) - pair_bytes);
     buf_put_bytes(&w->waiting, buf_bytes(&w->blocks));
     buf_put_le32(&w->row_ends, (uint32_t)(w->row_pairs.size / sizeof(uint32_t)));
@@ -503,7 +574,7 @@ series_end(struct part_writer *w, struct why *why)
     buf_clear(&w->blocks);
     w->in_series = false;
     if (e) return e;
-    return w->waiting.size > 1024 * 1024 ? waiting_out(w, why) : OK;
+    return w->waiting.size > WAITING_BYTES_MAX ? waiting_out(w, why) : OK;
 }
 
 enum err
@@ -511,12 +582,15 @@ part_write_series(struct part_writer *w, const uint32_t *pairs, uint32_t pair_co
                   struct why *why)
 {
     enum err e = series_end(w, why);
-    if (e) return e;
+    uint64_t number = w->info.series_count + w->tenant.series_count;
+    if (e == OK && number >= UINT32_MAX - 1) e = ERR_LIMIT;
+    if (e) return told(w, e, why);
     buf_put(&w->row_pairs, pairs, pair_count * sizeof *pairs);
     w->pair_count = pair_count;
     w->in_series = true;
+    w->has_last = false;
     w->tenant.series_count++;
-    return buf_error(&w->row_pairs);
+    return told(w, buf_error(&w->row_pairs), why);
 }
 
 /* --- labels
@@ -530,6 +604,7 @@ values_page_out(struct part_writer *w, struct why *why)
     struct buf *to = &w->label_values.payload;
     buf_put_bytes(to, buf_bytes(&w->restarts));
     buf_put_le32(to, (uint32_t)(w->restarts.size / 4));
+    if (buf_error(&w->restarts)) return buf_error(&w->restarts);
     uint64_t offset;
     enum err e = filling_flush(w, &w->label_values, &offset, why);
     if (e) return e;
@@ -566,11 +641,15 @@ part_write_pair(struct part_writer *w, struct label label, struct why *why)
 {
     enum err e = OK;
     bool new_name = w->name_pairs == 0 || !bytes_equal(buf_bytes(&w->last_name), label.name);
-    if (new_name) e = name_end(w);
+    if (w->info.pair_count + w->tenant.pair_count >= UINT32_MAX - 1) e = ERR_LIMIT;
+    assert(w->name_pairs == 0 || !new_name ||
+           bytes_compare(buf_bytes(&w->last_name), label.name) < 0);
+    assert(new_name || bytes_compare(buf_bytes(&w->last_value), label.value) < 0);
+    if (e == OK && new_name) e = name_end(w);
     if (e == OK && filling_full(&w->label_values, label.value.size + w->restarts.size)) {
         e = values_page_out(w, why);
     }
-    if (e) return e;
+    if (e) return told(w, e, why);
     if (new_name) {
         buf_clear(&w->last_name);
         buf_put_bytes(&w->last_name, label.name);
@@ -588,8 +667,8 @@ part_write_pair(struct part_writer *w, struct label label, struct why *why)
     w->name_pairs++;
     w->tenant.pair_count++;
     e = err_first(buf_error(to), buf_error(&w->last_value));
-    e = err_first(e, buf_error(&w->last_name));
-    return err_first(e, buf_error(&w->restarts));
+    e = err_first(e, buf_error(&w->restarts));
+    return told(w, err_first(e, buf_error(&w->last_name)), why);
 }
 
 /* --- postings
@@ -682,7 +761,7 @@ exemplars_page_out(struct part_writer *w, struct why *why)
     uint64_t offset;
     enum err e = filling_flush(w, &w->exemplars, &offset, why);
     if (e) return e;
-    directory_add(&w->exemplars_dir, w->exemplar_count, offset);
+    directory_add(&w->exemplars_dir, w->exemplars_first, offset);
     return OK;
 }
 
@@ -691,35 +770,35 @@ part_write_exemplar(struct part_writer *w, uint32_t series, int64_t t_ms, uint64
                     struct bytes labels, struct why *why)
 {
     enum err e = series_end(w, why);
-    if (e) return e;
+    assert(series < w->tenant.series_count);
     uint32_t number = w->tenant.first_series + series;
     struct buf *to = &w->exemplars.payload;
-    if (filling_full(&w->exemplars, labels.size + 32)) e = exemplars_page_out(w, why);
-    if (e) return e;
+    if (e == OK && filling_full(&w->exemplars, labels.size + 32)) e = exemplars_page_out(w, why);
+    if (e) return told(w, e, why);
     if (to->size == 0) {
-        w->exemplar_count = number; /* the directory names the first series of each page */
-        w->exemplar_series = 0;
+        w->exemplars_first = number; /* the directory names the first series of each page */
+        w->exemplars_last = 0;
     }
-    buf_put_varint(to, number - w->exemplar_series);
+    buf_put_varint(to, number - w->exemplars_last);
     buf_put_zigzag(to, t_ms);
     buf_put_le64(to, bits);
     buf_put_counted(to, labels);
-    w->exemplar_series = number;
+    w->exemplars_last = number;
     w->tenant.sample_count[LEDGER_EXEMPLAR]++;
-    return buf_error(to);
+    return told(w, buf_error(to), why);
 }
 
 enum err
 part_write_metadata(struct part_writer *w, const struct metadata *m, struct why *why)
 {
     enum err e = series_end(w, why);
-    if (e) return e;
+    if (e) return told(w, e, why);
     buf_put_counted(&w->metadata, m->family);
     buf_put_u8(&w->metadata, (uint8_t)m->type);
     buf_put_counted(&w->metadata, m->help);
     buf_put_counted(&w->metadata, m->unit);
     w->metadata_count++;
-    return buf_error(&w->metadata);
+    return told(w, buf_error(&w->metadata), why);
 }
 
 /* --- tenants
@@ -734,7 +813,8 @@ list_page(struct part_writer *w, enum page_kind kind, uint32_t count, struct buf
     buf_clear(&w->encoded);
     buf_put_varint(&w->encoded, count);
     buf_put_bytes(&w->encoded, buf_bytes(items));
-    if (buf_error(&w->encoded)) return buf_error(&w->encoded);
+    enum err e = err_first(buf_error(items), buf_error(&w->encoded));
+    if (e) return e;
     buf_clear(items);
     return page_write(&w->pages, kind, buf_bytes(&w->encoded), ret_offset, why);
 }
@@ -786,10 +866,11 @@ tenant_end(struct part_writer *w, struct why *why)
 enum err
 part_write_tenant(struct part_writer *w, struct bytes name, struct why *why)
 {
+    assert(w->tenant.name.at == NULL || bytes_compare(w->tenant.name, name) < 0);
     enum err e = tenant_end(w, why);
-    if (e) return e;
+    if (e) return told(w, e, why);
     uint8_t *copy = mem_alloc(w->budget, name.size);
-    if (copy == NULL) return ERR_NOMEM;
+    if (copy == NULL) return told(w, ERR_NOMEM, why);
     memcpy(copy, name.at, name.size);
     w->tenant = (struct part_tenant){
         .name = {copy, name.size},
@@ -797,12 +878,7 @@ part_write_tenant(struct part_writer *w, struct bytes name, struct why *why)
         .first_pair = (uint32_t)w->info.pair_count,
     };
     w->name_count = w->name_pairs = w->metadata_count = 0;
-    /* Pages do not span tenants. */
-    e = flush_placed(w, &w->times, &w->times_offsets, why);
-    if (e == OK) e = flush_placed(w, &w->values, &w->values_offsets, why);
-    memset(w->columns, 0, w->column_capacity * sizeof *w->columns);
-    w->column_count = 0;
-    return e;
+    return told(w, columns_clear(w), why);
 }
 
 /* --- the whole
@@ -848,12 +924,10 @@ writer_arrays(struct part_writer *w)
     w->sample_times = mem_alloc(w->budget, CODEC_SAMPLES_MAX * sizeof *w->sample_times);
     w->sample_bits = mem_alloc(w->budget, CODEC_SAMPLES_MAX * sizeof *w->sample_bits);
     w->sample_starts = mem_alloc(w->budget, CODEC_SAMPLES_MAX * sizeof *w->sample_starts);
-    w->sample_histograms = mem_alloc(w->budget, CODEC_SAMPLES_MAX * sizeof *w->sample_histograms);
-    if (w->sample_times == NULL || w->sample_bits == NULL || w->sample_starts == NULL ||
-        w->sample_histograms == NULL) {
+    if (w->sample_times == NULL || w->sample_bits == NULL || w->sample_starts == NULL) {
         return ERR_NOMEM;
     }
-    enum err e = columns_grow(w);
+    enum err e = columns_resize(w, COLUMNS_FIRST);
     return e ? e : codec_scratch_new(w->budget, &w->scratch);
 }
 
@@ -862,8 +936,7 @@ writer_begin_file(struct part_writer *w, struct why *why)
 {
     char path[256];
     uint8_t header[PART_END_BYTES] = {0};
-    enum err e = env_remove_tree(w->env, w->dir, NULL);
-    if (e == ERR_MISSING) e = OK;
+    enum err e = env_remove_tree(w->env, w->dir, why);
     if (e == OK) e = env_mkdir(w->env, w->dir, why);
     if (e == OK) e = path_join(path, sizeof path, w->dir, "part");
     if (e == OK) {
@@ -898,15 +971,25 @@ part_writer_new(struct env *env, struct budget *budget, const char *parts_dir, u
                        sizeof w->parts_dir) {
         e = ERR_LIMIT;
     }
-    if (e == OK) e = env_random(env, &w->seed, sizeof w->seed);
+    if (e == OK) {
+        e = env_random(env, &w->seed, sizeof w->seed);
+        if (e) why_set(why, e, "no random numbers to write a part with");
+    }
     if (e == OK) e = writer_arrays(w);
     if (e == OK) e = writer_begin_file(w, why);
     if (e) {
+        told(w, e, why);
         part_writer_free(w);
         return e;
     }
     *ret_writer = w;
     return OK;
+}
+
+void
+part_writer_set_level(struct part_writer *w, int level)
+{
+    w->pages.level = level;
 }
 
 void
@@ -946,7 +1029,9 @@ part_writer_free(struct part_writer *w)
     mem_free(w->budget, w->sample_times, CODEC_SAMPLES_MAX * sizeof *w->sample_times);
     mem_free(w->budget, w->sample_bits, CODEC_SAMPLES_MAX * sizeof *w->sample_bits);
     mem_free(w->budget, w->sample_starts, CODEC_SAMPLES_MAX * sizeof *w->sample_starts);
-    mem_free(w->budget, w->sample_histograms, CODEC_SAMPLES_MAX * sizeof *w->sample_histograms);
+    if (w->sample_histograms != NULL) {
+        mem_free(w->budget, w->sample_histograms, CODEC_SAMPLES_MAX * sizeof *w->sample_histograms);
+    }
     mem_free(w->budget, w->columns, w->column_capacity * sizeof *w->columns);
     codec_scratch_free(w->scratch);
     arena_fini(&w->histogram_arena);
@@ -958,7 +1043,6 @@ directory_out(struct part_writer *w, struct directory *d, uint64_t *ret_offset, 
 {
     *ret_offset = 0;
     if (d->count == 0) return OK;
-    if (buf_error(&d->entries)) return buf_error(&d->entries);
     return list_page(w, PAGE_DIRECTORY, d->count, &d->entries, ret_offset, why);
 }
 
@@ -1020,7 +1104,7 @@ part_writer_finish(struct part_writer *w, struct part_info *ret_info, struct why
     uint8_t footer[PART_END_BYTES] = {0};
     enum err e = tenant_end(w, why);
     if (e == OK) e = root_out(w, &root, why);
-    if (e) return e;
+    if (e) return told(w, e, why);
     w->info.file_bytes = page_writer_offset(&w->pages) + PART_END_BYTES;
     part_end_pack(footer, PART_FOOTER_MAGIC, w->info.number, root, w->info.file_bytes);
     e = page_write_raw(&w->pages, bytes_of(footer, sizeof footer), why);
@@ -1029,5 +1113,5 @@ part_writer_finish(struct part_writer *w, struct part_info *ret_info, struct why
     if (e == OK) e = env_syncdir(w->env, w->dir, why);
     if (e == OK) e = env_syncdir(w->env, w->parts_dir, why);
     if (e == OK) *ret_info = w->info;
-    return e;
+    return told(w, e, why);
 }
