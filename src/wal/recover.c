@@ -298,6 +298,20 @@ rewrite_header(struct file *file, uint64_t number, struct why *why)
     return e ? e : file_write_at(file, whole, SEGMENT_COPY_OFFSET, why);
 }
 
+/* Syncs the names in the log's directory, also behind a sync of them that failed. */
+static enum err
+rewrite_names(struct wal *wal, struct why *why)
+{
+    char path[256];
+    struct file file = FILE_CLOSED;
+    enum err e = path_join(path, sizeof path, wal->dir, "settle.tmp");
+    if (e == OK) e = file_open(wal->env, path, FILE_REPLACE, &file, NULL);
+    if (e == OK) e = file_close(&file);
+    err_ignore(e, "only a directory that changes is written again; it need not be");
+    err_ignore(env_unlink(wal->env, path, NULL), "swept soon");
+    return env_syncdir(wal->env, wal->dir, why);
+}
+
 /*
  * A process that was killed may have left the newest commits, or the newest header, in the page
  * cache only; perhaps after a sync that failed, so that another one would say nothing. Nobody may
@@ -315,7 +329,7 @@ settle(struct wal *wal, const struct segment *newest, uint64_t durable_pos, stru
         e = wal_rewrite(&file, wal->memory, segment_offset(newest, durable_pos),
                         segment_offset(newest, newest->end_pos), why);
     }
-    if (e == OK) e = env_syncdir(wal->env, wal->dir, why);
+    if (e == OK) e = rewrite_names(wal, why);
     enum err closed = file_close(&file);
     return err_first(e, closed);
 }

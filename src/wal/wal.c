@@ -131,7 +131,11 @@ begin_first_batch(struct wal *wal, const struct wal_options *o, struct why *why)
     return OK;
 }
 
-/* A new directory's name is durable, or the directory is gone again: then it can be tried anew. */
+/*
+ * Afterwards the directory's name is durable. An empty one is made anew: whoever made it may have
+ * been killed before its name was synced, or because that failed; then another sync says nothing
+ * unless the name is new.
+ */
 static enum err
 make_dir(struct wal *wal, struct why *why)
 {
@@ -139,28 +143,23 @@ make_dir(struct wal *wal, struct why *why)
     const char *slash = strrchr(wal->dir, '/');
     snprintf(parent, sizeof parent, "%.*s", slash == NULL ? 0 : (int)(slash - wal->dir), wal->dir);
     if (parent[0] == 0) snprintf(parent, sizeof parent, "%s", slash == NULL ? "." : "/");
+    err_ignore(env_rmdir(wal->env, wal->dir, NULL), "it holds something, or is missing");
     enum err e = env_mkdir(wal->env, wal->dir, why);
-    if (e == OK) e = env_syncdir(wal->env, parent, why);
-    if (e) err_ignore(env_rmdir(wal->env, wal->dir, NULL), "it may hold something, or be missing");
-    return e;
+    return e ? e : env_syncdir(wal->env, parent, why);
 }
 
 static enum err
 open_dir(struct wal *wal, const struct wal_options *o, struct why *why)
 {
     enum err e = segment_list_read(o->env, wal->dir, o->memory, &wal->list, why);
-    if (e == ERR_MISSING) {
+    if (e == ERR_MISSING) e = OK;
+    if (e == OK && wal->list.count == 0) {
         e = make_dir(wal, why);
-        if (e == OK) e = segment_list_read(o->env, wal->dir, o->memory, &wal->list, why);
-    } else if (e == OK && wal->list.count == 0) {
-        e = make_dir(wal, why); /* whoever made it may not have come to sync its name */
-    }
-    if (e == OK && wal->list.count == 0) e = env_random(o->env, wal->log_id, sizeof wal->log_id);
-    if (e) return e;
-    if (wal->list.count > 0) {
+        if (e == OK) e = env_random(o->env, wal->log_id, sizeof wal->log_id);
+    } else if (e == OK) {
         memcpy(wal->log_id, wal_last_segment(wal)->log_id, sizeof wal->log_id);
     }
-    return begin_first_batch(wal, o, why);
+    return e ? e : begin_first_batch(wal, o, why);
 }
 
 static enum err
