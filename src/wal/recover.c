@@ -288,8 +288,9 @@ wal_rewrite(struct file *file, struct budget *memory, uint64_t from, uint64_t to
 static enum err
 rewrite_header(struct file *file, uint64_t number, struct why *why)
 {
-    uint8_t header[SEGMENT_HEADER_BYTES];
-    enum err e = file_read_at(file, header, sizeof header, 0, why);
+    uint8_t header[SEGMENT_HEADER_BYTES] = {0};
+    size_t size; /* less than all if writing it was broken off */
+    enum err e = file_read_some(file, header, sizeof header, 0, &size, why);
     if (e) return e;
     size_t copy = segment_header_copy(bytes_of(header, sizeof header), number);
     if (copy == SIZE_MAX) return why_set(why, ERR_CORRUPT, "%s: its header is gone", file->path);
