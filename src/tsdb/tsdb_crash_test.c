@@ -124,7 +124,8 @@ walk_items(struct walk *w, struct items *items)
         uint32_t now = (uint32_t)(steps_run / 8 % SLOTS);
         uint32_t first = below(w, 4) == 0 ? below(w, SLOTS) : (now + below(w, 8)) % SLOTS;
         if (first + count > SLOTS) count = SLOTS - first;
-        items_add(items, tenant, series, first, count, below(w, 6) == 0 ? 1 + below(w, 2) : 0);
+        items_add(items, tenant, series, first, count,
+                  below(w, 6) == 0 ? 1 + below(w, VARIANTS - 1) : 0);
         if (below(w, 5) == 0) items_add_spark(items, tenant, series, below(w, EXEMPLARS));
     }
 }
@@ -243,6 +244,7 @@ walk_step(struct walk *w)
 struct damage_reading {
     struct reading reading;
     uint64_t count;
+    bool partial;
 };
 
 static void
@@ -250,7 +252,19 @@ saw_beside_damage(void *context, struct bytes labels, const struct sample_batch 
 {
     struct damage_reading *r = context;
     r->count++;
-    model_saw(&r->reading, labels, b, i);
+    if (!r->partial) {
+        model_saw(&r->reading, labels, b, i);
+        return;
+    }
+    /* Where the first arrival is damaged, a later one is seen: still one that was sent. */
+    uint32_t series = model_series(&model, labels);
+    uint32_t slot = (uint32_t)((b->times_ms[i] - slot_time(0)) / SLOT_MS);
+    for (uint32_t variant = 0; variant < VARIANTS; variant++) {
+        struct value v = slot_value(series, slot, variant, RW_V1);
+        struct value v2 = slot_value(series, slot, variant, RW_V2);
+        if (reads_as(&model, &v, b, i) || reads_as(&model, &v2, b, i)) return;
+    }
+    fail_msg("a value that nobody sent");
 }
 
 static void
@@ -262,7 +276,7 @@ walk_read_damaged(struct walk *w, bool partial, const char *part)
     for (uint32_t t = 0; t < TENANTS; t++) {
         struct question q;
         struct series_set *set = NULL;
-        struct damage_reading r = {{&model, t, false}, 0};
+        struct damage_reading r = {{&model, t, false}, 0, partial};
         uint64_t won = 0;
         question_init(&q, model_tenants[t], every_series, 1, slot_time(0), slot_time(SLOTS));
         q.request.partial = partial;

@@ -201,6 +201,13 @@ cell_is_sure(const struct cell *c)
 }
 
 static inline enum verdict
+foretell_spark(struct model *x, const struct item *item)
+{
+    int64_t latest = env_realtime_ms(x->m->env) + x->m->limits.max_future_ms;
+    return spark_time(item->slot) > latest ? WILL_BE_TOO_NEW : WILL_ACCEPT;
+}
+
+static inline enum verdict
 foretell(struct model *x, struct cell *c, const struct item *item)
 {
     if (slot_time(item->slot) > env_realtime_ms(x->m->env) + x->m->limits.max_future_ms) {
@@ -291,14 +298,11 @@ cell_promised(struct model *x, struct cell *c, const struct value *v)
 }
 
 static inline void
-check_counts(struct model *x, const enum verdict *verdicts, const struct item *items,
-             uint32_t count, uint32_t *ret_unsure)
+check_counts(struct model *x, const enum verdict *verdicts, uint32_t count, uint32_t *ret_unsure)
 {
     uint64_t written = 0, rejected = 0, unsure = 0;
     for (uint32_t i = 0; i < count; i++) {
-        if (items[i].is_spark) {
-            written++;
-        } else if (verdicts[i] == WILL_WHAT) {
+        if (verdicts[i] == WILL_WHAT) {
             unsure++;
         } else {
             *(verdicts[i] <= WILL_REPEAT ? &written : &rejected) += 1;
@@ -338,7 +342,7 @@ model_send(struct model *x, enum rw_version version, const struct item *items, u
     build_request(x, &rq, items, count);
     for (uint32_t i = 0; i < count; i++) {
         struct cell *c = cell_at(x, items[0].tenant, items[i].series, items[i].slot);
-        verdicts[i] = items[i].is_spark ? WILL_ACCEPT : foretell(x, c, &items[i]);
+        verdicts[i] = items[i].is_spark ? foretell_spark(x, &items[i]) : foretell(x, c, &items[i]);
     }
     enum err e = machine_send(x->m, model_tenants[items[0].tenant], &rq);
     rq_fini(&rq);
@@ -346,8 +350,9 @@ model_send(struct model *x, enum rw_version version, const struct item *items, u
         send_failed(x, items, verdicts, count);
         return e;
     }
-    check_counts(x, verdicts, items, count, &refused_unsure);
+    check_counts(x, verdicts, count, &refused_unsure);
     for (uint32_t i = 0; i < count; i++) {
+        if (items[i].is_spark && verdicts[i] == WILL_BE_TOO_NEW) continue;
         if (items[i].is_spark) {
             spark_sent(x, spark_at(x, items[0].tenant, items[i].series, items[i].slot));
             continue;
