@@ -289,6 +289,14 @@ static enum err
 open_manifest(struct tsdb *db, struct arena *arena, struct manifest *m, struct why *why)
 {
     enum err e = manifest_read(db->env, db->dir, arena, m, why);
+    if (e == OK) {
+        /*
+         * The process before may have put it there and died, or met an error, before it was
+         * durable: what is built upon it now must not find an older one after a power loss.
+         */
+        e = manifest_write(db->env, db->dir, m, &db->flush_budget, why);
+        if (e == ERR_FULL) e = OK; /* a full disk shall not keep anybody from reading */
+    }
     if (e == ERR_MISSING) {
         *m = (struct manifest){
             .next_part = 1, .next_ref = 1, .newest_ms = INT64_MIN, .retention_now_ms = INT64_MIN};
