@@ -339,6 +339,7 @@ static inline enum err
 machine_open(struct machine *m)
 {
     memset(&m->why, 0, sizeof m->why);
+    memset(&m->result, 0, sizeof m->result); /* epochs begin anew */
     enum err e = step(m, tsdb_open(&m->options, &m->limits, &m->db, &m->opening, &m->why));
     if (e) {
         m->db = NULL;
