@@ -410,14 +410,24 @@ append_exemplars(struct ingest *in, const struct rw_series *from, struct series 
  * ------------------------------------------------------------------------------------------------
  */
 
+/* What a piece of metadata may take in the log; 0: it is too absurd to be kept. */
+static size_t
+metadata_bytes(const struct metadata *m)
+{
+    if (m->family.size > FAMILY_TEXT_MAX || m->help.size > FAMILY_TEXT_MAX ||
+        m->unit.size > FAMILY_TEXT_MAX) {
+        return 0;
+    }
+    return m->family.size + m->help.size + m->unit.size + 64;
+}
+
+/* Its room is reserved: once the family is changed, its record is written. */
 static enum err
 note_metadata(struct ingest *in, const struct metadata *m)
 {
     bool changed;
     struct scratch *s = in->s;
-    /* Room first: once the family is changed the record must be written. */
-    size_t room = m->family.size + m->help.size + m->unit.size + 64;
-    if (!buf_reserve(&s->metadata, room)) return ERR_NOMEM;
+    if (metadata_bytes(m) == 0) return OK;
     if (!utf8_valid(m->family) || !utf8_valid(m->help) || !utf8_valid(m->unit)) return OK;
     enum err e = family_set(in->db, in->tenant, m, in->log.epoch, &changed);
     if (e || !changed) return e;
@@ -429,23 +439,24 @@ note_metadata(struct ingest *in, const struct metadata *m)
     return OK;
 }
 
-static enum err
-series_metadata(struct ingest *in, const struct rw_series *from, struct series *series)
+static uint32_t
+series_metadata_hash(const struct ingest *in, const struct rw_series *from)
 {
-    if (!from->has_metadata || from->bad_metadata) return OK;
     uint64_t hash = hash_mix(hash_bytes(from->help, in->db->hash_seed),
                              hash_bytes(from->unit, in->db->hash_seed) + from->type);
-    uint32_t short_hash = (uint32_t)hash | 1;
-    if (series->metadata_hash == short_hash) return OK;
+    return (uint32_t)hash | 1;
+}
+
+static struct metadata
+series_metadata(const struct ingest *in, const struct rw_series *from)
+{
     struct metadata m = {.type = from->type, .help = from->help, .unit = from->unit};
     struct rw_label_walk walk = rw_labels(in->request, from);
     struct label label;
     while (rw_label_next(&walk, &label)) {
         if (bytes_equal_text(label.name, "__name__")) m.family = label.value;
     }
-    enum err e = note_metadata(in, &m);
-    if (e == OK) series->metadata_hash = short_hash;
-    return e;
+    return m;
 }
 
 /* --- 2. reserve
@@ -459,6 +470,7 @@ struct piece {
     struct rw_range floats;
     struct rw_range histograms;
     struct rw_range exemplars;
+    bool has_metadata; /* and it is news */
 };
 
 static uint32_t
@@ -491,6 +503,7 @@ struct need {
     size_t histogram_bytes;
     size_t exemplar_bytes;
     size_t series_bytes;
+    size_t metadata_bytes;
     size_t head_bytes;
 };
 
@@ -539,8 +552,10 @@ reserve(struct ingest *in, const struct need *need)
     if (!buf_reserve(&s->histograms, need->histogram_bytes) ||
         !buf_reserve(&s->exemplars, need->exemplar_bytes) ||
         !buf_reserve(&s->series, need->series_bytes) ||
-        !buf_reserve(&s->payload, 64 + need->floats * 41u + need->histogram_bytes +
-                                      need->exemplar_bytes + need->series_bytes)) {
+        !buf_reserve(&s->metadata, need->metadata_bytes) ||
+        !buf_reserve(&s->payload, 512 + need->floats * 41u + need->histogram_bytes +
+                                      need->exemplar_bytes + need->series_bytes +
+                                      need->metadata_bytes)) {
         return why_set(in->why, ERR_NOMEM, "no memory for a request");
     }
     /* A chunk unpacked to look for one sample. */
@@ -553,7 +568,7 @@ reserve(struct ingest *in, const struct need *need)
     size_t log_bytes =
         wal_put_bytes(need->series_bytes + 256) + wal_put_bytes(need->floats * 41u + 64) +
         wal_put_bytes(need->histogram_bytes + 16) + wal_put_bytes(need->exemplar_bytes + 16) +
-        wal_put_bytes(s->metadata.size + 256) + wal_put_bytes(4096);
+        wal_put_bytes(need->metadata_bytes + 256) + wal_put_bytes(4096);
     return wal_reserve(db->wal, log_bytes, in->why);
 }
 
@@ -684,7 +699,7 @@ slice_full(const struct need *need)
 {
     return need->floats >= SLICE_FLOATS || need->histogram_bytes >= SLICE_BYTES ||
            need->exemplar_bytes >= SLICE_BYTES || need->series_bytes >= SLICE_BYTES ||
-           need->head_bytes >= 8 * (size_t)SLICE_BYTES;
+           need->metadata_bytes >= SLICE_BYTES || need->head_bytes >= 8 * (size_t)SLICE_BYTES;
 }
 
 /* Steps 1 and 2 for as many series as fit; their pieces are in the scratch arena of the request. */
@@ -708,8 +723,12 @@ slice_gather(struct ingest *in, struct place *at, struct piece *pieces, uint32_t
         }
         need.series_bytes += 2 * VARINT_SIZE_MAX;
         need.head_bytes += piece_head_bytes(in, &p);
-        e = series_metadata(in, p.from, p.series);
-        if (e) return why_set(in->why, e, "no memory for metadata");
+        if (p.from->has_metadata && !p.from->bad_metadata &&
+            p.series->metadata_hash != series_metadata_hash(in, p.from)) {
+            struct metadata m = series_metadata(in, p.from);
+            need.metadata_bytes += metadata_bytes(&m);
+            p.has_metadata = true;
+        }
         pieces[count++] = p;
     }
     *ret_count = count;
@@ -746,6 +765,12 @@ slice(struct ingest *in, struct place *at)
     }
     for (uint32_t i = 0; i < count && e == OK; i++) {
         struct piece *p = &pieces[i];
+        if (p->has_metadata) {
+            struct metadata m = series_metadata(in, p->from);
+            e = note_metadata(in, &m);
+            if (e) break;
+            p->series->metadata_hash = series_metadata_hash(in, p->from);
+        }
         append_floats(in, p->from, p->series, p->floats.first, p->floats.count);
         append_histograms(in, p->from, p->series, p->histograms.first, p->histograms.count);
         e = append_exemplars(in, p->from, p->series, p->exemplars.first, p->exemplars.count);
@@ -754,24 +779,34 @@ slice(struct ingest *in, struct place *at)
     return e ? why_set(in->why, e, "the head has reached its memory budget") : OK;
 }
 
-static enum err
-metadata_slice(struct ingest *in)
+static struct metadata
+request_metadata(const struct ingest *in, uint32_t i)
 {
-    struct need need = {0};
-    slice_begin(in);
-    for (uint32_t i = 0; i < in->request->metadata_count; i++) {
-        const struct rw_metadata *r = &in->request->metadata[i];
-        struct metadata m = {r->family, r->type, r->help, r->unit};
-        enum err e = note_metadata(in, &m);
-        if (e) return why_set(in->why, e, "no memory for metadata");
-        if (in->s->metadata.size < SLICE_BYTES && i + 1 < in->request->metadata_count) continue;
+    const struct rw_metadata *r = &in->request->metadata[i];
+    return (struct metadata){r->family, r->type, r->help, r->unit};
+}
+
+static enum err
+metadata_slices(struct ingest *in)
+{
+    enum err e = OK;
+    for (uint32_t i = 0; i < in->request->metadata_count && e == OK;) {
+        struct need need = {0};
+        uint32_t end = i;
+        while (end < in->request->metadata_count && need.metadata_bytes < SLICE_BYTES) {
+            struct metadata m = request_metadata(in, end++);
+            need.metadata_bytes += metadata_bytes(&m);
+        }
+        slice_begin(in);
         e = reserve(in, &need);
         if (e) return e;
-        if (!buf_reserve(&in->s->payload, in->s->metadata.size + 512)) return ERR_NOMEM;
+        for (; i < end && e == OK; i++) {
+            struct metadata m = request_metadata(in, i);
+            e = note_metadata(in, &m);
+        }
         log_slice(in);
-        slice_clear(in);
     }
-    return OK;
+    return e ? why_set(in->why, e, "no memory for metadata") : OK;
 }
 
 /* --- the whole
@@ -835,7 +870,7 @@ tsdb_ingest(struct tsdb *db, struct bytes tenant, const struct rw_request *reque
         lock_drop(&db->head_lock);
         lock_take(&db->head_lock);
     }
-    if (e == OK && request->metadata_count > 0) e = metadata_slice(&in);
+    if (e == OK && request->metadata_count > 0) e = metadata_slices(&in);
     if (e == OK && blame_the_clock(&in)) {
         e = why_set(why, ERR_AGAIN, "samples lie in the future of a clock that is suspect");
     }

@@ -19,6 +19,8 @@ struct version {
     struct part *parts[];
 };
 
+enum { FAMILY_TEXT_MAX = 64 * 1024 }; /* longer names and texts are not kept */
+
 /* A family's metadata: the last that came. */
 struct family {
     struct family *next;

@@ -273,6 +273,25 @@ load_metadata(struct tsdb *db, struct why *why)
     return e;
 }
 
+/* What was stored in parts that are put aside is damaged. */
+static void
+count_set_aside(struct tsdb *db, struct tenant *tenant)
+{
+    uint64_t here[LEDGER_KIND_COUNT] = {0};
+    for (uint32_t i = 0; i < db->version->part_count; i++) {
+        const struct part_tenant *t = part_tenant(db->version->parts[i], tenant->name);
+        for (unsigned k = 0; t != NULL && k < LEDGER_KIND_COUNT; k++) {
+            here[k] += t->sample_count[k];
+        }
+    }
+    struct ledger *total = &tenant->total;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        if (total->stored[k] <= here[k]) continue;
+        total->count[k][LEDGER_DAMAGED] += total->stored[k] - here[k];
+        total->stored[k] = here[k];
+    }
+}
+
 static enum err
 open_tenants(struct tsdb *db, const struct manifest *m)
 {
@@ -281,6 +300,7 @@ open_tenants(struct tsdb *db, const struct manifest *m)
         enum err e = tenant_find_or_add(db, m->tenants[i].name, &t);
         if (e) return e;
         t->total = m->tenants[i].totals;
+        if (db->version->part_count < m->part_count) count_set_aside(db, t);
     }
     return OK;
 }
@@ -470,6 +490,9 @@ undo_locked(struct tsdb *db)
     while (gen_undo(db->active, (uint32_t)db->durable_epoch) != OK) {
     }
     tenants_undo(db, db->durable_epoch);
+    for (uint32_t i = 0; i < db->active->series.count; i++) {
+        gen_series(db->active, i)->metadata_hash = 0; /* what was said may be forgotten */
+    }
     atomic_fetch_add(&db->undone_epochs_total, 1);
 }
 
