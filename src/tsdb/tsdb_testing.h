@@ -459,13 +459,14 @@ machine_verified_restart(struct machine *m)
 struct ledger_of {
     const char *tenant;
     struct ledger found;
+    bool unbalanced;
 };
 
 static inline void
 note_ledger(void *context, struct bytes tenant, const struct ledger *ledger)
 {
     struct ledger_of *of = context;
-    assert_true(ledger_balances(ledger));
+    of->unbalanced |= !ledger_balances(ledger); /* no failing here: a lock is held */
     if (of->tenant != NULL && bytes_equal(tenant, text(of->tenant))) of->found = *ledger;
 }
 
@@ -475,6 +476,7 @@ machine_ledger(struct machine *m, const char *tenant)
 {
     struct ledger_of of = {.tenant = tenant};
     tsdb_ledgers(m->db, note_ledger, &of);
+    assert_false(of.unbalanced);
     return of.found;
 }
 
