@@ -7,40 +7,60 @@
 
 #include "base/hash.h"
 
-enum { TABLE_FIRST_SLOTS = 16 };
+enum { TABLE_FIRST_SLOTS = 16, FULL_PAGES_FROM = 8 };
+
+_Static_assert(GEN_PAGE_FIRST << (FULL_PAGES_FROM - 1) == GEN_PAGE, "pages double up to here");
 
 /* --- paged arrays
  * ---------------------------------------------------------------------------------- */
 
+static uint32_t
+page_of(uint32_t id, uint32_t *ret_first)
+{
+    if (id >= GEN_PAGE) {
+        *ret_first = id & ~(uint32_t)(GEN_PAGE - 1);
+        return FULL_PAGES_FROM + id / GEN_PAGE - 1;
+    }
+    if (id < GEN_PAGE_FIRST) {
+        *ret_first = 0;
+        return 0;
+    }
+    unsigned power = 31u - (unsigned)__builtin_clz(id);
+    *ret_first = 1u << power;
+    return power - 5;
+}
+
 static void *
 paged_at(const struct paged *p, uint32_t id)
 {
-    return p->pages[id / GEN_PAGE] + (size_t)(id % GEN_PAGE) * p->item_bytes;
+    uint32_t first, page = page_of(id, &first);
+    return p->pages[page] + (size_t)(id - first) * p->item_bytes;
 }
 
 static enum err
-paged_init(struct paged *p, struct budget *budget, uint32_t item_bytes)
+paged_init(struct paged *p, uint32_t item_bytes)
 {
     p->item_bytes = item_bytes;
-    /* Untouched, so that it costs address space, not memory. */
-    p->pages = mem_new(budget, GEN_PAGES_MAX * sizeof *p->pages);
+    /* Hardly touched, so that it costs address space, not memory: charged to nobody. */
+    p->pages = mem_new(NULL, GEN_PAGES_MAX * sizeof *p->pages);
     return p->pages == NULL ? ERR_NOMEM : OK;
 }
 
 static void
-paged_fini(struct paged *p, struct budget *budget)
+paged_fini(struct paged *p)
 {
-    mem_free(budget, p->pages, GEN_PAGES_MAX * sizeof *p->pages);
+    mem_free(NULL, p->pages, GEN_PAGES_MAX * sizeof *p->pages);
 }
 
 /* The next item, zeroed; NULL: no memory. The page lies in the generation's memory. */
 static void *
 paged_push(struct paged *p, struct gmem *gmem, uint32_t *ret_id)
 {
-    uint32_t page = p->count / GEN_PAGE;
+    uint32_t first, page = page_of(p->count, &first);
     if (page == GEN_PAGES_MAX) return NULL;
     if (p->pages[page] == NULL) {
-        p->pages[page] = gmem_alloc(gmem, (size_t)GEN_PAGE * p->item_bytes);
+        size_t items = first >= GEN_PAGE ? GEN_PAGE : first == 0 ? GEN_PAGE_FIRST : first;
+        p->pages[page] = gmem_alloc(gmem, items * p->item_bytes);
         if (p->pages[page] == NULL) return NULL;
     }
     *ret_id = p->count++;
@@ -188,11 +208,11 @@ gen_free(struct gen *gen)
     table_fini(&gen->pair_table, gen->budget);
     table_fini(&gen->name_table, gen->budget);
     table_fini(&gen->exemplar_table, gen->budget);
-    paged_fini(&gen->series, NULL);
-    paged_fini(&gen->pairs, NULL);
-    paged_fini(&gen->names, NULL);
-    paged_fini(&gen->exemplars, NULL);
-    paged_fini(&gen->tenants, NULL);
+    paged_fini(&gen->series);
+    paged_fini(&gen->pairs);
+    paged_fini(&gen->names);
+    paged_fini(&gen->exemplars);
+    paged_fini(&gen->tenants);
     gmem_fini(&gen->gmem);
     mem_free(NULL, gen, sizeof *gen);
 }
@@ -209,12 +229,11 @@ gen_new(struct budget *budget, uint64_t number, uint64_t ref_base, uint64_t hash
     gen->hash_seed = hash_seed;
     atomic_init(&gen->references, 1);
     gmem_init(&gen->gmem, budget);
-    /* The page tables are address space only: charged to nobody. */
-    enum err e = paged_init(&gen->series, NULL, sizeof(struct series));
-    if (e == OK) e = paged_init(&gen->pairs, NULL, sizeof(struct pair));
-    if (e == OK) e = paged_init(&gen->names, NULL, sizeof(struct gen_name));
-    if (e == OK) e = paged_init(&gen->exemplars, NULL, sizeof(struct gen_exemplar));
-    if (e == OK) e = paged_init(&gen->tenants, NULL, sizeof(struct gen_tenant));
+    enum err e = paged_init(&gen->series, sizeof(struct series));
+    if (e == OK) e = paged_init(&gen->pairs, sizeof(struct pair));
+    if (e == OK) e = paged_init(&gen->names, sizeof(struct gen_name));
+    if (e == OK) e = paged_init(&gen->exemplars, sizeof(struct gen_exemplar));
+    if (e == OK) e = paged_init(&gen->tenants, sizeof(struct gen_tenant));
     if (e) {
         gen_unref(gen);
         return e;
@@ -450,10 +469,11 @@ gen_add_series(struct gen *gen, uint32_t tenant, struct bytes labels, struct ser
         bool got = labels_next(&c, &label);
         assert(got);
         e = pair_get(gen, tenant, bytes_of(field, (size_t)(c.at - field)), label.name, &pairs[i]);
-        if (e) return e;
+        if (e) goto out;
     }
     struct series *s = paged_push(&gen->series, &gen->gmem, &id);
-    if (s == NULL) return ERR_NOMEM;
+    e = s == NULL ? ERR_NOMEM : OK;
+    if (e) goto out;
     s->id = id;
     s->ref = gen->ref_base + id;
     s->tenant = tenant;
@@ -463,11 +483,14 @@ gen_add_series(struct gen *gen, uint32_t tenant, struct bytes labels, struct ser
     e = series_link(gen, s);
     if (e) {
         gen->series.count--;
-        return e;
+        goto out;
     }
     table_insert(&gen->series_table, hash, id);
     *ret_series = s;
-    return OK;
+    pairs = NULL;
+out:
+    gmem_free(&gen->gmem, pairs, count * sizeof *pairs);
+    return e;
 }
 
 void
@@ -502,30 +525,65 @@ gen_exemplar_reserve(struct bytes labels)
     return labels.size + 64;
 }
 
+static uint64_t
+exemplar_hash(const struct gen *gen, uint32_t series, const struct gen_exemplar *like)
+{
+    struct bytes labels = bytes_of(like->labels, like->labels_size);
+    uint64_t hash = hash_mix(hash_mix(hash_bytes(labels, gen->hash_seed), series), like->bits);
+    return hash_mix(hash, (uint64_t)like->t_ms);
+}
+
+static const struct gen_exemplar *
+exemplar_find(const struct gen *gen, uint32_t series, const struct gen_exemplar *like)
+{
+    uint32_t at = UINT32_MAX, id;
+    while (table_next(&gen->exemplar_table, exemplar_hash(gen, series, like), &at, &id)) {
+        const struct gen_exemplar *x = gen_exemplar(gen, id);
+        if (!x->undone && x->series == series && x->t_ms == like->t_ms && x->bits == like->bits &&
+            bytes_equal(bytes_of(x->labels, x->labels_size),
+                        bytes_of(like->labels, like->labels_size))) {
+            return x;
+        }
+    }
+    return NULL;
+}
+
 enum err
 gen_add_exemplar(struct gen *gen, struct series *series, int64_t t_ms, uint64_t bits,
                  struct bytes labels, uint32_t epoch, uint32_t *ret_epoch)
 {
-    uint64_t hash = hash_mix(hash_mix(hash_bytes(labels, gen->hash_seed), series->id), bits);
-    hash = hash_mix(hash, (uint64_t)t_ms);
-    uint32_t at = UINT32_MAX, id;
-    while (table_next(&gen->exemplar_table, hash, &at, &id)) {
-        const struct gen_exemplar *x = gen_exemplar(gen, id);
-        if (x->undone || x->series != series->id || x->t_ms != t_ms || x->bits != bits ||
-            !bytes_equal(bytes_of(x->labels, x->labels_size), labels)) {
-            continue;
-        }
-        *ret_epoch = x->epoch;
+    struct gen_exemplar new = {
+        .series = series->id,
+        .epoch = epoch,
+        .t_ms = t_ms,
+        .bits = bits,
+        .labels = labels.at,
+        .labels_size = (uint32_t)labels.size,
+    };
+    const struct gen_exemplar *old = exemplar_find(gen, series->id, &new);
+    if (old != NULL) {
+        *ret_epoch = old->epoch;
         return ERR_AGAIN;
     }
+    if (gen->before != NULL && series->before != NULL &&
+        exemplar_find(gen->before, series->before->id, &new) != NULL) {
+        *ret_epoch = 0; /* a frozen generation is durable */
+        return ERR_AGAIN;
+    }
+    uint32_t id;
+    uint64_t hash = exemplar_hash(gen, series->id, &new);
     enum err e = table_reserve(&gen->exemplar_table, gen->budget, hash);
     if (e) return e;
     uint8_t *copy = gmem_alloc(&gen->gmem, labels.size);
     if (copy == NULL) return ERR_NOMEM;
     if (labels.size > 0) memcpy(copy, labels.at, labels.size);
+    new.labels = copy;
     struct gen_exemplar *x = paged_push(&gen->exemplars, &gen->gmem, &id);
-    if (x == NULL) return ERR_NOMEM;
-    *x = (struct gen_exemplar){series->id, epoch, t_ms, bits, copy, (uint32_t)labels.size, false};
+    if (x == NULL) {
+        gmem_free(&gen->gmem, copy, labels.size);
+        return ERR_NOMEM;
+    }
+    *x = new;
     table_insert(&gen->exemplar_table, hash, id);
     gen->sample_count[LEDGER_EXEMPLAR]++;
     return OK;

@@ -10,7 +10,8 @@
  *  1. series, pairs and names have stable addresses, and their labels never change;
  *  2. an id list only grows, and never in place beyond its capacity: a (pointer, count) seen under
  * the lock stays readable;
- *  3. sealed chunks are immutable but for their pending counts, which are read under the lock.
+ *  3. the bytes of sealed chunks are immutable; how many samples of them count is read under the
+ *     lock.
  */
 #ifndef TSDB_GEN_H
 #define TSDB_GEN_H
@@ -56,6 +57,7 @@ struct late {
     struct late_sample *samples; /* ascending */
     uint32_t count;
     uint32_t capacity;
+    uint64_t sealed_count; /* so many went into chunks before */
 };
 
 struct series {
@@ -84,7 +86,7 @@ struct gen_exemplar {
     bool undone; /* its epoch failed: not there */
 };
 
-enum { GEN_SHARDS = 64, GEN_PAGE = 1024, GEN_PAGES_MAX = 64 * 1024 };
+enum { GEN_SHARDS = 64, GEN_PAGE_FIRST = 64, GEN_PAGE = 8192, GEN_PAGES_MAX = 8192 };
 
 /* A hash table of ids in shards, so that growing one is a short pause. */
 struct id_slot {
@@ -99,7 +101,8 @@ struct id_table {
     } shards[GEN_SHARDS];
 };
 
-/* An array of fixed-size items with stable addresses. */
+/* An array of fixed-size items with stable addresses: pages of 64, 64, 128, ... up to 8192 items.
+ */
 struct paged {
     uint8_t **pages;
     uint32_t item_bytes;
@@ -165,16 +168,18 @@ bool series_has_labels(const struct gen *gen, const struct series *series, struc
 
 /* The memory gen_add_series() may need at worst, for gmem_reserve(). */
 size_t gen_add_reserve(struct bytes labels);
-/* A new series; it must not exist yet. ERR_NOMEM. */
+/* A new series; it must not exist yet. ERR_NOMEM: labels of it may stay behind without a series. */
 MUST_CHECK enum err gen_add_series(struct gen *gen, uint32_t tenant, struct bytes labels,
                                    struct series **ret_series);
 /* Appends the canonical labels. */
 void series_labels(const struct gen *gen, const struct series *series, struct buf *to);
+/* Label order, of two series of one tenant. */
 int series_compare(const struct gen *gen, const struct series *a, const struct series *b);
 
 /*
  * What is at (series, t) in this generation and the one before it: duplicate, conflict, or nothing.
  * `ret_epoch` gets the epoch the finding leans on, 0 if it is older than anything pending.
+ * ERR_NOMEM: `scratch` could not hold one histogram; for floats it is not used.
  */
 enum presence { PRESENT_NOT, PRESENT_SAME, PRESENT_OTHER };
 struct sample_value {
@@ -187,23 +192,26 @@ MUST_CHECK enum err series_presence(const struct gen *gen, const struct series *
                                     struct arena *scratch, enum presence *ret_presence,
                                     uint32_t *ret_epoch);
 
-/* Memory that series_append() may need at worst. */
+/*
+ * Memory that series_append() may need at worst. For n floats in a row this once, and n times
+ * (6 * HCHUNK_FLOAT_BYTES_MAX + sizeof(struct hchunk)), are enough.
+ */
 size_t series_append_reserve(const struct series *series, const struct sample_value *value);
 /* Adds a sample that is not there yet, in or out of order. After gmem_reserve() it cannot fail. */
 MUST_CHECK enum err series_append(struct gen *gen, struct series *series, int64_t t_ms,
                                   int64_t start_ms, const struct sample_value *value,
                                   uint32_t epoch, uint32_t durable_epoch);
 
-/* ERR_AGAIN: it is there already, identical. */
 size_t gen_exemplar_reserve(struct bytes labels);
+/* ERR_AGAIN: it is there already, identical, in this generation (then *ret_epoch is its epoch) or
+ * the one before (0). */
 MUST_CHECK enum err gen_add_exemplar(struct gen *gen, struct series *series, int64_t t_ms,
                                      uint64_t bits, struct bytes labels, uint32_t epoch,
                                      uint32_t *ret_epoch);
 
 /*
- * Takes back everything of epochs above `durable_epoch`. Counts what was taken back. ERR_NOMEM:
- * some samples could not be moved to smaller chunks; call again (nothing is lost meanwhile, only
- * not yet taken back).
+ * Takes back everything of epochs above `durable_epoch`. Takes no memory of the generation.
+ * ERR_NOMEM: not even the machine has a little; some samples may not be taken back yet: call again.
  */
 MUST_CHECK enum err gen_undo(struct gen *gen, uint32_t durable_epoch);
 

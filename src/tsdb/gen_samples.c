@@ -8,7 +8,11 @@
 
 #include "tsdb/gen.h"
 
-enum { LATE_MAX = 128 };
+/*
+ * A series that goes on coming out of order gets a larger buffer, up to 1/8 of what came before:
+ * the more in a run of chunks, the fewer runs overlap and must be searched for the next sample.
+ */
+enum { LATE_FIRST = 4, LATE_MIN = 128, LATE_MAX = 2048, LATE_SHARE = 8 };
 
 static size_t
 histogram_bytes_max(const struct histogram *h)
@@ -29,29 +33,6 @@ same_value(const struct sample_value *value, enum sample_kind kind, uint64_t bit
     return kind == SAMPLE_FLOAT ? bits == value->bits : histogram_equal(h, value->histogram);
 }
 
-static enum err
-chunk_presence(enum sample_kind kind, struct bytes bytes, uint32_t count, int64_t t_ms,
-               const struct sample_value *value, struct arena *scratch, enum presence *ret)
-{
-    struct hchunk_samples *s = arena_alloc(scratch, sizeof *s);
-    if (s == NULL) return ERR_NOMEM;
-    enum err e = hchunk_read(kind, bytes, count, scratch, s);
-    if (e) return e;
-    uint32_t low = 0, high = count;
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        if (s->times_ms[middle] < t_ms) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    if (low == count || s->times_ms[low] != t_ms) return OK;
-    *ret =
-        same_value(value, kind, s->bits[low], &s->histograms[low]) ? PRESENT_SAME : PRESENT_OTHER;
-    return OK;
-}
-
 /* The place of the first late sample at or behind t. */
 static uint32_t
 late_find(const struct late *late, int64_t t_ms)
@@ -68,42 +49,80 @@ late_find(const struct late *late, int64_t t_ms)
     return low;
 }
 
+/* What was found at a time, and the epoch it came with. */
+struct finding {
+    enum presence presence;
+    uint32_t epoch;
+};
+
+static void
+judge(struct finding *f, const struct sample_value *value, enum sample_kind kind, uint64_t bits,
+      const struct histogram *h, uint32_t epoch)
+{
+    f->presence = same_value(value, kind, bits, h) ? PRESENT_SAME : PRESENT_OTHER;
+    f->epoch = epoch;
+}
+
+static enum err
+view_presence(const struct hchunk_view *view, int64_t t_ms, const struct sample_value *value,
+              struct arena *scratch, uint32_t *ret_index, struct finding *f)
+{
+    uint64_t bits = 0;
+    struct histogram h;
+    bool compare = view->kind == value->kind;
+    enum err e = hchunk_find(view, t_ms, scratch, ret_index, &bits, compare ? &h : NULL);
+    if (e == OK && *ret_index < view->count) judge(f, value, view->kind, bits, &h, 0);
+    return e;
+}
+
 static enum err
 open_presence(const struct hchunk_open *o, int64_t t_ms, const struct sample_value *value,
-              struct arena *scratch, enum presence *ret, uint32_t *ret_epoch)
+              struct arena *scratch, struct finding *f)
 {
     if (o->count == 0 || t_ms < o->first_ms || t_ms > o->last_ms) return OK;
-    *ret_epoch = o->tag;
     if (t_ms == o->last_ms) { /* the usual repetition */
-        *ret = same_value(value, (enum sample_kind)o->kind, o->last_bits, o->last_histogram)
-                   ? PRESENT_SAME
-                   : PRESENT_OTHER;
+        judge(f, value, (enum sample_kind)o->kind, o->last_bits, o->last_histogram, o->tag);
         return OK;
     }
-    return chunk_presence((enum sample_kind)o->kind, bytes_of(o->bytes, o->size_bytes), o->count,
-                          t_ms, value, scratch, ret);
+    uint32_t index;
+    struct hchunk_view view = hchunk_open_view(o);
+    enum err e = view_presence(&view, t_ms, value, scratch, &index, f);
+    if (e == OK && f->presence != PRESENT_NOT) {
+        f->epoch = hchunk_epoch(index, o->count, o->tag, o->pending_now, o->pending_before);
+    }
+    return e;
+}
+
+static enum err
+sealed_presence(const struct hchunk *c, int64_t t_ms, const struct sample_value *value,
+                struct arena *scratch, struct finding *f)
+{
+    if (t_ms < c->min_ms || t_ms > c->max_ms) return OK;
+    uint32_t index;
+    struct hchunk_view view = hchunk_sealed_view(c);
+    enum err e = view_presence(&view, t_ms, value, scratch, &index, f);
+    if (e == OK && f->presence != PRESENT_NOT) {
+        f->epoch = hchunk_epoch(index, c->count, c->tag, c->pending_now, c->pending_before);
+    }
+    return e;
 }
 
 static enum err
 one_presence(const struct series *s, int64_t t_ms, const struct sample_value *value,
-             struct arena *scratch, enum presence *ret, uint32_t *ret_epoch)
+             struct arena *scratch, struct finding *f)
 {
-    enum err e = open_presence(&s->open, t_ms, value, scratch, ret, ret_epoch);
-    if (e || *ret != PRESENT_NOT) return e;
+    enum err e = open_presence(&s->open, t_ms, value, scratch, f);
+    if (e || f->presence != PRESENT_NOT) return e;
     uint32_t at = late_find(s->late, t_ms);
     if (s->late != NULL && at < s->late->count && s->late->samples[at].t_ms == t_ms) {
         const struct late_sample *l = &s->late->samples[at];
         enum sample_kind kind = l->histogram == NULL ? SAMPLE_FLOAT : l->histogram->kind;
-        *ret = same_value(value, kind, l->bits, l->histogram) ? PRESENT_SAME : PRESENT_OTHER;
-        *ret_epoch = l->epoch;
+        judge(f, value, kind, l->bits, l->histogram, l->epoch);
         return OK;
     }
-    for (const struct hchunk *c = s->sealed; c != NULL; c = c->next) {
-        if (t_ms < c->min_ms || t_ms > c->max_ms) continue;
-        *ret_epoch = c->tag;
-        e = chunk_presence((enum sample_kind)c->kind, bytes_of(c->bytes, c->size_bytes), c->count,
-                           t_ms, value, scratch, ret);
-        if (e || *ret != PRESENT_NOT) return e;
+    for (const struct hchunk *c = s->sealed; c != NULL && f->presence == PRESENT_NOT; c = c->next) {
+        e = sealed_presence(c, t_ms, value, scratch, f);
+        if (e) return e;
     }
     return OK;
 }
@@ -113,19 +132,19 @@ series_presence(const struct gen *gen, const struct series *series, int64_t t_ms
                 const struct sample_value *value, struct arena *scratch,
                 enum presence *ret_presence, uint32_t *ret_epoch)
 {
-    enum presence found = PRESENT_NOT;
-    uint32_t epoch = 0;
-    enum err e = OK;
+    struct finding found = {PRESENT_NOT, 0};
     if (t_ms <= series->max_ms) {
-        e = one_presence(series, t_ms, value, scratch, &found, &epoch);
-        if (e == OK && found == PRESENT_NOT && gen->before != NULL && series->before != NULL) {
-            e = one_presence(series->before, t_ms, value, scratch, &found, &epoch);
-            epoch = 0; /* a frozen generation is durable */
-        }
+        enum err e = one_presence(series, t_ms, value, scratch, &found);
+        if (e) return e;
     }
-    if (e) return e;
-    *ret_presence = found;
-    *ret_epoch = found == PRESENT_NOT ? 0 : epoch;
+    const struct series *before = gen->before != NULL ? series->before : NULL;
+    if (found.presence == PRESENT_NOT && before != NULL && t_ms <= before->max_ms) {
+        enum err e = one_presence(before, t_ms, value, scratch, &found);
+        if (e) return e;
+        found.epoch = 0; /* a frozen generation is durable */
+    }
+    *ret_presence = found.presence;
+    *ret_epoch = found.epoch;
     return OK;
 }
 
@@ -184,6 +203,65 @@ late_group(const struct late_sample *l, uint32_t durable_epoch)
     return (int32_t)(l->epoch - durable_epoch) <= 0 ? durable_epoch : l->epoch;
 }
 
+/* Chunks being made of a late buffer: one for each kind. */
+struct sealing {
+    struct gen *gen;
+    struct hchunk *list;
+    struct hchunk_open open[SAMPLE_KIND_COUNT];
+    uint8_t float_bytes[HCHUNK_SAMPLES_MAX * HCHUNK_FLOAT_BYTES_MAX]; /* of open[SAMPLE_FLOAT] */
+};
+
+static void
+sealing_clear(struct sealing *x, unsigned kind)
+{
+    if (kind != SAMPLE_FLOAT) hchunk_drop(&x->open[kind], &x->gen->gmem);
+    x->open[kind] = (struct hchunk_open){0};
+    if (kind != SAMPLE_FLOAT) return;
+    x->open[kind].bytes = x->float_bytes;
+    x->open[kind].capacity_bytes = sizeof x->float_bytes;
+}
+
+static enum err
+sealing_end(struct sealing *x, unsigned kind)
+{
+    if (x->open[kind].count == 0) return OK;
+    struct hchunk *c;
+    enum err e = hchunk_seal_copy(&x->open[kind], &x->gen->gmem, &c);
+    if (e) return e;
+    c->next = x->list;
+    x->list = c;
+    sealing_clear(x, kind);
+    return OK;
+}
+
+static enum err
+sealing_put(struct sealing *x, const struct late_sample *l, uint32_t epoch)
+{
+    struct sample_value v = late_value(l);
+    struct hchunk_open *o = &x->open[v.kind];
+    enum err e = OK;
+    if (!hchunk_takes(o, v.kind, l->t_ms)) e = sealing_end(x, v.kind);
+    if (e == OK) e = put_value(o, &x->gen->gmem, l->t_ms, l->start_ms, &v, epoch);
+    if (e != ERR_AGAIN) return e;
+    e = sealing_end(x, v.kind);
+    return e ? e : put_value(o, &x->gen->gmem, l->t_ms, l->start_ms, &v, epoch);
+}
+
+/* Chunks of the samples of one group. */
+static enum err
+sealing_group(struct sealing *x, const struct late *late, uint32_t group, uint32_t durable_epoch)
+{
+    enum err e = OK;
+    for (uint32_t i = 0; i < late->count && e == OK; i++) {
+        if (late_group(&late->samples[i], durable_epoch) != group) continue;
+        e = sealing_put(x, &late->samples[i], group);
+    }
+    for (unsigned k = 0; k < SAMPLE_KIND_COUNT && e == OK; k++) {
+        e = sealing_end(x, k);
+    }
+    return e;
+}
+
 /*
  * Turns the late buffer into sealed chunks: one run for the durable samples and one for each epoch
  * on its way, so that whole chunks appear and vanish.
@@ -191,29 +269,44 @@ late_group(const struct late_sample *l, uint32_t durable_epoch)
 static enum err
 late_seal(struct gen *gen, struct series *s, uint32_t durable_epoch)
 {
-    struct late *late = s->late;
-    struct hchunk *list = s->sealed;
-    struct hchunk_open o = {0};
-    for (uint32_t ahead = 0; ahead <= 2; ahead++) {
-        uint32_t group = durable_epoch + ahead;
-        for (uint32_t i = 0; i < late->count; i++) {
-            const struct late_sample *l = &late->samples[i];
-            if (late_group(l, durable_epoch) != group) continue;
-            struct sample_value v = late_value(l);
-            enum err e = put_or_seal(&o, &gen->gmem, &list, l->t_ms, l->start_ms, &v, group);
-            if (e) return e;
-        }
-        if (o.count == 0) continue;
-        enum err e = seal_onto(&o, &gen->gmem, &list);
-        if (e) return e;
+    struct sealing x;
+    x.gen = gen;
+    x.list = s->sealed;
+    memset(x.open, 0, sizeof x.open);
+    for (unsigned k = 0; k < SAMPLE_KIND_COUNT; k++) {
+        sealing_clear(&x, k);
     }
+    enum err e = OK;
+    for (uint32_t ahead = 0; ahead <= 2 && e == OK; ahead++) {
+        e = sealing_group(&x, s->late, durable_epoch + ahead, durable_epoch);
+    }
+    if (e) {
+        for (unsigned k = 0; k < SAMPLE_KIND_COUNT; k++) {
+            sealing_clear(&x, k);
+        }
+        while (x.list != s->sealed) { /* nobody has seen them */
+            struct hchunk *c = x.list;
+            x.list = c->next;
+            gmem_free(&gen->gmem, c, sizeof *c + c->size_bytes);
+        }
+        return e;
+    }
+    struct late *late = s->late;
     for (uint32_t i = 0; i < late->count; i++) {
         gmem_free(&gen->gmem, (void *)(uintptr_t)late->samples[i].histogram,
                   late->samples[i].histogram_bytes);
     }
+    late->sealed_count += late->count;
     late->count = 0;
-    s->sealed = list;
+    s->sealed = x.list;
     return OK;
+}
+
+static uint32_t
+late_limit(const struct late *late)
+{
+    uint64_t share = late->sealed_count / LATE_SHARE;
+    return share < LATE_MIN ? LATE_MIN : share > LATE_MAX ? LATE_MAX : (uint32_t)share;
 }
 
 static enum err
@@ -225,9 +318,9 @@ late_room(struct gen *gen, struct series *s, uint32_t durable_epoch)
         *s->late = (struct late){0};
     }
     struct late *late = s->late;
+    if (late->count >= late_limit(late)) return late_seal(gen, s, durable_epoch);
     if (late->count < late->capacity) return OK;
-    if (late->count >= LATE_MAX) return late_seal(gen, s, durable_epoch);
-    uint32_t capacity = late->capacity == 0 ? 4 : late->capacity * 2;
+    uint32_t capacity = late->capacity == 0 ? LATE_FIRST : late->capacity * 2;
     struct late_sample *samples =
         gmem_grow(&gen->gmem, late->samples, late->capacity * sizeof *samples,
                   late->count * sizeof *samples, capacity * sizeof *samples);
@@ -278,15 +371,26 @@ series_append_reserve(const struct series *series, const struct sample_value *va
                        ? hchunk_float_reserve(&series->open)
                        : hchunk_histogram_reserve(&series->open, value->histogram) +
                              histogram_bytes_max(value->histogram);
+    /*
+     * A buffer of k late samples that n more join grows to less than 2 (k + n) of them, in steps
+     * that take twice that together, and a float of it takes at most HCHUNK_FLOAT_BYTES_MAX and a
+     * quarter when it is sealed. The n are counted by the caller, at more than this.
+     */
+    const size_t late_bytes =
+        4 * sizeof(struct late_sample) + HCHUNK_FLOAT_BYTES_MAX * 5 / 4 + GMEM_STEP;
+    _Static_assert(4 * sizeof(struct late_sample) + HCHUNK_FLOAT_BYTES_MAX * 5 / 4 + GMEM_STEP <=
+                       6 * HCHUNK_FLOAT_BYTES_MAX + sizeof(struct hchunk),
+                   "gen.h: what series_append_reserve() promises");
+    bytes += 1024;
     const struct late *late = series->late;
-    bytes += 2 * (sizeof *late + 2 * LATE_MAX * sizeof(struct late_sample));
-    if (late == NULL || late->count < LATE_MAX) return bytes;
+    if (late == NULL) return bytes;
+    bytes += late->count * late_bytes;
     static const struct hchunk_open none;
     for (uint32_t i = 0; i < late->count; i++) {
         const struct histogram *h = late->samples[i].histogram;
-        bytes += h == NULL ? 3 * HCHUNK_FLOAT_BYTES_MAX : 3 * hchunk_histogram_reserve(&none, h);
+        if (h != NULL) bytes += 4 * hchunk_histogram_reserve(&none, h);
     }
-    return bytes + 4 * 1024;
+    return bytes;
 }
 
 enum err
@@ -311,65 +415,40 @@ uncount(struct gen *gen, enum sample_kind kind, uint32_t count)
     gen->sample_count[ledger_kind_of(kind)] -= count;
 }
 
-/* A chunk like the given bytes, but only of its first `keep` samples. */
 static enum err
-rebuild(struct gen *gen, enum sample_kind kind, struct bytes bytes, uint32_t keep,
-        struct hchunk_samples *scratch, struct arena *arena, uint32_t epoch,
-        struct hchunk_open *ret_open)
+undo_open(struct gen *gen, struct hchunk_open *o, uint32_t durable_epoch, struct arena *scratch)
 {
-    struct hchunk_open o = {0};
-    enum err e = hchunk_read(kind, bytes, keep, arena, scratch);
-    for (uint32_t i = 0; i < keep && e == OK; i++) {
-        struct sample_value v = {kind, scratch->bits[i], &scratch->histograms[i]};
-        e = put_value(&o, &gen->gmem, scratch->times_ms[i], scratch->starts_ms[i], &v, epoch);
-    }
-    if (e) {
-        hchunk_drop(&o, &gen->gmem);
-        return e;
-    }
-    *ret_open = o;
-    return OK;
-}
-
-static enum err
-undo_open(struct gen *gen, struct series *s, uint32_t durable_epoch, struct hchunk_samples *scratch,
-          struct arena *arena)
-{
-    struct hchunk_open *o = &s->open;
     uint32_t keep =
         hchunk_visible(o->count, o->tag, o->pending_now, o->pending_before, durable_epoch);
     if (keep == o->count) return OK;
-    struct hchunk_open smaller = {0};
-    enum err e = rebuild(gen, (enum sample_kind)o->kind, bytes_of(o->bytes, o->size_bytes), keep,
-                         scratch, arena, durable_epoch, &smaller);
-    if (e) return e;
-    uncount(gen, (enum sample_kind)o->kind, o->count - keep);
-    hchunk_drop(o, &gen->gmem);
-    *o = smaller;
+    enum sample_kind kind = (enum sample_kind)o->kind;
+    uint32_t count = o->count;
+    if (keep == 0) {
+        hchunk_drop(o, &gen->gmem);
+    } else {
+        enum err e = hchunk_cut_open(o, keep, durable_epoch, scratch);
+        if (e) return e;
+    }
+    uncount(gen, kind, count - keep);
     return OK;
 }
 
-/* Readers may still look at the old chunk: it stays where it is. */
-static enum err
-undo_sealed(struct gen *gen, struct hchunk **link, uint32_t durable_epoch,
-            struct hchunk_samples *scratch, struct arena *arena)
+/* Readers may still look at a chunk that is taken out: its memory stays. */
+static void
+undo_sealed(struct gen *gen, struct hchunk **link, uint32_t durable_epoch)
 {
-    struct hchunk *c = *link;
-    uint32_t keep =
-        hchunk_visible(c->count, c->tag, c->pending_now, c->pending_before, durable_epoch);
-    if (keep == c->count) return OK;
-    struct hchunk *smaller = NULL;
-    if (keep > 0) {
-        struct hchunk_open o = {0};
-        enum err e = rebuild(gen, (enum sample_kind)c->kind, bytes_of(c->bytes, c->size_bytes),
-                             keep, scratch, arena, durable_epoch, &o);
-        if (e == OK) e = hchunk_seal(&o, &gen->gmem, &smaller);
-        if (e) return e;
-        smaller->next = c->next;
+    while (*link != NULL) {
+        struct hchunk *c = *link;
+        uint32_t keep =
+            hchunk_visible(c->count, c->tag, c->pending_now, c->pending_before, durable_epoch);
+        uncount(gen, (enum sample_kind)c->kind, c->count - keep);
+        if (keep == 0) {
+            *link = c->next;
+            continue;
+        }
+        if (keep < c->count) hchunk_cut_sealed(c, keep, durable_epoch);
+        link = &c->next;
     }
-    uncount(gen, (enum sample_kind)c->kind, c->count - keep);
-    *link = smaller != NULL ? smaller : c->next;
-    return OK;
 }
 
 static void
@@ -402,36 +481,20 @@ find_max(const struct gen *gen, struct series *s)
     }
 }
 
-static enum err
-undo_series(struct gen *gen, struct series *s, uint32_t durable_epoch,
-            struct hchunk_samples *scratch, struct arena *arena)
-{
-    arena_reset(arena);
-    enum err e = undo_open(gen, s, durable_epoch, scratch, arena);
-    for (struct hchunk **link = &s->sealed; e == OK && *link != NULL;) {
-        struct hchunk *before = *link;
-        e = undo_sealed(gen, link, durable_epoch, scratch, arena);
-        if (e == OK && *link == before)
-            link = &before->next;
-        else if (e == OK && *link != before->next)
-            link = &(*link)->next;
-    }
-    if (e) return e;
-    undo_late(gen, s->late, durable_epoch);
-    find_max(gen, s);
-    return OK;
-}
-
 enum err
 gen_undo(struct gen *gen, uint32_t durable_epoch)
 {
-    struct hchunk_samples *scratch = mem_alloc(NULL, sizeof *scratch);
-    if (scratch == NULL) return ERR_NOMEM;
-    struct arena arena;
-    arena_init(&arena, NULL, 0, 0);
+    struct arena scratch;
+    arena_init(&scratch, NULL, 0, 0);
     enum err e = OK;
     for (uint32_t i = 0; i < gen->series.count && e == OK; i++) {
-        e = undo_series(gen, gen_series(gen, i), durable_epoch, scratch, &arena);
+        struct series *s = gen_series(gen, i);
+        arena_reset(&scratch);
+        e = undo_open(gen, &s->open, durable_epoch, &scratch);
+        if (e) break;
+        undo_sealed(gen, &s->sealed, durable_epoch);
+        undo_late(gen, s->late, durable_epoch);
+        find_max(gen, s);
     }
     for (uint32_t i = 0; i < gen->exemplars.count && e == OK; i++) {
         struct gen_exemplar *x = gen_exemplar(gen, i);
@@ -439,7 +502,6 @@ gen_undo(struct gen *gen, uint32_t durable_epoch)
         x->undone = true;
         gen->sample_count[LEDGER_EXEMPLAR]--;
     }
-    arena_fini(&arena);
-    mem_free(NULL, scratch, sizeof *scratch);
+    arena_fini(&scratch);
     return e;
 }

@@ -2,7 +2,16 @@
 
 #include <assert.h>
 
-enum { BLOCK_BYTES = 256 * 1024, BLOCK_HEADER_BYTES = 32 };
+enum {
+    BLOCK_BYTES_FIRST = 32 * 1024, /* a small generation stays small */
+    BLOCK_BYTES = 256 * 1024,
+    BLOCK_HEADER_BYTES = 32,
+    SMALL_MAX = 1024, /* classes of GMEM_STEP up to here, of a quarter of a power of two beyond */
+    SMALL_CLASSES = SMALL_MAX / GMEM_STEP,
+    CLASSED_MAX = 32 * 1024,
+};
+
+_Static_assert(SMALL_CLASSES + 20 == GMEM_CLASSES, "4 classes for each of 5 powers of two");
 
 struct gmem_block {
     struct gmem_block *next;
@@ -31,17 +40,43 @@ gmem_fini(struct gmem *gmem)
     gmem_init(gmem, gmem->budget);
 }
 
+static size_t
+round_up(size_t size, size_t step)
+{
+    return (size + step - 1) & ~(step - 1);
+}
+
+static unsigned
+log2_of(size_t size)
+{
+    return 63u - (unsigned)__builtin_clzll(size);
+}
+
 size_t
 gmem_piece_bytes(size_t size)
 {
-    return (size + GMEM_STEP - 1) & ~(size_t)(GMEM_STEP - 1);
+    if (size == 0) return GMEM_STEP;
+    if (size <= SMALL_MAX || size > CLASSED_MAX) return round_up(size, GMEM_STEP);
+    return round_up(size, (size_t)1 << (log2_of(size - 1) - 2));
+}
+
+/* `size` is that of a piece. GMEM_CLASSES: too large for any. */
+static unsigned
+class_of(size_t size)
+{
+    if (size <= SMALL_MAX) return (unsigned)(size / GMEM_STEP - 1);
+    if (size > CLASSED_MAX) return GMEM_CLASSES;
+    unsigned power = log2_of(size - 1); /* size is in (2^power, 2^(power + 1)] */
+    size_t step = (size_t)1 << (power - 2);
+    return SMALL_CLASSES + 4 * (power - 10) + (unsigned)((size - ((size_t)1 << power)) / step) - 1;
 }
 
 static struct gmem_block *
 block_new(struct gmem *gmem, size_t payload_bytes)
 {
     size_t size = payload_bytes + BLOCK_HEADER_BYTES;
-    if (size < BLOCK_BYTES) size = BLOCK_BYTES;
+    size_t least = gmem->total_bytes < BLOCK_BYTES ? BLOCK_BYTES_FIRST : BLOCK_BYTES;
+    if (size < least) size = least;
     struct gmem_block *b = mem_alloc(gmem->budget, size);
     if (b == NULL) return NULL;
     b->size_bytes = size;
@@ -73,9 +108,13 @@ gmem_reserve(struct gmem *gmem, size_t bytes)
     if (block_room(gmem->spare) >= bytes) return OK;
     struct gmem_block *b = block_new(gmem, bytes);
     if (b == NULL) return ERR_NOMEM;
-    if (gmem->spare != NULL) {
-        gmem->total_bytes -= gmem->spare->size_bytes;
-        mem_free(gmem->budget, gmem->spare, gmem->spare->size_bytes);
+    if (gmem->spare != NULL) { /* too small for this: use it up as an ordinary block */
+        if (block_room(gmem->spare) > (size_t)(gmem->end - gmem->at)) {
+            block_begin(gmem, gmem->spare);
+        } else {
+            gmem->spare->next = gmem->blocks;
+            gmem->blocks = gmem->spare;
+        }
     }
     b->next = NULL;
     gmem->spare = b;
@@ -85,8 +124,8 @@ gmem_reserve(struct gmem *gmem, size_t bytes)
 void *
 gmem_alloc(struct gmem *gmem, size_t size)
 {
-    size = gmem_piece_bytes(size == 0 ? 1 : size);
-    size_t class = size / GMEM_STEP - 1;
+    size = gmem_piece_bytes(size);
+    unsigned class = class_of(size);
     if (class < GMEM_CLASSES && gmem->free_lists[class] != NULL) {
         void *piece = gmem->free_lists[class];
         memcpy(&gmem->free_lists[class], piece, sizeof(void *));
@@ -100,6 +139,11 @@ gmem_alloc(struct gmem *gmem, size_t size)
         } else {
             struct gmem_block *b = block_new(gmem, size);
             if (b == NULL) return NULL;
+            if (block_room(b) - size < (size_t)(gmem->end - gmem->at)) { /* all its own */
+                b->next = gmem->blocks;
+                gmem->blocks = b;
+                return (uint8_t *)b + BLOCK_HEADER_BYTES;
+            }
             block_begin(gmem, b);
         }
     }
@@ -112,8 +156,7 @@ void
 gmem_free(struct gmem *gmem, void *piece, size_t size)
 {
     if (piece == NULL) return;
-    size = gmem_piece_bytes(size == 0 ? 1 : size);
-    size_t class = size / GMEM_STEP - 1;
+    unsigned class = class_of(gmem_piece_bytes(size));
     if (class >= GMEM_CLASSES) return;
     memcpy(piece, &gmem->free_lists[class], sizeof(void *));
     gmem->free_lists[class] = piece;

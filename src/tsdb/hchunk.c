@@ -1,21 +1,11 @@
-/*
- * hchunk.c - see hchunk.h for the tokens. Decoding trusts the bytes: they never left the process.
- */
-#include "tsdb/hchunk.h"
+/* hchunk.c - writes chunks of the head: see hchunk.h for the tokens. */
 
 #include <assert.h>
 
 #include "tsdb/codec.h"
+#include "tsdb/hchunk_private.h"
 
-enum {
-    TOKEN_TIME = 0xF8,
-    TOKEN_START = 0xF9,
-    TOKEN_SAME = 0xFD,
-    TOKEN_BITS = 0xFE,
-    TOKEN_SCALE = 0xFF,
-    EXPONENT_BITS = 31, /* k is the bits in the order of doubles */
-    FIRST_CAPACITY = 32,
-};
+enum { FIRST_CAPACITY = 32 };
 
 uint32_t
 hchunk_visible(uint32_t count, uint32_t tag, uint32_t now, uint32_t before, uint32_t durable_epoch)
@@ -25,28 +15,23 @@ hchunk_visible(uint32_t count, uint32_t tag, uint32_t now, uint32_t before, uint
     return ahead == 1 ? count - now : count - now - before;
 }
 
+uint32_t
+hchunk_epoch(uint32_t index, uint32_t count, uint32_t tag, uint32_t now, uint32_t before)
+{
+    if (index >= count - now) return tag;
+    return index >= count - now - before ? tag - 1 : 0;
+}
+
 bool
 hchunk_takes(const struct hchunk_open *open, enum sample_kind kind, int64_t t_ms)
 {
     return open->count == 0 ||
-           (open->count < HCHUNK_SAMPLES_MAX && open->kind == kind && t_ms > open->last_ms);
+           (open->count < HCHUNK_SAMPLES_MAX && open->size_bytes < HCHUNK_BYTES_FULL &&
+            open->kind == kind && t_ms > open->last_ms);
 }
 
 /* --- tokens --------------------------------------------------------------------------------------
  */
-
-/* Doubles as integers in the same order (-NaN < -Inf < ... < +Inf < NaN); bijective. */
-static int64_t
-ordered_of_bits(uint64_t bits)
-{
-    return (int64_t)(bits ^ ((uint64_t)((int64_t)bits >> 63) >> 1));
-}
-
-static uint64_t
-bits_of_ordered(int64_t ordered)
-{
-    return (uint64_t)ordered ^ ((uint64_t)(ordered >> 63) >> 1);
-}
 
 static bool
 is_finite_bits(uint64_t bits)
@@ -80,48 +65,6 @@ put_z(uint8_t *p, uint64_t z)
             *p++ = (uint8_t)(z >> (8 * i));
         }
     }
-    return p;
-}
-
-static const uint8_t *
-get_z(const uint8_t *p, uint64_t *ret_z)
-{
-    uint8_t t = *p++;
-    if (t < 0x80) {
-        *ret_z = t - 0x40u + 1;
-    } else if (t < 0xC0) {
-        *ret_z = (uint64_t)(t & 0x3f) << 8 | p[0];
-        p += 1;
-    } else if (t < 0xE0) {
-        *ret_z = (uint64_t)(t & 0x1f) << 16 | load_le16(p);
-        p += 2;
-    } else if (t < 0xF0) {
-        *ret_z = (uint64_t)(t & 0x0f) << 24 | p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16;
-        p += 3;
-    } else {
-        unsigned n = t - 0xF0u + 4;
-        uint64_t z = 0;
-        for (unsigned i = 0; i < n; i++) {
-            z |= (uint64_t)p[i] << (8 * i);
-        }
-        *ret_z = z;
-        p += n;
-    }
-    return p;
-}
-
-static const uint8_t *
-get_varint(const uint8_t *p, uint64_t *ret_v)
-{
-    uint64_t v = 0;
-    unsigned shift = 0;
-    uint8_t b;
-    do {
-        b = *p++;
-        v |= (uint64_t)(b & 0x7f) << shift;
-        shift += 7;
-    } while (b >= 0x80);
-    *ret_v = v;
     return p;
 }
 
@@ -213,7 +156,7 @@ put_value(struct hchunk_open *o, uint8_t *p, uint64_t bits)
     }
     uint64_t z = zigzag((int64_t)((uint64_t)k - (uint64_t)o->last_k));
     o->last_k = k;
-    if (z == 0) { /* only after a special value, or 0 on a fresh scale */
+    if (z == 0) { /* after a special value: k is the one before it */
         *p++ = TOKEN_BITS;
         store_le64(p, bits);
         return p + 8;
@@ -227,7 +170,7 @@ put_sample(struct hchunk_open *o, int64_t t_ms, uint64_t bits, int64_t start_ms)
     uint8_t *p = o->bytes + o->size_bytes;
     int64_t step = (int64_t)((uint64_t)t_ms - (uint64_t)o->last_ms);
     int64_t turn = (int64_t)((uint64_t)step - (uint64_t)o->step_ms);
-    bool same_value = bits == o->last_bits && o->count > 0;
+    bool same_value = bits == o->last_bits; /* the first after 0 */
     bool prefixed = turn != 0 || start_ms != o->start_ms;
     if (!prefixed && same_value) {
         if (o->run_open && p[-1] < 0x3F) {
@@ -335,6 +278,7 @@ histogram_keep(struct gmem *gmem, const struct histogram *h)
         {h->custom_bits, h->custom_count * 8u, (const void **)&copy->custom_bits},
     };
     for (unsigned i = 0; i < sizeof arrays / sizeof arrays[0]; i++) {
+        *arrays[i].to = NULL; /* nothing of the caller's is kept */
         if (arrays[i].size == 0) continue;
         memcpy(at, arrays[i].from, arrays[i].size);
         *arrays[i].to = at;
@@ -348,23 +292,6 @@ put_word(uint8_t *p, uint64_t now, uint64_t before, bool integer)
 {
     return p + varint_put(p, integer ? zigzag((int64_t)(now - before))
                                      : __builtin_bswap64(now ^ before));
-}
-
-static const uint8_t *
-get_word(const uint8_t *p, uint64_t before, bool integer, uint64_t *ret_now)
-{
-    uint64_t v;
-    p = get_varint(p, &v);
-    *ret_now = integer ? before + (uint64_t)unzigzag(v) : before ^ __builtin_bswap64(v);
-    return p;
-}
-
-/* The words of one side: deltas or count bits, which have the same width. */
-static uint64_t *
-bucket_words(const struct hist_buckets *b)
-{
-    const void *words = b->deltas != NULL ? (const void *)b->deltas : (const void *)b->counts;
-    return (uint64_t *)(uintptr_t)words;
 }
 
 static uint8_t *
@@ -425,6 +352,8 @@ put_first_histogram(struct hchunk_open *o, struct gmem *gmem, int64_t t_ms,
     histogram_put(&to, h);
     assert(buf_error(&to) == OK && to.at == p);
     o->size_bytes = (uint32_t)((size_t)(p - o->bytes) + to.size);
+    o->rows_at = o->size_bytes;
+    o->row_words = 3 + h->positive.bucket_count + h->negative.bucket_count;
     return OK;
 }
 
@@ -460,7 +389,7 @@ hchunk_drop(struct hchunk_open *o, struct gmem *gmem)
 }
 
 enum err
-hchunk_seal(struct hchunk_open *o, struct gmem *gmem, struct hchunk **ret_chunk)
+hchunk_seal_copy(const struct hchunk_open *o, struct gmem *gmem, struct hchunk **ret_chunk)
 {
     assert(o->count > 0);
     struct hchunk *c = gmem_alloc(gmem, sizeof *c + o->size_bytes);
@@ -470,182 +399,22 @@ hchunk_seal(struct hchunk_open *o, struct gmem *gmem, struct hchunk **ret_chunk)
         .max_ms = o->last_ms,
         .size_bytes = o->size_bytes,
         .tag = o->tag,
+        .rows_at = o->rows_at,
+        .row_words = o->row_words,
         .kind = o->kind,
         .count = o->count,
         .pending_now = o->pending_now,
         .pending_before = o->pending_before,
     };
     memcpy(c->bytes, o->bytes, o->size_bytes);
-    hchunk_drop(o, gmem);
     *ret_chunk = c;
     return OK;
 }
 
-/* --- reading
- * --------------------------------------------------------------------------------------------- */
-
-struct float_reader {
-    const uint8_t *at;
-    int64_t t_ms;
-    int64_t step_ms;
-    int64_t start_ms;
-    uint64_t bits;
-    int64_t k;
-    unsigned exponent;
-    unsigned run_left;
-    bool saw_start;
-};
-
-static void
-read_value(struct float_reader *r)
-{
-    uint8_t t = *r->at;
-    if (t == TOKEN_SAME) {
-        r->at++;
-        return;
-    }
-    if (t == TOKEN_SCALE) {
-        r->exponent = r->at[1];
-        r->at += 2;
-        r->k = 0;
-        t = *r->at;
-    }
-    if (t == TOKEN_BITS) {
-        r->bits = load_le64(r->at + 1);
-        r->at += 9;
-        if (r->exponent == EXPONENT_BITS) r->k = ordered_of_bits(r->bits);
-        return;
-    }
-    uint64_t z;
-    r->at = get_z(r->at, &z);
-    r->k = (int64_t)((uint64_t)r->k + (uint64_t)unzigzag(z));
-    r->bits = r->exponent == EXPONENT_BITS ? bits_of_ordered(r->k)
-                                           : codec_decimal_bits(r->exponent, r->k);
-}
-
-static void
-read_sample(struct float_reader *r)
-{
-    if (r->run_left > 0) {
-        r->run_left--;
-    } else if (*r->at < 0x40) {
-        r->run_left = *r->at++;
-    } else {
-        uint64_t v;
-        if (*r->at == TOKEN_TIME) {
-            r->at = get_varint(r->at + 1, &v);
-            r->step_ms = (int64_t)((uint64_t)r->step_ms + (uint64_t)unzigzag(v));
-        }
-        if (*r->at == TOKEN_START) {
-            r->at = get_varint(r->at + 1, &v);
-            r->start_ms = (int64_t)((uint64_t)r->start_ms + (uint64_t)unzigzag(v));
-            r->saw_start = true;
-        }
-        read_value(r);
-    }
-    r->t_ms = (int64_t)((uint64_t)r->t_ms + (uint64_t)r->step_ms);
-}
-
-static void
-read_floats(struct bytes bytes, uint32_t count, struct hchunk_samples *out)
-{
-    struct float_reader r = {.at = bytes.at};
-    uint64_t v;
-    r.at = get_varint(r.at, &v);
-    r.t_ms = unzigzag(v);
-    for (uint32_t i = 0; i < count; i++) {
-        read_sample(&r);
-        out->times_ms[i] = r.t_ms;
-        out->bits[i] = r.bits;
-        out->starts_ms[i] = r.start_ms;
-    }
-    out->has_starts = r.saw_start;
-}
-
-/* The arrays of a further histogram of the same layout: spans and bounds are shared. */
-static enum err
-row_arrays(const struct hist_buckets *like, struct arena *arena, struct hist_buckets *to)
-{
-    *to = *like;
-    if (like->bucket_count == 0) return OK;
-    uint64_t *words = arena_alloc(arena, like->bucket_count * 8u);
-    if (words == NULL) return ERR_NOMEM;
-    if (like->deltas != NULL) {
-        to->deltas = (const int64_t *)words;
-    } else {
-        to->counts = words;
-    }
-    return OK;
-}
-
-static const uint8_t *
-read_buckets(const uint8_t *p, const struct hist_buckets *before, bool integer,
-             struct hist_buckets *to)
-{
-    uint64_t *words = bucket_words(to);
-    const uint64_t *last = bucket_words(before);
-    for (uint32_t i = 0; i < to->bucket_count; i++) {
-        p = get_word(p, last[i], integer, &words[i]);
-    }
-    return p;
-}
-
-static enum err
-read_row(const uint8_t **p, const struct histogram *before, struct arena *arena,
-         struct histogram *h)
-{
-    bool integer = before->kind == SAMPLE_HISTOGRAM_INT;
-    *h = *before;
-    enum err e = row_arrays(&before->positive, arena, &h->positive);
-    if (e == OK) e = row_arrays(&before->negative, arena, &h->negative);
-    if (e) return e;
-    const uint8_t *at = *p;
-    h->reset_hint = (enum reset_hint) * at++;
-    at = get_word(at, before->count, integer, &h->count);
-    at = get_word(at, before->zero_count, integer, &h->zero_count);
-    at = get_word(at, before->sum_bits, false, &h->sum_bits);
-    at = read_buckets(at, &before->positive, integer, &h->positive);
-    at = read_buckets(at, &before->negative, integer, &h->negative);
-    *p = at;
-    return OK;
-}
-
-static enum err
-read_histograms(struct bytes bytes, uint32_t count, struct arena *arena, struct hchunk_samples *out)
-{
-    struct cursor c = cursor_of(bytes);
-    int64_t t = cursor_zigzag(&c), step = 0, start = cursor_zigzag(&c);
-    enum err e = histogram_get(&c, arena, &out->histograms[0]);
-    if (e) return e;
-    out->times_ms[0] = t;
-    out->starts_ms[0] = start;
-    out->has_starts = start != 0;
-    const uint8_t *p = c.at;
-    for (uint32_t i = 1; i < count; i++) {
-        uint64_t v;
-        p = get_varint(p, &v);
-        step = (int64_t)((uint64_t)step + (uint64_t)unzigzag(v));
-        t = (int64_t)((uint64_t)t + (uint64_t)step);
-        p = get_varint(p, &v);
-        start = (int64_t)((uint64_t)start + (uint64_t)unzigzag(v));
-        out->times_ms[i] = t;
-        out->starts_ms[i] = start;
-        out->has_starts |= start != 0;
-        e = read_row(&p, &out->histograms[i - 1], arena, &out->histograms[i]);
-        if (e) return e;
-    }
-    return OK;
-}
-
 enum err
-hchunk_read(enum sample_kind kind, struct bytes bytes, uint32_t count, struct arena *arena,
-            struct hchunk_samples *ret_samples)
+hchunk_seal(struct hchunk_open *o, struct gmem *gmem, struct hchunk **ret_chunk)
 {
-    assert(count <= HCHUNK_SAMPLES_MAX);
-    ret_samples->count = count;
-    ret_samples->has_starts = false;
-    if (count == 0) return OK;
-    if (kind != SAMPLE_FLOAT) return read_histograms(bytes, count, arena, ret_samples);
-    read_floats(bytes, count, ret_samples);
-    return OK;
+    enum err e = hchunk_seal_copy(o, gmem, ret_chunk);
+    if (e == OK) hchunk_drop(o, gmem);
+    return e;
 }

@@ -15,6 +15,7 @@ struct version {
     _Atomic uint32_t references; /* acquire-release: the last one frees */
     struct budget *budget;
     uint32_t part_count;
+    uint32_t capacity;
     struct part *parts[];
 };
 

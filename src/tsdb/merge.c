@@ -10,16 +10,16 @@
 
 #include "tsdb/part.h"
 
-enum { OUT_SAMPLES = 1024 };
+enum { OUT_SAMPLES = 512, SLOT_SAMPLES_MIN = 32 };
 
-/* A decoded item. */
+/* A decoded item. Arrays are made as they are needed: most series are short, and have floats. */
 struct merge_slot {
     struct merge_slot *next;
     uint32_t order;
-    uint32_t item; /* its place in the list: ties are broken by it */
     uint32_t at;
     uint32_t count;
-    uint32_t capacity;
+    uint32_t capacity;           /* of times, bits, starts: one piece */
+    uint32_t histogram_capacity; /* of histograms, kinds: one piece */
     bool has_starts;
     bool mixed; /* kinds differ: `kinds` counts */
     enum sample_kind kind;
@@ -36,7 +36,13 @@ struct sample_batch_memory {
     int64_t times[OUT_SAMPLES];
     uint64_t bits[OUT_SAMPLES];
     int64_t starts[OUT_SAMPLES];
-    struct histogram histograms[OUT_SAMPLES];
+    struct histogram *histograms; /* OUT_SAMPLES, made when the first one comes */
+};
+
+enum {
+    SLOT_SAMPLE_BYTES = 3 * sizeof(int64_t),
+    SLOT_HISTOGRAM_BYTES = sizeof(struct histogram) + 1,
+    OUT_HISTOGRAM_BYTES = OUT_SAMPLES * sizeof(struct histogram),
 };
 
 void
@@ -46,17 +52,12 @@ merge_init(struct merge *m, struct budget *budget, struct query_control *control
     arena_init(&m->items_arena, budget, 0, 8 * 1024);
 }
 
-static size_t
-slot_bytes(uint32_t capacity)
-{
-    return capacity * (sizeof(int64_t) * 3 + sizeof(struct histogram) + 1);
-}
-
 static void
 slot_free(struct merge *m, struct merge_slot *s)
 {
     arena_fini(&s->arena);
-    mem_free(m->budget, s->times, slot_bytes(s->capacity));
+    mem_free(m->budget, s->times, (size_t)s->capacity * SLOT_SAMPLE_BYTES);
+    mem_free(m->budget, s->histograms, (size_t)s->histogram_capacity * SLOT_HISTOGRAM_BYTES);
     mem_free(m->budget, s, sizeof *s);
 }
 
@@ -82,7 +83,10 @@ merge_fini(struct merge *m)
         slot_free(m, s);
     }
     mem_free(m->budget, m->items, m->item_capacity * sizeof *m->items);
-    if (m->out != NULL) mem_free(m->budget, m->out, sizeof *m->out);
+    if (m->out != NULL) {
+        mem_free(m->budget, m->out->histograms, OUT_HISTOGRAM_BYTES);
+        mem_free(m->budget, m->out, sizeof *m->out);
+    }
     arena_fini(&m->items_arena);
 }
 
@@ -152,27 +156,48 @@ add_open(struct merge *m, const struct hchunk_open *o, uint32_t durable_epoch, u
     return add_chunk(m, (enum sample_kind)o->kind, o->first_ms, o->last_ms, copy, visible, order);
 }
 
+/* The first late sample at or behind t. */
+static uint32_t
+late_from(const struct late *late, int64_t t_ms)
+{
+    uint32_t low = 0, high = late->count;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (late->samples[middle].t_ms < t_ms)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* A late sample as it stays when the buffer is sealed. */
+static enum err
+copy_late(struct merge *m, const struct late_sample *from, struct late_sample *to)
+{
+    *to = *from;
+    if (from->histogram == NULL) return OK;
+    struct histogram *h = arena_alloc(&m->items_arena, sizeof *h);
+    to->histogram = h;
+    return h == NULL ? ERR_NOMEM : histogram_copy(from->histogram, &m->items_arena, h);
+}
+
 static enum err
 add_late(struct merge *m, const struct late *late, uint32_t durable_epoch, uint32_t order)
 {
     if (late == NULL || late->count == 0) return OK;
-    struct late_sample *copy = arena_alloc(&m->items_arena, late->count * sizeof *copy);
-    if (copy == NULL) return ERR_NOMEM;
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < late->count; i++) {
-        const struct late_sample *l = &late->samples[i];
-        if ((int32_t)(l->epoch - durable_epoch) > 0) continue;
-        copy[count] = *l;
-        if (l->histogram != NULL) {
-            struct histogram *h = arena_alloc(&m->items_arena, sizeof *h);
-            if (h == NULL || histogram_copy(l->histogram, &m->items_arena, h) != OK) {
-                return ERR_NOMEM;
-            }
-            copy[count].histogram = h;
-        }
-        count++;
+    uint32_t first = late_from(late, m->min_ms), end = first, count = 0;
+    while (end < late->count && late->samples[end].t_ms <= m->max_ms) {
+        count += (int32_t)(late->samples[end++].epoch - durable_epoch) <= 0;
     }
-    if (count == 0 || outside(m, copy[0].t_ms, copy[count - 1].t_ms)) return OK;
+    if (count == 0) return OK;
+    struct late_sample *copy = arena_alloc(&m->items_arena, count * sizeof *copy);
+    if (copy == NULL) return ERR_NOMEM;
+    uint32_t n = 0;
+    for (uint32_t i = first; i < end; i++) {
+        if ((int32_t)(late->samples[i].epoch - durable_epoch) > 0) continue;
+        if (copy_late(m, &late->samples[i], &copy[n++]) != OK) return ERR_NOMEM;
+    }
     struct merge_item *item = merge_add(m);
     if (item == NULL) return ERR_NOMEM;
     item->type = ITEM_LATE;
@@ -202,25 +227,48 @@ merge_add_series(struct merge *m, const struct series *s, uint32_t durable_epoch
 /* --- decoding
  * ----------------------------------------------------------------------------------------- */
 
+/* At least `count`, by powers of two. */
+static uint32_t
+room_for(uint32_t count)
+{
+    uint32_t room = SLOT_SAMPLES_MIN;
+    while (room < count) {
+        room *= 2;
+    }
+    return room;
+}
+
 static enum err
 slot_room(struct merge *m, struct merge_slot *s, uint32_t count)
 {
     if (s->capacity >= count) return OK;
-    uint32_t capacity = count < HCHUNK_SAMPLES_MAX ? HCHUNK_SAMPLES_MAX : count;
-    uint8_t *memory = mem_alloc(m->budget, slot_bytes(capacity));
+    uint32_t capacity = room_for(count);
+    int64_t *memory = mem_alloc(m->budget, (size_t)capacity * SLOT_SAMPLE_BYTES);
     if (memory == NULL) return ERR_NOMEM;
-    mem_free(m->budget, s->times, slot_bytes(s->capacity));
+    mem_free(m->budget, s->times, (size_t)s->capacity * SLOT_SAMPLE_BYTES);
     s->capacity = capacity;
-    s->times = (int64_t *)(void *)memory;
-    s->bits = (uint64_t *)(s->times + capacity);
-    s->starts = (int64_t *)(s->bits + capacity);
-    s->histograms = (struct histogram *)(void *)(s->starts + capacity);
+    s->times = memory;
+    s->starts = s->times + capacity;
+    s->bits = (uint64_t *)(s->starts + capacity);
+    return OK;
+}
+
+static enum err
+slot_histogram_room(struct merge *m, struct merge_slot *s, uint32_t count)
+{
+    if (s->histogram_capacity >= count) return OK;
+    uint32_t capacity = room_for(count);
+    struct histogram *memory = mem_alloc(m->budget, (size_t)capacity * SLOT_HISTOGRAM_BYTES);
+    if (memory == NULL) return ERR_NOMEM;
+    mem_free(m->budget, s->histograms, (size_t)s->histogram_capacity * SLOT_HISTOGRAM_BYTES);
+    s->histogram_capacity = capacity;
+    s->histograms = memory;
     s->kinds = (uint8_t *)(s->histograms + capacity);
     return OK;
 }
 
 static enum err
-slot_get(struct merge *m, uint32_t count, struct merge_slot **ret_slot)
+slot_get(struct merge *m, const struct merge_item *item, struct merge_slot **ret_slot)
 {
     struct merge_slot *s = m->idle;
     if (s != NULL) {
@@ -232,7 +280,9 @@ slot_get(struct merge *m, uint32_t count, struct merge_slot **ret_slot)
     }
     s->next = NULL;
     arena_reset(&s->arena);
-    enum err e = slot_room(m, s, count);
+    bool histograms = item->type == ITEM_LATE || item->kind != SAMPLE_FLOAT;
+    enum err e = slot_room(m, s, item->count);
+    if (e == OK && histograms) e = slot_histogram_room(m, s, item->count);
     if (e) {
         s->next = m->idle;
         m->idle = s;
@@ -240,28 +290,6 @@ slot_get(struct merge *m, uint32_t count, struct merge_slot **ret_slot)
     }
     *ret_slot = s;
     return OK;
-}
-
-static enum err
-decode_chunk(struct merge *m, const struct merge_item *item, struct merge_slot *s)
-{
-    struct hchunk_samples *samples = mem_alloc(m->budget, sizeof *samples);
-    if (samples == NULL) return ERR_NOMEM;
-    enum err e =
-        hchunk_read((enum sample_kind)item->kind, item->chunk, item->count, &s->arena, samples);
-    if (e == OK) {
-        size_t n = item->count;
-        memcpy(s->times, samples->times_ms, n * sizeof *s->times);
-        memcpy(s->starts, samples->starts_ms, n * sizeof *s->starts);
-        if (item->kind == SAMPLE_FLOAT) {
-            memcpy(s->bits, samples->bits, n * sizeof *s->bits);
-        } else {
-            memcpy(s->histograms, samples->histograms, n * sizeof *s->histograms);
-        }
-        s->has_starts = samples->has_starts;
-    }
-    mem_free(m->budget, samples, sizeof *samples);
-    return e;
 }
 
 static void
@@ -286,12 +314,14 @@ decode(struct merge *m, uint32_t index, struct merge_slot *s, struct why *why)
 {
     const struct merge_item *item = &m->items[index];
     s->order = item->order;
-    s->item = index;
     s->at = 0;
     s->count = item->count;
     s->mixed = item->type == ITEM_LATE;
     s->kind = (enum sample_kind)item->kind;
-    if (item->type == ITEM_CHUNK) return decode_chunk(m, item, s);
+    if (item->type == ITEM_CHUNK) {
+        return hchunk_unpack(s->kind, item->chunk, item->count, &s->arena, s->times, s->starts,
+                             s->bits, s->histograms, &s->has_starts);
+    }
     if (item->type == ITEM_LATE) {
         decode_late(item, s);
         return OK;
@@ -309,7 +339,7 @@ by_time_then_order(const void *a, const void *b)
 {
     const struct merge_item *x = a, *y = b;
     if (x->min_ms != y->min_ms) return x->min_ms < y->min_ms ? -1 : 1;
-    return (x->order > y->order) - (x->order < y->order);
+    return (x->order > y->order) - (x->order < y->order); /* of one order no times are equal */
 }
 
 void
@@ -331,16 +361,26 @@ activate(struct merge *m, struct merge_slot *s)
     *link = s;
 }
 
-/* Skips what lies before the range; a slot with nothing in it is not activated. */
+/* The first sample of times[from..end) at or behind t. */
+static uint32_t
+slot_from(const struct merge_slot *s, uint32_t from, uint32_t end, int64_t t_ms)
+{
+    while (from < end) {
+        uint32_t middle = from + (end - from) / 2;
+        if (s->times[middle] < t_ms)
+            from = middle + 1;
+        else
+            end = middle;
+    }
+    return from;
+}
+
+/* Skips what lies outside of the range; a slot with nothing left in it is not activated. */
 static bool
 slot_cut(const struct merge *m, struct merge_slot *s)
 {
-    while (s->at < s->count && s->times[s->at] < m->min_ms) {
-        s->at++;
-    }
-    while (s->count > s->at && s->times[s->count - 1] > m->max_ms) {
-        s->count--;
-    }
+    s->at = slot_from(s, 0, s->count, m->min_ms);
+    if (m->max_ms < INT64_MAX) s->count = slot_from(s, s->at, s->count, m->max_ms + 1);
     return s->at < s->count;
 }
 
@@ -349,24 +389,24 @@ static enum err
 take_item(struct merge *m, struct why *why)
 {
     struct merge_slot *s;
-    uint32_t index = m->next_item++;
-    enum err e = slot_get(m, m->items[index].count, &s);
+    enum err e = slot_get(m, &m->items[m->next_item], &s);
     if (e) return why_set(why, e, "no memory to read samples");
-    struct why reason;
-    e = decode(m, index, s, &reason);
+    struct why reason = {"no memory to read samples"};
+    e = decode(m, m->next_item, s, &reason);
     if (e == OK && slot_cut(m, s)) {
+        m->next_item++;
         activate(m, s);
         return OK;
     }
     s->next = m->idle;
     m->idle = s;
-    if (e == OK) return OK;
     if (e == ERR_CORRUPT && m->partial) {
         m->warning_count++;
         m->last_warning = reason;
-        return OK;
+        e = OK;
     }
-    if (why != NULL) *why = reason;
+    if (e == OK) m->next_item++; /* else the same comes again */
+    if (e && why != NULL) *why = reason;
     return e;
 }
 
@@ -412,33 +452,27 @@ slot_kind(const struct merge_slot *s, uint32_t at)
 static uint32_t
 lone_run(const struct merge *m, const struct merge_slot *s)
 {
-    int64_t limit = INT64_MAX;
-    if (m->next_item < m->item_count) limit = m->items[m->next_item].min_ms;
     uint32_t end = s->count;
-    if (s->times[end - 1] >= limit) {
-        end = s->at;
-        while (end < s->count && s->times[end] < limit) {
-            end++;
-        }
+    if (m->next_item < m->item_count) {
+        end = slot_from(s, s->at + 1, end, m->items[m->next_item].min_ms);
     }
     enum sample_kind kind = slot_kind(s, s->at);
-    uint32_t same = s->at + 1;
-    while (same < end && s->mixed && slot_kind(s, same) == kind) {
-        same++;
+    for (uint32_t i = s->at + 1; i < end && s->mixed; i++) {
+        if (slot_kind(s, i) != kind) end = i;
     }
-    if (s->mixed && same < end) end = same;
-    return end > s->at ? end - s->at : 1;
+    return end - s->at;
 }
 
 static void
 show_run(struct merge_slot *s, uint32_t count, struct sample_batch *ret)
 {
+    enum sample_kind kind = slot_kind(s, s->at);
     *ret = (struct sample_batch){
-        .kind = slot_kind(s, s->at),
+        .kind = kind,
         .count = count,
         .times_ms = s->times + s->at,
-        .value_bits = s->bits + s->at,
-        .histograms = s->histograms + s->at,
+        .value_bits = kind == SAMPLE_FLOAT ? s->bits + s->at : NULL,
+        .histograms = kind == SAMPLE_FLOAT ? NULL : s->histograms + s->at,
         .starts_ms = s->has_starts ? s->starts + s->at : NULL,
     };
     s->at += count;
@@ -453,18 +487,12 @@ same_sample(const struct merge_slot *a, uint32_t i, const struct merge_slot *b, 
                                 : histogram_equal(&a->histograms[i], &b->histograms[j]);
 }
 
-/* The slot with the earliest next sample; of equal times the first arrival. Later ones lose it. */
-static struct merge_slot *
-pick(struct merge *m)
+/* `best` comes first, or arrived first at its time: others lose their sample of that time. */
+static void
+drop_losers(struct merge *m, const struct merge_slot *best)
 {
-    struct merge_slot *best = NULL;
     for (struct merge_slot *s = m->active; s != NULL; s = s->next) {
-        if (s->at == s->count) continue;
-        if (best == NULL || s->times[s->at] < best->times[best->at]) best = s;
-    }
-    if (best == NULL) return NULL;
-    for (struct merge_slot *s = m->active; s != NULL; s = s->next) {
-        if (s == best || s->at == s->count || s->times[s->at] != best->times[best->at]) continue;
+        if (s == best || s->times[s->at] != best->times[best->at]) continue;
         enum ledger_kind kind = ledger_kind_of(slot_kind(s, s->at));
         if (same_sample(best, best->at, s, s->at)) {
             m->duplicate_count[kind]++;
@@ -473,47 +501,81 @@ pick(struct merge *m)
         }
         s->at++;
     }
-    return best;
 }
 
 static enum err
+out_room(struct merge *m, enum sample_kind kind)
+{
+    if (m->out == NULL) {
+        m->out = mem_alloc(m->budget, sizeof *m->out);
+        if (m->out == NULL) return ERR_NOMEM;
+        m->out->histograms = NULL;
+    }
+    if (kind == SAMPLE_FLOAT || m->out->histograms != NULL) return OK;
+    m->out->histograms = mem_alloc(m->budget, OUT_HISTOGRAM_BYTES);
+    return m->out->histograms == NULL ? ERR_NOMEM : OK;
+}
+
+/* The slot whose sample comes next. Nothing is taken yet. */
+static struct merge_slot *
+peek(const struct merge *m)
+{
+    struct merge_slot *best = NULL;
+    for (struct merge_slot *s = m->active; s != NULL; s = s->next) {
+        if (best == NULL || s->times[s->at] < best->times[best->at]) best = s;
+    }
+    return best;
+}
+
+static void
+take_sample(struct merge *m, struct merge_slot *best, uint32_t n, bool *has_starts)
+{
+    struct sample_batch_memory *out = m->out;
+    uint32_t i = best->at;
+    drop_losers(m, best);
+    out->times[n] = best->times[i];
+    out->starts[n] = best->has_starts ? best->starts[i] : 0;
+    *has_starts |= out->starts[n] != 0;
+    if (slot_kind(best, i) == SAMPLE_FLOAT)
+        out->bits[n] = best->bits[i];
+    else
+        out->histograms[n] = best->histograms[i];
+    best->at++;
+    drop_spent(m);
+}
+
+/*
+ * Samples picked one by one, until one slot is alone again. After an error nothing is lost that was
+ * not shown: samples gathered so far are shown first, and the error comes again.
+ */
+static enum err
 gather(struct merge *m, struct sample_batch *ret, struct why *why)
 {
-    if (m->out == NULL) m->out = mem_alloc(m->budget, sizeof *m->out);
-    if (m->out == NULL) return why_set(why, ERR_NOMEM, "no memory to merge samples");
-    struct sample_batch_memory *out = m->out;
+    enum sample_kind kind = SAMPLE_FLOAT;
     bool has_starts = false;
     uint32_t n = 0;
-    enum sample_kind kind = SAMPLE_FLOAT;
     while (n < OUT_SAMPLES) {
         /* The next item may begin before what is left in the slots. */
         enum err e = fill(m, why);
-        if (e) return e;
-        struct merge_slot *s = pick(m);
+        if (e && n == 0) return e;
+        if (e) break;
+        struct merge_slot *s = peek(m);
         if (s == NULL) break;
-        uint32_t i = s->at;
-        if (n > 0 && slot_kind(s, i) != kind) break;
-        kind = slot_kind(s, i);
-        out->times[n] = s->times[i];
-        out->starts[n] = s->has_starts ? s->starts[i] : 0;
-        has_starts |= out->starts[n] != 0;
-        if (kind == SAMPLE_FLOAT)
-            out->bits[n] = s->bits[i];
-        else
-            out->histograms[n] = s->histograms[i];
-        s->at++;
-        n++;
-        drop_spent(m);
-        if (m->active != NULL && m->active->next == NULL) break; /* alone again */
+        if (n > 0 && slot_kind(s, s->at) != kind) break;
+        kind = slot_kind(s, s->at);
+        e = out_room(m, kind);
+        if (e) return why_set(why, e, "no memory to merge samples");
+        take_sample(m, s, n++, &has_starts);
+        if (m->active != NULL && m->active->next == NULL) break;
         if (m->active == NULL && m->next_item == m->item_count) break;
     }
     *ret = (struct sample_batch){
         .kind = kind,
         .count = n,
-        .times_ms = out->times,
-        .value_bits = out->bits,
-        .histograms = out->histograms,
-        .starts_ms = has_starts ? out->starts : NULL,
+        .times_ms = m->out->times,
+        .value_bits = kind == SAMPLE_FLOAT ? m->out->bits : NULL,
+        .histograms = kind == SAMPLE_FLOAT ? NULL : m->out->histograms,
+        .starts_ms = has_starts ? m->out->starts : NULL,
     };
     return OK;
 }

@@ -5,10 +5,11 @@
 #include <stdatomic.h>
 
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "base/hash.h"
 
-enum { WRITE_PIECE_BYTES = 256 * 1024, TABLE_SLOTS = 4096 };
+enum { WRITE_PIECE_BYTES = 256 * 1024, TABLE_SLOTS = 8192, UNPACKERS_KEPT = 8 };
 
 static uint64_t
 page_check_of(const uint8_t *header, struct bytes stored, uint64_t part_number, uint64_t offset)
@@ -34,6 +35,8 @@ page_writer_open(struct page_writer *w, struct env *env, struct budget *budget, 
     *w = (struct page_writer){.file = FILE_CLOSED, .part_number = part_number, .level = 1};
     buf_init(&w->out, budget, WRITE_PIECE_BYTES + 2 * (size_t)PAGE_BYTES_MAX);
     buf_init(&w->packed, budget, 2 * (size_t)PAGE_BYTES_MAX);
+    w->zstd = ZSTD_createCCtx();
+    if (w->zstd == NULL) return why_set(why, ERR_NOMEM, "no memory to pack pages");
     return file_open(env, path, FILE_CREATE, &w->file, why);
 }
 
@@ -43,6 +46,8 @@ page_writer_fini(struct page_writer *w)
     file_close(&w->file);
     buf_fini(&w->out);
     buf_fini(&w->packed);
+    ZSTD_freeCCtx(w->zstd);
+    w->zstd = NULL;
 }
 
 uint64_t
@@ -71,17 +76,24 @@ page_write_raw(struct page_writer *w, struct bytes bytes, struct why *why)
 }
 
 /* The payload packed, or as it is where packing saves less than 5 %. */
-static struct bytes
-pack(struct page_writer *w, struct bytes payload, uint8_t *ret_codec)
+static enum err
+pack(struct page_writer *w, struct bytes payload, uint8_t *ret_codec, struct bytes *ret_stored)
 {
     *ret_codec = 0;
+    *ret_stored = payload;
+    if (payload.size < 64) return OK;
     buf_clear(&w->packed);
     size_t bound = ZSTD_compressBound(payload.size);
-    if (payload.size < 64 || !buf_reserve(&w->packed, bound)) return payload;
-    size_t got = ZSTD_compress(w->packed.at, bound, payload.at, payload.size, w->level);
-    if (ZSTD_isError(got) || got > payload.size - payload.size / 20) return payload;
+    if (!buf_reserve(&w->packed, bound)) return buf_error(&w->packed);
+    size_t got =
+        ZSTD_compressCCtx(w->zstd, w->packed.at, bound, payload.at, payload.size, w->level);
+    if (ZSTD_isError(got)) {
+        return ZSTD_getErrorCode(got) == ZSTD_error_memory_allocation ? ERR_NOMEM : OK;
+    }
+    if (got > payload.size - payload.size / 20) return OK;
     *ret_codec = 1;
-    return bytes_of(w->packed.at, got);
+    *ret_stored = bytes_of(w->packed.at, got);
+    return OK;
 }
 
 enum err
@@ -91,7 +103,9 @@ page_write(struct page_writer *w, enum page_kind kind, struct bytes payload, uin
     if (payload.size > PAGE_BYTES_MAX) return why_set(why, ERR_LIMIT, "a page is too large");
     uint64_t offset = page_writer_offset(w);
     uint8_t codec;
-    struct bytes stored = pack(w, payload, &codec);
+    struct bytes stored;
+    enum err e = pack(w, payload, &codec, &stored);
+    if (e) return why_set(why, e, "no memory to pack a page");
     uint8_t header[PAGE_HEADER_BYTES] = {0};
     store_le32(header, (uint32_t)stored.size);
     store_le32(header + 4, (uint32_t)payload.size);
@@ -140,6 +154,8 @@ struct page_cache {
     struct cached *newest;
     struct cached *oldest;
     struct page_cache_stats stats;
+    struct ZSTD_DCtx_s *unpackers[UNPACKERS_KEPT]; /* idle; charged to nobody: 160 KiB each */
+    uint32_t unpacker_count;
 };
 
 enum err
@@ -192,6 +208,18 @@ link_newest(struct page_cache *c, struct cached *p)
 }
 
 static void
+list_locked(struct page_cache *c, struct cached *p)
+{
+    struct cached **slot = slot_of(c, p->cache_id, p->offset);
+    p->next_in_slot = *slot;
+    *slot = p;
+    link_newest(c, p);
+    p->listed = true;
+    c->stats.bytes += p->memory_bytes;
+    c->stats.pages++;
+}
+
+static void
 unlist_locked(struct page_cache *c, struct cached *p)
 {
     struct cached **link = slot_of(c, p->cache_id, p->offset);
@@ -205,22 +233,27 @@ unlist_locked(struct page_cache *c, struct cached *p)
     c->stats.pages--;
 }
 
-/* Takes unheld pages off the cache until `more` fits; returns them as a list to free without the
- * lock. */
+/* Takes unheld pages off the cache, the oldest first, until it holds at most `most_bytes`; returns
+ * them as a list to free without the lock. */
+static struct cached *
+shrink_locked(struct page_cache *c, uint64_t most_bytes)
+{
+    struct cached *gone = NULL;
+    for (struct cached *p = c->oldest, *newer; p != NULL && c->stats.bytes > most_bytes;
+         p = newer) {
+        newer = p->newer;
+        if (p->holders > 0) continue;
+        unlist_locked(c, p);
+        p->next_in_slot = gone;
+        gone = p;
+    }
+    return gone;
+}
+
 static struct cached *
 evict_locked(struct page_cache *c, size_t more)
 {
-    struct cached *gone = NULL;
-    for (struct cached *p = c->oldest; p != NULL && c->stats.bytes + more > c->capacity_bytes;) {
-        struct cached *newer = p->newer;
-        if (p->holders == 0) {
-            unlist_locked(c, p);
-            p->next_in_slot = gone;
-            gone = p;
-        }
-        p = newer;
-    }
-    return gone;
+    return shrink_locked(c, c->capacity_bytes - more);
 }
 
 static void
@@ -231,6 +264,20 @@ free_list(struct page_cache *c, struct cached *list)
         mem_free(c->budget, list, list->memory_bytes);
         list = next;
     }
+}
+
+/* Memory for a page, if need be at the cost of others. */
+static void *
+cache_alloc(struct page_cache *c, size_t size)
+{
+    void *memory = mem_alloc(c->budget, size);
+    if (memory != NULL) return memory;
+    lock_take(&c->lock);
+    uint64_t keep = c->stats.bytes > size ? c->stats.bytes - size : 0;
+    struct cached *gone = shrink_locked(c, keep);
+    lock_drop(&c->lock);
+    free_list(c, gone);
+    return mem_alloc(c->budget, size);
 }
 
 static struct cached *
@@ -269,13 +316,7 @@ keep_cached(struct page_cache *c, struct cached *p)
     if (p->memory_bytes <= c->capacity_bytes / 4 &&
         find_locked(c, p->cache_id, p->offset) == NULL) {
         gone = evict_locked(c, p->memory_bytes);
-        struct cached **slot = slot_of(c, p->cache_id, p->offset);
-        p->next_in_slot = *slot;
-        *slot = p;
-        link_newest(c, p);
-        p->listed = true;
-        c->stats.bytes += p->memory_bytes;
-        c->stats.pages++;
+        if (c->stats.bytes + p->memory_bytes <= c->capacity_bytes) list_locked(c, p);
     }
     lock_drop(&c->lock);
     free_list(c, gone);
@@ -320,6 +361,9 @@ page_cache_free(struct page_cache *c)
         assert(p->holders == 0);
         mem_free(c->budget, p, p->memory_bytes);
     }
+    for (uint32_t i = 0; i < c->unpacker_count; i++) {
+        ZSTD_freeDCtx(c->unpackers[i]);
+    }
     lock_fini(&c->lock);
     mem_free(NULL, c, sizeof *c);
 }
@@ -361,10 +405,32 @@ read_header(struct page_source *s, uint64_t offset, uint8_t *header, struct why 
     uint32_t stored = load_le32(header), raw = load_le32(header + 4);
     if (load_le32(header + 12) != header_check_of(header, s->part_number, offset) ||
         stored > s->file_bytes - offset - PAGE_HEADER_BYTES || raw > PAGE_BYTES_MAX ||
-        header[9] > 1 || (header[9] == 0 && stored != raw)) {
+        header[8] < PAGE_TIMES || header[8] > PAGE_ROOT || header[9] > 1 ||
+        (header[9] == 0 && stored != raw)) {
         return bad_page(s, offset, "its header makes no sense", why);
     }
     return OK;
+}
+
+/* NULL: no memory. */
+static struct ZSTD_DCtx_s *
+unpacker_take(struct page_cache *c)
+{
+    struct ZSTD_DCtx_s *z = NULL;
+    lock_take(&c->lock);
+    if (c->unpacker_count > 0) z = c->unpackers[--c->unpacker_count];
+    lock_drop(&c->lock);
+    return z != NULL ? z : ZSTD_createDCtx();
+}
+
+static void
+unpacker_give(struct page_cache *c, struct ZSTD_DCtx_s *z)
+{
+    lock_take(&c->lock);
+    bool keep = c->unpacker_count < UNPACKERS_KEPT;
+    if (keep) c->unpackers[c->unpacker_count++] = z;
+    lock_drop(&c->lock);
+    if (!keep) ZSTD_freeDCtx(z);
 }
 
 static enum err
@@ -375,16 +441,16 @@ unpack(struct page_source *s, uint64_t offset, const uint8_t *header, struct byt
     if (load_le64(header + 16) != page_check_of(header, stored, s->part_number, offset)) {
         return bad_page(s, offset, "its checksum is wrong", why);
     }
+    memset(to + raw, 0, PAGE_SLACK_BYTES);
     if (header[9] == 0) {
         if (raw > 0) memcpy(to, stored.at, raw);
-    } else {
-        size_t got = ZSTD_decompress(to, raw, stored.at, stored.size);
-        if (ZSTD_isError(got) || got != raw) {
-            return bad_page(s, offset, "it cannot be unpacked", why);
-        }
+        return OK;
     }
-    memset(to + raw, 0, PAGE_SLACK_BYTES);
-    return OK;
+    struct ZSTD_DCtx_s *z = unpacker_take(s->cache);
+    if (z == NULL) return why_set(why, ERR_NOMEM, "no memory to unpack a page");
+    size_t got = ZSTD_decompressDCtx(z, to, raw, stored.at, stored.size);
+    unpacker_give(s->cache, z);
+    return got == raw ? OK : bad_page(s, offset, "it cannot be unpacked", why);
 }
 
 static enum err
@@ -398,8 +464,8 @@ page_load(struct page_source *s, uint64_t offset, struct cached **ret_page, stru
     if (e) return e;
     uint32_t stored_size = load_le32(header), raw = load_le32(header + 4);
     size_t memory = sizeof *p + raw + PAGE_SLACK_BYTES;
-    stored = mem_alloc(budget, stored_size);
-    p = mem_alloc(budget, memory);
+    stored = cache_alloc(s->cache, stored_size);
+    p = cache_alloc(s->cache, memory);
     e = stored == NULL || p == NULL ? why_set(why, ERR_NOMEM, "no memory for a page") : OK;
     if (e) goto out;
     e = read_twice(s, stored, stored_size, offset + PAGE_HEADER_BYTES, why);

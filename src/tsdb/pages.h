@@ -40,6 +40,7 @@ struct page_writer {
     uint64_t flushed_bytes; /* in the file; out.size more wait */
     uint64_t part_number;
     int level;                  /* of zstd */
+    struct ZSTD_CCtx_s *zstd;   /* charged to nobody: about 600 KiB */
     uint64_t payload_bytes[16]; /* stored, by kind */
 };
 
@@ -86,7 +87,8 @@ void page_cache_forget(struct page_cache *cache, uint64_t cache_id);
 
 /*
  * ERR_CORRUPT: no whole page of that kind there; `why` names part and page. ERR_IO is tried again
- * once. ERR_NOMEM. With the cache's budget exhausted the page is read for this caller only.
+ * once. ERR_NOMEM: the budget is exhausted, and giving up pages nobody
+ * holds did not help. What does not fit into the cache is kept as long as somebody holds it.
  */
 MUST_CHECK enum err page_get(struct page_source *source, uint64_t offset, enum page_kind kind,
                              const struct page **ret_page, struct why *why);

@@ -588,7 +588,8 @@ part_write_pair(struct part_writer *w, struct label label, struct why *why)
     w->name_pairs++;
     w->tenant.pair_count++;
     e = err_first(buf_error(to), buf_error(&w->last_value));
-    return err_first(e, buf_error(&w->last_name));
+    e = err_first(e, buf_error(&w->last_name));
+    return err_first(e, buf_error(&w->restarts));
 }
 
 /* --- postings

@@ -239,6 +239,21 @@ count_damage(struct replay *r, const struct wal_damage *damage)
     }
 }
 
+/*
+ * The head's references so far may be those of other series in the log that was just read: what is
+ * logged from now on gets new ones.
+ */
+static void
+renumber(struct tsdb *db, uint64_t max_ref)
+{
+    struct gen *gen = db->active;
+    if (max_ref >= gen->ref_base) gen->ref_base = max_ref + 1;
+    for (uint32_t i = 0; i < gen->series.count; i++) {
+        gen_series(gen, i)->ref = gen->ref_base + i;
+    }
+    db->next_ref = gen->ref_base;
+}
+
 enum err
 replay_log(struct tsdb *db, uint64_t from_pos, struct tsdb_opening *ret_opening, struct why *why)
 {
@@ -249,7 +264,7 @@ replay_log(struct tsdb *db, uint64_t from_pos, struct tsdb_opening *ret_opening,
     if (e == OK) {
         count_damage(&r, &ret_opening->damage);
         ret_opening->replayed_series = db->active->series.count;
-        if (r.max_ref >= db->next_ref) db->next_ref = r.max_ref + 1;
+        renumber(db, r.max_ref);
     }
     mem_free(&db->head_budget, r.table, r.capacity * sizeof *r.table);
     arena_fini(&r.labels);

@@ -35,7 +35,7 @@ version_new(struct tsdb *db, uint32_t part_count, struct version **ret)
     if (v == NULL) return ERR_NOMEM;
     atomic_init(&v->references, 1);
     v->budget = &db->cache_budget;
-    v->part_count = part_count;
+    v->part_count = v->capacity = part_count;
     *ret = v;
     return OK;
 }
@@ -48,7 +48,7 @@ version_unref(struct version *v)
     for (uint32_t i = 0; i < v->part_count; i++) {
         part_unref(v->parts[i]);
     }
-    mem_free(v->budget, v, sizeof *v + v->part_count * sizeof v->parts[0]);
+    mem_free(v->budget, v, sizeof *v + v->capacity * sizeof v->parts[0]);
 }
 
 /* --- time
