@@ -202,10 +202,11 @@ store_metrics(struct metric_sink *sink, void *context)
     struct metric_pair version = {"version", bytes_of_text(api->options.version)};
     metric_put_u64(sink, &build, &version, 1, 1);
     lock_take(&api->lock);
-    uint64_t waiting = api->waiting_count, jobs = api->job_count, running = api->jobs_running;
+    uint64_t waiting = api->waiting_count;
+    uint64_t jobs = api->queues[QUEUE_READS].waiting, running = api->queues[QUEUE_READS].running;
     lock_drop(&api->lock);
     put(sink, "firekeep_write_requests_waiting", GAUGE, "Requests that wait for a commit.",
         waiting);
-    put(sink, "firekeep_queries_waiting", GAUGE, "Requests that wait for a query thread.", jobs);
-    put(sink, "firekeep_queries_running", GAUGE, "Requests on query threads.", running);
+    put(sink, "firekeep_queries_waiting", GAUGE, "Reads that wait for a query thread.", jobs);
+    put(sink, "firekeep_queries_running", GAUGE, "Reads on query threads.", running);
 }

@@ -494,6 +494,15 @@ out:
 }
 
 void
+gen_rebase(struct gen *gen, uint64_t ref_base)
+{
+    gen->ref_base = ref_base;
+    for (uint32_t id = 0; id < gen->series.count; id++) {
+        gen_series(gen, id)->ref = ref_base + id;
+    }
+}
+
+void
 series_labels(const struct gen *gen, const struct series *series, struct buf *to)
 {
     for (uint32_t i = 0; i < series->pair_count; i++) {

@@ -142,6 +142,8 @@ MUST_CHECK enum err gen_new(struct budget *budget, uint64_t number, uint64_t ref
                             uint64_t hash_seed, struct gen **ret_gen);
 void gen_ref(struct gen *gen);
 void gen_unref(struct gen *gen);
+/* Gives all series new references; only before any of them is logged. */
+void gen_rebase(struct gen *gen, uint64_t ref_base);
 
 struct series *gen_series(const struct gen *gen, uint32_t id);
 struct pair *gen_pair(const struct gen *gen, uint32_t id);

@@ -727,9 +727,9 @@ slice_begin(struct ingest *in)
     int64_t now = env_realtime_ms(db->env);
     in->max_ms = now + db->limits.max_future_ms;
     int64_t kept = retention_now_ms(db);
-    in->min_ms = kept == INT64_MIN || kept - INT64_MIN < db->limits.retention_ms
-                     ? INT64_MIN
-                     : kept - db->limits.retention_ms;
+    /* No sample yet: INT64_MIN, nothing is too old. */
+    in->min_ms =
+        kept < INT64_MIN + db->limits.retention_ms ? INT64_MIN : kept - db->limits.retention_ms;
     slice_clear(in);
 }
 
