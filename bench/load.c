@@ -3,14 +3,14 @@
  *
  *     load CAPTURE.rw URL --series 100000 --scrapes 40
  *
- * Labels. Each series of the capture with enough samples is a template. Copies of the whole fleet
+ * Labels. Each series of the capture with enough samples is a model. Copies of the whole fleet
  * differ in `instance`, so as many series as wanted have real label sets, in the order in which a
  * Prometheus would send them: target by target, dealt out to connections in turn.
  *
  * Values. A copy does not repeat the capture, it continues it: each step is drawn from the steps
- * that its own template made (seeded, independently for each series), added to the value before.
+ * that its own model made (seeded, independently for each series), added to the value before.
  * Integers stay integers, decimals keep their digits, counters rise and reset as often as the
- * template did, gauges are held within the range seen. So what a server needs to store is that of
+ * model did, gauges are held within the range seen. So what a server needs to store is that of
  * real series, and no compressor sees the same series twice. Steps are drawn independently: where
  * real ones come in bursts this is a little harder to compress, never easier.
  *
@@ -58,30 +58,37 @@ static const char USAGE[] =
     "  --seed N          (1)\n"
     "Prints one key=value a line. Status 1: something was refused for good.\n";
 
-enum { TEMPLATE_SAMPLES_MIN = 20, EXPONENT_MAX = 11, TOGETHER = 10, RETRY_S = 120 };
+enum { MODEL_SAMPLES_MIN = 20, EXPONENT_MAX = 11, TOGETHER = 10, RETRY_S = 120 };
 
-enum class { CONSTANT, COUNTER_INT, GAUGE_INT, COUNTER_DECIMAL, GAUGE_DECIMAL, REAL, CLASSES };
-static const char *const class_names[CLASSES] = {
+enum behaviour {
+    CONSTANT,
+    COUNTER_INT,
+    GAUGE_INT,
+    COUNTER_DECIMAL,
+    GAUGE_DECIMAL,
+    REAL,
+    BEHAVIOURS
+};
+static const char *const behaviour_names[BEHAVIOURS] = {
     "constant", "counter_int", "gauge_int", "counter_decimal", "gauge_decimal", "real",
 };
 
 /* A series of the capture: how its copies look and behave. */
-struct template
-{
+struct model {
     struct bytes labels; /* the fields as sent */
     struct bytes instance;
     struct bytes job;
     uint64_t *bits;
     uint32_t count;
     uint32_t capacity;
-    enum class class;
+    enum behaviour behaviour;
     unsigned exponent; /* integers and decimals: value = k / 10^exponent */
     bool counter;
     double low, high; /* of k, or of the value if real */
 };
 
 struct active {
-    const struct template *like;
+    const struct model *like;
     uint32_t copy;
     uint32_t generation; /* how often churn replaced it */
     uint64_t random;
@@ -123,6 +130,8 @@ struct connection {
     char trouble[256];
 };
 
+static void die(const char *format, ...) PRINTF_LIKE(1, 2);
+
 static void
 die(const char *format, ...)
 {
@@ -163,30 +172,30 @@ random_next(uint64_t *state)
  */
 
 struct fleet {
-    struct template *templates;
+    struct model *models;
     uint32_t count;
     uint32_t capacity;
     uint32_t *table; /* by key: index + 1 */
     uint64_t table_size;
 };
 
-static struct template *
-template_of(struct fleet *f, const struct rw_series *series)
+static struct model *
+model_of(struct fleet *f, const struct rw_series *series)
 {
     uint64_t at = series->key & (f->table_size - 1);
     for (; f->table[at] != 0; at = (at + 1) & (f->table_size - 1)) {
-        struct template *t = &f->templates[f->table[at] - 1];
+        struct model *t = &f->models[f->table[at] - 1];
         if (bytes_equal(t->labels, series->label_bytes)) return t;
     }
     if (f->count * 2 >= f->table_size) die("too many series in the capture");
     if (f->count == f->capacity) {
         f->capacity = f->capacity == 0 ? 1024 : f->capacity * 2;
-        f->templates = must(reallocarray(f->templates, f->capacity, sizeof *f->templates));
+        f->models = must(reallocarray(f->models, f->capacity, sizeof *f->models));
     }
-    struct template *t = &f->templates[f->count++];
+    struct model *t = &f->models[f->count++];
     uint8_t *labels = must(malloc(series->label_bytes.size));
     memcpy(labels, series->label_bytes.at, series->label_bytes.size);
-    *t = (struct template){.labels = bytes_of(labels, series->label_bytes.size)};
+    *t = (struct model){.labels = bytes_of(labels, series->label_bytes.size)};
     f->table[at] = f->count;
     return t;
 }
@@ -202,7 +211,7 @@ take_request(struct fleet *f, const struct rw_request *request)
 {
     for (uint32_t i = 0; i < request->series_count; i++) {
         const struct rw_series *series = &request->series[i];
-        struct template *t = template_of(f, series);
+        struct model *t = model_of(f, series);
         for (uint32_t j = 0; j < series->floats.count; j++) {
             uint64_t bits = request->floats[series->floats.first + j].bits;
             if (is_stale(bits)) continue;
@@ -271,7 +280,7 @@ is_finite(uint64_t bits)
 
 /* The least exponent with which all values are decimals; false: there is none. */
 static bool
-find_exponent(struct template *t)
+find_exponent(struct model *t)
 {
     double k;
     for (t->exponent = 0; t->exponent <= EXPONENT_MAX; t->exponent++) {
@@ -286,20 +295,20 @@ find_exponent(struct template *t)
 
 /* The number that steps are taken in. */
 static double
-place_of(const struct template *t, uint64_t bits)
+place_of(const struct model *t, uint64_t bits)
 {
     double k = bits_double(bits);
-    if (t->class != REAL && !decimal(bits, t->exponent, &k)) die("not a decimal after all");
+    if (t->behaviour != REAL && !decimal(bits, t->exponent, &k)) die("not a decimal after all");
     return k;
 }
 
 static void
-classify(struct template *t)
+classify(struct model *t)
 {
     bool constant = true, any = false, exact = find_exponent(t);
     uint32_t falls = 0;
     double last = 0;
-    t->class = exact ? GAUGE_INT : REAL;
+    t->behaviour = exact ? GAUGE_INT : REAL;
     for (uint32_t i = 0; i < t->count; i++) {
         constant &= t->bits[i] == t->bits[0];
         if (!is_finite(t->bits[i])) continue;
@@ -312,30 +321,30 @@ classify(struct template *t)
     }
     t->counter = falls * 200 <= t->count;
     if (constant) {
-        t->class = CONSTANT;
+        t->behaviour = CONSTANT;
     } else if (exact && t->exponent == 0) {
-        t->class = t->counter ? COUNTER_INT : GAUGE_INT;
+        t->behaviour = t->counter ? COUNTER_INT : GAUGE_INT;
     } else if (exact) {
-        t->class = t->counter ? COUNTER_DECIMAL : GAUGE_DECIMAL;
+        t->behaviour = t->counter ? COUNTER_DECIMAL : GAUGE_DECIMAL;
     }
 }
 
 static uint64_t
-value_bits(const struct template *t, double k)
+value_bits(const struct model *t, double k)
 {
     double scale = 1;
-    if (t->class == REAL) return double_bits(k);
+    if (t->behaviour == REAL) return double_bits(k);
     for (unsigned i = 0; i < t->exponent; i++)
         scale *= 10;
     return double_bits(k / scale);
 }
 
-/* The next value: a step that the template made at some time. */
+/* The next value: a step that the model made at some time. */
 static uint64_t
 next_value(struct active *a)
 {
-    const struct template *t = a->like;
-    if (t->class == CONSTANT) return t->bits[0];
+    const struct model *t = a->like;
+    if (t->behaviour == CONSTANT) return t->bits[0];
     uint32_t j = 1 + (uint32_t)(random_next(&a->random) % (t->count - 1));
     if (!is_finite(t->bits[j])) return t->bits[j];
     if (is_finite(t->bits[j - 1])) {
@@ -355,9 +364,9 @@ next_value(struct active *a)
 static void
 active_begin(struct active *a, const struct options *o, uint64_t number)
 {
-    const struct template *t = a->like;
+    const struct model *t = a->like;
     a->random = hash_mix(hash_mix(o->seed, number), a->generation);
-    for (unsigned tries = 0; t->class != CONSTANT && tries < 64; tries++) {
+    for (unsigned tries = 0; t->behaviour != CONSTANT && tries < 64; tries++) {
         uint64_t bits = t->bits[random_next(&a->random) % t->count];
         if (!is_finite(bits)) continue;
         a->now = place_of(t, bits);
@@ -397,7 +406,7 @@ put_label(struct buf *to, struct label l)
     buf_put_counted(to, l.value);
 }
 
-/* The template's labels with another instance. */
+/* The model's labels with another instance. */
 static void
 make_labels(struct active *a, struct buf *scratch)
 {
@@ -422,7 +431,7 @@ make_labels(struct active *a, struct buf *scratch)
 static int
 by_target(const void *a, const void *b)
 {
-    const struct template *x = a, *y = b;
+    const struct model *x = a, *y = b;
     int order = bytes_compare(x->job, y->job);
     if (order == 0) order = bytes_compare(x->instance, y->instance);
     return order != 0 ? order : bytes_compare(x->labels, y->labels);
@@ -430,24 +439,24 @@ by_target(const void *a, const void *b)
 
 /* Keeps what is long enough and belongs to a target. */
 static void
-choose_templates(struct fleet *f)
+choose_models(struct fleet *f)
 {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < f->count; i++) {
-        struct template *t = &f->templates[i];
+        struct model *t = &f->models[i];
         struct cursor c = cursor_of(t->labels);
         struct label l;
         while (next_label(&c, &l)) {
             if (bytes_equal_text(l.name, "instance")) t->instance = l.value;
             if (bytes_equal_text(l.name, "job")) t->job = l.value;
         }
-        if (t->count < TEMPLATE_SAMPLES_MIN || t->instance.size == 0) continue;
+        if (t->count < MODEL_SAMPLES_MIN || t->instance.size == 0) continue;
         classify(t);
-        f->templates[kept++] = *t;
+        f->models[kept++] = *t;
     }
     f->count = kept;
-    if (kept == 0) die("no series of %d samples or more", TEMPLATE_SAMPLES_MIN);
-    qsort(f->templates, f->count, sizeof *f->templates, by_target);
+    if (kept == 0) die("no series of %d samples or more", MODEL_SAMPLES_MIN);
+    qsort(f->models, f->count, sizeof *f->models, by_target);
 }
 
 static struct active *
@@ -458,7 +467,7 @@ make_active(const struct options *o, const struct fleet *f)
     buf_init(&scratch, NULL, 1 << 20);
     for (uint64_t i = 0; i < o->series; i++) {
         struct active *a = &active[i];
-        a->like = &f->templates[i % f->count];
+        a->like = &f->models[i % f->count];
         a->copy = (uint32_t)(i / f->count);
         uint64_t target =
             hash_mix(hash_bytes(a->like->instance, o->seed), hash_bytes(a->like->job, a->copy));
@@ -801,7 +810,7 @@ report(const struct options *o, const struct fleet *f, const struct connection *
        double sent_s, double own_cpu_s)
 {
     uint64_t samples = 0, bytes = 0, retries = 0, requests = 0, statuses[600] = {0};
-    uint64_t classes[CLASSES] = {0};
+    uint64_t behaviours[BEHAVIOURS] = {0};
     for (uint64_t i = 0; i < o->connections; i++) {
         samples += all[i].samples;
         bytes += all[i].bytes;
@@ -811,14 +820,14 @@ report(const struct options *o, const struct fleet *f, const struct connection *
             statuses[s] += all[i].statuses[s];
     }
     for (uint32_t i = 0; i < f->count; i++)
-        classes[f->templates[i].class]++;
+        behaviours[f->models[i].behaviour]++;
     printf("samples=%" PRIu64 "\nrequests=%" PRIu64 "\nretries=%" PRIu64 "\nbytes=%" PRIu64 "\n",
            samples, requests, retries, bytes);
     printf("seconds=%.3f\nmake_seconds=%.3f\nsender_cpu_seconds=%.3f\nstart_ms=%" PRId64 "\n",
            sent_s, made_s, own_cpu_s, o->start_ms);
-    printf("templates=%u\n", f->count);
-    for (unsigned k = 0; k < CLASSES; k++)
-        printf("share_%s=%.4f\n", class_names[k], (double)classes[k] / f->count);
+    printf("models=%u\n", f->count);
+    for (unsigned k = 0; k < BEHAVIOURS; k++)
+        printf("share_%s=%.4f\n", behaviour_names[k], (double)behaviours[k] / f->count);
     for (unsigned s = 0; s < 600; s++) {
         if (statuses[s] > 0) printf("status_%u=%" PRIu64 "\n", s, statuses[s]);
     }
@@ -903,7 +912,7 @@ main(int argc, char **argv)
     struct fleet fleet = {0};
     parse_arguments(&o, argc, argv);
     read_capture(o.capture, &fleet);
-    choose_templates(&fleet);
+    choose_models(&fleet);
     struct active *active = make_active(&o, &fleet);
     struct connection *all = must(calloc(o.connections, sizeof *all));
     pthread_barrier_t together;
