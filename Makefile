@@ -190,7 +190,7 @@ fuzz:
 	@tests/fuzz.sh
 
 .PHONY: bench
-bench: program test-tools
+bench: program bench-tools
 	@bench/run
 
 .PHONY: install
