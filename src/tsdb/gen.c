@@ -393,6 +393,15 @@ pair_find(const struct gen *gen, uint32_t tenant, struct bytes field, uint32_t *
     return NULL;
 }
 
+struct pair *
+gen_find_pair(const struct gen *gen, uint32_t tenant, struct label label, struct buf *scratch)
+{
+    uint32_t id;
+    buf_clear(scratch);
+    labels_put(scratch, label);
+    return buf_error(scratch) ? NULL : pair_find(gen, tenant, buf_bytes(scratch), &id);
+}
+
 static enum err
 pair_get(struct gen *gen, uint32_t tenant, struct bytes field, struct bytes name, uint32_t *ret_id)
 {
