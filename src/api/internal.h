@@ -13,6 +13,7 @@ struct waiting {
     struct waiting *next;
     struct http_request *request;
     uint64_t epoch;
+    enum tsdb_epoch state;
     enum rw_version version;
     enum err error; /* the rest of the request could not be taken */
     struct why why;

@@ -165,10 +165,10 @@ reply_nothing_written(struct api *api, struct http_request *request, enum rw_ver
  * ----------------------------------------------------------------------------------- */
 
 static void
-waiting_answer(struct api *api, struct waiting *w, bool failed)
+waiting_answer(struct api *api, struct waiting *w)
 {
     struct why down;
-    if (failed) {
+    if (w->state == TSDB_EPOCH_VOID) {
         why_set(&down, ERR_AGAIN, "the write-ahead log could not be written");
         reply_nothing_written(api, w->request, w->version, 503, &down);
         return;
@@ -201,9 +201,9 @@ waiting_put(struct api *api, struct waiting *w)
     api->options.commit_wanted(api->options.context);
 }
 
-/* Takes those off the list that can be answered now; they keep their order. */
+/* Takes those off the list whose fate is known; they keep their order. */
 static struct waiting *
-waiting_take(struct api *api, uint64_t durable_epoch, bool all)
+waiting_take(struct api *api)
 {
     struct waiting *taken = NULL, **tail = &taken;
     lock_take(&api->lock);
@@ -211,7 +211,8 @@ waiting_take(struct api *api, uint64_t durable_epoch, bool all)
     struct waiting *last = NULL;
     while (*link != NULL) {
         struct waiting *w = *link;
-        if (!all && w->epoch > durable_epoch) {
+        w->state = tsdb_epoch(api->options.tsdb, w->epoch);
+        if (w->state == TSDB_EPOCH_PENDING) {
             last = w;
             link = &w->next;
             continue;
@@ -228,19 +229,17 @@ waiting_take(struct api *api, uint64_t durable_epoch, bool all)
 }
 
 void
-api_committed(struct api *api, bool failed)
+api_committed(struct api *api)
 {
-    uint64_t durable = tsdb_durable_epoch(api->options.tsdb);
-    struct waiting *list = waiting_take(api, durable, failed);
-    struct waiting *done = list, *last = NULL;
+    struct waiting *list = waiting_take(api), *last = NULL;
     for (struct waiting *w = list; w != NULL; w = w->next) {
-        waiting_answer(api, w, w->epoch > durable);
+        waiting_answer(api, w);
         last = w;
     }
     if (last == NULL) return;
     lock_take(&api->lock);
     last->next = api->spare_waiting;
-    api->spare_waiting = done;
+    api->spare_waiting = list;
     lock_drop(&api->lock);
 }
 
@@ -338,11 +337,12 @@ write_run(struct api *api, struct http_request *request, enum rw_version version
     wait->epoch = wait->result.wait_epoch;
     wait->error = e;
     wait->why = why;
-    if (wait->epoch > tsdb_durable_epoch(api->options.tsdb)) {
+    wait->state = tsdb_epoch(api->options.tsdb, wait->epoch);
+    if (wait->state == TSDB_EPOCH_PENDING) {
         waiting_put(api, wait);
         return;
     }
-    write_reply(api, request, version, status_of(e), &why, &wait->result);
+    waiting_answer(api, wait);
     lock_take(&api->lock);
     wait->next = api->spare_waiting;
     api->spare_waiting = wait;

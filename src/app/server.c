@@ -219,14 +219,23 @@ bring_back(struct server *s, const struct why *reason)
 {
     struct why why = *reason;
     log_error("the write-ahead log failed; writes get 503 until it is back", KV("error", &why));
-    api_committed(s->api, true);
+    api_committed(s->api);
     while (tsdb_reopen(s->tsdb, &why) != OK) {
-        api_committed(s->api, true);
+        api_committed(s->api);
         if (stopping(s)) return;
         log_warn("the write-ahead log is still down, trying again", KV("error", &why));
         pause_ms(s, 1000);
     }
     log_info("the write-ahead log is back on a fresh segment");
+}
+
+static enum err
+commit_timed(struct server *s, struct why *why)
+{
+    int64_t began = env_monotonic_ns(s->env);
+    enum err e = tsdb_commit(s->tsdb, why);
+    metric_record(&commit_latency, (uint64_t)(env_monotonic_ns(s->env) - began));
+    return e;
 }
 
 static void
@@ -238,12 +247,10 @@ commit_loop(void *context)
     int64_t next_sync = 0;
     while (wait_for_commit(s)) {
         enum err e = OK;
-        while (e == OK && tsdb_commit_due(s->tsdb)) {
-            int64_t began = env_monotonic_ns(s->env);
-            e = tsdb_commit(s->tsdb, &why);
-            metric_record(&commit_latency, (uint64_t)(env_monotonic_ns(s->env) - began));
-            if (e == OK) api_committed(s->api, false);
-        }
+        do {
+            if (tsdb_commit_due(s->tsdb)) e = commit_timed(s, &why);
+            api_committed(s->api);
+        } while (e == OK && tsdb_commit_due(s->tsdb));
         if (e == OK && synced_by_time && env_monotonic_ns(s->env) >= next_sync) {
             e = tsdb_sync(s->tsdb, &why);
             next_sync = env_monotonic_ns(s->env) + NS_PER_S;
@@ -251,7 +258,7 @@ commit_loop(void *context)
         if (e) bring_back(s, &why);
     }
     if (tsdb_sync(s->tsdb, &why) != OK) log_error("the last sync failed", KV("error", &why));
-    api_committed(s->api, false);
+    api_committed(s->api);
 }
 
 /* --- flushing --------------------------------------------------------------------------------- */

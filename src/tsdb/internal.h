@@ -8,7 +8,7 @@
 #include "tsdb/part.h"
 #include "tsdb/tsdb.h"
 
-enum { SLICE_FLOATS = 4096, SLICE_BYTES = 4 * 1024 * 1024 };
+enum { VOIDS_REMEMBERED = 64, SLICE_FLOATS = 4096, SLICE_BYTES = 4 * 1024 * 1024 };
 
 /* The parts that are live, in the order of the log. Immutable; queries hold a reference. */
 struct version {
@@ -119,6 +119,10 @@ struct tsdb {
     bool metadata_changed;  /* since the last cut */
     struct scratch scratch;
     uint64_t durable_epoch; /* visible to readers */
+    struct {
+        uint64_t first, last;
+    } voids[VOIDS_REMEMBERED]; /* epochs that failed, in a ring */
+    uint32_t void_count;
 
     /* The flushing thread's own. */
     uint64_t edit;
