@@ -371,6 +371,15 @@ out:
     return e;
 }
 
+/* The committed end of the last segment, which may have been begun and never used. */
+static uint64_t
+last_end_locked(struct wal *wal)
+{
+    const struct segment *last = wal_last_segment(wal);
+    if (last == NULL) return 0;
+    return wal->end_pos < last->base_pos ? last->base_pos : wal->end_pos;
+}
+
 /* What the header of a segment that follows the last one at the committed end will say. */
 static struct segment
 next_segment_locked(struct wal *wal, uint64_t number, uint64_t base_pos)
@@ -380,7 +389,7 @@ next_segment_locked(struct wal *wal, uint64_t number, uint64_t base_pos)
         .number = number,
         .base_pos = base_pos,
         .prev_number = last == NULL ? 0 : last->number,
-        .prev_end_pos = last == NULL ? 0 : wal->end_pos,
+        .prev_end_pos = last_end_locked(wal),
         .limit_pos = base_pos + segment_span(wal),
         .seed = segment_seed(wal->log_id, number),
         .end_pos = SEGMENT_POS_NONE,
@@ -397,7 +406,7 @@ segment_begin(struct wal *wal, uint64_t number, uint64_t base_pos, struct why *w
     lock_take(&wal->lock);
     struct segment segment = next_segment_locked(wal, number, base_pos);
     const struct segment *last = wal_last_segment(wal);
-    uint64_t used = last == NULL ? 0 : segment_offset(last, wal->end_pos);
+    uint64_t used = last == NULL ? 0 : segment_offset(last, segment.prev_end_pos);
     bool cut = last != NULL && used < wal->segment_bytes && used < last->file_bytes;
     enum err e = segment_list_reserve(&wal->list, wal->memory);
     lock_drop(&wal->lock);
