@@ -28,6 +28,12 @@ mem_fail_fired(void)
     return atomic_load_explicit(&fail_fired, memory_order_relaxed);
 }
 
+uint64_t
+mem_fail_left(void)
+{
+    return atomic_load_explicit(&fail_countdown, memory_order_relaxed);
+}
+
 static bool
 fail_now(void)
 {

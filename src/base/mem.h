@@ -52,6 +52,8 @@ void mem_free(struct budget *budget, void *memory, size_t size_bytes);
 void mem_fail_nth(uint64_t nth, bool forever);
 /* True once the armed failure has happened. */
 bool mem_fail_fired(void);
+/* What mem_fail_nth() would have to be told to go on after an interruption. */
+uint64_t mem_fail_left(void);
 
 /* An arena: many small allocations, freed at once. Has a ceiling. */
 struct arena_block;

@@ -341,6 +341,7 @@ test_many_silent_connections_beyond_the_limit_are_turned_away(void **state)
     (void)state;
     struct http_options options = usual_options();
     options.connections_max = 1;
+    options.header_timeout_ns = 200 * NS_PER_MS; /* nor do they get more time than others */
     struct rig *rig = rig_new(options);
     struct client inside = client_connect(rig);
     client_send(&inside, "GET /text HTTP/1.1\r\n\r\n");
@@ -392,6 +393,71 @@ test_want_of_descriptors_passes(void **state)
     expect(&late, 200, "hello");
     client_close(&late);
     client_close(&client);
+    rig_free(rig);
+}
+
+/* --- hostility ----------------------------------------------------------------------------- */
+
+static uint64_t
+next_random(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
+
+static size_t
+spoil(uint64_t *random, const char *pattern, char *text)
+{
+    static const char bytes[] = "\r\n\0 :;%?&=/\xff"
+                                "0fA\t";
+    size_t size = strlen(pattern);
+    memcpy(text, pattern, size);
+    for (uint64_t n = next_random(random) % 6; n > 0; n--) {
+        size_t at = next_random(random) % size;
+        if (next_random(random) % 4 == 0) {
+            memmove(text + at, text + at + 1, --size - at);
+        } else {
+            text[at] = bytes[next_random(random) % (sizeof bytes - 1)];
+        }
+    }
+    return size;
+}
+
+/* A fixed seed; whatever comes back, every connection ends and the server lives. */
+static void
+test_garbage_does_no_harm(void **state)
+{
+    (void)state;
+    static const char pattern[] =
+        "POST /echo?a=b&c=%41 HTTP/1.1\r\nHost: x\r\nCookie: a=b; c=\"d\"\r\n folded\r\n"
+        "Transfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\nTrailer: y\r\n\r\n"
+        "PUT /echo HTTP/1.1\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\nabc"
+        "GET /blob?size=2000 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
+    enum { ROUNDS = 8, CLIENTS = 50 };
+    struct http_options options = usual_options();
+    options.header_timeout_ns = options.body_timeout_ns = 300 * NS_PER_MS;
+    struct rig *rig = rig_new(options);
+    uint64_t random = 20240501;
+    for (int round = 0; round < ROUNDS; round++) {
+        struct client clients[CLIENTS];
+        for (int c = 0; c < CLIENTS; c++) {
+            char text[sizeof pattern];
+            size_t size = spoil(&random, pattern, text);
+            size_t first = next_random(&random) % size;
+            clients[c] = client_connect(rig);
+            /* Cut off as early as it may be. */
+            if (!client_send_bytes(&clients[c], text, first)) continue;
+            if (!client_send_bytes(&clients[c], text + first, size - first)) continue;
+            shutdown(clients[c].fd, SHUT_WR);
+        }
+        for (int c = 0; c < CLIENTS; c++) {
+            expect_end(&clients[c]);
+            client_close(&clients[c]);
+        }
+    }
+    expect_works(rig);
     rig_free(rig);
 }
 
@@ -534,8 +600,8 @@ ask_everything(struct rig *rig)
     static const char *const requests[] = {
         "GET /blob?size=3000 HTTP/1.1\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n",
         "POST /elsewhere HTTP/1.1\r\nConnection: close\r\nContent-Length: 4\r\n\r\nabcd",
-        "POST /echo HTTP/1.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
-        "4\r\nabcd\r\n0\r\n\r\n",
+        ("POST /echo HTTP/1.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+         "4\r\nabcd\r\n0\r\n\r\n"),
         "GET /stream?size=20000&piece=5000 HTTP/1.1\r\nConnection: close\r\n\r\n",
         "GET /none HTTP/1.1\r\nConnection: close\r\n\r\n",
     };
@@ -625,6 +691,7 @@ main(void)
         cmocka_unit_test(test_connections_beyond_the_limit_get_503),
         cmocka_unit_test(test_many_silent_connections_beyond_the_limit_are_turned_away),
         cmocka_unit_test(test_want_of_descriptors_passes),
+        cmocka_unit_test(test_garbage_does_no_harm),
         cmocka_unit_test(test_quiesced_server_finishes_what_has_begun),
         cmocka_unit_test(test_server_ends_with_connections_in_every_state),
         cmocka_unit_test(test_body_without_budget_gets_503_and_gives_all_back),

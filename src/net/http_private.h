@@ -78,6 +78,7 @@ struct http_conn {
     uint64_t seen_clock;
     uint64_t seen_bytes;
     int seen_queue;
+    bool seen_end;
     int64_t progress_ns;
 };
 
@@ -161,6 +162,7 @@ struct http_server {
     unsigned parted_count;
 
     _Atomic bool quiescing; /* relaxed: a request that just misses it is served */
+    _Atomic bool hurry;     /* relaxed: the write to wake_fd orders it */
     _Atomic bool closing;   /* seq_cst with `held`: give() or stop_threads() sees the other */
     _Atomic unsigned held;  /* once 0 and closing, no thread is inside a call about a request */
     _Atomic unsigned busy;  /* acq_rel: once 0, what the requests did is done */
@@ -239,5 +241,7 @@ void http_send_raw(int fd, unsigned status);
 /* http_watch.c */
 void http_watch_run(void *server);
 void http_watch_wake(struct http_server *server);
+/* Makes the watch thread look at connections soon: one waits for a request that cannot come. */
+void http_watch_hurry(struct http_server *server);
 
 #endif

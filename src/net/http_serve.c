@@ -20,6 +20,7 @@
 #include <assert.h>
 #include <ctype.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <strings.h>
 #include <sys/epoll.h>
@@ -509,6 +510,13 @@ http_on_access(void *context, struct MHD_Connection *mhd, const char *url, const
     return on_complete(*request);
 }
 
+static bool
+peer_has_ended(int fd)
+{
+    struct pollfd look = {.fd = fd, .events = POLLRDHUP};
+    return poll(&look, 1, 0) > 0;
+}
+
 void
 http_on_completed(void *context, struct MHD_Connection *mhd, void **context_of_request,
                   enum MHD_RequestTerminationCode why)
@@ -520,6 +528,7 @@ http_on_completed(void *context, struct MHD_Connection *mhd, void **context_of_r
     if (why == MHD_REQUEST_TERMINATED_COMPLETED_OK) {
         /* If it has been cut, its worker will hear of it. */
         (void)http_conn_enter(conn, HTTP_PHASE_IDLE);
+        if (peer_has_ended(conn->fd)) http_watch_hurry(conn->server);
     }
     if (request == NULL) return;
     lock_take(request->lock);

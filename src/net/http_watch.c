@@ -16,7 +16,8 @@
  * Partings. Closing a socket while the client still sends destroys the answer on its way: the
  * kernel replies with RST. So after an answer that does not wait for the end of the request (413,
  * 503) a duplicate of the socket comes here; what arrives is thrown away until the client closes,
- * a second passes or it has sent a few megabytes.
+ * a second passes or it has sent a few megabytes. Connections beyond the limit come here too: they
+ * are told 503 as soon as they ask for something, or after a second.
  */
 #include <arpa/inet.h>
 #include <assert.h>
@@ -40,7 +41,9 @@ enum {
     PARTING_BYTES_MAX = 8 * 1024 * 1024,
     PARTING_READ_BYTES = 256 * 1024,
     POLL_FIRST_PARTING = 2,
+    TCP_STATE_CLOSE_WAIT = 8, /* of tcp(7); its name is in a header that excludes linux/tcp.h */
 };
+#define HURRY_NS        (5 * NS_PER_MS)
 #define KICK_NS         (20 * NS_PER_MS)
 #define PARTING_NS      NS_PER_S
 #define ACCEPT_PAUSE_NS (100 * NS_PER_MS)
@@ -50,6 +53,13 @@ void
 http_watch_wake(struct http_server *server)
 {
     (void)!eventfd_write(server->wake_fd, 1); /* fails only if billions are unread */
+}
+
+void
+http_watch_hurry(struct http_server *server)
+{
+    atomic_store_explicit(&server->hurry, true, memory_order_relaxed);
+    http_watch_wake(server);
 }
 
 /* --- deadlines ----------------------------------------------------------------------------- */
@@ -76,6 +86,7 @@ static void
 look_first(struct http_conn *conn, uint64_t word, int64_t now_ns)
 {
     conn->seen_clock = word;
+    conn->seen_end = false;
     conn->progress_ns = now_ns;
     conn->seen_queue = -1;
     if (http_clock_phase(word) == HTTP_PHASE_IDLE) {
@@ -98,32 +109,48 @@ sending_stalled(struct http_conn *conn, int64_t now_ns)
     return now_ns - conn->progress_ns > conn->server->options.send_timeout_ns;
 }
 
-/* False: the connection has moved on meanwhile. */
-static bool
+/* Unless the connection has moved on meanwhile. */
+static void
 cut(struct http_conn *conn, uint64_t word, _Atomic uint64_t *counter, bool explain)
 {
     uint64_t cut_word = http_clock(HTTP_PHASE_CUT, http_clock_since(word));
     if (!atomic_compare_exchange_strong_explicit(&conn->clock, &word, cut_word,
                                                  memory_order_acq_rel, memory_order_relaxed)) {
-        return false;
+        return;
     }
-    http_count(counter);
+    if (counter != NULL) http_count(counter);
     if (explain) http_send_raw(conn->fd, 408);
     env_shutdown(conn->server->options.env, conn->fd);
-    return true;
+}
+
+/*
+ * 0.9.75 takes a short read for the end of what there is, and so misses that the client has ended
+ * its side if that came together with its last bytes. When nothing is left to read, nothing more
+ * will come: at the second look, to leave the worker the time to handle what it has read.
+ */
+static bool
+check_end(struct http_conn *conn, uint64_t word, const struct tcp_info *info)
+{
+    int unread = 0;
+    (void)!ioctl(conn->fd, SIOCINQ, &unread);
+    bool end = info->tcpi_state == TCP_STATE_CLOSE_WAIT && unread == 0;
+    bool second = end && conn->seen_end;
+    conn->seen_end = end;
+    if (second) cut(conn, word, NULL, false);
+    return second;
 }
 
 static void
-check_idle(struct http_conn *conn, uint64_t word, int64_t now_ns)
+check_idle(struct http_conn *conn, uint64_t word, int64_t now_ns, const struct tcp_info *info)
 {
     struct http_server *server = conn->server;
-    if (tcp_info_of(conn->fd).tcpi_bytes_received != conn->seen_bytes) {
+    if (info->tcpi_bytes_received != conn->seen_bytes) {
         /* The next request has begun; its worker says so itself when the first line is whole. */
         (void)!atomic_compare_exchange_strong_explicit(&conn->clock, &word,
                                                        http_clock(HTTP_PHASE_HEADER, now_ns),
                                                        memory_order_acq_rel, memory_order_relaxed);
     } else if (now_ns - http_clock_since(word) > server->options.idle_timeout_ns) {
-        (void)cut(conn, word, &server->timeouts_idle, false);
+        cut(conn, word, &server->timeouts_idle, false);
     }
 }
 
@@ -135,25 +162,20 @@ check_conn(struct http_conn *conn, int64_t now_ns)
     uint64_t word = atomic_load_explicit(&conn->clock, memory_order_acquire);
     if (word != conn->seen_clock) look_first(conn, word, now_ns);
     int64_t age_ns = now_ns - http_clock_since(word);
-    switch (http_clock_phase(word)) {
-    case HTTP_PHASE_HEADER:
-        if (age_ns > options->header_timeout_ns) {
-            bool begun = tcp_info_of(conn->fd).tcpi_bytes_received > 0;
-            (void)cut(conn, word, &server->timeouts_header, begun);
-        }
-        break;
-    case HTTP_PHASE_BODY:
-        if (age_ns > options->body_timeout_ns) (void)cut(conn, word, &server->timeouts_body, true);
-        break;
-    case HTTP_PHASE_SEND:
-        if (sending_stalled(conn, now_ns)) (void)cut(conn, word, &server->timeouts_send, false);
-        break;
-    case HTTP_PHASE_IDLE:
-        check_idle(conn, word, now_ns);
-        break;
-    case HTTP_PHASE_HANDLER:
-    case HTTP_PHASE_CUT:
-        break;
+    enum http_phase phase = http_clock_phase(word);
+    if (phase == HTTP_PHASE_HANDLER || phase == HTTP_PHASE_CUT) return;
+    if (phase == HTTP_PHASE_SEND) {
+        if (sending_stalled(conn, now_ns)) cut(conn, word, &server->timeouts_send, false);
+        return;
+    }
+    struct tcp_info info = tcp_info_of(conn->fd);
+    if (check_end(conn, word, &info)) return;
+    if (phase == HTTP_PHASE_IDLE) {
+        check_idle(conn, word, now_ns, &info);
+    } else if (phase == HTTP_PHASE_HEADER && age_ns > options->header_timeout_ns) {
+        cut(conn, word, &server->timeouts_header, info.tcpi_bytes_received > 0);
+    } else if (phase == HTTP_PHASE_BODY && age_ns > options->body_timeout_ns) {
+        cut(conn, word, &server->timeouts_body, true);
     }
 }
 
@@ -178,11 +200,13 @@ part(struct http_server *server, int fd, bool waiting, int64_t now_ns)
         close(fd);
         return;
     }
+    int64_t patience_ns = server->options.header_timeout_ns;
+    if (patience_ns > PARTING_NS) patience_ns = PARTING_NS;
     server->waiting_count += waiting;
     server->partings[server->parting_count++] = (struct http_parting){
         .fd = fd,
         .waiting = waiting,
-        .until_ns = now_ns + PARTING_NS,
+        .until_ns = now_ns + patience_ns,
         .bytes_left = PARTING_BYTES_MAX,
     };
 }
@@ -425,17 +449,28 @@ look_around(struct http_server *server, unsigned *ret_conn_count)
     return stopping;
 }
 
+static int64_t
+tick_now(struct http_server *server, int64_t now_ns, unsigned conn_count, int64_t *hurry_until_ns)
+{
+    if (atomic_exchange_explicit(&server->hurry, false, memory_order_relaxed)) {
+        *hurry_until_ns = now_ns + 4 * HURRY_NS;
+    }
+    int64_t tick_ns = server->tick_ns;
+    if (conn_count >= KICK_CONNECTIONS_MIN && tick_ns > KICK_NS) tick_ns = KICK_NS;
+    if (now_ns < *hurry_until_ns && tick_ns > HURRY_NS) tick_ns = HURRY_NS;
+    return tick_ns;
+}
+
 void
 http_watch_run(void *context)
 {
     struct http_server *server = context;
     struct pollfd set[POLL_FIRST_PARTING + sizeof server->partings / sizeof *server->partings];
-    int64_t next_tick_ns = 0;
+    int64_t next_tick_ns = 0, hurry_until_ns = 0;
     unsigned conn_count = 0;
     while (!look_around(server, &conn_count)) {
         int64_t now_ns = env_monotonic_ns(server->options.env);
-        int64_t tick_ns = server->tick_ns;
-        if (conn_count >= KICK_CONNECTIONS_MIN && tick_ns > KICK_NS) tick_ns = KICK_NS;
+        int64_t tick_ns = tick_now(server, now_ns, conn_count, &hurry_until_ns);
         if (next_tick_ns > now_ns + tick_ns) next_tick_ns = now_ns + tick_ns;
         if (now_ns >= next_tick_ns) {
             check_all(server, now_ns);

@@ -73,9 +73,14 @@ enum { DECIMAL_E_MAX = 11 };
 
 #define DECIMAL_K_MAX 0x1p53
 #define DECIMAL_K_END (INT64_C(1) << 53)
+#define NEAR_MAX      0x1p51 /* below it a double has two bits behind the point to round by */
 #define NAN_BITS      0x7ff8000000000000u
 
-#define NEAR_MAX 0x1p51
+static inline bool
+is_in(double v, double limit)
+{
+    return v < limit && v > -limit;
+}
 
 static inline bool
 is_decimal(uint64_t bits, unsigned e, int64_t k)
@@ -83,11 +88,24 @@ is_decimal(uint64_t bits, unsigned e, int64_t k)
     return double_bits((double)k / codec_powers[e]) == bits;
 }
 
-/* Where a double has no more than one bit behind the point, the product may have been rounded to
- * the integer beside k. */
-static __attribute__((noinline)) bool
-decimal_near(uint64_t bits, unsigned e, double product, int64_t *ret_k)
+/* The integer nearest to a product below NEAR_MAX: compiles to one conversion. */
+static inline int64_t
+nearest(double product)
 {
+    return (int64_t)(product + __builtin_copysign(0.5, product));
+}
+
+/* The product is within 2^-52 of k. Where a double has at most one bit behind the point, it may
+ * have been rounded to the integer beside k. */
+static bool
+decimal_at(uint64_t bits, unsigned e, int64_t *ret_k)
+{
+    double product = bits_double(bits) * codec_powers[e];
+    if (!is_in(product, DECIMAL_K_MAX)) return false;
+    if (is_in(product, NEAR_MAX)) {
+        *ret_k = nearest(product);
+        return is_decimal(bits, e, *ret_k);
+    }
     for (int64_t k = (int64_t)product - 1; k <= (int64_t)product + 1; k++) {
         if (k >= DECIMAL_K_END || k <= -DECIMAL_K_END || !is_decimal(bits, e, k)) continue;
         *ret_k = k;
@@ -96,66 +114,52 @@ decimal_near(uint64_t bits, unsigned e, double product, int64_t *ret_k)
     return false;
 }
 
-/*
- * The decimal of a value at one e, if there is one: the product is within 2^-52 of k, so that
- * adding a half and cutting finds it (in one conversion instruction), and the division decides.
- */
+/* True for most products that are no k's, without a division. */
 static inline bool
-decimal_at(uint64_t bits, unsigned e, int64_t *ret_k)
+is_far_from_whole(double product)
 {
-    double product = bits_double(bits) * codec_powers[e];
-    if (!(product < NEAR_MAX && product > -NEAR_MAX)) {
-        if (!(product < DECIMAL_K_MAX && product > -DECIMAL_K_MAX)) return false;
-        return decimal_near(bits, e, product, ret_k);
-    }
-    int64_t k = (int64_t)(product + __builtin_copysign(0.5, product));
-    *ret_k = k;
-    return is_decimal(bits, e, k);
-}
-
-static inline bool
-decimal_whole(uint64_t bits, int64_t *ret_k)
-{
-    double v = bits_double(bits);
-    if (!(v < DECIMAL_K_MAX && v > -DECIMAL_K_MAX)) return false;
-    int64_t k = (int64_t)v;
-    *ret_k = k;
-    return double_bits((double)k) == bits;
+    const double rounder = 0x1.8p52;
+    double rest = product - ((product + rounder) - rounder);
+    return rest * rest > product * product * 0x1p-102;
 }
 
 /*
  * What survives at e survives at e + 1 too as long as k stays in range: k * 10 / 10^(e + 1) is the
  * same fraction, rounded once. So after a failure in range only greater e are left to try.
  */
-static bool
+static __attribute__((noinline)) bool
 decimal_search(uint64_t bits, unsigned hint, unsigned *ret_e, int64_t *ret_k)
 {
-    unsigned from = 0;
-    double product = bits_double(bits) * codec_powers[hint];
-    if (product < DECIMAL_K_MAX && product > -DECIMAL_K_MAX) from = hint + 1;
-    for (unsigned e = from; e <= DECIMAL_E_MAX; e++) {
-        if (e == 0 ? !decimal_whole(bits, ret_k) : !decimal_at(bits, e, ret_k)) continue;
+    double v = bits_double(bits);
+    double product = v * codec_powers[hint];
+    for (unsigned e = is_in(product, DECIMAL_K_MAX) ? hint : 0; e <= DECIMAL_E_MAX; e++) {
+        int64_t k;
+        if (is_far_from_whole(v * codec_powers[e]) || !decimal_at(bits, e, &k)) continue;
         *ret_e = e;
+        *ret_k = k;
         return true;
     }
     return false;
 }
 
+/* With a good hint a multiplication and a division; with hint 0 and an integer, neither. */
 bool
 codec_decimal(uint64_t bits, unsigned hint, unsigned *ret_e, int64_t *ret_k)
 {
     assert(hint <= DECIMAL_E_MAX);
-    int64_t k;
-    if (hint == 0 ? decimal_whole(bits, &k) : decimal_at(bits, hint, &k)) {
-        *ret_e = hint;
-        *ret_k = k;
-        return true;
+    double product = bits_double(bits);
+    if (hint > 0) product *= codec_powers[hint];
+    if (is_in(product, NEAR_MAX)) {
+        int64_t k = hint > 0 ? nearest(product) : (int64_t)product;
+        double back = (double)k;
+        if (hint > 0) back /= codec_powers[hint];
+        if (double_bits(back) == bits) {
+            *ret_e = hint;
+            *ret_k = k;
+            return true;
+        }
     }
-    unsigned e;
-    if (!decimal_search(bits, hint, &e, &k)) return false;
-    *ret_e = e;
-    *ret_k = k;
-    return true;
+    return decimal_search(bits, hint, ret_e, ret_k);
 }
 
 uint64_t

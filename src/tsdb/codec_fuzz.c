@@ -61,6 +61,21 @@ values_from(const uint8_t *data, size_t size, uint32_t count, uint64_t step)
     }
 }
 
+/* A decimal view is the value, at the hint or at the least exponent. */
+static void
+check_decimal(uint64_t bits, unsigned hint)
+{
+    unsigned e, least;
+    int64_t k;
+    if (!codec_decimal(bits, hint, &e, &k)) return;
+    assert(codec_decimal_bits(e, k) == bits);
+    assert(k < INT64_C(1) << 53 && k > -(INT64_C(1) << 53));
+    bool found = codec_decimal(bits, 0, &least, &k);
+    assert(found);
+    assert(e == hint || e == least);
+    assert(e >= least);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -75,6 +90,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (count == 0 || count > CODEC_SAMPLES_MAX) return 0;
         values_from(data, size, count, step);
         check_comes_back(use == ENCODE_TIMES, count);
+        for (uint32_t i = 0; i < count && i < 64; i++) {
+            check_decimal(values[i], i % 12);
+        }
         return 0;
     }
     uint8_t *copy = with_slack(data, size);

@@ -547,29 +547,26 @@ codec_int_write(struct codec_scratch *scratch, const int64_t *values, uint32_t c
                 bool ascending, uint8_t *out)
 {
     assert(count > 0 && count <= CODEC_SAMPLES_MAX);
-    uint8_t *at = out;
-    struct divisor divisor;
+    int64_t *quotient = scratch->quotient;
+    struct divisor divisor = {0};
+    struct plan divided = {.cost_bits = UINT64_MAX}, plain = {.cost_bits = UINT64_MAX};
     uint32_t moved_count;
+    bool sure = false;
     if (divisor_find(values, count, &divisor, &moved_count)) {
-        divisor_divide(&divisor, values, count, scratch->quotient);
         uint64_t head_bits = 8 + 8 * varint_size(divisor.g) + zigzag_cost_bits(values[0]);
-        struct plan divided = plan_stream(scratch->quotient, count, ascending, scratch->x);
-        /* Each move is shorter by the divisor's length; only few moves leave it in doubt. */
-        uint64_t saved_bits = (uint64_t)moved_count * (codec_bit_length(divisor.g) - 1);
-        bool better = saved_bits > 2 * head_bits;
-        if (!better) {
-            struct plan plain = plan_stream(values, count, ascending, scratch->x);
-            better = divided.cost_bits + head_bits < plain.cost_bits;
-        }
-        if (better) {
-            *at++ = CODEC_DIVIDED;
-            at += varint_put(at, divisor.g);
-            at += varint_put(at, zigzag(values[0]));
-            at = write_planned(at, scratch->quotient, count, &divided, scratch->x);
-            return (size_t)(at - out);
-        }
+        divisor_divide(&divisor, values, count, quotient);
+        divided = plan_stream(quotient, count, ascending, scratch->x);
+        divided.cost_bits += head_bits;
+        /* Each move is shorter by the divisor's length: only few moves leave it in doubt. */
+        sure = (uint64_t)moved_count * (codec_bit_length(divisor.g) - 1) > 2 * head_bits;
     }
-    struct plan plan = plan_stream(values, count, ascending, scratch->x);
-    at = write_planned(at, values, count, &plan, scratch->x);
-    return (size_t)(at - out);
+    if (!sure) plain = plan_stream(values, count, ascending, scratch->x);
+    if (plain.cost_bits <= divided.cost_bits) {
+        return (size_t)(write_planned(out, values, count, &plain, scratch->x) - out);
+    }
+    uint8_t *at = out;
+    *at++ = CODEC_DIVIDED;
+    at += varint_put(at, divisor.g);
+    at += varint_put(at, zigzag(values[0]));
+    return (size_t)(write_planned(at, quotient, count, &divided, scratch->x) - out);
 }

@@ -494,6 +494,19 @@ struct need {
     size_t head_bytes;
 };
 
+/* True if every float of the piece goes behind the last one: no late buffer is needed. */
+static bool
+floats_in_order(const struct ingest *in, const struct piece *p)
+{
+    const struct hchunk_open *open = &p->series->open;
+    const struct rw_float *f = &in->request->floats[p->floats.first];
+    if (open->count > 0 && f[0].t_ms <= open->last_ms) return false;
+    for (uint32_t i = 1; i < p->floats.count; i++) {
+        if (f[i].t_ms <= f[i - 1].t_ms) return false;
+    }
+    return true;
+}
+
 /* What appending a piece may take from the generation's memory. */
 static size_t
 piece_head_bytes(const struct ingest *in, const struct piece *p)
@@ -501,9 +514,14 @@ piece_head_bytes(const struct ingest *in, const struct piece *p)
     struct sample_value v = {SAMPLE_FLOAT, 0, NULL};
     size_t bytes = 0;
     if (p->floats.count > 0) {
-        /* The late buffer, if full, is sealed once; every sample may open a chunk at worst. */
-        bytes += series_append_reserve(p->series, &v) +
-                 p->floats.count * (size_t)(HCHUNK_FLOAT_BYTES_MAX * 6 + sizeof(struct hchunk));
+        /* Buffers grow by half: all the sizes they had are less than three times the last. */
+        bytes = hchunk_float_reserve(&p->series->open) +
+                (p->floats.count - 1) * (size_t)(4 * HCHUNK_FLOAT_BYTES_MAX);
+        if (p->floats.count > 1) bytes += 4096;
+        if (!floats_in_order(in, p)) {
+            bytes += series_append_reserve(p->series, &v) +
+                     p->floats.count * (size_t)(4 * HCHUNK_FLOAT_BYTES_MAX);
+        }
     }
     for (uint32_t i = 0; i < p->histograms.count; i++) {
         const struct rw_histogram *h = &in->request->histograms[p->histograms.first + i];

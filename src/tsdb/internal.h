@@ -15,6 +15,7 @@ struct version {
     _Atomic uint32_t references; /* acquire-release: the last one frees */
     struct budget *budget;
     uint32_t part_count;
+    uint32_t capacity;
     struct part *parts[];
 };
 
@@ -27,8 +28,7 @@ struct family {
     enum metric_type type;
     struct bytes help;
     struct bytes unit;
-    bool unflushed; /* changed since the last cut */
-    bool undone;    /* its epoch failed: nothing is known */
+    bool undone; /* its epoch failed: nothing is known */
 };
 
 struct tenant {
@@ -46,6 +46,8 @@ struct tenant {
 struct cut {
     uint64_t pos;
     uint64_t segment;
+    uint64_t epoch;
+    bool metadata;          /* families changed since the cut before */
     struct ledger *ledgers; /* by tenant id */
     uint32_t tenant_count;
 };
@@ -113,7 +115,7 @@ struct tsdb {
     int64_t retention_base_ns;
     bool disk_low;
     bool clock_suspect;
-    bool ledger_dirty; /* refusals counted but not logged yet */
+    bool metadata_changed; /* since the last cut */
     struct scratch scratch;
     uint64_t durable_epoch; /* visible to readers */
 

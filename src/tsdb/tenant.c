@@ -195,7 +195,7 @@ family_set(struct tsdb *db, struct tenant *t, const struct metadata *m, uint64_t
     f->type = m->type;
     f->epoch = epoch;
     f->undone = false;
-    f->unflushed = true;
+    db->metadata_changed = true;
     *ret_changed = true;
     return OK;
 }

@@ -167,6 +167,10 @@ void tsdb_ledgers(struct tsdb *tsdb,
                   void (*each)(void *context, struct bytes tenant, const struct ledger *ledger),
                   void *context);
 
+/* Calls `each` for the budgets of head, cache, log and flush. */
+void tsdb_budgets(struct tsdb *tsdb, void (*each)(void *context, const struct budget *budget),
+                  void *context);
+
 /* Label names by series and values in the head of a tenant: the biggest `count` of each, for status
  * pages. */
 struct tsdb_cardinality {

@@ -3,16 +3,25 @@
 #ifndef WAL_INTERNAL_H
 #define WAL_INTERNAL_H
 
-#include "wal/segment.h"
+#include "wal/listing.h"
 
 struct batch {
     struct buf bytes; /* begins with room for the commit record */
     uint64_t epoch;
     uint64_t segment;  /* number of the segment it will be written to */
+    uint64_t seed;     /* of that segment */
     uint64_t base_pos; /* of that segment */
     uint64_t start_pos;
+    size_t reserved_to; /* the size that wal_reserve() has promised */
     uint32_t record_count;
     uint64_t accepted[LEDGER_KIND_COUNT];
+};
+
+/* The one file that may be at hand for the next segment: zeros, or a segment given up. */
+enum prepared {
+    PREPARED_NONE,
+    PREPARED_BUSY, /* somebody makes or takes it */
+    PREPARED_READY,
 };
 
 struct wal {
@@ -22,34 +31,39 @@ struct wal {
     char dir[200];
     uint64_t segment_bytes;
     uint64_t batch_bytes_max;
+    uint64_t batch_limit; /* no batch's buffer is larger */
     enum wal_sync sync;
     uint8_t log_id[WAL_LOG_ID_BYTES];
-    uint32_t damaged_count; /* segments found without a readable header */
 
     struct lock lock; /* LOCK_RANK_WAL; guards to the next blank line */
-    struct segment *segments;
-    uint32_t segment_count;
-    uint32_t segment_capacity;
+    struct segment_list list;
     uint64_t budget_bytes;
     struct batch batches[2]; /* one being filled; the other on its way, or empty */
     unsigned filling;
+    bool recovered;
+    bool taken; /* batches[filling ^ 1] is on its way */
     bool down;
     uint64_t durable_epoch;
+    uint64_t sequence_base;             /* a commit's sequence number is this + its epoch */
     uint64_t end_pos;                   /* behind the last committed record */
     uint64_t synced_pos;                /* behind the last record known to be on stable storage */
     uint64_t totals[LEDGER_KIND_COUNT]; /* accepted, up to end_pos */
     uint64_t tried_pos;                 /* behind any byte that was ever tried to be written */
+    uint64_t tried_number;              /* the highest number a segment was ever given */
+    enum prepared prepared;
+    uint64_t prepared_bytes;
     struct wal_stats stats;
     struct wal_reader *readers; /* list */
 
     /* The committing thread's own. */
     struct file file;     /* the segment being written */
     uint64_t file_number; /* 0: none */
-    bool taken;           /* batches[filling ^ 1] waits to be written */
-    bool unsynced;
+    uint64_t file_base_pos;
+    bool unsynced; /* it holds bytes behind synced_pos */
 
-    /* The preparing thread's own; the flag is set under the lock. */
-    bool prepared; /* a zero-filled file stands ready */
+    /* The putters' own. */
+    struct buf packed;          /* a payload, compressed */
+    struct ZSTD_CCtx_s *packer; /* made when first needed */
 };
 
 struct wal_reader {
@@ -62,21 +76,49 @@ struct wal_reader {
     /* The reading thread's own. */
     uint64_t start_pos;
     uint64_t pos;
-    uint64_t commit_end; /* of the commit being read; 0: between commits */
-    uint64_t epoch;
-    uint64_t seen_limit; /* the window was filled when the log was committed up to here */
+    uint64_t commit_end; /* of the commit being read; 0: not known */
+    uint64_t sequence;
+    bool salvaging; /* behind damage, before the next commit */
     bool open;
     struct segment_reader reader;
 };
 
 enum { WAL_FIRST_POS = 512 };
 
-/* True if a reader that understands type and version exists; unknown ones may be skipped only if
- * flagged. */
-bool wal_type_known(uint8_t type, uint8_t version);
+static inline uint64_t
+wal_segment_file_bytes(const struct wal *wal)
+{
+    return wal->segment_bytes + SEGMENT_HEADER_BYTES;
+}
 
-/* Recovery knows now where the log ends: what is put goes behind. Sweeps files that hold nothing.
+static inline struct segment *
+wal_last_segment(struct wal *wal)
+{
+    return wal->list.count == 0 ? NULL : &wal->list.items[wal->list.count - 1];
+}
+
+/* --- space.c --------------------------------------------------------------------------------- */
+
+/* Bytes of all files. */
+uint64_t wal_used_bytes_locked(const struct wal *wal);
+/* Whether what is used is beyond the budget, and something could ever be given up. */
+bool wal_over_budget_locked(const struct wal *wal);
+/*
+ * A file for a new segment, open and without its header: the prepared one under the name `path`, or
+ * an empty one. After an error there may be a file of that name.
  */
-void wal_begin_at(struct wal *wal, uint64_t end_pos, const uint64_t *totals);
+MUST_CHECK enum err wal_take_prepared(struct wal *wal, const char *path, struct file *ret_file,
+                                      struct why *why);
+/* Cuts off what stands behind the end of a segment that was left before it was full. */
+void wal_cut_tail(struct wal *wal, uint64_t number, uint64_t file_bytes);
+
+/* --- recover.c ------------------------------------------------------------------------------- */
+
+/*
+ * Writes again what the file holds at [from, to) and syncs it: for bytes that can be read but may
+ * never have come to the device.
+ */
+MUST_CHECK enum err wal_rewrite(struct file *file, struct budget *memory, uint64_t from,
+                                uint64_t to, struct why *why);
 
 #endif

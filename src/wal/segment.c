@@ -1,15 +1,18 @@
 /*
- * segment.c - see segment.h. A record is trusted only if its checksum, seeded with the segment's
- * number and the record's position, is right: so neither an older life of the file nor a payload
- * that looks like a record can be taken for one, and a reader may search for the next record byte
- * by byte.
+ * segment.c - see segment.h.
+ *
+ * A record is trusted only if its checksums, seeded with the log's id, the segment's number and the
+ * record's position, are right. So neither an older life of the file, nor a record copied from
+ * elsewhere, nor a payload that somebody made look like a record can be taken for one, and a reader
+ * may search for the next record at every multiple of 8. The 16 bits of check in a record's header
+ * let that search pass over what is none without hashing the length it claims; the log's id is
+ * unknown outside, so that nobody can write payloads which pass that check everywhere.
  */
 #include "wal/segment.h"
 
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include <zstd.h>
 
@@ -17,7 +20,14 @@
 
 static const char MAGIC[8] = {'F', 'K', 'W', 'A', 'L', 'S', 'E', 'G'};
 
-enum { FORMAT_VERSION = 1, WINDOW_BYTES = 256 * 1024 };
+enum { FORMAT_VERSION = 1, WINDOW_BYTES = 512 * 1024 };
+
+/* Positions are far from where sums of them would overflow. */
+static const uint64_t POS_MAX = UINT64_C(1) << 62;
+
+_Static_assert(WAL_RECORD_BYTES_MAX < 1 << 24, "docs/format/wal.md: three bytes of size");
+_Static_assert(COMMIT_RECORD_BYTES == RECORD_HEADER_BYTES + COMMIT_PAYLOAD_BYTES,
+               "docs/format/wal.md: a commit record has no padding");
 
 enum err
 segment_path(char *to, size_t to_size, const char *dir, uint64_t number)
@@ -40,8 +50,16 @@ segment_name_parse(const char *name, uint64_t *ret_number)
         number = number << 4 | digit;
     }
     *ret_number = number;
-    return number != 0;
+    return number != 0 && number < POS_MAX;
 }
+
+uint64_t
+segment_seed(const uint8_t *log_id, uint64_t number)
+{
+    return hash_bytes(bytes_of(log_id, WAL_LOG_ID_BYTES), number);
+}
+
+/* --- headers --------------------------------------------------------------------------------- */
 
 void
 segment_header_pack(const struct segment *segment, int64_t made_ms, uint8_t *to)
@@ -57,111 +75,136 @@ segment_header_pack(const struct segment *segment, int64_t made_ms, uint8_t *to)
     store_le64(to + 40, segment->prev_end_pos);
     memcpy(to + 48, segment->log_id, WAL_LOG_ID_BYTES);
     store_le64(to + 64, (uint64_t)made_ms);
+    store_le64(to + 72, segment->limit_pos);
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        store_le64(to + 80 + 8 * k, segment->totals[k]);
+    }
     store_le64(to + 504, hash_bytes(bytes_of(to, 504), segment->number));
-    memcpy(to + SEGMENT_HEADER_COPY_BYTES, to, SEGMENT_HEADER_COPY_BYTES);
+    memcpy(to + SEGMENT_COPY_OFFSET, to, SEGMENT_COPY_BYTES);
 }
 
-/* One of the two copies, if it is one of any number. */
-static const uint8_t *
-header_copy(struct bytes header, unsigned copy)
+/* What stands at one of the two places. A header that makes no sense counts as damaged. */
+static enum segment_state
+copy_state(struct bytes header, size_t offset, uint64_t number)
 {
-    size_t offset = copy * SEGMENT_HEADER_COPY_BYTES;
-    if (header.size < offset + SEGMENT_HEADER_COPY_BYTES) return NULL;
     const uint8_t *at = header.at + offset;
-    if (memcmp(at, MAGIC, sizeof MAGIC) != 0) return NULL;
-    return load_le64(at + 504) == hash_bytes(bytes_of(at, 504), load_le64(at + 16)) ? at : NULL;
+    size_t size = header.size <= offset ? 0 : header.size - offset;
+    size_t used = 0;
+    while (used < size && used < SEGMENT_COPY_BYTES && at[used] == 0) {
+        used++;
+    }
+    if (used == size || used == SEGMENT_COPY_BYTES) return SEGMENT_BLANK;
+    if (size < SEGMENT_COPY_BYTES || memcmp(at, MAGIC, sizeof MAGIC) != 0) return SEGMENT_DAMAGED;
+    uint64_t own = load_le64(at + 16);
+    if (load_le64(at + 504) != hash_bytes(bytes_of(at, 504), own)) return SEGMENT_DAMAGED;
+    if (own != number) return SEGMENT_BLANK;
+    uint64_t base = load_le64(at + 24), limit = load_le64(at + 72);
+    bool sensible = base % 8 == 0 && base <= limit && limit <= POS_MAX && limit % 8 == 0 &&
+                    load_le64(at + 32) < number && load_le64(at + 40) <= base &&
+                    load_le64(at + 40) % 8 == 0 && load_le32(at + 12) == SEGMENT_HEADER_BYTES;
+    return sensible || load_le16(at + 10) > FORMAT_VERSION ? SEGMENT_USED : SEGMENT_DAMAGED;
+}
+
+/* Newer than we know, whatever else it says: only magic and checksum are looked at. */
+static enum err
+copy_check_version(struct bytes header, size_t offset, struct why *why)
+{
+    if (header.size < offset + SEGMENT_COPY_BYTES) return OK;
+    const uint8_t *at = header.at + offset;
+    if (memcmp(at, MAGIC, sizeof MAGIC) != 0) return OK;
+    if (load_le64(at + 504) != hash_bytes(bytes_of(at, 504), load_le64(at + 16))) return OK;
+    unsigned version = load_le16(at + 8), min_reader = load_le16(at + 10);
+    if (min_reader <= FORMAT_VERSION) return OK;
+    return why_set(why, ERR_UNSUPPORTED,
+                   "log format version %u (readable from version %u on) is newer than version %d, "
+                   "which this program knows",
+                   version, min_reader, FORMAT_VERSION);
+}
+
+size_t
+segment_header_copy(struct bytes header, uint64_t number)
+{
+    if (copy_state(header, 0, number) == SEGMENT_USED) return 0;
+    if (copy_state(header, SEGMENT_COPY_OFFSET, number) == SEGMENT_USED) return SEGMENT_COPY_OFFSET;
+    return SIZE_MAX;
 }
 
 enum err
-segment_header_unpack(struct bytes header, uint64_t number, struct segment *ret_segment,
-                      struct why *why)
+segment_header_unpack(struct bytes header, uint64_t number, enum segment_state *ret_state,
+                      struct segment *ret_segment, struct why *why)
 {
-    const uint8_t *at = header_copy(header, 0);
-    if (at == NULL || load_le64(at + 16) != number) at = header_copy(header, 1);
-    if (at == NULL || load_le64(at + 16) != number) {
-        return why_set(why, ERR_CORRUPT, "no segment header of its number");
-    }
-    unsigned version = load_le16(at + 8), min_reader = load_le16(at + 10);
-    if (min_reader > FORMAT_VERSION) {
-        return why_set(why, ERR_UNSUPPORTED,
-                       "log format version %u (readable from version %u on) is newer than version "
-                       "%d, which this program knows",
-                       version, min_reader, FORMAT_VERSION);
-    }
+    enum err e = copy_check_version(header, 0, why);
+    if (e == OK) e = copy_check_version(header, SEGMENT_COPY_OFFSET, why);
+    if (e) return e;
+    bool damaged = copy_state(header, 0, number) == SEGMENT_DAMAGED ||
+                   copy_state(header, SEGMENT_COPY_OFFSET, number) == SEGMENT_DAMAGED;
+    size_t copy = segment_header_copy(header, number);
+    *ret_state = copy != SIZE_MAX ? SEGMENT_USED : damaged ? SEGMENT_DAMAGED : SEGMENT_BLANK;
+    if (copy == SIZE_MAX) return OK;
+    const uint8_t *at = header.at + copy;
     struct segment s = {
         .number = number,
         .base_pos = load_le64(at + 24),
         .prev_number = load_le64(at + 32),
         .prev_end_pos = load_le64(at + 40),
+        .limit_pos = load_le64(at + 72),
         .end_pos = SEGMENT_POS_NONE,
+        .copy_damaged = damaged,
     };
     memcpy(s.log_id, at + 48, WAL_LOG_ID_BYTES);
+    s.seed = segment_seed(s.log_id, number);
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        s.totals[k] = load_le64(at + 80 + 8 * k);
+    }
     *ret_segment = s;
     return OK;
 }
 
-static bool
-copy_is_blank(struct bytes header, unsigned copy, uint64_t number)
+/* --- records --------------------------------------------------------------------------------- */
+
+/* `place` is mixed from the segment's seed and the record's position. */
+static uint16_t
+header_check(uint64_t header, uint64_t place)
 {
-    size_t offset = copy * SEGMENT_HEADER_COPY_BYTES;
-    const uint8_t *valid = header_copy(header, copy);
-    if (valid != NULL) return load_le64(valid + 16) != number;
-    for (size_t i = offset; i < header.size && i < offset + SEGMENT_HEADER_COPY_BYTES; i++) {
-        if (header.at[i] != 0) return false;
-    }
-    return true;
+    return (uint16_t)hash_mix(place, header & 0xffffffffffff);
 }
 
-enum err
-segment_is_blank(struct env *env, const char *path, uint64_t number, bool *ret_blank,
-                 struct why *why)
-{
-    struct file file = FILE_CLOSED;
-    uint8_t header[SEGMENT_HEADER_BYTES];
-    size_t size = 0;
-    enum err e = file_open(env, path, FILE_READ, &file, why);
-    if (e == OK) e = file_read_some(&file, header, sizeof header, 0, &size, why);
-    file_close(&file);
-    if (e) return e;
-    struct bytes b = bytes_of(header, size);
-    *ret_blank = copy_is_blank(b, 0, number) && copy_is_blank(b, 1, number);
-    return OK;
-}
-
+/* Over everything behind the header: the payload and what fills it up to a multiple of 8. */
 static uint64_t
-record_check(const uint8_t *header, struct bytes payload, uint64_t number, uint64_t pos)
+payload_check(uint64_t header, uint64_t place, const uint8_t *record, size_t size)
 {
-    uint64_t seed = hash_mix(hash_mix(number, pos), load_le64(header));
-    return hash_bytes(payload, seed);
+    struct bytes b = bytes_of(record + RECORD_HEADER_BYTES, size - RECORD_HEADER_BYTES);
+    return hash_bytes(b, hash_mix(place, header));
 }
 
 void
-record_seal(uint8_t *to, size_t payload_size, uint8_t type, uint8_t flags, uint64_t number,
+record_seal(uint8_t *to, size_t payload_size, uint8_t type, uint8_t flags, uint64_t seed,
             uint64_t pos)
 {
-    store_le32(to, (uint32_t)payload_size);
-    to[4] = type;
-    to[5] = flags;
-    to[6] = RECORD_VERSION;
-    to[7] = 0;
-    struct bytes payload = bytes_of(to + RECORD_HEADER_BYTES, payload_size);
-    store_le64(to + 8, record_check(to, payload, number, pos));
-    size_t used = RECORD_HEADER_BYTES + payload_size;
-    memset(to + used, 0, record_size(payload_size) - used);
+    assert(payload_size <= WAL_RECORD_BYTES_MAX);
+    assert(pos % 8 == 0);
+    size_t used = RECORD_HEADER_BYTES + payload_size, size = record_size(payload_size);
+    memset(to + used, 0, size - used);
+    uint64_t place = hash_mix(seed, pos);
+    uint64_t header = payload_size | (uint64_t)type << 24 | (uint64_t)flags << 32 |
+                      (uint64_t)RECORD_VERSION << 40;
+    header |= (uint64_t)header_check(header, place) << 48;
+    store_le64(to, header);
+    store_le64(to + 8, payload_check(header, place, to, size));
 }
 
 void
 commit_pack(const struct commit *commit, uint8_t *p)
 {
     memset(p, 0, COMMIT_PAYLOAD_BYTES);
-    store_le64(p, commit->epoch);
+    store_le64(p, commit->sequence);
     store_le64(p + 8, commit->durable_pos);
     store_le64(p + 16, commit->end_pos);
     store_le64(p + 24, (uint64_t)commit->realtime_ms);
     store_le32(p + 32, commit->record_count);
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         store_le64(p + 40 + 8 * k, commit->totals_before[k]);
-        store_le32(p + 64 + 4 * k, commit->accepted[k]);
+        store_le64(p + 64 + 8 * k, commit->accepted[k]);
     }
 }
 
@@ -169,12 +212,12 @@ enum err
 commit_unpack(const struct raw_record *record, struct commit *ret_commit)
 {
     if (record->type != WAL_COMMIT || record->stored.size != COMMIT_PAYLOAD_BYTES ||
-        (record->flags & FLAG_ZSTD)) {
+        record->flags != 0) {
         return ERR_CORRUPT;
     }
     const uint8_t *p = record->stored.at;
     struct commit c = {
-        .epoch = load_le64(p),
+        .sequence = load_le64(p),
         .durable_pos = load_le64(p + 8),
         .end_pos = load_le64(p + 16),
         .realtime_ms = (int64_t)load_le64(p + 24),
@@ -182,124 +225,23 @@ commit_unpack(const struct raw_record *record, struct commit *ret_commit)
     };
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         c.totals_before[k] = load_le64(p + 40 + 8 * k);
-        c.accepted[k] = load_le32(p + 64 + 4 * k);
+        c.accepted[k] = load_le64(p + 64 + 8 * k);
     }
-    if (c.end_pos < record->end_pos) return ERR_CORRUPT;
+    if (c.durable_pos > record->pos || c.end_pos < record->end_pos || c.end_pos % 8 != 0) {
+        return ERR_CORRUPT;
+    }
     *ret_commit = c;
     return OK;
 }
 
-/* --- the list of segments ----------------------------------------------------------------------
- */
-
-struct listing {
-    struct env *env;
-    const char *dir;
-    struct budget *budget;
-    struct segment *items;
-    uint32_t count;
-    uint32_t capacity;
-    uint32_t damaged_count;
-    struct why *why;
-};
-
-static enum err
-listing_push(struct listing *l, const struct segment *segment)
+bool
+record_is_known(uint8_t type, uint8_t version, uint8_t flags)
 {
-    if (l->count == l->capacity) {
-        uint32_t capacity = l->capacity == 0 ? 16 : l->capacity * 2;
-        struct segment *items =
-            mem_resize(l->budget, l->items, l->capacity * sizeof *items, capacity * sizeof *items);
-        if (items == NULL) return ERR_NOMEM;
-        l->items = items;
-        l->capacity = capacity;
-    }
-    l->items[l->count++] = *segment;
-    return OK;
+    return version == RECORD_VERSION && type >= WAL_COMMIT && type <= WAL_TYPE_LAST &&
+           (flags & ~FLAGS_KNOWN) == 0;
 }
 
-static enum err
-listing_add(void *context, const char *name, bool is_dir)
-{
-    struct listing *l = context;
-    uint64_t number;
-    if (is_dir || !segment_name_parse(name, &number)) return OK;
-    char path[256];
-    struct file file = FILE_CLOSED;
-    uint8_t header[SEGMENT_HEADER_BYTES];
-    size_t size = 0;
-    struct segment segment = {0};
-    enum err e = segment_path(path, sizeof path, l->dir, number);
-    if (e == OK) e = file_open(l->env, path, FILE_READ, &file, l->why);
-    if (e == OK) e = file_read_some(&file, header, sizeof header, 0, &size, l->why);
-    uint64_t file_bytes = 0;
-    if (e == OK) e = file_size(&file, &file_bytes, l->why);
-    file_close(&file);
-    if (e) return e;
-    e = segment_header_unpack(bytes_of(header, size), number, &segment, l->why);
-    if (e == ERR_CORRUPT) {
-        bool blank;
-        e = segment_is_blank(l->env, path, number, &blank, l->why);
-        if (e == OK && !blank) l->damaged_count++;
-        return e;
-    }
-    if (e) return why_prefix(l->why, e, "%s", path);
-    segment.file_bytes = file_bytes;
-    return listing_push(l, &segment);
-}
-
-static int
-by_number(const void *a, const void *b)
-{
-    uint64_t x = ((const struct segment *)a)->number, y = ((const struct segment *)b)->number;
-    return (x > y) - (x < y);
-}
-
-/*
- * Walks back from the newest header. A segment that the one behind it does not name was begun after
- * a failure and never used, unless the named one is missing altogether: then the next older one
- * stands in, and the hole will be seen as damage by whoever reads.
- */
-static void
-listing_link(struct listing *l)
-{
-    if (l->count == 0) return;
-    qsort(l->items, l->count, sizeof *l->items, by_number);
-    uint32_t keep = l->count - 1; /* kept ones are moved to the back */
-    uint64_t want = l->items[keep].prev_number;
-    for (uint32_t i = keep; i-- > 0;) {
-        if (l->items[i].number > want) continue;
-        struct segment *newer = &l->items[keep];
-        l->items[i].end_pos =
-            l->items[i].number == newer->prev_number ? newer->prev_end_pos : newer->base_pos;
-        want = l->items[i].prev_number;
-        l->items[--keep] = l->items[i];
-    }
-    l->count -= keep;
-    memmove(l->items, l->items + keep, l->count * sizeof *l->items);
-}
-
-enum err
-segments_list(struct env *env, const char *dir, struct budget *budget,
-              struct segment **ret_segments, uint32_t *ret_count, uint32_t *ret_capacity,
-              uint32_t *ret_damaged_count, struct why *why)
-{
-    struct listing l = {.env = env, .dir = dir, .budget = budget, .why = why};
-    enum err e = env_listdir(env, dir, listing_add, &l, why);
-    if (e) {
-        mem_free(budget, l.items, l.capacity * sizeof *l.items);
-        return e;
-    }
-    listing_link(&l);
-    *ret_segments = l.items;
-    *ret_count = l.count;
-    *ret_capacity = l.capacity;
-    *ret_damaged_count = l.damaged_count;
-    return OK;
-}
-
-/* --- reading ------------------------------------------------------------------------------------
- */
+/* --- reading --------------------------------------------------------------------------------- */
 
 void
 segment_reader_init(struct segment_reader *reader, struct env *env, struct budget *budget)
@@ -315,6 +257,8 @@ segment_reader_fini(struct segment_reader *reader)
     file_close(&reader->file);
     buf_fini(&reader->window);
     buf_fini(&reader->raw);
+    ZSTD_freeDCtx(reader->unpacker);
+    reader->unpacker = NULL;
 }
 
 enum err
@@ -331,32 +275,31 @@ segment_reader_open(struct segment_reader *reader, const char *dir, const struct
     return file_open(reader->env, path, FILE_READ, &reader->file, why);
 }
 
-/* Makes `size` bytes at `offset` of the file readable; ERR_CORRUPT if the file ends before. */
+/*
+ * The bytes from `pos` on: at least `size`, if the file has them, and none behind `limit_pos`: what
+ * is there may still change.
+ */
 static enum err
-window_at(struct segment_reader *r, uint64_t offset, size_t size, const uint8_t **ret_at,
-          struct why *why)
+window_at(struct segment_reader *r, uint64_t pos, uint64_t limit_pos, size_t size,
+          struct bytes *ret_bytes, struct why *why)
 {
-    if (offset >= r->window_offset && offset + size <= r->window_offset + r->window.size) {
-        *ret_at = r->window.at + (offset - r->window_offset);
-        return OK;
+    uint64_t offset = segment_offset(&r->segment, pos);
+    uint64_t into = offset - r->window_offset;
+    bool inside = offset >= r->window_offset && into <= r->window.size;
+    if (!inside || r->window.size - into < size) {
+        uint64_t want = size < WINDOW_BYTES ? WINDOW_BYTES : size;
+        if (want > limit_pos - pos) want = limit_pos - pos;
+        buf_clear(&r->window);
+        r->window_offset = offset;
+        if (!buf_reserve(&r->window, (size_t)want)) return buf_error(&r->window);
+        size_t got = 0;
+        enum err e = file_read_some(&r->file, r->window.at, (size_t)want, offset, &got, why);
+        if (e) return e;
+        r->window.size = got;
+        into = 0;
     }
-    size_t want = size < WINDOW_BYTES ? WINDOW_BYTES : size;
-    buf_clear(&r->window);
-    r->window_offset = offset;
-    if (!buf_reserve(&r->window, want)) return buf_error(&r->window);
-    size_t got = 0;
-    enum err e = file_read_some(&r->file, r->window.at, want, offset, &got, why);
-    if (e) return e;
-    r->window.size = got;
-    if (got < size) return why_set(why, ERR_CORRUPT, "the file ends");
-    *ret_at = r->window.at;
+    *ret_bytes = bytes_of(r->window.at + into, (size_t)(r->window.size - into));
     return OK;
-}
-
-static uint64_t
-offset_of(const struct segment_reader *r, uint64_t pos)
-{
-    return pos - r->segment.base_pos + SEGMENT_HEADER_BYTES;
 }
 
 enum err
@@ -366,28 +309,38 @@ segment_read(struct segment_reader *r, uint64_t pos, uint64_t limit_pos,
     if (pos > limit_pos || limit_pos - pos < RECORD_HEADER_BYTES) {
         return why_set(why, ERR_CORRUPT, "no room for a record");
     }
-    const uint8_t *at;
-    enum err e = window_at(r, offset_of(r, pos), RECORD_HEADER_BYTES, &at, why);
+    struct bytes b;
+    enum err e = window_at(r, pos, limit_pos, RECORD_HEADER_BYTES, &b, why);
     if (e) return e;
-    uint32_t size = load_le32(at);
-    if (size > WAL_RECORD_BYTES_MAX || record_size(size) > limit_pos - pos) {
-        return why_set(why, ERR_CORRUPT, "not a record's length");
+    if (b.size < RECORD_HEADER_BYTES) return why_set(why, ERR_CORRUPT, "the file ends");
+    uint64_t header = load_le64(b.at), place = hash_mix(r->segment.seed, pos);
+    uint32_t payload_size = (uint32_t)header & 0xffffff;
+    size_t size = record_size(payload_size);
+    if (header >> 48 != header_check(header, place) || payload_size > WAL_RECORD_BYTES_MAX) {
+        return why_set(why, ERR_CORRUPT, "no header of a record");
     }
-    if (at[4] == 0 || at[7] != 0) return why_set(why, ERR_CORRUPT, "not a record");
-    e = window_at(r, offset_of(r, pos), record_size(size), &at, why);
+    if (size > limit_pos - pos) return why_set(why, ERR_CORRUPT, "a record is cut off");
+    e = window_at(r, pos, limit_pos, size, &b, why);
     if (e) return e;
-    struct bytes payload = bytes_of(at + RECORD_HEADER_BYTES, size);
-    if (load_le64(at + 8) != record_check(at, payload, r->segment.number, pos)) {
+    if (b.size < size) return why_set(why, ERR_CORRUPT, "the file ends");
+    if (load_le64(b.at + 8) != payload_check(header, place, b.at, size)) {
         return why_set(why, ERR_CORRUPT, "a record's checksum is wrong");
     }
-    *ret_record = (struct raw_record){
+    struct raw_record raw = {
         .pos = pos,
-        .end_pos = pos + record_size(size),
-        .type = at[4],
-        .flags = at[5],
-        .version = at[6],
-        .stored = payload,
+        .end_pos = pos + size,
+        .type = b.at[3],
+        .flags = b.at[4],
+        .version = b.at[5],
+        .stored = bytes_of(b.at + RECORD_HEADER_BYTES, payload_size),
     };
+    if (!record_is_known(raw.type, raw.version, raw.flags) && !(raw.flags & FLAG_SKIPPABLE)) {
+        return why_set(why, ERR_UNSUPPORTED,
+                       "%s holds a record of type %u version %u flags %u, which a newer program "
+                       "wrote",
+                       r->file.path, raw.type, raw.version, raw.flags);
+    }
+    *ret_record = raw;
     return OK;
 }
 
@@ -404,8 +357,10 @@ segment_unpack(struct segment_reader *r, const struct raw_record *record, struct
     if (raw_size > WAL_RECORD_BYTES_MAX) return why_set(why, ERR_CORRUPT, "raw size too large");
     buf_clear(&r->raw);
     if (!buf_reserve(&r->raw, raw_size)) return buf_error(&r->raw);
-    size_t got =
-        ZSTD_decompress(r->raw.at, raw_size, record->stored.at + 4, record->stored.size - 4);
+    if (r->unpacker == NULL) r->unpacker = ZSTD_createDCtx();
+    if (r->unpacker == NULL) return ERR_NOMEM;
+    size_t got = ZSTD_decompressDCtx(r->unpacker, r->raw.at, raw_size, record->stored.at + 4,
+                                     record->stored.size - 4);
     if (ZSTD_isError(got) || got != raw_size) {
         return why_set(why, ERR_CORRUPT, "a record cannot be uncompressed");
     }
@@ -424,6 +379,8 @@ segment_commit_whole(struct segment_reader *r, uint64_t pos, uint64_t limit_pos,
     if (e) return e;
     e = commit_unpack(&record, &commit);
     if (e) return why_set(why, e, "not a commit record");
+    *ret_commit = commit;
+    *ret_bad_pos = record.end_pos;
     if (commit.end_pos > limit_pos) return why_set(why, ERR_CORRUPT, "the commit is cut off");
     uint32_t count = 0;
     for (uint64_t at = record.end_pos; at < commit.end_pos; at = record.end_pos) {
@@ -437,22 +394,40 @@ segment_commit_whole(struct segment_reader *r, uint64_t pos, uint64_t limit_pos,
         return why_set(why, ERR_CORRUPT, "a commit of %" PRIu32 " records holds %" PRIu32,
                        commit.record_count, count);
     }
-    *ret_commit = commit;
     return OK;
+}
+
+/* How many bytes, a multiple of 8, hold no header of a record: the search's inner loop. */
+static size_t
+skip_no_headers(struct bytes b, uint64_t seed, uint64_t pos)
+{
+    size_t at = 0;
+    for (; b.size - at >= RECORD_HEADER_BYTES; at += 8) {
+        uint64_t header = load_le64(b.at + at);
+        if (header == 0) continue;
+        if (header >> 48 == header_check(header, hash_mix(seed, pos + at))) break;
+    }
+    return at;
 }
 
 enum err
 segment_find(struct segment_reader *r, uint64_t pos, uint64_t limit_pos,
              struct raw_record *ret_record, struct why *why)
 {
-    for (uint64_t at = (pos + 7) & ~(uint64_t)7; at < limit_pos; at += 8) {
-        enum err e = segment_read(r, at, limit_pos, ret_record, why);
-        if (e == OK || (e != ERR_CORRUPT)) return e;
-        /* At the end of the file nothing more can come. */
-        if (offset_of(r, at) >= r->window_offset + r->window.size &&
-            r->window.size < RECORD_HEADER_BYTES) {
-            break;
-        }
+    pos = (pos + 7) & ~(uint64_t)7;
+    while (pos < limit_pos && limit_pos - pos >= RECORD_HEADER_BYTES) {
+        struct bytes b;
+        enum err e = window_at(r, pos, limit_pos, RECORD_HEADER_BYTES, &b, why);
+        if (e) return e;
+        if (b.size < RECORD_HEADER_BYTES) break; /* the file ends */
+        /* A window may reach behind a limit that is smaller than that of an earlier call. */
+        if (b.size > limit_pos - pos) b.size = (size_t)(limit_pos - pos);
+        size_t skipped = skip_no_headers(b, r->segment.seed, pos);
+        pos += skipped;
+        if (b.size - skipped < RECORD_HEADER_BYTES) continue;
+        e = segment_read(r, pos, limit_pos, ret_record, why);
+        if (e != ERR_CORRUPT) return e;
+        pos += 8;
     }
     return ERR_MISSING;
 }

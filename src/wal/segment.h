@@ -1,6 +1,6 @@
 /*
- * segment.h - private to wal/: segment files and the records in them, read and written. Format:
- * docs/format/wal.md.
+ * segment.h - private to wal/: one segment file, its header and its records, packed and read.
+ * Format: docs/format/wal.md.
  */
 #ifndef WAL_SEGMENT_H
 #define WAL_SEGMENT_H
@@ -9,13 +9,15 @@
 #include "wal/wal.h"
 
 enum {
-    SEGMENT_HEADER_BYTES = 1024, /* two copies, each in a sector of its own */
-    SEGMENT_HEADER_COPY_BYTES = 512,
+    SEGMENT_HEADER_BYTES = 8192, /* records begin behind it */
+    SEGMENT_COPY_BYTES = 512,    /* one of the two copies of the header ... */
+    SEGMENT_COPY_OFFSET = 4096,  /* ... each in a physical sector of its own */
     RECORD_HEADER_BYTES = 16,
-    COMMIT_PAYLOAD_BYTES = 80,
-    COMMIT_RECORD_BYTES = RECORD_HEADER_BYTES + COMMIT_PAYLOAD_BYTES,
+    COMMIT_PAYLOAD_BYTES = 88,
+    COMMIT_RECORD_BYTES = 104,
     FLAG_ZSTD = 1,
     FLAG_SKIPPABLE = 2,
+    FLAGS_KNOWN = FLAG_ZSTD | FLAG_SKIPPABLE,
     RECORD_VERSION = 1,
 };
 
@@ -26,19 +28,24 @@ struct segment {
     uint64_t base_pos;
     uint64_t prev_number;
     uint64_t prev_end_pos;
+    uint64_t limit_pos;                 /* no record of this segment reaches behind it */
+    uint64_t totals[LEDGER_KIND_COUNT]; /* accepted before base_pos */
+    uint64_t seed;                      /* of its checksums */
     uint64_t end_pos; /* what is behind is void; SEGMENT_POS_NONE: not known yet */
     uint64_t file_bytes;
+    bool copy_damaged; /* one copy of the header is neither whole nor an older life's */
+    bool going;        /* being given up */
     uint8_t log_id[WAL_LOG_ID_BYTES];
 };
 
 struct commit {
-    uint64_t epoch;
+    uint64_t sequence;
     uint64_t durable_pos; /* known durable before this commit was written */
     uint64_t end_pos;
     int64_t realtime_ms;
     uint32_t record_count; /* behind the commit record */
     uint64_t totals_before[LEDGER_KIND_COUNT];
-    uint32_t accepted[LEDGER_KIND_COUNT];
+    uint64_t accepted[LEDGER_KIND_COUNT];
 };
 
 static inline size_t
@@ -47,39 +54,45 @@ record_size(size_t payload_size)
     return (RECORD_HEADER_BYTES + payload_size + 7) & ~(size_t)7;
 }
 
+static inline uint64_t
+segment_offset(const struct segment *segment, uint64_t pos)
+{
+    return pos - segment->base_pos + SEGMENT_HEADER_BYTES;
+}
+
 MUST_CHECK enum err segment_path(char *to, size_t to_size, const char *dir, uint64_t number);
 /* False if `name` is not that of a segment file. */
 bool segment_name_parse(const char *name, uint64_t *ret_number);
 
+uint64_t segment_seed(const uint8_t *log_id, uint64_t number);
+/* Both copies, SEGMENT_HEADER_BYTES. */
 void segment_header_pack(const struct segment *segment, int64_t made_ms, uint8_t *to);
+
+enum segment_state {
+    SEGMENT_USED,    /* has a header of its number */
+    SEGMENT_BLANK,   /* was merely being made: zeros, or the header of its older life */
+    SEGMENT_DAMAGED, /* had a header, which is not readable */
+};
+
 /*
- * ERR_CORRUPT: no header of that number (being made when the machine stopped).
- * ERR_UNSUPPORTED: min_reader is beyond us; the versions are in `why`.
+ * Looks at the first bytes of a segment file; `ret_segment` is written if it is SEGMENT_USED.
+ * ERR_UNSUPPORTED: min_reader is beyond us, also that of an older life; the versions are in `why`.
  */
 MUST_CHECK enum err segment_header_unpack(struct bytes header, uint64_t number,
+                                          enum segment_state *ret_state,
                                           struct segment *ret_segment, struct why *why);
+/* The offset of a copy that says `number`; SIZE_MAX if there is none. */
+size_t segment_header_copy(struct bytes header, uint64_t number);
 
 /*
- * A file without a header of its number: was it merely being made (zeros, or the header of its
- * older life), or is it a segment whose header is damaged?
+ * Writes header and checksums in front of a payload that stands at to + 16, and zeros behind it.
  */
-MUST_CHECK enum err segment_is_blank(struct env *env, const char *path, uint64_t number,
-                                     bool *ret_blank, struct why *why);
-
-/* Writes header and checksum in front of a payload that stands at to + 16, and zeros behind it. */
-void record_seal(uint8_t *to, size_t payload_size, uint8_t type, uint8_t flags, uint64_t number,
+void record_seal(uint8_t *to, size_t payload_size, uint8_t type, uint8_t flags, uint64_t seed,
                  uint64_t pos);
 void commit_pack(const struct commit *commit, uint8_t *payload);
 
-/*
- * Finds all segments in `dir` and links them: sorted by number, ends filled in from the headers
- * that follow, void ones left out. `ret_segments` is given (mem_free with `budget`, capacity
- * ret_capacity).
- */
-MUST_CHECK enum err segments_list(struct env *env, const char *dir, struct budget *budget,
-                                  struct segment **ret_segments, uint32_t *ret_count,
-                                  uint32_t *ret_capacity, uint32_t *ret_damaged_count,
-                                  struct why *why);
+/* True if type and version are known; unknown ones may be skipped only if flagged. */
+bool record_is_known(uint8_t type, uint8_t version, uint8_t flags);
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
@@ -91,7 +104,8 @@ struct segment_reader {
     struct file file;
     struct buf window; /* bytes of the file from window_offset */
     uint64_t window_offset;
-    struct buf raw; /* an uncompressed payload */
+    struct buf raw;               /* an uncompressed payload */
+    struct ZSTD_DCtx_s *unpacker; /* made when first needed */
 };
 
 void segment_reader_init(struct segment_reader *reader, struct env *env, struct budget *budget);
@@ -110,7 +124,11 @@ struct raw_record {
     struct bytes stored;
 };
 
-/* The record at `pos`, wholly before `limit_pos`. ERR_CORRUPT: there is none. ERR_IO, ERR_NOMEM. */
+/*
+ * The record at `pos`, wholly before `limit_pos`; bytes behind that are not even looked at.
+ * ERR_CORRUPT: there is none. ERR_UNSUPPORTED: one that is unknown and may not be skipped. ERR_IO,
+ * ERR_NOMEM.
+ */
 MUST_CHECK enum err segment_read(struct segment_reader *reader, uint64_t pos, uint64_t limit_pos,
                                  struct raw_record *ret_record, struct why *why);
 /* Uncompresses if need be. ERR_CORRUPT. */
@@ -121,12 +139,14 @@ MUST_CHECK enum err commit_unpack(const struct raw_record *record, struct commit
 
 /*
  * The whole commit at `pos`: its own record and all others up to its end are whole.
- * ERR_CORRUPT: not so; *ret_bad_pos is the first place that is not.
+ * ERR_CORRUPT: not so; *ret_bad_pos is the first place that is not, and *ret_commit was written
+ * unless that is `pos` itself.
  */
 MUST_CHECK enum err segment_commit_whole(struct segment_reader *reader, uint64_t pos,
                                          uint64_t limit_pos, struct commit *ret_commit,
                                          uint64_t *ret_bad_pos, struct why *why);
-/* The next place at or behind `pos` where a record is whole. ERR_MISSING: none before `limit_pos`.
+/*
+ * The next place at or behind `pos` where a record is whole. ERR_MISSING: none before `limit_pos`.
  */
 MUST_CHECK enum err segment_find(struct segment_reader *reader, uint64_t pos, uint64_t limit_pos,
                                  struct raw_record *ret_record, struct why *why);

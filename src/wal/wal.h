@@ -12,8 +12,9 @@
  * Epochs number the batches. After a failed commit the log is down: wal_put() says ERR_AGAIN until
  * wal_reopen() has begun a fresh segment, whose header names the last durable position.
  *
- * Threads: putters, and wal_take(), are serialised by a lock of the caller's; one thread commits;
- * any number of readers follow.
+ * Threads: putters, and wal_take(), are serialised by a lock of the caller's; one thread commits,
+ * syncs and reopens; one prepares and trims; any number of readers follow, each in one thread. The
+ * looking functions (wal_place() to wal_stats()) may be called from any.
  */
 #ifndef WAL_WAL_H
 #define WAL_WAL_H
@@ -25,7 +26,7 @@
 
 enum wal_sync {
     WAL_SYNC_FSYNC,   /* committed means: on stable storage */
-    WAL_SYNC_WRITTEN, /* committed means: given to the kernel; synced once a second */
+    WAL_SYNC_WRITTEN, /* committed means: given to the kernel; the caller calls wal_sync() */
 };
 
 enum wal_type {
@@ -36,11 +37,14 @@ enum wal_type {
     WAL_EXEMPLARS = 5,
     WAL_METADATA = 6,
     WAL_LEDGER = 7,
+    WAL_TOMBSTONE = 8,
+    WAL_TYPE_LAST = WAL_TOMBSTONE,
 };
 
 enum {
     WAL_RECORD_BYTES_MAX = 8 * 1024 * 1024,
     WAL_SEGMENT_BYTES_MIN = 64 * 1024,
+    WAL_SEGMENT_BYTES_MAX = 1024 * 1024 * 1024,
     WAL_LOG_ID_BYTES = 16,
 };
 
@@ -51,7 +55,7 @@ struct wal_options {
     const char *dir;
     uint64_t segment_bytes;   /* a new segment begins when one holds this much */
     uint64_t batch_bytes_max; /* a batch that holds this much takes no more: ERR_AGAIN */
-    uint64_t budget_bytes;    /* of all segments; see wal_trim() */
+    uint64_t budget_bytes;    /* of all files; 0: none. See wal_trim(), wal_reserve() */
     enum wal_sync sync;
     uint64_t floor_pos;    /* a new log begins behind this position and segment number: what the */
     uint64_t floor_number; /* store remembers of a log whose files were taken away */
@@ -60,10 +64,11 @@ struct wal_options {
 
 /* A record as read; views end with the next call on the same reader. */
 struct wal_record {
-    uint64_t pos; /* of the record */
-    uint64_t commit_end_pos;
+    uint64_t pos;            /* of the record */
+    uint64_t commit_end_pos; /* if `salvaged`, only of the record, should the commit not be known */
     uint64_t segment;
-    uint64_t epoch;
+    uint64_t epoch; /* its commit's number in the life of the log: rises, also across restarts;
+                       0: not known. Not the epoch of wal_place(), which begins at 1 each time */
     uint8_t type;
     uint8_t version;
     bool skippable;
@@ -75,31 +80,42 @@ struct wal_record {
 struct wal_damage {
     uint64_t places; /* runs of bytes that were durable and are not readable */
     uint64_t bytes;
-    uint64_t
-        samples[LEDGER_KIND_COUNT]; /* accepted samples that stood there, as far as totals tell */
-    uint64_t torn_bytes;            /* cut at the end: never acknowledged */
-    char first[256];                /* the first place: "FILE at OFFSET: why" */
+    /*
+     * Accepted samples of the commits that are damaged, told by the running totals. Includes those
+     * in salvaged records, which the receiver of these may count; all of the commit are unknown if
+     * nothing readable follows it or only `places` shows that a whole segment is lost.
+     */
+    uint64_t samples[LEDGER_KIND_COUNT];
+    uint64_t torn_bytes; /* cut at the end, at least: never acknowledged */
+    char first[256];     /* the first place: "FILE at OFFSET: why" */
 };
 
 /*
  * Opens or makes the log and looks at the segments' headers. Nothing is written yet: the first
- * commit makes a new segment. ERR_UNSUPPORTED: a newer version wrote it.
+ * commit makes a new segment. ERR_UNSUPPORTED: a newer version wrote it. ERR_INPUT: options that
+ * cannot be. ERR_LIMIT: the path is too long. ERR_CORRUPT: headers that leave no numbers to go on.
  */
 MUST_CHECK enum err wal_open(const struct wal_options *options, struct wal **ret_wal,
                              struct why *why);
 
 /*
- * Reads all commits at or behind `from_pos`, before anything is put; call it once. From the segment
- * that holds `from_pos`, series records before that position are given too (with record->pos <
- * from_pos): all others are not. `each` may be NULL. ERR_UNSUPPORTED: an unknown record that may
- * not be skipped.
+ * Reads all commits at or behind `from_pos` (0: all there are), before anything is put; it must be
+ * called, once. From the segment that holds `from_pos`, series records before that position are
+ * given too (with record->pos < from_pos): all others are not. `each` may be NULL; its errors are
+ * forwarded. Damage before `from_pos` is not reported.
+ *
+ * In the end it writes: what no later commit says was durable is written again and synced, because
+ * a process that was killed may have left it to the kernel only, or behind a sync that failed.
+ *
+ * ERR_UNSUPPORTED: an unknown record that may not be skipped; nothing was touched. After other
+ * errors too the log may be opened again: no harm was done.
  */
 MUST_CHECK enum err wal_recover(struct wal *wal, uint64_t from_pos,
                                 enum err (*each)(void *context, const struct wal_record *record,
                                                  struct why *why),
                                 void *context, struct wal_damage *ret_damage, struct why *why);
 
-/* Does not commit what is still in the batch. */
+/* Does not commit what is still in the batch. No reader is open any more. NULL is fine. */
 void wal_free(struct wal *wal);
 
 /* --- putting --------------------------------------------------------------------------------- */
@@ -117,17 +133,18 @@ struct wal_place wal_place(struct wal *wal);
 
 /*
  * Adds a record to the batch; compresses it if that pays (`compress`).
- * ERR_AGAIN: the batch is full, or the log is down. ERR_NOMEM. ERR_LIMIT: payload too large.
+ * ERR_AGAIN: the batch is full, or the log is down. ERR_NOMEM. ERR_LIMIT: payload too large. Within
+ * what was reserved only ERR_LIMIT; should the log go down meanwhile, the batch is void with it.
  */
 MUST_CHECK enum err wal_put(struct wal *wal, enum wal_type type, struct bytes payload,
                             bool compress);
-/* Adds to the running totals of the batch's commit record. */
+/* Adds to the running totals of the batch's commit record. Without a record it counts nothing. */
 void wal_count(struct wal *wal, enum ledger_kind kind, uint64_t accepted);
 
 /*
  * Makes sure that records of `bytes` in all (wal_put_bytes() each) can be put into this batch
- * without failing. ERR_AGAIN, with the reason in `why`: the log is down, behind, or at its budget.
- * ERR_NOMEM.
+ * without failing; it holds until the batch is taken. ERR_AGAIN, with the reason in `why`: the log
+ * is down, behind, or at its budget. ERR_LIMIT: no batch is that large. ERR_NOMEM.
  */
 MUST_CHECK enum err wal_reserve(struct wal *wal, size_t bytes, struct why *why);
 /* The room a record may take in the batch at worst. */
@@ -135,17 +152,25 @@ size_t wal_put_bytes(size_t payload_size);
 
 /* --- committing ------------------------------------------------------------------------------ */
 
+/* True if the batch holds records. */
+bool wal_has_records(struct wal *wal);
 /* Closes the batch that was filled, and begins the next. False: there is nothing to commit. */
 bool wal_take(struct wal *wal);
 /*
  * Writes and syncs the batch that wal_take() closed. On success every epoch <= wal_durable_epoch()
  * is committed. On an error the log is down and all epochs above wal_durable_epoch() are void, also
- * the batch filled meanwhile.
+ * the batch filled meanwhile. Void epochs are below wal_durable_epoch() again once the log has been
+ * reopened and goes on: whoever waits for one must be told before.
  */
 MUST_CHECK enum err wal_commit(struct wal *wal, struct why *why);
-/* Syncs what WAL_SYNC_WRITTEN has only written. As above on errors. */
+/*
+ * Syncs what WAL_SYNC_WRITTEN has only written. On an error the log is down; what was committed
+ * stays so, but the next power loss may take it (and then shows as damage).
+ */
 MUST_CHECK enum err wal_sync(struct wal *wal, struct why *why);
-/* Brings a log that is down back on a fresh segment. The caller has undone all void epochs before.
+/*
+ * Brings a log that is down back on a fresh segment. The caller has undone all void epochs before,
+ * while no putter was at work. On an error it is still down; try again.
  */
 MUST_CHECK enum err wal_reopen(struct wal *wal, struct why *why);
 bool wal_is_down(struct wal *wal);
@@ -160,9 +185,10 @@ uint64_t wal_end(struct wal *wal);
  */
 MUST_CHECK enum err wal_prepare(struct wal *wal, struct why *why);
 /*
- * Gives up segments that lie wholly before `store_pos` and before every reader; over the budget,
- * also those that only readers still want: they are then behind. Nothing at or behind `store_pos`
- * is ever given up.
+ * Gives up segments that lie wholly before `store_pos` and before every reader; where the budget
+ * has no room for one more segment, also those that only readers still want: they are then behind.
+ * Nothing at or behind `store_pos` is ever given up, nor the newest segment. After an error the
+ * segment is still there; try again.
  */
 MUST_CHECK enum err wal_trim(struct wal *wal, uint64_t store_pos, struct why *why);
 void wal_set_budget(struct wal *wal, uint64_t budget_bytes);
@@ -171,10 +197,10 @@ struct wal_stats {
     uint64_t begin_pos; /* of the oldest segment */
     uint64_t end_pos;
     uint64_t segment_count;
-    uint64_t segment_bytes; /* of all files */
+    uint64_t segment_bytes; /* of all files, also one that is prepared */
     uint64_t commits_total;
     uint64_t commit_bytes_total;
-    uint64_t requests_waiting;
+    uint64_t requests_waiting; /* 0: only the caller knows */
     uint64_t failures_total;
     uint64_t segments_made_total;
     uint64_t segments_recycled_total;
@@ -199,18 +225,23 @@ MUST_CHECK enum err wal_reader_open(struct wal *wal, const char *name, uint64_t 
 void wal_reader_close(struct wal_reader *reader);
 /*
  * The next committed record. ERR_AGAIN: none yet. ERR_MISSING: the reader is behind: what it wanted
- * next is gone from the log; wal_reader_pos() is where it was. ERR_CORRUPT: damage, skipped: the
- * next call goes on behind it.
+ * next is gone from the log, for good; wal_reader_pos() is where it was. ERR_CORRUPT: damage,
+ * skipped: the next call goes on behind it. ERR_IO, ERR_NOMEM: the next call tries the same again.
  */
 MUST_CHECK enum err wal_reader_next(struct wal_reader *reader, struct wal_record *ret_record,
                                     struct why *why);
-/* The position up to which this reader needs nothing any more; segments before it may go. */
+/*
+ * The position up to which this reader needs nothing any more; segments before it may go. Never
+ * before an earlier one; nor ahead of what was read, lest records are not found.
+ */
 void wal_reader_pass(struct wal_reader *reader, uint64_t pos);
+/* Behind the record read last, or where reading was to begin. */
 uint64_t wal_reader_pos(const struct wal_reader *reader);
 
 /* --- checking without opening for use --------------------------------------------------------- */
 
-/* Walks every checksum of the log in `dir`, changing nothing. */
+/* Walks every checksum of the log in `dir`, changing nothing. `each` may be NULL. As wal_recover().
+ */
 MUST_CHECK enum err wal_verify(struct env *env, const char *dir,
                                enum err (*each)(void *context, const struct wal_record *record,
                                                 struct why *why),

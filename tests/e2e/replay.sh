@@ -57,10 +57,16 @@ for version in 1 2; do
     round_trip "bits-$version" "$work/bits-$version.rw"
 done
 
+# What is in the head is compared at once; what lies in parts stays the first, too.
 sed -n 's/^old 2 /old 7 /p' "$work/bits.txt" | "$TOOLS/rwmake" >"$work/conflict.rw"
-if claim "conflict: starts" start_firekeep conflict "$work/bits-1" "$port"; then
+if claim "conflict: starts" start_firekeep conflict "$work/conflict" "$port"; then
+    claim "conflict: the first value is stored" is_acknowledged "$work/bits-1.rw"
     claim "conflict: another value at a time that has one is refused" is_refused "$work/conflict.rw"
     claim "conflict: the first one stays" reads_back "$work/bits-1.rw"
+    stop conflict
+    claim "conflict: starts again" start_firekeep conflict "$work/conflict" "$port"
+    "$TOOLS/rwreplay" "$work/conflict.rw" "$url" >/dev/null
+    claim "conflict: the first one stays when it lies in a part" reads_back "$work/bits-1.rw"
     stop conflict
 fi
 

@@ -1,0 +1,321 @@
+/* api.c - routes, tenants, errors, and the query threads. */
+#include "api/internal.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <strings.h>
+
+static const struct {
+    const char *path;
+    unsigned methods;
+    void (*handler)(void *context, struct http_request *request);
+} route_table[] = {
+    {"/api/v1/write", HTTP_POST, write_handler},
+    {"/write", HTTP_POST, write_handler},
+    {"/receive", HTTP_POST, write_handler},
+    {"/api/v1/receive", HTTP_POST, write_handler},
+    {"/api/v1/push", HTTP_POST, write_handler},
+    {"/api/v1/prom/write", HTTP_POST, write_handler},
+    {"/api/v1/prom/remote/write", HTTP_POST, write_handler},
+    {"/api/v1/read", HTTP_POST, read_handler},
+    {"/read", HTTP_POST, read_handler},
+    {"/api/v1/prom/read", HTTP_POST, read_handler},
+    {"/api/v1/prom/remote/read", HTTP_POST, read_handler},
+    {"/api/v1/metadata", HTTP_GET, status_handler},
+    {"/api/v1/status/buildinfo", HTTP_GET, status_handler},
+    {"/api/v1/status/runtimeinfo", HTTP_GET, status_handler},
+    {"/api/v1/status/flags", HTTP_GET, status_handler},
+    {"/api/v1/status/config", HTTP_GET, status_handler},
+    {"/api/v1/status/tsdb", HTTP_GET, status_handler},
+    {"/metrics", HTTP_GET, metrics_handler},
+    {"/-/healthy", HTTP_GET, healthy_handler},
+    {"/-/ready", HTTP_GET, ready_handler},
+    {"/-/reload", HTTP_POST | HTTP_PUT, reload_handler},
+    {"/", HTTP_GET, root_handler},
+};
+
+enum { ROUTE_COUNT = sizeof route_table / sizeof route_table[0] };
+
+/* --- errors
+ * ------------------------------------------------------------------------------------------ */
+
+/*
+ * Somebody's data hangs on this table: a sender drops what gets 4xx and repeats what gets 5xx.
+ */
+unsigned
+status_of(enum err e)
+{
+    static const unsigned status[ERR_COUNT] = {
+        [OK] = 204,        [ERR_INPUT] = 400,       [ERR_LIMIT] = 400,    [ERR_AGAIN] = 503,
+        [ERR_NOMEM] = 503, [ERR_FULL] = 503,        [ERR_MISSING] = 404,  [ERR_CORRUPT] = 500,
+        [ERR_IO] = 500,    [ERR_UNSUPPORTED] = 500, [ERR_CANCELED] = 503,
+    };
+    assert((unsigned)e < ERR_COUNT);
+    return status[e];
+}
+
+void
+reply_error(struct http_request *request, enum err e, const struct why *why)
+{
+    char retry[16];
+    char text[sizeof why->text + 2];
+    snprintf(retry, sizeof retry, "%d", RETRY_AFTER_S);
+    int n = snprintf(text, sizeof text, "%s\n", why->text[0] == '\0' ? err_word(e) : why->text);
+    struct http_answer answer = {
+        .status = status_of(e),
+        .content_type = "text/plain; charset=utf-8",
+        .body = bytes_of(text, (size_t)n),
+    };
+    if (answer.status == 503) {
+        answer.headers[0] = (struct http_answer_header){"Retry-After", retry};
+    }
+    http_reply(request, &answer);
+}
+
+/* --- tenants
+ * ----------------------------------------------------------------------------------------- */
+
+static bool
+tenant_is_valid(const char *name)
+{
+    size_t size = strlen(name);
+    if (size == 0 || size > TENANT_NAME_BYTES_MAX || strcmp(name, ".") == 0 ||
+        strcmp(name, "..") == 0) {
+        return false;
+    }
+    for (const char *p = name; *p != '\0'; p++) {
+        bool letter = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z');
+        bool digit = *p >= '0' && *p <= '9';
+        if (!letter && !digit && strchr("!-_.*'()", *p) == NULL) return false;
+    }
+    return true;
+}
+
+bool
+tenant_of(const struct api *api, struct http_request *request, struct bytes *ret_tenant)
+{
+    if (!api->options.tenancy) {
+        *ret_tenant = bytes_of_text("anonymous");
+        return true;
+    }
+    const char *name = http_header(request, "X-Scope-OrgID");
+    if (name == NULL || name[0] == '\0') {
+        http_reply_text(request, 401, "the header X-Scope-OrgID is missing\n");
+        return false;
+    }
+    if (!tenant_is_valid(name)) {
+        http_reply_text(request, 400,
+                        "X-Scope-OrgID: at most %d letters, digits and ! - _ . * ' ( ) name a "
+                        "tenant\n",
+                        TENANT_NAME_BYTES_MAX);
+        return false;
+    }
+    *ret_tenant = bytes_of_text(name);
+    return true;
+}
+
+/* --- query threads
+ * -------------------------------------------------------------------------------------- */
+
+static void
+jobs_refuse(struct job *list, const char *text)
+{
+    while (list != NULL) {
+        struct job *next = list->next;
+        struct why why;
+        why_set(&why, ERR_AGAIN, "%s", text);
+        reply_error(list->request, ERR_AGAIN, &why);
+        mem_free(NULL, list, sizeof *list);
+        list = next;
+    }
+}
+
+void
+run_later(struct api *api, struct http_request *request,
+          void (*run)(struct api *api, struct http_request *request))
+{
+    struct job *job = mem_new(NULL, sizeof *job);
+    struct why why;
+    if (job != NULL) {
+        job->request = request;
+        job->run = run;
+        job->deadline_ns = env_monotonic_ns(api->options.env) + api->options.read_queue_timeout_ns;
+        lock_take(&api->lock);
+        bool room = api->job_count < JOBS_MAX && !api->threads_stop;
+        if (room) {
+            if (api->jobs_last != NULL)
+                api->jobs_last->next = job;
+            else
+                api->jobs_first = job;
+            api->jobs_last = job;
+            api->job_count++;
+            cond_wake_one(&api->jobs_cond);
+        }
+        lock_drop(&api->lock);
+        if (room) return;
+        mem_free(NULL, job, sizeof *job);
+    }
+    reply_error(request, ERR_AGAIN, (why_set(&why, ERR_AGAIN, "too many requests wait"), &why));
+}
+
+static struct job *
+job_take_locked(struct api *api)
+{
+    struct job *job = api->jobs_first;
+    if (job == NULL) return NULL;
+    api->jobs_first = job->next;
+    if (api->jobs_first == NULL) api->jobs_last = NULL;
+    api->job_count--;
+    job->next = NULL;
+    return job;
+}
+
+void
+query_thread(void *context)
+{
+    struct api *api = context;
+    lock_take(&api->lock);
+    for (;;) {
+        struct job *job = job_take_locked(api);
+        if (job == NULL) {
+            if (api->threads_stop) break;
+            cond_wait(&api->jobs_cond, &api->lock);
+            continue;
+        }
+        api->jobs_running++;
+        lock_drop(&api->lock);
+        if (http_gone(job->request)) {
+            http_reply_text(job->request, 499, "the client is gone\n");
+        } else {
+            job->run(api, job->request);
+        }
+        mem_free(NULL, job, sizeof *job);
+        lock_take(&api->lock);
+        api->jobs_running--;
+    }
+    lock_drop(&api->lock);
+}
+
+void
+api_tick(struct api *api)
+{
+    int64_t now = env_monotonic_ns(api->options.env);
+    struct job *late = NULL, **tail = &late;
+    lock_take(&api->lock);
+    while (api->jobs_first != NULL && api->jobs_first->deadline_ns <= now) {
+        *tail = job_take_locked(api);
+        tail = &(*tail)->next;
+    }
+    lock_drop(&api->lock);
+    jobs_refuse(late, "no place among the running queries became free in time");
+}
+
+/* --- life
+ * --------------------------------------------------------------------------------------------------
+ */
+
+static enum err
+routes_make(struct api *api)
+{
+    api->routes = mem_new(NULL, ROUTE_COUNT * sizeof *api->routes);
+    if (api->routes == NULL) return ERR_NOMEM;
+    for (unsigned i = 0; i < ROUTE_COUNT; i++) {
+        api->routes[i] = (struct http_route){
+            .path = route_table[i].path,
+            .methods = route_table[i].methods,
+            .handler = route_table[i].handler,
+            .encodings = "snappy",
+            .context = api,
+        };
+    }
+    api->route_count = ROUTE_COUNT;
+    return OK;
+}
+
+static enum err
+threads_start(struct api *api)
+{
+    uint32_t count = api->options.read_concurrency;
+    api->threads = mem_new(NULL, count * sizeof *api->threads);
+    if (api->threads == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < count; i++) {
+        enum err e =
+            env_thread_start(api->options.env, "query", query_thread, api, &api->threads[i]);
+        if (e) return e;
+        api->thread_count++;
+    }
+    return OK;
+}
+
+enum err
+api_new(const struct api_options *options, const struct api_limits *limits, struct api **ret_api,
+        struct why *why)
+{
+    struct api *api = mem_new(NULL, sizeof *api);
+    if (api == NULL) return why_set(why, ERR_NOMEM, "no memory to start");
+    api->options = *options;
+    lock_init(&api->lock, LOCK_RANK_API);
+    cond_init(&api->jobs_cond);
+    budget_init(&api->write_budget, "write", 0, options->memory);
+    budget_init(&api->read_budget, "read", 0, options->memory);
+    api_set_limits(api, limits);
+    enum err e = routes_make(api);
+    if (e == OK) e = threads_start(api);
+    if (e) {
+        api_free(api);
+        return why_set(why, e, "the query threads could not be started");
+    }
+    api->collector = (struct metric_collector){.collect = store_metrics, .context = api};
+    metric_register_collector(&api->collector);
+    write_metrics_register();
+    read_metrics_register();
+    *ret_api = api;
+    return OK;
+}
+
+void
+api_free(struct api *api)
+{
+    if (api == NULL) return;
+    metric_unregister(&api->collector.link);
+    lock_take(&api->lock);
+    api->threads_stop = true;
+    cond_wake_all(&api->jobs_cond);
+    lock_drop(&api->lock);
+    for (uint32_t i = 0; i < api->thread_count; i++) {
+        env_thread_join(api->options.env, api->threads[i]);
+    }
+    assert(api->waiting_first == NULL);
+    writers_free(api);
+    mem_free(NULL, api->threads, api->options.read_concurrency * sizeof *api->threads);
+    mem_free(NULL, api->routes, ROUTE_COUNT * sizeof *api->routes);
+    cond_fini(&api->jobs_cond);
+    lock_fini(&api->lock);
+    mem_free(NULL, api, sizeof *api);
+}
+
+void
+api_set_limits(struct api *api, const struct api_limits *limits)
+{
+    atomic_store_explicit(&api->read_samples_max, limits->read_samples_max, memory_order_relaxed);
+    atomic_store_explicit(&api->read_timeout_ns, limits->read_timeout_ns, memory_order_relaxed);
+}
+
+const struct http_route *
+api_routes(const struct api *api, size_t *ret_count)
+{
+    *ret_count = api->route_count;
+    return api->routes;
+}
+
+void
+api_set_server(struct api *api, struct http_server *server)
+{
+    api->server = server;
+}
+
+void
+api_stop(struct api *api)
+{
+    atomic_store_explicit(&api->stopping, true, memory_order_relaxed);
+}

@@ -1,0 +1,63 @@
+/*
+ * api.h - the HTTP routes: remote write and read, status, health, metrics. Knows the store and the
+ * HTTP front; is known by app only.
+ *
+ * Write requests are judged on the HTTP worker that read them and then wait, suspended, for their
+ * commit; api_committed() answers them. Reads and anything that may take a while run on the query
+ * threads.
+ */
+#ifndef API_API_H
+#define API_API_H
+
+#include "base/metric.h"
+#include "net/http_server.h"
+#include "tsdb/tsdb.h"
+
+struct api;
+
+/* What a reload may change; the rest is fixed. */
+struct api_limits {
+    uint64_t read_samples_max;
+    int64_t read_timeout_ns;
+};
+
+struct api_options {
+    struct env *env;
+    struct tsdb *tsdb;
+    struct budget *memory;
+    uint64_t decoded_bytes_max;
+    bool tenancy;
+    bool lifecycle;
+    uint32_t read_concurrency;
+    int64_t read_queue_timeout_ns;
+    uint64_t read_frame_bytes;
+    int64_t started_ms;
+    const char *version;
+    /* Called from any thread; must not wait. */
+    void (*commit_wanted)(void *context);
+    void *context;
+    /* On a query thread. */
+    enum err (*reload)(void *context, struct why *why);
+    void (*flags)(void *context, void (*each)(void *to, const char *name, const char *value),
+                  void *to);
+    void (*config)(void *context, struct buf *to);
+};
+
+MUST_CHECK enum err api_new(const struct api_options *options, const struct api_limits *limits,
+                            struct api **ret_api, struct why *why);
+/* No request may be under way. Joins the query threads. */
+void api_free(struct api *api);
+void api_set_limits(struct api *api, const struct api_limits *limits);
+
+/* The routes to serve; valid while the api is. `server` is told later, for /metrics. */
+const struct http_route *api_routes(const struct api *api, size_t *ret_count);
+void api_set_server(struct api *api, struct http_server *server);
+
+/* Answers everybody whose epoch is durable; with `failed`, all others with 503. */
+void api_committed(struct api *api, bool failed);
+/* Once a second or so: refuses reads that have waited too long for a place. */
+void api_tick(struct api *api);
+/* Writes and reads that come now get 503. */
+void api_stop(struct api *api);
+
+#endif

@@ -1,0 +1,98 @@
+/* internal.h - private to api/: the object behind api.h, and what its families of routes share. */
+#ifndef API_INTERNAL_H
+#define API_INTERNAL_H
+
+#include "api/api.h"
+#include "base/lock.h"
+#include "wire/remote_write.h"
+
+enum { RETRY_AFTER_S = 2, JOBS_MAX = 4096 };
+
+/* A write that waits for its commit. */
+struct waiting {
+    struct waiting *next;
+    struct http_request *request;
+    uint64_t epoch;
+    enum rw_version version;
+    enum err error; /* the rest of the request could not be taken */
+    struct why why;
+    struct ingest_result result;
+};
+
+/* A request that waits for a query thread. */
+struct job {
+    struct job *next;
+    struct http_request *request;
+    void (*run)(struct api *api, struct http_request *request);
+    int64_t deadline_ns;
+};
+
+/* Working memory of one write; kept for the next. */
+struct writer {
+    struct writer *next;
+    struct buf message;
+    struct rw_request request;
+};
+
+struct api {
+    struct api_options options;
+    struct http_route *routes;
+    size_t route_count;
+    struct budget write_budget;
+    struct budget read_budget;
+    struct http_server *server;
+    struct metric_collector collector;
+
+    _Atomic uint64_t read_samples_max; /* relaxed */
+    _Atomic int64_t read_timeout_ns;   /* relaxed */
+    _Atomic bool stopping;             /* relaxed: a request that misses it is served */
+
+    struct lock lock; /* LOCK_RANK_API; guards to the next blank line */
+    struct waiting *waiting_first;
+    struct waiting *waiting_last;
+    uint64_t waiting_count;
+    struct job *jobs_first;
+    struct job *jobs_last;
+    uint32_t job_count;
+    uint32_t jobs_running;
+    struct cond jobs_cond;
+    bool threads_stop;
+    struct writer *writers;
+    struct waiting *spare_waiting;
+
+    struct env_thread **threads;
+    uint32_t thread_count;
+};
+
+/* --- shared
+ * ---------------------------------------------------------------------------------------- */
+
+/* The status for an error; 204 for OK. */
+unsigned status_of(enum err e);
+/* A short plain text; 503 gets Retry-After. */
+void reply_error(struct http_request *request, enum err e, const struct why *why);
+/* The tenant of a request. False: it was answered (401 or 400). */
+bool tenant_of(const struct api *api, struct http_request *request, struct bytes *ret_tenant);
+/* Hands a request to the query threads. */
+void run_later(struct api *api, struct http_request *request,
+               void (*run)(struct api *api, struct http_request *request));
+void query_thread(void *context);
+
+/* --- families of routes
+ * -------------------------------------------------------------------------------- */
+
+void write_handler(void *context, struct http_request *request);
+void writers_free(struct api *api);
+void read_handler(void *context, struct http_request *request);
+void status_handler(void *context, struct http_request *request);
+void metrics_handler(void *context, struct http_request *request);
+void healthy_handler(void *context, struct http_request *request);
+void ready_handler(void *context, struct http_request *request);
+void reload_handler(void *context, struct http_request *request);
+void root_handler(void *context, struct http_request *request);
+
+void store_metrics(struct metric_sink *sink, void *context);
+void write_metrics_register(void);
+void read_metrics_register(void);
+
+#endif

@@ -1,0 +1,348 @@
+/*
+ * read.c - remote read: both forms of answer, on a query thread.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <strings.h>
+
+#include "api/internal.h"
+#include "base/log.h"
+#include "wire/remote_read.h"
+#include "wire/snappy.h"
+
+enum { ARENA_BYTES_MAX = 16 * 1024 * 1024, MESSAGE_BYTES_MAX = 32 * 1024 * 1024 };
+
+static struct metric_counter reads[2] = {
+    {.name = "firekeep_read_requests_total",
+     .help = "Remote read requests by form of the answer.",
+     .labels = {{"form", "samples"}}},
+    {.name = "firekeep_read_requests_total",
+     .help = "Remote read requests by form of the answer.",
+     .labels = {{"form", "streamed_xor_chunks"}}},
+};
+static struct metric_counter read_samples = {
+    .name = "firekeep_read_samples_total",
+    .help = "Samples read for remote read.",
+};
+static struct metric_counter read_failures = {
+    .name = "firekeep_read_failures_total",
+    .help = "Remote read requests that ended in an error.",
+};
+static struct metric_histogram latency = {
+    .name = "firekeep_read_request_duration_seconds",
+    .help = "From the first byte of a remote read request to the end of its answer.",
+    METRIC_LATENCY,
+};
+
+void
+read_metrics_register(void)
+{
+    metric_register_counter(&reads[0]);
+    metric_register_counter(&reads[1]);
+    metric_register_counter(&read_samples);
+    metric_register_counter(&read_failures);
+    metric_register_histogram(&latency);
+}
+
+struct read {
+    struct api *api;
+    struct http_request *request;
+    struct budget budget;
+    struct query_control control;
+    struct arena arena;
+    struct rr_request message;
+    struct bytes tenant;
+    uint64_t content_length; /* UINT64_MAX: not known */
+    bool begun;
+    uint32_t batches;
+};
+
+/* --- where bytes go
+ * ---------------------------------------------------------------------------------- */
+
+/* The answer begins with its first byte: until then an error can still get a status of its own. */
+static enum err
+begin(struct read *r, struct why *why)
+{
+    if (r->begun) return OK;
+    bool streamed = r->message.answer == RR_STREAMED_XOR_CHUNKS;
+    struct http_answer answer = {
+        .status = 200,
+        .content_type = streamed ? "application/x-streamed-protobuf; "
+                                   "proto=prometheus.ChunkedReadResponse"
+                                 : "application/x-protobuf",
+    };
+    if (!streamed) answer.headers[0] = (struct http_answer_header){"Content-Encoding", "snappy"};
+    enum err e = http_stream_begin(r->request, &answer, r->content_length, why);
+    if (e == OK) r->begun = true;
+    return e;
+}
+
+static enum err
+sink_write(void *context, struct bytes piece, struct why *why)
+{
+    struct read *r = context;
+    enum err e = begin(r, why);
+    return e ? e : http_stream_write(r->request, piece, why);
+}
+
+/* --- queries
+ * ---------------------------------------------------------------------------------------------- */
+
+static enum err
+matchers_make(const struct rr_query *query, struct matcher **to, struct why *why)
+{
+    for (uint32_t i = 0; i < query->matcher_count; i++) {
+        const struct rr_matcher *m = &query->matchers[i];
+        enum err e = matcher_new((enum matcher_type)m->type, m->name, m->value, &to[i], why);
+        if (e) return e;
+    }
+    return OK;
+}
+
+static enum err
+query_open(struct read *r, const struct rr_query *query, struct matcher *const *matchers,
+           struct series_set **ret_set, struct why *why)
+{
+    struct select_request request = {
+        .tenant = r->tenant,
+        .matchers = matchers,
+        .matcher_count = query->matcher_count,
+        .min_ms = query->min_ms,
+        .max_ms = query->max_ms,
+        .control = &r->control,
+    };
+    if (query->matcher_count == 0) return why_set(why, ERR_INPUT, "a query without matchers");
+    return tsdb_answerer(r->api->options.tsdb)
+        ->ops->select(tsdb_answerer(r->api->options.tsdb), &request, ret_set, why);
+}
+
+/* What both forms of answer do with a series. */
+struct form {
+    void *to;
+    enum err (*series)(void *to, struct bytes labels, struct why *why);
+    enum err (*floats)(void *to, const struct sample_batch *b, struct why *why);
+    enum err (*histograms)(void *to, const struct sample_batch *b, struct why *why);
+};
+
+static enum err
+drain_series(struct read *r, const struct form *form, struct series_set *set, struct bytes labels,
+             struct why *why)
+{
+    bool named = false;
+    for (;;) {
+        struct sample_batch b;
+        enum err e = series_set_batch(set, &b, why);
+        if (e || b.count == 0) return e;
+        if (++r->batches % 256 == 0 && http_gone(r->request)) {
+            return why_set(why, ERR_CANCELED, "the client is gone");
+        }
+        if (!named) e = form->series(form->to, labels, why);
+        named = true;
+        if (e) return e;
+        e = b.kind == SAMPLE_FLOAT ? form->floats(form->to, &b, why)
+                                   : form->histograms(form->to, &b, why);
+        if (e) return e;
+    }
+}
+
+static enum err
+drain(struct read *r, const struct form *form, struct series_set *set, struct why *why)
+{
+    for (;;) {
+        struct bytes labels;
+        enum err e = series_set_next(set, &labels, why);
+        if (e || labels.at == NULL) return e;
+        e = drain_series(r, form, set, labels, why);
+        if (e) return e;
+    }
+}
+
+static enum err
+run_query(struct read *r, const struct rr_query *query, const struct form *form, struct why *why)
+{
+    struct series_set *set = NULL;
+    struct matcher **matchers =
+        arena_new(&r->arena, (query->matcher_count + 1u) * sizeof *matchers);
+    if (matchers == NULL) return why_set(why, ERR_NOMEM, "no memory for the query");
+    enum err e = matchers_make(query, matchers, why);
+    if (e == OK) e = query_open(r, query, matchers, &set, why);
+    if (e == OK) e = drain(r, form, set, why);
+    series_set_free(set);
+    for (uint32_t i = 0; i < query->matcher_count; i++) {
+        matcher_free(matchers[i]);
+    }
+    return e;
+}
+
+/* --- STREAMED_XOR_CHUNKS
+ * ------------------------------------------------------------------------------------- */
+
+static enum err
+stream_series(void *to, struct bytes labels, struct why *why)
+{
+    return rr_stream_series(to, labels, why);
+}
+
+static enum err
+stream_floats(void *to, const struct sample_batch *b, struct why *why)
+{
+    return rr_stream_floats(to, b->count, b->times_ms, b->value_bits, why);
+}
+
+static enum err
+stream_histograms(void *to, const struct sample_batch *b, struct why *why)
+{
+    return rr_stream_histograms(to, b->count, b->times_ms, b->histograms, why);
+}
+
+static enum err
+answer_streamed(struct read *r, struct why *why)
+{
+    struct rr_sink sink = {sink_write, r};
+    struct rr_stream *stream;
+    enum err e = rr_stream_new(&sink, r->api->options.read_frame_bytes, &r->budget, &stream);
+    if (e) return why_set(why, e, "no memory for the answer");
+    struct form form = {stream, stream_series, stream_floats, stream_histograms};
+    for (uint32_t i = 0; i < r->message.query_count && e == OK; i++) {
+        e = rr_stream_query(stream, i, why);
+        if (e == OK) e = run_query(r, &r->message.queries[i], &form, why);
+    }
+    if (e == OK) e = rr_stream_end(stream, why);
+    if (e == OK) e = begin(r, why); /* an empty answer has a header, too */
+    rr_stream_free(stream);
+    return e;
+}
+
+/* --- SAMPLES
+ * --------------------------------------------------------------------------------------------------
+ */
+
+static enum err
+samples_error(enum err e, struct why *why)
+{
+    if (e == ERR_NOMEM) return why_set(why, e, "no memory for the answer");
+    if (e == ERR_LIMIT) return why_set(why, e, "the answer is too large for one message");
+    return e;
+}
+
+static enum err
+samples_series(void *to, struct bytes labels, struct why *why)
+{
+    return samples_error(rr_samples_series(to, labels), why);
+}
+
+static enum err
+samples_floats(void *to, const struct sample_batch *b, struct why *why)
+{
+    return samples_error(rr_samples_floats(to, b->count, b->times_ms, b->value_bits), why);
+}
+
+static enum err
+samples_histograms(void *to, const struct sample_batch *b, struct why *why)
+{
+    return samples_error(rr_samples_histograms(to, b->count, b->times_ms, b->histograms), why);
+}
+
+static enum err
+answer_samples(struct read *r, struct why *why)
+{
+    struct rr_sink sink = {sink_write, r};
+    struct rr_samples *samples;
+    enum err e = rr_samples_new(&r->budget, &samples);
+    if (e) return why_set(why, e, "no memory for the answer");
+    struct form form = {samples, samples_series, samples_floats, samples_histograms};
+    r->control.samples_max = atomic_load_explicit(&r->api->read_samples_max, memory_order_relaxed);
+    for (uint32_t i = 0; i < r->message.query_count && e == OK; i++) {
+        e = samples_error(rr_samples_query(samples), why);
+        if (e == OK) e = run_query(r, &r->message.queries[i], &form, why);
+    }
+    if (e == OK) e = samples_error(rr_samples_end(samples, &r->content_length), why);
+    if (e == OK) e = rr_samples_write(samples, &sink, why);
+    rr_samples_free(samples);
+    return e;
+}
+
+/* --- the request
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static enum err
+read_decode(struct read *r, struct buf *message, struct why *why)
+{
+    size_t size;
+    enum err e = snappy_size(http_body(r->request), MESSAGE_BYTES_MAX, &size);
+    if (e) return why_set(why, e, "the body is not a snappy block of at most 32 MiB");
+    e = snappy_unpack(http_body(r->request), message, why);
+    if (e == OK) http_body_release(r->request);
+    if (e == OK) e = rr_decode(buf_bytes(message), &r->arena, &r->message, why);
+    return e;
+}
+
+/* What an operator may have to act on; a client that fails all the time does not fill the log. */
+static void
+log_failure(struct read *r, enum err e, const struct why *why)
+{
+    static struct log_gate gate;
+    uint64_t held_back;
+    if (e == OK || e == ERR_INPUT || e == ERR_LIMIT || e == ERR_CANCELED) return;
+    if (!log_often(&gate, env_monotonic_ns(r->api->options.env), NS_PER_S, &held_back)) return;
+    log_warn("read: a query failed", KV("peer", http_peer(r->request)), KV("error", why),
+             KV("more_held_back", held_back));
+}
+
+static void
+finish(struct read *r, enum err e, const struct why *why)
+{
+    metric_record(&latency,
+                  (uint64_t)(env_monotonic_ns(r->api->options.env) - http_began_ns(r->request)));
+    metric_add(&read_samples, r->control.samples_seen);
+    if (e) metric_inc(&read_failures);
+    log_failure(r, e, why);
+    if (r->begun)
+        http_stream_end(r->request, e == OK);
+    else
+        reply_error(r->request, e, why);
+}
+
+static void
+read_run(struct api *api, struct http_request *request)
+{
+    struct why why = {""};
+    struct buf message;
+    struct read r = {.api = api, .request = request, .content_length = UINT64_MAX};
+    if (!tenant_of(api, request, &r.tenant)) return;
+    budget_init(&r.budget, "query", 0, &api->read_budget);
+    arena_init(&r.arena, &r.budget, ARENA_BYTES_MAX, 4096);
+    buf_init(&message, &r.budget, MESSAGE_BYTES_MAX);
+    r.control.env = api->options.env;
+    r.control.budget = &r.budget;
+    r.control.deadline_ns = env_monotonic_ns(api->options.env) +
+                            atomic_load_explicit(&api->read_timeout_ns, memory_order_relaxed);
+    enum err e = read_decode(&r, &message, &why);
+    if (e == OK) {
+        metric_inc(&reads[r.message.answer]);
+        e = r.message.answer == RR_SAMPLES ? answer_samples(&r, &why) : answer_streamed(&r, &why);
+    }
+    buf_fini(&message);
+    arena_fini(&r.arena);
+    finish(&r, e, &why);
+}
+
+void
+read_handler(void *context, struct http_request *request)
+{
+    struct api *api = context;
+    const char *encoding = http_header(request, "Content-Encoding");
+    if (encoding != NULL && encoding[0] != '\0' && strcasecmp(encoding, "snappy") != 0) {
+        http_reply_text(request, 415, "content encoding: snappy\n");
+        return;
+    }
+    if (atomic_load_explicit(&api->stopping, memory_order_relaxed)) {
+        struct why why;
+        why_set(&why, ERR_AGAIN, "shutting down");
+        reply_error(request, ERR_AGAIN, &why);
+        return;
+    }
+    run_later(api, request, read_run);
+}

@@ -1,0 +1,379 @@
+/*
+ * status.c - what the server says of itself: health, metrics, status pages in Prometheus' JSON
+ * envelope.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/internal.h"
+#include "base/json.h"
+
+enum { PAGE_BYTES_MAX = 256 * 1024 * 1024, TOP_COUNT = 10, TOP_COUNT_MAX = 10000 };
+
+/* --- health
+ * -------------------------------------------------------------------------------------------- */
+
+void
+healthy_handler(void *context, struct http_request *request)
+{
+    (void)context;
+    http_reply_text(request, 200, "Firekeep is healthy.\n");
+}
+
+/* Why writes would be refused right now; NULL: they would not. */
+static const char *
+not_ready(struct api *api)
+{
+    struct tsdb_stats s;
+    if (atomic_load_explicit(&api->stopping, memory_order_relaxed)) return "shutting down";
+    tsdb_stats(api->options.tsdb, &s);
+    if (s.down) return "the write-ahead log cannot be written";
+    if (s.disk_low) return "the disk is nearly full";
+    if (s.wal.over_budget) return "the write-ahead log has reached its budget";
+    if (s.clock_suspect) return "the system clock is before the newest sample";
+    return NULL;
+}
+
+void
+ready_handler(void *context, struct http_request *request)
+{
+    const char *reason = not_ready(context);
+    if (reason != NULL)
+        http_reply_text(request, 503, "Firekeep is not ready: %s.\n", reason);
+    else
+        http_reply_text(request, 200, "Firekeep is ready.\n");
+}
+
+void
+root_handler(void *context, struct http_request *request)
+{
+    struct api *api = context;
+    http_reply_text(request, 200,
+                    "Firekeep %s\n\n"
+                    "POST /api/v1/write    remote write 1.0 and 2.0\n"
+                    "POST /api/v1/read     remote read\n"
+                    "GET  /metrics\n"
+                    "GET  /-/ready\n"
+                    "GET  /api/v1/status/buildinfo|runtimeinfo|flags|config|tsdb\n",
+                    api->options.version);
+}
+
+/* --- metrics
+ * -------------------------------------------------------------------------------------------- */
+
+static void
+metrics_run(struct api *api, struct http_request *request)
+{
+    struct buf text;
+    buf_init(&text, &api->read_budget, PAGE_BYTES_MAX);
+    metric_collect(&text);
+    if (buf_error(&text)) {
+        struct why why;
+        why_set(&why, ERR_NOMEM, "no memory for the metrics");
+        reply_error(request, ERR_NOMEM, &why);
+    } else {
+        struct http_answer answer = {
+            .status = 200, .content_type = METRIC_CONTENT_TYPE, .body = buf_bytes(&text)};
+        http_reply(request, &answer);
+    }
+    buf_fini(&text);
+}
+
+void
+metrics_handler(void *context, struct http_request *request)
+{
+    run_later(context, request, metrics_run);
+}
+
+/* --- reload
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static void
+reload_run(struct api *api, struct http_request *request)
+{
+    struct why why = {""};
+    enum err e = api->options.reload(api->options.context, &why);
+    if (e)
+        reply_error(request, e == ERR_MISSING ? ERR_INPUT : e, &why);
+    else
+        http_reply_text(request, 200, "reloaded\n");
+}
+
+void
+reload_handler(void *context, struct http_request *request)
+{
+    struct api *api = context;
+    if (!api->options.lifecycle) {
+        http_reply_text(request, 403, "start with --web.enable-lifecycle to reload by request\n");
+        return;
+    }
+    run_later(api, request, reload_run);
+}
+
+/* --- status pages
+ * --------------------------------------------------------------------------------------------- */
+
+static void
+key_text(struct json *j, const char *key, const char *value)
+{
+    json_key(j, key);
+    json_put_text(j, value);
+}
+
+static void
+key_uint(struct json *j, const char *key, uint64_t value)
+{
+    json_key(j, key);
+    json_put_uint(j, value);
+}
+
+static void
+build_info(struct api *api, struct json *j)
+{
+    json_object_open(j);
+    key_text(j, "application", "Firekeep");
+    key_text(j, "version", api->options.version);
+    key_text(j, "revision", "");
+    key_text(j, "branch", "");
+    key_text(j, "buildUser", "");
+    key_text(j, "buildDate", "");
+#ifdef __clang__
+    key_text(j, "compiler", "clang " __clang_version__);
+#else
+    key_text(j, "compiler", "gcc " __VERSION__);
+#endif
+    key_text(j, "goVersion", "");
+    json_object_close(j);
+}
+
+static void
+time_text(int64_t t_ms, char *to, size_t size)
+{
+    time_t seconds = (time_t)(t_ms / 1000);
+    struct tm utc;
+    gmtime_r(&seconds, &utc);
+    strftime(to, size, "%Y-%m-%dT%H:%M:%SZ", &utc);
+}
+
+static void
+runtime_info(struct api *api, struct json *j)
+{
+    char started[40], now[40];
+    struct tsdb_stats s;
+    tsdb_stats(api->options.tsdb, &s);
+    time_text(api->options.started_ms, started, sizeof started);
+    time_text(env_realtime_ms(api->options.env), now, sizeof now);
+    const char *reason = not_ready(api);
+    json_object_open(j);
+    key_text(j, "startTime", started);
+    key_text(j, "serverTime", now);
+    json_key(j, "ready");
+    json_put_bool(j, reason == NULL);
+    key_text(j, "notReadyReason", reason == NULL ? "" : reason);
+    key_uint(j, "timeSeriesCount", s.head_series);
+    key_uint(j, "tenants", s.tenants);
+    key_uint(j, "parts", s.parts);
+    key_uint(j, "partBytes", s.part_bytes);
+    key_uint(j, "walSegments", s.wal.segment_count);
+    key_uint(j, "walBytes", s.wal.segment_bytes);
+    json_object_close(j);
+}
+
+static void
+put_flag(void *to, const char *name, const char *value)
+{
+    key_text(to, name, value);
+}
+
+static void
+flags_page(struct api *api, struct json *j)
+{
+    json_object_open(j);
+    api->options.flags(api->options.context, put_flag, j);
+    json_object_close(j);
+}
+
+static void
+config_page(struct api *api, struct json *j)
+{
+    struct buf yaml;
+    buf_init(&yaml, &api->read_budget, 1024 * 1024);
+    api->options.config(api->options.context, &yaml);
+    json_object_open(j);
+    json_key(j, "yaml");
+    json_put_bytes(j, buf_bytes(&yaml));
+    json_object_close(j);
+    buf_fini(&yaml);
+}
+
+static void
+put_top(struct json *j, const char *key, const struct tsdb_cardinality *items, uint32_t count)
+{
+    json_key(j, key);
+    json_array_open(j);
+    for (uint32_t i = 0; i < count; i++) {
+        json_object_open(j);
+        json_key(j, "name");
+        json_put_bytes(j, items[i].name);
+        key_uint(j, "value", items[i].count);
+        json_object_close(j);
+    }
+    json_array_close(j);
+}
+
+static uint32_t
+limit_argument(struct http_request *request)
+{
+    const char *text = http_argument(request, "limit");
+    long limit = text == NULL ? TOP_COUNT : strtol(text, NULL, 10);
+    return limit < 1 ? TOP_COUNT : limit > TOP_COUNT_MAX ? TOP_COUNT_MAX : (uint32_t)limit;
+}
+
+static void
+tsdb_page(struct api *api, struct http_request *request, struct bytes tenant, struct json *j)
+{
+    struct tsdb_stats s;
+    struct arena arena;
+    uint32_t limit = limit_argument(request), metric_count = 0, name_count = 0;
+    tsdb_stats(api->options.tsdb, &s);
+    arena_init(&arena, &api->read_budget, 0, 0);
+    struct tsdb_cardinality *metrics = arena_new(&arena, limit * sizeof *metrics);
+    struct tsdb_cardinality *names = arena_new(&arena, limit * sizeof *names);
+    if (metrics != NULL && names != NULL &&
+        tsdb_top(api->options.tsdb, tenant, &arena, limit, metrics, &metric_count, names,
+                 &name_count) != OK) {
+        metric_count = name_count = 0;
+    }
+    json_object_open(j);
+    json_key(j, "headStats");
+    json_object_open(j);
+    key_uint(j, "numSeries", s.head_series);
+    key_uint(j, "numSamples", s.head_samples);
+    key_uint(j, "numExemplars", s.head_exemplars);
+    key_uint(j, "bytes", s.head_bytes);
+    json_key(j, "maxTime");
+    json_put_int(j, s.newest_ms == INT64_MIN ? 0 : s.newest_ms);
+    json_object_close(j);
+    json_key(j, "partStats");
+    json_object_open(j);
+    key_uint(j, "numParts", s.parts);
+    key_uint(j, "numSamples", s.part_samples);
+    key_uint(j, "bytes", s.part_bytes);
+    json_key(j, "minTime");
+    json_put_int(j, s.oldest_ms == INT64_MAX ? 0 : s.oldest_ms);
+    json_object_close(j);
+    put_top(j, "seriesCountByMetricName", metrics, metric_count);
+    put_top(j, "labelValueCountByLabelName", names, name_count);
+    json_object_close(j);
+    arena_fini(&arena);
+}
+
+/* --- metadata
+ * -------------------------------------------------------------------------------------------------
+ */
+
+struct metadata_page {
+    struct json *j;
+    uint64_t left;
+};
+
+static enum err
+put_metadata(void *context, const struct metadata *m)
+{
+    struct metadata_page *p = context;
+    if (p->left-- == 0) {
+        p->left = 0;
+        return ERR_CANCELED;
+    }
+    json_key_bytes(p->j, m->family);
+    json_array_open(p->j);
+    json_object_open(p->j);
+    key_text(p->j, "type", metric_type_word(m->type));
+    json_key(p->j, "help");
+    json_put_bytes(p->j, m->help);
+    json_key(p->j, "unit");
+    json_put_bytes(p->j, m->unit);
+    json_object_close(p->j);
+    json_array_close(p->j);
+    return OK;
+}
+
+static enum err
+metadata_page(struct api *api, struct http_request *request, struct bytes tenant, struct json *j,
+              struct why *why)
+{
+    const char *metric = http_argument(request, "metric");
+    const char *limit = http_argument(request, "limit");
+    struct metadata_page page = {j, UINT64_MAX};
+    if (limit != NULL && atoll(limit) > 0) page.left = (uint64_t)atoll(limit);
+    struct answerer *a = tsdb_answerer(api->options.tsdb);
+    json_object_open(j);
+    enum err e = a->ops->metadata(a, tenant, bytes_of_text(metric == NULL ? "" : metric),
+                                  put_metadata, &page, why);
+    json_object_close(j);
+    return e == ERR_CANCELED ? OK : e;
+}
+
+static enum err
+page_of(struct api *api, struct http_request *request, struct bytes tenant, struct json *j,
+        struct why *why)
+{
+    const char *path = http_path(request);
+    if (strcmp(path, "/api/v1/status/buildinfo") == 0)
+        build_info(api, j);
+    else if (strcmp(path, "/api/v1/status/runtimeinfo") == 0)
+        runtime_info(api, j);
+    else if (strcmp(path, "/api/v1/status/flags") == 0)
+        flags_page(api, j);
+    else if (strcmp(path, "/api/v1/status/config") == 0)
+        config_page(api, j);
+    else if (strcmp(path, "/api/v1/status/tsdb") == 0)
+        tsdb_page(api, request, tenant, j);
+    else
+        return metadata_page(api, request, tenant, j, why);
+    return OK;
+}
+
+/* Pages about the process need no tenant; those about data do. */
+static bool
+needs_tenant(const char *path)
+{
+    return strcmp(path, "/api/v1/status/tsdb") == 0 || strcmp(path, "/api/v1/metadata") == 0;
+}
+
+static void
+status_run(struct api *api, struct http_request *request)
+{
+    struct why why = {""};
+    struct bytes tenant = {NULL, 0};
+    if (needs_tenant(http_path(request)) && !tenant_of(api, request, &tenant)) return;
+    struct buf text;
+    struct json j;
+    buf_init(&text, &api->read_budget, PAGE_BYTES_MAX);
+    json_init(&j, &text);
+    json_object_open(&j);
+    key_text(&j, "status", "success");
+    json_key(&j, "data");
+    enum err e = page_of(api, request, tenant, &j, &why);
+    json_object_close(&j);
+    if (e == OK && buf_error(&text)) {
+        e = why_set(&why, buf_error(&text), "no memory for the page");
+    }
+    if (e) {
+        reply_error(request, e, &why);
+    } else {
+        struct http_answer answer = {
+            .status = 200, .content_type = "application/json", .body = buf_bytes(&text)};
+        http_reply(request, &answer);
+    }
+    buf_fini(&text);
+}
+
+void
+status_handler(void *context, struct http_request *request)
+{
+    run_later(context, request, status_run);
+}

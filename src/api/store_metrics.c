@@ -1,0 +1,211 @@
+/* store_metrics.c - the store's numbers for /metrics: the ledger, log, head, parts, memory, HTTP.
+ */
+#include "api/internal.h"
+
+#define COUNTER METRIC_KIND_COUNTER
+#define GAUGE   METRIC_KIND_GAUGE
+
+static void
+put(struct metric_sink *sink, const char *name, enum metric_kind kind, const char *help,
+    uint64_t value)
+{
+    struct metric_family family = {name, help, kind};
+    metric_put_u64(sink, &family, NULL, 0, value);
+}
+
+static void
+put_seconds(struct metric_sink *sink, const char *name, const char *help, int64_t t_ms)
+{
+    struct metric_family family = {name, help, GAUGE};
+    metric_put_double(sink, &family, NULL, 0, (double)t_ms / 1000.0);
+}
+
+/* --- the ledger
+ * ------------------------------------------------------------------------------------------ */
+
+static const struct metric_family ledger_families[] = {
+    {"firekeep_samples_received_total", "Samples and exemplars received, by kind.", COUNTER},
+    {"firekeep_samples_stored", "Samples and exemplars in parts, by kind.", GAUGE},
+    {"firekeep_samples_pending", "Samples and exemplars in log and head only, by kind.", GAUGE},
+    {"firekeep_samples_duplicate_total", "Received again with the same value.", COUNTER},
+    {"firekeep_samples_superseded_total", "Lost against an earlier arrival.", COUNTER},
+    {"firekeep_samples_expired_total", "Beyond retention.", COUNTER},
+    {"firekeep_samples_deleted_total", "Deleted on request.", COUNTER},
+    {"firekeep_samples_damaged_total", "Lost to damage on disk.", COUNTER},
+};
+
+static const struct metric_family rejected_family = {
+    "firekeep_samples_rejected_total", "Samples and exemplars refused, by kind and reason.",
+    COUNTER};
+
+static void
+ledger_values(const struct ledger *l, enum ledger_kind k, uint64_t *to)
+{
+    to[0] = l->count[k][LEDGER_RECEIVED];
+    to[1] = l->stored[k];
+    to[2] = ledger_pending(l, k);
+    to[3] = l->count[k][LEDGER_DUPLICATE];
+    to[4] = l->count[k][LEDGER_SUPERSEDED];
+    to[5] = l->count[k][LEDGER_EXPIRED];
+    to[6] = l->count[k][LEDGER_DELETED];
+    to[7] = l->count[k][LEDGER_DAMAGED];
+}
+
+static void
+put_ledger(void *context, struct bytes tenant, const struct ledger *l)
+{
+    struct metric_sink *sink = context;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        uint64_t values[8];
+        struct metric_pair pairs[3] = {
+            {"tenant", tenant},
+            {"kind", bytes_of_text(ledger_kind_word((enum ledger_kind)k))},
+        };
+        ledger_values(l, (enum ledger_kind)k, values);
+        for (unsigned i = 0; i < 8; i++) {
+            metric_put_u64(sink, &ledger_families[i], pairs, 2, values[i]);
+        }
+        for (unsigned r = 1; r < REJECT_COUNT; r++) {
+            pairs[2] = (struct metric_pair){"reason", bytes_of_text(reject_word((enum reject)r))};
+            metric_put_u64(sink, &rejected_family, pairs, 3, l->count[k][LEDGER_REJECTED + r]);
+        }
+    }
+}
+
+/* --- the rest
+ * ---------------------------------------------------------------------------------------------- */
+
+static void
+put_wal(struct metric_sink *s, const struct wal_stats *w)
+{
+    put(s, "firekeep_wal_commits_total", COUNTER, "Commits of the write-ahead log.",
+        w->commits_total);
+    put(s, "firekeep_wal_commit_bytes_total", COUNTER, "Bytes committed to the log.",
+        w->commit_bytes_total);
+    put(s, "firekeep_wal_failures_total", COUNTER, "Commits that failed.", w->failures_total);
+    put(s, "firekeep_wal_down", GAUGE, "1 while the log cannot be written.", w->down);
+    put(s, "firekeep_wal_over_budget", GAUGE, "1 while the log has reached its budget.",
+        w->over_budget);
+    put(s, "firekeep_wal_segments", GAUGE, "Segments of the log.", w->segment_count);
+    put(s, "firekeep_wal_bytes", GAUGE, "Bytes of all segments of the log.", w->segment_bytes);
+    put(s, "firekeep_wal_begin_position", GAUGE, "The oldest position in the log.", w->begin_pos);
+    put(s, "firekeep_wal_end_position", GAUGE, "The position behind the last commit.", w->end_pos);
+    put(s, "firekeep_wal_readers", GAUGE, "Readers that follow the log.", w->readers);
+    put(s, "firekeep_wal_readers_behind", GAUGE, "Readers for whom the log went on without.",
+        w->readers_behind);
+    put(s, "firekeep_wal_segments_made_total", COUNTER, "Segments begun.", w->segments_made_total);
+    put(s, "firekeep_wal_segments_recycled_total", COUNTER, "Segments used again.",
+        w->segments_recycled_total);
+}
+
+static void
+put_store(struct metric_sink *s, const struct tsdb_stats *t)
+{
+    put(s, "firekeep_head_series", GAUGE, "Series in the head.", t->head_series);
+    put(s, "firekeep_head_samples", GAUGE, "Samples in the head.", t->head_samples);
+    put(s, "firekeep_head_exemplars", GAUGE, "Exemplars in the head.", t->head_exemplars);
+    put(s, "firekeep_head_frozen_series", GAUGE, "Series of the generation being flushed.",
+        t->frozen_series);
+    put(s, "firekeep_parts", GAUGE, "Live parts.", t->parts);
+    put(s, "firekeep_part_bytes", GAUGE, "Bytes of live parts.", t->part_bytes);
+    put(s, "firekeep_part_samples", GAUGE, "Samples in live parts.", t->part_samples);
+    put(s, "firekeep_flushes_total", COUNTER, "Generations written as parts.", t->flushes_total);
+    put(s, "firekeep_flush_failures_total", COUNTER, "Flushes that failed and were repeated.",
+        t->flush_failures_total);
+    put(s, "firekeep_undone_commits_total", COUNTER, "Commits taken back after a failure.",
+        t->undone_epochs_total);
+    put(s, "firekeep_store_position", GAUGE, "Up to here parts hold everything of the log.",
+        t->store_pos);
+    put(s, "firekeep_page_cache_hits_total", COUNTER, "Pages found in the cache.", t->cache_hits);
+    put(s, "firekeep_page_cache_misses_total", COUNTER, "Pages read from disk.", t->cache_misses);
+    put(s, "firekeep_page_cache_bytes", GAUGE, "Bytes of cached pages.", t->cache_bytes);
+    put(s, "firekeep_disk_free_bytes", GAUGE, "Free bytes where the store is.", t->free_bytes);
+    put(s, "firekeep_disk_low", GAUGE, "1 while writes are refused for want of space.",
+        t->disk_low);
+    put(s, "firekeep_clock_suspect", GAUGE, "1 while the system clock is not believed.",
+        t->clock_suspect);
+    put(s, "firekeep_tenants", GAUGE, "Tenants known.", t->tenants);
+    if (t->newest_ms != INT64_MIN) {
+        put_seconds(s, "firekeep_newest_sample_timestamp_seconds", "Time of the newest sample.",
+                    t->newest_ms);
+    }
+}
+
+static void
+put_http(struct metric_sink *s, const struct http_stats *h)
+{
+    static const char *const classes[6] = {NULL, "1xx", "2xx", "3xx", "4xx", "5xx"};
+    static const struct metric_family answers = {"firekeep_http_answers_total",
+                                                 "Answers by class of status.", COUNTER};
+    put(s, "firekeep_http_connections", GAUGE, "Open connections.", h->connections_now);
+    put(s, "firekeep_http_connections_total", COUNTER, "Connections accepted.",
+        h->connections_total);
+    put(s, "firekeep_http_connections_refused_total", COUNTER,
+        "Connections beyond the limit, answered 503.", h->connections_refused);
+    put(s, "firekeep_http_requests_total", COUNTER, "Requests.", h->requests_total);
+    put(s, "firekeep_http_body_bytes_total", COUNTER, "Bytes of request bodies.", h->body_bytes);
+    for (unsigned i = 2; i < 6; i++) {
+        struct metric_pair pair = {"class", bytes_of_text(classes[i])};
+        metric_put_u64(s, &answers, &pair, 1, h->requests_by_class[i]);
+    }
+    const struct {
+        const char *phase;
+        uint64_t count;
+    } timeouts[] = {{"header", h->timeouts_header},
+                    {"body", h->timeouts_body},
+                    {"idle", h->timeouts_idle},
+                    {"send", h->timeouts_send}};
+    static const struct metric_family family = {
+        "firekeep_http_timeouts_total", "Connections cut because a deadline passed.", COUNTER};
+    for (unsigned i = 0; i < 4; i++) {
+        struct metric_pair pair = {"phase", bytes_of_text(timeouts[i].phase)};
+        metric_put_u64(s, &family, &pair, 1, timeouts[i].count);
+    }
+}
+
+static void
+put_budget(void *context, const struct budget *b)
+{
+    struct metric_sink *s = context;
+    static const struct metric_family used = {"firekeep_memory_bytes", "Memory drawn on a budget.",
+                                              GAUGE};
+    static const struct metric_family limit = {
+        "firekeep_memory_limit_bytes", "What a budget allows; 0: no limit of its own.", GAUGE};
+    static const struct metric_family refused = {"firekeep_memory_refused_total",
+                                                 "Allocations refused by a budget.", COUNTER};
+    struct metric_pair pair = {"budget", bytes_of_text(b->name)};
+    metric_put_u64(s, &used, &pair, 1, budget_used(b));
+    metric_put_u64(s, &limit, &pair, 1, b->limit_bytes);
+    metric_put_u64(s, &refused, &pair, 1, b->refused_count);
+}
+
+void
+store_metrics(struct metric_sink *sink, void *context)
+{
+    struct api *api = context;
+    struct tsdb_stats t;
+    tsdb_stats(api->options.tsdb, &t);
+    put_wal(sink, &t.wal);
+    put_store(sink, &t);
+    tsdb_ledgers(api->options.tsdb, put_ledger, sink);
+    put_budget(sink, api->options.memory);
+    put_budget(sink, &api->write_budget);
+    put_budget(sink, &api->read_budget);
+    tsdb_budgets(api->options.tsdb, put_budget, sink);
+    if (api->server != NULL) {
+        struct http_stats h;
+        http_server_stats(api->server, &h);
+        put_http(sink, &h);
+    }
+    struct metric_family build = {"firekeep_build_info", "Always 1; the version is a label.",
+                                  GAUGE};
+    struct metric_pair version = {"version", bytes_of_text(api->options.version)};
+    metric_put_u64(sink, &build, &version, 1, 1);
+    lock_take(&api->lock);
+    uint64_t waiting = api->waiting_count, jobs = api->job_count, running = api->jobs_running;
+    lock_drop(&api->lock);
+    put(sink, "firekeep_write_requests_waiting", GAUGE, "Requests that wait for a commit.",
+        waiting);
+    put(sink, "firekeep_queries_waiting", GAUGE, "Requests that wait for a query thread.", jobs);
+    put(sink, "firekeep_queries_running", GAUGE, "Requests on query threads.", running);
+}

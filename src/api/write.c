@@ -1,0 +1,380 @@
+/*
+ * write.c - remote write 1.0 and 2.0: POST, judged at once, answered when durable.
+ *
+ *      body -> snappy -> decode -> tsdb_ingest -> waiting list -> api_committed -> answer
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <strings.h>
+
+#include "api/internal.h"
+#include "base/log.h"
+#include "wire/snappy.h"
+
+enum { MESSAGE_KEEP_BYTES = 4 * 1024 * 1024 };
+
+static struct metric_counter requests_v1 = {
+    .name = "firekeep_write_requests_total",
+    .help = "Remote write requests by protocol version.",
+    .labels = {{"version", "1.0"}},
+};
+static struct metric_counter requests_v2 = {
+    .name = "firekeep_write_requests_total",
+    .help = "Remote write requests by protocol version.",
+    .labels = {{"version", "2.0"}},
+};
+static struct metric_counter malformed = {
+    .name = "firekeep_write_malformed_requests_total",
+    .help = "Remote write requests that could not be decoded; nothing of them was stored.",
+};
+static struct metric_counter unavailable = {
+    .name = "firekeep_write_unavailable_total",
+    .help = "Remote write requests answered 503: the sender repeats them.",
+};
+static struct metric_histogram latency = {
+    .name = "firekeep_write_request_duration_seconds",
+    .help = "From the first byte of a remote write request to its answer.",
+    METRIC_LATENCY,
+};
+
+void
+write_metrics_register(void)
+{
+    metric_register_counter(&requests_v1);
+    metric_register_counter(&requests_v2);
+    metric_register_counter(&malformed);
+    metric_register_counter(&unavailable);
+    metric_register_histogram(&latency);
+}
+
+/* --- which message is it?
+ * ------------------------------------------------------------------------------ */
+
+static const char *
+skip_blanks(const char *p)
+{
+    while (*p == ' ' || *p == '\t') {
+        p++;
+    }
+    return p;
+}
+
+/* RFC 9110: names are case-insensitive, blanks around ';' are allowed, values may be quoted. */
+static bool
+parse_content_type(const char *text, enum rw_version *ret_version)
+{
+    static const char media[] = "application/x-protobuf";
+    *ret_version = RW_V1;
+    if (text == NULL) return true;
+    text = skip_blanks(text);
+    if (text[0] == '\0') return true;
+    if (strncasecmp(text, media, sizeof media - 1) != 0) return false;
+    for (const char *p = skip_blanks(text + sizeof media - 1); *p != '\0';) {
+        if (*p != ';') return false;
+        p = skip_blanks(p + 1);
+        size_t name = strcspn(p, "=; \t");
+        bool is_proto = name == 5 && strncasecmp(p, "proto", 5) == 0;
+        p = skip_blanks(p + name);
+        if (*p != '=') continue;
+        p = skip_blanks(p + 1);
+        bool quoted = *p == '"';
+        if (quoted) p++;
+        size_t size = strcspn(p, quoted ? "\"" : "; \t");
+        if (is_proto && size == 23 && strncmp(p, "prometheus.WriteRequest", 23) == 0) {
+            *ret_version = RW_V1;
+        } else if (is_proto && size == 30 &&
+                   strncmp(p, "io.prometheus.write.v2.Request", 30) == 0) {
+            *ret_version = RW_V2;
+        } else if (is_proto) {
+            return false;
+        }
+        p += size;
+        if (quoted && *p == '"') p++;
+        p = skip_blanks(p);
+    }
+    return true;
+}
+
+/* --- answers
+ * ------------------------------------------------------------------------------------------------
+ */
+
+struct written_headers {
+    char samples[24];
+    char histograms[24];
+    char exemplars[24];
+};
+
+static void
+put_written(struct http_answer *answer, unsigned at, struct written_headers *text,
+            const struct ingest_result *result)
+{
+    snprintf(text->samples, sizeof text->samples, "%" PRIu64, result->written[LEDGER_FLOAT]);
+    snprintf(text->histograms, sizeof text->histograms, "%" PRIu64,
+             result->written[LEDGER_HISTOGRAM]);
+    snprintf(text->exemplars, sizeof text->exemplars, "%" PRIu64, result->written[LEDGER_EXEMPLAR]);
+    answer->headers[at] =
+        (struct http_answer_header){"X-Prometheus-Remote-Write-Samples-Written", text->samples};
+    answer->headers[at + 1] = (struct http_answer_header){
+        "X-Prometheus-Remote-Write-Histograms-Written", text->histograms};
+    answer->headers[at + 2] =
+        (struct http_answer_header){"X-Prometheus-Remote-Write-Exemplars-Written", text->exemplars};
+}
+
+/* Every answer to a 2.0 request says how much of it is written. */
+static void
+write_reply(struct api *api, struct http_request *request, enum rw_version version, enum err e,
+            const struct why *why, const struct ingest_result *result)
+{
+    char text[sizeof result->text + sizeof why->text];
+    char retry[16];
+    struct written_headers written;
+    struct http_answer answer = {.status = status_of(e)};
+    unsigned headers = 0;
+    int n = 0;
+    if (e != OK) {
+        n = snprintf(text, sizeof text, "%s\n", why->text);
+    } else if (result->rejected_total > 0) {
+        answer.status = 400;
+        n = snprintf(text, sizeof text, "%s\n", result->text);
+    }
+    if (n > 0) {
+        answer.content_type = "text/plain; charset=utf-8";
+        answer.body = bytes_of(text, (size_t)n);
+    }
+    if (answer.status == 503) {
+        metric_inc(&unavailable);
+        snprintf(retry, sizeof retry, "%d", RETRY_AFTER_S);
+        answer.headers[headers++] = (struct http_answer_header){"Retry-After", retry};
+    }
+    if (version == RW_V2) put_written(&answer, headers, &written, result);
+    metric_record(&latency,
+                  (uint64_t)(env_monotonic_ns(api->options.env) - http_began_ns(request)));
+    http_reply(request, &answer);
+}
+
+static void
+reply_nothing_written(struct api *api, struct http_request *request, enum rw_version version,
+                      enum err e, const struct why *why)
+{
+    struct ingest_result nothing = {0};
+    write_reply(api, request, version, e, why, &nothing);
+}
+
+/* --- waiting for the commit
+ * ----------------------------------------------------------------------------------- */
+
+static void
+waiting_answer(struct api *api, struct waiting *w, bool failed)
+{
+    struct why down;
+    if (failed) {
+        why_set(&down, ERR_AGAIN, "the write-ahead log could not be written");
+        reply_nothing_written(api, w->request, w->version, ERR_AGAIN, &down);
+        return;
+    }
+    write_reply(api, w->request, w->version, w->error, &w->why, &w->result);
+}
+
+static struct waiting *
+waiting_new(struct api *api)
+{
+    lock_take(&api->lock);
+    struct waiting *w = api->spare_waiting;
+    if (w != NULL) api->spare_waiting = w->next;
+    lock_drop(&api->lock);
+    return w != NULL ? w : mem_alloc(&api->write_budget, sizeof *w);
+}
+
+static void
+waiting_put(struct api *api, struct waiting *w)
+{
+    w->next = NULL;
+    lock_take(&api->lock);
+    if (api->waiting_last != NULL)
+        api->waiting_last->next = w;
+    else
+        api->waiting_first = w;
+    api->waiting_last = w;
+    api->waiting_count++;
+    lock_drop(&api->lock);
+    api->options.commit_wanted(api->options.context);
+}
+
+/* Takes those off the list that can be answered now; they keep their order. */
+static struct waiting *
+waiting_take(struct api *api, uint64_t durable_epoch, bool all)
+{
+    struct waiting *taken = NULL, **tail = &taken;
+    lock_take(&api->lock);
+    struct waiting **link = &api->waiting_first;
+    struct waiting *last = NULL;
+    while (*link != NULL) {
+        struct waiting *w = *link;
+        if (!all && w->epoch > durable_epoch) {
+            last = w;
+            link = &w->next;
+            continue;
+        }
+        *link = w->next;
+        w->next = NULL;
+        *tail = w;
+        tail = &w->next;
+        api->waiting_count--;
+    }
+    api->waiting_last = last;
+    lock_drop(&api->lock);
+    return taken;
+}
+
+void
+api_committed(struct api *api, bool failed)
+{
+    uint64_t durable = tsdb_durable_epoch(api->options.tsdb);
+    struct waiting *list = waiting_take(api, durable, failed);
+    struct waiting *done = list, *last = NULL;
+    for (struct waiting *w = list; w != NULL; w = w->next) {
+        waiting_answer(api, w, w->epoch > durable);
+        last = w;
+    }
+    if (last == NULL) return;
+    lock_take(&api->lock);
+    last->next = api->spare_waiting;
+    api->spare_waiting = done;
+    lock_drop(&api->lock);
+}
+
+/* --- the request
+ * --------------------------------------------------------------------------------------------------
+ */
+
+static struct writer *
+writer_take(struct api *api)
+{
+    lock_take(&api->lock);
+    struct writer *w = api->writers;
+    if (w != NULL) api->writers = w->next;
+    lock_drop(&api->lock);
+    if (w != NULL) return w;
+    w = mem_new(&api->write_budget, sizeof *w);
+    if (w == NULL) return NULL;
+    buf_init(&w->message, &api->write_budget, api->options.decoded_bytes_max + 64);
+    if (rw_request_init(&w->request, &api->write_budget) != OK) {
+        mem_free(&api->write_budget, w, sizeof *w);
+        return NULL;
+    }
+    return w;
+}
+
+static void
+writer_put(struct api *api, struct writer *w)
+{
+    rw_request_clear(&w->request);
+    if (w->message.capacity > MESSAGE_KEEP_BYTES) buf_fini(&w->message);
+    lock_take(&api->lock);
+    w->next = api->writers;
+    api->writers = w;
+    lock_drop(&api->lock);
+}
+
+void
+writers_free(struct api *api)
+{
+    for (struct writer *w = api->writers, *next; w != NULL; w = next) {
+        next = w->next;
+        rw_request_fini(&w->request);
+        buf_fini(&w->message);
+        mem_free(&api->write_budget, w, sizeof *w);
+    }
+    for (struct waiting *w = api->spare_waiting, *next; w != NULL; w = next) {
+        next = w->next;
+        mem_free(&api->write_budget, w, sizeof *w);
+    }
+}
+
+static enum err
+write_decode(struct api *api, struct http_request *request, enum rw_version version,
+             struct writer *w, struct why *why)
+{
+    size_t size;
+    enum err e = snappy_size(http_body(request), api->options.decoded_bytes_max, &size);
+    if (e == ERR_INPUT) return why_set(why, e, "the body is not a snappy block");
+    if (e == ERR_LIMIT) {
+        return why_set(why, e, "the message is larger than %" PRIu64 " bytes uncompressed",
+                       api->options.decoded_bytes_max);
+    }
+    e = snappy_unpack(http_body(request), &w->message, why);
+    if (e) return e;
+    http_body_release(request);
+    e = rw_decode(&w->request, version, buf_bytes(&w->message), tsdb_hash_seed(api->options.tsdb),
+                  why);
+    if (e == ERR_NOMEM) why_set(why, e, "no memory for the request");
+    return e;
+}
+
+/* Judges; either answers or leaves the request waiting. */
+static void
+write_run(struct api *api, struct http_request *request, enum rw_version version,
+          struct bytes tenant, struct writer *w)
+{
+    struct why why = {""};
+    struct waiting *wait = waiting_new(api);
+    if (wait == NULL) {
+        why_set(&why, ERR_NOMEM, "no memory for the request");
+        reply_nothing_written(api, request, version, ERR_NOMEM, &why);
+        return;
+    }
+    enum err e = write_decode(api, request, version, w, &why);
+    if (e == ERR_INPUT || e == ERR_LIMIT) metric_inc(&malformed);
+    wait->result = (struct ingest_result){0};
+    if (e == OK) e = tsdb_ingest(api->options.tsdb, tenant, &w->request, &wait->result, &why);
+    wait->request = request;
+    wait->version = version;
+    wait->epoch = wait->result.wait_epoch;
+    wait->error = e;
+    wait->why = why;
+    if (wait->epoch > tsdb_durable_epoch(api->options.tsdb)) {
+        waiting_put(api, wait);
+        return;
+    }
+    write_reply(api, request, version, e, &why, &wait->result);
+    lock_take(&api->lock);
+    wait->next = api->spare_waiting;
+    api->spare_waiting = wait;
+    lock_drop(&api->lock);
+}
+
+void
+write_handler(void *context, struct http_request *request)
+{
+    struct api *api = context;
+    enum rw_version version;
+    struct bytes tenant;
+    struct why why;
+    if (!parse_content_type(http_header(request, "Content-Type"), &version)) {
+        http_reply_text(request, 415,
+                        "content type: application/x-protobuf, with proto=prometheus.WriteRequest "
+                        "or proto=io.prometheus.write.v2.Request\n");
+        return;
+    }
+    const char *encoding = http_header(request, "Content-Encoding");
+    if (encoding != NULL && encoding[0] != '\0' && strcasecmp(encoding, "snappy") != 0) {
+        http_reply_text(request, 415, "content encoding: snappy\n");
+        return;
+    }
+    metric_inc(version == RW_V1 ? &requests_v1 : &requests_v2);
+    if (!tenant_of(api, request, &tenant)) return;
+    if (atomic_load_explicit(&api->stopping, memory_order_relaxed)) {
+        why_set(&why, ERR_AGAIN, "shutting down");
+        reply_nothing_written(api, request, version, ERR_AGAIN, &why);
+        return;
+    }
+    struct writer *w = writer_take(api);
+    if (w == NULL) {
+        why_set(&why, ERR_NOMEM, "no memory for the request");
+        reply_nothing_written(api, request, version, ERR_NOMEM, &why);
+        return;
+    }
+    write_run(api, request, version, tenant, w);
+    writer_put(api, w);
+}

@@ -1,0 +1,120 @@
+/*
+ * serve.c - `firekeep serve`: a server and the signals it obeys.
+ *
+ *      SIGHUP    reload, all or nothing
+ *      SIGTERM   no more requests -> those under way end -> the head is written out -> exit 0
+ *      a second SIGTERM, or 28 s: the rest is left to the next start, whose log has everything
+ */
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "app/cli.h"
+#include "app/commands.h"
+#include "app/process_metrics.h"
+#include "app/server.h"
+#include "base/log.h"
+
+enum { STOP_SECONDS = 28, REQUESTS_SECONDS = 10, TICK_MS = 250 };
+
+/* Waits for a signal for some milliseconds; 0: none came. */
+static int
+wait_signal(const sigset_t *signals, int64_t ms)
+{
+    struct timespec wait = {ms / 1000, ms % 1000 * 1000000};
+    int got = sigtimedwait(signals, NULL, &wait);
+    return got > 0 ? got : 0;
+}
+
+static bool
+is_end(int signal_number)
+{
+    return signal_number == SIGTERM || signal_number == SIGINT;
+}
+
+/* True if somebody is in a hurry now. */
+static bool
+wait_until(struct server *server, const sigset_t *signals, int64_t deadline_ns,
+           bool (*done)(struct server *server))
+{
+    while (!done(server) && env_monotonic_ns(env_real()) < deadline_ns) {
+        if (is_end(wait_signal(signals, 10))) return true;
+        server_tick(server);
+    }
+    return false;
+}
+
+/* Nothing here waits for a client or for the flush. */
+static void
+leave_now(struct server *server)
+{
+    log_warn("stopping at once; the next start replays the log");
+    server_commit_last(server);
+    _exit(EXIT_DONE);
+}
+
+static void
+stop(struct server *server, const sigset_t *signals)
+{
+    int64_t began = env_monotonic_ns(env_real());
+    log_info("stopping: finishing requests");
+    server_quiesce(server);
+    if (wait_until(server, signals, began + REQUESTS_SECONDS * NS_PER_S, server_is_idle)) {
+        leave_now(server);
+    }
+    server_flush_all(server);
+    if (wait_until(server, signals, began + STOP_SECONDS * NS_PER_S, server_is_flushed)) {
+        leave_now(server);
+    }
+    if (!server_is_flushed(server) || !server_is_idle(server)) leave_now(server);
+    log_info("stopped", KV("took_ms", (env_monotonic_ns(env_real()) - began) / NS_PER_MS));
+}
+
+static void
+block_signals(sigset_t *signals)
+{
+    sigemptyset(signals);
+    sigaddset(signals, SIGTERM);
+    sigaddset(signals, SIGINT);
+    sigaddset(signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static void
+run(struct server *server, const sigset_t *signals)
+{
+    for (;;) {
+        int got = wait_signal(signals, TICK_MS);
+        server_tick(server);
+        if (is_end(got)) return;
+        if (got != SIGHUP) continue;
+        struct why why;
+        err_ignore(server_reload(server, &why), "said in the log; the old configuration stays");
+    }
+}
+
+int
+command_serve(int argc, char **argv)
+{
+    struct settings settings;
+    struct server *server;
+    struct why why = {""};
+    sigset_t signals;
+    bool help;
+    enum err e = settings_load(&settings, argc - 1, argv + 1, &help, &why);
+    if (e) return cli_usage_error("serve", "%s", why.text);
+    log_configure(settings.log_level, settings.log_format);
+    block_signals(&signals);
+    process_metrics_register();
+    e = server_start(env_real(), &settings, argc - 1, argv + 1, &server, &why);
+    if (e) {
+        log_error("cannot start", KV("error", &why));
+        return EXIT_FAILED;
+    }
+    run(server, &signals);
+    stop(server, &signals);
+    server_free(server);
+    return EXIT_DONE;
+}

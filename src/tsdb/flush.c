@@ -1,0 +1,494 @@
+/*
+ * flush.c - a generation becomes a part.
+ *
+ *      active --- cut, when nothing is pending ---> frozen --- part written, MANIFEST edited --->
+ * gone
+ *
+ * The cut remembers the log's position and everybody's totals there. The part is durable before the
+ * manifest names it, and the manifest is durable before the generation and the log's segments are
+ * given up: at any moment a crash finds either the log or the part.
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "tsdb/internal.h"
+
+/* --- cutting
+ * ------------------------------------------------------------------------------------------ */
+
+enum err
+head_new_gen(struct tsdb *db, struct gen **ret_gen)
+{
+    struct gen *gen;
+    enum err e = gen_new(&db->head_budget, db->next_gen, db->next_ref, db->hash_seed, &gen);
+    if (e) return e;
+    db->next_gen++;
+    gen->begun_ns = env_monotonic_ns(db->env);
+    *ret_gen = gen;
+    return OK;
+}
+
+static enum err
+cut_totals(struct tsdb *db, struct cut *cut)
+{
+    cut->tenant_count = db->tenant_count;
+    cut->ledgers = mem_alloc(&db->flush_budget, db->tenant_count * sizeof *cut->ledgers);
+    if (cut->ledgers == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < db->tenant_count; i++) {
+        cut->ledgers[i] = db->tenants[i]->total;
+    }
+    return OK;
+}
+
+static void
+cut_free(struct tsdb *db, struct cut *cut)
+{
+    mem_free(&db->flush_budget, cut->ledgers, cut->tenant_count * sizeof *cut->ledgers);
+    *cut = (struct cut){0};
+}
+
+enum err
+head_cut_locked(struct tsdb *db)
+{
+    assert(lock_is_mine(&db->head_lock));
+    assert(db->frozen == NULL);
+    struct cut cut = {.pos = wal_end(db->wal),
+                      .segment = wal_place(db->wal).segment,
+                      .epoch = db->durable_epoch,
+                      .metadata = db->metadata_changed};
+    enum err e = cut_totals(db, &cut);
+    if (e) return e;
+    db->next_ref = db->active->ref_base + db->active->series.count;
+    struct gen *next;
+    e = head_new_gen(db, &next);
+    if (e) {
+        cut_free(db, &cut);
+        return e;
+    }
+    next->begin_pos = cut.pos;
+    next->before = db->active;
+    db->frozen = db->active;
+    db->active = next;
+    db->cut = cut;
+    db->cut_wanted = false;
+    db->metadata_changed = false;
+    return OK;
+}
+
+/* --- the part
+ * ------------------------------------------------------------------------------------------ */
+
+struct flush {
+    struct tsdb *db;
+    struct gen *gen;
+    struct part_writer *writer;
+    struct merge merge;
+    uint32_t *order;        /* series ids of a tenant, in label order */
+    uint32_t *pair_numbers; /* pair id -> number within the tenant */
+    struct arena arena;
+    struct why *why;
+};
+
+static _Thread_local const struct gen *sort_gen; /* qsort takes no context */
+
+static int
+by_labels(const void *a, const void *b)
+{
+    return series_compare(sort_gen, gen_series(sort_gen, *(const uint32_t *)a),
+                          gen_series(sort_gen, *(const uint32_t *)b));
+}
+
+static int
+by_label(const void *a, const void *b)
+{
+    struct label x = pair_label(gen_pair(sort_gen, *(const uint32_t *)a));
+    struct label y = pair_label(gen_pair(sort_gen, *(const uint32_t *)b));
+    int order = bytes_compare(x.name, y.name);
+    return order != 0 ? order : bytes_compare(x.value, y.value);
+}
+
+static bool
+series_is_empty(const struct series *s)
+{
+    return s->open.count == 0 && s->sealed == NULL && (s->late == NULL || s->late->count == 0);
+}
+
+/* Series without samples but with exemplars have a row too. */
+static enum err
+mark_exemplars(struct flush *f, uint8_t **ret_marks)
+{
+    uint8_t *marks = arena_new(&f->arena, f->gen->series.count + 1);
+    if (marks == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < f->gen->exemplars.count; i++) {
+        const struct gen_exemplar *x = gen_exemplar(f->gen, i);
+        if (!x->undone) marks[x->series] = 1;
+    }
+    *ret_marks = marks;
+    return OK;
+}
+
+/* The series of a tenant that go into the part, sorted; and the labels they have, sorted. */
+static enum err
+tenant_order(struct flush *f, const struct gen_tenant *t, const uint8_t *marks,
+             uint32_t *ret_series, uint32_t **ret_pairs, uint32_t *ret_pair_count)
+{
+    struct gen *gen = f->gen;
+    uint32_t count = 0, pair_count = 0;
+    for (uint32_t i = 0; i < t->series.count; i++) {
+        uint32_t id = t->series.at[i];
+        if (!series_is_empty(gen_series(gen, id)) || marks[id]) f->order[count++] = id;
+    }
+    uint8_t *used = arena_new(&f->arena, gen->pairs.count + 1);
+    uint32_t *pairs = arena_alloc(&f->arena, ((size_t)gen->pairs.count + 1) * sizeof *pairs);
+    if (used == NULL || pairs == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct series *s = gen_series(gen, f->order[i]);
+        for (uint32_t p = 0; p < s->pair_count; p++) {
+            if (!used[s->pairs[p]]) pairs[pair_count++] = s->pairs[p];
+            used[s->pairs[p]] = 1;
+        }
+    }
+    sort_gen = gen;
+    qsort(f->order, count, sizeof *f->order, by_labels);
+    qsort(pairs, pair_count, sizeof *pairs, by_label);
+    *ret_series = count;
+    *ret_pairs = pairs;
+    *ret_pair_count = pair_count;
+    return OK;
+}
+
+static enum err
+write_series(struct flush *f, const struct series *s)
+{
+    uint32_t numbers[1024], *list = numbers;
+    if (s->pair_count > 1024) {
+        list = arena_alloc(&f->arena, s->pair_count * sizeof *list);
+        if (list == NULL) return ERR_NOMEM;
+    }
+    for (uint32_t i = 0; i < s->pair_count; i++) {
+        list[i] = f->pair_numbers[s->pairs[i]];
+    }
+    enum err e = part_write_series(f->writer, list, s->pair_count, f->why);
+    if (e) return e;
+    merge_reset(&f->merge, INT64_MIN, INT64_MAX, false);
+    e = merge_add_series(&f->merge, s, (uint32_t)f->db->cut.epoch, 0);
+    if (e) return e;
+    merge_begin(&f->merge);
+    for (;;) {
+        struct sample_batch batch;
+        e = merge_next(&f->merge, &batch, f->why);
+        if (e || batch.count == 0) return e;
+        e = part_write_samples(f->writer, &batch, f->why);
+        if (e) return e;
+    }
+}
+
+/* Exemplars in the order of the part: by series, time. */
+struct exemplar_order {
+    uint32_t number;
+    uint32_t id;
+    int64_t t_ms;
+};
+
+static int
+by_series_time(const void *a, const void *b)
+{
+    const struct exemplar_order *x = a, *y = b;
+    if (x->number != y->number) return x->number < y->number ? -1 : 1;
+    if (x->t_ms != y->t_ms) return x->t_ms < y->t_ms ? -1 : 1;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+static enum err
+write_exemplars(struct flush *f, uint32_t tenant, uint32_t series_count)
+{
+    struct gen *gen = f->gen;
+    if (gen->exemplars.count == 0) return OK;
+    uint32_t *numbers = arena_alloc(&f->arena, gen->series.count * sizeof *numbers);
+    struct exemplar_order *list = arena_alloc(&f->arena, gen->exemplars.count * sizeof *list);
+    if (numbers == NULL || list == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < series_count; i++) {
+        numbers[f->order[i]] = i;
+    }
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < gen->exemplars.count; i++) {
+        const struct gen_exemplar *x = gen_exemplar(gen, i);
+        if (x->undone || gen_series(gen, x->series)->tenant != tenant) continue;
+        list[count++] = (struct exemplar_order){numbers[x->series], i, x->t_ms};
+    }
+    qsort(list, count, sizeof *list, by_series_time);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct gen_exemplar *x = gen_exemplar(gen, list[i].id);
+        enum err e = part_write_exemplar(f->writer, list[i].number, x->t_ms, x->bits,
+                                         bytes_of(x->labels, x->labels_size), f->why);
+        if (e) return e;
+    }
+    return OK;
+}
+
+static int
+by_family(const void *a, const void *b)
+{
+    return bytes_compare(((const struct metadata *)a)->family,
+                         ((const struct metadata *)b)->family);
+}
+
+/*
+ * All that is known of a tenant's families goes into every part: so the newest part has them all,
+ * and older ones can be dropped. Copied under the head lock, since texts may be replaced.
+ */
+static enum err
+copy_metadata(struct flush *f, const struct tenant *tenant, struct metadata **ret,
+              uint32_t *ret_count)
+{
+    struct tsdb *db = f->db;
+    enum err e = OK;
+    uint32_t count = 0;
+    lock_take(&db->head_lock);
+    struct metadata *list = arena_alloc(&f->arena, (tenant->family_count + 1u) * sizeof *list);
+    if (list == NULL) e = ERR_NOMEM;
+    for (uint32_t slot = 0; e == OK && slot < tenant->family_capacity; slot++) {
+        for (struct family *x = tenant->families[slot]; x != NULL; x = x->next) {
+            if (x->undone) continue;
+            struct metadata *m = &list[count++];
+            m->family = arena_copy(&f->arena, x->name);
+            m->type = x->type;
+            m->help = arena_copy(&f->arena, x->help);
+            m->unit = arena_copy(&f->arena, x->unit);
+            if (m->family.at == NULL || m->help.at == NULL || m->unit.at == NULL) e = ERR_NOMEM;
+        }
+    }
+    lock_drop(&db->head_lock);
+    *ret = list;
+    *ret_count = count;
+    return e;
+}
+
+static enum err
+write_metadata(struct flush *f, const struct tenant *tenant)
+{
+    struct metadata *list;
+    uint32_t count;
+    enum err e = copy_metadata(f, tenant, &list, &count);
+    if (e) return e;
+    qsort(list, count, sizeof *list, by_family);
+    for (uint32_t i = 0; i < count && e == OK; i++) {
+        e = part_write_metadata(f->writer, &list[i], f->why);
+    }
+    return e;
+}
+
+static enum err
+write_tenant(struct flush *f, const struct tenant *tenant, const uint8_t *marks)
+{
+    const struct gen_tenant *t = gen_tenant(f->gen, tenant->id);
+    static const struct gen_tenant nothing;
+    if (t == NULL) t = &nothing;
+    uint32_t series_count, pair_count, *pairs;
+    enum err e = tenant_order(f, t, marks, &series_count, &pairs, &pair_count);
+    if (e) return e;
+    if (series_count == 0 && tenant->family_count == 0) return OK;
+    e = part_write_tenant(f->writer, tenant->name, f->why);
+    for (uint32_t i = 0; i < pair_count && e == OK; i++) {
+        f->pair_numbers[pairs[i]] = i;
+        e = part_write_pair(f->writer, pair_label(gen_pair(f->gen, pairs[i])), f->why);
+    }
+    for (uint32_t i = 0; i < series_count && e == OK; i++) {
+        e = write_series(f, gen_series(f->gen, f->order[i]));
+    }
+    if (e == OK) e = write_exemplars(f, tenant->id, series_count);
+    if (e == OK) e = write_metadata(f, tenant);
+    return e;
+}
+
+static int
+by_tenant_name(const void *a, const void *b)
+{
+    return bytes_compare((*(struct tenant *const *)a)->name, (*(struct tenant *const *)b)->name);
+}
+
+static enum err
+write_tenants(struct flush *f)
+{
+    struct tsdb *db = f->db;
+    uint32_t count = db->cut.tenant_count;
+    uint8_t *marks;
+    struct tenant **sorted = arena_alloc(&f->arena, (count + 1u) * sizeof *sorted);
+    f->order = arena_alloc(&f->arena, ((size_t)f->gen->series.count + 1) * sizeof *f->order);
+    f->pair_numbers =
+        arena_alloc(&f->arena, ((size_t)f->gen->pairs.count + 1) * sizeof *f->pair_numbers);
+    if (sorted == NULL || f->order == NULL || f->pair_numbers == NULL) return ERR_NOMEM;
+    enum err e = mark_exemplars(f, &marks);
+    if (e) return e;
+    lock_take(&db->head_lock);
+    memcpy(sorted, db->tenants, count * sizeof *sorted);
+    lock_drop(&db->head_lock);
+    qsort(sorted, count, sizeof *sorted, by_tenant_name);
+    for (uint32_t i = 0; i < count && e == OK; i++) {
+        e = write_tenant(f, sorted[i], marks);
+    }
+    return e;
+}
+
+static bool
+gen_is_empty(const struct gen *gen)
+{
+    return gen->sample_count[LEDGER_FLOAT] == 0 && gen->sample_count[LEDGER_HISTOGRAM] == 0 &&
+           gen->sample_count[LEDGER_EXEMPLAR] == 0;
+}
+
+static enum err
+write_part(struct tsdb *db, struct part **ret_part, struct why *why)
+{
+    struct flush f = {.db = db, .gen = db->frozen, .why = why};
+    struct part_info info;
+    uint64_t number = db->next_part;
+    arena_init(&f.arena, &db->flush_budget, 0, 0);
+    merge_init(&f.merge, &db->flush_budget, NULL);
+    enum err e = part_writer_new(db->env, &db->flush_budget, db->parts_dir, number,
+                                 db->frozen->begin_pos, db->cut.pos, &f.writer, why);
+    if (e == OK) e = write_tenants(&f);
+    if (e == OK) e = part_writer_finish(f.writer, &info, why);
+    part_writer_free(f.writer);
+    merge_fini(&f.merge);
+    arena_fini(&f.arena);
+    if (e) return e;
+    db->next_part++;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        assert(info.sample_count[k] == db->frozen->sample_count[k]);
+    }
+    return part_open(db->env, &db->cache_budget, db->cache, db->parts_dir, number, ret_part, why);
+}
+
+/* --- the manifest
+ * ---------------------------------------------------------------------------------------- */
+
+/* The version with one part more. */
+static enum err
+next_version(struct tsdb *db, struct part *part, struct version **ret)
+{
+    struct version *old = db->version, *v;
+    enum err e = version_new(db, old->part_count + (part != NULL ? 1 : 0), &v);
+    if (e) return e;
+    for (uint32_t i = 0; i < old->part_count; i++) {
+        v->parts[i] = old->parts[i];
+        part_ref(v->parts[i]);
+    }
+    if (part != NULL) v->parts[old->part_count] = part;
+    *ret = v;
+    return OK;
+}
+
+/* Totals at the cut, and what has moved from pending to stored with this part. */
+static enum err
+manifest_tenants(struct tsdb *db, const struct part *part, struct arena *arena, struct manifest *m)
+{
+    m->tenants = arena_new(arena, (db->cut.tenant_count + 1u) * sizeof *m->tenants);
+    if (m->tenants == NULL) return ERR_NOMEM;
+    m->tenant_count = db->cut.tenant_count;
+    lock_take(&db->head_lock);
+    for (uint32_t i = 0; i < m->tenant_count; i++) {
+        m->tenants[i].name = db->tenants[i]->name;
+        m->tenants[i].totals = db->cut.ledgers[i];
+    }
+    lock_drop(&db->head_lock);
+    for (uint32_t i = 0; i < m->tenant_count && part != NULL; i++) {
+        const struct part_tenant *t = part_tenant(part, m->tenants[i].name);
+        for (unsigned k = 0; t != NULL && k < LEDGER_KIND_COUNT; k++) {
+            m->tenants[i].totals.stored[k] += t->sample_count[k];
+        }
+    }
+    return OK;
+}
+
+static enum err
+write_manifest(struct tsdb *db, const struct version *version, const struct part *part,
+               struct why *why)
+{
+    struct arena arena;
+    arena_init(&arena, &db->flush_budget, 0, 0);
+    struct manifest m = {
+        .edit = db->edit + 1,
+        .store_pos = db->cut.pos,
+        .next_part = db->next_part,
+        .segment_floor = db->cut.segment,
+        .part_count = version->part_count,
+    };
+    memcpy(m.log_id, wal_log_id(db->wal), sizeof m.log_id);
+    m.parts = arena_alloc(&arena, (m.part_count + 1u) * sizeof *m.parts);
+    enum err e = m.parts == NULL ? ERR_NOMEM : manifest_tenants(db, part, &arena, &m);
+    for (uint32_t i = 0; e == OK && i < m.part_count; i++) {
+        const struct part_info *info = part_info(version->parts[i]);
+        m.parts[i] = (struct manifest_part){info->number, info->from_pos, info->to_pos};
+    }
+    lock_take(&db->head_lock);
+    m.next_ref = db->active->ref_base;
+    m.newest_ms = db->newest_ms;
+    m.retention_now_ms = retention_now_ms(db);
+    lock_drop(&db->head_lock);
+    if (e == OK) e = manifest_write(db->env, db->dir, &m, &db->flush_budget, why);
+    if (e == OK) db->edit++;
+    arena_fini(&arena);
+    return e;
+}
+
+/* Readers see the part instead of the generation, in one step. */
+static void
+publish(struct tsdb *db, struct version *version, const struct part *part)
+{
+    lock_take(&db->lock);
+    struct version *old = db->version;
+    db->version = version;
+    lock_take(&db->head_lock);
+    struct gen *frozen = db->frozen;
+    db->frozen = NULL;
+    db->active->before = NULL;
+    for (uint32_t i = 0; i < db->tenant_count && part != NULL; i++) {
+        const struct part_tenant *t = part_tenant(part, db->tenants[i]->name);
+        for (unsigned k = 0; t != NULL && k < LEDGER_KIND_COUNT; k++) {
+            db->tenants[i]->total.stored[k] += t->sample_count[k];
+        }
+    }
+    struct cut cut = db->cut;
+    db->cut = (struct cut){0};
+    atomic_store(&db->store_pos, cut.pos);
+    lock_drop(&db->head_lock);
+    lock_drop(&db->lock);
+    version_unref(old);
+    gen_unref(frozen);
+    cut_free(db, &cut);
+}
+
+static enum err
+flush_frozen(struct tsdb *db, struct why *why)
+{
+    struct part *part = NULL;
+    struct version *version = NULL;
+    enum err e = OK;
+    if (!gen_is_empty(db->frozen) || db->cut.metadata) e = write_part(db, &part, why);
+    if (e == OK) e = next_version(db, part, &version);
+    if (e) {
+        part_unref(part);
+        return why_prefix(why, e, "flush");
+    }
+    e = write_manifest(db, version, part, why);
+    if (e) {
+        version_unref(version); /* and the part with it; its directory is swept or written again */
+        return why_prefix(why, e, "flush");
+    }
+    publish(db, version, part);
+    atomic_fetch_add(&db->flushes_total, 1);
+    return OK;
+}
+
+enum err
+tsdb_flush(struct tsdb *db, struct why *why)
+{
+    if (!tsdb_has_frozen(db)) return OK;
+    enum err e = flush_frozen(db, why);
+    if (e) {
+        atomic_fetch_add(&db->flush_failures_total, 1);
+        return e;
+    }
+    return wal_trim(db->wal, atomic_load(&db->store_pos), why);
+}

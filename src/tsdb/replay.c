@@ -1,0 +1,273 @@
+/*
+ * replay.c - the log's tail back into the head. What is in the log was judged when it came: it is
+ * not judged again. References of the log are those of processes long gone; the head gives its own.
+ */
+#include <assert.h>
+
+#include "base/hash.h"
+#include "tsdb/internal.h"
+
+enum { REFS_FIRST = 1024 };
+
+/* A series of the log: its labels, and the head's series once it has a sample. */
+struct logged {
+    uint64_t ref_plus_1; /* 0: free slot */
+    uint32_t tenant;
+    uint32_t labels_size;
+    const uint8_t *labels;
+    struct series *series;
+};
+
+struct replay {
+    struct tsdb *db;
+    struct arena labels;  /* of series that have no sample yet */
+    struct arena scratch; /* of one record */
+    struct logged *table; /* open addressing by reference */
+    uint64_t capacity;
+    uint64_t count;
+    uint64_t from_pos;
+    uint64_t max_ref;
+    uint64_t orphans; /* samples of series whose labels were damaged */
+    bool salvaged;
+    uint64_t salvaged_samples[LEDGER_KIND_COUNT];
+    struct tsdb_opening *opening;
+};
+
+/* --- references
+ * ------------------------------------------------------------------------------------- */
+
+static struct logged *
+slot_of(struct logged *table, uint64_t capacity, uint64_t ref)
+{
+    uint64_t at = hash_mix(ref, 0) & (capacity - 1);
+    while (table[at].ref_plus_1 != 0 && table[at].ref_plus_1 != ref + 1) {
+        at = (at + 1) & (capacity - 1);
+    }
+    return &table[at];
+}
+
+static enum err
+table_grow(struct replay *r)
+{
+    uint64_t capacity = r->capacity == 0 ? REFS_FIRST : r->capacity * 2;
+    struct logged *grown = mem_new(&r->db->head_budget, capacity * sizeof *grown);
+    if (grown == NULL) return ERR_NOMEM;
+    for (uint64_t i = 0; i < r->capacity; i++) {
+        if (r->table[i].ref_plus_1 == 0) continue;
+        *slot_of(grown, capacity, r->table[i].ref_plus_1 - 1) = r->table[i];
+    }
+    mem_free(&r->db->head_budget, r->table, r->capacity * sizeof *grown);
+    r->table = grown;
+    r->capacity = capacity;
+    return OK;
+}
+
+static enum err
+define(void *context, struct bytes tenant_name, uint64_t ref, struct bytes labels)
+{
+    struct replay *r = context;
+    struct tenant *tenant;
+    if (ref > r->max_ref) r->max_ref = ref;
+    if (2 * r->count >= r->capacity) {
+        enum err e = table_grow(r);
+        if (e) return e;
+    }
+    struct logged *l = slot_of(r->table, r->capacity, ref);
+    if (l->ref_plus_1 != 0) return OK; /* the same again, in another segment */
+    enum err e = tenant_find_or_add(r->db, tenant_name, &tenant);
+    if (e) return e;
+    struct bytes copy = arena_copy(&r->labels, labels);
+    if (copy.at == NULL) return ERR_NOMEM;
+    *l = (struct logged){ref + 1, tenant->id, (uint32_t)labels.size, copy.at, NULL};
+    r->count++;
+    return OK;
+}
+
+/* NULL: its labels were lost to damage. */
+static enum err
+series_of(struct replay *r, uint64_t ref, struct series **ret_series)
+{
+    *ret_series = NULL;
+    if (r->capacity == 0) return OK;
+    struct logged *l = slot_of(r->table, r->capacity, ref);
+    if (l->ref_plus_1 == 0) return OK;
+    if (l->series == NULL) {
+        struct bytes labels = bytes_of(l->labels, l->labels_size);
+        enum err e = head_series(r->db, l->tenant, labels, &l->series);
+        if (e) return e;
+    }
+    *ret_series = l->series;
+    return OK;
+}
+
+/* --- samples
+ * ------------------------------------------------------------------------------------------ */
+
+static enum err
+put_sample(struct replay *r, uint64_t ref, int64_t t_ms, int64_t start_ms,
+           const struct sample_value *v)
+{
+    struct series *series;
+    enum err e = series_of(r, ref, &series);
+    if (e) return e;
+    if (series == NULL) {
+        r->orphans++;
+        return OK;
+    }
+    e = series_append(r->db->active, series, t_ms, start_ms, v, 0, 0);
+    if (e) return e;
+    if (t_ms > r->db->newest_ms) r->db->newest_ms = t_ms;
+    r->opening->replayed_samples++;
+    if (r->salvaged) r->salvaged_samples[ledger_kind_of(v->kind)]++;
+    return OK;
+}
+
+static enum err
+put_float(void *context, const struct record_float *f)
+{
+    struct sample_value v = {SAMPLE_FLOAT, f->bits, NULL};
+    return put_sample(context, f->ref, f->t_ms, f->start_ms, &v);
+}
+
+static enum err
+put_histogram(void *context, const struct record_histogram *h)
+{
+    struct sample_value v = {h->h.kind, 0, &h->h};
+    return put_sample(context, h->ref, h->t_ms, h->start_ms, &v);
+}
+
+static enum err
+put_exemplar(void *context, const struct record_exemplar *x)
+{
+    struct replay *r = context;
+    struct series *series;
+    uint32_t epoch;
+    enum err e = series_of(r, x->ref, &series);
+    if (e || series == NULL) return e;
+    e = gen_add_exemplar(r->db->active, series, x->t_ms, x->bits, x->labels, 0, &epoch);
+    if (r->salvaged && e == OK) r->salvaged_samples[LEDGER_EXEMPLAR]++;
+    return e == ERR_AGAIN ? OK : e;
+}
+
+static enum err
+put_metadata(void *context, struct bytes tenant_name, const struct metadata *m)
+{
+    struct replay *r = context;
+    struct tenant *tenant;
+    bool changed;
+    enum err e = tenant_find_or_add(r->db, tenant_name, &tenant);
+    return e ? e : family_set(r->db, tenant, m, 0, &changed);
+}
+
+static enum err
+put_ledger(struct replay *r, struct bytes payload)
+{
+    struct bytes name;
+    struct ledger change;
+    struct tenant *tenant;
+    enum err e = record_ledger(payload, &name, &change);
+    if (e == OK) e = tenant_find_or_add(r->db, name, &tenant);
+    if (e == OK) ledger_add(&tenant->total, &change);
+    return e;
+}
+
+static enum err
+replay_record(void *context, const struct wal_record *record, struct why *why)
+{
+    struct replay *r = context;
+    enum err e = OK;
+    arena_reset(&r->scratch);
+    r->salvaged = record->salvaged;
+    switch (record->type) {
+    case WAL_SERIES:
+        e = record_each_series(record->payload, NULL, define, r);
+        break;
+    case WAL_FLOATS:
+        e = record_each_float(record->payload, put_float, r, &r->scratch);
+        break;
+    case WAL_HISTOGRAMS:
+        e = record_each_histogram(record->payload, put_histogram, r, &r->scratch);
+        break;
+    case WAL_EXEMPLARS:
+        e = record_each_exemplar(record->payload, put_exemplar, r);
+        break;
+    case WAL_METADATA:
+        e = record_each_metadata(record->payload, put_metadata, r);
+        break;
+    case WAL_LEDGER:
+        e = put_ledger(r, record->payload);
+        break;
+    default:
+        break;
+    }
+    if (e == ERR_CORRUPT)
+        return why_set(why, e, "a record of the log passes its checksum but makes no sense");
+    if (e) return why_set(why, e, "no memory to replay the log");
+    return OK;
+}
+
+/*
+ * Samples in damaged places are gone: the log's running totals say how many there were. Their
+ * ledger records may be gone with them, so both sides are mended: what was accepted equals what is
+ * there plus what is damaged.
+ */
+static void
+count_damage(struct replay *r, const struct wal_damage *damage)
+{
+    if (damage->places == 0) return;
+    struct tsdb *db = r->db;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        uint64_t here = db->active->sample_count[k], pending = 0;
+        for (uint32_t i = 0; i < db->tenant_count; i++) {
+            pending += ledger_pending(&db->tenants[i]->total, (enum ledger_kind)k);
+        }
+        uint64_t lost = damage->samples[k] > r->salvaged_samples[k]
+                            ? damage->samples[k] - r->salvaged_samples[k]
+                            : 0;
+        if (db->tenant_count == 0) continue;
+        uint64_t *count = db->tenants[0]->total.count[k];
+        if (pending > here) {
+            count[LEDGER_DAMAGED] += pending - here; /* counted, but not there */
+            lost -= lost < pending - here ? lost : pending - here;
+        } else if (here > pending) { /* there, but their ledger record is gone */
+            count[LEDGER_RECEIVED] += here - pending;
+            count[LEDGER_ACCEPTED] += here - pending;
+        }
+        count[LEDGER_RECEIVED] += lost;
+        count[LEDGER_ACCEPTED] += lost;
+        count[LEDGER_DAMAGED] += lost;
+    }
+}
+
+/*
+ * The head's references so far may be those of other series in the log that was just read: what is
+ * logged from now on gets new ones.
+ */
+static void
+renumber(struct tsdb *db, uint64_t max_ref)
+{
+    struct gen *gen = db->active;
+    if (max_ref >= gen->ref_base) gen->ref_base = max_ref + 1;
+    for (uint32_t i = 0; i < gen->series.count; i++) {
+        gen_series(gen, i)->ref = gen->ref_base + i;
+    }
+    db->next_ref = gen->ref_base;
+}
+
+enum err
+replay_log(struct tsdb *db, uint64_t from_pos, struct tsdb_opening *ret_opening, struct why *why)
+{
+    struct replay r = {.db = db, .from_pos = from_pos, .opening = ret_opening};
+    arena_init(&r.labels, &db->head_budget, 0, 0);
+    arena_init(&r.scratch, &db->head_budget, 0, 0);
+    enum err e = wal_recover(db->wal, from_pos, replay_record, &r, &ret_opening->damage, why);
+    if (e == OK) {
+        count_damage(&r, &ret_opening->damage);
+        ret_opening->replayed_series = db->active->series.count;
+        renumber(db, r.max_ref);
+    }
+    mem_free(&db->head_budget, r.table, r.capacity * sizeof *r.table);
+    arena_fini(&r.labels);
+    arena_fini(&r.scratch);
+    return e;
+}

@@ -1,0 +1,644 @@
+/*
+ * select.c - the store's answers. A question pins the parts and generations there are; its sources
+ * each yield series in label order, and series with equal labels are merged.
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "tsdb/internal.h"
+
+/* One part or generation taking part in an answer. */
+struct source {
+    uint32_t order;
+    bool at_end;
+    bool consumed; /* its series was given: step on before the next one */
+    struct bytes labels;
+
+    /* A part. */
+    struct part *part;
+    struct part_index index;
+    struct row_reader *rows;
+    roaring_bitmap_t *matched;
+    roaring_uint32_iterator_t *walk;
+    const struct block_ref *blocks;
+    uint32_t block_count;
+
+    /* A generation. */
+    struct gen *gen;
+    uint32_t *ids;
+    uint32_t id_count;
+    uint32_t id_at;
+    struct buf label_bytes;
+};
+
+struct query {
+    struct series_set set; /* first: it is handed out */
+    struct tsdb *db;
+    struct budget *budget;
+    struct query_control *control;
+    struct version *version;
+    struct gen *gens[2];
+    struct arena arena;
+    struct source *sources;
+    uint32_t source_count;
+    struct merge merge;
+    struct buf labels; /* of the current series */
+    int64_t min_ms;
+    int64_t max_ms;
+    bool partial;
+    struct why warning;
+};
+
+/* --- matching in a generation
+ * ------------------------------------------------------------------------- */
+
+/* A look at an id list, taken under the head lock and readable without it. */
+struct id_view {
+    const uint32_t *at;
+    uint32_t count;
+};
+
+static struct id_view
+view_of(const struct id_list *list)
+{
+    return (struct id_view){list->at, list->count};
+}
+
+struct gen_match {
+    struct tsdb *db;
+    const struct gen *gen;
+    uint32_t tenant;
+};
+
+static enum err
+add_pair_series(struct gen_match *m, uint32_t pair, roaring_bitmap_t *into)
+{
+    lock_take(&m->db->head_lock);
+    struct id_view view = view_of(&gen_pair(m->gen, pair)->series);
+    lock_drop(&m->db->head_lock);
+    roaring_bitmap_add_many(into, view.count, view.at);
+    return OK;
+}
+
+static bool
+find_name_pairs(struct gen_match *m, struct bytes name, struct id_view *ret_pairs)
+{
+    bool found = false;
+    lock_take(&m->db->head_lock);
+    const struct gen_tenant *t = gen_tenant(m->gen, m->tenant);
+    for (uint32_t i = 0; t != NULL && i < t->names.count && !found; i++) {
+        const struct gen_name *n = gen_name(m->gen, t->names.at[i]);
+        if (!bytes_equal(n->text, name)) continue;
+        *ret_pairs = view_of(&n->pairs);
+        found = true;
+    }
+    lock_drop(&m->db->head_lock);
+    return found;
+}
+
+static enum err
+match_one(struct gen_match *m, const struct matcher *matcher, roaring_bitmap_t *result)
+{
+    struct id_view pairs;
+    bool excludes = matcher_matches_empty(matcher);
+    roaring_bitmap_t *set = roaring_bitmap_create();
+    if (set == NULL) return ERR_NOMEM;
+    if (find_name_pairs(m, matcher_name(matcher), &pairs)) {
+        for (uint32_t i = 0; i < pairs.count; i++) {
+            struct label label = pair_label(gen_pair(m->gen, pairs.at[i]));
+            if (matcher_matches(matcher, label.value) == excludes) continue;
+            enum err e = add_pair_series(m, pairs.at[i], set);
+            if (e) {
+                roaring_bitmap_free(set);
+                return e;
+            }
+        }
+    }
+    if (excludes)
+        roaring_bitmap_andnot_inplace(result, set);
+    else
+        roaring_bitmap_and_inplace(result, set);
+    roaring_bitmap_free(set);
+    return OK;
+}
+
+static enum err
+gen_select(struct gen_match *m, struct matcher *const *matchers, uint32_t count,
+           roaring_bitmap_t **ret)
+{
+    lock_take(&m->db->head_lock);
+    const struct gen_tenant *t = gen_tenant(m->gen, m->tenant);
+    struct id_view all = t == NULL ? (struct id_view){NULL, 0} : view_of(&t->series);
+    lock_drop(&m->db->head_lock);
+    roaring_bitmap_t *result = roaring_bitmap_create();
+    if (result == NULL) return ERR_NOMEM;
+    if (all.count > 0) roaring_bitmap_add_many(result, all.count, all.at);
+    for (uint32_t i = 0; i < count; i++) {
+        if (roaring_bitmap_is_empty(result)) break;
+        enum err e = match_one(m, matchers[i], result);
+        if (e) {
+            roaring_bitmap_free(result);
+            return e;
+        }
+    }
+    *ret = result;
+    return OK;
+}
+
+static _Thread_local const struct gen *sort_gen; /* qsort takes no context */
+
+static int
+by_labels(const void *a, const void *b)
+{
+    return series_compare(sort_gen, gen_series(sort_gen, *(const uint32_t *)a),
+                          gen_series(sort_gen, *(const uint32_t *)b));
+}
+
+/* --- sources
+ * --------------------------------------------------------------------------------------------- */
+
+static enum err
+gen_source_open(struct query *q, struct source *s, struct gen *gen, uint32_t tenant,
+                const struct select_request *request)
+{
+    struct gen_match m = {q->db, gen, tenant};
+    roaring_bitmap_t *matched;
+    s->gen = gen;
+    buf_init(&s->label_bytes, q->budget, 64 * 1024 * 1024);
+    enum err e = gen_select(&m, request->matchers, request->matcher_count, &matched);
+    if (e) return e;
+    uint64_t count = roaring_bitmap_get_cardinality(matched);
+    s->ids = mem_alloc(q->budget, count * sizeof *s->ids);
+    if (s->ids != NULL) {
+        s->id_count = (uint32_t)count;
+        roaring_bitmap_to_uint32_array(matched, s->ids);
+        sort_gen = gen;
+        qsort(s->ids, count, sizeof *s->ids, by_labels);
+    }
+    roaring_bitmap_free(matched);
+    return s->ids == NULL ? ERR_NOMEM : OK;
+}
+
+static enum err
+part_source_open(struct query *q, struct source *s, struct part *part,
+                 const struct part_tenant *tenant, const struct select_request *request,
+                 struct why *why)
+{
+    s->part = part;
+    enum err e = part_index_load(part, tenant, &q->arena, &s->index, why);
+    if (e == OK) {
+        e = part_match(&s->index, request->matchers, request->matcher_count, &s->matched, why);
+    }
+    if (e == OK) e = row_reader_new(&s->index, q->budget, &s->rows);
+    if (e) return e;
+    s->walk = roaring_create_iterator(s->matched);
+    return s->walk == NULL ? ERR_NOMEM : OK;
+}
+
+static void
+source_close(struct query *q, struct source *s)
+{
+    if (s->walk != NULL) roaring_free_uint32_iterator(s->walk);
+    if (s->matched != NULL) roaring_bitmap_free(s->matched);
+    row_reader_free(s->rows);
+    mem_free(q->budget, s->ids, s->id_count * sizeof *s->ids);
+    if (s->gen != NULL) buf_fini(&s->label_bytes);
+}
+
+/* A block may hold something of the range. */
+static bool
+row_in_range(const struct query *q, const struct source *s)
+{
+    for (uint32_t i = 0; i < s->block_count; i++) {
+        if (s->blocks[i].max_ms >= q->min_ms && s->blocks[i].min_ms <= q->max_ms) return true;
+    }
+    return false;
+}
+
+static enum err
+part_step(struct query *q, struct source *s, struct why *why)
+{
+    while (s->walk->has_value) {
+        uint32_t number = s->walk->current_value;
+        roaring_advance_uint32_iterator(s->walk);
+        enum err e = row_read(s->rows, number, &s->labels, &s->blocks, &s->block_count, why);
+        if (e) return e;
+        if (row_in_range(q, s)) return OK;
+    }
+    s->at_end = true;
+    return OK;
+}
+
+static enum err
+gen_step(struct source *s)
+{
+    if (s->id_at == s->id_count) {
+        s->at_end = true;
+        return OK;
+    }
+    buf_clear(&s->label_bytes);
+    series_labels(s->gen, gen_series(s->gen, s->ids[s->id_at++]), &s->label_bytes);
+    s->labels = buf_bytes(&s->label_bytes);
+    return buf_error(&s->label_bytes);
+}
+
+static enum err
+source_step(struct query *q, struct source *s, struct why *why)
+{
+    s->consumed = false;
+    if (s->at_end) return OK;
+    if (s->gen != NULL) return gen_step(s);
+    enum err e = part_step(q, s, why);
+    if (e == ERR_CORRUPT && q->partial) {
+        if (why != NULL) q->warning = *why;
+        s->at_end = true; /* what lies behind the damaged page is left out, and told */
+        return OK;
+    }
+    return e;
+}
+
+/* --- a series of the answer
+ * ------------------------------------------------------------------------------- */
+
+static enum err
+add_blocks(struct query *q, const struct source *s)
+{
+    for (uint32_t i = 0; i < s->block_count; i++) {
+        const struct block_ref *b = &s->blocks[i];
+        if (b->max_ms < q->min_ms || b->min_ms > q->max_ms) continue;
+        struct merge_item *item = merge_add(&q->merge);
+        if (item == NULL) return ERR_NOMEM;
+        item->type = ITEM_BLOCK;
+        item->kind = (uint8_t)block_kind(b);
+        item->min_ms = b->min_ms;
+        item->max_ms = b->max_ms;
+        item->order = s->order;
+        item->count = b->count;
+        item->block.part = s->part;
+        item->block.ref = b;
+    }
+    return OK;
+}
+
+static enum err
+add_source(struct query *q, struct source *s)
+{
+    if (s->gen == NULL) return add_blocks(q, s);
+    lock_take(&q->db->head_lock);
+    uint32_t visible = q->db->options.ack_memory ? (uint32_t)wal_place(q->db->wal).epoch
+                                                 : (uint32_t)q->db->durable_epoch;
+    enum err e =
+        merge_add_series(&q->merge, gen_series(s->gen, s->ids[s->id_at - 1]), visible, s->order);
+    lock_drop(&q->db->head_lock);
+    return e;
+}
+
+static struct source *
+first_source(struct query *q)
+{
+    struct source *first = NULL;
+    for (uint32_t i = 0; i < q->source_count; i++) {
+        struct source *s = &q->sources[i];
+        if (s->at_end) continue;
+        if (first == NULL || labels_compare(s->labels, first->labels) < 0) first = s;
+    }
+    return first;
+}
+
+static enum err
+gather_series(struct query *q, const struct source *first)
+{
+    buf_clear(&q->labels);
+    buf_put_bytes(&q->labels, first->labels);
+    if (buf_error(&q->labels)) return buf_error(&q->labels);
+    merge_reset(&q->merge, q->min_ms, q->max_ms, q->partial);
+    for (uint32_t i = 0; i < q->source_count; i++) {
+        struct source *s = &q->sources[i];
+        if (s->at_end || !bytes_equal(s->labels, buf_bytes(&q->labels))) continue;
+        s->consumed = true;
+        enum err e = add_source(q, s);
+        if (e) return e;
+    }
+    merge_begin(&q->merge);
+    return OK;
+}
+
+static enum err
+count_series(struct query *q, struct why *why)
+{
+    if (q->control == NULL) return OK;
+    if (q->control->series_max != 0 && q->control->series_seen >= q->control->series_max) {
+        return why_set(why, ERR_LIMIT, "the query selects more than %llu series",
+                       (unsigned long long)q->control->series_max);
+    }
+    q->control->series_seen++;
+    return query_control_check(q->control, why);
+}
+
+static enum err
+query_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
+{
+    struct query *q = (struct query *)set;
+    for (;;) {
+        for (uint32_t i = 0; i < q->source_count; i++) {
+            if (!q->sources[i].consumed) continue;
+            enum err e = source_step(q, &q->sources[i], why);
+            if (e) return e;
+        }
+        const struct source *first = first_source(q);
+        if (first == NULL) {
+            *ret_labels = (struct bytes){NULL, 0};
+            return OK;
+        }
+        enum err e = gather_series(q, first);
+        if (e) return why_set(why, e, "no memory for the query");
+        if (q->merge.item_count == 0) continue; /* nothing in the range */
+        e = count_series(q, why);
+        if (e) return e;
+        *ret_labels = buf_bytes(&q->labels);
+        return OK;
+    }
+}
+
+static enum err
+query_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *why)
+{
+    struct query *q = (struct query *)set;
+    enum err e = merge_next(&q->merge, ret_batch, why);
+    if (e || q->control == NULL) return e;
+    q->control->samples_seen += ret_batch->count;
+    if (q->control->samples_max != 0 && q->control->samples_seen > q->control->samples_max) {
+        return why_set(why, ERR_LIMIT, "the query reads more than %llu samples",
+                       (unsigned long long)q->control->samples_max);
+    }
+    return OK;
+}
+
+static const char *
+query_warning(struct series_set *set, uint32_t index)
+{
+    struct query *q = (struct query *)set;
+    uint32_t at = 0;
+    if (q->warning.text[0] != '\0' && at++ == index) return q->warning.text;
+    if (q->merge.warning_count > 0 && at++ == index) return q->merge.last_warning.text;
+    return NULL;
+}
+
+static void
+query_free(struct series_set *set)
+{
+    struct query *q = (struct query *)set;
+    merge_fini(&q->merge);
+    for (uint32_t i = 0; i < q->source_count; i++) {
+        source_close(q, &q->sources[i]);
+    }
+    version_unref(q->version);
+    gen_unref(q->gens[0]);
+    gen_unref(q->gens[1]);
+    buf_fini(&q->labels);
+    arena_fini(&q->arena);
+    mem_free(q->budget, q, sizeof *q);
+}
+
+static const struct series_set_ops query_ops = {query_next, query_batch, query_warning, query_free};
+
+/* --- asking
+ * ------------------------------------------------------------------------------------------------
+ */
+
+/* What there is now. Returns the tenant's id, UINT32_MAX if nobody knows it. */
+static uint32_t
+pin(struct tsdb *db, struct bytes tenant, struct version **ret_version, struct gen *ret_gens[2])
+{
+    lock_take(&db->lock);
+    *ret_version = db->version;
+    atomic_fetch_add_explicit(&db->version->references, 1, memory_order_relaxed);
+    lock_take(&db->head_lock);
+    ret_gens[0] = db->frozen;
+    ret_gens[1] = db->active;
+    if (ret_gens[0] != NULL) gen_ref(ret_gens[0]);
+    gen_ref(ret_gens[1]);
+    const struct tenant *t = tenant_find(db, tenant);
+    uint32_t id = t == NULL ? UINT32_MAX : t->id;
+    lock_drop(&db->head_lock);
+    lock_drop(&db->lock);
+    return id;
+}
+
+static enum err
+open_sources(struct query *q, uint32_t tenant, const struct select_request *request,
+             struct why *why)
+{
+    uint32_t most = q->version->part_count + 2;
+    q->sources = arena_new(&q->arena, most * sizeof *q->sources);
+    if (q->sources == NULL) return ERR_NOMEM;
+    enum err e = OK;
+    for (uint32_t i = 0; i < q->version->part_count && e == OK; i++) {
+        struct part *part = q->version->parts[i];
+        const struct part_tenant *t = part_tenant(part, request->tenant);
+        const struct part_info *info = part_info(part);
+        if (t == NULL || t->series_count == 0) continue;
+        if (info->max_ms < request->min_ms || info->min_ms > request->max_ms) continue;
+        struct source *s = &q->sources[q->source_count++];
+        s->order = i;
+        e = part_source_open(q, s, part, t, request, why);
+        if (e == ERR_CORRUPT && request->partial) {
+            if (why != NULL) q->warning = *why;
+            s->at_end = true;
+            e = OK;
+        }
+    }
+    for (unsigned i = 0; i < 2 && e == OK; i++) {
+        if (q->gens[i] == NULL || tenant == UINT32_MAX) continue;
+        struct source *s = &q->sources[q->source_count++];
+        s->order = most + i;
+        e = gen_source_open(q, s, q->gens[i], tenant, request);
+    }
+    for (uint32_t i = 0; i < q->source_count && e == OK; i++) {
+        e = source_step(q, &q->sources[i], why);
+    }
+    return e;
+}
+
+static enum err
+tsdb_select(struct answerer *answerer, const struct select_request *request,
+            struct series_set **ret_set, struct why *why)
+{
+    struct tsdb *db = (struct tsdb *)answerer;
+    struct budget *budget = request->control == NULL ? NULL : request->control->budget;
+    struct query *q = mem_new(budget, sizeof *q);
+    if (q == NULL) return why_set(why, ERR_NOMEM, "no memory for the query");
+    q->set.ops = &query_ops;
+    q->db = db;
+    q->budget = budget;
+    q->control = request->control;
+    q->min_ms = request->min_ms;
+    q->max_ms = request->max_ms;
+    q->partial = request->partial;
+    arena_init(&q->arena, budget, 0, 4096);
+    buf_init(&q->labels, budget, 64 * 1024 * 1024);
+    merge_init(&q->merge, budget, request->control);
+    uint32_t tenant = pin(db, request->tenant, &q->version, q->gens);
+    enum err e = open_sources(q, tenant, request, why);
+    if (e) {
+        query_free(&q->set);
+        return e == ERR_NOMEM ? why_set(why, e, "no memory for the query") : e;
+    }
+    *ret_set = &q->set;
+    return OK;
+}
+
+/* --- exemplars and metadata
+ * ------------------------------------------------------------------------------------ */
+
+struct exemplar_list {
+    struct arena *arena;
+    struct exemplar *items;
+    uint32_t count;
+    uint32_t capacity;
+    const struct select_request *request;
+    struct source *source;
+};
+
+static enum err
+exemplar_push(struct exemplar_list *l, struct bytes series_labels, const struct exemplar *x)
+{
+    if (l->count == l->capacity) {
+        uint32_t capacity = l->capacity == 0 ? 64 : l->capacity * 2;
+        struct exemplar *grown = arena_alloc(l->arena, capacity * sizeof *grown);
+        if (grown == NULL) return ERR_NOMEM;
+        if (l->count > 0) memcpy(grown, l->items, l->count * sizeof *grown);
+        l->items = grown;
+        l->capacity = capacity;
+    }
+    struct exemplar *to = &l->items[l->count++];
+    *to = *x;
+    to->series_labels = arena_copy(l->arena, series_labels);
+    to->labels = arena_copy(l->arena, x->labels);
+    return to->series_labels.at == NULL || to->labels.at == NULL ? ERR_NOMEM : OK;
+}
+
+static enum err
+part_exemplar(void *context, uint32_t series, const struct exemplar *x)
+{
+    struct exemplar_list *l = context;
+    if (x->t_ms < l->request->min_ms || x->t_ms > l->request->max_ms) return OK;
+    if (!roaring_bitmap_contains(l->source->matched, series)) return OK;
+    struct bytes labels;
+    const struct block_ref *blocks;
+    uint32_t count;
+    enum err e = row_read(l->source->rows, series, &labels, &blocks, &count, NULL);
+    return e ? e : exemplar_push(l, labels, x);
+}
+
+static enum err
+gen_exemplars(struct query *q, struct exemplar_list *l, const struct source *s)
+{
+    roaring_bitmap_t *wanted = roaring_bitmap_of_ptr(s->id_count, s->ids);
+    struct buf labels;
+    buf_init(&labels, q->budget, 64 * 1024 * 1024);
+    enum err e = wanted == NULL ? ERR_NOMEM : OK;
+    lock_take(&q->db->head_lock);
+    uint32_t durable = (uint32_t)q->db->durable_epoch;
+    for (uint32_t i = 0; e == OK && i < s->gen->exemplars.count; i++) {
+        const struct gen_exemplar *g = gen_exemplar(s->gen, i);
+        if (g->undone || (int32_t)(g->epoch - durable) > 0 || g->t_ms < l->request->min_ms ||
+            g->t_ms > l->request->max_ms || !roaring_bitmap_contains(wanted, g->series)) {
+            continue;
+        }
+        buf_clear(&labels);
+        series_labels(s->gen, gen_series(s->gen, g->series), &labels);
+        struct exemplar x = {
+            .labels = bytes_of(g->labels, g->labels_size), .value_bits = g->bits, .t_ms = g->t_ms};
+        e = err_first(buf_error(&labels), exemplar_push(l, buf_bytes(&labels), &x));
+    }
+    lock_drop(&q->db->head_lock);
+    buf_fini(&labels);
+    if (wanted != NULL) roaring_bitmap_free(wanted);
+    return e;
+}
+
+static int
+by_series_time(const void *a, const void *b)
+{
+    const struct exemplar *x = a, *y = b;
+    int order = labels_compare(x->series_labels, y->series_labels);
+    if (order != 0) return order;
+    if (x->t_ms != y->t_ms) return x->t_ms < y->t_ms ? -1 : 1;
+    order = bytes_compare(x->labels, y->labels);
+    return order != 0 ? order : (x->value_bits > y->value_bits) - (x->value_bits < y->value_bits);
+}
+
+static enum err
+tsdb_exemplars(struct answerer *answerer, const struct select_request *request,
+               enum err (*each)(void *context, const struct exemplar *exemplar), void *context,
+               struct why *why)
+{
+    struct series_set *set;
+    enum err e = tsdb_select(answerer, request, &set, why);
+    if (e) return e;
+    struct query *q = (struct query *)set;
+    struct exemplar_list l = {.arena = &q->arena, .request = request};
+    for (uint32_t i = 0; i < q->source_count && e == OK; i++) {
+        l.source = &q->sources[i];
+        if (l.source->gen != NULL) {
+            e = gen_exemplars(q, &l, l.source);
+        } else if (l.source->matched != NULL) {
+            e = part_exemplars(l.source->part, 0, part_exemplar, &l, why);
+        }
+    }
+    if (l.count > 1) qsort(l.items, l.count, sizeof *l.items, by_series_time);
+    for (uint32_t i = 0; i < l.count && e == OK; i++) {
+        if (i > 0 && by_series_time(&l.items[i - 1], &l.items[i]) == 0) continue;
+        e = each(context, &l.items[i]);
+    }
+    series_set_free(set);
+    return e == ERR_NOMEM ? why_set(why, e, "no memory for the query") : e;
+}
+
+static int
+by_family(const void *a, const void *b)
+{
+    return bytes_compare(((const struct metadata *)a)->family,
+                         ((const struct metadata *)b)->family);
+}
+
+static enum err
+tsdb_metadata(struct answerer *answerer, struct bytes tenant_name, struct bytes family,
+              enum err (*each)(void *context, const struct metadata *metadata), void *context,
+              struct why *why)
+{
+    struct tsdb *db = (struct tsdb *)answerer;
+    struct arena arena;
+    struct metadata *list = NULL;
+    uint32_t count = 0;
+    enum err e = OK;
+    arena_init(&arena, NULL, 256 * 1024 * 1024, 0);
+    lock_take(&db->head_lock);
+    const struct tenant *t = tenant_find(db, tenant_name);
+    if (t != NULL) {
+        list = arena_alloc(&arena, (t->family_count + 1u) * sizeof *list);
+        if (list == NULL) e = ERR_NOMEM;
+    }
+    for (uint32_t s = 0; t != NULL && e == OK && s < t->family_capacity; s++) {
+        for (const struct family *f = t->families[s]; f != NULL && e == OK; f = f->next) {
+            if (f->undone || (family.size > 0 && !bytes_equal(family, f->name))) continue;
+            struct metadata *m = &list[count++];
+            m->family = arena_copy(&arena, f->name);
+            m->type = f->type;
+            m->help = arena_copy(&arena, f->help);
+            m->unit = arena_copy(&arena, f->unit);
+            if (m->family.at == NULL || m->help.at == NULL || m->unit.at == NULL) e = ERR_NOMEM;
+        }
+    }
+    lock_drop(&db->head_lock);
+    if (e) why_set(why, e, "no memory for the metadata");
+    if (count > 1) qsort(list, count, sizeof *list, by_family);
+    for (uint32_t i = 0; i < count && e == OK; i++) {
+        e = each(context, &list[i]);
+    }
+    arena_fini(&arena);
+    return e;
+}
+
+const struct answerer_ops tsdb_answerer_ops = {tsdb_select, tsdb_exemplars, tsdb_metadata};

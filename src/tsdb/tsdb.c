@@ -1,0 +1,722 @@
+/*
+ * tsdb.c - the store as a whole: opening, committing, looking after itself.
+ *
+ * Invariants:
+ *  1. db->durable_epoch is what readers see of the head; it only moves under the head lock, after a
+ * commit.
+ *  2. The log's batch is taken under the head lock: so a slice's samples, and its records, are of
+ * one epoch.
+ *  3. The frozen generation is wholly durable, and nothing changes in it.
+ *  4. The manifest's position is where the active generation began, or the frozen one if there is
+ * one.
+ */
+#include "tsdb/tsdb.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "tsdb/internal.h"
+
+/* A clock before this was never set: the time this source was written. */
+#define BUILD_TIME_MS 1763596800000LL
+
+extern const struct answerer_ops tsdb_answerer_ops;
+
+/* --- versions
+ * ------------------------------------------------------------------------------------- */
+
+enum err
+version_new(struct tsdb *db, uint32_t part_count, struct version **ret)
+{
+    struct version *v = mem_new(&db->cache_budget, sizeof *v + part_count * sizeof v->parts[0]);
+    if (v == NULL) return ERR_NOMEM;
+    atomic_init(&v->references, 1);
+    v->budget = &db->cache_budget;
+    v->part_count = v->capacity = part_count;
+    *ret = v;
+    return OK;
+}
+
+void
+version_unref(struct version *v)
+{
+    if (v == NULL) return;
+    if (atomic_fetch_sub_explicit(&v->references, 1, memory_order_acq_rel) != 1) return;
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        part_unref(v->parts[i]);
+    }
+    mem_free(v->budget, v, sizeof *v + v->capacity * sizeof v->parts[0]);
+}
+
+/* --- time
+ * ------------------------------------------------------------------------------------------- */
+
+/*
+ * Retention's now: the lesser of the clock and the newest sample, and never further past the saved
+ * value than this process has lived. A clock that jumps ahead deletes nothing.
+ */
+int64_t
+retention_now_ms(struct tsdb *db)
+{
+    assert(lock_is_mine(&db->head_lock));
+    int64_t now = env_realtime_ms(db->env);
+    if (db->newest_ms < now) now = db->newest_ms;
+    if (db->retention_base_ms == INT64_MIN) return now;
+    int64_t lived = (env_monotonic_ns(db->env) - db->retention_base_ns) / NS_PER_MS;
+    int64_t most = db->retention_base_ms + lived;
+    return now < most ? now : most;
+}
+
+static void
+look_at_clock(struct tsdb *db)
+{
+    int64_t now = env_realtime_ms(db->env);
+    bool behind = db->newest_ms != INT64_MIN && now < db->newest_ms - db->limits.max_future_ms;
+    db->clock_suspect = behind || now < BUILD_TIME_MS;
+}
+
+/* --- opening
+ * ------------------------------------------------------------------------------------------ */
+
+static enum err
+scratch_init(struct tsdb *db)
+{
+    struct scratch *s = &db->scratch;
+    struct budget *budget = &db->head_budget;
+    s->refs = mem_alloc(budget, SLICE_FLOATS * sizeof *s->refs);
+    s->times = mem_alloc(budget, SLICE_FLOATS * sizeof *s->times);
+    s->bits = mem_alloc(budget, SLICE_FLOATS * sizeof *s->bits);
+    s->starts = mem_alloc(budget, SLICE_FLOATS * sizeof *s->starts);
+    s->hints = mem_alloc(budget, SLICE_FLOATS);
+    struct buf *all[] = {&s->series,   &s->histograms, &s->exemplars,
+                         &s->metadata, &s->payload,    &s->labels};
+    for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
+        buf_init(all[i], budget, 256 * 1024 * 1024);
+    }
+    arena_init(&s->arena, budget, 0, 256 * 1024);
+    bool all_there = s->refs != NULL && s->times != NULL && s->bits != NULL && s->starts != NULL &&
+                     s->hints != NULL;
+    return all_there ? OK : ERR_NOMEM;
+}
+
+static void
+scratch_fini(struct tsdb *db)
+{
+    struct scratch *s = &db->scratch;
+    struct budget *budget = &db->head_budget;
+    mem_free(budget, s->refs, SLICE_FLOATS * sizeof *s->refs);
+    mem_free(budget, s->times, SLICE_FLOATS * sizeof *s->times);
+    mem_free(budget, s->bits, SLICE_FLOATS * sizeof *s->bits);
+    mem_free(budget, s->starts, SLICE_FLOATS * sizeof *s->starts);
+    mem_free(budget, s->hints, SLICE_FLOATS);
+    mem_free(budget, s->label_list, s->label_capacity * sizeof *s->label_list);
+    struct buf *all[] = {&s->series,   &s->histograms, &s->exemplars,
+                         &s->metadata, &s->payload,    &s->labels};
+    for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
+        buf_fini(all[i]);
+    }
+    arena_fini(&s->arena);
+}
+
+static enum err
+open_dir(struct tsdb *db, struct why *why)
+{
+    char path[256], pid[32];
+    enum err e = env_mkdir(db->env, db->dir, why);
+    if (e == OK) e = path_join(path, sizeof path, db->dir, "LOCK");
+    if (e == OK) e = file_open(db->env, path, FILE_UPDATE, &db->lock_file, why);
+    if (e == ERR_MISSING) e = file_open(db->env, path, FILE_REPLACE, &db->lock_file, why);
+    if (e) return e;
+    e = file_lock(&db->lock_file, NULL);
+    if (e == ERR_AGAIN) return why_set(why, e, "%s is in use by another process", db->dir);
+    if (e) return why_set(why, e, "%s cannot be locked", path);
+    int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+    enum err told = file_truncate(&db->lock_file, 0, NULL);
+    if (told == OK) told = file_write_at(&db->lock_file, bytes_of(pid, (size_t)n), 0, NULL);
+    err_ignore(told, "the number in it is for people only");
+    return OK;
+}
+
+/* A directory without FORMAT must be new: nothing of somebody else's is touched. */
+static enum err
+refuse_if_used(void *context, const char *name, bool is_dir)
+{
+    (void)context;
+    (void)is_dir;
+    return strcmp(name, "LOCK") == 0 || strcmp(name, "FORMAT.tmp") == 0 ? OK : ERR_INPUT;
+}
+
+static enum err
+open_format(struct tsdb *db, struct why *why)
+{
+    enum err e = format_check(db->env, db->dir, why);
+    if (e != ERR_MISSING) return e;
+    e = env_listdir(db->env, db->dir, refuse_if_used, NULL, why);
+    if (e == ERR_INPUT) {
+        return why_set(why, e, "%s is not empty and is not a Firekeep storage", db->dir);
+    }
+    return e ? e : format_write(db->env, db->dir, why);
+}
+
+struct sweep {
+    struct tsdb *db;
+    const struct manifest *manifest;
+};
+
+/* Directories in parts/ that the manifest does not name were never live. */
+static enum err
+sweep_part(void *context, const char *name, bool is_dir)
+{
+    struct sweep *s = context;
+    char path[256];
+    if (!is_dir || strlen(name) != 16) return OK;
+    uint64_t number = strtoull(name, NULL, 16);
+    for (uint32_t i = 0; i < s->manifest->part_count; i++) {
+        if (s->manifest->parts[i].number == number) return OK;
+    }
+    enum err e = path_join(path, sizeof path, s->db->parts_dir, name);
+    return e ? e : env_remove_tree(s->db->env, path, NULL);
+}
+
+/* A part whose root cannot be read is put aside for people; what it held is counted as damaged. */
+static enum err
+set_aside(struct tsdb *db, uint64_t number, const struct why *reason, struct tsdb_opening *opening,
+          struct why *why)
+{
+    char from[256], to[300];
+    enum err e = part_path(from, sizeof from, db->parts_dir, number);
+    if (e) return e;
+    snprintf(to, sizeof to, "%s.damaged", from);
+    opening->parts_set_aside++;
+    if (opening->first_damage[0] == '\0') {
+        snprintf(opening->first_damage, sizeof opening->first_damage, "%.255s", reason->text);
+    }
+    e = env_rename(db->env, from, to, why);
+    return e == ERR_MISSING ? OK : e;
+}
+
+static enum err
+open_parts(struct tsdb *db, const struct manifest *m, struct tsdb_opening *opening, struct why *why)
+{
+    struct version *v;
+    enum err e = version_new(db, m->part_count, &v);
+    if (e) return e;
+    v->part_count = 0;
+    for (uint32_t i = 0; i < m->part_count && e == OK; i++) {
+        struct why reason;
+        struct part *part;
+        e = part_open(db->env, &db->cache_budget, db->cache, db->parts_dir, m->parts[i].number,
+                      &part, &reason);
+        if (e == OK) {
+            v->parts[v->part_count++] = part;
+        } else if (e == ERR_CORRUPT || e == ERR_MISSING) {
+            e = set_aside(db, m->parts[i].number, &reason, opening, why);
+        } else if (why != NULL) {
+            *why = reason;
+        }
+    }
+    opening->parts = v->part_count;
+    db->version = v;
+    return e;
+}
+
+static enum err
+load_family(void *context, const struct metadata *m)
+{
+    struct {
+        struct tsdb *db;
+        struct tenant *tenant;
+    } *c = context;
+    bool changed;
+    return family_set(c->db, c->tenant, m, 0, &changed);
+}
+
+/* Every part holds all families known when it was written: the newest is enough. */
+static enum err
+load_metadata(struct tsdb *db, struct why *why)
+{
+    if (db->version->part_count == 0) return OK;
+    struct part *part = db->version->parts[db->version->part_count - 1];
+    enum err e = OK;
+    for (uint32_t i = 0; i < part_tenant_count(part) && e == OK; i++) {
+        const struct part_tenant *t = part_tenant_at(part, i);
+        struct {
+            struct tsdb *db;
+            struct tenant *tenant;
+        } context = {db, NULL};
+        e = tenant_find_or_add(db, t->name, &context.tenant);
+        if (e == OK) e = part_metadata(part, t, load_family, &context, why);
+        if (e == ERR_CORRUPT) e = OK; /* a courtesy that senders repeat */
+    }
+    db->metadata_changed = false;
+    return e;
+}
+
+static enum err
+open_tenants(struct tsdb *db, const struct manifest *m)
+{
+    for (uint32_t i = 0; i < m->tenant_count; i++) {
+        struct tenant *t;
+        enum err e = tenant_find_or_add(db, m->tenants[i].name, &t);
+        if (e) return e;
+        t->total = m->tenants[i].totals;
+    }
+    return OK;
+}
+
+static enum err
+open_manifest(struct tsdb *db, struct arena *arena, struct manifest *m, struct why *why)
+{
+    enum err e = manifest_read(db->env, db->dir, arena, m, why);
+    if (e == ERR_MISSING) {
+        *m = (struct manifest){
+            .next_part = 1, .next_ref = 1, .newest_ms = INT64_MIN, .retention_now_ms = INT64_MIN};
+        e = OK;
+    }
+    if (e) return e;
+    db->edit = m->edit;
+    db->next_part = m->next_part;
+    db->next_ref = m->next_ref;
+    db->newest_ms = m->newest_ms;
+    db->retention_base_ms = m->retention_now_ms;
+    db->retention_base_ns = env_monotonic_ns(db->env);
+    atomic_store(&db->store_pos, m->store_pos);
+    return OK;
+}
+
+static enum err
+open_log(struct tsdb *db, const struct manifest *m, struct why *why)
+{
+    char dir[256];
+    const struct tsdb_options *o = &db->options;
+    enum err e = path_join(dir, sizeof dir, db->dir, "wal");
+    if (e) return e;
+    struct wal_options options = {
+        .env = db->env,
+        .dir = dir,
+        .segment_bytes = o->wal_segment_bytes,
+        .batch_bytes_max = o->wal_batch_bytes,
+        .budget_bytes = o->wal_budget_bytes,
+        .sync = o->wal_sync,
+        .floor_pos = m->store_pos,
+        .floor_number = m->segment_floor,
+        .memory = &db->wal_budget,
+    };
+    return wal_open(&options, &db->wal, why);
+}
+
+static enum err
+open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, struct why *why)
+{
+    struct manifest m;
+    enum err e = open_dir(db, why);
+    if (e == OK) e = open_format(db, why);
+    if (e == OK) e = open_manifest(db, arena, &m, why);
+    if (e == OK) e = path_join(db->parts_dir, sizeof db->parts_dir, db->dir, "parts");
+    if (e == OK) e = env_mkdir(db->env, db->parts_dir, why);
+    if (e == OK) e = env_random(db->env, &db->hash_seed, sizeof db->hash_seed);
+    if (e == OK) e = page_cache_new(&db->cache_budget, db->options.cache_bytes, &db->cache);
+    if (e == OK) e = open_parts(db, &m, opening, why);
+    if (e) return e;
+    lock_take(&db->head_lock);
+    e = open_tenants(db, &m);
+    if (e == OK) e = load_metadata(db, why);
+    if (e == OK) e = open_log(db, &m, why);
+    if (e == OK) e = scratch_init(db);
+    if (e == OK) e = head_new_gen(db, &db->active);
+    if (e == OK) e = replay_log(db, m.store_pos, opening, why);
+    if (e == OK) {
+        db->active->begin_pos = m.store_pos;
+        look_at_clock(db);
+    }
+    lock_drop(&db->head_lock);
+    if (e) return e;
+    struct sweep sweep = {db, &m};
+    err_ignore(env_listdir(db->env, db->parts_dir, sweep_part, &sweep, NULL),
+               "a directory nobody names only costs room");
+    return OK;
+}
+
+static void
+budgets_init(struct tsdb *db)
+{
+    const struct tsdb_options *o = &db->options;
+    budget_init(&db->head_budget, "head", o->head_bytes_max, o->memory);
+    budget_init(&db->cache_budget, "cache", 0, o->memory);
+    budget_init(&db->wal_budget, "wal", 0, o->memory);
+    budget_init(&db->flush_budget, "flush", 0, o->memory);
+}
+
+enum err
+tsdb_open(const struct tsdb_options *options, const struct tsdb_limits *limits,
+          struct tsdb **ret_tsdb, struct tsdb_opening *ret_opening, struct why *why)
+{
+    struct arena arena;
+    struct tsdb *db = mem_new(NULL, sizeof *db);
+    memset(ret_opening, 0, sizeof *ret_opening);
+    if (db == NULL) return why_set(why, ERR_NOMEM, "no memory for the store");
+    db->answerer.ops = &tsdb_answerer_ops;
+    db->env = options->env;
+    db->options = *options;
+    db->limits = *limits;
+    db->lock_file = FILE_CLOSED;
+    atomic_init(&db->free_bytes, UINT64_MAX);
+    lock_init(&db->lock, LOCK_RANK_TSDB);
+    lock_init(&db->head_lock, LOCK_RANK_HEAD);
+    budgets_init(db);
+    arena_init(&arena, NULL, 0, 0);
+    enum err e = strlen(options->dir) < sizeof db->dir - 8 ? OK : ERR_LIMIT;
+    if (e) why_set(why, e, "the storage path is too long");
+    if (e == OK) {
+        memcpy(db->dir, options->dir, strlen(options->dir) + 1);
+        e = open_all(db, &arena, ret_opening, why);
+    }
+    arena_fini(&arena);
+    if (e) {
+        tsdb_free(db);
+        return e;
+    }
+    *ret_tsdb = db;
+    return OK;
+}
+
+void
+tsdb_free(struct tsdb *db)
+{
+    if (db == NULL) return;
+    gen_unref(db->frozen);
+    gen_unref(db->active);
+    mem_free(&db->flush_budget, db->cut.ledgers, db->cut.tenant_count * sizeof *db->cut.ledgers);
+    version_unref(db->version);
+    page_cache_free(db->cache);
+    wal_free(db->wal);
+    scratch_fini(db);
+    tenants_free(db);
+    file_close(&db->lock_file);
+    lock_fini(&db->head_lock);
+    lock_fini(&db->lock);
+    mem_free(NULL, db, sizeof *db);
+}
+
+void
+tsdb_set_limits(struct tsdb *db, const struct tsdb_limits *limits)
+{
+    lock_take(&db->head_lock);
+    db->limits = *limits;
+    wal_set_budget(db->wal, limits->wal_budget_bytes);
+    lock_drop(&db->head_lock);
+}
+
+uint64_t
+tsdb_hash_seed(const struct tsdb *db)
+{
+    return db->hash_seed;
+}
+
+struct answerer *
+tsdb_answerer(struct tsdb *db)
+{
+    return &db->answerer;
+}
+
+/* --- committing
+ * ------------------------------------------------------------------------------------------ */
+
+bool
+tsdb_commit_due(struct tsdb *db)
+{
+    lock_take(&db->head_lock);
+    bool due = !wal_is_down(db->wal) && (wal_has_records(db->wal) || db->cut_wanted);
+    lock_drop(&db->head_lock);
+    return due;
+}
+
+/* Everything beyond the last committed epoch never happened. */
+static void
+undo_locked(struct tsdb *db)
+{
+    assert(lock_is_mine(&db->head_lock));
+    /* Without memory it is tried again: nobody may write meanwhile, and readers do not see it. */
+    while (gen_undo(db->active, (uint32_t)db->durable_epoch) != OK) {
+    }
+    tenants_undo(db, db->durable_epoch);
+    atomic_fetch_add(&db->undone_epochs_total, 1);
+}
+
+static enum err
+commit_taken(struct tsdb *db, bool taken, struct why *why)
+{
+    return taken ? wal_commit(db->wal, why) : OK;
+}
+
+/*
+ * With a cut wanted the lock is held over the commit: nothing may be pending when the generation is
+ * cut, and requests would go on adding. That costs writers one sync per flush.
+ */
+enum err
+tsdb_commit(struct tsdb *db, struct why *why)
+{
+    lock_take(&db->head_lock);
+    bool cut = db->cut_wanted && db->frozen == NULL;
+    bool taken = wal_take(db->wal);
+    enum err e = OK;
+    if (!cut) {
+        lock_drop(&db->head_lock);
+        e = commit_taken(db, taken, why);
+        lock_take(&db->head_lock);
+    } else {
+        e = commit_taken(db, taken, why);
+    }
+    db->durable_epoch = wal_durable_epoch(db->wal);
+    if (e) {
+        undo_locked(db);
+    } else if (cut && !wal_is_down(db->wal)) {
+        e = head_cut_locked(db);
+        db->cut_wanted = false;
+        if (e) {
+            why_set(why, e, "no memory to cut the head");
+            e = OK; /* it is wanted again when a flush is due again */
+        }
+    }
+    lock_drop(&db->head_lock);
+    return e;
+}
+
+enum err
+tsdb_sync(struct tsdb *db, struct why *why)
+{
+    enum err e = wal_sync(db->wal, why);
+    if (e == OK) return OK;
+    lock_take(&db->head_lock);
+    db->durable_epoch = wal_durable_epoch(db->wal);
+    undo_locked(db);
+    lock_drop(&db->head_lock);
+    return e;
+}
+
+enum err
+tsdb_reopen(struct tsdb *db, struct why *why)
+{
+    return wal_is_down(db->wal) ? wal_reopen(db->wal, why) : OK;
+}
+
+uint64_t
+tsdb_durable_epoch(struct tsdb *db)
+{
+    return wal_durable_epoch(db->wal);
+}
+
+bool
+tsdb_is_down(struct tsdb *db)
+{
+    return wal_is_down(db->wal);
+}
+
+/* --- flushing
+ * ---------------------------------------------------------------------------------------------- */
+
+static uint64_t
+gen_samples(const struct gen *gen)
+{
+    return gen->sample_count[LEDGER_FLOAT] + gen->sample_count[LEDGER_HISTOGRAM] +
+           gen->sample_count[LEDGER_EXEMPLAR];
+}
+
+bool
+tsdb_flush_due(struct tsdb *db)
+{
+    const struct tsdb_options *o = &db->options;
+    struct wal_stats wal;
+    wal_stats(db->wal, &wal);
+    lock_take(&db->head_lock);
+    const struct gen *gen = db->active;
+    int64_t age_ms = (env_monotonic_ns(db->env) - gen->begun_ns) / NS_PER_MS;
+    bool old = age_ms > o->head_age_ms_max && gen_samples(gen) > 0;
+    bool many = gen_samples(gen) >= o->head_samples_max;
+    bool large = o->head_bytes_max != 0 && gen->gmem.total_bytes > o->head_bytes_max / 3;
+    bool long_log = db->limits.wal_budget_bytes != 0 &&
+                    wal.segment_bytes > db->limits.wal_budget_bytes / 2 &&
+                    wal.end_pos > atomic_load(&db->store_pos);
+    bool due = db->frozen == NULL && (old || many || large || long_log);
+    lock_drop(&db->head_lock);
+    return due;
+}
+
+void
+tsdb_want_cut(struct tsdb *db)
+{
+    lock_take(&db->head_lock);
+    db->cut_wanted = db->frozen == NULL;
+    lock_drop(&db->head_lock);
+}
+
+bool
+tsdb_has_frozen(struct tsdb *db)
+{
+    lock_take(&db->head_lock);
+    bool has = db->frozen != NULL;
+    lock_drop(&db->head_lock);
+    return has;
+}
+
+bool
+tsdb_is_flushed(struct tsdb *db)
+{
+    lock_take(&db->head_lock);
+    bool flushed = db->frozen == NULL && gen_samples(db->active) == 0 &&
+                   !wal_has_records(db->wal) && !db->metadata_changed &&
+                   wal_end(db->wal) == atomic_load(&db->store_pos);
+    lock_drop(&db->head_lock);
+    return flushed;
+}
+
+static void
+look_at_space(struct tsdb *db)
+{
+    uint64_t free_bytes, total_bytes;
+    if (env_space(db->env, db->dir, &free_bytes, &total_bytes, NULL) != OK) return;
+    atomic_store(&db->free_bytes, free_bytes);
+    lock_take(&db->head_lock);
+    db->disk_low = free_bytes < db->options.min_free_bytes;
+    look_at_clock(db);
+    lock_drop(&db->head_lock);
+}
+
+enum err
+tsdb_maintain(struct tsdb *db, struct why *why)
+{
+    look_at_space(db);
+    enum err e = wal_trim(db->wal, atomic_load(&db->store_pos), why);
+    enum err prepared = wal_prepare(db->wal, e ? NULL : why);
+    return err_first(e, prepared);
+}
+
+/* --- watching
+ * -------------------------------------------------------------------------------------------------
+ */
+
+static void
+stats_of_parts(struct tsdb *db, struct tsdb_stats *s)
+{
+    lock_take(&db->lock);
+    const struct version *v = db->version;
+    s->parts = v->part_count;
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        const struct part_info *info = part_info(v->parts[i]);
+        s->part_bytes += info->file_bytes;
+        s->part_samples += info->sample_count[LEDGER_FLOAT] + info->sample_count[LEDGER_HISTOGRAM];
+        s->part_series += info->series_count;
+        if (info->min_ms < s->oldest_ms) s->oldest_ms = info->min_ms;
+    }
+    lock_drop(&db->lock);
+}
+
+void
+tsdb_stats(struct tsdb *db, struct tsdb_stats *ret)
+{
+    struct tsdb_stats s = {.oldest_ms = INT64_MAX};
+    struct page_cache_stats cache;
+    wal_stats(db->wal, &s.wal);
+    stats_of_parts(db, &s);
+    page_cache_stats(db->cache, &cache);
+    s.cache_hits = cache.hits;
+    s.cache_misses = cache.misses;
+    s.cache_bytes = cache.bytes;
+    lock_take(&db->head_lock);
+    s.head_series = db->active->series.count;
+    s.head_samples = gen_samples(db->active) - db->active->sample_count[LEDGER_EXEMPLAR];
+    s.head_exemplars = db->active->sample_count[LEDGER_EXEMPLAR];
+    s.frozen_series = db->frozen == NULL ? 0 : db->frozen->series.count;
+    s.newest_ms = db->newest_ms;
+    s.retention_now_ms = retention_now_ms(db);
+    s.tenants = db->tenant_count;
+    s.disk_low = db->disk_low;
+    s.clock_suspect = db->clock_suspect;
+    lock_drop(&db->head_lock);
+    s.head_bytes = budget_used(&db->head_budget);
+    s.store_pos = atomic_load(&db->store_pos);
+    s.flushes_total = atomic_load(&db->flushes_total);
+    s.flush_failures_total = atomic_load(&db->flush_failures_total);
+    s.undone_epochs_total = atomic_load(&db->undone_epochs_total);
+    s.free_bytes = atomic_load(&db->free_bytes);
+    s.down = s.wal.down;
+    *ret = s;
+}
+
+void
+tsdb_ledgers(struct tsdb *db,
+             void (*each)(void *context, struct bytes tenant, const struct ledger *ledger),
+             void *context)
+{
+    lock_take(&db->head_lock);
+    for (uint32_t i = 0; i < db->tenant_count; i++) {
+        each(context, db->tenants[i]->name, &db->tenants[i]->total);
+    }
+    lock_drop(&db->head_lock);
+}
+
+void
+tsdb_budgets(struct tsdb *db, void (*each)(void *context, const struct budget *budget),
+             void *context)
+{
+    each(context, &db->head_budget);
+    each(context, &db->cache_budget);
+    each(context, &db->wal_budget);
+    each(context, &db->flush_budget);
+}
+
+static int
+by_count_down(const void *a, const void *b)
+{
+    uint64_t x = ((const struct tsdb_cardinality *)a)->count;
+    uint64_t y = ((const struct tsdb_cardinality *)b)->count;
+    return (x < y) - (x > y);
+}
+
+enum err
+tsdb_top(struct tsdb *db, struct bytes tenant_name, struct arena *arena, uint32_t count,
+         struct tsdb_cardinality *ret_metrics, uint32_t *ret_metric_count,
+         struct tsdb_cardinality *ret_names, uint32_t *ret_name_count)
+{
+    enum err e = OK;
+    uint32_t metrics = 0, names = 0;
+    struct tsdb_cardinality *all = NULL, *all_names = NULL;
+    lock_take(&db->head_lock);
+    const struct gen *gen = db->active;
+    const struct tenant *tenant = tenant_find(db, tenant_name);
+    const struct gen_tenant *t = tenant == NULL ? NULL : gen_tenant(gen, tenant->id);
+    if (t != NULL) {
+        all = arena_alloc(arena, (gen->pairs.count + 1u) * sizeof *all);
+        all_names = arena_alloc(arena, (t->names.count + 1u) * sizeof *all_names);
+        if (all == NULL || all_names == NULL) e = ERR_NOMEM;
+    }
+    for (uint32_t i = 0; t != NULL && e == OK && i < t->names.count; i++) {
+        const struct gen_name *n = gen_name(gen, t->names.at[i]);
+        struct bytes name = arena_copy(arena, n->text);
+        if (name.at == NULL) e = ERR_NOMEM;
+        all_names[names++] = (struct tsdb_cardinality){name, n->pairs.count};
+        if (!bytes_equal_text(n->text, "__name__")) continue;
+        for (uint32_t p = 0; p < n->pairs.count && e == OK; p++) {
+            const struct pair *pair = gen_pair(gen, n->pairs.at[p]);
+            struct bytes value = arena_copy(arena, pair_label(pair).value);
+            if (value.at == NULL) e = ERR_NOMEM;
+            all[metrics++] = (struct tsdb_cardinality){value, pair->series.count};
+        }
+    }
+    lock_drop(&db->head_lock);
+    if (e) return e;
+    if (metrics > 1) qsort(all, metrics, sizeof *all, by_count_down);
+    if (names > 1) qsort(all_names, names, sizeof *all_names, by_count_down);
+    *ret_metric_count = metrics < count ? metrics : count;
+    *ret_name_count = names < count ? names : count;
+    for (uint32_t i = 0; i < *ret_metric_count; i++) {
+        ret_metrics[i] = all[i];
+    }
+    for (uint32_t i = 0; i < *ret_name_count; i++) {
+        ret_names[i] = all_names[i];
+    }
+    return OK;
+}

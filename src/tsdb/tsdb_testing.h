@@ -1,0 +1,618 @@
+/*
+ * tsdb_testing.h - what the tests of the whole store share: a simulated machine with a store on it,
+ * remote write requests built as bytes, and reading back. For tests only.
+ */
+#ifndef TSDB_TSDB_TESTING_H
+#define TSDB_TSDB_TESTING_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "sys/fault.h"
+#include "sys/sim.h"
+#include "tsdb/tsdb.h"
+#include "wire/random_test.h"
+
+#define MINUTE_MS   60000LL
+#define DAY_MS      (24 * 60 * MINUTE_MS)
+#define SIM_BEGIN   1767225600000LL /* the simulated machine's first moment */
+#define STORE_DIR   "store"
+#define must(call)  assert_int_equal((call), OK)
+#define text(chars) bytes_text(chars)
+
+static inline struct bytes
+bytes_text(const char *chars)
+{
+    return bytes_of(chars, strlen(chars));
+}
+
+static int64_t seed_at_work = -1; /* of the machine not yet done with */
+
+/* Runs after each test: only a failed one has left its machine behind. */
+static inline int
+tell_seed(void **state)
+{
+    (void)state;
+    mem_fail_nth(0, false);
+    if (seed_at_work >= 0) print_error("failed with seed %lld\n", (long long)seed_at_work);
+    seed_at_work = -1;
+    return 0;
+}
+
+/* --- requests
+ * ------------------------------------------------------------------------------------------ */
+
+/* A message being written; the series at hand is closed by the next one or by the end. */
+struct rq {
+    enum rw_version version;
+    struct buf out;
+    struct buf symbols; /* 2.0: the fields that come before all series */
+    struct buf item;
+    struct buf inner;
+    struct buf packed;
+    uint32_t symbol_count;
+    bool in_series;
+};
+
+static inline void
+rq_init(struct rq *rq, enum rw_version version)
+{
+    memset(rq, 0, sizeof *rq);
+    rq->version = version;
+    struct buf *all[] = {&rq->out, &rq->symbols, &rq->item, &rq->inner, &rq->packed};
+    for (unsigned i = 0; i < 5; i++) {
+        buf_init(all[i], NULL, 1 << 30);
+    }
+    buf_put_u8(&rq->symbols, 0x22);
+    buf_put_counted(&rq->symbols, text(""));
+    rq->symbol_count = 1;
+}
+
+static inline void
+rq_fini(struct rq *rq)
+{
+    struct buf *all[] = {&rq->out, &rq->symbols, &rq->item, &rq->inner, &rq->packed};
+    for (unsigned i = 0; i < 5; i++) {
+        buf_fini(all[i]);
+    }
+}
+
+static inline void
+rq_field(struct buf *to, unsigned number, struct bytes content)
+{
+    buf_put_varint(to, number << 3 | 2);
+    buf_put_counted(to, content);
+}
+
+static inline void
+rq_number(struct buf *to, unsigned number, uint64_t value)
+{
+    buf_put_varint(to, number << 3);
+    buf_put_varint(to, value);
+}
+
+static inline void
+rq_double(struct buf *to, unsigned number, uint64_t bits)
+{
+    buf_put_varint(to, number << 3 | 1);
+    buf_put_le64(to, bits);
+}
+
+static inline uint32_t
+rq_symbol(struct rq *rq, struct bytes content)
+{
+    rq_field(&rq->symbols, 4, content);
+    return rq->symbol_count++;
+}
+
+static inline void
+rq_close(struct rq *rq)
+{
+    if (!rq->in_series) return;
+    rq->in_series = false;
+    rq_field(&rq->out, rq->version == RW_V1 ? 1 : 5, buf_bytes(&rq->item));
+}
+
+static inline void
+rq_label_pair(struct rq *rq, struct bytes name, struct bytes value, struct buf *to)
+{
+    if (rq->version == RW_V1) {
+        struct buf label;
+        buf_init(&label, NULL, 1 << 30);
+        rq_field(&label, 1, name);
+        rq_field(&label, 2, value);
+        rq_field(to, 1, buf_bytes(&label));
+        buf_fini(&label);
+    } else {
+        buf_put_varint(&rq->packed, rq_symbol(rq, name));
+        buf_put_varint(&rq->packed, rq_symbol(rq, value));
+    }
+}
+
+/* "name=value,name=value" in the order given. */
+static inline void
+rq_labels(struct rq *rq, const char *labels, struct buf *to)
+{
+    buf_clear(&rq->packed);
+    while (*labels != '\0') {
+        size_t name = strcspn(labels, "="), all = strcspn(labels, ",");
+        rq_label_pair(rq, bytes_of(labels, name), bytes_of(labels + name + 1, all - name - 1), to);
+        labels += all + (labels[all] == ',');
+    }
+    if (rq->version == RW_V2) rq_field(to, 1, buf_bytes(&rq->packed));
+}
+
+static inline void
+rq_series(struct rq *rq, const char *labels)
+{
+    rq_close(rq);
+    rq->in_series = true;
+    buf_clear(&rq->item);
+    rq_labels(rq, labels, &rq->item);
+}
+
+static inline void
+rq_float(struct rq *rq, int64_t t_ms, uint64_t bits, int64_t start_ms)
+{
+    buf_clear(&rq->inner);
+    rq_double(&rq->inner, 1, bits);
+    rq_number(&rq->inner, 2, (uint64_t)t_ms);
+    if (rq->version == RW_V2 && start_ms != 0) rq_number(&rq->inner, 3, (uint64_t)start_ms);
+    rq_field(&rq->item, 2, buf_bytes(&rq->inner));
+}
+
+static inline void
+rq_buckets(struct rq *rq, enum sample_kind kind, const struct hist_buckets *b, unsigned first)
+{
+    for (uint32_t i = 0; i < b->span_count; i++) {
+        buf_clear(&rq->packed);
+        buf_put_u8(&rq->packed, 1 << 3);
+        buf_put_zigzag(&rq->packed, b->spans[i].offset);
+        rq_number(&rq->packed, 2, b->spans[i].length);
+        rq_field(&rq->inner, first, buf_bytes(&rq->packed));
+    }
+    if (b->bucket_count == 0) return;
+    buf_clear(&rq->packed);
+    for (uint32_t i = 0; i < b->bucket_count; i++) {
+        if (kind == SAMPLE_HISTOGRAM_INT)
+            buf_put_zigzag(&rq->packed, b->deltas[i]);
+        else
+            buf_put_le64(&rq->packed, b->counts[i]);
+    }
+    rq_field(&rq->inner, first + (kind == SAMPLE_HISTOGRAM_INT ? 1 : 2), buf_bytes(&rq->packed));
+}
+
+static inline void
+rq_histogram(struct rq *rq, int64_t t_ms, const struct histogram *h, int64_t start_ms)
+{
+    buf_clear(&rq->inner);
+    if (h->kind == SAMPLE_HISTOGRAM_INT) {
+        rq_number(&rq->inner, 1, h->count);
+        rq_number(&rq->inner, 6, h->zero_count);
+    } else {
+        rq_double(&rq->inner, 2, h->count);
+        rq_double(&rq->inner, 7, h->zero_count);
+    }
+    rq_double(&rq->inner, 3, h->sum_bits);
+    buf_put_u8(&rq->inner, 4 << 3);
+    buf_put_zigzag(&rq->inner, h->schema);
+    rq_double(&rq->inner, 5, h->zero_threshold_bits);
+    rq_buckets(rq, h->kind, &h->negative, 8);
+    rq_buckets(rq, h->kind, &h->positive, 11);
+    rq_number(&rq->inner, 14, h->reset_hint);
+    rq_number(&rq->inner, 15, (uint64_t)t_ms);
+    buf_clear(&rq->packed);
+    for (uint32_t i = 0; i < h->custom_count; i++) {
+        buf_put_le64(&rq->packed, h->custom_bits[i]);
+    }
+    if (h->custom_count > 0) rq_field(&rq->inner, 16, buf_bytes(&rq->packed));
+    if (rq->version == RW_V2 && start_ms != 0) rq_number(&rq->inner, 17, (uint64_t)start_ms);
+    rq_field(&rq->item, rq->version == RW_V1 ? 4 : 3, buf_bytes(&rq->inner));
+}
+
+static inline void
+rq_exemplar(struct rq *rq, int64_t t_ms, uint64_t bits, const char *labels)
+{
+    buf_clear(&rq->inner);
+    rq_labels(rq, labels, &rq->inner);
+    rq_double(&rq->inner, 2, bits);
+    rq_number(&rq->inner, 3, (uint64_t)t_ms);
+    rq_field(&rq->item, rq->version == RW_V1 ? 3 : 4, buf_bytes(&rq->inner));
+}
+
+/* 1.0: of any family; 2.0: of the series at hand, `family` is not used. */
+static inline void
+rq_metadata(struct rq *rq, enum metric_type type, const char *family, const char *help,
+            const char *unit)
+{
+    if (rq->version == RW_V1) rq_close(rq);
+    buf_clear(&rq->inner);
+    rq_number(&rq->inner, 1, type);
+    if (rq->version == RW_V1) {
+        rq_field(&rq->inner, 2, text(family));
+        rq_field(&rq->inner, 4, text(help));
+        rq_field(&rq->inner, 5, text(unit));
+        rq_field(&rq->out, 3, buf_bytes(&rq->inner));
+    } else {
+        rq_number(&rq->inner, 3, rq_symbol(rq, text(help)));
+        rq_number(&rq->inner, 4, rq_symbol(rq, text(unit)));
+        rq_field(&rq->item, 5, buf_bytes(&rq->inner));
+    }
+}
+
+/* --- the machine
+ * --------------------------------------------------------------------------------------- */
+
+struct machine {
+    /* Allocations of the store fail, those of the test do not: see step(). */
+    bool memory_fails;
+    bool memory_fails_forever;
+    bool memory_failed;
+    uint64_t memory_fails_in;
+    struct sim_env *sim;
+    struct fault_env *fe;
+    struct env *env;
+    struct budget memory;
+    struct tsdb_options options;
+    struct tsdb_limits limits;
+    struct tsdb *db; /* NULL: not open */
+    struct tsdb_opening opening;
+    struct rw_request request;
+    struct ingest_result result; /* of the last request */
+    struct why why;
+};
+
+/* A call into the store, with its allocations failing where that is armed. */
+#define step(m, call)               \
+    ({                              \
+        memory_resume(m);           \
+        enum err step_err = (call); \
+        memory_pause(m);            \
+        step_err;                   \
+    })
+
+static inline void
+memory_resume(struct machine *m)
+{
+    if (m->memory_fails) mem_fail_nth(m->memory_fails_in, m->memory_fails_forever);
+}
+
+static inline void
+memory_pause(struct machine *m)
+{
+    if (!m->memory_fails) return;
+    m->memory_failed |= mem_fail_fired();
+    m->memory_fails_in = mem_fail_left();
+    mem_fail_nth(0, false);
+}
+
+static inline void
+memory_arm(struct machine *m, uint64_t nth, bool forever)
+{
+    m->memory_fails = nth != 0;
+    m->memory_fails_forever = forever;
+    m->memory_fails_in = nth;
+    if (nth != 0) m->memory_failed = false;
+}
+
+static inline void
+machine_init(struct machine *m, uint64_t seed)
+{
+    memset(m, 0, sizeof *m);
+    seed_at_work = (int64_t)seed;
+    must(sim_env_new(seed, &m->sim));
+    must(fault_env_new(sim_env_env(m->sim), &m->fe));
+    m->env = fault_env_env(m->fe);
+    budget_init(&m->memory, "test", 0, NULL);
+    must(rw_request_init(&m->request, NULL));
+    m->options = (struct tsdb_options){
+        .env = m->env,
+        .dir = STORE_DIR,
+        .memory = &m->memory,
+        .head_bytes_max = 256 << 20,
+        .cache_bytes = 4 << 20,
+        .head_samples_max = 1 << 20,
+        .head_age_ms_max = 2 * 60 * MINUTE_MS,
+        .wal_segment_bytes = WAL_SEGMENT_BYTES_MIN,
+        .wal_batch_bytes = 16 << 20,
+        .wal_budget_bytes = 64 << 20,
+        .wal_sync = WAL_SYNC_FSYNC,
+        .tenants_max = 4,
+        .min_free_bytes = 1 << 20,
+    };
+    m->limits = (struct tsdb_limits){
+        .labels = {.count_max = 16, .name_bytes_max = 100, .value_bytes_max = 200},
+        .retention_ms = 365 * DAY_MS,
+        .max_future_ms = 10 * MINUTE_MS,
+        .wal_budget_bytes = 64 << 20,
+    };
+}
+
+static inline enum err
+machine_open(struct machine *m)
+{
+    memset(&m->why, 0, sizeof m->why);
+    enum err e = step(m, tsdb_open(&m->options, &m->limits, &m->db, &m->opening, &m->why));
+    if (e) {
+        m->db = NULL;
+        assert_int_equal(budget_used(&m->memory), 0);
+    }
+    return e;
+}
+
+static inline void
+machine_must_open(struct machine *m)
+{
+    enum err e = machine_open(m);
+    if (e) print_error("open: %s: %s\n", err_word(e), m->why.text);
+    must(e);
+}
+
+static inline void
+machine_close(struct machine *m)
+{
+    tsdb_free(m->db);
+    m->db = NULL;
+    assert_int_equal(budget_used(&m->memory), 0);
+}
+
+static inline void
+machine_fini(struct machine *m)
+{
+    machine_close(m);
+    rw_request_fini(&m->request);
+    fault_env_free(m->fe);
+    sim_env_free(m->sim);
+    seed_at_work = -1;
+}
+
+static inline void
+machine_restart(struct machine *m)
+{
+    machine_close(m);
+    machine_must_open(m);
+}
+
+/* Sends what is in `rq`; the verdict is in m->result. */
+static inline enum err
+machine_send(struct machine *m, const char *tenant, struct rq *rq)
+{
+    rq_close(rq);
+    struct buf message;
+    buf_init(&message, NULL, 1 << 30);
+    if (rq->version == RW_V2) buf_put_bytes(&message, buf_bytes(&rq->symbols));
+    buf_put_bytes(&message, buf_bytes(&rq->out));
+    must(buf_error(&message));
+    must(rw_decode(&m->request, rq->version, buf_bytes(&message), tsdb_hash_seed(m->db), &m->why));
+    rw_request_validate(&m->request);
+    m->why.text[0] = '\0';
+    enum err e = step(m, tsdb_ingest(m->db, text(tenant), &m->request, &m->result, &m->why));
+    buf_fini(&message);
+    return e;
+}
+
+static inline void
+machine_commit(struct machine *m)
+{
+    enum err e = tsdb_commit(m->db, &m->why);
+    if (e) print_error("commit: %s: %s\n", err_word(e), m->why.text);
+    must(e);
+    assert_true(m->result.wait_epoch <= tsdb_durable_epoch(m->db));
+}
+
+/* Cuts and writes out. */
+static inline void
+machine_flush(struct machine *m)
+{
+    tsdb_want_cut(m->db);
+    machine_commit(m);
+    enum err e = tsdb_flush(m->db, &m->why);
+    if (e) print_error("flush: %s: %s\n", err_word(e), m->why.text);
+    must(e);
+    assert_false(tsdb_has_frozen(m->db));
+}
+
+static inline void
+say_line(void *context, const char *line)
+{
+    struct buf *to = context;
+    buf_put_text(to, line);
+    buf_put_text(to, "\n");
+}
+
+/* With the store closed: everything on disk is whole and the ledger balances. */
+static inline enum err
+machine_verify(struct machine *m, bool loud)
+{
+    struct tsdb_report report;
+    struct buf said;
+    buf_init(&said, NULL, 1 << 20);
+    enum err e = tsdb_verify(m->env, STORE_DIR, say_line, &said, &report, &m->why);
+    if (e && loud) {
+        print_error("verify: %s: %s\n%.*s", err_word(e), m->why.text, (int)said.size,
+                    said.at == NULL ? "" : (const char *)said.at);
+    }
+    buf_fini(&said);
+    return e;
+}
+
+/* Closes, verifies, opens again. */
+static inline void
+machine_verified_restart(struct machine *m)
+{
+    machine_close(m);
+    must(machine_verify(m, true));
+    machine_must_open(m);
+}
+
+/* --- ledgers
+ * ------------------------------------------------------------------------------------------- */
+
+struct ledger_of {
+    const char *tenant;
+    struct ledger found;
+};
+
+static inline void
+note_ledger(void *context, struct bytes tenant, const struct ledger *ledger)
+{
+    struct ledger_of *of = context;
+    assert_true(ledger_balances(ledger));
+    if (of->tenant != NULL && bytes_equal(tenant, text(of->tenant))) of->found = *ledger;
+}
+
+/* The tenant's ledger; all tenants' balance. */
+static inline struct ledger
+machine_ledger(struct machine *m, const char *tenant)
+{
+    struct ledger_of of = {.tenant = tenant};
+    tsdb_ledgers(m->db, note_ledger, &of);
+    return of.found;
+}
+
+/* --- reading
+ * ------------------------------------------------------------------------------------------- */
+
+struct matcher_text {
+    enum matcher_type type;
+    const char *name;
+    const char *pattern;
+};
+
+static const struct matcher_text every_series[] = {{MATCH_NOT_EQUAL, "nobody-has-this", "x"}};
+
+struct question {
+    const char *tenant;
+    const struct matcher_text *matchers;
+    uint32_t matcher_count;
+    int64_t min_ms;
+    int64_t max_ms;
+    bool partial;
+    struct matcher *made[4];
+    struct select_request request;
+};
+
+static inline void
+question_init(struct question *q, const char *tenant, const struct matcher_text *matchers,
+              uint32_t count, int64_t min_ms, int64_t max_ms)
+{
+    memset(q, 0, sizeof *q);
+    assert_true(count <= 4);
+    for (uint32_t i = 0; i < count; i++) {
+        must(matcher_new(matchers[i].type, text(matchers[i].name), text(matchers[i].pattern),
+                         &q->made[i], NULL));
+    }
+    q->request = (struct select_request){.tenant = text(tenant),
+                                         .matchers = q->made,
+                                         .matcher_count = count,
+                                         .min_ms = min_ms,
+                                         .max_ms = max_ms};
+}
+
+static inline void
+question_fini(struct question *q)
+{
+    for (uint32_t i = 0; i < q->request.matcher_count; i++) {
+        matcher_free(q->made[i]);
+    }
+}
+
+/*
+ * Walks a set to its end: series in label order, times ascending strictly and within the question.
+ * `each` is called for every sample; index is its place in the batch.
+ */
+typedef void each_sample(void *context, struct bytes labels, const struct sample_batch *batch,
+                         uint32_t index);
+static inline enum err
+set_walk(struct series_set *set, const struct select_request *request, each_sample *each,
+         void *context, struct why *why)
+{
+    struct buf last;
+    buf_init(&last, NULL, 1 << 20);
+    enum err e;
+    for (bool first = true;; first = false) {
+        struct bytes labels;
+        e = series_set_next(set, &labels, why);
+        if (e || labels.at == NULL) break;
+        assert_true(labels_valid(labels));
+        assert_true(first || labels_compare(buf_bytes(&last), labels) < 0);
+        buf_clear(&last);
+        buf_put_bytes(&last, labels);
+        int64_t before = 0;
+        for (bool any = false;;) {
+            struct sample_batch b;
+            e = series_set_batch(set, &b, why);
+            if (e || b.count == 0) break;
+            for (uint32_t i = 0; i < b.count; i++, any = true) {
+                assert_true(!any || b.times_ms[i] > before);
+                before = b.times_ms[i];
+                assert_in_range(before - request->min_ms, 0, request->max_ms - request->min_ms);
+                each(context, buf_bytes(&last), &b, i);
+            }
+        }
+        if (e) break;
+    }
+    buf_fini(&last);
+    return e;
+}
+
+static inline enum err
+machine_select(struct machine *m, const struct question *q, each_sample *each, void *context)
+{
+    struct series_set *set;
+    struct answerer *a = tsdb_answerer(m->db);
+    enum err e = step(m, a->ops->select(a, &q->request, &set, &m->why));
+    if (e) return e;
+    e = set_walk(set, &q->request, each, context, &m->why);
+    series_set_free(set);
+    return e;
+}
+
+/* What a question yields, as lines `{labels} time value[ start]`, for small tests. */
+static inline void
+print_sample(void *context, struct bytes labels, const struct sample_batch *b, uint32_t i)
+{
+    struct buf *to = context;
+    labels_print(to, labels);
+    buf_printf(to, " %lld ", (long long)b->times_ms[i]);
+    if (b->kind == SAMPLE_FLOAT)
+        buf_printf(to, "%.17g", bits_double(b->value_bits[i]));
+    else
+        buf_printf(to, "h%.17g", bits_double(b->histograms[i].sum_bits));
+    if (b->starts_ms != NULL && b->starts_ms[i] != 0) {
+        buf_printf(to, " since %lld", (long long)b->starts_ms[i]);
+    }
+    buf_put_text(to, "\n");
+}
+
+static inline void
+expect_lines(struct machine *m, const char *tenant, const struct matcher_text *matchers,
+             uint32_t count, int64_t min_ms, int64_t max_ms, const char *expected)
+{
+    struct question q;
+    struct buf lines;
+    buf_init(&lines, NULL, 1 << 24);
+    question_init(&q, tenant, matchers, count, min_ms, max_ms);
+    enum err e = machine_select(m, &q, print_sample, &lines);
+    if (e) print_error("select: %s: %s\n", err_word(e), m->why.text);
+    must(e);
+    buf_put_u8(&lines, 0);
+    assert_string_equal((const char *)lines.at, expected);
+    question_fini(&q);
+    buf_fini(&lines);
+}
+
+static inline void
+expect_all(struct machine *m, const char *tenant, const char *expected)
+{
+    expect_lines(m, tenant, every_series, 1, INT64_MIN / 2, INT64_MAX / 2, expected);
+}
+
+#endif

@@ -1,0 +1,240 @@
+/*
+ * listing.c - see listing.h.
+ *
+ * The newest header says which segment was before it and where that one ends; so do the older ones.
+ * Whatever this chain passes over was begun after a failure and never used. A segment that the
+ * chain names and that is not there leaves a hole, which whoever reads the log sees as damage: the
+ * segment before is followed to where the missing one ended.
+ */
+#include "wal/listing.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char ASIDE[] = ".damaged";
+
+struct listing {
+    struct env *env;
+    const char *dir;
+    struct budget *budget;
+    struct segment_list *list;
+    struct why *why;
+};
+
+/* Doubles an array that is full. */
+static void *
+grown(struct budget *budget, void *items, uint32_t count, uint32_t *capacity, size_t each)
+{
+    if (count < *capacity) return items;
+    uint32_t more = *capacity == 0 ? 16 : *capacity * 2;
+    void *at = mem_resize(budget, items, *capacity * each, more * each);
+    if (at != NULL) *capacity = more;
+    return at;
+}
+
+enum err
+segment_list_reserve(struct segment_list *list, struct budget *budget)
+{
+    void *at = grown(budget, list->items, list->count, &list->capacity, sizeof *list->items);
+    if (at == NULL) return ERR_NOMEM;
+    list->items = at;
+    return OK;
+}
+
+void
+segment_list_fini(struct segment_list *list, struct budget *budget)
+{
+    mem_free(budget, list->items, list->capacity * sizeof *list->items);
+    mem_free(budget, list->strays, list->stray_capacity * sizeof *list->strays);
+    *list = (struct segment_list){0};
+}
+
+static enum err
+add_stray(struct listing *l, uint64_t number, uint64_t file_bytes, enum stray_kind kind)
+{
+    struct segment_list *list = l->list;
+    void *at = grown(l->budget, list->strays, list->stray_count, &list->stray_capacity,
+                     sizeof *list->strays);
+    if (at == NULL) return ERR_NOMEM;
+    list->strays = at;
+    list->strays[list->stray_count++] = (struct stray){number, file_bytes, kind};
+    return OK;
+}
+
+static enum err
+file_head(struct env *env, const char *path, uint8_t *header, size_t *ret_size, uint64_t *ret_bytes,
+          struct why *why)
+{
+    struct file file = FILE_CLOSED;
+    enum err e = file_open(env, path, FILE_READ, &file, why);
+    if (e == OK) e = file_read_some(&file, header, SEGMENT_HEADER_BYTES, 0, ret_size, why);
+    if (e == OK) e = file_size(&file, ret_bytes, why);
+    file_close(&file);
+    return e;
+}
+
+static enum err
+add_file(struct listing *l, const char *name, uint64_t number, bool aside)
+{
+    char path[256];
+    uint8_t header[SEGMENT_HEADER_BYTES];
+    size_t size = 0;
+    uint64_t file_bytes = 0;
+    enum segment_state state;
+    struct segment segment = {0};
+    enum err e = path_join(path, sizeof path, l->dir, name);
+    if (e == OK) e = file_head(l->env, path, header, &size, &file_bytes, l->why);
+    if (e) return e;
+    e = segment_header_unpack(bytes_of(header, size), number, &state, &segment, l->why);
+    if (e) return why_prefix(l->why, e, "%s", path);
+    if (aside) return add_stray(l, number, file_bytes, STRAY_ASIDE);
+    if (state == SEGMENT_BLANK) return add_stray(l, number, file_bytes, STRAY_BLANK);
+    if (state == SEGMENT_DAMAGED) return add_stray(l, number, file_bytes, STRAY_DAMAGED);
+    segment.file_bytes = file_bytes;
+    e = segment_list_reserve(l->list, l->budget);
+    if (e == OK) l->list->items[l->list->count++] = segment;
+    return e;
+}
+
+static enum err
+add_name(void *context, const char *name, bool is_dir)
+{
+    struct listing *l = context;
+    char plain[32];
+    uint64_t number;
+    size_t size = strlen(name), aside = sizeof ASIDE - 1;
+    bool is_aside = size > aside && size < sizeof plain && strcmp(name + size - aside, ASIDE) == 0;
+    snprintf(plain, sizeof plain, "%.*s", is_aside ? (int)(size - aside) : 31, name);
+    if (is_dir || !segment_name_parse(plain, &number)) return OK;
+    if (number > l->list->number_max) l->list->number_max = number;
+    return add_file(l, name, number, is_aside);
+}
+
+/* --- the chain ------------------------------------------------------------------------------- */
+
+static int
+by_number(const void *a, const void *b)
+{
+    uint64_t x = ((const struct segment *)a)->number, y = ((const struct segment *)b)->number;
+    return (x > y) - (x < y);
+}
+
+/* Somebody put files of two logs together: only people can say which ones are meant. */
+static enum err
+check_one_log(struct listing *l)
+{
+    const struct segment *items = l->list->items;
+    for (uint32_t i = 1; i < l->list->count; i++) {
+        if (memcmp(items[i].log_id, items[0].log_id, WAL_LOG_ID_BYTES) == 0) continue;
+        return why_set(l->why, ERR_CORRUPT,
+                       "%s: segments %016" PRIx64 " and %016" PRIx64
+                       " are of different logs: one of them must be moved away",
+                       l->dir, items[0].number, items[i].number);
+    }
+    return OK;
+}
+
+/* Walks back from the newest header; kept ones are moved to the back of the array, then down. */
+static enum err
+link_segments(struct listing *l)
+{
+    struct segment *items = l->list->items;
+    uint32_t count = l->list->count;
+    if (count == 0) return OK;
+    qsort(items, count, sizeof *items, by_number);
+    enum err e = check_one_log(l);
+    uint32_t keep = count - 1;
+    for (uint32_t i = keep; e == OK && i-- > 0;) {
+        const struct segment *newer = &items[keep], *s = &items[i];
+        if (s->number > newer->prev_number) {
+            e = add_stray(l, s->number, s->file_bytes, STRAY_VOID);
+        } else if (s->base_pos > newer->prev_end_pos) {
+            e = add_stray(l, s->number, s->file_bytes, STRAY_DAMAGED);
+        } else {
+            items[i].end_pos = newer->prev_end_pos;
+            items[--keep] = items[i];
+        }
+    }
+    if (e) return e;
+    l->list->count -= keep;
+    memmove(items, items + keep, l->list->count * sizeof *items);
+    return OK;
+}
+
+/* A file without any header that the chain names has been more than blank. */
+static void
+blank_but_named(struct segment_list *list)
+{
+    for (uint32_t i = 0; i < list->stray_count; i++) {
+        struct stray *s = &list->strays[i];
+        for (uint32_t j = 1; j < list->count && s->kind == STRAY_BLANK; j++) {
+            if (list->items[j].prev_number == s->number) s->kind = STRAY_DAMAGED;
+        }
+    }
+}
+
+enum err
+segment_list_read(struct env *env, const char *dir, struct budget *budget,
+                  struct segment_list *ret_list, struct why *why)
+{
+    *ret_list = (struct segment_list){0};
+    struct listing l = {env, dir, budget, ret_list, why};
+    enum err e = env_listdir(env, dir, add_name, &l, why);
+    if (e == OK) e = link_segments(&l);
+    if (e) {
+        segment_list_fini(ret_list, budget);
+        return e;
+    }
+    blank_but_named(ret_list);
+    return OK;
+}
+
+bool
+stray_is_loss(const struct segment_list *list, const struct stray *stray, bool from_oldest)
+{
+    if (stray->kind != STRAY_DAMAGED && stray->kind != STRAY_ASIDE) return false;
+    if (list->count == 0 || stray->number > list->items[list->count - 1].number) return true;
+    /* One that was put aside while it was the oldest may since have been given up. */
+    return from_oldest && stray->number < list->items[0].number && stray->kind == STRAY_DAMAGED;
+}
+
+/* --- sweeping -------------------------------------------------------------------------------- */
+
+struct sweep {
+    struct env *env;
+    const char *dir;
+};
+
+static enum err
+remove_temporary(void *context, const char *name, bool is_dir)
+{
+    struct sweep *s = context;
+    char path[256];
+    size_t size = strlen(name);
+    if (is_dir || size < 4 || strcmp(name + size - 4, ".tmp") != 0) return OK;
+    enum err e = path_join(path, sizeof path, s->dir, name);
+    return e ? e : env_unlink(s->env, path, NULL);
+}
+
+static enum err
+sweep_stray(const struct sweep *s, const struct stray *stray)
+{
+    char path[256], aside[sizeof path + sizeof ASIDE];
+    if (stray->kind == STRAY_ASIDE) return OK;
+    enum err e = segment_path(path, sizeof path, s->dir, stray->number);
+    if (e) return e;
+    if (stray->kind != STRAY_DAMAGED) return env_unlink(s->env, path, NULL);
+    snprintf(aside, sizeof aside, "%s%s", path, ASIDE);
+    return env_rename(s->env, path, aside, NULL);
+}
+
+void
+segment_list_sweep(struct segment_list *list, struct env *env, const char *dir)
+{
+    struct sweep s = {env, dir};
+    for (uint32_t i = 0; i < list->stray_count; i++) {
+        err_ignore(sweep_stray(&s, &list->strays[i]), "tried again when the log is opened next");
+    }
+    err_ignore(env_listdir(env, dir, remove_temporary, &s, NULL), "it only costs room");
+}

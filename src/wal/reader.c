@@ -1,0 +1,207 @@
+/*
+ * reader.c - readers that follow the log while it is written.
+ *
+ * A reader looks up under the log's lock which segment holds its position and how far that is
+ * committed, and reads the file without the lock. Bytes behind the committed end are never looked
+ * at, those before it never change: but for a segment that is given up and recycled under a reader
+ * that was left behind, whose checksums then fail.
+ *
+ * Nothing of the reader's position changes before a record is there to be given, so that after
+ * ERR_IO and ERR_NOMEM the same call can be made again.
+ */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "wal/internal.h"
+
+enum err
+wal_reader_open(struct wal *wal, const char *name, uint64_t pos, struct wal_reader **ret_reader,
+                struct why *why)
+{
+    struct wal_reader *r = mem_new(wal->memory, sizeof *r);
+    if (r == NULL) return why_set(why, ERR_NOMEM, "no memory for a reader of the log");
+    r->wal = wal;
+    snprintf(r->name, sizeof r->name, "%s", name);
+    segment_reader_init(&r->reader, wal->env, wal->memory);
+    lock_take(&wal->lock);
+    assert(wal->recovered);
+    if (pos == 0) {
+        pos = wal->end_pos;
+        for (uint32_t i = wal->list.count; i-- > 0;) {
+            if (!wal->list.items[i].going) pos = wal->list.items[i].base_pos;
+        }
+    }
+    r->start_pos = r->pos = r->pass_pos = pos;
+    r->next = wal->readers;
+    wal->readers = r;
+    lock_drop(&wal->lock);
+    *ret_reader = r;
+    return OK;
+}
+
+void
+wal_reader_close(struct wal_reader *reader)
+{
+    if (reader == NULL) return;
+    struct wal *wal = reader->wal;
+    lock_take(&wal->lock);
+    struct wal_reader **link = &wal->readers;
+    while (*link != reader) {
+        link = &(*link)->next;
+    }
+    *link = reader->next;
+    lock_drop(&wal->lock);
+    segment_reader_fini(&reader->reader);
+    mem_free(wal->memory, reader, sizeof *reader);
+}
+
+void
+wal_reader_pass(struct wal_reader *reader, uint64_t pos)
+{
+    lock_take(&reader->wal->lock);
+    assert(pos >= reader->pass_pos);
+    reader->pass_pos = pos;
+    lock_drop(&reader->wal->lock);
+}
+
+uint64_t
+wal_reader_pos(const struct wal_reader *reader)
+{
+    return reader->pos < reader->start_pos ? reader->start_pos : reader->pos;
+}
+
+/* --- where to read --------------------------------------------------------------------------- */
+
+/*
+ * The segment that holds the reader's position, or the next one behind it, and up to where it is
+ * committed. ERR_AGAIN: nothing is committed there yet. ERR_MISSING: it was given up.
+ */
+static enum err
+reader_place(struct wal_reader *r, struct segment *ret_segment, uint64_t *ret_limit)
+{
+    struct wal *wal = r->wal;
+    enum err e = ERR_AGAIN;
+    lock_take(&wal->lock);
+    const struct segment *oldest = wal->list.count == 0 ? NULL : &wal->list.items[0];
+    if (r->behind || (oldest != NULL && r->pos < oldest->prev_end_pos)) e = ERR_MISSING;
+    for (uint32_t i = 0; e == ERR_AGAIN && i < wal->list.count; i++) {
+        const struct segment *s = &wal->list.items[i];
+        uint64_t limit = s->end_pos == SEGMENT_POS_NONE ? wal->end_pos : s->end_pos;
+        if (r->pos >= limit) continue;
+        *ret_segment = *s;
+        *ret_limit = limit;
+        e = OK;
+    }
+    lock_drop(&wal->lock);
+    return e;
+}
+
+/* What cannot be read because its segment was given up meanwhile is missing, not damaged. */
+static enum err
+reader_blame(struct wal_reader *r, enum err e, const struct segment *segment)
+{
+    struct wal *wal = r->wal;
+    if (e != ERR_CORRUPT && e != ERR_MISSING) return e;
+    lock_take(&wal->lock);
+    const struct segment *oldest = &wal->list.items[0];
+    bool gone = r->behind || segment->number < oldest->number ||
+                (segment->number == oldest->number && oldest->going);
+    lock_drop(&wal->lock);
+    return gone ? ERR_MISSING : e;
+}
+
+/* Opens the segment at hand; the first one is read from its beginning, for its series records. */
+static enum err
+reader_enter(struct wal_reader *r, const struct segment *segment, struct why *why)
+{
+    if (r->open && r->reader.segment.number == segment->number) return OK;
+    bool first = !r->open && r->reader.segment.number == 0;
+    enum err e = segment_reader_open(&r->reader, r->wal->dir, segment, why);
+    r->open = e == OK;
+    if (e) {
+        if (first) r->reader.segment.number = 0;
+        return e;
+    }
+    r->commit_end = 0;
+    r->salvaging = false;
+    if (first || r->pos < segment->base_pos) r->pos = segment->base_pos;
+    return OK;
+}
+
+/* --- reading --------------------------------------------------------------------------------- */
+
+/* Goes on behind damage, at the next whole record. */
+static enum err
+reader_skip_bad(struct wal_reader *r, uint64_t bad_pos, uint64_t limit, struct why *why)
+{
+    struct why reason = why == NULL ? (struct why){""} : *why;
+    struct raw_record raw;
+    enum err e = segment_find(&r->reader, bad_pos + 8, limit, &raw, why);
+    if (e != OK && e != ERR_MISSING) return e;
+    r->pos = e == OK ? raw.pos : limit;
+    r->salvaging = true;
+    return why_set(why, ERR_CORRUPT,
+                   "%s: bytes of positions %" PRIu64 " to %" PRIu64 " are damaged: %s",
+                   r->reader.file.path, bad_pos, r->pos, reason.text);
+}
+
+static void
+reader_begin_commit(struct wal_reader *r, const struct raw_record *raw)
+{
+    struct commit commit;
+    bool known = commit_unpack(raw, &commit) == OK;
+    r->commit_end = known ? commit.end_pos : 0;
+    r->sequence = known ? commit.sequence : 0;
+    r->salvaging = !known;
+}
+
+/* One record. *ret_given: it is one to give on. */
+static enum err
+reader_step(struct wal_reader *r, uint64_t limit, struct wal_record *ret_record, bool *ret_given,
+            struct why *why)
+{
+    struct raw_record raw;
+    *ret_given = false;
+    enum err e = segment_read(&r->reader, r->pos, limit, &raw, why);
+    if (e) return e;
+    bool inside = raw.end_pos <= r->commit_end;
+    bool wanted = raw.pos >= r->start_pos || raw.type == WAL_SERIES;
+    if (raw.type == WAL_COMMIT) {
+        reader_begin_commit(r, &raw);
+    } else if (wanted && record_is_known(raw.type, raw.version, raw.flags)) {
+        struct wal_record record = {
+            .pos = raw.pos,
+            .commit_end_pos = inside ? r->commit_end : raw.end_pos,
+            .segment = r->reader.segment.number,
+            .epoch = inside ? r->sequence : 0,
+            .type = raw.type,
+            .version = raw.version,
+            .skippable = (raw.flags & FLAG_SKIPPABLE) != 0,
+            .salvaged = r->salvaging,
+        };
+        e = segment_unpack(&r->reader, &raw, &record.payload, why);
+        if (e) return e;
+        *ret_record = record;
+        *ret_given = true;
+    }
+    r->pos = raw.end_pos;
+    return OK;
+}
+
+enum err
+wal_reader_next(struct wal_reader *r, struct wal_record *ret_record, struct why *why)
+{
+    for (bool given = false; !given;) {
+        struct segment segment;
+        uint64_t limit;
+        enum err e = reader_place(r, &segment, &limit);
+        if (e) return e;
+        e = reader_enter(r, &segment, why);
+        if (e == OK) e = reader_step(r, limit, ret_record, &given, why);
+        e = reader_blame(r, e, &segment);
+        if (e == ERR_CORRUPT) return reader_skip_bad(r, r->pos, limit, why);
+        if (e) return e;
+    }
+    return OK;
+}

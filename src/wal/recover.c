@@ -1,0 +1,397 @@
+/*
+ * recover.c - the log read from front to back: recovery, and checking.
+ *
+ * Both walk commit by commit. What to make of a place that cannot be read is decided in one
+ * function, look_behind(): either it was durable once (damage: skip it, say so), or it never was (a
+ * torn tail: the log ends there).
+ *
+ *      commit whole?  --yes-->  give its records, go on behind it
+ *            | no
+ *      was it durable?  --no-->  torn: the end
+ *            | yes
+ *      give what records are whole up to the next commit record, go on there
+ */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "wal/internal.h"
+
+enum { REWRITE_PIECE_BYTES = 1024 * 1024 };
+
+typedef enum err record_each(void *context, const struct wal_record *record, struct why *why);
+
+struct walk {
+    struct segment_reader reader;
+    const char *dir;
+    uint64_t from_pos;
+    record_each *each;
+    void *context;
+    struct wal_damage *damage;
+    uint64_t totals[LEDGER_KIND_COUNT]; /* accepted up to the last whole commit */
+    bool totals_known;
+    uint64_t end_pos;     /* behind the last commit, whole or damaged */
+    uint64_t durable_pos; /* the last commit that could be read says so */
+    uint64_t sequence;    /* of the last one */
+    struct why *why;
+};
+
+/* --- what was lost --------------------------------------------------------------------------- */
+
+static bool
+note_place(struct walk *w, uint64_t bytes)
+{
+    w->damage->bytes += bytes;
+    return w->damage->places++ == 0;
+}
+
+static void
+note_range(struct walk *w, uint64_t from, uint64_t to, const char *reason)
+{
+    if (to <= w->from_pos || !note_place(w, to - from)) return;
+    snprintf(w->damage->first, sizeof w->damage->first, "%.180s at byte %" PRIu64 ": %.40s",
+             w->reader.file.path, segment_offset(&w->reader.segment, from), reason);
+}
+
+/* What stood in damaged places shows as a jump of the running totals that stand behind it. */
+static void
+note_totals(struct walk *w, const uint64_t *before, uint64_t pos)
+{
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        if (w->totals_known && before[k] > w->totals[k] && pos > w->from_pos) {
+            w->damage->samples[k] += before[k] - w->totals[k];
+        }
+        w->totals[k] = before[k];
+    }
+    w->totals_known = true;
+}
+
+/* Whole segments that are gone, as far as no header that is there leads into them. */
+static void
+note_lost_segments(struct walk *w, const struct segment_list *list)
+{
+    for (uint32_t i = 0; i < list->stray_count; i++) {
+        const struct stray *s = &list->strays[i];
+        if (!stray_is_loss(list, s, w->from_pos == 0) || !note_place(w, s->file_bytes)) continue;
+        snprintf(w->damage->first, sizeof w->damage->first,
+                 "%.160s: segment %016" PRIx64 " has no readable header", w->dir, s->number);
+    }
+    if (list->count == 0 || w->from_pos == 0) return;
+    const struct segment *oldest = &list->items[0];
+    if (w->from_pos >= oldest->prev_end_pos) return;
+    if (!note_place(w, oldest->prev_end_pos - w->from_pos)) return;
+    snprintf(w->damage->first, sizeof w->damage->first, "%.160s: segment %016" PRIx64 " is missing",
+             w->dir, oldest->prev_number);
+}
+
+/* --- records given on ------------------------------------------------------------------------ */
+
+/* `commit` NULL: its record cannot be read; then `end_pos` is where the next one begins. */
+static enum err
+give(struct walk *w, const struct raw_record *raw, const struct commit *commit, bool salvaged)
+{
+    bool wanted = raw->pos >= w->from_pos || raw->type == WAL_SERIES;
+    if (!wanted || !record_is_known(raw->type, raw->version, raw->flags)) return OK;
+    struct wal_record record = {
+        .pos = raw->pos,
+        .commit_end_pos = commit == NULL ? raw->end_pos : commit->end_pos,
+        .segment = w->reader.segment.number,
+        .epoch = commit == NULL ? 0 : commit->sequence,
+        .type = raw->type,
+        .version = raw->version,
+        .skippable = (raw->flags & FLAG_SKIPPABLE) != 0,
+        .salvaged = salvaged,
+    };
+    enum err e = segment_unpack(&w->reader, raw, &record.payload, w->why);
+    if (e == ERR_CORRUPT) {
+        note_range(w, raw->pos, raw->end_pos, w->why->text);
+        return OK;
+    }
+    if (e) return e;
+    return w->each == NULL ? OK : w->each(w->context, &record, w->why);
+}
+
+static enum err
+give_commit(struct walk *w, uint64_t pos, const struct commit *commit)
+{
+    struct raw_record raw = {.end_pos = pos};
+    while (raw.end_pos < commit->end_pos) {
+        enum err e = segment_read(&w->reader, raw.end_pos, commit->end_pos, &raw, w->why);
+        if (e) return e;
+        if (raw.type == WAL_COMMIT) continue;
+        e = give(w, &raw, commit, false);
+        if (e) return e;
+    }
+    return OK;
+}
+
+/* Gives on what is whole between two places; not the commit records. */
+static enum err
+salvage(struct walk *w, uint64_t from, uint64_t to, const struct commit *commit)
+{
+    uint64_t pos = from;
+    while (pos < to) {
+        struct raw_record raw;
+        enum err e = segment_find(&w->reader, pos, to, &raw, w->why);
+        if (e == ERR_MISSING) return OK;
+        if (e) return e;
+        pos = raw.end_pos;
+        if (raw.type == WAL_COMMIT) continue;
+        bool inside = commit != NULL && raw.end_pos <= commit->end_pos;
+        e = give(w, &raw, inside ? commit : NULL, true);
+        if (e) return e;
+    }
+    return OK;
+}
+
+/* --- damage or torn tail --------------------------------------------------------------------- */
+
+struct outlook {
+    bool damage;       /* the place was durable once */
+    uint64_t next_pos; /* of the first commit record behind it, or the limit */
+    uint64_t
+        last_pos; /* behind the last whole record found: nothing reached further, or is known to */
+};
+
+/*
+ * Was `bad_pos` ever durable? `durable` is what the next segment's header says; otherwise a commit
+ * record behind it has to.
+ */
+static enum err
+look_behind(struct segment_reader *reader, uint64_t bad_pos, bool durable, uint64_t limit,
+            struct outlook *ret_outlook, struct why *why)
+{
+    struct outlook o = {.damage = durable, .next_pos = limit, .last_pos = bad_pos};
+    bool found = false;
+    for (uint64_t pos = bad_pos + 8; pos < limit && !(o.damage && found);) {
+        struct raw_record raw;
+        struct commit commit;
+        enum err e = segment_find(reader, pos, limit, &raw, why);
+        if (e == ERR_MISSING) break;
+        if (e) return e;
+        pos = o.last_pos = raw.end_pos;
+        if (commit_unpack(&raw, &commit) != OK) continue;
+        if (!found) o.next_pos = raw.pos;
+        found = true;
+        if (commit.durable_pos > bad_pos) o.damage = true;
+    }
+    *ret_outlook = o;
+    return OK;
+}
+
+/*
+ * No whole commit at `pos`: `bad_pos` is the first place that cannot be read, `commit` its own
+ * record if that can. `ret_next` is SEGMENT_POS_NONE at a torn tail.
+ */
+static enum err
+walk_bad_place(struct walk *w, uint64_t pos, uint64_t bad_pos, const struct commit *commit,
+               uint64_t limit, bool durable, uint64_t *ret_next)
+{
+    struct why reason = *w->why;
+    struct outlook o;
+    enum err e = look_behind(&w->reader, bad_pos, durable, limit, &o, w->why);
+    if (e) return e;
+    if (commit != NULL) {
+        note_totals(w, commit->totals_before, pos);
+        if (w->durable_pos < commit->durable_pos) w->durable_pos = commit->durable_pos;
+        w->sequence = commit->sequence;
+    }
+    if (!o.damage) {
+        if (commit != NULL && o.last_pos < commit->end_pos) o.last_pos = commit->end_pos;
+        w->damage->torn_bytes += o.last_pos - pos;
+        *ret_next = SEGMENT_POS_NONE;
+        return OK;
+    }
+    note_range(w, bad_pos, o.next_pos, reason.text);
+    *ret_next = o.next_pos;
+    return salvage(w, pos, o.next_pos, commit);
+}
+
+/* --- whole segments -------------------------------------------------------------------------- */
+
+static enum err
+walk_segment(struct walk *w, const struct segment *segment)
+{
+    enum err e = segment_reader_open(&w->reader, w->dir, segment, w->why);
+    if (e) return e;
+    bool durable = segment->end_pos != SEGMENT_POS_NONE;
+    uint64_t records_bytes =
+        segment->file_bytes < SEGMENT_HEADER_BYTES ? 0 : segment->file_bytes - SEGMENT_HEADER_BYTES;
+    uint64_t limit = durable ? segment->end_pos : segment->base_pos + records_bytes;
+    uint64_t pos = segment->base_pos;
+    note_totals(w, segment->totals, pos);
+    w->durable_pos = pos;
+    while (pos < limit) {
+        struct commit commit;
+        uint64_t bad_pos, next;
+        e = segment_commit_whole(&w->reader, pos, limit, &commit, &bad_pos, w->why);
+        if (e == ERR_CORRUPT) {
+            e = walk_bad_place(w, pos, bad_pos, bad_pos == pos ? NULL : &commit, limit, durable,
+                               &next);
+            if (e || next == SEGMENT_POS_NONE) break;
+            pos = next;
+            continue;
+        }
+        if (e) break;
+        note_totals(w, commit.totals_before, pos);
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+            w->totals[k] += commit.accepted[k];
+        }
+        if (w->durable_pos < commit.durable_pos) w->durable_pos = commit.durable_pos;
+        w->sequence = commit.sequence;
+        e = give_commit(w, pos, &commit);
+        if (e) break;
+        pos = commit.end_pos;
+    }
+    w->end_pos = pos;
+    return e;
+}
+
+/* The segments from the one that holds `from_pos` on. The newest one's end becomes known. */
+static enum err
+walk_log(struct walk *w, struct segment_list *list)
+{
+    note_lost_segments(w, list);
+    for (uint32_t i = 0; i < list->count; i++) {
+        struct segment *s = &list->items[i];
+        if (s->end_pos <= w->from_pos && s->end_pos != SEGMENT_POS_NONE) continue;
+        enum err e = walk_segment(w, s);
+        if (e) return e;
+        if (s->copy_damaged && note_place(w, SEGMENT_COPY_BYTES)) {
+            snprintf(w->damage->first, sizeof w->damage->first, "%.180s: one of its two headers",
+                     w->reader.file.path);
+        }
+        if (s->end_pos == SEGMENT_POS_NONE) s->end_pos = w->end_pos;
+    }
+    return OK;
+}
+
+/* --- what was read is made durable ----------------------------------------------------------- */
+
+enum err
+wal_rewrite(struct file *file, struct budget *memory, uint64_t from, uint64_t to, struct why *why)
+{
+    uint8_t *piece = mem_alloc(memory, REWRITE_PIECE_BYTES);
+    enum err e = piece == NULL ? ERR_NOMEM : OK;
+    while (e == OK && from < to) {
+        size_t size = to - from < REWRITE_PIECE_BYTES ? (size_t)(to - from) : REWRITE_PIECE_BYTES;
+        e = file_read_at(file, piece, size, from, why);
+        if (e == OK) e = file_write_at(file, bytes_of(piece, size), from, why);
+        from += size;
+    }
+    if (e == OK) e = file_sync(file, why);
+    mem_free(memory, piece, REWRITE_PIECE_BYTES);
+    return e;
+}
+
+/* Both copies of the header, as the whole one is. */
+static enum err
+rewrite_header(struct file *file, uint64_t number, struct why *why)
+{
+    uint8_t header[SEGMENT_HEADER_BYTES];
+    enum err e = file_read_at(file, header, sizeof header, 0, why);
+    if (e) return e;
+    size_t copy = segment_header_copy(bytes_of(header, sizeof header), number);
+    if (copy == SIZE_MAX) return why_set(why, ERR_CORRUPT, "%s: its header is gone", file->path);
+    struct bytes whole = bytes_of(header + copy, SEGMENT_COPY_BYTES);
+    e = file_write_at(file, whole, 0, why);
+    return e ? e : file_write_at(file, whole, SEGMENT_COPY_OFFSET, why);
+}
+
+/* Syncs the names in the log's directory, also behind a sync of them that failed. */
+static enum err
+rewrite_names(struct wal *wal, struct why *why)
+{
+    char path[256];
+    struct file file = FILE_CLOSED;
+    enum err e = path_join(path, sizeof path, wal->dir, "settle.tmp");
+    if (e == OK) e = file_open(wal->env, path, FILE_REPLACE, &file, NULL);
+    if (e == OK) e = file_close(&file);
+    err_ignore(e, "only a directory that changes is written again; it need not be");
+    err_ignore(env_unlink(wal->env, path, NULL), "swept soon");
+    return env_syncdir(wal->env, wal->dir, why);
+}
+
+/*
+ * A process that was killed may have left the newest commits, or the newest header, in the page
+ * cache only; perhaps after a sync that failed, so that another one would say nothing. Nobody may
+ * see what a power loss could still take back, and the next header will say that it was durable.
+ */
+static enum err
+settle(struct wal *wal, const struct segment *newest, uint64_t durable_pos, struct why *why)
+{
+    char path[256];
+    struct file file = FILE_CLOSED;
+    enum err e = segment_path(path, sizeof path, wal->dir, newest->number);
+    if (e == OK) e = file_open(wal->env, path, FILE_UPDATE, &file, why);
+    if (e == OK) e = rewrite_header(&file, newest->number, why);
+    if (e == OK) {
+        e = wal_rewrite(&file, wal->memory, segment_offset(newest, durable_pos),
+                        segment_offset(newest, newest->end_pos), why);
+    }
+    if (e == OK) e = rewrite_names(wal, why);
+    enum err closed = file_close(&file);
+    return err_first(e, closed);
+}
+
+/* --- the two uses ---------------------------------------------------------------------------- */
+
+static void
+begin_writing(struct wal *wal, const struct walk *w)
+{
+    lock_take(&wal->lock);
+    assert(!wal->recovered);
+    wal->recovered = true;
+    const struct segment *last = wal_last_segment(wal);
+    if (last != NULL) wal->end_pos = wal->synced_pos = last->end_pos;
+    memcpy(wal->totals, w->totals, sizeof wal->totals);
+    wal->sequence_base = w->sequence;
+    lock_drop(&wal->lock);
+    segment_list_sweep(&wal->list, wal->env, wal->dir);
+}
+
+enum err
+wal_recover(struct wal *wal, uint64_t from_pos, record_each *each, void *context,
+            struct wal_damage *ret_damage, struct why *why)
+{
+    memset(ret_damage, 0, sizeof *ret_damage);
+    struct why local = {""};
+    struct walk w = {
+        .dir = wal->dir,
+        .from_pos = from_pos,
+        .each = each,
+        .context = context,
+        .damage = ret_damage,
+        .why = why == NULL ? &local : why,
+    };
+    segment_reader_init(&w.reader, wal->env, wal->memory);
+    enum err e = walk_log(&w, &wal->list);
+    segment_reader_fini(&w.reader);
+    const struct segment *newest = wal_last_segment(wal);
+    if (e == OK && newest != NULL) e = settle(wal, newest, w.durable_pos, why);
+    if (e == OK) begin_writing(wal, &w);
+    return e;
+}
+
+enum err
+wal_verify(struct env *env, const char *dir, record_each *each, void *context,
+           struct wal_damage *ret_damage, struct why *why)
+{
+    memset(ret_damage, 0, sizeof *ret_damage);
+    struct segment_list list;
+    enum err e = segment_list_read(env, dir, NULL, &list, why);
+    if (e) return e;
+    struct why local = {""};
+    struct walk w = {
+        .dir = dir,
+        .each = each,
+        .context = context,
+        .damage = ret_damage,
+        .why = why == NULL ? &local : why,
+    };
+    segment_reader_init(&w.reader, env, NULL);
+    e = walk_log(&w, &list);
+    segment_reader_fini(&w.reader);
+    segment_list_fini(&list, NULL);
+    return e;
+}

@@ -1,0 +1,251 @@
+/*
+ * space.c - the room a log takes: files prepared in advance, segments given up, the budget.
+ *
+ * At most one file stands ready for the next segment. Who makes or takes it says so first
+ * (PREPARED_BUSY), so that nobody works on its name at the same time:
+ *
+ *          wal_prepare, wal_trim begin             they succeed
+ *    NONE ----------------------------->  BUSY  ------------------>  READY
+ *     ^   <-----------------------------   |  <--------------------   |
+ *     |            they fail               |    a segment is begun    |
+ *     +------------------------------------+
+ *                it has the file
+ */
+#include <assert.h>
+
+#include "wal/internal.h"
+
+enum { PREPARE_PIECE_BYTES = 1024 * 1024 };
+
+static const char PREPARED_NAME[] = "prepared.tmp";
+static const char HALF_NAME[] = "half-prepared.tmp";
+
+/* --- the budget ------------------------------------------------------------------------------ */
+
+uint64_t
+wal_used_bytes_locked(const struct wal *wal)
+{
+    uint64_t bytes = wal->prepared == PREPARED_NONE ? 0 : wal->prepared_bytes;
+    for (uint32_t i = 0; i < wal->list.count; i++) {
+        bytes += wal->list.items[i].file_bytes;
+    }
+    return bytes;
+}
+
+bool
+wal_over_budget_locked(const struct wal *wal)
+{
+    /* One segment there always is; a budget smaller than that must not stop everything. */
+    return wal->budget_bytes != 0 && wal->list.count > 1 &&
+           wal_used_bytes_locked(wal) > wal->budget_bytes;
+}
+
+/* Room for another file of a segment's size. */
+static bool
+has_room_locked(const struct wal *wal)
+{
+    return wal->budget_bytes == 0 ||
+           wal_used_bytes_locked(wal) + wal_segment_file_bytes(wal) <= wal->budget_bytes;
+}
+
+void
+wal_set_budget(struct wal *wal, uint64_t budget_bytes)
+{
+    lock_take(&wal->lock);
+    wal->budget_bytes = budget_bytes;
+    lock_drop(&wal->lock);
+}
+
+/* --- the prepared file ----------------------------------------------------------------------- */
+
+static void
+set_prepared(struct wal *wal, enum prepared prepared)
+{
+    lock_take(&wal->lock);
+    assert(wal->prepared == PREPARED_BUSY);
+    wal->prepared = prepared;
+    lock_drop(&wal->lock);
+}
+
+/* Writes zeros to the whole of a new file, so that later syncs need not write its block map. */
+static enum err
+prepare_file(struct wal *wal, const char *path, struct why *why)
+{
+    struct file file = FILE_CLOSED;
+    uint8_t *zeros = mem_new(wal->memory, PREPARE_PIECE_BYTES);
+    enum err e = zeros == NULL ? ERR_NOMEM : file_open(wal->env, path, FILE_REPLACE, &file, why);
+    uint64_t size = wal_segment_file_bytes(wal);
+    for (uint64_t at = 0; e == OK && at < size; at += PREPARE_PIECE_BYTES) {
+        uint64_t piece = size - at < PREPARE_PIECE_BYTES ? size - at : PREPARE_PIECE_BYTES;
+        e = file_write_at(&file, bytes_of(zeros, piece), at, why);
+    }
+    if (e == OK) e = file_sync(&file, why);
+    enum err closed = file_close(&file);
+    mem_free(wal->memory, zeros, PREPARE_PIECE_BYTES);
+    return err_first(e, closed);
+}
+
+enum err
+wal_prepare(struct wal *wal, struct why *why)
+{
+    lock_take(&wal->lock);
+    bool wanted = wal->prepared == PREPARED_NONE && !wal->down && has_room_locked(wal);
+    if (wanted) {
+        wal->prepared = PREPARED_BUSY;
+        wal->prepared_bytes = wal_segment_file_bytes(wal);
+    }
+    lock_drop(&wal->lock);
+    if (!wanted) return OK;
+    char half[256], path[256];
+    enum err e = path_join(half, sizeof half, wal->dir, HALF_NAME);
+    if (e == OK) e = path_join(path, sizeof path, wal->dir, PREPARED_NAME);
+    if (e == OK) e = prepare_file(wal, half, why);
+    if (e == OK) e = env_rename(wal->env, half, path, why);
+    if (e) err_ignore(env_unlink(wal->env, half, NULL), "swept when the log is opened");
+    set_prepared(wal, e == OK ? PREPARED_READY : PREPARED_NONE);
+    return e;
+}
+
+enum err
+wal_take_prepared(struct wal *wal, const char *path, struct file *ret_file, struct why *why)
+{
+    lock_take(&wal->lock);
+    bool ready = wal->prepared == PREPARED_READY;
+    if (ready) wal->prepared = PREPARED_BUSY;
+    lock_drop(&wal->lock);
+    char from[256];
+    enum err e = ready ? path_join(from, sizeof from, wal->dir, PREPARED_NAME) : ERR_MISSING;
+    if (e == OK) e = env_rename(wal->env, from, path, why);
+    if (ready) set_prepared(wal, e == OK || e == ERR_MISSING ? PREPARED_NONE : PREPARED_READY);
+    if (e == ERR_MISSING) return file_open(wal->env, path, FILE_REPLACE, ret_file, why);
+    return e ? e : file_open(wal->env, path, FILE_UPDATE, ret_file, why);
+}
+
+/* --- segments given up ----------------------------------------------------------------------- */
+
+/* Marks readers that still want something before `pos`; returns how many there are. */
+static unsigned
+readers_before_locked(struct wal *wal, uint64_t pos, bool leave_behind)
+{
+    unsigned count = 0;
+    for (struct wal_reader *r = wal->readers; r != NULL; r = r->next) {
+        if (r->behind || r->pass_pos >= pos) continue;
+        count++;
+        if (leave_behind) r->behind = true;
+    }
+    return count;
+}
+
+/*
+ * The oldest segment, if it may go now, is marked; it stays on the list until it is gone. Readers
+ * are given up before the budget is reached: the next segment needs room, too.
+ */
+static bool
+oldest_take_locked(struct wal *wal, uint64_t store_pos, struct segment *ret_segment,
+                   bool *ret_recycle)
+{
+    if (wal->list.count < 2) return false;
+    struct segment *oldest = &wal->list.items[0];
+    uint64_t end = oldest->end_pos; /* known: it is not the newest */
+    if (end > store_pos) return false;
+    bool tight =
+        wal->prepared == PREPARED_NONE ? !has_room_locked(wal) : wal_over_budget_locked(wal);
+    if (readers_before_locked(wal, end, false) > 0) {
+        if (!tight) return false;
+        readers_before_locked(wal, end, true);
+    }
+    oldest->going = true;
+    uint64_t whole = wal_segment_file_bytes(wal), bytes = oldest->file_bytes;
+    *ret_segment = *oldest;
+    *ret_recycle = wal->prepared == PREPARED_NONE && bytes >= whole && bytes <= 2 * whole &&
+                   !wal_over_budget_locked(wal);
+    if (*ret_recycle) {
+        wal->prepared = PREPARED_BUSY;
+        wal->prepared_bytes = 0; /* while it is on the list, it is counted there */
+    }
+    return true;
+}
+
+static void
+oldest_gone(struct wal *wal, const struct segment *oldest, bool gone, bool recycled)
+{
+    lock_take(&wal->lock);
+    assert(wal->list.items[0].number == oldest->number);
+    if (gone) {
+        memmove(wal->list.items, wal->list.items + 1, --wal->list.count * sizeof *wal->list.items);
+    } else {
+        wal->list.items[0].going = false;
+    }
+    if (recycled) {
+        wal->prepared_bytes = oldest->file_bytes;
+        wal->stats.segments_recycled_total++;
+    }
+    lock_drop(&wal->lock);
+}
+
+enum err
+wal_trim(struct wal *wal, uint64_t store_pos, struct why *why)
+{
+    char path[256], prepared[256];
+    enum err e = path_join(prepared, sizeof prepared, wal->dir, PREPARED_NAME);
+    while (e == OK) {
+        struct segment oldest;
+        bool recycle = false;
+        lock_take(&wal->lock);
+        bool go = oldest_take_locked(wal, store_pos, &oldest, &recycle);
+        lock_drop(&wal->lock);
+        if (!go) break;
+        e = segment_path(path, sizeof path, wal->dir, oldest.number);
+        if (e == OK && recycle) e = env_rename(wal->env, path, prepared, why);
+        if (e == OK && !recycle) e = env_unlink(wal->env, path, why);
+        bool recycled = recycle && e == OK;
+        if (e == ERR_MISSING) e = OK; /* somebody else removed it */
+        oldest_gone(wal, &oldest, e == OK, recycled);
+        if (recycle) set_prepared(wal, recycled ? PREPARED_READY : PREPARED_NONE);
+    }
+    return e;
+}
+
+/*
+ * A crash or a failure left a segment unfinished: behind its end stands what was never committed,
+ * or zeros. Its readers do not look there. Should it be given up or recycled meanwhile, nothing is
+ * lost: it is not opened as a segment again before the committing thread, which is here, does so.
+ */
+void
+wal_cut_tail(struct wal *wal, uint64_t number, uint64_t file_bytes)
+{
+    char path[256];
+    struct file file = FILE_CLOSED;
+    enum err e = segment_path(path, sizeof path, wal->dir, number);
+    if (e == OK) e = file_open(wal->env, path, FILE_UPDATE, &file, NULL);
+    if (e == OK) e = file_truncate(&file, file_bytes, NULL);
+    file_close(&file);
+    if (e == OK) {
+        lock_take(&wal->lock);
+        for (uint32_t i = 0; i < wal->list.count; i++) {
+            struct segment *s = &wal->list.items[i];
+            if (s->number == number) s->file_bytes = file_bytes;
+        }
+        lock_drop(&wal->lock);
+    }
+    err_ignore(e, "the room comes back when the segment is given up");
+}
+
+void
+wal_stats(struct wal *wal, struct wal_stats *ret_stats)
+{
+    lock_take(&wal->lock);
+    struct wal_stats s = wal->stats;
+    s.end_pos = wal->end_pos;
+    s.begin_pos = wal->list.count == 0 ? wal->end_pos : wal->list.items[0].base_pos;
+    s.segment_count = wal->list.count;
+    s.segment_bytes = wal_used_bytes_locked(wal);
+    for (struct wal_reader *r = wal->readers; r != NULL; r = r->next) {
+        s.readers++;
+        s.readers_behind += r->behind;
+    }
+    s.down = wal->down;
+    s.over_budget = wal_over_budget_locked(wal);
+    lock_drop(&wal->lock);
+    *ret_stats = s;
+}

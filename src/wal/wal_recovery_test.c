@@ -1,0 +1,856 @@
+/*
+ * wal_recovery_test.c - what recovery finds after power losses and kills at every moment, and what
+ * it makes of damage.
+ */
+#include "wal/wal_testing.h"
+
+#include <time.h>
+
+/* --- losing power ------------------------------------------------------------------------------
+ */
+
+/* Some records, committed; a log that went down is reopened as the caller of a real one would. */
+static enum err
+step_commit(struct rig *rig)
+{
+    uint32_t count = 1 + (uint32_t)rig_random(rig, 12);
+    enum err e = OK;
+    for (uint32_t i = 0; e == OK && i < count; i++) {
+        e = rig_put(rig);
+    }
+    return e ? e : rig_commit(rig);
+}
+
+static enum err
+step_trim(struct rig *rig)
+{
+    uint64_t pos = rig->store_pos;
+    for (uint32_t i = 0; i < rig->commit_count; i++) {
+        struct model_commit *c = &rig->commits[i];
+        if (c->fate == FATE_COMMITTED && c->end_pos > pos && rig_random(rig, 3)) pos = c->end_pos;
+        if (pos > rig->store_pos && rig_random(rig, 4) == 0) break;
+    }
+    rig->store_pos = pos;
+    return wal_trim(rig->wal, pos, &rig->why);
+}
+
+/* A commit fails alone, and the log comes back. */
+static enum err
+step_fail(struct rig *rig)
+{
+    static const enum fault_kind kinds[] = {FAULT_SYNC, FAULT_TORN, FAULT_ENOSPC};
+    if (fault_env_fired(rig->fe)) return ERR_IO;
+    struct fault_env *inner;
+    must(fault_env_new(rig->env, &inner));
+    /* The machine under the log fails through one more layer, so that the outer one counts on. */
+    fault_env_arm(inner, (struct fault){kinds[rig_random(rig, 3)], 1, false});
+    rig->wal->env = rig->wal->file.env = fault_env_env(inner);
+    enum err e = step_commit(rig);
+    rig->wal->env = rig->wal->file.env = rig->env;
+    fault_env_free(inner);
+    return wal_is_down(rig->wal) && !fault_env_fired(rig->fe) ? rig_reopen(rig) : e;
+}
+
+static enum err
+step_restart(struct rig *rig)
+{
+    rig_close(rig);
+    return rig_open(rig);
+}
+
+static enum err
+scenario(struct rig *rig, unsigned steps)
+{
+    enum err e = rig->wal == NULL ? rig_open(rig) : OK;
+    for (unsigned i = 0; e == OK && i < steps; i++) {
+        uint64_t what = rig_random(rig, 100);
+        if (what < 60) {
+            e = step_commit(rig);
+        } else if (what < 75) {
+            e = wal_prepare(rig->wal, &rig->why);
+        } else if (what < 90) {
+            e = step_trim(rig);
+        } else if (what < 95) {
+            e = step_fail(rig);
+        } else {
+            e = step_restart(rig);
+        }
+    }
+    return e;
+}
+
+/* Starts again, perhaps not at the first attempt, and lives on. */
+static void
+live_on(struct rig *rig)
+{
+    if (rig_random(rig, 2) == 0) {
+        uint64_t nth = 1 + rig_random(rig, 30);
+        fault_env_arm(rig->fe, (struct fault){FAULT_EIO, nth, true});
+        if (rig_open(rig) == OK) {
+            rig_close(rig);
+        }
+        sim_env_power_loss(rig->sim);
+    }
+    fault_env_arm(rig->fe, (struct fault){FAULT_EIO, 0, false}); /* disarmed, and not fired */
+    must(rig_open(rig));
+    must(scenario(rig, 5));
+    sim_env_power_loss(rig->sim);
+    rig_close(rig);
+    must(rig_open(rig));
+}
+
+/* The call's number is its only difference from a run that goes through. */
+static bool
+run_until_call(uint64_t seed, uint64_t nth, unsigned steps, bool kill)
+{
+    struct rig rig;
+    rig_init(&rig, seed);
+    fault_env_arm(rig.fe, (struct fault){FAULT_EIO, nth, true});
+    enum err e = scenario(&rig, steps);
+    bool fired = fault_env_fired(rig.fe);
+    if (e && !fired) fail_msg("%s", rig.why.text);
+    if (kill) {
+        rig_kill(&rig);
+    } else {
+        sim_env_power_loss(rig.sim);
+        rig_close(&rig);
+    }
+    live_on(&rig);
+    rig_fini(&rig);
+    return fired;
+}
+
+static void
+test_power_loss_at_any_call_loses_and_invents_nothing(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 100; seed < 104; seed++) {
+        uint64_t nth = 1;
+        while (run_until_call(seed, nth, 80, false)) {
+            nth++;
+        }
+        assert_true(nth > 200);
+    }
+}
+
+static void
+test_kill_at_any_call_loses_and_invents_nothing(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 200; seed < 202; seed++) {
+        for (uint64_t nth = 1; run_until_call(seed, nth, 60, true); nth++) {
+        }
+    }
+}
+
+/* What was read back after a kill is answered to queries: the next power loss must not take it. */
+static void
+test_what_recovery_found_survives_the_next_power_loss(void **state)
+{
+    (void)state;
+    unsigned kept = 0;
+    for (uint64_t seed = 0; seed < 150; seed++) {
+        struct rig rig;
+        rig_init(&rig, seed);
+        must(rig_open(&rig));
+        if (seed % 2) must(wal_prepare(rig.wal, NULL));
+        rig_fill(&rig, (uint32_t)(seed % 5));
+        rig_put_many(&rig, 20);
+        /* The sync of a commit fails, or that of a new segment, or of its name. */
+        fault_env_arm(rig.fe, (struct fault){FAULT_SYNC, 1, false});
+        assert_int_equal(rig_commit(&rig), ERR_IO);
+        rig_kill(&rig);
+        must(rig_open(&rig));
+        kept += rig.commit_count > 0 && rig.commits[rig.commit_count - 1].fate == FATE_COMMITTED;
+        rig_power_loss(&rig);
+        must(rig_open(&rig));
+        rig_fill(&rig, 2);
+        rig_restart(&rig);
+        rig_fini(&rig);
+    }
+    assert_true(kept > 50);
+}
+
+/* The file's older life stands behind the first commits of the new one, whole. */
+static void
+test_records_of_a_files_older_life_are_never_taken_for_new_ones(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 60; seed++) {
+        struct rig rig;
+        rig_init(&rig, seed);
+        must(rig_open(&rig));
+        must(wal_prepare(rig.wal, NULL));
+        while (rig.wal->stats.segments_recycled_total == 0) {
+            rig_fill(&rig, 1);
+            rig.store_pos = wal_end(rig.wal);
+            must(wal_trim(rig.wal, rig.store_pos, NULL));
+        }
+        while (rig.wal->prepared == PREPARED_READY) {
+            rig_fill(&rig, 1); /* until the recycled file is in use */
+        }
+        rig_fill(&rig, (uint32_t)rig_random(&rig, 4));
+        size_t size;
+        uint8_t *at = read_file(&rig, segment_file(wal_last_segment(rig.wal)->number), &size);
+        uint64_t used = segment_offset(wal_last_segment(rig.wal), wal_end(rig.wal));
+        bool stale = false;
+        for (size_t i = (size_t)used; i < size; i++) {
+            stale |= at[i] != 0;
+        }
+        free(at);
+        assert_true(stale);
+        if (seed % 2) {
+            rig_put_many(&rig, 10);
+            fault_env_arm(rig.fe, (struct fault){FAULT_EIO, 1 + rig_random(&rig, 3), true});
+            enum err e = rig_commit(&rig);
+            assert_true(e == OK || fault_env_fired(rig.fe));
+        }
+        sim_env_power_loss(rig.sim);
+        rig_close(&rig);
+        fault_env_disarm(rig.fe);
+        must(rig_open(&rig));
+        rig_fini(&rig);
+    }
+}
+
+/* --- damage: every byte ------------------------------------------------------------------------
+ */
+
+/* A small log of three segments, each of a life of its own, so that they are short. */
+static void
+make_small_log(struct rig *rig, uint64_t seed)
+{
+    rig_init(rig, seed);
+    for (unsigned life = 0; life < 3; life++) {
+        must(rig_open(rig));
+        for (unsigned i = 0; i < 3; i++) {
+            rig_put_many(rig, 1 + (i + life) % 3);
+            must(rig_commit(rig));
+        }
+        rig_close(rig);
+    }
+}
+
+struct seen {
+    struct findings f;
+    struct wal_damage damage;
+};
+
+static struct seen
+verify_finding(struct rig *rig)
+{
+    struct seen s = {0};
+    must(wal_verify(rig->env, "/wal", find_record, &s.f, &s.damage, &rig->why));
+    return s;
+}
+
+/* All is there but what belongs to commit `hit`, of which at most one record is missing. */
+static void
+check_all_but(struct rig *rig, const struct findings *f, uint32_t hit)
+{
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < rig->commit_count; i++) {
+        const struct model_commit *c = &rig->commits[i];
+        uint32_t missing = 0;
+        for (uint32_t k = 0; k < c->count; k++) {
+            bool there = at < f->count && f->items[at].id == c->first_id + k;
+            if (there) assert_int_equal(f->items[at].salvaged, i == hit);
+            at += there;
+            missing += !there;
+        }
+        if (i != hit) assert_int_equal(missing, 0);
+        if (i == hit && i + 1 < rig->commit_count) assert_true(missing <= 1);
+        if (i == hit && i + 1 == rig->commit_count) assert_int_equal(missing, c->count);
+    }
+    assert_int_equal(at, f->count);
+}
+
+static void
+check_flip(struct rig *rig, const struct segment *segment, uint64_t offset)
+{
+    struct seen s = verify_finding(rig);
+    uint64_t pos = segment->base_pos + offset - SEGMENT_HEADER_BYTES;
+    uint32_t hit = 0;
+    while (hit < rig->commit_count && rig->commits[hit].end_pos <= pos) {
+        hit++;
+    }
+    if (offset < SEGMENT_HEADER_BYTES) { /* the other copy serves */
+        assert_int_equal(s.damage.places, 1);
+        check_all_but(rig, &s.f, UINT32_MAX);
+        assert_int_equal(s.f.undefined_count, 0);
+    } else if (hit + 1 < rig->commit_count) {
+        assert_int_equal(s.damage.places, 1);
+        assert_true(s.damage.bytes > 0);
+        assert_int_equal(s.damage.torn_bytes, 0);
+        assert_non_null(strstr(s.damage.first, segment_file(segment->number)));
+        assert_int_equal(s.damage.samples[LEDGER_FLOAT], rig->commits[hit].floats);
+        check_all_but(rig, &s.f, hit);
+    } else { /* nothing says that the last commit ever was durable */
+        assert_int_equal(s.damage.places, 0);
+        assert_int_equal(s.damage.samples[LEDGER_FLOAT], 0);
+        check_all_but(rig, &s.f, hit);
+    }
+    findings_fini(&s.f);
+}
+
+static void
+test_any_byte_flipped_costs_its_record_and_is_reported(void **state)
+{
+    (void)state;
+    struct rig rig;
+    make_small_log(&rig, 300);
+    struct segment_list list;
+    must(segment_list_read(rig.env, "/wal", NULL, &list, NULL));
+    assert_int_equal(list.count, 3);
+    unsigned flips = 0;
+    for (uint32_t i = 0; i < list.count; i++) {
+        size_t size;
+        uint8_t *at = read_file(&rig, segment_file(list.items[i].number), &size);
+        for (size_t offset = 0; offset < size; offset++) {
+            /* Nothing stands between the copies of the header. */
+            if (offset < SEGMENT_HEADER_BYTES && offset % SEGMENT_COPY_OFFSET >= SEGMENT_COPY_BYTES)
+                continue;
+            uint8_t flipped = at[offset] ^ (uint8_t)(1u << rig_random(&rig, 8));
+            patch_file(&rig, segment_file(list.items[i].number), &flipped, 1, offset);
+            check_flip(&rig, &list.items[i], offset);
+            patch_file(&rig, segment_file(list.items[i].number), &at[offset], 1, offset);
+            flips++;
+        }
+        free(at);
+    }
+    assert_true(flips > 4000);
+    segment_list_fini(&list, NULL);
+    must(rig_open(&rig)); /* as it was */
+    rig_fini(&rig);
+}
+
+static void
+test_a_log_cut_off_anywhere_is_torn_there_and_not_damaged(void **state)
+{
+    (void)state;
+    struct rig rig;
+    make_small_log(&rig, 301);
+    struct segment_list list;
+    must(segment_list_read(rig.env, "/wal", NULL, &list, NULL));
+    const struct segment *newest = &list.items[2];
+    uint64_t begin = segment_offset(newest, rig.commits[rig.commit_count - 2].end_pos);
+    const char *path = segment_file(newest->number);
+    for (uint64_t size = newest->file_bytes; size >= begin; size--) {
+        struct file file;
+        must(file_open(rig.env, path, FILE_UPDATE, &file, NULL));
+        must(file_truncate(&file, size, NULL));
+        must(file_close(&file));
+        struct seen s = verify_finding(&rig);
+        assert_int_equal(s.damage.places, 0);
+        check_all_but(&rig, &s.f, size == newest->file_bytes ? UINT32_MAX : rig.commit_count - 1);
+        if (size < newest->file_bytes && size >= begin + COMMIT_RECORD_BYTES) {
+            assert_int_equal(s.damage.torn_bytes, newest->file_bytes - begin);
+        }
+        findings_fini(&s.f);
+    }
+    segment_list_fini(&list, NULL);
+    rig_fini(&rig);
+}
+
+static void
+test_bytes_behind_the_end_do_not_matter(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 302);
+    must(rig_open(&rig));
+    must(wal_prepare(rig.wal, NULL));
+    rig_fill(&rig, 5);
+    const struct segment *s = wal_last_segment(rig.wal);
+    for (unsigned i = 0; i < 50; i++) {
+        uint64_t used = segment_offset(s, wal_end(rig.wal));
+        must(sim_env_damage(rig.sim, segment_file(s->number),
+                            used + rig_random(&rig, s->file_bytes - used)));
+        struct seen seen = verify_finding(&rig);
+        assert_int_equal(seen.damage.places, 0);
+        assert_int_equal(seen.damage.torn_bytes, 0);
+        findings_fini(&seen.f);
+    }
+    rig_close(&rig);
+    must(rig_open(&rig));
+    rig_fill(&rig, 2);
+    rig_restart(&rig);
+    rig_fini(&rig);
+}
+
+/* The end of such a log is behind the damage, or the next start would not know of it. */
+static void
+test_damage_before_a_torn_tail_is_still_known_at_the_next_start(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 303);
+    must(rig_open(&rig));
+    rig_fill(&rig, 5);
+    const struct model_commit *lost = &rig.commits[3];
+    uint64_t number = wal_last_segment(rig.wal)->number;
+    uint64_t from = segment_offset(wal_last_segment(rig.wal), rig.commits[2].end_pos);
+    uint64_t last = segment_offset(wal_last_segment(rig.wal), rig.commits[4].end_pos) - 1;
+    rig_close(&rig);
+    must(sim_env_damage(rig.sim, segment_file(number), from + 3)); /* the commit record itself */
+    must(sim_env_damage(rig.sim, segment_file(number), last));
+    for (unsigned life = 0; life < 3; life++) {
+        struct findings f;
+        must(rig_open_finding(&rig, &f));
+        assert_int_equal(rig.damage.places, 1);
+        assert_int_equal(rig.damage.samples[LEDGER_FLOAT], lost->floats);
+        if (life == 0) assert_true(rig.damage.torn_bytes > 0);
+        findings_fini(&f);
+        rig_put_many(&rig, 1);
+        must(rig_commit(&rig));
+        rig_close(&rig);
+    }
+    rig_fini(&rig);
+}
+
+/* The store has it already. */
+static void
+test_damage_before_the_wanted_position_is_not_reported(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 304);
+    must(rig_open(&rig));
+    rig_fill(&rig, 8);
+    uint64_t number = wal_last_segment(rig.wal)->number;
+    uint64_t at = segment_offset(wal_last_segment(rig.wal), rig.commits[1].end_pos);
+    rig_close(&rig);
+    must(sim_env_damage(rig.sim, segment_file(number), at + 20));
+    rig.store_pos = rig.commits[4].end_pos;
+    struct findings f;
+    must(rig_open_finding(&rig, &f));
+    assert_int_equal(rig.damage.places, 0);
+    assert_int_equal(rig.damage.samples[LEDGER_FLOAT], 0);
+    assert_int_equal(f.items[0].id, rig.commits[5].first_id);
+    findings_fini(&f);
+    rig_fini(&rig);
+}
+
+/* --- damage: headers and whole files -----------------------------------------------------------
+ */
+
+/* A log of at least five full segments; `ret` is about the one at `index`, 0 the oldest. */
+static void
+make_long_log(struct rig *rig, uint64_t seed, uint32_t index, struct segment *ret_segment)
+{
+    rig_init(rig, seed);
+    must(rig_open(rig));
+    while (rig->wal->list.count < 5) {
+        rig_fill(rig, 1);
+    }
+    rig_fill(rig, 3);
+    *ret_segment = rig->wal->list.items[index];
+    rig_close(rig);
+}
+
+static uint64_t
+floats_between(const struct rig *rig, uint64_t from, uint64_t to)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < rig->commit_count; i++) {
+        const struct model_commit *c = &rig->commits[i];
+        if (c->fate == FATE_COMMITTED && c->end_pos > from && c->end_pos <= to) sum += c->floats;
+    }
+    return sum;
+}
+
+/* The commits that end in (from, to] are gone, all others are there. */
+static void
+check_all_but_range(struct rig *rig, struct findings *f, uint64_t from, uint64_t to)
+{
+    for (uint32_t i = 0; i < rig->commit_count; i++) {
+        struct model_commit *c = &rig->commits[i];
+        if (c->end_pos > from && c->end_pos <= to) c->fate = FATE_VOID;
+    }
+    check_findings(rig, f);
+}
+
+static void
+damage_headers(struct rig *rig, uint64_t number)
+{
+    must(sim_env_damage(rig->sim, segment_file(number), rig_random(rig, 512)));
+    must(sim_env_damage(rig->sim, segment_file(number), 4096 + rig_random(rig, 512)));
+}
+
+static void
+test_a_segment_without_header_is_put_aside_and_all_others_serve(void **state)
+{
+    (void)state;
+    for (unsigned how = 0; how < 2; how++) {
+        struct rig rig;
+        struct segment lost;
+        make_long_log(&rig, 310 + how, 2, &lost);
+        if (how == 0) damage_headers(&rig, lost.number);
+        if (how == 1) must(env_unlink(rig.env, segment_file(lost.number), NULL));
+        for (unsigned life = 0; life < 3; life++) {
+            struct findings f;
+            must(rig_open_finding(&rig, &f));
+            assert_int_equal(rig.damage.places, 1);
+            assert_int_equal(rig.damage.bytes, lost.end_pos - lost.base_pos);
+            if (life == 0) {
+                assert_int_equal(rig.damage.samples[LEDGER_FLOAT],
+                                 floats_between(&rig, lost.base_pos, lost.end_pos));
+            }
+            check_all_but_range(&rig, &f, lost.base_pos, lost.end_pos);
+            findings_fini(&f);
+            assert_false(file_exists(&rig, segment_file(lost.number)));
+            char aside[80];
+            snprintf(aside, sizeof aside, "%s.damaged", segment_file(lost.number));
+            assert_int_equal(file_exists(&rig, aside), how == 0);
+            rig_fill(&rig, 2);
+            rig_close(&rig);
+        }
+        rig_fini(&rig);
+    }
+}
+
+static void
+test_a_lost_oldest_segment_is_damage_only_if_it_was_wanted(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct segment lost;
+    make_long_log(&rig, 312, 0, &lost);
+    must(env_unlink(rig.env, segment_file(lost.number), NULL));
+    struct findings f;
+    rig.store_pos = rig.commits[2].end_pos;
+    must(rig_open_finding(&rig, &f));
+    assert_int_equal(rig.damage.places, 1);
+    assert_int_equal(rig.damage.bytes, lost.end_pos - rig.store_pos);
+    findings_fini(&f);
+    rig_close(&rig);
+    rig.store_pos = lost.end_pos;
+    must(rig_open(&rig));
+    rig_fini(&rig);
+}
+
+/* Readers remember positions in the lost one: what comes must stand behind them. */
+static void
+test_a_lost_newest_segment_is_reported_and_its_positions_are_not_given_again(void **state)
+{
+    (void)state;
+    for (unsigned life = 0; life < 2; life++) {
+        struct rig rig;
+        struct segment lost;
+        make_long_log(&rig, 313 + life, 4, &lost);
+        uint64_t end = rig.commits[rig.commit_count - 1].end_pos;
+        damage_headers(&rig, lost.number);
+        struct findings f;
+        for (unsigned i = 0; i <= life; i++) { /* perhaps nothing is written in the first life */
+            must(rig_open_finding(&rig, &f));
+            assert_int_equal(rig.damage.places, 1);
+            check_all_but_range(&rig, &f, lost.base_pos, end);
+            findings_fini(&f);
+            if (i < life) rig_close(&rig);
+        }
+        assert_true(wal_place(rig.wal).segment > lost.number);
+        rig_fill(&rig, 1);
+        assert_true(wal_last_segment(rig.wal)->base_pos >= end);
+        rig_close(&rig);
+        must(rig_open(&rig)); /* from now on it is as if it never was */
+        rig_fini(&rig);
+    }
+}
+
+static void
+test_one_damaged_copy_of_the_newest_header_is_mended(void **state)
+{
+    (void)state;
+    for (unsigned copy = 0; copy < 2; copy++) {
+        struct rig rig;
+        struct segment newest;
+        make_long_log(&rig, 315 + copy, 4, &newest);
+        must(sim_env_damage(rig.sim, segment_file(newest.number), copy * 4096 + 100));
+        struct findings f;
+        must(rig_open_finding(&rig, &f));
+        assert_int_equal(rig.damage.places, 1);
+        assert_non_null(strstr(rig.damage.first, "header"));
+        check_findings(&rig, &f);
+        findings_fini(&f);
+        rig_restart(&rig); /* nothing is damaged any more */
+        rig_fini(&rig);
+    }
+}
+
+static void
+test_a_newest_segment_without_a_commit_ends_the_one_before(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 317);
+    must(rig_open(&rig));
+    rig_fill(&rig, 3);
+    /* The commit's bytes come to the device, its sync says they did not. */
+    fault_env_arm(rig.fe, (struct fault){FAULT_SYNC, 1, false});
+    rig_put_many(&rig, 3);
+    assert_int_equal(rig_commit(&rig), ERR_IO);
+    must(rig_reopen(&rig));
+    assert_int_equal(rig.commits[3].fate, FATE_VOID);
+    rig_kill(&rig);
+    for (unsigned life = 0; life < 3; life++) {
+        must(rig_open(&rig));
+        rig_power_loss(&rig);
+    }
+    must(rig_open(&rig));
+    rig_fill(&rig, 2);
+    rig_restart(&rig);
+    rig_fini(&rig);
+}
+
+/* --- versions ----------------------------------------------------------------------------------
+ */
+
+static void
+test_a_newer_log_is_refused_and_not_touched(void **state)
+{
+    (void)state;
+    for (unsigned copy = 0; copy < 2; copy++) {
+        for (uint32_t index = 0; index < 5; index += 2) {
+            struct rig rig;
+            struct segment newer;
+            make_long_log(&rig, 320 + index, index, &newer);
+            size_t size;
+            uint8_t *at = read_file(&rig, segment_file(newer.number), &size);
+            uint8_t *header = at + copy * SEGMENT_COPY_OFFSET;
+            store_le16(header + 8, 7);
+            store_le16(header + 10, 3);
+            memset(header + 100, 0x5a, 50); /* what it means by that is not ours to judge */
+            store_le64(header + 504, hash_bytes(bytes_of(header, 504), newer.number));
+            write_file(&rig, segment_file(newer.number), at, size);
+            free(at);
+            write_file(&rig, "/wal/left.tmp", "x", 1);
+            uint64_t before = dir_sum(&rig, NULL);
+            assert_int_equal(wal_open(&rig.options, &rig.wal, &rig.why), ERR_UNSUPPORTED);
+            assert_non_null(strstr(rig.why.text, "version 7"));
+            assert_non_null(strstr(rig.why.text, "version 1"));
+            struct wal_damage damage;
+            assert_int_equal(wal_verify(rig.env, "/wal", NULL, NULL, &damage, NULL),
+                             ERR_UNSUPPORTED);
+            assert_int_equal(dir_sum(&rig, NULL), before);
+            rig.wal = NULL;
+            rig_fini(&rig);
+        }
+    }
+}
+
+/* Seals the record of type 99 at the end of the log anew, with other flags. */
+static void
+reseal_last(struct rig *rig, uint64_t number, uint64_t seed, uint64_t pos, uint64_t base,
+            uint8_t flags)
+{
+    uint8_t record[RECORD_HEADER_BYTES + 40];
+    memset(record, 0x11, sizeof record);
+    record_seal(record, 40, 99, flags, seed, pos);
+    patch_file(rig, segment_file(number), record, sizeof record, pos - base + SEGMENT_HEADER_BYTES);
+}
+
+static void
+test_unknown_records_are_skipped_only_if_their_flag_says_so(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 330);
+    must(rig_open(&rig));
+    rig_fill(&rig, 2);
+    uint8_t payload[40] = {0};
+    must(wal_put(rig.wal, (enum wal_type)99, bytes_of(payload, sizeof payload), false));
+    assert_true(wal_take(rig.wal));
+    must(wal_commit(rig.wal, NULL));
+    struct segment s = *wal_last_segment(rig.wal);
+    uint64_t pos = wal_end(rig.wal) - RECORD_HEADER_BYTES - sizeof payload;
+    write_file(&rig, "/wal/left.tmp", "x", 1);
+    rig_close(&rig);
+
+    uint64_t before = dir_sum(&rig, NULL);
+    assert_int_equal(rig_open(&rig), ERR_UNSUPPORTED);
+    assert_non_null(strstr(rig.why.text, "type 99"));
+    assert_int_equal(dir_sum(&rig, NULL), before);
+
+    reseal_last(&rig, s.number, s.seed, pos, s.base_pos, FLAG_SKIPPABLE);
+    must(rig_open(&rig));
+    rig_fill(&rig, 2);
+    rig_restart(&rig);
+    rig_fini(&rig);
+}
+
+static void
+test_segments_of_two_logs_are_not_mixed(void **state)
+{
+    (void)state;
+    struct rig rig, other;
+    struct segment a, b;
+    make_long_log(&other, 331, 4, &b);
+    size_t size;
+    uint8_t *at = read_file(&other, segment_file(b.number), &size);
+    rig_fini(&other);
+    make_long_log(&rig, 332, 2, &a);
+    write_file(&rig, segment_file(b.number + 5), at, size);
+    free(at);
+    must(wal_open(&rig.options, &rig.wal, NULL)); /* a header of another number: an older life */
+    rig_close(&rig);
+    at = read_file(&rig, segment_file(a.number), &size);
+    at[48] ^= 1; /* the log's id */
+    store_le64(at + 504, hash_bytes(bytes_of(at, 504), a.number));
+    write_file(&rig, segment_file(a.number), at, size);
+    free(at);
+    uint64_t before = dir_sum(&rig, NULL);
+    assert_int_equal(rig_open(&rig), ERR_CORRUPT);
+    assert_non_null(strstr(rig.why.text, "different logs"));
+    assert_int_equal(dir_sum(&rig, NULL), before);
+    rig_fini(&rig);
+}
+
+/* --- verify, and the cost of it all ------------------------------------------------------------
+ */
+
+static void
+test_verify_changes_nothing_and_says_what_recovery_would(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct segment s;
+    make_long_log(&rig, 340, 1, &s);
+    uint64_t before = dir_sum(&rig, NULL);
+    struct seen healthy = verify_finding(&rig);
+    assert_int_equal(healthy.damage.places, 0);
+    check_findings(&rig, &healthy.f);
+    findings_fini(&healthy.f);
+    assert_int_equal(dir_sum(&rig, NULL), before);
+
+    must(sim_env_damage(rig.sim, segment_file(s.number), SEGMENT_HEADER_BYTES + 5000));
+    before = dir_sum(&rig, NULL);
+    struct wal_damage damage;
+    must(wal_verify(rig.env, "/wal", NULL, NULL, &damage, NULL));
+    assert_int_equal(damage.places, 1);
+    assert_int_equal(dir_sum(&rig, NULL), before);
+    struct findings f;
+    must(rig_open_finding(&rig, &f));
+    findings_fini(&f);
+    assert_memory_equal(&damage, &rig.damage, sizeof damage);
+    assert_int_equal(wal_verify(rig.env, "/none", NULL, NULL, &damage, NULL), ERR_MISSING);
+    rig_fini(&rig);
+}
+
+static enum err
+stop_reading(void *context, const struct wal_record *record, struct why *why)
+{
+    (void)record;
+    unsigned *left = context;
+    return --*left == 0 ? why_set(why, ERR_CANCELED, "enough") : OK;
+}
+
+static void
+test_an_error_of_the_receiver_ends_recovery_and_does_no_harm(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct segment s;
+    make_long_log(&rig, 341, 1, &s);
+    uint64_t before = dir_sum(&rig, NULL);
+    for (unsigned n = 1; n < 100; n += 13) {
+        unsigned left = n;
+        struct wal_damage damage;
+        must(wal_open(&rig.options, &rig.wal, NULL));
+        enum err e = wal_recover(rig.wal, 0, stop_reading, &left, &damage, &rig.why);
+        assert_int_equal(e, ERR_CANCELED);
+        assert_string_equal(rig.why.text, "enough");
+        rig_close(&rig);
+    }
+    assert_int_equal(dir_sum(&rig, NULL), before);
+    must(rig_open(&rig));
+    rig_fini(&rig);
+}
+
+static void
+test_segments_before_the_wanted_position_are_not_read(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 342);
+    must(rig_open(&rig));
+    while (rig.wal->list.count < 30) {
+        rig_fill(&rig, 5);
+    }
+    rig_close(&rig);
+    rig.store_pos = rig.commits[rig.commit_count - 1].end_pos;
+    uint64_t reads = fault_env_calls(rig.fe, FAULT_SHORT);
+    must(rig_open(&rig));
+    reads = fault_env_calls(rig.fe, FAULT_SHORT) - reads;
+    assert_true(reads < 30 + 10); /* the header of each, and the newest as a whole */
+    rig_fini(&rig);
+}
+
+static double
+cpu_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Payloads that look like headers of large records at every place cannot make the search slow. */
+static void
+test_the_search_behind_a_bad_place_is_fast_whatever_stands_there(void **state)
+{
+    (void)state;
+    enum { FILE_BYTES = 64 * 1024 * 1024 };
+    struct rig rig;
+    rig_init(&rig, 343);
+    rig.options.segment_bytes = FILE_BYTES - SEGMENT_HEADER_BYTES;
+    must(rig_open(&rig));
+    rig_fill(&rig, 3);
+    uint64_t number = wal_last_segment(rig.wal)->number;
+    uint64_t used = segment_offset(wal_last_segment(rig.wal), wal_end(rig.wal));
+    rig_close(&rig);
+    uint64_t *at = malloc(FILE_BYTES);
+    assert_non_null(at);
+    for (unsigned what = 0; what < 3; what++) {
+        for (size_t i = 0; i < (FILE_BYTES - used) / 8; i++) {
+            uint64_t like_a_header = 0x0001000000000000 * (i & 0xffff) | 0x010002800000;
+            at[i] = what == 0 ? 0 : what == 1 ? like_a_header : rig_random(&rig, UINT64_MAX);
+        }
+        patch_file(&rig, segment_file(number), at, (FILE_BYTES - used) / 8 * 8, used);
+        double before = cpu_seconds();
+        must(rig_open(&rig));
+        double seconds = cpu_seconds() - before;
+        if (seconds > 5) fail_msg("kind %u took %.2f s", what, seconds); /* also in slow builds */
+        rig_close(&rig);
+    }
+    free(at);
+    rig_fini(&rig);
+}
+
+int
+main(void)
+{
+#define claim(test) cmocka_unit_test_teardown(test, tell_seed)
+    const struct CMUnitTest tests[] = {
+        claim(test_power_loss_at_any_call_loses_and_invents_nothing),
+        claim(test_kill_at_any_call_loses_and_invents_nothing),
+        claim(test_what_recovery_found_survives_the_next_power_loss),
+        claim(test_records_of_a_files_older_life_are_never_taken_for_new_ones),
+        claim(test_any_byte_flipped_costs_its_record_and_is_reported),
+        claim(test_a_log_cut_off_anywhere_is_torn_there_and_not_damaged),
+        claim(test_bytes_behind_the_end_do_not_matter),
+        claim(test_damage_before_a_torn_tail_is_still_known_at_the_next_start),
+        claim(test_damage_before_the_wanted_position_is_not_reported),
+        claim(test_a_segment_without_header_is_put_aside_and_all_others_serve),
+        claim(test_a_lost_oldest_segment_is_damage_only_if_it_was_wanted),
+        claim(test_a_lost_newest_segment_is_reported_and_its_positions_are_not_given_again),
+        claim(test_one_damaged_copy_of_the_newest_header_is_mended),
+        claim(test_a_newest_segment_without_a_commit_ends_the_one_before),
+        claim(test_a_newer_log_is_refused_and_not_touched),
+        claim(test_unknown_records_are_skipped_only_if_their_flag_says_so),
+        claim(test_segments_of_two_logs_are_not_mixed),
+        claim(test_verify_changes_nothing_and_says_what_recovery_would),
+        claim(test_an_error_of_the_receiver_ends_recovery_and_does_no_harm),
+        claim(test_segments_before_the_wanted_position_are_not_read),
+        claim(test_the_search_behind_a_bad_place_is_fast_whatever_stands_there),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,612 @@
+/*
+ * wal_test.c - what is committed is there again, in segments that decode alone; segments come and
+ * go within the budget; a commit is one write and one sync.
+ */
+#include "wal/wal_testing.h"
+
+static struct wal_stats
+stats_of(struct rig *rig)
+{
+    struct wal_stats s;
+    wal_stats(rig->wal, &s);
+    return s;
+}
+
+/* --- round trips ------------------------------------------------------------------------------ */
+
+static void
+test_records_of_every_type_and_size_come_back_as_they_were(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 1);
+    must(rig_open(&rig));
+    bool seen[WAL_TYPE_LAST + 1][2][2] = {0}; /* type, asked to compress, large */
+    for (unsigned i = 0; i < 2000; i++) {
+        uint64_t id = rig.next_id;
+        seen[id_type(id)][id_compress(id)][id_size(id) >= 256] = true;
+        must(rig_put(&rig));
+        if (rig_random(&rig, 4) == 0) must(rig_commit(&rig));
+    }
+    must(rig_commit(&rig));
+    for (unsigned type = WAL_FLOATS; type <= WAL_TYPE_LAST; type++) {
+        for (unsigned i = 0; i < 4; i++) {
+            assert_true(seen[type][i / 2][i % 2]);
+        }
+    }
+    rig_restart(&rig);
+    rig_restart(&rig);
+    rig_fini(&rig);
+}
+
+struct one {
+    struct bytes payload;
+    unsigned count;
+};
+
+static enum err
+is_the_one(void *context, const struct wal_record *record, struct why *why)
+{
+    (void)why;
+    struct one *one = context;
+    assert_int_equal(record->type, WAL_METADATA);
+    assert_true(bytes_equal(record->payload, one->payload));
+    one->count++;
+    return OK;
+}
+
+static void
+test_a_record_may_be_empty_or_as_large_as_allowed_but_no_larger(void **state)
+{
+    (void)state;
+    uint8_t *large = calloc(1, WAL_RECORD_BYTES_MAX + 1);
+    assert_non_null(large);
+    for (size_t i = 0; i < WAL_RECORD_BYTES_MAX; i++) {
+        large[i] = (uint8_t)(hash_mix(3, i / 8) >> (8 * (i % 8)));
+    }
+    struct one ones[] = {{{NULL, 0}, 0}, {{large, WAL_RECORD_BYTES_MAX}, 0}};
+    for (unsigned i = 0; i < 4; i++) {
+        struct rig rig;
+        struct wal_damage damage;
+        struct one *one = &ones[i / 2];
+        one->count = 0;
+        rig_init(&rig, i);
+        must(rig_open(&rig));
+        struct bytes too_large = {large, WAL_RECORD_BYTES_MAX + 1};
+        assert_int_equal(wal_put(rig.wal, WAL_METADATA, too_large, i % 2), ERR_LIMIT);
+        must(wal_put(rig.wal, WAL_METADATA, one->payload, i % 2));
+        assert_true(wal_take(rig.wal));
+        must(wal_commit(rig.wal, NULL));
+        rig_close(&rig);
+        must(wal_open(&rig.options, &rig.wal, NULL));
+        must(wal_recover(rig.wal, 0, is_the_one, one, &damage, NULL));
+        assert_int_equal(one->count, 1);
+        rig_fini(&rig);
+    }
+    free(large);
+}
+
+static void
+test_compression_is_used_only_where_it_pays(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 2);
+    must(rig_open(&rig));
+    uint8_t noise[4096], zeros[4096] = {0};
+    for (size_t i = 0; i < sizeof noise; i++) {
+        noise[i] = (uint8_t)rig_random(&rig, 256);
+    }
+    uint64_t before = stats_of(&rig).commit_bytes_total;
+    must(wal_put(rig.wal, WAL_METADATA, bytes_of(noise, sizeof noise), true));
+    must(rig_commit(&rig));
+    uint64_t noisy = stats_of(&rig).commit_bytes_total - before;
+    must(wal_put(rig.wal, WAL_METADATA, bytes_of(zeros, sizeof zeros), true));
+    must(rig_commit(&rig));
+    uint64_t dull = stats_of(&rig).commit_bytes_total - before - noisy;
+    assert_int_equal(noisy, COMMIT_RECORD_BYTES + record_size(sizeof noise));
+    assert_true(dull < COMMIT_RECORD_BYTES + 100);
+    rig_fini(&rig);
+}
+
+static void
+test_a_batch_without_records_is_not_committed(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 3);
+    must(rig_open(&rig));
+    assert_false(wal_take(rig.wal));
+    must(wal_reserve(rig.wal, 1000, NULL));
+    assert_false(wal_take(rig.wal));
+    assert_int_equal(stats_of(&rig).segment_count, 0);
+    rig_put_many(&rig, 3);
+    rig_restart(&rig); /* what was only put is gone */
+    assert_int_equal(rig.commit_count, 0);
+    rig_fini(&rig);
+}
+
+static void
+test_the_batch_is_filled_while_another_one_is_on_its_way(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 4);
+    must(rig_open(&rig));
+    for (unsigned i = 0; i < 100; i++) {
+        struct wal_place before = wal_place(rig.wal);
+        rig_put_many(&rig, 3);
+        struct model_commit *c = rig_take(&rig);
+        struct wal_place after = wal_place(rig.wal);
+        assert_int_equal(after.epoch, before.epoch + 1);
+        rig_put_many(&rig, 2);
+        assert_int_equal(wal_durable_epoch(rig.wal), before.epoch - 1);
+        must(wal_commit(rig.wal, NULL));
+        assert_int_equal(wal_durable_epoch(rig.wal), before.epoch);
+        c->fate = FATE_COMMITTED;
+        c->end_pos = wal_end(rig.wal);
+        must(rig_commit(&rig));
+    }
+    rig_restart(&rig);
+    rig_fini(&rig);
+}
+
+/* --- segments --------------------------------------------------------------------------------- */
+
+/* Whatever commit's end reading begins at: find_record() saw each series in the same segment. */
+static void
+test_every_segment_decodes_alone_from_any_commit_on(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 5);
+    must(rig_open(&rig));
+    rig_fill(&rig, 150);
+    assert_true(stats_of(&rig).segment_count >= 3);
+    rig_close(&rig);
+    for (uint32_t i = 0; i < rig.commit_count; i++) {
+        rig.store_pos = rig.commits[i].end_pos;
+        must(rig_open(&rig));
+        rig_close(&rig);
+    }
+    rig_fini(&rig);
+}
+
+static void
+test_positions_rise_and_are_never_given_twice_across_restarts(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 6);
+    uint64_t highest = 0, highest_number = 0;
+    for (unsigned life = 0; life < 30; life++) {
+        must(rig_open(&rig));
+        for (unsigned i = 0; i < life % 4; i++) {
+            uint64_t number = wal_place(rig.wal).segment;
+            assert_true(number >= highest_number && (i > 0 || number > highest_number));
+            highest_number = number;
+            rig_put_many(&rig, 5);
+            must(rig_commit(&rig));
+            uint64_t begin = wal_last_segment(rig.wal)->base_pos;
+            assert_true(wal_end(rig.wal) > highest);
+            assert_true(i > 0 || begin >= highest);
+            assert_int_equal(wal_end(rig.wal) % 8, 0);
+            highest = wal_end(rig.wal);
+        }
+        rig_put_many(&rig, 2);
+        if (life % 3 == 0) {
+            rig_power_loss(&rig);
+        } else if (life % 3 == 1) {
+            rig_kill(&rig);
+        } else {
+            rig_close(&rig);
+        }
+    }
+    rig_fini(&rig);
+}
+
+static void
+test_a_new_log_begins_behind_what_the_store_remembers(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 7);
+    rig.options.floor_pos = 123456789;
+    rig.options.floor_number = 77;
+    must(rig_open(&rig));
+    assert_int_equal(wal_place(rig.wal).segment, 78);
+    rig_fill(&rig, 3);
+    assert_true(rig.commits[0].end_pos > 123456789);
+    rig_restart(&rig);
+    rig_fini(&rig);
+}
+
+static void
+test_the_log_keeps_its_id(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 8);
+    must(rig_open(&rig));
+    rig_fill(&rig, 2);
+    uint8_t id[WAL_LOG_ID_BYTES];
+    memcpy(id, wal_log_id(rig.wal), sizeof id);
+    rig_restart(&rig);
+    assert_memory_equal(wal_log_id(rig.wal), id, sizeof id);
+    rig_fini(&rig);
+}
+
+static void
+test_a_prepared_file_is_written_without_growing(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 9);
+    must(rig_open(&rig));
+    must(wal_prepare(rig.wal, NULL));
+    assert_true(file_exists(&rig, "/wal/prepared.tmp"));
+    rig_fill(&rig, 1);
+    assert_false(file_exists(&rig, "/wal/prepared.tmp"));
+    uint64_t used = sim_env_used_bytes(rig.sim);
+    while (stats_of(&rig).end_pos - stats_of(&rig).begin_pos < SMALL_SEGMENT * 3 / 4) {
+        rig_fill(&rig, 1);
+    }
+    assert_int_equal(sim_env_used_bytes(rig.sim), used);
+    assert_int_equal(stats_of(&rig).segment_bytes, SMALL_SEGMENT + SEGMENT_HEADER_BYTES);
+    rig_restart(&rig);
+    rig_fini(&rig);
+}
+
+/* Zeros would be a second write of all that the log writes. */
+static void
+test_segments_given_up_are_recycled_without_zeroing(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 10);
+    must(rig_open(&rig));
+    must(wal_prepare(rig.wal, NULL));
+    uint64_t old_life = 0;
+    for (unsigned i = 0; i < 400; i++) {
+        rig_fill(&rig, 1);
+        rig.store_pos = wal_end(rig.wal);
+        uint64_t calls = fault_env_calls(rig.fe, FAULT_SHORT);
+        must(wal_trim(rig.wal, rig.store_pos, NULL));
+        assert_int_equal(fault_env_calls(rig.fe, FAULT_SHORT), calls); /* no byte was moved */
+        if (stats_of(&rig).segments_recycled_total > 2) old_life++;
+        if (i % 10 == 9) {
+            struct wal *wal = rig.wal;
+            rig.wal = NULL;
+            must(rig_open(&rig)); /* a second look at the files: nothing old is in them */
+            rig_close(&rig);
+            rig.wal = wal;
+            rig.defined_in = 0;
+        }
+        if (i == 20) must(wal_prepare(rig.wal, NULL));
+    }
+    assert_true(old_life > 20);
+    assert_true(stats_of(&rig).segment_bytes <= 3 * (SMALL_SEGMENT + SEGMENT_HEADER_BYTES));
+    rig_fini(&rig);
+}
+
+static void
+test_a_commit_larger_than_a_segment_is_a_segment(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 11);
+    rig.options.batch_bytes_max = 1024 * 1024;
+    must(rig_open(&rig));
+    rig_put_many(&rig, 400);
+    must(rig_commit(&rig));
+    assert_true(wal_end(rig.wal) > 2 * SMALL_SEGMENT);
+    assert_int_equal(stats_of(&rig).segment_count, 1);
+    rig_fill(&rig, 2);
+    assert_int_equal(stats_of(&rig).segment_count, 2);
+    rig_restart(&rig);
+    rig_fini(&rig);
+}
+
+static void
+test_a_full_batch_takes_no_more_until_it_is_taken(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 12);
+    rig.options.batch_bytes_max = 8 * 1024;
+    must(rig_open(&rig));
+    enum err e = OK;
+    while (e == OK) {
+        e = rig_put(&rig);
+    }
+    assert_int_equal(e, ERR_AGAIN);
+    assert_non_null(strstr(rig.why.text, "behind"));
+    uint8_t kib[1024] = {0};
+    for (e = OK; e == OK;) {
+        e = wal_put(rig.wal, WAL_LEDGER, bytes_of(kib, sizeof kib), false);
+    }
+    assert_int_equal(e, ERR_AGAIN);
+    assert_int_equal(wal_reserve(rig.wal, SIZE_MAX / 2, NULL), ERR_LIMIT);
+    assert_true(wal_take(rig.wal));
+    must(wal_commit(rig.wal, NULL));
+    must(wal_reserve(rig.wal, 100 * 1024, NULL)); /* alone, a batch may be larger */
+    rig_fini(&rig);
+}
+
+/* --- commits ---------------------------------------------------------------------------------- */
+
+static void
+test_a_commit_is_one_write_and_one_sync(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 13);
+    rig.options.segment_bytes = 16 * 1024 * 1024;
+    must(rig_open(&rig));
+    must(wal_prepare(rig.wal, NULL));
+    rig_fill(&rig, 1);
+    for (unsigned i = 0; i < 50; i++) {
+        rig_put_many(&rig, 20);
+        uint64_t all = fault_env_calls(rig.fe, FAULT_EIO);
+        uint64_t writes = fault_env_calls(rig.fe, FAULT_TORN);
+        uint64_t syncs = fault_env_calls(rig.fe, FAULT_SYNC);
+        must(rig_commit(&rig));
+        assert_int_equal(fault_env_calls(rig.fe, FAULT_TORN) - writes, 1);
+        assert_int_equal(fault_env_calls(rig.fe, FAULT_SYNC) - syncs, 1);
+        assert_int_equal(fault_env_calls(rig.fe, FAULT_EIO) - all, 2);
+    }
+    rig_fini(&rig);
+}
+
+static void
+test_running_totals_go_on_across_restarts_trims_and_empty_segments(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 14);
+    must(rig_open(&rig));
+    for (unsigned i = 0; i < 12; i++) {
+        rig_fill(&rig, 25);
+        rig.store_pos = wal_end(rig.wal);
+        must(wal_trim(rig.wal, rig.store_pos, NULL));
+        if (i % 3 == 1) {
+            fault_env_arm(rig.fe, (struct fault){FAULT_SYNC, 1, false});
+            rig_put_many(&rig, 2);
+            assert_int_equal(rig_commit(&rig), ERR_IO);
+            must(rig_reopen(&rig)); /* a segment without a commit */
+        }
+        if (i % 2 == 1) rig_restart(&rig);
+        lock_take(&rig.wal->lock);
+        assert_int_equal(rig.wal->totals[LEDGER_FLOAT], rig_floats(&rig));
+        lock_drop(&rig.wal->lock);
+    }
+    rig_fini(&rig);
+}
+
+/* --- acknowledged when written -----------------------------------------------------------------
+ */
+
+static void
+test_written_commits_survive_a_kill_and_synced_ones_a_power_loss(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        struct rig rig;
+        rig_init(&rig, seed);
+        rig.options.sync = WAL_SYNC_WRITTEN;
+        must(rig_open(&rig));
+        rig_fill(&rig, 5);
+        uint64_t syncs = fault_env_calls(rig.fe, FAULT_SYNC);
+        rig_fill(&rig, 2);
+        assert_int_equal(fault_env_calls(rig.fe, FAULT_SYNC), syncs);
+        rig_kill(&rig);
+        must(rig_open(&rig));
+        rig_fill(&rig, 5);
+        must(wal_sync(rig.wal, NULL));
+        uint32_t synced = rig.commit_count;
+        rig_fill(&rig, 8);
+        rig_power_loss(&rig);
+        /* Of those behind the sync a part, in order, may be there. */
+        for (uint32_t i = synced; i < rig.commit_count; i++) {
+            rig.commits[i].fate = FATE_UNCERTAIN;
+        }
+        must(rig_open(&rig));
+        bool ended = false;
+        for (uint32_t i = synced; i < rig.commit_count; i++) {
+            if (rig.commits[i].fate == FATE_VOID) ended = true;
+            assert_true(!ended || rig.commits[i].fate == FATE_VOID);
+        }
+        rig_fill(&rig, 3);
+        rig_restart(&rig);
+        rig_fini(&rig);
+    }
+}
+
+/* A reader may have seen them, and remembers how far it has come. */
+static void
+test_positions_of_written_commits_that_a_power_loss_took_are_not_given_again(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        struct rig rig;
+        rig_init(&rig, seed);
+        rig.options.sync = WAL_SYNC_WRITTEN;
+        must(rig_open(&rig));
+        if (seed % 2) must(wal_prepare(rig.wal, NULL));
+        rig_fill(&rig, 1 + (uint32_t)seed);
+        uint64_t seen = wal_end(rig.wal);
+        rig_power_loss(&rig);
+        rig.commit_count = 0; /* none was promised */
+        struct findings f;
+        must(rig_open_finding(&rig, &f));
+        findings_fini(&f);
+        rig_put_many(&rig, 1);
+        must(rig_commit(&rig));
+        if (rig.wal->list.count > 1) assert_true(wal_last_segment(rig.wal)->base_pos >= seen);
+        rig_fini(&rig);
+    }
+}
+
+static void
+test_rotation_syncs_what_was_only_written(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 15);
+    rig.options.sync = WAL_SYNC_WRITTEN;
+    must(rig_open(&rig));
+    while (stats_of(&rig).segment_count < 3) {
+        rig_fill(&rig, 1);
+    }
+    uint32_t last = rig.commit_count - 1; /* the only one in the newest segment */
+    rig_power_loss(&rig);
+    rig.commits[last].fate = FATE_UNCERTAIN;
+    must(rig_open(&rig));
+    rig_fini(&rig);
+}
+
+/* --- room ------------------------------------------------------------------------------------- */
+
+static void
+test_trim_gives_up_only_what_lies_before_the_store(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 16);
+    must(rig_open(&rig));
+    rig_fill(&rig, 200);
+    uint64_t segments = stats_of(&rig).segment_count;
+    assert_true(segments > 4);
+    must(wal_trim(rig.wal, 0, NULL));
+    assert_int_equal(stats_of(&rig).segment_count, segments);
+    for (uint32_t i = 0; i < rig.commit_count; i += 7) {
+        rig.store_pos = rig.commits[i].end_pos;
+        must(wal_trim(rig.wal, rig.store_pos, NULL));
+        struct wal_stats s = stats_of(&rig);
+        assert_true(s.begin_pos <= rig.store_pos);
+        assert_true(s.segment_count == 1 || rig.wal->list.items[0].end_pos > rig.store_pos);
+        if (i % 5 == 0) rig_restart(&rig);
+    }
+    must(wal_trim(rig.wal, UINT64_MAX, NULL));
+    assert_int_equal(stats_of(&rig).segment_count, 1); /* the newest stays */
+    rig_fini(&rig);
+}
+
+static void
+test_over_the_budget_nothing_more_is_taken_until_the_store_has_caught_up(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 17);
+    rig.options.budget_bytes = 4 * SMALL_SEGMENT;
+    must(rig_open(&rig));
+    enum err e = OK;
+    while (e == OK) {
+        e = rig_put(&rig);
+        if (e == OK) must(rig_commit(&rig));
+        must(wal_trim(rig.wal, 0, NULL));
+    }
+    assert_int_equal(e, ERR_AGAIN);
+    assert_non_null(strstr(rig.why.text, "budget"));
+    struct wal_stats s = stats_of(&rig);
+    assert_true(s.over_budget);
+    assert_true(s.segment_bytes > 4 * SMALL_SEGMENT && s.segment_bytes < 6 * SMALL_SEGMENT);
+    assert_int_equal(rig_put(&rig), ERR_AGAIN);
+    rig.store_pos = rig.commits[rig.commit_count / 2].end_pos;
+    must(wal_trim(rig.wal, rig.store_pos, NULL));
+    assert_false(stats_of(&rig).over_budget);
+    rig_fill(&rig, 3);
+    wal_set_budget(rig.wal, 1); /* smaller than can be: the newest segment is always allowed */
+    assert_int_equal(rig_put(&rig), ERR_AGAIN);
+    rig.store_pos = wal_end(rig.wal);
+    must(wal_trim(rig.wal, rig.store_pos, NULL));
+    rig_fill(&rig, 1);
+    wal_set_budget(rig.wal, 0);
+    rig_fill(&rig, 100);
+    rig_restart(&rig);
+    rig_fini(&rig);
+}
+
+static void
+test_the_budget_leaves_readers_behind_but_never_the_store(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 18);
+    rig.options.budget_bytes = 5 * (SMALL_SEGMENT + SEGMENT_HEADER_BYTES);
+    must(rig_open(&rig));
+    rig_fill(&rig, 1);
+    struct wal_reader *slow;
+    must(wal_reader_open(rig.wal, "slow", 0, &slow, NULL));
+    uint64_t peak = 0;
+    while (stats_of(&rig).readers_behind == 0) {
+        peak = stats_of(&rig).segment_bytes;
+        rig_fill(&rig, 1);
+        must(wal_prepare(rig.wal, NULL));
+        rig.store_pos = wal_end(rig.wal);
+        must(wal_trim(rig.wal, rig.store_pos, NULL));
+        struct wal_stats s = stats_of(&rig);
+        assert_false(s.over_budget);
+        assert_true(s.segment_bytes <= rig.options.budget_bytes);
+    }
+    assert_true(peak >= 4 * SMALL_SEGMENT);
+    struct wal_record record;
+    assert_int_equal(wal_reader_next(slow, &record, NULL), ERR_MISSING);
+    assert_int_equal(wal_reader_next(slow, &record, NULL), ERR_MISSING);
+    wal_reader_close(slow);
+    assert_int_equal(stats_of(&rig).readers, 0);
+    rig_restart(&rig);
+    rig_fini(&rig);
+}
+
+static void
+test_options_that_cannot_be_are_refused(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 19);
+    char dir[300];
+    memset(dir, 'x', sizeof dir);
+    dir[299] = 0;
+    struct wal_options o = rig.options;
+    o.dir = dir;
+    assert_int_equal(wal_open(&o, &rig.wal, &rig.why), ERR_LIMIT);
+    o = rig.options;
+    o.segment_bytes = 100;
+    assert_int_equal(wal_open(&o, &rig.wal, &rig.why), ERR_INPUT);
+    o.segment_bytes = UINT64_MAX;
+    assert_int_equal(wal_open(&o, &rig.wal, &rig.why), ERR_INPUT);
+    rig.wal = NULL;
+    rig_fini(&rig);
+}
+
+int
+main(void)
+{
+#define claim(test) cmocka_unit_test_teardown(test, tell_seed)
+    const struct CMUnitTest tests[] = {
+        claim(test_records_of_every_type_and_size_come_back_as_they_were),
+        claim(test_a_record_may_be_empty_or_as_large_as_allowed_but_no_larger),
+        claim(test_compression_is_used_only_where_it_pays),
+        claim(test_a_batch_without_records_is_not_committed),
+        claim(test_the_batch_is_filled_while_another_one_is_on_its_way),
+        claim(test_every_segment_decodes_alone_from_any_commit_on),
+        claim(test_positions_rise_and_are_never_given_twice_across_restarts),
+        claim(test_a_new_log_begins_behind_what_the_store_remembers),
+        claim(test_the_log_keeps_its_id),
+        claim(test_a_prepared_file_is_written_without_growing),
+        claim(test_segments_given_up_are_recycled_without_zeroing),
+        claim(test_a_commit_larger_than_a_segment_is_a_segment),
+        claim(test_a_full_batch_takes_no_more_until_it_is_taken),
+        claim(test_a_commit_is_one_write_and_one_sync),
+        claim(test_running_totals_go_on_across_restarts_trims_and_empty_segments),
+        claim(test_written_commits_survive_a_kill_and_synced_ones_a_power_loss),
+        claim(test_positions_of_written_commits_that_a_power_loss_took_are_not_given_again),
+        claim(test_rotation_syncs_what_was_only_written),
+        claim(test_trim_gives_up_only_what_lies_before_the_store),
+        claim(test_over_the_budget_nothing_more_is_taken_until_the_store_has_caught_up),
+        claim(test_the_budget_leaves_readers_behind_but_never_the_store),
+        claim(test_options_that_cannot_be_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
