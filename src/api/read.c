@@ -344,5 +344,5 @@ read_handler(void *context, struct http_request *request)
         reply_error(request, ERR_AGAIN, &why);
         return;
     }
-    run_later(api, request, read_run);
+    read_later(api, request, read_run);
 }

@@ -20,6 +20,17 @@
 #include "app/version.h"
 #include "base/log.h"
 
+static struct metric_histogram commit_latency = {
+    .name = "firekeep_wal_commit_duration_seconds",
+    .help = "Writing and syncing one batch of the write-ahead log.",
+    METRIC_LATENCY,
+};
+static struct metric_histogram flush_latency = {
+    .name = "firekeep_flush_duration_seconds",
+    .help = "Writing a generation of the head as a part.",
+    METRIC_LATENCY,
+};
+
 struct server {
     struct env *env;
     struct budget memory;
@@ -228,7 +239,9 @@ commit_loop(void *context)
     while (wait_for_commit(s)) {
         enum err e = OK;
         while (e == OK && tsdb_commit_due(s->tsdb)) {
+            int64_t began = env_monotonic_ns(s->env);
             e = tsdb_commit(s->tsdb, &why);
+            metric_record(&commit_latency, (uint64_t)(env_monotonic_ns(s->env) - began));
             if (e == OK) api_committed(s->api, false);
         }
         if (e == OK && synced_by_time && env_monotonic_ns(s->env) >= next_sync) {
@@ -262,6 +275,7 @@ flush_once(struct server *s)
     }
     struct tsdb_stats stats;
     tsdb_stats(s->tsdb, &stats);
+    metric_record(&flush_latency, (uint64_t)(env_monotonic_ns(s->env) - began));
     log_info("head written out", KV("took_ms", (env_monotonic_ns(s->env) - began) / NS_PER_MS),
              KV("parts", stats.parts), KV("part_bytes", stats.part_bytes));
 }
@@ -416,6 +430,8 @@ start_http(struct server *s, struct why *why)
 static enum err
 start_threads(struct server *s, struct why *why)
 {
+    metric_register_histogram(&commit_latency);
+    metric_register_histogram(&flush_latency);
     enum err e = env_thread_start(s->env, "commit", commit_loop, s, &s->commit_thread);
     if (e == OK) e = env_thread_start(s->env, "flush", flush_loop, s, &s->flush_thread);
     return e ? why_set(why, e, "a thread could not be started") : OK;

@@ -393,6 +393,15 @@ pair_find(const struct gen *gen, uint32_t tenant, struct bytes field, uint32_t *
     return NULL;
 }
 
+struct pair *
+gen_find_pair(const struct gen *gen, uint32_t tenant, struct label label, struct buf *scratch)
+{
+    uint32_t id;
+    buf_clear(scratch);
+    labels_put(scratch, label);
+    return buf_error(scratch) ? NULL : pair_find(gen, tenant, buf_bytes(scratch), &id);
+}
+
 static enum err
 pair_get(struct gen *gen, uint32_t tenant, struct bytes field, struct bytes name, uint32_t *ret_id)
 {
@@ -491,6 +500,15 @@ gen_add_series(struct gen *gen, uint32_t tenant, struct bytes labels, struct ser
 out:
     gmem_free(&gen->gmem, pairs, count * sizeof *pairs);
     return e;
+}
+
+void
+gen_rebase(struct gen *gen, uint64_t ref_base)
+{
+    gen->ref_base = ref_base;
+    for (uint32_t id = 0; id < gen->series.count; id++) {
+        gen_series(gen, id)->ref = ref_base + id;
+    }
 }
 
 void

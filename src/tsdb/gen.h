@@ -143,6 +143,8 @@ MUST_CHECK enum err gen_new(struct budget *budget, uint64_t number, uint64_t ref
                             uint64_t hash_seed, struct gen **ret_gen);
 void gen_ref(struct gen *gen);
 void gen_unref(struct gen *gen);
+/* Gives all series new references; only before any of them is logged. */
+void gen_rebase(struct gen *gen, uint64_t ref_base);
 
 struct series *gen_series(const struct gen *gen, uint32_t id);
 struct pair *gen_pair(const struct gen *gen, uint32_t id);
@@ -151,6 +153,9 @@ struct gen_exemplar *gen_exemplar(const struct gen *gen, uint32_t id);
 /* NULL: the tenant has nothing here. */
 struct gen_tenant *gen_tenant(const struct gen *gen, uint32_t tenant);
 struct label pair_label(const struct pair *pair);
+/* The pair of a tenant with exactly this label; NULL: there is none. `scratch` is overwritten. */
+struct pair *gen_find_pair(const struct gen *gen, uint32_t tenant, struct label label,
+                           struct buf *scratch);
 
 /* Hash of canonical labels (equal to rw_series.key of a 1.0 series that is canonical). */
 uint64_t gen_labels_hash(const struct gen *gen, struct bytes labels);

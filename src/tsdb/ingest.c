@@ -435,7 +435,7 @@ series_metadata(struct ingest *in, const struct rw_series *from, struct series *
     if (!from->has_metadata || from->bad_metadata) return OK;
     uint64_t hash = hash_mix(hash_bytes(from->help, in->db->hash_seed),
                              hash_bytes(from->unit, in->db->hash_seed) + from->type);
-    uint32_t short_hash = (uint32_t)hash | 1;
+    uint32_t short_hash = (uint32_t)hash_mix(hash, in->db->metadata_life) | 1;
     if (series->metadata_hash == short_hash) return OK;
     struct metadata m = {.type = from->type, .help = from->help, .unit = from->unit};
     struct rw_label_walk walk = rw_labels(in->request, from);
@@ -539,8 +539,9 @@ reserve(struct ingest *in, const struct need *need)
     if (!buf_reserve(&s->histograms, need->histogram_bytes) ||
         !buf_reserve(&s->exemplars, need->exemplar_bytes) ||
         !buf_reserve(&s->series, need->series_bytes) ||
-        !buf_reserve(&s->payload, 64 + need->floats * 41u + need->histogram_bytes +
-                                      need->exemplar_bytes + need->series_bytes)) {
+        !buf_reserve(&s->payload, 4096 + need->floats * 41u + need->histogram_bytes +
+                                      need->exemplar_bytes + need->series_bytes +
+                                      s->metadata.size)) {
         return why_set(in->why, ERR_NOMEM, "no memory for a request");
     }
     /* A chunk unpacked to look for one sample. */
@@ -727,9 +728,9 @@ slice_begin(struct ingest *in)
     int64_t now = env_realtime_ms(db->env);
     in->max_ms = now + db->limits.max_future_ms;
     int64_t kept = retention_now_ms(db);
-    in->min_ms = kept == INT64_MIN || kept - INT64_MIN < db->limits.retention_ms
-                     ? INT64_MIN
-                     : kept - db->limits.retention_ms;
+    /* No sample yet: INT64_MIN, nothing is too old. */
+    in->min_ms =
+        kept < INT64_MIN + db->limits.retention_ms ? INT64_MIN : kept - db->limits.retention_ms;
     slice_clear(in);
 }
 
@@ -742,6 +743,7 @@ slice(struct ingest *in, struct place *at)
     slice_begin(in);
     enum err e = slice_gather(in, at, pieces, 512, &count);
     if (e) {
+        if (in->s->metadata_count > 0) families_forget(in->db, in->tenant, in->log.epoch);
         *at = before;
         return e;
     }
@@ -767,8 +769,11 @@ metadata_slice(struct ingest *in)
         if (e) return why_set(in->why, e, "no memory for metadata");
         if (in->s->metadata.size < SLICE_BYTES && i + 1 < in->request->metadata_count) continue;
         e = reserve(in, &need);
-        if (e) return e;
-        if (!buf_reserve(&in->s->payload, in->s->metadata.size + 512)) return ERR_NOMEM;
+        if (e == OK && !buf_reserve(&in->s->payload, in->s->metadata.size + 512)) e = ERR_NOMEM;
+        if (e) {
+            families_forget(in->db, in->tenant, in->log.epoch);
+            return e;
+        }
         log_slice(in);
         slice_clear(in);
     }

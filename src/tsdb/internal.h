@@ -115,7 +115,8 @@ struct tsdb {
     int64_t retention_base_ns;
     bool disk_low;
     bool clock_suspect;
-    bool metadata_changed; /* since the last cut */
+    uint32_t metadata_life; /* moves on when families were forgotten: series ask again */
+    bool metadata_changed;  /* since the last cut */
     struct scratch scratch;
     uint64_t durable_epoch; /* visible to readers */
 
@@ -141,6 +142,8 @@ void tenants_free(struct tsdb *db);
 /* Adds to the totals, so that it can be taken back while `epoch` is not committed. */
 void tenant_count(struct tenant *tenant, uint64_t epoch, const struct ledger *change);
 void tenants_undo(struct tsdb *db, uint64_t durable_epoch);
+/* Families changed in this epoch or later may not be in the log: they are news again. */
+void families_forget(struct tsdb *db, struct tenant *tenant, uint64_t epoch);
 /*
  * Remembers metadata. *ret_changed: it was news, and belongs into the log. ERR_NOMEM.
  */
