@@ -135,6 +135,7 @@ struct gen {
     struct paged exemplars;
     struct paged tenants;                     /* by tenant id */
     uint64_t sample_count[LEDGER_KIND_COUNT]; /* exemplars too */
+    size_t histogram_bytes_max;               /* unpacked, of the largest appended */
     uint32_t alias_count;
 };
 
@@ -196,6 +197,10 @@ MUST_CHECK enum err series_presence(const struct gen *gen, const struct series *
                                     int64_t t_ms, const struct sample_value *value,
                                     struct arena *scratch, enum presence *ret_presence,
                                     uint32_t *ret_epoch);
+
+/* What `scratch` must hold so that series_presence() cannot fail, if nothing larger than `more`
+ * (may be NULL) is appended before. */
+size_t gen_presence_reserve(const struct gen *gen, const struct histogram *more);
 
 /*
  * Memory that series_append() may need at worst. For n floats in a row this once, and n times
