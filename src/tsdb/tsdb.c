@@ -149,6 +149,23 @@ refuse_if_used(void *context, const char *name, bool is_dir)
     return strcmp(name, "LOCK") == 0 || strcmp(name, "FORMAT.tmp") == 0 ? OK : ERR_INPUT;
 }
 
+/* The directory's own name must outlive a power loss as what is in it does. */
+static enum err
+sync_parent(struct tsdb *db, struct why *why)
+{
+    char parent[sizeof db->dir];
+    size_t size = strlen(db->dir);
+    while (size > 1 && db->dir[size - 1] == '/') {
+        size--;
+    }
+    while (size > 0 && db->dir[size - 1] != '/') {
+        size--;
+    }
+    memcpy(parent, db->dir, size);
+    parent[size] = '\0';
+    return env_syncdir(db->env, size == 0 ? "." : parent, why);
+}
+
 static enum err
 open_format(struct tsdb *db, struct why *why)
 {
@@ -158,6 +175,7 @@ open_format(struct tsdb *db, struct why *why)
     if (e == ERR_INPUT) {
         return why_set(why, e, "%s is not empty and is not a Firekeep storage", db->dir);
     }
+    if (e == OK) e = sync_parent(db, why);
     return e ? e : format_write(db->env, db->dir, why);
 }
 
@@ -271,6 +289,14 @@ static enum err
 open_manifest(struct tsdb *db, struct arena *arena, struct manifest *m, struct why *why)
 {
     enum err e = manifest_read(db->env, db->dir, arena, m, why);
+    if (e == OK) {
+        /*
+         * The process before may have put it there and died, or met an error, before it was
+         * durable: what is built upon it now must not find an older one after a power loss.
+         */
+        e = manifest_write(db->env, db->dir, m, &db->flush_budget, why);
+        if (e == ERR_FULL) e = OK; /* a full disk shall not keep anybody from reading */
+    }
     if (e == ERR_MISSING) {
         *m = (struct manifest){
             .next_part = 1, .next_ref = 1, .newest_ms = INT64_MIN, .retention_now_ms = INT64_MIN};
@@ -325,6 +351,7 @@ open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, str
     e = open_tenants(db, &m);
     if (e == OK) e = load_metadata(db, why);
     if (e == OK) e = open_log(db, &m, why);
+    if (e == OK) e = env_syncdir(db->env, db->dir, why); /* log and parts have names in it */
     if (e == OK) e = scratch_init(db);
     if (e == OK) e = head_new_gen(db, &db->active);
     if (e == OK) e = replay_log(db, m.store_pos, opening, why);

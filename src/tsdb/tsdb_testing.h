@@ -551,7 +551,10 @@ set_walk(struct series_set *set, const struct select_request *request, each_samp
             e = series_set_batch(set, &b, why);
             if (e || b.count == 0) break;
             for (uint32_t i = 0; i < b.count; i++, any = true) {
-                assert_true(!any || b.times_ms[i] > before);
+                if (any && b.times_ms[i] <= before) {
+                    fail_msg("sample at %lld behind %lld", (long long)b.times_ms[i],
+                             (long long)before);
+                }
                 before = b.times_ms[i];
                 assert_in_range(before - request->min_ms, 0, request->max_ms - request->min_ms);
                 each(context, buf_bytes(&last), &b, i);
