@@ -96,6 +96,7 @@ capture() {
 send() {
     local path=$1
     shift
+    : >"$work/answer"
     status=$(curl -s --noproxy '*' --max-time 30 -o "$work/answer" -D "$work/head" \
         -w '%{http_code}' -H Expect: -H Content-Type: --data-binary "@$work/request" "$@" \
         "$url$path")
@@ -118,11 +119,11 @@ send_2() {
 
 status_is() {
     if [[ $status != "$1" ]]; then
-        echo "status $status instead of $1: $(head -c 300 "$work/answer")"
+        echo "status $status instead of $1: $(head -c 300 "$work/answer" | tr -cd '[:print:]')"
         return 1
     fi
     if [[ -n ${2-} ]] && ! grep -qi -- "$2" "$work/answer"; then
-        echo "status $status, but no '$2' in: $(head -c 300 "$work/answer")"
+        echo "status $status, but no '$2' in: $(head -c 300 "$work/answer" | tr -cd '[:print:]')"
         return 1
     fi
 }
