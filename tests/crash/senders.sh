@@ -22,7 +22,7 @@ node=127.0.0.1:${ports[1]}
 senders=()
 declare -A at
 
-for program in prometheus prometheus-node-exporter jq; do
+for program in prometheus prometheus-node-exporter; do
     if ! command -v "$program" >/dev/null; then
         skip "senders" "$program is not there"
         exit 0
