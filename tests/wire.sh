@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # `work` and `url` are the caller's
 # wire.sh - sourced, after lib.sh, by tests that send what no sender would: protobuf and snappy made
 # of hex digits, requests by curl. `url` is the server's. Functions that make bytes print hex.
 #
@@ -150,7 +150,7 @@ written_is() { # SAMPLES HISTOGRAMS EXEMPLARS
 }
 
 metrics() {
-    curl -fs --noproxy '*' --max-time 10 "$url/metrics" "$@"
+    curl -fs --noproxy '*' --max-time 10 "$url/metrics"
 }
 
 metric() {

@@ -55,8 +55,8 @@ within() { # SECONDS COMMAND...
     done
 }
 
-logged() { # NAME PATTERN
-    within 5 grep -q -- "$2" "$work/$1.log"
+metric_exceeds() { # PATTERN VALUE
+    (($(metric "$1") > $2))
 }
 
 # --- commands ---
@@ -209,26 +209,27 @@ make_load() {
 
 # Somebody is in a hurry: a reader that takes nothing would be waited for.
 hurry() { # NAME PID
-    within 5 eval '(($(metric firekeep_samples_received_total) > 20000))' || return 1
+    within 5 metric_exceeds firekeep_samples_received_total 20000 || return 1
     stall_reads 1 300 load
-    within 5 eval '(($(metric firekeep_queries_running) > 0))' || return 1
+    within 5 metric_exceeds firekeep_queries_running 0 || return 1
     kill -TERM "$2"
     within 5 grep -q 'finishing requests' "$work/$1.log" || return 1
     kill -TERM "$2"
 }
 
-# stop_under_load NAME COMMAND...: the sender repeats what is not acknowledged, until the next start.
+# stop_under_load NAME COMMAND [ARGUMENT...]: COMMAND NAME PID ends it in the middle of the load. The
+# sender repeats what is not acknowledged, until the next start.
 stop_under_load() {
-    local name=$1 dir=$work/$1 pid sender began
-    shift
-    start_firekeep "$name" "$dir" "$port" || return 1
+    local name=$1 how=$2 dir=$work/$1 pid sender began
+    shift 2
+    start_firekeep "$name" "$dir" "$port" "$@" || return 1
     setpriv --pdeathsig TERM "$TOOLS/rwreplay" "$work/load.rw" "$url" --check --retry 60 --concurrency 8 \
         >"$work/replay.txt" 2>&1 &
     sender=$!
-    within 20 eval '(($(metric firekeep_samples_received_total) > 1000))' || return 1
+    within 20 metric_exceeds firekeep_samples_received_total 1000 || return 1
     pid=${pids[$(_index_of "$name")]}
     began=$(now_ms)
-    "$@" "$name" "$pid" || return 1
+    "$how" "$name" "$pid" || return 1
     stop "$name" || {
         echo "status $? after SIGTERM"
         return 1
@@ -257,6 +258,7 @@ stops() {
     make_load
     claim "SIGTERM under load: status 0, nothing acknowledged is lost" stop_under_load gentle gently
     claim "SIGTERM twice: at once, nothing acknowledged is lost" stop_under_load hurried hurry
+    claim "SIGTERM twice with --wal.ack=memory, too" stop_under_load memory hurry --wal.ack=memory
     claim "the log says that it hurried" grep -q 'stopping at once' "$work/hurried.log"
 }
 
