@@ -158,6 +158,12 @@ struct series *gen_find(const struct gen *gen, uint32_t tenant, uint64_t key,
                         bool (*equal)(void *context, const struct gen *gen,
                                       const struct series *series),
                         void *context);
+/*
+ * Asks the processor for what finding a key and appending to its series will touch. Each kind needs
+ * the one before to have arrived: call them for one key some keys apart.
+ */
+enum gen_near { GEN_NEAR_SLOT, GEN_NEAR_SERIES, GEN_NEAR_CHUNK };
+void gen_prefetch(const struct gen *gen, uint32_t tenant, uint64_t key, enum gen_near what);
 struct series *gen_find_labels(const struct gen *gen, uint32_t tenant, struct bytes labels);
 /* Remembers a further key (labels sent in another order or form). Failing is harmless. */
 void gen_alias(struct gen *gen, const struct series *series, uint64_t key);

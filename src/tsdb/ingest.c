@@ -159,6 +159,45 @@ canonical_labels(struct ingest *in, const struct rw_series *series, enum reject 
     return buf_error(&s->labels);
 }
 
+/* Under which the table knows the labels as they were sent; 2.0 keys live in a space of their own.
+ */
+static uint64_t
+lookup_key(const struct ingest *in, const struct rw_series *series)
+{
+    return in->request->version == RW_V1 ? series->key : ~series->key;
+}
+
+/* How many series ahead of its use each thing is asked for. */
+enum { SLOT_AHEAD = 24, SERIES_AHEAD = 12, CHUNK_AHEAD = 6 };
+
+static void
+come_near(const struct ingest *in, uint32_t series, enum gen_near what)
+{
+    if (series >= in->request->series_count) return;
+    gen_prefetch(in->gen, in->tenant->id, lookup_key(in, &in->request->series[series]), what);
+}
+
+/* Before the first series of a slice. */
+static void
+come_near_first(const struct ingest *in, uint32_t first)
+{
+    for (uint32_t i = 0; i < SLOT_AHEAD; i++)
+        come_near(in, first + i, GEN_NEAR_SLOT);
+    for (uint32_t i = 0; i < SERIES_AHEAD; i++)
+        come_near(in, first + i, GEN_NEAR_SERIES);
+    for (uint32_t i = 0; i < CHUNK_AHEAD; i++)
+        come_near(in, first + i, GEN_NEAR_CHUNK);
+}
+
+/* Before each. */
+static void
+come_near_next(const struct ingest *in, uint32_t series)
+{
+    come_near(in, series + SLOT_AHEAD, GEN_NEAR_SLOT);
+    come_near(in, series + SERIES_AHEAD, GEN_NEAR_SERIES);
+    come_near(in, series + CHUNK_AHEAD, GEN_NEAR_CHUNK);
+}
+
 static enum err
 resolve_slowly(struct ingest *in, const struct rw_series *series, struct series **ret_series,
                enum reject *ret_reason)
@@ -173,7 +212,7 @@ resolve_slowly(struct ingest *in, const struct rw_series *series, struct series 
     struct bytes labels = buf_bytes(&in->s->labels);
     e = head_series(in->db, in->tenant->id, labels, ret_series);
     if (e) return e;
-    uint64_t key = in->request->version == RW_V1 ? series->key : ~series->key;
+    uint64_t key = lookup_key(in, series);
     if (key != gen_labels_hash(in->gen, labels)) gen_alias(in->gen, *ret_series, key);
     return OK;
 }
@@ -185,9 +224,8 @@ resolve(struct ingest *in, const struct rw_series *series, struct series **ret_s
     struct request_labels context = {in->request, series};
     *ret_reason = REJECT_NONE;
     if (!series->bad_reference) {
-        /* 2.0 keys live in a space of their own. */
-        uint64_t key = in->request->version == RW_V1 ? series->key : ~series->key;
-        *ret_series = gen_find(in->gen, in->tenant->id, key, equal_request_labels, &context);
+        *ret_series = gen_find(in->gen, in->tenant->id, lookup_key(in, series),
+                               equal_request_labels, &context);
         if (*ret_series != NULL) return OK;
     }
     return resolve_slowly(in, series, ret_series, ret_reason);
@@ -694,7 +732,9 @@ slice_gather(struct ingest *in, struct place *at, struct piece *pieces, uint32_t
 {
     struct need need = {0};
     uint32_t count = 0;
+    come_near_first(in, at->series);
     while (at->series < in->request->series_count && count < pieces_max && !slice_full(&need)) {
+        come_near_next(in, at->series);
         struct piece p = piece_take(in, at, &need);
         enum reject reason;
         enum err e = resolve(in, p.from, &p.series, &reason);
