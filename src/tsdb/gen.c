@@ -272,26 +272,33 @@ gen_find(const struct gen *gen, uint32_t tenant, uint64_t key,
 }
 
 void
-gen_prefetch(const struct gen *gen, uint32_t tenant, uint64_t key, enum gen_near what)
+gen_prefetch_key(const struct gen *gen, uint32_t tenant, uint64_t key)
 {
     uint64_t hash = hash_mix(key, tenant);
-    if (what == GEN_NEAR_SLOT) {
-        uint32_t capacity = gen->series_table.shards[shard_of(hash)].capacity;
-        const struct id_slot *slots = gen->series_table.shards[shard_of(hash)].slots;
-        if (capacity > 0) __builtin_prefetch(&slots[(uint32_t)hash & (capacity - 1)]);
-        return;
-    }
+    unsigned shard = shard_of(hash);
+    uint32_t capacity = gen->series_table.shards[shard].capacity;
+    const struct id_slot *slots = gen->series_table.shards[shard].slots;
+    if (capacity > 0) __builtin_prefetch(&slots[(uint32_t)hash & (capacity - 1)]);
+}
+
+struct series *
+gen_guess(const struct gen *gen, uint32_t tenant, uint64_t key)
+{
     uint32_t at = UINT32_MAX, id;
-    if (!table_next(&gen->series_table, hash, &at, &id)) return;
-    const struct series *s = gen_series(gen, id);
-    if (what == GEN_NEAR_SERIES) {
-        for (size_t line = 0; line < sizeof *s; line += 64) {
-            __builtin_prefetch((const uint8_t *)s + line, 1);
-        }
-    } else {
-        __builtin_prefetch(s->pairs);
-        if (s->open.bytes != NULL) __builtin_prefetch(s->open.bytes + s->open.size_bytes, 1);
+    if (!table_next(&gen->series_table, hash_mix(key, tenant), &at, &id)) return NULL;
+    struct series *s = gen_series(gen, id);
+    for (size_t line = 0; line < sizeof *s; line += 64) {
+        __builtin_prefetch((const uint8_t *)s + line, 1);
     }
+    return s;
+}
+
+void
+gen_prefetch_chunk(const struct series *series)
+{
+    __builtin_prefetch(series->pairs);
+    if (series->open.bytes == NULL) return;
+    __builtin_prefetch(series->open.bytes + series->open.size_bytes, 1);
 }
 
 bool

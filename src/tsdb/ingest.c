@@ -23,6 +23,9 @@
 
 enum { OFFENDERS_NAMED = 3 };
 
+/* How many series ahead of its use each thing is asked for, see approach_next(). */
+enum { SLOT_AHEAD = 24, SERIES_AHEAD = 12, CHUNK_AHEAD = 6, GUESSES = 16 };
+
 /* Where the work stands within the request. */
 struct place {
     uint32_t series;
@@ -45,6 +48,7 @@ struct ingest {
     int64_t max_ms;
     struct ledger change;
     uint64_t rejected[REJECT_COUNT];
+    struct series *guesses[GUESSES]; /* by number in the request; of this slice's generation */
     uint32_t named;
     size_t text_used;
     struct why *why;
@@ -167,35 +171,51 @@ lookup_key(const struct ingest *in, const struct rw_series *series)
     return in->request->version == RW_V1 ? series->key : ~series->key;
 }
 
-/* How many series ahead of its use each thing is asked for. */
-enum { SLOT_AHEAD = 24, SERIES_AHEAD = 12, CHUNK_AHEAD = 6 };
-
+/* Asks for the table's slot of a series. */
 static void
-come_near(const struct ingest *in, uint32_t series, enum gen_near what)
+come_near(const struct ingest *in, uint32_t number)
 {
-    if (series >= in->request->series_count) return;
-    gen_prefetch(in->gen, in->tenant->id, lookup_key(in, &in->request->series[series]), what);
+    if (number >= in->request->series_count) return;
+    gen_prefetch_key(in->gen, in->tenant->id, lookup_key(in, &in->request->series[number]));
+}
+
+/* The slot is here: asks for the series it names. */
+static void
+come_nearer(struct ingest *in, uint32_t number)
+{
+    struct series **guess = &in->guesses[number % GUESSES];
+    *guess = NULL;
+    if (number >= in->request->series_count) return;
+    *guess = gen_guess(in->gen, in->tenant->id, lookup_key(in, &in->request->series[number]));
+}
+
+/* The series is here: asks for what appending touches. */
+static void
+come_nearest(const struct ingest *in, uint32_t number)
+{
+    const struct series *guess = in->guesses[number % GUESSES];
+    if (guess != NULL) gen_prefetch_chunk(guess);
 }
 
 /* Before the first series of a slice. */
 static void
-come_near_first(const struct ingest *in, uint32_t first)
+approach_first(struct ingest *in, uint32_t first)
 {
     for (uint32_t i = 0; i < SLOT_AHEAD; i++)
-        come_near(in, first + i, GEN_NEAR_SLOT);
+        come_near(in, first + i);
     for (uint32_t i = 0; i < SERIES_AHEAD; i++)
-        come_near(in, first + i, GEN_NEAR_SERIES);
+        come_nearer(in, first + i);
     for (uint32_t i = 0; i < CHUNK_AHEAD; i++)
-        come_near(in, first + i, GEN_NEAR_CHUNK);
+        come_nearest(in, first + i);
 }
 
 /* Before each. */
 static void
-come_near_next(const struct ingest *in, uint32_t series)
+approach_next(struct ingest *in, uint32_t number)
 {
-    come_near(in, series + SLOT_AHEAD, GEN_NEAR_SLOT);
-    come_near(in, series + SERIES_AHEAD, GEN_NEAR_SERIES);
-    come_near(in, series + CHUNK_AHEAD, GEN_NEAR_CHUNK);
+    come_near(in, number + SLOT_AHEAD);
+    come_nearer(in, number + SERIES_AHEAD);
+    come_nearest(in, number + CHUNK_AHEAD);
 }
 
 static enum err
@@ -224,6 +244,12 @@ resolve(struct ingest *in, const struct rw_series *series, struct series **ret_s
     struct request_labels context = {in->request, series};
     *ret_reason = REJECT_NONE;
     if (!series->bad_reference) {
+        struct series *guess = in->guesses[(series - in->request->series) % GUESSES];
+        if (guess != NULL && guess->tenant == in->tenant->id &&
+            equal_request_labels(&context, in->gen, guess)) {
+            *ret_series = guess;
+            return OK;
+        }
         *ret_series = gen_find(in->gen, in->tenant->id, lookup_key(in, series),
                                equal_request_labels, &context);
         if (*ret_series != NULL) return OK;
@@ -732,9 +758,9 @@ slice_gather(struct ingest *in, struct place *at, struct piece *pieces, uint32_t
 {
     struct need need = {0};
     uint32_t count = 0;
-    come_near_first(in, at->series);
+    approach_first(in, at->series);
     while (at->series < in->request->series_count && count < pieces_max && !slice_full(&need)) {
-        come_near_next(in, at->series);
+        approach_next(in, at->series);
         struct piece p = piece_take(in, at, &need);
         enum reject reason;
         enum err e = resolve(in, p.from, &p.series, &reason);
