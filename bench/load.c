@@ -58,7 +58,7 @@ static const char USAGE[] =
     "  --seed N          (1)\n"
     "Prints one key=value a line. Status 1: something was refused for good.\n";
 
-enum { MODEL_SAMPLES_MIN = 20, EXPONENT_MAX = 11, TOGETHER = 10, RETRY_S = 120 };
+enum { MODEL_SAMPLES_MIN = 20, EXPONENT_MAX = 11, TOGETHER = 10, RETRY_S = 20 };
 
 enum behaviour {
     CONSTANT,

@@ -167,6 +167,14 @@ struct series *gen_find(const struct gen *gen, uint32_t tenant, uint64_t key,
                         bool (*equal)(void *context, const struct gen *gen,
                                       const struct series *series),
                         void *context);
+/*
+ * For many keys in a row: asks the processor for a key's place in the table; some keys later, says
+ * which series it is likely to be (NULL: none) and asks for that; some keys later, for what a
+ * comparison and an append touch. The caller compares: another series may have the same hash.
+ */
+void gen_prefetch_key(const struct gen *gen, uint32_t tenant, uint64_t key);
+struct series *gen_guess(const struct gen *gen, uint32_t tenant, uint64_t key);
+void gen_prefetch_chunk(const struct series *series);
 struct series *gen_find_labels(const struct gen *gen, uint32_t tenant, struct bytes labels);
 /* Remembers a further key (labels sent in another order or form). Failing is harmless. */
 void gen_alias(struct gen *gen, const struct series *series, uint64_t key);

@@ -23,6 +23,9 @@
 
 enum { OFFENDERS_NAMED = 3 };
 
+/* How many series ahead of its use each thing is asked for, see approach_next(). */
+enum { SLOT_AHEAD = 24, SERIES_AHEAD = 12, CHUNK_AHEAD = 6, GUESSES = 16 };
+
 /* Where the work stands within the request. */
 struct place {
     uint32_t series;
@@ -45,6 +48,7 @@ struct ingest {
     int64_t max_ms;
     struct ledger change;
     uint64_t rejected[REJECT_COUNT];
+    struct series *guesses[GUESSES]; /* by number in the request; of this slice's generation */
     uint32_t named;
     size_t text_used;
     struct why *why;
@@ -159,6 +163,61 @@ canonical_labels(struct ingest *in, const struct rw_series *series, enum reject 
     return buf_error(&s->labels);
 }
 
+/* Under which the table knows the labels as they were sent; 2.0 keys live in a space of their own.
+ */
+static uint64_t
+lookup_key(const struct ingest *in, const struct rw_series *series)
+{
+    return in->request->version == RW_V1 ? series->key : ~series->key;
+}
+
+/* Asks for the table's slot of a series. */
+static void
+come_near(const struct ingest *in, uint32_t number)
+{
+    if (number >= in->request->series_count) return;
+    gen_prefetch_key(in->gen, in->tenant->id, lookup_key(in, &in->request->series[number]));
+}
+
+/* The slot is here: asks for the series it names. */
+static void
+come_nearer(struct ingest *in, uint32_t number)
+{
+    struct series **guess = &in->guesses[number % GUESSES];
+    *guess = NULL;
+    if (number >= in->request->series_count) return;
+    *guess = gen_guess(in->gen, in->tenant->id, lookup_key(in, &in->request->series[number]));
+}
+
+/* The series is here: asks for what appending touches. */
+static void
+come_nearest(const struct ingest *in, uint32_t number)
+{
+    const struct series *guess = in->guesses[number % GUESSES];
+    if (guess != NULL) gen_prefetch_chunk(guess);
+}
+
+/* Before the first series of a slice. */
+static void
+approach_first(struct ingest *in, uint32_t first)
+{
+    for (uint32_t i = 0; i < SLOT_AHEAD; i++)
+        come_near(in, first + i);
+    for (uint32_t i = 0; i < SERIES_AHEAD; i++)
+        come_nearer(in, first + i);
+    for (uint32_t i = 0; i < CHUNK_AHEAD; i++)
+        come_nearest(in, first + i);
+}
+
+/* Before each. */
+static void
+approach_next(struct ingest *in, uint32_t number)
+{
+    come_near(in, number + SLOT_AHEAD);
+    come_nearer(in, number + SERIES_AHEAD);
+    come_nearest(in, number + CHUNK_AHEAD);
+}
+
 static enum err
 resolve_slowly(struct ingest *in, const struct rw_series *series, struct series **ret_series,
                enum reject *ret_reason)
@@ -173,7 +232,7 @@ resolve_slowly(struct ingest *in, const struct rw_series *series, struct series 
     struct bytes labels = buf_bytes(&in->s->labels);
     e = head_series(in->db, in->tenant->id, labels, ret_series);
     if (e) return e;
-    uint64_t key = in->request->version == RW_V1 ? series->key : ~series->key;
+    uint64_t key = lookup_key(in, series);
     if (key != gen_labels_hash(in->gen, labels)) gen_alias(in->gen, *ret_series, key);
     return OK;
 }
@@ -185,9 +244,14 @@ resolve(struct ingest *in, const struct rw_series *series, struct series **ret_s
     struct request_labels context = {in->request, series};
     *ret_reason = REJECT_NONE;
     if (!series->bad_reference) {
-        /* 2.0 keys live in a space of their own. */
-        uint64_t key = in->request->version == RW_V1 ? series->key : ~series->key;
-        *ret_series = gen_find(in->gen, in->tenant->id, key, equal_request_labels, &context);
+        struct series *guess = in->guesses[(series - in->request->series) % GUESSES];
+        if (guess != NULL && guess->tenant == in->tenant->id &&
+            equal_request_labels(&context, in->gen, guess)) {
+            *ret_series = guess;
+            return OK;
+        }
+        *ret_series = gen_find(in->gen, in->tenant->id, lookup_key(in, series),
+                               equal_request_labels, &context);
         if (*ret_series != NULL) return OK;
     }
     return resolve_slowly(in, series, ret_series, ret_reason);
@@ -695,7 +759,9 @@ slice_gather(struct ingest *in, struct place *at, struct piece *pieces, uint32_t
 {
     struct need need = {0};
     uint32_t count = 0;
+    approach_first(in, at->series);
     while (at->series < in->request->series_count && count < pieces_max && !slice_full(&need)) {
+        approach_next(in, at->series);
         struct piece p = piece_take(in, at, &need);
         enum reject reason;
         enum err e = resolve(in, p.from, &p.series, &reason);
