@@ -885,7 +885,9 @@ ready_locked(struct tsdb *db, struct why *why)
 static bool
 blame_the_clock(const struct ingest *in)
 {
-    return in->db->clock_suspect && in->rejected[REJECT_TOO_FAR_IN_FUTURE] > 0;
+    if (in->rejected[REJECT_TOO_FAR_IN_FUTURE] == 0) return false;
+    look_at_clock(in->db); /* it may have jumped since housekeeping looked */
+    return in->db->clock_suspect;
 }
 
 enum err

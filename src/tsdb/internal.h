@@ -168,6 +168,8 @@ MUST_CHECK enum err head_series(struct tsdb *db, uint32_t tenant, struct bytes l
  * -------------------------------------------------------------- */
 
 int64_t retention_now_ms(struct tsdb *db);
+/* Whether the clock is to be believed. */
+void look_at_clock(struct tsdb *db);
 
 /* --- versions (tsdb.c)
  * ---------------------------------------------------------------------------------- */

@@ -70,7 +70,7 @@ retention_now_ms(struct tsdb *db)
     return now < most ? now : most;
 }
 
-static void
+void
 look_at_clock(struct tsdb *db)
 {
     int64_t now = env_realtime_ms(db->env);
