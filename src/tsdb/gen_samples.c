@@ -12,7 +12,7 @@
  * A series that goes on coming out of order gets a larger buffer, up to 1/8 of what came before:
  * the more in a run of chunks, the fewer runs overlap and must be searched for the next sample.
  */
-enum { LATE_FIRST = 4, LATE_MIN = 128, LATE_MAX = 2048, LATE_SHARE = 8 };
+enum { LATE_FIRST = 4, LATE_MIN = 32, LATE_MAX = 2048, LATE_SHARE = 8 };
 
 static size_t
 histogram_bytes_max(const struct histogram *h)
