@@ -91,27 +91,36 @@ tenant_is_valid(const char *name)
     return true;
 }
 
-bool
-tenant_of(const struct api *api, struct http_request *request, struct bytes *ret_tenant)
+unsigned
+tenant_named(const struct api *api, struct http_request *request, struct bytes *ret_tenant,
+             struct why *why)
 {
     if (!api->options.tenancy) {
         *ret_tenant = bytes_of_text("anonymous");
-        return true;
+        return 0;
     }
     const char *name = http_header(request, "X-Scope-OrgID");
     if (name == NULL || name[0] == '\0') {
-        http_reply_text(request, 401, "the header X-Scope-OrgID is missing\n");
-        return false;
+        why_set(why, ERR_INPUT, "the header X-Scope-OrgID is missing");
+        return 401;
     }
     if (!tenant_is_valid(name)) {
-        http_reply_text(request, 400,
-                        "X-Scope-OrgID: at most %d letters, digits and ! - _ . * ' ( ) name a "
-                        "tenant\n",
-                        TENANT_NAME_BYTES_MAX);
-        return false;
+        why_set(why, ERR_INPUT,
+                "X-Scope-OrgID: at most %d letters, digits and ! - _ . * ' ( ) name a tenant",
+                TENANT_NAME_BYTES_MAX);
+        return 400;
     }
     *ret_tenant = bytes_of_text(name);
-    return true;
+    return 0;
+}
+
+bool
+tenant_of(const struct api *api, struct http_request *request, struct bytes *ret_tenant)
+{
+    struct why why;
+    unsigned refused = tenant_named(api, request, ret_tenant, &why);
+    if (refused != 0) http_reply_text(request, refused, "%s\n", why.text);
+    return refused == 0;
 }
 
 /* --- query threads
@@ -130,10 +139,11 @@ jobs_refuse(struct job *list, const char *text)
     }
 }
 
-void
-run_later(struct api *api, struct http_request *request,
+static void
+queue_put(struct api *api, enum queue_name name, struct http_request *request,
           void (*run)(struct api *api, struct http_request *request))
 {
+    struct job_queue *q = &api->queues[name];
     struct job *job = mem_new(NULL, sizeof *job);
     struct why why;
     if (job != NULL) {
@@ -141,15 +151,15 @@ run_later(struct api *api, struct http_request *request,
         job->run = run;
         job->deadline_ns = env_monotonic_ns(api->options.env) + api->options.read_queue_timeout_ns;
         lock_take(&api->lock);
-        bool room = api->job_count < JOBS_MAX && !api->threads_stop;
+        bool room = q->waiting < JOBS_MAX && !api->threads_stop;
         if (room) {
-            if (api->jobs_last != NULL)
-                api->jobs_last->next = job;
+            if (q->last != NULL)
+                q->last->next = job;
             else
-                api->jobs_first = job;
-            api->jobs_last = job;
-            api->job_count++;
-            cond_wake_one(&api->jobs_cond);
+                q->first = job;
+            q->last = job;
+            q->waiting++;
+            cond_wake_one(&q->cond);
         }
         lock_drop(&api->lock);
         if (room) return;
@@ -158,31 +168,44 @@ run_later(struct api *api, struct http_request *request,
     reply_error(request, ERR_AGAIN, (why_set(&why, ERR_AGAIN, "too many requests wait"), &why));
 }
 
-static struct job *
-job_take_locked(struct api *api)
+void
+read_later(struct api *api, struct http_request *request,
+           void (*run)(struct api *api, struct http_request *request))
 {
-    struct job *job = api->jobs_first;
+    queue_put(api, QUEUE_READS, request, run);
+}
+
+void
+run_later(struct api *api, struct http_request *request,
+          void (*run)(struct api *api, struct http_request *request))
+{
+    queue_put(api, QUEUE_PAGES, request, run);
+}
+
+static struct job *
+job_take_locked(struct job_queue *q)
+{
+    struct job *job = q->first;
     if (job == NULL) return NULL;
-    api->jobs_first = job->next;
-    if (api->jobs_first == NULL) api->jobs_last = NULL;
-    api->job_count--;
+    q->first = job->next;
+    if (q->first == NULL) q->last = NULL;
+    q->waiting--;
     job->next = NULL;
     return job;
 }
 
-void
-query_thread(void *context)
+static void
+work_on(struct api *api, struct job_queue *q)
 {
-    struct api *api = context;
     lock_take(&api->lock);
     for (;;) {
-        struct job *job = job_take_locked(api);
+        struct job *job = job_take_locked(q);
         if (job == NULL) {
             if (api->threads_stop) break;
-            cond_wait(&api->jobs_cond, &api->lock);
+            cond_wait(&q->cond, &api->lock);
             continue;
         }
-        api->jobs_running++;
+        q->running++;
         lock_drop(&api->lock);
         if (http_gone(job->request)) {
             http_reply_text(job->request, 499, "the client is gone\n");
@@ -191,9 +214,23 @@ query_thread(void *context)
         }
         mem_free(NULL, job, sizeof *job);
         lock_take(&api->lock);
-        api->jobs_running--;
+        q->running--;
     }
     lock_drop(&api->lock);
+}
+
+static void
+query_thread(void *context)
+{
+    struct api *api = context;
+    work_on(api, &api->queues[QUEUE_READS]);
+}
+
+static void
+pages_thread(void *context)
+{
+    struct api *api = context;
+    work_on(api, &api->queues[QUEUE_PAGES]);
 }
 
 void
@@ -202,9 +239,12 @@ api_tick(struct api *api)
     int64_t now = env_monotonic_ns(api->options.env);
     struct job *late = NULL, **tail = &late;
     lock_take(&api->lock);
-    while (api->jobs_first != NULL && api->jobs_first->deadline_ns <= now) {
-        *tail = job_take_locked(api);
-        tail = &(*tail)->next;
+    for (unsigned i = 0; i < QUEUE_COUNT; i++) {
+        struct job_queue *q = &api->queues[i];
+        while (q->first != NULL && q->first->deadline_ns <= now) {
+            *tail = job_take_locked(q);
+            tail = &(*tail)->next;
+        }
     }
     lock_drop(&api->lock);
     jobs_refuse(late, "no place among the running queries became free in time");
@@ -224,7 +264,7 @@ routes_make(struct api *api)
             .path = route_table[i].path,
             .methods = route_table[i].methods,
             .handler = route_table[i].handler,
-            .encodings = "snappy",
+            .encodings = "*", /* judged by the handler, whose answers say more */
             .context = api,
         };
     }
@@ -236,15 +276,17 @@ static enum err
 threads_start(struct api *api)
 {
     uint32_t count = api->options.read_concurrency;
-    api->threads = mem_new(NULL, count * sizeof *api->threads);
+    api->threads = mem_new(NULL, (count + 1) * sizeof *api->threads);
     if (api->threads == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < count; i++) {
-        enum err e =
-            env_thread_start(api->options.env, "query", query_thread, api, &api->threads[i]);
-        if (e) return e;
-        api->thread_count++;
+    enum err e = OK;
+    for (uint32_t i = 0; i < count && e == OK; i++) {
+        e = env_thread_start(api->options.env, "query", query_thread, api, &api->threads[i]);
+        if (e == OK) api->thread_count++;
     }
-    return OK;
+    if (e) return e;
+    e = env_thread_start(api->options.env, "pages", pages_thread, api, &api->threads[count]);
+    if (e == OK) api->thread_count++;
+    return e;
 }
 
 enum err
@@ -255,7 +297,9 @@ api_new(const struct api_options *options, const struct api_limits *limits, stru
     if (api == NULL) return why_set(why, ERR_NOMEM, "no memory to start");
     api->options = *options;
     lock_init(&api->lock, LOCK_RANK_API);
-    cond_init(&api->jobs_cond);
+    for (unsigned i = 0; i < QUEUE_COUNT; i++) {
+        cond_init(&api->queues[i].cond);
+    }
     budget_init(&api->write_budget, "write", 0, options->memory);
     budget_init(&api->read_budget, "read", 0, options->memory);
     api_set_limits(api, limits);
@@ -280,16 +324,20 @@ api_free(struct api *api)
     metric_unregister(&api->collector.link);
     lock_take(&api->lock);
     api->threads_stop = true;
-    cond_wake_all(&api->jobs_cond);
+    for (unsigned i = 0; i < QUEUE_COUNT; i++) {
+        cond_wake_all(&api->queues[i].cond);
+    }
     lock_drop(&api->lock);
     for (uint32_t i = 0; i < api->thread_count; i++) {
         env_thread_join(api->options.env, api->threads[i]);
     }
     assert(api->waiting_first == NULL);
     writers_free(api);
-    mem_free(NULL, api->threads, api->options.read_concurrency * sizeof *api->threads);
+    mem_free(NULL, api->threads, (api->options.read_concurrency + 1) * sizeof *api->threads);
     mem_free(NULL, api->routes, ROUTE_COUNT * sizeof *api->routes);
-    cond_fini(&api->jobs_cond);
+    for (unsigned i = 0; i < QUEUE_COUNT; i++) {
+        cond_fini(&api->queues[i].cond);
+    };
     lock_fini(&api->lock);
     mem_free(NULL, api, sizeof *api);
 }
@@ -311,7 +359,7 @@ api_routes(const struct api *api, size_t *ret_count)
 void
 api_set_server(struct api *api, struct http_server *server)
 {
-    api->server = server;
+    atomic_store_explicit(&api->server, server, memory_order_release);
 }
 
 void

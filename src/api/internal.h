@@ -13,18 +13,34 @@ struct waiting {
     struct waiting *next;
     struct http_request *request;
     uint64_t epoch;
+    enum tsdb_epoch state;
     enum rw_version version;
     enum err error; /* the rest of the request could not be taken */
     struct why why;
     struct ingest_result result;
 };
 
-/* A request that waits for a query thread. */
+/*
+ * Reads may take every thread there is for them. What watches the server does not queue behind
+ * them: pages and reloads have a thread of their own.
+ */
+enum queue_name { QUEUE_READS, QUEUE_PAGES, QUEUE_COUNT };
+
+/* A request that waits for such a thread. */
 struct job {
     struct job *next;
     struct http_request *request;
     void (*run)(struct api *api, struct http_request *request);
     int64_t deadline_ns;
+};
+
+/* Guarded by api->lock. */
+struct job_queue {
+    struct job *first;
+    struct job *last;
+    uint32_t waiting;
+    uint32_t running;
+    struct cond cond;
 };
 
 /* Working memory of one write; kept for the next. */
@@ -40,7 +56,8 @@ struct api {
     size_t route_count;
     struct budget write_budget;
     struct budget read_budget;
-    struct http_server *server;
+    _Atomic(struct http_server *)
+        server; /* release on set, acquire on use; NULL until it listens */
     struct metric_collector collector;
 
     _Atomic uint64_t read_samples_max; /* relaxed */
@@ -51,11 +68,7 @@ struct api {
     struct waiting *waiting_first;
     struct waiting *waiting_last;
     uint64_t waiting_count;
-    struct job *jobs_first;
-    struct job *jobs_last;
-    uint32_t job_count;
-    uint32_t jobs_running;
-    struct cond jobs_cond;
+    struct job_queue queues[QUEUE_COUNT];
     bool threads_stop;
     struct writer *writers;
     struct waiting *spare_waiting;
@@ -71,12 +84,17 @@ struct api {
 unsigned status_of(enum err e);
 /* A short plain text; 503 gets Retry-After. */
 void reply_error(struct http_request *request, enum err e, const struct why *why);
-/* The tenant of a request. False: it was answered (401 or 400). */
+/* The tenant of a request. 0, or the status to answer with (401 or 400) and why. */
+unsigned tenant_named(const struct api *api, struct http_request *request, struct bytes *ret_tenant,
+                      struct why *why);
+/* The same; false: it was answered. */
 bool tenant_of(const struct api *api, struct http_request *request, struct bytes *ret_tenant);
 /* Hands a request to the query threads. */
+void read_later(struct api *api, struct http_request *request,
+                void (*run)(struct api *api, struct http_request *request));
+/* Hands it to the thread for pages. */
 void run_later(struct api *api, struct http_request *request,
                void (*run)(struct api *api, struct http_request *request));
-void query_thread(void *context);
 
 /* --- families of routes
  * -------------------------------------------------------------------------------- */

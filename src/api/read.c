@@ -279,6 +279,18 @@ read_decode(struct read *r, struct buf *message, struct why *why)
     return e;
 }
 
+/* What an operator may have to act on; a client that fails all the time does not fill the log. */
+static void
+log_failure(struct read *r, enum err e, const struct why *why)
+{
+    static struct log_gate gate;
+    uint64_t held_back;
+    if (e == OK || e == ERR_INPUT || e == ERR_LIMIT || e == ERR_CANCELED) return;
+    if (!log_often(&gate, env_monotonic_ns(r->api->options.env), NS_PER_S, &held_back)) return;
+    log_warn("read: a query failed", KV("peer", http_peer(r->request)), KV("error", why),
+             KV("more_held_back", held_back));
+}
+
 static void
 finish(struct read *r, enum err e, const struct why *why)
 {
@@ -286,9 +298,7 @@ finish(struct read *r, enum err e, const struct why *why)
                   (uint64_t)(env_monotonic_ns(r->api->options.env) - http_began_ns(r->request)));
     metric_add(&read_samples, r->control.samples_seen);
     if (e) metric_inc(&read_failures);
-    if (e && e != ERR_INPUT && e != ERR_CANCELED) {
-        log_warn("read: a query failed", KV("peer", http_peer(r->request)), KV("error", why));
-    }
+    log_failure(r, e, why);
     if (r->begun)
         http_stream_end(r->request, e == OK);
     else
@@ -334,5 +344,5 @@ read_handler(void *context, struct http_request *request)
         reply_error(request, ERR_AGAIN, &why);
         return;
     }
-    run_later(api, request, read_run);
+    read_later(api, request, read_run);
 }

@@ -169,12 +169,15 @@ put_budget(void *context, const struct budget *b)
     struct metric_sink *s = context;
     static const struct metric_family used = {"firekeep_memory_bytes", "Memory drawn on a budget.",
                                               GAUGE};
+    static const struct metric_family peak = {"firekeep_memory_peak_bytes",
+                                              "The most that was ever drawn on a budget.", GAUGE};
     static const struct metric_family limit = {
         "firekeep_memory_limit_bytes", "What a budget allows; 0: no limit of its own.", GAUGE};
     static const struct metric_family refused = {"firekeep_memory_refused_total",
                                                  "Allocations refused by a budget.", COUNTER};
     struct metric_pair pair = {"budget", bytes_of_text(b->name)};
     metric_put_u64(s, &used, &pair, 1, budget_used(b));
+    metric_put_u64(s, &peak, &pair, 1, b->peak_bytes);
     metric_put_u64(s, &limit, &pair, 1, b->limit_bytes);
     metric_put_u64(s, &refused, &pair, 1, b->refused_count);
 }
@@ -192,9 +195,10 @@ store_metrics(struct metric_sink *sink, void *context)
     put_budget(sink, &api->write_budget);
     put_budget(sink, &api->read_budget);
     tsdb_budgets(api->options.tsdb, put_budget, sink);
-    if (api->server != NULL) {
+    struct http_server *server = atomic_load_explicit(&api->server, memory_order_acquire);
+    if (server != NULL) {
         struct http_stats h;
-        http_server_stats(api->server, &h);
+        http_server_stats(server, &h);
         put_http(sink, &h);
     }
     struct metric_family build = {"firekeep_build_info", "Always 1; the version is a label.",
@@ -202,10 +206,11 @@ store_metrics(struct metric_sink *sink, void *context)
     struct metric_pair version = {"version", bytes_of_text(api->options.version)};
     metric_put_u64(sink, &build, &version, 1, 1);
     lock_take(&api->lock);
-    uint64_t waiting = api->waiting_count, jobs = api->job_count, running = api->jobs_running;
+    uint64_t waiting = api->waiting_count;
+    uint64_t jobs = api->queues[QUEUE_READS].waiting, running = api->queues[QUEUE_READS].running;
     lock_drop(&api->lock);
     put(sink, "firekeep_write_requests_waiting", GAUGE, "Requests that wait for a commit.",
         waiting);
-    put(sink, "firekeep_queries_waiting", GAUGE, "Requests that wait for a query thread.", jobs);
-    put(sink, "firekeep_queries_running", GAUGE, "Requests on query threads.", running);
+    put(sink, "firekeep_queries_waiting", GAUGE, "Reads that wait for a query thread.", jobs);
+    put(sink, "firekeep_queries_running", GAUGE, "Reads on query threads.", running);
 }

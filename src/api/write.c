@@ -123,16 +123,16 @@ put_written(struct http_answer *answer, unsigned at, struct written_headers *tex
 
 /* Every answer to a 2.0 request says how much of it is written. */
 static void
-write_reply(struct api *api, struct http_request *request, enum rw_version version, enum err e,
+write_reply(struct api *api, struct http_request *request, enum rw_version version, unsigned status,
             const struct why *why, const struct ingest_result *result)
 {
     char text[sizeof result->text + sizeof why->text];
     char retry[16];
     struct written_headers written;
-    struct http_answer answer = {.status = status_of(e)};
+    struct http_answer answer = {.status = status};
     unsigned headers = 0;
     int n = 0;
-    if (e != OK) {
+    if (status != 204) {
         n = snprintf(text, sizeof text, "%s\n", why->text);
     } else if (result->rejected_total > 0) {
         answer.status = 400;
@@ -155,25 +155,25 @@ write_reply(struct api *api, struct http_request *request, enum rw_version versi
 
 static void
 reply_nothing_written(struct api *api, struct http_request *request, enum rw_version version,
-                      enum err e, const struct why *why)
+                      unsigned status, const struct why *why)
 {
     struct ingest_result nothing = {0};
-    write_reply(api, request, version, e, why, &nothing);
+    write_reply(api, request, version, status, why, &nothing);
 }
 
 /* --- waiting for the commit
  * ----------------------------------------------------------------------------------- */
 
 static void
-waiting_answer(struct api *api, struct waiting *w, bool failed)
+waiting_answer(struct api *api, struct waiting *w)
 {
     struct why down;
-    if (failed) {
+    if (w->state == TSDB_EPOCH_VOID) {
         why_set(&down, ERR_AGAIN, "the write-ahead log could not be written");
-        reply_nothing_written(api, w->request, w->version, ERR_AGAIN, &down);
+        reply_nothing_written(api, w->request, w->version, 503, &down);
         return;
     }
-    write_reply(api, w->request, w->version, w->error, &w->why, &w->result);
+    write_reply(api, w->request, w->version, status_of(w->error), &w->why, &w->result);
 }
 
 static struct waiting *
@@ -201,9 +201,9 @@ waiting_put(struct api *api, struct waiting *w)
     api->options.commit_wanted(api->options.context);
 }
 
-/* Takes those off the list that can be answered now; they keep their order. */
+/* Takes those off the list whose fate is known; they keep their order. */
 static struct waiting *
-waiting_take(struct api *api, uint64_t durable_epoch, bool all)
+waiting_take(struct api *api)
 {
     struct waiting *taken = NULL, **tail = &taken;
     lock_take(&api->lock);
@@ -211,7 +211,8 @@ waiting_take(struct api *api, uint64_t durable_epoch, bool all)
     struct waiting *last = NULL;
     while (*link != NULL) {
         struct waiting *w = *link;
-        if (!all && w->epoch > durable_epoch) {
+        w->state = tsdb_epoch(api->options.tsdb, w->epoch);
+        if (w->state == TSDB_EPOCH_PENDING) {
             last = w;
             link = &w->next;
             continue;
@@ -228,19 +229,17 @@ waiting_take(struct api *api, uint64_t durable_epoch, bool all)
 }
 
 void
-api_committed(struct api *api, bool failed)
+api_committed(struct api *api)
 {
-    uint64_t durable = tsdb_durable_epoch(api->options.tsdb);
-    struct waiting *list = waiting_take(api, durable, failed);
-    struct waiting *done = list, *last = NULL;
+    struct waiting *list = waiting_take(api), *last = NULL;
     for (struct waiting *w = list; w != NULL; w = w->next) {
-        waiting_answer(api, w, w->epoch > durable);
+        waiting_answer(api, w);
         last = w;
     }
     if (last == NULL) return;
     lock_take(&api->lock);
     last->next = api->spare_waiting;
-    api->spare_waiting = done;
+    api->spare_waiting = list;
     lock_drop(&api->lock);
 }
 
@@ -318,30 +317,54 @@ write_run(struct api *api, struct http_request *request, enum rw_version version
           struct bytes tenant, struct writer *w)
 {
     struct why why = {""};
+    enum err e = write_decode(api, request, version, w, &why);
+    if (e) {
+        if (e == ERR_INPUT || e == ERR_LIMIT) metric_inc(&malformed);
+        unsigned status = e == ERR_LIMIT ? 413 : status_of(e);
+        reply_nothing_written(api, request, version, status, &why);
+        return;
+    }
     struct waiting *wait = waiting_new(api);
     if (wait == NULL) {
         why_set(&why, ERR_NOMEM, "no memory for the request");
-        reply_nothing_written(api, request, version, ERR_NOMEM, &why);
+        reply_nothing_written(api, request, version, 503, &why);
         return;
     }
-    enum err e = write_decode(api, request, version, w, &why);
-    if (e == ERR_INPUT || e == ERR_LIMIT) metric_inc(&malformed);
     wait->result = (struct ingest_result){0};
-    if (e == OK) e = tsdb_ingest(api->options.tsdb, tenant, &w->request, &wait->result, &why);
+    e = tsdb_ingest(api->options.tsdb, tenant, &w->request, &wait->result, &why);
     wait->request = request;
     wait->version = version;
     wait->epoch = wait->result.wait_epoch;
     wait->error = e;
     wait->why = why;
-    if (wait->epoch > tsdb_durable_epoch(api->options.tsdb)) {
+    wait->state = tsdb_epoch(api->options.tsdb, wait->epoch);
+    if (wait->state == TSDB_EPOCH_PENDING) {
         waiting_put(api, wait);
         return;
     }
-    write_reply(api, request, version, e, &why, &wait->result);
+    waiting_answer(api, wait);
     lock_take(&api->lock);
     wait->next = api->spare_waiting;
     api->spare_waiting = wait;
     lock_drop(&api->lock);
+}
+
+/* 0, or the status to refuse the request with before its body is looked at. */
+static unsigned
+write_refusal(struct api *api, struct http_request *request, enum rw_version version,
+              struct bytes *ret_tenant, struct why *why)
+{
+    const char *encoding = http_header(request, "Content-Encoding");
+    if (encoding != NULL && encoding[0] != '\0' && strcasecmp(encoding, "snappy") != 0) {
+        why_set(why, ERR_INPUT, "content encoding: snappy");
+        return 415;
+    }
+    metric_inc(version == RW_V1 ? &requests_v1 : &requests_v2);
+    unsigned refused = tenant_named(api, request, ret_tenant, why);
+    if (refused != 0) return refused;
+    if (!atomic_load_explicit(&api->stopping, memory_order_relaxed)) return 0;
+    why_set(why, ERR_AGAIN, "shutting down");
+    return 503;
 }
 
 void
@@ -357,22 +380,15 @@ write_handler(void *context, struct http_request *request)
                         "or proto=io.prometheus.write.v2.Request\n");
         return;
     }
-    const char *encoding = http_header(request, "Content-Encoding");
-    if (encoding != NULL && encoding[0] != '\0' && strcasecmp(encoding, "snappy") != 0) {
-        http_reply_text(request, 415, "content encoding: snappy\n");
-        return;
-    }
-    metric_inc(version == RW_V1 ? &requests_v1 : &requests_v2);
-    if (!tenant_of(api, request, &tenant)) return;
-    if (atomic_load_explicit(&api->stopping, memory_order_relaxed)) {
-        why_set(&why, ERR_AGAIN, "shutting down");
-        reply_nothing_written(api, request, version, ERR_AGAIN, &why);
+    unsigned refused = write_refusal(api, request, version, &tenant, &why);
+    if (refused != 0) {
+        reply_nothing_written(api, request, version, refused, &why);
         return;
     }
     struct writer *w = writer_take(api);
     if (w == NULL) {
         why_set(&why, ERR_NOMEM, "no memory for the request");
-        reply_nothing_written(api, request, version, ERR_NOMEM, &why);
+        reply_nothing_written(api, request, version, 503, &why);
         return;
     }
     write_run(api, request, version, tenant, w);

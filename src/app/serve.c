@@ -1,446 +1,22 @@
 /*
- * serve.c - the server's life: who is started, in which order, and how it all ends.
+ * serve.c - `firekeep serve`: a server and the signals it obeys.
  *
- * Threads (docs/ARCHITECTURE.md lists them with what stops them): main waits for signals and
- * reloads; `commit` commits what requests have put into the log; `flush` writes generations out and
- * looks after the disk; the HTTP front and the query threads have their own.
- *
- *      start: store (replay) -> api -> commit, flush -> http           ready
- *      SIGTERM: http takes no more -> requests end -> last commit -> flush -> exit 0
- *      a second SIGTERM, or 28 s: the flush is left to the next start, whose log has everything
+ *      SIGHUP    reload, all or nothing
+ *      SIGTERM   no more requests -> those under way end -> the head is written out -> exit 0
+ *      a second SIGTERM, or 28 s: the rest is left to the next start, whose log has everything
  */
-#include <assert.h>
-#include <errno.h>
-#include <inttypes.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "api/api.h"
 #include "app/cli.h"
 #include "app/commands.h"
-#include "app/config.h"
 #include "app/process_metrics.h"
-#include "app/version.h"
+#include "app/server.h"
 #include "base/log.h"
-#include "sys/env.h"
 
 enum { STOP_SECONDS = 28, REQUESTS_SECONDS = 10, TICK_MS = 250 };
-
-struct server {
-    struct env *env;
-    struct budget memory;
-    struct tsdb *tsdb;
-    struct api *api;
-    struct http_server *http;
-    int flag_count;
-    char **flag_words;
-
-    struct lock reload_lock; /* LOCK_RANK_APP; guards settings */
-    struct settings settings;
-
-    struct lock commit_lock; /* LOCK_RANK_APP_WAKE; guards to the next blank line */
-    struct cond commit_cond;
-    bool commit_wanted;
-    bool commit_stop;
-
-    struct lock flush_lock; /* LOCK_RANK_APP_WAKE; guards the rest */
-    struct cond flush_cond;
-    bool flush_stop;
-    bool flush_all; /* the last one: until nothing is left in the head */
-    bool flushed_all;
-
-    struct env_thread *commit_thread;
-    struct env_thread *flush_thread;
-};
-
-/* --- memory
- * ----------------------------------------------------------------------------------------- */
-
-static bool
-read_number(const char *path, uint64_t *ret)
-{
-    FILE *f = fopen(path, "re");
-    if (f == NULL) return false;
-    bool got = fscanf(f, "%" SCNu64, ret) == 1;
-    fclose(f);
-    return got;
-}
-
-/* What this process may use: its cgroup's limit (version 2 or 1) or the machine's memory. */
-static uint64_t
-machine_bytes(void)
-{
-    uint64_t bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-    static const char *const limits[] = {"/sys/fs/cgroup/memory.max",
-                                         "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
-    for (unsigned i = 0; i < 2; i++) {
-        uint64_t limit;
-        if (read_number(limits[i], &limit) && limit > 0 && limit < bytes) bytes = limit;
-    }
-    return bytes;
-}
-
-static uint64_t
-memory_limit(const struct settings *s)
-{
-    return s->memory_limit_bytes != 0 ? s->memory_limit_bytes : machine_bytes() / 10 * 6;
-}
-
-/* --- limits
- * ------------------------------------------------------------------------------------------- */
-
-static struct tsdb_limits
-tsdb_limits_of(const struct settings *s)
-{
-    return (struct tsdb_limits){
-        .labels = {s->write_max_labels, s->write_max_name_bytes, s->write_max_value_bytes},
-        .retention_ms = s->retention_time_ms,
-        .max_future_ms = s->write_max_future_ms,
-        .wal_budget_bytes = s->wal_budget_bytes,
-    };
-}
-
-static struct api_limits
-api_limits_of(const struct settings *s)
-{
-    return (struct api_limits){
-        .read_samples_max = s->read_max_samples,
-        .read_timeout_ns = s->read_timeout_ms * NS_PER_MS,
-    };
-}
-
-/* --- reload
- * -------------------------------------------------------------------------------------------- */
-
-/* All or nothing: the whole new configuration is checked before any of it is used. */
-static enum err
-reload(void *context, struct why *why)
-{
-    struct server *s = context;
-    struct settings next;
-    bool help;
-    enum err e = settings_load(&next, s->flag_count, s->flag_words, &help, why);
-    lock_take(&s->reload_lock);
-    if (e == OK) e = settings_check_reload(&s->settings, &next, why);
-    if (e == OK) {
-        struct tsdb_limits tsdb_limits = tsdb_limits_of(&next);
-        struct api_limits api_limits = api_limits_of(&next);
-        tsdb_set_limits(s->tsdb, &tsdb_limits);
-        api_set_limits(s->api, &api_limits);
-        log_configure(next.log_level, next.log_format);
-        s->settings = next;
-    }
-    lock_drop(&s->reload_lock);
-    if (e)
-        log_error("configuration not reloaded, the old one stays", KV("error", why));
-    else
-        log_info("configuration reloaded");
-    return e;
-}
-
-static void
-show_flags(void *context, void (*each)(void *to, const char *name, const char *value), void *to)
-{
-    struct server *s = context;
-    lock_take(&s->reload_lock);
-    struct settings now = s->settings;
-    lock_drop(&s->reload_lock);
-    for (const struct setting *t = settings_table(); t->name != NULL; t++) {
-        struct buf value;
-        buf_init(&value, NULL, 4096);
-        settings_value(&now, t, &value);
-        buf_put_u8(&value, '\0');
-        if (buf_error(&value) == OK) each(to, t->name, (const char *)value.at);
-        buf_fini(&value);
-    }
-}
-
-static void
-show_config(void *context, struct buf *to)
-{
-    struct server *s = context;
-    lock_take(&s->reload_lock);
-    struct settings now = s->settings;
-    lock_drop(&s->reload_lock);
-    settings_print_yaml(&now, to);
-}
-
-/* --- committing
- * ------------------------------------------------------------------------------------------ */
-
-static void
-want_commit(void *context)
-{
-    struct server *s = context;
-    lock_take(&s->commit_lock);
-    s->commit_wanted = true;
-    cond_wake_one(&s->commit_cond);
-    lock_drop(&s->commit_lock);
-}
-
-/* Waits until somebody wants a commit, or a second. False: the end. */
-static bool
-wait_for_commit(struct server *s)
-{
-    lock_take(&s->commit_lock);
-    if (!s->commit_wanted && !s->commit_stop) {
-        cond_wait_until(&s->commit_cond, &s->commit_lock, env_monotonic_ns(s->env) + NS_PER_S);
-    }
-    s->commit_wanted = false;
-    bool stop = s->commit_stop;
-    lock_drop(&s->commit_lock);
-    return !stop || tsdb_commit_due(s->tsdb);
-}
-
-static void
-pause_ms(struct server *s, int64_t ms)
-{
-    lock_take(&s->commit_lock);
-    if (!s->commit_stop) {
-        cond_wait_until(&s->commit_cond, &s->commit_lock,
-                        env_monotonic_ns(s->env) + ms * NS_PER_MS);
-    }
-    lock_drop(&s->commit_lock);
-}
-
-static bool
-stopping(struct server *s)
-{
-    lock_take(&s->commit_lock);
-    bool stop = s->commit_stop;
-    lock_drop(&s->commit_lock);
-    return stop;
-}
-
-/* The log is down: everybody is told to come back, until a fresh segment could be made. */
-static void
-bring_back(struct server *s, const struct why *reason)
-{
-    struct why why = *reason;
-    log_error("the write-ahead log failed; writes get 503 until it is back", KV("error", &why));
-    api_committed(s->api, true);
-    while (tsdb_reopen(s->tsdb, &why) != OK) {
-        api_committed(s->api, true);
-        if (stopping(s)) return;
-        log_warn("the write-ahead log is still down, trying again", KV("error", &why));
-        pause_ms(s, 1000);
-    }
-    log_info("the write-ahead log is back on a fresh segment");
-}
-
-static void
-commit_loop(void *context)
-{
-    struct server *s = context;
-    struct why why;
-    bool synced_by_time = s->settings.wal_ack != ACK_FSYNC;
-    int64_t next_sync = 0;
-    while (wait_for_commit(s)) {
-        enum err e = OK;
-        while (e == OK && tsdb_commit_due(s->tsdb)) {
-            e = tsdb_commit(s->tsdb, &why);
-            if (e == OK) api_committed(s->api, false);
-        }
-        if (e == OK && synced_by_time && env_monotonic_ns(s->env) >= next_sync) {
-            e = tsdb_sync(s->tsdb, &why);
-            next_sync = env_monotonic_ns(s->env) + NS_PER_S;
-        }
-        if (e) bring_back(s, &why);
-    }
-    if (tsdb_sync(s->tsdb, &why) != OK) log_error("the last sync failed", KV("error", &why));
-    api_committed(s->api, false);
-}
-
-/* --- flushing
- * ---------------------------------------------------------------------------------------------- */
-
-static void
-flush_once(struct server *s)
-{
-    struct why why;
-    enum err e = tsdb_maintain(s->tsdb, &why);
-    if (e) log_warn("housekeeping failed, it will be repeated", KV("error", &why));
-    if (tsdb_flush_due(s->tsdb)) {
-        tsdb_want_cut(s->tsdb);
-        want_commit(s);
-    }
-    if (!tsdb_has_frozen(s->tsdb)) return;
-    int64_t began = env_monotonic_ns(s->env);
-    e = tsdb_flush(s->tsdb, &why);
-    if (e) {
-        log_error("the head could not be written out, it will be repeated", KV("error", &why));
-        return;
-    }
-    struct tsdb_stats stats;
-    tsdb_stats(s->tsdb, &stats);
-    log_info("head written out", KV("took_ms", (env_monotonic_ns(s->env) - began) / NS_PER_MS),
-             KV("parts", stats.parts), KV("part_bytes", stats.part_bytes));
-}
-
-/* At the end: cut, commit, write, until nothing is left. The commit thread is still there. */
-static bool
-flush_all_step(struct server *s)
-{
-    struct why why;
-    if (tsdb_is_flushed(s->tsdb) || tsdb_is_down(s->tsdb)) return true;
-    if (tsdb_has_frozen(s->tsdb)) {
-        if (tsdb_flush(s->tsdb, &why) == OK) return tsdb_is_flushed(s->tsdb);
-        log_error("the last flush failed; the log has everything", KV("error", &why));
-        return true;
-    }
-    tsdb_want_cut(s->tsdb);
-    want_commit(s);
-    return false;
-}
-
-static void
-flush_loop(void *context)
-{
-    struct server *s = context;
-    lock_take(&s->flush_lock);
-    while (!s->flush_stop) {
-        bool all = s->flush_all && !s->flushed_all;
-        lock_drop(&s->flush_lock);
-        bool done = false;
-        if (all)
-            done = flush_all_step(s);
-        else
-            flush_once(s);
-        lock_take(&s->flush_lock);
-        if (all && done) {
-            s->flushed_all = true;
-            cond_wake_all(&s->flush_cond);
-        }
-        if (s->flush_stop) break;
-        int64_t wait_ns = all && !done ? 5 * NS_PER_MS : NS_PER_S;
-        cond_wait_until(&s->flush_cond, &s->flush_lock, env_monotonic_ns(s->env) + wait_ns);
-    }
-    lock_drop(&s->flush_lock);
-}
-
-/* --- starting
- * ------------------------------------------------------------------------------------------------
- */
-
-static enum err
-open_store(struct server *s, struct why *why)
-{
-    const struct settings *c = &s->settings;
-    uint64_t memory = memory_limit(c);
-    budget_init(&s->memory, "process", memory, NULL);
-    struct tsdb_options options = {
-        .env = s->env,
-        .dir = c->storage_path,
-        .memory = &s->memory,
-        .head_bytes_max = memory / 2,
-        .cache_bytes = memory / 8,
-        .head_samples_max = c->head_max_samples,
-        .head_age_ms_max = c->head_max_age_ms,
-        .wal_segment_bytes = c->wal_segment_bytes,
-        .wal_batch_bytes = 64 * 1024 * 1024,
-        .wal_budget_bytes = c->wal_budget_bytes,
-        .wal_sync = c->wal_ack == ACK_FSYNC ? WAL_SYNC_FSYNC : WAL_SYNC_WRITTEN,
-        .ack_memory = c->wal_ack == ACK_MEMORY,
-        .tenants_max = c->tenancy_max_tenants,
-        .min_free_bytes = c->storage_min_free_bytes,
-    };
-    struct tsdb_limits limits = tsdb_limits_of(c);
-    struct tsdb_opening o;
-    int64_t began = env_monotonic_ns(s->env);
-    enum err e = tsdb_open(&options, &limits, &s->tsdb, &o, why);
-    if (e) return e;
-    log_info("storage opened", KV("path", c->storage_path), KV("parts", o.parts),
-             KV("replayed_samples", o.replayed_samples), KV("replayed_series", o.replayed_series),
-             KV("took_ms", (env_monotonic_ns(s->env) - began) / NS_PER_MS));
-    if (o.damage.places > 0) {
-        log_error("the write-ahead log is damaged; what could be read is there",
-                  KV("places", o.damage.places), KV("bytes", o.damage.bytes),
-                  KV("first", o.damage.first));
-    }
-    if (o.parts_set_aside > 0) {
-        log_error("parts whose root cannot be read were put aside as *.damaged",
-                  KV("parts", o.parts_set_aside), KV("first", o.first_damage));
-    }
-    return OK;
-}
-
-static enum err
-start_api(struct server *s, struct why *why)
-{
-    const struct settings *c = &s->settings;
-    struct api_options options = {
-        .env = s->env,
-        .tsdb = s->tsdb,
-        .memory = &s->memory,
-        .decoded_bytes_max = c->web_max_decoded_bytes,
-        .tenancy = c->tenancy_enabled,
-        .lifecycle = c->web_enable_lifecycle,
-        .read_concurrency = c->read_max_concurrent,
-        .read_queue_timeout_ns = c->read_queue_timeout_ms * NS_PER_MS,
-        .read_frame_bytes = c->read_frame_bytes,
-        .started_ms = env_realtime_ms(s->env),
-        .version = FIREKEEP_VERSION,
-        .commit_wanted = want_commit,
-        .context = s,
-        .reload = reload,
-        .flags = show_flags,
-        .config = show_config,
-    };
-    struct api_limits limits = api_limits_of(c);
-    return api_new(&options, &limits, &s->api, why);
-}
-
-static unsigned
-worker_count(const struct settings *c)
-{
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    unsigned workers = c->web_workers != 0 ? c->web_workers : (unsigned)processors;
-    return workers < 2 ? 2 : workers;
-}
-
-static enum err
-start_http(struct server *s, struct why *why)
-{
-    const struct settings *c = &s->settings;
-    char host[SETTING_TEXT_BYTES];
-    struct http_options options = {
-        .env = s->env,
-        .host = host,
-        .workers = worker_count(c),
-        .connections_max = c->web_max_connections,
-        .header_bytes_max = c->web_max_header_bytes,
-        .body_bytes_max = c->web_max_body_bytes,
-        .header_timeout_ns = c->web_header_timeout_ms * NS_PER_MS,
-        .body_timeout_ns = c->web_body_timeout_ms * NS_PER_MS,
-        .idle_timeout_ns = c->web_idle_timeout_ms * NS_PER_MS,
-        .send_timeout_ns = c->web_send_timeout_ms * NS_PER_MS,
-        .stream_buffer_bytes = 256 * 1024,
-        .budget = &s->memory,
-    };
-    enum err e = settings_listen_address(c->web_listen_address, host, &options.port, why);
-    if (e) return e;
-    options.routes = api_routes(s->api, &options.route_count);
-    e = http_server_start(&options, &s->http, why);
-    if (e) return why_prefix(why, e, "listening on %s", c->web_listen_address);
-    api_set_server(s->api, s->http);
-    return OK;
-}
-
-static enum err
-start_threads(struct server *s, struct why *why)
-{
-    enum err e = env_thread_start(s->env, "commit", commit_loop, s, &s->commit_thread);
-    if (e == OK) e = env_thread_start(s->env, "flush", flush_loop, s, &s->flush_thread);
-    return e ? why_set(why, e, "a thread could not be started") : OK;
-}
-
-/* --- stopping
- * -------------------------------------------------------------------------------------------------
- */
 
 /* Waits for a signal for some milliseconds; 0: none came. */
 static int
@@ -459,109 +35,41 @@ is_end(int signal_number)
 
 /* True if somebody is in a hurry now. */
 static bool
-wait_until(struct server *s, const sigset_t *signals, int64_t deadline_ns,
-           bool (*done)(struct server *s))
+wait_until(struct server *server, const sigset_t *signals, int64_t deadline_ns,
+           bool (*done)(struct server *server))
 {
-    while (!done(s) && env_monotonic_ns(s->env) < deadline_ns) {
+    while (!done(server) && env_monotonic_ns(env_real()) < deadline_ns) {
         if (is_end(wait_signal(signals, 10))) return true;
+        server_tick(server);
     }
     return false;
 }
 
-static bool
-no_requests(struct server *s)
-{
-    return http_server_busy(s->http) == 0;
-}
-
-static bool
-all_flushed(struct server *s)
-{
-    lock_take(&s->flush_lock);
-    bool done = s->flushed_all;
-    lock_drop(&s->flush_lock);
-    return done;
-}
-
+/* Nothing here waits for a client or for the flush. */
 static void
-stop_flushing(struct server *s)
+leave_now(struct server *server)
 {
-    if (s->flush_thread == NULL) return;
-    lock_take(&s->flush_lock);
-    s->flush_stop = true;
-    cond_wake_all(&s->flush_cond);
-    lock_drop(&s->flush_lock);
-    env_thread_join(s->env, s->flush_thread);
-    s->flush_thread = NULL;
-}
-
-static void
-stop_committing(struct server *s)
-{
-    if (s->commit_thread == NULL) return;
-    lock_take(&s->commit_lock);
-    s->commit_stop = true;
-    cond_wake_all(&s->commit_cond);
-    lock_drop(&s->commit_lock);
-    env_thread_join(s->env, s->commit_thread);
-    s->commit_thread = NULL;
-}
-
-/*
- * Leaving without the flush is safe at any time: what was acknowledged is in the log (at level
- * `memory` after one more commit), and nothing below waits for a client.
- */
-static void
-leave_now(struct server *s)
-{
-    struct why why;
     log_warn("stopping at once; the next start replays the log");
-    stop_committing(s);
-    if (s->settings.wal_ack == ACK_MEMORY && tsdb_commit(s->tsdb, &why) != OK) {
-        log_error("the last commit failed", KV("error", &why));
-    }
+    server_commit_last(server);
     _exit(EXIT_DONE);
 }
 
 static void
-stop(struct server *s, const sigset_t *signals)
+stop(struct server *server, const sigset_t *signals)
 {
-    int64_t began = env_monotonic_ns(s->env);
+    int64_t began = env_monotonic_ns(env_real());
     log_info("stopping: finishing requests");
-    http_server_quiesce(s->http);
-    api_stop(s->api);
-    bool hurry = wait_until(s, signals, began + REQUESTS_SECONDS * NS_PER_S, no_requests);
-    if (hurry) leave_now(s);
-    lock_take(&s->flush_lock);
-    s->flush_all = true;
-    cond_wake_all(&s->flush_cond);
-    lock_drop(&s->flush_lock);
-    hurry = wait_until(s, signals, began + STOP_SECONDS * NS_PER_S, all_flushed);
-    if (hurry || !all_flushed(s) || !no_requests(s)) leave_now(s);
-    log_info("stopped", KV("took_ms", (env_monotonic_ns(s->env) - began) / NS_PER_MS));
-}
-
-static void
-server_fini(struct server *s)
-{
-    stop_flushing(s);
-    if (s->http != NULL) {
-        http_server_quiesce(s->http);
+    server_quiesce(server);
+    if (wait_until(server, signals, began + REQUESTS_SECONDS * NS_PER_S, server_is_idle)) {
+        leave_now(server);
     }
-    stop_committing(s);
-    http_server_free(s->http);
-    api_free(s->api);
-    tsdb_free(s->tsdb);
-    lock_fini(&s->reload_lock);
-    lock_fini(&s->commit_lock);
-    lock_fini(&s->flush_lock);
-    cond_fini(&s->commit_cond);
-    cond_fini(&s->flush_cond);
+    server_flush_all(server);
+    if (wait_until(server, signals, began + STOP_SECONDS * NS_PER_S, server_is_flushed)) {
+        leave_now(server);
+    }
+    if (!server_is_flushed(server) || !server_is_idle(server)) leave_now(server);
+    log_info("stopped", KV("took_ms", (env_monotonic_ns(env_real()) - began) / NS_PER_MS));
 }
-
-/* --- the whole
- * ----------------------------------------------------------------------------------------------------
- */
 
 static void
 block_signals(sigset_t *signals)
@@ -575,57 +83,38 @@ block_signals(sigset_t *signals)
 }
 
 static void
-run(struct server *s, const sigset_t *signals)
+run(struct server *server, const sigset_t *signals)
 {
     for (;;) {
         int got = wait_signal(signals, TICK_MS);
-        api_tick(s->api);
+        server_tick(server);
         if (is_end(got)) return;
-        if (got == SIGHUP) {
-            struct why why;
-            err_ignore(reload(s, &why), "said in the log; the old configuration stays");
-        }
+        if (got != SIGHUP) continue;
+        struct why why;
+        err_ignore(server_reload(server, &why), "said in the log; the old configuration stays");
     }
-}
-
-static int
-serve(struct server *s)
-{
-    struct why why = {""};
-    sigset_t signals;
-    block_signals(&signals);
-    process_metrics_register();
-    enum err e = open_store(s, &why);
-    if (e == OK) e = start_api(s, &why);
-    if (e == OK) e = start_threads(s, &why);
-    if (e == OK) e = start_http(s, &why);
-    if (e) {
-        log_error("cannot start", KV("error", &why));
-        server_fini(s);
-        return EXIT_FAILED;
-    }
-    log_info("ready", KV("version", FIREKEEP_VERSION),
-             KV("address", s->settings.web_listen_address), KV("port", http_server_port(s->http)),
-             KV("tenancy", s->settings.tenancy_enabled ? "on" : "off"));
-    run(s, &signals);
-    stop(s, &signals);
-    server_fini(s);
-    return EXIT_DONE;
 }
 
 int
 command_serve(int argc, char **argv)
 {
-    struct server s = {.env = env_real(), .flag_count = argc - 1, .flag_words = argv + 1};
-    struct why why;
+    struct settings settings;
+    struct server *server;
+    struct why why = {""};
+    sigset_t signals;
     bool help;
-    enum err e = settings_load(&s.settings, s.flag_count, s.flag_words, &help, &why);
+    enum err e = settings_load(&settings, argc - 1, argv + 1, &help, &why);
     if (e) return cli_usage_error("serve", "%s", why.text);
-    log_configure(s.settings.log_level, s.settings.log_format);
-    lock_init(&s.reload_lock, LOCK_RANK_APP);
-    lock_init(&s.commit_lock, LOCK_RANK_APP_WAKE);
-    lock_init(&s.flush_lock, LOCK_RANK_APP_WAKE);
-    cond_init(&s.commit_cond);
-    cond_init(&s.flush_cond);
-    return serve(&s);
+    log_configure(settings.log_level, settings.log_format);
+    block_signals(&signals);
+    process_metrics_register();
+    e = server_start(env_real(), &settings, argc - 1, argv + 1, &server, &why);
+    if (e) {
+        log_error("cannot start", KV("error", &why));
+        return EXIT_FAILED;
+    }
+    run(server, &signals);
+    stop(server, &signals);
+    server_free(server);
+    return EXIT_DONE;
 }

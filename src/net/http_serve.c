@@ -286,7 +286,7 @@ encoding_taken(const struct http_route *route, const char *encoding)
     if (encoding == NULL || encoding[0] == '\0' || strcasecmp(encoding, "identity") == 0) {
         return true;
     }
-    return word_listed(route->encodings, encoding);
+    return word_listed(route->encodings, "*") || word_listed(route->encodings, encoding);
 }
 
 static void

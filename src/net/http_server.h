@@ -44,7 +44,8 @@ struct http_route {
     void *context;
     /*
      * Content-Encodings of a request body that the handler decodes, separated by spaces; others
-     * are answered 415. NULL: none. A body without Content-Encoding is always let through.
+     * are answered 415. "*": all, the handler judges. NULL: none. A body without Content-Encoding
+     * is always let through.
      */
     const char *encodings;
 };

@@ -12,7 +12,7 @@
  * A series that goes on coming out of order gets a larger buffer, up to 1/8 of what came before:
  * the more in a run of chunks, the fewer runs overlap and must be searched for the next sample.
  */
-enum { LATE_FIRST = 4, LATE_MIN = 128, LATE_MAX = 2048, LATE_SHARE = 8 };
+enum { LATE_FIRST = 4, LATE_MIN = 32, LATE_MAX = 2048, LATE_SHARE = 8 };
 
 static size_t
 histogram_bytes_max(const struct histogram *h)
@@ -146,6 +146,17 @@ series_presence(const struct gen *gen, const struct series *series, int64_t t_ms
     *ret_presence = found.presence;
     *ret_epoch = found.epoch;
     return OK;
+}
+
+size_t
+gen_presence_reserve(const struct gen *gen, const struct histogram *more)
+{
+    size_t bytes = gen->histogram_bytes_max;
+    if (gen->before != NULL && gen->before->histogram_bytes_max > bytes) {
+        bytes = gen->before->histogram_bytes_max;
+    }
+    if (more != NULL && histogram_bytes_max(more) > bytes) bytes = histogram_bytes_max(more);
+    return bytes;
 }
 
 /* --- appending
@@ -402,6 +413,9 @@ series_append(struct gen *gen, struct series *s, int64_t t_ms, int64_t start_ms,
                           : late_insert(gen, s, t_ms, start_ms, v, epoch, durable_epoch);
     if (e) return e;
     if (t_ms > s->max_ms) s->max_ms = t_ms;
+    if (v->kind != SAMPLE_FLOAT && histogram_bytes_max(v->histogram) > gen->histogram_bytes_max) {
+        gen->histogram_bytes_max = histogram_bytes_max(v->histogram);
+    }
     gen->sample_count[ledger_kind_of(v->kind)]++;
     return OK;
 }

@@ -288,7 +288,11 @@ check_presence(struct world *w, unsigned i, const struct series *s, int64_t t_ms
     struct arena scratch;
     arena_init(&scratch, NULL, 0, 0);
     uint32_t epoch;
-    if (v->kind == SAMPLE_FLOAT) mem_fail_nth(1, true); /* floats need none */
+    if (v->kind != SAMPLE_FLOAT) { /* floats need none */
+        assert_non_null(arena_alloc(&scratch, 8 + gen_presence_reserve(w->gen, NULL)));
+        arena_reset(&scratch);
+    }
+    mem_fail_nth(1, true);
     enum err e = series_presence(w->gen, s, t_ms, v, &scratch, ret, &epoch);
     mem_fail_nth(0, false);
     arena_fini(&scratch);

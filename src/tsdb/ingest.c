@@ -23,6 +23,9 @@
 
 enum { OFFENDERS_NAMED = 3 };
 
+/* How many series ahead of its use each thing is asked for, see approach_next(). */
+enum { SLOT_AHEAD = 24, SERIES_AHEAD = 12, CHUNK_AHEAD = 6, GUESSES = 16 };
+
 /* Where the work stands within the request. */
 struct place {
     uint32_t series;
@@ -45,6 +48,7 @@ struct ingest {
     int64_t max_ms;
     struct ledger change;
     uint64_t rejected[REJECT_COUNT];
+    struct series *guesses[GUESSES]; /* by number in the request; of this slice's generation */
     uint32_t named;
     size_t text_used;
     struct why *why;
@@ -159,6 +163,61 @@ canonical_labels(struct ingest *in, const struct rw_series *series, enum reject 
     return buf_error(&s->labels);
 }
 
+/* Under which the table knows the labels as they were sent; 2.0 keys live in a space of their own.
+ */
+static uint64_t
+lookup_key(const struct ingest *in, const struct rw_series *series)
+{
+    return in->request->version == RW_V1 ? series->key : ~series->key;
+}
+
+/* Asks for the table's slot of a series. */
+static void
+come_near(const struct ingest *in, uint32_t number)
+{
+    if (number >= in->request->series_count) return;
+    gen_prefetch_key(in->gen, in->tenant->id, lookup_key(in, &in->request->series[number]));
+}
+
+/* The slot is here: asks for the series it names. */
+static void
+come_nearer(struct ingest *in, uint32_t number)
+{
+    struct series **guess = &in->guesses[number % GUESSES];
+    *guess = NULL;
+    if (number >= in->request->series_count) return;
+    *guess = gen_guess(in->gen, in->tenant->id, lookup_key(in, &in->request->series[number]));
+}
+
+/* The series is here: asks for what appending touches. */
+static void
+come_nearest(const struct ingest *in, uint32_t number)
+{
+    const struct series *guess = in->guesses[number % GUESSES];
+    if (guess != NULL) gen_prefetch_chunk(guess);
+}
+
+/* Before the first series of a slice. */
+static void
+approach_first(struct ingest *in, uint32_t first)
+{
+    for (uint32_t i = 0; i < SLOT_AHEAD; i++)
+        come_near(in, first + i);
+    for (uint32_t i = 0; i < SERIES_AHEAD; i++)
+        come_nearer(in, first + i);
+    for (uint32_t i = 0; i < CHUNK_AHEAD; i++)
+        come_nearest(in, first + i);
+}
+
+/* Before each. */
+static void
+approach_next(struct ingest *in, uint32_t number)
+{
+    come_near(in, number + SLOT_AHEAD);
+    come_nearer(in, number + SERIES_AHEAD);
+    come_nearest(in, number + CHUNK_AHEAD);
+}
+
 static enum err
 resolve_slowly(struct ingest *in, const struct rw_series *series, struct series **ret_series,
                enum reject *ret_reason)
@@ -173,7 +232,7 @@ resolve_slowly(struct ingest *in, const struct rw_series *series, struct series 
     struct bytes labels = buf_bytes(&in->s->labels);
     e = head_series(in->db, in->tenant->id, labels, ret_series);
     if (e) return e;
-    uint64_t key = in->request->version == RW_V1 ? series->key : ~series->key;
+    uint64_t key = lookup_key(in, series);
     if (key != gen_labels_hash(in->gen, labels)) gen_alias(in->gen, *ret_series, key);
     return OK;
 }
@@ -185,9 +244,14 @@ resolve(struct ingest *in, const struct rw_series *series, struct series **ret_s
     struct request_labels context = {in->request, series};
     *ret_reason = REJECT_NONE;
     if (!series->bad_reference) {
-        /* 2.0 keys live in a space of their own. */
-        uint64_t key = in->request->version == RW_V1 ? series->key : ~series->key;
-        *ret_series = gen_find(in->gen, in->tenant->id, key, equal_request_labels, &context);
+        struct series *guess = in->guesses[(series - in->request->series) % GUESSES];
+        if (guess != NULL && guess->tenant == in->tenant->id &&
+            equal_request_labels(&context, in->gen, guess)) {
+            *ret_series = guess;
+            return OK;
+        }
+        *ret_series = gen_find(in->gen, in->tenant->id, lookup_key(in, series),
+                               equal_request_labels, &context);
         if (*ret_series != NULL) return OK;
     }
     return resolve_slowly(in, series, ret_series, ret_reason);
@@ -410,24 +474,14 @@ append_exemplars(struct ingest *in, const struct rw_series *from, struct series 
  * ------------------------------------------------------------------------------------------------
  */
 
-/* What a piece of metadata may take in the log; 0: it is too absurd to be kept. */
-static size_t
-metadata_bytes(const struct metadata *m)
-{
-    if (m->family.size > FAMILY_TEXT_MAX || m->help.size > FAMILY_TEXT_MAX ||
-        m->unit.size > FAMILY_TEXT_MAX) {
-        return 0;
-    }
-    return m->family.size + m->help.size + m->unit.size + 64;
-}
-
-/* Its room is reserved: once the family is changed, its record is written. */
 static enum err
 note_metadata(struct ingest *in, const struct metadata *m)
 {
     bool changed;
     struct scratch *s = in->s;
-    if (metadata_bytes(m) == 0) return OK;
+    /* Room first: once the family is changed the record must be written. */
+    size_t room = m->family.size + m->help.size + m->unit.size + 64;
+    if (!buf_reserve(&s->metadata, room)) return ERR_NOMEM;
     if (!utf8_valid(m->family) || !utf8_valid(m->help) || !utf8_valid(m->unit)) return OK;
     enum err e = family_set(in->db, in->tenant, m, in->log.epoch, &changed);
     if (e || !changed) return e;
@@ -439,24 +493,23 @@ note_metadata(struct ingest *in, const struct metadata *m)
     return OK;
 }
 
-static uint32_t
-series_metadata_hash(const struct ingest *in, const struct rw_series *from)
+static enum err
+series_metadata(struct ingest *in, const struct rw_series *from, struct series *series)
 {
+    if (!from->has_metadata || from->bad_metadata) return OK;
     uint64_t hash = hash_mix(hash_bytes(from->help, in->db->hash_seed),
                              hash_bytes(from->unit, in->db->hash_seed) + from->type);
-    return (uint32_t)hash | 1;
-}
-
-static struct metadata
-series_metadata(const struct ingest *in, const struct rw_series *from)
-{
+    uint32_t short_hash = (uint32_t)hash_mix(hash, in->db->metadata_life) | 1;
+    if (series->metadata_hash == short_hash) return OK;
     struct metadata m = {.type = from->type, .help = from->help, .unit = from->unit};
     struct rw_label_walk walk = rw_labels(in->request, from);
     struct label label;
     while (rw_label_next(&walk, &label)) {
         if (bytes_equal_text(label.name, "__name__")) m.family = label.value;
     }
-    return m;
+    enum err e = note_metadata(in, &m);
+    if (e == OK) series->metadata_hash = short_hash;
+    return e;
 }
 
 /* --- 2. reserve
@@ -470,7 +523,6 @@ struct piece {
     struct rw_range floats;
     struct rw_range histograms;
     struct rw_range exemplars;
-    bool has_metadata; /* and it is news */
 };
 
 static uint32_t
@@ -503,7 +555,6 @@ struct need {
     size_t histogram_bytes;
     size_t exemplar_bytes;
     size_t series_bytes;
-    size_t metadata_bytes;
     size_t head_bytes;
 };
 
@@ -552,10 +603,9 @@ reserve(struct ingest *in, const struct need *need)
     if (!buf_reserve(&s->histograms, need->histogram_bytes) ||
         !buf_reserve(&s->exemplars, need->exemplar_bytes) ||
         !buf_reserve(&s->series, need->series_bytes) ||
-        !buf_reserve(&s->metadata, need->metadata_bytes) ||
-        !buf_reserve(&s->payload, 512 + need->floats * 41u + need->histogram_bytes +
+        !buf_reserve(&s->payload, 4096 + need->floats * 41u + need->histogram_bytes +
                                       need->exemplar_bytes + need->series_bytes +
-                                      need->metadata_bytes)) {
+                                      s->metadata.size)) {
         return why_set(in->why, ERR_NOMEM, "no memory for a request");
     }
     /* A chunk unpacked to look for one sample. */
@@ -568,7 +618,7 @@ reserve(struct ingest *in, const struct need *need)
     size_t log_bytes =
         wal_put_bytes(need->series_bytes + 256) + wal_put_bytes(need->floats * 41u + 64) +
         wal_put_bytes(need->histogram_bytes + 16) + wal_put_bytes(need->exemplar_bytes + 16) +
-        wal_put_bytes(need->metadata_bytes + 256) + wal_put_bytes(4096);
+        wal_put_bytes(s->metadata.size + 256) + wal_put_bytes(4096);
     return wal_reserve(db->wal, log_bytes, in->why);
 }
 
@@ -699,7 +749,7 @@ slice_full(const struct need *need)
 {
     return need->floats >= SLICE_FLOATS || need->histogram_bytes >= SLICE_BYTES ||
            need->exemplar_bytes >= SLICE_BYTES || need->series_bytes >= SLICE_BYTES ||
-           need->metadata_bytes >= SLICE_BYTES || need->head_bytes >= 8 * (size_t)SLICE_BYTES;
+           need->head_bytes >= 8 * (size_t)SLICE_BYTES;
 }
 
 /* Steps 1 and 2 for as many series as fit; their pieces are in the scratch arena of the request. */
@@ -709,7 +759,9 @@ slice_gather(struct ingest *in, struct place *at, struct piece *pieces, uint32_t
 {
     struct need need = {0};
     uint32_t count = 0;
+    approach_first(in, at->series);
     while (at->series < in->request->series_count && count < pieces_max && !slice_full(&need)) {
+        approach_next(in, at->series);
         struct piece p = piece_take(in, at, &need);
         enum reject reason;
         enum err e = resolve(in, p.from, &p.series, &reason);
@@ -723,12 +775,8 @@ slice_gather(struct ingest *in, struct place *at, struct piece *pieces, uint32_t
         }
         need.series_bytes += 2 * VARINT_SIZE_MAX;
         need.head_bytes += piece_head_bytes(in, &p);
-        if (p.from->has_metadata && !p.from->bad_metadata &&
-            p.series->metadata_hash != series_metadata_hash(in, p.from)) {
-            struct metadata m = series_metadata(in, p.from);
-            need.metadata_bytes += metadata_bytes(&m);
-            p.has_metadata = true;
-        }
+        e = series_metadata(in, p.from, p.series);
+        if (e) return why_set(in->why, e, "no memory for metadata");
         pieces[count++] = p;
     }
     *ret_count = count;
@@ -746,6 +794,7 @@ slice_begin(struct ingest *in)
     int64_t now = env_realtime_ms(db->env);
     in->max_ms = now + db->limits.max_future_ms;
     int64_t kept = retention_now_ms(db);
+    /* No sample yet: INT64_MIN, nothing is too old. */
     in->min_ms =
         kept < INT64_MIN + db->limits.retention_ms ? INT64_MIN : kept - db->limits.retention_ms;
     slice_clear(in);
@@ -760,17 +809,12 @@ slice(struct ingest *in, struct place *at)
     slice_begin(in);
     enum err e = slice_gather(in, at, pieces, 512, &count);
     if (e) {
+        if (in->s->metadata_count > 0) families_forget(in->db, in->tenant, in->log.epoch);
         *at = before;
         return e;
     }
     for (uint32_t i = 0; i < count && e == OK; i++) {
         struct piece *p = &pieces[i];
-        if (p->has_metadata) {
-            struct metadata m = series_metadata(in, p->from);
-            e = note_metadata(in, &m);
-            if (e) break;
-            p->series->metadata_hash = series_metadata_hash(in, p->from);
-        }
         append_floats(in, p->from, p->series, p->floats.first, p->floats.count);
         append_histograms(in, p->from, p->series, p->histograms.first, p->histograms.count);
         e = append_exemplars(in, p->from, p->series, p->exemplars.first, p->exemplars.count);
@@ -779,34 +823,27 @@ slice(struct ingest *in, struct place *at)
     return e ? why_set(in->why, e, "the head has reached its memory budget") : OK;
 }
 
-static struct metadata
-request_metadata(const struct ingest *in, uint32_t i)
-{
-    const struct rw_metadata *r = &in->request->metadata[i];
-    return (struct metadata){r->family, r->type, r->help, r->unit};
-}
-
 static enum err
-metadata_slices(struct ingest *in)
+metadata_slice(struct ingest *in)
 {
-    enum err e = OK;
-    for (uint32_t i = 0; i < in->request->metadata_count && e == OK;) {
-        struct need need = {0};
-        uint32_t end = i;
-        while (end < in->request->metadata_count && need.metadata_bytes < SLICE_BYTES) {
-            struct metadata m = request_metadata(in, end++);
-            need.metadata_bytes += metadata_bytes(&m);
-        }
-        slice_begin(in);
+    struct need need = {0};
+    slice_begin(in);
+    for (uint32_t i = 0; i < in->request->metadata_count; i++) {
+        const struct rw_metadata *r = &in->request->metadata[i];
+        struct metadata m = {r->family, r->type, r->help, r->unit};
+        enum err e = note_metadata(in, &m);
+        if (e) return why_set(in->why, e, "no memory for metadata");
+        if (in->s->metadata.size < SLICE_BYTES && i + 1 < in->request->metadata_count) continue;
         e = reserve(in, &need);
-        if (e) return e;
-        for (; i < end && e == OK; i++) {
-            struct metadata m = request_metadata(in, i);
-            e = note_metadata(in, &m);
+        if (e == OK && !buf_reserve(&in->s->payload, in->s->metadata.size + 512)) e = ERR_NOMEM;
+        if (e) {
+            families_forget(in->db, in->tenant, in->log.epoch);
+            return e;
         }
         log_slice(in);
+        slice_clear(in);
     }
-    return e ? why_set(in->why, e, "no memory for metadata") : OK;
+    return OK;
 }
 
 /* --- the whole
@@ -848,7 +885,9 @@ ready_locked(struct tsdb *db, struct why *why)
 static bool
 blame_the_clock(const struct ingest *in)
 {
-    return in->db->clock_suspect && in->rejected[REJECT_TOO_FAR_IN_FUTURE] > 0;
+    if (in->rejected[REJECT_TOO_FAR_IN_FUTURE] == 0) return false;
+    look_at_clock(in->db); /* it may have jumped since housekeeping looked */
+    return in->db->clock_suspect;
 }
 
 enum err
@@ -870,7 +909,7 @@ tsdb_ingest(struct tsdb *db, struct bytes tenant, const struct rw_request *reque
         lock_drop(&db->head_lock);
         lock_take(&db->head_lock);
     }
-    if (e == OK && request->metadata_count > 0) e = metadata_slices(&in);
+    if (e == OK && request->metadata_count > 0) e = metadata_slice(&in);
     if (e == OK && blame_the_clock(&in)) {
         e = why_set(why, ERR_AGAIN, "samples lie in the future of a clock that is suspect");
     }

@@ -8,7 +8,7 @@
 #include "tsdb/part.h"
 #include "tsdb/tsdb.h"
 
-enum { SLICE_FLOATS = 4096, SLICE_BYTES = 4 * 1024 * 1024 };
+enum { VOIDS_REMEMBERED = 64, SLICE_FLOATS = 4096, SLICE_BYTES = 4 * 1024 * 1024 };
 
 /* The parts that are live, in the order of the log. Immutable; queries hold a reference. */
 struct version {
@@ -118,9 +118,14 @@ struct tsdb {
     int64_t retention_base_ns;
     bool disk_low;
     bool clock_suspect;
-    bool metadata_changed; /* since the last cut */
+    uint32_t metadata_life; /* moves on when families were forgotten: series ask again */
+    bool metadata_changed;  /* since the last cut */
     struct scratch scratch;
     uint64_t durable_epoch; /* visible to readers */
+    struct {
+        uint64_t first, last;
+    } voids[VOIDS_REMEMBERED]; /* epochs that failed, in a ring */
+    uint32_t void_count;
 
     /* The flushing thread's own. */
     uint64_t edit;
@@ -144,6 +149,8 @@ void tenants_free(struct tsdb *db);
 /* Adds to the totals, so that it can be taken back while `epoch` is not committed. */
 void tenant_count(struct tenant *tenant, uint64_t epoch, const struct ledger *change);
 void tenants_undo(struct tsdb *db, uint64_t durable_epoch);
+/* Families changed in this epoch or later may not be in the log: they are news again. */
+void families_forget(struct tsdb *db, struct tenant *tenant, uint64_t epoch);
 /*
  * Remembers metadata. *ret_changed: it was news, and belongs into the log. ERR_NOMEM.
  */
@@ -164,6 +171,8 @@ MUST_CHECK enum err head_series(struct tsdb *db, uint32_t tenant, struct bytes l
  * -------------------------------------------------------------- */
 
 int64_t retention_now_ms(struct tsdb *db);
+/* Whether the clock is to be believed. */
+void look_at_clock(struct tsdb *db);
 
 /* --- versions (tsdb.c)
  * ---------------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /*
  * replay.c - the log's tail back into the head. What is in the log was judged when it came: it is
- * not judged again. References of the log are those of processes long gone; the head gives its own.
+ * not judged again. References of the log are those of processes long gone; the head gives its own,
+ * beyond all of theirs, because what it logs next may be replayed together with what they logged.
  */
 #include <assert.h>
 
@@ -73,13 +74,18 @@ define(void *context, struct bytes tenant_name, uint64_t ref, struct bytes label
         if (e) return e;
     }
     struct logged *l = slot_of(r->table, r->capacity, ref);
-    if (l->ref_plus_1 != 0) return OK; /* the same again, in another segment */
     enum err e = tenant_find_or_add(r->db, tenant_name, &tenant);
     if (e) return e;
+    bool known = l->ref_plus_1 != 0;
+    if (known && l->tenant == tenant->id &&
+        bytes_equal(bytes_of(l->labels, l->labels_size), labels)) {
+        return OK; /* the same again, in another segment */
+    }
+    /* Every segment decodes alone: what it says of a reference holds from here on. */
     struct bytes copy = arena_copy(&r->labels, labels);
     if (copy.at == NULL) return ERR_NOMEM;
     *l = (struct logged){ref + 1, tenant->id, (uint32_t)labels.size, copy.at, NULL};
-    r->count++;
+    if (!known) r->count++;
     return OK;
 }
 
@@ -257,10 +263,7 @@ static void
 renumber(struct tsdb *db, uint64_t max_ref)
 {
     struct gen *gen = db->active;
-    if (max_ref >= gen->ref_base) gen->ref_base = max_ref + 1;
-    for (uint32_t i = 0; i < gen->series.count; i++) {
-        gen_series(gen, i)->ref = gen->ref_base + i;
-    }
+    if (max_ref >= gen->ref_base) gen_rebase(gen, max_ref + 1);
     db->next_ref = gen->ref_base;
 }
 

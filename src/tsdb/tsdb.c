@@ -70,7 +70,7 @@ retention_now_ms(struct tsdb *db)
     return now < most ? now : most;
 }
 
-static void
+void
 look_at_clock(struct tsdb *db)
 {
     int64_t now = env_realtime_ms(db->env);
@@ -490,9 +490,9 @@ undo_locked(struct tsdb *db)
     while (gen_undo(db->active, (uint32_t)db->durable_epoch) != OK) {
     }
     tenants_undo(db, db->durable_epoch);
-    for (uint32_t i = 0; i < db->active->series.count; i++) {
-        gen_series(db->active, i)->metadata_hash = 0; /* what was said may be forgotten */
-    }
+    uint32_t slot = db->void_count++ % VOIDS_REMEMBERED;
+    db->voids[slot].first = db->durable_epoch + 1;
+    db->voids[slot].last = wal_place(db->wal).epoch;
     atomic_fetch_add(&db->undone_epochs_total, 1);
 }
 
@@ -557,6 +557,24 @@ uint64_t
 tsdb_durable_epoch(struct tsdb *db)
 {
     return wal_durable_epoch(db->wal);
+}
+
+enum tsdb_epoch
+tsdb_epoch(struct tsdb *db, uint64_t epoch)
+{
+    enum tsdb_epoch state = TSDB_EPOCH_DURABLE;
+    lock_take(&db->head_lock);
+    uint32_t known = db->void_count < VOIDS_REMEMBERED ? db->void_count : VOIDS_REMEMBERED;
+    for (uint32_t i = 0; i < known; i++) {
+        if (epoch >= db->voids[i].first && epoch <= db->voids[i].last) state = TSDB_EPOCH_VOID;
+    }
+    if (db->void_count > VOIDS_REMEMBERED &&
+        epoch < db->voids[db->void_count % VOIDS_REMEMBERED].first) {
+        state = TSDB_EPOCH_VOID;
+    }
+    if (state != TSDB_EPOCH_VOID && epoch > db->durable_epoch) state = TSDB_EPOCH_PENDING;
+    lock_drop(&db->head_lock);
+    return epoch == 0 ? TSDB_EPOCH_DURABLE : state;
 }
 
 bool

@@ -107,6 +107,13 @@ MUST_CHECK enum err tsdb_reopen(struct tsdb *tsdb, struct why *why);
  */
 MUST_CHECK enum err tsdb_sync(struct tsdb *tsdb, struct why *why);
 uint64_t tsdb_durable_epoch(struct tsdb *tsdb);
+/*
+ * What became of an epoch that a request waits for. VOID: its commit failed, or that of the epoch
+ * before; nothing of it is stored. An epoch of long ago of which nothing is known any more is VOID:
+ * the sender repeats.
+ */
+enum tsdb_epoch { TSDB_EPOCH_PENDING, TSDB_EPOCH_DURABLE, TSDB_EPOCH_VOID };
+enum tsdb_epoch tsdb_epoch(struct tsdb *tsdb, uint64_t epoch);
 bool tsdb_is_down(struct tsdb *tsdb);
 
 /* --- flushing ------------------------------------------------------------------------------------

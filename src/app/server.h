@@ -1,0 +1,43 @@
+/*
+ * server.h - everything that serves, put together: store, log, HTTP, their threads. `serve` drives
+ * it with signals, tests drive it in their own process, on machines that fail.
+ *
+ * Threads: one that owns the server calls these.
+ */
+#ifndef APP_SERVER_H
+#define APP_SERVER_H
+
+#include "app/config.h"
+#include "sys/env.h"
+#include "tsdb/tsdb.h"
+
+struct server;
+
+/*
+ * Opens the store, replays its log, and serves when it returns. `flag_words` are read again by a
+ * reload and outlive the server. ERR_INPUT: the settings cannot be served; errors of the store and
+ * of listening.
+ */
+MUST_CHECK enum err server_start(struct env *env, const struct settings *settings, int flag_count,
+                                 char **flag_words, struct server **ret_server, struct why *why);
+uint16_t server_port(const struct server *server);
+/* Some times a second: deadlines of requests that wait for a place. */
+void server_tick(struct server *server);
+/* All or nothing; says in the log how it went. */
+MUST_CHECK enum err server_reload(struct server *server, struct why *why);
+void server_stats(struct server *server, struct tsdb_stats *ret_stats);
+
+/* A stop in steps, so that its owner can lose patience in between. */
+void server_quiesce(struct server *server);    /* no more requests */
+bool server_is_idle(struct server *server);    /* those that were under way are answered */
+void server_flush_all(struct server *server);  /* begins to write the head out */
+bool server_is_flushed(struct server *server); /* that is done, or cannot be done now */
+/* What is in the log's batch goes to disk; nothing commits afterwards. For leaving in a hurry. */
+void server_commit_last(struct server *server);
+/*
+ * Ends all threads and connections; requests with a handler are waited for. What was acknowledged
+ * is durable.
+ */
+void server_free(struct server *server);
+
+#endif

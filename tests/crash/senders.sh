@@ -1,0 +1,247 @@
+#!/bin/bash
+# senders.sh - real Prometheus servers lose nothing while Firekeep is killed again and again.
+#
+#   node exporter, Firekeep, the senders themselves <--scrape-- three senders --remote write--> Firekeep
+#
+# Prometheus 2.42 with remote write 1.0, Prometheus 3 with 1.0 and with 2.0, the latter two with
+# native histograms. Each scrapes every second. Firekeep is killed every few seconds for SECONDS
+# (35, or 240 with LONG=1) and started again. Then scraping ends, the senders catch up, and Firekeep
+# is held against what each sender has in its own storage.
+
+set -u
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+seconds=${SECONDS_OF_CRASHES:-$([[ ${LONG-} == 1 ]] && echo 240 || echo 35)}
+seed=${SEED:-$RANDOM}
+RANDOM=$seed
+newer=$PEERS/prometheus/usr/bin/prometheus
+mapfile -t ports < <(free_ports 5)
+firekeep=127.0.0.1:${ports[0]}
+node=127.0.0.1:${ports[1]}
+senders=()
+declare -A at
+
+for program in prometheus prometheus-node-exporter; do
+    if ! command -v "$program" >/dev/null; then
+        skip "senders" "$program is not there"
+        exit 0
+    fi
+done
+
+# configure NAME MESSAGE SCRAPE: SCRAPE is empty once the collecting is over.
+configure() {
+    local name=$1 message=$2 scrape=$3
+    cat <<END
+global:
+  scrape_interval: 1s
+  external_labels:
+    sender: $name
+remote_write:
+  - url: http://$firekeep/api/v1/write
+    send_exemplars: true
+    send_native_histograms: true
+    remote_timeout: 10s
+    ${message:+protobuf_message: $message}
+    queue_config: {min_backoff: 30ms, max_backoff: 500ms, batch_send_deadline: 500ms, max_shards: 4}
+    metadata_config: {send_interval: 2s}
+END
+    [[ -z $scrape ]] || cat <<END
+scrape_configs:
+  - job_name: all
+    static_configs:
+      - targets: ['$node', '$firekeep', '${at[$name]}']
+END
+}
+
+add_sender() { # NAME PROGRAM PORT [MESSAGE]
+    local name=$1 program=$2 message=${4-}
+    at[$name]=127.0.0.1:$3
+    configure "$name" "$message" yes >"$work/$name.yml"
+    configure "$name" "$message" '' >"$work/$name.quiet.yml"
+    start "$name" "$program" "--config.file=$work/$name.yml" "--storage.tsdb.path=$work/$name" \
+        "--web.listen-address=${at[$name]}" --web.enable-lifecycle --log.level=warn \
+        --enable-feature=native-histograms,exemplar-storage
+    senders+=("$name")
+    wait_ready "$name" "http://${at[$name]}/-/ready"
+}
+
+page() { # SENDER
+    curl -fs --noproxy '*' --max-time 10 "http://${at[$1]}/metrics"
+}
+
+# total PATTERN < PAGE: the sum of all values of metrics whose name matches; times may be 1.7e+09.
+total() {
+    awk -v name="^$1([{ ]|\$)" '$0 ~ name { sum += $NF } END { printf "%.0f\n", sum }'
+}
+
+# As long as it is not true; false after SECONDS.
+within() { # SECONDS COMMAND...
+    local until=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        ((SECONDS < until)) || return 1
+        sleep 0.1
+    done
+}
+
+has_sent() { # SENDER
+    (($(page "$1" | total prometheus_remote_storage_samples_total) > 1000))
+}
+
+# Everything that was appended has been sent: nothing waits in the queue, and the newest time sent
+# is the newest appended. No scrape adds to it any more, so the next look finds the same.
+has_caught_up() { # SENDER
+    local text
+    text=$(page "$1") || return 1
+    (($(total prometheus_remote_storage_samples_pending <<<"$text") == 0)) &&
+        (($(total prometheus_remote_storage_highest_timestamp_in_seconds <<<"$text") ==
+            $(total prometheus_remote_storage_queue_highest_sent_timestamp_seconds <<<"$text"))) &&
+        [[ $(sent_in "$text") == $(sleep 0.3 && sent_in "$(page "$1")") ]]
+}
+
+# floats histograms exemplars: what was sent and answered; repeats are not counted twice.
+sent_in() { # PAGE
+    local kind
+    for kind in samples histograms exemplars; do
+        echo -n "$(($(total "prometheus_remote_storage_${kind}_total" <<<"$1") -
+            $(total "prometheus_remote_storage_${kind}_retried_total" <<<"$1"))) "
+    done
+    echo
+}
+
+quiet() { # SENDER
+    cp "$work/$1.quiet.yml" "$work/$1.yml"
+    curl -fs --noproxy '*' -X POST "http://${at[$1]}/-/reload"
+}
+
+# Small segments and a young head, so that crashes also meet flushes and changes of segments.
+begin() {
+    start_firekeep firekeep "$work/data" "${firekeep#*:}" --head.max-age=4s --wal.segment-bytes=1MiB
+}
+
+crash_and_restart() {
+    local until=$((SECONDS + seconds))
+    while ((SECONDS < until)); do
+        sleep "$((RANDOM % 4 + 1)).$((RANDOM % 10))"
+        crash firekeep
+        crashes=$((crashes + 1))
+        begin || {
+            echo "does not start after crash $crashes, SEED=$seed"
+            return 1
+        }
+    done
+}
+
+all_caught_up() {
+    local sender
+    for sender in "${senders[@]}"; do
+        within 60 has_caught_up "$sender" || {
+            echo "$sender has not caught up"
+            page "$sender" | grep -E '^prometheus_remote_storage_(samples|highest|queue)'
+            tail -n 3 "$work/$sender.log"
+            return 1
+        }
+    done
+}
+
+nothing_given_up() { # SENDER
+    local given_up
+    given_up=$(page "$1" | grep -E '^prometheus_remote_storage_[a-z]+_(failed|dropped)_total.* [1-9]')
+    [[ -z $given_up ]] && return
+    echo "$given_up"
+    grep -m 3 -i 'non-recoverable' "$work/$1.log"
+    return 1
+}
+
+reads_the_same() { # SENDER
+    local output
+    output=$("$TOOLS/rrcompare" "http://${at[$1]}" "http://$firekeep" \
+        --start "$start_ms" --end "$(now_ms)" --match "{sender=\"$1\"}" --ignore-bounds)
+    local status=$?
+    echo "$output"
+    ((status == 0)) && ! grep -q '^A: 0 series' <<<"$output"
+}
+
+has_histograms() { # SENDER
+    (($(page "$1" | total prometheus_remote_storage_histograms_total) > 0))
+}
+
+# kept KIND: in parts or in the log.
+kept() {
+    curl -fs --noproxy '*' "http://$firekeep/metrics" | grep "kind=\"$1\"" |
+        total 'firekeep_samples_(stored|pending)'
+}
+
+counts_agree() {
+    local sender floats=0 histograms=0 exemplars=0 f h e
+    for sender in "${senders[@]}"; do
+        read -r f h e < <(sent_in "$(page "$sender")")
+        echo "$sender sent $f floats, $h histograms, $e exemplars"
+        floats=$((floats + f)) histograms=$((histograms + h)) exemplars=$((exemplars + e))
+    done
+    echo "kept: $(kept float) floats, $(kept histogram) histograms, $(kept exemplar) exemplars"
+    (($(kept float) == floats && $(kept histogram) == histograms && $(kept exemplar) == exemplars))
+}
+
+# received = stored + pending + duplicate + superseded + rejected + expired + deleted + damaged
+ledger_adds_up() {
+    local text kind left right
+    text=$(curl -fs --noproxy '*' "http://$firekeep/metrics")
+    for kind in float histogram exemplar; do
+        left=$(grep "kind=\"$kind\"" <<<"$text" | total firekeep_samples_received_total)
+        right=$(grep "kind=\"$kind\"" <<<"$text" |
+            total 'firekeep_samples_(stored|pending|(duplicate|superseded|rejected|expired|deleted|damaged)_total)')
+        echo "$kind: received $left, accounted for $right"
+        ((left == right)) || return 1
+    done
+}
+
+nothing_refused() {
+    local text
+    text=$(curl -fs --noproxy '*' "http://$firekeep/metrics")
+    grep -E '^firekeep_samples_(rejected|superseded|damaged)_total.* [1-9]' <<<"$text" && return 1
+    return 0
+}
+
+start_all() {
+    begin || return 1
+    start node prometheus-node-exporter "--web.listen-address=$node"
+    wait_ready node "http://$node/metrics" || return 1
+    add_sender old prometheus "${ports[2]}" || return 1
+    if [[ -x $newer ]]; then
+        add_sender new-1 "$newer" "${ports[3]}" prometheus.WriteRequest || return 1
+        add_sender new-2 "$newer" "${ports[4]}" io.prometheus.write.v2.Request || return 1
+    fi
+    # What was appended before the first request is not sent at all: the range begins after that.
+    local sender
+    for sender in "${senders[@]}"; do
+        within 30 has_sent "$sender" || {
+            echo "$sender sends nothing"
+            tail -n 3 "$work/$sender.log"
+            return 1
+        }
+    done
+}
+
+crashes=0
+[[ -x $newer ]] || skip "senders of Prometheus 3" "it is not there"
+claim "senders and Firekeep start" start_all || exit 1
+start_ms=$(now_ms)
+claim "Firekeep comes back from every crash" crash_and_restart || exit 1
+for sender in "${senders[@]}"; do
+    quiet "$sender"
+done
+claim "the senders catch up" all_caught_up
+for sender in "${senders[@]}"; do
+    claim "$sender: gave nothing up" nothing_given_up "$sender"
+    claim "$sender: has in its own storage what Firekeep has, bit for bit" reads_the_same "$sender"
+    [[ $sender == old ]] || claim "$sender: sent native histograms" has_histograms "$sender"
+done
+claim "as much is kept as was sent" counts_agree
+claim "nothing was refused" nothing_refused
+claim "the ledger adds up" ledger_adds_up
+claim "SIGTERM ends it with status 0" stop firekeep
+claim "verify finds nothing wrong" build/firekeep verify "$work/data"
+echo "$crashes crashes in $seconds s, SEED=$seed"
+((failures == 0))

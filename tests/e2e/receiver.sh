@@ -1,0 +1,383 @@
+#!/bin/bash
+# receiver.sh - what the remote write 2.0 specification asks of a receiver (and 1.0, where it says
+# something 2.0 does not), one claim for each MUST and SHOULD. The messages are made here, byte by
+# byte; what they stored is compared by the tools, which decode with protobuf-c.
+
+set -u
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+# shellcheck source=tests/wire.sh
+. tests/wire.sh
+port=$(free_ports 1)
+url=http://127.0.0.1:$port
+t=1700000000000
+
+# --- messages of 2.0 ---
+
+field_sint() {
+    field_int "$1" $(($2 << 1 ^ $2 >> 63))
+}
+
+symbols() {
+    local text
+    for text; do
+        field_text 4 "$text"
+    done
+}
+
+# Every message has these: 1 2 is the name, 3 4 5 6 are two labels.
+names() { # METRIC
+    symbols '' __name__ "$1" job a zone b
+}
+
+sample() { # VALUE T [START]
+    field 2 "$(field_double 1 "$1")$(field_int 2 "$2")${3:+$(field_int 3 "$3")}"
+}
+
+exemplar() { # VALUE T REFERENCE...
+    local value=$1 t_ms=$2
+    shift 2
+    field 4 "$(packed 1 "$@")$(field_double 2 "$value")$(field_int 3 "$t_ms")"
+}
+
+series() { # HEX... within one series, labels first
+    local hex=
+    printf -v hex %s "$@"
+    field 5 "$hex"
+}
+
+labels='packed 1 1 2 3 4'
+
+# buckets FIELDS-OF-SPANS-AND-COUNTS SCHEMA T: count 5, sum 12, one bucket each of 2 and 3.
+span() { # FIELD OFFSET LENGTH
+    field "$1" "$(field_sint 1 "$2")$(field_int 2 "$3")"
+}
+
+deltas() { # FIELD DELTA...
+    local number=$1 hex='' n
+    shift
+    for n; do
+        hex+=$(varint $((n << 1 ^ n >> 63)))
+    done
+    field "$number" "$hex"
+}
+
+doubles() { # FIELD VALUE...
+    local number=$1 hex='' n whole
+    shift
+    for n; do
+        whole=$(field_double 1 "$n")
+        hex+=${whole:2}
+    done
+    field "$number" "$hex"
+}
+
+histogram_int() { # T COUNT [SCHEMA]
+    field 3 "$(field_int 1 "$2")$(field_double 3 12)$(field_sint 4 "${3:-2}")$(field_double 5 0)$(
+    )$(field_int 6 0)$(span 11 1 2)$(deltas 12 2 1)$(field_int 14 2)$(field_int 15 "$1")"
+}
+
+histogram_float() { # T
+    field 3 "$(field_double 2 5)$(field_double 3 12)$(field_sint 4 2)$(field_double 7 0)$(
+    )$(span 11 1 2)$(doubles 13 2 3)$(field_int 15 "$1")"
+}
+
+histogram_custom() { # T
+    field 3 "$(field_int 1 5)$(field_double 3 12)$(field_sint 4 -53)$(
+    )$(span 11 0 2)$(deltas 12 2 1)$(doubles 16 1 2)$(field_int 15 "$1")"
+}
+
+# --- what is claimed ---
+
+reads_back() { # METRIC HEX: Firekeep has of this metric what the message says, and no more
+    capture "$2" "$work/$1.rw"
+    "$TOOLS/rrcompare" "$url" "$work/$1.rw" --start 0 --end 4102444800000 \
+        --match "{__name__=\"$1\"}"
+}
+
+# stores METRIC SAMPLES HISTOGRAMS EXEMPLARS HEX-AFTER-THE-SYMBOLS
+stores() {
+    local message
+    message=$(names "$1")$5
+    send_2 "$message"
+    status_is 204 && written_is "$2" "$3" "$4" && [[ ! -s $work/answer ]] && reads_back "$1" "$message"
+}
+
+# refuses METRIC REASON HEX: all of it is refused and nothing is left; the sender must not repeat.
+refuses_now() {
+    send_2 "$(names "$1")$3"
+    status_is 400 "$2" && written_is 0 0 0
+}
+
+refuses() {
+    refuses_now "$@" && reads_back "$1" "$(names "$1")"
+}
+
+# A valid series beside the bad one is stored, and the answer says how much that was.
+stores_the_rest() { # METRIC REASON BAD-HEX
+    local good
+    good=$(series "$($labels)" "$(sample 1 $t)")
+    send_2 "$(names "$1")$3$good"
+    status_is 400 "$2" && written_is 1 0 0 && reads_back "$1" "$(names "$1")$good"
+}
+
+malformed() { # HEX: nothing is stored, nobody repeats it
+    leaves_no_trace malformed_now "$1"
+}
+
+malformed_now() {
+    send_2 "$1"
+    status_is 400 && written_is 0 0 0 && [[ -s $work/answer ]]
+}
+
+answers=0
+answer_to() { # STATUS SAMPLES-WRITTEN CURL-ARGUMENT...: of one sample, with these headers
+    local want=$1 written=$2
+    shift 2
+    body "$(snappy "$(names headers)$(series "$($labels)" "$(sample 1 $((t + answers++)))")")"
+    send /api/v1/write "$@"
+    status_is "$want" && header_is X-Prometheus-Remote-Write-Samples-Written "$written"
+}
+
+content_types() {
+    local type=application/x-protobuf message=io.prometheus.write.v2.Request
+    claim "the 2.0 message is taken" answer_to 204 1 -H "Content-Type: $type;proto=$message"
+    claim "blanks around the parameter do not matter" answer_to 204 1 \
+        -H "Content-Type: $type ; proto=$message"
+    claim "the media type is case-insensitive" answer_to 204 1 \
+        -H "Content-Type: Application/X-Protobuf;Proto=$message"
+    claim "the parameter may be quoted" answer_to 204 1 -H "Content-Type: $type;proto=\"$message\""
+    claim "other parameters do not matter" answer_to 204 1 \
+        -H "Content-Type: $type;charset=utf-8;proto=$message"
+    claim "the version header does not decide" answer_to 204 1 \
+        -H "Content-Type: $type;proto=$message" -H 'X-Prometheus-Remote-Write-Version: 0.1.0'
+    claim "without a content encoding it is snappy" answer_to 204 1 \
+        -H "Content-Type: $type;proto=$message" -H 'Content-Encoding:'
+    claim "the content encoding is case-insensitive" answer_to 204 1 \
+        -H "Content-Type: $type;proto=$message" -H 'Content-Encoding: Snappy'
+    claim "an unknown message gets 415" answer_to 415 '' \
+        -H "Content-Type: $type;proto=io.prometheus.write.v3.Request"
+    claim "an unknown content type gets 415" answer_to 415 '' -H 'Content-Type: application/json'
+    claim "a longer content type gets 415" answer_to 415 '' -H 'Content-Type: application/x-protobuf2'
+    claim "an unknown content encoding gets 415, with what was written" answer_to 415 0 \
+        -H "Content-Type: $type;proto=$message" -H 'Content-Encoding: gzip'
+    claim "what got 415 is not stored" leaves_no_trace answer_to 415 0 \
+        -H "Content-Type: $type;proto=$message" -H 'Content-Encoding: zstd'
+}
+
+whole_requests() {
+    claim "a sample is stored: 204, an empty body, and counted" stores float 1 0 0 \
+        "$(series "$($labels)" "$(sample 1 $t)")"
+    claim "several series and samples are counted" stores several 5 0 0 \
+        "$(series "$($labels)" "$(sample 1 $t)" "$(sample 2 $((t + 1)))")$(
+        )$(series "$(packed 1 1 2)" "$(sample 3 $t)" "$(sample -4 $((t + 1)))" "$(sample 0 $((t + 2)))")"
+    claim "the same again is success and stored once" stores float 1 0 0 \
+        "$(series "$($labels)" "$(sample 1 $t)")"
+    claim "a sample twice in one request is stored once" stores twice 2 0 0 \
+        "$(series "$($labels)" "$(sample 1 $t)" "$(sample 1 $t)")"
+    claim "samples may come in any order" stores disorder 3 0 0 \
+        "$(series "$($labels)" "$(sample 3 $((t + 9)))" "$(sample 1 $t)" "$(sample 2 $((t + 5)))")"
+    claim "a time before retention is refused, the rest stored" stores_the_rest ancient too_old \
+        "$(series "$(packed 1 1 2)" "$(sample 1 1000)")"
+    claim "the staleness marker keeps its bits" stores stale 1 0 0 \
+        "$(series "$($labels)" "$(sample 7ff0000000000002 $t)")"
+    claim "a NaN keeps its payload" stores nan 1 0 0 \
+        "$(series "$($labels)" "$(sample fff8dead0000beef $t)")"
+    claim "a start timestamp is taken" stores start 1 0 0 \
+        "$(series "$($labels)" "$(sample 1 $t $((t - 1000)))")"
+    claim "an empty message is success" stores nothing 0 0 0 ''
+    claim "a series without symbols after the first is refused" refuses unnamed '' \
+        "$(series "" "$(sample 1 $t)")"
+    claim "symbols may follow the series" symbols_last
+    claim "unknown fields are skipped" stores unknown 1 0 0 \
+        "$(field_text 99 later)$(field_int 100 7)$(series "$($labels)" "$(sample 1 $t)" "$(field_text 77 x)")"
+    claim "references need not be packed" stores unpacked 1 0 0 \
+        "$(series "$(field_int 1 1)$(field_int 1 2)" "$(sample 1 $t)")"
+    claim "a 1.0 message called 2.0 stores nothing and says so" version_mixed
+    claim "symbols may be UTF-8" stores "µ-metric.with.dots" 1 0 0 \
+        "$(series "$($labels)" "$(sample 1 $t)")"
+}
+
+symbols_last() {
+    local message
+    message=$(series "$($labels)" "$(sample 1 $t)")$(names late)
+    send_2 "$message"
+    status_is 204 && written_is 1 0 0 && reads_back late "$(names late)$(series "$($labels)" "$(sample 1 $t)")"
+}
+
+message_1() { # METRIC VALUE T
+    field 1 "$(field 1 "$(field_text 1 __name__)$(field_text 2 "$1")")$(
+    )$(field 2 "$(field_double 1 "$2")$(field_int 2 "$3")")"
+}
+
+version_mixed() {
+    send_2 "$(message_1 mixed 1 $t)"
+    written_is 0 0 0 && reads_back mixed ''
+}
+
+histograms() {
+    claim "an integer histogram" stores h_int 0 1 0 \
+        "$(series "$($labels)" "$(histogram_int $t 5)")"
+    claim "a float histogram" stores h_float 0 1 0 \
+        "$(series "$($labels)" "$(histogram_float $t)")"
+    claim "custom buckets" stores h_custom 0 1 0 \
+        "$(series "$($labels)" "$(histogram_custom $t)")"
+    claim "samples, histograms and exemplars are counted apart" stores h_mixed 1 2 1 \
+        "$(series "$($labels)" "$(sample 1 $t)")$(
+        )$(series "$(packed 1 1 2)" "$(histogram_int $t 5)" "$(histogram_int $((t + 1)) 5)" "$(exemplar 1 $t 3 4)")"
+    claim "a count below its buckets is refused, the rest stored" stores_the_rest h_count histogram \
+        "$(series "$(packed 1 1 2)" "$(histogram_int $t 4)")"
+    claim "an unknown schema is refused, the rest stored" stores_the_rest h_schema histogram \
+        "$(series "$(packed 1 1 2)" "$(histogram_int $t 5 9)")"
+    claim "buckets without spans are refused, the rest stored" stores_the_rest h_spans histogram \
+        "$(series "$(packed 1 1 2)" "$(field 3 "$(field_int 1 5)$(field_sint 4 2)$(deltas 12 2 1)$(field_int 15 $t)")")"
+    claim "a histogram without a count is refused, the rest stored" stores_the_rest h_none histogram \
+        "$(series "$(packed 1 1 2)" "$(field 3 "$(field_double 3 12)$(field_int 15 $t)")")"
+    claim "a span of 4 billion buckets is refused, the rest stored" stores_the_rest h_huge histogram \
+        "$(series "$(packed 1 1 2)" "$(field 3 "$(field_int 1 5)$(span 11 0 4294967295)$(deltas 12 2 1)$(field_int 15 $t)")")"
+}
+
+series_rules() {
+    claim "an odd number of references is refused, the rest stored" stores_the_rest l_odd '' \
+        "$(series "$(packed 1 1 2 3)" "$(sample 1 $t)")"
+    claim "a reference beyond the symbols is refused, the rest stored" stores_the_rest l_beyond '' \
+        "$(series "$(packed 1 1 2 3 99)" "$(sample 1 $t)")"
+    claim "the largest reference is refused, the rest stored" stores_the_rest l_largest '' \
+        "$(series "$(packed 1 1 4294967295)" "$(sample 1 $t)")"
+    claim "a label twice is refused, the rest stored" stores_the_rest l_twice '' \
+        "$(series "$(packed 1 1 2 3 4 3 6)" "$(sample 1 $t)")"
+    claim "a label without a name is refused, the rest stored" stores_the_rest l_empty '' \
+        "$(series "$(packed 1 0 4 1 2)" "$(sample 1 $t)")"
+    claim "bytes that are no UTF-8 are refused, the rest stored" no_utf8
+    claim "a time far in the future is refused, the rest stored" stores_the_rest future future \
+        "$(series "$(packed 1 1 2)" "$(sample 1 4102444800000)")"
+    claim "another value at a time that has one is refused" conflict
+    claim "the answer to several refusals is short" many_refused
+}
+
+no_utf8() {
+    local good
+    good=$(names l_utf8)$(series "$($labels)" "$(sample 1 $t)")
+    send_2 "$good$(field 4 ff80)$(series "$(packed 1 1 2 3 7)" "$(sample 1 $t)")"
+    status_is 400 && written_is 1 0 0 && reads_back l_utf8 "$good"
+}
+
+conflict() {
+    local first
+    first=$(names twofold)$(series "$($labels)" "$(sample 1 $t)")
+    send_2 "$first"
+    status_is 204 || return 1
+    send_2 "$(names twofold)$(series "$($labels)" "$(sample 2 $t)")"
+    status_is 400 'twofold' && written_is 0 0 0 && reads_back twofold "$first"
+}
+
+many_refused() {
+    local hex='' i
+    for ((i = 0; i < 300; i++)); do
+        hex+=$(sample 1 $((4102444800000 + i)))
+    done
+    send_2 "$(names many)$(series "$($labels)" "$hex")"
+    status_is 400 many && (($(wc -c <"$work/answer") < 2048)) && header_is Content-Type 'text/plain; charset=utf-8'
+}
+
+exemplars_and_metadata() {
+    claim "an exemplar beside a sample" stores x_sample 1 0 1 \
+        "$(series "$($labels)" "$(sample 1 $t)" "$(exemplar 1 $t 3 6)")"
+    claim "exemplars alone are taken" stores_exemplars_alone
+    claim "the same exemplar again is success" stores x_sample 1 0 1 \
+        "$(series "$($labels)" "$(sample 1 $t)" "$(exemplar 1 $t 3 6)")"
+    claim "an exemplar with a reference beyond the symbols is refused, its sample stored" exemplar_beyond
+    claim "metadata of a series is kept" metadata_kept
+    claim "metadata with a reference beyond the symbols does not cost the sample" metadata_beyond
+}
+
+stores_exemplars_alone() {
+    send_2 "$(names x_alone)$(series "$($labels)" "$(exemplar 1 $t 3 6)")"
+    status_is 204 && written_is 0 0 1
+}
+
+exemplar_beyond() {
+    local labels_and_sample
+    labels_and_sample=$($labels)$(sample 1 $t)
+    send_2 "$(names x_beyond)$(series "$labels_and_sample" "$(exemplar 1 $t 3 99)")"
+    status_is 400 && written_is 1 0 0 && reads_back x_beyond "$(names x_beyond)$(series "$labels_and_sample")"
+}
+
+metadata_kept() {
+    send_2 "$(names m_kept)$(symbols 'What it says.' bytes)$(series "$($labels)" "$(sample 1 $t)" \
+        "$(field 5 "$(field_int 1 1)$(field_int 3 7)$(field_int 4 8)")")"
+    status_is 204 && written_is 1 0 0 || return 1
+    [[ $(curl -s --noproxy '*' "$url/api/v1/metadata?metric=m_kept" | jq -c .data) == \
+        '{"m_kept":[{"type":"counter","help":"What it says.","unit":"bytes"}]}' ]] ||
+        curl -s --noproxy '*' "$url/api/v1/metadata?metric=m_kept"
+}
+
+metadata_beyond() {
+    local plain
+    plain=$(series "$($labels)" "$(sample 1 $t)")
+    send_2 "$(names m_beyond)$(series "$($labels)" "$(sample 1 $t)" "$(field 5 "$(field_int 1 1)$(field_int 3 99)")")"
+    header_is X-Prometheus-Remote-Write-Samples-Written 1 && reads_back m_beyond "$(names m_beyond)$plain"
+}
+
+broken_messages() {
+    claim "a length beyond the message is malformed" malformed "$(names broken)2aff01"
+    claim "a truncated number is malformed" malformed "$(names broken)2a03128012"
+    claim "field number 0 is malformed" malformed "$(names broken)0000"
+    claim "a known field of another wire type is malformed" malformed "$(names broken)2801"
+    claim "a group is malformed" malformed "$(names broken)9b06"
+    claim "a varint of eleven bytes is malformed" malformed "$(names broken)b806ffffffffffffffffffff01"
+    claim "plain text is malformed" malformed "$(text_hex 'Hello, receiver')"
+    claim "a good series before the damage is not stored" malformed \
+        "$(names broken)$(series "$($labels)" "$(sample 1 $t)")2aff"
+}
+
+version_1() {
+    local message
+    message=$(message_1 one 1 $t)
+    claim "1.0 is still taken: 204 and no Written headers" one_0_0 "$message"
+    claim "1.0 without any header but the length is taken" bare_1_0 "$message"
+    claim "1.0 with its message named is taken" named_1_0 "$message"
+    claim "metadata of 1.0 is kept" metadata_1_0
+    claim "a malformed 1.0 message gets 400" leaves_no_trace malformed_1_0
+}
+
+one_0_0() {
+    send_1 "$1"
+    status_is 204 && header_is X-Prometheus-Remote-Write-Samples-Written '' && reads_back one "$1"
+}
+
+bare_1_0() {
+    body "$(snappy "$(message_1 bare 1 $t)")"
+    send /api/v1/write
+    status_is 204 && reads_back bare "$(message_1 bare 1 $t)"
+}
+
+named_1_0() {
+    body "$(snappy "$1")"
+    send /api/v1/write -H "$protobuf; proto=prometheus.WriteRequest" -H 'Content-Encoding: snappy'
+    status_is 204
+}
+
+metadata_1_0() {
+    send_1 "$(field 3 "$(field_int 1 2)$(field_text 2 m_one)$(field_text 4 Help.)$(field_text 5 s)")"
+    status_is 204 && [[ $(curl -s --noproxy '*' "$url/api/v1/metadata?metric=m_one" | jq -c .data) == \
+        '{"m_one":[{"type":"gauge","help":"Help.","unit":"s"}]}' ]]
+}
+
+malformed_1_0() {
+    send_1 0aff
+    status_is 400
+}
+
+claim "starts" start_firekeep firekeep "$work/data" "$port" || exit 1
+content_types
+whole_requests
+histograms
+series_rules
+exemplars_and_metadata
+broken_messages
+version_1
+claim "SIGTERM ends it with status 0" stop firekeep
+claim "verify finds nothing wrong" build/firekeep verify "$work/data"
+((failures == 0))
