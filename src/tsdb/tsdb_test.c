@@ -564,6 +564,39 @@ test_failed_commit_takes_everything_back(void **state)
     expect_at_every_stage("anonymous", lines);
 }
 
+static void
+test_late_samples_after_failed_commits_are_all_there(void **state)
+{
+    (void)state;
+    enum { COUNT = 3000 };
+    must(send_float("anonymous", "__name__=late", T0 + COUNT, COUNT));
+    machine_commit(&m);
+    for (int i = 0; i < 3; i++) {
+        must(send_float("anonymous", "__name__=late", T0 + COUNT + 1, 1));
+        fault_env_arm(m.fe, (struct fault){FAULT_SYNC, 1, false});
+        assert_int_equal(tsdb_commit(m.db, &m.why), ERR_IO);
+        must(tsdb_reopen(m.db, &m.why));
+    }
+    struct rq rq;
+    rq_init(&rq, RW_V1);
+    rq_series(&rq, "__name__=late");
+    for (int i = COUNT - 1; i >= 0; i--) {
+        rq_float(&rq, T0 + i, double_bits(i), 0);
+    }
+    must(machine_send(&m, "anonymous", &rq));
+    rq_fini(&rq);
+    expect_result(COUNT, 0);
+    machine_commit(&m);
+    struct buf lines;
+    buf_init(&lines, NULL, 1 << 24);
+    for (int i = 0; i <= COUNT; i++) {
+        buf_printf(&lines, "{__name__=\"late\"} %lld %d\n", (long long)T0 + i, i);
+    }
+    buf_put_u8(&lines, 0);
+    expect_at_every_stage("anonymous", (const char *)lines.at);
+    buf_fini(&lines);
+}
+
 /* Random requests until there is no more memory; then what was taken is whole. */
 static void
 fill_head(uint64_t seed)
@@ -687,6 +720,7 @@ main(void)
         claim(test_suspect_clock_refuses_only_for_a_while),
         claim(test_nearly_full_disk_refuses_until_there_is_room),
         claim(test_failed_commit_takes_everything_back),
+        claim(test_late_samples_after_failed_commits_are_all_there),
         claim(test_exhausted_head_refuses_and_tears_nothing),
         claim(test_nothing_is_seen_before_its_commit),
         claim(test_acknowledged_from_memory_is_seen_at_once),
