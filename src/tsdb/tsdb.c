@@ -481,14 +481,15 @@ tsdb_commit_due(struct tsdb *db)
     return due;
 }
 
-/* Everything beyond the last committed epoch never happened. */
+/*
+ * Everything beyond the last committed epoch never happened. Without memory the samples are taken
+ * back when the log is: until then nobody may write or cut, and readers do not see them.
+ */
 static void
 undo_locked(struct tsdb *db)
 {
     assert(lock_is_mine(&db->head_lock));
-    /* Without memory it is tried again: nobody may write meanwhile, and readers do not see it. */
-    while (gen_undo(db->active, (uint32_t)db->durable_epoch) != OK) {
-    }
+    db->undo_due = gen_undo(db->active, (uint32_t)db->durable_epoch) != OK;
     tenants_undo(db, db->durable_epoch);
     uint32_t slot = db->void_count++ % VOIDS_REMEMBERED;
     db->voids[slot].first = db->durable_epoch + 1;
@@ -550,7 +551,14 @@ tsdb_sync(struct tsdb *db, struct why *why)
 enum err
 tsdb_reopen(struct tsdb *db, struct why *why)
 {
-    return wal_is_down(db->wal) ? wal_reopen(db->wal, why) : OK;
+    if (!wal_is_down(db->wal)) return OK;
+    enum err e = OK;
+    lock_take(&db->head_lock);
+    if (db->undo_due) e = gen_undo(db->active, (uint32_t)db->durable_epoch);
+    if (e == OK) db->undo_due = false;
+    lock_drop(&db->head_lock);
+    return e ? why_set(why, e, "no memory to take back what was not committed")
+             : wal_reopen(db->wal, why);
 }
 
 uint64_t

@@ -565,6 +565,43 @@ test_failed_commit_takes_everything_back(void **state)
 }
 
 static void
+test_commit_fails_without_memory_and_is_taken_back_later(void **state)
+{
+    (void)state;
+    struct rng rng = {5};
+    struct arena arena;
+    arena_init(&arena, NULL, 0, 0);
+    struct histogram h = random_histogram(&rng, &arena, SAMPLE_HISTOGRAM_INT);
+    for (int i = 0; i < 2; i++) {
+        struct rq rq;
+        rq_init(&rq, RW_V1);
+        rq_series(&rq, "__name__=h");
+        rq_histogram(&rq, T0 + i, &h, 0);
+        must(machine_send(&m, "anonymous", &rq));
+        rq_fini(&rq);
+        if (i == 0) machine_commit(&m);
+    }
+    fault_env_arm(m.fe, (struct fault){FAULT_SYNC, 1, false});
+    memory_arm(&m, 1, true);
+    assert_int_not_equal(step(&m, tsdb_commit(m.db, &m.why)), OK);
+    assert_int_equal(step(&m, tsdb_reopen(m.db, &m.why)), ERR_NOMEM);
+    memory_arm(&m, 0, false);
+    fault_env_disarm(m.fe);
+    char lines[100];
+    snprintf(lines, sizeof lines, "{__name__=\"h\"} %lld h%.17g\n", (long long)T0,
+             bits_double(h.sum_bits));
+    expect_all(&m, "anonymous", lines);
+    must(tsdb_reopen(m.db, &m.why));
+    expect_all(&m, "anonymous", lines);
+    must(send_float("anonymous", "__name__=h", T0 + 1, 1));
+    expect_result(1, 0);
+    machine_commit(&m);
+    machine_flush(&m);
+    machine_verified_restart(&m);
+    arena_fini(&arena);
+}
+
+static void
 test_late_samples_after_failed_commits_are_all_there(void **state)
 {
     (void)state;
@@ -720,6 +757,7 @@ main(void)
         claim(test_suspect_clock_refuses_only_for_a_while),
         claim(test_nearly_full_disk_refuses_until_there_is_room),
         claim(test_failed_commit_takes_everything_back),
+        claim(test_commit_fails_without_memory_and_is_taken_back_later),
         claim(test_late_samples_after_failed_commits_are_all_there),
         claim(test_exhausted_head_refuses_and_tears_nothing),
         claim(test_nothing_is_seen_before_its_commit),
