@@ -250,6 +250,15 @@ build_request(struct model *x, struct rq *rq, const struct item *items, uint32_t
     }
 }
 
+/* `v` may have come into the head now. */
+static inline void
+cell_maybe(struct model *x, struct cell *c, const struct value *v)
+{
+    c->in_head = HEAD_UNKNOWN;
+    c->head_gen = x->gen;
+    cell_may(x, c, v, false);
+}
+
 /* The request failed: nobody knows how far it came. */
 static inline void
 send_failed(struct model *x, const struct item *items, const enum verdict *verdicts, uint32_t count)
@@ -269,9 +278,7 @@ send_failed(struct model *x, const struct item *items, const enum verdict *verdi
             c->head_gen = x->gen;
         }
         if (verdicts[i] == WILL_ACCEPT || verdicts[i] == WILL_WHAT || c->in_head == HEAD_UNKNOWN) {
-            cell_may(x, c, &item->v, false);
-            c->in_head = HEAD_UNKNOWN;
-            c->head_gen = x->gen;
+            cell_maybe(x, c, &item->v);
         }
     }
 }
@@ -291,9 +298,7 @@ static inline void
 cell_promised(struct model *x, struct cell *c, const struct value *v)
 {
     uint64_t wait = x->m->result.wait_epoch;
-    c->in_head = HEAD_UNKNOWN; /* with which start time, and in which generation, is not known */
-    c->head_gen = x->gen;
-    cell_may(x, c, v, false);
+    cell_maybe(x, c, v); /* with which start time, and in which generation, is not known */
     if (wait <= x->durable) c->must = !c->has_won;
 }
 
@@ -367,7 +372,7 @@ model_send(struct model *x, enum rw_version version, const struct item *items, u
             if (refused_unsure == 0)
                 cell_promised(x, c, &items[i].v);
             else
-                cell_may(x, c, &items[i].v, false);
+                cell_maybe(x, c, &items[i].v);
         }
     }
     return OK;
