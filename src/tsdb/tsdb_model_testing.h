@@ -97,7 +97,8 @@ series_text(uint32_t series, char *to, size_t size)
 static inline void
 spark_text(uint32_t index, char *to, size_t size)
 {
-    snprintf(to, size, index % 3 == 0 ? "" : "trace_id=%u", index);
+    to[0] = '\0';
+    if (index % 3 != 0) snprintf(to, size, "trace_id=%u", index);
 }
 
 static inline uint64_t
