@@ -342,12 +342,15 @@ append(struct ingest *in, const struct rw_series *from, struct series *series, i
        int64_t start_ms, const struct sample_value *v)
 {
     enum ledger_kind kind = ledger_kind_of(v->kind);
-    enum presence presence;
-    uint32_t epoch;
-    arena_reset(&in->s->arena);
-    enum err e = series_presence(in->gen, series, t_ms, v, &in->s->arena, &presence, &epoch);
-    assert(e == OK); /* step 2 saw to it that the arena holds a chunk */
-    lean_on(in, epoch);
+    enum presence presence = PRESENT_NOT;
+    enum err e = OK;
+    if (t_ms <= series->max_ms) { /* else it is news, and nearly always it is */
+        uint32_t epoch;
+        arena_reset(&in->s->arena);
+        e = series_presence(in->gen, series, t_ms, v, &in->s->arena, &presence, &epoch);
+        assert(e == OK); /* step 2 saw to it that the arena holds a chunk */
+        lean_on(in, epoch);
+    }
     if (presence == PRESENT_OTHER) {
         reject(in, from, kind, REJECT_CONFLICT, 1, t_ms, "another value is stored for this time");
         return false;
@@ -557,6 +560,18 @@ struct need {
     size_t series_bytes;
     size_t head_bytes;
 };
+
+/* What define() may put. */
+static size_t
+definition_bytes(const struct ingest *in, const struct series *series)
+{
+    if (series->defined_in == (uint32_t)in->log.segment) return 0;
+    size_t bytes = 2 * VARINT_SIZE_MAX;
+    for (uint32_t i = 0; i < series->pair_count; i++) {
+        bytes += gen_pair(in->gen, series->pairs[i])->field_size;
+    }
+    return bytes;
+}
 
 /* True if every float of the piece goes behind the last one: no late buffer is needed. */
 static bool
@@ -769,10 +784,7 @@ slice_gather(struct ingest *in, struct place *at, struct piece *pieces, uint32_t
             reject_piece(in, &p, reason);
             continue;
         }
-        for (uint32_t i = 0; i < p.series->pair_count; i++) {
-            need.series_bytes += gen_pair(in->gen, p.series->pairs[i])->field_size;
-        }
-        need.series_bytes += 2 * VARINT_SIZE_MAX;
+        need.series_bytes += definition_bytes(in, p.series);
         need.head_bytes += piece_head_bytes(in, &p);
         e = series_metadata(in, p.from, p.series);
         if (e) return why_set(in->why, e, "no memory for metadata");
