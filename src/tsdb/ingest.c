@@ -519,15 +519,6 @@ series_metadata(struct ingest *in, const struct rw_series *from, struct series *
  * ------------------------------------------------------------------------------------------------
  */
 
-/* A piece of a series that this slice takes on. */
-struct piece {
-    const struct rw_series *from;
-    struct series *series;
-    struct rw_range floats;
-    struct rw_range histograms;
-    struct rw_range exemplars;
-};
-
 static uint32_t
 min_u32(uint32_t a, uint32_t b)
 {
@@ -814,11 +805,11 @@ slice_begin(struct ingest *in)
 static enum err
 slice(struct ingest *in, struct place *at)
 {
-    struct piece pieces[512];
+    struct piece *pieces = in->s->pieces;
     uint32_t count = 0;
     struct place before = *at;
     slice_begin(in);
-    enum err e = slice_gather(in, at, pieces, 512, &count);
+    enum err e = slice_gather(in, at, pieces, SLICE_PIECES, &count);
     if (e) {
         *at = before;
         return e;
