@@ -151,10 +151,8 @@ link_segments(struct listing *l)
         const struct segment *newer = &items[keep], *s = &items[i];
         if (s->number > newer->prev_number) {
             e = add_stray(l, s->number, s->file_bytes, STRAY_VOID);
-        } else if (s->base_pos > newer->prev_end_pos) {
-            e = add_stray(l, s->number, s->file_bytes, STRAY_DAMAGED);
         } else {
-            items[i].end_pos = newer->prev_end_pos;
+            items[i].end_pos = segment_end_before(s, newer);
             items[--keep] = items[i];
         }
     }

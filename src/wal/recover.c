@@ -78,7 +78,7 @@ note_lost_segments(struct walk *w, const struct segment_list *list)
     }
     if (list->count == 0 || w->from_pos == 0) return;
     const struct segment *oldest = &list->items[0];
-    if (w->from_pos >= oldest->prev_end_pos) return;
+    if (oldest->prev_number == 0 || w->from_pos >= oldest->prev_end_pos) return;
     if (!note_place(w, oldest->prev_end_pos - w->from_pos)) return;
     snprintf(w->damage->first, sizeof w->damage->first, "%.160s: segment %016" PRIx64 " is missing",
              w->dir, oldest->prev_number);
@@ -351,7 +351,10 @@ begin_writing(struct wal *wal, const struct walk *w)
     assert(!wal->recovered);
     wal->recovered = true;
     const struct segment *last = wal_last_segment(wal);
-    if (last != NULL) wal->end_pos = wal->synced_pos = last->end_pos;
+    if (last != NULL) {
+        bool unused = last->end_pos == last->base_pos;
+        wal->end_pos = wal->synced_pos = unused ? last->prev_end_pos : last->end_pos;
+    }
     memcpy(wal->totals, w->totals, sizeof wal->totals);
     wal->sequence_base = w->sequence;
     lock_drop(&wal->lock);

@@ -205,12 +205,50 @@ test_the_batch_filled_during_a_failed_commit_is_void_too(void **state)
     assert_int_equal(wal_put(rig.wal, WAL_LEDGER, bytes_of(payload, 100), false), ERR_AGAIN);
     assert_false(wal_take(rig.wal));
     uint64_t epoch = wal_place(rig.wal).epoch;
+    const struct batch *filled = &rig.wal->batches[rig.wal->filling];
+    uint64_t given = filled->start_pos + filled->bytes.size;
     rig_forget_batch(&rig);
     must(rig_reopen(&rig));
     assert_true(wal_place(rig.wal).epoch > epoch);
+    assert_true(wal_last_segment(rig.wal)->base_pos >= given); /* positions of void records, too */
     rig_fill(&rig, 2);
     rig_restart(&rig);
     rig_fini(&rig);
+}
+
+static void
+test_segments_begun_in_vain_do_not_break_the_chain(void **state)
+{
+    (void)state;
+    for (uint32_t before = 0; before < 3; before++) {
+        struct rig rig;
+        rig_init(&rig, 425 + before);
+        must(rig_open(&rig));
+        rig_fill(&rig, before);
+        for (unsigned i = 0; i < 3; i++) {
+            rig_put_many(&rig, 2);
+            if (i == 2) must(wal_prepare(rig.wal, NULL));
+            fault_env_arm(rig.fe, (struct fault){FAULT_TORN, before == 0 && i == 0 ? 2 : 1, false});
+            assert_int_equal(rig_commit(&rig), ERR_IO);
+            must(rig_reopen(&rig));
+        }
+        rig_fill(&rig, 2);
+        struct wal_reader *reader;
+        struct wal_record record;
+        enum err e = OK;
+        uint32_t count = 0;
+        must(wal_reader_open(rig.wal, "reader", 0, &reader, NULL));
+        while ((e = wal_reader_next(reader, &record, &rig.why)) == OK) {
+            count += record.type != WAL_SERIES;
+        }
+        assert_int_equal(e, ERR_AGAIN);
+        assert_true(count > before);
+        wal_reader_close(reader);
+        rig_restart(&rig);
+        rig_power_loss(&rig);
+        must(rig_open(&rig));
+        rig_fini(&rig);
+    }
 }
 
 static void
@@ -418,6 +456,7 @@ main(void)
         claim(test_memory_is_taken_from_the_budget_and_given_back),
         claim(test_a_failed_commit_is_void_although_its_bytes_are_there),
         claim(test_the_batch_filled_during_a_failed_commit_is_void_too),
+        claim(test_segments_begun_in_vain_do_not_break_the_chain),
         claim(test_reopening_may_fail_again_and_again_and_leaves_no_files),
         claim(test_written_commits_behind_a_failed_sync_are_written_again),
         claim(test_a_batch_taken_before_a_sync_failed_is_not_written),

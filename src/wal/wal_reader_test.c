@@ -225,6 +225,38 @@ test_a_reader_left_behind_is_told_so_even_while_it_reads(void **state)
 }
 
 /* The reader is not told that it is behind before the file is somebody else's. */
+/* What was given up holds nothing behind the reader's position. */
+static void
+test_a_segment_that_was_never_used_leaves_no_reader_behind(void **state)
+{
+    (void)state;
+    for (unsigned restart = 0; restart < 2; restart++) {
+        struct rig rig;
+        rig_init(&rig, 509);
+        must(rig_open(&rig));
+        rig_fill(&rig, 4);
+        uint32_t last = rig.commit_count - 1;
+        uint64_t end = wal_end(rig.wal);
+        for (unsigned i = 0; i < 2; i++) { /* two segments are begun, the first one in vain */
+            rig_put_many(&rig, 1);
+            fault_env_arm(rig.fe, (struct fault){FAULT_SYNC, 1, false});
+            assert_int_equal(rig_commit(&rig), ERR_IO);
+            must(rig_reopen(&rig));
+        }
+        if (restart) rig_restart(&rig);
+        assert_int_equal(wal_end(rig.wal), end);
+        must(wal_trim(rig.wal, UINT64_MAX, NULL));
+        assert_int_equal(rig.wal->list.count, 1);
+        struct follower f;
+        follow(&rig, &f, last);
+        follow_to_end(&rig, &f);
+        rig_fill(&rig, 3);
+        follow_to_end(&rig, &f);
+        wal_reader_close(f.reader);
+        rig_fini(&rig);
+    }
+}
+
 static void
 test_bytes_of_a_recycled_file_are_not_taken_for_what_was_wanted(void **state)
 {
@@ -512,6 +544,7 @@ main(void)
         claim(test_a_reader_goes_on_from_its_position_after_a_restart),
         claim(test_a_reader_holds_back_what_it_has_not_passed),
         claim(test_a_reader_left_behind_is_told_so_even_while_it_reads),
+        claim(test_a_segment_that_was_never_used_leaves_no_reader_behind),
         claim(test_bytes_of_a_recycled_file_are_not_taken_for_what_was_wanted),
         claim(test_a_reader_skips_damage_once_and_gives_what_recovery_gives),
         claim(test_a_reader_passes_over_a_segment_that_is_missing),
