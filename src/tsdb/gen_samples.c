@@ -273,6 +273,19 @@ sealing_group(struct sealing *x, const struct late *late, uint32_t group, uint32
     return e;
 }
 
+/* The next epoch on its way that late samples have. After a commit failed, numbers are left out. */
+static bool
+late_next_group(const struct late *late, uint32_t durable_epoch, uint32_t *group)
+{
+    uint32_t after = *group - durable_epoch, least = UINT32_MAX;
+    for (uint32_t i = 0; i < late->count; i++) {
+        uint32_t ahead = late_group(&late->samples[i], durable_epoch) - durable_epoch;
+        if (ahead > after && ahead < least) least = ahead;
+    }
+    *group = durable_epoch + least;
+    return least != UINT32_MAX;
+}
+
 /*
  * Turns the late buffer into sealed chunks: one run for the durable samples and one for each epoch
  * on its way, so that whole chunks appear and vanish.
@@ -287,9 +300,10 @@ late_seal(struct gen *gen, struct series *s, uint32_t durable_epoch)
     for (unsigned k = 0; k < SAMPLE_KIND_COUNT; k++) {
         sealing_clear(&x, k);
     }
-    enum err e = OK;
-    for (uint32_t ahead = 0; ahead <= 2 && e == OK; ahead++) {
-        e = sealing_group(&x, s->late, durable_epoch + ahead, durable_epoch);
+    uint32_t group = durable_epoch;
+    enum err e = sealing_group(&x, s->late, group, durable_epoch);
+    while (e == OK && late_next_group(s->late, durable_epoch, &group)) {
+        e = sealing_group(&x, s->late, group, durable_epoch);
     }
     if (e) {
         for (unsigned k = 0; k < SAMPLE_KIND_COUNT; k++) {

@@ -24,6 +24,8 @@ struct version {
     struct part *parts[];
 };
 
+enum { FAMILY_TEXT_MAX = 64 * 1024 }; /* longer names and texts are not kept */
+
 /* A family's metadata: the last that came. */
 struct family {
     struct family *next;
@@ -42,7 +44,8 @@ struct tenant {
     struct ledger total;     /* committed or not */
     struct ledger change[2]; /* by epoch & 1, to be taken back if it fails */
     uint64_t change_epoch[2];
-    struct family **families; /* hash table */
+    uint64_t replayed[LEDGER_KIND_COUNT]; /* by this process, from the log */
+    struct family **families;             /* hash table */
     uint32_t family_capacity;
     uint32_t family_count;
 };
@@ -134,6 +137,7 @@ struct tsdb {
     bool metadata_changed;  /* since the last cut */
     struct scratch scratch;
     uint64_t durable_epoch; /* visible to readers */
+    bool undo_due;          /* a commit failed, and its samples are not yet taken back */
     struct {
         uint64_t first, last;
     } voids[VOIDS_REMEMBERED]; /* epochs that failed, in a ring */

@@ -46,6 +46,7 @@ struct query {
     int64_t min_ms;
     int64_t max_ms;
     bool partial;
+    bool any_time; /* exemplars may lie beyond the samples of a part */
     struct why warning;
 };
 
@@ -476,7 +477,9 @@ open_sources(struct query *q, uint32_t tenant, const struct select_request *requ
         const struct part_tenant *t = part_tenant(part, request->tenant);
         const struct part_info *info = part_info(part);
         if (t == NULL || t->series_count == 0) continue;
-        if (info->max_ms < request->min_ms || info->min_ms > request->max_ms) continue;
+        if (!q->any_time && (info->max_ms < request->min_ms || info->min_ms > request->max_ms)) {
+            continue;
+        }
         struct source *s = &q->sources[q->source_count++];
         s->order = i;
         e = part_source_open(q, s, part, t, request, why);
@@ -499,8 +502,8 @@ open_sources(struct query *q, uint32_t tenant, const struct select_request *requ
 }
 
 static enum err
-tsdb_select(struct answerer *answerer, const struct select_request *request,
-            struct series_set **ret_set, struct why *why)
+query_open(struct answerer *answerer, const struct select_request *request, bool any_time,
+           struct series_set **ret_set, struct why *why)
 {
     struct tsdb *db = (struct tsdb *)answerer;
     struct budget *budget = request->control == NULL ? NULL : request->control->budget;
@@ -513,6 +516,7 @@ tsdb_select(struct answerer *answerer, const struct select_request *request,
     q->min_ms = request->min_ms;
     q->max_ms = request->max_ms;
     q->partial = request->partial;
+    q->any_time = any_time;
     arena_init(&q->arena, budget, 0, 4096);
     buf_init(&q->labels, budget, 64 * 1024 * 1024);
     merge_init(&q->merge, budget, request->control);
@@ -524,6 +528,13 @@ tsdb_select(struct answerer *answerer, const struct select_request *request,
     }
     *ret_set = &q->set;
     return OK;
+}
+
+static enum err
+tsdb_select(struct answerer *answerer, const struct select_request *request,
+            struct series_set **ret_set, struct why *why)
+{
+    return query_open(answerer, request, false, ret_set, why);
 }
 
 /* --- exemplars and metadata
@@ -613,7 +624,7 @@ tsdb_exemplars(struct answerer *answerer, const struct select_request *request,
                struct why *why)
 {
     struct series_set *set;
-    enum err e = tsdb_select(answerer, request, &set, why);
+    enum err e = query_open(answerer, request, true, &set, why);
     if (e) return e;
     struct query *q = (struct query *)set;
     struct exemplar_list l = {.arena = &q->arena, .request = request};

@@ -5,7 +5,7 @@
 #include "base/hash.h"
 #include "tsdb/internal.h"
 
-enum { FAMILIES_FIRST = 16, FAMILIES_MAX = 100 * 1000, FAMILY_TEXT_MAX = 64 * 1024 };
+enum { FAMILIES_FIRST = 16, FAMILIES_MAX = 100 * 1000 };
 
 struct tenant *
 tenant_find(struct tsdb *db, struct bytes name)

@@ -275,6 +275,25 @@ load_metadata(struct tsdb *db, struct why *why)
     return e;
 }
 
+/* What was stored in parts that are put aside is damaged. */
+static void
+count_set_aside(struct tsdb *db, struct tenant *tenant)
+{
+    uint64_t here[LEDGER_KIND_COUNT] = {0};
+    for (uint32_t i = 0; i < db->version->part_count; i++) {
+        const struct part_tenant *t = part_tenant(db->version->parts[i], tenant->name);
+        for (unsigned k = 0; t != NULL && k < LEDGER_KIND_COUNT; k++) {
+            here[k] += t->sample_count[k];
+        }
+    }
+    struct ledger *total = &tenant->total;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        if (total->stored[k] <= here[k]) continue;
+        total->count[k][LEDGER_DAMAGED] += total->stored[k] - here[k];
+        total->stored[k] = here[k];
+    }
+}
+
 static enum err
 open_tenants(struct tsdb *db, const struct manifest *m)
 {
@@ -283,6 +302,7 @@ open_tenants(struct tsdb *db, const struct manifest *m)
         enum err e = tenant_find_or_add(db, m->tenants[i].name, &t);
         if (e) return e;
         t->total = m->tenants[i].totals;
+        if (db->version->part_count < m->part_count) count_set_aside(db, t);
     }
     return OK;
 }
@@ -463,14 +483,15 @@ tsdb_commit_due(struct tsdb *db)
     return due;
 }
 
-/* Everything beyond the last committed epoch never happened. */
+/*
+ * Everything beyond the last committed epoch never happened. Without memory the samples are taken
+ * back when the log is: until then nobody may write or cut, and readers do not see them.
+ */
 static void
 undo_locked(struct tsdb *db)
 {
     assert(lock_is_mine(&db->head_lock));
-    /* Without memory it is tried again: nobody may write meanwhile, and readers do not see it. */
-    while (gen_undo(db->active, (uint32_t)db->durable_epoch) != OK) {
-    }
+    db->undo_due = gen_undo(db->active, (uint32_t)db->durable_epoch) != OK;
     tenants_undo(db, db->durable_epoch);
     uint32_t slot = db->void_count++ % VOIDS_REMEMBERED;
     db->voids[slot].first = db->durable_epoch + 1;
@@ -532,7 +553,14 @@ tsdb_sync(struct tsdb *db, struct why *why)
 enum err
 tsdb_reopen(struct tsdb *db, struct why *why)
 {
-    return wal_is_down(db->wal) ? wal_reopen(db->wal, why) : OK;
+    if (!wal_is_down(db->wal)) return OK;
+    enum err e = OK;
+    lock_take(&db->head_lock);
+    if (db->undo_due) e = gen_undo(db->active, (uint32_t)db->durable_epoch);
+    if (e == OK) db->undo_due = false;
+    lock_drop(&db->head_lock);
+    return e ? why_set(why, e, "no memory to take back what was not committed")
+             : wal_reopen(db->wal, why);
 }
 
 uint64_t
