@@ -38,8 +38,9 @@ struct server {
     struct http_server *http;
     int flag_count;
     char **flag_words;
+    enum wal_ack_level ack; /* settings.wal_ack, for threads without the lock */
 
-    struct lock reload_lock; /* LOCK_RANK_APP; guards settings */
+    struct lock reload_lock; /* LOCK_RANK_APP; guards settings once threads run */
     struct settings settings;
 
     struct lock commit_lock; /* LOCK_RANK_APP_WAKE; guards to the next blank line */
@@ -123,8 +124,9 @@ reload(void *context, struct why *why)
     struct server *s = context;
     struct settings next;
     bool help;
-    enum err e = settings_load(&next, s->flag_count, s->flag_words, &help, why);
+    /* The file is read under the lock: of two reloads the later one also has the later file. */
     lock_take(&s->reload_lock);
+    enum err e = settings_load(&next, s->flag_count, s->flag_words, &help, why);
     if (e == OK) e = settings_check_reload(&s->settings, &next, why);
     if (e == OK) {
         struct tsdb_limits tsdb_limits = tsdb_limits_of(&next);
@@ -237,7 +239,7 @@ commit_loop(void *context)
 {
     struct server *s = context;
     struct why why;
-    bool synced_by_time = s->settings.wal_ack != ACK_FSYNC;
+    bool synced_by_time = s->ack != ACK_FSYNC;
     int64_t next_sync = 0;
     while (wait_for_commit(s)) {
         enum err e = OK;
@@ -517,7 +519,7 @@ leave_now(struct server *s)
     struct why why;
     log_warn("stopping at once; the next start replays the log");
     stop_committing(s);
-    if (s->settings.wal_ack == ACK_MEMORY && tsdb_commit(s->tsdb, &why) != OK) {
+    if (s->ack == ACK_MEMORY && tsdb_commit(s->tsdb, &why) != OK) {
         log_error("the last commit failed", KV("error", &why));
     }
     _exit(EXIT_DONE);
@@ -595,6 +597,8 @@ serve(struct server *s)
     sigset_t signals;
     block_signals(&signals);
     process_metrics_register();
+    struct settings first = s->settings;
+    s->ack = first.wal_ack;
     enum err e = open_store(s, &why);
     if (e == OK) e = start_api(s, &why);
     if (e == OK) e = start_threads(s, &why);
@@ -604,9 +608,9 @@ serve(struct server *s)
         server_fini(s);
         return EXIT_FAILED;
     }
-    log_info("ready", KV("version", FIREKEEP_VERSION),
-             KV("address", s->settings.web_listen_address), KV("port", http_server_port(s->http)),
-             KV("tenancy", s->settings.tenancy_enabled ? "on" : "off"));
+    log_info("ready", KV("version", FIREKEEP_VERSION), KV("address", first.web_listen_address),
+             KV("port", http_server_port(s->http)),
+             KV("tenancy", first.tenancy_enabled ? "on" : "off"));
     run(s, &signals);
     stop(s, &signals);
     server_fini(s);
