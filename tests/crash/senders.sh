@@ -4,15 +4,15 @@
 #   node exporter, Firekeep, the senders themselves <--scrape-- three senders --remote write--> Firekeep
 #
 # Prometheus 2.42 with remote write 1.0, Prometheus 3 with 1.0 and with 2.0, the latter two with
-# native histograms. Each scrapes every second. Firekeep is killed every few seconds for SECONDS
-# (35, or 240 with LONG=1) and started again. Then scraping ends, the senders catch up, and Firekeep
-# is held against what each sender has in its own storage.
+# native histograms. Each scrapes every second. For DURATION seconds (35, or 240 with LONG=1)
+# Firekeep is killed, sometimes stopped, every few seconds and started again. Then scraping ends,
+# the senders catch up, and Firekeep is held against what each sender has in its own storage.
 
 set -u
 work=${SCRATCH:?}
 # shellcheck source=tests/lib.sh
 . tests/lib.sh
-seconds=${SECONDS_OF_CRASHES:-$([[ ${LONG-} == 1 ]] && echo 240 || echo 35)}
+seconds=${DURATION:-$([[ ${LONG-} == 1 ]] && echo 240 || echo 35)}
 seed=${SEED:-$RANDOM}
 RANDOM=$seed
 newer=$PEERS/prometheus/usr/bin/prometheus
@@ -75,16 +75,6 @@ total() {
     awk -v name="^$1([{ ]|\$)" '$0 ~ name { sum += $NF } END { printf "%.0f\n", sum }'
 }
 
-# As long as it is not true; false after SECONDS.
-within() { # SECONDS COMMAND...
-    local until=$((SECONDS + $1))
-    shift
-    until "$@"; do
-        ((SECONDS < until)) || return 1
-        sleep 0.1
-    done
-}
-
 has_sent() { # SENDER
     (($(page "$1" | total prometheus_remote_storage_samples_total) > 1000))
 }
@@ -124,7 +114,14 @@ crash_and_restart() {
     local until=$((SECONDS + seconds))
     while ((SECONDS < until)); do
         sleep "$((RANDOM % 4 + 1)).$((RANDOM % 10))"
-        crash firekeep
+        if ((RANDOM % 4 == 0)); then
+            stop firekeep || {
+                echo "SIGTERM ended it with status $?, SEED=$seed"
+                return 1
+            }
+        else
+            crash firekeep
+        fi
         crashes=$((crashes + 1))
         begin || {
             echo "does not start after crash $crashes, SEED=$seed"
@@ -243,5 +240,5 @@ claim "nothing was refused" nothing_refused
 claim "the ledger adds up" ledger_adds_up
 claim "SIGTERM ends it with status 0" stop firekeep
 claim "verify finds nothing wrong" build/firekeep verify "$work/data"
-echo "$crashes crashes in $seconds s, SEED=$seed"
+echo "$crashes crashes and stops in $seconds s, SEED=$seed"
 ((failures == 0))

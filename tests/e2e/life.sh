@@ -46,15 +46,6 @@ ends_with() {
     ((got == want)) && grep -qi -- "$pattern" <<<"$output"
 }
 
-within() { # SECONDS COMMAND...
-    local until=$((SECONDS + $1))
-    shift
-    until "$@"; do
-        ((SECONDS < until)) || return 1
-        sleep 0.05
-    done
-}
-
 metric_exceeds() { # PATTERN VALUE
     (($(metric "$1") > $2))
 }
