@@ -4,9 +4,10 @@
 #   node exporter, Firekeep, the senders themselves <--scrape-- three senders --remote write--> Firekeep
 #
 # Prometheus 2.42 with remote write 1.0, Prometheus 3 with 1.0 and with 2.0, the latter two with
-# native histograms. Each scrapes every second. For DURATION seconds (35, or 240 with LONG=1)
+# native histograms, and vmagent, which begins with a protocol of its own until it gets 415. Each scrapes every second. For DURATION seconds (35, or 240 with LONG=1)
 # Firekeep is killed, sometimes stopped, every few seconds and started again. Then scraping ends,
-# the senders catch up, and Firekeep is held against what each sender has in its own storage.
+# the senders catch up, and Firekeep is held against what each sender has in its own storage (vmagent
+# has none: it is only counted).
 
 set -u
 work=${SCRATCH:?}
@@ -16,7 +17,8 @@ seconds=${DURATION:-$([[ ${LONG-} == 1 ]] && echo 240 || echo 35)}
 seed=${SEED:-$RANDOM}
 RANDOM=$seed
 newer=$PEERS/prometheus/usr/bin/prometheus
-mapfile -t ports < <(free_ports 5)
+agent=$PEERS/victoria-metrics/usr/bin/vmagent
+mapfile -t ports < <(free_ports 6)
 firekeep=127.0.0.1:${ports[0]}
 node=127.0.0.1:${ports[1]}
 senders=()
@@ -66,6 +68,31 @@ add_sender() { # NAME PROGRAM PORT [MESSAGE]
     wait_ready "$name" "http://${at[$name]}/-/ready"
 }
 
+agent_config() { # SCRAPE
+    [[ -n $1 ]] || {
+        echo 'scrape_configs: []'
+        return
+    }
+    cat <<END
+scrape_configs:
+  - job_name: all
+    scrape_interval: 1s
+    static_configs:
+      - targets: ['$node', '$firekeep']
+END
+}
+
+add_agent() { # PORT
+    at[agent]=127.0.0.1:$1
+    agent_config yes >"$work/agent.yml"
+    agent_config '' >"$work/agent.quiet.yml"
+    start agent "$agent" "-promscrape.config=$work/agent.yml" "-httpListenAddr=${at[agent]}" \
+        "-remoteWrite.url=http://$firekeep/api/v1/write" "-remoteWrite.tmpDataPath=$work/agent" \
+        -remoteWrite.label=sender=agent -remoteWrite.flushInterval=500ms \
+        -remoteWrite.retryMinInterval=100ms -remoteWrite.retryMaxTime=1s
+    wait_ready agent "http://${at[agent]}/-/ready"
+}
+
 page() { # SENDER
     curl -fs --noproxy '*' --max-time 10 "http://${at[$1]}/metrics"
 }
@@ -98,6 +125,17 @@ sent_in() { # PAGE
             $(total "prometheus_remote_storage_${kind}_retried_total" <<<"$1"))) "
     done
     echo
+}
+
+agent_rows() { # PAGE
+    total vmagent_remotewrite_rows_pushed_after_relabel_total <<<"$1"
+}
+
+agent_has_caught_up() {
+    local text
+    text=$(page agent) || return 1
+    (($(total 'vmagent_remotewrite_pending_(data_bytes|inmemory_blocks)' <<<"$text") == 0)) &&
+        [[ $(agent_rows "$text") == $(sleep 1 && agent_rows "$(page agent)") ]]
 }
 
 quiet() { # SENDER
@@ -140,6 +178,19 @@ all_caught_up() {
             return 1
         }
     done
+    [[ -z ${at[agent]-} ]] || within 60 agent_has_caught_up || {
+        echo "vmagent has not caught up"
+        page agent | grep ^vmagent_remotewrite_pending
+        return 1
+    }
+}
+
+agent_gave_nothing_up() {
+    local given_up
+    given_up=$(page agent | grep -E \
+        '^vmagent_remotewrite_(packets_dropped|samples_dropped|conversion_errors|rate_limit)[a-z_]*_total.* [1-9]')
+    echo "$given_up"
+    [[ -z $given_up ]] && (($(agent_rows "$(page agent)") > 1000))
 }
 
 nothing_given_up() { # SENDER
@@ -177,6 +228,11 @@ counts_agree() {
         echo "$sender sent $f floats, $h histograms, $e exemplars"
         floats=$((floats + f)) histograms=$((histograms + h)) exemplars=$((exemplars + e))
     done
+    if [[ -n ${at[agent]-} ]]; then
+        f=$(agent_rows "$(page agent)")
+        echo "vmagent sent $f floats"
+        floats=$((floats + f))
+    fi
     echo "kept: $(kept float) floats, $(kept histogram) histograms, $(kept exemplar) exemplars"
     (($(kept float) == floats && $(kept histogram) == histograms && $(kept exemplar) == exemplars))
 }
@@ -210,6 +266,9 @@ start_all() {
         add_sender new-1 "$newer" "${ports[3]}" prometheus.WriteRequest || return 1
         add_sender new-2 "$newer" "${ports[4]}" io.prometheus.write.v2.Request || return 1
     fi
+    if [[ -x $agent ]]; then
+        add_agent "${ports[5]}" || return 1
+    fi
     # What was appended before the first request is not sent at all: the range begins after that.
     local sender
     for sender in "${senders[@]}"; do
@@ -223,13 +282,16 @@ start_all() {
 
 crashes=0
 [[ -x $newer ]] || skip "senders of Prometheus 3" "it is not there"
+[[ -x $agent ]] || skip "vmagent as a sender" "it is not there"
 claim "senders and Firekeep start" start_all || exit 1
 start_ms=$(now_ms)
 claim "Firekeep comes back from every crash" crash_and_restart || exit 1
 for sender in "${senders[@]}"; do
     quiet "$sender"
 done
+[[ -z ${at[agent]-} ]] || quiet agent
 claim "the senders catch up" all_caught_up
+[[ -z ${at[agent]-} ]] || claim "vmagent gave nothing up" agent_gave_nothing_up
 for sender in "${senders[@]}"; do
     claim "$sender: gave nothing up" nothing_given_up "$sender"
     claim "$sender: has in its own storage what Firekeep has, bit for bit" reads_the_same "$sender"
