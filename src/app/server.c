@@ -39,8 +39,9 @@ struct server {
     struct http_server *http;
     int flag_count;
     char **flag_words;
+    enum wal_ack_level ack; /* settings.wal_ack, for threads without the lock */
 
-    struct lock reload_lock; /* LOCK_RANK_APP; guards settings */
+    struct lock reload_lock; /* LOCK_RANK_APP; guards settings once threads run */
     struct settings settings;
 
     struct lock commit_lock; /* LOCK_RANK_APP_WAKE; guards to the next blank line */
@@ -121,8 +122,9 @@ reload(void *context, struct why *why)
     struct server *s = context;
     struct settings next;
     bool help;
-    enum err e = settings_load(&next, s->flag_count, s->flag_words, &help, why);
+    /* The file is read under the lock: of two reloads the later one also has the later file. */
     lock_take(&s->reload_lock);
+    enum err e = settings_load(&next, s->flag_count, s->flag_words, &help, why);
     if (e == OK) e = settings_check_reload(&s->settings, &next, why);
     if (e == OK) {
         struct tsdb_limits tsdb_limits = tsdb_limits_of(&next);
@@ -243,7 +245,7 @@ commit_loop(void *context)
 {
     struct server *s = context;
     struct why why;
-    bool synced_by_time = s->settings.wal_ack != ACK_FSYNC;
+    bool synced_by_time = s->ack != ACK_FSYNC;
     int64_t next_sync = 0;
     while (wait_for_commit(s)) {
         enum err e = OK;
@@ -549,6 +551,7 @@ server_start(struct env *env, const struct settings *settings, int flag_count, c
     if (s == NULL) return why_set(why, ERR_NOMEM, "no memory to start");
     s->env = env;
     s->settings = *settings;
+    s->ack = settings->wal_ack;
     s->flag_count = flag_count;
     s->flag_words = flag_words;
     lock_init(&s->reload_lock, LOCK_RANK_APP);
