@@ -359,7 +359,7 @@ api_routes(const struct api *api, size_t *ret_count)
 void
 api_set_server(struct api *api, struct http_server *server)
 {
-    api->server = server;
+    atomic_store_explicit(&api->server, server, memory_order_release);
 }
 
 void

@@ -55,7 +55,7 @@ struct api {
     size_t route_count;
     struct budget write_budget;
     struct budget read_budget;
-    struct http_server *server;
+    _Atomic(struct http_server *) server; /* release, acquire: told when requests come already */
     struct metric_collector collector;
 
     _Atomic uint64_t read_samples_max; /* relaxed */

@@ -192,9 +192,10 @@ store_metrics(struct metric_sink *sink, void *context)
     put_budget(sink, &api->write_budget);
     put_budget(sink, &api->read_budget);
     tsdb_budgets(api->options.tsdb, put_budget, sink);
-    if (api->server != NULL) {
+    struct http_server *server = atomic_load_explicit(&api->server, memory_order_acquire);
+    if (server != NULL) {
         struct http_stats h;
-        http_server_stats(api->server, &h);
+        http_server_stats(server, &h);
         put_http(sink, &h);
     }
     struct metric_family build = {"firekeep_build_info", "Always 1; the version is a label.",
