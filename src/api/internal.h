@@ -12,7 +12,6 @@ enum { RETRY_AFTER_S = 2, JOBS_MAX = 4096 };
 struct waiting {
     struct waiting *next;
     struct http_request *request;
-    uint64_t epoch;
     enum rw_version version;
     enum err error; /* the rest of the request could not be taken */
     struct why why;

@@ -201,9 +201,32 @@ waiting_put(struct api *api, struct waiting *w)
     api->options.commit_wanted(api->options.context);
 }
 
+/* How far the store is; the order of reading is tsdb_era()'s. */
+struct progress {
+    uint64_t durable_epoch;
+    uint64_t era;
+};
+
+static struct progress
+progress_of(struct api *api)
+{
+    uint64_t durable_epoch = tsdb_durable_epoch(api->options.tsdb);
+    return (struct progress){durable_epoch, tsdb_era(api->options.tsdb)};
+}
+
+enum promise { PENDING, KEPT, VOID };
+
+static enum promise
+promise_of(const struct ingest_result *result, struct progress now)
+{
+    if (result->wait_epoch == 0) return KEPT;
+    if (result->era != now.era) return VOID;
+    return result->wait_epoch <= now.durable_epoch ? KEPT : PENDING;
+}
+
 /* Takes those off the list that can be answered now; they keep their order. */
 static struct waiting *
-waiting_take(struct api *api, uint64_t durable_epoch, bool all)
+waiting_take(struct api *api, struct progress now, bool all)
 {
     struct waiting *taken = NULL, **tail = &taken;
     lock_take(&api->lock);
@@ -211,7 +234,7 @@ waiting_take(struct api *api, uint64_t durable_epoch, bool all)
     struct waiting *last = NULL;
     while (*link != NULL) {
         struct waiting *w = *link;
-        if (!all && w->epoch > durable_epoch) {
+        if (!all && promise_of(&w->result, now) == PENDING) {
             last = w;
             link = &w->next;
             continue;
@@ -230,11 +253,11 @@ waiting_take(struct api *api, uint64_t durable_epoch, bool all)
 void
 api_committed(struct api *api, bool failed)
 {
-    uint64_t durable = tsdb_durable_epoch(api->options.tsdb);
-    struct waiting *list = waiting_take(api, durable, failed);
+    struct progress now = progress_of(api);
+    struct waiting *list = waiting_take(api, now, failed);
     struct waiting *done = list, *last = NULL;
     for (struct waiting *w = list; w != NULL; w = w->next) {
-        waiting_answer(api, w, w->epoch > durable);
+        waiting_answer(api, w, promise_of(&w->result, now) != KEPT);
         last = w;
     }
     if (last == NULL) return;
@@ -335,14 +358,14 @@ write_run(struct api *api, struct http_request *request, enum rw_version version
     e = tsdb_ingest(api->options.tsdb, tenant, &w->request, &wait->result, &why);
     wait->request = request;
     wait->version = version;
-    wait->epoch = wait->result.wait_epoch;
     wait->error = e;
     wait->why = why;
-    if (wait->epoch > tsdb_durable_epoch(api->options.tsdb)) {
+    enum promise promise = promise_of(&wait->result, progress_of(api));
+    if (promise == PENDING) {
         waiting_put(api, wait);
         return;
     }
-    write_reply(api, request, version, status_of(e), &why, &wait->result);
+    waiting_answer(api, wait, promise == VOID);
     lock_take(&api->lock);
     wait->next = api->spare_waiting;
     api->spare_waiting = wait;

@@ -229,16 +229,19 @@ bring_back(struct server *s, const struct why *reason)
     log_info("the write-ahead log is back on a fresh segment");
 }
 
-/* As far as there is something to commit. */
+/*
+ * Commits as long as there is something to commit. Answers also when there is not: the commit that
+ * a request began to wait for may be over already.
+ */
 static enum err
 commit_all(struct server *s, struct why *why)
 {
-    enum err e = OK;
-    while (e == OK && tsdb_commit_due(s->tsdb)) {
-        e = tsdb_commit(s->tsdb, why);
-        if (e == OK) api_committed(s->api, false);
-    }
-    return e;
+    do {
+        enum err e = tsdb_commit_due(s->tsdb) ? tsdb_commit(s->tsdb, why) : OK;
+        if (e) return e;
+        api_committed(s->api, false);
+    } while (tsdb_commit_due(s->tsdb));
+    return OK;
 }
 
 static void

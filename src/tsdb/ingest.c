@@ -828,6 +828,7 @@ tsdb_ingest(struct tsdb *db, struct bytes tenant, const struct rw_request *reque
         .db = db, .request = request, .result = ret_result, .s = &db->scratch, .why = why};
     struct place at = {0};
     lock_take(&db->head_lock);
+    ret_result->era = tsdb_era(db);
     enum err e = ready_locked(db, why);
     if (e == OK) e = tenant_find_or_add(db, tenant, &in.tenant);
     if (e == ERR_LIMIT) e = why_set(why, ERR_INPUT, "there are too many tenants");
@@ -837,6 +838,8 @@ tsdb_ingest(struct tsdb *db, struct bytes tenant, const struct rw_request *reque
         /* Others may have their turn. */
         lock_drop(&db->head_lock);
         lock_take(&db->head_lock);
+        if (ret_result->era == tsdb_era(db)) continue;
+        e = why_set(why, ERR_AGAIN, "the write-ahead log failed meanwhile");
     }
     if (e == OK && request->metadata_count > 0) e = metadata_slice(&in);
     if (e == OK && blame_the_clock(&in)) {

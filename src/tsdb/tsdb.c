@@ -509,6 +509,12 @@ tsdb_durable_epoch(struct tsdb *db)
     return wal_durable_epoch(db->wal);
 }
 
+uint64_t
+tsdb_era(struct tsdb *db)
+{
+    return atomic_load(&db->undone_epochs_total);
+}
+
 bool
 tsdb_is_down(struct tsdb *db)
 {
