@@ -275,7 +275,7 @@ test_a_sender_from_the_future_is_refused_for_good(void **state)
 
 /* One of everything; a sender never hears that its good samples are bad. */
 static void
-check_requests_survive(struct site *s, unsigned n, uint64_t nth)
+check_requests_survive(struct site *s, unsigned n, uint64_t nth, bool forever)
 {
     struct body bodies[] = {
         write_body(s, RW_V1, n % SERIES_MAX, n / SERIES_MAX, 1),
@@ -284,7 +284,7 @@ check_requests_survive(struct site *s, unsigned n, uint64_t nth)
     };
     static const char *const pages[] = {"/metrics", "/api/v1/status/tsdb", "/api/v1/status/config",
                                         "/api/v1/metadata"};
-    mem_fail_nth(nth, false);
+    mem_fail_nth(nth, forever);
     for (unsigned i = 0; i < 3; i++) {
         struct client c = site_connect(s);
         send_post(&c, i == 0 ? "/api/v1/write" : "/api/v1/read", "", bodies[i]);
@@ -311,14 +311,13 @@ check_requests_survive(struct site *s, unsigned n, uint64_t nth)
 }
 
 static void
-test_any_allocation_may_fail_while_requests_run(void **state)
+check_memory_failures(uint64_t nth_max, bool forever)
 {
-    (void)state;
     struct site *s = site_new();
     site_start(s);
     unsigned n = 0;
-    for (uint64_t nth = 1; nth <= 150; nth++, n++) {
-        check_requests_survive(s, n, nth);
+    for (uint64_t nth = 1; nth <= nth_max; nth++, n++) {
+        check_requests_survive(s, n, nth, forever);
     }
     wait_for(s, is_ready(s));
     for (unsigned i = 0; i < n; i++) {
@@ -328,6 +327,20 @@ test_any_allocation_may_fail_while_requests_run(void **state)
     check_contents(s);
     check_restart(s);
     site_free(s);
+}
+
+static void
+test_any_allocation_may_fail_while_requests_run(void **state)
+{
+    (void)state;
+    check_memory_failures(400, false);
+}
+
+static void
+test_all_allocations_may_fail_while_requests_run(void **state)
+{
+    (void)state;
+    check_memory_failures(100, true);
 }
 
 int
@@ -346,6 +359,7 @@ main(void)
         SERVER_TEST(test_a_start_with_the_clock_in_the_past_drops_nobodys_samples),
         SERVER_TEST(test_a_sender_from_the_future_is_refused_for_good),
         SERVER_TEST(test_any_allocation_may_fail_while_requests_run),
+        SERVER_TEST(test_all_allocations_may_fail_while_requests_run),
     };
     return cmocka_run_group_tests(tests, site_mute, NULL);
 }
