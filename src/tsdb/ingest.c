@@ -897,6 +897,7 @@ tsdb_ingest(struct tsdb *db, struct bytes tenant, const struct rw_request *reque
         .db = db, .request = request, .result = ret_result, .s = &db->scratch, .why = why};
     struct place at = {0};
     lock_take(&db->head_lock);
+    uint32_t voids = db->void_count;
     enum err e = ready_locked(db, why);
     if (e == OK) e = tenant_find_or_add(db, tenant, &in.tenant);
     if (e == ERR_LIMIT) e = why_set(why, ERR_INPUT, "there are too many tenants");
@@ -906,6 +907,9 @@ tsdb_ingest(struct tsdb *db, struct bytes tenant, const struct rw_request *reque
         /* Others may have their turn. */
         lock_drop(&db->head_lock);
         lock_take(&db->head_lock);
+        if (voids == db->void_count) continue;
+        /* What was stored so far may have been taken back. */
+        e = why_set(why, ERR_AGAIN, "the write-ahead log failed meanwhile");
     }
     if (e == OK && request->metadata_count > 0) e = metadata_slice(&in);
     if (e == OK && blame_the_clock(&in)) {
