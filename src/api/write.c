@@ -334,6 +334,7 @@ write_run(struct api *api, struct http_request *request, enum rw_version version
     e = tsdb_ingest(api->options.tsdb, tenant, &w->request, &wait->result, &why);
     wait->request = request;
     wait->version = version;
+    wait->epoch = wait->result.wait_epoch;
     wait->error = e;
     wait->why = why;
     wait->state = tsdb_epoch(api->options.tsdb, wait->epoch);
