@@ -166,6 +166,11 @@ $(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIB)
 	@mkdir -p $(@D)
 	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# The load generator's own part.
+$(BUILD)/bench/load.o $(BUILD)/bench/lib/fleet.o: CPPFLAGS += -Ibench
+$(BUILD)/bench/load: $(BUILD)/bench/load.o $(BUILD)/bench/lib/fleet.o $(LIB)
+	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
 .PHONY: test-tools
 test-tools: $(TOOLS)
 

@@ -56,8 +56,7 @@ struct api {
     size_t route_count;
     struct budget write_budget;
     struct budget read_budget;
-    _Atomic(struct http_server *)
-        server; /* release on set, acquire on use; NULL until it listens */
+    _Atomic(struct http_server *) server; /* release in api_set_server(), acquire in /metrics */
     struct metric_collector collector;
 
     _Atomic uint64_t read_samples_max; /* relaxed */

@@ -39,8 +39,9 @@ struct server {
     struct http_server *http;
     int flag_count;
     char **flag_words;
+    bool synced_by_time; /* level fsync syncs each commit */
 
-    struct lock reload_lock; /* LOCK_RANK_APP; guards settings */
+    struct lock reload_lock; /* LOCK_RANK_APP; guards settings once threads run */
     struct settings settings;
 
     struct lock commit_lock; /* LOCK_RANK_APP_WAKE; guards to the next blank line */
@@ -121,8 +122,9 @@ reload(void *context, struct why *why)
     struct server *s = context;
     struct settings next;
     bool help;
-    enum err e = settings_load(&next, s->flag_count, s->flag_words, &help, why);
+    /* The file is read under the lock: of two reloads the later one also has the later file. */
     lock_take(&s->reload_lock);
+    enum err e = settings_load(&next, s->flag_count, s->flag_words, &help, why);
     if (e == OK) e = settings_check_reload(&s->settings, &next, why);
     if (e == OK) {
         struct tsdb_limits tsdb_limits = tsdb_limits_of(&next);
@@ -165,6 +167,14 @@ show_config(void *context, struct buf *to)
     struct settings now = s->settings;
     lock_drop(&s->reload_lock);
     settings_print_yaml(&now, to);
+}
+
+/* Some errors, memory's above all, come without words. */
+static struct why *
+worded(struct why *why, enum err e)
+{
+    if (why->text[0] == '\0') why_set(why, e, "%s", err_word(e));
+    return why;
 }
 
 /* --- committing ------------------------------------------------------------------------------- */
@@ -217,47 +227,55 @@ stopping(struct server *s)
 static void
 bring_back(struct server *s, const struct why *reason)
 {
-    struct why why = *reason;
-    log_error("the write-ahead log failed; writes get 503 until it is back", KV("error", &why));
+    log_error("the write-ahead log failed; writes get 503 until it is back", KV("error", reason));
     api_committed(s->api);
-    while (tsdb_reopen(s->tsdb, &why) != OK) {
+    for (;;) {
+        struct why why = {""};
+        enum err e = tsdb_reopen(s->tsdb, &why);
+        if (e == OK) break;
         api_committed(s->api);
         if (stopping(s)) return;
-        log_warn("the write-ahead log is still down, trying again", KV("error", &why));
+        log_warn("the write-ahead log is still down, trying again", KV("error", worded(&why, e)));
         pause_ms(s, 1000);
     }
     log_info("the write-ahead log is back on a fresh segment");
 }
 
+/*
+ * Commits as long as there is something to commit. Answers also when there is not: the commit that
+ * a request began to wait for may be over already.
+ */
 static enum err
-commit_timed(struct server *s, struct why *why)
+commit_all(struct server *s, struct why *why)
 {
-    int64_t began = env_monotonic_ns(s->env);
-    enum err e = tsdb_commit(s->tsdb, why);
-    metric_record(&commit_latency, (uint64_t)(env_monotonic_ns(s->env) - began));
-    return e;
+    do {
+        int64_t began = env_monotonic_ns(s->env);
+        bool due = tsdb_commit_due(s->tsdb);
+        enum err e = due ? tsdb_commit(s->tsdb, why) : OK;
+        if (due) metric_record(&commit_latency, (uint64_t)(env_monotonic_ns(s->env) - began));
+        api_committed(s->api);
+        if (e) return e;
+    } while (tsdb_commit_due(s->tsdb));
+    return OK;
 }
 
 static void
 commit_loop(void *context)
 {
     struct server *s = context;
-    struct why why;
-    bool synced_by_time = s->settings.wal_ack != ACK_FSYNC;
     int64_t next_sync = 0;
     while (wait_for_commit(s)) {
-        enum err e = OK;
-        do {
-            if (tsdb_commit_due(s->tsdb)) e = commit_timed(s, &why);
-            api_committed(s->api);
-        } while (e == OK && tsdb_commit_due(s->tsdb));
-        if (e == OK && synced_by_time && env_monotonic_ns(s->env) >= next_sync) {
+        struct why why = {""};
+        enum err e = commit_all(s, &why);
+        if (e == OK && s->synced_by_time && env_monotonic_ns(s->env) >= next_sync) {
             e = tsdb_sync(s->tsdb, &why);
             next_sync = env_monotonic_ns(s->env) + NS_PER_S;
         }
-        if (e) bring_back(s, &why);
+        if (e) bring_back(s, worded(&why, e));
     }
-    if (tsdb_sync(s->tsdb, &why) != OK) log_error("the last sync failed", KV("error", &why));
+    struct why why = {""};
+    enum err e = tsdb_sync(s->tsdb, &why);
+    if (e) log_error("the last sync failed", KV("error", worded(&why, e)));
     api_committed(s->api);
 }
 
@@ -266,18 +284,20 @@ commit_loop(void *context)
 static void
 flush_once(struct server *s)
 {
-    struct why why;
+    struct why why = {""};
     enum err e = tsdb_maintain(s->tsdb, &why);
-    if (e) log_warn("housekeeping failed, it will be repeated", KV("error", &why));
+    if (e) log_warn("housekeeping failed, it will be repeated", KV("error", worded(&why, e)));
     if (tsdb_flush_due(s->tsdb)) {
         tsdb_want_cut(s->tsdb);
         want_commit(s);
     }
     if (!tsdb_has_frozen(s->tsdb)) return;
     int64_t began = env_monotonic_ns(s->env);
+    why.text[0] = '\0';
     e = tsdb_flush(s->tsdb, &why);
     if (e) {
-        log_error("the head could not be written out, it will be repeated", KV("error", &why));
+        log_error("the head could not be written out, it will be repeated",
+                  KV("error", worded(&why, e)));
         return;
     }
     struct tsdb_stats stats;
@@ -291,11 +311,12 @@ flush_once(struct server *s)
 static bool
 flush_all_step(struct server *s)
 {
-    struct why why;
+    struct why why = {""};
     if (tsdb_is_flushed(s->tsdb) || tsdb_is_down(s->tsdb)) return true;
     if (tsdb_has_frozen(s->tsdb)) {
-        if (tsdb_flush(s->tsdb, &why) == OK) return tsdb_is_flushed(s->tsdb);
-        log_error("the last flush failed; the log has everything", KV("error", &why));
+        enum err e = tsdb_flush(s->tsdb, &why);
+        if (e == OK) return tsdb_is_flushed(s->tsdb);
+        log_error("the last flush failed; the log has everything", KV("error", worded(&why, e)));
         return true;
     }
     tsdb_want_cut(s->tsdb);
@@ -322,6 +343,7 @@ flush_loop(void *context)
             cond_wake_all(&s->flush_cond);
         }
         if (s->flush_stop) break;
+        if (s->flush_all && !all) continue; /* asked for meanwhile */
         int64_t wait_ns = all && !done ? 5 * NS_PER_MS : NS_PER_S;
         cond_wait_until(&s->flush_cond, &s->flush_lock, env_monotonic_ns(s->env) + wait_ns);
     }
@@ -356,6 +378,9 @@ open_store(struct server *s, struct why *why)
     struct tsdb_opening o;
     int64_t began = env_monotonic_ns(s->env);
     enum err e = tsdb_open(&options, &limits, &s->tsdb, &o, why);
+    if (e && why->text[0] == '\0') {
+        why_set(why, e, "opening the storage %s: %s", c->storage_path, err_word(e));
+    }
     if (e) return e;
     log_info("storage opened", KV("path", c->storage_path), KV("parts", o.parts),
              KV("replayed_samples", o.replayed_samples), KV("replayed_series", o.replayed_series),
@@ -504,11 +529,11 @@ stop_committing(struct server *s)
 void
 server_commit_last(struct server *s)
 {
-    struct why why;
+    struct why why = {""};
     stop_committing(s);
-    if (tsdb_commit_due(s->tsdb) && tsdb_commit(s->tsdb, &why) != OK) {
-        log_error("the last commit failed", KV("error", &why));
-    }
+    if (!tsdb_commit_due(s->tsdb)) return;
+    enum err e = tsdb_commit(s->tsdb, &why);
+    if (e) log_error("the last commit failed", KV("error", worded(&why, e)));
 }
 
 void
@@ -516,9 +541,8 @@ server_free(struct server *s)
 {
     if (s == NULL) return;
     stop_flushing(s);
-    if (s->http != NULL) http_server_quiesce(s->http);
+    http_server_free(s->http); /* whose requests wait for commits */
     stop_committing(s);
-    http_server_free(s->http);
     api_free(s->api);
     tsdb_free(s->tsdb);
     lock_fini(&s->reload_lock);
@@ -547,8 +571,10 @@ server_start(struct env *env, const struct settings *settings, int flag_count, c
 {
     struct server *s = mem_new(NULL, sizeof *s);
     if (s == NULL) return why_set(why, ERR_NOMEM, "no memory to start");
+    why->text[0] = '\0';
     s->env = env;
     s->settings = *settings;
+    s->synced_by_time = settings->wal_ack != ACK_FSYNC;
     s->flag_count = flag_count;
     s->flag_words = flag_words;
     lock_init(&s->reload_lock, LOCK_RANK_APP);

@@ -405,8 +405,9 @@ struct response {
     bool whole; /* the body ended as announced */
 };
 
+/* `receive_bytes` 0: as the kernel likes. `fd` is -1 when nobody listens. */
 static inline struct client
-client_connect_buffered(struct rig *rig, int receive_bytes)
+client_connect_to(uint16_t port, int receive_bytes)
 {
     struct client client = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
     assert_true(client.fd >= 0);
@@ -420,7 +421,7 @@ client_connect_buffered(struct rig *rig, int receive_bytes)
     setsockopt(client.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     struct sockaddr_in to = {
         .sin_family = AF_INET,
-        .sin_port = htons(http_server_port(rig->server)),
+        .sin_port = htons(port),
         .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
     };
     if (connect(client.fd, (struct sockaddr *)&to, sizeof to) < 0) {
@@ -430,6 +431,12 @@ client_connect_buffered(struct rig *rig, int receive_bytes)
         client.bytes = malloc(CLIENT_BYTES);
     }
     return client;
+}
+
+static inline struct client
+client_connect_buffered(struct rig *rig, int receive_bytes)
+{
+    return client_connect_to(http_server_port(rig->server), receive_bytes);
 }
 
 static inline struct client

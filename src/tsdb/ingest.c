@@ -342,12 +342,15 @@ append(struct ingest *in, const struct rw_series *from, struct series *series, i
        int64_t start_ms, const struct sample_value *v)
 {
     enum ledger_kind kind = ledger_kind_of(v->kind);
-    enum presence presence;
-    uint32_t epoch;
-    arena_reset(&in->s->arena);
-    enum err e = series_presence(in->gen, series, t_ms, v, &in->s->arena, &presence, &epoch);
-    assert(e == OK); /* step 2 saw to it that the arena holds a chunk */
-    lean_on(in, epoch);
+    enum presence presence = PRESENT_NOT;
+    enum err e = OK;
+    if (t_ms <= series->max_ms) { /* else it is news, and nearly always it is */
+        uint32_t epoch;
+        arena_reset(&in->s->arena);
+        e = series_presence(in->gen, series, t_ms, v, &in->s->arena, &presence, &epoch);
+        assert(e == OK); /* step 2 saw to it that the arena holds a chunk */
+        lean_on(in, epoch);
+    }
     if (presence == PRESENT_OTHER) {
         reject(in, from, kind, REJECT_CONFLICT, 1, t_ms, "another value is stored for this time");
         return false;
@@ -516,19 +519,17 @@ series_metadata(struct ingest *in, const struct rw_series *from, struct series *
  * ------------------------------------------------------------------------------------------------
  */
 
-/* A piece of a series that this slice takes on. */
-struct piece {
-    const struct rw_series *from;
-    struct series *series;
-    struct rw_range floats;
-    struct rw_range histograms;
-    struct rw_range exemplars;
-};
-
 static uint32_t
 min_u32(uint32_t a, uint32_t b)
 {
     return a < b ? a : b;
+}
+
+static size_t
+buckets_of(const struct histogram *h)
+{
+    return (size_t)h->positive.bucket_count + h->negative.bucket_count + h->custom_count +
+           h->positive.span_count + h->negative.span_count;
 }
 
 static size_t
@@ -553,45 +554,38 @@ exemplar_bytes(const struct ingest *in, const struct rw_exemplar *x)
 struct need {
     uint32_t floats;
     size_t histogram_bytes;
+    const struct histogram *largest_histogram; /* NULL: none */
     size_t exemplar_bytes;
     size_t series_bytes;
     size_t head_bytes;
 };
 
-/* True if every float of the piece goes behind the last one: no late buffer is needed. */
-static bool
-floats_in_order(const struct ingest *in, const struct piece *p)
+/* What define() may put. */
+static size_t
+definition_bytes(const struct ingest *in, const struct series *series)
 {
-    const struct hchunk_open *open = &p->series->open;
-    const struct rw_float *f = &in->request->floats[p->floats.first];
-    if (open->count > 0 && f[0].t_ms <= open->last_ms) return false;
-    for (uint32_t i = 1; i < p->floats.count; i++) {
-        if (f[i].t_ms <= f[i - 1].t_ms) return false;
+    if (series->defined_in == (uint32_t)in->log.segment) return 0;
+    size_t bytes = 2 * VARINT_SIZE_MAX;
+    for (uint32_t i = 0; i < series->pair_count; i++) {
+        bytes += gen_pair(in->gen, series->pairs[i])->field_size;
     }
-    return true;
+    return bytes;
 }
 
-/* What appending a piece may take from the generation's memory. */
+/*
+ * What appending a piece may take from the generation's memory. A request may name a series twice:
+ * so nothing is concluded from how the series looks now.
+ */
 static size_t
 piece_head_bytes(const struct ingest *in, const struct piece *p)
 {
     struct sample_value v = {SAMPLE_FLOAT, 0, NULL};
-    size_t bytes = 0;
-    if (p->floats.count > 0) {
-        /* Buffers grow by half: all the sizes they had are less than three times the last. */
-        bytes = hchunk_float_reserve(&p->series->open) +
-                (p->floats.count - 1) * (size_t)(4 * HCHUNK_FLOAT_BYTES_MAX);
-        if (p->floats.count > 1) bytes += 4096;
-        if (!floats_in_order(in, p)) {
-            bytes += series_append_reserve(p->series, &v) +
-                     p->floats.count * (size_t)(4 * HCHUNK_FLOAT_BYTES_MAX);
-        }
-    }
+    size_t bytes = series_append_reserve(p->series, &v) +
+                   p->floats.count * (size_t)(6 * HCHUNK_FLOAT_BYTES_MAX + sizeof(struct hchunk));
     for (uint32_t i = 0; i < p->histograms.count; i++) {
         const struct rw_histogram *h = &in->request->histograms[p->histograms.first + i];
         bytes += 6 * rw_histogram_bytes(h) + 4096;
     }
-    if (p->histograms.count > 0) bytes += series_append_reserve(p->series, &v);
     return bytes;
 }
 
@@ -610,7 +604,9 @@ reserve(struct ingest *in, const struct need *need)
     }
     /* A chunk unpacked to look for one sample. */
     arena_reset(&s->arena);
-    if (arena_alloc(&s->arena, sizeof(struct hchunk_samples)) == NULL) {
+    size_t scratch =
+        sizeof(struct hchunk_samples) + 8 + gen_presence_reserve(in->gen, need->largest_histogram);
+    if (arena_alloc(&s->arena, scratch) == NULL) {
         return why_set(in->why, ERR_NOMEM, "no memory for a request");
     }
     enum err e = gmem_reserve(&in->gen->gmem, need->head_bytes);
@@ -715,8 +711,13 @@ piece_take(struct ingest *in, struct place *at, struct need *need)
     at->at_float += p.floats.count;
     p.histograms.first = from->histograms.first + at->at_histogram;
     while (at->at_histogram < from->histograms.count && need->histogram_bytes < SLICE_BYTES) {
-        need->histogram_bytes += rw_histogram_bytes(
-            &in->request->histograms[from->histograms.first + at->at_histogram++]);
+        const struct rw_histogram *h =
+            &in->request->histograms[from->histograms.first + at->at_histogram++];
+        need->histogram_bytes += rw_histogram_bytes(h);
+        if (need->largest_histogram == NULL ||
+            buckets_of(&h->h) > buckets_of(need->largest_histogram)) {
+            need->largest_histogram = &h->h;
+        }
         p.histograms.count++;
     }
     p.exemplars.first = from->exemplars.first + at->at_exemplar;
@@ -770,10 +771,7 @@ slice_gather(struct ingest *in, struct place *at, struct piece *pieces, uint32_t
             reject_piece(in, &p, reason);
             continue;
         }
-        for (uint32_t i = 0; i < p.series->pair_count; i++) {
-            need.series_bytes += gen_pair(in->gen, p.series->pairs[i])->field_size;
-        }
-        need.series_bytes += 2 * VARINT_SIZE_MAX;
+        need.series_bytes += definition_bytes(in, p.series);
         need.head_bytes += piece_head_bytes(in, &p);
         e = series_metadata(in, p.from, p.series);
         if (e) return why_set(in->why, e, "no memory for metadata");
@@ -803,11 +801,11 @@ slice_begin(struct ingest *in)
 static enum err
 slice(struct ingest *in, struct place *at)
 {
-    struct piece pieces[512];
+    struct piece *pieces = in->s->pieces;
     uint32_t count = 0;
     struct place before = *at;
     slice_begin(in);
-    enum err e = slice_gather(in, at, pieces, 512, &count);
+    enum err e = slice_gather(in, at, pieces, SLICE_PIECES, &count);
     if (e) {
         if (in->s->metadata_count > 0) families_forget(in->db, in->tenant, in->log.epoch);
         *at = before;
@@ -899,6 +897,7 @@ tsdb_ingest(struct tsdb *db, struct bytes tenant, const struct rw_request *reque
         .db = db, .request = request, .result = ret_result, .s = &db->scratch, .why = why};
     struct place at = {0};
     lock_take(&db->head_lock);
+    uint32_t voids = db->void_count;
     enum err e = ready_locked(db, why);
     if (e == OK) e = tenant_find_or_add(db, tenant, &in.tenant);
     if (e == ERR_LIMIT) e = why_set(why, ERR_INPUT, "there are too many tenants");
@@ -908,6 +907,9 @@ tsdb_ingest(struct tsdb *db, struct bytes tenant, const struct rw_request *reque
         /* Others may have their turn. */
         lock_drop(&db->head_lock);
         lock_take(&db->head_lock);
+        if (voids == db->void_count) continue;
+        /* What was stored so far may have been taken back. */
+        e = why_set(why, ERR_AGAIN, "the write-ahead log failed meanwhile");
     }
     if (e == OK && request->metadata_count > 0) e = metadata_slice(&in);
     if (e == OK && blame_the_clock(&in)) {

@@ -8,7 +8,12 @@
 #include "tsdb/part.h"
 #include "tsdb/tsdb.h"
 
-enum { VOIDS_REMEMBERED = 64, SLICE_FLOATS = 4096, SLICE_BYTES = 4 * 1024 * 1024 };
+enum {
+    VOIDS_REMEMBERED = 64,
+    SLICE_FLOATS = 4096,
+    SLICE_PIECES = 2048,
+    SLICE_BYTES = 4 * 1024 * 1024
+};
 
 /* The parts that are live, in the order of the log. Immutable; queries hold a reference. */
 struct version {
@@ -55,8 +60,18 @@ struct cut {
     uint32_t tenant_count;
 };
 
+/* A piece of a series that this slice takes on. */
+struct piece {
+    const struct rw_series *from;
+    struct series *series;
+    struct rw_range floats;
+    struct rw_range histograms;
+    struct rw_range exemplars;
+};
+
 /* Columns of one slice on their way into log records. */
 struct scratch {
+    struct piece *pieces;
     uint64_t *refs;
     int64_t *times;
     uint64_t *bits;

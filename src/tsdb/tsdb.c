@@ -86,6 +86,7 @@ scratch_init(struct tsdb *db)
 {
     struct scratch *s = &db->scratch;
     struct budget *budget = &db->head_budget;
+    s->pieces = mem_alloc(budget, SLICE_PIECES * sizeof *s->pieces);
     s->refs = mem_alloc(budget, SLICE_FLOATS * sizeof *s->refs);
     s->times = mem_alloc(budget, SLICE_FLOATS * sizeof *s->times);
     s->bits = mem_alloc(budget, SLICE_FLOATS * sizeof *s->bits);
@@ -97,8 +98,8 @@ scratch_init(struct tsdb *db)
         buf_init(all[i], budget, 256 * 1024 * 1024);
     }
     arena_init(&s->arena, budget, 0, 256 * 1024);
-    bool all_there = s->refs != NULL && s->times != NULL && s->bits != NULL && s->starts != NULL &&
-                     s->hints != NULL;
+    bool all_there = s->pieces != NULL && s->refs != NULL && s->times != NULL && s->bits != NULL &&
+                     s->starts != NULL && s->hints != NULL;
     return all_there ? OK : ERR_NOMEM;
 }
 
@@ -107,6 +108,7 @@ scratch_fini(struct tsdb *db)
 {
     struct scratch *s = &db->scratch;
     struct budget *budget = &db->head_budget;
+    mem_free(budget, s->pieces, SLICE_PIECES * sizeof *s->pieces);
     mem_free(budget, s->refs, SLICE_FLOATS * sizeof *s->refs);
     mem_free(budget, s->times, SLICE_FLOATS * sizeof *s->times);
     mem_free(budget, s->bits, SLICE_FLOATS * sizeof *s->bits);

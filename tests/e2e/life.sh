@@ -46,15 +46,6 @@ ends_with() {
     ((got == want)) && grep -qi -- "$pattern" <<<"$output"
 }
 
-within() { # SECONDS COMMAND...
-    local until=$((SECONDS + $1))
-    shift
-    until "$@"; do
-        ((SECONDS < until)) || return 1
-        sleep 0.05
-    done
-}
-
 metric_exceeds() { # PATTERN VALUE
     (($(metric "$1") > $2))
 }
@@ -250,13 +241,9 @@ stop_under_load() {
     stop "$name" && build/firekeep verify "$dir"
 }
 
-gently() { # NAME PID
-    kill -TERM "$2"
-}
-
 stops() {
     make_load
-    claim "SIGTERM under load: status 0, nothing acknowledged is lost" stop_under_load gentle gently
+    claim "SIGTERM under load: status 0, nothing acknowledged is lost" stop_under_load gentle true
     claim "SIGTERM twice: at once, nothing acknowledged is lost" stop_under_load hurried hurry
     claim "SIGTERM twice with --wal.ack=memory, too" stop_under_load memory hurry --wal.ack=memory
     claim "the log says that it hurried" grep -q 'stopping at once' "$work/hurried.log"

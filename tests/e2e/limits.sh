@@ -11,15 +11,6 @@ work=${SCRATCH:?}
 port=$(free_ports 1)
 url=http://127.0.0.1:$port
 
-within() { # SECONDS COMMAND...
-    local until=$((SECONDS + $1))
-    shift
-    until "$@"; do
-        ((SECONDS < until)) || return 1
-        sleep 0.05
-    done
-}
-
 metric_is() { # PATTERN VALUE
     local got
     got=$(metric "$1")

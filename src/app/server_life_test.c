@@ -1,0 +1,530 @@
+/*
+ * The whole server's life: starts that fail at every step, stops under load and on a failing disk,
+ * levels of acknowledgement, reloads. What it does in between: server_test.c.
+ */
+#include "app/server_test_rig.h"
+
+static struct crowd crowd; /* of the test at work */
+
+/* --- starting -------------------------------------------------------------------------------- */
+
+/* A directory with something in log and part. */
+static struct site *
+site_with_data(void)
+{
+    struct site *s = site_new();
+    site_start(s);
+    assert_int_equal(site_write(s, 0, 0, 100), 204);
+    site_stop_in_order(s);
+    site_start(s);
+    assert_int_equal(site_write(s, 0, 100, 100), 204);
+    site_stop(s);
+    return s;
+}
+
+/* It starts or it does not; either way nothing is lost and nothing stays behind. */
+static void
+check_attempt(struct site *s, uint64_t nth)
+{
+    unsigned files = open_files();
+    struct why why;
+    enum err e = site_try_start(s, &why);
+    fault_env_disarm(s->fe);
+    mem_fail_nth(0, false);
+    if (e) {
+        if (why.text[0] == '\0') fail_msg("site %u: no reason given", (unsigned)nth);
+    } else {
+        assert_int_equal(site_status(s, "/-/healthy"), 200);
+        site_stop(s);
+    }
+    if (open_files() != files) fail_msg("site %u: files stay open", (unsigned)nth);
+}
+
+static void
+check_unharmed(struct site *s)
+{
+    check_directory(s);
+    site_start(s);
+    check_contents(s);
+    assert_int_equal(site_write(s, 1, 0, 1), 204);
+    check_restart(s);
+}
+
+static void
+check_start_with_faults(enum fault_kind kind, unsigned sites_min)
+{
+    struct site *s = site_with_data();
+    uint64_t nth = 1;
+    for (bool fired = true; fired; nth++) {
+        fault_env_arm(s->fe, (struct fault){kind, nth, false});
+        check_attempt(s, nth);
+        fired = fault_env_fired(s->fe);
+        if (nth % 16 == 0) check_directory(s);
+    }
+    assert_true(nth > sites_min);
+    check_unharmed(s);
+    site_free(s);
+}
+
+static void
+test_a_start_without_a_thread_fails_whole(void **state)
+{
+    (void)state;
+    check_start_with_faults(FAULT_THREAD, 6); /* query, query, pages, commit, flush, watch */
+}
+
+static void
+test_a_start_on_a_failing_disk_harms_nothing(void **state)
+{
+    (void)state;
+    check_start_with_faults(FAULT_EIO, 10);
+}
+
+static void
+test_a_start_without_memory_fails_whole(void **state)
+{
+    (void)state;
+    struct site *s = site_with_data();
+    for (bool forever = false;; forever = true) {
+        uint64_t nth = 1;
+        for (bool fired = true; fired; nth++) {
+            mem_fail_nth(nth, forever);
+            unsigned files = open_files();
+            struct why why;
+            enum err e = site_try_start(s, &why);
+            fired = mem_fail_fired();
+            mem_fail_nth(0, false);
+            if (e == OK) site_stop(s);
+            if (e && why.text[0] == '\0') fail_msg("allocation %u: no reason", (unsigned)nth);
+            if (open_files() != files) fail_msg("allocation %u: open files", (unsigned)nth);
+        }
+        assert_true(nth > 20);
+        if (forever) break;
+    }
+    check_unharmed(s);
+    site_free(s);
+}
+
+static void
+test_a_start_on_a_port_in_use_fails_whole(void **state)
+{
+    (void)state;
+    struct site *s = site_with_data();
+    struct why why;
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof at;
+    int taken = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(taken, (struct sockaddr *)&at, size), 0);
+    assert_int_equal(listen(taken, 1), 0);
+    assert_int_equal(getsockname(taken, (struct sockaddr *)&at, &size), 0);
+    snprintf(s->settings.web_listen_address, sizeof s->settings.web_listen_address, "127.0.0.1:%u",
+             ntohs(at.sin_port));
+    unsigned files = open_files();
+    assert_int_equal(site_try_start(s, &why), ERR_AGAIN);
+    assert_non_null(strstr(why.text, s->settings.web_listen_address));
+    assert_int_equal(open_files(), files);
+    close(taken);
+    check_unharmed(s);
+    site_free(s);
+}
+
+static void
+test_a_directory_in_use_is_left_alone(void **state)
+{
+    (void)state;
+    struct site *s = site_with_data();
+    struct why why;
+    site_start(s);
+    struct server *first = s->server;
+    assert_int_equal(site_try_start(s, &why), ERR_AGAIN);
+    s->server = first;
+    check_contents(s);
+    assert_int_equal(site_write(s, 0, 200, 10), 204);
+    check_restart(s);
+    site_free(s);
+}
+
+static void
+test_starting_and_stopping_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    struct site *s = site_with_data();
+    unsigned files = open_files();
+    for (unsigned round = 0; round < 20; round++) {
+        site_start(s);
+        assert_int_equal(site_write(s, 1 + round, 0, 10), 204);
+        if (round % 2 == 0)
+            site_stop_in_order(s);
+        else
+            site_stop(s);
+        assert_int_equal(open_files(), files);
+    }
+    check_unharmed(s);
+    site_free(s);
+}
+
+/* --- stopping -------------------------------------------------------------------------------- */
+
+/* What the next start will find. */
+static struct tsdb_opening
+look_into(struct site *s)
+{
+    struct budget memory;
+    budget_init(&memory, "test", 0, NULL);
+    struct tsdb_options options = {
+        .env = env_real(),
+        .dir = s->store,
+        .memory = &memory,
+        .head_bytes_max = 256 << 20,
+        .cache_bytes = 4 << 20,
+        .head_samples_max = 1 << 20,
+        .head_age_ms_max = 2 * 60 * MINUTE_MS,
+        .wal_segment_bytes = s->settings.wal_segment_bytes,
+        .wal_batch_bytes = 16 << 20,
+        .wal_budget_bytes = s->settings.wal_budget_bytes,
+        .wal_sync = WAL_SYNC_FSYNC,
+        .tenants_max = 4,
+    };
+    struct tsdb_limits limits = {
+        .labels = {.count_max = 16, .name_bytes_max = 100, .value_bytes_max = 200},
+        .retention_ms = 3650 * DAY_MS,
+        .max_future_ms = 10 * MINUTE_MS,
+        .wal_budget_bytes = s->settings.wal_budget_bytes,
+    };
+    struct tsdb *db;
+    struct tsdb_opening opening;
+    must(tsdb_open(&options, &limits, &db, &opening, NULL));
+    tsdb_free(db);
+    assert_int_equal(opening.damage.places, 0);
+    assert_int_equal(opening.parts_set_aside, 0);
+    return opening;
+}
+
+static void
+test_a_stop_answers_those_who_wait_and_leaves_nothing_to_replay(void **state)
+{
+    (void)state;
+    struct site *s = site_new();
+    site_start(s);
+    fault_env_slow_sync(s->fe, 400 * NS_PER_MS);
+    crowd_open(&crowd, s, 0, 32);
+    wait_for(s, site_metric(s, "firekeep_write_requests_waiting") == 32);
+    fault_env_slow_sync(s->fe, 0);
+    server_quiesce(s->server);
+    wait_for(s, server_is_idle(s->server));
+    crowd_close(&crowd);
+    assert_int_equal(crowd.acknowledged, 32);
+    server_flush_all(s->server);
+    wait_for(s, server_is_flushed(s->server));
+    site_stop(s);
+    check_directory(s);
+    struct tsdb_opening found = look_into(s);
+    assert_int_equal(found.parts, 1);
+    assert_int_equal(found.replayed_samples, 0);
+    site_start(s);
+    check_contents(s);
+    site_free(s);
+}
+
+/* Whatever a client was told before its connection ended holds. */
+static void
+take_last_answers(struct crowd *w)
+{
+    for (unsigned i = 0; i < w->count; i++) {
+        struct response r = client_response(&w->clients[i], false);
+        if (r.status == 204) acknowledge(w->site, w->series[i], w->next[i], 1);
+        if (r.status != 204 && r.status != 503 && r.status != 0) {
+            fail_msg("the last answer was %d %s", r.status, r.body);
+        }
+        response_free(&r);
+        client_close(&w->clients[i]);
+    }
+}
+
+static void
+test_an_end_amid_requests_holds_what_was_promised(void **state)
+{
+    (void)state;
+    struct site *s = site_new();
+    for (unsigned round = 0; round < 16; round++) {
+        site_start(s);
+        crowd_open(&crowd, s, round * 16, 16);
+        if (round % 4 == 3) crowd_until(&crowd, crowd.acknowledged > 50);
+        for (unsigned i = 0; i < crowd.count; i++) {
+            if (!crowd.waiting[i]) crowd_send(&crowd, i);
+        }
+        if (round % 2 == 1) server_quiesce(s->server);
+        site_stop(s);
+        take_last_answers(&crowd);
+    }
+    check_directory(s);
+    site_start(s);
+    check_contents(s);
+    site_free(s);
+}
+
+/* Commits go on for those who are judged while everything ends. */
+static void
+test_an_end_waits_for_a_large_request_that_is_being_judged(void **state)
+{
+    (void)state;
+    enum { WIDTH = 64 };
+    struct site *s = site_new();
+    struct rq rq;
+    site_start(s);
+    rq_init(&rq, RW_V1);
+    for (unsigned n = 0; n < WIDTH; n++) {
+        char labels[64];
+        snprintf(labels, sizeof labels, "__name__=m,n=%u", n);
+        rq_series(&rq, labels);
+        for (unsigned i = 0; i < SAMPLES_MAX; i++) {
+            rq_float(&rq, s->base_ms + i, double_bits(value_of(n, i)), 0);
+            s->fates[n][i] = SENT;
+        }
+    }
+    struct body body = body_of(&rq);
+    struct client c = site_connect(s);
+    assert_true(send_write(&c, RW_V1, body));
+    wait_for(s, !server_is_idle(s->server));
+    site_stop(s);
+    struct response r = client_response(&c, false);
+    for (unsigned n = 0; n < WIDTH && r.status == 204; n++) {
+        acknowledge(s, n, 0, SAMPLES_MAX);
+    }
+    response_free(&r);
+    client_close(&c);
+    free(body.at);
+    check_directory(s);
+    site_start(s);
+    check_contents(s);
+    site_free(s);
+}
+
+static void
+check_stop_while_failing(struct fault fault, bool in_order)
+{
+    struct site *s = site_new();
+    site_start(s);
+    crowd_open(&crowd, s, 0, 16);
+    crowd_until(&crowd, crowd.acknowledged > 100);
+    crowd_end(&crowd);
+    fault_env_arm(s->fe, fault);
+    for (unsigned i = 0; i < crowd.count; i++) {
+        if (!crowd.waiting[i]) crowd_send(&crowd, i);
+    }
+    if (in_order)
+        site_stop_in_order(s);
+    else
+        site_stop(s);
+    take_last_answers(&crowd);
+    fault_env_disarm(s->fe);
+    check_directory(s);
+    site_start(s);
+    check_contents(s);
+    site_free(s);
+}
+
+static void
+test_a_stop_ends_while_the_disk_fails(void **state)
+{
+    (void)state;
+    static const enum fault_kind kinds[] = {FAULT_SYNC, FAULT_ENOSPC, FAULT_EIO};
+    for (unsigned i = 0; i < 3; i++) {
+        check_stop_while_failing((struct fault){kinds[i], 1, true}, true);
+        check_stop_while_failing((struct fault){kinds[i], 1, true}, false);
+    }
+    /* The commit works, writing the head out does not. */
+    for (uint64_t nth = 2; nth < 8; nth++) {
+        check_stop_while_failing((struct fault){FAULT_ENOSPC, nth, true}, true);
+    }
+}
+
+/* A log that is down already, with nobody waiting. */
+static void
+test_a_stop_ends_while_the_log_is_down(void **state)
+{
+    (void)state;
+    struct site *s = site_new();
+    site_start(s);
+    assert_int_equal(site_write(s, 0, 0, 10), 204);
+    fault_env_arm(s->fe, (struct fault){FAULT_SYNC, 1, true});
+    assert_int_equal(site_write(s, 0, 10, 10), 503);
+    assert_true(site_stats(s).down);
+    site_stop_in_order(s);
+    fault_env_disarm(s->fe);
+    check_directory(s);
+    site_start(s);
+    check_contents(s);
+    site_free(s);
+}
+
+/* --- levels of acknowledgement --------------------------------------------------------------- */
+
+static void
+check_level(enum wal_ack_level level)
+{
+    enum { WRITES = 200 };
+    struct site *s = site_new();
+    s->settings.wal_ack = level;
+    site_start(s);
+    struct client c = site_connect(s);
+    uint64_t syncs = fault_env_calls(s->fe, FAULT_SYNC);
+    for (unsigned i = 0; i < WRITES; i++) {
+        struct body body = write_body(s, RW_V2, 0, i, 1);
+        assert_true(send_write(&c, RW_V2, body));
+        struct response r = client_response(&c, false);
+        assert_int_equal(r.status, 204);
+        const char *written = response_header(&r, "X-Prometheus-Remote-Write-Samples-Written");
+        assert_non_null(written);
+        assert_string_equal(written, "1");
+        acknowledge(s, 0, i, 1);
+        response_free(&r);
+        free(body.at);
+    }
+    syncs = fault_env_calls(s->fe, FAULT_SYNC) - syncs;
+    if (level == ACK_FSYNC)
+        assert_true(syncs >= WRITES);
+    else
+        assert_true(syncs < WRITES / 4); /* by time only */
+    check_contents(s);
+    client_close(&c);
+    check_restart(s);
+    site_free(s);
+}
+
+static void
+test_level_fsync_syncs_before_each_answer(void **state)
+{
+    (void)state;
+    check_level(ACK_FSYNC);
+}
+
+static void
+test_level_written_answers_without_a_sync(void **state)
+{
+    (void)state;
+    check_level(ACK_WRITTEN);
+}
+
+static void
+test_level_memory_answers_without_a_sync(void **state)
+{
+    (void)state;
+    check_level(ACK_MEMORY);
+}
+
+/* --- reloading ------------------------------------------------------------------------------- */
+
+static void
+write_config(const struct site *s, const char *path, const char *yaml)
+{
+    FILE *f = fopen(path, "we");
+    assert_non_null(f);
+    fprintf(f, "storage:\n  path: %s\n%s", s->store, yaml);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* A write of a series with this many labels. */
+static int
+write_labels(struct site *s, unsigned count)
+{
+    struct rq rq;
+    static unsigned number; /* what is stored already is not measured again */
+    char labels[512];
+    snprintf(labels, sizeof labels, "__name__=wide%u", number++);
+    for (unsigned i = 1; i < count; i++) {
+        size_t used = strlen(labels);
+        snprintf(labels + used, sizeof labels - used, ",l%02u=x", i);
+    }
+    rq_init(&rq, RW_V1);
+    rq_series(&rq, labels);
+    rq_float(&rq, s->base_ms, 0, 0);
+    return site_write_body(s, RW_V1, body_of(&rq));
+}
+
+static int
+post_reload(struct site *s)
+{
+    struct client c = site_connect(s);
+    client_send(&c, "POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+    struct response r = client_response(&c, false);
+    int status = r.status;
+    response_free(&r);
+    client_close(&c);
+    return status;
+}
+
+static void
+check_reloads(struct site *s, const char *path)
+{
+    struct why why;
+    for (unsigned round = 0; round < 10; round++) {
+        write_config(s, path, "write:\n  max_labels: 5\nread:\n  timeout: 1m\n");
+        crowd_turn(&crowd);
+        must(server_reload(s->server, &why));
+        assert_int_equal(write_labels(s, 6), 400);
+        write_config(s, path, "write:\n  max_labels: 20\n");
+        crowd_turn(&crowd);
+        assert_int_equal(post_reload(s), 200);
+        assert_int_equal(write_labels(s, 6), 204);
+        /* One setting of the file cannot change: none does. */
+        write_config(s, path, "write:\n  max_labels: 5\nhead:\n  max_samples: 77777\n");
+        assert_int_equal(server_reload(s->server, &why), ERR_INPUT);
+        assert_non_null(strstr(why.text, "head.max-samples"));
+        assert_int_equal(post_reload(s), 400);
+        assert_int_equal(write_labels(s, 6), 204);
+        write_config(s, path, "write:\n  max_labels: 5\n  max_lables: 6\n");
+        crowd_turn(&crowd);
+        assert_int_equal(post_reload(s), 400);
+        assert_int_equal(write_labels(s, 6), 204);
+    }
+}
+
+static void
+test_a_reload_changes_all_or_nothing_while_requests_run(void **state)
+{
+    (void)state;
+    struct site *s = site_new();
+    struct why why;
+    char path[160], flag[200];
+    char lifecycle[] = "--web.enable-lifecycle", address[] = "--web.listen-address=127.0.0.1:0",
+         level[] = "--log.level=error", workers[] = "--web.workers=2";
+    char *words[] = {flag, lifecycle, address, level, workers};
+    bool help;
+    snprintf(path, sizeof path, "%s/firekeep.yml", s->dir);
+    snprintf(flag, sizeof flag, "--config.file=%s", path);
+    write_config(s, path, "");
+    s->flag_count = 5;
+    s->flag_words = words;
+    must(settings_load(&s->settings, s->flag_count, words, &help, &why));
+    site_start(s);
+    crowd_open(&crowd, s, 0, 8);
+    check_reloads(s, path);
+    crowd_finish(&crowd);
+    assert_int_equal(crowd.refused, 0);
+    check_contents(s);
+    site_free(s);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SERVER_TEST(test_a_start_without_a_thread_fails_whole),
+        SERVER_TEST(test_a_start_on_a_failing_disk_harms_nothing),
+        SERVER_TEST(test_a_start_without_memory_fails_whole),
+        SERVER_TEST(test_a_start_on_a_port_in_use_fails_whole),
+        SERVER_TEST(test_a_directory_in_use_is_left_alone),
+        SERVER_TEST(test_starting_and_stopping_leaves_nothing_behind),
+        SERVER_TEST(test_a_stop_answers_those_who_wait_and_leaves_nothing_to_replay),
+        SERVER_TEST(test_an_end_amid_requests_holds_what_was_promised),
+        SERVER_TEST(test_an_end_waits_for_a_large_request_that_is_being_judged),
+        SERVER_TEST(test_a_stop_ends_while_the_disk_fails),
+        SERVER_TEST(test_a_stop_ends_while_the_log_is_down),
+        SERVER_TEST(test_level_fsync_syncs_before_each_answer),
+        SERVER_TEST(test_level_written_answers_without_a_sync),
+        SERVER_TEST(test_level_memory_answers_without_a_sync),
+        SERVER_TEST(test_a_reload_changes_all_or_nothing_while_requests_run),
+    };
+    return cmocka_run_group_tests(tests, site_mute, NULL);
+}

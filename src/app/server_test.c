@@ -1,0 +1,365 @@
+/*
+ * The whole server under load and on a failing machine: what is acknowledged stays, what cannot be
+ * taken is refused in a way that makes senders come back, and it comes back by itself. Starting,
+ * stopping and reloading: server_life_test.c.
+ */
+#include "app/server_test_rig.h"
+
+static struct crowd crowd; /* of the test at work */
+
+/* --- load ------------------------------------------------------------------------------------ */
+
+static void
+test_one_sync_serves_all_who_wait(void **state)
+{
+    (void)state;
+    struct site *s = site_new();
+    site_start(s);
+    fault_env_slow_sync(s->fe, 5 * NS_PER_MS);
+    crowd_open(&crowd, s, 0, 64);
+    crowd_until(&crowd, crowd.acknowledged >= 64); /* all connections are there */
+    uint64_t commits = site_stats(s).wal.commits_total;
+    uint64_t before = crowd.acknowledged;
+    crowd_until(&crowd, crowd.acknowledged - before >= 64 * 50);
+    commits = site_stats(s).wal.commits_total - commits;
+    uint64_t answered = crowd.acknowledged - before;
+    if (answered < 16 * commits) {
+        fail_msg("%llu requests took %llu commits", (unsigned long long)answered,
+                 (unsigned long long)commits);
+    }
+    crowd_finish(&crowd);
+    assert_int_equal(crowd.refused, 0);
+    check_contents(s);
+    fault_env_slow_sync(s->fe, 0);
+    check_restart(s);
+    site_free(s);
+}
+
+/* Series of noise, so that their chunks are as large as the samples. */
+static void
+write_noise(struct site *s)
+{
+    struct rng r = {7};
+    for (unsigned n = 0; n < 8; n++) {
+        struct rq rq;
+        char labels[64];
+        rq_init(&rq, RW_V1);
+        snprintf(labels, sizeof labels, "__name__=m,n=%u", n);
+        rq_series(&rq, labels);
+        for (unsigned i = 0; i < SAMPLES_MAX; i++) {
+            rq_float(&rq, s->base_ms + i, rng_next(&r) >> 2, 0);
+        }
+        assert_int_equal(site_write_body(s, RW_V1, body_of(&rq)), 204);
+    }
+}
+
+static void
+test_readers_that_take_nothing_are_cut_off_and_slow_no_write(void **state)
+{
+    (void)state;
+    enum { READERS = 16 };
+    struct site *s = site_new();
+    struct client readers[READERS];
+    s->settings.read_max_concurrent = READERS;
+    s->settings.web_send_timeout_ms = 1500;
+    site_start(s);
+    write_noise(s);
+    struct body body = read_body(s, true, READ_QUERIES_MAX);
+    for (unsigned i = 0; i < READERS; i++) {
+        readers[i] = client_connect_to(server_port(s->server), 4096);
+        assert_true(readers[i].fd >= 0);
+        assert_true(send_post(&readers[i], "/api/v1/read", "", body));
+    }
+    wait_for(s, site_metric(s, "firekeep_queries_running") == READERS);
+    /* Far more than one round for each: nobody waits until the readers are gone. */
+    crowd_open(&crowd, s, 100, 16);
+    crowd_until(&crowd, crowd.acknowledged >= 16 * 20);
+    assert_int_equal(site_metric(s, "firekeep_queries_running"), READERS);
+    crowd_finish(&crowd);
+    assert_int_equal(crowd.refused, 0);
+    wait_for(s, site_metric(s, "firekeep_queries_running") == 0);
+    assert_int_equal(site_metric(s, "firekeep_http_timeouts_total{phase=\"send\"}"), READERS);
+    for (unsigned i = 0; i < READERS; i++) {
+        struct response r = client_response(&readers[i], false);
+        assert_int_equal(r.status, 200);
+        assert_false(r.whole);
+        response_free(&r);
+        client_close(&readers[i]);
+    }
+    free(body.at);
+    site_free(s);
+}
+
+/* --- the disk fails -------------------------------------------------------------------------- */
+
+static void
+test_a_sync_that_fails_once_loses_nothing_acknowledged(void **state)
+{
+    (void)state;
+    struct site *s = site_new();
+    site_start(s);
+    crowd_open(&crowd, s, 0, 64);
+    for (unsigned round = 1; round <= 20; round++) {
+        uint64_t aim = crowd.acknowledged + 200;
+        fault_env_arm(s->fe, (struct fault){FAULT_SYNC, 1 + round % 3, false});
+        crowd_until(&crowd, fault_env_fired(s->fe));
+        crowd_until(&crowd, crowd.acknowledged >= aim);
+    }
+    assert_true(crowd.refused > 0); /* some hit the log's next segment, which nobody needs yet */
+    wait_for(s, is_ready(s));
+    crowd_finish(&crowd);
+    check_contents(s);
+    check_restart(s);
+    site_free(s);
+}
+
+/* What every kind of trouble looks like from outside, and that it ends by itself. */
+static void
+check_trouble(struct site *s, enum fault_kind kind)
+{
+    fault_env_arm(s->fe, (struct fault){kind, 1, true});
+    uint64_t refused = crowd.refused;
+    crowd_until(&crowd, crowd.refused - refused >= 100);
+    crowd_end(&crowd);
+    uint64_t acknowledged = crowd.acknowledged;
+    assert_true(unready_because(s, "log"));
+    assert_int_equal(site_metric(s, "firekeep_wal_down"), 1);
+    assert_int_equal(site_status(s, "/-/healthy"), 200);
+    check_contents(s);
+    crowd_until(&crowd, crowd.refused - refused >= 200);
+    assert_int_equal(crowd.acknowledged, acknowledged);
+    fault_env_disarm(s->fe);
+    crowd_until(&crowd, crowd.acknowledged - acknowledged >= 200);
+    wait_for(s, is_ready(s));
+    assert_int_equal(site_metric(s, "firekeep_wal_down"), 0);
+}
+
+static void
+check_trouble_of_kind(enum fault_kind kind)
+{
+    struct site *s = site_new();
+    site_start(s);
+    crowd_open(&crowd, s, 0, 32);
+    crowd_until(&crowd, crowd.acknowledged >= 200);
+    for (unsigned round = 0; round < 2; round++) {
+        check_trouble(s, kind);
+    }
+    crowd_finish(&crowd);
+    check_contents(s);
+    check_restart(s);
+    site_free(s);
+}
+
+static void
+test_syncs_that_fail_for_long_refuse_writes_until_they_work(void **state)
+{
+    (void)state;
+    check_trouble_of_kind(FAULT_SYNC);
+}
+
+static void
+test_a_full_disk_refuses_writes_until_it_has_room(void **state)
+{
+    (void)state;
+    check_trouble_of_kind(FAULT_ENOSPC);
+}
+
+static void
+test_an_io_error_on_every_write_refuses_writes_until_it_ends(void **state)
+{
+    (void)state;
+    check_trouble_of_kind(FAULT_TORN);
+}
+
+/* Whoever was refused, not knowing, sends it again: it is there once. */
+static void
+test_what_was_refused_and_repeated_is_there_once(void **state)
+{
+    (void)state;
+    struct site *s = site_new();
+    site_start(s);
+    assert_int_equal(site_write(s, 0, 0, 10), 204);
+    fault_env_arm(s->fe, (struct fault){FAULT_SYNC, 1, true});
+    assert_int_equal(site_write(s, 0, 10, 10), 503);
+    assert_int_equal(site_write(s, 1, 0, 10), 503);
+    check_contents(s);
+    /* What was taken back is not to be seen. */
+    for (unsigned i = 0; i < 10; i++) {
+        assert_int_equal(s->found[0][10 + i] + s->found[1][i], 0);
+    }
+    fault_env_disarm(s->fe);
+    wait_for(s, is_ready(s));
+    assert_int_equal(site_write(s, 0, 10, 10), 204);
+    assert_int_equal(site_write(s, 1, 0, 10), 204);
+    assert_int_equal(site_write(s, 1, 0, 10), 204);
+    check_contents(s);
+    check_restart(s);
+    site_free(s);
+}
+
+static void
+test_writes_wait_for_free_space(void **state)
+{
+    (void)state;
+    struct site *s = site_new();
+    site_start(s);
+    assert_int_equal(site_write(s, 0, 0, 10), 204);
+    fault_env_set_free(s->fe, s->settings.storage_min_free_bytes - 1);
+    wait_for(s, unready_because(s, "disk"));
+    assert_int_equal(site_write(s, 0, 10, 10), 503);
+    assert_int_equal(site_metric(s, "firekeep_disk_low"), 1);
+    check_contents(s);
+    fault_env_set_free(s->fe, s->settings.storage_min_free_bytes);
+    wait_for(s, is_ready(s));
+    assert_int_equal(site_write(s, 0, 10, 10), 204);
+    check_restart(s);
+    site_free(s);
+}
+
+/* --- the clock lies -------------------------------------------------------------------------- */
+
+static void
+test_a_clock_in_the_past_drops_nobodys_samples(void **state)
+{
+    (void)state;
+    struct site *s = site_new();
+    site_start(s);
+    assert_int_equal(site_write(s, 0, 0, 10), 204);
+    fault_env_shift_clock(s->fe, -1000 * DAY_MS);
+    assert_int_equal(site_write(s, 0, 10, 10), 503); /* at once, not a second later */
+    wait_for(s, unready_because(s, "clock"));
+    assert_int_equal(site_write(s, 0, 10, 10), 503);
+    check_contents(s);
+    fault_env_shift_clock(s->fe, 0);
+    wait_for(s, is_ready(s));
+    assert_int_equal(site_write(s, 0, 10, 10), 204);
+    check_restart(s);
+    site_free(s);
+}
+
+static void
+test_a_start_with_the_clock_in_the_past_drops_nobodys_samples(void **state)
+{
+    (void)state;
+    struct site *s = site_new();
+    fault_env_shift_clock(s->fe, -20000 * DAY_MS);
+    site_start(s);
+    assert_true(unready_because(s, "clock"));
+    assert_int_equal(site_write(s, 0, 0, 10), 503);
+    fault_env_shift_clock(s->fe, 0);
+    wait_for(s, is_ready(s));
+    assert_int_equal(site_write(s, 0, 0, 10), 204);
+    check_restart(s);
+    site_free(s);
+}
+
+/* A second behind is no reason to doubt it: what lies too far ahead is refused for good. */
+static void
+test_a_sender_from_the_future_is_refused_for_good(void **state)
+{
+    (void)state;
+    struct site *s = site_new();
+    site_start(s);
+    assert_int_equal(site_write(s, 0, 0, 1), 204);
+    struct rq rq;
+    rq_init(&rq, RW_V1);
+    rq_series(&rq, "__name__=m,n=1");
+    rq_float(&rq, env_realtime_ms(env_real()) + 60 * MINUTE_MS, 0, 0);
+    assert_int_equal(site_write_body(s, RW_V1, body_of(&rq)), 400);
+    assert_true(is_ready(s));
+    check_contents(s);
+    site_free(s);
+}
+
+/* --- memory runs out ------------------------------------------------------------------------- */
+
+/* One of everything; a sender never hears that its good samples are bad. */
+static void
+check_requests_survive(struct site *s, unsigned n, uint64_t nth, bool forever)
+{
+    struct body bodies[] = {
+        write_body(s, RW_V1, n % SERIES_MAX, n / SERIES_MAX, 1),
+        read_body(s, false, 1),
+        read_body(s, true, 2),
+    };
+    static const char *const pages[] = {"/metrics", "/api/v1/status/tsdb", "/api/v1/status/config",
+                                        "/api/v1/metadata"};
+    mem_fail_nth(nth, forever);
+    for (unsigned i = 0; i < 3; i++) {
+        struct client c = site_connect(s);
+        send_post(&c, i == 0 ? "/api/v1/write" : "/api/v1/read", "", bodies[i]);
+        struct response r = client_response(&c, false);
+        if (i == 0 && r.status == 204) acknowledge(s, n % SERIES_MAX, n / SERIES_MAX, 1);
+        if (r.status / 100 != 2 && r.status != 503 && r.status != 0) {
+            fail_msg("allocation %u: request %u was answered %d %s", (unsigned)nth, i, r.status,
+                     r.body);
+        }
+        check_refusal(&r);
+        response_free(&r);
+        client_close(&c);
+    }
+    for (unsigned i = 0; i < sizeof pages / sizeof *pages; i++) {
+        int status = site_status(s, pages[i]);
+        if (status / 100 != 2 && status != 503 && status != 0) {
+            fail_msg("allocation %u: %s was answered %d", (unsigned)nth, pages[i], status);
+        }
+    }
+    mem_fail_nth(0, false);
+    for (unsigned i = 0; i < 3; i++) {
+        free(bodies[i].at);
+    }
+}
+
+static void
+check_memory_failures(uint64_t nth_max, bool forever)
+{
+    struct site *s = site_new();
+    site_start(s);
+    unsigned n = 0;
+    for (uint64_t nth = 1; nth <= nth_max; nth++, n++) {
+        check_requests_survive(s, n, nth, forever);
+    }
+    wait_for(s, is_ready(s));
+    for (unsigned i = 0; i < n; i++) {
+        if (s->fates[i % SERIES_MAX][i / SERIES_MAX] == ACKNOWLEDGED) continue;
+        assert_int_equal(site_write(s, i % SERIES_MAX, i / SERIES_MAX, 1), 204);
+    }
+    check_contents(s);
+    check_restart(s);
+    site_free(s);
+}
+
+static void
+test_any_allocation_may_fail_while_requests_run(void **state)
+{
+    (void)state;
+    check_memory_failures(400, false);
+}
+
+static void
+test_all_allocations_may_fail_while_requests_run(void **state)
+{
+    (void)state;
+    check_memory_failures(100, true);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SERVER_TEST(test_one_sync_serves_all_who_wait),
+        SERVER_TEST(test_readers_that_take_nothing_are_cut_off_and_slow_no_write),
+        SERVER_TEST(test_a_sync_that_fails_once_loses_nothing_acknowledged),
+        SERVER_TEST(test_syncs_that_fail_for_long_refuse_writes_until_they_work),
+        SERVER_TEST(test_a_full_disk_refuses_writes_until_it_has_room),
+        SERVER_TEST(test_an_io_error_on_every_write_refuses_writes_until_it_ends),
+        SERVER_TEST(test_what_was_refused_and_repeated_is_there_once),
+        SERVER_TEST(test_writes_wait_for_free_space),
+        SERVER_TEST(test_a_clock_in_the_past_drops_nobodys_samples),
+        SERVER_TEST(test_a_start_with_the_clock_in_the_past_drops_nobodys_samples),
+        SERVER_TEST(test_a_sender_from_the_future_is_refused_for_good),
+        SERVER_TEST(test_any_allocation_may_fail_while_requests_run),
+        SERVER_TEST(test_all_allocations_may_fail_while_requests_run),
+    };
+    return cmocka_run_group_tests(tests, site_mute, NULL);
+}
