@@ -7,7 +7,7 @@
  *     tsdb_ingest()    any number of threads   verdict, head, log batch; then wait for
  * tsdb_durable_epoch() tsdb_commit()    one thread              one write and one sync for all that
  * wait tsdb_flush()     one thread              a frozen generation becomes a part tsdb_maintain()
- * the flushing thread     log segments ahead and behind, retention the answerer     any number of
+ * the flushing thread     log segments ahead and behind    the answerer     any number of
  * threads
  */
 #ifndef TSDB_TSDB_H
@@ -129,7 +129,7 @@ bool tsdb_is_flushed(struct tsdb *tsdb);
 /* Writes the frozen generation as a part and publishes it. OK if there is none. On errors: try
  * again. */
 MUST_CHECK enum err tsdb_flush(struct tsdb *tsdb, struct why *why);
-/* Prepares a log segment, gives up old ones, looks at free space, drops parts beyond retention. */
+/* Prepares a log segment, gives up old ones, looks at free space and the clock. */
 MUST_CHECK enum err tsdb_maintain(struct tsdb *tsdb, struct why *why);
 
 /* --- reading ------------------------------------------------------------------------------------

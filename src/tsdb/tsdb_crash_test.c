@@ -353,6 +353,7 @@ walk_end_with_damage(struct walk *w)
     tsdb_want_cut(m->db);
     walk_commit(w);
     must(model_flush(&model));
+    machine_restart(m); /* what failed flushes left behind is swept */
     machine_close(m);
     model_crashed(&model);
     must(env_listdir(m->env, STORE_DIR "/parts", list_part, &l, NULL));
