@@ -85,7 +85,7 @@ LIB := $(BUILD)/libfirekeep.a
 TESTS := $(TEST_SOURCES:src/%.c=$(BUILD)/test/%)
 FUZZERS := $(FUZZ_SOURCES:src/%.c=$(BUILD)/fuzz/%)
 REPLAYERS := $(FUZZ_SOURCES:src/%.c=$(BUILD)/replay/%)
-TOOL_SOURCES := tests/tools/oracle.c tests/tools/oracle_wire.c tests/tools/post.c
+TOOL_SOURCES := tests/tools/oracle.c tests/tools/oracle_wire.c tests/tools/post.c tests/tools/oracle_stream.c
 TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(BUILD)/%.o)
 TOOLS := $(addprefix $(BUILD)/tools/,rrcompare rwreplay rwmake)
 PROTO_OBJECTS := $(patsubst tests/proto/%.proto,$(BUILD)/proto/%.pb-c.o,$(wildcard tests/proto/*.proto))
@@ -164,6 +164,11 @@ bench-tools: $(BENCHES)
 
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIB)
 	@mkdir -p $(@D)
+	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# The load generator's own part.
+$(BUILD)/bench/load.o $(BUILD)/bench/lib/fleet.o: CPPFLAGS += -Ibench
+$(BUILD)/bench/load: $(BUILD)/bench/load.o $(BUILD)/bench/lib/fleet.o $(LIB)
 	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 .PHONY: test-tools

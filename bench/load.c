@@ -3,16 +3,8 @@
  *
  *     load CAPTURE.rw URL --series 100000 --scrapes 40
  *
- * Labels. Each series of the capture with enough samples is a model. Copies of the whole fleet
- * differ in `instance`, so as many series as wanted have real label sets, in the order in which a
- * Prometheus would send them: target by target, dealt out to connections in turn.
- *
- * Values. A copy does not repeat the capture, it continues it: each step is drawn from the steps
- * that its own model made (seeded, independently for each series), added to the value before.
- * Integers stay integers, decimals keep their digits, counters rise and reset as often as the
- * model did, gauges are held within the range seen. So what a server needs to store is that of
- * real series, and no compressor sees the same series twice. Steps are drawn independently: where
- * real ones come in bursts this is a little harder to compress, never easier.
+ * What the series look like and how they go on: lib/fleet.c. They are dealt out to connections in
+ * turn.
  *
  * Times. A target is scraped every interval at a place of its own within it, and now and then up
  * to 180 ms late, as in the capture (one in eight). The last scrape is about now.
@@ -24,7 +16,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <math.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -38,9 +29,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/hash.h"
-#include "wire/remote_write.h"
+#include "lib/fleet.h"
 #include "wire/snappy.h"
 
 static const char USAGE[] =
@@ -58,44 +48,7 @@ static const char USAGE[] =
     "  --seed N          (1)\n"
     "Prints one key=value a line. Status 1: something was refused for good.\n";
 
-enum { MODEL_SAMPLES_MIN = 20, EXPONENT_MAX = 11, TOGETHER = 10, RETRY_S = 120 };
-
-enum behaviour {
-    CONSTANT,
-    COUNTER_INT,
-    GAUGE_INT,
-    COUNTER_DECIMAL,
-    GAUGE_DECIMAL,
-    REAL,
-    BEHAVIOURS
-};
-static const char *const behaviour_names[BEHAVIOURS] = {
-    "constant", "counter_int", "gauge_int", "counter_decimal", "gauge_decimal", "real",
-};
-
-/* A series of the capture: how its copies look and behave. */
-struct model {
-    struct bytes labels; /* the fields as sent */
-    struct bytes instance;
-    struct bytes job;
-    uint64_t *bits;
-    uint32_t count;
-    uint32_t capacity;
-    enum behaviour behaviour;
-    unsigned exponent; /* integers and decimals: value = k / 10^exponent */
-    bool counter;
-    double low, high; /* of k, or of the value if real */
-};
-
-struct active {
-    const struct model *like;
-    uint32_t copy;
-    uint32_t generation; /* how often churn replaced it */
-    uint64_t random;
-    double now; /* k, or the value if real */
-    uint64_t offset_ms;
-    struct bytes labels; /* own memory */
-};
+enum { TOGETHER = 10, RETRY_S = 20 };
 
 struct request {
     uint8_t *at;
@@ -130,353 +83,12 @@ struct connection {
     char trouble[256];
 };
 
-static void die(const char *format, ...) PRINTF_LIKE(1, 2);
-
-static void
-die(const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    fputs("load: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
-    va_end(args);
-    exit(2);
-}
-
-static void *
-must(void *memory)
-{
-    if (memory == NULL) die("no memory");
-    return memory;
-}
-
 static double
 now_s(clockid_t clock)
 {
     struct timespec t;
     clock_gettime(clock, &t);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static uint64_t
-random_next(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
-/* --- the capture -------------------------------------------------------------------------------
- */
-
-struct fleet {
-    struct model *models;
-    uint32_t count;
-    uint32_t capacity;
-    uint32_t *table; /* by key: index + 1 */
-    uint64_t table_size;
-};
-
-static struct model *
-model_of(struct fleet *f, const struct rw_series *series)
-{
-    uint64_t at = series->key & (f->table_size - 1);
-    for (; f->table[at] != 0; at = (at + 1) & (f->table_size - 1)) {
-        struct model *t = &f->models[f->table[at] - 1];
-        if (bytes_equal(t->labels, series->label_bytes)) return t;
-    }
-    if (f->count * 2 >= f->table_size) die("too many series in the capture");
-    if (f->count == f->capacity) {
-        f->capacity = f->capacity == 0 ? 1024 : f->capacity * 2;
-        f->models = must(reallocarray(f->models, f->capacity, sizeof *f->models));
-    }
-    struct model *t = &f->models[f->count++];
-    uint8_t *labels = must(malloc(series->label_bytes.size));
-    memcpy(labels, series->label_bytes.at, series->label_bytes.size);
-    *t = (struct model){.labels = bytes_of(labels, series->label_bytes.size)};
-    f->table[at] = f->count;
-    return t;
-}
-
-static bool
-is_stale(uint64_t bits)
-{
-    return bits == 0x7ff0000000000002u;
-}
-
-static void
-take_request(struct fleet *f, const struct rw_request *request)
-{
-    for (uint32_t i = 0; i < request->series_count; i++) {
-        const struct rw_series *series = &request->series[i];
-        struct model *t = model_of(f, series);
-        for (uint32_t j = 0; j < series->floats.count; j++) {
-            uint64_t bits = request->floats[series->floats.first + j].bits;
-            if (is_stale(bits)) continue;
-            if (t->count == t->capacity) {
-                t->capacity = t->capacity == 0 ? 32 : t->capacity * 2;
-                t->bits = must(reallocarray(t->bits, t->capacity, sizeof *t->bits));
-            }
-            t->bits[t->count++] = bits;
-        }
-    }
-}
-
-static void
-read_capture(const char *path, struct fleet *f)
-{
-    FILE *file = fopen(path, "rbe");
-    if (file == NULL) die("%s: %s", path, strerror(errno));
-    f->table_size = 1 << 20;
-    f->table = must(calloc(f->table_size, sizeof *f->table));
-    struct rw_request request;
-    struct buf packed, message;
-    struct why why = {""};
-    buf_init(&packed, NULL, 1 << 28);
-    buf_init(&message, NULL, 1 << 28);
-    if (rw_request_init(&request, NULL)) die("no memory");
-    for (uint8_t head[4]; fread(head, 1, 4, file) == 4;) {
-        uint32_t size = load_le32(head);
-        buf_clear(&packed);
-        if (!buf_reserve(&packed, size) || fread(packed.at, 1, size, file) != size) {
-            die("%s: cut short", path);
-        }
-        packed.size = size;
-        if (snappy_unpack(buf_bytes(&packed), &message, &why) ||
-            rw_decode(&request, RW_V1, buf_bytes(&message), 1, &why)) {
-            die("%s: not a capture of remote write 1.0: %s", path, why.text);
-        }
-        take_request(f, &request);
-    }
-    rw_request_fini(&request);
-    buf_fini(&packed);
-    buf_fini(&message);
-    fclose(file);
-}
-
-/* --- behaviour ---------------------------------------------------------------------------------
- */
-
-/* k with value == k / 10^exponent, bit for bit. */
-static bool
-decimal(uint64_t bits, unsigned exponent, double *ret_k)
-{
-    double v = bits_double(bits), scale = 1;
-    for (unsigned i = 0; i < exponent; i++)
-        scale *= 10;
-    double k = round(v * scale);
-    if (!(fabs(k) < 9e15) || double_bits(k / scale) != bits) return false;
-    *ret_k = k;
-    return true;
-}
-
-static bool
-is_finite(uint64_t bits)
-{
-    return isfinite(bits_double(bits));
-}
-
-/* The least exponent with which all values are decimals; false: there is none. */
-static bool
-find_exponent(struct model *t)
-{
-    double k;
-    for (t->exponent = 0; t->exponent <= EXPONENT_MAX; t->exponent++) {
-        uint32_t i = 0;
-        while (i < t->count && (!is_finite(t->bits[i]) || decimal(t->bits[i], t->exponent, &k))) {
-            i++;
-        }
-        if (i == t->count) return true;
-    }
-    return false;
-}
-
-/* The number that steps are taken in. */
-static double
-place_of(const struct model *t, uint64_t bits)
-{
-    double k = bits_double(bits);
-    if (t->behaviour != REAL && !decimal(bits, t->exponent, &k)) die("not a decimal after all");
-    return k;
-}
-
-static void
-classify(struct model *t)
-{
-    bool constant = true, any = false, exact = find_exponent(t);
-    uint32_t falls = 0;
-    double last = 0;
-    t->behaviour = exact ? GAUGE_INT : REAL;
-    for (uint32_t i = 0; i < t->count; i++) {
-        constant &= t->bits[i] == t->bits[0];
-        if (!is_finite(t->bits[i])) continue;
-        double k = place_of(t, t->bits[i]);
-        falls += any && k < last;
-        if (!any || k < t->low) t->low = k;
-        if (!any || k > t->high) t->high = k;
-        any = true;
-        last = k;
-    }
-    t->counter = falls * 200 <= t->count;
-    if (constant) {
-        t->behaviour = CONSTANT;
-    } else if (exact && t->exponent == 0) {
-        t->behaviour = t->counter ? COUNTER_INT : GAUGE_INT;
-    } else if (exact) {
-        t->behaviour = t->counter ? COUNTER_DECIMAL : GAUGE_DECIMAL;
-    }
-}
-
-static uint64_t
-value_bits(const struct model *t, double k)
-{
-    double scale = 1;
-    if (t->behaviour == REAL) return double_bits(k);
-    for (unsigned i = 0; i < t->exponent; i++)
-        scale *= 10;
-    return double_bits(k / scale);
-}
-
-/* The next value: a step that the model made at some time. */
-static uint64_t
-next_value(struct active *a)
-{
-    const struct model *t = a->like;
-    if (t->behaviour == CONSTANT) return t->bits[0];
-    uint32_t j = 1 + (uint32_t)(random_next(&a->random) % (t->count - 1));
-    if (!is_finite(t->bits[j])) return t->bits[j];
-    if (is_finite(t->bits[j - 1])) {
-        double to = place_of(t, t->bits[j]), step = to - place_of(t, t->bits[j - 1]);
-        double next = a->now + step;
-        if (t->counter && step < 0) {
-            next = to; /* a reset */
-        } else if (!t->counter && (next < t->low || next > t->high)) {
-            next = a->now - step;
-            if (next < t->low || next > t->high) next = to;
-        }
-        a->now = next;
-    }
-    return value_bits(t, a->now);
-}
-
-static void
-active_begin(struct active *a, const struct options *o, uint64_t number)
-{
-    const struct model *t = a->like;
-    a->random = hash_mix(hash_mix(o->seed, number), a->generation);
-    for (unsigned tries = 0; t->behaviour != CONSTANT && tries < 64; tries++) {
-        uint64_t bits = t->bits[random_next(&a->random) % t->count];
-        if (!is_finite(bits)) continue;
-        a->now = place_of(t, bits);
-        break;
-    }
-}
-
-/* --- labels ------------------------------------------------------------------------------------
- */
-
-static bool
-next_label(struct cursor *c, struct label *ret)
-{
-    if (c->at == c->end) return false;
-    cursor_u8(c);
-    struct cursor body = cursor_of(cursor_counted(c));
-    cursor_u8(&body);
-    ret->name = cursor_counted(&body);
-    ret->value = (struct bytes){NULL, 0};
-    if (body.at != body.end) {
-        cursor_u8(&body);
-        ret->value = cursor_counted(&body);
-    }
-    return !c->bad && !body.bad;
-}
-
-static void
-put_label(struct buf *to, struct label l)
-{
-    size_t size =
-        2 + varint_size(l.name.size) + varint_size(l.value.size) + l.name.size + l.value.size;
-    buf_put_u8(to, 0x0a);
-    buf_put_varint(to, size);
-    buf_put_u8(to, 0x0a);
-    buf_put_counted(to, l.name);
-    buf_put_u8(to, 0x12);
-    buf_put_counted(to, l.value);
-}
-
-/* The model's labels with another instance. */
-static void
-make_labels(struct active *a, struct buf *scratch)
-{
-    char text[256], generation[16] = "";
-    if (a->generation > 0) snprintf(generation, sizeof generation, "-%u", a->generation);
-    int size = snprintf(text, sizeof text, "c%04u%s.%.*s", a->copy, generation,
-                        (int)a->like->instance.size, (const char *)a->like->instance.at);
-    if (size < 0 || (size_t)size >= sizeof text) die("an instance label is too long");
-    struct cursor c = cursor_of(a->like->labels);
-    struct label l;
-    buf_clear(scratch);
-    while (next_label(&c, &l)) {
-        if (bytes_equal_text(l.name, "instance")) l.value = bytes_of(text, (size_t)size);
-        put_label(scratch, l);
-    }
-    free((void *)(uintptr_t)a->labels.at);
-    uint8_t *own = must(malloc(scratch->size));
-    memcpy(own, scratch->at, scratch->size);
-    a->labels = bytes_of(own, scratch->size);
-}
-
-static int
-by_target(const void *a, const void *b)
-{
-    const struct model *x = a, *y = b;
-    int order = bytes_compare(x->job, y->job);
-    if (order == 0) order = bytes_compare(x->instance, y->instance);
-    return order != 0 ? order : bytes_compare(x->labels, y->labels);
-}
-
-/* Keeps what is long enough and belongs to a target. */
-static void
-choose_models(struct fleet *f)
-{
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < f->count; i++) {
-        struct model *t = &f->models[i];
-        struct cursor c = cursor_of(t->labels);
-        struct label l;
-        while (next_label(&c, &l)) {
-            if (bytes_equal_text(l.name, "instance")) t->instance = l.value;
-            if (bytes_equal_text(l.name, "job")) t->job = l.value;
-        }
-        if (t->count < MODEL_SAMPLES_MIN || t->instance.size == 0) continue;
-        classify(t);
-        f->models[kept++] = *t;
-    }
-    f->count = kept;
-    if (kept == 0) die("no series of %d samples or more", MODEL_SAMPLES_MIN);
-    qsort(f->models, f->count, sizeof *f->models, by_target);
-}
-
-static struct active *
-make_active(const struct options *o, const struct fleet *f)
-{
-    struct active *active = must(calloc(o->series, sizeof *active));
-    struct buf scratch;
-    buf_init(&scratch, NULL, 1 << 20);
-    for (uint64_t i = 0; i < o->series; i++) {
-        struct active *a = &active[i];
-        a->like = &f->models[i % f->count];
-        a->copy = (uint32_t)(i / f->count);
-        uint64_t target =
-            hash_mix(hash_bytes(a->like->instance, o->seed), hash_bytes(a->like->job, a->copy));
-        a->offset_ms = target % o->interval_ms;
-        active_begin(a, o, i);
-        make_labels(a, &scratch);
-    }
-    buf_fini(&scratch);
-    return active;
 }
 
 /* --- requests ----------------------------------------------------------------------------------
@@ -530,7 +142,7 @@ put_series_2(struct connection *c, struct buf *symbols, struct buf *series, uint
     size_t size = 0;
     struct cursor cursor = cursor_of(a->labels);
     struct label l;
-    while (next_label(&cursor, &l) && size < sizeof refs - 2 * VARINT_SIZE_MAX) {
+    while (label_next(&cursor, &l) && size < sizeof refs - 2 * VARINT_SIZE_MAX) {
         size += varint_put(refs + size, symbol(c, symbols, count, l.name));
         size += varint_put(refs + size, symbol(c, symbols, count, l.value));
     }
@@ -590,7 +202,7 @@ make_request(struct connection *c, uint64_t scrape, uint64_t from, uint64_t coun
     }
     for (uint64_t i = from; i < from + count; i++) {
         struct active *a = &c->active[c->first + i * o->connections];
-        uint64_t bits = next_value(a);
+        uint64_t bits = active_next(a);
         int64_t t_ms = sample_time(o, a, scrape, dice);
         if (second)
             put_series_2(c, to, &series, &symbols, a, bits, t_ms);
@@ -616,9 +228,7 @@ replace_some(struct connection *c, uint64_t own, uint64_t scrape, struct buf *sc
     for (uint64_t i = from; i < to; i++) {
         uint64_t number = c->first + i % own * o->connections;
         struct active *a = &c->active[number];
-        a->generation++;
-        active_begin(a, o, number);
-        make_labels(a, scratch);
+        active_replace(a, o->seed, number, scratch);
     }
 }
 
@@ -642,7 +252,7 @@ generate(void *context)
         if (scrape > 0) replace_some(c, own, scrape, &scratch);
         if (scrape < o->skip) {
             for (uint64_t i = 0; i < own; i++)
-                next_value(&c->active[c->first + i * o->connections]);
+                active_next(&c->active[c->first + i * o->connections]);
             continue;
         }
         for (uint64_t r = 0; r < requests; r++) {
@@ -911,9 +521,8 @@ main(int argc, char **argv)
                         .seed = 1};
     struct fleet fleet = {0};
     parse_arguments(&o, argc, argv);
-    read_capture(o.capture, &fleet);
-    choose_models(&fleet);
-    struct active *active = make_active(&o, &fleet);
+    fleet_read(&fleet, o.capture);
+    struct active *active = fleet_multiply(&fleet, o.series, o.seed, o.interval_ms);
     struct connection *all = must(calloc(o.connections, sizeof *all));
     pthread_barrier_t together;
     pthread_barrier_init(&together, NULL, (unsigned)o.connections);

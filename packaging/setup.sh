@@ -12,7 +12,7 @@ BUILD_PACKAGES=(
 # The tools under tests/tools.
 TOOL_PACKAGES=(protobuf-c-compiler libprotobuf-c-dev libcurl4-gnutls-dev)
 PEER_PACKAGES=(prometheus prometheus-node-exporter curl)
-TEST_PACKAGES=(clang-14 libclang-rt-14-dev libcmocka-dev debian-archive-keyring)
+TEST_PACKAGES=(clang-14 libclang-rt-14-dev libcmocka-dev debian-archive-keyring jq)
 
 die() {
     printf '%s: %s\n' "$program" "$*" >&2

@@ -7,6 +7,7 @@
 #   wait_ready NAME URL [S]   until URL answers 2xx; false if NAME ended or S (60) seconds passed
 #   stop NAME                 SIGTERM, then SIGKILL after 35 s; status as of the process
 #   crash NAME                SIGKILL, at once
+#   within S COMMAND...       repeats it until it succeeds; false if it has not after S seconds
 #   claim NAME COMMAND...     prints "ok NAME", or "not ok NAME - output" and is false
 #   skip NAME REASON
 #   free_ports N              prints N ports of 127.0.0.1 on which nobody answers
@@ -96,6 +97,15 @@ wait_ready() {
         sleep 0.05
     done
     return 1
+}
+
+within() {
+    local until=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        ((SECONDS < until)) || return 1
+        sleep 0.05
+    done
 }
 
 free_ports() {

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # `work` and `url` are the caller's
 # wire.sh - sourced, after lib.sh, by tests that send what no sender would: protobuf and snappy made
 # of hex digits, requests by curl. `url` is the server's. Functions that make bytes print hex.
 #
@@ -10,6 +10,8 @@
 #   send_1, send_2 HEX [CURL-ARGUMENT...]   a message as remote write 1.0 or 2.0
 #   status_is STATUS [PATTERN]     of the last answer and, if given, of its body
 #   header NAME               of the last answer
+#   read_queries N METRIC     a streamed read of everything the metric has, N times over
+#   stall_reads N QUERIES METRIC   N connections that ask so and take nothing until stall_ends
 #   metric PATTERN            the sum of the metrics whose names (and labels) match
 #   trace                     what a write request could have left behind
 #   capture HEX FILE          the message as a capture, for rrcompare
@@ -96,6 +98,7 @@ capture() {
 send() {
     local path=$1
     shift
+    : >"$work/answer"
     status=$(curl -s --noproxy '*' --max-time 30 -o "$work/answer" -D "$work/head" \
         -w '%{http_code}' -H Expect: -H Content-Type: --data-binary "@$work/request" "$@" \
         "$url$path")
@@ -118,11 +121,11 @@ send_2() {
 
 status_is() {
     if [[ $status != "$1" ]]; then
-        echo "status $status instead of $1: $(head -c 300 "$work/answer")"
+        echo "status $status instead of $1: $(head -c 300 "$work/answer" | tr -cd '[:print:]')"
         return 1
     fi
     if [[ -n ${2-} ]] && ! grep -qi -- "$2" "$work/answer"; then
-        echo "status $status, but no '$2' in: $(head -c 300 "$work/answer")"
+        echo "status $status, but no '$2' in: $(head -c 300 "$work/answer" | tr -cd '[:print:]')"
         return 1
     fi
 }
@@ -147,7 +150,7 @@ written_is() { # SAMPLES HISTOGRAMS EXEMPLARS
 }
 
 metrics() {
-    curl -fs --noproxy '*' --max-time 10 "$url/metrics" "$@"
+    curl -fs --noproxy '*' --max-time 10 "$url/metrics"
 }
 
 metric() {
@@ -163,4 +166,35 @@ leaves_no_trace() { # COMMAND...
     before=$(trace)
     "$@" || return 1
     diff <(echo "$before") <(trace)
+}
+
+read_queries() {
+    local one hex
+    one=$(field 1 "$(field_int 1 0)$(field_int 2 4102444800000)$(
+    )$(field 3 "$(field_text 2 __name__)$(field_text 3 "$2")")")
+    printf -v hex '%*s' "$1" ''
+    printf %s "${hex// /$one}$(packed 2 1)"
+}
+
+stalled=()
+stall_reads() {
+    local fd i
+    body "$(snappy "$(read_queries "$2" "$3")")"
+    for ((i = 0; i < $1; i++)); do
+        exec {fd}<>"/dev/tcp/127.0.0.1/${url##*:}" || return 1
+        stalled+=("$fd")
+        {
+            printf 'POST /api/v1/read HTTP/1.1\r\nHost: test\r\nContent-Encoding: snappy\r\n'
+            printf 'Content-Length: %d\r\n\r\n' "$(stat -c %s "$work/request")"
+            cat "$work/request"
+        } >&"$fd"
+    done
+}
+
+stall_ends() {
+    local fd
+    for fd in "${stalled[@]}"; do
+        exec {fd}>&-
+    done
+    stalled=()
 }

@@ -53,8 +53,12 @@ void api_set_limits(struct api *api, const struct api_limits *limits);
 const struct http_route *api_routes(const struct api *api, size_t *ret_count);
 void api_set_server(struct api *api, struct http_server *server);
 
-/* Answers everybody whose epoch is durable; with `failed`, all others with 503. */
-void api_committed(struct api *api, bool failed);
+/*
+ * Answers every write whose epoch is committed, and with 503 those whose commit failed. After each
+ * commit, and each time somebody wanted one: the commit may have been over before the request was
+ * on the list.
+ */
+void api_committed(struct api *api);
 /* Once a second or so: refuses reads that have waited too long for a place. */
 void api_tick(struct api *api);
 /* Writes and reads that come now get 503. */

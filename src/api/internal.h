@@ -12,6 +12,8 @@ enum { RETRY_AFTER_S = 2, JOBS_MAX = 4096 };
 struct waiting {
     struct waiting *next;
     struct http_request *request;
+    uint64_t epoch;
+    enum tsdb_epoch state;
     enum rw_version version;
     enum err error; /* the rest of the request could not be taken */
     struct why why;
@@ -54,7 +56,7 @@ struct api {
     size_t route_count;
     struct budget write_budget;
     struct budget read_budget;
-    _Atomic(struct http_server *) server; /* release, acquire: told when requests come already */
+    _Atomic(struct http_server *) server; /* release in api_set_server(), acquire in /metrics */
     struct metric_collector collector;
 
     _Atomic uint64_t read_samples_max; /* relaxed */

@@ -169,12 +169,15 @@ put_budget(void *context, const struct budget *b)
     struct metric_sink *s = context;
     static const struct metric_family used = {"firekeep_memory_bytes", "Memory drawn on a budget.",
                                               GAUGE};
+    static const struct metric_family peak = {"firekeep_memory_peak_bytes",
+                                              "The most that was ever drawn on a budget.", GAUGE};
     static const struct metric_family limit = {
         "firekeep_memory_limit_bytes", "What a budget allows; 0: no limit of its own.", GAUGE};
     static const struct metric_family refused = {"firekeep_memory_refused_total",
                                                  "Allocations refused by a budget.", COUNTER};
     struct metric_pair pair = {"budget", bytes_of_text(b->name)};
     metric_put_u64(s, &used, &pair, 1, budget_used(b));
+    metric_put_u64(s, &peak, &pair, 1, b->peak_bytes);
     metric_put_u64(s, &limit, &pair, 1, b->limit_bytes);
     metric_put_u64(s, &refused, &pair, 1, b->refused_count);
 }

@@ -165,10 +165,10 @@ reply_nothing_written(struct api *api, struct http_request *request, enum rw_ver
  * ----------------------------------------------------------------------------------- */
 
 static void
-waiting_answer(struct api *api, struct waiting *w, bool failed)
+waiting_answer(struct api *api, struct waiting *w)
 {
     struct why down;
-    if (failed) {
+    if (w->state == TSDB_EPOCH_VOID) {
         why_set(&down, ERR_AGAIN, "the write-ahead log could not be written");
         reply_nothing_written(api, w->request, w->version, 503, &down);
         return;
@@ -201,32 +201,9 @@ waiting_put(struct api *api, struct waiting *w)
     api->options.commit_wanted(api->options.context);
 }
 
-/* How far the store is; the order of reading is tsdb_era()'s. */
-struct progress {
-    uint64_t durable_epoch;
-    uint64_t era;
-};
-
-static struct progress
-progress_of(struct api *api)
-{
-    uint64_t durable_epoch = tsdb_durable_epoch(api->options.tsdb);
-    return (struct progress){durable_epoch, tsdb_era(api->options.tsdb)};
-}
-
-enum promise { PENDING, KEPT, VOID };
-
-static enum promise
-promise_of(const struct ingest_result *result, struct progress now)
-{
-    if (result->wait_epoch == 0) return KEPT;
-    if (result->era != now.era) return VOID;
-    return result->wait_epoch <= now.durable_epoch ? KEPT : PENDING;
-}
-
-/* Takes those off the list that can be answered now; they keep their order. */
+/* Takes those off the list whose fate is known; they keep their order. */
 static struct waiting *
-waiting_take(struct api *api, struct progress now, bool all)
+waiting_take(struct api *api)
 {
     struct waiting *taken = NULL, **tail = &taken;
     lock_take(&api->lock);
@@ -234,7 +211,8 @@ waiting_take(struct api *api, struct progress now, bool all)
     struct waiting *last = NULL;
     while (*link != NULL) {
         struct waiting *w = *link;
-        if (!all && promise_of(&w->result, now) == PENDING) {
+        w->state = tsdb_epoch(api->options.tsdb, w->epoch);
+        if (w->state == TSDB_EPOCH_PENDING) {
             last = w;
             link = &w->next;
             continue;
@@ -251,19 +229,17 @@ waiting_take(struct api *api, struct progress now, bool all)
 }
 
 void
-api_committed(struct api *api, bool failed)
+api_committed(struct api *api)
 {
-    struct progress now = progress_of(api);
-    struct waiting *list = waiting_take(api, now, failed);
-    struct waiting *done = list, *last = NULL;
+    struct waiting *list = waiting_take(api), *last = NULL;
     for (struct waiting *w = list; w != NULL; w = w->next) {
-        waiting_answer(api, w, promise_of(&w->result, now) != KEPT);
+        waiting_answer(api, w);
         last = w;
     }
     if (last == NULL) return;
     lock_take(&api->lock);
     last->next = api->spare_waiting;
-    api->spare_waiting = done;
+    api->spare_waiting = list;
     lock_drop(&api->lock);
 }
 
@@ -358,14 +334,15 @@ write_run(struct api *api, struct http_request *request, enum rw_version version
     e = tsdb_ingest(api->options.tsdb, tenant, &w->request, &wait->result, &why);
     wait->request = request;
     wait->version = version;
+    wait->epoch = wait->result.wait_epoch;
     wait->error = e;
     wait->why = why;
-    enum promise promise = promise_of(&wait->result, progress_of(api));
-    if (promise == PENDING) {
+    wait->state = tsdb_epoch(api->options.tsdb, wait->epoch);
+    if (wait->state == TSDB_EPOCH_PENDING) {
         waiting_put(api, wait);
         return;
     }
-    waiting_answer(api, wait, promise == VOID);
+    waiting_answer(api, wait);
     lock_take(&api->lock);
     wait->next = api->spare_waiting;
     api->spare_waiting = wait;

@@ -20,6 +20,17 @@
 #include "app/version.h"
 #include "base/log.h"
 
+static struct metric_histogram commit_latency = {
+    .name = "firekeep_wal_commit_duration_seconds",
+    .help = "Writing and syncing one batch of the write-ahead log.",
+    METRIC_LATENCY,
+};
+static struct metric_histogram flush_latency = {
+    .name = "firekeep_flush_duration_seconds",
+    .help = "Writing a generation of the head as a part.",
+    METRIC_LATENCY,
+};
+
 struct server {
     struct env *env;
     struct budget memory;
@@ -30,7 +41,7 @@ struct server {
     char **flag_words;
     bool synced_by_time; /* level fsync syncs each commit */
 
-    struct lock reload_lock; /* LOCK_RANK_APP; guards settings */
+    struct lock reload_lock; /* LOCK_RANK_APP; guards settings once threads run */
     struct settings settings;
 
     struct lock commit_lock; /* LOCK_RANK_APP_WAKE; guards to the next blank line */
@@ -111,8 +122,9 @@ reload(void *context, struct why *why)
     struct server *s = context;
     struct settings next;
     bool help;
-    enum err e = settings_load(&next, s->flag_count, s->flag_words, &help, why);
+    /* The file is read under the lock: of two reloads the later one also has the later file. */
     lock_take(&s->reload_lock);
+    enum err e = settings_load(&next, s->flag_count, s->flag_words, &help, why);
     if (e == OK) e = settings_check_reload(&s->settings, &next, why);
     if (e == OK) {
         struct tsdb_limits tsdb_limits = tsdb_limits_of(&next);
@@ -216,12 +228,12 @@ static void
 bring_back(struct server *s, const struct why *reason)
 {
     log_error("the write-ahead log failed; writes get 503 until it is back", KV("error", reason));
-    api_committed(s->api, true);
+    api_committed(s->api);
     for (;;) {
         struct why why = {""};
         enum err e = tsdb_reopen(s->tsdb, &why);
         if (e == OK) break;
-        api_committed(s->api, true);
+        api_committed(s->api);
         if (stopping(s)) return;
         log_warn("the write-ahead log is still down, trying again", KV("error", worded(&why, e)));
         pause_ms(s, 1000);
@@ -237,9 +249,12 @@ static enum err
 commit_all(struct server *s, struct why *why)
 {
     do {
-        enum err e = tsdb_commit_due(s->tsdb) ? tsdb_commit(s->tsdb, why) : OK;
+        int64_t began = env_monotonic_ns(s->env);
+        bool due = tsdb_commit_due(s->tsdb);
+        enum err e = due ? tsdb_commit(s->tsdb, why) : OK;
+        if (due) metric_record(&commit_latency, (uint64_t)(env_monotonic_ns(s->env) - began));
+        api_committed(s->api);
         if (e) return e;
-        api_committed(s->api, false);
     } while (tsdb_commit_due(s->tsdb));
     return OK;
 }
@@ -261,7 +276,7 @@ commit_loop(void *context)
     struct why why = {""};
     enum err e = tsdb_sync(s->tsdb, &why);
     if (e) log_error("the last sync failed", KV("error", worded(&why, e)));
-    api_committed(s->api, false);
+    api_committed(s->api);
 }
 
 /* --- flushing --------------------------------------------------------------------------------- */
@@ -287,6 +302,7 @@ flush_once(struct server *s)
     }
     struct tsdb_stats stats;
     tsdb_stats(s->tsdb, &stats);
+    metric_record(&flush_latency, (uint64_t)(env_monotonic_ns(s->env) - began));
     log_info("head written out", KV("took_ms", (env_monotonic_ns(s->env) - began) / NS_PER_MS),
              KV("parts", stats.parts), KV("part_bytes", stats.part_bytes));
 }
@@ -446,6 +462,8 @@ start_http(struct server *s, struct why *why)
 static enum err
 start_threads(struct server *s, struct why *why)
 {
+    metric_register_histogram(&commit_latency);
+    metric_register_histogram(&flush_latency);
     enum err e = env_thread_start(s->env, "commit", commit_loop, s, &s->commit_thread);
     if (e == OK) e = env_thread_start(s->env, "flush", flush_loop, s, &s->flush_thread);
     return e ? why_set(why, e, "a thread could not be started") : OK;

@@ -290,6 +290,36 @@ gen_find(const struct gen *gen, uint32_t tenant, uint64_t key,
     return NULL;
 }
 
+void
+gen_prefetch_key(const struct gen *gen, uint32_t tenant, uint64_t key)
+{
+    uint64_t hash = hash_mix(key, tenant);
+    unsigned shard = shard_of(hash);
+    uint32_t capacity = gen->series_table.shards[shard].capacity;
+    const struct id_slot *slots = gen->series_table.shards[shard].slots;
+    if (capacity > 0) __builtin_prefetch(&slots[(uint32_t)hash & (capacity - 1)]);
+}
+
+struct series *
+gen_guess(const struct gen *gen, uint32_t tenant, uint64_t key)
+{
+    uint32_t at = UINT32_MAX, id;
+    if (!table_next(&gen->series_table, hash_mix(key, tenant), &at, &id)) return NULL;
+    struct series *s = gen_series(gen, id);
+    for (size_t line = 0; line < sizeof *s; line += 64) {
+        __builtin_prefetch((const uint8_t *)s + line, 1);
+    }
+    return s;
+}
+
+void
+gen_prefetch_chunk(const struct series *series)
+{
+    __builtin_prefetch(series->pairs);
+    if (series->open.bytes == NULL) return;
+    __builtin_prefetch(series->open.bytes + series->open.size_bytes, 1);
+}
+
 bool
 series_has_labels(const struct gen *gen, const struct series *series, struct bytes labels)
 {
@@ -391,6 +421,15 @@ pair_find(const struct gen *gen, uint32_t tenant, struct bytes field, uint32_t *
         return p;
     }
     return NULL;
+}
+
+struct pair *
+gen_find_pair(const struct gen *gen, uint32_t tenant, struct label label, struct buf *scratch)
+{
+    uint32_t id;
+    buf_clear(scratch);
+    labels_put(scratch, label);
+    return buf_error(scratch) ? NULL : pair_find(gen, tenant, buf_bytes(scratch), &id);
 }
 
 static enum err

@@ -135,6 +135,7 @@ struct gen {
     struct paged exemplars;
     struct paged tenants;                     /* by tenant id */
     uint64_t sample_count[LEDGER_KIND_COUNT]; /* exemplars too */
+    size_t histogram_bytes_max;               /* unpacked, of the largest appended */
     uint32_t alias_count;
 };
 
@@ -152,6 +153,9 @@ struct gen_exemplar *gen_exemplar(const struct gen *gen, uint32_t id);
 /* NULL: the tenant has nothing here. */
 struct gen_tenant *gen_tenant(const struct gen *gen, uint32_t tenant);
 struct label pair_label(const struct pair *pair);
+/* The pair of a tenant with exactly this label; NULL: there is none. `scratch` is overwritten. */
+struct pair *gen_find_pair(const struct gen *gen, uint32_t tenant, struct label label,
+                           struct buf *scratch);
 
 /* Hash of canonical labels (equal to rw_series.key of a 1.0 series that is canonical). */
 uint64_t gen_labels_hash(const struct gen *gen, struct bytes labels);
@@ -163,6 +167,14 @@ struct series *gen_find(const struct gen *gen, uint32_t tenant, uint64_t key,
                         bool (*equal)(void *context, const struct gen *gen,
                                       const struct series *series),
                         void *context);
+/*
+ * For many keys in a row: asks the processor for a key's place in the table; some keys later, says
+ * which series it is likely to be (NULL: none) and asks for that; some keys later, for what a
+ * comparison and an append touch. The caller compares: another series may have the same hash.
+ */
+void gen_prefetch_key(const struct gen *gen, uint32_t tenant, uint64_t key);
+struct series *gen_guess(const struct gen *gen, uint32_t tenant, uint64_t key);
+void gen_prefetch_chunk(const struct series *series);
 struct series *gen_find_labels(const struct gen *gen, uint32_t tenant, struct bytes labels);
 /* Remembers a further key (labels sent in another order or form). Failing is harmless. */
 void gen_alias(struct gen *gen, const struct series *series, uint64_t key);
@@ -193,6 +205,10 @@ MUST_CHECK enum err series_presence(const struct gen *gen, const struct series *
                                     int64_t t_ms, const struct sample_value *value,
                                     struct arena *scratch, enum presence *ret_presence,
                                     uint32_t *ret_epoch);
+
+/* What `scratch` must hold so that series_presence() cannot fail, if nothing larger than `more`
+ * (may be NULL) is appended before. */
+size_t gen_presence_reserve(const struct gen *gen, const struct histogram *more);
 
 /*
  * Memory that series_append() may need at worst. For n floats in a row this once, and n times

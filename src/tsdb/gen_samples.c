@@ -12,7 +12,7 @@
  * A series that goes on coming out of order gets a larger buffer, up to 1/8 of what came before:
  * the more in a run of chunks, the fewer runs overlap and must be searched for the next sample.
  */
-enum { LATE_FIRST = 4, LATE_MIN = 128, LATE_MAX = 2048, LATE_SHARE = 8 };
+enum { LATE_FIRST = 4, LATE_MIN = 32, LATE_MAX = 2048, LATE_SHARE = 8 };
 
 static size_t
 histogram_bytes_max(const struct histogram *h)
@@ -148,6 +148,17 @@ series_presence(const struct gen *gen, const struct series *series, int64_t t_ms
     return OK;
 }
 
+size_t
+gen_presence_reserve(const struct gen *gen, const struct histogram *more)
+{
+    size_t bytes = gen->histogram_bytes_max;
+    if (gen->before != NULL && gen->before->histogram_bytes_max > bytes) {
+        bytes = gen->before->histogram_bytes_max;
+    }
+    if (more != NULL && histogram_bytes_max(more) > bytes) bytes = histogram_bytes_max(more);
+    return bytes;
+}
+
 /* --- appending
  * --------------------------------------------------------------------------------------- */
 
@@ -262,6 +273,19 @@ sealing_group(struct sealing *x, const struct late *late, uint32_t group, uint32
     return e;
 }
 
+/* The next epoch on its way that late samples have. After a commit failed, numbers are left out. */
+static bool
+late_next_group(const struct late *late, uint32_t durable_epoch, uint32_t *group)
+{
+    uint32_t after = *group - durable_epoch, least = UINT32_MAX;
+    for (uint32_t i = 0; i < late->count; i++) {
+        uint32_t ahead = late_group(&late->samples[i], durable_epoch) - durable_epoch;
+        if (ahead > after && ahead < least) least = ahead;
+    }
+    *group = durable_epoch + least;
+    return least != UINT32_MAX;
+}
+
 /*
  * Turns the late buffer into sealed chunks: one run for the durable samples and one for each epoch
  * on its way, so that whole chunks appear and vanish.
@@ -276,9 +300,10 @@ late_seal(struct gen *gen, struct series *s, uint32_t durable_epoch)
     for (unsigned k = 0; k < SAMPLE_KIND_COUNT; k++) {
         sealing_clear(&x, k);
     }
-    enum err e = OK;
-    for (uint32_t ahead = 0; ahead <= 2 && e == OK; ahead++) {
-        e = sealing_group(&x, s->late, durable_epoch + ahead, durable_epoch);
+    uint32_t group = durable_epoch;
+    enum err e = sealing_group(&x, s->late, group, durable_epoch);
+    while (e == OK && late_next_group(s->late, durable_epoch, &group)) {
+        e = sealing_group(&x, s->late, group, durable_epoch);
     }
     if (e) {
         for (unsigned k = 0; k < SAMPLE_KIND_COUNT; k++) {
@@ -402,6 +427,9 @@ series_append(struct gen *gen, struct series *s, int64_t t_ms, int64_t start_ms,
                           : late_insert(gen, s, t_ms, start_ms, v, epoch, durable_epoch);
     if (e) return e;
     if (t_ms > s->max_ms) s->max_ms = t_ms;
+    if (v->kind != SAMPLE_FLOAT && histogram_bytes_max(v->histogram) > gen->histogram_bytes_max) {
+        gen->histogram_bytes_max = histogram_bytes_max(v->histogram);
+    }
     gen->sample_count[ledger_kind_of(v->kind)]++;
     return OK;
 }

@@ -108,13 +108,9 @@ gmem_reserve(struct gmem *gmem, size_t bytes)
     if (block_room(gmem->spare) >= bytes) return OK;
     struct gmem_block *b = block_new(gmem, bytes);
     if (b == NULL) return ERR_NOMEM;
-    if (gmem->spare != NULL) { /* too small for this: use it up as an ordinary block */
-        if (block_room(gmem->spare) > (size_t)(gmem->end - gmem->at)) {
-            block_begin(gmem, gmem->spare);
-        } else {
-            gmem->spare->next = gmem->blocks;
-            gmem->blocks = gmem->spare;
-        }
+    if (gmem->spare != NULL) { /* untouched: needs that grow little by little cost nothing */
+        gmem->total_bytes -= gmem->spare->size_bytes;
+        mem_free(gmem->budget, gmem->spare, gmem->spare->size_bytes);
     }
     b->next = NULL;
     gmem->spare = b;

@@ -23,6 +23,9 @@
 
 enum { OFFENDERS_NAMED = 3 };
 
+/* How many series ahead of its use each thing is asked for, see approach_next(). */
+enum { SLOT_AHEAD = 24, SERIES_AHEAD = 12, CHUNK_AHEAD = 6, GUESSES = 16 };
+
 /* Where the work stands within the request. */
 struct place {
     uint32_t series;
@@ -45,6 +48,7 @@ struct ingest {
     int64_t max_ms;
     struct ledger change;
     uint64_t rejected[REJECT_COUNT];
+    struct series *guesses[GUESSES]; /* by number in the request; of this slice's generation */
     uint32_t named;
     size_t text_used;
     struct why *why;
@@ -159,6 +163,61 @@ canonical_labels(struct ingest *in, const struct rw_series *series, enum reject 
     return buf_error(&s->labels);
 }
 
+/* Under which the table knows the labels as they were sent; 2.0 keys live in a space of their own.
+ */
+static uint64_t
+lookup_key(const struct ingest *in, const struct rw_series *series)
+{
+    return in->request->version == RW_V1 ? series->key : ~series->key;
+}
+
+/* Asks for the table's slot of a series. */
+static void
+come_near(const struct ingest *in, uint32_t number)
+{
+    if (number >= in->request->series_count) return;
+    gen_prefetch_key(in->gen, in->tenant->id, lookup_key(in, &in->request->series[number]));
+}
+
+/* The slot is here: asks for the series it names. */
+static void
+come_nearer(struct ingest *in, uint32_t number)
+{
+    struct series **guess = &in->guesses[number % GUESSES];
+    *guess = NULL;
+    if (number >= in->request->series_count) return;
+    *guess = gen_guess(in->gen, in->tenant->id, lookup_key(in, &in->request->series[number]));
+}
+
+/* The series is here: asks for what appending touches. */
+static void
+come_nearest(const struct ingest *in, uint32_t number)
+{
+    const struct series *guess = in->guesses[number % GUESSES];
+    if (guess != NULL) gen_prefetch_chunk(guess);
+}
+
+/* Before the first series of a slice. */
+static void
+approach_first(struct ingest *in, uint32_t first)
+{
+    for (uint32_t i = 0; i < SLOT_AHEAD; i++)
+        come_near(in, first + i);
+    for (uint32_t i = 0; i < SERIES_AHEAD; i++)
+        come_nearer(in, first + i);
+    for (uint32_t i = 0; i < CHUNK_AHEAD; i++)
+        come_nearest(in, first + i);
+}
+
+/* Before each. */
+static void
+approach_next(struct ingest *in, uint32_t number)
+{
+    come_near(in, number + SLOT_AHEAD);
+    come_nearer(in, number + SERIES_AHEAD);
+    come_nearest(in, number + CHUNK_AHEAD);
+}
+
 static enum err
 resolve_slowly(struct ingest *in, const struct rw_series *series, struct series **ret_series,
                enum reject *ret_reason)
@@ -173,7 +232,7 @@ resolve_slowly(struct ingest *in, const struct rw_series *series, struct series 
     struct bytes labels = buf_bytes(&in->s->labels);
     e = head_series(in->db, in->tenant->id, labels, ret_series);
     if (e) return e;
-    uint64_t key = in->request->version == RW_V1 ? series->key : ~series->key;
+    uint64_t key = lookup_key(in, series);
     if (key != gen_labels_hash(in->gen, labels)) gen_alias(in->gen, *ret_series, key);
     return OK;
 }
@@ -185,9 +244,14 @@ resolve(struct ingest *in, const struct rw_series *series, struct series **ret_s
     struct request_labels context = {in->request, series};
     *ret_reason = REJECT_NONE;
     if (!series->bad_reference) {
-        /* 2.0 keys live in a space of their own. */
-        uint64_t key = in->request->version == RW_V1 ? series->key : ~series->key;
-        *ret_series = gen_find(in->gen, in->tenant->id, key, equal_request_labels, &context);
+        struct series *guess = in->guesses[(series - in->request->series) % GUESSES];
+        if (guess != NULL && guess->tenant == in->tenant->id &&
+            equal_request_labels(&context, in->gen, guess)) {
+            *ret_series = guess;
+            return OK;
+        }
+        *ret_series = gen_find(in->gen, in->tenant->id, lookup_key(in, series),
+                               equal_request_labels, &context);
         if (*ret_series != NULL) return OK;
     }
     return resolve_slowly(in, series, ret_series, ret_reason);
@@ -278,12 +342,15 @@ append(struct ingest *in, const struct rw_series *from, struct series *series, i
        int64_t start_ms, const struct sample_value *v)
 {
     enum ledger_kind kind = ledger_kind_of(v->kind);
-    enum presence presence;
-    uint32_t epoch;
-    arena_reset(&in->s->arena);
-    enum err e = series_presence(in->gen, series, t_ms, v, &in->s->arena, &presence, &epoch);
-    assert(e == OK); /* step 2 saw to it that the arena holds a chunk */
-    lean_on(in, epoch);
+    enum presence presence = PRESENT_NOT;
+    enum err e = OK;
+    if (t_ms <= series->max_ms) { /* else it is news, and nearly always it is */
+        uint32_t epoch;
+        arena_reset(&in->s->arena);
+        e = series_presence(in->gen, series, t_ms, v, &in->s->arena, &presence, &epoch);
+        assert(e == OK); /* step 2 saw to it that the arena holds a chunk */
+        lean_on(in, epoch);
+    }
     if (presence == PRESENT_OTHER) {
         reject(in, from, kind, REJECT_CONFLICT, 1, t_ms, "another value is stored for this time");
         return false;
@@ -435,7 +502,7 @@ series_metadata(struct ingest *in, const struct rw_series *from, struct series *
     if (!from->has_metadata || from->bad_metadata) return OK;
     uint64_t hash = hash_mix(hash_bytes(from->help, in->db->hash_seed),
                              hash_bytes(from->unit, in->db->hash_seed) + from->type);
-    uint32_t short_hash = (uint32_t)hash | 1;
+    uint32_t short_hash = (uint32_t)hash_mix(hash, in->db->metadata_life) | 1;
     if (series->metadata_hash == short_hash) return OK;
     struct metadata m = {.type = from->type, .help = from->help, .unit = from->unit};
     struct rw_label_walk walk = rw_labels(in->request, from);
@@ -452,19 +519,17 @@ series_metadata(struct ingest *in, const struct rw_series *from, struct series *
  * ------------------------------------------------------------------------------------------------
  */
 
-/* A piece of a series that this slice takes on. */
-struct piece {
-    const struct rw_series *from;
-    struct series *series;
-    struct rw_range floats;
-    struct rw_range histograms;
-    struct rw_range exemplars;
-};
-
 static uint32_t
 min_u32(uint32_t a, uint32_t b)
 {
     return a < b ? a : b;
+}
+
+static size_t
+buckets_of(const struct histogram *h)
+{
+    return (size_t)h->positive.bucket_count + h->negative.bucket_count + h->custom_count +
+           h->positive.span_count + h->negative.span_count;
 }
 
 static size_t
@@ -489,45 +554,38 @@ exemplar_bytes(const struct ingest *in, const struct rw_exemplar *x)
 struct need {
     uint32_t floats;
     size_t histogram_bytes;
+    const struct histogram *largest_histogram; /* NULL: none */
     size_t exemplar_bytes;
     size_t series_bytes;
     size_t head_bytes;
 };
 
-/* True if every float of the piece goes behind the last one: no late buffer is needed. */
-static bool
-floats_in_order(const struct ingest *in, const struct piece *p)
+/* What define() may put. */
+static size_t
+definition_bytes(const struct ingest *in, const struct series *series)
 {
-    const struct hchunk_open *open = &p->series->open;
-    const struct rw_float *f = &in->request->floats[p->floats.first];
-    if (open->count > 0 && f[0].t_ms <= open->last_ms) return false;
-    for (uint32_t i = 1; i < p->floats.count; i++) {
-        if (f[i].t_ms <= f[i - 1].t_ms) return false;
+    if (series->defined_in == (uint32_t)in->log.segment) return 0;
+    size_t bytes = 2 * VARINT_SIZE_MAX;
+    for (uint32_t i = 0; i < series->pair_count; i++) {
+        bytes += gen_pair(in->gen, series->pairs[i])->field_size;
     }
-    return true;
+    return bytes;
 }
 
-/* What appending a piece may take from the generation's memory. */
+/*
+ * What appending a piece may take from the generation's memory. A request may name a series twice:
+ * so nothing is concluded from how the series looks now.
+ */
 static size_t
 piece_head_bytes(const struct ingest *in, const struct piece *p)
 {
     struct sample_value v = {SAMPLE_FLOAT, 0, NULL};
-    size_t bytes = 0;
-    if (p->floats.count > 0) {
-        /* Buffers grow by half: all the sizes they had are less than three times the last. */
-        bytes = hchunk_float_reserve(&p->series->open) +
-                (p->floats.count - 1) * (size_t)(4 * HCHUNK_FLOAT_BYTES_MAX);
-        if (p->floats.count > 1) bytes += 4096;
-        if (!floats_in_order(in, p)) {
-            bytes += series_append_reserve(p->series, &v) +
-                     p->floats.count * (size_t)(4 * HCHUNK_FLOAT_BYTES_MAX);
-        }
-    }
+    size_t bytes = series_append_reserve(p->series, &v) +
+                   p->floats.count * (size_t)(6 * HCHUNK_FLOAT_BYTES_MAX + sizeof(struct hchunk));
     for (uint32_t i = 0; i < p->histograms.count; i++) {
         const struct rw_histogram *h = &in->request->histograms[p->histograms.first + i];
         bytes += 6 * rw_histogram_bytes(h) + 4096;
     }
-    if (p->histograms.count > 0) bytes += series_append_reserve(p->series, &v);
     return bytes;
 }
 
@@ -539,13 +597,16 @@ reserve(struct ingest *in, const struct need *need)
     if (!buf_reserve(&s->histograms, need->histogram_bytes) ||
         !buf_reserve(&s->exemplars, need->exemplar_bytes) ||
         !buf_reserve(&s->series, need->series_bytes) ||
-        !buf_reserve(&s->payload, 64 + need->floats * 41u + need->histogram_bytes +
-                                      need->exemplar_bytes + need->series_bytes)) {
+        !buf_reserve(&s->payload, 4096 + need->floats * 41u + need->histogram_bytes +
+                                      need->exemplar_bytes + need->series_bytes +
+                                      s->metadata.size)) {
         return why_set(in->why, ERR_NOMEM, "no memory for a request");
     }
     /* A chunk unpacked to look for one sample. */
     arena_reset(&s->arena);
-    if (arena_alloc(&s->arena, sizeof(struct hchunk_samples)) == NULL) {
+    size_t scratch =
+        sizeof(struct hchunk_samples) + 8 + gen_presence_reserve(in->gen, need->largest_histogram);
+    if (arena_alloc(&s->arena, scratch) == NULL) {
         return why_set(in->why, ERR_NOMEM, "no memory for a request");
     }
     enum err e = gmem_reserve(&in->gen->gmem, need->head_bytes);
@@ -650,8 +711,13 @@ piece_take(struct ingest *in, struct place *at, struct need *need)
     at->at_float += p.floats.count;
     p.histograms.first = from->histograms.first + at->at_histogram;
     while (at->at_histogram < from->histograms.count && need->histogram_bytes < SLICE_BYTES) {
-        need->histogram_bytes += rw_histogram_bytes(
-            &in->request->histograms[from->histograms.first + at->at_histogram++]);
+        const struct rw_histogram *h =
+            &in->request->histograms[from->histograms.first + at->at_histogram++];
+        need->histogram_bytes += rw_histogram_bytes(h);
+        if (need->largest_histogram == NULL ||
+            buckets_of(&h->h) > buckets_of(need->largest_histogram)) {
+            need->largest_histogram = &h->h;
+        }
         p.histograms.count++;
     }
     p.exemplars.first = from->exemplars.first + at->at_exemplar;
@@ -694,7 +760,9 @@ slice_gather(struct ingest *in, struct place *at, struct piece *pieces, uint32_t
 {
     struct need need = {0};
     uint32_t count = 0;
+    approach_first(in, at->series);
     while (at->series < in->request->series_count && count < pieces_max && !slice_full(&need)) {
+        approach_next(in, at->series);
         struct piece p = piece_take(in, at, &need);
         enum reject reason;
         enum err e = resolve(in, p.from, &p.series, &reason);
@@ -703,10 +771,7 @@ slice_gather(struct ingest *in, struct place *at, struct piece *pieces, uint32_t
             reject_piece(in, &p, reason);
             continue;
         }
-        for (uint32_t i = 0; i < p.series->pair_count; i++) {
-            need.series_bytes += gen_pair(in->gen, p.series->pairs[i])->field_size;
-        }
-        need.series_bytes += 2 * VARINT_SIZE_MAX;
+        need.series_bytes += definition_bytes(in, p.series);
         need.head_bytes += piece_head_bytes(in, &p);
         e = series_metadata(in, p.from, p.series);
         if (e) return why_set(in->why, e, "no memory for metadata");
@@ -736,12 +801,13 @@ slice_begin(struct ingest *in)
 static enum err
 slice(struct ingest *in, struct place *at)
 {
-    struct piece pieces[512];
+    struct piece *pieces = in->s->pieces;
     uint32_t count = 0;
     struct place before = *at;
     slice_begin(in);
-    enum err e = slice_gather(in, at, pieces, 512, &count);
+    enum err e = slice_gather(in, at, pieces, SLICE_PIECES, &count);
     if (e) {
+        if (in->s->metadata_count > 0) families_forget(in->db, in->tenant, in->log.epoch);
         *at = before;
         return e;
     }
@@ -767,8 +833,11 @@ metadata_slice(struct ingest *in)
         if (e) return why_set(in->why, e, "no memory for metadata");
         if (in->s->metadata.size < SLICE_BYTES && i + 1 < in->request->metadata_count) continue;
         e = reserve(in, &need);
-        if (e) return e;
-        if (!buf_reserve(&in->s->payload, in->s->metadata.size + 512)) return ERR_NOMEM;
+        if (e == OK && !buf_reserve(&in->s->payload, in->s->metadata.size + 512)) e = ERR_NOMEM;
+        if (e) {
+            families_forget(in->db, in->tenant, in->log.epoch);
+            return e;
+        }
         log_slice(in);
         slice_clear(in);
     }
@@ -828,7 +897,7 @@ tsdb_ingest(struct tsdb *db, struct bytes tenant, const struct rw_request *reque
         .db = db, .request = request, .result = ret_result, .s = &db->scratch, .why = why};
     struct place at = {0};
     lock_take(&db->head_lock);
-    ret_result->era = tsdb_era(db);
+    uint32_t voids = db->void_count;
     enum err e = ready_locked(db, why);
     if (e == OK) e = tenant_find_or_add(db, tenant, &in.tenant);
     if (e == ERR_LIMIT) e = why_set(why, ERR_INPUT, "there are too many tenants");
@@ -838,7 +907,8 @@ tsdb_ingest(struct tsdb *db, struct bytes tenant, const struct rw_request *reque
         /* Others may have their turn. */
         lock_drop(&db->head_lock);
         lock_take(&db->head_lock);
-        if (ret_result->era == tsdb_era(db)) continue;
+        if (voids == db->void_count) continue;
+        /* What was stored so far may have been taken back. */
         e = why_set(why, ERR_AGAIN, "the write-ahead log failed meanwhile");
     }
     if (e == OK && request->metadata_count > 0) e = metadata_slice(&in);

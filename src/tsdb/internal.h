@@ -8,7 +8,12 @@
 #include "tsdb/part.h"
 #include "tsdb/tsdb.h"
 
-enum { SLICE_FLOATS = 4096, SLICE_BYTES = 4 * 1024 * 1024 };
+enum {
+    VOIDS_REMEMBERED = 64,
+    SLICE_FLOATS = 4096,
+    SLICE_PIECES = 2048,
+    SLICE_BYTES = 4 * 1024 * 1024
+};
 
 /* The parts that are live, in the order of the log. Immutable; queries hold a reference. */
 struct version {
@@ -18,6 +23,8 @@ struct version {
     uint32_t capacity;
     struct part *parts[];
 };
+
+enum { FAMILY_TEXT_MAX = 64 * 1024 }; /* longer names and texts are not kept */
 
 /* A family's metadata: the last that came. */
 struct family {
@@ -37,7 +44,8 @@ struct tenant {
     struct ledger total;     /* committed or not */
     struct ledger change[2]; /* by epoch & 1, to be taken back if it fails */
     uint64_t change_epoch[2];
-    struct family **families; /* hash table */
+    uint64_t replayed[LEDGER_KIND_COUNT]; /* by this process, from the log */
+    struct family **families;             /* hash table */
     uint32_t family_capacity;
     uint32_t family_count;
 };
@@ -52,8 +60,18 @@ struct cut {
     uint32_t tenant_count;
 };
 
+/* A piece of a series that this slice takes on. */
+struct piece {
+    const struct rw_series *from;
+    struct series *series;
+    struct rw_range floats;
+    struct rw_range histograms;
+    struct rw_range exemplars;
+};
+
 /* Columns of one slice on their way into log records. */
 struct scratch {
+    struct piece *pieces;
     uint64_t *refs;
     int64_t *times;
     uint64_t *bits;
@@ -115,9 +133,15 @@ struct tsdb {
     int64_t retention_base_ns;
     bool disk_low;
     bool clock_suspect;
-    bool metadata_changed; /* since the last cut */
+    uint32_t metadata_life; /* moves on when families were forgotten: series ask again */
+    bool metadata_changed;  /* since the last cut */
     struct scratch scratch;
     uint64_t durable_epoch; /* visible to readers */
+    bool undo_due;          /* a commit failed, and its samples are not yet taken back */
+    struct {
+        uint64_t first, last;
+    } voids[VOIDS_REMEMBERED]; /* epochs that failed, in a ring */
+    uint32_t void_count;
 
     /* The flushing thread's own. */
     uint64_t edit;
@@ -141,6 +165,8 @@ void tenants_free(struct tsdb *db);
 /* Adds to the totals, so that it can be taken back while `epoch` is not committed. */
 void tenant_count(struct tenant *tenant, uint64_t epoch, const struct ledger *change);
 void tenants_undo(struct tsdb *db, uint64_t durable_epoch);
+/* Families changed in this epoch or later may not be in the log: they are news again. */
+void families_forget(struct tsdb *db, struct tenant *tenant, uint64_t epoch);
 /*
  * Remembers metadata. *ret_changed: it was news, and belongs into the log. ERR_NOMEM.
  */

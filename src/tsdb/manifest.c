@@ -4,7 +4,14 @@
 
 #include "base/hash.h"
 
-enum { MANIFEST_VERSION = 1, STORAGE_VERSION = 1, HEAD_BYTES = 16, SIZE_MAX_BYTES = 1 << 28 };
+enum {
+    MANIFEST_VERSION = 1,
+    STORAGE_VERSION = 1,
+    HEAD_BYTES = 16,
+    SIZE_MAX_BYTES = 1 << 28,
+    PART_BYTES_MIN = 17,  /* of an entry */
+    TENANT_BYTES_MIN = 3, /* a name of one byte and no totals */
+};
 
 static const char MAGIC[8] = {'F', 'K', 'M', 'A', 'N', 'I', 'F', 'S'};
 
@@ -22,7 +29,8 @@ read_whole(struct env *env, const char *dir, const char *name, struct arena *are
     if (e == OK && size > SIZE_MAX_BYTES) e = why_set(why, ERR_CORRUPT, "%s is too large", path);
     if (e == OK) {
         at = arena_alloc(arena, size + 1);
-        e = at == NULL ? ERR_NOMEM : file_read_at(&file, at, size, 0, why);
+        e = at == NULL ? why_set(why, ERR_NOMEM, "no memory to read %s", path)
+                       : file_read_at(&file, at, size, 0, why);
     }
     file_close(&file);
     if (e) return e;
@@ -35,8 +43,8 @@ static enum err
 get_parts(struct cursor *c, struct arena *arena, struct manifest *m)
 {
     uint64_t count = cursor_varint(c);
-    if (count > cursor_left(c)) return ERR_CORRUPT;
-    m->parts = arena_alloc(arena, count * sizeof *m->parts);
+    if (count > cursor_left(c) / PART_BYTES_MIN) return ERR_CORRUPT;
+    m->parts = arena_alloc(arena, (count + 1) * sizeof *m->parts);
     if (m->parts == NULL) return ERR_NOMEM;
     for (uint64_t i = 0; i < count; i++) {
         struct manifest_part *p = &m->parts[i];
@@ -52,12 +60,13 @@ static enum err
 get_tenants(struct cursor *c, struct arena *arena, struct manifest *m)
 {
     uint64_t count = cursor_varint(c);
-    if (count > cursor_left(c)) return ERR_CORRUPT;
-    m->tenants = arena_new(arena, count * sizeof *m->tenants);
+    if (count > cursor_left(c) / TENANT_BYTES_MIN) return ERR_CORRUPT;
+    m->tenants = arena_new(arena, (count + 1) * sizeof *m->tenants);
     if (m->tenants == NULL) return ERR_NOMEM;
     for (uint64_t i = 0; i < count; i++) {
-        m->tenants[i].name = cursor_counted(c);
-        enum err e = ledger_get(c, &m->tenants[i].totals);
+        struct manifest_tenant *t = &m->tenants[i];
+        t->name = cursor_counted(c);
+        enum err e = c->bad || t->name.size == 0 ? ERR_CORRUPT : ledger_get(c, &t->totals);
         if (e) return e;
     }
     m->tenant_count = (uint32_t)count;

@@ -40,7 +40,8 @@ MUST_CHECK enum err manifest_write(struct env *env, const char *dir,
                                    const struct manifest *manifest, struct budget *budget,
                                    struct why *why);
 
-/* FORMAT: made if missing and the directory is new. ERR_UNSUPPORTED, ERR_CORRUPT. */
+/* FORMAT: may this program open the directory? ERR_MISSING: it has none; ERR_UNSUPPORTED: a newer
+ * version wrote it; ERR_CORRUPT. */
 MUST_CHECK enum err format_check(struct env *env, const char *dir, struct why *why);
 MUST_CHECK enum err format_write(struct env *env, const char *dir, struct why *why);
 

@@ -70,7 +70,7 @@ random_one(struct rig *g, int64_t t, uint32_t order, bool histograms)
 {
     struct rng *r = &g->r;
     struct one x = {.t_ms = t, .order = order, .bits = double_bits((double)rng_below(r, 3))};
-    if (rng_below(r, 5) == 0) x.start_ms = t - 3;
+    if (rng_below(r, 5) == 0 && t > 0) x.start_ms = t - 3;
     if (!histograms || rng_below(r, 20) > 3) return x;
     unsigned kind = (unsigned)rng_below(r, 2);
     x.kind = (enum sample_kind)(kind + 1);

@@ -81,7 +81,7 @@ pack(struct page_writer *w, struct bytes payload, uint8_t *ret_codec, struct byt
 {
     *ret_codec = 0;
     *ret_stored = payload;
-    if (payload.size < 64) return OK;
+    if (payload.size < 64 || w->level == 0) return OK;
     buf_clear(&w->packed);
     size_t bound = ZSTD_compressBound(payload.size);
     if (!buf_reserve(&w->packed, bound)) return buf_error(&w->packed);
@@ -394,6 +394,16 @@ read_twice(struct page_source *s, void *to, size_t size, uint64_t offset, struct
     return e == ERR_IO ? file_read_at(&s->file, to, size, offset, why) : e;
 }
 
+static bool
+header_is_good(const struct page_source *s, const uint8_t *header, uint64_t offset)
+{
+    uint32_t stored = load_le32(header), raw = load_le32(header + 4);
+    return header[8] >= PAGE_TIMES && header[8] <= PAGE_ROOT && header[9] <= 1 &&
+           (header[9] == 1 || stored == raw) && raw <= PAGE_BYTES_MAX &&
+           stored <= s->file_bytes - offset - PAGE_HEADER_BYTES &&
+           load_le32(header + 12) == header_check_of(header, s->part_number, offset);
+}
+
 static enum err
 read_header(struct page_source *s, uint64_t offset, uint8_t *header, struct why *why)
 {
@@ -402,14 +412,9 @@ read_header(struct page_source *s, uint64_t offset, uint8_t *header, struct why 
     }
     enum err e = read_twice(s, header, PAGE_HEADER_BYTES, offset, why);
     if (e) return e;
-    uint32_t stored = load_le32(header), raw = load_le32(header + 4);
-    if (load_le32(header + 12) != header_check_of(header, s->part_number, offset) ||
-        stored > s->file_bytes - offset - PAGE_HEADER_BYTES || raw > PAGE_BYTES_MAX ||
-        header[8] < PAGE_TIMES || header[8] > PAGE_ROOT || header[9] > 1 ||
-        (header[9] == 0 && stored != raw)) {
-        return bad_page(s, offset, "its header makes no sense", why);
-    }
-    return OK;
+    return header_is_good(s, header, offset)
+               ? OK
+               : bad_page(s, offset, "its header makes no sense", why);
 }
 
 /* NULL: no memory. */
@@ -520,4 +525,29 @@ page_check(struct page_source *s, uint64_t offset, uint64_t *ret_next, enum page
     if (e) return e;
     mem_free(s->cache->budget, p, p->memory_bytes);
     return OK;
+}
+
+enum err
+page_search(struct page_source *s, uint64_t from, uint64_t end, uint64_t *ret_offset,
+            struct why *why)
+{
+    enum { WINDOW = 64 * 1024 };
+    uint8_t *window = mem_alloc(s->cache->budget, WINDOW);
+    if (window == NULL) return why_set(why, ERR_NOMEM, "no memory to search for a page");
+    enum err e = OK;
+    uint64_t found = end;
+    while (found == end && end - from >= PAGE_HEADER_BYTES) {
+        size_t size = end - from < WINDOW ? (size_t)(end - from) : WINDOW;
+        e = read_twice(s, window, size, from, why);
+        if (e) break;
+        size_t last = size - PAGE_HEADER_BYTES;
+        for (size_t i = 0; i <= last && found == end; i++) {
+            if (header_is_good(s, window + i, from + i)) found = from + i;
+        }
+        from += last + 1;
+        if (from > end) break;
+    }
+    mem_free(s->cache->budget, window, WINDOW);
+    if (e == OK) *ret_offset = found;
+    return e;
 }

@@ -39,7 +39,7 @@ struct page_writer {
     struct buf packed;
     uint64_t flushed_bytes; /* in the file; out.size more wait */
     uint64_t part_number;
-    int level;                  /* of zstd */
+    int level;                  /* of zstd; 0: nothing is packed */
     struct ZSTD_CCtx_s *zstd;   /* charged to nobody: about 600 KiB */
     uint64_t payload_bytes[16]; /* stored, by kind */
 };
@@ -97,6 +97,10 @@ void page_release(struct page_source *source, const struct page *page);
 /* Checks the page at `offset` without keeping it; gives the offset behind it. For verify. */
 MUST_CHECK enum err page_check(struct page_source *source, uint64_t offset, uint64_t *ret_next,
                                enum page_kind *ret_kind, struct why *why);
+
+/* The first place in [from, end) with the header of a page; `end` if there is none. */
+MUST_CHECK enum err page_search(struct page_source *source, uint64_t from, uint64_t end,
+                                uint64_t *ret_offset, struct why *why);
 
 struct page_cache_stats {
     uint64_t hits;

@@ -58,6 +58,9 @@ MUST_CHECK enum err part_writer_new(struct env *env, struct budget *budget, cons
 /* Abandons what is not finished (files are swept at the next start). */
 void part_writer_free(struct part_writer *writer);
 
+/* Of zstd, 1 if not said otherwise; 0: pages are stored as they are. */
+void part_writer_set_level(struct part_writer *writer, int level);
+
 MUST_CHECK enum err part_write_tenant(struct part_writer *writer, struct bytes name,
                                       struct why *why);
 /* The next label value of the tenant; pairs get the numbers 0, 1, ... within it. */

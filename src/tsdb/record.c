@@ -52,6 +52,13 @@ record_floats(struct scratch *s, struct buf *to)
     to->size = (size_t)(p - to->at);
 }
 
+/* A record holds what its version says, and nothing behind it. */
+static enum err
+record_end(const struct cursor *c)
+{
+    return c->bad || c->at != c->end ? ERR_CORRUPT : OK;
+}
+
 static enum err
 read_deltas(struct cursor *c, uint64_t *to, uint64_t count)
 {
@@ -87,14 +94,16 @@ record_each_float(struct bytes payload,
     struct cursor c = cursor_of(payload);
     uint64_t n = cursor_varint(&c);
     bool has_starts = cursor_u8(&c) != 0;
-    if (c.bad || n > payload.size) return ERR_CORRUPT;
-    uint64_t *words = arena_alloc(scratch, 4 * n * sizeof *words);
+    /* Reference, time, exponent and value take a byte each at least. */
+    if (c.bad || n > cursor_left(&c) / 4) return ERR_CORRUPT;
+    uint64_t *words = arena_alloc(scratch, (4 * n + 1) * sizeof *words);
     if (words == NULL) return ERR_NOMEM;
     uint64_t *refs = words, *times = words + n, *bits = words + 2 * n, *starts = words + 3 * n;
     enum err e = read_deltas(&c, refs, n);
     if (e == OK) e = read_deltas(&c, times, n);
     if (e == OK) e = read_values(&c, bits, n);
     if (e == OK && has_starts) e = read_deltas(&c, starts, n);
+    if (e == OK) e = record_end(&c);
     for (uint64_t i = 0; i < n && e == OK; i++) {
         struct record_float sample = {refs[i], (int64_t)times[i],
                                       has_starts ? (int64_t)starts[i] : 0, bits[i]};
@@ -123,7 +132,7 @@ record_each_histogram(struct bytes payload,
         if (e == OK) e = each(context, &sample);
         if (e) return e;
     }
-    return c.bad ? ERR_CORRUPT : OK;
+    return record_end(&c);
 }
 
 enum err
@@ -143,7 +152,7 @@ record_each_exemplar(struct bytes payload,
         enum err e = each(context, &x);
         if (e) return e;
     }
-    return c.bad ? ERR_CORRUPT : OK;
+    return record_end(&c);
 }
 
 enum err
@@ -164,7 +173,7 @@ record_each_series(struct bytes payload, struct bytes *ret_tenant,
         if (e) return e;
     }
     if (ret_tenant != NULL) *ret_tenant = tenant;
-    return c.bad ? ERR_CORRUPT : OK;
+    return record_end(&c);
 }
 
 enum err
@@ -186,15 +195,17 @@ record_each_metadata(struct bytes payload,
         enum err e = each(context, tenant, &m);
         if (e) return e;
     }
-    return c.bad ? ERR_CORRUPT : OK;
+    return record_end(&c);
 }
 
 enum err
 record_ledger(struct bytes payload, struct bytes *ret_tenant, struct ledger *ret_change)
 {
     struct cursor c = cursor_of(payload);
-    *ret_tenant = cursor_counted(&c);
+    struct bytes tenant = cursor_counted(&c);
     memset(ret_change, 0, sizeof *ret_change);
-    if (ret_tenant->size == 0 || ret_tenant->size > TENANT_NAME_BYTES_MAX) return ERR_CORRUPT;
-    return ledger_get(&c, ret_change);
+    if (tenant.size == 0 || tenant.size > TENANT_NAME_BYTES_MAX) return ERR_CORRUPT;
+    *ret_tenant = tenant;
+    enum err e = ledger_get(&c, ret_change);
+    return e ? e : record_end(&c);
 }

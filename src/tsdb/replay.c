@@ -124,6 +124,7 @@ put_sample(struct replay *r, uint64_t ref, int64_t t_ms, int64_t start_ms,
     if (e) return e;
     if (t_ms > r->db->newest_ms) r->db->newest_ms = t_ms;
     r->opening->replayed_samples++;
+    r->db->tenants[series->tenant]->replayed[ledger_kind_of(v->kind)]++;
     if (r->salvaged) r->salvaged_samples[ledger_kind_of(v->kind)]++;
     return OK;
 }
@@ -151,8 +152,10 @@ put_exemplar(void *context, const struct record_exemplar *x)
     enum err e = series_of(r, x->ref, &series);
     if (e || series == NULL) return e;
     e = gen_add_exemplar(r->db->active, series, x->t_ms, x->bits, x->labels, 0, &epoch);
-    if (r->salvaged && e == OK) r->salvaged_samples[LEDGER_EXEMPLAR]++;
-    return e == ERR_AGAIN ? OK : e;
+    if (e) return e == ERR_AGAIN ? OK : e;
+    r->db->tenants[series->tenant]->replayed[LEDGER_EXEMPLAR]++;
+    if (r->salvaged) r->salvaged_samples[LEDGER_EXEMPLAR]++;
+    return OK;
 }
 
 static enum err
@@ -212,33 +215,40 @@ replay_record(void *context, const struct wal_record *record, struct why *why)
     return OK;
 }
 
+/* Brings a tenant's totals and what is there together. Returns how many samples are gone. */
+static uint64_t
+mend_totals(struct tenant *tenant, enum ledger_kind kind)
+{
+    uint64_t *count = tenant->total.count[kind];
+    int64_t gone = (int64_t)(ledger_pending(&tenant->total, kind) - tenant->replayed[kind]);
+    if (gone >= 0) {
+        count[LEDGER_DAMAGED] += (uint64_t)gone; /* counted, but not there */
+        return (uint64_t)gone;
+    }
+    count[LEDGER_RECEIVED] -= (uint64_t)gone; /* there, but their ledger record is gone */
+    count[LEDGER_ACCEPTED] -= (uint64_t)gone;
+    return 0;
+}
+
 /*
- * Samples in damaged places are gone: the log's running totals say how many there were. Their
- * ledger records may be gone with them, so both sides are mended: what was accepted equals what is
- * there plus what is damaged.
+ * Samples in damaged places are gone: the log's running totals say how many there were. Where their
+ * ledger records are gone with them nobody knows whose they were: the first tenant's, then.
  */
 static void
 count_damage(struct replay *r, const struct wal_damage *damage)
 {
-    if (damage->places == 0) return;
     struct tsdb *db = r->db;
+    if (damage->places == 0 || db->tenant_count == 0) return;
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        uint64_t here = db->active->sample_count[k], pending = 0;
-        for (uint32_t i = 0; i < db->tenant_count; i++) {
-            pending += ledger_pending(&db->tenants[i]->total, (enum ledger_kind)k);
-        }
         uint64_t lost = damage->samples[k] > r->salvaged_samples[k]
                             ? damage->samples[k] - r->salvaged_samples[k]
                             : 0;
-        if (db->tenant_count == 0) continue;
-        uint64_t *count = db->tenants[0]->total.count[k];
-        if (pending > here) {
-            count[LEDGER_DAMAGED] += pending - here; /* counted, but not there */
-            lost -= lost < pending - here ? lost : pending - here;
-        } else if (here > pending) { /* there, but their ledger record is gone */
-            count[LEDGER_RECEIVED] += here - pending;
-            count[LEDGER_ACCEPTED] += here - pending;
+        uint64_t known = 0;
+        for (uint32_t i = 0; i < db->tenant_count; i++) {
+            known += mend_totals(db->tenants[i], (enum ledger_kind)k);
         }
+        uint64_t *count = db->tenants[0]->total.count[k];
+        lost -= lost < known ? lost : known;
         count[LEDGER_RECEIVED] += lost;
         count[LEDGER_ACCEPTED] += lost;
         count[LEDGER_DAMAGED] += lost;

@@ -46,6 +46,7 @@ struct query {
     int64_t min_ms;
     int64_t max_ms;
     bool partial;
+    bool any_time; /* exemplars may lie beyond the samples of a part */
     struct why warning;
 };
 
@@ -70,14 +71,13 @@ struct gen_match {
     uint32_t tenant;
 };
 
-static enum err
-add_pair_series(struct gen_match *m, uint32_t pair, roaring_bitmap_t *into)
+static void
+add_pair_series(struct gen_match *m, const struct pair *pair, roaring_bitmap_t *into)
 {
     lock_take(&m->db->head_lock);
-    struct id_view view = view_of(&gen_pair(m->gen, pair)->series);
+    struct id_view view = view_of(&pair->series);
     lock_drop(&m->db->head_lock);
     roaring_bitmap_add_many(into, view.count, view.at);
-    return OK;
 }
 
 static bool
@@ -96,30 +96,69 @@ find_name_pairs(struct gen_match *m, struct bytes name, struct id_view *ret_pair
     return found;
 }
 
+/* Adds the series of all values of the name for which matching gives `want`. */
+static void
+collect_scan(struct gen_match *m, const struct matcher *matcher, bool want, roaring_bitmap_t *into)
+{
+    struct id_view pairs;
+    if (!find_name_pairs(m, matcher_name(matcher), &pairs)) return;
+    for (uint32_t i = 0; i < pairs.count; i++) {
+        const struct pair *pair = gen_pair(m->gen, pairs.at[i]);
+        if (matcher_matches(matcher, pair_label(pair).value) == want) {
+            add_pair_series(m, pair, into);
+        }
+    }
+}
+
+/* The same by look-ups, where the values are known. */
+static enum err
+collect_literals(struct gen_match *m, const struct matcher *matcher, const struct bytes *values,
+                 uint32_t count, roaring_bitmap_t *into)
+{
+    struct buf scratch;
+    buf_init(&scratch, NULL, 64 * 1024 * 1024);
+    enum err e = OK;
+    for (uint32_t i = 0; i < count && e == OK; i++) {
+        if (values[i].size == 0) continue; /* nothing is stored with an empty value */
+        struct label label = {matcher_name(matcher), values[i]};
+        lock_take(&m->db->head_lock);
+        const struct pair *pair = gen_find_pair(m->gen, m->tenant, label, &scratch);
+        lock_drop(&m->db->head_lock);
+        e = buf_error(&scratch);
+        if (pair != NULL) add_pair_series(m, pair, into);
+    }
+    buf_fini(&scratch);
+    return e;
+}
+
+/*
+ * A matcher that passes the empty string excludes the series with a value it does not pass; any
+ * other selects the series with a value it passes.
+ */
 static enum err
 match_one(struct gen_match *m, const struct matcher *matcher, roaring_bitmap_t *result)
 {
-    struct id_view pairs;
     bool excludes = matcher_matches_empty(matcher);
+    bool negative =
+        matcher_type(matcher) == MATCH_NOT_EQUAL || matcher_type(matcher) == MATCH_NOT_REGEX;
+    const struct bytes *values;
+    uint32_t count = matcher_literals(matcher, &values);
     roaring_bitmap_t *set = roaring_bitmap_create();
     if (set == NULL) return ERR_NOMEM;
-    if (find_name_pairs(m, matcher_name(matcher), &pairs)) {
-        for (uint32_t i = 0; i < pairs.count; i++) {
-            struct label label = pair_label(gen_pair(m->gen, pairs.at[i]));
-            if (matcher_matches(matcher, label.value) == excludes) continue;
-            enum err e = add_pair_series(m, pairs.at[i], set);
-            if (e) {
-                roaring_bitmap_free(set);
-                return e;
-            }
-        }
+    enum err e = OK;
+    if (count > 0 && negative == excludes) {
+        /* The known values are what a positive matcher selects, and a negative one excludes. */
+        e = collect_literals(m, matcher, values, count, set);
+    } else {
+        collect_scan(m, matcher, !excludes, set);
     }
-    if (excludes)
+    if (excludes) {
         roaring_bitmap_andnot_inplace(result, set);
-    else
+    } else {
         roaring_bitmap_and_inplace(result, set);
+    }
     roaring_bitmap_free(set);
-    return OK;
+    return e;
 }
 
 static enum err
@@ -438,7 +477,9 @@ open_sources(struct query *q, uint32_t tenant, const struct select_request *requ
         const struct part_tenant *t = part_tenant(part, request->tenant);
         const struct part_info *info = part_info(part);
         if (t == NULL || t->series_count == 0) continue;
-        if (info->max_ms < request->min_ms || info->min_ms > request->max_ms) continue;
+        if (!q->any_time && (info->max_ms < request->min_ms || info->min_ms > request->max_ms)) {
+            continue;
+        }
         struct source *s = &q->sources[q->source_count++];
         s->order = i;
         e = part_source_open(q, s, part, t, request, why);
@@ -461,8 +502,8 @@ open_sources(struct query *q, uint32_t tenant, const struct select_request *requ
 }
 
 static enum err
-tsdb_select(struct answerer *answerer, const struct select_request *request,
-            struct series_set **ret_set, struct why *why)
+query_open(struct answerer *answerer, const struct select_request *request, bool any_time,
+           struct series_set **ret_set, struct why *why)
 {
     struct tsdb *db = (struct tsdb *)answerer;
     struct budget *budget = request->control == NULL ? NULL : request->control->budget;
@@ -475,6 +516,7 @@ tsdb_select(struct answerer *answerer, const struct select_request *request,
     q->min_ms = request->min_ms;
     q->max_ms = request->max_ms;
     q->partial = request->partial;
+    q->any_time = any_time;
     arena_init(&q->arena, budget, 0, 4096);
     buf_init(&q->labels, budget, 64 * 1024 * 1024);
     merge_init(&q->merge, budget, request->control);
@@ -486,6 +528,13 @@ tsdb_select(struct answerer *answerer, const struct select_request *request,
     }
     *ret_set = &q->set;
     return OK;
+}
+
+static enum err
+tsdb_select(struct answerer *answerer, const struct select_request *request,
+            struct series_set **ret_set, struct why *why)
+{
+    return query_open(answerer, request, false, ret_set, why);
 }
 
 /* --- exemplars and metadata
@@ -575,7 +624,7 @@ tsdb_exemplars(struct answerer *answerer, const struct select_request *request,
                struct why *why)
 {
     struct series_set *set;
-    enum err e = tsdb_select(answerer, request, &set, why);
+    enum err e = query_open(answerer, request, true, &set, why);
     if (e) return e;
     struct query *q = (struct query *)set;
     struct exemplar_list l = {.arena = &q->arena, .request = request};

@@ -5,7 +5,7 @@
 #include "base/hash.h"
 #include "tsdb/internal.h"
 
-enum { FAMILIES_FIRST = 16, FAMILIES_MAX = 100 * 1000, FAMILY_TEXT_MAX = 64 * 1024 };
+enum { FAMILIES_FIRST = 16, FAMILIES_MAX = 100 * 1000 };
 
 struct tenant *
 tenant_find(struct tsdb *db, struct bytes name)
@@ -97,6 +97,17 @@ tenant_count(struct tenant *t, uint64_t epoch, const struct ledger *change)
 }
 
 void
+families_forget(struct tsdb *db, struct tenant *t, uint64_t epoch)
+{
+    for (uint32_t s = 0; s < t->family_capacity; s++) {
+        for (struct family *f = t->families[s]; f != NULL; f = f->next) {
+            if (f->epoch >= epoch) f->undone = true;
+        }
+    }
+    db->metadata_life++;
+}
+
+void
 tenants_undo(struct tsdb *db, uint64_t durable_epoch)
 {
     for (uint32_t i = 0; i < db->tenant_count; i++) {
@@ -106,11 +117,7 @@ tenants_undo(struct tsdb *db, uint64_t durable_epoch)
             ledger_subtract(&t->total, &t->change[slot]);
             t->change_epoch[slot] = 0;
         }
-        for (uint32_t s = 0; s < t->family_capacity; s++) {
-            for (struct family *f = t->families[s]; f != NULL; f = f->next) {
-                if (f->epoch > durable_epoch) f->undone = true;
-            }
-        }
+        families_forget(db, t, durable_epoch + 1);
     }
 }
 

@@ -86,6 +86,7 @@ scratch_init(struct tsdb *db)
 {
     struct scratch *s = &db->scratch;
     struct budget *budget = &db->head_budget;
+    s->pieces = mem_alloc(budget, SLICE_PIECES * sizeof *s->pieces);
     s->refs = mem_alloc(budget, SLICE_FLOATS * sizeof *s->refs);
     s->times = mem_alloc(budget, SLICE_FLOATS * sizeof *s->times);
     s->bits = mem_alloc(budget, SLICE_FLOATS * sizeof *s->bits);
@@ -97,8 +98,8 @@ scratch_init(struct tsdb *db)
         buf_init(all[i], budget, 256 * 1024 * 1024);
     }
     arena_init(&s->arena, budget, 0, 256 * 1024);
-    bool all_there = s->refs != NULL && s->times != NULL && s->bits != NULL && s->starts != NULL &&
-                     s->hints != NULL;
+    bool all_there = s->pieces != NULL && s->refs != NULL && s->times != NULL && s->bits != NULL &&
+                     s->starts != NULL && s->hints != NULL;
     return all_there ? OK : ERR_NOMEM;
 }
 
@@ -107,6 +108,7 @@ scratch_fini(struct tsdb *db)
 {
     struct scratch *s = &db->scratch;
     struct budget *budget = &db->head_budget;
+    mem_free(budget, s->pieces, SLICE_PIECES * sizeof *s->pieces);
     mem_free(budget, s->refs, SLICE_FLOATS * sizeof *s->refs);
     mem_free(budget, s->times, SLICE_FLOATS * sizeof *s->times);
     mem_free(budget, s->bits, SLICE_FLOATS * sizeof *s->bits);
@@ -149,6 +151,23 @@ refuse_if_used(void *context, const char *name, bool is_dir)
     return strcmp(name, "LOCK") == 0 || strcmp(name, "FORMAT.tmp") == 0 ? OK : ERR_INPUT;
 }
 
+/* The directory's own name must outlive a power loss as what is in it does. */
+static enum err
+sync_parent(struct tsdb *db, struct why *why)
+{
+    char parent[sizeof db->dir];
+    size_t size = strlen(db->dir);
+    while (size > 1 && db->dir[size - 1] == '/') {
+        size--;
+    }
+    while (size > 0 && db->dir[size - 1] != '/') {
+        size--;
+    }
+    memcpy(parent, db->dir, size);
+    parent[size] = '\0';
+    return env_syncdir(db->env, size == 0 ? "." : parent, why);
+}
+
 static enum err
 open_format(struct tsdb *db, struct why *why)
 {
@@ -158,6 +177,7 @@ open_format(struct tsdb *db, struct why *why)
     if (e == ERR_INPUT) {
         return why_set(why, e, "%s is not empty and is not a Firekeep storage", db->dir);
     }
+    if (e == OK) e = sync_parent(db, why);
     return e ? e : format_write(db->env, db->dir, why);
 }
 
@@ -255,6 +275,25 @@ load_metadata(struct tsdb *db, struct why *why)
     return e;
 }
 
+/* What was stored in parts that are put aside is damaged. */
+static void
+count_set_aside(struct tsdb *db, struct tenant *tenant)
+{
+    uint64_t here[LEDGER_KIND_COUNT] = {0};
+    for (uint32_t i = 0; i < db->version->part_count; i++) {
+        const struct part_tenant *t = part_tenant(db->version->parts[i], tenant->name);
+        for (unsigned k = 0; t != NULL && k < LEDGER_KIND_COUNT; k++) {
+            here[k] += t->sample_count[k];
+        }
+    }
+    struct ledger *total = &tenant->total;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        if (total->stored[k] <= here[k]) continue;
+        total->count[k][LEDGER_DAMAGED] += total->stored[k] - here[k];
+        total->stored[k] = here[k];
+    }
+}
+
 static enum err
 open_tenants(struct tsdb *db, const struct manifest *m)
 {
@@ -263,6 +302,7 @@ open_tenants(struct tsdb *db, const struct manifest *m)
         enum err e = tenant_find_or_add(db, m->tenants[i].name, &t);
         if (e) return e;
         t->total = m->tenants[i].totals;
+        if (db->version->part_count < m->part_count) count_set_aside(db, t);
     }
     return OK;
 }
@@ -271,6 +311,14 @@ static enum err
 open_manifest(struct tsdb *db, struct arena *arena, struct manifest *m, struct why *why)
 {
     enum err e = manifest_read(db->env, db->dir, arena, m, why);
+    if (e == OK) {
+        /*
+         * The process before may have put it there and died, or met an error, before it was
+         * durable: what is built upon it now must not find an older one after a power loss.
+         */
+        e = manifest_write(db->env, db->dir, m, &db->flush_budget, why);
+        if (e == ERR_FULL) e = OK; /* a full disk shall not keep anybody from reading */
+    }
     if (e == ERR_MISSING) {
         *m = (struct manifest){
             .next_part = 1, .next_ref = 1, .newest_ms = INT64_MIN, .retention_now_ms = INT64_MIN};
@@ -325,6 +373,7 @@ open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, str
     e = open_tenants(db, &m);
     if (e == OK) e = load_metadata(db, why);
     if (e == OK) e = open_log(db, &m, why);
+    if (e == OK) e = env_syncdir(db->env, db->dir, why); /* log and parts have names in it */
     if (e == OK) e = scratch_init(db);
     if (e == OK) e = head_new_gen(db, &db->active);
     if (e == OK) e = replay_log(db, m.store_pos, opening, why);
@@ -434,15 +483,19 @@ tsdb_commit_due(struct tsdb *db)
     return due;
 }
 
-/* Everything beyond the last committed epoch never happened. */
+/*
+ * Everything beyond the last committed epoch never happened. Without memory the samples are taken
+ * back when the log is: until then nobody may write or cut, and readers do not see them.
+ */
 static void
 undo_locked(struct tsdb *db)
 {
     assert(lock_is_mine(&db->head_lock));
-    /* Without memory it is tried again: nobody may write meanwhile, and readers do not see it. */
-    while (gen_undo(db->active, (uint32_t)db->durable_epoch) != OK) {
-    }
+    db->undo_due = gen_undo(db->active, (uint32_t)db->durable_epoch) != OK;
     tenants_undo(db, db->durable_epoch);
+    uint32_t slot = db->void_count++ % VOIDS_REMEMBERED;
+    db->voids[slot].first = db->durable_epoch + 1;
+    db->voids[slot].last = wal_place(db->wal).epoch;
     atomic_fetch_add(&db->undone_epochs_total, 1);
 }
 
@@ -500,7 +553,14 @@ tsdb_sync(struct tsdb *db, struct why *why)
 enum err
 tsdb_reopen(struct tsdb *db, struct why *why)
 {
-    return wal_is_down(db->wal) ? wal_reopen(db->wal, why) : OK;
+    if (!wal_is_down(db->wal)) return OK;
+    enum err e = OK;
+    lock_take(&db->head_lock);
+    if (db->undo_due) e = gen_undo(db->active, (uint32_t)db->durable_epoch);
+    if (e == OK) db->undo_due = false;
+    lock_drop(&db->head_lock);
+    return e ? why_set(why, e, "no memory to take back what was not committed")
+             : wal_reopen(db->wal, why);
 }
 
 uint64_t
@@ -509,10 +569,22 @@ tsdb_durable_epoch(struct tsdb *db)
     return wal_durable_epoch(db->wal);
 }
 
-uint64_t
-tsdb_era(struct tsdb *db)
+enum tsdb_epoch
+tsdb_epoch(struct tsdb *db, uint64_t epoch)
 {
-    return atomic_load(&db->undone_epochs_total);
+    enum tsdb_epoch state = TSDB_EPOCH_DURABLE;
+    lock_take(&db->head_lock);
+    uint32_t known = db->void_count < VOIDS_REMEMBERED ? db->void_count : VOIDS_REMEMBERED;
+    for (uint32_t i = 0; i < known; i++) {
+        if (epoch >= db->voids[i].first && epoch <= db->voids[i].last) state = TSDB_EPOCH_VOID;
+    }
+    if (db->void_count > VOIDS_REMEMBERED &&
+        epoch < db->voids[db->void_count % VOIDS_REMEMBERED].first) {
+        state = TSDB_EPOCH_VOID;
+    }
+    if (state != TSDB_EPOCH_VOID && epoch > db->durable_epoch) state = TSDB_EPOCH_PENDING;
+    lock_drop(&db->head_lock);
+    return epoch == 0 ? TSDB_EPOCH_DURABLE : state;
 }
 
 bool

@@ -78,7 +78,6 @@ enum { INGEST_TEXT_BYTES = 1024 };
 struct ingest_result {
     /* Answer when tsdb_durable_epoch() has reached this; 0: at once. */
     uint64_t wait_epoch;
-    uint64_t era;                        /* tsdb_era() when it was judged */
     uint64_t written[LEDGER_KIND_COUNT]; /* accepted, or there already with the same value */
     uint64_t rejected[LEDGER_KIND_COUNT];
     uint64_t rejected_total;
@@ -109,11 +108,12 @@ MUST_CHECK enum err tsdb_reopen(struct tsdb *tsdb, struct why *why);
 MUST_CHECK enum err tsdb_sync(struct tsdb *tsdb, struct why *why);
 uint64_t tsdb_durable_epoch(struct tsdb *tsdb);
 /*
- * Rises whenever epochs become void. Their numbers are passed by later commits: who learns that an
- * epoch is durable then asks for the era, and if it is not ingest_result.era any more, what was
- * ingested may have been taken back.
+ * What became of an epoch that a request waits for. VOID: its commit failed, or that of the epoch
+ * before; nothing of it is stored. An epoch of long ago of which nothing is known any more is VOID:
+ * the sender repeats.
  */
-uint64_t tsdb_era(struct tsdb *tsdb);
+enum tsdb_epoch { TSDB_EPOCH_PENDING, TSDB_EPOCH_DURABLE, TSDB_EPOCH_VOID };
+enum tsdb_epoch tsdb_epoch(struct tsdb *tsdb, uint64_t epoch);
 bool tsdb_is_down(struct tsdb *tsdb);
 
 /* --- flushing ------------------------------------------------------------------------------------

@@ -61,12 +61,24 @@ struct model {
     bool doubt;  /* its part may be live already: a flush failed */
     uint64_t durable;
     uint64_t samples_won;
-    struct cell cells[TENANTS][SERIES][SLOTS];
-    struct spark sparks[TENANTS][SERIES][EXEMPLARS];
+    struct cell cells[TENANTS * SERIES * SLOTS];
+    struct spark sparks[TENANTS * SERIES * EXEMPLARS];
     struct buf labels[SERIES]; /* canonical */
 };
 
 static const char *const model_tenants[TENANTS] = {"anonymous", "b"};
+
+static inline struct cell *
+cell_at(struct model *x, uint32_t tenant, uint32_t series, uint64_t slot)
+{
+    return &x->cells[(tenant * SERIES + series) * SLOTS + slot];
+}
+
+static inline struct spark *
+spark_at(struct model *x, uint32_t tenant, uint32_t series, uint32_t index)
+{
+    return &x->sparks[(tenant * SERIES + series) * EXEMPLARS + index];
+}
 
 static inline int64_t
 slot_time(uint32_t slot)
@@ -189,6 +201,13 @@ cell_is_sure(const struct cell *c)
 }
 
 static inline enum verdict
+foretell_spark(struct model *x, const struct item *item)
+{
+    int64_t latest = env_realtime_ms(x->m->env) + x->m->limits.max_future_ms;
+    return spark_time(item->slot) > latest ? WILL_BE_TOO_NEW : WILL_ACCEPT;
+}
+
+static inline enum verdict
 foretell(struct model *x, struct cell *c, const struct item *item)
 {
     if (slot_time(item->slot) > env_realtime_ms(x->m->env) + x->m->limits.max_future_ms) {
@@ -238,12 +257,12 @@ send_failed(struct model *x, const struct item *items, const enum verdict *verdi
     for (uint32_t i = 0; i < count; i++) {
         const struct item *item = &items[i];
         if (item->is_spark) {
-            struct spark *s = &x->sparks[items[0].tenant][item->series][item->slot];
+            struct spark *s = spark_at(x, items[0].tenant, item->series, item->slot);
             if (s->fate == FATE_NONE) *s = (struct spark){.fate = FATE_MAY};
             s->voided = false;
             continue;
         }
-        struct cell *c = &x->cells[items[0].tenant][item->series][item->slot];
+        struct cell *c = cell_at(x, items[0].tenant, item->series, item->slot);
         if (verdicts[i] == WILL_ACCEPT) {
             c->has_pending = false;
             c->in_head = HEAD_UNKNOWN;
@@ -279,14 +298,11 @@ cell_promised(struct model *x, struct cell *c, const struct value *v)
 }
 
 static inline void
-check_counts(struct model *x, const enum verdict *verdicts, const struct item *items,
-             uint32_t count, uint32_t *ret_unsure)
+check_counts(struct model *x, const enum verdict *verdicts, uint32_t count, uint32_t *ret_unsure)
 {
     uint64_t written = 0, rejected = 0, unsure = 0;
     for (uint32_t i = 0; i < count; i++) {
-        if (items[i].is_spark) {
-            written++;
-        } else if (verdicts[i] == WILL_WHAT) {
+        if (verdicts[i] == WILL_WHAT) {
             unsure++;
         } else {
             *(verdicts[i] <= WILL_REPEAT ? &written : &rejected) += 1;
@@ -325,8 +341,8 @@ model_send(struct model *x, enum rw_version version, const struct item *items, u
     rq_init(&rq, version);
     build_request(x, &rq, items, count);
     for (uint32_t i = 0; i < count; i++) {
-        struct cell *c = &x->cells[items[0].tenant][items[i].series][items[i].slot];
-        verdicts[i] = items[i].is_spark ? WILL_ACCEPT : foretell(x, c, &items[i]);
+        struct cell *c = cell_at(x, items[0].tenant, items[i].series, items[i].slot);
+        verdicts[i] = items[i].is_spark ? foretell_spark(x, &items[i]) : foretell(x, c, &items[i]);
     }
     enum err e = machine_send(x->m, model_tenants[items[0].tenant], &rq);
     rq_fini(&rq);
@@ -334,13 +350,14 @@ model_send(struct model *x, enum rw_version version, const struct item *items, u
         send_failed(x, items, verdicts, count);
         return e;
     }
-    check_counts(x, verdicts, items, count, &refused_unsure);
+    check_counts(x, verdicts, count, &refused_unsure);
     for (uint32_t i = 0; i < count; i++) {
+        if (items[i].is_spark && verdicts[i] == WILL_BE_TOO_NEW) continue;
         if (items[i].is_spark) {
-            spark_sent(x, &x->sparks[items[0].tenant][items[i].series][items[i].slot]);
+            spark_sent(x, spark_at(x, items[0].tenant, items[i].series, items[i].slot));
             continue;
         }
-        struct cell *c = &x->cells[items[0].tenant][items[i].series][items[i].slot];
+        struct cell *c = cell_at(x, items[0].tenant, items[i].series, items[i].slot);
         if (verdicts[i] == WILL_ACCEPT) {
             c->pending_epoch = x->m->result.wait_epoch;
             assert_true(c->pending_epoch > tsdb_durable_epoch(db));
@@ -359,12 +376,10 @@ model_send(struct model *x, enum rw_version version, const struct item *items, u
 /* --- committing and flushing
  * -------------------------------------------------------------------------- */
 
-#define for_each_cell(x, c)                     \
-    for (struct cell *c = &(x)->cells[0][0][0]; \
-         c < &(x)->cells[0][0][0] + sizeof(x)->cells / sizeof *c; c++)
-#define for_each_spark(x, s)                      \
-    for (struct spark *s = &(x)->sparks[0][0][0]; \
-         s < &(x)->sparks[0][0][0] + sizeof(x)->sparks / sizeof *s; s++)
+#define for_each_cell(x, c) \
+    for (struct cell *c = (x)->cells; c < (x)->cells + TENANTS * SERIES * SLOTS; c++)
+#define for_each_spark(x, s) \
+    for (struct spark *s = (x)->sparks; s < (x)->sparks + TENANTS * SERIES * EXEMPLARS; s++)
 
 static inline void
 cell_win(struct model *x, struct cell *c, const struct value *v)
@@ -501,7 +516,7 @@ model_saw(void *context, struct bytes labels, const struct sample_batch *b, uint
     int64_t ahead = b->times_ms[i] - slot_time(0);
     assert_int_equal(ahead % SLOT_MS, 0);
     assert_in_range(ahead / SLOT_MS, 0, SLOTS - 1);
-    struct cell *c = &x->cells[r->tenant][series][ahead / SLOT_MS];
+    struct cell *c = cell_at(x, r->tenant, series, (uint64_t)ahead / SLOT_MS);
     assert_int_not_equal(c->seen, x->reading);
     c->seen = x->reading;
     if (c->has_won) {
@@ -537,7 +552,7 @@ check_unseen(struct model *x, bool after_crash)
     for_each_cell(x, c)
     {
         if (c->seen == x->reading) continue;
-        uint32_t at = (uint32_t)(c - &x->cells[0][0][0]);
+        uint32_t at = (uint32_t)(c - x->cells);
         if (c->has_won || c->must) {
             fail_msg("tenant %u, series %u, slot %u: an acknowledged sample is lost",
                      at / SLOTS / SERIES, at / SLOTS % SERIES, at % SLOTS);
@@ -563,7 +578,7 @@ model_saw_spark(void *context, const struct exemplar *e)
     const char *value = strchr(given, '=');
     assert_true(
         bytes_equal(labels_get(e->labels, text("trace_id")), text(value == NULL ? "" : value + 1)));
-    struct spark *s = &x->sparks[r->tenant][series][index];
+    struct spark *s = spark_at(x, r->tenant, series, index);
     assert_int_not_equal(s->seen, x->reading);
     s->seen = x->reading;
     if (s->fate == FATE_WON) return OK;

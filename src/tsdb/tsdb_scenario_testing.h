@@ -7,7 +7,9 @@
 
 #include "tsdb/tsdb_model_testing.h"
 
-/* One of three values that a slot may be sent with. */
+enum { VARIANTS = 3 };
+
+/* One of the values that a slot may be sent with. */
 static inline struct value
 slot_value(uint32_t series, uint32_t slot, uint32_t variant, enum rw_version version)
 {

@@ -14,6 +14,9 @@
 
 static const char ASIDE[] = ".damaged";
 
+/* A file with a larger number that does not prove to be a segment never was one. */
+static const uint64_t STRAY_NUMBER_MAX = UINT64_C(1) << 48;
+
 struct listing {
     struct env *env;
     const char *dir;
@@ -107,7 +110,6 @@ add_name(void *context, const char *name, bool is_dir)
     bool is_aside = size > aside && size < sizeof plain && strcmp(name + size - aside, ASIDE) == 0;
     snprintf(plain, sizeof plain, "%.*s", is_aside ? (int)(size - aside) : 31, name);
     if (is_dir || !segment_name_parse(plain, &number)) return OK;
-    if (number > l->list->number_max) l->list->number_max = number;
     return add_file(l, name, number, is_aside);
 }
 
@@ -149,10 +151,8 @@ link_segments(struct listing *l)
         const struct segment *newer = &items[keep], *s = &items[i];
         if (s->number > newer->prev_number) {
             e = add_stray(l, s->number, s->file_bytes, STRAY_VOID);
-        } else if (s->base_pos > newer->prev_end_pos) {
-            e = add_stray(l, s->number, s->file_bytes, STRAY_DAMAGED);
         } else {
-            items[i].end_pos = newer->prev_end_pos;
+            items[i].end_pos = segment_end_before(s, newer);
             items[--keep] = items[i];
         }
     }
@@ -174,6 +174,17 @@ blank_but_named(struct segment_list *list)
     }
 }
 
+static void
+find_number_max(struct segment_list *list)
+{
+    uint64_t max = list->count == 0 ? 0 : list->items[list->count - 1].number;
+    for (uint32_t i = 0; i < list->stray_count; i++) {
+        uint64_t number = list->strays[i].number;
+        if (number > max && number < STRAY_NUMBER_MAX) max = number;
+    }
+    list->number_max = max;
+}
+
 enum err
 segment_list_read(struct env *env, const char *dir, struct budget *budget,
                   struct segment_list *ret_list, struct why *why)
@@ -187,6 +198,7 @@ segment_list_read(struct env *env, const char *dir, struct budget *budget,
         return e;
     }
     blank_but_named(ret_list);
+    find_number_max(ret_list);
     return OK;
 }
 
@@ -194,6 +206,7 @@ bool
 stray_is_loss(const struct segment_list *list, const struct stray *stray, bool from_oldest)
 {
     if (stray->kind != STRAY_DAMAGED && stray->kind != STRAY_ASIDE) return false;
+    if (stray->number >= STRAY_NUMBER_MAX) return false;
     if (list->count == 0 || stray->number > list->items[list->count - 1].number) return true;
     /* One that was put aside while it was the oldest may since have been given up. */
     return from_oldest && stray->number < list->items[0].number && stray->kind == STRAY_DAMAGED;

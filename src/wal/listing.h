@@ -7,7 +7,7 @@
 enum stray_kind {
     STRAY_BLANK,   /* was being made, holds nothing */
     STRAY_VOID,    /* begun after a failure; a newer segment does not name it */
-    STRAY_DAMAGED, /* a segment's file without a readable header, or one that makes no sense */
+    STRAY_DAMAGED, /* a segment's file without a readable header, or with a senseless one */
     STRAY_ASIDE,   /* such a one that was put aside earlier: NUMBER.wal.damaged */
 };
 

@@ -88,7 +88,7 @@ reader_place(struct wal_reader *r, struct segment *ret_segment, uint64_t *ret_li
     for (uint32_t i = 0; e == ERR_AGAIN && i < wal->list.count; i++) {
         const struct segment *s = &wal->list.items[i];
         uint64_t limit = s->end_pos == SEGMENT_POS_NONE ? wal->end_pos : s->end_pos;
-        if (r->pos >= limit) continue;
+        if (r->pos >= limit || s->base_pos >= limit) continue; /* read, or never used */
         *ret_segment = *s;
         *ret_limit = limit;
         e = OK;

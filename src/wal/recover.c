@@ -78,7 +78,7 @@ note_lost_segments(struct walk *w, const struct segment_list *list)
     }
     if (list->count == 0 || w->from_pos == 0) return;
     const struct segment *oldest = &list->items[0];
-    if (w->from_pos >= oldest->prev_end_pos) return;
+    if (oldest->prev_number == 0 || w->from_pos >= oldest->prev_end_pos) return;
     if (!note_place(w, oldest->prev_end_pos - w->from_pos)) return;
     snprintf(w->damage->first, sizeof w->damage->first, "%.160s: segment %016" PRIx64 " is missing",
              w->dir, oldest->prev_number);
@@ -209,15 +209,22 @@ walk_bad_place(struct walk *w, uint64_t pos, uint64_t bad_pos, const struct comm
 
 /* --- whole segments -------------------------------------------------------------------------- */
 
+/* How far the records of the newest segment can reach. */
+static uint64_t
+file_end_pos(const struct segment *segment)
+{
+    if (segment->file_bytes < SEGMENT_HEADER_BYTES) return segment->base_pos;
+    uint64_t end = segment->base_pos + (segment->file_bytes - SEGMENT_HEADER_BYTES);
+    return end < segment->limit_pos ? end : segment->limit_pos;
+}
+
 static enum err
 walk_segment(struct walk *w, const struct segment *segment)
 {
     enum err e = segment_reader_open(&w->reader, w->dir, segment, w->why);
     if (e) return e;
     bool durable = segment->end_pos != SEGMENT_POS_NONE;
-    uint64_t records_bytes =
-        segment->file_bytes < SEGMENT_HEADER_BYTES ? 0 : segment->file_bytes - SEGMENT_HEADER_BYTES;
-    uint64_t limit = durable ? segment->end_pos : segment->base_pos + records_bytes;
+    uint64_t limit = durable ? segment->end_pos : file_end_pos(segment);
     uint64_t pos = segment->base_pos;
     note_totals(w, segment->totals, pos);
     w->durable_pos = pos;
@@ -288,8 +295,9 @@ wal_rewrite(struct file *file, struct budget *memory, uint64_t from, uint64_t to
 static enum err
 rewrite_header(struct file *file, uint64_t number, struct why *why)
 {
-    uint8_t header[SEGMENT_HEADER_BYTES];
-    enum err e = file_read_at(file, header, sizeof header, 0, why);
+    uint8_t header[SEGMENT_HEADER_BYTES] = {0};
+    size_t size; /* less than all if writing it was broken off */
+    enum err e = file_read_some(file, header, sizeof header, 0, &size, why);
     if (e) return e;
     size_t copy = segment_header_copy(bytes_of(header, sizeof header), number);
     if (copy == SIZE_MAX) return why_set(why, ERR_CORRUPT, "%s: its header is gone", file->path);
@@ -343,7 +351,10 @@ begin_writing(struct wal *wal, const struct walk *w)
     assert(!wal->recovered);
     wal->recovered = true;
     const struct segment *last = wal_last_segment(wal);
-    if (last != NULL) wal->end_pos = wal->synced_pos = last->end_pos;
+    if (last != NULL) {
+        bool unused = last->end_pos == last->base_pos;
+        wal->end_pos = wal->synced_pos = unused ? last->prev_end_pos : last->end_pos;
+    }
     memcpy(wal->totals, w->totals, sizeof wal->totals);
     wal->sequence_base = w->sequence;
     lock_drop(&wal->lock);

@@ -27,7 +27,7 @@ struct segment {
     uint64_t number;
     uint64_t base_pos;
     uint64_t prev_number;
-    uint64_t prev_end_pos;
+    uint64_t prev_end_pos;              /* behind the last record of the log before this segment */
     uint64_t limit_pos;                 /* no record of this segment reaches behind it */
     uint64_t totals[LEDGER_KIND_COUNT]; /* accepted before base_pos */
     uint64_t seed;                      /* of its checksums */
@@ -58,6 +58,14 @@ static inline uint64_t
 segment_offset(const struct segment *segment, uint64_t pos)
 {
     return pos - segment->base_pos + SEGMENT_HEADER_BYTES;
+}
+
+/* Where a segment ends, says the header behind it. It may have been begun and never used. */
+static inline uint64_t
+segment_end_before(const struct segment *segment, const struct segment *next)
+{
+    bool unused = next->prev_end_pos < segment->base_pos;
+    return unused ? segment->base_pos : next->prev_end_pos;
 }
 
 MUST_CHECK enum err segment_path(char *to, size_t to_size, const char *dir, uint64_t number);

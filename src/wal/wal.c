@@ -380,7 +380,7 @@ next_segment_locked(struct wal *wal, uint64_t number, uint64_t base_pos)
         .number = number,
         .base_pos = base_pos,
         .prev_number = last == NULL ? 0 : last->number,
-        .prev_end_pos = last == NULL ? 0 : wal->end_pos,
+        .prev_end_pos = wal->end_pos,
         .limit_pos = base_pos + segment_span(wal),
         .seed = segment_seed(wal->log_id, number),
         .end_pos = SEGMENT_POS_NONE,
@@ -397,7 +397,8 @@ segment_begin(struct wal *wal, uint64_t number, uint64_t base_pos, struct why *w
     lock_take(&wal->lock);
     struct segment segment = next_segment_locked(wal, number, base_pos);
     const struct segment *last = wal_last_segment(wal);
-    uint64_t used = last == NULL ? 0 : segment_offset(last, wal->end_pos);
+    uint64_t last_end = last == NULL ? 0 : segment_end_before(last, &segment);
+    uint64_t used = last == NULL ? 0 : segment_offset(last, last_end);
     bool cut = last != NULL && used < wal->segment_bytes && used < last->file_bytes;
     enum err e = segment_list_reserve(&wal->list, wal->memory);
     lock_drop(&wal->lock);
@@ -414,7 +415,7 @@ segment_begin(struct wal *wal, uint64_t number, uint64_t base_pos, struct why *w
     wal->unsynced = false;
 
     lock_take(&wal->lock);
-    if (last != NULL) wal_last_segment(wal)->end_pos = segment.prev_end_pos;
+    if (last != NULL) wal_last_segment(wal)->end_pos = last_end;
     wal->list.items[wal->list.count++] = segment;
     wal->synced_pos = wal->end_pos;
     wal->stats.segments_made_total++;

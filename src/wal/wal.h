@@ -210,6 +210,7 @@ struct wal_stats {
     bool over_budget;
 };
 void wal_stats(struct wal *wal, struct wal_stats *ret_stats);
+/* WAL_LOG_ID_BYTES. Not for clients: who knows it could send payloads that look like records. */
 const uint8_t *wal_log_id(struct wal *wal);
 
 /* --- following ------------------------------------------------------------------------------- */

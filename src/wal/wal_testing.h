@@ -440,6 +440,35 @@ rig_floats(const struct rig *rig)
     return sum;
 }
 
+/* --- more of logs ---------------------------------------------------------------------------- */
+
+struct seen {
+    struct findings f;
+    struct wal_damage damage;
+};
+
+static inline struct seen
+verify_finding(struct rig *rig)
+{
+    struct seen s = {0};
+    must(wal_verify(rig->env, "/wal", find_record, &s.f, &s.damage, &rig->why));
+    return s;
+}
+
+/* A log of at least five full segments; `ret` is about the one at `index`, 0 the oldest. */
+static inline void
+make_long_log(struct rig *rig, uint64_t seed, uint32_t index, struct segment *ret_segment)
+{
+    rig_init(rig, seed);
+    must(rig_open(rig));
+    while (rig->wal->list.count < 5) {
+        rig_fill(rig, 1);
+    }
+    rig_fill(rig, 3);
+    *ret_segment = rig->wal->list.items[index];
+    rig_close(rig);
+}
+
 /* --- files ------------------------------------------------------------------------------------ */
 
 static inline const char *

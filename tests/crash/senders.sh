@@ -4,25 +4,27 @@
 #   node exporter, Firekeep, the senders themselves <--scrape-- three senders --remote write--> Firekeep
 #
 # Prometheus 2.42 with remote write 1.0, Prometheus 3 with 1.0 and with 2.0, the latter two with
-# native histograms. Each scrapes every second. Firekeep is killed every few seconds for SECONDS
-# (35, or 240 with LONG=1) and started again. Then scraping ends, the senders catch up, and Firekeep
-# is held against what each sender has in its own storage.
+# native histograms, and vmagent, which begins with a protocol of its own until it gets 415. Each scrapes every second. For DURATION seconds (35, or 240 with LONG=1)
+# Firekeep is killed, sometimes stopped, every few seconds and started again. Then scraping ends,
+# the senders catch up, and Firekeep is held against what each sender has in its own storage (vmagent
+# has none: it is only counted).
 
 set -u
 work=${SCRATCH:?}
 # shellcheck source=tests/lib.sh
 . tests/lib.sh
-seconds=${SECONDS_OF_CRASHES:-$([[ ${LONG-} == 1 ]] && echo 240 || echo 35)}
+seconds=${DURATION:-$([[ ${LONG-} == 1 ]] && echo 240 || echo 35)}
 seed=${SEED:-$RANDOM}
 RANDOM=$seed
 newer=$PEERS/prometheus/usr/bin/prometheus
-mapfile -t ports < <(free_ports 5)
+agent=$PEERS/victoria-metrics/usr/bin/vmagent
+mapfile -t ports < <(free_ports 6)
 firekeep=127.0.0.1:${ports[0]}
 node=127.0.0.1:${ports[1]}
 senders=()
 declare -A at
 
-for program in prometheus prometheus-node-exporter jq; do
+for program in prometheus prometheus-node-exporter; do
     if ! command -v "$program" >/dev/null; then
         skip "senders" "$program is not there"
         exit 0
@@ -66,6 +68,31 @@ add_sender() { # NAME PROGRAM PORT [MESSAGE]
     wait_ready "$name" "http://${at[$name]}/-/ready"
 }
 
+agent_config() { # SCRAPE
+    [[ -n $1 ]] || {
+        echo 'scrape_configs: []'
+        return
+    }
+    cat <<END
+scrape_configs:
+  - job_name: all
+    scrape_interval: 1s
+    static_configs:
+      - targets: ['$node', '$firekeep']
+END
+}
+
+add_agent() { # PORT
+    at[agent]=127.0.0.1:$1
+    agent_config yes >"$work/agent.yml"
+    agent_config '' >"$work/agent.quiet.yml"
+    start agent "$agent" "-promscrape.config=$work/agent.yml" "-httpListenAddr=${at[agent]}" \
+        "-remoteWrite.url=http://$firekeep/api/v1/write" "-remoteWrite.tmpDataPath=$work/agent" \
+        -remoteWrite.label=sender=agent -remoteWrite.flushInterval=500ms \
+        -remoteWrite.retryMinInterval=100ms -remoteWrite.retryMaxTime=1s
+    wait_ready agent "http://${at[agent]}/-/ready"
+}
+
 page() { # SENDER
     curl -fs --noproxy '*' --max-time 10 "http://${at[$1]}/metrics"
 }
@@ -73,16 +100,6 @@ page() { # SENDER
 # total PATTERN < PAGE: the sum of all values of metrics whose name matches; times may be 1.7e+09.
 total() {
     awk -v name="^$1([{ ]|\$)" '$0 ~ name { sum += $NF } END { printf "%.0f\n", sum }'
-}
-
-# As long as it is not true; false after SECONDS.
-within() { # SECONDS COMMAND...
-    local until=$((SECONDS + $1))
-    shift
-    until "$@"; do
-        ((SECONDS < until)) || return 1
-        sleep 0.1
-    done
 }
 
 has_sent() { # SENDER
@@ -110,6 +127,17 @@ sent_in() { # PAGE
     echo
 }
 
+agent_rows() { # PAGE
+    total vmagent_remotewrite_rows_pushed_after_relabel_total <<<"$1"
+}
+
+agent_has_caught_up() {
+    local text
+    text=$(page agent) || return 1
+    (($(total 'vmagent_remotewrite_pending_(data_bytes|inmemory_blocks)' <<<"$text") == 0)) &&
+        [[ $(agent_rows "$text") == $(sleep 1 && agent_rows "$(page agent)") ]]
+}
+
 quiet() { # SENDER
     cp "$work/$1.quiet.yml" "$work/$1.yml"
     curl -fs --noproxy '*' -X POST "http://${at[$1]}/-/reload"
@@ -124,7 +152,14 @@ crash_and_restart() {
     local until=$((SECONDS + seconds))
     while ((SECONDS < until)); do
         sleep "$((RANDOM % 4 + 1)).$((RANDOM % 10))"
-        crash firekeep
+        if ((RANDOM % 4 == 0)); then
+            stop firekeep || {
+                echo "SIGTERM ended it with status $?, SEED=$seed"
+                return 1
+            }
+        else
+            crash firekeep
+        fi
         crashes=$((crashes + 1))
         begin || {
             echo "does not start after crash $crashes, SEED=$seed"
@@ -143,19 +178,28 @@ all_caught_up() {
             return 1
         }
     done
+    [[ -z ${at[agent]-} ]] || within 60 agent_has_caught_up || {
+        echo "vmagent has not caught up"
+        page agent | grep ^vmagent_remotewrite_pending
+        return 1
+    }
+}
+
+agent_gave_nothing_up() {
+    local given_up
+    given_up=$(page agent | grep -E \
+        '^vmagent_remotewrite_(packets_dropped|samples_dropped|conversion_errors|rate_limit)[a-z_]*_total.* [1-9]')
+    echo "$given_up"
+    [[ -z $given_up ]] && (($(agent_rows "$(page agent)") > 1000))
 }
 
 nothing_given_up() { # SENDER
-    local text kind
-    text=$(page "$1")
-    for kind in samples histograms exemplars metadata; do
-        (($(total "prometheus_remote_storage_${kind}_failed_total" <<<"$text") == 0)) &&
-            (($(total "prometheus_remote_storage_${kind}_dropped_total" <<<"$text") == 0)) || {
-            grep -E "^prometheus_remote_storage_${kind}_(failed|dropped)" <<<"$text"
-            grep -m 3 -i 'non-recoverable' "$work/$1.log"
-            return 1
-        }
-    done
+    local given_up
+    given_up=$(page "$1" | grep -E '^prometheus_remote_storage_[a-z]+_(failed|dropped)_total.* [1-9]')
+    [[ -z $given_up ]] && return
+    echo "$given_up"
+    grep -m 3 -i 'non-recoverable' "$work/$1.log"
+    return 1
 }
 
 reads_the_same() { # SENDER
@@ -184,6 +228,11 @@ counts_agree() {
         echo "$sender sent $f floats, $h histograms, $e exemplars"
         floats=$((floats + f)) histograms=$((histograms + h)) exemplars=$((exemplars + e))
     done
+    if [[ -n ${at[agent]-} ]]; then
+        f=$(agent_rows "$(page agent)")
+        echo "vmagent sent $f floats"
+        floats=$((floats + f))
+    fi
     echo "kept: $(kept float) floats, $(kept histogram) histograms, $(kept exemplar) exemplars"
     (($(kept float) == floats && $(kept histogram) == histograms && $(kept exemplar) == exemplars))
 }
@@ -217,6 +266,9 @@ start_all() {
         add_sender new-1 "$newer" "${ports[3]}" prometheus.WriteRequest || return 1
         add_sender new-2 "$newer" "${ports[4]}" io.prometheus.write.v2.Request || return 1
     fi
+    if [[ -x $agent ]]; then
+        add_agent "${ports[5]}" || return 1
+    fi
     # What was appended before the first request is not sent at all: the range begins after that.
     local sender
     for sender in "${senders[@]}"; do
@@ -230,13 +282,16 @@ start_all() {
 
 crashes=0
 [[ -x $newer ]] || skip "senders of Prometheus 3" "it is not there"
+[[ -x $agent ]] || skip "vmagent as a sender" "it is not there"
 claim "senders and Firekeep start" start_all || exit 1
 start_ms=$(now_ms)
 claim "Firekeep comes back from every crash" crash_and_restart || exit 1
 for sender in "${senders[@]}"; do
     quiet "$sender"
 done
+[[ -z ${at[agent]-} ]] || quiet agent
 claim "the senders catch up" all_caught_up
+[[ -z ${at[agent]-} ]] || claim "vmagent gave nothing up" agent_gave_nothing_up
 for sender in "${senders[@]}"; do
     claim "$sender: gave nothing up" nothing_given_up "$sender"
     claim "$sender: has in its own storage what Firekeep has, bit for bit" reads_the_same "$sender"
@@ -247,5 +302,5 @@ claim "nothing was refused" nothing_refused
 claim "the ledger adds up" ledger_adds_up
 claim "SIGTERM ends it with status 0" stop firekeep
 claim "verify finds nothing wrong" build/firekeep verify "$work/data"
-echo "$crashes crashes in $seconds s, SEED=$seed"
+echo "$crashes crashes and stops in $seconds s, SEED=$seed"
 ((failures == 0))

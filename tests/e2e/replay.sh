@@ -9,8 +9,10 @@ port=$(free_ports 1)
 url=http://127.0.0.1:$port
 range=(--start 0 --end 4102444800000)
 
+# Both forms of answer.
 reads_back() { # CAPTURE
-    "$TOOLS/rrcompare" "$url" "$1" "${range[@]}"
+    "$TOOLS/rrcompare" "$url" "$1" "${range[@]}" &&
+        "$TOOLS/rrcompare" "$url" "$1" "${range[@]}" --streamed
 }
 
 is_acknowledged() { # CAPTURE ARGUMENT...

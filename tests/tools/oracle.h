@@ -113,7 +113,7 @@ enum err oracle_add_write(struct oracle_set *set, enum oracle_version version, s
                           struct why *why);
 
 /* Appends the remote read request, uncompressed, for `range` and the matchers of the set. */
-void oracle_put_read_request(const struct oracle_set *set, struct oracle_range range,
+void oracle_put_read_request(const struct oracle_set *set, struct oracle_range range, bool streamed,
                              struct buf *to);
 /*
  * Adds the uncompressed SAMPLES answer to such a request. Whatever the protocol forbids (labels
@@ -121,6 +121,11 @@ void oracle_put_read_request(const struct oracle_set *set, struct oracle_range r
  */
 MUST_CHECK
 enum err oracle_add_answer(struct oracle_set *set, struct oracle_range range, struct bytes message,
+                           struct why *why);
+
+/* The same for a STREAMED_XOR_CHUNKS answer; also checks frames and their checksums. */
+MUST_CHECK
+enum err oracle_add_stream(struct oracle_set *set, struct oracle_range range, struct bytes body,
                            struct why *why);
 
 /* Sorts, and settles samples at one time. Call once, before the counts and series are used. */

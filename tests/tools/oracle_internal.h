@@ -4,6 +4,7 @@
 #ifndef TESTS_TOOLS_ORACLE_INTERNAL_H
 #define TESTS_TOOLS_ORACLE_INTERNAL_H
 
+#include "cmp.pb-c.h"
 #include "oracle.h"
 
 void oracle_fault(struct oracle_set *set, const struct oracle_series *series, const char *what);
@@ -13,6 +14,9 @@ struct oracle_series *oracle_find_series(struct oracle_set *set, struct oracle_l
                                          size_t count);
 void oracle_add_sample(struct oracle_set *set, struct oracle_series *series, int64_t t_ms,
                        uint64_t bits);
+/* One whole series of an answer. */
+void oracle_add_answered_series(struct oracle_set *set, struct oracle_range range,
+                                const Cmp__TimeSeries *ts);
 /* The text is copied. */
 void oracle_add_histogram(struct oracle_set *set, struct oracle_series *series, int64_t t_ms,
                           struct bytes text);

@@ -287,7 +287,8 @@ binary_of(struct bytes b)
 }
 
 void
-oracle_put_read_request(const struct oracle_set *set, struct oracle_range range, struct buf *to)
+oracle_put_read_request(const struct oracle_set *set, struct oracle_range range, bool streamed,
+                        struct buf *to)
 {
     static const struct oracle_matcher everything = {
         ORACLE_RE, {(const uint8_t *)"__name__", 8}, {(const uint8_t *)".*", 2}};
@@ -311,7 +312,7 @@ oracle_put_read_request(const struct oracle_set *set, struct oracle_range range,
     query.n_matchers = count;
     query.matchers = matcher_list;
     Cmp__Query *queries[1] = {&query};
-    int32_t accepted[1] = {0}; /* SAMPLES */
+    int32_t accepted[1] = {streamed ? 1 : 0}; /* STREAMED_XOR_CHUNKS, SAMPLES */
     Cmp__ReadRequest request = CMP__READ_REQUEST__INIT;
     request.n_queries = 1;
     request.queries = queries;
@@ -357,8 +358,9 @@ check_times(struct oracle_set *set, const struct oracle_series *series, struct o
     }
 }
 
-static void
-add_answered_series(struct oracle_set *set, struct oracle_range range, const Cmp__TimeSeries *ts)
+void
+oracle_add_answered_series(struct oracle_set *set, struct oracle_range range,
+                           const Cmp__TimeSeries *ts)
 {
     struct oracle_label *labels = labels_of(ts->n_labels, ts->labels);
     check_labels(set, labels, ts->n_labels);
@@ -398,7 +400,7 @@ oracle_add_answer(struct oracle_set *set, struct oracle_range range, struct byte
     }
     set->answers++;
     for (size_t i = 0; i < answer->results[0]->n_timeseries; i++) {
-        add_answered_series(set, range, answer->results[0]->timeseries[i]);
+        oracle_add_answered_series(set, range, answer->results[0]->timeseries[i]);
     }
 out:
     cmp__read_response__free_unpacked(answer, NULL);

@@ -23,6 +23,7 @@ static const char USAGE[] =
     "  --end MS        last time compared, inclusive\n"
     "  --match M       only series that match, e.g. '{job=\"node\",mode!=\"idle\"}'\n"
     "  --ignore-label NAME   leave this label out of the comparison (repeatable)\n"
+    "  --streamed      ask servers for STREAMED_XOR_CHUNKS (default: SAMPLES)\n"
     "  --ignore-bounds leave the bounds of custom buckets out: the SAMPLES answers of\n"
     "                  Prometheus 3.5 do not carry them\n"
     "  --split MS      ask in slices of this length, for servers that limit an answer\n"
@@ -40,6 +41,7 @@ struct arguments {
     int64_t split_ms; /* 0: one request */
     uint64_t show_max;
     size_t capture_first; /* so many requests of a capture are looked at */
+    bool streamed;
     bool has_start;
     bool has_end;
 };
@@ -74,13 +76,13 @@ is_url(const char *side)
 
 static enum err
 read_slice(struct oracle_set *set, struct post *post, const char *url, struct oracle_range range,
-           struct why *why)
+           bool streamed, struct why *why)
 {
     struct buf message;
     struct buf packed;
     buf_init(&message, NULL, (size_t)2 << 30);
     buf_init(&packed, NULL, 1 << 20);
-    oracle_put_read_request(set, range, &message);
+    oracle_put_read_request(set, range, streamed, &message);
     size_t size = snappy_max_compressed_length(message.size);
     oracle_need(buf_error(&message) == OK && buf_reserve(&packed, size));
     snappy_compress((const char *)message.at, message.size, (char *)packed.at, &size);
@@ -95,9 +97,14 @@ read_slice(struct oracle_set *set, struct post *post, const char *url, struct or
         e = why_set(why, ERR_INPUT, "%s: status %ld: %s", url, answer->status, text);
         goto out;
     }
-    if (strcmp(answer->content_encoding, "snappy") != 0 ||
+    if (streamed && strncmp(answer->content_type, "application/x-streamed-protobuf", 31) == 0) {
+        e = oracle_add_stream(set, range, buf_bytes(&answer->body), why);
+        goto out;
+    }
+    if (streamed || strcmp(answer->content_encoding, "snappy") != 0 ||
         strncmp(answer->content_type, "application/x-protobuf", 22) != 0) {
-        e = why_set(why, ERR_INPUT, "%s: want snappy application/x-protobuf, got %s %s", url,
+        e = why_set(why, ERR_INPUT, "%s: want %s, got %s %s", url,
+                    streamed ? "application/x-streamed-protobuf" : "snappy application/x-protobuf",
                     answer->content_encoding, answer->content_type);
         goto out;
     }
@@ -124,7 +131,7 @@ read_server(struct oracle_set *set, const struct arguments *args, const char *ur
         if (args->split_ms > 0 && args->split_ms <= whole.end_ms - start) {
             slice.end_ms = start + args->split_ms - 1;
         }
-        e = read_slice(set, post, url, slice, why);
+        e = read_slice(set, post, url, slice, args->streamed, why);
         if (slice.end_ms == INT64_MAX) break;
         start = slice.end_ms + 1;
     }
@@ -351,6 +358,9 @@ take_option(struct arguments *args, int option)
         }
         args->post.headers[args->post.header_count++] = optarg;
         break;
+    case 'S':
+        args->streamed = true;
+        break;
     case 'b':
         args->options.ignore_bounds = true;
         break;
@@ -378,13 +388,19 @@ take_option(struct arguments *args, int option)
 static void
 parse_arguments(struct arguments *args, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"start", required_argument, NULL, 's'},   {"end", required_argument, NULL, 'e'},
-        {"match", required_argument, NULL, 'm'},   {"ignore-label", required_argument, NULL, 'i'},
-        {"header", required_argument, NULL, 'H'},  {"split", required_argument, NULL, 'p'},
-        {"show", required_argument, NULL, 'n'},    {"first", required_argument, NULL, 'f'},
-        {"ignore-bounds", no_argument, NULL, 'b'}, {"quiet", no_argument, NULL, 'q'},
-        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"start", required_argument, NULL, 's'},
+                                            {"end", required_argument, NULL, 'e'},
+                                            {"match", required_argument, NULL, 'm'},
+                                            {"ignore-label", required_argument, NULL, 'i'},
+                                            {"header", required_argument, NULL, 'H'},
+                                            {"split", required_argument, NULL, 'p'},
+                                            {"show", required_argument, NULL, 'n'},
+                                            {"first", required_argument, NULL, 'f'},
+                                            {"ignore-bounds", no_argument, NULL, 'b'},
+                                            {"quiet", no_argument, NULL, 'q'},
+                                            {"streamed", no_argument, NULL, 'S'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     int option;
     while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1)
         take_option(args, option);

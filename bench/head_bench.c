@@ -1,0 +1,403 @@
+/*
+ * head_bench.c - what a sample costs in the head and in a part: a capture of real scrapes (remote
+ * write 1.0 requests, each a little-endian length and a snappy block) goes into a generation in the
+ * order it was sent, then into a part, and is read back.
+ *
+ *     head_bench [file.rw ...]
+ *
+ * Without arguments it looks for node15s.rw and node1s.rw in $FIREKEEP_SHARED/data or
+ * ../shared/data. Times are CPU time of this process.
+ */
+#include <inttypes.h>
+#include <snappy-c.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "sys/sim.h"
+#include "tsdb/gen.h"
+#include "tsdb/merge.h"
+#include "tsdb/part.h"
+
+enum { SAMPLES_MAX = 8 * 1000 * 1000 };
+
+/* One sample of the capture, in the order of arrival. */
+struct arrival {
+    uint32_t series;
+    int64_t t_ms;
+    uint64_t bits;
+};
+
+struct bench {
+    struct budget budget;
+    struct gen *gen;
+    struct arrival *arrivals;
+    uint32_t count;
+    uint32_t *by_label; /* series ids in label order */
+    struct sim_env *sim;
+    struct page_cache *cache;
+};
+
+static void
+die(const char *what)
+{
+    fprintf(stderr, "head_bench: %s\n", what);
+    exit(1);
+}
+
+static void
+must(enum err e)
+{
+    if (e) die(err_word(e));
+}
+
+static double
+cpu_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* --- reading the capture ---------------------------------------------------------------------- */
+
+static void
+read_sample(struct cursor c, struct arrival *a)
+{
+    while (cursor_left(&c) > 0) {
+        uint64_t tag = cursor_varint(&c);
+        if (tag == 9) a->bits = cursor_le64(&c);
+        if (tag == 16) a->t_ms = (int64_t)cursor_varint(&c);
+        if (tag != 9 && tag != 16) die("not a sample");
+    }
+}
+
+static struct series *
+find_series(struct bench *b, struct bytes labels)
+{
+    if (!labels_valid(labels)) die("labels are not canonical");
+    struct series *s = gen_find_labels(b->gen, 0, labels);
+    if (s == NULL) must(gen_add_series(b->gen, 0, labels, &s));
+    return s;
+}
+
+/* One time series: its labels (all fields 1, in order), then its samples. */
+static void
+read_series(struct bench *b, struct cursor c)
+{
+    const uint8_t *labels = c.at;
+    size_t labels_size = 0;
+    struct series *s = NULL;
+    while (cursor_left(&c) > 0) {
+        uint64_t tag = cursor_varint(&c);
+        struct bytes inner = cursor_counted(&c);
+        if (c.bad) die("not a time series");
+        if (tag == 10) labels_size = (size_t)(c.at - labels);
+        if (tag != 18 || b->count == SAMPLES_MAX) continue;
+        if (s == NULL) s = find_series(b, bytes_of(labels, labels_size));
+        struct arrival *a = &b->arrivals[b->count++];
+        a->series = s->id;
+        read_sample(cursor_of(inner), a);
+    }
+}
+
+static void
+read_request(struct bench *b, const uint8_t *packed, size_t size)
+{
+    size_t raw_size;
+    if (snappy_uncompressed_length((const char *)packed, size, &raw_size) != SNAPPY_OK)
+        die("snappy");
+    uint8_t *raw = malloc(raw_size + 1);
+    if (raw == NULL) die("out of memory");
+    if (snappy_uncompress((const char *)packed, size, (char *)raw, &raw_size) != SNAPPY_OK) {
+        die("snappy");
+    }
+    struct cursor c = cursor_of(bytes_of(raw, raw_size));
+    while (cursor_left(&c) > 0) {
+        uint64_t tag = cursor_varint(&c);
+        struct bytes inner = cursor_counted(&c);
+        if (c.bad) die("not a write request");
+        if (tag == 10) read_series(b, cursor_of(inner));
+    }
+    free(raw);
+}
+
+static bool
+read_capture(struct bench *b, const char *path)
+{
+    FILE *f = fopen(path, "rb");
+    if (f == NULL) return false;
+    uint8_t head[4];
+    b->arrivals = malloc(SAMPLES_MAX * sizeof *b->arrivals);
+    if (b->arrivals == NULL) die("out of memory");
+    while (fread(head, 1, sizeof head, f) == sizeof head) {
+        size_t size = load_le32(head);
+        uint8_t *packed = malloc(size + 1);
+        if (packed == NULL || fread(packed, 1, size, f) != size) die("short file");
+        read_request(b, packed, size);
+        free(packed);
+    }
+    fclose(f);
+    return true;
+}
+
+/* --- the head ----------------------------------------------------------------------------------
+ */
+
+static void
+bench_append(struct bench *b)
+{
+    uint64_t before = budget_used(&b->budget), added = 0, bytes = 0, chunks = 0;
+    double start = cpu_seconds();
+    for (uint32_t i = 0; i < b->count; i++) {
+        const struct arrival *a = &b->arrivals[i];
+        struct series *s = gen_series(b->gen, a->series);
+        struct sample_value v = {SAMPLE_FLOAT, a->bits, NULL};
+        enum presence presence;
+        uint32_t epoch;
+        must(series_presence(b->gen, s, a->t_ms, &v, NULL, &presence, &epoch));
+        if (presence != PRESENT_NOT) continue;
+        must(series_append(b->gen, s, a->t_ms, 0, &v, 1, 1));
+        added++;
+    }
+    double spent = cpu_seconds() - start;
+    for (uint32_t i = 0; i < b->gen->series.count; i++) {
+        const struct series *s = gen_series(b->gen, i);
+        bytes += s->open.size_bytes;
+        for (const struct hchunk *c = s->sealed; c != NULL; c = c->next) {
+            bytes += c->size_bytes;
+            chunks++;
+        }
+    }
+    double n = (double)added;
+    printf("  head    %u series, %.1f KiB each without samples; %" PRIu64 " samples\n",
+           b->gen->series.count, (double)before / 1024 / b->gen->series.count, added);
+    printf("          %.1f ns a sample; %.3f encoded bytes, %.3f of the budget; %" PRIu64
+           " sealed chunks\n",
+           1e9 * spent / n, (double)bytes / n, (double)(budget_used(&b->budget) - before) / n,
+           chunks);
+}
+
+static const struct gen *sort_gen;
+
+static int
+by_labels(const void *a, const void *b)
+{
+    return series_compare(sort_gen, gen_series(sort_gen, *(const uint32_t *)a),
+                          gen_series(sort_gen, *(const uint32_t *)b));
+}
+
+static int
+by_pair(const void *a, const void *b)
+{
+    struct label x = pair_label(gen_pair(sort_gen, *(const uint32_t *)a));
+    struct label y = pair_label(gen_pair(sort_gen, *(const uint32_t *)b));
+    int order = bytes_compare(x.name, y.name);
+    return order != 0 ? order : bytes_compare(x.value, y.value);
+}
+
+static uint32_t *
+sorted(uint32_t count, int (*compare)(const void *, const void *))
+{
+    uint32_t *ids = malloc((count + 1) * sizeof *ids);
+    if (ids == NULL) die("out of memory");
+    for (uint32_t i = 0; i < count; i++) {
+        ids[i] = i;
+    }
+    qsort(ids, count, sizeof *ids, compare);
+    return ids;
+}
+
+static uint64_t
+drain(struct merge *m, const struct series *s, struct part_writer *w)
+{
+    uint64_t got = 0;
+    merge_reset(m, INT64_MIN, INT64_MAX, false);
+    must(merge_add_series(m, s, 1, 0));
+    merge_begin(m);
+    for (;;) {
+        struct sample_batch batch;
+        must(merge_next(m, &batch, NULL));
+        if (batch.count == 0) return got;
+        if (w != NULL) must(part_write_samples(w, &batch, NULL));
+        got += batch.count;
+    }
+}
+
+static void
+bench_read_head(struct bench *b)
+{
+    struct merge m;
+    uint64_t got = 0;
+    merge_init(&m, NULL, NULL);
+    double start = cpu_seconds();
+    for (uint32_t i = 0; i < b->gen->series.count; i++) {
+        got += drain(&m, gen_series(b->gen, i), NULL);
+    }
+    printf("          read back: %.2f ns a sample\n", 1e9 * (cpu_seconds() - start) / (double)got);
+    merge_fini(&m);
+}
+
+/* --- parts --------------------------------------------------------------------------------------
+ */
+
+static void
+bench_write(struct bench *b)
+{
+    struct budget budget;
+    struct part_writer *w;
+    struct part_info info;
+    struct merge m;
+    budget_init(&budget, "flush", 0, NULL);
+    merge_init(&m, &budget, NULL);
+    sort_gen = b->gen;
+    double start = cpu_seconds();
+    uint32_t *pairs = sorted(b->gen->pairs.count, by_pair);
+    uint32_t *places = malloc((b->gen->pairs.count + 1) * sizeof *places);
+    uint32_t *series = sorted(b->gen->series.count, by_labels);
+    must(part_writer_new(sim_env_env(b->sim), &budget, "/parts", 1, 0, 1, &w, NULL));
+    must(part_write_tenant(w, bytes_of_text("anonymous"), NULL));
+    for (uint32_t i = 0; i < b->gen->pairs.count; i++) {
+        must(part_write_pair(w, pair_label(gen_pair(b->gen, pairs[i])), NULL));
+        places[pairs[i]] = i;
+    }
+    for (uint32_t i = 0; i < b->gen->series.count; i++) {
+        const struct series *s = gen_series(b->gen, series[i]);
+        uint32_t own[64];
+        if (s->pair_count > 64) die("too many labels");
+        for (uint32_t j = 0; j < s->pair_count; j++) {
+            own[j] = places[s->pairs[j]];
+        }
+        must(part_write_series(w, own, s->pair_count, NULL));
+        (void)drain(&m, s, w);
+    }
+    must(part_writer_finish(w, &info, NULL));
+    double spent = cpu_seconds() - start, n = (double)info.sample_count[0];
+    part_writer_free(w);
+    merge_fini(&m);
+    printf("  part    written: %.1f ns a sample; %.4f bytes a sample, %.1f MiB of memory\n",
+           1e9 * spent / n, (double)info.file_bytes / n, (double)budget.peak_bytes / 1048576);
+    free(pairs);
+    free(places);
+    free(series);
+}
+
+static const char *const kind_words[] = {
+    "",      "times",     "values",   "rows",      "label values", "postings",
+    "names", "exemplars", "metadata", "directory", "root"};
+
+/* Where the bytes are. */
+static void
+bench_layout(struct bench *b, const struct part_info *info)
+{
+    struct page_source source = {.cache = b->cache, .part_number = 1};
+    uint64_t bytes[11] = {0}, at = 64;
+    must(file_open(sim_env_env(b->sim), "/parts/0000000000000001/part", FILE_READ, &source.file,
+                   NULL));
+    must(file_size(&source.file, &source.file_bytes, NULL));
+    while (at < source.file_bytes - 64) {
+        uint64_t next;
+        enum page_kind kind;
+        must(page_check(&source, at, &next, &kind, NULL));
+        bytes[kind] += next - at;
+        at = next;
+    }
+    printf("         ");
+    for (unsigned k = 1; k <= 10; k++) {
+        if (bytes[k] == 0) continue;
+        printf(" %s %.4f", kind_words[k], (double)bytes[k] / (double)info->sample_count[0]);
+    }
+    printf(" bytes a sample\n");
+    file_close(&source.file);
+}
+
+static uint64_t
+read_row_samples(struct row_reader *rows, struct part *part, uint32_t number)
+{
+    static int64_t times[CODEC_SAMPLES_MAX], starts[CODEC_SAMPLES_MAX];
+    static uint64_t bits[CODEC_SAMPLES_MAX];
+    struct bytes labels;
+    const struct block_ref *blocks;
+    uint32_t count;
+    uint64_t got = 0;
+    must(row_read(rows, number, &labels, &blocks, &count, NULL));
+    for (uint32_t i = 0; i < count; i++) {
+        must(block_read(part, &blocks[i], times, bits, starts, NULL, NULL, NULL));
+        got += blocks[i].count;
+    }
+    return got;
+}
+
+static void
+bench_read(struct bench *b)
+{
+    struct part *part;
+    struct part_index index;
+    struct row_reader *rows;
+    struct arena arena;
+    struct budget budget;
+    budget_init(&budget, "query", 0, NULL);
+    arena_init(&arena, &budget, 0, 0);
+    must(part_open(sim_env_env(b->sim), &budget, b->cache, "/parts", 1, &part, NULL));
+    bench_layout(b, part_info(part));
+    const struct part_tenant *t = part_tenant_at(part, 0);
+    for (unsigned round = 0; round < 2; round++) {
+        uint64_t got = 0;
+        double start = cpu_seconds();
+        must(part_index_load(part, t, &arena, &index, NULL));
+        must(row_reader_new(&index, &budget, &rows));
+        for (uint32_t i = 0; i < t->series_count; i++) {
+            got += read_row_samples(rows, part, i);
+        }
+        row_reader_free(rows);
+        printf("          read %s: %.2f ns a sample\n", round == 0 ? "cold" : "warm",
+               1e9 * (cpu_seconds() - start) / (double)got);
+    }
+    printf("          %.1f KiB of memory for the reader\n", (double)budget.peak_bytes / 1024);
+    arena_fini(&arena);
+    part_unref(part);
+}
+
+static void
+bench(const char *path)
+{
+    struct bench b = {0};
+    budget_init(&b.budget, "head", 0, NULL);
+    must(gen_new(&b.budget, 1, 1, 42, &b.gen));
+    if (!read_capture(&b, path)) {
+        printf("%s: absent, skipped\n", path);
+        gen_unref(b.gen);
+        return;
+    }
+    printf("%s\n", path);
+    must(sim_env_new(1, &b.sim));
+    must(env_mkdir(sim_env_env(b.sim), "/parts", NULL));
+    must(page_cache_new(NULL, 64 << 20, &b.cache));
+    bench_append(&b);
+    bench_read_head(&b);
+    bench_write(&b);
+    bench_read(&b);
+    page_cache_free(b.cache);
+    sim_env_free(b.sim);
+    gen_unref(b.gen);
+    free(b.arrivals);
+}
+
+int
+main(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        bench(argv[i]);
+    }
+    if (argc == 1) {
+        const char *shared = getenv("FIREKEEP_SHARED");
+        static const char *const names[] = {"node15s.rw", "node1s.rw"};
+        for (unsigned i = 0; i < 2; i++) {
+            char path[4096];
+            snprintf(path, sizeof path, "%s/data/%s", shared != NULL ? shared : "../shared",
+                     names[i]);
+            bench(path);
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,73 @@
+/*
+ * fleet.h - series that look and behave like those of a capture, for generating load.
+ * Ends the program on any error: for measuring programs only.
+ */
+#ifndef BENCH_LIB_FLEET_H
+#define BENCH_LIB_FLEET_H
+
+#include "base/buf.h"
+#include "model/labels.h"
+
+enum behaviour {
+    CONSTANT,
+    COUNTER_INT,
+    GAUGE_INT,
+    COUNTER_DECIMAL,
+    GAUGE_DECIMAL,
+    REAL,
+    BEHAVIOURS
+};
+extern const char *const behaviour_names[BEHAVIOURS];
+
+struct model {
+    struct bytes labels; /* the fields as sent */
+    struct bytes instance;
+    struct bytes job;
+    uint64_t *bits;
+    uint32_t count;
+    uint32_t capacity;
+    enum behaviour behaviour;
+    unsigned exponent; /* integers and decimals: value = k / 10^exponent */
+    bool counter;
+    double low, high; /* of k, or of the value if real */
+};
+
+struct active {
+    const struct model *like;
+    uint32_t copy;
+    uint32_t generation; /* how often churn replaced it */
+    uint64_t random;
+    double now; /* k, or the value if real */
+    uint64_t offset_ms;
+    struct bytes labels; /* own memory */
+};
+
+/* Zeroed memory is an empty one. */
+struct fleet {
+    struct model *models;
+    uint32_t count;
+    uint32_t capacity;
+    uint32_t *table; /* by key: index + 1 */
+    uint64_t table_size;
+};
+
+/* Prints and ends the program with status 2. */
+void die(const char *format, ...) PRINTF_LIKE(1, 2);
+/* `memory`, unless it is NULL. */
+void *must(void *memory);
+uint64_t random_next(uint64_t *state);
+
+/* Reads a capture of remote write 1.0 and keeps the series that are long enough, by target. */
+void fleet_read(struct fleet *f, const char *path);
+/* So many active series, copies of the models in turn. Lives as long as the process. */
+struct active *fleet_multiply(const struct fleet *f, uint64_t series, uint64_t seed,
+                              uint64_t interval_ms);
+/* The bits of its next value. */
+uint64_t active_next(struct active *a);
+/* Churn: the target comes back as another instance. */
+void active_replace(struct active *a, uint64_t seed, uint64_t number, struct buf *scratch);
+
+/* Steps through `labels` fields of remote write 1.0. */
+bool label_next(struct cursor *c, struct label *ret);
+
+#endif

@@ -1,0 +1,328 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/hash.h"
+#include "sys/fault.h"
+#include "sys/sim.h"
+#include "tsdb/manifest.h"
+#include "wire/random_test.h"
+
+enum { PARTS = 40, TENANTS = 6 };
+
+struct rig {
+    struct sim_env *sim;
+    struct fault_env *fault;
+    struct env *env;
+};
+
+static void
+rig_open(struct rig *g, uint64_t seed)
+{
+    assert_int_equal(sim_env_new(seed, &g->sim), OK);
+    assert_int_equal(fault_env_new(sim_env_env(g->sim), &g->fault), OK);
+    g->env = fault_env_env(g->fault);
+    assert_int_equal(env_mkdir(g->env, "/db", NULL), OK);
+    assert_int_equal(env_syncdir(g->env, "/", NULL), OK);
+}
+
+static void
+rig_close(struct rig *g)
+{
+    fault_env_free(g->fault);
+    sim_env_free(g->sim);
+}
+
+static void
+make(struct manifest *m, struct arena *arena, uint64_t edit)
+{
+    struct rng r = {edit};
+    *m = (struct manifest){
+        .edit = edit,
+        .store_pos = rng_next(&r),
+        .next_part = rng_next(&r) >> rng_below(&r, 60),
+        .next_ref = rng_next(&r) >> rng_below(&r, 60),
+        .segment_floor = rng_below(&r, 1000),
+        .newest_ms = (int64_t)rng_next(&r),
+        .retention_now_ms = (int64_t)rng_next(&r) >> 20,
+        .part_count = (uint32_t)rng_below(&r, PARTS),
+        .tenant_count = (uint32_t)rng_below(&r, TENANTS),
+    };
+    for (unsigned i = 0; i < sizeof m->log_id; i++) {
+        m->log_id[i] = (uint8_t)rng_next(&r);
+    }
+    m->parts = arena_new(arena, PARTS * sizeof *m->parts);
+    for (uint32_t i = 0; i < m->part_count; i++) {
+        m->parts[i] = (struct manifest_part){i + rng_below(&r, 3), rng_next(&r), rng_next(&r)};
+    }
+    m->tenants = arena_new(arena, TENANTS * sizeof *m->tenants);
+    for (uint32_t i = 0; i < m->tenant_count; i++) {
+        struct manifest_tenant *t = &m->tenants[i];
+        char name[20];
+        snprintf(name, sizeof name, "tenant%u", i);
+        t->name = arena_copy(arena, bytes_of_text(name));
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+            t->totals.stored[k] = rng_below(&r, 3) * rng_next(&r);
+            for (unsigned f = 0; f < LEDGER_FIELD_COUNT; f++) {
+                if (rng_below(&r, 3) == 0) t->totals.count[k][f] = rng_next(&r) >> 9;
+            }
+        }
+    }
+}
+
+static bool
+same(const struct manifest *a, const struct manifest *b)
+{
+    bool equal = a->edit == b->edit && a->store_pos == b->store_pos &&
+                 a->next_part == b->next_part && a->next_ref == b->next_ref &&
+                 a->segment_floor == b->segment_floor && a->newest_ms == b->newest_ms &&
+                 a->retention_now_ms == b->retention_now_ms && a->part_count == b->part_count &&
+                 a->tenant_count == b->tenant_count &&
+                 memcmp(a->log_id, b->log_id, sizeof a->log_id) == 0;
+    for (uint32_t i = 0; equal && i < a->part_count; i++) {
+        equal = memcmp(&a->parts[i], &b->parts[i], sizeof a->parts[i]) == 0;
+    }
+    for (uint32_t i = 0; equal && i < a->tenant_count; i++) {
+        const struct manifest_tenant *x = &a->tenants[i], *y = &b->tenants[i];
+        equal =
+            bytes_equal(x->name, y->name) && memcmp(&x->totals, &y->totals, sizeof x->totals) == 0;
+    }
+    return equal;
+}
+
+static void
+test_a_manifest_comes_back(void **state)
+{
+    (void)state;
+    struct rig g;
+    rig_open(&g, 1);
+    struct arena arena;
+    arena_init(&arena, NULL, 0, 0);
+    struct manifest m, got;
+    assert_int_equal(manifest_read(g.env, "/db", &arena, &got, NULL), ERR_MISSING);
+    for (uint64_t edit = 0; edit < 200; edit++) {
+        arena_reset(&arena);
+        make(&m, &arena, edit);
+        assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
+        struct arena fresh; /* whose first allocation may be one of nothing */
+        arena_init(&fresh, NULL, 0, 0);
+        assert_int_equal(manifest_read(g.env, "/db", &fresh, &got, NULL), OK);
+        if (!same(&m, &got)) fail_msg("edit %u", (unsigned)edit);
+        arena_fini(&fresh);
+    }
+    arena_fini(&arena);
+    rig_close(&g);
+}
+
+/* Fails call after call, then the power: old or new, and new if it said so. */
+static void
+replace_under(enum fault_kind kind, bool forever)
+{
+    struct arena arena;
+    arena_init(&arena, NULL, 0, 0);
+    struct manifest old, new, got;
+    make(&old, &arena, 11);
+    make(&new, &arena, 12);
+    bool fired = true;
+    for (uint64_t nth = 1; fired; nth++) {
+        for (uint64_t seed = 0; seed < 8; seed++) {
+            struct rig g;
+            rig_open(&g, seed);
+            assert_int_equal(manifest_write(g.env, "/db", &old, NULL, NULL), OK);
+            fault_env_arm(g.fault, (struct fault){kind, nth, forever});
+            enum err e = manifest_write(g.env, "/db", &new, NULL, NULL);
+            fired = fault_env_fired(g.fault);
+            fault_env_disarm(g.fault);
+            sim_env_power_loss(g.sim);
+            struct why why = {""};
+            enum err read = manifest_read(g.env, "/db", &arena, &got, &why);
+            if (read) fail_msg("call %u, seed %u: %s", (unsigned)nth, (unsigned)seed, why.text);
+            if (!same(&got, &new) && (e == OK || !same(&got, &old))) {
+                fail_msg("call %u, seed %u: neither", (unsigned)nth, (unsigned)seed);
+            }
+            rig_close(&g);
+        }
+    }
+    arena_fini(&arena);
+}
+
+static void
+test_a_replacement_is_whole_or_not_at_all(void **state)
+{
+    (void)state;
+    replace_under(FAULT_EIO, false);
+    replace_under(FAULT_EIO, true);
+    replace_under(FAULT_ENOSPC, false);
+    replace_under(FAULT_TORN, false);
+    replace_under(FAULT_SYNC, false);
+}
+
+static void
+test_memory_refused_is_told_of(void **state)
+{
+    (void)state;
+    struct rig g;
+    rig_open(&g, 1);
+    struct arena arena;
+    arena_init(&arena, NULL, 0, 0);
+    struct manifest m, got;
+    make(&m, &arena, 5);
+    bool fired = true;
+    for (uint64_t nth = 1; fired; nth++) {
+        struct why why = {""};
+        mem_fail_nth(nth, false);
+        enum err e = manifest_write(g.env, "/db", &m, NULL, &why);
+        fired = mem_fail_fired();
+        mem_fail_nth(0, false);
+        if (!fired) assert_int_equal(e, OK);
+        if (e) assert_int_equal(e, ERR_NOMEM);
+        if (e) assert_string_not_equal(why.text, "");
+    }
+    fired = true;
+    for (uint64_t nth = 1; fired; nth++) {
+        struct arena own;
+        struct why why = {""};
+        arena_init(&own, NULL, 0, 512);
+        mem_fail_nth(nth, false);
+        enum err e = manifest_read(g.env, "/db", &own, &got, &why);
+        fired = mem_fail_fired();
+        mem_fail_nth(0, false);
+        if (!fired) assert_int_equal(e, OK);
+        if (e) assert_int_equal(e, ERR_NOMEM);
+        if (e) assert_string_not_equal(why.text, "");
+        arena_fini(&own);
+    }
+    arena_fini(&arena);
+    rig_close(&g);
+}
+
+static uint64_t
+size_of(struct rig *g, const char *path)
+{
+    struct file file;
+    uint64_t size;
+    assert_int_equal(file_open(g->env, path, FILE_READ, &file, NULL), OK);
+    assert_int_equal(file_size(&file, &size, NULL), OK);
+    file_close(&file);
+    return size;
+}
+
+static void
+change(struct rig *g, const char *path, uint64_t at, uint8_t flip, bool mend)
+{
+    struct file file;
+    uint8_t all[16384];
+    uint64_t size = size_of(g, path);
+    assert_true(size <= sizeof all);
+    assert_int_equal(file_open(g->env, path, FILE_UPDATE, &file, NULL), OK);
+    assert_int_equal(file_read_at(&file, all, size, 0, NULL), OK);
+    all[at] ^= flip;
+    if (mend) store_le64(all + size - 8, hash_bytes(bytes_of(all, size - 8), 0));
+    assert_int_equal(file_write_at(&file, bytes_of(all, size), 0, NULL), OK);
+    file_close(&file);
+}
+
+static void
+test_damage_anywhere_is_noticed(void **state)
+{
+    (void)state;
+    struct rig g;
+    rig_open(&g, 1);
+    struct arena arena;
+    arena_init(&arena, NULL, 0, 0);
+    struct manifest m, got;
+    make(&m, &arena, 3);
+    assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
+    uint64_t size = size_of(&g, "/db/MANIFEST");
+    for (uint64_t at = 0; at < size; at++) {
+        struct why why;
+        change(&g, "/db/MANIFEST", at, (uint8_t)(1u << at % 8), false);
+        assert_int_equal(manifest_read(g.env, "/db", &arena, &got, &why), ERR_CORRUPT);
+        assert_non_null(strstr(why.text, "/db/MANIFEST"));
+        change(&g, "/db/MANIFEST", at, (uint8_t)(1u << at % 8), false);
+    }
+    assert_int_equal(manifest_read(g.env, "/db", &arena, &got, NULL), OK);
+    struct file file;
+    assert_int_equal(file_open(g.env, "/db/MANIFEST", FILE_UPDATE, &file, NULL), OK);
+    while (size > 0) {
+        assert_int_equal(file_truncate(&file, --size, NULL), OK);
+        assert_int_equal(manifest_read(g.env, "/db", &arena, &got, NULL), ERR_CORRUPT);
+    }
+    file_close(&file);
+    arena_fini(&arena);
+    rig_close(&g);
+}
+
+static void
+test_a_newer_manifest_is_refused_not_damaged(void **state)
+{
+    (void)state;
+    struct rig g;
+    rig_open(&g, 1);
+    struct arena arena;
+    arena_init(&arena, NULL, 0, 0);
+    struct manifest m, got;
+    struct why why;
+    make(&m, &arena, 3);
+    assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
+    change(&g, "/db/MANIFEST", 8, 1 ^ 6, true);
+    assert_int_equal(manifest_read(g.env, "/db", &arena, &got, NULL), OK);
+    change(&g, "/db/MANIFEST", 10, 1 ^ 4, true);
+    assert_int_equal(manifest_read(g.env, "/db", &arena, &got, &why), ERR_UNSUPPORTED);
+    assert_non_null(strstr(why.text, "version 6"));
+    assert_non_null(strstr(why.text, "version 4"));
+    assert_non_null(strstr(why.text, "version 1"));
+    arena_fini(&arena);
+    rig_close(&g);
+}
+
+static void
+test_format_names_both_versions(void **state)
+{
+    (void)state;
+    struct rig g;
+    rig_open(&g, 1);
+    struct why why;
+    assert_int_equal(format_check(g.env, "/db", NULL), ERR_MISSING);
+    assert_int_equal(format_write(g.env, "/db", NULL), OK);
+    assert_int_equal(format_check(g.env, "/db", NULL), OK);
+    static const struct {
+        const char *text;
+        enum err want;
+    } cases[] = {
+        {"firekeep storage\nversion 7\nmin_reader 1\n", OK},
+        {"firekeep storage\nversion 7\nmin_reader 2\n", ERR_UNSUPPORTED},
+        {"firekeep storage\nversion 1\n", ERR_CORRUPT},
+        {"firekeep storage\nversion x\nmin_reader 1\n", ERR_CORRUPT},
+        {"firekeep storage\nversion 7\nmin_reader 4000000000\n", ERR_UNSUPPORTED},
+        {"somebody else's\n", ERR_CORRUPT},
+        {"", ERR_CORRUPT},
+    };
+    for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct bytes text = bytes_of_text(cases[i].text);
+        assert_int_equal(env_write_whole(g.env, "/db", "FORMAT", text, NULL), OK);
+        enum err e = format_check(g.env, "/db", &why);
+        if (e != cases[i].want) fail_msg("%s: %s", cases[i].text, err_word(e));
+        if (e == ERR_UNSUPPORTED) assert_non_null(strstr(why.text, "version 7"));
+    }
+    rig_close(&g);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_manifest_comes_back),
+        cmocka_unit_test(test_a_replacement_is_whole_or_not_at_all),
+        cmocka_unit_test(test_memory_refused_is_told_of),
+        cmocka_unit_test(test_damage_anywhere_is_noticed),
+        cmocka_unit_test(test_a_newer_manifest_is_refused_not_damaged),
+        cmocka_unit_test(test_format_names_both_versions),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

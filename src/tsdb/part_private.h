@@ -1,0 +1,73 @@
+/*
+ * part_private.h - private to the files that read parts: a part as an object, and where in it
+ * something is.
+ */
+#ifndef TSDB_PART_PRIVATE_H
+#define TSDB_PART_PRIVATE_H
+
+#include "tsdb/part.h"
+#include "tsdb/part_format.h"
+
+/*
+ * Which page a number lies in: the directory of one kind of page. Unpacked when first asked for;
+ * two threads may do so at once, and one of them wins.
+ */
+struct directory_table {
+    uint32_t count;
+    uint64_t *offsets;
+    uint32_t *numbers; /* the first in each page, ascending */
+};
+
+struct directory {
+    uint64_t page;                         /* 0: there is nothing of this kind */
+    struct directory_table *_Atomic table; /* release, pairs with acquire in directory_table() */
+};
+
+struct part {
+    struct budget *budget;
+    _Atomic uint32_t references; /* acquire-release: the last one closes */
+    struct part_info info;
+    struct page_source source;
+    struct arena arena; /* what is unpacked at opening: tenants */
+    struct part_tenant *tenants;
+    uint32_t tenant_count;
+    struct directory rows;
+    struct directory values;
+    struct directory postings;
+    struct directory exemplars;
+};
+
+/* --- part_read.c ------------------------------------------------------------------------------
+ */
+
+/* ERR_CORRUPT, in words. `offset` is that of the page; 0: it is none. */
+enum err part_damaged(const struct part *part, uint64_t offset, const char *what, struct why *why);
+/* Where the page with a number is, and which numbers lie in it. */
+MUST_CHECK enum err part_directory_find(struct part *part, struct directory *directory,
+                                        uint32_t number, uint64_t *ret_offset, uint32_t *ret_first,
+                                        uint32_t *ret_next, struct why *why);
+
+/* --- part_labels.c ----------------------------------------------------------------------------
+ */
+
+/* NULL: there is none. */
+const struct part_name *part_find_name(const struct part_index *index, struct bytes name);
+const struct part_name *part_name_of_pair(const struct part_index *index, uint32_t pair);
+
+/* Walks label values in pair order, from any pair on. */
+struct value_walk {
+    struct part *part;
+    const struct page *page;
+    uint64_t offset; /* of the page */
+    struct cursor c;
+    uint32_t next_pair;
+    uint32_t page_end; /* first pair of the next page */
+    struct buf value;
+};
+
+void value_walk_init(struct value_walk *walk, struct part *part, struct budget *budget);
+void value_walk_fini(struct value_walk *walk);
+/* The value of `pair` in walk->value. Steps on if it is the next one. */
+MUST_CHECK enum err value_walk_get(struct value_walk *walk, uint32_t pair, struct why *why);
+
+#endif

@@ -1,0 +1,298 @@
+/*
+ * part_write_blocks.c - samples of a series become blocks of at most 8192 samples, laid into pages.
+ * A page's offset is known when it is written: until then a place names it by its running number.
+ *
+ * Time columns are shared: a column equal to one written before, by a 128-bit hash under a secret
+ * seed and its count, is referred to instead of written again.
+ */
+#include <assert.h>
+
+#include "tsdb/codec_histogram.h"
+#include "tsdb/part_writer.h"
+
+enum { HISTOGRAM_WORDS_MAX = 64 * 1024 };
+enum { COLUMNS_FIRST = 1024, COLUMNS_MAX = 128 * 1024 };
+
+/* --- times and values: pages whose offsets come later
+ * ---------------------------------------------- */
+
+enum err
+part_placed_flush(struct part_writer *w, struct filling *f, struct buf *offsets, struct why *why)
+{
+    if (f->payload.size == 0) return OK;
+    uint64_t offset;
+    enum err e = part_filling_flush(w, f, &offset, why);
+    if (e) return e;
+    buf_put_le64(offsets, offset);
+    return buf_error(offsets);
+}
+
+/* Puts encoded bytes into a page; the place names the page by its running number for now. */
+static enum err
+place(struct part_writer *w, struct filling *f, struct buf *offsets, struct bytes encoded,
+      struct page_place *ret_place, struct why *why)
+{
+    if (part_filling_full(f, encoded.size)) {
+        enum err e = part_placed_flush(w, f, offsets, why);
+        if (e) return e;
+    }
+    *ret_place = (struct page_place){
+        .page = offsets->size / 8,
+        .at = (uint32_t)f->payload.size,
+        .size = (uint32_t)encoded.size,
+    };
+    buf_put_bytes(&f->payload, encoded);
+    return buf_error(&f->payload);
+}
+
+static enum err
+columns_resize(struct part_writer *w, uint32_t capacity)
+{
+    struct column *grown = mem_new(w->budget, capacity * sizeof *grown);
+    if (grown == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < w->column_capacity && w->column_count > 0; i++) {
+        const struct column *c = &w->columns[i];
+        if (c->count == 0) continue;
+        uint32_t at = (uint32_t)c->hash.low64 & (capacity - 1);
+        while (grown[at].count != 0) {
+            at = (at + 1) & (capacity - 1);
+        }
+        grown[at] = *c;
+    }
+    mem_free(w->budget, w->columns, w->column_capacity * sizeof *grown);
+    w->columns = grown;
+    w->column_capacity = capacity;
+    return OK;
+}
+
+enum err
+part_columns_begin(struct part_writer *w)
+{
+    return columns_resize(w, COLUMNS_FIRST);
+}
+
+enum err
+part_columns_clear(struct part_writer *w)
+{
+    if (w->column_count == 0) return OK;
+    w->column_count = 0;
+    if (w->column_capacity > COLUMNS_FIRST) return columns_resize(w, COLUMNS_FIRST);
+    memset(w->columns, 0, w->column_capacity * sizeof *w->columns);
+    return OK;
+}
+
+/* Columns are shared by series that were scraped together: old ones may be forgotten. */
+static enum err
+columns_room(struct part_writer *w)
+{
+    if (w->column_count < w->column_capacity / 2) return OK;
+    return w->column_capacity < COLUMNS_MAX ? columns_resize(w, w->column_capacity * 2)
+                                            : part_columns_clear(w);
+}
+
+static enum err
+place_times(struct part_writer *w, struct page_place *ret_place, struct why *why)
+{
+    enum err e = columns_room(w);
+    if (e) return e;
+    XXH128_hash_t hash = XXH3_128bits_withSeed(w->sample_times, w->sample_count * 8u, w->seed);
+    uint32_t at = (uint32_t)hash.low64 & (w->column_capacity - 1);
+    for (; w->columns[at].count != 0; at = (at + 1) & (w->column_capacity - 1)) {
+        const struct column *c = &w->columns[at];
+        if (c->count != w->sample_count || !XXH128_isEqual(c->hash, hash)) continue;
+        *ret_place = c->place;
+        return OK;
+    }
+    buf_clear(&w->encoded);
+    codec_times_encode(w->scratch, w->sample_times, w->sample_count, &w->encoded);
+    if (buf_error(&w->encoded)) return buf_error(&w->encoded);
+    e = place(w, &w->times, &w->times_offsets, buf_bytes(&w->encoded), ret_place, why);
+    if (e) return e;
+    w->columns[at] = (struct column){hash, w->sample_count, *ret_place};
+    w->column_count++;
+    return OK;
+}
+
+/* --- blocks
+ * ------------------------------------------------------------------------------------------ */
+
+static enum err
+encode_values(struct part_writer *w, uint32_t first, uint32_t count)
+{
+    buf_clear(&w->encoded);
+    if (w->kind == SAMPLE_FLOAT) {
+        codec_float_encode(w->scratch, w->sample_bits + first, count, &w->encoded);
+    } else {
+        codec_histogram_encode(w->scratch, w->sample_histograms + first, count, &w->encoded);
+    }
+    return buf_error(&w->encoded);
+}
+
+/*
+ * Values that turn out too large for one block leave with half the samples, and so on: the rest
+ * stays in the sample arrays.
+ */
+static enum err
+cut_block(struct part_writer *w, uint32_t *ret_count)
+{
+    uint32_t count = w->sample_count;
+    for (;;) {
+        enum err e = encode_values(w, 0, count);
+        if (e) return e;
+        if (w->encoded.size <= BLOCK_BYTES_MAX || count == 1) break;
+        count = (count + 1) / 2;
+    }
+    *ret_count = count;
+    return OK;
+}
+
+static enum err
+place_starts(struct part_writer *w, struct page_place *ret_place, struct why *why)
+{
+    buf_clear(&w->encoded);
+    codec_int_encode(w->scratch, w->sample_starts, w->sample_count, &w->encoded);
+    if (buf_error(&w->encoded)) return buf_error(&w->encoded);
+    return place(w, &w->values, &w->values_offsets, buf_bytes(&w->encoded), ret_place, why);
+}
+
+static void
+drop_front(struct part_writer *w, uint32_t count)
+{
+    uint32_t left = w->sample_count - count;
+    memmove(w->sample_times, w->sample_times + count, left * sizeof *w->sample_times);
+    memmove(w->sample_bits, w->sample_bits + count, left * sizeof *w->sample_bits);
+    memmove(w->sample_starts, w->sample_starts + count, left * sizeof *w->sample_starts);
+    if (w->kind != SAMPLE_FLOAT) {
+        memmove(w->sample_histograms, w->sample_histograms + count,
+                left * sizeof *w->sample_histograms);
+    }
+    w->sample_count = left;
+    if (left > 0) return;
+    w->has_starts = false;
+    arena_reset(&w->histogram_arena);
+}
+
+/* Writes one block of the first samples that wait; more may be left. */
+static enum err
+block_out(struct part_writer *w, struct why *why)
+{
+    uint32_t count, all = w->sample_count;
+    struct block_ref ref = {0};
+    enum err e = cut_block(w, &count);
+    if (e == OK) {
+        e = place(w, &w->values, &w->values_offsets, buf_bytes(&w->encoded), &ref.values, why);
+    }
+    if (e) return e;
+    w->sample_count = count;
+    e = place_times(w, &ref.times, why);
+    if (e == OK && w->has_starts) e = place_starts(w, &ref.starts, why);
+    w->sample_count = all;
+    if (e) return e;
+    ref.codec = w->kind == SAMPLE_FLOAT ? CODEC_FLOAT_V1 : part_codec_of(w->kind);
+    ref.has_starts = w->has_starts;
+    ref.count = count;
+    ref.min_ms = w->sample_times[0];
+    ref.max_ms = w->sample_times[count - 1];
+    if (w->kind == SAMPLE_FLOAT) {
+        ref.has_stats = true;
+        codec_float_stats(w->sample_bits, count, &ref.stats);
+    }
+    buf_put(&w->blocks, &ref, sizeof ref);
+    w->info.block_count++;
+    if (ref.min_ms < w->info.min_ms) w->info.min_ms = ref.min_ms;
+    if (ref.max_ms > w->info.max_ms) w->info.max_ms = ref.max_ms;
+    drop_front(w, count);
+    return buf_error(&w->blocks);
+}
+
+enum err
+part_blocks_out(struct part_writer *w, struct why *why)
+{
+    while (w->sample_count > 0) {
+        enum err e = block_out(w, why);
+        if (e) return e;
+    }
+    return OK;
+}
+
+/* Words that a histogram takes while its block waits. */
+static uint64_t
+histogram_words(const struct histogram *h)
+{
+    return 16 + (uint64_t)h->positive.bucket_count + h->negative.bucket_count +
+           h->positive.span_count + h->negative.span_count + h->custom_count;
+}
+
+static bool
+fits_block(const struct part_writer *w, enum sample_kind kind, const struct histogram *h)
+{
+    if (w->sample_count == 0) return true;
+    if (w->sample_count == CODEC_SAMPLES_MAX || w->kind != kind) return false;
+    if (kind == SAMPLE_FLOAT) return true;
+    return histogram_same_layout(&w->sample_histograms[0], h) &&
+           codec_histogram_fits(h, w->sample_count + 1) &&
+           (w->sample_count + 1) * histogram_words(h) <= HISTOGRAM_WORDS_MAX;
+}
+
+static enum err
+histograms_room(struct part_writer *w)
+{
+    if (w->sample_histograms != NULL) return OK;
+    w->sample_histograms = mem_alloc(w->budget, CODEC_SAMPLES_MAX * sizeof *w->sample_histograms);
+    return w->sample_histograms == NULL ? ERR_NOMEM : OK;
+}
+
+/* Takes as many of batch[from..] as the block has room for: at least one. */
+static enum err
+take_floats(struct part_writer *w, const struct sample_batch *batch, uint32_t from,
+            uint32_t *ret_taken, struct why *why)
+{
+    enum err e = OK;
+    if (!fits_block(w, SAMPLE_FLOAT, NULL)) e = part_blocks_out(w, why);
+    if (e) return e;
+    uint32_t n = w->sample_count, count = batch->count - from;
+    if (count > CODEC_SAMPLES_MAX - n) count = CODEC_SAMPLES_MAX - n;
+    memcpy(w->sample_bits + n, batch->value_bits + from, count * sizeof *w->sample_bits);
+    *ret_taken = count;
+    return OK;
+}
+
+static enum err
+take_histogram(struct part_writer *w, const struct histogram *h, struct why *why)
+{
+    enum err e = histograms_room(w);
+    if (e == OK && !fits_block(w, h->kind, h)) e = part_blocks_out(w, why);
+    if (e) return e;
+    /* Only the arena of the budget can be full: ERR_LIMIT would be ours to explain. */
+    e = histogram_copy(h, &w->histogram_arena, &w->sample_histograms[w->sample_count]);
+    return e ? ERR_NOMEM : OK;
+}
+
+static void
+take_times(struct part_writer *w, const struct sample_batch *batch, uint32_t from, uint32_t count)
+{
+    for (uint32_t i = from; i < from + count; i++) {
+        uint32_t n = w->sample_count++;
+        int64_t start = batch->starts_ms == NULL ? 0 : batch->starts_ms[i];
+        assert(!w->has_last || batch->times_ms[i] > w->last_ms);
+        w->has_last = true;
+        w->last_ms = w->sample_times[n] = batch->times_ms[i];
+        w->sample_starts[n] = start;
+        w->has_starts |= start != 0;
+    }
+}
+
+enum err
+part_write_samples(struct part_writer *w, const struct sample_batch *batch, struct why *why)
+{
+    assert(w->in_series);
+    for (uint32_t i = 0, taken = 1; i < batch->count; i += taken) {
+        enum err e = batch->kind == SAMPLE_FLOAT ? take_floats(w, batch, i, &taken, why)
+                                                 : take_histogram(w, &batch->histograms[i], why);
+        if (e) return part_told(w, e, why);
+        w->kind = batch->kind;
+        take_times(w, batch, i, taken);
+    }
+    w->tenant.sample_count[ledger_kind_of(batch->kind)] += batch->count;
+    return OK;
+}

@@ -1,0 +1,144 @@
+/*
+ * part_writer.h - private to the files that write parts: the writer as an object.
+ */
+#ifndef TSDB_PART_WRITER_H
+#define TSDB_PART_WRITER_H
+
+#include "base/hash.h"
+#include "tsdb/part.h"
+#include "tsdb/part_format.h"
+
+/* A page being filled with items of one kind. */
+struct filling {
+    enum page_kind kind;
+    struct buf payload;
+};
+
+/* A time column written before, and where. */
+struct column {
+    XXH128_hash_t hash;
+    uint32_t count;
+    struct page_place place;
+};
+
+struct directory_writer {
+    struct buf entries;
+    uint32_t count;
+    uint32_t last_number;
+    uint64_t last_offset;
+};
+
+struct part_writer {
+    struct env *env;
+    struct budget *budget;
+    char dir[200];
+    char parts_dir[200];
+    struct page_writer pages;
+    struct codec_scratch *scratch;
+    struct part_info info;
+    uint64_t seed; /* of the hashes of columns */
+
+    struct filling times;
+    struct filling values;
+    struct filling rows;
+    struct filling label_values;
+    struct filling postings;
+    struct filling exemplars;
+    struct directory_writer rows_dir;
+    struct directory_writer values_dir;
+    struct directory_writer postings_dir;
+    struct directory_writer exemplars_dir;
+
+    struct column *columns; /* open addressing */
+    uint32_t column_capacity;
+    uint32_t column_count;
+
+    /* The tenant being written. */
+    struct part_tenant tenant;
+    struct buf tenants; /* root entries of those done */
+    uint32_t tenant_count;
+    struct buf names;
+    uint32_t name_count;
+    struct buf last_name;
+    struct buf last_value;
+    uint32_t name_pairs;
+    uint32_t page_values; /* label values in the page being filled */
+    struct buf restarts;
+    struct buf row_pairs; /* u32 pair numbers of all rows of the tenant */
+    struct buf row_ends;  /* u32: where each row's pairs end */
+    struct buf metadata;
+    uint32_t metadata_count;
+
+    /* The series being written. */
+    bool in_series;
+    bool has_last;
+    int64_t last_ms; /* newest sample of the series, with has_last */
+    uint32_t pair_count;
+    struct buf blocks; /* struct block_ref */
+    enum sample_kind kind;
+    uint32_t sample_count;
+    bool has_starts;
+    int64_t *sample_times;
+    uint64_t *sample_bits;
+    int64_t *sample_starts;
+    struct histogram *sample_histograms;
+    struct arena histogram_arena;
+    struct buf encoded;
+
+    /* Rows wait for the pages their blocks lie in. */
+    struct buf waiting;       /* struct waiting_row, then its pairs and blocks */
+    struct buf times_offsets; /* u64 offset of each page of times, by running number */
+    struct buf values_offsets;
+    int64_t row_last_ms;
+    uint64_t row_times;
+    uint64_t row_values;
+    uint32_t rows_in_page;
+    uint32_t rows_written;
+
+    /* Exemplars. */
+    uint32_t exemplars_first; /* series of the first in the page being filled, */
+    uint32_t exemplars_last;  /* and of the last */
+};
+
+/* --- part_write.c -----------------------------------------------------------------------------
+ */
+
+/* Errors that nobody below has put into words. */
+enum err part_told(const struct part_writer *writer, enum err e, struct why *why);
+void part_directory_add(struct directory_writer *directory, uint32_t number, uint64_t offset);
+/* Writes a page out. */
+MUST_CHECK enum err part_filling_flush(struct part_writer *writer, struct filling *filling,
+                                       uint64_t *ret_offset, struct why *why);
+/* Would an item of `size` bytes make the page too large? */
+bool part_filling_full(const struct filling *filling, size_t size);
+
+/* --- part_write_blocks.c ----------------------------------------------------------------------
+ */
+
+MUST_CHECK enum err part_columns_begin(struct part_writer *writer);
+/* Forgets all columns; the cost is in proportion to what was remembered. */
+MUST_CHECK enum err part_columns_clear(struct part_writer *writer);
+/* Writes the page being filled, and notes its offset. */
+MUST_CHECK enum err part_placed_flush(struct part_writer *writer, struct filling *filling,
+                                      struct buf *offsets, struct why *why);
+/* All samples that wait become blocks. */
+MUST_CHECK enum err part_blocks_out(struct part_writer *writer, struct why *why);
+
+/* --- part_write_rows.c ------------------------------------------------------------------------
+ */
+
+/* The series being written is finished: its row waits for the pages of its blocks. */
+MUST_CHECK enum err part_series_end(struct part_writer *writer, struct why *why);
+/* Writes those pages, and all rows that wait. */
+MUST_CHECK enum err part_waiting_out(struct part_writer *writer, struct why *why);
+MUST_CHECK enum err part_rows_page_out(struct part_writer *writer, struct why *why);
+
+/* --- part_write_index.c -----------------------------------------------------------------------
+ */
+
+MUST_CHECK enum err part_name_end(struct part_writer *writer);
+MUST_CHECK enum err part_values_page_out(struct part_writer *writer, struct why *why);
+MUST_CHECK enum err part_postings_out(struct part_writer *writer, struct why *why);
+MUST_CHECK enum err part_exemplars_page_out(struct part_writer *writer, struct why *why);
+
+#endif

@@ -1,0 +1,575 @@
+/*
+ * tsdb_read_test.c - what is found again: matchers, bounds, snapshots, exemplars, metadata, and
+ * what damage does to it.
+ */
+#include "tsdb/tsdb_testing.h"
+#include "wal/segment.h"
+
+static struct machine m;
+
+static int
+setup(void **state)
+{
+    (void)state;
+    machine_init(&m, 1);
+    machine_must_open(&m);
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    if (seed_at_work >= 0) machine_fini(&m);
+    return tell_seed(state);
+}
+
+#define T0 (SIM_BEGIN - 60 * MINUTE_MS)
+
+static void
+send_float(const char *tenant, const char *labels, int64_t t_ms, double value)
+{
+    struct rq rq;
+    rq_init(&rq, RW_V1);
+    rq_series(&rq, labels);
+    rq_float(&rq, t_ms, double_bits(value), 0);
+    must(machine_send(&m, tenant, &rq));
+    assert_int_equal(m.result.rejected_total, 0);
+    rq_fini(&rq);
+}
+
+/* --- matchers
+ * ------------------------------------------------------------------------------------------ */
+
+enum { MODEL_SERIES = 60 };
+
+static const char *const model_jobs[] = {"", "node", "api", "api2", "no\nde"};
+static const char *const model_zones[] = {"", "eu-1", "eu-2", "us"};
+
+/* The value of a label of series i; empty: it does not have it. */
+static const char *
+model_value(uint32_t i, const char *name)
+{
+    static char text_of[20];
+    if (strcmp(name, "job") == 0) return model_jobs[i % 5];
+    if (strcmp(name, "zone") == 0) return model_zones[i % 4];
+    if (strcmp(name, "i") == 0) {
+        snprintf(text_of, sizeof text_of, "%u", i);
+        return text_of;
+    }
+    return strcmp(name, "__name__") == 0 ? "m" : "";
+}
+
+static void
+send_model_series(void)
+{
+    struct rq rq;
+    rq_init(&rq, RW_V1);
+    for (uint32_t i = 0; i < MODEL_SERIES; i++) {
+        char labels[100];
+        snprintf(labels, sizeof labels, "__name__=m,i=%u,job=%s,zone=%s", i, model_jobs[i % 5],
+                 model_zones[i % 4]);
+        rq_series(&rq, labels);
+        rq_float(&rq, T0, double_bits(i), 0);
+    }
+    must(machine_send(&m, "anonymous", &rq));
+    must(machine_send(&m, "b", &rq)); /* a neighbour with all the same */
+    rq_fini(&rq);
+    machine_commit(&m);
+}
+
+static void
+mark_series(void *context, struct bytes labels, const struct sample_batch *b, uint32_t i)
+{
+    bool *found = context;
+    (void)labels;
+    uint32_t number = (uint32_t)bits_double(b->value_bits[i]);
+    assert_true(number < MODEL_SERIES);
+    assert_false(found[number]);
+    found[number] = true;
+}
+
+static void
+expect_matches(const struct matcher_text *matchers, uint32_t count)
+{
+    struct question q;
+    bool found[MODEL_SERIES] = {false};
+    question_init(&q, "anonymous", matchers, count, T0, T0);
+    must(machine_select(&m, &q, mark_series, found));
+    for (uint32_t i = 0; i < MODEL_SERIES; i++) {
+        bool expected = true;
+        for (uint32_t k = 0; k < count; k++) {
+            expected &= matcher_matches(q.made[k], text(model_value(i, matchers[k].name)));
+        }
+        if (found[i] != expected) {
+            fail_msg("series %u: %s=%d=%s and %u more", i, matchers[0].name, matchers[0].type,
+                     matchers[0].pattern, count - 1);
+        }
+    }
+    question_fini(&q);
+}
+
+static void
+expect_all_matchers(void)
+{
+    static const char *const names[] = {"job", "zone", "i", "__name__", "nobody-has-this"};
+    static const char *const patterns[] = {"",     "node", "api",        "api2?", "no.de",  "eu-.*",
+                                           ".*",   ".+",   "us|eu-1",    "|api",  "1[0-9]", "m",
+                                           "none", "n.*",  "(api|node)", "[a-z]*"};
+    enum { PATTERNS = sizeof patterns / sizeof patterns[0] };
+    for (unsigned n = 0; n < 5; n++) {
+        for (unsigned p = 0; p < PATTERNS; p++) {
+            for (unsigned type = 0; type < 4; type++) {
+                struct matcher_text two[] = {{(enum matcher_type)type, names[n], patterns[p]},
+                                             {(enum matcher_type)(p % 4), names[(n + p) % 5],
+                                              patterns[(p * 7 + type) % PATTERNS]}};
+                expect_matches(two, 1);
+                expect_matches(two, 2);
+            }
+        }
+    }
+}
+
+static void
+test_matchers_select_as_the_model_does_at_every_stage(void **state)
+{
+    (void)state;
+    send_model_series();
+    expect_all_matchers();
+    tsdb_want_cut(m.db);
+    machine_commit(&m);
+    expect_all_matchers();
+    must(tsdb_flush(m.db, &m.why));
+    expect_all_matchers();
+    send_model_series(); /* in a part and in the head */
+    expect_all_matchers();
+    machine_verified_restart(&m);
+    expect_all_matchers();
+}
+
+/* --- bounds and snapshots
+ * ------------------------------------------------------------------------------ */
+
+static void
+expect_bounds(void)
+{
+    for (int from = -1; from <= 5; from++) {
+        for (int to = from; to <= 5; to++) {
+            char lines[600] = "";
+            for (int i = from < 0 ? 0 : from; i <= to && i < 5; i++) {
+                size_t used = strlen(lines);
+                snprintf(lines + used, sizeof lines - used, "{__name__=\"m\"} %lld %d\n",
+                         (long long)T0 + i, i);
+            }
+            expect_lines(&m, "anonymous", every_series, 1, T0 + from, T0 + to, lines);
+        }
+    }
+    expect_lines(&m, "anonymous", every_series, 1, T0 + 9, T0 + 10, "");
+    expect_lines(&m, "anonymous", every_series, 1, T0 + 3, T0 + 2, "");
+}
+
+static void
+test_both_bounds_are_inclusive(void **state)
+{
+    (void)state;
+    static const int order[] = {1, 3, 2, 0, 4};
+    for (int i = 0; i < 5; i++) {
+        send_float("anonymous", "__name__=m", T0 + order[i], order[i]);
+    }
+    machine_commit(&m);
+    expect_bounds();
+    machine_flush(&m);
+    expect_bounds();
+    machine_verified_restart(&m);
+    expect_bounds();
+}
+
+static void
+count_sample(void *context, struct bytes labels, const struct sample_batch *b, uint32_t i)
+{
+    (void)labels;
+    (void)b;
+    (void)i;
+    ++*(uint32_t *)context;
+}
+
+static void
+test_set_stays_whole_while_its_generation_becomes_a_part(void **state)
+{
+    (void)state;
+    enum { SETS = 5, SERIES_COUNT = 100 };
+    struct series_set *sets[SETS];
+    struct question q;
+    char labels[50];
+    struct answerer *a = tsdb_answerer(m.db);
+    for (int i = 0; i < SERIES_COUNT; i++) {
+        snprintf(labels, sizeof labels, "__name__=m,i=%d", i);
+        send_float("anonymous", labels, T0, i);
+    }
+    machine_commit(&m);
+    question_init(&q, "anonymous", every_series, 1, T0, T0);
+    must(a->ops->select(a, &q.request, &sets[0], NULL));
+    tsdb_want_cut(m.db);
+    machine_commit(&m);
+    must(a->ops->select(a, &q.request, &sets[1], NULL));
+    for (int i = 0; i < 2; i++) { /* begun, and to be continued */
+        struct bytes first;
+        struct sample_batch batch;
+        must(series_set_next(sets[i], &first, NULL));
+        must(series_set_batch(sets[i], &batch, NULL));
+        assert_int_equal(batch.count, 1);
+    }
+    must(tsdb_flush(m.db, &m.why));
+    must(a->ops->select(a, &q.request, &sets[2], NULL));
+    send_float("anonymous", "__name__=z", T0, 1);
+    machine_commit(&m);
+    must(a->ops->select(a, &q.request, &sets[3], NULL));
+    machine_flush(&m);
+    must(a->ops->select(a, &q.request, &sets[4], NULL));
+    for (int i = 0; i < SETS; i++) {
+        uint32_t count = i < 2; /* one was taken already */
+        must(set_walk(sets[i], &q.request, count_sample, &count, NULL));
+        assert_int_equal(count, SERIES_COUNT + (i >= 3));
+        series_set_free(sets[i]);
+    }
+    question_fini(&q);
+    machine_verified_restart(&m);
+}
+
+static void
+test_limits_of_a_query_end_it(void **state)
+{
+    (void)state;
+    struct question q;
+    struct query_control control = {.env = m.env, .series_max = 10};
+    uint32_t count = 0;
+    send_model_series();
+    question_init(&q, "anonymous", every_series, 1, T0, T0);
+    q.request.control = &control;
+    assert_int_equal(machine_select(&m, &q, count_sample, &count), ERR_LIMIT);
+    assert_int_equal(count, 10);
+    control = (struct query_control){.env = m.env, .samples_max = 10};
+    assert_int_equal(machine_select(&m, &q, count_sample, &count), ERR_LIMIT);
+    control = (struct query_control){.env = m.env, .deadline_ns = 1};
+    assert_int_equal(machine_select(&m, &q, count_sample, &count), ERR_CANCELED);
+    struct budget small;
+    budget_init(&small, "small", 3000, NULL);
+    control = (struct query_control){.env = m.env, .budget = &small};
+    assert_int_equal(machine_select(&m, &q, count_sample, &count), ERR_NOMEM);
+    assert_int_equal(budget_used(&small), 0);
+    question_fini(&q);
+}
+
+/* --- exemplars
+ * ----------------------------------------------------------------------------------------- */
+
+static enum err
+print_exemplar(void *context, const struct exemplar *x)
+{
+    struct buf *to = context;
+    labels_print(to, x->series_labels);
+    buf_printf(to, " %lld ", (long long)x->t_ms);
+    labels_print(to, x->labels);
+    buf_printf(to, " %g\n", bits_double(x->value_bits));
+    return OK;
+}
+
+static void
+expect_exemplars(const char *tenant, int64_t min_ms, int64_t max_ms, const char *expected)
+{
+    struct question q;
+    struct buf lines;
+    struct answerer *a = tsdb_answerer(m.db);
+    struct matcher_text matchers[] = {{MATCH_REGEX, "__name__", "m.*"}};
+    buf_init(&lines, NULL, 1 << 20);
+    question_init(&q, tenant, matchers, 1, min_ms, max_ms);
+    must(a->ops->exemplars(a, &q.request, print_exemplar, &lines, &m.why));
+    buf_put_u8(&lines, 0);
+    assert_string_equal((const char *)lines.at, expected);
+    buf_fini(&lines);
+    question_fini(&q);
+}
+
+static void
+send_exemplars(const char *tenant)
+{
+    struct rq rq;
+    rq_init(&rq, RW_V1);
+    rq_series(&rq, "__name__=m1");
+    rq_float(&rq, T0, double_bits(1), 0);
+    rq_exemplar(&rq, T0 + 9000, double_bits(2), "trace_id=b");
+    rq_exemplar(&rq, T0 - 9000, double_bits(3), "trace_id=a,span=x");
+    rq_exemplar(&rq, T0 - 9000, double_bits(3), "span=x,trace_id=a");
+    rq_series(&rq, "__name__=m2"); /* has nothing else */
+    rq_exemplar(&rq, T0 + 1, double_bits(4), "");
+    rq_exemplar(&rq, T0 + 1, double_bits(5), "");
+    rq_series(&rq, "__name__=other");
+    rq_exemplar(&rq, T0 + 1, double_bits(6), "");
+    must(machine_send(&m, tenant, &rq));
+    rq_fini(&rq);
+    assert_int_equal(m.result.written[LEDGER_EXEMPLAR], 6);
+}
+
+static void
+expect_all_exemplars(const char *tenant)
+{
+    char lines[400];
+    snprintf(lines, sizeof lines,
+             "{__name__=\"m1\"} %lld {span=\"x\", trace_id=\"a\"} 3\n"
+             "{__name__=\"m1\"} %lld {trace_id=\"b\"} 2\n"
+             "{__name__=\"m2\"} %lld {} 4\n{__name__=\"m2\"} %lld {} 5\n",
+             (long long)T0 - 9000, (long long)T0 + 9000, (long long)T0 + 1, (long long)T0 + 1);
+    expect_exemplars(tenant, INT64_MIN, INT64_MAX, lines);
+    snprintf(lines, sizeof lines, "{__name__=\"m1\"} %lld {trace_id=\"b\"} 2\n",
+             (long long)T0 + 9000);
+    expect_exemplars(tenant, T0 + 9000, T0 + 9000, lines); /* beyond any sample */
+    expect_exemplars(tenant, T0 + 9001, INT64_MAX, "");
+}
+
+static void
+test_exemplars_are_found_at_every_stage(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"b", "a", "c"};
+    for (int i = 0; i < 3; i++) {
+        if (i == 1) send_float("c", "__name__=m1", T0 + 1, 9);
+        send_exemplars(names[i]);
+        expect_exemplars(names[i], INT64_MIN, INT64_MAX, "");
+    }
+    machine_commit(&m);
+    for (int stage = 0; stage < 4; stage++) {
+        for (int i = 0; i < 3; i++) {
+            expect_all_exemplars(names[i]);
+        }
+        expect_exemplars("nobody", INT64_MIN, INT64_MAX, "");
+        if (stage == 0) machine_verified_restart(&m);
+        if (stage == 1) machine_flush(&m);
+        if (stage == 2) machine_verified_restart(&m);
+    }
+    send_exemplars("a"); /* what is in a part and in the head is given once */
+    machine_commit(&m);
+    expect_all_exemplars("a");
+    machine_flush(&m);
+    expect_all_exemplars("a");
+    machine_verified_restart(&m);
+}
+
+/* --- metadata
+ * ------------------------------------------------------------------------------------------ */
+
+static enum err
+print_metadata(void *context, const struct metadata *x)
+{
+    buf_printf(context, "%.*s %s %.*s %.*s\n", (int)x->family.size, (const char *)x->family.at,
+               metric_type_word(x->type), (int)x->help.size, (const char *)x->help.at,
+               (int)x->unit.size, (const char *)x->unit.at);
+    return OK;
+}
+
+static void
+expect_metadata(const char *tenant, const char *family, const char *expected)
+{
+    struct buf lines;
+    struct answerer *a = tsdb_answerer(m.db);
+    buf_init(&lines, NULL, 1 << 20);
+    must(a->ops->metadata(a, text(tenant), text(family), print_metadata, &lines, &m.why));
+    buf_put_u8(&lines, 0);
+    assert_string_equal((const char *)lines.at, expected);
+    buf_fini(&lines);
+}
+
+static enum err
+send_metadata(enum rw_version version, const char *help)
+{
+    struct rq rq;
+    rq_init(&rq, version);
+    rq_series(&rq, "__name__=up");
+    if (version == RW_V2) rq_metadata(&rq, METRIC_GAUGE, "", help, "bool");
+    rq_float(&rq, T0, double_bits(1), 0);
+    if (version == RW_V1) rq_metadata(&rq, METRIC_GAUGE, "up", help, "bool");
+    enum err e = machine_send(&m, "anonymous", &rq);
+    rq_fini(&rq);
+    return e;
+}
+
+static void
+test_last_metadata_is_kept_at_every_stage(void **state)
+{
+    (void)state;
+    must(send_metadata(RW_V1, "first"));
+    must(send_metadata(RW_V2, "second"));
+    machine_commit(&m);
+    for (int stage = 0; stage < 4; stage++) {
+        expect_metadata("anonymous", "", "up gauge second bool\n");
+        expect_metadata("anonymous", "up", "up gauge second bool\n");
+        expect_metadata("anonymous", "down", "");
+        expect_metadata("nobody", "", "");
+        if (stage == 0) machine_verified_restart(&m);
+        if (stage == 1) machine_flush(&m);
+        if (stage == 2) machine_verified_restart(&m);
+    }
+    must(send_metadata(RW_V1, "third"));
+    machine_commit(&m);
+    machine_flush(&m); /* metadata alone makes a part */
+    machine_verified_restart(&m);
+    expect_metadata("anonymous", "", "up gauge third bool\n");
+}
+
+static void
+test_metadata_of_a_failed_commit_comes_with_the_repetition(void **state)
+{
+    (void)state;
+    for (enum rw_version version = RW_V1; version <= RW_V2; version++) {
+        char help[20], expected[50];
+        snprintf(help, sizeof help, "help%d", (int)version);
+        snprintf(expected, sizeof expected, "up gauge %s bool\n", help);
+        must(send_metadata(version, help));
+        fault_env_arm(m.fe, (struct fault){FAULT_EIO, 1, false});
+        assert_int_equal(tsdb_commit(m.db, &m.why), ERR_IO);
+        must(tsdb_reopen(m.db, &m.why));
+        expect_metadata("anonymous", "", "");
+        must(send_metadata(version, help));
+        must(tsdb_commit(m.db, &m.why));
+        expect_metadata("anonymous", "", expected);
+        machine_verified_restart(&m);
+        expect_metadata("anonymous", "", expected);
+    }
+}
+
+static void
+test_metadata_of_a_refused_request_comes_with_the_repetition(void **state)
+{
+    (void)state;
+    for (uint64_t nth = 1;; nth++) {
+        char help[30], expected[60];
+        snprintf(help, sizeof help, "help%d", (int)nth);
+        snprintf(expected, sizeof expected, "up gauge %s bool\n", help);
+        memory_arm(&m, nth, false);
+        enum err e = send_metadata(nth % 2 == 0 ? RW_V1 : RW_V2, help);
+        memory_arm(&m, 0, false);
+        if (!m.memory_failed) break;
+        if (e == ERR_NOMEM) e = send_metadata(nth % 2 == 0 ? RW_V1 : RW_V2, help);
+        must(e);
+        machine_commit(&m);
+        machine_restart(&m);
+        expect_metadata("anonymous", "", expected);
+    }
+}
+
+/* --- damage
+ * ---------------------------------------------------------------------------------------------- */
+
+static void
+part_name(uint64_t number, char *to, size_t size)
+{
+    snprintf(to, size, STORE_DIR "/parts/%016llx/part", (unsigned long long)number);
+}
+
+static void
+test_part_without_its_root_is_put_aside_and_counted(void **state)
+{
+    (void)state;
+    char path[100];
+    send_float("a", "__name__=m", T0, 1);
+    machine_commit(&m);
+    machine_flush(&m);
+    send_float("b", "__name__=m", T0, 2);
+    send_float("a", "__name__=m", T0 + 1, 3);
+    machine_commit(&m);
+    machine_flush(&m);
+    machine_close(&m);
+    part_name(1, path, sizeof path);
+    must(sim_env_damage(m.sim, path, 20)); /* the header */
+    machine_must_open(&m);
+    assert_int_equal(m.opening.parts_set_aside, 1);
+    assert_int_equal(m.opening.parts, 1);
+    assert_non_null(strstr(m.opening.first_damage, "0000000000000001"));
+    expect_all(&m, "b", "{__name__=\"m\"} 1767222000000 2\n");
+    expect_all(&m, "a", "{__name__=\"m\"} 1767222000001 3\n");
+    struct ledger l = machine_ledger(&m, "a");
+    assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_DAMAGED], 1);
+    assert_int_equal(l.stored[LEDGER_FLOAT], 1);
+    assert_int_equal(machine_ledger(&m, "b").count[LEDGER_FLOAT][LEDGER_DAMAGED], 0);
+    machine_restart(&m); /* told again, counted once */
+    l = machine_ledger(&m, "a");
+    assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_DAMAGED], 1);
+    send_float("a", "__name__=m", T0 + 2, 4);
+    machine_commit(&m);
+    machine_flush(&m);
+    machine_verified_restart(&m); /* the loss is in the books: all is well */
+    assert_int_equal(m.opening.parts_set_aside, 0);
+}
+
+static void
+first_segment(char *to, size_t size)
+{
+    snprintf(to, size, STORE_DIR "/wal/%016d.wal", 1);
+}
+
+static void
+test_damage_of_the_log_is_told_and_each_tenant_balances(void **state)
+{
+    (void)state;
+    uint32_t damaged = 0, lost = 0;
+    for (uint64_t offset = 0; offset < 4000; offset += 10) {
+        machine_fini(&m);
+        machine_init(&m, offset);
+        machine_must_open(&m);
+        for (int i = 0; i < 6; i++) {
+            send_float(i % 2 == 0 ? "a" : "b", "__name__=m", T0 + i, i);
+            send_float("c", "__name__=m", T0 + i, i);
+            machine_commit(&m);
+        }
+        machine_close(&m);
+        char path[100];
+        first_segment(path, sizeof path);
+        enum err e = sim_env_damage(m.sim, path, SEGMENT_HEADER_BYTES + offset);
+        if (e == ERR_INPUT) break;
+        must(e);
+        machine_must_open(&m);
+        machine_ledger(&m, NULL);
+        damaged += m.opening.damage.places > 0;
+        lost += m.opening.replayed_samples < 12;
+        if (m.opening.replayed_samples < 12) { /* the last commit looks like a torn one */
+            assert_true(m.opening.damage.places > 0 || m.opening.damage.torn_bytes > 0);
+        }
+        send_float("a", "__name__=after", T0, 1);
+        machine_commit(&m);
+        machine_flush(&m);
+        send_float("b", "__name__=after", T0, 1);
+        machine_commit(&m);
+        machine_flush(&m);
+        must(tsdb_maintain(m.db, &m.why));
+        uint64_t pending = 0;
+        static const char *const names[] = {"a", "b", "c"};
+        for (int i = 0; i < 3; i++) {
+            struct ledger l = machine_ledger(&m, names[i]);
+            pending += ledger_pending(&l, LEDGER_FLOAT);
+        }
+        assert_int_equal(pending, 0);
+        machine_close(&m);
+        must(machine_verify(&m, true));
+        machine_must_open(&m);
+    }
+    assert_true(damaged > 10);
+    assert_true(lost > 10);
+}
+
+#define claim(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        claim(test_matchers_select_as_the_model_does_at_every_stage),
+        claim(test_both_bounds_are_inclusive),
+        claim(test_set_stays_whole_while_its_generation_becomes_a_part),
+        claim(test_limits_of_a_query_end_it),
+        claim(test_exemplars_are_found_at_every_stage),
+        claim(test_last_metadata_is_kept_at_every_stage),
+        claim(test_metadata_of_a_failed_commit_comes_with_the_repetition),
+        claim(test_metadata_of_a_refused_request_comes_with_the_repetition),
+        claim(test_part_without_its_root_is_put_aside_and_counted),
+        claim(test_damage_of_the_log_is_told_and_each_tenant_balances),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

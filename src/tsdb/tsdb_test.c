@@ -1,0 +1,767 @@
+/*
+ * tsdb_test.c - what happens to what is sent: verdicts, counts, visibility, refusals for a while.
+ */
+#include "tsdb/tsdb_testing.h"
+
+static struct machine m;
+
+static int
+setup(void **state)
+{
+    (void)state;
+    machine_init(&m, 1);
+    machine_must_open(&m);
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    if (seed_at_work >= 0) machine_fini(&m);
+    return tell_seed(state);
+}
+
+#define T0 (SIM_BEGIN - 60 * MINUTE_MS)
+
+/* One series with one float. */
+static enum err
+send_float(const char *tenant, const char *labels, int64_t t_ms, double value)
+{
+    struct rq rq;
+    rq_init(&rq, RW_V1);
+    rq_series(&rq, labels);
+    rq_float(&rq, t_ms, double_bits(value), 0);
+    enum err e = machine_send(&m, tenant, &rq);
+    rq_fini(&rq);
+    return e;
+}
+
+static void
+expect_result(uint64_t written, uint64_t rejected)
+{
+    uint64_t got = 0;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        got += m.result.written[k];
+    }
+    if (got != written || m.result.rejected_total != rejected) print_error("%s\n", m.result.text);
+    assert_int_equal(got, written);
+    assert_int_equal(m.result.rejected_total, rejected);
+    machine_ledger(&m, NULL);
+}
+
+/* The same lines before and after everything that may happen to them on their way down. */
+static void
+expect_at_every_stage(const char *tenant, const char *lines)
+{
+    expect_all(&m, tenant, lines);
+    machine_verified_restart(&m);
+    expect_all(&m, tenant, lines);
+    tsdb_want_cut(m.db);
+    machine_commit(&m);
+    assert_true(tsdb_has_frozen(m.db));
+    expect_all(&m, tenant, lines);
+    must(tsdb_flush(m.db, &m.why));
+    expect_all(&m, tenant, lines);
+    assert_true(tsdb_is_flushed(m.db));
+    machine_verified_restart(&m);
+    expect_all(&m, tenant, lines);
+}
+
+/* --- refusals
+ * ------------------------------------------------------------------------------------------ */
+
+static void
+put_long(struct rq *rq, size_t name_size, size_t value_size)
+{
+    char *labels = calloc(1, name_size + value_size + 2);
+    assert_non_null(labels);
+    memset(labels, 'n', name_size);
+    labels[name_size] = '=';
+    memset(labels + name_size + 1, 'v', value_size);
+    rq_series(rq, labels);
+    free(labels);
+}
+
+static void
+put_reference(struct rq *rq)
+{
+    rq_series(rq, "");
+    buf_clear(&rq->item);
+    buf_clear(&rq->packed);
+    buf_put_varint(&rq->packed, 1);
+    buf_put_varint(&rq->packed, 999);
+    rq_field(&rq->item, 1, buf_bytes(&rq->packed));
+}
+
+/* A series and a sample that must be refused for this reason. */
+static void
+put_refused(struct rq *rq, enum reject reason)
+{
+    static const char many[] =
+        "a=1,b=1,c=1,d=1,e=1,f=1,g=1,h=1,i=1,j=1,k=1,l=1,m=1,n=1,o=1,p=1,q=1";
+    int64_t t = T0;
+    struct histogram h = {.kind = SAMPLE_HISTOGRAM_INT, .count = 7};
+    if (reason == REJECT_EMPTY_LABELS) rq_series(rq, "");
+    if (reason == REJECT_DUPLICATE_LABEL) rq_series(rq, "a=1,b=2,a=1");
+    if (reason == REJECT_BAD_UTF8) rq_series(rq, "a=\xff");
+    if (reason == REJECT_LABEL_LIMIT) rq_series(rq, many);
+    if (reason == REJECT_NAME_TOO_LONG) put_long(rq, 101, 1);
+    if (reason == REJECT_VALUE_TOO_LONG) put_long(rq, 1, 201);
+    if (reason == REJECT_BAD_REFERENCE) put_reference(rq);
+    if (reason >= REJECT_BAD_HISTOGRAM) rq_series(rq, "__name__=bad");
+    if (reason == REJECT_TOO_OLD) t = SIM_BEGIN - 366 * DAY_MS;
+    if (reason == REJECT_TOO_FAR_IN_FUTURE) t = SIM_BEGIN + 11 * MINUTE_MS;
+    if (reason == REJECT_CONFLICT) {
+        rq_series(rq, "__name__=good");
+        rq_float(rq, T0, double_bits(2), 0);
+    } else if (reason == REJECT_BAD_HISTOGRAM) {
+        rq_histogram(rq, t, &h, 0);
+    } else {
+        rq_float(rq, t, double_bits(2), 0);
+    }
+}
+
+static void
+test_each_reason_refuses_one_sample_and_says_so(void **state)
+{
+    (void)state;
+    must(send_float("anonymous", "__name__=now", SIM_BEGIN, 1)); /* retention counts from here */
+    machine_commit(&m);
+    for (unsigned reason = 1; reason < REJECT_COUNT; reason++) {
+        struct rq rq;
+        char tenant[20], counted[60];
+        snprintf(tenant, sizeof tenant, "t%u", reason);
+        m.options.tenants_max = 100;
+        machine_restart(&m);
+        rq_init(&rq, reason == REJECT_BAD_REFERENCE ? RW_V2 : RW_V1);
+        rq_series(&rq, "__name__=good");
+        rq_float(&rq, T0, double_bits(1), 0);
+        put_refused(&rq, (enum reject)reason);
+        must(machine_send(&m, tenant, &rq));
+        rq_fini(&rq);
+        expect_result(1, 1);
+        unsigned kind = reason == REJECT_BAD_HISTOGRAM ? LEDGER_HISTOGRAM : LEDGER_FLOAT;
+        assert_int_equal(m.result.rejected[kind], 1);
+        snprintf(counted, sizeof counted, "refused in all: 1 %s", reject_word((enum reject)reason));
+        if (strstr(m.result.text, counted) == NULL) fail_msg("%s: %s", counted, m.result.text);
+        machine_commit(&m);
+        struct ledger l = machine_ledger(&m, tenant);
+        assert_int_equal(l.count[kind][LEDGER_REJECTED + reason], 1);
+        assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_ACCEPTED], 1);
+        char lines[100];
+        snprintf(lines, sizeof lines, "{__name__=\"good\"} %lld 1\n", (long long)T0);
+        expect_all(&m, tenant, lines);
+    }
+    machine_verified_restart(&m);
+}
+
+static void
+test_first_offenders_are_named_and_all_are_counted(void **state)
+{
+    (void)state;
+    struct rq rq;
+    rq_init(&rq, RW_V1);
+    for (int i = 0; i < 1000; i++) {
+        char labels[60];
+        snprintf(labels, sizeof labels, "__name__=bad%d,x=%s", i, i % 2 == 0 ? "\xff" : "ok");
+        rq_series(&rq, labels);
+        rq_float(&rq, i % 2 == 0 ? T0 : SIM_BEGIN + DAY_MS, 0, 0);
+    }
+    must(machine_send(&m, "anonymous", &rq));
+    rq_fini(&rq);
+    expect_result(0, 1000);
+    assert_int_equal(m.result.wait_epoch, 0);
+    assert_non_null(strstr(m.result.text, "__name__=\"bad0\""));
+    assert_non_null(strstr(m.result.text, "__name__=\"bad2\""));
+    assert_null(strstr(m.result.text, "__name__=\"bad3\""));
+    assert_non_null(strstr(m.result.text, "refused in all: 500 bad_utf8, 500 too_far_in_future"));
+    machine_commit(&m); /* what was refused is in the ledger for good */
+    machine_verified_restart(&m);
+    assert_int_equal(ledger_rejected(&(struct ledger){0}, LEDGER_FLOAT), 0);
+    struct ledger l = machine_ledger(&m, "anonymous");
+    assert_int_equal(ledger_rejected(&l, LEDGER_FLOAT), 1000);
+}
+
+/* --- the same again
+ * ---------------------------------------------------------------------------------------- */
+
+static void
+expect_first_stays(void)
+{
+    must(send_float("anonymous", "__name__=up,job=a", T0, 1));
+    expect_result(1, 0);
+    must(send_float("anonymous", "job=a,__name__=up", T0, 2));
+    expect_result(0, 1);
+}
+
+static void
+test_first_arrival_stays_pending_durable_and_frozen(void **state)
+{
+    (void)state;
+    char lines[100];
+    snprintf(lines, sizeof lines, "{__name__=\"up\", job=\"a\"} %lld 1\n", (long long)T0);
+    must(send_float("anonymous", "__name__=up,job=a", T0, 1));
+    uint64_t epoch = m.result.wait_epoch;
+    assert_true(epoch > tsdb_durable_epoch(m.db));
+    expect_first_stays(); /* pending: these answers wait for that commit too */
+    assert_int_equal(m.result.wait_epoch, epoch);
+    machine_commit(&m);
+    expect_first_stays();
+    assert_int_equal(m.result.wait_epoch, 0);
+    tsdb_want_cut(m.db);
+    machine_commit(&m);
+    assert_true(tsdb_has_frozen(m.db));
+    expect_first_stays();
+    assert_int_equal(m.result.wait_epoch, 0);
+    machine_commit(&m);
+    struct ledger l = machine_ledger(&m, "anonymous");
+    assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_RECEIVED], 7);
+    assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_ACCEPTED], 1);
+    assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_DUPLICATE], 3);
+    assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_REJECTED + REJECT_CONFLICT], 3);
+    must(tsdb_flush(m.db, &m.why));
+    expect_at_every_stage("anonymous", lines);
+}
+
+static void
+test_first_arrival_in_a_part_is_read(void **state)
+{
+    (void)state;
+    char lines[100];
+    snprintf(lines, sizeof lines, "{__name__=\"up\"} %lld 1\n", (long long)T0);
+    for (int i = 0; i < 3; i++) {
+        must(send_float("anonymous", "__name__=up", T0, i == 1 ? 2 : 1));
+        expect_result(1, 0);
+        machine_commit(&m);
+        expect_all(&m, "anonymous", lines);
+        machine_flush(&m);
+        expect_at_every_stage("anonymous", lines);
+    }
+}
+
+static void
+test_repetitions_in_one_request_are_judged_in_order(void **state)
+{
+    (void)state;
+    struct rq rq;
+    char lines[200];
+    rq_init(&rq, RW_V2);
+    rq_series(&rq, "__name__=up");
+    rq_float(&rq, T0, double_bits(1), 0);
+    rq_float(&rq, T0, double_bits(2), 0);
+    rq_float(&rq, T0, double_bits(1), 0);
+    rq_float(&rq, T0 + 5, double_bits(3), 0);
+    rq_series(&rq, "__name__=up,empty=");
+    rq_float(&rq, T0 + 5, double_bits(3), 0);
+    rq_float(&rq, T0 + 2, double_bits(4), 0);
+    rq_float(&rq, T0 + 2, double_bits(5), 0);
+    must(machine_send(&m, "anonymous", &rq));
+    rq_fini(&rq);
+    expect_result(5, 2);
+    machine_commit(&m);
+    snprintf(lines, sizeof lines,
+             "{__name__=\"up\"} %lld 1\n{__name__=\"up\"} %lld 4\n{__name__=\"up\"} %lld 3\n",
+             (long long)T0, (long long)T0 + 2, (long long)T0 + 5);
+    expect_at_every_stage("anonymous", lines);
+}
+
+static void
+test_float_and_histogram_conflict_at_one_time(void **state)
+{
+    (void)state;
+    struct rq rq;
+    struct histogram h = {.kind = SAMPLE_HISTOGRAM_INT, .sum_bits = double_bits(7)};
+    struct histogram other = {.kind = SAMPLE_HISTOGRAM_FLOAT, .sum_bits = double_bits(7)};
+    rq_init(&rq, RW_V1);
+    rq_series(&rq, "__name__=x");
+    rq_float(&rq, T0, double_bits(1), 0);
+    rq_histogram(&rq, T0, &h, 0);
+    rq_histogram(&rq, T0 + 1, &h, 0);
+    rq_histogram(&rq, T0 + 1, &h, 0);
+    rq_histogram(&rq, T0 + 1, &other, 0);
+    must(machine_send(&m, "anonymous", &rq));
+    rq_fini(&rq);
+    expect_result(3, 2);
+    assert_int_equal(m.result.rejected[LEDGER_HISTOGRAM], 2);
+    machine_commit(&m);
+    char lines[100];
+    snprintf(lines, sizeof lines, "{__name__=\"x\"} %lld 1\n{__name__=\"x\"} %lld h7\n",
+             (long long)T0, (long long)T0 + 1);
+    expect_at_every_stage("anonymous", lines);
+}
+
+/* --- what belongs together
+ * ------------------------------------------------------------------------------ */
+
+static void
+test_labels_in_any_order_and_with_empty_values_are_one_series(void **state)
+{
+    (void)state;
+    static const char *const forms[] = {"__name__=m,a=1,b=2", "b=2,a=1,__name__=m",
+                                        "a=1,empty=,b=2,__name__=m"};
+    char lines[600] = "";
+    for (int i = 0; i < 6; i++) {
+        struct rq rq;
+        rq_init(&rq, i < 3 ? RW_V1 : RW_V2);
+        rq_series(&rq, forms[i % 3]);
+        rq_float(&rq, T0 + i, double_bits(i), 0);
+        must(machine_send(&m, "anonymous", &rq));
+        rq_fini(&rq);
+        size_t used = strlen(lines);
+        snprintf(lines + used, sizeof lines - used, "{__name__=\"m\", a=\"1\", b=\"2\"} %lld %d\n",
+                 (long long)T0 + i, i);
+    }
+    machine_commit(&m);
+    struct tsdb_stats stats;
+    tsdb_stats(m.db, &stats);
+    assert_int_equal(stats.head_series, 1);
+    expect_at_every_stage("anonymous", lines);
+}
+
+static void
+test_tenants_never_see_each_other(void **state)
+{
+    (void)state;
+    char lines[3][100];
+    static const char *const names[] = {"b", "anonymous", "a"};
+    for (int stage = 0; stage < 2; stage++) {
+        for (int i = 0; i < 3; i++) {
+            must(send_float(names[i], "__name__=up,job=x", T0, i + 1));
+            expect_result(1, 0);
+            snprintf(lines[i], sizeof lines[i], "{__name__=\"up\", job=\"x\"} %lld %d\n",
+                     (long long)T0, i + 1);
+        }
+        machine_commit(&m);
+        for (int i = 0; i < 3; i++) {
+            expect_at_every_stage(names[i], lines[i]);
+        }
+        expect_all(&m, "nobody", "");
+    }
+    assert_int_equal(machine_ledger(&m, "a").stored[LEDGER_FLOAT], 2);
+}
+
+static void
+test_too_many_tenants_are_refused(void **state)
+{
+    (void)state;
+    char name[10];
+    for (int i = 0; i < 4; i++) {
+        snprintf(name, sizeof name, "t%d", i);
+        must(send_float(name, "__name__=up", T0, 1));
+    }
+    assert_int_equal(send_float("t4", "__name__=up", T0, 1), ERR_INPUT);
+    assert_non_null(strstr(m.why.text, "too many tenants"));
+    must(send_float("t3", "__name__=up", T0 + 1, 1));
+    machine_commit(&m);
+    machine_verified_restart(&m);
+    assert_int_equal(send_float("t4", "__name__=up", T0, 1), ERR_INPUT);
+}
+
+static void
+test_start_times_are_kept(void **state)
+{
+    (void)state;
+    struct rq rq;
+    rq_init(&rq, RW_V2);
+    rq_series(&rq, "__name__=c_total");
+    rq_float(&rq, T0 + 10, double_bits(1), T0);
+    rq_float(&rq, T0 + 20, double_bits(2), 0);
+    rq_float(&rq, T0 + 15, double_bits(3), T0 + 12);
+    rq_float(&rq, T0 + 10, double_bits(1), T0 + 1); /* the same: a start time does not decide */
+    must(machine_send(&m, "anonymous", &rq));
+    rq_fini(&rq);
+    expect_result(4, 0);
+    machine_commit(&m);
+    char lines[300];
+    snprintf(lines, sizeof lines,
+             "{__name__=\"c_total\"} %lld 1 since %lld\n{__name__=\"c_total\"} %lld 3 since %lld\n"
+             "{__name__=\"c_total\"} %lld 2\n",
+             (long long)T0 + 10, (long long)T0, (long long)T0 + 15, (long long)T0 + 12,
+             (long long)T0 + 20);
+    expect_at_every_stage("anonymous", lines);
+}
+
+struct expected_order {
+    uint32_t count;
+    int64_t next;
+};
+
+static void
+next_minute(void *context, struct bytes labels, const struct sample_batch *b, uint32_t i)
+{
+    struct expected_order *x = context;
+    (void)labels;
+    assert_int_equal(b->times_ms[i], x->next);
+    assert_int_equal(b->value_bits[i], double_bits((double)x->next));
+    x->next += 1000;
+    x->count++;
+}
+
+static void
+expect_order(uint32_t count)
+{
+    struct question q;
+    struct expected_order x = {0, T0 - 5000000};
+    question_init(&q, "anonymous", every_series, 1, 0, INT64_MAX);
+    must(machine_select(&m, &q, next_minute, &x));
+    assert_int_equal(x.count, count);
+    question_fini(&q);
+}
+
+static void
+test_large_requests_in_any_order_are_taken_whole(void **state)
+{
+    (void)state;
+    enum { COUNT = 20000 };
+    struct rq rq;
+    struct rng rng = {7};
+    rq_init(&rq, RW_V1);
+    static uint32_t order[COUNT];
+    for (uint32_t i = 0; i < COUNT; i++) {
+        uint32_t j = (uint32_t)rng_below(&rng, i + 1);
+        order[i] = order[j];
+        order[j] = i;
+    }
+    for (uint32_t i = 0; i < COUNT; i++) {
+        int64_t t = T0 - 5000000 + order[i] * 1000LL;
+        if (i % 1500 == 0) rq_series(&rq, "__name__=shuffled");
+        if (t > SIM_BEGIN) continue;
+        rq_float(&rq, t, double_bits((double)t), 0);
+    }
+    must(machine_send(&m, "anonymous", &rq));
+    uint32_t count = (uint32_t)m.result.written[LEDGER_FLOAT];
+    expect_result(count, 0);
+    assert_true(count > 2 * 4096);
+    machine_commit(&m);
+    expect_order(count);
+    must(machine_send(&m, "anonymous", &rq)); /* all of it again */
+    expect_result(count, 0);
+    assert_int_equal(m.result.wait_epoch, 0);
+    rq_fini(&rq);
+    machine_verified_restart(&m);
+    expect_order(count);
+    machine_flush(&m);
+    machine_verified_restart(&m);
+    expect_order(count);
+}
+
+static void
+test_many_series_in_one_request(void **state)
+{
+    (void)state;
+    struct rq rq;
+    rq_init(&rq, RW_V2);
+    for (int i = 0; i < 3000; i++) {
+        char labels[50];
+        snprintf(labels, sizeof labels, "__name__=m,i=%d", i % 2000);
+        rq_series(&rq, labels);
+        rq_float(&rq, T0 + i / 2000, double_bits(i), 0);
+    }
+    must(machine_send(&m, "anonymous", &rq));
+    rq_fini(&rq);
+    expect_result(3000, 0);
+    machine_commit(&m);
+    struct tsdb_stats stats;
+    tsdb_stats(m.db, &stats);
+    assert_int_equal(stats.head_series, 2000);
+    assert_int_equal(stats.head_samples, 3000);
+    machine_flush(&m);
+    machine_verified_restart(&m);
+    tsdb_stats(m.db, &stats);
+    assert_int_equal(stats.part_series, 2000);
+    assert_int_equal(stats.part_samples, 3000);
+}
+
+/* --- time
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+static void
+test_retention_counts_from_the_newest_sample(void **state)
+{
+    (void)state;
+    must(send_float("anonymous", "__name__=a", SIM_BEGIN - 900 * DAY_MS, 1));
+    expect_result(1, 0); /* nothing is newer */
+    must(send_float("anonymous", "__name__=a", SIM_BEGIN, 1));
+    must(send_float("anonymous", "__name__=b", SIM_BEGIN - 365 * DAY_MS, 1));
+    expect_result(1, 0);
+    must(send_float("anonymous", "__name__=b", SIM_BEGIN - 365 * DAY_MS - 1, 1));
+    expect_result(0, 1);
+    must(send_float("anonymous", "__name__=b", SIM_BEGIN + 10 * MINUTE_MS, 1));
+    expect_result(1, 0);
+    must(send_float("anonymous", "__name__=b", SIM_BEGIN + 10 * MINUTE_MS + 1, 1));
+    expect_result(0, 1);
+    machine_commit(&m);
+    machine_verified_restart(&m);
+}
+
+static void
+test_suspect_clock_refuses_only_for_a_while(void **state)
+{
+    (void)state;
+    must(send_float("anonymous", "__name__=a", SIM_BEGIN, 1));
+    machine_commit(&m);
+    sim_env_set_realtime_ms(m.sim, SIM_BEGIN - DAY_MS);
+    must(tsdb_maintain(m.db, &m.why));
+    assert_int_equal(send_float("anonymous", "__name__=a", SIM_BEGIN + 1, 2), ERR_AGAIN);
+    assert_non_null(strstr(m.why.text, "clock"));
+    must(send_float("anonymous", "__name__=a", SIM_BEGIN - 2 * DAY_MS, 3));
+    expect_result(1, 0);
+    machine_commit(&m);
+    sim_env_set_realtime_ms(m.sim, SIM_BEGIN);
+    must(tsdb_maintain(m.db, &m.why));
+    must(send_float("anonymous", "__name__=a", SIM_BEGIN + 1, 2));
+    expect_result(1, 0);
+    machine_commit(&m);
+    machine_verified_restart(&m);
+}
+
+/* --- not now
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static void
+test_nearly_full_disk_refuses_until_there_is_room(void **state)
+{
+    (void)state;
+    fault_env_set_free(m.fe, 1000);
+    must(tsdb_maintain(m.db, &m.why));
+    assert_int_equal(send_float("anonymous", "__name__=a", T0, 1), ERR_AGAIN);
+    assert_non_null(strstr(m.why.text, "nearly full"));
+    expect_all(&m, "anonymous", "");
+    fault_env_set_free(m.fe, UINT64_MAX);
+    must(tsdb_maintain(m.db, &m.why));
+    must(send_float("anonymous", "__name__=a", T0, 1));
+    machine_commit(&m);
+}
+
+static void
+test_failed_commit_takes_everything_back(void **state)
+{
+    (void)state;
+    must(send_float("anonymous", "__name__=kept", T0, 1));
+    machine_commit(&m);
+    struct ledger before = machine_ledger(&m, "anonymous");
+    must(send_float("anonymous", "__name__=kept", T0 + 1, 2));
+    must(send_float("anonymous", "__name__=gone", T0, 3));
+    must(send_float("anonymous", "__name__=gone", T0, 4));
+    fault_env_arm(m.fe, (struct fault){FAULT_SYNC, 1, false});
+    assert_int_equal(tsdb_commit(m.db, &m.why), ERR_IO);
+    assert_true(tsdb_is_down(m.db));
+    assert_int_equal(send_float("anonymous", "__name__=kept", T0 + 1, 2), ERR_AGAIN);
+    struct ledger after = machine_ledger(&m, "anonymous");
+    assert_memory_equal(&after, &before, sizeof after);
+    fault_env_disarm(m.fe);
+    must(tsdb_reopen(m.db, &m.why));
+    char lines[200];
+    snprintf(lines, sizeof lines, "{__name__=\"kept\"} %lld 1\n", (long long)T0);
+    expect_all(&m, "anonymous", lines);
+    must(send_float("anonymous", "__name__=gone", T0, 4)); /* what was first is forgotten */
+    expect_result(1, 0);
+    machine_commit(&m);
+    snprintf(lines, sizeof lines, "{__name__=\"gone\"} %lld 4\n{__name__=\"kept\"} %lld 1\n",
+             (long long)T0, (long long)T0);
+    expect_at_every_stage("anonymous", lines);
+}
+
+static void
+test_commit_fails_without_memory_and_is_taken_back_later(void **state)
+{
+    (void)state;
+    struct rng rng = {5};
+    struct arena arena;
+    arena_init(&arena, NULL, 0, 0);
+    struct histogram h = random_histogram(&rng, &arena, SAMPLE_HISTOGRAM_INT);
+    for (int i = 0; i < 2; i++) {
+        struct rq rq;
+        rq_init(&rq, RW_V1);
+        rq_series(&rq, "__name__=h");
+        rq_histogram(&rq, T0 + i, &h, 0);
+        must(machine_send(&m, "anonymous", &rq));
+        rq_fini(&rq);
+        if (i == 0) machine_commit(&m);
+    }
+    fault_env_arm(m.fe, (struct fault){FAULT_SYNC, 1, false});
+    memory_arm(&m, 1, true);
+    assert_int_not_equal(step(&m, tsdb_commit(m.db, &m.why)), OK);
+    assert_int_equal(step(&m, tsdb_reopen(m.db, &m.why)), ERR_NOMEM);
+    memory_arm(&m, 0, false);
+    fault_env_disarm(m.fe);
+    char lines[100];
+    snprintf(lines, sizeof lines, "{__name__=\"h\"} %lld h%.17g\n", (long long)T0,
+             bits_double(h.sum_bits));
+    expect_all(&m, "anonymous", lines);
+    must(tsdb_reopen(m.db, &m.why));
+    expect_all(&m, "anonymous", lines);
+    must(send_float("anonymous", "__name__=h", T0 + 1, 1));
+    expect_result(1, 0);
+    machine_commit(&m);
+    machine_flush(&m);
+    machine_verified_restart(&m);
+    arena_fini(&arena);
+}
+
+static void
+test_late_samples_after_failed_commits_are_all_there(void **state)
+{
+    (void)state;
+    enum { COUNT = 3000 };
+    must(send_float("anonymous", "__name__=late", T0 + COUNT, COUNT));
+    machine_commit(&m);
+    for (int i = 0; i < 3; i++) {
+        must(send_float("anonymous", "__name__=late", T0 + COUNT + 1, 1));
+        fault_env_arm(m.fe, (struct fault){FAULT_SYNC, 1, false});
+        assert_int_equal(tsdb_commit(m.db, &m.why), ERR_IO);
+        must(tsdb_reopen(m.db, &m.why));
+    }
+    struct rq rq;
+    rq_init(&rq, RW_V1);
+    rq_series(&rq, "__name__=late");
+    for (int i = COUNT - 1; i >= 0; i--) {
+        rq_float(&rq, T0 + i, double_bits(i), 0);
+    }
+    must(machine_send(&m, "anonymous", &rq));
+    rq_fini(&rq);
+    expect_result(COUNT, 0);
+    machine_commit(&m);
+    struct buf lines;
+    buf_init(&lines, NULL, 1 << 24);
+    for (int i = 0; i <= COUNT; i++) {
+        buf_printf(&lines, "{__name__=\"late\"} %lld %d\n", (long long)T0 + i, i);
+    }
+    buf_put_u8(&lines, 0);
+    expect_at_every_stage("anonymous", (const char *)lines.at);
+    buf_fini(&lines);
+}
+
+/* Random requests until there is no more memory; then what was taken is whole. */
+static void
+fill_head(uint64_t seed)
+{
+    struct rng rng = {seed};
+    struct arena arena;
+    arena_init(&arena, NULL, 0, 0);
+    for (uint32_t n = 0;; n++) {
+        struct rq rq;
+        rq_init(&rq, rng_below(&rng, 2) == 0 ? RW_V1 : RW_V2);
+        for (uint32_t i = 0, count = 1 + (uint32_t)rng_below(&rng, 30); i < count; i++) {
+            char labels[100];
+            snprintf(labels, sizeof labels, "__name__=m,i=%d,n=%d", (int)rng_below(&rng, 40),
+                     (int)rng_below(&rng, 1 + n / 4));
+            rq_series(&rq, labels);
+            for (uint64_t k = rng_below(&rng, 100); k > 0; k--) {
+                int64_t t = T0 + (int64_t)rng_below(&rng, 3000) * (rng_below(&rng, 3) > 0 ? n : 1);
+                rq_float(&rq, t, rng_next(&rng), 0);
+            }
+            arena_reset(&arena);
+            struct histogram h = random_histogram(&rng, &arena, SAMPLE_HISTOGRAM_INT);
+            if (rng_below(&rng, 4) == 0) rq_histogram(&rq, T0 + n, &h, 0);
+            if (rng_below(&rng, 4) == 0) rq_exemplar(&rq, T0 + n, n, "trace_id=abc");
+        }
+        enum err e = machine_send(&m, "anonymous", &rq);
+        rq_fini(&rq);
+        if (e == ERR_NOMEM) break;
+        must(e);
+        if (n % 3 == 0) machine_commit(&m);
+        assert_true(n < 100000);
+    }
+    arena_fini(&arena);
+}
+
+static void
+test_exhausted_head_refuses_and_tears_nothing(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 8; seed++) {
+        machine_fini(&m);
+        machine_init(&m, seed);
+        m.options.head_bytes_max = 3 << 20;
+        m.limits.max_future_ms = 1000 * DAY_MS;
+        machine_must_open(&m);
+        for (int round = 0; round < 2; round++) {
+            fill_head(seed * 10 + (uint64_t)round);
+            assert_true(strlen(m.why.text) > 0);
+            must(tsdb_commit(m.db, &m.why));
+            machine_verified_restart(&m);
+            tsdb_want_cut(m.db);
+            must(tsdb_commit(m.db, &m.why));
+            must(tsdb_flush(m.db, &m.why));
+            machine_verified_restart(&m);
+            must(send_float("anonymous", "__name__=again", T0 + round, 1));
+        }
+    }
+}
+
+static void
+test_nothing_is_seen_before_its_commit(void **state)
+{
+    (void)state;
+    struct rq rq;
+    char lines[200];
+    must(send_float("anonymous", "__name__=a", T0, 1));
+    machine_commit(&m);
+    snprintf(lines, sizeof lines, "{__name__=\"a\"} %lld 1\n", (long long)T0);
+    rq_init(&rq, RW_V1);
+    rq_series(&rq, "__name__=a");
+    rq_float(&rq, T0 + 1, double_bits(2), 0);
+    rq_float(&rq, T0 - 1, double_bits(3), 0);
+    rq_series(&rq, "__name__=b");
+    rq_float(&rq, T0, double_bits(4), 0);
+    must(machine_send(&m, "anonymous", &rq));
+    rq_fini(&rq);
+    assert_true(tsdb_commit_due(m.db));
+    expect_all(&m, "anonymous", lines);
+    machine_commit(&m);
+    assert_false(tsdb_commit_due(m.db));
+    snprintf(lines, sizeof lines,
+             "{__name__=\"a\"} %lld 3\n{__name__=\"a\"} %lld 1\n{__name__=\"a\"} %lld 2\n"
+             "{__name__=\"b\"} %lld 4\n",
+             (long long)T0 - 1, (long long)T0, (long long)T0 + 1, (long long)T0);
+    expect_at_every_stage("anonymous", lines);
+}
+
+static void
+test_acknowledged_from_memory_is_seen_at_once(void **state)
+{
+    (void)state;
+    m.options.ack_memory = true;
+    machine_restart(&m);
+    must(send_float("anonymous", "__name__=a", T0, 1));
+    assert_int_equal(m.result.wait_epoch, 0);
+    char lines[100];
+    snprintf(lines, sizeof lines, "{__name__=\"a\"} %lld 1\n", (long long)T0);
+    expect_all(&m, "anonymous", lines);
+    machine_commit(&m);
+    expect_at_every_stage("anonymous", lines);
+}
+
+#define claim(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        claim(test_each_reason_refuses_one_sample_and_says_so),
+        claim(test_first_offenders_are_named_and_all_are_counted),
+        claim(test_first_arrival_stays_pending_durable_and_frozen),
+        claim(test_first_arrival_in_a_part_is_read),
+        claim(test_repetitions_in_one_request_are_judged_in_order),
+        claim(test_float_and_histogram_conflict_at_one_time),
+        claim(test_labels_in_any_order_and_with_empty_values_are_one_series),
+        claim(test_tenants_never_see_each_other),
+        claim(test_too_many_tenants_are_refused),
+        claim(test_start_times_are_kept),
+        claim(test_large_requests_in_any_order_are_taken_whole),
+        claim(test_many_series_in_one_request),
+        claim(test_retention_counts_from_the_newest_sample),
+        claim(test_suspect_clock_refuses_only_for_a_while),
+        claim(test_nearly_full_disk_refuses_until_there_is_room),
+        claim(test_failed_commit_takes_everything_back),
+        claim(test_commit_fails_without_memory_and_is_taken_back_later),
+        claim(test_late_samples_after_failed_commits_are_all_there),
+        claim(test_exhausted_head_refuses_and_tears_nothing),
+        claim(test_nothing_is_seen_before_its_commit),
+        claim(test_acknowledged_from_memory_is_seen_at_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,380 @@
+#!/bin/bash
+# http.sh - every path, what is answered to requests that are wrong in some way, and tenants.
+
+set -u
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+# shellcheck source=tests/wire.sh
+. tests/wire.sh
+port=$(free_ports 1)
+url=http://127.0.0.1:$port
+t=1700000000000
+write_paths=(/api/v1/write /write /receive /api/v1/receive /api/v1/push /api/v1/prom/write
+    /api/v1/prom/remote/write)
+read_paths=(/api/v1/read /read /api/v1/prom/read /api/v1/prom/remote/read)
+pages=(/ /metrics /-/healthy /-/ready /api/v1/metadata /api/v1/status/buildinfo
+    /api/v1/status/runtimeinfo /api/v1/status/flags /api/v1/status/config /api/v1/status/tsdb)
+snappy_1=(-H "$protobuf" -H 'Content-Encoding: snappy')
+
+message() { # METRIC VALUE T
+    field 1 "$(field 1 "$(field_text 1 __name__)$(field_text 2 "$1")")$(
+    )$(field 2 "$(field_double 1 "$2")$(field_int 2 "$3")")"
+}
+
+matcher() { # TYPE NAME VALUE
+    field 3 "$(field_int 1 "$1")$(field_text 2 "$2")$(field_text 3 "$3")"
+}
+
+query() { # MATCHERS
+    field 1 "$(field_int 1 0)$(field_int 2 4102444800000)$1"
+}
+
+streamed=$(packed 2 1)
+
+read_back() { # HEX [CURL-ARGUMENT...]
+    body "$(snappy "$1")"
+    shift
+    send /api/v1/read "${snappy_1[@]}" "$@"
+}
+
+has() { # METRIC VALUE T [RRCOMPARE-ARGUMENT...]: exactly this sample is there
+    capture "$(message "$1" "$2" "$3")" "$work/has.rw"
+    "$TOOLS/rrcompare" "$url" "$work/has.rw" --start 0 --end 4102444800000 \
+        --match "{__name__=\"$1\"}" "${@:4}"
+}
+
+# ask METHOD PATH [CURL-ARGUMENT...]: without a body; a page ends up in $work/answer.
+ask() {
+    local method=$1 path=$2
+    shift 2
+    [[ $method != HEAD ]] || set -- -I "$@"
+    status=$(curl -s --noproxy '*' --max-time 30 -o "$work/answer" -D "$work/head" \
+        -w '%{http_code}' -X "$method" "$@" "$url$path")
+}
+
+# --- paths and methods ---
+
+write_path() {
+    body "$(snappy "$(message path 1 "$t")")"
+    send "$1" "${snappy_1[@]}"
+    status_is 204 && [[ ! -s $work/answer ]]
+}
+
+read_path() {
+    body "$(snappy "$(query "$(matcher 0 __name__ path)")")"
+    send "$1" "${snappy_1[@]}"
+    status_is 200 && header_is Content-Encoding snappy && header_is Content-Type application/x-protobuf
+}
+
+only_post() { # PATH
+    local method
+    for method in GET PUT DELETE HEAD; do
+        ask "$method" "$1"
+        status_is 405 && header_is Allow POST || return 1
+    done
+}
+
+page() { # PATH
+    ask GET "$1"
+    status_is 200 && [[ -s $work/answer ]] || return 1
+    if [[ $1 == /api/* ]]; then
+        header_is Content-Type application/json &&
+            [[ $(jq -r .status "$work/answer") == success ]] || return 1
+    fi
+    ask HEAD "$1"
+    status_is 200 || return 1
+    ask POST "$1"
+    status_is 405 && header_is Allow 'GET, HEAD'
+}
+
+unknown_paths() {
+    local path
+    for path in /api/v1/write/ /api/v1/writes /api/v2/write /Write /favicon.ico /metrics/x; do
+        ask POST "$path"
+        status_is 404 || return 1
+        ask GET "$path"
+        status_is 404 || return 1
+    done
+}
+
+reload_methods() {
+    ask GET /-/reload
+    status_is 405 && header_is Allow 'POST, PUT' || return 1
+    ask POST /-/reload
+    status_is 403 web.enable-lifecycle
+}
+
+all_paths() {
+    local path
+    for path in "${write_paths[@]}"; do
+        claim "write: POST $path" write_path "$path"
+        claim "write: other methods on $path get 405" only_post "$path"
+    done
+    for path in "${read_paths[@]}"; do
+        claim "read: POST $path" read_path "$path"
+        claim "read: other methods on $path get 405" only_post "$path"
+    done
+    for path in "${pages[@]}"; do
+        claim "page: $path" page "$path"
+    done
+    claim "unknown paths get 404" unknown_paths
+    claim "reload by request is off by default" reload_methods
+}
+
+# --- bodies ---
+
+# hostile HEX: as a body, not yet a snappy block; nothing of it may remain.
+hostile() {
+    leaves_no_trace hostile_now "$@"
+}
+
+hostile_now() {
+    body "$1"
+    send /api/v1/write "${snappy_1[@]}"
+    status_is "${2:-400}" && [[ -s $work/answer ]] && (($(wc -c <"$work/answer") < 1024))
+}
+
+every_cut() {
+    local whole size
+    whole=$(snappy "$(message cut 1 "$t")")
+    for ((size = ${#whole} - 2; size >= 0; size -= 2)); do
+        hostile_now "${whole:0:size}" || return 1
+    done
+}
+
+# One byte and then copies of it: 64 bytes of zeros from 3.
+bomb() { # COPIES
+    from_hex "$(varint $(($1 * 64 + 1)))0000" >"$work/request"
+    head -c $(($1 * 3)) < <(while :; do printf '\xfe\x01\x00\xfe\x01\x00\xfe\x01\x00\xfe\x01\x00'; done) \
+        >>"$work/request"
+}
+
+bomb_is() { # STATUS COPIES
+    bomb "$2"
+    send /api/v1/write "${snappy_1[@]}"
+    status_is "$1"
+}
+
+large_is_413() { # CURL-ARGUMENT...
+    head -c 70000 /dev/zero >"$work/request"
+    send /api/v1/write "${snappy_1[@]}" "$@"
+    status_is 413
+}
+
+expect_continue() {
+    body "$(snappy "$(message continue 1 "$t")")"
+    send /api/v1/write "${snappy_1[@]}" -H 'Expect: 100-continue'
+    status_is 204 && grep -q '^HTTP/1.1 100' "$work/head"
+}
+
+chunked() {
+    body "$(snappy "$(message chunked 1 "$t")")"
+    send /api/v1/write "${snappy_1[@]}" -H 'Transfer-Encoding: chunked'
+    status_is 204 && has chunked 1 "$t"
+}
+
+all_bodies() {
+    claim "a body cut anywhere gets 400 and leaves nothing" leaves_no_trace every_cut
+    claim "an empty body gets 400" hostile ''
+    claim "a length prefix of 4 GiB gets 400 and leaves nothing" hostile ffffffff0f00
+    claim "a length prefix beyond 32 bits gets 400" hostile ffffffffff7f00
+    claim "a length prefix one too long gets 400" hostile "0b$(snappy "$(text_hex 0123456789)" | cut -c 3-)"
+    claim "a copy from before the beginning gets 400" hostile 0804aabb0a0900
+    claim "framed snappy gets 400" hostile ff060000734e61507059
+    claim "plain text gets 400" hostile "$(text_hex 'GET / HTTP/1.1')"
+    claim "a body that unpacks to 1 MiB of nothing gets 400" leaves_no_trace bomb_is 400 16383
+    claim "a body that unpacks to more than web.max-decoded-bytes gets 413" leaves_no_trace \
+        bomb_is 413 16385
+    claim "a body beyond web.max-body-bytes gets 413" large_is_413
+    claim "a chunked body beyond web.max-body-bytes gets 413" large_is_413 \
+        -H 'Transfer-Encoding: chunked'
+    claim "after Expect: 100-continue, too" large_is_413 -H 'Expect: 100-continue'
+    claim "Expect: 100-continue is answered" expect_continue
+    claim "chunked bodies are taken" chunked
+    claim "a transfer coding beside a length gets 400" wrong_header 400 'Transfer-Encoding: gzip'
+    claim "an unknown expectation gets 417" wrong_header 417 'Expect: miracles'
+    claim "headers beyond web.max-header-bytes get 431" wrong_header 431 \
+        "X-Long: $(printf 'x%.0s' {1..20000})"
+}
+
+wrong_header() { # STATUS HEADER
+    body "$(snappy "$(message wrong 1 "$t")")"
+    send /api/v1/write "${snappy_1[@]}" -H "$2"
+    status_is "$1"
+}
+
+# --- reads ---
+
+read_is() { # STATUS PATTERN HEX [CURL-ARGUMENT...]
+    local want=$1 pattern=$2
+    shift 2
+    read_back "$@"
+    status_is "$want" "$pattern"
+}
+
+read_types() {
+    read_back "$(query "$(matcher 0 __name__ path)")$(packed 2 1 0)"
+    status_is 200 && header_is Content-Encoding '' && header_is Content-Type \
+        'application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse' || return 1
+    read_back "$(query "$(matcher 0 __name__ path)")$(packed 2 0 1)"
+    status_is 200 && header_is Content-Type application/x-protobuf || return 1
+    read_back "$(query "$(matcher 0 __name__ path)")$(packed 2 9 1)"
+    status_is 200 && [[ $(header Content-Type) == application/x-streamed-protobuf* ]]
+}
+
+nothing_found() { # both forms: an empty answer, complete
+    read_back "$(query "$(matcher 0 __name__ nowhere)")"
+    status_is 200 && [[ -s $work/answer ]] || return 1
+    read_back "$(query "$(matcher 0 __name__ nowhere)")$streamed"
+    status_is 200 && [[ ! -s $work/answer ]]
+}
+
+all_reads() {
+    local good
+    good=$(query "$(matcher 0 __name__ path)")
+    claim "the first known form of answer is taken" read_types
+    claim "no series is an empty answer, no error" nothing_found
+    claim "read: only unknown forms get 400" read_is 400 '' "$good$(packed 2 7 9)"
+    claim "read: a bad regular expression gets 400 and is named" read_is 400 'regular\|regexp\|parenthes\|missing' \
+        "$(query "$(matcher 2 job '(')")"
+    claim "read: an unknown type of matcher gets 400" read_is 400 '' "$(query "$(matcher 9 job x)")"
+    claim "read: a query without matchers gets 400" read_is 400 matchers "$(query '')"
+    claim "read: a malformed message gets 400" read_is 400 '' 0aff
+    body "$(snappy "$good")"
+    send /api/v1/read -H "$protobuf" -H 'Content-Encoding: gzip'
+    claim "read: another content encoding gets 415" status_is 415 snappy
+    body ffffffff0f00
+    send /api/v1/read "${snappy_1[@]}"
+    claim "read: a length prefix of 4 GiB gets 400" status_is 400
+    body ''
+    send /api/v1/read "${snappy_1[@]}"
+    claim "read: an empty body gets 400" status_is 400
+}
+
+# --- connections and compression ---
+
+same_connection() { # the second of two requests opens none, whatever the first was
+    local first opened
+    body "$(snappy "$(message alive 1 "$t")")"
+    for first in /api/v1/write /nowhere /-/healthy; do
+        opened=$(curl -s --noproxy '*' -o "$work/answer" -w '%{num_connects} ' -H Expect: \
+            "${snappy_1[@]}" --data-binary "@$work/request" "$url$first" "$url/api/v1/write")
+        [[ $opened == '1 0 '* || $opened == '10' ]] || {
+            echo "connections opened: $opened (after $first)"
+            return 1
+        }
+    done
+}
+
+compressed() {
+    ask GET /metrics -H 'Accept-Encoding: gzip'
+    header_is Content-Encoding gzip && gunzip <"$work/answer" | grep -q ^firekeep_build_info || return 1
+    ask GET /metrics -H 'Accept-Encoding: gzip;q=0, identity'
+    header_is Content-Encoding '' && grep -q ^firekeep_build_info "$work/answer" || return 1
+    ask GET /metrics
+    header_is Content-Encoding '' && [[ $(header Content-Type) == 'text/plain; version=0.0.4'* ]]
+}
+
+# Prometheus' own rules for the text: each family once, HELP and TYPE before its samples.
+metrics_are_sound() {
+    metrics | awk '
+        /^# TYPE / { if (seen[$3]++) { print "twice: " $3; bad = 1 } family = $3; next }
+        /^#/ || /^$/ { next }
+        { name = $1; sub(/\{.*/, "", name); sub(/_(bucket|sum|count)$/, "", name)
+          base = family; sub(/_(bucket|sum|count)$/, "", base)
+          if (name != base && index($1, family) != 1) { print "outside its family: " $1; bad = 1 }
+          if (samples[$0]++) { print "twice: " $0; bad = 1 } }
+        END { exit bad }'
+}
+
+# --- tenants ---
+
+as() {
+    echo "X-Scope-OrgID: $1"
+}
+
+tenant_refused() { # STATUS CURL-ARGUMENT...
+    local want=$1 path
+    shift
+    send_2 "$(field_text 4 '')" "$@"
+    status_is "$want" && written_is 0 0 0 || return 1
+    read_back "$(query "$(matcher 0 __name__ path)")" "$@"
+    status_is "$want" || return 1
+    for path in /api/v1/metadata /api/v1/status/tsdb; do
+        ask GET "$path" "$@"
+        status_is "$want" || return 1
+    done
+}
+
+no_tenant_needed() {
+    local path
+    for path in /metrics /-/ready /-/healthy /api/v1/status/buildinfo /api/v1/status/flags \
+        /api/v1/status/runtimeinfo /api/v1/status/config; do
+        ask GET "$path"
+        status_is 200 || return 1
+    done
+}
+
+isolation() {
+    local who
+    for who in 1 2; do
+        send_1 "$(message shared "$who" "$t")$(field 3 \
+            "$(field_int 1 1)$(field_text 2 shared)$(field_text 4 "help of $who")")" -H "$(as "team-$who")"
+        status_is 204 || return 1
+    done
+    for who in 1 2; do
+        has shared "$who" "$t" --header "$(as "team-$who")" || return 1
+        ask GET /api/v1/metadata -H "$(as "team-$who")"
+        [[ $(jq -r '.data.shared[0].help' "$work/answer") == "help of $who" ]] || return 1
+        ask GET /api/v1/status/tsdb -H "$(as "team-$who")"
+        [[ $(jq -c .data.seriesCountByMetricName "$work/answer") == '[{"name":"shared","value":1}]' ]] || {
+            cat "$work/answer"
+            return 1
+        }
+    done
+    read_back "$(query "$(matcher 0 __name__ shared)")$streamed" -H "$(as team-3)"
+    status_is 200 && [[ ! -s $work/answer ]]
+}
+
+header_ignored() {
+    send_1 "$(message ignored 1 "$t")" -H "$(as somebody)"
+    status_is 204 && has ignored 1 "$t" && has ignored 1 "$t" --header "$(as 'not/valid')"
+}
+
+with_tenants() {
+    claim "tenancy off: the header is ignored" header_ignored
+    stop firekeep
+    claim "tenancy on: starts" start_firekeep tenants "$work/data" "$port" --tenancy.enabled || return
+    claim "tenancy on: 401 without a tenant" tenant_refused 401
+    claim "tenancy on: 401 with an empty one" tenant_refused 401 -H 'X-Scope-OrgID;'
+    local name
+    for name in . .. a/b 'a|b' 'a b' "$(printf 'x%.0s' {1..151})" 'µ'; do
+        claim "tenancy on: 400 for ${name:0:10}" tenant_refused 400 -H "$(as "$name")"
+    done
+    claim "tenancy on: what watches the process needs none" no_tenant_needed
+    claim "tenancy on: 150 characters of all kinds" has_long_name
+    claim "tenancy on: tenants do not see each other" isolation
+    claim "tenancy on: what came before belongs to anonymous" has ignored 1 "$t" \
+        --header "$(as anonymous)"
+    stop tenants
+    claim "tenants: verify finds nothing wrong" build/firekeep verify "$work/data"
+}
+
+has_long_name() {
+    local name
+    name="a-Z_9.*'()!$(printf 'x%.0s' {1..139})"
+    send_1 "$(message long 1 "$t")" -H "$(as "$name")"
+    status_is 204 && has long 1 "$t" --header "$(as "$name")"
+}
+
+claim "starts" start_firekeep firekeep "$work/data" "$port" --web.max-body-bytes=64KiB \
+    --web.max-decoded-bytes=1MiB || exit 1
+all_paths
+all_bodies
+all_reads
+claim "connections are kept, also after refusals" same_connection
+claim "text is sent with gzip to those who take it" compressed
+claim "/metrics keeps the rules of its format" metrics_are_sound
+with_tenants
+((failures == 0))

@@ -1,0 +1,278 @@
+#!/bin/bash
+# life.sh - start, reload, stop; who may use a directory; a disk that is nearly full; commands.
+
+set -u
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+# shellcheck source=tests/wire.sh
+. tests/wire.sh
+mapfile -t ports < <(free_ports 2)
+port=${ports[0]}
+url=http://127.0.0.1:$port
+t=1700000000000
+
+one_sample() { # METRIC [LABELS]
+    echo "$1${2-} 1 $t" | "$TOOLS/rwmake" >"$work/one.rw"
+}
+
+acknowledged() { # METRIC [LABELS]
+    one_sample "$@"
+    "$TOOLS/rwreplay" "$work/one.rw" "$url" --check
+}
+
+refused() { # STATUS PATTERN METRIC [LABELS]
+    local output
+    one_sample "${@:3}"
+    output=$("$TOOLS/rwreplay" "$work/one.rw" "$url" --check)
+    echo "$output"
+    grep -q "^status $1: 1$" <<<"$output" && grep -q "$2" <<<"$output"
+}
+
+page_is() { # STATUS PATTERN PATH [CURL-ARGUMENT...]
+    status=$(curl -s --noproxy '*' --max-time 10 -o "$work/answer" -D "$work/head" -w '%{http_code}' \
+        "${@:4}" "$url$3")
+    status_is "$1" "$2"
+}
+
+# ends_with STATUS PATTERN COMMAND...
+ends_with() {
+    local want=$1 pattern=$2 output got
+    shift 2
+    output=$(timeout 20 "$@" 2>&1 </dev/null)
+    got=$?
+    echo "$output" | head -n 5
+    ((got == want)) || echo "status $got instead of $want"
+    ((got == want)) && grep -qi -- "$pattern" <<<"$output"
+}
+
+metric_exceeds() { # PATTERN VALUE
+    (($(metric "$1") > $2))
+}
+
+# --- commands ---
+
+commands() {
+    local program=build/firekeep dir=$work/commands
+    mkdir -p "$dir"
+    echo 'retention: {time: 1y}' >"$dir/good.yml"
+    printf 'retention:\n  tme: 1y\n' >"$dir/bad.yml"
+    claim "version: 0" ends_with 0 'firekeep' "$program" version
+    claim "help: 0" ends_with 0 serve "$program" --help
+    local command
+    for command in serve check verify version; do
+        claim "$command --help: 0" ends_with 0 "$command" "$program" "$command" --help
+    done
+    claim "no command: 2" ends_with 2 '' "$program"
+    claim "an unknown command: 2" ends_with 2 'serv' "$program" serv
+    claim "an unknown flag: 2, and what was meant" ends_with 2 'did you mean .--storage.path' \
+        "$program" serve --storage.pth=x
+    claim "a wrong value: 2" ends_with 2 'web.max-body-bytes' "$program" serve --web.max-body-bytes=many
+    claim "a wrong setting in a file: 2, with line and column" ends_with 2 'bad.yml:2:3' \
+        "$program" serve --config.file="$dir/bad.yml"
+    claim "a file that is not there: 2" ends_with 2 'nowhere.yml' \
+        "$program" serve --config.file="$dir/nowhere.yml"
+    claim "check of a good file: 0" ends_with 0 '' "$program" check "$dir/good.yml"
+    claim "check of a bad file: 1, with line and column" ends_with 1 'bad.yml:2:3' \
+        "$program" check "$dir/bad.yml"
+    claim "check of no file: 2" ends_with 2 '' "$program" check
+    claim "verify of no directory: 1" ends_with 1 'nowhere' "$program" verify "$dir/nowhere"
+    claim "a directory that cannot be made: 1" ends_with 1 'good.yml' \
+        "$program" serve --storage.path="$dir/good.yml/data" --web.listen-address=127.0.0.1:0
+    claim "an address that is not ours: 1" ends_with 1 'listening on 192.0.2.1:9' \
+        "$program" serve --storage.path="$dir/data" --web.listen-address=192.0.2.1:9
+}
+
+# --- two of them ---
+
+two_of_them() {
+    claim "two: the first starts" start_firekeep first "$work/shared" "$port" || return
+    claim "two: a second one on the same directory is refused" ends_with 1 'another\|in use\|locked' \
+        build/firekeep serve --storage.path="$work/shared" --web.listen-address="127.0.0.1:${ports[1]}"
+    claim "two: a second one on the same address is refused" ends_with 1 "listening on 127.0.0.1:$port" \
+        build/firekeep serve --storage.path="$work/other" --web.listen-address="127.0.0.1:$port"
+    claim "two: verify of a directory in use is refused" ends_with 1 'in use\|running\|stop' \
+        build/firekeep verify "$work/shared"
+    claim "two: the first goes on" acknowledged first
+    claim "two: SIGTERM ends it with status 0" stop first
+}
+
+# --- reload ---
+
+hangup() { # NAME PATTERN-IN-LOG: a SIGHUP, and what came of it
+    local pid lines
+    lines=$(wc -l <"$work/$1.log")
+    pid=${pids[$(_index_of "$1")]}
+    kill -HUP "$pid"
+    within 5 eval "tail -n +$((lines + 1)) '$work/$1.log' | grep -q -- '$2'" || {
+        tail -n +$((lines + 1)) "$work/$1.log"
+        return 1
+    }
+}
+
+settings() { # MAX-LABELS [MORE]
+    printf 'write:\n  max_labels: %s\n%s\n' "$1" "${2-}" >"$work/reload.yml"
+}
+
+reload_by_signal() {
+    settings 2
+    claim "reload: starts" start_firekeep reload "$work/reload" "$port" \
+        --config.file="$work/reload.yml" || return
+    claim "reload: the file counts" refused 400 label many '{a="1",b="2"}'
+    settings 3
+    claim "reload: SIGHUP reads it again" hangup reload 'configuration reloaded'
+    claim "reload: the new limit holds" acknowledged many '{a="1",b="2"}'
+    settings none
+    claim "reload: a bad file is refused" hangup reload 'not reloaded.*reload.yml:2:15'
+    claim "reload: the old limit stays" acknowledged many '{a="1",b="3"}'
+    settings 1 'web: {workers: 7}'
+    claim "reload: what needs a restart is named" hangup reload 'not reloaded.*web.workers'
+    claim "reload: and nothing of that file holds" acknowledged many '{a="1",b="4"}'
+    rm "$work/reload.yml"
+    claim "reload: a missing file is refused" hangup reload 'not reloaded.*reload.yml'
+    claim "reload: it goes on" acknowledged many '{a="1",b="5"}'
+    claim "reload: the page says what holds" page_is 200 'max_labels: 3' /api/v1/status/config
+    stop reload
+}
+
+reload_by_request() {
+    settings 2
+    claim "lifecycle: starts" start_firekeep lifecycle "$work/reload" "$port" \
+        --config.file="$work/reload.yml" --web.enable-lifecycle || return
+    settings 3
+    claim "lifecycle: POST reloads" page_is 200 reloaded /-/reload -X POST
+    claim "lifecycle: the new limit holds" acknowledged many '{a="1",b="6"}'
+    settings 4
+    claim "lifecycle: PUT reloads" page_is 200 reloaded /-/reload -X PUT
+    settings none
+    claim "lifecycle: a bad file gets 400 and is named" page_is 400 'reload.yml:2:15' /-/reload -X POST
+    settings 5 'web: {workers: 7}'
+    claim "lifecycle: what needs a restart gets 400" page_is 400 web.workers /-/reload -X POST
+    rm "$work/reload.yml"
+    claim "lifecycle: a missing file gets 400" page_is 400 reload.yml /-/reload -X POST
+    claim "lifecycle: the old settings stay" page_is 200 'max_labels: 4' /api/v1/status/config
+    stop lifecycle
+}
+
+# --- a full disk, health ---
+
+nearly_full() {
+    claim "healthy" page_is 200 healthy /-/healthy
+    claim "ready" page_is 200 ready /-/ready
+    claim "what the full disk has" acknowledged before
+    stop first
+    start full build/firekeep serve --storage.path="$work/shared" \
+        --web.listen-address="127.0.0.1:$port" --storage.min-free=1PiB
+    wait_ready full "$url/-/healthy"
+    claim "full: not ready, and why" page_is 503 'disk is nearly full' /-/ready
+    claim "full: healthy all the same" page_is 200 healthy /-/healthy
+    claim "full: writes get 503 and why" refused 503 'disk' after
+    claim "full: with Retry-After and what was written" full_headers
+    one_sample before
+    claim "full: reads go on" "$TOOLS/rrcompare" "$url" "$work/one.rw" --start 0 --end 4102444800000 \
+        --match '{__name__="before"}'
+    claim "full: nothing of it was taken" full_took_nothing
+    claim "full: SIGTERM ends it with status 0" stop full
+}
+
+full_headers() {
+    send_2 "$(field_text 4 '')$(field_text 4 __name__)$(field_text 4 x)$(
+        )$(field 5 "$(packed 1 1 2)$(field 2 "$(field_double 1 1)$(field_int 2 "$t")")")"
+    status_is 503 && written_is 0 0 0 && [[ $(header Retry-After) =~ ^[0-9]+$ ]]
+}
+
+full_took_nothing() {
+    [[ $(metric firekeep_head_series) == 0 ]] && [[ $(metric firekeep_disk_low) == 1 ]]
+}
+
+# --- stopping ---
+
+# Enough that the end comes in the middle of it.
+make_load() {
+    awk 'BEGIN {
+        for (r = 0; r < 2400; r++) {
+            for (s = 0; s < 100; s++)
+                printf "load{series=\"%03d\"} %.3f %.0f\n", s, s + r / 7, 1700000000000 + r * 15000
+            print "---"
+        }
+    }' | "$TOOLS/rwmake" >"$work/load.rw"
+}
+
+# Somebody is in a hurry: a reader that takes nothing would be waited for.
+hurry() { # NAME PID
+    within 5 metric_exceeds firekeep_samples_received_total 20000 || return 1
+    stall_reads 1 300 load
+    within 5 metric_exceeds firekeep_queries_running 0 || return 1
+    kill -TERM "$2"
+    within 5 grep -q 'finishing requests' "$work/$1.log" || return 1
+    kill -TERM "$2"
+}
+
+# stop_under_load NAME COMMAND [ARGUMENT...]: COMMAND NAME PID ends it in the middle of the load. The
+# sender repeats what is not acknowledged, until the next start.
+stop_under_load() {
+    local name=$1 how=$2 dir=$work/$1 pid sender began
+    shift 2
+    start_firekeep "$name" "$dir" "$port" "$@" || return 1
+    setpriv --pdeathsig TERM "$TOOLS/rwreplay" "$work/load.rw" "$url" --check --retry 60 --concurrency 8 \
+        >"$work/replay.txt" 2>&1 &
+    sender=$!
+    within 20 metric_exceeds firekeep_samples_received_total 1000 || return 1
+    pid=${pids[$(_index_of "$name")]}
+    began=$(now_ms)
+    "$how" "$name" "$pid" || return 1
+    stop "$name" || {
+        echo "status $? after SIGTERM"
+        return 1
+    }
+    stall_ends
+    echo "took $(($(now_ms) - began)) ms"
+    (($(now_ms) - began < 5000)) || return 1
+    if ! kill -0 "$sender" 2>/dev/null; then
+        echo "the load was over before the end came"
+        return 1
+    fi
+    start_firekeep "$name" "$dir" "$port" || return 1
+    wait "$sender" || {
+        cat "$work/replay.txt"
+        return 1
+    }
+    "$TOOLS/rrcompare" "$url" "$work/load.rw" --start 0 --end 4102444800000 || return 1
+    stop "$name" && build/firekeep verify "$dir"
+}
+
+stops() {
+    make_load
+    claim "SIGTERM under load: status 0, nothing acknowledged is lost" stop_under_load gentle true
+    claim "SIGTERM twice: at once, nothing acknowledged is lost" stop_under_load hurried hurry
+    claim "SIGTERM twice with --wal.ack=memory, too" stop_under_load memory hurry --wal.ack=memory
+    claim "the log says that it hurried" grep -q 'stopping at once' "$work/hurried.log"
+}
+
+# --- logs ---
+
+json_log() {
+    start_firekeep json "$work/json" "$port" --log.format=json || return 1
+    stop json
+    jq -es 'length > 2 and all(.[]; has("ts") and has("level") and has("msg"))' "$work/json.log" || {
+        head -n 3 "$work/json.log"
+        return 1
+    }
+}
+
+logfmt_log() {
+    ! grep -vE '^ts=[0-9TZ:.-]+ level=(info|warn|error) msg=("[^"]*"|[^ ]+)( [a-z_]+=("([^"\\]|\\.)*"|[^ "]*))*$' \
+        "$work/first.log"
+}
+
+commands
+two_of_them
+reload_by_signal
+reload_by_request
+if claim "health: starts" start_firekeep first "$work/shared" "$port"; then
+    nearly_full
+fi
+stops
+claim "--log.format=json: every line is an object with ts, level, msg" json_log
+claim "logfmt: every line is pairs" logfmt_log
+((failures == 0))

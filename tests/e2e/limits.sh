@@ -1,0 +1,166 @@
+#!/bin/bash
+# limits.sh - readers that do not read, answers without measure: they cost neither writers nor
+# whoever watches, nor memory.
+
+set -u
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+# shellcheck source=tests/wire.sh
+. tests/wire.sh
+port=$(free_ports 1)
+url=http://127.0.0.1:$port
+
+metric_is() { # PATTERN VALUE
+    local got
+    got=$(metric "$1")
+    [[ $got == "$2" ]] && return
+    echo "$1 is $got instead of $2"
+    return 1
+}
+
+begin() { # NAME ARGUMENT...
+    start_firekeep "$1" "$work/data" "$port" "${@:2}"
+}
+
+# 100 series of 2400 samples each: some 2 MB as chunks.
+fill() {
+    awk 'BEGIN {
+        srand(7)
+        for (r = 0; r < 240; r++) {
+            for (s = 0; s < 1000; s++)
+                printf "load{series=\"%03d\"} %.3f %.0f\n", s % 100, rand(), 1700000000000 + (r * 10 + int(s / 100)) * 15000
+            print "---"
+        }
+    }' | "$TOOLS/rwmake" >"$work/load.rw"
+    "$TOOLS/rwreplay" "$work/load.rw" "$url" --check --concurrency 4
+}
+
+# read_load QUERIES [CURL-ARGUMENT...]: streamed; sets status and the number of bytes that came.
+read_load() {
+    body "$(snappy "$(read_queries "$1" load)")"
+    shift
+    read -r status bytes < <(curl -s --noproxy '*' --max-time 60 -o /dev/null -D "$work/head" \
+        -w '%{http_code} %{size_download}\n' -H Expect: -H 'Content-Encoding: snappy' "$@" \
+        --data-binary "@$work/request" "$url/api/v1/read")
+}
+
+samples_request() { # QUERIES
+    local hex
+    hex=$(read_queries "$1" load)
+    body "$(snappy "${hex:0:${#hex}-6}")" # without the wish for chunks
+}
+
+# --- limits ---
+
+sample_limit() {
+    samples_request 1
+    send /api/v1/read -H 'Content-Encoding: snappy'
+    status_is 400 'more than 100000 samples' && header_is Content-Type 'text/plain; charset=utf-8'
+}
+
+streams_without_limit() {
+    read_load 1
+    status_is 200 && ((bytes > 1000000))
+}
+
+# --- stalled readers ---
+
+write_again() { # how long the load takes, all of it being there already
+    local began
+    began=$(now_ms)
+    "$TOOLS/rwreplay" "$work/load.rw" "$url" --check || return 1
+    took=$(($(now_ms) - began))
+}
+
+writes_go_on() {
+    write_again || return 1
+    local quiet=$took
+    stall_reads 16 400 load
+    within 10 metric_is firekeep_queries_running 16 >/dev/null || return 1
+    write_again || return 1
+    echo "240 requests took $quiet ms without readers, $took ms with 16 that are stalled"
+    metric_is firekeep_queries_running 16 && ((took < 3 * quiet + 1000))
+}
+
+answers_within_a_second() { # PATH
+    curl -fs --noproxy '*' --max-time 1 -o /dev/null "$url$1" || {
+        echo "no answer"
+        return 1
+    }
+}
+
+another_read() {
+    local began
+    began=$(now_ms)
+    read_load 1
+    status_is 503 && [[ $(header Retry-After) =~ ^[0-9]+$ ]] && (($(now_ms) - began < 5000))
+}
+
+reads_come_back() {
+    stall_ends
+    within 10 metric_is firekeep_queries_running 0 >/dev/null || metric_is firekeep_queries_running 0
+    read_load 1
+    status_is 200
+}
+
+cut_off() {
+    stall_reads 3 400 load
+    within 10 metric_is 'firekeep_http_timeouts_total.phase="send".' 3 >/dev/null ||
+        metric_is 'firekeep_http_timeouts_total.phase="send".' 3 || return 1
+    within 5 metric_is firekeep_queries_running 0 >/dev/null || metric_is firekeep_queries_running 0
+}
+
+slow_but_steady() {
+    local began
+    began=$(now_ms)
+    read_load 8 --limit-rate 4M
+    echo "$bytes bytes in $(($(now_ms) - began)) ms"
+    status_is 200 && ((bytes > 10000000)) && (($(now_ms) - began > 1500)) &&
+        metric_is 'firekeep_http_timeouts_total.phase="send".' 3
+}
+
+# --- memory ---
+
+status_kib() { # NAME
+    sed -n "s/^$1:[^0-9]*\([0-9]*\) kB/\1/p" "/proc/${pids[$(_index_of memory)]}/status"
+}
+
+memory_stays() {
+    local before after
+    read_load 1
+    before=$(status_kib VmRSS)
+    echo 5 >"/proc/${pids[$(_index_of memory)]}/clear_refs" # the peak is counted anew
+    read_load 100
+    after=$(status_kib VmHWM)
+    echo "$bytes bytes streamed, $before KiB before, $after KiB at most"
+    status_is 200 && ((bytes > 100000000)) && ((after - before < 32 * 1024))
+}
+
+too_large_an_answer() {
+    samples_request 200
+    send /api/v1/read -H 'Content-Encoding: snappy'
+    status_is 503 memory && [[ $(header Retry-After) =~ ^[0-9]+$ ]]
+}
+
+claim "starts" begin limits --read.max-concurrent=16 --read.queue-timeout=1s --read.max-samples=100k || exit 1
+claim "there is something to read" fill
+claim "SAMPLES beyond read.max-samples get 400" sample_limit
+claim "chunks have no such limit" streams_without_limit
+claim "16 stalled readers do not slow writers" writes_go_on
+for path in /metrics /-/ready /-/healthy /api/v1/status/runtimeinfo; do
+    claim "nor $path" answers_within_a_second "$path"
+done
+claim "another read gets 503 after read.queue-timeout" another_read
+claim "when they have gone, reads go on" reads_come_back
+claim "SIGTERM ends it with status 0" stop limits
+claim "starts with a short web.send-timeout" begin cut --web.send-timeout=1s || exit 1
+claim "who takes nothing for web.send-timeout is cut off" cut_off
+claim "who takes little is not" slow_but_steady
+stop cut
+claim "starts with little memory" begin memory --memory.limit=64MiB || exit 1
+claim "memory does not grow with an answer in chunks" memory_stays
+claim "a SAMPLES answer beyond memory gets 503" too_large_an_answer
+claim "and nobody else suffers" streams_without_limit
+claim "SIGTERM ends it with status 0 after all that" stop memory
+((failures == 0))
