@@ -113,6 +113,92 @@ test_a_sync_that_fails_once_loses_nothing_acknowledged(void **state)
     site_free(s);
 }
 
+enum { LARGE_SERIES = 6, LARGE_SAMPLES = 1500 }; /* more than is judged in one go */
+
+static struct body
+large_body(struct site *s, unsigned first)
+{
+    struct rq rq;
+    rq_init(&rq, RW_V1);
+    for (unsigned n = first; n < first + LARGE_SERIES; n++) {
+        char labels[64];
+        snprintf(labels, sizeof labels, "__name__=m,n=%u", n);
+        rq_series(&rq, labels);
+        for (unsigned i = 0; i < LARGE_SAMPLES; i++) {
+            rq_float(&rq, s->base_ms + i, double_bits(value_of(n, i)), 0);
+        }
+        memset(s->fates[n], SENT, LARGE_SAMPLES);
+    }
+    return body_of(&rq);
+}
+
+enum { LARGE_CLIENTS = 8, LARGE_ROUNDS = 4 };
+
+/* Sends those not taken yet; gives how many still are not. */
+static unsigned
+send_large(struct client *clients, const struct body *bodies, bool *taken)
+{
+    unsigned left = 0;
+    for (unsigned i = 0; i < LARGE_CLIENTS; i++) {
+        if (!taken[i]) assert_true(send_write(&clients[i], RW_V1, bodies[i]));
+    }
+    for (unsigned i = 0; i < LARGE_CLIENTS; i++) {
+        if (taken[i]) continue;
+        struct response r = client_response(&clients[i], false);
+        if (r.status != 503) assert_int_equal(r.status, 204);
+        check_refusal(&r);
+        taken[i] = r.status == 204;
+        left += !taken[i];
+        response_free(&r);
+    }
+    return left;
+}
+
+static void
+large_round(struct site *s, struct client *clients, unsigned first)
+{
+    struct body bodies[LARGE_CLIENTS];
+    bool taken[LARGE_CLIENTS] = {false};
+    for (unsigned i = 0; i < LARGE_CLIENTS; i++) {
+        bodies[i] = large_body(s, first + i * LARGE_SERIES);
+    }
+    for (unsigned tries = 0;; tries++) {
+        assert_true(tries < WAIT_S * 100);
+        if (tries < 4) fault_env_arm(s->fe, (struct fault){FAULT_SYNC, 1 + tries % 2, false});
+        if (send_large(clients, bodies, taken) == 0) break;
+        poll(NULL, 0, tries < 4 ? 0 : 10);
+    }
+    for (unsigned i = 0; i < LARGE_CLIENTS; i++) {
+        for (unsigned n = 0; n < LARGE_SERIES; n++) {
+            acknowledge(s, first + i * LARGE_SERIES + n, 0, LARGE_SAMPLES);
+        }
+        free(bodies[i].at);
+    }
+}
+
+/* Part of a request may be committed and another part taken back: then all of it is refused. */
+static void
+test_large_requests_amid_failures_are_taken_whole_or_refused(void **state)
+{
+    (void)state;
+    struct site *s = site_new();
+    struct client clients[LARGE_CLIENTS];
+    site_start(s);
+    for (unsigned i = 0; i < LARGE_CLIENTS; i++) {
+        clients[i] = site_connect(s);
+    }
+    for (unsigned round = 0; round < LARGE_ROUNDS; round++) {
+        large_round(s, clients, round * LARGE_CLIENTS * LARGE_SERIES);
+    }
+    for (unsigned i = 0; i < LARGE_CLIENTS; i++) {
+        client_close(&clients[i]);
+    }
+    fault_env_disarm(s->fe);
+    check_contents(s);
+    check_restart(s);
+    site_free(s);
+}
+
 /* What every kind of trouble looks like from outside, and that it ends by itself. */
 static void
 check_trouble(struct site *s, enum fault_kind kind)
@@ -135,13 +221,13 @@ check_trouble(struct site *s, enum fault_kind kind)
 }
 
 static void
-check_trouble_of_kind(enum fault_kind kind)
+check_trouble_of_kind(enum fault_kind kind, unsigned rounds)
 {
     struct site *s = site_new();
     site_start(s);
     crowd_open(&crowd, s, 0, 32);
     crowd_until(&crowd, crowd.acknowledged >= 200);
-    for (unsigned round = 0; round < 2; round++) {
+    for (unsigned round = 0; round < rounds; round++) {
         check_trouble(s, kind);
     }
     crowd_finish(&crowd);
@@ -154,21 +240,21 @@ static void
 test_syncs_that_fail_for_long_refuse_writes_until_they_work(void **state)
 {
     (void)state;
-    check_trouble_of_kind(FAULT_SYNC);
+    check_trouble_of_kind(FAULT_SYNC, 2);
 }
 
 static void
 test_a_full_disk_refuses_writes_until_it_has_room(void **state)
 {
     (void)state;
-    check_trouble_of_kind(FAULT_ENOSPC);
+    check_trouble_of_kind(FAULT_ENOSPC, 1);
 }
 
 static void
 test_an_io_error_on_every_write_refuses_writes_until_it_ends(void **state)
 {
     (void)state;
-    check_trouble_of_kind(FAULT_TORN);
+    check_trouble_of_kind(FAULT_TORN, 1);
 }
 
 /* Whoever was refused, not knowing, sends it again: it is there once. */
@@ -350,6 +436,7 @@ main(void)
         SERVER_TEST(test_one_sync_serves_all_who_wait),
         SERVER_TEST(test_readers_that_take_nothing_are_cut_off_and_slow_no_write),
         SERVER_TEST(test_a_sync_that_fails_once_loses_nothing_acknowledged),
+        SERVER_TEST(test_large_requests_amid_failures_are_taken_whole_or_refused),
         SERVER_TEST(test_syncs_that_fail_for_long_refuse_writes_until_they_work),
         SERVER_TEST(test_a_full_disk_refuses_writes_until_it_has_room),
         SERVER_TEST(test_an_io_error_on_every_write_refuses_writes_until_it_ends),

@@ -257,11 +257,13 @@ site_connect(const struct site *s)
     return c;
 }
 
-/* 503 asks to come back. */
+/* 503 asks to come back, and says why. */
 static inline void
 check_refusal(const struct response *r)
 {
-    if (r->status == 503) assert_non_null(response_header(r, "Retry-After"));
+    if (r->status != 503) return;
+    assert_non_null(response_header(r, "Retry-After"));
+    assert_true(r->body_size > 1);
 }
 
 /* One write on a connection of its own; 0: the connection was closed without an answer. */
