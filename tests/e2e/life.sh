@@ -190,7 +190,7 @@ full_took_nothing() {
 # Enough that the end comes in the middle of it.
 make_load() {
     awk 'BEGIN {
-        for (r = 0; r < 2400; r++) {
+        for (r = 0; r < 7000; r++) {
             for (s = 0; s < 100; s++)
                 printf "load{series=\"%03d\"} %.3f %.0f\n", s, s + r / 7, 1700000000000 + r * 15000
             print "---"
