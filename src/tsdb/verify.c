@@ -344,7 +344,8 @@ verify_log(struct verify *v)
     char dir[256];
     struct wal_damage damage;
     enum err e = path_join(dir, sizeof dir, v->dir, "wal");
-    if (e == OK) e = wal_verify(v->env, dir, count_record, v, &damage, v->why);
+    if (e == OK)
+        e = wal_verify(v->env, dir, v->manifest.store_pos, count_record, v, &damage, v->why);
     if (e == ERR_MISSING) return OK;
     if (e) return e;
     if (damage.places > 0) {

@@ -385,7 +385,7 @@ wal_recover(struct wal *wal, uint64_t from_pos, record_each *each, void *context
 }
 
 enum err
-wal_verify(struct env *env, const char *dir, record_each *each, void *context,
+wal_verify(struct env *env, const char *dir, uint64_t from_pos, record_each *each, void *context,
            struct wal_damage *ret_damage, struct why *why)
 {
     memset(ret_damage, 0, sizeof *ret_damage);
@@ -395,6 +395,7 @@ wal_verify(struct env *env, const char *dir, record_each *each, void *context,
     struct why local = {""};
     struct walk w = {
         .dir = dir,
+        .from_pos = from_pos,
         .each = each,
         .context = context,
         .damage = ret_damage,

@@ -241,9 +241,12 @@ uint64_t wal_reader_pos(const struct wal_reader *reader);
 
 /* --- checking without opening for use --------------------------------------------------------- */
 
-/* Walks every checksum of the log in `dir`, changing nothing. `each` may be NULL. As wal_recover().
+/*
+ * Walks every checksum of the log in `dir` from the segment that holds `from_pos` on, changing
+ * nothing; what lies before is not needed any more, and its files may be half gone. Records are
+ * given as by wal_recover().
  */
-MUST_CHECK enum err wal_verify(struct env *env, const char *dir,
+MUST_CHECK enum err wal_verify(struct env *env, const char *dir, uint64_t from_pos,
                                enum err (*each)(void *context, const struct wal_record *record,
                                                 struct why *why),
                                void *context, struct wal_damage *ret_damage, struct why *why);
