@@ -176,13 +176,13 @@ read_queries() {
     printf %s "${hex// /$one}$(packed 2 1)"
 }
 
-stalled=()
+stalled_fds=()
 stall_reads() {
     local fd i
     body "$(snappy "$(read_queries "$2" "$3")")"
     for ((i = 0; i < $1; i++)); do
         exec {fd}<>"/dev/tcp/127.0.0.1/${url##*:}" || return 1
-        stalled+=("$fd")
+        stalled_fds+=("$fd")
         {
             printf 'POST /api/v1/read HTTP/1.1\r\nHost: test\r\nContent-Encoding: snappy\r\n'
             printf 'Content-Length: %d\r\n\r\n' "$(stat -c %s "$work/request")"
@@ -193,8 +193,8 @@ stall_reads() {
 
 stall_ends() {
     local fd
-    for fd in "${stalled[@]}"; do
+    for fd in "${stalled_fds[@]}"; do
         exec {fd}>&-
     done
-    stalled=()
+    stalled_fds=()
 }
