@@ -113,6 +113,24 @@ struct request_labels {
     const struct rw_series *series;
 };
 
+/*
+ * Below 128 bytes every length is one byte, so a pair's field is 0a L 0a n name 12 v value, and
+ * equal sizes and an equal n put name and value where they are expected.
+ */
+static bool
+pair_is(const struct pair *pair, const struct label *label)
+{
+    size_t name = label->name.size, value = label->value.size;
+    if (name + value + 4 >= 128) {
+        struct label own = pair_label(pair);
+        return bytes_equal(own.name, label->name) && bytes_equal(own.value, label->value);
+    }
+    const uint8_t *field = pair->field;
+    return pair->field_size == name + value + 6 && field[3] == name && name > 0 && value > 0 &&
+           memcmp(field + 4, label->name.at, name) == 0 &&
+           memcmp(field + 6 + name, label->value.at, value) == 0;
+}
+
 static bool
 equal_request_labels(void *context, const struct gen *gen, const struct series *s)
 {
@@ -122,10 +140,7 @@ equal_request_labels(void *context, const struct gen *gen, const struct series *
     struct label label;
     for (uint32_t i = 0; i < s->pair_count; i++) {
         if (!rw_label_next(&walk, &label)) return false;
-        struct label own = pair_label(gen_pair(gen, s->pairs[i]));
-        if (!bytes_equal(own.name, label.name) || !bytes_equal(own.value, label.value)) {
-            return false;
-        }
+        if (!pair_is(gen_pair(gen, s->pairs[i]), &label)) return false;
     }
     return !rw_label_next(&walk, &label);
 }
