@@ -91,8 +91,7 @@ now_s(clockid_t clock)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* --- requests ----------------------------------------------------------------------------------
- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 enum { SYMBOL_SLOTS = 1 << 16 };
 
@@ -266,8 +265,7 @@ generate(void *context)
     return NULL;
 }
 
-/* --- sending -----------------------------------------------------------------------------------
- */
+/* --- sending ---------------------------------------------------------------------------------- */
 
 static bool
 connect_to(struct connection *c)
@@ -412,8 +410,7 @@ on_all(struct connection *all, uint64_t count, void *(*work)(void *))
     return now_s(CLOCK_MONOTONIC) - began;
 }
 
-/* --- the command -------------------------------------------------------------------------------
- */
+/* --- the command ------------------------------------------------------------------------------ */
 
 static void
 report(const struct options *o, const struct fleet *f, const struct connection *all, double made_s,

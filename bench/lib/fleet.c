@@ -58,8 +58,7 @@ random_next(uint64_t *state)
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
     return z ^ (z >> 31);
 }
-/* --- the capture -------------------------------------------------------------------------------
- */
+/* --- the capture ------------------------------------------------------------------------------ */
 
 static struct model *
 model_of(struct fleet *f, const struct rw_series *series)
@@ -138,8 +137,7 @@ read_capture(const char *path, struct fleet *f)
     fclose(file);
 }
 
-/* --- behaviour ---------------------------------------------------------------------------------
- */
+/* --- behaviour -------------------------------------------------------------------------------- */
 
 /* k with value == k / 10^exponent, bit for bit. */
 static bool
@@ -256,8 +254,7 @@ active_begin(struct active *a, uint64_t seed, uint64_t number)
     }
 }
 
-/* --- labels ------------------------------------------------------------------------------------
- */
+/* --- labels ----------------------------------------------------------------------------------- */
 
 bool
 label_next(struct cursor *c, struct label *ret)

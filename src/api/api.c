@@ -36,8 +36,7 @@ static const struct {
 
 enum { ROUTE_COUNT = sizeof route_table / sizeof route_table[0] };
 
-/* --- errors
- * ------------------------------------------------------------------------------------------ */
+/* --- errors ----------------------------------------------------------------------------------- */
 
 /*
  * Somebody's data hangs on this table: a sender drops what gets 4xx and repeats what gets 5xx.
@@ -72,8 +71,7 @@ reply_error(struct http_request *request, enum err e, const struct why *why)
     http_reply(request, &answer);
 }
 
-/* --- tenants
- * ----------------------------------------------------------------------------------------- */
+/* --- tenants ---------------------------------------------------------------------------------- */
 
 static bool
 tenant_is_valid(const char *name)
@@ -123,8 +121,7 @@ tenant_of(const struct api *api, struct http_request *request, struct bytes *ret
     return refused == 0;
 }
 
-/* --- query threads
- * -------------------------------------------------------------------------------------- */
+/* --- query threads ---------------------------------------------------------------------------- */
 
 static void
 jobs_refuse(struct job *list, const char *text)
@@ -250,9 +247,7 @@ api_tick(struct api *api)
     jobs_refuse(late, "no place among the running queries became free in time");
 }
 
-/* --- life
- * --------------------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 static enum err
 routes_make(struct api *api)

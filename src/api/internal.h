@@ -76,8 +76,7 @@ struct api {
     uint32_t thread_count;
 };
 
-/* --- shared
- * ---------------------------------------------------------------------------------------- */
+/* --- shared ----------------------------------------------------------------------------------- */
 
 /* The status for an error; 204 for OK. */
 unsigned status_of(enum err e);
@@ -95,8 +94,7 @@ void read_later(struct api *api, struct http_request *request,
 void run_later(struct api *api, struct http_request *request,
                void (*run)(struct api *api, struct http_request *request));
 
-/* --- families of routes
- * -------------------------------------------------------------------------------- */
+/* --- families of routes ----------------------------------------------------------------------- */
 
 void write_handler(void *context, struct http_request *request);
 void writers_free(struct api *api);

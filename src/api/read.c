@@ -57,8 +57,7 @@ struct read {
     uint32_t batches;
 };
 
-/* --- where bytes go
- * ---------------------------------------------------------------------------------- */
+/* --- where bytes go --------------------------------------------------------------------------- */
 
 /* The answer begins with its first byte: until then an error can still get a status of its own. */
 static enum err
@@ -86,8 +85,7 @@ sink_write(void *context, struct bytes piece, struct why *why)
     return e ? e : http_stream_write(r->request, piece, why);
 }
 
-/* --- queries
- * ---------------------------------------------------------------------------------------------- */
+/* --- queries ---------------------------------------------------------------------------------- */
 
 static enum err
 matchers_make(const struct rr_query *query, struct matcher **to, struct why *why)
@@ -175,8 +173,7 @@ run_query(struct read *r, const struct rr_query *query, const struct form *form,
     return e;
 }
 
-/* --- STREAMED_XOR_CHUNKS
- * ------------------------------------------------------------------------------------- */
+/* --- STREAMED_XOR_CHUNKS ---------------------------------------------------------------------- */
 
 static enum err
 stream_series(void *to, struct bytes labels, struct why *why)
@@ -214,9 +211,7 @@ answer_streamed(struct read *r, struct why *why)
     return e;
 }
 
-/* --- SAMPLES
- * --------------------------------------------------------------------------------------------------
- */
+/* --- SAMPLES ---------------------------------------------------------------------------------- */
 
 static enum err
 samples_error(enum err e, struct why *why)
@@ -263,9 +258,7 @@ answer_samples(struct read *r, struct why *why)
     return e;
 }
 
-/* --- the request
- * ------------------------------------------------------------------------------------------------
- */
+/* --- the request ------------------------------------------------------------------------------ */
 
 static enum err
 read_decode(struct read *r, struct buf *message, struct why *why)

@@ -12,8 +12,7 @@
 
 enum { PAGE_BYTES_MAX = 256 * 1024 * 1024, TOP_COUNT = 10, TOP_COUNT_MAX = 10000 };
 
-/* --- health
- * -------------------------------------------------------------------------------------------- */
+/* --- health ----------------------------------------------------------------------------------- */
 
 void
 healthy_handler(void *context, struct http_request *request)
@@ -60,8 +59,7 @@ root_handler(void *context, struct http_request *request)
                     api->options.version);
 }
 
-/* --- metrics
- * -------------------------------------------------------------------------------------------- */
+/* --- metrics ---------------------------------------------------------------------------------- */
 
 static void
 metrics_run(struct api *api, struct http_request *request)
@@ -87,9 +85,7 @@ metrics_handler(void *context, struct http_request *request)
     run_later(context, request, metrics_run);
 }
 
-/* --- reload
- * ------------------------------------------------------------------------------------------------
- */
+/* --- reload ----------------------------------------------------------------------------------- */
 
 static void
 reload_run(struct api *api, struct http_request *request)
@@ -113,8 +109,7 @@ reload_handler(void *context, struct http_request *request)
     run_later(api, request, reload_run);
 }
 
-/* --- status pages
- * --------------------------------------------------------------------------------------------- */
+/* --- status pages ----------------------------------------------------------------------------- */
 
 static void
 key_text(struct json *j, const char *key, const char *value)
@@ -271,9 +266,7 @@ tsdb_page(struct api *api, struct http_request *request, struct bytes tenant, st
     arena_fini(&arena);
 }
 
-/* --- metadata
- * -------------------------------------------------------------------------------------------------
- */
+/* --- metadata --------------------------------------------------------------------------------- */
 
 struct metadata_page {
     struct json *j;

@@ -20,8 +20,7 @@ put_seconds(struct metric_sink *sink, const char *name, const char *help, int64_
     metric_put_double(sink, &family, NULL, 0, (double)t_ms / 1000.0);
 }
 
-/* --- the ledger
- * ------------------------------------------------------------------------------------------ */
+/* --- the ledger ------------------------------------------------------------------------------- */
 
 static const struct metric_family ledger_families[] = {
     {"firekeep_samples_received_total", "Samples and exemplars received, by kind.", COUNTER},
@@ -72,8 +71,7 @@ put_ledger(void *context, struct bytes tenant, const struct ledger *l)
     }
 }
 
-/* --- the rest
- * ---------------------------------------------------------------------------------------------- */
+/* --- the rest --------------------------------------------------------------------------------- */
 
 static void
 put_wal(struct metric_sink *s, const struct wal_stats *w)

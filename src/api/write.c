@@ -47,8 +47,7 @@ write_metrics_register(void)
     metric_register_histogram(&latency);
 }
 
-/* --- which message is it?
- * ------------------------------------------------------------------------------ */
+/* --- which message is it? --------------------------------------------------------------------- */
 
 static const char *
 skip_blanks(const char *p)
@@ -95,9 +94,7 @@ parse_content_type(const char *text, enum rw_version *ret_version)
     return true;
 }
 
-/* --- answers
- * ------------------------------------------------------------------------------------------------
- */
+/* --- answers ---------------------------------------------------------------------------------- */
 
 struct written_headers {
     char samples[24];
@@ -161,8 +158,7 @@ reply_nothing_written(struct api *api, struct http_request *request, enum rw_ver
     write_reply(api, request, version, status, why, &nothing);
 }
 
-/* --- waiting for the commit
- * ----------------------------------------------------------------------------------- */
+/* --- waiting for the commit ------------------------------------------------------------------- */
 
 static void
 waiting_answer(struct api *api, struct waiting *w)
@@ -243,9 +239,7 @@ api_committed(struct api *api)
     lock_drop(&api->lock);
 }
 
-/* --- the request
- * --------------------------------------------------------------------------------------------------
- */
+/* --- the request ------------------------------------------------------------------------------ */
 
 static struct writer *
 writer_take(struct api *api)

@@ -153,7 +153,7 @@ settings_default(struct settings *settings)
     }
 }
 
-/* --- rules ---------------------------------------------------------------------------------- */
+/* --- rules ------------------------------------------------------------------------------------ */
 
 /* Letters, digits, '.', '-' and '_'; all digits and dots must be an IPv4 address. */
 static bool
@@ -257,7 +257,7 @@ settings_check_reload(const struct settings *now, const struct settings *next, s
     return OK;
 }
 
-/* --- flags ---------------------------------------------------------------------------------- */
+/* --- flags ------------------------------------------------------------------------------------ */
 
 static enum err
 unknown_flag(struct bytes name, struct why *why)
@@ -347,7 +347,7 @@ settings_flags(struct settings *settings, int count, char *const *words, bool *r
     return OK;
 }
 
-/* --- files ---------------------------------------------------------------------------------- */
+/* --- files ------------------------------------------------------------------------------------ */
 
 /* One byte more than allowed is read, so that settings_yaml() sees what is too long. */
 static enum err
@@ -417,7 +417,7 @@ settings_load(struct settings *settings, int count, char *const *words, bool *re
     return OK;
 }
 
-/* --- printing ------------------------------------------------------------------------------- */
+/* --- printing --------------------------------------------------------------------------------- */
 
 static const char *
 placeholder(const struct setting *s)

@@ -11,7 +11,7 @@
 
 #include "app/config_text.h"
 
-/* --- small helpers -------------------------------------------------------------------------- */
+/* --- small helpers ---------------------------------------------------------------------------- */
 
 static struct settings
 defaults(void)
@@ -98,7 +98,7 @@ check_refused(const char *name, const char *text)
     assert_memory_equal(&s, &before, sizeof s);
 }
 
-/* --- the table ------------------------------------------------------------------------------ */
+/* --- the table -------------------------------------------------------------------------------- */
 
 static void
 test_defaults_are_those_the_header_names(void **state)
@@ -195,7 +195,7 @@ test_out_of_range_message_names_the_range(void **state)
     assert_int_equal(strlen(s.storage_path), 200);
 }
 
-/* --- values --------------------------------------------------------------------------------- */
+/* --- values ----------------------------------------------------------------------------------- */
 
 static void
 test_choices_and_yes_or_no_are_exact_words(void **state)
@@ -284,7 +284,7 @@ test_settings_that_disagree_are_refused(void **state)
                         "wal.budget (2147483647) must be at least twice wal.segment-bytes (1GiB)");
 }
 
-/* --- flags ---------------------------------------------------------------------------------- */
+/* --- flags ------------------------------------------------------------------------------------ */
 
 static void
 test_flags_take_their_value_in_either_form(void **state)
@@ -346,7 +346,7 @@ test_flag_that_misses_its_value_does_not_swallow_the_next(void **state)
     assert_string_equal(why.text, "--storage.path needs a value: DIRECTORY");
 }
 
-/* --- printing and reading back -------------------------------------------------------------- */
+/* --- printing and reading back ---------------------------------------------------------------- */
 
 static uint64_t
 next_random(uint64_t *state)
@@ -432,7 +432,7 @@ test_help_names_every_flag_with_its_default(void **state)
     buf_fini(&text);
 }
 
-/* --- reload and load ------------------------------------------------------------------------ */
+/* --- reload and load -------------------------------------------------------------------------- */
 
 /* A value that differs from the default. */
 static const char *
@@ -626,7 +626,7 @@ test_load_reports_each_refused_allocation(void **state)
     drop_file(&f);
 }
 
-/* --- the manual ----------------------------------------------------------------------------- */
+/* --- the manual ------------------------------------------------------------------------------- */
 
 /* A file of the source tree, NUL-terminated; tests run in its root. The caller frees it. */
 static char *

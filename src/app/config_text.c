@@ -75,7 +75,7 @@ setting_yaml_name(const struct setting *setting, char to[SETTING_TEXT_BYTES])
     return to;
 }
 
-/* --- fields -------------------------------------------------------------------------------- */
+/* --- fields ----------------------------------------------------------------------------------- */
 
 uint64_t
 setting_number(const struct setting *setting, const struct settings *from)
@@ -99,7 +99,7 @@ setting_text(const struct setting *setting, const struct settings *from)
     return (const char *)from + setting->offset;
 }
 
-/* --- reading ------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 /* Digits at the front of *text, which is moved behind them. */
 static bool
@@ -285,7 +285,7 @@ setting_parse(const struct setting *setting, struct bytes text, struct settings 
     return OK;
 }
 
-/* --- writing ------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 void
 setting_expected(const struct setting *setting, char *to, size_t size)

@@ -33,7 +33,7 @@ struct reader {
     size_t section_line[SETTINGS_MAX];
 };
 
-/* --- complaints ----------------------------------------------------------------------------- */
+/* --- complaints ------------------------------------------------------------------------------- */
 
 /* Puts "file:line:column: " before what `why` says. */
 static enum err
@@ -110,7 +110,7 @@ syntax_error(struct reader *r)
     return at_mark(r, p->problem_mark);
 }
 
-/* --- events --------------------------------------------------------------------------------- */
+/* --- events ----------------------------------------------------------------------------------- */
 
 /* An anchor or a tag on the event at hand; NULL if there is none. */
 static const char *
@@ -184,7 +184,7 @@ found(const struct reader *r)
     return s;
 }
 
-/* --- names ---------------------------------------------------------------------------------- */
+/* --- names ------------------------------------------------------------------------------------ */
 
 static size_t
 section_size(const struct setting *s)
@@ -287,7 +287,7 @@ unknown_key(struct reader *r, const struct setting *first)
     return complain(r, "unknown key %s in '%.*s'", shown.text, size, first->name);
 }
 
-/* --- the grammar ---------------------------------------------------------------------------- */
+/* --- the grammar ------------------------------------------------------------------------------ */
 
 /* Refuses what was given before. `lines` is one of the reader's two arrays. */
 static enum err

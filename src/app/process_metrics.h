@@ -12,7 +12,7 @@
  * stays the same when the clock is set. */
 void process_metrics_register(void);
 
-/* --- the pieces, for tests ------------------------------------------------------------------- */
+/* --- the pieces, for tests -------------------------------------------------------------------- */
 
 /* Of /proc/self/stat, in the kernel's units. */
 struct process_stat {

@@ -6,7 +6,7 @@
 
 static struct crowd crowd; /* of the test at work */
 
-/* --- starting -------------------------------------------------------------------------------- */
+/* --- starting --------------------------------------------------------------------------------- */
 
 /* A directory with something in log and part. */
 static struct site *
@@ -163,7 +163,7 @@ test_starting_and_stopping_leaves_nothing_behind(void **state)
     site_free(s);
 }
 
-/* --- stopping -------------------------------------------------------------------------------- */
+/* --- stopping --------------------------------------------------------------------------------- */
 
 /* What the next start will find. */
 static struct tsdb_opening
@@ -358,7 +358,7 @@ test_a_stop_ends_while_the_log_is_down(void **state)
     site_free(s);
 }
 
-/* --- levels of acknowledgement --------------------------------------------------------------- */
+/* --- levels of acknowledgement ---------------------------------------------------------------- */
 
 static void
 check_level(enum wal_ack_level level)
@@ -413,7 +413,7 @@ test_level_memory_answers_without_a_sync(void **state)
     check_level(ACK_MEMORY);
 }
 
-/* --- reloading ------------------------------------------------------------------------------- */
+/* --- reloading -------------------------------------------------------------------------------- */
 
 static void
 write_config(const struct site *s, const char *path, const char *yaml)

@@ -7,7 +7,7 @@
 
 static struct crowd crowd; /* of the test at work */
 
-/* --- load ------------------------------------------------------------------------------------ */
+/* --- load ------------------------------------------------------------------------------------- */
 
 static void
 test_one_sync_serves_all_who_wait(void **state)
@@ -90,7 +90,7 @@ test_readers_that_take_nothing_are_cut_off_and_slow_no_write(void **state)
     site_free(s);
 }
 
-/* --- the disk fails -------------------------------------------------------------------------- */
+/* --- the disk fails --------------------------------------------------------------------------- */
 
 static void
 test_a_sync_that_fails_once_loses_nothing_acknowledged(void **state)
@@ -302,7 +302,7 @@ test_writes_wait_for_free_space(void **state)
     site_free(s);
 }
 
-/* --- the clock lies -------------------------------------------------------------------------- */
+/* --- the clock lies --------------------------------------------------------------------------- */
 
 static void
 test_a_clock_in_the_past_drops_nobodys_samples(void **state)
@@ -357,7 +357,7 @@ test_a_sender_from_the_future_is_refused_for_good(void **state)
     site_free(s);
 }
 
-/* --- memory runs out ------------------------------------------------------------------------- */
+/* --- memory runs out -------------------------------------------------------------------------- */
 
 /* One of everything; a sender never hears that its good samples are bad. */
 static void

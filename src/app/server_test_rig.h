@@ -39,7 +39,7 @@ struct site {
 
 static struct site *site_at_work; /* not yet done with */
 
-/* --- the site ------------------------------------------------------------------------------- */
+/* --- the site --------------------------------------------------------------------------------- */
 
 static inline struct site *
 site_new(void)
@@ -170,7 +170,7 @@ open_files(void)
     return count;
 }
 
-/* --- requests ------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 struct body {
     char *at;
@@ -342,7 +342,7 @@ site_metric(const struct site *s, const char *name)
     return value;
 }
 
-/* --- reading back --------------------------------------------------------------------------- */
+/* --- reading back ----------------------------------------------------------------------------- */
 
 enum { READ_QUERIES_MAX = 64 };
 
@@ -473,7 +473,7 @@ check_restart(struct site *s)
     check_contents(s);
 }
 
-/* --- a crowd of senders --------------------------------------------------------------------- */
+/* --- a crowd of senders ----------------------------------------------------------------------- */
 
 /* Each connection writes one sample after another of its own series and repeats what got 503. */
 struct crowd {

@@ -41,7 +41,7 @@ const uint64_t metric_latency_bounds_ns[METRIC_LATENCY_BOUNDS] = {
     100 * MS, 250 * MS, 500 * MS, 1 * S,  2500 * MS, 5 * S,  10 * S,  30 * S,  60 * S,
 };
 
-/* --- the list ------------------------------------------------------------------------------- */
+/* --- the list --------------------------------------------------------------------------------- */
 
 static bool
 is_name(const char *name)
@@ -170,7 +170,7 @@ metric_reset_all(void)
     lock_drop(&scrape_lock);
 }
 
-/* --- histograms ----------------------------------------------------------------------------- */
+/* --- histograms ------------------------------------------------------------------------------- */
 
 void
 metric_record(struct metric_histogram *histogram, uint64_t value)
@@ -194,7 +194,7 @@ metric_histogram_count(const struct metric_histogram *histogram)
     return count;
 }
 
-/* --- the text ------------------------------------------------------------------------------- */
+/* --- the text --------------------------------------------------------------------------------- */
 
 /* A run of samples of one family in the sink's text. */
 struct run {
@@ -421,7 +421,7 @@ metric_put_double(struct metric_sink *sink, const struct metric_family *family,
     buf_put_u8(&sink->text, '\n');
 }
 
-/* --- the scrape ----------------------------------------------------------------------------- */
+/* --- the scrape ------------------------------------------------------------------------------- */
 
 static void
 gather(struct metric_sink *sink)

@@ -136,7 +136,7 @@ void metric_record(struct metric_histogram *histogram, uint64_t value);
 /* How many values were recorded. */
 uint64_t metric_histogram_count(const struct metric_histogram *histogram);
 
-/* --- for collectors ------------------------------------------------------------------------- */
+/* --- for collectors --------------------------------------------------------------------------- */
 
 /* A static description; not for histograms. */
 struct metric_family {
@@ -156,7 +156,7 @@ void metric_put_u64(struct metric_sink *sink, const struct metric_family *family
 void metric_put_double(struct metric_sink *sink, const struct metric_family *family,
                        const struct metric_pair *pairs, size_t count, double value);
 
-/* --- for /metrics ---------------------------------------------------------------------------- */
+/* --- for /metrics ----------------------------------------------------------------------------- */
 
 /*
  * Appends everything in Prometheus' text format 0.0.4: families in order of their names, samples of

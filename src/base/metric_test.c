@@ -364,7 +364,7 @@ test_two_hundred_families_come_out_in_order(void **state)
     }
 }
 
-/* --- threads -------------------------------------------------------------------------------- */
+/* --- threads ---------------------------------------------------------------------------------- */
 
 enum { THREADS = 4, ROUNDS = 20000 };
 static struct metric_counter shared = {.name = "shared_total", .help = "Shared."};

@@ -34,7 +34,7 @@ same_number(uint64_t a, uint64_t b)
     return a == b || ((a | b) << 1) == 0;
 }
 
-/* --- check --------------------------------------------------------------------------------- */
+/* --- check ------------------------------------------------------------------------------------ */
 
 static enum err
 check_spans(const struct hist_buckets *side, const char *name, int64_t *ret_end, struct why *why)
@@ -214,7 +214,7 @@ histogram_check(const struct histogram *h, struct why *why)
     return is_float(h) ? check_float(h, why) : check_integer(h, why);
 }
 
-/* --- equality ------------------------------------------------------------------------------ */
+/* --- equality --------------------------------------------------------------------------------- */
 
 /* Steps through the buckets of one side that hold something. */
 struct bucket_walk {
@@ -309,7 +309,7 @@ histogram_equal(const struct histogram *a, const struct histogram *b)
            same_buckets(&a->negative, &b->negative, floats);
 }
 
-/* --- byte form ----------------------------------------------------------------------------- */
+/* --- byte form -------------------------------------------------------------------------------- */
 
 static void
 put_side(struct buf *to, const struct hist_buckets *side, bool floats)
@@ -467,7 +467,7 @@ histogram_get(struct cursor *c, struct arena *arena, struct histogram *ret_histo
     return OK;
 }
 
-/* --- copy ---------------------------------------------------------------------------------- */
+/* --- copy ------------------------------------------------------------------------------------- */
 
 /* `count` > 0 items of `size` bytes, or NULL for none; *e is set when the arena is full. */
 static const void *

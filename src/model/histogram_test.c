@@ -394,7 +394,7 @@ test_check_wants_nothing_but_positive_custom_buckets(void **state)
     REFUSED(exponential, "custom bounds with the exponential schema 3");
 }
 
-/* --- equality ------------------------------------------------------------------------------ */
+/* --- equality --------------------------------------------------------------------------------- */
 
 #define EQUAL(a, b)                           \
     do {                                      \
@@ -515,7 +515,7 @@ test_equal_floats_by_bits_but_for_the_sign_of_zero(void **state)
     DIFFERENT(a, c);
 }
 
-/* --- byte form ----------------------------------------------------------------------------- */
+/* --- byte form -------------------------------------------------------------------------------- */
 
 static void
 check_same_side(const struct hist_buckets *a, const struct hist_buckets *b)

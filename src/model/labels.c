@@ -208,7 +208,7 @@ labels_put(struct buf *to, struct label label)
     to->size = (size_t)(at - to->at);
 }
 
-/* --- labels_build -------------------------------------------------------------------------- */
+/* --- labels_build ----------------------------------------------------------------------------- */
 
 static uint32_t
 drop_empty(struct label *given, uint32_t count)
@@ -360,7 +360,7 @@ labels_build(struct label *given, uint32_t count, const struct labels_limits *li
     return verdict;
 }
 
-/* --- for people ---------------------------------------------------------------------------- */
+/* --- for people ------------------------------------------------------------------------------- */
 
 static bool
 is_plain_name(struct bytes name)

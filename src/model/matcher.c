@@ -54,7 +54,7 @@ struct matcher {
 
 _Static_assert(PATTERN_HEADS_MAX < UINT16_MAX, "an index and the mark for none fit a slot");
 
-/* --- matching ------------------------------------------------------------------------------ */
+/* --- matching --------------------------------------------------------------------------------- */
 
 static uint64_t
 size_bit(size_t size)
@@ -130,7 +130,7 @@ matcher_matches(const struct matcher *matcher, struct bytes value)
     return positive_matches(matcher, value) != matcher->negative;
 }
 
-/* --- making -------------------------------------------------------------------------------- */
+/* --- making ----------------------------------------------------------------------------------- */
 
 /* The table of a set, at most half full. */
 static enum err
@@ -325,7 +325,7 @@ matcher_free(struct matcher *matcher)
     mem_free(NULL, matcher, sizeof *matcher);
 }
 
-/* --- looking ------------------------------------------------------------------------------- */
+/* --- looking ---------------------------------------------------------------------------------- */
 
 enum matcher_type
 matcher_type(const struct matcher *matcher)

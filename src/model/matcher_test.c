@@ -461,7 +461,7 @@ test_every_refused_allocation_is_an_error(void **state)
     }
 }
 
-/* --- our reading of a pattern against RE2's ------------------------------------------------ */
+/* --- our reading of a pattern against RE2's --------------------------------------------------- */
 
 static uint64_t
 random_next(uint64_t *state)

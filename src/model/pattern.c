@@ -71,7 +71,7 @@ take(struct reader *r, size_t size_bytes)
     return memory;
 }
 
-/* --- languages ----------------------------------------------------------------------------- */
+/* --- languages -------------------------------------------------------------------------------- */
 
 /* Nothing but the empty text. */
 static struct lang
@@ -182,7 +182,7 @@ lang_concat(struct reader *r, struct lang a, struct lang b)
     return lang_cross(r, a, b);
 }
 
-/* --- characters ---------------------------------------------------------------------------- */
+/* --- characters ------------------------------------------------------------------------------- */
 
 static bool
 is_digit(uint8_t c)
@@ -281,7 +281,7 @@ read_run(struct reader *r, struct bytes *ret_run)
     return true;
 }
 
-/* --- the grammar --------------------------------------------------------------------------- */
+/* --- the grammar ------------------------------------------------------------------------------ */
 
 static struct lang
 lang_of_text(struct reader *r, struct bytes text)
@@ -474,7 +474,7 @@ read_alternation(struct reader *r)
     return whole;
 }
 
-/* --- results ------------------------------------------------------------------------------- */
+/* --- results ---------------------------------------------------------------------------------- */
 
 /* ".*x", ".+x.*" and so on, x being literal: where in the text it is, not how it begins. */
 static bool

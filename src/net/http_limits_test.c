@@ -6,7 +6,7 @@
 
 #include "net/http_test_rig.h"
 
-/* --- deadlines ----------------------------------------------------------------------------- */
+/* --- deadlines -------------------------------------------------------------------------------- */
 
 /* Sends a byte now and then until the server ends the connection; says how long that took. */
 static int64_t
@@ -192,7 +192,7 @@ test_slow_but_steady_reader_and_slow_producer_are_not_cut_off(void **state)
     rig_free(rig);
 }
 
-/* --- limits of connections ----------------------------------------------------------------- */
+/* --- limits of connections -------------------------------------------------------------------- */
 
 static void
 test_hundreds_of_idle_connections_do_not_hinder_an_active_one(void **state)
@@ -396,7 +396,7 @@ test_want_of_descriptors_passes(void **state)
     rig_free(rig);
 }
 
-/* --- hostility ----------------------------------------------------------------------------- */
+/* --- hostility -------------------------------------------------------------------------------- */
 
 static uint64_t
 next_random(uint64_t *state)
@@ -461,7 +461,7 @@ test_garbage_does_no_harm(void **state)
     rig_free(rig);
 }
 
-/* --- stopping ------------------------------------------------------------------------------ */
+/* --- stopping --------------------------------------------------------------------------------- */
 
 static void
 test_quiesced_server_finishes_what_has_begun(void **state)
@@ -537,7 +537,7 @@ test_server_ends_with_connections_in_every_state(void **state)
     }
 }
 
-/* --- memory -------------------------------------------------------------------------------- */
+/* --- memory ----------------------------------------------------------------------------------- */
 
 static void
 test_body_without_budget_gets_503_and_gives_all_back(void **state)

@@ -53,7 +53,7 @@ http_request_free(struct http_request *request)
     if (given) atomic_fetch_sub_explicit(&server->busy, 1, memory_order_acq_rel);
 }
 
-/* --- views --------------------------------------------------------------------------------- */
+/* --- views ------------------------------------------------------------------------------------ */
 
 enum http_method
 http_method(const struct http_request *request)
@@ -142,7 +142,7 @@ http_gone(const struct http_request *request)
     return gone;
 }
 
-/* --- compression --------------------------------------------------------------------------- */
+/* --- compression ------------------------------------------------------------------------------ */
 
 /* "gzip;q=0" and "*;q=0" refuse, "gzip", "x, gzip ;q=0.5" and "*" accept. */
 static bool
@@ -232,7 +232,7 @@ gzip(struct budget *budget, struct bytes from, struct buf *to)
     return result == Z_STREAM_END;
 }
 
-/* --- answers made whole -------------------------------------------------------------------- */
+/* --- answers made whole ----------------------------------------------------------------------- */
 
 /* The body of an answer; freed by libmicrohttpd when it is sent. */
 struct content {
@@ -367,7 +367,7 @@ http_reply_text(struct http_request *request, unsigned status, const char *forma
                         });
 }
 
-/* --- answers past libmicrohttpd ------------------------------------------------------------ */
+/* --- answers past libmicrohttpd --------------------------------------------------------------- */
 
 void
 http_send_raw(int fd, unsigned status)

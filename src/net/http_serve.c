@@ -37,7 +37,7 @@ conn_of(struct MHD_Connection *mhd)
     return info == NULL ? NULL : info->socket_context;
 }
 
-/* --- connections --------------------------------------------------------------------------- */
+/* --- connections ------------------------------------------------------------------------------ */
 
 /*
  * 0.9.75 forgets ready connections when epoll_wait() returned as many events as it has room for
@@ -115,7 +115,7 @@ http_on_connection(void *context, struct MHD_Connection *mhd, void **conn,
     }
 }
 
-/* --- the request line ---------------------------------------------------------------------- */
+/* --- the request line ------------------------------------------------------------------------- */
 
 static bool
 too_many_arguments(const char *uri)
@@ -151,7 +151,7 @@ http_on_uri(void *context, const char *uri, struct MHD_Connection *mhd)
     return NULL;
 }
 
-/* --- routing and refusals ------------------------------------------------------------------ */
+/* --- routing and refusals --------------------------------------------------------------------- */
 
 static const struct {
     const char *name;
@@ -358,7 +358,7 @@ path_of(const char *url)
     return path == NULL ? "/" : path;
 }
 
-/* --- answers ------------------------------------------------------------------------------- */
+/* --- answers ---------------------------------------------------------------------------------- */
 
 /* `response` stays the caller's. */
 static enum MHD_Result
@@ -413,7 +413,7 @@ break_off(struct http_request *request, unsigned status)
     return MHD_NO;
 }
 
-/* --- the request, step by step ------------------------------------------------------------- */
+/* --- the request, step by step ---------------------------------------------------------------- */
 
 static enum MHD_Result
 on_headers(struct http_conn *conn, struct MHD_Connection *mhd, const char *url, const char *method,

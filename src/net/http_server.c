@@ -47,7 +47,7 @@ http_conn_unlist_locked(struct http_conn *conn)
     server->conn_count--;
 }
 
-/* --- start --------------------------------------------------------------------------------- */
+/* --- start ------------------------------------------------------------------------------------ */
 
 static size_t
 text_size(const char *text)
@@ -219,7 +219,7 @@ http_server_port(const struct http_server *server)
     return server->port;
 }
 
-/* --- stop ---------------------------------------------------------------------------------- */
+/* --- stop ------------------------------------------------------------------------------------- */
 
 void
 http_server_quiesce(struct http_server *server)
@@ -327,7 +327,7 @@ http_server_free(struct http_server *server)
     mem_free(budget, server, sizeof *server);
 }
 
-/* --- statistics ---------------------------------------------------------------------------- */
+/* --- statistics ------------------------------------------------------------------------------- */
 
 static uint64_t
 counted(_Atomic uint64_t *counter)

@@ -107,7 +107,7 @@ unsigned http_server_busy(struct http_server *server);
 void http_server_free(struct http_server *server);
 void http_server_stats(struct http_server *server, struct http_stats *ret_stats);
 
-/* --- the request; views live until it is answered ------------------------------------------ */
+/* --- the request; views live until it is answered --------------------------------------------- */
 
 enum http_method http_method(const struct http_request *request);
 const char *http_path(const struct http_request *request);
@@ -130,7 +130,7 @@ const char *http_peer(const struct http_request *request);
  */
 bool http_gone(const struct http_request *request);
 
-/* --- the answer, from any thread ------------------------------------------------------------- */
+/* --- the answer, from any thread -------------------------------------------------------------- */
 
 struct http_answer_header {
     const char *name;

@@ -461,7 +461,7 @@ test_text_is_compressed_for_those_who_take_it(void **state)
     rig_free(rig);
 }
 
-/* --- streams ------------------------------------------------------------------------------- */
+/* --- streams ---------------------------------------------------------------------------------- */
 
 static void
 check_digits(const struct response *response, size_t size)

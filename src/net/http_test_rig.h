@@ -32,7 +32,7 @@
 
 enum { WAIT_S = 10, HELD_MAX = 600, BODY_MAX = 100 * 1000, CLIENT_BYTES = 1 << 20 };
 
-/* --- the rig: a server, its routes, and requests kept for later ----------------------------- */
+/* --- the rig: a server, its routes, and requests kept for later ------------------------------- */
 
 struct rig {
     struct env *env;
@@ -387,7 +387,7 @@ rig_free(struct rig *rig)
     free(rig);
 }
 
-/* --- the client ---------------------------------------------------------------------------- */
+/* --- the client ------------------------------------------------------------------------------- */
 
 struct client {
     int fd;

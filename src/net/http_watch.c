@@ -62,7 +62,7 @@ http_watch_hurry(struct http_server *server)
     http_watch_wake(server);
 }
 
-/* --- deadlines ----------------------------------------------------------------------------- */
+/* --- deadlines -------------------------------------------------------------------------------- */
 
 static struct tcp_info
 tcp_info_of(int fd)
@@ -190,7 +190,7 @@ check_all(struct http_server *server, int64_t now_ns)
     lock_drop(&server->lock);
 }
 
-/* --- partings ------------------------------------------------------------------------------ */
+/* --- partings --------------------------------------------------------------------------------- */
 
 static void
 part(struct http_server *server, int fd, bool waiting, int64_t now_ns)
@@ -277,7 +277,7 @@ take_parted(struct http_server *server, int64_t now_ns)
     }
 }
 
-/* --- accepting ----------------------------------------------------------------------------- */
+/* --- accepting -------------------------------------------------------------------------------- */
 
 static void
 peer_text(const struct sockaddr_storage *address, char *to, size_t to_size)
@@ -404,7 +404,7 @@ stop_listening(struct http_server *server)
     lock_drop(&server->lock);
 }
 
-/* --- the loop ------------------------------------------------------------------------------ */
+/* --- the loop --------------------------------------------------------------------------------- */
 
 /* How long nothing needs to be done unless a descriptor becomes ready; -1: for ever. */
 static int

@@ -36,7 +36,7 @@ checked(struct why *why, int64_t result, const char *operation, const char *path
     return result < 0 ? fail(why, result, operation, path) : OK;
 }
 
-/* --- files ------------------------------------------------------------------------------- */
+/* --- files ------------------------------------------------------------------------------------ */
 
 enum err
 file_open(struct env *env, const char *path, enum file_mode mode, struct file *ret_file,
@@ -173,7 +173,7 @@ file_lock(struct file *file, struct why *why)
     return checked(why, result, "lock", file->path);
 }
 
-/* --- names -------------------------------------------------------------------------------- */
+/* --- names ------------------------------------------------------------------------------------ */
 
 static enum err
 fail_pair(struct why *why, int result, const char *operation, const char *from, const char *to)
@@ -386,7 +386,7 @@ path_join(char *to, size_t to_size, const char *a, const char *b)
     return OK;
 }
 
-/* --- clock, randomness, threads, sockets --------------------------------------------------- */
+/* --- clock, randomness, threads, sockets ------------------------------------------------------ */
 
 int64_t
 env_realtime_ms(struct env *env)

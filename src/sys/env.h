@@ -84,7 +84,7 @@ struct env {
 /* The real machine: one static instance. */
 struct env *env_real(void);
 
-/* --- files ------------------------------------------------------------------------------- */
+/* --- files ------------------------------------------------------------------------------------ */
 
 /* An open file. In the owner's memory; `path` is kept for messages. */
 struct file {
@@ -118,7 +118,7 @@ MUST_CHECK enum err file_size(struct file *file, uint64_t *ret_size, struct why 
 /* ERR_AGAIN: another process holds it. Released when the file is closed. */
 MUST_CHECK enum err file_lock(struct file *file, struct why *why);
 
-/* --- names -------------------------------------------------------------------------------- */
+/* --- names ------------------------------------------------------------------------------------ */
 
 MUST_CHECK enum err env_rename(struct env *env, const char *from, const char *to, struct why *why);
 MUST_CHECK enum err env_link(struct env *env, const char *from, const char *to, struct why *why);
@@ -153,7 +153,7 @@ MUST_CHECK enum err env_write_whole(struct env *env, const char *dir, const char
 /* "a/b" into `to`; ERR_LIMIT if it does not fit. */
 MUST_CHECK enum err path_join(char *to, size_t to_size, const char *a, const char *b);
 
-/* --- clock, randomness, threads, sockets --------------------------------------------------- */
+/* --- clock, randomness, threads, sockets ------------------------------------------------------ */
 
 int64_t env_realtime_ms(struct env *env);
 int64_t env_monotonic_ns(struct env *env);

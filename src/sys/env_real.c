@@ -31,7 +31,7 @@ result_of(int result)
     return result < 0 ? -errno : result;
 }
 
-/* --- files ------------------------------------------------------------------------------- */
+/* --- files ------------------------------------------------------------------------------------ */
 
 static int
 real_open(struct env *env, const char *path, enum file_mode mode)
@@ -109,7 +109,7 @@ real_lock(struct env *env, int file)
     return result == -EACCES ? -EAGAIN : result;
 }
 
-/* --- names -------------------------------------------------------------------------------- */
+/* --- names ------------------------------------------------------------------------------------ */
 
 static int
 real_rename(struct env *env, const char *from, const char *to)
@@ -214,7 +214,7 @@ real_space(struct env *env, const char *path, uint64_t *ret_free, uint64_t *ret_
     return 0;
 }
 
-/* --- clock, randomness, threads ------------------------------------------------------------ */
+/* --- clock, randomness, threads --------------------------------------------------------------- */
 
 static int64_t
 real_realtime_ms(struct env *env)
@@ -293,7 +293,7 @@ real_thread_join(struct env *env, struct env_thread *thread)
     mem_free(NULL, thread, sizeof *thread);
 }
 
-/* --- sockets ------------------------------------------------------------------------------- */
+/* --- sockets ---------------------------------------------------------------------------------- */
 
 static int
 listen_at(const struct addrinfo *at, int backlog)

@@ -78,7 +78,7 @@ trip(struct fault_env *fe, unsigned set)
     }
 }
 
-/* --- files ------------------------------------------------------------------------------- */
+/* --- files ------------------------------------------------------------------------------------ */
 
 static int
 fault_open(struct env *env, const char *path, enum file_mode mode)
@@ -194,7 +194,7 @@ fault_lock(struct env *env, int file)
     return failed ? failed : fe->inner->ops->lock(fe->inner, file);
 }
 
-/* --- names -------------------------------------------------------------------------------- */
+/* --- names ------------------------------------------------------------------------------------ */
 
 static int
 fault_rename(struct env *env, const char *from, const char *to)
@@ -268,7 +268,7 @@ fault_space(struct env *env, const char *path, uint64_t *ret_free, uint64_t *ret
     return result;
 }
 
-/* --- the rest ------------------------------------------------------------------------------ */
+/* --- the rest --------------------------------------------------------------------------------- */
 
 static int64_t
 fault_realtime_ms(struct env *env)

@@ -327,7 +327,7 @@ test_what_a_failed_directory_sync_lost_needs_a_further_change(void **state)
     assert_true(lost > SEEDS / 8);
 }
 
-/* --- the promise of env_write_whole(), at every point where it can stop --------------------- */
+/* --- the promise of env_write_whole(), at every point where it can stop ----------------------- */
 
 /* Longer than two pages, so that pages can be lost one by one. */
 static void
@@ -470,7 +470,7 @@ test_failed_attempt_leaves_no_temporary_file(void **state)
     }
 }
 
-/* --- the promise of env_remove_tree() -------------------------------------------------------- */
+/* --- the promise of env_remove_tree() --------------------------------------------------------- */
 
 static void
 plant_tree(struct env *env)
@@ -512,7 +512,7 @@ test_tree_removal_is_finished_by_repeating_it_after_any_crash(void **state)
     }
 }
 
-/* --- time, space, threads ------------------------------------------------------------------- */
+/* --- time, space, threads --------------------------------------------------------------------- */
 
 static void
 test_clock_space_and_sync_time_are_what_the_test_says(void **state)

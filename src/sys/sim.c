@@ -54,7 +54,7 @@ sim_of(struct env *env)
     return (struct sim_env *)((char *)env - offsetof(struct sim_env, env));
 }
 
-/* --- handles ------------------------------------------------------------------------------ */
+/* --- handles ---------------------------------------------------------------------------------- */
 
 /* Makes sure that slots[first_free] exists. */
 static int
@@ -113,7 +113,7 @@ slot_of(struct sim_env *sim, int handle)
     return is_it ? slot : NULL;
 }
 
-/* --- files ------------------------------------------------------------------------------- */
+/* --- files ------------------------------------------------------------------------------------ */
 
 static int
 open_locked(struct sim_env *sim, const char *path, enum file_mode mode)
@@ -241,7 +241,7 @@ sim_lock(struct env *env, int file)
     return result;
 }
 
-/* --- names -------------------------------------------------------------------------------- */
+/* --- names ------------------------------------------------------------------------------------ */
 
 static int
 sim_rename(struct env *env, const char *from, const char *to)
@@ -385,7 +385,7 @@ sim_space(struct env *env, const char *path, uint64_t *ret_free, uint64_t *ret_t
     return result;
 }
 
-/* --- clock, randomness, what does not exist ------------------------------------------------- */
+/* --- clock, randomness, what does not exist --------------------------------------------------- */
 
 static int64_t
 sim_monotonic_ns(struct env *env)
@@ -456,7 +456,7 @@ sim_shutdown(struct env *env, int socket)
     return -ENOSYS;
 }
 
-/* --- the machine -------------------------------------------------------------------------- */
+/* --- the machine ------------------------------------------------------------------------------ */
 
 static const struct env_ops sim_ops = {
     .open = sim_open,

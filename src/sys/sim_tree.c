@@ -39,7 +39,7 @@ struct sim_change {
     struct sim_node *peer; /* the other directory of a rename between two */
 };
 
-/* --- nodes and names ---------------------------------------------------------------------- */
+/* --- nodes and names -------------------------------------------------------------------------- */
 
 static struct sim_name *
 name_new(const char *text, size_t size)
@@ -171,7 +171,7 @@ sim_tree_fini(struct sim_tree *tree)
     tree->root = NULL;
 }
 
-/* --- finding ------------------------------------------------------------------------------ */
+/* --- finding ---------------------------------------------------------------------------------- */
 
 /* Index of a name in a directory; entry_count: not there. */
 static size_t
@@ -250,7 +250,7 @@ sim_tree_find_dir(const struct sim_tree *tree, const char *path, struct sim_node
     return 0;
 }
 
-/* --- changing ----------------------------------------------------------------------------- */
+/* --- changing --------------------------------------------------------------------------------- */
 
 /* Makes room for `more` items behind `used`. */
 static bool
@@ -442,7 +442,7 @@ sim_tree_rmdir(struct sim_tree *tree, const char *path)
     return remove_name(tree, &place);
 }
 
-/* --- durability --------------------------------------------------------------------------- */
+/* --- durability ------------------------------------------------------------------------------- */
 
 /*
  * Makes the changes up to a group durable, and with a rename from or to another directory what

@@ -13,8 +13,7 @@
 
 #include "tsdb/internal.h"
 
-/* --- cutting
- * ------------------------------------------------------------------------------------------ */
+/* --- cutting ---------------------------------------------------------------------------------- */
 
 enum err
 head_new_gen(struct tsdb *db, struct gen **ret_gen)
@@ -75,8 +74,7 @@ head_cut_locked(struct tsdb *db)
     return OK;
 }
 
-/* --- the part
- * ------------------------------------------------------------------------------------------ */
+/* --- the part --------------------------------------------------------------------------------- */
 
 struct flush {
     struct tsdb *db;
@@ -360,8 +358,7 @@ write_part(struct tsdb *db, struct part **ret_part, struct why *why)
     return part_open(db->env, &db->cache_budget, db->cache, db->parts_dir, number, ret_part, why);
 }
 
-/* --- the manifest
- * ---------------------------------------------------------------------------------------- */
+/* --- the manifest ----------------------------------------------------------------------------- */
 
 /* The version with one part more. */
 static enum err

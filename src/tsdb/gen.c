@@ -11,8 +11,7 @@ enum { TABLE_FIRST_SLOTS = 16, FULL_PAGES_FROM = 8 };
 
 _Static_assert(GEN_PAGE_FIRST << (FULL_PAGES_FROM - 1) == GEN_PAGE, "pages double up to here");
 
-/* --- paged arrays
- * ---------------------------------------------------------------------------------- */
+/* --- paged arrays ----------------------------------------------------------------------------- */
 
 static uint32_t
 page_of(uint32_t id, uint32_t *ret_first)
@@ -99,8 +98,7 @@ gen_tenant(const struct gen *gen, uint32_t tenant)
     return tenant < gen->tenants.count ? paged_at(&gen->tenants, tenant) : NULL;
 }
 
-/* --- id lists
- * -------------------------------------------------------------------------------------- */
+/* --- id lists --------------------------------------------------------------------------------- */
 
 /* Rule 2 of gen.h: an outgrown list stays where it is, for those who still read it. */
 static enum err
@@ -118,8 +116,7 @@ id_list_push(struct id_list *list, struct gmem *gmem, uint32_t id)
     return OK;
 }
 
-/* --- tables
- * ---------------------------------------------------------------------------------------- */
+/* --- tables ----------------------------------------------------------------------------------- */
 
 static unsigned
 shard_of(uint64_t hash)
@@ -198,8 +195,7 @@ table_next(const struct id_table *t, uint64_t hash, uint32_t *at, uint32_t *ret_
     return false;
 }
 
-/* --- life
- * ------------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 static void
 gen_free(struct gen *gen)
@@ -257,8 +253,7 @@ gen_unref(struct gen *gen)
     if (before == 1) gen_free(gen);
 }
 
-/* --- finding
- * ---------------------------------------------------------------------------------------- */
+/* --- finding ---------------------------------------------------------------------------------- */
 
 struct label
 pair_label(const struct pair *pair)
@@ -357,8 +352,7 @@ gen_alias(struct gen *gen, const struct series *series, uint64_t key)
     gen->alias_count++;
 }
 
-/* --- adding
- * ------------------------------------------------------------------------------------------ */
+/* --- adding ----------------------------------------------------------------------------------- */
 
 static enum err
 tenant_get(struct gen *gen, uint32_t tenant, struct gen_tenant **ret_tenant)
@@ -564,8 +558,7 @@ series_compare(const struct gen *gen, const struct series *a, const struct serie
     return (a->pair_count > b->pair_count) - (a->pair_count < b->pair_count);
 }
 
-/* --- exemplars
- * --------------------------------------------------------------------------------------- */
+/* --- exemplars -------------------------------------------------------------------------------- */
 
 size_t
 gen_exemplar_reserve(struct bytes labels)

@@ -22,8 +22,7 @@ histogram_bytes_max(const struct histogram *h)
            8 * ((size_t)h->positive.bucket_count + h->negative.bucket_count + h->custom_count) + 64;
 }
 
-/* --- is it there?
- * ------------------------------------------------------------------------------------ */
+/* --- is it there? ----------------------------------------------------------------------------- */
 
 static bool
 same_value(const struct sample_value *value, enum sample_kind kind, uint64_t bits,
@@ -159,8 +158,7 @@ gen_presence_reserve(const struct gen *gen, const struct histogram *more)
     return bytes;
 }
 
-/* --- appending
- * --------------------------------------------------------------------------------------- */
+/* --- appending -------------------------------------------------------------------------------- */
 
 static enum err
 put_value(struct hchunk_open *o, struct gmem *gmem, int64_t t_ms, int64_t start_ms,
@@ -434,8 +432,7 @@ series_append(struct gen *gen, struct series *s, int64_t t_ms, int64_t start_ms,
     return OK;
 }
 
-/* --- taking back
- * -------------------------------------------------------------------------------------- */
+/* --- taking back ------------------------------------------------------------------------------ */
 
 static void
 uncount(struct gen *gen, enum sample_kind kind, uint32_t count)

@@ -131,8 +131,7 @@ model_undo(struct model *m, uint32_t durable)
     m->exemplar_count = kept;
 }
 
-/* --- the world
- * ------------------------------------------------------------------------------------ */
+/* --- the world -------------------------------------------------------------------------------- */
 
 static struct bytes
 labels_of(unsigned series, uint8_t *room)
@@ -377,8 +376,7 @@ do_exemplar(struct world *w)
     }
 }
 
-/* --- comparing
- * ------------------------------------------------------------------------------------ */
+/* --- comparing -------------------------------------------------------------------------------- */
 
 static void
 check_series(struct world *w, struct merge *m, unsigned i, uint32_t durable)
@@ -451,8 +449,7 @@ check_all(struct world *w)
     check_counts(w);
 }
 
-/* --- epochs and generations
- * --------------------------------------------------------------------- */
+/* --- epochs and generations ------------------------------------------------------------------- */
 
 static void
 do_epoch(struct world *w)
@@ -587,8 +584,7 @@ test_a_reservation_covers_a_row_of_floats(void **state)
     }
 }
 
-/* --- labels
- * --------------------------------------------------------------------------------------- */
+/* --- labels ----------------------------------------------------------------------------------- */
 
 static struct bytes
 many_labels(unsigned series, uint8_t *room)

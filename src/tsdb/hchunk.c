@@ -30,8 +30,7 @@ hchunk_takes(const struct hchunk_open *open, enum sample_kind kind, int64_t t_ms
             open->kind == kind && t_ms > open->last_ms);
 }
 
-/* --- tokens --------------------------------------------------------------------------------------
- */
+/* --- tokens ----------------------------------------------------------------------------------- */
 
 static bool
 is_finite_bits(uint64_t bits)
@@ -68,8 +67,7 @@ put_z(uint8_t *p, uint64_t z)
     return p;
 }
 
-/* --- writing
- * --------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 static enum err
 open_grow(struct hchunk_open *o, struct gmem *gmem, size_t more)
@@ -217,8 +215,7 @@ hchunk_put_float(struct hchunk_open *o, struct gmem *gmem, int64_t t_ms, uint64_
     return OK;
 }
 
-/* --- histograms
- * --------------------------------------------------------------------------------------- */
+/* --- histograms ------------------------------------------------------------------------------- */
 
 static size_t
 histogram_put_max(const struct histogram *h)
@@ -377,8 +374,7 @@ hchunk_put_histogram(struct hchunk_open *o, struct gmem *gmem, int64_t t_ms,
     return OK;
 }
 
-/* --- finishing
- * ------------------------------------------------------------------------------------------ */
+/* --- finishing -------------------------------------------------------------------------------- */
 
 void
 hchunk_drop(struct hchunk_open *o, struct gmem *gmem)

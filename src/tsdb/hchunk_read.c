@@ -7,8 +7,7 @@
 #include "tsdb/codec.h"
 #include "tsdb/hchunk_private.h"
 
-/* --- tokens -------------------------------------------------------------------------------------
- */
+/* --- tokens ----------------------------------------------------------------------------------- */
 
 static uint64_t
 bits_of_ordered(int64_t ordered)
@@ -67,8 +66,7 @@ get_word(const uint8_t *p, uint64_t before, bool integer, uint64_t *ret_now)
     return p;
 }
 
-/* --- reading ------------------------------------------------------------------------------------
- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 struct float_reader {
     const uint8_t *at;
@@ -297,8 +295,7 @@ hchunk_read(enum sample_kind kind, struct bytes bytes, uint32_t count, struct ar
                          ret->histograms, &ret->has_starts);
 }
 
-/* --- finding ------------------------------------------------------------------------------------
- */
+/* --- finding ---------------------------------------------------------------------------------- */
 
 struct hchunk_view
 hchunk_open_view(const struct hchunk_open *o)
@@ -372,8 +369,7 @@ hchunk_find(const struct hchunk_view *view, int64_t t_ms, struct arena *scratch,
     return e;
 }
 
-/* --- taking back --------------------------------------------------------------------------------
- */
+/* --- taking back ------------------------------------------------------------------------------ */
 
 /* The reader after the last sample kept knows all that the writer knew then. */
 static void

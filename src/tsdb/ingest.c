@@ -54,8 +54,7 @@ struct ingest {
     struct why *why;
 };
 
-/* --- saying what was refused
- * ------------------------------------------------------------------------ */
+/* --- saying what was refused ------------------------------------------------------------------ */
 
 static void
 put_series_text(const struct ingest *in, const struct rw_series *series, struct buf *to)
@@ -105,8 +104,7 @@ reject(struct ingest *in, const struct rw_series *series, enum ledger_kind kind,
     offender_name(in, series, reason, t_ms, detail);
 }
 
-/* --- 1. resolve
- * ----------------------------------------------------------------------------------------- */
+/* --- 1. resolve ------------------------------------------------------------------------------- */
 
 struct request_labels {
     const struct rw_request *request;
@@ -288,8 +286,7 @@ head_series(struct tsdb *db, uint32_t tenant, struct bytes labels, struct series
     return OK;
 }
 
-/* --- 3. append
- * ------------------------------------------------------------------------------------------- */
+/* --- 3. append -------------------------------------------------------------------------------- */
 
 /* The request must wait for the epoch that a finding leans on. */
 static void
@@ -488,9 +485,7 @@ append_exemplars(struct ingest *in, const struct rw_series *from, struct series 
     return OK;
 }
 
-/* --- metadata
- * ------------------------------------------------------------------------------------------------
- */
+/* --- metadata --------------------------------------------------------------------------------- */
 
 static enum err
 note_metadata(struct ingest *in, const struct metadata *m)
@@ -530,9 +525,7 @@ series_metadata(struct ingest *in, const struct rw_series *from, struct series *
     return e;
 }
 
-/* --- 2. reserve
- * ------------------------------------------------------------------------------------------------
- */
+/* --- 2. reserve ------------------------------------------------------------------------------- */
 
 static uint32_t
 min_u32(uint32_t a, uint32_t b)
@@ -633,9 +626,7 @@ reserve(struct ingest *in, const struct need *need)
     return wal_reserve(db->wal, log_bytes, in->why);
 }
 
-/* --- 4. log
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- 4. log ----------------------------------------------------------------------------------- */
 
 static enum err
 put_counted_record(struct ingest *in, enum wal_type type, bool with_tenant, uint32_t count,
@@ -693,9 +684,7 @@ log_slice(struct ingest *in)
     tenant_count(in->tenant, in->log.epoch, &in->change);
 }
 
-/* --- slices
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- slices ----------------------------------------------------------------------------------- */
 
 static void
 slice_clear(struct ingest *in)
@@ -859,9 +848,7 @@ metadata_slice(struct ingest *in)
     return OK;
 }
 
-/* --- the whole
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- the whole -------------------------------------------------------------------------------- */
 
 static void
 counts_text(struct ingest *in)

@@ -154,8 +154,7 @@ struct tsdb {
     _Atomic uint64_t free_bytes;
 };
 
-/* --- tenants (tenant.c), under the head lock ----------------------------------------------------
- */
+/* --- tenants (tenant.c), under the head lock -------------------------------------------------- */
 
 /* ERR_LIMIT: there are too many; ERR_NOMEM. */
 MUST_CHECK enum err tenant_find_or_add(struct tsdb *db, struct bytes name,
@@ -173,8 +172,7 @@ void families_forget(struct tsdb *db, struct tenant *tenant, uint64_t epoch);
 MUST_CHECK enum err family_set(struct tsdb *db, struct tenant *tenant,
                                const struct metadata *metadata, uint64_t epoch, bool *ret_changed);
 
-/* --- generations
- * ---------------------------------------------------------------------------------- */
+/* --- generations ------------------------------------------------------------------------------ */
 
 MUST_CHECK enum err head_new_gen(struct tsdb *db, struct gen **ret_gen);
 /* With nothing pending: the active generation becomes the frozen one. Under the head lock. */
@@ -183,28 +181,24 @@ MUST_CHECK enum err head_cut_locked(struct tsdb *db);
 MUST_CHECK enum err head_series(struct tsdb *db, uint32_t tenant, struct bytes labels,
                                 struct series **ret_series);
 
-/* --- time (tsdb.c), under the head lock
- * -------------------------------------------------------------- */
+/* --- time (tsdb.c), under the head lock ------------------------------------------------------- */
 
 int64_t retention_now_ms(struct tsdb *db);
 /* Whether the clock is to be believed. */
 void look_at_clock(struct tsdb *db);
 
-/* --- versions (tsdb.c)
- * ---------------------------------------------------------------------------------- */
+/* --- versions (tsdb.c) ------------------------------------------------------------------------ */
 
 void version_unref(struct version *version);
 MUST_CHECK enum err version_new(struct tsdb *db, uint32_t part_count, struct version **ret);
 
-/* --- replay (replay.c)
- * ---------------------------------------------------------------------------------- */
+/* --- replay (replay.c) ------------------------------------------------------------------------ */
 
 struct replay;
 MUST_CHECK enum err replay_log(struct tsdb *db, uint64_t from_pos, struct tsdb_opening *ret_opening,
                                struct why *why);
 
-/* --- records (record.c): what the log's payloads look like
- * ------------------------------------------------ */
+/* --- records (record.c): what the log's payloads look like ------------------------------------ */
 
 void record_floats(struct scratch *s, struct buf *to);
 

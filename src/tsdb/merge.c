@@ -119,8 +119,7 @@ merge_add(struct merge *m)
     return item;
 }
 
-/* --- items of the head
- * ---------------------------------------------------------------------------- */
+/* --- items of the head ------------------------------------------------------------------------ */
 
 static enum err
 add_chunk(struct merge *m, enum sample_kind kind, int64_t min_ms, int64_t max_ms,
@@ -224,8 +223,7 @@ merge_add_series(struct merge *m, const struct series *s, uint32_t durable_epoch
     return e;
 }
 
-/* --- decoding
- * ----------------------------------------------------------------------------------------- */
+/* --- decoding --------------------------------------------------------------------------------- */
 
 /* At least `count`, by powers of two. */
 static uint32_t
@@ -331,8 +329,7 @@ decode(struct merge *m, uint32_t index, struct merge_slot *s, struct why *why)
                       s->histograms, &s->arena, why);
 }
 
-/* --- merging
- * -------------------------------------------------------------------------------------------- */
+/* --- merging ---------------------------------------------------------------------------------- */
 
 static int
 by_time_then_order(const void *a, const void *b)

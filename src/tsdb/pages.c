@@ -25,8 +25,7 @@ header_check_of(const uint8_t *header, uint64_t part_number, uint64_t offset)
     return (uint32_t)hash_bytes(bytes_of(header, 12), hash_mix(part_number, offset));
 }
 
-/* --- writing -------------------------------------------------------------------------------------
- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 enum err
 page_writer_open(struct page_writer *w, struct env *env, struct budget *budget, const char *path,
@@ -128,8 +127,7 @@ page_writer_close(struct page_writer *w, struct why *why)
     return err_first(e, closed);
 }
 
-/* --- the cache
- * ------------------------------------------------------------------------------------ */
+/* --- the cache -------------------------------------------------------------------------------- */
 
 /* A page with its bytes behind it. */
 struct cached {
@@ -376,8 +374,7 @@ page_cache_stats(struct page_cache *cache, struct page_cache_stats *ret_stats)
     lock_drop(&cache->lock);
 }
 
-/* --- reading
- * ---------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 static enum err
 bad_page(struct page_source *s, uint64_t offset, const char *reason, struct why *why)

@@ -29,8 +29,7 @@ enum {
     PAGE_SLACK_BYTES = 16, /* readable behind an unpacked page */
 };
 
-/* --- writing ------------------------------------------------------------------------------------
- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 /* One file being written front to back, in large pieces. */
 struct page_writer {
@@ -58,8 +57,7 @@ uint64_t page_writer_offset(const struct page_writer *writer);
 /* Writes out what waits, syncs, closes. */
 MUST_CHECK enum err page_writer_close(struct page_writer *writer, struct why *why);
 
-/* --- reading ------------------------------------------------------------------------------------
- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 /* An unpacked page, held by whoever got it. PAGE_SLACK_BYTES behind it are zero. */
 struct page {

@@ -43,8 +43,7 @@ struct part_tenant {
 
 enum err part_path(char *to, size_t to_size, const char *parts_dir, uint64_t number);
 
-/* --- writing
- * --------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 /*
  * Everything comes in order: per tenant (by name) part_write_tenant() with its pairs in order, then
@@ -83,8 +82,7 @@ MUST_CHECK enum err part_write_metadata(struct part_writer *writer, const struct
 MUST_CHECK enum err part_writer_finish(struct part_writer *writer, struct part_info *ret_info,
                                        struct why *why);
 
-/* --- reading
- * --------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 struct part;
 

@@ -23,8 +23,7 @@ static struct {
     struct histogram histograms[CODEC_SAMPLES_MAX];
 } columns;
 
-/* --- checksums: docs/format/part.md
- * ------------------------------------------------------------------ */
+/* --- checksums: docs/format/part.md ----------------------------------------------------------- */
 
 static void
 mend_end(uint8_t *end, const char *magic)
@@ -58,8 +57,7 @@ mend(uint8_t *file, size_t size)
     }
 }
 
-/* --- reading
- * ----------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 static void
 expect(enum err e, const struct why *why)

@@ -3,8 +3,7 @@
  */
 #include "tsdb/part_private.h"
 
-/* --- names and label values
- * --------------------------------------------------------------------------------- */
+/* --- names and label values ------------------------------------------------------------------- */
 
 static enum err
 read_names(struct part_index *index, struct cursor *c, struct arena *arena)
@@ -151,9 +150,7 @@ value_walk_get(struct value_walk *w, uint32_t pair, struct why *why)
     return e;
 }
 
-/* --- postings
- * --------------------------------------------------------------------------------------------------
- */
+/* --- postings --------------------------------------------------------------------------------- */
 
 struct postings_walk {
     struct part *part;
@@ -218,9 +215,7 @@ postings_add(struct postings_walk *w, uint32_t pair, roaring_bitmap_t *into, str
     return e ? e : postings_list(w, into, why);
 }
 
-/* --- matching
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- matching --------------------------------------------------------------------------------- */
 
 struct match {
     const struct part_index *index;

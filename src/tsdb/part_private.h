@@ -37,8 +37,7 @@ struct part {
     struct directory exemplars;
 };
 
-/* --- part_read.c ------------------------------------------------------------------------------
- */
+/* --- part_read.c ------------------------------------------------------------------------------ */
 
 /* ERR_CORRUPT, in words. `offset` is that of the page; 0: it is none. */
 enum err part_damaged(const struct part *part, uint64_t offset, const char *what, struct why *why);
@@ -47,8 +46,7 @@ MUST_CHECK enum err part_directory_find(struct part *part, struct directory *dir
                                         uint32_t number, uint64_t *ret_offset, uint32_t *ret_first,
                                         uint32_t *ret_next, struct why *why);
 
-/* --- part_labels.c ----------------------------------------------------------------------------
- */
+/* --- part_labels.c ---------------------------------------------------------------------------- */
 
 /* NULL: there is none. */
 const struct part_name *part_find_name(const struct part_index *index, struct bytes name);

@@ -60,8 +60,7 @@ struct content_size {
     uint32_t values;  /* of a label, at most */
 };
 
-/* --- making
- * --------------------------------------------------------------------------------------- */
+/* --- making ----------------------------------------------------------------------------------- */
 
 static inline struct bytes
 content_text(struct content *c, struct rng *r, const char *stem, uint64_t number)
@@ -252,8 +251,7 @@ content_free(struct content *c)
     arena_fini(&c->arena);
 }
 
-/* --- writing
- * -------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 static inline enum err
 content_write_samples(const struct content_series *s, struct rng *r, struct part_writer *w,

@@ -18,8 +18,7 @@ part_damaged(const struct part *p, uint64_t offset, const char *what, struct why
                    p->source.file.path, offset, what);
 }
 
-/* --- directories --------------------------------------------------------------------------------
- */
+/* --- directories ------------------------------------------------------------------------------ */
 
 static size_t
 table_bytes(uint32_t count)
@@ -130,8 +129,7 @@ part_directory_find(struct part *p, struct directory *d, uint32_t number, uint64
     return OK;
 }
 
-/* --- opening
- * ---------------------------------------------------------------------------------------- */
+/* --- opening ---------------------------------------------------------------------------------- */
 
 static enum err
 end_check(const struct part *p, const uint8_t *end, const char *magic, struct why *why)
@@ -328,8 +326,7 @@ part_tenant(const struct part *part, struct bytes name)
     return NULL;
 }
 
-/* --- exemplars, metadata, verify
- * --------------------------------------------------------------------------------------- */
+/* --- exemplars, metadata, verify -------------------------------------------------------------- */
 
 static enum err
 exemplars_of_page(struct part *p, const struct page *page, uint64_t offset, uint32_t first,

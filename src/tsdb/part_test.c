@@ -47,8 +47,7 @@ rig_close(struct rig *g)
     sim_env_free(g->sim);
 }
 
-/* --- reading all of it
- * ---------------------------------------------------------------------------- */
+/* --- reading all of it ------------------------------------------------------------------------ */
 
 /* A hash of every answer; what differs from `want` (may be NULL) fails the test. */
 struct reading {
@@ -344,8 +343,7 @@ test_the_summary_counts_what_is_there(void **state)
     rig_close(&g);
 }
 
-/* --- matching
- * -------------------------------------------------------------------------------------- */
+/* --- matching --------------------------------------------------------------------------------- */
 
 static struct matcher *
 random_matcher(struct rng *r)
@@ -466,8 +464,7 @@ test_rows_are_read_in_any_order(void **state)
     rig_close(&g);
 }
 
-/* --- layout
- * --------------------------------------------------------------------------------------- */
+/* --- layout ----------------------------------------------------------------------------------- */
 
 struct place_use {
     uint64_t page;
@@ -598,8 +595,7 @@ test_a_part_of_nothing_is_a_part(void **state)
     rig_close(&g);
 }
 
-/* --- what can go wrong
- * ---------------------------------------------------------------------------- */
+/* --- what can go wrong ------------------------------------------------------------------------ */
 
 static const struct content_size SMALL = {2, 5, 30, 4};
 static const char PATH[] = "/parts/0000000000001234/part";

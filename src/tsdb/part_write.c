@@ -29,8 +29,7 @@ part_told(const struct part_writer *w, enum err e, struct why *why)
     return e;
 }
 
-/* --- small things
- * --------------------------------------------------------------------------------- */
+/* --- small things ----------------------------------------------------------------------------- */
 
 static void
 filling_init(struct part_writer *w, struct filling *f, enum page_kind kind)
@@ -64,9 +63,7 @@ part_filling_full(const struct filling *f, size_t size)
     return f->payload.size > 0 && f->payload.size + size > PAGE_TARGET_BYTES;
 }
 
-/* --- tenants
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- tenants ---------------------------------------------------------------------------------- */
 
 /* A counted list in a page of its own. */
 static enum err
@@ -144,9 +141,7 @@ part_write_tenant(struct part_writer *w, struct bytes name, struct why *why)
     return part_told(w, part_columns_clear(w), why);
 }
 
-/* --- the whole
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- the whole -------------------------------------------------------------------------------- */
 
 static void
 writer_buffers(struct part_writer *w)

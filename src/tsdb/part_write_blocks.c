@@ -13,8 +13,7 @@
 enum { HISTOGRAM_WORDS_MAX = 64 * 1024 };
 enum { COLUMNS_FIRST = 1024, COLUMNS_MAX = 128 * 1024 };
 
-/* --- times and values: pages whose offsets come later
- * ---------------------------------------------- */
+/* --- times and values: pages whose offsets come later ----------------------------------------- */
 
 enum err
 part_placed_flush(struct part_writer *w, struct filling *f, struct buf *offsets, struct why *why)
@@ -113,8 +112,7 @@ place_times(struct part_writer *w, struct page_place *ret_place, struct why *why
     return OK;
 }
 
-/* --- blocks
- * ------------------------------------------------------------------------------------------ */
+/* --- blocks ----------------------------------------------------------------------------------- */
 
 static enum err
 encode_values(struct part_writer *w, uint32_t first, uint32_t count)

@@ -4,9 +4,7 @@
 
 #include "tsdb/part_writer.h"
 
-/* --- labels
- * ------------------------------------------------------------------------------------------------
- */
+/* --- labels ----------------------------------------------------------------------------------- */
 
 enum err
 part_values_page_out(struct part_writer *w, struct why *why)
@@ -82,9 +80,7 @@ part_write_pair(struct part_writer *w, struct label label, struct why *why)
     return part_told(w, err_first(e, buf_error(&w->last_name)), why);
 }
 
-/* --- postings
- * -----------------------------------------------------------------------------------------------
- */
+/* --- postings --------------------------------------------------------------------------------- */
 
 static enum err
 postings_page_out(struct part_writer *w, uint32_t *first, uint32_t next, struct why *why)
@@ -162,8 +158,7 @@ part_postings_out(struct part_writer *w, struct why *why)
     return e;
 }
 
-/* --- exemplars and metadata
- * ------------------------------------------------------------------------------------ */
+/* --- exemplars and metadata ------------------------------------------------------------------- */
 
 enum err
 part_exemplars_page_out(struct part_writer *w, struct why *why)

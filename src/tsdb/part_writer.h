@@ -100,8 +100,7 @@ struct part_writer {
     uint32_t exemplars_last;  /* and of the last */
 };
 
-/* --- part_write.c -----------------------------------------------------------------------------
- */
+/* --- part_write.c ----------------------------------------------------------------------------- */
 
 /* Errors that nobody below has put into words. */
 enum err part_told(const struct part_writer *writer, enum err e, struct why *why);
@@ -112,8 +111,7 @@ MUST_CHECK enum err part_filling_flush(struct part_writer *writer, struct fillin
 /* Would an item of `size` bytes make the page too large? */
 bool part_filling_full(const struct filling *filling, size_t size);
 
-/* --- part_write_blocks.c ----------------------------------------------------------------------
- */
+/* --- part_write_blocks.c ---------------------------------------------------------------------- */
 
 MUST_CHECK enum err part_columns_begin(struct part_writer *writer);
 /* Forgets all columns; the cost is in proportion to what was remembered. */
@@ -124,8 +122,7 @@ MUST_CHECK enum err part_placed_flush(struct part_writer *writer, struct filling
 /* All samples that wait become blocks. */
 MUST_CHECK enum err part_blocks_out(struct part_writer *writer, struct why *why);
 
-/* --- part_write_rows.c ------------------------------------------------------------------------
- */
+/* --- part_write_rows.c ------------------------------------------------------------------------ */
 
 /* The series being written is finished: its row waits for the pages of its blocks. */
 MUST_CHECK enum err part_series_end(struct part_writer *writer, struct why *why);
@@ -133,8 +130,7 @@ MUST_CHECK enum err part_series_end(struct part_writer *writer, struct why *why)
 MUST_CHECK enum err part_waiting_out(struct part_writer *writer, struct why *why);
 MUST_CHECK enum err part_rows_page_out(struct part_writer *writer, struct why *why);
 
-/* --- part_write_index.c -----------------------------------------------------------------------
- */
+/* --- part_write_index.c ----------------------------------------------------------------------- */
 
 MUST_CHECK enum err part_name_end(struct part_writer *writer);
 MUST_CHECK enum err part_values_page_out(struct part_writer *writer, struct why *why);

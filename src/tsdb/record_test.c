@@ -126,8 +126,7 @@ test_reading_stops_when_told_and_when_memory_is_refused(void **state)
     free(f);
 }
 
-/* --- the others: written here as docs/format/wal.md says
- * ------------------------------------------ */
+/* --- the others: written here as docs/format/wal.md says -------------------------------------- */
 
 struct expected {
     struct arena arena;

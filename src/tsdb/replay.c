@@ -34,8 +34,7 @@ struct replay {
     struct tsdb_opening *opening;
 };
 
-/* --- references
- * ------------------------------------------------------------------------------------- */
+/* --- references ------------------------------------------------------------------------------- */
 
 static struct logged *
 slot_of(struct logged *table, uint64_t capacity, uint64_t ref)
@@ -106,8 +105,7 @@ series_of(struct replay *r, uint64_t ref, struct series **ret_series)
     return OK;
 }
 
-/* --- samples
- * ------------------------------------------------------------------------------------------ */
+/* --- samples ---------------------------------------------------------------------------------- */
 
 static enum err
 put_sample(struct replay *r, uint64_t ref, int64_t t_ms, int64_t start_ms,

@@ -50,8 +50,7 @@ struct query {
     struct why warning;
 };
 
-/* --- matching in a generation
- * ------------------------------------------------------------------------- */
+/* --- matching in a generation ----------------------------------------------------------------- */
 
 /* A look at an id list, taken under the head lock and readable without it. */
 struct id_view {
@@ -193,8 +192,7 @@ by_labels(const void *a, const void *b)
                           gen_series(sort_gen, *(const uint32_t *)b));
 }
 
-/* --- sources
- * --------------------------------------------------------------------------------------------- */
+/* --- sources ---------------------------------------------------------------------------------- */
 
 static enum err
 gen_source_open(struct query *q, struct source *s, struct gen *gen, uint32_t tenant,
@@ -296,8 +294,7 @@ source_step(struct query *q, struct source *s, struct why *why)
     return e;
 }
 
-/* --- a series of the answer
- * ------------------------------------------------------------------------------- */
+/* --- a series of the answer ------------------------------------------------------------------- */
 
 static enum err
 add_blocks(struct query *q, const struct source *s)
@@ -441,9 +438,7 @@ query_free(struct series_set *set)
 
 static const struct series_set_ops query_ops = {query_next, query_batch, query_warning, query_free};
 
-/* --- asking
- * ------------------------------------------------------------------------------------------------
- */
+/* --- asking ----------------------------------------------------------------------------------- */
 
 /* What there is now. Returns the tenant's id, UINT32_MAX if nobody knows it. */
 static uint32_t
@@ -537,8 +532,7 @@ tsdb_select(struct answerer *answerer, const struct select_request *request,
     return query_open(answerer, request, false, ret_set, why);
 }
 
-/* --- exemplars and metadata
- * ------------------------------------------------------------------------------------ */
+/* --- exemplars and metadata ------------------------------------------------------------------- */
 
 struct exemplar_list {
     struct arena *arena;

@@ -81,8 +81,7 @@ tenants_free(struct tsdb *db)
     mem_free(&db->head_budget, db->tenants, db->tenant_capacity * sizeof *db->tenants);
 }
 
-/* --- the ledger
- * ---------------------------------------------------------------------------------------- */
+/* --- the ledger ------------------------------------------------------------------------------- */
 
 void
 tenant_count(struct tenant *t, uint64_t epoch, const struct ledger *change)
@@ -121,8 +120,7 @@ tenants_undo(struct tsdb *db, uint64_t durable_epoch)
     }
 }
 
-/* --- metadata
- * -------------------------------------------------------------------------------------------- */
+/* --- metadata --------------------------------------------------------------------------------- */
 
 static enum err
 families_grow(struct tsdb *db, struct tenant *t)

@@ -25,8 +25,7 @@
 
 extern const struct answerer_ops tsdb_answerer_ops;
 
-/* --- versions
- * ------------------------------------------------------------------------------------- */
+/* --- versions --------------------------------------------------------------------------------- */
 
 enum err
 version_new(struct tsdb *db, uint32_t part_count, struct version **ret)
@@ -51,8 +50,7 @@ version_unref(struct version *v)
     mem_free(v->budget, v, sizeof *v + v->capacity * sizeof v->parts[0]);
 }
 
-/* --- time
- * ------------------------------------------------------------------------------------------- */
+/* --- time ------------------------------------------------------------------------------------- */
 
 /*
  * Retention's now: the lesser of the clock and the newest sample, and never further past the saved
@@ -78,8 +76,7 @@ look_at_clock(struct tsdb *db)
     db->clock_suspect = behind || now < BUILD_TIME_MS;
 }
 
-/* --- opening
- * ------------------------------------------------------------------------------------------ */
+/* --- opening ---------------------------------------------------------------------------------- */
 
 static enum err
 scratch_init(struct tsdb *db)
@@ -471,8 +468,7 @@ tsdb_answerer(struct tsdb *db)
     return &db->answerer;
 }
 
-/* --- committing
- * ------------------------------------------------------------------------------------------ */
+/* --- committing ------------------------------------------------------------------------------- */
 
 bool
 tsdb_commit_due(struct tsdb *db)
@@ -593,8 +589,7 @@ tsdb_is_down(struct tsdb *db)
     return wal_is_down(db->wal);
 }
 
-/* --- flushing
- * ---------------------------------------------------------------------------------------------- */
+/* --- flushing --------------------------------------------------------------------------------- */
 
 static uint64_t
 gen_samples(const struct gen *gen)
@@ -672,9 +667,7 @@ tsdb_maintain(struct tsdb *db, struct why *why)
     return err_first(e, prepared);
 }
 
-/* --- watching
- * -------------------------------------------------------------------------------------------------
- */
+/* --- watching --------------------------------------------------------------------------------- */
 
 static void
 stats_of_parts(struct tsdb *db, struct tsdb_stats *s)

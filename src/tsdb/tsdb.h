@@ -70,8 +70,7 @@ MUST_CHECK enum err tsdb_open(const struct tsdb_options *options, const struct t
 void tsdb_free(struct tsdb *tsdb);
 void tsdb_set_limits(struct tsdb *tsdb, const struct tsdb_limits *limits);
 
-/* --- writing ------------------------------------------------------------------------------------
- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 enum { INGEST_TEXT_BYTES = 1024 };
 
@@ -116,8 +115,7 @@ enum tsdb_epoch { TSDB_EPOCH_PENDING, TSDB_EPOCH_DURABLE, TSDB_EPOCH_VOID };
 enum tsdb_epoch tsdb_epoch(struct tsdb *tsdb, uint64_t epoch);
 bool tsdb_is_down(struct tsdb *tsdb);
 
-/* --- flushing ------------------------------------------------------------------------------------
- */
+/* --- flushing --------------------------------------------------------------------------------- */
 
 /* Samples, age, memory or log say that the head should be written out. */
 bool tsdb_flush_due(struct tsdb *tsdb);
@@ -132,13 +130,11 @@ MUST_CHECK enum err tsdb_flush(struct tsdb *tsdb, struct why *why);
 /* Prepares a log segment, gives up old ones, looks at free space and the clock. */
 MUST_CHECK enum err tsdb_maintain(struct tsdb *tsdb, struct why *why);
 
-/* --- reading ------------------------------------------------------------------------------------
- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 struct answerer *tsdb_answerer(struct tsdb *tsdb);
 
-/* --- watching ------------------------------------------------------------------------------------
- */
+/* --- watching --------------------------------------------------------------------------------- */
 
 struct tsdb_stats {
     struct wal_stats wal;
@@ -189,8 +185,7 @@ MUST_CHECK enum err tsdb_top(struct tsdb *tsdb, struct bytes tenant, struct aren
                              uint32_t *ret_metric_count, struct tsdb_cardinality *ret_names,
                              uint32_t *ret_name_count);
 
-/* --- checking a directory at rest
- * ------------------------------------------------------------------ */
+/* --- checking a directory at rest ------------------------------------------------------------- */
 
 struct tsdb_report {
     uint64_t damaged_places;

@@ -17,8 +17,7 @@ setting(const char *name, uint64_t otherwise)
     return given == NULL ? otherwise : strtoull(given, NULL, 10);
 }
 
-/* --- a crash at every call
- * ----------------------------------------------------------------------------- */
+/* --- a crash at every call -------------------------------------------------------------------- */
 
 enum crash { CRASH_POWER_LOSS, CRASH_KILL };
 
@@ -91,8 +90,7 @@ test_nothing_is_lost_when_killed_at_any_call(void **state)
     crash_everywhere(CRASH_KILL);
 }
 
-/* --- random steps
- * -------------------------------------------------------------------------------------- */
+/* --- random steps ----------------------------------------------------------------------------- */
 
 struct walk {
     struct machine m;

@@ -167,8 +167,7 @@ value_equal(struct model *x, const struct value *a, const struct value *b)
     return histogram_equal(&h, &g);
 }
 
-/* --- sending
- * ------------------------------------------------------------------------------------------- */
+/* --- sending ---------------------------------------------------------------------------------- */
 
 struct item {
     uint8_t tenant; /* of all items of a request: that of the first */
@@ -379,8 +378,7 @@ model_send(struct model *x, enum rw_version version, const struct item *items, u
     return OK;
 }
 
-/* --- committing and flushing
- * -------------------------------------------------------------------------- */
+/* --- committing and flushing ------------------------------------------------------------------ */
 
 #define for_each_cell(x, c) \
     for (struct cell *c = (x)->cells; c < (x)->cells + TENANTS * SERIES * SLOTS; c++)
@@ -483,8 +481,7 @@ model_flush(struct model *x)
     return e;
 }
 
-/* --- comparing
- * ----------------------------------------------------------------------------------------- */
+/* --- comparing -------------------------------------------------------------------------------- */
 
 struct reading {
     struct model *x;

@@ -37,8 +37,7 @@ send_float(const char *tenant, const char *labels, int64_t t_ms, double value)
     rq_fini(&rq);
 }
 
-/* --- matchers
- * ------------------------------------------------------------------------------------------ */
+/* --- matchers --------------------------------------------------------------------------------- */
 
 enum { MODEL_SERIES = 60 };
 
@@ -146,8 +145,7 @@ test_matchers_select_as_the_model_does_at_every_stage(void **state)
     expect_all_matchers();
 }
 
-/* --- bounds and snapshots
- * ------------------------------------------------------------------------------ */
+/* --- bounds and snapshots --------------------------------------------------------------------- */
 
 static void
 expect_bounds(void)
@@ -259,8 +257,7 @@ test_limits_of_a_query_end_it(void **state)
     question_fini(&q);
 }
 
-/* --- exemplars
- * ----------------------------------------------------------------------------------------- */
+/* --- exemplars -------------------------------------------------------------------------------- */
 
 static enum err
 print_exemplar(void *context, const struct exemplar *x)
@@ -353,8 +350,7 @@ test_exemplars_are_found_at_every_stage(void **state)
     machine_verified_restart(&m);
 }
 
-/* --- metadata
- * ------------------------------------------------------------------------------------------ */
+/* --- metadata --------------------------------------------------------------------------------- */
 
 static enum err
 print_metadata(void *context, const struct metadata *x)
@@ -455,8 +451,7 @@ test_metadata_of_a_refused_request_comes_with_the_repetition(void **state)
     }
 }
 
-/* --- damage
- * ---------------------------------------------------------------------------------------------- */
+/* --- damage ----------------------------------------------------------------------------------- */
 
 static void
 part_name(uint64_t number, char *to, size_t size)

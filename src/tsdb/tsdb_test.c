@@ -67,8 +67,7 @@ expect_at_every_stage(const char *tenant, const char *lines)
     expect_all(&m, tenant, lines);
 }
 
-/* --- refusals
- * ------------------------------------------------------------------------------------------ */
+/* --- refusals --------------------------------------------------------------------------------- */
 
 static void
 put_long(struct rq *rq, size_t name_size, size_t value_size)
@@ -182,8 +181,7 @@ test_first_offenders_are_named_and_all_are_counted(void **state)
     assert_int_equal(ledger_rejected(&l, LEDGER_FLOAT), 1000);
 }
 
-/* --- the same again
- * ---------------------------------------------------------------------------------------- */
+/* --- the same again --------------------------------------------------------------------------- */
 
 static void
 expect_first_stays(void)
@@ -290,8 +288,7 @@ test_float_and_histogram_conflict_at_one_time(void **state)
     expect_at_every_stage("anonymous", lines);
 }
 
-/* --- what belongs together
- * ------------------------------------------------------------------------------ */
+/* --- what belongs together -------------------------------------------------------------------- */
 
 static void
 test_labels_in_any_order_and_with_empty_values_are_one_series(void **state)
@@ -472,9 +469,7 @@ test_many_series_in_one_request(void **state)
     assert_int_equal(stats.part_samples, 3000);
 }
 
-/* --- time
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- time ------------------------------------------------------------------------------------- */
 
 static void
 test_retention_counts_from_the_newest_sample(void **state)
@@ -516,9 +511,7 @@ test_suspect_clock_refuses_only_for_a_while(void **state)
     machine_verified_restart(&m);
 }
 
-/* --- not now
- * ------------------------------------------------------------------------------------------------
- */
+/* --- not now ---------------------------------------------------------------------------------- */
 
 static void
 test_nearly_full_disk_refuses_until_there_is_room(void **state)

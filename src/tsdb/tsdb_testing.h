@@ -46,8 +46,7 @@ tell_seed(void **state)
     return 0;
 }
 
-/* --- requests
- * ------------------------------------------------------------------------------------------ */
+/* --- requests --------------------------------------------------------------------------------- */
 
 /* A message being written; the series at hand is closed by the next one or by the end. */
 struct rq {
@@ -247,8 +246,7 @@ rq_metadata(struct rq *rq, enum metric_type type, const char *family, const char
     }
 }
 
-/* --- the machine
- * --------------------------------------------------------------------------------------- */
+/* --- the machine ------------------------------------------------------------------------------ */
 
 struct machine {
     /* Allocations of the store fail, those of the test do not: see step(). */
@@ -458,8 +456,7 @@ machine_verified_restart(struct machine *m)
     machine_must_open(m);
 }
 
-/* --- ledgers
- * ------------------------------------------------------------------------------------------- */
+/* --- ledgers ---------------------------------------------------------------------------------- */
 
 struct ledger_of {
     const char *tenant;
@@ -485,8 +482,7 @@ machine_ledger(struct machine *m, const char *tenant)
     return of.found;
 }
 
-/* --- reading
- * ------------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 struct matcher_text {
     enum matcher_type type;

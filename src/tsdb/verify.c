@@ -61,8 +61,7 @@ tell_damage(struct verify *v, const char *text)
     tell(v, "damaged: %s", text);
 }
 
-/* --- tenants
- * ------------------------------------------------------------------------------------------- */
+/* --- tenants ---------------------------------------------------------------------------------- */
 
 static enum err
 tenant_get(struct verify *v, struct bytes name, uint32_t *ret)
@@ -87,9 +86,7 @@ tenant_get(struct verify *v, struct bytes name, uint32_t *ret)
     return OK;
 }
 
-/* --- parts
- * ------------------------------------------------------------------------------------------------
- */
+/* --- parts ------------------------------------------------------------------------------------ */
 
 static void
 damaged_page(void *context, uint64_t offset, const struct why *why)
@@ -227,9 +224,7 @@ verify_part(struct verify *v, const struct manifest_part *named)
     return e;
 }
 
-/* --- the log
- * ------------------------------------------------------------------------------------------------
- */
+/* --- the log ---------------------------------------------------------------------------------- */
 
 static struct ref_slot *
 ref_slot(struct ref_slot *table, uint64_t capacity, uint64_t ref)
@@ -357,9 +352,7 @@ verify_log(struct verify *v)
     return OK;
 }
 
-/* --- the ledger
- * ------------------------------------------------------------------------------------------------
- */
+/* --- the ledger ------------------------------------------------------------------------------- */
 
 static void
 compare(struct verify *v, const struct recount *t, enum ledger_kind k)

@@ -97,7 +97,7 @@ wal_last_segment(struct wal *wal)
     return wal->list.count == 0 ? NULL : &wal->list.items[wal->list.count - 1];
 }
 
-/* --- space.c --------------------------------------------------------------------------------- */
+/* --- space.c ---------------------------------------------------------------------------------- */
 
 /* Bytes of all files. */
 uint64_t wal_used_bytes_locked(const struct wal *wal);
@@ -112,7 +112,7 @@ MUST_CHECK enum err wal_take_prepared(struct wal *wal, const char *path, struct 
 /* Cuts off what stands behind the end of a segment that was left before it was full. */
 void wal_cut_tail(struct wal *wal, uint64_t number, uint64_t file_bytes);
 
-/* --- recover.c ------------------------------------------------------------------------------- */
+/* --- recover.c -------------------------------------------------------------------------------- */
 
 /*
  * Writes again what the file holds at [from, to) and syncs it: for bytes that can be read but may

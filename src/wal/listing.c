@@ -113,7 +113,7 @@ add_name(void *context, const char *name, bool is_dir)
     return add_file(l, name, number, is_aside);
 }
 
-/* --- the chain ------------------------------------------------------------------------------- */
+/* --- the chain -------------------------------------------------------------------------------- */
 
 static int
 by_number(const void *a, const void *b)
@@ -212,7 +212,7 @@ stray_is_loss(const struct segment_list *list, const struct stray *stray, bool f
     return from_oldest && stray->number < list->items[0].number && stray->kind == STRAY_DAMAGED;
 }
 
-/* --- sweeping -------------------------------------------------------------------------------- */
+/* --- sweeping --------------------------------------------------------------------------------- */
 
 struct sweep {
     struct env *env;

@@ -71,7 +71,7 @@ wal_reader_pos(const struct wal_reader *reader)
     return reader->pos < reader->start_pos ? reader->start_pos : reader->pos;
 }
 
-/* --- where to read --------------------------------------------------------------------------- */
+/* --- where to read ---------------------------------------------------------------------------- */
 
 /*
  * The segment that holds the reader's position, or the next one behind it, and up to where it is
@@ -129,7 +129,7 @@ reader_enter(struct wal_reader *r, const struct segment *segment, struct why *wh
     return OK;
 }
 
-/* --- reading --------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 /* Goes on behind damage, at the next whole record. */
 static enum err

@@ -36,7 +36,7 @@ struct walk {
     struct why *why;
 };
 
-/* --- what was lost --------------------------------------------------------------------------- */
+/* --- what was lost ---------------------------------------------------------------------------- */
 
 static bool
 note_place(struct walk *w, uint64_t bytes)
@@ -84,7 +84,7 @@ note_lost_segments(struct walk *w, const struct segment_list *list)
              w->dir, oldest->prev_number);
 }
 
-/* --- records given on ------------------------------------------------------------------------ */
+/* --- records given on ------------------------------------------------------------------------- */
 
 /* `commit` NULL: its record cannot be read; then `end_pos` is where the next one begins. */
 static enum err
@@ -144,7 +144,7 @@ salvage(struct walk *w, uint64_t from, uint64_t to, const struct commit *commit)
     return OK;
 }
 
-/* --- damage or torn tail --------------------------------------------------------------------- */
+/* --- damage or torn tail ---------------------------------------------------------------------- */
 
 struct outlook {
     bool damage;       /* the place was durable once */
@@ -207,7 +207,7 @@ walk_bad_place(struct walk *w, uint64_t pos, uint64_t bad_pos, const struct comm
     return salvage(w, pos, o.next_pos, commit);
 }
 
-/* --- whole segments -------------------------------------------------------------------------- */
+/* --- whole segments --------------------------------------------------------------------------- */
 
 /* How far the records of the newest segment can reach. */
 static uint64_t
@@ -273,7 +273,7 @@ walk_log(struct walk *w, struct segment_list *list)
     return OK;
 }
 
-/* --- what was read is made durable ----------------------------------------------------------- */
+/* --- what was read is made durable ------------------------------------------------------------ */
 
 enum err
 wal_rewrite(struct file *file, struct budget *memory, uint64_t from, uint64_t to, struct why *why)
@@ -342,7 +342,7 @@ settle(struct wal *wal, const struct segment *newest, uint64_t durable_pos, stru
     return err_first(e, closed);
 }
 
-/* --- the two uses ---------------------------------------------------------------------------- */
+/* --- the two uses ----------------------------------------------------------------------------- */
 
 static void
 begin_writing(struct wal *wal, const struct walk *w)

@@ -59,7 +59,7 @@ segment_seed(const uint8_t *log_id, uint64_t number)
     return hash_bytes(bytes_of(log_id, WAL_LOG_ID_BYTES), number);
 }
 
-/* --- headers --------------------------------------------------------------------------------- */
+/* --- headers ---------------------------------------------------------------------------------- */
 
 void
 segment_header_pack(const struct segment *segment, int64_t made_ms, uint8_t *to)
@@ -160,7 +160,7 @@ segment_header_unpack(struct bytes header, uint64_t number, enum segment_state *
     return OK;
 }
 
-/* --- records --------------------------------------------------------------------------------- */
+/* --- records ---------------------------------------------------------------------------------- */
 
 /* `place` is mixed from the segment's seed and the record's position. */
 static uint16_t
@@ -241,7 +241,7 @@ record_is_known(uint8_t type, uint8_t version, uint8_t flags)
            (flags & ~FLAGS_KNOWN) == 0;
 }
 
-/* --- reading --------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 void
 segment_reader_init(struct segment_reader *reader, struct env *env, struct budget *budget)

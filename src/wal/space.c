@@ -20,7 +20,7 @@ enum { PREPARE_PIECE_BYTES = 1024 * 1024 };
 static const char PREPARED_NAME[] = "prepared.tmp";
 static const char HALF_NAME[] = "half-prepared.tmp";
 
-/* --- the budget ------------------------------------------------------------------------------ */
+/* --- the budget ------------------------------------------------------------------------------- */
 
 uint64_t
 wal_used_bytes_locked(const struct wal *wal)
@@ -56,7 +56,7 @@ wal_set_budget(struct wal *wal, uint64_t budget_bytes)
     lock_drop(&wal->lock);
 }
 
-/* --- the prepared file ----------------------------------------------------------------------- */
+/* --- the prepared file ------------------------------------------------------------------------ */
 
 static void
 set_prepared(struct wal *wal, enum prepared prepared)
@@ -121,7 +121,7 @@ wal_take_prepared(struct wal *wal, const char *path, struct file *ret_file, stru
     return e ? e : file_open(wal->env, path, FILE_UPDATE, ret_file, why);
 }
 
-/* --- segments given up ----------------------------------------------------------------------- */
+/* --- segments given up ------------------------------------------------------------------------ */
 
 /* Marks readers that still want something before `pos`; returns how many there are. */
 static unsigned

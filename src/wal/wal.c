@@ -78,7 +78,7 @@ batch_begin_locked(struct wal *wal, uint64_t epoch, uint64_t segment, uint64_t b
     if (wal->tried_number < segment) wal->tried_number = segment;
 }
 
-/* --- opening --------------------------------------------------------------------------------- */
+/* --- opening ---------------------------------------------------------------------------------- */
 
 /* The positions one segment may use up at most: it is full before the last batch is put there. */
 static uint64_t
@@ -223,7 +223,7 @@ wal_free(struct wal *wal)
     mem_free(wal->memory, wal, sizeof *wal);
 }
 
-/* --- putting --------------------------------------------------------------------------------- */
+/* --- putting ---------------------------------------------------------------------------------- */
 
 struct wal_place
 wal_place(struct wal *wal)
@@ -344,7 +344,7 @@ wal_count(struct wal *wal, enum ledger_kind kind, uint64_t accepted)
     lock_drop(&wal->lock);
 }
 
-/* --- segments begun -------------------------------------------------------------------------- */
+/* --- segments begun --------------------------------------------------------------------------- */
 
 static enum err
 make_file(struct wal *wal, struct segment *segment, struct file *ret_file, struct why *why)
@@ -424,7 +424,7 @@ segment_begin(struct wal *wal, uint64_t number, uint64_t base_pos, struct why *w
     return OK;
 }
 
-/* --- committing ------------------------------------------------------------------------------ */
+/* --- committing ------------------------------------------------------------------------------- */
 
 bool
 wal_has_records(struct wal *wal)
@@ -602,7 +602,7 @@ wal_reopen(struct wal *wal, struct why *why)
     return OK;
 }
 
-/* --- looking --------------------------------------------------------------------------------- */
+/* --- looking ---------------------------------------------------------------------------------- */
 
 bool
 wal_is_down(struct wal *wal)

@@ -118,7 +118,7 @@ MUST_CHECK enum err wal_recover(struct wal *wal, uint64_t from_pos,
 /* Does not commit what is still in the batch. No reader is open any more. NULL is fine. */
 void wal_free(struct wal *wal);
 
-/* --- putting --------------------------------------------------------------------------------- */
+/* --- putting ---------------------------------------------------------------------------------- */
 
 /*
  * Where the next record will stand: the batch being filled and its segment. A caller that keeps
@@ -150,7 +150,7 @@ MUST_CHECK enum err wal_reserve(struct wal *wal, size_t bytes, struct why *why);
 /* The room a record may take in the batch at worst. */
 size_t wal_put_bytes(size_t payload_size);
 
-/* --- committing ------------------------------------------------------------------------------ */
+/* --- committing ------------------------------------------------------------------------------- */
 
 /* True if the batch holds records. */
 bool wal_has_records(struct wal *wal);
@@ -179,7 +179,7 @@ uint64_t wal_durable_epoch(struct wal *wal);
 /* The position behind the last committed record. */
 uint64_t wal_end(struct wal *wal);
 
-/* --- segments -------------------------------------------------------------------------------- */
+/* --- segments --------------------------------------------------------------------------------- */
 
 /* Zero-fills a segment in advance if none is at hand, so that no commit has to. May take a while.
  */
@@ -213,7 +213,7 @@ void wal_stats(struct wal *wal, struct wal_stats *ret_stats);
 /* WAL_LOG_ID_BYTES. Not for clients: who knows it could send payloads that look like records. */
 const uint8_t *wal_log_id(struct wal *wal);
 
-/* --- following ------------------------------------------------------------------------------- */
+/* --- following -------------------------------------------------------------------------------- */
 
 struct wal_reader;
 /*

@@ -4,8 +4,7 @@
  */
 #include "wal/wal_testing.h"
 
-/* --- damage: every byte ------------------------------------------------------------------------
- */
+/* --- damage: every byte ----------------------------------------------------------------------- */
 
 /* A small log of three segments, each of a life of its own, so that they are short. */
 static void
@@ -209,8 +208,7 @@ test_damage_before_the_wanted_position_is_not_reported(void **state)
     rig_fini(&rig);
 }
 
-/* --- damage: headers and whole files -----------------------------------------------------------
- */
+/* --- damage: headers and whole files ---------------------------------------------------------- */
 
 static uint64_t
 floats_between(const struct rig *rig, uint64_t from, uint64_t to)

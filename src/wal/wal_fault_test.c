@@ -152,8 +152,7 @@ test_memory_is_taken_from_the_budget_and_given_back(void **state)
     rig_fini(&rig);
 }
 
-/* --- what a failed sync means ------------------------------------------------------------------
- */
+/* --- what a failed sync means ----------------------------------------------------------------- */
 
 static void
 test_a_failed_commit_is_void_although_its_bytes_are_there(void **state)

@@ -49,8 +49,7 @@ put_whole(struct machine *m, const char *path, struct bytes content)
     assert(e == OK);
 }
 
-/* --- files as given ----------------------------------------------------------------------------
- */
+/* --- files as given --------------------------------------------------------------------------- */
 
 static void
 mend_header(uint8_t *at, size_t size)
@@ -102,8 +101,7 @@ place_files(struct machine *m, struct cursor *c)
     }
 }
 
-/* --- a log really written ----------------------------------------------------------------------
- */
+/* --- a log really written --------------------------------------------------------------------- */
 
 static struct bytes
 payload_of(uint64_t id, uint8_t shape)
@@ -199,8 +197,7 @@ change_file(struct machine *m, struct cursor *c)
     assert(e == OK);
 }
 
-/* --- what is found -----------------------------------------------------------------------------
- */
+/* --- what is found ---------------------------------------------------------------------------- */
 
 struct finding {
     struct machine *m;

@@ -408,8 +408,7 @@ test_a_reader_tries_again_what_the_machine_refused(void **state)
     rig_fini(&rig);
 }
 
-/* --- threads -----------------------------------------------------------------------------------
- */
+/* --- threads ---------------------------------------------------------------------------------- */
 
 enum { THREAD_COMMITS = 400, THREAD_READERS = 3 };
 

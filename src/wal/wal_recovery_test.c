@@ -6,8 +6,7 @@
 
 #include <time.h>
 
-/* --- losing power ------------------------------------------------------------------------------
- */
+/* --- losing power ----------------------------------------------------------------------------- */
 
 /* Some records, committed; a log that went down is reopened as the caller of a real one would. */
 static enum err
@@ -213,8 +212,7 @@ test_records_of_a_files_older_life_are_never_taken_for_new_ones(void **state)
     }
 }
 
-/* --- versions ----------------------------------------------------------------------------------
- */
+/* --- versions --------------------------------------------------------------------------------- */
 
 static void
 test_a_newer_log_is_refused_and_not_touched(void **state)
@@ -316,8 +314,7 @@ test_segments_of_two_logs_are_not_mixed(void **state)
     rig_fini(&rig);
 }
 
-/* --- verify, and the cost of it all ------------------------------------------------------------
- */
+/* --- verify, and the cost of it all ----------------------------------------------------------- */
 
 static void
 test_verify_changes_nothing_and_says_what_recovery_would(void **state)

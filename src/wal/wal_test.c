@@ -383,8 +383,7 @@ test_running_totals_go_on_across_restarts_trims_and_empty_segments(void **state)
     rig_fini(&rig);
 }
 
-/* --- acknowledged when written -----------------------------------------------------------------
- */
+/* --- acknowledged when written ---------------------------------------------------------------- */
 
 static void
 test_written_commits_survive_a_kill_and_synced_ones_a_power_loss(void **state)

@@ -180,7 +180,7 @@ check_record(const struct wal_record *record)
     assert_true(bytes_equal(record->payload, id_payload(id)));
 }
 
-/* --- putting and committing ------------------------------------------------------------------ */
+/* --- putting and committing ------------------------------------------------------------------- */
 
 static inline enum err
 rig_define(struct rig *rig, uint32_t series)
@@ -440,7 +440,7 @@ rig_floats(const struct rig *rig)
     return sum;
 }
 
-/* --- more of logs ---------------------------------------------------------------------------- */
+/* --- more of logs ----------------------------------------------------------------------------- */
 
 struct seen {
     struct findings f;

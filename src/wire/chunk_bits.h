@@ -110,7 +110,7 @@ varbit_put_unsigned(struct bits_out *out, uint64_t v)
     varbit_put_class(out, v, bits_of(v));
 }
 
-/* --- xor: the bits that differ from the value before -------------------------------------------*/
+/* --- xor: the bits that differ from the value before ------------------------------------------ */
 
 /* `leading` XOR_NO_WINDOW: nothing but the first value was written yet. */
 struct xor_state {
@@ -146,7 +146,7 @@ xor_put(struct bits_out *out, struct xor_state *s, uint64_t v)
     bits_put_wide(out, changed >> trailing, width);
 }
 
-/* --- reading -----------------------------------------------------------------------------------*/
+/* --- reading ---------------------------------------------------------------------------------- */
 
 /* Bounded like a struct cursor: past the end everything is zero and `bad` is set. */
 struct bits_in {

@@ -52,8 +52,7 @@ is_gauge(const struct histogram *h)
     return h->reset_hint == RESET_GAUGE;
 }
 
-/* --- did anything fall?
- * -------------------------------------------------------------------------*/
+/* --- did anything fall? ----------------------------------------------------------------------- */
 
 /* A count of either kind, to be compared only with its own kind. NaN falls to nothing. */
 static bool
@@ -175,8 +174,7 @@ fits(const struct chunk_histogram_state *s, const struct histogram *h, enum chun
     return histogram_same_layout(old, h);
 }
 
-/* --- the first histogram: layout
- * ----------------------------------------------------------------*/
+/* --- the first histogram: layout -------------------------------------------------------------- */
 
 /* The array, moved or not, with room for `count`; NULL if refused or nothing is needed yet. */
 static void *
@@ -290,8 +288,7 @@ put_layout(struct bits_out *out, const struct histogram *h, enum chunk_reset hea
     }
 }
 
-/* --- counts
- * -------------------------------------------------------------------------------------*/
+/* --- counts ----------------------------------------------------------------------------------- */
 
 static inline void
 put_dod(struct bits_out *out, struct dod_state *s, uint64_t v)
@@ -380,8 +377,7 @@ put_next(struct chunk_writer *writer, struct bits_out *out, int64_t t_ms, const 
     put_next_side(out, h->kind, &h->negative, negative_states(s, h));
 }
 
-/* --- both
- * ---------------------------------------------------------------------------------------*/
+/* --- both ------------------------------------------------------------------------------------- */
 
 static bool
 spans_match(const struct hist_buckets *b)

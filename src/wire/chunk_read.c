@@ -10,8 +10,7 @@
 typedef enum err each_function(void *context, int64_t t_ms, uint64_t bits,
                                const struct histogram *h);
 
-/* --- XOR
- * ----------------------------------------------------------------------------------------*/
+/* --- XOR -------------------------------------------------------------------------------------- */
 
 static uint64_t
 xor_get_dod(struct bits_in *in)
@@ -48,8 +47,7 @@ read_xor(struct bits_in *in, uint32_t count, each_function *each, void *context)
     return OK;
 }
 
-/* --- histograms: layout
- * -------------------------------------------------------------------------*/
+/* --- histograms: layout ----------------------------------------------------------------------- */
 
 /* The histogram being read; its arrays are changed from sample to sample. */
 struct histogram_in {
@@ -170,8 +168,7 @@ get_layout(struct histogram_in *r)
     return get_buckets_memory(r);
 }
 
-/* --- histograms: samples
- * ------------------------------------------------------------------------*/
+/* --- histograms: samples ---------------------------------------------------------------------- */
 
 static uint64_t
 get_dod(struct bits_in *in, struct dod_state *s)

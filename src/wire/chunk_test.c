@@ -11,8 +11,7 @@
 
 enum { SERIES_MAX = 500 };
 
-/* --- collecting what chunk_read() yields
- * ---------------------------------------------------------*/
+/* --- collecting what chunk_read() yields ------------------------------------------------------ */
 
 struct sink {
     uint32_t count;
@@ -94,8 +93,7 @@ read_chunk(struct fixture *f, enum chunk_type type, struct bytes data)
     return chunk_read(type, data, &f->arena, collect, &f->sink);
 }
 
-/* --- the layout, bit by bit
- * ----------------------------------------------------------------------*/
+/* --- the layout, bit by bit ------------------------------------------------------------------- */
 
 /* `text` is zeros and ones; anything else is for the eye. */
 static void
@@ -244,8 +242,7 @@ test_float_histogram_chunk_has_the_documented_bits(void **state)
                "11 01100 000001 1"); /* the bucket */
 }
 
-/* --- round trips
- * ---------------------------------------------------------------------------------*/
+/* --- round trips ------------------------------------------------------------------------------ */
 
 static void
 test_floats_of_every_class_come_back_bit_for_bit(void **state)
@@ -305,8 +302,7 @@ test_full_chunk_refuses_more(void **state)
     assert_int_equal(load_be32(data.at) >> 16, 65535);
 }
 
-/* --- histograms: the rule of headers
- * -------------------------------------------------------------*/
+/* --- histograms: the rule of headers ---------------------------------------------------------- */
 
 /* An independent answer to "did anything fall?": absolute counts by bucket in a plain table. */
 enum { TABLE_HALF = 1000 };
@@ -539,8 +535,7 @@ test_histogram_whose_spans_lie_is_refused(void **state)
     assert_int_equal(chunk_count(f->writer), 0);
 }
 
-/* --- distrust
- * ------------------------------------------------------------------------------------*/
+/* --- distrust --------------------------------------------------------------------------------- */
 
 static struct bytes
 some_chunk(struct fixture *f, struct rng *r, enum chunk_type type)
@@ -631,8 +626,7 @@ test_reader_stops_when_told(void **state)
     }
 }
 
-/* --- memory
- * --------------------------------------------------------------------------------------*/
+/* --- memory ----------------------------------------------------------------------------------- */
 
 static enum err
 write_and_read_something(struct budget *budget, struct arena *data)

@@ -116,8 +116,7 @@ random_series(struct rng *r, uint32_t count, int64_t *times_ms, uint64_t *bits)
     return count;
 }
 
-/* --- histograms
- * ---------------------------------------------------------------------------------*/
+/* --- histograms ------------------------------------------------------------------------------- */
 
 static inline void
 random_spans(struct rng *r, struct arena *arena, struct hist_buckets *b, bool custom)
@@ -252,8 +251,7 @@ random_next_histogram(struct rng *r, struct arena *arena, const struct histogram
     return h;
 }
 
-/* --- comparing and copying
- * ----------------------------------------------------------------------*/
+/* --- comparing and copying -------------------------------------------------------------------- */
 
 static inline struct hist_buckets
 copied_buckets(struct arena *arena, const struct hist_buckets *b)

@@ -16,8 +16,7 @@
 #include "wire/random_test.h"
 #include "wire/remote_read.h"
 
-/* --- what an answer says
- * -------------------------------------------------------------------------*/
+/* --- what an answer says ---------------------------------------------------------------------- */
 
 struct item {
     int64_t t_ms;
@@ -131,8 +130,7 @@ random_model(struct rng *r, struct arena *arena)
     return m;
 }
 
-/* --- feeding it
- * ----------------------------------------------------------------------------------*/
+/* --- feeding it ------------------------------------------------------------------------------- */
 
 /* One of the two writers. */
 struct writer {
@@ -193,8 +191,7 @@ feed(struct writer *w, struct rng *r, const struct model *m)
     return w->stream != NULL ? rr_stream_end(w->stream, &w->why) : OK;
 }
 
-/* --- receiving
- * -----------------------------------------------------------------------------------*/
+/* --- receiving -------------------------------------------------------------------------------- */
 
 /* Collects everything; or counts and forgets; or fails at the n-th piece. */
 struct receiver {
@@ -283,8 +280,7 @@ new_samples(struct fixture *f)
     assert_int_equal(rr_samples_new(&f->budget, &f->writer.samples), OK);
 }
 
-/* --- reading STREAMED_XOR_CHUNKS back
- * ------------------------------------------------------------*/
+/* --- reading STREAMED_XOR_CHUNKS back --------------------------------------------------------- */
 
 static bool
 same_labels(size_t count, Rrtest__Label **labels, struct bytes canonical)
@@ -452,8 +448,7 @@ test_frame_has_the_documented_bytes(void **state)
     assert_int_equal(load_be32(f->receiver.all.at + 1), crc32c(0, bytes_of(expected + 5, 33)));
 }
 
-/* --- reading SAMPLES back
- * ------------------------------------------------------------------------*/
+/* --- reading SAMPLES back --------------------------------------------------------------------- */
 
 static struct bytes
 uncompress(struct fixture *f)
@@ -622,8 +617,7 @@ test_no_query_and_empty_queries_have_their_answers(void **state)
     }
 }
 
-/* --- large things
- * --------------------------------------------------------------------------------*/
+/* --- large things ----------------------------------------------------------------------------- */
 
 /* Labels of a megabyte, and a histogram with as many buckets as one may have, in both forms. */
 static void
@@ -793,8 +787,7 @@ test_samples_beyond_the_budget_are_refused_and_everything_given_back(void **stat
     assert_int_equal(budget_used(&small), 0);
 }
 
-/* --- failures
- * ------------------------------------------------------------------------------------*/
+/* --- failures --------------------------------------------------------------------------------- */
 
 static enum err
 answer(struct fixture *f, bool streamed, const struct model *m)

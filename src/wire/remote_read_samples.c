@@ -155,8 +155,7 @@ fail(struct rr_samples *s, enum err e)
     return e;
 }
 
-/* --- fragments and marks
- * ------------------------------------------------------------------------*/
+/* --- fragments and marks ---------------------------------------------------------------------- */
 
 static struct block *
 add_block(struct rr_samples *s)
@@ -241,8 +240,7 @@ with_length(uint64_t bytes)
     return 1 + varint_size(bytes) + bytes;
 }
 
-/* --- the stage
- * ----------------------------------------------------------------------------------*/
+/* --- the stage -------------------------------------------------------------------------------- */
 
 /* Makes half of the stage free, at least. */
 static enum err
@@ -327,8 +325,7 @@ end_series(struct rr_samples *s)
     (void)varint_put(length, s->series_bytes);
 }
 
-/* --- floats
- * -------------------------------------------------------------------------------------*/
+/* --- floats ----------------------------------------------------------------------------------- */
 
 /* varint_put() for times of our age, without a branch for each byte. Stores 8 bytes. */
 static inline size_t
@@ -384,8 +381,7 @@ rr_samples_floats(struct rr_samples *s, uint32_t count, const int64_t *times_ms,
     return OK;
 }
 
-/* --- histograms
- * ---------------------------------------------------------------------------------*/
+/* --- histograms ------------------------------------------------------------------------------- */
 
 static void
 put_varint_field(struct buf *to, unsigned tag, uint64_t v)
@@ -494,8 +490,7 @@ rr_samples_histograms(struct rr_samples *s, uint32_t count, const int64_t *times
     return OK;
 }
 
-/* --- queries, series, the end
- * -------------------------------------------------------------------*/
+/* --- queries, series, the end ----------------------------------------------------------------- */
 
 static enum err
 end_query(struct rr_samples *s)

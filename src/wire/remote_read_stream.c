@@ -102,8 +102,7 @@ fail(struct rr_stream *stream, enum err e)
     return e;
 }
 
-/* --- output
- * -------------------------------------------------------------------------------------*/
+/* --- output ----------------------------------------------------------------------------------- */
 
 static enum err
 flush(struct rr_stream *stream, struct why *why)
@@ -164,8 +163,7 @@ send_frame(struct rr_stream *stream, struct why *why)
     return e;
 }
 
-/* --- chunks
- * -------------------------------------------------------------------------------------*/
+/* --- chunks ----------------------------------------------------------------------------------- */
 
 static size_t
 time_field_size(int64_t t_ms)
@@ -233,8 +231,7 @@ end_series(struct rr_stream *stream, struct why *why)
     return stream->contents.size > 0 ? send_frame(stream, why) : OK;
 }
 
-/* --- the calls
- * ----------------------------------------------------------------------------------*/
+/* --- the calls -------------------------------------------------------------------------------- */
 
 enum err
 rr_stream_query(struct rr_stream *stream, uint32_t query_index, struct why *why)

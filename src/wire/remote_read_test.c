@@ -189,8 +189,7 @@ test_too_many_queries_or_matchers_are_refused_before_memory_is_taken(void **stat
     arena_fini(&small);
 }
 
-/* --- against protobuf-c
- * --------------------------------------------------------------------------*/
+/* --- against protobuf-c ----------------------------------------------------------------------- */
 
 static ProtobufCBinaryData
 random_text(struct rng *r, struct arena *arena)

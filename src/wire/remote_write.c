@@ -32,7 +32,7 @@ struct decoder {
     const uint8_t *field; /* of the message, being read: for the sentence about what is wrong */
 };
 
-/* --- labels, 1.0 ---------------------------------------------------------------------------- */
+/* --- labels, 1.0 ------------------------------------------------------------------------------ */
 
 /* The first byte behind the canonical short labels that stand at `p`. */
 static inline const uint8_t *
@@ -113,7 +113,7 @@ gather_labels(struct decoder *d, struct bytes series, struct bytes *ret_labels)
     return OK;
 }
 
-/* --- samples -------------------------------------------------------------------------------- */
+/* --- samples ---------------------------------------------------------------------------------- */
 
 /*
  * `c` is behind the tag of a Sample. Takes it if it consists of a value (absent for 0), and a time
@@ -184,7 +184,7 @@ read_histogram(struct decoder *d, struct cursor *c)
     return rw_decode_histogram(d->m, d->version, proto_bytes(c), h);
 }
 
-/* --- references, 2.0 ------------------------------------------------------------------------ */
+/* --- references, 2.0 -------------------------------------------------------------------------- */
 
 static enum err
 append_ref(struct rw_memory *m, enum rw_array_id id, uint32_t ref)
@@ -274,7 +274,7 @@ symbol_of(const struct rw_memory *m, uint32_t ref, struct bytes *ret_text)
     return true;
 }
 
-/* --- exemplars ------------------------------------------------------------------------------ */
+/* --- exemplars -------------------------------------------------------------------------------- */
 
 static enum err
 append_label(struct rw_memory *m, struct label label)
@@ -352,7 +352,7 @@ read_exemplar(struct decoder *d, struct bytes message)
     return OK;
 }
 
-/* --- series --------------------------------------------------------------------------------- */
+/* --- series ----------------------------------------------------------------------------------- */
 
 static struct rw_series *
 begin_series(struct rw_memory *m)
@@ -515,7 +515,7 @@ read_series_v2(struct decoder *d, struct bytes message)
     return OK;
 }
 
-/* --- requests ------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 static enum err
 read_metadata_v1(struct decoder *d, struct bytes message)
@@ -686,7 +686,7 @@ rw_decode(struct rw_request *request, enum rw_version version, struct bytes mess
     return OK;
 }
 
-/* --- for those who read the result ---------------------------------------------------------- */
+/* --- for those who read the result ------------------------------------------------------------ */
 
 struct rw_label_walk
 rw_labels(const struct rw_request *request, const struct rw_series *series)

@@ -30,7 +30,7 @@ enum { SEED = 99, MESSAGES = 2000, MUTATIONS = 12, MESSAGE_BYTES_MAX = 8 << 20 }
 static struct budget budget;
 static struct rw_request request;
 
-/* --- comparing ------------------------------------------------------------------------------ */
+/* --- comparing -------------------------------------------------------------------------------- */
 
 static void
 same_text(struct bytes ours, ProtobufCBinaryData theirs)
@@ -307,7 +307,7 @@ check(enum rw_version version, struct bytes message)
     return true;
 }
 
-/* --- making messages ------------------------------------------------------------------------ */
+/* --- making messages -------------------------------------------------------------------------- */
 
 static uint64_t random_state;
 
@@ -485,7 +485,7 @@ descriptor_of(enum rw_version version)
                             : &io__prometheus__write__v2__request__descriptor;
 }
 
-/* --- tests ---------------------------------------------------------------------------------- */
+/* --- tests ------------------------------------------------------------------------------------ */
 
 static void
 check_made_messages(enum rw_version version)

@@ -36,7 +36,7 @@ expect_text(struct bytes b, const char *text)
     assert_true(bytes_equal_text(b, text));
 }
 
-/* --- 1.0 ------------------------------------------------------------------------------------ */
+/* --- 1.0 -------------------------------------------------------------------------------------- */
 
 static void
 test_v1_canonical_request(void **state)
@@ -362,7 +362,7 @@ test_unknown_fields_are_skipped_at_every_level(void **state)
     refuse(RW_V2, "2a ff ff ff ff 0f");
 }
 
-/* --- 2.0 ------------------------------------------------------------------------------------ */
+/* --- 2.0 -------------------------------------------------------------------------------------- */
 
 static void
 test_v2_canonical_request(void **state)

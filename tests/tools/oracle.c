@@ -67,7 +67,7 @@ oracle_fault(struct oracle_set *set, const struct oracle_series *series, const c
     buf_fini(&text);
 }
 
-/* --- labels ------------------------------------------------------------------------------ */
+/* --- labels ----------------------------------------------------------------------------------- */
 
 static int
 label_compare(const struct oracle_label *a, const struct oracle_label *b)
@@ -184,7 +184,7 @@ oracle_find_series(struct oracle_set *set, struct oracle_label *labels, size_t c
     return series;
 }
 
-/* --- samples ----------------------------------------------------------------------------- */
+/* --- samples ---------------------------------------------------------------------------------- */
 
 /* The array, with room for one more item. */
 static void *
@@ -295,7 +295,7 @@ oracle_finish(struct oracle_set *set)
     twalk_r(set->tree, collect, set);
 }
 
-/* --- matchers ---------------------------------------------------------------------------- */
+/* --- matchers --------------------------------------------------------------------------------- */
 
 bool
 oracle_labels_match(const struct oracle_options *options, const struct oracle_label *labels,

@@ -60,7 +60,7 @@ oracle_guess_version(struct bytes message)
     }
 }
 
-/* --- histograms --------------------------------------------------------------------------- */
+/* --- histograms ------------------------------------------------------------------------------- */
 
 /* Lists the buckets that are not empty as "index:count". False: spans and counts do not agree. */
 static bool
@@ -150,7 +150,7 @@ put_histogram(const struct oracle_options *options, struct buf *to, const Cmp__H
     return ok;
 }
 
-/* --- write requests ----------------------------------------------------------------------- */
+/* --- write requests --------------------------------------------------------------------------- */
 
 static bool
 in_range(struct oracle_range range, int64_t t_ms)
@@ -278,7 +278,7 @@ oracle_add_write(struct oracle_set *set, enum oracle_version version, struct byt
                                        : add_write_1(set, message, &ignored, why);
 }
 
-/* --- remote read -------------------------------------------------------------------------- */
+/* --- remote read ------------------------------------------------------------------------------ */
 
 static ProtobufCBinaryData
 binary_of(struct bytes b)

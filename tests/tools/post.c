@@ -203,7 +203,7 @@ post_put_body(const struct post_answer *answer, char *to, size_t to_size)
     to[size] = '\0';
 }
 
-/* --- captures ------------------------------------------------------------------------------ */
+/* --- captures --------------------------------------------------------------------------------- */
 
 static enum err
 read_whole(const char *path, struct capture *capture, struct why *why)

@@ -72,7 +72,7 @@ is_url(const char *side)
     return strstr(side, "://") != NULL;
 }
 
-/* --- reading the two sides ------------------------------------------------------------------ */
+/* --- reading the two sides -------------------------------------------------------------------- */
 
 static enum err
 read_slice(struct oracle_set *set, struct post *post, const char *url, struct oracle_range range,
@@ -165,7 +165,7 @@ read_capture(struct oracle_set *set, const char *path, size_t first, struct why 
     return e;
 }
 
-/* --- comparing ------------------------------------------------------------------------------- */
+/* --- comparing -------------------------------------------------------------------------------- */
 
 /* One printed difference: "only in A: {labels} at 123: text". */
 static void

@@ -97,7 +97,7 @@ parse_line(char *text, struct line *ret_line, struct why *why)
     return OK;
 }
 
-/* --- one request ---------------------------------------------------------------------------- */
+/* --- one request ------------------------------------------------------------------------------ */
 
 static ProtobufCBinaryData
 binary_of(struct bytes b)
