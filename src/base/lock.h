@@ -12,17 +12,15 @@
 /* Lowest first: what is taken first stands first. */
 enum lock_rank {
     LOCK_RANK_NONE = 0,
-    LOCK_RANK_APP,         /* lifecycle and reload; held while modules below are called */
-    LOCK_RANK_SCRAPE,      /* metrics being printed; their callbacks look into all below */
-    LOCK_RANK_API,         /* request queues; nothing of the store is held when they are taken */
-    LOCK_RANK_QUERY_GATE,  /* who may run; taken before any look at the store */
-    LOCK_RANK_TSDB,        /* which parts and generations exist; pins are taken under it */
-    LOCK_RANK_HEAD,        /* series and chunks of the head; the log is appended to under it */
-    LOCK_RANK_WAL,         /* the log's open batch */
-    LOCK_RANK_WAL_READERS, /* positions of readers; looked at while segments are released */
-    LOCK_RANK_CACHE,       /* pages in memory; never held while one is read */
-    LOCK_RANK_HTTP,        /* one connection's state; resumed from any thread above */
-    LOCK_RANK_ENV,         /* the simulated machine: any I/O may be done under any lock there */
+    LOCK_RANK_APP,      /* lifecycle and reload; held while modules below are called */
+    LOCK_RANK_SCRAPE,   /* metrics being printed; their callbacks look into all below */
+    LOCK_RANK_API,      /* request queues; nothing of the store is held when they are taken */
+    LOCK_RANK_TSDB,     /* which parts and generations exist; pins are taken under it */
+    LOCK_RANK_HEAD,     /* series and chunks of the head; the log is appended to under it */
+    LOCK_RANK_WAL,      /* the log's open batch */
+    LOCK_RANK_CACHE,    /* pages in memory; never held while one is read */
+    LOCK_RANK_HTTP,     /* one connection's state; resumed from any thread above */
+    LOCK_RANK_ENV,      /* the simulated machine: any I/O may be done under any lock there */
     LOCK_RANK_APP_WAKE, /* flags that wake the commit and flush threads; nothing is taken under them
                          */
     LOCK_RANK_LEAF,     /* counters, rate limits of log lines */

@@ -40,8 +40,7 @@ struct select_request {
     uint32_t matcher_count;
     int64_t min_ms; /* both inclusive */
     int64_t max_ms;
-    bool labels_only; /* a hint: samples are not wanted, batches may be empty */
-    bool partial;     /* damaged pages become warnings instead of an error */
+    bool partial; /* damaged pages become warnings instead of an error */
     struct query_control *control;
 };
 

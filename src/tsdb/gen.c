@@ -478,14 +478,6 @@ series_link(struct gen *gen, struct series *s)
     return OK;
 }
 
-size_t
-gen_add_reserve(struct bytes labels)
-{
-    size_t count = labels_count(labels);
-    /* Fields, names, the pair array; pages and lists that grow are not foreseen here. */
-    return 2 * labels.size + 128 * count + 1024;
-}
-
 enum err
 gen_add_series(struct gen *gen, uint32_t tenant, struct bytes labels, struct series **ret_series)
 {
@@ -559,12 +551,6 @@ series_compare(const struct gen *gen, const struct series *a, const struct serie
 }
 
 /* --- exemplars -------------------------------------------------------------------------------- */
-
-size_t
-gen_exemplar_reserve(struct bytes labels)
-{
-    return labels.size + 64;
-}
 
 static uint64_t
 exemplar_hash(const struct gen *gen, uint32_t series, const struct gen_exemplar *like)

@@ -180,8 +180,6 @@ struct series *gen_find_labels(const struct gen *gen, uint32_t tenant, struct by
 void gen_alias(struct gen *gen, const struct series *series, uint64_t key);
 bool series_has_labels(const struct gen *gen, const struct series *series, struct bytes labels);
 
-/* The memory gen_add_series() may need at worst, for gmem_reserve(). */
-size_t gen_add_reserve(struct bytes labels);
 /* A new series; it must not exist yet. ERR_NOMEM: labels of it may stay behind without a series. */
 MUST_CHECK enum err gen_add_series(struct gen *gen, uint32_t tenant, struct bytes labels,
                                    struct series **ret_series);
@@ -220,7 +218,6 @@ MUST_CHECK enum err series_append(struct gen *gen, struct series *series, int64_
                                   int64_t start_ms, const struct sample_value *value,
                                   uint32_t epoch, uint32_t durable_epoch);
 
-size_t gen_exemplar_reserve(struct bytes labels);
 /* ERR_AGAIN: it is there already, identical, in this generation (then *ret_epoch is its epoch) or
  * the one before (0). */
 MUST_CHECK enum err gen_add_exemplar(struct gen *gen, struct series *series, int64_t t_ms,

@@ -94,8 +94,6 @@ struct scratch {
     struct buf labels;
     struct label *label_list;
     uint32_t label_capacity;
-    struct series **resolved;
-    uint32_t resolved_capacity;
     struct arena arena;
 };
 

@@ -200,7 +200,6 @@ struct wal_stats {
     uint64_t segment_bytes; /* of all files, also one that is prepared */
     uint64_t commits_total;
     uint64_t commit_bytes_total;
-    uint64_t requests_waiting; /* 0: only the caller knows */
     uint64_t failures_total;
     uint64_t segments_made_total;
     uint64_t segments_recycled_total;
