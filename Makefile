@@ -65,7 +65,8 @@ ifeq ($(VARIANT),fuzz)
 CC := clang-14
 CXX := clang++-14
 OPTIMIZE := -O1 -g -fno-omit-frame-pointer -ffp-contract=off
-SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fsanitize=fuzzer-no-link
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fsanitize=fuzzer-no-link \
+	-fsanitize-coverage-ignorelist=tests/fuzz.ignore
 CPPFLAGS += -DLOCK_CHECK
 endif
 
