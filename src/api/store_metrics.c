@@ -130,6 +130,19 @@ put_store(struct metric_sink *s, const struct tsdb_stats *t)
 }
 
 static void
+put_metadata(struct metric_sink *sink, const struct tsdb_stats *t)
+{
+    static const struct metric_family family = {
+        "firekeep_metadata_rejected_total",
+        "Metadata that was not kept, by reason; label_limit: too many metrics.", COUNTER};
+    for (unsigned r = 1; r <= REJECT_BAD_REFERENCE; r++) {
+        if (r == REJECT_DUPLICATE_LABEL) continue;
+        struct metric_pair pair = {"reason", bytes_of_text(reject_word((enum reject)r))};
+        metric_put_u64(sink, &family, &pair, 1, t->metadata_rejected[r]);
+    }
+}
+
+static void
 put_http(struct metric_sink *s, const struct http_stats *h)
 {
     static const char *const classes[6] = {NULL, "1xx", "2xx", "3xx", "4xx", "5xx"};
@@ -188,6 +201,7 @@ store_metrics(struct metric_sink *sink, void *context)
     tsdb_stats(api->options.tsdb, &t);
     put_wal(sink, &t.wal);
     put_store(sink, &t);
+    put_metadata(sink, &t);
     tsdb_ledgers(api->options.tsdb, put_ledger, sink);
     put_budget(sink, api->options.memory);
     put_budget(sink, &api->write_budget);

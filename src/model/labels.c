@@ -419,6 +419,18 @@ print_quoted(struct buf *to, struct bytes text)
 }
 
 void
+label_print(struct buf *to, const struct label *label)
+{
+    if (is_plain_name(label->name)) {
+        buf_put_bytes(to, label->name);
+    } else {
+        print_quoted(to, label->name);
+    }
+    buf_put_u8(to, '=');
+    print_quoted(to, label->value);
+}
+
+void
 labels_print(struct buf *to, struct bytes labels)
 {
     struct cursor c = cursor_of(labels);
@@ -428,13 +440,7 @@ labels_print(struct buf *to, struct bytes labels)
     while (labels_next(&c, &label)) {
         if (!first) buf_put_text(to, ", ");
         first = false;
-        if (is_plain_name(label.name)) {
-            buf_put_bytes(to, label.name);
-        } else {
-            print_quoted(to, label.name);
-        }
-        buf_put_u8(to, '=');
-        print_quoted(to, label.value);
+        label_print(to, &label);
     }
     buf_put_u8(to, '}');
 }

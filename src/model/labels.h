@@ -60,5 +60,7 @@ bool utf8_valid(struct bytes text);
 
 /* For people: {__name__="up", job="x"} with values quoted and escaped as in PromQL. */
 void labels_print(struct buf *to, struct bytes labels);
+/* One of them. Any bytes: what is no UTF-8 is escaped. */
+void label_print(struct buf *to, const struct label *label);
 
 #endif

@@ -16,42 +16,46 @@
 
 #include "tsdb/ingest.h"
 
-enum { OFFENDERS_NAMED = 3 };
+enum { OFFENDERS_NAMED = 3, LINE_BYTES = 1024 };
 
 /* --- saying what was refused ------------------------------------------------------------------ */
+
+static void
+cut_to(struct bytes *text, size_t size)
+{
+    if (text->size > size) text->size = size;
+}
 
 static void
 put_series_text(const struct ingest *in, const struct rw_series *series, struct buf *to)
 {
     struct rw_label_walk walk = rw_labels(in->request, series);
     struct label label;
-    bool first = true;
-    buf_put_text(to, "{");
-    while (rw_label_next(&walk, &label) && to->size < 200) {
-        if (label.name.size > 64) label.name.size = 64;
-        if (label.value.size > 64) label.value.size = 64;
-        buf_printf(to, "%s%.*s=\"%.*s\"", first ? "" : ", ", (int)label.name.size,
-                   label.name.at == NULL ? "" : (const char *)label.name.at, (int)label.value.size,
-                   label.value.at == NULL ? "" : (const char *)label.value.at);
-        first = false;
+    size_t begin = to->size;
+    buf_put_u8(to, '{');
+    while (rw_label_next(&walk, &label) && to->size < begin + 200) {
+        if (to->size > begin + 1) buf_put_text(to, ", ");
+        cut_to(&label.name, 64);
+        cut_to(&label.value, 64);
+        label_print(to, &label);
     }
-    buf_put_text(to, "}");
+    buf_put_u8(to, '}');
 }
 
-/* Names the first few; the counts by reason come at the end. */
-static void
-offender_name(struct ingest *in, const struct rw_series *series, enum reject reason, int64_t t_ms,
-              const char *detail)
+/* True for the first few: they are named. The counts by reason come at the end. */
+static bool
+note_refused(struct ingest *in, enum reject reason, uint64_t count)
 {
-    if (in->named >= OFFENDERS_NAMED) return;
-    in->named++;
-    char room[512];
-    struct buf text = {.at = (uint8_t *)room, .capacity = sizeof room, .limit = sizeof room};
-    put_series_text(in, series, &text);
+    in->rejected[reason] += count;
+    in->result->rejected_total += count;
+    return in->named++ < OFFENDERS_NAMED;
+}
+
+static void
+put_line(struct ingest *in, const struct buf *line)
+{
     size_t left = sizeof in->result->text - in->text_used;
-    int n = snprintf(in->result->text + in->text_used, left, "%s at %" PRId64 ": %.*s%s%s\n",
-                     reject_word(reason), t_ms, (int)text.size, room, detail[0] == '\0' ? "" : ": ",
-                     detail);
+    int n = snprintf(in->result->text + in->text_used, left, "%.*s\n", (int)line->size, line->at);
     if (n > 0) in->text_used += (size_t)n < left ? (size_t)n : left - 1;
 }
 
@@ -62,10 +66,29 @@ ingest_reject(struct ingest *in, const struct rw_series *series, enum ledger_kin
     if (count == 0) return;
     in->change.count[kind][LEDGER_RECEIVED] += count;
     in->change.count[kind][LEDGER_REJECTED + reason] += count;
-    in->rejected[reason] += count;
     in->result->rejected[kind] += count;
-    in->result->rejected_total += count;
-    offender_name(in, series, reason, t_ms, detail);
+    if (!note_refused(in, reason, count)) return;
+    char room[LINE_BYTES];
+    struct buf line = {.at = (uint8_t *)room, .capacity = sizeof room, .limit = sizeof room};
+    buf_printf(&line, "%s at %" PRId64 ": ", reject_word(reason), t_ms);
+    put_series_text(in, series, &line);
+    if (detail[0] != '\0') buf_printf(&line, ": %s", detail);
+    put_line(in, &line);
+}
+
+void
+ingest_reject_metadata(struct ingest *in, const struct metadata *m, enum reject reason)
+{
+    in->db->metadata_rejected[reason]++;
+    if (reason != REJECT_BAD_UTF8 && reason != REJECT_BAD_REFERENCE) return;
+    if (!note_refused(in, reason, 1)) return;
+    char room[LINE_BYTES];
+    struct buf line = {.at = (uint8_t *)room, .capacity = sizeof room, .limit = sizeof room};
+    struct label family = {bytes_of_text("family"), m->family};
+    cut_to(&family.value, 128);
+    buf_printf(&line, "%s: metadata of ", reject_word(reason));
+    label_print(&line, &family);
+    put_line(in, &line);
 }
 
 /* --- slices ----------------------------------------------------------------------------------- */

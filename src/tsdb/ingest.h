@@ -53,6 +53,12 @@ struct need {
 void ingest_reject(struct ingest *in, const struct rw_series *series, enum ledger_kind kind,
                    enum reject reason, uint64_t count, int64_t t_ms, const char *detail);
 
+/*
+ * Metadata that is not kept is counted. It costs nothing stored, so only what breaks the protocol
+ * (bad UTF-8, bad references) makes an answer a refusal.
+ */
+void ingest_reject_metadata(struct ingest *in, const struct metadata *metadata, enum reject reason);
+
 /* --- 1. resolve (ingest_resolve.c) --- */
 
 /* Memory is asked for what the series from `first` on will touch; then so before each one. */

@@ -216,16 +216,36 @@ ingest_append(struct ingest *in, const struct piece *p)
 
 /* --- metadata --- */
 
+static enum reject
+metadata_verdict(const struct metadata *m)
+{
+    if (m->family.size == 0) return REJECT_EMPTY_LABELS;
+    if (m->family.size > FAMILY_TEXT_MAX) return REJECT_NAME_TOO_LONG;
+    if (m->help.size > FAMILY_TEXT_MAX || m->unit.size > FAMILY_TEXT_MAX) {
+        return REJECT_VALUE_TOO_LONG;
+    }
+    bool text = utf8_valid(m->family) && utf8_valid(m->help) && utf8_valid(m->unit);
+    return text ? REJECT_NONE : REJECT_BAD_UTF8;
+}
+
 enum err
 ingest_metadata(struct ingest *in, const struct metadata *m)
 {
     bool changed;
     struct scratch *s = in->s;
+    enum reject reason = metadata_verdict(m);
+    if (reason != REJECT_NONE) {
+        ingest_reject_metadata(in, m, reason);
+        return OK;
+    }
     /* Room first: once the family is changed the record must be written. */
     size_t room = m->family.size + m->help.size + m->unit.size + 64;
     if (!buf_reserve(&s->metadata, room)) return ERR_NOMEM;
-    if (!utf8_valid(m->family) || !utf8_valid(m->help) || !utf8_valid(m->unit)) return OK;
     enum err e = family_set(in->db, in->tenant, m, in->log.epoch, &changed);
+    if (e == ERR_LIMIT) {
+        ingest_reject_metadata(in, m, REJECT_LABEL_LIMIT);
+        return OK;
+    }
     if (e || !changed) return e;
     buf_put_counted(&s->metadata, m->family);
     buf_put_u8(&s->metadata, (uint8_t)m->type);
@@ -238,16 +258,20 @@ ingest_metadata(struct ingest *in, const struct metadata *m)
 enum err
 ingest_series_metadata(struct ingest *in, const struct rw_series *from, struct series *series)
 {
-    if (!from->has_metadata || from->bad_metadata) return OK;
+    if (!from->has_metadata) return OK;
     uint64_t hash = hash_mix(hash_bytes(from->help, in->db->hash_seed),
                              hash_bytes(from->unit, in->db->hash_seed) + from->type);
     uint32_t short_hash = (uint32_t)hash_mix(hash, in->db->metadata_life) | 1;
-    if (series->metadata_hash == short_hash) return OK;
+    if (series->metadata_hash == short_hash && !from->bad_metadata) return OK;
     struct metadata m = {.type = from->type, .help = from->help, .unit = from->unit};
     struct rw_label_walk walk = rw_labels(in->request, from);
     struct label label;
     while (rw_label_next(&walk, &label)) {
         if (bytes_equal_text(label.name, "__name__")) m.family = label.value;
+    }
+    if (from->bad_metadata) {
+        ingest_reject_metadata(in, &m, REJECT_BAD_REFERENCE);
+        return OK;
     }
     enum err e = ingest_metadata(in, &m);
     if (e == OK) series->metadata_hash = short_hash;

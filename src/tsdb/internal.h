@@ -41,6 +41,7 @@ struct family {
 struct tenant {
     uint32_t id;
     struct bytes name;
+    uint64_t hash;
     struct ledger total;     /* committed or not */
     struct ledger change[2]; /* by epoch & 1, to be taken back if it fails */
     uint64_t change_epoch[2];
@@ -119,7 +120,8 @@ struct tsdb {
     struct gen *active;
     struct gen *frozen; /* also under `lock`: it is published under both */
     struct tsdb_limits limits;
-    struct tenant **tenants; /* by id */
+    struct tenant **tenants;      /* by id */
+    struct tenant **tenant_table; /* by hash of the name; open addressing, twice the capacity */
     uint32_t tenant_count;
     uint32_t tenant_capacity;
     uint64_t next_ref;
@@ -133,6 +135,7 @@ struct tsdb {
     bool clock_suspect;
     uint32_t metadata_life; /* moves on when families were forgotten: series ask again */
     bool metadata_changed;  /* since the last cut */
+    uint64_t metadata_rejected[REJECT_COUNT]; /* by this process */
     struct scratch scratch;
     uint64_t durable_epoch; /* visible to readers */
     bool undo_due;          /* a commit failed, and its samples are not yet taken back */
@@ -165,10 +168,15 @@ void tenants_undo(struct tsdb *db, uint64_t durable_epoch);
 /* Families changed in this epoch or later may not be in the log: they are news again. */
 void families_forget(struct tsdb *db, struct tenant *tenant, uint64_t epoch);
 /*
- * Remembers metadata. *ret_changed: it was news, and belongs into the log. ERR_NOMEM.
+ * Remembers metadata. *ret_changed: it was news, and belongs into the log. ERR_NOMEM; ERR_LIMIT:
+ * the tenant has too many families.
  */
 MUST_CHECK enum err family_set(struct tsdb *db, struct tenant *tenant,
                                const struct metadata *metadata, uint64_t epoch, bool *ret_changed);
+
+/* What log and parts hold; beyond the limit it is left out. ERR_NOMEM. */
+MUST_CHECK enum err family_restore(struct tsdb *db, struct tenant *tenant,
+                                   const struct metadata *metadata);
 
 /* --- generations ------------------------------------------------------------------------------ */
 

@@ -161,9 +161,8 @@ put_metadata(void *context, struct bytes tenant_name, const struct metadata *m)
 {
     struct replay *r = context;
     struct tenant *tenant;
-    bool changed;
     enum err e = tenant_find_or_add(r->db, tenant_name, &tenant);
-    return e ? e : family_set(r->db, tenant, m, 0, &changed);
+    return e ? e : family_restore(r->db, tenant, m);
 }
 
 static enum err

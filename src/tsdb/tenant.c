@@ -7,25 +7,45 @@
 
 enum { FAMILIES_FIRST = 16, FAMILIES_MAX = 100 * 1000 };
 
+/* Where in the table the name is, or would be put. The table is never full. */
+static struct tenant **
+tenant_slot(struct tenant **table, uint32_t capacity, uint64_t hash, struct bytes name)
+{
+    uint32_t at = (uint32_t)hash & (capacity - 1);
+    while (table[at] != NULL && (table[at]->hash != hash || !bytes_equal(table[at]->name, name))) {
+        at = (at + 1) & (capacity - 1);
+    }
+    return &table[at];
+}
+
 struct tenant *
 tenant_find(struct tsdb *db, struct bytes name)
 {
-    for (uint32_t i = 0; i < db->tenant_count; i++) {
-        if (bytes_equal(db->tenants[i]->name, name)) return db->tenants[i];
-    }
-    return NULL;
+    if (db->tenant_capacity == 0) return NULL;
+    return *tenant_slot(db->tenant_table, 2 * db->tenant_capacity, hash_bytes(name, db->hash_seed),
+                        name);
 }
 
+/* The list by id, and a table of twice its capacity. */
 static enum err
 tenants_room(struct tsdb *db)
 {
     if (db->tenant_count < db->tenant_capacity) return OK;
-    uint32_t capacity = db->tenant_capacity == 0 ? 8 : db->tenant_capacity * 2;
+    uint32_t old = db->tenant_capacity, capacity = old == 0 ? 8 : old * 2;
+    struct tenant **table = mem_new(&db->head_budget, 2 * capacity * sizeof *table);
+    if (table == NULL) return ERR_NOMEM;
     struct tenant **grown =
-        mem_resize(&db->head_budget, db->tenants, db->tenant_capacity * sizeof *grown,
-                   capacity * sizeof *grown);
-    if (grown == NULL) return ERR_NOMEM;
+        mem_resize(&db->head_budget, db->tenants, old * sizeof *grown, capacity * sizeof *grown);
+    if (grown == NULL) {
+        mem_free(&db->head_budget, table, 2 * capacity * sizeof *table);
+        return ERR_NOMEM;
+    }
+    mem_free(&db->head_budget, db->tenant_table, 2 * old * sizeof *table);
+    for (uint32_t i = 0; i < db->tenant_count; i++) {
+        *tenant_slot(table, 2 * capacity, grown[i]->hash, grown[i]->name) = grown[i];
+    }
     db->tenants = grown;
+    db->tenant_table = table;
     db->tenant_capacity = capacity;
     return OK;
 }
@@ -43,8 +63,10 @@ tenant_find_or_add(struct tsdb *db, struct bytes name, struct tenant **ret_tenan
         if (t == NULL) return ERR_NOMEM;
         memcpy(t + 1, name.at, name.size);
         t->name = bytes_of(t + 1, name.size);
+        t->hash = hash_bytes(name, db->hash_seed);
         t->id = db->tenant_count;
         db->tenants[db->tenant_count++] = t;
+        *tenant_slot(db->tenant_table, 2 * db->tenant_capacity, t->hash, t->name) = t;
     }
     *ret_tenant = t;
     return OK;
@@ -79,6 +101,7 @@ tenants_free(struct tsdb *db)
         mem_free(&db->head_budget, t, sizeof *t + t->name.size);
     }
     mem_free(&db->head_budget, db->tenants, db->tenant_capacity * sizeof *db->tenants);
+    mem_free(&db->head_budget, db->tenant_table, 2 * db->tenant_capacity * sizeof *db->tenants);
 }
 
 /* --- the ledger ------------------------------------------------------------------------------- */
@@ -154,6 +177,7 @@ family_get(struct tsdb *db, struct tenant *t, struct bytes name, struct family *
             return OK;
         }
     }
+    if (t->family_count >= FAMILIES_MAX) return ERR_LIMIT;
     if (t->family_count >= t->family_capacity) {
         enum err e = families_grow(db, t);
         if (e) return e;
@@ -178,11 +202,6 @@ family_set(struct tsdb *db, struct tenant *t, const struct metadata *m, uint64_t
 {
     struct family *f;
     *ret_changed = false;
-    /* Metadata is a courtesy: what is absurd is not kept. */
-    if (m->family.size == 0 || m->family.size > FAMILY_TEXT_MAX || m->help.size > FAMILY_TEXT_MAX ||
-        m->unit.size > FAMILY_TEXT_MAX || t->family_count >= FAMILIES_MAX) {
-        return OK;
-    }
     enum err e = family_get(db, t, m->family, &f);
     if (e) return e;
     if (!f->undone && f->type == m->type && bytes_equal(f->help, m->help) &&
@@ -203,4 +222,12 @@ family_set(struct tsdb *db, struct tenant *t, const struct metadata *m, uint64_t
     db->metadata_changed = true;
     *ret_changed = true;
     return OK;
+}
+
+enum err
+family_restore(struct tsdb *db, struct tenant *t, const struct metadata *m)
+{
+    bool changed;
+    enum err e = family_set(db, t, m, 0, &changed);
+    return e == ERR_LIMIT ? OK : e;
 }

@@ -2,13 +2,13 @@
  * tsdb.c - the store as a whole: opening, committing, looking after itself.
  *
  * Invariants:
- *  1. db->durable_epoch is what readers see of the head; it only moves under the head lock, after a
- * commit.
- *  2. The log's batch is taken under the head lock: so a slice's samples, and its records, are of
- * one epoch.
+ *  1. db->durable_epoch is what readers see of the head; it only moves under the head lock, after
+ *     a commit.
+ *  2. The log's batch is taken under the head lock: so a slice's samples and its records are of
+ *     one epoch.
  *  3. The frozen generation is wholly durable, and nothing changes in it.
  *  4. The manifest's position is where the active generation began, or the frozen one if there is
- * one.
+ *     one.
  */
 #include "tsdb/tsdb.h"
 
@@ -22,6 +22,8 @@
 
 /* A clock before this was never set: the time this source was written. */
 #define BUILD_TIME_MS 1763596800000LL
+
+enum { LEDGERS_AT_ONCE = 16 };
 
 extern const struct answerer_ops tsdb_answerer_ops;
 
@@ -247,8 +249,7 @@ load_family(void *context, const struct metadata *m)
         struct tsdb *db;
         struct tenant *tenant;
     } *c = context;
-    bool changed;
-    return family_set(c->db, c->tenant, m, 0, &changed);
+    return family_restore(c->db, c->tenant, m);
 }
 
 /* Every part holds all families known when it was written: the newest is enough. */
@@ -706,6 +707,7 @@ tsdb_stats(struct tsdb *db, struct tsdb_stats *ret)
     s.tenants = db->tenant_count;
     s.disk_low = db->disk_low;
     s.clock_suspect = db->clock_suspect;
+    memcpy(s.metadata_rejected, db->metadata_rejected, sizeof s.metadata_rejected);
     lock_drop(&db->head_lock);
     s.head_bytes = budget_used(&db->head_budget);
     s.store_pos = atomic_load(&db->store_pos);
@@ -717,16 +719,27 @@ tsdb_stats(struct tsdb *db, struct tsdb_stats *ret)
     *ret = s;
 }
 
+/* Tenants never go, and keep their order: only the numbers must be copied under the lock. */
 void
 tsdb_ledgers(struct tsdb *db,
              void (*each)(void *context, struct bytes tenant, const struct ledger *ledger),
              void *context)
 {
-    lock_take(&db->head_lock);
-    for (uint32_t i = 0; i < db->tenant_count; i++) {
-        each(context, db->tenants[i]->name, &db->tenants[i]->total);
+    struct {
+        struct bytes name;
+        struct ledger total;
+    } copies[LEDGERS_AT_ONCE];
+    for (uint32_t done = 0, count = LEDGERS_AT_ONCE; count == LEDGERS_AT_ONCE; done += count) {
+        lock_take(&db->head_lock);
+        for (count = 0; count < LEDGERS_AT_ONCE && done + count < db->tenant_count; count++) {
+            copies[count].name = db->tenants[done + count]->name;
+            copies[count].total = db->tenants[done + count]->total;
+        }
+        lock_drop(&db->head_lock);
+        for (uint32_t i = 0; i < count; i++) {
+            each(context, copies[i].name, &copies[i].total);
+        }
     }
-    lock_drop(&db->head_lock);
 }
 
 void

@@ -4,11 +4,11 @@
  *
  * It starts no threads. The caller drives it with steps:
  *
- *     tsdb_ingest()    any number of threads   verdict, head, log batch; then wait for
- * tsdb_durable_epoch() tsdb_commit()    one thread              one write and one sync for all that
- * wait tsdb_flush()     one thread              a frozen generation becomes a part tsdb_maintain()
- * the flushing thread     log segments ahead and behind    the answerer     any number of
- * threads
+ * - tsdb_ingest(), any number of threads: verdict, head, log batch; then wait for the epoch;
+ * - tsdb_commit(), one thread: one write and one sync for all that wait;
+ * - tsdb_flush(), one thread: a frozen generation becomes a part;
+ * - tsdb_maintain(), the flushing thread: log segments ahead and behind, space, the clock;
+ * - the answerer, any number of threads.
  */
 #ifndef TSDB_TSDB_H
 #define TSDB_TSDB_H
@@ -156,6 +156,7 @@ struct tsdb_stats {
     uint64_t cache_misses;
     uint64_t cache_bytes;
     uint64_t tenants;
+    uint64_t metadata_rejected[REJECT_COUNT]; /* by this process */
     int64_t newest_ms;
     int64_t oldest_ms; /* of parts; INT64_MAX: none */
     int64_t retention_now_ms;
@@ -165,7 +166,7 @@ struct tsdb_stats {
 };
 void tsdb_stats(struct tsdb *tsdb, struct tsdb_stats *ret_stats);
 
-/* Calls `each` for every tenant with its totals. Nothing of the store may be called from it. */
+/* Calls `each` for every tenant with its totals, under no lock. */
 void tsdb_ledgers(struct tsdb *tsdb,
                   void (*each)(void *context, struct bytes tenant, const struct ledger *ledger),
                   void *context);

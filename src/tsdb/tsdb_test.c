@@ -155,6 +155,28 @@ test_each_reason_refuses_one_sample_and_says_so(void **state)
 }
 
 static void
+test_each_of_many_tenants_keeps_its_own(void **state)
+{
+    enum { TENANTS = 300 };
+    (void)state;
+    char name[20], lines[100];
+    m.options.tenants_max = TENANTS;
+    machine_restart(&m);
+    for (int i = 0; i < TENANTS; i++) {
+        snprintf(name, sizeof name, "t%d", i);
+        must(send_float(name, "__name__=own", T0, i));
+    }
+    machine_commit(&m);
+    assert_int_equal(send_float("one_too_many", "__name__=own", T0, 1), ERR_INPUT);
+    machine_verified_restart(&m);
+    for (int i = 0; i < TENANTS; i++) {
+        snprintf(name, sizeof name, "t%d", i);
+        snprintf(lines, sizeof lines, "{__name__=\"own\"} %lld %d\n", (long long)T0, i);
+        expect_all(&m, name, lines);
+    }
+}
+
+static void
 test_first_offenders_are_named_and_all_are_counted(void **state)
 {
     (void)state;
@@ -735,6 +757,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         claim(test_each_reason_refuses_one_sample_and_says_so),
+        claim(test_each_of_many_tenants_keeps_its_own),
         claim(test_first_offenders_are_named_and_all_are_counted),
         claim(test_first_arrival_stays_pending_durable_and_frozen),
         claim(test_first_arrival_in_a_part_is_read),

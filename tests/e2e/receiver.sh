@@ -289,7 +289,8 @@ exemplars_and_metadata() {
         "$(series "$($labels)" "$(sample 1 $t)" "$(exemplar 1 $t 3 6)")"
     claim "an exemplar with a reference beyond the symbols is refused, its sample stored" exemplar_beyond
     claim "metadata of a series is kept" metadata_kept
-    claim "metadata with a reference beyond the symbols does not cost the sample" metadata_beyond
+    claim "metadata with a reference beyond the symbols is refused, its sample stored" metadata_beyond
+    claim "metadata that is no UTF-8 is refused, its sample stored" metadata_bad_text
 }
 
 stores_exemplars_alone() {
@@ -317,7 +318,15 @@ metadata_beyond() {
     local plain
     plain=$(series "$($labels)" "$(sample 1 $t)")
     send_2 "$(names m_beyond)$(series "$($labels)" "$(sample 1 $t)" "$(field 5 "$(field_int 1 1)$(field_int 3 99)")")"
-    header_is X-Prometheus-Remote-Write-Samples-Written 1 && reads_back m_beyond "$(names m_beyond)$plain"
+    status_is 400 && written_is 1 0 0 && reads_back m_beyond "$(names m_beyond)$plain" &&
+        grep -q '^bad_reference: metadata of family="m_beyond"' "$work/answer"
+}
+
+metadata_bad_text() {
+    local plain
+    plain=$(series "$($labels)" "$(sample 1 $t)")
+    send_2 "$(names m_bad)$(field 4 ff)$(series "$($labels)" "$(sample 1 $t)" "$(field 5 "$(field_int 1 1)$(field_int 3 7)")")"
+    status_is 400 && written_is 1 0 0 && reads_back m_bad "$(names m_bad)$plain"
 }
 
 broken_messages() {
