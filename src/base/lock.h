@@ -17,6 +17,7 @@ enum lock_rank {
     LOCK_RANK_API,      /* request queues; nothing of the store is held when they are taken */
     LOCK_RANK_TSDB,     /* which parts and generations exist; pins are taken under it */
     LOCK_RANK_HEAD,     /* series and chunks of the head; the log is appended to under it */
+    LOCK_RANK_EPOCH,    /* what became of epochs; never held for longer than a look */
     LOCK_RANK_WAL,      /* the log's open batch */
     LOCK_RANK_CACHE,    /* pages in memory; never held while one is read */
     LOCK_RANK_HTTP,     /* one connection's state; resumed from any thread above */

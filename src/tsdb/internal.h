@@ -137,8 +137,11 @@ struct tsdb {
     bool metadata_changed;  /* since the last cut */
     uint64_t metadata_rejected[REJECT_COUNT]; /* by this process */
     struct scratch scratch;
+    bool undo_due; /* a commit failed, and its samples are not yet taken back */
+
+    /* LOCK_RANK_EPOCH; guards to the next blank line. Written under the head lock, too. */
+    struct lock epoch_lock;
     uint64_t durable_epoch; /* visible to readers */
-    bool undo_due;          /* a commit failed, and its samples are not yet taken back */
     struct {
         uint64_t first, last;
     } voids[VOIDS_REMEMBERED]; /* epochs that failed, in a ring */

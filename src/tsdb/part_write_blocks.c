@@ -26,7 +26,10 @@ part_placed_flush(struct part_writer *w, struct filling *f, struct buf *offsets,
     return buf_error(offsets);
 }
 
-/* Puts encoded bytes into a page; the place names the page by its running number until it has an offset. */
+/*
+ * Puts encoded bytes into a page; the place names the page by its running number until it has an
+ * offset.
+ */
 static enum err
 place(struct part_writer *w, struct filling *f, struct buf *offsets, struct bytes encoded,
       struct page_place *ret_place, struct why *why)

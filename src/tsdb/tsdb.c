@@ -413,6 +413,7 @@ tsdb_open(const struct tsdb_options *options, const struct tsdb_limits *limits,
     atomic_init(&db->free_bytes, UINT64_MAX);
     lock_init(&db->lock, LOCK_RANK_TSDB);
     lock_init(&db->head_lock, LOCK_RANK_HEAD);
+    lock_init(&db->epoch_lock, LOCK_RANK_EPOCH);
     budgets_init(db);
     arena_init(&arena, NULL, 0, 0);
     enum err e = strlen(options->dir) < sizeof db->dir - 8 ? OK : ERR_LIMIT;
@@ -444,6 +445,7 @@ tsdb_free(struct tsdb *db)
     tenants_free(db);
     file_close(&db->lock_file);
     lock_fini(&db->head_lock);
+    lock_fini(&db->epoch_lock);
     lock_fini(&db->lock);
     mem_free(NULL, db, sizeof *db);
 }
@@ -490,10 +492,21 @@ undo_locked(struct tsdb *db)
     assert(lock_is_mine(&db->head_lock));
     db->undo_due = gen_undo(db->active, (uint32_t)db->durable_epoch) != OK;
     tenants_undo(db, db->durable_epoch);
+    lock_take(&db->epoch_lock);
     uint32_t slot = db->void_count++ % VOIDS_REMEMBERED;
     db->voids[slot].first = db->durable_epoch + 1;
     db->voids[slot].last = wal_place(db->wal).epoch;
+    lock_drop(&db->epoch_lock);
     atomic_fetch_add(&db->undone_epochs_total, 1);
+}
+
+static void
+epoch_moved_locked(struct tsdb *db)
+{
+    assert(lock_is_mine(&db->head_lock));
+    lock_take(&db->epoch_lock);
+    db->durable_epoch = wal_durable_epoch(db->wal);
+    lock_drop(&db->epoch_lock);
 }
 
 static enum err
@@ -520,7 +533,7 @@ tsdb_commit(struct tsdb *db, struct why *why)
     } else {
         e = commit_taken(db, taken, why);
     }
-    db->durable_epoch = wal_durable_epoch(db->wal);
+    epoch_moved_locked(db);
     if (e) {
         undo_locked(db);
     } else if (cut && !wal_is_down(db->wal)) {
@@ -541,7 +554,7 @@ tsdb_sync(struct tsdb *db, struct why *why)
     enum err e = wal_sync(db->wal, why);
     if (e == OK) return OK;
     lock_take(&db->head_lock);
-    db->durable_epoch = wal_durable_epoch(db->wal);
+    epoch_moved_locked(db);
     undo_locked(db);
     lock_drop(&db->head_lock);
     return e;
@@ -570,7 +583,7 @@ enum tsdb_epoch
 tsdb_epoch(struct tsdb *db, uint64_t epoch)
 {
     enum tsdb_epoch state = TSDB_EPOCH_DURABLE;
-    lock_take(&db->head_lock);
+    lock_take(&db->epoch_lock);
     uint32_t known = db->void_count < VOIDS_REMEMBERED ? db->void_count : VOIDS_REMEMBERED;
     for (uint32_t i = 0; i < known; i++) {
         if (epoch >= db->voids[i].first && epoch <= db->voids[i].last) state = TSDB_EPOCH_VOID;
@@ -580,7 +593,7 @@ tsdb_epoch(struct tsdb *db, uint64_t epoch)
         state = TSDB_EPOCH_VOID;
     }
     if (state != TSDB_EPOCH_VOID && epoch > db->durable_epoch) state = TSDB_EPOCH_PENDING;
-    lock_drop(&db->head_lock);
+    lock_drop(&db->epoch_lock);
     return epoch == 0 ? TSDB_EPOCH_DURABLE : state;
 }
 
