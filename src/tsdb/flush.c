@@ -76,14 +76,30 @@ head_cut_locked(struct tsdb *db)
 
 /* --- the part --------------------------------------------------------------------------------- */
 
+/* Exemplars in the order of the part: by series, time. */
+struct exemplar_order {
+    uint32_t tenant;
+    uint32_t number; /* of the series within the tenant; known when its series are in order */
+    uint32_t id;
+    int64_t t_ms;
+};
+
+enum { NO_NUMBER = UINT32_MAX };
+
+/* Nothing here is as large as the generation once for each tenant: there may be thousands. */
 struct flush {
     struct tsdb *db;
     struct gen *gen;
     struct part_writer *writer;
     struct merge merge;
-    uint32_t *order;        /* series ids of a tenant, in label order */
-    uint32_t *pair_numbers; /* pair id -> number within the tenant */
-    struct arena arena;
+    uint32_t *order;          /* series ids of a tenant, in label order */
+    uint32_t *series_numbers; /* series id -> number within its tenant */
+    uint32_t *pair_numbers;   /* pair id -> number within its tenant; NO_NUMBER: not in the part */
+    uint8_t *marks;           /* by series id: has exemplars, so it has a row */
+    struct exemplar_order *exemplars; /* by tenant */
+    uint32_t exemplar_count;
+    struct arena arena;        /* for the whole flush */
+    struct arena tenant_arena; /* for one tenant */
     struct why *why;
 };
 
@@ -111,44 +127,40 @@ series_is_empty(const struct series *s)
     return s->open.count == 0 && s->sealed == NULL && (s->late == NULL || s->late->count == 0);
 }
 
-/* Series without samples but with exemplars have a row too. */
+/*
+ * The series of a tenant that go into the part, sorted, and the labels they have, sorted. Both get
+ * their numbers.
+ */
 static enum err
-mark_exemplars(struct flush *f, uint8_t **ret_marks)
-{
-    uint8_t *marks = arena_new(&f->arena, f->gen->series.count + 1);
-    if (marks == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < f->gen->exemplars.count; i++) {
-        const struct gen_exemplar *x = gen_exemplar(f->gen, i);
-        if (!x->undone) marks[x->series] = 1;
-    }
-    *ret_marks = marks;
-    return OK;
-}
-
-/* The series of a tenant that go into the part, sorted; and the labels they have, sorted. */
-static enum err
-tenant_order(struct flush *f, const struct gen_tenant *t, const uint8_t *marks,
-             uint32_t *ret_series, uint32_t **ret_pairs, uint32_t *ret_pair_count)
+tenant_order(struct flush *f, const struct gen_tenant *t, uint32_t *ret_series,
+             uint32_t **ret_pairs, uint32_t *ret_pair_count)
 {
     struct gen *gen = f->gen;
-    uint32_t count = 0, pair_count = 0;
-    for (uint32_t i = 0; i < t->series.count; i++) {
-        uint32_t id = t->series.at[i];
-        if (!series_is_empty(gen_series(gen, id)) || marks[id]) f->order[count++] = id;
+    uint32_t count = 0, pair_count = 0, pairs_max = 0;
+    for (uint32_t i = 0; i < t->names.count; i++) {
+        pairs_max += gen_name(gen, t->names.at[i])->pairs.count;
     }
-    uint8_t *used = arena_new(&f->arena, gen->pairs.count + 1);
-    uint32_t *pairs = arena_alloc(&f->arena, ((size_t)gen->pairs.count + 1) * sizeof *pairs);
-    if (used == NULL || pairs == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < count; i++) {
-        const struct series *s = gen_series(gen, f->order[i]);
+    uint32_t *pairs = arena_alloc(&f->tenant_arena, (pairs_max + 1u) * sizeof *pairs);
+    if (pairs == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < t->series.count; i++) {
+        const struct series *s = gen_series(gen, t->series.at[i]);
+        if (series_is_empty(s) && !f->marks[s->id]) continue;
+        f->order[count++] = s->id;
         for (uint32_t p = 0; p < s->pair_count; p++) {
-            if (!used[s->pairs[p]]) pairs[pair_count++] = s->pairs[p];
-            used[s->pairs[p]] = 1;
+            if (f->pair_numbers[s->pairs[p]] != NO_NUMBER) continue;
+            f->pair_numbers[s->pairs[p]] = 0;
+            pairs[pair_count++] = s->pairs[p];
         }
     }
     sort_gen = gen;
     qsort(f->order, count, sizeof *f->order, by_labels);
     qsort(pairs, pair_count, sizeof *pairs, by_label);
+    for (uint32_t i = 0; i < count; i++) {
+        f->series_numbers[f->order[i]] = i;
+    }
+    for (uint32_t i = 0; i < pair_count; i++) {
+        f->pair_numbers[pairs[i]] = i;
+    }
     *ret_series = count;
     *ret_pairs = pairs;
     *ret_pair_count = pair_count;
@@ -160,7 +172,7 @@ write_series(struct flush *f, const struct series *s)
 {
     uint32_t numbers[1024], *list = numbers;
     if (s->pair_count > 1024) {
-        list = arena_alloc(&f->arena, s->pair_count * sizeof *list);
+        list = arena_alloc(&f->tenant_arena, s->pair_count * sizeof *list);
         if (list == NULL) return ERR_NOMEM;
     }
     for (uint32_t i = 0; i < s->pair_count; i++) {
@@ -181,12 +193,12 @@ write_series(struct flush *f, const struct series *s)
     }
 }
 
-/* Exemplars in the order of the part: by series, time. */
-struct exemplar_order {
-    uint32_t number;
-    uint32_t id;
-    int64_t t_ms;
-};
+static int
+by_tenant(const void *a, const void *b)
+{
+    const struct exemplar_order *x = a, *y = b;
+    return (x->tenant > y->tenant) - (x->tenant < y->tenant);
+}
 
 static int
 by_series_time(const void *a, const void *b)
@@ -198,25 +210,50 @@ by_series_time(const void *a, const void *b)
 }
 
 static enum err
-write_exemplars(struct flush *f, uint32_t tenant, uint32_t series_count)
+list_exemplars(struct flush *f)
 {
     struct gen *gen = f->gen;
-    if (gen->exemplars.count == 0) return OK;
-    uint32_t *numbers = arena_alloc(&f->arena, gen->series.count * sizeof *numbers);
-    struct exemplar_order *list = arena_alloc(&f->arena, gen->exemplars.count * sizeof *list);
-    if (numbers == NULL || list == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < series_count; i++) {
-        numbers[f->order[i]] = i;
-    }
-    uint32_t count = 0;
+    f->exemplars = arena_alloc(&f->arena, (gen->exemplars.count + 1u) * sizeof *f->exemplars);
+    f->marks = arena_new(&f->arena, gen->series.count + 1u);
+    if (f->exemplars == NULL || f->marks == NULL) return ERR_NOMEM;
     for (uint32_t i = 0; i < gen->exemplars.count; i++) {
         const struct gen_exemplar *x = gen_exemplar(gen, i);
-        if (x->undone || gen_series(gen, x->series)->tenant != tenant) continue;
-        list[count++] = (struct exemplar_order){numbers[x->series], i, x->t_ms};
+        if (x->undone) continue;
+        f->marks[x->series] = 1;
+        f->exemplars[f->exemplar_count++] = (struct exemplar_order){
+            .tenant = gen_series(gen, x->series)->tenant, .id = i, .t_ms = x->t_ms};
     }
-    qsort(list, count, sizeof *list, by_series_time);
+    qsort(f->exemplars, f->exemplar_count, sizeof *f->exemplars, by_tenant);
+    return OK;
+}
+
+/* Those of a tenant; NULL: none. */
+static struct exemplar_order *
+tenant_exemplars(const struct flush *f, uint32_t tenant, uint32_t *ret_count)
+{
+    struct exemplar_order key = {.tenant = tenant};
+    struct exemplar_order *first =
+        bsearch(&key, f->exemplars, f->exemplar_count, sizeof key, by_tenant);
+    struct exemplar_order *end = first, *stop = f->exemplars + f->exemplar_count;
+    while (first != NULL && first > f->exemplars && first[-1].tenant == tenant)
+        first--;
+    while (end != NULL && end < stop && end->tenant == tenant)
+        end++;
+    *ret_count = (uint32_t)(end - first);
+    return first;
+}
+
+static enum err
+write_exemplars(struct flush *f, uint32_t tenant)
+{
+    uint32_t count;
+    struct exemplar_order *list = tenant_exemplars(f, tenant, &count);
     for (uint32_t i = 0; i < count; i++) {
-        const struct gen_exemplar *x = gen_exemplar(gen, list[i].id);
+        list[i].number = f->series_numbers[gen_exemplar(f->gen, list[i].id)->series];
+    }
+    if (count > 1) qsort(list, count, sizeof *list, by_series_time);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct gen_exemplar *x = gen_exemplar(f->gen, list[i].id);
         enum err e = part_write_exemplar(f->writer, list[i].number, x->t_ms, x->bits,
                                          bytes_of(x->labels, x->labels_size), f->why);
         if (e) return e;
@@ -243,16 +280,17 @@ copy_metadata(struct flush *f, const struct tenant *tenant, struct metadata **re
     enum err e = OK;
     uint32_t count = 0;
     lock_take(&db->head_lock);
-    struct metadata *list = arena_alloc(&f->arena, (tenant->family_count + 1u) * sizeof *list);
+    struct metadata *list =
+        arena_alloc(&f->tenant_arena, (tenant->family_count + 1u) * sizeof *list);
     if (list == NULL) e = ERR_NOMEM;
     for (uint32_t slot = 0; e == OK && slot < tenant->family_capacity; slot++) {
         for (struct family *x = tenant->families[slot]; x != NULL; x = x->next) {
             if (x->undone) continue;
             struct metadata *m = &list[count++];
-            m->family = arena_copy(&f->arena, x->name);
+            m->family = arena_copy(&f->tenant_arena, x->name);
             m->type = x->type;
-            m->help = arena_copy(&f->arena, x->help);
-            m->unit = arena_copy(&f->arena, x->unit);
+            m->help = arena_copy(&f->tenant_arena, x->help);
+            m->unit = arena_copy(&f->tenant_arena, x->unit);
             if (m->family.at == NULL || m->help.at == NULL || m->unit.at == NULL) e = ERR_NOMEM;
         }
     }
@@ -277,24 +315,24 @@ write_metadata(struct flush *f, const struct tenant *tenant)
 }
 
 static enum err
-write_tenant(struct flush *f, const struct tenant *tenant, const uint8_t *marks)
+write_tenant(struct flush *f, const struct tenant *tenant)
 {
     const struct gen_tenant *t = gen_tenant(f->gen, tenant->id);
     static const struct gen_tenant nothing;
     if (t == NULL) t = &nothing;
     uint32_t series_count, pair_count, *pairs;
-    enum err e = tenant_order(f, t, marks, &series_count, &pairs, &pair_count);
+    arena_reset(&f->tenant_arena);
+    enum err e = tenant_order(f, t, &series_count, &pairs, &pair_count);
     if (e) return e;
     if (series_count == 0 && tenant->family_count == 0) return OK;
     e = part_write_tenant(f->writer, tenant->name, f->why);
     for (uint32_t i = 0; i < pair_count && e == OK; i++) {
-        f->pair_numbers[pairs[i]] = i;
         e = part_write_pair(f->writer, pair_label(gen_pair(f->gen, pairs[i])), f->why);
     }
     for (uint32_t i = 0; i < series_count && e == OK; i++) {
         e = write_series(f, gen_series(f->gen, f->order[i]));
     }
-    if (e == OK) e = write_exemplars(f, tenant->id, series_count);
+    if (e == OK) e = write_exemplars(f, tenant->id);
     if (e == OK) e = write_metadata(f, tenant);
     return e;
 }
@@ -310,20 +348,24 @@ write_tenants(struct flush *f)
 {
     struct tsdb *db = f->db;
     uint32_t count = db->cut.tenant_count;
-    uint8_t *marks;
+    size_t series_max = f->gen->series.count + 1u, pairs_max = f->gen->pairs.count + 1u;
     struct tenant **sorted = arena_alloc(&f->arena, (count + 1u) * sizeof *sorted);
-    f->order = arena_alloc(&f->arena, ((size_t)f->gen->series.count + 1) * sizeof *f->order);
-    f->pair_numbers =
-        arena_alloc(&f->arena, ((size_t)f->gen->pairs.count + 1) * sizeof *f->pair_numbers);
-    if (sorted == NULL || f->order == NULL || f->pair_numbers == NULL) return ERR_NOMEM;
-    enum err e = mark_exemplars(f, &marks);
+    f->order = arena_alloc(&f->arena, series_max * sizeof *f->order);
+    f->series_numbers = arena_alloc(&f->arena, series_max * sizeof *f->series_numbers);
+    f->pair_numbers = arena_alloc(&f->arena, pairs_max * sizeof *f->pair_numbers);
+    if (sorted == NULL || f->order == NULL || f->series_numbers == NULL ||
+        f->pair_numbers == NULL) {
+        return ERR_NOMEM;
+    }
+    memset(f->pair_numbers, 0xff, pairs_max * sizeof *f->pair_numbers);
+    enum err e = list_exemplars(f);
     if (e) return e;
     lock_take(&db->head_lock);
     memcpy(sorted, db->tenants, count * sizeof *sorted);
     lock_drop(&db->head_lock);
     qsort(sorted, count, sizeof *sorted, by_tenant_name);
     for (uint32_t i = 0; i < count && e == OK; i++) {
-        e = write_tenant(f, sorted[i], marks);
+        e = write_tenant(f, sorted[i]);
     }
     return e;
 }
@@ -342,6 +384,7 @@ write_part(struct tsdb *db, struct part **ret_part, struct why *why)
     struct part_info info;
     uint64_t number = db->next_part;
     arena_init(&f.arena, &db->flush_budget, 0, 0);
+    arena_init(&f.tenant_arena, &db->flush_budget, 0, 0);
     merge_init(&f.merge, &db->flush_budget, NULL);
     enum err e = part_writer_new(db->env, &db->flush_budget, db->parts_dir, number,
                                  db->frozen->begin_pos, db->cut.pos, &f.writer, why);
@@ -349,6 +392,7 @@ write_part(struct tsdb *db, struct part **ret_part, struct why *why)
     if (e == OK) e = part_writer_finish(f.writer, &info, why);
     part_writer_free(f.writer);
     merge_fini(&f.merge);
+    arena_fini(&f.tenant_arena);
     arena_fini(&f.arena);
     if (e) return e;
     db->next_part++;

@@ -177,6 +177,43 @@ test_each_of_many_tenants_keeps_its_own(void **state)
 }
 
 static void
+find_flush_peak(void *context, const struct budget *budget)
+{
+    if (strcmp(budget->name, "flush") == 0) *(uint64_t *)context = budget->peak_bytes;
+}
+
+/* Arrays as long as the generation must not be made anew for each tenant. */
+static void
+test_flush_of_many_tenants_takes_no_more_memory_than_of_one(void **state)
+{
+    enum { TENANTS = 200, SERIES = 10000 };
+    (void)state;
+    char text[40];
+    struct rq rq;
+    uint64_t peak = 0;
+    m.options.tenants_max = TENANTS + 1;
+    machine_restart(&m);
+    rq_init(&rq, RW_V1);
+    for (int i = 0; i < SERIES; i++) {
+        snprintf(text, sizeof text, "__name__=large,x=%d", i);
+        rq_series(&rq, text);
+        rq_float(&rq, T0, double_bits(i), 0);
+        rq_exemplar(&rq, T0, double_bits(i), "");
+    }
+    must(machine_send(&m, "large", &rq));
+    rq_fini(&rq);
+    for (int i = 0; i < TENANTS; i++) {
+        snprintf(text, sizeof text, "t%d", i);
+        must(send_float(text, "__name__=small", T0, i));
+    }
+    machine_commit(&m);
+    machine_flush(&m);
+    tsdb_budgets(m.db, find_flush_peak, &peak);
+    assert_in_range(peak, 1, 4 * 1024 * 1024);
+    machine_verified_restart(&m);
+}
+
+static void
 test_first_offenders_are_named_and_all_are_counted(void **state)
 {
     (void)state;
@@ -758,6 +795,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         claim(test_each_reason_refuses_one_sample_and_says_so),
         claim(test_each_of_many_tenants_keeps_its_own),
+        claim(test_flush_of_many_tenants_takes_no_more_memory_than_of_one),
         claim(test_first_offenders_are_named_and_all_are_counted),
         claim(test_first_arrival_stays_pending_durable_and_frozen),
         claim(test_first_arrival_in_a_part_is_read),
