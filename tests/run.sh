@@ -18,7 +18,7 @@ export BUILD=${BUILD:-build/release}
 export TOOLS=$BUILD/tools PEERS=build/peers
 logs=build/check
 long=${LONG:-0}
-export ROUNDS=${ROUNDS:-$([[ $long == 1 ]] && echo 200 || echo 5)}
+export ROUNDS=${ROUNDS:-$([[ $long == 1 ]] && echo 200 || echo 10)}
 # Captures are no part of the source: they may lie in a directory beside it.
 if [[ -z ${SAMPLES-} ]]; then
     SAMPLES=$(compgen -G '../*/data/*.rw' | head -n 1)
