@@ -145,9 +145,13 @@ open_dir(struct tsdb *db, struct why *why)
 static enum err
 refuse_if_used(void *context, const char *name, bool is_dir)
 {
+    static const char *const ours[] = {"LOCK", "FORMAT.tmp", "MANIFEST", "MANIFEST.tmp"};
     (void)context;
     (void)is_dir;
-    return strcmp(name, "LOCK") == 0 || strcmp(name, "FORMAT.tmp") == 0 ? OK : ERR_INPUT;
+    for (unsigned i = 0; i < sizeof ours / sizeof ours[0]; i++) {
+        if (strcmp(name, ours[i]) == 0) return OK;
+    }
+    return ERR_INPUT;
 }
 
 /* The directory's own name must outlive a power loss as what is in it does. */
@@ -167,6 +171,9 @@ sync_parent(struct tsdb *db, struct why *why)
     return env_syncdir(db->env, size == 0 ? "." : parent, why);
 }
 
+static const struct manifest manifest_of_nothing = {
+    .next_part = 1, .next_ref = 1, .newest_ms = INT64_MIN, .retention_now_ms = INT64_MIN};
+
 static enum err
 open_format(struct tsdb *db, struct why *why)
 {
@@ -177,6 +184,8 @@ open_format(struct tsdb *db, struct why *why)
         return why_set(why, e, "%s is not empty and is not a Firekeep storage", db->dir);
     }
     if (e == OK) e = sync_parent(db, why);
+    /* FORMAT comes last: where it is a manifest was, and one that is missing is damage. */
+    if (e == OK) e = manifest_write(db->env, db->dir, &manifest_of_nothing, NULL, why);
     return e ? e : format_write(db->env, db->dir, why);
 }
 
@@ -318,9 +327,9 @@ open_manifest(struct tsdb *db, struct arena *arena, struct manifest *m, struct w
         if (e == ERR_FULL) e = OK; /* a full disk shall not keep anybody from reading */
     }
     if (e == ERR_MISSING) {
-        *m = (struct manifest){
-            .next_part = 1, .next_ref = 1, .newest_ms = INT64_MIN, .retention_now_ms = INT64_MIN};
-        e = OK;
+        /* To take the store for a new one would be to sweep all its parts. */
+        return why_set(why, ERR_CORRUPT,
+                       "%s/MANIFEST is missing: without it nobody knows which parts live", db->dir);
     }
     if (e) return e;
     db->edit = m->edit;
