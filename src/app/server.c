@@ -55,9 +55,15 @@ struct server {
     bool flush_all; /* the last one: until nothing is left in the head */
     bool flushed_all;
 
+    /* The flush thread only. */
+    int64_t flush_after_ns; /* a flush failed: not before */
+    int64_t flush_pause_ns;
+
     struct env_thread *commit_thread;
     struct env_thread *flush_thread;
 };
+
+#define FLUSH_PAUSE_NS_MAX (16 * NS_PER_S)
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
@@ -282,24 +288,45 @@ commit_loop(void *context)
 /* --- flushing --------------------------------------------------------------------------------- */
 
 static void
-flush_once(struct server *s)
+housekeep(struct server *s)
 {
+    static struct log_gate gate;
+    uint64_t held_back;
     struct why why = {""};
     enum err e = tsdb_maintain(s->tsdb, &why);
-    if (e) log_warn("housekeeping failed, it will be repeated", KV("error", worded(&why, e)));
+    if (e == OK || !log_often(&gate, env_monotonic_ns(s->env), 60 * NS_PER_S, &held_back)) return;
+    log_warn("housekeeping failed, it is repeated each second", KV("error", worded(&why, e)),
+             KV("more_held_back", held_back));
+}
+
+/* What could not be written is tried again, but less and less often: it may be gigabytes. */
+static void
+flush_failed(struct server *s, struct why *why, enum err e)
+{
+    s->flush_pause_ns = s->flush_pause_ns == 0 ? NS_PER_S : 2 * s->flush_pause_ns;
+    if (s->flush_pause_ns > FLUSH_PAUSE_NS_MAX) s->flush_pause_ns = FLUSH_PAUSE_NS_MAX;
+    s->flush_after_ns = env_monotonic_ns(s->env) + s->flush_pause_ns;
+    log_error("the head could not be written out, it will be repeated", KV("error", worded(why, e)),
+              KV("wait_ms", s->flush_pause_ns / NS_PER_MS));
+}
+
+static void
+flush_once(struct server *s)
+{
+    housekeep(s);
     if (tsdb_flush_due(s->tsdb)) {
         tsdb_want_cut(s->tsdb);
         want_commit(s);
     }
-    if (!tsdb_has_frozen(s->tsdb)) return;
     int64_t began = env_monotonic_ns(s->env);
-    why.text[0] = '\0';
-    e = tsdb_flush(s->tsdb, &why);
+    if (!tsdb_has_frozen(s->tsdb) || began < s->flush_after_ns) return;
+    struct why why = {""};
+    enum err e = tsdb_flush(s->tsdb, &why);
     if (e) {
-        log_error("the head could not be written out, it will be repeated",
-                  KV("error", worded(&why, e)));
+        flush_failed(s, &why, e);
         return;
     }
+    s->flush_pause_ns = 0;
     struct tsdb_stats stats;
     tsdb_stats(s->tsdb, &stats);
     metric_record(&flush_latency, (uint64_t)(env_monotonic_ns(s->env) - began));

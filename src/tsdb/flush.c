@@ -43,6 +43,7 @@ static void
 cut_free(struct tsdb *db, struct cut *cut)
 {
     mem_free(&db->flush_budget, cut->ledgers, cut->tenant_count * sizeof *cut->ledgers);
+    part_unref(cut->part);
     *cut = (struct cut){0};
 }
 
@@ -395,11 +396,12 @@ write_part(struct tsdb *db, struct part **ret_part, struct why *why)
     arena_fini(&f.tenant_arena);
     arena_fini(&f.arena);
     if (e) return e;
-    db->next_part++;
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         assert(info.sample_count[k] == db->frozen->sample_count[k]);
     }
-    return part_open(db->env, &db->cache_budget, db->cache, db->parts_dir, number, ret_part, why);
+    e = part_open(db->env, &db->cache_budget, db->cache, db->parts_dir, number, ret_part, why);
+    if (e == OK) db->next_part++;
+    return e;
 }
 
 /* --- the manifest ----------------------------------------------------------------------------- */
@@ -415,7 +417,10 @@ next_version(struct tsdb *db, struct part *part, struct version **ret)
         v->parts[i] = old->parts[i];
         part_ref(v->parts[i]);
     }
-    if (part != NULL) v->parts[old->part_count] = part;
+    if (part != NULL) {
+        v->parts[old->part_count] = part;
+        part_ref(part);
+    }
     *ret = v;
     return OK;
 }
@@ -503,21 +508,19 @@ publish(struct tsdb *db, struct version *version, const struct part *part)
 static enum err
 flush_frozen(struct tsdb *db, struct why *why)
 {
-    struct part *part = NULL;
     struct version *version = NULL;
+    struct part **part = &db->cut.part;
     enum err e = OK;
-    if (!gen_is_empty(db->frozen) || db->cut.metadata) e = write_part(db, &part, why);
-    if (e == OK) e = next_version(db, part, &version);
+    bool wanted = !gen_is_empty(db->frozen) || db->cut.metadata;
+    if (wanted && *part == NULL) e = write_part(db, part, why);
+    if (e == OK) e = next_version(db, *part, &version);
+    if (e == OK) e = write_manifest(db, version, *part, why);
     if (e) {
-        part_unref(part);
+        /* A part that is written stays for the next attempt: the manifest may name it already. */
+        version_unref(version);
         return why_prefix(why, e, "flush");
     }
-    e = write_manifest(db, version, part, why);
-    if (e) {
-        version_unref(version); /* and the part with it; its directory is swept or written again */
-        return why_prefix(why, e, "flush");
-    }
-    publish(db, version, part);
+    publish(db, version, *part);
     atomic_fetch_add(&db->flushes_total, 1);
     return OK;
 }

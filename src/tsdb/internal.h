@@ -59,6 +59,7 @@ struct cut {
     bool metadata;          /* families changed since the cut before */
     struct ledger *ledgers; /* by tenant id */
     uint32_t tenant_count;
+    struct part *part; /* written, but the manifest with it could not be */
 };
 
 /* A piece of a series that this slice takes on. */

@@ -124,6 +124,7 @@ page_writer_close(struct page_writer *w, struct why *why)
     enum err e = write_out(w, why);
     if (e == OK) e = file_sync(&w->file, why);
     enum err closed = file_close(&w->file);
+    if (e == OK && closed) why_set(why, closed, "close a part: %s", err_word(closed));
     return err_first(e, closed);
 }
 

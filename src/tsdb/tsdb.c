@@ -447,6 +447,7 @@ tsdb_free(struct tsdb *db)
     gen_unref(db->frozen);
     gen_unref(db->active);
     mem_free(&db->flush_budget, db->cut.ledgers, db->cut.tenant_count * sizeof *db->cut.ledgers);
+    part_unref(db->cut.part);
     version_unref(db->version);
     page_cache_free(db->cache);
     wal_free(db->wal);

@@ -587,6 +587,39 @@ test_nearly_full_disk_refuses_until_there_is_room(void **state)
     machine_commit(&m);
 }
 
+static enum err
+count_name(void *context, const char *name, bool is_dir)
+{
+    (void)name;
+    *(unsigned *)context += is_dir;
+    return OK;
+}
+
+static void
+test_a_flush_that_fails_leaves_nothing_that_takes_room(void **state)
+{
+    (void)state;
+    bool fired = true;
+    for (uint64_t nth = 1; fired; nth++) {
+        must(send_float("anonymous", "__name__=up", T0 + (int64_t)nth, 1));
+        machine_commit(&m);
+        tsdb_want_cut(m.db);
+        machine_commit(&m);
+        enum err e = ERR_FULL;
+        for (unsigned attempt = 0; e != OK; attempt++) {
+            assert_true(attempt < 5);
+            if (attempt < 4) fault_env_arm(m.fe, (struct fault){FAULT_ENOSPC, nth, false});
+            e = tsdb_flush(m.db, &m.why);
+            if (attempt == 0) fired = fault_env_fired(m.fe);
+            fault_env_disarm(m.fe);
+            unsigned dirs = 0;
+            must(env_listdir(m.env, STORE_DIR "/parts", count_name, &dirs, NULL));
+            assert_in_range(dirs, nth - 1, nth); /* one of each round, and one on its way */
+        }
+    }
+    machine_verified_restart(&m);
+}
+
 static void
 test_failed_commit_takes_everything_back(void **state)
 {
@@ -810,6 +843,7 @@ main(void)
         claim(test_retention_counts_from_the_newest_sample),
         claim(test_suspect_clock_refuses_only_for_a_while),
         claim(test_nearly_full_disk_refuses_until_there_is_room),
+        claim(test_a_flush_that_fails_leaves_nothing_that_takes_room),
         claim(test_failed_commit_takes_everything_back),
         claim(test_commit_fails_without_memory_and_is_taken_back_later),
         claim(test_late_samples_after_failed_commits_are_all_there),
