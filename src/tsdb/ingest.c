@@ -16,7 +16,7 @@
 
 #include "tsdb/ingest.h"
 
-enum { OFFENDERS_NAMED = 3, LINE_BYTES = 1024 };
+enum { OFFENDERS_NAMED = 3, OFFENDER_BYTES = 1024 };
 
 /* --- saying what was refused ------------------------------------------------------------------ */
 
@@ -42,7 +42,7 @@ put_series_text(const struct ingest *in, const struct rw_series *series, struct 
     buf_put_u8(to, '}');
 }
 
-/* True for the first few: they are named. The counts by reason come at the end. */
+/* True for the first few: they are named. */
 static bool
 note_refused(struct ingest *in, enum reject reason, uint64_t count)
 {
@@ -52,10 +52,10 @@ note_refused(struct ingest *in, enum reject reason, uint64_t count)
 }
 
 static void
-put_line(struct ingest *in, const struct buf *line)
+put_offender(struct ingest *in, const struct buf *words)
 {
     size_t left = sizeof in->result->text - in->text_used;
-    int n = snprintf(in->result->text + in->text_used, left, "%.*s\n", (int)line->size, line->at);
+    int n = snprintf(in->result->text + in->text_used, left, "; %.*s", (int)words->size, words->at);
     if (n > 0) in->text_used += (size_t)n < left ? (size_t)n : left - 1;
 }
 
@@ -68,12 +68,12 @@ ingest_reject(struct ingest *in, const struct rw_series *series, enum ledger_kin
     in->change.count[kind][LEDGER_REJECTED + reason] += count;
     in->result->rejected[kind] += count;
     if (!note_refused(in, reason, count)) return;
-    char room[LINE_BYTES];
-    struct buf line = {.at = (uint8_t *)room, .capacity = sizeof room, .limit = sizeof room};
-    buf_printf(&line, "%s at %" PRId64 ": ", reject_word(reason), t_ms);
-    put_series_text(in, series, &line);
-    if (detail[0] != '\0') buf_printf(&line, ": %s", detail);
-    put_line(in, &line);
+    char room[OFFENDER_BYTES];
+    struct buf words = {.at = (uint8_t *)room, .capacity = sizeof room, .limit = sizeof room};
+    buf_printf(&words, "%s at %" PRId64 ": ", reject_word(reason), t_ms);
+    put_series_text(in, series, &words);
+    if (detail[0] != '\0') buf_printf(&words, ": %s", detail);
+    put_offender(in, &words);
 }
 
 void
@@ -82,13 +82,13 @@ ingest_reject_metadata(struct ingest *in, const struct metadata *m, enum reject 
     in->db->metadata_rejected[reason]++;
     if (reason != REJECT_BAD_UTF8 && reason != REJECT_BAD_REFERENCE) return;
     if (!note_refused(in, reason, 1)) return;
-    char room[LINE_BYTES];
-    struct buf line = {.at = (uint8_t *)room, .capacity = sizeof room, .limit = sizeof room};
+    char room[OFFENDER_BYTES];
+    struct buf words = {.at = (uint8_t *)room, .capacity = sizeof room, .limit = sizeof room};
     struct label family = {bytes_of_text("family"), m->family};
     cut_to(&family.value, 128);
-    buf_printf(&line, "%s: metadata of ", reject_word(reason));
-    label_print(&line, &family);
-    put_line(in, &line);
+    buf_printf(&words, "%s: metadata of ", reject_word(reason));
+    label_print(&words, &family);
+    put_offender(in, &words);
 }
 
 /* --- slices ----------------------------------------------------------------------------------- */
@@ -218,23 +218,29 @@ metadata_slice(struct ingest *in)
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
+/*
+ * All in one line, and the counts first: senders log no more than the beginning of the first line.
+ */
 static void
-counts_text(struct ingest *in)
+put_counts(struct ingest *in)
 {
-    char *text = in->result->text;
-    size_t size = sizeof in->result->text, used = in->text_used;
     if (in->result->rejected_total == 0) return;
-    int n = snprintf(text + used, size - used, "refused in all: ");
-    used += n > 0 && (size_t)n < size - used ? (size_t)n : 0;
+    char room[INGEST_TEXT_BYTES];
+    struct buf counts = {.at = (uint8_t *)room, .capacity = sizeof room, .limit = sizeof room};
+    buf_put_text(&counts, "refused: ");
     const char *separator = "";
     for (unsigned r = 1; r < REJECT_COUNT; r++) {
         if (in->rejected[r] == 0) continue;
-        n = snprintf(text + used, size - used, "%s%" PRIu64 " %s", separator, in->rejected[r],
-                     reject_word((enum reject)r));
-        if (n < 0 || (size_t)n >= size - used) break;
-        used += (size_t)n;
+        buf_printf(&counts, "%s%" PRIu64 " %s", separator, in->rejected[r],
+                   reject_word((enum reject)r));
         separator = ", ";
     }
+    char *text = in->result->text;
+    size_t left = sizeof in->result->text - 1 - counts.size;
+    if (in->text_used > left) in->text_used = left;
+    memmove(text + counts.size, text, in->text_used);
+    memcpy(text, room, counts.size);
+    text[counts.size + in->text_used] = '\0';
 }
 
 /* Reasons to come back later, for whole requests. */
@@ -287,6 +293,6 @@ tsdb_ingest(struct tsdb *db, struct bytes tenant, const struct rw_request *reque
     }
     if (db->options.ack_memory) ret_result->wait_epoch = 0;
     lock_drop(&db->head_lock);
-    counts_text(&in);
+    put_counts(&in);
     return e;
 }

@@ -80,7 +80,7 @@ struct ingest_result {
     uint64_t written[LEDGER_KIND_COUNT]; /* accepted, or there already with the same value */
     uint64_t rejected[LEDGER_KIND_COUNT];
     uint64_t rejected_total;
-    char text[INGEST_TEXT_BYTES]; /* names the first offenders and counts by reason; "" if none */
+    char text[INGEST_TEXT_BYTES]; /* one line: counts by reason, the first offenders; "" if none */
 };
 
 /*

@@ -141,7 +141,7 @@ test_each_reason_refuses_one_sample_and_says_so(void **state)
         expect_result(1, 1);
         unsigned kind = reason == REJECT_BAD_HISTOGRAM ? LEDGER_HISTOGRAM : LEDGER_FLOAT;
         assert_int_equal(m.result.rejected[kind], 1);
-        snprintf(counted, sizeof counted, "refused in all: 1 %s", reject_word((enum reject)reason));
+        snprintf(counted, sizeof counted, "refused: 1 %s", reject_word((enum reject)reason));
         if (strstr(m.result.text, counted) == NULL) fail_msg("%s: %s", counted, m.result.text);
         machine_commit(&m);
         struct ledger l = machine_ledger(&m, tenant);
@@ -232,12 +232,36 @@ test_first_offenders_are_named_and_all_are_counted(void **state)
     assert_non_null(strstr(m.result.text, "__name__=\"bad0\""));
     assert_non_null(strstr(m.result.text, "__name__=\"bad2\""));
     assert_null(strstr(m.result.text, "__name__=\"bad3\""));
-    assert_non_null(strstr(m.result.text, "refused in all: 500 bad_utf8, 500 too_far_in_future"));
+    assert_ptr_equal(
+        strstr(m.result.text, "refused: 500 bad_utf8, 500 too_far_in_future; bad_utf8 at "),
+        m.result.text);
     machine_commit(&m); /* what was refused is in the ledger for good */
     machine_verified_restart(&m);
     assert_int_equal(ledger_rejected(&(struct ledger){0}, LEDGER_FLOAT), 0);
     struct ledger l = machine_ledger(&m, "anonymous");
     assert_int_equal(ledger_rejected(&l, LEDGER_FLOAT), 1000);
+}
+
+static void
+test_what_is_said_of_the_refused_is_one_clean_line(void **state)
+{
+    (void)state;
+    struct rq rq;
+    rq_init(&rq, RW_V2);
+    for (int i = 0; i < 3; i++) {
+        rq_series(&rq, "__name__=a\n\x1b[31m\"\\\xc3\xa4\xff,b=cut"
+                       "0123456789012345678901234567890123456789012345678901234567890\xc3\xa4");
+        rq_float(&rq, T0, 0, 0);
+    }
+    must(machine_send(&m, "anonymous", &rq));
+    rq_fini(&rq);
+    expect_result(0, 3);
+    const char *text = m.result.text;
+    assert_non_null(strstr(text, "{__name__=\"a\\n\\x1b[31m\\\"\\\\\xc3\xa4\\xff\", b=\"cut"));
+    assert_true(strlen(text) < sizeof m.result.text);
+    for (const char *p = text; *p != '\0'; p++) {
+        assert_true((uint8_t)*p >= 0x20);
+    }
 }
 
 /* --- the same again --------------------------------------------------------------------------- */
@@ -830,6 +854,7 @@ main(void)
         claim(test_each_of_many_tenants_keeps_its_own),
         claim(test_flush_of_many_tenants_takes_no_more_memory_than_of_one),
         claim(test_first_offenders_are_named_and_all_are_counted),
+        claim(test_what_is_said_of_the_refused_is_one_clean_line),
         claim(test_first_arrival_stays_pending_durable_and_frozen),
         claim(test_first_arrival_in_a_part_is_read),
         claim(test_repetitions_in_one_request_are_judged_in_order),
