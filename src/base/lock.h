@@ -15,6 +15,7 @@ enum lock_rank {
     LOCK_RANK_APP,      /* lifecycle and reload; held while modules below are called */
     LOCK_RANK_SCRAPE,   /* metrics being printed; their callbacks look into all below */
     LOCK_RANK_API,      /* request queues; nothing of the store is held when they are taken */
+    LOCK_RANK_EDIT,     /* who changes which parts are live; held while the manifest is written */
     LOCK_RANK_TSDB,     /* which parts and generations exist; pins are taken under it */
     LOCK_RANK_HEAD,     /* series and chunks of the head; the log is appended to under it */
     LOCK_RANK_EPOCH,    /* what became of epochs; never held for longer than a look */

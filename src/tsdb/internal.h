@@ -62,6 +62,15 @@ struct cut {
     struct part *part; /* written, but the manifest with it could not be */
 };
 
+/* What the manifest says beside the list of parts. */
+struct saved {
+    uint64_t store_pos;
+    uint64_t segment;
+    uint64_t next_ref;
+    struct ledger *totals; /* by tenant id, at store_pos */
+    uint32_t tenant_count;
+};
+
 /* A piece of a series that this slice takes on. */
 struct piece {
     const struct rw_series *from;
@@ -114,8 +123,18 @@ struct tsdb {
     struct page_cache *cache;
     uint64_t hash_seed;
 
-    struct lock lock; /* LOCK_RANK_TSDB; guards to the next blank line */
-    struct version *version;
+    /*
+     * LOCK_RANK_EDIT; guards to the next blank line. Held while a manifest is written: who changes
+     * what is live must do so one after the other.
+     */
+    struct lock edit_lock;
+    uint64_t edit;
+    struct saved saved;
+    struct part **uncertain; /* not live, but a manifest that failed may name them */
+    uint32_t uncertain_count;
+
+    struct lock lock;        /* LOCK_RANK_TSDB; guards to the next blank line */
+    struct version *version; /* changed under the edit lock, too */
 
     struct lock head_lock; /* LOCK_RANK_HEAD; guards to the next blank line */
     struct gen *active;
@@ -148,10 +167,7 @@ struct tsdb {
     } voids[VOIDS_REMEMBERED]; /* epochs that failed, in a ring */
     uint32_t void_count;
 
-    /* The flushing thread's own. */
-    uint64_t edit;
-    uint64_t next_part;
-
+    _Atomic uint64_t next_part;
     _Atomic uint64_t store_pos;
     _Atomic uint64_t flushes_total;
     _Atomic uint64_t flush_failures_total;
@@ -190,6 +206,29 @@ MUST_CHECK enum err head_cut_locked(struct tsdb *db);
 /* The series with these labels in the active generation; made if it is not there. */
 MUST_CHECK enum err head_series(struct tsdb *db, uint32_t tenant, struct bytes labels,
                                 struct series **ret_series);
+
+void cut_free(struct tsdb *db, struct cut *cut);
+
+/* --- edits (edit.c): nothing else changes what is live -----------------------------------------
+ */
+
+struct store_edit {
+    struct part *const *add; /* borrowed: the version takes references of its own */
+    uint32_t add_count;
+    struct part *const *remove; /* live ones; gone from disk once nobody reads them */
+    uint32_t remove_count;
+    const struct ledger *change; /* of the totals, by tenant id; modulo 2^64 */
+    uint32_t change_count;
+    bool flush; /* what is added, if anything, is the frozen generation */
+};
+/*
+ * All or nothing, but for a failure in the last moment: then what is added stays on disk, and the
+ * edit may be repeated or forgotten.
+ */
+MUST_CHECK enum err store_edit(struct tsdb *db, const struct store_edit *edit, struct why *why);
+/* While the store is opened, when parts and tenants are there and the log is not yet replayed. */
+MUST_CHECK enum err edits_begin(struct tsdb *db, const struct manifest *manifest);
+void edits_end(struct tsdb *db);
 
 /* --- time (tsdb.c), under the head lock ------------------------------------------------------- */
 

@@ -88,13 +88,15 @@ struct part;
 
 /*
  * Opens by reading header, footer and root. ERR_CORRUPT: the root cannot be read. ERR_UNSUPPORTED:
- * written by a newer version. ERR_MISSING.
+ * written by a newer version. ERR_MISSING. `env` and `parts_dir` outlive the part.
  */
 MUST_CHECK enum err part_open(struct env *env, struct budget *budget, struct page_cache *cache,
                               const char *parts_dir, uint64_t number, struct part **ret_part,
                               struct why *why);
 void part_ref(struct part *part);
 void part_unref(struct part *part);
+/* Nothing names it any more: with the last reference it goes from disk, too. */
+void part_drop(struct part *part);
 const struct part_info *part_info(const struct part *part);
 uint32_t part_tenant_count(const struct part *part);
 const struct part_tenant *part_tenant_at(const struct part *part, uint32_t index);

@@ -24,8 +24,11 @@ struct directory {
 };
 
 struct part {
+    struct env *env;
+    const char *parts_dir;
     struct budget *budget;
     _Atomic uint32_t references; /* acquire-release: the last one closes */
+    atomic_bool dropped;         /* relaxed: the references order it */
     struct part_info info;
     struct page_source source;
     struct arena arena; /* what is unpacked at opening: tenants */

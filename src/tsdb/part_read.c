@@ -252,6 +252,8 @@ part_open(struct env *env, struct budget *budget, struct page_cache *cache, cons
 {
     struct part *p = mem_new(budget, sizeof *p);
     if (p == NULL) return why_set(why, ERR_NOMEM, "no memory to open a part");
+    p->env = env;
+    p->parts_dir = parts_dir;
     p->budget = budget;
     p->info.number = number;
     p->source = (struct page_source){
@@ -278,6 +280,21 @@ part_ref(struct part *part)
 }
 
 void
+part_drop(struct part *part)
+{
+    atomic_store_explicit(&part->dropped, true, memory_order_relaxed);
+}
+
+static void
+remove_from_disk(const struct part *p)
+{
+    char dir[256];
+    enum err e = part_path(dir, sizeof dir, p->parts_dir, p->info.number);
+    if (e == OK) e = env_remove_tree(p->env, dir, NULL);
+    err_ignore(e, "what stays is swept at the next start");
+}
+
+void
 part_unref(struct part *p)
 {
     if (p == NULL) return;
@@ -288,6 +305,7 @@ part_unref(struct part *p)
     directory_fini(p, &p->exemplars);
     page_cache_forget(p->source.cache, p->source.cache_id);
     file_close(&p->source.file);
+    if (atomic_load_explicit(&p->dropped, memory_order_relaxed)) remove_from_disk(p);
     arena_fini(&p->arena);
     mem_free(p->budget, p, sizeof *p);
 }

@@ -333,7 +333,7 @@ open_manifest(struct tsdb *db, struct arena *arena, struct manifest *m, struct w
     }
     if (e) return e;
     db->edit = m->edit;
-    db->next_part = m->next_part;
+    atomic_store(&db->next_part, m->next_part);
     db->next_ref = m->next_ref;
     db->newest_ms = m->newest_ms;
     db->retention_base_ms = m->retention_now_ms;
@@ -378,6 +378,7 @@ open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, str
     if (e) return e;
     lock_take(&db->head_lock);
     e = open_tenants(db, &m);
+    if (e == OK) e = edits_begin(db, &m);
     if (e == OK) e = load_metadata(db, why);
     if (e == OK) e = open_log(db, &m, why);
     if (e == OK) e = env_syncdir(db->env, db->dir, why); /* log and parts have names in it */
@@ -423,6 +424,7 @@ tsdb_open(const struct tsdb_options *options, const struct tsdb_limits *limits,
     lock_init(&db->lock, LOCK_RANK_TSDB);
     lock_init(&db->head_lock, LOCK_RANK_HEAD);
     lock_init(&db->epoch_lock, LOCK_RANK_EPOCH);
+    lock_init(&db->edit_lock, LOCK_RANK_EDIT);
     budgets_init(db);
     arena_init(&arena, NULL, 0, 0);
     enum err e = strlen(options->dir) < sizeof db->dir - 8 ? OK : ERR_LIMIT;
@@ -446,8 +448,8 @@ tsdb_free(struct tsdb *db)
     if (db == NULL) return;
     gen_unref(db->frozen);
     gen_unref(db->active);
-    mem_free(&db->flush_budget, db->cut.ledgers, db->cut.tenant_count * sizeof *db->cut.ledgers);
-    part_unref(db->cut.part);
+    cut_free(db, &db->cut);
+    edits_end(db);
     version_unref(db->version);
     page_cache_free(db->cache);
     wal_free(db->wal);
@@ -456,6 +458,7 @@ tsdb_free(struct tsdb *db)
     file_close(&db->lock_file);
     lock_fini(&db->head_lock);
     lock_fini(&db->epoch_lock);
+    lock_fini(&db->edit_lock);
     lock_fini(&db->lock);
     mem_free(NULL, db, sizeof *db);
 }
