@@ -14,12 +14,8 @@
 #ifndef TSDB_PART_MERGE_H
 #define TSDB_PART_MERGE_H
 
+#include "tsdb/merge.h"
 #include "tsdb/part.h"
-
-struct time_range {
-    int64_t min_ms; /* both inclusive */
-    int64_t max_ms;
-};
 
 /* Of some series of a part everything in a stretch of time is gone. */
 struct part_deletion {
@@ -33,22 +29,23 @@ struct part_merge_input {
     uint32_t deletion_count;
 };
 
+/* What they point to is borrowed until the merge is freed. */
 struct part_merge_options {
     struct env *env;
     struct budget *budget;
     const char *parts_dir;
-    const struct part_merge_input *inputs; /* ascending log positions; borrowed */
+    const struct part_merge_input *inputs; /* ascending log positions */
     uint32_t input_count;
-    struct time_range window; /* samples and exemplars outside are not written */
+    struct time_range window;  /* samples and exemplars outside are not written */
     int64_t expired_before_ms; /* samples before are counted as expired; INT64_MIN: none */
     bool with_metadata;        /* of the newest input that has any of the tenant */
     uint64_t number;           /* of the output */
     uint64_t from_pos;
     uint64_t to_pos;
-    int level; /* of zstd */
+    int level; /* of zstd; 0: pages are stored as they are */
 };
 
-/* What became of a tenant's samples of the inputs that lie in the window. */
+/* What became of a tenant's samples of the inputs that lie in the window: these add up to them. */
 struct part_merge_counts {
     struct bytes tenant; /* view of the inputs' */
     uint64_t written[LEDGER_KIND_COUNT];
@@ -61,17 +58,20 @@ struct part_merge_counts {
 struct part_merge;
 MUST_CHECK enum err part_merge_new(const struct part_merge_options *options,
                                    struct part_merge **ret_merge, struct why *why);
-/* Abandons what is not finished; its directory is swept at the next start or written again. */
+/* Abandons what is not finished; its directory, if it is there yet, is swept at the next start or
+ * written again. */
 void part_merge_free(struct part_merge *merge);
 /*
- * Goes on for about `samples` samples. ERR_CORRUPT: a page of an input is damaged: which input is
- * in *ret_input; the merge is void, its inputs must stay as they are.
+ * Goes on for about `samples` samples; labels and series count as some. After an error the merge is
+ * void, can only be freed, and its inputs must stay as they are. ERR_CORRUPT: a page of an input is
+ * damaged; which input is in *ret_input.
  */
 MUST_CHECK enum err part_merge_step(struct part_merge *merge, uint64_t samples, bool *ret_done,
                                     uint32_t *ret_input, struct why *why);
 /*
  * After the last step: the part is durable. With nothing to write no part is made, and
- * ret_info->number is 0. The counts are views until part_merge_free().
+ * ret_info->number is 0. The counts, by tenant, of those that have any, are views until
+ * part_merge_free().
  */
 MUST_CHECK enum err part_merge_finish(struct part_merge *merge, struct part_info *ret_info,
                                       const struct part_merge_counts **ret_counts,
