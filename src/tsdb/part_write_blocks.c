@@ -314,15 +314,26 @@ take_histogram(struct part_writer *w, const struct histogram *h, struct why *why
 static void
 take_times(struct part_writer *w, const struct sample_batch *batch, uint32_t from, uint32_t count)
 {
-    for (uint32_t i = from; i < from + count; i++) {
-        uint32_t n = w->sample_count++;
-        int64_t start = batch->starts_ms == NULL ? 0 : batch->starts_ms[i];
-        assert(!w->has_last || batch->times_ms[i] > w->last_ms);
-        w->has_last = true;
-        w->last_ms = w->sample_times[n] = batch->times_ms[i];
-        w->sample_starts[n] = start;
-        w->has_starts |= start != 0;
+    const int64_t *times = batch->times_ms + from;
+    int64_t *starts = w->sample_starts + w->sample_count;
+    size_t bytes = count * sizeof *times;
+    bool ascends = !w->has_last || times[0] > w->last_ms;
+    for (uint32_t i = 1; i < count; i++) {
+        ascends &= times[i] > times[i - 1];
     }
+    assert(ascends);
+    memcpy(w->sample_times + w->sample_count, times, bytes);
+    if (batch->starts_ms == NULL) {
+        memset(starts, 0, bytes);
+    } else {
+        memcpy(starts, batch->starts_ms + from, bytes);
+        for (uint32_t i = 0; i < count && !w->has_starts; i++) {
+            w->has_starts = starts[i] != 0;
+        }
+    }
+    w->has_last = true;
+    w->last_ms = times[count - 1];
+    w->sample_count += count;
 }
 
 enum err
