@@ -17,6 +17,7 @@
 
 #include "app/config_text.h"
 #include "app/suggest.h"
+#include "base/utf8.h"
 
 #define KIB      ((uint64_t)1024)
 #define MIB      (KIB * 1024)
@@ -443,14 +444,31 @@ settings_help(struct buf *to)
     }
 }
 
-/* A text in double quotes; there are no control characters in it. */
+/* What YAML does not take for itself: line ends of Unicode, its control characters, U+FEFF. */
+static bool
+needs_escape(uint32_t c)
+{
+    return (c >= 0x80 && c < 0xa0) || c == 0x2028 || c == 0x2029 || c == 0xfeff || c >= 0xfffe;
+}
+
+/* A text in double quotes; there are no control characters of ASCII in it. */
 static void
 put_quoted(struct buf *to, const char *text)
 {
     buf_put_u8(to, '"');
-    for (const char *p = text; *p != 0; p++) {
-        if (*p == '"' || *p == '\\') buf_put_u8(to, '\\');
-        buf_put_u8(to, (uint8_t)*p);
+    for (const uint8_t *p = (const uint8_t *)text; *p != 0;) {
+        size_t size = utf8_step(p, strlen((const char *)p));
+        uint32_t c = size == 2   ? (p[0] & 0x1fu) << 6 | (p[1] & 0x3fu)
+                     : size == 3 ? (p[0] & 0xfu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu)
+                                 : 0;
+        if (size == 0) size = 1;
+        if (needs_escape(c)) {
+            buf_printf(to, "\\u%04x", c);
+        } else {
+            if (*p == '"' || *p == '\\') buf_put_u8(to, '\\');
+            buf_put(to, p, size);
+        }
+        p += size;
     }
     buf_put_u8(to, '"');
 }

@@ -360,13 +360,19 @@ next_random(uint64_t *state)
 static void
 randomize(struct settings *settings, uint64_t *random)
 {
-    static const char *const texts[] = {"a \\ \"b\"", "null", "\xc3\xa9:#{}[]", "'", "- x", "~"};
+    static const char *const texts[] = {"a \\ \"b\"",
+                                        "null",
+                                        "\xc3\xa9:#{}[]",
+                                        "'",
+                                        "- x",
+                                        "~",
+                                        "a\xc2\x85 \xe2\x80\xa8 \xef\xbb\xbf \xf0\x9f\x94\xa5"};
     for (const struct setting *t = settings_table(); t->name != NULL; t++) {
         uint64_t r = next_random(random);
         char text[64];
         if (t->type == SETTING_TEXT) {
             bool address = t->complaint != NULL;
-            snprintf(text, sizeof text, "%s", address ? "[::]:1" : texts[r % 6]);
+            snprintf(text, sizeof text, "%s", address ? "[::]:1" : texts[r % 7]);
         } else if (t->type == SETTING_BOOL || t->type == SETTING_CHOICE) {
             setting_number_text(t, r % 2, text, sizeof text);
         } else {
