@@ -215,7 +215,7 @@ saved_free(struct tsdb *db, struct saved *saved)
 static enum err
 edit_locked(struct tsdb *db, const struct store_edit *edit, struct why *why)
 {
-    struct version *version;
+    struct version *version = NULL;
     struct saved next = {db->saved.store_pos, db->saved.segment, db->saved.next_ref, NULL, 0};
     if (edit->flush) {
         lock_take(&db->head_lock);
@@ -223,8 +223,7 @@ edit_locked(struct tsdb *db, const struct store_edit *edit, struct why *why)
         lock_drop(&db->head_lock);
     }
     enum err e = next_version(db, edit, &version);
-    if (e) return e;
-    e = next_totals(db, edit, &next);
+    if (e == OK) e = next_totals(db, edit, &next);
     if (e == OK) e = write_manifest(db, version, &next, why);
     if (e) {
         if (!edit->flush) keep_uncertain(db, edit);

@@ -118,6 +118,7 @@ struct tsdb {
     struct budget cache_budget;
     struct budget wal_budget;
     struct budget flush_budget;
+    struct budget merge_budget;
     struct file lock_file;
     struct wal *wal;
     struct page_cache *cache;
@@ -172,6 +173,9 @@ struct tsdb {
     _Atomic uint64_t flushes_total;
     _Atomic uint64_t flush_failures_total;
     _Atomic uint64_t undone_epochs_total;
+    _Atomic uint64_t merges_total;
+    _Atomic uint64_t merge_failures_total;
+    _Atomic uint64_t merge_bytes_total;
     _Atomic uint64_t free_bytes;
 };
 
@@ -240,6 +244,8 @@ void look_at_clock(struct tsdb *db);
 
 void version_unref(struct version *version);
 MUST_CHECK enum err version_new(struct tsdb *db, uint32_t part_count, struct version **ret);
+/* The newest part that holds metadata: what it says counts. NULL: none does. */
+struct part *version_metadata_part(const struct version *version);
 
 /* --- replay (replay.c) ------------------------------------------------------------------------ */
 

@@ -14,11 +14,6 @@
 struct part;
 struct block_ref;
 
-struct time_range {
-    int64_t min_ms; /* both inclusive */
-    int64_t max_ms;
-};
-
 enum item_type { ITEM_CHUNK, ITEM_LATE, ITEM_BLOCK };
 
 /* One piece that can be decoded. What it points to stays valid while the merge runs. */

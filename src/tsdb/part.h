@@ -127,6 +127,9 @@ void part_ref(struct part *part);
 void part_unref(struct part *part);
 /* Nothing names it any more: with the last reference it goes from disk, too. */
 void part_drop(struct part *part);
+/* Merging it failed for what is in it: it is not tried again while this process lives. */
+void part_leave_alone(struct part *part);
+bool part_is_left_alone(const struct part *part);
 const struct part_info *part_info(const struct part *part);
 uint32_t part_tenant_count(const struct part *part);
 const struct part_tenant *part_tenant_at(const struct part *part, uint32_t index);

@@ -29,6 +29,7 @@ struct part {
     struct budget *budget;
     _Atomic uint32_t references; /* acquire-release: the last one closes */
     atomic_bool dropped;         /* relaxed: the references order it */
+    atomic_bool left_alone;      /* relaxed: one thread merges */
     struct part_info info;
     struct page_source source;
     struct arena arena; /* what is unpacked at opening: tenants */

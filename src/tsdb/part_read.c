@@ -285,6 +285,18 @@ part_drop(struct part *part)
     atomic_store_explicit(&part->dropped, true, memory_order_relaxed);
 }
 
+void
+part_leave_alone(struct part *part)
+{
+    atomic_store_explicit(&part->left_alone, true, memory_order_relaxed);
+}
+
+bool
+part_is_left_alone(const struct part *part)
+{
+    return atomic_load_explicit(&part->left_alone, memory_order_relaxed);
+}
+
 static void
 remove_from_disk(const struct part *p)
 {

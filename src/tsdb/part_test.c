@@ -320,6 +320,10 @@ test_the_summary_counts_what_is_there(void **state)
         const struct content_tenant *t = &c.tenants[i];
         series += t->series_count;
         counts[LEDGER_EXEMPLAR] += t->exemplar_count;
+        for (uint32_t j = 0; j < t->exemplar_count; j++) {
+            if (t->exemplars[j].t_ms < min) min = t->exemplars[j].t_ms;
+            if (t->exemplars[j].t_ms > max) max = t->exemplars[j].t_ms;
+        }
         for (uint32_t j = 0; j < t->series_count; j++) {
             for (uint32_t k = 0; k < t->series[j].sample_count; k++) {
                 const struct content_sample *s = &t->series[j].samples[k];

@@ -46,7 +46,6 @@ struct query {
     int64_t min_ms;
     int64_t max_ms;
     bool partial;
-    bool any_time; /* exemplars may lie beyond the samples of a part */
     struct why warning;
 };
 
@@ -472,9 +471,7 @@ open_sources(struct query *q, uint32_t tenant, const struct select_request *requ
         const struct part_tenant *t = part_tenant(part, request->tenant);
         const struct part_info *info = part_info(part);
         if (t == NULL || t->series_count == 0) continue;
-        if (!q->any_time && (info->max_ms < request->min_ms || info->min_ms > request->max_ms)) {
-            continue;
-        }
+        if (info->max_ms < request->min_ms || info->min_ms > request->max_ms) continue;
         struct source *s = &q->sources[q->source_count++];
         s->order = i;
         e = part_source_open(q, s, part, t, request, why);
@@ -497,8 +494,8 @@ open_sources(struct query *q, uint32_t tenant, const struct select_request *requ
 }
 
 static enum err
-query_open(struct answerer *answerer, const struct select_request *request, bool any_time,
-           struct series_set **ret_set, struct why *why)
+query_open(struct answerer *answerer, const struct select_request *request,
+           struct query **ret_query, struct why *why)
 {
     struct tsdb *db = (struct tsdb *)answerer;
     struct budget *budget = request->control == NULL ? NULL : request->control->budget;
@@ -511,7 +508,6 @@ query_open(struct answerer *answerer, const struct select_request *request, bool
     q->min_ms = request->min_ms;
     q->max_ms = request->max_ms;
     q->partial = request->partial;
-    q->any_time = any_time;
     arena_init(&q->arena, budget, 0, 4096);
     buf_init(&q->labels, budget, 64 * 1024 * 1024);
     merge_init(&q->merge, budget, request->control);
@@ -521,7 +517,7 @@ query_open(struct answerer *answerer, const struct select_request *request, bool
         query_free(&q->set);
         return e == ERR_NOMEM ? why_set(why, e, "no memory for the query") : e;
     }
-    *ret_set = &q->set;
+    *ret_query = q;
     return OK;
 }
 
@@ -529,7 +525,10 @@ static enum err
 tsdb_select(struct answerer *answerer, const struct select_request *request,
             struct series_set **ret_set, struct why *why)
 {
-    return query_open(answerer, request, false, ret_set, why);
+    struct query *q;
+    enum err e = query_open(answerer, request, &q, why);
+    if (e == OK) *ret_set = &q->set;
+    return e;
 }
 
 /* --- exemplars and metadata ------------------------------------------------------------------- */
@@ -617,10 +616,9 @@ tsdb_exemplars(struct answerer *answerer, const struct select_request *request,
                enum err (*each)(void *context, const struct exemplar *exemplar), void *context,
                struct why *why)
 {
-    struct series_set *set;
-    enum err e = query_open(answerer, request, true, &set, why);
+    struct query *q;
+    enum err e = query_open(answerer, request, &q, why);
     if (e) return e;
-    struct query *q = (struct query *)set;
     struct exemplar_list l = {.arena = &q->arena, .request = request};
     for (uint32_t i = 0; i < q->source_count && e == OK; i++) {
         l.source = &q->sources[i];
@@ -635,7 +633,7 @@ tsdb_exemplars(struct answerer *answerer, const struct select_request *request,
         if (i > 0 && by_series_time(&l.items[i - 1], &l.items[i]) == 0) continue;
         e = each(context, &l.items[i]);
     }
-    series_set_free(set);
+    query_free(&q->set);
     return e == ERR_NOMEM ? why_set(why, e, "no memory for the query") : e;
 }
 

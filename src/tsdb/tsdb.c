@@ -52,6 +52,22 @@ version_unref(struct version *v)
     mem_free(v->budget, v, sizeof *v + v->capacity * sizeof v->parts[0]);
 }
 
+struct part *
+version_metadata_part(const struct version *v)
+{
+    struct part *newest = NULL;
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        struct part *p = v->parts[i];
+        if (newest != NULL && part_info(newest)->to_pos > part_info(p)->to_pos) continue;
+        for (uint32_t t = 0; t < part_tenant_count(p); t++) {
+            if (part_tenant_at(p, t)->metadata_page == 0) continue;
+            newest = p;
+            break;
+        }
+    }
+    return newest;
+}
+
 /* --- time ------------------------------------------------------------------------------------- */
 
 /*
@@ -261,14 +277,13 @@ load_family(void *context, const struct metadata *m)
     return family_restore(c->db, c->tenant, m);
 }
 
-/* Every part holds all families known when it was written: the newest is enough. */
+/* A flush writes all families known: the newest part that has some is enough. */
 static enum err
 load_metadata(struct tsdb *db, struct why *why)
 {
-    if (db->version->part_count == 0) return OK;
-    struct part *part = db->version->parts[db->version->part_count - 1];
+    struct part *part = version_metadata_part(db->version);
     enum err e = OK;
-    for (uint32_t i = 0; i < part_tenant_count(part) && e == OK; i++) {
+    for (uint32_t i = 0; part != NULL && i < part_tenant_count(part) && e == OK; i++) {
         const struct part_tenant *t = part_tenant_at(part, i);
         struct {
             struct tsdb *db;
@@ -405,6 +420,7 @@ budgets_init(struct tsdb *db)
     budget_init(&db->cache_budget, "cache", 0, o->memory);
     budget_init(&db->wal_budget, "wal", 0, o->memory);
     budget_init(&db->flush_budget, "flush", 0, o->memory);
+    budget_init(&db->merge_budget, "merge", 0, o->memory);
 }
 
 enum err
@@ -740,6 +756,9 @@ tsdb_stats(struct tsdb *db, struct tsdb_stats *ret)
     s.flushes_total = atomic_load(&db->flushes_total);
     s.flush_failures_total = atomic_load(&db->flush_failures_total);
     s.undone_epochs_total = atomic_load(&db->undone_epochs_total);
+    s.merges_total = atomic_load(&db->merges_total);
+    s.merge_failures_total = atomic_load(&db->merge_failures_total);
+    s.merge_bytes_total = atomic_load(&db->merge_bytes_total);
     s.free_bytes = atomic_load(&db->free_bytes);
     s.down = s.wal.down;
     *ret = s;
@@ -776,6 +795,7 @@ tsdb_budgets(struct tsdb *db, void (*each)(void *context, const struct budget *b
     each(context, &db->cache_budget);
     each(context, &db->wal_budget);
     each(context, &db->flush_budget);
+    each(context, &db->merge_budget);
 }
 
 static int
