@@ -16,7 +16,8 @@
 
 #include "tsdb/ingest.h"
 
-enum { OFFENDERS_NAMED = 3, OFFENDER_BYTES = 1024 };
+enum { OFFENDERS_NAMED = 3, OFFENDER_BYTES = 1024, SLICE_FLOATS_MIN = 16 };
+#define SLICE_NS_MAX (2 * NS_PER_MS)
 
 /* --- saying what was refused ------------------------------------------------------------------ */
 
@@ -123,11 +124,41 @@ reject_piece(struct ingest *in, const struct piece *p, enum reject reason)
 }
 
 static bool
-slice_full(const struct need *need)
+slice_full(const struct ingest *in, const struct need *need)
 {
-    return need->floats >= SLICE_FLOATS || need->histogram_bytes >= SLICE_BYTES ||
+    return need->floats >= in->s->slice_floats || need->histogram_bytes >= SLICE_BYTES ||
            need->exemplar_bytes >= SLICE_BYTES || need->series_bytes >= SLICE_BYTES ||
            need->head_bytes >= 8 * (size_t)SLICE_BYTES;
+}
+
+/* Whether anything of the piece can be stored, as far as its times tell. */
+static bool
+piece_is_in_time(const struct ingest *in, const struct piece *p)
+{
+    for (uint32_t i = p->floats.first; i < p->floats.first + p->floats.count; i++) {
+        if (ingest_time_verdict(in, in->request->floats[i].t_ms) == REJECT_NONE) return true;
+    }
+    for (uint32_t i = p->histograms.first; i < p->histograms.first + p->histograms.count; i++) {
+        if (ingest_time_verdict(in, in->request->histograms[i].t_ms) == REJECT_NONE) return true;
+    }
+    for (uint32_t i = p->exemplars.first; i < p->exemplars.first + p->exemplars.count; i++) {
+        if (ingest_time_verdict(in, in->request->exemplars[i].t_ms) == REJECT_NONE) return true;
+    }
+    return false;
+}
+
+/* Nothing of it can be stored: it is refused, and leaves no series behind. */
+static enum err
+refuse_out_of_time(struct ingest *in, const struct piece *p)
+{
+    enum reject reason = REJECT_BAD_REFERENCE;
+    enum err e = p->from->bad_reference ? OK : ingest_canonical(in, p->from, &reason);
+    if (e) return e;
+    if (reason != REJECT_NONE) {
+        reject_piece(in, p, reason);
+        return OK;
+    }
+    return ingest_append(in, p);
 }
 
 /* Steps 1 and 2 for as many series as fit; their pieces are in the scratch arena of the request. */
@@ -138,11 +169,17 @@ slice_gather(struct ingest *in, struct place *at, struct piece *pieces, uint32_t
     struct need need = {0};
     uint32_t count = 0;
     ingest_approach_first(in, at->series);
-    while (at->series < in->request->series_count && count < pieces_max && !slice_full(&need)) {
+    while (at->series < in->request->series_count && count < pieces_max && !slice_full(in, &need)) {
         ingest_approach_next(in, at->series);
         struct piece p = ingest_take_piece(in, at, &need);
         enum reject reason;
-        enum err e = ingest_resolve(in, p.from, &p.series, &reason);
+        enum err e;
+        if (!p.from->has_metadata && !piece_is_in_time(in, &p)) {
+            e = refuse_out_of_time(in, &p);
+            if (e) return why_set(in->why, e, "no memory for a request");
+            continue;
+        }
+        e = ingest_resolve(in, p.from, &p.series, &reason);
         if (e) return why_set(in->why, e, "the head has reached its memory budget");
         if (reason != REJECT_NONE) {
             reject_piece(in, &p, reason);
@@ -154,6 +191,7 @@ slice_gather(struct ingest *in, struct place *at, struct piece *pieces, uint32_t
         pieces[count++] = p;
     }
     *ret_count = count;
+    in->gathered = need.floats;
     return ingest_reserve(in, &need);
 }
 
@@ -172,6 +210,19 @@ slice_begin(struct ingest *in)
     in->min_ms =
         kept < INT64_MIN + db->limits.retention_ms ? INT64_MIN : kept - db->limits.retention_ms;
     slice_clear(in);
+}
+
+/*
+ * A sample in order takes 50 ns; one that must be looked for among many overlapping chunks takes a
+ * thousand times as long. Others wait while a slice is judged: the next one is cut to fit.
+ */
+static void
+slice_measure(struct ingest *in, int64_t took_ns)
+{
+    uint32_t *floats = &in->s->slice_floats;
+    if (took_ns > SLICE_NS_MAX && *floats > SLICE_FLOATS_MIN) *floats /= 2;
+    bool full = in->gathered >= *floats; /* a small slice says nothing about larger ones */
+    if (took_ns < SLICE_NS_MAX / 4 && full && *floats < SLICE_FLOATS) *floats *= 2;
 }
 
 static enum err
@@ -275,14 +326,17 @@ tsdb_ingest(struct tsdb *db, struct bytes tenant, const struct rw_request *reque
     lock_take(&db->head_lock);
     uint32_t voids = db->void_count;
     enum err e = ready_locked(db, why);
-    if (e == OK) e = tenant_find_or_add(db, tenant, &in.tenant);
+    /* Names of tenants are limited: one is not spent on nothing. */
+    bool empty = request->series_count == 0 && request->metadata_count == 0;
+    if (e == OK && !empty) e = tenant_find_or_add(db, tenant, &in.tenant);
     if (e == ERR_LIMIT) e = why_set(why, ERR_INPUT, "there are too many tenants");
     while (e == OK && at.series < request->series_count) {
+        int64_t began = env_monotonic_ns(db->env);
         e = slice(&in, &at);
+        slice_measure(&in, env_monotonic_ns(db->env) - began);
         if (e != OK || at.series >= request->series_count) break;
         /* Others may have their turn. */
-        lock_drop(&db->head_lock);
-        lock_take(&db->head_lock);
+        lock_give_way(&db->head_lock);
         if (voids == db->void_count) continue;
         /* What was stored so far may have been taken back. */
         e = why_set(why, ERR_AGAIN, "the write-ahead log failed meanwhile");

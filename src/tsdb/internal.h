@@ -10,7 +10,7 @@
 
 enum {
     VOIDS_REMEMBERED = 64,
-    SLICE_FLOATS = 4096,
+    SLICE_FLOATS = 4096, /* at most */
     SLICE_PIECES = 2048,
     SLICE_BYTES = 4 * 1024 * 1024
 };
@@ -88,6 +88,7 @@ struct scratch {
     uint64_t *bits;
     int64_t *starts;
     uint8_t *hints;
+    uint32_t slice_floats; /* as many as are judged in a moment: see slice_measure() */
     uint32_t float_count;
     bool has_starts;
     struct buf series;

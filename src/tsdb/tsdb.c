@@ -101,6 +101,7 @@ scratch_init(struct tsdb *db)
 {
     struct scratch *s = &db->scratch;
     struct budget *budget = &db->head_budget;
+    s->slice_floats = SLICE_FLOATS;
     s->pieces = mem_alloc(budget, SLICE_PIECES * sizeof *s->pieces);
     s->refs = mem_alloc(budget, SLICE_FLOATS * sizeof *s->refs);
     s->times = mem_alloc(budget, SLICE_FLOATS * sizeof *s->times);

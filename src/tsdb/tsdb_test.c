@@ -243,6 +243,29 @@ test_first_offenders_are_named_and_all_are_counted(void **state)
 }
 
 static void
+test_series_of_which_nothing_is_stored_costs_nothing(void **state)
+{
+    (void)state;
+    struct tsdb_stats stats;
+    struct rq rq;
+    must(send_float("anonymous", "__name__=now", SIM_BEGIN, 1));
+    rq_init(&rq, RW_V1);
+    rq_series(&rq, "__name__=empty");
+    rq_series(&rq, "__name__=old");
+    rq_float(&rq, SIM_BEGIN - 366 * DAY_MS, 0, 0);
+    rq_exemplar(&rq, SIM_BEGIN - 366 * DAY_MS, 0, "trace=1");
+    rq_series(&rq, "__name__=new");
+    rq_float(&rq, SIM_BEGIN + DAY_MS, 0, 0);
+    must(machine_send(&m, "anonymous", &rq));
+    rq_fini(&rq);
+    expect_result(0, 3);
+    tsdb_stats(m.db, &stats);
+    assert_int_equal(stats.head_series, 1);
+    machine_commit(&m);
+    machine_verified_restart(&m);
+}
+
+static void
 test_what_is_said_of_the_refused_is_one_clean_line(void **state)
 {
     (void)state;
@@ -431,6 +454,10 @@ test_too_many_tenants_are_refused(void **state)
     }
     assert_int_equal(send_float("t4", "__name__=up", T0, 1), ERR_INPUT);
     assert_non_null(strstr(m.why.text, "too many tenants"));
+    struct rq rq;
+    rq_init(&rq, RW_V1); /* nothing was sent: nobody is made */
+    must(machine_send(&m, "t5", &rq));
+    rq_fini(&rq);
     must(send_float("t3", "__name__=up", T0 + 1, 1));
     machine_commit(&m);
     machine_verified_restart(&m);
@@ -854,6 +881,7 @@ main(void)
         claim(test_each_of_many_tenants_keeps_its_own),
         claim(test_flush_of_many_tenants_takes_no_more_memory_than_of_one),
         claim(test_first_offenders_are_named_and_all_are_counted),
+        claim(test_series_of_which_nothing_is_stored_costs_nothing),
         claim(test_what_is_said_of_the_refused_is_one_clean_line),
         claim(test_first_arrival_stays_pending_durable_and_frozen),
         claim(test_first_arrival_in_a_part_is_read),
