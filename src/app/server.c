@@ -417,6 +417,7 @@ open_store(struct server *s, struct why *why)
                   KV("places", o.damage.places), KV("bytes", o.damage.bytes),
                   KV("first", o.damage.first));
     }
+    if (o.manifest_mended) log_warn("one of the two copies in MANIFEST was damaged, it is mended");
     if (o.parts_set_aside > 0) {
         log_error("parts whose root cannot be read were put aside as *.damaged",
                   KV("parts", o.parts_set_aside), KV("first", o.first_damage));

@@ -386,6 +386,7 @@ open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, str
     enum err e = open_dir(db, why);
     if (e == OK) e = open_format(db, why);
     if (e == OK) e = open_manifest(db, arena, &m, why);
+    if (e == OK) opening->manifest_mended = m.copies_damaged > 0;
     if (e == OK) e = path_join(db->parts_dir, sizeof db->parts_dir, db->dir, "parts");
     if (e == OK) e = env_mkdir(db->env, db->parts_dir, why);
     if (e == OK) e = env_random(db->env, &db->hash_seed, sizeof db->hash_seed);

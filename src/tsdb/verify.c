@@ -393,6 +393,7 @@ verify_all(struct verify *v)
     e = manifest_read(v->env, v->dir, &v->arena, &v->manifest, v->why);
     e = damage_is_told(v, e);
     if (e) return e;
+    if (v->manifest.copies_damaged == 1) tell_damage(v, "one of the two copies in MANIFEST");
     for (uint32_t i = 0; i < v->manifest.tenant_count; i++) {
         uint32_t tenant;
         e = tenant_get(v, v->manifest.tenants[i].name, &tenant);
