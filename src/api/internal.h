@@ -39,7 +39,7 @@ struct job {
 struct job_queue {
     struct job *first;
     struct job *last;
-    uint32_t waiting;
+    _Atomic uint32_t waiting; /* relaxed where it is read without the lock: a hint */
     uint32_t running;
     struct cond cond;
 };

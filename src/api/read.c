@@ -73,8 +73,10 @@ begin(struct read *r, struct why *why)
     };
     if (!streamed) answer.headers[0] = (struct http_answer_header){"Content-Encoding", "snappy"};
     enum err e = http_stream_begin(r->request, &answer, r->content_length, why);
-    if (e == OK) r->begun = true;
-    return e;
+    if (e) return e;
+    http_stream_hurry(r->request, &r->api->queues[QUEUE_READS].waiting);
+    r->begun = true;
+    return OK;
 }
 
 static enum err

@@ -171,5 +171,11 @@ MUST_CHECK enum err http_stream_begin(struct http_request *request,
 MUST_CHECK enum err http_stream_write(struct http_request *request, struct bytes piece,
                                       struct why *why);
 void http_stream_end(struct http_request *request, bool complete);
+/*
+ * While *others_waiting, who want the place of the one that makes this answer, is above 0, a client
+ * for which two seconds of waiting bring less than 128 KiB is cut off: http_stream_write() gives
+ * ERR_CANCELED. To be called right after http_stream_begin(); the counter outlives the request.
+ */
+void http_stream_hurry(struct http_request *request, const _Atomic uint32_t *others_waiting);
 
 #endif
