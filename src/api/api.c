@@ -102,6 +102,11 @@ tenant_named(const struct api *api, struct http_request *request, struct bytes *
         why_set(why, ERR_INPUT, "the header X-Scope-OrgID is missing");
         return 401;
     }
+    if (http_header_count(request, "X-Scope-OrgID") > 1) {
+        /* Behind a proxy that adds one, the first would be the client's own. */
+        why_set(why, ERR_INPUT, "X-Scope-OrgID was sent more than once");
+        return 400;
+    }
     if (!tenant_is_valid(name)) {
         why_set(why, ERR_INPUT,
                 "X-Scope-OrgID: at most %d letters, digits and ! - _ . * ' ( ) name a tenant",

@@ -330,6 +330,7 @@ write_run(struct api *api, struct http_request *request, enum rw_version version
     }
     wait->result = (struct ingest_result){0};
     e = tsdb_ingest(api->options.tsdb, tenant, &w->request, &wait->result, &why);
+    if (e == ERR_NOMEM) api->options.flush_wanted(api->options.context);
     wait->request = request;
     wait->version = version;
     wait->epoch = wait->result.wait_epoch;

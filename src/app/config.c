@@ -39,7 +39,8 @@ static const struct setting table[] = {
      .what = "DIRECTORY", .help = "where everything durable is kept"},
     {"storage.mode", SETTING_CHOICE, FIELD(storage_mode), .fallback = "local",
      .choices = "local|none",
-     .help = "local keeps samples in the embedded store, none keeps only the log"},
+     .help = "local keeps samples in the embedded store; none, which only hands on, is refused: "
+             "there are no destinations yet"},
     {"storage.min-free", SETTING_BYTES, FIELD(storage_min_free_bytes), .fallback = "1GiB",
      .max = PIB, .help = "writes are answered with 503 while the disk has less room than this"},
 
@@ -69,6 +70,10 @@ static const struct setting table[] = {
 
     {"retention.time", SETTING_DURATION, FIELD(retention_time_ms), .fallback = "10y", .min = HOUR,
      .max = 100 * YEAR, .reloadable = true, .help = "samples older than this are removed"},
+    {"retention.size", SETTING_BYTES, FIELD(retention_size_bytes), .fallback = "0",
+     .max = 1024 * PIB, .reloadable = true,
+     .help =
+         "the oldest parts are removed while all of them take more than this; 0 means no limit"},
 
     {"write.max-future", SETTING_DURATION, FIELD(write_max_future_ms), .fallback = "10m",
      .max = 100 * YEAR, .reloadable = true,
@@ -228,6 +233,12 @@ settings_listen_address(const char *text, char *ret_host, uint16_t *ret_port, st
 enum err
 settings_validate(const struct settings *settings, struct why *why)
 {
+    /* Without a store of its own a server only hands on, and there is nobody yet to hand on to. */
+    if (settings->storage_mode != STORAGE_LOCAL) {
+        return why_set(why, ERR_INPUT,
+                       "storage.mode=none keeps nothing itself and needs destinations, which this "
+                       "version does not have");
+    }
     if (settings->wal_budget_bytes / 2 < settings->wal_segment_bytes) {
         char budget[48], segment[48];
         setting_number_text(settings_find("wal.budget"), settings->wal_budget_bytes, budget,

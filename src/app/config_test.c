@@ -282,6 +282,10 @@ test_settings_that_disagree_are_refused(void **state)
     assert_int_equal(settings_validate(&s, &why), ERR_INPUT);
     assert_string_equal(why.text,
                         "wal.budget (2147483647) must be at least twice wal.segment-bytes (1GiB)");
+    s = defaults();
+    assert_int_equal(flags(&s, &why, "--storage.mode=none", NULL), OK);
+    assert_int_equal(settings_validate(&s, &why), ERR_INPUT);
+    assert_non_null(strstr(why.text, "needs destinations"));
 }
 
 /* --- flags ------------------------------------------------------------------------------------ */
@@ -478,7 +482,7 @@ test_each_setting_alone_decides_whether_a_reload_is_allowed(void **state)
         snprintf(expected, sizeof expected, "%s can only be changed by a restart", t->name);
         assert_string_equal(why.text, expected);
     }
-    assert_int_equal(reloadable_count, 9);
+    assert_int_equal(reloadable_count, 10);
 }
 
 /* A file in a fresh directory; both are removed by drop_file(). */

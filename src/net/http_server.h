@@ -113,6 +113,8 @@ enum http_method http_method(const struct http_request *request);
 const char *http_path(const struct http_request *request);
 /* NULL when absent. Names are case-insensitive. */
 const char *http_header(const struct http_request *request, const char *name);
+/* How often it was sent; http_header() gives the first. */
+unsigned http_header_count(const struct http_request *request, const char *name);
 /* A decoded query-string argument; NULL when absent, "" when it has no value. */
 const char *http_argument(const struct http_request *request, const char *name);
 /* The same for arguments that may be repeated, like match[]: `nth` counts from 0. */

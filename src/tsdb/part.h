@@ -145,6 +145,7 @@ struct part_name {
 struct part_index {
     struct part *part;
     const struct part_tenant *tenant;
+    struct query_control *control; /* ends long matching; NULL after part_index_load() */
     struct part_name *names;
     uint32_t name_count;
 };

@@ -63,19 +63,39 @@ view_of(const struct id_list *list)
     return (struct id_view){list->at, list->count};
 }
 
+enum { PAIRS_AT_ONCE = 256 };
+
 struct gen_match {
     struct tsdb *db;
     const struct gen *gen;
     uint32_t tenant;
+    struct query_control *control; /* may be NULL */
+    struct why *why;
+    const struct pair *pairs[PAIRS_AT_ONCE]; /* those whose series are wanted next */
+    uint32_t pair_count;
 };
 
+/* The lock once for many of them: others write meanwhile. */
 static void
-add_pair_series(struct gen_match *m, const struct pair *pair, roaring_bitmap_t *into)
+add_pairs_series(struct gen_match *m, roaring_bitmap_t *into)
 {
+    struct id_view views[PAIRS_AT_ONCE];
     lock_take(&m->db->head_lock);
-    struct id_view view = view_of(&pair->series);
+    for (uint32_t i = 0; i < m->pair_count; i++) {
+        views[i] = view_of(&m->pairs[i]->series);
+    }
     lock_drop(&m->db->head_lock);
-    roaring_bitmap_add_many(into, view.count, view.at);
+    for (uint32_t i = 0; i < m->pair_count; i++) {
+        roaring_bitmap_add_many(into, views[i].count, views[i].at);
+    }
+    m->pair_count = 0;
+}
+
+static void
+add_pair(struct gen_match *m, const struct pair *pair, roaring_bitmap_t *into)
+{
+    if (m->pair_count == PAIRS_AT_ONCE) add_pairs_series(m, into);
+    m->pairs[m->pair_count++] = pair;
 }
 
 static bool
@@ -95,17 +115,19 @@ find_name_pairs(struct gen_match *m, struct bytes name, struct id_view *ret_pair
 }
 
 /* Adds the series of all values of the name for which matching gives `want`. */
-static void
+static enum err
 collect_scan(struct gen_match *m, const struct matcher *matcher, bool want, roaring_bitmap_t *into)
 {
     struct id_view pairs;
-    if (!find_name_pairs(m, matcher_name(matcher), &pairs)) return;
+    if (!find_name_pairs(m, matcher_name(matcher), &pairs)) return OK;
     for (uint32_t i = 0; i < pairs.count; i++) {
         const struct pair *pair = gen_pair(m->gen, pairs.at[i]);
-        if (matcher_matches(matcher, pair_label(pair).value) == want) {
-            add_pair_series(m, pair, into);
-        }
+        if (matcher_matches(matcher, pair_label(pair).value) == want) add_pair(m, pair, into);
+        if (i % PAIRS_AT_ONCE != 0 || m->control == NULL) continue;
+        enum err e = query_control_check(m->control, m->why);
+        if (e) return e;
     }
+    return OK;
 }
 
 /* The same by look-ups, where the values are known. */
@@ -123,7 +145,7 @@ collect_literals(struct gen_match *m, const struct matcher *matcher, const struc
         const struct pair *pair = gen_find_pair(m->gen, m->tenant, label, &scratch);
         lock_drop(&m->db->head_lock);
         e = buf_error(&scratch);
-        if (pair != NULL) add_pair_series(m, pair, into);
+        if (pair != NULL) add_pair(m, pair, into);
     }
     buf_fini(&scratch);
     return e;
@@ -148,8 +170,9 @@ match_one(struct gen_match *m, const struct matcher *matcher, roaring_bitmap_t *
         /* The known values are what a positive matcher selects, and a negative one excludes. */
         e = collect_literals(m, matcher, values, count, set);
     } else {
-        collect_scan(m, matcher, !excludes, set);
+        e = collect_scan(m, matcher, !excludes, set);
     }
+    add_pairs_series(m, set);
     if (excludes) {
         roaring_bitmap_andnot_inplace(result, set);
     } else {
@@ -195,9 +218,10 @@ by_labels(const void *a, const void *b)
 
 static enum err
 gen_source_open(struct query *q, struct source *s, struct gen *gen, uint32_t tenant,
-                const struct select_request *request)
+                const struct select_request *request, struct why *why)
 {
-    struct gen_match m = {q->db, gen, tenant};
+    struct gen_match m = {
+        .db = q->db, .gen = gen, .tenant = tenant, .control = q->control, .why = why};
     roaring_bitmap_t *matched;
     s->gen = gen;
     buf_init(&s->label_bytes, q->budget, 64 * 1024 * 1024);
@@ -222,6 +246,7 @@ part_source_open(struct query *q, struct source *s, struct part *part,
 {
     s->part = part;
     enum err e = part_index_load(part, tenant, &q->arena, &s->index, why);
+    s->index.control = q->control;
     if (e == OK) {
         e = part_match(&s->index, request->matchers, request->matcher_count, &s->matched, why);
     }
@@ -485,7 +510,7 @@ open_sources(struct query *q, uint32_t tenant, const struct select_request *requ
         if (q->gens[i] == NULL || tenant == UINT32_MAX) continue;
         struct source *s = &q->sources[q->source_count++];
         s->order = most + i;
-        e = gen_source_open(q, s, q->gens[i], tenant, request);
+        e = gen_source_open(q, s, q->gens[i], tenant, request, why);
     }
     for (uint32_t i = 0; i < q->source_count && e == OK; i++) {
         e = source_step(q, &q->sources[i], why);
