@@ -53,7 +53,7 @@ struct tsdb;
 struct tsdb_opening {
     uint64_t parts;
     uint64_t parts_set_aside; /* root damaged: renamed *.damaged */
-    bool manifest_mended; /* one of its copies was damaged */
+    bool manifest_mended;     /* one of its copies was damaged */
     uint64_t replayed_samples;
     uint64_t replayed_series;
     struct wal_damage damage;
