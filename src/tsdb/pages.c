@@ -124,7 +124,10 @@ page_writer_close(struct page_writer *w, struct why *why)
     enum err e = write_out(w, why);
     if (e == OK) e = file_sync(&w->file, why);
     enum err closed = file_close(&w->file);
-    return err_first(e, closed);
+    if (e == OK && closed) {
+        e = why_set(why, closed, "close %s: %s", w->file.path, err_word(closed));
+    }
+    return e;
 }
 
 /* --- the cache -------------------------------------------------------------------------------- */
