@@ -494,6 +494,8 @@ flip_every_byte(bool touched)
         }
         flip(&file, at);
     }
+    assert_true(opened > size * 7 / 10);
+    assert_true(noticed > opened * (touched ? 5 : 8) / 10);
     file_close(&file);
     reopen(&w, 1);
     merge_and_check(&w, &o, 1000);
