@@ -106,6 +106,10 @@ test_a_merge_gives_what_the_model_gives(void **state)
         merge_and_check(&w, &o, 1 + rng_below(&w.r, 10000));
         if (rng_below(&w.r, 2) == 0) o.window = (struct time_range){INT64_MIN, INT64_MAX};
         world_delete(&w);
+        const struct part_deletion *first = &w.deletions[0][0];
+        if (first->series != NULL && rng_below(&w.r, 2) == 0) { /* they touch */
+            o.window = (struct time_range){first->range.max_ms, INT64_MAX};
+        }
         merge_and_check(&w, &o, 1 + rng_below(&w.r, 10000));
         o.expired_before_ms = world_time(&w);
         merge_and_check(&w, &o, 1 + rng_below(&w.r, 10000));
@@ -315,15 +319,16 @@ test_large_blocks_are_copied_and_small_ones_joined(void **state)
 {
     (void)state;
     static const struct samples_of ranges[] = {
-        {0, 5000},      {0, 2500},    {0, 5000}, {0, 10}, /* a and c: whole; b: half; d */
-        {5000, 10000},  {2500, 5000}, {0, 0},    {0, 0},  /* the other half of b */
-        {10000, 10040}, {0, 0},       {0, 0},    {0, 0},  /* small ones */
-        {10040, 10080}, {0, 0},       {0, 0},    {5, 20}, /* overlaps */
+        /* a and c whole; b by halves; d overlaps; e: small before large */
+        {0, 5000},      {0, 2500},    {0, 5000}, {0, 10}, {0, 100},
+        {5000, 10000},  {2500, 5000}, {0, 0},    {0, 0},  {100, 5100},
+        {10000, 10040}, {0, 0},       {0, 0},    {0, 0},  {0, 0},
+        {10040, 10080}, {0, 0},       {0, 0},    {5, 20}, {0, 0},
     };
     struct world w;
     struct blocks from, to;
     struct page_place times;
-    world_of_ranges(&w, 4, 4, ranges);
+    world_of_ranges(&w, 4, 5, ranges);
     struct part_merge_options o = world_options(&w);
     merge_and_check(&w, &o, 1000);
     blocks_open(&w, &from, 1, 0);
@@ -345,6 +350,9 @@ test_large_blocks_are_copied_and_small_ones_joined(void **state)
     blocks_read(&to, 3);
     assert_int_equal(to.count, 1);
     assert_int_equal(to.at[0].count, 20);
+    blocks_read(&to, 4);
+    assert_int_equal(to.count, 2);
+    assert_int_equal(to.at[1].count, 5000);
     blocks_close(&from);
     blocks_close(&to);
     world_fini(&w);
