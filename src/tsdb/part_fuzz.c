@@ -176,7 +176,7 @@ each_damage(void *context, uint64_t offset, const struct why *why)
     assert(why->text[0] != 0);
 }
 
-/* `twice`: with itself, and cut at some time that a block begins or ends with. */
+/* `twice`: with itself, and without its first and last sample. */
 static void
 merge_part(struct env *env, struct part *part, bool twice)
 {
@@ -188,8 +188,8 @@ merge_part(struct env *env, struct part *part, bool twice)
         .parts_dir = "/parts",
         .inputs = inputs,
         .input_count = twice ? 2 : 1,
-        .window = {twice ? info->min_ms : INT64_MIN, twice ? info->max_ms - 1 : INT64_MAX},
-        .expired_before_ms = twice ? info->min_ms + 1 : INT64_MIN,
+        .window = {INT64_MIN, INT64_MAX},
+        .expired_before_ms = INT64_MIN,
         .with_metadata = true,
         .number = NUMBER + 1,
     };
@@ -199,7 +199,10 @@ merge_part(struct env *env, struct part *part, bool twice)
     uint32_t count, bad = UINT32_MAX;
     struct why why = {""};
     bool done = false;
-    if (twice && (info->min_ms == INT64_MAX || info->max_ms == INT64_MIN)) return;
+    if (twice && info->min_ms < info->max_ms) {
+        options.window = (struct time_range){info->min_ms, info->max_ms - 1};
+        options.expired_before_ms = info->min_ms + 1;
+    }
     enum err e = part_merge_new(&options, &m, &why);
     while (e == OK && !done) {
         e = part_merge_step(m, 1000, &done, &bad, &why);
