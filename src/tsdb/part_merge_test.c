@@ -247,6 +247,10 @@ test_a_part_merged_alone_stays_as_it_is(void **state)
         world_init(&w, seed, shape);
         struct part_merge_options o = world_options(&w);
         struct outcome x = merge_and_check(&w, &o, 1000);
+        if (x.info.number == 0) { /* there was nothing in it */
+            world_fini(&w);
+            continue;
+        }
         const struct part_info *info = part_info(w.parts[0]);
         assert_int_equal(x.info.block_count, info->block_count);
         assert_int_equal(x.info.min_ms, info->min_ms);
@@ -399,6 +403,27 @@ test_many_tenants_cost_what_they_hold(void **state)
     world_fini(&w);
 }
 
+/* --- what can go wrong ------------------------------------------------------------------------ */
+
+/* A small world in which all ways are taken. */
+static void
+small_world(struct world *w, struct part_merge_options *o, bool touched)
+{
+    for (uint64_t seed = 1;; seed++) {
+        world_init(w, seed, (struct world_shape){3, 3, 12, 25, false});
+        const uint64_t *have = part_info(w->parts[1])->sample_count;
+        if (have[LEDGER_FLOAT] > 9 && have[LEDGER_HISTOGRAM] > 9 && have[LEDGER_EXEMPLAR] > 2) {
+            break;
+        }
+        world_fini(w);
+    }
+    *o = world_options(w);
+    if (!touched) return;
+    world_delete(w);
+    o->window = (struct time_range){BASE_MS + 5 * STEP_MS, BASE_MS + 40 * STEP_MS};
+    o->expired_before_ms = BASE_MS + 9 * STEP_MS;
+}
+
 static enum err
 count_names(void *context, const char *name, bool is_dir)
 {
@@ -414,8 +439,8 @@ test_a_merge_given_up_at_any_step_leaves_only_a_directory(void **state)
 {
     (void)state;
     struct world w;
-    world_init(&w, 3, (struct world_shape){3, 3, 4, 30, false});
-    struct part_merge_options o = world_options(&w);
+    struct part_merge_options o;
+    small_world(&w, &o, false);
     bool done = false;
     uint32_t steps = 0;
     for (; !done; steps++) {
@@ -435,23 +460,7 @@ test_a_merge_given_up_at_any_step_leaves_only_a_directory(void **state)
     world_fini(&w);
 }
 
-/* --- what can go wrong ------------------------------------------------------------------------ */
-
-/* A small world in which all ways are taken; `parts` come back as just opened. */
-static void
-small_world(struct world *w, struct part_merge_options *o, bool touched)
-{
-    world_init(w, 16, (struct world_shape){3, 3, 12, 25, false});
-    *o = world_options(w);
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        assert_true(part_info(w->parts[1])->sample_count[k] > 2);
-    }
-    if (!touched) return;
-    world_delete(w);
-    o->window = (struct time_range){BASE_MS + 5 * STEP_MS, BASE_MS + 40 * STEP_MS};
-    o->expired_before_ms = BASE_MS + 9 * STEP_MS;
-}
-
+/* Forgets what is in the cache; the part is NULL if it cannot be opened. */
 static void
 reopen(struct world *w, uint32_t input)
 {
