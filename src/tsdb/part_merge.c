@@ -30,19 +30,25 @@ merge_source_error(struct part_merge *m, const struct merge_source *s, enum err 
 
 /* --- making ----------------------------------------------------------------------------------- */
 
-/* Deletions that touch the part, by their times. */
-static bool
-has_deletions(const struct part_merge *m, const struct part_merge_input *input)
+/* All series of which something in the window is deleted: most have nothing, and ask no further. */
+static enum err
+find_deleted(struct part_merge *m, struct merge_source *s)
 {
     const struct time_range *window = &m->options.window;
-    for (uint32_t i = 0; i < input->deletion_count; i++) {
-        const struct time_range *r = &input->deletions[i].range;
-        if (r->max_ms >= window->min_ms && r->min_ms <= window->max_ms) return true;
+    for (uint32_t i = 0; i < s->input->deletion_count; i++) {
+        const struct part_deletion *d = &s->input->deletions[i];
+        if (d->range.max_ms < window->min_ms || d->range.min_ms > window->max_ms) continue;
+        if (s->deleted == NULL) {
+            s->deleted = roaring_bitmap_copy(d->series);
+            if (s->deleted == NULL) return ERR_NOMEM;
+        } else {
+            roaring_bitmap_or_inplace(s->deleted, d->series);
+        }
     }
-    return false;
+    return OK;
 }
 
-static void
+static enum err
 source_init(struct part_merge *m, struct merge_source *s, uint32_t number)
 {
     const struct time_range *window = &m->options.window;
@@ -54,10 +60,13 @@ source_init(struct part_merge *m, struct merge_source *s, uint32_t number)
     buf_init(&s->hidden, m->budget, UINT32_MAX);
     buf_init(&s->pairs, m->budget, UINT32_MAX);
     buf_init(&s->pairs_before, m->budget, UINT32_MAX);
+    enum err e = find_deleted(m, s);
+    if (e) return e;
     const struct part_info *i = part_info(s->part);
     s->in_window = i->max_ms >= window->min_ms && i->min_ms <= window->max_ms;
     s->untouched = i->min_ms >= window->min_ms && i->max_ms <= window->max_ms &&
-                   i->min_ms >= m->options.expired_before_ms && !has_deletions(m, s->input);
+                   i->min_ms >= m->options.expired_before_ms && s->deleted == NULL;
+    return OK;
 }
 
 enum err
@@ -81,12 +90,13 @@ part_merge_new(const struct part_merge_options *options, struct part_merge **ret
     m->sources = mem_new(budget, count * sizeof *m->sources);
     m->group = mem_alloc(budget, count * sizeof(struct merge_source *));
     m->heap.at = mem_alloc(budget, count * sizeof(struct merge_source *));
-    if (m->sources == NULL || m->group == NULL || m->heap.at == NULL) {
-        part_merge_free(m);
-        return why_set(why, ERR_NOMEM, "no memory to merge parts");
+    enum err e = m->sources == NULL || m->group == NULL || m->heap.at == NULL ? ERR_NOMEM : OK;
+    for (uint32_t i = 0; i < count && e == OK; i++) {
+        e = source_init(m, &m->sources[i], i);
     }
-    for (uint32_t i = 0; i < count; i++) {
-        source_init(m, &m->sources[i], i);
+    if (e) {
+        part_merge_free(m);
+        return why_set(why, e, "no memory to merge parts");
     }
     *ret_merge = m;
     return OK;
@@ -99,6 +109,7 @@ source_fini(struct merge_source *s)
     row_reader_free(s->rows);
     value_walk_fini(&s->values);
     exemplar_walk_fini(&s->exemplars);
+    if (s->deleted != NULL) roaring_bitmap_free(s->deleted);
     buf_fini(&s->hidden);
     buf_fini(&s->pairs);
     buf_fini(&s->pairs_before);

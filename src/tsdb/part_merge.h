@@ -6,8 +6,9 @@
  * outside of the window is left for another output of the same inputs, so that parts which span
  * partitions are split by as many merges as there are partitions.
  *
- * Memory does not depend on the number of samples: per input one page of each kind and its pair
- * numbers, the blocks that overlap at one time, and what the writer holds.
+ * Memory does not depend on the number of samples: per input one page of each kind and a tenant's
+ * pair numbers, the blocks that overlap at one time, and what the writer holds. Pages are read
+ * through the caches the inputs were opened with: with one of their own they push out nobody's.
  *
  * Threads: one at a time; the inputs may be read by others meanwhile.
  */

@@ -118,7 +118,7 @@ value_out(struct part_merge *m)
 {
     heap_pop_group(m, by_value);
     struct bytes value = buf_bytes(&m->group[0]->values.value);
-    if (m->has_value && bytes_compare(buf_bytes(&m->value), value) >= 0) {
+    if (value.size == 0 || (m->has_value && bytes_compare(buf_bytes(&m->value), value) >= 0)) {
         struct merge_source *s = m->group[0];
         return merge_source_error(m, s,
                                   part_damaged(s->part, s->values.offset, "label values", &m->why));

@@ -15,9 +15,10 @@ enum { PAIR_WORK = 8, ROW_WORK = 16, EXEMPLAR_WORK = 8 };
 struct merge_source {
     struct part *part;
     const struct part_merge_input *input;
-    uint32_t number; /* among the inputs: the order of arrival */
-    bool in_window;  /* samples of the part may lie in the window, */
-    bool untouched;  /* or all of them do, and none is deleted or expired */
+    uint32_t number;           /* among the inputs: the order of arrival */
+    roaring_bitmap_t *deleted; /* series of which something may be; NULL: none */
+    bool in_window;            /* samples of the part may lie in the window, */
+    bool untouched;            /* or all of them do, and none is deleted or expired */
     struct row_reader *rows;
     struct value_walk values;
     struct exemplar_walk exemplars;

@@ -65,6 +65,7 @@ merge_hidden(struct part_merge *m, struct merge_source *s, uint32_t row)
     const struct time_range *window = &m->options.window;
     uint32_t series = s->tenant->first_series + row;
     buf_clear(&s->hidden);
+    if (s->deleted == NULL || !roaring_bitmap_contains(s->deleted, series)) return OK;
     for (uint32_t i = 0; i < s->input->deletion_count; i++) {
         const struct part_deletion *d = &s->input->deletions[i];
         if (d->range.max_ms < window->min_ms || d->range.min_ms > window->max_ms) continue;
