@@ -27,6 +27,9 @@ static const struct {
     {"/api/v1/status/flags", HTTP_GET, status_handler},
     {"/api/v1/status/config", HTTP_GET, status_handler},
     {"/api/v1/status/tsdb", HTTP_GET, status_handler},
+    {"/api/v1/status/storage", HTTP_GET, status_handler},
+    {"/api/v1/admin/tsdb/flush", HTTP_POST | HTTP_PUT, admin_flush_handler},
+    {"/api/v1/admin/tsdb/merge", HTTP_POST | HTTP_PUT, admin_merge_handler},
     {"/metrics", HTTP_GET, metrics_handler},
     {"/-/healthy", HTTP_GET, healthy_handler},
     {"/-/ready", HTTP_GET, ready_handler},
@@ -194,6 +197,13 @@ run_later(struct api *api, struct http_request *request,
 }
 
 void
+admin_later(struct api *api, struct http_request *request,
+            void (*run)(struct api *api, struct http_request *request))
+{
+    queue_put(api, QUEUE_ADMIN, request, run, refuse);
+}
+
+void
 write_later(struct api *api, struct http_request *request,
             void (*run)(struct api *api, struct http_request *request),
             void (*refused)(struct api *api, struct http_request *request, const struct why *why))
@@ -246,6 +256,13 @@ query_thread(void *context)
 }
 
 static void
+pages_thread(void *context)
+{
+    struct api *api = context;
+    work_on(api, &api->queues[QUEUE_PAGES]);
+}
+
+static void
 writes_thread(void *context)
 {
     struct api *api = context;
@@ -253,11 +270,19 @@ writes_thread(void *context)
 }
 
 static void
-pages_thread(void *context)
+admin_thread(void *context)
 {
     struct api *api = context;
-    work_on(api, &api->queues[QUEUE_PAGES]);
+    work_on(api, &api->queues[QUEUE_ADMIN]);
 }
+
+/* One each, beside those for reads. */
+static const struct {
+    const char *name;
+    void (*run)(void *context);
+} single_threads[] = {{"pages", pages_thread}, {"writes", writes_thread}, {"admin", admin_thread}};
+
+enum { SINGLE_COUNT = sizeof single_threads / sizeof single_threads[0] };
 
 void
 api_tick(struct api *api)
@@ -299,21 +324,17 @@ routes_make(struct api *api)
 static enum err
 threads_start(struct api *api)
 {
-    uint32_t count = api->options.read_concurrency;
-    api->threads = mem_new(NULL, (count + 2) * sizeof *api->threads);
+    uint32_t reads = api->options.read_concurrency;
+    api->threads = mem_new(NULL, (reads + SINGLE_COUNT) * sizeof *api->threads);
     if (api->threads == NULL) return ERR_NOMEM;
-    enum err e = OK;
-    for (uint32_t i = 0; i < count && e == OK; i++) {
-        e = env_thread_start(api->options.env, "query", query_thread, api, &api->threads[i]);
-        if (e == OK) api->thread_count++;
+    for (uint32_t i = 0; i < reads + SINGLE_COUNT; i++) {
+        const char *name = i < reads ? "query" : single_threads[i - reads].name;
+        void (*run)(void *context) = i < reads ? query_thread : single_threads[i - reads].run;
+        enum err e = env_thread_start(api->options.env, name, run, api, &api->threads[i]);
+        if (e) return e;
+        api->thread_count++;
     }
-    if (e) return e;
-    e = env_thread_start(api->options.env, "pages", pages_thread, api, &api->threads[count]);
-    if (e == OK) api->thread_count++;
-    if (e) return e;
-    e = env_thread_start(api->options.env, "writes", writes_thread, api, &api->threads[count + 1]);
-    if (e == OK) api->thread_count++;
-    return e;
+    return OK;
 }
 
 enum err
@@ -360,7 +381,8 @@ api_free(struct api *api)
     }
     assert(api->waiting_first == NULL);
     writers_free(api);
-    mem_free(NULL, api->threads, (api->options.read_concurrency + 2) * sizeof *api->threads);
+    mem_free(NULL, api->threads,
+             (api->options.read_concurrency + SINGLE_COUNT) * sizeof *api->threads);
     mem_free(NULL, api->routes, ROUTE_COUNT * sizeof *api->routes);
     for (unsigned i = 0; i < QUEUE_COUNT; i++) {
         cond_fini(&api->queues[i].cond);

@@ -28,6 +28,7 @@ struct api_options {
     uint64_t decoded_bytes_max;
     bool tenancy;
     bool lifecycle;
+    bool admin;
     uint32_t read_concurrency;
     int64_t read_queue_timeout_ns;
     uint64_t read_frame_bytes;
@@ -37,6 +38,9 @@ struct api_options {
     void (*commit_wanted)(void *context);
     void (*flush_wanted)(void *context); /* a write found no memory */
     void *context;
+    /* On a thread of their own: they wait until it is done. */
+    enum err (*flush_now)(void *context, struct why *why);
+    enum err (*merge_now)(void *context, bool full, struct why *why);
     /* On a query thread. */
     enum err (*reload)(void *context, struct why *why);
     void (*flags)(void *context, void (*each)(void *to, const char *name, const char *value),

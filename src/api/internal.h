@@ -22,9 +22,10 @@ struct waiting {
 
 /*
  * Reads may take every thread there is for them. What watches the server does not queue behind
- * them: pages and reloads have a thread of their own. So have writes too large for a worker.
+ * them: pages and reloads have a thread of their own. So have writes too large for a worker, and
+ * what an operator waits for.
  */
-enum queue_name { QUEUE_READS, QUEUE_PAGES, QUEUE_WRITES, QUEUE_COUNT };
+enum queue_name { QUEUE_READS, QUEUE_PAGES, QUEUE_WRITES, QUEUE_ADMIN, QUEUE_COUNT };
 
 /* A request that waits for such a thread. */
 struct job {
@@ -94,6 +95,9 @@ void read_later(struct api *api, struct http_request *request,
 /* Hands it to the thread for pages. */
 void run_later(struct api *api, struct http_request *request,
                void (*run)(struct api *api, struct http_request *request));
+/* Hands it to the thread for an operator's wishes. */
+void admin_later(struct api *api, struct http_request *request,
+                 void (*run)(struct api *api, struct http_request *request));
 /* Hands it to the thread for large writes; `refused` answers it if its turn does not come. */
 void write_later(struct api *api, struct http_request *request,
                  void (*run)(struct api *api, struct http_request *request),
@@ -106,6 +110,8 @@ void write_handler(void *context, struct http_request *request);
 void writers_free(struct api *api);
 void read_handler(void *context, struct http_request *request);
 void status_handler(void *context, struct http_request *request);
+void admin_flush_handler(void *context, struct http_request *request);
+void admin_merge_handler(void *context, struct http_request *request);
 void metrics_handler(void *context, struct http_request *request);
 void healthy_handler(void *context, struct http_request *request);
 void ready_handler(void *context, struct http_request *request);

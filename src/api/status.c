@@ -55,7 +55,7 @@ root_handler(void *context, struct http_request *request)
                     "POST /api/v1/read     remote read\n"
                     "GET  /metrics\n"
                     "GET  /-/ready\n"
-                    "GET  /api/v1/status/buildinfo|runtimeinfo|flags|config|tsdb\n",
+                    "GET  /api/v1/status/buildinfo|runtimeinfo|flags|config|tsdb|storage\n",
                     api->options.version);
 }
 
@@ -266,6 +266,60 @@ tsdb_page(struct api *api, struct http_request *request, struct bytes tenant, st
     arena_fini(&arena);
 }
 
+/* --- storage ------------------------------------------------------------------------------------
+ */
+
+static void
+put_partition(void *context, const struct tsdb_partition *p)
+{
+    struct json *j = context;
+    char from[40], to[40];
+    time_text(p->time.min_ms, from, sizeof from);
+    time_text(p->time.max_ms, to, sizeof to);
+    json_object_open(j);
+    key_text(j, "from", from);
+    key_text(j, "to", to);
+    key_uint(j, "parts", p->parts);
+    key_uint(j, "samples", p->samples);
+    key_uint(j, "bytes", p->data_bytes + p->index_bytes);
+    key_uint(j, "dataBytes", p->data_bytes);
+    key_uint(j, "indexBytes", p->index_bytes);
+    json_object_close(j);
+}
+
+static enum err
+storage_page(struct api *api, struct json *j, struct why *why)
+{
+    struct tsdb_stats s;
+    tsdb_stats(api->options.tsdb, &s);
+    json_object_open(j);
+    json_key(j, "log");
+    json_object_open(j);
+    key_uint(j, "bytes", s.wal.segment_bytes);
+    key_uint(j, "segments", s.wal.segment_count);
+    json_object_close(j);
+    json_key(j, "head");
+    json_object_open(j);
+    key_uint(j, "bytes", s.head_bytes);
+    key_uint(j, "samples", s.head_samples + s.head_exemplars);
+    key_uint(j, "series", s.head_series);
+    json_object_close(j);
+    json_key(j, "parts");
+    json_object_open(j);
+    key_uint(j, "parts", s.parts);
+    key_uint(j, "samples", s.part_samples);
+    key_uint(j, "bytes", s.part_bytes);
+    key_uint(j, "dataBytes", s.part_data_bytes);
+    key_uint(j, "indexBytes", s.part_bytes - s.part_data_bytes);
+    json_object_close(j);
+    json_key(j, "partitions");
+    json_array_open(j);
+    enum err e = tsdb_partitions(api->options.tsdb, put_partition, j);
+    json_array_close(j);
+    json_object_close(j);
+    return e ? why_set(why, e, "no memory for the page") : OK;
+}
+
 /* --- metadata --------------------------------------------------------------------------------- */
 
 struct metadata_page {
@@ -325,6 +379,8 @@ page_of(struct api *api, struct http_request *request, struct bytes tenant, stru
         config_page(api, j);
     else if (strcmp(path, "/api/v1/status/tsdb") == 0)
         tsdb_page(api, request, tenant, j);
+    else if (strcmp(path, "/api/v1/status/storage") == 0)
+        return storage_page(api, j, why);
     else
         return metadata_page(api, request, tenant, j, why);
     return OK;

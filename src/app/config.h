@@ -29,6 +29,7 @@ struct settings {
     uint64_t storage_min_free_bytes;             /* 1 GiB */
     char web_listen_address[SETTING_TEXT_BYTES]; /* 127.0.0.1:9201 */
     bool web_enable_lifecycle;                   /* false: /-/reload */
+    bool web_enable_admin_api;                   /* false: /api/v1/admin/tsdb/... */
     uint32_t web_max_connections;                /* 1024 */
     uint32_t web_workers;                        /* 0 = as many as processors, at least 2 */
     uint64_t web_max_header_bytes;               /* 16 KiB */

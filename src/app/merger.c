@@ -31,8 +31,16 @@ struct merger {
     struct cond cond;
     bool woken;
     bool stop;
+    uint32_t waiters; /* in merger_run() */
+    bool run_wanted;
+    bool run_full;
+    bool run_over;
+    enum err run_error;
+    struct why run_why;
 
     /* The thread only. */
+    bool hurry; /* somebody waits: no rests */
+    bool full;
     int64_t worked_since_ns;
     int64_t pause_ns; /* after failures */
 };
@@ -42,7 +50,8 @@ static bool
 rest(struct merger *m, int64_t until_ns, bool may_be_woken)
 {
     lock_take(&m->lock);
-    while (!m->stop && !(may_be_woken && m->woken) && env_monotonic_ns(m->env) < until_ns) {
+    while (!m->stop && !(may_be_woken && m->woken) && !m->run_wanted &&
+           env_monotonic_ns(m->env) < until_ns) {
         (void)cond_wait_until(&m->cond, &m->lock, until_ns);
     }
     if (may_be_woken) m->woken = false;
@@ -51,15 +60,25 @@ rest(struct merger *m, int64_t until_ns, bool may_be_woken)
     return go_on;
 }
 
-/* Between slices of a merge. */
+static bool
+somebody_waits(struct merger *m)
+{
+    lock_take(&m->lock);
+    bool waits = m->run_wanted;
+    lock_drop(&m->lock);
+    return waits;
+}
+
+/* Between slices of a merge. One that rests is given up for one that is waited for. */
 static bool
 go_on(void *context)
 {
     struct merger *m = context;
     int64_t now = env_monotonic_ns(m->env), worked = now - m->worked_since_ns;
+    if (m->hurry) worked = 0;
     bool more = rest(m, now + (worked < REST_NS_MAX ? worked : REST_NS_MAX), false);
     m->worked_since_ns = env_monotonic_ns(m->env);
-    return more;
+    return more && (m->hurry || !somebody_waits(m));
 }
 
 static void
@@ -74,7 +93,7 @@ tell_merge(const struct tsdb_merge_result *r, int64_t took_ns)
 static enum err
 work(struct merger *m, struct why *why)
 {
-    struct tsdb_merge_options options = {.go_on = go_on, .context = m};
+    struct tsdb_merge_options options = {.full = m->full, .go_on = go_on, .context = m};
     struct tsdb_merge_result r;
     enum err e = tsdb_expire(m->tsdb, &r, why);
     if (e == OK && r.input_count > 0) {
@@ -91,27 +110,75 @@ work(struct merger *m, struct why *why)
     return e;
 }
 
+/* What somebody waits for. */
+static void
+run_for_waiter(struct merger *m)
+{
+    struct why why = {""};
+    lock_take(&m->lock);
+    m->full = m->run_full;
+    m->run_wanted = false;
+    lock_drop(&m->lock);
+    m->hurry = true;
+    enum err e = work(m, &why);
+    m->hurry = m->full = false;
+    lock_take(&m->lock);
+    m->run_error = e;
+    m->run_why = why;
+    m->run_over = true;
+    cond_wake_all(&m->cond);
+    lock_drop(&m->lock);
+}
+
+static void
+failed(struct merger *m, enum err e, const struct why *why)
+{
+    m->pause_ns = m->pause_ns == 0 ? NS_PER_S : 2 * m->pause_ns;
+    if (m->pause_ns > PAUSE_NS_MAX) m->pause_ns = PAUSE_NS_MAX;
+    log_error("merging parts failed, it will be repeated",
+              KV("error", why->text[0] == '\0' ? err_word(e) : why->text),
+              KV("wait_ms", m->pause_ns / NS_PER_MS));
+}
+
 static void
 merge_loop(void *context)
 {
     struct merger *m = context;
-    int64_t pause_ns = LOOK_NS;
-    while (rest(m, env_monotonic_ns(m->env) + pause_ns, m->pause_ns == 0)) {
-        struct why why = {""};
-        enum err e = work(m, &why);
-        if (e == OK || e == ERR_CANCELED) {
-            m->pause_ns = 0;
-            pause_ns = LOOK_NS;
+    for (;;) {
+        int64_t pause_ns = m->pause_ns == 0 ? LOOK_NS : m->pause_ns;
+        if (!rest(m, env_monotonic_ns(m->env) + pause_ns, m->pause_ns == 0)) return;
+        if (somebody_waits(m)) {
+            run_for_waiter(m);
             continue;
         }
-        /* Another merge may work where this one met damage: look again at once, and slow down. */
-        m->pause_ns = m->pause_ns == 0 ? NS_PER_S : 2 * m->pause_ns;
-        if (m->pause_ns > PAUSE_NS_MAX) m->pause_ns = PAUSE_NS_MAX;
-        pause_ns = m->pause_ns;
-        log_error("merging parts failed, it will be repeated",
-                  KV("error", why.text[0] == '\0' ? err_word(e) : why.text),
-                  KV("wait_ms", pause_ns / NS_PER_MS));
+        struct why why = {""};
+        enum err e = work(m, &why);
+        if (e == OK || e == ERR_CANCELED)
+            m->pause_ns = 0;
+        else
+            failed(m, e, &why);
     }
+}
+
+enum err
+merger_run(struct merger *m, bool full, struct why *why)
+{
+    lock_take(&m->lock);
+    m->waiters++;
+    m->run_wanted = true;
+    m->run_full = full;
+    m->run_over = false;
+    cond_wake_all(&m->cond);
+    while (!m->run_over && !m->stop) {
+        cond_wait(&m->cond, &m->lock);
+    }
+    enum err e = m->run_over ? m->run_error : ERR_CANCELED;
+    if (m->run_over && e) *why = m->run_why;
+    if (!m->run_over) why_set(why, e, "shutting down");
+    m->waiters--;
+    cond_wake_all(&m->cond);
+    lock_drop(&m->lock);
+    return e;
 }
 
 enum err
@@ -150,6 +217,9 @@ merger_stop(struct merger *m)
     lock_take(&m->lock);
     m->stop = true;
     cond_wake_all(&m->cond);
+    while (m->waiters > 0) {
+        cond_wait(&m->cond, &m->lock);
+    }
     lock_drop(&m->lock);
     if (m->thread != NULL) env_thread_join(m->env, m->thread);
     lock_fini(&m->lock);

@@ -54,7 +54,11 @@ struct server {
     struct cond flush_cond;
     bool flush_stop;
     bool flush_wanted; /* memory is short: look at once */
-    bool flush_all;    /* the last one: until nothing is left in the head */
+    bool flush_now;    /* somebody waits in flush_now() */
+    bool flush_now_over;
+    enum err flush_now_error;
+    struct why flush_now_why;
+    bool flush_all; /* the last one: until nothing is left in the head */
     bool flushed_all;
 
     /* The flush thread only. */
@@ -356,26 +360,93 @@ flush_all_step(struct server *s)
     return false;
 }
 
+/* All that is in the head now, as a part. The commit thread cuts. */
+static enum err
+flush_head(struct server *s, struct why *why)
+{
+    int64_t until = env_monotonic_ns(s->env) + 30 * NS_PER_S;
+    enum err e = tsdb_flush(s->tsdb, why); /* what was cut before */
+    if (e || tsdb_is_flushed(s->tsdb)) return e;
+    while (!tsdb_has_frozen(s->tsdb)) {
+        if (tsdb_is_flushed(s->tsdb)) return OK;
+        if (tsdb_is_down(s->tsdb) || env_monotonic_ns(s->env) > until) {
+            return why_set(why, ERR_AGAIN, "the write-ahead log cannot be written");
+        }
+        tsdb_want_cut(s->tsdb);
+        want_commit(s);
+        lock_take(&s->flush_lock);
+        (void)cond_wait_until(&s->flush_cond, &s->flush_lock,
+                              env_monotonic_ns(s->env) + 2 * NS_PER_MS);
+        bool stop = s->flush_stop;
+        lock_drop(&s->flush_lock);
+        if (stop) return why_set(why, ERR_CANCELED, "shutting down");
+    }
+    return tsdb_flush(s->tsdb, why);
+}
+
+static void
+flush_for_waiter(struct server *s)
+{
+    struct why why = {""};
+    enum err e = flush_head(s, &why);
+    if (e == OK) merger_wake(s->merger);
+    lock_take(&s->flush_lock);
+    s->flush_now = false;
+    s->flush_now_over = true;
+    s->flush_now_error = e;
+    s->flush_now_why = why;
+    cond_wake_all(&s->flush_cond);
+    lock_drop(&s->flush_lock);
+}
+
+/* Waits until the head, as it is now, lies in a part. */
+static enum err
+flush_now(void *context, struct why *why)
+{
+    struct server *s = context;
+    lock_take(&s->flush_lock);
+    s->flush_now = true;
+    s->flush_now_over = false;
+    cond_wake_all(&s->flush_cond);
+    while (!s->flush_now_over && !s->flush_stop) {
+        cond_wait(&s->flush_cond, &s->flush_lock);
+    }
+    enum err e = s->flush_now_over ? s->flush_now_error : ERR_CANCELED;
+    if (s->flush_now_over && e) *why = s->flush_now_why;
+    if (!s->flush_now_over) why_set(why, e, "shutting down");
+    lock_drop(&s->flush_lock);
+    return e;
+}
+
+static enum err
+merge_now(void *context, bool full, struct why *why)
+{
+    struct server *s = context;
+    return merger_run(s->merger, full, why);
+}
+
 static void
 flush_loop(void *context)
 {
     struct server *s = context;
     lock_take(&s->flush_lock);
     while (!s->flush_stop) {
-        bool all = s->flush_all && !s->flushed_all;
+        bool all = s->flush_all && !s->flushed_all, now = s->flush_now;
         lock_drop(&s->flush_lock);
         bool done = false;
-        if (all)
+        if (now)
+            flush_for_waiter(s);
+        else if (all)
             done = flush_all_step(s);
         else
             flush_once(s);
         lock_take(&s->flush_lock);
-        if (all && done) {
+        if (!now && all && done) {
             s->flushed_all = true;
             cond_wake_all(&s->flush_cond);
         }
         if (s->flush_stop) break;
-        if ((s->flush_all && !all) || s->flush_wanted) { /* asked for meanwhile */
+        if ((s->flush_all && !all) || s->flush_now || s->flush_wanted) { /* asked for meanwhile */
             s->flush_wanted = false;
             continue;
         }
@@ -456,6 +527,7 @@ start_api(struct server *s, struct why *why)
         .decoded_bytes_max = c->web_max_decoded_bytes,
         .tenancy = c->tenancy_enabled,
         .lifecycle = c->web_enable_lifecycle,
+        .admin = c->web_enable_admin_api,
         .read_concurrency = c->read_max_concurrent,
         .read_queue_timeout_ns = c->read_queue_timeout_ms * NS_PER_MS,
         .read_frame_bytes = c->read_frame_bytes,
@@ -464,6 +536,8 @@ start_api(struct server *s, struct why *why)
         .commit_wanted = want_commit,
         .flush_wanted = want_flush,
         .context = s,
+        .flush_now = flush_now,
+        .merge_now = merge_now,
         .reload = reload,
         .flags = show_flags,
         .config = show_config,

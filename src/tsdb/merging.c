@@ -9,6 +9,7 @@
  */
 #include <assert.h>
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "tsdb/internal.h"
 #include "tsdb/merge_plan.h"
@@ -412,4 +413,66 @@ tsdb_expire(struct tsdb *db, struct tsdb_merge_result *ret_result, struct why *w
     version_unref(x.version);
     arena_fini(&arena);
     return e == ERR_NOMEM ? why_set(why, e, "no memory to drop parts") : e;
+}
+
+/* --- what lies where -------------------------------------------------------------------------- */
+
+static int
+by_time(const void *a, const void *b)
+{
+    int64_t x = ((const struct tsdb_partition *)a)->time.min_ms;
+    int64_t y = ((const struct tsdb_partition *)b)->time.min_ms;
+    return (x > y) - (x < y);
+}
+
+/* Adds up neighbours that are of one partition; how many are left. */
+static uint32_t
+add_up(struct tsdb_partition *list, uint32_t count)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct tsdb_partition *last = kept == 0 ? NULL : &list[kept - 1];
+        if (last == NULL || last->time.min_ms != list[i].time.min_ms) {
+            list[kept++] = list[i];
+            continue;
+        }
+        last->parts++;
+        last->samples += list[i].samples;
+        last->data_bytes += list[i].data_bytes;
+        last->index_bytes += list[i].index_bytes;
+    }
+    return kept;
+}
+
+enum err
+tsdb_partitions(struct tsdb *db,
+                void (*each)(void *context, const struct tsdb_partition *partition), void *context)
+{
+    struct arena arena;
+    struct version *v = pin_version(db);
+    int64_t now = env_realtime_ms(db->env);
+    arena_init(&arena, &db->merge_budget, 0, 0);
+    struct tsdb_partition *list = arena_alloc(&arena, (v->part_count + 1u) * sizeof *list);
+    uint32_t count = 0;
+    for (uint32_t i = 0; list != NULL && i < v->part_count; i++) {
+        const struct part_info *info = part_info(v->parts[i]);
+        if (!part_has_samples(v->parts[i])) continue;
+        struct tsdb_partition p = {.time = partition_of(info->min_ms, now),
+                                   .parts = 1,
+                                   .data_bytes = info->data_bytes,
+                                   .index_bytes = info->file_bytes - info->data_bytes};
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+            p.samples += info->sample_count[k];
+        }
+        list[count++] = p;
+    }
+    if (count > 1) qsort(list, count, sizeof *list, by_time);
+    count = add_up(list, count);
+    for (uint32_t i = 0; i < count; i++) {
+        each(context, &list[i]);
+    }
+    enum err e = list == NULL ? ERR_NOMEM : OK;
+    version_unref(v);
+    arena_fini(&arena);
+    return e;
 }

@@ -26,6 +26,7 @@ struct part_info {
     uint64_t block_count;
     uint64_t sample_count[LEDGER_KIND_COUNT];
     uint64_t file_bytes;
+    uint64_t data_bytes; /* of those: pages of samples and exemplars */
 };
 
 struct part_tenant {

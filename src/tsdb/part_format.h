@@ -24,7 +24,8 @@ part_codec_of(enum sample_kind kind)
 }
 
 static inline void
-part_end_pack(uint8_t *to, const char *magic, uint64_t number, uint64_t root, uint64_t file_bytes)
+part_end_pack(uint8_t *to, const char *magic, uint64_t number, uint64_t root, uint64_t file_bytes,
+              uint64_t data_bytes)
 {
     memcpy(to, magic, 8);
     store_le16(to + 8, PART_VERSION);
@@ -32,6 +33,7 @@ part_end_pack(uint8_t *to, const char *magic, uint64_t number, uint64_t root, ui
     store_le64(to + 16, number);
     store_le64(to + 24, root);
     store_le64(to + 32, file_bytes);
+    store_le64(to + 40, data_bytes);
     store_le64(to + 56, hash_bytes(bytes_of(to, 56), number));
 }
 

@@ -243,6 +243,8 @@ part_open_file(struct part *p, struct env *env, const char *parts_dir, struct wh
     if (e == OK) e = end_check(p, end, PART_FOOTER_MAGIC, why);
     if (e) return e;
     if (load_le64(end + 32) != s->file_bytes) return part_damaged(p, 0, "its length", why);
+    p->info.data_bytes = load_le64(end + 40);
+    if (p->info.data_bytes > s->file_bytes) return part_damaged(p, 0, "its footer", why);
     return read_root(p, load_le64(end + 24), why);
 }
 

@@ -203,7 +203,7 @@ writer_begin_file(struct part_writer *w, struct why *why)
         e = page_writer_open(&w->pages, w->env, w->budget, path, w->info.number, why);
     }
     if (e) return e;
-    part_end_pack(header, PART_HEADER_MAGIC, w->info.number, 0, 0);
+    part_end_pack(header, PART_HEADER_MAGIC, w->info.number, 0, 0, 0);
     return page_write_raw(&w->pages, bytes_of(header, sizeof header), why);
 }
 
@@ -372,7 +372,10 @@ part_writer_finish(struct part_writer *w, struct part_info *ret_info, struct why
     if (e == OK) e = root_out(w, &root, why);
     if (e) return part_told(w, e, why);
     w->info.file_bytes = page_writer_offset(&w->pages) + PART_END_BYTES;
-    part_end_pack(footer, PART_FOOTER_MAGIC, w->info.number, root, w->info.file_bytes);
+    w->info.data_bytes = w->pages.payload_bytes[PAGE_TIMES] + w->pages.payload_bytes[PAGE_VALUES] +
+                         w->pages.payload_bytes[PAGE_EXEMPLARS];
+    part_end_pack(footer, PART_FOOTER_MAGIC, w->info.number, root, w->info.file_bytes,
+                  w->info.data_bytes);
     e = page_write_raw(&w->pages, bytes_of(footer, sizeof footer), why);
     if (e == OK) e = page_writer_close(&w->pages, why);
     if (e == OK) e = meta_json_out(w, why);

@@ -173,6 +173,7 @@ struct tsdb_stats {
     uint64_t frozen_series;
     uint64_t parts;
     uint64_t part_bytes;
+    uint64_t part_data_bytes; /* of those: samples and exemplars; the rest is index */
     uint64_t part_samples;
     uint64_t part_series;
     uint64_t store_pos;
@@ -201,6 +202,20 @@ void tsdb_stats(struct tsdb *tsdb, struct tsdb_stats *ret_stats);
 void tsdb_ledgers(struct tsdb *tsdb,
                   void (*each)(void *context, struct bytes tenant, const struct ledger *ledger),
                   void *context);
+
+/* What lies in a partition of time. A part in several counts in the one where it begins. */
+struct tsdb_partition {
+    struct time_range time;
+    uint64_t parts;
+    uint64_t samples;
+    uint64_t data_bytes;
+    uint64_t index_bytes;
+};
+/* Calls `each` for every partition that has parts, in order of time. ERR_NOMEM. */
+MUST_CHECK enum err tsdb_partitions(struct tsdb *tsdb,
+                                    void (*each)(void *context,
+                                                 const struct tsdb_partition *partition),
+                                    void *context);
 
 /* Calls `each` for the budgets of head, cache, log, flush and merge. */
 void tsdb_budgets(struct tsdb *tsdb, void (*each)(void *context, const struct budget *budget),

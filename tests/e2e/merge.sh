@@ -53,6 +53,54 @@ merged() { # NAME CAPTURE
     stop "$name"
 }
 
+# --- on request ---
+
+admin() { # PATH: 200, and the answer in $work/answer
+    local status
+    status=$(curl -s --noproxy '*' --max-time 60 -o "$work/answer" -w '%{http_code}' -X POST "$url/api/v1/admin/tsdb/$1")
+    [[ $status == "${2:-200}" ]] || {
+        echo "status $status: $(cat "$work/answer")"
+        return 1
+    }
+}
+
+flushes_now() { # LINES
+    is_taken "$1" && admin flush &&
+        jq -e '.status == "success" and .data.before.headSamples > 0 and .data.after.headSamples == 0 and
+            .data.after.parts == .data.before.parts + 1' "$work/answer"
+}
+
+merges_now() {
+    admin 'merge?full=true' &&
+        jq -e '.data.after.parts == 1 and .data.after.partSamples == .data.before.partSamples' "$work/answer"
+}
+
+storage_adds_up() {
+    curl -fs --noproxy '*' "$url/api/v1/status/storage" | jq -e '.data |
+        .parts.bytes == .parts.dataBytes + .parts.indexBytes and
+        .parts.bytes == ([.partitions[].bytes] | add) and
+        .parts.samples == ([.partitions[].samples] | add) and
+        (.partitions | length) == 1 and .log.bytes > 0 and .head.samples == 0'
+}
+
+on_request() {
+    local dir=$work/request i
+    claim "on request: starts" start_firekeep request "$dir" "$port" --web.enable-admin-api || return
+    for i in 1 2 3; do
+        claim "on request: the head is written out ($i)" flushes_now "asked{n=\"$i\"} $i 170000000${i}000"
+    done
+    claim "on request: an empty head is no error" admin flush
+    claim "on request: all parts become one" merges_now
+    claim "on request: status/storage adds up" storage_adds_up
+    claim "on request: GET is not allowed" \
+        test "$(curl -s --noproxy '*' -o /dev/null -w '%{http_code}' "$url/api/v1/admin/tsdb/merge")" == 405
+    claim "on request: SIGTERM ends it with status 0" stop request
+    claim "on request: verify finds nothing wrong" build/firekeep verify "$dir"
+    start_firekeep request "$dir" "$port"
+    claim "on request: only with --web.enable-admin-api" admin flush 503
+    stop request
+}
+
 # --- retention ---
 
 is_taken() { # LINES
@@ -95,5 +143,6 @@ for name in node15s v2hist; do
     fi
     merged "$name" "$SAMPLES/$name.rw"
 done
+on_request
 retention
 ((failures == 0))
