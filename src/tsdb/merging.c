@@ -15,14 +15,22 @@
 #include "tsdb/merge_plan.h"
 #include "tsdb/part_merge.h"
 
-enum { SAMPLES_AT_ONCE = 64 * 1024, LEVEL_SOON = 1, LEVEL_LAST = 3 };
+enum {
+    SAMPLES_AT_ONCE = 64 * 1024,
+    LEVEL_SOON = 1,
+    LEVEL_LAST = 3,
+    CACHE_BYTES = 4 * 1024 * 1024,
+};
 
 struct merging {
     struct tsdb *db;
     const struct tsdb_merge_options *options;
     struct version *version;
     struct merge_plan plan;
+    struct part **live; /* the inputs, as they are in the version */
+    /* The same files, read through a cache of their own: pages of queries stay where they are. */
     struct part_merge_input *inputs;
+    struct page_cache *cache;
     struct part **outputs;
     uint32_t output_count;
     uint64_t to_pos;       /* the inputs begin with the first, but the last need not end last */
@@ -106,13 +114,13 @@ check_counts(struct merging *g)
     uint64_t held[LEDGER_KIND_COUNT] = {0};
     for (uint32_t i = 0; i < g->plan.input_count; i++) {
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-            held[k] += part_info(g->inputs[i].part)->sample_count[k];
+            held[k] += part_info(g->live[i])->sample_count[k];
         }
     }
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         if (held[k] == g->counted[k]) continue;
         for (uint32_t i = 0; i < g->plan.input_count; i++) {
-            part_leave_alone(g->inputs[i].part);
+            part_leave_alone(g->live[i]);
         }
         return why_set(g->why, ERR_CORRUPT,
                        "merging %u parts would turn %" PRIu64 " %s samples into %" PRIu64
@@ -149,25 +157,48 @@ plan(struct merging *g)
 }
 
 static enum err
+open_input(struct merging *g, uint32_t index)
+{
+    struct tsdb *db = g->db;
+    struct part *live = g->version->parts[g->plan.inputs[index]];
+    const struct part_info *info = part_info(live);
+    g->live[index] = live;
+    if (info->to_pos > g->to_pos) g->to_pos = info->to_pos;
+    enum err e = part_open(db->env, &db->merge_budget, g->cache, db->parts_dir, info->number,
+                           &g->inputs[index].part, g->why);
+    if (e == ERR_CORRUPT || e == ERR_MISSING) part_leave_alone(live);
+    return e;
+}
+
+static enum err
 take_inputs(struct merging *g)
 {
     const struct merge_plan *p = &g->plan;
+    g->live = arena_new(&g->arena, p->input_count * sizeof *g->live);
     g->inputs = arena_new(&g->arena, p->input_count * sizeof *g->inputs);
     g->outputs = arena_new(&g->arena, p->window_count * sizeof *g->outputs);
-    if (g->inputs == NULL || g->outputs == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < p->input_count; i++) {
-        struct part *part = g->version->parts[p->inputs[i]];
-        g->inputs[i].part = part;
-        if (part_info(part)->to_pos > g->to_pos) g->to_pos = part_info(part)->to_pos;
+    if (g->live == NULL || g->inputs == NULL || g->outputs == NULL) return ERR_NOMEM;
+    enum err e = page_cache_new(&g->db->merge_budget, CACHE_BYTES, &g->cache);
+    for (uint32_t i = 0; e == OK && i < p->input_count; i++) {
+        e = open_input(g, i);
     }
-    return ledger_change(g->db, &g->arena, &g->change, &g->change_count);
+    return e ? e : ledger_change(g->db, &g->arena, &g->change, &g->change_count);
+}
+
+static void
+close_inputs(struct merging *g)
+{
+    for (uint32_t i = 0; g->inputs != NULL && i < g->plan.input_count; i++) {
+        part_unref(g->inputs[i].part);
+    }
+    page_cache_free(g->cache);
 }
 
 static bool
 inputs_have(const struct merging *g, const struct part *part)
 {
     for (uint32_t i = 0; i < g->plan.input_count; i++) {
-        if (g->inputs[i].part == part) return true;
+        if (g->live[i] == part) return true;
     }
     return false;
 }
@@ -178,7 +209,7 @@ run(struct merging *g, struct part_merge *merge)
     for (bool done = false; !done;) {
         uint32_t input;
         enum err e = part_merge_step(merge, SAMPLES_AT_ONCE, &done, &input, g->why);
-        if (e == ERR_CORRUPT) part_leave_alone(g->inputs[input].part);
+        if (e == ERR_CORRUPT) part_leave_alone(g->live[input]);
         if (e) return e;
         if (!done && g->options->go_on != NULL && !g->options->go_on(g->options->context)) {
             return why_set(g->why, ERR_CANCELED, "told to stop");
@@ -207,7 +238,7 @@ merge_window(struct merging *g, uint32_t window, int64_t expired)
         .with_metadata =
             window + 1 == g->plan.window_count && inputs_have(g, version_metadata_part(g->version)),
         .number = atomic_fetch_add(&db->next_part, 1),
-        .from_pos = part_info(g->inputs[0].part)->from_pos,
+        .from_pos = part_info(g->live[0])->from_pos,
         .to_pos = g->to_pos,
         .level = g->plan.last ? LEVEL_LAST : LEVEL_SOON,
     };
@@ -239,15 +270,10 @@ merge_all(struct merging *g)
     }
     if (e == OK) e = check_counts(g);
     if (e) return e;
-    struct part **remove = arena_alloc(&g->arena, g->plan.input_count * sizeof *remove);
-    if (remove == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < g->plan.input_count; i++) {
-        remove[i] = g->inputs[i].part;
-    }
     struct store_edit edit = {
         .add = g->outputs,
         .add_count = g->output_count,
-        .remove = remove,
+        .remove = g->live,
         .remove_count = g->plan.input_count,
         .change = g->change,
         .change_count = g->change_count,
@@ -267,7 +293,7 @@ tell_result(const struct merging *g, struct tsdb_merge_result *ret)
     ret->input_count = g->plan.input_count;
     ret->output_count = g->output_count;
     for (uint32_t i = 0; i < g->plan.input_count; i++) {
-        ret->input_bytes += part_info(g->inputs[i].part)->file_bytes;
+        ret->input_bytes += part_info(g->live[i])->file_bytes;
     }
     for (uint32_t i = 0; i < g->output_count; i++) {
         const struct part_info *info = part_info(g->outputs[i]);
@@ -295,6 +321,7 @@ tsdb_merge(struct tsdb *db, const struct tsdb_merge_options *options,
         if (e) part_drop(g.outputs[i]); /* never named */
         part_unref(g.outputs[i]);
     }
+    close_inputs(&g);
     version_unref(g.version);
     arena_fini(&g.arena);
     if (e == OK || e == ERR_CANCELED) return e;
