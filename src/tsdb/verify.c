@@ -35,6 +35,7 @@ struct verify {
     struct manifest manifest;
     struct page_cache *cache;
     struct recount *tenants;
+    uint32_t *tenant_table; /* by hash of the name: index + 1; twice the capacity */
     uint32_t tenant_count;
     uint32_t tenant_capacity;
     struct ref_slot *refs;
@@ -72,26 +73,49 @@ damage_is_told(struct verify *v, enum err e)
 
 /* --- tenants ---------------------------------------------------------------------------------- */
 
+static uint32_t *
+tenant_slot(const struct verify *v, uint32_t *table, uint32_t capacity, struct bytes name)
+{
+    uint32_t at = (uint32_t)hash_bytes(name, 0) & (capacity - 1);
+    while (table[at] != 0 && !bytes_equal(v->tenants[table[at] - 1].name, name)) {
+        at = (at + 1) & (capacity - 1);
+    }
+    return &table[at];
+}
+
+static enum err
+tenants_grow(struct verify *v)
+{
+    uint32_t old = v->tenant_capacity, capacity = old == 0 ? 8 : old * 2;
+    struct recount *grown =
+        mem_resize(NULL, v->tenants, old * sizeof *grown, capacity * sizeof *grown);
+    if (grown == NULL) return ERR_NOMEM;
+    v->tenants = grown;
+    v->tenant_capacity = capacity;
+    mem_free(NULL, v->tenant_table, 2 * old * sizeof *v->tenant_table);
+    v->tenant_table = mem_new(NULL, 2 * capacity * sizeof *v->tenant_table);
+    if (v->tenant_table == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < v->tenant_count; i++) {
+        *tenant_slot(v, v->tenant_table, 2 * capacity, v->tenants[i].name) = i + 1;
+    }
+    return OK;
+}
+
 static enum err
 tenant_get(struct verify *v, struct bytes name, uint32_t *ret)
 {
-    for (uint32_t i = 0; i < v->tenant_count; i++) {
-        if (!bytes_equal(v->tenants[i].name, name)) continue;
-        *ret = i;
-        return OK;
-    }
     if (v->tenant_count == v->tenant_capacity) {
-        uint32_t capacity = v->tenant_capacity == 0 ? 8 : v->tenant_capacity * 2;
-        struct recount *grown = mem_resize(NULL, v->tenants, v->tenant_capacity * sizeof *grown,
-                                           capacity * sizeof *grown);
-        if (grown == NULL) return ERR_NOMEM;
-        v->tenants = grown;
-        v->tenant_capacity = capacity;
+        enum err e = tenants_grow(v);
+        if (e) return e;
     }
-    struct recount *t = &v->tenants[v->tenant_count];
-    *t = (struct recount){.name = arena_copy(&v->arena, name)};
-    if (t->name.at == NULL) return ERR_NOMEM;
-    *ret = v->tenant_count++;
+    uint32_t *slot = tenant_slot(v, v->tenant_table, 2 * v->tenant_capacity, name);
+    if (*slot == 0) {
+        struct recount *t = &v->tenants[v->tenant_count];
+        *t = (struct recount){.name = arena_copy(&v->arena, name)};
+        if (t->name.at == NULL) return ERR_NOMEM;
+        *slot = ++v->tenant_count;
+    }
+    *ret = *slot - 1;
     return OK;
 }
 
@@ -452,6 +476,7 @@ tsdb_verify(struct env *env, const char *dir, void (*say)(void *context, const c
     if (e == OK) e = verify_all(&v);
     page_cache_free(v.cache);
     mem_free(NULL, v.tenants, v.tenant_capacity * sizeof *v.tenants);
+    mem_free(NULL, v.tenant_table, 2 * v.tenant_capacity * sizeof *v.tenant_table);
     mem_free(NULL, v.refs, v.ref_capacity * sizeof *v.refs);
     arena_fini(&v.arena);
     arena_fini(&v.scratch);
