@@ -294,6 +294,16 @@ make_headers(const struct http_client_request *request, struct curl_slist **ret_
     return list == NULL ? ERR_NOMEM : OK;
 }
 
+/* No proxy stands between a machine and itself, whatever the environment says. */
+static bool
+is_loopback(const char *url)
+{
+    const char *host = strstr(url, "://");
+    host = host == NULL ? url : host + 3;
+    return strncmp(host, "127.", 4) == 0 || strncmp(host, "localhost", 9) == 0 ||
+           strncmp(host, "[::1]", 5) == 0;
+}
+
 enum err
 http_client_send(struct http_client *c, const struct http_client_request *request,
                  struct http_client_answer *answer, struct why *why)
@@ -310,6 +320,7 @@ http_client_send(struct http_client *c, const struct http_client_request *reques
     answer->status = 0;
     curl_easy_setopt(c->curl, CURLOPT_URL, request->url);
     curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(c->curl, CURLOPT_PROXY, is_loopback(request->url) ? "" : NULL);
     if (request->body.at != NULL) {
         curl_easy_setopt(c->curl, CURLOPT_POST, 1L);
         curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.size);

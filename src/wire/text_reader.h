@@ -81,7 +81,7 @@ MUST_CHECK enum err text_reader_line(struct text_reader *reader, struct bytes li
                                      struct text_item *ret_item, struct why *why);
 /*
  * A line that was dealt with by an earlier run: only what later lines depend on is taken from it
- * (the columns of CSV).
+ * (the columns of CSV, the family at hand, whether the end was there).
  */
 MUST_CHECK enum err text_reader_skip(struct text_reader *reader, struct bytes line,
                                      struct why *why);
