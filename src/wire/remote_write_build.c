@@ -113,6 +113,14 @@ rw_build_clear(struct rw_build *b)
     b->symbol_count = 1;
 }
 
+/* Empties one of the parts; that it failed before is not forgotten. */
+static void
+empty(struct rw_build *b, struct buf *part)
+{
+    b->failed = err_first(b->failed, buf_error(part));
+    buf_clear(part);
+}
+
 /* --- symbols ---------------------------------------------------------------------------------- */
 
 static struct symbol *
@@ -171,7 +179,7 @@ put_refs(struct rw_build *b, struct buf *to, struct bytes labels)
 {
     struct cursor c = cursor_of(labels);
     struct label label;
-    buf_clear(&b->refs);
+    empty(b, &b->refs);
     while (label_bytes_next(&c, &label)) {
         buf_put_varint(&b->refs, symbol_number(b, label.name));
         buf_put_varint(&b->refs, symbol_number(b, label.value));
@@ -197,8 +205,8 @@ rw_build_series(struct rw_build *b, struct bytes labels)
 {
     if (b->in_series && bytes_equal(buf_bytes(&b->labels), labels)) return;
     end_series(b);
-    buf_clear(&b->labels);
-    buf_clear(&b->series);
+    empty(b, &b->labels);
+    empty(b, &b->series);
     buf_put_bytes(&b->labels, labels);
     put_refs(b, &b->series, labels);
     b->in_series = true;
@@ -231,7 +239,7 @@ put_item(struct rw_build *b, uint8_t tag)
 void
 rw_build_float(struct rw_build *b, int64_t t_ms, uint64_t bits, int64_t start_ms)
 {
-    buf_clear(&b->item);
+    empty(b, &b->item);
     put_double_field(&b->item, TAG_SAMPLE_VALUE, bits);
     put_varint_field(&b->item, TAG_SAMPLE_TIME, (uint64_t)t_ms);
     put_varint_field(&b->item, TAG_SAMPLE_START, (uint64_t)start_ms);
@@ -242,9 +250,8 @@ rw_build_float(struct rw_build *b, int64_t t_ms, uint64_t bits, int64_t start_ms
 void
 rw_build_histogram(struct rw_build *b, int64_t t_ms, int64_t start_ms, const struct histogram *h)
 {
-    buf_clear(&b->item);
+    empty(b, &b->item);
     histogram_message_put(&b->item, t_ms, start_ms, h);
-    if (buf_error(&b->item)) b->failed = err_first(b->failed, buf_error(&b->item));
     put_item(b, TAG_HISTOGRAM);
     b->counts.histograms++;
 }
@@ -252,7 +259,7 @@ rw_build_histogram(struct rw_build *b, int64_t t_ms, int64_t start_ms, const str
 void
 rw_build_exemplar(struct rw_build *b, struct bytes labels, int64_t t_ms, uint64_t bits)
 {
-    buf_clear(&b->item);
+    empty(b, &b->item);
     put_refs(b, &b->item, labels);
     put_double_field(&b->item, TAG_EXEMPLAR_VALUE, bits);
     put_varint_field(&b->item, TAG_EXEMPLAR_TIME, (uint64_t)t_ms);
@@ -273,7 +280,7 @@ rw_build_end(struct rw_build *b, struct bytes *ret_message)
 {
     struct buf *bufs[7];
     end_series(b);
-    buf_clear(&b->message);
+    empty(b, &b->message);
     buf_put_bytes(&b->message, buf_bytes(&b->symbols));
     buf_put_bytes(&b->message, buf_bytes(&b->body));
     all_bufs(b, bufs);
