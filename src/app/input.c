@@ -23,8 +23,10 @@ enum packing { PACKING_UNKNOWN, PACKING_NONE, PACKING_GZIP, PACKING_ZSTD };
 struct input {
     char name[200]; /* for messages */
     int file;
-    bool file_end; /* nothing more in the file */
-    bool end;      /* nothing more uncompressed */
+    bool file_end;   /* nothing more in the file */
+    bool end;        /* nothing more uncompressed */
+    enum err broken; /* why there is nothing more, told whenever more is wanted */
+    struct why reason;
     enum packing packing;
     uint64_t read_bytes;
     uint64_t file_bytes;
@@ -206,10 +208,28 @@ unpack(struct input *in, struct why *why)
     return OK;
 }
 
+/* Uncompresses until the window has more than `before` bytes, or the end is reached. */
+static enum err
+unpack_some(struct input *in, size_t before, struct why *why)
+{
+    enum err e = in->packing == PACKING_UNKNOWN ? detect(in, why) : OK;
+    while (e == OK && in->window.size == before && !in->end) {
+        bool packed = in->packing == PACKING_GZIP || in->packing == PACKING_ZSTD;
+        if (in->raw_at == in->raw_end && !in->file_end) e = read_raw(in, why);
+        size_t raw_before = in->raw_at;
+        if (e == OK) e = unpack(in, why);
+        if (e || in->window.size > before || !in->file_end || in->raw_at != raw_before) continue;
+        if (packed && !in->between) return damaged(in, "the compressed data ends too early", why);
+        in->end = true;
+    }
+    return e;
+}
+
 /* More bytes into the window, at least one unless it is the end. */
 static enum err
 fill(struct input *in, struct why *why)
 {
+    if (in->broken) return why_set(why, in->broken, "%s", in->reason.text);
     size_t before = in->window.size - in->start;
     enum err e = OK;
     if (in->start > 0) {
@@ -222,17 +242,9 @@ fill(struct input *in, struct why *why)
         in->window.failed = OK;
         return why_set(why, e, "%s: no memory for a line", in->name);
     }
-    if (in->packing == PACKING_UNKNOWN) e = detect(in, why);
-    while (e == OK && in->window.size == before && !in->end) {
-        bool pending = in->packing == PACKING_GZIP || in->packing == PACKING_ZSTD;
-        if (in->raw_at == in->raw_end && !in->file_end) e = read_raw(in, why);
-        size_t raw_before = in->raw_at;
-        if (e == OK) e = unpack(in, why);
-        if (e || in->window.size > before || !in->file_end || in->raw_at != raw_before) continue;
-        in->end = true;
-        if (pending && !in->between) e = damaged(in, "the compressed data ends too early", why);
-    }
-    return e;
+    e = unpack_some(in, before, &in->reason);
+    in->broken = e;
+    return e ? why_set(why, e, "%s", in->reason.text) : OK;
 }
 
 /* --- lines ------------------------------------------------------------------------------------ */

@@ -179,7 +179,7 @@ test_a_packed_file_cut_short_is_told_and_gives_no_half_line(void **state)
     for (int packing = OUTPUT_GZIP; packing <= OUTPUT_ZSTD; packing++) {
         uint64_t bytes;
         append_packed((enum output_packing)packing, text, 0, &bytes);
-        static const uint64_t cuts[] = {1, 7, 1000, 200000};
+        uint64_t cuts[] = {1, 7, 1000, 200000, bytes - 60};
         for (unsigned i = 0; i < sizeof cuts / sizeof *cuts; i++) {
             append_packed((enum output_packing)packing, text, 0, &bytes);
             assert_int_equal(truncate(path, (off_t)(bytes - cuts[i])), 0);
@@ -188,6 +188,10 @@ test_a_packed_file_cut_short_is_told_and_gives_no_half_line(void **state)
             struct why why = {""};
             enum err e;
             const char *at = text;
+            if (i % 2 == 0 && i < 4) {
+                struct bytes head;
+                assert_int_equal(input_head(in, &head, &why), OK);
+            }
             while ((e = input_line(in, 100, &line, &why)) == OK && line.at != NULL) {
                 assert_memory_equal(line.at, at, line.size);
                 assert_true(at[line.size] == '\n');
@@ -195,6 +199,7 @@ test_a_packed_file_cut_short_is_told_and_gives_no_half_line(void **state)
             }
             assert_int_equal(e, ERR_CORRUPT);
             assert_non_null(strstr(why.text, "too early"));
+            assert_int_equal(input_line(in, 100, &line, &why), ERR_CORRUPT); /* it stays so */
             input_free(in);
         }
     }
