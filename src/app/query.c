@@ -1,4 +1,5 @@
 /* query.c - `firekeep query SELECTOR`: samples for people, or as JSON lines or CSV. */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -137,6 +138,7 @@ command_query(int argc, char **argv)
                                          .tenant = q.tenant,
                                          .retry_ns = q.retry_ns,
                                          .stop = interrupt_watch()};
+        signal(SIGPIPE, SIG_DFL); /* `| head` has seen enough: no word about it */
         e = target_open(&options, &target, &why);
     }
     if (e == ERR_INPUT || e == ERR_LIMIT) {

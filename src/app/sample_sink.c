@@ -33,7 +33,8 @@ struct sample_sink {
     struct buf labels;
     struct buf text;
     bool in_series;
-    bool skip; /* the series at hand */
+    bool named; /* the series at hand stands in the output: it has a sample */
+    bool skip;  /* it is left out */
     struct sink_counts counts;
     uint64_t before;
     uint64_t done;
@@ -115,9 +116,8 @@ end_full_request(struct sample_sink *s, struct why *why)
 {
     struct rw_build_counts c = rw_build_counts(s->build);
     if (c.floats + c.histograms < REQUEST_SAMPLES_MAX && c.bytes < REQUEST_BYTES_MAX) return OK;
-    enum err e = end_request(s, why);
-    if (e == OK) rw_build_series(s->build, buf_bytes(&s->labels));
-    return e;
+    s->named = false;
+    return end_request(s, why);
 }
 
 /* --- series ----------------------------------------------------------------------------------- */
@@ -151,20 +151,26 @@ take_series(void *context, struct bytes labels, struct why *why)
         s->skip = selects(&s->skipped[i], labels);
     }
     if (s->skip) return OK;
-    s->in_series = true;
-    s->counts.series++;
     buf_clear(&s->labels);
     buf_put_bytes(&s->labels, labels);
     e = buf_error(&s->labels);
-    if (s->writer != NULL) {
-        e = err_first(e, text_writer_series(s->writer, labels));
-    } else if (s->build != NULL) {
-        rw_build_series(s->build, labels);
-    } else {
-        labels_print(&s->text, labels);
-        buf_put_u8(&s->text, '\n');
-    }
-    return e ? why_set(why, e, "no memory for labels") : pass_on(s, TEXT_BYTES, why);
+    if (s->writer != NULL) e = err_first(e, text_writer_series(s->writer, labels));
+    s->in_series = true;
+    s->named = false;
+    s->counts.series++;
+    return e ? why_set(why, e, "no memory for labels") : OK;
+}
+
+/* A sample comes: those of a series that were all outside the range left no trace. */
+static void
+name_series(struct sample_sink *s)
+{
+    if (s->named) return;
+    s->named = true;
+    if (s->build != NULL) rw_build_series(s->build, buf_bytes(&s->labels));
+    if (s->build != NULL || s->writer != NULL) return;
+    labels_print(&s->text, buf_bytes(&s->labels));
+    buf_put_u8(&s->text, '\n');
 }
 
 /* --- samples ---------------------------------------------------------------------------------- */
@@ -186,6 +192,7 @@ take_some_floats(struct sample_sink *s, uint32_t count, const int64_t *times_ms,
         text_writer_floats(s->writer, count, times_ms, bits, &s->text);
     } else {
         for (uint32_t i = 0; i < count; i++) {
+            name_series(s);
             if (s->build == NULL) {
                 print_float(s, times_ms[i], bits[i]);
                 continue;
@@ -245,20 +252,19 @@ static enum err
 take_histogram(void *context, int64_t t_ms, const struct histogram *h, struct why *why)
 {
     struct sample_sink *s = context;
-    enum err e = OK;
     if (s->skip) return OK;
     if (s->writer != NULL) {
         text_writer_histograms(s->writer, 1);
         return OK;
     }
     s->counts.histograms++;
+    name_series(s);
     if (s->build == NULL) {
         print_histogram(s, t_ms, h);
         return pass_on(s, TEXT_BYTES, why);
     }
     rw_build_histogram(s->build, t_ms, 0, h);
-    e = end_full_request(s, why);
-    return e;
+    return end_full_request(s, why);
 }
 
 /* --- begin and end ---------------------------------------------------------------------------- */

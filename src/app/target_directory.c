@@ -22,7 +22,7 @@ struct target_directory {
     struct budget memory;
     struct tsdb *tsdb;
     struct rw_request request;
-    uint32_t writes; /* since the last look at the flush */
+    uint32_t writes;
     struct query_control control;
 };
 
@@ -81,8 +81,8 @@ flush(struct target_directory *d, struct why *why)
 static enum err
 flush_if_due(struct target_directory *d, struct why *why)
 {
-    if (++d->writes % REQUESTS_PER_LOOK != 0) return OK;
-    enum err e = worded(why, tsdb_maintain(d->tsdb, why));
+    bool look = ++d->writes % REQUESTS_PER_LOOK == 0; /* at free space and the log's segments */
+    enum err e = look ? worded(why, tsdb_maintain(d->tsdb, why)) : OK;
     if (e || (!tsdb_flush_due(d->tsdb) && !tsdb_has_frozen(d->tsdb))) return e;
     return flush(d, why);
 }

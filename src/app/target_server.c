@@ -89,13 +89,30 @@ any_rejected(const struct target_result *result)
     return sum > 0;
 }
 
+/* A receiver of 1.0 takes a 2.0 request for an empty one, and is content. */
+static bool
+says_nothing(const struct http_client_answer *answer, const struct target_counts *counts)
+{
+    uint64_t sent = 0;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        sent += counts->of[kind];
+        if (answer->wanted[kind].value[0] != '\0') return false;
+    }
+    return sent > 0;
+}
+
 static enum err
-judge_answer(struct target_server *s, const struct http_client_answer *answer,
-             const struct target_counts *counts, struct target_result *result, struct why *why)
+judge_answer(struct target_server *s, enum rw_version version,
+             const struct http_client_answer *answer, const struct target_counts *counts,
+             struct target_result *result, struct why *why)
 {
     bool stored = answer->status >= 200 && answer->status < 300;
     if (!stored && answer->status != 400 && answer->status != 413) {
         return why_set(why, ERR_INPUT, "%s: status %u: %s", s->url, answer->status, answer->text);
+    }
+    if (stored && version == RW_V2 && says_nothing(answer, counts)) {
+        return why_set(why, ERR_INPUT, "%s does not say what it stored: no remote write 2.0",
+                       s->url);
     }
     count_rejected(answer, counts, result);
     if (stored && !any_rejected(result)) return OK;
@@ -128,7 +145,7 @@ server_write(struct target *target, enum rw_version version, struct bytes messag
     if (e) return e;
     struct http_client_request request = {.url = s->url, .headers = headers, .body = packed};
     e = http_client_send(s->client, &request, &answer, why);
-    return e ? e : judge_answer(s, &answer, counts, result, why);
+    return e ? e : judge_answer(s, version, &answer, counts, result, why);
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -229,6 +246,11 @@ target_server_open(const struct target_options *options, struct target **ret_tar
     enum err e = n < (int)sizeof s->base ? OK : why_set(why, ERR_INPUT, "--url is too long");
     if (e == OK && strncmp(s->base, "http://", 7) != 0 && strncmp(s->base, "https://", 8) != 0) {
         e = why_set(why, ERR_INPUT, "--url: '%.64s' is neither http:// nor https://", s->base);
+    }
+    const char *at = e == OK ? strchr(s->base, '@') : NULL;
+    const char *path = e == OK ? strchr(strstr(s->base, "://") + 3, '/') : NULL;
+    if (at != NULL && (path == NULL || at < path)) { /* it would show in messages and files */
+        e = why_set(why, ERR_INPUT, "--url must not hold a user name or password");
     }
     if (options->tenant != NULL) {
         snprintf(s->tenant_header, sizeof s->tenant_header, "X-Scope-OrgID: %s", options->tenant);

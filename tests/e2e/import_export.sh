@@ -244,6 +244,39 @@ if is_running r; then
     stop r
 fi
 
+# --- little room ---------------------------------------------------------------------------------
+
+cat >"$work/small.yml" <<'END'
+head:
+  max_samples: 20000
+wal:
+  segment_bytes: 1MiB
+  budget: 16MiB
+memory:
+  limit: 96MiB
+END
+claim "little room: an import into a directory writes parts as it goes" \
+    "$firekeep" import --storage.path="$work/small" --config.file="$work/small.yml" \
+    "$work/load.ndjson"
+claim "little room: there are several parts" test "$(find "$work/small/parts" -mindepth 1 \
+    -maxdepth 1 -type d | wc -l)" -gt 3
+claim "little room: verify finds nothing wrong" "$firekeep" verify "$work/small"
+exported --storage.path="$work/small" "$work/small.jsonl" 2>/dev/null
+claim "little room: everything is there" cmp "$work/reference.jsonl" "$work/small.jsonl"
+
+# One line of a million samples, and one that is longer than any may be.
+awk 'BEGIN { printf "{\"metric\":{\"__name__\":\"long\"},\"values\":[0"
+    for (i = 1; i < 1000000; i++) printf ",%d", i
+    printf "],\"timestamps\":[1700000000000"
+    for (i = 1; i < 1000000; i++) printf ",%.0f", 1700000000000 + i
+    print "]}"; for (i = 0; i < 70 * 1024; i++) printf "%1024s", "x"
+    print ""; print "{\"metric\":{\"__name__\":\"last\"},\"values\":[1],\"timestamps\":[1700000000000]}" }' \
+    >"$work/long.jsonl"
+claim "long lines: the longest is told" says "$work/long.jsonl:2: the line is longer than" 1 \
+    "$firekeep" import --storage.path="$work/long" "$work/long.jsonl"
+claim "long lines: all others are there" says "exported 1000001 samples" 0 \
+    "$firekeep" export --storage.path="$work/long" -o "$work/long.csv"
+
 # --- captures ------------------------------------------------------------------------------------
 
 for name in node15s node1s v2hist; do
