@@ -391,7 +391,7 @@ read_file(struct import *im, struct why *why)
     struct why later = {""};
     im->lines = 0;
     im->bad_here = im->file->bad;
-    enum err e = input_open(im->file->path, &im->input, why);
+    enum err e = input_open(im->file->path, im->stop, &im->input, why);
     if (e) return e;
     e = settle_format(im, why);
     if (e == OK) e = im->format == FORMAT_CAPTURE ? read_capture(im, why) : read_text(im, why);

@@ -10,19 +10,27 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
 
-enum { RAW_BYTES = 256 * 1024, STEP_BYTES = 256 * 1024, WINDOW_BYTES_MAX = 160 << 20 };
+enum {
+    RAW_BYTES = 256 * 1024,
+    STEP_BYTES = 256 * 1024,
+    WINDOW_BYTES_MAX = 160 << 20,
+    WAIT_MS = 200
+};
 
 enum packing { PACKING_UNKNOWN, PACKING_NONE, PACKING_GZIP, PACKING_ZSTD };
 
 struct input {
     char name[200]; /* for messages */
     int file;
+    const atomic_bool *stop;
+    bool may_wait;   /* a pipe, a terminal */
     bool file_end;   /* nothing more in the file */
     bool end;        /* nothing more uncompressed */
     enum err broken; /* why there is nothing more, told whenever more is wanted */
@@ -57,16 +65,18 @@ open_file(struct input *in, const char *path, struct why *why)
         return why_set(why, err_from_errno(errno), "%s: %s", in->name, strerror(errno));
     }
     if (S_ISDIR(st.st_mode)) return why_set(why, ERR_INPUT, "%s is a directory", in->name);
-    if (S_ISREG(st.st_mode)) in->file_bytes = (uint64_t)st.st_size;
+    in->may_wait = !S_ISREG(st.st_mode);
+    if (!in->may_wait) in->file_bytes = (uint64_t)st.st_size;
     return OK;
 }
 
 enum err
-input_open(const char *path, struct input **ret_input, struct why *why)
+input_open(const char *path, const atomic_bool *stop, struct input **ret_input, struct why *why)
 {
     struct input *in = mem_new(NULL, sizeof *in);
     if (in == NULL) return why_set(why, ERR_NOMEM, "no memory for reading %s", path);
     in->file = -1;
+    in->stop = stop;
     buf_init(&in->window, NULL, WINDOW_BYTES_MAX);
     enum err e = open_file(in, path, why);
     if (e == OK) {
@@ -95,6 +105,19 @@ input_free(struct input *in)
 
 /* --- raw bytes -------------------------------------------------------------------------------- */
 
+static enum err
+wait_readable(const struct input *in, struct why *why)
+{
+    while (in->may_wait && in->stop != NULL) {
+        struct pollfd polled = {.fd = in->file, .events = POLLIN};
+        if (atomic_load_explicit(in->stop, memory_order_relaxed)) {
+            return why_set(why, ERR_CANCELED, "stopped");
+        }
+        if (poll(&polled, 1, WAIT_MS) != 0 && polled.revents != 0) break;
+    }
+    return OK;
+}
+
 /* More of the file behind what is there. */
 static enum err
 read_raw(struct input *in, struct why *why)
@@ -105,6 +128,8 @@ read_raw(struct input *in, struct why *why)
         in->raw_end -= in->raw_at;
         in->raw_at = 0;
     }
+    enum err e = wait_readable(in, why);
+    if (e) return e;
     ssize_t got;
     do {
         got = read(in->file, in->raw + in->raw_end, RAW_BYTES - in->raw_end);

@@ -5,6 +5,8 @@
 #ifndef APP_INPUT_H
 #define APP_INPUT_H
 
+#include <stdatomic.h>
+
 #include "base/buf.h"
 #include "base/err.h"
 
@@ -12,8 +14,12 @@ enum { INPUT_HEAD_BYTES = 65536 };
 
 struct input;
 
-/* `path` "-" is standard input. ERR_MISSING, ERR_IO, ERR_NOMEM; ERR_INPUT: a directory. */
-MUST_CHECK enum err input_open(const char *path, struct input **ret_input, struct why *why);
+/*
+ * `path` "-" is standard input. `stop` (may be NULL): once it is set, whoever waits for a pipe gets
+ * ERR_CANCELED. ERR_MISSING, ERR_IO, ERR_NOMEM; ERR_INPUT: a directory.
+ */
+MUST_CHECK enum err input_open(const char *path, const atomic_bool *stop, struct input **ret_input,
+                               struct why *why);
 void input_free(struct input *input);
 
 /* Views below end with the next call. */

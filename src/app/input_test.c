@@ -60,7 +60,7 @@ open_input(void)
 {
     struct input *in;
     struct why why = {""};
-    enum err e = input_open(path, &in, &why);
+    enum err e = input_open(path, NULL, &in, &why);
     if (e) fail_msg("%s", why.text);
     return in;
 }
@@ -362,10 +362,33 @@ test_what_is_no_file_is_refused(void **state)
     (void)state;
     struct input *in;
     struct why why = {""};
-    assert_int_equal(input_open(dir, &in, &why), ERR_INPUT);
+    assert_int_equal(input_open(dir, NULL, &in, &why), ERR_INPUT);
     unlink(path);
-    assert_int_equal(input_open(path, &in, &why), ERR_MISSING);
+    assert_int_equal(input_open(path, NULL, &in, &why), ERR_MISSING);
     assert_non_null(strstr(why.text, path));
+}
+
+static void
+test_waiting_for_a_pipe_can_be_stopped(void **state)
+{
+    (void)state;
+    struct input *in;
+    struct bytes line;
+    struct why why = {""};
+    atomic_bool stop = false;
+    int ends[2];
+    char name[64];
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(write(ends[1], "first\n", 6), 6);
+    snprintf(name, sizeof name, "/dev/fd/%d", ends[0]);
+    assert_int_equal(input_open(name, &stop, &in, &why), OK);
+    assert_int_equal(input_line(in, 100, &line, &why), OK);
+    assert_true(bytes_equal_text(line, "first"));
+    atomic_store(&stop, true);
+    assert_int_equal(input_line(in, 100, &line, &why), ERR_CANCELED);
+    input_free(in);
+    close(ends[0]);
+    close(ends[1]);
 }
 
 #define INPUT_TEST(name) cmocka_unit_test_setup_teardown(name, make_dir, remove_dir)
@@ -384,6 +407,7 @@ main(void)
         INPUT_TEST(test_a_lost_quote_costs_one_line),
         INPUT_TEST(test_pieces_are_whole_or_told),
         INPUT_TEST(test_what_is_no_file_is_refused),
+        INPUT_TEST(test_waiting_for_a_pipe_can_be_stopped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

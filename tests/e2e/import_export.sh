@@ -78,6 +78,11 @@ if claim "bits: a server starts" start_firekeep a "$work/a" "${ports[0]}"; then
     done
     claim "text forms say what they left out" says "1 staleness markers left out" 0 \
         "$firekeep" export --url="$url" --match=payload -o "$work/stale.om"
+    claim "what two selectors select is written once" says "exported 3 samples" 0 \
+        "$firekeep" export --url="$url" --match=zero --match='{__name__=~"zero|large"}' \
+        -o "$work/twice.csv"
+    claim "a range cuts" says "exported 2 samples" 0 "$firekeep" export --url="$url" --match=old \
+        --start=1680000000.001 --end=2023-11-14T22:13:20.123Z -o "$work/range.csv"
     if claim "b: another server starts" start_firekeep b "$work/b" "${ports[1]}"; then
         claim "b: standard input, any packing" \
             "$firekeep" import --url="$other" - <"$work/bits.ndjson.zst"
