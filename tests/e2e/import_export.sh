@@ -246,6 +246,17 @@ if is_running r; then
     claim "export: the parts are a whole" cmp "$work/slices.csv" "$work/resumed.csv"
     claim "export: another question is refused" status_is 2 "$firekeep" export --url="$url" \
         "${slices[@]}" --match=other --resume="$work/resume-export" -o "$work/resumed.csv"
+    start exporting "$firekeep" export --url="$url" "${slices[@]}" --retry=60s \
+        --resume="$work/resume-crashed" -o "$work/crashed.csv"
+    exported_some() { grep -q '^next' "$work/resume-crashed" 2>/dev/null; }
+    within 20 exported_some
+    crash r
+    claim "export: the server starts again" start_firekeep r "$work/r" "${ports[0]}"
+    finished() { ! is_running exporting; }
+    claim "export: ends although the server was away" within 60 finished
+    claim "export: and is whole" cmp "$work/slices.csv" "$work/crashed.csv"
+    claim "export: a full disk is told" says "No space left" 1 \
+        "$firekeep" export --url="$url" -o /dev/full
     stop r
 fi
 
