@@ -30,7 +30,9 @@ LDLIBS := $(shell pkg-config --libs $(PKG_NAMES)) -lsnappy -lroaring -lcurl-gnut
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
 	-Wwrite-strings -Wundef -Wvla -Wformat=2 -Wcast-qual -Wno-missing-field-initializers
 CXXWARNINGS := -Wall -Wextra -Werror -Wshadow -Wpointer-arith -Wundef -Wvla -Wformat=2
-HARDEN := -fPIE -fstack-protector-strong -fstack-clash-protection
+# clang has no -fstack-clash-protection for ARM64.
+HARDEN := -fPIE -fstack-protector-strong \
+	$(shell $(CC) -Werror -fstack-clash-protection -fsyntax-only -x c /dev/null 2>/dev/null && echo -fstack-clash-protection)
 OPTIMIZE := -O2 -g -D_FORTIFY_SOURCE=2 -fno-math-errno -ffp-contract=off
 LDHARDEN := -pie -Wl,-z,relro,-z,now,-z,noexecstack
 SANITIZE :=

@@ -1,7 +1,7 @@
 /*
  * head_bench.c - what a sample costs in the head and in a part: a capture of real scrapes (remote
  * write 1.0 requests, each a little-endian length and a snappy block) goes into a generation in the
- * order it was sent, then into a part, and is read back.
+ * order it was sent, then into a part, and is read back; then in pieces into parts that are merged.
  *
  *     head_bench [file.rw ...]
  *
@@ -17,7 +17,7 @@
 #include "sys/sim.h"
 #include "tsdb/gen.h"
 #include "tsdb/merge.h"
-#include "tsdb/part.h"
+#include "tsdb/part_merge.h"
 
 enum { SAMPLES_MAX = 8 * 1000 * 1000 };
 
@@ -239,28 +239,28 @@ bench_read_head(struct bench *b)
 
 /* --- parts ------------------------------------------------------------------------------------ */
 
+/* A generation becomes part `number`. */
 static void
-bench_write(struct bench *b)
+write_part(struct bench *b, struct gen *gen, uint64_t number, struct budget *budget,
+           struct part_info *ret_info)
 {
-    struct budget budget;
     struct part_writer *w;
-    struct part_info info;
     struct merge m;
-    budget_init(&budget, "flush", 0, NULL);
-    merge_init(&m, &budget, NULL);
-    sort_gen = b->gen;
-    double start = cpu_seconds();
-    uint32_t *pairs = sorted(b->gen->pairs.count, by_pair);
-    uint32_t *places = malloc((b->gen->pairs.count + 1) * sizeof *places);
-    uint32_t *series = sorted(b->gen->series.count, by_labels);
-    must(part_writer_new(sim_env_env(b->sim), &budget, "/parts", 1, 0, 1, &w, NULL));
+    merge_init(&m, budget, NULL);
+    sort_gen = gen;
+    uint32_t *pairs = sorted(gen->pairs.count, by_pair);
+    uint32_t *places = malloc((gen->pairs.count + 1) * sizeof *places);
+    uint32_t *series = sorted(gen->series.count, by_labels);
+    if (places == NULL) die("out of memory");
+    must(part_writer_new(sim_env_env(b->sim), budget, "/parts", number, number, number + 1, &w,
+                         NULL));
     must(part_write_tenant(w, bytes_of_text("anonymous"), NULL));
-    for (uint32_t i = 0; i < b->gen->pairs.count; i++) {
-        must(part_write_pair(w, pair_label(gen_pair(b->gen, pairs[i])), NULL));
+    for (uint32_t i = 0; i < gen->pairs.count; i++) {
+        must(part_write_pair(w, pair_label(gen_pair(gen, pairs[i])), NULL));
         places[pairs[i]] = i;
     }
-    for (uint32_t i = 0; i < b->gen->series.count; i++) {
-        const struct series *s = gen_series(b->gen, series[i]);
+    for (uint32_t i = 0; i < gen->series.count; i++) {
+        const struct series *s = gen_series(gen, series[i]);
         uint32_t own[64];
         if (s->pair_count > 64) die("too many labels");
         for (uint32_t j = 0; j < s->pair_count; j++) {
@@ -269,15 +269,25 @@ bench_write(struct bench *b)
         must(part_write_series(w, own, s->pair_count, NULL));
         (void)drain(&m, s, w);
     }
-    must(part_writer_finish(w, &info, NULL));
-    double spent = cpu_seconds() - start, n = (double)info.sample_count[0];
+    must(part_writer_finish(w, ret_info, NULL));
     part_writer_free(w);
     merge_fini(&m);
-    printf("  part    written: %.1f ns a sample; %.4f bytes a sample, %.1f MiB of memory\n",
-           1e9 * spent / n, (double)info.file_bytes / n, (double)budget.peak_bytes / 1048576);
     free(pairs);
     free(places);
     free(series);
+}
+
+static void
+bench_write(struct bench *b)
+{
+    struct budget budget;
+    struct part_info info;
+    budget_init(&budget, "flush", 0, NULL);
+    double start = cpu_seconds();
+    write_part(b, b->gen, 1, &budget, &info);
+    double spent = cpu_seconds() - start, n = (double)info.sample_count[0];
+    printf("  part    written: %.1f ns a sample; %.4f bytes a sample, %.1f MiB of memory\n",
+           1e9 * spent / n, (double)info.file_bytes / n, (double)budget.peak_bytes / 1048576);
 }
 
 static const char *const kind_words[] = {
@@ -356,6 +366,84 @@ bench_read(struct bench *b)
     part_unref(part);
 }
 
+/* What arrived in one stretch of the capture, as a part. */
+static struct part *
+make_piece(struct bench *b, uint64_t number, uint32_t from, uint32_t end)
+{
+    struct gen *gen;
+    struct buf labels;
+    struct part_info info;
+    struct part *part;
+    must(gen_new(NULL, 1, 1, 42, &gen));
+    buf_init(&labels, NULL, 1 << 20);
+    for (uint32_t i = from; i < end; i++) {
+        const struct arrival *a = &b->arrivals[i];
+        struct sample_value v = {SAMPLE_FLOAT, a->bits, NULL};
+        enum presence presence;
+        uint32_t epoch;
+        buf_clear(&labels);
+        series_labels(b->gen, gen_series(b->gen, a->series), &labels);
+        struct series *s = gen_find_labels(gen, 0, buf_bytes(&labels));
+        if (s == NULL) must(gen_add_series(gen, 0, buf_bytes(&labels), &s));
+        must(series_presence(gen, s, a->t_ms, &v, NULL, &presence, &epoch));
+        if (presence == PRESENT_NOT) must(series_append(gen, s, a->t_ms, 0, &v, 1, 1));
+    }
+    write_part(b, gen, number, NULL, &info);
+    buf_fini(&labels);
+    gen_unref(gen);
+    must(part_open(sim_env_env(b->sim), NULL, b->cache, "/parts", number, &part, NULL));
+    return part;
+}
+
+/* The capture in pieces, and those merged: as good as written at once? */
+static void
+bench_merge(struct bench *b)
+{
+    enum { PIECES = 8, FIRST = 2 };
+    struct part_merge_input inputs[PIECES] = {0};
+    struct budget budget;
+    struct part_merge *m;
+    struct part_info info;
+    const struct part_merge_counts *counts;
+    uint32_t count, bad;
+    uint64_t bytes = 0, samples = 0;
+    bool done = false;
+    budget_init(&budget, "merge", 0, NULL);
+    for (uint32_t i = 0; i < PIECES; i++) {
+        inputs[i].part = make_piece(b, FIRST + i, (uint32_t)((uint64_t)b->count * i / PIECES),
+                                    (uint32_t)((uint64_t)b->count * (i + 1) / PIECES));
+        bytes += part_info(inputs[i].part)->file_bytes;
+        samples += part_info(inputs[i].part)->sample_count[0];
+    }
+    struct part_merge_options options = {
+        .env = sim_env_env(b->sim),
+        .budget = &budget,
+        .parts_dir = "/parts",
+        .inputs = inputs,
+        .input_count = PIECES,
+        .window = {INT64_MIN, INT64_MAX},
+        .expired_before_ms = INT64_MIN,
+        .number = FIRST + PIECES,
+        .level = 1,
+    };
+    double start = cpu_seconds();
+    must(part_merge_new(&options, &m, NULL));
+    while (!done) {
+        must(part_merge_step(m, 100000, &done, &bad, NULL));
+    }
+    must(part_merge_finish(m, &info, &counts, &count, NULL));
+    double spent = cpu_seconds() - start, n = (double)samples;
+    part_merge_free(m);
+    printf("  merge   %d parts of %.0f samples, %.4f bytes a sample\n", PIECES, n / PIECES,
+           (double)bytes / n);
+    printf("          %.1f ns a sample; %.4f bytes a sample, %.1f MiB of memory\n", 1e9 * spent / n,
+           (double)info.file_bytes / (double)info.sample_count[0],
+           (double)budget.peak_bytes / 1048576);
+    for (uint32_t i = 0; i < PIECES; i++) {
+        part_unref(inputs[i].part);
+    }
+}
+
 static void
 bench(const char *path)
 {
@@ -375,6 +463,7 @@ bench(const char *path)
     bench_read_head(&b);
     bench_write(&b);
     bench_read(&b);
+    bench_merge(&b);
     page_cache_free(b.cache);
     sim_env_free(b.sim);
     gen_unref(b.gen);

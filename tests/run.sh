@@ -18,7 +18,7 @@ export BUILD=${BUILD:-build/release}
 export TOOLS=$BUILD/tools PEERS=build/peers
 logs=build/check
 long=${LONG:-0}
-export ROUNDS=${ROUNDS:-$([[ $long == 1 ]] && echo 200 || echo 5)}
+export ROUNDS=${ROUNDS:-$([[ $long == 1 ]] && echo 200 || echo 10)}
 # Captures are no part of the source: they may lie in a directory beside it.
 if [[ -z ${SAMPLES-} ]]; then
     SAMPLES=$(compgen -G '../*/data/*.rw' | head -n 1)
@@ -29,6 +29,7 @@ export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1:strict_strin
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 export TSAN_OPTIONS=${TSAN_OPTIONS:-second_deadlock_stack=1}
 unit_seconds=$([[ $BUILD == build/release ]] && echo 120 || echo 600)
+((long == 0)) || unit_seconds=3600
 script_seconds=$([[ $long == 1 ]] && echo 7200 || echo 600)
 passed=0
 failed=0

@@ -102,6 +102,11 @@ tenant_named(const struct api *api, struct http_request *request, struct bytes *
         why_set(why, ERR_INPUT, "the header X-Scope-OrgID is missing");
         return 401;
     }
+    if (http_header_count(request, "X-Scope-OrgID") > 1) {
+        /* Behind a proxy that adds one, the first would be the client's own. */
+        why_set(why, ERR_INPUT, "X-Scope-OrgID was sent more than once");
+        return 400;
+    }
     if (!tenant_is_valid(name)) {
         why_set(why, ERR_INPUT,
                 "X-Scope-OrgID: at most %d letters, digits and ! - _ . * ' ( ) name a tenant",
@@ -124,13 +129,20 @@ tenant_of(const struct api *api, struct http_request *request, struct bytes *ret
 /* --- query threads ---------------------------------------------------------------------------- */
 
 static void
-jobs_refuse(struct job *list, const char *text)
+refuse(struct api *api, struct http_request *request, const struct why *why)
+{
+    (void)api;
+    reply_error(request, ERR_AGAIN, why);
+}
+
+static void
+jobs_refuse(struct api *api, struct job *list, const char *text)
 {
     while (list != NULL) {
         struct job *next = list->next;
         struct why why;
         why_set(&why, ERR_AGAIN, "%s", text);
-        reply_error(list->request, ERR_AGAIN, &why);
+        list->refuse(api, list->request, &why);
         mem_free(NULL, list, sizeof *list);
         list = next;
     }
@@ -138,7 +150,8 @@ jobs_refuse(struct job *list, const char *text)
 
 static void
 queue_put(struct api *api, enum queue_name name, struct http_request *request,
-          void (*run)(struct api *api, struct http_request *request))
+          void (*run)(struct api *api, struct http_request *request),
+          void (*refused)(struct api *api, struct http_request *request, const struct why *why))
 {
     struct job_queue *q = &api->queues[name];
     struct job *job = mem_new(NULL, sizeof *job);
@@ -146,6 +159,7 @@ queue_put(struct api *api, enum queue_name name, struct http_request *request,
     if (job != NULL) {
         job->request = request;
         job->run = run;
+        job->refuse = refused;
         job->deadline_ns = env_monotonic_ns(api->options.env) + api->options.read_queue_timeout_ns;
         lock_take(&api->lock);
         bool room = q->waiting < JOBS_MAX && !api->threads_stop;
@@ -162,21 +176,29 @@ queue_put(struct api *api, enum queue_name name, struct http_request *request,
         if (room) return;
         mem_free(NULL, job, sizeof *job);
     }
-    reply_error(request, ERR_AGAIN, (why_set(&why, ERR_AGAIN, "too many requests wait"), &why));
+    refused(api, request, (why_set(&why, ERR_AGAIN, "too many requests wait"), &why));
 }
 
 void
 read_later(struct api *api, struct http_request *request,
            void (*run)(struct api *api, struct http_request *request))
 {
-    queue_put(api, QUEUE_READS, request, run);
+    queue_put(api, QUEUE_READS, request, run, refuse);
 }
 
 void
 run_later(struct api *api, struct http_request *request,
           void (*run)(struct api *api, struct http_request *request))
 {
-    queue_put(api, QUEUE_PAGES, request, run);
+    queue_put(api, QUEUE_PAGES, request, run, refuse);
+}
+
+void
+write_later(struct api *api, struct http_request *request,
+            void (*run)(struct api *api, struct http_request *request),
+            void (*refused)(struct api *api, struct http_request *request, const struct why *why))
+{
+    queue_put(api, QUEUE_WRITES, request, run, refused);
 }
 
 static struct job *
@@ -224,6 +246,13 @@ query_thread(void *context)
 }
 
 static void
+writes_thread(void *context)
+{
+    struct api *api = context;
+    work_on(api, &api->queues[QUEUE_WRITES]);
+}
+
+static void
 pages_thread(void *context)
 {
     struct api *api = context;
@@ -244,7 +273,7 @@ api_tick(struct api *api)
         }
     }
     lock_drop(&api->lock);
-    jobs_refuse(late, "no place among the running queries became free in time");
+    jobs_refuse(api, late, "no place among the running requests became free in time");
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -271,7 +300,7 @@ static enum err
 threads_start(struct api *api)
 {
     uint32_t count = api->options.read_concurrency;
-    api->threads = mem_new(NULL, (count + 1) * sizeof *api->threads);
+    api->threads = mem_new(NULL, (count + 2) * sizeof *api->threads);
     if (api->threads == NULL) return ERR_NOMEM;
     enum err e = OK;
     for (uint32_t i = 0; i < count && e == OK; i++) {
@@ -280,6 +309,9 @@ threads_start(struct api *api)
     }
     if (e) return e;
     e = env_thread_start(api->options.env, "pages", pages_thread, api, &api->threads[count]);
+    if (e == OK) api->thread_count++;
+    if (e) return e;
+    e = env_thread_start(api->options.env, "writes", writes_thread, api, &api->threads[count + 1]);
     if (e == OK) api->thread_count++;
     return e;
 }
@@ -328,7 +360,7 @@ api_free(struct api *api)
     }
     assert(api->waiting_first == NULL);
     writers_free(api);
-    mem_free(NULL, api->threads, (api->options.read_concurrency + 1) * sizeof *api->threads);
+    mem_free(NULL, api->threads, (api->options.read_concurrency + 2) * sizeof *api->threads);
     mem_free(NULL, api->routes, ROUTE_COUNT * sizeof *api->routes);
     for (unsigned i = 0; i < QUEUE_COUNT; i++) {
         cond_fini(&api->queues[i].cond);

@@ -35,6 +35,7 @@ struct api_options {
     const char *version;
     /* Called from any thread; must not wait. */
     void (*commit_wanted)(void *context);
+    void (*flush_wanted)(void *context); /* a write found no memory */
     void *context;
     /* On a query thread. */
     enum err (*reload)(void *context, struct why *why);

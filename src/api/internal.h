@@ -22,15 +22,16 @@ struct waiting {
 
 /*
  * Reads may take every thread there is for them. What watches the server does not queue behind
- * them: pages and reloads have a thread of their own.
+ * them: pages and reloads have a thread of their own. So have writes too large for a worker.
  */
-enum queue_name { QUEUE_READS, QUEUE_PAGES, QUEUE_COUNT };
+enum queue_name { QUEUE_READS, QUEUE_PAGES, QUEUE_WRITES, QUEUE_COUNT };
 
 /* A request that waits for such a thread. */
 struct job {
     struct job *next;
     struct http_request *request;
     void (*run)(struct api *api, struct http_request *request);
+    void (*refuse)(struct api *api, struct http_request *request, const struct why *why);
     int64_t deadline_ns;
 };
 
@@ -38,7 +39,7 @@ struct job {
 struct job_queue {
     struct job *first;
     struct job *last;
-    uint32_t waiting;
+    _Atomic uint32_t waiting; /* relaxed where it is read without the lock: a hint */
     uint32_t running;
     struct cond cond;
 };
@@ -93,6 +94,11 @@ void read_later(struct api *api, struct http_request *request,
 /* Hands it to the thread for pages. */
 void run_later(struct api *api, struct http_request *request,
                void (*run)(struct api *api, struct http_request *request));
+/* Hands it to the thread for large writes; `refused` answers it if its turn does not come. */
+void write_later(struct api *api, struct http_request *request,
+                 void (*run)(struct api *api, struct http_request *request),
+                 void (*refused)(struct api *api, struct http_request *request,
+                                 const struct why *why));
 
 /* --- families of routes ----------------------------------------------------------------------- */
 

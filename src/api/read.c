@@ -10,7 +10,7 @@
 #include "wire/remote_read.h"
 #include "wire/snappy.h"
 
-enum { ARENA_BYTES_MAX = 16 * 1024 * 1024, MESSAGE_BYTES_MAX = 32 * 1024 * 1024 };
+enum { ARENA_BYTES_MAX = 16 * 1024 * 1024 };
 
 static struct metric_counter reads[2] = {
     {.name = "firekeep_read_requests_total",
@@ -54,6 +54,7 @@ struct read {
     struct bytes tenant;
     uint64_t content_length; /* UINT64_MAX: not known */
     bool begun;
+    bool too_large; /* 413 */
     uint32_t batches;
 };
 
@@ -73,8 +74,10 @@ begin(struct read *r, struct why *why)
     };
     if (!streamed) answer.headers[0] = (struct http_answer_header){"Content-Encoding", "snappy"};
     enum err e = http_stream_begin(r->request, &answer, r->content_length, why);
-    if (e == OK) r->begun = true;
-    return e;
+    if (e) return e;
+    http_stream_hurry(r->request, &r->api->queues[QUEUE_READS].waiting);
+    r->begun = true;
+    return OK;
 }
 
 static enum err
@@ -264,8 +267,14 @@ static enum err
 read_decode(struct read *r, struct buf *message, struct why *why)
 {
     size_t size;
-    enum err e = snappy_size(http_body(r->request), MESSAGE_BYTES_MAX, &size);
-    if (e) return why_set(why, e, "the body is not a snappy block of at most 32 MiB");
+    uint64_t size_max = r->api->options.decoded_bytes_max;
+    enum err e = snappy_size(http_body(r->request), size_max, &size);
+    if (e == ERR_INPUT) return why_set(why, e, "the body is not a snappy block");
+    if (e == ERR_LIMIT) {
+        r->too_large = true;
+        return why_set(why, e, "the message is larger than %" PRIu64 " bytes uncompressed",
+                       size_max);
+    }
     e = snappy_unpack(http_body(r->request), message, why);
     if (e == OK) http_body_release(r->request);
     if (e == OK) e = rr_decode(buf_bytes(message), &r->arena, &r->message, why);
@@ -294,6 +303,8 @@ finish(struct read *r, enum err e, const struct why *why)
     log_failure(r, e, why);
     if (r->begun)
         http_stream_end(r->request, e == OK);
+    else if (r->too_large)
+        http_reply_text(r->request, 413, "%s\n", why->text);
     else
         reply_error(r->request, e, why);
 }
@@ -307,7 +318,7 @@ read_run(struct api *api, struct http_request *request)
     if (!tenant_of(api, request, &r.tenant)) return;
     budget_init(&r.budget, "query", 0, &api->read_budget);
     arena_init(&r.arena, &r.budget, ARENA_BYTES_MAX, 4096);
-    buf_init(&message, &r.budget, MESSAGE_BYTES_MAX);
+    buf_init(&message, &r.budget, api->options.decoded_bytes_max + 64);
     r.control.env = api->options.env;
     r.control.budget = &r.budget;
     r.control.deadline_ns = env_monotonic_ns(api->options.env) +

@@ -5,6 +5,8 @@
 #define COUNTER METRIC_KIND_COUNTER
 #define GAUGE   METRIC_KIND_GAUGE
 
+enum { TENANTS_WITH_ZEROS = 100 };
+
 static void
 put(struct metric_sink *sink, const char *name, enum metric_kind kind, const char *help,
     uint64_t value)
@@ -50,10 +52,16 @@ ledger_values(const struct ledger *l, enum ledger_kind k, uint64_t *to)
     to[7] = l->count[k][LEDGER_DAMAGED];
 }
 
+struct ledger_sink {
+    struct metric_sink *sink;
+    bool zeros; /* of many tenants only what is not zero: each has 57 lines otherwise */
+};
+
 static void
 put_ledger(void *context, struct bytes tenant, const struct ledger *l)
 {
-    struct metric_sink *sink = context;
+    const struct ledger_sink *to = context;
+    struct metric_sink *sink = to->sink;
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         uint64_t values[8];
         struct metric_pair pairs[3] = {
@@ -62,11 +70,14 @@ put_ledger(void *context, struct bytes tenant, const struct ledger *l)
         };
         ledger_values(l, (enum ledger_kind)k, values);
         for (unsigned i = 0; i < 8; i++) {
+            if (values[i] == 0 && !to->zeros) continue;
             metric_put_u64(sink, &ledger_families[i], pairs, 2, values[i]);
         }
         for (unsigned r = 1; r < REJECT_COUNT; r++) {
+            uint64_t count = l->count[k][LEDGER_REJECTED + r];
+            if (count == 0 && !to->zeros) continue;
             pairs[2] = (struct metric_pair){"reason", bytes_of_text(reject_word((enum reject)r))};
-            metric_put_u64(sink, &rejected_family, pairs, 3, l->count[k][LEDGER_REJECTED + r]);
+            metric_put_u64(sink, &rejected_family, pairs, 3, count);
         }
     }
 }
@@ -110,6 +121,11 @@ put_store(struct metric_sink *s, const struct tsdb_stats *t)
     put(s, "firekeep_flushes_total", COUNTER, "Generations written as parts.", t->flushes_total);
     put(s, "firekeep_flush_failures_total", COUNTER, "Flushes that failed and were repeated.",
         t->flush_failures_total);
+    put(s, "firekeep_merges_total", COUNTER, "Merges of parts.", t->merges_total);
+    put(s, "firekeep_merge_failures_total", COUNTER, "Merges that failed.",
+        t->merge_failures_total);
+    put(s, "firekeep_merge_written_bytes_total", COUNTER, "Bytes of parts written by merges.",
+        t->merge_bytes_total);
     put(s, "firekeep_undone_commits_total", COUNTER, "Commits taken back after a failure.",
         t->undone_epochs_total);
     put(s, "firekeep_store_position", GAUGE, "Up to here parts hold everything of the log.",
@@ -202,7 +218,8 @@ store_metrics(struct metric_sink *sink, void *context)
     put_wal(sink, &t.wal);
     put_store(sink, &t);
     put_metadata(sink, &t);
-    tsdb_ledgers(api->options.tsdb, put_ledger, sink);
+    struct ledger_sink ledgers = {sink, t.tenants <= TENANTS_WITH_ZEROS};
+    tsdb_ledgers(api->options.tsdb, put_ledger, &ledgers);
     put_budget(sink, api->options.memory);
     put_budget(sink, &api->write_budget);
     put_budget(sink, &api->read_budget);

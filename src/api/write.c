@@ -11,7 +11,11 @@
 #include "base/log.h"
 #include "wire/snappy.h"
 
-enum { MESSAGE_KEEP_BYTES = 4 * 1024 * 1024 };
+enum {
+    MESSAGE_KEEP_BYTES = 4 * 1024 * 1024,
+    /* What is larger is judged on a thread of its own: a worker has other connections to serve. */
+    WORKER_BODY_BYTES = 512 * 1024,
+};
 
 static struct metric_counter requests_v1 = {
     .name = "firekeep_write_requests_total",
@@ -326,6 +330,7 @@ write_run(struct api *api, struct http_request *request, enum rw_version version
     }
     wait->result = (struct ingest_result){0};
     e = tsdb_ingest(api->options.tsdb, tenant, &w->request, &wait->result, &why);
+    if (e == ERR_NOMEM) api->options.flush_wanted(api->options.context);
     wait->request = request;
     wait->version = version;
     wait->epoch = wait->result.wait_epoch;
@@ -361,10 +366,9 @@ write_refusal(struct api *api, struct http_request *request, enum rw_version ver
     return 503;
 }
 
-void
-write_handler(void *context, struct http_request *request)
+static void
+write_judge(struct api *api, struct http_request *request)
 {
-    struct api *api = context;
     enum rw_version version;
     struct bytes tenant;
     struct why why;
@@ -387,4 +391,22 @@ write_handler(void *context, struct http_request *request)
     }
     write_run(api, request, version, tenant, w);
     writer_put(api, w);
+}
+
+static void
+write_refuse(struct api *api, struct http_request *request, const struct why *why)
+{
+    enum rw_version version = RW_V1;
+    (void)parse_content_type(http_header(request, "Content-Type"), &version);
+    reply_nothing_written(api, request, version, 503, why);
+}
+
+void
+write_handler(void *context, struct http_request *request)
+{
+    struct api *api = context;
+    if (http_body(request).size > WORKER_BODY_BYTES)
+        write_later(api, request, write_judge, write_refuse);
+    else
+        write_judge(api, request);
 }

@@ -17,6 +17,7 @@
 
 #include "app/config_text.h"
 #include "app/suggest.h"
+#include "base/utf8.h"
 
 #define KIB      ((uint64_t)1024)
 #define MIB      (KIB * 1024)
@@ -38,7 +39,8 @@ static const struct setting table[] = {
      .what = "DIRECTORY", .help = "where everything durable is kept"},
     {"storage.mode", SETTING_CHOICE, FIELD(storage_mode), .fallback = "local",
      .choices = "local|none",
-     .help = "local keeps samples in the embedded store, none keeps only the log"},
+     .help = "local keeps samples in the embedded store; none, which only hands on, is refused: "
+             "there are no destinations yet"},
     {"storage.min-free", SETTING_BYTES, FIELD(storage_min_free_bytes), .fallback = "1GiB",
      .max = PIB, .help = "writes are answered with 503 while the disk has less room than this"},
 
@@ -68,6 +70,10 @@ static const struct setting table[] = {
 
     {"retention.time", SETTING_DURATION, FIELD(retention_time_ms), .fallback = "10y", .min = HOUR,
      .max = 100 * YEAR, .reloadable = true, .help = "samples older than this are removed"},
+    {"retention.size", SETTING_BYTES, FIELD(retention_size_bytes), .fallback = "0",
+     .max = 1024 * PIB, .reloadable = true,
+     .help =
+         "the oldest parts are removed while all of them take more than this; 0 means no limit"},
 
     {"write.max-future", SETTING_DURATION, FIELD(write_max_future_ms), .fallback = "10m",
      .max = 100 * YEAR, .reloadable = true,
@@ -227,6 +233,12 @@ settings_listen_address(const char *text, char *ret_host, uint16_t *ret_port, st
 enum err
 settings_validate(const struct settings *settings, struct why *why)
 {
+    /* Without a store of its own a server only hands on, and there is nobody yet to hand on to. */
+    if (settings->storage_mode != STORAGE_LOCAL) {
+        return why_set(why, ERR_INPUT,
+                       "storage.mode=none keeps nothing itself and needs destinations, which this "
+                       "version does not have");
+    }
     if (settings->wal_budget_bytes / 2 < settings->wal_segment_bytes) {
         char budget[48], segment[48];
         setting_number_text(settings_find("wal.budget"), settings->wal_budget_bytes, budget,
@@ -443,14 +455,31 @@ settings_help(struct buf *to)
     }
 }
 
-/* A text in double quotes; there are no control characters in it. */
+/* What YAML does not take for itself: line ends of Unicode, its control characters, U+FEFF. */
+static bool
+needs_escape(uint32_t c)
+{
+    return (c >= 0x80 && c < 0xa0) || c == 0x2028 || c == 0x2029 || c == 0xfeff || c >= 0xfffe;
+}
+
+/* A text in double quotes; there are no control characters of ASCII in it. */
 static void
 put_quoted(struct buf *to, const char *text)
 {
     buf_put_u8(to, '"');
-    for (const char *p = text; *p != 0; p++) {
-        if (*p == '"' || *p == '\\') buf_put_u8(to, '\\');
-        buf_put_u8(to, (uint8_t)*p);
+    for (const uint8_t *p = (const uint8_t *)text; *p != 0;) {
+        size_t size = utf8_step(p, strlen((const char *)p));
+        uint32_t c = size == 2   ? (p[0] & 0x1fu) << 6 | (p[1] & 0x3fu)
+                     : size == 3 ? (p[0] & 0xfu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu)
+                                 : 0;
+        if (size == 0) size = 1;
+        if (needs_escape(c)) {
+            buf_printf(to, "\\u%04x", c);
+        } else {
+            if (*p == '"' || *p == '\\') buf_put_u8(to, '\\');
+            buf_put(to, p, size);
+        }
+        p += size;
     }
     buf_put_u8(to, '"');
 }

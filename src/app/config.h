@@ -39,6 +39,7 @@ struct settings {
     int64_t web_idle_timeout_ms;                 /* 5m */
     int64_t web_send_timeout_ms;                 /* 30s */
     int64_t retention_time_ms;                   /* 10y; reloadable */
+    uint64_t retention_size_bytes;               /* 0: no limit; reloadable */
     int64_t write_max_future_ms;                 /* --write.max-future 10m; reloadable */
     uint32_t write_max_labels;                   /* 128; reloadable */
     uint32_t write_max_name_bytes;               /* 1 KiB; reloadable */

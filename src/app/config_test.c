@@ -282,6 +282,10 @@ test_settings_that_disagree_are_refused(void **state)
     assert_int_equal(settings_validate(&s, &why), ERR_INPUT);
     assert_string_equal(why.text,
                         "wal.budget (2147483647) must be at least twice wal.segment-bytes (1GiB)");
+    s = defaults();
+    assert_int_equal(flags(&s, &why, "--storage.mode=none", NULL), OK);
+    assert_int_equal(settings_validate(&s, &why), ERR_INPUT);
+    assert_non_null(strstr(why.text, "needs destinations"));
 }
 
 /* --- flags ------------------------------------------------------------------------------------ */
@@ -360,13 +364,19 @@ next_random(uint64_t *state)
 static void
 randomize(struct settings *settings, uint64_t *random)
 {
-    static const char *const texts[] = {"a \\ \"b\"", "null", "\xc3\xa9:#{}[]", "'", "- x", "~"};
+    static const char *const texts[] = {"a \\ \"b\"",
+                                        "null",
+                                        "\xc3\xa9:#{}[]",
+                                        "'",
+                                        "- x",
+                                        "~",
+                                        "a\xc2\x85 \xe2\x80\xa8 \xef\xbb\xbf \xf0\x9f\x94\xa5"};
     for (const struct setting *t = settings_table(); t->name != NULL; t++) {
         uint64_t r = next_random(random);
         char text[64];
         if (t->type == SETTING_TEXT) {
             bool address = t->complaint != NULL;
-            snprintf(text, sizeof text, "%s", address ? "[::]:1" : texts[r % 6]);
+            snprintf(text, sizeof text, "%s", address ? "[::]:1" : texts[r % 7]);
         } else if (t->type == SETTING_BOOL || t->type == SETTING_CHOICE) {
             setting_number_text(t, r % 2, text, sizeof text);
         } else {
@@ -472,7 +482,7 @@ test_each_setting_alone_decides_whether_a_reload_is_allowed(void **state)
         snprintf(expected, sizeof expected, "%s can only be changed by a restart", t->name);
         assert_string_equal(why.text, expected);
     }
-    assert_int_equal(reloadable_count, 9);
+    assert_int_equal(reloadable_count, 10);
 }
 
 /* A file in a fresh directory; both are removed by drop_file(). */

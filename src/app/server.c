@@ -1,7 +1,7 @@
 /*
  * server.c - the server's parts and threads: who is started, in which order, and how it all ends.
  *
- *      start: store (replay) -> api -> commit, flush -> http           ready
+ *      start: store (replay) -> api -> commit, flush, merge -> http    ready
  *      stop:  http takes no more -> requests end -> last commit -> flush -> gone
  *
  * At any point of a stop it is safe to leave: what was acknowledged is in the log, and the next
@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "api/api.h"
+#include "app/merger.h"
 #include "app/version.h"
 #include "base/log.h"
 
@@ -52,12 +53,20 @@ struct server {
     struct lock flush_lock; /* LOCK_RANK_APP_WAKE; guards the rest */
     struct cond flush_cond;
     bool flush_stop;
-    bool flush_all; /* the last one: until nothing is left in the head */
+    bool flush_wanted; /* memory is short: look at once */
+    bool flush_all;    /* the last one: until nothing is left in the head */
     bool flushed_all;
+
+    /* The flush thread only. */
+    int64_t flush_after_ns; /* a flush failed: not before */
+    int64_t flush_pause_ns;
 
     struct env_thread *commit_thread;
     struct env_thread *flush_thread;
+    struct merger *merger;
 };
+
+#define FLUSH_PAUSE_NS_MAX (16 * NS_PER_S)
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
@@ -99,6 +108,7 @@ tsdb_limits_of(const struct settings *s)
     return (struct tsdb_limits){
         .labels = {s->write_max_labels, s->write_max_name_bytes, s->write_max_value_bytes},
         .retention_ms = s->retention_time_ms,
+        .retention_bytes = s->retention_size_bytes,
         .max_future_ms = s->write_max_future_ms,
         .wal_budget_bytes = s->wal_budget_bytes,
     };
@@ -282,24 +292,46 @@ commit_loop(void *context)
 /* --- flushing --------------------------------------------------------------------------------- */
 
 static void
-flush_once(struct server *s)
+housekeep(struct server *s)
 {
+    static struct log_gate gate;
+    uint64_t held_back;
     struct why why = {""};
     enum err e = tsdb_maintain(s->tsdb, &why);
-    if (e) log_warn("housekeeping failed, it will be repeated", KV("error", worded(&why, e)));
+    if (e == OK || !log_often(&gate, env_monotonic_ns(s->env), 60 * NS_PER_S, &held_back)) return;
+    log_warn("housekeeping failed, it is repeated each second", KV("error", worded(&why, e)),
+             KV("more_held_back", held_back));
+}
+
+/* What could not be written is tried again, but less and less often: it may be gigabytes. */
+static void
+flush_failed(struct server *s, struct why *why, enum err e)
+{
+    s->flush_pause_ns = s->flush_pause_ns == 0 ? NS_PER_S : 2 * s->flush_pause_ns;
+    if (s->flush_pause_ns > FLUSH_PAUSE_NS_MAX) s->flush_pause_ns = FLUSH_PAUSE_NS_MAX;
+    s->flush_after_ns = env_monotonic_ns(s->env) + s->flush_pause_ns;
+    log_error("the head could not be written out, it will be repeated", KV("error", worded(why, e)),
+              KV("wait_ms", s->flush_pause_ns / NS_PER_MS));
+}
+
+static void
+flush_once(struct server *s)
+{
+    housekeep(s);
     if (tsdb_flush_due(s->tsdb)) {
         tsdb_want_cut(s->tsdb);
         want_commit(s);
     }
-    if (!tsdb_has_frozen(s->tsdb)) return;
     int64_t began = env_monotonic_ns(s->env);
-    why.text[0] = '\0';
-    e = tsdb_flush(s->tsdb, &why);
+    if (!tsdb_has_frozen(s->tsdb) || began < s->flush_after_ns) return;
+    struct why why = {""};
+    enum err e = tsdb_flush(s->tsdb, &why);
     if (e) {
-        log_error("the head could not be written out, it will be repeated",
-                  KV("error", worded(&why, e)));
+        flush_failed(s, &why, e);
         return;
     }
+    s->flush_pause_ns = 0;
+    merger_wake(s->merger);
     struct tsdb_stats stats;
     tsdb_stats(s->tsdb, &stats);
     metric_record(&flush_latency, (uint64_t)(env_monotonic_ns(s->env) - began));
@@ -343,10 +375,25 @@ flush_loop(void *context)
             cond_wake_all(&s->flush_cond);
         }
         if (s->flush_stop) break;
-        if (s->flush_all && !all) continue; /* asked for meanwhile */
+        if ((s->flush_all && !all) || s->flush_wanted) { /* asked for meanwhile */
+            s->flush_wanted = false;
+            continue;
+        }
         int64_t wait_ns = all && !done ? 5 * NS_PER_MS : NS_PER_S;
         cond_wait_until(&s->flush_cond, &s->flush_lock, env_monotonic_ns(s->env) + wait_ns);
+        s->flush_wanted = false;
     }
+    lock_drop(&s->flush_lock);
+}
+
+/* A request found no memory: the head may have some to give. */
+static void
+want_flush(void *context)
+{
+    struct server *s = context;
+    lock_take(&s->flush_lock);
+    s->flush_wanted = true;
+    cond_wake_all(&s->flush_cond);
     lock_drop(&s->flush_lock);
 }
 
@@ -390,6 +437,7 @@ open_store(struct server *s, struct why *why)
                   KV("places", o.damage.places), KV("bytes", o.damage.bytes),
                   KV("first", o.damage.first));
     }
+    if (o.manifest_mended) log_warn("one of the two copies in MANIFEST was damaged, it is mended");
     if (o.parts_set_aside > 0) {
         log_error("parts whose root cannot be read were put aside as *.damaged",
                   KV("parts", o.parts_set_aside), KV("first", o.first_damage));
@@ -414,6 +462,7 @@ start_api(struct server *s, struct why *why)
         .started_ms = env_realtime_ms(s->env),
         .version = FIREKEEP_VERSION,
         .commit_wanted = want_commit,
+        .flush_wanted = want_flush,
         .context = s,
         .reload = reload,
         .flags = show_flags,
@@ -464,7 +513,9 @@ start_threads(struct server *s, struct why *why)
 {
     metric_register_histogram(&commit_latency);
     metric_register_histogram(&flush_latency);
-    enum err e = env_thread_start(s->env, "commit", commit_loop, s, &s->commit_thread);
+    enum err e = merger_start(s->env, s->tsdb, &s->merger, why);
+    if (e) return e;
+    e = env_thread_start(s->env, "commit", commit_loop, s, &s->commit_thread);
     if (e == OK) e = env_thread_start(s->env, "flush", flush_loop, s, &s->flush_thread);
     return e ? why_set(why, e, "a thread could not be started") : OK;
 }
@@ -541,6 +592,7 @@ server_free(struct server *s)
 {
     if (s == NULL) return;
     stop_flushing(s);
+    merger_stop(s->merger);
     http_server_free(s->http); /* whose requests wait for commits */
     stop_committing(s);
     api_free(s->api);
@@ -554,16 +606,6 @@ server_free(struct server *s)
 }
 
 /* --- the whole -------------------------------------------------------------------------------- */
-
-/* Without a store of its own a server only hands on, and there is nobody yet to hand on to. */
-static enum err
-check_mode(const struct settings *settings, struct why *why)
-{
-    if (settings->storage_mode == STORAGE_LOCAL) return OK;
-    return why_set(why, ERR_INPUT,
-                   "storage.mode=none keeps nothing itself and needs destinations, which this "
-                   "version does not have");
-}
 
 enum err
 server_start(struct env *env, const struct settings *settings, int flag_count, char **flag_words,
@@ -582,8 +624,7 @@ server_start(struct env *env, const struct settings *settings, int flag_count, c
     lock_init(&s->flush_lock, LOCK_RANK_APP_WAKE);
     cond_init(&s->commit_cond);
     cond_init(&s->flush_cond);
-    enum err e = check_mode(settings, why);
-    if (e == OK) e = open_store(s, why);
+    enum err e = open_store(s, why);
     if (e == OK) e = start_api(s, why);
     if (e == OK) e = start_threads(s, why);
     if (e == OK) e = start_http(s, why);

@@ -2,8 +2,11 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <time.h>
+
+enum { GIVE_WAY_YIELDS = 1000 };
 
 #ifdef LOCK_CHECK
 static _Atomic uint64_t thread_numbers;
@@ -59,6 +62,8 @@ lock_init(struct lock *lock, enum lock_rank rank)
     int failed = pthread_mutex_init(&lock->mutex, NULL);
     assert(failed == 0);
     lock->rank = rank;
+    atomic_init(&lock->waiting, 0);
+    atomic_init(&lock->turns, 0);
 #ifdef LOCK_CHECK
     atomic_init(&lock->owner, 0);
 #endif
@@ -77,8 +82,13 @@ void
 lock_take(struct lock *lock)
 {
     check_rank(lock);
-    int failed = pthread_mutex_lock(&lock->mutex);
-    assert(failed == 0);
+    if (pthread_mutex_trylock(&lock->mutex) != 0) {
+        atomic_fetch_add_explicit(&lock->waiting, 1, memory_order_relaxed);
+        int failed = pthread_mutex_lock(&lock->mutex);
+        assert(failed == 0);
+        atomic_fetch_sub_explicit(&lock->waiting, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&lock->turns, 1, memory_order_relaxed);
+    }
     note_taken(lock);
 }
 
@@ -88,6 +98,19 @@ lock_drop(struct lock *lock)
     note_dropped(lock);
     int failed = pthread_mutex_unlock(&lock->mutex);
     assert(failed == 0);
+}
+
+void
+lock_give_way(struct lock *lock)
+{
+    uint32_t turns = atomic_load_explicit(&lock->turns, memory_order_relaxed);
+    uint32_t others = atomic_load_explicit(&lock->waiting, memory_order_relaxed);
+    lock_drop(lock);
+    for (unsigned i = 0; i < GIVE_WAY_YIELDS; i++) {
+        if (atomic_load_explicit(&lock->turns, memory_order_relaxed) - turns >= others) break;
+        sched_yield();
+    }
+    lock_take(lock);
 }
 
 bool

@@ -15,6 +15,7 @@ enum lock_rank {
     LOCK_RANK_APP,      /* lifecycle and reload; held while modules below are called */
     LOCK_RANK_SCRAPE,   /* metrics being printed; their callbacks look into all below */
     LOCK_RANK_API,      /* request queues; nothing of the store is held when they are taken */
+    LOCK_RANK_EDIT,     /* who changes which parts are live; held while the manifest is written */
     LOCK_RANK_TSDB,     /* which parts and generations exist; pins are taken under it */
     LOCK_RANK_HEAD,     /* series and chunks of the head; the log is appended to under it */
     LOCK_RANK_EPOCH,    /* what became of epochs; never held for longer than a look */
@@ -31,6 +32,9 @@ enum lock_rank {
 struct lock {
     pthread_mutex_t mutex;
     enum lock_rank rank;
+    /* Relaxed: only lock_give_way() looks at them, and a wrong guess costs it a moment. */
+    _Atomic uint32_t waiting; /* threads that found it taken */
+    _Atomic uint32_t turns;   /* how often one of them got it */
 #ifdef LOCK_CHECK
     _Atomic uint64_t owner; /* thread number, 0 when free */
 #endif
@@ -44,6 +48,11 @@ void lock_init(struct lock *lock, enum lock_rank rank);
 void lock_fini(struct lock *lock);
 void lock_take(struct lock *lock);
 void lock_drop(struct lock *lock);
+/*
+ * For long work under a lock: drops it, and takes it again, if others wait not before as many of
+ * them had it. To drop and take alone nearly always gives it back to the same thread.
+ */
+void lock_give_way(struct lock *lock);
 /* For assertions at the top of foo_locked(). Without LOCK_CHECK always true. */
 bool lock_is_mine(const struct lock *lock);
 

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -299,6 +300,45 @@ test_wait_ends_at_its_deadline_on_the_monotonic_clock(void **state)
     lock_fini(&counter.lock);
 }
 
+struct guest {
+    struct lock lock;
+    _Atomic bool was_in;
+};
+
+static void *
+come_in(void *context)
+{
+    struct guest *g = context;
+    lock_take(&g->lock);
+    g->was_in = true;
+    lock_drop(&g->lock);
+    return NULL;
+}
+
+static void
+test_long_work_gives_way_to_who_waits(void **state)
+{
+    (void)state;
+    enum { ROUNDS_MAX = 100 };
+    struct guest g = {.was_in = false};
+    pthread_t thread;
+    lock_init(&g.lock, LOCK_RANK_LEAF);
+    lock_take(&g.lock);
+    assert_int_equal(pthread_create(&thread, NULL, come_in, &g), 0);
+    while (g.lock.waiting == 0) {
+        sched_yield();
+    }
+    unsigned rounds = 0;
+    for (; !g.was_in && rounds < ROUNDS_MAX; rounds++) {
+        lock_give_way(&g.lock);
+    }
+    lock_drop(&g.lock);
+    assert_in_range(rounds, 1, ROUNDS_MAX - 1);
+    pthread_join(thread, NULL);
+    assert_int_equal(g.lock.waiting, 0);
+    lock_fini(&g.lock);
+}
+
 int
 main(void)
 {
@@ -309,6 +349,7 @@ main(void)
         cmocka_unit_test(test_lock_lets_in_one_thread_at_a_time),
         cmocka_unit_test(test_waiting_thread_is_woken_each_time),
         cmocka_unit_test(test_wait_ends_at_its_deadline_on_the_monotonic_clock),
+        cmocka_unit_test(test_long_work_gives_way_to_who_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,7 +20,12 @@
 
 #include "base/utf8.h"
 
-enum { DEPTH_MAX = 32, WORK_BYTES_MAX = 8 * 1024 * 1024, CLASS_BYTES_MAX = 64 };
+enum {
+    DEPTH_MAX = 32,
+    WORK_BYTES_MAX = 8 * 1024 * 1024,
+    CLASS_BYTES_MAX = 64,
+    PRODUCT_MAX = 4096, /* what was written out may be more, what was multiplied may not */
+};
 
 struct lang {
     enum pattern_tail tail;
@@ -136,7 +141,8 @@ lang_cross(struct reader *r, struct lang a, struct lang b)
 {
     uint64_t count = (uint64_t)a.count * b.count;
     uint64_t bytes = (uint64_t)a.bytes * b.count + (uint64_t)b.bytes * a.count;
-    if (count > PATTERN_HEADS_MAX || bytes > PATTERN_HEAD_BYTES_MAX) {
+    bool large = a.count > 1 && b.count > 1 && count > PRODUCT_MAX;
+    if (large || count > PATTERN_HEADS_MAX || bytes > PATTERN_HEAD_BYTES_MAX) {
         lang_blur(&a);
         return a;
     }

@@ -12,7 +12,7 @@
 #include "base/mem.h"
 
 /* Upper bounds of what is collected; beyond them, less is said. */
-enum { PATTERN_HEADS_MAX = 4096, PATTERN_HEAD_BYTES_MAX = 256 * 1024 };
+enum { PATTERN_HEADS_MAX = 32 * 1024, PATTERN_HEAD_BYTES_MAX = 2 * 1024 * 1024 };
 
 /* What follows a head in the texts accepted. */
 enum pattern_tail {

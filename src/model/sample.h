@@ -27,6 +27,23 @@ enum reject {
 /* "empty_labels", ...; "none" for REJECT_NONE. */
 const char *reject_word(enum reject reason);
 
+struct time_range {
+    int64_t min_ms; /* both inclusive */
+    int64_t max_ms;
+};
+
+static inline bool
+ranges_meet(struct time_range a, struct time_range b)
+{
+    return a.min_ms <= b.max_ms && b.min_ms <= a.max_ms;
+}
+
+static inline bool
+range_holds(struct time_range whole, struct time_range part)
+{
+    return whole.min_ms <= part.min_ms && part.max_ms <= whole.max_ms;
+}
+
 /* The three kinds of things the ledger counts. */
 enum ledger_kind { LEDGER_FLOAT, LEDGER_HISTOGRAM, LEDGER_EXEMPLAR, LEDGER_KIND_COUNT };
 /* "float", "histogram", "exemplar". */

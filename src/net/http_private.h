@@ -95,10 +95,13 @@ struct http_stream {
     size_t capacity;
     size_t start;
     size_t used;
-    uint64_t left; /* of the announced length; UINT64_MAX: unknown */
-    bool nowhere;  /* the answer has no body (HEAD, 204, 304) */
-    bool ended;    /* nothing more will be written */
-    bool aborted;  /* and what was is not all */
+    uint64_t left;                          /* of the announced length; UINT64_MAX: unknown */
+    bool nowhere;                           /* the answer has no body (HEAD, 204, 304) */
+    bool ended;                             /* nothing more will be written */
+    bool aborted;                           /* and what was is not all */
+    const _Atomic uint32_t *others_waiting; /* NULL: nobody can */
+    uint64_t waited_ns;                     /* for room */
+    uint64_t taken_slowly;                  /* bytes meanwhile */
     struct cond room;
 };
 

@@ -73,6 +73,29 @@ http_header(const struct http_request *request, const char *name)
     return MHD_lookup_connection_value(request->mhd, MHD_HEADER_KIND, name);
 }
 
+struct header_count {
+    const char *name;
+    unsigned count;
+};
+
+static enum MHD_Result
+header_look(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    (void)kind;
+    (void)value;
+    struct header_count *counting = context;
+    counting->count += strcasecmp(name, counting->name) == 0;
+    return MHD_YES;
+}
+
+unsigned
+http_header_count(const struct http_request *request, const char *name)
+{
+    struct header_count counting = {.name = name};
+    (void)MHD_get_connection_values(request->mhd, MHD_HEADER_KIND, header_look, &counting);
+    return counting.count;
+}
+
 struct argument_search {
     const char *name;
     unsigned skip;

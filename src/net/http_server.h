@@ -113,6 +113,8 @@ enum http_method http_method(const struct http_request *request);
 const char *http_path(const struct http_request *request);
 /* NULL when absent. Names are case-insensitive. */
 const char *http_header(const struct http_request *request, const char *name);
+/* How often it was sent; http_header() gives the first. */
+unsigned http_header_count(const struct http_request *request, const char *name);
 /* A decoded query-string argument; NULL when absent, "" when it has no value. */
 const char *http_argument(const struct http_request *request, const char *name);
 /* The same for arguments that may be repeated, like match[]: `nth` counts from 0. */
@@ -171,5 +173,11 @@ MUST_CHECK enum err http_stream_begin(struct http_request *request,
 MUST_CHECK enum err http_stream_write(struct http_request *request, struct bytes piece,
                                       struct why *why);
 void http_stream_end(struct http_request *request, bool complete);
+/*
+ * While *others_waiting, who want the place of the one that makes this answer, is above 0, a client
+ * for which two seconds of waiting bring less than 128 KiB is cut off: http_stream_write() gives
+ * ERR_CANCELED. To be called right after http_stream_begin(); the counter outlives the request.
+ */
+void http_stream_hurry(struct http_request *request, const _Atomic uint32_t *others_waiting);
 
 #endif

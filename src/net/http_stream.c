@@ -11,14 +11,20 @@
  *
  * The producer waits without a deadline of its own: the watch thread cuts a client that takes
  * nothing for send_timeout, libmicrohttpd then closes the connection, and http_on_completed()
- * wakes the producer.
+ * wakes the producer. While others wait for the producer's place a client has to be quicker, see
+ * http_stream_hurry().
  */
 #include <assert.h>
 #include <sys/socket.h>
 
 #include "net/http_private.h"
 
-enum { READ_BYTES = 16 * 1024 }; /* what libmicrohttpd asks for at once without chunks */
+enum {
+    READ_BYTES = 16 * 1024,   /* what libmicrohttpd asks for at once without chunks */
+    HURRY_MS = 2000,          /* of waiting for a client must bring ... */
+    HURRY_BYTES = 128 * 1024, /* ... so much, if others wait */
+    HURRY_LOOK_MS = 200,
+};
 
 /*
  * Ends the connection so that the peer sees an error, not an end: to a client of HTTP/1.0 the end
@@ -124,6 +130,31 @@ refused:
     return why_set(why, ERR_NOMEM, "no memory for the answer");
 }
 
+void
+http_stream_hurry(struct http_request *request, const _Atomic uint32_t *others_waiting)
+{
+    request->stream.others_waiting = others_waiting;
+}
+
+/* Waits for room; false: the client is too slow for those who wait for the producer's place. */
+static bool
+wait_for_room(struct http_request *request)
+{
+    struct http_stream *stream = &request->stream;
+    if (stream->others_waiting == NULL) {
+        cond_wait(&stream->room, request->lock);
+        return true;
+    }
+    if (stream->taken_slowly >= HURRY_BYTES) stream->waited_ns = stream->taken_slowly = 0;
+    bool others = atomic_load_explicit(stream->others_waiting, memory_order_relaxed) > 0;
+    if (others && stream->waited_ns > HURRY_MS * NS_PER_MS) return false;
+    struct env *env = request->server->options.env;
+    int64_t began = env_monotonic_ns(env);
+    (void)cond_wait_until(&stream->room, request->lock, began + HURRY_LOOK_MS * NS_PER_MS);
+    stream->waited_ns += (uint64_t)(env_monotonic_ns(env) - began);
+    return true;
+}
+
 enum err
 http_stream_write(struct http_request *request, struct bytes piece, struct why *why)
 {
@@ -141,17 +172,21 @@ http_stream_write(struct http_request *request, struct bytes piece, struct why *
         }
         size_t room = stream->capacity - stream->used;
         if (room == 0) {
-            cond_wait(&stream->room, request->lock);
-            continue;
+            if (wait_for_room(request)) continue;
+            e = ERR_CANCELED;
+            break;
         }
         if (room > piece.size) room = piece.size;
         put_locked(stream, bytes_of(piece.at, room));
+        stream->taken_slowly += room;
         piece.at += room;
         piece.size -= room;
         resume_locked(request);
     }
     lock_drop(request->lock);
-    return e == OK ? OK : why_set(why, e, "the client has gone or takes nothing");
+    return e == OK ? OK
+                   : why_set(why, e,
+                             "the client has gone, takes nothing, or too little while others wait");
 }
 
 void

@@ -39,10 +39,11 @@ cut_totals(struct tsdb *db, struct cut *cut)
     return OK;
 }
 
-static void
+void
 cut_free(struct tsdb *db, struct cut *cut)
 {
     mem_free(&db->flush_budget, cut->ledgers, cut->tenant_count * sizeof *cut->ledgers);
+    part_unref(cut->part);
     *cut = (struct cut){0};
 }
 
@@ -382,7 +383,7 @@ write_part(struct tsdb *db, struct part **ret_part, struct why *why)
 {
     struct flush f = {.db = db, .gen = db->frozen, .why = why};
     struct part_info info;
-    uint64_t number = db->next_part;
+    uint64_t number = atomic_fetch_add(&db->next_part, 1);
     arena_init(&f.arena, &db->flush_budget, 0, 0);
     arena_init(&f.tenant_arena, &db->flush_budget, 0, 0);
     merge_init(&f.merge, &db->flush_budget, NULL);
@@ -395,129 +396,23 @@ write_part(struct tsdb *db, struct part **ret_part, struct why *why)
     arena_fini(&f.tenant_arena);
     arena_fini(&f.arena);
     if (e) return e;
-    db->next_part++;
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         assert(info.sample_count[k] == db->frozen->sample_count[k]);
     }
     return part_open(db->env, &db->cache_budget, db->cache, db->parts_dir, number, ret_part, why);
 }
 
-/* --- the manifest ----------------------------------------------------------------------------- */
-
-/* The version with one part more. */
-static enum err
-next_version(struct tsdb *db, struct part *part, struct version **ret)
-{
-    struct version *old = db->version, *v;
-    enum err e = version_new(db, old->part_count + (part != NULL ? 1 : 0), &v);
-    if (e) return e;
-    for (uint32_t i = 0; i < old->part_count; i++) {
-        v->parts[i] = old->parts[i];
-        part_ref(v->parts[i]);
-    }
-    if (part != NULL) v->parts[old->part_count] = part;
-    *ret = v;
-    return OK;
-}
-
-/* Totals at the cut, and what has moved from pending to stored with this part. */
-static enum err
-manifest_tenants(struct tsdb *db, const struct part *part, struct arena *arena, struct manifest *m)
-{
-    m->tenants = arena_new(arena, (db->cut.tenant_count + 1u) * sizeof *m->tenants);
-    if (m->tenants == NULL) return ERR_NOMEM;
-    m->tenant_count = db->cut.tenant_count;
-    lock_take(&db->head_lock);
-    for (uint32_t i = 0; i < m->tenant_count; i++) {
-        m->tenants[i].name = db->tenants[i]->name;
-        m->tenants[i].totals = db->cut.ledgers[i];
-    }
-    lock_drop(&db->head_lock);
-    for (uint32_t i = 0; i < m->tenant_count && part != NULL; i++) {
-        const struct part_tenant *t = part_tenant(part, m->tenants[i].name);
-        for (unsigned k = 0; t != NULL && k < LEDGER_KIND_COUNT; k++) {
-            m->tenants[i].totals.stored[k] += t->sample_count[k];
-        }
-    }
-    return OK;
-}
-
-static enum err
-write_manifest(struct tsdb *db, const struct version *version, const struct part *part,
-               struct why *why)
-{
-    struct arena arena;
-    arena_init(&arena, &db->flush_budget, 0, 0);
-    struct manifest m = {
-        .edit = db->edit + 1,
-        .store_pos = db->cut.pos,
-        .next_part = db->next_part,
-        .segment_floor = db->cut.segment,
-        .part_count = version->part_count,
-    };
-    memcpy(m.log_id, wal_log_id(db->wal), sizeof m.log_id);
-    m.parts = arena_alloc(&arena, (m.part_count + 1u) * sizeof *m.parts);
-    enum err e = m.parts == NULL ? ERR_NOMEM : manifest_tenants(db, part, &arena, &m);
-    for (uint32_t i = 0; e == OK && i < m.part_count; i++) {
-        const struct part_info *info = part_info(version->parts[i]);
-        m.parts[i] = (struct manifest_part){info->number, info->from_pos, info->to_pos};
-    }
-    lock_take(&db->head_lock);
-    m.next_ref = db->active->ref_base;
-    m.newest_ms = db->newest_ms;
-    m.retention_now_ms = retention_now_ms(db);
-    lock_drop(&db->head_lock);
-    if (e == OK) e = manifest_write(db->env, db->dir, &m, &db->flush_budget, why);
-    if (e == OK) db->edit++;
-    arena_fini(&arena);
-    return e;
-}
-
-/* Readers see the part instead of the generation, in one step. */
-static void
-publish(struct tsdb *db, struct version *version, const struct part *part)
-{
-    lock_take(&db->lock);
-    struct version *old = db->version;
-    db->version = version;
-    lock_take(&db->head_lock);
-    struct gen *frozen = db->frozen;
-    db->frozen = NULL;
-    db->active->before = NULL;
-    for (uint32_t i = 0; i < db->tenant_count && part != NULL; i++) {
-        const struct part_tenant *t = part_tenant(part, db->tenants[i]->name);
-        for (unsigned k = 0; t != NULL && k < LEDGER_KIND_COUNT; k++) {
-            db->tenants[i]->total.stored[k] += t->sample_count[k];
-        }
-    }
-    struct cut cut = db->cut;
-    db->cut = (struct cut){0};
-    atomic_store(&db->store_pos, cut.pos);
-    lock_drop(&db->head_lock);
-    lock_drop(&db->lock);
-    version_unref(old);
-    gen_unref(frozen);
-    cut_free(db, &cut);
-}
-
 static enum err
 flush_frozen(struct tsdb *db, struct why *why)
 {
-    struct part *part = NULL;
-    struct version *version = NULL;
     enum err e = OK;
-    if (!gen_is_empty(db->frozen) || db->cut.metadata) e = write_part(db, &part, why);
-    if (e == OK) e = next_version(db, part, &version);
-    if (e) {
-        part_unref(part);
-        return why_prefix(why, e, "flush");
-    }
-    e = write_manifest(db, version, part, why);
-    if (e) {
-        version_unref(version); /* and the part with it; its directory is swept or written again */
-        return why_prefix(why, e, "flush");
-    }
-    publish(db, version, part);
+    bool wanted = !gen_is_empty(db->frozen) || db->cut.metadata;
+    if (wanted && db->cut.part == NULL) e = write_part(db, &db->cut.part, why);
+    struct part *part = db->cut.part;
+    struct store_edit edit = {.add = &part, .add_count = part != NULL, .flush = true};
+    if (e == OK) e = store_edit(db, &edit, why);
+    /* A part that is written stays for the next attempt: the manifest may name it already. */
+    if (e) return why_prefix(why, e, "flush");
     atomic_fetch_add(&db->flushes_total, 1);
     return OK;
 }

@@ -1,7 +1,7 @@
 /*
  * gen.c - series, labels and index of a generation. Samples are in gen_samples.c.
  */
-#include "tsdb/gen.h"
+#include "tsdb/late_index.h"
 
 #include <assert.h>
 
@@ -200,6 +200,7 @@ table_next(const struct id_table *t, uint64_t hash, uint32_t *at, uint32_t *ret_
 static void
 gen_free(struct gen *gen)
 {
+    late_indexes_drop(gen);
     table_fini(&gen->series_table, gen->budget);
     table_fini(&gen->pair_table, gen->budget);
     table_fini(&gen->name_table, gen->budget);

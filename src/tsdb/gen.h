@@ -57,7 +57,9 @@ struct late {
     struct late_sample *samples; /* ascending */
     uint32_t count;
     uint32_t capacity;
-    uint64_t sealed_count; /* so many went into chunks before */
+    uint64_t sealed_count;    /* so many went into chunks before */
+    uint64_t work;            /* of searching without an index, see late_index.h */
+    struct late_index *index; /* NULL: none */
 };
 
 struct series {
@@ -137,6 +139,7 @@ struct gen {
     uint64_t sample_count[LEDGER_KIND_COUNT]; /* exemplars too */
     size_t histogram_bytes_max;               /* unpacked, of the largest appended */
     uint32_t alias_count;
+    struct late_index *late_indexes; /* a list */
 };
 
 MUST_CHECK enum err gen_new(struct budget *budget, uint64_t number, uint64_t ref_base,

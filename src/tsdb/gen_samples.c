@@ -6,7 +6,7 @@
  */
 #include <assert.h>
 
-#include "tsdb/gen.h"
+#include "tsdb/late_index.h"
 
 /*
  * A series that goes on coming out of order gets a larger buffer, up to 1/8 of what came before:
@@ -107,8 +107,26 @@ sealed_presence(const struct hchunk *c, int64_t t_ms, const struct sample_value 
 }
 
 static enum err
-one_presence(const struct series *s, int64_t t_ms, const struct sample_value *value,
-             struct arena *scratch, struct finding *f)
+sealed_chunks_presence(const struct gen *gen, const struct series *s, int64_t t_ms,
+                       const struct sample_value *value, struct arena *scratch, struct finding *f)
+{
+    enum err e = OK;
+    uint32_t walk = 0;
+    uint64_t work = 0;
+    bool by_index = late_index_is_there(s);
+    const struct hchunk *c = by_index ? late_index_next(gen, s, t_ms, &walk) : s->sealed;
+    while (c != NULL && e == OK && f->presence == PRESENT_NOT) {
+        work += t_ms < c->min_ms || t_ms > c->max_ms ? 1 : LATE_PASSED_BY;
+        e = sealed_presence(c, t_ms, value, scratch, f);
+        c = by_index ? late_index_next(gen, s, t_ms, &walk) : c->next;
+    }
+    if (s->late != NULL) s->late->work += work;
+    return e;
+}
+
+static enum err
+one_presence(const struct gen *gen, const struct series *s, int64_t t_ms,
+             const struct sample_value *value, struct arena *scratch, struct finding *f)
 {
     enum err e = open_presence(&s->open, t_ms, value, scratch, f);
     if (e || f->presence != PRESENT_NOT) return e;
@@ -119,11 +137,7 @@ one_presence(const struct series *s, int64_t t_ms, const struct sample_value *va
         judge(f, value, kind, l->bits, l->histogram, l->epoch);
         return OK;
     }
-    for (const struct hchunk *c = s->sealed; c != NULL && f->presence == PRESENT_NOT; c = c->next) {
-        e = sealed_presence(c, t_ms, value, scratch, f);
-        if (e) return e;
-    }
-    return OK;
+    return sealed_chunks_presence(gen, s, t_ms, value, scratch, f);
 }
 
 enum err
@@ -133,12 +147,12 @@ series_presence(const struct gen *gen, const struct series *series, int64_t t_ms
 {
     struct finding found = {PRESENT_NOT, 0};
     if (t_ms <= series->max_ms) {
-        enum err e = one_presence(series, t_ms, value, scratch, &found);
+        enum err e = one_presence(gen, series, t_ms, value, scratch, &found);
         if (e) return e;
     }
     const struct series *before = gen->before != NULL ? series->before : NULL;
     if (found.presence == PRESENT_NOT && before != NULL && t_ms <= before->max_ms) {
-        enum err e = one_presence(before, t_ms, value, scratch, &found);
+        enum err e = one_presence(gen->before, before, t_ms, value, scratch, &found);
         if (e) return e;
         found.epoch = 0; /* a frozen generation is durable */
     }
@@ -321,7 +335,9 @@ late_seal(struct gen *gen, struct series *s, uint32_t durable_epoch)
     }
     late->sealed_count += late->count;
     late->count = 0;
+    const struct hchunk *known = s->sealed;
     s->sealed = x.list;
+    late_index_sealed(gen, s, s->sealed, known);
     return OK;
 }
 
@@ -421,8 +437,10 @@ series_append(struct gen *gen, struct series *s, int64_t t_ms, int64_t start_ms,
               const struct sample_value *v, uint32_t epoch, uint32_t durable_epoch)
 {
     bool in_order = s->open.count == 0 || t_ms > s->open.last_ms;
+    const struct hchunk *known = s->sealed;
     enum err e = in_order ? put_or_seal(&s->open, &gen->gmem, &s->sealed, t_ms, start_ms, v, epoch)
                           : late_insert(gen, s, t_ms, start_ms, v, epoch, durable_epoch);
+    if (in_order && s->sealed != known) late_index_sealed(gen, s, s->sealed, known);
     if (e) return e;
     if (t_ms > s->max_ms) s->max_ms = t_ms;
     if (v->kind != SAMPLE_FLOAT && histogram_bytes_max(v->histogram) > gen->histogram_bytes_max) {
@@ -511,6 +529,7 @@ gen_undo(struct gen *gen, uint32_t durable_epoch)
 {
     struct arena scratch;
     arena_init(&scratch, NULL, 0, 0);
+    late_indexes_drop(gen); /* they know chunks that go */
     enum err e = OK;
     for (uint32_t i = 0; i < gen->series.count && e == OK; i++) {
         struct series *s = gen_series(gen, i);

@@ -16,7 +16,8 @@
 
 #include "tsdb/ingest.h"
 
-enum { OFFENDERS_NAMED = 3, LINE_BYTES = 1024 };
+enum { OFFENDERS_NAMED = 3, OFFENDER_BYTES = 1024, SLICE_FLOATS_MIN = 16 };
+#define SLICE_NS_MAX (2 * NS_PER_MS)
 
 /* --- saying what was refused ------------------------------------------------------------------ */
 
@@ -42,7 +43,7 @@ put_series_text(const struct ingest *in, const struct rw_series *series, struct 
     buf_put_u8(to, '}');
 }
 
-/* True for the first few: they are named. The counts by reason come at the end. */
+/* True for the first few: they are named. */
 static bool
 note_refused(struct ingest *in, enum reject reason, uint64_t count)
 {
@@ -52,10 +53,10 @@ note_refused(struct ingest *in, enum reject reason, uint64_t count)
 }
 
 static void
-put_line(struct ingest *in, const struct buf *line)
+put_offender(struct ingest *in, const struct buf *words)
 {
     size_t left = sizeof in->result->text - in->text_used;
-    int n = snprintf(in->result->text + in->text_used, left, "%.*s\n", (int)line->size, line->at);
+    int n = snprintf(in->result->text + in->text_used, left, "; %.*s", (int)words->size, words->at);
     if (n > 0) in->text_used += (size_t)n < left ? (size_t)n : left - 1;
 }
 
@@ -68,12 +69,12 @@ ingest_reject(struct ingest *in, const struct rw_series *series, enum ledger_kin
     in->change.count[kind][LEDGER_REJECTED + reason] += count;
     in->result->rejected[kind] += count;
     if (!note_refused(in, reason, count)) return;
-    char room[LINE_BYTES];
-    struct buf line = {.at = (uint8_t *)room, .capacity = sizeof room, .limit = sizeof room};
-    buf_printf(&line, "%s at %" PRId64 ": ", reject_word(reason), t_ms);
-    put_series_text(in, series, &line);
-    if (detail[0] != '\0') buf_printf(&line, ": %s", detail);
-    put_line(in, &line);
+    char room[OFFENDER_BYTES];
+    struct buf words = {.at = (uint8_t *)room, .capacity = sizeof room, .limit = sizeof room};
+    buf_printf(&words, "%s at %" PRId64 ": ", reject_word(reason), t_ms);
+    put_series_text(in, series, &words);
+    if (detail[0] != '\0') buf_printf(&words, ": %s", detail);
+    put_offender(in, &words);
 }
 
 void
@@ -82,13 +83,13 @@ ingest_reject_metadata(struct ingest *in, const struct metadata *m, enum reject 
     in->db->metadata_rejected[reason]++;
     if (reason != REJECT_BAD_UTF8 && reason != REJECT_BAD_REFERENCE) return;
     if (!note_refused(in, reason, 1)) return;
-    char room[LINE_BYTES];
-    struct buf line = {.at = (uint8_t *)room, .capacity = sizeof room, .limit = sizeof room};
+    char room[OFFENDER_BYTES];
+    struct buf words = {.at = (uint8_t *)room, .capacity = sizeof room, .limit = sizeof room};
     struct label family = {bytes_of_text("family"), m->family};
     cut_to(&family.value, 128);
-    buf_printf(&line, "%s: metadata of ", reject_word(reason));
-    label_print(&line, &family);
-    put_line(in, &line);
+    buf_printf(&words, "%s: metadata of ", reject_word(reason));
+    label_print(&words, &family);
+    put_offender(in, &words);
 }
 
 /* --- slices ----------------------------------------------------------------------------------- */
@@ -123,11 +124,41 @@ reject_piece(struct ingest *in, const struct piece *p, enum reject reason)
 }
 
 static bool
-slice_full(const struct need *need)
+slice_full(const struct ingest *in, const struct need *need)
 {
-    return need->floats >= SLICE_FLOATS || need->histogram_bytes >= SLICE_BYTES ||
+    return need->floats >= in->s->slice_floats || need->histogram_bytes >= SLICE_BYTES ||
            need->exemplar_bytes >= SLICE_BYTES || need->series_bytes >= SLICE_BYTES ||
            need->head_bytes >= 8 * (size_t)SLICE_BYTES;
+}
+
+/* Whether anything of the piece can be stored, as far as its times tell. */
+static bool
+piece_is_in_time(const struct ingest *in, const struct piece *p)
+{
+    for (uint32_t i = p->floats.first; i < p->floats.first + p->floats.count; i++) {
+        if (ingest_time_verdict(in, in->request->floats[i].t_ms) == REJECT_NONE) return true;
+    }
+    for (uint32_t i = p->histograms.first; i < p->histograms.first + p->histograms.count; i++) {
+        if (ingest_time_verdict(in, in->request->histograms[i].t_ms) == REJECT_NONE) return true;
+    }
+    for (uint32_t i = p->exemplars.first; i < p->exemplars.first + p->exemplars.count; i++) {
+        if (ingest_time_verdict(in, in->request->exemplars[i].t_ms) == REJECT_NONE) return true;
+    }
+    return false;
+}
+
+/* Nothing of it can be stored: it is refused, and leaves no series behind. */
+static enum err
+refuse_out_of_time(struct ingest *in, const struct piece *p)
+{
+    enum reject reason = REJECT_BAD_REFERENCE;
+    enum err e = p->from->bad_reference ? OK : ingest_canonical(in, p->from, &reason);
+    if (e) return e;
+    if (reason != REJECT_NONE) {
+        reject_piece(in, p, reason);
+        return OK;
+    }
+    return ingest_append(in, p);
 }
 
 /* Steps 1 and 2 for as many series as fit; their pieces are in the scratch arena of the request. */
@@ -138,11 +169,17 @@ slice_gather(struct ingest *in, struct place *at, struct piece *pieces, uint32_t
     struct need need = {0};
     uint32_t count = 0;
     ingest_approach_first(in, at->series);
-    while (at->series < in->request->series_count && count < pieces_max && !slice_full(&need)) {
+    while (at->series < in->request->series_count && count < pieces_max && !slice_full(in, &need)) {
         ingest_approach_next(in, at->series);
         struct piece p = ingest_take_piece(in, at, &need);
         enum reject reason;
-        enum err e = ingest_resolve(in, p.from, &p.series, &reason);
+        enum err e;
+        if (!p.from->has_metadata && !piece_is_in_time(in, &p)) {
+            e = refuse_out_of_time(in, &p);
+            if (e) return why_set(in->why, e, "no memory for a request");
+            continue;
+        }
+        e = ingest_resolve(in, p.from, &p.series, &reason);
         if (e) return why_set(in->why, e, "the head has reached its memory budget");
         if (reason != REJECT_NONE) {
             reject_piece(in, &p, reason);
@@ -154,6 +191,7 @@ slice_gather(struct ingest *in, struct place *at, struct piece *pieces, uint32_t
         pieces[count++] = p;
     }
     *ret_count = count;
+    in->gathered = need.floats;
     return ingest_reserve(in, &need);
 }
 
@@ -172,6 +210,19 @@ slice_begin(struct ingest *in)
     in->min_ms =
         kept < INT64_MIN + db->limits.retention_ms ? INT64_MIN : kept - db->limits.retention_ms;
     slice_clear(in);
+}
+
+/*
+ * A sample in order takes 50 ns; one that must be looked for among many overlapping chunks takes a
+ * thousand times as long. Others wait while a slice is judged: the next one is cut to fit.
+ */
+static void
+slice_measure(struct ingest *in, int64_t took_ns)
+{
+    uint32_t *floats = &in->s->slice_floats;
+    if (took_ns > SLICE_NS_MAX && *floats > SLICE_FLOATS_MIN) *floats /= 2;
+    bool full = in->gathered >= *floats; /* a small slice says nothing about larger ones */
+    if (took_ns < SLICE_NS_MAX / 4 && full && *floats < SLICE_FLOATS) *floats *= 2;
 }
 
 static enum err
@@ -218,23 +269,29 @@ metadata_slice(struct ingest *in)
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
+/*
+ * All in one line, and the counts first: senders log no more than the beginning of the first line.
+ */
 static void
-counts_text(struct ingest *in)
+put_counts(struct ingest *in)
 {
-    char *text = in->result->text;
-    size_t size = sizeof in->result->text, used = in->text_used;
     if (in->result->rejected_total == 0) return;
-    int n = snprintf(text + used, size - used, "refused in all: ");
-    used += n > 0 && (size_t)n < size - used ? (size_t)n : 0;
+    char room[INGEST_TEXT_BYTES];
+    struct buf counts = {.at = (uint8_t *)room, .capacity = sizeof room, .limit = sizeof room};
+    buf_put_text(&counts, "refused: ");
     const char *separator = "";
     for (unsigned r = 1; r < REJECT_COUNT; r++) {
         if (in->rejected[r] == 0) continue;
-        n = snprintf(text + used, size - used, "%s%" PRIu64 " %s", separator, in->rejected[r],
-                     reject_word((enum reject)r));
-        if (n < 0 || (size_t)n >= size - used) break;
-        used += (size_t)n;
+        buf_printf(&counts, "%s%" PRIu64 " %s", separator, in->rejected[r],
+                   reject_word((enum reject)r));
         separator = ", ";
     }
+    char *text = in->result->text;
+    size_t left = sizeof in->result->text - 1 - counts.size;
+    if (in->text_used > left) in->text_used = left;
+    memmove(text + counts.size, text, in->text_used);
+    memcpy(text, room, counts.size);
+    text[counts.size + in->text_used] = '\0';
 }
 
 /* Reasons to come back later, for whole requests. */
@@ -269,14 +326,17 @@ tsdb_ingest(struct tsdb *db, struct bytes tenant, const struct rw_request *reque
     lock_take(&db->head_lock);
     uint32_t voids = db->void_count;
     enum err e = ready_locked(db, why);
-    if (e == OK) e = tenant_find_or_add(db, tenant, &in.tenant);
+    /* Names of tenants are limited: one is not spent on nothing. */
+    bool empty = request->series_count == 0 && request->metadata_count == 0;
+    if (e == OK && !empty) e = tenant_find_or_add(db, tenant, &in.tenant);
     if (e == ERR_LIMIT) e = why_set(why, ERR_INPUT, "there are too many tenants");
     while (e == OK && at.series < request->series_count) {
+        int64_t began = env_monotonic_ns(db->env);
         e = slice(&in, &at);
+        slice_measure(&in, env_monotonic_ns(db->env) - began);
         if (e != OK || at.series >= request->series_count) break;
         /* Others may have their turn. */
-        lock_drop(&db->head_lock);
-        lock_take(&db->head_lock);
+        lock_give_way(&db->head_lock);
         if (voids == db->void_count) continue;
         /* What was stored so far may have been taken back. */
         e = why_set(why, ERR_AGAIN, "the write-ahead log failed meanwhile");
@@ -287,6 +347,6 @@ tsdb_ingest(struct tsdb *db, struct bytes tenant, const struct rw_request *reque
     }
     if (db->options.ack_memory) ret_result->wait_epoch = 0;
     lock_drop(&db->head_lock);
-    counts_text(&in);
+    put_counts(&in);
     return e;
 }

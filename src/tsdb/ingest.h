@@ -32,6 +32,7 @@ struct ingest {
     struct ledger change;
     uint64_t rejected[REJECT_COUNT];
     struct series *guesses[GUESSES]; /* by number in the request; of this slice's generation */
+    uint32_t gathered;               /* floats of this slice */
     uint32_t named;
     size_t text_used;
     struct why *why;
@@ -68,6 +69,9 @@ void ingest_approach_next(struct ingest *in, uint32_t number);
 MUST_CHECK enum err ingest_resolve(struct ingest *in, const struct rw_series *series,
                                    struct series **ret_series, enum reject *ret_reason);
 
+/* Canonical labels of a series of the request, in the scratch, or why they are refused. */
+MUST_CHECK enum err ingest_canonical(struct ingest *in, const struct rw_series *series,
+                                     enum reject *ret_reason);
 /* Room for that many labels in the scratch's list. ERR_NOMEM. */
 MUST_CHECK enum err ingest_label_room(struct ingest *in, uint32_t count);
 
@@ -82,7 +86,12 @@ MUST_CHECK enum err ingest_reserve(struct ingest *in, const struct need *need);
 
 /* --- 3. append, 4. log (ingest_append.c) --- */
 
-/* The samples of a piece into the head and the slice's columns. ERR_NOMEM: of exemplars only. */
+/* By its time alone. */
+enum reject ingest_time_verdict(const struct ingest *in, int64_t t_ms);
+/*
+ * The samples of a piece into the head and the slice's columns. Without a series all of them are
+ * refused for their times. ERR_NOMEM: of exemplars only.
+ */
 MUST_CHECK enum err ingest_append(struct ingest *in, const struct piece *piece);
 /* Metadata goes into its family and the slice's columns, if it is news. ERR_NOMEM. */
 MUST_CHECK enum err ingest_metadata(struct ingest *in, const struct metadata *metadata);

@@ -17,8 +17,8 @@ lean_on(struct ingest *in, uint32_t epoch)
     if (full > in->result->wait_epoch) in->result->wait_epoch = full;
 }
 
-static enum reject
-time_verdict(const struct ingest *in, int64_t t_ms)
+enum reject
+ingest_time_verdict(const struct ingest *in, int64_t t_ms)
 {
     if (t_ms < in->min_ms) return REJECT_TOO_OLD;
     return t_ms > in->max_ms ? REJECT_TOO_FAR_IN_FUTURE : REJECT_NONE;
@@ -108,7 +108,7 @@ append_floats(struct ingest *in, const struct rw_series *from, struct series *se
 {
     for (uint32_t i = range.first; i < range.first + range.count; i++) {
         const struct rw_float *f = &in->request->floats[i];
-        enum reject reason = time_verdict(in, f->t_ms);
+        enum reject reason = ingest_time_verdict(in, f->t_ms);
         if (reason != REJECT_NONE) {
             ingest_reject(in, from, LEDGER_FLOAT, reason, 1, f->t_ms, "");
             continue;
@@ -124,8 +124,8 @@ append_histograms(struct ingest *in, const struct rw_series *from, struct series
 {
     for (uint32_t i = range.first; i < range.first + range.count; i++) {
         const struct rw_histogram *h = &in->request->histograms[i];
-        struct why why = {"no count, or a mixed one"};
-        enum reject reason = time_verdict(in, h->t_ms);
+        struct why why = {"no count, a mixed one, or more than 65536 buckets of a side"};
+        enum reject reason = ingest_time_verdict(in, h->t_ms);
         if (h->malformed || histogram_check(&h->h, &why) != OK) {
             ingest_reject(in, from, LEDGER_HISTOGRAM, REJECT_BAD_HISTOGRAM, 1, h->t_ms, why.text);
             continue;
@@ -186,7 +186,7 @@ append_exemplars(struct ingest *in, const struct rw_series *from, struct series 
         enum reject reason;
         enum err e = exemplar_labels(in, x, &reason);
         if (e) return e;
-        if (reason == REJECT_NONE) reason = time_verdict(in, x->t_ms);
+        if (reason == REJECT_NONE) reason = ingest_time_verdict(in, x->t_ms);
         if (reason != REJECT_NONE) {
             ingest_reject(in, from, LEDGER_EXEMPLAR, reason, 1, x->t_ms, "exemplar");
             continue;

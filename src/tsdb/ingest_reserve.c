@@ -43,7 +43,7 @@ ingest_take_piece(struct ingest *in, struct place *at, struct need *need)
     const struct rw_series *from = &in->request->series[at->series];
     struct piece p = {.from = from};
     p.floats.first = from->floats.first + at->at_float;
-    p.floats.count = min_u32(from->floats.count - at->at_float, SLICE_FLOATS - need->floats);
+    p.floats.count = min_u32(from->floats.count - at->at_float, in->s->slice_floats - need->floats);
     need->floats += p.floats.count;
     at->at_float += p.floats.count;
     p.histograms.first = from->histograms.first + at->at_histogram;

@@ -64,9 +64,8 @@ ingest_label_room(struct ingest *in, uint32_t count)
     return OK;
 }
 
-/* Canonical labels of a series of the request, in s->labels. */
-static enum err
-canonical_labels(struct ingest *in, const struct rw_series *series, enum reject *ret_reason)
+enum err
+ingest_canonical(struct ingest *in, const struct rw_series *series, enum reject *ret_reason)
 {
     struct scratch *s = in->s;
     struct rw_label_walk walk = rw_labels(in->request, series);
@@ -145,7 +144,7 @@ resolve_slowly(struct ingest *in, const struct rw_series *series, struct series 
         *ret_reason = REJECT_BAD_REFERENCE;
         return OK;
     }
-    enum err e = canonical_labels(in, series, ret_reason);
+    enum err e = ingest_canonical(in, series, ret_reason);
     if (e || *ret_reason != REJECT_NONE) return e;
     struct bytes labels = buf_bytes(&in->s->labels);
     e = head_series(in->db, in->tenant->id, labels, ret_series);

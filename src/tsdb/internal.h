@@ -10,7 +10,7 @@
 
 enum {
     VOIDS_REMEMBERED = 64,
-    SLICE_FLOATS = 4096,
+    SLICE_FLOATS = 4096, /* at most */
     SLICE_PIECES = 2048,
     SLICE_BYTES = 4 * 1024 * 1024
 };
@@ -59,6 +59,16 @@ struct cut {
     bool metadata;          /* families changed since the cut before */
     struct ledger *ledgers; /* by tenant id */
     uint32_t tenant_count;
+    struct part *part; /* written, but the manifest with it could not be */
+};
+
+/* What the manifest says beside the list of parts. */
+struct saved {
+    uint64_t store_pos;
+    uint64_t segment;
+    uint64_t next_ref;
+    struct ledger *totals; /* by tenant id, at store_pos */
+    uint32_t tenant_count;
 };
 
 /* A piece of a series that this slice takes on. */
@@ -78,6 +88,7 @@ struct scratch {
     uint64_t *bits;
     int64_t *starts;
     uint8_t *hints;
+    uint32_t slice_floats; /* as many as are judged in a moment: see slice_measure() */
     uint32_t float_count;
     bool has_starts;
     struct buf series;
@@ -108,13 +119,24 @@ struct tsdb {
     struct budget cache_budget;
     struct budget wal_budget;
     struct budget flush_budget;
+    struct budget merge_budget;
     struct file lock_file;
     struct wal *wal;
     struct page_cache *cache;
     uint64_t hash_seed;
 
-    struct lock lock; /* LOCK_RANK_TSDB; guards to the next blank line */
-    struct version *version;
+    /*
+     * LOCK_RANK_EDIT; guards to the next blank line. Held while a manifest is written: who changes
+     * what is live must do so one after the other.
+     */
+    struct lock edit_lock;
+    uint64_t edit;
+    struct saved saved;
+    struct part **uncertain; /* not live, but a manifest that failed may name them */
+    uint32_t uncertain_count;
+
+    struct lock lock;        /* LOCK_RANK_TSDB; guards to the next blank line */
+    struct version *version; /* changed under the edit lock, too */
 
     struct lock head_lock; /* LOCK_RANK_HEAD; guards to the next blank line */
     struct gen *active;
@@ -147,14 +169,14 @@ struct tsdb {
     } voids[VOIDS_REMEMBERED]; /* epochs that failed, in a ring */
     uint32_t void_count;
 
-    /* The flushing thread's own. */
-    uint64_t edit;
-    uint64_t next_part;
-
+    _Atomic uint64_t next_part;
     _Atomic uint64_t store_pos;
     _Atomic uint64_t flushes_total;
     _Atomic uint64_t flush_failures_total;
     _Atomic uint64_t undone_epochs_total;
+    _Atomic uint64_t merges_total;
+    _Atomic uint64_t merge_failures_total;
+    _Atomic uint64_t merge_bytes_total;
     _Atomic uint64_t free_bytes;
 };
 
@@ -190,6 +212,29 @@ MUST_CHECK enum err head_cut_locked(struct tsdb *db);
 MUST_CHECK enum err head_series(struct tsdb *db, uint32_t tenant, struct bytes labels,
                                 struct series **ret_series);
 
+void cut_free(struct tsdb *db, struct cut *cut);
+
+/* --- edits (edit.c): nothing else changes what is live -----------------------------------------
+ */
+
+struct store_edit {
+    struct part *const *add; /* borrowed: the version takes references of its own */
+    uint32_t add_count;
+    struct part *const *remove; /* live ones; gone from disk once nobody reads them */
+    uint32_t remove_count;
+    const struct ledger *change; /* of the totals, by tenant id; modulo 2^64 */
+    uint32_t change_count;
+    bool flush; /* what is added, if anything, is the frozen generation */
+};
+/*
+ * All or nothing, but for a failure in the last moment: then what is added stays on disk, and the
+ * edit may be repeated or forgotten.
+ */
+MUST_CHECK enum err store_edit(struct tsdb *db, const struct store_edit *edit, struct why *why);
+/* While the store is opened, when parts and tenants are there and the log is not yet replayed. */
+MUST_CHECK enum err edits_begin(struct tsdb *db, const struct manifest *manifest);
+void edits_end(struct tsdb *db);
+
 /* --- time (tsdb.c), under the head lock ------------------------------------------------------- */
 
 int64_t retention_now_ms(struct tsdb *db);
@@ -200,6 +245,8 @@ void look_at_clock(struct tsdb *db);
 
 void version_unref(struct version *version);
 MUST_CHECK enum err version_new(struct tsdb *db, uint32_t part_count, struct version **ret);
+/* The newest part that holds metadata: what it says counts. NULL: none does. */
+struct part *version_metadata_part(const struct version *version);
 
 /* --- replay (replay.c) ------------------------------------------------------------------------ */
 

@@ -5,8 +5,8 @@
 #include "base/hash.h"
 
 enum {
-    MANIFEST_VERSION = 1,
-    STORAGE_VERSION = 1,
+    MANIFEST_VERSION = 2,
+    STORAGE_VERSION = 2, /* 1 was never released */
     HEAD_BYTES = 16,
     SIZE_MAX_BYTES = 1 << 28,
     PART_BYTES_MIN = 17,  /* of an entry */
@@ -93,27 +93,62 @@ manifest_decode(struct bytes payload, struct arena *arena, struct manifest *m)
     return e;
 }
 
-enum err
-manifest_read(struct env *env, const char *dir, struct arena *arena, struct manifest *ret,
-              struct why *why)
+/* The copy that begins at `from`, if it is whole. */
+static bool
+frame_at(struct bytes all, uint64_t from, struct bytes *ret_frame)
 {
-    struct bytes all;
-    struct manifest m = {0};
-    enum err e = read_whole(env, dir, "MANIFEST", arena, &all, why);
-    if (e) return e;
-    uint64_t size = all.size < HEAD_BYTES + 8 ? UINT64_MAX : load_le32(all.at + 12);
-    if (size != all.size - HEAD_BYTES - 8 || memcmp(all.at, MAGIC, sizeof MAGIC) != 0 ||
-        load_le64(all.at + all.size - 8) != hash_bytes(bytes_of(all.at, all.size - 8), 0)) {
-        return why_set(why, ERR_CORRUPT, "%s/MANIFEST is damaged", dir);
+    if (all.size < from + HEAD_BYTES + 8) return false;
+    const uint8_t *at = all.at + from;
+    uint64_t size = load_le32(at + 12);
+    if (memcmp(at, MAGIC, sizeof MAGIC) != 0 || size > all.size - from - HEAD_BYTES - 8) {
+        return false;
     }
-    unsigned version = load_le16(all.at + 8), min_reader = load_le16(all.at + 10);
+    *ret_frame = bytes_of(at, HEAD_BYTES + size + 8);
+    return load_le64(at + HEAD_BYTES + size) == hash_bytes(bytes_of(at, HEAD_BYTES + size), 0);
+}
+
+/* Either of the two copies; how many of them are damaged. */
+static uint8_t
+find_frame(struct bytes all, struct bytes *ret_frame)
+{
+    struct bytes first, second;
+    bool first_whole = frame_at(all, 0, &first);
+    bool second_whole = frame_at(all, all.size / 2, &second) && all.size == 2 * second.size;
+    *ret_frame = first_whole ? first : second;
+    return (uint8_t)(!first_whole + !second_whole);
+}
+
+static enum err
+check_version(const char *dir, struct bytes frame, struct why *why)
+{
+    unsigned version = load_le16(frame.at + 8), min_reader = load_le16(frame.at + 10);
     if (min_reader > MANIFEST_VERSION) {
         return why_set(why, ERR_UNSUPPORTED,
                        "%s/MANIFEST: version %u (readable from version %u on) is newer than "
                        "version %d, which this program knows",
                        dir, version, min_reader, MANIFEST_VERSION);
     }
-    e = manifest_decode(bytes_of(all.at + HEAD_BYTES, size), arena, &m);
+    if (version < MANIFEST_VERSION) {
+        return why_set(why, ERR_UNSUPPORTED,
+                       "%s/MANIFEST: version %u was never released, this program reads version %d",
+                       dir, version, MANIFEST_VERSION);
+    }
+    return OK;
+}
+
+enum err
+manifest_read(struct env *env, const char *dir, struct arena *arena, struct manifest *ret,
+              struct why *why)
+{
+    struct bytes all, frame;
+    struct manifest m = {0};
+    enum err e = read_whole(env, dir, "MANIFEST", arena, &all, why);
+    if (e) return e;
+    m.copies_damaged = find_frame(all, &frame);
+    if (m.copies_damaged == 2) return why_set(why, ERR_CORRUPT, "%s/MANIFEST is damaged", dir);
+    e = check_version(dir, frame, why);
+    if (e) return e;
+    e = manifest_decode(bytes_of(frame.at + HEAD_BYTES, frame.size - HEAD_BYTES - 8), arena, &m);
     if (e == ERR_CORRUPT) return why_set(why, e, "%s/MANIFEST is damaged", dir);
     if (e) return why_set(why, e, "no memory to read %s/MANIFEST", dir);
     *ret = m;
@@ -160,6 +195,8 @@ manifest_write(struct env *env, const char *dir, const struct manifest *m, struc
     if (e == OK) {
         store_le32(all.at + 12, (uint32_t)(all.size - HEAD_BYTES));
         buf_put_le64(&all, hash_bytes(buf_bytes(&all), 0));
+        size_t frame = all.size;
+        if (buf_reserve(&all, frame)) buf_put(&all, all.at, frame); /* the second copy */
         e = buf_error(&all);
     }
     if (e) {
@@ -184,6 +221,11 @@ format_check(struct env *env, const char *dir, struct why *why)
         e = why_set(why, ERR_CORRUPT, "%s/FORMAT is not that of a Firekeep storage", dir);
     }
     arena_fini(&arena);
+    if (e == OK && version < STORAGE_VERSION) {
+        e = why_set(why, ERR_UNSUPPORTED,
+                    "%s: storage version %u was never released, this program reads version %d", dir,
+                    version, STORAGE_VERSION);
+    }
     if (e == OK && min_reader > STORAGE_VERSION) {
         e = why_set(why, ERR_UNSUPPORTED,
                     "%s: storage version %u (readable from version %u on) is newer than version "

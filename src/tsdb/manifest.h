@@ -31,6 +31,7 @@ struct manifest {
     uint32_t part_count;
     struct manifest_tenant *tenants;
     uint32_t tenant_count;
+    uint8_t copies_damaged; /* of two; set when read */
 };
 
 /* Arrays in `arena`. ERR_MISSING: there is none. ERR_CORRUPT, ERR_UNSUPPORTED. */
@@ -41,7 +42,7 @@ MUST_CHECK enum err manifest_write(struct env *env, const char *dir,
                                    struct why *why);
 
 /* FORMAT: may this program open the directory? ERR_MISSING: it has none; ERR_UNSUPPORTED: a newer
- * version wrote it; ERR_CORRUPT. */
+ * version wrote it, or one that was never released; ERR_CORRUPT. */
 MUST_CHECK enum err format_check(struct env *env, const char *dir, struct why *why);
 MUST_CHECK enum err format_write(struct env *env, const char *dir, struct why *why);
 

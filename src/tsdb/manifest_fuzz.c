@@ -51,6 +51,7 @@ static void
 mend(uint8_t *content, size_t size)
 {
     memcpy(content, "FKMANIFS", 8);
+    content[8] |= 2; /* versions before were never released */
     store_le32(content + 12, (uint32_t)(size - 24));
     store_le64(content + size - 8, hash_bytes(bytes_of(content, size - 8), 0));
 }

@@ -100,6 +100,7 @@ merge_reset(struct merge *m, int64_t min_ms, int64_t max_ms, bool partial)
     m->next_item = 0;
     m->min_ms = min_ms;
     m->max_ms = max_ms;
+    m->expired_before_ms = INT64_MIN;
     m->partial = partial;
 }
 
@@ -342,8 +343,10 @@ by_time_then_order(const void *a, const void *b)
 void
 merge_begin(struct merge *m)
 {
-    if (m->item_count > 1) {
+    for (uint32_t i = 1; i < m->item_count; i++) {
+        if (by_time_then_order(&m->items[i - 1], &m->items[i]) <= 0) continue;
         qsort(m->items, m->item_count, sizeof *m->items, by_time_then_order);
+        return;
     }
 }
 
@@ -372,12 +375,61 @@ slot_from(const struct merge_slot *s, uint32_t from, uint32_t end, int64_t t_ms)
     return from;
 }
 
+static enum sample_kind
+slot_kind(const struct merge_slot *s, uint32_t at)
+{
+    return s->mixed ? (enum sample_kind)s->kinds[at] : s->kind;
+}
+
+static bool
+is_hidden(const struct merge_item *item, int64_t t_ms)
+{
+    for (uint32_t i = 0; i < item->hidden_count; i++) {
+        if (t_ms >= item->hidden[i].min_ms && t_ms <= item->hidden[i].max_ms) return true;
+    }
+    return false;
+}
+
+static void
+slot_copy(struct merge_slot *s, uint32_t to, uint32_t from)
+{
+    enum sample_kind kind = slot_kind(s, from);
+    s->times[to] = s->times[from];
+    if (s->has_starts) s->starts[to] = s->starts[from];
+    if (kind == SAMPLE_FLOAT)
+        s->bits[to] = s->bits[from];
+    else
+        s->histograms[to] = s->histograms[from];
+    if (s->mixed) s->kinds[to] = (uint8_t)kind;
+}
+
+/* Takes out what is deleted or expired, before anybody asks who was first. */
+static void
+slot_hide(struct merge *m, const struct merge_item *item, struct merge_slot *s)
+{
+    if (item->hidden_count == 0 && s->times[s->at] >= m->expired_before_ms) return;
+    uint32_t kept = s->at;
+    for (uint32_t i = s->at; i < s->count; i++) {
+        enum ledger_kind kind = ledger_kind_of(slot_kind(s, i));
+        if (is_hidden(item, s->times[i])) {
+            m->deleted_count[kind]++;
+        } else if (s->times[i] < m->expired_before_ms) {
+            m->expired_count[kind]++;
+        } else {
+            if (kept < i) slot_copy(s, kept, i);
+            kept++;
+        }
+    }
+    s->count = kept;
+}
+
 /* Skips what lies outside of the range; a slot with nothing left in it is not activated. */
 static bool
-slot_cut(const struct merge *m, struct merge_slot *s)
+slot_cut(struct merge *m, const struct merge_item *item, struct merge_slot *s)
 {
     s->at = slot_from(s, 0, s->count, m->min_ms);
     if (m->max_ms < INT64_MAX) s->count = slot_from(s, s->at, s->count, m->max_ms + 1);
+    if (s->at < s->count) slot_hide(m, item, s);
     return s->at < s->count;
 }
 
@@ -390,7 +442,7 @@ take_item(struct merge *m, struct why *why)
     if (e) return why_set(why, e, "no memory to read samples");
     struct why reason = {"no memory to read samples"};
     e = decode(m, m->next_item, s, &reason);
-    if (e == OK && slot_cut(m, s)) {
+    if (e == OK && slot_cut(m, &m->items[m->next_item], s)) {
         m->next_item++;
         activate(m, s);
         return OK;
@@ -437,12 +489,6 @@ drop_spent(struct merge *m)
         s->next = m->spent;
         m->spent = s;
     }
-}
-
-static enum sample_kind
-slot_kind(const struct merge_slot *s, uint32_t at)
-{
-    return s->mixed ? (enum sample_kind)s->kinds[at] : s->kind;
 }
 
 /* How many samples of a lone slot come before anything else could: at least one. */

@@ -24,6 +24,8 @@ struct merge_item {
     uint8_t type;   /* enum item_type */
     uint8_t kind;   /* enum sample_kind; ITEM_LATE: mixed */
     uint32_t count;
+    uint32_t hidden_count;
+    const struct time_range *hidden; /* deleted in this piece: somebody else may be the first */
     union {
         struct bytes chunk;
         const struct late_sample *late;
@@ -45,6 +47,7 @@ struct merge {
     uint32_t next_item;
     int64_t min_ms;
     int64_t max_ms;
+    int64_t expired_before_ms; /* what is older is left out; set after merge_reset() */
     bool partial;
     struct merge_slot *active; /* list, by order */
     struct merge_slot *spent;  /* shown in the last batch */
@@ -52,14 +55,17 @@ struct merge {
     struct sample_batch_memory *out;
     uint64_t duplicate_count[LEDGER_KIND_COUNT];  /* dropped: the same value was there */
     uint64_t superseded_count[LEDGER_KIND_COUNT]; /* dropped: another value was there first */
-    uint32_t warning_count;                       /* damaged blocks left out, `partial` only */
+    uint64_t deleted_count[LEDGER_KIND_COUNT];    /* left out: hidden, and within min..max */
+    uint64_t expired_count[LEDGER_KIND_COUNT]; /* left out: expired, not hidden, within min..max */
+    uint32_t warning_count;                    /* damaged blocks left out, `partial` only */
     struct why last_warning;
 };
 
 void merge_init(struct merge *merge, struct budget *budget, struct query_control *control);
 void merge_fini(struct merge *merge);
 
-/* Forgets the last series; items are then added, and merge_begin() starts. */
+/* Forgets the last series, though not the counts; items are then added, and merge_begin() starts.
+ */
 void merge_reset(struct merge *merge, int64_t min_ms, int64_t max_ms, bool partial);
 /* A new item to fill in. NULL: no memory. */
 struct merge_item *merge_add(struct merge *merge);

@@ -10,7 +10,7 @@
 #include "tsdb/merge.h"
 #include "wire/random_test.h"
 
-enum { ORDERS_MAX = 6, SAMPLES_MAX = 3000, KEPT_HISTOGRAMS = 5 };
+enum { ORDERS_MAX = 6, SAMPLES_MAX = 3000, KEPT_HISTOGRAMS = 5, HIDDEN_MAX = 3 };
 
 struct one {
     int64_t t_ms;
@@ -31,6 +31,9 @@ struct rig {
     uint32_t count;
     struct merge merge;
     struct budget budget;
+    struct time_range hidden[ORDERS_MAX][HIDDEN_MAX]; /* of each order */
+    uint32_t hidden_count[ORDERS_MAX];
+    int64_t expired_before_ms;
 };
 
 static struct rig *
@@ -40,6 +43,7 @@ rig_new(uint64_t seed)
     assert_non_null(g);
     g->seed = seed;
     g->r.state = seed;
+    g->expired_before_ms = INT64_MIN;
     arena_init(&g->arena, NULL, 0, 0);
     gmem_init(&g->gmem, NULL);
     budget_init(&g->budget, "query", 0, NULL);
@@ -194,6 +198,8 @@ same_value(const struct one *a, const struct one *b)
 struct losses {
     uint64_t duplicates[LEDGER_KIND_COUNT];
     uint64_t superseded[LEDGER_KIND_COUNT];
+    uint64_t deleted[LEDGER_KIND_COUNT];
+    uint64_t expired[LEDGER_KIND_COUNT];
 };
 
 /* Leaves the winners within the range. */
@@ -206,6 +212,15 @@ model_merge(struct rig *g, int64_t min_ms, int64_t max_ms, struct losses *ret)
     for (uint32_t i = 0; i < g->count; i++) {
         const struct one *x = &g->all[i];
         if (x->t_ms < min_ms || x->t_ms > max_ms) continue;
+        bool hidden = false;
+        for (uint32_t h = 0; h < g->hidden_count[x->order]; h++) {
+            const struct time_range *range = &g->hidden[x->order][h];
+            hidden |= x->t_ms >= range->min_ms && x->t_ms <= range->max_ms;
+        }
+        if (hidden || x->t_ms < g->expired_before_ms) {
+            (hidden ? ret->deleted : ret->expired)[ledger_kind_of(x->kind)]++;
+            continue;
+        }
         if (kept > 0 && g->all[kept - 1].t_ms == x->t_ms) {
             uint64_t *lost = same_value(x, &g->all[kept - 1]) ? ret->duplicates : ret->superseded;
             lost[ledger_kind_of(x->kind)]++;
@@ -249,6 +264,8 @@ check_merge(struct rig *g, const struct losses *lost)
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         assert_int_equal(g->merge.duplicate_count[k], lost->duplicates[k]);
         assert_int_equal(g->merge.superseded_count[k], lost->superseded[k]);
+        assert_int_equal(g->merge.deleted_count[k], lost->deleted[k]);
+        assert_int_equal(g->merge.expired_count[k], lost->expired[k]);
     }
     struct sample_batch b;
     assert_int_equal(merge_next(&g->merge, &b, NULL), OK); /* stays at the end */
@@ -281,6 +298,47 @@ test_the_first_arrival_wins_and_losers_are_counted(void **state)
         }
         struct losses lost;
         random_items(g, min, max);
+        model_merge(g, min, max, &lost);
+        check_merge(g, &lost);
+        rig_free(g);
+    }
+}
+
+/* Hides stretches of some orders, and lets some time expire. */
+static void
+hide_some(struct rig *g)
+{
+    for (uint32_t order = 0; order < ORDERS_MAX; order++) {
+        g->hidden_count[order] = (uint32_t)rng_below(&g->r, HIDDEN_MAX + 1);
+        for (uint32_t i = 0; i < g->hidden_count[order]; i++) {
+            int64_t from = (int64_t)rng_below(&g->r, 40000) - 1000;
+            g->hidden[order][i] =
+                (struct time_range){from, from + (int64_t)rng_below(&g->r, 10000)};
+        }
+    }
+    if (rng_below(&g->r, 2) == 0) g->expired_before_ms = (int64_t)rng_below(&g->r, 10000);
+    g->merge.expired_before_ms = g->expired_before_ms;
+    for (uint32_t i = 0; i < g->merge.item_count; i++) {
+        struct merge_item *item = &g->merge.items[i];
+        item->hidden = g->hidden[item->order];
+        item->hidden_count = g->hidden_count[item->order];
+    }
+}
+
+static void
+test_what_is_deleted_or_expired_does_not_win(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 301; seed <= 450; seed++) {
+        struct rig *g = rig_new(seed);
+        int64_t min = INT64_MIN, max = INT64_MAX;
+        if (rng_below(&g->r, 2) == 0) {
+            min = (int64_t)rng_below(&g->r, 10000);
+            max = min + (int64_t)rng_below(&g->r, 30000);
+        }
+        struct losses lost;
+        random_items(g, min, max);
+        hide_some(g);
         model_merge(g, min, max, &lost);
         check_merge(g, &lost);
         rig_free(g);
@@ -400,6 +458,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_first_arrival_wins_and_losers_are_counted),
+        cmocka_unit_test(test_what_is_deleted_or_expired_does_not_win),
         cmocka_unit_test(test_memory_refused_anywhere_loses_nothing),
         cmocka_unit_test(test_a_merge_is_used_for_one_series_after_another),
         cmocka_unit_test(test_memory_is_that_of_what_overlaps),

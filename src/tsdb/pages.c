@@ -9,7 +9,7 @@
 
 #include "base/hash.h"
 
-enum { WRITE_PIECE_BYTES = 256 * 1024, TABLE_SLOTS = 8192, UNPACKERS_KEPT = 8 };
+enum { WRITE_PIECE_BYTES = 256 * 1024, SLOTS_FIRST = 8192, UNPACKERS_KEPT = 8 };
 
 static uint64_t
 page_check_of(const uint8_t *header, struct bytes stored, uint64_t part_number, uint64_t offset)
@@ -124,7 +124,10 @@ page_writer_close(struct page_writer *w, struct why *why)
     enum err e = write_out(w, why);
     if (e == OK) e = file_sync(&w->file, why);
     enum err closed = file_close(&w->file);
-    return err_first(e, closed);
+    if (e == OK && closed) {
+        e = why_set(why, closed, "close %s: %s", w->file.path, err_word(closed));
+    }
+    return e;
 }
 
 /* --- the cache -------------------------------------------------------------------------------- */
@@ -147,8 +150,9 @@ struct page_cache {
     uint64_t capacity_bytes;
     _Atomic uint64_t next_id;
 
-    struct lock lock; /* LOCK_RANK_CACHE; guards the rest */
-    struct cached *slots[TABLE_SLOTS];
+    struct lock lock;      /* LOCK_RANK_CACHE; guards the rest */
+    struct cached **slots; /* charged to nobody */
+    size_t slot_count;     /* a power of two; grows with the pages, which may be small */
     struct cached *newest;
     struct cached *oldest;
     struct page_cache_stats stats;
@@ -161,6 +165,12 @@ page_cache_new(struct budget *budget, uint64_t capacity_bytes, struct page_cache
 {
     struct page_cache *c = mem_new(NULL, sizeof *c);
     if (c == NULL) return ERR_NOMEM;
+    c->slot_count = SLOTS_FIRST;
+    c->slots = mem_new(NULL, SLOTS_FIRST * sizeof(struct cached *));
+    if (c->slots == NULL) {
+        mem_free(NULL, c, sizeof *c);
+        return ERR_NOMEM;
+    }
     c->budget = budget;
     c->capacity_bytes = capacity_bytes;
     atomic_init(&c->next_id, 1);
@@ -178,7 +188,7 @@ page_cache_new_id(struct page_cache *cache)
 static struct cached **
 slot_of(struct page_cache *c, uint64_t cache_id, uint64_t offset)
 {
-    return &c->slots[hash_mix(cache_id, offset) & (TABLE_SLOTS - 1)];
+    return &c->slots[hash_mix(cache_id, offset) & (c->slot_count - 1)];
 }
 
 static void
@@ -305,6 +315,39 @@ hold_cached(struct page_cache *c, uint64_t cache_id, uint64_t offset)
     return p;
 }
 
+/* Puts all pages into twice as many slots; what is left over is `slots`. */
+static void
+spread_locked(struct page_cache *c, struct cached ***slots)
+{
+    struct cached **old = c->slots;
+    size_t old_count = c->slot_count;
+    c->slots = *slots;
+    c->slot_count *= 2;
+    for (size_t i = 0; i < old_count; i++) {
+        for (struct cached *p = old[i], *next; p != NULL; p = next) {
+            next = p->next_in_slot;
+            struct cached **slot = slot_of(c, p->cache_id, p->offset);
+            p->next_in_slot = *slot;
+            *slot = p;
+        }
+    }
+    *slots = old;
+}
+
+/* Without memory for a larger table look-ups get slower, and that is all. */
+static void
+grow_table(struct page_cache *c, size_t slot_count)
+{
+    size_t old_bytes = slot_count * sizeof(struct cached *), bytes = 2 * old_bytes;
+    struct cached **slots = mem_new(NULL, bytes);
+    if (slots == NULL) return;
+    lock_take(&c->lock);
+    bool first = c->slot_count == slot_count; /* no other thread was faster */
+    if (first) spread_locked(c, &slots);
+    lock_drop(&c->lock);
+    mem_free(NULL, slots, first ? old_bytes : bytes);
+}
+
 /* Lists a page that was just read, unless another thread was faster or it is too large to keep. */
 static void
 keep_cached(struct page_cache *c, struct cached *p)
@@ -316,8 +359,11 @@ keep_cached(struct page_cache *c, struct cached *p)
         gone = evict_locked(c, p->memory_bytes);
         if (c->stats.bytes + p->memory_bytes <= c->capacity_bytes) list_locked(c, p);
     }
+    size_t slot_count = c->slot_count;
+    bool crowded = c->stats.pages > slot_count;
     lock_drop(&c->lock);
     free_list(c, gone);
+    if (crowded) grow_table(c, slot_count);
 }
 
 void
@@ -363,6 +409,7 @@ page_cache_free(struct page_cache *c)
         ZSTD_freeDCtx(c->unpackers[i]);
     }
     lock_fini(&c->lock);
+    mem_free(NULL, c->slots, c->slot_count * sizeof *c->slots);
     mem_free(NULL, c, sizeof *c);
 }
 

@@ -159,6 +159,38 @@ test_the_cache_stays_within_its_capacity(void **state)
 }
 
 static void
+test_many_small_pages_are_all_found(void **state)
+{
+    (void)state;
+    enum { SOURCES = 1000, SMALL = 300 };
+    struct rig g;
+    struct page_cache_stats stats;
+    uint64_t pages = 0;
+    rig_open(&g, 1 << 30, 0);
+    uint64_t first = g.source.cache_id;
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned n = 0; n < SOURCES; n++) {
+            g.source.cache_id = first + n;
+            for (unsigned i = 0; i < PAGES; i++) {
+                if (g.sizes[i] >= SMALL) continue;
+                page_release(&g.source, get(&g, i));
+                pages += round == 0;
+            }
+        }
+    }
+    page_cache_stats(g.cache, &stats);
+    assert_true(pages > 10000); /* more than the table begins with */
+    assert_int_equal(stats.misses, pages);
+    assert_int_equal(stats.hits, pages);
+    for (unsigned n = 0; n < SOURCES; n++) {
+        page_cache_forget(g.cache, first + n);
+        page_cache_stats(g.cache, &stats);
+        assert_int_equal(stats.pages, pages - pages / SOURCES * (n + 1));
+    }
+    rig_close(&g);
+}
+
+static void
 test_held_pages_outlive_eviction_and_forgetting(void **state)
 {
     (void)state;
@@ -397,6 +429,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pages_come_back_as_written),
         cmocka_unit_test(test_the_cache_stays_within_its_capacity),
+        cmocka_unit_test(test_many_small_pages_are_all_found),
         cmocka_unit_test(test_held_pages_outlive_eviction_and_forgetting),
         cmocka_unit_test(test_an_exhausted_budget_gives_up_other_pages_first),
         cmocka_unit_test(test_each_flipped_bit_is_noticed_and_named),

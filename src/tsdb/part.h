@@ -41,14 +41,34 @@ struct part_tenant {
     uint32_t metadata_at;
 };
 
+/* Where encoded bytes lie. */
+struct page_place {
+    uint64_t page;
+    uint32_t at;
+    uint32_t size;
+};
+
+struct block_ref {
+    uint8_t codec;
+    bool has_starts;
+    bool has_stats;
+    uint32_t count;
+    int64_t min_ms;
+    int64_t max_ms;
+    struct page_place times;
+    struct page_place values;
+    struct page_place starts;
+    struct codec_stats stats;
+};
+
 enum err part_path(char *to, size_t to_size, const char *parts_dir, uint64_t number);
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
 /*
  * Everything comes in order: per tenant (by name) part_write_tenant() with its pairs in order, then
- * its series in label order, each with its samples in time order; then exemplars and metadata of
- * that tenant.
+ * its series in label order, each with its samples in time order; then metadata of that tenant.
+ * Exemplars come any time after the samples of their series.
  */
 struct part_writer;
 MUST_CHECK enum err part_writer_new(struct env *env, struct budget *budget, const char *parts_dir,
@@ -71,10 +91,20 @@ MUST_CHECK enum err part_write_series(struct part_writer *writer, const uint32_t
 /* More samples of the current series. */
 MUST_CHECK enum err part_write_samples(struct part_writer *writer, const struct sample_batch *batch,
                                        struct why *why);
-/* For series number `series` within the tenant; in order of series, time. After all series. */
+/*
+ * A block that is encoded already: of the current series, behind its last sample. Where `block`
+ * says its bytes lie is not looked at.
+ */
+struct block_bytes;
+MUST_CHECK enum err part_write_block(struct part_writer *writer, const struct block_ref *block,
+                                     const struct block_bytes *bytes, struct why *why);
+/*
+ * For series number `series` within the tenant, whose samples are complete; in order of series,
+ * time.
+ */
 MUST_CHECK enum err part_write_exemplar(struct part_writer *writer, uint32_t series, int64_t t_ms,
                                         uint64_t bits, struct bytes labels, struct why *why);
-/* Families in name order. After all exemplars. */
+/* Families in name order. After all series. */
 MUST_CHECK enum err part_write_metadata(struct part_writer *writer, const struct metadata *metadata,
                                         struct why *why);
 /* Writes what is left, syncs file and directory: the part is durable, though nobody names it yet.
@@ -88,38 +118,23 @@ struct part;
 
 /*
  * Opens by reading header, footer and root. ERR_CORRUPT: the root cannot be read. ERR_UNSUPPORTED:
- * written by a newer version. ERR_MISSING.
+ * written by a newer version. ERR_MISSING. `env` and `parts_dir` outlive the part.
  */
 MUST_CHECK enum err part_open(struct env *env, struct budget *budget, struct page_cache *cache,
                               const char *parts_dir, uint64_t number, struct part **ret_part,
                               struct why *why);
 void part_ref(struct part *part);
 void part_unref(struct part *part);
+/* Nothing names it any more: with the last reference it goes from disk, too. */
+void part_drop(struct part *part);
+/* Merging it failed for what is in it: it is not tried again while this process lives. */
+void part_leave_alone(struct part *part);
+bool part_is_left_alone(const struct part *part);
 const struct part_info *part_info(const struct part *part);
 uint32_t part_tenant_count(const struct part *part);
 const struct part_tenant *part_tenant_at(const struct part *part, uint32_t index);
 /* NULL: the tenant has nothing here. */
 const struct part_tenant *part_tenant(const struct part *part, struct bytes name);
-
-/* Where encoded bytes lie. */
-struct page_place {
-    uint64_t page;
-    uint32_t at;
-    uint32_t size;
-};
-
-struct block_ref {
-    uint8_t codec;
-    bool has_starts;
-    bool has_stats;
-    uint32_t count;
-    int64_t min_ms;
-    int64_t max_ms;
-    struct page_place times;
-    struct page_place values;
-    struct page_place starts;
-    struct codec_stats stats;
-};
 
 /* A tenant's names, ready to look up; made per query. */
 struct part_name {
@@ -130,6 +145,7 @@ struct part_name {
 struct part_index {
     struct part *part;
     const struct part_tenant *tenant;
+    struct query_control *control; /* ends long matching; NULL after part_index_load() */
     struct part_name *names;
     uint32_t name_count;
 };
@@ -154,6 +170,12 @@ MUST_CHECK enum err row_read(struct row_reader *reader, uint32_t number, struct 
                              const struct block_ref **ret_blocks, uint32_t *ret_block_count,
                              struct why *why);
 
+/* The pairs of the series read last, by their numbers in the part, ascending; a view like the rest.
+ */
+void row_pairs(const struct row_reader *reader, const uint32_t **ret_pairs, uint32_t *ret_count);
+/* From now on rows of another tenant of the same part. */
+void row_reader_move(struct row_reader *reader, const struct part_index *index);
+
 enum sample_kind block_kind(const struct block_ref *block);
 /*
  * Decodes a block into arrays of block->count; `ret_starts` only with block->has_starts.
@@ -163,6 +185,19 @@ MUST_CHECK enum err block_read(struct part *part, const struct block_ref *block,
                                uint64_t *ret_bits, int64_t *ret_starts,
                                struct histogram *ret_histograms, struct arena *arena,
                                struct why *why);
+MUST_CHECK enum err block_read_times(struct part *part, const struct block_ref *block,
+                                     int64_t *ret_times, struct why *why);
+
+/* A block as it is stored: views of pages that are held until block_release(). */
+struct block_bytes {
+    struct bytes times;
+    struct bytes values;
+    struct bytes starts; /* with block->has_starts */
+    const struct page *pages[3];
+};
+MUST_CHECK enum err block_hold(struct part *part, const struct block_ref *block,
+                               struct block_bytes *ret_bytes, struct why *why);
+void block_release(struct part *part, const struct block_bytes *bytes);
 
 /* Exemplars of series `first` (within the part) and up, in order, until `each` returns
  * ERR_CANCELED. */

@@ -9,7 +9,7 @@
 #include "base/hash.h"
 #include "model/histogram.h"
 #include "sys/sim.h"
-#include "tsdb/part.h"
+#include "tsdb/part_merge.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -176,6 +176,43 @@ each_damage(void *context, uint64_t offset, const struct why *why)
     assert(why->text[0] != 0);
 }
 
+/* `twice`: with itself, and without its first and last sample. */
+static void
+merge_part(struct env *env, struct part *part, bool twice)
+{
+    const struct part_info *info = part_info(part);
+    struct part_merge_input inputs[] = {{.part = part}, {.part = part}};
+    struct part_merge_options options = {
+        .env = env,
+        .budget = &budget,
+        .parts_dir = "/parts",
+        .inputs = inputs,
+        .input_count = twice ? 2 : 1,
+        .window = {INT64_MIN, INT64_MAX},
+        .expired_before_ms = INT64_MIN,
+        .with_metadata = true,
+        .number = NUMBER + 1,
+    };
+    struct part_merge *m = NULL;
+    struct part_info made;
+    const struct part_merge_counts *counts;
+    uint32_t count, bad = UINT32_MAX;
+    struct why why = {""};
+    bool done = false;
+    if (twice && info->min_ms < info->max_ms) {
+        options.window = (struct time_range){info->min_ms, info->max_ms - 1};
+        options.expired_before_ms = info->min_ms + 1;
+    }
+    enum err e = part_merge_new(&options, &m, &why);
+    while (e == OK && !done) {
+        e = part_merge_step(m, 1000, &done, &bad, &why);
+    }
+    assert(e != ERR_CORRUPT || bad < options.input_count);
+    if (e == OK) e = part_merge_finish(m, &made, &counts, &count, &why);
+    expect(e, &why);
+    part_merge_free(m);
+}
+
 static void
 read_part(struct env *env, struct page_cache *cache)
 {
@@ -189,6 +226,8 @@ read_part(struct env *env, struct page_cache *cache)
         read_tenant(part, part_tenant_at(part, i));
     }
     expect(part_verify(part, each_damage, NULL, &why), &why);
+    merge_part(env, part, false);
+    merge_part(env, part, true);
     part_unref(part);
 }
 

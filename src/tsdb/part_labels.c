@@ -217,6 +217,8 @@ postings_add(struct postings_walk *w, uint32_t pair, roaring_bitmap_t *into, str
 
 /* --- matching --------------------------------------------------------------------------------- */
 
+enum { VALUES_PER_CHECK = 1024 }; /* of the deadline */
+
 struct match {
     const struct part_index *index;
     struct value_walk values;
@@ -265,8 +267,12 @@ collect_scan(struct match *m, const struct part_name *name, const struct matcher
         if (e) break;
         struct bytes value = buf_bytes(&m->values.value);
         if (!begins_with(value, prefix)) break;
-        if (matcher_matches(matcher, value) != want) continue;
-        e = postings_add(&m->postings, pair, into, why);
+        if (matcher_matches(matcher, value) == want) {
+            e = postings_add(&m->postings, pair, into, why);
+        }
+        if (e == OK && pair % VALUES_PER_CHECK == 0 && m->index->control != NULL) {
+            e = query_control_check(m->index->control, why);
+        }
     }
     return e;
 }

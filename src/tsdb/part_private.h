@@ -24,8 +24,12 @@ struct directory {
 };
 
 struct part {
+    struct env *env;
+    const char *parts_dir;
     struct budget *budget;
     _Atomic uint32_t references; /* acquire-release: the last one closes */
+    atomic_bool dropped;         /* relaxed: the references order it */
+    atomic_bool left_alone;      /* relaxed: one thread merges */
     struct part_info info;
     struct page_source source;
     struct arena arena; /* what is unpacked at opening: tenants */
@@ -45,6 +49,27 @@ enum err part_damaged(const struct part *part, uint64_t offset, const char *what
 MUST_CHECK enum err part_directory_find(struct part *part, struct directory *directory,
                                         uint32_t number, uint64_t *ret_offset, uint32_t *ret_first,
                                         uint32_t *ret_next, struct why *why);
+
+/* Walks exemplars, by series and time. */
+struct exemplar_walk {
+    struct part *part;
+    const struct directory_table *table;
+    uint32_t next_page; /* in the table */
+    const struct page *page;
+    uint64_t offset; /* of the page */
+    struct cursor c;
+    bool at_end;
+    uint32_t series; /* in the part */
+    struct exemplar exemplar;
+};
+
+void exemplar_walk_init(struct exemplar_walk *walk, struct part *part);
+void exemplar_walk_fini(struct exemplar_walk *walk);
+/* To the first one of series `first` and up; at_end: there is none. Views end with the next step.
+ */
+MUST_CHECK enum err exemplar_walk_enter(struct exemplar_walk *walk, uint32_t first,
+                                        struct why *why);
+MUST_CHECK enum err exemplar_walk_step(struct exemplar_walk *walk, struct why *why);
 
 /* --- part_labels.c ---------------------------------------------------------------------------- */
 

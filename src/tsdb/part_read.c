@@ -252,6 +252,8 @@ part_open(struct env *env, struct budget *budget, struct page_cache *cache, cons
 {
     struct part *p = mem_new(budget, sizeof *p);
     if (p == NULL) return why_set(why, ERR_NOMEM, "no memory to open a part");
+    p->env = env;
+    p->parts_dir = parts_dir;
     p->budget = budget;
     p->info.number = number;
     p->source = (struct page_source){
@@ -278,6 +280,33 @@ part_ref(struct part *part)
 }
 
 void
+part_drop(struct part *part)
+{
+    atomic_store_explicit(&part->dropped, true, memory_order_relaxed);
+}
+
+void
+part_leave_alone(struct part *part)
+{
+    atomic_store_explicit(&part->left_alone, true, memory_order_relaxed);
+}
+
+bool
+part_is_left_alone(const struct part *part)
+{
+    return atomic_load_explicit(&part->left_alone, memory_order_relaxed);
+}
+
+static void
+remove_from_disk(const struct part *p)
+{
+    char dir[256];
+    enum err e = part_path(dir, sizeof dir, p->parts_dir, p->info.number);
+    if (e == OK) e = env_remove_tree(p->env, dir, NULL);
+    err_ignore(e, "what stays is swept at the next start");
+}
+
+void
 part_unref(struct part *p)
 {
     if (p == NULL) return;
@@ -288,6 +317,7 @@ part_unref(struct part *p)
     directory_fini(p, &p->exemplars);
     page_cache_forget(p->source.cache, p->source.cache_id);
     file_close(&p->source.file);
+    if (atomic_load_explicit(&p->dropped, memory_order_relaxed)) remove_from_disk(p);
     arena_fini(&p->arena);
     mem_free(p->budget, p, sizeof *p);
 }
@@ -328,27 +358,73 @@ part_tenant(const struct part *part, struct bytes name)
 
 /* --- exemplars, metadata, verify -------------------------------------------------------------- */
 
-static enum err
-exemplars_of_page(struct part *p, const struct page *page, uint64_t offset, uint32_t first,
-                  enum err (*each)(void *context, uint32_t series, const struct exemplar *exemplar),
-                  void *context, struct why *why)
+void
+exemplar_walk_init(struct exemplar_walk *w, struct part *part)
 {
-    struct cursor c = {page->at, page->at + page->size, false};
-    uint64_t series = 0;
-    while (c.at < c.end) {
-        uint64_t step = cursor_varint(&c);
-        struct exemplar x = {.t_ms = cursor_zigzag(&c)};
-        x.value_bits = cursor_le64(&c);
-        x.labels = cursor_counted(&c);
-        if (c.bad || step >= p->info.series_count - series || !labels_valid(x.labels)) {
-            return part_damaged(p, offset, "exemplars", why);
+    *w = (struct exemplar_walk){.part = part, .at_end = true};
+}
+
+void
+exemplar_walk_fini(struct exemplar_walk *w)
+{
+    if (w->part != NULL) page_release(&w->part->source, w->page);
+    w->page = NULL;
+    w->at_end = true;
+}
+
+/* The next page; every one begins to count its series anew. */
+static enum err
+exemplar_page(struct exemplar_walk *w, struct why *why)
+{
+    page_release(&w->part->source, w->page);
+    w->page = NULL;
+    w->series = 0;
+    w->offset = w->table->offsets[w->next_page++];
+    enum err e = page_get(&w->part->source, w->offset, PAGE_EXEMPLARS, &w->page, why);
+    if (e == OK) w->c = (struct cursor){w->page->at, w->page->at + w->page->size, false};
+    return e;
+}
+
+enum err
+exemplar_walk_step(struct exemplar_walk *w, struct why *why)
+{
+    struct cursor *c = &w->c;
+    while (c->at == c->end) {
+        if (w->next_page == w->table->count) {
+            exemplar_walk_fini(w);
+            return OK;
         }
-        series += step;
-        if (series < first) continue;
-        enum err e = each(context, (uint32_t)series, &x);
+        enum err e = exemplar_page(w, why);
         if (e) return e;
     }
+    uint64_t step = cursor_varint(c);
+    w->exemplar.t_ms = cursor_zigzag(c);
+    w->exemplar.value_bits = cursor_le64(c);
+    w->exemplar.labels = cursor_counted(c);
+    if (c->bad || step >= w->part->info.series_count - w->series ||
+        !labels_valid(w->exemplar.labels)) {
+        return part_damaged(w->part, w->offset, "exemplars", why);
+    }
+    w->series += (uint32_t)step;
     return OK;
+}
+
+enum err
+exemplar_walk_enter(struct exemplar_walk *w, uint32_t first, struct why *why)
+{
+    exemplar_walk_fini(w);
+    if (w->part->exemplars.page == 0) return OK;
+    enum err e = directory_table(w->part, &w->part->exemplars, &w->table, why);
+    if (e) return e;
+    /* The last page that begins before the first wanted may hold some of it. */
+    w->next_page = first == 0 ? 0 : pages_until(w->table, first - 1);
+    w->next_page -= w->next_page > 0;
+    w->c = (struct cursor){NULL, NULL, false};
+    w->at_end = false;
+    do {
+        e = exemplar_walk_step(w, why);
+    } while (e == OK && !w->at_end && w->series < first);
+    return e;
 }
 
 enum err
@@ -356,19 +432,14 @@ part_exemplars(struct part *p, uint32_t first_series,
                enum err (*each)(void *context, uint32_t series, const struct exemplar *exemplar),
                void *context, struct why *why)
 {
-    if (p->exemplars.page == 0) return OK;
-    const struct directory_table *t;
-    enum err e = directory_table(p, &p->exemplars, &t, why);
-    if (e) return e;
-    /* The last page that begins before the first wanted may hold some of it. */
-    uint32_t i = first_series == 0 ? 0 : pages_until(t, first_series - 1);
-    for (i -= i > 0; i < t->count && e == OK; i++) {
-        const struct page *page;
-        e = page_get(&p->source, t->offsets[i], PAGE_EXEMPLARS, &page, why);
-        if (e) break;
-        e = exemplars_of_page(p, page, t->offsets[i], first_series, each, context, why);
-        page_release(&p->source, page);
+    struct exemplar_walk w;
+    exemplar_walk_init(&w, p);
+    enum err e = exemplar_walk_enter(&w, first_series, why);
+    while (e == OK && !w.at_end) {
+        e = w.series < first_series ? OK : each(context, w.series, &w.exemplar);
+        if (e == OK) e = exemplar_walk_step(&w, why);
     }
+    exemplar_walk_fini(&w);
     return e == ERR_CANCELED ? OK : e;
 }
 

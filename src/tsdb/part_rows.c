@@ -1,6 +1,7 @@
 /*
  * part_rows.c - the rows of a part, one for each series, and the blocks they name.
  */
+#include <assert.h>
 #include <inttypes.h>
 
 #include "model/labels.h"
@@ -245,6 +246,23 @@ row_read(struct row_reader *r, uint32_t number, struct bytes *ret_labels,
     return OK;
 }
 
+void
+row_pairs(const struct row_reader *r, const uint32_t **ret_pairs, uint32_t *ret_count)
+{
+    *ret_pairs = (const uint32_t *)(const void *)r->pairs.at;
+    *ret_count = (uint32_t)(r->pairs.size / sizeof(uint32_t));
+}
+
+/* Labels stay at hand: pairs are numbered through the whole part. */
+void
+row_reader_move(struct row_reader *r, const struct part_index *index)
+{
+    assert(index->part == r->index->part);
+    page_release(&index->part->source, r->page);
+    r->page = NULL;
+    r->index = index;
+}
+
 /* --- blocks ----------------------------------------------------------------------------------- */
 
 enum sample_kind
@@ -279,8 +297,8 @@ place_get(struct part *p, const struct page_place *place, enum page_kind kind,
     return OK;
 }
 
-static enum err
-read_times(struct part *p, const struct block_ref *b, int64_t *ret_times, struct why *why)
+enum err
+block_read_times(struct part *p, const struct block_ref *b, int64_t *ret_times, struct why *why)
 {
     const struct page *page;
     struct bytes bytes;
@@ -322,7 +340,7 @@ block_read(struct part *part, const struct block_ref *b, int64_t *ret_times, uin
            int64_t *ret_starts, struct histogram *ret_histograms, struct arena *arena,
            struct why *why)
 {
-    enum err e = read_times(part, b, ret_times, why);
+    enum err e = block_read_times(part, b, ret_times, why);
     if (e == OK) e = read_values(part, b, ret_bits, ret_histograms, arena, why);
     if (e || !b->has_starts) return e;
     const struct page *page;
@@ -334,4 +352,30 @@ block_read(struct part *part, const struct block_ref *b, int64_t *ret_times, uin
     if (e == OK && c.at != c.end) e = ERR_CORRUPT;
     page_release(&part->source, page);
     return e == ERR_CORRUPT ? bad_place(part, &b->starts, why) : e;
+}
+
+enum err
+block_hold(struct part *part, const struct block_ref *b, struct block_bytes *ret_bytes,
+           struct why *why)
+{
+    struct block_bytes x = {{NULL, 0}, {NULL, 0}, {NULL, 0}, {NULL, NULL, NULL}};
+    enum err e = place_get(part, &b->times, PAGE_TIMES, &x.pages[0], &x.times, why);
+    if (e == OK) e = place_get(part, &b->values, PAGE_VALUES, &x.pages[1], &x.values, why);
+    if (e == OK && b->has_starts) {
+        e = place_get(part, &b->starts, PAGE_VALUES, &x.pages[2], &x.starts, why);
+    }
+    if (e) {
+        block_release(part, &x);
+        return e;
+    }
+    *ret_bytes = x;
+    return OK;
+}
+
+void
+block_release(struct part *part, const struct block_bytes *bytes)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        page_release(&part->source, bytes->pages[i]);
+    }
 }

@@ -194,7 +194,9 @@ writer_begin_file(struct part_writer *w, struct why *why)
 {
     char path[256];
     uint8_t header[PART_END_BYTES] = {0};
-    enum err e = env_remove_tree(w->env, w->dir, why);
+    enum err e = env_remove_tree(w->env, w->dir, NULL);
+    if (e) why_set(why, e, "%s: what is left of an earlier attempt stays", w->dir);
+    w->begun = e == OK;
     if (e == OK) e = env_mkdir(w->env, w->dir, why);
     if (e == OK) e = path_join(path, sizeof path, w->dir, "part");
     if (e == OK) {
@@ -255,6 +257,11 @@ part_writer_free(struct part_writer *w)
 {
     if (w == NULL) return;
     page_writer_fini(&w->pages);
+    if (w->begun && !w->finished) {
+        /* On a full disk a half is what keeps everybody else from writing. */
+        err_ignore(env_remove_tree(w->env, w->dir, NULL),
+                   "the next attempt, or a start, sweeps it");
+    }
     struct buf *all[] = {
         &w->tenants,
         &w->names,
@@ -372,5 +379,6 @@ part_writer_finish(struct part_writer *w, struct part_info *ret_info, struct why
     if (e == OK) e = env_syncdir(w->env, w->dir, why);
     if (e == OK) e = env_syncdir(w->env, w->parts_dir, why);
     if (e == OK) *ret_info = w->info;
+    w->finished = e == OK;
     return part_told(w, e, why);
 }

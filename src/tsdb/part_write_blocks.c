@@ -3,7 +3,8 @@
  * A page's offset is known when it is written: until then a place names it by its running number.
  *
  * Time columns are shared: a column equal to one written before, by a 128-bit hash under a secret
- * seed and its count, is referred to instead of written again.
+ * seed and its count, is referred to instead of written again. Each is remembered twice, by its
+ * times and by its encoded bytes, so that copied blocks share with those made here.
  */
 #include <assert.h>
 
@@ -92,26 +93,61 @@ columns_room(struct part_writer *w)
                                             : part_columns_clear(w);
 }
 
-static enum err
-place_times(struct part_writer *w, struct page_place *ret_place, struct why *why)
+/* The column with this hash, or the place in the table where it goes. */
+static struct column *
+column_find(struct part_writer *w, XXH128_hash_t hash, uint32_t count)
 {
-    enum err e = columns_room(w);
-    if (e) return e;
-    XXH128_hash_t hash = XXH3_128bits_withSeed(w->sample_times, w->sample_count * 8u, w->seed);
     uint32_t at = (uint32_t)hash.low64 & (w->column_capacity - 1);
     for (; w->columns[at].count != 0; at = (at + 1) & (w->column_capacity - 1)) {
         const struct column *c = &w->columns[at];
-        if (c->count != w->sample_count || !XXH128_isEqual(c->hash, hash)) continue;
+        if (c->count == count && XXH128_isEqual(c->hash, hash)) break;
+    }
+    return &w->columns[at];
+}
+
+static void
+column_set(struct part_writer *w, struct column *c, struct column value)
+{
+    assert(c->count == 0);
+    *c = value;
+    w->column_count++;
+}
+
+/* An encoded column: as it is where blocks are copied, or just made. */
+static enum err
+place_column(struct part_writer *w, struct bytes encoded, uint32_t count,
+             struct page_place *ret_place, struct why *why)
+{
+    enum err e = columns_room(w);
+    if (e) return e;
+    XXH128_hash_t hash = XXH3_128bits_withSeed(encoded.at, encoded.size, ~w->seed);
+    struct column *c = column_find(w, hash, count);
+    if (c->count != 0) {
         *ret_place = c->place;
         return OK;
     }
+    e = place(w, &w->times, &w->times_offsets, encoded, ret_place, why);
+    if (e == OK) column_set(w, c, (struct column){hash, count, *ret_place});
+    return e;
+}
+
+static enum err
+place_times(struct part_writer *w, struct page_place *ret_place, struct why *why)
+{
+    uint32_t count = w->sample_count;
+    XXH128_hash_t hash = XXH3_128bits_withSeed(w->sample_times, count * 8u, w->seed);
+    const struct column *known = column_find(w, hash, count);
+    if (known->count != 0) {
+        *ret_place = known->place;
+        return OK;
+    }
     buf_clear(&w->encoded);
-    codec_times_encode(w->scratch, w->sample_times, w->sample_count, &w->encoded);
+    codec_times_encode(w->scratch, w->sample_times, count, &w->encoded);
     if (buf_error(&w->encoded)) return buf_error(&w->encoded);
-    e = place(w, &w->times, &w->times_offsets, buf_bytes(&w->encoded), ret_place, why);
+    enum err e = place_column(w, buf_bytes(&w->encoded), count, ret_place, why);
     if (e) return e;
-    w->columns[at] = (struct column){hash, w->sample_count, *ret_place};
-    w->column_count++;
+    /* Room was made for one, in a table at most half full. */
+    column_set(w, column_find(w, hash, count), (struct column){hash, count, *ret_place});
     return OK;
 }
 
@@ -173,6 +209,16 @@ drop_front(struct part_writer *w, uint32_t count)
     arena_reset(&w->histogram_arena);
 }
 
+static enum err
+block_add(struct part_writer *w, const struct block_ref *ref)
+{
+    buf_put(&w->blocks, ref, sizeof *ref);
+    w->info.block_count++;
+    if (ref->min_ms < w->info.min_ms) w->info.min_ms = ref->min_ms;
+    if (ref->max_ms > w->info.max_ms) w->info.max_ms = ref->max_ms;
+    return buf_error(&w->blocks);
+}
+
 /* Writes one block of the first samples that wait; more may be left. */
 static enum err
 block_out(struct part_writer *w, struct why *why)
@@ -198,12 +244,8 @@ block_out(struct part_writer *w, struct why *why)
         ref.has_stats = true;
         codec_float_stats(w->sample_bits, count, &ref.stats);
     }
-    buf_put(&w->blocks, &ref, sizeof ref);
-    w->info.block_count++;
-    if (ref.min_ms < w->info.min_ms) w->info.min_ms = ref.min_ms;
-    if (ref.max_ms > w->info.max_ms) w->info.max_ms = ref.max_ms;
     drop_front(w, count);
-    return buf_error(&w->blocks);
+    return block_add(w, &ref);
 }
 
 enum err
@@ -272,15 +314,26 @@ take_histogram(struct part_writer *w, const struct histogram *h, struct why *why
 static void
 take_times(struct part_writer *w, const struct sample_batch *batch, uint32_t from, uint32_t count)
 {
-    for (uint32_t i = from; i < from + count; i++) {
-        uint32_t n = w->sample_count++;
-        int64_t start = batch->starts_ms == NULL ? 0 : batch->starts_ms[i];
-        assert(!w->has_last || batch->times_ms[i] > w->last_ms);
-        w->has_last = true;
-        w->last_ms = w->sample_times[n] = batch->times_ms[i];
-        w->sample_starts[n] = start;
-        w->has_starts |= start != 0;
+    const int64_t *times = batch->times_ms + from;
+    int64_t *starts = w->sample_starts + w->sample_count;
+    size_t bytes = count * sizeof *times;
+    bool ascends = !w->has_last || times[0] > w->last_ms;
+    for (uint32_t i = 1; i < count; i++) {
+        ascends &= times[i] > times[i - 1];
     }
+    assert(ascends);
+    memcpy(w->sample_times + w->sample_count, times, bytes);
+    if (batch->starts_ms == NULL) {
+        memset(starts, 0, bytes);
+    } else {
+        memcpy(starts, batch->starts_ms + from, bytes);
+        for (uint32_t i = 0; i < count && !w->has_starts; i++) {
+            w->has_starts = starts[i] != 0;
+        }
+    }
+    w->has_last = true;
+    w->last_ms = times[count - 1];
+    w->sample_count += count;
 }
 
 enum err
@@ -295,5 +348,26 @@ part_write_samples(struct part_writer *w, const struct sample_batch *batch, stru
         take_times(w, batch, i, taken);
     }
     w->tenant.sample_count[ledger_kind_of(batch->kind)] += batch->count;
+    return OK;
+}
+
+enum err
+part_write_block(struct part_writer *w, const struct block_ref *block,
+                 const struct block_bytes *bytes, struct why *why)
+{
+    assert(w->in_series);
+    assert(!w->has_last || block->min_ms > w->last_ms);
+    struct block_ref ref = *block;
+    enum err e = part_blocks_out(w, why);
+    if (e == OK) e = place(w, &w->values, &w->values_offsets, bytes->values, &ref.values, why);
+    if (e == OK) e = place_column(w, bytes->times, ref.count, &ref.times, why);
+    if (e == OK && ref.has_starts) {
+        e = place(w, &w->values, &w->values_offsets, bytes->starts, &ref.starts, why);
+    }
+    if (e == OK) e = block_add(w, &ref);
+    if (e) return part_told(w, e, why);
+    w->has_last = true;
+    w->last_ms = ref.max_ms;
+    w->tenant.sample_count[ledger_kind_of(block_kind(&ref))] += ref.count;
     return OK;
 }

@@ -192,6 +192,8 @@ part_write_exemplar(struct part_writer *w, uint32_t series, int64_t t_ms, uint64
     buf_put_counted(to, labels);
     w->exemplars_last = number;
     w->tenant.sample_count[LEDGER_EXEMPLAR]++;
+    if (t_ms < w->info.min_ms) w->info.min_ms = t_ms;
+    if (t_ms > w->info.max_ms) w->info.max_ms = t_ms;
     return part_told(w, buf_error(to), why);
 }
 

@@ -37,6 +37,8 @@ struct part_writer {
     struct codec_scratch *scratch;
     struct part_info info;
     uint64_t seed; /* of the hashes of columns */
+    bool begun;    /* its directory is there */
+    bool finished;
 
     struct filling times;
     struct filling values;

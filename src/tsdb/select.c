@@ -46,7 +46,6 @@ struct query {
     int64_t min_ms;
     int64_t max_ms;
     bool partial;
-    bool any_time; /* exemplars may lie beyond the samples of a part */
     struct why warning;
 };
 
@@ -64,19 +63,39 @@ view_of(const struct id_list *list)
     return (struct id_view){list->at, list->count};
 }
 
+enum { PAIRS_AT_ONCE = 256 };
+
 struct gen_match {
     struct tsdb *db;
     const struct gen *gen;
     uint32_t tenant;
+    struct query_control *control; /* may be NULL */
+    struct why *why;
+    const struct pair *pairs[PAIRS_AT_ONCE]; /* those whose series are wanted next */
+    uint32_t pair_count;
 };
 
+/* The lock once for many of them: others write meanwhile. */
 static void
-add_pair_series(struct gen_match *m, const struct pair *pair, roaring_bitmap_t *into)
+add_pairs_series(struct gen_match *m, roaring_bitmap_t *into)
 {
+    struct id_view views[PAIRS_AT_ONCE];
     lock_take(&m->db->head_lock);
-    struct id_view view = view_of(&pair->series);
+    for (uint32_t i = 0; i < m->pair_count; i++) {
+        views[i] = view_of(&m->pairs[i]->series);
+    }
     lock_drop(&m->db->head_lock);
-    roaring_bitmap_add_many(into, view.count, view.at);
+    for (uint32_t i = 0; i < m->pair_count; i++) {
+        roaring_bitmap_add_many(into, views[i].count, views[i].at);
+    }
+    m->pair_count = 0;
+}
+
+static void
+add_pair(struct gen_match *m, const struct pair *pair, roaring_bitmap_t *into)
+{
+    if (m->pair_count == PAIRS_AT_ONCE) add_pairs_series(m, into);
+    m->pairs[m->pair_count++] = pair;
 }
 
 static bool
@@ -96,17 +115,19 @@ find_name_pairs(struct gen_match *m, struct bytes name, struct id_view *ret_pair
 }
 
 /* Adds the series of all values of the name for which matching gives `want`. */
-static void
+static enum err
 collect_scan(struct gen_match *m, const struct matcher *matcher, bool want, roaring_bitmap_t *into)
 {
     struct id_view pairs;
-    if (!find_name_pairs(m, matcher_name(matcher), &pairs)) return;
+    if (!find_name_pairs(m, matcher_name(matcher), &pairs)) return OK;
     for (uint32_t i = 0; i < pairs.count; i++) {
         const struct pair *pair = gen_pair(m->gen, pairs.at[i]);
-        if (matcher_matches(matcher, pair_label(pair).value) == want) {
-            add_pair_series(m, pair, into);
-        }
+        if (matcher_matches(matcher, pair_label(pair).value) == want) add_pair(m, pair, into);
+        if (i % PAIRS_AT_ONCE != 0 || m->control == NULL) continue;
+        enum err e = query_control_check(m->control, m->why);
+        if (e) return e;
     }
+    return OK;
 }
 
 /* The same by look-ups, where the values are known. */
@@ -124,7 +145,7 @@ collect_literals(struct gen_match *m, const struct matcher *matcher, const struc
         const struct pair *pair = gen_find_pair(m->gen, m->tenant, label, &scratch);
         lock_drop(&m->db->head_lock);
         e = buf_error(&scratch);
-        if (pair != NULL) add_pair_series(m, pair, into);
+        if (pair != NULL) add_pair(m, pair, into);
     }
     buf_fini(&scratch);
     return e;
@@ -149,8 +170,9 @@ match_one(struct gen_match *m, const struct matcher *matcher, roaring_bitmap_t *
         /* The known values are what a positive matcher selects, and a negative one excludes. */
         e = collect_literals(m, matcher, values, count, set);
     } else {
-        collect_scan(m, matcher, !excludes, set);
+        e = collect_scan(m, matcher, !excludes, set);
     }
+    add_pairs_series(m, set);
     if (excludes) {
         roaring_bitmap_andnot_inplace(result, set);
     } else {
@@ -196,9 +218,10 @@ by_labels(const void *a, const void *b)
 
 static enum err
 gen_source_open(struct query *q, struct source *s, struct gen *gen, uint32_t tenant,
-                const struct select_request *request)
+                const struct select_request *request, struct why *why)
 {
-    struct gen_match m = {q->db, gen, tenant};
+    struct gen_match m = {
+        .db = q->db, .gen = gen, .tenant = tenant, .control = q->control, .why = why};
     roaring_bitmap_t *matched;
     s->gen = gen;
     buf_init(&s->label_bytes, q->budget, 64 * 1024 * 1024);
@@ -223,6 +246,7 @@ part_source_open(struct query *q, struct source *s, struct part *part,
 {
     s->part = part;
     enum err e = part_index_load(part, tenant, &q->arena, &s->index, why);
+    s->index.control = q->control;
     if (e == OK) {
         e = part_match(&s->index, request->matchers, request->matcher_count, &s->matched, why);
     }
@@ -472,9 +496,7 @@ open_sources(struct query *q, uint32_t tenant, const struct select_request *requ
         const struct part_tenant *t = part_tenant(part, request->tenant);
         const struct part_info *info = part_info(part);
         if (t == NULL || t->series_count == 0) continue;
-        if (!q->any_time && (info->max_ms < request->min_ms || info->min_ms > request->max_ms)) {
-            continue;
-        }
+        if (info->max_ms < request->min_ms || info->min_ms > request->max_ms) continue;
         struct source *s = &q->sources[q->source_count++];
         s->order = i;
         e = part_source_open(q, s, part, t, request, why);
@@ -488,7 +510,7 @@ open_sources(struct query *q, uint32_t tenant, const struct select_request *requ
         if (q->gens[i] == NULL || tenant == UINT32_MAX) continue;
         struct source *s = &q->sources[q->source_count++];
         s->order = most + i;
-        e = gen_source_open(q, s, q->gens[i], tenant, request);
+        e = gen_source_open(q, s, q->gens[i], tenant, request, why);
     }
     for (uint32_t i = 0; i < q->source_count && e == OK; i++) {
         e = source_step(q, &q->sources[i], why);
@@ -497,8 +519,8 @@ open_sources(struct query *q, uint32_t tenant, const struct select_request *requ
 }
 
 static enum err
-query_open(struct answerer *answerer, const struct select_request *request, bool any_time,
-           struct series_set **ret_set, struct why *why)
+query_open(struct answerer *answerer, const struct select_request *request,
+           struct query **ret_query, struct why *why)
 {
     struct tsdb *db = (struct tsdb *)answerer;
     struct budget *budget = request->control == NULL ? NULL : request->control->budget;
@@ -511,7 +533,6 @@ query_open(struct answerer *answerer, const struct select_request *request, bool
     q->min_ms = request->min_ms;
     q->max_ms = request->max_ms;
     q->partial = request->partial;
-    q->any_time = any_time;
     arena_init(&q->arena, budget, 0, 4096);
     buf_init(&q->labels, budget, 64 * 1024 * 1024);
     merge_init(&q->merge, budget, request->control);
@@ -521,7 +542,7 @@ query_open(struct answerer *answerer, const struct select_request *request, bool
         query_free(&q->set);
         return e == ERR_NOMEM ? why_set(why, e, "no memory for the query") : e;
     }
-    *ret_set = &q->set;
+    *ret_query = q;
     return OK;
 }
 
@@ -529,7 +550,10 @@ static enum err
 tsdb_select(struct answerer *answerer, const struct select_request *request,
             struct series_set **ret_set, struct why *why)
 {
-    return query_open(answerer, request, false, ret_set, why);
+    struct query *q;
+    enum err e = query_open(answerer, request, &q, why);
+    if (e == OK) *ret_set = &q->set;
+    return e;
 }
 
 /* --- exemplars and metadata ------------------------------------------------------------------- */
@@ -617,10 +641,9 @@ tsdb_exemplars(struct answerer *answerer, const struct select_request *request,
                enum err (*each)(void *context, const struct exemplar *exemplar), void *context,
                struct why *why)
 {
-    struct series_set *set;
-    enum err e = query_open(answerer, request, true, &set, why);
+    struct query *q;
+    enum err e = query_open(answerer, request, &q, why);
     if (e) return e;
-    struct query *q = (struct query *)set;
     struct exemplar_list l = {.arena = &q->arena, .request = request};
     for (uint32_t i = 0; i < q->source_count && e == OK; i++) {
         l.source = &q->sources[i];
@@ -635,7 +658,7 @@ tsdb_exemplars(struct answerer *answerer, const struct select_request *request,
         if (i > 0 && by_series_time(&l.items[i - 1], &l.items[i]) == 0) continue;
         e = each(context, &l.items[i]);
     }
-    series_set_free(set);
+    query_free(&q->set);
     return e == ERR_NOMEM ? why_set(why, e, "no memory for the query") : e;
 }
 

@@ -52,6 +52,22 @@ version_unref(struct version *v)
     mem_free(v->budget, v, sizeof *v + v->capacity * sizeof v->parts[0]);
 }
 
+struct part *
+version_metadata_part(const struct version *v)
+{
+    struct part *newest = NULL;
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        struct part *p = v->parts[i];
+        if (newest != NULL && part_info(newest)->to_pos > part_info(p)->to_pos) continue;
+        for (uint32_t t = 0; t < part_tenant_count(p); t++) {
+            if (part_tenant_at(p, t)->metadata_page == 0) continue;
+            newest = p;
+            break;
+        }
+    }
+    return newest;
+}
+
 /* --- time ------------------------------------------------------------------------------------- */
 
 /*
@@ -85,6 +101,7 @@ scratch_init(struct tsdb *db)
 {
     struct scratch *s = &db->scratch;
     struct budget *budget = &db->head_budget;
+    s->slice_floats = SLICE_FLOATS;
     s->pieces = mem_alloc(budget, SLICE_PIECES * sizeof *s->pieces);
     s->refs = mem_alloc(budget, SLICE_FLOATS * sizeof *s->refs);
     s->times = mem_alloc(budget, SLICE_FLOATS * sizeof *s->times);
@@ -145,9 +162,13 @@ open_dir(struct tsdb *db, struct why *why)
 static enum err
 refuse_if_used(void *context, const char *name, bool is_dir)
 {
+    static const char *const ours[] = {"LOCK", "FORMAT.tmp", "MANIFEST", "MANIFEST.tmp"};
     (void)context;
     (void)is_dir;
-    return strcmp(name, "LOCK") == 0 || strcmp(name, "FORMAT.tmp") == 0 ? OK : ERR_INPUT;
+    for (unsigned i = 0; i < sizeof ours / sizeof ours[0]; i++) {
+        if (strcmp(name, ours[i]) == 0) return OK;
+    }
+    return ERR_INPUT;
 }
 
 /* The directory's own name must outlive a power loss as what is in it does. */
@@ -167,6 +188,9 @@ sync_parent(struct tsdb *db, struct why *why)
     return env_syncdir(db->env, size == 0 ? "." : parent, why);
 }
 
+static const struct manifest manifest_of_nothing = {
+    .next_part = 1, .next_ref = 1, .newest_ms = INT64_MIN, .retention_now_ms = INT64_MIN};
+
 static enum err
 open_format(struct tsdb *db, struct why *why)
 {
@@ -177,6 +201,8 @@ open_format(struct tsdb *db, struct why *why)
         return why_set(why, e, "%s is not empty and is not a Firekeep storage", db->dir);
     }
     if (e == OK) e = sync_parent(db, why);
+    /* FORMAT comes last: where it is a manifest was, and one that is missing is damage. */
+    if (e == OK) e = manifest_write(db->env, db->dir, &manifest_of_nothing, NULL, why);
     return e ? e : format_write(db->env, db->dir, why);
 }
 
@@ -252,14 +278,13 @@ load_family(void *context, const struct metadata *m)
     return family_restore(c->db, c->tenant, m);
 }
 
-/* Every part holds all families known when it was written: the newest is enough. */
+/* A flush writes all families known: the newest part that has some is enough. */
 static enum err
 load_metadata(struct tsdb *db, struct why *why)
 {
-    if (db->version->part_count == 0) return OK;
-    struct part *part = db->version->parts[db->version->part_count - 1];
+    struct part *part = version_metadata_part(db->version);
     enum err e = OK;
-    for (uint32_t i = 0; i < part_tenant_count(part) && e == OK; i++) {
+    for (uint32_t i = 0; part != NULL && i < part_tenant_count(part) && e == OK; i++) {
         const struct part_tenant *t = part_tenant_at(part, i);
         struct {
             struct tsdb *db;
@@ -318,13 +343,13 @@ open_manifest(struct tsdb *db, struct arena *arena, struct manifest *m, struct w
         if (e == ERR_FULL) e = OK; /* a full disk shall not keep anybody from reading */
     }
     if (e == ERR_MISSING) {
-        *m = (struct manifest){
-            .next_part = 1, .next_ref = 1, .newest_ms = INT64_MIN, .retention_now_ms = INT64_MIN};
-        e = OK;
+        /* To take the store for a new one would be to sweep all its parts. */
+        return why_set(why, ERR_CORRUPT,
+                       "%s/MANIFEST is missing: without it nobody knows which parts live", db->dir);
     }
     if (e) return e;
     db->edit = m->edit;
-    db->next_part = m->next_part;
+    atomic_store(&db->next_part, m->next_part);
     db->next_ref = m->next_ref;
     db->newest_ms = m->newest_ms;
     db->retention_base_ms = m->retention_now_ms;
@@ -361,6 +386,7 @@ open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, str
     enum err e = open_dir(db, why);
     if (e == OK) e = open_format(db, why);
     if (e == OK) e = open_manifest(db, arena, &m, why);
+    if (e == OK) opening->manifest_mended = m.copies_damaged > 0;
     if (e == OK) e = path_join(db->parts_dir, sizeof db->parts_dir, db->dir, "parts");
     if (e == OK) e = env_mkdir(db->env, db->parts_dir, why);
     if (e == OK) e = env_random(db->env, &db->hash_seed, sizeof db->hash_seed);
@@ -369,6 +395,7 @@ open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, str
     if (e) return e;
     lock_take(&db->head_lock);
     e = open_tenants(db, &m);
+    if (e == OK) e = edits_begin(db, &m);
     if (e == OK) e = load_metadata(db, why);
     if (e == OK) e = open_log(db, &m, why);
     if (e == OK) e = env_syncdir(db->env, db->dir, why); /* log and parts have names in it */
@@ -395,6 +422,7 @@ budgets_init(struct tsdb *db)
     budget_init(&db->cache_budget, "cache", 0, o->memory);
     budget_init(&db->wal_budget, "wal", 0, o->memory);
     budget_init(&db->flush_budget, "flush", 0, o->memory);
+    budget_init(&db->merge_budget, "merge", 0, o->memory);
 }
 
 enum err
@@ -414,6 +442,7 @@ tsdb_open(const struct tsdb_options *options, const struct tsdb_limits *limits,
     lock_init(&db->lock, LOCK_RANK_TSDB);
     lock_init(&db->head_lock, LOCK_RANK_HEAD);
     lock_init(&db->epoch_lock, LOCK_RANK_EPOCH);
+    lock_init(&db->edit_lock, LOCK_RANK_EDIT);
     budgets_init(db);
     arena_init(&arena, NULL, 0, 0);
     enum err e = strlen(options->dir) < sizeof db->dir - 8 ? OK : ERR_LIMIT;
@@ -437,7 +466,8 @@ tsdb_free(struct tsdb *db)
     if (db == NULL) return;
     gen_unref(db->frozen);
     gen_unref(db->active);
-    mem_free(&db->flush_budget, db->cut.ledgers, db->cut.tenant_count * sizeof *db->cut.ledgers);
+    cut_free(db, &db->cut);
+    edits_end(db);
     version_unref(db->version);
     page_cache_free(db->cache);
     wal_free(db->wal);
@@ -446,6 +476,7 @@ tsdb_free(struct tsdb *db)
     file_close(&db->lock_file);
     lock_fini(&db->head_lock);
     lock_fini(&db->epoch_lock);
+    lock_fini(&db->edit_lock);
     lock_fini(&db->lock);
     mem_free(NULL, db, sizeof *db);
 }
@@ -727,6 +758,9 @@ tsdb_stats(struct tsdb *db, struct tsdb_stats *ret)
     s.flushes_total = atomic_load(&db->flushes_total);
     s.flush_failures_total = atomic_load(&db->flush_failures_total);
     s.undone_epochs_total = atomic_load(&db->undone_epochs_total);
+    s.merges_total = atomic_load(&db->merges_total);
+    s.merge_failures_total = atomic_load(&db->merge_failures_total);
+    s.merge_bytes_total = atomic_load(&db->merge_bytes_total);
     s.free_bytes = atomic_load(&db->free_bytes);
     s.down = s.wal.down;
     *ret = s;
@@ -763,6 +797,7 @@ tsdb_budgets(struct tsdb *db, void (*each)(void *context, const struct budget *b
     each(context, &db->cache_budget);
     each(context, &db->wal_budget);
     each(context, &db->flush_budget);
+    each(context, &db->merge_budget);
 }
 
 static int

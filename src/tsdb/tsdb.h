@@ -42,6 +42,7 @@ struct tsdb_options {
 struct tsdb_limits {
     struct labels_limits labels;
     int64_t retention_ms;
+    uint64_t retention_bytes; /* of all parts; 0: no limit */
     int64_t max_future_ms;
     uint64_t wal_budget_bytes;
 };
@@ -52,6 +53,7 @@ struct tsdb;
 struct tsdb_opening {
     uint64_t parts;
     uint64_t parts_set_aside; /* root damaged: renamed *.damaged */
+    bool manifest_mended;     /* one of its copies was damaged */
     uint64_t replayed_samples;
     uint64_t replayed_series;
     struct wal_damage damage;
@@ -80,7 +82,7 @@ struct ingest_result {
     uint64_t written[LEDGER_KIND_COUNT]; /* accepted, or there already with the same value */
     uint64_t rejected[LEDGER_KIND_COUNT];
     uint64_t rejected_total;
-    char text[INGEST_TEXT_BYTES]; /* names the first offenders and counts by reason; "" if none */
+    char text[INGEST_TEXT_BYTES]; /* one line: counts by reason, the first offenders; "" if none */
 };
 
 /*
@@ -130,6 +132,32 @@ MUST_CHECK enum err tsdb_flush(struct tsdb *tsdb, struct why *why);
 /* Prepares a log segment, gives up old ones, looks at free space and the clock. */
 MUST_CHECK enum err tsdb_maintain(struct tsdb *tsdb, struct why *why);
 
+/* --- merging and retention: one thread, beside that which flushes ------------------------------
+ */
+
+struct tsdb_merge_options {
+    bool full; /* one part for each partition of time, whatever it costs */
+    /* May be NULL. Asked now and then, may sleep; false: what was begun is given up. */
+    bool (*go_on)(void *context);
+    void *context;
+};
+struct tsdb_merge_result {
+    uint32_t input_count; /* 0: nothing was to be done */
+    uint32_t output_count;
+    uint64_t input_bytes;
+    uint64_t output_bytes;
+    uint64_t samples; /* in the outputs; of what expired: samples gone */
+};
+/*
+ * Merges parts once, if that is worth it. ERR_CORRUPT: an input is damaged (or does not add up):
+ * it is left alone from now on, others may be merged. ERR_CANCELED: told to stop.
+ */
+MUST_CHECK enum err tsdb_merge(struct tsdb *tsdb, const struct tsdb_merge_options *options,
+                               struct tsdb_merge_result *ret_result, struct why *why);
+/* Drops parts that are beyond retention as a whole, by age and by size. */
+MUST_CHECK enum err tsdb_expire(struct tsdb *tsdb, struct tsdb_merge_result *ret_result,
+                                struct why *why);
+
 /* --- reading ---------------------------------------------------------------------------------- */
 
 struct answerer *tsdb_answerer(struct tsdb *tsdb);
@@ -151,6 +179,9 @@ struct tsdb_stats {
     uint64_t flushes_total;
     uint64_t flush_failures_total;
     uint64_t undone_epochs_total;
+    uint64_t merges_total;
+    uint64_t merge_failures_total;
+    uint64_t merge_bytes_total; /* written */
     uint64_t free_bytes;
     uint64_t cache_hits;
     uint64_t cache_misses;
@@ -171,7 +202,7 @@ void tsdb_ledgers(struct tsdb *tsdb,
                   void (*each)(void *context, struct bytes tenant, const struct ledger *ledger),
                   void *context);
 
-/* Calls `each` for the budgets of head, cache, log and flush. */
+/* Calls `each` for the budgets of head, cache, log, flush and merge. */
 void tsdb_budgets(struct tsdb *tsdb, void (*each)(void *context, const struct budget *budget),
                   void *context);
 

@@ -80,10 +80,11 @@ spark_at(struct model *x, uint32_t tenant, uint32_t series, uint32_t index)
     return &x->sparks[(tenant * SERIES + series) * EXEMPLARS + index];
 }
 
+/* Half of them lie before midnight, so that parts are split. */
 static inline int64_t
 slot_time(uint32_t slot)
 {
-    return SIM_BEGIN - (int64_t)(SLOTS - slot) * SLOT_MS;
+    return SIM_BEGIN + ((int64_t)slot - SLOTS / 2) * SLOT_MS;
 }
 
 /* In another order than the canonical one. */
@@ -478,6 +479,21 @@ model_flush(struct model *x)
     {
         if (c->in_head != HEAD_NO && c->head_gen < x->gen) c->in_head = HEAD_NO;
     }
+    return e;
+}
+
+/* Merges change nothing that anybody sees. */
+static inline enum err
+model_merge(struct model *x, bool full)
+{
+    struct tsdb_merge_options options = {.full = full};
+    struct tsdb_merge_result result = {.input_count = 1};
+    enum err e = step(x->m, tsdb_expire(x->m->db, &result, &x->m->why));
+    if (e) return e;
+    do {
+        e = step(x->m, tsdb_merge(x->m->db, &options, &result, &x->m->why));
+    } while (e == OK && result.input_count > 0);
+    if (e == ERR_CORRUPT) fail_msg("merge: %s", x->m->why.text);
     return e;
 }
 

@@ -495,6 +495,45 @@ test_part_without_its_root_is_put_aside_and_counted(void **state)
 }
 
 static void
+test_store_without_its_manifest_is_refused_and_not_swept(void **state)
+{
+    (void)state;
+    char path[100];
+    struct file file = FILE_CLOSED;
+    send_float("a", "__name__=m", T0, 1);
+    machine_commit(&m);
+    machine_flush(&m);
+    machine_close(&m);
+    must(env_rename(m.env, STORE_DIR "/MANIFEST", STORE_DIR "/away", NULL));
+    assert_int_equal(machine_verify(&m, false), ERR_CORRUPT);
+    assert_int_equal(machine_open(&m), ERR_CORRUPT);
+    assert_non_null(strstr(m.why.text, "MANIFEST is missing"));
+    part_name(1, path, sizeof path);
+    must(file_open(m.env, path, FILE_READ, &file, NULL));
+    must(file_close(&file));
+    must(env_rename(m.env, STORE_DIR "/away", STORE_DIR "/MANIFEST", NULL));
+    machine_must_open(&m);
+    expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 1\n");
+}
+
+static void
+test_log_that_is_gone_is_damage(void **state)
+{
+    (void)state;
+    send_float("a", "__name__=m", T0, 1);
+    machine_commit(&m);
+    machine_flush(&m);
+    send_float("a", "__name__=m", T0 + 1, 1);
+    machine_commit(&m);
+    machine_close(&m);
+    must(env_remove_tree(m.env, STORE_DIR "/wal", NULL));
+    assert_int_equal(machine_verify(&m, false), ERR_CORRUPT);
+    machine_must_open(&m);
+    assert_int_equal(m.opening.damage.places, 1);
+    expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 1\n");
+}
+
+static void
 first_segment(char *to, size_t size)
 {
     snprintf(to, size, STORE_DIR "/wal/%016d.wal", 1);
@@ -564,6 +603,8 @@ main(void)
         claim(test_metadata_of_a_failed_commit_comes_with_the_repetition),
         claim(test_metadata_of_a_refused_request_comes_with_the_repetition),
         claim(test_part_without_its_root_is_put_aside_and_counted),
+        claim(test_store_without_its_manifest_is_refused_and_not_swept),
+        claim(test_log_that_is_gone_is_damage),
         claim(test_damage_of_the_log_is_told_and_each_tenant_balances),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

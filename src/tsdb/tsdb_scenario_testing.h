@@ -1,6 +1,6 @@
 /*
  * tsdb_scenario_testing.h - a short life of a store, in which any call may fail: every kind of
- * write, commits, cuts, flushes, restarts and reads. For tests only.
+ * write, commits, cuts, flushes, merges, restarts and reads. For tests only.
  */
 #ifndef TSDB_TSDB_SCENARIO_TESTING_H
 #define TSDB_TSDB_SCENARIO_TESTING_H
@@ -168,6 +168,7 @@ scenario_run(struct model *x)
         enum err e = step(x->m, tsdb_maintain(x->m->db, &x->m->why));
         err_ignore(e, "called again and again");
         if (round != 1) scenario_flush(x);
+        if (round >= 2) err_ignore(model_merge(x, true), "the next merge tries again");
         scenario_read(x);
         if (round == 2 && !scenario_restart(x)) return;
     }
@@ -193,6 +194,8 @@ scenario_end(struct model *x)
     scenario_flush(x);
     assert_false(tsdb_has_frozen(m->db));
     scenario_commit(x);
+    model_compare(x, false);
+    must(model_merge(x, true));
     model_compare(x, false);
     machine_close(m);
     model_crashed(x);

@@ -141,7 +141,7 @@ test_each_reason_refuses_one_sample_and_says_so(void **state)
         expect_result(1, 1);
         unsigned kind = reason == REJECT_BAD_HISTOGRAM ? LEDGER_HISTOGRAM : LEDGER_FLOAT;
         assert_int_equal(m.result.rejected[kind], 1);
-        snprintf(counted, sizeof counted, "refused in all: 1 %s", reject_word((enum reject)reason));
+        snprintf(counted, sizeof counted, "refused: 1 %s", reject_word((enum reject)reason));
         if (strstr(m.result.text, counted) == NULL) fail_msg("%s: %s", counted, m.result.text);
         machine_commit(&m);
         struct ledger l = machine_ledger(&m, tenant);
@@ -232,12 +232,59 @@ test_first_offenders_are_named_and_all_are_counted(void **state)
     assert_non_null(strstr(m.result.text, "__name__=\"bad0\""));
     assert_non_null(strstr(m.result.text, "__name__=\"bad2\""));
     assert_null(strstr(m.result.text, "__name__=\"bad3\""));
-    assert_non_null(strstr(m.result.text, "refused in all: 500 bad_utf8, 500 too_far_in_future"));
+    assert_ptr_equal(
+        strstr(m.result.text, "refused: 500 bad_utf8, 500 too_far_in_future; bad_utf8 at "),
+        m.result.text);
     machine_commit(&m); /* what was refused is in the ledger for good */
     machine_verified_restart(&m);
     assert_int_equal(ledger_rejected(&(struct ledger){0}, LEDGER_FLOAT), 0);
     struct ledger l = machine_ledger(&m, "anonymous");
     assert_int_equal(ledger_rejected(&l, LEDGER_FLOAT), 1000);
+}
+
+static void
+test_series_of_which_nothing_is_stored_costs_nothing(void **state)
+{
+    (void)state;
+    struct tsdb_stats stats;
+    struct rq rq;
+    must(send_float("anonymous", "__name__=now", SIM_BEGIN, 1));
+    rq_init(&rq, RW_V1);
+    rq_series(&rq, "__name__=empty");
+    rq_series(&rq, "__name__=old");
+    rq_float(&rq, SIM_BEGIN - 366 * DAY_MS, 0, 0);
+    rq_exemplar(&rq, SIM_BEGIN - 366 * DAY_MS, 0, "trace=1");
+    rq_series(&rq, "__name__=new");
+    rq_float(&rq, SIM_BEGIN + DAY_MS, 0, 0);
+    must(machine_send(&m, "anonymous", &rq));
+    rq_fini(&rq);
+    expect_result(0, 3);
+    tsdb_stats(m.db, &stats);
+    assert_int_equal(stats.head_series, 1);
+    machine_commit(&m);
+    machine_verified_restart(&m);
+}
+
+static void
+test_what_is_said_of_the_refused_is_one_clean_line(void **state)
+{
+    (void)state;
+    struct rq rq;
+    rq_init(&rq, RW_V2);
+    for (int i = 0; i < 3; i++) {
+        rq_series(&rq, "__name__=a\n\x1b[31m\"\\\xc3\xa4\xff,b=cut"
+                       "0123456789012345678901234567890123456789012345678901234567890\xc3\xa4");
+        rq_float(&rq, T0, 0, 0);
+    }
+    must(machine_send(&m, "anonymous", &rq));
+    rq_fini(&rq);
+    expect_result(0, 3);
+    const char *text = m.result.text;
+    assert_non_null(strstr(text, "{__name__=\"a\\n\\x1b[31m\\\"\\\\\xc3\xa4\\xff\", b=\"cut"));
+    assert_true(strlen(text) < sizeof m.result.text);
+    for (const char *p = text; *p != '\0'; p++) {
+        assert_true((uint8_t)*p >= 0x20);
+    }
 }
 
 /* --- the same again --------------------------------------------------------------------------- */
@@ -407,6 +454,10 @@ test_too_many_tenants_are_refused(void **state)
     }
     assert_int_equal(send_float("t4", "__name__=up", T0, 1), ERR_INPUT);
     assert_non_null(strstr(m.why.text, "too many tenants"));
+    struct rq rq;
+    rq_init(&rq, RW_V1); /* nothing was sent: nobody is made */
+    must(machine_send(&m, "t5", &rq));
+    rq_fini(&rq);
     must(send_float("t3", "__name__=up", T0 + 1, 1));
     machine_commit(&m);
     machine_verified_restart(&m);
@@ -585,6 +636,39 @@ test_nearly_full_disk_refuses_until_there_is_room(void **state)
     must(tsdb_maintain(m.db, &m.why));
     must(send_float("anonymous", "__name__=a", T0, 1));
     machine_commit(&m);
+}
+
+static enum err
+count_name(void *context, const char *name, bool is_dir)
+{
+    (void)name;
+    *(unsigned *)context += is_dir;
+    return OK;
+}
+
+static void
+test_a_flush_that_fails_leaves_nothing_that_takes_room(void **state)
+{
+    (void)state;
+    bool fired = true;
+    for (uint64_t nth = 1; fired; nth++) {
+        must(send_float("anonymous", "__name__=up", T0 + (int64_t)nth, 1));
+        machine_commit(&m);
+        tsdb_want_cut(m.db);
+        machine_commit(&m);
+        enum err e = ERR_FULL;
+        for (unsigned attempt = 0; e != OK; attempt++) {
+            assert_true(attempt < 5);
+            if (attempt < 4) fault_env_arm(m.fe, (struct fault){FAULT_ENOSPC, nth, false});
+            e = tsdb_flush(m.db, &m.why);
+            if (attempt == 0) fired = fault_env_fired(m.fe);
+            fault_env_disarm(m.fe);
+            unsigned dirs = 0;
+            must(env_listdir(m.env, STORE_DIR "/parts", count_name, &dirs, NULL));
+            assert_in_range(dirs, nth - 1, nth); /* one of each round, and one on its way */
+        }
+    }
+    machine_verified_restart(&m);
 }
 
 static void
@@ -797,6 +881,8 @@ main(void)
         claim(test_each_of_many_tenants_keeps_its_own),
         claim(test_flush_of_many_tenants_takes_no_more_memory_than_of_one),
         claim(test_first_offenders_are_named_and_all_are_counted),
+        claim(test_series_of_which_nothing_is_stored_costs_nothing),
+        claim(test_what_is_said_of_the_refused_is_one_clean_line),
         claim(test_first_arrival_stays_pending_durable_and_frozen),
         claim(test_first_arrival_in_a_part_is_read),
         claim(test_repetitions_in_one_request_are_judged_in_order),
@@ -810,6 +896,7 @@ main(void)
         claim(test_retention_counts_from_the_newest_sample),
         claim(test_suspect_clock_refuses_only_for_a_while),
         claim(test_nearly_full_disk_refuses_until_there_is_room),
+        claim(test_a_flush_that_fails_leaves_nothing_that_takes_room),
         claim(test_failed_commit_takes_everything_back),
         claim(test_commit_fails_without_memory_and_is_taken_back_later),
         claim(test_late_samples_after_failed_commits_are_all_there),

@@ -61,6 +61,15 @@ tell_damage(struct verify *v, const char *text)
     tell(v, "damaged: %s", text);
 }
 
+/* What is damaged, or should be there and is not, is said; the rest can still be looked at. */
+static enum err
+damage_is_told(struct verify *v, enum err e)
+{
+    if (e != ERR_CORRUPT && e != ERR_MISSING) return e;
+    tell_damage(v, v->why->text);
+    return OK;
+}
+
 /* --- tenants ---------------------------------------------------------------------------------- */
 
 static enum err
@@ -204,11 +213,7 @@ verify_part(struct verify *v, const struct manifest_part *named)
 {
     struct part *part;
     enum err e = part_open(v->env, NULL, v->cache, v->parts_dir, named->number, &part, v->why);
-    if (e == ERR_CORRUPT || e == ERR_MISSING) {
-        tell_damage(v, v->why->text);
-        return OK;
-    }
-    if (e) return e;
+    if (e) return damage_is_told(v, e);
     const struct part_info *info = part_info(part);
     v->report->parts++;
     e = part_verify(part, damaged_page, v, v->why);
@@ -341,8 +346,8 @@ verify_log(struct verify *v)
     enum err e = path_join(dir, sizeof dir, v->dir, "wal");
     if (e == OK)
         e = wal_verify(v->env, dir, v->manifest.store_pos, count_record, v, &damage, v->why);
-    if (e == ERR_MISSING) return OK;
-    if (e) return e;
+    if (e == ERR_MISSING && v->manifest.store_pos == 0) return OK; /* nothing was ever written */
+    if (e) return damage_is_told(v, e);
     if (damage.places > 0) {
         tell_damage(v, damage.first);
         tell(v, "log: %" PRIu64 " damaged places of %" PRIu64 " bytes", damage.places,
@@ -381,12 +386,14 @@ compare(struct verify *v, const struct recount *t, enum ledger_kind k)
 static enum err
 verify_all(struct verify *v)
 {
-    enum err e = format_check(v->env, v->dir, v->why);
+    enum err e = damage_is_told(v, format_check(v->env, v->dir, v->why));
     if (e == OK) e = path_join(v->parts_dir, sizeof v->parts_dir, v->dir, "parts");
     if (e == OK) e = page_cache_new(NULL, CACHE_BYTES, &v->cache);
-    if (e == OK) e = manifest_read(v->env, v->dir, &v->arena, &v->manifest, v->why);
-    if (e == ERR_CORRUPT) tell_damage(v, v->why->text);
-    if (e != OK && e != ERR_MISSING && e != ERR_CORRUPT) return e;
+    if (e) return e;
+    e = manifest_read(v->env, v->dir, &v->arena, &v->manifest, v->why);
+    e = damage_is_told(v, e);
+    if (e) return e;
+    if (v->manifest.copies_damaged == 1) tell_damage(v, "one of the two copies in MANIFEST");
     for (uint32_t i = 0; i < v->manifest.tenant_count; i++) {
         uint32_t tenant;
         e = tenant_get(v, v->manifest.tenants[i].name, &tenant);
@@ -417,6 +424,9 @@ lock_dir(struct env *env, const char *dir, struct file *ret_lock, struct why *wh
     char path[256];
     enum err e = path_join(path, sizeof path, dir, "LOCK");
     if (e == OK) e = file_open(env, path, FILE_UPDATE, ret_lock, why);
+    if (e == ERR_MISSING && format_check(env, dir, NULL) != ERR_MISSING) {
+        return OK; /* a copy of a storage: nobody has used it yet */
+    }
     if (e == ERR_MISSING) return why_set(why, e, "%s is not a Firekeep storage", dir);
     if (e == OK) e = file_lock(ret_lock, NULL);
     return e == ERR_AGAIN ? why_set(why, e, "%s is in use by another process", dir) : e;

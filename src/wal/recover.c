@@ -76,6 +76,10 @@ note_lost_segments(struct walk *w, const struct segment_list *list)
         snprintf(w->damage->first, sizeof w->damage->first,
                  "%.160s: segment %016" PRIx64 " has no readable header", w->dir, s->number);
     }
+    if (list->count == 0 && w->from_pos > 0 && w->damage->places == 0 && note_place(w, 0)) {
+        /* The newest is never given up. */
+        snprintf(w->damage->first, sizeof w->damage->first, "%.160s: no segment is there", w->dir);
+    }
     if (list->count == 0 || w->from_pos == 0) return;
     const struct segment *oldest = &list->items[0];
     if (oldest->prev_number == 0 || w->from_pos >= oldest->prev_end_pos) return;

@@ -1,7 +1,7 @@
 #!/bin/bash
 # kill.sh - SIGKILL at any moment loses nothing that was acknowledged.
 #
-# A sender that repeats only what was not acknowledged goes through ROUNDS crashes. Afterwards
+# A sender that repeats only what was not acknowledged goes through several crashes, ROUNDS times over. Each time
 # Firekeep must hold exactly what was sent: what is missing was acknowledged and lost. SEED repeats
 # the moments of a run as far as the machine lets them be repeated.
 
@@ -12,7 +12,7 @@ work=${SCRATCH:?}
 port=$(free_ports 1)
 url=http://127.0.0.1:$port
 seed=${SEED:-$RANDOM}
-rounds=${ROUNDS:-5}
+rounds=${ROUNDS:-10}
 RANDOM=$seed
 
 # 400 requests of 50 samples.

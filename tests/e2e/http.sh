@@ -352,6 +352,7 @@ with_tenants() {
     for name in . .. a/b 'a|b' 'a b' "$(printf 'x%.0s' {1..151})" 'µ'; do
         claim "tenancy on: 400 for ${name:0:10}" tenant_refused 400 -H "$(as "$name")"
     done
+    claim "tenancy on: 400 for two" tenant_refused 400 -H "$(as a)" -H "$(as b)"
     claim "tenancy on: what watches the process needs none" no_tenant_needed
     claim "tenancy on: 150 characters of all kinds" has_long_name
     claim "tenancy on: tenants do not see each other" isolation

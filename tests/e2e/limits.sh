@@ -111,6 +111,16 @@ cut_off() {
     within 5 metric_is firekeep_queries_running 0 >/dev/null || metric_is firekeep_queries_running 0
 }
 
+# All places are taken by readers that do not read: one that does gets its turn.
+makes_room() {
+    stall_reads 4 400 load
+    within 10 metric_is firekeep_queries_running 4 >/dev/null || return 1
+    read_load 1
+    echo "status $status, $bytes bytes"
+    status_is 200 && ((bytes > 1000000)) || return 1
+    stall_ends
+}
+
 slow_but_steady() {
     local began
     began=$(now_ms)
@@ -158,6 +168,9 @@ claim "starts with a short web.send-timeout" begin cut --web.send-timeout=1s || 
 claim "who takes nothing for web.send-timeout is cut off" cut_off
 claim "who takes little is not" slow_but_steady
 stop cut
+claim "starts with four places for reads" begin four --read.max-concurrent=4 || exit 1
+claim "who takes nothing makes room for who waits" makes_room
+stop four
 claim "starts with little memory" begin memory --memory.limit=64MiB || exit 1
 claim "memory does not grow with an answer in chunks" memory_stays
 claim "a SAMPLES answer beyond memory gets 503" too_large_an_answer

@@ -319,7 +319,7 @@ metadata_beyond() {
     plain=$(series "$($labels)" "$(sample 1 $t)")
     send_2 "$(names m_beyond)$(series "$($labels)" "$(sample 1 $t)" "$(field 5 "$(field_int 1 1)$(field_int 3 99)")")"
     status_is 400 && written_is 1 0 0 && reads_back m_beyond "$(names m_beyond)$plain" &&
-        grep -q '^bad_reference: metadata of family="m_beyond"' "$work/answer"
+        grep -q '; bad_reference: metadata of family="m_beyond"' "$work/answer"
 }
 
 metadata_bad_text() {

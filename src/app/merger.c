@@ -1,0 +1,158 @@
+/*
+ * merger.c - see merger.h.
+ *
+ *      asleep --- woken by a flush, or a minute is over ---> expire, merge until nothing is due
+ *        ^                                                                     |
+ *        +---------------------------------------------------------------------+
+ *
+ * What fails is tried again later and later; a part that is damaged is left alone by the store.
+ */
+#include "app/merger.h"
+
+#include "base/log.h"
+#include "base/metric.h"
+
+#define LOOK_NS      (60 * NS_PER_S)
+#define REST_NS_MAX  (200 * NS_PER_MS)
+#define PAUSE_NS_MAX (600 * NS_PER_S)
+
+static struct metric_histogram merge_latency = {
+    .name = "firekeep_merge_duration_seconds",
+    .help = "Merging some parts, with the rests in between.",
+    METRIC_LATENCY,
+};
+
+struct merger {
+    struct env *env;
+    struct tsdb *tsdb;
+    struct env_thread *thread;
+
+    struct lock lock; /* LOCK_RANK_APP_WAKE; guards to the next blank line */
+    struct cond cond;
+    bool woken;
+    bool stop;
+
+    /* The thread only. */
+    int64_t worked_since_ns;
+    int64_t pause_ns; /* after failures */
+};
+
+/* Waits until then, or for a wake-up if that counts; false when it is time to stop. */
+static bool
+rest(struct merger *m, int64_t until_ns, bool may_be_woken)
+{
+    lock_take(&m->lock);
+    while (!m->stop && !(may_be_woken && m->woken) && env_monotonic_ns(m->env) < until_ns) {
+        (void)cond_wait_until(&m->cond, &m->lock, until_ns);
+    }
+    if (may_be_woken) m->woken = false;
+    bool go_on = !m->stop;
+    lock_drop(&m->lock);
+    return go_on;
+}
+
+/* Between slices of a merge. */
+static bool
+go_on(void *context)
+{
+    struct merger *m = context;
+    int64_t now = env_monotonic_ns(m->env), worked = now - m->worked_since_ns;
+    bool more = rest(m, now + (worked < REST_NS_MAX ? worked : REST_NS_MAX), false);
+    m->worked_since_ns = env_monotonic_ns(m->env);
+    return more;
+}
+
+static void
+tell_merge(const struct tsdb_merge_result *r, int64_t took_ns)
+{
+    metric_record(&merge_latency, (uint64_t)took_ns);
+    log_info("parts merged", KV("inputs", r->input_count), KV("outputs", r->output_count),
+             KV("samples", r->samples), KV("bytes_before", r->input_bytes),
+             KV("bytes_after", r->output_bytes), KV("took_ms", took_ns / NS_PER_MS));
+}
+
+static enum err
+work(struct merger *m, struct why *why)
+{
+    struct tsdb_merge_options options = {.go_on = go_on, .context = m};
+    struct tsdb_merge_result r;
+    enum err e = tsdb_expire(m->tsdb, &r, why);
+    if (e == OK && r.input_count > 0) {
+        log_info("parts beyond retention dropped", KV("parts", r.input_count),
+                 KV("samples", r.samples), KV("bytes", r.input_bytes));
+    }
+    while (e == OK) {
+        int64_t began = env_monotonic_ns(m->env);
+        m->worked_since_ns = began;
+        e = tsdb_merge(m->tsdb, &options, &r, why);
+        if (e || r.input_count == 0) break;
+        tell_merge(&r, env_monotonic_ns(m->env) - began);
+    }
+    return e;
+}
+
+static void
+merge_loop(void *context)
+{
+    struct merger *m = context;
+    int64_t pause_ns = LOOK_NS;
+    while (rest(m, env_monotonic_ns(m->env) + pause_ns, m->pause_ns == 0)) {
+        struct why why = {""};
+        enum err e = work(m, &why);
+        if (e == OK || e == ERR_CANCELED) {
+            m->pause_ns = 0;
+            pause_ns = LOOK_NS;
+            continue;
+        }
+        /* Another merge may work where this one met damage: look again at once, and slow down. */
+        m->pause_ns = m->pause_ns == 0 ? NS_PER_S : 2 * m->pause_ns;
+        if (m->pause_ns > PAUSE_NS_MAX) m->pause_ns = PAUSE_NS_MAX;
+        pause_ns = m->pause_ns;
+        log_error("merging parts failed, it will be repeated",
+                  KV("error", why.text[0] == '\0' ? err_word(e) : why.text),
+                  KV("wait_ms", pause_ns / NS_PER_MS));
+    }
+}
+
+enum err
+merger_start(struct env *env, struct tsdb *tsdb, struct merger **ret_merger, struct why *why)
+{
+    struct merger *m = mem_new(NULL, sizeof *m);
+    if (m == NULL) return why_set(why, ERR_NOMEM, "no memory to start");
+    metric_register_histogram(&merge_latency);
+    m->env = env;
+    m->tsdb = tsdb;
+    m->woken = true; /* what was left undone */
+    lock_init(&m->lock, LOCK_RANK_APP_WAKE);
+    cond_init(&m->cond);
+    enum err e = env_thread_start(env, "merge", merge_loop, m, &m->thread);
+    if (e) {
+        merger_stop(m);
+        return why_set(why, e, "a thread could not be started");
+    }
+    *ret_merger = m;
+    return OK;
+}
+
+void
+merger_wake(struct merger *m)
+{
+    lock_take(&m->lock);
+    m->woken = true;
+    cond_wake_all(&m->cond);
+    lock_drop(&m->lock);
+}
+
+void
+merger_stop(struct merger *m)
+{
+    if (m == NULL) return;
+    lock_take(&m->lock);
+    m->stop = true;
+    cond_wake_all(&m->cond);
+    lock_drop(&m->lock);
+    if (m->thread != NULL) env_thread_join(m->env, m->thread);
+    lock_fini(&m->lock);
+    cond_fini(&m->cond);
+    mem_free(NULL, m, sizeof *m);
+}

@@ -1,0 +1,20 @@
+/*
+ * merger.h - a thread that merges parts and drops those beyond retention, beside everything else:
+ * it rests as long as it works, so that it takes no more than half of a processor and of a disk.
+ */
+#ifndef APP_MERGER_H
+#define APP_MERGER_H
+
+#include "sys/env.h"
+#include "tsdb/tsdb.h"
+
+struct merger;
+
+MUST_CHECK enum err merger_start(struct env *env, struct tsdb *tsdb, struct merger **ret_merger,
+                                 struct why *why);
+/* Parts have come: there may be something to do. Any thread. */
+void merger_wake(struct merger *merger);
+/* What was begun is given up. Accepts NULL. Frees. */
+void merger_stop(struct merger *merger);
+
+#endif

@@ -1,0 +1,272 @@
+/*
+ * edit.c - what is live changes: first a manifest that says so, then, in one step, what readers
+ * see.
+ *
+ * Flushing, merging and retention all end here, from threads of their own, one at a time
+ * (edit_lock). A manifest that could not be written may have come to be all the same (its rename
+ * was done, and the sync of the directory failed): so parts that it would name stay on disk until
+ * a later one is durable.
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "tsdb/internal.h"
+
+/* --- the next version ------------------------------------------------------------------------- */
+
+static bool
+is_among(const struct part *part, struct part *const *list, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (list[i] == part) return true;
+    }
+    return false;
+}
+
+static int
+by_position(const void *a, const void *b)
+{
+    const struct part_info *x = part_info(*(struct part *const *)a);
+    const struct part_info *y = part_info(*(struct part *const *)b);
+    if (x->from_pos != y->from_pos) return x->from_pos < y->from_pos ? -1 : 1;
+    if (x->min_ms != y->min_ms) return x->min_ms < y->min_ms ? -1 : 1;
+    return (x->number > y->number) - (x->number < y->number);
+}
+
+static enum err
+next_version(struct tsdb *db, const struct store_edit *edit, struct version **ret)
+{
+    const struct version *old = db->version;
+    struct version *v;
+    enum err e = version_new(db, old->part_count + edit->add_count, &v);
+    if (e) return e;
+    v->part_count = 0;
+    for (uint32_t i = 0; i < old->part_count; i++) {
+        if (is_among(old->parts[i], edit->remove, edit->remove_count)) continue;
+        v->parts[v->part_count++] = old->parts[i];
+    }
+    assert(v->part_count + edit->remove_count == old->part_count);
+    for (uint32_t i = 0; i < edit->add_count; i++) {
+        v->parts[v->part_count++] = edit->add[i];
+    }
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        part_ref(v->parts[i]);
+    }
+    qsort(v->parts, v->part_count, sizeof *v->parts, by_position);
+    *ret = v;
+    return OK;
+}
+
+/* --- the manifest ----------------------------------------------------------------------------- */
+
+/* What a flushed part moves from pending to stored. */
+static void
+add_stored(const struct part *part, struct bytes tenant, struct ledger *to)
+{
+    const struct part_tenant *t = part_tenant(part, tenant);
+    for (unsigned k = 0; t != NULL && k < LEDGER_KIND_COUNT; k++) {
+        to->stored[k] += t->sample_count[k];
+    }
+}
+
+/* The totals that the manifest saves: those at the store's position. */
+static enum err
+next_totals(struct tsdb *db, const struct store_edit *edit, struct saved *next)
+{
+    uint32_t count = edit->flush ? db->cut.tenant_count : db->saved.tenant_count;
+    next->totals = mem_alloc(&db->flush_budget, count * sizeof *next->totals);
+    if (next->totals == NULL) return ERR_NOMEM;
+    next->tenant_count = count;
+    lock_take(&db->head_lock);
+    for (uint32_t i = 0; i < count; i++) {
+        struct ledger *l = &next->totals[i];
+        *l = edit->flush ? db->cut.ledgers[i] : db->saved.totals[i];
+        if (i < edit->change_count) ledger_add(l, &edit->change[i]);
+        if (edit->flush && edit->add_count > 0) {
+            add_stored(edit->add[0], db->tenants[i]->name, l);
+        }
+    }
+    lock_drop(&db->head_lock);
+    return OK;
+}
+
+static enum err
+manifest_lists(struct tsdb *db, const struct version *v, const struct saved *next,
+               struct arena *arena, struct manifest *m)
+{
+    m->parts = arena_alloc(arena, (v->part_count + 1u) * sizeof *m->parts);
+    m->tenants = arena_alloc(arena, (next->tenant_count + 1u) * sizeof *m->tenants);
+    if (m->parts == NULL || m->tenants == NULL) return ERR_NOMEM;
+    m->part_count = v->part_count;
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        const struct part_info *info = part_info(v->parts[i]);
+        m->parts[i] = (struct manifest_part){info->number, info->from_pos, info->to_pos};
+    }
+    m->tenant_count = next->tenant_count;
+    lock_take(&db->head_lock);
+    for (uint32_t i = 0; i < next->tenant_count; i++) {
+        m->tenants[i] = (struct manifest_tenant){db->tenants[i]->name, next->totals[i]};
+    }
+    m->newest_ms = db->newest_ms;
+    m->retention_now_ms = retention_now_ms(db);
+    lock_drop(&db->head_lock);
+    return OK;
+}
+
+static enum err
+write_manifest(struct tsdb *db, const struct version *v, const struct saved *next, struct why *why)
+{
+    struct arena arena;
+    arena_init(&arena, &db->flush_budget, 0, 0);
+    struct manifest m = {
+        .edit = db->edit + 1,
+        .store_pos = next->store_pos,
+        .next_part = atomic_load(&db->next_part),
+        .next_ref = next->next_ref,
+        .segment_floor = next->segment,
+    };
+    memcpy(m.log_id, wal_log_id(db->wal), sizeof m.log_id);
+    enum err e = manifest_lists(db, v, next, &arena, &m);
+    if (e == OK) e = manifest_write(db->env, db->dir, &m, &db->flush_budget, why);
+    if (e == OK) db->edit++;
+    arena_fini(&arena);
+    return e;
+}
+
+/* --- parts that an uncertain manifest may name -------------------------------------------------
+ */
+
+static void
+keep_uncertain(struct tsdb *db, const struct store_edit *edit)
+{
+    size_t old = db->uncertain_count * sizeof(struct part *);
+    struct part **grown =
+        mem_resize(&db->flush_budget, db->uncertain, old, old + edit->add_count * sizeof *grown);
+    if (grown == NULL) return; /* they stay until the next start */
+    for (uint32_t i = 0; i < edit->add_count; i++) {
+        part_ref(edit->add[i]);
+        grown[db->uncertain_count++] = edit->add[i];
+    }
+    db->uncertain = grown;
+}
+
+static void
+drop_uncertain(struct tsdb *db)
+{
+    for (uint32_t i = 0; i < db->uncertain_count; i++) {
+        part_drop(db->uncertain[i]);
+        part_unref(db->uncertain[i]);
+    }
+    mem_free(&db->flush_budget, db->uncertain, db->uncertain_count * sizeof *db->uncertain);
+    db->uncertain = NULL;
+    db->uncertain_count = 0;
+}
+
+/* --- publishing ------------------------------------------------------------------------------- */
+
+/* The flushed generation goes; its reference is given. */
+static struct gen *
+leave_frozen_locked(struct tsdb *db, const struct store_edit *edit, struct cut *ret_cut)
+{
+    struct gen *frozen = db->frozen;
+    db->frozen = NULL;
+    db->active->before = NULL;
+    for (uint32_t i = 0; edit->add_count > 0 && i < db->tenant_count; i++) {
+        add_stored(edit->add[0], db->tenants[i]->name, &db->tenants[i]->total);
+    }
+    *ret_cut = db->cut;
+    db->cut = (struct cut){0};
+    return frozen;
+}
+
+/* Readers see the new parts instead of what they were made of, in one step. */
+static void
+publish(struct tsdb *db, const struct store_edit *edit, struct version *next)
+{
+    struct gen *frozen = NULL;
+    struct cut cut = {0};
+    lock_take(&db->lock);
+    struct version *old = db->version;
+    db->version = next;
+    lock_take(&db->head_lock);
+    for (uint32_t i = 0; i < edit->change_count; i++) {
+        ledger_add(&db->tenants[i]->total, &edit->change[i]);
+        if (i < db->cut.tenant_count) ledger_add(&db->cut.ledgers[i], &edit->change[i]);
+    }
+    if (edit->flush) frozen = leave_frozen_locked(db, edit, &cut);
+    atomic_store(&db->store_pos, db->saved.store_pos);
+    lock_drop(&db->head_lock);
+    lock_drop(&db->lock);
+    for (uint32_t i = 0; i < edit->remove_count; i++) {
+        part_drop(edit->remove[i]);
+    }
+    version_unref(old);
+    gen_unref(frozen);
+    cut_free(db, &cut);
+}
+
+static void
+saved_free(struct tsdb *db, struct saved *saved)
+{
+    mem_free(&db->flush_budget, saved->totals, saved->tenant_count * sizeof *saved->totals);
+    *saved = (struct saved){0};
+}
+
+static enum err
+edit_locked(struct tsdb *db, const struct store_edit *edit, struct why *why)
+{
+    struct version *version = NULL;
+    struct saved next = {db->saved.store_pos, db->saved.segment, db->saved.next_ref, NULL, 0};
+    if (edit->flush) {
+        lock_take(&db->head_lock);
+        next = (struct saved){db->cut.pos, db->cut.segment, db->active->ref_base, NULL, 0};
+        lock_drop(&db->head_lock);
+    }
+    enum err e = next_version(db, edit, &version);
+    if (e == OK) e = next_totals(db, edit, &next);
+    if (e == OK) e = write_manifest(db, version, &next, why);
+    if (e) {
+        if (!edit->flush) keep_uncertain(db, edit);
+        version_unref(version);
+        saved_free(db, &next);
+        return e;
+    }
+    saved_free(db, &db->saved);
+    db->saved = next;
+    publish(db, edit, version);
+    drop_uncertain(db);
+    return OK;
+}
+
+enum err
+store_edit(struct tsdb *db, const struct store_edit *edit, struct why *why)
+{
+    lock_take(&db->edit_lock);
+    enum err e = edit_locked(db, edit, why);
+    lock_drop(&db->edit_lock);
+    return e;
+}
+
+enum err
+edits_begin(struct tsdb *db, const struct manifest *m)
+{
+    size_t bytes = m->tenant_count * sizeof *db->saved.totals;
+    struct ledger *totals = mem_alloc(&db->flush_budget, bytes);
+    if (totals == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < m->tenant_count; i++) {
+        totals[i] = db->tenants[i]->total;
+    }
+    db->saved =
+        (struct saved){m->store_pos, m->segment_floor, m->next_ref, totals, m->tenant_count};
+    return OK;
+}
+
+void
+edits_end(struct tsdb *db)
+{
+    for (uint32_t i = 0; i < db->uncertain_count; i++) {
+        part_unref(db->uncertain[i]);
+    }
+    mem_free(&db->flush_budget, db->uncertain, db->uncertain_count * sizeof *db->uncertain);
+    saved_free(db, &db->saved);
+}

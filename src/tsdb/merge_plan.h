@@ -1,0 +1,53 @@
+/*
+ * merge_plan.h - private to tsdb/: which parts are merged next. A pure function of what is live.
+ *
+ * Time is divided into partitions: days (UTC) of this month and the one before, calendar months
+ * otherwise, and one partition for all that is more than a hundred years away. Parts end up in one
+ * partition each, as few as possible in each:
+ *
+ *  - a part that lies in several (a flush around midnight, a backfill) is split;
+ *  - within a partition, a run of small parts becomes one when there are enough of them;
+ *  - when a partition is over, all of it becomes one, if what is small is worth writing what is
+ *    large again.
+ *
+ * Only parts that are neighbours in the order of the log are merged: between them nothing may lie
+ * that holds samples of their time, for then it could no longer be told which of two samples came
+ * first.
+ */
+#ifndef TSDB_MERGE_PLAN_H
+#define TSDB_MERGE_PLAN_H
+
+#include "base/mem.h"
+#include "model/sample.h"
+
+struct plan_part {
+    uint64_t from_pos;
+    uint64_t to_pos;
+    struct time_range time; /* min above max: no samples */
+    uint64_t bytes;
+    bool fixed; /* damaged, or in use otherwise: stays as it is */
+};
+
+struct plan_options {
+    int64_t now_ms;
+    uint64_t bytes_max; /* of all inputs of one merge */
+    bool full;          /* as few parts as can be, whatever it costs */
+};
+
+struct merge_plan {
+    uint32_t *inputs; /* indexes, ascending; none: nothing is to be done */
+    uint32_t input_count;
+    struct time_range *windows; /* one output each */
+    uint32_t window_count;
+    bool last; /* the outputs are unlikely to be merged again soon: worth compressing well */
+};
+
+/* `parts` ascend in from_pos. The plan lies in `arena`. ERR_NOMEM. */
+MUST_CHECK enum err merge_plan(const struct plan_part *parts, uint32_t count,
+                               const struct plan_options *options, struct arena *arena,
+                               struct merge_plan *ret_plan);
+
+/* The partition that holds a time. */
+struct time_range partition_of(int64_t t_ms, int64_t now_ms);
+
+#endif

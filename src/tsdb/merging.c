@@ -1,0 +1,415 @@
+/*
+ * merging.c - parts become fewer, and go when they are old.
+ *
+ *      live parts --- merge_plan() ---> inputs, windows --- a part_merge for each window --->
+ *      outputs, all durable --- one edit: outputs live, inputs not, ledger moved ---> done
+ *
+ * Whatever stops this before the edit leaves the inputs live and the outputs unnamed. Counts of
+ * all outputs must add up to what the inputs hold, or nothing is changed.
+ */
+#include <assert.h>
+#include <inttypes.h>
+
+#include "tsdb/internal.h"
+#include "tsdb/merge_plan.h"
+#include "tsdb/part_merge.h"
+
+enum { SAMPLES_AT_ONCE = 64 * 1024, LEVEL_SOON = 1, LEVEL_LAST = 3 };
+
+struct merging {
+    struct tsdb *db;
+    const struct tsdb_merge_options *options;
+    struct version *version;
+    struct merge_plan plan;
+    struct part_merge_input *inputs;
+    struct part **outputs;
+    uint32_t output_count;
+    uint64_t to_pos;       /* the inputs begin with the first, but the last need not end last */
+    struct ledger *change; /* by tenant id */
+    uint32_t change_count;
+    uint64_t counted[LEDGER_KIND_COUNT]; /* of the inputs, in any output or dropped */
+    struct arena arena;
+    struct why *why;
+};
+
+static struct version *
+pin_version(struct tsdb *db)
+{
+    lock_take(&db->lock);
+    struct version *v = db->version;
+    atomic_fetch_add_explicit(&v->references, 1, memory_order_relaxed);
+    lock_drop(&db->lock);
+    return v;
+}
+
+/* Samples before are expired; INT64_MIN while the clock is not believed. */
+static int64_t
+expired_before_ms(struct tsdb *db)
+{
+    lock_take(&db->head_lock);
+    int64_t now = retention_now_ms(db), kept = db->limits.retention_ms;
+    bool none = db->clock_suspect || kept == 0 || now < INT64_MIN + kept;
+    lock_drop(&db->head_lock);
+    return none ? INT64_MIN : now - kept;
+}
+
+/* --- counting --------------------------------------------------------------------------------- */
+
+static void
+move(struct ledger *change, enum ledger_kind k, enum ledger_field to, uint64_t count)
+{
+    change->stored[k] -= count;
+    change->count[k][to] += count;
+    /* A duplicate was accepted before it was known for one. */
+    if (to == LEDGER_DUPLICATE) change->count[k][LEDGER_ACCEPTED] -= count;
+}
+
+static enum err
+ledger_change(struct tsdb *db, struct arena *arena, struct ledger **ret, uint32_t *ret_count)
+{
+    lock_take(&db->edit_lock);
+    *ret_count = db->saved.tenant_count; /* all that can have samples in parts */
+    lock_drop(&db->edit_lock);
+    *ret = arena_new(arena, (*ret_count + 1u) * sizeof **ret);
+    return *ret == NULL ? ERR_NOMEM : OK;
+}
+
+static struct ledger *
+change_of(struct tsdb *db, struct bytes tenant, struct ledger *change, uint32_t count)
+{
+    lock_take(&db->head_lock);
+    const struct tenant *t = tenant_find(db, tenant);
+    lock_drop(&db->head_lock);
+    assert(t != NULL);
+    assert(t->id < count);
+    return &change[t->id];
+}
+
+static void
+count_tenant(struct merging *g, const struct part_merge_counts *c)
+{
+    struct ledger *l = change_of(g->db, c->tenant, g->change, g->change_count);
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        move(l, k, LEDGER_DUPLICATE, c->duplicate[k]);
+        move(l, k, LEDGER_SUPERSEDED, c->superseded[k]);
+        move(l, k, LEDGER_DELETED, c->deleted[k]);
+        move(l, k, LEDGER_EXPIRED, c->expired[k]);
+        g->counted[k] +=
+            c->written[k] + c->duplicate[k] + c->superseded[k] + c->deleted[k] + c->expired[k];
+    }
+}
+
+static enum err
+check_counts(struct merging *g)
+{
+    uint64_t held[LEDGER_KIND_COUNT] = {0};
+    for (uint32_t i = 0; i < g->plan.input_count; i++) {
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+            held[k] += part_info(g->inputs[i].part)->sample_count[k];
+        }
+    }
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        if (held[k] == g->counted[k]) continue;
+        for (uint32_t i = 0; i < g->plan.input_count; i++) {
+            part_leave_alone(g->inputs[i].part);
+        }
+        return why_set(g->why, ERR_CORRUPT,
+                       "merging %u parts would turn %" PRIu64 " %s samples into %" PRIu64
+                       ": they are left alone",
+                       g->plan.input_count, held[k], ledger_kind_word(k), g->counted[k]);
+    }
+    return OK;
+}
+
+/* --- carrying out a plan ---------------------------------------------------------------------- */
+
+static enum err
+plan(struct merging *g)
+{
+    const struct version *v = g->version;
+    struct tsdb *db = g->db;
+    struct plan_part *parts = arena_alloc(&g->arena, (v->part_count + 1u) * sizeof *parts);
+    if (parts == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        const struct part_info *info = part_info(v->parts[i]);
+        parts[i] = (struct plan_part){.from_pos = info->from_pos,
+                                      .to_pos = info->to_pos,
+                                      .time = {info->min_ms, info->max_ms},
+                                      .bytes = info->file_bytes,
+                                      .fixed = part_is_left_alone(v->parts[i])};
+    }
+    uint64_t free_bytes = atomic_load(&db->free_bytes), reserve = db->options.min_free_bytes;
+    struct plan_options options = {
+        .now_ms = env_realtime_ms(db->env),
+        .bytes_max = free_bytes > reserve ? free_bytes - reserve : 0,
+        .full = g->options->full,
+    };
+    return merge_plan(parts, v->part_count, &options, &g->arena, &g->plan);
+}
+
+static enum err
+take_inputs(struct merging *g)
+{
+    const struct merge_plan *p = &g->plan;
+    g->inputs = arena_new(&g->arena, p->input_count * sizeof *g->inputs);
+    g->outputs = arena_new(&g->arena, p->window_count * sizeof *g->outputs);
+    if (g->inputs == NULL || g->outputs == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < p->input_count; i++) {
+        struct part *part = g->version->parts[p->inputs[i]];
+        g->inputs[i].part = part;
+        if (part_info(part)->to_pos > g->to_pos) g->to_pos = part_info(part)->to_pos;
+    }
+    return ledger_change(g->db, &g->arena, &g->change, &g->change_count);
+}
+
+static bool
+inputs_have(const struct merging *g, const struct part *part)
+{
+    for (uint32_t i = 0; i < g->plan.input_count; i++) {
+        if (g->inputs[i].part == part) return true;
+    }
+    return false;
+}
+
+static enum err
+run(struct merging *g, struct part_merge *merge)
+{
+    for (bool done = false; !done;) {
+        uint32_t input;
+        enum err e = part_merge_step(merge, SAMPLES_AT_ONCE, &done, &input, g->why);
+        if (e == ERR_CORRUPT) part_leave_alone(g->inputs[input].part);
+        if (e) return e;
+        if (!done && g->options->go_on != NULL && !g->options->go_on(g->options->context)) {
+            return why_set(g->why, ERR_CANCELED, "told to stop");
+        }
+    }
+    return OK;
+}
+
+/* One output; the part is added to the outputs unless it would be empty. */
+static enum err
+merge_window(struct merging *g, uint32_t window, int64_t expired)
+{
+    struct tsdb *db = g->db;
+    struct part_merge *merge;
+    struct part_info info;
+    const struct part_merge_counts *counts;
+    uint32_t count;
+    struct part_merge_options options = {
+        .env = db->env,
+        .budget = &db->merge_budget,
+        .parts_dir = db->parts_dir,
+        .inputs = g->inputs,
+        .input_count = g->plan.input_count,
+        .window = g->plan.windows[window],
+        .expired_before_ms = expired,
+        .with_metadata =
+            window + 1 == g->plan.window_count && inputs_have(g, version_metadata_part(g->version)),
+        .number = atomic_fetch_add(&db->next_part, 1),
+        .from_pos = part_info(g->inputs[0].part)->from_pos,
+        .to_pos = g->to_pos,
+        .level = g->plan.last ? LEVEL_LAST : LEVEL_SOON,
+    };
+    enum err e = part_merge_new(&options, &merge, g->why);
+    if (e) return e;
+    e = run(g, merge);
+    if (e == OK) e = part_merge_finish(merge, &info, &counts, &count, g->why);
+    for (uint32_t i = 0; e == OK && i < count; i++) {
+        count_tenant(g, &counts[i]);
+    }
+    if (e == OK && info.number != 0) {
+        struct part **output = &g->outputs[g->output_count];
+        e = part_open(db->env, &db->cache_budget, db->cache, db->parts_dir, info.number, output,
+                      g->why);
+        if (e == OK) g->output_count++;
+    }
+    part_merge_free(merge);
+    return e;
+}
+
+static enum err
+merge_all(struct merging *g)
+{
+    int64_t expired = expired_before_ms(g->db);
+    enum err e = take_inputs(g);
+    if (e) return e;
+    for (uint32_t w = 0; w < g->plan.window_count && e == OK; w++) {
+        e = merge_window(g, w, expired);
+    }
+    if (e == OK) e = check_counts(g);
+    if (e) return e;
+    struct part **remove = arena_alloc(&g->arena, g->plan.input_count * sizeof *remove);
+    if (remove == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < g->plan.input_count; i++) {
+        remove[i] = g->inputs[i].part;
+    }
+    struct store_edit edit = {
+        .add = g->outputs,
+        .add_count = g->output_count,
+        .remove = remove,
+        .remove_count = g->plan.input_count,
+        .change = g->change,
+        .change_count = g->change_count,
+    };
+    e = store_edit(g->db, &edit, g->why);
+    if (e == OK) return OK;
+    for (uint32_t i = 0; i < g->output_count; i++) {
+        part_unref(g->outputs[i]); /* they stay on disk, see edit.c */
+    }
+    g->output_count = 0;
+    return e;
+}
+
+static void
+tell_result(const struct merging *g, struct tsdb_merge_result *ret)
+{
+    ret->input_count = g->plan.input_count;
+    ret->output_count = g->output_count;
+    for (uint32_t i = 0; i < g->plan.input_count; i++) {
+        ret->input_bytes += part_info(g->inputs[i].part)->file_bytes;
+    }
+    for (uint32_t i = 0; i < g->output_count; i++) {
+        const struct part_info *info = part_info(g->outputs[i]);
+        ret->output_bytes += info->file_bytes;
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+            ret->samples += info->sample_count[k];
+        }
+    }
+}
+
+enum err
+tsdb_merge(struct tsdb *db, const struct tsdb_merge_options *options,
+           struct tsdb_merge_result *ret_result, struct why *why)
+{
+    struct merging g = {.db = db, .options = options, .why = why};
+    *ret_result = (struct tsdb_merge_result){0};
+    arena_init(&g.arena, &db->merge_budget, 0, 0);
+    g.version = pin_version(db);
+    enum err e = plan(&g);
+    if (e == OK && g.plan.input_count > 0) e = merge_all(&g);
+    if (e == OK) tell_result(&g, ret_result);
+    if (e == OK && g.plan.input_count > 0) atomic_fetch_add(&db->merges_total, 1);
+    atomic_fetch_add(&db->merge_bytes_total, ret_result->output_bytes);
+    for (uint32_t i = 0; i < g.output_count; i++) {
+        if (e) part_drop(g.outputs[i]); /* never named */
+        part_unref(g.outputs[i]);
+    }
+    version_unref(g.version);
+    arena_fini(&g.arena);
+    if (e == OK || e == ERR_CANCELED) return e;
+    atomic_fetch_add(&db->merge_failures_total, 1);
+    return e == ERR_NOMEM ? why_set(why, e, "no memory to merge parts")
+                          : why_prefix(why, e, "merge");
+}
+
+/* --- retention -------------------------------------------------------------------------------- */
+
+struct expiry {
+    struct tsdb *db;
+    struct version *version;
+    struct part **drop;
+    uint32_t drop_count;
+    uint64_t bytes; /* of those that stay */
+};
+
+static void
+drop(struct expiry *x, struct part *part)
+{
+    x->drop[x->drop_count++] = part;
+    x->bytes -= part_info(part)->file_bytes;
+}
+
+static bool
+is_dropped(const struct expiry *x, const struct part *part)
+{
+    for (uint32_t i = 0; i < x->drop_count; i++) {
+        if (x->drop[i] == part) return true;
+    }
+    return false;
+}
+
+static bool
+part_has_samples(const struct part *part)
+{
+    const uint64_t *count = part_info(part)->sample_count;
+    return count[LEDGER_FLOAT] + count[LEDGER_HISTOGRAM] + count[LEDGER_EXEMPLAR] > 0;
+}
+
+/* The part whose newest sample is the oldest. */
+static struct part *
+oldest_part(const struct expiry *x)
+{
+    struct part *oldest = NULL;
+    for (uint32_t i = 0; i < x->version->part_count; i++) {
+        struct part *p = x->version->parts[i];
+        if (!part_has_samples(p) || is_dropped(x, p)) continue;
+        if (oldest == NULL || part_info(p)->max_ms < part_info(oldest)->max_ms) oldest = p;
+    }
+    return oldest;
+}
+
+static void
+choose(struct expiry *x)
+{
+    struct tsdb *db = x->db;
+    const struct part *metadata = version_metadata_part(x->version);
+    int64_t expired = expired_before_ms(db);
+    lock_take(&db->head_lock);
+    uint64_t bytes_max = db->clock_suspect ? 0 : db->limits.retention_bytes;
+    lock_drop(&db->head_lock);
+    for (uint32_t i = 0; i < x->version->part_count; i++) {
+        x->bytes += part_info(x->version->parts[i])->file_bytes;
+    }
+    for (uint32_t i = 0; i < x->version->part_count; i++) {
+        struct part *p = x->version->parts[i];
+        bool old = part_info(p)->max_ms < expired;
+        if (part_has_samples(p) ? old : p != metadata) drop(x, p);
+    }
+    while (bytes_max != 0 && x->bytes > bytes_max) {
+        struct part *p = oldest_part(x);
+        if (p == NULL) return;
+        drop(x, p);
+    }
+}
+
+static enum err
+expire(struct expiry *x, struct arena *arena, struct tsdb_merge_result *ret, struct why *why)
+{
+    struct tsdb *db = x->db;
+    struct ledger *change;
+    uint32_t count;
+    enum err e = ledger_change(db, arena, &change, &count);
+    if (e) return e;
+    for (uint32_t i = 0; i < x->drop_count; i++) {
+        const struct part *p = x->drop[i];
+        ret->input_bytes += part_info(p)->file_bytes;
+        for (uint32_t t = 0; t < part_tenant_count(p); t++) {
+            const struct part_tenant *tenant = part_tenant_at(p, t);
+            struct ledger *l = change_of(db, tenant->name, change, count);
+            for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+                move(l, k, LEDGER_EXPIRED, tenant->sample_count[k]);
+                ret->samples += tenant->sample_count[k];
+            }
+        }
+    }
+    ret->input_count = x->drop_count;
+    struct store_edit edit = {
+        .remove = x->drop, .remove_count = x->drop_count, .change = change, .change_count = count};
+    return store_edit(db, &edit, why);
+}
+
+enum err
+tsdb_expire(struct tsdb *db, struct tsdb_merge_result *ret_result, struct why *why)
+{
+    struct arena arena;
+    struct expiry x = {.db = db, .version = pin_version(db)};
+    *ret_result = (struct tsdb_merge_result){0};
+    arena_init(&arena, &db->merge_budget, 0, 0);
+    x.drop = arena_alloc(&arena, (x.version->part_count + 1u) * sizeof *x.drop);
+    enum err e = x.drop == NULL ? ERR_NOMEM : OK;
+    if (e == OK) choose(&x);
+    if (e == OK && x.drop_count > 0) e = expire(&x, &arena, ret_result, why);
+    version_unref(x.version);
+    arena_fini(&arena);
+    return e == ERR_NOMEM ? why_set(why, e, "no memory to drop parts") : e;
+}
