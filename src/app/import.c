@@ -41,6 +41,7 @@ struct import {
     const char *time_word;
     const char *resume_path;
     bool dry_run;
+    uint64_t protocol;
     int64_t retry_ns;
     uint64_t bad_shown_max;
     int format;
@@ -87,6 +88,8 @@ flag_table(struct import *im, struct flag to[16])
          "keeps there how far it came, and goes on from there"},
         {"dry-run", 0, FLAG_SWITCH, &im->dry_run, NULL,
          "reads and counts everything, sends nothing"},
+        {"protocol", 0, FLAG_COUNT, &im->protocol, "1|2",
+         "version of remote write that a server is spoken to in (default 2; captures keep theirs)"},
         {"retry", 0, FLAG_DURATION, &im->retry_ns, "TIME",
          "how long to repeat what a server cannot take now (default 5m)"},
         {"bad-lines", 0, FLAG_COUNT, &im->bad_shown_max, "N",
@@ -99,8 +102,10 @@ flag_table(struct import *im, struct flag to[16])
 static struct import
 defaults(void)
 {
-    return (struct import){
-        .retry_ns = 300 * NS_PER_S, .bad_shown_max = BAD_SHOWN, .format = FORMAT_GUESS};
+    return (struct import){.protocol = 2,
+                           .retry_ns = 300 * NS_PER_S,
+                           .bad_shown_max = BAD_SHOWN,
+                           .format = FORMAT_GUESS};
 }
 
 void
@@ -480,7 +485,8 @@ static enum err
 run(struct import *im, struct why *why)
 {
     struct why last = {""};
-    enum err e = batch_new(im->target, rejected, im, &im->batch, why);
+    enum err e =
+        batch_new(im->target, im->protocol == 1 ? RW_V1 : RW_V2, rejected, im, &im->batch, why);
     if (e) return e;
     im->resume.path = im->dry_run ? NULL : im->resume_path;
     im->resume.target = im->url != NULL ? im->url : im->storage;
@@ -518,6 +524,9 @@ check_words(struct import *im, struct why *why)
             im->format = (int)format;
         else
             return why_set(why, ERR_INPUT, "--format: '%.64s' is no form", im->format_word);
+    }
+    if (im->protocol != 1 && im->protocol != 2) {
+        return why_set(why, ERR_INPUT, "--protocol: 1 or 2 is expected");
     }
     if (im->time_word == NULL) return OK;
     enum err e =

@@ -13,6 +13,7 @@ static const struct labels_limits limits = {100000, 1 << 20, 64 << 20};
 
 struct batch {
     struct target *target;
+    enum rw_version version;
     void (*rejected)(void *context, const char *text);
     void *context;
     bool failed;
@@ -27,19 +28,21 @@ struct batch {
 };
 
 enum err
-batch_new(struct target *target, void (*rejected)(void *context, const char *text), void *context,
+batch_new(struct target *target, enum rw_version version,
+          void (*rejected)(void *context, const char *text), void *context,
           struct batch **ret_batch, struct why *why)
 {
     struct batch *b = mem_new(NULL, sizeof *b);
     if (b == NULL) return why_set(why, ERR_NOMEM, "no memory");
     b->target = target;
+    b->version = version;
     b->rejected = rejected;
     b->context = context;
     buf_init(&b->labels, NULL, LABELS_BYTES_MAX);
     buf_init(&b->exemplar_labels, NULL, LABELS_BYTES_MAX);
     buf_init(&b->metadata, NULL, MESSAGE_BYTES_MAX);
     buf_init(&b->message, NULL, MESSAGE_BYTES_MAX);
-    enum err e = rw_build_new(NULL, &b->build);
+    enum err e = rw_build_new(version, NULL, &b->build);
     if (e == OK) e = rw_request_init(&b->request, NULL);
     if (e) {
         batch_free(b);
@@ -110,7 +113,7 @@ send_samples(struct batch *b, struct why *why)
     if (built.series == 0) return OK;
     enum err e = rw_build_end(b->build, &message);
     if (e) return fail(b, why_set(why, e, "no memory for a request"));
-    e = deliver(b, RW_V2, message, (struct bytes){NULL, 0}, &counts, why);
+    e = deliver(b, b->version, message, (struct bytes){NULL, 0}, &counts, why);
     rw_build_clear(b->build);
     return e;
 }

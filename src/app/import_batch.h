@@ -19,9 +19,10 @@ struct batch_counts {
 
 struct batch;
 
-/* `target` NULL: nothing is sent, all is counted. `rejected` is called with the target's words for
- * each request of which something was refused. */
-MUST_CHECK enum err batch_new(struct target *target,
+/* `target` NULL: nothing is sent, all is counted. `version`: of the requests made here; captures
+ * keep theirs. `rejected` is called with the target's words for each request of which something was
+ * refused. */
+MUST_CHECK enum err batch_new(struct target *target, enum rw_version version,
                               void (*rejected)(void *context, const char *text), void *context,
                               struct batch **ret_batch, struct why *why);
 void batch_free(struct batch *batch);

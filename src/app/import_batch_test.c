@@ -73,7 +73,7 @@ batch_to(struct fake *f)
     memset(f, 0, sizeof *f);
     f->target.ops = &fake_ops;
     assert_int_equal(rw_request_init(&f->request, NULL), OK);
-    assert_int_equal(batch_new(&f->target, rejected, f, &batch, &why), OK);
+    assert_int_equal(batch_new(&f->target, RW_V2, rejected, f, &batch, &why), OK);
     return batch;
 }
 
@@ -252,7 +252,7 @@ test_without_a_target_all_is_counted(void **state)
     (void)state;
     struct batch *batch;
     struct why why = {""};
-    assert_int_equal(batch_new(NULL, rejected, NULL, &batch, &why), OK);
+    assert_int_equal(batch_new(NULL, RW_V1, rejected, NULL, &batch, &why), OK);
     assert_int_equal(put_one(batch, "a", &why), OK);
     assert_int_equal(batch_send(batch, &why), OK);
     assert_int_equal(batch_counts(batch).taken.of[LEDGER_FLOAT], 1);

@@ -59,7 +59,7 @@ sample_sink_new(int format, struct output *output, struct progress *progress,
     if (format < TEXT_FORMAT_COUNT)
         e = text_writer_new((enum text_format)format, NULL, &s->writer);
     else if (format == SINK_CAPTURE)
-        e = rw_build_new(NULL, &s->build);
+        e = rw_build_new(RW_V2, NULL, &s->build);
     if (e) {
         sample_sink_free(s);
         return why_set(why, e, "no memory");

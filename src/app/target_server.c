@@ -111,7 +111,8 @@ judge_answer(struct target_server *s, enum rw_version version,
         return why_set(why, ERR_INPUT, "%s: status %u: %s", s->url, answer->status, answer->text);
     }
     if (stored && version == RW_V2 && says_nothing(answer, counts)) {
-        return why_set(why, ERR_INPUT, "%s does not say what it stored: no remote write 2.0",
+        return why_set(why, ERR_INPUT,
+                       "%s does not say what it stored: it has no remote write 2.0 (--protocol=1)",
                        s->url);
     }
     count_rejected(answer, counts, result);

@@ -1,6 +1,7 @@
 /*
- * remote_write_build.c - symbols are found again through a table of hashes that points into the
- * fields already written; series are put together aside, since their size stands before them.
+ * remote_write_build.c - 1.0 has labels in the very form that we are given. For 2.0 symbols are
+ * found again through a table of hashes that points into the fields already written; series are put
+ * together aside, since their size stands before them.
  */
 #include "wire/remote_write_build.h"
 
@@ -11,10 +12,13 @@
 enum {
     TAG_SYMBOL = 4 << 3 | 2, /* Request */
     TAG_SERIES = 5 << 3 | 2,
-    TAG_REFS = 1 << 3 | 2, /* TimeSeries, Exemplar */
+    TAG_SERIES_V1 = 1 << 3 | 2, /* WriteRequest */
+    TAG_REFS = 1 << 3 | 2,      /* TimeSeries, Exemplar */
     TAG_SAMPLE = 2 << 3 | 2,
     TAG_HISTOGRAM = 3 << 3 | 2,
     TAG_EXEMPLAR = 4 << 3 | 2,
+    TAG_EXEMPLAR_V1 = 3 << 3 | 2, /* the other way round */
+    TAG_HISTOGRAM_V1 = 4 << 3 | 2,
     TAG_SAMPLE_VALUE = 1 << 3 | 1,
     TAG_SAMPLE_TIME = 2 << 3 | 0,
     TAG_SAMPLE_START = 3 << 3 | 0,
@@ -37,6 +41,7 @@ struct symbol {
 
 struct rw_build {
     struct budget *budget;
+    enum rw_version version;
     enum err failed;
     struct rw_build_counts counts;
 
@@ -54,6 +59,12 @@ struct rw_build {
     struct buf message;
 };
 
+static bool
+version_is_1(const struct rw_build *b)
+{
+    return b->version == RW_V1;
+}
+
 /* The parts that hold a request, all alike. */
 static void
 all_bufs(struct rw_build *b, struct buf *to[7])
@@ -68,12 +79,13 @@ all_bufs(struct rw_build *b, struct buf *to[7])
 }
 
 enum err
-rw_build_new(struct budget *budget, struct rw_build **ret_build)
+rw_build_new(enum rw_version version, struct budget *budget, struct rw_build **ret_build)
 {
     struct rw_build *b = mem_new(budget, sizeof *b);
     struct buf *bufs[7];
     if (b == NULL) return ERR_NOMEM;
     b->budget = budget;
+    b->version = version;
     all_bufs(b, bufs);
     for (unsigned i = 0; i < 7; i++) {
         buf_init(bufs[i], budget, RW_BUILD_BYTES_MAX);
@@ -108,9 +120,10 @@ rw_build_clear(struct rw_build *b)
     b->failed = OK;
     b->in_series = false;
     b->counts = (struct rw_build_counts){0};
+    b->symbol_count = 1;
+    if (version_is_1(b)) return;
     buf_put_u8(&b->symbols, TAG_SYMBOL); /* number 0 is the empty text */
     buf_put_u8(&b->symbols, 0);
-    b->symbol_count = 1;
 }
 
 /* Empties one of the parts; that it failed before is not forgotten. */
@@ -173,12 +186,16 @@ symbol_number(struct rw_build *b, struct bytes text)
     return b->symbol_count++;
 }
 
-/* labels_refs of canonical labels, as a field. */
+/* Canonical labels as they are, or as the field labels_refs. */
 static void
-put_refs(struct rw_build *b, struct buf *to, struct bytes labels)
+put_labels(struct rw_build *b, struct buf *to, struct bytes labels)
 {
     struct cursor c = cursor_of(labels);
     struct label label;
+    if (version_is_1(b)) {
+        buf_put_bytes(to, labels);
+        return;
+    }
     empty(b, &b->refs);
     while (label_bytes_next(&c, &label)) {
         buf_put_varint(&b->refs, symbol_number(b, label.name));
@@ -195,7 +212,7 @@ static void
 end_series(struct rw_build *b)
 {
     if (!b->in_series) return;
-    buf_put_u8(&b->body, TAG_SERIES);
+    buf_put_u8(&b->body, version_is_1(b) ? TAG_SERIES_V1 : TAG_SERIES);
     buf_put_counted(&b->body, buf_bytes(&b->series));
     b->in_series = false;
 }
@@ -208,7 +225,7 @@ rw_build_series(struct rw_build *b, struct bytes labels)
     empty(b, &b->labels);
     empty(b, &b->series);
     buf_put_bytes(&b->labels, labels);
-    put_refs(b, &b->series, labels);
+    put_labels(b, &b->series, labels);
     b->in_series = true;
     b->counts.series++;
 }
@@ -242,7 +259,7 @@ rw_build_float(struct rw_build *b, int64_t t_ms, uint64_t bits, int64_t start_ms
     empty(b, &b->item);
     put_double_field(&b->item, TAG_SAMPLE_VALUE, bits);
     put_varint_field(&b->item, TAG_SAMPLE_TIME, (uint64_t)t_ms);
-    put_varint_field(&b->item, TAG_SAMPLE_START, (uint64_t)start_ms);
+    if (!version_is_1(b)) put_varint_field(&b->item, TAG_SAMPLE_START, (uint64_t)start_ms);
     put_item(b, TAG_SAMPLE);
     b->counts.floats++;
 }
@@ -251,8 +268,8 @@ void
 rw_build_histogram(struct rw_build *b, int64_t t_ms, int64_t start_ms, const struct histogram *h)
 {
     empty(b, &b->item);
-    histogram_message_put(&b->item, t_ms, start_ms, h);
-    put_item(b, TAG_HISTOGRAM);
+    histogram_message_put(&b->item, t_ms, version_is_1(b) ? 0 : start_ms, h);
+    put_item(b, version_is_1(b) ? TAG_HISTOGRAM_V1 : TAG_HISTOGRAM);
     b->counts.histograms++;
 }
 
@@ -260,10 +277,10 @@ void
 rw_build_exemplar(struct rw_build *b, struct bytes labels, int64_t t_ms, uint64_t bits)
 {
     empty(b, &b->item);
-    put_refs(b, &b->item, labels);
+    put_labels(b, &b->item, labels);
     put_double_field(&b->item, TAG_EXEMPLAR_VALUE, bits);
     put_varint_field(&b->item, TAG_EXEMPLAR_TIME, (uint64_t)t_ms);
-    put_item(b, TAG_EXEMPLAR);
+    put_item(b, version_is_1(b) ? TAG_EXEMPLAR_V1 : TAG_EXEMPLAR);
     b->counts.exemplars++;
 }
 

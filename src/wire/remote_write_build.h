@@ -1,14 +1,14 @@
 /*
- * remote_write_build.h - writes remote write messages: io.prometheus.write.v2.Request from series
- * and samples, and the 1.0 WriteRequest that carries nothing but metadata of families (2.0 knows
- * metadata of series only).
+ * remote_write_build.h - writes remote write messages of either version from series and samples,
+ * and the 1.0 WriteRequest that carries nothing but metadata of families (2.0 knows metadata of
+ * series only).
  */
 #ifndef WIRE_REMOTE_WRITE_BUILD_H
 #define WIRE_REMOTE_WRITE_BUILD_H
 
 #include "base/buf.h"
 #include "base/mem.h"
-#include "wire/shape.h"
+#include "wire/remote_write.h"
 
 enum { RW_BUILD_BYTES_MAX = 256 << 20 }; /* a ceiling; the caller looks at the size and ends it */
 
@@ -17,14 +17,15 @@ enum { RW_BUILD_BYTES_MAX = 256 << 20 }; /* a ceiling; the caller looks at the s
  * shows in rw_build_end(): appending goes on without effect.
  */
 struct rw_build;
-MUST_CHECK enum err rw_build_new(struct budget *budget, struct rw_build **ret_build);
+MUST_CHECK enum err rw_build_new(enum rw_version version, struct budget *budget,
+                                 struct rw_build **ret_build);
 void rw_build_free(struct rw_build *build);
 /* Forgets what was written. */
 void rw_build_clear(struct rw_build *build);
 
 /* Canonical label bytes (model/labels.h). The same series as before goes on where it was. */
 void rw_build_series(struct rw_build *build, struct bytes labels);
-/* Of the series at hand, in ascending time. `start_ms` 0: unknown. */
+/* Of the series at hand, in ascending time. `start_ms` 0: unknown; 1.0 does not carry it. */
 void rw_build_float(struct rw_build *build, int64_t t_ms, uint64_t bits, int64_t start_ms);
 void rw_build_histogram(struct rw_build *build, int64_t t_ms, int64_t start_ms,
                         const struct histogram *h);

@@ -293,6 +293,41 @@ claim "long lines: the longest is told" says "$work/long.jsonl:2: the line is lo
 claim "long lines: all others are there" says "exported 1000001 samples" 0 \
     "$firekeep" export --storage.path="$work/long" -o "$work/long.csv"
 
+# --- other servers -------------------------------------------------------------------------------
+
+awk -v now="$(now_ms)" 'BEGIN { for (s = 0; s < 50; s++) {
+    printf "{\"metric\":{\"__name__\":\"live\",\"s\":\"%02d\"},\"values\":[0", s
+    for (t = 1; t < 300; t++) printf ",%d.25", s * t
+    printf "],\"timestamps\":[%.0f", now - 300000
+    for (t = 1; t < 300; t++) printf ",%.0f", now - 300000 + t * 1000
+    print "]}" } }' >"$work/live.jsonl"
+echo 'global: {}' >"$work/prometheus.yml"
+
+through() { # NAME PROGRAM PROTOCOL
+    start "$1" "$2" --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/$1" \
+        --web.listen-address="${url#http://}" --web.enable-remote-write-receiver
+    wait_ready "$1" "$url/-/ready" || return
+    "$firekeep" import --url="$url" --protocol="$3" "$work/live.jsonl" || return
+    exported --url="$url" "$work/$1.jsonl" --match=live || return
+    cmp "$work/live.jsonl" "$work/$1.jsonl"
+}
+
+if command -v prometheus >/dev/null; then
+    claim "Prometheus 2: imported by remote write 1.0, exported" through prometheus-2 prometheus 1
+    claim "Prometheus 2: that it has no 2.0 is noticed" says "no remote write 2.0" 1 \
+        "$firekeep" import --url="$url" "$work/live.jsonl"
+    stop prometheus-2
+else
+    skip "Prometheus 2" "it is not installed"
+fi
+if [[ -x $PEERS/prometheus/usr/bin/prometheus ]]; then
+    claim "Prometheus 3: imported by remote write 2.0, exported" \
+        through prometheus-3 "$PEERS/prometheus/usr/bin/prometheus" 2
+    stop prometheus-3
+else
+    skip "Prometheus 3" "it could not be fetched"
+fi
+
 # --- captures ------------------------------------------------------------------------------------
 
 for name in node15s node1s v2hist; do
