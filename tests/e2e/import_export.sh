@@ -361,6 +361,6 @@ for name in node15s node1s v2hist; do
     else
         skip "$name: promtool" "it is not installed"
     fi
-    rm -rf "$work/$name"*
+    rm -rf "${work:?}/$name"*
 done
 ((failures == 0))
