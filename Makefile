@@ -21,11 +21,11 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 VERSION := $(shell sed -n 's/^\#define FIREKEEP_VERSION "\(.*\)"/\1/p' src/app/version.h)
 
-PACKAGES := libmicrohttpd gnutls re2 snappy libzstd zlib libxxhash roaring jansson yaml-0.1
+PACKAGES := libmicrohttpd gnutls re2 snappy libzstd zlib libxxhash roaring jansson yaml-0.1 curl-gnutls
 # Packages without a pkg-config file are named directly.
 PKG_NAMES := $(shell for p in libmicrohttpd gnutls re2 libzstd zlib jansson yaml-0.1; do pkg-config --exists $$p && echo $$p; done)
 CPPFLAGS := -Isrc -D_GNU_SOURCE $(shell pkg-config --cflags $(PKG_NAMES))
-LDLIBS := $(shell pkg-config --libs $(PKG_NAMES)) -lsnappy -lroaring -lstdc++ -lm -lpthread
+LDLIBS := $(shell pkg-config --libs $(PKG_NAMES)) -lsnappy -lroaring -lcurl-gnutls -lstdc++ -lm -lpthread
 
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
 	-Wwrite-strings -Wundef -Wvla -Wformat=2 -Wcast-qual -Wno-missing-field-initializers
@@ -144,7 +144,7 @@ $(TOOL_ALL_OBJECTS): $(BUILD)/proto/cmp.pb-c.o
 
 $(BUILD)/tools/%: $(BUILD)/tests/tools/%.o $(TOOL_OBJECTS) $(BUILD)/proto/cmp.pb-c.o $(LIB)
 	@mkdir -p $(@D)
-	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcurl-gnutls -lprotobuf-c
+	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lprotobuf-c
 
 $(BUILD)/replay/%: $(BUILD)/src/%.o $(BUILD)/tests/replay_main.o $(LIB)
 	@mkdir -p $(@D)

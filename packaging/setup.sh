@@ -8,9 +8,10 @@ BUILD_PACKAGES=(
     gcc g++ libc6-dev make pkg-config
     libmicrohttpd-dev libgnutls28-dev libre2-dev libsnappy-dev libzstd-dev zlib1g-dev
     libxxhash-dev libroaring-dev libjansson-dev libyaml-dev libjemalloc-dev
+    libcurl4-gnutls-dev
 )
 # The tools under tests/tools.
-TOOL_PACKAGES=(protobuf-c-compiler libprotobuf-c-dev libcurl4-gnutls-dev)
+TOOL_PACKAGES=(protobuf-c-compiler libprotobuf-c-dev)
 PEER_PACKAGES=(prometheus prometheus-node-exporter curl)
 TEST_PACKAGES=(clang-14 libclang-rt-14-dev libcmocka-dev debian-archive-keyring jq)
 

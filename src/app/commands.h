@@ -5,12 +5,23 @@
 #ifndef APP_COMMANDS_H
 #define APP_COMMANDS_H
 
+#include "base/buf.h"
+
 /* serve.c: takes in, keeps and answers until it is told to stop. */
 int command_serve(int argc, char **argv);
 /* verify.c: recounts what is on disk. */
 int command_verify(int argc, char **argv);
 /* check.c: tells whether a configuration file is right. */
 int command_check(int argc, char **argv);
+/* import.c: files of many forms into a server or a directory. */
+int command_import(int argc, char **argv);
+void import_help(struct buf *to);
+/* export.c: the other way. */
+int command_export(int argc, char **argv);
+void export_help(struct buf *to);
+/* query.c: samples for people. */
+int command_query(int argc, char **argv);
+void query_help(struct buf *to);
 /* version.c: this program's version and those of what it is built from. */
 int command_version(int argc, char **argv);
 

@@ -1,5 +1,6 @@
 #include "app/version.h"
 
+#include <curl/curl.h>
 #include <gnutls/gnutls.h>
 #include <jansson.h>
 #include <microhttpd.h>
@@ -31,8 +32,9 @@ command_version(int argc, char **argv)
 {
     if (argc > 1) return cli_usage_error("version", "unexpected word '%.64s'", argv[1]);
     printf("firekeep %s (%s, %s, libmicrohttpd %s, gnutls %s, zstd %s, zlib %s, libyaml %s, "
-           "jansson %s)\n",
+           "jansson %s, libcurl %s)\n",
            FIREKEEP_VERSION, COMPILER, ARCHITECTURE, MHD_get_version(), gnutls_check_version(NULL),
-           ZSTD_versionString(), zlibVersion(), yaml_get_version_string(), jansson_version_str());
+           ZSTD_versionString(), zlibVersion(), yaml_get_version_string(), jansson_version_str(),
+           curl_version_info(CURLVERSION_NOW)->version);
     return EXIT_DONE;
 }

@@ -10,7 +10,7 @@
 #include <math.h>
 
 #include "base/bytes.h"
-#include "model/number.h"
+#include "wire/number.h"
 
 static void
 check_bits(uint64_t bits, const char *expected, const char *expected_fixed)
@@ -169,10 +169,118 @@ test_digits_are_the_shortest_that_read_back(void **state)
     }
 }
 
+static bool
+parse(const char *text, uint64_t *ret_bits)
+{
+    return number_parse(text, strlen(text), ret_bits);
+}
+
+static void
+check_parsed(const char *text, uint64_t expected)
+{
+    uint64_t bits = 1;
+    if (!parse(text, &bits) || bits != expected) {
+        fail_msg("%s gave %016llx", text, (unsigned long long)bits);
+    }
+}
+
+static void
+test_every_double_reads_back_bit_for_bit(void **state)
+{
+    (void)state;
+    uint64_t seed = 88172645463325252u;
+    char text[NUMBER_TEXT_BYTES];
+    for (int i = 0; i < 200000; i++) {
+        uint64_t bits = random_next(&seed), back = 0;
+        if (i % 8 == 0) bits |= 0x7ff0000000000000u; /* NaN with a payload, sometimes a sign */
+        size_t size = number_print_exact(bits, text);
+        assert_true(size <= NUMBER_TEXT_BYTES);
+        if (!number_parse_exact(text, size, &back) || back != bits) {
+            fail_msg("%016llx became %.*s", (unsigned long long)bits, (int)size, text);
+        }
+    }
+    static const uint64_t special[] = {0,
+                                       1,
+                                       0x8000000000000000u,
+                                       0x7ff0000000000000u,
+                                       0xfff0000000000000u,
+                                       0x7ff8000000000001u,
+                                       0x7ff0000000000002u,
+                                       0xfff8dead0000beefu,
+                                       0x7fefffffffffffffu};
+    for (unsigned i = 0; i < sizeof special / sizeof *special; i++) {
+        uint64_t back = 0;
+        assert_true(number_parse_exact(text, number_print_exact(special[i], text), &back));
+        assert_int_equal(back, special[i]);
+    }
+}
+
+static void
+test_digits_are_rounded_as_strtod_does(void **state)
+{
+    (void)state;
+    uint64_t seed = 88172645463325252u;
+    for (int i = 0; i < 50000; i++) {
+        char text[96];
+        int size =
+            snprintf(text, sizeof text, "%s%llu.%llue%d", i % 2 == 0 ? "-" : "",
+                     (unsigned long long)(random_next(&seed) >> (i % 60)),
+                     (unsigned long long)random_next(&seed), (int)(random_next(&seed) % 700) - 360);
+        assert_true(size < (int)sizeof text);
+        double expected = strtod(text, NULL);
+        uint64_t bits;
+        if (isinf(expected)) {
+            assert_false(parse(text, &bits));
+        } else {
+            check_parsed(text, double_bits(expected));
+        }
+    }
+}
+
+static void
+test_words_and_forms_of_numbers_are_read(void **state)
+{
+    (void)state;
+    check_parsed("1", double_bits(1));
+    check_parsed("+1", double_bits(1));
+    check_parsed("-0", double_bits(-0.0));
+    check_parsed("1.", double_bits(1));
+    check_parsed(".5", double_bits(0.5));
+    check_parsed("1E+2", double_bits(100));
+    check_parsed("0000000001e-3", double_bits(0.001));
+    check_parsed("NaN", 0x7ff8000000000001u);
+    check_parsed("nAn", 0x7ff8000000000001u);
+    check_parsed("+Inf", double_bits(INFINITY));
+    check_parsed("infinity", double_bits(INFINITY));
+    check_parsed("-inf", double_bits(-INFINITY));
+    check_parsed("1e-400", 0);
+    check_parsed("-0.0000001e-99999999999999999999", double_bits(-0.0));
+    check_parsed("0e99999999999999999999", 0);
+    static const char *const wrong[] = {
+        "",       "+",  "-",       "+-1",   "--1",  ".",     "e5",
+        "1e",     "1 ", " 1",      "1x",    "0x10", "1e400", "-nan",
+        "nan(1)", "in", "infinit", "1_000", "1,5",  "NaN(",  "1e9999999999999999999"};
+    for (unsigned i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        uint64_t bits;
+        if (parse(wrong[i], &bits)) fail_msg("'%s' was read", wrong[i]);
+    }
+    uint64_t bits;
+    assert_true(number_parse_exact("stale", 5, &bits));
+    assert_int_equal(bits, 0x7ff0000000000002u);
+    static const char *const no_nan[] = {"NaN(0x)", "NaN(0x1)", "NaN(0x7ff0000000000000)",
+                                         "NaN(0x7ff8000000000001", "NaN(0x7ff80000000000011)"};
+    for (unsigned i = 0; i < sizeof no_nan / sizeof *no_nan; i++) {
+        assert_false(number_parse_exact(no_nan[i], strlen(no_nan[i]), &bits));
+    }
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_double_reads_back_bit_for_bit),
+        cmocka_unit_test(test_digits_are_rounded_as_strtod_does),
+        cmocka_unit_test(test_words_and_forms_of_numbers_are_read),
         cmocka_unit_test(test_special_values_have_prometheus_names),
         cmocka_unit_test(test_ordinary_values_have_no_exponent),
         cmocka_unit_test(test_very_small_and_large_have_one_except_when_fixed),

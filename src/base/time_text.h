@@ -1,0 +1,45 @@
+/*
+ * time_text.h - moments as people and files write them, exact to the millisecond: no moment goes
+ * through a double.
+ */
+#ifndef BASE_TIME_TEXT_H
+#define BASE_TIME_TEXT_H
+
+#include "base/bytes.h"
+#include "base/err.h"
+
+enum { TIME_TEXT_BYTES = 40 };
+
+/* Digits with an optional sign. False: anything else, or beyond int64. */
+bool time_parse_ms(struct bytes text, int64_t *ret_ms);
+
+/*
+ * Unix seconds, with an optional fraction and exponent ("1.7e9", "1700000000.5"), rounded to the
+ * nearest millisecond. False: no such number, or beyond int64 milliseconds.
+ */
+bool time_parse_seconds(struct bytes text, int64_t *ret_ms);
+
+/*
+ * RFC 3339: "2024-02-29T12:00:00.25+01:00"; also a blank for the T, and a date alone (midnight,
+ * UTC). Fractions are cut to milliseconds.
+ */
+bool time_parse_rfc3339(struct bytes text, int64_t *ret_ms);
+
+/* "1h30m": whole numbers with ms, s, m, h, d, w (7 days) or y (365 days). False: none of that. */
+bool time_parse_duration(struct bytes text, int64_t *ret_ms);
+
+/*
+ * What a command line takes: RFC 3339, Unix seconds, "now", "now-1d", "now+1h". ERR_INPUT, with the
+ * sentence in `why`.
+ */
+MUST_CHECK enum err time_parse(struct bytes text, int64_t now_ms, int64_t *ret_ms, struct why *why);
+
+/* RFC 3339 in UTC, with milliseconds; years outside 0..9999 as plain milliseconds with "ms". `to`
+ * has room for TIME_TEXT_BYTES; ends in NUL. Returns `to`. */
+char *time_print(int64_t ms, char *to);
+
+/* Unix seconds with as many digits of a fraction as needed: "1700000000", "-0.001". Returns the
+ * bytes written into `to`, which has room for TIME_TEXT_BYTES. */
+size_t time_print_seconds(int64_t ms, char *to);
+
+#endif

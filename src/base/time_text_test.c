@@ -1,0 +1,141 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+#include <time.h>
+
+#include "base/time_text.h"
+
+static int64_t
+must_parse(const char *text)
+{
+    int64_t ms = 0;
+    struct why why = {""};
+    if (time_parse(bytes_of_text(text), 1700000000000, &ms, &why)) fail_msg("%s", why.text);
+    return ms;
+}
+
+static void
+test_seconds_are_exact_to_the_millisecond(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t ms;
+    } cases[] = {
+        {"0", 0},
+        {"1700000000", 1700000000000},
+        {"1700000000.123", 1700000000123},
+        {"1700000000.1234", 1700000000123},
+        {"1700000000.1235", 1700000000124},
+        {"1700000000.9999", 1700000001000},
+        {"1.520879607789e+09", 1520879607789},
+        {"-0.001", -1},
+        {"-3982.045", -3982045},
+        {"1e-9", 0},
+        {"0.00049", 0},
+        {"0.0005", 1},
+        {"9223372036854775.807", INT64_MAX},
+        {"+5", 5000},
+        {".5", 500},
+        {"1700000000.12300000000000000000000000000", 1700000000123},
+    };
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int64_t ms = -7;
+        if (!time_parse_seconds(bytes_of_text(cases[i].text), &ms) || ms != cases[i].ms) {
+            fail_msg("%s gave %lld", cases[i].text, (long long)ms);
+        }
+    }
+    static const char *const wrong[] = {
+        "", "-", ".", "1e", "1x", "NaN", "Inf", "1e30", "9223372036854775.808", "1.2.3", " 1"};
+    for (unsigned i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        int64_t ms;
+        if (time_parse_seconds(bytes_of_text(wrong[i]), &ms)) fail_msg("'%s'", wrong[i]);
+    }
+}
+
+static void
+test_printed_seconds_read_back(void **state)
+{
+    (void)state;
+    static const int64_t times[] = {
+        0, 1, -1, 10, 100, 1000, -999, 1700000000123, INT64_MAX, INT64_MIN + 1};
+    for (unsigned i = 0; i < sizeof times / sizeof *times; i++) {
+        char text[TIME_TEXT_BYTES];
+        int64_t back;
+        size_t size = time_print_seconds(times[i], text);
+        assert_true(time_parse_seconds(bytes_of(text, size), &back));
+        assert_int_equal(back, times[i]);
+    }
+}
+
+static void
+test_dates_agree_with_the_c_library(void **state)
+{
+    (void)state;
+    for (int64_t day = -719528; day < 2932896; day += 37) {
+        char expected[64], got[TIME_TEXT_BYTES];
+        int64_t ms = day * 86400000 + (day & 0xfff) * 20011, back;
+        time_t seconds = (time_t)((ms - ((ms % 1000) + 1000) % 1000) / 1000);
+        struct tm tm;
+        gmtime_r(&seconds, &tm);
+        snprintf(expected, sizeof expected, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
+                 tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+                 (int)(((ms % 1000) + 1000) % 1000));
+        assert_string_equal(time_print(ms, got), expected);
+        assert_true(time_parse_rfc3339(bytes_of_text(got), &back));
+        assert_int_equal(back, ms);
+    }
+}
+
+static void
+test_the_command_line_takes_dates_seconds_and_now(void **state)
+{
+    (void)state;
+    assert_int_equal(must_parse("now"), 1700000000000);
+    assert_int_equal(must_parse("now-1h30m"), 1700000000000 - 5400000);
+    assert_int_equal(must_parse("now+250ms"), 1700000000250);
+    assert_int_equal(must_parse("1700000000.5"), 1700000000500);
+    assert_int_equal(must_parse("2023-11-14T22:13:20Z"), 1700000000000);
+    assert_int_equal(must_parse("2023-11-14T23:13:20.75+01:00"), 1700000000750);
+    assert_int_equal(must_parse("2023-11-14 22:13:20z"), 1700000000000);
+    assert_int_equal(must_parse("1970-01-02"), 86400000);
+    static const char *const wrong[] = {"",
+                                        "yesterday",
+                                        "now-",
+                                        "now-1",
+                                        "now*1d",
+                                        "now-1dd",
+                                        "now-99999999999y",
+                                        "2023-02-29",
+                                        "2023-13-01",
+                                        "2023-11-14T22:13:20",
+                                        "2023-11-14T24:00:00Z",
+                                        "2023-11-14T22:13:20.Z",
+                                        "2023-11-14T22:13:20Zx"};
+    for (unsigned i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        int64_t ms = 5;
+        struct why why = {""};
+        if (time_parse(bytes_of_text(wrong[i]), 0, &ms, &why) != ERR_INPUT) {
+            fail_msg("'%s' was read", wrong[i]);
+        }
+        assert_int_equal(ms, 5);
+        assert_true(why.text[0] != '\0');
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_seconds_are_exact_to_the_millisecond),
+        cmocka_unit_test(test_printed_seconds_read_back),
+        cmocka_unit_test(test_dates_agree_with_the_c_library),
+        cmocka_unit_test(test_the_command_line_takes_dates_seconds_and_now),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,263 @@
+#include "model/selector.h"
+
+#include "base/buf.h"
+
+struct parser {
+    struct cursor c;
+    const uint8_t *start;
+    struct buf name;  /* of the matcher being read; not ended by NUL */
+    struct buf value; /* the same */
+    struct selector *to;
+    struct why *why;
+};
+
+static enum err
+expected(struct parser *p, const char *what)
+{
+    return why_set(p->why, ERR_INPUT, "the selector wants %s at character %zu", what,
+                   (size_t)(p->c.at - p->start) + 1);
+}
+
+static uint8_t
+peek(struct parser *p)
+{
+    while (p->c.at != p->c.end && *p->c.at != 0 && strchr(" \t\r\n", *p->c.at) != NULL) {
+        p->c.at++;
+    }
+    return p->c.at == p->c.end ? 0 : *p->c.at;
+}
+
+static bool
+is_word_byte(uint8_t c, bool first, bool colon)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (c == ':' && colon) ||
+           (c >= '0' && c <= '9' && !first);
+}
+
+static bool
+take_word(struct parser *p, bool colon, struct buf *to)
+{
+    const uint8_t *from = p->c.at;
+    while (p->c.at != p->c.end && is_word_byte(*p->c.at, p->c.at == from, colon)) {
+        p->c.at++;
+    }
+    buf_clear(to);
+    buf_put(to, from, (size_t)(p->c.at - from));
+    return p->c.at != from;
+}
+
+/* --- texts ------------------------------------------------------------------------------------ */
+
+static void
+put_utf8(struct buf *to, uint32_t c)
+{
+    unsigned tail = c < 0x80 ? 0 : c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
+    static const uint8_t leads[] = {0x00, 0xc0, 0xe0, 0xf0};
+    buf_put_u8(to, (uint8_t)(leads[tail] | c >> (6 * tail)));
+    while (tail > 0) {
+        tail--;
+        buf_put_u8(to, (uint8_t)(0x80 | (c >> (6 * tail) & 0x3f)));
+    }
+}
+
+/* `count` digits of a base; false: others. */
+static bool
+digits(struct parser *p, unsigned count, unsigned base, uint32_t *ret)
+{
+    uint32_t v = 0;
+    for (unsigned i = 0; i < count; i++) {
+        if (p->c.at == p->c.end) return false;
+        uint8_t c = *p->c.at;
+        unsigned digit = c >= '0' && c <= '9'   ? c - (unsigned)'0'
+                         : c >= 'a' && c <= 'f' ? c - 'a' + 10u
+                         : c >= 'A' && c <= 'F' ? c - 'A' + 10u
+                                                : 99;
+        if (digit >= base) return false;
+        v = v * base + digit;
+        p->c.at++;
+    }
+    *ret = v;
+    return true;
+}
+
+/* Behind a backslash. Bytes by number (\x, octal) have to give UTF-8 in the end: matcher_new()
+ * looks. */
+static bool
+escape(struct parser *p, uint8_t quote, struct buf *to)
+{
+    static const char names[] = "abfnrtv\\", meanings[] = "\a\b\f\n\r\t\v\\";
+    uint32_t v = 0;
+    if (p->c.at == p->c.end) return false;
+    uint8_t c = *p->c.at;
+    if (c >= '0' && c <= '7') {
+        if (!digits(p, 3, 8, &v) || v > 0xff) return false;
+        buf_put_u8(to, (uint8_t)v);
+        return true;
+    }
+    p->c.at++;
+    const char *found = c == 0 ? NULL : strchr(names, c);
+    if (found != NULL || c == quote) {
+        buf_put_u8(to, found != NULL ? (uint8_t)meanings[found - names] : quote);
+        return true;
+    }
+    if (c == 'x') {
+        if (!digits(p, 2, 16, &v)) return false;
+        buf_put_u8(to, (uint8_t)v);
+        return true;
+    }
+    if ((c != 'u' && c != 'U') || !digits(p, c == 'u' ? 4 : 8, 16, &v)) return false;
+    if (v > 0x10ffff || (v >= 0xd800 && v < 0xe000)) return false;
+    put_utf8(to, v);
+    return true;
+}
+
+/* At a quote of any kind. */
+static enum err
+take_text(struct parser *p, struct buf *to)
+{
+    uint8_t quote = *p->c.at++;
+    buf_clear(to);
+    while (p->c.at != p->c.end && *p->c.at != quote) {
+        uint8_t c = *p->c.at++;
+        if (c == '\n' && quote != '`') return expected(p, "no line feed within quotes");
+        if (c != '\\' || quote == '`')
+            buf_put_u8(to, c);
+        else if (!escape(p, quote, to))
+            return expected(p, "another escape");
+    }
+    if (p->c.at == p->c.end) return expected(p, "the end of a text in quotes");
+    p->c.at++;
+    return OK;
+}
+
+static bool
+is_quote(uint8_t c)
+{
+    return c == '"' || c == '\'' || c == '`';
+}
+
+/* --- matchers --------------------------------------------------------------------------------- */
+
+static enum err
+add_matcher(struct parser *p, enum matcher_type type, struct bytes name, struct bytes value)
+{
+    enum err e = err_first(buf_error(&p->name), buf_error(&p->value));
+    if (e) return why_set(p->why, e, "no memory for the selector");
+    if (p->to->count == SELECTOR_MATCHERS_MAX) {
+        return why_set(p->why, ERR_LIMIT, "more than %d matchers", SELECTOR_MATCHERS_MAX);
+    }
+    e = matcher_new(type, name, value, &p->to->matchers[p->to->count], p->why);
+    if (e == OK) p->to->count++;
+    if (e == ERR_NOMEM) why_set(p->why, e, "no memory for the selector");
+    return e;
+}
+
+static enum err
+take_operator(struct parser *p, enum matcher_type *ret_type)
+{
+    uint8_t first = peek(p);
+    uint8_t second = cursor_left(&p->c) >= 2 ? p->c.at[1] : 0;
+    if (first == '=' && second == '~')
+        *ret_type = MATCH_REGEX;
+    else if (first == '!' && second == '=')
+        *ret_type = MATCH_NOT_EQUAL;
+    else if (first == '!' && second == '~')
+        *ret_type = MATCH_NOT_REGEX;
+    else if (first == '=')
+        *ret_type = MATCH_EQUAL;
+    else
+        return expected(p, "one of = != =~ !~");
+    p->c.at += first == '=' && second != '~' ? 1 : 2;
+    return OK;
+}
+
+static enum err
+take_matcher(struct parser *p)
+{
+    enum matcher_type type = MATCH_EQUAL;
+    bool quoted = is_quote(peek(p));
+    enum err e = OK;
+    if (quoted)
+        e = take_text(p, &p->name);
+    else if (!take_word(p, false, &p->name))
+        e = expected(p, "a label name");
+    if (e) return e;
+    uint8_t next = peek(p);
+    if (quoted && (next == ',' || next == '}')) { /* {"a metric's name"} */
+        return add_matcher(p, MATCH_EQUAL, bytes_of_text("__name__"), buf_bytes(&p->name));
+    }
+    e = take_operator(p, &type);
+    if (e) return e;
+    if (!is_quote(peek(p))) return expected(p, "a text in quotes");
+    e = take_text(p, &p->value);
+    if (e) return e;
+    return add_matcher(p, type, buf_bytes(&p->name), buf_bytes(&p->value));
+}
+
+static enum err
+take_braces(struct parser *p)
+{
+    p->c.at++;
+    while (peek(p) != '}') {
+        enum err e = take_matcher(p);
+        if (e) return e;
+        if (peek(p) == ',')
+            p->c.at++;
+        else if (peek(p) != '}')
+            return expected(p, "',' or '}'");
+    }
+    p->c.at++;
+    return OK;
+}
+
+static enum err
+parse(struct parser *p)
+{
+    enum err e = OK;
+    peek(p);
+    bool named = take_word(p, true, &p->name);
+    if (named) e = add_matcher(p, MATCH_EQUAL, bytes_of_text("__name__"), buf_bytes(&p->name));
+    if (e) return e;
+    if (peek(p) == '{')
+        e = take_braces(p);
+    else if (!named)
+        return expected(p, "a metric name or '{'");
+    if (e) return e;
+    peek(p);
+    if (p->c.at != p->c.end) return expected(p, "nothing more");
+    for (uint32_t i = 0; i < p->to->count; i++) {
+        if (!matcher_matches_empty(p->to->matchers[i])) return OK;
+    }
+    return why_set(p->why, ERR_INPUT,
+                   "the selector would pass every series: at least one matcher must refuse the "
+                   "empty text, as {__name__=~\".+\"} does");
+}
+
+enum err
+selector_parse(struct bytes text, struct selector *ret_selector, struct why *why)
+{
+    struct selector selector = {.count = 0};
+    struct parser p = {.c = cursor_of(text), .start = text.at, .to = &selector, .why = why};
+    if (text.size > SELECTOR_BYTES_MAX) return why_set(why, ERR_LIMIT, "the selector is too long");
+    buf_init(&p.name, NULL, SELECTOR_BYTES_MAX);
+    buf_init(&p.value, NULL, SELECTOR_BYTES_MAX);
+    enum err e = parse(&p);
+    buf_fini(&p.name);
+    buf_fini(&p.value);
+    if (e) {
+        selector_fini(&selector);
+        return e;
+    }
+    *ret_selector = selector;
+    return OK;
+}
+
+void
+selector_fini(struct selector *selector)
+{
+    if (selector == NULL) return;
+    for (uint32_t i = 0; i < selector->count; i++) {
+        matcher_free(selector->matchers[i]);
+    }
+    selector->count = 0;
+}

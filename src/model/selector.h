@@ -1,0 +1,31 @@
+/*
+ * selector.h - reads a series selector as PromQL writes it:
+ *
+ *     up     up{job="x",env!~"a|b"}     {__name__=~"node_.*"}     {"my.metric","l.x"='y'}
+ *
+ * Names that are no plain words stand in quotes. Texts are in "", '' (escapes as in Go) or ``
+ * (none).
+ */
+#ifndef MODEL_SELECTOR_H
+#define MODEL_SELECTOR_H
+
+#include "model/matcher.h"
+
+enum { SELECTOR_MATCHERS_MAX = 256, SELECTOR_BYTES_MAX = 1 << 20 };
+
+struct selector {
+    struct matcher *matchers[SELECTOR_MATCHERS_MAX];
+    uint32_t count;
+};
+
+/*
+ * At least one matcher of the result does not pass the empty string, as Prometheus demands: so
+ * nobody selects everything by mistake; {__name__=~".+"} says it aloud.
+ * ERR_INPUT: `why` says what was expected and where; ERR_LIMIT, ERR_NOMEM; errors of matcher_new().
+ * On error there is nothing to free.
+ */
+MUST_CHECK enum err selector_parse(struct bytes text, struct selector *ret_selector,
+                                   struct why *why);
+void selector_fini(struct selector *selector);
+
+#endif

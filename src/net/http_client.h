@@ -1,0 +1,75 @@
+/*
+ * http_client.h - one HTTP request after another, over kept connections, through libcurl: bounded
+ * in time and size, and repeated when the server says so.
+ *
+ * An answer counts when its status has come and its body ended in order. Repeated are: no
+ * connection, a connection that broke, 429, and 5xx, with growing pauses (Retry-After is obeyed)
+ * until `retry_ns` have passed. Whoever takes a body in pieces must not want it twice: once the
+ * first piece of a 2xx was handed on, nothing is repeated.
+ *
+ * Threads: a client belongs to one thread at a time. http_client_new() must not run at the same
+ * time as another thread's first one.
+ */
+#ifndef NET_HTTP_CLIENT_H
+#define NET_HTTP_CLIENT_H
+
+#include <stdatomic.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "sys/env.h"
+
+enum { HTTP_CLIENT_HEADERS_MAX = 16, HTTP_CLIENT_TEXT_BYTES = 400 };
+
+struct http_client_options {
+    struct env *env;
+    const char *user_agent;
+    int64_t connect_timeout_ns;
+    int64_t idle_timeout_ns;    /* without a byte in either direction; 0: none */
+    int64_t request_timeout_ns; /* of one attempt, whole; 0: none */
+    int64_t retry_ns;           /* 0: one attempt */
+    const atomic_bool *stop;    /* set by anybody: give up soon with ERR_CANCELED; may be NULL */
+    /* Tells of an attempt that failed and will be repeated; may be NULL. */
+    void (*retrying)(void *context, const char *reason, int64_t wait_ns);
+    void *context;
+};
+
+/* A header that is wanted from the answer. */
+struct http_client_header {
+    const char *name;
+    char value[128]; /* cut; empty: was not there */
+};
+
+struct http_client_request {
+    const char *url;
+    const char *const *headers; /* "Name: value"; NULL after the last */
+    struct bytes body;          /* posted; `at` NULL: a GET */
+    /* Takes the body of a 2xx in pieces; NULL: it is kept as text, as that of others is. */
+    enum err (*take)(void *context, struct bytes piece, struct why *why);
+    void *context;
+};
+
+struct http_client_answer {
+    unsigned status;
+    uint32_t attempts;
+    struct http_client_header *wanted; /* filled; ended by a NULL name; may be NULL */
+    char text[HTTP_CLIENT_TEXT_BYTES]; /* the body's begin as one line, unless `take` had it */
+};
+
+struct http_client;
+/* ERR_NOMEM; ERR_UNSUPPORTED: libcurl refuses to start. `options` is copied. */
+MUST_CHECK enum err http_client_new(const struct http_client_options *options,
+                                    struct http_client **ret_client, struct why *why);
+void http_client_free(struct http_client *client);
+
+/*
+ * OK: an answer came, of whatever status. ERR_INPUT: a URL that none is; ERR_AGAIN: no answer, or
+ * none but 429 and 5xx until the time was over (the last one is in `answer`, status 0: none came);
+ * ERR_IO: the body broke off after a part had been handed on; ERR_CANCELED: stopped; errors of
+ * `take`.
+ */
+MUST_CHECK enum err http_client_send(struct http_client *client,
+                                     const struct http_client_request *request,
+                                     struct http_client_answer *answer, struct why *why);
+
+#endif

@@ -1,0 +1,340 @@
+/* The client against a server that plays what it is told, one answer a connection. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net/http_client.h"
+
+enum { ANSWERS_MAX = 8, SEEN_BYTES = 8192 };
+
+struct player {
+    int listener;
+    char url[64];
+    pthread_t thread;
+    const char *answers[ANSWERS_MAX]; /* NULL: closes at once; "": says nothing at all */
+    unsigned count;
+    atomic_bool over;
+    char seen[SEEN_BYTES]; /* of the last request */
+};
+
+static bool
+wait_readable(const struct player *p, int fd)
+{
+    while (!atomic_load(&p->over)) {
+        struct pollfd polled = {.fd = fd, .events = POLLIN};
+        if (poll(&polled, 1, 20) == 1) return true;
+    }
+    return false;
+}
+
+/* Headers and a body of the length they tell. */
+static void
+read_request(struct player *p, int fd)
+{
+    size_t size = 0;
+    for (;;) {
+        if (!wait_readable(p, fd)) return;
+        ssize_t got = read(fd, p->seen + size, sizeof p->seen - 1 - size);
+        if (got <= 0) return;
+        size += (size_t)got;
+        p->seen[size] = '\0';
+        const char *end = strstr(p->seen, "\r\n\r\n");
+        const char *length = strstr(p->seen, "Content-Length: ");
+        size_t body = length == NULL ? 0 : strtoul(length + 16, NULL, 10);
+        if (end != NULL && size >= (size_t)(end + 4 - p->seen) + body) return;
+    }
+}
+
+static void *
+play(void *context)
+{
+    struct player *p = context;
+    for (unsigned i = 0; i < p->count; i++) {
+        if (!wait_readable(p, p->listener)) return NULL;
+        int fd = accept(p->listener, NULL, NULL);
+        if (fd < 0) return NULL;
+        read_request(p, fd);
+        const char *answer = p->answers[i];
+        if (answer != NULL && answer[0] == '\0') {
+            (void)wait_readable(p, fd); /* until the client gives up */
+        } else if (answer != NULL) {
+            ssize_t put = write(fd, answer, strlen(answer));
+            (void)put;
+        }
+        close(fd);
+    }
+    return NULL;
+}
+
+static void
+player_start(struct player *p, unsigned count, const char *const *answers)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    socklen_t size = sizeof at;
+    memset(p, 0, sizeof *p);
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    p->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(p->listener, (struct sockaddr *)&at, size), 0);
+    assert_int_equal(listen(p->listener, 8), 0);
+    assert_int_equal(getsockname(p->listener, (struct sockaddr *)&at, &size), 0);
+    snprintf(p->url, sizeof p->url, "http://127.0.0.1:%u/path", ntohs(at.sin_port));
+    p->count = count;
+    for (unsigned i = 0; i < count; i++) {
+        p->answers[i] = answers[i];
+    }
+    assert_int_equal(pthread_create(&p->thread, NULL, play, p), 0);
+}
+
+static void
+player_stop(struct player *p)
+{
+    atomic_store(&p->over, true);
+    pthread_join(p->thread, NULL);
+    close(p->listener);
+}
+
+struct told {
+    unsigned count;
+    int64_t longest_ns;
+};
+
+static void
+retrying(void *context, const char *reason, int64_t wait_ns)
+{
+    struct told *told = context;
+    assert_true(reason[0] != '\0');
+    told->count++;
+    if (wait_ns > told->longest_ns) told->longest_ns = wait_ns;
+}
+
+static struct http_client *
+client_of(int64_t retry_ns, struct told *told, const atomic_bool *stop)
+{
+    struct http_client_options options = {.env = env_real(),
+                                          .user_agent = "test",
+                                          .connect_timeout_ns = 5 * NS_PER_S,
+                                          .idle_timeout_ns = 1 * NS_PER_S,
+                                          .request_timeout_ns = 10 * NS_PER_S,
+                                          .retry_ns = retry_ns,
+                                          .stop = stop,
+                                          .retrying = told == NULL ? NULL : retrying,
+                                          .context = told};
+    struct http_client *client;
+    struct why why = {""};
+    assert_int_equal(http_client_new(&options, &client, &why), OK);
+    return client;
+}
+
+/* One request that posts "body". */
+static enum err
+send_one(struct http_client *client, const char *url, struct http_client_answer *answer,
+         struct why *why)
+{
+    static const char *const headers[] = {"X-Mine: 1", NULL};
+    struct http_client_request request = {
+        .url = url, .headers = headers, .body = bytes_of_text("body")};
+    why->text[0] = '\0';
+    return http_client_send(client, &request, answer, why);
+}
+
+static void
+test_an_answer_comes_with_its_headers_and_text(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {
+        "HTTP/1.1 400 Bad\r\nX-Wanted:  yes \r\nContent-Length: 9\r\n\r\nbad\nstuff"};
+    struct player p;
+    struct why why;
+    struct http_client_header wanted[] = {
+        {.name = "x-wanted"}, {.name = "X-Other"}, {.name = NULL}};
+    struct http_client_answer answer = {.wanted = wanted};
+    player_start(&p, 1, answers);
+    struct http_client *client = client_of(0, NULL, NULL);
+    assert_int_equal(send_one(client, p.url, &answer, &why), OK);
+    assert_int_equal(answer.status, 400);
+    assert_int_equal(answer.attempts, 1);
+    assert_string_equal(answer.text, "bad stuff");
+    assert_string_equal(wanted[0].value, "yes");
+    assert_string_equal(wanted[1].value, "");
+    player_stop(&p);
+    assert_non_null(strstr(p.seen, "POST /path HTTP/1.1\r\n"));
+    assert_non_null(strstr(p.seen, "X-Mine: 1\r\n"));
+    assert_non_null(strstr(p.seen, "User-Agent: test\r\n"));
+    assert_non_null(strstr(p.seen, "\r\n\r\nbody"));
+    http_client_free(client);
+}
+
+static void
+test_what_may_pass_is_repeated(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {
+        "HTTP/1.1 503 Not now\r\nContent-Length: 4\r\n\r\nbusy", NULL,
+        "HTTP/1.1 429 Slow\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 204 Done\r\n\r\n"};
+    struct player p;
+    struct why why;
+    struct told told = {0};
+    struct http_client_answer answer = {0};
+    player_start(&p, 4, answers);
+    struct http_client *client = client_of(60 * NS_PER_S, &told, NULL);
+    enum err e = send_one(client, p.url, &answer, &why);
+    if (e) fail_msg("%s", why.text);
+    assert_int_equal(answer.status, 204);
+    assert_int_equal(answer.attempts, 4);
+    assert_int_equal(told.count, 3);
+    assert_true(told.longest_ns >= NS_PER_S); /* the server asked for that */
+    player_stop(&p);
+    http_client_free(client);
+}
+
+static void
+test_repeating_ends_with_the_last_reason(void **state)
+{
+    (void)state;
+    static const char busy[] = "HTTP/1.1 503 Not now\r\nContent-Length: 4\r\n\r\nbusy";
+    static const char *const answers[] = {busy, busy, busy, busy};
+    struct player p;
+    struct why why;
+    struct http_client_answer answer = {0};
+    player_start(&p, 4, answers);
+    struct http_client *client = client_of(NS_PER_S, NULL, NULL);
+    assert_int_equal(send_one(client, p.url, &answer, &why), ERR_AGAIN);
+    assert_int_equal(answer.status, 503);
+    assert_non_null(strstr(why.text, "503"));
+    assert_non_null(strstr(why.text, "busy"));
+    player_stop(&p);
+    http_client_free(client);
+}
+
+static void
+test_nobody_there_is_told(void **state)
+{
+    (void)state;
+    struct player p;
+    struct why why;
+    struct http_client_answer answer = {0};
+    player_start(&p, 0, NULL);
+    player_stop(&p); /* a port that was free a moment ago */
+    struct http_client *client = client_of(0, NULL, NULL);
+    assert_int_equal(send_one(client, p.url, &answer, &why), ERR_AGAIN);
+    assert_int_equal(answer.status, 0);
+    assert_non_null(strstr(why.text, p.url));
+    assert_int_equal(send_one(client, "ftp://127.0.0.1/", &answer, &why), ERR_INPUT);
+    assert_int_equal(send_one(client, "http://[", &answer, &why), ERR_INPUT);
+    http_client_free(client);
+}
+
+static void
+test_a_silent_server_is_given_up(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {""};
+    struct player p;
+    struct why why;
+    struct http_client_answer answer = {0};
+    player_start(&p, 1, answers);
+    struct http_client *client = client_of(0, NULL, NULL);
+    assert_int_equal(send_one(client, p.url, &answer, &why), ERR_AGAIN);
+    assert_non_null(strstr(why.text, "no byte came"));
+    player_stop(&p);
+    http_client_free(client);
+}
+
+static void
+test_stopping_ends_the_repeating(void **state)
+{
+    (void)state;
+    static const char busy[] =
+        "HTTP/1.1 503 Not now\r\nRetry-After: 50\r\nContent-Length: 0\r\n\r\n";
+    static const char *const answers[] = {busy};
+    struct player p;
+    struct why why;
+    atomic_bool stop = true;
+    struct http_client_answer answer = {0};
+    player_start(&p, 1, answers);
+    struct http_client *client = client_of(3600 * NS_PER_S, NULL, &stop);
+    assert_int_equal(send_one(client, p.url, &answer, &why), ERR_CANCELED);
+    player_stop(&p);
+    http_client_free(client);
+}
+
+struct taker {
+    char text[64];
+    size_t size;
+    enum err fail_with;
+};
+
+static enum err
+take(void *context, struct bytes piece, struct why *why)
+{
+    struct taker *t = context;
+    if (t->fail_with) return why_set(why, t->fail_with, "told to fail");
+    assert_true(t->size + piece.size < sizeof t->text);
+    memcpy(t->text + t->size, piece.at, piece.size);
+    t->size += piece.size;
+    t->text[t->size] = '\0';
+    return OK;
+}
+
+static enum err
+take_one(struct http_client *client, const char *url, struct taker *taker,
+         struct http_client_answer *answer, struct why *why)
+{
+    struct http_client_request request = {.url = url, .take = take, .context = taker};
+    *taker = (struct taker){.fail_with = taker->fail_with};
+    why->text[0] = '\0';
+    return http_client_send(client, &request, answer, why);
+}
+
+static void
+test_a_body_in_pieces_is_taken_once(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {
+        "HTTP/1.1 500 Oh\r\nContent-Length: 3\r\n\r\noh!",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"};
+    struct player p;
+    struct why why;
+    struct taker taker = {{0}, 0, OK};
+    struct http_client_answer answer = {0};
+    player_start(&p, 4, answers);
+    struct http_client *client = client_of(60 * NS_PER_S, NULL, NULL);
+    assert_int_equal(take_one(client, p.url, &taker, &answer, &why), OK);
+    assert_string_equal(taker.text, "abcde"); /* what the 500 said is not in it */
+    assert_int_equal(take_one(client, p.url, &taker, &answer, &why), ERR_IO);
+    assert_string_equal(taker.text, "abc");
+    taker.fail_with = ERR_FULL;
+    assert_int_equal(take_one(client, p.url, &taker, &answer, &why), ERR_FULL);
+    assert_string_equal(why.text, "told to fail");
+    player_stop(&p);
+    http_client_free(client);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_an_answer_comes_with_its_headers_and_text),
+        cmocka_unit_test(test_what_may_pass_is_repeated),
+        cmocka_unit_test(test_repeating_ends_with_the_last_reason),
+        cmocka_unit_test(test_nobody_there_is_told),
+        cmocka_unit_test(test_a_silent_server_is_given_up),
+        cmocka_unit_test(test_stopping_ends_the_repeating),
+        cmocka_unit_test(test_a_body_in_pieces_is_taken_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,316 @@
+#include "wire/json_scan.h"
+
+struct scan
+scan_of(struct bytes text, struct arena *arena)
+{
+    return (struct scan){
+        .at = text.at, .end = text.at + text.size, .start = text.at, .arena = arena};
+}
+
+void
+scan_fail(struct scan *s, const char *bad)
+{
+    if (s->bad != NULL) return;
+    s->bad = bad;
+    s->error = ERR_INPUT;
+    s->end = s->at;
+}
+
+uint8_t
+scan_peek(struct scan *s)
+{
+    while (s->at != s->end &&
+           (*s->at == ' ' || *s->at == '\t' || *s->at == '\n' || *s->at == '\r')) {
+        s->at++;
+    }
+    return s->at == s->end ? 0 : *s->at;
+}
+
+void
+scan_expect(struct scan *s, char wanted)
+{
+    if (scan_peek(s) != (uint8_t)wanted || s->at == s->end) {
+        scan_fail(s, wanted == '{' ? "an object is expected" : "an array is expected");
+        return;
+    }
+    s->at++;
+    s->first = true;
+}
+
+/* The comma before all but the first; false when the thing ends here. */
+static bool
+another(struct scan *s, char close)
+{
+    uint8_t c = scan_peek(s);
+    bool first = s->first;
+    s->first = false;
+    if (s->bad != NULL) return false;
+    if (c == (uint8_t)close) {
+        s->at++;
+        return false;
+    }
+    if (first) return true;
+    if (c != ',') {
+        scan_fail(s, close == '}' ? "',' or '}' is expected" : "',' or ']' is expected");
+        return false;
+    }
+    s->at++;
+    return true;
+}
+
+bool
+scan_key(struct scan *s, struct bytes *ret_key)
+{
+    if (!another(s, '}')) return false;
+    if (scan_peek(s) != '"') scan_fail(s, "a key in double quotes is expected");
+    struct bytes key = scan_text(s);
+    if (scan_peek(s) != ':') scan_fail(s, "':' is expected after a key");
+    if (s->bad != NULL) return false;
+    s->at++;
+    *ret_key = key;
+    return true;
+}
+
+bool
+scan_item(struct scan *s)
+{
+    return another(s, ']');
+}
+
+/* --- texts ------------------------------------------------------------------------------------ */
+
+static int
+hex_digit(uint8_t c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Four hex digits, or -1. */
+static int32_t
+hex4(struct scan *s)
+{
+    int32_t v = 0;
+    if (s->end - s->at < 4) return -1;
+    for (int i = 0; i < 4; i++) {
+        int digit = hex_digit(*s->at++);
+        if (digit < 0) return -1;
+        v = v << 4 | digit;
+    }
+    return v;
+}
+
+static uint8_t *
+put_utf8(uint8_t *to, uint32_t c)
+{
+    if (c < 0x80) {
+        *to++ = (uint8_t)c;
+    } else if (c < 0x800) {
+        *to++ = (uint8_t)(0xc0 | c >> 6);
+        *to++ = (uint8_t)(0x80 | (c & 0x3f));
+    } else if (c < 0x10000) {
+        *to++ = (uint8_t)(0xe0 | c >> 12);
+        *to++ = (uint8_t)(0x80 | (c >> 6 & 0x3f));
+        *to++ = (uint8_t)(0x80 | (c & 0x3f));
+    } else {
+        *to++ = (uint8_t)(0xf0 | c >> 18);
+        *to++ = (uint8_t)(0x80 | (c >> 12 & 0x3f));
+        *to++ = (uint8_t)(0x80 | (c >> 6 & 0x3f));
+        *to++ = (uint8_t)(0x80 | (c & 0x3f));
+    }
+    return to;
+}
+
+/* After \u; half of a pair alone is no character. */
+static uint8_t *
+unescape_unicode(struct scan *s, uint8_t *to)
+{
+    int32_t c = hex4(s);
+    if (c >= 0xd800 && c < 0xdc00) {
+        int32_t low = -1;
+        if (s->end - s->at >= 6 && s->at[0] == '\\' && s->at[1] == 'u') {
+            s->at += 2;
+            low = hex4(s);
+        }
+        bool pair = low >= 0xdc00 && low < 0xe000;
+        c = pair ? 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00) : -1;
+    }
+    if (c < 0 || (c >= 0xdc00 && c < 0xe000)) {
+        scan_fail(s, "a \\u escape is wrong");
+        return to;
+    }
+    return put_utf8(to, (uint32_t)c);
+}
+
+static uint8_t *
+unescape(struct scan *s, uint8_t *to)
+{
+    static const char names[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
+    uint8_t c = s->at == s->end ? 0 : *s->at++;
+    if (c == 'u') return unescape_unicode(s, to);
+    const char *found = c == 0 ? NULL : strchr(names, c);
+    if (found == NULL) {
+        scan_fail(s, "an escape is unknown");
+        return to;
+    }
+    *to = (uint8_t)meanings[found - names];
+    return to + 1;
+}
+
+/* `size`: what the raw text takes; what it stands for takes no more. */
+static struct bytes
+text_with_escapes(struct scan *s, size_t size)
+{
+    uint8_t *text = arena_alloc(s->arena, size + 1), *to = text;
+    if (text == NULL) {
+        scan_fail(s, "no memory for a text");
+        s->error = ERR_NOMEM;
+        return (struct bytes){NULL, 0};
+    }
+    while (s->bad == NULL && *s->at != '"') {
+        if (*s->at == '\\') {
+            s->at++;
+            to = unescape(s, to);
+        } else {
+            *to++ = *s->at++;
+        }
+    }
+    if (s->bad != NULL) return (struct bytes){NULL, 0};
+    s->at++;
+    return bytes_of(text, (size_t)(to - text));
+}
+
+struct bytes
+scan_text(struct scan *s)
+{
+    struct bytes none = {NULL, 0};
+    if (scan_peek(s) != '"') {
+        scan_fail(s, "a text in double quotes is expected");
+        return none;
+    }
+    const uint8_t *text = ++s->at, *p = text;
+    bool escapes = false;
+    while (p != s->end && *p != '"') {
+        if (*p == '\\' && p + 1 != s->end) {
+            escapes = true;
+            p++;
+        } else if (*p < 0x20) {
+            break;
+        }
+        p++;
+    }
+    if (p == s->end || *p != '"') {
+        s->at = p;
+        scan_fail(s, p == s->end ? "a text does not end" : "a control character in a text");
+        return none;
+    }
+    if (escapes) return text_with_escapes(s, (size_t)(p - text));
+    s->at = p + 1;
+    return bytes_of(text, (size_t)(p - text));
+}
+
+/* --- other values ----------------------------------------------------------------------------- */
+
+static size_t
+take_digits(struct scan *s)
+{
+    const uint8_t *from = s->at;
+    while (s->at != s->end && *s->at >= '0' && *s->at <= '9') {
+        s->at++;
+    }
+    return (size_t)(s->at - from);
+}
+
+struct bytes
+scan_number(struct scan *s)
+{
+    struct bytes none = {NULL, 0};
+    scan_peek(s);
+    const uint8_t *from = s->at;
+    if (s->at != s->end && *s->at == '-') s->at++;
+    bool zero = s->at != s->end && *s->at == '0';
+    size_t digits = take_digits(s);
+    bool right = digits > 0 && (!zero || digits == 1);
+    if (right && s->at != s->end && *s->at == '.') {
+        s->at++;
+        right = take_digits(s) > 0;
+    }
+    if (right && s->at != s->end && (*s->at == 'e' || *s->at == 'E')) {
+        s->at++;
+        if (s->at != s->end && (*s->at == '+' || *s->at == '-')) s->at++;
+        right = take_digits(s) > 0;
+    }
+    if (!right) {
+        scan_fail(s, "a number is expected");
+        return none;
+    }
+    return bytes_of(from, (size_t)(s->at - from));
+}
+
+static void
+take_word(struct scan *s, const char *word)
+{
+    size_t size = strlen(word);
+    if ((size_t)(s->end - s->at) < size || memcmp(s->at, word, size) != 0) {
+        scan_fail(s, "a value is expected");
+        return;
+    }
+    s->at += size;
+}
+
+void
+scan_null(struct scan *s)
+{
+    scan_peek(s);
+    take_word(s, "null");
+}
+
+/* A value that holds no other. */
+static void
+skip_simple(struct scan *s, uint8_t c)
+{
+    if (c == '"')
+        (void)scan_text(s);
+    else if (c == 't')
+        take_word(s, "true");
+    else if (c == 'f')
+        take_word(s, "false");
+    else if (c == 'n')
+        take_word(s, "null");
+    else
+        (void)scan_number(s);
+}
+
+void
+scan_skip(struct scan *s)
+{
+    uint64_t objects = 0; /* a bit for each level: an object */
+    unsigned depth = 0;
+    struct bytes key;
+    for (;;) {
+        uint8_t c = scan_peek(s);
+        if (c == '{' || c == '[') {
+            if (depth == SCAN_DEPTH_MAX) scan_fail(s, "too many levels");
+            if (s->bad != NULL) return;
+            objects = objects << 1 | (c == '{');
+            depth++;
+            scan_expect(s, (char)c);
+        } else {
+            skip_simple(s, c);
+        }
+        while (depth > 0 && !((objects & 1) != 0 ? scan_key(s, &key) : scan_item(s))) {
+            if (s->bad != NULL) return;
+            objects >>= 1;
+            depth--;
+        }
+        if (depth == 0 || s->bad != NULL) return;
+    }
+}
+
+void
+scan_end(struct scan *s)
+{
+    if (s->bad == NULL && scan_peek(s) != 0) scan_fail(s, "something follows the value");
+    if (s->bad == NULL && s->at != s->end) scan_fail(s, "something follows the value");
+}

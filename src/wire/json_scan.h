@@ -1,0 +1,51 @@
+/*
+ * json_scan.h - steps through a JSON text without building a tree: for lines that hold a hundred
+ * thousand numbers each, and for numbers whose every bit counts ("-0" is one). RFC 8259, strictly,
+ * but that a key may come twice; which the caller may forbid.
+ *
+ *     scan_expect(&s, '{');
+ *     while (scan_key(&s, &key)) ...            // a value has to be read after each
+ *
+ * Like a cursor: once something is wrong, `bad` says what and where, and all later calls do nothing
+ * and give empty results.
+ */
+#ifndef WIRE_JSON_SCAN_H
+#define WIRE_JSON_SCAN_H
+
+#include "base/bytes.h"
+#include "base/mem.h"
+
+enum { SCAN_DEPTH_MAX = 64 };
+
+struct scan {
+    const uint8_t *at;
+    const uint8_t *end;
+    const uint8_t *start;
+    struct arena *arena; /* for texts with escapes */
+    const char *bad;     /* a sentence; NULL: all is well */
+    enum err error;      /* ERR_INPUT, or ERR_NOMEM when the arena is full */
+    bool first;          /* of the object or array at hand nothing was read */
+};
+
+struct scan scan_of(struct bytes text, struct arena *arena);
+void scan_fail(struct scan *s, const char *bad);
+
+/* The next character that is no blank; 0 at the end. Not taken. */
+uint8_t scan_peek(struct scan *s);
+/* Takes this character, '{' or '[' above all. */
+void scan_expect(struct scan *s, char wanted);
+/* In an object: the next key, and its colon. False: the object is closed (or bad). */
+bool scan_key(struct scan *s, struct bytes *ret_key);
+/* In an array: true if another value follows. False: the array is closed (or bad). */
+bool scan_item(struct scan *s);
+/* A text: a view of the input, or of the arena if it had escapes. */
+struct bytes scan_text(struct scan *s);
+/* The digits of a number as they stand there. */
+struct bytes scan_number(struct scan *s);
+void scan_null(struct scan *s);
+/* Any value, not looked at beyond its form. */
+void scan_skip(struct scan *s);
+/* Nothing but blanks may follow. */
+void scan_end(struct scan *s);
+
+#endif

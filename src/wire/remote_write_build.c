@@ -1,0 +1,335 @@
+/*
+ * remote_write_build.c - 1.0 has labels in the very form that we are given. For 2.0 symbols are
+ * found again through a table of hashes that points into the fields already written; series are put
+ * together aside, since their size stands before them.
+ */
+#include "wire/remote_write_build.h"
+
+#include "base/hash.h"
+#include "wire/histogram_message.h"
+#include "wire/label_bytes.h"
+
+enum {
+    TAG_SYMBOL = 4 << 3 | 2, /* Request */
+    TAG_SERIES = 5 << 3 | 2,
+    TAG_SERIES_V1 = 1 << 3 | 2, /* WriteRequest */
+    TAG_REFS = 1 << 3 | 2,      /* TimeSeries, Exemplar */
+    TAG_SAMPLE = 2 << 3 | 2,
+    TAG_HISTOGRAM = 3 << 3 | 2,
+    TAG_EXEMPLAR = 4 << 3 | 2,
+    TAG_EXEMPLAR_V1 = 3 << 3 | 2, /* the other way round */
+    TAG_HISTOGRAM_V1 = 4 << 3 | 2,
+    TAG_SAMPLE_VALUE = 1 << 3 | 1,
+    TAG_SAMPLE_TIME = 2 << 3 | 0,
+    TAG_SAMPLE_START = 3 << 3 | 0,
+    TAG_EXEMPLAR_VALUE = 2 << 3 | 1,
+    TAG_EXEMPLAR_TIME = 3 << 3 | 0,
+    TAG_METADATA = 3 << 3 | 2, /* WriteRequest; then MetricMetadata */
+    TAG_METADATA_TYPE = 1 << 3 | 0,
+    TAG_METADATA_FAMILY = 2 << 3 | 2,
+    TAG_METADATA_HELP = 4 << 3 | 2,
+    TAG_METADATA_UNIT = 5 << 3 | 2,
+    SLOTS_FIRST = 1024,
+};
+
+struct symbol {
+    uint64_t hash;
+    size_t at; /* in message.symbols */
+    uint32_t size;
+    uint32_t number; /* 0: an empty slot, as symbol 0 is never looked up */
+};
+
+struct rw_build {
+    struct budget *budget;
+    enum rw_version version;
+    enum err failed;
+    struct rw_build_counts counts;
+
+    struct buf symbols; /* fields */
+    struct symbol *slots;
+    size_t slot_count; /* a power of two, or 0 */
+    uint32_t symbol_count;
+
+    bool in_series;
+    struct buf labels; /* of the series at hand */
+    struct buf series; /* its fields */
+    struct buf refs;
+    struct buf item; /* a sample, histogram or exemplar */
+    struct buf body; /* finished series */
+    struct buf message;
+};
+
+static bool
+version_is_1(const struct rw_build *b)
+{
+    return b->version == RW_V1;
+}
+
+/* The parts that hold a request, all alike. */
+static void
+all_bufs(struct rw_build *b, struct buf *to[7])
+{
+    to[0] = &b->symbols;
+    to[1] = &b->labels;
+    to[2] = &b->series;
+    to[3] = &b->refs;
+    to[4] = &b->item;
+    to[5] = &b->body;
+    to[6] = &b->message;
+}
+
+enum err
+rw_build_new(enum rw_version version, struct budget *budget, struct rw_build **ret_build)
+{
+    struct rw_build *b = mem_new(budget, sizeof *b);
+    struct buf *bufs[7];
+    if (b == NULL) return ERR_NOMEM;
+    b->budget = budget;
+    b->version = version;
+    all_bufs(b, bufs);
+    for (unsigned i = 0; i < 7; i++) {
+        buf_init(bufs[i], budget, RW_BUILD_BYTES_MAX);
+    }
+    rw_build_clear(b);
+    *ret_build = b;
+    return OK;
+}
+
+void
+rw_build_free(struct rw_build *b)
+{
+    struct buf *bufs[7];
+    if (b == NULL) return;
+    all_bufs(b, bufs);
+    for (unsigned i = 0; i < 7; i++) {
+        buf_fini(bufs[i]);
+    }
+    mem_free(b->budget, b->slots, b->slot_count * sizeof *b->slots);
+    mem_free(b->budget, b, sizeof *b);
+}
+
+void
+rw_build_clear(struct rw_build *b)
+{
+    struct buf *bufs[7];
+    all_bufs(b, bufs);
+    for (unsigned i = 0; i < 7; i++) {
+        buf_clear(bufs[i]);
+    }
+    if (b->slot_count > 0) memset(b->slots, 0, b->slot_count * sizeof *b->slots);
+    b->failed = OK;
+    b->in_series = false;
+    b->counts = (struct rw_build_counts){0};
+    b->symbol_count = 1;
+    if (version_is_1(b)) return;
+    buf_put_u8(&b->symbols, TAG_SYMBOL); /* number 0 is the empty text */
+    buf_put_u8(&b->symbols, 0);
+}
+
+/* Empties one of the parts; that it failed before is not forgotten. */
+static void
+empty(struct rw_build *b, struct buf *part)
+{
+    b->failed = err_first(b->failed, buf_error(part));
+    buf_clear(part);
+}
+
+/* --- symbols ---------------------------------------------------------------------------------- */
+
+static struct symbol *
+find_slot(struct symbol *slots, size_t slot_count, const uint8_t *texts, uint64_t hash,
+          struct bytes text)
+{
+    for (size_t i = hash & (slot_count - 1);; i = (i + 1) & (slot_count - 1)) {
+        struct symbol *s = &slots[i];
+        if (s->number == 0) return s;
+        if (s->hash == hash && s->size == text.size &&
+            memcmp(texts + s->at, text.at, text.size) == 0) {
+            return s;
+        }
+    }
+}
+
+static bool
+grow_slots(struct rw_build *b)
+{
+    size_t count = b->slot_count == 0 ? SLOTS_FIRST : b->slot_count * 2;
+    struct symbol *slots = mem_new(b->budget, count * sizeof *slots);
+    if (slots == NULL) {
+        b->failed = ERR_NOMEM;
+        return false;
+    }
+    for (size_t i = 0; i < b->slot_count; i++) {
+        struct symbol *s = &b->slots[i];
+        if (s->number == 0) continue;
+        struct bytes text = {b->symbols.at + s->at, s->size};
+        *find_slot(slots, count, b->symbols.at, s->hash, text) = *s;
+    }
+    mem_free(b->budget, b->slots, b->slot_count * sizeof *b->slots);
+    b->slots = slots;
+    b->slot_count = count;
+    return true;
+}
+
+static uint32_t
+symbol_number(struct rw_build *b, struct bytes text)
+{
+    if (text.size == 0 || b->failed) return 0;
+    if ((size_t)b->symbol_count * 2 > b->slot_count && !grow_slots(b)) return 0;
+    uint64_t hash = hash_bytes(text, 0); /* what is written is our own: nobody attacks it */
+    struct symbol *s = find_slot(b->slots, b->slot_count, b->symbols.at, hash, text);
+    if (s->number != 0) return s->number;
+    buf_put_u8(&b->symbols, TAG_SYMBOL);
+    buf_put_counted(&b->symbols, text);
+    if (buf_error(&b->symbols)) return 0;
+    *s = (struct symbol){hash, b->symbols.size - text.size, (uint32_t)text.size, b->symbol_count};
+    return b->symbol_count++;
+}
+
+/* Canonical labels as they are, or as the field labels_refs. */
+static void
+put_labels(struct rw_build *b, struct buf *to, struct bytes labels)
+{
+    struct cursor c = cursor_of(labels);
+    struct label label;
+    if (version_is_1(b)) {
+        buf_put_bytes(to, labels);
+        return;
+    }
+    empty(b, &b->refs);
+    while (label_bytes_next(&c, &label)) {
+        buf_put_varint(&b->refs, symbol_number(b, label.name));
+        buf_put_varint(&b->refs, symbol_number(b, label.value));
+    }
+    if (b->refs.size == 0) return;
+    buf_put_u8(to, TAG_REFS);
+    buf_put_counted(to, buf_bytes(&b->refs));
+}
+
+/* --- series ----------------------------------------------------------------------------------- */
+
+static void
+end_series(struct rw_build *b)
+{
+    if (!b->in_series) return;
+    buf_put_u8(&b->body, version_is_1(b) ? TAG_SERIES_V1 : TAG_SERIES);
+    buf_put_counted(&b->body, buf_bytes(&b->series));
+    b->in_series = false;
+}
+
+void
+rw_build_series(struct rw_build *b, struct bytes labels)
+{
+    if (b->in_series && bytes_equal(buf_bytes(&b->labels), labels)) return;
+    end_series(b);
+    empty(b, &b->labels);
+    empty(b, &b->series);
+    buf_put_bytes(&b->labels, labels);
+    put_labels(b, &b->series, labels);
+    b->in_series = true;
+    b->counts.series++;
+}
+
+static void
+put_varint_field(struct buf *to, uint8_t tag, uint64_t v)
+{
+    if (v == 0) return;
+    buf_put_u8(to, tag);
+    buf_put_varint(to, v);
+}
+
+static void
+put_double_field(struct buf *to, uint8_t tag, uint64_t bits)
+{
+    if (bits == 0) return;
+    buf_put_u8(to, tag);
+    buf_put_le64(to, bits);
+}
+
+static void
+put_item(struct rw_build *b, uint8_t tag)
+{
+    buf_put_u8(&b->series, tag);
+    buf_put_counted(&b->series, buf_bytes(&b->item));
+}
+
+void
+rw_build_float(struct rw_build *b, int64_t t_ms, uint64_t bits, int64_t start_ms)
+{
+    empty(b, &b->item);
+    put_double_field(&b->item, TAG_SAMPLE_VALUE, bits);
+    put_varint_field(&b->item, TAG_SAMPLE_TIME, (uint64_t)t_ms);
+    if (!version_is_1(b)) put_varint_field(&b->item, TAG_SAMPLE_START, (uint64_t)start_ms);
+    put_item(b, TAG_SAMPLE);
+    b->counts.floats++;
+}
+
+void
+rw_build_histogram(struct rw_build *b, int64_t t_ms, int64_t start_ms, const struct histogram *h)
+{
+    empty(b, &b->item);
+    histogram_message_put(&b->item, t_ms, version_is_1(b) ? 0 : start_ms, h);
+    put_item(b, version_is_1(b) ? TAG_HISTOGRAM_V1 : TAG_HISTOGRAM);
+    b->counts.histograms++;
+}
+
+void
+rw_build_exemplar(struct rw_build *b, struct bytes labels, int64_t t_ms, uint64_t bits)
+{
+    empty(b, &b->item);
+    put_labels(b, &b->item, labels);
+    put_double_field(&b->item, TAG_EXEMPLAR_VALUE, bits);
+    put_varint_field(&b->item, TAG_EXEMPLAR_TIME, (uint64_t)t_ms);
+    put_item(b, version_is_1(b) ? TAG_EXEMPLAR_V1 : TAG_EXEMPLAR);
+    b->counts.exemplars++;
+}
+
+struct rw_build_counts
+rw_build_counts(const struct rw_build *b)
+{
+    struct rw_build_counts counts = b->counts;
+    counts.bytes = b->symbols.size + b->body.size + (b->in_series ? b->series.size + 8 : 0);
+    return counts;
+}
+
+enum err
+rw_build_end(struct rw_build *b, struct bytes *ret_message)
+{
+    struct buf *bufs[7];
+    end_series(b);
+    empty(b, &b->message);
+    buf_put_bytes(&b->message, buf_bytes(&b->symbols));
+    buf_put_bytes(&b->message, buf_bytes(&b->body));
+    all_bufs(b, bufs);
+    for (unsigned i = 0; i < 7; i++) {
+        b->failed = err_first(b->failed, buf_error(bufs[i]));
+    }
+    if (b->failed) return b->failed;
+    *ret_message = buf_bytes(&b->message);
+    return OK;
+}
+
+void
+rw_build_metadata_v1(struct buf *to, struct bytes family, enum metric_type type, struct bytes help,
+                     struct bytes unit)
+{
+    struct {
+        uint8_t tag;
+        struct bytes text;
+    } fields[] = {
+        {TAG_METADATA_FAMILY, family}, {TAG_METADATA_HELP, help}, {TAG_METADATA_UNIT, unit}};
+    size_t size = type == METRIC_UNKNOWN ? 0 : 2;
+    for (unsigned i = 0; i < 3; i++) {
+        size_t text = fields[i].text.size;
+        if (text > 0) size += 1 + varint_size(text) + text;
+    }
+    if (!buf_reserve(to, size + 1 + VARINT_SIZE_MAX)) return;
+    buf_put_u8(to, TAG_METADATA);
+    buf_put_varint(to, size);
+    put_varint_field(to, TAG_METADATA_TYPE, type);
+    for (unsigned i = 0; i < 3; i++) {
+        if (fields[i].text.size == 0) continue;
+        buf_put_u8(to, fields[i].tag);
+        buf_put_counted(to, fields[i].text);
+    }
+}

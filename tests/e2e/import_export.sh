@@ -1,0 +1,366 @@
+#!/bin/bash
+# import_export.sh - what import brings in, export gives out, in every form, through a server and
+# through a directory at rest; interrupted work goes on where it ended.
+
+set -u
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+mapfile -t ports < <(free_ports 2)
+url=http://127.0.0.1:${ports[0]}
+other=http://127.0.0.1:${ports[1]}
+whole=(--start 0 --end 4102444800000)
+firekeep=build/firekeep
+
+status_is() { # STATUS COMMAND...
+    local wanted=$1 status
+    shift
+    "$@"
+    status=$?
+    ((status == wanted)) || echo "status $status instead of $wanted"
+    ((status == wanted))
+}
+
+says() { # TEXT STATUS COMMAND...
+    local text=$1 wanted=$2 output status
+    shift 2
+    output=$("$@" 2>&1)
+    status=$?
+    echo "$output"
+    [[ $output == *"$text"* ]] && ((status == wanted))
+}
+
+exported() { # TARGET-FLAG FILE [FLAG...]
+    "$firekeep" export "$1" -o "$2" "${@:3}"
+}
+
+# Both servers hold the same.
+same_servers() {
+    "$TOOLS/rrcompare" "$url" "$other" "${whole[@]}"
+}
+
+# --- every form, every class of value ------------------------------------------------------------
+
+cat >"$work/bits.txt" <<'END'
+zero{sign="plus"} 0 1700000000000
+zero{sign="minus"} -0 1700000000000
+inf{sign="plus"} inf 1700000000000
+inf{sign="minus"} -inf 1700000000000
+nan{kind="ordinary"} 0x7ff8000000000001 1700000000000
+payload{kind="stale"} 0x7ff0000000000002 1700000000000
+payload{kind="other"} 0xfff8dead0000beef 1700000000000
+small{kind="subnormal"} 5e-324 1700000000000
+large 1.7976931348623157e308 1700000000000
+text{q="a \"b\" \\ c,{}=#",unit="µs"} 1 1700000000001
+old 1 1680000000001
+old 0.1 1680000000000
+old 1e-7 1700000000123
+END
+"$TOOLS/rwmake" <"$work/bits.txt" >"$work/bits.rw"
+plain='{__name__=~".+",__name__!="payload"}'
+forms=(jsonl ndjson csv rw jsonl.gz ndjson.zst csv.zst rw.gz om prom om.gz)
+
+if claim "bits: a server starts" start_firekeep a "$work/a" "${ports[0]}"; then
+    claim "bits: a capture is imported" "$firekeep" import --url="$url" "$work/bits.rw"
+    claim "bits: all of it is there" "$TOOLS/rrcompare" "$url" "$work/bits.rw" "${whole[@]}"
+    claim "bits: the directory of a running server is refused" says "stop it first" 1 \
+        "$firekeep" export --storage.path="$work/a" -o "$work/no"
+    exported --url="$url" "$work/all.jsonl" 2>/dev/null
+    exported --url="$url" "$work/plain.jsonl" --match="$plain" 2>/dev/null
+    for form in "${forms[@]}"; do
+        [[ $form == om* || $form == prom ]] && match=$plain like=plain || match='{__name__!=""}' like=all
+        file=$work/bits.$form dir=$work/d-$form
+        claim "$form: exported" exported --url="$url" "$file" --match="$match"
+        claim "$form: imported into a directory" "$firekeep" import --storage.path="$dir" "$file"
+        claim "$form: verify finds nothing wrong" "$firekeep" verify "$dir"
+        exported --storage.path="$dir" "$work/back.jsonl" 2>/dev/null
+        claim "$form: comes back bit for bit" cmp "$work/$like.jsonl" "$work/back.jsonl"
+    done
+    claim "text forms say what they left out" says "1 staleness markers left out" 0 \
+        "$firekeep" export --url="$url" --match=payload -o "$work/stale.om"
+    claim "what two selectors select is written once" says "exported 3 samples" 0 \
+        "$firekeep" export --url="$url" --match=zero --match='{__name__=~"zero|large"}' \
+        -o "$work/twice.csv"
+    claim "a range cuts" says "exported 2 samples" 0 "$firekeep" export --url="$url" --match=old \
+        --start=1680000000.001 --end=2023-11-14T22:13:20.123Z -o "$work/range.csv"
+    if claim "b: another server starts" start_firekeep b "$work/b" "${ports[1]}"; then
+        claim "b: standard input, any packing" \
+            "$firekeep" import --url="$other" - <"$work/bits.ndjson.zst"
+        claim "b: holds the same" same_servers
+        claim "b: the same again does no harm" \
+            "$firekeep" import --url="$other" "$work/bits.csv" "$work/bits.jsonl"
+        claim "b: still holds the same" same_servers
+        stop b
+    fi
+fi
+
+# --- wrong lines, wrong use ----------------------------------------------------------------------
+
+cat >"$work/bad.prom" <<'END'
+# HELP good_total Some help.
+# TYPE good_total counter
+good_total{n="1"} 1 1700000000000
+good_total{n="2} 1 1700000000000
+good_total{n="3"} three 1700000000000
+good_total{n="4"} 4
+good_total{n="5"} 5 1700000000000
+END
+claim "bad lines: a dry run counts them" says "would import 2 samples" 1 \
+    "$firekeep" import --url="$url" --dry-run "$work/bad.prom"
+claim "bad lines: a dry run sends nothing" status_is 0 test -z \
+    "$("$firekeep" query --url="$url" --start=2023-11-14 --end=2023-11-15 good_total)"
+claim "bad lines: are named by file and line" says "$work/bad.prom:4: " 1 \
+    "$firekeep" import --url="$url" "$work/bad.prom"
+claim "bad lines: the rest is there" test "$("$firekeep" query --url="$url" --format=csv \
+    --start=2023-11-14 --end=2023-11-15 good_total | wc -l)" == 3
+claim "bad lines: --timestamp helps those without a time" says "imported 3 samples" 1 \
+    "$firekeep" import --url="$url" --timestamp=1700000000 "$work/bad.prom"
+claim "metadata comes along" grep -q 'Some help' \
+    <(curl -s --noproxy '*' "$url/api/v1/metadata?metric=good_total")
+printf 'a_bucket{le="1"} 1 1700000000 # {id="x"} 0.5\n# EOF\n' >"$work/exemplar.om"
+claim "exemplars come along" says "1 exemplars" 0 \
+    "$firekeep" import --url="$url" "$work/exemplar.om"
+printf 'far 1 99999999999\n# EOF\n' >"$work/far.om"
+claim "what a server refuses is told" says "too_far_in_future" 1 \
+    "$firekeep" import --url="$url" "$work/far.om"
+printf 'cut 1 1700000000\n' >"$work/cut.om"
+claim "OpenMetrics without its end is told" says "$work/cut.om:2: there is no # EOF" 1 \
+    "$firekeep" import --url="$url" "$work/cut.om"
+head -c 200 "$work/bits.jsonl.gz" >"$work/cut.jsonl.gz"
+claim "a file cut short is told" says "too early" 1 \
+    "$firekeep" import --url="$url" "$work/cut.jsonl.gz"
+claim "wrong use: no file" status_is 2 "$firekeep" import --url="$url"
+claim "wrong use: a flag" status_is 2 "$firekeep" import --ulr="$url" "$work/bad.prom"
+claim "wrong use: two targets" status_is 2 \
+    "$firekeep" export --url="$url" --storage.path="$work/a" -o "$work/no"
+claim "wrong use: a selector" status_is 2 "$firekeep" query --url="$url" 'up{'
+claim "nobody there" status_is 1 "$firekeep" query --url=http://127.0.0.1:1 up
+claim "a file that is missing stops before anything is sent" status_is 1 \
+    "$firekeep" import --url="$url" "$work/bits.rw" "$work/missing.rw"
+claim "query prints series and samples" says '  2023-11-14T22:13:20.000Z -0' 0 \
+    "$firekeep" query --url="$url" --start=2023-11-14 --end=2023-11-15 'zero{sign="minus"}'
+claim "help names the flags" says "--storage.path=DIRECTORY" 0 "$firekeep" import --help
+stop a
+
+# --- tenants -------------------------------------------------------------------------------------
+
+if claim "tenants: a server starts" \
+    start_firekeep t "$work/t" "${ports[0]}" --tenancy.enabled; then
+    claim "tenants: without one it is refused" status_is 1 \
+        "$firekeep" import --url="$url" "$work/bits.rw"
+    claim "tenants: imported" "$firekeep" import --url="$url" --tenant=x "$work/bits.rw"
+    exported --url="$url" "$work/x.jsonl" --tenant=x 2>/dev/null
+    claim "tenants: exported" cmp "$work/x.jsonl" "$work/all.jsonl"
+    exported --url="$url" "$work/y.jsonl" --tenant=y 2>/dev/null
+    claim "tenants: another one has nothing" test ! -s "$work/y.jsonl"
+    stop t
+    exported --storage.path="$work/t" "$work/x.jsonl" --tenant=x 2>/dev/null
+    claim "tenants: exported at rest" cmp "$work/x.jsonl" "$work/all.jsonl"
+fi
+
+# --- interrupted work goes on --------------------------------------------------------------------
+
+# A day of 200 series, and enough of it that a kill comes in between.
+awk 'BEGIN { for (t = 0; t < 1500; t++) for (s = 0; s < 200; s++)
+    printf "{\"name\":\"load\",\"time\":%.0f,\"value\":%d.5,\"labels\":{\"s\":\"%d\"}}\n",
+        1700000000000 + t * 60000, s * t, s }' >"$work/load.ndjson"
+
+lines_done() {
+    sed -n 's/^file \([0-9]*\) .*/\1/p' "$1" 2>/dev/null
+}
+
+has_begun() {
+    local lines
+    lines=$(lines_done "$1")
+    ((${lines:-0} > 0))
+}
+
+goes_on() { # RESUME TARGET-FLAG
+    local output status
+    output=$("$firekeep" import --resume="$1" --format=ndjson "$2" "$work/slow-${1##*/}" 2>&1)
+    status=$?
+    echo "$output"
+    [[ $output == *"going on behind line"* && $output != *"imported 300000 samples"* ]] &&
+        ((status == 0))
+}
+
+"$firekeep" import --storage.path="$work/reference" "$work/load.ndjson" 2>/dev/null
+exported --storage.path="$work/reference" "$work/reference.jsonl" 2>/dev/null
+# Slowly, so that there is a middle: the pipe gives a part, then waits.
+interrupted() { # RESUME FLAG...
+    local resume=$1
+    shift
+    start "import-$resume" "$firekeep" import --resume="$work/$resume" --format=ndjson "$@" \
+        "$work/slow-$resume"
+}
+
+for kind in server directory; do
+    resume=resume-$kind
+    mkfifo "$work/slow-$resume"
+    if [[ $kind == server ]]; then
+        claim "resume: a server starts" start_firekeep r "$work/r" "${ports[0]}" || continue
+        target=--url=$url
+    else
+        target=--storage.path=$work/rd
+    fi
+    interrupted "$resume" "$target"
+    { head -n 150000 "$work/load.ndjson"; sleep 30; } >"$work/slow-$resume" 2>/dev/null &
+    feeder=$!
+    claim "resume $kind: an import is under way" within 20 has_begun "$work/$resume"
+    crash "import-$resume"
+    kill "$feeder" 2>/dev/null
+    wait "$feeder" 2>/dev/null
+    # The same data under the name that was given.
+    rm "$work/slow-$resume"
+    ln -s load.ndjson "$work/slow-$resume"
+    claim "resume $kind: goes on where it ended" goes_on "$work/$resume" "$target"
+    claim "resume $kind: a third time there is nothing to do" says "imported 0 samples" 0 \
+        "$firekeep" import --resume="$work/$resume" --format=ndjson "$target" "$work/slow-$resume"
+    claim "resume $kind: another target is refused" status_is 1 "$firekeep" import \
+        --resume="$work/$resume" --storage.path="$work/elsewhere" "$work/slow-$resume"
+    exported "$target" "$work/resumed.jsonl" 2>/dev/null
+    claim "resume $kind: everything is there once" cmp "$work/reference.jsonl" "$work/resumed.jsonl"
+done
+
+if is_running r; then
+    # The server dies under the importer and comes back.
+    awk 'BEGIN { for (t = 0; t < 60000; t++)
+        printf "crash{s=\"%d\"} %d %.0f\n", t % 50, t, 1700000000000 + t * 1000 }' >"$work/crash.prom"
+    start importing "$firekeep" import --url="$url" --retry=60s "$work/crash.prom"
+    crash r
+    claim "crash: the server starts again" start_firekeep r "$work/r" "${ports[0]}"
+    finished() { ! is_running importing; }
+    claim "crash: the import ends" within 60 finished
+    claim "crash: nothing is missing" test "$("$firekeep" query --url="$url" --format=csv \
+        --start=2023-11-14 --end=2023-11-16 crash | wc -l)" == 60001
+
+    slices=(--start=2023-11-14T22:00:00Z --end=2023-11-16T00:00:00Z --slice=2m --match=load)
+    exported --url="$url" "$work/slices.csv" "${slices[@]}" 2>/dev/null
+    start exporting "$firekeep" export --url="$url" "${slices[@]}" --resume="$work/resume-export" \
+        -o "$work/resumed.csv"
+    exported_some() { grep -q '^next' "$work/resume-export" 2>/dev/null; }
+    claim "export: is under way" within 20 exported_some
+    crash exporting
+    claim "export: goes on" "$firekeep" export --url="$url" "${slices[@]}" \
+        --resume="$work/resume-export" -o "$work/resumed.csv"
+    claim "export: the parts are a whole" cmp "$work/slices.csv" "$work/resumed.csv"
+    claim "export: another question is refused" status_is 2 "$firekeep" export --url="$url" \
+        "${slices[@]}" --match=other --resume="$work/resume-export" -o "$work/resumed.csv"
+    start exporting "$firekeep" export --url="$url" "${slices[@]}" --retry=60s \
+        --resume="$work/resume-crashed" -o "$work/crashed.csv"
+    exported_some() { grep -q '^next' "$work/resume-crashed" 2>/dev/null; }
+    within 20 exported_some
+    crash r
+    claim "export: the server starts again" start_firekeep r "$work/r" "${ports[0]}"
+    finished() { ! is_running exporting; }
+    claim "export: ends although the server was away" within 60 finished
+    claim "export: and is whole" cmp "$work/slices.csv" "$work/crashed.csv"
+    claim "export: a full disk is told" says "No space left" 1 \
+        "$firekeep" export --url="$url" -o /dev/full
+    stop r
+fi
+
+# --- little room ---------------------------------------------------------------------------------
+
+cat >"$work/small.yml" <<'END'
+head:
+  max_samples: 20000
+wal:
+  segment_bytes: 1MiB
+  budget: 16MiB
+memory:
+  limit: 96MiB
+END
+claim "little room: an import into a directory writes parts as it goes" \
+    "$firekeep" import --storage.path="$work/small" --config.file="$work/small.yml" \
+    "$work/load.ndjson"
+claim "little room: there are several parts" test "$(find "$work/small/parts" -mindepth 1 \
+    -maxdepth 1 -type d | wc -l)" -gt 3
+claim "little room: verify finds nothing wrong" "$firekeep" verify "$work/small"
+exported --storage.path="$work/small" "$work/small.jsonl" 2>/dev/null
+claim "little room: everything is there" cmp "$work/reference.jsonl" "$work/small.jsonl"
+
+# One line of a million samples, and one that is longer than any may be.
+awk 'BEGIN { printf "{\"metric\":{\"__name__\":\"long\"},\"values\":[0"
+    for (i = 1; i < 1000000; i++) printf ",%d", i
+    printf "],\"timestamps\":[1700000000000"
+    for (i = 1; i < 1000000; i++) printf ",%.0f", 1700000000000 + i
+    print "]}"; for (i = 0; i < 70 * 1024; i++) printf "%1024s", "x"
+    print ""; print "{\"metric\":{\"__name__\":\"last\"},\"values\":[1],\"timestamps\":[1700000000000]}" }' \
+    >"$work/long.jsonl"
+claim "long lines: the longest is told" says "$work/long.jsonl:2: the line is longer than" 1 \
+    "$firekeep" import --storage.path="$work/long" "$work/long.jsonl"
+claim "long lines: all others are there" says "exported 1000001 samples" 0 \
+    "$firekeep" export --storage.path="$work/long" -o "$work/long.csv"
+
+# --- other servers -------------------------------------------------------------------------------
+
+awk -v now="$(now_ms)" 'BEGIN { for (s = 0; s < 50; s++) {
+    printf "{\"metric\":{\"__name__\":\"live\",\"s\":\"%02d\"},\"values\":[0", s
+    for (t = 1; t < 300; t++) printf ",%d.25", s * t
+    printf "],\"timestamps\":[%.0f", now - 300000
+    for (t = 1; t < 300; t++) printf ",%.0f", now - 300000 + t * 1000
+    print "]}" } }' >"$work/live.jsonl"
+echo 'global: {}' >"$work/prometheus.yml"
+
+through() { # NAME PROGRAM PROTOCOL
+    start "$1" "$2" --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/$1" \
+        --web.listen-address="${url#http://}" --web.enable-remote-write-receiver
+    wait_ready "$1" "$url/-/ready" || return
+    "$firekeep" import --url="$url" --protocol="$3" "$work/live.jsonl" || return
+    exported --url="$url" "$work/$1.jsonl" --match=live || return
+    cmp "$work/live.jsonl" "$work/$1.jsonl"
+}
+
+if command -v prometheus >/dev/null; then
+    claim "Prometheus 2: imported by remote write 1.0, exported" through prometheus-2 prometheus 1
+    claim "Prometheus 2: that it has no 2.0 is noticed" says "no remote write 2.0" 1 \
+        "$firekeep" import --url="$url" "$work/live.jsonl"
+    stop prometheus-2
+else
+    skip "Prometheus 2" "it is not installed"
+fi
+if [[ -x $PEERS/prometheus/usr/bin/prometheus ]]; then
+    claim "Prometheus 3: imported by remote write 2.0, exported" \
+        through prometheus-3 "$PEERS/prometheus/usr/bin/prometheus" 2
+    stop prometheus-3
+else
+    skip "Prometheus 3" "it could not be fetched"
+fi
+
+# --- captures ------------------------------------------------------------------------------------
+
+for name in node15s node1s v2hist; do
+    capture=$SAMPLES/$name.rw
+    if [[ -z $SAMPLES || ! -f $capture ]]; then
+        skip "$name" "no captures beside the project"
+        continue
+    fi
+    claim "$name: a server starts" start_firekeep "$name" "$work/$name" "${ports[0]}" || continue
+    claim "$name: imported" "$firekeep" import --url="$url" "$capture"
+    claim "$name: exported" exported --url="$url" "$work/$name.rw"
+    claim "$name: the capture written is the one read" \
+        "$TOOLS/rrcompare" "$capture" "$work/$name.rw" "${whole[@]}"
+    exported --url="$url" "$work/$name.jsonl" 2>/dev/null
+    exported --url="$url" "$work/$name.om" 2>/dev/null
+    stop "$name"
+    exported --storage.path="$work/$name" "$work/$name-rest.jsonl" 2>/dev/null
+    claim "$name: at rest it gives the same" cmp "$work/$name.jsonl" "$work/$name-rest.jsonl"
+    claim "$name: a capture goes into a directory" "$firekeep" import \
+        --storage.path="$work/$name-copy" "$work/$name.rw"
+    exported --storage.path="$work/$name-copy" "$work/$name-copy.rw" 2>/dev/null
+    claim "$name: and comes out again" \
+        "$TOOLS/rrcompare" "$capture" "$work/$name-copy.rw" "${whole[@]}"
+    if command -v promtool >/dev/null; then
+        samples=$(grep -vc '^#' "$work/$name.om")
+        claim "$name: Prometheus' own tool reads the OpenMetrics" \
+            promtool tsdb create-blocks-from openmetrics "$work/$name.om" "$work/$name-blocks"
+        claim "$name: and finds every sample" test "$(for block in "$work/$name-blocks"/*/; do
+            sed -n 's/.*"numSamples": *\([0-9]*\).*/\1/p' "$block/meta.json"
+        done | awk '{ n += $1 } END { print n }')" == "$samples"
+    else
+        skip "$name: promtool" "it is not installed"
+    fi
+    rm -rf "${work:?}/$name"*
+done
+((failures == 0))
