@@ -7,6 +7,7 @@
 
 #include "api/internal.h"
 #include "base/json.h"
+#include "base/log.h"
 
 static void
 key_uint(struct json *j, const char *key, uint64_t value)
@@ -30,7 +31,7 @@ put_counts(struct json *j, const char *key, const struct tsdb_stats *s)
 /* Prometheus' envelope, also for what goes wrong. */
 static void
 reply_done(struct api *api, struct http_request *request, enum err e, const struct why *why,
-           const struct tsdb_stats *before)
+           const struct tsdb_stats *before, const char *name)
 {
     struct buf text;
     struct json j;
@@ -44,6 +45,10 @@ reply_done(struct api *api, struct http_request *request, enum err e, const stru
         tsdb_stats(api->options.tsdb, &after);
         json_key(&j, "data");
         json_object_open(&j);
+        if (name != NULL) {
+            json_key(&j, "name");
+            json_put_text(&j, name);
+        }
         put_counts(&j, "before", before);
         put_counts(&j, "after", &after);
         json_object_close(&j);
@@ -69,7 +74,7 @@ flush_run(struct api *api, struct http_request *request)
     struct tsdb_stats before;
     tsdb_stats(api->options.tsdb, &before);
     enum err e = api->options.flush_now(api->options.context, &why);
-    reply_done(api, request, e, &why, &before);
+    reply_done(api, request, e, &why, &before, NULL);
 }
 
 static void
@@ -81,7 +86,21 @@ merge_run(struct api *api, struct http_request *request)
     tsdb_stats(api->options.tsdb, &before);
     enum err e = api->options.merge_now(api->options.context,
                                         full != NULL && strcasecmp(full, "true") == 0, &why);
-    reply_done(api, request, e, &why, &before);
+    reply_done(api, request, e, &why, &before, NULL);
+}
+
+/* What is acknowledged before is in it: the head goes into a part first. */
+static void
+snapshot_run(struct api *api, struct http_request *request)
+{
+    struct why why = {""};
+    struct tsdb_stats before;
+    char name[SNAPSHOT_NAME_BYTES] = "";
+    tsdb_stats(api->options.tsdb, &before);
+    enum err e = api->options.flush_now(api->options.context, &why);
+    if (e == OK) e = tsdb_snapshot(api->options.tsdb, name, &why);
+    if (e == OK) log_info("snapshot made", KV("name", name));
+    reply_done(api, request, e, &why, &before, name);
 }
 
 static void
@@ -111,4 +130,10 @@ void
 admin_merge_handler(void *context, struct http_request *request)
 {
     admin_handler(context, request, merge_run);
+}
+
+void
+admin_snapshot_handler(void *context, struct http_request *request)
+{
+    admin_handler(context, request, snapshot_run);
 }

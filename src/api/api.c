@@ -30,6 +30,7 @@ static const struct {
     {"/api/v1/status/storage", HTTP_GET, status_handler},
     {"/api/v1/admin/tsdb/flush", HTTP_POST | HTTP_PUT, admin_flush_handler},
     {"/api/v1/admin/tsdb/merge", HTTP_POST | HTTP_PUT, admin_merge_handler},
+    {"/api/v1/admin/tsdb/snapshot", HTTP_POST | HTTP_PUT, admin_snapshot_handler},
     {"/metrics", HTTP_GET, metrics_handler},
     {"/-/healthy", HTTP_GET, healthy_handler},
     {"/-/ready", HTTP_GET, ready_handler},

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PATH_BYTES_MAX = 1024 };
+enum { PATH_BYTES_MAX = 1024, REMOVE_LEVELS = 3 };
 
 /* Evaluates a raw call until it is not interrupted. */
 #define UNINTERRUPTED(result, call) \
@@ -274,11 +274,10 @@ struct removal {
     const char *path;
     struct why *why;
     uint64_t removed_count;
-    bool with_directories;
+    unsigned levels; /* of directories below */
 };
 
-static enum err remove_level(struct env *env, const char *path, bool with_directories,
-                             struct why *why);
+static enum err remove_level(struct env *env, const char *path, unsigned levels, struct why *why);
 
 static enum err
 remove_each(void *context, const char *name, bool is_dir)
@@ -289,8 +288,8 @@ remove_each(void *context, const char *name, bool is_dir)
     if (e) return why_set(removal->why, e, "remove %s/%s: path too long", removal->path, name);
     if (!is_dir) {
         e = env_unlink(removal->env, path, removal->why);
-    } else if (removal->with_directories) {
-        e = remove_level(removal->env, path, false, removal->why);
+    } else if (removal->levels > 0) {
+        e = remove_level(removal->env, path, removal->levels - 1, removal->why);
     } else {
         e = env_rmdir(removal->env, path, removal->why);
     }
@@ -301,9 +300,9 @@ remove_each(void *context, const char *name, bool is_dir)
 /* Some file systems skip names when others are removed while listing: so as long as there is
  * progress, a directory that is not empty is listed again. */
 static enum err
-remove_level(struct env *env, const char *path, bool with_directories, struct why *why)
+remove_level(struct env *env, const char *path, unsigned levels, struct why *why)
 {
-    struct removal removal = {env, path, why, 0, with_directories};
+    struct removal removal = {env, path, why, 0, levels};
     for (;;) {
         removal.removed_count = 0;
         enum err e = env_listdir(env, path, remove_each, &removal, why);
@@ -320,7 +319,7 @@ remove_level(struct env *env, const char *path, bool with_directories, struct wh
 enum err
 env_remove_tree(struct env *env, const char *path, struct why *why)
 {
-    return remove_level(env, path, true, why);
+    return remove_level(env, path, REMOVE_LEVELS, why);
 }
 
 enum err

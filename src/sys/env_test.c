@@ -238,7 +238,7 @@ test_names_are_made_moved_listed_and_removed(void **state)
 }
 
 static void
-test_tree_is_removed_two_levels_deep_and_links_are_not_followed(void **state)
+test_tree_is_removed_as_deep_as_we_make_them_and_links_are_not_followed(void **state)
 {
     (void)state;
     struct env *env = env_real();
@@ -263,13 +263,14 @@ test_tree_is_removed_two_levels_deep_and_links_are_not_followed(void **state)
     must(env_remove_tree(env, in_dir("t"), NULL));
     assert_int_equal(env_remove_tree(env, in_dir("kept/f"), NULL), ERR_IO);
 
-    must(env_mkdir(env, in_dir("t"), NULL));
-    must(env_mkdir(env, in_dir("t/s"), NULL));
-    must(env_mkdir(env, in_dir("t/s/deep"), NULL));
-    file = opened("t/s/deep/f", FILE_CREATE);
+    static const char *const deep[] = {"t", "t/1", "t/1/2", "t/1/2/3", "t/1/2/3/4"};
+    for (unsigned i = 0; i < 5; i++) {
+        must(env_mkdir(env, in_dir(deep[i]), NULL));
+    }
+    file = opened("t/1/2/3/4/f", FILE_CREATE);
     must(file_close(&file));
     assert_int_equal(env_remove_tree(env, in_dir("t"), NULL), ERR_IO); /* deeper than we make */
-    must(env_remove_tree(env, in_dir("t/s"), NULL));
+    must(env_remove_tree(env, in_dir("t/1"), NULL));
 }
 
 static void
@@ -425,7 +426,7 @@ main(void)
         cmocka_unit_test(test_paths_join_with_one_slash_or_not_at_all),
         in_own_dir(test_lock_excludes_other_descriptors_until_closed),
         in_own_dir(test_names_are_made_moved_listed_and_removed),
-        in_own_dir(test_tree_is_removed_two_levels_deep_and_links_are_not_followed),
+        in_own_dir(test_tree_is_removed_as_deep_as_we_make_them_and_links_are_not_followed),
         in_own_dir(test_whole_file_is_replaced_and_nothing_stays_beside_it),
         in_own_dir(test_space_is_told_for_a_directory_that_is_there),
         cmocka_unit_test(test_clocks_and_randomness_are_the_kernels),

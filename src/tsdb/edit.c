@@ -113,8 +113,10 @@ manifest_lists(struct tsdb *db, const struct version *v, const struct saved *nex
     return OK;
 }
 
+/* `log_id` NULL: there is no log yet. */
 static enum err
-write_manifest(struct tsdb *db, const struct version *v, const struct saved *next, struct why *why)
+write_manifest(struct tsdb *db, const char *dir, const uint8_t *log_id, const struct version *v,
+               const struct saved *next, struct why *why)
 {
     struct arena arena;
     arena_init(&arena, &db->flush_budget, 0, 0);
@@ -125,12 +127,18 @@ write_manifest(struct tsdb *db, const struct version *v, const struct saved *nex
         .next_ref = next->next_ref,
         .segment_floor = next->segment,
     };
-    memcpy(m.log_id, wal_log_id(db->wal), sizeof m.log_id);
+    if (log_id != NULL) memcpy(m.log_id, log_id, sizeof m.log_id);
     enum err e = manifest_lists(db, v, next, &arena, &m);
-    if (e == OK) e = manifest_write(db->env, db->dir, &m, &db->flush_budget, why);
-    if (e == OK) db->edit++;
+    if (e == OK) e = manifest_write(db->env, dir, &m, &db->flush_budget, why);
     arena_fini(&arena);
     return e;
+}
+
+enum err
+edit_write_manifest(struct tsdb *db, const char *dir, struct why *why)
+{
+    assert(lock_is_mine(&db->edit_lock));
+    return write_manifest(db, dir, NULL, db->version, &db->saved, why);
 }
 
 /* --- parts that an uncertain manifest may name -------------------------------------------------
@@ -224,13 +232,14 @@ edit_locked(struct tsdb *db, const struct store_edit *edit, struct why *why)
     }
     enum err e = next_version(db, edit, &version);
     if (e == OK) e = next_totals(db, edit, &next);
-    if (e == OK) e = write_manifest(db, version, &next, why);
+    if (e == OK) e = write_manifest(db, db->dir, wal_log_id(db->wal), version, &next, why);
     if (e) {
         if (!edit->flush) keep_uncertain(db, edit);
         version_unref(version);
         saved_free(db, &next);
         return e;
     }
+    db->edit++;
     saved_free(db, &db->saved);
     db->saved = next;
     publish(db, edit, version);

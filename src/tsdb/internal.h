@@ -234,6 +234,9 @@ MUST_CHECK enum err store_edit(struct tsdb *db, const struct store_edit *edit, s
 /* While the store is opened, when parts and tenants are there and the log is not yet replayed. */
 MUST_CHECK enum err edits_begin(struct tsdb *db, const struct manifest *manifest);
 void edits_end(struct tsdb *db);
+/* The manifest of what is live now into another directory, as of one without a log. Under the edit
+ * lock. */
+MUST_CHECK enum err edit_write_manifest(struct tsdb *db, const char *dir, struct why *why);
 
 /* --- time (tsdb.c), under the head lock ------------------------------------------------------- */
 
@@ -247,6 +250,12 @@ void version_unref(struct version *version);
 MUST_CHECK enum err version_new(struct tsdb *db, uint32_t part_count, struct version **ret);
 /* The newest part that holds metadata: what it says counts. NULL: none does. */
 struct part *version_metadata_part(const struct version *version);
+
+/* --- snapshots (snapshot.c) --------------------------------------------------------------------
+ */
+
+/* Removes those that were never finished. */
+void snapshots_sweep(struct tsdb *db);
 
 /* --- replay (replay.c) ------------------------------------------------------------------------ */
 

@@ -155,6 +155,13 @@ manifest_read(struct env *env, const char *dir, struct arena *arena, struct mani
     return OK;
 }
 
+bool
+manifest_has_log(const struct manifest *m)
+{
+    static const uint8_t none[sizeof m->log_id];
+    return memcmp(m->log_id, none, sizeof none) != 0;
+}
+
 static void
 manifest_encode(const struct manifest *m, struct buf *to)
 {

@@ -26,13 +26,15 @@ struct manifest {
     uint64_t segment_floor;
     int64_t newest_ms;
     int64_t retention_now_ms;
-    uint8_t log_id[16];
+    uint8_t log_id[16]; /* all zero: there was no log yet */
     struct manifest_part *parts;
     uint32_t part_count;
     struct manifest_tenant *tenants;
     uint32_t tenant_count;
     uint8_t copies_damaged; /* of two; set when read */
 };
+
+bool manifest_has_log(const struct manifest *manifest);
 
 /* Arrays in `arena`. ERR_MISSING: there is none. ERR_CORRUPT, ERR_UNSUPPORTED. */
 MUST_CHECK enum err manifest_read(struct env *env, const char *dir, struct arena *arena,

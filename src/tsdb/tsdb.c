@@ -374,6 +374,7 @@ open_log(struct tsdb *db, const struct manifest *m, struct why *why)
         .sync = o->wal_sync,
         .floor_pos = m->store_pos,
         .floor_number = m->segment_floor,
+        .none_yet = !manifest_has_log(m),
         .memory = &db->wal_budget,
     };
     return wal_open(&options, &db->wal, why);
@@ -411,6 +412,7 @@ open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, str
     struct sweep sweep = {db, &m};
     err_ignore(env_listdir(db->env, db->parts_dir, sweep_part, &sweep, NULL),
                "a directory nobody names only costs room");
+    snapshots_sweep(db);
     return OK;
 }
 

@@ -132,6 +132,15 @@ MUST_CHECK enum err tsdb_flush(struct tsdb *tsdb, struct why *why);
 /* Prepares a log segment, gives up old ones, looks at free space and the clock. */
 MUST_CHECK enum err tsdb_maintain(struct tsdb *tsdb, struct why *why);
 
+/* --- snapshots -------------------------------------------------------------------------------- */
+
+enum { SNAPSHOT_NAME_BYTES = 40 };
+/*
+ * Makes DIR/snapshots/NAME, a storage directory of hard links to what lies in parts now: flush
+ * first. Any thread; writing, flushing and merging go on. `ret_name` has SNAPSHOT_NAME_BYTES.
+ */
+MUST_CHECK enum err tsdb_snapshot(struct tsdb *tsdb, char *ret_name, struct why *why);
+
 /* --- merging and retention: one thread, beside that which flushes ------------------------------
  */
 
@@ -212,10 +221,9 @@ struct tsdb_partition {
     uint64_t index_bytes;
 };
 /* Calls `each` for every partition that has parts, in order of time. ERR_NOMEM. */
-MUST_CHECK enum err tsdb_partitions(struct tsdb *tsdb,
-                                    void (*each)(void *context,
-                                                 const struct tsdb_partition *partition),
-                                    void *context);
+MUST_CHECK enum err
+tsdb_partitions(struct tsdb *tsdb,
+                void (*each)(void *context, const struct tsdb_partition *partition), void *context);
 
 /* Calls `each` for the budgets of head, cache, log, flush and merge. */
 void tsdb_budgets(struct tsdb *tsdb, void (*each)(void *context, const struct budget *budget),

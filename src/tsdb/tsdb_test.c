@@ -671,6 +671,66 @@ test_a_flush_that_fails_leaves_nothing_that_takes_room(void **state)
     machine_verified_restart(&m);
 }
 
+struct snapshots {
+    uint32_t whole;
+    uint32_t unfinished;
+};
+
+static void
+ignore_line(void *context, const char *line)
+{
+    (void)context;
+    (void)line;
+}
+
+static enum err
+look_at_snapshot(void *context, const char *name, bool is_dir)
+{
+    struct snapshots *found = context;
+    struct tsdb_report report;
+    char dir[200];
+    assert_true(is_dir);
+    if (strstr(name, ".tmp") != NULL) {
+        found->unfinished++;
+        return OK;
+    }
+    found->whole++;
+    snprintf(dir, sizeof dir, STORE_DIR "/snapshots/%s", name);
+    must(tsdb_verify(m.env, dir, ignore_line, NULL, &report, &m.why));
+    assert_int_equal(report.parts, 2);
+    return OK;
+}
+
+static void
+test_a_snapshot_is_whole_or_not_there(void **state)
+{
+    (void)state;
+    bool fired = true;
+    for (int part = 0; part < 2; part++) {
+        must(send_float("anonymous", "__name__=up", T0 + part, 1));
+        machine_commit(&m);
+        machine_flush(&m);
+    }
+    for (uint64_t nth = 1; fired; nth++) {
+        char name[SNAPSHOT_NAME_BYTES];
+        struct snapshots before = {0}, after = {0};
+        enum err e = env_listdir(m.env, STORE_DIR "/snapshots", look_at_snapshot, &before, NULL);
+        assert_true(e == OK || e == ERR_MISSING);
+        fault_env_arm(m.fe, (struct fault){FAULT_EIO, nth, nth % 2 == 0});
+        e = tsdb_snapshot(m.db, name, &m.why);
+        fired = fault_env_fired(m.fe);
+        fault_env_disarm(m.fe);
+        if (nth % 3 == 0) sim_env_power_loss(m.sim);
+        machine_restart(&m);
+        bool made = e == OK;
+        e = env_listdir(m.env, STORE_DIR "/snapshots", look_at_snapshot, &after, NULL);
+        assert_true(e == OK || e == ERR_MISSING);
+        assert_int_equal(after.unfinished, 0);
+        assert_in_range(after.whole, before.whole + made, before.whole + 1);
+    }
+    machine_verified_restart(&m);
+}
+
 static void
 test_failed_commit_takes_everything_back(void **state)
 {
@@ -897,6 +957,7 @@ main(void)
         claim(test_suspect_clock_refuses_only_for_a_while),
         claim(test_nearly_full_disk_refuses_until_there_is_room),
         claim(test_a_flush_that_fails_leaves_nothing_that_takes_room),
+        claim(test_a_snapshot_is_whole_or_not_there),
         claim(test_failed_commit_takes_everything_back),
         claim(test_commit_fails_without_memory_and_is_taken_back_later),
         claim(test_late_samples_after_failed_commits_are_all_there),

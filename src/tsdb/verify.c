@@ -369,8 +369,9 @@ verify_log(struct verify *v)
     struct wal_damage damage;
     enum err e = path_join(dir, sizeof dir, v->dir, "wal");
     if (e == OK)
-        e = wal_verify(v->env, dir, v->manifest.store_pos, count_record, v, &damage, v->why);
-    if (e == ERR_MISSING && v->manifest.store_pos == 0) return OK; /* nothing was ever written */
+        e = wal_verify(v->env, dir, v->manifest.store_pos, !manifest_has_log(&v->manifest),
+                       count_record, v, &damage, v->why);
+    if (e == ERR_MISSING && !manifest_has_log(&v->manifest)) return OK;
     if (e) return damage_is_told(v, e);
     if (damage.places > 0) {
         tell_damage(v, damage.first);

@@ -34,6 +34,7 @@ struct wal {
     uint64_t batch_limit; /* no batch's buffer is larger */
     enum wal_sync sync;
     uint8_t log_id[WAL_LOG_ID_BYTES];
+    bool none_yet; /* as the store said */
 
     struct lock lock; /* LOCK_RANK_WAL; guards to the next blank line */
     struct segment_list list;

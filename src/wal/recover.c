@@ -25,6 +25,7 @@ struct walk {
     struct segment_reader reader;
     const char *dir;
     uint64_t from_pos;
+    bool none_yet; /* no segment at all is no loss */
     record_each *each;
     void *context;
     struct wal_damage *damage;
@@ -76,7 +77,8 @@ note_lost_segments(struct walk *w, const struct segment_list *list)
         snprintf(w->damage->first, sizeof w->damage->first,
                  "%.160s: segment %016" PRIx64 " has no readable header", w->dir, s->number);
     }
-    if (list->count == 0 && w->from_pos > 0 && w->damage->places == 0 && note_place(w, 0)) {
+    bool none = list->count == 0 && w->damage->places == 0;
+    if (none && w->from_pos > 0 && !w->none_yet && note_place(w, 0)) {
         /* The newest is never given up. */
         snprintf(w->damage->first, sizeof w->damage->first, "%.160s: no segment is there", w->dir);
     }
@@ -374,6 +376,7 @@ wal_recover(struct wal *wal, uint64_t from_pos, record_each *each, void *context
     struct walk w = {
         .dir = wal->dir,
         .from_pos = from_pos,
+        .none_yet = wal->none_yet,
         .each = each,
         .context = context,
         .damage = ret_damage,
@@ -389,8 +392,8 @@ wal_recover(struct wal *wal, uint64_t from_pos, record_each *each, void *context
 }
 
 enum err
-wal_verify(struct env *env, const char *dir, uint64_t from_pos, record_each *each, void *context,
-           struct wal_damage *ret_damage, struct why *why)
+wal_verify(struct env *env, const char *dir, uint64_t from_pos, bool none_yet, record_each *each,
+           void *context, struct wal_damage *ret_damage, struct why *why)
 {
     memset(ret_damage, 0, sizeof *ret_damage);
     struct segment_list list;
@@ -400,6 +403,7 @@ wal_verify(struct env *env, const char *dir, uint64_t from_pos, record_each *eac
     struct walk w = {
         .dir = dir,
         .from_pos = from_pos,
+        .none_yet = none_yet,
         .each = each,
         .context = context,
         .damage = ret_damage,

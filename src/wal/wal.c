@@ -192,6 +192,7 @@ wal_open(const struct wal_options *o, struct wal **ret_wal, struct why *why)
     wal->batch_limit = o->batch_bytes_max + 2 * WAL_RECORD_BYTES_MAX;
     wal->budget_bytes = o->budget_bytes;
     wal->sync = o->sync;
+    wal->none_yet = o->none_yet;
     wal->file = FILE_CLOSED;
     lock_init(&wal->lock, LOCK_RANK_WAL);
     for (unsigned i = 0; i < 2; i++) {

@@ -59,6 +59,7 @@ struct wal_options {
     enum wal_sync sync;
     uint64_t floor_pos;    /* a new log begins behind this position and segment number: what the */
     uint64_t floor_number; /* store remembers of a log whose files were taken away */
+    bool none_yet;         /* that there is no segment is no loss, wherever reading begins */
     struct budget *memory;
 };
 
@@ -243,9 +244,9 @@ uint64_t wal_reader_pos(const struct wal_reader *reader);
 /*
  * Walks every checksum of the log in `dir` from the segment that holds `from_pos` on, changing
  * nothing; what lies before is not needed any more, and its files may be half gone. Records are
- * given as by wal_recover().
+ * given as by wal_recover(). `none_yet`: that there is no segment is no loss.
  */
-MUST_CHECK enum err wal_verify(struct env *env, const char *dir, uint64_t from_pos,
+MUST_CHECK enum err wal_verify(struct env *env, const char *dir, uint64_t from_pos, bool none_yet,
                                enum err (*each)(void *context, const struct wal_record *record,
                                                 struct why *why),
                                void *context, struct wal_damage *ret_damage, struct why *why);

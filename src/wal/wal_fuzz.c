@@ -308,7 +308,7 @@ use_log(struct machine *m, bool by_put)
 {
     struct finding first, again, then, verified = {.m = m, .by_put = by_put};
     struct wal_damage damage;
-    enum err e = wal_verify(m->env, "/wal", 0, found, &verified, &damage, NULL);
+    enum err e = wal_verify(m->env, "/wal", 0, false, found, &verified, &damage, NULL);
     struct wal *wal = read_log(m, by_put, &first);
     assert(e == OK || wal == NULL);
     if (wal == NULL) return;

@@ -305,7 +305,7 @@ test_a_reader_skips_damage_once_and_gives_what_recovery_gives(void **state)
 
         struct findings by_verify = {0}, by_reader = {0};
         struct wal_damage damage;
-        must(wal_verify(rig.env, "/wal", 0, find_record, &by_verify, &damage, NULL));
+        must(wal_verify(rig.env, "/wal", 0, false, find_record, &by_verify, &damage, NULL));
         assert_int_equal(damage.places, 1);
         struct wal_reader *reader;
         must(wal_reader_open(rig.wal, "reader", 0, &reader, NULL));

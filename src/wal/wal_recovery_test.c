@@ -238,7 +238,7 @@ test_a_newer_log_is_refused_and_not_touched(void **state)
             assert_non_null(strstr(rig.why.text, "version 7"));
             assert_non_null(strstr(rig.why.text, "version 1"));
             struct wal_damage damage;
-            assert_int_equal(wal_verify(rig.env, "/wal", 0, NULL, NULL, &damage, NULL),
+            assert_int_equal(wal_verify(rig.env, "/wal", 0, false, NULL, NULL, &damage, NULL),
                              ERR_UNSUPPORTED);
             assert_int_equal(dir_sum(&rig, NULL), before);
             rig.wal = NULL;
@@ -333,14 +333,15 @@ test_verify_changes_nothing_and_says_what_recovery_would(void **state)
     must(sim_env_damage(rig.sim, segment_file(s.number), SEGMENT_HEADER_BYTES + 5000));
     before = dir_sum(&rig, NULL);
     struct wal_damage damage;
-    must(wal_verify(rig.env, "/wal", 0, NULL, NULL, &damage, NULL));
+    must(wal_verify(rig.env, "/wal", 0, false, NULL, NULL, &damage, NULL));
     assert_int_equal(damage.places, 1);
     assert_int_equal(dir_sum(&rig, NULL), before);
     struct findings f;
     must(rig_open_finding(&rig, &f));
     findings_fini(&f);
     assert_memory_equal(&damage, &rig.damage, sizeof damage);
-    assert_int_equal(wal_verify(rig.env, "/none", 0, NULL, NULL, &damage, NULL), ERR_MISSING);
+    assert_int_equal(wal_verify(rig.env, "/none", 0, false, NULL, NULL, &damage, NULL),
+                     ERR_MISSING);
     rig_fini(&rig);
 }
 

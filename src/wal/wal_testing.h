@@ -451,7 +451,7 @@ static inline struct seen
 verify_finding(struct rig *rig)
 {
     struct seen s = {0};
-    must(wal_verify(rig->env, "/wal", 0, find_record, &s.f, &s.damage, &rig->why));
+    must(wal_verify(rig->env, "/wal", 0, false, find_record, &s.f, &s.damage, &rig->why));
     return s;
 }
 

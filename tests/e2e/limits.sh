@@ -166,7 +166,7 @@ done
 claim "another read has its turn, or 503 after read.queue-timeout" another_read
 claim "when they have gone, reads go on" reads_come_back
 claim "SIGTERM ends it with status 0" stop limits
-claim "starts with a short web.send-timeout" begin cut --web.send-timeout=1s || exit 1
+claim "starts with a short web.send-timeout" begin cut --web.send-timeout=3s || exit 1
 claim "who takes nothing for web.send-timeout is cut off" cut_off
 claim "who takes little is not" slow_but_steady
 stop cut

@@ -7,6 +7,7 @@ work=${SCRATCH:?}
 # shellcheck source=tests/lib.sh
 . tests/lib.sh
 port=$(free_ports 1)
+port2=$(free_ports 1)
 url=http://127.0.0.1:$port
 range=(--start 0 --end 4102444800000)
 pieces=30
@@ -75,6 +76,20 @@ merges_now() {
         jq -e '.data.after.parts == 1 and .data.after.partSamples == .data.before.partSamples' "$work/answer"
 }
 
+# Samples that came after it are not in it; it is a store like any other.
+snapshot_serves() {
+    local name dir=$work/request
+    admin snapshot || return 1
+    name=$(jq -r .data.name "$work/answer")
+    is_taken 'later 1 1700000009000' || return 1
+    build/firekeep verify "$dir/snapshots/$name" || return 1
+    start_firekeep copy "$dir/snapshots/$name" "$port2" || return 1
+    "$TOOLS/rrcompare" "http://127.0.0.1:$port2" "$work/asked.rw" "${range[@]}" || return 1
+    "$TOOLS/rwreplay" "$work/some.rw" "http://127.0.0.1:$port2" --check || return 1
+    stop copy && build/firekeep verify "$dir/snapshots/$name" &&
+        start_firekeep copy "$dir/snapshots/$name" "$port2" && stop copy
+}
+
 storage_adds_up() {
     curl -fs --noproxy '*' "$url/api/v1/status/storage" | jq -e '.data |
         .parts.bytes == .parts.dataBytes + .parts.indexBytes and
@@ -92,6 +107,8 @@ on_request() {
     claim "on request: an empty head is no error" admin flush
     claim "on request: all parts become one" merges_now
     claim "on request: status/storage adds up" storage_adds_up
+    for i in 1 2 3; do echo "asked{n=\"$i\"} $i 170000000${i}000"; done | "$TOOLS/rwmake" >"$work/asked.rw"
+    claim "on request: a snapshot is a store of its own" snapshot_serves
     claim "on request: GET is not allowed" \
         test "$(curl -s --noproxy '*' -o /dev/null -w '%{http_code}' "$url/api/v1/admin/tsdb/merge")" == 405
     claim "on request: SIGTERM ends it with status 0" stop request
