@@ -152,8 +152,7 @@ enum err
 text_reader_skip(struct text_reader *r, struct bytes line, struct why *why)
 {
     struct text_item item;
-    bool exposition =
-        r->options.format == TEXT_OPENMETRICS || r->options.format == TEXT_PROMETHEUS;
+    bool exposition = r->options.format == TEXT_OPENMETRICS || r->options.format == TEXT_PROMETHEUS;
     bool comment = exposition && line.size > 0 && line.at[0] == '#';
     bool header = r->options.format == TEXT_CSV && !csv_has_columns(r);
     return comment || header ? text_reader_line(r, line, &item, why) : OK;
