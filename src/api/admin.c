@@ -3,11 +3,14 @@
  * of its own: each takes as long as it takes, and is answered when it is done.
  */
 #include <inttypes.h>
+#include <stdio.h>
 #include <strings.h>
 
 #include "api/internal.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/time_text.h"
+#include "model/selector.h"
 
 static void
 key_uint(struct json *j, const char *key, uint64_t value)
@@ -83,9 +86,10 @@ merge_run(struct api *api, struct http_request *request)
     struct why why = {""};
     struct tsdb_stats before;
     const char *full = http_argument(request, "full");
+    enum tsdb_merge_mode mode =
+        full != NULL && strcasecmp(full, "true") == 0 ? TSDB_MERGE_FULL : TSDB_MERGE_DUE;
     tsdb_stats(api->options.tsdb, &before);
-    enum err e = api->options.merge_now(api->options.context,
-                                        full != NULL && strcasecmp(full, "true") == 0, &why);
+    enum err e = api->options.merge_now(api->options.context, mode, &why);
     reply_done(api, request, e, &why, &before, NULL);
 }
 
@@ -102,6 +106,124 @@ snapshot_run(struct api *api, struct http_request *request)
     if (e == OK) log_info("snapshot made", KV("name", name));
     reply_done(api, request, e, &why, &before, name);
 }
+
+static void
+clean_run(struct api *api, struct http_request *request)
+{
+    struct why why = {""};
+    struct tsdb_stats before;
+    tsdb_stats(api->options.tsdb, &before);
+    enum err e = api->options.merge_now(api->options.context, TSDB_MERGE_CLEAN, &why);
+    reply_done(api, request, e, &why, &before, NULL);
+}
+
+/* --- deleting --------------------------------------------------------------------------------- */
+
+static void
+reply_bad(struct http_request *request, const struct why *why)
+{
+    struct buf text;
+    struct json j;
+    uint8_t room[8192];
+    text = (struct buf){.at = room, .capacity = sizeof room, .limit = sizeof room};
+    json_init(&j, &text);
+    json_object_open(&j);
+    json_key(&j, "status");
+    json_put_text(&j, "error");
+    json_key(&j, "errorType");
+    json_put_text(&j, "bad_data");
+    json_key(&j, "error");
+    json_put_text(&j, why->text);
+    json_object_close(&j);
+    struct http_answer answer = {
+        .status = 400, .content_type = "application/json", .body = buf_bytes(&text)};
+    http_reply(request, &answer);
+}
+
+static enum err
+time_argument(struct api *api, struct http_request *request, const char *name, int64_t otherwise,
+              int64_t *ret_ms, struct why *why)
+{
+    const char *text = http_argument(request, name);
+    *ret_ms = otherwise;
+    if (text == NULL || text[0] == '\0') return OK;
+    enum err e = time_parse(bytes_of_text(text), env_realtime_ms(api->options.env), ret_ms, why);
+    return e ? why_prefix(why, e, "%s", name) : OK;
+}
+
+/* Each match[] is a deletion of its own; what the first takes the second does not count. */
+static enum err
+delete_all(struct api *api, struct http_request *request, struct bytes tenant, int64_t min_ms,
+           int64_t max_ms, struct tsdb_deletion *sum, struct why *why)
+{
+    const char *match;
+    for (unsigned i = 0; (match = http_argument_nth(request, "match[]", i)) != NULL; i++) {
+        struct selector selector;
+        struct tsdb_deletion deletion;
+        enum err e = selector_parse(bytes_of_text(match), &selector, why);
+        if (e == OK) {
+            e = tsdb_delete(api->options.tsdb, tenant, &selector, min_ms, max_ms, &deletion, why);
+        }
+        if (e) return e;
+        sum->series += deletion.series;
+        sum->samples += deletion.samples;
+    }
+    return OK;
+}
+
+/* Nothing is deleted by a request that is wrong in any of its parts. */
+static enum err
+check_matches(struct http_request *request, struct why *why)
+{
+    const char *match = http_argument_nth(request, "match[]", 0);
+    if (match == NULL) return why_set(why, ERR_INPUT, "no match[] parameter provided");
+    for (unsigned i = 0; (match = http_argument_nth(request, "match[]", i)) != NULL; i++) {
+        struct selector selector;
+        enum err e = selector_parse(bytes_of_text(match), &selector, why);
+        if (e) return e;
+        selector_fini(&selector);
+    }
+    return OK;
+}
+
+static void
+reply_deleted(struct http_request *request, const struct tsdb_deletion *sum)
+{
+    char text[200];
+    int n = snprintf(text, sizeof text,
+                     "{\"status\":\"success\",\"data\":{\"series\":%" PRIu64 ",\"samples\":%" PRIu64
+                     "}}",
+                     sum->series, sum->samples);
+    struct http_answer answer = {
+        .status = 200, .content_type = "application/json", .body = bytes_of(text, (size_t)n)};
+    http_reply(request, &answer);
+}
+
+static void
+delete_run(struct api *api, struct http_request *request)
+{
+    struct why why = {""};
+    struct bytes tenant;
+    int64_t min_ms, max_ms;
+    struct tsdb_deletion sum = {0, 0};
+    if (!tenant_of(api, request, &tenant)) return;
+    enum err e = check_matches(request, &why);
+    if (e == OK) e = time_argument(api, request, "start", INT64_MIN, &min_ms, &why);
+    if (e == OK) e = time_argument(api, request, "end", INT64_MAX, &max_ms, &why);
+    if (e == OK) e = api->options.flush_now(api->options.context, &why);
+    if (e == OK) e = delete_all(api, request, tenant, min_ms, max_ms, &sum, &why);
+    if (e == ERR_INPUT || e == ERR_LIMIT) {
+        reply_bad(request, &why);
+    } else if (e) {
+        reply_done(api, request, e, &why, NULL, NULL);
+    } else {
+        log_info("deleted", KV("tenant", tenant), KV("series", sum.series),
+                 KV("samples", sum.samples));
+        reply_deleted(request, &sum);
+    }
+}
+
+/* --- who asks --------------------------------------------------------------------------------- */
 
 static void
 admin_handler(struct api *api, struct http_request *request,
@@ -136,4 +258,16 @@ void
 admin_snapshot_handler(void *context, struct http_request *request)
 {
     admin_handler(context, request, snapshot_run);
+}
+
+void
+admin_clean_handler(void *context, struct http_request *request)
+{
+    admin_handler(context, request, clean_run);
+}
+
+void
+admin_delete_handler(void *context, struct http_request *request)
+{
+    admin_handler(context, request, delete_run);
 }

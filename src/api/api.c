@@ -31,6 +31,8 @@ static const struct {
     {"/api/v1/admin/tsdb/flush", HTTP_POST | HTTP_PUT, admin_flush_handler},
     {"/api/v1/admin/tsdb/merge", HTTP_POST | HTTP_PUT, admin_merge_handler},
     {"/api/v1/admin/tsdb/snapshot", HTTP_POST | HTTP_PUT, admin_snapshot_handler},
+    {"/api/v1/admin/tsdb/delete_series", HTTP_POST | HTTP_PUT, admin_delete_handler},
+    {"/api/v1/admin/tsdb/clean_tombstones", HTTP_POST | HTTP_PUT, admin_clean_handler},
     {"/metrics", HTTP_GET, metrics_handler},
     {"/-/healthy", HTTP_GET, healthy_handler},
     {"/-/ready", HTTP_GET, ready_handler},

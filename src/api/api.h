@@ -40,7 +40,7 @@ struct api_options {
     void *context;
     /* On a thread of their own: they wait until it is done. */
     enum err (*flush_now)(void *context, struct why *why);
-    enum err (*merge_now)(void *context, bool full, struct why *why);
+    enum err (*merge_now)(void *context, enum tsdb_merge_mode mode, struct why *why);
     /* On a query thread. */
     enum err (*reload)(void *context, struct why *why);
     void (*flags)(void *context, void (*each)(void *to, const char *name, const char *value),

@@ -126,6 +126,8 @@ put_store(struct metric_sink *s, const struct tsdb_stats *t)
         t->merge_failures_total);
     put(s, "firekeep_merge_written_bytes_total", COUNTER, "Bytes of parts written by merges.",
         t->merge_bytes_total);
+    put(s, "firekeep_tombstones", GAUGE, "Deletions of which parts still hold something.",
+        t->tombstones);
     put(s, "firekeep_undone_commits_total", COUNTER, "Commits taken back after a failure.",
         t->undone_epochs_total);
     put(s, "firekeep_store_position", GAUGE, "Up to here parts hold everything of the log.",

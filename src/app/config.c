@@ -50,7 +50,8 @@ static const struct setting table[] = {
     {"web.enable-lifecycle", SETTING_BOOL, FIELD(web_enable_lifecycle), .fallback = "false",
      .help = "allow a reload by POST /-/reload"},
     {"web.enable-admin-api", SETTING_BOOL, FIELD(web_enable_admin_api), .fallback = "false",
-     .help = "allow POST /api/v1/admin/tsdb/flush, /merge and /snapshot"},
+     .help = "allow POST /api/v1/admin/tsdb/flush, /merge, /snapshot, /delete_series, "
+             "/clean_tombstones"},
     {"web.max-connections", SETTING_COUNT, FIELD(web_max_connections), .fallback = "1024", .min = 1,
      .max = 65536, .help = "connections at a time; those beyond get 503"},
     {"web.workers", SETTING_COUNT, FIELD(web_workers), .fallback = "0", .min = 2, .max = 256,

@@ -33,14 +33,14 @@ struct merger {
     bool stop;
     uint32_t waiters; /* in merger_run() */
     bool run_wanted;
-    bool run_full;
+    enum tsdb_merge_mode run_mode;
     bool run_over;
     enum err run_error;
     struct why run_why;
 
     /* The thread only. */
     bool hurry; /* somebody waits: no rests */
-    bool full;
+    enum tsdb_merge_mode mode;
     int64_t worked_since_ns;
     int64_t pause_ns; /* after failures */
 };
@@ -93,7 +93,7 @@ tell_merge(const struct tsdb_merge_result *r, int64_t took_ns)
 static enum err
 work(struct merger *m, struct why *why)
 {
-    struct tsdb_merge_options options = {.full = m->full, .go_on = go_on, .context = m};
+    struct tsdb_merge_options options = {.mode = m->mode, .go_on = go_on, .context = m};
     struct tsdb_merge_result r;
     enum err e = tsdb_expire(m->tsdb, &r, why);
     if (e == OK && r.input_count > 0) {
@@ -116,12 +116,13 @@ run_for_waiter(struct merger *m)
 {
     struct why why = {""};
     lock_take(&m->lock);
-    m->full = m->run_full;
+    m->mode = m->run_mode;
     m->run_wanted = false;
     lock_drop(&m->lock);
     m->hurry = true;
     enum err e = work(m, &why);
-    m->hurry = m->full = false;
+    m->hurry = false;
+    m->mode = TSDB_MERGE_DUE;
     lock_take(&m->lock);
     m->run_error = e;
     m->run_why = why;
@@ -161,12 +162,12 @@ merge_loop(void *context)
 }
 
 enum err
-merger_run(struct merger *m, bool full, struct why *why)
+merger_run(struct merger *m, enum tsdb_merge_mode mode, struct why *why)
 {
     lock_take(&m->lock);
     m->waiters++;
     m->run_wanted = true;
-    m->run_full = full;
+    m->run_mode = mode;
     m->run_over = false;
     cond_wake_all(&m->cond);
     while (!m->run_over && !m->stop) {

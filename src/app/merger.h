@@ -13,11 +13,10 @@ struct merger;
 MUST_CHECK enum err merger_start(struct env *env, struct tsdb *tsdb, struct merger **ret_merger,
                                  struct why *why);
 /*
- * Expires and merges now, without rests, until nothing is left to do (`full`: one part for each
- * partition of time), and waits for that. Errors as tsdb_merge(), of the first merge that fails.
- * Any thread, one at a time.
+ * Expires and merges now, without rests, until nothing is left to do, and waits for that. Errors as
+ * tsdb_merge(), of the first merge that fails. Any thread, one at a time.
  */
-MUST_CHECK enum err merger_run(struct merger *merger, bool full, struct why *why);
+MUST_CHECK enum err merger_run(struct merger *merger, enum tsdb_merge_mode mode, struct why *why);
 /* Parts have come: there may be something to do. Any thread. */
 void merger_wake(struct merger *merger);
 /* What was begun is given up. Accepts NULL. Frees. */

@@ -419,10 +419,10 @@ flush_now(void *context, struct why *why)
 }
 
 static enum err
-merge_now(void *context, bool full, struct why *why)
+merge_now(void *context, enum tsdb_merge_mode mode, struct why *why)
 {
     struct server *s = context;
-    return merger_run(s->merger, full, why);
+    return merger_run(s->merger, mode, why);
 }
 
 static void

@@ -41,7 +41,7 @@ bool matcher_matches_empty(const struct matcher *matcher);
 /*
  * The finite set of values that the *positive* form (= or =~) accepts, if it is one: sorted,
  * unique, views into the matcher. For MATCH_NOT_EQUAL and MATCH_NOT_REGEX it is the set they
- * refuse. At most 4096. Returns 0 when the set is not known; *ret_values is then NULL.
+ * refuse. At most 32,768. Returns 0 when the set is not known; *ret_values is then NULL.
  */
 uint32_t matcher_literals(const struct matcher *matcher, const struct bytes **ret_values);
 

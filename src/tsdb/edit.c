@@ -33,6 +33,17 @@ by_position(const void *a, const void *b)
     return (x->number > y->number) - (x->number < y->number);
 }
 
+/* A tombstone goes when nothing that it could hide is left. */
+static bool
+is_needed(void *context, const struct tombstone *tombstone)
+{
+    const struct version *v = context;
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        if (tombstone_concerns(tombstone, v->parts[i])) return true;
+    }
+    return false;
+}
+
 static enum err
 next_version(struct tsdb *db, const struct store_edit *edit, struct version **ret)
 {
@@ -53,6 +64,12 @@ next_version(struct tsdb *db, const struct store_edit *edit, struct version **re
         part_ref(v->parts[i]);
     }
     qsort(v->parts, v->part_count, sizeof *v->parts, by_position);
+    e = tombstones_new(&db->cache_budget, old->tombstones, is_needed, v, edit->tombstone,
+                       &v->tombstones);
+    if (e) {
+        version_unref(v);
+        return e;
+    }
     *ret = v;
     return OK;
 }
@@ -100,7 +117,8 @@ manifest_lists(struct tsdb *db, const struct version *v, const struct saved *nex
     m->part_count = v->part_count;
     for (uint32_t i = 0; i < v->part_count; i++) {
         const struct part_info *info = part_info(v->parts[i]);
-        m->parts[i] = (struct manifest_part){info->number, info->from_pos, info->to_pos};
+        m->parts[i] = (struct manifest_part){info->number, info->from_pos, info->to_pos,
+                                             part_applied(v->parts[i])};
     }
     m->tenant_count = next->tenant_count;
     lock_take(&db->head_lock);
@@ -110,10 +128,18 @@ manifest_lists(struct tsdb *db, const struct version *v, const struct saved *nex
     m->newest_ms = db->newest_ms;
     m->retention_now_ms = retention_now_ms(db);
     lock_drop(&db->head_lock);
-    return OK;
+    return tombstones_write(v->tombstones, arena, m);
 }
 
-/* `log_id` NULL: there is no log yet. */
+/* NULL while the log has no segment: that there is none is no loss then. */
+static const uint8_t *
+log_id_of(struct tsdb *db)
+{
+    struct wal_stats stats;
+    wal_stats(db->wal, &stats);
+    return stats.segment_count > 0 ? wal_log_id(db->wal) : NULL;
+}
+
 static enum err
 write_manifest(struct tsdb *db, const char *dir, const uint8_t *log_id, const struct version *v,
                const struct saved *next, struct why *why)
@@ -230,9 +256,10 @@ edit_locked(struct tsdb *db, const struct store_edit *edit, struct why *why)
         next = (struct saved){db->cut.pos, db->cut.segment, db->active->ref_base, NULL, 0};
         lock_drop(&db->head_lock);
     }
+    if (edit->tombstone != NULL) edit->tombstone->pos = next.store_pos;
     enum err e = next_version(db, edit, &version);
     if (e == OK) e = next_totals(db, edit, &next);
-    if (e == OK) e = write_manifest(db, db->dir, wal_log_id(db->wal), version, &next, why);
+    if (e == OK) e = write_manifest(db, db->dir, log_id_of(db), version, &next, why);
     if (e) {
         if (!edit->flush) keep_uncertain(db, edit);
         version_unref(version);

@@ -6,6 +6,7 @@
 #include "tsdb/manifest.h"
 #include "tsdb/merge.h"
 #include "tsdb/part.h"
+#include "tsdb/tombstone.h"
 #include "tsdb/tsdb.h"
 
 enum {
@@ -19,6 +20,7 @@ enum {
 struct version {
     _Atomic uint32_t references; /* acquire-release: the last one frees */
     struct budget *budget;
+    struct tombstones *tombstones; /* a reference of its own */
     uint32_t part_count;
     uint32_t capacity;
     struct part *parts[];
@@ -224,7 +226,8 @@ struct store_edit {
     uint32_t remove_count;
     const struct ledger *change; /* of the totals, by tenant id; modulo 2^64 */
     uint32_t change_count;
-    bool flush; /* what is added, if anything, is the frozen generation */
+    struct tombstone *tombstone; /* gets its position here; NULL: none */
+    bool flush;                  /* what is added, if anything, is the frozen generation */
 };
 /*
  * All or nothing, but for a failure in the last moment: then what is added stays on disk, and the
@@ -256,6 +259,13 @@ struct part *version_metadata_part(const struct version *version);
 
 /* Removes those that were never finished. */
 void snapshots_sweep(struct tsdb *db);
+
+/* --- reading parts alone (select.c) ------------------------------------------------------------
+ */
+
+/* Series and samples that a question would get from parts. */
+MUST_CHECK enum err parts_count(struct tsdb *db, const struct select_request *request,
+                                uint64_t *ret_series, uint64_t *ret_samples, struct why *why);
 
 /* --- replay (replay.c) ------------------------------------------------------------------------ */
 

@@ -9,8 +9,10 @@ enum {
     STORAGE_VERSION = 2, /* 1 was never released */
     HEAD_BYTES = 16,
     SIZE_MAX_BYTES = 1 << 28,
-    PART_BYTES_MIN = 17,  /* of an entry */
+    PART_BYTES_MIN = 18,  /* of an entry */
     TENANT_BYTES_MIN = 3, /* a name of one byte and no totals */
+    TOMBSTONE_BYTES_MIN = 15,
+    MATCHER_BYTES_MIN = 4,
 };
 
 static const char MAGIC[8] = {'F', 'K', 'M', 'A', 'N', 'I', 'F', 'S'};
@@ -51,6 +53,7 @@ get_parts(struct cursor *c, struct arena *arena, struct manifest *m)
         p->number = cursor_varint(c);
         p->from_pos = cursor_le64(c);
         p->to_pos = cursor_le64(c);
+        p->applied = cursor_varint(c);
     }
     m->part_count = (uint32_t)count;
     return c->bad ? ERR_CORRUPT : OK;
@@ -74,6 +77,67 @@ get_tenants(struct cursor *c, struct arena *arena, struct manifest *m)
 }
 
 static enum err
+get_matchers(struct cursor *c, struct arena *arena, struct manifest_tombstone *t)
+{
+    uint64_t count = cursor_varint(c);
+    if (c->bad || count > cursor_left(c) / MATCHER_BYTES_MIN) return ERR_CORRUPT;
+    t->matchers = arena_alloc(arena, (count + 1) * sizeof *t->matchers);
+    if (t->matchers == NULL) return ERR_NOMEM;
+    for (uint64_t i = 0; i < count; i++) {
+        t->matchers[i].type = cursor_u8(c);
+        t->matchers[i].name = cursor_counted(c);
+        t->matchers[i].pattern = cursor_counted(c);
+    }
+    t->matcher_count = (uint32_t)count;
+    return c->bad ? ERR_CORRUPT : OK;
+}
+
+static enum err
+get_tombstones(struct cursor *c, struct arena *arena, struct manifest *m)
+{
+    m->last_tombstone = cursor_varint(c);
+    uint64_t count = cursor_varint(c);
+    if (c->bad || count > cursor_left(c) / TOMBSTONE_BYTES_MIN) return ERR_CORRUPT;
+    m->tombstones = arena_new(arena, (count + 1) * sizeof *m->tombstones);
+    if (m->tombstones == NULL) return ERR_NOMEM;
+    for (uint64_t i = 0; i < count; i++) {
+        struct manifest_tombstone *t = &m->tombstones[i];
+        t->id = cursor_varint(c);
+        t->pos = cursor_le64(c);
+        t->made_ms = cursor_zigzag(c);
+        t->range.min_ms = cursor_zigzag(c);
+        t->range.max_ms = cursor_zigzag(c);
+        t->tenant = cursor_counted(c);
+        enum err e = c->bad || t->tenant.size == 0 ? ERR_CORRUPT : get_matchers(c, arena, t);
+        if (e) return e;
+    }
+    m->tombstone_count = (uint32_t)count;
+    return OK;
+}
+
+static void
+put_tombstones(const struct manifest *m, struct buf *to)
+{
+    buf_put_varint(to, m->last_tombstone);
+    buf_put_varint(to, m->tombstone_count);
+    for (uint32_t i = 0; i < m->tombstone_count; i++) {
+        const struct manifest_tombstone *t = &m->tombstones[i];
+        buf_put_varint(to, t->id);
+        buf_put_le64(to, t->pos);
+        buf_put_zigzag(to, t->made_ms);
+        buf_put_zigzag(to, t->range.min_ms);
+        buf_put_zigzag(to, t->range.max_ms);
+        buf_put_counted(to, t->tenant);
+        buf_put_varint(to, t->matcher_count);
+        for (uint32_t k = 0; k < t->matcher_count; k++) {
+            buf_put_u8(to, t->matchers[k].type);
+            buf_put_counted(to, t->matchers[k].name);
+            buf_put_counted(to, t->matchers[k].pattern);
+        }
+    }
+}
+
+static enum err
 manifest_decode(struct bytes payload, struct arena *arena, struct manifest *m)
 {
     struct cursor c = cursor_of(payload);
@@ -89,6 +153,7 @@ manifest_decode(struct bytes payload, struct arena *arena, struct manifest *m)
     memcpy(m->log_id, id.at, sizeof m->log_id);
     enum err e = get_parts(&c, arena, m);
     if (e == OK) e = get_tenants(&c, arena, m);
+    if (e == OK) e = get_tombstones(&c, arena, m);
     if (e == OK && c.at != c.end) e = ERR_CORRUPT;
     return e;
 }
@@ -178,12 +243,14 @@ manifest_encode(const struct manifest *m, struct buf *to)
         buf_put_varint(to, m->parts[i].number);
         buf_put_le64(to, m->parts[i].from_pos);
         buf_put_le64(to, m->parts[i].to_pos);
+        buf_put_varint(to, m->parts[i].applied);
     }
     buf_put_varint(to, m->tenant_count);
     for (uint32_t i = 0; i < m->tenant_count; i++) {
         buf_put_counted(to, m->tenants[i].name);
         ledger_put(to, &m->tenants[i].totals);
     }
+    put_tombstones(m, to);
 }
 
 enum err

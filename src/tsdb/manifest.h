@@ -11,6 +11,23 @@ struct manifest_part {
     uint64_t number;
     uint64_t from_pos;
     uint64_t to_pos;
+    uint64_t applied; /* the last tombstone it was written under */
+};
+
+struct manifest_matcher {
+    uint8_t type; /* enum matcher_type */
+    struct bytes name;
+    struct bytes pattern;
+};
+
+struct manifest_tombstone {
+    uint64_t id;
+    uint64_t pos;
+    int64_t made_ms;
+    struct time_range range;
+    struct bytes tenant;
+    struct manifest_matcher *matchers;
+    uint32_t matcher_count;
 };
 
 struct manifest_tenant {
@@ -31,6 +48,9 @@ struct manifest {
     uint32_t part_count;
     struct manifest_tenant *tenants;
     uint32_t tenant_count;
+    uint64_t last_tombstone; /* the highest number ever given */
+    struct manifest_tombstone *tombstones;
+    uint32_t tombstone_count;
     uint8_t copies_damaged; /* of two; set when read */
 };
 

@@ -39,6 +39,28 @@ rig_close(struct rig *g)
 }
 
 static void
+make_tombstones(struct manifest *m, struct arena *arena, struct rng *r)
+{
+    m->last_tombstone = rng_next(r);
+    m->tombstone_count = (uint32_t)rng_below(r, 4);
+    m->tombstones = arena_new(arena, 4 * sizeof *m->tombstones);
+    for (uint32_t i = 0; i < m->tombstone_count; i++) {
+        struct manifest_tombstone *t = &m->tombstones[i];
+        *t = (struct manifest_tombstone){.id = rng_next(r),
+                                         .pos = rng_next(r),
+                                         .made_ms = (int64_t)rng_next(r),
+                                         .range = {(int64_t)rng_next(r), (int64_t)rng_next(r)},
+                                         .tenant = bytes_of_text("tenant"),
+                                         .matcher_count = (uint32_t)rng_below(r, 3)};
+        t->matchers = arena_new(arena, 3 * sizeof *t->matchers);
+        for (uint32_t k = 0; k < t->matcher_count; k++) {
+            t->matchers[k] = (struct manifest_matcher){(uint8_t)rng_below(r, 4),
+                                                       bytes_of_text("job"), bytes_of_text("a|b")};
+        }
+    }
+}
+
+static void
 make(struct manifest *m, struct arena *arena, uint64_t edit)
 {
     struct rng r = {edit};
@@ -58,8 +80,10 @@ make(struct manifest *m, struct arena *arena, uint64_t edit)
     }
     m->parts = arena_new(arena, PARTS * sizeof *m->parts);
     for (uint32_t i = 0; i < m->part_count; i++) {
-        m->parts[i] = (struct manifest_part){i + rng_below(&r, 3), rng_next(&r), rng_next(&r)};
+        m->parts[i] = (struct manifest_part){i + rng_below(&r, 3), rng_next(&r), rng_next(&r),
+                                             rng_below(&r, 4)};
     }
+    make_tombstones(m, arena, &r);
     m->tenants = arena_new(arena, TENANTS * sizeof *m->tenants);
     for (uint32_t i = 0; i < m->tenant_count; i++) {
         struct manifest_tenant *t = &m->tenants[i];
@@ -76,13 +100,28 @@ make(struct manifest *m, struct arena *arena, uint64_t edit)
 }
 
 static bool
+same_tombstone(const struct manifest_tombstone *a, const struct manifest_tombstone *b)
+{
+    bool equal = a->id == b->id && a->pos == b->pos && a->made_ms == b->made_ms &&
+                 a->range.min_ms == b->range.min_ms && a->range.max_ms == b->range.max_ms &&
+                 bytes_equal(a->tenant, b->tenant) && a->matcher_count == b->matcher_count;
+    for (uint32_t i = 0; equal && i < a->matcher_count; i++) {
+        equal = a->matchers[i].type == b->matchers[i].type &&
+                bytes_equal(a->matchers[i].name, b->matchers[i].name) &&
+                bytes_equal(a->matchers[i].pattern, b->matchers[i].pattern);
+    }
+    return equal;
+}
+
+static bool
 same(const struct manifest *a, const struct manifest *b)
 {
     bool equal = a->edit == b->edit && a->store_pos == b->store_pos &&
                  a->next_part == b->next_part && a->next_ref == b->next_ref &&
                  a->segment_floor == b->segment_floor && a->newest_ms == b->newest_ms &&
                  a->retention_now_ms == b->retention_now_ms && a->part_count == b->part_count &&
-                 a->tenant_count == b->tenant_count &&
+                 a->tenant_count == b->tenant_count && a->last_tombstone == b->last_tombstone &&
+                 a->tombstone_count == b->tombstone_count &&
                  memcmp(a->log_id, b->log_id, sizeof a->log_id) == 0;
     for (uint32_t i = 0; equal && i < a->part_count; i++) {
         equal = memcmp(&a->parts[i], &b->parts[i], sizeof a->parts[i]) == 0;
@@ -91,6 +130,9 @@ same(const struct manifest *a, const struct manifest *b)
         const struct manifest_tenant *x = &a->tenants[i], *y = &b->tenants[i];
         equal =
             bytes_equal(x->name, y->name) && memcmp(&x->totals, &y->totals, sizeof x->totals) == 0;
+    }
+    for (uint32_t i = 0; equal && i < a->tombstone_count; i++) {
+        equal = same_tombstone(&a->tombstones[i], &b->tombstones[i]);
     }
     return equal;
 }

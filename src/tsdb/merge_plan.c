@@ -270,3 +270,17 @@ merge_plan(const struct plan_part *parts, uint32_t count, const struct plan_opti
     }
     return OK;
 }
+
+enum err
+merge_plan_alone(const struct plan_part *parts, uint32_t part, const struct plan_options *options,
+                 struct arena *arena, struct merge_plan *ret_plan)
+{
+    struct planning g = {.parts = parts, .options = options, .arena = arena, .set_count = 1};
+    struct merge_plan plan = {0};
+    g.set = arena_alloc(arena, sizeof *g.set);
+    if (g.set == NULL) return ERR_NOMEM;
+    g.set[0] = part;
+    enum err e = plan_set(&g, true, &plan);
+    if (e == OK) *ret_plan = plan;
+    return e;
+}

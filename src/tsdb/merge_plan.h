@@ -47,6 +47,11 @@ MUST_CHECK enum err merge_plan(const struct plan_part *parts, uint32_t count,
                                const struct plan_options *options, struct arena *arena,
                                struct merge_plan *ret_plan);
 
+/* To write parts[part] anew, alone. */
+MUST_CHECK enum err merge_plan_alone(const struct plan_part *parts, uint32_t part,
+                                     const struct plan_options *options, struct arena *arena,
+                                     struct merge_plan *ret_plan);
+
 /* The partition that holds a time. */
 struct time_range partition_of(int64_t t_ms, int64_t now_ms);
 

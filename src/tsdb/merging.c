@@ -20,6 +20,7 @@ enum {
     LEVEL_SOON = 1,
     LEVEL_LAST = 3,
     CACHE_BYTES = 4 * 1024 * 1024,
+    CLEAN_AFTER_MS = 2 * 3600 * 1000, /* deletions come in heaps: one rewriting for many */
 };
 
 struct merging {
@@ -133,10 +134,9 @@ check_counts(struct merging *g)
 /* --- carrying out a plan ---------------------------------------------------------------------- */
 
 static enum err
-plan(struct merging *g)
+list_parts(struct merging *g, struct plan_part **ret_parts)
 {
     const struct version *v = g->version;
-    struct tsdb *db = g->db;
     struct plan_part *parts = arena_alloc(&g->arena, (v->part_count + 1u) * sizeof *parts);
     if (parts == NULL) return ERR_NOMEM;
     for (uint32_t i = 0; i < v->part_count; i++) {
@@ -147,13 +147,63 @@ plan(struct merging *g)
                                       .bytes = info->file_bytes,
                                       .fixed = part_is_left_alone(v->parts[i])};
     }
+    *ret_parts = parts;
+    return OK;
+}
+
+static bool
+is_to_be_cleaned(const struct merging *g, const struct part *part, int64_t made_before_ms)
+{
+    const struct tombstones *set = g->version->tombstones;
+    if (part_is_left_alone(part)) return false;
+    for (uint32_t i = 0; i < set->count; i++) {
+        const struct tombstone *t = set->items[i];
+        if (t->made_ms <= made_before_ms && tombstone_concerns(t, part)) return true;
+    }
+    return false;
+}
+
+/* A part of which something is deleted; those that hold nothing of it are marked as clean. */
+static enum err
+plan_cleaning(struct merging *g, const struct plan_part *parts, const struct plan_options *options)
+{
+    const struct version *v = g->version;
+    bool marked = false;
+    int64_t before =
+        g->options->mode == TSDB_MERGE_CLEAN ? INT64_MAX : options->now_ms - CLEAN_AFTER_MS;
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        struct part_deletion *deletions;
+        uint32_t count;
+        if (!is_to_be_cleaned(g, v->parts[i], before)) continue;
+        enum err e = tombstones_of_part(v->tombstones, v->parts[i], (struct bytes){NULL, 0},
+                                        &g->arena, &deletions, &count, g->why);
+        if (e == ERR_CORRUPT) part_leave_alone(v->parts[i]);
+        if (e) return e;
+        if (count > 0) return merge_plan_alone(parts, i, options, &g->arena, &g->plan);
+        part_set_applied(v->parts[i], v->tombstones->last_id);
+        marked = true;
+    }
+    struct store_edit nothing_else = {0};
+    return marked ? store_edit(g->db, &nothing_else, g->why) : OK;
+}
+
+static enum err
+plan(struct merging *g)
+{
+    struct tsdb *db = g->db;
+    struct plan_part *parts;
     uint64_t free_bytes = atomic_load(&db->free_bytes), reserve = db->options.min_free_bytes;
     struct plan_options options = {
         .now_ms = env_realtime_ms(db->env),
         .bytes_max = free_bytes > reserve ? free_bytes - reserve : 0,
-        .full = g->options->full,
+        .full = g->options->mode == TSDB_MERGE_FULL,
     };
-    return merge_plan(parts, v->part_count, &options, &g->arena, &g->plan);
+    enum err e = list_parts(g, &parts);
+    if (e == OK && g->options->mode != TSDB_MERGE_CLEAN) {
+        e = merge_plan(parts, g->version->part_count, &options, &g->arena, &g->plan);
+    }
+    if (e || g->plan.input_count > 0) return e;
+    return plan_cleaning(g, parts, &options);
 }
 
 static enum err
@@ -166,6 +216,14 @@ open_input(struct merging *g, uint32_t index)
     if (info->to_pos > g->to_pos) g->to_pos = info->to_pos;
     enum err e = part_open(db->env, &db->merge_budget, g->cache, db->parts_dir, info->number,
                            &g->inputs[index].part, g->why);
+    if (e == OK) {
+        struct part_deletion *deletions;
+        struct part_merge_input *input = &g->inputs[index];
+        part_set_applied(input->part, part_applied(live));
+        e = tombstones_of_part(g->version->tombstones, input->part, (struct bytes){NULL, 0},
+                               &g->arena, &deletions, &input->deletion_count, g->why);
+        input->deletions = deletions;
+    }
     if (e == ERR_CORRUPT || e == ERR_MISSING) part_leave_alone(live);
     return e;
 }
@@ -253,6 +311,7 @@ merge_window(struct merging *g, uint32_t window, int64_t expired)
         struct part **output = &g->outputs[g->output_count];
         e = part_open(db->env, &db->cache_budget, db->cache, db->parts_dir, info.number, output,
                       g->why);
+        if (e == OK) part_set_applied(*output, g->version->tombstones->last_id);
         if (e == OK) g->output_count++;
     }
     part_merge_free(merge);

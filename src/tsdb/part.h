@@ -131,6 +131,16 @@ void part_drop(struct part *part);
 /* Merging it failed for what is in it: it is not tried again while this process lives. */
 void part_leave_alone(struct part *part);
 bool part_is_left_alone(const struct part *part);
+
+/* The last tombstone that was applied when it was written; what its number or a lower one hides is
+ * not in it. Set before others see the part. */
+uint64_t part_applied(const struct part *part);
+void part_set_applied(struct part *part, uint64_t tombstone);
+/* Which series a tombstone names in it. False: not known yet. */
+bool part_hidden_find(struct part *part, uint64_t tombstone, const roaring_bitmap_t **ret_series);
+/* Takes `series`, whatever happens; somebody else may have been quicker. ERR_NOMEM. */
+MUST_CHECK enum err part_hidden_add(struct part *part, uint64_t tombstone, roaring_bitmap_t *series,
+                                    const roaring_bitmap_t **ret_series);
 const struct part_info *part_info(const struct part *part);
 uint32_t part_tenant_count(const struct part *part);
 const struct part_tenant *part_tenant_at(const struct part *part, uint32_t index);

@@ -5,6 +5,7 @@
 #ifndef TSDB_PART_PRIVATE_H
 #define TSDB_PART_PRIVATE_H
 
+#include "base/lock.h"
 #include "tsdb/part.h"
 #include "tsdb/part_format.h"
 
@@ -23,6 +24,11 @@ struct directory {
     struct directory_table *_Atomic table; /* release, pairs with acquire in directory_table() */
 };
 
+struct hidden {
+    uint64_t tombstone;
+    roaring_bitmap_t *series;
+};
+
 struct part {
     struct env *env;
     const char *parts_dir;
@@ -39,6 +45,12 @@ struct part {
     struct directory values;
     struct directory postings;
     struct directory exemplars;
+    _Atomic uint64_t applied; /* relaxed: set before others see the part, or by the one who edits */
+
+    struct lock hidden_lock; /* LOCK_RANK_LEAF; guards the rest */
+    struct hidden *hidden;
+    uint32_t hidden_count;
+    uint32_t hidden_capacity;
 };
 
 /* --- part_read.c ------------------------------------------------------------------------------ */

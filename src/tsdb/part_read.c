@@ -265,6 +265,7 @@ part_open(struct env *env, struct budget *budget, struct page_cache *cache, cons
         .file = FILE_CLOSED,
     };
     atomic_init(&p->references, 1);
+    lock_init(&p->hidden_lock, LOCK_RANK_LEAF);
     arena_init(&p->arena, budget, 0, 1024);
     enum err e = part_open_file(p, env, parts_dir, why);
     if (e) {
@@ -299,6 +300,81 @@ part_is_left_alone(const struct part *part)
     return atomic_load_explicit(&part->left_alone, memory_order_relaxed);
 }
 
+/* --- what tombstones name in it -----------------------------------------------------------------
+ */
+
+uint64_t
+part_applied(const struct part *part)
+{
+    return atomic_load_explicit(&part->applied, memory_order_relaxed);
+}
+
+void
+part_set_applied(struct part *part, uint64_t tombstone)
+{
+    atomic_store_explicit(&part->applied, tombstone, memory_order_relaxed);
+}
+
+static const struct hidden *
+hidden_of(const struct part *part, uint64_t tombstone)
+{
+    for (uint32_t i = 0; i < part->hidden_count; i++) {
+        if (part->hidden[i].tombstone == tombstone) return &part->hidden[i];
+    }
+    return NULL;
+}
+
+bool
+part_hidden_find(struct part *part, uint64_t tombstone, const roaring_bitmap_t **ret_series)
+{
+    lock_take(&part->hidden_lock);
+    const struct hidden *known = hidden_of(part, tombstone);
+    if (known != NULL) *ret_series = known->series;
+    lock_drop(&part->hidden_lock);
+    return known != NULL;
+}
+
+enum err
+part_hidden_add(struct part *part, uint64_t tombstone, roaring_bitmap_t *series,
+                const roaring_bitmap_t **ret_series)
+{
+    enum err e = OK;
+    lock_take(&part->hidden_lock);
+    const struct hidden *known = hidden_of(part, tombstone);
+    if (known == NULL && part->hidden_count == part->hidden_capacity) {
+        uint32_t old = part->hidden_capacity, capacity = old == 0 ? 4 : old * 2;
+        struct hidden *grown =
+            mem_resize(part->budget, part->hidden, old * sizeof *grown, capacity * sizeof *grown);
+        if (grown != NULL) {
+            part->hidden = grown;
+            part->hidden_capacity = capacity;
+        } else {
+            e = ERR_NOMEM;
+        }
+    }
+    if (known == NULL && e == OK) {
+        part->hidden[part->hidden_count] = (struct hidden){tombstone, series};
+        known = &part->hidden[part->hidden_count++];
+        series = NULL;
+    }
+    if (e == OK) *ret_series = known->series;
+    lock_drop(&part->hidden_lock);
+    if (series != NULL) roaring_bitmap_free(series);
+    return e;
+}
+
+static void
+hidden_fini(struct part *part)
+{
+    for (uint32_t i = 0; i < part->hidden_count; i++) {
+        roaring_bitmap_free(part->hidden[i].series);
+    }
+    mem_free(part->budget, part->hidden, part->hidden_capacity * sizeof *part->hidden);
+}
+
+/* --- the end ------------------------------------------------------------------------------------
+ */
+
 static void
 remove_from_disk(const struct part *p)
 {
@@ -321,6 +397,8 @@ part_unref(struct part *p)
     file_close(&p->source.file);
     if (atomic_load_explicit(&p->dropped, memory_order_relaxed)) remove_from_disk(p);
     arena_fini(&p->arena);
+    hidden_fini(p);
+    lock_fini(&p->hidden_lock);
     mem_free(p->budget, p, sizeof *p);
 }
 

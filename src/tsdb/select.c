@@ -22,6 +22,9 @@ struct source {
     roaring_uint32_iterator_t *walk;
     const struct block_ref *blocks;
     uint32_t block_count;
+    uint32_t number; /* of the row */
+    struct part_deletion *deletions;
+    uint32_t deletion_count;
 
     /* A generation. */
     struct gen *gen;
@@ -46,6 +49,7 @@ struct query {
     int64_t min_ms;
     int64_t max_ms;
     bool partial;
+    bool parts_only;
     struct why warning;
 };
 
@@ -250,6 +254,10 @@ part_source_open(struct query *q, struct source *s, struct part *part,
     if (e == OK) {
         e = part_match(&s->index, request->matchers, request->matcher_count, &s->matched, why);
     }
+    if (e == OK) {
+        e = tombstones_of_part(q->version->tombstones, part, request->tenant, &q->arena,
+                               &s->deletions, &s->deletion_count, why);
+    }
     if (e == OK) e = row_reader_new(&s->index, q->budget, &s->rows);
     if (e) return e;
     s->walk = roaring_create_iterator(s->matched);
@@ -284,6 +292,7 @@ part_step(struct query *q, struct source *s, struct why *why)
         roaring_advance_uint32_iterator(s->walk);
         enum err e = row_read(s->rows, number, &s->labels, &s->blocks, &s->block_count, why);
         if (e) return e;
+        s->number = number;
         if (row_in_range(q, s)) return OK;
     }
     s->at_end = true;
@@ -320,12 +329,46 @@ source_step(struct query *q, struct source *s, struct why *why)
 
 /* --- a series of the answer ------------------------------------------------------------------- */
 
+/* What is deleted of the source's series. */
+static enum err
+hidden_ranges(struct query *q, const struct source *s, const struct time_range **ret_hidden,
+              uint32_t *ret_count)
+{
+    struct time_range *list = NULL;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < s->deletion_count; i++) {
+        if (!roaring_bitmap_contains(s->deletions[i].series, s->number)) continue;
+        if (list == NULL) {
+            list = arena_alloc(&q->merge.items_arena, s->deletion_count * sizeof *list);
+            if (list == NULL) return ERR_NOMEM;
+        }
+        list[count++] = s->deletions[i].range;
+    }
+    *ret_hidden = list;
+    *ret_count = count;
+    return OK;
+}
+
+static bool
+is_all_hidden(const struct block_ref *b, const struct time_range *hidden, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (range_holds(hidden[i], (struct time_range){b->min_ms, b->max_ms})) return true;
+    }
+    return false;
+}
+
 static enum err
 add_blocks(struct query *q, const struct source *s)
 {
+    const struct time_range *hidden;
+    uint32_t hidden_count;
+    enum err e = hidden_ranges(q, s, &hidden, &hidden_count);
+    if (e) return e;
     for (uint32_t i = 0; i < s->block_count; i++) {
         const struct block_ref *b = &s->blocks[i];
         if (b->max_ms < q->min_ms || b->min_ms > q->max_ms) continue;
+        if (is_all_hidden(b, hidden, hidden_count)) continue;
         struct merge_item *item = merge_add(&q->merge);
         if (item == NULL) return ERR_NOMEM;
         item->type = ITEM_BLOCK;
@@ -334,6 +377,8 @@ add_blocks(struct query *q, const struct source *s)
         item->max_ms = b->max_ms;
         item->order = s->order;
         item->count = b->count;
+        item->hidden = hidden;
+        item->hidden_count = hidden_count;
         item->block.part = s->part;
         item->block.ref = b;
     }
@@ -507,7 +552,7 @@ open_sources(struct query *q, uint32_t tenant, const struct select_request *requ
         }
     }
     for (unsigned i = 0; i < 2 && e == OK; i++) {
-        if (q->gens[i] == NULL || tenant == UINT32_MAX) continue;
+        if (q->gens[i] == NULL || tenant == UINT32_MAX || q->parts_only) continue;
         struct source *s = &q->sources[q->source_count++];
         s->order = most + i;
         e = gen_source_open(q, s, q->gens[i], tenant, request, why);
@@ -519,7 +564,7 @@ open_sources(struct query *q, uint32_t tenant, const struct select_request *requ
 }
 
 static enum err
-query_open(struct answerer *answerer, const struct select_request *request,
+query_open(struct answerer *answerer, const struct select_request *request, bool parts_only,
            struct query **ret_query, struct why *why)
 {
     struct tsdb *db = (struct tsdb *)answerer;
@@ -533,6 +578,7 @@ query_open(struct answerer *answerer, const struct select_request *request,
     q->min_ms = request->min_ms;
     q->max_ms = request->max_ms;
     q->partial = request->partial;
+    q->parts_only = parts_only;
     arena_init(&q->arena, budget, 0, 4096);
     buf_init(&q->labels, budget, 64 * 1024 * 1024);
     merge_init(&q->merge, budget, request->control);
@@ -551,8 +597,31 @@ tsdb_select(struct answerer *answerer, const struct select_request *request,
             struct series_set **ret_set, struct why *why)
 {
     struct query *q;
-    enum err e = query_open(answerer, request, &q, why);
+    enum err e = query_open(answerer, request, false, &q, why);
     if (e == OK) *ret_set = &q->set;
+    return e;
+}
+
+enum err
+parts_count(struct tsdb *db, const struct select_request *request, uint64_t *ret_series,
+            uint64_t *ret_samples, struct why *why)
+{
+    struct query *q;
+    struct bytes labels;
+    enum err e = query_open(&db->answerer, request, true, &q, why);
+    if (e) return e;
+    for (;;) {
+        e = query_next(&q->set, &labels, why);
+        if (e || labels.at == NULL) break;
+        uint64_t before = *ret_samples;
+        for (struct sample_batch b = {.count = 1}; e == OK && b.count > 0;) {
+            e = query_batch(&q->set, &b, why);
+            if (e == OK) *ret_samples += b.count;
+        }
+        if (e) break;
+        *ret_series += *ret_samples > before;
+    }
+    query_free(&q->set);
     return e;
 }
 
@@ -585,12 +654,24 @@ exemplar_push(struct exemplar_list *l, struct bytes series_labels, const struct 
     return to->series_labels.at == NULL || to->labels.at == NULL ? ERR_NOMEM : OK;
 }
 
+static bool
+is_deleted(const struct source *s, uint32_t series, int64_t t_ms)
+{
+    for (uint32_t i = 0; i < s->deletion_count; i++) {
+        const struct part_deletion *d = &s->deletions[i];
+        if (t_ms < d->range.min_ms || t_ms > d->range.max_ms) continue;
+        if (roaring_bitmap_contains(d->series, series)) return true;
+    }
+    return false;
+}
+
 static enum err
 part_exemplar(void *context, uint32_t series, const struct exemplar *x)
 {
     struct exemplar_list *l = context;
     if (x->t_ms < l->request->min_ms || x->t_ms > l->request->max_ms) return OK;
     if (!roaring_bitmap_contains(l->source->matched, series)) return OK;
+    if (is_deleted(l->source, series, x->t_ms)) return OK;
     struct bytes labels;
     const struct block_ref *blocks;
     uint32_t count;
@@ -642,7 +723,7 @@ tsdb_exemplars(struct answerer *answerer, const struct select_request *request,
                struct why *why)
 {
     struct query *q;
-    enum err e = query_open(answerer, request, &q, why);
+    enum err e = query_open(answerer, request, false, &q, why);
     if (e) return e;
     struct exemplar_list l = {.arena = &q->arena, .request = request};
     for (uint32_t i = 0; i < q->source_count && e == OK; i++) {

@@ -49,6 +49,7 @@ version_unref(struct version *v)
     for (uint32_t i = 0; i < v->part_count; i++) {
         part_unref(v->parts[i]);
     }
+    tombstones_unref(v->tombstones);
     mem_free(v->budget, v, sizeof *v + v->capacity * sizeof v->parts[0]);
 }
 
@@ -250,12 +251,14 @@ open_parts(struct tsdb *db, const struct manifest *m, struct tsdb_opening *openi
     enum err e = version_new(db, m->part_count, &v);
     if (e) return e;
     v->part_count = 0;
+    e = tombstones_read(&db->cache_budget, m, &v->tombstones, why);
     for (uint32_t i = 0; i < m->part_count && e == OK; i++) {
         struct why reason;
         struct part *part;
         e = part_open(db->env, &db->cache_budget, db->cache, db->parts_dir, m->parts[i].number,
                       &part, &reason);
         if (e == OK) {
+            part_set_applied(part, m->parts[i].applied);
             v->parts[v->part_count++] = part;
         } else if (e == ERR_CORRUPT || e == ERR_MISSING) {
             e = set_aside(db, m->parts[i].number, &reason, opening, why);
@@ -722,6 +725,7 @@ stats_of_parts(struct tsdb *db, struct tsdb_stats *s)
     lock_take(&db->lock);
     const struct version *v = db->version;
     s->parts = v->part_count;
+    s->tombstones = v->tombstones->count;
     for (uint32_t i = 0; i < v->part_count; i++) {
         const struct part_info *info = part_info(v->parts[i]);
         s->part_bytes += info->file_bytes;

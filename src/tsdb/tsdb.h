@@ -132,6 +132,22 @@ MUST_CHECK enum err tsdb_flush(struct tsdb *tsdb, struct why *why);
 /* Prepares a log segment, gives up old ones, looks at free space and the clock. */
 MUST_CHECK enum err tsdb_maintain(struct tsdb *tsdb, struct why *why);
 
+/* --- deleting --------------------------------------------------------------------------------- */
+
+struct selector;
+struct tsdb_deletion {
+    uint64_t series; /* from which samples went */
+    uint64_t samples;
+};
+/*
+ * Hides what the selector selects in [min_ms, max_ms] from every reader, as far as it lies in
+ * parts: flush first. Merges take it from disk. The selector's matchers are taken, on an error too.
+ * One thread at a time.
+ */
+MUST_CHECK enum err tsdb_delete(struct tsdb *tsdb, struct bytes tenant, struct selector *selector,
+                                int64_t min_ms, int64_t max_ms, struct tsdb_deletion *ret_deletion,
+                                struct why *why);
+
 /* --- snapshots -------------------------------------------------------------------------------- */
 
 enum { SNAPSHOT_NAME_BYTES = 40 };
@@ -144,8 +160,13 @@ MUST_CHECK enum err tsdb_snapshot(struct tsdb *tsdb, char *ret_name, struct why 
 /* --- merging and retention: one thread, beside that which flushes ------------------------------
  */
 
+enum tsdb_merge_mode {
+    TSDB_MERGE_DUE,  /* what is worth it, and parts of which something was deleted hours ago */
+    TSDB_MERGE_FULL, /* one part for each partition of time, whatever it costs */
+    TSDB_MERGE_CLEAN /* parts of which something was deleted, at once */
+};
 struct tsdb_merge_options {
-    bool full; /* one part for each partition of time, whatever it costs */
+    enum tsdb_merge_mode mode;
     /* May be NULL. Asked now and then, may sleep; false: what was begun is given up. */
     bool (*go_on)(void *context);
     void *context;
@@ -192,6 +213,7 @@ struct tsdb_stats {
     uint64_t merges_total;
     uint64_t merge_failures_total;
     uint64_t merge_bytes_total; /* written */
+    uint64_t tombstones;
     uint64_t free_bytes;
     uint64_t cache_hits;
     uint64_t cache_misses;

@@ -178,6 +178,17 @@ walk_sync(struct walk *w)
 }
 
 static void
+walk_delete(struct walk *w)
+{
+    uint32_t first = below(w, SLOTS), last = first + below(w, SLOTS - first);
+    if (w->m.memory_fails || tsdb_is_down(w->m.db)) return;
+    tsdb_want_cut(w->m.db);
+    walk_commit(w);
+    must(model_flush(&model));
+    model_delete(&model, below(w, TENANTS), below(w, SERIES), first, last);
+}
+
+static void
 walk_failing(struct walk *w)
 {
     walk_arm(w);
@@ -185,7 +196,7 @@ walk_failing(struct walk *w)
     if (below(w, 3) == 0) tsdb_want_cut(w->m.db);
     enum err e = model_commit(&model);
     if (below(w, 2) == 0) e = model_flush(&model);
-    if (below(w, 3) == 0) e = model_merge(&model, below(w, 2) == 0);
+    if (below(w, 3) == 0) e = model_merge(&model, (enum tsdb_merge_mode)below(w, 3));
     if (below(w, 3) == 0) e = step(&w->m, tsdb_maintain(w->m.db, NULL));
     if (below(w, 3) == 0) walk_sync(w);
     if (below(w, 2) == 0 && tsdb_is_down(w->m.db)) e = step(&w->m, tsdb_reopen(w->m.db, NULL));
@@ -246,7 +257,8 @@ walk_step(struct walk *w)
         tsdb_want_cut(m->db);
     } else if (dice < 850) {
         must(model_flush(&model));
-        if (below(w, 6) == 0) must(model_merge(&model, below(w, 2) == 0));
+        if (below(w, 12) == 0) walk_delete(w);
+        if (below(w, 6) == 0) must(model_merge(&model, (enum tsdb_merge_mode)below(w, 3)));
     } else if (dice < 890) {
         must(tsdb_maintain(m->db, &m->why));
         walk_sync(w);

@@ -16,6 +16,7 @@
 #ifndef TSDB_TSDB_MODEL_TESTING_H
 #define TSDB_TSDB_MODEL_TESTING_H
 
+#include "model/selector.h"
 #include "tsdb/tsdb_testing.h"
 
 enum { TENANTS = 2, SERIES = 10, SLOTS = 400, EXEMPLARS = 24, MAY = 8, SLOT_MS = 1000 };
@@ -484,9 +485,9 @@ model_flush(struct model *x)
 
 /* Merges change nothing that anybody sees. */
 static inline enum err
-model_merge(struct model *x, bool full)
+model_merge(struct model *x, enum tsdb_merge_mode mode)
 {
-    struct tsdb_merge_options options = {.full = full};
+    struct tsdb_merge_options options = {.mode = mode};
     struct tsdb_merge_result result = {.input_count = 1};
     enum err e = step(x->m, tsdb_expire(x->m->db, &result, &x->m->why));
     if (e) return e;
@@ -495,6 +496,32 @@ model_merge(struct model *x, bool full)
     } while (e == OK && result.input_count > 0);
     if (e == ERR_CORRUPT) fail_msg("merge: %s", x->m->why.text);
     return e;
+}
+
+/* One series of a tenant, from slot to slot, with what is in the head flushed before. */
+static inline void
+model_delete(struct model *x, uint32_t tenant, uint32_t series, uint32_t first, uint32_t last)
+{
+    struct selector selector = {.count = 1};
+    struct tsdb_deletion deletion;
+    char number[12];
+    uint64_t won = 0;
+    snprintf(number, sizeof number, "%u", series);
+    must(matcher_new(MATCH_EQUAL, text("i"), text(number), &selector.matchers[0], NULL));
+    must(tsdb_delete(x->m->db, text(model_tenants[tenant]), &selector, slot_time(first),
+                     slot_time(last) + SLOT_MS - 1, &deletion, &x->m->why));
+    for (uint32_t slot = first; slot <= last; slot++) {
+        struct cell *c = cell_at(x, tenant, series, slot);
+        won += c->has_won;
+        *c = (struct cell){.seen = c->seen};
+    }
+    assert_true(deletion.samples >= won);
+    assert_int_equal(deletion.series, deletion.samples > 0);
+    for (uint32_t i = 0; i < EXEMPLARS; i++) {
+        struct spark *s = spark_at(x, tenant, series, i);
+        bool within = spark_time(i) >= slot_time(first) && spark_time(i) < slot_time(last + 1);
+        if (within) *s = (struct spark){.seen = s->seen};
+    }
 }
 
 /* --- comparing -------------------------------------------------------------------------------- */

@@ -2,6 +2,7 @@
  * tsdb_read_test.c - what is found again: matchers, bounds, snapshots, exemplars, metadata, and
  * what damage does to it.
  */
+#include "model/selector.h"
 #include "tsdb/tsdb_testing.h"
 #include "wal/segment.h"
 
@@ -459,6 +460,93 @@ part_name(uint64_t number, char *to, size_t size)
     snprintf(to, size, STORE_DIR "/parts/%016llx/part", (unsigned long long)number);
 }
 
+static struct tsdb_deletion delete (const char *tenant, const char *selector_text, int64_t min_ms,
+                                    int64_t max_ms)
+{
+    struct selector selector;
+    struct tsdb_deletion d;
+    must(selector_parse(text(selector_text), &selector, &m.why));
+    must(tsdb_delete(m.db, text(tenant), &selector, min_ms, max_ms, &d, &m.why));
+    return d;
+}
+
+static void
+merge_all(enum tsdb_merge_mode mode)
+{
+    struct tsdb_merge_options options = {.mode = mode};
+    struct tsdb_merge_result r;
+    do {
+        must(tsdb_merge(m.db, &options, &r, &m.why));
+    } while (r.input_count > 0);
+}
+
+static void
+test_what_is_deleted_is_gone_at_once_and_later_from_disk(void **state)
+{
+    (void)state;
+    struct tsdb_stats stats;
+    for (int i = 0; i < 4; i++) {
+        send_float("a", "__name__=m,x=1", T0 + i * 1000, i);
+        send_float("a", "__name__=m,x=2", T0 + i * 1000, i);
+        send_float("b", "__name__=m,x=1", T0 + i * 1000, i);
+        machine_commit(&m);
+        machine_flush(&m);
+    }
+    struct tsdb_deletion d = delete ("a", "m{x='1'}", T0 + 1000, T0 + 2000);
+    assert_int_equal(d.series, 1);
+    assert_int_equal(d.samples, 2);
+    d = delete ("a", "{x=~'1|2'}", T0 + 2000, T0 + 2999); /* what is gone is not counted again */
+    assert_int_equal(d.series, 1);
+    assert_int_equal(d.samples, 1);
+    static const char left[] = "{__name__=\"m\", x=\"1\"} 1767222000000 0\n"
+                               "{__name__=\"m\", x=\"1\"} 1767222003000 3\n"
+                               "{__name__=\"m\", x=\"2\"} 1767222000000 0\n"
+                               "{__name__=\"m\", x=\"2\"} 1767222001000 1\n"
+                               "{__name__=\"m\", x=\"2\"} 1767222003000 3\n";
+    static const char others[] = "{__name__=\"m\", x=\"1\"} 1767222000000 0\n"
+                                 "{__name__=\"m\", x=\"1\"} 1767222001000 1\n"
+                                 "{__name__=\"m\", x=\"1\"} 1767222002000 2\n"
+                                 "{__name__=\"m\", x=\"1\"} 1767222003000 3\n";
+    expect_all(&m, "a", left);
+    expect_all(&m, "b", others);
+    machine_verified_restart(&m);
+    expect_all(&m, "a", left);
+    merge_all(TSDB_MERGE_CLEAN);
+    expect_all(&m, "a", left);
+    struct ledger l = machine_ledger(&m, "a");
+    assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_DELETED], 3);
+    assert_int_equal(l.stored[LEDGER_FLOAT], 5);
+    tsdb_stats(m.db, &stats);
+    assert_int_equal(stats.tombstones, 0);
+    machine_verified_restart(&m);
+    expect_all(&m, "a", left);
+    expect_all(&m, "b", others);
+}
+
+static void
+test_what_comes_after_a_deletion_stays(void **state)
+{
+    (void)state;
+    send_float("a", "__name__=m", T0, 1);
+    machine_commit(&m);
+    machine_flush(&m);
+    delete ("a", "m", INT64_MIN, INT64_MAX);
+    expect_all(&m, "a", "");
+    send_float("a", "__name__=m", T0, 2); /* another value: the first is no more */
+    machine_commit(&m);
+    expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 2\n");
+    machine_flush(&m);
+    expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 2\n");
+    merge_all(TSDB_MERGE_FULL);
+    machine_verified_restart(&m);
+    expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 2\n");
+    delete ("nobody", "m", INT64_MIN, INT64_MAX);
+    delete ("a", "other", INT64_MIN, INT64_MAX);
+    delete ("a", "m", T0 + 1, T0);
+    merge_all(TSDB_MERGE_CLEAN);
+    expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 2\n");
+}
+
 static void
 test_part_without_its_root_is_put_aside_and_counted(void **state)
 {
@@ -602,6 +690,8 @@ main(void)
         claim(test_last_metadata_is_kept_at_every_stage),
         claim(test_metadata_of_a_failed_commit_comes_with_the_repetition),
         claim(test_metadata_of_a_refused_request_comes_with_the_repetition),
+        claim(test_what_is_deleted_is_gone_at_once_and_later_from_disk),
+        claim(test_what_comes_after_a_deletion_stays),
         claim(test_part_without_its_root_is_put_aside_and_counted),
         claim(test_store_without_its_manifest_is_refused_and_not_swept),
         claim(test_log_that_is_gone_is_damage),

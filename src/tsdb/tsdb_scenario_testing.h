@@ -147,6 +147,21 @@ scenario_flush(struct model *x)
     err_ignore(e, "the next flush tries again");
 }
 
+/* A time at which there is nothing, so that it does not matter whether it succeeds. */
+static inline void
+scenario_delete(struct model *x)
+{
+    struct selector selector;
+    struct tsdb_deletion deletion;
+    enum err e = step(x->m, selector_parse(text("{job!=\"x\",__name__=~\"m.\"}"), &selector, NULL));
+    if (e) return;
+    e = step(x->m,
+             tsdb_delete(x->m->db, text(model_tenants[0]), &selector, slot_time(SLOTS / 2) + 1,
+                         slot_time(SLOTS / 2) + 2, &deletion, &x->m->why));
+    if (e == OK) assert_int_equal(deletion.samples, 0);
+    err_ignore(model_merge(x, TSDB_MERGE_CLEAN), "the next merge tries again");
+}
+
 /* False: it does not open. */
 static inline bool
 scenario_restart(struct model *x)
@@ -168,7 +183,8 @@ scenario_run(struct model *x)
         enum err e = step(x->m, tsdb_maintain(x->m->db, &x->m->why));
         err_ignore(e, "called again and again");
         if (round != 1) scenario_flush(x);
-        if (round >= 2) err_ignore(model_merge(x, true), "the next merge tries again");
+        if (round >= 2) scenario_delete(x);
+        if (round >= 2) err_ignore(model_merge(x, TSDB_MERGE_FULL), "the next merge tries again");
         scenario_read(x);
         if (round == 2 && !scenario_restart(x)) return;
     }
@@ -195,7 +211,7 @@ scenario_end(struct model *x)
     assert_false(tsdb_has_frozen(m->db));
     scenario_commit(x);
     model_compare(x, false);
-    must(model_merge(x, true));
+    must(model_merge(x, TSDB_MERGE_FULL));
     model_compare(x, false);
     machine_close(m);
     model_crashed(x);

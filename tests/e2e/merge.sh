@@ -58,7 +58,7 @@ merged() { # NAME CAPTURE
 
 admin() { # PATH: 200, and the answer in $work/answer
     local status
-    status=$(curl -s --noproxy '*' --max-time 60 -o "$work/answer" -w '%{http_code}' -X POST "$url/api/v1/admin/tsdb/$1")
+    status=$(curl -sg --noproxy '*' --max-time 60 -o "$work/answer" -w '%{http_code}' -X POST "$url/api/v1/admin/tsdb/$1")
     [[ $status == "${2:-200}" ]] || {
         echo "status $status: $(cat "$work/answer")"
         return 1
@@ -96,6 +96,46 @@ storage_adds_up() {
         .parts.bytes == ([.partitions[].bytes] | add) and
         .parts.samples == ([.partitions[].samples] | add) and
         (.partitions | length) == 1 and .log.bytes > 0 and .head.samples == 0'
+}
+
+deleted() { # QUERY SERIES SAMPLES
+    admin "delete_series?$1" && jq -e ".data == {\"series\": $2, \"samples\": $3}" "$work/answer"
+}
+
+expect_only() { # LINES: both forms
+    holds_only "$1" && "$TOOLS/rrcompare" "$url" "$work/only.rw" "${range[@]}" --streamed
+}
+
+deletion() {
+    local dir=$work/deletion lines left
+    lines=$'d{n="1"} 1 1700000001000\nd{n="1"} 2 1700000002000\nd{n="2"} 3 1700000001000\ne 4 1700000001000'
+    left=$'d{n="2"} 3 1700000001000\ne 4 1700000001000'
+    claim "deletion: starts" start_firekeep deletion "$dir" "$port" --web.enable-admin-api || return
+    claim "deletion: there is something" is_taken "$lines"
+    claim "deletion: without match[] it is 400" admin delete_series 400
+    claim "deletion: a selector that none is is 400" admin 'delete_series?match[]=up%7B' 400
+    claim "deletion: by time" deleted 'match[]=d&end=1700000001.5&start=1700000001.5' 0 0
+    claim "deletion: from the head, too" deleted 'match[]=d%7Bn%3D%221%22%7D' 1 2
+    claim "deletion: it is gone at once" expect_only "$left"
+    claim "deletion: SIGTERM ends it with status 0" stop deletion
+    claim "deletion: verify finds nothing wrong" build/firekeep verify "$dir"
+    start_firekeep deletion "$dir" "$port" --web.enable-admin-api
+    claim "deletion: it is still gone after a restart" expect_only "$left"
+    claim "deletion: clean_tombstones" admin clean_tombstones
+    claim "deletion: then it is gone from disk" metric_is firekeep_part_samples 2
+    claim "deletion: and nothing else" expect_only "$left"
+    crash deletion
+    start_firekeep deletion "$dir" "$port"
+    claim "deletion: also after SIGKILL" expect_only "$left"
+    stop deletion
+    claim "deletion: verify finds nothing wrong after all" build/firekeep verify "$dir"
+}
+
+metric_is() {
+    [[ $(metric "$1") == "$2" ]] || {
+        echo "$1 is $(metric "$1")"
+        return 1
+    }
 }
 
 on_request() {
@@ -161,5 +201,6 @@ for name in node15s v2hist; do
     merged "$name" "$SAMPLES/$name.rw"
 done
 on_request
+deletion
 retention
 ((failures == 0))
