@@ -103,8 +103,10 @@ static const struct setting table[] = {
      .max = PIB, .zero_auto = true,
      .help = "memory to work with; 0 means 60 % of the machine or of its cgroup"},
 
-    {"head.max-samples", SETTING_COUNT64, FIELD(head_max_samples), .fallback = "50M", .min = 1000,
-     .max = 100000000000, .help = "samples held in memory before they are written to a part"},
+    {"head.max-samples", SETTING_COUNT64, FIELD(head_max_samples), .fallback = "0", .min = 1000,
+     .max = 100000000000, .zero_auto = true,
+     .help = "samples held in memory before they are written to a part; 0 means 8M and 12 for each "
+             "series, as many as a start after a crash reads back in a second or two"},
     {"head.max-age", SETTING_DURATION, FIELD(head_max_age_ms), .fallback = "2h", .min = SECOND,
      .max = 7 * DAY, .help = "time that samples stay in memory before they are written to a part"},
 

@@ -49,7 +49,7 @@ struct settings {
     uint64_t wal_segment_bytes;                  /* 64 MiB */
     uint64_t wal_budget_bytes;                   /* 4 GiB; reloadable */
     uint64_t memory_limit_bytes;                 /* 0 = 60 % of the machine or its cgroup */
-    uint64_t head_max_samples;                   /* --head.max-samples 50 M: a flush is due */
+    uint64_t head_max_samples;                   /* 0: automatic; more: a flush is due */
     int64_t head_max_age_ms;                     /* 2h: a flush is due */
     bool tenancy_enabled;                        /* false */
     uint32_t tenancy_max_tenants;                /* 10000 */

@@ -129,7 +129,7 @@ test_defaults_are_those_the_header_names(void **state)
     assert_int_equal(s.wal_segment_bytes, 64 << 20);
     assert_true(s.wal_budget_bytes == 4ull << 30);
     assert_int_equal(s.memory_limit_bytes, 0);
-    assert_int_equal(s.head_max_samples, 50000000);
+    assert_int_equal(s.head_max_samples, 0);
     assert_int_equal(s.head_max_age_ms, 7200000);
     assert_false(s.tenancy_enabled);
     assert_int_equal(s.tenancy_max_tenants, 10000);

@@ -648,6 +648,17 @@ gen_samples(const struct gen *gen)
            gen->sample_count[LEDGER_EXEMPLAR];
 }
 
+/*
+ * What is in the head is replayed when the process is killed: on one core some 10 M samples a
+ * second, and a million series in another.
+ */
+static uint64_t
+samples_max(const struct tsdb *db)
+{
+    uint64_t given = db->options.head_samples_max;
+    return given != 0 ? given : 8 * 1000 * 1000 + 12 * (uint64_t)db->active->series.count;
+}
+
 bool
 tsdb_flush_due(struct tsdb *db)
 {
@@ -658,7 +669,7 @@ tsdb_flush_due(struct tsdb *db)
     const struct gen *gen = db->active;
     int64_t age_ms = (env_monotonic_ns(db->env) - gen->begun_ns) / NS_PER_MS;
     bool old = age_ms > o->head_age_ms_max && gen_samples(gen) > 0;
-    bool many = gen_samples(gen) >= o->head_samples_max;
+    bool many = gen_samples(gen) >= samples_max(db);
     bool large = o->head_bytes_max != 0 && gen->gmem.total_bytes > o->head_bytes_max / 3;
     bool long_log = db->limits.wal_budget_bytes != 0 &&
                     wal.segment_bytes > db->limits.wal_budget_bytes / 2 &&

@@ -27,7 +27,7 @@ struct tsdb_options {
     struct budget *memory; /* parent of head, cache, log, flush */
     uint64_t head_bytes_max;
     uint64_t cache_bytes;
-    uint64_t head_samples_max; /* a flush is due */
+    uint64_t head_samples_max; /* a flush is due; 0: as many as are replayed in a moment */
     int64_t head_age_ms_max;   /* a flush is due */
     uint64_t wal_segment_bytes;
     uint64_t wal_batch_bytes;
