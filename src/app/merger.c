@@ -195,7 +195,7 @@ merger_start(struct env *env, struct tsdb *tsdb, struct merger **ret_merger, str
     cond_init(&m->cond);
     enum err e = env_thread_start(env, "merge", merge_loop, m, &m->thread);
     if (e) {
-        merger_stop(m);
+        merger_free(m);
         return why_set(why, e, "a thread could not be started");
     }
     *ret_merger = m;
@@ -223,6 +223,14 @@ merger_stop(struct merger *m)
     }
     lock_drop(&m->lock);
     if (m->thread != NULL) env_thread_join(m->env, m->thread);
+    m->thread = NULL;
+}
+
+void
+merger_free(struct merger *m)
+{
+    if (m == NULL) return;
+    merger_stop(m);
     lock_fini(&m->lock);
     cond_fini(&m->cond);
     mem_free(NULL, m, sizeof *m);

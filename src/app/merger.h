@@ -19,7 +19,8 @@ MUST_CHECK enum err merger_start(struct env *env, struct tsdb *tsdb, struct merg
 MUST_CHECK enum err merger_run(struct merger *merger, enum tsdb_merge_mode mode, struct why *why);
 /* Parts have come: there may be something to do. Any thread. */
 void merger_wake(struct merger *merger);
-/* What was begun is given up. Accepts NULL. Frees. */
+/* What was begun is given up, and who waits or comes later gets ERR_CANCELED. Accepts NULL. */
 void merger_stop(struct merger *merger);
+void merger_free(struct merger *merger);
 
 #endif

@@ -670,6 +670,7 @@ server_free(struct server *s)
     http_server_free(s->http); /* whose requests wait for commits */
     stop_committing(s);
     api_free(s->api);
+    merger_free(s->merger); /* requests under way may have asked for it until now */
     tsdb_free(s->tsdb);
     lock_fini(&s->reload_lock);
     lock_fini(&s->commit_lock);
