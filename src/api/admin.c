@@ -7,17 +7,9 @@
 #include <strings.h>
 
 #include "api/internal.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "base/time_text.h"
 #include "model/selector.h"
-
-static void
-key_uint(struct json *j, const char *key, uint64_t value)
-{
-    json_key(j, key);
-    json_put_uint(j, value);
-}
 
 static void
 put_counts(struct json *j, const char *key, const struct tsdb_stats *s)
@@ -31,7 +23,16 @@ put_counts(struct json *j, const char *key, const struct tsdb_stats *s)
     json_object_close(j);
 }
 
-/* Prometheus' envelope, also for what goes wrong. */
+static void
+reply_failed(struct http_request *request, enum err e, const struct why *why)
+{
+    bool bad = e == ERR_INPUT || e == ERR_LIMIT;
+    unsigned status = status_of(e);
+    const char *type = bad ? "bad_data" : status == 503 ? "unavailable" : "internal";
+    reply_problem(request, status, type, why->text[0] == '\0' ? err_word(e) : why->text);
+}
+
+/* How it was before, and is now. `name` may be NULL. */
 static void
 reply_done(struct api *api, struct http_request *request, enum err e, const struct why *why,
            const struct tsdb_stats *before, const char *name)
@@ -39,35 +40,26 @@ reply_done(struct api *api, struct http_request *request, enum err e, const stru
     struct buf text;
     struct json j;
     struct tsdb_stats after;
-    buf_init(&text, &api->read_budget, 64 * 1024);
+    uint8_t room[4096];
+    if (e) {
+        reply_failed(request, e, why);
+        return;
+    }
+    tsdb_stats(api->options.tsdb, &after);
+    text = (struct buf){.at = room, .capacity = sizeof room, .limit = sizeof room};
     json_init(&j, &text);
     json_object_open(&j);
-    json_key(&j, "status");
-    json_put_text(&j, e == OK ? "success" : "error");
-    if (e == OK) {
-        tsdb_stats(api->options.tsdb, &after);
-        json_key(&j, "data");
-        json_object_open(&j);
-        if (name != NULL) {
-            json_key(&j, "name");
-            json_put_text(&j, name);
-        }
-        put_counts(&j, "before", before);
-        put_counts(&j, "after", &after);
-        json_object_close(&j);
-    } else {
-        json_key(&j, "errorType");
-        json_put_text(&j, status_of(e) == 503 ? "unavailable" : "internal");
-        json_key(&j, "error");
-        json_put_text(&j, why->text[0] == '\0' ? err_word(e) : why->text);
-    }
+    key_text(&j, "status", "success");
+    json_key(&j, "data");
+    json_object_open(&j);
+    if (name != NULL) key_text(&j, "name", name);
+    put_counts(&j, "before", before);
+    put_counts(&j, "after", &after);
     json_object_close(&j);
-    struct http_answer answer = {.status = e == OK ? 200 : status_of(e),
-                                 .content_type = "application/json",
-                                 .body = buf_bytes(&text)};
-    if (buf_error(&text)) answer.status = 503;
+    json_object_close(&j);
+    struct http_answer answer = {
+        .status = 200, .content_type = "application/json", .body = buf_bytes(&text)};
     http_reply(request, &answer);
-    buf_fini(&text);
 }
 
 static void
@@ -118,27 +110,6 @@ clean_run(struct api *api, struct http_request *request)
 }
 
 /* --- deleting --------------------------------------------------------------------------------- */
-
-static void
-reply_bad(struct http_request *request, const struct why *why)
-{
-    struct buf text;
-    struct json j;
-    uint8_t room[8192];
-    text = (struct buf){.at = room, .capacity = sizeof room, .limit = sizeof room};
-    json_init(&j, &text);
-    json_object_open(&j);
-    json_key(&j, "status");
-    json_put_text(&j, "error");
-    json_key(&j, "errorType");
-    json_put_text(&j, "bad_data");
-    json_key(&j, "error");
-    json_put_text(&j, why->text);
-    json_object_close(&j);
-    struct http_answer answer = {
-        .status = 400, .content_type = "application/json", .body = buf_bytes(&text)};
-    http_reply(request, &answer);
-}
 
 static enum err
 time_argument(struct api *api, struct http_request *request, const char *name, int64_t otherwise,
@@ -212,10 +183,8 @@ delete_run(struct api *api, struct http_request *request)
     if (e == OK) e = time_argument(api, request, "end", INT64_MAX, &max_ms, &why);
     if (e == OK) e = api->options.flush_now(api->options.context, &why);
     if (e == OK) e = delete_all(api, request, tenant, min_ms, max_ms, &sum, &why);
-    if (e == ERR_INPUT || e == ERR_LIMIT) {
-        reply_bad(request, &why);
-    } else if (e) {
-        reply_done(api, request, e, &why, NULL, NULL);
+    if (e) {
+        reply_failed(request, e, &why);
     } else {
         log_info("deleted", KV("tenant", tenant), KV("series", sum.series),
                  KV("samples", sum.samples));
@@ -230,13 +199,7 @@ admin_handler(struct api *api, struct http_request *request,
               void (*run)(struct api *api, struct http_request *request))
 {
     if (!api->options.admin) {
-        struct http_answer answer = {
-            .status = 503,
-            .content_type = "application/json",
-            .body = bytes_of_text("{\"status\":\"error\",\"errorType\":\"unavailable\","
-                                  "\"error\":\"start with --web.enable-admin-api\"}"),
-        };
-        http_reply(request, &answer);
+        reply_problem(request, 503, "unavailable", "start with --web.enable-admin-api");
         return;
     }
     admin_later(api, request, run);

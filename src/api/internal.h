@@ -3,6 +3,7 @@
 #define API_INTERNAL_H
 
 #include "api/api.h"
+#include "base/json.h"
 #include "base/lock.h"
 #include "wire/remote_write.h"
 
@@ -103,6 +104,14 @@ void write_later(struct api *api, struct http_request *request,
                  void (*run)(struct api *api, struct http_request *request),
                  void (*refused)(struct api *api, struct http_request *request,
                                  const struct why *why));
+
+/* --- JSON, in Prometheus' envelope (status.c) --------------------------------------------------
+ */
+
+void key_text(struct json *j, const char *key, const char *value);
+void key_uint(struct json *j, const char *key, uint64_t value);
+void reply_problem(struct http_request *request, unsigned status, const char *type,
+                   const char *text);
 
 /* --- families of routes ----------------------------------------------------------------------- */
 

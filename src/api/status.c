@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "api/internal.h"
-#include "base/json.h"
 
 enum { PAGE_BYTES_MAX = 256 * 1024 * 1024, TOP_COUNT = 10, TOP_COUNT_MAX = 10000 };
 
@@ -111,18 +110,35 @@ reload_handler(void *context, struct http_request *request)
 
 /* --- status pages ----------------------------------------------------------------------------- */
 
-static void
+void
 key_text(struct json *j, const char *key, const char *value)
 {
     json_key(j, key);
     json_put_text(j, value);
 }
 
-static void
+void
 key_uint(struct json *j, const char *key, uint64_t value)
 {
     json_key(j, key);
     json_put_uint(j, value);
+}
+
+void
+reply_problem(struct http_request *request, unsigned status, const char *type, const char *text)
+{
+    uint8_t room[8192];
+    struct buf body = {.at = room, .capacity = sizeof room, .limit = sizeof room};
+    struct json j;
+    json_init(&j, &body);
+    json_object_open(&j);
+    key_text(&j, "status", "error");
+    key_text(&j, "errorType", type);
+    key_text(&j, "error", text);
+    json_object_close(&j);
+    struct http_answer answer = {
+        .status = status, .content_type = "application/json", .body = buf_bytes(&body)};
+    http_reply(request, &answer);
 }
 
 static void

@@ -19,7 +19,6 @@ struct output {
     int file;
     bool is_file; /* can be cut */
     enum output_packing packing;
-    uint64_t taken_bytes;
     uint64_t written_bytes; /* on disk */
     bool in_frame;
     z_stream gzip;
@@ -195,7 +194,6 @@ output_write(struct output *o, struct bytes piece, struct why *why)
         enum err e = pack(o, part, false, why);
         if (e) return e;
         o->in_frame = true;
-        o->taken_bytes += part.size;
         piece = bytes_of(piece.at + part.size, piece.size - part.size);
     }
     return OK;
@@ -227,10 +225,4 @@ output_back(struct output *o, uint64_t bytes, struct why *why)
     if (o->gzip_open) deflateReset(&o->gzip);
     if (o->zstd != NULL) ZSTD_CCtx_reset(o->zstd, ZSTD_reset_session_only);
     return OK;
-}
-
-uint64_t
-output_taken_bytes(const struct output *o)
-{
-    return o->taken_bytes;
 }

@@ -31,9 +31,6 @@ MUST_CHECK enum err output_place(struct output *output, uint64_t *ret_bytes, str
 /* Forgets all that was written after that place. ERR_UNSUPPORTED: it is no file. */
 MUST_CHECK enum err output_back(struct output *output, uint64_t bytes, struct why *why);
 
-/* Uncompressed bytes taken so far. */
-uint64_t output_taken_bytes(const struct output *output);
-
 /* What a name's suffix says: .gz, .zst. */
 enum output_packing output_packing_of(const char *path);
 

@@ -18,6 +18,7 @@
 
 #include "api/api.h"
 #include "app/merger.h"
+#include "app/store_options.h"
 #include "app/version.h"
 #include "base/log.h"
 
@@ -72,51 +73,7 @@ struct server {
 
 #define FLUSH_PAUSE_NS_MAX (16 * NS_PER_S)
 
-/* --- memory ----------------------------------------------------------------------------------- */
-
-static bool
-read_number(const char *path, uint64_t *ret)
-{
-    FILE *f = fopen(path, "re");
-    if (f == NULL) return false;
-    bool got = fscanf(f, "%" SCNu64, ret) == 1;
-    fclose(f);
-    return got;
-}
-
-/* What this process may use: its cgroup's limit (version 2 or 1) or the machine's memory. */
-static uint64_t
-machine_bytes(void)
-{
-    uint64_t bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-    static const char *const limits[] = {"/sys/fs/cgroup/memory.max",
-                                         "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
-    for (unsigned i = 0; i < 2; i++) {
-        uint64_t limit;
-        if (read_number(limits[i], &limit) && limit > 0 && limit < bytes) bytes = limit;
-    }
-    return bytes;
-}
-
-static uint64_t
-memory_limit(const struct settings *s)
-{
-    return s->memory_limit_bytes != 0 ? s->memory_limit_bytes : machine_bytes() / 10 * 6;
-}
-
 /* --- limits ----------------------------------------------------------------------------------- */
-
-static struct tsdb_limits
-tsdb_limits_of(const struct settings *s)
-{
-    return (struct tsdb_limits){
-        .labels = {s->write_max_labels, s->write_max_name_bytes, s->write_max_value_bytes},
-        .retention_ms = s->retention_time_ms,
-        .retention_bytes = s->retention_size_bytes,
-        .max_future_ms = s->write_max_future_ms,
-        .wal_budget_bytes = s->wal_budget_bytes,
-    };
-}
 
 static struct api_limits
 api_limits_of(const struct settings *s)
@@ -141,7 +98,7 @@ reload(void *context, struct why *why)
     enum err e = settings_load(&next, s->flag_count, s->flag_words, &help, why);
     if (e == OK) e = settings_check_reload(&s->settings, &next, why);
     if (e == OK) {
-        struct tsdb_limits tsdb_limits = tsdb_limits_of(&next);
+        struct tsdb_limits tsdb_limits = store_limits_of(&next);
         struct api_limits api_limits = api_limits_of(&next);
         tsdb_set_limits(s->tsdb, &tsdb_limits);
         api_set_limits(s->api, &api_limits);
@@ -474,25 +431,11 @@ static enum err
 open_store(struct server *s, struct why *why)
 {
     const struct settings *c = &s->settings;
-    uint64_t memory = memory_limit(c);
+    uint64_t memory = c->memory_limit_bytes;
+    if (memory == 0) memory = machine_memory_bytes() / 10 * 6;
     budget_init(&s->memory, "process", memory, NULL);
-    struct tsdb_options options = {
-        .env = s->env,
-        .dir = c->storage_path,
-        .memory = &s->memory,
-        .head_bytes_max = memory / 2,
-        .cache_bytes = memory / 8,
-        .head_samples_max = c->head_max_samples,
-        .head_age_ms_max = c->head_max_age_ms,
-        .wal_segment_bytes = c->wal_segment_bytes,
-        .wal_batch_bytes = 64 * 1024 * 1024,
-        .wal_budget_bytes = c->wal_budget_bytes,
-        .wal_sync = c->wal_ack == ACK_FSYNC ? WAL_SYNC_FSYNC : WAL_SYNC_WRITTEN,
-        .ack_memory = c->wal_ack == ACK_MEMORY,
-        .tenants_max = c->tenancy_max_tenants,
-        .min_free_bytes = c->storage_min_free_bytes,
-    };
-    struct tsdb_limits limits = tsdb_limits_of(c);
+    struct tsdb_options options = store_options_of(c, s->env, &s->memory);
+    struct tsdb_limits limits = store_limits_of(c);
     struct tsdb_opening o;
     int64_t began = env_monotonic_ns(s->env);
     enum err e = tsdb_open(&options, &limits, &s->tsdb, &o, why);

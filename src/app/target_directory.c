@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "app/config.h"
+#include "app/store_options.h"
 #include "app/target_private.h"
 #include "tsdb/tsdb.h"
 
@@ -217,15 +217,9 @@ directory_read(struct target *target, const struct selector *selector, int64_t m
 static uint64_t
 memory_bytes(const struct settings *s)
 {
-    uint64_t bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-    uint64_t limit;
-    FILE *f = fopen("/sys/fs/cgroup/memory.max", "re");
-    if (f != NULL) {
-        if (fscanf(f, "%" SCNu64, &limit) == 1 && limit > 0 && limit < bytes) bytes = limit;
-        fclose(f);
-    }
     if (s->memory_limit_bytes != 0) return s->memory_limit_bytes;
-    return bytes / 2 < MEMORY_BYTES_MAX ? bytes / 2 : MEMORY_BYTES_MAX;
+    uint64_t half = machine_memory_bytes() / 2;
+    return half < MEMORY_BYTES_MAX ? half : MEMORY_BYTES_MAX;
 }
 
 static enum err
@@ -247,29 +241,11 @@ static enum err
 open_store(struct target_directory *d, struct why *why)
 {
     const struct settings *c = &d->settings;
-    uint64_t memory = memory_bytes(c);
-    budget_init(&d->memory, "process", memory, NULL);
-    struct tsdb_options options = {
-        .env = env_real(),
-        .dir = c->storage_path,
-        .memory = &d->memory,
-        .head_bytes_max = memory / 2,
-        .cache_bytes = memory / 8,
-        .head_samples_max = c->head_max_samples,
-        .head_age_ms_max = c->head_max_age_ms,
-        .wal_segment_bytes = c->wal_segment_bytes,
-        .wal_batch_bytes = 64 * 1024 * 1024,
-        .wal_budget_bytes = c->wal_budget_bytes,
-        .wal_sync = WAL_SYNC_FSYNC,
-        .tenants_max = c->tenancy_max_tenants,
-        .min_free_bytes = c->storage_min_free_bytes,
-    };
-    struct tsdb_limits limits = {
-        .labels = {c->write_max_labels, c->write_max_name_bytes, c->write_max_value_bytes},
-        .retention_ms = c->retention_time_ms,
-        .max_future_ms = c->write_max_future_ms,
-        .wal_budget_bytes = c->wal_budget_bytes,
-    };
+    budget_init(&d->memory, "process", memory_bytes(c), NULL);
+    struct tsdb_options options = store_options_of(c, env_real(), &d->memory);
+    struct tsdb_limits limits = store_limits_of(c);
+    options.wal_sync = WAL_SYNC_FSYNC; /* whatever a server of this configuration acknowledges at */
+    options.ack_memory = false;
     struct tsdb_opening opening;
     enum err e = tsdb_open(&options, &limits, &d->tsdb, &opening, why);
     if (e == ERR_AGAIN) {

@@ -69,44 +69,25 @@ tombstones_new(struct budget *budget, const struct tombstones *from,
                bool (*keep)(void *context, const struct tombstone *tombstone), void *context,
                struct tombstone *added, struct tombstones **ret_set)
 {
-    uint32_t most = (from == NULL ? 0 : from->count) + (added != NULL), count = 0;
-    struct tombstones *set = mem_new(budget, set_bytes(most));
+    uint32_t count = added != NULL;
+    for (uint32_t i = 0; i < from->count; i++) {
+        count += keep(context, from->items[i]);
+    }
+    struct tombstones *set = mem_new(budget, set_bytes(count));
     if (set == NULL) return ERR_NOMEM;
     atomic_init(&set->references, 1);
     set->budget = budget;
-    set->last_id = from == NULL ? 0 : from->last_id;
-    for (uint32_t i = 0; from != NULL && i < from->count; i++) {
-        if (keep == NULL || keep(context, from->items[i])) set->items[count++] = from->items[i];
+    set->last_id = added != NULL ? added->id : from->last_id;
+    for (uint32_t i = 0; i < from->count; i++) {
+        if (keep(context, from->items[i])) set->items[set->count++] = from->items[i];
     }
-    if (added != NULL) {
-        set->items[count++] = added;
-        set->last_id = added->id;
-    }
+    if (added != NULL) set->items[set->count++] = added;
+    assert(set->count == count);
     for (uint32_t i = 0; i < count; i++) {
         atomic_fetch_add_explicit(&set->items[i]->references, 1, memory_order_relaxed);
     }
-    set->count = count;
-    /* Its size is known by what it holds. */
-    if (count < most) {
-        struct tombstones *smaller = mem_resize(budget, set, set_bytes(most), set_bytes(count));
-        if (smaller == NULL) {
-            set->count = count;
-            for (uint32_t i = 0; i < count; i++) {
-                tombstone_unref(set->items[i]);
-            }
-            mem_free(budget, set, set_bytes(most));
-            return ERR_NOMEM;
-        }
-        set = smaller;
-    }
     *ret_set = set;
     return OK;
-}
-
-void
-tombstones_ref(struct tombstones *set)
-{
-    atomic_fetch_add_explicit(&set->references, 1, memory_order_relaxed);
 }
 
 void

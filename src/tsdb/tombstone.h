@@ -41,12 +41,11 @@ MUST_CHECK enum err tombstone_new(struct budget *budget, uint64_t id, struct byt
                                   struct tombstone **ret_tombstone);
 void tombstone_unref(struct tombstone *tombstone);
 
-/* Those of `from` (may be NULL) for which `keep` is true (NULL: all), and `added` (may be NULL). */
+/* Those of `from` for which `keep` is true, and `added` (may be NULL). ERR_NOMEM. */
 MUST_CHECK enum err tombstones_new(struct budget *budget, const struct tombstones *from,
                                    bool (*keep)(void *context, const struct tombstone *tombstone),
                                    void *context, struct tombstone *added,
                                    struct tombstones **ret_set);
-void tombstones_ref(struct tombstones *set);
 void tombstones_unref(struct tombstones *set);
 
 /* The set that a manifest tells of. ERR_CORRUPT: a matcher that none is. */

@@ -1,0 +1,62 @@
+#include "app/store_options.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static bool
+read_number(const char *path, uint64_t *ret)
+{
+    FILE *f = fopen(path, "re");
+    if (f == NULL) return false;
+    bool got = fscanf(f, "%" SCNu64, ret) == 1;
+    fclose(f);
+    return got;
+}
+
+uint64_t
+machine_memory_bytes(void)
+{
+    uint64_t bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    static const char *const limits[] = {"/sys/fs/cgroup/memory.max",
+                                         "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t limit;
+        if (read_number(limits[i], &limit) && limit > 0 && limit < bytes) bytes = limit;
+    }
+    return bytes;
+}
+
+struct tsdb_options
+store_options_of(const struct settings *s, struct env *env, struct budget *memory)
+{
+    uint64_t bytes = atomic_load_explicit(&memory->limit_bytes, memory_order_relaxed);
+    return (struct tsdb_options){
+        .env = env,
+        .dir = s->storage_path,
+        .memory = memory,
+        .head_bytes_max = bytes / 2,
+        .cache_bytes = bytes / 8,
+        .head_samples_max = s->head_max_samples,
+        .head_age_ms_max = s->head_max_age_ms,
+        .wal_segment_bytes = s->wal_segment_bytes,
+        .wal_batch_bytes = 64 * 1024 * 1024,
+        .wal_budget_bytes = s->wal_budget_bytes,
+        .wal_sync = s->wal_ack == ACK_FSYNC ? WAL_SYNC_FSYNC : WAL_SYNC_WRITTEN,
+        .ack_memory = s->wal_ack == ACK_MEMORY,
+        .tenants_max = s->tenancy_max_tenants,
+        .min_free_bytes = s->storage_min_free_bytes,
+    };
+}
+
+struct tsdb_limits
+store_limits_of(const struct settings *s)
+{
+    return (struct tsdb_limits){
+        .labels = {s->write_max_labels, s->write_max_name_bytes, s->write_max_value_bytes},
+        .retention_ms = s->retention_time_ms,
+        .retention_bytes = s->retention_size_bytes,
+        .max_future_ms = s->write_max_future_ms,
+        .wal_budget_bytes = s->wal_budget_bytes,
+    };
+}
