@@ -253,7 +253,7 @@ edit_locked(struct tsdb *db, const struct store_edit *edit, struct why *why)
     struct saved next = {db->saved.store_pos, db->saved.segment, db->saved.next_ref, NULL, 0};
     if (edit->flush) {
         lock_take(&db->head_lock);
-        next = (struct saved){db->cut.pos, db->cut.segment, db->active->ref_base, NULL, 0};
+        next = (struct saved){db->cut.pos, db->cut.segment, db->next_ref, NULL, 0};
         lock_drop(&db->head_lock);
     }
     if (edit->tombstone != NULL) edit->tombstone->pos = next.store_pos;

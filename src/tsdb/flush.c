@@ -15,11 +15,30 @@
 
 /* --- cutting ---------------------------------------------------------------------------------- */
 
-enum err
-head_new_gen(struct tsdb *db, struct gen **ret_gen)
+/* New generations take most of their series over; a registry that is large for its budget or half
+ * dead is left behind. */
+static bool
+registry_lasts(const struct gen *gen)
 {
+    const struct registry *r = gen->registry;
+    uint64_t limit = atomic_load_explicit(&gen->budget->limit_bytes, memory_order_relaxed);
+    bool alive = gen->series_count >= r->series.count / 4 * 3;
+    return alive && (limit == 0 || registry_bytes(r) <= limit / 4);
+}
+
+enum err
+head_new_gen(struct tsdb *db, struct registry *shared, struct gen **ret_gen)
+{
+    struct registry *registry = shared;
     struct gen *gen;
-    enum err e = gen_new(&db->head_budget, db->next_gen, db->next_ref, db->hash_seed, &gen);
+    enum err e = OK;
+    if (shared != NULL) {
+        registry_ref(registry);
+    } else {
+        e = registry_new(&db->head_budget, db->next_ref, db->hash_seed, &registry);
+    }
+    if (e == OK) e = gen_new(&db->head_budget, db->next_gen, registry, &gen);
+    registry_unref(registry);
     if (e) return e;
     db->next_gen++;
     gen->begun_ns = env_monotonic_ns(db->env);
@@ -58,9 +77,10 @@ head_cut_locked(struct tsdb *db)
                       .metadata = db->metadata_changed};
     enum err e = cut_totals(db, &cut);
     if (e) return e;
-    db->next_ref = db->active->ref_base + db->active->series.count;
+    struct registry *registry = db->active->registry;
+    db->next_ref = registry->ref_base + registry->series.count;
     struct gen *next;
-    e = head_new_gen(db, &next);
+    e = head_new_gen(db, registry_lasts(db->active) ? registry : NULL, &next);
     if (e) {
         cut_free(db, &cut);
         return e;
@@ -91,8 +111,10 @@ enum { NO_NUMBER = UINT32_MAX };
 struct flush {
     struct tsdb *db;
     struct gen *gen;
+    const struct registry *registry;
     struct part_writer *writer;
     struct merge merge;
+    uint32_t series_max;      /* all ids in the generation are below */
     uint32_t *order;          /* series ids of a tenant, in label order */
     uint32_t *series_numbers; /* series id -> number within its tenant */
     uint32_t *pair_numbers;   /* pair id -> number within its tenant; NO_NUMBER: not in the part */
@@ -104,28 +126,75 @@ struct flush {
     struct why *why;
 };
 
-static _Thread_local const struct gen *sort_gen; /* qsort takes no context */
-
-static int
-by_labels(const void *a, const void *b)
-{
-    return series_compare(sort_gen, gen_series(sort_gen, *(const uint32_t *)a),
-                          gen_series(sort_gen, *(const uint32_t *)b));
-}
+static _Thread_local const struct flush *sorting; /* qsort takes no context */
 
 static int
 by_label(const void *a, const void *b)
 {
-    struct label x = pair_label(gen_pair(sort_gen, *(const uint32_t *)a));
-    struct label y = pair_label(gen_pair(sort_gen, *(const uint32_t *)b));
+    const struct registry *r = sorting->registry;
+    struct label x = pair_label(registry_pair(r, *(const uint32_t *)a));
+    struct label y = pair_label(registry_pair(r, *(const uint32_t *)b));
     int order = bytes_compare(x.name, y.name);
     return order != 0 ? order : bytes_compare(x.value, y.value);
 }
 
-static bool
-series_is_empty(const struct series *s)
+/* The pairs have their numbers: these are in label order. */
+static int
+by_labels(const void *a, const void *b)
 {
-    return s->open.count == 0 && s->sealed == NULL && (s->late == NULL || s->late->count == 0);
+    const struct flush *f = sorting;
+    const struct series_pairs *x = registry_series(f->registry, *(const uint32_t *)a)->pairs;
+    const struct series_pairs *y = registry_series(f->registry, *(const uint32_t *)b)->pairs;
+    uint32_t common = x->count < y->count ? x->count : y->count;
+    for (uint32_t i = 0; i < common; i++) {
+        if (x->ids[i] == y->ids[i]) continue;
+        uint32_t p = f->pair_numbers[x->ids[i]], q = f->pair_numbers[y->ids[i]];
+        return (p > q) - (p < q);
+    }
+    return (x->count > y->count) - (x->count < y->count);
+}
+
+/* The series of a tenant: those of its list that the generation has something of. */
+static uint32_t
+list_series(struct flush *f, uint32_t tenant)
+{
+    uint32_t count = 0, id;
+    lock_take(&f->db->head_lock);
+    const struct registry_tenant *t = registry_tenant(f->registry, tenant);
+    struct id_walk walk = t == NULL ? (struct id_walk){0} : id_list_walk(&t->series);
+    lock_drop(&f->db->head_lock);
+    while (id_walk_next(&walk, &id) && id < f->series_max) {
+        const struct gen_series *s = gen_series(f->gen, id);
+        bool empty = s == NULL || gen_series_is_empty(s);
+        if (!empty || f->marks[id]) f->order[count++] = id;
+    }
+    return count;
+}
+
+/* The pairs that they have; their numbers are not right yet. */
+static enum err
+list_pairs(struct flush *f, uint32_t series_count, uint32_t **ret_pairs, uint32_t *ret_count)
+{
+    uint32_t capacity = 256, count = 0;
+    uint32_t *pairs = arena_alloc(&f->tenant_arena, capacity * sizeof *pairs);
+    for (uint32_t i = 0; i < series_count && pairs != NULL; i++) {
+        const struct series_pairs *row = registry_series(f->registry, f->order[i])->pairs;
+        for (uint32_t p = 0; p < row->count; p++) {
+            if (f->pair_numbers[row->ids[p]] != NO_NUMBER) continue;
+            if (count == capacity) {
+                uint32_t *grown = arena_alloc(&f->tenant_arena, 2 * capacity * sizeof *grown);
+                if (grown == NULL) return ERR_NOMEM;
+                memcpy(grown, pairs, count * sizeof *grown);
+                pairs = grown;
+                capacity *= 2;
+            }
+            f->pair_numbers[row->ids[p]] = 0;
+            pairs[count++] = row->ids[p];
+        }
+    }
+    *ret_pairs = pairs;
+    *ret_count = count;
+    return pairs == NULL ? ERR_NOMEM : OK;
 }
 
 /*
@@ -133,56 +202,42 @@ series_is_empty(const struct series *s)
  * their numbers.
  */
 static enum err
-tenant_order(struct flush *f, const struct gen_tenant *t, uint32_t *ret_series,
-             uint32_t **ret_pairs, uint32_t *ret_pair_count)
+tenant_order(struct flush *f, uint32_t tenant, uint32_t *ret_series, uint32_t **ret_pairs,
+             uint32_t *ret_pair_count)
 {
-    struct gen *gen = f->gen;
-    uint32_t count = 0, pair_count = 0, pairs_max = 0;
-    for (uint32_t i = 0; i < t->names.count; i++) {
-        pairs_max += gen_name(gen, t->names.at[i])->pairs.count;
+    uint32_t count = list_series(f, tenant);
+    enum err e = list_pairs(f, count, ret_pairs, ret_pair_count);
+    if (e) return e;
+    sorting = f;
+    qsort(*ret_pairs, *ret_pair_count, sizeof **ret_pairs, by_label);
+    for (uint32_t i = 0; i < *ret_pair_count; i++) {
+        f->pair_numbers[(*ret_pairs)[i]] = i;
     }
-    uint32_t *pairs = arena_alloc(&f->tenant_arena, (pairs_max + 1u) * sizeof *pairs);
-    if (pairs == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < t->series.count; i++) {
-        const struct series *s = gen_series(gen, t->series.at[i]);
-        if (series_is_empty(s) && !f->marks[s->id]) continue;
-        f->order[count++] = s->id;
-        for (uint32_t p = 0; p < s->pair_count; p++) {
-            if (f->pair_numbers[s->pairs[p]] != NO_NUMBER) continue;
-            f->pair_numbers[s->pairs[p]] = 0;
-            pairs[pair_count++] = s->pairs[p];
-        }
-    }
-    sort_gen = gen;
     qsort(f->order, count, sizeof *f->order, by_labels);
-    qsort(pairs, pair_count, sizeof *pairs, by_label);
     for (uint32_t i = 0; i < count; i++) {
         f->series_numbers[f->order[i]] = i;
     }
-    for (uint32_t i = 0; i < pair_count; i++) {
-        f->pair_numbers[pairs[i]] = i;
-    }
     *ret_series = count;
-    *ret_pairs = pairs;
-    *ret_pair_count = pair_count;
     return OK;
 }
 
 static enum err
-write_series(struct flush *f, const struct series *s)
+write_series(struct flush *f, uint32_t id)
 {
+    const struct series_pairs *row = registry_series(f->registry, id)->pairs;
+    const struct gen_series *s = gen_series(f->gen, id);
     uint32_t numbers[1024], *list = numbers;
-    if (s->pair_count > 1024) {
-        list = arena_alloc(&f->tenant_arena, s->pair_count * sizeof *list);
+    if (row->count > 1024) {
+        list = arena_alloc(&f->tenant_arena, row->count * sizeof *list);
         if (list == NULL) return ERR_NOMEM;
     }
-    for (uint32_t i = 0; i < s->pair_count; i++) {
-        list[i] = f->pair_numbers[s->pairs[i]];
+    for (uint32_t i = 0; i < row->count; i++) {
+        list[i] = f->pair_numbers[row->ids[i]];
     }
-    enum err e = part_write_series(f->writer, list, s->pair_count, f->why);
+    enum err e = part_write_series(f->writer, list, row->count, f->why);
     if (e) return e;
     merge_reset(&f->merge, INT64_MIN, INT64_MAX, false);
-    e = merge_add_series(&f->merge, s, (uint32_t)f->db->cut.epoch, 0);
+    e = s == NULL ? OK : merge_add_series(&f->merge, s, (uint32_t)f->db->cut.epoch, 0);
     if (e) return e;
     merge_begin(&f->merge);
     for (;;) {
@@ -215,14 +270,14 @@ list_exemplars(struct flush *f)
 {
     struct gen *gen = f->gen;
     f->exemplars = arena_alloc(&f->arena, (gen->exemplars.count + 1u) * sizeof *f->exemplars);
-    f->marks = arena_new(&f->arena, gen->series.count + 1u);
+    f->marks = arena_new(&f->arena, f->series_max);
     if (f->exemplars == NULL || f->marks == NULL) return ERR_NOMEM;
     for (uint32_t i = 0; i < gen->exemplars.count; i++) {
         const struct gen_exemplar *x = gen_exemplar(gen, i);
         if (x->undone) continue;
         f->marks[x->series] = 1;
         f->exemplars[f->exemplar_count++] = (struct exemplar_order){
-            .tenant = gen_series(gen, x->series)->tenant, .id = i, .t_ms = x->t_ms};
+            .tenant = registry_series(f->registry, x->series)->tenant, .id = i, .t_ms = x->t_ms};
     }
     qsort(f->exemplars, f->exemplar_count, sizeof *f->exemplars, by_tenant);
     return OK;
@@ -318,20 +373,17 @@ write_metadata(struct flush *f, const struct tenant *tenant)
 static enum err
 write_tenant(struct flush *f, const struct tenant *tenant)
 {
-    const struct gen_tenant *t = gen_tenant(f->gen, tenant->id);
-    static const struct gen_tenant nothing;
-    if (t == NULL) t = &nothing;
     uint32_t series_count, pair_count, *pairs;
     arena_reset(&f->tenant_arena);
-    enum err e = tenant_order(f, t, &series_count, &pairs, &pair_count);
+    enum err e = tenant_order(f, tenant->id, &series_count, &pairs, &pair_count);
     if (e) return e;
     if (series_count == 0 && tenant->family_count == 0) return OK;
     e = part_write_tenant(f->writer, tenant->name, f->why);
     for (uint32_t i = 0; i < pair_count && e == OK; i++) {
-        e = part_write_pair(f->writer, pair_label(gen_pair(f->gen, pairs[i])), f->why);
+        e = part_write_pair(f->writer, pair_label(registry_pair(f->registry, pairs[i])), f->why);
     }
     for (uint32_t i = 0; i < series_count && e == OK; i++) {
-        e = write_series(f, gen_series(f->gen, f->order[i]));
+        e = write_series(f, f->order[i]);
     }
     if (e == OK) e = write_exemplars(f, tenant->id);
     if (e == OK) e = write_metadata(f, tenant);
@@ -349,10 +401,13 @@ write_tenants(struct flush *f)
 {
     struct tsdb *db = f->db;
     uint32_t count = db->cut.tenant_count;
-    size_t series_max = f->gen->series.count + 1u, pairs_max = f->gen->pairs.count + 1u;
+    lock_take(&db->head_lock); /* others add to the registry */
+    size_t pairs_max = f->registry->pairs.count + 1u;
+    f->series_max = f->registry->series.count + 1u;
+    lock_drop(&db->head_lock);
     struct tenant **sorted = arena_alloc(&f->arena, (count + 1u) * sizeof *sorted);
-    f->order = arena_alloc(&f->arena, series_max * sizeof *f->order);
-    f->series_numbers = arena_alloc(&f->arena, series_max * sizeof *f->series_numbers);
+    f->order = arena_alloc(&f->arena, f->series_max * sizeof *f->order);
+    f->series_numbers = arena_alloc(&f->arena, f->series_max * sizeof *f->series_numbers);
     f->pair_numbers = arena_alloc(&f->arena, pairs_max * sizeof *f->pair_numbers);
     if (sorted == NULL || f->order == NULL || f->series_numbers == NULL ||
         f->pair_numbers == NULL) {
@@ -381,7 +436,7 @@ gen_is_empty(const struct gen *gen)
 static enum err
 write_part(struct tsdb *db, struct part **ret_part, struct why *why)
 {
-    struct flush f = {.db = db, .gen = db->frozen, .why = why};
+    struct flush f = {.db = db, .gen = db->frozen, .registry = db->frozen->registry, .why = why};
     struct part_info info;
     uint64_t number = atomic_fetch_add(&db->next_part, 1);
     arena_init(&f.arena, &db->flush_budget, 0, 0);

@@ -1,12 +1,13 @@
 /*
  * gen_samples.c - samples of a generation: is it there already, append, take back.
  *
- * A sample newer than all of the open chunk goes there. Any other waits in the series' late buffer,
- * sorted by time; a full buffer becomes sealed chunks. Chunks may overlap: readers merge them.
+ * A sample newer than all of its series goes into the open chunk. Any other waits in the series'
+ * late buffer, sorted by time; a full buffer becomes sealed chunks. Chunks may overlap: readers
+ * merge them.
  */
 #include <assert.h>
 
-#include "tsdb/late_index.h"
+#include "tsdb/gen_private.h"
 
 /*
  * A series that goes on coming out of order gets a larger buffer, up to 1/8 of what came before:
@@ -78,9 +79,11 @@ static enum err
 open_presence(const struct hchunk_open *o, int64_t t_ms, const struct sample_value *value,
               struct arena *scratch, struct finding *f)
 {
-    if (o->count == 0 || t_ms < o->first_ms || t_ms > o->last_ms) return OK;
+    if (o->count == 0 || t_ms > o->last_ms || t_ms < hchunk_first_ms(o)) return OK;
     if (t_ms == o->last_ms) { /* the usual repetition */
-        judge(f, value, (enum sample_kind)o->kind, o->last_bits, o->last_histogram, o->tag);
+        bool is_float = o->kind == SAMPLE_FLOAT;
+        judge(f, value, (enum sample_kind)o->kind, is_float ? hchunk_last_bits(o) : 0,
+              is_float ? NULL : o->extra->last_histogram, o->tag);
         return OK;
     }
     uint32_t index;
@@ -107,51 +110,54 @@ sealed_presence(const struct hchunk *c, int64_t t_ms, const struct sample_value 
 }
 
 static enum err
-sealed_chunks_presence(const struct gen *gen, const struct series *s, int64_t t_ms,
+sealed_chunks_presence(const struct gen *gen, const struct gen_past *past, int64_t t_ms,
                        const struct sample_value *value, struct arena *scratch, struct finding *f)
 {
     enum err e = OK;
     uint32_t walk = 0;
     uint64_t work = 0;
-    bool by_index = late_index_is_there(s);
-    const struct hchunk *c = by_index ? late_index_next(gen, s, t_ms, &walk) : s->sealed;
+    bool by_index = late_index_is_there(past->late);
+    const struct hchunk *c =
+        by_index ? late_index_next(gen, past->late, t_ms, &walk) : past->sealed;
     while (c != NULL && e == OK && f->presence == PRESENT_NOT) {
         work += t_ms < c->min_ms || t_ms > c->max_ms ? 1 : LATE_PASSED_BY;
         e = sealed_presence(c, t_ms, value, scratch, f);
-        c = by_index ? late_index_next(gen, s, t_ms, &walk) : c->next;
+        c = by_index ? late_index_next(gen, past->late, t_ms, &walk) : c->next;
     }
-    if (s->late != NULL) s->late->work += work;
+    if (past->late != NULL) past->late->work += work;
     return e;
 }
 
 static enum err
-one_presence(const struct gen *gen, const struct series *s, int64_t t_ms,
+one_presence(const struct gen *gen, const struct gen_series *s, int64_t t_ms,
              const struct sample_value *value, struct arena *scratch, struct finding *f)
 {
     enum err e = open_presence(&s->open, t_ms, value, scratch, f);
-    if (e || f->presence != PRESENT_NOT) return e;
-    uint32_t at = late_find(s->late, t_ms);
-    if (s->late != NULL && at < s->late->count && s->late->samples[at].t_ms == t_ms) {
-        const struct late_sample *l = &s->late->samples[at];
+    if (e || f->presence != PRESENT_NOT || s->past == NULL) return e;
+    const struct late *late = s->past->late;
+    uint32_t at = late_find(late, t_ms);
+    if (late != NULL && at < late->count && late->samples[at].t_ms == t_ms) {
+        const struct late_sample *l = &late->samples[at];
         enum sample_kind kind = l->histogram == NULL ? SAMPLE_FLOAT : l->histogram->kind;
         judge(f, value, kind, l->bits, l->histogram, l->epoch);
         return OK;
     }
-    return sealed_chunks_presence(gen, s, t_ms, value, scratch, f);
+    return sealed_chunks_presence(gen, s->past, t_ms, value, scratch, f);
 }
 
 enum err
-series_presence(const struct gen *gen, const struct series *series, int64_t t_ms,
-                const struct sample_value *value, struct arena *scratch,
-                enum presence *ret_presence, uint32_t *ret_epoch)
+gen_presence(const struct gen *gen, const struct series *series, int64_t t_ms,
+             const struct sample_value *value, struct arena *scratch, enum presence *ret_presence,
+             uint32_t *ret_epoch)
 {
     struct finding found = {PRESENT_NOT, 0};
-    if (t_ms <= series->max_ms) {
-        enum err e = one_presence(gen, series, t_ms, value, scratch, &found);
+    const struct gen_series *s = gen_series(gen, series->id);
+    if (s != NULL && t_ms <= s->open.last_ms) {
+        enum err e = one_presence(gen, s, t_ms, value, scratch, &found);
         if (e) return e;
     }
-    const struct series *before = gen->before != NULL ? series->before : NULL;
-    if (found.presence == PRESENT_NOT && before != NULL && t_ms <= before->max_ms) {
+    const struct gen_series *before = gen_before(gen, series);
+    if (found.presence == PRESENT_NOT && before != NULL && t_ms <= before->open.last_ms) {
         enum err e = one_presence(gen->before, before, t_ms, value, scratch, &found);
         if (e) return e;
         found.epoch = 0; /* a frozen generation is durable */
@@ -184,27 +190,39 @@ put_value(struct hchunk_open *o, struct gmem *gmem, int64_t t_ms, int64_t start_
 }
 
 static enum err
-seal_onto(struct hchunk_open *o, struct gmem *gmem, struct hchunk **list)
+past_get(struct gen *gen, struct gen_series *s)
 {
-    struct hchunk *c;
-    enum err e = hchunk_seal(o, gmem, &c);
-    if (e) return e;
-    c->next = *list;
-    *list = c;
+    if (s->past != NULL) return OK;
+    s->past = gmem_alloc(&gen->gmem, sizeof *s->past);
+    if (s->past == NULL) return ERR_NOMEM;
+    *s->past = (struct gen_past){0};
     return OK;
 }
 
-/* Puts a sample behind the last one of `o`, sealing it first where it must be. */
 static enum err
-put_or_seal(struct hchunk_open *o, struct gmem *gmem, struct hchunk **list, int64_t t_ms,
-            int64_t start_ms, const struct sample_value *v, uint32_t epoch)
+seal(struct gen *gen, struct gen_series *s)
+{
+    struct hchunk *c;
+    enum err e = past_get(gen, s);
+    if (e == OK) e = hchunk_seal(&s->open, &gen->gmem, &c);
+    if (e) return e;
+    c->next = s->past->sealed;
+    s->past->sealed = c;
+    late_index_sealed(gen, s->past, c->next);
+    return OK;
+}
+
+/* Puts a sample behind the last one of the open chunk, sealing it first where it must be. */
+static enum err
+put_in_order(struct gen *gen, struct gen_series *s, int64_t t_ms, int64_t start_ms,
+             const struct sample_value *v, uint32_t epoch)
 {
     enum err e = OK;
-    if (!hchunk_takes(o, v->kind, t_ms)) e = seal_onto(o, gmem, list);
-    if (e == OK) e = put_value(o, gmem, t_ms, start_ms, v, epoch);
+    if (!hchunk_takes(&s->open, v->kind, t_ms)) e = seal(gen, s);
+    if (e == OK) e = put_value(&s->open, &gen->gmem, t_ms, start_ms, v, epoch);
     if (e == ERR_AGAIN) {
-        e = seal_onto(o, gmem, list);
-        if (e == OK) e = put_value(o, gmem, t_ms, start_ms, v, epoch);
+        e = seal(gen, s);
+        if (e == OK) e = put_value(&s->open, &gen->gmem, t_ms, start_ms, v, epoch);
     }
     return e;
 }
@@ -303,41 +321,41 @@ late_next_group(const struct late *late, uint32_t durable_epoch, uint32_t *group
  * on its way, so that whole chunks appear and vanish.
  */
 static enum err
-late_seal(struct gen *gen, struct series *s, uint32_t durable_epoch)
+late_seal(struct gen *gen, struct gen_past *past, uint32_t durable_epoch)
 {
     struct sealing x;
     x.gen = gen;
-    x.list = s->sealed;
+    x.list = past->sealed;
     memset(x.open, 0, sizeof x.open);
     for (unsigned k = 0; k < SAMPLE_KIND_COUNT; k++) {
         sealing_clear(&x, k);
     }
     uint32_t group = durable_epoch;
-    enum err e = sealing_group(&x, s->late, group, durable_epoch);
-    while (e == OK && late_next_group(s->late, durable_epoch, &group)) {
-        e = sealing_group(&x, s->late, group, durable_epoch);
+    enum err e = sealing_group(&x, past->late, group, durable_epoch);
+    while (e == OK && late_next_group(past->late, durable_epoch, &group)) {
+        e = sealing_group(&x, past->late, group, durable_epoch);
     }
     if (e) {
         for (unsigned k = 0; k < SAMPLE_KIND_COUNT; k++) {
             sealing_clear(&x, k);
         }
-        while (x.list != s->sealed) { /* nobody has seen them */
+        while (x.list != past->sealed) { /* nobody has seen them */
             struct hchunk *c = x.list;
             x.list = c->next;
             gmem_free(&gen->gmem, c, sizeof *c + c->size_bytes);
         }
         return e;
     }
-    struct late *late = s->late;
+    struct late *late = past->late;
     for (uint32_t i = 0; i < late->count; i++) {
         gmem_free(&gen->gmem, (void *)(uintptr_t)late->samples[i].histogram,
                   late->samples[i].histogram_bytes);
     }
     late->sealed_count += late->count;
     late->count = 0;
-    const struct hchunk *known = s->sealed;
-    s->sealed = x.list;
-    late_index_sealed(gen, s, s->sealed, known);
+    const struct hchunk *known = past->sealed;
+    past->sealed = x.list;
+    late_index_sealed(gen, past, known);
     return OK;
 }
 
@@ -349,15 +367,15 @@ late_limit(const struct late *late)
 }
 
 static enum err
-late_room(struct gen *gen, struct series *s, uint32_t durable_epoch)
+late_room(struct gen *gen, struct gen_past *past, uint32_t durable_epoch)
 {
-    if (s->late == NULL) {
-        s->late = gmem_alloc(&gen->gmem, sizeof *s->late);
-        if (s->late == NULL) return ERR_NOMEM;
-        *s->late = (struct late){0};
+    if (past->late == NULL) {
+        past->late = gmem_alloc(&gen->gmem, sizeof *past->late);
+        if (past->late == NULL) return ERR_NOMEM;
+        *past->late = (struct late){0};
     }
-    struct late *late = s->late;
-    if (late->count >= late_limit(late)) return late_seal(gen, s, durable_epoch);
+    struct late *late = past->late;
+    if (late->count >= late_limit(late)) return late_seal(gen, past, durable_epoch);
     if (late->count < late->capacity) return OK;
     uint32_t capacity = late->capacity == 0 ? LATE_FIRST : late->capacity * 2;
     struct late_sample *samples =
@@ -387,15 +405,16 @@ late_keep_histogram(struct gen *gen, const struct histogram *h, struct late_samp
 }
 
 static enum err
-late_insert(struct gen *gen, struct series *s, int64_t t_ms, int64_t start_ms,
+late_insert(struct gen *gen, struct gen_series *s, int64_t t_ms, int64_t start_ms,
             const struct sample_value *v, uint32_t epoch, uint32_t durable_epoch)
 {
-    enum err e = late_room(gen, s, durable_epoch);
+    enum err e = past_get(gen, s);
+    if (e == OK) e = late_room(gen, s->past, durable_epoch);
     if (e) return e;
     struct late_sample l = {.t_ms = t_ms, .start_ms = start_ms, .bits = v->bits, .epoch = epoch};
     if (v->kind != SAMPLE_FLOAT) e = late_keep_histogram(gen, v->histogram, &l);
     if (e) return e;
-    struct late *late = s->late;
+    struct late *late = s->past->late;
     uint32_t at = late_find(late, t_ms);
     memmove(late->samples + at + 1, late->samples + at, (late->count - at) * sizeof l);
     late->samples[at] = l;
@@ -404,7 +423,7 @@ late_insert(struct gen *gen, struct series *s, int64_t t_ms, int64_t start_ms,
 }
 
 size_t
-series_append_reserve(const struct series *series, const struct sample_value *value)
+gen_append_reserve(const struct gen_series *series, const struct sample_value *value)
 {
     size_t bytes = value->kind == SAMPLE_FLOAT
                        ? hchunk_float_reserve(&series->open)
@@ -419,10 +438,10 @@ series_append_reserve(const struct series *series, const struct sample_value *va
         4 * sizeof(struct late_sample) + HCHUNK_FLOAT_BYTES_MAX * 5 / 4 + GMEM_STEP;
     _Static_assert(4 * sizeof(struct late_sample) + HCHUNK_FLOAT_BYTES_MAX * 5 / 4 + GMEM_STEP <=
                        6 * HCHUNK_FLOAT_BYTES_MAX + sizeof(struct hchunk),
-                   "gen.h: what series_append_reserve() promises");
+                   "gen.h: what gen_append_reserve() promises");
     bytes += 1024;
-    const struct late *late = series->late;
-    if (late == NULL) return bytes;
+    if (series->past == NULL || series->past->late == NULL) return bytes;
+    const struct late *late = series->past->late;
     bytes += late->count * late_bytes;
     static const struct hchunk_open none;
     for (uint32_t i = 0; i < late->count; i++) {
@@ -433,16 +452,15 @@ series_append_reserve(const struct series *series, const struct sample_value *va
 }
 
 enum err
-series_append(struct gen *gen, struct series *s, int64_t t_ms, int64_t start_ms,
-              const struct sample_value *v, uint32_t epoch, uint32_t durable_epoch)
+gen_append(struct gen *gen, struct gen_series *s, int64_t t_ms, int64_t start_ms,
+           const struct sample_value *v, uint32_t epoch, uint32_t durable_epoch)
 {
-    bool in_order = s->open.count == 0 || t_ms > s->open.last_ms;
-    const struct hchunk *known = s->sealed;
-    enum err e = in_order ? put_or_seal(&s->open, &gen->gmem, &s->sealed, t_ms, start_ms, v, epoch)
-                          : late_insert(gen, s, t_ms, start_ms, v, epoch, durable_epoch);
-    if (in_order && s->sealed != known) late_index_sealed(gen, s, s->sealed, known);
+    bool first = s->open.count == 0 && gen_series_is_empty(s);
+    enum err e = t_ms > s->open.last_ms
+                     ? put_in_order(gen, s, t_ms, start_ms, v, epoch)
+                     : late_insert(gen, s, t_ms, start_ms, v, epoch, durable_epoch);
     if (e) return e;
-    if (t_ms > s->max_ms) s->max_ms = t_ms;
+    gen->series_count += first;
     if (v->kind != SAMPLE_FLOAT && histogram_bytes_max(v->histogram) > gen->histogram_bytes_max) {
         gen->histogram_bytes_max = histogram_bytes_max(v->histogram);
     }
@@ -510,18 +528,38 @@ undo_late(struct gen *gen, struct late *late, uint32_t durable_epoch)
     if (late != NULL) late->count = kept;
 }
 
+/* The newest time that is left. */
 static void
-find_max(const struct gen *gen, struct series *s)
+find_last(const struct gen *gen, struct gen_series *s, const struct series *series)
 {
-    s->max_ms = gen->before != NULL && s->before != NULL ? s->before->max_ms : INT64_MIN;
-    if (s->open.count > 0 && s->open.last_ms > s->max_ms) s->max_ms = s->open.last_ms;
-    for (const struct hchunk *c = s->sealed; c != NULL; c = c->next) {
-        if (c->max_ms > s->max_ms) s->max_ms = c->max_ms;
+    if (s->open.count > 0) return; /* what came later than its last is gone, too */
+    const struct gen_series *before = gen_before(gen, series);
+    int64_t last_ms = before == NULL ? INT64_MIN : before->open.last_ms;
+    const struct hchunk *c = s->past == NULL ? NULL : s->past->sealed;
+    for (; c != NULL; c = c->next) {
+        if (c->max_ms > last_ms) last_ms = c->max_ms;
     }
-    if (s->late != NULL && s->late->count > 0) {
-        int64_t last = s->late->samples[s->late->count - 1].t_ms;
-        if (last > s->max_ms) s->max_ms = last;
+    const struct late *late = s->past == NULL ? NULL : s->past->late;
+    if (late != NULL && late->count > 0 && late->samples[late->count - 1].t_ms > last_ms) {
+        last_ms = late->samples[late->count - 1].t_ms;
     }
+    s->open.last_ms = last_ms;
+}
+
+static enum err
+undo_series(struct gen *gen, uint32_t id, uint32_t durable_epoch, struct arena *scratch)
+{
+    struct gen_series *s = gen_series(gen, id);
+    if (s == NULL || gen_series_is_empty(s)) return OK;
+    enum err e = undo_open(gen, &s->open, durable_epoch, scratch);
+    if (e) return e;
+    if (s->past != NULL) {
+        undo_sealed(gen, &s->past->sealed, durable_epoch);
+        undo_late(gen, s->past->late, durable_epoch);
+    }
+    find_last(gen, s, registry_series(gen->registry, id));
+    if (gen_series_is_empty(s)) gen->series_count--;
+    return OK;
 }
 
 enum err
@@ -531,14 +569,9 @@ gen_undo(struct gen *gen, uint32_t durable_epoch)
     arena_init(&scratch, NULL, 0, 0);
     late_indexes_drop(gen); /* they know chunks that go */
     enum err e = OK;
-    for (uint32_t i = 0; i < gen->series.count && e == OK; i++) {
-        struct series *s = gen_series(gen, i);
+    for (uint32_t id = 0; id < gen->series.count && e == OK; id++) {
         arena_reset(&scratch);
-        e = undo_open(gen, &s->open, durable_epoch, &scratch);
-        if (e) break;
-        undo_sealed(gen, &s->sealed, durable_epoch);
-        undo_late(gen, s->late, durable_epoch);
-        find_max(gen, s);
+        e = undo_series(gen, id, durable_epoch, &scratch);
     }
     for (uint32_t i = 0; i < gen->exemplars.count && e == OK; i++) {
         struct gen_exemplar *x = gen_exemplar(gen, i);

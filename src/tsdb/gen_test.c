@@ -35,7 +35,6 @@ struct model_exemplar {
 struct model {
     struct model_sample *samples[SERIES]; /* by time */
     uint32_t count[SERIES];
-    bool made[SERIES];
     struct model_exemplar exemplars[EXEMPLARS];
     uint32_t exemplar_count;
 };
@@ -45,6 +44,8 @@ struct world {
     struct rng r;
     struct arena arena; /* histograms of the model */
     struct budget budget;
+    struct registry *registry; /* of the active generation */
+    bool made[SERIES];         /* in it */
     struct gen *gen;
     struct gen *frozen;
     struct model *now;
@@ -168,7 +169,8 @@ world_init(struct world *w, uint64_t seed)
     *w = (struct world){.seed = seed, .r = {seed}, .durable = 10, .epoch = 11};
     arena_init(&w->arena, NULL, 0, 0);
     budget_init(&w->budget, "head", 0, NULL);
-    assert_int_equal(gen_new(&w->budget, 1, 100, 42, &w->gen), OK);
+    assert_int_equal(registry_new(&w->budget, 100, 42, &w->registry), OK);
+    assert_int_equal(gen_new(&w->budget, 1, w->registry, &w->gen), OK);
     w->now = model_new();
     for (unsigned i = 0; i < SERIES; i++) {
         w->patterns[i] = (unsigned)rng_below(&w->r, PATTERNS);
@@ -183,6 +185,7 @@ world_fini(struct world *w)
     mem_fail_nth(0, false);
     gen_unref(w->gen);
     gen_unref(w->frozen);
+    registry_unref(w->registry);
     model_free(w->now);
     model_free(w->before);
     arena_fini(&w->arena);
@@ -213,17 +216,18 @@ world_series(struct world *w, unsigned i)
 {
     uint8_t room[200];
     struct bytes labels = series_key(i, room);
-    struct series *s = gen_find_labels(w->gen, tenant_of(i), labels);
-    if ((s != NULL) != w->now->made[i]) fail_msg("seed %u: series %u", (unsigned)w->seed, i);
+    struct series *s = registry_find_labels(w->registry, tenant_of(i), labels);
+    if ((s != NULL) != w->made[i]) fail_msg("seed %u: series %u", (unsigned)w->seed, i);
     if (s != NULL) return s;
     arm(w);
-    enum err e = gen_add_series(w->gen, tenant_of(i), labels, &s);
+    enum err e = registry_add(w->registry, tenant_of(i), labels, &s);
     if (refused(w, e)) return NULL;
-    w->now->made[i] = true;
-    if (w->gen->before != NULL) {
-        s->before = gen_find_labels(w->gen->before, tenant_of(i), labels);
-        assert_int_equal(s->before != NULL, w->before->made[i]);
-        if (s->before != NULL) s->max_ms = s->before->max_ms;
+    w->made[i] = true;
+    const struct gen *before = w->gen->before;
+    if (before != NULL && before->registry != w->registry) {
+        const struct series *old = registry_find_labels(before->registry, tenant_of(i), labels);
+        assert_true(old != NULL || w->before->count[i] == 0);
+        if (old != NULL) s->before_plus_1 = old->id + 1;
     }
     return s;
 }
@@ -292,7 +296,7 @@ check_presence(struct world *w, unsigned i, const struct series *s, int64_t t_ms
         arena_reset(&scratch);
     }
     mem_fail_nth(1, true);
-    enum err e = series_presence(w->gen, s, t_ms, v, &scratch, ret, &epoch);
+    enum err e = gen_presence(w->gen, s, t_ms, v, &scratch, ret, &epoch);
     mem_fail_nth(0, false);
     arena_fini(&scratch);
     assert_int_equal(e, OK);
@@ -323,13 +327,17 @@ do_sample(struct world *w)
     check_presence(w, i, s, t, &v, &presence);
     if (presence != PRESENT_NOT) return;
     int64_t start = rng_below(&w->r, 4) == 0 && t > 0 ? t - 5000 : 0;
+    struct gen_series *samples;
+    if (w->memory_fails) arm(w);
+    enum err e = gen_series_get(w->gen, s, &samples);
+    if (refused(w, e)) return;
     if (!w->memory_fails) { /* what was reserved is enough */
-        assert_int_equal(gmem_reserve(&w->gen->gmem, series_append_reserve(s, &v)), OK);
+        assert_int_equal(gmem_reserve(&w->gen->gmem, gen_append_reserve(samples, &v)), OK);
         mem_fail_nth(1, true);
     } else {
         arm(w);
     }
-    enum err e = series_append(w->gen, s, t, start, &v, w->epoch, w->durable);
+    e = gen_append(w->gen, samples, t, start, &v, w->epoch, w->durable);
     if (!w->memory_fails) {
         mem_fail_nth(0, false);
         assert_int_equal(e, OK);
@@ -364,7 +372,7 @@ do_exemplar(struct world *w)
     if (e != ERR_AGAIN && refused(w, e)) return;
     mem_fail_nth(0, false);
     bool there = has_exemplar(w->now, &x, &want);
-    if (!there && w->gen->before != NULL && s->before != NULL) {
+    if (!there && w->gen->before != NULL) {
         there = has_exemplar(w->before, &x, &want);
         want = 0;
     }
@@ -382,10 +390,13 @@ static void
 check_series(struct world *w, struct merge *m, unsigned i, uint32_t durable)
 {
     uint8_t room[200];
-    struct series *s = gen_find_labels(w->gen, tenant_of(i), series_key(i, room));
-    if (s == NULL) return;
+    struct series *s = registry_find_labels(w->registry, tenant_of(i), series_key(i, room));
+    const struct gen_series *samples = s == NULL ? NULL : gen_series(w->gen, s->id);
+    assert_true(samples != NULL || w->now->count[i] == 0);
+    if (samples == NULL) return;
+    assert_int_equal(gen_series_is_empty(samples), w->now->count[i] == 0);
     merge_reset(m, INT64_MIN, INT64_MAX, false);
-    assert_int_equal(merge_add_series(m, s, durable, 0), OK);
+    assert_int_equal(merge_add_series(m, samples, durable, 0), OK);
     merge_begin(m);
     uint32_t at = 0;
     for (;;) {
@@ -421,7 +432,9 @@ check_counts(const struct world *w)
 {
     uint64_t want[LEDGER_KIND_COUNT] = {0};
     want[LEDGER_EXEMPLAR] = w->now->exemplar_count;
+    uint32_t series = 0;
     for (unsigned i = 0; i < SERIES; i++) {
+        series += w->now->count[i] > 0;
         for (uint32_t j = 0; j < w->now->count[i]; j++) {
             want[ledger_kind_of(w->now->samples[i][j].value.kind)]++;
         }
@@ -429,6 +442,7 @@ check_counts(const struct world *w)
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         assert_int_equal(w->gen->sample_count[k], want[k]);
     }
+    assert_int_equal(w->gen->series_count, series);
     uint32_t exemplars = 0;
     for (uint32_t i = 0; i < w->gen->exemplars.count; i++) {
         exemplars += !gen_exemplar(w->gen, i)->undone;
@@ -482,7 +496,12 @@ do_freeze(struct world *w)
     w->durable = w->epoch;
     w->epoch++;
     w->now = model_new();
-    assert_int_equal(gen_new(&w->budget, 2, 1000, 42, &w->gen), OK);
+    if (rng_below(&w->r, 2) == 0) { /* else its series go on */
+        registry_unref(w->registry);
+        assert_int_equal(registry_new(&w->budget, 1000, 42, &w->registry), OK);
+        memset(w->made, 0, sizeof w->made);
+    }
+    assert_int_equal(gen_new(&w->budget, 2, w->registry, &w->gen), OK);
     w->gen->before = w->frozen;
 }
 
@@ -543,6 +562,31 @@ test_memory_refused_anywhere_loses_and_invents_nothing(void **state)
     }
 }
 
+/* A generation with one series. */
+struct one {
+    struct registry *registry;
+    struct gen *gen;
+    struct series *series;
+    struct gen_series *samples;
+};
+
+static void
+one_init(struct one *o, struct budget *budget)
+{
+    uint8_t room[200];
+    assert_int_equal(registry_new(budget, 1, 42, &o->registry), OK);
+    assert_int_equal(gen_new(budget, 1, o->registry, &o->gen), OK);
+    assert_int_equal(registry_add(o->registry, 0, labels_of(1, room), &o->series), OK);
+    assert_int_equal(gen_series_get(o->gen, o->series, &o->samples), OK);
+}
+
+static void
+one_fini(struct one *o)
+{
+    gen_unref(o->gen);
+    registry_unref(o->registry);
+}
+
 /* One request may bring many samples of a series: reserved for once, as gen.h says. */
 static void
 test_a_reservation_covers_a_row_of_floats(void **state)
@@ -550,144 +594,37 @@ test_a_reservation_covers_a_row_of_floats(void **state)
     (void)state;
     for (uint64_t seed = 0; seed < 300; seed++) {
         struct rng r = {seed};
-        struct gen *gen;
-        struct series *s;
-        uint8_t room[200];
-        assert_int_equal(gen_new(NULL, 1, 1, 42, &gen), OK);
-        assert_int_equal(gen_add_series(gen, 0, labels_of(1, room), &s), OK);
+        struct one o;
+        one_init(&o, NULL);
         for (unsigned round = 0; round < 12; round++) {
             uint32_t n = 1 + (uint32_t)rng_below(&r, (uint64_t)1 << rng_below(&r, 11));
             struct sample_value v = {SAMPLE_FLOAT, 0, NULL};
             size_t each = 6 * HCHUNK_FLOAT_BYTES_MAX + sizeof(struct hchunk);
-            assert_int_equal(gmem_reserve(&gen->gmem, series_append_reserve(s, &v) + n * each), OK);
+            assert_int_equal(
+                gmem_reserve(&o.gen->gmem, gen_append_reserve(o.samples, &v) + n * each), OK);
             uint64_t mix = rng_below(&r, 3);
             mem_fail_nth(1, true);
             for (uint32_t i = 0; i < n; i++) {
                 /* As wide tokens as can be. */
-                int64_t t = mix == 0 ? -(int64_t)(s->late == NULL ? 0 : s->late->count) -
+                bool none = o.samples->past == NULL || o.samples->past->late == NULL;
+                int64_t t = mix == 0 ? -(int64_t)(none ? 0 : o.samples->past->late->count) -
                                            (int64_t)rng_below(&r, 1u << 30) * 1000
                                      : (int64_t)(rng_next(&r) >> (mix == 1 ? 1 : 30));
                 v.bits = rng_next(&r);
                 uint32_t epoch;
                 enum presence p;
-                if (series_presence(gen, s, t, &v, NULL, &p, &epoch) != OK || p != PRESENT_NOT) {
-                    continue;
-                }
-                if (series_append(gen, s, t, (int64_t)rng_next(&r), &v, 11, 10) != OK) {
+                enum err e = gen_presence(o.gen, o.series, t, &v, NULL, &p, &epoch);
+                if (e != OK || p != PRESENT_NOT) continue;
+                int64_t start = (int64_t)rng_next(&r);
+                if (gen_append(o.gen, o.samples, t, start, &v, 11, 10) != OK) {
                     mem_fail_nth(0, false);
                     fail_msg("seed %u round %u: sample %u of %u", (unsigned)seed, round, i, n);
                 }
             }
             mem_fail_nth(0, false);
         }
-        gen_unref(gen);
+        one_fini(&o);
     }
-}
-
-/* --- labels ----------------------------------------------------------------------------------- */
-
-static struct bytes
-many_labels(unsigned series, uint8_t *room)
-{
-    struct buf to = {.at = room, .capacity = 400, .limit = 400};
-    char text[32];
-    for (unsigned l = 0; l < 4; l++) {
-        unsigned values[] = {5, 17, 300, 1000000};
-        char name[8] = {(char)('a' + l), 0};
-        snprintf(text, sizeof text, "%u", series % values[l]);
-        if (l == 1 && series % 7 == 0) continue;
-        labels_put(&to, (struct label){bytes_of_text(name), bytes_of_text(text)});
-    }
-    return buf_bytes(&to);
-}
-
-static void
-test_the_index_lists_each_series_under_its_labels_once(void **state)
-{
-    (void)state;
-    enum { COUNT = 30000 };
-    struct gen *gen;
-    uint8_t room[400];
-    struct buf labels;
-    buf_init(&labels, NULL, 4096);
-    assert_int_equal(gen_new(NULL, 7, 5000, 42, &gen), OK);
-    for (unsigned i = 0; i < COUNT; i++) {
-        struct series *s;
-        assert_int_equal(gen_add_series(gen, i % 3, many_labels(i, room), &s), OK);
-        assert_int_equal(s->id, i);
-        assert_int_equal(s->ref, 5000 + i);
-    }
-    for (unsigned i = 0; i < COUNT; i++) {
-        struct bytes want = many_labels(i, room);
-        struct series *s = gen_find_labels(gen, i % 3, want);
-        assert_non_null(s);
-        assert_int_equal(s->id, i);
-        assert_null(gen_find_labels(gen, (i + 1) % 3, want));
-        assert_true(series_has_labels(gen, s, want));
-        assert_false(series_has_labels(gen, s, bytes_of(want.at, want.size - 1)));
-        buf_clear(&labels);
-        series_labels(gen, s, &labels);
-        assert_true(bytes_equal(buf_bytes(&labels), want));
-        uint8_t other_room[400];
-        struct bytes other = many_labels((i + 3 * 7919) % COUNT, other_room);
-        int order = series_compare(gen, s, gen_find_labels(gen, i % 3, other));
-        int expected = labels_compare(want, other);
-        assert_true((order < 0) == (expected < 0) && (order > 0) == (expected > 0));
-    }
-    uint64_t listed = 0, pairs = 0, in_tenants = 0;
-    for (uint32_t p = 0; p < gen->pairs.count; p++) {
-        const struct pair *pair = gen_pair(gen, p);
-        struct label label = pair_label(pair);
-        listed += pair->series.count;
-        for (uint32_t i = 0; i < pair->series.count; i++) {
-            if (i > 0) assert_true(pair->series.at[i - 1] < pair->series.at[i]);
-            struct bytes own = many_labels(pair->series.at[i], room);
-            assert_true(bytes_equal(labels_get(own, label.name), label.value));
-            assert_int_equal(pair->series.at[i] % 3, pair->tenant);
-        }
-    }
-    for (unsigned i = 0; i < COUNT; i++) {
-        pairs += i % 7 == 0 ? 3 : 4;
-    }
-    assert_int_equal(listed, pairs);
-    for (uint32_t t = 0; t < 3; t++) {
-        in_tenants += gen_tenant(gen, t)->series.count;
-        assert_int_equal(gen_tenant(gen, t)->names.count, 4);
-    }
-    assert_int_equal(in_tenants, COUNT);
-    assert_null(gen_tenant(gen, 3));
-    buf_fini(&labels);
-    gen_unref(gen);
-}
-
-static bool
-always(void *context, const struct gen *gen, const struct series *series)
-{
-    (void)gen;
-    return context == NULL || series == context;
-}
-
-static void
-test_a_series_is_found_by_every_key_it_was_seen_under(void **state)
-{
-    (void)state;
-    struct gen *gen;
-    struct series *s, *other;
-    uint8_t room[400];
-    assert_int_equal(gen_new(NULL, 1, 1, 42, &gen), OK);
-    assert_int_equal(gen_add_series(gen, 2, many_labels(1, room), &s), OK);
-    assert_int_equal(gen_add_series(gen, 2, many_labels(2, room), &other), OK);
-    assert_null(gen_find(gen, 2, 12345, always, NULL));
-    gen_alias(gen, s, 12345);
-    gen_alias(gen, other, 12345); /* two label sets of one hash */
-    assert_ptr_equal(gen_find(gen, 2, 12345, always, s), s);
-    assert_ptr_equal(gen_find(gen, 2, 12345, always, other), other);
-    assert_null(gen_find(gen, 1, 12345, always, NULL));
-    for (uint64_t i = 0; i < 100000; i++) {
-        gen_alias(gen, s, i * 77777);
-    }
-    assert_in_range(gen->alias_count, 1000, 1100); /* bounded */
-    gen_unref(gen);
 }
 
 static void
@@ -696,15 +633,12 @@ test_a_small_generation_is_small(void **state)
     (void)state;
     struct budget budget;
     budget_init(&budget, "head", 0, NULL);
-    struct gen *gen;
-    struct series *s;
-    uint8_t room[400];
-    assert_int_equal(gen_new(&budget, 1, 1, 42, &gen), OK);
-    assert_int_equal(gen_add_series(gen, 0, many_labels(1, room), &s), OK);
+    struct one o;
+    one_init(&o, &budget);
     struct sample_value v = {SAMPLE_FLOAT, 1, NULL};
-    assert_int_equal(series_append(gen, s, 1, 0, &v, 1, 0), OK);
+    assert_int_equal(gen_append(o.gen, o.samples, 1, 0, &v, 1, 0), OK);
     assert_true(budget_used(&budget) <= 96 * 1024);
-    gen_unref(gen);
+    one_fini(&o);
     assert_int_equal(budget_used(&budget), 0);
 }
 
@@ -716,12 +650,9 @@ test_what_came_in_random_order_is_found_again(void **state)
     (void)state;
     for (unsigned no_memory = 0; no_memory < 2; no_memory++) {
         struct budget budget;
-        struct gen *gen;
-        struct series *s;
-        uint8_t room[400];
+        struct one o;
         budget_init(&budget, "head", 0, NULL);
-        assert_int_equal(gen_new(&budget, 1, 1, 42, &gen), OK);
-        assert_int_equal(gen_add_series(gen, 0, many_labels(1, room), &s), OK);
+        one_init(&o, &budget);
         for (uint64_t i = 0; i < COUNT + FAILED; i++) {
             /* A multiplication by an odd number runs through all residues, in no order. */
             int64_t t = (int64_t)(i * 40503 % 65536);
@@ -729,28 +660,28 @@ test_what_came_in_random_order_is_found_again(void **state)
             uint32_t epoch, at = i < COUNT ? 1 : 2;
             enum presence p;
             if (no_memory) budget.limit_bytes = budget_used(&budget) + 16 * 1024;
-            assert_int_equal(series_presence(gen, s, t, &v, NULL, &p, &epoch), OK);
+            assert_int_equal(gen_presence(o.gen, o.series, t, &v, NULL, &p, &epoch), OK);
             assert_int_equal(p, PRESENT_NOT);
-            enum err e = series_append(gen, s, t, 0, &v, at, i < COUNT ? at : 1);
+            enum err e = gen_append(o.gen, o.samples, t, 0, &v, at, i < COUNT ? at : 1);
             if (e == ERR_NOMEM) {
                 assert_true(no_memory);
                 budget.limit_bytes = 0;
-                e = series_append(gen, s, t, 0, &v, at, i < COUNT ? at : 1);
+                e = gen_append(o.gen, o.samples, t, 0, &v, at, i < COUNT ? at : 1);
             }
             assert_int_equal(e, OK);
         }
-        assert_int_equal(gen_undo(gen, 1), OK);
-        assert_int_equal(gen->sample_count[LEDGER_FLOAT], COUNT);
+        assert_int_equal(gen_undo(o.gen, 1), OK);
+        assert_int_equal(o.gen->sample_count[LEDGER_FLOAT], COUNT);
         budget.limit_bytes = 0;
         for (uint64_t i = 0; i < COUNT + FAILED; i++) {
             int64_t t = (int64_t)(i * 40503 % 65536);
             struct sample_value v = {SAMPLE_FLOAT, (uint64_t)t + i % 2, NULL};
             uint32_t epoch;
             enum presence p, want = i >= COUNT ? PRESENT_NOT : i % 2 ? PRESENT_OTHER : PRESENT_SAME;
-            assert_int_equal(series_presence(gen, s, t, &v, NULL, &p, &epoch), OK);
+            assert_int_equal(gen_presence(o.gen, o.series, t, &v, NULL, &p, &epoch), OK);
             assert_int_equal(p, want);
         }
-        gen_unref(gen);
+        one_fini(&o);
         assert_int_equal(budget_used(&budget), 0);
     }
 }
@@ -760,31 +691,28 @@ static void
 test_random_order_does_not_become_quadratic(void **state)
 {
     (void)state;
-    struct gen *gen;
-    struct series *s;
-    uint8_t room[400];
+    struct one o;
     struct rng r = {1};
     uint64_t chunks = 0, added = 0;
-    assert_int_equal(gen_new(NULL, 1, 1, 42, &gen), OK);
-    assert_int_equal(gen_add_series(gen, 0, many_labels(1, room), &s), OK);
+    one_init(&o, NULL);
     for (unsigned i = 0; i < 300000; i++) {
         struct sample_value v = {SAMPLE_FLOAT, i, NULL};
         uint32_t epoch;
         enum presence p;
         int64_t t = (int64_t)rng_below(&r, 1u << 30);
-        assert_int_equal(series_presence(gen, s, t, &v, NULL, &p, &epoch), OK);
+        assert_int_equal(gen_presence(o.gen, o.series, t, &v, NULL, &p, &epoch), OK);
         if (p != PRESENT_NOT) continue;
-        assert_int_equal(series_append(gen, s, t, 0, &v, 1, 1), OK);
+        assert_int_equal(gen_append(o.gen, o.samples, t, 0, &v, 1, 1), OK);
         added++;
     }
     int64_t middle = 1 << 29;
-    for (const struct hchunk *c = s->sealed; c != NULL; c = c->next) {
+    for (const struct hchunk *c = o.samples->past->sealed; c != NULL; c = c->next) {
         chunks += c->min_ms <= middle && c->max_ms >= middle;
     }
-    assert_int_equal(gen->sample_count[LEDGER_FLOAT], added);
+    assert_int_equal(o.gen->sample_count[LEDGER_FLOAT], added);
     assert_in_range(chunks, 1, 200);
-    assert_in_range(s->late->work, 1, 100 * added); /* chunks looked into, times 16 */
-    gen_unref(gen);
+    assert_in_range(o.samples->past->late->work, 1, 100 * added); /* chunks looked into, times 16 */
+    one_fini(&o);
 }
 
 int
@@ -794,8 +722,6 @@ main(void)
         cmocka_unit_test(test_a_generation_holds_what_its_model_holds),
         cmocka_unit_test(test_memory_refused_anywhere_loses_and_invents_nothing),
         cmocka_unit_test(test_a_reservation_covers_a_row_of_floats),
-        cmocka_unit_test(test_the_index_lists_each_series_under_its_labels_once),
-        cmocka_unit_test(test_a_series_is_found_by_every_key_it_was_seen_under),
         cmocka_unit_test(test_a_small_generation_is_small),
         cmocka_unit_test(test_what_came_in_random_order_is_found_again),
         cmocka_unit_test(test_random_order_does_not_become_quadratic),

@@ -5,7 +5,7 @@
 #include "tsdb/codec.h"
 #include "tsdb/hchunk_private.h"
 
-enum { FIRST_CAPACITY = 32 };
+enum { FIRST_CAPACITY = 16 };
 
 uint32_t
 hchunk_visible(uint32_t count, uint32_t tag, uint32_t now, uint32_t before, uint32_t durable_epoch)
@@ -27,7 +27,8 @@ hchunk_takes(const struct hchunk_open *open, enum sample_kind kind, int64_t t_ms
 {
     return open->count == 0 ||
            (open->count < HCHUNK_SAMPLES_MAX && open->size_bytes < HCHUNK_BYTES_FULL &&
-            open->kind == kind && t_ms > open->last_ms);
+            open->kind == kind && t_ms > open->last_ms &&
+            (uint64_t)t_ms - (uint64_t)open->last_ms <= UINT32_MAX);
 }
 
 /* --- tokens ----------------------------------------------------------------------------------- */
@@ -69,14 +70,20 @@ put_z(uint8_t *p, uint64_t z)
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
+static size_t
+grown_capacity(const struct hchunk_open *o, size_t more)
+{
+    size_t capacity = o->capacity_bytes + o->capacity_bytes / 4;
+    if (capacity < FIRST_CAPACITY) capacity = FIRST_CAPACITY;
+    if (capacity < o->size_bytes + more) capacity = o->size_bytes + more;
+    return gmem_piece_bytes(capacity);
+}
+
 static enum err
 open_grow(struct hchunk_open *o, struct gmem *gmem, size_t more)
 {
     if (o->capacity_bytes - o->size_bytes >= more) return OK;
-    size_t capacity = o->capacity_bytes + o->capacity_bytes / 2;
-    if (capacity < FIRST_CAPACITY) capacity = FIRST_CAPACITY;
-    if (capacity < o->size_bytes + more) capacity = o->size_bytes + more;
-    capacity = gmem_piece_bytes(capacity);
+    size_t capacity = grown_capacity(o, more);
     uint8_t *bytes = gmem_grow(gmem, o->bytes, o->capacity_bytes, o->size_bytes, capacity);
     if (bytes == NULL) return ERR_NOMEM;
     o->bytes = bytes;
@@ -84,19 +91,33 @@ open_grow(struct hchunk_open *o, struct gmem *gmem, size_t more)
     return OK;
 }
 
-static size_t
-grow_reserve(const struct hchunk_open *o, size_t more)
+static enum err
+extra_get(struct hchunk_open *o, struct gmem *gmem)
 {
-    size_t room = o->capacity_bytes + o->capacity_bytes / 2;
-    if (room < o->size_bytes + more) room = o->size_bytes + more;
-    return gmem_piece_bytes(room < FIRST_CAPACITY ? FIRST_CAPACITY : room);
+    if (o->extra != NULL) return OK;
+    o->extra = gmem_alloc(gmem, sizeof *o->extra);
+    if (o->extra == NULL) return ERR_NOMEM;
+    *o->extra = (struct hchunk_extra){0};
+    return OK;
+}
+
+static int64_t
+start_of(const struct hchunk_open *o)
+{
+    return o->extra == NULL ? 0 : o->extra->start_ms;
+}
+
+static size_t
+open_reserve(const struct hchunk_open *o, size_t more)
+{
+    return gmem_piece_bytes(sizeof(struct hchunk) + o->size_bytes) + grown_capacity(o, more) +
+           gmem_piece_bytes(sizeof(struct hchunk_extra));
 }
 
 size_t
 hchunk_float_reserve(const struct hchunk_open *open)
 {
-    size_t seal = gmem_piece_bytes(sizeof(struct hchunk) + open->size_bytes);
-    return seal + grow_reserve(open, HCHUNK_FLOAT_BYTES_MAX);
+    return open_reserve(open, HCHUNK_FLOAT_BYTES_MAX);
 }
 
 static void
@@ -115,90 +136,141 @@ static void
 open_begin(struct hchunk_open *o, enum sample_kind kind, int64_t t_ms)
 {
     o->kind = (uint8_t)kind;
-    o->first_ms = o->last_ms = t_ms;
-    o->step_ms = 0;
-    o->start_ms = 0;
-    o->last_bits = 0;
-    o->last_k = 0;
-    o->exponent = 0;
-    o->run_open = false;
-    o->size_bytes = (uint32_t)varint_put(o->bytes, zigzag(t_ms));
-}
-
-/* Chooses how to write a value that is not the last one again; updates the scale. */
-static uint8_t *
-put_value(struct hchunk_open *o, uint8_t *p, uint64_t bits)
-{
-    if (o->exponent == EXPONENT_BITS) {
-        int64_t k = ordered_of_bits(bits);
-        p = put_z(p, zigzag((int64_t)((uint64_t)k - (uint64_t)o->last_k)));
-        o->last_k = k;
-        return p;
-    }
-    unsigned e;
-    int64_t k;
-    if (!is_finite_bits(bits) || bits == 0x8000000000000000u) {
-        *p++ = TOKEN_BITS;
-        store_le64(p, bits);
-        return p + 8;
-    }
-    if (!codec_decimal(bits, o->exponent, &e, &k)) {
-        e = EXPONENT_BITS;
-        k = ordered_of_bits(bits);
-    }
-    if (e != o->exponent) {
-        *p++ = TOKEN_SCALE;
-        *p++ = (uint8_t)e;
-        o->exponent = (uint8_t)e;
-        o->last_k = 0;
-    }
-    uint64_t z = zigzag((int64_t)((uint64_t)k - (uint64_t)o->last_k));
-    o->last_k = k;
-    if (z == 0) { /* after a special value: k is the one before it */
-        *p++ = TOKEN_BITS;
-        store_le64(p, bits);
-        return p + 8;
-    }
-    return put_z(p, z);
-}
-
-static void
-put_sample(struct hchunk_open *o, int64_t t_ms, uint64_t bits, int64_t start_ms)
-{
-    uint8_t *p = o->bytes + o->size_bytes;
-    int64_t step = (int64_t)((uint64_t)t_ms - (uint64_t)o->last_ms);
-    int64_t turn = (int64_t)((uint64_t)step - (uint64_t)o->step_ms);
-    bool same_value = bits == o->last_bits; /* the first after 0 */
-    bool prefixed = turn != 0 || start_ms != o->start_ms;
-    if (!prefixed && same_value) {
-        if (o->run_open && p[-1] < 0x3F) {
-            p[-1]++;
-        } else {
-            *p++ = 0;
-            o->run_open = true;
-        }
-    } else {
-        if (turn != 0) {
-            *p++ = TOKEN_TIME;
-            p += varint_put(p, zigzag(turn));
-        }
-        if (start_ms != o->start_ms) {
-            *p++ = TOKEN_START;
-            p += varint_put(p, zigzag((int64_t)((uint64_t)start_ms - (uint64_t)o->start_ms)));
-        }
-        if (same_value) {
-            *p++ = TOKEN_SAME;
-        } else {
-            p = put_value(o, p, bits);
-        }
-        o->run_open = false;
-    }
-    o->size_bytes = (uint32_t)(p - o->bytes);
-    assert(o->size_bytes <= o->capacity_bytes);
-    o->step_ms = step;
     o->last_ms = t_ms;
-    o->last_bits = bits;
-    o->start_ms = start_ms;
+    o->step_ms = 0;
+    o->last = 0;
+    o->exponent = 0;
+    o->run_open = o->special = false;
+}
+
+/* What a sample adds to a chunk: bytes, and what is known of the last value from then on. */
+struct token {
+    uint8_t bytes[HCHUNK_FLOAT_BYTES_MAX];
+    uint8_t size;
+    uint8_t exponent;
+    bool special;
+    uint64_t last;
+};
+
+static uint8_t *
+put_special(struct token *token, uint8_t *p, uint64_t bits)
+{
+    *p++ = TOKEN_BITS;
+    store_le64(p, bits);
+    token->special = true;
+    token->last = bits;
+    return p + 8;
+}
+
+/* k, or the bits in the order of doubles if there is none; its scale. False: a special value. */
+static bool
+scale_value(uint64_t bits, unsigned hint, unsigned *ret_exponent, uint64_t *ret_k)
+{
+    int64_t k;
+    if (hint != EXPONENT_BITS) {
+        if (!is_finite_bits(bits) || bits == 0x8000000000000000u) return false;
+        if (codec_decimal(bits, hint, ret_exponent, &k)) {
+            *ret_k = (uint64_t)k;
+            return true;
+        }
+    }
+    *ret_exponent = EXPONENT_BITS;
+    *ret_k = (uint64_t)ordered_of_bits(bits);
+    return true;
+}
+
+/*
+ * Chooses how to write a value. True: it is the one before, again; nothing was written. After a
+ * special value k is 0, and a difference of nothing has no token: such a value is special itself.
+ */
+static bool
+put_value(const struct hchunk_open *o, struct token *token, uint8_t **p, uint64_t bits)
+{
+    token->exponent = o->exponent;
+    token->special = o->special;
+    token->last = o->last;
+    if (o->special && o->last == bits) return true;
+    unsigned e;
+    uint64_t k;
+    if (!scale_value(bits, o->exponent, &e, &k)) {
+        *p = put_special(token, *p, bits);
+        return false;
+    }
+    bool rescaled = e != o->exponent;
+    uint64_t before = rescaled || o->special ? 0 : o->last;
+    if (k == before) {
+        if (!rescaled && !o->special) return true;
+        *p = put_special(token, *p, bits);
+        return false;
+    }
+    if (rescaled) {
+        *(*p)++ = TOKEN_SCALE;
+        *(*p)++ = (uint8_t)e;
+    }
+    *p = put_z(*p, zigzag((int64_t)(k - before)));
+    token->exponent = (uint8_t)e;
+    token->special = false;
+    token->last = k;
+    return false;
+}
+
+static uint8_t *
+put_time(const struct hchunk_open *o, uint8_t *p, int64_t turn, int64_t start_ms)
+{
+    if (turn != 0) {
+        *p++ = TOKEN_TIME;
+        p += varint_put(p, zigzag(turn));
+    }
+    if (start_ms != start_of(o)) {
+        *p++ = TOKEN_START;
+        p += varint_put(p, zigzag((int64_t)((uint64_t)start_ms - (uint64_t)start_of(o))));
+    }
+    return p;
+}
+
+static enum err
+put_token(struct hchunk_open *o, struct gmem *gmem, const struct token *token)
+{
+    if (o->capacity_bytes - o->size_bytes >= sizeof token->bytes) {
+        memcpy(o->bytes + o->size_bytes, token->bytes, sizeof token->bytes); /* all: faster */
+    } else {
+        enum err e = open_grow(o, gmem, token->size);
+        if (e) return e;
+        memcpy(o->bytes + o->size_bytes, token->bytes, token->size);
+    }
+    o->size_bytes += token->size;
+    o->exponent = token->exponent;
+    o->special = token->special;
+    o->last = token->last;
+    return OK;
+}
+
+static enum err
+put_sample(struct hchunk_open *o, struct gmem *gmem, int64_t t_ms, uint64_t bits, int64_t start_ms)
+{
+    struct token token;
+    uint8_t *p = token.bytes;
+    int64_t step = (int64_t)((uint64_t)t_ms - (uint64_t)o->last_ms);
+    if (o->count == 0) p += varint_put(p, zigzag(t_ms));
+    uint8_t *first = p;
+    p = put_time(o, p, step - (int64_t)o->step_ms, start_ms);
+    bool prefixed = p != first;
+    bool same = put_value(o, &token, &p, bits);
+    bool run = same && !prefixed;
+    if (run && o->run_open && o->bytes[o->size_bytes - 1] < 0x3F) {
+        o->bytes[o->size_bytes - 1]++;
+    } else {
+        if (same) *p++ = prefixed ? TOKEN_SAME : 0;
+        token.size = (uint8_t)(p - token.bytes);
+        enum err e = start_ms == start_of(o) ? OK : extra_get(o, gmem);
+        if (e == OK) e = put_token(o, gmem, &token);
+        if (e) return e;
+        o->run_open = run;
+    }
+    if (start_ms != start_of(o)) o->extra->start_ms = start_ms;
+    o->step_ms = (uint32_t)step;
+    o->last_ms = t_ms;
+    return OK;
 }
 
 enum err
@@ -206,10 +278,13 @@ hchunk_put_float(struct hchunk_open *o, struct gmem *gmem, int64_t t_ms, uint64_
                  int64_t start_ms, uint32_t epoch)
 {
     assert(hchunk_takes(o, SAMPLE_FLOAT, t_ms));
-    enum err e = open_grow(o, gmem, HCHUNK_FLOAT_BYTES_MAX);
-    if (e) return e;
+    int64_t before_ms = o->last_ms;
     if (o->count == 0) open_begin(o, SAMPLE_FLOAT, t_ms);
-    put_sample(o, t_ms, bits, start_ms);
+    enum err e = put_sample(o, gmem, t_ms, bits, start_ms);
+    if (e) {
+        o->last_ms = before_ms;
+        return e;
+    }
     o->count++;
     note_pending(o, epoch);
     return OK;
@@ -242,8 +317,7 @@ histogram_memory(const struct histogram *h)
 size_t
 hchunk_histogram_reserve(const struct hchunk_open *open, const struct histogram *h)
 {
-    size_t seal = gmem_piece_bytes(sizeof(struct hchunk) + open->size_bytes);
-    return seal + grow_reserve(open, 32 + histogram_put_max(h) + row_max(h)) +
+    return open_reserve(open, 32 + histogram_put_max(h) + row_max(h)) +
            gmem_piece_bytes(histogram_memory(h));
 }
 
@@ -307,12 +381,12 @@ put_buckets(uint8_t *p, const struct hist_buckets *now, struct hist_buckets *las
 static void
 put_row(struct hchunk_open *o, int64_t t_ms, const struct histogram *h, int64_t start_ms)
 {
-    struct histogram *last = o->last_histogram;
+    struct histogram *last = o->extra->last_histogram;
     bool integer = h->kind == SAMPLE_HISTOGRAM_INT;
     uint8_t *p = o->bytes + o->size_bytes;
     int64_t step = (int64_t)((uint64_t)t_ms - (uint64_t)o->last_ms);
-    p += varint_put(p, zigzag((int64_t)((uint64_t)step - (uint64_t)o->step_ms)));
-    p += varint_put(p, zigzag((int64_t)((uint64_t)start_ms - (uint64_t)o->start_ms)));
+    p += varint_put(p, zigzag(step - (int64_t)o->step_ms));
+    p += varint_put(p, zigzag((int64_t)((uint64_t)start_ms - (uint64_t)o->extra->start_ms)));
     *p++ = (uint8_t)h->reset_hint;
     p = put_word(p, h->count, last->count, integer);
     p = put_word(p, h->zero_count, last->zero_count, integer);
@@ -325,9 +399,9 @@ put_row(struct hchunk_open *o, int64_t t_ms, const struct histogram *h, int64_t 
     last->count = h->count;
     last->zero_count = h->zero_count;
     last->sum_bits = h->sum_bits;
-    o->step_ms = step;
+    o->step_ms = (uint32_t)step;
     o->last_ms = t_ms;
-    o->start_ms = start_ms;
+    o->extra->start_ms = start_ms;
 }
 
 static enum err
@@ -335,22 +409,26 @@ put_first_histogram(struct hchunk_open *o, struct gmem *gmem, int64_t t_ms,
                     const struct histogram *h, int64_t start_ms)
 {
     enum err e = open_grow(o, gmem, 32 + histogram_put_max(h));
+    if (e == OK) e = extra_get(o, gmem);
     if (e) return e;
     struct histogram *keep = histogram_keep(gmem, h);
     if (keep == NULL) return ERR_NOMEM;
-    o->last_histogram = keep;
-    o->hist_bytes = (uint32_t)histogram_memory(h);
     open_begin(o, h->kind, t_ms);
-    uint8_t *p = o->bytes + o->size_bytes;
+    uint8_t *p = o->bytes;
+    p += varint_put(p, zigzag(t_ms));
     p += varint_put(p, zigzag(start_ms));
-    o->start_ms = start_ms;
     struct buf to = {.at = p, .capacity = o->capacity_bytes - (size_t)(p - o->bytes)};
     to.limit = to.capacity;
     histogram_put(&to, h);
     assert(buf_error(&to) == OK && to.at == p);
     o->size_bytes = (uint32_t)((size_t)(p - o->bytes) + to.size);
-    o->rows_at = o->size_bytes;
-    o->row_words = 3 + h->positive.bucket_count + h->negative.bucket_count;
+    *o->extra = (struct hchunk_extra){
+        .start_ms = start_ms,
+        .last_histogram = keep,
+        .hist_bytes = (uint32_t)histogram_memory(h),
+        .rows_at = o->size_bytes,
+        .row_words = 3 + h->positive.bucket_count + h->negative.bucket_count,
+    };
     return OK;
 }
 
@@ -364,7 +442,7 @@ hchunk_put_histogram(struct hchunk_open *o, struct gmem *gmem, int64_t t_ms,
         e = put_first_histogram(o, gmem, t_ms, h, start_ms);
         if (e) return e;
     } else {
-        if (!histogram_same_layout(o->last_histogram, h)) return ERR_AGAIN;
+        if (!histogram_same_layout(o->extra->last_histogram, h)) return ERR_AGAIN;
         e = open_grow(o, gmem, row_max(h));
         if (e) return e;
         put_row(o, t_ms, h, start_ms);
@@ -380,8 +458,11 @@ void
 hchunk_drop(struct hchunk_open *o, struct gmem *gmem)
 {
     gmem_free(gmem, o->bytes, o->capacity_bytes);
-    gmem_free(gmem, o->last_histogram, o->hist_bytes);
-    *o = (struct hchunk_open){0};
+    if (o->extra != NULL) {
+        gmem_free(gmem, o->extra->last_histogram, o->extra->hist_bytes);
+        gmem_free(gmem, o->extra, sizeof *o->extra);
+    }
+    *o = (struct hchunk_open){.last_ms = o->last_ms};
 }
 
 enum err
@@ -391,17 +472,19 @@ hchunk_seal_copy(const struct hchunk_open *o, struct gmem *gmem, struct hchunk *
     struct hchunk *c = gmem_alloc(gmem, sizeof *c + o->size_bytes);
     if (c == NULL) return ERR_NOMEM;
     *c = (struct hchunk){
-        .min_ms = o->first_ms,
+        .min_ms = hchunk_first_ms(o),
         .max_ms = o->last_ms,
         .size_bytes = o->size_bytes,
         .tag = o->tag,
-        .rows_at = o->rows_at,
-        .row_words = o->row_words,
         .kind = o->kind,
         .count = o->count,
         .pending_now = o->pending_now,
         .pending_before = o->pending_before,
     };
+    if (o->extra != NULL) {
+        c->rows_at = o->extra->rows_at;
+        c->row_words = o->extra->row_words;
+    }
     memcpy(c->bytes, o->bytes, o->size_bytes);
     *ret_chunk = c;
     return OK;

@@ -13,7 +13,7 @@
  *      F8 varint prefix: zigzag of the change of the step in time
  *      F9 varint prefix: zigzag of the change of the start time, from this sample on
  *      FD        the same value as before, after a prefix
- *      FE 8      a value as its bits; k stays
+ *      FE 8      a value as its bits; k is 0 behind it
  *      FF e      prefix: from here on k is of exponent e (31: k is the bits in the order of
  *                doubles), and was 0
  *
@@ -56,28 +56,35 @@ struct hchunk {
     uint8_t bytes[];
 };
 
-/* The chunk being written. Zeroed memory is an empty one. */
-struct hchunk_open {
-    uint8_t *bytes;
-    uint32_t size_bytes;
-    uint32_t capacity_bytes;
-    int64_t first_ms;
-    int64_t last_ms;
-    int64_t step_ms;
+/* What few open chunks need. */
+struct hchunk_extra {
     int64_t start_ms;
-    uint64_t last_bits;
-    int64_t last_k;
     struct histogram *last_histogram; /* with its arrays, one piece of hist_bytes */
     uint32_t hist_bytes;
     uint32_t rows_at;
     uint32_t row_words;
+};
+
+/*
+ * The chunk being written. Zeroed memory is an empty one. `last_ms` is for the owner to keep while
+ * there is no sample.
+ */
+struct hchunk_open {
+    uint8_t *bytes;
+    struct hchunk_extra *extra; /* NULL: no start time, no histogram */
+    int64_t last_ms;
+    uint64_t last; /* k of the last value; its bits if it was `special` */
+    uint32_t step_ms;
     uint32_t tag;
-    uint8_t kind;
+    uint32_t size_bytes;
+    uint32_t capacity_bytes;
     uint8_t count;
     uint8_t pending_now;
     uint8_t pending_before;
+    uint8_t kind;
     uint8_t exponent;
     bool run_open; /* the last byte is a run that may grow */
+    bool special;
 };
 
 /* How many samples, from the first, are durable at this epoch. */
@@ -100,13 +107,13 @@ MUST_CHECK enum err hchunk_put_float(struct hchunk_open *open, struct gmem *gmem
 MUST_CHECK enum err hchunk_put_histogram(struct hchunk_open *open, struct gmem *gmem, int64_t t_ms,
                                          const struct histogram *h, int64_t start_ms,
                                          uint32_t epoch);
-/* Finishes the chunk (count > 0) and leaves `open` empty. */
+/* Finishes the chunk (count > 0) and leaves `open` empty, but for last_ms. */
 MUST_CHECK enum err hchunk_seal(struct hchunk_open *open, struct gmem *gmem,
                                 struct hchunk **ret_chunk);
 /* The same, but `open` keeps its bytes' memory. */
 MUST_CHECK enum err hchunk_seal_copy(const struct hchunk_open *open, struct gmem *gmem,
                                      struct hchunk **ret_chunk);
-/* Gives its memory back. */
+/* Gives its memory back; last_ms stays. */
 void hchunk_drop(struct hchunk_open *open, struct gmem *gmem);
 
 /* What is needed to read samples: of an open chunk, or of a sealed one. */
@@ -117,6 +124,9 @@ struct hchunk_view {
     uint32_t row_words;
     struct bytes bytes;
 };
+int64_t hchunk_first_ms(const struct hchunk_open *open);
+/* Of floats: the last value. */
+uint64_t hchunk_last_bits(const struct hchunk_open *open);
 struct hchunk_view hchunk_open_view(const struct hchunk_open *open);
 struct hchunk_view hchunk_sealed_view(const struct hchunk *chunk);
 

@@ -77,6 +77,7 @@ struct float_reader {
     int64_t k;
     unsigned exponent;
     unsigned run_left;
+    bool special; /* the last value was written as its bits */
     bool saw_start;
 };
 
@@ -97,10 +98,12 @@ read_value(struct float_reader *r)
     if (t == TOKEN_BITS) {
         r->bits = load_le64(r->at + 1);
         r->at += 9;
-        if (r->exponent == EXPONENT_BITS) r->k = ordered_of_bits(r->bits);
+        r->k = 0;
+        r->special = true;
         return;
     }
     uint64_t z;
+    r->special = false;
     r->at = get_z(r->at, &z);
     r->k = (int64_t)((uint64_t)r->k + (uint64_t)unzigzag(z));
     r->bits = r->exponent == EXPONENT_BITS ? bits_of_ordered(r->k)
@@ -297,11 +300,30 @@ hchunk_read(enum sample_kind kind, struct bytes bytes, uint32_t count, struct ar
 
 /* --- finding ---------------------------------------------------------------------------------- */
 
+int64_t
+hchunk_first_ms(const struct hchunk_open *o)
+{
+    uint64_t v;
+    get_varint(o->bytes, &v);
+    return unzigzag(v);
+}
+
+uint64_t
+hchunk_last_bits(const struct hchunk_open *o)
+{
+    if (o->special) return o->last;
+    return o->exponent == EXPONENT_BITS ? bits_of_ordered((int64_t)o->last)
+                                        : codec_decimal_bits(o->exponent, (int64_t)o->last);
+}
+
 struct hchunk_view
 hchunk_open_view(const struct hchunk_open *o)
 {
-    return (struct hchunk_view){(enum sample_kind)o->kind, o->count, o->rows_at, o->row_words,
-                                bytes_of(o->bytes, o->size_bytes)};
+    return (struct hchunk_view){.kind = (enum sample_kind)o->kind,
+                                .count = o->count,
+                                .rows_at = o->extra == NULL ? 0 : o->extra->rows_at,
+                                .row_words = o->extra == NULL ? 0 : o->extra->row_words,
+                                .bytes = bytes_of(o->bytes, o->size_bytes)};
 }
 
 struct hchunk_view
@@ -385,10 +407,10 @@ cut_floats(struct hchunk_open *o, uint32_t keep)
     o->run_open = *token < 0x40;
     if (o->run_open) o->bytes[o->size_bytes - 1] -= (uint8_t)r.run_left;
     o->last_ms = r.t_ms;
-    o->step_ms = r.step_ms;
-    o->start_ms = r.start_ms;
-    o->last_bits = r.bits;
-    o->last_k = r.k;
+    o->step_ms = (uint32_t)r.step_ms;
+    if (o->extra != NULL) o->extra->start_ms = r.start_ms;
+    o->special = r.special;
+    o->last = r.special ? r.bits : (uint64_t)r.k;
     o->exponent = (uint8_t)r.exponent;
 }
 
@@ -406,7 +428,7 @@ cut_histograms(struct hchunk_open *o, uint32_t keep, struct arena *scratch)
     struct row_walk w;
     enum err e = histogram_at(bytes_of(o->bytes, o->size_bytes), keep - 1, scratch, &h, &w);
     if (e) return e;
-    struct histogram *last = o->last_histogram;
+    struct histogram *last = o->extra->last_histogram;
     copy_words(&last->positive, &h.positive);
     copy_words(&last->negative, &h.negative);
     last->reset_hint = h.reset_hint;
@@ -415,8 +437,8 @@ cut_histograms(struct hchunk_open *o, uint32_t keep, struct arena *scratch)
     last->sum_bits = h.sum_bits;
     o->size_bytes = (uint32_t)(w.at - o->bytes);
     o->last_ms = w.t_ms;
-    o->step_ms = w.step_ms;
-    o->start_ms = w.start_ms;
+    o->step_ms = (uint32_t)w.step_ms;
+    o->extra->start_ms = w.start_ms;
     return OK;
 }
 

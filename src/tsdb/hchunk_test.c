@@ -155,7 +155,7 @@ test_a_chunk_gives_back_what_was_put(void **state)
         gmem_init(&g, NULL);
         struct hchunk_open o = {0};
         uint32_t n = put_all(&o, &g, m);
-        assert_int_equal(o.first_ms, m->times[0]);
+        assert_int_equal(hchunk_first_ms(&o), m->times[0]);
         assert_int_equal(o.last_ms, m->times[n - 1]);
         check_samples(m, bytes_of(o.bytes, o.size_bytes), n);
         check_samples(m, bytes_of(o.bytes, o.size_bytes), (uint32_t)rng_below(&r, n + 1));

@@ -185,6 +185,8 @@ slice_gather(struct ingest *in, struct place *at, struct piece *pieces, uint32_t
             reject_piece(in, &p, reason);
             continue;
         }
+        e = gen_series_get(in->gen, p.series, &p.samples);
+        if (e) return why_set(in->why, e, "the head has reached its memory budget");
         ingest_need_series(in, &p, &need);
         e = ingest_series_metadata(in, p.from, p.series);
         if (e) return why_set(in->why, e, "no memory for metadata");

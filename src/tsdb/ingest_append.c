@@ -31,27 +31,25 @@ define(struct ingest *in, struct series *series)
     if (series->defined_in == (uint32_t)in->log.segment) return;
     series->defined_in = (uint32_t)in->log.segment;
     struct scratch *s = in->s;
-    size_t size = 0;
-    for (uint32_t i = 0; i < series->pair_count; i++) {
-        size += gen_pair(in->gen, series->pairs[i])->field_size;
-    }
-    buf_put_zigzag(&s->series, (int64_t)(series->ref - s->series_last_ref));
-    buf_put_varint(&s->series, size);
-    series_labels(in->gen, series, &s->series);
-    s->series_last_ref = series->ref;
+    const struct registry *r = in->gen->registry;
+    uint64_t ref = series_ref(r, series);
+    buf_put_zigzag(&s->series, (int64_t)(ref - s->series_last_ref));
+    buf_put_varint(&s->series, series_labels_size(r, series));
+    series_labels(r, series, &s->series);
+    s->series_last_ref = ref;
     s->series_count++;
 }
 
 static void
-log_float(struct ingest *in, const struct series *series, const struct rw_float *f)
+log_float(struct ingest *in, const struct piece *p, const struct rw_float *f)
 {
     struct scratch *s = in->s;
     uint32_t i = s->float_count++;
-    s->refs[i] = series->ref;
+    s->refs[i] = series_ref(in->gen->registry, p->series);
     s->times[i] = f->t_ms;
     s->bits[i] = f->bits;
     s->starts[i] = f->start_ms;
-    s->hints[i] = series->open.exponent;
+    s->hints[i] = p->samples->open.exponent;
     s->has_starts |= f->start_ms != 0;
 }
 
@@ -59,7 +57,8 @@ static void
 log_histogram(struct ingest *in, const struct series *series, const struct rw_histogram *h)
 {
     struct scratch *s = in->s;
-    uint64_t now[3] = {series->ref, (uint64_t)h->t_ms, (uint64_t)h->start_ms};
+    uint64_t now[3] = {series_ref(in->gen->registry, series), (uint64_t)h->t_ms,
+                       (uint64_t)h->start_ms};
     for (unsigned i = 0; i < 3; i++) {
         buf_put_zigzag(&s->histograms, (int64_t)(now[i] - s->histogram_last[i]));
         s->histogram_last[i] = now[i];
@@ -70,21 +69,21 @@ log_histogram(struct ingest *in, const struct series *series, const struct rw_hi
 
 /* True if it was accepted: it is in the head now and must go into the log. */
 static bool
-append(struct ingest *in, const struct rw_series *from, struct series *series, int64_t t_ms,
-       int64_t start_ms, const struct sample_value *v)
+append(struct ingest *in, const struct piece *p, int64_t t_ms, int64_t start_ms,
+       const struct sample_value *v)
 {
     enum ledger_kind kind = ledger_kind_of(v->kind);
     enum presence presence = PRESENT_NOT;
     enum err e = OK;
-    if (t_ms <= series->max_ms) { /* else it is news, and nearly always it is */
+    if (t_ms <= p->samples->open.last_ms) { /* else it is news, and nearly always it is */
         uint32_t epoch;
         arena_reset(&in->s->arena);
-        e = series_presence(in->gen, series, t_ms, v, &in->s->arena, &presence, &epoch);
+        e = gen_presence(in->gen, p->series, t_ms, v, &in->s->arena, &presence, &epoch);
         assert(e == OK); /* step 2 saw to it that the arena holds a chunk */
         lean_on(in, epoch);
     }
     if (presence == PRESENT_OTHER) {
-        ingest_reject(in, from, kind, REJECT_CONFLICT, 1, t_ms,
+        ingest_reject(in, p->from, kind, REJECT_CONFLICT, 1, t_ms,
                       "another value is stored for this time");
         return false;
     }
@@ -95,47 +94,46 @@ append(struct ingest *in, const struct rw_series *from, struct series *series, i
         return false;
     }
     in->change.count[kind][LEDGER_ACCEPTED]++;
-    e = series_append(in->gen, series, t_ms, start_ms, v, in->epoch, in->durable);
+    e = gen_append(in->gen, p->samples, t_ms, start_ms, v, in->epoch, in->durable);
     assert(e == OK); /* reserved */
     if (t_ms > in->db->newest_ms) in->db->newest_ms = t_ms;
-    define(in, series);
+    define(in, p->series);
     return true;
 }
 
 static void
-append_floats(struct ingest *in, const struct rw_series *from, struct series *series,
-              struct rw_range range)
+append_floats(struct ingest *in, const struct piece *p)
 {
-    for (uint32_t i = range.first; i < range.first + range.count; i++) {
+    for (uint32_t i = p->floats.first; i < p->floats.first + p->floats.count; i++) {
         const struct rw_float *f = &in->request->floats[i];
         enum reject reason = ingest_time_verdict(in, f->t_ms);
         if (reason != REJECT_NONE) {
-            ingest_reject(in, from, LEDGER_FLOAT, reason, 1, f->t_ms, "");
+            ingest_reject(in, p->from, LEDGER_FLOAT, reason, 1, f->t_ms, "");
             continue;
         }
         struct sample_value v = {SAMPLE_FLOAT, f->bits, NULL};
-        if (append(in, from, series, f->t_ms, f->start_ms, &v)) log_float(in, series, f);
+        if (append(in, p, f->t_ms, f->start_ms, &v)) log_float(in, p, f);
     }
 }
 
 static void
-append_histograms(struct ingest *in, const struct rw_series *from, struct series *series,
-                  struct rw_range range)
+append_histograms(struct ingest *in, const struct piece *p)
 {
-    for (uint32_t i = range.first; i < range.first + range.count; i++) {
+    for (uint32_t i = p->histograms.first; i < p->histograms.first + p->histograms.count; i++) {
         const struct rw_histogram *h = &in->request->histograms[i];
         struct why why = {"no count, a mixed one, or more than 65536 buckets of a side"};
         enum reject reason = ingest_time_verdict(in, h->t_ms);
         if (h->malformed || histogram_check(&h->h, &why) != OK) {
-            ingest_reject(in, from, LEDGER_HISTOGRAM, REJECT_BAD_HISTOGRAM, 1, h->t_ms, why.text);
+            ingest_reject(in, p->from, LEDGER_HISTOGRAM, REJECT_BAD_HISTOGRAM, 1, h->t_ms,
+                          why.text);
             continue;
         }
         if (reason != REJECT_NONE) {
-            ingest_reject(in, from, LEDGER_HISTOGRAM, reason, 1, h->t_ms, "");
+            ingest_reject(in, p->from, LEDGER_HISTOGRAM, reason, 1, h->t_ms, "");
             continue;
         }
         struct sample_value v = {h->h.kind, 0, &h->h};
-        if (append(in, from, series, h->t_ms, h->start_ms, &v)) log_histogram(in, series, h);
+        if (append(in, p, h->t_ms, h->start_ms, &v)) log_histogram(in, p->series, h);
     }
 }
 
@@ -144,7 +142,7 @@ log_exemplar(struct ingest *in, const struct series *series, const struct rw_exe
              struct bytes labels)
 {
     struct scratch *s = in->s;
-    uint64_t now[2] = {series->ref, (uint64_t)x->t_ms};
+    uint64_t now[2] = {series_ref(in->gen->registry, series), (uint64_t)x->t_ms};
     for (unsigned i = 0; i < 2; i++) {
         buf_put_zigzag(&s->exemplars, (int64_t)(now[i] - s->exemplar_last[i]));
         s->exemplar_last[i] = now[i];
@@ -178,30 +176,29 @@ exemplar_labels(struct ingest *in, const struct rw_exemplar *x, enum reject *ret
 }
 
 static enum err
-append_exemplars(struct ingest *in, const struct rw_series *from, struct series *series,
-                 struct rw_range range)
+append_exemplars(struct ingest *in, const struct piece *p)
 {
-    for (uint32_t i = range.first; i < range.first + range.count; i++) {
+    for (uint32_t i = p->exemplars.first; i < p->exemplars.first + p->exemplars.count; i++) {
         const struct rw_exemplar *x = &in->request->exemplars[i];
         enum reject reason;
         enum err e = exemplar_labels(in, x, &reason);
         if (e) return e;
         if (reason == REJECT_NONE) reason = ingest_time_verdict(in, x->t_ms);
         if (reason != REJECT_NONE) {
-            ingest_reject(in, from, LEDGER_EXEMPLAR, reason, 1, x->t_ms, "exemplar");
+            ingest_reject(in, p->from, LEDGER_EXEMPLAR, reason, 1, x->t_ms, "exemplar");
             continue;
         }
         uint32_t epoch = 0;
         struct bytes labels = buf_bytes(&in->s->labels);
-        e = gen_add_exemplar(in->gen, series, x->t_ms, x->bits, labels, in->epoch, &epoch);
+        e = gen_add_exemplar(in->gen, p->series, x->t_ms, x->bits, labels, in->epoch, &epoch);
         if (e != OK && e != ERR_AGAIN) return e;
         in->change.count[LEDGER_EXEMPLAR][LEDGER_RECEIVED]++;
         in->result->written[LEDGER_EXEMPLAR]++;
         in->change.count[LEDGER_EXEMPLAR][e == OK ? LEDGER_ACCEPTED : LEDGER_DUPLICATE]++;
         lean_on(in, epoch);
         if (e != OK) continue;
-        define(in, series);
-        log_exemplar(in, series, x, labels);
+        define(in, p->series);
+        log_exemplar(in, p->series, x, labels);
     }
     return OK;
 }
@@ -209,9 +206,9 @@ append_exemplars(struct ingest *in, const struct rw_series *from, struct series 
 enum err
 ingest_append(struct ingest *in, const struct piece *p)
 {
-    append_floats(in, p->from, p->series, p->floats);
-    append_histograms(in, p->from, p->series, p->histograms);
-    return append_exemplars(in, p->from, p->series, p->exemplars);
+    append_floats(in, p);
+    append_histograms(in, p);
+    return append_exemplars(in, p);
 }
 
 /* --- metadata --- */

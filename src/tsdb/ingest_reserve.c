@@ -75,11 +75,8 @@ static size_t
 definition_bytes(const struct ingest *in, const struct series *series)
 {
     if (series->defined_in == (uint32_t)in->log.segment) return 0;
-    size_t bytes = 2 * VARINT_SIZE_MAX;
-    for (uint32_t i = 0; i < series->pair_count; i++) {
-        bytes += gen_pair(in->gen, series->pairs[i])->field_size;
-    }
-    return bytes;
+    const size_t bytes = 2 * VARINT_SIZE_MAX;
+    return bytes + series_labels_size(in->gen->registry, series);
 }
 
 /*
@@ -90,7 +87,7 @@ static size_t
 piece_head_bytes(const struct ingest *in, const struct piece *p)
 {
     struct sample_value v = {SAMPLE_FLOAT, 0, NULL};
-    size_t bytes = series_append_reserve(p->series, &v) +
+    size_t bytes = gen_append_reserve(p->samples, &v) +
                    p->floats.count * (size_t)(6 * HCHUNK_FLOAT_BYTES_MAX + sizeof(struct hchunk));
     for (uint32_t i = 0; i < p->histograms.count; i++) {
         const struct rw_histogram *h = &in->request->histograms[p->histograms.first + i];

@@ -3,14 +3,14 @@
  *
  * The table knows a series by a hash of the labels as they were sent, so that labels need not be
  * put in order to be found: canonical labels are made only for what is not found. Which memory a
- * look-up will touch is known long before, by the hashes of the request; it is asked for in three
- * steps (slot, series, chunk), because each tells where the next one is.
+ * look-up will touch is known long before, by the hashes of the request; it is asked for in four
+ * steps (slot, series, its samples, chunk), because each tells where the next one is.
  */
 #include "base/hash.h"
 #include "tsdb/ingest.h"
 
 /* How many series ahead of its use each thing is asked for. */
-enum { SLOT_AHEAD = 24, SERIES_AHEAD = 12, CHUNK_AHEAD = 6 };
+enum { SLOT_AHEAD = 24, SERIES_AHEAD = 15, SAMPLES_AHEAD = 10, CHUNK_AHEAD = 5 };
 
 struct request_labels {
     const struct rw_request *request;
@@ -36,15 +36,15 @@ pair_is(const struct pair *pair, const struct label *label)
 }
 
 static bool
-equal_request_labels(void *context, const struct gen *gen, const struct series *s)
+equal_request_labels(void *context, const struct registry *registry, const struct series *s)
 {
     const struct request_labels *r = context;
-    if (r->request->version == RW_V1) return series_has_labels(gen, s, r->series->label_bytes);
+    if (r->request->version == RW_V1) return series_has_labels(registry, s, r->series->label_bytes);
     struct rw_label_walk walk = rw_labels(r->request, r->series);
     struct label label;
-    for (uint32_t i = 0; i < s->pair_count; i++) {
+    for (uint32_t i = 0; i < s->pairs->count; i++) {
         if (!rw_label_next(&walk, &label)) return false;
-        if (!pair_is(gen_pair(gen, s->pairs[i]), &label)) return false;
+        if (!pair_is(registry_pair(registry, s->pairs->ids[i]), &label)) return false;
     }
     return !rw_label_next(&walk, &label);
 }
@@ -95,7 +95,8 @@ static void
 come_near(const struct ingest *in, uint32_t number)
 {
     if (number >= in->request->series_count) return;
-    gen_prefetch_key(in->gen, in->tenant->id, lookup_key(in, &in->request->series[number]));
+    registry_prefetch_key(in->gen->registry, in->tenant->id,
+                          lookup_key(in, &in->request->series[number]));
 }
 
 /* The slot is here: asks for the series it names. */
@@ -105,15 +106,23 @@ come_nearer(struct ingest *in, uint32_t number)
     struct series **guess = &in->guesses[number % GUESSES];
     *guess = NULL;
     if (number >= in->request->series_count) return;
-    *guess = gen_guess(in->gen, in->tenant->id, lookup_key(in, &in->request->series[number]));
+    *guess = registry_guess(in->gen->registry, in->tenant->id,
+                            lookup_key(in, &in->request->series[number]));
 }
 
-/* The series is here: asks for what appending touches. */
+/* The series is here: asks for its row of pairs and its samples; then for the chunk's end. */
+static void
+come_close(const struct ingest *in, uint32_t number)
+{
+    const struct series *guess = in->guesses[number % GUESSES];
+    if (guess != NULL) gen_prefetch_series(in->gen, guess);
+}
+
 static void
 come_nearest(const struct ingest *in, uint32_t number)
 {
     const struct series *guess = in->guesses[number % GUESSES];
-    if (guess != NULL) gen_prefetch_chunk(guess);
+    if (guess != NULL) gen_prefetch_chunk(in->gen, guess);
 }
 
 void
@@ -123,6 +132,8 @@ ingest_approach_first(struct ingest *in, uint32_t first)
         come_near(in, first + i);
     for (uint32_t i = 0; i < SERIES_AHEAD; i++)
         come_nearer(in, first + i);
+    for (uint32_t i = 0; i < SAMPLES_AHEAD; i++)
+        come_close(in, first + i);
     for (uint32_t i = 0; i < CHUNK_AHEAD; i++)
         come_nearest(in, first + i);
 }
@@ -132,6 +143,7 @@ ingest_approach_next(struct ingest *in, uint32_t number)
 {
     come_near(in, number + SLOT_AHEAD);
     come_nearer(in, number + SERIES_AHEAD);
+    come_close(in, number + SAMPLES_AHEAD);
     come_nearest(in, number + CHUNK_AHEAD);
 }
 
@@ -147,10 +159,11 @@ resolve_slowly(struct ingest *in, const struct rw_series *series, struct series 
     enum err e = ingest_canonical(in, series, ret_reason);
     if (e || *ret_reason != REJECT_NONE) return e;
     struct bytes labels = buf_bytes(&in->s->labels);
+    struct registry *registry = in->gen->registry;
     e = head_series(in->db, in->tenant->id, labels, ret_series);
     if (e) return e;
     uint64_t key = lookup_key(in, series);
-    if (key != gen_labels_hash(in->gen, labels)) gen_alias(in->gen, *ret_series, key);
+    if (key != registry_labels_hash(registry, labels)) registry_alias(registry, *ret_series, key);
     return OK;
 }
 
@@ -163,12 +176,12 @@ ingest_resolve(struct ingest *in, const struct rw_series *series, struct series 
     if (!series->bad_reference) {
         struct series *guess = in->guesses[(series - in->request->series) % GUESSES];
         if (guess != NULL && guess->tenant == in->tenant->id &&
-            equal_request_labels(&context, in->gen, guess)) {
+            equal_request_labels(&context, in->gen->registry, guess)) {
             *ret_series = guess;
             return OK;
         }
-        *ret_series = gen_find(in->gen, in->tenant->id, lookup_key(in, series),
-                               equal_request_labels, &context);
+        *ret_series = registry_find(in->gen->registry, in->tenant->id, lookup_key(in, series),
+                                    equal_request_labels, &context);
         if (*ret_series != NULL) return OK;
     }
     return resolve_slowly(in, series, ret_series, ret_reason);
@@ -177,13 +190,15 @@ ingest_resolve(struct ingest *in, const struct rw_series *series, struct series 
 enum err
 head_series(struct tsdb *db, uint32_t tenant, struct bytes labels, struct series **ret_series)
 {
-    struct series *s = gen_find_labels(db->active, tenant, labels);
+    struct registry *registry = db->active->registry;
+    struct series *s = registry_find_labels(registry, tenant, labels);
     if (s == NULL) {
-        enum err e = gen_add_series(db->active, tenant, labels, &s);
+        enum err e = registry_add(registry, tenant, labels, &s);
         if (e) return e;
-        if (db->active->before != NULL) {
-            s->before = gen_find_labels(db->active->before, tenant, labels);
-            if (s->before != NULL) s->max_ms = s->before->max_ms;
+        const struct gen *frozen = db->active->before;
+        if (frozen != NULL && frozen->registry != registry) {
+            const struct series *before = registry_find_labels(frozen->registry, tenant, labels);
+            if (before != NULL) s->before_plus_1 = before->id + 1;
         }
     }
     *ret_series = s;

@@ -77,6 +77,7 @@ struct saved {
 struct piece {
     const struct rw_series *from;
     struct series *series;
+    struct gen_series *samples; /* of it, in the active generation */
     struct rw_range floats;
     struct rw_range histograms;
     struct rw_range exemplars;
@@ -207,10 +208,11 @@ MUST_CHECK enum err family_restore(struct tsdb *db, struct tenant *tenant,
 
 /* --- generations ------------------------------------------------------------------------------ */
 
-MUST_CHECK enum err head_new_gen(struct tsdb *db, struct gen **ret_gen);
+/* With a registry of its own, unless one is given. */
+MUST_CHECK enum err head_new_gen(struct tsdb *db, struct registry *shared, struct gen **ret_gen);
 /* With nothing pending: the active generation becomes the frozen one. Under the head lock. */
 MUST_CHECK enum err head_cut_locked(struct tsdb *db);
-/* The series with these labels in the active generation; made if it is not there. */
+/* The series with these labels in the active generation's registry; made if it is not there. */
 MUST_CHECK enum err head_series(struct tsdb *db, uint32_t tenant, struct bytes labels,
                                 struct series **ret_series);
 

@@ -31,7 +31,7 @@ struct late_index {
 static uint32_t
 tag_of(const struct gen *gen, int64_t t_ms)
 {
-    return (uint32_t)hash_mix((uint64_t)t_ms, gen->hash_seed);
+    return (uint32_t)hash_mix((uint64_t)t_ms, gen->registry->hash_seed);
 }
 
 static void
@@ -126,30 +126,29 @@ is_needed(const struct late *late)
 }
 
 void
-late_index_sealed(struct gen *gen, struct series *s, const struct hchunk *newest,
-                  const struct hchunk *known)
+late_index_sealed(struct gen *gen, struct gen_past *past, const struct hchunk *known)
 {
-    struct late *late = s->late;
+    struct late *late = past->late;
     if (late == NULL || (late->index == NULL && !is_needed(late))) return;
     if (late->index == NULL) known = NULL; /* none of them is in it */
     struct late_index *x = index_of(gen, late);
     if (x == NULL || x->broken) return;
-    for (const struct hchunk *c = newest; c != known && !x->broken; c = c->next) {
+    for (const struct hchunk *c = past->sealed; c != known && !x->broken; c = c->next) {
         x->broken = !add_chunk(gen, x, c);
     }
     if (x->broken) index_empty(gen, x);
 }
 
 bool
-late_index_is_there(const struct series *s)
+late_index_is_there(const struct late *late)
 {
-    return s->late != NULL && s->late->index != NULL && !s->late->index->broken;
+    return late != NULL && late->index != NULL && !late->index->broken;
 }
 
 const struct hchunk *
-late_index_next(const struct gen *gen, const struct series *s, int64_t t_ms, uint32_t *walk)
+late_index_next(const struct gen *gen, const struct late *late, int64_t t_ms, uint32_t *walk)
 {
-    const struct late_index *x = s->late->index;
+    const struct late_index *x = late->index;
     uint32_t tag = tag_of(gen, t_ms), mask = x->capacity - 1;
     for (;;) {
         const struct late_slot *slot = &x->slots[(tag + *walk) & mask];

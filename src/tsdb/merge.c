@@ -147,13 +147,14 @@ outside(const struct merge *m, int64_t min_ms, int64_t max_ms)
 static enum err
 add_open(struct merge *m, const struct hchunk_open *o, uint32_t durable_epoch, uint32_t order)
 {
-    if (o->count == 0 || outside(m, o->first_ms, o->last_ms)) return OK;
+    if (o->count == 0 || outside(m, hchunk_first_ms(o), o->last_ms)) return OK;
     uint32_t visible =
         hchunk_visible(o->count, o->tag, o->pending_now, o->pending_before, durable_epoch);
     if (visible == 0) return OK;
     struct bytes copy = arena_copy(&m->items_arena, bytes_of(o->bytes, o->size_bytes));
     if (copy.at == NULL) return ERR_NOMEM;
-    return add_chunk(m, (enum sample_kind)o->kind, o->first_ms, o->last_ms, copy, visible, order);
+    return add_chunk(m, (enum sample_kind)o->kind, hchunk_first_ms(o), o->last_ms, copy, visible,
+                     order);
 }
 
 /* The first late sample at or behind t. */
@@ -210,11 +211,13 @@ add_late(struct merge *m, const struct late *late, uint32_t durable_epoch, uint3
 }
 
 enum err
-merge_add_series(struct merge *m, const struct series *s, uint32_t durable_epoch, uint32_t order)
+merge_add_series(struct merge *m, const struct gen_series *s, uint32_t durable_epoch,
+                 uint32_t order)
 {
     enum err e = add_open(m, &s->open, durable_epoch, order);
-    if (e == OK) e = add_late(m, s->late, durable_epoch, order);
-    for (const struct hchunk *c = s->sealed; c != NULL && e == OK; c = c->next) {
+    if (e || s->past == NULL) return e;
+    e = add_late(m, s->past->late, durable_epoch, order);
+    for (const struct hchunk *c = s->past->sealed; c != NULL && e == OK; c = c->next) {
         uint32_t visible =
             hchunk_visible(c->count, c->tag, c->pending_now, c->pending_before, durable_epoch);
         if (visible == 0 || outside(m, c->min_ms, c->max_ms)) continue;

@@ -78,7 +78,7 @@ MUST_CHECK enum err merge_next(struct merge *merge, struct sample_batch *ret_bat
  * Adds what a series of the head holds in [min, max] of the merge and is durable at `epoch`. The
  * head lock is held, unless the generation is frozen and nobody can undo in it.
  */
-MUST_CHECK enum err merge_add_series(struct merge *merge, const struct series *series,
+MUST_CHECK enum err merge_add_series(struct merge *merge, const struct gen_series *series,
                                      uint32_t durable_epoch, uint32_t order);
 
 #endif

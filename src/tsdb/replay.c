@@ -4,6 +4,8 @@
  * beyond all of theirs, because what it logs next may be replayed together with what they logged.
  */
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 
 #include "base/hash.h"
 #include "tsdb/internal.h"
@@ -157,7 +159,9 @@ put_sample(struct replay *r, uint64_t ref, int64_t t_ms, int64_t start_ms,
         r->orphans++;
         return OK;
     }
-    e = series_append(r->db->active, series, t_ms, start_ms, v, 0, 0);
+    struct gen_series *samples;
+    e = gen_series_get(r->db->active, series, &samples);
+    if (e == OK) e = gen_append(r->db->active, samples, t_ms, start_ms, v, 0, 0);
     if (e) return e;
     if (t_ms > r->db->newest_ms) r->db->newest_ms = t_ms;
     r->opening->replayed_samples++;
@@ -291,6 +295,16 @@ count_damage(struct replay *r, const struct wal_damage *damage)
     }
 }
 
+/* Labels may be gone that stood before the place where replay begins: nobody has told of those. */
+static void
+tell_orphans(const struct replay *r, struct wal_damage *damage)
+{
+    if (r->orphans == 0 || damage->places > 0) return;
+    damage->places = 1;
+    snprintf(damage->first, sizeof damage->first,
+             "the labels of series that %" PRIu64 " samples name are lost", r->orphans);
+}
+
 /*
  * The head's references so far may be those of other series in the log that was just read: what is
  * logged from now on gets new ones.
@@ -298,9 +312,9 @@ count_damage(struct replay *r, const struct wal_damage *damage)
 static void
 renumber(struct tsdb *db, uint64_t max_ref)
 {
-    struct gen *gen = db->active;
-    if (max_ref >= gen->ref_base) gen_rebase(gen, max_ref + 1);
-    db->next_ref = gen->ref_base;
+    struct registry *registry = db->active->registry;
+    if (max_ref >= registry->ref_base) registry->ref_base = max_ref + 1;
+    db->next_ref = registry->ref_base;
 }
 
 enum err
@@ -311,8 +325,9 @@ replay_log(struct tsdb *db, uint64_t from_pos, struct tsdb_opening *ret_opening,
     arena_init(&r.scratch, &db->head_budget, 0, 0);
     enum err e = wal_recover(db->wal, from_pos, replay_record, &r, &ret_opening->damage, why);
     if (e == OK) {
+        tell_orphans(&r, &ret_opening->damage);
         count_damage(&r, &ret_opening->damage);
-        ret_opening->replayed_series = db->active->series.count;
+        ret_opening->replayed_series = db->active->series_count;
         renumber(db, r.max_ref);
     }
     mem_free(&db->head_budget, r.pages, r.page_capacity * sizeof *r.pages);

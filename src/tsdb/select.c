@@ -7,7 +7,7 @@
 
 #include "tsdb/internal.h"
 
-/* One part or generation taking part in an answer. */
+/* One part, or the generations of one registry, taking part in an answer. */
 struct source {
     uint32_t order;
     bool at_end;
@@ -26,8 +26,9 @@ struct source {
     struct part_deletion *deletions;
     uint32_t deletion_count;
 
-    /* A generation. */
-    struct gen *gen;
+    /* Generations of the head. */
+    const struct registry *registry; /* NULL: a part */
+    struct gen *gens[2];             /* the frozen one, the active one; or NULL */
     uint32_t *ids;
     uint32_t id_count;
     uint32_t id_at;
@@ -53,81 +54,66 @@ struct query {
     struct why warning;
 };
 
-/* --- matching in a generation ----------------------------------------------------------------- */
+/* --- matching in the head --------------------------------------------------------------------- */
 
-/* A look at an id list, taken under the head lock and readable without it. */
-struct id_view {
-    const uint32_t *at;
-    uint32_t count;
-};
+enum { WALKS_AT_ONCE = 256, IDS_AT_ONCE = 1024 };
 
-static struct id_view
-view_of(const struct id_list *list)
-{
-    return (struct id_view){list->at, list->count};
-}
-
-enum { PAIRS_AT_ONCE = 256 };
-
-struct gen_match {
+struct head_match {
     struct tsdb *db;
-    const struct gen *gen;
+    const struct registry *registry;
     uint32_t tenant;
     struct query_control *control; /* may be NULL */
     struct why *why;
-    const struct pair *pairs[PAIRS_AT_ONCE]; /* those whose series are wanted next */
+    uint32_t pairs[WALKS_AT_ONCE]; /* those whose series are wanted next */
     uint32_t pair_count;
 };
 
+static void
+add_walk(struct id_walk *walk, roaring_bitmap_t *into)
+{
+    uint32_t ids[IDS_AT_ONCE], count;
+    while ((count = id_walk_read(walk, ids, IDS_AT_ONCE)) > 0) {
+        roaring_bitmap_add_many(into, count, ids);
+    }
+}
+
 /* The lock once for many of them: others write meanwhile. */
 static void
-add_pairs_series(struct gen_match *m, roaring_bitmap_t *into)
+add_pairs_series(struct head_match *m, roaring_bitmap_t *into)
 {
-    struct id_view views[PAIRS_AT_ONCE];
+    struct id_walk walks[WALKS_AT_ONCE];
     lock_take(&m->db->head_lock);
     for (uint32_t i = 0; i < m->pair_count; i++) {
-        views[i] = view_of(&m->pairs[i]->series);
+        walks[i] = id_list_walk(&registry_pair_use(m->registry, m->pairs[i])->series);
     }
     lock_drop(&m->db->head_lock);
     for (uint32_t i = 0; i < m->pair_count; i++) {
-        roaring_bitmap_add_many(into, views[i].count, views[i].at);
+        add_walk(&walks[i], into);
     }
     m->pair_count = 0;
 }
 
 static void
-add_pair(struct gen_match *m, const struct pair *pair, roaring_bitmap_t *into)
+add_pair(struct head_match *m, uint32_t pair, roaring_bitmap_t *into)
 {
-    if (m->pair_count == PAIRS_AT_ONCE) add_pairs_series(m, into);
+    if (m->pair_count == WALKS_AT_ONCE) add_pairs_series(m, into);
     m->pairs[m->pair_count++] = pair;
-}
-
-static bool
-find_name_pairs(struct gen_match *m, struct bytes name, struct id_view *ret_pairs)
-{
-    bool found = false;
-    lock_take(&m->db->head_lock);
-    const struct gen_tenant *t = gen_tenant(m->gen, m->tenant);
-    for (uint32_t i = 0; t != NULL && i < t->names.count && !found; i++) {
-        const struct gen_name *n = gen_name(m->gen, t->names.at[i]);
-        if (!bytes_equal(n->text, name)) continue;
-        *ret_pairs = view_of(&n->pairs);
-        found = true;
-    }
-    lock_drop(&m->db->head_lock);
-    return found;
 }
 
 /* Adds the series of all values of the name for which matching gives `want`. */
 static enum err
-collect_scan(struct gen_match *m, const struct matcher *matcher, bool want, roaring_bitmap_t *into)
+collect_scan(struct head_match *m, const struct matcher *matcher, bool want, roaring_bitmap_t *into)
 {
-    struct id_view pairs;
-    if (!find_name_pairs(m, matcher_name(matcher), &pairs)) return OK;
-    for (uint32_t i = 0; i < pairs.count; i++) {
-        const struct pair *pair = gen_pair(m->gen, pairs.at[i]);
-        if (matcher_matches(matcher, pair_label(pair).value) == want) add_pair(m, pair, into);
-        if (i % PAIRS_AT_ONCE != 0 || m->control == NULL) continue;
+    lock_take(&m->db->head_lock);
+    const struct registry_name *name =
+        registry_find_name(m->registry, m->tenant, matcher_name(matcher));
+    struct id_walk walk = name == NULL ? (struct id_walk){0} : id_list_walk(&name->pairs);
+    lock_drop(&m->db->head_lock);
+    uint32_t id;
+    for (uint32_t i = 0; id_walk_next(&walk, &id); i++) {
+        const struct pair *pair = registry_pair(m->registry, id);
+        if (matcher_matches(matcher, pair_label(pair).value) == want) add_pair(m, id, into);
+        if (i % WALKS_AT_ONCE != 0 || m->control == NULL) continue;
         enum err e = query_control_check(m->control, m->why);
         if (e) return e;
     }
@@ -136,7 +122,7 @@ collect_scan(struct gen_match *m, const struct matcher *matcher, bool want, roar
 
 /* The same by look-ups, where the values are known. */
 static enum err
-collect_literals(struct gen_match *m, const struct matcher *matcher, const struct bytes *values,
+collect_literals(struct head_match *m, const struct matcher *matcher, const struct bytes *values,
                  uint32_t count, roaring_bitmap_t *into)
 {
     struct buf scratch;
@@ -145,11 +131,12 @@ collect_literals(struct gen_match *m, const struct matcher *matcher, const struc
     for (uint32_t i = 0; i < count && e == OK; i++) {
         if (values[i].size == 0) continue; /* nothing is stored with an empty value */
         struct label label = {matcher_name(matcher), values[i]};
+        uint32_t pair;
         lock_take(&m->db->head_lock);
-        const struct pair *pair = gen_find_pair(m->gen, m->tenant, label, &scratch);
+        bool found = registry_find_pair(m->registry, m->tenant, label, &scratch, &pair);
         lock_drop(&m->db->head_lock);
         e = buf_error(&scratch);
-        if (pair != NULL) add_pair(m, pair, into);
+        if (found) add_pair(m, pair, into);
     }
     buf_fini(&scratch);
     return e;
@@ -157,18 +144,16 @@ collect_literals(struct gen_match *m, const struct matcher *matcher, const struc
 
 /*
  * A matcher that passes the empty string excludes the series with a value it does not pass; any
- * other selects the series with a value it passes.
+ * other selects the series with a value it passes. The set of those.
  */
 static enum err
-match_one(struct gen_match *m, const struct matcher *matcher, roaring_bitmap_t *result)
+match_one(struct head_match *m, const struct matcher *matcher, roaring_bitmap_t *set)
 {
     bool excludes = matcher_matches_empty(matcher);
     bool negative =
         matcher_type(matcher) == MATCH_NOT_EQUAL || matcher_type(matcher) == MATCH_NOT_REGEX;
     const struct bytes *values;
     uint32_t count = matcher_literals(matcher, &values);
-    roaring_bitmap_t *set = roaring_bitmap_create();
-    if (set == NULL) return ERR_NOMEM;
     enum err e = OK;
     if (count > 0 && negative == excludes) {
         /* The known values are what a positive matcher selects, and a negative one excludes. */
@@ -177,7 +162,31 @@ match_one(struct gen_match *m, const struct matcher *matcher, roaring_bitmap_t *
         e = collect_scan(m, matcher, !excludes, set);
     }
     add_pairs_series(m, set);
-    if (excludes) {
+    return e;
+}
+
+/* Where nothing selects, all series of the tenant are what others exclude from. */
+static void
+match_all(struct head_match *m, roaring_bitmap_t *set)
+{
+    lock_take(&m->db->head_lock);
+    const struct registry_tenant *t = registry_tenant(m->registry, m->tenant);
+    struct id_walk all = t == NULL ? (struct id_walk){0} : id_list_walk(&t->series);
+    lock_drop(&m->db->head_lock);
+    add_walk(&all, set);
+}
+
+/* One step of a selection; `result` is empty before the first one. */
+static enum err
+select_step(struct head_match *m, const struct matcher *matcher, bool first,
+            roaring_bitmap_t *result)
+{
+    if (first && !matcher_matches_empty(matcher)) return match_one(m, matcher, result);
+    if (first) match_all(m, result);
+    roaring_bitmap_t *set = roaring_bitmap_create();
+    if (set == NULL) return ERR_NOMEM;
+    enum err e = match_one(m, matcher, set);
+    if (matcher_matches_empty(matcher)) {
         roaring_bitmap_andnot_inplace(result, set);
     } else {
         roaring_bitmap_and_inplace(result, set);
@@ -186,57 +195,64 @@ match_one(struct gen_match *m, const struct matcher *matcher, roaring_bitmap_t *
     return e;
 }
 
+/* Those that select come first: what they leave is small. */
 static enum err
-gen_select(struct gen_match *m, struct matcher *const *matchers, uint32_t count,
-           roaring_bitmap_t **ret)
+head_select(struct head_match *m, struct matcher *const *matchers, uint32_t count,
+            roaring_bitmap_t **ret)
 {
-    lock_take(&m->db->head_lock);
-    const struct gen_tenant *t = gen_tenant(m->gen, m->tenant);
-    struct id_view all = t == NULL ? (struct id_view){NULL, 0} : view_of(&t->series);
-    lock_drop(&m->db->head_lock);
     roaring_bitmap_t *result = roaring_bitmap_create();
     if (result == NULL) return ERR_NOMEM;
-    if (all.count > 0) roaring_bitmap_add_many(result, all.count, all.at);
-    for (uint32_t i = 0; i < count; i++) {
-        if (roaring_bitmap_is_empty(result)) break;
-        enum err e = match_one(m, matchers[i], result);
-        if (e) {
-            roaring_bitmap_free(result);
-            return e;
+    bool first = true;
+    for (unsigned excluding = 0; excluding < 2; excluding++) {
+        for (uint32_t i = 0; i < count; i++) {
+            if (matcher_matches_empty(matchers[i]) != (excluding == 1)) continue;
+            if (!first && roaring_bitmap_is_empty(result)) break;
+            enum err e = select_step(m, matchers[i], first, result);
+            if (e) {
+                roaring_bitmap_free(result);
+                return e;
+            }
+            first = false;
         }
     }
+    if (first) match_all(m, result);
     *ret = result;
     return OK;
 }
 
-static _Thread_local const struct gen *sort_gen; /* qsort takes no context */
+static _Thread_local const struct registry *sort_registry; /* qsort takes no context */
 
 static int
 by_labels(const void *a, const void *b)
 {
-    return series_compare(sort_gen, gen_series(sort_gen, *(const uint32_t *)a),
-                          gen_series(sort_gen, *(const uint32_t *)b));
+    return series_compare(sort_registry, registry_series(sort_registry, *(const uint32_t *)a),
+                          registry_series(sort_registry, *(const uint32_t *)b));
 }
 
 /* --- sources ---------------------------------------------------------------------------------- */
 
-static enum err
-gen_source_open(struct query *q, struct source *s, struct gen *gen, uint32_t tenant,
-                const struct select_request *request, struct why *why)
+static bool
+source_is_head(const struct source *s)
 {
-    struct gen_match m = {
-        .db = q->db, .gen = gen, .tenant = tenant, .control = q->control, .why = why};
+    return s->registry != NULL;
+}
+
+static enum err
+head_source_open(struct query *q, struct source *s, uint32_t tenant,
+                 const struct select_request *request, struct why *why)
+{
+    struct head_match m = {
+        .db = q->db, .registry = s->registry, .tenant = tenant, .control = q->control, .why = why};
     roaring_bitmap_t *matched;
-    s->gen = gen;
     buf_init(&s->label_bytes, q->budget, 64 * 1024 * 1024);
-    enum err e = gen_select(&m, request->matchers, request->matcher_count, &matched);
+    enum err e = head_select(&m, request->matchers, request->matcher_count, &matched);
     if (e) return e;
     uint64_t count = roaring_bitmap_get_cardinality(matched);
     s->ids = mem_alloc(q->budget, count * sizeof *s->ids);
     if (s->ids != NULL) {
         s->id_count = (uint32_t)count;
         roaring_bitmap_to_uint32_array(matched, s->ids);
-        sort_gen = gen;
+        sort_registry = s->registry;
         qsort(s->ids, count, sizeof *s->ids, by_labels);
     }
     roaring_bitmap_free(matched);
@@ -271,7 +287,7 @@ source_close(struct query *q, struct source *s)
     if (s->matched != NULL) roaring_bitmap_free(s->matched);
     row_reader_free(s->rows);
     mem_free(q->budget, s->ids, s->id_count * sizeof *s->ids);
-    if (s->gen != NULL) buf_fini(&s->label_bytes);
+    if (source_is_head(s)) buf_fini(&s->label_bytes);
 }
 
 /* A block may hold something of the range. */
@@ -300,14 +316,14 @@ part_step(struct query *q, struct source *s, struct why *why)
 }
 
 static enum err
-gen_step(struct source *s)
+head_step(struct source *s)
 {
     if (s->id_at == s->id_count) {
         s->at_end = true;
         return OK;
     }
     buf_clear(&s->label_bytes);
-    series_labels(s->gen, gen_series(s->gen, s->ids[s->id_at++]), &s->label_bytes);
+    series_labels(s->registry, registry_series(s->registry, s->ids[s->id_at++]), &s->label_bytes);
     s->labels = buf_bytes(&s->label_bytes);
     return buf_error(&s->label_bytes);
 }
@@ -317,7 +333,7 @@ source_step(struct query *q, struct source *s, struct why *why)
 {
     s->consumed = false;
     if (s->at_end) return OK;
-    if (s->gen != NULL) return gen_step(s);
+    if (source_is_head(s)) return head_step(s);
     enum err e = part_step(q, s, why);
     if (e == ERR_CORRUPT && q->partial) {
         if (why != NULL) q->warning = *why;
@@ -385,15 +401,20 @@ add_blocks(struct query *q, const struct source *s)
     return OK;
 }
 
+/* The frozen generation's samples came first. */
 static enum err
 add_source(struct query *q, struct source *s)
 {
-    if (s->gen == NULL) return add_blocks(q, s);
+    if (!source_is_head(s)) return add_blocks(q, s);
+    enum err e = OK;
     lock_take(&q->db->head_lock);
     uint32_t visible = q->db->options.ack_memory ? (uint32_t)wal_place(q->db->wal).epoch
                                                  : (uint32_t)q->db->durable_epoch;
-    enum err e =
-        merge_add_series(&q->merge, gen_series(s->gen, s->ids[s->id_at - 1]), visible, s->order);
+    for (unsigned i = 0; i < 2 && e == OK; i++) {
+        const struct gen_series *samples =
+            s->gens[i] == NULL ? NULL : gen_series(s->gens[i], s->ids[s->id_at - 1]);
+        if (samples != NULL) e = merge_add_series(&q->merge, samples, visible, s->order + i);
+    }
     lock_drop(&q->db->head_lock);
     return e;
 }
@@ -551,11 +572,16 @@ open_sources(struct query *q, uint32_t tenant, const struct select_request *requ
             e = OK;
         }
     }
-    for (unsigned i = 0; i < 2 && e == OK; i++) {
-        if (q->gens[i] == NULL || tenant == UINT32_MAX || q->parts_only) continue;
+    bool head = tenant != UINT32_MAX && !q->parts_only;
+    for (unsigned i = 0; i < 2 && e == OK && head; i++) {
+        if (q->gens[i] == NULL) continue;
         struct source *s = &q->sources[q->source_count++];
         s->order = most + i;
-        e = gen_source_open(q, s, q->gens[i], tenant, request, why);
+        s->registry = q->gens[i]->registry;
+        s->gens[0] = q->gens[i];
+        bool both = i == 0 && q->gens[1]->registry == s->registry;
+        if (both) s->gens[1] = q->gens[++i];
+        e = head_source_open(q, s, tenant, request, why);
     }
     for (uint32_t i = 0; i < q->source_count && e == OK; i++) {
         e = source_step(q, &q->sources[i], why);
@@ -680,25 +706,37 @@ part_exemplar(void *context, uint32_t series, const struct exemplar *x)
 }
 
 static enum err
-gen_exemplars(struct query *q, struct exemplar_list *l, const struct source *s)
+gen_exemplars(struct query *q, struct exemplar_list *l, const struct gen *gen,
+              const roaring_bitmap_t *wanted, struct buf *labels)
+{
+    uint32_t durable = (uint32_t)q->db->durable_epoch;
+    for (uint32_t i = 0; i < gen->exemplars.count; i++) {
+        const struct gen_exemplar *g = gen_exemplar(gen, i);
+        if (g->undone || (int32_t)(g->epoch - durable) > 0 || g->t_ms < l->request->min_ms ||
+            g->t_ms > l->request->max_ms || !roaring_bitmap_contains(wanted, g->series)) {
+            continue;
+        }
+        buf_clear(labels);
+        series_labels(gen->registry, registry_series(gen->registry, g->series), labels);
+        struct exemplar x = {
+            .labels = bytes_of(g->labels, g->labels_size), .value_bits = g->bits, .t_ms = g->t_ms};
+        enum err e = buf_error(labels);
+        if (e == OK) e = exemplar_push(l, buf_bytes(labels), &x);
+        if (e) return e;
+    }
+    return OK;
+}
+
+static enum err
+head_exemplars(struct query *q, struct exemplar_list *l, const struct source *s)
 {
     roaring_bitmap_t *wanted = roaring_bitmap_of_ptr(s->id_count, s->ids);
     struct buf labels;
     buf_init(&labels, q->budget, 64 * 1024 * 1024);
     enum err e = wanted == NULL ? ERR_NOMEM : OK;
     lock_take(&q->db->head_lock);
-    uint32_t durable = (uint32_t)q->db->durable_epoch;
-    for (uint32_t i = 0; e == OK && i < s->gen->exemplars.count; i++) {
-        const struct gen_exemplar *g = gen_exemplar(s->gen, i);
-        if (g->undone || (int32_t)(g->epoch - durable) > 0 || g->t_ms < l->request->min_ms ||
-            g->t_ms > l->request->max_ms || !roaring_bitmap_contains(wanted, g->series)) {
-            continue;
-        }
-        buf_clear(&labels);
-        series_labels(s->gen, gen_series(s->gen, g->series), &labels);
-        struct exemplar x = {
-            .labels = bytes_of(g->labels, g->labels_size), .value_bits = g->bits, .t_ms = g->t_ms};
-        e = err_first(buf_error(&labels), exemplar_push(l, buf_bytes(&labels), &x));
+    for (unsigned i = 0; i < 2 && e == OK; i++) {
+        if (s->gens[i] != NULL) e = gen_exemplars(q, l, s->gens[i], wanted, &labels);
     }
     lock_drop(&q->db->head_lock);
     buf_fini(&labels);
@@ -728,8 +766,8 @@ tsdb_exemplars(struct answerer *answerer, const struct select_request *request,
     struct exemplar_list l = {.arena = &q->arena, .request = request};
     for (uint32_t i = 0; i < q->source_count && e == OK; i++) {
         l.source = &q->sources[i];
-        if (l.source->gen != NULL) {
-            e = gen_exemplars(q, &l, l.source);
+        if (source_is_head(l.source)) {
+            e = head_exemplars(q, &l, l.source);
         } else if (l.source->matched != NULL) {
             e = part_exemplars(l.source->part, 0, part_exemplar, &l, why);
         }

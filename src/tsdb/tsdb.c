@@ -404,7 +404,7 @@ open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, str
     if (e == OK) e = open_log(db, &m, why);
     if (e == OK) e = env_syncdir(db->env, db->dir, why); /* log and parts have names in it */
     if (e == OK) e = scratch_init(db);
-    if (e == OK) e = head_new_gen(db, &db->active);
+    if (e == OK) e = head_new_gen(db, NULL, &db->active);
     if (e == OK) e = replay_log(db, m.store_pos, opening, why);
     if (e == OK) {
         db->active->begin_pos = m.store_pos;
@@ -656,7 +656,7 @@ static uint64_t
 samples_max(const struct tsdb *db)
 {
     uint64_t given = db->options.head_samples_max;
-    return given != 0 ? given : 8 * 1000 * 1000 + 12 * (uint64_t)db->active->series.count;
+    return given != 0 ? given : 8 * 1000 * 1000 + 12 * (uint64_t)db->active->series_count;
 }
 
 bool
@@ -670,7 +670,8 @@ tsdb_flush_due(struct tsdb *db)
     int64_t age_ms = (env_monotonic_ns(db->env) - gen->begun_ns) / NS_PER_MS;
     bool old = age_ms > o->head_age_ms_max && gen_samples(gen) > 0;
     bool many = gen_samples(gen) >= samples_max(db);
-    bool large = o->head_bytes_max != 0 && gen->gmem.total_bytes > o->head_bytes_max / 3;
+    uint64_t bytes = gen_bytes(gen) + registry_bytes(gen->registry);
+    bool large = o->head_bytes_max != 0 && bytes > o->head_bytes_max / 5 * 2;
     bool long_log = db->limits.wal_budget_bytes != 0 &&
                     wal.segment_bytes > db->limits.wal_budget_bytes / 2 &&
                     wal.end_pos > atomic_load(&db->store_pos);
@@ -760,10 +761,10 @@ tsdb_stats(struct tsdb *db, struct tsdb_stats *ret)
     s.cache_misses = cache.misses;
     s.cache_bytes = cache.bytes;
     lock_take(&db->head_lock);
-    s.head_series = db->active->series.count;
+    s.head_series = db->active->series_count;
     s.head_samples = gen_samples(db->active) - db->active->sample_count[LEDGER_EXEMPLAR];
     s.head_exemplars = db->active->sample_count[LEDGER_EXEMPLAR];
-    s.frozen_series = db->frozen == NULL ? 0 : db->frozen->series.count;
+    s.frozen_series = db->frozen == NULL ? 0 : db->frozen->series_count;
     s.newest_ms = db->newest_ms;
     s.retention_now_ms = retention_now_ms(db);
     s.tenants = db->tenant_count;
@@ -835,25 +836,28 @@ tsdb_top(struct tsdb *db, struct bytes tenant_name, struct arena *arena, uint32_
     uint32_t metrics = 0, names = 0;
     struct tsdb_cardinality *all = NULL, *all_names = NULL;
     lock_take(&db->head_lock);
-    const struct gen *gen = db->active;
+    const struct registry *r = db->active->registry;
     const struct tenant *tenant = tenant_find(db, tenant_name);
-    const struct gen_tenant *t = tenant == NULL ? NULL : gen_tenant(gen, tenant->id);
+    const struct registry_tenant *t = tenant == NULL ? NULL : registry_tenant(r, tenant->id);
     if (t != NULL) {
-        all = arena_alloc(arena, (gen->pairs.count + 1u) * sizeof *all);
+        all = arena_alloc(arena, (r->pairs.count + 1u) * sizeof *all);
         all_names = arena_alloc(arena, (t->names.count + 1u) * sizeof *all_names);
         if (all == NULL || all_names == NULL) e = ERR_NOMEM;
     }
-    for (uint32_t i = 0; t != NULL && e == OK && i < t->names.count; i++) {
-        const struct gen_name *n = gen_name(gen, t->names.at[i]);
+    uint32_t id;
+    struct id_walk walk = t == NULL ? (struct id_walk){0} : id_list_walk(&t->names);
+    while (e == OK && id_walk_next(&walk, &id)) {
+        const struct registry_name *n = registry_name(r, id);
         struct bytes name = arena_copy(arena, n->text);
         if (name.at == NULL) e = ERR_NOMEM;
         all_names[names++] = (struct tsdb_cardinality){name, n->pairs.count};
         if (!bytes_equal_text(n->text, "__name__")) continue;
-        for (uint32_t p = 0; p < n->pairs.count && e == OK; p++) {
-            const struct pair *pair = gen_pair(gen, n->pairs.at[p]);
-            struct bytes value = arena_copy(arena, pair_label(pair).value);
+        struct id_walk pairs = id_list_walk(&n->pairs);
+        while (e == OK && id_walk_next(&pairs, &id)) {
+            struct bytes value = arena_copy(arena, pair_label(registry_pair(r, id)).value);
             if (value.at == NULL) e = ERR_NOMEM;
-            all[metrics++] = (struct tsdb_cardinality){value, pair->series.count};
+            all[metrics++] =
+                (struct tsdb_cardinality){value, registry_pair_use(r, id)->series.count};
         }
     }
     lock_drop(&db->head_lock);
