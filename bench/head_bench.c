@@ -30,6 +30,7 @@ struct arrival {
 
 struct bench {
     struct budget budget;
+    struct registry *registry;
     struct gen *gen;
     struct arrival *arrivals;
     uint32_t count;
@@ -76,8 +77,8 @@ static struct series *
 find_series(struct bench *b, struct bytes labels)
 {
     if (!labels_valid(labels)) die("labels are not canonical");
-    struct series *s = gen_find_labels(b->gen, 0, labels);
-    if (s == NULL) must(gen_add_series(b->gen, 0, labels, &s));
+    struct series *s = registry_find_labels(b->registry, 0, labels);
+    if (s == NULL) must(registry_add(b->registry, 0, labels, &s));
     return s;
 }
 
@@ -143,6 +144,19 @@ read_capture(struct bench *b, const char *path)
 
 /* --- the head --------------------------------------------------------------------------------- */
 
+static bool
+append(struct gen *gen, const struct series *s, const struct arrival *a)
+{
+    struct sample_value v = {SAMPLE_FLOAT, a->bits, NULL};
+    struct gen_series *samples;
+    enum presence presence;
+    uint32_t epoch;
+    must(gen_series_get(gen, s, &samples));
+    must(gen_presence(gen, s, a->t_ms, &v, NULL, &presence, &epoch));
+    if (presence == PRESENT_NOT) must(gen_append(gen, samples, a->t_ms, 0, &v, 1, 1));
+    return presence == PRESENT_NOT;
+}
+
 static void
 bench_append(struct bench *b)
 {
@@ -150,47 +164,41 @@ bench_append(struct bench *b)
     double start = cpu_seconds();
     for (uint32_t i = 0; i < b->count; i++) {
         const struct arrival *a = &b->arrivals[i];
-        struct series *s = gen_series(b->gen, a->series);
-        struct sample_value v = {SAMPLE_FLOAT, a->bits, NULL};
-        enum presence presence;
-        uint32_t epoch;
-        must(series_presence(b->gen, s, a->t_ms, &v, NULL, &presence, &epoch));
-        if (presence != PRESENT_NOT) continue;
-        must(series_append(b->gen, s, a->t_ms, 0, &v, 1, 1));
-        added++;
+        added += append(b->gen, registry_series(b->registry, a->series), a);
     }
     double spent = cpu_seconds() - start;
-    for (uint32_t i = 0; i < b->gen->series.count; i++) {
-        const struct series *s = gen_series(b->gen, i);
+    for (uint32_t i = 0; i < b->registry->series.count; i++) {
+        const struct gen_series *s = gen_series(b->gen, i);
         bytes += s->open.size_bytes;
-        for (const struct hchunk *c = s->sealed; c != NULL; c = c->next) {
+        for (const struct hchunk *c = s->past == NULL ? NULL : s->past->sealed; c != NULL;
+             c = c->next) {
             bytes += c->size_bytes;
             chunks++;
         }
     }
     double n = (double)added;
     printf("  head    %u series, %.1f KiB each without samples; %" PRIu64 " samples\n",
-           b->gen->series.count, (double)before / 1024 / b->gen->series.count, added);
+           b->registry->series.count, (double)before / 1024 / b->registry->series.count, added);
     printf("          %.1f ns a sample; %.3f encoded bytes, %.3f of the budget; %" PRIu64
            " sealed chunks\n",
            1e9 * spent / n, (double)bytes / n, (double)(budget_used(&b->budget) - before) / n,
            chunks);
 }
 
-static const struct gen *sort_gen;
+static const struct registry *sort_registry;
 
 static int
 by_labels(const void *a, const void *b)
 {
-    return series_compare(sort_gen, gen_series(sort_gen, *(const uint32_t *)a),
-                          gen_series(sort_gen, *(const uint32_t *)b));
+    return series_compare(sort_registry, registry_series(sort_registry, *(const uint32_t *)a),
+                          registry_series(sort_registry, *(const uint32_t *)b));
 }
 
 static int
 by_pair(const void *a, const void *b)
 {
-    struct label x = pair_label(gen_pair(sort_gen, *(const uint32_t *)a));
-    struct label y = pair_label(gen_pair(sort_gen, *(const uint32_t *)b));
+    struct label x = pair_label(registry_pair(sort_registry, *(const uint32_t *)a));
+    struct label y = pair_label(registry_pair(sort_registry, *(const uint32_t *)b));
     int order = bytes_compare(x.name, y.name);
     return order != 0 ? order : bytes_compare(x.value, y.value);
 }
@@ -208,7 +216,7 @@ sorted(uint32_t count, int (*compare)(const void *, const void *))
 }
 
 static uint64_t
-drain(struct merge *m, const struct series *s, struct part_writer *w)
+drain(struct merge *m, const struct gen_series *s, struct part_writer *w)
 {
     uint64_t got = 0;
     merge_reset(m, INT64_MIN, INT64_MAX, false);
@@ -230,7 +238,7 @@ bench_read_head(struct bench *b)
     uint64_t got = 0;
     merge_init(&m, NULL, NULL);
     double start = cpu_seconds();
-    for (uint32_t i = 0; i < b->gen->series.count; i++) {
+    for (uint32_t i = 0; i < b->registry->series.count; i++) {
         got += drain(&m, gen_series(b->gen, i), NULL);
     }
     printf("          read back: %.2f ns a sample\n", 1e9 * (cpu_seconds() - start) / (double)got);
@@ -247,27 +255,27 @@ write_part(struct bench *b, struct gen *gen, uint64_t number, struct budget *bud
     struct part_writer *w;
     struct merge m;
     merge_init(&m, budget, NULL);
-    sort_gen = gen;
-    uint32_t *pairs = sorted(gen->pairs.count, by_pair);
-    uint32_t *places = malloc((gen->pairs.count + 1) * sizeof *places);
-    uint32_t *series = sorted(gen->series.count, by_labels);
+    const struct registry *r = sort_registry = gen->registry;
+    uint32_t *pairs = sorted(r->pairs.count, by_pair);
+    uint32_t *places = malloc((r->pairs.count + 1) * sizeof *places);
+    uint32_t *series = sorted(r->series.count, by_labels);
     if (places == NULL) die("out of memory");
     must(part_writer_new(sim_env_env(b->sim), budget, "/parts", number, number, number + 1, &w,
                          NULL));
     must(part_write_tenant(w, bytes_of_text("anonymous"), NULL));
-    for (uint32_t i = 0; i < gen->pairs.count; i++) {
-        must(part_write_pair(w, pair_label(gen_pair(gen, pairs[i])), NULL));
+    for (uint32_t i = 0; i < r->pairs.count; i++) {
+        must(part_write_pair(w, pair_label(registry_pair(r, pairs[i])), NULL));
         places[pairs[i]] = i;
     }
-    for (uint32_t i = 0; i < gen->series.count; i++) {
-        const struct series *s = gen_series(gen, series[i]);
+    for (uint32_t i = 0; i < r->series.count; i++) {
+        const struct series_pairs *row = registry_series(r, series[i])->pairs;
         uint32_t own[64];
-        if (s->pair_count > 64) die("too many labels");
-        for (uint32_t j = 0; j < s->pair_count; j++) {
-            own[j] = places[s->pairs[j]];
+        if (row->count > 64) die("too many labels");
+        for (uint32_t j = 0; j < row->count; j++) {
+            own[j] = places[row->ids[j]];
         }
-        must(part_write_series(w, own, s->pair_count, NULL));
-        (void)drain(&m, s, w);
+        must(part_write_series(w, own, row->count, NULL));
+        (void)drain(&m, gen_series(gen, series[i]), w);
     }
     must(part_writer_finish(w, ret_info, NULL));
     part_writer_free(w);
@@ -370,27 +378,26 @@ bench_read(struct bench *b)
 static struct part *
 make_piece(struct bench *b, uint64_t number, uint32_t from, uint32_t end)
 {
+    struct registry *r;
     struct gen *gen;
     struct buf labels;
     struct part_info info;
     struct part *part;
-    must(gen_new(NULL, 1, 1, 42, &gen));
+    must(registry_new(NULL, 1, 42, &r));
+    must(gen_new(NULL, 1, r, &gen));
     buf_init(&labels, NULL, 1 << 20);
     for (uint32_t i = from; i < end; i++) {
         const struct arrival *a = &b->arrivals[i];
-        struct sample_value v = {SAMPLE_FLOAT, a->bits, NULL};
-        enum presence presence;
-        uint32_t epoch;
         buf_clear(&labels);
-        series_labels(b->gen, gen_series(b->gen, a->series), &labels);
-        struct series *s = gen_find_labels(gen, 0, buf_bytes(&labels));
-        if (s == NULL) must(gen_add_series(gen, 0, buf_bytes(&labels), &s));
-        must(series_presence(gen, s, a->t_ms, &v, NULL, &presence, &epoch));
-        if (presence == PRESENT_NOT) must(series_append(gen, s, a->t_ms, 0, &v, 1, 1));
+        series_labels(b->registry, registry_series(b->registry, a->series), &labels);
+        struct series *s = registry_find_labels(r, 0, buf_bytes(&labels));
+        if (s == NULL) must(registry_add(r, 0, buf_bytes(&labels), &s));
+        append(gen, s, a);
     }
     write_part(b, gen, number, NULL, &info);
     buf_fini(&labels);
     gen_unref(gen);
+    registry_unref(r);
     must(part_open(sim_env_env(b->sim), NULL, b->cache, "/parts", number, &part, NULL));
     return part;
 }
@@ -449,10 +456,12 @@ bench(const char *path)
 {
     struct bench b = {0};
     budget_init(&b.budget, "head", 0, NULL);
-    must(gen_new(&b.budget, 1, 1, 42, &b.gen));
+    must(registry_new(&b.budget, 1, 42, &b.registry));
+    must(gen_new(&b.budget, 1, b.registry, &b.gen));
     if (!read_capture(&b, path)) {
         printf("%s: absent, skipped\n", path);
         gen_unref(b.gen);
+        registry_unref(b.registry);
         return;
     }
     printf("%s\n", path);
@@ -467,6 +476,7 @@ bench(const char *path)
     page_cache_free(b.cache);
     sim_env_free(b.sim);
     gen_unref(b.gen);
+    registry_unref(b.registry);
     free(b.arrivals);
 }
 
