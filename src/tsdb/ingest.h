@@ -7,7 +7,7 @@
 
 #include "tsdb/internal.h"
 
-enum { GUESSES = 16 };
+enum { GUESSES = 32 };
 
 /* Where the work stands within the request. */
 struct place {
@@ -32,7 +32,12 @@ struct ingest {
     struct ledger change;
     uint64_t rejected[REJECT_COUNT];
     struct series *guesses[GUESSES]; /* by number in the request; of this slice's generation */
-    uint32_t gathered;               /* floats of this slice */
+    uint64_t keys[GUESSES];          /* if guessing goes by keys */
+    struct series *last;             /* the one before, of generation last_gen; NULL: none */
+    uint64_t last_gen;
+    uint32_t missed;
+    bool by_key;
+    uint32_t gathered; /* floats of this slice */
     uint32_t named;
     size_t text_used;
     struct why *why;

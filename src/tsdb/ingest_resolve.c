@@ -1,16 +1,24 @@
 /*
  * ingest_resolve.c - from the labels of a request to a series of the active generation.
  *
- * The table knows a series by a hash of the labels as they were sent, so that labels need not be
- * put in order to be found: canonical labels are made only for what is not found. Which memory a
- * look-up will touch is known long before, by the hashes of the request; it is asked for in four
- * steps (slot, series, its samples, chunk), because each tells where the next one is.
+ * Nobody hashes what can be guessed: senders repeat their order, so each series remembers which one
+ * came behind it last time, and the labels are compared with that one's. A sender that shuffles is
+ * followed by keys instead: the table knows a series by a hash of the labels as they were sent, so
+ * that labels need not be put in order to be found. Canonical labels are made only for what is not
+ * found.
+ *
+ * Either way it is known long before which series will be next; what a comparison and an append
+ * touch is asked for in steps, because each tells where the next one is.
  */
 #include "base/hash.h"
 #include "tsdb/ingest.h"
 
 /* How many series ahead of its use each thing is asked for. */
-enum { SLOT_AHEAD = 24, SERIES_AHEAD = 15, SAMPLES_AHEAD = 10, CHUNK_AHEAD = 5 };
+enum { KEY_AHEAD = 24, SERIES_AHEAD = 15, SAMPLES_AHEAD = 10, CHUNK_AHEAD = 5 };
+_Static_assert((int)GUESSES > (int)KEY_AHEAD, "what is known of those ahead has its place");
+
+/* So many wrong guesses, and one in so many series: the sender has no order. */
+enum { MISSES_MIN = 64, MISSES_SHARE = 8 };
 
 struct request_labels {
     const struct rw_request *request;
@@ -83,31 +91,47 @@ ingest_canonical(struct ingest *in, const struct rw_series *series, enum reject 
     return buf_error(&s->labels);
 }
 
-/* Under which the table knows the labels as they were sent; 2.0 keys have a space of their own. */
-static uint64_t
-lookup_key(const struct ingest *in, const struct rw_series *series)
+/* --- who comes next --------------------------------------------------------------------------- */
+
+static const struct rw_series *
+series_at(const struct ingest *in, uint32_t number)
 {
-    return in->request->version == RW_V1 ? series->key : ~series->key;
+    return number < in->request->series_count ? &in->request->series[number] : NULL;
 }
 
-/* Asks for the table's slot of a series. */
+/* By order: the series behind the guess before is the next guess. */
 static void
-come_near(const struct ingest *in, uint32_t number)
+guess_by_order(struct ingest *in, uint32_t number)
 {
-    if (number >= in->request->series_count) return;
-    registry_prefetch_key(in->gen->registry, in->tenant->id,
-                          lookup_key(in, &in->request->series[number]));
+    const struct series *before = in->guesses[(number - 1) % GUESSES];
+    struct series *guess = NULL;
+    if (before != NULL && before->after_plus_1 != 0) {
+        guess = registry_series(in->gen->registry, before->after_plus_1 - 1);
+        __builtin_prefetch(guess, 1);
+    }
+    in->guesses[number % GUESSES] = guess;
+}
+
+/* By key: asks for its slot in the table. */
+static void
+hash_key(struct ingest *in, uint32_t number)
+{
+    const struct rw_series *s = series_at(in, number);
+    if (s == NULL) return;
+    uint64_t key = rw_series_key(in->request, s);
+    in->keys[number % GUESSES] = key;
+    registry_prefetch_key(in->gen->registry, in->tenant->id, key);
 }
 
 /* The slot is here: asks for the series it names. */
 static void
-come_nearer(struct ingest *in, uint32_t number)
+guess_by_key(struct ingest *in, uint32_t number)
 {
-    struct series **guess = &in->guesses[number % GUESSES];
-    *guess = NULL;
-    if (number >= in->request->series_count) return;
-    *guess = registry_guess(in->gen->registry, in->tenant->id,
-                            lookup_key(in, &in->request->series[number]));
+    struct series *guess = NULL;
+    if (series_at(in, number) != NULL) {
+        guess = registry_guess(in->gen->registry, in->tenant->id, in->keys[number % GUESSES]);
+    }
+    in->guesses[number % GUESSES] = guess;
 }
 
 /* The series is here: asks for its row of pairs and its samples; then for the chunk's end. */
@@ -119,33 +143,72 @@ come_close(const struct ingest *in, uint32_t number)
 }
 
 static void
-come_nearest(const struct ingest *in, uint32_t number)
+come_closest(const struct ingest *in, uint32_t number)
 {
     const struct series *guess = in->guesses[number % GUESSES];
     if (guess != NULL) gen_prefetch_chunk(in->gen, guess);
 }
 
-void
-ingest_approach_first(struct ingest *in, uint32_t first)
+/* Guesses anew for those from `first` on. */
+static void
+approach(struct ingest *in, uint32_t first)
 {
-    for (uint32_t i = 0; i < SLOT_AHEAD; i++)
-        come_near(in, first + i);
-    for (uint32_t i = 0; i < SERIES_AHEAD; i++)
-        come_nearer(in, first + i);
+    for (uint32_t i = 0; i < KEY_AHEAD; i++) {
+        if (in->by_key) {
+            hash_key(in, first + i);
+        } else {
+            guess_by_order(in, first + i);
+        }
+    }
+    for (uint32_t i = 0; i < SERIES_AHEAD && in->by_key; i++)
+        guess_by_key(in, first + i);
     for (uint32_t i = 0; i < SAMPLES_AHEAD; i++)
         come_close(in, first + i);
     for (uint32_t i = 0; i < CHUNK_AHEAD; i++)
-        come_nearest(in, first + i);
+        come_closest(in, first + i);
+}
+
+void
+ingest_approach_first(struct ingest *in, uint32_t first)
+{
+    if (in->last_gen != in->gen->number) in->last = NULL; /* of a registry that may be gone */
+    in->guesses[(first - 1) % GUESSES] = in->last;
+    approach(in, first);
 }
 
 void
 ingest_approach_next(struct ingest *in, uint32_t number)
 {
-    come_near(in, number + SLOT_AHEAD);
-    come_nearer(in, number + SERIES_AHEAD);
+    if (in->by_key) {
+        hash_key(in, number + KEY_AHEAD);
+        guess_by_key(in, number + SERIES_AHEAD);
+    } else {
+        guess_by_order(in, number + KEY_AHEAD - 1);
+    }
     come_close(in, number + SAMPLES_AHEAD);
-    come_nearest(in, number + CHUNK_AHEAD);
+    come_closest(in, number + CHUNK_AHEAD);
 }
+
+/* For the next time. */
+static void
+remember_order(struct ingest *in, const struct series *series)
+{
+    struct series *last = in->last;
+    if (last == NULL || last == series || last->after_plus_1 == series->id + 1) return;
+    last->after_plus_1 = series->id + 1;
+}
+
+/* The guess was wrong: `series` is what came. */
+static void
+guess_anew(struct ingest *in, struct series *series, uint32_t number)
+{
+    if (in->by_key) return;
+    in->by_key = ++in->missed >= MISSES_MIN && in->missed >= number / MISSES_SHARE;
+    in->guesses[number % GUESSES] = series;
+    approach(in, number + 1);
+}
+
+/* --- resolving -------------------------------------------------------------------------------- */
 
 static enum err
 resolve_slowly(struct ingest *in, const struct rw_series *series, struct series **ret_series,
@@ -162,29 +225,45 @@ resolve_slowly(struct ingest *in, const struct rw_series *series, struct series 
     struct registry *registry = in->gen->registry;
     e = head_series(in->db, in->tenant->id, labels, ret_series);
     if (e) return e;
-    uint64_t key = lookup_key(in, series);
+    uint64_t key = rw_series_key(in->request, series);
     if (key != registry_labels_hash(registry, labels)) registry_alias(registry, *ret_series, key);
     return OK;
+}
+
+/* By the table; or a new one. */
+static enum err
+resolve_unguessed(struct ingest *in, struct request_labels *labels, struct series **ret_series,
+                  enum reject *ret_reason)
+{
+    const struct rw_series *series = labels->series;
+    if (!series->bad_reference) {
+        *ret_series =
+            registry_find(in->gen->registry, in->tenant->id, rw_series_key(in->request, series),
+                          equal_request_labels, labels);
+        if (*ret_series != NULL) return OK;
+    }
+    return resolve_slowly(in, series, ret_series, ret_reason);
 }
 
 enum err
 ingest_resolve(struct ingest *in, const struct rw_series *series, struct series **ret_series,
                enum reject *ret_reason)
 {
-    struct request_labels context = {in->request, series};
+    struct request_labels labels = {in->request, series};
+    uint32_t number = (uint32_t)(series - in->request->series);
+    struct series *s = in->guesses[number % GUESSES];
     *ret_reason = REJECT_NONE;
-    if (!series->bad_reference) {
-        struct series *guess = in->guesses[(series - in->request->series) % GUESSES];
-        if (guess != NULL && guess->tenant == in->tenant->id &&
-            equal_request_labels(&context, in->gen->registry, guess)) {
-            *ret_series = guess;
-            return OK;
-        }
-        *ret_series = registry_find(in->gen->registry, in->tenant->id, lookup_key(in, series),
-                                    equal_request_labels, &context);
-        if (*ret_series != NULL) return OK;
+    if (s == NULL || s->tenant != in->tenant->id || series->bad_reference ||
+        !equal_request_labels(&labels, in->gen->registry, s)) {
+        enum err e = resolve_unguessed(in, &labels, &s, ret_reason);
+        if (e || *ret_reason != REJECT_NONE) return e;
+        guess_anew(in, s, number);
     }
-    return resolve_slowly(in, series, ret_series, ret_reason);
+    remember_order(in, s);
+    in->last = s;
+    in->last_gen = in->gen->number;
+    *ret_series = s;
+    return OK;
 }
 
 enum err

@@ -426,7 +426,6 @@ read_series_v1(struct decoder *d, struct bytes message)
         enum err e = gather_labels(d, message, &series->label_bytes);
         if (e) return e;
     }
-    series->key = hash_bytes(series->label_bytes, d->seed);
     return OK;
 }
 
@@ -670,6 +669,7 @@ rw_decode(struct rw_request *request, enum rw_version version, struct bytes mess
     struct rw_memory *m = request->memory;
     rw_request_clear(request);
     request->version = version;
+    request->seed = seed;
     if (message.size > RW_MESSAGE_BYTES_MAX) {
         return why_set(why, ERR_LIMIT, "remote write: a message of %zu bytes", message.size);
     }
@@ -687,6 +687,13 @@ rw_decode(struct rw_request *request, enum rw_version version, struct bytes mess
 }
 
 /* --- for those who read the result ------------------------------------------------------------ */
+
+uint64_t
+rw_series_key(const struct rw_request *request, const struct rw_series *series)
+{
+    return request->version == RW_V1 ? hash_bytes(series->label_bytes, request->seed)
+                                     : ~series->key;
+}
 
 struct rw_label_walk
 rw_labels(const struct rw_request *request, const struct rw_series *series)

@@ -58,12 +58,7 @@ struct rw_range {
 };
 
 struct rw_series {
-    /*
-     * A hash of the labels as they stand in the request, under the request's seed: the key of a
-     * cache, not an identity. Equal label bytes (1.0) or equal sequences of symbol texts (2.0)
-     * give equal keys within a process; 1.0 and 2.0 keys of one series differ.
-     */
-    uint64_t key;
+    uint64_t key; /* 2.0 only: see rw_series_key() */
     /* 1.0 only: the `labels` fields exactly as sent, tags included; gathered if they were
      * scattered. */
     struct bytes label_bytes;
@@ -103,6 +98,7 @@ struct rw_request {
     struct rw_histogram *histograms;
     struct rw_exemplar *exemplars;
     struct rw_metadata *metadata;
+    uint64_t seed;
     struct bytes *symbols;    /* 2.0 */
     uint64_t *symbol_hashes;  /* of each symbol, under the seed */
     uint32_t *refs;           /* 2.0: label references of all series */
@@ -126,6 +122,13 @@ void rw_request_fini(struct rw_request *request);
  */
 MUST_CHECK enum err rw_decode(struct rw_request *request, enum rw_version version,
                               struct bytes message, uint64_t seed, struct why *why);
+
+/*
+ * A hash of the labels as they stand in the request, under its seed: the key of a cache, not an
+ * identity. Equal label bytes (1.0: then it is hash_bytes() of them) or equal sequences of symbol
+ * texts (2.0) give equal keys; 1.0 and 2.0 keys of one series differ.
+ */
+uint64_t rw_series_key(const struct rw_request *request, const struct rw_series *series);
 
 /* Steps through the labels of a series of either version, in the order sent. 1.0: an absent field
  * is an empty view. */

@@ -58,8 +58,9 @@ test_v1_canonical_request(void **state)
 
     struct bytes view = request.series[0].label_bytes;
     assert_ptr_equal(view.at, message + 2);
-    assert_int_equal(request.series[0].key, hash_bytes(view, SEED));
-    assert_true(request.series[0].key != request.series[1].key);
+    assert_int_equal(rw_series_key(&request, &request.series[0]), hash_bytes(view, SEED));
+    assert_true(rw_series_key(&request, &request.series[0]) !=
+                rw_series_key(&request, &request.series[1]));
 }
 
 static void
@@ -185,7 +186,8 @@ test_v1_scattered_labels_are_gathered(void **state)
     assert_string_equal(labels_text(3), "a=1;");
     for (uint32_t i = 1; i < 3; i++) {
         assert_true(bytes_equal(request.series[0].label_bytes, request.series[i].label_bytes));
-        assert_int_equal(request.series[0].key, request.series[i].key);
+        assert_int_equal(rw_series_key(&request, &request.series[0]),
+                         rw_series_key(&request, &request.series[i]));
     }
     assert_int_equal(request.float_count, 2);
     expect_float(0, 0, 5, 0);
@@ -385,8 +387,8 @@ test_v2_canonical_request(void **state)
     expect_text(s[0].unit, "bool");
     expect_text(s[1].help, "");
     assert_false(s[1].bad_metadata);
-    assert_int_equal(s[0].key, s[2].key);
-    assert_true(s[0].key != s[1].key);
+    assert_int_equal(rw_series_key(&request, &s[0]), rw_series_key(&request, &s[2]));
+    assert_true(rw_series_key(&request, &s[0]) != rw_series_key(&request, &s[1]));
     for (uint32_t i = 0; i < request.symbol_count; i++) {
         assert_int_equal(request.symbol_hashes[i], hash_bytes(request.symbols[i], SEED));
     }
@@ -398,17 +400,18 @@ test_v2_keys_follow_texts_not_their_numbers(void **state)
     (void)state;
     accept(RW_V2, "22{} 22{'a'} 22{'b'} 22{'c'} 22{'d'} 2a{0a{01 02 03 04}} 2a{0a{03 04 01 02}}"
                   "2a{0a{02 01 03 04}} 2a{0a{01 02}} 2a{} 2a{0a{00 00}}");
-    uint64_t key = request.series[0].key;
+    uint64_t key = rw_series_key(&request, &request.series[0]);
     for (uint32_t i = 1; i < request.series_count; i++) {
         for (uint32_t k = 0; k < i; k++) {
-            assert_true(request.series[i].key != request.series[k].key);
+            assert_true(rw_series_key(&request, &request.series[i]) !=
+                        rw_series_key(&request, &request.series[k]));
         }
     }
     accept(RW_V2, "22{} 22{'d'} 22{'c'} 22{'b'} 22{'x'} 22{'a'} 2a{0a{05 03 02 01}}");
-    assert_int_equal(request.series[0].key, key);
+    assert_int_equal(rw_series_key(&request, &request.series[0]), key);
     struct bytes m = bytes_of(message, message_size);
     assert_int_equal(rw_decode(&request, RW_V2, m, SEED + 1, NULL), OK);
-    assert_true(request.series[0].key != key);
+    assert_true(rw_series_key(&request, &request.series[0]) != key);
 }
 
 static void
