@@ -41,8 +41,11 @@ static const struct setting table[] = {
      .choices = "local|none",
      .help = "local keeps samples in the embedded store; none, which only hands on, is refused: "
              "there are no destinations yet"},
-    {"storage.min-free", SETTING_BYTES, FIELD(storage_min_free_bytes), .fallback = "1GiB",
-     .max = PIB, .help = "writes are answered with 503 while the disk has less room than this"},
+    {"storage.min-free", SETTING_BYTES, FIELD(storage_min_free_bytes), .fallback = "0", .min = 1,
+     .max = PIB, .zero_auto = true,
+     .help =
+         "writes are answered with 503 while the disk has less room than this; 0 means 1GiB, or "
+         "5 % of a disk that is smaller than 20GiB"},
 
     {"web.listen-address", SETTING_TEXT, FIELD(web_listen_address), .fallback = "127.0.0.1:9201",
      .min = 1, .max = 255, .what = "HOST:PORT", .complaint = listen_complaint,
@@ -89,6 +92,13 @@ static const struct setting table[] = {
     {"write.max-value-bytes", SETTING_BYTES32, FIELD(write_max_value_bytes), .fallback = "16KiB",
      .min = 16, .max = MIB, .reloadable = true,
      .help = "length of a label value; series with longer ones are refused"},
+    {"write.max-series", SETTING_COUNT, FIELD(write_max_series), .fallback = "0", .max = 1000000000,
+     .reloadable = true,
+     .help = "series of a tenant that are alive; new ones beyond are refused, those that are known "
+             "go on; 0 means no limit"},
+    {"write.max-series-per-metric", SETTING_COUNT, FIELD(write_max_series_per_metric),
+     .fallback = "0", .max = 1000000000, .reloadable = true,
+     .help = "the same for those of a tenant with one metric name"},
 
     {"wal.ack", SETTING_CHOICE, FIELD(wal_ack), .fallback = "fsync",
      .choices = "fsync|written|memory",

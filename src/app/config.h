@@ -45,6 +45,8 @@ struct settings {
     uint32_t write_max_labels;                   /* 128; reloadable */
     uint32_t write_max_name_bytes;               /* 1 KiB; reloadable */
     uint32_t write_max_value_bytes;              /* 16 KiB; reloadable */
+    uint32_t write_max_series;                   /* 0: no limit; reloadable */
+    uint32_t write_max_series_per_metric;        /* 0: no limit; reloadable */
     enum wal_ack_level wal_ack;                  /* fsync | written | memory */
     uint64_t wal_segment_bytes;                  /* 64 MiB */
     uint64_t wal_budget_bytes;                   /* 4 GiB; reloadable */

@@ -108,7 +108,7 @@ test_defaults_are_those_the_header_names(void **state)
     assert_string_equal(s.config_file, "");
     assert_string_equal(s.storage_path, "./data");
     assert_int_equal(s.storage_mode, STORAGE_LOCAL);
-    assert_int_equal(s.storage_min_free_bytes, 1 << 30);
+    assert_int_equal(s.storage_min_free_bytes, 0);
     assert_string_equal(s.web_listen_address, "127.0.0.1:9201");
     assert_false(s.web_enable_lifecycle);
     assert_int_equal(s.web_max_connections, 1024);
@@ -125,6 +125,8 @@ test_defaults_are_those_the_header_names(void **state)
     assert_int_equal(s.write_max_labels, 128);
     assert_int_equal(s.write_max_name_bytes, 1024);
     assert_int_equal(s.write_max_value_bytes, 16384);
+    assert_int_equal(s.write_max_series, 0);
+    assert_int_equal(s.write_max_series_per_metric, 0);
     assert_int_equal(s.wal_ack, ACK_FSYNC);
     assert_int_equal(s.wal_segment_bytes, 64 << 20);
     assert_true(s.wal_budget_bytes == 4ull << 30);
@@ -482,7 +484,7 @@ test_each_setting_alone_decides_whether_a_reload_is_allowed(void **state)
         snprintf(expected, sizeof expected, "%s can only be changed by a restart", t->name);
         assert_string_equal(why.text, expected);
     }
-    assert_int_equal(reloadable_count, 10);
+    assert_int_equal(reloadable_count, 12);
 }
 
 /* A file in a fresh directory; both are removed by drop_file(). */

@@ -58,5 +58,7 @@ store_limits_of(const struct settings *s)
         .retention_bytes = s->retention_size_bytes,
         .max_future_ms = s->write_max_future_ms,
         .wal_budget_bytes = s->wal_budget_bytes,
+        .tenant_series_max = s->write_max_series,
+        .metric_series_max = s->write_max_series_per_metric,
     };
 }

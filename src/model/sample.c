@@ -16,6 +16,7 @@ reject_word(enum reject reason)
         [REJECT_TOO_OLD] = "too_old",
         [REJECT_TOO_FAR_IN_FUTURE] = "too_far_in_future",
         [REJECT_CONFLICT] = "conflict",
+        [REJECT_SERIES_LIMIT] = "series_limit",
     };
     return (unsigned)reason < REJECT_COUNT ? words[reason] : "unknown";
 }

@@ -20,7 +20,8 @@ enum reject {
     REJECT_BAD_HISTOGRAM,
     REJECT_TOO_OLD, /* beyond retention */
     REJECT_TOO_FAR_IN_FUTURE,
-    REJECT_CONFLICT, /* the same time holds another value */
+    REJECT_CONFLICT,     /* the same time holds another value */
+    REJECT_SERIES_LIMIT, /* a new series, and the tenant or the metric has as many as it may */
     REJECT_COUNT
 };
 

@@ -15,15 +15,19 @@
 
 /* --- cutting ---------------------------------------------------------------------------------- */
 
-/* New generations take most of their series over; a registry that is large for its budget or half
- * dead is left behind. */
+/*
+ * New generations take most of their series over. A registry is left behind that is large for its
+ * budget or a quarter dead; or that has any dead, while a limit of series refuses new ones.
+ */
 static bool
-registry_lasts(const struct gen *gen)
+registry_lasts(const struct tsdb *db)
 {
+    const struct gen *gen = db->active;
     const struct registry *r = gen->registry;
     uint64_t limit = atomic_load_explicit(&gen->budget->limit_bytes, memory_order_relaxed);
-    bool alive = gen->series_count >= r->series.count / 4 * 3;
-    return alive && (limit == 0 || registry_bytes(r) <= limit / 4);
+    if (limit != 0 && registry_bytes(r) > limit / 4) return false;
+    if (db->series_refused) return gen->series_count == r->series.count;
+    return gen->series_count >= r->series.count / 4 * 3;
 }
 
 enum err
@@ -80,7 +84,7 @@ head_cut_locked(struct tsdb *db)
     struct registry *registry = db->active->registry;
     db->next_ref = registry->ref_base + registry->series.count;
     struct gen *next;
-    e = head_new_gen(db, registry_lasts(db->active) ? registry : NULL, &next);
+    e = head_new_gen(db, registry_lasts(db) ? registry : NULL, &next);
     if (e) {
         cut_free(db, &cut);
         return e;
@@ -92,7 +96,40 @@ head_cut_locked(struct tsdb *db)
     db->cut = cut;
     db->cut_wanted = false;
     db->metadata_changed = false;
+    db->series_refused = false;
     return OK;
+}
+
+enum { CARRIED_AT_ONCE = 64 };
+
+/*
+ * Where series are limited, those that were alive are in the new registry before others can take
+ * their places. Without memory some are not: they come by themselves.
+ */
+static void
+carry_series_over(struct tsdb *db)
+{
+    struct buf labels;
+    buf_init(&labels, &db->flush_budget, 64 * 1024 * 1024);
+    enum err e = OK;
+    lock_take(&db->head_lock);
+    const struct gen *frozen = db->frozen; /* goes only by this thread */
+    const struct registry *r = frozen->registry;
+    bool wanted = r != db->active->registry &&
+                  (db->limits.tenant_series_max != 0 || db->limits.metric_series_max != 0);
+    for (uint32_t id = 0; wanted && e == OK && id < r->series.count; id++) {
+        const struct gen_series *samples = gen_series(frozen, id);
+        if (samples == NULL || gen_series_is_empty(samples)) continue;
+        const struct series *s = registry_series(r, id);
+        struct series *carried;
+        buf_clear(&labels);
+        series_labels(r, s, &labels);
+        e = buf_error(&labels);
+        if (e == OK) e = head_series(db, s->tenant, buf_bytes(&labels), &carried);
+        if (id % CARRIED_AT_ONCE == 0) lock_give_way(&db->head_lock);
+    }
+    lock_drop(&db->head_lock);
+    buf_fini(&labels);
 }
 
 /* --- the part --------------------------------------------------------------------------------- */
@@ -476,6 +513,7 @@ enum err
 tsdb_flush(struct tsdb *db, struct why *why)
 {
     if (!tsdb_has_frozen(db)) return OK;
+    carry_series_over(db);
     enum err e = flush_frozen(db, why);
     if (e) {
         atomic_fetch_add(&db->flush_failures_total, 1);

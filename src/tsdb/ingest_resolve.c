@@ -210,6 +210,41 @@ guess_anew(struct ingest *in, struct series *series, uint32_t number)
 
 /* --- resolving -------------------------------------------------------------------------------- */
 
+/* How many series of the metric there are. */
+static uint32_t
+metric_series(struct ingest *in, struct bytes labels, struct buf *scratch)
+{
+    const struct registry *r = in->gen->registry;
+    struct label metric = {bytes_of_text("__name__"),
+                           labels_get(labels, bytes_of_text("__name__"))};
+    uint32_t pair;
+    if (!registry_find_pair(r, in->tenant->id, metric, scratch, &pair)) return 0;
+    return registry_pair_use(r, pair)->series.count;
+}
+
+/*
+ * A limit is for those that are alive; the registry counts some that are dead as well, and is left
+ * behind soon if that helps (registry_lasts()). Who was alive in the one before goes on.
+ */
+static bool
+series_is_one_too_many(struct ingest *in, struct bytes labels)
+{
+    const struct tsdb_limits *limits = &in->db->limits;
+    const struct registry *r = in->gen->registry;
+    const struct registry_tenant *t = registry_tenant(r, in->tenant->id);
+    const struct gen *frozen = in->gen->before;
+    if (t == NULL) return false;
+    bool refused = limits->tenant_series_max != 0 && t->series.count >= limits->tenant_series_max;
+    if (limits->metric_series_max != 0 && !refused) {
+        refused = metric_series(in, labels, &in->s->payload) >= limits->metric_series_max;
+    }
+    if (refused && frozen != NULL && frozen->registry != r) {
+        refused = registry_find_labels(frozen->registry, in->tenant->id, labels) == NULL;
+    }
+    in->db->series_refused |= refused;
+    return refused;
+}
+
 static enum err
 resolve_slowly(struct ingest *in, const struct rw_series *series, struct series **ret_series,
                enum reject *ret_reason)
@@ -223,7 +258,12 @@ resolve_slowly(struct ingest *in, const struct rw_series *series, struct series 
     if (e || *ret_reason != REJECT_NONE) return e;
     struct bytes labels = buf_bytes(&in->s->labels);
     struct registry *registry = in->gen->registry;
-    e = head_series(in->db, in->tenant->id, labels, ret_series);
+    *ret_series = registry_find_labels(registry, in->tenant->id, labels);
+    if (*ret_series == NULL && series_is_one_too_many(in, labels)) {
+        *ret_reason = REJECT_SERIES_LIMIT;
+        return OK;
+    }
+    if (*ret_series == NULL) e = head_series(in->db, in->tenant->id, labels, ret_series);
     if (e) return e;
     uint64_t key = rw_series_key(in->request, series);
     if (key != registry_labels_hash(registry, labels)) registry_alias(registry, *ret_series, key);

@@ -157,6 +157,7 @@ struct tsdb {
     int64_t retention_base_ms; /* as saved, and when this process began to count */
     int64_t retention_base_ns;
     bool disk_low;
+    bool series_refused; /* by a limit, since the last cut */
     bool clock_suspect;
     uint32_t metadata_life; /* moves on when families were forgotten: series ask again */
     bool metadata_changed;  /* since the last cut */
@@ -181,6 +182,7 @@ struct tsdb {
     _Atomic uint64_t merge_failures_total;
     _Atomic uint64_t merge_bytes_total;
     _Atomic uint64_t free_bytes;
+    _Atomic uint64_t reserve_bytes; /* of them, for more than writing */
 };
 
 /* --- tenants (tenant.c), under the head lock -------------------------------------------------- */

@@ -192,7 +192,7 @@ plan(struct merging *g)
 {
     struct tsdb *db = g->db;
     struct plan_part *parts;
-    uint64_t free_bytes = atomic_load(&db->free_bytes), reserve = db->options.min_free_bytes;
+    uint64_t free_bytes = atomic_load(&db->free_bytes), reserve = atomic_load(&db->reserve_bytes);
     struct plan_options options = {
         .now_ms = env_realtime_ms(db->env),
         .bytes_max = free_bytes > reserve ? free_bytes - reserve : 0,

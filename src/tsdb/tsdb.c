@@ -659,6 +659,9 @@ samples_max(const struct tsdb *db)
     return given != 0 ? given : 8 * 1000 * 1000 + 12 * (uint64_t)db->active->series_count;
 }
 
+/* Limits refuse new series though some of those that are counted may be dead. */
+enum { CROWDED_AGE_MS = 5 * 60 * 1000 };
+
 bool
 tsdb_flush_due(struct tsdb *db)
 {
@@ -675,7 +678,9 @@ tsdb_flush_due(struct tsdb *db)
     bool long_log = db->limits.wal_budget_bytes != 0 &&
                     wal.segment_bytes > db->limits.wal_budget_bytes / 2 &&
                     wal.end_pos > atomic_load(&db->store_pos);
-    bool due = db->frozen == NULL && (old || many || large || long_log);
+    bool crowded = db->series_refused && age_ms > CROWDED_AGE_MS &&
+                   gen->series_count < gen->registry->series.count;
+    bool due = db->frozen == NULL && (old || many || large || long_log || crowded);
     lock_drop(&db->head_lock);
     return due;
 }
@@ -708,14 +713,19 @@ tsdb_is_flushed(struct tsdb *db)
     return flushed;
 }
 
+#define RESERVE_MAX ((uint64_t)1 << 30)
+
 static void
 look_at_space(struct tsdb *db)
 {
     uint64_t free_bytes, total_bytes;
     if (env_space(db->env, db->dir, &free_bytes, &total_bytes, NULL) != OK) return;
+    uint64_t reserve = db->options.min_free_bytes;
+    if (reserve == 0) reserve = total_bytes / 20 < RESERVE_MAX ? total_bytes / 20 : RESERVE_MAX;
     atomic_store(&db->free_bytes, free_bytes);
+    atomic_store(&db->reserve_bytes, reserve);
     lock_take(&db->head_lock);
-    db->disk_low = free_bytes < db->options.min_free_bytes;
+    db->disk_low = free_bytes < reserve;
     look_at_clock(db);
     lock_drop(&db->head_lock);
 }

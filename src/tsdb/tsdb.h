@@ -45,6 +45,8 @@ struct tsdb_limits {
     uint64_t retention_bytes; /* of all parts; 0: no limit */
     int64_t max_future_ms;
     uint64_t wal_budget_bytes;
+    uint32_t tenant_series_max; /* of each tenant in the head; 0: no limit. New ones are refused */
+    uint32_t metric_series_max; /* of those, with one name */
 };
 
 struct tsdb;

@@ -113,6 +113,9 @@ put_refused(struct rq *rq, enum reject reason)
     if (reason == REJECT_CONFLICT) {
         rq_series(rq, "__name__=good");
         rq_float(rq, T0, double_bits(2), 0);
+    } else if (reason == REJECT_SERIES_LIMIT) {
+        rq_series(rq, "__name__=one,more=1");
+        rq_float(rq, T0, double_bits(2), 0);
     } else if (reason == REJECT_BAD_HISTOGRAM) {
         rq_histogram(rq, t, &h, 0);
     } else {
@@ -131,6 +134,7 @@ test_each_reason_refuses_one_sample_and_says_so(void **state)
         char tenant[20], counted[60];
         snprintf(tenant, sizeof tenant, "t%u", reason);
         m.options.tenants_max = 100;
+        m.limits.tenant_series_max = reason == REJECT_SERIES_LIMIT ? 1 : 0;
         machine_restart(&m);
         rq_init(&rq, reason == REJECT_BAD_REFERENCE ? RW_V2 : RW_V1);
         rq_series(&rq, "__name__=good");
@@ -151,6 +155,74 @@ test_each_reason_refuses_one_sample_and_says_so(void **state)
         snprintf(lines, sizeof lines, "{__name__=\"good\"} %lld 1\n", (long long)T0);
         expect_all(&m, tenant, lines);
     }
+    machine_verified_restart(&m);
+}
+
+static void
+expect_series(const char *labels, bool taken)
+{
+    static int64_t later_ms;
+    must(send_float("a", labels, T0 + ++later_ms, 1));
+    if (taken) {
+        expect_result(1, 0);
+    } else {
+        expect_result(0, 1);
+        assert_non_null(strstr(m.result.text, "1 series_limit"));
+    }
+    machine_commit(&m);
+}
+
+static void
+test_limits_of_series_refuse_new_ones_and_never_known_ones(void **state)
+{
+    (void)state;
+    m.limits.tenant_series_max = 4;
+    m.limits.metric_series_max = 2;
+    machine_restart(&m);
+    expect_series("__name__=m,i=1", true);
+    expect_series("__name__=m,i=2", true);
+    expect_series("__name__=m,i=3", false); /* the third of its metric */
+    expect_series("__name__=n,i=1", true);
+    expect_series("unnamed=1", true);
+    expect_series("__name__=o", false); /* the fifth of all */
+    expect_series("__name__=m,i=2", true);
+    must(send_float("b", "__name__=o", T0, 1)); /* somebody else's */
+    expect_result(1, 0);
+    machine_flush(&m);
+    expect_series("__name__=n,i=1", true);
+    expect_series("__name__=o", false);
+    m.limits.tenant_series_max = 5;
+    tsdb_set_limits(m.db, &m.limits);
+    expect_series("__name__=o", true);
+    expect_series("__name__=p", false);
+    machine_verified_restart(&m);
+    expect_series("__name__=m,i=3", true); /* the others are not in the head any more */
+}
+
+static void
+test_dead_series_leave_room_under_a_limit_and_living_ones_keep_theirs(void **state)
+{
+    (void)state;
+    m.limits.tenant_series_max = 3;
+    machine_restart(&m);
+    expect_series("__name__=dies", true);
+    expect_series("__name__=lives", true);
+    expect_series("__name__=too", true);
+    machine_flush(&m);
+    expect_series("__name__=lives", true);
+    expect_series("__name__=too", true);
+    expect_series("__name__=new", false);
+    assert_false(tsdb_flush_due(m.db));
+    sim_env_advance_ns(m.sim, 6 * MINUTE_MS * NS_PER_MS);
+    assert_true(tsdb_flush_due(m.db)); /* one of the three is dead: the next cut forgets it */
+    tsdb_want_cut(m.db);
+    machine_commit(&m);
+    assert_true(tsdb_has_frozen(m.db));
+    expect_series("__name__=lives", true);
+    must(tsdb_flush(m.db, &m.why));
+    expect_series("__name__=new", true);
+    expect_series("__name__=newer", false); /* the place of `too`, though it has not come yet */
+    expect_series("__name__=too", true);
     machine_verified_restart(&m);
 }
 
@@ -646,6 +718,24 @@ count_name(void *context, const char *name, bool is_dir)
     return OK;
 }
 
+/* 1 GiB, or 5 % of a smaller disk. */
+static void
+test_a_reserve_of_the_disk_is_kept_if_none_is_said(void **state)
+{
+    (void)state;
+    uint64_t free_bytes, total;
+    m.options.min_free_bytes = 0;
+    machine_restart(&m);
+    must(env_space(m.env, STORE_DIR, &free_bytes, &total, &m.why));
+    uint64_t reserve = total / 20 < 1u << 30 ? total / 20 : 1u << 30;
+    fault_env_set_free(m.fe, reserve - 1);
+    must(tsdb_maintain(m.db, &m.why));
+    assert_int_equal(send_float("a", "__name__=m", T0, 1), ERR_AGAIN);
+    fault_env_set_free(m.fe, reserve);
+    must(tsdb_maintain(m.db, &m.why));
+    must(send_float("a", "__name__=m", T0, 1));
+}
+
 static void
 test_a_flush_that_fails_leaves_nothing_that_takes_room(void **state)
 {
@@ -938,6 +1028,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         claim(test_each_reason_refuses_one_sample_and_says_so),
+        claim(test_limits_of_series_refuse_new_ones_and_never_known_ones),
+        claim(test_dead_series_leave_room_under_a_limit_and_living_ones_keep_theirs),
         claim(test_each_of_many_tenants_keeps_its_own),
         claim(test_flush_of_many_tenants_takes_no_more_memory_than_of_one),
         claim(test_first_offenders_are_named_and_all_are_counted),
@@ -956,6 +1048,7 @@ main(void)
         claim(test_retention_counts_from_the_newest_sample),
         claim(test_suspect_clock_refuses_only_for_a_while),
         claim(test_nearly_full_disk_refuses_until_there_is_room),
+        claim(test_a_reserve_of_the_disk_is_kept_if_none_is_said),
         claim(test_a_flush_that_fails_leaves_nothing_that_takes_room),
         claim(test_a_snapshot_is_whole_or_not_there),
         claim(test_failed_commit_takes_everything_back),
