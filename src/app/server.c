@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "api/api.h"
+#include "app/machine_memory.h"
 #include "app/merger.h"
 #include "app/store_options.h"
 #include "app/version.h"

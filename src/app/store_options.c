@@ -1,32 +1,5 @@
 #include "app/store_options.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <unistd.h>
-
-static bool
-read_number(const char *path, uint64_t *ret)
-{
-    FILE *f = fopen(path, "re");
-    if (f == NULL) return false;
-    bool got = fscanf(f, "%" SCNu64, ret) == 1;
-    fclose(f);
-    return got;
-}
-
-uint64_t
-machine_memory_bytes(void)
-{
-    uint64_t bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-    static const char *const limits[] = {"/sys/fs/cgroup/memory.max",
-                                         "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
-    for (unsigned i = 0; i < 2; i++) {
-        uint64_t limit;
-        if (read_number(limits[i], &limit) && limit > 0 && limit < bytes) bytes = limit;
-    }
-    return bytes;
-}
-
 struct tsdb_options
 store_options_of(const struct settings *s, struct env *env, struct budget *memory)
 {

@@ -8,9 +8,6 @@
 #include "app/config.h"
 #include "tsdb/tsdb.h"
 
-/* What this process may use: its cgroup's limit (version 2 or 1) or the machine's memory. */
-uint64_t machine_memory_bytes(void);
-
 /* `memory` is the root of its budgets and has a limit; acknowledgement is as `wal.ack` says. */
 struct tsdb_options store_options_of(const struct settings *settings, struct env *env,
                                      struct budget *memory);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/machine_memory.h"
 #include "app/store_options.h"
 #include "app/target_private.h"
 #include "tsdb/tsdb.h"
