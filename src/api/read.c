@@ -305,6 +305,8 @@ finish(struct read *r, enum err e, const struct why *why)
         http_stream_end(r->request, e == OK);
     else if (r->too_large)
         http_reply_text(r->request, 413, "%s\n", why->text);
+    else if (e == ERR_NOMEM) /* it would want as much the next time */
+        http_reply_text(r->request, 422, "%s\n", why->text);
     else
         reply_error(r->request, e, why);
 }

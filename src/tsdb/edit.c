@@ -151,6 +151,7 @@ write_manifest(struct tsdb *db, const char *dir, const uint8_t *log_id, const st
         .store_pos = next->store_pos,
         .next_part = atomic_load(&db->next_part),
         .next_ref = next->next_ref,
+        .ref_floor = next->ref_floor,
         .segment_floor = next->segment,
     };
     if (log_id != NULL) memcpy(m.log_id, log_id, sizeof m.log_id);
@@ -250,10 +251,15 @@ static enum err
 edit_locked(struct tsdb *db, const struct store_edit *edit, struct why *why)
 {
     struct version *version = NULL;
-    struct saved next = {db->saved.store_pos, db->saved.segment, db->saved.next_ref, NULL, 0};
+    struct saved next = db->saved;
+    next.totals = NULL;
+    next.tenant_count = 0;
     if (edit->flush) {
         lock_take(&db->head_lock);
-        next = (struct saved){db->cut.pos, db->cut.segment, db->next_ref, NULL, 0};
+        next.store_pos = db->cut.pos;
+        next.segment = db->cut.segment;
+        next.next_ref = db->next_ref;
+        next.ref_floor = db->active->registry->ref_base;
         lock_drop(&db->head_lock);
     }
     if (edit->tombstone != NULL) edit->tombstone->pos = next.store_pos;
@@ -292,8 +298,12 @@ edits_begin(struct tsdb *db, const struct manifest *m)
     for (uint32_t i = 0; i < m->tenant_count; i++) {
         totals[i] = db->tenants[i]->total;
     }
-    db->saved =
-        (struct saved){m->store_pos, m->segment_floor, m->next_ref, totals, m->tenant_count};
+    db->saved = (struct saved){.store_pos = m->store_pos,
+                               .segment = m->segment_floor,
+                               .next_ref = m->next_ref,
+                               .ref_floor = m->ref_floor,
+                               .totals = totals,
+                               .tenant_count = m->tenant_count};
     return OK;
 }
 

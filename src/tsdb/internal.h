@@ -69,6 +69,7 @@ struct saved {
     uint64_t store_pos;
     uint64_t segment;
     uint64_t next_ref;
+    uint64_t ref_floor;
     struct ledger *totals; /* by tenant id, at store_pos */
     uint32_t tenant_count;
 };
@@ -274,8 +275,8 @@ MUST_CHECK enum err parts_count(struct tsdb *db, const struct select_request *re
 /* --- replay (replay.c) ------------------------------------------------------------------------ */
 
 struct replay;
-MUST_CHECK enum err replay_log(struct tsdb *db, uint64_t from_pos, struct tsdb_opening *ret_opening,
-                               struct why *why);
+MUST_CHECK enum err replay_log(struct tsdb *db, const struct manifest *m,
+                               struct tsdb_opening *ret_opening, struct why *why);
 
 /* --- records (record.c): what the log's payloads look like ------------------------------------ */
 

@@ -145,6 +145,7 @@ manifest_decode(struct bytes payload, struct arena *arena, struct manifest *m)
     m->store_pos = cursor_le64(&c);
     m->next_part = cursor_varint(&c);
     m->next_ref = cursor_varint(&c);
+    m->ref_floor = cursor_varint(&c);
     m->segment_floor = cursor_varint(&c);
     m->newest_ms = cursor_zigzag(&c);
     m->retention_now_ms = cursor_zigzag(&c);
@@ -234,6 +235,7 @@ manifest_encode(const struct manifest *m, struct buf *to)
     buf_put_le64(to, m->store_pos);
     buf_put_varint(to, m->next_part);
     buf_put_varint(to, m->next_ref);
+    buf_put_varint(to, m->ref_floor);
     buf_put_varint(to, m->segment_floor);
     buf_put_zigzag(to, m->newest_ms);
     buf_put_zigzag(to, m->retention_now_ms);

@@ -18,7 +18,8 @@ check_comes_back(struct env *env, const struct manifest *m, struct arena *arena)
     e = manifest_read(env, "/again", arena, &again, NULL);
     assert(e == OK);
     assert(again.edit == m->edit && again.store_pos == m->store_pos);
-    assert(again.newest_ms == m->newest_ms && again.next_ref == m->next_ref);
+    assert(again.newest_ms == m->newest_ms && again.next_ref == m->next_ref &&
+           again.ref_floor == m->ref_floor);
     assert(again.part_count == m->part_count && again.tenant_count == m->tenant_count);
     for (uint32_t i = 0; i < m->part_count; i++) {
         assert(memcmp(&again.parts[i], &m->parts[i], sizeof m->parts[i]) == 0);

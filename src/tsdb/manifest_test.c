@@ -69,6 +69,7 @@ make(struct manifest *m, struct arena *arena, uint64_t edit)
         .store_pos = rng_next(&r),
         .next_part = rng_next(&r) >> rng_below(&r, 60),
         .next_ref = rng_next(&r) >> rng_below(&r, 60),
+        .ref_floor = rng_next(&r) >> rng_below(&r, 60),
         .segment_floor = rng_below(&r, 1000),
         .newest_ms = (int64_t)rng_next(&r),
         .retention_now_ms = (int64_t)rng_next(&r) >> 20,
@@ -118,9 +119,10 @@ same(const struct manifest *a, const struct manifest *b)
 {
     bool equal = a->edit == b->edit && a->store_pos == b->store_pos &&
                  a->next_part == b->next_part && a->next_ref == b->next_ref &&
-                 a->segment_floor == b->segment_floor && a->newest_ms == b->newest_ms &&
-                 a->retention_now_ms == b->retention_now_ms && a->part_count == b->part_count &&
-                 a->tenant_count == b->tenant_count && a->last_tombstone == b->last_tombstone &&
+                 a->ref_floor == b->ref_floor && a->segment_floor == b->segment_floor &&
+                 a->newest_ms == b->newest_ms && a->retention_now_ms == b->retention_now_ms &&
+                 a->part_count == b->part_count && a->tenant_count == b->tenant_count &&
+                 a->last_tombstone == b->last_tombstone &&
                  a->tombstone_count == b->tombstone_count &&
                  memcmp(a->log_id, b->log_id, sizeof a->log_id) == 0;
     for (uint32_t i = 0; equal && i < a->part_count; i++) {

@@ -12,33 +12,24 @@
 
 enum { REF_PAGES_FIRST = 64, REFS_A_PAGE = 64 };
 
-/* A series of the log: its labels, and the head's series once it has a sample. */
-struct logged {
-    bool known;
-    uint32_t tenant;
-    uint32_t labels_size;
-    const uint8_t *labels;
-    struct series *series;
-};
-
 /*
  * References rise one by one and samples come in their order, or nearly: so series lie in pages of
  * neighbours, and only pages are hashed. (One table by reference was half of the time of a replay.)
  */
 struct ref_page {
     uint64_t number_plus_1; /* of references divided by REFS_A_PAGE; 0: free slot */
-    struct logged *series;  /* REFS_A_PAGE of them, in the arena */
+    struct series **series; /* REFS_A_PAGE of them, in the arena; NULL: its labels are not known */
 };
 
 struct replay {
     struct tsdb *db;
-    struct arena labels;    /* of series that have no sample yet */
+    struct arena arena;     /* of the pages */
     struct arena scratch;   /* of one record */
     struct ref_page *pages; /* open addressing by number */
     uint64_t page_capacity;
     uint64_t page_count;
     struct ref_page last; /* the one looked at last */
-    uint64_t from_pos;
+    uint64_t ref_floor;
     uint64_t max_ref;
     uint64_t orphans; /* samples of series whose labels were damaged */
     bool salvaged;
@@ -62,21 +53,21 @@ static enum err
 pages_grow(struct replay *r)
 {
     uint64_t capacity = r->page_capacity == 0 ? REF_PAGES_FIRST : r->page_capacity * 2;
-    struct ref_page *grown = mem_new(&r->db->head_budget, capacity * sizeof *grown);
+    struct ref_page *grown = mem_new(&r->db->flush_budget, capacity * sizeof *grown);
     if (grown == NULL) return ERR_NOMEM;
     for (uint64_t i = 0; i < r->page_capacity; i++) {
         if (r->pages[i].number_plus_1 == 0) continue;
         *page_slot(grown, capacity, r->pages[i].number_plus_1 - 1) = r->pages[i];
     }
-    mem_free(&r->db->head_budget, r->pages, r->page_capacity * sizeof *grown);
+    mem_free(&r->db->flush_budget, r->pages, r->page_capacity * sizeof *grown);
     r->pages = grown;
     r->page_capacity = capacity;
     return OK;
 }
 
 /* NULL: nothing was said of the reference. */
-static struct logged *
-logged_find(struct replay *r, uint64_t ref)
+static struct series *
+series_find(struct replay *r, uint64_t ref)
 {
     uint64_t number = ref / REFS_A_PAGE;
     if (r->last.number_plus_1 != number + 1) {
@@ -85,13 +76,12 @@ logged_find(struct replay *r, uint64_t ref)
         if (page->number_plus_1 == 0) return NULL;
         r->last = *page;
     }
-    struct logged *l = &r->last.series[ref % REFS_A_PAGE];
-    return l->known ? l : NULL;
+    return r->last.series[ref % REFS_A_PAGE];
 }
 
 /* Its place, which may be empty. */
 static enum err
-logged_place(struct replay *r, uint64_t ref, struct logged **ret_place)
+series_place(struct replay *r, uint64_t ref, struct series ***ret_place)
 {
     uint64_t number = ref / REFS_A_PAGE;
     if (2 * r->page_count >= r->page_capacity) {
@@ -100,7 +90,7 @@ logged_place(struct replay *r, uint64_t ref, struct logged **ret_place)
     }
     struct ref_page *page = page_slot(r->pages, r->page_capacity, number);
     if (page->number_plus_1 == 0) {
-        struct logged *series = arena_new(&r->labels, REFS_A_PAGE * sizeof *series);
+        struct series **series = arena_new(&r->arena, REFS_A_PAGE * sizeof *series);
         if (series == NULL) return ERR_NOMEM;
         *page = (struct ref_page){number + 1, series};
         r->page_count++;
@@ -109,41 +99,27 @@ logged_place(struct replay *r, uint64_t ref, struct logged **ret_place)
     return OK;
 }
 
+/*
+ * Every segment decodes alone: what it says of a reference holds from here on. Labels stand where
+ * a sample follows; those of series that nothing uses any more are below the floor.
+ */
 static enum err
 define(void *context, struct bytes tenant_name, uint64_t ref, struct bytes labels)
 {
     struct replay *r = context;
     struct tenant *tenant;
-    struct logged *l;
+    struct series **place;
     if (ref > r->max_ref) r->max_ref = ref;
-    enum err e = logged_place(r, ref, &l);
+    if (ref < r->ref_floor) return OK;
+    enum err e = series_place(r, ref, &place);
     if (e == OK) e = tenant_find_or_add(r->db, tenant_name, &tenant);
     if (e) return e;
-    if (l->known && l->tenant == tenant->id &&
-        bytes_equal(bytes_of(l->labels, l->labels_size), labels)) {
+    const struct series *known = *place;
+    if (known != NULL && known->tenant == tenant->id &&
+        series_has_labels(r->db->active->registry, known, labels)) {
         return OK; /* the same again, in another segment */
     }
-    /* Every segment decodes alone: what it says of a reference holds from here on. */
-    struct bytes copy = arena_copy(&r->labels, labels);
-    if (copy.at == NULL) return ERR_NOMEM;
-    *l = (struct logged){true, tenant->id, (uint32_t)labels.size, copy.at, NULL};
-    return OK;
-}
-
-/* NULL: its labels were lost to damage. */
-static enum err
-series_of(struct replay *r, uint64_t ref, struct series **ret_series)
-{
-    *ret_series = NULL;
-    struct logged *l = logged_find(r, ref);
-    if (l == NULL) return OK;
-    if (l->series == NULL) {
-        struct bytes labels = bytes_of(l->labels, l->labels_size);
-        enum err e = head_series(r->db, l->tenant, labels, &l->series);
-        if (e) return e;
-    }
-    *ret_series = l->series;
-    return OK;
+    return head_series(r->db, tenant->id, labels, place);
 }
 
 /* --- samples ---------------------------------------------------------------------------------- */
@@ -152,15 +128,13 @@ static enum err
 put_sample(struct replay *r, uint64_t ref, int64_t t_ms, int64_t start_ms,
            const struct sample_value *v)
 {
-    struct series *series;
-    enum err e = series_of(r, ref, &series);
-    if (e) return e;
+    const struct series *series = series_find(r, ref);
     if (series == NULL) {
         r->orphans++;
         return OK;
     }
     struct gen_series *samples;
-    e = gen_series_get(r->db->active, series, &samples);
+    enum err e = gen_series_get(r->db->active, series, &samples);
     if (e == OK) e = gen_append(r->db->active, samples, t_ms, start_ms, v, 0, 0);
     if (e) return e;
     if (t_ms > r->db->newest_ms) r->db->newest_ms = t_ms;
@@ -188,11 +162,10 @@ static enum err
 put_exemplar(void *context, const struct record_exemplar *x)
 {
     struct replay *r = context;
-    struct series *series;
+    const struct series *series = series_find(r, x->ref);
     uint32_t epoch;
-    enum err e = series_of(r, x->ref, &series);
-    if (e || series == NULL) return e;
-    e = gen_add_exemplar(r->db->active, series, x->t_ms, x->bits, x->labels, 0, &epoch);
+    if (series == NULL) return OK;
+    enum err e = gen_add_exemplar(r->db->active, series, x->t_ms, x->bits, x->labels, 0, &epoch);
     if (e) return e == ERR_AGAIN ? OK : e;
     r->db->tenants[series->tenant]->replayed[LEDGER_EXEMPLAR]++;
     if (r->salvaged) r->salvaged_samples[LEDGER_EXEMPLAR]++;
@@ -318,20 +291,24 @@ renumber(struct tsdb *db, uint64_t max_ref)
 }
 
 enum err
-replay_log(struct tsdb *db, uint64_t from_pos, struct tsdb_opening *ret_opening, struct why *why)
+replay_log(struct tsdb *db, const struct manifest *m, struct tsdb_opening *ret_opening,
+           struct why *why)
 {
-    struct replay r = {.db = db, .from_pos = from_pos, .opening = ret_opening};
-    arena_init(&r.labels, &db->head_budget, 0, 0);
-    arena_init(&r.scratch, &db->head_budget, 0, 0);
-    enum err e = wal_recover(db->wal, from_pos, replay_record, &r, &ret_opening->damage, why);
+    struct replay r = {.db = db, .ref_floor = m->ref_floor, .opening = ret_opening};
+    /* What was in two generations comes back in one, beside this: nothing else wants memory yet. */
+    uint64_t limit = atomic_exchange(&db->head_budget.limit_bytes, 0);
+    arena_init(&r.arena, &db->flush_budget, 0, 0);
+    arena_init(&r.scratch, &db->flush_budget, 0, 0);
+    enum err e = wal_recover(db->wal, m->store_pos, replay_record, &r, &ret_opening->damage, why);
     if (e == OK) {
         tell_orphans(&r, &ret_opening->damage);
         count_damage(&r, &ret_opening->damage);
         ret_opening->replayed_series = db->active->series_count;
         renumber(db, r.max_ref);
     }
-    mem_free(&db->head_budget, r.pages, r.page_capacity * sizeof *r.pages);
-    arena_fini(&r.labels);
+    mem_free(&db->flush_budget, r.pages, r.page_capacity * sizeof *r.pages);
+    arena_fini(&r.arena);
     arena_fini(&r.scratch);
+    atomic_store(&db->head_budget.limit_bytes, limit);
     return e;
 }

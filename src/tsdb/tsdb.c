@@ -405,7 +405,7 @@ open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, str
     if (e == OK) e = env_syncdir(db->env, db->dir, why); /* log and parts have names in it */
     if (e == OK) e = scratch_init(db);
     if (e == OK) e = head_new_gen(db, NULL, &db->active);
-    if (e == OK) e = replay_log(db, m.store_pos, opening, why);
+    if (e == OK) e = replay_log(db, &m, opening, why);
     if (e == OK) {
         db->active->begin_pos = m.store_pos;
         look_at_clock(db);

@@ -1,0 +1,80 @@
+#!/bin/bash
+# flood.sh - a sender whose series explode, under a memory limit that is too small for them: old
+# series go on, memory stays where it should, and nothing that was accepted is lost.
+
+set -u
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+# shellcheck source=tests/wire.sh
+. tests/wire.sh
+port=$(free_ports 1)
+url=http://127.0.0.1:$port
+range=(--start 0 --end 4102444800000)
+limit_mib=96
+old=5000
+new=${NEW_SERIES:-400000}
+
+begin() {
+    start_firekeep flood "$work/data" "$port" --memory.limit=${limit_mib}MiB "$@"
+}
+
+flood() {
+    "$TOOLS/rwflood" "$url" --old "$old" --new "$1" >"$work/flood"
+    local status=$?
+    tr '\n' ' ' <"$work/flood"
+    return $status
+}
+
+waits_are_short() {
+    awk -F= '$1 == "longest_wait_seconds" { print $2 " s"; good = $2 < 30 } END { exit !good }' "$work/flood"
+}
+
+# Two thirds above the limit are for what no budget sees: code, stacks, what the allocator keeps.
+memory_stays() {
+    local kib
+    kib=$(awk '$1 == "VmHWM:" { print $2 }' "/proc/${pids[$(_index_of flood)]}/status")
+    echo "$kib KiB at most"
+    ((kib < limit_mib * 1024 * 5 / 3))
+}
+
+metric_is() { # PATTERN VALUE
+    local got
+    got=$(metric "$1")
+    [[ $got == "$2" ]] && return
+    echo "$1 is $got instead of $2"
+    return 1
+}
+
+# Each accepted once, whatever had to be repeated.
+all_are_counted() {
+    local wanted=$((2 * new))
+    metric_is 'firekeep_samples_received_total.tenant="anonymous",kind="float".' \
+        $((wanted + $(metric 'firekeep_samples_duplicate_total.tenant="anonymous",kind="float".')))
+}
+
+old_ones_are_there() {
+    local count
+    count=$(build/firekeep query --url="$url" 'flood_old_total' "${range[@]}" | wc -l)
+    echo "$count lines"
+    ((count == new + old)) # each series has a line, too
+}
+
+refuses_new_ones() {
+    flood 20000 2>"$work/refusal" && return 1
+    cat "$work/refusal"
+    grep -q 'refused: [0-9]* series_limit' "$work/refusal"
+}
+
+claim "starts with $limit_mib MiB" begin || exit 1
+claim "$new new series in batches of old ones are accepted" flood "$new"
+claim "no request waited for 30 s" waits_are_short
+claim "memory stays near its limit" memory_stays
+claim "each sample was taken once" all_are_counted
+claim "all samples of old series are read back" old_ones_are_there
+claim "SIGTERM ends it with status 0" stop flood
+claim "verify finds nothing wrong" build/firekeep verify "$work/data"
+claim "starts with a limit of series" begin --write.max-series=$((2 * old)) || exit 1
+claim "new series beyond it are refused" refuses_new_ones
+claim "and it ends with status 0" stop flood
+((failures == 0))
