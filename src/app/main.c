@@ -2,6 +2,17 @@
 #include "app/commands.h"
 #include "app/config.h"
 
+#ifdef HAVE_JEMALLOC
+/*
+ * Read by jemalloc before main(). What one thread gave back is another's soon, and the machine's
+ * within a second: a query takes 100 MiB for a moment, and an idle arena would keep them for ever,
+ * where no budget sees them. Little is allocated often enough for threads to get in each other's
+ * way.
+ */
+extern const char *malloc_conf;
+const char *malloc_conf = "narenas:2,background_thread:true,dirty_decay_ms:500,muzzy_decay_ms:0";
+#endif
+
 static const struct command commands[] = {
     {"check", "FILE", "tells whether a configuration file is right", command_check, NULL},
     {"export", "[flags]", "writes samples of a server or a storage directory to a file",

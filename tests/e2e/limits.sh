@@ -155,6 +155,24 @@ too_large_an_answer() {
     status_is 422 memory
 }
 
+is_small_again() { # KIB
+    (($(status_kib VmRSS) < $1 + 16 * 1024))
+}
+
+# Each on whatever thread is free: none may keep what it had.
+memory_goes_back() {
+    local before i
+    before=$(status_kib VmRSS)
+    samples_request 6
+    for ((i = 0; i < 12; i++)); do
+        send /api/v1/read -H 'Content-Encoding: snappy'
+        status_is 200 || return 1
+    done
+    within 10 is_small_again "$before"
+    echo "$before KiB before, $(status_kib VmRSS) KiB after"
+    is_small_again "$before"
+}
+
 claim "starts" begin limits --read.max-concurrent=16 --read.queue-timeout=1s --read.max-samples=100k || exit 1
 claim "there is something to read" fill
 claim "SAMPLES beyond read.max-samples get 400" sample_limit
@@ -176,6 +194,7 @@ stop four
 claim "starts with little memory" begin memory --memory.limit=64MiB || exit 1
 claim "memory does not grow with an answer in chunks" memory_stays
 claim "a SAMPLES answer beyond memory gets 422" too_large_an_answer
+claim "what large answers took goes back to the machine" memory_goes_back
 claim "and nobody else suffers" streams_without_limit
 claim "SIGTERM ends it with status 0 after all that" stop memory
 ((failures == 0))
