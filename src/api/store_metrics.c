@@ -111,6 +111,8 @@ static void
 put_store(struct metric_sink *s, const struct tsdb_stats *t)
 {
     put(s, "firekeep_head_series", GAUGE, "Series in the head.", t->head_series);
+    put(s, "firekeep_head_known_series", GAUGE, "Series whose labels the head knows.",
+        t->known_series);
     put(s, "firekeep_head_samples", GAUGE, "Samples in the head.", t->head_samples);
     put(s, "firekeep_head_exemplars", GAUGE, "Exemplars in the head.", t->head_exemplars);
     put(s, "firekeep_head_frozen_series", GAUGE, "Series of the generation being flushed.",

@@ -772,8 +772,12 @@ tsdb_stats(struct tsdb *db, struct tsdb_stats *ret)
     s.cache_bytes = cache.bytes;
     lock_take(&db->head_lock);
     s.head_series = db->active->series_count;
-    s.head_samples = gen_samples(db->active) - db->active->sample_count[LEDGER_EXEMPLAR];
-    s.head_exemplars = db->active->sample_count[LEDGER_EXEMPLAR];
+    s.known_series = db->active->registry->series.count;
+    const struct gen *gens[2] = {db->active, db->frozen};
+    for (unsigned i = 0; i < 2 && gens[i] != NULL; i++) {
+        s.head_samples += gen_samples(gens[i]) - gens[i]->sample_count[LEDGER_EXEMPLAR];
+        s.head_exemplars += gens[i]->sample_count[LEDGER_EXEMPLAR];
+    }
     s.frozen_series = db->frozen == NULL ? 0 : db->frozen->series_count;
     s.newest_ms = db->newest_ms;
     s.retention_now_ms = retention_now_ms(db);

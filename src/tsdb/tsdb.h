@@ -198,8 +198,9 @@ struct answerer *tsdb_answerer(struct tsdb *tsdb);
 
 struct tsdb_stats {
     struct wal_stats wal;
-    uint64_t head_series;
-    uint64_t head_samples;
+    uint64_t head_series;  /* with samples in the active generation */
+    uint64_t known_series; /* whose labels are there */
+    uint64_t head_samples; /* of both generations */
     uint64_t head_exemplars;
     uint64_t head_bytes;
     uint64_t frozen_series;
