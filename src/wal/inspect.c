@@ -242,6 +242,20 @@ bad_place(struct looking *l, uint64_t pos, uint64_t bad_pos, uint64_t limit, uin
     return end_of(l, pos, &o, bad_pos > pos, &l->result->end);
 }
 
+/*
+ * A whole commit at `pos`. The newest segment may be growing: what was read of it ahead can be
+ * older than the commit, so it is read once more before its absence counts.
+ */
+static enum err
+commit_at(struct looking *l, uint64_t pos, uint64_t limit, struct commit *ret_commit,
+          uint64_t *ret_bad_pos)
+{
+    enum err e = segment_commit_whole(&l->reader, pos, limit, ret_commit, ret_bad_pos, l->why);
+    if (e != ERR_CORRUPT || l->segment.end_pos != SEGMENT_POS_NONE) return e;
+    buf_clear(&l->reader.window);
+    return segment_commit_whole(&l->reader, pos, limit, ret_commit, ret_bad_pos, l->why);
+}
+
 static enum err
 walk(struct looking *l)
 {
@@ -252,7 +266,7 @@ walk(struct looking *l)
     while (pos < limit) {
         struct commit commit;
         uint64_t bad_pos, next;
-        enum err e = segment_commit_whole(&l->reader, pos, limit, &commit, &bad_pos, l->why);
+        enum err e = commit_at(l, pos, limit, &commit, &bad_pos);
         if (e == OK) {
             e = give_commit(l, pos, &commit);
             next = commit.end_pos;
