@@ -69,6 +69,8 @@ print_facts(struct report *r, const struct inspect_part *p)
     report_field(r, "bytesPerSample", "bytes a sample", value_ratio(f->file_bytes, samples));
     report_field(r, "dataBytes", "data", value_size(f->data_bytes));
     report_field(r, "indexBytes", "index", value_size(f->file_bytes - f->data_bytes));
+    report_field(r, "indexBytesPerSeries", "index bytes a series",
+                 value_ratio(f->file_bytes - f->data_bytes, f->series));
     report_section_end(r);
 }
 

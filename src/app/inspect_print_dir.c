@@ -26,6 +26,8 @@ print_overview(struct report *r, const struct inspect_dir *d)
         report_field(r, "storePosition", "parts cover log up to", value_count(d->store_pos));
         report_field(r, "logEndPosition", "log ends at",
                      d->log_end_pos == 0 ? value_none() : value_count(d->log_end_pos));
+        report_field(r, "logBytesNotInParts", "log not yet in parts",
+                     value_size(d->log_end_pos > d->store_pos ? d->log_end_pos - d->store_pos : 0));
         report_field(r, "newest", "newest sample in parts",
                      d->newest_ms == INT64_MIN ? value_none() : value_time(d->newest_ms));
         report_field(r, "retentionNow", "retention's now",
@@ -192,9 +194,11 @@ print_tombstones(struct report *r, const struct inspect_dir *d)
     report_table(r, "tombstones", "Tombstones: deleted, and not yet merged away", COLUMNS(columns));
     for (uint32_t i = 0; i < d->tombstone_count; i++) {
         const struct inspect_tombstone *t = &d->tombstones[i];
-        report_row(r, ROW(value_count(t->id), value_time(t->made_ms), value_time(t->range.min_ms),
-                          value_time(t->range.max_ms), value_count(t->pos), value_bytes(t->tenant),
-                          value_bytes(t->selector)));
+        struct report_value from = value_time(t->range.min_ms), to = value_time(t->range.max_ms);
+        if (t->range.min_ms == INT64_MIN) from = value_none();
+        if (t->range.max_ms == INT64_MAX) to = value_none();
+        report_row(r, ROW(value_count(t->id), value_time(t->made_ms), from, to, value_count(t->pos),
+                          value_bytes(t->tenant), value_bytes(t->selector)));
     }
     report_table_end(r, 0);
 }

@@ -236,19 +236,34 @@ segment_walk(const struct inspect_options *options, const struct inspect_target 
     return OK;
 }
 
-enum err
-inspect_segment(const struct inspect_options *options, const struct inspect_target *target,
-                struct inspect_segment *ret_segment, struct why *why)
+static enum err
+segment_try(const struct inspect_options *options, const struct inspect_target *target,
+            struct inspect_segment *r, struct why *why)
 {
-    struct inspect_segment r = {.samples = {INT64_MAX, INT64_MIN}};
-    struct log_pass x = {.options = options, .result = &r};
-    if (why != NULL) why->text[0] = '\0';
+    struct log_pass x = {.options = options, .result = r};
+    memset(r, 0, sizeof *r);
+    r->samples = (struct time_range){INT64_MAX, INT64_MIN};
     x.sizes = mem_new(options->memory, sizeof *x.sizes);
-    arena_init(&r.arena, options->memory, 0, 0);
+    arena_init(&r->arena, options->memory, 0, 0);
     arena_init(&x.scratch, options->memory, 0, 0);
     enum err e = x.sizes == NULL ? ERR_NOMEM : segment_walk(options, target, &x, why);
     arena_fini(&x.scratch);
     mem_free(options->memory, x.sizes, sizeof *x.sizes);
+    return e;
+}
+
+/* What is damaged is looked at twice: commits that came while it was read can look like that. */
+enum err
+inspect_segment(const struct inspect_options *options, const struct inspect_target *target,
+                struct inspect_segment *ret_segment, struct why *why)
+{
+    struct inspect_segment r;
+    if (why != NULL) why->text[0] = '\0';
+    enum err e = segment_try(options, target, &r, why);
+    if (e == OK && r.remarks.damage_count > 0) {
+        inspect_segment_fini(&r);
+        e = segment_try(options, target, &r, why);
+    }
     if (e) {
         inspect_segment_fini(&r);
         if (why != NULL && why->text[0] == '\0') why_set(why, e, "%s", err_word(e));

@@ -57,7 +57,7 @@ pages_walk(struct page_pass *x, struct why *why)
             x->options->progress(x->options->context, at, 2 * x->source.file_bytes);
         }
     }
-    if (at > end) r->unreadable_bytes -= at - end; /* a page reaches into what was the footer */
+    if (at > end) r->end_bytes -= at - end; /* a page reaches into what was the footer */
     return OK;
 }
 

@@ -415,6 +415,64 @@ test_a_part_cut_short_anywhere_is_explained_as_far_as_it_goes(void **state)
     rig_close(&g);
 }
 
+/* --- blocks ----------------------------------------------------------------------------------- */
+
+static struct codec_facts
+facts_of(struct codec_scratch *scratch, const double *values, uint32_t count)
+{
+    struct buf out;
+    struct codec_facts facts;
+    uint64_t bits[64];
+    buf_init(&out, NULL, 1 << 16);
+    for (uint32_t i = 0; i < count; i++) {
+        bits[i] = double_bits(values[i]);
+    }
+    codec_float_encode(scratch, bits, count, &out);
+    assert_int_equal(codec_float_describe(buf_bytes(&out), count, &facts), OK);
+    assert_int_equal(codec_float_describe(bytes_of(out.at, 0), count, &facts), ERR_CORRUPT);
+    buf_fini(&out);
+    return facts;
+}
+
+static void
+test_blocks_say_how_they_are_encoded(void **state)
+{
+    (void)state;
+    struct codec_scratch *scratch;
+    struct codec_facts facts;
+    double values[64];
+    assert_int_equal(codec_scratch_new(NULL, &scratch), OK);
+    for (unsigned i = 0; i < 64; i++) {
+        values[i] = 2.25;
+    }
+    facts = facts_of(scratch, values, 64);
+    assert_int_equal(facts.form, CODEC_FORM_CONSTANT);
+    assert_int_equal(facts.exponent, 2);
+    for (unsigned i = 0; i < 64; i++) {
+        values[i] = (double)(i * i % 17) / 1000;
+    }
+    values[63] = bits_double(STALE_NAN_BITS);
+    facts = facts_of(scratch, values, 64);
+    assert_int_equal(facts.form, CODEC_FORM_DECIMAL);
+    assert_int_equal(facts.exponent, 3);
+    assert_true(facts.stale_at_end && facts.mode < CODEC_STREAM_MODES);
+    for (unsigned i = 0; i < 64; i++) {
+        values[i] = __builtin_sqrt((double)i + 2);
+    }
+    facts = facts_of(scratch, values, 64);
+    assert_int_equal(facts.form, CODEC_FORM_BITS);
+    assert_int_equal(facts.exponent, CODEC_EXPONENT_NONE);
+
+    struct buf out;
+    const int64_t times[] = {0, 15000, 30000, 45000};
+    buf_init(&out, NULL, 1000);
+    codec_times_encode(scratch, times, 4, &out);
+    assert_int_equal(codec_times_describe(buf_bytes(&out), 4, &facts), OK);
+    assert_true(facts.no_frames);
+    buf_fini(&out);
+    codec_scratch_free(scratch);
+}
+
 /* --- refusals --------------------------------------------------------------------------------- */
 
 static void
@@ -486,6 +544,7 @@ main(void)
         cmocka_unit_test(test_a_damaged_page_of_values_costs_its_blocks_only),
         cmocka_unit_test(test_a_part_without_its_root_still_has_its_pages_explained),
         cmocka_unit_test(test_a_part_cut_short_anywhere_is_explained_as_far_as_it_goes),
+        cmocka_unit_test(test_blocks_say_how_they_are_encoded),
         cmocka_unit_test(test_refused_memory_is_an_error_that_says_so_and_leaks_nothing),
         cmocka_unit_test(test_memory_stays_small_whatever_the_part),
         cmocka_unit_test(test_paths_say_what_they_mean),

@@ -227,15 +227,30 @@ rank_series(struct row_pass *x, uint32_t number, struct inspect_item *item)
     return e ? e : top_put(&x->series, item->bytes, item);
 }
 
+/* UINT32_MAX: there is none that can be found. */
+static uint32_t
+row_behind_page(struct row_pass *x, uint32_t number)
+{
+    uint64_t offset;
+    uint32_t first, next;
+    enum err e = part_directory_find(x->part, &x->part->rows, number, &offset, &first, &next, NULL);
+    return e == OK ? next : UINT32_MAX;
+}
+
+/* `ret_next`: the row to go on with; behind a damaged page that of the next one. */
 static enum err
-count_row(struct row_pass *x, uint32_t number)
+count_row(struct row_pass *x, uint32_t number, uint32_t *ret_next)
 {
     const struct block_ref *blocks;
     uint32_t count;
     struct why reason;
     struct inspect_item item = {.tenant = x->tenant.text, .series = 1};
     enum err e = row_read(x->rows, number, NULL, &blocks, &count, &reason);
-    if (e == ERR_CORRUPT) return remark_damage(&x->result->remarks, &x->result->arena, reason.text);
+    *ret_next = number + 1;
+    if (e == ERR_CORRUPT) {
+        *ret_next = row_behind_page(x, number);
+        return remark_damage(&x->result->remarks, &x->result->arena, reason.text);
+    }
     if (e) return why_set(x->why, e, "%s", reason.text);
     count_pairs(x);
     struct metric_sum *metric = metric_of(x);
@@ -271,9 +286,10 @@ static enum err
 count_rows(struct row_pass *x, const struct part_tenant *t)
 {
     enum err e = OK;
-    for (uint32_t i = 0; i < t->series_count && e == OK; i++) {
-        e = count_row(x, t->first_series + i);
-        show_progress(x, t->first_series + i);
+    uint32_t number = t->first_series, end = t->first_series + t->series_count;
+    while (number < end && e == OK) {
+        e = count_row(x, number, &number);
+        show_progress(x, number);
     }
     return e;
 }
@@ -282,13 +298,14 @@ count_rows(struct row_pass *x, const struct part_tenant *t)
 static enum err
 count_rows_again(struct row_pass *x, const struct part_tenant *t)
 {
-    for (uint32_t i = 0; i < t->series_count; i++) {
+    uint32_t number = t->first_series, end = t->first_series + t->series_count;
+    while (number < end) {
         const struct block_ref *blocks;
         uint32_t count;
-        enum err e = row_read(x->rows, t->first_series + i, NULL, &blocks, &count, x->why);
-        if (e == ERR_CORRUPT) continue;
-        if (e) return e;
-        count_pairs(x);
+        enum err e = row_read(x->rows, number, NULL, &blocks, &count, x->why);
+        if (e && e != ERR_CORRUPT) return e;
+        if (e == OK) count_pairs(x);
+        number = e == OK ? number + 1 : row_behind_page(x, number);
     }
     return OK;
 }

@@ -376,7 +376,8 @@ inspect_series(const struct inspect_options *options, const char *dir,
     for (int tries = 1; again; tries++) {
         memset(&r, 0, sizeof r);
         e = series_try(options, dir, question, cache, &r, &again, why);
-        again = again && tries < TRIES;
+        /* Damage is looked at twice: commits that came meanwhile can look like that in the log. */
+        again = (again || (e == OK && tries == 1 && r.remarks.damage_count > 0)) && tries < TRIES;
         if (e || again) inspect_series_fini(&r);
     }
     page_cache_free(cache);

@@ -23,7 +23,10 @@ struct log_pass {
     uint32_t capacity;
     uint32_t used;
     struct arena scratch;
-    struct log_series *at; /* of the record's series at hand */
+    struct arena arena;
+    struct wal_segment_info *segments;
+    uint32_t segment_count;
+    enum err failed; /* of a remark */
 };
 
 static struct ref_slot *
@@ -139,9 +142,10 @@ note_exemplar(void *context, const struct record_exemplar *e)
 }
 
 static enum err
-note_record(void *context, const struct wal_record *r, struct why *why)
+note_record(void *context, const struct wal_record_info *info)
 {
     struct log_pass *x = context;
+    const struct wal_record *r = &info->record;
     enum err e = OK;
     arena_reset(&x->scratch);
     if (r->type == WAL_SERIES) {
@@ -155,13 +159,61 @@ note_record(void *context, const struct wal_record *r, struct why *why)
     } else if (r->type == WAL_EXEMPLARS) {
         e = record_each_exemplar(r->payload, note_exemplar, x);
     }
-    if (e == ERR_CORRUPT) {
-        char text[100];
-        snprintf(text, sizeof text, "the log's record at position %" PRIu64 " makes no sense",
-                 r->pos);
-        return remark_damage(&x->result->remarks, &x->result->arena, text);
+    if (e != ERR_CORRUPT) return e;
+    char text[100];
+    snprintf(text, sizeof text, "the log's record at position %" PRIu64 " makes no sense", r->pos);
+    return remark_damage(&x->result->remarks, &x->result->arena, text);
+}
+
+static void
+note_damage(void *context, uint64_t pos, uint64_t bytes, const char *text)
+{
+    struct log_pass *x = context;
+    if (pos + bytes <= x->store_pos) return; /* parts have it */
+    enum err e = remark_damage(&x->result->remarks, &x->result->arena, text);
+    x->failed = err_first(x->failed, e);
+}
+
+/* --- segments --------------------------------------------------------------------------------- */
+
+static enum err
+note_segment(void *context, const struct wal_segment_info *info)
+{
+    struct log_pass *x = context;
+    if (info->state != WAL_SEGMENT_LIVE) return OK;
+    if (x->segment_count == 0 && info->prev_number != 0 && x->store_pos < info->prev_end_pos) {
+        char text[80];
+        snprintf(text, sizeof text, "log segment %016" PRIx64 " is missing", info->prev_number);
+        enum err e = remark_damage(&x->result->remarks, &x->result->arena, text);
+        if (e) return e;
     }
-    return e ? why_set(why, e, "no memory to read the log") : OK;
+    struct wal_segment_info *grown =
+        arena_push(&x->arena, x->segments, x->segment_count, sizeof *grown);
+    if (grown == NULL) return ERR_NOMEM;
+    x->segments = grown;
+    x->segments[x->segment_count++] = *info;
+    return OK;
+}
+
+static enum err
+segments_read(struct log_pass *x, const struct inspect_options *options, const char *dir,
+              bool has_log, struct why *why)
+{
+    const struct wal_inspector inspector = {
+        .record = note_record, .damage = note_damage, .context = x};
+    enum err e = wal_segments(options->env, dir, options->memory, note_segment, x, why);
+    if (e == ERR_MISSING && !has_log) return OK;
+    if (e == OK && x->segment_count == 0 && has_log) {
+        e = remark_damage(&x->result->remarks, &x->result->arena, "no segment of the log is there");
+    }
+    for (uint32_t i = 0; i < x->segment_count && e == OK; i++) {
+        const struct wal_segment_info *s = &x->segments[i];
+        struct wal_inspection ignored;
+        if (s->end_known && s->end_pos <= x->store_pos) continue;
+        e = wal_inspect(options->env, dir, s->number, options->memory, &inspector, &ignored, why);
+        if (e == OK) e = x->failed;
+    }
+    return e;
 }
 
 static int
@@ -190,25 +242,17 @@ log_list_read(const struct inspect_options *options, const char *dir,
               struct inspect_series *result, struct log_list *ret_list, struct why *why)
 {
     char path[256];
-    struct wal_damage damage = {0};
     struct why reason = {""};
     *ret_list = (struct log_list){.budget = options->memory};
     struct log_pass x = {
         .question = question, .store_pos = manifest->store_pos, .result = result, .list = ret_list};
     arena_init(&x.scratch, options->memory, 0, 0);
-    bool none_yet = !manifest_has_log(manifest);
+    arena_init(&x.arena, options->memory, 0, 0);
     enum err e = path_join(path, sizeof path, dir, "wal");
-    if (e == OK) {
-        e = wal_verify(options->env, path, manifest->store_pos, none_yet, note_record, &x, &damage,
-                       &reason);
-    }
-    if (e == ERR_MISSING && none_yet) e = OK;
-    if (e == OK && damage.places > 0) {
-        e = remark_damage(&result->remarks, &result->arena, damage.first);
-    } else if (e) {
-        why_set(why, e, "%s", reason.text[0] == '\0' ? err_word(e) : reason.text);
-    }
+    if (e == OK) e = segments_read(&x, options, path, manifest_has_log(manifest), &reason);
+    if (e) why_set(why, e, "%s", reason.text[0] == '\0' ? err_word(e) : reason.text);
     arena_fini(&x.scratch);
+    arena_fini(&x.arena);
     mem_free(options->memory, x.slots, x.capacity * sizeof *x.slots);
     if (e == OK) list_settle(ret_list);
     return e;

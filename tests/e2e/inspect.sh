@@ -133,12 +133,13 @@ people_can_read_it() {
 
 listing() {
     find "$dir" -type f -printf '%p %s %T@\n' | sort
-    find "$dir/parts" -type f -exec md5sum {} +
+    find "$dir" -type f -exec md5sum {} +
 }
 
 changes_nothing() {
     listing >"$work/before"
-    "$firekeep" inspect "$dir" >"$work/said" && "$firekeep" inspect "$dir/parts/0000000000000001" >>"$work/said" &&
+    "$firekeep" inspect "$dir" >"$work/said" && "$firekeep" inspect "$(first_part)" >>"$work/said" &&
+        "$firekeep" inspect "$dir"/wal/*.wal >>"$work/said" &&
         "$firekeep" inspect "$dir" temperature >>"$work/said" &&
         listing | diff "$work/before" -
 }
@@ -155,6 +156,7 @@ works_while_parts_come_and_go() {
     while [[ ! -e $work/done ]]; do
         "$firekeep" inspect "$dir" >"$work/said" 2>&1 || failed=$((failed + 1))
         "$firekeep" inspect "$dir" '{job="shop"}' >>"$work/said" 2>&1 || failed=$((failed + 1))
+        "$firekeep" inspect "$(printf '%s\n' "$dir"/wal/*.wal | tail -n 1)" >>"$work/said" 2>&1 || failed=$((failed + 1))
         looks=$((looks + 1))
         ((failed == 0)) || break
     done
@@ -208,12 +210,12 @@ claim "which become a part" admin flush
 claim "takes samples of the next" is_taken "$(samples 1702592000000)"
 claim "which become another" admin flush
 claim "takes some more" is_taken "$(samples 1700043200000)"
-claim "a running server's directory adds up to its files" adds_up
+# It prepares log segments by itself: then the sum is of another moment.
+claim "a running server's directory adds up to its files" within 20 adds_up
 claim "so do its parts" parts_add_up
 claim "so does its log" segments_add_up
 claim "series are found in parts and in the log" series_are_found
 claim "people can read all of it" people_can_read_it
-claim "the server's files are left alone" changes_nothing
 claim "it works while parts come and go" works_while_parts_come_and_go
 claim "deletes" admin 'delete_series?match[]=temperature%7Broom%3D%221%22%7D'
 claim "what was deleted is listed" json '.tombstones[0].selector == "{__name__=\"temperature\", room=\"1\"}"' "$dir"
@@ -222,6 +224,7 @@ claim "which is a directory to inspect" json '.kind == "directory" and .bytes.lo
 claim "and is listed" json '.snapshots[0].finished and .snapshots[0].parts == .storage.parts' "$dir"
 claim "SIGTERM ends it with status 0" stop inspect
 claim "a directory at rest adds up to its files" adds_up
+claim "and is left as it is" changes_nothing
 claim "damage is told where it lies, and the rest is explained" damage_is_told "$(basename "$(first_part)")"
 claim "bad arguments are refused with a reason" bad_arguments
 ((failures == 0))
