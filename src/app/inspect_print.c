@@ -4,9 +4,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define COLUMNS(list) (list), (uint32_t)(sizeof(list) / sizeof *(list))
-#define ROW(...)      ((const struct report_value[]){__VA_ARGS__})
-
 char *
 inspect_number(uint64_t number, char to[17])
 {
@@ -31,10 +28,10 @@ inspect_print_remarks(struct report *r, const struct inspect_remarks *remarks)
 {
     static const struct report_column columns[] = {{"kind", "kind", REPORT_BOTH},
                                                    {"text", "what", REPORT_BOTH}};
-    report_table(r, "remarks", "Remarks", COLUMNS(columns));
+    report_table(r, "remarks", "Remarks", REPORT_COLUMNS(columns));
     for (uint32_t i = 0; i < remarks->count; i++) {
         const struct inspect_remark *m = &remarks->items[i];
-        report_row(r, ROW(value_text(m->damage ? "damage" : "note"), value_text(m->text)));
+        report_row(r, REPORT_ROW(value_text(m->damage ? "damage" : "note"), value_text(m->text)));
     }
     report_table_end(r, remarks->left_out);
     if (remarks->damage_count > 0) {
@@ -85,23 +82,25 @@ print_pages(struct report *r, const struct inspect_part *p)
         {"bytes", "bytes", REPORT_BOTH},         {"share", "% of file", REPORT_BOTH},
     };
     report_field(r, "fileBytes", "file", value_size(p->file_bytes));
-    report_table(r, "pages", "Pages", COLUMNS(columns));
+    report_table(r, "pages", "Pages", REPORT_COLUMNS(columns));
     for (unsigned kind = 0; kind < INSPECT_PAGE_KINDS; kind++) {
         const struct inspect_pages *k = &p->pages[kind];
         uint64_t bytes = k->header_bytes + k->stored_bytes;
         if (k->count == 0) continue;
-        report_row(r, ROW(value_text(inspect_page_word(kind)), value_count(k->count),
-                          value_size(k->header_bytes), value_size(k->stored_bytes),
-                          value_size(k->raw_bytes), value_ratio(k->raw_bytes, k->stored_bytes),
-                          value_size(bytes), value_ratio(100 * bytes, p->file_bytes)));
+        report_row(r,
+                   REPORT_ROW(value_text(inspect_page_word(kind)), value_count(k->count),
+                              value_size(k->header_bytes), value_size(k->stored_bytes),
+                              value_size(k->raw_bytes), value_ratio(k->raw_bytes, k->stored_bytes),
+                              value_size(bytes), value_ratio(100 * bytes, p->file_bytes)));
     }
-    report_row(r, ROW(value_text("header and footer"), value_count(0), value_size(0), value_size(0),
-                      value_size(0), value_none(), value_size(p->end_bytes),
-                      value_ratio(100 * p->end_bytes, p->file_bytes)));
+    report_row(r, REPORT_ROW(value_text("header and footer"), value_count(0), value_size(0),
+                             value_size(0), value_size(0), value_none(), value_size(p->end_bytes),
+                             value_ratio(100 * p->end_bytes, p->file_bytes)));
     if (p->unreadable_bytes > 0) {
-        report_row(r, ROW(value_text("no page"), value_count(0), value_size(0), value_size(0),
-                          value_size(0), value_none(), value_size(p->unreadable_bytes),
-                          value_ratio(100 * p->unreadable_bytes, p->file_bytes)));
+        report_row(r,
+                   REPORT_ROW(value_text("no page"), value_count(0), value_size(0), value_size(0),
+                              value_size(0), value_none(), value_size(p->unreadable_bytes),
+                              value_ratio(100 * p->unreadable_bytes, p->file_bytes)));
     }
     report_table_end(r, 0);
 }
@@ -110,8 +109,8 @@ static void
 print_blocks_row(struct report *r, const char *word, const struct inspect_blocks *b)
 {
     if (b->blocks == 0) return;
-    report_row(r, ROW(value_text(word), value_count(b->blocks), value_count(b->samples),
-                      value_size(b->bytes), value_ratio(b->bytes, b->samples)));
+    report_row(r, REPORT_ROW(value_text(word), value_count(b->blocks), value_count(b->samples),
+                             value_size(b->bytes), value_ratio(b->bytes, b->samples)));
 }
 
 static const struct report_column block_columns[] = {
@@ -125,19 +124,20 @@ static const struct report_column block_columns[] = {
 static void
 print_forms(struct report *r, const struct inspect_part *p)
 {
-    report_table(r, "values", "Values, as encoded before pages are packed", COLUMNS(block_columns));
+    report_table(r, "values", "Values, as encoded before pages are packed",
+                 REPORT_COLUMNS(block_columns));
     for (unsigned f = 0; f < INSPECT_FORM_COUNT; f++) {
         print_blocks_row(r, inspect_form_word((enum inspect_form)f), &p->forms[f]);
     }
     report_table_end(r, 0);
-    report_table(r, "exponents", "Floats by decimal places", COLUMNS(block_columns));
+    report_table(r, "exponents", "Floats by decimal places", REPORT_COLUMNS(block_columns));
     for (unsigned e = 0; e < INSPECT_EXPONENTS; e++) {
         char word[24];
         snprintf(word, sizeof word, "%u", e);
         print_blocks_row(r, e + 1 < INSPECT_EXPONENTS ? word : "none", &p->exponents[e]);
     }
     report_table_end(r, 0);
-    report_table(r, "streams", "Floats by how their numbers go on", COLUMNS(block_columns));
+    report_table(r, "streams", "Floats by how their numbers go on", REPORT_COLUMNS(block_columns));
     for (unsigned m = 0; m < INSPECT_MODES; m++) {
         print_blocks_row(r, inspect_mode_word(m), &p->modes[m]);
     }
@@ -195,7 +195,10 @@ print_ranking(struct report *r, const char *key, const char *title, enum ranking
     static const struct {
         const struct report_column *columns;
         uint32_t count;
-    } tables[] = {{COLUMNS(names)}, {COLUMNS(pairs)}, {COLUMNS(metrics)}, {COLUMNS(series)}};
+    } tables[] = {{REPORT_COLUMNS(names)},
+                  {REPORT_COLUMNS(pairs)},
+                  {REPORT_COLUMNS(metrics)},
+                  {REPORT_COLUMNS(series)}};
     report_table(r, key, title, tables[what].columns, tables[what].count);
     for (uint32_t i = 0; i < ranking->count; i++) {
         const struct inspect_item *x = &ranking->items[i];
@@ -203,11 +206,13 @@ print_ranking(struct report *r, const char *key, const char *title, enum ranking
         struct report_value bytes = value_size(x->bytes), each = value_ratio(x->bytes, x->samples);
         struct report_value blocks = value_count(x->blocks), count = value_count(x->series);
         struct report_value name = value_bytes(x->text), labels = value_labels(x->text);
-        if (what == RANKING_NAMES) report_row(r, ROW(tenant, value_count(x->values), count, name));
-        if (what == RANKING_PAIRS) report_row(r, ROW(tenant, count, labels));
-        if (what == RANKING_METRICS) report_row(r, ROW(tenant, count, samples, bytes, each, name));
+        if (what == RANKING_NAMES)
+            report_row(r, REPORT_ROW(tenant, value_count(x->values), count, name));
+        if (what == RANKING_PAIRS) report_row(r, REPORT_ROW(tenant, count, labels));
+        if (what == RANKING_METRICS)
+            report_row(r, REPORT_ROW(tenant, count, samples, bytes, each, name));
         if (what == RANKING_SERIES)
-            report_row(r, ROW(tenant, blocks, samples, bytes, each, labels));
+            report_row(r, REPORT_ROW(tenant, blocks, samples, bytes, each, labels));
     }
     report_table_end(r, ranking->left_out);
 }
@@ -220,11 +225,12 @@ print_tenants(struct report *r, const struct inspect_ranking *ranking)
         {"labelPairs", "pairs", REPORT_BOTH}, {"blocks", "blocks", REPORT_BOTH},
         {"samples", "samples", REPORT_BOTH},  {"bytes", "encoded", REPORT_BOTH},
     };
-    report_table(r, "tenants", "Tenants", COLUMNS(columns));
+    report_table(r, "tenants", "Tenants", REPORT_COLUMNS(columns));
     for (uint32_t i = 0; i < ranking->count; i++) {
         const struct inspect_item *x = &ranking->items[i];
-        report_row(r, ROW(value_bytes(x->text), value_count(x->series), value_count(x->values),
-                          value_count(x->blocks), value_count(x->samples), value_size(x->bytes)));
+        report_row(r, REPORT_ROW(value_bytes(x->text), value_count(x->series),
+                                 value_count(x->values), value_count(x->blocks),
+                                 value_count(x->samples), value_size(x->bytes)));
     }
     report_table_end(r, ranking->left_out);
 }
@@ -298,15 +304,16 @@ print_records(struct report *r, const struct inspect_segment *s)
         {"bytes", "bytes", REPORT_BOTH},
         {"bytesPerItem", "an item", REPORT_BOTH},
     };
-    report_table(r, "records", "Records", COLUMNS(columns));
+    report_table(r, "records", "Records", REPORT_COLUMNS(columns));
     for (unsigned t = 0; t <= WAL_TYPE_LAST; t++) {
         const struct inspect_records *k = &s->types[t];
         if (k->count == 0) continue;
         report_row(r,
-                   ROW(value_text(inspect_record_word(t)), value_count(k->count),
-                       value_count(k->items), value_count(k->packed), value_size(k->payload_bytes),
-                       value_size(k->raw_bytes), value_ratio(k->raw_bytes, k->payload_bytes),
-                       value_size(k->record_bytes), value_ratio(k->record_bytes, k->items)));
+                   REPORT_ROW(value_text(inspect_record_word(t)), value_count(k->count),
+                              value_count(k->items), value_count(k->packed),
+                              value_size(k->payload_bytes), value_size(k->raw_bytes),
+                              value_ratio(k->raw_bytes, k->payload_bytes),
+                              value_size(k->record_bytes), value_ratio(k->record_bytes, k->items)));
     }
     report_table_end(r, 0);
 }

@@ -4,9 +4,6 @@
 
 #include "app/inspect_print.h"
 
-#define COLUMNS(list) (list), (uint32_t)(sizeof(list) / sizeof *(list))
-#define ROW(...)      ((const struct report_value[]){__VA_ARGS__})
-
 static uint64_t
 sum_samples(const uint64_t *samples)
 {
@@ -80,13 +77,14 @@ print_parts(struct report *r, const struct inspect_dir *d)
         {"appliedTombstone", "applied", REPORT_ONLY_JSON},
         {"readable", "readable", REPORT_ONLY_JSON},
     };
-    report_table(r, "partList", "Parts", COLUMNS(columns));
+    report_table(r, "partList", "Parts", REPORT_COLUMNS(columns));
     for (uint32_t i = 0; i < d->part_count; i++) {
         const struct inspect_live_part *p = &d->parts[i];
         const struct inspect_part_facts *f = &p->facts;
         char number[17];
         report_row(
-            r, ROW(value_text(inspect_number(f->number, number)), inspect_first(f->time),
+            r, REPORT_ROW(
+                   value_text(inspect_number(f->number, number)), inspect_first(f->time),
                    inspect_last(f->time), value_count(f->series),
                    value_count(f->samples[LEDGER_FLOAT]), value_count(f->samples[LEDGER_HISTOGRAM]),
                    value_count(f->samples[LEDGER_EXEMPLAR]), value_size(f->data_bytes),
@@ -107,7 +105,7 @@ print_partitions(struct report *r, const struct inspect_dir *d)
         {"exemplars", "exemplars", REPORT_BOTH}, {"dataBytes", "data", REPORT_BOTH},
         {"indexBytes", "index", REPORT_BOTH},
     };
-    report_table(r, "partitions", "Partitions of time", COLUMNS(columns));
+    report_table(r, "partitions", "Partitions of time", REPORT_COLUMNS(columns));
     for (uint32_t i = 0; i < d->partition_count; i++) {
         const struct inspect_partition *p = &d->partitions[i];
         const int64_t day_ms = 24 * 3600 * 1000LL;
@@ -117,11 +115,11 @@ print_partitions(struct report *r, const struct inspect_dir *d)
                            : whole && span < day_ms      ? "day"
                            : whole && span < 40 * day_ms ? "month"
                                                          : "far away";
-        report_row(r, ROW(inspect_first(p->time), inspect_last(p->time), value_text(kind),
-                          value_count(p->parts), value_count(p->samples[LEDGER_FLOAT]),
-                          value_count(p->samples[LEDGER_HISTOGRAM]),
-                          value_count(p->samples[LEDGER_EXEMPLAR]), value_size(p->data_bytes),
-                          value_size(p->index_bytes)));
+        report_row(r, REPORT_ROW(inspect_first(p->time), inspect_last(p->time), value_text(kind),
+                                 value_count(p->parts), value_count(p->samples[LEDGER_FLOAT]),
+                                 value_count(p->samples[LEDGER_HISTOGRAM]),
+                                 value_count(p->samples[LEDGER_EXEMPLAR]),
+                                 value_size(p->data_bytes), value_size(p->index_bytes)));
     }
     report_table_end(r, 0);
 }
@@ -139,14 +137,15 @@ print_ledgers(struct report *r, const struct inspect_dir *d)
     };
     report_table(r, "ledger",
                  "Tenants: what became of what was received, up to where parts cover it",
-                 COLUMNS(columns));
+                 REPORT_COLUMNS(columns));
     for (uint32_t i = 0; i < d->tenant_count; i++) {
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
             enum ledger_kind kind = (enum ledger_kind)k;
             const struct ledger *l = &d->tenants[i].totals;
             const uint64_t *c = l->count[k];
             if (c[LEDGER_RECEIVED] == 0 && l->stored[k] == 0) continue;
-            report_row(r, ROW(value_bytes(d->tenants[i].name), value_text(ledger_kind_word(kind)),
+            report_row(
+                r, REPORT_ROW(value_bytes(d->tenants[i].name), value_text(ledger_kind_word(kind)),
                               value_count(c[LEDGER_RECEIVED]), value_count(l->stored[k]),
                               value_count(ledger_pending(l, kind)),
                               value_count(c[LEDGER_DUPLICATE]), value_count(c[LEDGER_SUPERSEDED]),
@@ -164,15 +163,16 @@ print_rejected(struct report *r, const struct inspect_dir *d)
                                                    {"kind", "kind", REPORT_BOTH},
                                                    {"count", "rejected", REPORT_BOTH},
                                                    {"reason", "reason", REPORT_BOTH}};
-    report_table(r, "rejected", "Rejected", COLUMNS(columns));
+    report_table(r, "rejected", "Rejected", REPORT_COLUMNS(columns));
     for (uint32_t i = 0; i < d->tenant_count; i++) {
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
             for (unsigned reason = 0; reason < REJECT_COUNT; reason++) {
                 uint64_t n = d->tenants[i].totals.count[k][LEDGER_REJECTED + reason];
                 if (n == 0) continue;
-                report_row(r, ROW(value_bytes(d->tenants[i].name),
-                                  value_text(ledger_kind_word((enum ledger_kind)k)), value_count(n),
-                                  value_text(reject_word((enum reject)reason))));
+                report_row(r, REPORT_ROW(value_bytes(d->tenants[i].name),
+                                         value_text(ledger_kind_word((enum ledger_kind)k)),
+                                         value_count(n),
+                                         value_text(reject_word((enum reject)reason))));
             }
         }
     }
@@ -191,14 +191,16 @@ print_tombstones(struct report *r, const struct inspect_dir *d)
         {"tenant", "tenant", REPORT_BOTH},
         {"selector", "series", REPORT_BOTH},
     };
-    report_table(r, "tombstones", "Tombstones: deleted, and not yet merged away", COLUMNS(columns));
+    report_table(r, "tombstones", "Tombstones: deleted, and not yet merged away",
+                 REPORT_COLUMNS(columns));
     for (uint32_t i = 0; i < d->tombstone_count; i++) {
         const struct inspect_tombstone *t = &d->tombstones[i];
         struct report_value from = value_time(t->range.min_ms), to = value_time(t->range.max_ms);
         if (t->range.min_ms == INT64_MIN) from = value_none();
         if (t->range.max_ms == INT64_MAX) to = value_none();
-        report_row(r, ROW(value_count(t->id), value_time(t->made_ms), from, to, value_count(t->pos),
-                          value_bytes(t->tenant), value_bytes(t->selector)));
+        report_row(r, REPORT_ROW(value_count(t->id), value_time(t->made_ms), from, to,
+                                 value_count(t->pos), value_bytes(t->tenant),
+                                 value_bytes(t->selector)));
     }
     report_table_end(r, 0);
 }
@@ -215,17 +217,18 @@ print_segments(struct report *r, const struct inspect_dir *d)
         {"bytes", "file", REPORT_BOTH},
         {"needed", "needed by store", REPORT_BOTH},
     };
-    report_table(r, "segments", "Log segments", COLUMNS(columns));
+    report_table(r, "segments", "Log segments", REPORT_COLUMNS(columns));
     for (uint32_t i = 0; i < d->segment_count; i++) {
         const struct wal_segment_info *s = &d->segments[i];
         bool live = s->state == WAL_SEGMENT_LIVE;
         char number[17];
-        report_row(r, ROW(value_text(inspect_number(s->number, number)),
-                          value_text(inspect_segment_word(s->state)),
-                          live ? value_time(s->made_ms) : value_none(),
-                          live ? value_count(s->base_pos) : value_none(),
-                          live ? value_count(s->end_pos) : value_none(), value_size(s->file_bytes),
-                          value_bool(live && s->end_pos > d->store_pos)));
+        report_row(r, REPORT_ROW(value_text(inspect_number(s->number, number)),
+                                 value_text(inspect_segment_word(s->state)),
+                                 live ? value_time(s->made_ms) : value_none(),
+                                 live ? value_count(s->base_pos) : value_none(),
+                                 live ? value_count(s->end_pos) : value_none(),
+                                 value_size(s->file_bytes),
+                                 value_bool(live && s->end_pos > d->store_pos)));
     }
     report_table_end(r, 0);
 }
@@ -237,11 +240,11 @@ print_snapshots(struct report *r, const struct inspect_dir *d)
                                                    {"parts", "parts", REPORT_BOTH},
                                                    {"bytes", "links to", REPORT_BOTH},
                                                    {"finished", "finished", REPORT_BOTH}};
-    report_table(r, "snapshots", "Snapshots", COLUMNS(columns));
+    report_table(r, "snapshots", "Snapshots", REPORT_COLUMNS(columns));
     for (uint32_t i = 0; i < d->snapshot_count; i++) {
         const struct inspect_snapshot *s = &d->snapshots[i];
-        report_row(r, ROW(value_text(s->name), value_count(s->parts), value_size(s->bytes),
-                          value_bool(s->finished)));
+        report_row(r, REPORT_ROW(value_text(s->name), value_count(s->parts), value_size(s->bytes),
+                                 value_bool(s->finished)));
     }
     report_table_end(r, 0);
 }
@@ -251,9 +254,9 @@ print_others(struct report *r, const struct inspect_dir *d)
 {
     static const struct report_column columns[] = {{"bytes", "bytes", REPORT_BOTH},
                                                    {"path", "path", REPORT_BOTH}};
-    report_table(r, "others", "Files that MANIFEST does not know of", COLUMNS(columns));
+    report_table(r, "others", "Files that MANIFEST does not know of", REPORT_COLUMNS(columns));
     for (uint32_t i = 0; i < d->other_count; i++) {
-        report_row(r, ROW(value_size(d->others[i].bytes), value_text(d->others[i].path)));
+        report_row(r, REPORT_ROW(value_size(d->others[i].bytes), value_text(d->others[i].path)));
     }
     report_table_end(r, 0);
 }
@@ -306,23 +309,23 @@ print_places(struct report *r, const struct inspect_series *s)
     };
     struct buf forms;
     buf_init(&forms, NULL, 1024);
-    report_table(r, "places", "Where they are", COLUMNS(columns));
+    report_table(r, "places", "Where they are", REPORT_COLUMNS(columns));
     for (uint32_t i = 0; i < s->count; i++) {
         for (uint32_t k = 0; k < s->items[i].place_count; k++) {
             const struct inspect_place *p = &s->items[i].places[k];
             bool log = p->part == 0;
             char number[17];
             print_place_forms(&forms, p);
-            report_row(r, ROW(value_count(i + 1),
-                              value_text(log ? "log" : inspect_number(p->part, number)),
-                              inspect_first(p->time), inspect_last(p->time),
-                              value_count(p->samples[LEDGER_FLOAT]),
-                              value_count(p->samples[LEDGER_HISTOGRAM]),
-                              value_count(p->samples[LEDGER_EXEMPLAR]),
-                              log ? value_none() : value_count(p->blocks),
-                              log ? value_none() : value_size(p->bytes),
-                              log ? value_none() : value_size(p->time_bytes),
-                              log ? value_none() : value_bytes(buf_bytes(&forms))));
+            report_row(r, REPORT_ROW(value_count(i + 1),
+                                     value_text(log ? "log" : inspect_number(p->part, number)),
+                                     inspect_first(p->time), inspect_last(p->time),
+                                     value_count(p->samples[LEDGER_FLOAT]),
+                                     value_count(p->samples[LEDGER_HISTOGRAM]),
+                                     value_count(p->samples[LEDGER_EXEMPLAR]),
+                                     log ? value_none() : value_count(p->blocks),
+                                     log ? value_none() : value_size(p->bytes),
+                                     log ? value_none() : value_size(p->time_bytes),
+                                     log ? value_none() : value_bytes(buf_bytes(&forms))));
         }
     }
     report_table_end(r, 0);
@@ -341,13 +344,13 @@ print_items(struct report *r, const struct inspect_series *s)
         {"bytes", "encoded", REPORT_BOTH},
         {"labels", "series", REPORT_BOTH},
     };
-    report_table(r, "seriesList", "Series", COLUMNS(columns));
+    report_table(r, "seriesList", "Series", REPORT_COLUMNS(columns));
     for (uint32_t i = 0; i < s->count; i++) {
         const struct inspect_series_item *x = &s->items[i];
-        report_row(r, ROW(value_count(i + 1), inspect_first(x->time), inspect_last(x->time),
-                          value_count(x->samples[LEDGER_FLOAT]),
-                          value_count(x->samples[LEDGER_HISTOGRAM]), value_size(x->bytes),
-                          value_labels(x->labels)));
+        report_row(r, REPORT_ROW(value_count(i + 1), inspect_first(x->time), inspect_last(x->time),
+                                 value_count(x->samples[LEDGER_FLOAT]),
+                                 value_count(x->samples[LEDGER_HISTOGRAM]), value_size(x->bytes),
+                                 value_labels(x->labels)));
     }
     report_table_end(r, s->series - s->count);
 }

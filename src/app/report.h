@@ -4,8 +4,8 @@
  *
  *     report_section(r, "log", "The log");
  *     report_field(r, "segments", "segments", value_count(3));
- *     report_table(r, "files", "Files", columns, 2);
- *     report_row(r, (struct report_value[]){value_text("a"), value_bytes(10)});
+ *     report_table(r, "files", "Files", REPORT_COLUMNS(columns));
+ *     report_row(r, REPORT_ROW(value_text("a"), value_size(10)));
  *     report_table_end(r, 0);
  *     report_section_end(r);
  *
@@ -124,5 +124,9 @@ void report_table(struct report *report, const char *key, const char *title,
 void report_row(struct report *report, const struct report_value *values);
 /* `left_out`: rows that there are besides; in JSON KEYLeftOut. */
 void report_table_end(struct report *report, uint64_t left_out);
+
+/* report_table(r, key, title, REPORT_COLUMNS(array)) and report_row(r, REPORT_ROW(value, ...)). */
+#define REPORT_COLUMNS(list) (list), (uint32_t)(sizeof(list) / sizeof *(list))
+#define REPORT_ROW(...)      ((const struct report_value[]){__VA_ARGS__})
 
 #endif

@@ -349,6 +349,29 @@ test_what_is_missing_or_damaged_is_told_and_the_rest_is_explained(void **state)
 }
 
 static void
+test_a_newer_version_is_no_damage_but_said(void **state)
+{
+    (void)state;
+    struct machine m;
+    struct inspect_dir d;
+    machine_init(&m, 8);
+    machine_must_open(&m);
+    fill(&m);
+    machine_close(&m);
+    struct look l = look_of(&m);
+    write_text(&m, STORE_DIR "/FORMAT", "firekeep storage\nversion 99\nmin_reader 98\n");
+    assert_int_equal(inspect_dir(&l.options, STORE_DIR, &d, &m.why), ERR_UNSUPPORTED);
+    assert_non_null(strstr(m.why.text, "99"));
+    write_text(&m, STORE_DIR "/FORMAT", "nonsense");
+    look_dir(&l, &d);
+    assert_int_equal(d.remarks.damage_count, 1);
+    assert_int_equal(d.version, 0);
+    assert_int_equal(d.part_count, 3);
+    inspect_dir_fini(&d);
+    machine_fini(&m);
+}
+
+static void
 test_refused_memory_is_an_error_that_says_so_and_leaks_nothing(void **state)
 {
     (void)state;
@@ -543,6 +566,7 @@ main(void)
         claim(test_what_nobody_names_is_listed),
         claim(test_parts_that_are_merged_meanwhile_are_no_damage),
         claim(test_what_is_missing_or_damaged_is_told_and_the_rest_is_explained),
+        claim(test_a_newer_version_is_no_damage_but_said),
         claim(test_refused_memory_is_an_error_that_says_so_and_leaks_nothing),
         claim(test_segments_together_hold_what_was_sent),
         claim(test_series_are_found_where_select_finds_them),

@@ -3,6 +3,7 @@
  * then what they say, tenant by tenant, in the order of the part. Both passes hold a page or two at
  * a time. A part whose root cannot be read still has its pages explained.
  */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -23,6 +24,7 @@ page_count(struct page_pass *x, uint64_t at, uint64_t *ret_next, struct why *why
     enum page_kind kind;
     enum err e = page_describe(&x->source, at, &facts, why);
     if (e) return e;
+    assert((unsigned)facts.kind < INSPECT_PAGE_KINDS);
     struct inspect_pages *p = &x->result->pages[facts.kind];
     p->count++;
     p->header_bytes += facts.next - at - facts.stored_bytes;

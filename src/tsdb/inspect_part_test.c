@@ -394,6 +394,27 @@ test_a_part_without_its_root_still_has_its_pages_explained(void **state)
 }
 
 static void
+test_a_part_that_was_set_aside_still_has_its_pages_explained(void **state)
+{
+    (void)state;
+    struct rig g;
+    struct inspect_part whole, p;
+    rig_open(&g, 46, sizes[1], 1);
+    look(&g, &whole);
+    assert_int_equal(env_rename(g.env, PART_DIR, PART_DIR ".damaged", NULL), OK);
+    assert_int_equal(inspect_path(g.env, PART_DIR ".damaged", &g.target, NULL), OK);
+    assert_int_equal(g.target.kind, INSPECT_PART);
+    look(&g, &p);
+    assert_false(p.root_whole);
+    assert_int_equal(p.remarks.damage_count, 1);
+    check_file(&p);
+    assert_memory_equal(p.pages, whole.pages, sizeof p.pages);
+    inspect_part_fini(&p);
+    inspect_part_fini(&whole);
+    rig_close(&g);
+}
+
+static void
 test_a_part_cut_short_anywhere_is_explained_as_far_as_it_goes(void **state)
 {
     (void)state;
@@ -543,6 +564,7 @@ main(void)
         cmocka_unit_test(test_any_byte_flipped_is_told_and_the_rest_is_explained),
         cmocka_unit_test(test_a_damaged_page_of_values_costs_its_blocks_only),
         cmocka_unit_test(test_a_part_without_its_root_still_has_its_pages_explained),
+        cmocka_unit_test(test_a_part_that_was_set_aside_still_has_its_pages_explained),
         cmocka_unit_test(test_a_part_cut_short_anywhere_is_explained_as_far_as_it_goes),
         cmocka_unit_test(test_blocks_say_how_they_are_encoded),
         cmocka_unit_test(test_refused_memory_is_an_error_that_says_so_and_leaks_nothing),

@@ -14,7 +14,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { NUMBER = 1, END_BYTES = 64, ROWS_MAX = 300, TENANTS_MAX = 20, PAIRS_MAX = 1 << 16 };
+enum { NUMBER = 1, END_BYTES = 64, ROWS_MAX = 300, TENANTS_MAX = 20 };
 
 static struct budget budget;
 static struct {
@@ -218,6 +218,7 @@ merge_part(struct env *env, struct part *part, bool twice)
 static void
 inspect(struct env *env, uint64_t pairs)
 {
+    enum { PAIRS_MAX = 1 << 16 };
     struct inspect_options options = {.env = env, .memory = &budget, .top = 3};
     struct inspect_target target = {
         .kind = INSPECT_PART, .dir = "/parts", .name = "0000000000000001", .number = NUMBER};
