@@ -10,7 +10,8 @@
 
 #include "model/labels.h"
 
-enum { TRIES = 5 };
+/* Label values are asked for in any order, of all parts at once. */
+enum { TRIES = 5, SERIES_CACHE_BYTES = 32 * 1024 * 1024 };
 
 struct source {
     struct part *part;
@@ -370,7 +371,7 @@ inspect_series(const struct inspect_options *options, const char *dir,
     struct why local;
     if (why == NULL) why = &local;
     why->text[0] = '\0';
-    enum err e = page_cache_new(options->memory, INSPECT_CACHE_BYTES, &cache);
+    enum err e = page_cache_new(options->memory, SERIES_CACHE_BYTES, &cache);
     if (e) return why_set(why, e, "no memory to read parts");
     bool again = true;
     for (int tries = 1; again; tries++) {

@@ -7,11 +7,17 @@
 #include "model/labels.h"
 #include "tsdb/inspect_series.h"
 
-enum { SLOTS_FIRST = 1024 };
+enum { SLOTS_FIRST = 1024, SLOTS_MAX = 8 * 1024 * 1024 }; /* of 16 bytes; half of them are used */
 
+/*
+ * The log defines every series before it uses it, also those of which parts hold all there is. So
+ * it is walked twice: first a selected series is just a reference, until it has a sample; then
+ * those that have get their labels.
+ */
 struct ref_slot {
     uint64_t ref;
-    uint32_t item_plus_1;
+    uint32_t item_plus_1; /* 0: no sample yet */
+    bool used;
 };
 
 struct log_pass {
@@ -22,6 +28,7 @@ struct log_pass {
     struct ref_slot *slots;
     uint32_t capacity;
     uint32_t used;
+    bool labelling; /* the second walk */
     struct arena scratch;
     struct arena arena;
     struct wal_segment_info *segments;
@@ -33,7 +40,7 @@ static struct ref_slot *
 slot_of(struct ref_slot *slots, uint32_t capacity, uint64_t ref)
 {
     uint32_t at = (uint32_t)hash_mix(ref, 0) & (capacity - 1);
-    while (slots[at].item_plus_1 != 0 && slots[at].ref != ref) {
+    while (slots[at].used && slots[at].ref != ref) {
         at = (at + 1) & (capacity - 1);
     }
     return &slots[at];
@@ -46,7 +53,7 @@ slots_grow(struct log_pass *x)
     struct ref_slot *grown = mem_new(x->list->budget, capacity * sizeof *grown);
     if (grown == NULL) return ERR_NOMEM;
     for (uint32_t i = 0; i < x->capacity; i++) {
-        if (x->slots[i].item_plus_1 == 0) continue;
+        if (!x->slots[i].used) continue;
         *slot_of(grown, capacity, x->slots[i].ref) = x->slots[i];
     }
     mem_free(x->list->budget, x->slots, x->capacity * sizeof *grown);
@@ -55,22 +62,22 @@ slots_grow(struct log_pass *x)
     return OK;
 }
 
-static enum err
-list_add(struct log_pass *x, struct bytes labels)
+/* NULL: no memory. */
+static struct log_series *
+list_add(struct log_pass *x)
 {
     struct log_list *l = x->list;
     if (l->count == l->capacity) {
         uint32_t capacity = l->capacity == 0 ? 64 : 2 * l->capacity;
         struct log_series *grown =
             mem_resize(l->budget, l->items, l->capacity * sizeof *grown, capacity * sizeof *grown);
-        if (grown == NULL) return ERR_NOMEM;
+        if (grown == NULL) return NULL;
         l->items = grown;
         l->capacity = capacity;
     }
-    struct bytes copy = arena_copy(&x->result->arena, labels);
-    if (copy.at == NULL) return ERR_NOMEM;
-    l->items[l->count++] = (struct log_series){.labels = copy, .time = {INT64_MAX, INT64_MIN}};
-    return OK;
+    struct log_series *s = &l->items[l->count++];
+    *s = (struct log_series){.time = {INT64_MAX, INT64_MIN}};
+    return s;
 }
 
 static bool
@@ -83,62 +90,78 @@ is_selected(const struct inspect_question *q, struct bytes labels)
     return true;
 }
 
-/* A reference is defined again in every segment that uses it. */
+static enum err
+note_labels(struct log_pass *x, uint64_t ref, struct bytes labels)
+{
+    if (x->capacity == 0) return OK;
+    const struct ref_slot *slot = slot_of(x->slots, x->capacity, ref);
+    if (slot->item_plus_1 == 0) return OK;
+    struct log_series *s = &x->list->items[slot->item_plus_1 - 1];
+    if (s->labels.at != NULL) return OK; /* each segment defines it again */
+    s->labels = arena_copy(&x->result->arena, labels);
+    return s->labels.at == NULL ? ERR_NOMEM : OK;
+}
+
 static enum err
 note_series(void *context, struct bytes tenant, uint64_t ref, struct bytes labels)
 {
     struct log_pass *x = context;
+    if (x->labelling) return note_labels(x, ref, labels);
     if (!bytes_equal(tenant, x->question->tenant) || !is_selected(x->question, labels)) return OK;
-    if (2 * x->used >= x->capacity) {
+    if (2 * x->used >= x->capacity && x->capacity < SLOTS_MAX) {
         enum err e = slots_grow(x);
         if (e) return e;
     }
     struct ref_slot *slot = slot_of(x->slots, x->capacity, ref);
-    if (slot->item_plus_1 != 0) return OK;
-    if (x->list->count == INSPECT_LOG_SERIES_MAX) {
+    if (slot->used) return OK;
+    if (2 * x->used >= x->capacity) {
         x->result->log_series_left_out = true;
         return OK;
     }
-    enum err e = list_add(x, labels);
-    if (e) return e;
-    *slot = (struct ref_slot){ref, x->list->count};
+    *slot = (struct ref_slot){.ref = ref, .used = true};
     x->used++;
     return OK;
 }
 
-static void
+static enum err
 note_sample(struct log_pass *x, uint64_t ref, int64_t t_ms, enum ledger_kind kind)
 {
     struct time_range range = x->question->range;
-    if (x->capacity == 0 || t_ms < range.min_ms || t_ms > range.max_ms) return;
-    const struct ref_slot *slot = slot_of(x->slots, x->capacity, ref);
-    if (slot->item_plus_1 == 0) return;
+    if (x->capacity == 0 || t_ms < range.min_ms || t_ms > range.max_ms) return OK;
+    struct ref_slot *slot = slot_of(x->slots, x->capacity, ref);
+    if (!slot->used) return OK;
+    if (slot->item_plus_1 == 0) {
+        if (x->list->count == INSPECT_LOG_SERIES_MAX) {
+            x->result->log_series_left_out = true;
+            return OK;
+        }
+        if (list_add(x) == NULL) return ERR_NOMEM;
+        slot->item_plus_1 = x->list->count;
+    }
     struct log_series *s = &x->list->items[slot->item_plus_1 - 1];
     s->samples[kind]++;
-    if (kind == LEDGER_EXEMPLAR) return;
+    if (kind == LEDGER_EXEMPLAR) return OK;
     if (t_ms < s->time.min_ms) s->time.min_ms = t_ms;
     if (t_ms > s->time.max_ms) s->time.max_ms = t_ms;
+    return OK;
 }
 
 static enum err
 note_float(void *context, const struct record_float *f)
 {
-    note_sample(context, f->ref, f->t_ms, LEDGER_FLOAT);
-    return OK;
+    return note_sample(context, f->ref, f->t_ms, LEDGER_FLOAT);
 }
 
 static enum err
 note_histogram(void *context, const struct record_histogram *h)
 {
-    note_sample(context, h->ref, h->t_ms, LEDGER_HISTOGRAM);
-    return OK;
+    return note_sample(context, h->ref, h->t_ms, LEDGER_HISTOGRAM);
 }
 
 static enum err
 note_exemplar(void *context, const struct record_exemplar *e)
 {
-    note_sample(context, e->ref, e->t_ms, LEDGER_EXEMPLAR);
-    return OK;
+    return note_sample(context, e->ref, e->t_ms, LEDGER_EXEMPLAR);
 }
 
 static enum err
@@ -150,7 +173,7 @@ note_record(void *context, const struct wal_record_info *info)
     arena_reset(&x->scratch);
     if (r->type == WAL_SERIES) {
         e = record_each_series(r->payload, NULL, note_series, x);
-    } else if (r->pos < x->store_pos) {
+    } else if (r->pos < x->store_pos || x->labelling) {
         return OK;
     } else if (r->type == WAL_FLOATS) {
         e = record_each_float(r->payload, note_float, x, &x->scratch);
@@ -169,7 +192,7 @@ static void
 note_damage(void *context, uint64_t pos, uint64_t bytes, const char *text)
 {
     struct log_pass *x = context;
-    if (pos + bytes <= x->store_pos) return; /* parts have it */
+    if (pos + bytes <= x->store_pos || x->labelling) return; /* parts have it, or it was told */
     enum err e = remark_damage(&x->result->remarks, &x->result->arena, text);
     x->failed = err_first(x->failed, e);
 }
@@ -196,24 +219,51 @@ note_segment(void *context, const struct wal_segment_info *info)
 }
 
 static enum err
-segments_read(struct log_pass *x, const struct inspect_options *options, const char *dir,
-              bool has_log, struct why *why)
+segments_walk(struct log_pass *x, const struct inspect_options *options, const char *dir,
+              struct why *why)
 {
     const struct wal_inspector inspector = {
         .record = note_record, .damage = note_damage, .context = x};
+    enum err e = OK;
+    for (uint32_t i = 0; i < x->segment_count && e == OK; i++) {
+        const struct wal_segment_info *s = &x->segments[i];
+        struct wal_inspection ignored;
+        if (s->end_pos <= x->store_pos) continue;
+        e = wal_inspect(options->env, dir, s->number, options->memory, &inspector, &ignored, why);
+        if (e == OK) e = x->failed;
+    }
+    return e;
+}
+
+/* Where the newest segment ends nobody says: but often parts have all of it. */
+static enum err
+newest_end(struct log_pass *x, const struct inspect_options *options, const char *dir,
+           struct why *why)
+{
+    static const struct wal_inspector nobody = {0};
+    struct wal_inspection look;
+    if (x->segment_count == 0) return OK;
+    struct wal_segment_info *newest = &x->segments[x->segment_count - 1];
+    enum err e =
+        wal_inspect(options->env, dir, newest->number, options->memory, &nobody, &look, why);
+    if (e == OK) newest->end_pos = look.end_pos;
+    return e;
+}
+
+static enum err
+segments_read(struct log_pass *x, const struct inspect_options *options, const char *dir,
+              bool has_log, struct why *why)
+{
     enum err e = wal_segments(options->env, dir, options->memory, note_segment, x, why);
     if (e == ERR_MISSING && !has_log) return OK;
     if (e == OK && x->segment_count == 0 && has_log) {
         e = remark_damage(&x->result->remarks, &x->result->arena, "no segment of the log is there");
     }
-    for (uint32_t i = 0; i < x->segment_count && e == OK; i++) {
-        const struct wal_segment_info *s = &x->segments[i];
-        struct wal_inspection ignored;
-        if (s->end_known && s->end_pos <= x->store_pos) continue;
-        e = wal_inspect(options->env, dir, s->number, options->memory, &inspector, &ignored, why);
-        if (e == OK) e = x->failed;
-    }
-    return e;
+    if (e == OK) e = newest_end(x, options, dir, why);
+    if (e == OK) e = segments_walk(x, options, dir, why);
+    if (e || x->list->count == 0) return e;
+    x->labelling = true;
+    return segments_walk(x, options, dir, why);
 }
 
 static int
@@ -223,14 +273,13 @@ by_labels(const void *a, const void *b)
                           ((const struct log_series *)b)->labels);
 }
 
-/* Those that have nothing in the range, or that parts cover already, are only defined there. */
+/* A definition that was there for the first walk may be gone for the second. */
 static void
 list_settle(struct log_list *l)
 {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < l->count; i++) {
-        const uint64_t *n = l->items[i].samples;
-        if (n[0] + n[1] + n[2] > 0) l->items[kept++] = l->items[i];
+        if (l->items[i].labels.at != NULL) l->items[kept++] = l->items[i];
     }
     l->count = kept;
     if (kept > 0) qsort(l->items, kept, sizeof *l->items, by_labels);

@@ -265,7 +265,7 @@ walk(struct looking *l)
     l->result->end = known ? WAL_END_NEXT : WAL_END_FULL;
     while (pos < limit) {
         struct commit commit;
-        uint64_t bad_pos, next;
+        uint64_t bad_pos, next = SEGMENT_POS_NONE;
         enum err e = commit_at(l, pos, limit, &commit, &bad_pos);
         if (e == OK) {
             e = give_commit(l, pos, &commit);
