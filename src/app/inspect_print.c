@@ -202,10 +202,10 @@ print_ranking(struct report *r, const char *key, const char *title, enum ranking
     report_table(r, key, title, tables[what].columns, tables[what].count);
     for (uint32_t i = 0; i < ranking->count; i++) {
         const struct inspect_item *x = &ranking->items[i];
-        struct report_value tenant = value_bytes(x->tenant), samples = value_count(x->samples);
+        struct report_value tenant = value_view(x->tenant), samples = value_count(x->samples);
         struct report_value bytes = value_size(x->bytes), each = value_ratio(x->bytes, x->samples);
         struct report_value blocks = value_count(x->blocks), count = value_count(x->series);
-        struct report_value name = value_bytes(x->text), labels = value_labels(x->text);
+        struct report_value name = value_view(x->text), labels = value_labels(x->text);
         if (what == RANKING_NAMES)
             report_row(r, REPORT_ROW(tenant, value_count(x->values), count, name));
         if (what == RANKING_PAIRS) report_row(r, REPORT_ROW(tenant, count, labels));
@@ -221,16 +221,19 @@ static void
 print_tenants(struct report *r, const struct inspect_ranking *ranking)
 {
     static const struct report_column columns[] = {
-        {"tenant", "tenant", REPORT_BOTH},    {"series", "series", REPORT_BOTH},
-        {"labelPairs", "pairs", REPORT_BOTH}, {"blocks", "blocks", REPORT_BOTH},
-        {"samples", "samples", REPORT_BOTH},  {"bytes", "encoded", REPORT_BOTH},
+        {"tenant", "tenant", REPORT_BOTH},       {"series", "series", REPORT_BOTH},
+        {"labelPairs", "pairs", REPORT_BOTH},    {"blocks", "blocks", REPORT_BOTH},
+        {"floats", "floats", REPORT_BOTH},       {"histograms", "histograms", REPORT_BOTH},
+        {"exemplars", "exemplars", REPORT_BOTH}, {"bytes", "encoded", REPORT_BOTH},
     };
     report_table(r, "tenants", "Tenants", REPORT_COLUMNS(columns));
     for (uint32_t i = 0; i < ranking->count; i++) {
         const struct inspect_item *x = &ranking->items[i];
-        report_row(r, REPORT_ROW(value_bytes(x->text), value_count(x->series),
-                                 value_count(x->values), value_count(x->blocks),
-                                 value_count(x->samples), value_size(x->bytes)));
+        report_row(r,
+                   REPORT_ROW(value_view(x->text), value_count(x->series), value_count(x->values),
+                              value_count(x->blocks), value_count(x->kinds[LEDGER_FLOAT]),
+                              value_count(x->kinds[LEDGER_HISTOGRAM]),
+                              value_count(x->kinds[LEDGER_EXEMPLAR]), value_size(x->bytes)));
     }
     report_table_end(r, ranking->left_out);
 }

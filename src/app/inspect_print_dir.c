@@ -145,7 +145,7 @@ print_ledgers(struct report *r, const struct inspect_dir *d)
             const uint64_t *c = l->count[k];
             if (c[LEDGER_RECEIVED] == 0 && l->stored[k] == 0) continue;
             report_row(
-                r, REPORT_ROW(value_bytes(d->tenants[i].name), value_text(ledger_kind_word(kind)),
+                r, REPORT_ROW(value_view(d->tenants[i].name), value_text(ledger_kind_word(kind)),
                               value_count(c[LEDGER_RECEIVED]), value_count(l->stored[k]),
                               value_count(ledger_pending(l, kind)),
                               value_count(c[LEDGER_DUPLICATE]), value_count(c[LEDGER_SUPERSEDED]),
@@ -169,7 +169,7 @@ print_rejected(struct report *r, const struct inspect_dir *d)
             for (unsigned reason = 0; reason < REJECT_COUNT; reason++) {
                 uint64_t n = d->tenants[i].totals.count[k][LEDGER_REJECTED + reason];
                 if (n == 0) continue;
-                report_row(r, REPORT_ROW(value_bytes(d->tenants[i].name),
+                report_row(r, REPORT_ROW(value_view(d->tenants[i].name),
                                          value_text(ledger_kind_word((enum ledger_kind)k)),
                                          value_count(n),
                                          value_text(reject_word((enum reject)reason))));
@@ -198,9 +198,9 @@ print_tombstones(struct report *r, const struct inspect_dir *d)
         struct report_value from = value_time(t->range.min_ms), to = value_time(t->range.max_ms);
         if (t->range.min_ms == INT64_MIN) from = value_none();
         if (t->range.max_ms == INT64_MAX) to = value_none();
-        report_row(r, REPORT_ROW(value_count(t->id), value_time(t->made_ms), from, to,
-                                 value_count(t->pos), value_bytes(t->tenant),
-                                 value_bytes(t->selector)));
+        report_row(r,
+                   REPORT_ROW(value_count(t->id), value_time(t->made_ms), from, to,
+                              value_count(t->pos), value_view(t->tenant), value_view(t->selector)));
     }
     report_table_end(r, 0);
 }
@@ -325,7 +325,7 @@ print_places(struct report *r, const struct inspect_series *s)
                                      log ? value_none() : value_count(p->blocks),
                                      log ? value_none() : value_size(p->bytes),
                                      log ? value_none() : value_size(p->time_bytes),
-                                     log ? value_none() : value_bytes(buf_bytes(&forms))));
+                                     log ? value_none() : value_view(buf_bytes(&forms))));
         }
     }
     report_table_end(r, 0);

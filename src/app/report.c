@@ -134,7 +134,7 @@ put_value(struct buf *to, const struct report_value *v)
     case VALUE_COUNT:
         buf_printf(to, "%" PRIu64, v->count);
         break;
-    case VALUE_BYTES:
+    case VALUE_SIZE:
         put_size(to, v->count);
         break;
     case VALUE_NUMBER:
@@ -159,7 +159,7 @@ put_value(struct buf *to, const struct report_value *v)
 static void
 put_exact(struct buf *to, const struct report_value *v)
 {
-    if (v->kind == VALUE_BYTES && v->count >= 1000) buf_printf(to, " (%" PRIu64 ")", v->count);
+    if (v->kind == VALUE_SIZE && v->count >= 1000) buf_printf(to, " (%" PRIu64 ")", v->count);
     if (v->kind == VALUE_TIME) buf_printf(to, " (%" PRId64 ")", (int64_t)v->count);
 }
 
@@ -210,7 +210,7 @@ json_member(struct json *j, const char *key, const struct report_value *v)
         json_put_null(j);
         break;
     case VALUE_COUNT:
-    case VALUE_BYTES:
+    case VALUE_SIZE:
         json_put_uint(j, v->count);
         break;
     case VALUE_NUMBER:

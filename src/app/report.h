@@ -24,7 +24,7 @@ enum report_form { REPORT_TEXT, REPORT_JSON };
 enum value_kind {
     VALUE_NONE,
     VALUE_COUNT,
-    VALUE_BYTES,  /* a size */
+    VALUE_SIZE,  /* a size */
     VALUE_NUMBER, /* with a fraction */
     VALUE_TIME,   /* Unix ms: in UTC, and as it is */
     VALUE_TEXT,
@@ -54,7 +54,7 @@ value_count(uint64_t count)
 static inline struct report_value
 value_size(uint64_t size_bytes)
 {
-    return (struct report_value){.kind = VALUE_BYTES, .count = size_bytes};
+    return (struct report_value){.kind = VALUE_SIZE, .count = size_bytes};
 }
 
 /* `all` 0: none. */
@@ -78,7 +78,7 @@ value_text(const char *text)
 }
 
 static inline struct report_value
-value_bytes(struct bytes text)
+value_view(struct bytes text)
 {
     return (struct report_value){.kind = VALUE_TEXT, .text = text};
 }

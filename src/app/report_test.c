@@ -34,7 +34,7 @@ print(struct report *r, uint64_t rows)
     report_field(r, "made", "made", value_time(-1));
     report_field(r, "ratio", "ratio", value_ratio(1, 3));
     report_field(r, "none", "none", value_ratio(1, 0));
-    report_field(r, "name", "name", value_bytes(bytes_of_text("red \033[31m\302\233 µ")));
+    report_field(r, "name", "name", value_view(bytes_of_text("red \033[31m\302\233 µ")));
     report_field(r, "yes", "yes", value_bool(true));
     report_section_end(r);
     report_table(r, "rows", "Rows", columns, 4);

@@ -73,6 +73,7 @@ struct inspect_item {
     uint64_t samples;
     uint64_t blocks;
     uint64_t bytes;
+    uint64_t kinds[LEDGER_KIND_COUNT]; /* of a tenant: samples, as the root says */
 };
 
 /* The largest first; equal ones in the order of the part. */

@@ -80,7 +80,7 @@ ranked(const struct inspect_ranking *r, size_t offset)
     }
     return sum;
 }
-#define RANKED(ranking, field) ranked(&(ranking), offsetof(struct inspect_item, field))
+#define RANKED(ranking, field) ranked(&(ranking), __builtin_offsetof(struct inspect_item, field))
 
 static const struct content_size sizes[] = {
     {.tenants = 0, .series = 0, .samples = 0, .values = 1},
@@ -152,6 +152,9 @@ test_figures_add_up_to_the_file_and_to_what_was_written(void **state)
         assert_int_equal(RANKED(p.by_series, samples), samples);
         assert_int_equal(RANKED(p.by_tenant, samples), samples);
         assert_int_equal(RANKED(p.by_tenant, bytes), bytes);
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+            assert_int_equal(RANKED(p.by_tenant, kinds[k]), g.info.sample_count[k]);
+        }
         assert_int_equal(RANKED(p.metrics_by_bytes, bytes), bytes);
         assert_int_equal(RANKED(p.metrics_by_samples, samples), samples);
         assert_int_equal(RANKED(p.metrics_by_series, series), g.info.series_count);

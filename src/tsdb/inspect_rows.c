@@ -416,6 +416,7 @@ tenant_begin(struct row_pass *x, const struct part_tenant *t, struct arena *aren
     if (name.at == NULL && t->name.size > 0) return ERR_NOMEM;
     x->tenant =
         (struct inspect_item){.text = name, .series = t->series_count, .values = t->pair_count};
+    memcpy(x->tenant.kinds, t->sample_count, sizeof x->tenant.kinds);
     x->metricless = (struct metric_sum){0};
     x->name_series = 0;
     enum err e = part_index_load(x->part, t, arena, &x->index, x->why);

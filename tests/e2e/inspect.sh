@@ -93,7 +93,8 @@ parts_add_up() {
             ([.values[].blocks] | add) == .part.blocks and
             ([.exponents[].samples] | add) == .part.floats and
             ([.metricsByBytes[].bytes] | add) == ([.seriesByBytes[].bytes] | add) and
-            ([.metricsBySeries[].series] | add) == .part.series and .part.series == 43 and
+            ([.metricsBySeries[].series] | add) == .part.series and
+            ([.tenants[].floats] | add) == .part.floats and .part.series == 43 and
             .remarks == []" --top 1000 "$part" || return 1
     done
 }
