@@ -22,6 +22,9 @@ void export_help(struct buf *to);
 /* query.c: samples for people. */
 int command_query(int argc, char **argv);
 void query_help(struct buf *to);
+/* inspect.c: explains what is on disk. */
+int command_inspect(int argc, char **argv);
+void inspect_help(struct buf *to);
 /* version.c: this program's version and those of what it is built from. */
 int command_version(int argc, char **argv);
 

@@ -19,6 +19,8 @@ static const struct command commands[] = {
      command_export, export_help},
     {"import", "[flags] FILE...", "brings files of many forms into a server or a storage directory",
      command_import, import_help},
+    {"inspect", "[flags] PATH [SELECTOR]", "explains what is on disk, and where the bytes go",
+     command_inspect, inspect_help},
     {"query", "[flags] SELECTOR", "prints the samples that a selector selects", command_query,
      query_help},
     {"serve", "[flags]", "takes samples in, keeps them and answers, until it is told to stop",

@@ -48,6 +48,29 @@ void codec_int_encode(struct codec_scratch *scratch, const int64_t *values, uint
 /* `cursor` advances past the stream, whose length is its own. */
 MUST_CHECK enum err codec_int_decode(struct cursor *cursor, uint32_t count, int64_t *ret_values);
 
+/* What encoded bytes say of themselves, without decoding them: for people. */
+enum codec_form {
+    CODEC_FORM_CONSTANT,
+    CODEC_FORM_DECIMAL,
+    CODEC_FORM_CORRECTED, /* decimals with corrections */
+    CODEC_FORM_BITS,
+    CODEC_FORM_COUNT,
+};
+enum { CODEC_STREAM_MODES = 4, CODEC_EXPONENT_NONE = 16 };
+struct codec_facts {
+    enum codec_form form; /* of floats */
+    uint8_t exponent;     /* CODEC_EXPONENT_NONE: the values are no decimals */
+    uint8_t mode;         /* of the stream of numbers: 0 plain, 1 delta, 2 delta of deltas, 3 line;
+                             255: there is none */
+    bool stale_at_end;
+    bool no_frames; /* the mode alone gives all values */
+};
+/* ERR_CORRUPT: they do not begin as an encoding of `count` values does. */
+MUST_CHECK enum err codec_float_describe(struct bytes encoded, uint32_t count,
+                                         struct codec_facts *ret_facts);
+MUST_CHECK enum err codec_times_describe(struct bytes encoded, uint32_t count,
+                                         struct codec_facts *ret_facts);
+
 /* What a block's statistics say; NaNs are left out of min, max and sum. */
 struct codec_stats {
     double min;            /* +Inf when all are NaN */

@@ -524,3 +524,33 @@ codec_float_decode(struct bytes encoded, uint32_t count, uint64_t *ret_bits)
     if (e == OK && cursor_left(&cursor) > 0) e = ERR_CORRUPT;
     return e;
 }
+
+static enum codec_form
+form_of(unsigned type)
+{
+    return type == TYPE_CONSTANT    ? CODEC_FORM_CONSTANT
+           : type == TYPE_DECIMAL   ? CODEC_FORM_DECIMAL
+           : type == TYPE_CORRECTED ? CODEC_FORM_CORRECTED
+                                    : CODEC_FORM_BITS;
+}
+
+enum err
+codec_float_describe(struct bytes encoded, uint32_t count, struct codec_facts *ret_facts)
+{
+    struct cursor cursor = cursor_of(encoded);
+    if (count == 0 || count > CODEC_SAMPLES_MAX) return ERR_CORRUPT;
+    unsigned first = cursor_u8(&cursor), type = first & TYPE_MASK, e = first >> E_SHIFT;
+    if (cursor.bad) return ERR_CORRUPT;
+    struct codec_facts facts = {.mode = UINT8_MAX, .no_frames = true};
+    if (type != TYPE_CONSTANT) {
+        if (type == TYPE_BITS) (void)cursor_u8(&cursor);
+        struct bytes stream = bytes_of(cursor.at, cursor_left(&cursor));
+        enum err err = codec_times_describe(stream, count - ((first & STALE_AT_END) != 0), &facts);
+        if (err) return err;
+    }
+    facts.form = form_of(type);
+    facts.stale_at_end = (first & STALE_AT_END) != 0;
+    facts.exponent = type == TYPE_BITS || e > E_MAX ? CODEC_EXPONENT_NONE : (uint8_t)e;
+    *ret_facts = facts;
+    return OK;
+}

@@ -285,18 +285,26 @@ manifest_write(struct env *env, const char *dir, const struct manifest *m, struc
 }
 
 enum err
-format_check(struct env *env, const char *dir, struct why *why)
+format_read(struct env *env, const char *dir, unsigned *ret_version, unsigned *ret_min_reader,
+            struct why *why)
 {
     struct arena arena;
     struct bytes text;
-    unsigned version = 0, min_reader = 0;
     arena_init(&arena, NULL, 0, 0);
     enum err e = read_whole(env, dir, "FORMAT", &arena, &text, why);
     if (e == OK && sscanf((const char *)text.at, "firekeep storage version %u min_reader %u",
-                          &version, &min_reader) != 2) {
+                          ret_version, ret_min_reader) != 2) {
         e = why_set(why, ERR_CORRUPT, "%s/FORMAT is not that of a Firekeep storage", dir);
     }
     arena_fini(&arena);
+    return e;
+}
+
+enum err
+format_check(struct env *env, const char *dir, struct why *why)
+{
+    unsigned version = 0, min_reader = 0;
+    enum err e = format_read(env, dir, &version, &min_reader, why);
     if (e == OK && version < STORAGE_VERSION) {
         e = why_set(why, ERR_UNSUPPORTED,
                     "%s: storage version %u was never released, this program reads version %d", dir,

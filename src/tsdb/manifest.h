@@ -67,6 +67,9 @@ MUST_CHECK enum err manifest_write(struct env *env, const char *dir,
 /* FORMAT: may this program open the directory? ERR_MISSING: it has none; ERR_UNSUPPORTED: a newer
  * version wrote it, or one that was never released; ERR_CORRUPT. */
 MUST_CHECK enum err format_check(struct env *env, const char *dir, struct why *why);
+/* What FORMAT says, whether or not this program knows it. ERR_MISSING, ERR_CORRUPT. */
+MUST_CHECK enum err format_read(struct env *env, const char *dir, unsigned *ret_version,
+                                unsigned *ret_min_reader, struct why *why);
 MUST_CHECK enum err format_write(struct env *env, const char *dir, struct why *why);
 
 #endif

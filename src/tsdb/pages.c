@@ -572,6 +572,22 @@ page_check(struct page_source *s, uint64_t offset, uint64_t *ret_next, enum page
 }
 
 enum err
+page_describe(struct page_source *s, uint64_t offset, struct page_facts *ret_facts, struct why *why)
+{
+    uint8_t header[PAGE_HEADER_BYTES];
+    enum err e = read_header(s, offset, header, why);
+    if (e) return e;
+    *ret_facts = (struct page_facts){
+        .kind = (enum page_kind)header[8],
+        .packed = header[9] != 0,
+        .stored_bytes = load_le32(header),
+        .raw_bytes = load_le32(header + 4),
+    };
+    ret_facts->next = offset + PAGE_HEADER_BYTES + ret_facts->stored_bytes;
+    return OK;
+}
+
+enum err
 page_search(struct page_source *s, uint64_t from, uint64_t end, uint64_t *ret_offset,
             struct why *why)
 {

@@ -96,6 +96,17 @@ void page_release(struct page_source *source, const struct page *page);
 MUST_CHECK enum err page_check(struct page_source *source, uint64_t offset, uint64_t *ret_next,
                                enum page_kind *ret_kind, struct why *why);
 
+/* What the header of a page says; its payload is not looked at. ERR_CORRUPT: there is none. */
+struct page_facts {
+    enum page_kind kind;
+    bool packed;
+    uint32_t stored_bytes; /* of the payload */
+    uint32_t raw_bytes;
+    uint64_t next; /* the offset behind the page; what the header takes is the rest */
+};
+MUST_CHECK enum err page_describe(struct page_source *source, uint64_t offset,
+                                  struct page_facts *ret_facts, struct why *why);
+
 /* The first place in [from, end) with the header of a page; `end` if there is none. */
 MUST_CHECK enum err page_search(struct page_source *source, uint64_t from, uint64_t end,
                                 uint64_t *ret_offset, struct why *why);

@@ -115,6 +115,20 @@ void wal_cut_tail(struct wal *wal, uint64_t number, uint64_t file_bytes);
 
 /* --- recover.c -------------------------------------------------------------------------------- */
 
+struct wal_outlook {
+    bool damage;       /* the place was durable once */
+    uint64_t next_pos; /* of the first commit record behind it, or the limit */
+    uint64_t last_pos; /* behind the last whole record found: nothing reached further, or is known
+                          to */
+};
+/*
+ * Was `bad_pos` ever durable? `durable` is what the next segment's header says; otherwise a commit
+ * record behind it has to.
+ */
+MUST_CHECK enum err wal_look_behind(struct segment_reader *reader, uint64_t bad_pos, bool durable,
+                                    uint64_t limit, struct wal_outlook *ret_outlook,
+                                    struct why *why);
+
 /*
  * Writes again what the file holds at [from, to) and syncs it: for bytes that can be read but may
  * never have come to the device.

@@ -2,7 +2,7 @@
  * recover.c - the log read from front to back: recovery, and checking.
  *
  * Both walk commit by commit. What to make of a place that cannot be read is decided in one
- * function, look_behind(): either it was durable once (damage: skip it, say so), or it never was (a
+ * function, wal_look_behind(): either it was durable once (damage: skip it, say so), or it never was (a
  * torn tail: the log ends there).
  *
  *      commit whole?  --yes-->  give its records, go on behind it
@@ -152,22 +152,11 @@ salvage(struct walk *w, uint64_t from, uint64_t to, const struct commit *commit)
 
 /* --- damage or torn tail ---------------------------------------------------------------------- */
 
-struct outlook {
-    bool damage;       /* the place was durable once */
-    uint64_t next_pos; /* of the first commit record behind it, or the limit */
-    uint64_t
-        last_pos; /* behind the last whole record found: nothing reached further, or is known to */
-};
-
-/*
- * Was `bad_pos` ever durable? `durable` is what the next segment's header says; otherwise a commit
- * record behind it has to.
- */
-static enum err
-look_behind(struct segment_reader *reader, uint64_t bad_pos, bool durable, uint64_t limit,
-            struct outlook *ret_outlook, struct why *why)
+enum err
+wal_look_behind(struct segment_reader *reader, uint64_t bad_pos, bool durable, uint64_t limit,
+                struct wal_outlook *ret_outlook, struct why *why)
 {
-    struct outlook o = {.damage = durable, .next_pos = limit, .last_pos = bad_pos};
+    struct wal_outlook o = {.damage = durable, .next_pos = limit, .last_pos = bad_pos};
     bool found = false;
     for (uint64_t pos = bad_pos + 8; pos < limit && !(o.damage && found);) {
         struct raw_record raw;
@@ -194,8 +183,8 @@ walk_bad_place(struct walk *w, uint64_t pos, uint64_t bad_pos, const struct comm
                uint64_t limit, bool durable, uint64_t *ret_next)
 {
     struct why reason = *w->why;
-    struct outlook o;
-    enum err e = look_behind(&w->reader, bad_pos, durable, limit, &o, w->why);
+    struct wal_outlook o;
+    enum err e = wal_look_behind(&w->reader, bad_pos, durable, limit, &o, w->why);
     if (e) return e;
     if (commit != NULL) {
         note_totals(w, commit->totals_before, pos);
@@ -215,22 +204,13 @@ walk_bad_place(struct walk *w, uint64_t pos, uint64_t bad_pos, const struct comm
 
 /* --- whole segments --------------------------------------------------------------------------- */
 
-/* How far the records of the newest segment can reach. */
-static uint64_t
-file_end_pos(const struct segment *segment)
-{
-    if (segment->file_bytes < SEGMENT_HEADER_BYTES) return segment->base_pos;
-    uint64_t end = segment->base_pos + (segment->file_bytes - SEGMENT_HEADER_BYTES);
-    return end < segment->limit_pos ? end : segment->limit_pos;
-}
-
 static enum err
 walk_segment(struct walk *w, const struct segment *segment)
 {
     enum err e = segment_reader_open(&w->reader, w->dir, segment, w->why);
     if (e) return e;
     bool durable = segment->end_pos != SEGMENT_POS_NONE;
-    uint64_t limit = durable ? segment->end_pos : file_end_pos(segment);
+    uint64_t limit = durable ? segment->end_pos : segment_file_end(segment);
     uint64_t pos = segment->base_pos;
     note_totals(w, segment->totals, pos);
     w->durable_pos = pos;

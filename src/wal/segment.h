@@ -9,7 +9,7 @@
 #include "wal/wal.h"
 
 enum {
-    SEGMENT_HEADER_BYTES = 8192, /* records begin behind it */
+    SEGMENT_HEADER_BYTES = WAL_SEGMENT_HEADER_BYTES,
     SEGMENT_COPY_BYTES = 512,    /* one of the two copies of the header ... */
     SEGMENT_COPY_OFFSET = 4096,  /* ... each in a physical sector of its own */
     RECORD_HEADER_BYTES = 16,
@@ -66,6 +66,15 @@ segment_end_before(const struct segment *segment, const struct segment *next)
 {
     bool unused = next->prev_end_pos < segment->base_pos;
     return unused ? segment->base_pos : next->prev_end_pos;
+}
+
+/* How far the records of the newest segment can reach. */
+static inline uint64_t
+segment_file_end(const struct segment *segment)
+{
+    if (segment->file_bytes < SEGMENT_HEADER_BYTES) return segment->base_pos;
+    uint64_t end = segment->base_pos + (segment->file_bytes - SEGMENT_HEADER_BYTES);
+    return end < segment->limit_pos ? end : segment->limit_pos;
 }
 
 MUST_CHECK enum err segment_path(char *to, size_t to_size, const char *dir, uint64_t number);

@@ -46,6 +46,7 @@ enum {
     WAL_SEGMENT_BYTES_MIN = 64 * 1024,
     WAL_SEGMENT_BYTES_MAX = 1024 * 1024 * 1024,
     WAL_LOG_ID_BYTES = 16,
+    WAL_SEGMENT_HEADER_BYTES = 8192, /* records begin behind it */
 };
 
 struct wal;
@@ -250,5 +251,97 @@ MUST_CHECK enum err wal_verify(struct env *env, const char *dir, uint64_t from_p
                                enum err (*each)(void *context, const struct wal_record *record,
                                                 struct why *why),
                                void *context, struct wal_damage *ret_damage, struct why *why);
+
+/* --- explaining ------------------------------------------------------------------------------- */
+
+enum wal_segment_state {
+    WAL_SEGMENT_LIVE,    /* of the log */
+    WAL_SEGMENT_VOID,    /* begun after a failure; a newer segment does not name it */
+    WAL_SEGMENT_BLANK,   /* was being made, holds nothing */
+    WAL_SEGMENT_DAMAGED, /* without a readable header */
+    WAL_SEGMENT_ASIDE,   /* such a one that was put aside: NUMBER.wal.damaged */
+};
+
+/* What stands where a segment's records end. */
+enum wal_segment_end {
+    WAL_END_NEXT,  /* the next segment's header says that it ends there */
+    WAL_END_FULL,  /* the end of the file, or of what the segment may hold */
+    WAL_END_ZERO,  /* zeros: nothing was ever written */
+    WAL_END_TORN,  /* part of a commit that was never whole, or is being written right now */
+    WAL_END_OTHER, /* no record: the file's older life, or a commit torn in its first bytes */
+};
+
+/* A segment as its header says; of those that hold nothing only number and size are known. */
+struct wal_segment_info {
+    uint64_t number;
+    uint64_t file_bytes;
+    enum wal_segment_state state;
+    bool copy_damaged; /* one of the two headers */
+    unsigned version;
+    unsigned min_reader;
+    int64_t made_ms;
+    uint64_t base_pos;
+    uint64_t limit_pos;
+    uint64_t prev_number;
+    uint64_t prev_end_pos;
+    uint64_t totals[LEDGER_KIND_COUNT]; /* accepted before it */
+    bool end_known;                     /* by the next segment's header */
+    uint64_t end_pos;
+};
+
+/*
+ * Calls `each` for every segment file in `dir`, those of the log first, by number. Changes nothing.
+ * ERR_UNSUPPORTED, ERR_CORRUPT: see wal_open(). ERR_MISSING: one went away meanwhile, or `dir` is
+ * not there.
+ */
+MUST_CHECK enum err wal_segments(struct env *env, const char *dir, struct budget *memory,
+                                 enum err (*each)(void *context,
+                                                  const struct wal_segment_info *segment),
+                                 void *context, struct why *why);
+
+struct wal_commit_info {
+    uint64_t pos;
+    uint64_t bytes; /* all of its records, its own included */
+    int64_t realtime_ms;
+    uint32_t record_count; /* without its own */
+    uint64_t accepted[LEDGER_KIND_COUNT];
+};
+
+struct wal_record_info {
+    struct wal_record record;
+    uint64_t record_bytes;  /* with header and padding: they add up to the segment */
+    uint32_t payload_bytes; /* as stored */
+    bool packed;
+};
+
+/* Each may be NULL. */
+struct wal_inspector {
+    enum err (*commit)(void *context, const struct wal_commit_info *commit);
+    /* Also the commits' own, before what they carry. */
+    enum err (*record)(void *context, const struct wal_record_info *record);
+    /* Bytes that were durable and cannot be read. */
+    void (*damage)(void *context, uint64_t pos, uint64_t bytes, const char *text);
+    void *context;
+};
+
+struct wal_inspection {
+    struct wal_segment_info segment;
+    enum wal_segment_end end;
+    uint64_t end_pos;
+    uint64_t torn_bytes; /* behind it, at least */
+    uint64_t damaged_bytes;
+};
+
+/*
+ * Walks one segment. Needs no other file of the log; those that are there say where it ends.
+ * Changes nothing, and is no hindrance to a server at work, which may give the file up meanwhile:
+ * then what is behind looks damaged. ERR_MISSING, ERR_UNSUPPORTED, ERR_NOMEM, ERR_IO.
+ */
+MUST_CHECK enum err wal_inspect(struct env *env, const char *dir, uint64_t number,
+                                struct budget *memory, const struct wal_inspector *inspector,
+                                struct wal_inspection *ret_inspection, struct why *why);
+
+/* False if `name` is not that of a segment file. */
+bool wal_segment_name(const char *name, uint64_t *ret_number);
 
 #endif

@@ -303,12 +303,52 @@ follow(struct machine *m, struct wal *wal)
     wal_reader_close(reader);
 }
 
+struct explained {
+    uint64_t bytes;
+    uint64_t damaged;
+};
+
+static enum err
+explain_record(void *context, const struct wal_record_info *info)
+{
+    struct explained *x = context;
+    x->bytes += info->record_bytes;
+    return OK;
+}
+
+static void
+explain_damage(void *context, uint64_t pos, uint64_t bytes, const char *text)
+{
+    struct explained *x = context;
+    (void)pos;
+    assert(text[0] != '\0');
+    x->damaged += bytes;
+}
+
+/* Each file alone: records and damage are all from its first position to its end. */
+static void
+explain(struct machine *m)
+{
+    for (uint64_t number = 1; number <= 4; number++) {
+        struct explained x = {0, 0};
+        struct wal_inspector inspector = {
+            .record = explain_record, .damage = explain_damage, .context = &x};
+        struct wal_inspection result;
+        enum err e = wal_inspect(m->env, "/wal", number, NULL, &inspector, &result, NULL);
+        assert(e == OK || e == ERR_MISSING || e == ERR_UNSUPPORTED);
+        if (e) continue;
+        assert(x.bytes + x.damaged == result.end_pos - result.segment.base_pos);
+        assert(x.damaged == result.damaged_bytes);
+    }
+}
+
 static void
 use_log(struct machine *m, bool by_put)
 {
     struct finding first, again, then, verified = {.m = m, .by_put = by_put};
     struct wal_damage damage;
     enum err e = wal_verify(m->env, "/wal", 0, false, found, &verified, &damage, NULL);
+    explain(m);
     struct wal *wal = read_log(m, by_put, &first);
     assert(e == OK || wal == NULL);
     if (wal == NULL) return;

@@ -1,0 +1,334 @@
+/*
+ * inspect.c - one segment, and the list of all, for people who want to know what is in them.
+ *
+ * Reads as recovery does, but one file at a time, and keeps going where recovery would rather
+ * refuse: a log of which other files are missing or of which this one is not a part any more.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "wal/internal.h"
+
+bool
+wal_segment_name(const char *name, uint64_t *ret_number)
+{
+    return segment_name_parse(name, ret_number);
+}
+
+/* --- headers ---------------------------------------------------------------------------------- */
+
+static enum err
+read_header(struct env *env, const char *path, uint8_t *header, size_t *ret_size,
+            uint64_t *ret_bytes, struct why *why)
+{
+    struct file file = FILE_CLOSED;
+    enum err e = file_open(env, path, FILE_READ, &file, why);
+    if (e == OK) e = file_read_some(&file, header, SEGMENT_HEADER_BYTES, 0, ret_size, why);
+    if (e == OK) e = file_size(&file, ret_bytes, why);
+    file_close(&file);
+    return e;
+}
+
+static void
+info_fill(struct wal_segment_info *info, const struct segment *s)
+{
+    info->number = s->number;
+    info->file_bytes = s->file_bytes;
+    info->copy_damaged = s->copy_damaged;
+    info->base_pos = s->base_pos;
+    info->limit_pos = s->limit_pos;
+    info->prev_number = s->prev_number;
+    info->prev_end_pos = s->prev_end_pos;
+    info->end_known = s->end_pos != SEGMENT_POS_NONE;
+    info->end_pos = info->end_known ? s->end_pos : s->base_pos;
+    memcpy(info->totals, s->totals, sizeof info->totals);
+}
+
+/* What the list of segments does not keep. */
+static void
+info_fill_header(struct wal_segment_info *info, struct bytes header)
+{
+    size_t copy = segment_header_copy(header, info->number);
+    if (copy == SIZE_MAX) return;
+    info->version = load_le16(header.at + copy + 8);
+    info->min_reader = load_le16(header.at + copy + 10);
+    info->made_ms = (int64_t)load_le64(header.at + copy + 64);
+}
+
+static enum wal_segment_state
+state_of(enum stray_kind kind)
+{
+    switch (kind) {
+    case STRAY_BLANK:
+        return WAL_SEGMENT_BLANK;
+    case STRAY_VOID:
+        return WAL_SEGMENT_VOID;
+    case STRAY_DAMAGED:
+        return WAL_SEGMENT_DAMAGED;
+    case STRAY_ASIDE:
+        break;
+    }
+    return WAL_SEGMENT_ASIDE;
+}
+
+static enum err
+each_listed(struct env *env, const char *dir, const struct segment_list *list,
+            enum err (*each)(void *context, const struct wal_segment_info *segment), void *context,
+            struct why *why)
+{
+    for (uint32_t i = 0; i < list->count; i++) {
+        char path[256];
+        uint8_t header[SEGMENT_HEADER_BYTES];
+        size_t size;
+        uint64_t bytes;
+        struct wal_segment_info info = {.state = WAL_SEGMENT_LIVE};
+        info_fill(&info, &list->items[i]);
+        enum err e = segment_path(path, sizeof path, dir, info.number);
+        if (e == OK) e = read_header(env, path, header, &size, &bytes, why);
+        if (e) return e;
+        info_fill_header(&info, bytes_of(header, size));
+        e = each(context, &info);
+        if (e) return e;
+    }
+    for (uint32_t i = 0; i < list->stray_count; i++) {
+        const struct stray *s = &list->strays[i];
+        struct wal_segment_info info = {
+            .number = s->number, .file_bytes = s->file_bytes, .state = state_of(s->kind)};
+        enum err e = each(context, &info);
+        if (e) return e;
+    }
+    return OK;
+}
+
+enum err
+wal_segments(struct env *env, const char *dir, struct budget *memory,
+             enum err (*each)(void *context, const struct wal_segment_info *segment), void *context,
+             struct why *why)
+{
+    struct segment_list list;
+    enum err e = segment_list_read(env, dir, memory, &list, why);
+    if (e) return e;
+    e = each_listed(env, dir, &list, each, context, why);
+    segment_list_fini(&list, memory);
+    return e;
+}
+
+/* --- one segment ------------------------------------------------------------------------------ */
+
+struct looking {
+    struct segment_reader reader;
+    struct segment segment;
+    const struct wal_inspector *inspector;
+    struct wal_inspection *result;
+    struct why *why;
+};
+
+static void
+tell_damage(struct looking *l, uint64_t from, uint64_t to, const char *reason)
+{
+    char text[400];
+    l->result->damaged_bytes += to - from;
+    if (l->inspector->damage == NULL) return;
+    snprintf(text, sizeof text, "%s at byte %" PRIu64 ": %.100s", l->reader.file.path,
+             segment_offset(&l->segment, from), reason);
+    l->inspector->damage(l->inspector->context, from, to - from, text);
+}
+
+/* A record, whole in itself. */
+static enum err
+give(struct looking *l, const struct raw_record *raw, const struct commit *commit, bool salvaged)
+{
+    if (l->inspector->record == NULL) return OK;
+    struct wal_record_info info = {
+        .record =
+            {
+                .pos = raw->pos,
+                .commit_end_pos = commit == NULL ? raw->end_pos : commit->end_pos,
+                .segment = l->segment.number,
+                .epoch = commit == NULL ? 0 : commit->sequence,
+                .type = raw->type,
+                .version = raw->version,
+                .skippable = (raw->flags & FLAG_SKIPPABLE) != 0,
+                .salvaged = salvaged,
+            },
+        .record_bytes = raw->end_pos - raw->pos,
+        .payload_bytes = (uint32_t)raw->stored.size,
+        .packed = (raw->flags & FLAG_ZSTD) != 0,
+    };
+    bool known = record_is_known(raw->type, raw->version, raw->flags);
+    enum err e = known ? segment_unpack(&l->reader, raw, &info.record.payload, l->why) : OK;
+    if (e == ERR_CORRUPT) {
+        tell_damage(l, raw->pos, raw->end_pos, l->why->text);
+        return OK;
+    }
+    return e ? e : l->inspector->record(l->inspector->context, &info);
+}
+
+static enum err
+give_commit(struct looking *l, uint64_t pos, const struct commit *commit)
+{
+    struct wal_commit_info info = {
+        .pos = pos,
+        .bytes = commit->end_pos - pos,
+        .realtime_ms = commit->realtime_ms,
+        .record_count = commit->record_count,
+    };
+    memcpy(info.accepted, commit->accepted, sizeof info.accepted);
+    enum err e =
+        l->inspector->commit == NULL ? OK : l->inspector->commit(l->inspector->context, &info);
+    struct raw_record raw = {.end_pos = pos};
+    while (e == OK && raw.end_pos < commit->end_pos) {
+        e = segment_read(&l->reader, raw.end_pos, commit->end_pos, &raw, l->why);
+        if (e == OK) e = give(l, &raw, commit, false);
+    }
+    return e;
+}
+
+/* What is whole between two places; all else there is damage. */
+static enum err
+salvage(struct looking *l, uint64_t pos, uint64_t to, const char *reason)
+{
+    while (pos < to) {
+        struct raw_record raw;
+        enum err e = segment_find(&l->reader, pos, to, &raw, l->why);
+        if (e == ERR_MISSING) break;
+        if (e) return e;
+        if (raw.pos > pos) tell_damage(l, pos, raw.pos, reason);
+        e = give(l, &raw, NULL, true);
+        if (e) return e;
+        pos = raw.end_pos;
+    }
+    if (pos < to) tell_damage(l, pos, to, reason);
+    return OK;
+}
+
+static enum err
+end_of(struct looking *l, uint64_t pos, const struct wal_outlook *o, bool begun,
+       enum wal_segment_end *ret_end)
+{
+    uint8_t next[RECORD_HEADER_BYTES];
+    size_t size;
+    if (begun || o->last_pos > pos) {
+        *ret_end = WAL_END_TORN;
+        return OK;
+    }
+    enum err e = file_read_some(&l->reader.file, next, sizeof next,
+                                segment_offset(&l->segment, pos), &size, l->why);
+    if (e) return e;
+    bool zero = true;
+    for (size_t i = 0; i < size; i++) {
+        zero &= next[i] == 0;
+    }
+    *ret_end = size < sizeof next ? WAL_END_FULL : zero ? WAL_END_ZERO : WAL_END_OTHER;
+    return OK;
+}
+
+/* No whole commit at `pos`. *ret_next: where the next one is; SEGMENT_POS_NONE: that was the end.
+ */
+static enum err
+bad_place(struct looking *l, uint64_t pos, uint64_t bad_pos, uint64_t limit, uint64_t *ret_next)
+{
+    struct wal_outlook o;
+    struct why reason = *l->why;
+    enum err e = wal_look_behind(&l->reader, bad_pos, l->segment.end_pos != SEGMENT_POS_NONE, limit,
+                                 &o, l->why);
+    if (e) return e;
+    if (o.damage) {
+        *ret_next = o.next_pos;
+        return salvage(l, pos, o.next_pos, reason.text);
+    }
+    *ret_next = SEGMENT_POS_NONE;
+    l->result->torn_bytes = (o.last_pos > bad_pos ? o.last_pos : bad_pos) - pos;
+    return end_of(l, pos, &o, bad_pos > pos, &l->result->end);
+}
+
+/*
+ * A whole commit at `pos`. The newest segment may be growing: what was read of it ahead can be
+ * older than the commit, so it is read once more before its absence counts.
+ */
+static enum err
+commit_at(struct looking *l, uint64_t pos, uint64_t limit, struct commit *ret_commit,
+          uint64_t *ret_bad_pos)
+{
+    enum err e = segment_commit_whole(&l->reader, pos, limit, ret_commit, ret_bad_pos, l->why);
+    if (e != ERR_CORRUPT || l->segment.end_pos != SEGMENT_POS_NONE) return e;
+    buf_clear(&l->reader.window);
+    return segment_commit_whole(&l->reader, pos, limit, ret_commit, ret_bad_pos, l->why);
+}
+
+static enum err
+walk(struct looking *l)
+{
+    const struct segment *s = &l->segment;
+    bool known = s->end_pos != SEGMENT_POS_NONE;
+    uint64_t limit = known ? s->end_pos : segment_file_end(s), pos = s->base_pos;
+    l->result->end = known ? WAL_END_NEXT : WAL_END_FULL;
+    while (pos < limit) {
+        struct commit commit;
+        uint64_t bad_pos, next = SEGMENT_POS_NONE;
+        enum err e = commit_at(l, pos, limit, &commit, &bad_pos);
+        if (e == OK) {
+            e = give_commit(l, pos, &commit);
+            next = commit.end_pos;
+        } else if (e == ERR_CORRUPT) {
+            e = bad_place(l, pos, bad_pos, limit, &next);
+        }
+        if (e) return e;
+        if (next == SEGMENT_POS_NONE) break;
+        pos = next;
+    }
+    l->result->end_pos = pos;
+    return OK;
+}
+
+/* Where the rest of the log says that it ends; without the rest that stays unknown. */
+static void
+look_up(struct env *env, const char *dir, struct budget *memory, struct looking *l)
+{
+    struct segment_list list;
+    if (segment_list_read(env, dir, memory, &list, NULL) != OK) return;
+    for (uint32_t i = 0; i < list.count; i++) {
+        if (list.items[i].number == l->segment.number) l->segment.end_pos = list.items[i].end_pos;
+    }
+    for (uint32_t i = 0; i < list.stray_count; i++) {
+        if (list.strays[i].number != l->segment.number) continue;
+        l->result->segment.state = state_of(list.strays[i].kind);
+    }
+    segment_list_fini(&list, memory);
+}
+
+enum err
+wal_inspect(struct env *env, const char *dir, uint64_t number, struct budget *memory,
+            const struct wal_inspector *inspector, struct wal_inspection *ret_inspection,
+            struct why *why)
+{
+    char path[256];
+    uint8_t bytes[SEGMENT_HEADER_BYTES];
+    size_t size = 0;
+    uint64_t file_bytes = 0;
+    enum segment_state state;
+    struct why local = {""};
+    struct wal_inspection result = {.segment = {.number = number}};
+    struct looking l = {
+        .inspector = inspector, .result = &result, .why = why == NULL ? &local : why};
+    enum err e = segment_path(path, sizeof path, dir, number);
+    if (e == OK) e = read_header(env, path, bytes, &size, &file_bytes, l.why);
+    struct bytes header = bytes_of(bytes, size);
+    if (e == OK) e = segment_header_unpack(header, number, &state, &l.segment, l.why);
+    if (e) return e;
+    result.segment.file_bytes = l.segment.file_bytes = file_bytes;
+    if (state != SEGMENT_USED) {
+        result.segment.state = state == SEGMENT_BLANK ? WAL_SEGMENT_BLANK : WAL_SEGMENT_DAMAGED;
+        *ret_inspection = result;
+        return OK;
+    }
+    look_up(env, dir, memory, &l);
+    info_fill(&result.segment, &l.segment);
+    info_fill_header(&result.segment, header);
+    segment_reader_init(&l.reader, env, memory);
+    e = segment_reader_open(&l.reader, dir, &l.segment, l.why);
+    if (e == OK) e = walk(&l);
+    segment_reader_fini(&l.reader);
+    if (e == OK) *ret_inspection = result;
+    return e;
+}

@@ -1,0 +1,231 @@
+#!/bin/bash
+# inspect.sh - what lies in a real server's directory is explained, while it runs and at rest; the
+# figures add up to the files, and to what was sent; damage is told and costs what it hits.
+
+set -u
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+port=$(free_ports 1)
+url=http://127.0.0.1:$port
+firekeep=build/firekeep
+dir=$work/store
+
+admin() { # PATH
+    curl -fsg --noproxy '*' --max-time 60 -o "$work/answer" -X POST "$url/api/v1/admin/tsdb/$1"
+}
+
+is_taken() { # LINES
+    "$TOOLS/rwmake" <<<"$1" >"$work/some.rw" && "$TOOLS/rwreplay" "$work/some.rw" "$url" --check
+}
+
+# A gauge of three series, a counter of forty, every 15 s for ten minutes.
+samples() { # BEGIN-MS
+    local i s
+    for ((i = 0; i < 40; i++)); do
+        for s in 1 2 3; do echo "temperature{room=\"$s\"} $((20 + (i * s) % 7)).5 $(($1 + i * 15000))"; done
+        for ((s = 0; s < 40; s++)); do echo "requests_total{code=\"$((200 + s))\",job=\"shop\"} $((i * s)) $(($1 + i * 15000))"; done
+    done
+}
+
+first_part() {
+    printf '%s\n' "$dir"/parts/* | head -n 1
+}
+
+status_is() { # STATUS COMMAND...: the output is kept in $work/said
+    local wanted=$1 status
+    shift
+    "$@" >"$work/said" 2>&1
+    status=$?
+    ((status == wanted)) || {
+        echo "status $status instead of $wanted"
+        cat "$work/said"
+        return 1
+    }
+}
+
+says() { # STATUS TEXT COMMAND...
+    local text=$2
+    status_is "$1" "${@:3}" || return 1
+    grep -qF -- "$text" "$work/said" || {
+        echo "says no '$text'"
+        cat "$work/said"
+        return 1
+    }
+}
+
+# Prints nothing on stderr, and one JSON object for which the filter is true.
+json() { # FILTER PATH...
+    local filter=$1
+    shift
+    "$firekeep" inspect --format json "$@" >"$work/said" 2>"$work/said.err" || {
+        cat "$work/said.err"
+        return 1
+    }
+    if [[ -s $work/said.err ]] || ! jq -e "$filter" "$work/said" >"$work/verdict"; then
+        cat "$work/said.err" "$work/said"
+        return 1
+    fi
+}
+
+bytes_below() { # PATH: of files, not of links to them
+    find "$1" -path "$1/snapshots" -prune -o -type f -printf '%s\n' | awk '{ sum += $1 } END { print sum + 0 }'
+}
+
+adds_up() {
+    json ".bytes.total == $(bytes_below "$dir") and
+        .bytes.total == (.bytes | .data + .index + .meta + .log + .small + .others) and
+        .bytes.data + .bytes.index == ([.partList[].bytes] | add) and
+        .storage.floats == ([.partList[].floats] | add) and
+        .storage.floats == ([.partitions[].floats] | add) and
+        .storage.floats == ([.ledger[] | select(.kind == \"float\").stored] | add) and
+        .storage.parts == (.partList | length) and .remarks == []" "$dir"
+}
+
+# Every part: pages, headers and ends are the file; forms are its samples.
+parts_add_up() {
+    local part
+    for part in "$dir"/parts/*; do
+        json ".fileBytes == $(stat -c %s "$part/part") and
+            .fileBytes == ([.pages[].bytes] | add) and
+            ([.pages[] | .headerBytes + .storedBytes] | add) + 128 == .fileBytes and
+            ([.values[].samples] | add) == .part.floats and
+            ([.values[].blocks] | add) == .part.blocks and
+            ([.exponents[].samples] | add) == .part.floats and
+            ([.metricsByBytes[].bytes] | add) == ([.seriesByBytes[].bytes] | add) and
+            ([.metricsBySeries[].series] | add) == .part.series and
+            ([.tenants[].floats] | add) == .part.floats and .part.series == 43 and
+            .remarks == []" --top 1000 "$part" || return 1
+    done
+}
+
+segments_add_up() {
+    local segment
+    for segment in "$dir"/wal/*.wal; do
+        json ".segment.fileBytes == $(stat -c %s "$segment") and
+            .segment.fileBytes == (.bytes | .header + .records + .damaged + .rest) and
+            .bytes.records == ([.records[].bytes] | add) and .bytes.damaged == 0 and
+            ([.records[] | select(.type == \"commit\").records] | add // 0) == .commits.count and
+            ([.records[] | select(.type == \"floats\").items] | add // 0) == .commits.floats and
+            .remarks == []" "$segment" || return 1
+    done
+}
+
+series_are_found() {
+    json '.selected.series == 3 and .selected.floats == 3 * 120 and (.seriesList | length) == 2 and
+        .seriesListLeftOut == 1 and .seriesList[0].labels == {"__name__": "temperature", "room": "1"} and
+        .seriesList[0].fromMs == 1700000000000 and .seriesList[0].toMs == 1702592585000 and
+        ([.places[] | select(.series == 1).floats] == [40, 40, 40]) and
+        ([.places[] | select(.part == "log")] | length) == 2' \
+        --top 2 "$dir" temperature &&
+        json '.selected.series == 0 and .seriesList == []' --tenant nobody "$dir" temperature &&
+        json '.selected.floats == 10' \
+            --start 1700000000 --end 1700000016 "$dir" 'requests_total{code=~"20[0-4]"}'
+}
+
+people_can_read_it() {
+    says 0 'Where the bytes are' "$firekeep" inspect "$dir" &&
+        grep -q '2023-11-14T22:13:20.000Z' "$work/said" &&
+        says 0 'decimal' "$firekeep" inspect "$dir/parts/0000000000000001/part" &&
+        grep -q '{__name__="requests_total", code="200", job="shop"}' "$work/said" &&
+        says 0 'clean: zeros, nothing was written behind it' "$firekeep" inspect "$(printf '%s\n' "$dir"/wal/*.wal | tail -n 1)" &&
+        says 0 'and 1 more' "$firekeep" inspect "$dir" temperature --top 2
+}
+
+listing() {
+    find "$dir" -type f -printf '%p %s %T@\n' | sort
+    find "$dir" -type f -exec md5sum {} +
+}
+
+changes_nothing() {
+    listing >"$work/before"
+    "$firekeep" inspect "$dir" >"$work/said" && "$firekeep" inspect "$(first_part)" >>"$work/said" &&
+        "$firekeep" inspect "$dir"/wal/*.wal >>"$work/said" &&
+        "$firekeep" inspect "$dir" temperature >>"$work/said" &&
+        listing | diff "$work/before" -
+}
+
+# Parts are flushed, merged and deleted all the time; nothing of that is damage.
+works_while_parts_come_and_go() {
+    local i failed=0 looks=0
+    (
+        for ((i = 0; i < 15; i++)); do
+            is_taken "$(samples $((1700200000000 + i * 700000)))" && admin flush && admin 'merge?full=true'
+        done
+        touch "$work/done"
+    ) >"$work/writer" 2>&1 &
+    while [[ ! -e $work/done ]]; do
+        "$firekeep" inspect "$dir" >"$work/said" 2>&1 || failed=$((failed + 1))
+        "$firekeep" inspect "$dir" '{job="shop"}' >>"$work/said" 2>&1 || failed=$((failed + 1))
+        "$firekeep" inspect "$(printf '%s\n' "$dir"/wal/*.wal | tail -n 1)" >>"$work/said" 2>&1 || failed=$((failed + 1))
+        looks=$((looks + 1))
+        ((failed == 0)) || break
+    done
+    wait $!
+    ((failed == 0)) || cat "$work/said"
+    echo "$looks looks"
+    ((failed == 0 && looks > 3))
+}
+
+# Flips a byte within the first page of values.
+damage_is_told() {
+    local part=$dir/parts/$1 size
+    cp -r "$dir" "$work/damaged"
+    part=$work/damaged/parts/$1/part
+    size=$(stat -c %s "$part")
+    printf '\377\377\377\377' | dd of="$part" bs=1 seek=120 conv=notrunc status=none
+    says 1 'damaged' "$firekeep" inspect "$work/damaged/parts/$1" &&
+        grep -qE 'damage +.*page at [0-9]+ is damaged' "$work/said" &&
+        grep -q 'requests_total' "$work/said" && # the rest is still there
+        grep -q ' damaged$' "$work/said" || return 1
+    head -c $((size - 70)) "$part" >"$work/cut" && cp "$work/cut" "$part"
+    says 1 'Pages' "$firekeep" inspect "$part" || return 1
+    says 1 "$1" "$firekeep" inspect "$work/damaged" || return 1
+    rm -r "$work/damaged/parts/$1"
+    says 1 'MANIFEST names it, and it is not there' "$firekeep" inspect "$work/damaged" &&
+        jq -en --slurpfile it <("$firekeep" inspect --format json "$work/damaged" 2>/dev/null) \
+            '$it[0].damagedPlaces == 1 and $it[0].remarks[0].kind == "damage"'
+}
+
+bad_arguments() {
+    says 2 'a path, and perhaps a selector, is wanted' "$firekeep" inspect &&
+        says 2 'a path, and perhaps a selector, is wanted' "$firekeep" inspect a b c &&
+        says 2 "did you mean '--format'" "$firekeep" inspect --formt json "$dir" &&
+        says 2 'text or json is expected' "$firekeep" inspect --format yaml "$dir" &&
+        says 2 'is expected' "$firekeep" inspect --top 0 "$dir" &&
+        says 2 'is no number' "$firekeep" inspect --top many "$dir" &&
+        says 2 'go with a selector' "$firekeep" inspect --tenant x "$dir" &&
+        says 2 '--start' "$firekeep" inspect --start never "$dir" up &&
+        says 2 'later than' "$firekeep" inspect --start 2 --end 1 "$dir" up &&
+        status_is 2 "$firekeep" inspect "$dir" 'up{' &&
+        says 2 'a selector goes with a storage directory' "$firekeep" inspect "$(first_part)" up &&
+        says 1 'neither a Firekeep storage nor' "$firekeep" inspect "$work" &&
+        says 1 'there is no part' "$firekeep" inspect "$dir/parts/00000000000000ff" &&
+        says 1 'No such file' "$firekeep" inspect "$dir/wal/00000000000000ff.wal" &&
+        says 0 'Nothing is changed or locked' "$firekeep" help inspect
+}
+
+claim "starts" start_firekeep inspect "$dir" "$port" --web.enable-admin-api || exit 1
+claim "takes samples of a month" is_taken "$(samples 1700000000000)"
+claim "which become a part" admin flush
+claim "takes samples of the next" is_taken "$(samples 1702592000000)"
+claim "which become another" admin flush
+claim "takes some more" is_taken "$(samples 1700043200000)"
+# It prepares log segments by itself: then the sum is of another moment.
+claim "a running server's directory adds up to its files" within 20 adds_up
+claim "so do its parts" parts_add_up
+claim "so does its log" segments_add_up
+claim "series are found in parts and in the log" series_are_found
+claim "people can read all of it" people_can_read_it
+claim "it works while parts come and go" works_while_parts_come_and_go
+claim "deletes" admin 'delete_series?match[]=temperature%7Broom%3D%221%22%7D'
+claim "what was deleted is listed" json '.tombstones[0].selector == "{__name__=\"temperature\", room=\"1\"}"' "$dir"
+claim "takes a snapshot" admin snapshot
+claim "which is a directory to inspect" json '.kind == "directory" and .bytes.log == 0 and .remarks == []' "$dir"/snapshots/*
+claim "and is listed" json '.snapshots[0].finished and .snapshots[0].parts == .storage.parts' "$dir"
+claim "SIGTERM ends it with status 0" stop inspect
+claim "a directory at rest adds up to its files" adds_up
+claim "and is left as it is" changes_nothing
+claim "damage is told where it lies, and the rest is explained" damage_is_told "$(basename "$(first_part)")"
+claim "bad arguments are refused with a reason" bad_arguments
+((failures == 0))
