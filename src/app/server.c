@@ -49,7 +49,8 @@ struct server {
 
     struct lock commit_lock; /* LOCK_RANK_APP_WAKE; guards to the next blank line */
     struct cond commit_cond;
-    bool commit_wanted;
+    unsigned commit_wanted;   /* by so many since the last one began */
+    unsigned commit_expected; /* it waits a moment for so many */
     bool commit_stop;
 
     struct lock flush_lock; /* LOCK_RANK_APP_WAKE; guards the rest */
@@ -72,6 +73,7 @@ struct server {
     struct merger *merger;
 };
 
+#define GATHER_NS_MAX      (2 * NS_PER_MS)
 #define FLUSH_PAUSE_NS_MAX (16 * NS_PER_S)
 
 /* --- limits ----------------------------------------------------------------------------------- */
@@ -156,9 +158,27 @@ want_commit(void *context)
 {
     struct server *s = context;
     lock_take(&s->commit_lock);
-    s->commit_wanted = true;
-    cond_wake_one(&s->commit_cond);
+    unsigned wanted = ++s->commit_wanted;
+    if (wanted == 1 || wanted >= s->commit_expected) cond_wake_one(&s->commit_cond);
     lock_drop(&s->commit_lock);
+}
+
+/*
+ * Senders that were answered together come again together: the next commit waits a moment for as
+ * many, so that few large ones are written instead of many small ones. A sender that is alone waits
+ * for nobody.
+ */
+static void
+gather_locked(struct server *s)
+{
+    int64_t until = env_monotonic_ns(s->env) + GATHER_NS_MAX;
+    while (s->commit_wanted < s->commit_expected && !s->commit_stop &&
+           env_monotonic_ns(s->env) < until) {
+        cond_wait_until(&s->commit_cond, &s->commit_lock, until);
+    }
+    unsigned came = s->commit_wanted, expected = s->commit_expected;
+    s->commit_expected = came >= expected ? came : expected - (expected - came + 1) / 2;
+    s->commit_wanted = 0;
 }
 
 /* Waits until somebody wants a commit, or a second. False: the end. */
@@ -166,10 +186,10 @@ static bool
 wait_for_commit(struct server *s)
 {
     lock_take(&s->commit_lock);
-    if (!s->commit_wanted && !s->commit_stop) {
+    if (s->commit_wanted == 0 && !s->commit_stop) {
         cond_wait_until(&s->commit_cond, &s->commit_lock, env_monotonic_ns(s->env) + NS_PER_S);
     }
-    s->commit_wanted = false;
+    if (s->commit_wanted > 0) gather_locked(s);
     bool stop = s->commit_stop;
     lock_drop(&s->commit_lock);
     return !stop || tsdb_commit_due(s->tsdb);
@@ -213,22 +233,16 @@ bring_back(struct server *s, const struct why *reason)
     log_info("the write-ahead log is back on a fresh segment");
 }
 
-/*
- * Commits as long as there is something to commit. Answers also when there is not: the commit that
- * a request began to wait for may be over already.
- */
+/* Answers also when there is nothing to commit: what a request waits for may be over already. */
 static enum err
-commit_all(struct server *s, struct why *why)
+commit_once(struct server *s, struct why *why)
 {
-    do {
-        int64_t began = env_monotonic_ns(s->env);
-        bool due = tsdb_commit_due(s->tsdb);
-        enum err e = due ? tsdb_commit(s->tsdb, why) : OK;
-        if (due) metric_record(&commit_latency, (uint64_t)(env_monotonic_ns(s->env) - began));
-        api_committed(s->api);
-        if (e) return e;
-    } while (tsdb_commit_due(s->tsdb));
-    return OK;
+    int64_t began = env_monotonic_ns(s->env);
+    bool due = tsdb_commit_due(s->tsdb);
+    enum err e = due ? tsdb_commit(s->tsdb, why) : OK;
+    if (due) metric_record(&commit_latency, (uint64_t)(env_monotonic_ns(s->env) - began));
+    api_committed(s->api);
+    return e;
 }
 
 static void
@@ -238,7 +252,7 @@ commit_loop(void *context)
     int64_t next_sync = 0;
     while (wait_for_commit(s)) {
         struct why why = {""};
-        enum err e = commit_all(s, &why);
+        enum err e = commit_once(s, &why);
         if (e == OK && s->synced_by_time && env_monotonic_ns(s->env) >= next_sync) {
             e = tsdb_sync(s->tsdb, &why);
             next_sync = env_monotonic_ns(s->env) + NS_PER_S;
