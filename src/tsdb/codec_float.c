@@ -385,6 +385,20 @@ codec_float_encode(struct codec_scratch *scratch, const uint64_t *bits, uint32_t
     buf_put(out, scratch->out, codec_float_write(scratch, bits, count, scratch->out));
 }
 
+struct codec_shape
+codec_float_shape(struct bytes encoded)
+{
+    struct codec_shape shape = {0};
+    struct cursor cursor = cursor_of(encoded);
+    unsigned first = cursor_u8(&cursor), type = first & TYPE_MASK, e = first >> E_SHIFT;
+    shape.is_decimal = type != TYPE_BITS && e <= E_MAX && encoded.size > 1;
+    if (!shape.is_decimal) return shape;
+    shape.e = (uint8_t)e;
+    shape.is_constant = type == TYPE_CONSTANT;
+    if (shape.is_constant) shape.k = cursor_zigzag(&cursor);
+    return shape;
+}
+
 /* --- reading ---------------------------------------------------------------------------------- */
 
 static inline uint64_t
@@ -481,6 +495,22 @@ read_corrections(struct cursor *cursor, uint32_t count, uint64_t *bits)
     return err;
 }
 
+static void
+fill(uint64_t *bits, uint32_t count, uint64_t value)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        bits[i] = value;
+    }
+}
+
+void
+codec_constant_fill(unsigned e, int64_t k, bool stale, uint32_t count, uint64_t *ret_bits)
+{
+    assert(e <= E_MAX);
+    fill(ret_bits, count, decimal_bits((uint64_t)k, codec_powers[e]));
+    if (stale) ret_bits[count - 1] = STALE_BITS;
+}
+
 static enum err
 read_constant(struct cursor *cursor, unsigned e, uint32_t count, uint64_t *ret_bits)
 {
@@ -493,9 +523,7 @@ read_constant(struct cursor *cursor, unsigned e, uint32_t count, uint64_t *ret_b
         return ERR_CORRUPT;
     }
     if (cursor->bad) return ERR_CORRUPT;
-    for (uint32_t i = 0; i < count; i++) {
-        ret_bits[i] = bits;
-    }
+    fill(ret_bits, count, bits);
     return OK;
 }
 

@@ -13,7 +13,7 @@
 #include "tsdb/codec.h"
 #include "tsdb/pages.h"
 
-enum { BLOCK_BYTES_MAX = 48 * 1024 };
+enum { BLOCK_BYTES_MAX = 48 * 1024, SCALE_NONE = 255 };
 
 struct part_info {
     uint64_t number;
@@ -51,9 +51,13 @@ struct page_place {
 
 struct block_ref {
     uint8_t codec;
+    uint8_t
+        scale; /* floats: statistics are written in units of 1 / 10^scale; SCALE_NONE: as bits */
     bool has_starts;
     bool has_stats;
+    bool is_constant; /* all values are constant / 10^scale, but a staleness marker may end them; */
     uint32_t count;
+    int64_t constant; /* nothing is stored at `values` then, whose size is 0 */
     int64_t min_ms;
     int64_t max_ms;
     struct page_place times;
@@ -78,7 +82,10 @@ MUST_CHECK enum err part_writer_new(struct env *env, struct budget *budget, cons
 /* Abandons what is not finished (files are swept at the next start). */
 void part_writer_free(struct part_writer *writer);
 
-/* Of zstd, 1 if not said otherwise; 0: pages are stored as they are. */
+/*
+ * Of zstd, 1 if not said otherwise; 0: pages are stored as they are. From level 3 on, for parts
+ * that stay, pages are larger, too. Before the first tenant.
+ */
 void part_writer_set_level(struct part_writer *writer, int level);
 
 MUST_CHECK enum err part_write_tenant(struct part_writer *writer, struct bytes name,

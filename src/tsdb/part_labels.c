@@ -106,33 +106,58 @@ value_step(struct value_walk *w, struct why *why)
     return OK;
 }
 
-/* Stands at `pair`, having entered its page at the restart before it. */
+/* Takes the page with a pair, and looks at its end, where restarts are. */
 static enum err
-value_enter(struct value_walk *w, uint32_t pair, struct why *why)
+value_page(struct value_walk *w, uint32_t pair, struct why *why)
 {
-    uint32_t first;
     struct part *p = w->part;
-    page_release(&p->source, w->page);
-    w->page = NULL;
-    enum err e = part_directory_find(p, &p->values, pair, &w->offset, &first, &w->page_end, why);
-    if (e == OK) e = page_get(&p->source, w->offset, PAGE_LABEL_VALUES, &w->page, why);
-    if (e) return e;
+    if (w->page == NULL || pair < w->page_first || pair >= w->page_end) {
+        page_release(&p->source, w->page);
+        w->page = NULL;
+        enum err e =
+            part_directory_find(p, &p->values, pair, &w->offset, &w->page_first, &w->page_end, why);
+        if (e == OK) e = page_get(&p->source, w->offset, PAGE_LABEL_VALUES, &w->page, why);
+        if (e) return e;
+        w->next_pair = UINT32_MAX; /* it stands nowhere in it yet */
+    }
     uint32_t size = w->page->size;
     uint32_t restarts = size < 4 ? UINT32_MAX : load_le32(w->page->at + size - 4);
     if (restarts > (size - 4) / 4) return part_damaged(p, w->offset, "label values", why);
-    uint32_t items_end = size - 4 - 4 * restarts;
-    uint32_t restart = (pair - first) / LABEL_RESTART;
-    if (restart >= restarts) return part_damaged(p, w->offset, "label values", why);
-    uint32_t at = load_le32(w->page->at + items_end + 4 * restart);
-    if (at > items_end) return part_damaged(p, w->offset, "label values", why);
-    w->c = (struct cursor){w->page->at + at, w->page->at + items_end, false};
-    w->next_pair = first + restart * LABEL_RESTART;
-    buf_clear(&w->value);
-    while (w->next_pair < pair) {
-        e = value_step(w, why);
-        if (e) return e;
-    }
+    w->restart_count = restarts;
+    w->items_end = size - 4 - 4 * restarts;
     return OK;
+}
+
+/* Stands before the value of restart number `restart`. */
+static enum err
+value_restart(struct value_walk *w, uint32_t restart, struct why *why)
+{
+    if (restart >= w->restart_count) return part_damaged(w->part, w->offset, "label values", why);
+    uint32_t at = load_le32(w->page->at + w->items_end + 4 * restart);
+    if (at > w->items_end) return part_damaged(w->part, w->offset, "label values", why);
+    w->c = (struct cursor){w->page->at + at, w->page->at + w->items_end, false};
+    w->next_pair = w->page_first + restart * LABEL_RESTART;
+    buf_clear(&w->value);
+    return OK;
+}
+
+/* Stands before `pair`, having entered its page at the restart before it. */
+static enum err
+value_enter(struct value_walk *w, uint32_t pair, struct why *why)
+{
+    enum err e = value_page(w, pair, why);
+    if (e == OK) e = value_restart(w, (pair - w->page_first) / LABEL_RESTART, why);
+    while (e == OK && w->next_pair < pair) {
+        e = value_step(w, why);
+    }
+    return e;
+}
+
+static void
+value_forget(struct value_walk *w)
+{
+    page_release(&w->part->source, w->page);
+    w->page = NULL;
 }
 
 enum err
@@ -143,10 +168,32 @@ value_walk_get(struct value_walk *w, uint32_t pair, struct why *why)
         e = value_enter(w, pair, why);
     }
     if (e == OK) e = value_step(w, why);
-    if (e) { /* nothing is known of the next value */
-        page_release(&w->part->source, w->page);
-        w->page = NULL;
+    if (e) value_forget(w); /* nothing is known of the next value */
+    return e;
+}
+
+enum err
+value_walk_near(struct value_walk *w, uint32_t *pair, uint32_t end, struct bytes value,
+                struct why *why)
+{
+    enum err e = value_page(w, *pair, why);
+    if (e == OK && end > w->page_end) end = w->page_end;
+    /* Restarts of the name behind *pair, in this page. */
+    uint32_t low = e ? 0 : (*pair - w->page_first) / LABEL_RESTART + 1;
+    uint32_t high = e ? 0 : (end - 1 - w->page_first) / LABEL_RESTART + 1;
+    while (e == OK && low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        e = value_restart(w, middle, why);
+        if (e == OK) e = value_step(w, why);
+        if (e) break;
+        if (bytes_compare(buf_bytes(&w->value), value) <= 0) {
+            *pair = w->page_first + middle * LABEL_RESTART;
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
     }
+    if (e) value_forget(w);
     return e;
 }
 
@@ -162,30 +209,85 @@ struct postings_walk {
     uint32_t page_end;
 };
 
+/* Series, at first within the tenant, as they are added to a set. */
+struct adding {
+    const struct part_tenant *tenant;
+    roaring_bitmap_t *into;
+    uint32_t waiting;
+    uint32_t batch[256];
+};
+
+static inline void
+add_flush(struct adding *a)
+{
+    if (a->waiting > 0) roaring_bitmap_add_many(a->into, a->waiting, a->batch);
+    a->waiting = 0;
+}
+
+static inline void
+add_series(struct adding *a, uint64_t number)
+{
+    a->batch[a->waiting++] = a->tenant->first_series + (uint32_t)number;
+    if (a->waiting == sizeof a->batch / sizeof a->batch[0]) add_flush(a);
+}
+
+static void
+read_differences(struct cursor *c, struct adding *a)
+{
+    uint64_t number = 0;
+    while (c->at != c->end) {
+        uint64_t step = cursor_varint(c);
+        if (step >= a->tenant->series_count - number) {
+            cursor_fail(c);
+            return;
+        }
+        number += step;
+        add_series(a, number);
+    }
+}
+
+static void
+read_runs(struct cursor *c, struct adding *a)
+{
+    uint64_t next = 0, all = a->tenant->series_count, base = a->tenant->first_series;
+    while (c->at != c->end) {
+        uint64_t gap = cursor_varint(c), more = cursor_varint(c);
+        if (c->bad || gap >= all - next || more >= all - next - gap) {
+            cursor_fail(c);
+            return;
+        }
+        next += gap;
+        if (more < 4) {
+            for (uint64_t i = 0; i <= more; i++) {
+                add_series(a, next + i);
+            }
+        } else {
+            roaring_bitmap_add_range_closed(a->into, (uint32_t)(base + next),
+                                            (uint32_t)(base + next + more));
+        }
+        next += more + 1;
+    }
+}
+
 /* The next list: read, or skipped if `into` is NULL. */
 static enum err
 postings_list(struct postings_walk *w, roaring_bitmap_t *into, struct why *why)
 {
-    enum { BATCH = 256 };
-    uint32_t batch[BATCH], waiting = 0;
-    uint64_t count = cursor_varint(&w->c), number = 0;
-    if (count > cursor_left(&w->c)) cursor_fail(&w->c);
-    for (uint64_t i = 0; i < count && !w->c.bad; i++) {
-        uint64_t step = cursor_varint(&w->c);
-        if (step >= w->tenant->series_count - number) {
-            cursor_fail(&w->c);
-            break;
-        }
-        number += step;
-        if (into == NULL) continue;
-        batch[waiting++] = w->tenant->first_series + (uint32_t)number;
-        if (waiting < BATCH) continue;
-        roaring_bitmap_add_many(into, waiting, batch);
-        waiting = 0;
+    struct adding adding;
+    uint64_t first = cursor_varint(&w->c);
+    struct cursor list = cursor_of(cursor_bytes(&w->c, first >> 1));
+    if (into != NULL) {
+        adding.tenant = w->tenant;
+        adding.into = into;
+        adding.waiting = 0;
+        if (first & 1)
+            read_runs(&list, &adding);
+        else
+            read_differences(&list, &adding);
+        add_flush(&adding);
     }
-    if (waiting > 0) roaring_bitmap_add_many(into, waiting, batch);
     w->next_pair++;
-    return w->c.bad ? part_damaged(w->part, w->offset, "postings", why) : OK;
+    return w->c.bad || list.bad ? part_damaged(w->part, w->offset, "postings", why) : OK;
 }
 
 static enum err
@@ -225,26 +327,29 @@ struct match {
     struct postings_walk postings;
 };
 
-/* The first pair of a name whose value is not before `value`; *ret_equal: it is that value. */
+/*
+ * The first pair of a name whose value is not before `value`; *ret_equal: it is that value. Keys of
+ * the directory lead to the page, restarts to within a few values.
+ */
 static enum err
 find_value(struct match *m, const struct part_name *name, struct bytes value, uint32_t *ret_pair,
            bool *ret_equal, struct why *why)
 {
-    uint32_t low = name->first_pair, high = name->first_pair + name->pair_count;
-    *ret_equal = false;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        enum err e = value_walk_get(&m->values, middle, why);
-        if (e) return e;
-        int order = bytes_compare(buf_bytes(&m->values.value), value);
-        if (order == 0) *ret_equal = true;
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
+    uint32_t pair, end = name->first_pair + name->pair_count;
+    struct part *p = m->index->part;
+    enum err e = part_directory_search(p, &p->values, name->first_pair, end, value, &pair, why);
+    if (e == OK) e = value_walk_near(&m->values, &pair, end, value, why);
+    int order = -1;
+    while (e == OK && pair < end && order < 0) {
+        e = value_walk_get(&m->values, pair, why);
+        if (e) break;
+        order = bytes_compare(buf_bytes(&m->values.value), value);
+        pair += order < 0;
+        if (order < 0 && pair == m->values.page_end) break; /* the next page begins above it */
     }
-    *ret_pair = low;
-    return OK;
+    *ret_pair = pair;
+    *ret_equal = order == 0;
+    return e;
 }
 
 static bool
