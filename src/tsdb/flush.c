@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "tsdb/flush_order.h"
 #include "tsdb/internal.h"
 
 /* --- cutting ---------------------------------------------------------------------------------- */
@@ -107,13 +108,6 @@ struct flush {
 static _Thread_local const struct gen *sort_gen; /* qsort takes no context */
 
 static int
-by_labels(const void *a, const void *b)
-{
-    return series_compare(sort_gen, gen_series(sort_gen, *(const uint32_t *)a),
-                          gen_series(sort_gen, *(const uint32_t *)b));
-}
-
-static int
 by_label(const void *a, const void *b)
 {
     struct label x = pair_label(gen_pair(sort_gen, *(const uint32_t *)a));
@@ -154,13 +148,14 @@ tenant_order(struct flush *f, const struct gen_tenant *t, uint32_t *ret_series,
         }
     }
     sort_gen = gen;
-    qsort(f->order, count, sizeof *f->order, by_labels);
     qsort(pairs, pair_count, sizeof *pairs, by_label);
-    for (uint32_t i = 0; i < count; i++) {
-        f->series_numbers[f->order[i]] = i;
-    }
     for (uint32_t i = 0; i < pair_count; i++) {
         f->pair_numbers[pairs[i]] = i;
+    }
+    enum err e = series_sort(gen, f->pair_numbers, f->order, count, &f->tenant_arena);
+    if (e) return e;
+    for (uint32_t i = 0; i < count; i++) {
+        f->series_numbers[f->order[i]] = i;
     }
     *ret_series = count;
     *ret_pairs = pairs;
