@@ -293,7 +293,7 @@ rows_clear(struct row_filling *r)
     buf_clear(&r->values_pages);
     buf_clear(&r->times_offsets);
     buf_clear(&r->time_columns);
-    memset(r->slots, 0, r->slot_count * sizeof *r->slots);
+    if (r->slot_count > 0) memset(r->slots, 0, r->slot_count * sizeof *r->slots);
     r->row_count = r->values_page_count = r->items = r->time_count = r->time_index = 0;
     r->values_page = r->column_min = r->column_span = 0;
     r->column_end = 0;
