@@ -9,7 +9,12 @@
 
 #include "base/hash.h"
 
-enum { WRITE_PIECE_BYTES = 256 * 1024, SLOTS_FIRST = 8192, UNPACKERS_KEPT = 8 };
+enum {
+    WRITE_PIECE_BYTES = 256 * 1024,
+    SLOTS_FIRST = 8192,
+    UNPACKERS_KEPT = 8,
+    PACK_HARD_LEVEL = 3
+};
 
 /* --- headers ---------------------------------------------------------------------------------- */
 
@@ -105,7 +110,14 @@ page_write_raw(struct page_writer *w, struct bytes bytes, struct why *why)
     return w->out.size >= WRITE_PIECE_BYTES ? write_out(w, why) : OK;
 }
 
-/* The payload packed, or as it is where packing saves less than 5 %. */
+/* What must be saved to be worth unpacking: more, where it is soon done again. */
+static size_t
+worth_packing(const struct page_writer *w, size_t size)
+{
+    return w->level < PACK_HARD_LEVEL ? size / 20 : size / 64;
+}
+
+/* The payload packed, or as it is where packing saves too little. */
 static enum err
 pack(struct page_writer *w, struct bytes payload, bool *ret_packed, struct bytes *ret_stored)
 {
@@ -120,7 +132,7 @@ pack(struct page_writer *w, struct bytes payload, bool *ret_packed, struct bytes
     if (ZSTD_isError(got)) {
         return ZSTD_getErrorCode(got) == ZSTD_error_memory_allocation ? ERR_NOMEM : OK;
     }
-    if (got > payload.size - payload.size / 20) return OK;
+    if (got > payload.size - worth_packing(w, payload.size)) return OK;
     *ret_packed = true;
     *ret_stored = bytes_of(w->packed.at, got);
     return OK;

@@ -27,6 +27,7 @@ struct part_info {
     uint64_t sample_count[LEDGER_KIND_COUNT];
     uint64_t file_bytes;
     uint64_t data_bytes; /* of those: pages of samples and exemplars */
+    uint8_t level;       /* of zstd */
 };
 
 struct part_tenant {
@@ -83,9 +84,10 @@ MUST_CHECK enum err part_writer_new(struct env *env, struct budget *budget, cons
 void part_writer_free(struct part_writer *writer);
 
 /*
- * Of zstd, 1 if not said otherwise; 0: pages are stored as they are. From level 3 on, for parts
+ * Of zstd, 1 if not said otherwise; 0: pages are stored as they are. From this level on, for parts
  * that stay, pages are larger, too. Before the first tenant.
  */
+enum { PART_LEVEL_LAST = 3 };
 void part_writer_set_level(struct part_writer *writer, int level);
 
 MUST_CHECK enum err part_write_tenant(struct part_writer *writer, struct bytes name,

@@ -12,8 +12,7 @@ enum {
     DIRECTORY_IN_ROOT = 1, /* where else an offset is */
     DIRECTORY_ROOT_BYTES = 512,
     PAGE_BYTES_SOON = 16 * 1024, /* of pages, about, in parts that are merged again soon, */
-    PAGE_BYTES_LAST = 64 * 1024, /* and in those that stay: from this level of zstd on */
-    PAGE_LEVEL_LAST = 3,
+    PAGE_BYTES_LAST = 64 * 1024, /* and in those that stay */
     CODEC_HISTOGRAM_FLOAT_V1 = 4,
 };
 

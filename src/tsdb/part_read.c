@@ -276,8 +276,11 @@ read_root(struct part *p, uint64_t offset, struct why *why)
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         i->sample_count[k] = cursor_varint(&c);
     }
+    uint64_t level = cursor_varint(&c);
+    i->level = (uint8_t)level;
     p->values.has_keys = true;
-    e = read_directory(p, &c, &p->rows);
+    e = level > UINT8_MAX ? ERR_CORRUPT : OK;
+    if (e == OK) e = read_directory(p, &c, &p->rows);
     if (e == OK) e = read_directory(p, &c, &p->values);
     if (e == OK) e = read_directory(p, &c, &p->postings);
     if (e == OK) e = read_directory(p, &c, &p->exemplars);

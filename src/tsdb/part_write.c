@@ -227,6 +227,7 @@ part_writer_new(struct env *env, struct budget *budget, const char *parts_dir, u
     w->page_bytes = PAGE_BYTES_SOON;
     w->info = (struct part_info){
         .number = number,
+        .level = 1,
         .from_pos = from_pos,
         .to_pos = to_pos,
         .min_ms = INT64_MAX,
@@ -257,8 +258,10 @@ part_writer_new(struct env *env, struct budget *budget, const char *parts_dir, u
 void
 part_writer_set_level(struct part_writer *w, int level)
 {
+    assert(level >= 0 && level <= UINT8_MAX);
+    w->info.level = (uint8_t)level;
     w->pages.level = level;
-    w->page_bytes = level >= PAGE_LEVEL_LAST ? PAGE_BYTES_LAST : PAGE_BYTES_SOON;
+    w->page_bytes = level >= PART_LEVEL_LAST ? PAGE_BYTES_LAST : PAGE_BYTES_SOON;
 }
 
 void
@@ -363,6 +366,7 @@ root_out(struct part_writer *w, uint64_t *ret_offset, struct why *why)
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         buf_put_varint(to, w->info.sample_count[k]);
     }
+    buf_put_varint(to, w->info.level);
     put_directory(to, &w->rows_dir, rows);
     put_directory(to, &w->values_dir, values);
     put_directory(to, &w->postings_dir, postings);
