@@ -173,6 +173,11 @@ MUST_CHECK enum err part_index_load(struct part *part, const struct part_tenant 
                                     struct arena *arena, struct part_index *ret_index,
                                     struct why *why);
 
+/* The values of a label, ascending, until `each` returns ERR_CANCELED. Views until it returns. */
+MUST_CHECK enum err part_values(const struct part_index *index, struct bytes name,
+                                enum err (*each)(void *context, struct bytes value), void *context,
+                                struct why *why);
+
 /* The numbers of the series that pass all matchers; given (roaring_bitmap_free). */
 MUST_CHECK enum err part_match(const struct part_index *index, struct matcher *const *matchers,
                                uint32_t matcher_count, roaring_bitmap_t **ret_series,

@@ -9,6 +9,8 @@ enum {
     PART_VERSION = 1,
     PART_END_BYTES = 64, /* header and footer */
     LABEL_RESTART = 16,
+    PAGE_ROWS_MAX = 4096, /* what is read one after another, in a page */
+    PAGE_LISTS_MAX = 4096,
     DIRECTORY_IN_ROOT = 1, /* where else an offset is */
     DIRECTORY_ROOT_BYTES = 512,
     PAGE_BYTES_SOON = 16 * 1024, /* of pages, about, in parts that are merged again soon, */
@@ -40,6 +42,17 @@ part_end_pack(uint8_t *to, const char *magic, uint64_t number, uint64_t root, ui
     store_le64(to + 40, data_bytes);
     store_le64(to + 56, hash_bytes(bytes_of(to, 56), number));
 }
+
+/* --- postings --------------------------------------------------------------------------------- */
+
+/* The head of a list: its form, whether it comes in segments, and its size. */
+enum list_form { LIST_DIFFERENCES = 0, LIST_RUNS = 1 };
+enum {
+    LIST_SEGMENTS = 2,
+    LIST_SIZE_SHIFT = 2,
+    LIST_SEGMENTED_BYTES = 2048, /* from this size on */
+    SEGMENT_NUMBERS = 1024,      /* in one */
+};
 
 /* --- rows ------------------------------------------------------------------------------------- */
 

@@ -128,4 +128,35 @@ MUST_CHECK enum err value_walk_get(struct value_walk *walk, uint32_t pair, struc
 MUST_CHECK enum err value_walk_near(struct value_walk *walk, uint32_t *pair, uint32_t end,
                                     struct bytes value, struct why *why);
 
+/* --- part_postings.c -------------------------------------------------------------------------- */
+
+/* Gathers the series of pairs, those of a window. */
+struct postings_walk {
+    struct part *part;
+    const struct part_tenant *tenant;
+    const struct page *page;
+    uint64_t offset; /* of the page */
+    struct cursor c;
+    uint32_t next_pair;
+    uint32_t page_end;
+
+    uint32_t from; /* the window, within the tenant */
+    uint32_t to;
+    uint32_t list_count;
+    uint64_t added_count;
+    roaring_bitmap_t *set; /* numbers in the part */
+    uint64_t *bits;        /* of the window: more of the set; NULL: not needed */
+    uint32_t batch_count;
+    uint32_t batch[256]; /* still more */
+};
+
+/* Series `from` to `to`, numbers in the part. No memory: walk->set is NULL. */
+void postings_begin(struct postings_walk *walk, const struct part_index *index, uint32_t from,
+                    uint32_t to);
+void postings_end(struct postings_walk *walk);
+/* Adds the series of a pair (numbered through the part): cheapest in ascending order. */
+MUST_CHECK enum err postings_add(struct postings_walk *walk, uint32_t pair, struct why *why);
+/* All that was added; the walk's own. */
+roaring_bitmap_t *postings_set(struct postings_walk *walk);
+
 #endif

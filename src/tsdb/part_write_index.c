@@ -130,12 +130,12 @@ postings_sort(const struct part_writer *w, uint32_t *starts, uint32_t *series)
     starts[0] = 0;
 }
 
-/* The series of a pair as runs of neighbours: how far behind the last, how many more. */
+/* Series as runs of neighbours: how far behind the last, how many more. */
 static size_t
-runs_put(uint8_t *to, const uint32_t *series, uint32_t count)
+runs_put(uint8_t *to, const uint32_t *series, uint32_t count, uint32_t next)
 {
     size_t n = 0;
-    for (uint32_t i = 0, next = 0; i < count;) {
+    for (uint32_t i = 0; i < count;) {
         uint32_t run = 1;
         while (i + run < count && series[i + run] == series[i] + run) {
             run++;
@@ -149,10 +149,10 @@ runs_put(uint8_t *to, const uint32_t *series, uint32_t count)
 }
 
 static size_t
-differences_put(uint8_t *to, const uint32_t *series, uint32_t count)
+differences_put(uint8_t *to, const uint32_t *series, uint32_t count, uint32_t last)
 {
     size_t n = 0;
-    for (uint32_t i = 0, last = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         n += varint_put(to + n, series[i] - last);
         last = series[i];
     }
@@ -169,36 +169,72 @@ run_count(const uint32_t *series, uint32_t count)
     return runs;
 }
 
-/*
- * One list, in the shorter form, behind its size. A run takes two numbers, so that runs of less
- * than two are worth it only where the series between them take many bytes: that is not tried.
- */
-static void
-list_put(struct buf *to, struct buf *list, const uint32_t *series, uint32_t count)
+/* How many of the series the next segment takes: about SEGMENT_NUMBERS numbers. */
+static uint32_t
+segment_length(const uint32_t *series, uint32_t count, enum list_form form)
 {
-    buf_clear(list);
+    uint32_t most = SEGMENT_NUMBERS, n = 1;
+    if (form == LIST_DIFFERENCES) return count < most ? count : most;
+    for (most /= 2; n < count; n++) {
+        if (series[n] != series[n - 1] + 1 && --most == 0) break;
+    }
+    return n;
+}
+
+static void
+segments_put(struct buf *to, struct buf *list, const uint32_t *series, uint32_t count,
+             enum list_form form)
+{
+    for (uint32_t i = 0, n, last = 0; i < count; i += n) {
+        n = segment_length(series + i, count - i, form);
+        list->size = form == LIST_RUNS ? runs_put(list->at, series + i, n, series[i])
+                                       : differences_put(list->at, series + i, n, series[i]);
+        buf_put_varint(to, series[i] - last);
+        buf_put_counted(to, buf_bytes(list));
+        last = series[i];
+    }
+}
+
+/*
+ * One list, behind its size. A run takes two numbers: that shorter ones may be worth it where the
+ * series between them take many bytes is not tried. Long lists come in segments.
+ */
+static enum err
+list_put(struct part_writer *w, const uint32_t *series, uint32_t count)
+{
+    struct buf *to = &w->postings.payload, *list = &w->encoded;
     bool runs = count > 0 && 2 * (uint64_t)run_count(series, count) <= count;
-    if (!buf_reserve(list, ((size_t)count + 1) * VARINT_SIZE_MAX)) return;
+    enum list_form form = runs ? LIST_RUNS : LIST_DIFFERENCES;
+    buf_clear(list);
+    if (!buf_reserve(list, ((size_t)count + 1) * VARINT_SIZE_MAX)) return buf_error(list);
     list->size =
-        runs ? runs_put(list->at, series, count) : differences_put(list->at, series, count);
-    buf_put_varint(to, (uint64_t)list->size << 1 | runs);
-    buf_put_bytes(to, buf_bytes(list));
+        runs ? runs_put(list->at, series, count, 0) : differences_put(list->at, series, count, 0);
+    if (list->size < LIST_SEGMENTED_BYTES) {
+        buf_put_varint(to, (uint64_t)list->size << LIST_SIZE_SHIFT | form);
+        buf_put_bytes(to, buf_bytes(list));
+        return buf_error(to);
+    }
+    buf_clear(&w->segments);
+    segments_put(&w->segments, list, series, count, form);
+    buf_put_varint(to, (uint64_t)w->segments.size << LIST_SIZE_SHIFT | LIST_SEGMENTS | form);
+    buf_put_bytes(to, buf_bytes(&w->segments));
+    return err_first(buf_error(&w->segments), buf_error(to));
 }
 
 static enum err
 postings_put(struct part_writer *w, const uint32_t *starts, const uint32_t *series, struct why *why)
 {
-    struct buf *to = &w->postings.payload;
     uint32_t first = w->tenant.first_pair;
     for (uint32_t p = 0; p < w->tenant.pair_count; p++) {
-        if (part_filling_full(w, &w->postings, starts[p + 1] - starts[p] + 2u)) {
-            enum err e = postings_page_out(w, &first, w->tenant.first_pair + p, why);
+        uint32_t number = w->tenant.first_pair + p;
+        if (number - first == PAGE_LISTS_MAX ||
+            part_filling_full(w, &w->postings, starts[p + 1] - starts[p] + 2u)) {
+            enum err e = postings_page_out(w, &first, number, why);
             if (e) return e;
         }
-        list_put(to, &w->encoded, series + starts[p], starts[p + 1] - starts[p]);
-        if (buf_error(&w->encoded)) return buf_error(&w->encoded);
+        enum err e = list_put(w, series + starts[p], starts[p + 1] - starts[p]);
+        if (e) return e;
     }
-    if (buf_error(to)) return buf_error(to);
     return postings_page_out(w, &first, 0, why);
 }
 

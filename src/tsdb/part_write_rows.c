@@ -347,7 +347,8 @@ row_out(struct part_writer *w, const uint32_t *pairs, const struct waiting_row *
 {
     struct row_filling *r = &w->rows;
     size_t about = row->pair_count + (size_t)row->block_count * 12;
-    if (r->row_count > 0 && rows_bytes(r) + about > w->page_bytes) {
+    if (r->row_count == PAGE_ROWS_MAX ||
+        (r->row_count > 0 && rows_bytes(r) + about > w->page_bytes)) {
         enum err e = part_rows_page_out(w, why);
         if (e) return e;
     }

@@ -97,6 +97,7 @@ struct part_writer {
     uint32_t name_pairs;
     uint32_t page_values; /* label values in the page being filled */
     struct buf restarts;
+    struct buf segments;  /* of a long list of series */
     struct buf separator; /* of that page from the one before */
     struct buf row_pairs; /* u32 pair numbers of all rows of the tenant */
     struct buf row_ends;  /* u32: where each row's pairs end */
