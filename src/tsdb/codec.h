@@ -37,6 +37,15 @@ void codec_float_encode(struct codec_scratch *scratch, const uint64_t *bits, uin
 /* ERR_CORRUPT: not an encoding of exactly `count` values. */
 MUST_CHECK enum err codec_float_decode(struct bytes encoded, uint32_t count, uint64_t *ret_bits);
 
+/*
+ * The same where the least of the decimals is kept outside: what is written counts from it, and
+ * *ret_origin is to be given to the decoder again. 0 where there are none.
+ */
+void codec_float_encode_from(struct codec_scratch *scratch, const uint64_t *bits, uint32_t count,
+                             int64_t *ret_origin, struct buf *out);
+MUST_CHECK enum err codec_float_decode_from(struct bytes encoded, int64_t origin, uint32_t count,
+                                            uint64_t *ret_bits);
+
 /* What an encoding of values says of all of them. */
 struct codec_shape {
     bool is_decimal;  /* they are k / 10^e, or near to it */

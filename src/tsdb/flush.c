@@ -310,7 +310,8 @@ write_metadata(struct flush *f, const struct tenant *tenant)
     return e;
 }
 
-/* In label order series lie anywhere in memory: what the next ones need is asked for ahead of use. */
+/* In label order series lie anywhere in memory: what the next ones need is asked for ahead of use.
+ */
 static void
 ask_ahead(const struct flush *f, uint32_t at, uint32_t count)
 {

@@ -50,15 +50,18 @@ struct page_place {
     uint32_t size;
 };
 
+/*
+ * Floats that are decimals are numbers in units of 1 / 10^scale. All are k in a constant, but a
+ * staleness marker may end it: nothing is stored at `values`. In others, k is what they count from.
+ */
 struct block_ref {
     uint8_t codec;
-    uint8_t
-        scale; /* floats: statistics are written in units of 1 / 10^scale; SCALE_NONE: as bits */
+    uint8_t scale; /* SCALE_NONE: they are not */
     bool has_starts;
     bool has_stats;
-    bool is_constant; /* all values are constant / 10^scale, but a staleness marker may end them; */
+    bool is_constant;
     uint32_t count;
-    int64_t constant; /* nothing is stored at `values` then, whose size is 0 */
+    int64_t k;
     int64_t min_ms;
     int64_t max_ms;
     struct page_place times;

@@ -96,4 +96,11 @@ enum scale {
     SCALE_NO_NUMBER = 0x91,
 };
 
+/* What a sum is written as a difference to: that of values halfway between least and greatest. */
+static inline uint64_t
+part_sum_guess(int64_t least, uint64_t spread, uint32_t count)
+{
+    return (uint64_t)least * count + (spread * count >> 1);
+}
+
 #endif

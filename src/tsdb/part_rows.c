@@ -250,14 +250,16 @@ corrected(unsigned e, int64_t k, int64_t correction)
 }
 
 static void
-get_raw_stats(struct cursor *columns, uint32_t count, struct codec_stats *stats)
+get_raw_stats(struct cursor *columns, struct block_ref *b)
 {
-    stats->min = bits_double(cursor_le64(&columns[ROW_RAW]));
-    stats->max = bits_double(cursor_le64(&columns[ROW_RAW]));
-    stats->sum = bits_double(cursor_le64(&columns[ROW_RAW]));
+    struct codec_stats *s = &b->stats;
+    b->k = cursor_zigzag(&columns[ROW_LEASTS]);
+    s->min = bits_double(cursor_le64(&columns[ROW_RAW]));
+    s->max = bits_double(cursor_le64(&columns[ROW_RAW]));
+    s->sum = bits_double(cursor_le64(&columns[ROW_RAW]));
     uint64_t missing = cursor_varint(&columns[ROW_MISSING]);
-    if (missing > count) cursor_fail(&columns[ROW_MISSING]);
-    stats->number_count = count - (uint32_t)missing;
+    if (missing > b->count) cursor_fail(&columns[ROW_MISSING]);
+    s->number_count = b->count - (uint32_t)missing;
 }
 
 static bool
@@ -271,21 +273,18 @@ get_scaled_stats(struct cursor *columns, unsigned scale, struct block_ref *b)
     /* Of a constant only the last may be missing: the staleness marker. */
     if (missing >= b->count || (b->is_constant && missing > 1)) return false;
     s->number_count = b->count - (uint32_t)missing;
-    int64_t least = cursor_zigzag(&columns[ROW_LEASTS]), least_off = 0, most_off = 0;
-    uint64_t spread = 0, sum = (uint64_t)least * s->number_count;
-    if (b->is_constant) {
-        b->constant = least;
-    } else {
-        spread = cursor_varint(&columns[ROW_SPREADS]);
-        sum += (uint64_t)cursor_zigzag(&columns[ROW_SUMS]);
-    }
+    int64_t least_off = 0, most_off = 0;
+    b->k = cursor_zigzag(&columns[ROW_LEASTS]);
+    uint64_t spread = b->is_constant ? 0 : cursor_varint(&columns[ROW_SPREADS]);
+    uint64_t sum = part_sum_guess(b->k, spread, s->number_count);
+    if (!b->is_constant) sum += (uint64_t)cursor_zigzag(&columns[ROW_SUMS]);
     if (scale & SCALE_EXTREMES_OFF) {
         least_off = cursor_zigzag(&columns[ROW_CORRECTIONS]);
         most_off = cursor_zigzag(&columns[ROW_CORRECTIONS]);
     }
     int64_t sum_off = scale & SCALE_SUM_OFF ? cursor_zigzag(&columns[ROW_CORRECTIONS]) : 0;
-    s->min = corrected(e, least, least_off);
-    s->max = corrected(e, (int64_t)((uint64_t)least + spread), most_off);
+    s->min = corrected(e, b->k, least_off);
+    s->max = corrected(e, (int64_t)((uint64_t)b->k + spread), most_off);
     s->sum = corrected(e, (int64_t)sum, sum_off);
     return true;
 }
@@ -297,7 +296,7 @@ get_stats(struct cursor *columns, struct block_ref *b)
     b->has_stats = true;
     b->scale = SCALE_NONE;
     if (scale == SCALE_RAW) {
-        get_raw_stats(columns, b->count, &b->stats);
+        get_raw_stats(columns, b);
     } else if (scale == SCALE_NO_NUMBER) {
         b->stats = (struct codec_stats){__builtin_inf(), -__builtin_inf(), 0, 0};
     } else if ((scale & SCALE_RAW) == SCALE_RAW) {
@@ -521,13 +520,13 @@ read_values(struct part *p, const struct block_ref *b, uint64_t *ret_bits,
     struct bytes bytes;
     if (b->is_constant) {
         bool stale = b->stats.number_count < b->count;
-        codec_constant_fill(b->scale, b->constant, stale, b->count, ret_bits);
+        codec_constant_fill(b->scale, b->k, stale, b->count, ret_bits);
         return OK;
     }
     enum err e = place_get(p, &b->values, PAGE_VALUES, &page, &bytes, why);
     if (e) return e;
     if (b->codec == CODEC_FLOAT_V1) {
-        e = codec_float_decode(bytes, b->count, ret_bits);
+        e = codec_float_decode_from(bytes, b->k, b->count, ret_bits);
     } else {
         e = codec_histogram_decode(bytes, b->count, arena, ret_histograms);
         if (e == OK && ret_histograms[0].kind != block_kind(b)) e = ERR_CORRUPT;

@@ -158,7 +158,7 @@ encode_values(struct part_writer *w, uint32_t first, uint32_t count)
 {
     buf_clear(&w->encoded);
     if (w->kind == SAMPLE_FLOAT) {
-        codec_float_encode(w->scratch, w->sample_bits + first, count, &w->encoded);
+        codec_float_encode_from(w->scratch, w->sample_bits + first, count, &w->origin, &w->encoded);
     } else {
         codec_histogram_encode(w->scratch, w->sample_histograms + first, count, &w->encoded);
     }
@@ -219,16 +219,16 @@ block_add(struct part_writer *w, const struct block_ref *ref)
     return buf_error(&w->blocks);
 }
 
-/* How its statistics are written; a constant needs nothing else. */
+/* How its numbers are written; a constant needs nothing else. */
 static void
-take_shape(struct block_ref *ref, struct bytes encoded)
+take_shape(const struct part_writer *w, struct block_ref *ref)
 {
     ref->scale = SCALE_NONE;
     if (ref->codec != CODEC_FLOAT_V1) return;
-    struct codec_shape shape = codec_float_shape(encoded);
+    struct codec_shape shape = codec_float_shape(buf_bytes(&w->encoded));
     if (shape.is_decimal) ref->scale = shape.e;
     ref->is_constant = shape.is_constant;
-    ref->constant = shape.k;
+    ref->k = shape.is_constant ? shape.k : w->origin;
 }
 
 /* Writes one block of the first samples that wait; more may be left. */
@@ -239,7 +239,7 @@ block_out(struct part_writer *w, struct why *why)
     struct block_ref ref = {0};
     enum err e = cut_block(w, &count);
     ref.codec = w->kind == SAMPLE_FLOAT ? CODEC_FLOAT_V1 : part_codec_of(w->kind);
-    if (e == OK) take_shape(&ref, buf_bytes(&w->encoded));
+    if (e == OK) take_shape(w, &ref);
     if (e == OK && !ref.is_constant) {
         e = place(w, &w->values, &w->values_offsets, buf_bytes(&w->encoded), &ref.values, why);
     }
@@ -373,8 +373,6 @@ part_write_block(struct part_writer *w, const struct block_ref *block,
     struct block_ref ref = *block;
     enum err e = part_blocks_out(w, why);
     if (e == OK && !ref.is_constant) {
-        take_shape(&ref, bytes->values);
-        ref.is_constant = false; /* as it is stored, whatever its bytes say */
         e = place(w, &w->values, &w->values_offsets, bytes->values, &ref.values, why);
     }
     if (e == OK) e = place_column(w, bytes->times, ref.count, &ref.times, why);

@@ -36,6 +36,7 @@ put_raw_stats(struct buf *columns, const struct block_ref *b)
 {
     const struct codec_stats *s = &b->stats;
     buf_put_u8(&columns[ROW_SCALES], SCALE_RAW);
+    buf_put_zigzag(&columns[ROW_LEASTS], b->k);
     buf_put_le64(&columns[ROW_RAW], double_bits(s->min));
     buf_put_le64(&columns[ROW_RAW], double_bits(s->max));
     buf_put_le64(&columns[ROW_RAW], double_bits(s->sum));
@@ -53,13 +54,13 @@ static void
 put_constant_stats(struct buf *columns, const struct block_ref *b)
 {
     const struct codec_stats *s = &b->stats;
-    int64_t sum = (int64_t)((uint64_t)b->constant * s->number_count);
-    int64_t sum_off = correction_of(s->sum, b->scale, sum);
+    uint64_t sum = part_sum_guess(b->k, 0, s->number_count);
+    int64_t sum_off = correction_of(s->sum, b->scale, (int64_t)sum);
     unsigned scale = b->scale | SCALE_CONSTANT;
     if (s->number_count < b->count) scale |= SCALE_MISSING;
     if (sum_off != 0) scale |= SCALE_SUM_OFF;
     buf_put_u8(&columns[ROW_SCALES], (uint8_t)scale);
-    buf_put_zigzag(&columns[ROW_LEASTS], b->constant);
+    buf_put_zigzag(&columns[ROW_LEASTS], b->k);
     if (sum_off != 0) buf_put_zigzag(&columns[ROW_CORRECTIONS], sum_off);
     if (s->number_count < b->count) buf_put_varint(&columns[ROW_MISSING], 1);
 }
@@ -70,9 +71,8 @@ put_scaled_stats(struct buf *columns, const struct block_ref *b)
 {
     const struct codec_stats *s = &b->stats;
     unsigned e = b->scale;
-    int64_t least, most, sum;
-    if (!codec_scale(s->min, e, &least) || !codec_scale(s->max, e, &most) || most < least ||
-        !codec_scale(s->sum, e, &sum)) {
+    int64_t least = b->k, most, sum;
+    if (!codec_scale(s->max, e, &most) || most < least || !codec_scale(s->sum, e, &sum)) {
         return false;
     }
     int64_t least_off = correction_of(s->min, e, least), most_off = correction_of(s->max, e, most);
@@ -84,9 +84,10 @@ put_scaled_stats(struct buf *columns, const struct block_ref *b)
     if ((least_off | most_off) != 0) scale |= SCALE_EXTREMES_OFF;
     buf_put_u8(&columns[ROW_SCALES], (uint8_t)scale);
     buf_put_zigzag(&columns[ROW_LEASTS], least);
-    buf_put_varint(&columns[ROW_SPREADS], (uint64_t)most - (uint64_t)least);
-    uint64_t floor = (uint64_t)least * s->number_count;
-    buf_put_zigzag(&columns[ROW_SUMS], (int64_t)((uint64_t)sum - floor));
+    uint64_t spread = (uint64_t)most - (uint64_t)least;
+    uint64_t guess = part_sum_guess(least, spread, s->number_count);
+    buf_put_varint(&columns[ROW_SPREADS], spread);
+    buf_put_zigzag(&columns[ROW_SUMS], (int64_t)((uint64_t)sum - guess));
     if (scale & SCALE_EXTREMES_OFF) {
         buf_put_zigzag(&columns[ROW_CORRECTIONS], least_off);
         buf_put_zigzag(&columns[ROW_CORRECTIONS], most_off);
@@ -103,7 +104,7 @@ put_stats(struct buf *columns, const struct block_ref *b)
 {
     if (b->is_constant) {
         put_constant_stats(columns, b);
-    } else if (has_no_number(&b->stats)) {
+    } else if (has_no_number(&b->stats) && b->k == 0) {
         buf_put_u8(&columns[ROW_SCALES], SCALE_NO_NUMBER);
     } else if (b->scale == SCALE_NONE || !put_scaled_stats(columns, b)) {
         put_raw_stats(columns, b);

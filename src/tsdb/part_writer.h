@@ -119,6 +119,7 @@ struct part_writer {
     struct histogram *sample_histograms;
     struct arena histogram_arena;
     struct buf encoded;
+    int64_t origin; /* of the values encoded last */
 
     /* Rows wait for the pages their blocks lie in. */
     struct buf waiting;       /* struct waiting_row, then its pairs and blocks */
