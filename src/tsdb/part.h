@@ -213,6 +213,11 @@ MUST_CHECK enum err block_read(struct part *part, const struct block_ref *block,
                                uint64_t *ret_bits, int64_t *ret_starts,
                                struct histogram *ret_histograms, struct arena *arena,
                                struct why *why);
+/* The same without the times. */
+MUST_CHECK enum err block_read_values(struct part *part, const struct block_ref *block,
+                                      uint64_t *ret_bits, int64_t *ret_starts,
+                                      struct histogram *ret_histograms, struct arena *arena,
+                                      struct why *why);
 MUST_CHECK enum err block_read_times(struct part *part, const struct block_ref *block,
                                      int64_t *ret_times, struct why *why);
 

@@ -543,7 +543,15 @@ block_read(struct part *part, const struct block_ref *b, int64_t *ret_times, uin
            struct why *why)
 {
     enum err e = block_read_times(part, b, ret_times, why);
-    if (e == OK) e = read_values(part, b, ret_bits, ret_histograms, arena, why);
+    return e ? e : block_read_values(part, b, ret_bits, ret_starts, ret_histograms, arena, why);
+}
+
+enum err
+block_read_values(struct part *part, const struct block_ref *b, uint64_t *ret_bits,
+                  int64_t *ret_starts, struct histogram *ret_histograms, struct arena *arena,
+                  struct why *why)
+{
+    enum err e = read_values(part, b, ret_bits, ret_histograms, arena, why);
     if (e || !b->has_starts) return e;
     const struct page *page;
     struct bytes bytes;
