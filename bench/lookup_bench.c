@@ -2,12 +2,12 @@
  * lookup_bench.c - what it costs to find series in a part of a million: label names, values of a
  * label, matchers.
  *
- *     lookup_bench [DIR]
+ *     [LEVEL=3] lookup_bench [DIR]
  *
  * The part is written below DIR, or in memory: 500 metrics of 2000 instances in 20 jobs; 50 of the
- * metrics have a label of 100,000 values besides. "Cold": the part was just opened, and no page of
- * it is in the cache (files may be in that of the kernel); "warm": the same question again. CPU
- * time of this thread, the median of several.
+ * metrics have a label of 100,000 values besides. LEVEL=1: as a flush writes it, in smaller pages.
+ * "Cold": the part was just opened, and no page of it is in the cache (files may be in that of the
+ * kernel); "warm": the same question again. CPU time of this thread, the median of several.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -83,7 +83,8 @@ make_part(struct bench *b)
     struct part_info info;
     double start = cpu_us();
     must(part_writer_new(b->env, NULL, b->dir, NUMBER, 1, 2, &w, NULL));
-    part_writer_set_level(w, PART_LEVEL_LAST);
+    const char *level = getenv("LEVEL");
+    part_writer_set_level(w, level == NULL ? PART_LEVEL_LAST : atoi(level));
     must(part_write_tenant(w, bytes_of_text("anonymous"), NULL));
     put_pairs(w, "__name__", "application_metric_", 3, "_total", METRICS);
     put_pairs(w, "id", "/kubepods/pod-", 6, "/main", IDS);
@@ -149,11 +150,59 @@ ask(struct bench *b, const struct question *q, struct matcher *const *matchers, 
     return found;
 }
 
+/* Labels and samples of one series, any one. */
+static void
+read_one(struct bench *b, uint32_t number)
+{
+    struct arena arena;
+    struct part_index index;
+    struct row_reader *rows;
+    struct bytes labels;
+    const struct block_ref *blocks;
+    uint32_t count;
+    static int64_t times[CODEC_SAMPLES_MAX], starts[CODEC_SAMPLES_MAX];
+    static uint64_t bits[CODEC_SAMPLES_MAX];
+    arena_init(&arena, NULL, 0, 0);
+    must(part_index_load(b->part, part_tenant_at(b->part, 0), &arena, &index, NULL));
+    must(row_reader_new(&index, NULL, &rows));
+    must(row_read(rows, number, &labels, &blocks, &count, NULL));
+    for (uint32_t i = 0; i < count; i++) {
+        must(block_read(b->part, &blocks[i], times, bits, starts, NULL, NULL, NULL));
+    }
+    row_reader_free(rows);
+    arena_fini(&arena);
+}
+
 static int
 by_size(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
+}
+
+static void
+print_line(const char *text, uint64_t found, double *cold, double *warm)
+{
+    qsort(cold, ROUNDS, sizeof *cold, by_size);
+    qsort(warm, ROUNDS, sizeof *warm, by_size);
+    printf("%-76s %8" PRIu64 " %10.1f %10.1f\n", text, found, cold[ROUNDS / 2], warm[ROUNDS / 2]);
+}
+
+static void
+measure_one(struct bench *b)
+{
+    double cold[ROUNDS], warm[ROUNDS];
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        uint32_t number = (uint32_t)((uint64_t)i * 77773 % ((uint64_t)METRICS * INSTANCES));
+        reopen(b);
+        double start = cpu_us();
+        read_one(b, number);
+        cold[i] = cpu_us() - start;
+        start = cpu_us();
+        read_one(b, number);
+        warm[i] = cpu_us() - start;
+    }
+    print_line("labels and samples of one series, by its number", 1, cold, warm);
 }
 
 static void
@@ -194,10 +243,8 @@ measure(struct bench *b, const struct question *q)
         ask(b, q, matchers, count);
         warm[i] = cpu_us() - start;
     }
-    qsort(cold, ROUNDS, sizeof *cold, by_size);
-    qsort(warm, ROUNDS, sizeof *warm, by_size);
     describe(text, sizeof text, q);
-    printf("%-76s %8" PRIu64 " %10.1f %10.1f\n", text, found, cold[ROUNDS / 2], warm[ROUNDS / 2]);
+    print_line(text, found, cold, warm);
     for (uint32_t i = 0; i < count; i++) {
         matcher_free(matchers[i]);
     }
@@ -250,6 +297,7 @@ main(int argc, char **argv)
     for (unsigned i = 0; i < sizeof questions / sizeof *questions; i++) {
         measure(&b, &questions[i]);
     }
+    measure_one(&b);
     part_unref(b.part);
     page_cache_free(b.cache);
     sim_env_free(sim);

@@ -9,7 +9,7 @@ enum {
     PART_VERSION = 1,
     PART_END_BYTES = 64, /* header and footer */
     LABEL_RESTART = 16,
-    PAGE_ROWS_MAX = 4096, /* what is read one after another, in a page */
+    GROUP_ROWS_MAX = 1024, /* what is read one after another */
     PAGE_LISTS_MAX = 4096,
     DIRECTORY_IN_ROOT = 1, /* where else an offset is */
     DIRECTORY_ROOT_BYTES = 512,

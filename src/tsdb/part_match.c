@@ -133,19 +133,19 @@ match_by_lists(struct match *m, const struct part_name *name, const struct match
 /* --- the few that are left, one by one -------------------------------------------------------- */
 
 /*
- * Looking at each series that is left costs a page of rows for each stretch of them; looking at
+ * Looking at each series that is left costs a group of rows for each stretch of them; looking at
  * each value costs its text and its list. In tenths of microseconds, as measured.
  */
 static bool
 rows_are_cheaper(const struct part_name *name, const roaring_bitmap_t *result)
 {
-    enum { PAGE_COST = 400, ROW_COST = 2, VALUE_COST = 2 };
+    enum { GROUP_COST = 400, ROW_COST = 2, VALUE_COST = 4 };
     uint64_t count = roaring_bitmap_get_cardinality(result);
     uint64_t span = (uint64_t)roaring_bitmap_maximum(result) - roaring_bitmap_minimum(result);
-    uint64_t pages = span / PAGE_ROWS_MAX + 1;
-    if (pages > count) pages = count;
+    uint64_t groups = span / GROUP_ROWS_MAX + 1;
+    if (groups > count) groups = count;
     uint64_t scan = (uint64_t)name->pair_count * VALUE_COST;
-    return pages * PAGE_COST + count * ROW_COST < scan;
+    return groups * GROUP_COST + count * ROW_COST < scan;
 }
 
 /* Whether the series read last passes. */

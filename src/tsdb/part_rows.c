@@ -20,7 +20,7 @@ struct memo {
     uint8_t *field;
 };
 
-/* What the head of a page says: the times of blocks, and where their values are. */
+/* What the head of a group says: the times of blocks, and where their values are. */
 struct time_column {
     struct page_place place;
     uint32_t count;
@@ -39,9 +39,10 @@ struct row_reader {
     const struct page *page;
     uint64_t offset; /* of the page */
     uint32_t next_number;
-    uint32_t page_end; /* of the rows in it */
+    uint32_t page_end;  /* first row of the next page */
+    uint32_t group_end; /* behind the rows of the group at hand */
 
-    /* Where it stands in each column of the page. */
+    /* Where it stands in each column of the group. */
     struct cursor columns[ROW_COLUMN_COUNT];
     struct buf time_columns; /* struct time_column */
     uint32_t time_index;     /* of the block before */
@@ -140,7 +141,7 @@ put_pair(struct row_reader *r, uint32_t pair, struct why *why)
     return buf_error(&r->labels);
 }
 
-/* --- the head of a page ----------------------------------------------------------------------- */
+/* --- the head of a group ---------------------------------------------------------------------- */
 
 static enum err
 head_values(struct row_reader *r, struct cursor *c)
@@ -197,14 +198,14 @@ head_times(struct row_reader *r, struct cursor *c)
     return err_first(buf_error(&r->field), buf_error(&r->time_columns));
 }
 
+/* The columns of a group whose number of rows was read. */
 static enum err
-page_begin(struct row_reader *r)
+group_begin(struct row_reader *r, struct cursor c, uint64_t rows)
 {
-    struct cursor c = {r->page->at, r->page->at + r->page->size, false};
-    uint64_t rows = cursor_varint(&c), sizes[ROW_COLUMN_COUNT], all = 0;
+    uint64_t sizes[ROW_COLUMN_COUNT], all = 0, room = cursor_left(&c);
     for (unsigned i = 0; i + 1 < ROW_COLUMN_COUNT; i++) {
         sizes[i] = cursor_varint(&c);
-        if (sizes[i] > r->page->size) cursor_fail(&c);
+        if (sizes[i] > room) cursor_fail(&c);
         all += sizes[i];
     }
     if (c.bad || all > cursor_left(&c)) return ERR_CORRUPT;
@@ -212,13 +213,27 @@ page_begin(struct row_reader *r)
     for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
         r->columns[i] = cursor_of(cursor_bytes(&c, sizes[i]));
     }
-    uint64_t least = cursor_left(&r->columns[ROW_PAIR_COUNTS]); /* a byte each, at least */
-    if (rows == 0 || rows > least || rows > r->page_end - r->next_number) return ERR_CORRUPT;
-    r->page_end = r->next_number + (uint32_t)rows;
+    if (rows > cursor_left(&r->columns[ROW_PAIR_COUNTS])) return ERR_CORRUPT; /* a byte each */
+    r->group_end = r->next_number + (uint32_t)rows;
     r->time_index = 0;
     buf_clear(&r->pairs);
     enum err e = head_values(r, &r->columns[ROW_HEAD]);
     return e ? e : head_times(r, &r->columns[ROW_HEAD]);
+}
+
+/* Stands at the first row of the group that has `number`. */
+static enum err
+find_group(struct row_reader *r, uint32_t number)
+{
+    struct cursor page = {r->page->at, r->page->at + r->page->size, false};
+    while (page.at != page.end) {
+        struct cursor group = cursor_of(cursor_counted(&page));
+        uint64_t rows = cursor_varint(&group);
+        if (page.bad || group.bad || rows == 0 || rows > r->page_end - r->next_number) break;
+        if (number - r->next_number < rows) return group_begin(r, group, rows);
+        r->next_number += (uint32_t)rows;
+    }
+    return ERR_CORRUPT;
 }
 
 /* --- blocks of a row -------------------------------------------------------------------------- */
@@ -392,7 +407,7 @@ get_row(struct row_reader *r)
     r->next_number++;
     for (unsigned i = 0; i < ROW_COLUMN_COUNT && e == OK; i++) {
         const struct cursor *c = &r->columns[i];
-        if (c->bad || (r->next_number == r->page_end && c->at != c->end)) e = ERR_CORRUPT;
+        if (c->bad || (r->next_number == r->group_end && c->at != c->end)) e = ERR_CORRUPT;
     }
     return e;
 }
@@ -407,8 +422,7 @@ row_enter(struct row_reader *r, uint32_t number, struct why *why)
         part_directory_find(p, &p->rows, number, &r->offset, &r->next_number, &r->page_end, why);
     if (e == OK) e = page_get(&p->source, r->offset, PAGE_ROWS, &r->page, why);
     if (e) return e;
-    e = page_begin(r);
-    if (e == OK && number >= r->page_end) e = ERR_CORRUPT;
+    e = find_group(r, number);
     if (e == ERR_CORRUPT) return part_damaged(p, r->offset, "rows", why);
     return e ? why_set(why, e, "no memory for rows of a part") : OK;
 }
@@ -418,7 +432,7 @@ row_read(struct row_reader *r, uint32_t number, struct bytes *ret_labels,
          const struct block_ref **ret_blocks, uint32_t *ret_block_count, struct why *why)
 {
     enum err e = OK;
-    if (r->page == NULL || number < r->next_number || number >= r->page_end) {
+    if (r->page == NULL || number < r->next_number || number >= r->group_end) {
         e = row_enter(r, number, why);
     }
     while (e == OK && r->next_number <= number) {

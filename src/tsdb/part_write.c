@@ -176,6 +176,7 @@ writer_buffers(struct part_writer *w)
     }
     filling_init(w, &w->times, PAGE_TIMES);
     filling_init(w, &w->values, PAGE_VALUES);
+    filling_init(w, &w->rows.page, PAGE_ROWS);
     for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
         buf_init(&w->rows.columns[i], w->budget, PAGE_BYTES_MAX);
     }
@@ -304,6 +305,7 @@ part_writer_free(struct part_writer *w)
         &w->label_values.payload,
         &w->postings.payload,
         &w->exemplars.payload,
+        &w->rows.page.payload,
     };
     for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
         buf_fini(all[i]);

@@ -1,9 +1,10 @@
 /*
  * part_write_rows.c - rows of a part: series, their pairs, and where their blocks are.
  *
- * A page of rows is written column by column, since neighbours differ in little: what a row shares
+ * Groups of rows are written column by column, since neighbours differ in little: what a row shares
  * with the one before is not said again, what follows from the order of blocks is not said at all,
- * and what several blocks have in common (their times) is said once a page.
+ * and what several blocks have in common (their times) is said once. A group is read from its
+ * begin, so it is small; what groups of a page have in common is left to zstd.
  */
 #include <assert.h>
 
@@ -300,8 +301,9 @@ rows_clear(struct row_filling *r)
     r->column_end = 0;
 }
 
-enum err
-part_rows_page_out(struct part_writer *w, struct why *why)
+/* The group goes behind those that the page has. */
+static enum err
+group_out(struct part_writer *w)
 {
     struct row_filling *r = &w->rows;
     if (r->row_count == 0) return OK;
@@ -316,18 +318,31 @@ part_rows_page_out(struct part_writer *w, struct why *why)
         buf_put_bytes(to, buf_bytes(&r->columns[i]));
     }
     enum err e = err_first(rows_error(r), buf_error(to));
-    uint64_t offset;
-    if (e == OK) e = page_write(&w->pages, PAGE_ROWS, buf_bytes(to), &offset, why);
     if (e) return e;
-    part_directory_add(&w->rows_dir, w->rows_written - r->row_count, offset);
+    buf_put_counted(&r->page.payload, buf_bytes(to));
+    r->page_rows += r->row_count;
     rows_clear(r);
+    return buf_error(&r->page.payload);
+}
+
+enum err
+part_rows_page_out(struct part_writer *w, struct why *why)
+{
+    struct row_filling *r = &w->rows;
+    uint64_t offset;
+    enum err e = group_out(w);
+    if (e || r->page_rows == 0) return e;
+    e = part_filling_flush(w, &r->page, &offset, why);
+    if (e) return e;
+    part_directory_add(&w->rows_dir, w->rows_written - r->page_rows, offset);
+    r->page_rows = 0;
     return OK;
 }
 
 static size_t
 rows_bytes(const struct row_filling *r)
 {
-    size_t bytes = r->time_columns.size;
+    size_t bytes = r->page.payload.size + r->time_columns.size;
     for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
         bytes += r->columns[i].size;
     }
@@ -348,11 +363,11 @@ row_out(struct part_writer *w, const uint32_t *pairs, const struct waiting_row *
 {
     struct row_filling *r = &w->rows;
     size_t about = row->pair_count + (size_t)row->block_count * 12;
-    if (r->row_count == PAGE_ROWS_MAX ||
-        (r->row_count > 0 && rows_bytes(r) + about > w->page_bytes)) {
-        enum err e = part_rows_page_out(w, why);
-        if (e) return e;
-    }
+    bool some = r->page_rows + r->row_count > 0;
+    enum err full = some && rows_bytes(r) + about > w->page_bytes ? part_rows_page_out(w, why)
+                    : r->row_count == GROUP_ROWS_MAX              ? group_out(w)
+                                                                  : OK;
+    if (full) return full;
     put_pairs(r, pairs, row->pair_count);
     buf_put_varint(&r->columns[ROW_BLOCK_COUNTS], row->block_count);
     for (uint32_t i = 0; i < row->block_count; i++) {

@@ -28,15 +28,17 @@ struct directory_writer {
     uint64_t last_offset;
 };
 
-/* A time column of the page of rows being filled. */
+/* A time column of the group of rows being filled. */
 struct time_slot {
     uint64_t page;
     uint32_t at;
     uint32_t index_plus_1; /* 0: the slot is free */
 };
 
-/* A page of rows being filled. */
+/* A page of rows being filled: groups that are complete, and one that is not. */
 struct row_filling {
+    struct filling page;
+    uint32_t page_rows; /* in complete groups */
     struct buf columns[ROW_COLUMN_COUNT];
     uint32_t row_count;
     struct buf pairs; /* u32: of the row before */
