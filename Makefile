@@ -122,6 +122,11 @@ $(BUILD)/%.o: %.cc
 	@mkdir -p $(@D)
 	@echo '  CXX     $<'; $(CXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c -o $@ $<
 
+# What encodes and decodes samples: a tenth faster so, both ways.
+ifeq ($(VARIANT),release)
+$(patsubst %,$(BUILD)/src/tsdb/codec%.o,_float _int _unpack) $(BUILD)/src/tsdb/codec.o: OPTIMIZE += -O3
+endif
+
 # Oracles: protobuf-c readers of the public message definitions, for tests only.
 $(BUILD)/proto/%.pb-c.c: tests/proto/%.proto
 	@mkdir -p $(@D)

@@ -183,8 +183,17 @@ codec_decimal(uint64_t bits, unsigned hint, unsigned *ret_e, int64_t *ret_k)
 uint64_t
 codec_decimal_bits(unsigned e, int64_t k)
 {
-    assert(e <= DECIMAL_E_MAX);
+    assert(e < sizeof codec_powers / sizeof codec_powers[0]);
     return double_bits(e == 0 ? (double)k : (double)k / codec_powers[e]);
+}
+
+bool
+codec_scale(double v, unsigned e, int64_t *ret_k)
+{
+    double product = v * codec_powers[e];
+    if (!is_in(product, DECIMAL_K_MAX)) return false;
+    *ret_k = nearest(product);
+    return true;
 }
 
 typedef double pair __attribute__((vector_size(16)));

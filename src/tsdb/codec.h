@@ -37,6 +37,26 @@ void codec_float_encode(struct codec_scratch *scratch, const uint64_t *bits, uin
 /* ERR_CORRUPT: not an encoding of exactly `count` values. */
 MUST_CHECK enum err codec_float_decode(struct bytes encoded, uint32_t count, uint64_t *ret_bits);
 
+/*
+ * The same where the least of the decimals is kept outside: what is written counts from it, and
+ * *ret_origin is to be given to the decoder again. 0 where there are none.
+ */
+void codec_float_encode_from(struct codec_scratch *scratch, const uint64_t *bits, uint32_t count,
+                             int64_t *ret_origin, struct buf *out);
+MUST_CHECK enum err codec_float_decode_from(struct bytes encoded, int64_t origin, uint32_t count,
+                                            uint64_t *ret_bits);
+
+/* What an encoding of values says of all of them. */
+struct codec_shape {
+    bool is_decimal;  /* they are k / 10^e, or near to it */
+    bool is_constant; /* all are k / 10^e, but a staleness marker may end them */
+    uint8_t e;
+    int64_t k;
+};
+struct codec_shape codec_float_shape(struct bytes encoded);
+/* The values of such a constant; `stale`: the last one is the marker. */
+void codec_constant_fill(unsigned e, int64_t k, bool stale, uint32_t count, uint64_t *ret_bits);
+
 /* Ascending times (equal neighbours allowed: nothing is assumed but int64). */
 void codec_times_encode(struct codec_scratch *scratch, const int64_t *times_ms, uint32_t count,
                         struct buf *out);
@@ -87,7 +107,9 @@ void codec_float_stats(const uint64_t *bits, uint32_t count, struct codec_stats 
  * then e == hint.
  */
 bool codec_decimal(uint64_t bits, unsigned hint, unsigned *ret_e, int64_t *ret_k);
-/* The bits of (double)k / 10^e, e in 0..11. */
+/* The integer nearest to v * 10^e, e in 0..15. False: it is not below 2^53. */
+bool codec_scale(double v, unsigned e, int64_t *ret_k);
+/* The bits of (double)k / 10^e, e in 0..15. */
 uint64_t codec_decimal_bits(unsigned e, int64_t k);
 
 #endif

@@ -338,9 +338,23 @@ write_bits(struct codec_scratch *scratch, uint8_t *out, uint8_t stale, const uin
     return out + codec_int_write(scratch, scratch->k, count, false, out);
 }
 
+/* Makes all numbers count from the least of them, which is returned. */
+static int64_t
+take_origin(int64_t *k, uint32_t count)
+{
+    int64_t least = k[0];
+    for (uint32_t i = 1; i < count; i++) {
+        least = k[i] < least ? k[i] : least;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        k[i] = (int64_t)((uint64_t)k[i] - (uint64_t)least);
+    }
+    return least;
+}
+
 static uint8_t *
 write_moving(struct codec_scratch *scratch, uint8_t *out, uint8_t stale, const uint64_t *bits,
-             uint32_t count)
+             uint32_t count, int64_t *ret_origin)
 {
     unsigned e = guess_exponent(bits, count);
     enum verdict verdict = VERDICT_REAL;
@@ -354,6 +368,7 @@ write_moving(struct codec_scratch *scratch, uint8_t *out, uint8_t stale, const u
     }
     bool corrected = verdict == VERDICT_CORRECTED;
     if (corrected) carry_specials(bits, count, e, scratch->k, scratch->r);
+    if (ret_origin != NULL) *ret_origin = take_origin(scratch->k, count);
     *out++ = (uint8_t)((corrected ? TYPE_CORRECTED : TYPE_DECIMAL) | stale | e << E_SHIFT);
     out += codec_int_write(scratch, scratch->k, count, false, out);
     if (corrected) out += codec_int_write(scratch, scratch->r, count, false, out);
@@ -361,19 +376,21 @@ write_moving(struct codec_scratch *scratch, uint8_t *out, uint8_t stale, const u
 }
 
 size_t
-codec_float_write(struct codec_scratch *scratch, const uint64_t *bits, uint32_t count, uint8_t *out)
+codec_float_write(struct codec_scratch *scratch, const uint64_t *bits, uint32_t count,
+                  int64_t *ret_origin, uint8_t *out)
 {
     assert(count > 0 && count <= CODEC_SAMPLES_MAX);
     uint8_t stale = bits[count - 1] == STALE_BITS ? STALE_AT_END : 0;
     if (stale != 0) count--;
     uint8_t *end;
+    if (ret_origin != NULL) *ret_origin = 0;
     if (count == 0) {
         *out = stale;
         end = out + 1;
     } else if (all_equal(bits, count)) {
         end = write_constant(out, stale, bits[0]);
     } else {
-        end = write_moving(scratch, out, stale, bits, count);
+        end = write_moving(scratch, out, stale, bits, count, ret_origin);
     }
     return (size_t)(end - out);
 }
@@ -382,7 +399,28 @@ void
 codec_float_encode(struct codec_scratch *scratch, const uint64_t *bits, uint32_t count,
                    struct buf *out)
 {
-    buf_put(out, scratch->out, codec_float_write(scratch, bits, count, scratch->out));
+    buf_put(out, scratch->out, codec_float_write(scratch, bits, count, NULL, scratch->out));
+}
+
+void
+codec_float_encode_from(struct codec_scratch *scratch, const uint64_t *bits, uint32_t count,
+                        int64_t *ret_origin, struct buf *out)
+{
+    buf_put(out, scratch->out, codec_float_write(scratch, bits, count, ret_origin, scratch->out));
+}
+
+struct codec_shape
+codec_float_shape(struct bytes encoded)
+{
+    struct codec_shape shape = {0};
+    struct cursor cursor = cursor_of(encoded);
+    unsigned first = cursor_u8(&cursor), type = first & TYPE_MASK, e = first >> E_SHIFT;
+    shape.is_decimal = type != TYPE_BITS && e <= E_MAX && encoded.size > 1;
+    if (!shape.is_decimal) return shape;
+    shape.e = (uint8_t)e;
+    shape.is_constant = type == TYPE_CONSTANT;
+    if (shape.is_constant) shape.k = cursor_zigzag(&cursor);
+    return shape;
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -442,8 +480,17 @@ orders_to_bits(uint64_t *v, uint32_t count, unsigned zeros)
     }
 }
 
+static void
+add_origin(uint64_t *v, uint32_t count, int64_t origin)
+{
+    for (uint32_t i = 0; i < count && origin != 0; i++) {
+        v[i] += (uint64_t)origin;
+    }
+}
+
 static enum err
-read_main(struct cursor *cursor, unsigned type, unsigned e, uint32_t count, uint64_t *ret_bits)
+read_main(struct cursor *cursor, unsigned type, unsigned e, int64_t origin, uint32_t count,
+          uint64_t *ret_bits)
 {
     unsigned zeros = type == TYPE_BITS ? cursor_u8(cursor) : 0;
     if (zeros > 63) return ERR_CORRUPT;
@@ -454,6 +501,7 @@ read_main(struct cursor *cursor, unsigned type, unsigned e, uint32_t count, uint
         if (type == TYPE_BITS) {
             orders_to_bits(ret_bits, got, zeros);
         } else {
+            add_origin(ret_bits, got, origin);
             decimals_to_bits(ret_bits, got, e);
         }
         ret_bits += got;
@@ -481,6 +529,22 @@ read_corrections(struct cursor *cursor, uint32_t count, uint64_t *bits)
     return err;
 }
 
+static void
+fill(uint64_t *bits, uint32_t count, uint64_t value)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        bits[i] = value;
+    }
+}
+
+void
+codec_constant_fill(unsigned e, int64_t k, bool stale, uint32_t count, uint64_t *ret_bits)
+{
+    assert(e <= E_MAX);
+    fill(ret_bits, count, decimal_bits((uint64_t)k, codec_powers[e]));
+    if (stale) ret_bits[count - 1] = STALE_BITS;
+}
+
 static enum err
 read_constant(struct cursor *cursor, unsigned e, uint32_t count, uint64_t *ret_bits)
 {
@@ -493,14 +557,12 @@ read_constant(struct cursor *cursor, unsigned e, uint32_t count, uint64_t *ret_b
         return ERR_CORRUPT;
     }
     if (cursor->bad) return ERR_CORRUPT;
-    for (uint32_t i = 0; i < count; i++) {
-        ret_bits[i] = bits;
-    }
+    fill(ret_bits, count, bits);
     return OK;
 }
 
 enum err
-codec_float_read(struct cursor *cursor, uint32_t count, uint64_t *ret_bits)
+codec_float_read(struct cursor *cursor, int64_t origin, uint32_t count, uint64_t *ret_bits)
 {
     if (count == 0 || count > CODEC_SAMPLES_MAX) return ERR_CORRUPT;
     unsigned first = cursor_u8(cursor);
@@ -511,7 +573,7 @@ codec_float_read(struct cursor *cursor, uint32_t count, uint64_t *ret_bits)
     if (count == 0) return first == STALE_AT_END ? OK : ERR_CORRUPT;
     if (type == TYPE_CONSTANT) return read_constant(cursor, e, count, ret_bits);
     if (e > (type == TYPE_BITS ? 0 : E_MAX)) return ERR_CORRUPT;
-    enum err err = read_main(cursor, type, e, count, ret_bits);
+    enum err err = read_main(cursor, type, e, origin, count, ret_bits);
     if (err == OK && type == TYPE_CORRECTED) err = read_corrections(cursor, count, ret_bits);
     return err;
 }
@@ -519,8 +581,14 @@ codec_float_read(struct cursor *cursor, uint32_t count, uint64_t *ret_bits)
 enum err
 codec_float_decode(struct bytes encoded, uint32_t count, uint64_t *ret_bits)
 {
+    return codec_float_decode_from(encoded, 0, count, ret_bits);
+}
+
+enum err
+codec_float_decode_from(struct bytes encoded, int64_t origin, uint32_t count, uint64_t *ret_bits)
+{
     struct cursor cursor = cursor_of(encoded);
-    enum err e = codec_float_read(&cursor, count, ret_bits);
+    enum err e = codec_float_read(&cursor, origin, count, ret_bits);
     if (e == OK && cursor_left(&cursor) > 0) e = ERR_CORRUPT;
     return e;
 }

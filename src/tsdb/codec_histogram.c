@@ -237,7 +237,7 @@ read_bounds(struct cursor *cursor, struct arena *arena, struct histogram *h)
     uint64_t *bounds = memory;
     for (uint64_t at = 0; at < count && e == OK; at += CODEC_SAMPLES_MAX) {
         uint64_t piece = count - at < CODEC_SAMPLES_MAX ? count - at : CODEC_SAMPLES_MAX;
-        e = codec_float_read(cursor, (uint32_t)piece, bounds + at);
+        e = codec_float_read(cursor, 0, (uint32_t)piece, bounds + at);
     }
     h->custom_bits = bounds;
     h->custom_count = (uint32_t)count;
@@ -252,7 +252,7 @@ read_layout(struct reading *reading, struct histogram *h)
     int64_t schema = cursor_zigzag(cursor);
     if (schema < INT32_MIN || schema > INT32_MAX) return ERR_CORRUPT;
     h->schema = (int32_t)schema;
-    enum err e = codec_float_read(cursor, 1, &h->zero_threshold_bits);
+    enum err e = codec_float_read(cursor, 0, 1, &h->zero_threshold_bits);
     if (e) return e;
     e = read_spans(cursor, reading->arena, &h->positive);
     if (e) return e;
@@ -301,7 +301,7 @@ static enum err
 read_float_side(struct reading *reading, uint32_t bucket_count, uint64_t *cells)
 {
     for (uint32_t bucket = 0; bucket < bucket_count; bucket++) {
-        enum err e = codec_float_read(&reading->cursor, reading->count, reading->column);
+        enum err e = codec_float_read(&reading->cursor, 0, reading->count, reading->column);
         if (e) return e;
         for (uint32_t i = 0; i < reading->count; i++) {
             cells[(size_t)i * bucket_count + bucket] = reading->column[i];
@@ -325,7 +325,7 @@ read_side(struct reading *reading, bool is_float, uint32_t bucket_count, uint64_
 static enum err
 read_count_column(struct reading *reading, bool is_float)
 {
-    if (is_float) return codec_float_read(&reading->cursor, reading->count, reading->column);
+    if (is_float) return codec_float_read(&reading->cursor, 0, reading->count, reading->column);
     return codec_int_decode(&reading->cursor, reading->count, (int64_t *)reading->column);
 }
 
@@ -375,7 +375,7 @@ read_columns(struct reading *reading, unsigned flags)
     }
     e = read_hints(reading, flags);
     if (e) return e;
-    e = codec_float_read(&reading->cursor, reading->count, reading->column);
+    e = codec_float_read(&reading->cursor, 0, reading->count, reading->column);
     if (e) return e;
     for (uint32_t i = 0; i < reading->count; i++) {
         h[i].sum_bits = reading->column[i];

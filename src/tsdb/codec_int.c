@@ -217,22 +217,36 @@ struct span {
     bool any_negative; /* of all numbers */
 };
 
+static bool
+base_is_hopeless(const struct span *s, unsigned w)
+{
+    if (!s->any_negative || s->least > s->greatest) return false;
+    return codec_bit_length((uint64_t)s->greatest - (uint64_t)s->least) >= w;
+}
+
+/* Ends early where more numbers could not change that a base is hopeless. */
 static struct span
 span_of(const int64_t *x, uint32_t count, unsigned w)
 {
+    enum { STRETCH = 64 };
     struct span s = {INT64_MAX, INT64_MIN, false};
-    int64_t half = w >= 64 ? INT64_MAX : w == 0 ? 0 : (int64_t)((UINT64_C(1) << (w - 1)) - 1);
-    int64_t low = w == 0 ? 0 : -half - 1;
-    int64_t signs = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        int64_t v = x[i];
-        signs |= v;
-        int64_t down = v < low ? INT64_MAX : v;
-        int64_t up = v > half ? INT64_MIN : v;
-        s.least = down < s.least ? down : s.least;
-        s.greatest = up > s.greatest ? up : s.greatest;
+    const int64_t half = w >= 64 ? INT64_MAX : w == 0 ? 0 : (INT64_C(1) << (w - 1)) - 1;
+    const int64_t low = w == 0 ? 0 : -half - 1;
+    for (uint32_t at = 0, end; at < count && !base_is_hopeless(&s, w); at = end) {
+        int64_t least = s.least, greatest = s.greatest, signs = 0;
+        end = at + STRETCH < count ? at + STRETCH : count;
+        for (uint32_t i = at; i < end; i++) {
+            int64_t v = x[i];
+            signs |= v;
+            int64_t down = v < low ? INT64_MAX : v;
+            int64_t up = v > half ? INT64_MIN : v;
+            least = down < least ? down : least;
+            greatest = up > greatest ? up : greatest;
+        }
+        s.least = least;
+        s.greatest = greatest;
+        s.any_negative |= signs < 0;
     }
-    s.any_negative = signs < 0;
     return s;
 }
 
@@ -259,9 +273,7 @@ plan_fold(const int64_t *x, uint32_t count, struct plan *plan)
 
     struct span span = span_of(x, count, folded.bits);
     plan->any_negative = span.any_negative;
-    if (span.least > span.greatest) return;
-    uint64_t distance = (uint64_t)span.greatest - (uint64_t)span.least;
-    if (codec_bit_length(distance) >= folded.bits && span.any_negative) return;
+    if (span.least > span.greatest || base_is_hopeless(&span, folded.bits)) return;
     lengths_count_based(&lengths, x, count, span.least);
     struct width based = lengths_choose_width(&lengths, count, frames);
     uint64_t cost = head_bits + zigzag_cost_bits(span.least);

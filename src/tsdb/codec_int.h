@@ -67,11 +67,13 @@ MUST_CHECK enum err codec_int_head(struct codec_int_reader *reader, struct curso
 MUST_CHECK enum err codec_int_frame(struct codec_int_reader *reader, uint64_t *ret_values,
                                     uint32_t *ret_count);
 
-/* codec_float_encode() and _decode() within a longer encoding: the cursor stops behind the values.
+/* codec_float_encode_from() and _decode_from() (`ret_origin` may be NULL, and 0 is none) within a
+ * longer encoding: the cursor stops behind the values.
  */
 size_t codec_float_write(struct codec_scratch *scratch, const uint64_t *bits, uint32_t count,
-                         uint8_t *out);
-MUST_CHECK enum err codec_float_read(struct cursor *cursor, uint32_t count, uint64_t *ret_bits);
+                         int64_t *ret_origin, uint8_t *out);
+MUST_CHECK enum err codec_float_read(struct cursor *cursor, int64_t origin, uint32_t count,
+                                     uint64_t *ret_bits);
 
 /* 10^e for e = 0..15: exact doubles. */
 extern const double codec_powers[16];

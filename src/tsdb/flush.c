@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "tsdb/flush_order.h"
 #include "tsdb/internal.h"
 
 /* --- cutting ---------------------------------------------------------------------------------- */
@@ -175,22 +176,6 @@ by_label(const void *a, const void *b)
     return order != 0 ? order : bytes_compare(x.value, y.value);
 }
 
-/* The pairs have their numbers: these are in label order. */
-static int
-by_labels(const void *a, const void *b)
-{
-    const struct flush *f = sorting;
-    const struct series_pairs *x = registry_series(f->registry, *(const uint32_t *)a)->pairs;
-    const struct series_pairs *y = registry_series(f->registry, *(const uint32_t *)b)->pairs;
-    uint32_t common = x->count < y->count ? x->count : y->count;
-    for (uint32_t i = 0; i < common; i++) {
-        if (x->ids[i] == y->ids[i]) continue;
-        uint32_t p = f->pair_numbers[x->ids[i]], q = f->pair_numbers[y->ids[i]];
-        return (p > q) - (p < q);
-    }
-    return (x->count > y->count) - (x->count < y->count);
-}
-
 /* The series of a tenant: those of its list that the generation has something of. */
 static uint32_t
 list_series(struct flush *f, uint32_t tenant)
@@ -250,7 +235,8 @@ tenant_order(struct flush *f, uint32_t tenant, uint32_t *ret_series, uint32_t **
     for (uint32_t i = 0; i < *ret_pair_count; i++) {
         f->pair_numbers[(*ret_pairs)[i]] = i;
     }
-    qsort(f->order, count, sizeof *f->order, by_labels);
+    e = series_sort(f->registry, f->pair_numbers, f->order, count, &f->tenant_arena);
+    if (e) return e;
     for (uint32_t i = 0; i < count; i++) {
         f->series_numbers[f->order[i]] = i;
     }
@@ -407,6 +393,21 @@ write_metadata(struct flush *f, const struct tenant *tenant)
     return e;
 }
 
+/* In label order series lie anywhere in memory: what the next ones need is asked for ahead of use.
+ */
+static void
+ask_ahead(const struct flush *f, uint32_t at, uint32_t count)
+{
+    enum { SERIES_AHEAD = 12, CHUNKS_AHEAD = 6 };
+    if (at + SERIES_AHEAD >= count) return;
+    uint32_t id = f->order[at + SERIES_AHEAD];
+    gen_prefetch_series(f->gen, registry_series(f->registry, id));
+    const struct gen_series *near = gen_series(f->gen, f->order[at + CHUNKS_AHEAD]);
+    if (near == NULL) return;
+    __builtin_prefetch(near->open.bytes);
+    __builtin_prefetch(near->open.bytes + 64);
+}
+
 static enum err
 write_tenant(struct flush *f, const struct tenant *tenant)
 {
@@ -420,6 +421,7 @@ write_tenant(struct flush *f, const struct tenant *tenant)
         e = part_write_pair(f->writer, pair_label(registry_pair(f->registry, pairs[i])), f->why);
     }
     for (uint32_t i = 0; i < series_count && e == OK; i++) {
+        ask_ahead(f, i, series_count);
         e = write_series(f, f->order[i]);
     }
     if (e == OK) e = write_exemplars(f, tenant->id);

@@ -116,7 +116,14 @@ inspect_block(struct part *part, const struct block_ref *b, enum inspect_form *r
     enum err e = block_hold(part, b, &bytes, why);
     if (e) return e;
     e = codec_times_describe(bytes.times, b->count, ret_times);
-    if (e == OK && kind == SAMPLE_FLOAT) {
+    if (e == OK && b->is_constant) {
+        *ret_form = INSPECT_CONSTANT;
+        *ret_values = (struct codec_facts){.form = CODEC_FORM_CONSTANT,
+                                           .exponent = b->scale,
+                                           .mode = UINT8_MAX,
+                                           .stale_at_end = b->stats.number_count < b->count,
+                                           .no_frames = true};
+    } else if (e == OK && kind == SAMPLE_FLOAT) {
         e = codec_float_describe(bytes.values, b->count, ret_values);
         if (e == OK) *ret_form = forms[ret_values->form];
     } else if (e == OK) {

@@ -5,6 +5,8 @@
  */
 #include "tsdb/merge.h"
 
+#include "tsdb/part_times.h"
+
 #include <assert.h>
 #include <stdlib.h>
 
@@ -329,8 +331,12 @@ decode(struct merge *m, uint32_t index, struct merge_slot *s, struct why *why)
         return OK;
     }
     s->has_starts = item->block.ref->has_starts;
-    return block_read(item->block.part, item->block.ref, s->times, s->bits, s->starts,
-                      s->histograms, &s->arena, why);
+    struct part *part = item->block.part;
+    const struct block_ref *b = item->block.ref;
+    enum err e = m->times == NULL ? block_read_times(part, b, s->times, why)
+                                  : times_cache_read(m->times, part, b, s->times, why);
+    if (e) return e;
+    return block_read_values(part, b, s->bits, s->starts, s->histograms, &s->arena, why);
 }
 
 /* --- merging ---------------------------------------------------------------------------------- */

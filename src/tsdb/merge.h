@@ -13,6 +13,7 @@
 
 struct part;
 struct block_ref;
+struct times_cache;
 
 enum item_type { ITEM_CHUNK, ITEM_LATE, ITEM_BLOCK };
 
@@ -39,6 +40,7 @@ struct merge_item {
 struct merge_slot;
 struct merge {
     struct budget *budget;
+    struct times_cache *times;     /* borrowed; NULL: each block is decoded on its own */
     struct query_control *control; /* may be NULL */
     struct arena items_arena;      /* items, copies of open chunks and late samples */
     struct merge_item *items;

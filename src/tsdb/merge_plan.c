@@ -198,12 +198,20 @@ take_run(struct planning *g, const uint32_t *members, uint32_t count, uint64_t b
     }
 }
 
+static bool
+is_loose_alone(const struct planning *g)
+{
+    const struct plan_part *p = &g->parts[g->set[0]];
+    return g->options->full && g->set_count == 1 && p->loose && p->bytes <= g->options->bytes_max;
+}
+
 /* A partition that is over: all of it, or as much as lies together. */
 static bool
 find_whole(struct planning *g, const uint32_t *members, uint32_t count)
 {
-    for (uint32_t at = 0; at + 1 < count; at++) {
+    for (uint32_t at = 0; at < count; at++) {
         take_run(g, members + at, count - at, UINT64_MAX);
+        if (is_loose_alone(g)) return true;
         if (g->set_count < 2) continue;
         uint64_t largest = largest_of(g, g->set, g->set_count);
         uint64_t small = set_hull(g).bytes - largest;
@@ -252,7 +260,7 @@ merge_plan(const struct plan_part *parts, uint32_t count, const struct plan_opti
     enum err e = OK;
     bool last = options->full;
     if (find_wide(&g)) {
-        e = plan_set(&g, false, &plan);
+        e = plan_set(&g, last, &plan);
         if (e == OK) *ret_plan = plan;
         return e;
     }
@@ -262,8 +270,7 @@ merge_plan(const struct plan_part *parts, uint32_t count, const struct plan_opti
         struct time_range partition = partition_of(p->time.min_ms, options->now_ms);
         uint32_t n = find_members(&g, partition, members);
         /* The first of a partition speaks for it. */
-        if (members[0] != i || n < 2 || !find_in_partition(&g, members, n, partition, &last))
-            continue;
+        if (members[0] != i || !find_in_partition(&g, members, n, partition, &last)) continue;
         e = plan_set(&g, last, &plan);
         if (e == OK) *ret_plan = plan;
         return e;

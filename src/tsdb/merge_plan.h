@@ -26,6 +26,7 @@ struct plan_part {
     struct time_range time; /* min above max: no samples */
     uint64_t bytes;
     bool fixed; /* damaged, or in use otherwise: stays as it is */
+    bool loose; /* written in haste: a full merge writes it anew though it is alone */
 };
 
 struct plan_options {

@@ -78,6 +78,7 @@ flush(uint64_t pos, int64_t min_ms, int64_t max_ms, uint32_t points, uint64_t by
         int64_t t = points == 1 ? max_ms : min_ms + (max_ms - min_ms) * i / (points - 1);
         f->points[f->count++] = (struct point){t, pos, bytes / points};
     }
+    f->part.loose = true;
     fake_measure(f);
 }
 
@@ -135,6 +136,7 @@ carry_out(const struct merge_plan *plan)
             }
         }
         fake_measure(out);
+        out->part.loose = !plan->last;
         written += out->part.bytes;
         if (out->count == 0) free(parts[--part_count].points);
     }
@@ -310,6 +312,25 @@ test_full_leaves_one_part_a_partition(void **state)
 }
 
 static void
+test_full_writes_a_lone_flush_anew_once(void **state)
+{
+    (void)state;
+    world_clear();
+    flush(1, NOW0 - HOUR_MS, NOW0, 10, 1 << 20);
+    assert_int_equal(settle(), 0);
+    options.full = true;
+    options.bytes_max = 1000; /* no room */
+    assert_int_equal(settle(), 0);
+    options.bytes_max = UINT64_MAX;
+    assert_int_equal(settle(), 1);
+    assert_int_equal(settle(), 0);
+    flush(2, NOW0 - 2 * DAY_MS, NOW0, 10, 1 << 20); /* across midnight: written well at once */
+    assert_in_range(settle(), 1, 4);
+    assert_int_equal(settle(), 0);
+    world_clear();
+}
+
+static void
 test_a_fixed_part_stays_and_nothing_is_merged_across_it(void **state)
 {
     (void)state;
@@ -404,6 +425,7 @@ main(void)
         cmocka_unit_test(test_a_backfilled_year_is_split_and_leaves_todays_parts_alone),
         cmocka_unit_test(test_parts_across_midnight_are_split_several_at_once),
         cmocka_unit_test(test_full_leaves_one_part_a_partition),
+        cmocka_unit_test(test_full_writes_a_lone_flush_anew_once),
         cmocka_unit_test(test_a_fixed_part_stays_and_nothing_is_merged_across_it),
         cmocka_unit_test(test_a_trickle_into_a_large_day_does_not_write_it_again_each_time),
         cmocka_unit_test(test_a_merge_that_would_be_too_large_is_not_planned),

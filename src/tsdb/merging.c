@@ -18,7 +18,7 @@
 enum {
     SAMPLES_AT_ONCE = 64 * 1024,
     LEVEL_SOON = 1,
-    LEVEL_LAST = 3,
+    LEVEL_LAST = PART_LEVEL_LAST,
     CACHE_BYTES = 4 * 1024 * 1024,
     CLEAN_AFTER_MS = 2 * 3600 * 1000, /* deletions come in heaps: one rewriting for many */
 };
@@ -145,7 +145,8 @@ list_parts(struct merging *g, struct plan_part **ret_parts)
                                       .to_pos = info->to_pos,
                                       .time = {info->min_ms, info->max_ms},
                                       .bytes = info->file_bytes,
-                                      .fixed = part_is_left_alone(v->parts[i])};
+                                      .fixed = part_is_left_alone(v->parts[i]),
+                                      .loose = info->level < LEVEL_LAST};
     }
     *ret_parts = parts;
     return OK;

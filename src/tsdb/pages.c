@@ -9,20 +9,56 @@
 
 #include "base/hash.h"
 
-enum { WRITE_PIECE_BYTES = 256 * 1024, SLOTS_FIRST = 8192, UNPACKERS_KEPT = 8 };
+enum {
+    WRITE_PIECE_BYTES = 256 * 1024,
+    SLOTS_FIRST = 8192,
+    UNPACKERS_KEPT = 8,
+    PACK_HARD_LEVEL = 3
+};
 
-static uint64_t
+/* --- headers ---------------------------------------------------------------------------------- */
+
+enum { KIND_SHIFT = 28 };
+#define PACKED_BIT (1u << KIND_SHIFT)
+_Static_assert(PAGE_BYTES_MAX < 1 << KIND_SHIFT, "docs/format/part.md: sizes take 28 bits");
+
+struct page_header {
+    uint32_t stored;
+    uint32_t raw;
+    unsigned kind;
+    bool packed;
+};
+
+static uint32_t
 page_check_of(const uint8_t *header, struct bytes stored, uint64_t part_number, uint64_t offset)
 {
     uint64_t seed = hash_mix(hash_mix(part_number, offset), load_le64(header));
-    return hash_bytes(stored, seed);
+    return (uint32_t)hash_bytes(stored, seed);
 }
 
 /* So that a damaged size is seen before memory is taken for it. */
 static uint32_t
 header_check_of(const uint8_t *header, uint64_t part_number, uint64_t offset)
 {
-    return (uint32_t)hash_bytes(bytes_of(header, 12), hash_mix(part_number, offset));
+    return (uint32_t)hash_bytes(bytes_of(header, 8), hash_mix(part_number, offset));
+}
+
+static void
+header_pack(uint8_t *to, const struct page_header *h, struct bytes stored, uint64_t part_number,
+            uint64_t offset)
+{
+    store_le32(to, h->stored | h->kind << KIND_SHIFT);
+    store_le32(to + 4, h->raw | (h->packed ? PACKED_BIT : 0));
+    store_le32(to + 8, header_check_of(to, part_number, offset));
+    store_le32(to + 12, page_check_of(to, stored, part_number, offset));
+}
+
+static struct page_header
+header_unpack(const uint8_t *from)
+{
+    uint32_t stored = load_le32(from), raw = load_le32(from + 4);
+    return (struct page_header){stored & (PACKED_BIT - 1), raw & ~PACKED_BIT, stored >> KIND_SHIFT,
+                                (raw & PACKED_BIT) != 0};
 }
 
 /* --- writing ---------------------------------------------------------------------------------- */
@@ -74,11 +110,18 @@ page_write_raw(struct page_writer *w, struct bytes bytes, struct why *why)
     return w->out.size >= WRITE_PIECE_BYTES ? write_out(w, why) : OK;
 }
 
-/* The payload packed, or as it is where packing saves less than 5 %. */
-static enum err
-pack(struct page_writer *w, struct bytes payload, uint8_t *ret_codec, struct bytes *ret_stored)
+/* What must be saved to be worth unpacking: more, where it is soon done again. */
+static size_t
+worth_packing(const struct page_writer *w, size_t size)
 {
-    *ret_codec = 0;
+    return w->level < PACK_HARD_LEVEL ? size / 20 : size / 64;
+}
+
+/* The payload packed, or as it is where packing saves too little. */
+static enum err
+pack(struct page_writer *w, struct bytes payload, bool *ret_packed, struct bytes *ret_stored)
+{
+    *ret_packed = false;
     *ret_stored = payload;
     if (payload.size < 64 || w->level == 0) return OK;
     buf_clear(&w->packed);
@@ -89,8 +132,8 @@ pack(struct page_writer *w, struct bytes payload, uint8_t *ret_codec, struct byt
     if (ZSTD_isError(got)) {
         return ZSTD_getErrorCode(got) == ZSTD_error_memory_allocation ? ERR_NOMEM : OK;
     }
-    if (got > payload.size - payload.size / 20) return OK;
-    *ret_codec = 1;
+    if (got > payload.size - worth_packing(w, payload.size)) return OK;
+    *ret_packed = true;
     *ret_stored = bytes_of(w->packed.at, got);
     return OK;
 }
@@ -101,17 +144,13 @@ page_write(struct page_writer *w, enum page_kind kind, struct bytes payload, uin
 {
     if (payload.size > PAGE_BYTES_MAX) return why_set(why, ERR_LIMIT, "a page is too large");
     uint64_t offset = page_writer_offset(w);
-    uint8_t codec;
+    struct page_header h = {.raw = (uint32_t)payload.size, .kind = kind};
     struct bytes stored;
-    enum err e = pack(w, payload, &codec, &stored);
+    enum err e = pack(w, payload, &h.packed, &stored);
     if (e) return why_set(why, e, "no memory to pack a page");
-    uint8_t header[PAGE_HEADER_BYTES] = {0};
-    store_le32(header, (uint32_t)stored.size);
-    store_le32(header + 4, (uint32_t)payload.size);
-    header[8] = (uint8_t)kind;
-    header[9] = codec;
-    store_le32(header + 12, header_check_of(header, w->part_number, offset));
-    store_le64(header + 16, page_check_of(header, stored, w->part_number, offset));
+    uint8_t header[PAGE_HEADER_BYTES];
+    h.stored = (uint32_t)stored.size;
+    header_pack(header, &h, stored, w->part_number, offset);
     w->payload_bytes[kind] += stored.size + PAGE_HEADER_BYTES;
     buf_put(&w->out, header, sizeof header);
     *ret_offset = offset;
@@ -441,11 +480,10 @@ read_twice(struct page_source *s, void *to, size_t size, uint64_t offset, struct
 static bool
 header_is_good(const struct page_source *s, const uint8_t *header, uint64_t offset)
 {
-    uint32_t stored = load_le32(header), raw = load_le32(header + 4);
-    return header[8] >= PAGE_TIMES && header[8] <= PAGE_ROOT && header[9] <= 1 &&
-           (header[9] == 1 || stored == raw) && raw <= PAGE_BYTES_MAX &&
-           stored <= s->file_bytes - offset - PAGE_HEADER_BYTES &&
-           load_le32(header + 12) == header_check_of(header, s->part_number, offset);
+    struct page_header h = header_unpack(header);
+    return h.kind >= PAGE_TIMES && h.kind <= PAGE_ROOT && (h.packed || h.stored == h.raw) &&
+           h.raw <= PAGE_BYTES_MAX && h.stored <= s->file_bytes - offset - PAGE_HEADER_BYTES &&
+           load_le32(header + 8) == header_check_of(header, s->part_number, offset);
 }
 
 static enum err
@@ -486,12 +524,13 @@ static enum err
 unpack(struct page_source *s, uint64_t offset, const uint8_t *header, struct bytes stored,
        uint8_t *to, struct why *why)
 {
-    uint32_t raw = load_le32(header + 4);
-    if (load_le64(header + 16) != page_check_of(header, stored, s->part_number, offset)) {
+    struct page_header h = header_unpack(header);
+    uint32_t raw = h.raw;
+    if (load_le32(header + 12) != page_check_of(header, stored, s->part_number, offset)) {
         return bad_page(s, offset, "its checksum is wrong", why);
     }
     memset(to + raw, 0, PAGE_SLACK_BYTES);
-    if (header[9] == 0) {
+    if (!h.packed) {
         if (raw > 0) memcpy(to, stored.at, raw);
         return OK;
     }
@@ -511,7 +550,8 @@ page_load(struct page_source *s, uint64_t offset, struct cached **ret_page, stru
     struct cached *p = NULL;
     enum err e = read_header(s, offset, header, why);
     if (e) return e;
-    uint32_t stored_size = load_le32(header), raw = load_le32(header + 4);
+    struct page_header h = header_unpack(header);
+    uint32_t stored_size = h.stored, raw = h.raw;
     size_t memory = sizeof *p + raw + PAGE_SLACK_BYTES;
     stored = cache_alloc(s->cache, stored_size);
     p = cache_alloc(s->cache, memory);
@@ -523,7 +563,7 @@ page_load(struct page_source *s, uint64_t offset, struct cached **ret_page, stru
     e = unpack(s, offset, header, bytes_of(stored, stored_size), to, why);
     if (e) goto out;
     *p = (struct cached){
-        .page = {to, raw, header[8]},
+        .page = {to, raw, (uint8_t)h.kind},
         .cache_id = s->cache_id,
         .offset = offset,
         .memory_bytes = memory,
@@ -562,8 +602,9 @@ page_check(struct page_source *s, uint64_t offset, uint64_t *ret_next, enum page
     uint8_t header[PAGE_HEADER_BYTES];
     enum err e = read_header(s, offset, header, why);
     if (e) return e;
-    *ret_next = offset + PAGE_HEADER_BYTES + load_le32(header);
-    *ret_kind = (enum page_kind)header[8];
+    struct page_header h = header_unpack(header);
+    *ret_next = offset + PAGE_HEADER_BYTES + h.stored;
+    *ret_kind = (enum page_kind)h.kind;
     struct cached *p;
     e = page_load(s, offset, &p, why);
     if (e) return e;
@@ -577,13 +618,14 @@ page_describe(struct page_source *s, uint64_t offset, struct page_facts *ret_fac
     uint8_t header[PAGE_HEADER_BYTES];
     enum err e = read_header(s, offset, header, why);
     if (e) return e;
+    struct page_header h = header_unpack(header);
     *ret_facts = (struct page_facts){
-        .kind = (enum page_kind)header[8],
-        .packed = header[9] != 0,
-        .stored_bytes = load_le32(header),
-        .raw_bytes = load_le32(header + 4),
+        .kind = (enum page_kind)h.kind,
+        .packed = h.packed,
+        .stored_bytes = h.stored,
+        .raw_bytes = h.raw,
+        .next = offset + PAGE_HEADER_BYTES + h.stored,
     };
-    ret_facts->next = offset + PAGE_HEADER_BYTES + ret_facts->stored_bytes;
     return OK;
 }
 

@@ -23,10 +23,9 @@ enum page_kind {
 };
 
 enum {
-    PAGE_HEADER_BYTES = 24,
-    PAGE_TARGET_BYTES = 16 * 1024,
-    PAGE_BYTES_MAX = 256 * 1024 * 1024,
-    PAGE_SLACK_BYTES = 16, /* readable behind an unpacked page */
+    PAGE_HEADER_BYTES = 16,
+    PAGE_BYTES_MAX = 256 * 1024 * 1024 - 1, /* 28 bits */
+    PAGE_SLACK_BYTES = 16,                  /* readable behind an unpacked page */
 };
 
 /* --- writing ---------------------------------------------------------------------------------- */

@@ -13,7 +13,7 @@
 #include "tsdb/codec.h"
 #include "tsdb/pages.h"
 
-enum { BLOCK_BYTES_MAX = 48 * 1024 };
+enum { BLOCK_BYTES_MAX = 48 * 1024, SCALE_NONE = 255 };
 
 struct part_info {
     uint64_t number;
@@ -27,6 +27,7 @@ struct part_info {
     uint64_t sample_count[LEDGER_KIND_COUNT];
     uint64_t file_bytes;
     uint64_t data_bytes; /* of those: pages of samples and exemplars */
+    uint8_t level;       /* of zstd */
 };
 
 struct part_tenant {
@@ -49,11 +50,18 @@ struct page_place {
     uint32_t size;
 };
 
+/*
+ * Floats that are decimals are numbers in units of 1 / 10^scale. All are k in a constant, but a
+ * staleness marker may end it: nothing is stored at `values`. In others, k is what they count from.
+ */
 struct block_ref {
     uint8_t codec;
+    uint8_t scale; /* SCALE_NONE: they are not */
     bool has_starts;
     bool has_stats;
+    bool is_constant;
     uint32_t count;
+    int64_t k;
     int64_t min_ms;
     int64_t max_ms;
     struct page_place times;
@@ -78,7 +86,11 @@ MUST_CHECK enum err part_writer_new(struct env *env, struct budget *budget, cons
 /* Abandons what is not finished (files are swept at the next start). */
 void part_writer_free(struct part_writer *writer);
 
-/* Of zstd, 1 if not said otherwise; 0: pages are stored as they are. */
+/*
+ * Of zstd, 1 if not said otherwise; 0: pages are stored as they are. From this level on, for parts
+ * that stay, pages are larger, too. Before the first tenant.
+ */
+enum { PART_LEVEL_LAST = 3 };
 void part_writer_set_level(struct part_writer *writer, int level);
 
 MUST_CHECK enum err part_write_tenant(struct part_writer *writer, struct bytes name,
@@ -164,6 +176,11 @@ MUST_CHECK enum err part_index_load(struct part *part, const struct part_tenant 
                                     struct arena *arena, struct part_index *ret_index,
                                     struct why *why);
 
+/* The values of a label, ascending, until `each` returns ERR_CANCELED. Views until it returns. */
+MUST_CHECK enum err part_values(const struct part_index *index, struct bytes name,
+                                enum err (*each)(void *context, struct bytes value), void *context,
+                                struct why *why);
+
 /* The numbers of the series that pass all matchers; given (roaring_bitmap_free). */
 MUST_CHECK enum err part_match(const struct part_index *index, struct matcher *const *matchers,
                                uint32_t matcher_count, roaring_bitmap_t **ret_series,
@@ -196,6 +213,11 @@ MUST_CHECK enum err block_read(struct part *part, const struct block_ref *block,
                                uint64_t *ret_bits, int64_t *ret_starts,
                                struct histogram *ret_histograms, struct arena *arena,
                                struct why *why);
+/* The same without the times. */
+MUST_CHECK enum err block_read_values(struct part *part, const struct block_ref *block,
+                                      uint64_t *ret_bits, int64_t *ret_starts,
+                                      struct histogram *ret_histograms, struct arena *arena,
+                                      struct why *why);
 MUST_CHECK enum err block_read_times(struct part *part, const struct block_ref *block,
                                      int64_t *ret_times, struct why *why);
 

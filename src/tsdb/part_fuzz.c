@@ -15,6 +15,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { NUMBER = 1, END_BYTES = 64, ROWS_MAX = 300, TENANTS_MAX = 20 };
+enum { PACKED = 1 << 28, SIZE_MASK = PACKED - 1 };
 
 static struct budget budget;
 static struct {
@@ -43,17 +44,16 @@ mend(uint8_t *file, size_t size)
     mend_end(file + end, "FKPARTFT");
     while (end - at >= PAGE_HEADER_BYTES) {
         uint8_t *header = file + at;
-        size_t room = end - at - PAGE_HEADER_BYTES, stored = load_le32(header);
+        uint32_t first = load_le32(header), raw = load_le32(header + 4);
+        size_t room = end - at - PAGE_HEADER_BYTES, stored = first & SIZE_MASK;
         if (stored > room) stored = room;
-        store_le32(header, (uint32_t)stored);
-        if (header[9] != 1) {
-            header[9] = 0;
-            store_le32(header + 4, (uint32_t)stored);
-        }
+        store_le32(header, (first & ~(uint32_t)SIZE_MASK) | (uint32_t)stored);
+        if ((raw & PACKED) == 0) store_le32(header + 4, (uint32_t)stored);
         uint64_t seed = hash_mix(NUMBER, at);
-        store_le32(header + 12, (uint32_t)hash_bytes(bytes_of(header, 12), seed));
+        store_le32(header + 8, (uint32_t)hash_bytes(bytes_of(header, 8), seed));
         seed = hash_mix(seed, load_le64(header));
-        store_le64(header + 16, hash_bytes(bytes_of(header + PAGE_HEADER_BYTES, stored), seed));
+        struct bytes payload = bytes_of(header + PAGE_HEADER_BYTES, stored);
+        store_le32(header + 12, (uint32_t)hash_bytes(payload, seed));
         at += PAGE_HEADER_BYTES + stored;
     }
 }

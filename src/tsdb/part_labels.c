@@ -1,5 +1,5 @@
 /*
- * part_labels.c - the labels of a part: names, values, postings, and the series that pass matchers.
+ * part_labels.c - the labels of a part: names and values.
  */
 #include "tsdb/part_private.h"
 
@@ -106,33 +106,58 @@ value_step(struct value_walk *w, struct why *why)
     return OK;
 }
 
-/* Stands at `pair`, having entered its page at the restart before it. */
+/* Takes the page with a pair, and looks at its end, where restarts are. */
 static enum err
-value_enter(struct value_walk *w, uint32_t pair, struct why *why)
+value_page(struct value_walk *w, uint32_t pair, struct why *why)
 {
-    uint32_t first;
     struct part *p = w->part;
-    page_release(&p->source, w->page);
-    w->page = NULL;
-    enum err e = part_directory_find(p, &p->values, pair, &w->offset, &first, &w->page_end, why);
-    if (e == OK) e = page_get(&p->source, w->offset, PAGE_LABEL_VALUES, &w->page, why);
-    if (e) return e;
+    if (w->page == NULL || pair < w->page_first || pair >= w->page_end) {
+        page_release(&p->source, w->page);
+        w->page = NULL;
+        enum err e =
+            part_directory_find(p, &p->values, pair, &w->offset, &w->page_first, &w->page_end, why);
+        if (e == OK) e = page_get(&p->source, w->offset, PAGE_LABEL_VALUES, &w->page, why);
+        if (e) return e;
+        w->next_pair = UINT32_MAX; /* it stands nowhere in it yet */
+    }
     uint32_t size = w->page->size;
     uint32_t restarts = size < 4 ? UINT32_MAX : load_le32(w->page->at + size - 4);
     if (restarts > (size - 4) / 4) return part_damaged(p, w->offset, "label values", why);
-    uint32_t items_end = size - 4 - 4 * restarts;
-    uint32_t restart = (pair - first) / LABEL_RESTART;
-    if (restart >= restarts) return part_damaged(p, w->offset, "label values", why);
-    uint32_t at = load_le32(w->page->at + items_end + 4 * restart);
-    if (at > items_end) return part_damaged(p, w->offset, "label values", why);
-    w->c = (struct cursor){w->page->at + at, w->page->at + items_end, false};
-    w->next_pair = first + restart * LABEL_RESTART;
-    buf_clear(&w->value);
-    while (w->next_pair < pair) {
-        e = value_step(w, why);
-        if (e) return e;
-    }
+    w->restart_count = restarts;
+    w->items_end = size - 4 - 4 * restarts;
     return OK;
+}
+
+/* Stands before the value of restart number `restart`. */
+static enum err
+value_restart(struct value_walk *w, uint32_t restart, struct why *why)
+{
+    if (restart >= w->restart_count) return part_damaged(w->part, w->offset, "label values", why);
+    uint32_t at = load_le32(w->page->at + w->items_end + 4 * restart);
+    if (at > w->items_end) return part_damaged(w->part, w->offset, "label values", why);
+    w->c = (struct cursor){w->page->at + at, w->page->at + w->items_end, false};
+    w->next_pair = w->page_first + restart * LABEL_RESTART;
+    buf_clear(&w->value);
+    return OK;
+}
+
+/* Stands before `pair`, having entered its page at the restart before it. */
+static enum err
+value_enter(struct value_walk *w, uint32_t pair, struct why *why)
+{
+    enum err e = value_page(w, pair, why);
+    if (e == OK) e = value_restart(w, (pair - w->page_first) / LABEL_RESTART, why);
+    while (e == OK && w->next_pair < pair) {
+        e = value_step(w, why);
+    }
+    return e;
+}
+
+static void
+value_forget(struct value_walk *w)
+{
+    page_release(&w->part->source, w->page);
+    w->page = NULL;
 }
 
 enum err
@@ -143,223 +168,47 @@ value_walk_get(struct value_walk *w, uint32_t pair, struct why *why)
         e = value_enter(w, pair, why);
     }
     if (e == OK) e = value_step(w, why);
-    if (e) { /* nothing is known of the next value */
-        page_release(&w->part->source, w->page);
-        w->page = NULL;
-    }
-    return e;
-}
-
-/* --- postings --------------------------------------------------------------------------------- */
-
-struct postings_walk {
-    struct part *part;
-    const struct part_tenant *tenant;
-    const struct page *page;
-    uint64_t offset; /* of the page */
-    struct cursor c;
-    uint32_t next_pair;
-    uint32_t page_end;
-};
-
-/* The next list: read, or skipped if `into` is NULL. */
-static enum err
-postings_list(struct postings_walk *w, roaring_bitmap_t *into, struct why *why)
-{
-    enum { BATCH = 256 };
-    uint32_t batch[BATCH], waiting = 0;
-    uint64_t count = cursor_varint(&w->c), number = 0;
-    if (count > cursor_left(&w->c)) cursor_fail(&w->c);
-    for (uint64_t i = 0; i < count && !w->c.bad; i++) {
-        uint64_t step = cursor_varint(&w->c);
-        if (step >= w->tenant->series_count - number) {
-            cursor_fail(&w->c);
-            break;
-        }
-        number += step;
-        if (into == NULL) continue;
-        batch[waiting++] = w->tenant->first_series + (uint32_t)number;
-        if (waiting < BATCH) continue;
-        roaring_bitmap_add_many(into, waiting, batch);
-        waiting = 0;
-    }
-    if (waiting > 0) roaring_bitmap_add_many(into, waiting, batch);
-    w->next_pair++;
-    return w->c.bad ? part_damaged(w->part, w->offset, "postings", why) : OK;
-}
-
-static enum err
-postings_enter(struct postings_walk *w, uint32_t pair, struct why *why)
-{
-    struct part *p = w->part;
-    page_release(&p->source, w->page);
-    w->page = NULL;
-    enum err e =
-        part_directory_find(p, &p->postings, pair, &w->offset, &w->next_pair, &w->page_end, why);
-    if (e == OK) e = page_get(&p->source, w->offset, PAGE_POSTINGS, &w->page, why);
-    if (e) return e;
-    w->c = (struct cursor){w->page->at, w->page->at + w->page->size, false};
-    return OK;
-}
-
-static enum err
-postings_add(struct postings_walk *w, uint32_t pair, roaring_bitmap_t *into, struct why *why)
-{
-    enum err e = OK;
-    if (w->page == NULL || pair < w->next_pair || pair >= w->page_end) {
-        e = postings_enter(w, pair, why);
-    }
-    while (e == OK && w->next_pair < pair) {
-        e = postings_list(w, NULL, why);
-    }
-    return e ? e : postings_list(w, into, why);
-}
-
-/* --- matching --------------------------------------------------------------------------------- */
-
-enum { VALUES_PER_CHECK = 1024 }; /* of the deadline */
-
-struct match {
-    const struct part_index *index;
-    struct value_walk values;
-    struct postings_walk postings;
-};
-
-/* The first pair of a name whose value is not before `value`; *ret_equal: it is that value. */
-static enum err
-find_value(struct match *m, const struct part_name *name, struct bytes value, uint32_t *ret_pair,
-           bool *ret_equal, struct why *why)
-{
-    uint32_t low = name->first_pair, high = name->first_pair + name->pair_count;
-    *ret_equal = false;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        enum err e = value_walk_get(&m->values, middle, why);
-        if (e) return e;
-        int order = bytes_compare(buf_bytes(&m->values.value), value);
-        if (order == 0) *ret_equal = true;
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    *ret_pair = low;
-    return OK;
-}
-
-static bool
-begins_with(struct bytes text, struct bytes prefix)
-{
-    return text.size >= prefix.size && bytes_equal(bytes_of(text.at, prefix.size), prefix);
-}
-
-/* Adds the series of all values of `name`, among those with `prefix`, for which matching gives
- * `want`. */
-static enum err
-collect_scan(struct match *m, const struct part_name *name, const struct matcher *matcher,
-             struct bytes prefix, bool want, roaring_bitmap_t *into, struct why *why)
-{
-    uint32_t pair = name->first_pair, end = name->first_pair + name->pair_count;
-    bool equal;
-    enum err e = prefix.size == 0 ? OK : find_value(m, name, prefix, &pair, &equal, why);
-    for (; e == OK && pair < end; pair++) {
-        e = value_walk_get(&m->values, pair, why);
-        if (e) break;
-        struct bytes value = buf_bytes(&m->values.value);
-        if (!begins_with(value, prefix)) break;
-        if (matcher_matches(matcher, value) == want) {
-            e = postings_add(&m->postings, pair, into, why);
-        }
-        if (e == OK && pair % VALUES_PER_CHECK == 0 && m->index->control != NULL) {
-            e = query_control_check(m->index->control, why);
-        }
-    }
-    return e;
-}
-
-/* The same by look-ups, where the matcher's set of values is known. */
-static enum err
-collect_literals(struct match *m, const struct part_name *name, const struct bytes *values,
-                 uint32_t count, roaring_bitmap_t *into, struct why *why)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t pair;
-        bool equal;
-        enum err e = find_value(m, name, values[i], &pair, &equal, why);
-        if (e == OK && equal) e = postings_add(&m->postings, pair, into, why);
-        if (e) return e;
-    }
-    return OK;
-}
-
-/*
- * A matcher that passes the empty string excludes the series with a value it does not pass; any
- * other selects the series with a value it passes. Known values and prefixes are those of the
- * positive form: what a positive matcher selects, and a negative one excludes.
- */
-static bool
-uses_positive_form(const struct matcher *matcher)
-{
-    enum matcher_type type = matcher_type(matcher);
-    bool negative = type == MATCH_NOT_EQUAL || type == MATCH_NOT_REGEX;
-    return negative == matcher_matches_empty(matcher);
-}
-
-/* By a few look-ups, without running over all values. */
-static bool
-is_cheap(const struct match *m, const struct matcher *matcher)
-{
-    const struct bytes *values;
-    return part_find_name(m->index, matcher_name(matcher)) == NULL ||
-           (uses_positive_form(matcher) && matcher_literals(matcher, &values) > 0);
-}
-
-static enum err
-match_one(struct match *m, const struct matcher *matcher, roaring_bitmap_t *result, struct why *why)
-{
-    const struct part_name *name = part_find_name(m->index, matcher_name(matcher));
-    bool excludes = matcher_matches_empty(matcher), positive = uses_positive_form(matcher);
-    roaring_bitmap_t *set = roaring_bitmap_create();
-    if (set == NULL) return why_set(why, ERR_NOMEM, "no memory to match series");
-    enum err e = OK;
-    if (name != NULL) {
-        const struct bytes *values;
-        uint32_t count = matcher_literals(matcher, &values);
-        struct bytes prefix = positive ? matcher_prefix(matcher) : (struct bytes){NULL, 0};
-        e = positive && count > 0 ? collect_literals(m, name, values, count, set, why)
-                                  : collect_scan(m, name, matcher, prefix, !excludes, set, why);
-    }
-    if (e == OK && excludes) roaring_bitmap_andnot_inplace(result, set);
-    if (e == OK && !excludes) roaring_bitmap_and_inplace(result, set);
-    roaring_bitmap_free(set);
+    if (e) value_forget(w); /* nothing is known of the next value */
     return e;
 }
 
 enum err
-part_match(const struct part_index *index, struct matcher *const *matchers, uint32_t matcher_count,
-           roaring_bitmap_t **ret_series, struct why *why)
+value_walk_near(struct value_walk *w, uint32_t *pair, uint32_t end, struct bytes value,
+                struct why *why)
 {
-    struct match m = {.index = index};
-    value_walk_init(&m.values, index->part, index->part->budget);
-    m.postings = (struct postings_walk){.part = index->part, .tenant = index->tenant};
-    uint64_t first = index->tenant->first_series;
-    roaring_bitmap_t *result =
-        index->tenant->series_count == 0
-            ? roaring_bitmap_create()
-            : roaring_bitmap_from_range(first, first + index->tenant->series_count, 1);
-    enum err e = result == NULL ? why_set(why, ERR_NOMEM, "no memory to match series") : OK;
-    for (uint32_t i = 0; i < 2 * matcher_count && e == OK; i++) {
-        const struct matcher *matcher = matchers[i % matcher_count];
-        if (is_cheap(&m, matcher) != (i < matcher_count)) continue;
-        e = match_one(&m, matcher, result, why);
-        if (e == OK && roaring_bitmap_is_empty(result)) break;
+    enum err e = value_page(w, *pair, why);
+    if (e == OK && end > w->page_end) end = w->page_end;
+    /* Restarts of the name behind *pair, in this page. */
+    uint32_t low = e ? 0 : (*pair - w->page_first) / LABEL_RESTART + 1;
+    uint32_t high = e ? 0 : (end - 1 - w->page_first) / LABEL_RESTART + 1;
+    while (e == OK && low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        e = value_restart(w, middle, why);
+        if (e == OK) e = value_step(w, why);
+        if (e) break;
+        if (bytes_compare(buf_bytes(&w->value), value) <= 0) {
+            *pair = w->page_first + middle * LABEL_RESTART;
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
     }
-    value_walk_fini(&m.values);
-    page_release(&index->part->source, m.postings.page);
-    if (e) {
-        if (result != NULL) roaring_bitmap_free(result);
-        return e;
+    if (e) value_forget(w);
+    return e;
+}
+
+enum err
+part_values(const struct part_index *index, struct bytes name,
+            enum err (*each)(void *context, struct bytes value), void *context, struct why *why)
+{
+    const struct part_name *n = part_find_name(index, name);
+    struct value_walk w;
+    enum err e = OK;
+    value_walk_init(&w, index->part, index->part->budget);
+    for (uint32_t i = 0; n != NULL && i < n->pair_count && e == OK; i++) {
+        e = value_walk_get(&w, n->first_pair + i, why);
+        if (e == OK) e = each(context, buf_bytes(&w.value));
     }
-    *ret_series = result;
-    return OK;
+    value_walk_fini(&w);
+    return e == ERR_CANCELED ? OK : e;
 }

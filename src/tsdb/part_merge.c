@@ -83,6 +83,8 @@ part_merge_new(const struct part_merge_options *options, struct part_merge **ret
     arena_init(&m->tenant_arena, budget, 0, 0);
     arena_init(&m->exemplar_arena, budget, 0, 1024);
     merge_init(&m->merge, budget, NULL);
+    enum err e = times_cache_new(budget, &m->times_cache);
+    m->merge.times = m->times_cache;
     buf_init(&m->counts, budget, UINT32_MAX);
     buf_init(&m->value, budget, UINT32_MAX);
     buf_init(&m->pieces, budget, UINT32_MAX);
@@ -90,7 +92,7 @@ part_merge_new(const struct part_merge_options *options, struct part_merge **ret
     m->sources = mem_new(budget, count * sizeof *m->sources);
     m->group = mem_alloc(budget, count * sizeof(struct merge_source *));
     m->heap.at = mem_alloc(budget, count * sizeof(struct merge_source *));
-    enum err e = m->sources == NULL || m->group == NULL || m->heap.at == NULL ? ERR_NOMEM : OK;
+    if (m->sources == NULL || m->group == NULL || m->heap.at == NULL) e = ERR_NOMEM;
     for (uint32_t i = 0; i < count && e == OK; i++) {
         e = source_init(m, &m->sources[i], i);
     }
@@ -126,6 +128,7 @@ part_merge_free(struct part_merge *m)
         source_fini(&m->sources[i]);
     }
     merge_fini(&m->merge);
+    times_cache_free(m->times_cache);
     mem_free(budget, m->sources, count * sizeof *m->sources);
     mem_free(budget, m->group, count * sizeof(struct merge_source *));
     mem_free(budget, m->heap.at, count * sizeof(struct merge_source *));

@@ -7,6 +7,7 @@
 
 #include "tsdb/part_merge.h"
 #include "tsdb/part_private.h"
+#include "tsdb/part_times.h"
 
 /* What a step counts for work on labels and rows, in samples. */
 enum { PAIR_WORK = 8, ROW_WORK = 16, EXEMPLAR_WORK = 8 };
@@ -106,6 +107,7 @@ struct part_merge {
     uint32_t next_piece;
     bool merging; /* `merge` has more */
     struct merge merge;
+    struct times_cache *times_cache;
     struct buf exemplars; /* struct equal_time */
     struct arena exemplar_arena;
     int64_t *times; /* CODEC_SAMPLES_MAX, made when needed */

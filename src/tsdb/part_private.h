@@ -15,12 +15,17 @@
  */
 struct directory_table {
     uint32_t count;
+    size_t memory_bytes;
     uint64_t *offsets;
-    uint32_t *numbers; /* the first in each page, ascending */
+    uint32_t *numbers;  /* the first in each page, ascending */
+    uint32_t *key_ends; /* with keys: where each ends */
+    uint8_t *keys;
 };
 
 struct directory {
     uint64_t page;                         /* 0: there is nothing of this kind */
+    bool has_keys;                         /* what separates each page from the one before */
+    struct bytes bytes;                    /* with DIRECTORY_IN_ROOT: view of the part's arena */
     struct directory_table *_Atomic table; /* release, pairs with acquire in directory_table() */
 };
 
@@ -62,6 +67,15 @@ MUST_CHECK enum err part_directory_find(struct part *part, struct directory *dir
                                         uint32_t number, uint64_t *ret_offset, uint32_t *ret_first,
                                         uint32_t *ret_next, struct why *why);
 
+/*
+ * The same by order, in the directory of label values: the last page that holds a number in
+ * [first, end), the numbers of one name, and may hold `value` or, if no page does, what is before
+ * it.
+ */
+MUST_CHECK enum err part_directory_search(struct part *part, struct directory *directory,
+                                          uint32_t first, uint32_t end, struct bytes value,
+                                          uint32_t *ret_number, struct why *why);
+
 /* Walks exemplars, by series and time. */
 struct exemplar_walk {
     struct part *part;
@@ -96,7 +110,10 @@ struct value_walk {
     uint64_t offset; /* of the page */
     struct cursor c;
     uint32_t next_pair;
-    uint32_t page_end; /* first pair of the next page */
+    uint32_t page_first;
+    uint32_t page_end;      /* first pair of the next page */
+    uint32_t restart_count; /* of the page, */
+    uint32_t items_end;     /* and where they are */
     struct buf value;
 };
 
@@ -104,5 +121,42 @@ void value_walk_init(struct value_walk *walk, struct part *part, struct budget *
 void value_walk_fini(struct value_walk *walk);
 /* The value of `pair` in walk->value. Steps on if it is the next one. */
 MUST_CHECK enum err value_walk_get(struct value_walk *walk, uint32_t pair, struct why *why);
+/*
+ * Moves *pair on, within its page and before `end`, to where values are just before `value` or it
+ * itself: at most a few steps of value_walk_get() from it.
+ */
+MUST_CHECK enum err value_walk_near(struct value_walk *walk, uint32_t *pair, uint32_t end,
+                                    struct bytes value, struct why *why);
+
+/* --- part_postings.c -------------------------------------------------------------------------- */
+
+/* Gathers the series of pairs, those of a window. */
+struct postings_walk {
+    struct part *part;
+    const struct part_tenant *tenant;
+    const struct page *page;
+    uint64_t offset; /* of the page */
+    struct cursor c;
+    uint32_t next_pair;
+    uint32_t page_end;
+
+    uint32_t from; /* the window, within the tenant */
+    uint32_t to;
+    uint32_t list_count;
+    uint64_t added_count;
+    roaring_bitmap_t *set; /* numbers in the part */
+    uint64_t *bits;        /* of the window: more of the set; NULL: not needed */
+    uint32_t batch_count;
+    uint32_t batch[256]; /* still more */
+};
+
+/* Series `from` to `to`, numbers in the part. No memory: walk->set is NULL. */
+void postings_begin(struct postings_walk *walk, const struct part_index *index, uint32_t from,
+                    uint32_t to);
+void postings_end(struct postings_walk *walk);
+/* Adds the series of a pair (numbered through the part): cheapest in ascending order. */
+MUST_CHECK enum err postings_add(struct postings_walk *walk, uint32_t pair, struct why *why);
+/* All that was added; the walk's own. */
+roaring_bitmap_t *postings_set(struct postings_walk *walk);
 
 #endif

@@ -20,63 +20,94 @@ part_damaged(const struct part *p, uint64_t offset, const char *what, struct why
 
 /* --- directories ------------------------------------------------------------------------------ */
 
-static size_t
-table_bytes(uint32_t count)
+static void
+table_free(struct part *p, struct directory_table *t)
 {
-    return sizeof(struct directory_table) + (size_t)count * (sizeof(uint64_t) + sizeof(uint32_t));
+    if (t != NULL) mem_free(p->budget, t, t->memory_bytes);
 }
 
 static void
 directory_fini(struct part *p, struct directory *d)
 {
-    struct directory_table *t = atomic_load_explicit(&d->table, memory_order_relaxed);
-    if (t != NULL) mem_free(p->budget, t, table_bytes(t->count));
+    table_free(p, atomic_load_explicit(&d->table, memory_order_relaxed));
 }
 
 static bool
-table_fill(const struct part *p, struct cursor *c, struct directory_table *t)
+table_fill(const struct part *p, struct cursor *c, struct directory_table *t, bool has_keys)
 {
     uint64_t number = 0, offset = 0;
+    uint32_t keys_size = 0;
     for (uint32_t i = 0; i < t->count; i++) {
         uint64_t step = cursor_varint(c), more = cursor_varint(c);
         number += step;
         offset += more;
         if (c->bad || step > UINT32_MAX || number >= UINT32_MAX || more == 0 ||
-            more > p->source.file_bytes || offset > p->source.file_bytes) {
+            more > p->source.file_bytes || offset > p->source.file_bytes ||
+            (i > 0 && step == 0 && has_keys)) {
             return false;
         }
         t->numbers[i] = (uint32_t)number;
         t->offsets[i] = offset;
+        if (!has_keys) continue;
+        struct bytes key = cursor_counted(c);
+        if (c->bad) return false;
+        if (key.size > 0) memcpy(t->keys + keys_size, key.at, key.size);
+        keys_size += (uint32_t)key.size;
+        t->key_ends[i] = keys_size;
     }
     return c->at == c->end;
 }
 
-static enum err
-table_load(struct part *p, uint64_t at, struct directory_table **ret_table, struct why *why)
+/* Keys take no more than what is left of the bytes they are read from. */
+static struct directory_table *
+table_new(struct part *p, uint32_t count, size_t keys_max, bool has_keys)
 {
-    const struct page *page;
-    enum err e = page_get(&p->source, at, PAGE_DIRECTORY, &page, why);
-    if (e) return e;
-    struct cursor c = {page->at, page->at + page->size, false};
+    size_t each = sizeof(uint64_t) + sizeof(uint32_t) * (has_keys ? 2 : 1);
+    size_t memory = sizeof(struct directory_table) + count * each + (has_keys ? keys_max : 0);
+    struct directory_table *t = mem_alloc(p->budget, memory);
+    if (t == NULL) return NULL;
+    t->count = count;
+    t->memory_bytes = memory;
+    t->offsets = (uint64_t *)(t + 1);
+    t->numbers = (uint32_t *)(t->offsets + count);
+    t->key_ends = has_keys ? t->numbers + count : NULL;
+    t->keys = has_keys ? (uint8_t *)(t->key_ends + count) : NULL;
+    return t;
+}
+
+static enum err
+table_read(struct part *p, const struct directory *d, struct bytes bytes,
+           struct directory_table **ret_table)
+{
+    struct cursor c = cursor_of(bytes);
     uint64_t count = cursor_varint(&c);
-    struct directory_table *t = NULL;
-    if (c.bad || count == 0 || count > cursor_left(&c) / 2) {
-        e = ERR_CORRUPT;
+    if (c.bad || count == 0 || count > cursor_left(&c) / 2) return ERR_CORRUPT;
+    struct directory_table *t = table_new(p, (uint32_t)count, cursor_left(&c), d->has_keys);
+    if (t == NULL) return ERR_NOMEM;
+    if (!table_fill(p, &c, t, d->has_keys)) {
+        table_free(p, t);
+        return ERR_CORRUPT;
+    }
+    *ret_table = t;
+    return OK;
+}
+
+static enum err
+table_load(struct part *p, const struct directory *d, struct directory_table **ret_table,
+           struct why *why)
+{
+    enum err e;
+    if (d->page == DIRECTORY_IN_ROOT) {
+        e = table_read(p, d, d->bytes, ret_table);
     } else {
-        t = mem_alloc(p->budget, table_bytes((uint32_t)count));
-        e = t == NULL ? why_set(why, ERR_NOMEM, "no memory for a directory of a part") : OK;
+        const struct page *page;
+        e = page_get(&p->source, d->page, PAGE_DIRECTORY, &page, why);
+        if (e) return e;
+        e = table_read(p, d, bytes_of(page->at, page->size), ret_table);
+        page_release(&p->source, page);
     }
-    if (e == OK) {
-        t->count = (uint32_t)count;
-        t->offsets = (uint64_t *)(t + 1);
-        t->numbers = (uint32_t *)(t->offsets + count);
-        if (!table_fill(p, &c, t)) e = ERR_CORRUPT;
-    }
-    page_release(&p->source, page);
-    if (e && t != NULL) mem_free(p->budget, t, table_bytes(t->count));
-    if (e == ERR_CORRUPT) return part_damaged(p, at, "a directory", why);
-    if (e == OK) *ret_table = t;
-    return e;
+    if (e == ERR_NOMEM) return why_set(why, e, "no memory for a directory of a part");
+    return e ? part_damaged(p, d->page, "a directory", why) : OK;
 }
 
 static enum err
@@ -87,11 +118,11 @@ directory_table(struct part *p, struct directory *d, const struct directory_tabl
     if (t == NULL) {
         struct directory_table *first = NULL;
         if (d->page == 0) return part_damaged(p, 0, "its root", why);
-        enum err e = table_load(p, d->page, &t, why);
+        enum err e = table_load(p, d, &t, why);
         if (e) return e;
         if (!atomic_compare_exchange_strong_explicit(&d->table, &first, t, memory_order_acq_rel,
                                                      memory_order_acquire)) {
-            mem_free(p->budget, t, table_bytes(t->count));
+            table_free(p, t);
             t = first;
         }
     }
@@ -126,6 +157,29 @@ part_directory_find(struct part *p, struct directory *d, uint32_t number, uint64
     *ret_offset = t->offsets[at - 1];
     *ret_first = t->numbers[at - 1];
     *ret_next = at < t->count ? t->numbers[at] : UINT32_MAX;
+    return OK;
+}
+
+enum err
+part_directory_search(struct part *p, struct directory *d, uint32_t first, uint32_t end,
+                      struct bytes value, uint32_t *ret_number, struct why *why)
+{
+    const struct directory_table *t;
+    enum err e = directory_table(p, d, &t, why);
+    if (e) return e;
+    assert(d->has_keys);
+    /* Pages that begin behind `first`: of these the last whose key is not above the value. */
+    uint32_t low = pages_until(t, first), from = low, high = pages_until(t, end - 1u);
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        uint32_t key_at = middle == 0 ? 0 : t->key_ends[middle - 1];
+        struct bytes key = bytes_of(t->keys + key_at, t->key_ends[middle] - key_at);
+        if (bytes_compare(key, value) <= 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *ret_number = low == from ? first : t->numbers[low - 1];
     return OK;
 }
 
@@ -196,6 +250,15 @@ read_tenants(struct part *p, struct cursor *c)
 }
 
 static enum err
+read_directory(struct part *p, struct cursor *c, struct directory *d)
+{
+    d->page = cursor_varint(c);
+    if (d->page != DIRECTORY_IN_ROOT) return OK;
+    d->bytes = arena_copy(&p->arena, cursor_counted(c));
+    return d->bytes.at == NULL ? ERR_NOMEM : OK;
+}
+
+static enum err
 read_root(struct part *p, uint64_t offset, struct why *why)
 {
     const struct page *page;
@@ -213,11 +276,15 @@ read_root(struct part *p, uint64_t offset, struct why *why)
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         i->sample_count[k] = cursor_varint(&c);
     }
-    p->rows.page = cursor_varint(&c);
-    p->values.page = cursor_varint(&c);
-    p->postings.page = cursor_varint(&c);
-    p->exemplars.page = cursor_varint(&c);
-    e = c.bad ? ERR_CORRUPT : read_tenants(p, &c);
+    uint64_t level = cursor_varint(&c);
+    i->level = (uint8_t)level;
+    p->values.has_keys = true;
+    e = level > UINT8_MAX ? ERR_CORRUPT : OK;
+    if (e == OK) e = read_directory(p, &c, &p->rows);
+    if (e == OK) e = read_directory(p, &c, &p->values);
+    if (e == OK) e = read_directory(p, &c, &p->postings);
+    if (e == OK) e = read_directory(p, &c, &p->exemplars);
+    if (e == OK) e = c.bad ? ERR_CORRUPT : read_tenants(p, &c);
     if (e == OK && (c.bad || c.at != c.end)) e = ERR_CORRUPT;
     page_release(&p->source, page);
     if (e == ERR_NOMEM) return why_set(why, e, "no memory to open a part");

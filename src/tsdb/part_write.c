@@ -58,9 +58,9 @@ part_filling_flush(struct part_writer *w, struct filling *f, uint64_t *ret_offse
 }
 
 bool
-part_filling_full(const struct filling *f, size_t size)
+part_filling_full(const struct part_writer *w, const struct filling *f, size_t size)
 {
-    return f->payload.size > 0 && f->payload.size + size > PAGE_TARGET_BYTES;
+    return f->payload.size > 0 && f->payload.size + size > w->page_bytes;
 }
 
 /* --- tenants ---------------------------------------------------------------------------------- */
@@ -152,6 +152,8 @@ writer_buffers(struct part_writer *w)
         &w->last_name,
         &w->last_value,
         &w->restarts,
+        &w->segments,
+        &w->separator,
         &w->row_pairs,
         &w->row_ends,
         &w->metadata,
@@ -164,13 +166,20 @@ writer_buffers(struct part_writer *w)
         &w->values_dir.entries,
         &w->postings_dir.entries,
         &w->exemplars_dir.entries,
+        &w->rows.pairs,
+        &w->rows.values_pages,
+        &w->rows.times_offsets,
+        &w->rows.time_columns,
     };
     for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
         buf_init(all[i], w->budget, (size_t)1 << 32);
     }
     filling_init(w, &w->times, PAGE_TIMES);
     filling_init(w, &w->values, PAGE_VALUES);
-    filling_init(w, &w->rows, PAGE_ROWS);
+    filling_init(w, &w->rows.page, PAGE_ROWS);
+    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
+        buf_init(&w->rows.columns[i], w->budget, PAGE_BYTES_MAX);
+    }
     filling_init(w, &w->label_values, PAGE_LABEL_VALUES);
     filling_init(w, &w->postings, PAGE_POSTINGS);
     filling_init(w, &w->exemplars, PAGE_EXEMPLARS);
@@ -217,8 +226,10 @@ part_writer_new(struct env *env, struct budget *budget, const char *parts_dir, u
     w->env = env;
     w->budget = budget;
     w->pages.file = FILE_CLOSED;
+    w->page_bytes = PAGE_BYTES_SOON;
     w->info = (struct part_info){
         .number = number,
+        .level = 1,
         .from_pos = from_pos,
         .to_pos = to_pos,
         .min_ms = INT64_MAX,
@@ -249,7 +260,10 @@ part_writer_new(struct env *env, struct budget *budget, const char *parts_dir, u
 void
 part_writer_set_level(struct part_writer *w, int level)
 {
+    assert(level >= 0 && level <= UINT8_MAX);
+    w->info.level = (uint8_t)level;
     w->pages.level = level;
+    w->page_bytes = level >= PART_LEVEL_LAST ? PAGE_BYTES_LAST : PAGE_BYTES_SOON;
 }
 
 void
@@ -268,6 +282,8 @@ part_writer_free(struct part_writer *w)
         &w->last_name,
         &w->last_value,
         &w->restarts,
+        &w->segments,
+        &w->separator,
         &w->row_pairs,
         &w->row_ends,
         &w->metadata,
@@ -282,14 +298,22 @@ part_writer_free(struct part_writer *w)
         &w->exemplars_dir.entries,
         &w->times.payload,
         &w->values.payload,
-        &w->rows.payload,
+        &w->rows.pairs,
+        &w->rows.values_pages,
+        &w->rows.times_offsets,
+        &w->rows.time_columns,
         &w->label_values.payload,
         &w->postings.payload,
         &w->exemplars.payload,
+        &w->rows.page.payload,
     };
     for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
         buf_fini(all[i]);
     }
+    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
+        buf_fini(&w->rows.columns[i]);
+    }
+    mem_free(w->budget, w->rows.slots, w->rows.slot_count * sizeof *w->rows.slots);
     mem_free(w->budget, (void *)(uintptr_t)w->tenant.name.at, w->tenant.name.size);
     mem_free(w->budget, w->sample_times, CODEC_SAMPLES_MAX * sizeof *w->sample_times);
     mem_free(w->budget, w->sample_bits, CODEC_SAMPLES_MAX * sizeof *w->sample_bits);
@@ -303,13 +327,26 @@ part_writer_free(struct part_writer *w)
     mem_free(w->budget, w, sizeof *w);
 }
 
+/* Short ones lie in the root. */
 static enum err
 directory_out(struct part_writer *w, struct directory_writer *d, uint64_t *ret_offset,
               struct why *why)
 {
     *ret_offset = 0;
     if (d->count == 0) return OK;
+    *ret_offset = DIRECTORY_IN_ROOT;
+    if (d->entries.size <= DIRECTORY_ROOT_BYTES) return buf_error(&d->entries);
     return list_page(w, PAGE_DIRECTORY, d->count, &d->entries, ret_offset, why);
+}
+
+static void
+put_directory(struct buf *to, const struct directory_writer *d, uint64_t offset)
+{
+    buf_put_varint(to, offset);
+    if (offset != DIRECTORY_IN_ROOT) return;
+    buf_put_varint(to, varint_size(d->count) + d->entries.size);
+    buf_put_varint(to, d->count);
+    buf_put_bytes(to, buf_bytes(&d->entries));
 }
 
 static enum err
@@ -333,10 +370,11 @@ root_out(struct part_writer *w, uint64_t *ret_offset, struct why *why)
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         buf_put_varint(to, w->info.sample_count[k]);
     }
-    buf_put_varint(to, rows);
-    buf_put_varint(to, values);
-    buf_put_varint(to, postings);
-    buf_put_varint(to, exemplars);
+    buf_put_varint(to, w->info.level);
+    put_directory(to, &w->rows_dir, rows);
+    put_directory(to, &w->values_dir, values);
+    put_directory(to, &w->postings_dir, postings);
+    put_directory(to, &w->exemplars_dir, exemplars);
     buf_put_varint(to, w->tenant_count);
     buf_put_bytes(to, buf_bytes(&w->tenants));
     if (buf_error(to)) return buf_error(to);

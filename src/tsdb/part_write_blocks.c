@@ -35,7 +35,7 @@ static enum err
 place(struct part_writer *w, struct filling *f, struct buf *offsets, struct bytes encoded,
       struct page_place *ret_place, struct why *why)
 {
-    if (part_filling_full(f, encoded.size)) {
+    if (part_filling_full(w, f, encoded.size)) {
         enum err e = part_placed_flush(w, f, offsets, why);
         if (e) return e;
     }
@@ -158,7 +158,7 @@ encode_values(struct part_writer *w, uint32_t first, uint32_t count)
 {
     buf_clear(&w->encoded);
     if (w->kind == SAMPLE_FLOAT) {
-        codec_float_encode(w->scratch, w->sample_bits + first, count, &w->encoded);
+        codec_float_encode_from(w->scratch, w->sample_bits + first, count, &w->origin, &w->encoded);
     } else {
         codec_histogram_encode(w->scratch, w->sample_histograms + first, count, &w->encoded);
     }
@@ -219,14 +219,28 @@ block_add(struct part_writer *w, const struct block_ref *ref)
     return buf_error(&w->blocks);
 }
 
+/* How its numbers are written; a constant needs nothing else. */
+static void
+take_shape(const struct part_writer *w, struct block_ref *ref)
+{
+    ref->scale = SCALE_NONE;
+    if (ref->codec != CODEC_FLOAT_V1) return;
+    struct codec_shape shape = codec_float_shape(buf_bytes(&w->encoded));
+    if (shape.is_decimal) ref->scale = shape.e;
+    ref->is_constant = shape.is_constant;
+    ref->k = shape.is_constant ? shape.k : w->origin;
+}
+
 /* Writes one block of the first samples that wait; more may be left. */
 static enum err
 block_out(struct part_writer *w, struct why *why)
 {
-    uint32_t count, all = w->sample_count;
+    uint32_t count = 0, all = w->sample_count;
     struct block_ref ref = {0};
     enum err e = cut_block(w, &count);
-    if (e == OK) {
+    ref.codec = w->kind == SAMPLE_FLOAT ? CODEC_FLOAT_V1 : part_codec_of(w->kind);
+    if (e == OK) take_shape(w, &ref);
+    if (e == OK && !ref.is_constant) {
         e = place(w, &w->values, &w->values_offsets, buf_bytes(&w->encoded), &ref.values, why);
     }
     if (e) return e;
@@ -235,7 +249,6 @@ block_out(struct part_writer *w, struct why *why)
     if (e == OK && w->has_starts) e = place_starts(w, &ref.starts, why);
     w->sample_count = all;
     if (e) return e;
-    ref.codec = w->kind == SAMPLE_FLOAT ? CODEC_FLOAT_V1 : part_codec_of(w->kind);
     ref.has_starts = w->has_starts;
     ref.count = count;
     ref.min_ms = w->sample_times[0];
@@ -359,7 +372,9 @@ part_write_block(struct part_writer *w, const struct block_ref *block,
     assert(!w->has_last || block->min_ms > w->last_ms);
     struct block_ref ref = *block;
     enum err e = part_blocks_out(w, why);
-    if (e == OK) e = place(w, &w->values, &w->values_offsets, bytes->values, &ref.values, why);
+    if (e == OK && !ref.is_constant) {
+        e = place(w, &w->values, &w->values_offsets, bytes->values, &ref.values, why);
+    }
     if (e == OK) e = place_column(w, bytes->times, ref.count, &ref.times, why);
     if (e == OK && ref.has_starts) {
         e = place(w, &w->values, &w->values_offsets, bytes->starts, &ref.starts, why);

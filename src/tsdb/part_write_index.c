@@ -19,9 +19,10 @@ part_values_page_out(struct part_writer *w, struct why *why)
     if (e) return e;
     uint32_t next = w->tenant.first_pair + w->tenant.pair_count;
     part_directory_add(&w->values_dir, next - w->page_values, offset);
+    buf_put_counted(&w->values_dir.entries, buf_bytes(&w->separator));
     buf_clear(&w->restarts);
     w->page_values = 0;
-    return OK;
+    return buf_error(&w->separator);
 }
 
 enum err
@@ -45,6 +46,16 @@ shared_prefix(struct bytes a, struct bytes b)
     return (uint32_t)n;
 }
 
+/* What is above the value before and not above the first of the page; of the first of a name: "".
+ */
+static void
+note_separator(struct part_writer *w, struct bytes value, bool new_name)
+{
+    size_t size = new_name ? 0 : shared_prefix(buf_bytes(&w->last_value), value) + 1u;
+    buf_clear(&w->separator);
+    buf_put_bytes(&w->separator, bytes_of(value.at, size));
+}
+
 enum err
 part_write_pair(struct part_writer *w, struct label label, struct why *why)
 {
@@ -55,7 +66,7 @@ part_write_pair(struct part_writer *w, struct label label, struct why *why)
            bytes_compare(buf_bytes(&w->last_name), label.name) < 0);
     assert(new_name || bytes_compare(buf_bytes(&w->last_value), label.value) < 0);
     if (e == OK && new_name) e = part_name_end(w);
-    if (e == OK && part_filling_full(&w->label_values, label.value.size + w->restarts.size)) {
+    if (e == OK && part_filling_full(w, &w->label_values, label.value.size + w->restarts.size)) {
         e = part_values_page_out(w, why);
     }
     if (e) return part_told(w, e, why);
@@ -63,6 +74,7 @@ part_write_pair(struct part_writer *w, struct label label, struct why *why)
         buf_clear(&w->last_name);
         buf_put_bytes(&w->last_name, label.name);
     }
+    if (w->page_values == 0) note_separator(w, label.value, new_name);
     struct buf *to = &w->label_values.payload;
     bool restart = w->page_values % LABEL_RESTART == 0;
     if (restart) buf_put_le32(&w->restarts, (uint32_t)to->size);
@@ -118,24 +130,111 @@ postings_sort(const struct part_writer *w, uint32_t *starts, uint32_t *series)
     starts[0] = 0;
 }
 
+/* Series as runs of neighbours: how far behind the last, how many more. */
+static size_t
+runs_put(uint8_t *to, const uint32_t *series, uint32_t count, uint32_t next)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < count;) {
+        uint32_t run = 1;
+        while (i + run < count && series[i + run] == series[i] + run) {
+            run++;
+        }
+        n += varint_put(to + n, series[i] - next);
+        n += varint_put(to + n, run - 1);
+        next = series[i] + run;
+        i += run;
+    }
+    return n;
+}
+
+static size_t
+differences_put(uint8_t *to, const uint32_t *series, uint32_t count, uint32_t last)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        n += varint_put(to + n, series[i] - last);
+        last = series[i];
+    }
+    return n;
+}
+
+static uint32_t
+run_count(const uint32_t *series, uint32_t count)
+{
+    uint32_t runs = 1;
+    for (uint32_t i = 1; i < count; i++) {
+        runs += series[i] != series[i - 1] + 1;
+    }
+    return runs;
+}
+
+/* How many of the series the next segment takes: about SEGMENT_NUMBERS numbers. */
+static uint32_t
+segment_length(const uint32_t *series, uint32_t count, enum list_form form)
+{
+    uint32_t most = SEGMENT_NUMBERS, n = 1;
+    if (form == LIST_DIFFERENCES) return count < most ? count : most;
+    for (most /= 2; n < count; n++) {
+        if (series[n] != series[n - 1] + 1 && --most == 0) break;
+    }
+    return n;
+}
+
+static void
+segments_put(struct buf *to, struct buf *list, const uint32_t *series, uint32_t count,
+             enum list_form form)
+{
+    for (uint32_t i = 0, n, last = 0; i < count; i += n) {
+        n = segment_length(series + i, count - i, form);
+        list->size = form == LIST_RUNS ? runs_put(list->at, series + i, n, series[i])
+                                       : differences_put(list->at, series + i, n, series[i]);
+        buf_put_varint(to, series[i] - last);
+        buf_put_counted(to, buf_bytes(list));
+        last = series[i];
+    }
+}
+
+/*
+ * One list, behind its size. A run takes two numbers: that shorter ones may be worth it where the
+ * series between them take many bytes is not tried. Long lists come in segments.
+ */
+static enum err
+list_put(struct part_writer *w, const uint32_t *series, uint32_t count)
+{
+    struct buf *to = &w->postings.payload, *list = &w->encoded;
+    bool runs = count > 0 && 2 * (uint64_t)run_count(series, count) <= count;
+    enum list_form form = runs ? LIST_RUNS : LIST_DIFFERENCES;
+    buf_clear(list);
+    if (!buf_reserve(list, ((size_t)count + 1) * VARINT_SIZE_MAX)) return buf_error(list);
+    list->size =
+        runs ? runs_put(list->at, series, count, 0) : differences_put(list->at, series, count, 0);
+    if (list->size < LIST_SEGMENTED_BYTES) {
+        buf_put_varint(to, (uint64_t)list->size << LIST_SIZE_SHIFT | form);
+        buf_put_bytes(to, buf_bytes(list));
+        return buf_error(to);
+    }
+    buf_clear(&w->segments);
+    segments_put(&w->segments, list, series, count, form);
+    buf_put_varint(to, (uint64_t)w->segments.size << LIST_SIZE_SHIFT | LIST_SEGMENTS | form);
+    buf_put_bytes(to, buf_bytes(&w->segments));
+    return err_first(buf_error(&w->segments), buf_error(to));
+}
+
 static enum err
 postings_put(struct part_writer *w, const uint32_t *starts, const uint32_t *series, struct why *why)
 {
-    struct buf *to = &w->postings.payload;
     uint32_t first = w->tenant.first_pair;
     for (uint32_t p = 0; p < w->tenant.pair_count; p++) {
-        uint32_t count = starts[p + 1] - starts[p], last = 0;
-        if (part_filling_full(&w->postings, count + 2u)) {
-            enum err e = postings_page_out(w, &first, w->tenant.first_pair + p, why);
+        uint32_t number = w->tenant.first_pair + p;
+        if (number - first == PAGE_LISTS_MAX ||
+            part_filling_full(w, &w->postings, starts[p + 1] - starts[p] + 2u)) {
+            enum err e = postings_page_out(w, &first, number, why);
             if (e) return e;
         }
-        buf_put_varint(to, count);
-        for (uint32_t i = starts[p]; i < starts[p + 1]; i++) {
-            buf_put_varint(to, series[i] - last);
-            last = series[i];
-        }
+        enum err e = list_put(w, series + starts[p], starts[p + 1] - starts[p]);
+        if (e) return e;
     }
-    if (buf_error(to)) return buf_error(to);
     return postings_page_out(w, &first, 0, why);
 }
 
@@ -179,7 +278,7 @@ part_write_exemplar(struct part_writer *w, uint32_t series, int64_t t_ms, uint64
     assert(series < w->tenant.series_count);
     uint32_t number = w->tenant.first_series + series;
     struct buf *to = &w->exemplars.payload;
-    if (e == OK && part_filling_full(&w->exemplars, labels.size + 32))
+    if (e == OK && part_filling_full(w, &w->exemplars, labels.size + 32))
         e = part_exemplars_page_out(w, why);
     if (e) return part_told(w, e, why);
     if (to->size == 0) {

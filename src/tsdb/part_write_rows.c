@@ -1,16 +1,353 @@
-/* part_write_rows.c - rows of a part: series, their pairs, and where their blocks are. */
+/*
+ * part_write_rows.c - rows of a part: series, their pairs, and where their blocks are.
+ *
+ * Groups of rows are written column by column, since neighbours differ in little: what a row shares
+ * with the one before is not said again, what follows from the order of blocks is not said at all,
+ * and what several blocks have in common (their times) is said once. A group is read from its
+ * begin, so it is small; what groups of a page have in common is left to zstd.
+ */
 #include <assert.h>
 
 #include "tsdb/part_writer.h"
 
-enum { WAITING_BYTES_MAX = 1024 * 1024 };
-
-/* --- rows ------------------------------------------------------------------------------------- */
+enum { WAITING_BYTES_MAX = 1024 * 1024, TIMES_SLOTS_FIRST = 256 };
 
 struct waiting_row {
     uint32_t pair_count;
     uint32_t block_count;
 };
+
+/* --- statistics ------------------------------------------------------------------------------- */
+
+/* What the bits of k / 10^e lack to those of v. */
+static int64_t
+correction_of(double v, unsigned e, int64_t k)
+{
+    return (int64_t)(double_bits(v) - codec_decimal_bits(e, k));
+}
+
+static bool
+is_short(int64_t correction)
+{
+    return correction < INT64_C(1) << 40 && correction > -(INT64_C(1) << 40);
+}
+
+static void
+put_raw_stats(struct buf *columns, const struct block_ref *b)
+{
+    const struct codec_stats *s = &b->stats;
+    buf_put_u8(&columns[ROW_SCALES], SCALE_RAW);
+    buf_put_zigzag(&columns[ROW_LEASTS], b->k);
+    buf_put_le64(&columns[ROW_RAW], double_bits(s->min));
+    buf_put_le64(&columns[ROW_RAW], double_bits(s->max));
+    buf_put_le64(&columns[ROW_RAW], double_bits(s->sum));
+    buf_put_varint(&columns[ROW_MISSING], b->count - s->number_count);
+}
+
+static bool
+has_no_number(const struct codec_stats *s)
+{
+    return s->number_count == 0 && s->min == __builtin_inf() && s->max == -__builtin_inf() &&
+           double_bits(s->sum) == 0;
+}
+
+static void
+put_constant_stats(struct buf *columns, const struct block_ref *b)
+{
+    const struct codec_stats *s = &b->stats;
+    uint64_t sum = part_sum_guess(b->k, 0, s->number_count);
+    int64_t sum_off = correction_of(s->sum, b->scale, (int64_t)sum);
+    unsigned scale = b->scale | SCALE_CONSTANT;
+    if (s->number_count < b->count) scale |= SCALE_MISSING;
+    if (sum_off != 0) scale |= SCALE_SUM_OFF;
+    buf_put_u8(&columns[ROW_SCALES], (uint8_t)scale);
+    buf_put_zigzag(&columns[ROW_LEASTS], b->k);
+    if (sum_off != 0) buf_put_zigzag(&columns[ROW_CORRECTIONS], sum_off);
+    if (s->number_count < b->count) buf_put_varint(&columns[ROW_MISSING], 1);
+}
+
+/* False: they are not near to decimals of this scale. */
+static bool
+put_scaled_stats(struct buf *columns, const struct block_ref *b)
+{
+    const struct codec_stats *s = &b->stats;
+    unsigned e = b->scale;
+    int64_t least = b->k, most, sum;
+    if (!codec_scale(s->max, e, &most) || most < least || !codec_scale(s->sum, e, &sum)) {
+        return false;
+    }
+    int64_t least_off = correction_of(s->min, e, least), most_off = correction_of(s->max, e, most);
+    int64_t sum_off = correction_of(s->sum, e, sum);
+    if (!is_short(least_off) || !is_short(most_off) || !is_short(sum_off)) return false;
+    unsigned scale = e;
+    if (s->number_count < b->count) scale |= SCALE_MISSING;
+    if (sum_off != 0) scale |= SCALE_SUM_OFF;
+    if ((least_off | most_off) != 0) scale |= SCALE_EXTREMES_OFF;
+    buf_put_u8(&columns[ROW_SCALES], (uint8_t)scale);
+    buf_put_zigzag(&columns[ROW_LEASTS], least);
+    uint64_t spread = (uint64_t)most - (uint64_t)least;
+    uint64_t guess = part_sum_guess(least, spread, s->number_count);
+    buf_put_varint(&columns[ROW_SPREADS], spread);
+    buf_put_zigzag(&columns[ROW_SUMS], (int64_t)((uint64_t)sum - guess));
+    if (scale & SCALE_EXTREMES_OFF) {
+        buf_put_zigzag(&columns[ROW_CORRECTIONS], least_off);
+        buf_put_zigzag(&columns[ROW_CORRECTIONS], most_off);
+    }
+    if (scale & SCALE_SUM_OFF) buf_put_zigzag(&columns[ROW_CORRECTIONS], sum_off);
+    if (scale & SCALE_MISSING) {
+        buf_put_varint(&columns[ROW_MISSING], b->count - s->number_count);
+    }
+    return true;
+}
+
+static void
+put_stats(struct buf *columns, const struct block_ref *b)
+{
+    if (b->is_constant) {
+        put_constant_stats(columns, b);
+    } else if (has_no_number(&b->stats) && b->k == 0) {
+        buf_put_u8(&columns[ROW_SCALES], SCALE_NO_NUMBER);
+    } else if (b->scale == SCALE_NONE || !put_scaled_stats(columns, b)) {
+        put_raw_stats(columns, b);
+    }
+}
+
+/* --- what several blocks of a page have in common --------------------------------------------- */
+
+static void
+items_end(struct row_filling *r)
+{
+    if (r->items == 0) return;
+    buf_put_varint(&r->values_pages, r->items);
+    r->items = 0;
+}
+
+/* An item in a page of values: its size is enough, as long as it follows the one before. */
+static void
+put_item(struct row_filling *r, const struct page_place *place)
+{
+    if (place->page != r->values_page) {
+        items_end(r);
+        if (r->values_page_count == 0) r->first_at = place->at;
+        assert(r->values_page_count == 0 || place->at == 0);
+        buf_put_varint(&r->values_pages, place->page - r->values_page);
+        r->values_page = place->page;
+        r->values_page_count++;
+    }
+    r->items++;
+    buf_put_varint(&r->columns[ROW_SIZES], place->size);
+}
+
+static uint32_t
+times_page_index(struct row_filling *r, uint64_t offset)
+{
+    const uint64_t *offsets = (const uint64_t *)(const void *)r->times_offsets.at;
+    uint32_t count = (uint32_t)(r->times_offsets.size / sizeof *offsets);
+    for (uint32_t i = count; i > 0; i--) {
+        if (offsets[i - 1] == offset) return i - 1;
+    }
+    buf_put_le64(&r->times_offsets, offset);
+    return count;
+}
+
+static void
+put_time_column(struct row_filling *r, const struct block_ref *b)
+{
+    struct buf *to = &r->time_columns;
+    uint64_t span = (uint64_t)b->max_ms - (uint64_t)b->min_ms;
+    buf_put_varint(to, times_page_index(r, b->times.page));
+    buf_put_zigzag(to, (int64_t)b->times.at - (int64_t)r->column_end);
+    buf_put_varint(to, b->times.size);
+    buf_put_varint(to, b->count);
+    buf_put_zigzag(to, (int64_t)((uint64_t)b->min_ms - r->column_min));
+    buf_put_zigzag(to, (int64_t)(span - r->column_span));
+    r->column_end = b->times.at + b->times.size;
+    r->column_min = (uint64_t)b->min_ms;
+    r->column_span = span;
+}
+
+static uint32_t
+slot_of(const struct row_filling *r, const struct page_place *place)
+{
+    uint32_t at = (uint32_t)hash_mix(place->page, place->at) & (r->slot_count - 1);
+    while (r->slots[at].index_plus_1 != 0 &&
+           (r->slots[at].page != place->page || r->slots[at].at != place->at)) {
+        at = (at + 1) & (r->slot_count - 1);
+    }
+    return at;
+}
+
+static enum err
+slots_resize(struct part_writer *w, uint32_t count)
+{
+    struct row_filling *r = &w->rows;
+    struct time_slot *old = r->slots;
+    uint32_t old_count = r->slot_count;
+    struct time_slot *grown = mem_new(w->budget, count * sizeof *grown);
+    if (grown == NULL) return ERR_NOMEM;
+    r->slots = grown;
+    r->slot_count = count;
+    for (uint32_t i = 0; i < old_count; i++) {
+        if (old[i].index_plus_1 == 0) continue;
+        struct page_place place = {.page = old[i].page, .at = old[i].at};
+        grown[slot_of(r, &place)] = old[i];
+    }
+    mem_free(w->budget, old, old_count * sizeof *old);
+    return OK;
+}
+
+/* Which of the page's time columns a block has; the first to have one brings it. */
+static enum err
+put_times(struct part_writer *w, const struct block_ref *b)
+{
+    struct row_filling *r = &w->rows;
+    if (r->slot_count == 0 || r->time_count >= r->slot_count / 2) {
+        enum err e = slots_resize(w, r->slot_count == 0 ? TIMES_SLOTS_FIRST : 2 * r->slot_count);
+        if (e) return e;
+    }
+    struct time_slot *slot = &r->slots[slot_of(r, &b->times)];
+    if (slot->index_plus_1 == 0) {
+        put_time_column(r, b);
+        *slot = (struct time_slot){b->times.page, b->times.at, ++r->time_count};
+    }
+    uint32_t index = slot->index_plus_1 - 1;
+    buf_put_zigzag(&r->columns[ROW_TIMES], (int64_t)index - (int64_t)r->time_index);
+    r->time_index = index;
+    return OK;
+}
+
+/* --- rows ------------------------------------------------------------------------------------- */
+
+static void
+put_pairs(struct row_filling *r, const uint32_t *pairs, uint32_t count)
+{
+    const uint32_t *before = (const uint32_t *)(const void *)r->pairs.at;
+    uint32_t before_count = (uint32_t)(r->pairs.size / sizeof *before);
+    uint64_t mask = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (i < before_count) {
+            if (i < ROW_MASK_BITS && pairs[i] == before[i]) continue;
+            if (i < ROW_MASK_BITS) mask |= UINT64_C(1) << i;
+            buf_put_zigzag(&r->columns[ROW_PAIRS], (int64_t)pairs[i] - (int64_t)before[i]);
+        } else {
+            uint32_t last = i == 0 ? 0 : pairs[i - 1];
+            buf_put_zigzag(&r->columns[ROW_PAIRS], (int64_t)pairs[i] - (int64_t)last);
+        }
+    }
+    buf_put_varint(&r->columns[ROW_PAIR_COUNTS], count);
+    buf_put_varint(&r->columns[ROW_MASKS], mask);
+    buf_clear(&r->pairs);
+    buf_put(&r->pairs, pairs, count * sizeof *pairs);
+}
+
+static enum err
+put_block(struct part_writer *w, const struct block_ref *b)
+{
+    struct row_filling *r = &w->rows;
+    unsigned shape = b->codec == CODEC_FLOAT_V1       ? SHAPE_FLOATS
+                     : b->codec == CODEC_HISTOGRAM_V1 ? SHAPE_INT_HISTOGRAMS
+                                                      : SHAPE_FLOAT_HISTOGRAMS;
+    buf_put_u8(&r->columns[ROW_SHAPES], (uint8_t)(shape | (b->has_starts ? SHAPE_STARTS : 0)));
+    enum err e = put_times(w, b);
+    if (e) return e;
+    if (!b->is_constant) put_item(r, &b->values);
+    if (b->has_starts) put_item(r, &b->starts);
+    if (shape == SHAPE_FLOATS) put_stats(r->columns, b);
+    return OK;
+}
+
+static void
+put_head(struct row_filling *r)
+{
+    struct buf *to = &r->columns[ROW_HEAD];
+    const uint64_t *offsets = (const uint64_t *)(const void *)r->times_offsets.at;
+    uint32_t pages = (uint32_t)(r->times_offsets.size / sizeof *offsets);
+    items_end(r);
+    buf_put_varint(to, r->values_page_count);
+    buf_put_bytes(to, buf_bytes(&r->values_pages));
+    if (r->values_page_count > 0) buf_put_varint(to, r->first_at);
+    buf_put_varint(to, pages);
+    for (uint32_t i = 0; i < pages; i++) {
+        buf_put_zigzag(to, (int64_t)(offsets[i] - (i == 0 ? 0 : offsets[i - 1])));
+    }
+    buf_put_varint(to, r->time_count);
+    buf_put_bytes(to, buf_bytes(&r->time_columns));
+}
+
+static enum err
+rows_error(const struct row_filling *r)
+{
+    enum err e = err_first(buf_error(&r->pairs), buf_error(&r->times_offsets));
+    e = err_first(e, err_first(buf_error(&r->time_columns), buf_error(&r->values_pages)));
+    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
+        e = err_first(e, buf_error(&r->columns[i]));
+    }
+    return e;
+}
+
+static void
+rows_clear(struct row_filling *r)
+{
+    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
+        buf_clear(&r->columns[i]);
+    }
+    buf_clear(&r->pairs);
+    buf_clear(&r->values_pages);
+    buf_clear(&r->times_offsets);
+    buf_clear(&r->time_columns);
+    if (r->slot_count > 0) memset(r->slots, 0, r->slot_count * sizeof *r->slots);
+    r->row_count = r->values_page_count = r->items = r->time_count = r->time_index = 0;
+    r->values_page = r->column_min = r->column_span = 0;
+    r->column_end = 0;
+}
+
+/* The group goes behind those that the page has. */
+static enum err
+group_out(struct part_writer *w)
+{
+    struct row_filling *r = &w->rows;
+    if (r->row_count == 0) return OK;
+    put_head(r);
+    struct buf *to = &w->encoded;
+    buf_clear(to);
+    buf_put_varint(to, r->row_count);
+    for (unsigned i = 0; i + 1 < ROW_COLUMN_COUNT; i++) {
+        buf_put_varint(to, r->columns[i].size);
+    }
+    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
+        buf_put_bytes(to, buf_bytes(&r->columns[i]));
+    }
+    enum err e = err_first(rows_error(r), buf_error(to));
+    if (e) return e;
+    buf_put_counted(&r->page.payload, buf_bytes(to));
+    r->page_rows += r->row_count;
+    rows_clear(r);
+    return buf_error(&r->page.payload);
+}
+
+enum err
+part_rows_page_out(struct part_writer *w, struct why *why)
+{
+    struct row_filling *r = &w->rows;
+    uint64_t offset;
+    enum err e = group_out(w);
+    if (e || r->page_rows == 0) return e;
+    e = part_filling_flush(w, &r->page, &offset, why);
+    if (e) return e;
+    part_directory_add(&w->rows_dir, w->rows_written - r->page_rows, offset);
+    r->page_rows = 0;
+    return OK;
+}
+
+static size_t
+rows_bytes(const struct row_filling *r)
+{
+    size_t bytes = r->page.payload.size + r->time_columns.size;
+    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
+        bytes += r->columns[i].size;
+    }
+    return bytes;
+}
 
 /* Turns a running page number into the offset it got. */
 static void
@@ -20,100 +357,82 @@ resolve(struct page_place *place, const struct buf *offsets)
     place->page = load_le64(offsets->at + place->page * 8);
 }
 
-static void
-put_place(struct buf *to, const struct page_place *place, uint64_t *last_page)
-{
-    buf_put_zigzag(to, (int64_t)(place->page - *last_page));
-    buf_put_varint(to, place->at);
-    buf_put_varint(to, place->size);
-    *last_page = place->page;
-}
-
-static void
-put_stats(struct buf *to, const struct codec_stats *stats)
-{
-    uint64_t min = double_bits(stats->min), max = double_bits(stats->max);
-    buf_put_le64(to, min);
-    buf_put_varint(to, __builtin_bswap64(max ^ min));
-    buf_put_le64(to, double_bits(stats->sum));
-    buf_put_varint(to, stats->number_count);
-}
-
-static void
-put_block(struct part_writer *w, struct buf *to, const struct block_ref *b)
-{
-    buf_put_u8(to, b->codec);
-    buf_put_u8(to, (uint8_t)((b->has_starts ? 1 : 0) | (b->has_stats ? 2 : 0)));
-    buf_put_varint(to, b->count);
-    buf_put_zigzag(to, (int64_t)((uint64_t)b->min_ms - (uint64_t)w->row_last_ms));
-    buf_put_varint(to, (uint64_t)b->max_ms - (uint64_t)b->min_ms);
-    w->row_last_ms = b->min_ms;
-    put_place(to, &b->times, &w->row_times);
-    put_place(to, &b->values, &w->row_values);
-    if (b->has_starts) put_place(to, &b->starts, &w->row_values);
-    if (b->has_stats) put_stats(to, &b->stats);
-}
-
-enum err
-part_rows_page_out(struct part_writer *w, struct why *why)
-{
-    if (w->rows_in_page == 0) return OK;
-    uint64_t offset;
-    enum err e = part_filling_flush(w, &w->rows, &offset, why);
-    if (e) return e;
-    part_directory_add(&w->rows_dir, w->rows_written - w->rows_in_page, offset);
-    w->rows_in_page = 0;
-    w->row_last_ms = 0;
-    w->row_times = w->row_values = 0;
-    return OK;
-}
-
 static enum err
 row_out(struct part_writer *w, const uint32_t *pairs, const struct waiting_row *row,
         struct block_ref *blocks, struct why *why)
 {
-    struct buf *to = &w->rows.payload;
-    if (part_filling_full(&w->rows, row->pair_count * 2u + row->block_count * 40u)) {
-        enum err e = part_rows_page_out(w, why);
+    struct row_filling *r = &w->rows;
+    size_t about = row->pair_count + (size_t)row->block_count * 12;
+    bool some = r->page_rows + r->row_count > 0;
+    enum err full = some && rows_bytes(r) + about > w->page_bytes ? part_rows_page_out(w, why)
+                    : r->row_count == GROUP_ROWS_MAX              ? group_out(w)
+                                                                  : OK;
+    if (full) return full;
+    put_pairs(r, pairs, row->pair_count);
+    buf_put_varint(&r->columns[ROW_BLOCK_COUNTS], row->block_count);
+    for (uint32_t i = 0; i < row->block_count; i++) {
+        struct block_ref *b = &blocks[i];
+        resolve(&b->times, &w->times_offsets);
+        if (!b->is_constant) resolve(&b->values, &w->values_offsets);
+        if (b->has_starts) resolve(&b->starts, &w->values_offsets);
+        enum err e = put_block(w, b);
         if (e) return e;
     }
-    buf_put_varint(to, row->pair_count);
-    uint32_t last = 0;
-    for (uint32_t i = 0; i < row->pair_count; i++) {
-        buf_put_varint(to, pairs[i] - last);
-        last = pairs[i];
-    }
-    buf_put_varint(to, row->block_count);
-    for (uint32_t i = 0; i < row->block_count; i++) {
-        resolve(&blocks[i].times, &w->times_offsets);
-        resolve(&blocks[i].values, &w->values_offsets);
-        if (blocks[i].has_starts) resolve(&blocks[i].starts, &w->values_offsets);
-        put_block(w, to, &blocks[i]);
-    }
-    w->rows_in_page++;
+    r->row_count++;
     w->rows_written++;
-    return buf_error(to);
+    return rows_error(r);
 }
 
-/* All rows that wait can go out once the pages their blocks lie in are written. */
+static bool
+is_placed(const struct part_writer *w, const struct block_ref *blocks, uint32_t count)
+{
+    uint64_t pages = w->values_offsets.size / 8;
+    for (uint32_t i = count; i > 0; i--) {
+        const struct block_ref *b = &blocks[i - 1];
+        if (b->has_starts) return b->starts.page < pages;
+        if (!b->is_constant) return b->values.page < pages;
+    }
+    return true;
+}
+
+/* Writes the rows that wait, up to the first with values in a page that is not written yet. */
+static enum err
+rows_out(struct part_writer *w, struct why *why)
+{
+    size_t at = 0;
+    enum err e = OK;
+    while (e == OK && at < w->waiting.size) {
+        struct waiting_row row;
+        size_t next = at + sizeof row;
+        memcpy(&row, w->waiting.at + at, sizeof row);
+        uint32_t *pairs = (uint32_t *)(void *)(w->waiting.at + next);
+        next += (row.pair_count * sizeof *pairs + 7) & ~(size_t)7;
+        struct block_ref *blocks = (struct block_ref *)(void *)(w->waiting.at + next);
+        next += row.block_count * sizeof *blocks;
+        if (!is_placed(w, blocks, row.block_count)) break;
+        e = row_out(w, pairs, &row, blocks, why);
+        at = next;
+    }
+    w->waiting.size -= at;
+    if (at > 0) memmove(w->waiting.at, w->waiting.at + at, w->waiting.size);
+    return e;
+}
+
 enum err
 part_waiting_out(struct part_writer *w, struct why *why)
 {
     enum err e = part_placed_flush(w, &w->times, &w->times_offsets, why);
     if (e == OK) e = part_placed_flush(w, &w->values, &w->values_offsets, why);
-    size_t at = 0;
-    while (e == OK && at < w->waiting.size) {
-        struct waiting_row row;
-        memcpy(&row, w->waiting.at + at, sizeof row);
-        at += sizeof row;
-        uint32_t *pairs = (uint32_t *)(void *)(w->waiting.at + at);
-        at += (row.pair_count * sizeof *pairs + 7) & ~(size_t)7;
-        struct block_ref *blocks = (struct block_ref *)(void *)(w->waiting.at + at);
-        at += row.block_count * sizeof *blocks;
-        e = row_out(w, pairs, &row, blocks, why);
-    }
-    buf_clear(&w->waiting);
-    return e;
+    return e ? e : rows_out(w, why);
+}
+
+/* The page of values being filled goes on, if that leaves few enough. */
+static enum err
+some_waiting_out(struct part_writer *w, struct why *why)
+{
+    enum err e = part_placed_flush(w, &w->times, &w->times_offsets, why);
+    if (e == OK) e = rows_out(w, why);
+    return e == OK && w->waiting.size > WAITING_BYTES_MAX / 2 ? part_waiting_out(w, why) : e;
 }
 
 /* The pairs of the row being written were put at the end of row_pairs. */
@@ -136,7 +455,7 @@ part_series_end(struct part_writer *w, struct why *why)
     buf_clear(&w->blocks);
     w->in_series = false;
     if (e) return e;
-    return w->waiting.size > WAITING_BYTES_MAX ? part_waiting_out(w, why) : OK;
+    return w->waiting.size > WAITING_BYTES_MAX ? some_waiting_out(w, why) : OK;
 }
 
 enum err

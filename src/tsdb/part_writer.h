@@ -28,6 +28,38 @@ struct directory_writer {
     uint64_t last_offset;
 };
 
+/* A time column of the group of rows being filled. */
+struct time_slot {
+    uint64_t page;
+    uint32_t at;
+    uint32_t index_plus_1; /* 0: the slot is free */
+};
+
+/* A page of rows being filled: groups that are complete, and one that is not. */
+struct row_filling {
+    struct filling page;
+    uint32_t page_rows; /* in complete groups */
+    struct buf columns[ROW_COLUMN_COUNT];
+    uint32_t row_count;
+    struct buf pairs; /* u32: of the row before */
+
+    struct buf values_pages; /* of the head: per page, varints of its offset and its items */
+    uint32_t values_page_count;
+    uint64_t values_page; /* the last one */
+    uint32_t first_at;    /* where in the first page the first item is */
+    uint32_t items;       /* in the last page, so far */
+
+    struct buf times_offsets; /* u64, of pages of times */
+    struct buf time_columns;  /* of the head */
+    uint32_t column_end;      /* of the last one: where it ends, its least time, its span */
+    uint64_t column_min;
+    uint64_t column_span;
+    struct time_slot *slots; /* open addressing */
+    uint32_t slot_count;
+    uint32_t time_count;
+    uint32_t time_index; /* of the block before */
+};
+
 struct part_writer {
     struct env *env;
     struct budget *budget;
@@ -36,13 +68,14 @@ struct part_writer {
     struct page_writer pages;
     struct codec_scratch *scratch;
     struct part_info info;
-    uint64_t seed; /* of the hashes of columns */
-    bool begun;    /* its directory is there */
+    uint64_t seed;     /* of the hashes of columns */
+    size_t page_bytes; /* what a page holds, about */
+    bool begun;        /* its directory is there */
     bool finished;
 
     struct filling times;
     struct filling values;
-    struct filling rows;
+    struct row_filling rows;
     struct filling label_values;
     struct filling postings;
     struct filling exemplars;
@@ -66,6 +99,8 @@ struct part_writer {
     uint32_t name_pairs;
     uint32_t page_values; /* label values in the page being filled */
     struct buf restarts;
+    struct buf segments;  /* of a long list of series */
+    struct buf separator; /* of that page from the one before */
     struct buf row_pairs; /* u32 pair numbers of all rows of the tenant */
     struct buf row_ends;  /* u32: where each row's pairs end */
     struct buf metadata;
@@ -86,15 +121,12 @@ struct part_writer {
     struct histogram *sample_histograms;
     struct arena histogram_arena;
     struct buf encoded;
+    int64_t origin; /* of the values encoded last */
 
     /* Rows wait for the pages their blocks lie in. */
     struct buf waiting;       /* struct waiting_row, then its pairs and blocks */
     struct buf times_offsets; /* u64 offset of each page of times, by running number */
     struct buf values_offsets;
-    int64_t row_last_ms;
-    uint64_t row_times;
-    uint64_t row_values;
-    uint32_t rows_in_page;
     uint32_t rows_written;
 
     /* Exemplars. */
@@ -111,7 +143,8 @@ void part_directory_add(struct directory_writer *directory, uint32_t number, uin
 MUST_CHECK enum err part_filling_flush(struct part_writer *writer, struct filling *filling,
                                        uint64_t *ret_offset, struct why *why);
 /* Would an item of `size` bytes make the page too large? */
-bool part_filling_full(const struct filling *filling, size_t size);
+bool part_filling_full(const struct part_writer *writer, const struct filling *filling,
+                       size_t size);
 
 /* --- part_write_blocks.c ---------------------------------------------------------------------- */
 
