@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "api/form.h"
 #include "api/internal.h"
 #include "base/log.h"
-#include "base/time_text.h"
 #include "model/selector.h"
 
 static void
@@ -77,11 +77,14 @@ merge_run(struct api *api, struct http_request *request)
 {
     struct why why = {""};
     struct tsdb_stats before;
-    const char *full = http_argument(request, "full");
+    struct form form;
+    enum err e = form_read(request, &api->read_budget, &form, &why);
+    const char *full = form_nth(&form, "full", 0);
     enum tsdb_merge_mode mode =
         full != NULL && strcasecmp(full, "true") == 0 ? TSDB_MERGE_FULL : TSDB_MERGE_DUE;
+    form_fini(&form);
     tsdb_stats(api->options.tsdb, &before);
-    enum err e = api->options.merge_now(api->options.context, mode, &why);
+    if (e == OK) e = api->options.merge_now(api->options.context, mode, &why);
     reply_done(api, request, e, &why, &before, NULL);
 }
 
@@ -111,24 +114,13 @@ clean_run(struct api *api, struct http_request *request)
 
 /* --- deleting --------------------------------------------------------------------------------- */
 
-static enum err
-time_argument(struct api *api, struct http_request *request, const char *name, int64_t otherwise,
-              int64_t *ret_ms, struct why *why)
-{
-    const char *text = http_argument(request, name);
-    *ret_ms = otherwise;
-    if (text == NULL || text[0] == '\0') return OK;
-    enum err e = time_parse(bytes_of_text(text), env_realtime_ms(api->options.env), ret_ms, why);
-    return e ? why_prefix(why, e, "%s", name) : OK;
-}
-
 /* Each match[] is a deletion of its own; what the first takes the second does not count. */
 static enum err
-delete_all(struct api *api, struct http_request *request, struct bytes tenant, int64_t min_ms,
+delete_all(struct api *api, const struct form *form, struct bytes tenant, int64_t min_ms,
            int64_t max_ms, struct tsdb_deletion *sum, struct why *why)
 {
     const char *match;
-    for (unsigned i = 0; (match = http_argument_nth(request, "match[]", i)) != NULL; i++) {
+    for (unsigned i = 0; (match = form_nth(form, "match[]", i)) != NULL; i++) {
         struct selector selector;
         struct tsdb_deletion deletion;
         enum err e = selector_parse(bytes_of_text(match), &selector, why);
@@ -144,11 +136,11 @@ delete_all(struct api *api, struct http_request *request, struct bytes tenant, i
 
 /* Nothing is deleted by a request that is wrong in any of its parts. */
 static enum err
-check_matches(struct http_request *request, struct why *why)
+check_matches(const struct form *form, struct why *why)
 {
-    const char *match = http_argument_nth(request, "match[]", 0);
+    const char *match = form_nth(form, "match[]", 0);
     if (match == NULL) return why_set(why, ERR_INPUT, "no match[] parameter provided");
-    for (unsigned i = 0; (match = http_argument_nth(request, "match[]", i)) != NULL; i++) {
+    for (unsigned i = 0; (match = form_nth(form, "match[]", i)) != NULL; i++) {
         struct selector selector;
         enum err e = selector_parse(bytes_of_text(match), &selector, why);
         if (e) return e;
@@ -177,12 +169,16 @@ delete_run(struct api *api, struct http_request *request)
     struct bytes tenant;
     int64_t min_ms, max_ms;
     struct tsdb_deletion sum = {0, 0};
+    struct form form;
+    struct env *env = api->options.env;
     if (!tenant_of(api, request, &tenant)) return;
-    enum err e = check_matches(request, &why);
-    if (e == OK) e = time_argument(api, request, "start", INT64_MIN, &min_ms, &why);
-    if (e == OK) e = time_argument(api, request, "end", INT64_MAX, &max_ms, &why);
+    enum err e = form_read(request, &api->read_budget, &form, &why);
+    if (e == OK) e = check_matches(&form, &why);
+    if (e == OK) e = form_time(&form, env, "start", INT64_MIN, &min_ms, &why);
+    if (e == OK) e = form_time(&form, env, "end", INT64_MAX, &max_ms, &why);
     if (e == OK) e = api->options.flush_now(api->options.context, &why);
-    if (e == OK) e = delete_all(api, request, tenant, min_ms, max_ms, &sum, &why);
+    if (e == OK) e = delete_all(api, &form, tenant, min_ms, max_ms, &sum, &why);
+    form_fini(&form);
     if (e) {
         reply_failed(request, e, &why);
     } else {

@@ -44,6 +44,25 @@ struct select_request {
     struct query_control *control;
 };
 
+struct matcher_set {
+    struct matcher *const *matchers; /* all must hold */
+    uint32_t count;
+};
+
+/*
+ * What is asked of labels, and answered without samples: those of series that any of the sets
+ * selects (without sets: all) and that may have a sample in the time, as far as chunks and blocks
+ * tell. What is deleted is not there.
+ */
+struct lookup_request {
+    struct bytes tenant;
+    const struct matcher_set *sets;
+    uint32_t set_count;
+    int64_t min_ms; /* both inclusive */
+    int64_t max_ms;
+    struct query_control *control;
+};
+
 /* Consecutive samples of one kind, in ascending time. All views end with the next call. */
 struct sample_batch {
     enum sample_kind kind;
@@ -124,6 +143,19 @@ struct answerer_ops {
     enum err (*metadata)(struct answerer *answerer, struct bytes tenant, struct bytes family,
                          enum err (*each)(void *context, const struct metadata *metadata),
                          void *context, struct why *why);
+    /*
+     * These call `each` in ascending order, once for each name, value or set of labels; views end
+     * with the call. An error of `each` ends them and is returned.
+     */
+    enum err (*label_names)(struct answerer *answerer, const struct lookup_request *request,
+                            enum err (*each)(void *context, struct bytes name), void *context,
+                            struct why *why);
+    enum err (*label_values)(struct answerer *answerer, const struct lookup_request *request,
+                             struct bytes name, enum err (*each)(void *context, struct bytes value),
+                             void *context, struct why *why);
+    enum err (*series)(struct answerer *answerer, const struct lookup_request *request,
+                       enum err (*each)(void *context, struct bytes labels), void *context,
+                       struct why *why);
 };
 struct answerer {
     const struct answerer_ops *ops;

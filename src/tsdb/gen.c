@@ -112,6 +112,36 @@ gen_series_is_empty(const struct gen_series *s)
             (s->past->sealed == NULL && (s->past->late == NULL || s->past->late->count == 0)));
 }
 
+static bool
+late_meets(const struct late *late, int64_t min_ms, int64_t max_ms, uint32_t durable_epoch)
+{
+    for (uint32_t i = 0; late != NULL && i < late->count; i++) {
+        const struct late_sample *l = &late->samples[i];
+        if (l->t_ms > max_ms) return false;
+        if (l->t_ms >= min_ms && (int32_t)(l->epoch - durable_epoch) <= 0) return true;
+    }
+    return false;
+}
+
+bool
+gen_series_meets(const struct gen_series *s, int64_t min_ms, int64_t max_ms, uint32_t durable_epoch)
+{
+    const struct hchunk_open *o = &s->open;
+    if (o->count > 0 && o->last_ms >= min_ms && hchunk_first_ms(o) <= max_ms &&
+        hchunk_visible(o->count, o->tag, o->pending_now, o->pending_before, durable_epoch) > 0) {
+        return true;
+    }
+    if (s->past == NULL) return false;
+    for (const struct hchunk *c = s->past->sealed; c != NULL; c = c->next) {
+        if (c->max_ms >= min_ms && c->min_ms <= max_ms &&
+            hchunk_visible(c->count, c->tag, c->pending_now, c->pending_before, durable_epoch) >
+                0) {
+            return true;
+        }
+    }
+    return late_meets(s->past->late, min_ms, max_ms, durable_epoch);
+}
+
 struct gen_exemplar *
 gen_exemplar(const struct gen *gen, uint32_t id)
 {

@@ -102,6 +102,9 @@ gen_series(const struct gen *gen, uint32_t id)
 MUST_CHECK enum err gen_series_get(struct gen *gen, const struct series *series,
                                    struct gen_series **ret_series);
 bool gen_series_is_empty(const struct gen_series *series);
+/* May it have a sample in the time that is durable at the epoch? As far as its chunks tell. */
+bool gen_series_meets(const struct gen_series *series, int64_t min_ms, int64_t max_ms,
+                      uint32_t durable_epoch);
 struct gen_exemplar *gen_exemplar(const struct gen *gen, uint32_t id);
 
 /* Asks the processor for what appending to the series touches. */

@@ -268,6 +268,32 @@ void snapshots_sweep(struct tsdb *db);
 /* --- reading parts alone (select.c) ------------------------------------------------------------
  */
 
+/* Up to which epoch readers see the head. Under the head lock. */
+uint32_t visible_epoch(struct tsdb *db);
+
+/* What there is at one moment; held until it is given back. */
+struct pinned {
+    struct version *version;
+    struct gen *gens[2]; /* frozen (NULL: none), active */
+    uint32_t tenant;     /* UINT32_MAX: nobody knows it */
+};
+void store_pin(struct tsdb *db, struct bytes tenant, struct pinned *ret_pinned);
+void store_unpin(struct pinned *pinned);
+
+/* The labels alone: no batches are to be asked of the set. */
+MUST_CHECK enum err query_labels(struct tsdb *db, const struct lookup_request *request,
+                                 struct series_set **ret_set, struct why *why);
+MUST_CHECK enum err tsdb_label_names(struct answerer *answerer,
+                                     const struct lookup_request *request,
+                                     enum err (*each)(void *context, struct bytes name),
+                                     void *context, struct why *why);
+MUST_CHECK enum err tsdb_label_values(struct answerer *answerer,
+                                      const struct lookup_request *request, struct bytes name,
+                                      enum err (*each)(void *context, struct bytes value),
+                                      void *context, struct why *why);
+MUST_CHECK enum err tsdb_series(struct answerer *answerer, const struct lookup_request *request,
+                                enum err (*each)(void *context, struct bytes labels), void *context,
+                                struct why *why);
 /* Series and samples that a question would get from parts. */
 MUST_CHECK enum err parts_count(struct tsdb *db, const struct select_request *request,
                                 uint64_t *ret_series, uint64_t *ret_samples, struct why *why);

@@ -40,8 +40,7 @@ struct query {
     struct tsdb *db;
     struct budget *budget;
     struct query_control *control;
-    struct version *version;
-    struct gen *gens[2];
+    struct pinned pinned;
     struct arena arena;
     struct source *sources;
     uint32_t source_count;
@@ -49,8 +48,12 @@ struct query {
     struct buf labels; /* of the current series */
     int64_t min_ms;
     int64_t max_ms;
+    const struct matcher_set *sets; /* any of them selects; none: all series */
+    uint32_t set_count;
     bool partial;
     bool parts_only;
+    bool labels_only; /* whether there are samples is asked, not which */
+    bool found;       /* with labels_only: there are, of the current series */
     struct why warning;
 };
 
@@ -197,27 +200,39 @@ select_step(struct head_match *m, const struct matcher *matcher, bool first,
 
 /* Those that select come first: what they leave is small. */
 static enum err
-head_select(struct head_match *m, struct matcher *const *matchers, uint32_t count,
-            roaring_bitmap_t **ret)
+head_select(struct head_match *m, const struct matcher_set *set, roaring_bitmap_t *result)
 {
-    roaring_bitmap_t *result = roaring_bitmap_create();
-    if (result == NULL) return ERR_NOMEM;
     bool first = true;
     for (unsigned excluding = 0; excluding < 2; excluding++) {
-        for (uint32_t i = 0; i < count; i++) {
-            if (matcher_matches_empty(matchers[i]) != (excluding == 1)) continue;
+        for (uint32_t i = 0; i < set->count; i++) {
+            if (matcher_matches_empty(set->matchers[i]) != (excluding == 1)) continue;
             if (!first && roaring_bitmap_is_empty(result)) break;
-            enum err e = select_step(m, matchers[i], first, result);
-            if (e) {
-                roaring_bitmap_free(result);
-                return e;
-            }
+            enum err e = select_step(m, set->matchers[i], first, result);
+            if (e) return e;
             first = false;
         }
     }
     if (first) match_all(m, result);
-    *ret = result;
     return OK;
+}
+
+/* What any of the sets selects. */
+static enum err
+head_select_any(struct head_match *m, const struct query *q, roaring_bitmap_t **ret)
+{
+    roaring_bitmap_t *result = roaring_bitmap_create();
+    enum err e = result == NULL ? ERR_NOMEM : OK;
+    if (e == OK && q->set_count == 0) match_all(m, result);
+    for (uint32_t i = 0; i < q->set_count && e == OK; i++) {
+        roaring_bitmap_t *set = i == 0 ? result : roaring_bitmap_create();
+        e = set == NULL ? ERR_NOMEM : head_select(m, &q->sets[i], set);
+        if (set == result || set == NULL) continue;
+        roaring_bitmap_or_inplace(result, set);
+        roaring_bitmap_free(set);
+    }
+    if (e && result != NULL) roaring_bitmap_free(result);
+    *ret = result;
+    return e;
 }
 
 static _Thread_local const struct registry *sort_registry; /* qsort takes no context */
@@ -238,14 +253,16 @@ source_is_head(const struct source *s)
 }
 
 static enum err
-head_source_open(struct query *q, struct source *s, uint32_t tenant,
-                 const struct select_request *request, struct why *why)
+head_source_open(struct query *q, struct source *s, struct why *why)
 {
-    struct head_match m = {
-        .db = q->db, .registry = s->registry, .tenant = tenant, .control = q->control, .why = why};
+    struct head_match m = {.db = q->db,
+                           .registry = s->registry,
+                           .tenant = q->pinned.tenant,
+                           .control = q->control,
+                           .why = why};
     roaring_bitmap_t *matched;
     buf_init(&s->label_bytes, q->budget, 64 * 1024 * 1024);
-    enum err e = head_select(&m, request->matchers, request->matcher_count, &matched);
+    enum err e = head_select_any(&m, q, &matched);
     if (e) return e;
     uint64_t count = roaring_bitmap_get_cardinality(matched);
     s->ids = mem_alloc(q->budget, count * sizeof *s->ids);
@@ -260,18 +277,34 @@ head_source_open(struct query *q, struct source *s, uint32_t tenant,
 }
 
 static enum err
+part_select_any(const struct query *q, const struct part_index *index, roaring_bitmap_t **ret,
+                struct why *why)
+{
+    if (q->set_count == 0) return part_match(index, NULL, 0, ret, why);
+    for (uint32_t i = 0; i < q->set_count; i++) {
+        roaring_bitmap_t *set;
+        enum err e = part_match(index, q->sets[i].matchers, q->sets[i].count, &set, why);
+        if (e) return e;
+        if (*ret == NULL) {
+            *ret = set;
+            continue;
+        }
+        roaring_bitmap_or_inplace(*ret, set);
+        roaring_bitmap_free(set);
+    }
+    return OK;
+}
+
+static enum err
 part_source_open(struct query *q, struct source *s, struct part *part,
-                 const struct part_tenant *tenant, const struct select_request *request,
-                 struct why *why)
+                 const struct part_tenant *tenant, struct why *why)
 {
     s->part = part;
     enum err e = part_index_load(part, tenant, &q->arena, &s->index, why);
     s->index.control = q->control;
+    if (e == OK) e = part_select_any(q, &s->index, &s->matched, why);
     if (e == OK) {
-        e = part_match(&s->index, request->matchers, request->matcher_count, &s->matched, why);
-    }
-    if (e == OK) {
-        e = tombstones_of_part(q->version->tombstones, part, request->tenant, &q->arena,
+        e = tombstones_of_part(q->pinned.version->tombstones, part, tenant->name, &q->arena,
                                &s->deletions, &s->deletion_count, why);
     }
     if (e == OK) e = row_reader_new(&s->index, q->budget, &s->rows);
@@ -374,6 +407,46 @@ is_all_hidden(const struct block_ref *b, const struct time_range *hidden, uint32
     return false;
 }
 
+static bool
+is_hidden(int64_t t_ms, const struct time_range *hidden, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (t_ms >= hidden[i].min_ms && t_ms <= hidden[i].max_ms) return true;
+    }
+    return false;
+}
+
+/* Has the block anything that is not deleted? Its times tell, where no single deletion does. */
+static enum err
+block_is_visible(struct query *q, const struct source *s, const struct block_ref *b,
+                 const struct time_range *hidden, uint32_t count, bool *ret_visible)
+{
+    *ret_visible = !is_hidden(b->min_ms, hidden, count) || !is_hidden(b->max_ms, hidden, count);
+    if (*ret_visible || is_all_hidden(b, hidden, count)) return OK;
+    int64_t *times = arena_alloc(&q->merge.items_arena, b->count * sizeof *times);
+    if (times == NULL) return ERR_NOMEM;
+    enum err e = block_read_times(s->part, b, times, NULL);
+    for (uint32_t i = 0; e == OK && i < b->count && !*ret_visible; i++) {
+        *ret_visible = !is_hidden(times[i], hidden, count);
+    }
+    return e;
+}
+
+/* For labels: is there a block in the range? */
+static enum err
+find_block(struct query *q, const struct source *s)
+{
+    const struct time_range *hidden;
+    uint32_t hidden_count;
+    enum err e = hidden_ranges(q, s, &hidden, &hidden_count);
+    for (uint32_t i = 0; i < s->block_count && e == OK && !q->found; i++) {
+        const struct block_ref *b = &s->blocks[i];
+        if (b->max_ms < q->min_ms || b->min_ms > q->max_ms) continue;
+        e = block_is_visible(q, s, b, hidden, hidden_count, &q->found);
+    }
+    return e;
+}
+
 static enum err
 add_blocks(struct query *q, const struct source *s)
 {
@@ -403,20 +476,30 @@ add_blocks(struct query *q, const struct source *s)
 
 /* The frozen generation's samples came first. */
 static enum err
-add_source(struct query *q, struct source *s)
+add_head(struct query *q, struct source *s)
 {
-    if (!source_is_head(s)) return add_blocks(q, s);
     enum err e = OK;
     lock_take(&q->db->head_lock);
-    uint32_t visible = q->db->options.ack_memory ? (uint32_t)wal_place(q->db->wal).epoch
-                                                 : (uint32_t)q->db->durable_epoch;
+    uint32_t visible = visible_epoch(q->db);
     for (unsigned i = 0; i < 2 && e == OK; i++) {
         const struct gen_series *samples =
             s->gens[i] == NULL ? NULL : gen_series(s->gens[i], s->ids[s->id_at - 1]);
-        if (samples != NULL) e = merge_add_series(&q->merge, samples, visible, s->order + i);
+        if (samples == NULL) continue;
+        if (q->labels_only) {
+            q->found |= gen_series_meets(samples, q->min_ms, q->max_ms, visible);
+        } else {
+            e = merge_add_series(&q->merge, samples, visible, s->order + i);
+        }
     }
     lock_drop(&q->db->head_lock);
     return e;
+}
+
+static enum err
+add_source(struct query *q, struct source *s)
+{
+    if (source_is_head(s)) return add_head(q, s);
+    return q->labels_only ? find_block(q, s) : add_blocks(q, s);
 }
 
 static struct source *
@@ -438,6 +521,7 @@ gather_series(struct query *q, const struct source *first)
     buf_put_bytes(&q->labels, first->labels);
     if (buf_error(&q->labels)) return buf_error(&q->labels);
     merge_reset(&q->merge, q->min_ms, q->max_ms, q->partial);
+    q->found = false;
     for (uint32_t i = 0; i < q->source_count; i++) {
         struct source *s = &q->sources[i];
         if (s->at_end || !bytes_equal(s->labels, buf_bytes(&q->labels))) continue;
@@ -445,7 +529,7 @@ gather_series(struct query *q, const struct source *first)
         enum err e = add_source(q, s);
         if (e) return e;
     }
-    merge_begin(&q->merge);
+    if (!q->labels_only) merge_begin(&q->merge);
     return OK;
 }
 
@@ -478,7 +562,7 @@ query_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
         }
         enum err e = gather_series(q, first);
         if (e) return why_set(why, e, "no memory for the query");
-        if (q->merge.item_count == 0) continue; /* nothing in the range */
+        if (q->merge.item_count == 0 && !q->found) continue; /* nothing in the range */
         e = count_series(q, why);
         if (e) return e;
         *ret_labels = buf_bytes(&q->labels);
@@ -518,9 +602,7 @@ query_free(struct series_set *set)
     for (uint32_t i = 0; i < q->source_count; i++) {
         source_close(q, &q->sources[i]);
     }
-    version_unref(q->version);
-    gen_unref(q->gens[0]);
-    gen_unref(q->gens[1]);
+    store_unpin(&q->pinned);
     buf_fini(&q->labels);
     arena_fini(&q->arena);
     mem_free(q->budget, q, sizeof *q);
@@ -530,58 +612,70 @@ static const struct series_set_ops query_ops = {query_next, query_batch, query_w
 
 /* --- asking ----------------------------------------------------------------------------------- */
 
-/* What there is now. Returns the tenant's id, UINT32_MAX if nobody knows it. */
-static uint32_t
-pin(struct tsdb *db, struct bytes tenant, struct version **ret_version, struct gen *ret_gens[2])
+uint32_t
+visible_epoch(struct tsdb *db)
+{
+    return db->options.ack_memory ? (uint32_t)wal_place(db->wal).epoch
+                                  : (uint32_t)db->durable_epoch;
+}
+
+void
+store_pin(struct tsdb *db, struct bytes tenant, struct pinned *ret)
 {
     lock_take(&db->lock);
-    *ret_version = db->version;
+    ret->version = db->version;
     atomic_fetch_add_explicit(&db->version->references, 1, memory_order_relaxed);
     lock_take(&db->head_lock);
-    ret_gens[0] = db->frozen;
-    ret_gens[1] = db->active;
-    if (ret_gens[0] != NULL) gen_ref(ret_gens[0]);
-    gen_ref(ret_gens[1]);
+    ret->gens[0] = db->frozen;
+    ret->gens[1] = db->active;
+    if (ret->gens[0] != NULL) gen_ref(ret->gens[0]);
+    gen_ref(ret->gens[1]);
     const struct tenant *t = tenant_find(db, tenant);
-    uint32_t id = t == NULL ? UINT32_MAX : t->id;
+    ret->tenant = t == NULL ? UINT32_MAX : t->id;
     lock_drop(&db->head_lock);
     lock_drop(&db->lock);
-    return id;
+}
+
+void
+store_unpin(struct pinned *pinned)
+{
+    version_unref(pinned->version);
+    gen_unref(pinned->gens[0]);
+    gen_unref(pinned->gens[1]);
 }
 
 static enum err
-open_sources(struct query *q, uint32_t tenant, const struct select_request *request,
-             struct why *why)
+open_sources(struct query *q, struct bytes tenant_name, struct why *why)
 {
-    uint32_t most = q->version->part_count + 2;
+    uint32_t most = q->pinned.version->part_count + 2;
     q->sources = arena_new(&q->arena, most * sizeof *q->sources);
     if (q->sources == NULL) return ERR_NOMEM;
     enum err e = OK;
-    for (uint32_t i = 0; i < q->version->part_count && e == OK; i++) {
-        struct part *part = q->version->parts[i];
-        const struct part_tenant *t = part_tenant(part, request->tenant);
+    for (uint32_t i = 0; i < q->pinned.version->part_count && e == OK; i++) {
+        struct part *part = q->pinned.version->parts[i];
+        const struct part_tenant *t = part_tenant(part, tenant_name);
         const struct part_info *info = part_info(part);
         if (t == NULL || t->series_count == 0) continue;
-        if (info->max_ms < request->min_ms || info->min_ms > request->max_ms) continue;
+        if (info->max_ms < q->min_ms || info->min_ms > q->max_ms) continue;
         struct source *s = &q->sources[q->source_count++];
         s->order = i;
-        e = part_source_open(q, s, part, t, request, why);
-        if (e == ERR_CORRUPT && request->partial) {
+        e = part_source_open(q, s, part, t, why);
+        if (e == ERR_CORRUPT && q->partial) {
             if (why != NULL) q->warning = *why;
             s->at_end = true;
             e = OK;
         }
     }
-    bool head = tenant != UINT32_MAX && !q->parts_only;
+    bool head = q->pinned.tenant != UINT32_MAX && !q->parts_only;
     for (unsigned i = 0; i < 2 && e == OK && head; i++) {
-        if (q->gens[i] == NULL) continue;
+        if (q->pinned.gens[i] == NULL) continue;
         struct source *s = &q->sources[q->source_count++];
         s->order = most + i;
-        s->registry = q->gens[i]->registry;
-        s->gens[0] = q->gens[i];
-        bool both = i == 0 && q->gens[1]->registry == s->registry;
-        if (both) s->gens[1] = q->gens[++i];
-        e = head_source_open(q, s, tenant, request, why);
+        s->registry = q->pinned.gens[i]->registry;
+        s->gens[0] = q->pinned.gens[i];
+        bool both = i == 0 && q->pinned.gens[1]->registry == s->registry;
+        if (both) s->gens[1] = q->pinned.gens[++i];
+        e = head_source_open(q, s, why);
     }
     for (uint32_t i = 0; i < q->source_count && e == OK; i++) {
         e = source_step(q, &q->sources[i], why);
@@ -589,33 +683,61 @@ open_sources(struct query *q, uint32_t tenant, const struct select_request *requ
     return e;
 }
 
+/* `like` has what is asked; it is copied. */
 static enum err
-query_open(struct answerer *answerer, const struct select_request *request, bool parts_only,
+query_open(struct tsdb *db, struct bytes tenant_name, const struct query *like,
            struct query **ret_query, struct why *why)
 {
-    struct tsdb *db = (struct tsdb *)answerer;
-    struct budget *budget = request->control == NULL ? NULL : request->control->budget;
+    struct budget *budget = like->control == NULL ? NULL : like->control->budget;
     struct query *q = mem_new(budget, sizeof *q);
     if (q == NULL) return why_set(why, ERR_NOMEM, "no memory for the query");
+    *q = *like;
     q->set.ops = &query_ops;
     q->db = db;
     q->budget = budget;
-    q->control = request->control;
-    q->min_ms = request->min_ms;
-    q->max_ms = request->max_ms;
-    q->partial = request->partial;
-    q->parts_only = parts_only;
     arena_init(&q->arena, budget, 0, 4096);
     buf_init(&q->labels, budget, 64 * 1024 * 1024);
-    merge_init(&q->merge, budget, request->control);
-    uint32_t tenant = pin(db, request->tenant, &q->version, q->gens);
-    enum err e = open_sources(q, tenant, request, why);
+    merge_init(&q->merge, budget, q->control);
+    store_pin(db, tenant_name, &q->pinned);
+    enum err e = open_sources(q, tenant_name, why);
     if (e) {
         query_free(&q->set);
         return e == ERR_NOMEM ? why_set(why, e, "no memory for the query") : e;
     }
+    q->sets = NULL; /* the caller's */
     *ret_query = q;
     return OK;
+}
+
+static enum err
+query_samples(struct answerer *answerer, const struct select_request *request, bool parts_only,
+              struct query **ret_query, struct why *why)
+{
+    const struct matcher_set set = {request->matchers, request->matcher_count};
+    struct query like = {.control = request->control,
+                         .min_ms = request->min_ms,
+                         .max_ms = request->max_ms,
+                         .sets = &set,
+                         .set_count = 1,
+                         .partial = request->partial,
+                         .parts_only = parts_only};
+    return query_open((struct tsdb *)answerer, request->tenant, &like, ret_query, why);
+}
+
+enum err
+query_labels(struct tsdb *db, const struct lookup_request *request, struct series_set **ret_set,
+             struct why *why)
+{
+    struct query *q;
+    struct query like = {.control = request->control,
+                         .min_ms = request->min_ms,
+                         .max_ms = request->max_ms,
+                         .sets = request->sets,
+                         .set_count = request->set_count,
+                         .labels_only = true};
+    enum err e = query_open(db, request->tenant, &like, &q, why);
+    if (e == OK) *ret_set = &q->set;
+    return e;
 }
 
 static enum err
@@ -623,7 +745,7 @@ tsdb_select(struct answerer *answerer, const struct select_request *request,
             struct series_set **ret_set, struct why *why)
 {
     struct query *q;
-    enum err e = query_open(answerer, request, false, &q, why);
+    enum err e = query_samples(answerer, request, false, &q, why);
     if (e == OK) *ret_set = &q->set;
     return e;
 }
@@ -634,7 +756,7 @@ parts_count(struct tsdb *db, const struct select_request *request, uint64_t *ret
 {
     struct query *q;
     struct bytes labels;
-    enum err e = query_open(&db->answerer, request, true, &q, why);
+    enum err e = query_samples(&db->answerer, request, true, &q, why);
     if (e) return e;
     for (;;) {
         e = query_next(&q->set, &labels, why);
@@ -761,7 +883,7 @@ tsdb_exemplars(struct answerer *answerer, const struct select_request *request,
                struct why *why)
 {
     struct query *q;
-    enum err e = query_open(answerer, request, false, &q, why);
+    enum err e = query_samples(answerer, request, false, &q, why);
     if (e) return e;
     struct exemplar_list l = {.arena = &q->arena, .request = request};
     for (uint32_t i = 0; i < q->source_count && e == OK; i++) {
@@ -826,4 +948,5 @@ tsdb_metadata(struct answerer *answerer, struct bytes tenant_name, struct bytes 
     return e;
 }
 
-const struct answerer_ops tsdb_answerer_ops = {tsdb_select, tsdb_exemplars, tsdb_metadata};
+const struct answerer_ops tsdb_answerer_ops = {tsdb_select,      tsdb_exemplars,    tsdb_metadata,
+                                               tsdb_label_names, tsdb_label_values, tsdb_series};

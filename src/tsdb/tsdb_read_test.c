@@ -452,6 +452,131 @@ test_metadata_of_a_refused_request_comes_with_the_repetition(void **state)
     }
 }
 
+/* --- labels ----------------------------------------------------------------------------------- */
+
+static enum err
+put_word(void *context, struct bytes text)
+{
+    buf_put_bytes(context, text);
+    buf_put_u8(context, ' ');
+    return OK;
+}
+
+static enum err
+put_labels(void *context, struct bytes labels)
+{
+    struct cursor c = cursor_of(labels);
+    struct label label;
+    while (labels_next(&c, &label)) {
+        buf_put_bytes(context, label.value);
+        buf_put_u8(context, ',');
+    }
+    buf_put_u8(context, ' ');
+    return OK;
+}
+
+/* `what`: a label whose values are wanted, "*" for names, "" for series. `selector` NULL: all. */
+static void
+expect_labels(const char *tenant, const char *what, const char *selector, int64_t min_ms,
+              int64_t max_ms, const char *expected)
+{
+    struct answerer *a = tsdb_answerer(m.db);
+    struct selector s = {.count = 0};
+    if (selector != NULL) must(selector_parse(bytes_of_text(selector), &s, &m.why));
+    struct matcher_set set = {s.matchers, s.count};
+    struct lookup_request r = {.tenant = bytes_of_text(tenant),
+                               .sets = &set,
+                               .set_count = selector != NULL,
+                               .min_ms = min_ms,
+                               .max_ms = max_ms};
+    struct buf got;
+    buf_init(&got, NULL, 1 << 16);
+    if (what[0] == '*')
+        must(a->ops->label_names(a, &r, put_word, &got, &m.why));
+    else if (what[0] == '\0')
+        must(a->ops->series(a, &r, put_labels, &got, &m.why));
+    else
+        must(a->ops->label_values(a, &r, bytes_of_text(what), put_word, &got, &m.why));
+    buf_put_u8(&got, '\0');
+    assert_string_equal((const char *)got.at, expected);
+    buf_fini(&got);
+    selector_fini(&s);
+}
+
+static void
+expect_labels_of_a(void)
+{
+    int64_t all = INT64_MAX;
+    expect_labels("a", "*", NULL, INT64_MIN, all, "__name__ i x ");
+    expect_labels("a", "__name__", NULL, INT64_MIN, all, "m n ");
+    expect_labels("a", "i", NULL, INT64_MIN, all, "1 2 3 ");
+    expect_labels("a", "i", "m", INT64_MIN, all, "1 2 ");
+    expect_labels("a", "i", "{i!=\"2\",__name__=~\"m|n\"}", INT64_MIN, all, "1 3 ");
+    expect_labels("a", "*", "n", INT64_MIN, all, "__name__ i x ");
+    expect_labels("a", "", "{__name__=~\"[mn]\"}", INT64_MIN, all, "m,1, m,2, n,3,y, ");
+    expect_labels("a", "", "m", T0 + 1, all, "m,2, ");
+    expect_labels("a", "nothing", NULL, INT64_MIN, all, "");
+    expect_labels("b", "*", NULL, INT64_MIN, all, "__name__ ");
+    expect_labels("c", "*", NULL, INT64_MIN, all, "");
+}
+
+static void
+test_labels_are_looked_up_at_every_stage(void **state)
+{
+    (void)state;
+    send_float("a", "__name__=m,i=1", T0, 1);
+    expect_labels("a", "*", NULL, INT64_MIN, INT64_MAX, ""); /* nothing is durable yet */
+    send_float("a", "__name__=m,i=2", T0 + 1, 1);
+    send_float("a", "__name__=n,i=3,x=y", T0, 1);
+    send_float("b", "__name__=m", T0, 1);
+    machine_commit(&m);
+    expect_labels_of_a();
+    machine_verified_restart(&m);
+    expect_labels_of_a();
+    tsdb_want_cut(m.db);
+    machine_commit(&m);
+    expect_labels_of_a();
+    send_float("a", "__name__=m,i=2", T0 + 2, 1); /* in two generations of one registry */
+    machine_commit(&m);
+    expect_labels_of_a();
+    must(tsdb_flush(m.db, &m.why));
+    expect_labels_of_a();
+    machine_flush(&m);
+    expect_labels_of_a();
+    machine_verified_restart(&m);
+    expect_labels_of_a();
+}
+
+static void
+delete_of(const char *text, int64_t min_ms, int64_t max_ms)
+{
+    struct selector s;
+    struct tsdb_deletion deletion;
+    machine_flush(&m);
+    must(selector_parse(bytes_of_text(text), &s, &m.why));
+    must(tsdb_delete(m.db, bytes_of_text("a"), &s, min_ms, max_ms, &deletion, &m.why));
+}
+
+static void
+test_labels_of_what_is_deleted_are_gone_at_once(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        send_float("a", "__name__=m,i=1", T0 + i, 1);
+        send_float("a", "__name__=n,i=2", T0 + i, 1);
+    }
+    machine_commit(&m);
+    delete_of("n", T0, T0 + 1);
+    expect_labels("a", "i", NULL, INT64_MIN, INT64_MAX, "1 2 ");
+    delete_of("n", T0 + 2, T0 + 3); /* no deletion alone hides the block: both do */
+    expect_labels("a", "i", NULL, INT64_MIN, INT64_MAX, "1 ");
+    expect_labels("a", "__name__", NULL, INT64_MIN, INT64_MAX, "m ");
+    expect_labels("a", "", "{i=~\".+\"}", INT64_MIN, INT64_MAX, "m,1, ");
+    send_float("a", "__name__=n,i=2", T0 + 9, 1);
+    machine_commit(&m);
+    expect_labels("a", "i", NULL, INT64_MIN, INT64_MAX, "1 2 ");
+}
+
 /* --- damage ----------------------------------------------------------------------------------- */
 
 static void
@@ -695,6 +820,8 @@ main(void)
         claim(test_matchers_select_as_the_model_does_at_every_stage),
         claim(test_both_bounds_are_inclusive),
         claim(test_set_stays_whole_while_its_generation_becomes_a_part),
+        claim(test_labels_are_looked_up_at_every_stage),
+        claim(test_labels_of_what_is_deleted_are_gone_at_once),
         claim(test_limits_of_a_query_end_it),
         claim(test_exemplars_are_found_at_every_stage),
         claim(test_last_metadata_is_kept_at_every_stage),

@@ -1,0 +1,354 @@
+/*
+ * lookup.c - /api/v1/labels, /api/v1/label/NAME/values, /api/v1/series, as in Prometheus' API: in
+ * its envelope, on a query thread. Small answers are sent as one, large ones as they come.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "api/form.h"
+#include "api/internal.h"
+#include "model/selector.h"
+
+enum { PIECE_BYTES = 64 * 1024, SETS_MAX = 64 };
+
+struct lookup {
+    struct api *api;
+    struct http_request *request;
+    struct form form;
+    struct budget budget;
+    struct query_control control;
+    struct selector *selectors;
+    struct matcher_set sets[SETS_MAX];
+    struct lookup_request asked;
+    uint64_t limit; /* 0: none */
+    uint64_t count;
+    bool limited;
+    struct buf text;
+    struct json json;
+    bool begun; /* the answer is a stream */
+    struct why why;
+};
+
+static void
+reply_lookup_failed(struct lookup *l, enum err e)
+{
+    const char *text = l->why.text[0] == '\0' ? err_word(e) : l->why.text;
+    if (e == ERR_INPUT || e == ERR_LIMIT) {
+        reply_problem(l->request, 400, "bad_data", text);
+    } else if (e == ERR_NOMEM) {
+        reply_problem(l->request, 422, "execution", text);
+    } else if (e == ERR_CANCELED) {
+        reply_problem(l->request, 503, "timeout", text);
+    } else {
+        reply_problem(l->request, 500, "internal", text);
+    }
+}
+
+/* --- what is asked ---------------------------------------------------------------------------- */
+
+static enum err
+read_selectors(struct lookup *l)
+{
+    const char *match;
+    for (uint32_t i = 0; (match = form_nth(&l->form, "match[]", i)) != NULL; i++) {
+        if (i == SETS_MAX) return why_set(&l->why, ERR_INPUT, "more than %d match[]", SETS_MAX);
+        enum err e = selector_parse(bytes_of_text(match), &l->selectors[i], &l->why);
+        if (e) return e;
+        l->sets[i] = (struct matcher_set){l->selectors[i].matchers, l->selectors[i].count};
+        l->asked.set_count++;
+    }
+    return OK;
+}
+
+static enum err
+read_limit(struct lookup *l)
+{
+    const char *text = form_nth(&l->form, "limit", 0);
+    if (text == NULL || text[0] == '\0') return OK;
+    char *end;
+    l->limit = strtoull(text, &end, 10);
+    if (*end == '\0' && text[0] >= '0' && text[0] <= '9') return OK;
+    return why_set(&l->why, ERR_INPUT, "limit: a number that is not negative is wanted");
+}
+
+static enum err
+read_question(struct lookup *l)
+{
+    struct env *env = l->api->options.env;
+    enum err e = form_read(l->request, &l->budget, &l->form, &l->why);
+    if (e) return e;
+    l->selectors = arena_alloc(&l->form.arena, SETS_MAX * sizeof *l->selectors);
+    if (l->selectors == NULL) return ERR_NOMEM;
+    e = read_selectors(l);
+    if (e == OK) e = read_limit(l);
+    if (e == OK) e = form_time(&l->form, env, "start", INT64_MIN, &l->asked.min_ms, &l->why);
+    if (e == OK) e = form_time(&l->form, env, "end", INT64_MAX, &l->asked.max_ms, &l->why);
+    l->asked.sets = l->sets;
+    l->asked.control = &l->control;
+    return e;
+}
+
+/* --- the answer ------------------------------------------------------------------------------- */
+
+static enum err
+send_piece(struct lookup *l)
+{
+    enum err e = buf_error(&l->text);
+    if (e == OK && !l->begun) {
+        struct http_answer answer = {.status = 200, .content_type = "application/json"};
+        e = http_stream_begin(l->request, &answer, UINT64_MAX, &l->why);
+        l->begun = e == OK;
+        if (e == OK) http_stream_hurry(l->request, &l->api->queues[QUEUE_READS].waiting);
+    }
+    if (e == OK) e = http_stream_write(l->request, buf_bytes(&l->text), &l->why);
+    buf_clear(&l->text);
+    return e;
+}
+
+static void
+begin_answer(struct lookup *l)
+{
+    json_init(&l->json, &l->text);
+    json_object_open(&l->json);
+    key_text(&l->json, "status", "success");
+    json_key(&l->json, "data");
+    json_array_open(&l->json);
+}
+
+/* One more; ERR_CANCELED: as many as are wanted are there. */
+static enum err
+count_one(struct lookup *l)
+{
+    l->limited = l->limit != 0 && l->count == l->limit;
+    if (l->limited) return ERR_CANCELED;
+    l->count++;
+    return l->text.size < PIECE_BYTES ? OK : send_piece(l);
+}
+
+static enum err
+put_text(void *context, struct bytes text)
+{
+    struct lookup *l = context;
+    enum err e = count_one(l);
+    if (e == OK) json_put_bytes(&l->json, text);
+    return e;
+}
+
+static enum err
+put_series(void *context, struct bytes labels)
+{
+    struct lookup *l = context;
+    struct cursor c = cursor_of(labels);
+    struct label label;
+    enum err e = count_one(l);
+    if (e) return e;
+    json_object_open(&l->json);
+    while (labels_next(&c, &label)) {
+        json_key_bytes(&l->json, label.name);
+        json_put_bytes(&l->json, label.value);
+    }
+    json_object_close(&l->json);
+    return OK;
+}
+
+static void
+end_answer(struct lookup *l, enum err e)
+{
+    if (e == ERR_CANCELED && l->limited) e = OK;
+    if (e == OK) {
+        json_array_close(&l->json);
+        if (l->limited) {
+            json_key(&l->json, "warnings");
+            json_array_open(&l->json);
+            json_put_text(&l->json, "results truncated due to limit");
+            json_array_close(&l->json);
+        }
+        json_object_close(&l->json);
+        e = l->begun ? send_piece(l) : buf_error(&l->text);
+    }
+    if (l->begun) {
+        http_stream_end(l->request, e == OK);
+    } else if (e) {
+        reply_lookup_failed(l, e);
+    } else {
+        struct http_answer answer = {
+            .status = 200, .content_type = "application/json", .body = buf_bytes(&l->text)};
+        http_reply(l->request, &answer);
+    }
+}
+
+/* --- the three -------------------------------------------------------------------------------- */
+
+static void
+run(struct api *api, struct http_request *request, enum err (*ask)(struct lookup *l))
+{
+    struct lookup *l = mem_new(&api->read_budget, sizeof *l);
+    struct why why;
+    if (l == NULL) {
+        why_set(&why, ERR_NOMEM, "no memory for the query");
+        reply_problem(request, 422, "execution", why.text);
+        return;
+    }
+    l->api = api;
+    l->request = request;
+    budget_init(&l->budget, "query", 0, &api->read_budget);
+    buf_init(&l->text, &l->budget, (size_t)1 << 30);
+    l->control.env = api->options.env;
+    l->control.budget = &l->budget;
+    l->control.deadline_ns = env_monotonic_ns(api->options.env) +
+                             atomic_load_explicit(&api->read_timeout_ns, memory_order_relaxed);
+    unsigned refused = tenant_named(api, request, &l->asked.tenant, &l->why);
+    if (refused != 0) {
+        reply_problem(request, refused, "bad_data", l->why.text);
+    } else {
+        enum err e = read_question(l);
+        if (e == OK) begin_answer(l);
+        bool nothing = l->asked.min_ms > l->asked.max_ms;
+        if (e == OK && !nothing) e = ask(l);
+        uint32_t sets = l->asked.set_count;
+        struct selector *selectors = l->selectors;
+        end_answer(l, e);
+        for (uint32_t i = 0; i < sets; i++) {
+            selector_fini(&selectors[i]);
+        }
+    }
+    form_fini(&l->form);
+    buf_fini(&l->text);
+    mem_free(&api->read_budget, l, sizeof *l);
+}
+
+static enum err
+ask_names(struct lookup *l)
+{
+    struct answerer *a = tsdb_answerer(l->api->options.tsdb);
+    return a->ops->label_names(a, &l->asked, put_text, l, &l->why);
+}
+
+static enum err
+ask_series(struct lookup *l)
+{
+    struct answerer *a = tsdb_answerer(l->api->options.tsdb);
+    if (l->asked.set_count == 0) {
+        return why_set(&l->why, ERR_INPUT, "no match[] parameter provided");
+    }
+    return a->ops->series(a, &l->asked, put_series, l, &l->why);
+}
+
+/* NAME of /api/v1/label/NAME/values, as it stands. */
+static bool
+name_of_path(const char *path, struct bytes *ret_name)
+{
+    static const char before[] = "/api/v1/label/", behind[] = "/values";
+    struct bytes text = bytes_of_text(path);
+    size_t around = sizeof before - 1 + sizeof behind - 1;
+    if (text.size <= around) return false;
+    size_t size = text.size - around;
+    *ret_name = bytes_of(text.at + sizeof before - 1, size);
+    return bytes_equal_text(bytes_of(ret_name->at + size, sizeof behind - 1), behind);
+}
+
+static int
+hex_digit(uint8_t c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+static void
+put_utf8(struct buf *to, uint32_t rune)
+{
+    if (rune < 0x80) {
+        buf_put_u8(to, (uint8_t)rune);
+    } else if (rune < 0x800) {
+        buf_put_u8(to, (uint8_t)(0xC0 | rune >> 6));
+        buf_put_u8(to, (uint8_t)(0x80 | (rune & 0x3F)));
+    } else if (rune < 0x10000) {
+        buf_put_u8(to, (uint8_t)(0xE0 | rune >> 12));
+        buf_put_u8(to, (uint8_t)(0x80 | (rune >> 6 & 0x3F)));
+        buf_put_u8(to, (uint8_t)(0x80 | (rune & 0x3F)));
+    } else {
+        buf_put_u8(to, (uint8_t)(0xF0 | rune >> 18));
+        buf_put_u8(to, (uint8_t)(0x80 | (rune >> 12 & 0x3F)));
+        buf_put_u8(to, (uint8_t)(0x80 | (rune >> 6 & 0x3F)));
+        buf_put_u8(to, (uint8_t)(0x80 | (rune & 0x3F)));
+    }
+}
+
+/*
+ * A name that is no plain word may come as U__ and its characters: __ is an underscore, _2e_ the
+ * character of that number. False: it is no such name, and stands for itself.
+ */
+static bool
+unescape_name(struct bytes name, struct buf *to)
+{
+    if (name.size < 3 || memcmp(name.at, "U__", 3) != 0) return false;
+    for (size_t i = 3; i < name.size; i++) {
+        if (name.at[i] != '_') {
+            buf_put_u8(to, name.at[i]);
+            continue;
+        }
+        if (++i < name.size && name.at[i] == '_') {
+            buf_put_u8(to, '_');
+            continue;
+        }
+        uint32_t rune = 0, digits = 0;
+        for (; i < name.size && digits < 6 && hex_digit(name.at[i]) >= 0; i++, digits++) {
+            rune = rune << 4 | (uint32_t)hex_digit(name.at[i]);
+        }
+        bool whole = digits > 0 && i < name.size && name.at[i] == '_';
+        if (!whole || rune > 0x10FFFF || (rune >= 0xD800 && rune < 0xE000)) return false;
+        put_utf8(to, rune);
+    }
+    return to->size > 0 && buf_error(to) == OK;
+}
+
+static enum err
+ask_values(struct lookup *l)
+{
+    struct answerer *a = tsdb_answerer(l->api->options.tsdb);
+    struct bytes name;
+    uint8_t room[1024];
+    struct buf plain = {.at = room, .capacity = sizeof room, .limit = sizeof room};
+    if (!name_of_path(http_path(l->request), &name)) {
+        return why_set(&l->why, ERR_INPUT, "/api/v1/label/NAME/values is wanted");
+    }
+    if (unescape_name(name, &plain)) name = buf_bytes(&plain);
+    return a->ops->label_values(a, &l->asked, name, put_text, l, &l->why);
+}
+
+static void
+names_run(struct api *api, struct http_request *request)
+{
+    run(api, request, ask_names);
+}
+
+static void
+values_run(struct api *api, struct http_request *request)
+{
+    run(api, request, ask_values);
+}
+
+static void
+series_run(struct api *api, struct http_request *request)
+{
+    run(api, request, ask_series);
+}
+
+void
+label_names_handler(void *context, struct http_request *request)
+{
+    read_later(context, request, names_run);
+}
+
+void
+label_values_handler(void *context, struct http_request *request)
+{
+    read_later(context, request, values_run);
+}
+
+void
+series_handler(void *context, struct http_request *request)
+{
+    read_later(context, request, series_run);
+}

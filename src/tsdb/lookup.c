@@ -1,0 +1,351 @@
+/*
+ * lookup.c - label names, label values, series. Without matchers and deletions the indexes answer:
+ * names and values of each part whose time meets the question's, and of the head's registry as far
+ * as their series have samples. Otherwise the labels of the series that are selected are gone
+ * through; no sample is read for that.
+ */
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "tsdb/internal.h"
+
+/* --- texts, each once ------------------------------------------------------------------------- */
+
+enum { SLOTS_FIRST = 64 };
+
+struct texts {
+    struct budget *budget;
+    uint64_t seed;
+    struct arena arena;
+    struct bytes *slots; /* open addressing; at most half are used */
+    uint32_t capacity;   /* a power of two, or 0 */
+    uint32_t count;
+};
+
+static void
+texts_init(struct texts *x, uint64_t seed, struct budget *budget)
+{
+    *x = (struct texts){.budget = budget, .seed = seed};
+    arena_init(&x->arena, budget, 0, 0);
+}
+
+static void
+texts_fini(struct texts *x)
+{
+    mem_free(x->budget, x->slots, x->capacity * sizeof *x->slots);
+    arena_fini(&x->arena);
+}
+
+static struct bytes *
+texts_slot(struct bytes *slots, uint32_t capacity, struct bytes text, uint64_t seed)
+{
+    uint64_t at = hash_bytes(text, seed) & (capacity - 1);
+    while (slots[at].at != NULL && !bytes_equal(slots[at], text)) {
+        at = (at + 1) & (capacity - 1);
+    }
+    return &slots[at];
+}
+
+static enum err
+texts_grow(struct texts *x)
+{
+    uint32_t capacity = x->capacity == 0 ? SLOTS_FIRST : x->capacity * 2;
+    struct bytes *slots = mem_new(x->budget, capacity * sizeof *slots);
+    if (slots == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < x->capacity; i++) {
+        if (x->slots[i].at != NULL)
+            *texts_slot(slots, capacity, x->slots[i], x->seed) = x->slots[i];
+    }
+    mem_free(x->budget, x->slots, x->capacity * sizeof *slots);
+    x->slots = slots;
+    x->capacity = capacity;
+    return OK;
+}
+
+static enum err
+texts_add(void *context, struct bytes text)
+{
+    struct texts *x = context;
+    if (x->count >= x->capacity / 2) {
+        enum err e = texts_grow(x);
+        if (e) return e;
+    }
+    struct bytes *slot = texts_slot(x->slots, x->capacity, text, x->seed);
+    if (slot->at != NULL) return OK;
+    struct bytes copy = arena_copy(&x->arena, text);
+    if (copy.at == NULL) return ERR_NOMEM;
+    *slot = copy;
+    x->count++;
+    return OK;
+}
+
+static int
+by_bytes(const void *a, const void *b)
+{
+    return bytes_compare(*(const struct bytes *)a, *(const struct bytes *)b);
+}
+
+/* In order. The set is of no use afterwards. */
+static enum err
+texts_each(struct texts *x, enum err (*each)(void *context, struct bytes text), void *context)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < x->capacity; i++) {
+        if (x->slots[i].at != NULL) x->slots[count++] = x->slots[i];
+    }
+    if (count > 1) qsort(x->slots, count, sizeof *x->slots, by_bytes);
+    enum err e = OK;
+    for (uint32_t i = 0; i < count && e == OK; i++) {
+        e = each(context, x->slots[i]);
+    }
+    return e;
+}
+
+/* --- by the labels of what is selected -------------------------------------------------------- */
+
+/* `name` NULL: names are wanted. */
+static enum err
+add_labels(struct texts *x, struct bytes labels, const struct bytes *name)
+{
+    struct cursor c = cursor_of(labels);
+    struct label label;
+    enum err e = OK;
+    while (e == OK && labels_next(&c, &label)) {
+        if (name == NULL) {
+            e = texts_add(x, label.name);
+        } else if (bytes_equal(label.name, *name)) {
+            return texts_add(x, label.value);
+        }
+    }
+    return e;
+}
+
+static enum err
+gather_selected(struct tsdb *db, const struct lookup_request *request, const struct bytes *name,
+                struct texts *x, struct why *why)
+{
+    struct series_set *set;
+    struct bytes labels;
+    enum err e = query_labels(db, request, &set, why);
+    if (e) return e;
+    for (;;) {
+        e = series_set_next(set, &labels, why);
+        if (e || labels.at == NULL) break;
+        e = add_labels(x, labels, name);
+        if (e) break;
+    }
+    series_set_free(set);
+    return e;
+}
+
+/* --- by the indexes --------------------------------------------------------------------------- */
+
+enum { CHECKED_AT_ONCE = 1024 };
+
+struct head_look {
+    struct tsdb *db;
+    const struct pinned *pinned;
+    const struct registry *registry;
+    int64_t min_ms;
+    int64_t max_ms;
+    uint32_t visible;
+    uint32_t checked; /* since others had the lock */
+    struct query_control *control;
+};
+
+static bool
+series_meets(const struct head_look *l, uint32_t id)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        const struct gen *gen = l->pinned->gens[i];
+        if (gen == NULL || gen->registry != l->registry) continue;
+        const struct gen_series *s = gen_series(gen, id);
+        if (s != NULL && gen_series_meets(s, l->min_ms, l->max_ms, l->visible)) return true;
+    }
+    return false;
+}
+
+/* Has any series with the label a sample? The head lock is held, and let go now and then. */
+static enum err
+pair_meets(struct head_look *l, uint32_t pair, bool *ret_meets, struct why *why)
+{
+    uint32_t id;
+    struct id_walk walk = id_list_walk(&registry_pair_use(l->registry, pair)->series);
+    *ret_meets = false;
+    while (!*ret_meets && id_walk_next(&walk, &id)) {
+        *ret_meets = series_meets(l, id);
+        if (++l->checked < CHECKED_AT_ONCE) continue;
+        l->checked = 0;
+        lock_give_way(&l->db->head_lock);
+        enum err e = l->control == NULL ? OK : query_control_check(l->control, why);
+        if (e) return e;
+    }
+    return OK;
+}
+
+static enum err
+head_values(struct head_look *l, const struct registry_name *name, struct texts *x, struct why *why)
+{
+    uint32_t pair;
+    struct id_walk walk = id_list_walk(&name->pairs);
+    while (id_walk_next(&walk, &pair)) {
+        bool meets;
+        enum err e = pair_meets(l, pair, &meets, why);
+        if (e == OK && meets) e = texts_add(x, pair_label(registry_pair(l->registry, pair)).value);
+        if (e) return e;
+    }
+    return OK;
+}
+
+static enum err
+head_names(struct head_look *l, const struct registry_tenant *tenant, struct texts *x,
+           struct why *why)
+{
+    uint32_t id, pair;
+    struct id_walk names = id_list_walk(&tenant->names);
+    while (id_walk_next(&names, &id)) {
+        const struct registry_name *name = registry_name(l->registry, id);
+        struct id_walk pairs = id_list_walk(&name->pairs);
+        bool meets = false;
+        enum err e = OK;
+        while (e == OK && !meets && id_walk_next(&pairs, &pair)) {
+            e = pair_meets(l, pair, &meets, why);
+        }
+        if (e == OK && meets) e = texts_add(x, name->text);
+        if (e) return e;
+    }
+    return OK;
+}
+
+static enum err
+gather_head(struct tsdb *db, const struct pinned *pinned, const struct lookup_request *request,
+            const struct bytes *name, struct texts *x, struct why *why)
+{
+    struct head_look l = {.db = db,
+                          .pinned = pinned,
+                          .min_ms = request->min_ms,
+                          .max_ms = request->max_ms,
+                          .control = request->control};
+    enum err e = OK;
+    lock_take(&db->head_lock);
+    l.visible = visible_epoch(db);
+    for (unsigned i = 0; i < 2 && e == OK; i++) {
+        const struct gen *gen = pinned->gens[i];
+        if (gen == NULL || gen->registry == l.registry) continue;
+        l.registry = gen->registry;
+        const struct registry_tenant *t = registry_tenant(l.registry, pinned->tenant);
+        if (t == NULL) continue;
+        if (name == NULL) {
+            e = head_names(&l, t, x, why);
+            continue;
+        }
+        const struct registry_name *n = registry_find_name(l.registry, pinned->tenant, *name);
+        if (n != NULL) e = head_values(&l, n, x, why);
+    }
+    lock_drop(&db->head_lock);
+    return e;
+}
+
+static enum err
+gather_part(struct part *part, const struct lookup_request *request, const struct bytes *name,
+            struct texts *x, struct why *why)
+{
+    const struct part_tenant *tenant = part_tenant(part, request->tenant);
+    const struct part_info *info = part_info(part);
+    if (tenant == NULL || tenant->series_count == 0) return OK;
+    if (info->max_ms < request->min_ms || info->min_ms > request->max_ms) return OK;
+    struct arena arena;
+    struct part_index index;
+    arena_init(&arena, x->budget, 0, 4096);
+    enum err e = part_index_load(part, tenant, &arena, &index, why);
+    if (e == OK) {
+        index.control = request->control;
+        if (name != NULL) e = part_values(&index, *name, texts_add, x, why);
+        for (uint32_t i = 0; name == NULL && i < index.name_count && e == OK; i++) {
+            e = texts_add(x, index.names[i].name);
+        }
+    }
+    arena_fini(&arena);
+    return e;
+}
+
+static bool
+something_is_deleted(const struct tombstones *set, struct bytes tenant)
+{
+    for (uint32_t i = 0; i < set->count; i++) {
+        if (bytes_equal(set->items[i]->tenant, tenant)) return true;
+    }
+    return false;
+}
+
+/* --- the three questions ---------------------------------------------------------------------- */
+
+static enum err
+gather(struct tsdb *db, const struct lookup_request *request, const struct bytes *name,
+       struct texts *x, struct why *why)
+{
+    struct pinned pinned;
+    if (request->set_count > 0) return gather_selected(db, request, name, x, why);
+    store_pin(db, request->tenant, &pinned);
+    enum err e = OK;
+    if (something_is_deleted(pinned.version->tombstones, request->tenant)) {
+        e = gather_selected(db, request, name, x, why);
+    } else {
+        for (uint32_t i = 0; i < pinned.version->part_count && e == OK; i++) {
+            e = gather_part(pinned.version->parts[i], request, name, x, why);
+        }
+        if (e == OK && pinned.tenant != UINT32_MAX) {
+            e = gather_head(db, &pinned, request, name, x, why);
+        }
+    }
+    store_unpin(&pinned);
+    return e;
+}
+
+static enum err
+answer_texts(struct answerer *answerer, const struct lookup_request *request,
+             const struct bytes *name, enum err (*each)(void *context, struct bytes text),
+             void *context, struct why *why)
+{
+    struct texts x;
+    struct tsdb *db = (struct tsdb *)answerer;
+    texts_init(&x, db->hash_seed, request->control == NULL ? NULL : request->control->budget);
+    enum err e = gather(db, request, name, &x, why);
+    if (e == ERR_NOMEM) why_set(why, e, "no memory for the labels");
+    if (e == OK) e = texts_each(&x, each, context);
+    texts_fini(&x);
+    return e;
+}
+
+enum err
+tsdb_label_names(struct answerer *answerer, const struct lookup_request *request,
+                 enum err (*each)(void *context, struct bytes name), void *context, struct why *why)
+{
+    return answer_texts(answerer, request, NULL, each, context, why);
+}
+
+enum err
+tsdb_label_values(struct answerer *answerer, const struct lookup_request *request,
+                  struct bytes name, enum err (*each)(void *context, struct bytes value),
+                  void *context, struct why *why)
+{
+    return answer_texts(answerer, request, &name, each, context, why);
+}
+
+enum err
+tsdb_series(struct answerer *answerer, const struct lookup_request *request,
+            enum err (*each)(void *context, struct bytes labels), void *context, struct why *why)
+{
+    struct series_set *set;
+    struct bytes labels;
+    enum err e = query_labels((struct tsdb *)answerer, request, &set, why);
+    if (e) return e;
+    for (;;) {
+        e = series_set_next(set, &labels, why);
+        if (e || labels.at == NULL) break;
+        e = each(context, labels);
+        if (e) break;
+    }
+    series_set_free(set);
+    return e;
+}
