@@ -11,8 +11,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "tsdb/flush_order.h"
 #include "tsdb/internal.h"
+#include "tsdb/series_order.h"
 
 /* --- cutting ---------------------------------------------------------------------------------- */
 
@@ -143,8 +143,6 @@ struct exemplar_order {
     int64_t t_ms;
 };
 
-enum { NO_NUMBER = UINT32_MAX };
-
 /* Nothing here is as large as the generation once for each tenant: there may be thousands. */
 struct flush {
     struct tsdb *db;
@@ -155,7 +153,7 @@ struct flush {
     uint32_t series_max;      /* all ids in the generation are below */
     uint32_t *order;          /* series ids of a tenant, in label order */
     uint32_t *series_numbers; /* series id -> number within its tenant */
-    uint32_t *pair_numbers;   /* pair id -> number within its tenant; NO_NUMBER: not in the part */
+    uint32_t *pair_numbers;   /* pair id -> number within its tenant; UINT32_MAX: not in the part */
     uint8_t *marks;           /* by series id: has exemplars, so it has a row */
     struct exemplar_order *exemplars; /* by tenant */
     uint32_t exemplar_count;
@@ -163,18 +161,6 @@ struct flush {
     struct arena tenant_arena; /* for one tenant */
     struct why *why;
 };
-
-static _Thread_local const struct flush *sorting; /* qsort takes no context */
-
-static int
-by_label(const void *a, const void *b)
-{
-    const struct registry *r = sorting->registry;
-    struct label x = pair_label(registry_pair(r, *(const uint32_t *)a));
-    struct label y = pair_label(registry_pair(r, *(const uint32_t *)b));
-    int order = bytes_compare(x.name, y.name);
-    return order != 0 ? order : bytes_compare(x.value, y.value);
-}
 
 /* The series of a tenant: those of its list that the generation has something of. */
 static uint32_t
@@ -193,32 +179,6 @@ list_series(struct flush *f, uint32_t tenant)
     return count;
 }
 
-/* The pairs that they have; their numbers are not right yet. */
-static enum err
-list_pairs(struct flush *f, uint32_t series_count, uint32_t **ret_pairs, uint32_t *ret_count)
-{
-    uint32_t capacity = 256, count = 0;
-    uint32_t *pairs = arena_alloc(&f->tenant_arena, capacity * sizeof *pairs);
-    for (uint32_t i = 0; i < series_count && pairs != NULL; i++) {
-        const struct series_pairs *row = registry_series(f->registry, f->order[i])->pairs;
-        for (uint32_t p = 0; p < row->count; p++) {
-            if (f->pair_numbers[row->ids[p]] != NO_NUMBER) continue;
-            if (count == capacity) {
-                uint32_t *grown = arena_alloc(&f->tenant_arena, 2 * capacity * sizeof *grown);
-                if (grown == NULL) return ERR_NOMEM;
-                memcpy(grown, pairs, count * sizeof *grown);
-                pairs = grown;
-                capacity *= 2;
-            }
-            f->pair_numbers[row->ids[p]] = 0;
-            pairs[count++] = row->ids[p];
-        }
-    }
-    *ret_pairs = pairs;
-    *ret_count = count;
-    return pairs == NULL ? ERR_NOMEM : OK;
-}
-
 /*
  * The series of a tenant that go into the part, sorted, and the labels they have, sorted. Both get
  * their numbers.
@@ -228,14 +188,9 @@ tenant_order(struct flush *f, uint32_t tenant, uint32_t *ret_series, uint32_t **
              uint32_t *ret_pair_count)
 {
     uint32_t count = list_series(f, tenant);
-    enum err e = list_pairs(f, count, ret_pairs, ret_pair_count);
-    if (e) return e;
-    sorting = f;
-    qsort(*ret_pairs, *ret_pair_count, sizeof **ret_pairs, by_label);
-    for (uint32_t i = 0; i < *ret_pair_count; i++) {
-        f->pair_numbers[(*ret_pairs)[i]] = i;
-    }
-    e = series_sort(f->registry, f->pair_numbers, f->order, count, &f->tenant_arena);
+    enum err e = pairs_number(f->registry, f->order, count, f->pair_numbers, &f->tenant_arena,
+                              ret_pairs, ret_pair_count);
+    if (e == OK) e = series_sort(f->registry, f->pair_numbers, f->order, count, &f->tenant_arena);
     if (e) return e;
     for (uint32_t i = 0; i < count; i++) {
         f->series_numbers[f->order[i]] = i;

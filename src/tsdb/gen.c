@@ -127,7 +127,9 @@ bool
 gen_series_meets(const struct gen_series *s, int64_t min_ms, int64_t max_ms, uint32_t durable_epoch)
 {
     const struct hchunk_open *o = &s->open;
-    if (o->count > 0 && o->last_ms >= min_ms && hchunk_first_ms(o) <= max_ms &&
+    /* The last time alone tells most often, without a look into the chunk. */
+    if (o->count > 0 && o->last_ms >= min_ms &&
+        (o->last_ms <= max_ms || hchunk_first_ms(o) <= max_ms) &&
         hchunk_visible(o->count, o->tag, o->pending_now, o->pending_before, durable_epoch) > 0) {
         return true;
     }

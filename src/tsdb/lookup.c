@@ -231,7 +231,7 @@ gather_head(struct tsdb *db, const struct pinned *pinned, const struct lookup_re
     l.visible = visible_epoch(db);
     for (unsigned i = 0; i < 2 && e == OK; i++) {
         const struct gen *gen = pinned->gens[i];
-        if (gen == NULL || gen->registry == l.registry) continue;
+        if (gen == NULL || gen->series_count == 0 || gen->registry == l.registry) continue;
         l.registry = gen->registry;
         const struct registry_tenant *t = registry_tenant(l.registry, pinned->tenant);
         if (t == NULL) continue;

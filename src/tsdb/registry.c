@@ -79,9 +79,14 @@ registry_tenant(const struct registry *r, uint32_t tenant)
     return tenant < r->tenants.count ? paged_at(&r->tenants, tenant) : NULL;
 }
 
+/* In a short field all lengths are one byte: 0a L 0a n name 12 v value. */
 struct label
 pair_label(const struct pair *pair)
 {
+    const uint8_t *f = pair->field;
+    if (f[1] < 0x80) {
+        return (struct label){bytes_of(f + 4, f[3]), bytes_of(f + 6 + f[3], f[5 + f[3]])};
+    }
     struct cursor c = {pair->field, pair->field + pair->field_size, false};
     struct label label = {{NULL, 0}, {NULL, 0}};
     bool got = labels_next(&c, &label);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "tsdb/internal.h"
+#include "tsdb/series_order.h"
 
 /* One part, or the generations of one registry, taking part in an answer. */
 struct source {
@@ -30,6 +31,7 @@ struct source {
     const struct registry *registry; /* NULL: a part */
     struct gen *gens[2];             /* the frozen one, the active one; or NULL */
     uint32_t *ids;
+    uint32_t id_capacity;
     uint32_t id_count;
     uint32_t id_at;
     struct buf label_bytes;
@@ -52,6 +54,7 @@ struct query {
     uint32_t set_count;
     bool partial;
     bool parts_only;
+    bool exemplars;   /* those of series without samples, too */
     bool labels_only; /* whether there are samples is asked, not which */
     bool found;       /* with labels_only: there are, of the current series */
     struct why warning;
@@ -69,6 +72,7 @@ struct head_match {
     struct why *why;
     uint32_t pairs[WALKS_AT_ONCE]; /* those whose series are wanted next */
     uint32_t pair_count;
+    uint32_t pair_total; /* of the registry */
 };
 
 static void
@@ -235,16 +239,31 @@ head_select_any(struct head_match *m, const struct query *q, roaring_bitmap_t **
     return e;
 }
 
-static _Thread_local const struct registry *sort_registry; /* qsort takes no context */
-
-static int
-by_labels(const void *a, const void *b)
-{
-    return series_compare(sort_registry, registry_series(sort_registry, *(const uint32_t *)a),
-                          registry_series(sort_registry, *(const uint32_t *)b));
-}
-
 /* --- sources ---------------------------------------------------------------------------------- */
+
+enum { ALIVE_AT_ONCE = 512 };
+
+/* Of what the registry knows, that which has anything in the generations. */
+static void
+keep_alive_ones(struct query *q, struct source *s)
+{
+    uint32_t kept = 0;
+    for (uint32_t at = 0; at < s->id_count;) {
+        uint32_t end = s->id_count - at < ALIVE_AT_ONCE ? s->id_count : at + ALIVE_AT_ONCE;
+        lock_take(&q->db->head_lock);
+        for (; at < end; at++) {
+            const struct gen_series *samples[2] = {NULL, NULL};
+            for (unsigned g = 0; g < 2; g++) {
+                if (s->gens[g] != NULL) samples[g] = gen_series(s->gens[g], s->ids[at]);
+            }
+            bool alive = (samples[0] != NULL && !gen_series_is_empty(samples[0])) ||
+                         (samples[1] != NULL && !gen_series_is_empty(samples[1]));
+            if (alive) s->ids[kept++] = s->ids[at];
+        }
+        lock_drop(&q->db->head_lock);
+    }
+    s->id_count = kept;
+}
 
 static bool
 source_is_head(const struct source *s)
@@ -264,16 +283,19 @@ head_source_open(struct query *q, struct source *s, struct why *why)
     buf_init(&s->label_bytes, q->budget, 64 * 1024 * 1024);
     enum err e = head_select_any(&m, q, &matched);
     if (e) return e;
+    lock_take(&q->db->head_lock); /* all pairs of the series found are below */
+    m.pair_total = m.registry->pairs.count;
+    lock_drop(&q->db->head_lock);
     uint64_t count = roaring_bitmap_get_cardinality(matched);
     s->ids = mem_alloc(q->budget, count * sizeof *s->ids);
     if (s->ids != NULL) {
-        s->id_count = (uint32_t)count;
+        s->id_capacity = s->id_count = (uint32_t)count;
         roaring_bitmap_to_uint32_array(matched, s->ids);
-        sort_registry = s->registry;
-        qsort(s->ids, count, sizeof *s->ids, by_labels);
+        if (!q->exemplars) keep_alive_ones(q, s);
+        e = series_order(s->registry, m.pair_total, s->ids, s->id_count, q->budget);
     }
     roaring_bitmap_free(matched);
-    return s->ids == NULL ? ERR_NOMEM : OK;
+    return s->ids == NULL ? ERR_NOMEM : e;
 }
 
 static enum err
@@ -319,7 +341,7 @@ source_close(struct query *q, struct source *s)
     if (s->walk != NULL) roaring_free_uint32_iterator(s->walk);
     if (s->matched != NULL) roaring_bitmap_free(s->matched);
     row_reader_free(s->rows);
-    mem_free(q->budget, s->ids, s->id_count * sizeof *s->ids);
+    mem_free(q->budget, s->ids, s->id_capacity * sizeof *s->ids);
     if (source_is_head(s)) buf_fini(&s->label_bytes);
 }
 
@@ -711,7 +733,7 @@ query_open(struct tsdb *db, struct bytes tenant_name, const struct query *like,
 
 static enum err
 query_samples(struct answerer *answerer, const struct select_request *request, bool parts_only,
-              struct query **ret_query, struct why *why)
+              bool exemplars, struct query **ret_query, struct why *why)
 {
     const struct matcher_set set = {request->matchers, request->matcher_count};
     struct query like = {.control = request->control,
@@ -720,7 +742,8 @@ query_samples(struct answerer *answerer, const struct select_request *request, b
                          .sets = &set,
                          .set_count = 1,
                          .partial = request->partial,
-                         .parts_only = parts_only};
+                         .parts_only = parts_only,
+                         .exemplars = exemplars};
     return query_open((struct tsdb *)answerer, request->tenant, &like, ret_query, why);
 }
 
@@ -745,7 +768,7 @@ tsdb_select(struct answerer *answerer, const struct select_request *request,
             struct series_set **ret_set, struct why *why)
 {
     struct query *q;
-    enum err e = query_samples(answerer, request, false, &q, why);
+    enum err e = query_samples(answerer, request, false, false, &q, why);
     if (e == OK) *ret_set = &q->set;
     return e;
 }
@@ -756,7 +779,7 @@ parts_count(struct tsdb *db, const struct select_request *request, uint64_t *ret
 {
     struct query *q;
     struct bytes labels;
-    enum err e = query_samples(&db->answerer, request, true, &q, why);
+    enum err e = query_samples(&db->answerer, request, true, false, &q, why);
     if (e) return e;
     for (;;) {
         e = query_next(&q->set, &labels, why);
@@ -883,7 +906,7 @@ tsdb_exemplars(struct answerer *answerer, const struct select_request *request,
                struct why *why)
 {
     struct query *q;
-    enum err e = query_samples(answerer, request, false, &q, why);
+    enum err e = query_samples(answerer, request, false, true, &q, why);
     if (e) return e;
     struct exemplar_list l = {.arena = &q->arena, .request = request};
     for (uint32_t i = 0; i < q->source_count && e == OK; i++) {
