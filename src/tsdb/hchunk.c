@@ -114,12 +114,6 @@ open_reserve(const struct hchunk_open *o, size_t more)
            gmem_piece_bytes(sizeof(struct hchunk_extra));
 }
 
-size_t
-hchunk_float_reserve(const struct hchunk_open *open)
-{
-    return open_reserve(open, HCHUNK_FLOAT_BYTES_MAX);
-}
-
 static void
 note_pending(struct hchunk_open *o, uint32_t epoch)
 {

@@ -96,8 +96,15 @@ uint32_t hchunk_epoch(uint32_t index, uint32_t count, uint32_t tag, uint32_t now
 /* Could another sample of this kind be put behind the last one? (Not: does the histogram's layout
  * fit.) */
 bool hchunk_takes(const struct hchunk_open *open, enum sample_kind kind, int64_t t_ms);
-/* Room that the next append may take at worst from the generation's memory. */
-size_t hchunk_float_reserve(const struct hchunk_open *open);
+/*
+ * Room that the next append may take at worst from the generation's memory. For a float: the chunk
+ * sealed and its buffer grown by a quarter, each rounded up by a quarter, and what is fixed.
+ */
+static inline size_t
+hchunk_float_reserve(const struct hchunk_open *open)
+{
+    return 2 * ((size_t)open->size_bytes + open->capacity_bytes) + 256;
+}
 size_t hchunk_histogram_reserve(const struct hchunk_open *open, const struct histogram *h);
 
 /* Appends behind the last sample. ERR_NOMEM: nothing changed. ERR_AGAIN: another layout: seal

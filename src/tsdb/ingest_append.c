@@ -207,8 +207,8 @@ enum err
 ingest_append(struct ingest *in, const struct piece *p)
 {
     append_floats(in, p);
-    append_histograms(in, p);
-    return append_exemplars(in, p);
+    if (p->histograms.count > 0) append_histograms(in, p);
+    return p->exemplars.count == 0 ? OK : append_exemplars(in, p);
 }
 
 /* --- metadata --- */

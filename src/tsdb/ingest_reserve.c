@@ -37,11 +37,26 @@ exemplar_bytes(const struct ingest *in, const struct rw_exemplar *x)
     return bytes;
 }
 
+/* Nearly all: a few floats, and nothing of it was taken before. */
+static bool
+is_simple(const struct ingest *in, const struct place *at, const struct need *need,
+          const struct rw_series *from)
+{
+    return from->histograms.count == 0 && from->exemplars.count == 0 && at->at_float == 0 &&
+           from->floats.count <= in->s->slice_floats - need->floats;
+}
+
 struct piece
 ingest_take_piece(struct ingest *in, struct place *at, struct need *need)
 {
     const struct rw_series *from = &in->request->series[at->series];
     struct piece p = {.from = from};
+    if (is_simple(in, at, need, from)) {
+        p.floats = from->floats;
+        need->floats += p.floats.count;
+        at->series++;
+        return p;
+    }
     p.floats.first = from->floats.first + at->at_float;
     p.floats.count = min_u32(from->floats.count - at->at_float, in->s->slice_floats - need->floats);
     need->floats += p.floats.count;
