@@ -250,6 +250,43 @@ span_of(const int64_t *x, uint32_t count, unsigned w)
     return s;
 }
 
+typedef int32_t quad __attribute__((vector_size(16)));
+
+static inline quad
+quad_choose(quad mask, quad yes, quad no)
+{
+    return (yes & mask) | (no & ~mask);
+}
+
+/* span_of() where all numbers have 32 bits, four at a time. */
+static struct span
+span_of_short(const int64_t *x, uint32_t count, unsigned w)
+{
+    const int32_t half = (int32_t)(w == 0 ? 0 : (INT64_C(1) << (w - 1)) - 1);
+    const int32_t low = w == 0 ? 0 : -half - 1;
+    const quad lows = {low, low, low, low}, halves = {half, half, half, half};
+    const quad max = {INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX}, min = -max - 1;
+    quad least = max, greatest = min, signs = {0, 0, 0, 0};
+    uint32_t i = 0;
+    for (; i + 4 <= count; i += 4) {
+        quad a, b;
+        memcpy(&a, x + i, sizeof a);
+        memcpy(&b, x + i + 2, sizeof b);
+        quad v = __builtin_shufflevector(a, b, 0, 2, 4, 6); /* the low halves */
+        signs |= v;
+        quad down = quad_choose(v < lows, max, v), up = quad_choose(v > halves, min, v);
+        least = quad_choose(down < least, down, least);
+        greatest = quad_choose(up > greatest, up, greatest);
+    }
+    struct span s = span_of(x + i, count - i, w);
+    for (unsigned lane = 0; lane < 4; lane++) {
+        s.least = least[lane] < s.least ? least[lane] : s.least;
+        s.greatest = greatest[lane] > s.greatest ? greatest[lane] : s.greatest;
+        s.any_negative |= signs[lane] < 0;
+    }
+    return s;
+}
+
 /*
  * The better of both ways to make the differences unsigned. A base is worth a look where the
  * numbers are not spread around zero: when the distance between those that zigzag holds is shorter
@@ -271,7 +308,9 @@ plan_fold(const int64_t *x, uint32_t count, struct plan *plan)
     plan->cost_bits = head_bits + (plan->all_zero ? 0 : folded.cost_bits);
     if (plan->all_zero) return;
 
-    struct span span = span_of(x, count, folded.bits);
+    bool is_short = lengths.all >> 32 == 0; /* signs and all */
+    struct span span =
+        is_short ? span_of_short(x, count, folded.bits) : span_of(x, count, folded.bits);
     plan->any_negative = span.any_negative;
     if (span.least > span.greatest || base_is_hopeless(&span, folded.bits)) return;
     lengths_count_based(&lengths, x, count, span.least);
