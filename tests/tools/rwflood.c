@@ -34,7 +34,7 @@ struct flood {
     struct buf labels, packed;
     uint64_t old_count, new_count, batch;
     uint64_t old_sent, new_sent;
-    int64_t start_ms;
+    int64_t start_ms, step_ms;
     double give_up, longest;
     uint64_t requests, repeats;
 };
@@ -88,7 +88,7 @@ make_request(struct flood *f)
     rw_build_clear(f->build);
     for (uint64_t i = 0; i < f->batch; i++) {
         uint64_t round = f->old_sent / f->old_count;
-        int64_t t_ms = f->start_ms + (int64_t)round * 15000;
+        int64_t t_ms = f->start_ms + (int64_t)round * f->step_ms;
         if (i % 2 == 0) {
             put_sample(f, true, f->old_sent % f->old_count, t_ms, round);
             f->old_sent++;
@@ -144,17 +144,22 @@ run(struct flood *f)
 int
 main(int argc, char **argv)
 {
-    struct flood f = {.old_count = 10000, .new_count = 1000000, .batch = 2000, .give_up = 120};
-    static const struct option options[] = {
-        {"old", required_argument, NULL, 'o'},     {"new", required_argument, NULL, 'n'},
-        {"batch", required_argument, NULL, 'b'},   {"start", required_argument, NULL, 's'},
-        {"give-up", required_argument, NULL, 'g'}, {NULL, 0, NULL, 0}};
+    struct flood f = {
+        .old_count = 10000, .new_count = 1000000, .batch = 2000, .step_ms = 15000, .give_up = 120};
+    static const struct option options[] = {{"old", required_argument, NULL, 'o'},
+                                            {"new", required_argument, NULL, 'n'},
+                                            {"batch", required_argument, NULL, 'b'},
+                                            {"start", required_argument, NULL, 's'},
+                                            {"give-up", required_argument, NULL, 'g'},
+                                            {"step", required_argument, NULL, 't'},
+                                            {NULL, 0, NULL, 0}};
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         uint64_t number = optarg == NULL ? 0 : strtoull(optarg, NULL, 10);
         if (c == 'o') f.old_count = number;
         if (c == 'n') f.new_count = number;
         if (c == 'b') f.batch = number;
         if (c == 's') f.start_ms = (int64_t)number;
+        if (c == 't') f.step_ms = (int64_t)number;
         if (c == 'g') f.give_up = (double)number;
         if (c == '?') argc = 0;
     }
@@ -163,7 +168,8 @@ main(int argc, char **argv)
         return 2;
     }
     if (f.start_ms == 0) {
-        f.start_ms = ((int64_t)time(NULL) - (int64_t)(f.new_count / f.old_count + 1) * 15) * 1000;
+        int64_t rounds = (int64_t)(f.new_count / f.old_count) + 1;
+        f.start_ms = (int64_t)time(NULL) * 1000 - rounds * f.step_ms;
     }
     struct post_options post = {.url = argv[optind], .kind = POST_WRITE_1, .timeout_s = 60};
     post_global_init();
