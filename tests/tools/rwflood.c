@@ -23,8 +23,8 @@ static const char USAGE[] =
     "  --old N     series that go on, a sample of each after the other (10000)\n"
     "  --new N     series in all that come once (1000000)\n"
     "  --batch N   samples in a request, half of them of new series (2000)\n"
-    "  --start T   the first time, in ms; each round of the old ones is 15 s later (the last is "
-    "now)\n"
+    "  --step T    from one round of the old ones to the next, in ms (15000)\n"
+    "  --start T   the first time, in ms (so that the last round is now)\n"
     "  --give-up S seconds after which a request that is not accepted is an error (120)\n"
     "exit status: 0 all accepted, 1 something was refused for good or too long, 2 error\n";
 
