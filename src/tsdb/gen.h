@@ -31,6 +31,7 @@ struct late {
     struct late_sample *samples; /* ascending */
     uint32_t count;
     uint32_t capacity;
+    size_t histogram_reserve; /* what sealing its histograms may take */
     uint64_t sealed_count;    /* so many went into chunks before */
     uint64_t work;            /* of searching without an index, see late_index.h */
     struct late_index *index; /* NULL: none */
@@ -131,10 +132,11 @@ MUST_CHECK enum err gen_presence(const struct gen *gen, const struct series *ser
 size_t gen_presence_reserve(const struct gen *gen, const struct histogram *more);
 
 /*
- * Memory that gen_append() may need at worst. For n floats in a row this once, and n times
- * (6 * HCHUNK_FLOAT_BYTES_MAX + sizeof(struct hchunk)), are enough.
+ * Memory that appending `count` samples in a row may need at worst, of which the first is `value`:
+ * for floats this and for each of them (6 * HCHUNK_FLOAT_BYTES_MAX + sizeof(struct hchunk)).
  */
-size_t gen_append_reserve(const struct gen_series *series, const struct sample_value *value);
+size_t gen_append_reserve(const struct gen_series *series, const struct sample_value *value,
+                          uint32_t count);
 /* Adds a sample that is not there yet, in or out of order. After gmem_reserve() it cannot fail. */
 MUST_CHECK enum err gen_append(struct gen *gen, struct gen_series *series, int64_t t_ms,
                                int64_t start_ms, const struct sample_value *value, uint32_t epoch,

@@ -353,6 +353,7 @@ late_seal(struct gen *gen, struct gen_past *past, uint32_t durable_epoch)
     }
     late->sealed_count += late->count;
     late->count = 0;
+    late->histogram_reserve = 0;
     const struct hchunk *known = past->sealed;
     past->sealed = x.list;
     late_index_sealed(gen, past, known);
@@ -387,6 +388,13 @@ late_room(struct gen *gen, struct gen_past *past, uint32_t durable_epoch)
     return OK;
 }
 
+static size_t
+seal_reserve(const struct histogram *h)
+{
+    static const struct hchunk_open none;
+    return h == NULL ? 0 : 4 * hchunk_histogram_reserve(&none, h);
+}
+
 /* A copy with its arrays in the same piece. */
 static enum err
 late_keep_histogram(struct gen *gen, const struct histogram *h, struct late_sample *l)
@@ -419,36 +427,41 @@ late_insert(struct gen *gen, struct gen_series *s, int64_t t_ms, int64_t start_m
     memmove(late->samples + at + 1, late->samples + at, (late->count - at) * sizeof l);
     late->samples[at] = l;
     late->count++;
+    late->histogram_reserve += seal_reserve(l.histogram);
     return OK;
 }
 
+/*
+ * A buffer of k late samples that n more join may grow to less than 2 (k + n) of them, in steps
+ * that take twice that together; when it is sealed a float of it takes at most
+ * HCHUNK_FLOAT_BYTES_MAX and a quarter. The n are counted by the caller, at more than this.
+ */
+static size_t
+late_reserve(const struct late *late, uint32_t count)
+{
+    const size_t seal_bytes = HCHUNK_FLOAT_BYTES_MAX * 5 / 4 + GMEM_STEP;
+    _Static_assert(4 * sizeof(struct late_sample) + HCHUNK_FLOAT_BYTES_MAX * 5 / 4 + GMEM_STEP <=
+                       6 * HCHUNK_FLOAT_BYTES_MAX + sizeof(struct hchunk),
+                   "gen.h: what gen_append_reserve() promises");
+    size_t bytes = 0;
+    if (late->count + count > late->capacity) bytes += late->count * 4 * sizeof(struct late_sample);
+    if (late->count + count > late_limit(late)) {
+        bytes += late->count * seal_bytes + late->histogram_reserve;
+    }
+    return bytes;
+}
+
 size_t
-gen_append_reserve(const struct gen_series *series, const struct sample_value *value)
+gen_append_reserve(const struct gen_series *series, const struct sample_value *value,
+                   uint32_t count)
 {
     size_t bytes = value->kind == SAMPLE_FLOAT
                        ? hchunk_float_reserve(&series->open)
                        : hchunk_histogram_reserve(&series->open, value->histogram) +
                              histogram_bytes_max(value->histogram);
-    /*
-     * A buffer of k late samples that n more join grows to less than 2 (k + n) of them, in steps
-     * that take twice that together, and a float of it takes at most HCHUNK_FLOAT_BYTES_MAX and a
-     * quarter when it is sealed. The n are counted by the caller, at more than this.
-     */
-    const size_t late_bytes =
-        4 * sizeof(struct late_sample) + HCHUNK_FLOAT_BYTES_MAX * 5 / 4 + GMEM_STEP;
-    _Static_assert(4 * sizeof(struct late_sample) + HCHUNK_FLOAT_BYTES_MAX * 5 / 4 + GMEM_STEP <=
-                       6 * HCHUNK_FLOAT_BYTES_MAX + sizeof(struct hchunk),
-                   "gen.h: what gen_append_reserve() promises");
     bytes += 1024;
     if (series->past == NULL || series->past->late == NULL) return bytes;
-    const struct late *late = series->past->late;
-    bytes += late->count * late_bytes;
-    static const struct hchunk_open none;
-    for (uint32_t i = 0; i < late->count; i++) {
-        const struct histogram *h = late->samples[i].histogram;
-        if (h != NULL) bytes += 4 * hchunk_histogram_reserve(&none, h);
-    }
-    return bytes;
+    return bytes + late_reserve(series->past->late, count);
 }
 
 enum err
@@ -523,6 +536,7 @@ undo_late(struct gen *gen, struct late *late, uint32_t durable_epoch)
             continue;
         }
         uncount(gen, late_value(l).kind, 1);
+        late->histogram_reserve -= seal_reserve(l->histogram);
         gmem_free(&gen->gmem, (void *)(uintptr_t)l->histogram, l->histogram_bytes);
     }
     if (late != NULL) late->count = kept;

@@ -332,7 +332,7 @@ do_sample(struct world *w)
     enum err e = gen_series_get(w->gen, s, &samples);
     if (refused(w, e)) return;
     if (!w->memory_fails) { /* what was reserved is enough */
-        assert_int_equal(gmem_reserve(&w->gen->gmem, gen_append_reserve(samples, &v)), OK);
+        assert_int_equal(gmem_reserve(&w->gen->gmem, gen_append_reserve(samples, &v, 1)), OK);
         mem_fail_nth(1, true);
     } else {
         arm(w);
@@ -601,7 +601,7 @@ test_a_reservation_covers_a_row_of_floats(void **state)
             struct sample_value v = {SAMPLE_FLOAT, 0, NULL};
             size_t each = 6 * HCHUNK_FLOAT_BYTES_MAX + sizeof(struct hchunk);
             assert_int_equal(
-                gmem_reserve(&o.gen->gmem, gen_append_reserve(o.samples, &v) + n * each), OK);
+                gmem_reserve(&o.gen->gmem, gen_append_reserve(o.samples, &v, n) + n * each), OK);
             uint64_t mix = rng_below(&r, 3);
             mem_fail_nth(1, true);
             for (uint32_t i = 0; i < n; i++) {

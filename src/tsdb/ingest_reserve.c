@@ -102,7 +102,7 @@ static size_t
 piece_head_bytes(const struct ingest *in, const struct piece *p)
 {
     struct sample_value v = {SAMPLE_FLOAT, 0, NULL};
-    size_t bytes = gen_append_reserve(p->samples, &v) +
+    size_t bytes = gen_append_reserve(p->samples, &v, p->floats.count + p->histograms.count) +
                    p->floats.count * (size_t)(6 * HCHUNK_FLOAT_BYTES_MAX + sizeof(struct hchunk));
     for (uint32_t i = 0; i < p->histograms.count; i++) {
         const struct rw_histogram *h = &in->request->histograms[p->histograms.first + i];
