@@ -10,7 +10,7 @@ machine() {
     echo "kernel=$(uname -sr | sed 's/-.*//')"
     echo "load_average=$(cut -d ' ' -f 1-3 /proc/loadavg)"
     echo "file_system=$(df --output=fstype "$base" | tail -n 1)"
-    "$BUILD/bench/fsync_probe" "$base"
+    "$BUILD/bench/fsync_probe" "$work"
 }
 
 # Of each server, case and figure the median, least and greatest, one a line.

@@ -7,7 +7,7 @@ memory1m_about() {
 }
 
 memory1m_load() {
-    sizes series 1000000 200000
+    sizes series 1000000 100000
     sizes scrapes 120 24
     sizes connections 16 16
     sizes churn 5 5
@@ -45,7 +45,7 @@ memory_merge() {
 }
 
 memory1m_turn() {
-    local first=$((scrapes / 10)) middle=$((scrapes / 2)) wanted=10000000 reader merger
+    local first=$((scrapes / 10)) middle=$((scrapes / 2)) wanted=10000000 matcher reader merger
     ((QUICK == 0)) || wanted=1000000
     ingest_begin
     mark begin
@@ -54,7 +54,8 @@ memory1m_turn() {
     note bytes_per_series "$(calc "($(memory_kib VmHWM) - $idle_kib) * 1024 / $series" %.0f)"
     send "$first" "$((middle - first))"
     note rss_mib_middle "$(calc "$(memory_kib VmRSS) / 1024" %.1f)"
-    memory_read "$(memory_matcher "$(copies_for $wanted)")" &
+    matcher=$(memory_matcher "$(copies_for $wanted)")
+    memory_read "$matcher" &
     reader=$!
     memory_merge &
     merger=$!
@@ -64,6 +65,7 @@ memory1m_turn() {
     wait "$merger" || give_up "refuses to merge"
     mark sent
     note read_samples "$(value_of samples <"$work/read")"
+    note read_mib "$(calc "$(value_of bytes <"$work/read") / 1048576" %.1f)"
     note read_seconds "$(value_of seconds <"$work/read")"
     samples=$((scrapes * series))
     settle
@@ -82,6 +84,7 @@ peak_rss_mib|peak RSS in all, MiB|%.0f
 rss_mib_middle|RSS before the read, MiB|%.0f
 rss_mib_settled|RSS settled, MiB|%.0f
 read_samples|samples read meanwhile|%d
+read_mib|  MiB|%.1f
 read_seconds|  seconds|%.2f
 flushes|flushes|%d
 merges|merges|%d

@@ -52,20 +52,19 @@ read_turn() {
     finish
 }
 
-read_rows() {
-    cat <<'END'
-xor_samples|STREAMED_XOR_CHUNKS: samples|%d
-xor_samples_per_second|  samples/s|%d
-xor_cpu_s_per_million|  CPU s per million|%.4f
-xor_rss_above_mib|  RSS above idle, MiB|%.1f
-xor_bytes_per_sample|  bytes of answer per sample|%.2f
-xor_first_byte_ms|  first byte after, ms|%.1f
-samples_samples|SAMPLES: samples|%d
-samples_samples_per_second|  samples/s|%d
-samples_cpu_s_per_million|  CPU s per million|%.4f
-samples_rss_above_mib|  RSS above idle, MiB|%.1f
-samples_bytes_per_sample|  bytes of answer per sample|%.2f
-samples_first_byte_ms|  first byte after, ms|%.1f
-idle_rss_mib|RSS before, MiB|%.0f
+read_form_rows() { # FORM LABEL
+    cat <<END
+$1_samples|$2: samples|%d
+$1_samples_per_second|  samples/s|%d
+$1_cpu_s_per_million|  CPU s per million|%.4f
+$1_rss_above_mib|  RSS above idle, MiB|%.1f
+$1_bytes_per_sample|  bytes of answer per sample|%.2f
+$1_first_byte_ms|  first byte after, ms|%.1f
 END
+}
+
+read_rows() {
+    read_form_rows xor STREAMED_XOR_CHUNKS
+    read_form_rows samples SAMPLES
+    echo "idle_rss_mib|RSS before, MiB|%.0f"
 }
