@@ -13,7 +13,7 @@
  * ones come in bursts this is a little harder to compress, never easier. bench/fleet_check.c shows
  * that all this still holds after a day of scrapes.
  *
- * Churn. A target that is replaced comes back as another instance, its counters near zero; one in
+ * Churn. A target that is replaced comes back as another instance, its counters at zero; one in
  * eight is only restarted: its labels stay, its counters reset.
  */
 #include "lib/fleet.h"
@@ -289,7 +289,6 @@ make_labels(struct active *a, struct buf *scratch)
         if (bytes_equal_text(l.name, "instance")) l.value = bytes_of(text, (size_t)size);
         put_label(scratch, l);
     }
-    free((void *)(uintptr_t)a->labels.at);
     uint8_t *own = must(malloc(scratch->size));
     memcpy(own, scratch->at, scratch->size);
     a->labels = bytes_of(own, scratch->size);
@@ -338,7 +337,7 @@ active_replace(struct active *a, uint64_t seed, uint64_t number, struct buf *scr
 {
     a->generation++;
     active_begin(a, seed, number);
-    if (a->random % RESTARTS_ONE_IN != 0) make_labels(a, scratch);
+    if (hash_mix(a->target, a->generation) % RESTARTS_ONE_IN != 0) make_labels(a, scratch);
 }
 
 struct active *
@@ -353,6 +352,7 @@ fleet_multiply(const struct fleet *f, uint64_t series, uint64_t seed, uint64_t i
         a->copy = (uint32_t)(i / f->count);
         uint64_t target =
             hash_mix(hash_bytes(a->like->instance, seed), hash_bytes(a->like->job, a->copy));
+        a->target = target;
         a->offset_ms = target % interval_ms;
         active_begin(a, seed, i);
         make_labels(a, &scratch);

@@ -41,7 +41,8 @@ struct active {
     uint64_t random;
     double now; /* k, or the value if real */
     uint64_t offset_ms;
-    struct bytes labels; /* own memory */
+    uint64_t target;     /* equal for all series of a target */
+    struct bytes labels; /* live on when it is replaced: late samples have them */
 };
 
 /* Zeroed memory is an empty one. */

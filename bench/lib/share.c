@@ -13,6 +13,7 @@
  */
 #include "lib/share.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/hash.h"
@@ -40,8 +41,8 @@ put_series_1(struct buf *to, const struct held *h)
 {
     size_t sample = 2 + 9 + 1 + varint_size((uint64_t)h->t_ms);
     buf_put_u8(to, 0x0a);
-    buf_put_varint(to, h->active->labels.size + sample);
-    buf_put_bytes(to, h->active->labels);
+    buf_put_varint(to, h->labels.size + sample);
+    buf_put_bytes(to, h->labels);
     put_sample(to, 0x12, h->bits, h->t_ms);
 }
 
@@ -67,7 +68,7 @@ put_series_2(struct share *s, uint32_t *count, const struct held *h)
     uint8_t refs[2 * 64 * VARINT_SIZE_MAX];
     size_t size = 0;
     struct buf *to = &s->series;
-    struct cursor cursor = cursor_of(h->active->labels);
+    struct cursor cursor = cursor_of(h->labels);
     struct label l;
     while (label_next(&cursor, &l) && size < sizeof refs - 2 * VARINT_SIZE_MAX) {
         size += varint_put(refs + size, symbol(s, count, l.name));
@@ -165,7 +166,7 @@ make_request(struct share *s, struct making *m, uint64_t from, uint64_t to)
     for (uint64_t i = from; i < to; i++) {
         uint64_t number = s->first + i * o->connections;
         struct active *a = &s->active[number];
-        struct held h = {a, active_next(a), due_ms(o, a, m->scrape)};
+        struct held h = {a->labels, active_next(a), due_ms(o, a, m->scrape)};
         uint64_t delay = delay_of(o, number, m->scrape);
         if (delay == 0)
             put_held(s, m, &h);
@@ -180,17 +181,27 @@ make_request(struct share *s, struct making *m, uint64_t from, uint64_t to)
     if (to == s->own) due->count = 0;
 }
 
-/* Its share of the series that churn replaces before this scrape: one range after another. */
+/*
+ * Targets are replaced whole: each once in the time that churn gives a series, at a place in it of
+ * its own.
+ */
+static bool
+is_replaced(const struct shape *o, const struct active *a, uint64_t scrape)
+{
+    double lifetime_ms = 100 / o->churn * 3600000;
+    double phase = (double)(a->target % 1000003) / 1000003;
+    double now = (double)(scrape * o->interval_ms) / lifetime_ms + phase;
+    return floor(now) > floor(now - (double)o->interval_ms / lifetime_ms);
+}
+
 static void
 replace_some(struct share *s, uint64_t scrape)
 {
     const struct shape *o = s->o;
-    double each = (double)s->own * o->churn / 100 * (double)o->interval_ms / 3600000;
-    uint64_t from = (uint64_t)(each * (double)scrape);
-    uint64_t to = (uint64_t)(each * (double)(scrape + 1));
-    for (uint64_t i = from; i < to; i++) {
-        uint64_t number = s->first + i % s->own * o->connections;
-        active_replace(&s->active[number], o->seed, number, &s->scratch);
+    for (uint64_t i = 0; o->churn > 0 && scrape > 0 && i < s->own; i++) {
+        uint64_t number = s->first + i * o->connections;
+        struct active *a = &s->active[number];
+        if (is_replaced(o, a, scrape)) active_replace(a, o->seed, number, &s->scratch);
     }
 }
 
@@ -208,7 +219,7 @@ share_init(struct share *s, const struct shape *o, struct active *active, uint64
         s->slot = must(calloc(SYMBOL_SLOTS, sizeof *s->slot));
     }
     for (uint64_t scrape = 0; scrape < o->skip; scrape++) {
-        if (scrape > 0) replace_some(s, scrape);
+        replace_some(s, scrape);
         for (uint64_t i = 0; i < s->own; i++)
             active_next(&s->active[first + i * o->connections]);
     }
@@ -222,7 +233,7 @@ share_make(struct share *s, uint64_t from, uint64_t to)
     buf_clear(&s->store);
     for (uint64_t scrape = from; scrape < to; scrape++) {
         struct making m = {.scrape = scrape};
-        if (scrape > 0) replace_some(s, scrape);
+        replace_some(s, scrape);
         for (uint64_t r = 0; r < requests; r++)
             make_request(s, &m, s->own * r / requests, s->own * (r + 1) / requests);
     }

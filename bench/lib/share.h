@@ -29,7 +29,7 @@ struct request {
 
 /* A sample that comes with a later scrape. */
 struct held {
-    struct active *active;
+    struct bytes labels; /* of the instance that made it */
     uint64_t bits;
     int64_t t_ms;
 };
