@@ -195,6 +195,7 @@ note_kept() { # ALL
     local kept index
     kept=$(kept_bytes "$name") index=$(index_bytes "$name")
     note kept_bytes_per_sample "$(calc "$kept / $1")"
+    note kept_samples "$(kept_samples "$name")"
     note kept_data_bytes_per_sample "$(calc "($kept - $index) / $1")"
     note kept_index_bytes_per_sample "$(calc "$index / $1")"
 }

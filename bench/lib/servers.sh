@@ -6,6 +6,7 @@
 #   force NAME              flush and merge everything, where the server can be told to
 #   log_bytes NAME          what a restart would read again
 #   kept_bytes NAME, index_bytes NAME     the lasting form, and the part of it that finds series
+#   kept_samples NAME       how many samples it holds
 #   count_kept NAME         samples that can be read back
 #
 # Prometheus has no trigger for compaction: its loop looks once a minute, and what is in the head
@@ -105,7 +106,7 @@ force() {
         ;;
     prometheus*)
         # Its loop compacts what spans more than three hours; it has looked after a minute.
-        ((span_s < 3 * 3600)) || settle "$((QUIET > 5 ? 65 : QUIET))"
+        ((span_s < 3 * 3600 || QUICK == 1)) || settle 65
         ask -o /dev/null -XPOST "$url/api/v1/admin/tsdb/snapshot"
         ;;
     victoriametrics)
@@ -145,6 +146,22 @@ note_storage() {
     [[ $1 == firekeep ]] || return 0
     firekeep_index_bytes=$(ask "$url/api/v1/status/storage" |
         sed 's/.*"parts":{"parts"//; s/.*"indexBytes":\([0-9]*\)},"partitions".*/\1/')
+}
+
+# Samples in that form: less than were sent if a server keeps no NaN, or some only in its log.
+kept_samples() {
+    case $1 in
+    firekeep) sed -n 's/^firekeep_part_samples //p' "$work/metrics.settled" ;;
+    prometheus*)
+        cat "$dir"/snapshots/*/*/meta.json | awk '
+            /"numSamples"/ { gsub(/[^0-9]/, ""); sum += $0 }
+            END { printf "%.0f\n", sum }'
+        ;;
+    *)
+        awk '/^vm_rows\{type="storage/ { sum += $2 } END { printf "%.0f\n", sum }' \
+            "$work/metrics.settled"
+        ;;
+    esac
 }
 
 log_bytes() {

@@ -30,6 +30,7 @@ day_rows() {
 kept_bytes_per_sample|bytes per sample, kept|%.3f
 kept_data_bytes_per_sample|  data|%.3f
 kept_index_bytes_per_sample|  index|%.3f
+kept_samples|  samples there|%d
 END
     ingest100k_rows | grep -v -e '^bytes_per_series' -e '^kept_'
 }
@@ -53,6 +54,7 @@ capture_turn() {
     force "$name"
     settle
     note_storage "$name"
+    metrics_of "$work/metrics.settled"
     cpu_at[begin]=0 io_at[begin]=0
     finish
     note cpu_s "$(cpu_between begin end)"
@@ -64,6 +66,7 @@ capture_rows() {
 kept_bytes_per_sample|bytes per sample, kept|%.3f
 kept_data_bytes_per_sample|  data|%.3f
 kept_index_bytes_per_sample|  index|%.3f
+kept_samples|  samples there|%d
 cpu_s|CPU s in all|%.2f
 peak_rss_mib|peak RSS, MiB|%.0f
 END
