@@ -146,7 +146,10 @@ add_senders(const struct connection *all, uint64_t count, struct sender *sum)
             sum->statuses[k] += s->statuses[k];
         for (unsigned k = 0; k < SENDER_SLOTS; k++)
             sum->took[k] += s->took[k];
-        if (s->took_max_s > sum->took_max_s) sum->took_max_s = s->took_max_s;
+        if (s->took_max_s > sum->took_max_s) {
+            sum->took_max_s = s->took_max_s;
+            sum->took_max_at_s = s->took_max_at_s;
+        }
         if (sum->trouble[0] == '\0') memcpy(sum->trouble, s->trouble, sizeof sum->trouble);
     }
 }
@@ -163,9 +166,11 @@ report(const struct options *o, const struct fleet *f, const struct totals *t,
     printf("bytes=%" PRIu64 "\nwindows=%" PRIu64 "\n", sum->bytes, t->windows);
     printf("seconds=%.3f\nmake_seconds=%.3f\nsender_cpu_seconds=%.3f\nstart_ms=%" PRId64 "\n",
            t->send_s, t->make_s, t->sender_cpu_s, o->shape.start_ms);
-    printf("request_p50_ms=%.2f\nrequest_p99_ms=%.2f\nrequest_max_ms=%.2f\n",
+    printf("request_p50_ms=%.2f\nrequest_p99_ms=%.2f\nrequest_max_ms=%.2f\n"
+           "request_max_at_ms=%.0f\n",
            sender_quantile_s(sum->took, t->requests, 0.5) * 1e3,
-           sender_quantile_s(sum->took, t->requests, 0.99) * 1e3, sum->took_max_s * 1e3);
+           sender_quantile_s(sum->took, t->requests, 0.99) * 1e3, sum->took_max_s * 1e3,
+           sum->took_max_at_s * 1e3);
     printf("models=%u\n", f->count);
     for (unsigned k = 0; k < BEHAVIOURS; k++)
         printf("share_%s=%.4f\n", behaviour_names[k], (double)behaviours[k] / f->count);

@@ -126,7 +126,9 @@ note_time(struct sender *s, double took_s)
     double slot = log(took_s / SLOT_FIRST_S) / log(SLOT_FACTOR);
     unsigned k = slot > 0 ? (unsigned)slot + 1 : 0;
     s->took[k < SENDER_SLOTS ? k : SENDER_SLOTS - 1]++;
-    if (took_s > s->took_max_s) s->took_max_s = took_s;
+    if (took_s <= s->took_max_s) return;
+    s->took_max_s = took_s;
+    s->took_max_at_s = now_s(CLOCK_REALTIME);
 }
 
 void

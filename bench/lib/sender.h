@@ -20,7 +20,8 @@ struct sender {
     uint64_t statuses[SENDER_STATUSES]; /* 0: no answer */
     uint64_t took[SENDER_SLOTS];        /* requests by the time until they were taken */
     double took_max_s;
-    char trouble[256]; /* the first answer that was none of 2xx */
+    double took_max_at_s; /* Unix time at its end */
+    char trouble[256];    /* the first answer that was none of 2xx */
 };
 
 /* Both are borrowed until sender_close(). */
