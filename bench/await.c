@@ -15,7 +15,7 @@
 static bool
 answers(const struct address *a)
 {
-    char text[512];
+    char text[1536];
     unsigned status = 0;
     int fd = address_connect(a);
     if (fd < 0) return false;

@@ -237,7 +237,7 @@ main(int argc, char **argv)
 {
     struct options o = {.end_ms = 4102444800000};
     struct address address;
-    char url[512];
+    char url[1536];
     parse_arguments(&o, argc, argv);
     struct answer a = {.form = o.form};
     address_parse(&address, o.url, "/api/v1/read");
@@ -249,7 +249,7 @@ main(int argc, char **argv)
     if (o.form == FORM_XOR && a.kept.size > 0) die("the answer ends within a frame");
     if (o.form == FORM_SAMPLES) count_block(&a);
     printf("seconds=%.4f\nfirst_byte_seconds=%.4f\nbytes=%" PRIu64 "\nframes=%" PRIu64 "\n", took_s,
-           a.first_byte_s - began_s, a.bytes, a.frames);
+           a.bytes > 0 ? a.first_byte_s - began_s : took_s, a.bytes, a.frames);
     printf("series=%" PRIu64 "\nsamples=%" PRIu64 "\n", a.series, a.samples);
     buf_fini(&a.kept);
     return 0;

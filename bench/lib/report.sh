@@ -45,7 +45,7 @@ table() { # ROWS
     summaries | ROWS=$1 awk -v servers="${servers[*]}" -v rounds="$RUNS" '
     function cell(at, format) {
         if (!(at in median)) return "-"
-        if (median[at] !~ /^-?[0-9.]/) return median[at]
+        if (median[at] !~ /^-?[0-9.]/) return substr(median[at], 1, 26)
         if (rounds == 1 || least[at] == greatest[at]) return sprintf(format, median[at])
         return sprintf(format " (" format "-" format ")", median[at], least[at], greatest[at])
     }

@@ -103,7 +103,7 @@ read_answer(struct sender *s)
 static unsigned
 send_once(struct sender *s, struct bytes body)
 {
-    char head[1024];
+    char head[2048];
     bool second = s->version == 2;
     if (s->fd < 0) s->fd = address_connect(s->to);
     if (s->fd < 0) return 0;

@@ -67,8 +67,9 @@ void
 address_parse(struct address *a, const char *url, const char *path)
 {
     a->path[0] = '\0';
-    int n = sscanf(url, "http://%127[^:/]:%15[0-9]%255s", a->host, a->port, a->path);
+    int n = sscanf(url, "http://%127[^:/]:%15[0-9]%1023s", a->host, a->port, a->path);
     if (n < 2) die("a URL is http://HOST:PORT[/PATH]");
+    if (strlen(a->path) == sizeof a->path - 1) die("a path is too long");
     if (a->path[0] == '\0') snprintf(a->path, sizeof a->path, "%s", path);
 }
 

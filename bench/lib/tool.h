@@ -25,7 +25,7 @@ uint64_t random_next(uint64_t *state);
 struct address {
     char host[128];
     char port[16];
-    char path[256];
+    char path[1024];
 };
 
 /* Reads http://HOST:PORT[/PATH]; without a path it is `path`. */

@@ -20,17 +20,19 @@ copies_for() { # SAMPLES
     calc "($1 / ($scrapes / 2 * $models)) + 1" %d
 }
 
+# A regular expression for the instances of the first copies; at most 99.
 memory_matcher() { # COPIES
-    local i alternatives=
-    for ((i = 0; i < $1; i++)); do
-        alternatives+=$(printf '|c%04d' "$i")
-    done
-    echo "(${alternatives#|})[-.].*"
+    local copies=$(($1 < 99 ? $1 : 99))
+    local tens=$((copies / 10)) ones=$((copies % 10)) parts=()
+    ((tens == 0)) || parts+=("[0-$((tens - 1))][0-9]")
+    ((ones == 0)) || parts+=("${tens}[0-$((ones - 1))]")
+    echo "c00(${parts[0]}${parts[1]:+|${parts[1]}})[-.].*"
 }
 
 memory_read() { # MATCHER
     case $name in
-    victoriametrics)
+    victoriametrics) # which finds what was sent last only once it is flushed
+        ask -o /dev/null "$url/internal/force_flush"
         "$BUILD/bench/fetch" "$url/api/v1/export?match%5B%5D=%7Binstance%3D~%22$1%22%7D" --form plain
         ;;
     *) "$BUILD/bench/fetch" "$url" --form xor --match "instance=$1" ;;
