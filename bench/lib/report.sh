@@ -111,8 +111,7 @@ write_json() { # SCENARIO
     printf '{\n  "scenario": "%s", "quick": %d, "rounds": %d,\n' "$1" "$QUICK" "$RUNS"
     printf '  "machine": {\n%s\n  },\n' "$(json_members <"$work/machine")"
     printf '  "load": {\n%s\n  },\n' "$(load_settings | json_members)"
-    printf '  "versions": {\n%s\n  },\n' \
-        "$(for each in "${servers[@]}"; do echo "$each=$(version_of "$each")"; done | json_members)"
+    printf '  "versions": {\n%s\n  },\n' "$(json_members <"$work/versions")"
     printf '  "commands": {\n%s\n  },\n' \
         "$(for each in "${servers[@]}"; do echo "$each=$(command_of "$each")"; done | json_members)"
     printf '  "summary": [\n%s\n  ],\n' "$(json_summary)"

@@ -66,7 +66,7 @@ memory1m_turn() {
     wait "$reader" || give_up "refuses the read: $(tail -n 1 "$work/read.trouble")"
     wait "$merger" || give_up "refuses to merge"
     mark sent
-    note read_samples "$(value_of samples <"$work/read")"
+    [[ $name == victoriametrics ]] || note read_samples "$(value_of samples <"$work/read")"
     note read_mib "$(calc "$(value_of bytes <"$work/read") / 1048576" %.1f)"
     note read_seconds "$(value_of seconds <"$work/read")"
     samples=$((scrapes * series))
