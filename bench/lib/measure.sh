@@ -15,6 +15,7 @@ declare -A figure cpu_at io_at
 figure_keys=()
 
 note() {
+    [[ -n $2 ]] || give_up "found no $1"
     [[ -n ${figure[$1]-} ]] || figure_keys+=("$1")
     figure[$1]=${2// /_}
 }
@@ -136,6 +137,7 @@ watch_end() { # FILE
 
 finish() {
     note peak_rss_mib "$(calc "$(memory_kib VmHWM) / 1024" %.1f)"
+    cpu_ticks >"$work/last" # the server may be gone before the first look
     watch_end "$work/last" &
     local watcher=$!
     stop "$name" || note ended_badly 1
