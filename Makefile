@@ -165,18 +165,15 @@ tests: $(TESTS) $(REPLAYERS)
 .PHONY: fuzzers
 fuzzers: $(FUZZERS)
 
-# Measuring programs: what they print goes into commit messages, nothing is checked.
+# Measuring programs, called by bench/run or by hand; nothing is checked.
 BENCHES := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
+BENCH_LIB := $(patsubst %.c,$(BUILD)/%.o,$(wildcard bench/lib/*.c))
+$(BENCHES:=.o) $(BENCH_LIB): CPPFLAGS += -Ibench
 .PHONY: bench-tools
 bench-tools: $(BENCHES)
 
-$(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIB)
+$(BUILD)/bench/%: $(BUILD)/bench/%.o $(BENCH_LIB) $(LIB)
 	@mkdir -p $(@D)
-	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
-
-# The load generator's own part.
-$(BUILD)/bench/load.o $(BUILD)/bench/lib/fleet.o: CPPFLAGS += -Ibench
-$(BUILD)/bench/load: $(BUILD)/bench/load.o $(BUILD)/bench/lib/fleet.o $(LIB)
 	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 .PHONY: test-tools
@@ -202,9 +199,10 @@ fuzz:
 	@$(MAKE) --no-print-directory VARIANT=fuzz fuzzers
 	@tests/fuzz.sh
 
+# Firekeep beside other servers; BENCH="NAME..." chooses scenarios.
 .PHONY: bench
-bench: program bench-tools
-	@bench/run
+bench: program bench-tools test-tools
+	@BUILD=$(BUILD) bench/run $(BENCH)
 
 .PHONY: install
 install: program

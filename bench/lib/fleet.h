@@ -29,7 +29,9 @@ struct model {
     enum behaviour behaviour;
     unsigned exponent; /* integers and decimals: value = k / 10^exponent */
     bool counter;
-    double low, high; /* of k, or of the value if real */
+    double scale;     /* 10^exponent; 1 if real */
+    double *places;   /* of each value k, or the value if real; NaN: no finite one */
+    double low, high; /* of them */
 };
 
 struct active {
@@ -39,7 +41,8 @@ struct active {
     uint64_t random;
     double now; /* k, or the value if real */
     uint64_t offset_ms;
-    struct bytes labels; /* own memory */
+    uint64_t target;     /* equal for all series of a target */
+    struct bytes labels; /* live on when it is replaced: late samples have them */
 };
 
 /* Zeroed memory is an empty one. */
@@ -51,20 +54,14 @@ struct fleet {
     uint64_t table_size;
 };
 
-/* Prints and ends the program with status 2. */
-void die(const char *format, ...) PRINTF_LIKE(1, 2);
-/* `memory`, unless it is NULL. */
-void *must(void *memory);
-uint64_t random_next(uint64_t *state);
-
 /* Reads a capture of remote write 1.0 and keeps the series that are long enough, by target. */
 void fleet_read(struct fleet *f, const char *path);
 /* So many active series, copies of the models in turn. Lives as long as the process. */
 struct active *fleet_multiply(const struct fleet *f, uint64_t series, uint64_t seed,
                               uint64_t interval_ms);
-/* The bits of its next value. */
+/* The bits of its next value. Never periodic: steps are drawn from 2^64 states. */
 uint64_t active_next(struct active *a);
-/* Churn: the target comes back as another instance. */
+/* Churn: it comes back as another instance, or restarted. */
 void active_replace(struct active *a, uint64_t seed, uint64_t number, struct buf *scratch);
 
 /* Steps through `labels` fields of remote write 1.0. */

@@ -1,0 +1,36 @@
+/*
+ * tool.h - what every measuring program needs. Errors end the program: nothing here is a server.
+ */
+#ifndef BENCH_LIB_TOOL_H
+#define BENCH_LIB_TOOL_H
+
+#include <stdint.h>
+#include <time.h>
+
+#include "base/buf.h"
+
+/* Prints and ends the program with status 2. */
+void die(const char *format, ...) PRINTF_LIKE(1, 2);
+/* `memory`, unless it is NULL. */
+void *must(void *memory);
+/* Prints `usage` and ends: to stdout with status 0 if it was asked for, else with status 2. */
+void tell_usage(const char *usage, int asked);
+/* A number from the command line: all of the text, not negative. */
+double parse_number(const char *option, const char *text);
+
+double now_s(clockid_t clock);
+uint64_t random_next(uint64_t *state);
+
+/* Where a server listens. */
+struct address {
+    char host[128];
+    char port[16];
+    char path[1024];
+};
+
+/* Reads http://HOST:PORT[/PATH]; without a path it is `path`. */
+void address_parse(struct address *a, const char *url, const char *path);
+/* A connected socket; -1: nobody is there. */
+int address_connect(const struct address *a);
+
+#endif
