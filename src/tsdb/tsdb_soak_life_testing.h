@@ -200,6 +200,9 @@ step_backfill(struct life *l)
     struct soak_request *r = request_begin(l, t->tenant);
     int64_t hours_ago = 1 + below(l, one_in(l, 2) ? 48 : 24 * 70);
     int64_t begin = (now_ms(l) / HOUR_MS - hours_ago) * HOUR_MS;
+    if (one_in(l, 3)) { /* where retention ends, now or soon */
+        begin = now_ms(l) - l->x.m.limits.retention_ms + below(l, 4 * HOUR_MS) - HOUR_MS;
+    }
     for (uint32_t i = 0; i < SOAK_METRICS; i++) {
         for (int64_t at = begin; at < begin + HOUR_MS; at += BACKFILL_STEP_MS) {
             soak_add(r, t->series[i], SAMPLES, at, CODE_PLAIN);
