@@ -597,11 +597,12 @@ tell(const struct life *l)
                   (unsigned long long)l->most_disk);
 }
 
+static struct life l;
+
 static void
 test_days_of_everything_agree_with_the_model(void **state)
 {
     (void)state;
-    static struct life l;
     bool is_long = setting("LONG", 0) != 0;
     uint64_t seed = setting("SEED", 1), steps = setting("STEPS", is_long ? 40000 : 4000);
     print_message("seed %llu, %llu steps\n", (unsigned long long)seed, (unsigned long long)steps);
@@ -614,11 +615,18 @@ test_days_of_everything_agree_with_the_model(void **state)
     soak_fini(&l.x);
 }
 
+static int
+tell_step(void **state)
+{
+    if (seed_at_work >= 0) print_error("failed in step %llu\n", (unsigned long long)l.x.step);
+    return tell_seed(state);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_days_of_everything_agree_with_the_model, tell_seed),
+        cmocka_unit_test_teardown(test_days_of_everything_agree_with_the_model, tell_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
