@@ -380,7 +380,7 @@ static void
 die(struct life *l)
 {
     struct soak *x = &l->x;
-    if (one_in(l, 2))
+    if (one_in(l, 2) && !l->only_kills)
         sim_env_power_loss(x->m.sim);
     else
         sim_env_kill(x->m.sim);
@@ -539,8 +539,10 @@ step_next(struct life *l)
         }
         dice -= steps[i].weight;
     }
-    if (dice < 20)
+    if (dice < 10)
         soak_commit(x);
+    else if (dice < 20)
+        soak_must(x, tsdb_sync(x->m.db, &x->m.why), "sync");
     else if (dice < 40)
         soak_flush(x);
     else if (dice < 56)
@@ -560,6 +562,8 @@ live(struct life *l, uint64_t seed, uint64_t steps)
     x->m.options.head_samples_max = 60000;
     x->m.options.cache_bytes = 1 << 20;
     x->m.limits.retention_ms = 45 * DAY_MS;
+    l->only_kills = seed % 4 == 3;
+    if (l->only_kills) x->m.options.wal_sync = WAL_SYNC_WRITTEN;
     machine_must_open(&x->m);
     x->durable = tsdb_durable_epoch(x->m.db);
     l->next_look_ms = now_ms(l) + 6 * HOUR_MS;
