@@ -3,8 +3,9 @@
  * backfill, repetitions, deletions, retention, merges, snapshots, memory that runs out, crashes.
  * Whatever is asked at any time, it answers what was sent.
  *
- * SEED=n runs the random steps from another seed; STEPS=n runs that many; LONG=1 runs very many;
- * TELL=1 says what memory and disk hold whenever everything is flushed and merged.
+ * SEED=n runs the random steps from another seed; STEPS=n runs that many; LONG=1 runs very many,
+ * from several seeds; TELL=1 says what memory and disk hold whenever everything is flushed and
+ * merged.
  */
 #include "tsdb/part.h"
 #include "tsdb/tsdb_soak_life_testing.h"
@@ -609,14 +610,17 @@ test_days_of_everything_agree_with_the_model(void **state)
     (void)state;
     bool is_long = setting("LONG", 0) != 0;
     uint64_t seed = setting("SEED", 1), steps = setting("STEPS", is_long ? 40000 : 4000);
-    print_message("seed %llu, %llu steps\n", (unsigned long long)seed, (unsigned long long)steps);
-    memset(&l, 0, sizeof l);
-    live(&l, seed, steps);
-    tell(&l);
-    for (uint32_t i = 0; i < REMEMBERED; i++) {
-        free(l.last[i].items);
+    for (uint64_t end = seed + (is_long ? 4 : 1); seed < end; seed++) {
+        print_message("seed %llu, %llu steps\n", (unsigned long long)seed,
+                      (unsigned long long)steps);
+        memset(&l, 0, sizeof l);
+        live(&l, seed, steps);
+        tell(&l);
+        for (uint32_t i = 0; i < REMEMBERED; i++) {
+            free(l.last[i].items);
+        }
+        soak_fini(&l.x);
     }
-    soak_fini(&l.x);
 }
 
 static int
