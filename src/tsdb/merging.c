@@ -483,7 +483,13 @@ expire(struct expiry *x, struct arena *arena, struct tsdb_merge_result *ret, str
     ret->input_count = x->drop_count;
     struct store_edit edit = {
         .remove = x->drop, .remove_count = x->drop_count, .change = change, .change_count = count};
-    return store_edit(db, &edit, why);
+    struct part *metadata = version_metadata_part(x->version);
+    e = store_edit(db, &edit, why);
+    if (e || metadata == NULL || !is_dropped(x, metadata)) return e;
+    lock_take(&db->head_lock);
+    db->metadata_changed = true; /* what is known is written again, with the next flush */
+    lock_drop(&db->head_lock);
+    return OK;
 }
 
 enum err

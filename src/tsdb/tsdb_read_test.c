@@ -411,6 +411,28 @@ test_last_metadata_is_kept_at_every_stage(void **state)
     expect_metadata("anonymous", "", "up gauge third bool\n");
 }
 
+/* What the sender said once it does not say again: the part that holds it is not the only place. */
+static void
+test_metadata_outlives_the_part_that_expires(void **state)
+{
+    (void)state;
+    struct tsdb_merge_result result;
+    must(send_metadata(RW_V1, "kept"));
+    machine_commit(&m);
+    machine_flush(&m);
+    m.limits.retention_bytes = 1;
+    tsdb_set_limits(m.db, &m.limits);
+    must(tsdb_expire(m.db, &result, &m.why));
+    assert_int_equal(result.input_count, 1);
+    expect_metadata("anonymous", "", "up gauge kept bool\n");
+    assert_false(tsdb_is_flushed(m.db)); /* so that a process that ends writes it */
+    machine_flush(&m);
+    must(tsdb_expire(m.db, &result, &m.why));
+    assert_int_equal(result.input_count, 0);
+    machine_verified_restart(&m);
+    expect_metadata("anonymous", "", "up gauge kept bool\n");
+}
+
 static void
 test_metadata_of_a_failed_commit_comes_with_the_repetition(void **state)
 {
@@ -825,6 +847,7 @@ main(void)
         claim(test_limits_of_a_query_end_it),
         claim(test_exemplars_are_found_at_every_stage),
         claim(test_last_metadata_is_kept_at_every_stage),
+        claim(test_metadata_outlives_the_part_that_expires),
         claim(test_metadata_of_a_failed_commit_comes_with_the_repetition),
         claim(test_metadata_of_a_refused_request_comes_with_the_repetition),
         claim(test_what_is_deleted_is_gone_at_once_and_later_from_disk),

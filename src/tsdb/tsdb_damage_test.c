@@ -1,0 +1,379 @@
+/*
+ * tsdb_damage_test.c - every byte of a part flipped in turn, and the store asked: it answers what
+ * is right, or says which part is damaged. Never a wrong sample, and never a later arrival in the
+ * place of a damaged first one, unless the client asked for what can be had.
+ */
+#include "base/hash.h"
+#include "model/histogram.h"
+#include "tsdb/tsdb_testing.h"
+
+#define T0      (SIM_BEGIN - 60 * MINUTE_MS)
+#define PART    "0000000000000001"
+#define PATH    STORE_DIR "/parts/" PART "/part"
+#define DAMAGED STORE_DIR "/parts/" PART ".damaged"
+
+static const char *const tenants[] = {"a", "b"};
+
+static const struct {
+    uint32_t count;
+    int64_t min_ms, max_ms;
+    struct matcher_text matchers[2];
+} questions[] = {
+    {1, INT64_MIN / 2, INT64_MAX / 2, {{MATCH_NOT_EQUAL, "nobody-has-this", "x"}}},
+    {1, T0 + 2000, T0 + 4000, {{MATCH_EQUAL, "__name__", "gauge"}}},
+    {2, T0, INT64_MAX / 2, {{MATCH_REGEX, "__name__", "g.*|latency"}, {MATCH_EQUAL, "x", "1"}}},
+    {2, T0 - 1000, T0 + 60000, {{MATCH_NOT_REGEX, "x", "1|2"}, {MATCH_REGEX, "__name__", ".+"}}},
+    {1, T0, T0, {{MATCH_EQUAL, "x", ""}}},
+};
+enum { QUESTIONS = sizeof questions / sizeof questions[0], TENANTS = 2 };
+
+/* Answers as lines. */
+struct answers {
+    struct buf samples[TENANTS][QUESTIONS];
+    struct buf exemplars[TENANTS];
+    struct buf metadata[TENANTS];
+};
+
+static void
+answers_init(struct answers *a)
+{
+    for (uint32_t t = 0; t < TENANTS; t++) {
+        for (uint32_t i = 0; i < QUESTIONS; i++) {
+            buf_init(&a->samples[t][i], NULL, 1 << 20);
+        }
+        buf_init(&a->exemplars[t], NULL, 1 << 20);
+        buf_init(&a->metadata[t], NULL, 1 << 20);
+    }
+}
+
+static void
+answers_fini(struct answers *a)
+{
+    for (uint32_t t = 0; t < TENANTS; t++) {
+        for (uint32_t i = 0; i < QUESTIONS; i++) {
+            buf_fini(&a->samples[t][i]);
+        }
+        buf_fini(&a->exemplars[t]);
+        buf_fini(&a->metadata[t]);
+    }
+}
+
+/* --- what is stored --------------------------------------------------------------------------- */
+
+static void
+add_histogram(struct rq *rq, struct arena *arena, uint64_t seed, int64_t t_ms)
+{
+    struct rng rng = {seed};
+    struct histogram h;
+    do {
+        h = random_histogram(&rng, arena, SAMPLE_HISTOGRAM_INT + seed % 2);
+    } while (histogram_check(&h, NULL) != OK);
+    rq_histogram(rq, t_ms, &h, t_ms - 5000);
+}
+
+/* The same times of the same series with each variant, and a time of its own. */
+static void
+send(struct machine *m, uint32_t variant)
+{
+    struct arena arena;
+    arena_init(&arena, NULL, 0, 0);
+    for (uint32_t t = 0; t < TENANTS; t++) {
+        struct rq rq;
+        rq_init(&rq, RW_V2);
+        for (uint32_t x = 0; x < 4; x++) {
+            char labels[60];
+            snprintf(labels, sizeof labels, "__name__=gauge,x=%u", x);
+            rq_series(&rq, labels);
+            rq_metadata(&rq, METRIC_GAUGE, "", "help", "");
+            for (uint32_t i = 0; i < 8; i++) {
+                rq_float(&rq, T0 + i * 1000, double_bits(i + variant * 0.25 + t), 0);
+            }
+            rq_float(&rq, T0 - 1000 + variant, double_bits(x), 0);
+            rq_exemplar(&rq, T0 + variant, double_bits(x), "trace_id=abc");
+        }
+        for (uint32_t x = 1; x < 3; x++) {
+            char labels[60];
+            snprintf(labels, sizeof labels, "__name__=latency,x=%u", x);
+            rq_series(&rq, labels);
+            for (uint32_t i = 0; i < 3; i++) {
+                add_histogram(&rq, &arena, 2 * (1 + i + 10 * variant) + x % 2, T0 + i * 1000);
+            }
+        }
+        must(machine_send(m, tenants[t], &rq));
+        rq_fini(&rq);
+    }
+    machine_commit(m);
+    arena_fini(&arena);
+}
+
+/* --- asking ----------------------------------------------------------------------------------- */
+
+static void
+put_sample(void *context, struct bytes labels, const struct sample_batch *b, uint32_t i)
+{
+    struct buf *to = context, bytes;
+    buf_init(&bytes, NULL, 1 << 20);
+    if (b->kind == SAMPLE_FLOAT)
+        buf_put_le64(&bytes, b->value_bits[i]);
+    else
+        histogram_put(&bytes, &b->histograms[i]);
+    must(buf_error(&bytes));
+    labels_print(to, labels);
+    buf_printf(to, " %lld %d %llx %lld\n", (long long)b->times_ms[i], b->kind,
+               (unsigned long long)hash_bytes(buf_bytes(&bytes), 1),
+               (long long)(b->starts_ms == NULL ? 0 : b->starts_ms[i]));
+    buf_fini(&bytes);
+}
+
+/* A series that ends in an error is cut short; what came before it is in `to`. */
+static enum err
+ask(struct machine *m, uint32_t tenant, uint32_t question, bool partial, bool *ret_warned,
+    struct buf *to)
+{
+    struct question q;
+    struct series_set *set = NULL;
+    struct answerer *a = tsdb_answerer(m->db);
+    buf_clear(to);
+    question_init(&q, tenants[tenant], questions[question].matchers, questions[question].count,
+                  questions[question].min_ms, questions[question].max_ms);
+    q.request.partial = partial;
+    enum err e = a->ops->select(a, &q.request, &set, &m->why);
+    if (e == OK) e = set_walk(set, &q.request, put_sample, to, &m->why);
+    *ret_warned = e == OK && series_set_warning(set, 0) != NULL;
+    if (*ret_warned) assert_non_null(strstr(series_set_warning(set, 0), PART));
+    series_set_free(set);
+    question_fini(&q);
+    return e;
+}
+
+static enum err
+put_exemplar(void *context, const struct exemplar *x)
+{
+    labels_print(context, x->series_labels);
+    buf_printf(context, " %lld %llx ", (long long)x->t_ms, (unsigned long long)x->value_bits);
+    labels_print(context, x->labels);
+    buf_put_text(context, "\n");
+    return OK;
+}
+
+static enum err
+ask_exemplars(struct machine *m, uint32_t tenant, struct buf *to)
+{
+    struct question q;
+    struct answerer *a = tsdb_answerer(m->db);
+    buf_clear(to);
+    question_init(&q, tenants[tenant], every_series, 1, INT64_MIN, INT64_MAX);
+    enum err e = a->ops->exemplars(a, &q.request, put_exemplar, to, &m->why);
+    question_fini(&q);
+    return e;
+}
+
+static enum err
+put_metadata(void *context, const struct metadata *x)
+{
+    buf_printf(context, "%.*s %s %.*s\n", (int)x->family.size, (const char *)x->family.at,
+               metric_type_word(x->type), (int)x->help.size, (const char *)x->help.at);
+    return OK;
+}
+
+static enum err
+ask_metadata(struct machine *m, uint32_t tenant, struct buf *to)
+{
+    struct answerer *a = tsdb_answerer(m->db);
+    buf_clear(to);
+    return a->ops->metadata(a, text(tenants[tenant]), text(""), put_metadata, to, &m->why);
+}
+
+static void
+ask_all(struct machine *m, struct answers *to)
+{
+    bool warned;
+    for (uint32_t t = 0; t < TENANTS; t++) {
+        for (uint32_t i = 0; i < QUESTIONS; i++) {
+            must(ask(m, t, i, false, &warned, &to->samples[t][i]));
+            assert_false(warned);
+        }
+        must(ask_exemplars(m, t, &to->exemplars[t]));
+        must(ask_metadata(m, t, &to->metadata[t]));
+        assert_true(to->metadata[t].size > 0);
+    }
+}
+
+/* --- comparing -------------------------------------------------------------------------------- */
+
+static bool
+same_lines(const struct buf *a, const struct buf *b)
+{
+    return bytes_equal(buf_bytes(a), buf_bytes(b));
+}
+
+static bool
+has_line(const struct buf *lines, const char *line, size_t size)
+{
+    return size == 0 || (lines->size >= size && memmem(lines->at, lines->size, line, size) != NULL);
+}
+
+/* Each line is one that was there before the damage, or of what came second. */
+static void
+check_lines(const struct buf *lines, const struct buf *right, const struct buf *later)
+{
+    const char *at = (const char *)lines->at, *end = at + lines->size;
+    while (lines->size > 0 && at < end) {
+        size_t size = (size_t)((const char *)memchr(at, '\n', (size_t)(end - at)) - at) + 1;
+        if (!has_line(right, at, size) && !has_line(later, at, size)) {
+            fail_msg("a sample that nobody sent: %.*s", (int)size, at);
+        }
+        at += size;
+    }
+}
+
+struct tally {
+    uint64_t aside;   /* flips that put the part aside */
+    uint64_t refused; /* flips that some question noticed */
+    uint64_t silent;  /* where only metadata lies, and what no question needs */
+};
+
+/* True: an error, that names the part. Otherwise the answer is the right one. */
+static bool
+is_refused(struct machine *m, enum err e, const struct buf *found, const struct buf *right)
+{
+    if (e == OK) {
+        assert_true(same_lines(found, right));
+        return false;
+    }
+    assert_int_equal(e, ERR_CORRUPT);
+    if (strstr(m->why.text, PART) == NULL) fail_msg("which part? %s", m->why.text);
+    return true;
+}
+
+static void
+ask_beside_damage(struct machine *m, const struct answers *right, const struct answers *later,
+                  struct tally *tally)
+{
+    bool aside = m->opening.parts_set_aside > 0, refused = false;
+    struct buf found;
+    buf_init(&found, NULL, 1 << 20);
+    if (aside) assert_non_null(strstr(m->opening.first_damage, PART));
+    for (uint32_t t = 0; t < TENANTS; t++) {
+        for (uint32_t i = 0; i < QUESTIONS; i++) {
+            bool warned, lost = aside;
+            const struct buf *all = &right->samples[t][i];
+            enum err e = ask(m, t, i, false, &warned, &found);
+            assert_false(warned);
+            if (aside) {
+                must(e);
+                assert_true(same_lines(&found, &later->samples[t][i]));
+            } else {
+                lost = is_refused(m, e, &found, all);
+                refused |= lost;
+            }
+            check_lines(&found, all, &later->samples[t][i]); /* also before an error */
+            must(ask(m, t, i, true, &warned, &found));
+            check_lines(&found, all, &later->samples[t][i]);
+            if (!aside) assert_int_equal(warned, lost);
+        }
+        enum err e = ask_exemplars(m, t, &found);
+        check_lines(&found, &right->exemplars[t], &later->exemplars[t]);
+        if (aside)
+            must(e);
+        else
+            refused |= is_refused(m, e, &found, &right->exemplars[t]);
+        must(ask_metadata(m, t, &found)); /* a courtesy that senders repeat */
+        assert_true(found.size == 0 || same_lines(&found, &right->metadata[t]));
+    }
+    tally->aside += aside;
+    tally->refused += !aside && refused;
+    tally->silent += !aside && !refused;
+    buf_fini(&found);
+}
+
+/* --- the tests -------------------------------------------------------------------------------- */
+
+static void
+flip(struct machine *m, uint64_t at)
+{
+    struct file file;
+    uint8_t byte;
+    must(file_open(m->env, PATH, FILE_UPDATE, &file, NULL));
+    must(file_read_at(&file, &byte, 1, at, NULL));
+    byte ^= (uint8_t)(1u << at % 8);
+    must(file_write_at(&file, bytes_of(&byte, 1), at, NULL));
+    must(file_close(&file));
+}
+
+static uint64_t
+part_size(struct machine *m)
+{
+    struct file file;
+    uint64_t size;
+    must(file_open(m->env, PATH, FILE_READ, &file, NULL));
+    must(file_size(&file, &size, NULL));
+    must(file_close(&file));
+    return size;
+}
+
+/* A store of two parts and a head; or as it is without its first part. */
+static void
+fill(struct machine *m, bool first)
+{
+    machine_init(m, 1);
+    machine_must_open(m);
+    if (first) {
+        send(m, 0);
+        machine_flush(m);
+    }
+    send(m, 1);
+    machine_flush(m);
+    send(m, 2);
+}
+
+static void
+test_no_flipped_byte_of_a_part_gives_a_wrong_answer(void **state)
+{
+    (void)state;
+    struct machine m;
+    struct answers right, later;
+    struct tally tally = {0};
+    answers_init(&right);
+    answers_init(&later);
+    fill(&m, false);
+    ask_all(&m, &later);
+    machine_fini(&m);
+    fill(&m, true);
+    ask_all(&m, &right);
+    assert_false(same_lines(&right.samples[0][0], &later.samples[0][0]));
+    machine_close(&m);
+    uint64_t size = part_size(&m);
+    for (uint64_t at = 0; at < size; at++) {
+        flip(&m, at);
+        machine_must_open(&m);
+        ask_beside_damage(&m, &right, &later, &tally);
+        bool aside = m.opening.parts_set_aside > 0;
+        machine_close(&m);
+        if (aside) must(env_rename(m.env, DAMAGED, STORE_DIR "/parts/" PART, NULL));
+        flip(&m, at);
+    }
+    print_message("%llu bytes: %llu times put aside, %llu times refused, %llu times unseen\n",
+                  (unsigned long long)size, (unsigned long long)tally.aside,
+                  (unsigned long long)tally.refused, (unsigned long long)tally.silent);
+    assert_true(tally.refused + tally.aside > size / 10 * 9);
+    machine_must_open(&m); /* all is well again */
+    bool warned;
+    struct buf found;
+    buf_init(&found, NULL, 1 << 20);
+    must(ask(&m, 0, 0, false, &warned, &found));
+    assert_true(same_lines(&found, &right.samples[0][0]));
+    buf_fini(&found);
+    machine_fini(&m);
+    answers_fini(&right);
+    answers_fini(&later);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_no_flipped_byte_of_a_part_gives_a_wrong_answer, tell_seed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,640 @@
+/*
+ * tsdb_soak_test.c - days in the life of a store: scrapes, targets that come and go, late samples,
+ * backfill, repetitions, deletions, retention, merges, snapshots, memory that runs out, crashes.
+ * Whatever is asked at any time, it answers what was sent.
+ *
+ * SEED=n runs the random steps from another seed; STEPS=n runs that many; LONG=1 runs very many,
+ * from several seeds; TELL=1 says what memory and disk hold whenever everything is flushed and
+ * merged.
+ */
+#include "tsdb/part.h"
+#include "tsdb/tsdb_soak_life_testing.h"
+
+enum {
+    PARTS_MAX = 4096,
+    DISK_SLACK = 4 << 20,
+    HEAD_AT_REST_MAX = 1 << 20, /* mostly columns for one slice */
+};
+
+/* --- parts: merging, retention, deletion ------------------------------------------------------ */
+
+struct part_list {
+    uint32_t count;
+    struct part_info at[PARTS_MAX];
+};
+
+static void
+list_parts(struct life *l, struct part_list *to)
+{
+    const struct version *v = l->x.m.db->version;
+    to->count = 0;
+    for (uint32_t i = 0; i < v->part_count && i < PARTS_MAX; i++) {
+        to->at[to->count++] = *part_info(v->parts[i]);
+    }
+}
+
+static bool
+list_has(const struct part_list *list, uint64_t number)
+{
+    for (uint32_t i = 0; i < list->count; i++) {
+        if (list->at[i].number == number) return true;
+    }
+    return false;
+}
+
+/*
+ * Whether the size of all parts tells to drop this one: with it, and those that are no older and
+ * went too, they were too many bytes, and none that stays is older.
+ */
+static bool
+is_too_much(const struct part_list *before, const struct part_list *after,
+            const struct part_info *part, uint64_t bytes_max)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < after->count; i++) {
+        const struct part_info *p = &after->at[i];
+        bytes += p->file_bytes;
+        if (p->min_ms <= p->max_ms && p->max_ms < part->max_ms) return false;
+    }
+    for (uint32_t i = 0; i < before->count; i++) {
+        const struct part_info *p = &before->at[i];
+        if (p->max_ms >= part->max_ms && !list_has(after, p->number)) bytes += p->file_bytes;
+    }
+    return bytes_max != 0 && bytes > bytes_max;
+}
+
+/* Parts that went, and no others than retention tells to. */
+static uint32_t
+note_dropped(struct life *l, const struct part_list *before)
+{
+    static struct part_list after;
+    uint32_t count = 0;
+    struct soak *x = &l->x;
+    list_parts(l, &after);
+    for (uint32_t i = 0; i < before->count; i++) {
+        const struct part_info *p = &before->at[i];
+        if (list_has(&after, p->number)) continue;
+        count++;
+        if (p->min_ms > p->max_ms) continue; /* metadata alone */
+        if (p->max_ms >= x->expired_ms &&
+            !is_too_much(before, &after, p, x->m.limits.retention_bytes)) {
+            soak_fail(x, "a part was dropped that was to stay");
+        }
+        soak_forget(x, p->min_ms, p->max_ms);
+    }
+    l->expired_parts += count;
+    return count;
+}
+
+static enum err
+merge_until_done(struct life *l, enum tsdb_merge_mode mode)
+{
+    struct soak *x = &l->x;
+    struct tsdb_merge_options options = {.mode = mode};
+    struct tsdb_merge_result result = {.input_count = 1};
+    enum err e = OK;
+    soak_may_expire(x);
+    while (e == OK && result.input_count > 0) {
+        e = step(&x->m, tsdb_merge(x->m.db, &options, &result, &x->m.why));
+        l->merges += e == OK && result.input_count > 0;
+    }
+    if (e == ERR_CORRUPT) soak_must(x, e, "merge");
+    return e;
+}
+
+static void
+step_merge(struct life *l, enum tsdb_merge_mode mode)
+{
+    soak_must(&l->x, merge_until_done(l, mode), "merge");
+}
+
+static void
+step_expire(struct life *l)
+{
+    static struct part_list before;
+    struct tsdb_merge_result result;
+    struct soak *x = &l->x;
+    list_parts(l, &before);
+    soak_may_expire(x);
+    soak_must(x, tsdb_expire(x->m.db, &result, &x->m.why), "expire");
+    bool dropped = note_dropped(l, &before) > 0;
+    if (x->m.limits.retention_bytes != 0) {
+        struct tsdb_stats s;
+        tsdb_stats(x->m.db, &s);
+        if (s.part_samples > 0 && s.part_bytes > x->m.limits.retention_bytes) {
+            soak_fail(x, "%llu bytes of parts are kept", (unsigned long long)s.part_bytes);
+        }
+    }
+    if (dropped) {
+        if (one_in(l, 2))
+            soak_flush(x); /* what was dropped of metadata is written again */
+        else
+            soak_forget_metadata(x);
+    }
+}
+
+/* What an operator changes and reloads. */
+static void
+step_reload(struct life *l)
+{
+    static const int64_t days[] = {45, 45, 45, 45, 60, 60, 20, 3};
+    struct soak *x = &l->x;
+    struct tsdb_stats s;
+    tsdb_stats(x->m.db, &s);
+    x->m.limits.retention_ms = days[below(l, 8)] * DAY_MS;
+    x->m.limits.retention_bytes = one_in(l, 4) ? s.part_bytes / 20 * (11 + below(l, 9)) : 0;
+    if (one_in(l, 3)) {
+        x->m.limits.tenant_series_max = 20 + below(l, 150);
+        x->m.limits.metric_series_max = below(l, 30);
+        x->limited = true;
+        l->limited_for = below(l, 50);
+    }
+    tsdb_set_limits(x->m.db, &x->m.limits);
+}
+
+static void
+end_limits(struct life *l)
+{
+    struct soak *x = &l->x;
+    if (!x->limited || l->limited_for-- > 0) return;
+    x->limited = false;
+    x->m.limits.tenant_series_max = x->m.limits.metric_series_max = 0;
+    tsdb_set_limits(x->m.db, &x->m.limits);
+}
+
+struct deletion {
+    uint32_t tenant;
+    int64_t min_ms, max_ms;
+    struct question q;
+    struct selector selector;
+};
+
+static void
+deletion_init(struct life *l, struct deletion *d)
+{
+    struct soak *x = &l->x;
+    uint32_t count = pick_matchers(l);
+    bool large = one_in(l, 4);
+    if (!large || one_in(l, 2)) count = 1;
+    uint32_t host = (uint32_t)(some_target(l) - l->targets);
+    d->tenant = l->targets[host].tenant;
+    if (large) {
+        pick_range(l, &d->min_ms, &d->max_ms);
+    } else {
+        d->min_ms = now_ms(l) - below(l, DAY_MS);
+        d->max_ms = d->min_ms + below(l, HOUR_MS);
+        l->matchers[0] = (struct matcher_text){MATCH_EQUAL, "instance", l->patterns[0]};
+        snprintf(l->patterns[0], sizeof l->patterns[0], "host-%u:9100", host);
+    }
+    question_init(&d->q, soak_tenants[d->tenant], l->matchers, count, d->min_ms, d->max_ms);
+    d->selector.count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        soak_must(x,
+                  matcher_new(l->matchers[i].type, text(l->matchers[i].name),
+                              text(l->matchers[i].pattern), &d->selector.matchers[i], NULL),
+                  "matcher");
+    }
+}
+
+/* What a deletion hides: counted, and forgotten, or taken for uncertain. */
+enum hiding { HIDE_COUNT, HIDE_SURELY, HIDE_MAYBE };
+static void
+deletion_apply(struct life *l, const struct deletion *d, enum hiding how, uint64_t *ret_must,
+               uint64_t *ret_may)
+{
+    struct soak *x = &l->x;
+    *ret_must = *ret_may = 0;
+    for (uint32_t i = 0; i < x->series_count; i++) {
+        struct soak_series *s = &x->series[i];
+        if (s->tenant != d->tenant) continue;
+        if (!soak_selects(s, d->q.made, d->q.request.matcher_count)) continue;
+        for (unsigned w = 0; w < WHAT_COUNT; w++) {
+            struct marks *m = &s->marks[w];
+            for (uint32_t k = marks_from(m, d->min_ms); k < m->count; k++) {
+                struct mark *at = &m->at[k];
+                if (at->t_ms > d->max_ms) break;
+                if (w == SAMPLES) *(at->must ? ret_must : ret_may) += at->may != 0;
+                if (how == HIDE_SURELY) *at = (struct mark){.t_ms = at->t_ms};
+                if (how == HIDE_MAYBE) at->must = false;
+            }
+        }
+    }
+}
+
+static void
+step_delete(struct life *l)
+{
+    struct soak *x = &l->x;
+    struct deletion d;
+    struct tsdb_deletion deletion;
+    uint64_t must_go, may_go;
+    soak_flush(x);
+    if (x->doubt) return; /* what a failed commit left could come back */
+    deletion_init(l, &d);
+    soak_must(x,
+              tsdb_delete(x->m.db, text(soak_tenants[d.tenant]), &d.selector, d.min_ms, d.max_ms,
+                          &deletion, &x->m.why),
+              "delete");
+    deletion_apply(l, &d, HIDE_SURELY, &must_go, &may_go);
+    if (deletion.samples < must_go || deletion.samples > must_go + may_go) {
+        soak_fail(x, "%llu samples deleted, not %llu to %llu", (unsigned long long)deletion.samples,
+                  (unsigned long long)must_go, (unsigned long long)(must_go + may_go));
+    }
+    question_fini(&d.q);
+    l->deletions += deletion.samples;
+    if (one_in(l, 2)) step_merge(l, TSDB_MERGE_CLEAN);
+}
+
+/* --- snapshots -------------------------------------------------------------------------------- */
+
+/* A snapshot opens as a store that holds what was in the parts. */
+static void
+step_snapshot(struct life *l)
+{
+    struct soak *x = &l->x;
+    char name[SNAPSHOT_NAME_BYTES], dir[200];
+    struct tsdb_report report;
+    struct tsdb *second, *live = x->m.db;
+    struct tsdb_opening opening;
+    struct tsdb_options options = x->m.options;
+    struct buf said;
+    soak_flush(x);
+    if (x->doubt) return;
+    soak_must(x, tsdb_snapshot(live, name, &x->m.why), "snapshot");
+    if (one_in(l, 2)) step_scrape(l); /* the store goes on */
+    soak_flush(x);
+    snprintf(dir, sizeof dir, STORE_DIR "/snapshots/%s", name);
+    buf_init(&said, NULL, 1 << 20);
+    soak_must(x, tsdb_verify(x->m.env, dir, say_line, &said, &report, &x->m.why), "its verify");
+    buf_fini(&said);
+    options.dir = dir;
+    soak_must(x, tsdb_open(&options, &x->m.limits, &second, &opening, &x->m.why), "its opening");
+    x->m.db = second;
+    int64_t until = now_ms(l) - 15000; /* before the scrape */
+    for (uint32_t t = 0; t < SOAK_TENANTS; t++) {
+        soak_ask(x, SAMPLES, t, every_series, 1, SIM_BEGIN - 400 * DAY_MS, until - 1, false);
+    }
+    machine_ledger(&x->m, NULL);
+    tsdb_free(second);
+    x->m.db = live;
+    soak_must(x, env_remove_tree(x->m.env, STORE_DIR "/snapshots", &x->m.why), "sweeping");
+    l->snapshots++;
+}
+
+/* --- dying ------------------------------------------------------------------------------------ */
+
+static void
+come_back(struct life *l, bool verified)
+{
+    struct soak *x = &l->x;
+    if (verified && machine_verify(&x->m, true)) soak_fail(x, "verify");
+    machine_must_open(&x->m);
+    if (x->m.opening.damage.places != 0) soak_fail(x, "damage in the log");
+    if (x->m.opening.parts_set_aside != 0) soak_fail(x, "%s", x->m.opening.first_damage);
+    x->durable = tsdb_durable_epoch(x->m.db);
+}
+
+static void
+step_restart(struct life *l)
+{
+    struct soak *x = &l->x;
+    machine_close(&x->m);
+    soak_died(x);
+    come_back(l, true);
+    soak_look(x, true);
+    l->restarts++;
+}
+
+static void
+try_send(struct life *l)
+{
+    struct soak *x = &l->x;
+    const struct target *t = some_target(l);
+    struct soak_request *r = request_begin(l, t->tenant);
+    add_target(l, r, t, now_ms(l) - below(l, MINUTE_MS), false);
+    enum err e = soak_send(x, r);
+    if (e == OK) e = soak_try_commit(x);
+    err_ignore(e, "it may have come in or not");
+}
+
+static void
+try_flush(struct life *l)
+{
+    struct soak *x = &l->x;
+    tsdb_want_cut(x->m.db);
+    enum err e = soak_try_commit(x);
+    if (e == OK) e = step(&x->m, tsdb_flush(x->m.db, &x->m.why));
+    if (e == OK && one_in(l, 2)) e = step(&x->m, tsdb_maintain(x->m.db, &x->m.why));
+    x->frozen = tsdb_has_frozen(x->m.db);
+    x->gen++; /* what came of it shows later */
+    err_ignore(e, "it is tried again");
+}
+
+static void
+arm(struct life *l, uint32_t calls)
+{
+    static const enum fault_kind kinds[] = {FAULT_EIO, FAULT_TORN, FAULT_SYNC, FAULT_ENOSPC};
+    enum fault_kind kind = kinds[below(l, 4)];
+    fault_env_arm(l->x.m.fe, (struct fault){kind, 1 + below(l, calls), true});
+}
+
+static void
+disarm(struct life *l)
+{
+    fault_env_disarm(l->x.m.fe);
+    memory_arm(&l->x.m, 0, false);
+}
+
+/* Some calls, or allocations, fail; the process lives. */
+static void
+step_failing(struct life *l)
+{
+    struct soak *x = &l->x;
+    arm(l, 12);
+    if (one_in(l, 3)) {
+        fault_env_disarm(x->m.fe);
+        uint64_t nth = 1 + below(l, 60);
+        memory_arm(&x->m, nth, one_in(l, 2));
+    }
+    for (uint32_t i = 1 + below(l, 3); i > 0; i--) {
+        if (one_in(l, 3))
+            try_flush(l);
+        else
+            try_send(l);
+    }
+    disarm(l);
+    if (tsdb_is_down(x->m.db)) soak_must(x, tsdb_reopen(x->m.db, &x->m.why), "reopen");
+    soak_must(x, tsdb_maintain(x->m.db, &x->m.why), "maintain");
+}
+
+static void
+try_delete(struct life *l, struct deletion *d)
+{
+    struct soak *x = &l->x;
+    struct tsdb_deletion deletion;
+    enum err e = step(&x->m, tsdb_delete(x->m.db, text(soak_tenants[d->tenant]), &d->selector,
+                                         d->min_ms, d->max_ms, &deletion, &x->m.why));
+    err_ignore(e, "it is found out");
+}
+
+static void
+die(struct life *l)
+{
+    struct soak *x = &l->x;
+    if (one_in(l, 2) && !l->only_kills)
+        sim_env_power_loss(x->m.sim);
+    else
+        sim_env_kill(x->m.sim);
+    disarm(l);
+    machine_close(&x->m);
+    soak_died(x);
+}
+
+/* A deletion in whose midst power goes has happened or has not. */
+static void
+step_crash_deleting(struct life *l)
+{
+    struct deletion d;
+    uint64_t before, after, may;
+    soak_flush(&l->x);
+    if (l->x.doubt) return;
+    deletion_init(l, &d);
+    deletion_apply(l, &d, HIDE_COUNT, &before, &may);
+    arm(l, 15);
+    try_delete(l, &d);
+    die(l);
+    deletion_apply(l, &d, HIDE_COUNT, &before, &may); /* without what expired */
+    deletion_apply(l, &d, HIDE_MAYBE, &may, &may);
+    come_back(l, one_in(l, 2));
+    soak_look(&l->x, true);
+    deletion_apply(l, &d, HIDE_COUNT, &after, &may);
+    if (after != 0 && after < before) soak_fail(&l->x, "half of a deletion");
+    question_fini(&d.q);
+}
+
+static void
+step_crash(struct life *l)
+{
+    static struct part_list before;
+    struct soak *x = &l->x;
+    struct tsdb_merge_result result;
+    char name[SNAPSHOT_NAME_BYTES];
+    uint32_t what = below(l, 6);
+    enum err e = OK;
+    bool expired = what == 3;
+    l->crashes++;
+    if (what == 4) {
+        step_crash_deleting(l);
+        return;
+    }
+    soak_may_expire(x);
+    list_parts(l, &before);
+    arm(l, what == 2 ? 60 : 20);
+    if (what == 0) try_send(l);
+    if (what == 1) try_flush(l);
+    if (what == 2) e = merge_until_done(l, (enum tsdb_merge_mode)below(l, 3));
+    if (what == 3) e = step(&x->m, tsdb_expire(x->m.db, &result, &x->m.why));
+    if (what == 5) e = step(&x->m, tsdb_snapshot(x->m.db, name, &x->m.why));
+    err_ignore(e, "it is dying");
+    die(l);
+    come_back(l, one_in(l, 2));
+    if (expired && note_dropped(l, &before) > 0) soak_forget_metadata(x);
+    soak_look(x, true);
+    e = env_remove_tree(x->m.env, STORE_DIR "/snapshots", NULL);
+    soak_must(x, e, "sweeping");
+}
+
+/* --- at rest ---------------------------------------------------------------------------------- */
+
+struct usage {
+    uint64_t head, flush, merge, all;
+};
+
+static void
+note_budget(void *context, const struct budget *b)
+{
+    struct usage *u = context;
+    uint64_t used = budget_used(b);
+    u->all += used;
+    if (strcmp(b->name, "head") == 0) u->head = used;
+    if (strcmp(b->name, "flush") == 0) u->flush = used;
+    if (strcmp(b->name, "merge") == 0) u->merge = used;
+}
+
+/* Everything flushed and merged: memory is what it was, and the disk holds parts and little else.
+ */
+static void
+rest(struct life *l)
+{
+    struct soak *x = &l->x;
+    struct usage u = {0};
+    struct tsdb_stats s;
+    soak_flush(x);
+    soak_flush(x); /* what the head knows goes with the last generation that does */
+    step_merge(l, TSDB_MERGE_FULL);
+    step_expire(l);
+    soak_must(x, tsdb_maintain(x->m.db, &x->m.why), "maintain");
+    soak_look(x, false);
+    tsdb_budgets(x->m.db, note_budget, &u);
+    tsdb_stats(x->m.db, &s);
+    uint64_t disk = sim_env_used_bytes(x->m.sim);
+    if (u.all > l->most_memory) l->most_memory = u.all;
+    if (disk > l->most_disk) l->most_disk = disk;
+    if (setting("TELL", 0) != 0) {
+        print_message(
+            "step %llu, day %.2f: head %llu, flush %llu, merge %llu, all %llu; disk %llu, "
+            "log %llu, %llu parts of %llu bytes, %llu samples, %llu tombstones\n",
+            (unsigned long long)x->step, (double)(now_ms(l) - SIM_BEGIN) / DAY_MS,
+            (unsigned long long)u.head, (unsigned long long)u.flush, (unsigned long long)u.merge,
+            (unsigned long long)u.all, (unsigned long long)disk,
+            (unsigned long long)s.wal.segment_bytes, (unsigned long long)s.parts,
+            (unsigned long long)s.part_bytes, (unsigned long long)s.part_samples,
+            (unsigned long long)s.tombstones);
+    }
+    if (u.head > HEAD_AT_REST_MAX || u.flush > 64 << 10 || u.merge > 64 << 10) {
+        soak_fail(x, "at rest the head keeps %llu bytes, flushing %llu, merging %llu",
+                  (unsigned long long)u.head, (unsigned long long)u.flush,
+                  (unsigned long long)u.merge);
+    }
+    if (disk > s.part_bytes + s.parts * 32768 + s.wal.segment_bytes + DISK_SLACK) {
+        soak_fail(x, "%llu bytes of disk for %llu of parts", (unsigned long long)disk,
+                  (unsigned long long)s.part_bytes);
+    }
+    l->rests++;
+    l->next_look_ms = now_ms(l) + 6 * HOUR_MS;
+}
+
+/* --- the whole -------------------------------------------------------------------------------- */
+
+static void
+step_jump(struct life *l)
+{
+    uint32_t dice = below(l, 20);
+    wait_ms(l, dice == 0  ? (int64_t)(1 + below(l, 72)) * HOUR_MS
+               : dice < 6 ? (int64_t)(1 + below(l, 120)) * MINUTE_MS
+                          : (int64_t)below(l, 10 * MINUTE_MS));
+}
+
+static void
+step_next(struct life *l)
+{
+    static const struct {
+        uint32_t weight;
+        void (*run)(struct life *l);
+    } steps[] = {
+        {440, step_scrape},  {200, step_query},  {60, step_churn},    {70, step_late},
+        {15, step_backfill}, {40, step_repeat},  {40, step_conflict}, {6, step_expire},
+        {6, step_reload},    {9, step_delete},   {2, step_snapshot},  {8, step_crash},
+        {3, step_restart},   {14, step_failing}, {30, step_jump},
+    };
+    struct soak *x = &l->x;
+    uint32_t total = 60, dice;
+    for (uint32_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        total += steps[i].weight;
+    }
+    dice = below(l, total);
+    for (uint32_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        if (dice < steps[i].weight) {
+            steps[i].run(l);
+            return;
+        }
+        dice -= steps[i].weight;
+    }
+    if (dice < 10)
+        soak_commit(x);
+    else if (dice < 20)
+        soak_must(x, tsdb_sync(x->m.db, &x->m.why), "sync");
+    else if (dice < 40)
+        soak_flush(x);
+    else if (dice < 56)
+        step_merge(l, TSDB_MERGE_DUE);
+    else if (dice < 58)
+        step_merge(l, TSDB_MERGE_FULL);
+    else
+        soak_look(x, false);
+}
+
+static void
+live(struct life *l, uint64_t seed, uint64_t steps)
+{
+    struct soak *x = &l->x;
+    soak_init(x, seed);
+    x->m.options.head_bytes_max = 3 << 20;
+    x->m.options.head_samples_max = 60000;
+    x->m.options.cache_bytes = 1 << 20;
+    x->m.limits.retention_ms = 45 * DAY_MS;
+    l->only_kills = seed % 4 == 3;
+    if (l->only_kills) x->m.options.wal_sync = WAL_SYNC_WRITTEN;
+    machine_must_open(&x->m);
+    x->durable = tsdb_durable_epoch(x->m.db);
+    l->next_look_ms = now_ms(l) + 6 * HOUR_MS;
+    for (uint32_t i = 0; i < TARGETS / 3; i++) {
+        target_rise(l, i);
+    }
+    for (; x->step < steps; x->step++) {
+        end_limits(l);
+        step_next(l);
+        if (tsdb_flush_due(x->m.db) && one_in(l, 4)) soak_flush(x);
+        if (now_ms(l) >= l->next_look_ms) rest(l);
+    }
+    rest(l);
+    step_restart(l);
+}
+
+static void
+tell(const struct life *l)
+{
+    const struct soak *x = &l->x;
+    print_message("day %.1f: %u series, %llu samples acknowledged, %llu refused, %llu read in %llu "
+                  "questions, %llu uncertain and found\n",
+                  (double)(env_realtime_ms(x->m.env) - SIM_BEGIN) / DAY_MS, x->series_count,
+                  (unsigned long long)x->acked, (unsigned long long)x->refused,
+                  (unsigned long long)x->read, (unsigned long long)l->queries,
+                  (unsigned long long)x->narrowed);
+    print_message("%llu crashes, %llu restarts, %llu times no memory, %llu merges, %llu parts "
+                  "expired, %llu samples deleted, %llu snapshots\n",
+                  (unsigned long long)l->crashes, (unsigned long long)l->restarts,
+                  (unsigned long long)x->no_memory, (unsigned long long)l->merges,
+                  (unsigned long long)l->expired_parts, (unsigned long long)l->deletions,
+                  (unsigned long long)l->snapshots);
+    print_message("%llu times at rest: at most %llu bytes of memory, %llu of disk\n",
+                  (unsigned long long)l->rests, (unsigned long long)l->most_memory,
+                  (unsigned long long)l->most_disk);
+}
+
+static struct life l;
+
+static void
+test_days_of_everything_agree_with_the_model(void **state)
+{
+    (void)state;
+    bool is_long = setting("LONG", 0) != 0;
+    uint64_t seed = setting("SEED", 1), steps = setting("STEPS", is_long ? 40000 : 4000);
+    for (uint64_t end = seed + (is_long ? 4 : 1); seed < end; seed++) {
+        print_message("seed %llu, %llu steps\n", (unsigned long long)seed,
+                      (unsigned long long)steps);
+        memset(&l, 0, sizeof l);
+        live(&l, seed, steps);
+        tell(&l);
+        for (uint32_t i = 0; i < REMEMBERED; i++) {
+            free(l.last[i].items);
+        }
+        soak_fini(&l.x);
+    }
+}
+
+static int
+tell_step(void **state)
+{
+    if (seed_at_work >= 0) print_error("failed in step %llu\n", (unsigned long long)l.x.step);
+    return tell_seed(state);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_days_of_everything_agree_with_the_model, tell_step),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
