@@ -24,7 +24,7 @@ enum report_form { REPORT_TEXT, REPORT_JSON };
 enum value_kind {
     VALUE_NONE,
     VALUE_COUNT,
-    VALUE_SIZE,  /* a size */
+    VALUE_SIZE,   /* a size */
     VALUE_NUMBER, /* with a fraction */
     VALUE_TIME,   /* Unix ms: in UTC, and as it is */
     VALUE_TEXT,

@@ -2,8 +2,8 @@
  * recover.c - the log read from front to back: recovery, and checking.
  *
  * Both walk commit by commit. What to make of a place that cannot be read is decided in one
- * function, wal_look_behind(): either it was durable once (damage: skip it, say so), or it never was (a
- * torn tail: the log ends there).
+ * function, wal_look_behind(): either it was durable once (damage: skip it, say so), or it never
+ * was (a torn tail: the log ends there).
  *
  *      commit whole?  --yes-->  give its records, go on behind it
  *            | no

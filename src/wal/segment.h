@@ -10,8 +10,8 @@
 
 enum {
     SEGMENT_HEADER_BYTES = WAL_SEGMENT_HEADER_BYTES,
-    SEGMENT_COPY_BYTES = 512,    /* one of the two copies of the header ... */
-    SEGMENT_COPY_OFFSET = 4096,  /* ... each in a physical sector of its own */
+    SEGMENT_COPY_BYTES = 512,   /* one of the two copies of the header ... */
+    SEGMENT_COPY_OFFSET = 4096, /* ... each in a physical sector of its own */
     RECORD_HEADER_BYTES = 16,
     COMMIT_PAYLOAD_BYTES = 88,
     COMMIT_RECORD_BYTES = 104,
