@@ -96,7 +96,7 @@ head_cut_locked(struct tsdb *db)
     db->active = next;
     db->cut = cut;
     db->cut_wanted = false;
-    db->metadata_changed = false;
+    db->metadata_changed = db->metadata_due = false;
     db->series_refused = false;
     return OK;
 }

@@ -162,6 +162,7 @@ struct tsdb {
     bool clock_suspect;
     uint32_t metadata_life; /* moves on when families were forgotten: series ask again */
     bool metadata_changed;  /* since the last cut */
+    bool metadata_due;      /* and a cut is due for it */
     uint64_t metadata_rejected[REJECT_COUNT]; /* by this process */
     struct scratch scratch;
     bool undo_due; /* a commit failed, and its samples are not yet taken back */

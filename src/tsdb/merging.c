@@ -397,7 +397,9 @@ struct expiry {
     struct version *version;
     struct part **drop;
     uint32_t drop_count;
-    uint64_t bytes; /* of those that stay */
+    uint64_t bytes;              /* of those that stay */
+    const struct part *metadata; /* the one that says what families are */
+    bool metadata_wanted;        /* it would go, and must be written anew before */
 };
 
 static void
@@ -440,7 +442,7 @@ static void
 choose(struct expiry *x)
 {
     struct tsdb *db = x->db;
-    const struct part *metadata = version_metadata_part(x->version);
+    x->metadata = version_metadata_part(x->version);
     int64_t expired = expired_before_ms(db);
     lock_take(&db->head_lock);
     uint64_t bytes_max = db->clock_suspect ? 0 : db->limits.retention_bytes;
@@ -450,14 +452,25 @@ choose(struct expiry *x)
     }
     for (uint32_t i = 0; i < x->version->part_count; i++) {
         struct part *p = x->version->parts[i];
-        bool old = part_info(p)->max_ms < expired;
-        if (part_has_samples(p) ? old : p != metadata) drop(x, p);
+        bool gone = !part_has_samples(p) || part_info(p)->max_ms < expired;
+        if (gone && p != x->metadata) drop(x, p);
+        x->metadata_wanted |= gone && p == x->metadata && part_has_samples(p);
     }
     while (bytes_max != 0 && x->bytes > bytes_max) {
         struct part *p = oldest_part(x);
-        if (p == NULL) return;
+        x->metadata_wanted |= p != NULL && p == x->metadata;
+        if (p == NULL || p == x->metadata) return;
         drop(x, p);
     }
+}
+
+/* A part takes what is known of families with it only when a newer one says it: that is flushed. */
+static void
+renew_metadata(struct tsdb *db)
+{
+    lock_take(&db->head_lock);
+    db->metadata_changed = db->metadata_due = true;
+    lock_drop(&db->head_lock);
 }
 
 static enum err
@@ -483,13 +496,7 @@ expire(struct expiry *x, struct arena *arena, struct tsdb_merge_result *ret, str
     ret->input_count = x->drop_count;
     struct store_edit edit = {
         .remove = x->drop, .remove_count = x->drop_count, .change = change, .change_count = count};
-    struct part *metadata = version_metadata_part(x->version);
-    e = store_edit(db, &edit, why);
-    if (e || metadata == NULL || !is_dropped(x, metadata)) return e;
-    lock_take(&db->head_lock);
-    db->metadata_changed = true; /* what is known is written again, with the next flush */
-    lock_drop(&db->head_lock);
-    return OK;
+    return store_edit(db, &edit, why);
 }
 
 enum err
@@ -502,6 +509,7 @@ tsdb_expire(struct tsdb *db, struct tsdb_merge_result *ret_result, struct why *w
     x.drop = arena_alloc(&arena, (x.version->part_count + 1u) * sizeof *x.drop);
     enum err e = x.drop == NULL ? ERR_NOMEM : OK;
     if (e == OK) choose(&x);
+    if (e == OK && x.metadata_wanted) renew_metadata(db);
     if (e == OK && x.drop_count > 0) e = expire(&x, &arena, ret_result, why);
     version_unref(x.version);
     arena_fini(&arena);

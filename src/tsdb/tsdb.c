@@ -680,7 +680,8 @@ tsdb_flush_due(struct tsdb *db)
                     wal.end_pos > atomic_load(&db->store_pos);
     bool crowded = db->series_refused && age_ms > CROWDED_AGE_MS &&
                    gen->series_count < gen->registry->series.count;
-    bool due = db->frozen == NULL && (old || many || large || long_log || crowded);
+    bool due =
+        db->frozen == NULL && (old || many || large || long_log || crowded || db->metadata_due);
     lock_drop(&db->head_lock);
     return due;
 }

@@ -64,17 +64,16 @@ is_too_much(const struct part_list *before, const struct part_list *after,
 }
 
 /* Parts that went, and no others than retention tells to. */
-static uint32_t
+static void
 note_dropped(struct life *l, const struct part_list *before)
 {
     static struct part_list after;
-    uint32_t count = 0;
     struct soak *x = &l->x;
     list_parts(l, &after);
     for (uint32_t i = 0; i < before->count; i++) {
         const struct part_info *p = &before->at[i];
         if (list_has(&after, p->number)) continue;
-        count++;
+        l->expired_parts++;
         if (p->min_ms > p->max_ms) continue; /* metadata alone */
         if (p->max_ms >= x->expired_ms &&
             !is_too_much(before, &after, p, x->m.limits.retention_bytes)) {
@@ -82,8 +81,6 @@ note_dropped(struct life *l, const struct part_list *before)
         }
         soak_forget(x, p->min_ms, p->max_ms);
     }
-    l->expired_parts += count;
-    return count;
 }
 
 static enum err
@@ -117,20 +114,17 @@ step_expire(struct life *l)
     list_parts(l, &before);
     soak_may_expire(x);
     soak_must(x, tsdb_expire(x->m.db, &result, &x->m.why), "expire");
-    bool dropped = note_dropped(l, &before) > 0;
+    note_dropped(l, &before);
     if (x->m.limits.retention_bytes != 0) {
         struct tsdb_stats s;
         tsdb_stats(x->m.db, &s);
-        if (s.part_samples > 0 && s.part_bytes > x->m.limits.retention_bytes) {
+        bool too_much = s.part_bytes > x->m.limits.retention_bytes;
+        /* The part with the families' metadata waits for a newer one. */
+        if (s.part_samples > 0 && too_much && !tsdb_flush_due(x->m.db)) {
             soak_fail(x, "%llu bytes of parts are kept", (unsigned long long)s.part_bytes);
         }
     }
-    if (dropped) {
-        if (one_in(l, 2))
-            soak_flush(x); /* what was dropped of metadata is written again */
-        else
-            soak_forget_metadata(x);
-    }
+    if (tsdb_flush_due(x->m.db) && one_in(l, 2)) soak_flush(x);
 }
 
 /* What an operator changes and reloads. */
@@ -438,7 +432,7 @@ step_crash(struct life *l)
     err_ignore(e, "it is dying");
     die(l);
     come_back(l, one_in(l, 2));
-    if (expired && note_dropped(l, &before) > 0) soak_forget_metadata(x);
+    if (expired) note_dropped(l, &before);
     soak_look(x, true);
     e = env_remove_tree(x->m.env, STORE_DIR "/snapshots", NULL);
     soak_must(x, e, "sweeping");

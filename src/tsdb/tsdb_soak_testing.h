@@ -124,7 +124,6 @@ struct soak {
     uint8_t helps[SOAK_TENANTS][SOAK_METRICS];
     uint8_t helps_sent[SOAK_TENANTS];
     bool helps_must[SOAK_TENANTS];
-    bool helps_unwritten;                /* what is known may be on no disk until the next flush */
     uint8_t helps_pending[SOAK_TENANTS]; /* 1 + number */
     uint64_t acked, narrowed, read, refused, no_memory;
 };
@@ -481,17 +480,6 @@ soak_metadata_sent(struct soak *x, const struct soak_request *r, bool ok)
     x->helps_pending[r->tenant] = ok ? (uint8_t)r->help : 0;
 }
 
-/* The part that held metadata is gone; an older one may be read after a restart, or none. */
-static inline void
-soak_forget_metadata(struct soak *x)
-{
-    for (uint32_t t = 0; t < SOAK_TENANTS; t++) {
-        memset(x->helps[t], x->helps_sent[t], sizeof x->helps[t]);
-        x->helps_must[t] = false;
-    }
-    x->helps_unwritten = true;
-}
-
 static inline int64_t
 soak_oldest_taken(struct soak *x)
 {
@@ -592,10 +580,6 @@ soak_committed(struct soak *x)
     x->pending_count = 0;
     for (uint32_t t = 0; t < SOAK_TENANTS; t++) {
         if (x->helps_pending[t] == 0) continue;
-        if (x->helps_unwritten) { /* a repetition of what is known is not logged */
-            x->helps_pending[t] = 0;
-            continue;
-        }
         memset(x->helps[t], 1 << (x->helps_pending[t] - 1), sizeof x->helps[t]);
         x->helps_must[t] = true;
         x->helps_pending[t] = 0;
@@ -634,7 +618,6 @@ soak_flush(struct soak *x)
     }
     soak_must(x, tsdb_flush(x->m.db, &x->m.why), "flush");
     x->frozen = false;
-    x->helps_unwritten = false;
     soak_commit(x);
     soak_must(x, tsdb_maintain(x->m.db, &x->m.why), "maintain");
     if (tsdb_has_frozen(x->m.db)) soak_fail(x, "still frozen after a flush");
