@@ -157,6 +157,14 @@ metric() {
     metrics | awk -v name="^$1([{ ]|\$)" '$0 ~ name { sum += $NF } END { printf "%.0f\n", sum }'
 }
 
+metric_is() { # PATTERN VALUE
+    local got
+    got=$(metric "$1")
+    [[ $got == "$2" ]] && return
+    echo "$1 is $got instead of $2"
+    return 1
+}
+
 trace() {
     metrics | grep -E '^firekeep_(samples_[a-z_]*(stored|pending|_total)|head_(series|samples))[{ ]'
 }

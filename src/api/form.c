@@ -6,8 +6,8 @@
 #include "base/time_text.h"
 #include "sys/env.h"
 
-static int
-hex_value(char c)
+int
+form_hex_digit(char c)
 {
     if (c >= '0' && c <= '9') return c - '0';
     if (c >= 'a' && c <= 'f') return c - 'a' + 10;
@@ -27,8 +27,8 @@ unescape(char *text)
         } else if (*at != '%') {
             *to++ = *at;
         } else {
-            high = hex_value(at[1]);
-            low = high < 0 ? -1 : hex_value(at[2]);
+            high = form_hex_digit(at[1]);
+            low = high < 0 ? -1 : form_hex_digit(at[2]);
             if (low < 0 || high * 16 + low == 0) return false;
             *to++ = (char)(high * 16 + low);
             at += 2;

@@ -247,14 +247,6 @@ name_of_path(const char *path, struct bytes *ret_name)
     return bytes_equal_text(bytes_of(ret_name->at + size, sizeof behind - 1), behind);
 }
 
-static int
-hex_digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 static void
 put_utf8(struct buf *to, uint32_t rune)
 {
@@ -293,8 +285,9 @@ unescape_name(struct bytes name, struct buf *to)
             continue;
         }
         uint32_t rune = 0, digits = 0;
-        for (; i < name.size && digits < 6 && hex_digit(name.at[i]) >= 0; i++, digits++) {
-            rune = rune << 4 | (uint32_t)hex_digit(name.at[i]);
+        for (; i < name.size && digits < 6 && form_hex_digit((char)name.at[i]) >= 0;
+             i++, digits++) {
+            rune = rune << 4 | (uint32_t)form_hex_digit((char)name.at[i]);
         }
         bool whole = digits > 0 && i < name.size && name.at[i] == '_';
         if (!whole || rune > 0x10FFFF || (rune >= 0xD800 && rune < 0xE000)) return false;

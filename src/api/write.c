@@ -341,6 +341,8 @@ write_run(struct api *api, struct http_request *request, enum rw_version version
         waiting_put(api, wait);
         return;
     }
+    /* Nobody waits for what is acknowledged from memory. */
+    if (tsdb_commit_due(api->options.tsdb)) api->options.commit_wanted(api->options.context);
     waiting_answer(api, wait);
     lock_take(&api->lock);
     wait->next = api->spare_waiting;

@@ -119,6 +119,7 @@ carry_series_over(struct tsdb *db)
     bool wanted = r != db->active->registry &&
                   (db->limits.tenant_series_max != 0 || db->limits.metric_series_max != 0);
     for (uint32_t id = 0; wanted && e == OK && id < r->series.count; id++) {
+        if (id % CARRIED_AT_ONCE == CARRIED_AT_ONCE - 1) lock_give_way(&db->head_lock);
         const struct gen_series *samples = gen_series(frozen, id);
         if (samples == NULL || gen_series_is_empty(samples)) continue;
         const struct series *s = registry_series(r, id);
@@ -127,7 +128,6 @@ carry_series_over(struct tsdb *db)
         series_labels(r, s, &labels);
         e = buf_error(&labels);
         if (e == OK) e = head_series(db, s->tenant, buf_bytes(&labels), &carried);
-        if (id % CARRIED_AT_ONCE == 0) lock_give_way(&db->head_lock);
     }
     lock_drop(&db->head_lock);
     buf_fini(&labels);

@@ -245,6 +245,20 @@ series_is_one_too_many(struct ingest *in, struct bytes labels)
     return refused;
 }
 
+/* One that is not there yet. */
+static enum err
+add_series(struct tsdb *db, uint32_t tenant, struct bytes labels, struct series **ret_series)
+{
+    struct registry *registry = db->active->registry;
+    enum err e = registry_add(registry, tenant, labels, ret_series);
+    if (e) return e;
+    const struct gen *frozen = db->active->before;
+    if (frozen == NULL || frozen->registry == registry) return OK;
+    const struct series *before = registry_find_labels(frozen->registry, tenant, labels);
+    if (before != NULL) (*ret_series)->before_plus_1 = before->id + 1;
+    return OK;
+}
+
 static enum err
 resolve_slowly(struct ingest *in, const struct rw_series *series, struct series **ret_series,
                enum reject *ret_reason)
@@ -263,7 +277,7 @@ resolve_slowly(struct ingest *in, const struct rw_series *series, struct series 
         *ret_reason = REJECT_SERIES_LIMIT;
         return OK;
     }
-    if (*ret_series == NULL) e = head_series(in->db, in->tenant->id, labels, ret_series);
+    if (*ret_series == NULL) e = add_series(in->db, in->tenant->id, labels, ret_series);
     if (e) return e;
     uint64_t key = rw_series_key(in->request, series);
     if (key != registry_labels_hash(registry, labels)) registry_alias(registry, *ret_series, key);
@@ -309,17 +323,6 @@ ingest_resolve(struct ingest *in, const struct rw_series *series, struct series 
 enum err
 head_series(struct tsdb *db, uint32_t tenant, struct bytes labels, struct series **ret_series)
 {
-    struct registry *registry = db->active->registry;
-    struct series *s = registry_find_labels(registry, tenant, labels);
-    if (s == NULL) {
-        enum err e = registry_add(registry, tenant, labels, &s);
-        if (e) return e;
-        const struct gen *frozen = db->active->before;
-        if (frozen != NULL && frozen->registry != registry) {
-            const struct series *before = registry_find_labels(frozen->registry, tenant, labels);
-            if (before != NULL) s->before_plus_1 = before->id + 1;
-        }
-    }
-    *ret_series = s;
-    return OK;
+    *ret_series = registry_find_labels(db->active->registry, tenant, labels);
+    return *ret_series != NULL ? OK : add_series(db, tenant, labels, ret_series);
 }

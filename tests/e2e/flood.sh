@@ -38,14 +38,6 @@ memory_stays() {
     ((kib < limit_mib * 1024 * 5 / 3))
 }
 
-metric_is() { # PATTERN VALUE
-    local got
-    got=$(metric "$1")
-    [[ $got == "$2" ]] && return
-    echo "$1 is $got instead of $2"
-    return 1
-}
-
 # Each accepted once, whatever had to be repeated.
 all_are_counted() {
     local wanted=$((2 * new))

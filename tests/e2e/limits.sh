@@ -11,14 +11,6 @@ work=${SCRATCH:?}
 port=$(free_ports 1)
 url=http://127.0.0.1:$port
 
-metric_is() { # PATTERN VALUE
-    local got
-    got=$(metric "$1")
-    [[ $got == "$2" ]] && return
-    echo "$1 is $got instead of $2"
-    return 1
-}
-
 begin() { # NAME ARGUMENT...
     start_firekeep "$1" "$work/data" "$port" "${@:2}"
 }
