@@ -39,9 +39,9 @@ const char *const behaviour_names[BEHAVIOURS] = {
 /* --- the capture ------------------------------------------------------------------------------ */
 
 static struct model *
-model_of(struct fleet *f, const struct rw_series *series)
+model_of(struct fleet *f, const struct rw_request *request, const struct rw_series *series)
 {
-    uint64_t at = series->key & (f->table_size - 1);
+    uint64_t at = rw_series_key(request, series) & (f->table_size - 1);
     for (; f->table[at] != 0; at = (at + 1) & (f->table_size - 1)) {
         struct model *t = &f->models[f->table[at] - 1];
         if (bytes_equal(t->labels, series->label_bytes)) return t;
@@ -70,7 +70,7 @@ take_request(struct fleet *f, const struct rw_request *request)
 {
     for (uint32_t i = 0; i < request->series_count; i++) {
         const struct rw_series *series = &request->series[i];
-        struct model *t = model_of(f, series);
+        struct model *t = model_of(f, request, series);
         for (uint32_t j = 0; j < series->floats.count; j++) {
             uint64_t bits = request->floats[series->floats.first + j].bits;
             if (is_stale(bits)) continue;

@@ -153,7 +153,6 @@ gen_exemplar(const struct gen *gen, uint32_t id)
 void
 gen_prefetch_series(const struct gen *gen, const struct series *series)
 {
-    __builtin_prefetch(series->pairs);
     const struct gen_series *s = gen_series(gen, series->id);
     if (s != NULL) __builtin_prefetch(s, 1);
 }

@@ -11,6 +11,7 @@
  * A slice that fails in step 1 or 2 has left nothing but empty series. What earlier slices did
  * stays: the sender repeats the request, and finds its samples there.
  */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -322,6 +323,7 @@ tsdb_ingest(struct tsdb *db, struct bytes tenant, const struct rw_request *reque
             struct ingest_result *ret_result, struct why *why)
 {
     memset(ret_result, 0, sizeof *ret_result);
+    assert(request->series_count == 0 || request->seed == db->hash_seed);
     struct ingest in = {
         .db = db, .request = request, .result = ret_result, .s = &db->scratch, .why = why};
     struct place at = {0};

@@ -1,11 +1,12 @@
 /*
  * ingest_resolve.c - from the labels of a request to a series of the active generation.
  *
- * Nobody hashes what can be guessed: senders repeat their order, so each series remembers which one
- * came behind it last time, and the labels are compared with that one's. A sender that shuffles is
- * followed by keys instead: the table knows a series by a hash of the labels as they were sent, so
- * that labels need not be put in order to be found. Canonical labels are made only for what is not
- * found.
+ * Nobody looks up what can be guessed: senders repeat their order, so each series remembers which
+ * one came behind it last time, and the fingerprint of the labels is compared with that one's. A
+ * sender that shuffles is followed by keys instead: the table knows a series by a hash of the
+ * labels as they were sent, so that labels need not be put in order to be found. Labels are
+ * compared where the fingerprint is another, since they may have come in another order or form, and
+ * canonical ones made only for what is not found.
  *
  * Either way it is known long before which series will be next; what a comparison and an append
  * touch is asked for in steps, because each tells where the next one is.
@@ -108,6 +109,7 @@ guess_by_order(struct ingest *in, uint32_t number)
     if (before != NULL && before->after_plus_1 != 0) {
         guess = registry_series(in->gen->registry, before->after_plus_1 - 1);
         __builtin_prefetch(guess, 1);
+        __builtin_prefetch(registry_print(in->gen->registry, before->after_plus_1 - 1));
     }
     in->guesses[number % GUESSES] = guess;
 }
@@ -134,7 +136,7 @@ guess_by_key(struct ingest *in, uint32_t number)
     in->guesses[number % GUESSES] = guess;
 }
 
-/* The series is here: asks for its row of pairs and its samples; then for the chunk's end. */
+/* The series is here: asks for its samples; then for the chunk's end. */
 static void
 come_close(const struct ingest *in, uint32_t number)
 {
@@ -304,14 +306,18 @@ ingest_resolve(struct ingest *in, const struct rw_series *series, struct series 
                enum reject *ret_reason)
 {
     struct request_labels labels = {in->request, series};
+    const struct registry *r = in->gen->registry;
     uint32_t number = (uint32_t)(series - in->request->series);
     struct series *s = in->guesses[number % GUESSES];
     *ret_reason = REJECT_NONE;
-    if (s == NULL || s->tenant != in->tenant->id || series->bad_reference ||
-        !equal_request_labels(&labels, in->gen->registry, s)) {
-        enum err e = resolve_unguessed(in, &labels, &s, ret_reason);
-        if (e || *ret_reason != REJECT_NONE) return e;
-        guess_anew(in, s, number);
+    bool known = s != NULL && s->tenant == in->tenant->id;
+    if (!known || !fingerprint_equal(*registry_print(r, s->id), series->print)) {
+        if (!known || series->bad_reference || !equal_request_labels(&labels, r, s)) {
+            enum err e = resolve_unguessed(in, &labels, &s, ret_reason);
+            if (e || *ret_reason != REJECT_NONE) return e;
+            guess_anew(in, s, number);
+        }
+        *registry_print(r, s->id) = series->print;
     }
     remember_order(in, s);
     in->last = s;

@@ -17,6 +17,7 @@ registry_free(struct registry *r)
     id_table_fini(&r->pair_table, r->budget);
     id_table_fini(&r->name_table, r->budget);
     paged_fini(&r->series);
+    paged_fini(&r->prints);
     paged_fini(&r->pairs);
     paged_fini(&r->pair_uses);
     paged_fini(&r->names);
@@ -37,6 +38,7 @@ registry_new(struct budget *budget, uint64_t ref_base, uint64_t hash_seed,
     atomic_init(&r->references, 1);
     gmem_init(&r->gmem, budget);
     enum err e = paged_init(&r->series, sizeof(struct series));
+    if (e == OK) e = paged_init(&r->prints, sizeof(struct fingerprint));
     if (e == OK) e = paged_init(&r->pairs, sizeof(struct pair));
     if (e == OK) e = paged_init(&r->pair_uses, sizeof(struct pair_use));
     if (e == OK) e = paged_init(&r->names, sizeof(struct registry_name));
@@ -342,6 +344,8 @@ registry_add(struct registry *r, uint32_t tenant, struct bytes labels, struct se
     e = row_fill(r, tenant, labels, row);
     if (e == OK) e = lists_reserve(r, owner, row);
     if (e) return e;
+    bool printed = r->prints.count > r->series.count; /* by an attempt that failed */
+    if (!printed && paged_push(&r->prints, &r->gmem, &id) == NULL) return ERR_NOMEM;
     struct series *s = paged_push(&r->series, &r->gmem, &id);
     if (s == NULL) return ERR_NOMEM;
     s->id = id;

@@ -14,6 +14,7 @@
 #ifndef TSDB_REGISTRY_H
 #define TSDB_REGISTRY_H
 
+#include "base/fingerprint.h"
 #include "model/labels.h"
 #include "tsdb/id_list.h"
 #include "tsdb/id_table.h"
@@ -69,6 +70,7 @@ struct registry {
     struct id_table pair_table;
     struct id_table name_table;
     struct paged series;
+    struct paged prints; /* by series: struct fingerprint of its labels as they came last time */
     struct paged pairs;
     struct paged pair_uses;
     struct paged names;
@@ -89,6 +91,12 @@ static inline struct series *
 registry_series(const struct registry *r, uint32_t id)
 {
     return paged_at(&r->series, id);
+}
+
+static inline struct fingerprint *
+registry_print(const struct registry *r, uint32_t id)
+{
+    return paged_at(&r->prints, id);
 }
 
 static inline struct pair *

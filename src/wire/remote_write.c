@@ -15,9 +15,9 @@
  * 1.0: the `labels` fields of a series stand together, so a view over them is enough; if they do
  * not, they are gathered into the arena.
  *
- * 2.0: symbols come before the series that refer to them, so references are checked and hashed
- * series by series. The specification lets a sender put symbols behind; such a message is walked
- * twice: all symbols, then all series.
+ * 2.0: symbols come before the series that refer to them, so references are checked and their
+ * texts' fingerprints summed up series by series. The specification lets a sender put symbols
+ * behind; such a message is walked twice: all symbols, then all series.
  */
 #include "wire/remote_write.h"
 
@@ -28,7 +28,6 @@
 struct decoder {
     struct rw_memory *m;
     enum rw_version version;
-    uint64_t seed;
     const uint8_t *field; /* of the message, being read: for the sentence about what is wrong */
 };
 
@@ -223,42 +222,40 @@ append_refs(struct rw_memory *m, enum rw_array_id id, struct bytes packed)
     return OK;
 }
 
-/*
- * Two words and a place become one: the halves of a full product, folded. Terms are added up, so
- * that none waits for the one before; the place in each keeps their order.
- */
-static inline uint64_t
-mix_label(uint64_t name, uint64_t value, uint64_t place)
+/* Of texts by their fingerprints; the length keeps apart from fingerprints of 1.0. */
+static struct fingerprint
+print_refs(const struct decoder *d, const uint32_t *refs, uint32_t count)
 {
-    unsigned __int128 product = (unsigned __int128)(name ^ place) * (value ^ 0x9e3779b97f4a7c15u);
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
+    const struct fingerprint *prints = d->m->arrays[RW_SYMBOL_PRINTS].at;
+    if (count > FINGERPRINT_WORDS_MAX / 2) return (struct fingerprint){0, 0};
+    struct fingerprint_sum sum = fingerprint_begin(&d->m->print_key, UINT64_C(1) << 32 | count);
+    bool all = true;
+    for (uint32_t i = 0; i < count; i++) {
+        struct fingerprint f = prints[refs[i]];
+        all &= !fingerprint_is_none(f);
+        fingerprint_add(&sum, f.low, f.high);
+    }
+    return all ? fingerprint_end(&sum) : (struct fingerprint){0, 0};
 }
 
-/* Checks the references of a series, the last ones of their array, and makes its key of them. */
+/* Checks the references of a series, the last ones of their array. */
 static void
 resolve_series_refs(struct decoder *d, struct rw_series *series)
 {
     struct rw_array *array = &d->m->arrays[RW_REFS];
-    const uint32_t *refs = array->at;
-    const uint64_t *hashes = d->m->arrays[RW_SYMBOL_HASHES].at;
+    const uint32_t *refs = (const uint32_t *)array->at + series->refs.first;
     const uint32_t symbol_count = d->m->arrays[RW_SYMBOLS].count;
     uint32_t count = array->count - series->refs.first;
-    uint64_t sum = 0, place = d->seed;
     series->bad_reference = count % 2 != 0;
-    for (uint32_t i = series->refs.first; i + 1 < array->count; i += 2) {
-        if (refs[i] >= symbol_count || refs[i + 1] >= symbol_count) {
-            series->bad_reference = true;
-            break;
-        }
-        place += 0xd1b54a32d192ed03u;
-        sum += mix_label(hashes[refs[i]], hashes[refs[i + 1]], place);
+    for (uint32_t i = 0; i < count; i++) {
+        series->bad_reference |= refs[i] >= symbol_count;
     }
     if (series->bad_reference) {
         array->count = series->refs.first;
         return;
     }
     series->refs.count = count;
-    series->key = hash_mix(sum, d->seed + count);
+    series->print = print_refs(d, refs, count);
 }
 
 static bool
@@ -360,7 +357,7 @@ begin_series(struct rw_memory *m)
     struct rw_series *series = rw_push(m, RW_SERIES, sizeof *series);
     if (series == NULL) return NULL;
     /* Member by member: for a whole struct the compiler falls back on a slow string instruction. */
-    series->key = 0;
+    series->print = (struct fingerprint){0, 0};
     series->label_bytes = (struct bytes){0};
     series->refs = (struct rw_range){m->arrays[RW_REFS].count, 0};
     series->floats = (struct rw_range){m->arrays[RW_FLOATS].count, 0};
@@ -426,6 +423,7 @@ read_series_v1(struct decoder *d, struct bytes message)
         enum err e = gather_labels(d, message, &series->label_bytes);
         if (e) return e;
     }
+    series->print = fingerprint_of(&d->m->print_key, series->label_bytes);
     return OK;
 }
 
@@ -574,9 +572,9 @@ append_symbol(struct decoder *d, struct bytes text)
     struct bytes *symbol = rw_push(d->m, RW_SYMBOLS, sizeof *symbol);
     if (symbol == NULL) return d->m->refused;
     *symbol = text;
-    uint64_t *hash = rw_push(d->m, RW_SYMBOL_HASHES, sizeof *hash);
-    if (hash == NULL) return d->m->refused;
-    *hash = hash_bytes(text, d->seed);
+    struct fingerprint *print = rw_push(d->m, RW_SYMBOL_PRINTS, sizeof *print);
+    if (print == NULL) return d->m->refused;
+    *print = fingerprint_of(&d->m->print_key, text);
     return OK;
 }
 
@@ -641,7 +639,6 @@ publish(struct rw_request *request)
     request->metadata = arrays[RW_METADATA].at;
     request->symbol_count = arrays[RW_SYMBOLS].count;
     request->symbols = arrays[RW_SYMBOLS].at;
-    request->symbol_hashes = arrays[RW_SYMBOL_HASHES].at;
     request->refs = arrays[RW_REFS].at;
     request->labels = arrays[RW_LABELS].at;
 }
@@ -675,7 +672,8 @@ rw_decode(struct rw_request *request, enum rw_version version, struct bytes mess
     }
     m->limit_bytes = RW_KEEP_BYTES + (uint64_t)RW_AMPLIFICATION_MAX * message.size;
     m->arena.limit_bytes = m->limit_bytes;
-    struct decoder d = {.m = m, .version = version, .seed = seed};
+    struct decoder d = {.m = m, .version = version};
+    if (m->print_key.seed != seed) fingerprint_key_make(&m->print_key, seed);
     enum err e = decode(&d, message);
     if (e) {
         explain(&d, message, e, why);
@@ -688,11 +686,23 @@ rw_decode(struct rw_request *request, enum rw_version version, struct bytes mess
 
 /* --- for those who read the result ------------------------------------------------------------ */
 
+/* Of texts one after another: only those ask that are too many for a fingerprint. */
+static uint64_t
+hash_texts(const struct rw_request *request, const struct rw_series *series)
+{
+    uint64_t hash = request->seed;
+    for (uint32_t i = 0; i < series->refs.count; i++) {
+        struct bytes text = request->symbols[request->refs[series->refs.first + i]];
+        hash = hash_mix(hash, hash_bytes(text, request->seed));
+    }
+    return hash;
+}
+
 uint64_t
 rw_series_key(const struct rw_request *request, const struct rw_series *series)
 {
-    return request->version == RW_V1 ? hash_bytes(series->label_bytes, request->seed)
-                                     : ~series->key;
+    if (request->version == RW_V1) return hash_bytes(series->label_bytes, request->seed);
+    return fingerprint_is_none(series->print) ? hash_texts(request, series) : series->print.low;
 }
 
 struct rw_label_walk

@@ -19,6 +19,7 @@
 #define WIRE_REMOTE_WRITE_H
 
 #include "base/buf.h"
+#include "base/fingerprint.h"
 #include "wire/shape.h"
 
 enum rw_version { RW_V1 = 1, RW_V2 = 2 };
@@ -58,7 +59,9 @@ struct rw_range {
 };
 
 struct rw_series {
-    uint64_t key; /* 2.0 only: see rw_series_key() */
+    /* Of the labels as they stand in the request, under its seed; 1.0 and 2.0 differ. None: they
+     * are too many. */
+    struct fingerprint print;
     /* 1.0 only: the `labels` fields exactly as sent, tags included; gathered if they were
      * scattered. */
     struct bytes label_bytes;
@@ -100,7 +103,6 @@ struct rw_request {
     struct rw_metadata *metadata;
     uint64_t seed;
     struct bytes *symbols;    /* 2.0 */
-    uint64_t *symbol_hashes;  /* of each symbol, under the seed */
     uint32_t *refs;           /* 2.0: label references of all series */
     struct label *labels;     /* of exemplars */
     struct rw_memory *memory; /* private: capacities, arena, budget */

@@ -10,13 +10,13 @@ static const uint32_t item_bytes[RW_ARRAY_COUNT] = {
     [RW_EXEMPLARS] = sizeof(struct rw_exemplar),
     [RW_METADATA] = sizeof(struct rw_metadata),
     [RW_SYMBOLS] = sizeof(struct bytes),
-    [RW_SYMBOL_HASHES] = sizeof(uint64_t),
+    [RW_SYMBOL_PRINTS] = sizeof(struct fingerprint),
     [RW_REFS] = sizeof(uint32_t),
     [RW_LABELS] = sizeof(struct label),
     [RW_EXEMPLAR_REFS] = sizeof(uint32_t),
 };
 
-_Static_assert(sizeof(struct rw_series) == 96, "remote_write.h states the amplification");
+_Static_assert(sizeof(struct rw_series) == 104, "remote_write.h states the amplification");
 _Static_assert(sizeof(struct rw_histogram) == 152, "remote_write.h states the amplification");
 
 enum err
@@ -27,6 +27,7 @@ rw_request_init(struct rw_request *request, struct budget *budget)
     if (m == NULL) return ERR_NOMEM;
     m->budget = budget;
     arena_init(&m->arena, budget, 0, ARENA_FIRST_BLOCK_BYTES);
+    fingerprint_key_make(&m->print_key, 0);
     for (unsigned i = 0; i < RW_ARRAY_COUNT; i++) {
         m->arrays[i].item_bytes = item_bytes[i];
     }

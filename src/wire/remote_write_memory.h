@@ -17,7 +17,7 @@ enum rw_array_id {
     RW_EXEMPLARS,
     RW_METADATA,
     RW_SYMBOLS,
-    RW_SYMBOL_HASHES,
+    RW_SYMBOL_PRINTS,
     RW_REFS,
     RW_LABELS,
     RW_EXEMPLAR_REFS, /* of the exemplar being read */
@@ -38,6 +38,7 @@ struct rw_memory {
     uint64_t limit_bytes; /* what the arrays may hold during this decode, and the arena too */
     enum err refused;     /* why the last push or allocation gave NULL */
     struct rw_array arrays[RW_ARRAY_COUNT];
+    struct fingerprint_key print_key; /* of the last seed */
 };
 
 /* Forgets what was decoded, keeps the memory. */
