@@ -303,10 +303,25 @@ write_decode(struct api *api, struct http_request *request, enum rw_version vers
     e = snappy_unpack(http_body(request), &w->message, why);
     if (e) return e;
     http_body_release(request);
-    e = rw_decode(&w->request, version, buf_bytes(&w->message), tsdb_hash_seed(api->options.tsdb),
-                  why);
+    e = rw_decode_unchecked(&w->request, version, buf_bytes(&w->message),
+                            tsdb_hash_seed(api->options.tsdb), why);
     if (e == ERR_NOMEM) why_set(why, e, "no memory for the request");
     return e;
+}
+
+/* Series the store knows need no second look; a message that is not what it looked like gets one.
+ */
+static enum err
+write_ingest(struct api *api, enum rw_version version, struct bytes tenant, struct writer *w,
+             struct ingest_result *ret_result, struct why *why)
+{
+    struct tsdb *tsdb = api->options.tsdb;
+    enum err e = tsdb_ingest(tsdb, tenant, &w->request, ret_result, why);
+    if (e != ERR_INPUT) return e;
+    why->text[0] = '\0';
+    e = rw_decode(&w->request, version, buf_bytes(&w->message), tsdb_hash_seed(tsdb), why);
+    if (e == ERR_INPUT) metric_inc(&malformed);
+    return e ? e : tsdb_ingest(tsdb, tenant, &w->request, ret_result, why);
 }
 
 /* Judges; either answers or leaves the request waiting. */
@@ -329,7 +344,7 @@ write_run(struct api *api, struct http_request *request, enum rw_version version
         return;
     }
     wait->result = (struct ingest_result){0};
-    e = tsdb_ingest(api->options.tsdb, tenant, &w->request, &wait->result, &why);
+    e = write_ingest(api, version, tenant, w, &wait->result, &why);
     if (e == ERR_NOMEM) api->options.flush_wanted(api->options.context);
     wait->request = request;
     wait->version = version;

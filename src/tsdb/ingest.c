@@ -153,6 +153,7 @@ static enum err
 refuse_out_of_time(struct ingest *in, const struct piece *p)
 {
     enum reject reason = REJECT_BAD_REFERENCE;
+    if (!rw_series_check(p->from)) return ERR_INPUT;
     enum err e = p->from->bad_reference ? OK : ingest_canonical(in, p->from, &reason);
     if (e) return e;
     if (reason != REJECT_NONE) {
@@ -160,6 +161,25 @@ refuse_out_of_time(struct ingest *in, const struct piece *p)
         return OK;
     }
     return ingest_append(in, p);
+}
+
+static enum err
+gather_failed(struct ingest *in, enum err e)
+{
+    return why_set(in->why, e,
+                   e == ERR_INPUT ? "a series is not labels and a float"
+                                  : "the head has reached its memory budget");
+}
+
+/* The first slice looks at all series that come after it: a malformed one leaves nothing stored. */
+static enum err
+check_rest(struct ingest *in, uint32_t from)
+{
+    for (uint32_t i = from; i < in->request->series_count && !in->checked; i++) {
+        if (!rw_series_check(&in->request->series[i])) return gather_failed(in, ERR_INPUT);
+    }
+    in->checked = true;
+    return OK;
 }
 
 /* Steps 1 and 2 for as many series as fit; their pieces are in the scratch arena of the request. */
@@ -177,17 +197,17 @@ slice_gather(struct ingest *in, struct place *at, struct piece *pieces, uint32_t
         enum err e;
         if (!p.from->has_metadata && !piece_is_in_time(in, &p)) {
             e = refuse_out_of_time(in, &p);
-            if (e) return why_set(in->why, e, "no memory for a request");
+            if (e) return gather_failed(in, e);
             continue;
         }
         e = ingest_resolve(in, p.from, &p.series, &reason);
-        if (e) return why_set(in->why, e, "the head has reached its memory budget");
+        if (e) return gather_failed(in, e);
         if (reason != REJECT_NONE) {
             reject_piece(in, &p, reason);
             continue;
         }
         e = gen_series_get(in->gen, p.series, &p.samples);
-        if (e) return why_set(in->why, e, "the head has reached its memory budget");
+        if (e) return gather_failed(in, e);
         ingest_need_series(in, &p, &need);
         e = ingest_series_metadata(in, p.from, p.series);
         if (e) return why_set(in->why, e, "no memory for metadata");
@@ -236,6 +256,7 @@ slice(struct ingest *in, struct place *at)
     struct place before = *at;
     slice_begin(in);
     enum err e = slice_gather(in, at, pieces, SLICE_PIECES, &count);
+    if (e == OK) e = check_rest(in, at->series);
     if (e) {
         if (in->s->metadata_count > 0) families_forget(in->db, in->tenant, in->log.epoch);
         *at = before;

@@ -37,6 +37,7 @@ struct ingest {
     uint64_t last_gen;
     uint32_t missed;
     bool by_key;
+    bool checked; /* nothing was stored before all series were known to be what they look like */
     uint32_t gathered; /* floats of this slice */
     uint32_t named;
     size_t text_used;
@@ -70,7 +71,8 @@ void ingest_reject_metadata(struct ingest *in, const struct metadata *metadata, 
 /* Memory is asked for what the series from `first` on will touch; then so before each one. */
 void ingest_approach_first(struct ingest *in, uint32_t first);
 void ingest_approach_next(struct ingest *in, uint32_t number);
-/* The series, made if it is new; or NULL, and why it is refused. ERR_NOMEM. */
+/* The series, made if it is new; or NULL, and why it is refused. ERR_NOMEM; ERR_INPUT: the series
+ * is not what it looked like (rw_series_check()). */
 MUST_CHECK enum err ingest_resolve(struct ingest *in, const struct rw_series *series,
                                    struct series **ret_series, enum reject *ret_reason);
 

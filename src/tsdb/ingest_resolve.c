@@ -312,6 +312,7 @@ ingest_resolve(struct ingest *in, const struct rw_series *series, struct series 
     *ret_reason = REJECT_NONE;
     bool known = s != NULL && s->tenant == in->tenant->id;
     if (!known || !fingerprint_equal(*registry_print(r, s->id), series->print)) {
+        if (!rw_series_check(series)) return ERR_INPUT;
         if (!known || series->bad_reference || !equal_request_labels(&labels, r, s)) {
             enum err e = resolve_unguessed(in, &labels, &s, ret_reason);
             if (e || *ret_reason != REJECT_NONE) return e;

@@ -28,6 +28,7 @@
 struct decoder {
     struct rw_memory *m;
     enum rw_version version;
+    bool unchecked;       /* labels need not be looked at */
     const uint8_t *field; /* of the message, being read: for the sentence about what is wrong */
 };
 
@@ -368,6 +369,7 @@ begin_series(struct rw_memory *m)
     series->type = METRIC_UNKNOWN;
     series->has_metadata = false;
     series->bad_metadata = false;
+    series->unchecked = false;
     series->bad_reference = false;
     return series;
 }
@@ -380,9 +382,52 @@ end_series(const struct rw_memory *m, struct rw_series *series)
     series->exemplars.count = m->arrays[RW_EXEMPLARS].count - series->exemplars.first;
 }
 
+/*
+ * Takes a series for labels and one float if it ends with a float in the usual shape, of 18 bytes
+ * or, for a value of 0, of 9.
+ */
+static bool
+read_plain_series(struct decoder *d, struct bytes message)
+{
+    struct rw_memory *m = d->m;
+    size_t size = message.size, tail = 18;
+    const uint8_t *end = message.at + size;
+    if (size <= tail || message.at[0] != PROTO_TAG(1, PROTO_BYTES)) return false;
+    if (load_le16(end - tail) != (16 << 8 | PROTO_TAG(2, PROTO_BYTES))) tail = 9;
+    if (tail == 9 && load_le16(end - tail) != (7 << 8 | PROTO_TAG(2, PROTO_BYTES))) return false;
+    struct cursor c = {end - tail + 1, end, false};
+    struct rw_float f;
+    if (size - tail > FINGERPRINT_BYTES_MAX || !read_short_float(&c, &f)) return false;
+    if (!rw_reserve(m, &m->arrays[RW_FLOATS], 1)) return false;
+    struct rw_series *series = begin_series(m);
+    if (series == NULL) return false;
+    struct rw_float *to = rw_push(m, RW_FLOATS, sizeof *to);
+    *to = f;
+    series->floats.count = 1;
+    series->label_bytes = bytes_of(message.at, size - tail);
+    series->print = fingerprint_of(&m->print_key, series->label_bytes);
+    series->unchecked = true;
+    return true;
+}
+
+bool
+rw_series_check(const struct rw_series *series)
+{
+    if (!series->unchecked) return true;
+    struct cursor c = cursor_of(series->label_bytes);
+    for (;;) {
+        c.at = skip_short_labels(c.at, c.end);
+        uint32_t tag = proto_tag(&c);
+        struct label label;
+        if (tag == 0) return !c.bad;
+        if (tag != PROTO_TAG(1, PROTO_BYTES) || !parse_label(proto_bytes(&c), &label)) return false;
+    }
+}
+
 static enum err
 read_series_v1(struct decoder *d, struct bytes message)
 {
+    if (d->unchecked && read_plain_series(d, message)) return OK;
     struct rw_series *series = begin_series(d->m);
     if (series == NULL) return d->m->refused;
     struct label_fields labels = {0};
@@ -659,9 +704,9 @@ explain(const struct decoder *d, struct bytes message, enum err e, struct why *w
                    e == ERR_LIMIT ? "too many empty parts" : "out of memory", count, message.size);
 }
 
-enum err
-rw_decode(struct rw_request *request, enum rw_version version, struct bytes message, uint64_t seed,
-          struct why *why)
+static enum err
+decode_request(struct rw_request *request, enum rw_version version, bool unchecked,
+               struct bytes message, uint64_t seed, struct why *why)
 {
     struct rw_memory *m = request->memory;
     rw_request_clear(request);
@@ -672,7 +717,7 @@ rw_decode(struct rw_request *request, enum rw_version version, struct bytes mess
     }
     m->limit_bytes = RW_KEEP_BYTES + (uint64_t)RW_AMPLIFICATION_MAX * message.size;
     m->arena.limit_bytes = m->limit_bytes;
-    struct decoder d = {.m = m, .version = version};
+    struct decoder d = {.m = m, .version = version, .unchecked = unchecked};
     if (m->print_key.seed != seed) fingerprint_key_make(&m->print_key, seed);
     enum err e = decode(&d, message);
     if (e) {
@@ -682,6 +727,20 @@ rw_decode(struct rw_request *request, enum rw_version version, struct bytes mess
     }
     publish(request);
     return OK;
+}
+
+enum err
+rw_decode(struct rw_request *request, enum rw_version version, struct bytes message, uint64_t seed,
+          struct why *why)
+{
+    return decode_request(request, version, false, message, seed, why);
+}
+
+enum err
+rw_decode_unchecked(struct rw_request *request, enum rw_version version, struct bytes message,
+                    uint64_t seed, struct why *why)
+{
+    return decode_request(request, version, true, message, seed, why);
 }
 
 /* --- for those who read the result ------------------------------------------------------------ */

@@ -76,6 +76,7 @@ struct rw_series {
     enum metric_type type; /* a number nobody knows is METRIC_UNKNOWN */
     bool has_metadata;
     bool bad_metadata;
+    bool unchecked; /* 1.0 only: see rw_decode_unchecked() */
     bool
         bad_reference; /* an odd number of label references, or one out of range; `refs` is empty */
 };
@@ -124,6 +125,17 @@ void rw_request_fini(struct rw_request *request);
  */
 MUST_CHECK enum err rw_decode(struct rw_request *request, enum rw_version version,
                               struct bytes message, uint64_t seed, struct why *why);
+
+/*
+ * The same, but of a series of 1.0 that ends like nearly all do, with one float, what stands before
+ * is taken for its labels and not looked at: it is marked `unchecked`. That is right if other
+ * labels that were looked at have the same fingerprint, or if rw_series_check() says so; if not,
+ * the message must be decoded with rw_decode(), which knows what it is.
+ */
+MUST_CHECK enum err rw_decode_unchecked(struct rw_request *request, enum rw_version version,
+                                        struct bytes message, uint64_t seed, struct why *why);
+/* True of any series not so marked. */
+bool rw_series_check(const struct rw_series *series);
 
 /*
  * A hash of the labels as they stand in the request, under its seed: the key of a cache, not an

@@ -6,6 +6,21 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* What is right unchecked is the same checked. */
+static void
+decode_unchecked(struct rw_request *request, struct bytes message, bool accepted, uint32_t floats)
+{
+    enum err e = rw_decode_unchecked(request, RW_V1, message, 1, NULL);
+    assert(e == OK || !accepted);
+    bool right = e == OK;
+    for (uint32_t i = 0; i < request->series_count; i++) {
+        right &= rw_series_check(&request->series[i]);
+    }
+    if (!right) return;
+    assert(accepted && request->float_count == floats);
+    rw_request_validate(request);
+}
+
 static void
 decode_any(struct rw_request *request, struct bytes message)
 {
@@ -17,6 +32,7 @@ decode_any(struct rw_request *request, struct bytes message)
     } else {
         assert(request->series_count == 0);
     }
+    if (e != ERR_LIMIT) decode_unchecked(request, message, e == OK, request->float_count);
 }
 
 int
