@@ -120,8 +120,16 @@ file_write_at(struct file *file, struct bytes from, uint64_t offset, struct why 
         if (put == 0) put = -EIO; /* no progress is no success, and must not loop */
         if (put < 0) return fail(why, put, "write", file->path);
         done += (size_t)put;
+        if (file->direct) done -= done % FILE_DIRECT_BYTES; /* a part of a sector: once more */
     }
     return OK;
+}
+
+bool
+file_make_direct(struct file *file)
+{
+    file->direct = file->env->ops->direct(file->env, file->handle) == 1;
+    return file->direct;
 }
 
 enum err

@@ -47,7 +47,8 @@ struct env_ops {
     int (*sync)(struct env *env, int file);     /* contents and attributes */
     int (*truncate)(struct env *env, int file, uint64_t size);
     int64_t (*size)(struct env *env, int file);
-    int (*lock)(struct env *env, int file); /* exclusive OFD lock, no waiting: -EAGAIN if held */
+    int (*direct)(struct env *env, int file); /* see file_make_direct(); 1: done, 0: not possible */
+    int (*lock)(struct env *env, int file);   /* exclusive OFD lock, no waiting: -EAGAIN if held */
     int (*rename)(struct env *env, const char *from, const char *to); /* replaces `to` */
     int (*link)(struct env *env, const char *from, const char *to);
     int (*unlink)(struct env *env, const char *path);
@@ -90,6 +91,7 @@ struct env *env_real(void);
 struct file {
     struct env *env;
     int handle; /* -1: closed */
+    bool direct;
     char path[256];
 };
 
@@ -111,6 +113,13 @@ MUST_CHECK enum err file_read_some(struct file *file, void *to, size_t size, uin
 /* Writes all of it, in as many calls as the kernel wants. */
 MUST_CHECK enum err file_write_at(struct file *file, struct bytes from, uint64_t offset,
                                   struct why *why);
+/*
+ * From now on the file is only written, and without a copy in the kernel, which would write whole
+ * pages: memory, offsets and sizes are multiples of FILE_DIRECT_BYTES. False: the device or the
+ * file system cannot do that, and all is as before.
+ */
+enum { FILE_DIRECT_BYTES = 512 };
+bool file_make_direct(struct file *file);
 MUST_CHECK enum err file_datasync(struct file *file, struct why *why);
 MUST_CHECK enum err file_sync(struct file *file, struct why *why);
 MUST_CHECK enum err file_truncate(struct file *file, uint64_t size, struct why *why);

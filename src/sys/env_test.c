@@ -64,6 +64,30 @@ opened(const char *name, enum file_mode mode)
 }
 
 static void
+test_what_is_written_without_a_copy_in_the_kernel_is_read_with_one(void **state)
+{
+    (void)state;
+    struct file file = opened("direct", FILE_CREATE);
+    static _Alignas(FILE_DIRECT_BYTES) uint8_t sectors[4 * FILE_DIRECT_BYTES];
+    uint8_t got[sizeof sectors];
+    memset(sectors, 1, sizeof sectors);
+    must(file_write_at(&file, bytes_of(sectors, sizeof sectors), 0, NULL));
+    struct file reader = opened("direct", FILE_READ);
+    must(file_read_at(&reader, got, sizeof got, 0, NULL));  /* now the kernel has a copy */
+    bool made = file_make_direct(&file); /* not everywhere */
+    assert_int_equal(made, file.direct);
+    memset(sectors, 2, sizeof sectors);
+    must(file_write_at(&file, bytes_of(sectors, FILE_DIRECT_BYTES), FILE_DIRECT_BYTES, NULL));
+    must(file_datasync(&file, NULL));
+    must(file_read_at(&reader, got, sizeof got, 0, NULL));
+    for (size_t i = 0; i < sizeof got; i++) {
+        assert_int_equal(got[i], i / FILE_DIRECT_BYTES == 1 ? 2 : 1);
+    }
+    must(file_close(&reader));
+    must(file_close(&file));
+}
+
+static void
 test_file_reads_back_what_was_written(void **state)
 {
     (void)state;
@@ -421,6 +445,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         in_own_dir(test_file_reads_back_what_was_written),
+        in_own_dir(test_what_is_written_without_a_copy_in_the_kernel_is_read_with_one),
         in_own_dir(test_modes_decide_what_must_be_there),
         in_own_dir(test_numbers_out_of_range_are_errors_not_wraparounds),
         cmocka_unit_test(test_paths_join_with_one_slash_or_not_at_all),

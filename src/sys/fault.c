@@ -111,19 +111,27 @@ fault_pread(struct env *env, int file, void *to, size_t size, uint64_t offset)
     return fe->inner->ops->pread(fe->inner, file, to, size, offset);
 }
 
+/* Of whole sectors whole sectors. */
+static size_t
+half_of(size_t size)
+{
+    size_t half = size / 2;
+    return size % FILE_DIRECT_BYTES == 0 ? half - half % FILE_DIRECT_BYTES : half;
+}
+
 static ssize_t
 fault_pwrite(struct env *env, int file, const void *from, size_t size, uint64_t offset)
 {
     struct fault_env *fe = fault_of(env);
     const struct env_ops *inner = fe->inner->ops;
-    unsigned set = SPACE_CALL | SET(FAULT_TORN) | (size > 1 ? SET(FAULT_SHORT) : 0);
+    unsigned set = SPACE_CALL | SET(FAULT_TORN) | (half_of(size) > 0 ? SET(FAULT_SHORT) : 0);
     enum fault_kind kind;
     if (!is_hit(fe, set, &kind)) return inner->pwrite(fe->inner, file, from, size, offset);
     switch (kind) {
     case FAULT_SHORT:
-        return inner->pwrite(fe->inner, file, from, size / 2, offset);
+        return inner->pwrite(fe->inner, file, from, half_of(size), offset);
     case FAULT_TORN:
-        (void)inner->pwrite(fe->inner, file, from, size / 2, offset); /* it fails either way */
+        (void)inner->pwrite(fe->inner, file, from, half_of(size), offset); /* it fails either way */
         return -EIO;
     case FAULT_ENOSPC:
         return -ENOSPC;
@@ -154,6 +162,13 @@ sync_file(struct fault_env *fe, int file, int (*sync)(struct env *env, int file)
     const struct env_ops *inner = fe->inner->ops;
     if (failed != -EINTR && inner->forget_file != NULL) inner->forget_file(fe->inner, file);
     return failed;
+}
+
+static int
+fault_direct(struct env *env, int file)
+{
+    struct fault_env *fe = fault_of(env);
+    return fe->inner->ops->direct(fe->inner, file);
 }
 
 static int
@@ -347,6 +362,7 @@ static const struct env_ops fault_ops = {
     .close = fault_close,
     .pread = fault_pread,
     .pwrite = fault_pwrite,
+    .direct = fault_direct,
     .datasync = fault_datasync,
     .sync = fault_sync,
     .truncate = fault_truncate,

@@ -30,6 +30,7 @@ struct slot {
     int generation;
     int next_free;
     bool writable;
+    bool direct;
 };
 
 struct sim_env {
@@ -84,6 +85,7 @@ slot_open(struct sim_env *sim, struct sim_node *node, bool writable)
     sim->first_free = slot->next_free;
     slot->node = node;
     slot->writable = writable;
+    slot->direct = false;
     sim_node_use(node);
     return slot->generation << SLOT_BITS | index;
 }
@@ -172,11 +174,25 @@ sim_pwrite(struct env *env, int file, const void *from, size_t size, uint64_t of
     lock_take(&sim->lock);
     const struct slot *slot = slot_of(sim, file);
     ssize_t result = -EBADF;
-    if (slot != NULL && slot->writable) {
+    uint64_t odd = ((uintptr_t)from | size | offset) % FILE_DIRECT_BYTES;
+    if (slot != NULL && slot->direct && odd != 0) {
+        result = -EINVAL;
+    } else if (slot != NULL && slot->writable) {
         result = sim_pages_write(&slot->node->pages, from, size, offset);
     }
     lock_drop(&sim->lock);
     return result;
+}
+
+static int
+sim_direct(struct env *env, int file)
+{
+    struct sim_env *sim = sim_of(env);
+    lock_take(&sim->lock);
+    struct slot *slot = slot_of(sim, file);
+    if (slot != NULL) slot->direct = true;
+    lock_drop(&sim->lock);
+    return slot != NULL;
 }
 
 static int
@@ -463,6 +479,7 @@ static const struct env_ops sim_ops = {
     .close = sim_close,
     .pread = sim_pread,
     .pwrite = sim_pwrite,
+    .direct = sim_direct,
     .datasync = sim_sync,
     .sync = sim_sync,
     .truncate = sim_truncate,

@@ -172,6 +172,17 @@ test_calls_fail_as_the_kernel_would(void **state)
     assert_int_equal(ops->syncdir(env, "e/g"), -ENOTDIR);
     assert_int_equal(ops->syncdir(env, "none"), -ENOENT);
 
+    static _Alignas(FILE_DIRECT_BYTES) uint8_t sectors[FILE_DIRECT_BYTES + 1];
+    int direct = ops->open(env, "e/g", FILE_UPDATE);
+    assert_int_equal(ops->direct(env, direct), 1);
+    assert_int_equal(ops->pwrite(env, direct, sectors, FILE_DIRECT_BYTES, 1), -EINVAL);
+    assert_int_equal(ops->pwrite(env, direct, sectors, 1, 0), -EINVAL);
+    assert_int_equal(ops->pwrite(env, direct, sectors + 1, FILE_DIRECT_BYTES, 0), -EINVAL);
+    assert_int_equal(ops->close(env, direct), 0);
+    direct = ops->open(env, "e/g", FILE_UPDATE);
+    assert_int_equal(ops->pwrite(env, direct, "", 0, 1), 0);
+    assert_int_equal(ops->close(env, direct), 0);
+
     int reader = ops->open(env, "e/g", FILE_READ);
     assert_int_equal(ops->pwrite(env, reader, "x", 1, 0), -EBADF);
     assert_int_equal(ops->truncate(env, reader, 0), -EINVAL);

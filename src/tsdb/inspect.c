@@ -53,7 +53,7 @@ inspect_record_word(unsigned type)
 {
     static const char *const words[WAL_TYPE_LAST + 1] = {
         "unknown",   "commit",   "series", "floats",    "histograms",
-        "exemplars", "metadata", "ledger", "tombstone",
+        "exemplars", "metadata", "ledger", "tombstone", "padding",
     };
     return words[type <= WAL_TYPE_LAST ? type : 0];
 }

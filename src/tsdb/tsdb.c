@@ -736,7 +736,8 @@ tsdb_maintain(struct tsdb *db, struct why *why)
 {
     look_at_space(db);
     enum err e = wal_trim(db->wal, atomic_load(&db->store_pos), why);
-    enum err prepared = wal_prepare(db->wal, e ? NULL : why);
+    enum err prepared = OK;
+    if (wal_next_is_near(db->wal)) prepared = wal_prepare(db->wal, e ? NULL : why);
     return err_first(e, prepared);
 }
 

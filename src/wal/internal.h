@@ -60,7 +60,9 @@ struct wal {
     struct file file;     /* the segment being written */
     uint64_t file_number; /* 0: none */
     uint64_t file_base_pos;
-    bool unsynced; /* it holds bytes behind synced_pos */
+    bool unsynced;    /* it holds bytes behind synced_pos */
+    uint8_t *sectors; /* DIRECT_BYTES in whole sectors, for a file that is written directly, */
+    uint8_t *sectors_memory; /* and where they lie */
 
     /* The putters' own. */
     struct buf packed;          /* a payload, compressed */
@@ -77,7 +79,8 @@ struct wal_reader {
     /* The reading thread's own. */
     uint64_t start_pos;
     uint64_t pos;
-    uint64_t commit_end; /* of the commit being read; 0: not known */
+    uint64_t commit_end;  /* of the commit being read; 0: not known */
+    uint64_t records_end; /* where its padding begins */
     uint64_t sequence;
     bool salvaging; /* behind damage, before the next commit */
     bool open;

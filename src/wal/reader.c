@@ -152,6 +152,7 @@ reader_begin_commit(struct wal_reader *r, const struct raw_record *raw)
     struct commit commit;
     bool known = commit_unpack(raw, &commit) == OK;
     r->commit_end = known ? commit.end_pos : 0;
+    r->records_end = known ? commit.end_pos - commit.padding_bytes : 0;
     r->sequence = known ? commit.sequence : 0;
     r->salvaging = !known;
 }
@@ -169,7 +170,8 @@ reader_step(struct wal_reader *r, uint64_t limit, struct wal_record *ret_record,
     bool wanted = raw.pos >= r->start_pos || raw.type == WAL_SERIES;
     if (raw.type == WAL_COMMIT) {
         reader_begin_commit(r, &raw);
-    } else if (wanted && record_is_known(raw.type, raw.version, raw.flags)) {
+    } else if (wanted && raw.type != WAL_PADDING &&
+               record_is_known(raw.type, raw.version, raw.flags)) {
         struct wal_record record = {
             .pos = raw.pos,
             .commit_end_pos = inside ? r->commit_end : raw.end_pos,
@@ -185,7 +187,8 @@ reader_step(struct wal_reader *r, uint64_t limit, struct wal_record *ret_record,
         *ret_record = record;
         *ret_given = true;
     }
-    r->pos = raw.end_pos;
+    /* Who has been given the last record has read the whole commit. */
+    r->pos = inside && raw.end_pos == r->records_end ? r->commit_end : raw.end_pos;
     return OK;
 }
 

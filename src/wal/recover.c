@@ -97,7 +97,9 @@ static enum err
 give(struct walk *w, const struct raw_record *raw, const struct commit *commit, bool salvaged)
 {
     bool wanted = raw->pos >= w->from_pos || raw->type == WAL_SERIES;
-    if (!wanted || !record_is_known(raw->type, raw->version, raw->flags)) return OK;
+    if (!wanted || raw->type == WAL_PADDING ||
+        !record_is_known(raw->type, raw->version, raw->flags))
+        return OK;
     struct wal_record record = {
         .pos = raw->pos,
         .commit_end_pos = commit == NULL ? raw->end_pos : commit->end_pos,

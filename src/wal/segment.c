@@ -202,6 +202,7 @@ commit_pack(const struct commit *commit, uint8_t *p)
     store_le64(p + 16, commit->end_pos);
     store_le64(p + 24, (uint64_t)commit->realtime_ms);
     store_le32(p + 32, commit->record_count);
+    store_le32(p + 36, commit->padding_bytes);
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         store_le64(p + 40 + 8 * k, commit->totals_before[k]);
         store_le64(p + 64 + 8 * k, commit->accepted[k]);
@@ -222,12 +223,16 @@ commit_unpack(const struct raw_record *record, struct commit *ret_commit)
         .end_pos = load_le64(p + 16),
         .realtime_ms = (int64_t)load_le64(p + 24),
         .record_count = load_le32(p + 32),
+        .padding_bytes = load_le32(p + 36),
     };
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         c.totals_before[k] = load_le64(p + 40 + 8 * k);
         c.accepted[k] = load_le64(p + 64 + 8 * k);
     }
     if (c.durable_pos > record->pos || c.end_pos < record->end_pos || c.end_pos % 8 != 0) {
+        return ERR_CORRUPT;
+    }
+    if (c.padding_bytes % 8 != 0 || c.padding_bytes > c.end_pos - record->end_pos) {
         return ERR_CORRUPT;
     }
     *ret_commit = c;

@@ -43,7 +43,8 @@ struct commit {
     uint64_t durable_pos; /* known durable before this commit was written */
     uint64_t end_pos;
     int64_t realtime_ms;
-    uint32_t record_count; /* behind the commit record */
+    uint32_t record_count;  /* behind the commit record */
+    uint32_t padding_bytes; /* of the last of them, if that is padding */
     uint64_t totals_before[LEDGER_KIND_COUNT];
     uint64_t accepted[LEDGER_KIND_COUNT];
 };

@@ -85,6 +85,16 @@ prepare_file(struct wal *wal, const char *path, struct why *why)
     return err_first(e, closed);
 }
 
+bool
+wal_next_is_near(struct wal *wal)
+{
+    lock_take(&wal->lock);
+    const struct segment *last = wal_last_segment(wal);
+    bool near = last == NULL || last->base_pos + wal->segment_bytes / 2 <= wal->end_pos;
+    lock_drop(&wal->lock);
+    return near;
+}
+
 enum err
 wal_prepare(struct wal *wal, struct why *why)
 {

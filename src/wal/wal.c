@@ -36,6 +36,8 @@ enum {
     COMPRESS_FROM_BYTES = 256,
     BATCH_KEEP_BYTES = 4 * 1024 * 1024, /* a buffer larger than this is not kept */
     LOST_SEGMENTS_MAX = 1 << 20,
+    PADDING_BYTES_MAX = FILE_DIRECT_BYTES + RECORD_HEADER_BYTES,
+    DIRECT_BYTES = 256 * 1024, /* written at once */
 };
 
 /* Beyond these something is wrong with the headers found; far from overflows. */
@@ -84,7 +86,7 @@ batch_begin_locked(struct wal *wal, uint64_t epoch, uint64_t segment, uint64_t b
 static uint64_t
 segment_span(const struct wal *wal)
 {
-    return (wal->segment_bytes + wal->batch_limit + 7) & ~(uint64_t)7;
+    return (wal->segment_bytes + wal->batch_limit + PADDING_BYTES_MAX + 7) & ~(uint64_t)7;
 }
 
 /*
@@ -177,6 +179,16 @@ check_options(const struct wal_options *o, struct why *why)
     return OK;
 }
 
+static enum err
+sectors_new(struct wal *wal)
+{
+    uint8_t *memory = mem_alloc(wal->memory, DIRECT_BYTES + FILE_DIRECT_BYTES);
+    if (memory == NULL) return ERR_NOMEM;
+    wal->sectors_memory = memory;
+    wal->sectors = memory + (FILE_DIRECT_BYTES - (uintptr_t)memory % FILE_DIRECT_BYTES);
+    return OK;
+}
+
 enum err
 wal_open(const struct wal_options *o, struct wal **ret_wal, struct why *why)
 {
@@ -196,10 +208,11 @@ wal_open(const struct wal_options *o, struct wal **ret_wal, struct why *why)
     wal->file = FILE_CLOSED;
     lock_init(&wal->lock, LOCK_RANK_WAL);
     for (unsigned i = 0; i < 2; i++) {
-        buf_init(&wal->batches[i].bytes, o->memory, wal->batch_limit);
+        buf_init(&wal->batches[i].bytes, o->memory, wal->batch_limit + PADDING_BYTES_MAX);
     }
     buf_init(&wal->packed, o->memory, 2 * WAL_RECORD_BYTES_MAX);
-    e = open_dir(wal, o, why);
+    e = sectors_new(wal);
+    if (e == OK) e = open_dir(wal, o, why);
     if (e) {
         wal_free(wal);
         return e;
@@ -218,6 +231,7 @@ wal_free(struct wal *wal)
         buf_fini(&wal->batches[i].bytes);
     }
     buf_fini(&wal->packed);
+    mem_free(wal->memory, wal->sectors_memory, DIRECT_BYTES + FILE_DIRECT_BYTES);
     ZSTD_freeCCtx(wal->packer);
     segment_list_fini(&wal->list, wal->memory);
     lock_fini(&wal->lock);
@@ -254,11 +268,12 @@ batch_is_full(const struct wal *wal, const struct batch *b, size_t more)
     return b->record_count > 0 && batch_size(b) + more > wal->batch_bytes_max;
 }
 
-/* Memory for `more` bytes behind batch_size(). ERR_NOMEM. */
+/* Memory for `more` bytes behind batch_size(), and for the padding. ERR_NOMEM. */
 static enum err
 batch_grow(struct batch *b, size_t more)
 {
-    if (buf_reserve(&b->bytes, batch_size(b) - b->bytes.size + more)) return OK;
+    size_t all = batch_size(b) - b->bytes.size + more + PADDING_BYTES_MAX;
+    if (buf_reserve(&b->bytes, all)) return OK;
     b->bytes.failed = OK; /* not sticky: the caller comes back */
     return ERR_NOMEM;
 }
@@ -411,6 +426,8 @@ segment_begin(struct wal *wal, uint64_t number, uint64_t base_pos, struct why *w
     if (e) return e;
     file_close(&wal->file);
     wal->file = file;
+    /* Acknowledged when it is with the kernel: then the kernel keeps it. */
+    if (wal->sync == WAL_SYNC_FSYNC) (void)file_make_direct(&wal->file);
     wal->file_number = number;
     wal->file_base_pos = base_pos;
     wal->unsynced = false;
@@ -436,16 +453,38 @@ wal_has_records(struct wal *wal)
     return has;
 }
 
+/*
+ * Fills the last sector, which so is written once: without, its next part would be written with all
+ * of it again. There is room: batch_grow().
+ */
+static uint32_t
+batch_pad(struct batch *b)
+{
+    size_t odd = (b->start_pos - b->base_pos + b->bytes.size) % FILE_DIRECT_BYTES;
+    if (odd == 0) return 0;
+    size_t size = FILE_DIRECT_BYTES - odd;
+    if (size < RECORD_HEADER_BYTES) size += FILE_DIRECT_BYTES;
+    uint8_t *at = b->bytes.at + b->bytes.size;
+    memset(at, 0, size);
+    record_seal(at, size - RECORD_HEADER_BYTES, WAL_PADDING, FLAG_SKIPPABLE, b->seed,
+                b->start_pos + b->bytes.size);
+    b->bytes.size += size;
+    b->record_count++;
+    return (uint32_t)size;
+}
+
 /* The commit record's place is known, what it says only now. */
 static void
 batch_close_locked(struct wal *wal, struct batch *b)
 {
+    uint32_t padding = batch_pad(b);
     struct commit commit = {
         .sequence = wal->sequence_base + b->epoch,
         .durable_pos = wal->synced_pos,
         .end_pos = b->start_pos + b->bytes.size,
         .realtime_ms = env_realtime_ms(wal->env),
         .record_count = b->record_count,
+        .padding_bytes = padding,
     };
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         commit.totals_before[k] = wal->totals[k];
@@ -478,13 +517,26 @@ wal_take(struct wal *wal)
 }
 
 static enum err
+write_out(struct wal *wal, struct bytes bytes, uint64_t offset, struct why *why)
+{
+    if (!wal->file.direct) return file_write_at(&wal->file, bytes, offset, why);
+    enum err e = OK;
+    for (size_t at = 0, size; at < bytes.size && e == OK; at += size) {
+        size = bytes.size - at < DIRECT_BYTES ? bytes.size - at : DIRECT_BYTES;
+        memcpy(wal->sectors, bytes.at + at, size);
+        e = file_write_at(&wal->file, bytes_of(wal->sectors, size), offset + at, why);
+    }
+    return e;
+}
+
+static enum err
 batch_write(struct wal *wal, const struct batch *b, struct why *why)
 {
     enum err e = OK;
     if (wal->file_number != b->segment) e = segment_begin(wal, b->segment, b->base_pos, why);
     if (e) return e;
     uint64_t offset = b->start_pos - b->base_pos + SEGMENT_HEADER_BYTES;
-    e = file_write_at(&wal->file, buf_bytes(&b->bytes), offset, why);
+    e = write_out(wal, buf_bytes(&b->bytes), offset, why);
     if (e) return e;
     wal->unsynced = true;
     if (wal->sync != WAL_SYNC_FSYNC) return OK;

@@ -38,7 +38,8 @@ enum wal_type {
     WAL_METADATA = 6,
     WAL_LEDGER = 7,
     WAL_TOMBSTONE = 8,
-    WAL_TYPE_LAST = WAL_TOMBSTONE,
+    WAL_PADDING = 9, /* ends a commit; readers are not given any */
+    WAL_TYPE_LAST = WAL_PADDING,
 };
 
 enum {
@@ -183,6 +184,8 @@ uint64_t wal_end(struct wal *wal);
 
 /* --- segments --------------------------------------------------------------------------------- */
 
+/* The segment being written is half full, or there is none: time for wal_prepare(). */
+bool wal_next_is_near(struct wal *wal);
 /* Zero-fills a segment in advance if none is at hand, so that no commit has to. May take a while.
  */
 MUST_CHECK enum err wal_prepare(struct wal *wal, struct why *why);

@@ -291,6 +291,9 @@ test_a_reader_skips_damage_once_and_gives_what_recovery_gives(void **state)
     rig_init(&rig, 506);
     must(rig_open(&rig));
     rig_fill(&rig, 80);
+    struct findings all = {0};
+    struct wal_damage none;
+    must(wal_verify(rig.env, "/wal", 0, false, find_record, &all, &none, NULL));
     for (unsigned round = 0; round < 30; round++) {
         const struct segment *s = &rig.wal->list.items[rig_random(&rig, rig.wal->list.count)];
         uint64_t end =
@@ -319,7 +322,9 @@ test_a_reader_skips_damage_once_and_gives_what_recovery_gives(void **state)
             if (e == OK) must(find_record(&by_reader, &record, NULL));
             if (e != OK) assert_int_equal(e, ERR_CORRUPT);
         }
-        assert_int_equal(told, 1);
+        /* Padding carries nothing: who reads records does not look at it. */
+        if (told == 0) assert_int_equal(by_reader.count, all.count);
+        assert_in_range(told, 0, 1);
         assert_int_equal(by_reader.count, by_verify.count);
         for (uint32_t i = 0; i < by_reader.count; i++) {
             assert_int_equal(by_reader.items[i].id, by_verify.items[i].id);
@@ -331,6 +336,7 @@ test_a_reader_skips_damage_once_and_gives_what_recovery_gives(void **state)
         patch_file(&rig, path, &at[offset], 1, offset);
         free(at);
     }
+    findings_fini(&all);
     rig_fini(&rig);
 }
 
