@@ -244,9 +244,9 @@ static void
 resolve_series_refs(struct decoder *d, struct rw_series *series)
 {
     struct rw_array *array = &d->m->arrays[RW_REFS];
-    const uint32_t *refs = (const uint32_t *)array->at + series->refs.first;
     const uint32_t symbol_count = d->m->arrays[RW_SYMBOLS].count;
     uint32_t count = array->count - series->refs.first;
+    const uint32_t *refs = count == 0 ? NULL : (const uint32_t *)array->at + series->refs.first;
     series->bad_reference = count % 2 != 0;
     for (uint32_t i = 0; i < count; i++) {
         series->bad_reference |= refs[i] >= symbol_count;
