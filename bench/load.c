@@ -33,6 +33,8 @@ static const char USAGE[] =
     "  --churn P         percent of the series replaced in an hour (0)\n"
     "  --late P          percent of the samples that come 1 to 40 scrapes late (0)\n"
     "  --version 1|2     of remote write (1)\n"
+    "  --tenants N       all of it once for each of the tenants t00000, t00001, ...\n"
+    "  --first-tenant K  ... from tK on (0)\n"
     "  --seed N          (1)\n"
     "  --window N        samples made ahead of sending them (20000000)\n"
     "  --kill PID        SIGKILL to that process when the last answer has come\n"
@@ -44,7 +46,7 @@ struct options {
     const char *capture;
     struct address address;
     struct shape shape;
-    uint64_t scrapes, window, victim;
+    uint64_t scrapes, window, victim, tenants, first_tenant;
 };
 
 struct connection {
@@ -52,6 +54,7 @@ struct connection {
     struct sender sender;
     pthread_barrier_t *together;
     uint64_t from, to; /* the scrapes of the window */
+    uint64_t tenants, first_tenant;
 };
 
 struct totals {
@@ -67,6 +70,16 @@ make_window(void *context)
     return NULL;
 }
 
+static void
+send_to_tenants(struct connection *c, struct bytes body, uint32_t samples)
+{
+    for (uint64_t i = 0; i < c->tenants; i++) {
+        snprintf(c->sender.tenant, sizeof c->sender.tenant, "t%05" PRIu64, c->first_tenant + i);
+        sender_send(&c->sender, body, samples);
+    }
+    if (c->tenants == 0) sender_send(&c->sender, body, samples);
+}
+
 /* Simulated time is common to all: nobody gets far ahead of the others. */
 static void *
 send_window(void *context)
@@ -77,8 +90,7 @@ send_window(void *context)
         if ((scrape - c->from) % TOGETHER == 0) pthread_barrier_wait(c->together);
         while (done < c->share.request_count && c->share.requests[done].scrape == scrape) {
             const struct request *r = &c->share.requests[done++];
-            struct bytes body = bytes_of(c->share.store.at + r->at, r->size);
-            sender_send(&c->sender, body, r->samples);
+            send_to_tenants(c, bytes_of(c->share.store.at + r->at, r->size), r->samples);
         }
     }
     return NULL;
@@ -125,7 +137,7 @@ send_everything(const struct options *o, struct connection *all, struct totals *
         sum->sender_cpu_s += own_cpu_s() - cpu_s;
         sum->windows++;
         for (uint64_t i = 0; i < shape->connections; i++)
-            sum->requests += all[i].share.request_count;
+            sum->requests += all[i].share.request_count * (o->tenants > 0 ? o->tenants : 1);
     }
     for (uint64_t i = 0; i < shape->connections; i++)
         sender_close(&all[i].sender);
@@ -213,6 +225,8 @@ parse_arguments(struct options *o, int argc, char **argv)
         {"churn", NULL, &s->churn},
         {"late", NULL, &s->late},
         {"version", &s->version, NULL},
+        {"tenants", &o->tenants, NULL},
+        {"first-tenant", &o->first_tenant, NULL},
         {"seed", &s->seed, NULL},
         {"window", &o->window, NULL},
         {"kill", &o->victim, NULL},
@@ -256,6 +270,8 @@ main(int argc, char **argv)
     pthread_barrier_init(&together, NULL, (unsigned)s->connections);
     for (uint64_t i = 0; i < s->connections; i++) {
         all[i].together = &together;
+        all[i].tenants = o.tenants;
+        all[i].first_tenant = o.first_tenant;
         share_init(&all[i].share, s, active, i);
         sender_init(&all[i].sender, &o.address, s->version);
     }

@@ -14,6 +14,7 @@ enum { SENDER_STATUSES = 600, SENDER_SLOTS = 256 };
 struct sender {
     const struct address *to;
     uint64_t version; /* of remote write */
+    char tenant[16];  /* sent as X-Scope-OrgID; "": no such header */
     int fd;           /* -1: not connected */
 
     uint64_t samples, bytes, retries, refused;
