@@ -103,19 +103,18 @@ read_answer(struct sender *s)
 static unsigned
 send_once(struct sender *s, struct bytes body)
 {
-    char head[2048];
+    char head[2048], tenant[48] = "";
     bool second = s->version == 2;
     if (s->fd < 0) s->fd = address_connect(s->to);
     if (s->fd < 0) return 0;
+    if (s->tenant[0] != '\0') snprintf(tenant, sizeof tenant, "X-Scope-OrgID: %s\r\n", s->tenant);
     int size = snprintf(head, sizeof head,
                         "POST %s HTTP/1.1\r\nHost: %s:%s\r\nUser-Agent: firekeep-load/1\r\n"
                         "Content-Encoding: snappy\r\nContent-Type: application/x-protobuf%s\r\n"
-                        "X-Prometheus-Remote-Write-Version: %s\r\nContent-Length: %zu\r\n%s%s%s\r\n",
+                        "X-Prometheus-Remote-Write-Version: %s\r\nContent-Length: %zu\r\n%s\r\n",
                         s->to->path, s->to->host, s->to->port,
                         second ? ";proto=io.prometheus.write.v2.Request" : "",
-                        second ? "2.0.0" : "0.1.0", body.size,
-                        s->tenant[0] == '\0' ? "" : "X-Scope-OrgID: ", s->tenant,
-                        s->tenant[0] == '\0' ? "" : "\r\n");
+                        second ? "2.0.0" : "0.1.0", body.size, tenant);
     struct iovec parts[2] = {{head, (size_t)size}, {(void *)(uintptr_t)body.at, body.size}};
     unsigned status = write_all(s->fd, parts, 2) ? read_answer(s) : 0;
     if (status == 0) sender_close(s);
