@@ -1,12 +1,12 @@
 /*
  * fingerprint.h - 128 bits that stand for a text, under a secret key.
  *
- * Two different texts, chosen by whoever does not know the key, have the same fingerprint with a
- * probability of at most 2^-63: that is a bound, not a hope, so that equal fingerprints are taken
- * for equal texts without a second look. It is the sum of products NH: Black, Halevi, Krawczyk,
- * Krovetz, Rogaway, "UMAC: Fast and Secure Message Authentication" (1999), section 4, with words of
- * 64 bits; the length goes in with the first product. NH needs a word of key for each word of
- * text, so long texts have none.
+ * Under a random key two different texts, chosen by whoever does not know it, have the same
+ * fingerprint with a probability of at most 2^-63. That is a bound, not a hope: equal fingerprints
+ * may be taken for equal texts without a second look. It is the sum of products NH: Black, Halevi,
+ * Krawczyk, Krovetz, Rogaway, "UMAC: Fast and Secure Message Authentication" (1999), section 4,
+ * with words of 64 bits; the length goes in with the first product. NH needs a word of key for each
+ * word of text, so long texts have none.
  */
 #ifndef BASE_FINGERPRINT_H
 #define BASE_FINGERPRINT_H
@@ -22,13 +22,10 @@ struct fingerprint {
     uint64_t high;
 };
 
+/* Random bytes, all of it. */
 struct fingerprint_key {
-    uint64_t seed;
     uint64_t words[2 + FINGERPRINT_WORDS_MAX];
 };
-
-/* The same seed makes the same key. */
-void fingerprint_key_make(struct fingerprint_key *key, uint64_t seed);
 
 /* That of no text: of one that is too long, or not known. */
 static inline bool

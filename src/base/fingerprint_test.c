@@ -6,14 +6,23 @@
 #include <cmocka.h>
 
 #include "base/fingerprint.h"
+#include "base/hash.h"
 
 static struct fingerprint_key key;
+
+static void
+fill(struct fingerprint_key *to, uint64_t seed)
+{
+    for (unsigned i = 0; i < sizeof to->words / sizeof *to->words; i++) {
+        to->words[i] = seed = hash_mix(seed, i);
+    }
+}
 
 static int
 make_key(void **state)
 {
     (void)state;
-    fingerprint_key_make(&key, 7);
+    fill(&key, 7);
     return 0;
 }
 
@@ -85,14 +94,14 @@ test_parts_that_change_places_differ(void **state)
 }
 
 static void
-test_another_seed_gives_other_fingerprints_and_the_same_one_the_same(void **state)
+test_another_key_gives_other_fingerprints(void **state)
 {
     (void)state;
     struct fingerprint_key other;
     struct bytes text = bytes_of_text("a text of some length");
-    fingerprint_key_make(&other, 8);
+    fill(&other, 8);
     assert_false(fingerprint_equal(fingerprint_of(&key, text), fingerprint_of(&other, text)));
-    fingerprint_key_make(&other, 7);
+    fill(&other, 7);
     assert_true(fingerprint_equal(fingerprint_of(&key, text), fingerprint_of(&other, text)));
 }
 
@@ -115,7 +124,7 @@ main(void)
         cmocka_unit_test(test_every_bit_counts),
         cmocka_unit_test(test_a_text_and_its_beginning_differ),
         cmocka_unit_test(test_parts_that_change_places_differ),
-        cmocka_unit_test(test_another_seed_gives_other_fingerprints_and_the_same_one_the_same),
+        cmocka_unit_test(test_another_key_gives_other_fingerprints),
         cmocka_unit_test(test_a_text_that_is_too_long_has_none_and_none_equals_nothing),
     };
     return cmocka_run_group_tests(tests, make_key, NULL);

@@ -27,7 +27,6 @@ rw_request_init(struct rw_request *request, struct budget *budget)
     if (m == NULL) return ERR_NOMEM;
     m->budget = budget;
     arena_init(&m->arena, budget, 0, ARENA_FIRST_BLOCK_BYTES);
-    fingerprint_key_make(&m->print_key, 0);
     for (unsigned i = 0; i < RW_ARRAY_COUNT; i++) {
         m->arrays[i].item_bytes = item_bytes[i];
     }
@@ -60,7 +59,7 @@ void
 rw_request_clear(struct rw_request *request)
 {
     struct rw_memory *m = request->memory;
-    *request = (struct rw_request){.version = request->version, .memory = m};
+    *request = (struct rw_request){.version = request->version, .memory = m, .key = request->key};
     rw_memory_empty(m);
     if (m->held_bytes > RW_KEEP_BYTES) free_arrays(m);
     if (m->arena.used_bytes > RW_KEEP_BYTES) arena_fini(&m->arena);

@@ -38,7 +38,6 @@ struct rw_memory {
     uint64_t limit_bytes; /* what the arrays may hold during this decode, and the arena too */
     enum err refused;     /* why the last push or allocation gave NULL */
     struct rw_array arrays[RW_ARRAY_COUNT];
-    struct fingerprint_key print_key; /* of the last seed */
 };
 
 /* Forgets what was decoded, keeps the memory. */

@@ -399,7 +399,7 @@ test_v2_keys_follow_texts_not_their_numbers(void **state)
     (void)state;
     accept(RW_V2, "22{} 22{'a'} 22{'b'} 22{'c'} 22{'d'} 2a{0a{01 02 03 04}} 2a{0a{03 04 01 02}}"
                   "2a{0a{02 01 03 04}} 2a{0a{01 02}} 2a{} 2a{0a{00 00}}");
-    uint64_t key = rw_series_key(&request, &request.series[0]);
+    uint64_t first = rw_series_key(&request, &request.series[0]);
     for (uint32_t i = 1; i < request.series_count; i++) {
         for (uint32_t k = 0; k < i; k++) {
             assert_true(rw_series_key(&request, &request.series[i]) !=
@@ -407,10 +407,10 @@ test_v2_keys_follow_texts_not_their_numbers(void **state)
         }
     }
     accept(RW_V2, "22{} 22{'d'} 22{'c'} 22{'b'} 22{'x'} 22{'a'} 2a{0a{05 03 02 01}}");
-    assert_int_equal(rw_series_key(&request, &request.series[0]), key);
+    assert_int_equal(rw_series_key(&request, &request.series[0]), first);
     struct bytes m = bytes_of(message, message_size);
     assert_int_equal(rw_decode(&request, RW_V2, m, SEED + 1, NULL), OK);
-    assert_true(rw_series_key(&request, &request.series[0]) != key);
+    assert_true(rw_series_key(&request, &request.series[0]) != first);
 }
 
 static void

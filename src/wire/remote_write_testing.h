@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "base/hash.h"
 #include "wire/proto_text.h"
 #include "wire/remote_write.h"
 
@@ -23,6 +24,7 @@ enum { SEED = 12345 };
 
 static struct budget budget;
 static struct rw_request request;
+static struct fingerprint_key key;
 static uint8_t *message; /* of exactly its size, so that a sanitizer sees a read too far */
 static size_t message_size;
 
@@ -82,8 +84,18 @@ teardown(void **state)
     return budget_used(&budget) == 0 ? 0 : -1;
 }
 
-#define rw_test_run(tests)                  \
-    (budget_init(&budget, "test", 0, NULL), \
-     rw_request_init(&request, &budget) ? 1 : cmocka_run_group_tests((tests), NULL, teardown))
+static inline enum err
+request_begin(void)
+{
+    budget_init(&budget, "test", 0, NULL);
+    enum err e = rw_request_init(&request, &budget);
+    for (unsigned i = 0; i < sizeof key.words / sizeof *key.words; i++) {
+        key.words[i] = hash_mix(SEED, i);
+    }
+    request.key = &key;
+    return e;
+}
+
+#define rw_test_run(tests) (request_begin() ? 1 : cmocka_run_group_tests((tests), NULL, teardown))
 
 #endif
