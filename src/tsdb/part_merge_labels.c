@@ -185,6 +185,7 @@ merge_pairs_begin(struct part_merge *m)
                             &m->writer, &m->why);
         if (e) return e;
         part_writer_set_level(m->writer, o->level);
+        if (o->writer_bytes != 0) part_writer_set_memory(m->writer, o->writer_bytes);
     }
     return part_write_tenant(m->writer, m->tenant, &m->why);
 }

@@ -21,6 +21,12 @@ struct column {
     struct page_place place;
 };
 
+/*
+ * Columns that are remembered take at most a quarter of the writer's memory, also while the table
+ * grows to twice its size.
+ */
+enum { COLUMNS_FIRST = 1024, COLUMNS_MAX = 128 * 1024 };
+
 struct directory_writer {
     struct buf entries;
     uint32_t count;
