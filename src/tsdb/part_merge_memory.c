@@ -28,7 +28,7 @@ part_merge_memory_base(size_t writer_bytes)
     return writer + BASE_BYTES + (uint64_t)BLOCKS_BYTES * PART_MERGE_BLOCKS_MAX;
 }
 
-/* Four bytes for its number in the output, and a bit. */
+/* Four bytes for its number in the output, and a bit. (Of one input alone two bits are enough.) */
 static uint64_t
 pairs_memory(uint64_t pairs)
 {
