@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/hash.h"
+#include "sys/fault.h"
 #include "sys/sim.h"
 #include "tsdb/part.h"
 
@@ -15,6 +16,7 @@ enum { PARITIES = 3, HOSTS = 100, LABELS = 4, WIDE_PAIRS = 70, WIDE_ROWS = 300 }
 
 struct bench {
     struct sim_env *sim;
+    struct fault_env *fault;
     struct env *env;
     struct budget budget;
     struct page_cache *cache;
@@ -25,7 +27,8 @@ bench_init(struct bench *b)
 {
     *b = (struct bench){0};
     assert_int_equal(sim_env_new(1, &b->sim), OK);
-    b->env = sim_env_env(b->sim);
+    assert_int_equal(fault_env_new(sim_env_env(b->sim), &b->fault), OK);
+    b->env = fault_env_env(b->fault);
     assert_int_equal(env_mkdir(b->env, "/parts", NULL), OK);
     budget_init(&b->budget, "parts", 0, NULL);
     assert_int_equal(page_cache_new(NULL, 8 << 20, &b->cache), OK);
@@ -36,6 +39,7 @@ bench_fini(struct bench *b)
 {
     assert_int_equal(budget_used(&b->budget), 0);
     page_cache_free(b->cache);
+    fault_env_free(b->fault);
     sim_env_free(b->sim);
 }
 
@@ -286,6 +290,97 @@ test_no_file_stays_beside_the_part(void **state)
     bench_fini(&b);
 }
 
+/* Rows that take much to remember: some are in the file before they are all there. */
+enum { NAMES = 60, VALUES = 200, ROWS = 5800 };
+
+static enum err
+write_noise(struct part_writer *w, struct why *why)
+{
+    enum err e = part_write_tenant(w, bytes_of_text("a"), why);
+    for (uint32_t i = 0; i < NAMES * VALUES && e == OK; i++) {
+        char name[32], value[32];
+        snprintf(name, sizeof name, "label_%03u", i / VALUES);
+        snprintf(value, sizeof value, "value-%03u", i % VALUES);
+        struct label label = {bytes_of_text(name), bytes_of_text(value)};
+        e = part_write_pair(w, label, why);
+    }
+    for (uint32_t row = 0; row < ROWS && e == OK; row++) {
+        uint32_t pairs[NAMES];
+        for (uint32_t i = 0; i < NAMES; i++) {
+            uint64_t value = i == 0 ? row * VALUES / ROWS : hash_mix(row, i) % VALUES;
+            pairs[i] = i * VALUES + (uint32_t)value;
+        }
+        e = part_write_series(w, pairs, NAMES, why);
+    }
+    return e;
+}
+
+/* With something that fails armed: it is told of, and nothing stays. */
+static void
+write_failing(struct bench *b, bool fired(const struct bench *b), enum err want)
+{
+    struct part_writer *w = NULL;
+    struct part_info info;
+    struct why why = {""};
+    enum err e = part_writer_new(b->env, &b->budget, "/parts", 1, 1, 2, &w, &why);
+    if (e == OK) part_writer_set_memory(w, 0);
+    if (e == OK) e = write_noise(w, &why);
+    if (e == OK) e = part_writer_finish(w, &info, &why);
+    part_writer_free(w);
+    assert_int_equal(budget_used(&b->budget), 0);
+    if (e == OK) return;
+    assert_int_equal(e, want);
+    assert_true(fired(b));
+    assert_string_not_equal(why.text, "");
+}
+
+static bool
+device_failed(const struct bench *b)
+{
+    return fault_env_fired(b->fault);
+}
+
+static bool
+memory_failed(const struct bench *b)
+{
+    (void)b;
+    return mem_fail_fired();
+}
+
+static void
+test_a_device_that_fails_is_told_of(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b);
+    bool fired = true;
+    for (uint64_t nth = 1; fired; nth++) {
+        fault_env_arm(b.fault, (struct fault){FAULT_EIO, nth, false});
+        write_failing(&b, device_failed, ERR_IO);
+        fired = fault_env_fired(b.fault);
+        fault_env_disarm(b.fault);
+        assert_int_equal(env_remove_tree(b.env, "/parts/0000000000000001", NULL), OK);
+    }
+    bench_fini(&b);
+}
+
+static void
+test_refused_memory_is_told_of(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b);
+    bool fired = true;
+    for (uint64_t nth = 1; fired; nth += 3) { /* three times as many take long */
+        mem_fail_nth(nth, true);
+        write_failing(&b, memory_failed, ERR_NOMEM);
+        fired = mem_fail_fired();
+        mem_fail_nth(0, false);
+        assert_int_equal(env_remove_tree(b.env, "/parts/0000000000000001", NULL), OK);
+    }
+    bench_fini(&b);
+}
+
 int
 main(void)
 {
@@ -294,6 +389,8 @@ main(void)
         cmocka_unit_test(test_memory_makes_no_difference_to_the_file),
         cmocka_unit_test(test_a_writer_takes_little_more_memory_for_more_series),
         cmocka_unit_test(test_no_file_stays_beside_the_part),
+        cmocka_unit_test(test_a_device_that_fails_is_told_of),
+        cmocka_unit_test(test_refused_memory_is_told_of),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
