@@ -135,6 +135,8 @@ carry_series_over(struct tsdb *db)
 
 /* --- the part --------------------------------------------------------------------------------- */
 
+enum { ARENA_KEPT_BYTES = 64 * 1024 }; /* from tenant to tenant */
+
 /* Exemplars in the order of the part: by series, time. */
 struct exemplar_order {
     uint32_t tenant;
@@ -159,6 +161,7 @@ struct flush {
     struct buf pairs;          /* u32: ids of a tenant's pairs, in order */
     struct arena arena;        /* for the whole flush */
     struct arena tenant_arena; /* for one tenant */
+    struct arena family_arena; /* for one family's texts */
     struct why *why;
 };
 
@@ -303,52 +306,57 @@ write_exemplars(struct flush *f, uint32_t tenant)
 static int
 by_family(const void *a, const void *b)
 {
-    return bytes_compare(((const struct metadata *)a)->family,
-                         ((const struct metadata *)b)->family);
+    return bytes_compare((*(struct family *const *)a)->name, (*(struct family *const *)b)->name);
+}
+
+static enum err
+list_families(struct flush *f, const struct tenant *tenant, struct family ***ret,
+              uint32_t *ret_count)
+{
+    uint32_t count = 0;
+    lock_take(&f->db->head_lock);
+    struct family **list =
+        arena_alloc(&f->tenant_arena, (tenant->family_count + 1u) * sizeof *list);
+    for (uint32_t slot = 0; list != NULL && slot < tenant->family_capacity; slot++) {
+        for (struct family *x = tenant->families[slot]; x != NULL; x = x->next) {
+            list[count++] = x;
+        }
+    }
+    lock_drop(&f->db->head_lock);
+    if (list == NULL) return ERR_NOMEM;
+    qsort(list, count, sizeof *list, by_family);
+    *ret = list;
+    *ret_count = count;
+    return OK;
+}
+
+/* Families stay, but their texts may be replaced: copied under the head lock, one by one. */
+static enum err
+write_family(struct flush *f, const struct family *x)
+{
+    arena_reset_to(&f->family_arena, ARENA_KEPT_BYTES);
+    lock_take(&f->db->head_lock);
+    bool known = !x->undone;
+    struct metadata m = {.family = x->name, .type = x->type};
+    m.help = arena_copy(&f->family_arena, x->help);
+    m.unit = arena_copy(&f->family_arena, x->unit);
+    lock_drop(&f->db->head_lock);
+    if (m.help.at == NULL || m.unit.at == NULL) return ERR_NOMEM;
+    return known ? part_write_metadata(f->writer, &m, f->why) : OK;
 }
 
 /*
  * All that is known of a tenant's families goes into every part: so the newest part has them all,
- * and older ones can be dropped. Copied under the head lock, since texts may be replaced.
+ * and older ones can be dropped.
  */
-static enum err
-copy_metadata(struct flush *f, const struct tenant *tenant, struct metadata **ret,
-              uint32_t *ret_count)
-{
-    struct tsdb *db = f->db;
-    enum err e = OK;
-    uint32_t count = 0;
-    lock_take(&db->head_lock);
-    struct metadata *list =
-        arena_alloc(&f->tenant_arena, (tenant->family_count + 1u) * sizeof *list);
-    if (list == NULL) e = ERR_NOMEM;
-    for (uint32_t slot = 0; e == OK && slot < tenant->family_capacity; slot++) {
-        for (struct family *x = tenant->families[slot]; x != NULL; x = x->next) {
-            if (x->undone) continue;
-            struct metadata *m = &list[count++];
-            m->family = arena_copy(&f->tenant_arena, x->name);
-            m->type = x->type;
-            m->help = arena_copy(&f->tenant_arena, x->help);
-            m->unit = arena_copy(&f->tenant_arena, x->unit);
-            if (m->family.at == NULL || m->help.at == NULL || m->unit.at == NULL) e = ERR_NOMEM;
-        }
-    }
-    lock_drop(&db->head_lock);
-    *ret = list;
-    *ret_count = count;
-    return e;
-}
-
 static enum err
 write_metadata(struct flush *f, const struct tenant *tenant)
 {
-    struct metadata *list;
+    struct family **list;
     uint32_t count;
-    enum err e = copy_metadata(f, tenant, &list, &count);
-    if (e) return e;
-    qsort(list, count, sizeof *list, by_family);
-    for (uint32_t i = 0; i < count && e == OK; i++) {
-        e = part_write_metadata(f->writer, &list[i], f->why);
+    enum err e = list_families(f, tenant, &list, &count);
+    for (uint32_t i = 0; e == OK && i < count; i++) {
+        e = write_family(f, list[i]);
     }
     return e;
 }
@@ -367,8 +375,6 @@ ask_ahead(const struct flush *f, uint32_t at, uint32_t count)
     __builtin_prefetch(near->open.bytes);
     __builtin_prefetch(near->open.bytes + 64);
 }
-
-enum { ARENA_KEPT_BYTES = 64 * 1024 }; /* from tenant to tenant */
 
 static enum err
 write_tenant(struct flush *f, const struct tenant *tenant)
@@ -446,6 +452,7 @@ write_part(struct tsdb *db, struct part **ret_part, struct why *why)
     uint64_t number = atomic_fetch_add(&db->next_part, 1);
     arena_init(&f.arena, &db->flush_budget, 0, 0);
     arena_init(&f.tenant_arena, &db->flush_budget, 0, 0);
+    arena_init(&f.family_arena, &db->flush_budget, 0, 0);
     buf_init(&f.pairs, &db->flush_budget, (size_t)1 << 34);
     merge_init(&f.merge, &db->flush_budget, NULL);
     enum err e = part_writer_new(db->env, &db->flush_budget, db->parts_dir, number,
@@ -459,6 +466,7 @@ write_part(struct tsdb *db, struct part **ret_part, struct why *why)
     part_writer_free(f.writer);
     merge_fini(&f.merge);
     buf_fini(&f.pairs);
+    arena_fini(&f.family_arena);
     arena_fini(&f.tenant_arena);
     arena_fini(&f.arena);
     if (e) return e;

@@ -66,18 +66,20 @@ part_filling_full(const struct part_writer *w, const struct filling *f, size_t s
 
 /* --- tenants ---------------------------------------------------------------------------------- */
 
-/* A counted list in a page of its own. */
+/* A counted list in a page of its own. It may be long: the count moves it instead of a copy. */
 static enum err
 list_page(struct part_writer *w, enum page_kind kind, uint32_t count, struct buf *items,
           uint64_t *ret_offset, struct why *why)
 {
-    buf_clear(&w->encoded);
-    buf_put_varint(&w->encoded, count);
-    buf_put_bytes(&w->encoded, buf_bytes(items));
-    enum err e = err_first(buf_error(items), buf_error(&w->encoded));
-    if (e) return e;
+    uint8_t head[VARINT_SIZE_MAX];
+    size_t size = varint_put(head, count);
+    if (!buf_reserve(items, size) || buf_error(items)) return buf_error(items);
+    if (items->size > 0) memmove(items->at + size, items->at, items->size);
+    memcpy(items->at, head, size);
+    items->size += size;
+    enum err e = page_write(&w->pages, kind, buf_bytes(items), ret_offset, why);
     buf_clear(items);
-    return page_write(&w->pages, kind, buf_bytes(&w->encoded), ret_offset, why);
+    return e;
 }
 
 static void
