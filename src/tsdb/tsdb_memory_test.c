@@ -138,7 +138,7 @@ test_no_merge_needs_more_memory_than_there_is(void **state)
 {
     (void)state;
     uint64_t most = 0;
-    for (unsigned flush = 0; flush < 60; flush++) {
+    for (unsigned flush = 0; flush < 40; flush++) {
         for (unsigned n = 0; n < 20; n++) {
             must(send_new("anonymous", 1000, T0 + flush, false));
         }
@@ -148,34 +148,68 @@ test_no_merge_needs_more_memory_than_there_is(void **state)
     }
     uint64_t settled = part_count();
     merge(TSDB_MERGE_FULL);
-    print_message("1200000 series: %llu parts at most, %llu then, %llu after a full merge\n",
-                  (unsigned long long)most, (unsigned long long)settled,
-                  (unsigned long long)part_count());
+    print_message("%llu series: %llu parts at most, %llu then, %llu after a full merge\n",
+                  (unsigned long long)next_series, (unsigned long long)most,
+                  (unsigned long long)settled, (unsigned long long)part_count());
     assert_in_range(settled, 2, 20);
     assert_in_range(part_count(), 2, settled);
     machine_verified_restart(&m);
 }
 
 static void
-test_deletions_are_cleaned_from_parts_that_stay_apart(void **state)
+delete_a_third(void)
 {
-    (void)state;
     struct selector selector;
     struct tsdb_deletion deletion;
-    for (unsigned flush = 0; flush < 12; flush++) {
-        for (unsigned n = 0; n < 40; n++) {
-            must(send_new("anonymous", 1000, T0 + flush, false));
-        }
-        machine_flush(&m);
-        merge(TSDB_MERGE_DUE);
-    }
-    assert_true(part_count() > 1);
     must(selector_parse(text("{z=\"1\"}"), &selector, NULL));
     must(tsdb_delete(m.db, text("anonymous"), &selector, T0, T0 + 20, &deletion, &m.why));
     assert_int_equal(deletion.samples, next_series / 3);
     merge(TSDB_MERGE_CLEAN);
     assert_int_equal(machine_ledger(&m, "anonymous").count[LEDGER_FLOAT][LEDGER_DELETED],
                      next_series / 3);
+}
+
+static void
+test_deletions_are_cleaned_from_parts_that_stay_apart(void **state)
+{
+    (void)state;
+    for (unsigned flush = 0; flush < 20; flush++) {
+        for (unsigned n = 0; n < 30; n++) {
+            must(send_new("anonymous", 1000, T0 + flush, false));
+        }
+        machine_flush(&m);
+        merge(TSDB_MERGE_DUE);
+    }
+    assert_true(part_count() > 1);
+    delete_a_third();
+    machine_verified_restart(&m);
+}
+
+/* It was made when there was more memory. */
+static void
+test_deletions_are_cleaned_from_a_part_that_is_too_large_to_be_merged(void **state)
+{
+    (void)state;
+    struct tsdb_merge_options full = {.mode = TSDB_MERGE_FULL};
+    struct tsdb_merge_result r;
+    for (unsigned flush = 0; flush < 20; flush++) {
+        for (unsigned n = 0; n < 30; n++) {
+            must(send_new("anonymous", 1000, T0 + flush, false));
+        }
+        machine_flush(&m);
+    }
+    m.options.merge_bytes = 0;
+    machine_restart(&m);
+    must(tsdb_merge(m.db, &full, &r, &m.why));
+    assert_int_equal(part_count(), 1);
+    m.options.merge_bytes = 12 * MIB;
+    machine_restart(&m);
+    must(send_new("anonymous", 3, T0, false));
+    machine_flush(&m);
+    merge(TSDB_MERGE_FULL);
+    assert_int_equal(part_count(), 2); /* it stays as it is */
+    delete_a_third();
+    machine_verified_restart(&m);
 }
 
 int
@@ -187,6 +221,8 @@ main(void)
         cmocka_unit_test_setup_teardown(test_no_merge_needs_more_memory_than_there_is, begin, end),
         cmocka_unit_test_setup_teardown(test_deletions_are_cleaned_from_parts_that_stay_apart,
                                         begin, end),
+        cmocka_unit_test_setup_teardown(
+            test_deletions_are_cleaned_from_a_part_that_is_too_large_to_be_merged, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
