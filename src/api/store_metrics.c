@@ -224,7 +224,9 @@ store_metrics(struct metric_sink *sink, void *context)
     put_metadata(sink, &t);
     struct ledger_sink ledgers = {sink, t.tenants <= TENANTS_WITH_ZEROS};
     tsdb_ledgers(api->options.tsdb, put_ledger, &ledgers);
-    put_budget(sink, api->options.memory);
+    for (const struct budget *b = api->options.memory; b != NULL; b = b->parent) {
+        put_budget(sink, b);
+    }
     put_budget(sink, &api->write_budget);
     put_budget(sink, &api->read_budget);
     tsdb_budgets(api->options.tsdb, put_budget, sink);

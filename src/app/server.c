@@ -36,7 +36,7 @@ static struct metric_histogram flush_latency = {
 
 struct server {
     struct env *env;
-    struct budget memory;
+    struct memory memory;
     struct tsdb *tsdb;
     struct api *api;
     struct http_server *http;
@@ -448,7 +448,7 @@ open_store(struct server *s, struct why *why)
     const struct settings *c = &s->settings;
     uint64_t memory = c->memory_limit_bytes;
     if (memory == 0) memory = machine_memory_bytes() / 10 * 6;
-    budget_init(&s->memory, "process", memory, NULL);
+    memory_init(&s->memory, memory);
     struct tsdb_options options = store_options_of(c, s->env, &s->memory);
     struct tsdb_limits limits = store_limits_of(c);
     struct tsdb_opening o;
@@ -481,7 +481,7 @@ start_api(struct server *s, struct why *why)
     struct api_options options = {
         .env = s->env,
         .tsdb = s->tsdb,
-        .memory = &s->memory,
+        .memory = &s->memory.foreground,
         .decoded_bytes_max = c->web_max_decoded_bytes,
         .tenancy = c->tenancy_enabled,
         .lifecycle = c->web_enable_lifecycle,
@@ -529,7 +529,7 @@ start_http(struct server *s, struct why *why)
         .idle_timeout_ns = c->web_idle_timeout_ms * NS_PER_MS,
         .send_timeout_ns = c->web_send_timeout_ms * NS_PER_MS,
         .stream_buffer_bytes = 256 * 1024,
-        .budget = &s->memory,
+        .budget = &s->memory.foreground,
     };
     enum err e = settings_listen_address(c->web_listen_address, host, &options.port, why);
     if (e) return e;

@@ -20,7 +20,7 @@ enum { REQUESTS_PER_LOOK = 64, TRIES_MAX = 100 };
 struct target_directory {
     struct target target;
     struct settings settings;
-    struct budget memory;
+    struct memory memory;
     struct tsdb *tsdb;
     struct rw_request request;
     uint32_t writes;
@@ -193,7 +193,7 @@ directory_read(struct target *target, const struct selector *selector, int64_t m
     struct answerer *answerer = tsdb_answerer(d->tsdb);
     struct series_set *set = NULL;
     d->control.env = env_real();
-    d->control.budget = &d->memory;
+    d->control.budget = &d->memory.foreground;
     struct select_request request = {.tenant = tenant_of(d),
                                      .matchers = selector->matchers,
                                      .matcher_count = selector->count,
@@ -242,7 +242,7 @@ static enum err
 open_store(struct target_directory *d, struct why *why)
 {
     const struct settings *c = &d->settings;
-    budget_init(&d->memory, "process", memory_bytes(c), NULL);
+    memory_init(&d->memory, memory_bytes(c));
     struct tsdb_options options = store_options_of(c, env_real(), &d->memory);
     struct tsdb_limits limits = store_limits_of(c);
     options.wal_sync = WAL_SYNC_FSYNC; /* whatever a server of this configuration acknowledges at */

@@ -196,6 +196,13 @@ arena_reset(struct arena *arena)
     arena->end = (uint8_t *)arena->blocks + arena->blocks->size_bytes;
 }
 
+void
+arena_reset_to(struct arena *arena, size_t bytes_max)
+{
+    arena_reset(arena);
+    if (arena->used_bytes > bytes_max) arena_fini(arena);
+}
+
 /* A large item gets a block of its own, behind the current one, so that the latter is not wasted.
  */
 static void *

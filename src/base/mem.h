@@ -73,6 +73,8 @@ void arena_init(struct arena *arena, struct budget *budget, uint64_t limit_bytes
 void arena_fini(struct arena *arena);
 /* Forgets all allocations but keeps one block for the next use. */
 void arena_reset(struct arena *arena);
+/* The same; with what it keeps it takes no more than so many bytes. */
+void arena_reset_to(struct arena *arena, size_t bytes_max);
 /* Aligned to 8; not zeroed. NULL: the ceiling or the budget is reached. */
 void *arena_alloc(struct arena *arena, size_t size_bytes);
 /* Zeroed. */

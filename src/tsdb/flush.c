@@ -135,12 +135,13 @@ carry_series_over(struct tsdb *db)
 
 /* --- the part --------------------------------------------------------------------------------- */
 
+enum { ARENA_KEPT_BYTES = 64 * 1024 }; /* from tenant to tenant */
+
 /* Exemplars in the order of the part: by series, time. */
 struct exemplar_order {
     uint32_t tenant;
     uint32_t number; /* of the series within the tenant; known when its series are in order */
     uint32_t id;
-    int64_t t_ms;
 };
 
 /* Nothing here is as large as the generation once for each tenant: there may be thousands. */
@@ -157,8 +158,10 @@ struct flush {
     uint8_t *marks;           /* by series id: has exemplars, so it has a row */
     struct exemplar_order *exemplars; /* by tenant */
     uint32_t exemplar_count;
+    struct buf pairs;          /* u32: ids of a tenant's pairs, in order */
     struct arena arena;        /* for the whole flush */
     struct arena tenant_arena; /* for one tenant */
+    struct arena family_arena; /* for one family's texts */
     struct why *why;
 };
 
@@ -184,13 +187,14 @@ list_series(struct flush *f, uint32_t tenant)
  * their numbers.
  */
 static enum err
-tenant_order(struct flush *f, uint32_t tenant, uint32_t *ret_series, uint32_t **ret_pairs,
-             uint32_t *ret_pair_count)
+tenant_order(struct flush *f, uint32_t tenant, uint32_t *ret_series)
 {
     uint32_t count = list_series(f, tenant);
-    enum err e = pairs_number(f->registry, f->order, count, f->pair_numbers, &f->tenant_arena,
-                              ret_pairs, ret_pair_count);
-    if (e == OK) e = series_sort(f->registry, f->pair_numbers, f->order, count, &f->tenant_arena);
+    buf_clear(&f->pairs);
+    enum err e = pairs_number(f->registry, f->order, count, f->pair_numbers, &f->pairs);
+    if (e == OK) {
+        e = series_sort(f->registry, f->pair_numbers, f->order, count, &f->db->flush_budget);
+    }
     if (e) return e;
     for (uint32_t i = 0; i < count; i++) {
         f->series_numbers[f->order[i]] = i;
@@ -234,12 +238,15 @@ by_tenant(const void *a, const void *b)
     return (x->tenant > y->tenant) - (x->tenant < y->tenant);
 }
 
+static _Thread_local const struct gen *sorting; /* qsort takes no context */
+
 static int
 by_series_time(const void *a, const void *b)
 {
     const struct exemplar_order *x = a, *y = b;
     if (x->number != y->number) return x->number < y->number ? -1 : 1;
-    if (x->t_ms != y->t_ms) return x->t_ms < y->t_ms ? -1 : 1;
+    int64_t x_ms = gen_exemplar(sorting, x->id)->t_ms, y_ms = gen_exemplar(sorting, y->id)->t_ms;
+    if (x_ms != y_ms) return x_ms < y_ms ? -1 : 1;
     return (x->id > y->id) - (x->id < y->id);
 }
 
@@ -255,7 +262,7 @@ list_exemplars(struct flush *f)
         if (x->undone) continue;
         f->marks[x->series] = 1;
         f->exemplars[f->exemplar_count++] = (struct exemplar_order){
-            .tenant = registry_series(f->registry, x->series)->tenant, .id = i, .t_ms = x->t_ms};
+            .tenant = registry_series(f->registry, x->series)->tenant, .id = i};
     }
     qsort(f->exemplars, f->exemplar_count, sizeof *f->exemplars, by_tenant);
     return OK;
@@ -285,6 +292,7 @@ write_exemplars(struct flush *f, uint32_t tenant)
     for (uint32_t i = 0; i < count; i++) {
         list[i].number = f->series_numbers[gen_exemplar(f->gen, list[i].id)->series];
     }
+    sorting = f->gen;
     if (count > 1) qsort(list, count, sizeof *list, by_series_time);
     for (uint32_t i = 0; i < count; i++) {
         const struct gen_exemplar *x = gen_exemplar(f->gen, list[i].id);
@@ -298,52 +306,57 @@ write_exemplars(struct flush *f, uint32_t tenant)
 static int
 by_family(const void *a, const void *b)
 {
-    return bytes_compare(((const struct metadata *)a)->family,
-                         ((const struct metadata *)b)->family);
+    return bytes_compare((*(struct family *const *)a)->name, (*(struct family *const *)b)->name);
+}
+
+static enum err
+list_families(struct flush *f, const struct tenant *tenant, struct family ***ret,
+              uint32_t *ret_count)
+{
+    uint32_t count = 0;
+    lock_take(&f->db->head_lock);
+    struct family **list =
+        arena_alloc(&f->tenant_arena, (tenant->family_count + 1u) * sizeof *list);
+    for (uint32_t slot = 0; list != NULL && slot < tenant->family_capacity; slot++) {
+        for (struct family *x = tenant->families[slot]; x != NULL; x = x->next) {
+            list[count++] = x;
+        }
+    }
+    lock_drop(&f->db->head_lock);
+    if (list == NULL) return ERR_NOMEM;
+    qsort(list, count, sizeof *list, by_family);
+    *ret = list;
+    *ret_count = count;
+    return OK;
+}
+
+/* Families stay, but their texts may be replaced: copied under the head lock, one by one. */
+static enum err
+write_family(struct flush *f, const struct family *x)
+{
+    arena_reset_to(&f->family_arena, ARENA_KEPT_BYTES);
+    lock_take(&f->db->head_lock);
+    bool known = !x->undone;
+    struct metadata m = {.family = x->name, .type = x->type};
+    m.help = arena_copy(&f->family_arena, x->help);
+    m.unit = arena_copy(&f->family_arena, x->unit);
+    lock_drop(&f->db->head_lock);
+    if (m.help.at == NULL || m.unit.at == NULL) return ERR_NOMEM;
+    return known ? part_write_metadata(f->writer, &m, f->why) : OK;
 }
 
 /*
  * All that is known of a tenant's families goes into every part: so the newest part has them all,
- * and older ones can be dropped. Copied under the head lock, since texts may be replaced.
+ * and older ones can be dropped.
  */
-static enum err
-copy_metadata(struct flush *f, const struct tenant *tenant, struct metadata **ret,
-              uint32_t *ret_count)
-{
-    struct tsdb *db = f->db;
-    enum err e = OK;
-    uint32_t count = 0;
-    lock_take(&db->head_lock);
-    struct metadata *list =
-        arena_alloc(&f->tenant_arena, (tenant->family_count + 1u) * sizeof *list);
-    if (list == NULL) e = ERR_NOMEM;
-    for (uint32_t slot = 0; e == OK && slot < tenant->family_capacity; slot++) {
-        for (struct family *x = tenant->families[slot]; x != NULL; x = x->next) {
-            if (x->undone) continue;
-            struct metadata *m = &list[count++];
-            m->family = arena_copy(&f->tenant_arena, x->name);
-            m->type = x->type;
-            m->help = arena_copy(&f->tenant_arena, x->help);
-            m->unit = arena_copy(&f->tenant_arena, x->unit);
-            if (m->family.at == NULL || m->help.at == NULL || m->unit.at == NULL) e = ERR_NOMEM;
-        }
-    }
-    lock_drop(&db->head_lock);
-    *ret = list;
-    *ret_count = count;
-    return e;
-}
-
 static enum err
 write_metadata(struct flush *f, const struct tenant *tenant)
 {
-    struct metadata *list;
+    struct family **list;
     uint32_t count;
-    enum err e = copy_metadata(f, tenant, &list, &count);
-    if (e) return e;
-    qsort(list, count, sizeof *list, by_family);
-    for (uint32_t i = 0; i < count && e == OK; i++) {
-        e = part_write_metadata(f->writer, &list[i], f->why);
+    enum err e = list_families(f, tenant, &list, &count);
+    for (uint32_t i = 0; e == OK && i < count; i++) {
+        e = write_family(f, list[i]);
     }
     return e;
 }
@@ -366,10 +379,12 @@ ask_ahead(const struct flush *f, uint32_t at, uint32_t count)
 static enum err
 write_tenant(struct flush *f, const struct tenant *tenant)
 {
-    uint32_t series_count, pair_count, *pairs;
-    arena_reset(&f->tenant_arena);
-    enum err e = tenant_order(f, tenant->id, &series_count, &pairs, &pair_count);
+    uint32_t series_count;
+    arena_reset_to(&f->tenant_arena, ARENA_KEPT_BYTES);
+    enum err e = tenant_order(f, tenant->id, &series_count);
     if (e) return e;
+    const uint32_t *pairs = (const uint32_t *)(const void *)f->pairs.at;
+    uint32_t pair_count = (uint32_t)(f->pairs.size / sizeof *pairs);
     if (series_count == 0 && tenant->family_count == 0) return OK;
     e = part_write_tenant(f->writer, tenant->name, f->why);
     for (uint32_t i = 0; i < pair_count && e == OK; i++) {
@@ -427,6 +442,8 @@ gen_is_empty(const struct gen *gen)
            gen->sample_count[LEDGER_EXEMPLAR] == 0;
 }
 
+enum { WRITER_SHARE = 8 }; /* of a flush's memory; most is for series in order */
+
 static enum err
 write_part(struct tsdb *db, struct part **ret_part, struct why *why)
 {
@@ -435,13 +452,21 @@ write_part(struct tsdb *db, struct part **ret_part, struct why *why)
     uint64_t number = atomic_fetch_add(&db->next_part, 1);
     arena_init(&f.arena, &db->flush_budget, 0, 0);
     arena_init(&f.tenant_arena, &db->flush_budget, 0, 0);
+    arena_init(&f.family_arena, &db->flush_budget, 0, 0);
+    buf_init(&f.pairs, &db->flush_budget, (size_t)1 << 34);
     merge_init(&f.merge, &db->flush_budget, NULL);
     enum err e = part_writer_new(db->env, &db->flush_budget, db->parts_dir, number,
                                  db->frozen->begin_pos, db->cut.pos, &f.writer, why);
+    uint64_t share = db->options.flush_bytes;
+    if (e == OK && share != 0 && share / WRITER_SHARE < PART_WRITER_MEMORY) {
+        part_writer_set_memory(f.writer, share / WRITER_SHARE);
+    }
     if (e == OK) e = write_tenants(&f);
     if (e == OK) e = part_writer_finish(f.writer, &info, why);
     part_writer_free(f.writer);
     merge_fini(&f.merge);
+    buf_fini(&f.pairs);
+    arena_fini(&f.family_arena);
     arena_fini(&f.tenant_arena);
     arena_fini(&f.arena);
     if (e) return e;

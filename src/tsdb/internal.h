@@ -184,6 +184,7 @@ struct tsdb {
     _Atomic uint64_t merges_total;
     _Atomic uint64_t merge_failures_total;
     _Atomic uint64_t merge_bytes_total;
+    _Atomic uint32_t merge_halvings; /* of the memory that plans count on: see merging.c */
     _Atomic uint64_t free_bytes;
     _Atomic uint64_t reserve_bytes; /* of them, for more than writing */
 };

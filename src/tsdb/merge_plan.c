@@ -61,6 +61,7 @@ struct planning {
     struct arena *arena;
     uint32_t *set; /* the candidate: indexes, ascending */
     uint32_t set_count;
+    bool set_is_full; /* the next part would need more memory than there is */
 };
 
 static bool
@@ -96,8 +97,22 @@ set_hull(const struct planning *g)
         if (p->time.min_ms < hull.time.min_ms) hull.time.min_ms = p->time.min_ms;
         if (p->time.max_ms > hull.time.max_ms) hull.time.max_ms = p->time.max_ms;
         hull.bytes += p->bytes;
+        hull.memory += p->memory;
     }
     return hull;
+}
+
+/* Damaged, or too large for the memory of a merge: as if it were not there. */
+static bool
+is_out_of_reach(const struct planning *g, const struct plan_part *p)
+{
+    return p->fixed || p->memory > g->options->memory_max;
+}
+
+static bool
+set_fits_memory(const struct planning *g)
+{
+    return set_hull(g).memory <= g->options->memory_max;
 }
 
 /* Nothing of the time of the set lies between its parts in the log. */
@@ -150,9 +165,11 @@ find_wide(struct planning *g)
     g->set_count = 0;
     for (uint32_t i = 0; i < g->count; i++) {
         const struct plan_part *p = &g->parts[i];
-        if (p->fixed || !is_wide(g, p)) continue;
+        if (is_out_of_reach(g, p) || !is_wide(g, p)) continue;
         g->set[g->set_count++] = i;
-        if (!set_is_mergeable(g)) {
+        bool fits = set_fits_memory(g);
+        due |= !fits; /* to wait for more is no use */
+        if (!fits || !set_is_mergeable(g)) {
             g->set_count--;
             break;
         }
@@ -188,11 +205,13 @@ static void
 take_run(struct planning *g, const uint32_t *members, uint32_t count, uint64_t bytes_each_max)
 {
     g->set_count = 0;
+    g->set_is_full = false;
     for (uint32_t i = 0; i < count; i++) {
         const struct plan_part *p = &g->parts[members[i]];
-        if (p->fixed || p->bytes > bytes_each_max) return;
+        if (is_out_of_reach(g, p) || p->bytes > bytes_each_max) return;
         g->set[g->set_count++] = members[i];
-        if (set_is_mergeable(g)) continue;
+        g->set_is_full = !set_fits_memory(g);
+        if (!g->set_is_full && set_is_mergeable(g)) continue;
         g->set_count--;
         return;
     }
@@ -220,19 +239,33 @@ find_whole(struct planning *g, const uint32_t *members, uint32_t count)
     return false;
 }
 
-/* A run of parts of about one size, the smallest there is: none is a quarter of the whole. */
+/*
+ * Parts of about one size: none is a quarter of the whole. Of what fills at least half of the
+ * memory of a merge, none is half.
+ */
+static bool
+is_run(const struct planning *g)
+{
+    if (g->set_count < 2) return false;
+    struct plan_part hull = set_hull(g);
+    uint64_t largest = largest_of(g, g->set, g->set_count);
+    if (g->set_is_full && hull.memory >= g->options->memory_max / 2 && largest <= hull.bytes / 2) {
+        return true;
+    }
+    return g->set_count >= RUN_MIN && largest <= hull.bytes / 4;
+}
+
+/* The run of the smallest parts. */
 static bool
 find_run(struct planning *g, const uint32_t *members, uint32_t count)
 {
-    for (uint64_t limit = 64 * 1024; count >= RUN_MIN; limit *= 4) {
-        for (uint32_t at = 0; at + RUN_MIN <= count; at++) {
+    for (uint64_t limit = 64 * 1024;; limit *= 4) {
+        for (uint32_t at = 0; at + 2 <= count; at++) {
             take_run(g, members + at, count - at, limit);
-            if (g->set_count < RUN_MIN) continue;
-            if (largest_of(g, g->set, g->set_count) <= set_hull(g).bytes / 4) return true;
+            if (is_run(g)) return true;
         }
         if (limit > largest_of(g, members, count)) return false;
     }
-    return false;
 }
 
 static bool

@@ -8,7 +8,9 @@
  *  - a part that lies in several (a flush around midnight, a backfill) is split;
  *  - within a partition, a run of small parts becomes one when there are enough of them;
  *  - when a partition is over, all of it becomes one, if what is small is worth writing what is
- *    large again.
+ *    large again;
+ *  - what does not fit into the memory of one merge becomes as many parts as are needed: as soon as
+ *    a run fills it, for then it is not going to be merged again.
  *
  * Only parts that are neighbours in the order of the log are merged: between them nothing may lie
  * that holds samples of their time, for then it could no longer be told which of two samples came
@@ -25,14 +27,16 @@ struct plan_part {
     uint64_t to_pos;
     struct time_range time; /* min above max: no samples */
     uint64_t bytes;
-    bool fixed; /* damaged, or in use otherwise: stays as it is */
-    bool loose; /* written in haste: a full merge writes it anew though it is alone */
+    uint64_t memory; /* what a merge needs for it */
+    bool fixed;      /* damaged, or in use otherwise: stays as it is */
+    bool loose;      /* written in haste: a full merge writes it anew though it is alone */
 };
 
 struct plan_options {
     int64_t now_ms;
-    uint64_t bytes_max; /* of all inputs of one merge */
-    bool full;          /* as few parts as can be, whatever it costs */
+    uint64_t bytes_max;  /* of all inputs of one merge */
+    uint64_t memory_max; /* the same; where two do not fit, they stay two */
+    bool full;           /* as few parts as can be, whatever it costs */
 };
 
 struct merge_plan {
@@ -48,7 +52,7 @@ MUST_CHECK enum err merge_plan(const struct plan_part *parts, uint32_t count,
                                const struct plan_options *options, struct arena *arena,
                                struct merge_plan *ret_plan);
 
-/* To write parts[part] anew, alone. */
+/* To write parts[part] anew, alone, whatever memory that takes. */
 MUST_CHECK enum err merge_plan_alone(const struct plan_part *parts, uint32_t part,
                                      const struct plan_options *options, struct arena *arena,
                                      struct merge_plan *ret_plan);

@@ -15,7 +15,7 @@
 #define NOW0     INT64_C(1792065600000) /* 2026-10-15 12:00 UTC */
 #define MONTH_MS (31 * DAY_MS)
 
-enum { POINTS_MAX = 64, PARTS_MAX = 4000 };
+enum { POINTS_MAX = 64, PARTS_MAX = 4000, PART_MEMORY = 10, POINT_MEMORY = 3 };
 
 /* Samples stand for bytes; each is known by when it came. */
 struct point {
@@ -42,7 +42,8 @@ world_clear(void)
     }
     part_count = 0;
     written = 0;
-    options = (struct plan_options){.now_ms = NOW0, .bytes_max = UINT64_MAX};
+    options =
+        (struct plan_options){.now_ms = NOW0, .bytes_max = UINT64_MAX, .memory_max = UINT64_MAX};
 }
 
 static void
@@ -50,6 +51,7 @@ fake_measure(struct fake *f)
 {
     f->part.time = (struct time_range){INT64_MAX, INT64_MIN};
     f->part.bytes = 0;
+    f->part.memory = PART_MEMORY + (uint64_t)f->count * POINT_MEMORY;
     for (uint32_t i = 0; i < f->count; i++) {
         int64_t t = f->points[i].t_ms;
         if (t < f->part.time.min_ms) f->part.time.min_ms = t;
@@ -116,15 +118,17 @@ points_alive(void)
 static void
 carry_out(const struct merge_plan *plan)
 {
-    uint64_t before = points_alive(), from = UINT64_MAX, to = 0;
+    uint64_t before = points_alive(), from = UINT64_MAX, to = 0, memory = 0;
     uint32_t capacity = 0, first_new = part_count;
     for (uint32_t i = 0; i < plan->input_count; i++) {
         const struct fake *f = &parts[plan->inputs[i]];
         assert_false(f->part.fixed);
         capacity += f->count;
+        memory += f->part.memory;
         if (f->part.from_pos < from) from = f->part.from_pos;
         if (f->part.to_pos > to) to = f->part.to_pos;
     }
+    assert_true(memory <= options.memory_max);
     for (uint32_t w = 0; w < plan->window_count; w++) {
         struct fake *out = fake_add(from, to, capacity);
         for (uint32_t i = 0; i < plan->input_count; i++) {
@@ -390,6 +394,98 @@ test_parts_without_samples_are_left_alone(void **state)
     world_clear();
 }
 
+/* Parts of one time that come one after another; how many there were at most. */
+static uint32_t
+flood(uint32_t count, uint32_t points, uint64_t pos)
+{
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        flush(pos + i, options.now_ms - HOUR_MS, options.now_ms, points, (uint64_t)points << 10);
+        settle();
+        if (part_count > most) most = part_count;
+    }
+    return most;
+}
+
+/* A merge has memory for 20 of these: each part that stays is half of that, or nearly. */
+static void
+test_what_memory_cannot_merge_becomes_few_parts(void **state)
+{
+    (void)state;
+    for (unsigned over = 0; over < 2; over++) {
+        world_clear();
+        options.memory_max = 20 * (PART_MEMORY + 30 * POINT_MEMORY);
+        assert_in_range(flood(1000, 30, 0), 20, 1000 / 9 + 10);
+        if (over) options.now_ms += 2 * DAY_MS;
+        settle();
+        assert_in_range(part_count, 40, over ? 1000 / 15 : 1000 / 9 + 10);
+        options.full = true;
+        settle();
+        assert_in_range(part_count, 40, 1000 / 15);
+        assert_int_equal(settle(), 0);
+    }
+    world_clear();
+}
+
+/* As long as two of them fit, parts do not wait for as many as make a run. */
+static void
+test_parts_of_which_two_fill_memory_are_merged_by_two(void **state)
+{
+    (void)state;
+    world_clear();
+    options.memory_max = 2 * (PART_MEMORY + 30 * POINT_MEMORY) + 5;
+    assert_in_range(flood(100, 30, 0), 50, 52);
+    assert_in_range(written, 1, 100 * (30 << 10));
+    world_clear();
+}
+
+static void
+test_small_parts_are_merged_beside_one_that_is_too_large(void **state)
+{
+    (void)state;
+    for (unsigned full = 0; full < 2; full++) {
+        world_clear();
+        int64_t day = partition_of(NOW0 - 3 * DAY_MS, NOW0).min_ms;
+        options.memory_max = 1000;
+        options.full = full;
+        flush(0, day, day + HOUR_MS, 40, 1 << 20);
+        for (uint64_t pos = 1; pos < 30; pos++) {
+            uint32_t points = pos == 15 ? 400 : pos == 22 ? 320 : 8;
+            flush(pos, day, day + HOUR_MS, points, points << 10);
+        }
+        settle();
+        /* Before the one that never fits, between both, behind the one that fits alone; the first
+         * is not worth it unless all are wanted. */
+        assert_int_equal(part_count, full ? 5 : 6);
+        assert_int_equal(settle(), 0);
+    }
+    world_clear();
+}
+
+/* Neither are those of other days, nor those across midnight. */
+static void
+test_a_part_too_large_for_memory_keeps_no_other_from_being_merged(void **state)
+{
+    (void)state;
+    world_clear();
+    options.memory_max = 500;
+    flush(0, NOW0 - 9 * DAY_MS, NOW0 - 6 * DAY_MS, 600, 1 << 20); /* across midnight */
+    for (uint64_t pos = 1; pos <= 4; pos++) {
+        flush(pos, NOW0 - 5 * DAY_MS, NOW0 - 3 * DAY_MS, 10, 1 << 20);
+    }
+    for (uint64_t pos = 5; pos < 15; pos++) {
+        flush(pos, NOW0 - 2 * DAY_MS, NOW0 - 2 * DAY_MS + HOUR_MS, 10, 1 << 20);
+    }
+    settle();
+    assert_int_equal(parts[0].count, 600);
+    for (uint32_t i = 1; i < part_count; i++) {
+        struct time_range p = partition_of(parts[i].part.time.min_ms, NOW0);
+        assert_true(range_holds(p, parts[i].part.time));
+    }
+    assert_in_range(part_count, 1 + 3 + 1, 1 + 3 + 2);
+    world_clear();
+}
+
 /* Anything goes: the order stays decidable, nothing is lost, and it ends. */
 static void
 test_random_arrivals_settle_in_order(void **state)
@@ -409,6 +505,7 @@ test_random_arrivals_settle_in_order(void **state)
             if (hash_mix(seed, ++n) % 3 == 0) settle();
             options.now_ms += (int64_t)(hash_mix(seed, ++n) % DAY_MS);
             options.full = hash_mix(seed, ++n) % 20 == 0;
+            options.memory_max = seed % 2 == 0 ? UINT64_MAX : hash_mix(seed, ++n) % 1000;
         }
         if (part_count == 0) fail_msg("seed %" PRIu64, seed);
     }
@@ -430,6 +527,10 @@ main(void)
         cmocka_unit_test(test_a_trickle_into_a_large_day_does_not_write_it_again_each_time),
         cmocka_unit_test(test_a_merge_that_would_be_too_large_is_not_planned),
         cmocka_unit_test(test_parts_without_samples_are_left_alone),
+        cmocka_unit_test(test_what_memory_cannot_merge_becomes_few_parts),
+        cmocka_unit_test(test_parts_of_which_two_fill_memory_are_merged_by_two),
+        cmocka_unit_test(test_small_parts_are_merged_beside_one_that_is_too_large),
+        cmocka_unit_test(test_a_part_too_large_for_memory_keeps_no_other_from_being_merged),
         cmocka_unit_test(test_random_arrivals_settle_in_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

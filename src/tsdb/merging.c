@@ -4,6 +4,10 @@
  *      live parts --- merge_plan() ---> inputs, windows --- a part_merge for each window --->
  *      outputs, all durable --- one edit: outputs live, inputs not, ledger moved ---> done
  *
+ * A plan needs no more memory than there is. If it turns out to need more after all (what one
+ * series or tenant needs is not known before, see part_merge.h), the next one may need half, and so
+ * on.
+ *
  * Whatever stops this before the edit leaves the inputs live and the outputs unnamed. Counts of
  * all outputs must add up to what the inputs hold, or nothing is changed.
  */
@@ -20,12 +24,24 @@ enum {
     LEVEL_SOON = 1,
     LEVEL_LAST = PART_LEVEL_LAST,
     CACHE_BYTES = 4 * 1024 * 1024,
+    CACHE_SHARE = 32,         /* of the memory of a merge, at most; */
+    WRITER_SHARE = 8,         /* most is for label values */
+    LISTS_BYTES = 512 * 1024, /* of parts, tombstones, ledgers */
+    HALVINGS_MAX = 6,
     CLEAN_AFTER_MS = 2 * 3600 * 1000, /* deletions come in heaps: one rewriting for many */
+};
+
+/* How the memory of a merge is shared out. */
+struct shares {
+    uint64_t cache_bytes;
+    size_t writer_bytes;
+    uint64_t inputs_bytes;
 };
 
 struct merging {
     struct tsdb *db;
     const struct tsdb_merge_options *options;
+    struct shares shares;
     struct version *version;
     struct merge_plan plan;
     struct part **live; /* the inputs, as they are in the version */
@@ -133,6 +149,18 @@ check_counts(struct merging *g)
 
 /* --- carrying out a plan ---------------------------------------------------------------------- */
 
+static struct shares
+shares_of(uint64_t bytes)
+{
+    if (bytes == 0) return (struct shares){CACHE_BYTES, PART_WRITER_MEMORY, UINT64_MAX};
+    struct shares s = {bytes / CACHE_SHARE, bytes / WRITER_SHARE, 0};
+    if (s.cache_bytes > CACHE_BYTES) s.cache_bytes = CACHE_BYTES;
+    if (s.writer_bytes > PART_WRITER_MEMORY) s.writer_bytes = PART_WRITER_MEMORY;
+    uint64_t base = part_merge_memory_base(s.writer_bytes) + s.cache_bytes + LISTS_BYTES;
+    if (bytes > base) s.inputs_bytes = bytes - base;
+    return s;
+}
+
 static enum err
 list_parts(struct merging *g, struct plan_part **ret_parts)
 {
@@ -145,6 +173,7 @@ list_parts(struct merging *g, struct plan_part **ret_parts)
                                       .to_pos = info->to_pos,
                                       .time = {info->min_ms, info->max_ms},
                                       .bytes = info->file_bytes,
+                                      .memory = part_merge_memory(v->parts[i]),
                                       .fixed = part_is_left_alone(v->parts[i]),
                                       .loose = info->level < LEVEL_LAST};
     }
@@ -197,6 +226,7 @@ plan(struct merging *g)
     struct plan_options options = {
         .now_ms = env_realtime_ms(db->env),
         .bytes_max = free_bytes > reserve ? free_bytes - reserve : 0,
+        .memory_max = g->shares.inputs_bytes >> atomic_load(&db->merge_halvings),
         .full = g->options->mode == TSDB_MERGE_FULL,
     };
     enum err e = list_parts(g, &parts);
@@ -237,7 +267,7 @@ take_inputs(struct merging *g)
     g->inputs = arena_new(&g->arena, p->input_count * sizeof *g->inputs);
     g->outputs = arena_new(&g->arena, p->window_count * sizeof *g->outputs);
     if (g->live == NULL || g->inputs == NULL || g->outputs == NULL) return ERR_NOMEM;
-    enum err e = page_cache_new(&g->db->merge_budget, CACHE_BYTES, &g->cache);
+    enum err e = page_cache_new(&g->db->merge_budget, g->shares.cache_bytes, &g->cache);
     for (uint32_t i = 0; e == OK && i < p->input_count; i++) {
         e = open_input(g, i);
     }
@@ -300,6 +330,7 @@ merge_window(struct merging *g, uint32_t window, int64_t expired)
         .from_pos = part_info(g->live[0])->from_pos,
         .to_pos = g->to_pos,
         .level = g->plan.last ? LEVEL_LAST : LEVEL_SOON,
+        .writer_bytes = g->shares.writer_bytes,
     };
     enum err e = part_merge_new(&options, &merge, g->why);
     if (e) return e;
@@ -368,7 +399,8 @@ enum err
 tsdb_merge(struct tsdb *db, const struct tsdb_merge_options *options,
            struct tsdb_merge_result *ret_result, struct why *why)
 {
-    struct merging g = {.db = db, .options = options, .why = why};
+    struct merging g = {
+        .db = db, .options = options, .shares = shares_of(db->options.merge_bytes), .why = why};
     *ret_result = (struct tsdb_merge_result){0};
     arena_init(&g.arena, &db->merge_budget, 0, 0);
     g.version = pin_version(db);
@@ -386,6 +418,8 @@ tsdb_merge(struct tsdb *db, const struct tsdb_merge_options *options,
     arena_fini(&g.arena);
     if (e == OK || e == ERR_CANCELED) return e;
     atomic_fetch_add(&db->merge_failures_total, 1);
+    if (e == ERR_NOMEM && g.plan.input_count > 1 && atomic_load(&db->merge_halvings) < HALVINGS_MAX)
+        atomic_fetch_add(&db->merge_halvings, 1);
     return e == ERR_NOMEM ? why_set(why, e, "no memory to merge parts")
                           : why_prefix(why, e, "merge");
 }

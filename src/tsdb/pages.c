@@ -68,7 +68,7 @@ page_writer_open(struct page_writer *w, struct env *env, struct budget *budget, 
                  uint64_t part_number, struct why *why)
 {
     *w = (struct page_writer){.file = FILE_CLOSED, .part_number = part_number, .level = 1};
-    buf_init(&w->out, budget, WRITE_PIECE_BYTES + 2 * (size_t)PAGE_BYTES_MAX);
+    buf_init(&w->out, budget, 4 * (size_t)WRITE_PIECE_BYTES);
     buf_init(&w->packed, budget, 2 * (size_t)PAGE_BYTES_MAX);
     w->zstd = ZSTD_createCCtx();
     if (w->zstd == NULL) return why_set(why, ERR_NOMEM, "no memory to pack pages");
@@ -102,9 +102,20 @@ write_out(struct page_writer *w, struct why *why)
     return OK;
 }
 
+/* What is large is not copied before it is written. */
+static enum err
+write_large(struct page_writer *w, struct bytes bytes, struct why *why)
+{
+    enum err e = write_out(w, why);
+    if (e == OK) e = file_write_at(&w->file, bytes, w->flushed_bytes, why);
+    if (e == OK) w->flushed_bytes += bytes.size;
+    return e;
+}
+
 enum err
 page_write_raw(struct page_writer *w, struct bytes bytes, struct why *why)
 {
+    if (bytes.size >= WRITE_PIECE_BYTES) return write_large(w, bytes, why);
     buf_put_bytes(&w->out, bytes);
     if (buf_error(&w->out)) return buf_error(&w->out);
     return w->out.size >= WRITE_PIECE_BYTES ? write_out(w, why) : OK;

@@ -93,6 +93,13 @@ void part_writer_free(struct part_writer *writer);
 enum { PART_LEVEL_LAST = 3 };
 void part_writer_set_level(struct part_writer *writer, int level);
 
+/*
+ * What the writer may take for what is in proportion to a tenant's series; if that is not enough,
+ * it takes longer. The least is PART_WRITER_MEMORY_MIN. Before the first tenant.
+ */
+enum { PART_WRITER_MEMORY = 64 * 1024 * 1024, PART_WRITER_MEMORY_MIN = 2 * 1024 * 1024 };
+void part_writer_set_memory(struct part_writer *writer, size_t bytes);
+
 MUST_CHECK enum err part_write_tenant(struct part_writer *writer, struct bytes name,
                                       struct why *why);
 /* The next label value of the tenant; pairs get the numbers 0, 1, ... within it. */

@@ -144,6 +144,8 @@ part_merge_free(struct part_merge *m)
 
 /* --- tenants ---------------------------------------------------------------------------------- */
 
+enum { ARENA_KEPT_BYTES = 64 * 1024 }; /* from tenant to tenant */
+
 static const struct part_tenant *
 next_tenant(const struct merge_source *s)
 {
@@ -166,7 +168,7 @@ tenant_begin(struct part_merge *m)
     m->count = (struct part_merge_counts){.tenant = first->name};
     m->walk_source = m->walk_row = 0;
     m->work += ROW_WORK;
-    arena_reset(&m->tenant_arena);
+    arena_reset_to(&m->tenant_arena, ARENA_KEPT_BYTES);
     for (uint32_t i = 0; i < m->source_count; i++) {
         struct merge_source *s = &m->sources[i];
         const struct part_tenant *t = next_tenant(s);

@@ -7,8 +7,9 @@
  * partitions are split by as many merges as there are partitions.
  *
  * Memory does not depend on the number of samples: per input one page of each kind and a tenant's
- * pair numbers, the blocks that overlap at one time, and what the writer holds. Pages are read
- * through the caches the inputs were opened with: with one of their own they push out nobody's.
+ * pair numbers, the blocks that overlap at one time, and what the writer holds. It is known before:
+ * part_merge_memory(). Pages are read through the caches the inputs were opened with: with one of
+ * their own they push out nobody's.
  *
  * Threads: one at a time; the inputs may be read by others meanwhile.
  */
@@ -43,7 +44,8 @@ struct part_merge_options {
     uint64_t number;           /* of the output */
     uint64_t from_pos;
     uint64_t to_pos;
-    int level; /* of zstd; 0: pages are stored as they are */
+    int level;           /* of zstd; 0: pages are stored as they are */
+    size_t writer_bytes; /* for part_writer_set_memory(); 0: PART_WRITER_MEMORY */
 };
 
 /* What became of a tenant's samples of the inputs that lie in the window: these add up to them. */
@@ -55,6 +57,18 @@ struct part_merge_counts {
     uint64_t deleted[LEDGER_KIND_COUNT];
     uint64_t expired[LEDGER_KIND_COUNT];
 };
+
+/*
+ * What a merge takes of its budget at most: part_merge_memory_base(), and for each input
+ * part_merge_memory(); opened under the same budget, but without what their cache keeps beyond the
+ * pages that are held. With a writer of the memory that is given to part_writer_set_memory().
+ *
+ * It holds as long as no series of an input has more than PART_MERGE_BLOCKS_MAX blocks, and no
+ * tenant more than 64 KiB of label names or of metadata.
+ */
+enum { PART_MERGE_BLOCKS_MAX = 2048 };
+uint64_t part_merge_memory_base(size_t writer_bytes);
+uint64_t part_merge_memory(const struct part *input);
 
 struct part_merge;
 MUST_CHECK enum err part_merge_new(const struct part_merge_options *options,

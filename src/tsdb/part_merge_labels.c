@@ -5,13 +5,16 @@
  * number in the output. From then on no label is looked at: these numbers ascend with the labels,
  * so series are in label order exactly if their lists of numbers are.
  *
+ * A tenant that one input alone has needs no list of numbers: pairs keep their order, so a pair's
+ * number is how many used ones come before it.
+ *
  * What an input says of its order is checked on the way, since the writer relies on it.
  */
 #include <assert.h>
 
 #include "tsdb/part_merge_private.h"
 
-enum { NO_PAIR = UINT32_MAX };
+enum { NO_PAIR = UINT32_MAX, RANK_PAIRS = 512, RANK_WORDS = RANK_PAIRS / 64 };
 
 /* --- a heap of sources ------------------------------------------------------------------------ */
 
@@ -131,7 +134,8 @@ value_out(struct part_merge *m)
     if (buf_error(&m->value)) return buf_error(&m->value);
     for (uint32_t i = 0; i < m->group_count; i++) {
         struct merge_source *s = m->group[i];
-        s->numbers[s->pair++ - s->tenant->first_pair] = m->pair_count;
+        if (s->numbers != NULL) s->numbers[s->pair - s->tenant->first_pair] = m->pair_count;
+        s->pair++;
         e = value_next(m, s);
         if (e) return e;
     }
@@ -140,12 +144,50 @@ value_out(struct part_merge *m)
 }
 
 static enum err
-source_pairs_begin(struct part_merge *m, struct merge_source *s)
+numbers_begin(struct part_merge *m, struct merge_source *s)
 {
     size_t size = (s->tenant->pair_count + 1u) * sizeof *s->numbers;
     s->numbers = arena_alloc(&m->tenant_arena, size);
     if (s->numbers == NULL) return ERR_NOMEM;
     memset(s->numbers, 0xff, size);
+    return OK;
+}
+
+static enum err
+ranks_begin(struct part_merge *m, struct merge_source *s)
+{
+    uint32_t words = (uint32_t)(((uint64_t)s->tenant->pair_count + 63) / 64), used = 0;
+    if (s->used == NULL) return OK; /* all of them */
+    s->ranks = arena_alloc(&m->tenant_arena, (words / RANK_WORDS + 1u) * sizeof *s->ranks);
+    if (s->ranks == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < words; i++) {
+        if (i % RANK_WORDS == 0) s->ranks[i / RANK_WORDS] = used;
+        used += (uint32_t)__builtin_popcountll(s->used[i]);
+    }
+    return OK;
+}
+
+/* The number in the output; NO_PAIR: no series that goes on was known to have it. */
+static inline uint32_t
+number_of(const struct merge_source *s, uint32_t pair)
+{
+    if (s->numbers != NULL) return s->numbers[pair];
+    if (s->used == NULL) return pair;
+    if (!bit_get(s->used, pair)) return NO_PAIR;
+    uint32_t number = s->ranks[pair / RANK_PAIRS];
+    for (uint32_t i = pair / RANK_PAIRS * RANK_WORDS; i < pair / 64; i++) {
+        number += (uint32_t)__builtin_popcountll(s->used[i]);
+    }
+    uint64_t before = s->used[pair / 64] & ((UINT64_C(1) << pair % 64) - 1);
+    return number + (uint32_t)__builtin_popcountll(before);
+}
+
+static enum err
+source_pairs_begin(struct part_merge *m, struct merge_source *s, bool alone)
+{
+    s->numbers = s->ranks = NULL;
+    enum err e = alone ? ranks_begin(m, s) : numbers_begin(m, s);
+    if (e) return e;
     s->next_name = 0;
     s->row = 0;
     buf_clear(&s->pairs);
@@ -169,12 +211,16 @@ merge_pairs_begin(struct part_merge *m)
 {
     const struct part_merge_options *o = &m->options;
     bool any = has_metadata(m);
+    uint32_t active = 0;
     enum err e = OK;
+    for (uint32_t i = 0; i < m->source_count; i++) {
+        active += m->sources[i].active;
+    }
     for (uint32_t i = 0; i < m->source_count && e == OK; i++) {
         struct merge_source *s = &m->sources[i];
         if (!s->active) continue;
         any = true;
-        e = source_pairs_begin(m, s);
+        e = source_pairs_begin(m, s, active == 1);
     }
     m->phase = any ? PHASE_PAIRS : PHASE_TENANT_END;
     m->heap.count = 0;
@@ -185,6 +231,7 @@ merge_pairs_begin(struct part_merge *m)
                             &m->writer, &m->why);
         if (e) return e;
         part_writer_set_level(m->writer, o->level);
+        if (o->writer_bytes != 0) part_writer_set_memory(m->writer, o->writer_bytes);
     }
     return part_write_tenant(m->writer, m->tenant, &m->why);
 }
@@ -225,7 +272,7 @@ row_numbers(struct merge_source *s, struct why *why)
     if (!buf_reserve(&s->pairs, count * sizeof *pairs)) return buf_error(&s->pairs);
     uint32_t *to = (uint32_t *)(void *)s->pairs.at;
     for (uint32_t i = 0; i < count; i++) {
-        to[i] = s->numbers[pairs[i] - s->tenant->first_pair];
+        to[i] = number_of(s, pairs[i] - s->tenant->first_pair);
         known &= to[i] != NO_PAIR;
     }
     s->pairs.size = count * sizeof *pairs;

@@ -33,7 +33,8 @@ struct merge_source {
     struct part_index index;
     uint64_t *live;    /* bits: series that go on; if not whole */
     uint64_t *used;    /* bits: pairs of those; if not whole */
-    uint32_t *numbers; /* pair within the tenant -> pair in the output */
+    uint32_t *numbers; /* pair within the tenant -> pair in the output; NULL: of one input alone, */
+    uint32_t *ranks;   /* then: used pairs before each RANK_PAIRS of them; if not whole */
 
     /* The label value it stands at. */
     uint32_t next_name; /* in the index */

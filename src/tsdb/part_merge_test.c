@@ -611,6 +611,141 @@ test_refused_memory_is_told_of(void **state)
     }
 }
 
+/* --- memory ----------------------------------------------------------------------------------- */
+
+/* What a merge of parts that exist takes, everything counted, in percent of what is promised. */
+static unsigned
+memory_percent(struct world *w, struct part_merge_options *o)
+{
+    enum { WRITER_BYTES = 2 << 20 };
+    struct part_merge_input inputs[INPUTS_MAX];
+    struct page_cache *cache;
+    uint64_t promised = part_merge_memory_base(WRITER_BYTES);
+    struct why why = {""};
+    struct part_merge_options options = *o;
+    assert_int_equal(page_cache_new(&w->budget, 1, &cache), OK);
+    assert_int_equal(budget_used(&w->budget), 0);
+    atomic_store(&w->budget.peak_bytes, 0);
+    for (uint32_t i = 0; i < o->input_count; i++) {
+        inputs[i] = o->inputs[i];
+        enum err e = part_open(w->env, &w->budget, cache, "/parts", i + 1, &inputs[i].part, &why);
+        if (e) fail_msg("%s", why.text);
+        promised += part_merge_memory(inputs[i].part);
+    }
+    options.inputs = inputs;
+    options.writer_bytes = WRITER_BYTES;
+    struct part_merge *m;
+    bool done = false;
+    uint32_t input, count;
+    struct part_info info;
+    const struct part_merge_counts *counts;
+    assert_int_equal(part_merge_new(&options, &m, &why), OK);
+    while (!done) {
+        assert_int_equal(part_merge_step(m, 1 << 20, &done, &input, &why), OK);
+    }
+    assert_int_equal(part_merge_finish(m, &info, &counts, &count, &why), OK);
+    part_merge_free(m);
+    for (uint32_t i = 0; i < o->input_count; i++) {
+        part_unref(inputs[i].part);
+    }
+    page_cache_free(cache);
+    uint64_t peak = atomic_load(&w->budget.peak_bytes);
+    if (peak > promised)
+        fail_msg("seed %llu: %llu bytes, promised %llu", (unsigned long long)w->seed,
+                 (unsigned long long)peak, (unsigned long long)promised);
+    return (unsigned)(peak * 100 / promised);
+}
+
+static void
+test_random_merges_take_no_more_memory_than_is_promised(void **state)
+{
+    (void)state;
+    unsigned most = 0;
+    for (uint64_t seed = 7000; seed < 7080; seed++) {
+        struct world w;
+        world_init(&w, seed, shape_of(seed));
+        struct part_merge_options o = world_options(&w);
+        o.level = (int)rng_below(&w.r, 4);
+        if (rng_below(&w.r, 2) == 0) o.window = world_range(&w);
+        if (rng_below(&w.r, 2) == 0) world_delete(&w);
+        unsigned percent = memory_percent(&w, &o);
+        if (percent > most) most = percent;
+        world_fini(&w);
+    }
+    print_message("at most %u %%\n", most);
+}
+
+/*
+ * Each series has an id of its own in each input; every other one, or in no order, one of two
+ * methods: the longest lists there can be.
+ */
+static void
+write_ids(struct world *w, uint32_t input, uint32_t rows)
+{
+    static const char *const names[] = {"__name__", "id", "method"};
+    struct part_writer *writer;
+    struct part_info info;
+    uint32_t counts[] = {1, rows, 2};
+    assert_int_equal(
+        part_writer_new(w->env, &w->budget, "/parts", input + 1, input, input + 1, &writer, NULL),
+        OK);
+    assert_int_equal(part_write_tenant(writer, bytes_of_text("anonymous"), NULL), OK);
+    for (unsigned n = 0; n < 3; n++) {
+        for (uint32_t i = 0; i < counts[n]; i++) {
+            char value[40];
+            snprintf(value, sizeof value, "%08x-%u", i, n == 1 ? input : 0);
+            struct label label = {bytes_of_text(names[n]), bytes_of_text(value)};
+            assert_int_equal(part_write_pair(writer, label, NULL), OK);
+        }
+    }
+    for (uint32_t i = 0; i < rows; i++) {
+        int64_t t_ms = BASE_MS + input;
+        uint64_t bits = 0;
+        uint32_t method = input % 2 == 0 ? i % 2 : (uint32_t)rng_below(&w->r, 2);
+        uint32_t pairs[] = {0, 1 + i, 1 + rows + method};
+        struct sample_batch b = {.count = 1, .times_ms = &t_ms, .value_bits = &bits};
+        assert_int_equal(part_write_series(writer, pairs, 3, NULL), OK);
+        assert_int_equal(part_write_samples(writer, &b, NULL), OK);
+    }
+    assert_int_equal(part_writer_finish(writer, &info, NULL), OK);
+    part_writer_free(writer);
+    assert_int_equal(
+        part_open(w->env, &w->cache_budget, w->cache, "/parts", input + 1, &w->parts[input], NULL),
+        OK);
+    w->inputs[input] = (struct part_merge_input){.part = w->parts[input]};
+}
+
+static void
+test_merges_of_many_pairs_take_no_more_memory_than_is_promised(void **state)
+{
+    (void)state;
+    for (uint32_t inputs = 1; inputs <= INPUTS_MAX; inputs *= 2) {
+        struct world w;
+        world_machine(&w, 8000 + inputs);
+        w.shape = (struct world_shape){.inputs = inputs, .samples = 1};
+        for (uint32_t i = 0; i < inputs; i++) {
+            write_ids(&w, i, 1000 * 1000 / inputs);
+        }
+        struct part_merge_options o = world_options(&w);
+        print_message("%u inputs: %u %%\n", inputs, memory_percent(&w, &o));
+        world_delete(&w); /* and one that must look at each series */
+        o.number++;
+        print_message("%u inputs, half deleted: %u %%\n", inputs, memory_percent(&w, &o));
+        world_fini(&w);
+    }
+}
+
+static void
+test_merges_of_many_tenants_take_no_more_memory_than_is_promised(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, 9000, (struct world_shape){4, 4000, 3, 2, true});
+    struct part_merge_options o = world_options(&w);
+    print_message("%u %%\n", memory_percent(&w, &o));
+    world_fini(&w);
+}
+
 int
 main(void)
 {
@@ -626,6 +761,9 @@ main(void)
         cmocka_unit_test(test_no_flipped_byte_makes_a_wrong_sample),
         cmocka_unit_test(test_a_device_that_fails_is_told_of),
         cmocka_unit_test(test_refused_memory_is_told_of),
+        cmocka_unit_test(test_random_merges_take_no_more_memory_than_is_promised),
+        cmocka_unit_test(test_merges_of_many_pairs_take_no_more_memory_than_is_promised),
+        cmocka_unit_test(test_merges_of_many_tenants_take_no_more_memory_than_is_promised),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

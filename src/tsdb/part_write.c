@@ -1,11 +1,12 @@
 /*
  * part_write.c - writes a part front to back. Blocks and time columns go out as their pages fill,
- * rows point at them; what belongs to a whole tenant (label values, postings) is gathered in memory
- * until it is complete.
+ * rows point at them; postings, which belong to a whole tenant, are made when its rows are
+ * complete.
  *
  *     part_write_blocks.c   samples become blocks in pages of values and times
  *     part_write_rows.c     rows wait for the offsets of those pages
- *     part_write_index.c    label values, postings, exemplars, metadata
+ *     part_write_postings.c which series have a pair
+ *     part_write_index.c    label values, exemplars, metadata
  *     here                  tenants, and the file
  */
 #include <assert.h>
@@ -65,18 +66,20 @@ part_filling_full(const struct part_writer *w, const struct filling *f, size_t s
 
 /* --- tenants ---------------------------------------------------------------------------------- */
 
-/* A counted list in a page of its own. */
+/* A counted list in a page of its own. It may be long: the count moves it instead of a copy. */
 static enum err
 list_page(struct part_writer *w, enum page_kind kind, uint32_t count, struct buf *items,
           uint64_t *ret_offset, struct why *why)
 {
-    buf_clear(&w->encoded);
-    buf_put_varint(&w->encoded, count);
-    buf_put_bytes(&w->encoded, buf_bytes(items));
-    enum err e = err_first(buf_error(items), buf_error(&w->encoded));
-    if (e) return e;
+    uint8_t head[VARINT_SIZE_MAX];
+    size_t size = varint_put(head, count);
+    if (!buf_reserve(items, size) || buf_error(items)) return buf_error(items);
+    if (items->size > 0) memmove(items->at + size, items->at, items->size);
+    memcpy(items->at, head, size);
+    items->size += size;
+    enum err e = page_write(&w->pages, kind, buf_bytes(items), ret_offset, why);
     buf_clear(items);
-    return page_write(&w->pages, kind, buf_bytes(&w->encoded), ret_offset, why);
+    return e;
 }
 
 static void
@@ -152,10 +155,7 @@ writer_buffers(struct part_writer *w)
         &w->last_name,
         &w->last_value,
         &w->restarts,
-        &w->segments,
         &w->separator,
-        &w->row_pairs,
-        &w->row_ends,
         &w->metadata,
         &w->blocks,
         &w->encoded,
@@ -174,6 +174,7 @@ writer_buffers(struct part_writer *w)
     for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
         buf_init(all[i], w->budget, (size_t)1 << 32);
     }
+    part_pairs_init(w);
     filling_init(w, &w->times, PAGE_TIMES);
     filling_init(w, &w->values, PAGE_VALUES);
     filling_init(w, &w->rows.page, PAGE_ROWS);
@@ -227,6 +228,7 @@ part_writer_new(struct env *env, struct budget *budget, const char *parts_dir, u
     w->budget = budget;
     w->pages.file = FILE_CLOSED;
     w->page_bytes = PAGE_BYTES_SOON;
+    w->memory_bytes = PART_WRITER_MEMORY;
     w->info = (struct part_info){
         .number = number,
         .level = 1,
@@ -267,6 +269,12 @@ part_writer_set_level(struct part_writer *w, int level)
 }
 
 void
+part_writer_set_memory(struct part_writer *w, size_t bytes)
+{
+    w->memory_bytes = bytes > PART_WRITER_MEMORY_MIN ? bytes : PART_WRITER_MEMORY_MIN;
+}
+
+void
 part_writer_free(struct part_writer *w)
 {
     if (w == NULL) return;
@@ -282,10 +290,7 @@ part_writer_free(struct part_writer *w)
         &w->last_name,
         &w->last_value,
         &w->restarts,
-        &w->segments,
         &w->separator,
-        &w->row_pairs,
-        &w->row_ends,
         &w->metadata,
         &w->blocks,
         &w->encoded,
@@ -310,6 +315,7 @@ part_writer_free(struct part_writer *w)
     for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
         buf_fini(all[i]);
     }
+    part_pairs_fini(w);
     for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
         buf_fini(&w->rows.columns[i]);
     }
@@ -407,6 +413,7 @@ part_writer_finish(struct part_writer *w, struct part_info *ret_info, struct why
     uint64_t root;
     uint8_t footer[PART_END_BYTES] = {0};
     enum err e = tenant_end(w, why);
+    if (e == OK) e = part_pairs_end(w, why);
     if (e == OK) e = root_out(w, &root, why);
     if (e) return part_told(w, e, why);
     w->info.file_bytes = page_writer_offset(&w->pages) + PART_END_BYTES;

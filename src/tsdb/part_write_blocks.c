@@ -12,7 +12,6 @@
 #include "tsdb/part_writer.h"
 
 enum { HISTOGRAM_WORDS_MAX = 64 * 1024 };
-enum { COLUMNS_FIRST = 1024, COLUMNS_MAX = 128 * 1024 };
 
 /* --- times and values: pages whose offsets come later ----------------------------------------- */
 
@@ -88,9 +87,10 @@ part_columns_clear(struct part_writer *w)
 static enum err
 columns_room(struct part_writer *w)
 {
+    uint32_t more = w->column_capacity * 2;
     if (w->column_count < w->column_capacity / 2) return OK;
-    return w->column_capacity < COLUMNS_MAX ? columns_resize(w, w->column_capacity * 2)
-                                            : part_columns_clear(w);
+    bool fits = more <= COLUMNS_MAX && more * sizeof *w->columns * 3 / 2 <= w->memory_bytes / 4;
+    return fits ? columns_resize(w, more) : part_columns_clear(w);
 }
 
 /* The column with this hash, or the place in the table where it goes. */

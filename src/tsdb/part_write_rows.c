@@ -435,23 +435,20 @@ some_waiting_out(struct part_writer *w, struct why *why)
     return e == OK && w->waiting.size > WAITING_BYTES_MAX / 2 ? part_waiting_out(w, why) : e;
 }
 
-/* The pairs of the row being written were put at the end of row_pairs. */
 enum err
 part_series_end(struct part_writer *w, struct why *why)
 {
     if (!w->in_series) return OK;
     enum err e = part_blocks_out(w, why);
     if (e) return e;
-    struct waiting_row row = {w->pair_count, (uint32_t)(w->blocks.size / sizeof(struct block_ref))};
-    size_t pair_bytes = row.pair_count * sizeof(uint32_t);
+    size_t pair_bytes = w->row_pairs.pairs.size;
+    struct waiting_row row = {(uint32_t)(pair_bytes / sizeof(uint32_t)),
+                              (uint32_t)(w->blocks.size / sizeof(struct block_ref))};
     buf_put(&w->waiting, &row, sizeof row);
-    if (pair_bytes > 0) {
-        buf_put(&w->waiting, w->row_pairs.at + w->row_pairs.size - pair_bytes, pair_bytes);
-    }
+    buf_put_bytes(&w->waiting, buf_bytes(&w->row_pairs.pairs));
     buf_put(&w->waiting, "\0\0\0\0\0\0\0", ((pair_bytes + 7) & ~(size_t)7) - pair_bytes);
     buf_put_bytes(&w->waiting, buf_bytes(&w->blocks));
-    buf_put_le32(&w->row_ends, (uint32_t)(w->row_pairs.size / sizeof(uint32_t)));
-    e = err_first(buf_error(&w->waiting), buf_error(&w->row_ends));
+    e = buf_error(&w->waiting);
     buf_clear(&w->blocks);
     w->in_series = false;
     if (e) return e;
@@ -465,11 +462,10 @@ part_write_series(struct part_writer *w, const uint32_t *pairs, uint32_t pair_co
     enum err e = part_series_end(w, why);
     uint64_t number = w->info.series_count + w->tenant.series_count;
     if (e == OK && number >= UINT32_MAX - 1) e = ERR_LIMIT;
+    if (e == OK) e = part_pairs_put(w, pairs, pair_count, why);
     if (e) return part_told(w, e, why);
-    buf_put(&w->row_pairs, pairs, pair_count * sizeof *pairs);
-    w->pair_count = pair_count;
     w->in_series = true;
     w->has_last = false;
     w->tenant.series_count++;
-    return part_told(w, buf_error(&w->row_pairs), why);
+    return OK;
 }

@@ -21,6 +21,12 @@ struct column {
     struct page_place place;
 };
 
+/*
+ * Columns that are remembered take at most a quarter of the writer's memory, also while the table
+ * grows to twice its size.
+ */
+enum { COLUMNS_FIRST = 1024, COLUMNS_MAX = 128 * 1024 };
+
 struct directory_writer {
     struct buf entries;
     uint32_t count;
@@ -60,6 +66,25 @@ struct row_filling {
     uint32_t time_index; /* of the block before */
 };
 
+/* The pairs of all rows of a tenant, in little: part_write_postings.c. */
+struct row_pairs {
+    struct buf pairs;   /* u32: of the row before */
+    struct buf packed;  /* what is not in the file: whole pieces, then one that is being filled */
+    size_t piece_begin; /* of that one */
+    struct buf pieces;  /* struct row_piece: all that are whole */
+    uint32_t spilled_count; /* of those, how many are in the file */
+    struct file file;       /* open once there were any */
+    uint64_t file_bytes;
+    uint32_t row_count;
+    struct buf columns; /* struct walk_column, of a walk */
+};
+
+/* Rows of a tenant one after another. */
+struct pair_run {
+    uint32_t first;
+    uint32_t count;
+};
+
 struct part_writer {
     struct env *env;
     struct budget *budget;
@@ -68,9 +93,10 @@ struct part_writer {
     struct page_writer pages;
     struct codec_scratch *scratch;
     struct part_info info;
-    uint64_t seed;     /* of the hashes of columns */
-    size_t page_bytes; /* what a page holds, about */
-    bool begun;        /* its directory is there */
+    uint64_t seed;       /* of the hashes of columns */
+    size_t page_bytes;   /* what a page holds, about */
+    size_t memory_bytes; /* what is in proportion to series takes no more, see part.h */
+    bool begun;          /* its directory is there */
     bool finished;
 
     struct filling times;
@@ -99,18 +125,16 @@ struct part_writer {
     uint32_t name_pairs;
     uint32_t page_values; /* label values in the page being filled */
     struct buf restarts;
-    struct buf segments;  /* of a long list of series */
     struct buf separator; /* of that page from the one before */
-    struct buf row_pairs; /* u32 pair numbers of all rows of the tenant */
-    struct buf row_ends;  /* u32: where each row's pairs end */
+    struct row_pairs row_pairs;
+    uint32_t postings_first; /* pair of the first list in the page being filled */
     struct buf metadata;
     uint32_t metadata_count;
 
     /* The series being written. */
     bool in_series;
     bool has_last;
-    int64_t last_ms; /* newest sample of the series, with has_last */
-    uint32_t pair_count;
+    int64_t last_ms;   /* newest sample of the series, with has_last */
     struct buf blocks; /* struct block_ref */
     enum sample_kind kind;
     uint32_t sample_count;
@@ -165,11 +189,22 @@ MUST_CHECK enum err part_series_end(struct part_writer *writer, struct why *why)
 MUST_CHECK enum err part_waiting_out(struct part_writer *writer, struct why *why);
 MUST_CHECK enum err part_rows_page_out(struct part_writer *writer, struct why *why);
 
+/* --- part_write_postings.c -------------------------------------------------------------------- */
+
+void part_pairs_init(struct part_writer *writer);
+void part_pairs_fini(struct part_writer *writer);
+/* The next row. */
+MUST_CHECK enum err part_pairs_put(struct part_writer *writer, const uint32_t *pairs,
+                                   uint32_t count, struct why *why);
+/* The tenant's rows are complete: writes its postings, and forgets the rows. */
+MUST_CHECK enum err part_postings_out(struct part_writer *writer, struct why *why);
+/* Removes the file rows were in, if there is one. */
+MUST_CHECK enum err part_pairs_end(struct part_writer *writer, struct why *why);
+
 /* --- part_write_index.c ----------------------------------------------------------------------- */
 
 MUST_CHECK enum err part_name_end(struct part_writer *writer);
 MUST_CHECK enum err part_values_page_out(struct part_writer *writer, struct why *why);
-MUST_CHECK enum err part_postings_out(struct part_writer *writer, struct why *why);
 MUST_CHECK enum err part_exemplars_page_out(struct part_writer *writer, struct why *why);
 
 #endif

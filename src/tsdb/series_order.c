@@ -26,41 +26,31 @@ by_label(const void *a, const void *b)
 
 static enum err
 list_pairs(const struct registry *registry, const uint32_t *ids, uint32_t count,
-           uint32_t *pair_numbers, struct arena *arena, uint32_t **ret_pairs, uint32_t *ret_count)
+           uint32_t *pair_numbers, struct buf *ret_pairs)
 {
-    uint32_t capacity = 256, pair_count = 0;
-    uint32_t *pairs = arena_alloc(arena, capacity * sizeof *pairs);
-    for (uint32_t i = 0; i < count && pairs != NULL; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         const struct series_pairs *row = registry_series(registry, ids[i])->pairs;
         for (uint32_t p = 0; p < row->count; p++) {
             if (pair_numbers[row->ids[p]] != NO_NUMBER) continue;
-            if (pair_count == capacity) {
-                uint32_t *grown = arena_alloc(arena, 2 * capacity * sizeof *grown);
-                if (grown == NULL) return ERR_NOMEM;
-                memcpy(grown, pairs, pair_count * sizeof *grown);
-                pairs = grown;
-                capacity *= 2;
-            }
             pair_numbers[row->ids[p]] = 0;
-            pairs[pair_count++] = row->ids[p];
+            buf_put_le32(ret_pairs, row->ids[p]);
         }
     }
-    *ret_pairs = pairs;
-    *ret_count = pair_count;
-    return pairs == NULL ? ERR_NOMEM : OK;
+    return buf_error(ret_pairs);
 }
 
 enum err
 pairs_number(const struct registry *registry, const uint32_t *ids, uint32_t count,
-             uint32_t *pair_numbers, struct arena *arena, uint32_t **ret_pairs,
-             uint32_t *ret_pair_count)
+             uint32_t *pair_numbers, struct buf *ret_pairs)
 {
-    enum err e = list_pairs(registry, ids, count, pair_numbers, arena, ret_pairs, ret_pair_count);
-    if (e) return e;
+    enum err e = list_pairs(registry, ids, count, pair_numbers, ret_pairs);
+    if (e || ret_pairs->size == 0) return e;
+    uint32_t *pairs = (uint32_t *)(void *)ret_pairs->at;
+    uint32_t pair_count = (uint32_t)(ret_pairs->size / sizeof *pairs);
     sorting = registry;
-    qsort(*ret_pairs, *ret_pair_count, sizeof **ret_pairs, by_label);
-    for (uint32_t i = 0; i < *ret_pair_count; i++) {
-        pair_numbers[(*ret_pairs)[i]] = i;
+    qsort(pairs, pair_count, sizeof *pairs, by_label);
+    for (uint32_t i = 0; i < pair_count; i++) {
+        pair_numbers[pairs[i]] = i;
     }
     return OK;
 }
@@ -157,19 +147,22 @@ sort_from(struct sorting *s, uint32_t from, uint32_t count, uint32_t at)
 
 enum err
 series_sort(const struct registry *registry, const uint32_t *pair_numbers, uint32_t *ids,
-            uint32_t count, struct arena *arena)
+            uint32_t count, struct budget *budget)
 {
-    size_t size = (count + 1u) * sizeof(struct order_key);
-    struct sorting s = {registry, pair_numbers, arena_alloc(arena, size), arena_alloc(arena, size)};
-    if (s.keys == NULL || s.spare == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < count; i++) {
+    if (count < 2) return OK;
+    size_t size = count * sizeof(struct order_key);
+    struct sorting s = {registry, pair_numbers, mem_alloc(budget, size), mem_alloc(budget, size)};
+    enum err e = s.keys == NULL || s.spare == NULL ? ERR_NOMEM : OK;
+    for (uint32_t i = 0; i < count && e == OK; i++) {
         s.keys[i].id = ids[i];
     }
-    sort_from(&s, 0, count, 0);
-    for (uint32_t i = 0; i < count; i++) {
+    if (e == OK) sort_from(&s, 0, count, 0);
+    for (uint32_t i = 0; i < count && e == OK; i++) {
         ids[i] = s.keys[i].id;
     }
-    return OK;
+    mem_free(budget, s.keys, size);
+    mem_free(budget, s.spare, size);
+    return e;
 }
 
 /* --- few of many ------------------------------------------------------------------------------ */
@@ -194,14 +187,15 @@ series_order(const struct registry *registry, uint32_t pair_count, uint32_t *ids
         qsort(ids, count, sizeof *ids, by_labels);
         return OK;
     }
-    struct arena arena;
-    arena_init(&arena, budget, 0, 0);
-    uint32_t *pairs, used;
-    uint32_t *numbers = arena_alloc(&arena, pair_count * sizeof *numbers);
+    struct buf pairs;
+    size_t size = pair_count * sizeof(uint32_t);
+    uint32_t *numbers = mem_alloc(budget, size);
     enum err e = numbers == NULL ? ERR_NOMEM : OK;
-    if (e == OK) memset(numbers, 0xff, pair_count * sizeof *numbers);
-    if (e == OK) e = pairs_number(registry, ids, count, numbers, &arena, &pairs, &used);
-    if (e == OK) e = series_sort(registry, numbers, ids, count, &arena);
-    arena_fini(&arena);
+    buf_init(&pairs, budget, size + 1);
+    if (e == OK) memset(numbers, 0xff, size);
+    if (e == OK) e = pairs_number(registry, ids, count, numbers, &pairs);
+    if (e == OK) e = series_sort(registry, numbers, ids, count, budget);
+    buf_fini(&pairs);
+    mem_free(budget, numbers, size);
     return e;
 }

@@ -424,11 +424,12 @@ static void
 budgets_init(struct tsdb *db)
 {
     const struct tsdb_options *o = &db->options;
+    struct budget *background = o->background != NULL ? o->background : o->memory;
     budget_init(&db->head_budget, "head", o->head_bytes_max, o->memory);
-    budget_init(&db->cache_budget, "cache", 0, o->memory);
+    budget_init(&db->cache_budget, "cache", 0, background);
     budget_init(&db->wal_budget, "wal", 0, o->memory);
-    budget_init(&db->flush_budget, "flush", 0, o->memory);
-    budget_init(&db->merge_budget, "merge", 0, o->memory);
+    budget_init(&db->flush_budget, "flush", 0, background);
+    budget_init(&db->merge_budget, "merge", o->merge_bytes, background);
 }
 
 enum err

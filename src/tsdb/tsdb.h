@@ -24,7 +24,10 @@ enum { TENANT_NAME_BYTES_MAX = 150 };
 struct tsdb_options {
     struct env *env;
     const char *dir;
-    struct budget *memory; /* parent of head, cache, log, flush */
+    struct budget *memory;     /* parent of head and log */
+    struct budget *background; /* of cache, flush, merge: what requests cannot take; NULL: same */
+    uint64_t flush_bytes;      /* what a flush can have there; 0: as much as it likes */
+    uint64_t merge_bytes;      /* what a merge can: parts that need more stay apart; 0: the same */
     uint64_t head_bytes_max;
     uint64_t cache_bytes;
     uint64_t head_samples_max; /* a flush is due; 0: as many as are replayed in a moment */

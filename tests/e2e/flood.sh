@@ -1,6 +1,7 @@
 #!/bin/bash
 # flood.sh - a sender whose series explode, under a memory limit that is too small for them: old
-# series go on, memory stays where it should, and nothing that was accepted is lost.
+# series go on, memory stays where it should, flushes and merges have what they need, and nothing
+# that was accepted is lost.
 
 set -u
 work=${SCRATCH:?}
@@ -13,10 +14,11 @@ url=http://127.0.0.1:$port
 range=(--start 0 --end 4102444800000)
 limit_mib=96
 old=5000
-new=${NEW_SERIES:-400000}
+new=${NEW_SERIES:-1000000}
 
 begin() {
-    start_firekeep flood "$work/data" "$port" --memory.limit=${limit_mib}MiB "$@"
+    start_firekeep flood "$work/data" "$port" --memory.limit=${limit_mib}MiB \
+        --web.enable-admin-api "$@"
 }
 
 flood() {
@@ -36,6 +38,24 @@ memory_stays() {
     kib=$(awk '$1 == "VmHWM:" { print $2 }' "/proc/${pids[$(_index_of flood)]}/status")
     echo "$kib KiB at most"
     ((kib < limit_mib * 1024 * 5 / 3))
+}
+
+merges_all() {
+    curl -fsS --noproxy '*' --max-time 120 -X POST "$url/api/v1/admin/tsdb/merge?full=true" >"$work/merged" || return 1
+    cat "$work/merged"
+}
+
+never_short_of_memory() {
+    metric_is firekeep_flush_failures_total 0 && metric_is firekeep_merge_failures_total 0 &&
+        ! grep -i "no memory" "$work/flood.log"
+}
+
+# All lies in one day or two, but one merge has no memory for all of it.
+few_parts() {
+    local parts
+    parts=$(metric firekeep_parts)
+    echo "$parts parts"
+    ((parts <= 4 + new / 100000))
 }
 
 # Each accepted once, whatever had to be repeated.
@@ -61,6 +81,9 @@ refuses_new_ones() {
 claim "starts with $limit_mib MiB" begin || exit 1
 claim "$new new series in batches of old ones are accepted" flood "$new"
 claim "no request waited for 30 s" waits_are_short
+claim "all parts are merged" merges_all
+claim "no flush and no merge was short of memory" never_short_of_memory
+claim "few parts are left" few_parts
 claim "memory stays near its limit" memory_stays
 claim "each sample was taken once" all_are_counted
 claim "all samples of old series are read back" old_ones_are_there
