@@ -73,8 +73,8 @@ test_what_is_written_without_a_copy_in_the_kernel_is_read_with_one(void **state)
     memset(sectors, 1, sizeof sectors);
     must(file_write_at(&file, bytes_of(sectors, sizeof sectors), 0, NULL));
     struct file reader = opened("direct", FILE_READ);
-    must(file_read_at(&reader, got, sizeof got, 0, NULL));  /* now the kernel has a copy */
-    bool made = file_make_direct(&file); /* not everywhere */
+    must(file_read_at(&reader, got, sizeof got, 0, NULL)); /* now the kernel has a copy */
+    bool made = file_make_direct(&file);                   /* not everywhere */
     assert_int_equal(made, file.direct);
     memset(sectors, 2, sizeof sectors);
     must(file_write_at(&file, bytes_of(sectors, FILE_DIRECT_BYTES), FILE_DIRECT_BYTES, NULL));

@@ -1,15 +1,15 @@
 /*
  * merge_plan.c - see merge_plan.h.
  *
- * What it costs: a sample is written by the flush, by one merge for each factor of eight between a
- * flush and a partition, once when its day is over, and once when its month is.
+ * What it costs: a sample is written by the flush, by one merge for each factor of sixteen
+ * between a flush and a partition, once when its day is over, and once when its month is.
  */
 #include "tsdb/merge_plan.h"
 
 #include <time.h>
 
 enum {
-    RUN_MIN = 8,  /* so many small neighbours are worth a merge */
+    RUN_MIN = 16, /* so many small neighbours are worth a merge */
     WIDE_MAX = 4, /* so many parts across today's border wait to be split at once */
     GRACE_MS = 2 * 3600 * 1000,
     WORTH = 4, /* the small ones of a partition are worth it at this fraction of the largest */
