@@ -1,26 +1,17 @@
 /*
  * lookup.c - label names, label values, series. Without matchers and deletions the indexes answer:
  * names and values of each part whose time meets the question's, and of the head's registry as far
- * as their series have samples. Otherwise the labels of the series that are selected are gone
- * through; no sample is read for that.
+ * as their series have samples. Otherwise the pairs of the series that are selected are gone
+ * through (lookup_selected.c); no sample is read for that.
  */
 #include <stdlib.h>
 
 #include "base/hash.h"
-#include "tsdb/internal.h"
+#include "tsdb/lookup_private.h"
 
 /* --- texts, each once ------------------------------------------------------------------------- */
 
 enum { SLOTS_FIRST = 64 };
-
-struct texts {
-    struct budget *budget;
-    uint64_t seed;
-    struct arena arena;
-    struct bytes *slots; /* open addressing; at most half are used */
-    uint32_t capacity;   /* a power of two, or 0 */
-    uint32_t count;
-};
 
 static void
 texts_init(struct texts *x, uint64_t seed, struct budget *budget)
@@ -62,7 +53,7 @@ texts_grow(struct texts *x)
     return OK;
 }
 
-static enum err
+enum err
 texts_add(void *context, struct bytes text)
 {
     struct texts *x = context;
@@ -98,43 +89,6 @@ texts_each(struct texts *x, enum err (*each)(void *context, struct bytes text), 
     for (uint32_t i = 0; i < count && e == OK; i++) {
         e = each(context, x->slots[i]);
     }
-    return e;
-}
-
-/* --- by the labels of what is selected -------------------------------------------------------- */
-
-/* `name` NULL: names are wanted. */
-static enum err
-add_labels(struct texts *x, struct bytes labels, const struct bytes *name)
-{
-    struct cursor c = cursor_of(labels);
-    struct label label;
-    enum err e = OK;
-    while (e == OK && labels_next(&c, &label)) {
-        if (name == NULL) {
-            e = texts_add(x, label.name);
-        } else if (bytes_equal(label.name, *name)) {
-            return texts_add(x, label.value);
-        }
-    }
-    return e;
-}
-
-static enum err
-gather_selected(struct tsdb *db, const struct lookup_request *request, const struct bytes *name,
-                struct texts *x, struct why *why)
-{
-    struct series_set *set;
-    struct bytes labels;
-    enum err e = query_labels(db, request, &set, why);
-    if (e) return e;
-    for (;;) {
-        e = series_set_next(set, &labels, why);
-        if (e || labels.at == NULL) break;
-        e = add_labels(x, labels, name);
-        if (e) break;
-    }
-    series_set_free(set);
     return e;
 }
 
@@ -285,11 +239,11 @@ gather(struct tsdb *db, const struct lookup_request *request, const struct bytes
        struct texts *x, struct why *why)
 {
     struct pinned pinned;
-    if (request->set_count > 0) return gather_selected(db, request, name, x, why);
+    if (request->set_count > 0) return lookup_selected(db, request, name, x, why);
     store_pin(db, request->tenant, &pinned);
     enum err e = OK;
     if (something_is_deleted(pinned.version->tombstones, request->tenant)) {
-        e = gather_selected(db, request, name, x, why);
+        e = lookup_selected(db, request, name, x, why);
     } else {
         for (uint32_t i = 0; i < pinned.version->part_count && e == OK; i++) {
             e = gather_part(pinned.version->parts[i], request, name, x, why);

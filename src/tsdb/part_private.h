@@ -128,6 +128,41 @@ MUST_CHECK enum err value_walk_get(struct value_walk *walk, uint32_t pair, struc
 MUST_CHECK enum err value_walk_near(struct value_walk *walk, uint32_t *pair, uint32_t end,
                                     struct bytes value, struct why *why);
 
+/* --- part_label_store.c ----------------------------------------------------------------------- */
+
+struct label_slot {
+    uint32_t pair_plus_1; /* 0: the slot is free */
+    uint32_t at;          /* of the label's field in `fields` */
+    uint32_t size;        /* 0: it is not there yet */
+};
+
+/*
+ * Labels of pairs, as fields of canonical labels. Those that are missing are read in the order of
+ * pairs, so each page of values is unpacked once for all of them.
+ */
+struct label_store {
+    const struct part_index *index;
+    struct budget *budget;
+    struct label_slot *slots; /* open addressing; at most half are used */
+    uint32_t capacity;        /* a power of two, or 0 */
+    uint32_t count;
+    struct buf fields;
+    struct buf missing; /* u32: pairs */
+    struct value_walk values;
+};
+
+void label_store_init(struct label_store *store, const struct part_index *index,
+                      struct budget *budget);
+void label_store_fini(struct label_store *store);
+/* Forgets everything if that is much. */
+void label_store_trim(struct label_store *store);
+/* Takes in the labels of pairs, in any order, repeated as they may be. Failed, it forgets all. */
+MUST_CHECK enum err label_store_get(struct label_store *store, const uint32_t *pairs,
+                                    size_t pair_count, struct why *why);
+/* Appends the labels of pairs that were taken in. */
+MUST_CHECK enum err label_store_put(const struct label_store *store, const uint32_t *pairs,
+                                    size_t pair_count, struct buf *to, struct why *why);
+
 /* --- part_postings.c -------------------------------------------------------------------------- */
 
 /* Gathers the series of pairs, those of a window. */

@@ -1,0 +1,25 @@
+/* lookup_private.h - private to lookup*.c: texts, each once. */
+#ifndef TSDB_LOOKUP_PRIVATE_H
+#define TSDB_LOOKUP_PRIVATE_H
+
+#include "tsdb/internal.h"
+
+struct texts {
+    struct budget *budget;
+    uint64_t seed;
+    struct arena arena;
+    struct bytes *slots; /* open addressing; at most half are used */
+    uint32_t capacity;   /* a power of two, or 0 */
+    uint32_t count;
+};
+
+/* `context` is the texts; the text is copied if it is not there. ERR_NOMEM. */
+MUST_CHECK enum err texts_add(void *context, struct bytes text);
+
+/* --- lookup_selected.c ------------------------------------------------------------------------ */
+
+/* Adds the values of a label that the selected series have; `name` NULL: their label names. */
+MUST_CHECK enum err lookup_selected(struct tsdb *db, const struct lookup_request *request,
+                                    const struct bytes *name, struct texts *texts, struct why *why);
+
+#endif
