@@ -8,9 +8,12 @@ struct texts {
     struct budget *budget;
     uint64_t seed;
     struct arena arena;
-    struct bytes *slots; /* open addressing; at most half are used */
-    uint32_t capacity;   /* a power of two, or 0 */
+    struct bytes *items; /* as they came: */
     uint32_t count;
+    uint32_t capacity;
+    uint32_t ordered_count; /* so many in order */
+    uint32_t *slots;        /* index and 1; open addressing; NULL: all came in order */
+    uint32_t slot_count;    /* a power of two */
 };
 
 /* `context` is the texts; the text is copied if it is not there. ERR_NOMEM. */

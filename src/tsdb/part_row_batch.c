@@ -30,8 +30,9 @@ struct row_batch {
     roaring_uint32_iterator_t next;
     uint32_t rows_max; /* of the next batch */
 
-    struct buf known; /* struct batch_row */
-    struct buf pairs; /* u32 */
+    struct buf known;   /* struct batch_row */
+    struct buf pairs;   /* u32 */
+    struct buf entries; /* u32: of the store, for these pairs */
     struct buf blocks;
     uint32_t at;         /* the row to be given next */
     uint32_t labels_end; /* behind the last one whose labels are at hand */
@@ -57,6 +58,7 @@ row_batch_new(const struct part_index *index, const roaring_bitmap_t *series,
     roaring_init_iterator(series, &b->next);
     buf_init(&b->known, budget, UINT32_MAX);
     buf_init(&b->pairs, budget, UINT32_MAX);
+    buf_init(&b->entries, budget, UINT32_MAX);
     buf_init(&b->blocks, budget, UINT32_MAX);
     buf_init(&b->labels, budget, PAGE_BYTES_MAX);
     *ret_batch = b;
@@ -71,6 +73,7 @@ row_batch_free(struct row_batch *b)
     label_store_fini(&b->store);
     buf_fini(&b->known);
     buf_fini(&b->pairs);
+    buf_fini(&b->entries);
     buf_fini(&b->blocks);
     buf_fini(&b->labels);
     mem_free(b->budget, b, sizeof *b);
@@ -148,19 +151,48 @@ pairs_begin(const struct row_batch *b, uint32_t index)
     return index == 0 ? 0 : row_at(b, index - 1)->pairs_end;
 }
 
+/* Most pairs of a row are those of the row before. */
+static enum err
+note_labels(struct row_batch *b, uint32_t from, uint32_t to)
+{
+    const uint32_t *pairs = (const uint32_t *)(const void *)b->pairs.at;
+    uint32_t *entries = (uint32_t *)(void *)b->entries.at;
+    uint32_t begin = pairs_begin(b, from), before = begin, before_count = 0;
+    for (uint32_t i = from; i < to; i++) {
+        uint32_t end = row_at(b, i)->pairs_end;
+        for (uint32_t p = begin; p < end; p++) {
+            uint32_t at = p - begin;
+            if (at < before_count && pairs[before + at] == pairs[p]) {
+                entries[p] = entries[before + at];
+                continue;
+            }
+            enum err e = label_store_note(&b->store, pairs + p, 1, entries + p);
+            if (e) return e;
+        }
+        before = begin;
+        before_count = end - begin;
+        begin = end;
+    }
+    return OK;
+}
+
 /* The labels of as many rows as can be had from the next on: fewer and fewer, down to one. */
 static enum err
 take_labels(struct row_batch *b, struct why *why)
 {
-    const uint32_t *pairs = (const uint32_t *)(const void *)b->pairs.at;
     uint32_t count = (uint32_t)(b->known.size / sizeof(struct batch_row)) - b->at;
-    uint32_t first = pairs_begin(b, b->at);
-    label_store_trim(&b->store);
+    buf_clear(&b->entries);
+    if (!buf_reserve(&b->entries, b->pairs.size)) {
+        return why_set(why, ERR_NOMEM, "no memory for the labels of series");
+    }
     for (;; count = (count + 1) / 2) {
-        uint32_t end = row_at(b, b->at + count - 1)->pairs_end;
-        enum err e = label_store_get(&b->store, pairs + first, end - first, why);
+        label_store_trim(&b->store);
+        enum err e = note_labels(b, b->at, b->at + count);
+        if (e) why_set(why, e, "no memory for the labels of series");
+        if (e == OK) e = label_store_read(&b->store, why);
         b->labels_end = b->at + count;
         if (e == OK || count == 1) return e;
+        label_store_forget(&b->store);
     }
 }
 
@@ -175,12 +207,12 @@ row_batch_next(struct row_batch *b, struct row_of_batch *ret_row, struct why *wh
     }
     enum err e = b->at < b->labels_end ? OK : take_labels(b, why);
     if (e) return e;
-    const uint32_t *pairs = (const uint32_t *)(const void *)b->pairs.at;
+    const uint32_t *entries = (const uint32_t *)(const void *)b->entries.at;
     const struct block_ref *blocks = (const struct block_ref *)(const void *)b->blocks.at;
     const struct batch_row *row = row_at(b, b->at);
     uint32_t first = pairs_begin(b, b->at), first_block = b->at == 0 ? 0 : row[-1].blocks_end;
     buf_clear(&b->labels);
-    e = label_store_put(&b->store, pairs + first, row->pairs_end - first, &b->labels, why);
+    e = label_store_put(&b->store, entries + first, row->pairs_end - first, &b->labels, why);
     if (e) return e;
     *ret_row = (struct row_of_batch){row->number, buf_bytes(&b->labels), blocks + first_block,
                                      row->blocks_end - first_block};

@@ -78,6 +78,7 @@ struct row_reader {
 
     struct buf blocks; /* struct block_ref, of the row at hand */
     struct buf labels;
+    struct buf entries; /* u32: of the store, for the row */
     struct label_store store;
 };
 
@@ -88,7 +89,7 @@ row_reader_new(const struct part_index *index, struct budget *budget, struct row
     if (r == NULL) return ERR_NOMEM;
     r->index = index;
     r->budget = budget;
-    struct buf *all[] = {&r->labels,       &r->blocks,        &r->pairs,
+    struct buf *all[] = {&r->labels,       &r->entries,       &r->blocks,      &r->pairs,
                          &r->time_columns, &r->stretch_pairs, &r->values_pages};
     for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
         buf_init(all[i], budget, UINT32_MAX);
@@ -105,6 +106,7 @@ row_reader_free(struct row_reader *r)
     page_release(&r->index->part->source, r->page);
     label_store_fini(&r->store);
     buf_fini(&r->labels);
+    buf_fini(&r->entries);
     buf_fini(&r->blocks);
     buf_fini(&r->pairs);
     buf_fini(&r->stretch_pairs);
@@ -734,20 +736,30 @@ row_meets(struct row_reader *r, int64_t min_ms, int64_t max_ms, bool *ret_meets,
     return OK;
 }
 
+static enum err
+read_labels(struct row_reader *r, struct why *why)
+{
+    const uint32_t *pairs;
+    uint32_t count;
+    row_pairs(r, &pairs, &count);
+    buf_clear(&r->labels);
+    buf_clear(&r->entries);
+    if (!buf_reserve(&r->entries, count * sizeof *pairs)) return buf_error(&r->entries);
+    uint32_t *entries = (uint32_t *)(void *)r->entries.at;
+    label_store_trim(&r->store);
+    enum err e = label_store_note(&r->store, pairs, count, entries);
+    if (e == OK) e = label_store_read(&r->store, why);
+    return e ? e : label_store_put(&r->store, entries, count, &r->labels, why);
+}
+
 enum err
 row_read(struct row_reader *r, uint32_t number, struct bytes *ret_labels,
          const struct block_ref **ret_blocks, uint32_t *ret_block_count, struct why *why)
 {
-    const uint32_t *pairs;
-    uint32_t count;
     enum err e = row_seek(r, number, why);
     if (e == OK) e = row_blocks(r, ret_blocks, ret_block_count, why);
     if (e || ret_labels == NULL) return e;
-    buf_clear(&r->labels);
-    row_pairs(r, &pairs, &count);
-    label_store_trim(&r->store);
-    e = label_store_get(&r->store, pairs, count, why);
-    if (e == OK) e = label_store_put(&r->store, pairs, count, &r->labels, why);
+    e = read_labels(r, why);
     if (e == OK) *ret_labels = buf_bytes(&r->labels);
-    return e;
+    return e == ERR_NOMEM ? why_set(why, e, "no memory for the labels of a series") : e;
 }
