@@ -426,16 +426,20 @@ read_times(struct row_reader *r)
         r->time_index += (uint64_t)cursor_zigzag(c);
     }
     buf_clear(&r->blocks);
+    if (r->block_count > cursor_left(c)) return ERR_CORRUPT;
+    if (!buf_reserve(&r->blocks, r->block_count * sizeof(struct block_ref))) return ERR_NOMEM;
+    struct block_ref *b = (struct block_ref *)(void *)r->blocks.at;
     for (uint64_t i = 0; i < r->block_count; i++, r->times_blocks++) {
         r->time_index += (uint64_t)cursor_zigzag(c);
         if (c->bad || r->time_index >= known) return ERR_CORRUPT;
         const struct time_column *t = &all[r->time_index];
-        struct block_ref b = {.scale = SCALE_NONE, .count = t->count, .times = t->place};
-        b.min_ms = t->min_ms;
-        b.max_ms = t->max_ms;
-        buf_put(&r->blocks, &b, sizeof b);
-        if (buf_error(&r->blocks)) return buf_error(&r->blocks);
+        b[i] = (struct block_ref){.scale = SCALE_NONE,
+                                  .count = t->count,
+                                  .min_ms = t->min_ms,
+                                  .max_ms = t->max_ms,
+                                  .times = t->place};
     }
+    r->blocks.size = r->block_count * sizeof *b;
     r->known = KNOWN_TIMES;
     return OK;
 }

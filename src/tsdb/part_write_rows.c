@@ -242,7 +242,7 @@ put_changed(struct buf *listed, const struct buf *before, const uint32_t *pairs,
     return mask;
 }
 
-static void
+static enum err
 put_pairs(struct row_filling *r, const uint32_t *pairs, uint32_t count)
 {
     if (r->row_count == 0 || r->row_count % STRETCH_ROWS != 0) {
@@ -256,12 +256,15 @@ put_pairs(struct row_filling *r, const uint32_t *pairs, uint32_t count)
         buf_put_varint(to, count);
         buf_put_varint(to, mask);
         buf_put_bytes(to, buf_bytes(&r->listed));
+        if (buf_error(&r->listed)) return buf_error(&r->listed);
     }
     buf_clear(&r->pairs);
     buf_put(&r->pairs, pairs, count * sizeof *pairs);
-    if (r->row_count % STRETCH_ROWS != 0) return;
-    buf_clear(&r->stretch_pairs);
-    buf_put(&r->stretch_pairs, pairs, count * sizeof *pairs);
+    if (r->row_count % STRETCH_ROWS == 0) {
+        buf_clear(&r->stretch_pairs);
+        buf_put(&r->stretch_pairs, pairs, count * sizeof *pairs);
+    }
+    return err_first(buf_error(&r->pairs), buf_error(&r->stretch_pairs));
 }
 
 /* Differences twice: stretches go on alike. */
@@ -321,12 +324,12 @@ put_head(struct row_filling *r)
     buf_put_bytes(to, buf_bytes(&r->time_columns));
 }
 
+/* Of what nobody clears before the group is complete. */
 static enum err
 rows_error(const struct row_filling *r)
 {
-    enum err e = err_first(buf_error(&r->pairs), buf_error(&r->times_offsets));
-    e = err_first(e, err_first(buf_error(&r->time_columns), buf_error(&r->values_pages)));
-    e = err_first(e, err_first(buf_error(&r->stretch_pairs), buf_error(&r->listed)));
+    enum err e = err_first(buf_error(&r->time_columns), buf_error(&r->values_pages));
+    e = err_first(e, buf_error(&r->times_offsets));
     for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
         e = err_first(e, buf_error(&r->columns[i]));
     }
@@ -419,19 +422,18 @@ row_out(struct part_writer *w, const uint32_t *pairs, const struct waiting_row *
                                                                   : OK;
     if (full) return full;
     if (r->row_count > 0 && r->row_count % STRETCH_ROWS == 0) put_stretch(r);
-    put_pairs(r, pairs, row->pair_count);
+    enum err e = put_pairs(r, pairs, row->pair_count);
     buf_put_varint(&r->columns[ROW_BLOCK_COUNTS], row->block_count);
-    for (uint32_t i = 0; i < row->block_count; i++) {
+    for (uint32_t i = 0; i < row->block_count && e == OK; i++) {
         struct block_ref *b = &blocks[i];
         resolve(&b->times, &w->times_offsets);
         if (!b->is_constant) resolve(&b->values, &w->values_offsets);
         if (b->has_starts) resolve(&b->starts, &w->values_offsets);
-        enum err e = put_block(w, b);
-        if (e) return e;
+        e = put_block(w, b);
     }
     r->row_count++;
     w->rows_written++;
-    return rows_error(r);
+    return e;
 }
 
 static bool
