@@ -224,21 +224,40 @@ change_pairs(const struct row_reader *r, struct buf *buf, uint64_t count, uint64
     return c->bad ? ERR_CORRUPT : OK;
 }
 
-/* The next row of the stretch, mostly with as many pairs as the one before. */
-static inline enum err
-pairs_step(struct row_reader *r)
+/*
+ * On to the last of so many rows of the group. Mostly each has as many pairs as the one before:
+ * then nothing is looked at but what has changed, out of registers.
+ */
+static enum err
+pairs_walk(struct row_reader *r, uint32_t rows)
 {
-    uint64_t count = cursor_varint(&r->c[ROW_PAIR_COUNTS]), mask = cursor_varint(&r->c[ROW_MASKS]);
-    struct cursor *c = &r->c[ROW_PAIRS];
-    r->pairs_rows++;
-    if (count * sizeof(uint32_t) != r->pairs.size || count > ROW_MASK_BITS || mask >> count != 0) {
-        return change_pairs(r, &r->pairs, count, mask, c);
+    struct cursor counts = r->c[ROW_PAIR_COUNTS], masks = r->c[ROW_MASKS], c = r->c[ROW_PAIRS];
+    enum err e = OK;
+    while (r->pairs_rows < rows && e == OK) {
+        uint32_t *pairs = (uint32_t *)(void *)r->pairs.at;
+        uint64_t before = r->pairs.size / sizeof *pairs, count = before, mask = 0;
+        uint32_t row = r->pairs_rows;
+        for (bool alike = before <= ROW_MASK_BITS; alike && row < rows; row += alike) {
+            count = cursor_varint(&counts);
+            mask = cursor_varint(&masks);
+            alike = count == before && mask >> before == 0;
+            for (; alike && mask != 0; mask &= mask - 1) {
+                pairs[__builtin_ctzll(mask)] += (uint32_t)cursor_zigzag(&c);
+            }
+        }
+        r->pairs_rows = row;
+        if (row == rows) break;
+        if (before > ROW_MASK_BITS) {
+            count = cursor_varint(&counts);
+            mask = cursor_varint(&masks);
+        }
+        e = change_pairs(r, &r->pairs, count, mask, &c);
+        r->pairs_rows++;
     }
-    uint32_t *pairs = (uint32_t *)(void *)r->pairs.at;
-    for (; mask != 0; mask &= mask - 1) {
-        pairs[__builtin_ctzll(mask)] += (uint32_t)cursor_zigzag(c);
-    }
-    return OK;
+    r->c[ROW_PAIR_COUNTS] = counts;
+    r->c[ROW_MASKS] = masks;
+    r->c[ROW_PAIRS] = c;
+    return e;
 }
 
 static bool
@@ -292,7 +311,7 @@ group_restart(struct row_reader *r)
     hands_begin(r);
     buf_clear(&r->pairs);
     r->pairs_rows = 0;
-    enum err e = pairs_step(r);
+    enum err e = pairs_walk(r, 1);
     return e ? e : copy_pairs(&r->stretch_pairs, &r->pairs);
 }
 
@@ -387,9 +406,7 @@ group_seek(struct row_reader *r, uint32_t row)
     if (row + 1 < r->pairs_rows) e = group_restart(r);
     uint32_t first = row - row % STRETCH_ROWS;
     if (e == OK && first > r->stretch_row) e = stretch_enter(r, first);
-    while (e == OK && r->pairs_rows <= row) {
-        e = pairs_step(r);
-    }
+    if (e == OK) e = pairs_walk(r, row + 1);
     r->known = KNOWN_PAIRS;
     if (e == OK && !pairs_make_sense(r)) e = ERR_CORRUPT;
     return e;

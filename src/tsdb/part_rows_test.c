@@ -250,7 +250,8 @@ test_a_batch_gives_the_rows_that_reach_into_the_time(void **state)
             for (uint32_t s = 0; s < t->series_count; s++) {
                 if (rng_below(&r, seed) < 8) roaring_bitmap_add(set, t->first_series + s);
             }
-            int64_t middle = info.min_ms + (info.max_ms - info.min_ms) / 2;
+            uint64_t span = (uint64_t)info.max_ms - (uint64_t)info.min_ms;
+            int64_t middle = (int64_t)((uint64_t)info.min_ms + span / 2);
             const struct row_range ranges[] = {{info.min_ms, info.max_ms, true},
                                                {info.min_ms, info.max_ms, false},
                                                {middle, info.max_ms, true},
