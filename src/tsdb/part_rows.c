@@ -31,7 +31,7 @@ struct values_page {
 };
 
 /* How much is known of the row at hand. */
-enum row_known { KNOWN_PAIRS, KNOWN_COUNT, KNOWN_TIMES, KNOWN_BLOCKS };
+enum row_known { KNOWN_NOTHING, KNOWN_PAIRS, KNOWN_COUNT, KNOWN_TIMES, KNOWN_BLOCKS };
 
 struct row_reader {
     const struct part_index *index;
@@ -298,7 +298,7 @@ hands_begin(struct row_reader *r)
     r->times_blocks = r->blocks_read = 0;
     r->time_index = r->place.time_index;
     r->items_begun = false;
-    r->known = KNOWN_PAIRS;
+    r->known = KNOWN_NOTHING;
 }
 
 /* Stands at the first row of the group. */
@@ -402,7 +402,7 @@ static enum err
 group_seek(struct row_reader *r, uint32_t row)
 {
     enum err e = OK;
-    if (row + 1 == r->pairs_rows) return OK;
+    if (row + 1 == r->pairs_rows && r->known >= KNOWN_PAIRS) return OK;
     if (row + 1 < r->pairs_rows) e = group_restart(r);
     uint32_t first = row - row % STRETCH_ROWS;
     if (e == OK && first > r->stretch_row) e = stretch_enter(r, first);
