@@ -104,10 +104,12 @@ add_row(struct row_batch *b, uint32_t number, struct why *why)
     enum err e = row_seek(b->rows, number, why);
     if (e == OK) e = row_meets(b->rows, b->range.min_ms, b->range.max_ms, &meets, why);
     if (e || !meets) return e;
+    size_t blocks_before = b->blocks.size;
+    if (b->range.with_blocks) e = add_blocks(b, why);
+    /* A part whose root lies about its times may have come so far with nothing. */
+    if (e || (b->range.with_blocks && b->blocks.size == blocks_before)) return e;
     row_pairs(b->rows, &pairs, &count);
     buf_put(&b->pairs, pairs, count * sizeof *pairs);
-    if (b->range.with_blocks) e = add_blocks(b, why);
-    if (e) return e;
     struct batch_row row = {number, (uint32_t)(b->pairs.size / sizeof *pairs),
                             (uint32_t)(b->blocks.size / sizeof(struct block_ref))};
     buf_put(&b->known, &row, sizeof row);
