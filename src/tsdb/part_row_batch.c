@@ -192,7 +192,7 @@ take_labels(struct row_batch *b, struct why *why)
         enum err e = note_labels(b, b->at, b->at + count);
         if (e) why_set(why, e, "no memory for the labels of series");
         if (e == OK) e = label_store_read(&b->store, why);
-        b->labels_end = b->at + count;
+        if (e == OK) b->labels_end = b->at + count;
         if (e == OK || count == 1) return e;
         label_store_forget(&b->store);
     }
@@ -209,15 +209,20 @@ row_batch_next(struct row_batch *b, struct row_of_batch *ret_row, struct why *wh
     }
     enum err e = b->at < b->labels_end ? OK : take_labels(b, why);
     if (e) return e;
-    const uint32_t *entries = (const uint32_t *)(const void *)b->entries.at;
-    const struct block_ref *blocks = (const struct block_ref *)(const void *)b->blocks.at;
     const struct batch_row *row = row_at(b, b->at);
     uint32_t first = pairs_begin(b, b->at), first_block = b->at == 0 ? 0 : row[-1].blocks_end;
+    struct row_of_batch given = {row->number, .block_count = row->blocks_end - first_block};
+    if (given.block_count > 0)
+        given.blocks = (const struct block_ref *)(const void *)b->blocks.at + first_block;
     buf_clear(&b->labels);
-    e = label_store_put(&b->store, entries + first, row->pairs_end - first, &b->labels, why);
-    if (e) return e;
-    *ret_row = (struct row_of_batch){row->number, buf_bytes(&b->labels), blocks + first_block,
-                                     row->blocks_end - first_block};
+    if (row->pairs_end > first) {
+        const uint32_t *entries = (const uint32_t *)(const void *)b->entries.at + first;
+        e = label_store_put(&b->store, entries, row->pairs_end - first, &b->labels, why);
+        if (e) return e;
+    }
+    given.labels = buf_bytes(&b->labels);
+    if (given.labels.at == NULL) given.labels.at = (const uint8_t *)""; /* there is a row */
+    *ret_row = given;
     b->at++;
     return OK;
 }
