@@ -421,6 +421,17 @@ store_unpin(struct pinned *pinned)
     gen_unref(pinned->gens[1]);
 }
 
+/* Has the generation anything for anybody? A registry may know a million series, all flushed. */
+static bool
+gen_counts(const struct query *q, const struct gen *gen)
+{
+    if (gen == NULL) return false;
+    lock_take(&q->db->head_lock);
+    bool counts = gen->series_count > 0 || (q->exemplars && gen->exemplars.count > 0);
+    lock_drop(&q->db->head_lock);
+    return counts;
+}
+
 static enum err
 open_sources(struct query *q, struct bytes tenant_name, struct why *why)
 {
@@ -445,7 +456,7 @@ open_sources(struct query *q, struct bytes tenant_name, struct why *why)
     }
     bool head = q->pinned.tenant != UINT32_MAX && !q->parts_only;
     for (unsigned i = 0; i < 2 && e == OK && head; i++) {
-        if (q->pinned.gens[i] == NULL) continue;
+        if (!gen_counts(q, q->pinned.gens[i])) continue;
         struct source *s = &q->sources[q->source_count++];
         s->order = most + i;
         s->registry = q->pinned.gens[i]->registry;
