@@ -192,7 +192,7 @@ texts_each(struct texts *x, enum err (*each)(void *context, struct bytes text), 
 
 /* --- by the indexes --------------------------------------------------------------------------- */
 
-enum { CHECKED_AT_ONCE = 1024 };
+enum { CHECKED_AT_ONCE = 1024, PAIRS_AT_ONCE = 32 };
 
 struct head_look {
     struct tsdb *db;
@@ -235,16 +235,41 @@ pair_meets(struct head_look *l, uint32_t pair, bool *ret_meets, struct why *why)
     return OK;
 }
 
+/* What pair_meets() and the text of a pair will touch, asked of the processor for many at once. */
+static void
+prefetch_pairs(const struct head_look *l, const uint32_t *pairs, uint32_t count)
+{
+    const struct registry *r = l->registry;
+    for (uint32_t i = 0; i < count; i++) {
+        __builtin_prefetch(registry_pair_use(r, pairs[i]));
+        __builtin_prefetch(registry_pair(r, pairs[i]));
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        const struct id_list *series = &registry_pair_use(r, pairs[i])->series;
+        __builtin_prefetch(registry_pair(r, pairs[i])->field);
+        for (unsigned g = 0; g < 2 && series->count > 0; g++) {
+            const struct gen *gen = l->pinned->gens[g];
+            if (gen == NULL || gen->registry != r) continue;
+            __builtin_prefetch(gen_series(gen, series->first_id));
+        }
+    }
+}
+
 static enum err
 head_values(struct head_look *l, const struct registry_name *name, struct texts *x, struct why *why)
 {
-    uint32_t pair;
+    uint32_t pairs[PAIRS_AT_ONCE], count;
     struct id_walk walk = id_list_walk(&name->pairs);
-    while (id_walk_next(&walk, &pair)) {
-        bool meets;
-        enum err e = pair_meets(l, pair, &meets, why);
-        if (e == OK && meets) e = texts_add(x, pair_label(registry_pair(l->registry, pair)).value);
-        if (e) return e;
+    while ((count = id_walk_read(&walk, pairs, PAIRS_AT_ONCE)) > 0) {
+        prefetch_pairs(l, pairs, count);
+        for (uint32_t i = 0; i < count; i++) {
+            bool meets;
+            enum err e = pair_meets(l, pairs[i], &meets, why);
+            if (e) return e;
+            if (!meets) continue;
+            e = texts_add(x, pair_label(registry_pair(l->registry, pairs[i])).value);
+            if (e) return e;
+        }
     }
     return OK;
 }
