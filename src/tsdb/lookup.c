@@ -67,24 +67,45 @@ texts_grow(struct texts *x)
     return x->slots == NULL ? OK : table_make(x);
 }
 
+static enum err
+append(struct texts *x, struct bytes text, bool in_order)
+{
+    struct bytes copy = arena_copy(&x->arena, text);
+    if (copy.at == NULL) return ERR_NOMEM;
+    x->items[x->count++] = copy;
+    x->ordered_count += in_order;
+    return OK;
+}
+
+static bool
+comes_in_order(const struct texts *x, struct bytes text)
+{
+    if (x->ordered_count < x->count) return false;
+    return x->count == 0 || bytes_compare(x->items[x->count - 1], text) < 0;
+}
+
 /* As long as they come in order, as those of one part do, nothing is looked up. */
 enum err
 texts_add(void *context, struct bytes text)
 {
     struct texts *x = context;
-    bool behind = x->count == 0 || bytes_compare(x->items[x->count - 1], text) < 0;
-    bool in_order = behind && x->ordered_count == x->count;
+    bool in_order = comes_in_order(x, text);
     enum err e = x->count == x->capacity ? texts_grow(x) : OK;
     if (e == OK && !in_order && x->slots == NULL) e = table_make(x);
     if (e) return e;
     uint32_t *slot = x->slots == NULL ? NULL : slot_of(x, x->slots, x->slot_count, text);
     if (slot != NULL && *slot != 0) return OK;
-    struct bytes copy = arena_copy(&x->arena, text);
-    if (copy.at == NULL) return ERR_NOMEM;
-    x->items[x->count++] = copy;
-    x->ordered_count += in_order;
-    if (slot != NULL) *slot = x->count;
-    return OK;
+    e = append(x, text, in_order);
+    if (e == OK && slot != NULL) *slot = x->count;
+    return e;
+}
+
+enum err
+texts_add_another(struct texts *x, struct bytes text)
+{
+    if (x->slots != NULL) return texts_add(x, text);
+    enum err e = x->count == x->capacity ? texts_grow(x) : OK;
+    return e ? e : append(x, text, comes_in_order(x, text));
 }
 
 /* --- in order --------------------------------------------------------------------------------- */
@@ -202,6 +223,7 @@ struct head_look {
     int64_t max_ms;
     uint32_t visible;
     uint32_t checked; /* since others had the lock */
+    bool alone;       /* no texts are there but those of this registry, which has each once */
     struct query_control *control;
 };
 
@@ -267,7 +289,8 @@ head_values(struct head_look *l, const struct registry_name *name, struct texts 
             enum err e = pair_meets(l, pairs[i], &meets, why);
             if (e) return e;
             if (!meets) continue;
-            e = texts_add(x, pair_label(registry_pair(l->registry, pairs[i])).value);
+            struct bytes value = pair_label(registry_pair(l->registry, pairs[i])).value;
+            e = l->alone ? texts_add_another(x, value) : texts_add(x, value);
             if (e) return e;
         }
     }
@@ -317,6 +340,7 @@ gather_head(struct tsdb *db, const struct pinned *pinned, const struct lookup_re
             continue;
         }
         const struct registry_name *n = registry_find_name(l.registry, pinned->tenant, *name);
+        l.alone = x->count == 0;
         if (n != NULL) e = head_values(&l, n, x, why);
     }
     lock_drop(&db->head_lock);

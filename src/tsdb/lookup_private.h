@@ -19,6 +19,9 @@ struct texts {
 /* `context` is the texts; the text is copied if it is not there. ERR_NOMEM. */
 MUST_CHECK enum err texts_add(void *context, struct bytes text);
 
+/* The same of a text that is not there: for those of one registry, if they are the first. */
+MUST_CHECK enum err texts_add_another(struct texts *texts, struct bytes text);
+
 /* --- lookup_selected.c ------------------------------------------------------------------------ */
 
 /* Adds the values of a label that the selected series have; `name` NULL: their label names. */

@@ -207,11 +207,13 @@ add_struck(const struct head_pairs *x, const struct registry_name *name, bool na
 {
     uint32_t id;
     enum err e = OK;
+    bool alone = texts->count == 0;
     struct id_walk walk = walk_pairs(x->q, name);
     while (e == OK && id_walk_next(&walk, &id)) {
         if (id >= x->pair_count || is_wanted(x, id)) continue;
         if (names) return texts_add(texts, name->text);
-        e = texts_add(texts, pair_label(registry_pair(x->s->registry, id)).value);
+        struct bytes value = pair_label(registry_pair(x->s->registry, id)).value;
+        e = alone ? texts_add_another(texts, value) : texts_add(texts, value);
     }
     return e;
 }
