@@ -8,6 +8,9 @@
  * metrics have a label of 100,000 values besides. LEVEL=1: as a flush writes it, in smaller pages.
  * "Cold": the part was just opened, and no page of it is in the cache (files may be in that of the
  * kernel); "warm": the same question again. CPU time of this thread, the median of several.
+ *
+ * Then a part whose series have a label in another order than theirs, read with a cache that is too
+ * small for its values: row by row and by the batch.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,10 +18,12 @@
 #include <time.h>
 
 #include "sys/sim.h"
+#include "tsdb/pages.h"
 #include "tsdb/part.h"
 
 enum { METRICS = 500, INSTANCES = 2000, JOBS = 20, WITH_ID = 50, IDS = WITH_ID * INSTANCES };
 enum { ROUNDS = 15, NUMBER = 1 };
+enum { SCATTERED = 100000, SCATTERED_NUMBER = 2, STRIDE = 61657, SMALL_CACHE = 512 * 1024 };
 
 static const int64_t BASE_MS = 1700000000000;
 
@@ -205,6 +210,147 @@ measure_one(struct bench *b)
     print_line("labels and samples of one series, by its number", 1, cold, warm);
 }
 
+/* Every row of one instance: 500 among a million, 2000 apart. */
+static roaring_bitmap_t *
+series_of_instance(unsigned instance)
+{
+    roaring_bitmap_t *set = roaring_bitmap_create();
+    for (unsigned m = 0; m < METRICS; m++) {
+        roaring_bitmap_add(set, m * INSTANCES + instance);
+    }
+    return set;
+}
+
+static uint64_t
+read_pairs(struct part_index *index, const roaring_bitmap_t *set)
+{
+    struct row_reader *rows;
+    roaring_uint32_iterator_t it;
+    uint64_t count = 0;
+    must(row_reader_new(index, NULL, &rows));
+    for (roaring_init_iterator(set, &it); it.has_value; roaring_advance_uint32_iterator(&it)) {
+        must(row_seek(rows, it.current_value, NULL));
+        count++;
+    }
+    row_reader_free(rows);
+    return count;
+}
+
+static uint64_t
+read_labels(struct part_index *index, const roaring_bitmap_t *set)
+{
+    struct row_batch *batch;
+    struct row_of_batch row;
+    struct row_range range = {INT64_MIN, INT64_MAX, false};
+    uint64_t count = 0;
+    must(row_batch_new(index, set, &range, NULL, &batch));
+    for (;; count++) {
+        must(row_batch_next(batch, &row, NULL));
+        if (row.labels.at == NULL) break;
+    }
+    row_batch_free(batch);
+    return count;
+}
+
+static double
+timed(struct bench *b, uint64_t (*read)(struct part_index *index, const roaring_bitmap_t *set),
+      const roaring_bitmap_t *set, uint64_t *ret_found)
+{
+    struct arena arena;
+    struct part_index index;
+    arena_init(&arena, NULL, 0, 0);
+    double start = cpu_us();
+    must(part_index_load(b->part, part_tenant_at(b->part, 0), &arena, &index, NULL));
+    *ret_found = read(&index, set);
+    double took = cpu_us() - start;
+    arena_fini(&arena);
+    return took;
+}
+
+static void
+measure_rows(struct bench *b, const char *text,
+             uint64_t (*read)(struct part_index *index, const roaring_bitmap_t *set))
+{
+    double cold[ROUNDS], warm[ROUNDS];
+    uint64_t found;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        roaring_bitmap_t *set = series_of_instance(i * 131);
+        reopen(b);
+        cold[i] = timed(b, read, set, &found);
+        warm[i] = timed(b, read, set, &found);
+        roaring_bitmap_free(set);
+    }
+    print_line(text, found, cold, warm);
+}
+
+/* --- labels in another order ------------------------------------------------------------------ */
+
+static void
+make_scattered(struct bench *b)
+{
+    struct part_writer *w;
+    struct part_info info;
+    must(part_writer_new(b->env, NULL, b->dir, SCATTERED_NUMBER, 1, 2, &w, NULL));
+    part_writer_set_level(w, PART_LEVEL_LAST);
+    must(part_write_tenant(w, bytes_of_text("anonymous"), NULL));
+    put_pairs(w, "a", "in-the-order-of-series-", 6, "", SCATTERED);
+    put_pairs(w, "b", "in-another-order-", 6, "", SCATTERED);
+    for (uint32_t i = 0; i < SCATTERED; i++) {
+        uint32_t pairs[] = {i, SCATTERED + (uint32_t)((uint64_t)i * STRIDE % SCATTERED)};
+        int64_t t_ms = BASE_MS;
+        uint64_t bits = double_bits(1);
+        struct sample_batch batch = {SAMPLE_FLOAT, 1, &t_ms, &bits, NULL, NULL};
+        must(part_write_series(w, pairs, 2, NULL));
+        must(part_write_samples(w, &batch, NULL));
+    }
+    must(part_writer_finish(w, &info, NULL));
+    part_writer_free(w);
+}
+
+static uint64_t
+read_row_by_row(struct part_index *index, const roaring_bitmap_t *set)
+{
+    struct row_reader *rows;
+    roaring_uint32_iterator_t it;
+    uint64_t count = 0;
+    must(row_reader_new(index, NULL, &rows));
+    for (roaring_init_iterator(set, &it); it.has_value; roaring_advance_uint32_iterator(&it)) {
+        struct bytes labels;
+        const struct block_ref *blocks;
+        uint32_t block_count;
+        must(row_read(rows, it.current_value, &labels, &blocks, &block_count, NULL));
+        count++;
+    }
+    row_reader_free(rows);
+    return count;
+}
+
+static void
+measure_scattered(struct bench *b)
+{
+    struct bench small = *b;
+    struct page_cache_stats before, after;
+    uint64_t found;
+    make_scattered(b);
+    must(page_cache_new(NULL, SMALL_CACHE, &small.cache));
+    must(part_open(b->env, NULL, small.cache, b->dir, SCATTERED_NUMBER, &small.part, NULL));
+    roaring_bitmap_t *set = roaring_bitmap_from_range(0, SCATTERED, 1);
+    printf("\n%d series with a label in another order, a cache of %d KiB\n", SCATTERED,
+           SMALL_CACHE / 1024);
+    for (unsigned batch = 0; batch < 2; batch++) {
+        page_cache_stats(small.cache, &before);
+        double took = timed(&small, batch ? read_labels : read_row_by_row, set, &found);
+        page_cache_stats(small.cache, &after);
+        printf("%-16s %10.1f us, %" PRIu64 " pages unpacked\n",
+               batch ? "by the batch" : "row by row", took, after.misses - before.misses);
+    }
+    roaring_bitmap_free(set);
+    part_unref(small.part);
+    page_cache_free(small.cache);
+}
+
+/* --- questions, asked and printed ------------------------------------------------------------- */
+
 static void
 describe(char *to, size_t size, const struct question *q)
 {
@@ -298,6 +444,9 @@ main(int argc, char **argv)
         measure(&b, &questions[i]);
     }
     measure_one(&b);
+    measure_rows(&b, "pairs of the series of one instance", read_pairs);
+    measure_rows(&b, "labels of the series of one instance", read_labels);
+    measure_scattered(&b);
     part_unref(b.part);
     page_cache_free(b.cache);
     sim_env_free(sim);

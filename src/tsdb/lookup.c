@@ -1,26 +1,17 @@
 /*
  * lookup.c - label names, label values, series. Without matchers and deletions the indexes answer:
  * names and values of each part whose time meets the question's, and of the head's registry as far
- * as their series have samples. Otherwise the labels of the series that are selected are gone
- * through; no sample is read for that.
+ * as their series have samples. Otherwise the pairs of the series that are selected are gone
+ * through (lookup_selected.c); no sample is read for that.
  */
 #include <stdlib.h>
 
 #include "base/hash.h"
-#include "tsdb/internal.h"
+#include "tsdb/lookup_private.h"
 
 /* --- texts, each once ------------------------------------------------------------------------- */
 
-enum { SLOTS_FIRST = 64 };
-
-struct texts {
-    struct budget *budget;
-    uint64_t seed;
-    struct arena arena;
-    struct bytes *slots; /* open addressing; at most half are used */
-    uint32_t capacity;   /* a power of two, or 0 */
-    uint32_t count;
-};
+enum { FIRST = 64 };
 
 static void
 texts_init(struct texts *x, uint64_t seed, struct budget *budget)
@@ -32,115 +23,197 @@ texts_init(struct texts *x, uint64_t seed, struct budget *budget)
 static void
 texts_fini(struct texts *x)
 {
-    mem_free(x->budget, x->slots, x->capacity * sizeof *x->slots);
+    mem_free(x->budget, x->items, x->capacity * sizeof *x->items);
+    mem_free(x->budget, x->slots, x->slot_count * sizeof *x->slots);
     arena_fini(&x->arena);
 }
 
-static struct bytes *
-texts_slot(struct bytes *slots, uint32_t capacity, struct bytes text, uint64_t seed)
+static uint32_t *
+slot_of(const struct texts *x, uint32_t *slots, uint32_t slot_count, struct bytes text)
 {
-    uint64_t at = hash_bytes(text, seed) & (capacity - 1);
-    while (slots[at].at != NULL && !bytes_equal(slots[at], text)) {
-        at = (at + 1) & (capacity - 1);
+    uint32_t at = (uint32_t)hash_bytes(text, x->seed) & (slot_count - 1);
+    while (slots[at] != 0 && !bytes_equal(x->items[slots[at] - 1], text)) {
+        at = (at + 1) & (slot_count - 1);
     }
     return &slots[at];
+}
+
+/* The table gets twice the slots that are needed for all that fits into the list. */
+static enum err
+table_make(struct texts *x)
+{
+    uint32_t count = 2 * x->capacity;
+    uint32_t *slots = mem_new(x->budget, count * sizeof *slots);
+    if (slots == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < x->count; i++) {
+        *slot_of(x, slots, count, x->items[i]) = i + 1;
+    }
+    mem_free(x->budget, x->slots, x->slot_count * sizeof *slots);
+    x->slots = slots;
+    x->slot_count = count;
+    return OK;
 }
 
 static enum err
 texts_grow(struct texts *x)
 {
-    uint32_t capacity = x->capacity == 0 ? SLOTS_FIRST : x->capacity * 2;
-    struct bytes *slots = mem_new(x->budget, capacity * sizeof *slots);
-    if (slots == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < x->capacity; i++) {
-        if (x->slots[i].at != NULL)
-            *texts_slot(slots, capacity, x->slots[i], x->seed) = x->slots[i];
-    }
-    mem_free(x->budget, x->slots, x->capacity * sizeof *slots);
-    x->slots = slots;
+    uint32_t capacity = x->capacity == 0 ? FIRST : x->capacity * 2;
+    if (x->capacity > UINT32_MAX / 4) return ERR_NOMEM;
+    struct bytes *grown =
+        mem_resize(x->budget, x->items, x->capacity * sizeof *grown, capacity * sizeof *grown);
+    if (grown == NULL) return ERR_NOMEM;
+    x->items = grown;
     x->capacity = capacity;
-    return OK;
+    return x->slots == NULL ? OK : table_make(x);
 }
 
 static enum err
+append(struct texts *x, struct bytes text, bool in_order)
+{
+    struct bytes copy = arena_copy(&x->arena, text);
+    if (copy.at == NULL) return ERR_NOMEM;
+    x->items[x->count++] = copy;
+    x->ordered_count += in_order;
+    return OK;
+}
+
+static bool
+comes_in_order(const struct texts *x, struct bytes text)
+{
+    if (x->ordered_count < x->count) return false;
+    return x->count == 0 || bytes_compare(x->items[x->count - 1], text) < 0;
+}
+
+/* As long as they come in order, as those of one part do, nothing is looked up. */
+enum err
 texts_add(void *context, struct bytes text)
 {
     struct texts *x = context;
-    if (x->count >= x->capacity / 2) {
-        enum err e = texts_grow(x);
-        if (e) return e;
+    bool in_order = comes_in_order(x, text);
+    enum err e = x->count == x->capacity ? texts_grow(x) : OK;
+    if (e == OK && !in_order && x->slots == NULL) e = table_make(x);
+    if (e) return e;
+    uint32_t *slot = x->slots == NULL ? NULL : slot_of(x, x->slots, x->slot_count, text);
+    if (slot != NULL && *slot != 0) return OK;
+    e = append(x, text, in_order);
+    if (e == OK && slot != NULL) *slot = x->count;
+    return e;
+}
+
+enum err
+texts_add_another(struct texts *x, struct bytes text)
+{
+    if (x->slots != NULL) return texts_add(x, text);
+    enum err e = x->count == x->capacity ? texts_grow(x) : OK;
+    return e ? e : append(x, text, comes_in_order(x, text));
+}
+
+/* --- in order --------------------------------------------------------------------------------- */
+
+enum { RADIX_BITS = 8, RADIX = 1 << RADIX_BITS };
+
+/* A text, and eight of its bytes behind what all of them begin with, as a number. */
+struct key {
+    uint64_t eight;
+    struct bytes text;
+};
+
+static int
+by_text(const void *a, const void *b)
+{
+    return bytes_compare(((const struct key *)a)->text, ((const struct key *)b)->text);
+}
+
+static size_t
+common_start(const struct bytes *items, uint32_t count)
+{
+    size_t same = items[0].size;
+    for (uint32_t i = 1; i < count; i++) {
+        size_t at = 0, most = items[i].size < same ? items[i].size : same;
+        while (at < most && items[i].at[at] == items[0].at[at]) {
+            at++;
+        }
+        same = at;
     }
-    struct bytes *slot = texts_slot(x->slots, x->capacity, text, x->seed);
-    if (slot->at != NULL) return OK;
-    struct bytes copy = arena_copy(&x->arena, text);
-    if (copy.at == NULL) return ERR_NOMEM;
-    *slot = copy;
-    x->count++;
+    return same;
+}
+
+/* What is shorter is filled up with zeros: texts are compared where keys are equal. */
+static uint64_t
+eight_from(struct bytes text, size_t at)
+{
+    uint8_t bytes[8] = {0};
+    size_t left = text.size - at;
+    memcpy(bytes, text.at + at, left < sizeof bytes ? left : sizeof bytes);
+    return __builtin_bswap64(load_le64(bytes));
+}
+
+static void
+radix_pass(const struct key *from, struct key *to, uint32_t count, unsigned shift)
+{
+    uint32_t starts[RADIX] = {0};
+    for (uint32_t i = 0; i < count; i++) {
+        starts[from[i].eight >> shift & (RADIX - 1)]++;
+    }
+    for (uint32_t b = 0, at = 0; b < RADIX; b++) {
+        uint32_t size = starts[b];
+        starts[b] = at;
+        at += size;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        to[starts[from[i].eight >> shift & (RADIX - 1)]++] = from[i];
+    }
+}
+
+/* Comparing whole texts was half of what it cost to list some thousand values. */
+static enum err
+sort_texts(struct bytes *items, uint32_t count, struct budget *budget)
+{
+    if (count < 2) return OK;
+    size_t size = 2 * (size_t)count * sizeof(struct key);
+    struct key *keys = mem_alloc(budget, size), *a = keys, *b = keys + count;
+    if (keys == NULL) return ERR_NOMEM;
+    size_t start = common_start(items, count);
+    uint64_t differ = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        a[i] = (struct key){eight_from(items[i], start), items[i]};
+        differ |= a[i].eight ^ a[0].eight;
+    }
+    for (unsigned shift = 0; shift < 64; shift += RADIX_BITS) {
+        if ((differ >> shift & (RADIX - 1)) == 0) continue;
+        radix_pass(a, b, count, shift);
+        struct key *swap = a;
+        a = b;
+        b = swap;
+    }
+    for (uint32_t i = 0, run; i < count; i += run) {
+        for (run = 1; i + run < count && a[i + run].eight == a[i].eight; run++) {
+        }
+        if (run > 1) qsort(a + i, run, sizeof *a, by_text);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        items[i] = a[i].text;
+    }
+    mem_free(budget, keys, size);
     return OK;
 }
 
-static int
-by_bytes(const void *a, const void *b)
-{
-    return bytes_compare(*(const struct bytes *)a, *(const struct bytes *)b);
-}
-
-/* In order. The set is of no use afterwards. */
+/* What came in order, and the rest when that is sorted. */
 static enum err
 texts_each(struct texts *x, enum err (*each)(void *context, struct bytes text), void *context)
 {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < x->capacity; i++) {
-        if (x->slots[i].at != NULL) x->slots[count++] = x->slots[i];
+    uint32_t a = 0, b = x->ordered_count, middle = b;
+    enum err e = sort_texts(x->items + middle, x->count - middle, x->budget);
+    while (e == OK && (a < middle || b < x->count)) {
+        bool first = b == x->count || (a < middle && bytes_compare(x->items[a], x->items[b]) < 0);
+        e = each(context, x->items[first ? a++ : b++]);
     }
-    if (count > 1) qsort(x->slots, count, sizeof *x->slots, by_bytes);
-    enum err e = OK;
-    for (uint32_t i = 0; i < count && e == OK; i++) {
-        e = each(context, x->slots[i]);
-    }
-    return e;
-}
-
-/* --- by the labels of what is selected -------------------------------------------------------- */
-
-/* `name` NULL: names are wanted. */
-static enum err
-add_labels(struct texts *x, struct bytes labels, const struct bytes *name)
-{
-    struct cursor c = cursor_of(labels);
-    struct label label;
-    enum err e = OK;
-    while (e == OK && labels_next(&c, &label)) {
-        if (name == NULL) {
-            e = texts_add(x, label.name);
-        } else if (bytes_equal(label.name, *name)) {
-            return texts_add(x, label.value);
-        }
-    }
-    return e;
-}
-
-static enum err
-gather_selected(struct tsdb *db, const struct lookup_request *request, const struct bytes *name,
-                struct texts *x, struct why *why)
-{
-    struct series_set *set;
-    struct bytes labels;
-    enum err e = query_labels(db, request, &set, why);
-    if (e) return e;
-    for (;;) {
-        e = series_set_next(set, &labels, why);
-        if (e || labels.at == NULL) break;
-        e = add_labels(x, labels, name);
-        if (e) break;
-    }
-    series_set_free(set);
     return e;
 }
 
 /* --- by the indexes --------------------------------------------------------------------------- */
 
-enum { CHECKED_AT_ONCE = 1024 };
+enum { CHECKED_AT_ONCE = 1024, PAIRS_AT_ONCE = 32 };
 
 struct head_look {
     struct tsdb *db;
@@ -150,6 +223,7 @@ struct head_look {
     int64_t max_ms;
     uint32_t visible;
     uint32_t checked; /* since others had the lock */
+    bool alone;       /* no texts are there but those of this registry, which has each once */
     struct query_control *control;
 };
 
@@ -183,16 +257,42 @@ pair_meets(struct head_look *l, uint32_t pair, bool *ret_meets, struct why *why)
     return OK;
 }
 
+/* What pair_meets() and the text of a pair will touch, asked of the processor for many at once. */
+static void
+prefetch_pairs(const struct head_look *l, const uint32_t *pairs, uint32_t count)
+{
+    const struct registry *r = l->registry;
+    for (uint32_t i = 0; i < count; i++) {
+        __builtin_prefetch(registry_pair_use(r, pairs[i]));
+        __builtin_prefetch(registry_pair(r, pairs[i]));
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        const struct id_list *series = &registry_pair_use(r, pairs[i])->series;
+        __builtin_prefetch(registry_pair(r, pairs[i])->field);
+        for (unsigned g = 0; g < 2 && series->count > 0; g++) {
+            const struct gen *gen = l->pinned->gens[g];
+            if (gen == NULL || gen->registry != r) continue;
+            __builtin_prefetch(gen_series(gen, series->first_id));
+        }
+    }
+}
+
 static enum err
 head_values(struct head_look *l, const struct registry_name *name, struct texts *x, struct why *why)
 {
-    uint32_t pair;
+    uint32_t pairs[PAIRS_AT_ONCE], count;
     struct id_walk walk = id_list_walk(&name->pairs);
-    while (id_walk_next(&walk, &pair)) {
-        bool meets;
-        enum err e = pair_meets(l, pair, &meets, why);
-        if (e == OK && meets) e = texts_add(x, pair_label(registry_pair(l->registry, pair)).value);
-        if (e) return e;
+    while ((count = id_walk_read(&walk, pairs, PAIRS_AT_ONCE)) > 0) {
+        prefetch_pairs(l, pairs, count);
+        for (uint32_t i = 0; i < count; i++) {
+            bool meets;
+            enum err e = pair_meets(l, pairs[i], &meets, why);
+            if (e) return e;
+            if (!meets) continue;
+            struct bytes value = pair_label(registry_pair(l->registry, pairs[i])).value;
+            e = l->alone ? texts_add_another(x, value) : texts_add(x, value);
+            if (e) return e;
+        }
     }
     return OK;
 }
@@ -240,6 +340,7 @@ gather_head(struct tsdb *db, const struct pinned *pinned, const struct lookup_re
             continue;
         }
         const struct registry_name *n = registry_find_name(l.registry, pinned->tenant, *name);
+        l.alone = x->count == 0;
         if (n != NULL) e = head_values(&l, n, x, why);
     }
     lock_drop(&db->head_lock);
@@ -285,11 +386,11 @@ gather(struct tsdb *db, const struct lookup_request *request, const struct bytes
        struct texts *x, struct why *why)
 {
     struct pinned pinned;
-    if (request->set_count > 0) return gather_selected(db, request, name, x, why);
+    if (request->set_count > 0) return lookup_selected(db, request, name, x, why);
     store_pin(db, request->tenant, &pinned);
     enum err e = OK;
     if (something_is_deleted(pinned.version->tombstones, request->tenant)) {
-        e = gather_selected(db, request, name, x, why);
+        e = lookup_selected(db, request, name, x, why);
     } else {
         for (uint32_t i = 0; i < pinned.version->part_count && e == OK; i++) {
             e = gather_part(pinned.version->parts[i], request, name, x, why);

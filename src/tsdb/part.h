@@ -193,7 +193,7 @@ MUST_CHECK enum err part_match(const struct part_index *index, struct matcher *c
                                uint32_t matcher_count, roaring_bitmap_t **ret_series,
                                struct why *why);
 
-/* Reads rows one after another; keeps the last page and recent label values at hand. */
+/* Reads rows, cheapest in ascending order; keeps the last page and recent labels at hand. */
 struct row_reader;
 MUST_CHECK enum err row_reader_new(const struct part_index *index, struct budget *budget,
                                    struct row_reader **ret_reader);
@@ -204,12 +204,42 @@ void row_reader_free(struct row_reader *reader);
 MUST_CHECK enum err row_read(struct row_reader *reader, uint32_t number, struct bytes *ret_labels,
                              const struct block_ref **ret_blocks, uint32_t *ret_block_count,
                              struct why *why);
-
-/* The pairs of the series read last, by their numbers in the part, ascending; a view like the rest.
- */
+/* Only its pairs; the functions below are about the series read or sought last. */
+MUST_CHECK enum err row_seek(struct row_reader *reader, uint32_t number, struct why *why);
+/* Its pairs, by their numbers in the part, ascending; a view like the rest. */
 void row_pairs(const struct row_reader *reader, const uint32_t **ret_pairs, uint32_t *ret_count);
+MUST_CHECK enum err row_blocks(struct row_reader *reader, const struct block_ref **ret_blocks,
+                               uint32_t *ret_count, struct why *why);
+/* Has it a block that reaches into the time? */
+MUST_CHECK enum err row_meets(struct row_reader *reader, int64_t min_ms, int64_t max_ms,
+                              bool *ret_meets, struct why *why);
 /* From now on rows of another tenant of the same part. */
 void row_reader_move(struct row_reader *reader, const struct part_index *index);
+
+/*
+ * Many rows one after another, with labels: those that have a block in the time. Rows are read some
+ * thousand ahead, and labels taken from pages for all of them at once. `index` and `series` outlive
+ * it.
+ */
+struct row_range {
+    int64_t min_ms;
+    int64_t max_ms;
+    bool with_blocks; /* those in the time; else none are given */
+};
+struct row_of_batch {
+    uint32_t number;
+    struct bytes labels; /* canonical; at is NULL behind the last one */
+    const struct block_ref *blocks;
+    uint32_t block_count;
+};
+struct row_batch;
+MUST_CHECK enum err row_batch_new(const struct part_index *index, const roaring_bitmap_t *series,
+                                  const struct row_range *range, struct budget *budget,
+                                  struct row_batch **ret_batch);
+void row_batch_free(struct row_batch *batch);
+/* Views until the next call. Errors come with the row they concern, and stay. */
+MUST_CHECK enum err row_batch_next(struct row_batch *batch, struct row_of_batch *ret_row,
+                                   struct why *why);
 
 enum sample_kind block_kind(const struct block_ref *block);
 /*

@@ -9,7 +9,8 @@ enum {
     PART_VERSION = 1,
     PART_END_BYTES = 64, /* header and footer */
     LABEL_RESTART = 16,
-    GROUP_ROWS_MAX = 1024, /* what is read one after another */
+    GROUP_ROWS_MAX = 1024,
+    STRETCH_ROWS = 128, /* what is read one after another */
     PAGE_LISTS_MAX = 4096,
     DIRECTORY_IN_ROOT = 1, /* where else an offset is */
     DIRECTORY_ROOT_BYTES = 512,
@@ -59,6 +60,7 @@ enum {
 /* The columns of a page of rows, in their order. */
 enum row_column {
     ROW_HEAD,         /* pages of values, time columns */
+    ROW_STRETCHES,    /* where each stretch but the first begins, and its first row's pairs */
     ROW_PAIR_COUNTS,  /* per row */
     ROW_MASKS,        /* per row: which pairs are not those of the row before */
     ROW_PAIRS,        /* those */
@@ -74,6 +76,14 @@ enum row_column {
     ROW_MISSING,
     ROW_RAW,
     ROW_COLUMN_COUNT,
+};
+
+/* How far a group has come at some row. What its rows' pairs are is not said here. */
+struct row_place {
+    uint64_t bytes[ROW_COLUMN_COUNT]; /* of each column from ROW_PAIR_COUNTS on */
+    uint64_t time_index;              /* of the block before */
+    uint64_t items;                   /* in pages of values */
+    uint64_t item_at;                 /* where the last of them ends */
 };
 
 enum { ROW_MASK_BITS = 63 }; /* pairs behind these are always listed */

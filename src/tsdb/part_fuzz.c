@@ -114,6 +114,46 @@ read_rows(const struct part_index *index)
     row_reader_free(rows);
 }
 
+/* The same by the batch, and then some of them once more, in another order. */
+static void
+read_batch(const struct part_index *index)
+{
+    const struct part_tenant *t = index->tenant;
+    struct row_range range = {part_info(index->part)->min_ms, INT64_MAX, true};
+    struct row_batch *batch = NULL;
+    uint32_t count = t->series_count < ROWS_MAX ? t->series_count : ROWS_MAX;
+    roaring_bitmap_t *set = roaring_bitmap_from_range(t->first_series, t->first_series + count, 2);
+    struct row_of_batch row = {.labels = {(const uint8_t *)"", 0}};
+    struct why why = {""};
+    if (set == NULL) set = roaring_bitmap_create();
+    enum err e = row_batch_new(index, set, &range, &budget, &batch);
+    while (e == OK && row.labels.at != NULL) {
+        e = row_batch_next(batch, &row, &why);
+        assert(e != OK || row.labels.at == NULL || row.block_count > 0);
+    }
+    expect(e, &why);
+    row_batch_free(batch);
+    roaring_bitmap_free(set);
+}
+
+static void
+read_backwards(const struct part_index *index)
+{
+    enum { STEP = 37 };
+    struct row_reader *rows;
+    const struct part_tenant *t = index->tenant;
+    if (row_reader_new(index, &budget, &rows) != OK) return;
+    for (uint32_t i = t->series_count < ROWS_MAX ? t->series_count : ROWS_MAX; i > STEP;
+         i -= STEP) {
+        struct why why = {""};
+        bool meets;
+        enum err e = row_seek(rows, t->first_series + i - 1, &why);
+        if (e == OK) e = row_meets(rows, 0, INT64_MAX, &meets, &why);
+        expect(e, &why);
+    }
+    row_reader_free(rows);
+}
+
 static void
 try_match(const struct part_index *index, enum matcher_type type, const char *name,
           const char *pattern)
@@ -159,6 +199,8 @@ read_tenant(struct part *part, const struct part_tenant *t)
     expect(e, &why);
     if (e == OK) {
         read_rows(&index);
+        read_batch(&index);
+        read_backwards(&index);
         try_match(&index, MATCH_EQUAL, "__name__", "metric_1");
         try_match(&index, MATCH_REGEX, "instance", "v.*");
         try_match(&index, MATCH_NOT_REGEX, "job", ".*1|v2");

@@ -128,6 +128,49 @@ MUST_CHECK enum err value_walk_get(struct value_walk *walk, uint32_t pair, struc
 MUST_CHECK enum err value_walk_near(struct value_walk *walk, uint32_t *pair, uint32_t end,
                                     struct bytes value, struct why *why);
 
+/* --- part_label_store.c ----------------------------------------------------------------------- */
+
+/* A label that is wanted, or there, as a field of canonical labels. */
+struct label_entry {
+    uint32_t pair;
+    uint32_t at; /* in `fields` */
+    uint32_t size;
+};
+
+/*
+ * Labels of pairs. What was noted and is not there is read in the order of pairs, so each page of
+ * values is unpacked once for all of it.
+ */
+struct label_store {
+    const struct part_index *index;
+    struct budget *budget;
+    struct buf entries; /* struct label_entry */
+    uint32_t entry_count;
+    uint32_t read_count; /* so many of them are there */
+    uint32_t *slots;     /* index of an entry and 1; open addressing; at most half are used */
+    uint32_t slot_count; /* a power of two, or 0 */
+    struct buf fields;
+    struct buf order; /* u64: of those being read, pair and entry */
+    struct value_walk values;
+};
+
+void label_store_init(struct label_store *store, const struct part_index *index,
+                      struct budget *budget);
+void label_store_fini(struct label_store *store);
+/* Forgets everything if that is much. */
+void label_store_trim(struct label_store *store);
+void label_store_forget(struct label_store *store);
+/*
+ * Notes pairs, and says which entries are theirs, until everything is forgotten. ERR_NOMEM.
+ */
+MUST_CHECK enum err label_store_note(struct label_store *store, const uint32_t *pairs,
+                                     uint32_t pair_count, uint32_t *ret_entries);
+/* Takes in what was noted. Failed, it forgets everything. */
+MUST_CHECK enum err label_store_read(struct label_store *store, struct why *why);
+/* Appends labels that were taken in. */
+MUST_CHECK enum err label_store_put(const struct label_store *store, const uint32_t *entries,
+                                    uint32_t count, struct buf *to, struct why *why);
+
 /* --- part_postings.c -------------------------------------------------------------------------- */
 
 /* Gathers the series of pairs, those of a window. */

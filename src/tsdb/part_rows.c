@@ -1,24 +1,21 @@
 /*
- * part_rows.c - the rows of a part, one for each series, and the blocks they name.
+ * part_rows.c - the rows of a part, one for each series: its pairs, and where its blocks are.
+ *
+ * The columns of a group are walked by four hands, each only as far as somebody asks:
+ *
+ *     pairs     counts, masks, pairs: row by row
+ *     counts    block counts, row by row: which blocks of the stretch are the row's
+ *     times     by the number of the block
+ *     blocks    all other columns, by the number of the block
+ *
+ * Each stretch of rows says where in all columns it begins, so at most a stretch is walked to reach
+ * a row. Who walks a stretch to its end finds that the next one begins there, or the page is
+ * damaged. Rows that are passed by are not judged, only the one that was asked for.
  */
 #include <assert.h>
 #include <inttypes.h>
 
-#include "model/labels.h"
-#include "tsdb/codec_histogram.h"
 #include "tsdb/part_private.h"
-
-/* --- rows ------------------------------------------------------------------------------------- */
-
-enum { MEMO_SLOTS = 256, MEMO_STEP = 32, MEMO_BYTES_MAX = 512 };
-
-/* A label recently decoded: rows next to each other share most of theirs. */
-struct memo {
-    uint32_t pair_plus_1;
-    uint32_t size;
-    uint32_t capacity;
-    uint8_t *field;
-};
 
 /* What the head of a group says: the times of blocks, and where their values are. */
 struct time_column {
@@ -33,31 +30,56 @@ struct values_page {
     uint64_t items;
 };
 
+/* How much is known of the row at hand. */
+enum row_known { KNOWN_NOTHING, KNOWN_PAIRS, KNOWN_COUNT, KNOWN_TIMES, KNOWN_BLOCKS };
+
 struct row_reader {
     const struct part_index *index;
     struct budget *budget;
     const struct page *page;
-    uint64_t offset; /* of the page */
-    uint32_t next_number;
-    uint32_t page_end;  /* first row of the next page */
-    uint32_t group_end; /* behind the rows of the group at hand */
+    uint64_t offset;      /* of the page */
+    uint32_t page_end;    /* first row of the next page */
+    struct cursor groups; /* of the page, behind the one at hand */
+    enum row_known known;
 
-    /* Where it stands in each column of the group. */
-    struct cursor columns[ROW_COLUMN_COUNT];
+    /* The group, and what its head says. */
+    uint32_t group_first;
+    uint32_t group_rows;
+    struct bytes columns[ROW_COLUMN_COUNT];
+    bool head_is_read;
     struct buf time_columns; /* struct time_column */
-    uint32_t time_index;     /* of the block before */
     struct buf values_pages; /* struct values_page */
+    uint64_t first_item_at;
+
+    /* The stretch: its first row in the group, where it begins, by how much that is behind the one
+     * before. */
+    uint32_t stretch_row;
+    struct cursor stretches;
+    struct row_place place;
+    struct row_place advance;
+    struct buf stretch_pairs; /* of its first row */
+
+    /* The hands. Blocks are numbered within the stretch. */
+    struct cursor c[ROW_COLUMN_COUNT];
+    uint32_t pairs_rows; /* of the group, so many are read; the last is the row at hand */
+    struct buf pairs;
+    uint32_t counts_rows;
+    uint64_t first_block; /* of the row that was counted last */
+    uint64_t block_count;
+    uint64_t times_blocks; /* so many are read */
+    uint64_t time_index;   /* of the last one */
+    uint64_t blocks_read;
+    bool items_begun;
+    uint64_t items; /* of the group, read */
     uint32_t next_values_page;
     uint64_t values_page; /* offset of the one at hand, */
     uint64_t items_left;  /* items in it that follow, */
     uint64_t item_at;     /* and where the next one is */
 
+    struct buf blocks; /* struct block_ref, of the row at hand */
     struct buf labels;
-    struct buf blocks; /* struct block_ref */
-    struct buf pairs;
-    struct buf field;
-    struct value_walk values;
-    struct memo memo[MEMO_SLOTS];
+    struct buf entries; /* u32: of the store, for the row */
+    struct label_store store;
 };
 
 enum err
@@ -67,13 +89,12 @@ row_reader_new(const struct part_index *index, struct budget *budget, struct row
     if (r == NULL) return ERR_NOMEM;
     r->index = index;
     r->budget = budget;
-    buf_init(&r->labels, budget, PAGE_BYTES_MAX);
-    buf_init(&r->blocks, budget, PAGE_BYTES_MAX);
-    buf_init(&r->pairs, budget, PAGE_BYTES_MAX);
-    buf_init(&r->field, budget, PAGE_BYTES_MAX);
-    buf_init(&r->time_columns, budget, UINT32_MAX);
-    buf_init(&r->values_pages, budget, UINT32_MAX);
-    value_walk_init(&r->values, index->part, budget);
+    struct buf *all[] = {&r->labels,       &r->entries,       &r->blocks,      &r->pairs,
+                         &r->time_columns, &r->stretch_pairs, &r->values_pages};
+    for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
+        buf_init(all[i], budget, UINT32_MAX);
+    }
+    label_store_init(&r->store, index, budget);
     *ret = r;
     return OK;
 }
@@ -83,62 +104,31 @@ row_reader_free(struct row_reader *r)
 {
     if (r == NULL) return;
     page_release(&r->index->part->source, r->page);
-    value_walk_fini(&r->values);
+    label_store_fini(&r->store);
     buf_fini(&r->labels);
+    buf_fini(&r->entries);
     buf_fini(&r->blocks);
     buf_fini(&r->pairs);
-    buf_fini(&r->field);
+    buf_fini(&r->stretch_pairs);
     buf_fini(&r->time_columns);
     buf_fini(&r->values_pages);
-    for (unsigned i = 0; i < MEMO_SLOTS; i++) {
-        mem_free(r->budget, r->memo[i].field, r->memo[i].capacity);
-    }
     mem_free(r->budget, r, sizeof *r);
 }
 
-/* The label of a pair in r->field. */
-static enum err
-field_get(struct row_reader *r, uint32_t pair, struct why *why)
+static void
+forget_page(struct row_reader *r)
 {
-    const struct part_name *name = part_name_of_pair(r->index, pair);
-    if (name == NULL) return part_damaged(r->index->part, r->offset, "rows", why);
-    enum err e = value_walk_get(&r->values, pair, why);
-    if (e) return e;
-    buf_clear(&r->field);
-    labels_put(&r->field, (struct label){name->name, buf_bytes(&r->values.value)});
-    return buf_error(&r->field);
+    page_release(&r->index->part->source, r->page);
+    r->page = NULL;
 }
 
-static enum err
-memo_fill(struct row_reader *r, struct memo *m, uint32_t pair)
+/* Labels stay at hand: pairs are numbered through the whole part. */
+void
+row_reader_move(struct row_reader *r, const struct part_index *index)
 {
-    m->pair_plus_1 = 0;
-    if (m->capacity < r->field.size) {
-        uint32_t capacity = (uint32_t)(r->field.size + MEMO_STEP);
-        uint8_t *grown = mem_resize(r->budget, m->field, m->capacity, capacity);
-        if (grown == NULL) return ERR_NOMEM;
-        m->field = grown;
-        m->capacity = capacity;
-    }
-    memcpy(m->field, r->field.at, r->field.size);
-    m->size = (uint32_t)r->field.size;
-    m->pair_plus_1 = pair + 1;
-    return OK;
-}
-
-static enum err
-put_pair(struct row_reader *r, uint32_t pair, struct why *why)
-{
-    struct memo *m = &r->memo[pair % MEMO_SLOTS];
-    if (m->pair_plus_1 == pair + 1) {
-        buf_put(&r->labels, m->field, m->size);
-        return buf_error(&r->labels);
-    }
-    enum err e = field_get(r, pair, why);
-    if (e == OK && r->field.size <= MEMO_BYTES_MAX) e = memo_fill(r, m, pair);
-    if (e) return e;
-    buf_put_bytes(&r->labels, buf_bytes(&r->field));
-    return buf_error(&r->labels);
+    assert(index->part == r->index->part);
+    forget_page(r);
+    r->index = r->store.index = index;
 }
 
 /* --- the head of a group ---------------------------------------------------------------------- */
@@ -155,10 +145,8 @@ head_values(struct row_reader *r, struct cursor *c)
         if (page.items == 0) return ERR_CORRUPT;
         buf_put(&r->values_pages, &page, sizeof page);
     }
-    r->next_values_page = 0;
-    r->items_left = 0;
-    r->item_at = count > 0 ? cursor_varint(c) : 0;
-    return c->bad || r->item_at > PAGE_BYTES_MAX ? ERR_CORRUPT : buf_error(&r->values_pages);
+    r->first_item_at = count > 0 ? cursor_varint(c) : 0;
+    return c->bad || r->first_item_at > PAGE_BYTES_MAX ? ERR_CORRUPT : buf_error(&r->values_pages);
 }
 
 enum { TIME_COLUMN_BYTES_MIN = 6 };
@@ -169,16 +157,16 @@ head_times(struct row_reader *r, struct cursor *c)
     uint64_t pages = cursor_varint(c);
     struct cursor first = *c;
     if (pages > cursor_left(c)) return ERR_CORRUPT;
-    buf_clear(&r->field); /* the offsets, for as long as the head is read */
+    buf_clear(&r->labels); /* the offsets, for as long as the head is read */
     for (uint64_t i = 0, offset = 0; i < pages; i++) {
         offset += (uint64_t)cursor_zigzag(&first);
-        buf_put_le64(&r->field, offset);
+        buf_put_le64(&r->labels, offset);
     }
     *c = first;
     uint64_t count = cursor_varint(c), at = 0, min = 0, span = 0;
     if (count > cursor_left(c) / TIME_COLUMN_BYTES_MIN) return ERR_CORRUPT;
     buf_clear(&r->time_columns);
-    for (uint64_t i = 0; i < count && buf_error(&r->field) == OK; i++) {
+    for (uint64_t i = 0; i < count && buf_error(&r->labels) == OK; i++) {
         uint64_t page = cursor_varint(c);
         at += (uint64_t)cursor_zigzag(c);
         uint64_t size = cursor_varint(c), samples = cursor_varint(c);
@@ -190,53 +178,309 @@ head_times(struct row_reader *r, struct cursor *c)
             samples == 0 || samples > CODEC_SAMPLES_MAX || t.max_ms < t.min_ms) {
             return ERR_CORRUPT;
         }
-        uint64_t offset = load_le64(r->field.at + page * 8);
+        uint64_t offset = load_le64(r->labels.at + page * 8);
         t.place = (struct page_place){offset, (uint32_t)at, (uint32_t)size};
         buf_put(&r->time_columns, &t, sizeof t);
         at += size;
     }
-    return err_first(buf_error(&r->field), buf_error(&r->time_columns));
+    return err_first(buf_error(&r->labels), buf_error(&r->time_columns));
 }
 
-/* The columns of a group whose number of rows was read. */
 static enum err
-group_begin(struct row_reader *r, struct cursor c, uint64_t rows)
+head_read(struct row_reader *r)
 {
-    uint64_t sizes[ROW_COLUMN_COUNT], all = 0, room = cursor_left(&c);
-    for (unsigned i = 0; i + 1 < ROW_COLUMN_COUNT; i++) {
-        sizes[i] = cursor_varint(&c);
-        if (sizes[i] > room) cursor_fail(&c);
-        all += sizes[i];
+    if (r->head_is_read) return OK;
+    struct cursor c = cursor_of(r->columns[ROW_HEAD]);
+    enum err e = head_values(r, &c);
+    if (e == OK) e = head_times(r, &c);
+    if (e == OK && (c.bad || c.at != c.end)) e = ERR_CORRUPT;
+    r->head_is_read = e == OK;
+    return e;
+}
+
+/* --- pairs ------------------------------------------------------------------------------------ */
+
+/* Turns `pairs` into those of a row that leans on them. */
+static enum err
+change_pairs(const struct row_reader *r, struct buf *buf, uint64_t count, uint64_t mask,
+             struct cursor *c)
+{
+    const struct part_tenant *t = r->index->tenant;
+    uint32_t before = (uint32_t)(buf->size / sizeof(uint32_t));
+    if (count > before + cursor_left(c)) return ERR_CORRUPT;
+    if (count > before && !buf_reserve(buf, (count - before) * sizeof(uint32_t))) {
+        return buf_error(buf);
     }
-    if (c.bad || all > cursor_left(&c)) return ERR_CORRUPT;
-    sizes[ROW_COLUMN_COUNT - 1] = cursor_left(&c) - all;
-    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
-        r->columns[i] = cursor_of(cursor_bytes(&c, sizes[i]));
+    buf->size = count * sizeof(uint32_t);
+    uint32_t *pairs = (uint32_t *)(void *)buf->at;
+    uint32_t last = t->first_pair;
+    for (uint32_t i = 0; i < count; i++, mask >>= 1) {
+        uint32_t from = i < before ? pairs[i] : last;
+        if (i >= before || i >= ROW_MASK_BITS || (mask & 1) != 0) {
+            from += (uint32_t)cursor_zigzag(c);
+        }
+        pairs[i] = last = from;
     }
-    if (rows > cursor_left(&r->columns[ROW_PAIR_COUNTS])) return ERR_CORRUPT; /* a byte each */
-    r->group_end = r->next_number + (uint32_t)rows;
-    r->time_index = 0;
+    return c->bad ? ERR_CORRUPT : OK;
+}
+
+/*
+ * On to the last of so many rows of the group. Mostly each has as many pairs as the one before:
+ * then nothing is looked at but what has changed, out of registers.
+ */
+static enum err
+pairs_walk(struct row_reader *r, uint32_t rows)
+{
+    struct cursor counts = r->c[ROW_PAIR_COUNTS], masks = r->c[ROW_MASKS], c = r->c[ROW_PAIRS];
+    enum err e = OK;
+    while (r->pairs_rows < rows && e == OK) {
+        uint32_t *pairs = (uint32_t *)(void *)r->pairs.at;
+        uint64_t before = r->pairs.size / sizeof *pairs, count = before, mask = 0;
+        uint32_t row = r->pairs_rows;
+        for (bool alike = before <= ROW_MASK_BITS; alike && row < rows; row += alike) {
+            count = cursor_varint(&counts);
+            mask = cursor_varint(&masks);
+            alike = count == before && mask >> before == 0;
+            for (; alike && mask != 0; mask &= mask - 1) {
+                pairs[__builtin_ctzll(mask)] += (uint32_t)cursor_zigzag(&c);
+            }
+        }
+        r->pairs_rows = row;
+        if (row == rows) break;
+        if (before > ROW_MASK_BITS) {
+            count = cursor_varint(&counts);
+            mask = cursor_varint(&masks);
+        }
+        e = change_pairs(r, &r->pairs, count, mask, &c);
+        r->pairs_rows++;
+    }
+    r->c[ROW_PAIR_COUNTS] = counts;
+    r->c[ROW_MASKS] = masks;
+    r->c[ROW_PAIRS] = c;
+    return e;
+}
+
+static bool
+pairs_make_sense(const struct row_reader *r)
+{
+    const struct part_tenant *t = r->index->tenant;
+    const uint32_t *pairs = (const uint32_t *)(const void *)r->pairs.at;
+    uint32_t count = (uint32_t)(r->pairs.size / sizeof *pairs);
+    for (unsigned i = ROW_PAIR_COUNTS; i <= ROW_PAIRS; i++) {
+        if (r->c[i].bad) return false;
+    }
+    if (count == 0) return true;
+    for (uint32_t i = 1; i < count; i++) {
+        if (pairs[i] <= pairs[i - 1]) return false;
+    }
+    return pairs[0] >= t->first_pair && pairs[count - 1] - t->first_pair < t->pair_count;
+}
+
+static enum err
+copy_pairs(struct buf *to, const struct buf *from)
+{
+    buf_clear(to);
+    buf_put_bytes(to, buf_bytes(from));
+    return buf_error(to);
+}
+
+/* --- stretches -------------------------------------------------------------------------------- */
+
+static void
+hands_begin(struct row_reader *r)
+{
+    for (unsigned i = ROW_PAIR_COUNTS; i < ROW_COLUMN_COUNT; i++) {
+        r->c[i] = cursor_of(r->columns[i]);
+        r->c[i].at += r->place.bytes[i];
+    }
+    r->counts_rows = r->stretch_row;
+    r->first_block = r->block_count = 0;
+    r->times_blocks = r->blocks_read = 0;
+    r->time_index = r->place.time_index;
+    r->items_begun = false;
+    r->known = KNOWN_NOTHING;
+}
+
+/* Stands at the first row of the group. */
+static enum err
+group_restart(struct row_reader *r)
+{
+    r->stretch_row = 0;
+    r->stretches = cursor_of(r->columns[ROW_STRETCHES]);
+    r->place = r->advance = (struct row_place){0};
+    hands_begin(r);
     buf_clear(&r->pairs);
-    enum err e = head_values(r, &r->columns[ROW_HEAD]);
-    return e ? e : head_times(r, &r->columns[ROW_HEAD]);
+    r->pairs_rows = 0;
+    enum err e = pairs_walk(r, 1);
+    return e ? e : copy_pairs(&r->stretch_pairs, &r->pairs);
 }
 
-/* Stands at the first row of the group that has `number`. */
-static enum err
-find_group(struct row_reader *r, uint32_t number)
+static inline void
+go_on(struct cursor *c, uint64_t *place, uint64_t *step)
 {
-    struct cursor page = {r->page->at, r->page->at + r->page->size, false};
-    while (page.at != page.end) {
-        struct cursor group = cursor_of(cursor_counted(&page));
-        uint64_t rows = cursor_varint(&group);
-        if (page.bad || group.bad || rows == 0 || rows > r->page_end - r->next_number) break;
-        if (number - r->next_number < rows) return group_begin(r, group, rows);
-        r->next_number += (uint32_t)rows;
+    *step += (uint64_t)cursor_zigzag(c);
+    *place += *step;
+}
+
+/* What is said of the next stretch; the hands stay where they are. */
+static enum err
+stretch_step(struct row_reader *r)
+{
+    struct cursor *c = &r->stretches;
+    for (unsigned i = ROW_PAIR_COUNTS; i < ROW_COLUMN_COUNT; i++) {
+        go_on(c, &r->place.bytes[i], &r->advance.bytes[i]);
+        if (r->place.bytes[i] > r->columns[i].size) return ERR_CORRUPT;
     }
-    return ERR_CORRUPT;
+    go_on(c, &r->place.time_index, &r->advance.time_index);
+    go_on(c, &r->place.items, &r->advance.items);
+    go_on(c, &r->place.item_at, &r->advance.item_at);
+    r->stretch_row += STRETCH_ROWS;
+    uint64_t count = cursor_varint(c), mask = cursor_varint(c);
+    return c->bad ? ERR_CORRUPT : change_pairs(r, &r->stretch_pairs, count, mask, c);
+}
+
+static bool
+hands_are_at(const struct row_reader *r, unsigned first, unsigned end, const uint64_t *bytes)
+{
+    for (unsigned i = first; i < end; i++) {
+        if (r->c[i].at != r->columns[i].at + bytes[i]) return false;
+    }
+    return true;
+}
+
+/* Hands that have come to the end of a stretch stand where `place` says. */
+static bool
+stretch_ends_at(const struct row_reader *r, uint32_t row, const struct row_place *place)
+{
+    if (!hands_are_at(r, ROW_PAIR_COUNTS, ROW_BLOCK_COUNTS, place->bytes)) return false;
+    if (r->counts_rows != row) return true;
+    if (!hands_are_at(r, ROW_BLOCK_COUNTS, ROW_SHAPES, place->bytes)) return false;
+    uint64_t end = r->first_block + r->block_count;
+    if (r->times_blocks == end && (r->time_index != place->time_index ||
+                                   !hands_are_at(r, ROW_TIMES, ROW_SIZES, place->bytes))) {
+        return false;
+    }
+    if (r->blocks_read != end) return true;
+    return hands_are_at(r, ROW_SHAPES, ROW_TIMES, place->bytes) &&
+           hands_are_at(r, ROW_SIZES, ROW_COLUMN_COUNT, place->bytes) &&
+           (end == 0 || (r->items == place->items && r->item_at == place->item_at));
+}
+
+/* At the end of a group all columns and items are used up. */
+static bool
+group_ends_well(const struct row_reader *r)
+{
+    const struct values_page *pages = (const void *)r->values_pages.at;
+    struct row_place end = {.time_index = r->time_index, .item_at = r->item_at};
+    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
+        end.bytes[i] = r->columns[i].size;
+    }
+    for (size_t i = 0; i < r->values_pages.size / sizeof *pages; i++) {
+        end.items += pages[i].items;
+    }
+    return r->stretches.at == r->stretches.end && stretch_ends_at(r, r->group_rows, &end);
+}
+
+/* On to the stretch that begins at `row`. */
+static enum err
+stretch_enter(struct row_reader *r, uint32_t row)
+{
+    bool at_end = r->pairs_rows == r->stretch_row + STRETCH_ROWS;
+    while (r->stretch_row < row) {
+        enum err e = stretch_step(r);
+        if (e) return e;
+        if (at_end && !stretch_ends_at(r, r->stretch_row, &r->place)) return ERR_CORRUPT;
+        at_end = false;
+    }
+    hands_begin(r);
+    r->pairs_rows = r->stretch_row + 1;
+    return copy_pairs(&r->pairs, &r->stretch_pairs);
+}
+
+/* To a row of the group. */
+static enum err
+group_seek(struct row_reader *r, uint32_t row)
+{
+    enum err e = OK;
+    if (row + 1 == r->pairs_rows && r->known >= KNOWN_PAIRS) return OK;
+    if (row + 1 < r->pairs_rows) e = group_restart(r);
+    uint32_t first = row - row % STRETCH_ROWS;
+    if (e == OK && first > r->stretch_row) e = stretch_enter(r, first);
+    if (e == OK) e = pairs_walk(r, row + 1);
+    r->known = KNOWN_PAIRS;
+    if (e == OK && !pairs_make_sense(r)) e = ERR_CORRUPT;
+    return e;
 }
 
 /* --- blocks of a row -------------------------------------------------------------------------- */
+
+/* Which blocks of the stretch are the row's. */
+static enum err
+count_blocks(struct row_reader *r)
+{
+    struct cursor *c = &r->c[ROW_BLOCK_COUNTS];
+    while (r->counts_rows < r->pairs_rows) {
+        r->first_block += r->block_count;
+        r->block_count = cursor_varint(c);
+        r->counts_rows++;
+        if (r->block_count > r->columns[ROW_SHAPES].size) return ERR_CORRUPT; /* a byte each */
+    }
+    r->known = KNOWN_COUNT;
+    return c->bad ? ERR_CORRUPT : OK;
+}
+
+/* The times of the row's blocks. */
+static enum err
+read_times(struct row_reader *r)
+{
+    enum err e = head_read(r);
+    if (e) return e;
+    struct cursor *c = &r->c[ROW_TIMES];
+    const struct time_column *all = (const void *)r->time_columns.at;
+    uint64_t known = r->time_columns.size / sizeof *all;
+    if (r->first_block - r->times_blocks > cursor_left(c)) return ERR_CORRUPT; /* a byte each */
+    for (; r->times_blocks < r->first_block; r->times_blocks++) {
+        r->time_index += (uint64_t)cursor_zigzag(c);
+    }
+    buf_clear(&r->blocks);
+    if (r->block_count > cursor_left(c)) return ERR_CORRUPT;
+    if (!buf_reserve(&r->blocks, r->block_count * sizeof(struct block_ref))) return ERR_NOMEM;
+    struct block_ref *b = (struct block_ref *)(void *)r->blocks.at;
+    for (uint64_t i = 0; i < r->block_count; i++, r->times_blocks++) {
+        r->time_index += (uint64_t)cursor_zigzag(c);
+        if (c->bad || r->time_index >= known) return ERR_CORRUPT;
+        const struct time_column *t = &all[r->time_index];
+        b[i] = (struct block_ref){.scale = SCALE_NONE,
+                                  .count = t->count,
+                                  .min_ms = t->min_ms,
+                                  .max_ms = t->max_ms,
+                                  .times = t->place};
+    }
+    r->blocks.size = r->block_count * sizeof *b;
+    r->known = KNOWN_TIMES;
+    return OK;
+}
+
+/* Where in the pages of values the items of the stretch begin. */
+static void
+items_begin(struct row_reader *r)
+{
+    const struct values_page *pages = (const void *)r->values_pages.at;
+    uint32_t count = (uint32_t)(r->values_pages.size / sizeof *pages), i = 0;
+    uint64_t before = r->place.items;
+    while (i < count && before >= pages[i].items) {
+        before -= pages[i++].items;
+    }
+    r->items_begun = true;
+    r->items = r->place.items;
+    r->item_at = r->place.item_at;
+    r->items_left = 0;
+    r->next_values_page = i;
+    if (before == 0 || i == count) return;
+    r->values_page = pages[i].offset;
+    r->items_left = pages[i].items - before;
+    r->next_values_page++;
+}
 
 /* The next item in the pages of values. */
 static bool
@@ -246,13 +490,14 @@ get_item(struct row_reader *r, struct page_place *ret_place)
         const struct values_page *pages = (const void *)r->values_pages.at;
         uint32_t count = (uint32_t)(r->values_pages.size / sizeof *pages);
         if (r->next_values_page == count) return false;
-        if (r->next_values_page > 0) r->item_at = 0;
+        r->item_at = r->next_values_page == 0 ? r->first_item_at : 0;
         r->values_page = pages[r->next_values_page].offset;
         r->items_left = pages[r->next_values_page++].items;
     }
-    uint64_t size = cursor_varint(&r->columns[ROW_SIZES]);
+    uint64_t size = cursor_varint(&r->c[ROW_SIZES]);
     if (size > PAGE_BYTES_MAX || r->item_at > PAGE_BYTES_MAX) return false;
     *ret_place = (struct page_place){r->values_page, (uint32_t)r->item_at, (uint32_t)size};
+    r->items++;
     r->items_left--;
     r->item_at += size;
     return true;
@@ -322,139 +567,158 @@ get_stats(struct cursor *columns, struct block_ref *b)
     return true;
 }
 
-static bool
-get_times(struct row_reader *r, struct block_ref *b)
-{
-    const struct time_column *all = (const void *)r->time_columns.at;
-    uint64_t index = r->time_index + (uint64_t)cursor_zigzag(&r->columns[ROW_TIMES]);
-    if (index >= r->time_columns.size / sizeof *all) return false;
-    const struct time_column *t = &all[index];
-    r->time_index = (uint32_t)index;
-    b->count = t->count;
-    b->min_ms = t->min_ms;
-    b->max_ms = t->max_ms;
-    b->times = t->place;
-    return true;
-}
-
 static enum err
-get_block(struct row_reader *r)
+get_block(struct row_reader *r, struct block_ref *b)
 {
     static const uint8_t codecs[] = {
         [SHAPE_FLOATS] = CODEC_FLOAT_V1,
         [SHAPE_INT_HISTOGRAMS] = CODEC_HISTOGRAM_V1,
         [SHAPE_FLOAT_HISTOGRAMS] = CODEC_HISTOGRAM_FLOAT_V1,
     };
-    struct block_ref b = {.scale = SCALE_NONE};
-    unsigned shape = cursor_u8(&r->columns[ROW_SHAPES]), codec = shape & SHAPE_CODEC_MASK;
-    if (codec >= sizeof codecs || (shape & ~(SHAPE_CODEC_MASK | SHAPE_STARTS)) != 0 ||
-        !get_times(r, &b)) {
+    unsigned shape = cursor_u8(&r->c[ROW_SHAPES]), codec = shape & SHAPE_CODEC_MASK;
+    if (codec >= sizeof codecs || (shape & ~(SHAPE_CODEC_MASK | SHAPE_STARTS)) != 0) {
         return ERR_CORRUPT;
     }
-    b.codec = codecs[codec];
-    b.has_starts = shape & SHAPE_STARTS;
-    if (codec == SHAPE_FLOATS && !get_stats(r->columns, &b)) return ERR_CORRUPT;
-    if (!b.is_constant && !get_item(r, &b.values)) return ERR_CORRUPT;
-    if (b.has_starts && !get_item(r, &b.starts)) return ERR_CORRUPT;
-    buf_put(&r->blocks, &b, sizeof b);
-    return buf_error(&r->blocks);
+    b->codec = codecs[codec];
+    b->has_starts = shape & SHAPE_STARTS;
+    if (codec == SHAPE_FLOATS && !get_stats(r->c, b)) return ERR_CORRUPT;
+    if (!b->is_constant && !get_item(r, &b->values)) return ERR_CORRUPT;
+    if (b->has_starts && !get_item(r, &b->starts)) return ERR_CORRUPT;
+    r->blocks_read++;
+    return OK;
+}
+
+/* Past the statistics of a block of floats; gives whether it is a constant. */
+static bool
+skip_stats(struct cursor *c)
+{
+    unsigned scale = cursor_u8(&c[ROW_SCALES]);
+    if (scale == SCALE_NO_NUMBER) return false;
+    (void)cursor_varint(&c[ROW_LEASTS]);
+    if (scale == SCALE_RAW) {
+        (void)cursor_bytes(&c[ROW_RAW], 24);
+        (void)cursor_varint(&c[ROW_MISSING]);
+        return false;
+    }
+    bool constant = scale & SCALE_CONSTANT;
+    if (scale & SCALE_MISSING) (void)cursor_varint(&c[ROW_MISSING]);
+    if (!constant) {
+        (void)cursor_varint(&c[ROW_SPREADS]);
+        (void)cursor_varint(&c[ROW_SUMS]);
+    }
+    unsigned corrections = (scale & SCALE_SUM_OFF ? 1 : 0) + (scale & SCALE_EXTREMES_OFF ? 2 : 0);
+    while (corrections-- > 0) {
+        (void)cursor_varint(&c[ROW_CORRECTIONS]);
+    }
+    return constant;
+}
+
+static enum err
+skip_block(struct row_reader *r)
+{
+    struct page_place place;
+    unsigned shape = cursor_u8(&r->c[ROW_SHAPES]);
+    bool constant = (shape & SHAPE_CODEC_MASK) == SHAPE_FLOATS && skip_stats(r->c);
+    if (!constant && !get_item(r, &place)) return ERR_CORRUPT;
+    if ((shape & SHAPE_STARTS) && !get_item(r, &place)) return ERR_CORRUPT;
+    r->blocks_read++;
+    return OK;
+}
+
+static enum err
+read_blocks(struct row_reader *r)
+{
+    enum err e = OK;
+    if (!r->items_begun) items_begin(r);
+    while (r->blocks_read < r->first_block && e == OK) {
+        e = skip_block(r);
+    }
+    struct block_ref *b = (struct block_ref *)(void *)r->blocks.at;
+    for (uint64_t i = 0; i < r->block_count && e == OK; i++) {
+        e = get_block(r, &b[i]);
+    }
+    for (unsigned i = ROW_SHAPES; i < ROW_COLUMN_COUNT && e == OK; i++) {
+        if (r->c[i].bad) e = ERR_CORRUPT;
+    }
+    if (e == OK && r->pairs_rows == r->group_rows && !group_ends_well(r)) e = ERR_CORRUPT;
+    r->known = KNOWN_BLOCKS;
+    return e;
 }
 
 /* --- a row ------------------------------------------------------------------------------------ */
 
-/* Turns the pairs of the row before into those of this one. */
+/* The columns of a group whose number of rows was read. */
 static enum err
-get_pairs(struct row_reader *r)
+group_begin(struct row_reader *r, struct cursor c)
 {
-    const struct part_tenant *t = r->index->tenant;
-    struct cursor *c = &r->columns[ROW_PAIRS];
-    uint64_t count = cursor_varint(&r->columns[ROW_PAIR_COUNTS]);
-    uint64_t mask = cursor_varint(&r->columns[ROW_MASKS]);
-    uint32_t before = (uint32_t)(r->pairs.size / sizeof(uint32_t));
-    if (count > before + cursor_left(c)) return ERR_CORRUPT;
-    if (count > before && !buf_reserve(&r->pairs, (count - before) * sizeof(uint32_t))) {
-        return buf_error(&r->pairs);
+    uint64_t sizes[ROW_COLUMN_COUNT], all = 0, room = cursor_left(&c);
+    for (unsigned i = 0; i + 1 < ROW_COLUMN_COUNT; i++) {
+        sizes[i] = cursor_varint(&c);
+        if (sizes[i] > room) cursor_fail(&c);
+        all += sizes[i];
     }
-    r->pairs.size = count * sizeof(uint32_t);
-    uint32_t *pairs = (uint32_t *)(void *)r->pairs.at;
-    uint32_t last = 0;
-    for (uint32_t i = 0; i < count; i++, mask >>= 1) {
-        uint32_t pair = 0;
-        if (i < before) pair = pairs[i];
-        if (i >= before || i >= ROW_MASK_BITS || (mask & 1) != 0) {
-            uint64_t from = i < before ? pair - t->first_pair : i == 0 ? 0 : last - t->first_pair;
-            from += (uint64_t)cursor_zigzag(c);
-            if (from >= t->pair_count) return ERR_CORRUPT;
-            pair = t->first_pair + (uint32_t)from;
-        }
-        if (i > 0 && pair <= last) return ERR_CORRUPT;
-        pairs[i] = last = pair;
+    if (c.bad || all > cursor_left(&c)) return ERR_CORRUPT;
+    sizes[ROW_COLUMN_COUNT - 1] = cursor_left(&c) - all;
+    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
+        r->columns[i] = cursor_bytes(&c, sizes[i]);
     }
-    return c->bad ? ERR_CORRUPT : OK;
+    if (r->group_rows > sizes[ROW_BLOCK_COUNTS]) return ERR_CORRUPT; /* a byte each */
+    r->head_is_read = false;
+    return group_restart(r);
+}
+
+/* On to the group of the page that has `number`. */
+static enum err
+find_group(struct row_reader *r, uint32_t number)
+{
+    while (r->groups.at != r->groups.end) {
+        struct cursor group = cursor_of(cursor_counted(&r->groups));
+        uint64_t rows = cursor_varint(&group);
+        r->group_first += r->group_rows;
+        if (r->groups.bad || group.bad || rows == 0 || rows > r->page_end - r->group_first) break;
+        r->group_rows = (uint32_t)rows;
+        if (number - r->group_first < rows) return group_begin(r, group);
+    }
+    return ERR_CORRUPT;
 }
 
 static enum err
-get_row(struct row_reader *r)
+enter_page(struct row_reader *r, uint32_t number, struct why *why)
 {
-    buf_clear(&r->blocks);
-    enum err e = get_pairs(r);
+    struct part *p = r->index->part;
+    uint32_t first;
+    forget_page(r);
+    enum err e = part_directory_find(p, &p->rows, number, &r->offset, &first, &r->page_end, why);
+    if (e == OK) e = page_get(&p->source, r->offset, PAGE_ROWS, &r->page, why);
     if (e) return e;
-    uint64_t blocks = cursor_varint(&r->columns[ROW_BLOCK_COUNTS]);
-    if (blocks > cursor_left(&r->columns[ROW_SHAPES])) return ERR_CORRUPT;
-    for (uint64_t i = 0; i < blocks && e == OK; i++) {
-        e = get_block(r);
-    }
-    r->next_number++;
-    for (unsigned i = 0; i < ROW_COLUMN_COUNT && e == OK; i++) {
-        const struct cursor *c = &r->columns[i];
-        if (c->bad || (r->next_number == r->group_end && c->at != c->end)) e = ERR_CORRUPT;
-    }
+    r->groups = (struct cursor){r->page->at, r->page->at + r->page->size, false};
+    r->group_first = first;
+    r->group_rows = 0;
+    return OK;
+}
+
+/* In words. What is known of the page is worth nothing any more. */
+static enum err
+row_error(struct row_reader *r, enum err e, struct why *why)
+{
+    if (e == OK) return OK;
+    if (e == ERR_CORRUPT) part_damaged(r->index->part, r->offset, "rows", why);
+    if (e == ERR_NOMEM) why_set(why, e, "no memory for rows of a part");
+    forget_page(r);
     return e;
 }
 
-static enum err
-row_enter(struct row_reader *r, uint32_t number, struct why *why)
-{
-    struct part *p = r->index->part;
-    page_release(&p->source, r->page);
-    r->page = NULL;
-    enum err e =
-        part_directory_find(p, &p->rows, number, &r->offset, &r->next_number, &r->page_end, why);
-    if (e == OK) e = page_get(&p->source, r->offset, PAGE_ROWS, &r->page, why);
-    if (e) return e;
-    e = find_group(r, number);
-    if (e == ERR_CORRUPT) return part_damaged(p, r->offset, "rows", why);
-    return e ? why_set(why, e, "no memory for rows of a part") : OK;
-}
-
 enum err
-row_read(struct row_reader *r, uint32_t number, struct bytes *ret_labels,
-         const struct block_ref **ret_blocks, uint32_t *ret_block_count, struct why *why)
+row_seek(struct row_reader *r, uint32_t number, struct why *why)
 {
     enum err e = OK;
-    if (r->page == NULL || number < r->next_number || number >= r->group_end) {
-        e = row_enter(r, number, why);
-    }
-    while (e == OK && r->next_number <= number) {
-        e = get_row(r);
-        if (e == ERR_CORRUPT) e = part_damaged(r->index->part, r->offset, "rows", why);
-        if (e == ERR_NOMEM) why_set(why, e, "no memory for a row of a part");
-    }
-    if (e) {
-        page_release(&r->index->part->source, r->page);
-        r->page = NULL;
-        return e;
-    }
-    buf_clear(&r->labels);
-    for (size_t i = 0; i < r->pairs.size && ret_labels != NULL; i += 4) {
-        e = put_pair(r, load_le32(r->pairs.at + i), why);
-        if (e == ERR_NOMEM) why_set(why, e, "no memory for the labels of a series");
+    if (r->page == NULL || number < r->group_first || number >= r->page_end) {
+        e = enter_page(r, number, why);
         if (e) return e;
     }
-    if (ret_labels != NULL) *ret_labels = buf_bytes(&r->labels);
-    *ret_blocks = (const struct block_ref *)(const void *)r->blocks.at;
-    *ret_block_count = (uint32_t)(r->blocks.size / sizeof(struct block_ref));
-    return OK;
+    if (number - r->group_first >= r->group_rows) e = find_group(r, number);
+    if (e == OK) e = group_seek(r, number - r->group_first);
+    return row_error(r, e, why);
 }
 
 void
@@ -464,144 +728,59 @@ row_pairs(const struct row_reader *r, const uint32_t **ret_pairs, uint32_t *ret_
     *ret_count = (uint32_t)(r->pairs.size / sizeof(uint32_t));
 }
 
-/* Labels stay at hand: pairs are numbered through the whole part. */
-void
-row_reader_move(struct row_reader *r, const struct part_index *index)
+enum err
+row_blocks(struct row_reader *r, const struct block_ref **ret_blocks, uint32_t *ret_count,
+           struct why *why)
 {
-    assert(index->part == r->index->part);
-    page_release(&index->part->source, r->page);
-    r->page = NULL;
-    r->index = index;
-}
-
-/* --- blocks ----------------------------------------------------------------------------------- */
-
-enum sample_kind
-block_kind(const struct block_ref *block)
-{
-    return block->codec == CODEC_FLOAT_V1       ? SAMPLE_FLOAT
-           : block->codec == CODEC_HISTOGRAM_V1 ? SAMPLE_HISTOGRAM_INT
-                                                : SAMPLE_HISTOGRAM_FLOAT;
-}
-
-static enum err
-bad_place(struct part *p, const struct page_place *place, struct why *why)
-{
-    return why_set(why, ERR_CORRUPT,
-                   "%s: page at %" PRIu64 " is damaged: an item in it makes no sense",
-                   p->source.file.path, place->page);
-}
-
-static enum err
-place_get(struct part *p, const struct page_place *place, enum page_kind kind,
-          const struct page **ret_page, struct bytes *ret_bytes, struct why *why)
-{
-    const struct page *page;
-    enum err e = page_get(&p->source, place->page, kind, &page, why);
-    if (e) return e;
-    if (place->at > page->size || place->size > page->size - place->at) {
-        page_release(&p->source, page);
-        return bad_place(p, place, why);
-    }
-    *ret_page = page;
-    *ret_bytes = bytes_of(page->at + place->at, place->size);
+    enum err e = r->known < KNOWN_COUNT ? count_blocks(r) : OK;
+    if (e == OK && r->known < KNOWN_TIMES) e = read_times(r);
+    if (e == OK && r->known < KNOWN_BLOCKS) e = read_blocks(r);
+    if (e) return row_error(r, e, why);
+    *ret_blocks = (const struct block_ref *)(const void *)r->blocks.at;
+    *ret_count = (uint32_t)(r->blocks.size / sizeof(struct block_ref));
     return OK;
 }
 
 enum err
-block_read_times(struct part *p, const struct block_ref *b, int64_t *ret_times, struct why *why)
+row_meets(struct row_reader *r, int64_t min_ms, int64_t max_ms, bool *ret_meets, struct why *why)
 {
-    const struct page *page;
-    struct bytes bytes;
-    enum err e = place_get(p, &b->times, PAGE_TIMES, &page, &bytes, why);
-    if (e) return e;
-    e = codec_times_decode(bytes, b->count, ret_times);
-    page_release(&p->source, page);
-    if (e == OK && (ret_times[0] != b->min_ms || ret_times[b->count - 1] != b->max_ms)) {
-        e = ERR_CORRUPT;
+    const struct part_info *info = part_info(r->index->part);
+    enum err e = r->known < KNOWN_COUNT ? count_blocks(r) : OK;
+    bool all = min_ms <= info->min_ms && info->max_ms <= max_ms;
+    *ret_meets = all && r->block_count > 0;
+    if (e == OK && !all && r->known < KNOWN_TIMES) e = read_times(r);
+    if (e) return row_error(r, e, why);
+    const struct block_ref *b = (const struct block_ref *)(const void *)r->blocks.at;
+    for (uint64_t i = 0; !all && !*ret_meets && i < r->block_count; i++) {
+        *ret_meets = b[i].max_ms >= min_ms && b[i].min_ms <= max_ms;
     }
-    for (uint32_t i = 1; i < b->count && e == OK; i++) {
-        if (ret_times[i] <= ret_times[i - 1]) e = ERR_CORRUPT;
-    }
-    return e == ERR_CORRUPT ? bad_place(p, &b->times, why) : e;
-}
-
-static enum err
-read_values(struct part *p, const struct block_ref *b, uint64_t *ret_bits,
-            struct histogram *ret_histograms, struct arena *arena, struct why *why)
-{
-    const struct page *page;
-    struct bytes bytes;
-    if (b->is_constant) {
-        bool stale = b->stats.number_count < b->count;
-        codec_constant_fill(b->scale, b->k, stale, b->count, ret_bits);
-        return OK;
-    }
-    enum err e = place_get(p, &b->values, PAGE_VALUES, &page, &bytes, why);
-    if (e) return e;
-    if (b->codec == CODEC_FLOAT_V1) {
-        e = codec_float_decode_from(bytes, b->k, b->count, ret_bits);
-    } else {
-        e = codec_histogram_decode(bytes, b->count, arena, ret_histograms);
-        if (e == OK && ret_histograms[0].kind != block_kind(b)) e = ERR_CORRUPT;
-    }
-    page_release(&p->source, page);
-    if (e == ERR_LIMIT || e == ERR_NOMEM)
-        return why_set(why, ERR_NOMEM, "no memory for histograms");
-    return e == ERR_CORRUPT ? bad_place(p, &b->values, why) : e;
-}
-
-enum err
-block_read(struct part *part, const struct block_ref *b, int64_t *ret_times, uint64_t *ret_bits,
-           int64_t *ret_starts, struct histogram *ret_histograms, struct arena *arena,
-           struct why *why)
-{
-    enum err e = block_read_times(part, b, ret_times, why);
-    return e ? e : block_read_values(part, b, ret_bits, ret_starts, ret_histograms, arena, why);
-}
-
-enum err
-block_read_values(struct part *part, const struct block_ref *b, uint64_t *ret_bits,
-                  int64_t *ret_starts, struct histogram *ret_histograms, struct arena *arena,
-                  struct why *why)
-{
-    enum err e = read_values(part, b, ret_bits, ret_histograms, arena, why);
-    if (e || !b->has_starts) return e;
-    const struct page *page;
-    struct bytes bytes;
-    e = place_get(part, &b->starts, PAGE_VALUES, &page, &bytes, why);
-    if (e) return e;
-    struct cursor c = cursor_of(bytes);
-    e = codec_int_decode(&c, b->count, ret_starts);
-    if (e == OK && c.at != c.end) e = ERR_CORRUPT;
-    page_release(&part->source, page);
-    return e == ERR_CORRUPT ? bad_place(part, &b->starts, why) : e;
-}
-
-enum err
-block_hold(struct part *part, const struct block_ref *b, struct block_bytes *ret_bytes,
-           struct why *why)
-{
-    struct block_bytes x = {{NULL, 0}, {NULL, 0}, {NULL, 0}, {NULL, NULL, NULL}};
-    enum err e = place_get(part, &b->times, PAGE_TIMES, &x.pages[0], &x.times, why);
-    if (e == OK && !b->is_constant) {
-        e = place_get(part, &b->values, PAGE_VALUES, &x.pages[1], &x.values, why);
-    }
-    if (e == OK && b->has_starts) {
-        e = place_get(part, &b->starts, PAGE_VALUES, &x.pages[2], &x.starts, why);
-    }
-    if (e) {
-        block_release(part, &x);
-        return e;
-    }
-    *ret_bytes = x;
     return OK;
 }
 
-void
-block_release(struct part *part, const struct block_bytes *bytes)
+static enum err
+read_labels(struct row_reader *r, struct why *why)
 {
-    for (unsigned i = 0; i < 3; i++) {
-        page_release(&part->source, bytes->pages[i]);
-    }
+    const uint32_t *pairs;
+    uint32_t count;
+    row_pairs(r, &pairs, &count);
+    buf_clear(&r->labels);
+    buf_clear(&r->entries);
+    if (!buf_reserve(&r->entries, count * sizeof *pairs)) return buf_error(&r->entries);
+    uint32_t *entries = (uint32_t *)(void *)r->entries.at;
+    label_store_trim(&r->store);
+    enum err e = label_store_note(&r->store, pairs, count, entries);
+    if (e == OK) e = label_store_read(&r->store, why);
+    return e ? e : label_store_put(&r->store, entries, count, &r->labels, why);
+}
+
+enum err
+row_read(struct row_reader *r, uint32_t number, struct bytes *ret_labels,
+         const struct block_ref **ret_blocks, uint32_t *ret_block_count, struct why *why)
+{
+    enum err e = row_seek(r, number, why);
+    if (e == OK) e = row_blocks(r, ret_blocks, ret_block_count, why);
+    if (e || ret_labels == NULL) return e;
+    e = read_labels(r, why);
+    if (e == OK) *ret_labels = buf_bytes(&r->labels);
+    return e == ERR_NOMEM ? why_set(why, e, "no memory for the labels of a series") : e;
 }

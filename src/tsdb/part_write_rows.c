@@ -3,8 +3,10 @@
  *
  * Groups of rows are written column by column, since neighbours differ in little: what a row shares
  * with the one before is not said again, what follows from the order of blocks is not said at all,
- * and what several blocks have in common (their times) is said once. A group is read from its
- * begin, so it is small; what groups of a page have in common is left to zstd.
+ * and what several blocks have in common (their times) is said once. What groups of a page have in
+ * common is left to zstd. So that one row can be had without all that come before, a group is made
+ * of stretches: each says where in the columns it begins, and its first row leans on the first of
+ * the stretch before.
  */
 #include <assert.h>
 
@@ -135,6 +137,8 @@ put_item(struct row_filling *r, const struct page_place *place)
         r->values_page_count++;
     }
     r->items++;
+    r->item_count++;
+    r->item_end = place->at + place->size;
     buf_put_varint(&r->columns[ROW_SIZES], place->size);
 }
 
@@ -218,26 +222,72 @@ put_times(struct part_writer *w, const struct block_ref *b)
 
 /* --- rows ------------------------------------------------------------------------------------- */
 
-static void
-put_pairs(struct row_filling *r, const uint32_t *pairs, uint32_t count)
+/* Those that are not what they are in `before`: to `listed`; gives the mask. */
+static uint64_t
+put_changed(struct buf *listed, const struct buf *before, const uint32_t *pairs, uint32_t count)
 {
-    const uint32_t *before = (const uint32_t *)(const void *)r->pairs.at;
-    uint32_t before_count = (uint32_t)(r->pairs.size / sizeof *before);
+    const uint32_t *old = (const uint32_t *)(const void *)before->at;
+    uint32_t old_count = (uint32_t)(before->size / sizeof *old);
     uint64_t mask = 0;
     for (uint32_t i = 0; i < count; i++) {
-        if (i < before_count) {
-            if (i < ROW_MASK_BITS && pairs[i] == before[i]) continue;
+        if (i < old_count) {
+            if (i < ROW_MASK_BITS && pairs[i] == old[i]) continue;
             if (i < ROW_MASK_BITS) mask |= UINT64_C(1) << i;
-            buf_put_zigzag(&r->columns[ROW_PAIRS], (int64_t)pairs[i] - (int64_t)before[i]);
+            buf_put_zigzag(listed, (int64_t)pairs[i] - (int64_t)old[i]);
         } else {
             uint32_t last = i == 0 ? 0 : pairs[i - 1];
-            buf_put_zigzag(&r->columns[ROW_PAIRS], (int64_t)pairs[i] - (int64_t)last);
+            buf_put_zigzag(listed, (int64_t)pairs[i] - (int64_t)last);
         }
     }
-    buf_put_varint(&r->columns[ROW_PAIR_COUNTS], count);
-    buf_put_varint(&r->columns[ROW_MASKS], mask);
+    return mask;
+}
+
+static enum err
+put_pairs(struct row_filling *r, const uint32_t *pairs, uint32_t count)
+{
+    if (r->row_count == 0 || r->row_count % STRETCH_ROWS != 0) {
+        uint64_t mask = put_changed(&r->columns[ROW_PAIRS], &r->pairs, pairs, count);
+        buf_put_varint(&r->columns[ROW_PAIR_COUNTS], count);
+        buf_put_varint(&r->columns[ROW_MASKS], mask);
+    } else {
+        struct buf *to = &r->columns[ROW_STRETCHES];
+        buf_clear(&r->listed);
+        uint64_t mask = put_changed(&r->listed, &r->stretch_pairs, pairs, count);
+        buf_put_varint(to, count);
+        buf_put_varint(to, mask);
+        buf_put_bytes(to, buf_bytes(&r->listed));
+        if (buf_error(&r->listed)) return buf_error(&r->listed);
+    }
     buf_clear(&r->pairs);
     buf_put(&r->pairs, pairs, count * sizeof *pairs);
+    if (r->row_count % STRETCH_ROWS == 0) {
+        buf_clear(&r->stretch_pairs);
+        buf_put(&r->stretch_pairs, pairs, count * sizeof *pairs);
+    }
+    return err_first(buf_error(&r->pairs), buf_error(&r->stretch_pairs));
+}
+
+/* Differences twice: stretches go on alike. */
+static void
+put_advance(struct buf *to, uint64_t now, uint64_t *before, uint64_t *advance)
+{
+    uint64_t step = now - *before;
+    buf_put_zigzag(to, (int64_t)(step - *advance));
+    *advance = step;
+    *before = now;
+}
+
+/* Before the first row of a stretch that is not the group's first. */
+static void
+put_stretch(struct row_filling *r)
+{
+    struct buf *to = &r->columns[ROW_STRETCHES];
+    for (unsigned i = ROW_PAIR_COUNTS; i < ROW_COLUMN_COUNT; i++) {
+        put_advance(to, r->columns[i].size, &r->stretch.bytes[i], &r->advance.bytes[i]);
+    }
+    put_advance(to, r->time_index, &r->stretch.time_index, &r->advance.time_index);
+    put_advance(to, r->item_count, &r->stretch.items, &r->advance.items);
+    put_advance(to, r->item_end, &r->stretch.item_at, &r->advance.item_at);
 }
 
 static enum err
@@ -274,11 +324,12 @@ put_head(struct row_filling *r)
     buf_put_bytes(to, buf_bytes(&r->time_columns));
 }
 
+/* Of what nobody clears before the group is complete. */
 static enum err
 rows_error(const struct row_filling *r)
 {
-    enum err e = err_first(buf_error(&r->pairs), buf_error(&r->times_offsets));
-    e = err_first(e, err_first(buf_error(&r->time_columns), buf_error(&r->values_pages)));
+    enum err e = err_first(buf_error(&r->time_columns), buf_error(&r->values_pages));
+    e = err_first(e, buf_error(&r->times_offsets));
     for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
         e = err_first(e, buf_error(&r->columns[i]));
     }
@@ -292,13 +343,15 @@ rows_clear(struct row_filling *r)
         buf_clear(&r->columns[i]);
     }
     buf_clear(&r->pairs);
+    buf_clear(&r->stretch_pairs);
     buf_clear(&r->values_pages);
     buf_clear(&r->times_offsets);
     buf_clear(&r->time_columns);
     if (r->slot_count > 0) memset(r->slots, 0, r->slot_count * sizeof *r->slots);
     r->row_count = r->values_page_count = r->items = r->time_count = r->time_index = 0;
     r->values_page = r->column_min = r->column_span = 0;
-    r->column_end = 0;
+    r->column_end = r->item_count = r->item_end = 0;
+    r->stretch = r->advance = (struct row_place){0};
 }
 
 /* The group goes behind those that the page has. */
@@ -368,19 +421,19 @@ row_out(struct part_writer *w, const uint32_t *pairs, const struct waiting_row *
                     : r->row_count == GROUP_ROWS_MAX              ? group_out(w)
                                                                   : OK;
     if (full) return full;
-    put_pairs(r, pairs, row->pair_count);
+    if (r->row_count > 0 && r->row_count % STRETCH_ROWS == 0) put_stretch(r);
+    enum err e = put_pairs(r, pairs, row->pair_count);
     buf_put_varint(&r->columns[ROW_BLOCK_COUNTS], row->block_count);
-    for (uint32_t i = 0; i < row->block_count; i++) {
+    for (uint32_t i = 0; i < row->block_count && e == OK; i++) {
         struct block_ref *b = &blocks[i];
         resolve(&b->times, &w->times_offsets);
         if (!b->is_constant) resolve(&b->values, &w->values_offsets);
         if (b->has_starts) resolve(&b->starts, &w->values_offsets);
-        enum err e = put_block(w, b);
-        if (e) return e;
+        e = put_block(w, b);
     }
     r->row_count++;
     w->rows_written++;
-    return rows_error(r);
+    return e;
 }
 
 static bool

@@ -49,11 +49,18 @@ struct row_filling {
     uint32_t row_count;
     struct buf pairs; /* u32: of the row before */
 
+    struct buf stretch_pairs; /* u32: of the first row of the stretch */
+    struct buf listed;        /* of a first row, while it is written */
+    struct row_place stretch; /* where it begins */
+    struct row_place advance; /* by what the columns went on in the one before it */
+
     struct buf values_pages; /* of the head: per page, varints of its offset and its items */
     uint32_t values_page_count;
     uint64_t values_page; /* the last one */
     uint32_t first_at;    /* where in the first page the first item is */
     uint32_t items;       /* in the last page, so far */
+    uint32_t item_count;  /* in all */
+    uint32_t item_end;    /* where the last one ends */
 
     struct buf times_offsets; /* u64, of pages of times */
     struct buf time_columns;  /* of the head */

@@ -5,239 +5,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "tsdb/internal.h"
+#include "tsdb/select_private.h"
 #include "tsdb/series_order.h"
-
-/* One part, or the generations of one registry, taking part in an answer. */
-struct source {
-    uint32_t order;
-    bool at_end;
-    bool consumed; /* its series was given: step on before the next one */
-    struct bytes labels;
-
-    /* A part. */
-    struct part *part;
-    struct part_index index;
-    struct row_reader *rows;
-    roaring_bitmap_t *matched;
-    roaring_uint32_iterator_t *walk;
-    const struct block_ref *blocks;
-    uint32_t block_count;
-    uint32_t number; /* of the row */
-    struct part_deletion *deletions;
-    uint32_t deletion_count;
-
-    /* Generations of the head. */
-    const struct registry *registry; /* NULL: a part */
-    struct gen *gens[2];             /* the frozen one, the active one; or NULL */
-    uint32_t *ids;
-    uint32_t id_capacity;
-    uint32_t id_count;
-    uint32_t id_at;
-    struct buf label_bytes;
-};
-
-struct query {
-    struct series_set set; /* first: it is handed out */
-    struct tsdb *db;
-    struct budget *budget;
-    struct query_control *control;
-    struct pinned pinned;
-    struct arena arena;
-    struct source *sources;
-    uint32_t source_count;
-    struct merge merge;
-    struct buf labels; /* of the current series */
-    int64_t min_ms;
-    int64_t max_ms;
-    const struct matcher_set *sets; /* any of them selects; none: all series */
-    uint32_t set_count;
-    bool partial;
-    bool parts_only;
-    bool exemplars;   /* those of series without samples, too */
-    bool labels_only; /* whether there are samples is asked, not which */
-    bool found;       /* with labels_only: there are, of the current series */
-    struct why warning;
-};
-
-/* --- matching in the head --------------------------------------------------------------------- */
-
-enum { WALKS_AT_ONCE = 256, IDS_AT_ONCE = 1024 };
-
-struct head_match {
-    struct tsdb *db;
-    const struct registry *registry;
-    uint32_t tenant;
-    struct query_control *control; /* may be NULL */
-    struct why *why;
-    uint32_t pairs[WALKS_AT_ONCE]; /* those whose series are wanted next */
-    uint32_t pair_count;
-    uint32_t pair_total; /* of the registry */
-};
-
-static void
-add_walk(struct id_walk *walk, roaring_bitmap_t *into)
-{
-    uint32_t ids[IDS_AT_ONCE], count;
-    while ((count = id_walk_read(walk, ids, IDS_AT_ONCE)) > 0) {
-        roaring_bitmap_add_many(into, count, ids);
-    }
-}
-
-/* The lock once for many of them: others write meanwhile. */
-static void
-add_pairs_series(struct head_match *m, roaring_bitmap_t *into)
-{
-    struct id_walk walks[WALKS_AT_ONCE];
-    lock_take(&m->db->head_lock);
-    for (uint32_t i = 0; i < m->pair_count; i++) {
-        walks[i] = id_list_walk(&registry_pair_use(m->registry, m->pairs[i])->series);
-    }
-    lock_drop(&m->db->head_lock);
-    for (uint32_t i = 0; i < m->pair_count; i++) {
-        add_walk(&walks[i], into);
-    }
-    m->pair_count = 0;
-}
-
-static void
-add_pair(struct head_match *m, uint32_t pair, roaring_bitmap_t *into)
-{
-    if (m->pair_count == WALKS_AT_ONCE) add_pairs_series(m, into);
-    m->pairs[m->pair_count++] = pair;
-}
-
-/* Adds the series of all values of the name for which matching gives `want`. */
-static enum err
-collect_scan(struct head_match *m, const struct matcher *matcher, bool want, roaring_bitmap_t *into)
-{
-    lock_take(&m->db->head_lock);
-    const struct registry_name *name =
-        registry_find_name(m->registry, m->tenant, matcher_name(matcher));
-    struct id_walk walk = name == NULL ? (struct id_walk){0} : id_list_walk(&name->pairs);
-    lock_drop(&m->db->head_lock);
-    uint32_t id;
-    for (uint32_t i = 0; id_walk_next(&walk, &id); i++) {
-        const struct pair *pair = registry_pair(m->registry, id);
-        if (matcher_matches(matcher, pair_label(pair).value) == want) add_pair(m, id, into);
-        if (i % WALKS_AT_ONCE != 0 || m->control == NULL) continue;
-        enum err e = query_control_check(m->control, m->why);
-        if (e) return e;
-    }
-    return OK;
-}
-
-/* The same by look-ups, where the values are known. */
-static enum err
-collect_literals(struct head_match *m, const struct matcher *matcher, const struct bytes *values,
-                 uint32_t count, roaring_bitmap_t *into)
-{
-    struct buf scratch;
-    buf_init(&scratch, NULL, 64 * 1024 * 1024);
-    enum err e = OK;
-    for (uint32_t i = 0; i < count && e == OK; i++) {
-        if (values[i].size == 0) continue; /* nothing is stored with an empty value */
-        struct label label = {matcher_name(matcher), values[i]};
-        uint32_t pair;
-        lock_take(&m->db->head_lock);
-        bool found = registry_find_pair(m->registry, m->tenant, label, &scratch, &pair);
-        lock_drop(&m->db->head_lock);
-        e = buf_error(&scratch);
-        if (found) add_pair(m, pair, into);
-    }
-    buf_fini(&scratch);
-    return e;
-}
-
-/*
- * A matcher that passes the empty string excludes the series with a value it does not pass; any
- * other selects the series with a value it passes. The set of those.
- */
-static enum err
-match_one(struct head_match *m, const struct matcher *matcher, roaring_bitmap_t *set)
-{
-    bool excludes = matcher_matches_empty(matcher);
-    bool negative =
-        matcher_type(matcher) == MATCH_NOT_EQUAL || matcher_type(matcher) == MATCH_NOT_REGEX;
-    const struct bytes *values;
-    uint32_t count = matcher_literals(matcher, &values);
-    enum err e = OK;
-    if (count > 0 && negative == excludes) {
-        /* The known values are what a positive matcher selects, and a negative one excludes. */
-        e = collect_literals(m, matcher, values, count, set);
-    } else {
-        e = collect_scan(m, matcher, !excludes, set);
-    }
-    add_pairs_series(m, set);
-    return e;
-}
-
-/* Where nothing selects, all series of the tenant are what others exclude from. */
-static void
-match_all(struct head_match *m, roaring_bitmap_t *set)
-{
-    lock_take(&m->db->head_lock);
-    const struct registry_tenant *t = registry_tenant(m->registry, m->tenant);
-    struct id_walk all = t == NULL ? (struct id_walk){0} : id_list_walk(&t->series);
-    lock_drop(&m->db->head_lock);
-    add_walk(&all, set);
-}
-
-/* One step of a selection; `result` is empty before the first one. */
-static enum err
-select_step(struct head_match *m, const struct matcher *matcher, bool first,
-            roaring_bitmap_t *result)
-{
-    if (first && !matcher_matches_empty(matcher)) return match_one(m, matcher, result);
-    if (first) match_all(m, result);
-    roaring_bitmap_t *set = roaring_bitmap_create();
-    if (set == NULL) return ERR_NOMEM;
-    enum err e = match_one(m, matcher, set);
-    if (matcher_matches_empty(matcher)) {
-        roaring_bitmap_andnot_inplace(result, set);
-    } else {
-        roaring_bitmap_and_inplace(result, set);
-    }
-    roaring_bitmap_free(set);
-    return e;
-}
-
-/* Those that select come first: what they leave is small. */
-static enum err
-head_select(struct head_match *m, const struct matcher_set *set, roaring_bitmap_t *result)
-{
-    bool first = true;
-    for (unsigned excluding = 0; excluding < 2; excluding++) {
-        for (uint32_t i = 0; i < set->count; i++) {
-            if (matcher_matches_empty(set->matchers[i]) != (excluding == 1)) continue;
-            if (!first && roaring_bitmap_is_empty(result)) break;
-            enum err e = select_step(m, set->matchers[i], first, result);
-            if (e) return e;
-            first = false;
-        }
-    }
-    if (first) match_all(m, result);
-    return OK;
-}
-
-/* What any of the sets selects. */
-static enum err
-head_select_any(struct head_match *m, const struct query *q, roaring_bitmap_t **ret)
-{
-    roaring_bitmap_t *result = roaring_bitmap_create();
-    enum err e = result == NULL ? ERR_NOMEM : OK;
-    if (e == OK && q->set_count == 0) match_all(m, result);
-    for (uint32_t i = 0; i < q->set_count && e == OK; i++) {
-        roaring_bitmap_t *set = i == 0 ? result : roaring_bitmap_create();
-        e = set == NULL ? ERR_NOMEM : head_select(m, &q->sets[i], set);
-        if (set == result || set == NULL) continue;
-        roaring_bitmap_or_inplace(result, set);
-        roaring_bitmap_free(set);
-    }
-    if (e && result != NULL) roaring_bitmap_free(result);
-    *ret = result;
-    return e;
-}
 
 /* --- sources ---------------------------------------------------------------------------------- */
 
@@ -265,34 +34,24 @@ keep_alive_ones(struct query *q, struct source *s)
     s->id_count = kept;
 }
 
-static bool
-source_is_head(const struct source *s)
-{
-    return s->registry != NULL;
-}
-
 static enum err
 head_source_open(struct query *q, struct source *s, struct why *why)
 {
-    struct head_match m = {.db = q->db,
-                           .registry = s->registry,
-                           .tenant = q->pinned.tenant,
-                           .control = q->control,
-                           .why = why};
     roaring_bitmap_t *matched;
     buf_init(&s->label_bytes, q->budget, 64 * 1024 * 1024);
-    enum err e = head_select_any(&m, q, &matched);
+    enum err e = head_select(q, s->registry, &matched, why);
     if (e) return e;
     lock_take(&q->db->head_lock); /* all pairs of the series found are below */
-    m.pair_total = m.registry->pairs.count;
+    uint32_t pair_total = s->registry->pairs.count;
     lock_drop(&q->db->head_lock);
     uint64_t count = roaring_bitmap_get_cardinality(matched);
     s->ids = mem_alloc(q->budget, count * sizeof *s->ids);
     if (s->ids != NULL) {
         s->id_capacity = s->id_count = (uint32_t)count;
         roaring_bitmap_to_uint32_array(matched, s->ids);
-        if (!q->exemplars) keep_alive_ones(q, s);
-        e = series_order(s->registry, m.pair_total, s->ids, s->id_count, q->budget);
+        if (!q->exemplars && !q->texts_only) keep_alive_ones(q, s);
+        if (!q->texts_only)
+            e = series_order(s->registry, pair_total, s->ids, s->id_count, q->budget);
     }
     roaring_bitmap_free(matched);
     return s->ids == NULL ? ERR_NOMEM : e;
@@ -329,44 +88,33 @@ part_source_open(struct query *q, struct source *s, struct part *part,
         e = tombstones_of_part(q->pinned.version->tombstones, part, tenant->name, &q->arena,
                                &s->deletions, &s->deletion_count, why);
     }
-    if (e == OK) e = row_reader_new(&s->index, q->budget, &s->rows);
-    if (e) return e;
-    s->walk = roaring_create_iterator(s->matched);
-    return s->walk == NULL ? ERR_NOMEM : OK;
+    if (e || q->texts_only) return e;
+    if (q->exemplars) e = row_reader_new(&s->index, q->budget, &s->rows);
+    struct row_range range = {q->min_ms, q->max_ms, !q->labels_only || s->deletion_count > 0};
+    return e ? e : row_batch_new(&s->index, s->matched, &range, q->budget, &s->batch);
 }
 
 static void
 source_close(struct query *q, struct source *s)
 {
-    if (s->walk != NULL) roaring_free_uint32_iterator(s->walk);
+    row_batch_free(s->batch);
     if (s->matched != NULL) roaring_bitmap_free(s->matched);
     row_reader_free(s->rows);
     mem_free(q->budget, s->ids, s->id_capacity * sizeof *s->ids);
     if (source_is_head(s)) buf_fini(&s->label_bytes);
 }
 
-/* A block may hold something of the range. */
-static bool
-row_in_range(const struct query *q, const struct source *s)
-{
-    for (uint32_t i = 0; i < s->block_count; i++) {
-        if (s->blocks[i].max_ms >= q->min_ms && s->blocks[i].min_ms <= q->max_ms) return true;
-    }
-    return false;
-}
-
 static enum err
-part_step(struct query *q, struct source *s, struct why *why)
+part_step(struct source *s, struct why *why)
 {
-    while (s->walk->has_value) {
-        uint32_t number = s->walk->current_value;
-        roaring_advance_uint32_iterator(s->walk);
-        enum err e = row_read(s->rows, number, &s->labels, &s->blocks, &s->block_count, why);
-        if (e) return e;
-        s->number = number;
-        if (row_in_range(q, s)) return OK;
-    }
-    s->at_end = true;
+    struct row_of_batch row;
+    enum err e = row_batch_next(s->batch, &row, why);
+    if (e) return e;
+    s->at_end = row.labels.at == NULL;
+    s->labels = row.labels;
+    s->blocks = row.blocks;
+    s->block_count = row.block_count;
+    s->number = row.number;
     return OK;
 }
 
@@ -389,7 +137,7 @@ source_step(struct query *q, struct source *s, struct why *why)
     s->consumed = false;
     if (s->at_end) return OK;
     if (source_is_head(s)) return head_step(s);
-    enum err e = part_step(q, s, why);
+    enum err e = part_step(s, why);
     if (e == ERR_CORRUPT && q->partial) {
         if (why != NULL) q->warning = *why;
         s->at_end = true; /* what lies behind the damaged page is left out, and told */
@@ -454,12 +202,15 @@ block_is_visible(struct query *q, const struct source *s, const struct block_ref
     return e;
 }
 
-/* For labels: is there a block in the range? */
-static enum err
-find_block(struct query *q, const struct source *s)
+enum err
+query_find_block(struct query *q, const struct source *s)
 {
     const struct time_range *hidden;
     uint32_t hidden_count;
+    if (s->deletion_count == 0) { /* else it would not have come up */
+        q->found = true;
+        return OK;
+    }
     enum err e = hidden_ranges(q, s, &hidden, &hidden_count);
     for (uint32_t i = 0; i < s->block_count && e == OK && !q->found; i++) {
         const struct block_ref *b = &s->blocks[i];
@@ -496,22 +247,26 @@ add_blocks(struct query *q, const struct source *s)
     return OK;
 }
 
+void
+query_find_samples(struct query *q, const struct source *s, uint32_t id, uint32_t visible)
+{
+    for (unsigned i = 0; i < 2 && !q->found; i++) {
+        const struct gen_series *samples = s->gens[i] == NULL ? NULL : gen_series(s->gens[i], id);
+        if (samples != NULL) q->found = gen_series_meets(samples, q->min_ms, q->max_ms, visible);
+    }
+}
+
 /* The frozen generation's samples came first. */
 static enum err
 add_head(struct query *q, struct source *s)
 {
     enum err e = OK;
     lock_take(&q->db->head_lock);
-    uint32_t visible = visible_epoch(q->db);
-    for (unsigned i = 0; i < 2 && e == OK; i++) {
-        const struct gen_series *samples =
-            s->gens[i] == NULL ? NULL : gen_series(s->gens[i], s->ids[s->id_at - 1]);
-        if (samples == NULL) continue;
-        if (q->labels_only) {
-            q->found |= gen_series_meets(samples, q->min_ms, q->max_ms, visible);
-        } else {
-            e = merge_add_series(&q->merge, samples, visible, s->order + i);
-        }
+    uint32_t visible = visible_epoch(q->db), id = s->ids[s->id_at - 1];
+    if (q->labels_only) query_find_samples(q, s, id, visible);
+    for (unsigned i = 0; i < 2 && e == OK && !q->labels_only; i++) {
+        const struct gen_series *samples = s->gens[i] == NULL ? NULL : gen_series(s->gens[i], id);
+        if (samples != NULL) e = merge_add_series(&q->merge, samples, visible, s->order + i);
     }
     lock_drop(&q->db->head_lock);
     return e;
@@ -521,7 +276,7 @@ static enum err
 add_source(struct query *q, struct source *s)
 {
     if (source_is_head(s)) return add_head(q, s);
-    return q->labels_only ? find_block(q, s) : add_blocks(q, s);
+    return q->labels_only ? query_find_block(q, s) : add_blocks(q, s);
 }
 
 static struct source *
@@ -666,6 +421,17 @@ store_unpin(struct pinned *pinned)
     gen_unref(pinned->gens[1]);
 }
 
+/* Has the generation anything for anybody? A registry may know a million series, all flushed. */
+static bool
+gen_counts(const struct query *q, const struct gen *gen)
+{
+    if (gen == NULL) return false;
+    lock_take(&q->db->head_lock);
+    bool counts = gen->series_count > 0 || (q->exemplars && gen->exemplars.count > 0);
+    lock_drop(&q->db->head_lock);
+    return counts;
+}
+
 static enum err
 open_sources(struct query *q, struct bytes tenant_name, struct why *why)
 {
@@ -690,7 +456,7 @@ open_sources(struct query *q, struct bytes tenant_name, struct why *why)
     }
     bool head = q->pinned.tenant != UINT32_MAX && !q->parts_only;
     for (unsigned i = 0; i < 2 && e == OK && head; i++) {
-        if (q->pinned.gens[i] == NULL) continue;
+        if (!gen_counts(q, q->pinned.gens[i])) continue;
         struct source *s = &q->sources[q->source_count++];
         s->order = most + i;
         s->registry = q->pinned.gens[i]->registry;
@@ -699,14 +465,13 @@ open_sources(struct query *q, struct bytes tenant_name, struct why *why)
         if (both) s->gens[1] = q->pinned.gens[++i];
         e = head_source_open(q, s, why);
     }
-    for (uint32_t i = 0; i < q->source_count && e == OK; i++) {
+    for (uint32_t i = 0; i < q->source_count && e == OK && !q->texts_only; i++) {
         e = source_step(q, &q->sources[i], why);
     }
     return e;
 }
 
-/* `like` has what is asked; it is copied. */
-static enum err
+enum err
 query_open(struct tsdb *db, struct bytes tenant_name, const struct query *like,
            struct query **ret_query, struct why *why)
 {

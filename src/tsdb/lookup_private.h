@@ -1,0 +1,31 @@
+/* lookup_private.h - private to lookup*.c: texts, each once. */
+#ifndef TSDB_LOOKUP_PRIVATE_H
+#define TSDB_LOOKUP_PRIVATE_H
+
+#include "tsdb/internal.h"
+
+struct texts {
+    struct budget *budget;
+    uint64_t seed;
+    struct arena arena;
+    struct bytes *items; /* as they came: */
+    uint32_t count;
+    uint32_t capacity;
+    uint32_t ordered_count; /* so many in order */
+    uint32_t *slots;        /* index and 1; open addressing; NULL: all came in order */
+    uint32_t slot_count;    /* a power of two */
+};
+
+/* `context` is the texts; the text is copied if it is not there. ERR_NOMEM. */
+MUST_CHECK enum err texts_add(void *context, struct bytes text);
+
+/* The same of a text that is not there: for those of one registry, if they are the first. */
+MUST_CHECK enum err texts_add_another(struct texts *texts, struct bytes text);
+
+/* --- lookup_selected.c ------------------------------------------------------------------------ */
+
+/* Adds the values of a label that the selected series have; `name` NULL: their label names. */
+MUST_CHECK enum err lookup_selected(struct tsdb *db, const struct lookup_request *request,
+                                    const struct bytes *name, struct texts *texts, struct why *why);
+
+#endif

@@ -1,0 +1,171 @@
+/*
+ * lookup_selected_test.c - names and values of selected series are those that the labels of these
+ * series have, wherever they lie, in any time, with deletions.
+ */
+#include <stdlib.h>
+
+#include "model/selector.h"
+#include "tsdb/tsdb_testing.h"
+
+enum { SERIES = 1500, STAGES = 5 };
+
+#define T0 (SIM_BEGIN - 60 * MINUTE_MS)
+
+static struct machine m;
+
+static int
+setup(void **state)
+{
+    (void)state;
+    machine_init(&m, 1);
+    machine_must_open(&m);
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    if (seed_at_work >= 0) machine_fini(&m);
+    return tell_seed(state);
+}
+
+/* Some series at one time, by the dice. */
+static void
+send_some(struct rng *r, int64_t t_ms)
+{
+    for (unsigned i = 0; i < SERIES; i++) {
+        if (rng_below(r, 3) == 0) continue;
+        char labels[128];
+        struct rq rq;
+        snprintf(labels, sizeof labels, "__name__=m%u,i=%u,z=%u%s", i % 13, i, i * 617 % SERIES,
+                 i % 5 == 0 ? ",extra=x" : "");
+        rq_init(&rq, RW_V1);
+        rq_series(&rq, labels);
+        rq_float(&rq, t_ms, double_bits(i), 0);
+        must(machine_send(&m, "a", &rq));
+        rq_fini(&rq);
+    }
+    machine_commit(&m);
+}
+
+/* --- texts that were given, and those that are wanted ----------------------------------------- */
+
+struct list {
+    struct arena arena;
+    struct bytes items[8 * SERIES];
+    uint32_t count;
+    const char *wanted; /* a label; NULL: names */
+};
+
+static enum err
+put_text(void *context, struct bytes text)
+{
+    struct list *l = context;
+    l->items[l->count++] = arena_copy(&l->arena, text);
+    assert_true(l->count < sizeof l->items / sizeof l->items[0]);
+    return OK;
+}
+
+static enum err
+put_of_series(void *context, struct bytes labels)
+{
+    struct list *l = context;
+    struct cursor c = cursor_of(labels);
+    struct label label;
+    while (labels_next(&c, &label)) {
+        if (l->wanted == NULL) err_ignore(put_text(l, label.name), "it makes none");
+        if (l->wanted != NULL && bytes_equal_text(label.name, l->wanted)) {
+            err_ignore(put_text(l, label.value), "it makes none");
+        }
+    }
+    return OK;
+}
+
+static int
+by_bytes(const void *a, const void *b)
+{
+    return bytes_compare(*(const struct bytes *)a, *(const struct bytes *)b);
+}
+
+static void
+check(const char *wanted, const char *text, int64_t min_ms, int64_t max_ms)
+{
+    static struct list given, want;
+    struct answerer *a = tsdb_answerer(m.db);
+    struct selector s;
+    must(selector_parse(bytes_of_text(text), &s, &m.why));
+    struct matcher_set set = {s.matchers, s.count};
+    struct lookup_request r = {bytes_of_text("a"), &set, 1, min_ms, max_ms, NULL};
+    given.count = want.count = 0;
+    want.wanted = wanted;
+    arena_init(&given.arena, NULL, 0, 0);
+    arena_init(&want.arena, NULL, 0, 0);
+    if (wanted == NULL)
+        must(a->ops->label_names(a, &r, put_text, &given, &m.why));
+    else
+        must(a->ops->label_values(a, &r, bytes_of_text(wanted), put_text, &given, &m.why));
+    must(a->ops->series(a, &r, put_of_series, &want, &m.why));
+    qsort(want.items, want.count, sizeof want.items[0], by_bytes);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < want.count; i++) {
+        if (i > 0 && bytes_equal(want.items[i], want.items[i - 1])) continue;
+        assert_true(count < given.count);
+        assert_true(bytes_equal(given.items[count++], want.items[i]));
+    }
+    assert_int_equal(given.count, count);
+    arena_fini(&given.arena);
+    arena_fini(&want.arena);
+    selector_fini(&s);
+}
+
+static void
+check_all(int64_t last_ms)
+{
+    static const char *const selectors[] = {"{__name__=~\".+\"}",
+                                            "m3",
+                                            "{z=~\".*7\"}",
+                                            "{i=\"77\"}",
+                                            "{extra=\"x\",__name__!=\"m2\"}",
+                                            "{extra=\"\",i=~\"1.*\"}",
+                                            "{i=\"none\"}"};
+    static const char *const labels[] = {NULL, "__name__", "i", "z", "extra", "none"};
+    for (unsigned s = 0; s < sizeof selectors / sizeof selectors[0]; s++) {
+        for (unsigned l = 0; l < sizeof labels / sizeof labels[0]; l++) {
+            check(labels[l], selectors[s], INT64_MIN, INT64_MAX);
+            check(labels[l], selectors[s], T0 + 1, last_ms - 1);
+            check(labels[l], selectors[s], last_ms, INT64_MAX);
+        }
+    }
+}
+
+static void
+test_values_of_selected_series_are_those_of_their_labels(void **state)
+{
+    (void)state;
+    struct rng r = {5};
+    for (unsigned stage = 0; stage < STAGES; stage++) {
+        struct tsdb_deletion deletion;
+        struct selector s;
+        int64_t t_ms = T0 + stage * MINUTE_MS;
+        send_some(&r, t_ms);
+        check_all(t_ms);
+        if (stage == 1) tsdb_want_cut(m.db);
+        if (stage == 1) continue; /* the next ones go into two generations */
+        machine_flush(&m);
+        check_all(t_ms);
+        if (stage != 3) continue;
+        must(selector_parse(bytes_of_text("{i=~\"1.*|7\"}"), &s, &m.why));
+        must(tsdb_delete(m.db, bytes_of_text("a"), &s, T0 + 1, INT64_MAX, &deletion, &m.why));
+        check_all(t_ms);
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_values_of_selected_series_are_those_of_their_labels,
+                                        setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

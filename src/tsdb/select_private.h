@@ -1,0 +1,88 @@
+/*
+ * select_private.h - private to the files that answer questions: a question being answered.
+ */
+#ifndef TSDB_SELECT_PRIVATE_H
+#define TSDB_SELECT_PRIVATE_H
+
+#include "tsdb/internal.h"
+
+/* One part, or the generations of one registry, taking part in an answer. */
+struct source {
+    uint32_t order;
+    bool at_end;
+    bool consumed; /* its series was given: step on before the next one */
+    struct bytes labels;
+
+    /* A part. */
+    struct part *part;
+    struct part_index index;
+    roaring_bitmap_t *matched;
+    struct row_batch *batch; /* of those; NULL: whole series are not asked for */
+    struct row_reader *rows; /* for exemplars */
+    const struct block_ref *blocks;
+    uint32_t block_count;
+    uint32_t number; /* of the row */
+    struct part_deletion *deletions;
+    uint32_t deletion_count;
+
+    /* Generations of the head. */
+    const struct registry *registry; /* NULL: a part */
+    struct gen *gens[2];             /* the frozen one, the active one; or NULL */
+    uint32_t *ids;
+    uint32_t id_capacity;
+    uint32_t id_count;
+    uint32_t id_at;
+    struct buf label_bytes;
+};
+
+struct query {
+    struct series_set set; /* first: it is handed out */
+    struct tsdb *db;
+    struct budget *budget;
+    struct query_control *control;
+    struct pinned pinned;
+    struct arena arena;
+    struct source *sources;
+    uint32_t source_count;
+    struct merge merge;
+    struct buf labels; /* of the current series */
+    int64_t min_ms;
+    int64_t max_ms;
+    const struct matcher_set *sets; /* any of them selects; none: all series */
+    uint32_t set_count;
+    bool partial;
+    bool parts_only;
+    bool exemplars;   /* those of series without samples, too */
+    bool labels_only; /* whether there are samples is asked, not which; */
+    bool texts_only;  /* and not even of whole series: these have no order */
+    bool found;       /* with labels_only: there are, of the current series */
+    struct why warning;
+};
+
+static inline bool
+source_is_head(const struct source *s)
+{
+    return s->registry != NULL;
+}
+
+/* --- select.c --------------------------------------------------------------------------------- */
+
+/*
+ * Sources of what is asked, with the series that are selected; nothing of them is read yet. `like`
+ * has the question; it is copied. Freed as a set.
+ */
+MUST_CHECK enum err query_open(struct tsdb *db, struct bytes tenant_name, const struct query *like,
+                               struct query **ret_query, struct why *why);
+/* For labels: has the source's series, whose blocks these are, any in the time? In q->found. */
+MUST_CHECK enum err query_find_block(struct query *q, const struct source *s);
+/* For labels: sets q->found if series `id` of the head has a sample in the time. The head lock is
+ * held. */
+void query_find_samples(struct query *q, const struct source *s, uint32_t id, uint32_t visible);
+
+/* --- select_head.c ---------------------------------------------------------------------------- */
+
+/* The ids of a registry's series that any of the query's sets selects; given. ERR_NOMEM. */
+MUST_CHECK enum err head_select(const struct query *q, const struct registry *registry,
+                                roaring_bitmap_t **ret_ids, struct why *why);
+
+#endif
