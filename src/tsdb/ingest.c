@@ -9,7 +9,8 @@
  *   4. log       the columns become records of the batch
  *
  * A slice that fails in step 1 or 2 has left nothing but empty series. What earlier slices did
- * stays: the sender repeats the request, and finds its samples there.
+ * stays: the sender repeats the request, and finds its samples there. So a request of several
+ * slices is not begun unless the head has room for about all of it.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -18,6 +19,9 @@
 #include "tsdb/ingest.h"
 
 enum { OFFENDERS_NAMED = 3, OFFENDER_BYTES = 1024, SLICE_FLOATS_MIN = 16 };
+/* What the head takes for a new series besides its labels, tables that double included, and for a
+ * sample. */
+enum { NEW_SERIES_BYTES = 640, NEW_SAMPLE_BYTES = 16 };
 #define SLICE_NS_MAX (2 * NS_PER_MS)
 
 /* --- saying what was refused ------------------------------------------------------------------ */
@@ -327,6 +331,26 @@ ready_locked(struct tsdb *db, struct why *why)
     return OK;
 }
 
+/* As if all of its series were new; but no more than half of the head, lest it be never. */
+static enum err
+room_for_all(struct ingest *in)
+{
+    const struct rw_request *r = in->request;
+    struct budget *head = &in->db->head_budget;
+    if (r->float_count <= in->s->slice_floats && r->series_count <= SLICE_PIECES) return OK;
+    uint64_t bytes = (uint64_t)r->series_count * NEW_SERIES_BYTES;
+    bytes += ((uint64_t)r->float_count + r->histogram_count) * NEW_SAMPLE_BYTES;
+    for (uint32_t i = 0; i < r->series_count; i++) {
+        bytes += r->series[i].label_bytes.size;
+    }
+    uint64_t most = in->db->options.head_bytes_max / 2;
+    if (most != 0 && bytes > most) bytes = most;
+    enum err e = budget_take(head, bytes);
+    if (e) return why_set(in->why, e, "the head has no room for all of the request");
+    budget_give(head, bytes);
+    return OK;
+}
+
 /*
  * With a clock behind the newest sample stored, "too far in the future" says more about us than
  * about the sender: it may try again.
@@ -356,6 +380,7 @@ tsdb_ingest(struct tsdb *db, struct bytes tenant, const struct rw_request *reque
     bool empty = request->series_count == 0 && request->metadata_count == 0;
     if (e == OK && !empty) e = tenant_find_or_add(db, tenant, &in.tenant);
     if (e == ERR_LIMIT) e = why_set(why, ERR_INPUT, "there are too many tenants");
+    if (e == OK) e = room_for_all(&in);
     while (e == OK && at.series < request->series_count) {
         int64_t began = env_monotonic_ns(db->env);
         e = slice(&in, &at);

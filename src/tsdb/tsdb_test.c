@@ -330,6 +330,48 @@ test_exhausted_head_refuses_and_tears_nothing(void **state)
     }
 }
 
+static uint64_t
+floats_received(void)
+{
+    return machine_ledger(&m, "anonymous").count[LEDGER_FLOAT][LEDGER_RECEIVED];
+}
+
+/* Requests of 5000 new series, all or nothing, until there is no room. */
+static void
+fill_by_large_requests(void)
+{
+    enum err e = OK;
+    for (int n = 0; e == OK; n++) {
+        struct rq rq;
+        rq_init(&rq, RW_V1);
+        for (int i = 0; i < 5000; i++) {
+            char labels[100];
+            snprintf(labels, sizeof labels, "__name__=m,n=%d,i=%d", n, i);
+            rq_series(&rq, labels);
+            rq_float(&rq, T0, double_bits(i), 0);
+        }
+        uint64_t before = floats_received();
+        e = machine_send(&m, "anonymous", &rq);
+        assert_int_equal(floats_received() - before, e == OK ? 5000 : 0);
+        machine_commit(&m);
+        rq_fini(&rq);
+    }
+    assert_int_equal(e, ERR_NOMEM);
+}
+
+static void
+test_a_large_request_is_not_begun_without_room_for_all_of_it(void **state)
+{
+    (void)state;
+    for (uint64_t mib = 16; mib < 24; mib++) {
+        machine_fini(&m);
+        machine_init(&m, mib);
+        m.options.head_bytes_max = mib << 20;
+        machine_must_open(&m);
+        fill_by_large_requests();
+    }
+}
+
 static void
 test_nothing_is_seen_before_its_commit(void **state)
 {
@@ -387,6 +429,7 @@ main(void)
         claim(test_commit_fails_without_memory_and_is_taken_back_later),
         claim(test_late_samples_after_failed_commits_are_all_there),
         claim(test_exhausted_head_refuses_and_tears_nothing),
+        claim(test_a_large_request_is_not_begun_without_room_for_all_of_it),
         claim(test_nothing_is_seen_before_its_commit),
         claim(test_acknowledged_from_memory_is_seen_at_once),
     };
