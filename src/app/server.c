@@ -471,6 +471,10 @@ open_store(struct server *s, struct why *why)
         log_error("parts whose root cannot be read were put aside as *.damaged",
                   KV("parts", o.parts_set_aside), KV("first", o.first_damage));
     }
+    if (o.parts_unnamed > 0) {
+        log_error("parts that MANIFEST does not name were put aside as *.unnamed",
+                  KV("parts", o.parts_unnamed), KV("first", o.first_unnamed));
+    }
     return OK;
 }
 

@@ -268,6 +268,11 @@ struct part *version_metadata_part(const struct version *version);
 /* Removes those that were never finished. */
 void snapshots_sweep(struct tsdb *db);
 
+/* --- sweep.c ---------------------------------------------------------------------------------- */
+
+/* When the log and the live parts are open. */
+void parts_sweep(struct tsdb *db, const struct manifest *manifest, struct tsdb_opening *opening);
+
 /* --- reading parts alone (select.c) ------------------------------------------------------------
  */
 

@@ -145,8 +145,13 @@ open_dir(struct tsdb *db, struct why *why)
 {
     char path[256], pid[32];
     enum err e = env_mkdir(db->env, db->dir, why);
+    if (e == ERR_MISSING) {
+        return why_set(why, ERR_INPUT, "%s cannot be made: the directory above it is not there",
+                       db->dir);
+    }
     if (e == OK) e = path_join(path, sizeof path, db->dir, "LOCK");
-    if (e == OK) e = file_open(db->env, path, FILE_UPDATE, &db->lock_file, why);
+    if (e) return e;
+    e = file_open(db->env, path, FILE_UPDATE, &db->lock_file, why);
     if (e == ERR_MISSING) e = file_open(db->env, path, FILE_REPLACE, &db->lock_file, why);
     if (e) return e;
     e = file_lock(&db->lock_file, NULL);
@@ -207,24 +212,27 @@ open_format(struct tsdb *db, struct why *why)
     return e ? e : format_write(db->env, db->dir, why);
 }
 
-struct sweep {
-    struct tsdb *db;
-    const struct manifest *manifest;
-};
-
-/* Directories in parts/ that the manifest does not name were never live. */
-static enum err
-sweep_part(void *context, const char *name, bool is_dir)
+static bool
+is_there(struct tsdb *db, const char *path)
 {
-    struct sweep *s = context;
-    char path[256];
-    if (!is_dir || strlen(name) != 16) return OK;
-    uint64_t number = strtoull(name, NULL, 16);
-    for (uint32_t i = 0; i < s->manifest->part_count; i++) {
-        if (s->manifest->parts[i].number == number) return OK;
-    }
-    enum err e = path_join(path, sizeof path, s->db->parts_dir, name);
-    return e ? e : env_remove_tree(s->db->env, path, NULL);
+    struct file file;
+    enum err e = file_open(db->env, path, FILE_READ, &file, NULL);
+    if (e == OK) err_ignore(file_close(&file), "only looked at");
+    return e != ERR_MISSING;
+}
+
+/*
+ * A part that the manifest names and that is not there may come back: a disk that is not mounted, a
+ * backup half restored. To go on without would be to forget it.
+ */
+static enum err
+refuse_missing(const char *part, const struct why *reason, struct why *why)
+{
+    return why_set(
+        why, ERR_CORRUPT,
+        "%s is named by MANIFEST and missing (%.100s): put it back, or, if it is lost for "
+        "good, make an empty directory %s.damaged",
+        part, reason->text, part);
 }
 
 /* A part whose root cannot be read is put aside for people; what it held is counted as damaged. */
@@ -236,6 +244,7 @@ set_aside(struct tsdb *db, uint64_t number, const struct why *reason, struct tsd
     enum err e = part_path(from, sizeof from, db->parts_dir, number);
     if (e) return e;
     snprintf(to, sizeof to, "%s.damaged", from);
+    if (!is_there(db, from) && !is_there(db, to)) return refuse_missing(from, reason, why);
     opening->parts_set_aside++;
     if (opening->first_damage[0] == '\0') {
         snprintf(opening->first_damage, sizeof opening->first_damage, "%.255s", reason->text);
@@ -413,9 +422,7 @@ open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, str
     }
     lock_drop(&db->head_lock);
     if (e) return e;
-    struct sweep sweep = {db, &m};
-    err_ignore(env_listdir(db->env, db->parts_dir, sweep_part, &sweep, NULL),
-               "a directory nobody names only costs room");
+    parts_sweep(db, &m, opening);
     snapshots_sweep(db);
     return OK;
 }

@@ -58,17 +58,19 @@ struct tsdb;
 struct tsdb_opening {
     uint64_t parts;
     uint64_t parts_set_aside; /* root damaged: renamed *.damaged */
+    uint64_t parts_unnamed;   /* whole, and not in the manifest: renamed *.unnamed */
     bool manifest_mended;     /* one of its copies was damaged */
     uint64_t replayed_samples;
     uint64_t replayed_series;
     struct wal_damage damage;
     char first_damage[256];
+    char first_unnamed[256];
 };
 
 /*
  * Opens or makes a storage directory and replays the log. ERR_AGAIN: another process uses it.
  * ERR_UNSUPPORTED: a newer version wrote it; nothing was touched. ERR_CORRUPT: the manifest is
- * damaged.
+ * damaged, or a part that it names is missing. ERR_INPUT: the directory cannot be made.
  */
 MUST_CHECK enum err tsdb_open(const struct tsdb_options *options, const struct tsdb_limits *limits,
                               struct tsdb **ret_tsdb, struct tsdb_opening *ret_opening,

@@ -1,0 +1,110 @@
+/*
+ * tsdb_sweep_test.c - parts that are missing and directories that nobody names: nothing that may be
+ * somebody's data is removed.
+ */
+#include "model/selector.h"
+#include "tsdb/tsdb_claim_testing.h"
+
+#define PART_1 STORE_DIR "/parts/0000000000000001"
+#define PART_2 STORE_DIR "/parts/0000000000000002"
+
+static bool
+there(const char *path)
+{
+    struct file file;
+    enum err e = file_open(m.env, path, FILE_READ, &file, NULL);
+    if (e == OK) must(file_close(&file));
+    return e != ERR_MISSING;
+}
+
+static void
+flush_one(double value)
+{
+    must(send_float("a", "__name__=m", T0 + (int64_t)value, value));
+    machine_commit(&m);
+    machine_flush(&m);
+}
+
+static void
+expect_both(void)
+{
+    char lines[100];
+    snprintf(lines, sizeof lines, "{__name__=\"m\"} %lld 1\n{__name__=\"m\"} %lld 2\n",
+             (long long)T0 + 1, (long long)T0 + 2);
+    expect_all(&m, "a", lines);
+}
+
+static void
+test_a_part_that_is_missing_keeps_the_store_from_opening_until_it_is_back(void **state)
+{
+    (void)state;
+    flush_one(1);
+    flush_one(2);
+    machine_close(&m);
+    must(env_rename(m.env, PART_1, STORE_DIR "/elsewhere", NULL));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(machine_open(&m), ERR_CORRUPT);
+        assert_non_null(strstr(m.why.text, PART_1));
+        assert_true(there(PART_2));
+    }
+    must(env_rename(m.env, STORE_DIR "/elsewhere", PART_1, NULL));
+    machine_must_open(&m);
+    assert_int_equal(m.opening.parts_unnamed, 0);
+    expect_both();
+}
+
+static void
+test_a_part_said_to_be_lost_is_counted_as_damaged(void **state)
+{
+    (void)state;
+    flush_one(1);
+    flush_one(2);
+    machine_close(&m);
+    must(env_remove_tree(m.env, PART_1, NULL));
+    must(env_mkdir(m.env, PART_1 ".damaged", NULL));
+    machine_must_open(&m);
+    assert_int_equal(m.opening.parts_set_aside, 1);
+    assert_int_equal(machine_ledger(&m, "a").count[LEDGER_FLOAT][LEDGER_DAMAGED], 1);
+    machine_restart(&m);
+    flush_one(3);
+    machine_verified_restart(&m);
+}
+
+/* A part of another time of this store, copied into parts/ by hand. */
+static void
+test_a_whole_part_that_nobody_names_is_put_aside_and_not_removed(void **state)
+{
+    (void)state;
+    flush_one(1);
+    flush_one(2);
+    must(env_mkdir(m.env, STORE_DIR "/saved", NULL));
+    must(env_link(m.env, PART_1 "/part", STORE_DIR "/saved/part", NULL));
+    struct selector all;
+    struct tsdb_deletion deletion;
+    struct tsdb_merge_options clean = {.mode = TSDB_MERGE_CLEAN};
+    struct tsdb_merge_result r = {.input_count = 1};
+    must(selector_parse(text("{__name__=~\".+\"}"), &all, NULL));
+    must(tsdb_delete(m.db, text("a"), &all, INT64_MIN, INT64_MAX, &deletion, &m.why));
+    while (r.input_count > 0) {
+        must(tsdb_merge(m.db, &clean, &r, &m.why));
+    }
+    machine_close(&m);
+    assert_false(there(PART_1));
+    must(env_rename(m.env, STORE_DIR "/saved", PART_1, NULL));
+    machine_must_open(&m);
+    assert_int_equal(m.opening.parts_unnamed, 1);
+    assert_non_null(strstr(m.opening.first_unnamed, PART_1 ".unnamed"));
+    assert_true(there(PART_1 ".unnamed/part"));
+    expect_all(&m, "a", "");
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        claim(test_a_part_that_is_missing_keeps_the_store_from_opening_until_it_is_back),
+        claim(test_a_part_said_to_be_lost_is_counted_as_damaged),
+        claim(test_a_whole_part_that_nobody_names_is_put_aside_and_not_removed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
