@@ -8,6 +8,7 @@ enum {
     MANIFEST_VERSION = 2,
     STORAGE_VERSION = 2, /* 1 was never released */
     HEAD_BYTES = 16,
+    SECTOR_BYTES = 4096, /* the largest a disk loses at once */
     SIZE_MAX_BYTES = 1 << 28,
     PART_BYTES_MIN = 18,  /* of an entry */
     TENANT_BYTES_MIN = 3, /* a name of one byte and no totals */
@@ -173,13 +174,21 @@ frame_at(struct bytes all, uint64_t from, struct bytes *ret_frame)
     return load_le64(at + HEAD_BYTES + size) == hash_bytes(bytes_of(at, HEAD_BYTES + size), 0);
 }
 
+/* Of the second copy, in a file of that size: the first sector that the first one leaves free. */
+static uint64_t
+second_offset(uint64_t file_bytes)
+{
+    return (file_bytes + 2 * SECTOR_BYTES - 1) / (2 * SECTOR_BYTES) * SECTOR_BYTES;
+}
+
 /* Either of the two copies; how many of them are damaged. */
 static uint8_t
 find_frame(struct bytes all, struct bytes *ret_frame)
 {
     struct bytes first, second;
     bool first_whole = frame_at(all, 0, &first);
-    bool second_whole = frame_at(all, all.size / 2, &second) && all.size == 2 * second.size;
+    uint64_t offset = second_offset(all.size);
+    bool second_whole = frame_at(all, offset, &second) && all.size == offset + second.size;
     *ret_frame = first_whole ? first : second;
     return (uint8_t)(!first_whole + !second_whole);
 }
@@ -271,8 +280,13 @@ manifest_write(struct env *env, const char *dir, const struct manifest *m, struc
     if (e == OK) {
         store_le32(all.at + 12, (uint32_t)(all.size - HEAD_BYTES));
         buf_put_le64(&all, hash_bytes(buf_bytes(&all), 0));
-        size_t frame = all.size;
-        if (buf_reserve(&all, frame)) buf_put(&all, all.at, frame); /* the second copy */
+        size_t frame = all.size, sectors = (frame + SECTOR_BYTES - 1) / SECTOR_BYTES;
+        size_t second = sectors * SECTOR_BYTES;
+        if (buf_reserve(&all, second)) {
+            memset(all.at + frame, 0, second - frame);
+            all.size = second;
+            buf_put(&all, all.at, frame);
+        }
         e = buf_error(&all);
     }
     if (e) {

@@ -256,6 +256,13 @@ size_of(struct rig *g, const char *path)
     return size;
 }
 
+/* Where the second copy begins, as docs/format/manifest.md has it. */
+static uint64_t
+second_copy(uint64_t size)
+{
+    return (size + 8191) / 8192 * 4096;
+}
+
 static void
 change(struct rig *g, const char *path, uint64_t at, uint8_t flip, bool mend)
 {
@@ -267,10 +274,9 @@ change(struct rig *g, const char *path, uint64_t at, uint8_t flip, bool mend)
     assert_int_equal(file_read_at(&file, all, size, 0, NULL), OK);
     all[at] ^= flip;
     if (mend) {
-        size /= 2;
-        store_le64(all + size - 8, hash_bytes(bytes_of(all, size - 8), 0));
-        memcpy(all + size, all, size);
-        size *= 2;
+        uint64_t second = second_copy(size), frame = size - second;
+        store_le64(all + frame - 8, hash_bytes(bytes_of(all, frame - 8), 0));
+        memcpy(all + second, all, frame);
     }
     assert_int_equal(file_write_at(&file, bytes_of(all, size), 0, NULL), OK);
     file_close(&file);
@@ -289,8 +295,11 @@ test_one_copy_may_be_damaged_anywhere(void **state)
     make(&m, &arena, 3);
     assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
     uint64_t size = size_of(&g, "/db/MANIFEST");
+    uint64_t second = second_copy(size), frame = size - second;
+    assert_true(frame < second); /* one sector has at most one of them */
     for (uint64_t at = 0; at < size; at++) {
-        uint64_t other = (at * 7 + size / 2) % (size / 2) + (at < size / 2 ? size / 2 : 0);
+        if (at == frame) at = second;
+        uint64_t other = at * 7 % frame + (at < frame ? second : 0);
         change(&g, "/db/MANIFEST", at, (uint8_t)(1u << at % 8), false);
         assert_int_equal(manifest_read(g.env, "/db", &arena, &got, NULL), OK);
         assert_true(same(&m, &got));
@@ -305,7 +314,7 @@ test_one_copy_may_be_damaged_anywhere(void **state)
     assert_int_equal(got.copies_damaged, 0);
     struct file file;
     assert_int_equal(file_open(g.env, "/db/MANIFEST", FILE_UPDATE, &file, NULL), OK);
-    for (uint64_t whole = size / 2; size > 0;) {
+    for (uint64_t whole = frame; size > 0;) {
         assert_int_equal(file_truncate(&file, --size, NULL), OK);
         enum err e = manifest_read(g.env, "/db", &arena, &got, NULL);
         assert_int_equal(e, size >= whole ? OK : ERR_CORRUPT);
