@@ -260,7 +260,7 @@ writer_take(struct api *api)
         mem_free(&api->write_budget, w, sizeof *w);
         return NULL;
     }
-    w->request.key = tsdb_fingerprint_key(api->options.tsdb);
+    w->request.keys = tsdb_fingerprint_keys(api->options.tsdb);
     return w;
 }
 

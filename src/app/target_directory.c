@@ -287,7 +287,7 @@ target_directory_open(const struct target_options *options, struct target **ret_
     if (e == OK && !options->writing) e = must_exist(d->settings.storage_path, why);
     if (e == OK) e = worded(why, rw_request_init(&d->request, NULL));
     if (e == OK) e = open_store(d, why);
-    if (e == OK) d->request.key = tsdb_fingerprint_key(d->tsdb);
+    if (e == OK) d->request.keys = tsdb_fingerprint_keys(d->tsdb);
     if (e) {
         directory_free(&d->target);
         return e;

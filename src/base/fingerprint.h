@@ -27,6 +27,12 @@ struct fingerprint_key {
     uint64_t words[2 + FINGERPRINT_WORDS_MAX];
 };
 
+/* A fingerprint of fingerprints needs a key of its own. */
+struct fingerprint_keys {
+    struct fingerprint_key texts;
+    struct fingerprint_key lists;
+};
+
 /* That of no text: of one that is too long, or not known. */
 static inline bool
 fingerprint_is_none(struct fingerprint f)

@@ -369,7 +369,7 @@ tsdb_ingest(struct tsdb *db, struct bytes tenant, const struct rw_request *reque
 {
     memset(ret_result, 0, sizeof *ret_result);
     assert(request->series_count == 0 || request->seed == db->hash_seed);
-    assert(request->key == NULL || request->key == &db->print_key);
+    assert(request->keys == NULL || request->keys == &db->print_keys);
     struct ingest in = {
         .db = db, .request = request, .result = ret_result, .s = &db->scratch, .why = why};
     struct place at = {0};

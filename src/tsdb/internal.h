@@ -128,7 +128,7 @@ struct tsdb {
     struct wal *wal;
     struct page_cache *cache;
     uint64_t hash_seed;
-    struct fingerprint_key print_key;
+    struct fingerprint_keys print_keys;
 
     /*
      * LOCK_RANK_EDIT; guards to the next blank line. Held while a manifest is written: who changes

@@ -403,7 +403,7 @@ open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, str
     if (e == OK) e = path_join(db->parts_dir, sizeof db->parts_dir, db->dir, "parts");
     if (e == OK) e = env_mkdir(db->env, db->parts_dir, why);
     if (e == OK) e = env_random(db->env, &db->hash_seed, sizeof db->hash_seed);
-    if (e == OK) e = env_random(db->env, &db->print_key, sizeof db->print_key);
+    if (e == OK) e = env_random(db->env, &db->print_keys, sizeof db->print_keys);
     if (e == OK) e = page_cache_new(&db->cache_budget, db->options.cache_bytes, &db->cache);
     if (e == OK) e = open_parts(db, &m, opening, why);
     if (e) return e;
@@ -510,10 +510,10 @@ tsdb_hash_seed(const struct tsdb *db)
     return db->hash_seed;
 }
 
-const struct fingerprint_key *
-tsdb_fingerprint_key(const struct tsdb *db)
+const struct fingerprint_keys *
+tsdb_fingerprint_keys(const struct tsdb *db)
 {
-    return &db->print_key;
+    return &db->print_keys;
 }
 
 struct answerer *

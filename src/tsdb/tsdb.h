@@ -102,10 +102,10 @@ struct ingest_result {
 MUST_CHECK enum err tsdb_ingest(struct tsdb *tsdb, struct bytes tenant,
                                 const struct rw_request *request, struct ingest_result *ret_result,
                                 struct why *why);
-/* What requests are to be decoded with: the seed of their keys, and the key of their fingerprints,
- * which lives as long as the store. */
+/* What requests are to be decoded with: the seed of their keys, and the keys of their fingerprints,
+ * which live as long as the store. */
 uint64_t tsdb_hash_seed(const struct tsdb *tsdb);
-const struct fingerprint_key *tsdb_fingerprint_key(const struct tsdb *tsdb);
+const struct fingerprint_keys *tsdb_fingerprint_keys(const struct tsdb *tsdb);
 
 /* True if a commit has something to do. */
 bool tsdb_commit_due(struct tsdb *tsdb);

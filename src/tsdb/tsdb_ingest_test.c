@@ -596,7 +596,7 @@ static enum err
 ingest_unchecked(struct rq *rq)
 {
     rq_close(rq);
-    m.request.key = tsdb_fingerprint_key(m.db);
+    m.request.keys = tsdb_fingerprint_keys(m.db);
     must(rw_decode_unchecked(&m.request, rq->version, buf_bytes(&rq->out), tsdb_hash_seed(m.db),
                              &m.why));
     return tsdb_ingest(m.db, text("a"), &m.request, &m.result, &m.why);

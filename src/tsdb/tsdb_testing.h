@@ -390,7 +390,7 @@ machine_send(struct machine *m, const char *tenant, struct rq *rq)
     buf_put_bytes(&message, buf_bytes(&rq->out));
     must(buf_error(&message));
     /* As the server does it: see api/write.c. */
-    m->request.key = tsdb_fingerprint_key(m->db);
+    m->request.keys = tsdb_fingerprint_keys(m->db);
     must(rw_decode_unchecked(&m->request, rq->version, buf_bytes(&message), tsdb_hash_seed(m->db),
                              &m->why));
     m->why.text[0] = '\0';

@@ -28,8 +28,8 @@
 struct decoder {
     struct rw_memory *m;
     enum rw_version version;
-    const struct fingerprint_key *key; /* NULL: none */
-    bool unchecked;                    /* labels need not be looked at */
+    const struct fingerprint_keys *keys; /* NULL: none */
+    bool unchecked;                      /* labels need not be looked at */
     const uint8_t *field; /* of the message, being read: for the sentence about what is wrong */
 };
 
@@ -229,8 +229,8 @@ static struct fingerprint
 print_refs(const struct decoder *d, const uint32_t *refs, uint32_t count)
 {
     const struct fingerprint *prints = d->m->arrays[RW_SYMBOL_PRINTS].at;
-    if (d->key == NULL || count > FINGERPRINT_WORDS_MAX / 2) return (struct fingerprint){0, 0};
-    struct fingerprint_sum sum = fingerprint_begin(d->key, UINT64_C(1) << 32 | count);
+    if (d->keys == NULL || count > FINGERPRINT_WORDS_MAX / 2) return (struct fingerprint){0, 0};
+    struct fingerprint_sum sum = fingerprint_begin(&d->keys->lists, UINT64_C(1) << 32 | count);
     bool all = true;
     for (uint32_t i = 0; i < count; i++) {
         struct fingerprint f = prints[refs[i]];
@@ -406,7 +406,7 @@ read_plain_series(struct decoder *d, struct bytes message)
     *to = f;
     series->floats.count = 1;
     series->label_bytes = bytes_of(message.at, size - tail);
-    series->print = fingerprint_of(d->key, series->label_bytes);
+    series->print = fingerprint_of(&d->keys->texts, series->label_bytes);
     series->unchecked = true;
     return true;
 }
@@ -469,7 +469,7 @@ read_series_v1(struct decoder *d, struct bytes message)
         enum err e = gather_labels(d, message, &series->label_bytes);
         if (e) return e;
     }
-    if (d->key != NULL) series->print = fingerprint_of(d->key, series->label_bytes);
+    if (d->keys != NULL) series->print = fingerprint_of(&d->keys->texts, series->label_bytes);
     return OK;
 }
 
@@ -618,10 +618,10 @@ append_symbol(struct decoder *d, struct bytes text)
     struct bytes *symbol = rw_push(d->m, RW_SYMBOLS, sizeof *symbol);
     if (symbol == NULL) return d->m->refused;
     *symbol = text;
-    if (d->key == NULL) return OK;
+    if (d->keys == NULL) return OK;
     struct fingerprint *print = rw_push(d->m, RW_SYMBOL_PRINTS, sizeof *print);
     if (print == NULL) return d->m->refused;
-    *print = fingerprint_of(d->key, text);
+    *print = fingerprint_of(&d->keys->texts, text);
     return OK;
 }
 
@@ -719,8 +719,8 @@ decode_request(struct rw_request *request, enum rw_version version, bool uncheck
     }
     m->limit_bytes = RW_KEEP_BYTES + (uint64_t)RW_AMPLIFICATION_MAX * message.size;
     m->arena.limit_bytes = m->limit_bytes;
-    struct decoder d = {.m = m, .version = version, .key = request->key};
-    d.unchecked = unchecked && request->key != NULL;
+    struct decoder d = {.m = m, .version = version, .keys = request->keys};
+    d.unchecked = unchecked && request->keys != NULL;
     enum err e = decode(&d, message);
     if (e) {
         explain(&d, message, e, why);

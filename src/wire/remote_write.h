@@ -59,8 +59,8 @@ struct rw_range {
 };
 
 struct rw_series {
-    /* Of the labels as they stand in the request, under its key; 1.0 and 2.0 differ. None: there is
-     * no key, or they are too many. */
+    /* Of the labels as they stand in the request, under its keys; 1.0 and 2.0 differ. None: there
+     * are no keys, or they are too many. */
     struct fingerprint print;
     /* 1.0 only: the `labels` fields exactly as sent, tags included; gathered if they were
      * scattered. */
@@ -108,7 +108,7 @@ struct rw_request {
     struct label *labels;     /* of exemplars */
     struct rw_memory *memory; /* private: capacities, arena, budget */
     /* For fingerprints; borrowed. Set after init, and kept; NULL: there are none. */
-    const struct fingerprint_key *key;
+    const struct fingerprint_keys *keys;
 };
 
 /* Empty, reusable. ERR_NOMEM. */
@@ -129,7 +129,7 @@ MUST_CHECK enum err rw_decode(struct rw_request *request, enum rw_version versio
                               struct bytes message, uint64_t seed, struct why *why);
 
 /*
- * The same, but if the request has a key: of a series of 1.0 that ends like nearly all do, with one
+ * The same, but if the request has keys: of a series of 1.0 that ends like nearly all do, with one
  * float, what stands before is taken for its labels and not looked at: it is marked `unchecked`.
  * That is right if other labels that were looked at have the same fingerprint, or if
  * rw_series_check() says so; if not, the message must be decoded with rw_decode(), which knows what

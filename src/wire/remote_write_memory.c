@@ -59,7 +59,7 @@ void
 rw_request_clear(struct rw_request *request)
 {
     struct rw_memory *m = request->memory;
-    *request = (struct rw_request){.version = request->version, .memory = m, .key = request->key};
+    *request = (struct rw_request){.version = request->version, .memory = m, .keys = request->keys};
     rw_memory_empty(m);
     if (m->held_bytes > RW_KEEP_BYTES) free_arrays(m);
     if (m->arena.used_bytes > RW_KEEP_BYTES) arena_fini(&m->arena);

@@ -29,7 +29,7 @@ enum { SEED = 99, MESSAGES = 2000, MUTATIONS = 12, MESSAGE_BYTES_MAX = 8 << 20 }
 
 static struct budget budget;
 static struct rw_request request;
-static struct fingerprint_key key;
+static struct fingerprint_keys keys;
 
 /* --- comparing -------------------------------------------------------------------------------- */
 
@@ -709,9 +709,10 @@ main(void)
     };
     budget_init(&budget, "test", 0, NULL);
     if (rw_request_init(&request, &budget) != OK) return 1;
-    for (unsigned i = 0; i < sizeof key.words / sizeof *key.words; i++) {
-        key.words[i] = random_word();
+    for (unsigned i = 0; i < sizeof keys.texts.words / sizeof *keys.texts.words; i++) {
+        keys.texts.words[i] = random_word();
+        keys.lists.words[i] = random_word();
     }
-    request.key = &key;
+    request.keys = &keys;
     return cmocka_run_group_tests(tests, NULL, teardown);
 }

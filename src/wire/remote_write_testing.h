@@ -24,7 +24,7 @@ enum { SEED = 12345 };
 
 static struct budget budget;
 static struct rw_request request;
-static struct fingerprint_key key;
+static struct fingerprint_keys keys;
 static uint8_t *message; /* of exactly its size, so that a sanitizer sees a read too far */
 static size_t message_size;
 
@@ -89,10 +89,11 @@ request_begin(void)
 {
     budget_init(&budget, "test", 0, NULL);
     enum err e = rw_request_init(&request, &budget);
-    for (unsigned i = 0; i < sizeof key.words / sizeof *key.words; i++) {
-        key.words[i] = hash_mix(SEED, i);
+    for (unsigned i = 0; i < sizeof keys.texts.words / sizeof *keys.texts.words; i++) {
+        keys.texts.words[i] = hash_mix(SEED, i);
+        keys.lists.words[i] = hash_mix(SEED + 1, i);
     }
-    request.key = &key;
+    request.keys = &keys;
     return e;
 }
 

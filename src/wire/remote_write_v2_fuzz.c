@@ -26,8 +26,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct rw_request request;
     enum err e = rw_request_init(&request, &budget);
     assert(e == OK);
-    static struct fingerprint_key key;
-    request.key = size % 2 == 0 ? &key : NULL;
+    static struct fingerprint_keys keys;
+    request.keys = size % 2 == 0 ? &keys : NULL;
     decode_any(&request, bytes_of(data, size));
     rw_request_fini(&request);
     assert(budget_used(&budget) == 0);
