@@ -20,9 +20,8 @@ healthy_handler(void *context, struct http_request *request)
     http_reply_text(request, 200, "Firekeep is healthy.\n");
 }
 
-/* Why writes would be refused right now; NULL: they would not. */
-static const char *
-not_ready(struct api *api)
+const char *
+api_not_ready(struct api *api)
 {
     struct tsdb_stats s;
     if (atomic_load_explicit(&api->stopping, memory_order_relaxed)) return "shutting down";
@@ -37,7 +36,7 @@ not_ready(struct api *api)
 void
 ready_handler(void *context, struct http_request *request)
 {
-    const char *reason = not_ready(context);
+    const char *reason = api_not_ready(context);
     if (reason != NULL)
         http_reply_text(request, 503, "Firekeep is not ready: %s.\n", reason);
     else
@@ -177,7 +176,7 @@ runtime_info(struct api *api, struct json *j)
     tsdb_stats(api->options.tsdb, &s);
     time_text(api->options.started_ms, started, sizeof started);
     time_text(env_realtime_ms(api->options.env), now, sizeof now);
-    const char *reason = not_ready(api);
+    const char *reason = api_not_ready(api);
     json_object_open(j);
     key_text(j, "startTime", started);
     key_text(j, "serverTime", now);

@@ -67,6 +67,7 @@ struct server {
     /* The flush thread only. */
     int64_t flush_after_ns; /* a flush failed: not before */
     int64_t flush_pause_ns;
+    const char *refusing; /* why writes are refused, as it was logged; NULL: they are taken */
 
     struct env_thread *commit_thread;
     struct env_thread *flush_thread;
@@ -279,6 +280,23 @@ housekeep(struct server *s)
              KV("more_held_back", held_back));
 }
 
+/* Whoever reads the log learns from when to when writes were refused, and why. */
+static void
+watch_writes(struct server *s)
+{
+    const char *reason = api_not_ready(s->api);
+    struct tsdb_stats stats;
+    if (reason == s->refusing) return;
+    tsdb_stats(s->tsdb, &stats);
+    if (reason == NULL) {
+        log_info("writes are taken again", KV("free_bytes", stats.free_bytes));
+    } else {
+        log_error("writes are refused with 503, reads go on", KV("reason", reason),
+                  KV("free_bytes", stats.free_bytes));
+    }
+    s->refusing = reason;
+}
+
 /* What could not be written is tried again, but less and less often: it may be gigabytes. */
 static void
 flush_failed(struct server *s, struct why *why, enum err e)
@@ -294,6 +312,7 @@ static void
 flush_once(struct server *s)
 {
     housekeep(s);
+    watch_writes(s);
     if (tsdb_flush_due(s->tsdb)) {
         tsdb_want_cut(s->tsdb);
         want_commit(s);

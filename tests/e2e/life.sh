@@ -172,6 +172,7 @@ nearly_full() {
     claim "full: reads go on" "$TOOLS/rrcompare" "$url" "$work/one.rw" --start 0 --end 4102444800000 \
         --match '{__name__="before"}'
     claim "full: nothing of it was taken" full_took_nothing
+    claim "full: the log says so" within 5 grep -q 'writes are refused.*nearly full' "$work/full.log"
     claim "full: SIGTERM ends it with status 0" stop full
 }
 
