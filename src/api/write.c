@@ -173,7 +173,8 @@ waiting_answer(struct api *api, struct waiting *w)
         reply_nothing_written(api, w->request, w->version, 503, &down);
         return;
     }
-    write_reply(api, w->request, w->version, status_of(w->error), &w->why, &w->result);
+    unsigned status = w->error == ERR_LIMIT ? 413 : status_of(w->error);
+    write_reply(api, w->request, w->version, status, &w->why, &w->result);
 }
 
 static struct waiting *

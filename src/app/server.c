@@ -497,6 +497,17 @@ open_store(struct server *s, struct why *why)
     return OK;
 }
 
+/* What could never be had beside a head that is half full is refused for its size. */
+static uint64_t
+decoded_bytes_max(const struct server *s)
+{
+    uint64_t foreground =
+        atomic_load_explicit(&s->memory.foreground.limit_bytes, memory_order_relaxed);
+    uint64_t most = (foreground - s->memory.head_bytes / 2) / 2;
+    uint64_t wanted = s->settings.web_max_decoded_bytes;
+    return wanted < most ? wanted : most;
+}
+
 static enum err
 start_api(struct server *s, struct why *why)
 {
@@ -505,7 +516,7 @@ start_api(struct server *s, struct why *why)
         .env = s->env,
         .tsdb = s->tsdb,
         .memory = &s->memory.foreground,
-        .decoded_bytes_max = c->web_max_decoded_bytes,
+        .decoded_bytes_max = decoded_bytes_max(s),
         .tenancy = c->tenancy_enabled,
         .lifecycle = c->web_enable_lifecycle,
         .admin = c->web_enable_admin_api,

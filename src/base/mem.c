@@ -7,7 +7,11 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { ARENA_BLOCK_DEFAULT = 16 * 1024, ARENA_BLOCK_MAX = 1024 * 1024 };
+enum {
+    ARENA_BLOCK_DEFAULT = 16 * 1024,
+    ARENA_BLOCK_MAX = 1024 * 1024,
+    COPIED_BYTES_MIN = 1024 * 1024,
+};
 
 /* Relaxed throughout: set by a test before it starts what it tests. */
 static _Atomic uint64_t fail_countdown;
@@ -130,16 +134,17 @@ void *
 mem_resize(struct budget *budget, void *old, size_t old_bytes, size_t new_bytes)
 {
     if (old == NULL) return mem_alloc(budget, new_bytes);
-    if (new_bytes > old_bytes) {
-        if (fail_now()) return NULL;
-        if (budget != NULL && budget_take(budget, new_bytes - old_bytes) != OK) return NULL;
-    }
+    bool larger = new_bytes > old_bytes;
+    /* What is large is likely to be copied: until then both are there. */
+    size_t both = larger && new_bytes >= COPIED_BYTES_MIN ? old_bytes : 0;
+    size_t more = larger ? new_bytes - old_bytes + both : 0;
+    if (larger && fail_now()) return NULL;
+    if (budget != NULL && budget_take(budget, more) != OK) return NULL;
     void *memory = realloc(old, new_bytes == 0 ? 1 : new_bytes);
-    if (memory == NULL) {
-        if (budget != NULL && new_bytes > old_bytes) budget_give(budget, new_bytes - old_bytes);
-        return NULL;
+    if (budget != NULL && memory == NULL) budget_give(budget, more);
+    if (budget != NULL && memory != NULL) {
+        budget_give(budget, larger ? both : old_bytes - new_bytes);
     }
-    if (budget != NULL && new_bytes < old_bytes) budget_give(budget, old_bytes - new_bytes);
     return memory;
 }
 

@@ -41,7 +41,8 @@ uint64_t budget_used(const struct budget *budget);
  */
 void *mem_new(struct budget *budget, size_t size_bytes);
 void *mem_alloc(struct budget *budget, size_t size_bytes);
-/* Keeps the contents; on NULL the old memory is untouched. */
+/* Keeps the contents; on NULL the old memory is untouched. While something large grows, both count.
+ */
 void *mem_resize(struct budget *budget, void *old, size_t old_bytes, size_t new_bytes);
 void mem_free(struct budget *budget, void *memory, size_t size_bytes);
 

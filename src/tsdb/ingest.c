@@ -19,9 +19,9 @@
 #include "tsdb/ingest.h"
 
 enum { OFFENDERS_NAMED = 3, OFFENDER_BYTES = 1024, SLICE_FLOATS_MIN = 16 };
-/* What the head takes for a new series besides its labels, tables that double included, and for a
- * sample. */
-enum { NEW_SERIES_BYTES = 640, NEW_SAMPLE_BYTES = 16 };
+/* What the head takes for a new series besides its labels: alone, and with tables that double; and
+ * for a sample. */
+enum { NEW_SERIES_BYTES_MIN = 300, NEW_SERIES_BYTES_MAX = 640, NEW_SAMPLE_BYTES = 16 };
 #define SLICE_NS_MAX (2 * NS_PER_MS)
 
 /* --- saying what was refused ------------------------------------------------------------------ */
@@ -331,6 +331,17 @@ ready_locked(struct tsdb *db, struct why *why)
     return OK;
 }
 
+static uint64_t
+bytes_if_new(const struct rw_request *r, uint32_t series_bytes)
+{
+    uint64_t bytes = (uint64_t)r->series_count * series_bytes;
+    bytes += ((uint64_t)r->float_count + r->histogram_count) * NEW_SAMPLE_BYTES;
+    for (uint32_t i = 0; i < r->series_count; i++) {
+        bytes += r->series[i].label_bytes.size;
+    }
+    return bytes;
+}
+
 /* As if all of its series were new; but no more than half of the head, lest it be never. */
 static enum err
 room_for_all(struct ingest *in)
@@ -338,17 +349,26 @@ room_for_all(struct ingest *in)
     const struct rw_request *r = in->request;
     struct budget *head = &in->db->head_budget;
     if (r->float_count <= in->s->slice_floats && r->series_count <= SLICE_PIECES) return OK;
-    uint64_t bytes = (uint64_t)r->series_count * NEW_SERIES_BYTES;
-    bytes += ((uint64_t)r->float_count + r->histogram_count) * NEW_SAMPLE_BYTES;
-    for (uint32_t i = 0; i < r->series_count; i++) {
-        bytes += r->series[i].label_bytes.size;
-    }
+    uint64_t bytes = bytes_if_new(r, NEW_SERIES_BYTES_MAX);
     uint64_t most = in->db->options.head_bytes_max / 2;
     if (most != 0 && bytes > most) bytes = most;
     enum err e = budget_take(head, bytes);
     if (e) return why_set(in->why, e, "the head has no room for all of the request");
     budget_give(head, bytes);
     return OK;
+}
+
+/*
+ * There was no memory, and there will be none: it is more than the head holds, or did not fit into
+ * one that was nearly empty. To have it repeated would be to have it repeated for ever.
+ */
+static bool
+never_fits(const struct ingest *in, uint64_t used_before)
+{
+    uint64_t most = in->db->options.head_bytes_max;
+    uint64_t bytes = bytes_if_new(in->request, NEW_SERIES_BYTES_MIN);
+    if (most == 0) return false;
+    return bytes > most || (bytes > most / 2 && used_before < most / 8);
 }
 
 /*
@@ -375,6 +395,7 @@ tsdb_ingest(struct tsdb *db, struct bytes tenant, const struct rw_request *reque
     struct place at = {0};
     lock_take(&db->head_lock);
     uint32_t voids = db->void_count;
+    uint64_t used_before = budget_used(&db->head_budget);
     enum err e = ready_locked(db, why);
     /* Names of tenants are limited: one is not spent on nothing. */
     bool empty = request->series_count == 0 && request->metadata_count == 0;
@@ -391,6 +412,11 @@ tsdb_ingest(struct tsdb *db, struct bytes tenant, const struct rw_request *reque
         if (voids == db->void_count) continue;
         /* What was stored so far may have been taken back. */
         e = why_set(why, ERR_AGAIN, "the write-ahead log failed meanwhile");
+    }
+    if (e == ERR_NOMEM && never_fits(&in, used_before)) {
+        e = why_set(why, ERR_LIMIT,
+                    "%u series are more than the head has memory for: send fewer at once",
+                    request->series_count);
     }
     if (e == OK && request->metadata_count > 0) e = metadata_slice(&in);
     if (e == OK && blame_the_clock(&in)) {

@@ -96,8 +96,8 @@ struct ingest_result {
  * Judges, stores and logs a request. On an error part of it may be stored: the sender repeats all
  * of it, which is harmless. ERR_AGAIN: the log is down, behind or at its budget, the disk is nearly
  * full, or the clock is not to be trusted; ERR_NOMEM: a budget is exhausted. Both are temporary.
- * ERR_INPUT: there are too many tenants, or rw_series_check() is not true of an unchecked series;
- * nothing is stored.
+ * ERR_LIMIT: the head could not hold it if it were empty. ERR_INPUT: there are too many tenants, or
+ * rw_series_check() is not true of an unchecked series; nothing is stored.
  */
 MUST_CHECK enum err tsdb_ingest(struct tsdb *tsdb, struct bytes tenant,
                                 const struct rw_request *request, struct ingest_result *ret_result,

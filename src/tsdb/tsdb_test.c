@@ -336,25 +336,32 @@ floats_received(void)
     return machine_ledger(&m, "anonymous").count[LEDGER_FLOAT][LEDGER_RECEIVED];
 }
 
+static enum err
+send_new_series(int n, int count)
+{
+    struct rq rq;
+    rq_init(&rq, RW_V1);
+    for (int i = 0; i < count; i++) {
+        char labels[100];
+        snprintf(labels, sizeof labels, "__name__=m,n=%d,i=%d", n, i);
+        rq_series(&rq, labels);
+        rq_float(&rq, T0, double_bits(i), 0);
+    }
+    enum err e = machine_send(&m, "anonymous", &rq);
+    machine_commit(&m);
+    rq_fini(&rq);
+    return e;
+}
+
 /* Requests of 5000 new series, all or nothing, until there is no room. */
 static void
 fill_by_large_requests(void)
 {
     enum err e = OK;
     for (int n = 0; e == OK; n++) {
-        struct rq rq;
-        rq_init(&rq, RW_V1);
-        for (int i = 0; i < 5000; i++) {
-            char labels[100];
-            snprintf(labels, sizeof labels, "__name__=m,n=%d,i=%d", n, i);
-            rq_series(&rq, labels);
-            rq_float(&rq, T0, double_bits(i), 0);
-        }
         uint64_t before = floats_received();
-        e = machine_send(&m, "anonymous", &rq);
+        e = send_new_series(n, 5000);
         assert_int_equal(floats_received() - before, e == OK ? 5000 : 0);
-        machine_commit(&m);
-        rq_fini(&rq);
     }
     assert_int_equal(e, ERR_NOMEM);
 }
@@ -370,6 +377,24 @@ test_a_large_request_is_not_begun_without_room_for_all_of_it(void **state)
         machine_must_open(&m);
         fill_by_large_requests();
     }
+}
+
+static void
+test_a_request_that_no_head_could_hold_is_not_to_be_repeated(void **state)
+{
+    (void)state;
+    machine_fini(&m);
+    machine_init(&m, 4);
+    m.options.head_bytes_max = 16 << 20;
+    machine_must_open(&m);
+    assert_int_equal(send_new_series(1, 100000), ERR_LIMIT);
+    assert_non_null(strstr(m.why.text, "send fewer at once"));
+    tsdb_want_cut(m.db);
+    machine_commit(&m);
+    must(tsdb_flush(m.db, &m.why));
+    must(send_float("b", "__name__=x", T0, 1)); /* others go on */
+    machine_commit(&m);
+    machine_verified_restart(&m);
 }
 
 static void
@@ -430,6 +455,7 @@ main(void)
         claim(test_late_samples_after_failed_commits_are_all_there),
         claim(test_exhausted_head_refuses_and_tears_nothing),
         claim(test_a_large_request_is_not_begun_without_room_for_all_of_it),
+        claim(test_a_request_that_no_head_could_hold_is_not_to_be_repeated),
         claim(test_nothing_is_seen_before_its_commit),
         claim(test_acknowledged_from_memory_is_seen_at_once),
     };
