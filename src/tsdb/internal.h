@@ -323,6 +323,22 @@ struct record_float {
     int64_t start_ms;
     uint64_t bits;
 };
+/* The same as columns, in the scratch. */
+struct record_columns {
+    uint64_t count;
+    const uint64_t *refs;
+    const uint64_t *times;
+    const uint64_t *starts; /* NULL: none */
+    const uint64_t *bits;
+};
+MUST_CHECK enum err record_unpack_floats(struct bytes payload, struct arena *scratch,
+                                         struct record_columns *ret_columns);
+static inline struct record_float
+record_float_at(const struct record_columns *c, uint64_t i)
+{
+    return (struct record_float){c->refs[i], (int64_t)c->times[i],
+                                 c->starts == NULL ? 0 : (int64_t)c->starts[i], c->bits[i]};
+}
 MUST_CHECK enum err record_each_float(struct bytes payload,
                                       enum err (*each)(void *context,
                                                        const struct record_float *sample),

@@ -86,9 +86,7 @@ read_values(struct cursor *c, uint64_t *to, uint64_t count)
 }
 
 enum err
-record_each_float(struct bytes payload,
-                  enum err (*each)(void *context, const struct record_float *sample), void *context,
-                  struct arena *scratch)
+record_unpack_floats(struct bytes payload, struct arena *scratch, struct record_columns *ret)
 {
     struct cursor c = cursor_of(payload);
     uint64_t n = cursor_varint(&c);
@@ -103,9 +101,19 @@ record_each_float(struct bytes payload,
     if (e == OK) e = read_values(&c, bits, n);
     if (e == OK && has_starts) e = read_deltas(&c, starts, n);
     if (e == OK) e = record_end(&c);
-    for (uint64_t i = 0; i < n && e == OK; i++) {
-        struct record_float sample = {refs[i], (int64_t)times[i],
-                                      has_starts ? (int64_t)starts[i] : 0, bits[i]};
+    *ret = (struct record_columns){n, refs, times, has_starts ? starts : NULL, bits};
+    return e;
+}
+
+enum err
+record_each_float(struct bytes payload,
+                  enum err (*each)(void *context, const struct record_float *sample), void *context,
+                  struct arena *scratch)
+{
+    struct record_columns columns;
+    enum err e = record_unpack_floats(payload, scratch, &columns);
+    for (uint64_t i = 0; e == OK && i < columns.count; i++) {
+        struct record_float sample = record_float_at(&columns, i);
         e = each(context, &sample);
     }
     return e;

@@ -144,11 +144,34 @@ put_sample(struct replay *r, uint64_t ref, int64_t t_ms, int64_t start_ms,
     return OK;
 }
 
-static enum err
-put_float(void *context, const struct record_float *f)
+/* A float touches its series, that one's line of samples, and the end of a chunk, each told by the
+ * one before: they are asked for ahead, one after another. */
+enum { SERIES_AHEAD = 24, SAMPLES_AHEAD = 16, CHUNK_AHEAD = 8 };
+
+static void
+approach(struct replay *r, const struct record_columns *c, uint64_t i)
 {
-    struct sample_value v = {SAMPLE_FLOAT, f->bits, NULL};
-    return put_sample(context, f->ref, f->t_ms, f->start_ms, &v);
+    const struct gen *gen = r->db->active;
+    const struct series *s = NULL;
+    if (i + SERIES_AHEAD < c->count) __builtin_prefetch(series_find(r, c->refs[i + SERIES_AHEAD]));
+    if (i + SAMPLES_AHEAD < c->count) s = series_find(r, c->refs[i + SAMPLES_AHEAD]);
+    if (s != NULL) gen_prefetch_series(gen, s);
+    s = i + CHUNK_AHEAD < c->count ? series_find(r, c->refs[i + CHUNK_AHEAD]) : NULL;
+    if (s != NULL) gen_prefetch_chunk(gen, s);
+}
+
+static enum err
+put_floats(struct replay *r, struct bytes payload)
+{
+    struct record_columns columns;
+    enum err e = record_unpack_floats(payload, &r->scratch, &columns);
+    for (uint64_t i = 0; e == OK && i < columns.count; i++) {
+        struct record_float f = record_float_at(&columns, i);
+        struct sample_value v = {SAMPLE_FLOAT, f.bits, NULL};
+        approach(r, &columns, i);
+        e = put_sample(r, f.ref, f.t_ms, f.start_ms, &v);
+    }
+    return e;
 }
 
 static enum err
@@ -205,7 +228,7 @@ replay_record(void *context, const struct wal_record *record, struct why *why)
         e = record_each_series(record->payload, NULL, define, r);
         break;
     case WAL_FLOATS:
-        e = record_each_float(record->payload, put_float, r, &r->scratch);
+        e = put_floats(r, record->payload);
         break;
     case WAL_HISTOGRAMS:
         e = record_each_histogram(record->payload, put_histogram, r, &r->scratch);
