@@ -101,6 +101,18 @@ bad_limits() {
     curl -fs --noproxy '*' "$url/api/v1/metadata?limit=-1" && curl -fs --noproxy '*' "$url/api/v1/status/tsdb?limit=1"
 }
 
+# An alert on a metric that does not exist never fires.
+alerts_know_metrics() {
+    local name page
+    page=$(curl -fs --noproxy '*' "$url/metrics") || return
+    for name in $(grep -o 'firekeep_[a-z_]*' docs/firekeep.rules.yml | sort -u); do
+        grep -q "^$name[{ ]" <<<"$page" || {
+            echo "$name"
+            return 1
+        }
+    done
+}
+
 unknown_paths() {
     local path
     for path in /api/v1/write/ /api/v1/writes /api/v2/write /Write /favicon.ico /metrics/x; do
@@ -133,6 +145,7 @@ all_paths() {
     done
     claim "unknown paths get 404" unknown_paths
     claim "limits that are no numbers get 400" bad_limits
+    claim "the alerts in docs name metrics that exist" alerts_know_metrics
     claim "reload by request is off by default" reload_methods
 }
 
