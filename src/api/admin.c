@@ -16,10 +16,12 @@ put_counts(struct json *j, const char *key, const struct tsdb_stats *s)
 {
     json_key(j, key);
     json_object_open(j);
-    key_uint(j, "headSamples", s->head_samples + s->head_exemplars);
+    key_uint(j, "headSamples", s->head_samples);
+    key_uint(j, "headExemplars", s->head_exemplars);
     key_uint(j, "parts", s->parts);
     key_uint(j, "partBytes", s->part_bytes);
     key_uint(j, "partSamples", s->part_samples);
+    key_uint(j, "partExemplars", s->part_exemplars);
     json_object_close(j);
 }
 

@@ -135,6 +135,8 @@ void root_handler(void *context, struct http_request *request);
 
 void store_metrics(struct metric_sink *sink, void *context);
 void write_metrics_register(void);
+/* Logs what a request was refused of, once a minute for each reason. Any thread, under no lock. */
+void refusals_log(int64_t now_ns, struct bytes tenant, const struct ingest_result *result);
 void read_metrics_register(void);
 
 #endif

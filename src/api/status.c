@@ -2,6 +2,7 @@
  * status.c - what the server says of itself: health, metrics, status pages in Prometheus' JSON
  * envelope.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -234,20 +235,32 @@ put_top(struct json *j, const char *key, const struct tsdb_cardinality *items, u
     json_array_close(j);
 }
 
-static uint32_t
-limit_argument(struct http_request *request)
+/* False: it is there, and is no whole number. */
+static bool
+whole_argument(struct http_request *request, const char *name, int64_t fallback, int64_t *ret)
 {
-    const char *text = http_argument(request, "limit");
-    long limit = text == NULL ? TOP_COUNT : strtol(text, NULL, 10);
-    return limit < 1 ? TOP_COUNT : limit > TOP_COUNT_MAX ? TOP_COUNT_MAX : (uint32_t)limit;
+    const char *text = http_argument(request, name);
+    char *end;
+    *ret = fallback;
+    if (text == NULL || text[0] == '\0') return true;
+    errno = 0;
+    *ret = strtoll(text, &end, 10);
+    bool digit = text[0] == '-' || (text[0] >= '0' && text[0] <= '9');
+    return digit && *end == '\0' && errno == 0;
 }
 
-static void
-tsdb_page(struct api *api, struct http_request *request, struct bytes tenant, struct json *j)
+static enum err
+tsdb_page(struct api *api, struct http_request *request, struct bytes tenant, struct json *j,
+          struct why *why)
 {
     struct tsdb_stats s;
     struct arena arena;
-    uint32_t limit = limit_argument(request), metric_count = 0, name_count = 0;
+    int64_t wanted;
+    uint32_t metric_count = 0, name_count = 0;
+    if (!whole_argument(request, "limit", TOP_COUNT, &wanted) || wanted < 1) {
+        return why_set(why, ERR_INPUT, "limit must be a positive number");
+    }
+    uint32_t limit = wanted > TOP_COUNT_MAX ? TOP_COUNT_MAX : (uint32_t)wanted;
     tsdb_stats(api->options.tsdb, &s);
     arena_init(&arena, &api->read_budget, 0, 0);
     struct tsdb_cardinality *metrics = arena_new(&arena, limit * sizeof *metrics);
@@ -261,6 +274,7 @@ tsdb_page(struct api *api, struct http_request *request, struct bytes tenant, st
     json_key(j, "headStats");
     json_object_open(j);
     key_uint(j, "numSeries", s.head_series);
+    key_uint(j, "numKnownSeries", s.known_series);
     key_uint(j, "numSamples", s.head_samples);
     key_uint(j, "numExemplars", s.head_exemplars);
     key_uint(j, "bytes", s.head_bytes);
@@ -270,7 +284,9 @@ tsdb_page(struct api *api, struct http_request *request, struct bytes tenant, st
     json_key(j, "partStats");
     json_object_open(j);
     key_uint(j, "numParts", s.parts);
+    key_uint(j, "numSeriesOfAllParts", s.part_series);
     key_uint(j, "numSamples", s.part_samples);
+    key_uint(j, "numExemplars", s.part_exemplars);
     key_uint(j, "bytes", s.part_bytes);
     json_key(j, "minTime");
     json_put_int(j, s.oldest_ms == INT64_MAX ? 0 : s.oldest_ms);
@@ -279,6 +295,7 @@ tsdb_page(struct api *api, struct http_request *request, struct bytes tenant, st
     put_top(j, "labelValueCountByLabelName", names, name_count);
     json_object_close(j);
     arena_fini(&arena);
+    return OK;
 }
 
 /* --- storage ------------------------------------------------------------------------------------
@@ -296,6 +313,7 @@ put_partition(void *context, const struct tsdb_partition *p)
     key_text(j, "to", to);
     key_uint(j, "parts", p->parts);
     key_uint(j, "samples", p->samples);
+    key_uint(j, "exemplars", p->exemplars);
     key_uint(j, "bytes", p->data_bytes + p->index_bytes);
     key_uint(j, "dataBytes", p->data_bytes);
     key_uint(j, "indexBytes", p->index_bytes);
@@ -316,13 +334,15 @@ storage_page(struct api *api, struct json *j, struct why *why)
     json_key(j, "head");
     json_object_open(j);
     key_uint(j, "bytes", s.head_bytes);
-    key_uint(j, "samples", s.head_samples + s.head_exemplars);
+    key_uint(j, "samples", s.head_samples);
+    key_uint(j, "exemplars", s.head_exemplars);
     key_uint(j, "series", s.head_series);
     json_object_close(j);
     json_key(j, "parts");
     json_object_open(j);
     key_uint(j, "parts", s.parts);
     key_uint(j, "samples", s.part_samples);
+    key_uint(j, "exemplars", s.part_exemplars);
     key_uint(j, "bytes", s.part_bytes);
     key_uint(j, "dataBytes", s.part_data_bytes);
     key_uint(j, "indexBytes", s.part_bytes - s.part_data_bytes);
@@ -368,9 +388,12 @@ metadata_page(struct api *api, struct http_request *request, struct bytes tenant
               struct why *why)
 {
     const char *metric = http_argument(request, "metric");
-    const char *limit = http_argument(request, "limit");
     struct metadata_page page = {j, UINT64_MAX};
-    if (limit != NULL && atoll(limit) > 0) page.left = (uint64_t)atoll(limit);
+    int64_t limit;
+    if (!whole_argument(request, "limit", 0, &limit)) {
+        return why_set(why, ERR_INPUT, "limit must be a number");
+    }
+    if (limit > 0) page.left = (uint64_t)limit;
     struct answerer *a = tsdb_answerer(api->options.tsdb);
     json_object_open(j);
     enum err e = a->ops->metadata(a, tenant, bytes_of_text(metric == NULL ? "" : metric),
@@ -393,7 +416,7 @@ page_of(struct api *api, struct http_request *request, struct bytes tenant, stru
     else if (strcmp(path, "/api/v1/status/config") == 0)
         config_page(api, j);
     else if (strcmp(path, "/api/v1/status/tsdb") == 0)
-        tsdb_page(api, request, tenant, j);
+        return tsdb_page(api, request, tenant, j, why);
     else if (strcmp(path, "/api/v1/status/storage") == 0)
         return storage_page(api, j, why);
     else
@@ -422,11 +445,13 @@ status_run(struct api *api, struct http_request *request)
     key_text(&j, "status", "success");
     json_key(&j, "data");
     enum err e = page_of(api, request, tenant, &j, &why);
-    json_object_close(&j);
+    if (e == OK) json_object_close(&j); /* a page that failed may lie there without a value */
     if (e == OK && buf_error(&text)) {
         e = why_set(&why, buf_error(&text), "no memory for the page");
     }
-    if (e) {
+    if (e == ERR_INPUT) {
+        reply_problem(request, 400, "bad_data", why.text);
+    } else if (e) {
         reply_error(request, e, &why);
     } else {
         struct http_answer answer = {

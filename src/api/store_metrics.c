@@ -113,13 +113,14 @@ put_store(struct metric_sink *s, const struct tsdb_stats *t)
     put(s, "firekeep_head_series", GAUGE, "Series in the head.", t->head_series);
     put(s, "firekeep_head_known_series", GAUGE, "Series whose labels the head knows.",
         t->known_series);
-    put(s, "firekeep_head_samples", GAUGE, "Samples in the head.", t->head_samples);
+    put(s, "firekeep_head_samples", GAUGE, "Floats and histograms in the head.", t->head_samples);
     put(s, "firekeep_head_exemplars", GAUGE, "Exemplars in the head.", t->head_exemplars);
     put(s, "firekeep_head_frozen_series", GAUGE, "Series of the generation being flushed.",
         t->frozen_series);
     put(s, "firekeep_parts", GAUGE, "Live parts.", t->parts);
     put(s, "firekeep_part_bytes", GAUGE, "Bytes of live parts.", t->part_bytes);
-    put(s, "firekeep_part_samples", GAUGE, "Samples in live parts.", t->part_samples);
+    put(s, "firekeep_part_samples", GAUGE, "Floats and histograms in live parts.", t->part_samples);
+    put(s, "firekeep_part_exemplars", GAUGE, "Exemplars in live parts.", t->part_exemplars);
     put(s, "firekeep_flushes_total", COUNTER, "Generations written as parts.", t->flushes_total);
     put(s, "firekeep_flush_failures_total", COUNTER, "Flushes that failed and were repeated.",
         t->flush_failures_total);

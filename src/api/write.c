@@ -347,6 +347,9 @@ write_run(struct api *api, struct http_request *request, enum rw_version version
     }
     wait->result = (struct ingest_result){0};
     e = write_ingest(api, version, tenant, w, &wait->result, &why);
+    if (wait->result.rejected_total > 0) {
+        refusals_log(env_monotonic_ns(api->options.env), tenant, &wait->result);
+    }
     if (e == ERR_NOMEM) api->options.flush_wanted(api->options.context);
     wait->request = request;
     wait->version = version;

@@ -431,6 +431,8 @@ settings_load(struct settings *settings, int count, char *const *words, bool *re
         memcpy(path, next.config_file, sizeof path);
         settings_default(&next);
         e = settings_file(&next, path, why);
+        /* What is wrong in it is named by place, as editors like it. */
+        if (e && e != ERR_INPUT) return why_prefix(why, e, "--config.file");
         if (e) return e;
         e = settings_flags(&next, count, words, &want_help, why);
         assert(e == OK); /* they were fine above, and do not depend on the file */

@@ -584,13 +584,14 @@ test_load_errors_name_the_file(void **state)
 
     drop_file(&f);
     assert_int_equal(load(&s, &f, "--log.level=error", &why), ERR_MISSING);
-    snprintf(expected, sizeof expected, "open %s: No such file or directory", f.path);
+    snprintf(expected, sizeof expected, "--config.file: open %s: No such file or directory",
+             f.path);
     assert_string_equal(why.text, expected);
 
     char flag[] = "--config.file=/", *words[] = {flag};
     bool want_help;
     assert_int_equal(settings_load(&s, 1, words, &want_help, &why), ERR_IO);
-    assert_string_equal(why.text, "read /: Is a directory");
+    assert_string_equal(why.text, "--config.file: read /: Is a directory");
 
     char endless[] = "--config.file=/dev/zero";
     words[0] = endless;

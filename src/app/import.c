@@ -87,7 +87,8 @@ flag_table(struct import *im, struct flag to[16])
         {"resume", 0, FLAG_TEXT, &im->resume_path, "FILE",
          "keeps there how far it came, and goes on from there"},
         {"dry-run", 0, FLAG_SWITCH, &im->dry_run, NULL,
-         "reads and counts everything, sends nothing"},
+         "reads and counts everything, sends nothing; the target's limits and retention are not "
+         "judged"},
         {"protocol", 0, FLAG_COUNT, &im->protocol, "1|2",
          "version of remote write that a server is spoken to in (default 2; captures keep theirs)"},
         {"retry", 0, FLAG_DURATION, &im->retry_ns, "TIME",
@@ -146,8 +147,9 @@ rejected(void *context, const char *text)
 {
     struct import *im = context;
     if (++im->rejected_shown > REJECTED_SHOWN) return;
-    progress_say(&im->progress, "%s, up to line %" PRIu64 ": refused: %s", im->file->path,
-                 im->lines, text);
+    bool said = strncmp(text, "refused: ", 9) == 0; /* as Firekeep answers; others do not */
+    progress_say(&im->progress, "%s, up to line %" PRIu64 ": %s%s", im->file->path, im->lines,
+                 said ? "" : "refused: ", text);
     if (im->rejected_shown == REJECTED_SHOWN) {
         progress_say(&im->progress, "further refusals are counted, not shown");
     }
@@ -198,6 +200,7 @@ summarize(struct import *im)
     if (im->files_failed > 0) {
         fprintf(stderr, "; %" PRIu64 " files not read to the end", im->files_failed);
     }
+    if (im->dry_run) fputs("; limits and retention of the target were not judged", stderr);
     fputc('\n', stderr);
 }
 
@@ -435,7 +438,10 @@ read_files(struct import *im, struct why *why)
             return e;
         }
         im->files_failed++;
-        progress_say(&im->progress, "%s: %s", im->file->path, of_file.text);
+        bool is_stdin = strcmp(im->file->path, "-") == 0;
+        bool named = why_names(&of_file, is_stdin ? "standard input" : im->file->path);
+        progress_say(&im->progress, "%s%s%s", named ? "" : im->file->path, named ? "" : ": ",
+                     of_file.text);
     }
     return OK;
 }
@@ -513,6 +519,18 @@ run(struct import *im, struct why *why)
     return e;
 }
 
+/* Standard input can be read once. */
+static enum err
+check_files(int count, char *const *paths, struct why *why)
+{
+    int inputs = 0;
+    for (int i = 0; i < count; i++) {
+        inputs += strcmp(paths[i], "-") == 0;
+    }
+    if (count == 0) return why_set(why, ERR_INPUT, "which files?");
+    return inputs > 1 ? why_set(why, ERR_INPUT, "'-' is given more than once") : OK;
+}
+
 static enum err
 check_words(struct import *im, struct why *why)
 {
@@ -559,7 +577,7 @@ command_import(int argc, char **argv)
     flag_table(&im, flags);
     enum err e = flags_parse(flags, argc - 1, argv + 1, &count, &why);
     if (e == OK) e = check_words(&im, &why);
-    if (e == OK && count == 0) e = why_set(&why, ERR_INPUT, "which files?");
+    if (e == OK) e = check_files(count, argv + 1, &why);
     if (e) return cli_usage_error("import", "%s", why.text);
     im.stop = interrupt_watch();
     progress_begin(&im.progress, "samples");

@@ -239,7 +239,8 @@ command_inspect(int argc, char **argv)
     selector_fini(&x.selector);
     if (e == OK) return EXIT_DONE;
     fflush(stdout);
-    fprintf(stderr, "firekeep inspect: %s: %s\n", argv[1],
+    bool named = why_names(&why, argv[1]);
+    fprintf(stderr, "firekeep inspect: %s%s%s\n", named ? "" : argv[1], named ? "" : ": ",
             why.text[0] != '\0' ? why.text : err_word(e));
     return EXIT_FAILED;
 }

@@ -16,6 +16,8 @@
 #define REST_NS_MAX  (200 * NS_PER_MS)
 #define PAUSE_NS_MAX (600 * NS_PER_S)
 
+#define TOO_SMALL_SAID_NS (3600 * NS_PER_S)
+
 static struct metric_histogram merge_latency = {
     .name = "firekeep_merge_duration_seconds",
     .help = "Merging some parts, with the rests in between.",
@@ -86,8 +88,27 @@ tell_merge(const struct tsdb_merge_result *r, int64_t took_ns)
 {
     metric_record(&merge_latency, (uint64_t)took_ns);
     log_info("parts merged", KV("inputs", r->input_count), KV("outputs", r->output_count),
-             KV("samples", r->samples), KV("bytes_before", r->input_bytes),
-             KV("bytes_after", r->output_bytes), KV("took_ms", took_ns / NS_PER_MS));
+             KV("samples", r->samples), KV("exemplars", r->exemplars),
+             KV("bytes_before", r->input_bytes), KV("bytes_after", r->output_bytes),
+             KV("took_ms", took_ns / NS_PER_MS));
+}
+
+static void
+tell_expiry(const struct merger *m, const struct tsdb_merge_result *r)
+{
+    static struct log_gate gate;
+    uint64_t held_back;
+    if (r->samples + r->exemplars > 0) {
+        log_info("parts beyond retention dropped", KV("parts", r->input_count),
+                 KV("samples", r->samples), KV("exemplars", r->exemplars),
+                 KV("bytes", r->input_bytes));
+    } else if (r->input_count > 0) {
+        log_debug("parts without samples dropped", KV("parts", r->input_count));
+    }
+    if (r->bytes_too_many == 0) return;
+    if (!log_often(&gate, env_monotonic_ns(m->env), TOO_SMALL_SAID_NS, &held_back)) return;
+    log_warn("retention.size is smaller than the newest part, which stays",
+             KV("bytes_too_many", r->bytes_too_many));
 }
 
 static enum err
@@ -96,10 +117,7 @@ work(struct merger *m, struct why *why)
     struct tsdb_merge_options options = {.mode = m->mode, .go_on = go_on, .context = m};
     struct tsdb_merge_result r;
     enum err e = tsdb_expire(m->tsdb, &r, why);
-    if (e == OK && r.input_count > 0) {
-        log_info("parts beyond retention dropped", KV("parts", r.input_count),
-                 KV("samples", r.samples), KV("bytes", r.input_bytes));
-    }
+    if (e == OK) tell_expiry(m, &r);
     while (e == OK) {
         int64_t began = env_monotonic_ns(m->env);
         m->worked_since_ns = began;

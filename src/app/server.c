@@ -76,6 +76,7 @@ struct server {
 
 #define GATHER_NS_MAX      (2 * NS_PER_MS)
 #define FLUSH_PAUSE_NS_MAX (16 * NS_PER_S)
+#define DOWN_SAID_NS       (60 * NS_PER_S)
 
 /* --- limits ----------------------------------------------------------------------------------- */
 
@@ -220,6 +221,9 @@ stopping(struct server *s)
 static void
 bring_back(struct server *s, const struct why *reason)
 {
+    struct log_gate gate = {0}; /* of this outage: it may last for days */
+    int64_t began = env_monotonic_ns(s->env);
+    uint64_t attempts = 0, held_back;
     log_error("the write-ahead log failed; writes get 503 until it is back", KV("error", reason));
     api_committed(s->api);
     for (;;) {
@@ -228,10 +232,15 @@ bring_back(struct server *s, const struct why *reason)
         if (e == OK) break;
         api_committed(s->api);
         if (stopping(s)) return;
-        log_warn("the write-ahead log is still down, trying again", KV("error", worded(&why, e)));
+        attempts++;
+        if (log_often(&gate, env_monotonic_ns(s->env), DOWN_SAID_NS, &held_back)) {
+            log_warn("the write-ahead log is still down, it is tried again each second",
+                     KV("error", worded(&why, e)), KV("attempts", attempts));
+        }
         pause_ms(s, 1000);
     }
-    log_info("the write-ahead log is back on a fresh segment");
+    log_info("the write-ahead log is back on a fresh segment", KV("failed_attempts", attempts),
+             KV("down_ms", (env_monotonic_ns(s->env) - began) / NS_PER_MS));
 }
 
 /* Answers also when there is nothing to commit: what a request waits for may be over already. */
@@ -308,6 +317,23 @@ flush_failed(struct server *s, struct why *why, enum err e)
               KV("wait_ms", s->flush_pause_ns / NS_PER_MS));
 }
 
+/* What was cut becomes a part, whoever asked for it. */
+static enum err
+write_out(struct server *s, struct why *why)
+{
+    if (!tsdb_has_frozen(s->tsdb)) return OK;
+    int64_t began = env_monotonic_ns(s->env);
+    enum err e = tsdb_flush(s->tsdb, why);
+    if (e) return e;
+    int64_t took_ns = env_monotonic_ns(s->env) - began;
+    struct tsdb_stats stats;
+    tsdb_stats(s->tsdb, &stats);
+    metric_record(&flush_latency, (uint64_t)took_ns);
+    log_info("head written out", KV("took_ms", took_ns / NS_PER_MS), KV("parts", stats.parts),
+             KV("part_bytes", stats.part_bytes));
+    return OK;
+}
+
 static void
 flush_once(struct server *s)
 {
@@ -317,21 +343,15 @@ flush_once(struct server *s)
         tsdb_want_cut(s->tsdb);
         want_commit(s);
     }
-    int64_t began = env_monotonic_ns(s->env);
-    if (!tsdb_has_frozen(s->tsdb) || began < s->flush_after_ns) return;
+    if (!tsdb_has_frozen(s->tsdb) || env_monotonic_ns(s->env) < s->flush_after_ns) return;
     struct why why = {""};
-    enum err e = tsdb_flush(s->tsdb, &why);
+    enum err e = write_out(s, &why);
     if (e) {
         flush_failed(s, &why, e);
         return;
     }
     s->flush_pause_ns = 0;
     merger_wake(s->merger);
-    struct tsdb_stats stats;
-    tsdb_stats(s->tsdb, &stats);
-    metric_record(&flush_latency, (uint64_t)(env_monotonic_ns(s->env) - began));
-    log_info("head written out", KV("took_ms", (env_monotonic_ns(s->env) - began) / NS_PER_MS),
-             KV("parts", stats.parts), KV("part_bytes", stats.part_bytes));
 }
 
 /* At the end: cut, commit, write, until nothing is left. The commit thread is still there. */
@@ -341,7 +361,7 @@ flush_all_step(struct server *s)
     struct why why = {""};
     if (tsdb_is_flushed(s->tsdb) || tsdb_is_down(s->tsdb)) return true;
     if (tsdb_has_frozen(s->tsdb)) {
-        enum err e = tsdb_flush(s->tsdb, &why);
+        enum err e = write_out(s, &why);
         if (e == OK) return tsdb_is_flushed(s->tsdb);
         log_error("the last flush failed; the log has everything", KV("error", worded(&why, e)));
         return true;
@@ -356,7 +376,7 @@ static enum err
 flush_head(struct server *s, struct why *why)
 {
     int64_t until = env_monotonic_ns(s->env) + 30 * NS_PER_S;
-    enum err e = tsdb_flush(s->tsdb, why); /* what was cut before */
+    enum err e = write_out(s, why); /* what was cut before */
     if (e || tsdb_is_flushed(s->tsdb)) return e;
     while (!tsdb_has_frozen(s->tsdb)) {
         if (tsdb_is_flushed(s->tsdb)) return OK;
@@ -372,7 +392,7 @@ flush_head(struct server *s, struct why *why)
         lock_drop(&s->flush_lock);
         if (stop) return why_set(why, ERR_CANCELED, "shutting down");
     }
-    return tsdb_flush(s->tsdb, why);
+    return write_out(s, why);
 }
 
 static void

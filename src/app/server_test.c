@@ -257,6 +257,28 @@ test_an_io_error_on_every_write_refuses_writes_until_it_ends(void **state)
     check_trouble_of_kind(FAULT_TORN, 1);
 }
 
+/*
+ * Attempts are a second apart. That writes are refused is said beside it, and housekeeping, which
+ * fails as well, has a line of its own.
+ */
+static void
+test_a_log_that_is_down_is_said_once_a_minute(void **state)
+{
+    (void)state;
+    struct site *s = site_new();
+    site_start(s);
+    uint64_t errors = log_count(LOG_ERROR), warnings = log_count(LOG_WARN);
+    fault_env_arm(s->fe, (struct fault){FAULT_SYNC, 1, true});
+    assert_int_equal(site_write(s, 0, 0, 1), 503);
+    int64_t until = env_monotonic_ns(env_real()) + 4 * NS_PER_S;
+    wait_for(s, env_monotonic_ns(env_real()) >= until);
+    assert_int_equal(log_count(LOG_ERROR) - errors, 2);
+    assert_in_range(log_count(LOG_WARN) - warnings, 1, 2);
+    fault_env_disarm(s->fe);
+    wait_for(s, is_ready(s));
+    site_free(s);
+}
+
 /* Whoever was refused, not knowing, sends it again: it is there once. */
 static void
 test_what_was_refused_and_repeated_is_there_once(void **state)
@@ -441,6 +463,7 @@ main(void)
         SERVER_TEST(test_syncs_that_fail_for_long_refuse_writes_until_they_work),
         SERVER_TEST(test_a_full_disk_refuses_writes_until_it_has_room),
         SERVER_TEST(test_an_io_error_on_every_write_refuses_writes_until_it_ends),
+        SERVER_TEST(test_a_log_that_is_down_is_said_once_a_minute),
         SERVER_TEST(test_what_was_refused_and_repeated_is_there_once),
         SERVER_TEST(test_writes_wait_for_free_space),
         SERVER_TEST(test_a_clock_in_the_past_drops_nobodys_samples),

@@ -46,9 +46,20 @@ why_prefix(struct why *why, enum err e, const char *format, ...)
     va_end(args);
     if (used >= 0 && (size_t)used < sizeof why->text) {
         size_t room = sizeof why->text - (size_t)used;
-        snprintf(why->text + used, room, ": %.*s", (int)room, old); /* cut by `room` */
+        /* Some errors, memory's above all, come without words. */
+        const char *words = old[0] == '\0' ? err_word(e) : old;
+        snprintf(why->text + used, room, ": %.*s", (int)room, words); /* cut by `room` */
     }
     return e;
+}
+
+bool
+why_names(const struct why *why, const char *path)
+{
+    size_t size = strlen(path);
+    if (size == 0 || strncmp(why->text, path, size) != 0) return false;
+    char next = why->text[size];
+    return path[size - 1] == '/' || next == ':' || next == '/' || next == ' ';
 }
 
 enum err

@@ -41,8 +41,13 @@ struct why {
 /* Writes the sentence; `why` may be NULL. Returns `e`, so that a failing function can end with it.
  */
 enum err why_set(struct why *why, enum err e, const char *format, ...) PRINTF_LIKE(3, 4);
+/* True if the sentence begins with that path, or one below it: it needs not be said again. */
+bool why_names(const struct why *why, const char *path);
 
-/* Puts "prefix: " before the sentence that is there. `why` may be NULL. Returns `e`. */
+/*
+ * Puts "prefix: " before the sentence that is there, or before the word of `e` if there is none.
+ * `why` may be NULL. Returns `e`.
+ */
 enum err why_prefix(struct why *why, enum err e, const char *format, ...) PRINTF_LIKE(3, 4);
 
 /* Maps an errno value (positive) to the enum. 0 is OK. */

@@ -73,12 +73,18 @@ budget_take_one(struct budget *b, uint64_t size_bytes)
         atomic_fetch_add_explicit(&b->refused_count, 1, memory_order_relaxed);
         return false;
     }
+    return true;
+}
+
+static void
+budget_note_peak(struct budget *b)
+{
+    uint64_t now = atomic_load_explicit(&b->used_bytes, memory_order_relaxed);
     uint64_t peak = atomic_load_explicit(&b->peak_bytes, memory_order_relaxed);
     while (now > peak &&
            !atomic_compare_exchange_weak_explicit(&b->peak_bytes, &peak, now, memory_order_relaxed,
                                                   memory_order_relaxed)) {
     }
-    return true;
 }
 
 enum err
@@ -90,6 +96,10 @@ budget_take(struct budget *budget, uint64_t size_bytes)
             atomic_fetch_sub_explicit(&taken->used_bytes, size_bytes, memory_order_relaxed);
         }
         return ERR_NOMEM;
+    }
+    /* Only now: what an ancestor refuses was never drawn. */
+    for (struct budget *b = budget; b != NULL; b = b->parent) {
+        budget_note_peak(b);
     }
     return OK;
 }

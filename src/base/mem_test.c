@@ -24,6 +24,23 @@ test_budget_refuses_what_does_not_fit_all_the_way_up(void **state)
 }
 
 static void
+test_the_peak_of_a_budget_counts_only_what_was_granted(void **state)
+{
+    (void)state;
+    struct budget root, leaf;
+    budget_init(&root, "root", 100, NULL);
+    budget_init(&leaf, "leaf", 0, &root);
+    assert_int_equal(budget_take(&leaf, 40), OK);
+    assert_int_equal(budget_take(&leaf, 1000), ERR_NOMEM);
+    assert_int_equal(leaf.peak_bytes, 40);
+    assert_int_equal(root.peak_bytes, 40);
+    assert_int_equal(budget_take(&leaf, 60), OK);
+    budget_give(&leaf, 100);
+    assert_int_equal(leaf.peak_bytes, 100);
+    assert_int_equal(root.peak_bytes, 100);
+}
+
+static void
 test_nth_allocation_fails_once_or_for_ever(void **state)
 {
     (void)state;
@@ -83,6 +100,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_budget_refuses_what_does_not_fit_all_the_way_up),
+        cmocka_unit_test(test_the_peak_of_a_budget_counts_only_what_was_granted),
         cmocka_unit_test(test_nth_allocation_fails_once_or_for_ever),
         cmocka_unit_test(test_arena_gives_everything_back_and_respects_its_ceiling),
         cmocka_unit_test(test_buffer_append_beyond_limit_fails_whole_and_sticks),

@@ -486,6 +486,7 @@ flush_frozen(struct tsdb *db, struct why *why)
     struct store_edit edit = {.add = &part, .add_count = part != NULL, .flush = true};
     if (e == OK) e = store_edit(db, &edit, why);
     /* A part that is written stays for the next attempt: the manifest may name it already. */
+    if (e == ERR_NOMEM) why_set(why, e, "no memory to write the head out");
     if (e) return why_prefix(why, e, "flush");
     atomic_fetch_add(&db->flushes_total, 1);
     return OK;

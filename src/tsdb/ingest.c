@@ -123,9 +123,10 @@ reject_piece(struct ingest *in, const struct piece *p, enum reject reason)
                 : p->histograms.count > 0 ? in->request->histograms[p->histograms.first].t_ms
                 : p->exemplars.count > 0  ? in->request->exemplars[p->exemplars.first].t_ms
                                           : 0;
-    ingest_reject(in, p->from, LEDGER_FLOAT, reason, p->floats.count, t, "");
-    ingest_reject(in, p->from, LEDGER_HISTOGRAM, reason, p->histograms.count, t, "");
-    ingest_reject(in, p->from, LEDGER_EXEMPLAR, reason, p->exemplars.count, t, "");
+    const char *detail = reason == REJECT_SERIES_LIMIT ? in->series_limit : "";
+    ingest_reject(in, p->from, LEDGER_FLOAT, reason, p->floats.count, t, detail);
+    ingest_reject(in, p->from, LEDGER_HISTOGRAM, reason, p->histograms.count, t, detail);
+    ingest_reject(in, p->from, LEDGER_EXEMPLAR, reason, p->exemplars.count, t, detail);
 }
 
 static bool

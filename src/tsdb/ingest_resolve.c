@@ -11,6 +11,9 @@
  * Either way it is known long before which series will be next; what a comparison and an append
  * touch is asked for in steps, because each tells where the next one is.
  */
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "base/hash.h"
 #include "tsdb/ingest.h"
 
@@ -236,7 +239,8 @@ series_is_one_too_many(struct ingest *in, struct bytes labels)
     const struct registry_tenant *t = registry_tenant(r, in->tenant->id);
     const struct gen *frozen = in->gen->before;
     if (t == NULL) return false;
-    bool refused = limits->tenant_series_max != 0 && t->series.count >= limits->tenant_series_max;
+    bool tenant = limits->tenant_series_max != 0 && t->series.count >= limits->tenant_series_max;
+    bool refused = tenant;
     if (limits->metric_series_max != 0 && !refused) {
         refused = metric_series(in, labels, &in->s->payload) >= limits->metric_series_max;
     }
@@ -244,6 +248,12 @@ series_is_one_too_many(struct ingest *in, struct bytes labels)
         refused = registry_find_labels(frozen->registry, in->tenant->id, labels) == NULL;
     }
     in->db->series_refused |= refused;
+    if (refused) {
+        snprintf(in->series_limit, sizeof in->series_limit,
+                 tenant ? "the tenant has write.max-series (%" PRIu32 ")"
+                        : "the metric has write.max-series-per-metric (%" PRIu32 ")",
+                 tenant ? limits->tenant_series_max : limits->metric_series_max);
+    }
     return refused;
 }
 

@@ -378,6 +378,14 @@ merge_all(struct merging *g)
     return e;
 }
 
+/* Floats and histograms are samples; exemplars are told apart. */
+static void
+count_kinds(const uint64_t count[LEDGER_KIND_COUNT], uint64_t *samples, uint64_t *exemplars)
+{
+    *samples += count[LEDGER_FLOAT] + count[LEDGER_HISTOGRAM];
+    *exemplars += count[LEDGER_EXEMPLAR];
+}
+
 static void
 tell_result(const struct merging *g, struct tsdb_merge_result *ret)
 {
@@ -389,9 +397,7 @@ tell_result(const struct merging *g, struct tsdb_merge_result *ret)
     for (uint32_t i = 0; i < g->output_count; i++) {
         const struct part_info *info = part_info(g->outputs[i]);
         ret->output_bytes += info->file_bytes;
-        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-            ret->samples += info->sample_count[k];
-        }
+        count_kinds(info->sample_count, &ret->samples, &ret->exemplars);
     }
 }
 
@@ -432,6 +438,7 @@ struct expiry {
     struct part **drop;
     uint32_t drop_count;
     uint64_t bytes;              /* of those that stay */
+    uint64_t bytes_too_many;     /* though only the newest part stays */
     const struct part *metadata; /* the one that says what families are */
     bool metadata_wanted;        /* it would go, and must be written anew before */
 };
@@ -459,16 +466,19 @@ part_has_samples(const struct part *part)
     return count[LEDGER_FLOAT] + count[LEDGER_HISTOGRAM] + count[LEDGER_EXEMPLAR] > 0;
 }
 
-/* The part whose newest sample is the oldest. */
+/* The part whose newest sample is the oldest, and whether it is the only one with samples. */
 static struct part *
-oldest_part(const struct expiry *x)
+oldest_part(const struct expiry *x, bool *ret_last)
 {
     struct part *oldest = NULL;
+    uint32_t count = 0;
     for (uint32_t i = 0; i < x->version->part_count; i++) {
         struct part *p = x->version->parts[i];
         if (!part_has_samples(p) || is_dropped(x, p)) continue;
+        count++;
         if (oldest == NULL || part_info(p)->max_ms < part_info(oldest)->max_ms) oldest = p;
     }
+    *ret_last = count == 1;
     return oldest;
 }
 
@@ -491,7 +501,13 @@ choose(struct expiry *x)
         x->metadata_wanted |= gone && p == x->metadata && part_has_samples(p);
     }
     while (bytes_max != 0 && x->bytes > bytes_max) {
-        struct part *p = oldest_part(x);
+        bool last;
+        struct part *p = oldest_part(x, &last);
+        if (last) {
+            /* A size that is set too small must not cost what is being kept this moment. */
+            x->bytes_too_many = x->bytes - bytes_max;
+            return;
+        }
         x->metadata_wanted |= p != NULL && p == x->metadata;
         if (p == NULL || p == x->metadata) return;
         drop(x, p);
@@ -523,8 +539,8 @@ expire(struct expiry *x, struct arena *arena, struct tsdb_merge_result *ret, str
             struct ledger *l = change_of(db, tenant->name, change, count);
             for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
                 move(l, k, LEDGER_EXPIRED, tenant->sample_count[k]);
-                ret->samples += tenant->sample_count[k];
             }
+            count_kinds(tenant->sample_count, &ret->samples, &ret->exemplars);
         }
     }
     ret->input_count = x->drop_count;
@@ -545,6 +561,7 @@ tsdb_expire(struct tsdb *db, struct tsdb_merge_result *ret_result, struct why *w
     if (e == OK) choose(&x);
     if (e == OK && x.metadata_wanted) renew_metadata(db);
     if (e == OK && x.drop_count > 0) e = expire(&x, &arena, ret_result, why);
+    ret_result->bytes_too_many = x.bytes_too_many;
     version_unref(x.version);
     arena_fini(&arena);
     return e == ERR_NOMEM ? why_set(why, e, "no memory to drop parts") : e;
@@ -573,6 +590,7 @@ add_up(struct tsdb_partition *list, uint32_t count)
         }
         last->parts++;
         last->samples += list[i].samples;
+        last->exemplars += list[i].exemplars;
         last->data_bytes += list[i].data_bytes;
         last->index_bytes += list[i].index_bytes;
     }
@@ -596,9 +614,7 @@ tsdb_partitions(struct tsdb *db,
                                    .parts = 1,
                                    .data_bytes = info->data_bytes,
                                    .index_bytes = info->file_bytes - info->data_bytes};
-        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-            p.samples += info->sample_count[k];
-        }
+        count_kinds(info->sample_count, &p.samples, &p.exemplars);
         list[count++] = p;
     }
     if (count > 1) qsort(list, count, sizeof *list, by_time);

@@ -770,6 +770,7 @@ stats_of_parts(struct tsdb *db, struct tsdb_stats *s)
         s->part_bytes += info->file_bytes;
         s->part_data_bytes += info->data_bytes;
         s->part_samples += info->sample_count[LEDGER_FLOAT] + info->sample_count[LEDGER_HISTOGRAM];
+        s->part_exemplars += info->sample_count[LEDGER_EXEMPLAR];
         s->part_series += info->series_count;
         if (info->min_ms < s->oldest_ms) s->oldest_ms = info->min_ms;
     }

@@ -45,7 +45,7 @@ struct tsdb_options {
 struct tsdb_limits {
     struct labels_limits labels;
     int64_t retention_ms;
-    uint64_t retention_bytes; /* of all parts; 0: no limit */
+    uint64_t retention_bytes; /* of all parts, of which the newest always stays; 0: no limit */
     int64_t max_future_ms;
     uint64_t wal_budget_bytes;
     uint32_t tenant_series_max; /* of each tenant in the head; 0: no limit. New ones are refused */
@@ -187,7 +187,9 @@ struct tsdb_merge_result {
     uint32_t output_count;
     uint64_t input_bytes;
     uint64_t output_bytes;
-    uint64_t samples; /* in the outputs; of what expired: samples gone */
+    uint64_t samples; /* floats, histograms in the outputs; of what expired: those gone */
+    uint64_t exemplars;
+    uint64_t bytes_too_many; /* by which the newest part alone is beyond retention_bytes */
 };
 /*
  * Merges parts once, if that is worth it. ERR_CORRUPT: an input is damaged (or does not add up):
@@ -195,7 +197,8 @@ struct tsdb_merge_result {
  */
 MUST_CHECK enum err tsdb_merge(struct tsdb *tsdb, const struct tsdb_merge_options *options,
                                struct tsdb_merge_result *ret_result, struct why *why);
-/* Drops parts that are beyond retention as a whole, by age and by size. */
+/* Drops parts that are beyond retention as a whole, by age and by size; never the newest by size.
+ */
 MUST_CHECK enum err tsdb_expire(struct tsdb *tsdb, struct tsdb_merge_result *ret_result,
                                 struct why *why);
 
@@ -216,8 +219,9 @@ struct tsdb_stats {
     uint64_t parts;
     uint64_t part_bytes;
     uint64_t part_data_bytes; /* of those: samples and exemplars; the rest is index */
-    uint64_t part_samples;
-    uint64_t part_series;
+    uint64_t part_samples;    /* floats and histograms */
+    uint64_t part_exemplars;
+    uint64_t part_series; /* part by part: one that is in two parts counts twice */
     uint64_t store_pos;
     uint64_t flushes_total;
     uint64_t flush_failures_total;
@@ -250,7 +254,8 @@ void tsdb_ledgers(struct tsdb *tsdb,
 struct tsdb_partition {
     struct time_range time;
     uint64_t parts;
-    uint64_t samples;
+    uint64_t samples; /* floats and histograms */
+    uint64_t exemplars;
     uint64_t data_bytes;
     uint64_t index_bytes;
 };

@@ -105,6 +105,13 @@ expect_series(const char *labels, bool taken)
     } else {
         expect_result(0, 1);
         assert_non_null(strstr(m.result.text, "1 series_limit"));
+        char limit[80];
+        bool tenant = strstr(m.result.text, "the tenant has") != NULL;
+        snprintf(limit, sizeof limit,
+                 tenant ? "the tenant has write.max-series (%u)"
+                        : "the metric has write.max-series-per-metric (%u)",
+                 tenant ? m.limits.tenant_series_max : m.limits.metric_series_max);
+        assert_non_null(strstr(m.result.text, limit));
     }
     machine_commit(&m);
 }

@@ -411,12 +411,50 @@ test_last_metadata_is_kept_at_every_stage(void **state)
     expect_metadata("anonymous", "", "up gauge third bool\n");
 }
 
+/* A part of its own with one sample of `up`. */
+static void
+flush_one(int64_t t_ms)
+{
+    struct rq rq;
+    rq_init(&rq, RW_V1);
+    rq_series(&rq, "__name__=up");
+    rq_float(&rq, t_ms, double_bits(1), 0);
+    must(machine_send(&m, "anonymous", &rq));
+    rq_fini(&rq);
+    machine_commit(&m);
+    machine_flush(&m);
+}
+
+static void
+test_the_newest_part_never_goes_for_its_size(void **state)
+{
+    (void)state;
+    struct tsdb_merge_result result;
+    struct tsdb_stats stats;
+    flush_one(T0 + 1000);
+    flush_one(T0);
+    m.limits.retention_bytes = 1;
+    tsdb_set_limits(m.db, &m.limits);
+    must(tsdb_expire(m.db, &result, &m.why));
+    assert_int_equal(result.input_count, 1);
+    assert_int_equal(result.samples, 1);
+    tsdb_stats(m.db, &stats);
+    assert_int_equal(stats.parts, 1);
+    assert_int_equal(stats.oldest_ms, T0 + 1000);
+    assert_int_equal(result.bytes_too_many, stats.part_bytes - 1);
+    must(tsdb_expire(m.db, &result, &m.why));
+    assert_int_equal(result.input_count, 0);
+    assert_true(result.bytes_too_many > 0);
+    machine_verified_restart(&m);
+}
+
 /* What the sender said once it does not say again: the part that holds it is not the only place. */
 static void
 test_metadata_outlives_the_part_that_expires(void **state)
 {
     (void)state;
     struct tsdb_merge_result result;
+    flush_one(T0 + 1000);
     must(send_metadata(RW_V1, "kept"));
     machine_commit(&m);
     machine_flush(&m);
@@ -852,6 +890,7 @@ main(void)
         claim(test_limits_of_a_query_end_it),
         claim(test_exemplars_are_found_at_every_stage),
         claim(test_last_metadata_is_kept_at_every_stage),
+        claim(test_the_newest_part_never_goes_for_its_size),
         claim(test_metadata_outlives_the_part_that_expires),
         claim(test_metadata_of_a_failed_commit_comes_with_the_repetition),
         claim(test_metadata_of_a_refused_request_comes_with_the_repetition),

@@ -88,6 +88,31 @@ page() { # PATH
     status_is 405 && header_is Allow 'GET, HEAD'
 }
 
+# A limit that is none gets 400 in Prometheus' envelope, and the server is there afterwards.
+bad_limits() {
+    local path status
+    for path in 'metadata?limit=x' 'metadata?limit=5x' 'status/tsdb?limit=x' 'status/tsdb?limit=0'; do
+        status=$(curl -s --noproxy '*' -o "$work/answer" -w '%{http_code}' "$url/api/v1/$path")
+        [[ $status == 400 ]] && grep -q '"errorType":"bad_data","error":"limit must be' "$work/answer" || {
+            echo "$path: $status $(cat "$work/answer")"
+            return 1
+        }
+    done
+    curl -fs --noproxy '*' "$url/api/v1/metadata?limit=-1" && curl -fs --noproxy '*' "$url/api/v1/status/tsdb?limit=1"
+}
+
+# An alert on a metric that does not exist never fires.
+alerts_know_metrics() {
+    local name page
+    page=$(curl -fs --noproxy '*' "$url/metrics") || return
+    for name in $(grep -o 'firekeep_[a-z_]*' docs/firekeep.rules.yml | sort -u); do
+        grep -q "^$name[{ ]" <<<"$page" || {
+            echo "$name"
+            return 1
+        }
+    done
+}
+
 unknown_paths() {
     local path
     for path in /api/v1/write/ /api/v1/writes /api/v2/write /Write /favicon.ico /metrics/x; do
@@ -119,6 +144,8 @@ all_paths() {
         claim "page: $path" page "$path"
     done
     claim "unknown paths get 404" unknown_paths
+    claim "limits that are no numbers get 400" bad_limits
+    claim "the alerts in docs name metrics that exist" alerts_know_metrics
     claim "reload by request is off by default" reload_methods
 }
 

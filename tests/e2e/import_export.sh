@@ -30,6 +30,15 @@ says() { # TEXT STATUS COMMAND...
     [[ $output == *"$text"* ]] && ((status == wanted))
 }
 
+says_not() { # TEXT STATUS COMMAND...
+    local text=$1 output
+    output=$("${@:3}" 2>&1)
+    [[ $? == "$2" && $output != *"$text"* ]] || {
+        echo "$output"
+        return 1
+    }
+}
+
 exported() { # TARGET-FLAG FILE [FLAG...]
     "$firekeep" export "$1" -o "$2" "${@:3}"
 }
@@ -123,13 +132,18 @@ claim "exemplars come along" says "1 exemplars" 0 \
 printf 'far 1 99999999999\n# EOF\n' >"$work/far.om"
 claim "what a server refuses is told" says "too_far_in_future" 1 \
     "$firekeep" import --url="$url" "$work/far.om"
+claim "a refusal is said once" says "far.om, up to line 2: refused: 1 too_far" 1 \
+    "$firekeep" import --url="$url" "$work/far.om"
 printf 'cut 1 1700000000\n' >"$work/cut.om"
 claim "OpenMetrics without its end is told" says "$work/cut.om:2: there is no # EOF" 1 \
     "$firekeep" import --url="$url" "$work/cut.om"
 head -c 200 "$work/bits.jsonl.gz" >"$work/cut.jsonl.gz"
+claim "a file cut short is told, by its name once" says_not "cut.jsonl.gz: $work/cut" 1 \
+    "$firekeep" import --url="$url" "$work/cut.jsonl.gz"
 claim "a file cut short is told" says "too early" 1 \
     "$firekeep" import --url="$url" "$work/cut.jsonl.gz"
 claim "wrong use: no file" status_is 2 "$firekeep" import --url="$url"
+claim "wrong use: standard input twice" status_is 2 "$firekeep" import --url="$url" - -
 claim "wrong use: a flag" status_is 2 "$firekeep" import --ulr="$url" "$work/bad.prom"
 claim "wrong use: two targets" status_is 2 \
     "$firekeep" export --url="$url" --storage.path="$work/a" -o "$work/no"

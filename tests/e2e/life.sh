@@ -70,7 +70,7 @@ commands() {
     claim "a wrong value: 2" ends_with 2 'web.max-body-bytes' "$program" serve --web.max-body-bytes=many
     claim "a wrong setting in a file: 2, with line and column" ends_with 2 'bad.yml:2:3' \
         "$program" serve --config.file="$dir/bad.yml"
-    claim "a file that is not there: 2" ends_with 2 'nowhere.yml' \
+    claim "a file that is not there: 2" ends_with 2 '--config.file: open .*nowhere.yml' \
         "$program" serve --config.file="$dir/nowhere.yml"
     claim "check of a good file: 0" ends_with 0 '' "$program" check "$dir/good.yml"
     claim "check of a bad file: 1, with line and column" ends_with 1 'bad.yml:2:3' \

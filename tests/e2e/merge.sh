@@ -68,7 +68,11 @@ admin() { # PATH: 200, and the answer in $work/answer
 flushes_now() { # LINES
     is_taken "$1" && admin flush &&
         jq -e '.status == "success" and .data.before.headSamples > 0 and .data.after.headSamples == 0 and
-            .data.after.parts == .data.before.parts + 1' "$work/answer"
+            .data.after.parts == .data.before.parts + 1 and
+            .data.after.partSamples == .data.before.partSamples + .data.before.headSamples and
+            .data.after.partExemplars == .data.before.partExemplars + .data.before.headExemplars' "$work/answer" &&
+        curl -fs --noproxy '*' "$url/metrics" | grep -q '^firekeep_flush_duration_seconds_count [1-9]' &&
+        grep -q 'msg="head written out"' "$work"/*.log
 }
 
 merges_now() {
@@ -95,6 +99,7 @@ storage_adds_up() {
         .parts.bytes == .parts.dataBytes + .parts.indexBytes and
         .parts.bytes == ([.partitions[].bytes] | add) and
         .parts.samples == ([.partitions[].samples] | add) and
+        .parts.exemplars == ([.partitions[].exemplars] | add) and
         (.partitions | length) == 1 and .log.bytes > 0 and .head.samples == 0'
 }
 
@@ -173,7 +178,7 @@ holds_only() { # LINES
 }
 
 retention() {
-    local dir=$work/retention old new
+    local dir=$work/retention old new newer
     old=$'old{a="1"} 1 1690000000000\nold{a="2"} 2 1690000001000'
     new=$'new 3 1700000000000'
     claim "retention: starts" start_firekeep retention "$dir" "$port" || return
@@ -188,7 +193,15 @@ retention() {
     stop retention
     claim "retention: verify finds nothing wrong" build/firekeep verify "$dir"
     claim "retention: starts with one by size" start_firekeep retention "$dir" "$port" --retention.size=1 || return
-    claim "retention: nothing fits into one byte" within 20 has_expired 3
+    claim "retention: by size the newest part stays, and that is said" within 20 \
+        grep -q 'retention.size is smaller than the newest part' "$work/retention.log"
+    claim "retention: nothing went" holds_only "$new"
+    newer=$'newer 4 1700000100000'
+    claim "retention: takes newer samples" is_taken "$newer"
+    stop retention
+    start_firekeep retention "$dir" "$port" --retention.size=1
+    claim "retention: by size the older part goes" within 20 has_expired 3
+    claim "retention: the newest stays" holds_only "$newer"
     stop retention
     claim "retention: verify finds nothing wrong, either" build/firekeep verify "$dir"
 }

@@ -1,0 +1,107 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "api/internal.h"
+#include "base/log.h"
+
+/* Lines go to a pipe while a test runs; gates outlive it, so each has a day of its own. */
+static int pipe_ends[2];
+static int64_t now_ns;
+
+static int
+listen_to_log(void **state)
+{
+    (void)state;
+    if (pipe2(pipe_ends, O_CLOEXEC | O_NONBLOCK) != 0) return -1;
+    log_to_fd(pipe_ends[1]);
+    log_configure(LOG_INFO, LOG_LOGFMT);
+    now_ns += 86400 * NS_PER_S;
+    return 0;
+}
+
+static int
+stop_listening(void **state)
+{
+    (void)state;
+    log_to_fd(2);
+    close(pipe_ends[0]);
+    close(pipe_ends[1]);
+    return 0;
+}
+
+static const char *
+logged(void)
+{
+    static char text[60000];
+    ssize_t got = read(pipe_ends[0], text, sizeof text - 1);
+    text[got < 0 ? 0 : got] = '\0';
+    return text;
+}
+
+static void
+refuse(const char *tenant, const char *text)
+{
+    struct ingest_result result = {.rejected_total = 1};
+    snprintf(result.text, sizeof result.text, "%s", text);
+    refusals_log(now_ns, bytes_of_text(tenant), &result);
+}
+
+static void
+test_each_reason_is_logged_once_a_minute_with_all_that_came_meanwhile(void **state)
+{
+    (void)state;
+    refuse("a",
+           "refused: 2 too_old, 1 conflict; too_old at 5: {x=\"1\"}; conflict at 6: {y=\"2\"}");
+    const char *lines = logged();
+    assert_non_null(strstr(lines, "reason=too_old count=2 tenant=a first=\"too_old at 5: "));
+    assert_non_null(strstr(lines, "reason=conflict count=1 tenant=a first=\"conflict at 6: "));
+    for (int second = 1; second < 60; second++) {
+        now_ns += NS_PER_S;
+        refuse("b", "refused: 3 too_old; too_old at 7: {z=\"3\"}");
+    }
+    assert_string_equal(logged(), "");
+    now_ns += NS_PER_S;
+    refuse("c", "refused: 3 too_old; too_old at 8: {z=\"3\"}");
+    lines = logged();
+    assert_non_null(strstr(lines, "reason=too_old count=180 tenant=c first=\"too_old at 8: "));
+    assert_null(strstr(lines, "conflict"));
+}
+
+static void
+test_words_that_are_no_counts_are_not_logged(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"",
+                                        "refused: ",
+                                        "refused: many",
+                                        "refused: 1",
+                                        "refused: 1 ",
+                                        "refused: 1 nothing; x",
+                                        "refused: 1 none, ",
+                                        "another word: 1 too_old"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        refuse("a", texts[i]);
+        assert_string_equal(logged(), "");
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+            test_each_reason_is_logged_once_a_minute_with_all_that_came_meanwhile, listen_to_log,
+            stop_listening),
+        cmocka_unit_test_setup_teardown(test_words_that_are_no_counts_are_not_logged, listen_to_log,
+                                        stop_listening),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

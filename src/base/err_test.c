@@ -1,0 +1,50 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/err.h"
+
+static void
+test_a_prefix_never_stands_alone(void **state)
+{
+    (void)state;
+    struct why why = {""};
+    assert_int_equal(why_prefix(&why, ERR_NOMEM, "flush"), ERR_NOMEM);
+    assert_string_equal(why.text, "flush: out_of_memory");
+    why_set(&why, ERR_IO, "open %s", "x");
+    assert_int_equal(why_prefix(&why, ERR_IO, "merge"), ERR_IO);
+    assert_string_equal(why.text, "merge: open x");
+    assert_int_equal(why_prefix(NULL, ERR_IO, "merge"), ERR_IO);
+}
+
+static void
+test_a_sentence_names_a_path_only_whole(void **state)
+{
+    (void)state;
+    struct why why;
+    why_set(&why, ERR_CORRUPT, "dir/MANIFEST is damaged");
+    assert_true(why_names(&why, "dir"));
+    assert_true(why_names(&why, "dir/"));
+    assert_true(why_names(&why, "dir/MANIFEST"));
+    assert_false(why_names(&why, "d"));
+    assert_false(why_names(&why, "dir/MAN"));
+    assert_false(why_names(&why, "MANIFEST"));
+    assert_false(why_names(&why, ""));
+    why_set(&why, ERR_CORRUPT, "a.gz: cut short");
+    assert_true(why_names(&why, "a.gz"));
+    why_set(&why, ERR_CORRUPT, "a");
+    assert_false(why_names(&why, "a.gz"));
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_prefix_never_stands_alone),
+        cmocka_unit_test(test_a_sentence_names_a_path_only_whole),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
