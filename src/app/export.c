@@ -453,5 +453,8 @@ command_export(int argc, char **argv)
         e = open_both(&x, &why);
     }
     if (e == OK) e = export_all(&x, &why);
+    if (e == OK && target_damage(x.target) != NULL) {
+        e = why_set(&why, ERR_CORRUPT, "%.400s", target_damage(x.target));
+    }
     return finish(&x, e, &why);
 }

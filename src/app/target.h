@@ -40,6 +40,9 @@ void target_free(struct target *target);
 /* How it is called in messages and in files that note a position. */
 const char *target_name(const struct target *target);
 
+/* What is known to be missing in what can be read, for people; NULL: nothing. */
+const char *target_damage(const struct target *target);
+
 /* What one write request holds. */
 struct target_counts {
     uint64_t of[LEDGER_KIND_COUNT];

@@ -18,6 +18,7 @@ struct target {
     const struct target_ops *ops;
     struct target_options options;
     const char *name;
+    char damage[700]; /* what was found missing when it was opened; "": nothing */
 };
 
 enum err target_server_open(const struct target_options *options, struct target **ret_target,

@@ -141,9 +141,15 @@ scratch_fini(struct tsdb *db)
 }
 
 static enum err
-open_dir(struct tsdb *db, struct why *why)
+open_dir(struct tsdb *db, struct tsdb_opening *opening, struct why *why)
 {
     char path[256], pid[32];
+    if (db->options.read_only) {
+        bool locked;
+        enum err e = reading_lock(db->env, db->dir, &db->lock_file, &locked, why);
+        opening->unlocked = !locked;
+        return e;
+    }
     enum err e = env_mkdir(db->env, db->dir, why);
     if (e == OK) e = path_join(path, sizeof path, db->dir, "LOCK");
     if (e == OK) e = file_open(db->env, path, FILE_UPDATE, &db->lock_file, why);
@@ -196,7 +202,7 @@ static enum err
 open_format(struct tsdb *db, struct why *why)
 {
     enum err e = format_check(db->env, db->dir, why);
-    if (e != ERR_MISSING) return e;
+    if (e != ERR_MISSING || db->options.read_only) return e;
     e = env_listdir(db->env, db->dir, refuse_if_used, NULL, why);
     if (e == ERR_INPUT) {
         return why_set(why, e, "%s is not empty and is not a Firekeep storage", db->dir);
@@ -240,6 +246,7 @@ set_aside(struct tsdb *db, uint64_t number, const struct why *reason, struct tsd
     if (opening->first_damage[0] == '\0') {
         snprintf(opening->first_damage, sizeof opening->first_damage, "%.255s", reason->text);
     }
+    if (db->options.read_only) return OK;
     e = env_rename(db->env, from, to, why);
     return e == ERR_MISSING ? OK : e;
 }
@@ -337,7 +344,7 @@ static enum err
 open_manifest(struct tsdb *db, struct arena *arena, struct manifest *m, struct why *why)
 {
     enum err e = manifest_read(db->env, db->dir, arena, m, why);
-    if (e == OK) {
+    if (e == OK && !db->options.read_only) {
         /*
          * The process before may have put it there and died, or met an error, before it was
          * durable: what is built upon it now must not find an older one after a power loss.
@@ -378,6 +385,7 @@ open_log(struct tsdb *db, const struct manifest *m, struct why *why)
         .floor_pos = m->store_pos,
         .floor_number = m->segment_floor,
         .none_yet = !manifest_has_log(m),
+        .read_only = o->read_only,
         .memory = &db->wal_budget,
     };
     return wal_open(&options, &db->wal, why);
@@ -387,12 +395,13 @@ static enum err
 open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, struct why *why)
 {
     struct manifest m;
-    enum err e = open_dir(db, why);
+    enum err e = open_dir(db, opening, why);
     if (e == OK) e = open_format(db, why);
     if (e == OK) e = open_manifest(db, arena, &m, why);
     if (e == OK) opening->manifest_mended = m.copies_damaged > 0;
     if (e == OK) e = path_join(db->parts_dir, sizeof db->parts_dir, db->dir, "parts");
-    if (e == OK) e = env_mkdir(db->env, db->parts_dir, why);
+    bool writes = !db->options.read_only;
+    if (e == OK && writes) e = env_mkdir(db->env, db->parts_dir, why);
     if (e == OK) e = env_random(db->env, &db->hash_seed, sizeof db->hash_seed);
     if (e == OK) e = env_random(db->env, &db->print_key, sizeof db->print_key);
     if (e == OK) e = page_cache_new(&db->cache_budget, db->options.cache_bytes, &db->cache);
@@ -403,7 +412,8 @@ open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, str
     if (e == OK) e = edits_begin(db, &m);
     if (e == OK) e = load_metadata(db, why);
     if (e == OK) e = open_log(db, &m, why);
-    if (e == OK) e = env_syncdir(db->env, db->dir, why); /* log and parts have names in it */
+    if (e == OK && writes)
+        e = env_syncdir(db->env, db->dir, why); /* log and parts have names in it */
     if (e == OK) e = scratch_init(db);
     if (e == OK) e = head_new_gen(db, NULL, &db->active);
     if (e == OK) e = replay_log(db, &m, opening, why);
@@ -412,7 +422,7 @@ open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, str
         look_at_clock(db);
     }
     lock_drop(&db->head_lock);
-    if (e) return e;
+    if (e || !writes) return e;
     struct sweep sweep = {db, &m};
     err_ignore(env_listdir(db->env, db->parts_dir, sweep_part, &sweep, NULL),
                "a directory nobody names only costs room");

@@ -39,6 +39,7 @@ struct tsdb_options {
     bool ack_memory; /* visible before it is written */
     uint32_t tenants_max;
     uint64_t min_free_bytes;
+    bool read_only; /* see tsdb_open() */
 };
 
 /* What a reload may change. */
@@ -57,18 +58,23 @@ struct tsdb;
 /* What was found when the store was opened. */
 struct tsdb_opening {
     uint64_t parts;
-    uint64_t parts_set_aside; /* root damaged: renamed *.damaged */
+    uint64_t parts_set_aside; /* root damaged: renamed *.damaged, unless the store is only read */
     bool manifest_mended;     /* one of its copies was damaged */
     uint64_t replayed_samples;
     uint64_t replayed_series;
     struct wal_damage damage;
     char first_damage[256];
+    bool unlocked; /* read_only: there was no lock to be had */
 };
 
 /*
  * Opens or makes a storage directory and replays the log. ERR_AGAIN: another process uses it.
  * ERR_UNSUPPORTED: a newer version wrote it; nothing was touched. ERR_CORRUPT: the manifest is
  * damaged.
+ *
+ * With `read_only` nothing in the directory changes, which must be one already and may lie on media
+ * that cannot be written; the log is replayed into memory. Then only the answerer may be used, and
+ * what watches: the log is down, nothing may be flushed, merged or deleted.
  */
 MUST_CHECK enum err tsdb_open(const struct tsdb_options *options, const struct tsdb_limits *limits,
                               struct tsdb **ret_tsdb, struct tsdb_opening *ret_opening,

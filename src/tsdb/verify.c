@@ -458,26 +458,13 @@ verify_all(struct verify *v)
     return OK;
 }
 
-static enum err
-lock_dir(struct env *env, const char *dir, struct file *ret_lock, struct why *why)
-{
-    char path[256];
-    enum err e = path_join(path, sizeof path, dir, "LOCK");
-    if (e == OK) e = file_open(env, path, FILE_UPDATE, ret_lock, why);
-    if (e == ERR_MISSING && format_check(env, dir, NULL) != ERR_MISSING) {
-        return OK; /* a copy of a storage: nobody has used it yet */
-    }
-    if (e == ERR_MISSING) return why_set(why, e, "%s is not a Firekeep storage", dir);
-    if (e == OK) e = file_lock(ret_lock, NULL);
-    return e == ERR_AGAIN ? why_set(why, e, "%s is in use by another process", dir) : e;
-}
-
 enum err
 tsdb_verify(struct env *env, const char *dir, void (*say)(void *context, const char *line),
             void *context, struct tsdb_report *ret_report, struct why *why)
 {
     struct file lock = FILE_CLOSED;
     struct why local;
+    bool locked;
     memset(ret_report, 0, sizeof *ret_report);
     ret_report->ledger_balances = true;
     struct verify v = {.env = env,
@@ -488,7 +475,8 @@ tsdb_verify(struct env *env, const char *dir, void (*say)(void *context, const c
                        .why = why == NULL ? &local : why};
     arena_init(&v.arena, NULL, 0, 0);
     arena_init(&v.scratch, NULL, 0, 0);
-    enum err e = lock_dir(env, dir, &lock, v.why);
+    enum err e = reading_lock(env, dir, &lock, &locked, v.why);
+    if (e == OK && !locked) tell(&v, "%s cannot be locked: no server may be at work on it", dir);
     if (e == OK) e = verify_all(&v);
     page_cache_free(v.cache);
     mem_free(NULL, v.tenants, v.tenant_capacity * sizeof *v.tenants);
