@@ -200,6 +200,7 @@ directory_read(struct target *target, const struct selector *selector, int64_t m
                                      .matcher_count = selector->count,
                                      .min_ms = min_ms,
                                      .max_ms = max_ms,
+                                     .partial = target->options.partial,
                                      .control = &d->control};
     enum err e = answerer->ops->select(answerer, &request, &set, why);
     while (e == OK) {
@@ -208,6 +209,10 @@ directory_read(struct target *target, const struct selector *selector, int64_t m
         if (e || labels.at == NULL) break;
         e = receive_series(set, labels, receiver, why);
         if (e == OK && is_stopped(d)) e = why_set(why, ERR_CANCELED, "stopped");
+    }
+    const char *text;
+    for (uint32_t i = 0; e == OK && (text = series_set_warning(set, i)) != NULL; i++) {
+        target_tell_left_out(target, text);
     }
     series_set_free(set);
     return worded(why, e);

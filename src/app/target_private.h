@@ -21,6 +21,12 @@ struct target {
     char damage[700]; /* what was found missing when it was opened; "": nothing */
 };
 
+static inline void
+target_tell_left_out(const struct target *target, const char *text)
+{
+    if (target->options.left_out != NULL) target->options.left_out(target->options.context, text);
+}
+
 enum err target_server_open(const struct target_options *options, struct target **ret_target,
                             struct why *why);
 enum err target_directory_open(const struct target_options *options, struct target **ret_target,

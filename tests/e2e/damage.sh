@@ -109,6 +109,59 @@ if claim "log: a server starts" start_firekeep a "$work/torn" "${ports[0]}"; the
     leave_no_trace "torn log" "$work/torn"
 fi
 
+# --- a damaged page ------------------------------------------------------------------------------
+
+days=(--start=2023-11-15 --end=2023-11-19 --slice=1d)
+cp -a "$work/whole" "$work/page"
+damaged_part=$work/page/parts/0000000000000002/part
+flip "$damaged_part" 40000
+leave_no_trace "a damaged page" "$work/page"
+
+check_slices() { # TARGET-FLAG: the damaged day is missing, all others are there, at once
+    local began=$SECONDS
+    says "missing: 2023-11-16" 1 "$firekeep" export "$1" -o "$work/slices.csv" "${days[@]}" ||
+        return 1
+    "$firekeep" export --storage.path="$work/whole" -o "$work/expected.csv" "${days[@]}" \
+        2>/dev/null
+    awk -F, -v d=$((base + day)) '{ t = $NF == "value" ? 0 : $(NF - 1) }
+        NR == 1 || t < d || t >= d + 86400000' "$work/expected.csv" >"$work/three.csv"
+    cmp "$work/three.csv" "$work/slices.csv" && ((SECONDS - began < 20))
+}
+
+# With --partial a page is missing of 20000 samples of the day, no more.
+check_partial() { # TARGET-FLAG
+    local lines
+    says "left out: " 1 "$firekeep" export "$1" --partial -o "$work/partial.csv" "${days[@]}" ||
+        return 1
+    lines=$(wc -l <"$work/partial.csv")
+    echo "$lines lines"
+    ((lines > 60001 && lines < 80001)) &&
+        [[ -z $(comm -13 <(sort "$work/expected.csv") <(sort "$work/partial.csv")) ]]
+}
+
+check_page() { # NAME TARGET-FLAG
+    claim "$1: its day is missing, all others are written" check_slices "$2"
+    claim "$1: the last line is the reason" test "$("$firekeep" export "$2" -o "$work/x.csv" \
+        "${days[@]}" 2>&1 | tail -n 1 | grep -c 'export: 1 slices are missing.*0002.*damaged')" == 1
+    claim "$1: through a pipe the rest comes, too" test "$("$firekeep" export "$2" \
+        "${days[@]}" --format=csv 2>/dev/null | wc -l)" -ge 60001
+    claim "$1: a resumed export still knows" says "1 slices are missing" 1 "$firekeep" export \
+        "$2" -o "$work/r.csv" --resume="$work/r-$1.txt" "${days[@]}"
+    claim "$1: and when all is done" says "1 slices are missing" 1 "$firekeep" export \
+        "$2" -o "$work/r.csv" --resume="$work/r-$1.txt" "${days[@]}"
+    claim "$1: --partial leaves out the page" check_partial "$2"
+    claim "$1: query names part and page" says "0002/part: page at" 1 "$firekeep" query "$2" \
+        --start=2023-11-15 --end=2023-11-19 load
+}
+
+check_page directory --storage.path="$work/page"
+cp -a "$work/page" "$work/served"
+if claim "a server starts" start_firekeep d "$work/served" "${ports[0]}" \
+    --web.enable-admin-api; then
+    check_page server --url="$url"
+    stop d
+fi
+
 # --- media that cannot be written ----------------------------------------------------------------
 
 chmod -R a-w "$work/whole"
