@@ -237,6 +237,9 @@ MUST_CHECK enum err row_batch_new(const struct part_index *index, const roaring_
                                   const struct row_range *range, struct budget *budget,
                                   struct row_batch **ret_batch);
 void row_batch_free(struct row_batch *batch);
+/* After ERR_CORRUPT: on behind the page of rows that is damaged, or the row whose labels are.
+ * False: how far the damage goes is not known. */
+bool row_batch_pass(struct row_batch *batch);
 /* Views until the next call. Errors come with the row they concern, and stay. */
 MUST_CHECK enum err row_batch_next(struct row_batch *batch, struct row_of_batch *ret_row,
                                    struct why *why);
