@@ -127,6 +127,7 @@ struct tsdb {
     struct file lock_file;
     struct wal *wal;
     struct page_cache *cache;
+    uint64_t parts_set_aside; /* when it was opened */
     uint64_t hash_seed;
     struct fingerprint_key print_key;
 

@@ -148,8 +148,10 @@ void part_unref(struct part *part);
 /* Nothing names it any more: with the last reference it goes from disk, too. */
 void part_drop(struct part *part);
 /* Merging it failed for what is in it: it is not tried again while this process lives. */
-void part_leave_alone(struct part *part);
+void part_leave_alone(struct part *part, const struct why *why);
 bool part_is_left_alone(const struct part *part);
+/* Why; "" if that is not known. A view of the part. */
+const char *part_alone_reason(const struct part *part);
 
 /* The last tombstone that was applied when it was written; what its number or a lower one hides is
  * not in it. Set before others see the part. */

@@ -242,7 +242,7 @@ set_aside(struct tsdb *db, uint64_t number, const struct why *reason, struct tsd
     enum err e = part_path(from, sizeof from, db->parts_dir, number);
     if (e) return e;
     snprintf(to, sizeof to, "%s.damaged", from);
-    opening->parts_set_aside++;
+    db->parts_set_aside = ++opening->parts_set_aside;
     if (opening->first_damage[0] == '\0') {
         snprintf(opening->first_damage, sizeof opening->first_damage, "%.255s", reason->text);
     }
@@ -771,6 +771,7 @@ stats_of_parts(struct tsdb *db, struct tsdb_stats *s)
     for (uint32_t i = 0; i < v->part_count; i++) {
         const struct part_info *info = part_info(v->parts[i]);
         s->part_bytes += info->file_bytes;
+        s->parts_left_alone += part_is_left_alone(v->parts[i]);
         s->part_data_bytes += info->data_bytes;
         s->part_samples += info->sample_count[LEDGER_FLOAT] + info->sample_count[LEDGER_HISTOGRAM];
         s->part_series += info->series_count;
@@ -790,6 +791,8 @@ tsdb_stats(struct tsdb *db, struct tsdb_stats *ret)
     s.cache_hits = cache.hits;
     s.cache_misses = cache.misses;
     s.cache_bytes = cache.bytes;
+    s.pages_damaged = cache.pages_damaged;
+    s.parts_set_aside = db->parts_set_aside;
     lock_take(&db->head_lock);
     s.head_series = db->active->series_count;
     s.known_series = db->active->registry->series.count;

@@ -199,6 +199,9 @@ struct tsdb_merge_result {
  */
 MUST_CHECK enum err tsdb_merge(struct tsdb *tsdb, const struct tsdb_merge_options *options,
                                struct tsdb_merge_result *ret_result, struct why *why);
+/* Calls `each` for every part that is not merged because it is damaged, under no lock. */
+void tsdb_left_alone(struct tsdb *tsdb,
+                     void (*each)(void *context, uint64_t part, const char *reason), void *context);
 /* Drops parts that are beyond retention as a whole, by age and by size. */
 MUST_CHECK enum err tsdb_expire(struct tsdb *tsdb, struct tsdb_merge_result *ret_result,
                                 struct why *why);
@@ -218,6 +221,9 @@ struct tsdb_stats {
     uint64_t head_bytes;
     uint64_t frozen_series;
     uint64_t parts;
+    uint64_t parts_left_alone; /* of those: not merged, because they are damaged */
+    uint64_t parts_set_aside;  /* when the store was opened, and not among those */
+    uint64_t pages_damaged;    /* found by this process; each once, and at most 1024 */
     uint64_t part_bytes;
     uint64_t part_data_bytes; /* of those: samples and exemplars; the rest is index */
     uint64_t part_samples;

@@ -268,6 +268,19 @@ verify_part(struct verify *v, const struct manifest_part *named)
     return e;
 }
 
+/* A part that was put aside is missing as long as it is. */
+static enum err
+tell_aside(void *context, const char *name, bool is_dir)
+{
+    static const char aside[] = ".damaged";
+    struct verify *v = context;
+    size_t size = strlen(name), end = sizeof aside - 1;
+    if (!is_dir || size <= end || strcmp(name + size - end, aside) != 0) return OK;
+    v->report->damaged_places++;
+    tell(v, "damaged: %s/%s: was put aside when it could not be opened", v->parts_dir, name);
+    return OK;
+}
+
 /* --- the log ---------------------------------------------------------------------------------- */
 
 static struct ref_slot *
@@ -444,7 +457,8 @@ verify_all(struct verify *v)
         e = verify_part(v, &v->manifest.parts[i]);
         if (e) return e;
     }
-    e = verify_log(v);
+    e = env_listdir(v->env, v->parts_dir, tell_aside, v, NULL);
+    if (e == OK || e == ERR_MISSING) e = verify_log(v);
     if (e) return e;
     for (uint32_t i = 0; i < v->tenant_count; i++) {
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {

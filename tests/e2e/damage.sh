@@ -159,7 +159,22 @@ cp -a "$work/page" "$work/served"
 if claim "a server starts" start_firekeep d "$work/served" "${ports[0]}" \
     --web.enable-admin-api; then
     check_page server --url="$url"
+    metric_is() { # NAME VALUE
+        curl -s --noproxy '*' "$url/metrics" | grep "^$1" | tee /dev/stderr | grep -q "^$1 $2\$"
+    }
+    claim "the damaged page is counted, once" metric_is firekeep_damaged_pages_total 1
+    merge_all() {
+        curl -s --noproxy '*' -w '%{http_code}' -X POST "$url/api/v1/admin/tsdb/merge?full=true"
+    }
+    claim "a full merge merges the others and names the part" says '"leftAlone":[{"part":"0000' 0 \
+        merge_all
+    claim "a full merge is a success" test "$(merge_all | tail -c 3)" == 200
+    claim "the part left alone is counted" metric_is firekeep_parts_left_alone 1
+    claim "three parts are left: across the damaged one nothing is merged" metric_is firekeep_parts 3
+    claim "the page is still counted once" metric_is firekeep_damaged_pages_total 1
+    claim "what is whole is still there" check_partial --url="$url"
     stop d
+    claim "verify names part and page" says "0002/part: page at" 1 "$firekeep" verify "$work/served"
 fi
 
 # --- media that cannot be written ----------------------------------------------------------------
