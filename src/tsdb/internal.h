@@ -138,6 +138,8 @@ struct tsdb {
     struct lock edit_lock;
     uint64_t edit;
     struct saved saved;
+    struct manifest_part *aside; /* put aside, by from_pos: see edit_keep_aside() */
+    uint32_t aside_count;
     struct part **uncertain; /* not live, but a manifest that failed may name them */
     uint32_t uncertain_count;
 
@@ -246,6 +248,11 @@ MUST_CHECK enum err store_edit(struct tsdb *db, const struct store_edit *edit, s
 /* While the store is opened, when parts and tenants are there and the log is not yet replayed. */
 MUST_CHECK enum err edits_begin(struct tsdb *db, const struct manifest *manifest);
 void edits_end(struct tsdb *db);
+/*
+ * While the store is opened: if the part was put aside it stays named, so that it is taken back
+ * when it comes under its name again. ERR_NOMEM.
+ */
+MUST_CHECK enum err edit_keep_aside(struct tsdb *db, const struct manifest_part *part);
 /* The manifest of what is live now into another directory, as of one without a log. Under the edit
  * lock. */
 MUST_CHECK enum err edit_write_manifest(struct tsdb *db, const char *dir, struct why *why);

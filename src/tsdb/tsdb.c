@@ -269,6 +269,7 @@ open_parts(struct tsdb *db, const struct manifest *m, struct tsdb_opening *openi
             v->parts[v->part_count++] = part;
         } else if (e == ERR_CORRUPT || e == ERR_MISSING) {
             e = set_aside(db, m->parts[i].number, &reason, opening, why);
+            if (e == OK) e = edit_keep_aside(db, &m->parts[i]);
         } else if (why != NULL) {
             *why = reason;
         }
@@ -308,7 +309,7 @@ load_metadata(struct tsdb *db, struct why *why)
     return e;
 }
 
-/* What was stored in parts that are put aside is damaged. */
+/* What was stored in parts that are put aside is damaged; what is in those taken back is not. */
 static void
 count_set_aside(struct tsdb *db, struct tenant *tenant)
 {
@@ -321,8 +322,9 @@ count_set_aside(struct tsdb *db, struct tenant *tenant)
     }
     struct ledger *total = &tenant->total;
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        if (total->stored[k] <= here[k]) continue;
-        total->count[k][LEDGER_DAMAGED] += total->stored[k] - here[k];
+        uint64_t *damaged = &total->count[k][LEDGER_DAMAGED];
+        if (total->stored[k] < here[k] && here[k] - total->stored[k] > *damaged) continue;
+        *damaged += total->stored[k] - here[k]; /* modulo 2^64 */
         total->stored[k] = here[k];
     }
 }
@@ -335,7 +337,7 @@ open_tenants(struct tsdb *db, const struct manifest *m)
         enum err e = tenant_find_or_add(db, m->tenants[i].name, &t);
         if (e) return e;
         t->total = m->tenants[i].totals;
-        if (db->version->part_count < m->part_count) count_set_aside(db, t);
+        count_set_aside(db, t);
     }
     return OK;
 }

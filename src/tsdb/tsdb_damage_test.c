@@ -369,6 +369,78 @@ test_no_flipped_byte_of_a_part_gives_a_wrong_answer(void **state)
     answers_fini(&later);
 }
 
+/* --- back again ------------------------------------------------------------------------------- */
+
+static void
+add_damaged(void *context, struct bytes tenant, const struct ledger *l)
+{
+    uint64_t *sum = context;
+    (void)tenant;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        *sum += l->count[k][LEDGER_DAMAGED];
+    }
+}
+
+static uint64_t
+damaged_samples(struct machine *m)
+{
+    uint64_t sum = 0;
+    tsdb_ledgers(m->db, add_damaged, &sum);
+    return sum;
+}
+
+static void
+say_nothing(void *context, const char *line)
+{
+    (void)context;
+    (void)line;
+}
+
+static void
+test_a_part_that_was_put_aside_comes_back_under_its_name(void **state)
+{
+    (void)state;
+    struct machine m;
+    struct answers right;
+    struct tsdb_report report;
+    bool warned;
+    struct buf found;
+    buf_init(&found, NULL, 1 << 20);
+    answers_init(&right);
+    fill(&m, true);
+    ask_all(&m, &right);
+    machine_close(&m);
+    uint64_t at = part_size(&m) - 1;
+    flip(&m, at);
+    for (unsigned i = 0; i < 2; i++) { /* it stays aside, and manifests are written */
+        machine_must_open(&m);
+        assert_int_equal(m.opening.parts_set_aside, 1);
+        assert_true(damaged_samples(&m) > 0);
+        machine_flush(&m);
+        machine_close(&m);
+        assert_int_equal(tsdb_verify(m.env, STORE_DIR, say_nothing, NULL, &report, &m.why),
+                         ERR_CORRUPT);
+    }
+    must(env_rename(m.env, DAMAGED, STORE_DIR "/parts/" PART, NULL));
+    flip(&m, at);
+    must(tsdb_verify(m.env, STORE_DIR, say_nothing, NULL, &report, &m.why));
+    for (unsigned i = 0; i < 2; i++) {
+        machine_must_open(&m);
+        assert_int_equal(m.opening.parts_set_aside, 0);
+        assert_int_equal(damaged_samples(&m), 0);
+        must(ask(&m, 0, 0, false, &warned, &found));
+        assert_true(same_lines(&found, &right.samples[0][0])); /* the first arrival again */
+        send(&m, 3 + i);
+        machine_flush(&m);
+        must(ask(&m, 0, 0, false, &warned, &right.samples[0][0]));
+        machine_close(&m);
+        must(tsdb_verify(m.env, STORE_DIR, say_nothing, NULL, &report, &m.why));
+    }
+    buf_fini(&found);
+    machine_fini(&m);
+    answers_fini(&right);
+}
+
 /* --- what a page costs ------------------------------------------------------------------------ */
 
 enum { MANY = 6000, EACH = 4 };
@@ -454,6 +526,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_no_flipped_byte_of_a_part_gives_a_wrong_answer, tell_seed),
+        cmocka_unit_test_teardown(test_a_part_that_was_put_aside_comes_back_under_its_name,
+                                  tell_seed),
         cmocka_unit_test_teardown(test_a_damaged_page_costs_what_is_in_it_and_no_more, tell_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

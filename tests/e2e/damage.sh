@@ -19,6 +19,10 @@ says() { # TEXT STATUS COMMAND...
     [[ $output == *"$text"* ]] && ((status == wanted))
 }
 
+metric_is() { # NAME VALUE
+    curl -s --noproxy '*' "$url/metrics" | grep -F "$1" | tee /dev/stderr | grep -qxF "$1 $2"
+}
+
 # Names, kinds, sizes, times of change and contents.
 tree() {
     find "$1" -printf '%P %y %s %T@\n' | sort
@@ -159,9 +163,6 @@ cp -a "$work/page" "$work/served"
 if claim "a server starts" start_firekeep d "$work/served" "${ports[0]}" \
     --web.enable-admin-api; then
     check_page server --url="$url"
-    metric_is() { # NAME VALUE
-        curl -s --noproxy '*' "$url/metrics" | grep "^$1" | tee /dev/stderr | grep -q "^$1 $2\$"
-    }
     claim "the damaged page is counted, once" metric_is firekeep_damaged_pages_total 1
     merge_all() {
         curl -s --noproxy '*' -w '%{http_code}' -X POST "$url/api/v1/admin/tsdb/merge?full=true"
@@ -175,6 +176,33 @@ if claim "a server starts" start_firekeep d "$work/served" "${ports[0]}" \
     claim "what is whole is still there" check_partial --url="$url"
     stop d
     claim "verify names part and page" says "0002/part: page at" 1 "$firekeep" verify "$work/served"
+fi
+
+# --- a part that was put aside comes back --------------------------------------------------------
+
+aside=$work/aside/parts/0000000000000002
+cp -a "$work/whole" "$work/aside"
+flip "$aside/part" -1
+if claim "aside: a server starts" start_firekeep p "$work/aside" "${ports[0]}"; then
+    claim "aside: the part is counted" metric_is firekeep_parts_set_aside 1
+    claim "aside: and its samples" metric_is \
+        'firekeep_samples_damaged_total{tenant="anonymous",kind="float"}' 20000
+    claim "aside: samples are written" "$firekeep" import --url="$url" "$work/fresh.prom"
+    stop p
+    claim "aside: verify names it" says "0000000000000002.damaged: was put aside" 1 \
+        "$firekeep" verify "$work/aside"
+    flip "$aside.damaged/part" -1
+    mv "$aside.damaged" "$aside"
+    claim "aside: verify is content when it is back" "$firekeep" verify "$work/aside"
+    claim "aside: all samples are there" says "exported 80001 samples" 0 \
+        "$firekeep" export --storage.path="$work/aside" -o "$work/all.jsonl"
+fi
+if claim "aside: the server starts again" start_firekeep p "$work/aside" "${ports[0]}"; then
+    claim "aside: no sample counts as damaged" metric_is \
+        'firekeep_samples_damaged_total{tenant="anonymous",kind="float"}' 0
+    claim "aside: all samples are served" says "exported 80001 samples" 0 \
+        "$firekeep" export --url="$url" -o "$work/all.jsonl"
+    stop p
 fi
 
 # --- media that cannot be written ----------------------------------------------------------------
