@@ -178,6 +178,16 @@ if claim "a server starts" start_firekeep d "$work/served" "${ports[0]}" \
     claim "verify names part and page" says "0002/part: page at" 1 "$firekeep" verify "$work/served"
 fi
 
+# The answer is under way when damage is met: its last frame tells.
+cp -a "$work/whole" "$work/late"
+flip "$work/late/parts/0000000000000002/part" 72000
+if claim "late: a server starts" start_firekeep l "$work/late" "${ports[0]}"; then
+    claim "late: the day is missing, all others are written" check_slices --url="$url"
+    claim "late: the reason came with the answer" says "/api/v1/read: $work/late/parts/" 1 \
+        "$firekeep" export --url="$url" -o "$work/x.csv" "${days[@]}"
+    stop l
+fi
+
 # --- a part that was put aside comes back --------------------------------------------------------
 
 aside=$work/aside/parts/0000000000000002
