@@ -34,6 +34,38 @@ reply_failed(struct http_request *request, enum err e, const struct why *why)
     reply_problem(request, status, type, why->text[0] == '\0' ? err_word(e) : why->text);
 }
 
+enum { ALONE_NAMED_MAX = 8, ALONE_TEXT_BYTES = 300 };
+
+struct alone {
+    struct json *json;
+    uint32_t count;
+};
+
+static void
+put_alone(void *context, uint64_t part, const char *reason)
+{
+    struct alone *a = context;
+    char text[ALONE_TEXT_BYTES];
+    if (a->count++ >= ALONE_NAMED_MAX) return;
+    json_object_open(a->json);
+    snprintf(text, sizeof text, "%016" PRIx64, part);
+    key_text(a->json, "part", text);
+    snprintf(text, sizeof text, "%.*s", ALONE_TEXT_BYTES - 1, reason);
+    key_text(a->json, "reason", text);
+    json_object_close(a->json);
+}
+
+/* Damage hinders no merge but that of its own part, which is named. */
+static void
+put_left_alone(struct json *j, struct api *api)
+{
+    struct alone a = {.json = j};
+    json_key(j, "leftAlone");
+    json_array_open(j);
+    tsdb_left_alone(api->options.tsdb, put_alone, &a);
+    json_array_close(j);
+}
+
 /* How it was before, and is now. `name` may be NULL. */
 static void
 reply_done(struct api *api, struct http_request *request, enum err e, const struct why *why,
@@ -42,7 +74,7 @@ reply_done(struct api *api, struct http_request *request, enum err e, const stru
     struct buf text;
     struct json j;
     struct tsdb_stats after;
-    uint8_t room[4096];
+    uint8_t room[16 * 1024];
     if (e) {
         reply_failed(request, e, why);
         return;
@@ -57,6 +89,7 @@ reply_done(struct api *api, struct http_request *request, enum err e, const stru
     if (name != NULL) key_text(&j, "name", name);
     put_counts(&j, "before", before);
     put_counts(&j, "after", &after);
+    if (after.parts_left_alone > 0) put_left_alone(&j, api);
     json_object_close(&j);
     json_object_close(&j);
     struct http_answer answer = {

@@ -74,6 +74,9 @@ reply_error(struct http_request *request, enum err e, const struct why *why)
         .content_type = "text/plain; charset=utf-8",
         .body = bytes_of(text, (size_t)n),
     };
+    if (e == ERR_CORRUPT) { /* no other answer will come: whoever repeats what fails need not */
+        answer.headers[0] = (struct http_answer_header){"X-Firekeep-Error", "damaged"};
+    }
     if (answer.status == 503) {
         answer.headers[0] = (struct http_answer_header){"Retry-After", retry};
     }

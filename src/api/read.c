@@ -44,6 +44,9 @@ read_metrics_register(void)
     metric_register_histogram(&latency);
 }
 
+/* What the client understands besides series: see docs/protocols-read.md. */
+enum notices { NOTICES_NONE, NOTICES_ERRORS, NOTICES_PARTIAL };
+
 struct read {
     struct api *api;
     struct http_request *request;
@@ -55,6 +58,9 @@ struct read {
     uint64_t content_length; /* UINT64_MAX: not known */
     bool begun;
     bool too_large; /* 413 */
+    enum notices notices;
+    bool told; /* why the answer ends is in its last frame */
+    struct rr_stream *stream;
     uint32_t batches;
 };
 
@@ -111,6 +117,7 @@ query_open(struct read *r, const struct rr_query *query, struct matcher *const *
         .matcher_count = query->matcher_count,
         .min_ms = query->min_ms,
         .max_ms = query->max_ms,
+        .partial = r->notices == NOTICES_PARTIAL,
         .control = &r->control,
     };
     if (query->matcher_count == 0) return why_set(why, ERR_INPUT, "a query without matchers");
@@ -159,6 +166,18 @@ drain(struct read *r, const struct form *form, struct series_set *set, struct wh
     }
 }
 
+/* What was left out. */
+static enum err
+tell_warnings(struct read *r, struct series_set *set, struct why *why)
+{
+    const char *text;
+    enum err e = OK;
+    for (uint32_t i = 0; e == OK && (text = series_set_warning(set, i)) != NULL; i++) {
+        e = rr_stream_notice(r->stream, RR_NOTICE_LEFT_OUT, bytes_of_text(text), why);
+    }
+    return e;
+}
+
 static enum err
 run_query(struct read *r, const struct rr_query *query, const struct form *form, struct why *why)
 {
@@ -169,6 +188,7 @@ run_query(struct read *r, const struct rr_query *query, const struct form *form,
     enum err e = matchers_make(query, matchers, why);
     if (e == OK) e = query_open(r, query, matchers, &set, why);
     if (e == OK) e = drain(r, form, set, why);
+    if (e == OK && r->notices == NOTICES_PARTIAL) e = tell_warnings(r, set, why);
     series_set_free(set);
     for (uint32_t i = 0; i < query->matcher_count; i++) {
         matcher_free(matchers[i]);
@@ -203,10 +223,18 @@ answer_streamed(struct read *r, struct why *why)
     struct rr_stream *stream;
     enum err e = rr_stream_new(&sink, r->api->options.read_frame_bytes, &r->budget, &stream);
     if (e) return why_set(why, e, "no memory for the answer");
+    r->stream = stream;
     struct form form = {stream, stream_series, stream_floats, stream_histograms};
     for (uint32_t i = 0; i < r->message.query_count && e == OK; i++) {
         e = rr_stream_query(stream, i, why);
         if (e == OK) e = run_query(r, &r->message.queries[i], &form, why);
+    }
+    if (e == ERR_CORRUPT && r->begun && r->notices != NOTICES_NONE) {
+        struct why unwanted;
+        enum err told =
+            rr_stream_notice(stream, RR_NOTICE_ERROR, bytes_of_text(why->text), &unwanted);
+        if (told == OK) told = rr_stream_end(stream, &unwanted);
+        r->told = told == OK;
     }
     if (e == OK) e = rr_stream_end(stream, why);
     if (e == OK) e = begin(r, why); /* an empty answer has a header, too */
@@ -281,6 +309,21 @@ read_decode(struct read *r, struct buf *message, struct why *why)
     return e;
 }
 
+static enum err
+read_notices(struct read *r, struct why *why)
+{
+    const char *wanted = http_header(r->request, "X-Firekeep-Notices");
+    if (wanted == NULL || wanted[0] == '\0') return OK;
+    if (strcasecmp(wanted, "errors") != 0 && strcasecmp(wanted, "partial") != 0) {
+        return why_set(why, ERR_INPUT, "X-Firekeep-Notices: errors or partial is expected");
+    }
+    r->notices = strcasecmp(wanted, "partial") == 0 ? NOTICES_PARTIAL : NOTICES_ERRORS;
+    if (r->notices == NOTICES_PARTIAL && r->message.answer != RR_STREAMED_XOR_CHUNKS) {
+        return why_set(why, ERR_INPUT, "partial answers have the form STREAMED_XOR_CHUNKS");
+    }
+    return OK;
+}
+
 /* What an operator may have to act on; a client that fails all the time does not fill the log. */
 static void
 log_failure(struct read *r, enum err e, const struct why *why)
@@ -302,7 +345,7 @@ finish(struct read *r, enum err e, const struct why *why)
     if (e) metric_inc(&read_failures);
     log_failure(r, e, why);
     if (r->begun)
-        http_stream_end(r->request, e == OK);
+        http_stream_end(r->request, e == OK || r->told);
     else if (r->too_large)
         http_reply_text(r->request, 413, "%s\n", why->text);
     else if (e == ERR_NOMEM) /* it would want as much the next time */
@@ -326,6 +369,7 @@ read_run(struct api *api, struct http_request *request)
     r.control.deadline_ns = env_monotonic_ns(api->options.env) +
                             atomic_load_explicit(&api->read_timeout_ns, memory_order_relaxed);
     enum err e = read_decode(&r, &message, &why);
+    if (e == OK) e = read_notices(&r, &why);
     if (e == OK) {
         metric_inc(&reads[r.message.answer]);
         e = r.message.answer == RR_SAMPLES ? answer_samples(&r, &why) : answer_streamed(&r, &why);

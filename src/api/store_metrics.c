@@ -118,6 +118,12 @@ put_store(struct metric_sink *s, const struct tsdb_stats *t)
     put(s, "firekeep_head_frozen_series", GAUGE, "Series of the generation being flushed.",
         t->frozen_series);
     put(s, "firekeep_parts", GAUGE, "Live parts.", t->parts);
+    put(s, "firekeep_parts_left_alone", GAUGE,
+        "Live parts that are not merged because they are damaged.", t->parts_left_alone);
+    put(s, "firekeep_parts_set_aside", GAUGE,
+        "Parts that were missing or could not be opened at the start.", t->parts_set_aside);
+    put(s, "firekeep_damaged_pages_total", COUNTER,
+        "Pages of parts found damaged since the start, each once.", t->pages_damaged);
     put(s, "firekeep_part_bytes", GAUGE, "Bytes of live parts.", t->part_bytes);
     put(s, "firekeep_part_samples", GAUGE, "Floats and histograms in live parts.", t->part_samples);
     put(s, "firekeep_part_exemplars", GAUGE, "Exemplars in live parts.", t->part_exemplars);

@@ -18,7 +18,7 @@
 #include "base/time_text.h"
 #include "sys/env.h"
 
-enum { SLICE_TRIES_MAX = 5, RESUME_TEXT_BYTES = 64 * 1024 };
+enum { SLICE_TRIES_MAX = 5, RESUME_TEXT_BYTES = 64 * 1024, TOLD_MAX = 20 };
 
 #define FIRST_MS (-62135596800000) /* years 1 to 9999 */
 #define LAST_MS  253402300799999
@@ -38,6 +38,7 @@ struct exporting {
     const char *resume_path;
     int64_t slice_ns;
     int64_t retry_ns;
+    bool partial;
 
     int format;
     enum output_packing packing;
@@ -55,6 +56,11 @@ struct exporting {
     int64_t next_ms;      /* the slice that comes */
     uint64_t place_bytes; /* of the output, before it */
     bool begun;           /* what comes before all samples was written */
+
+    uint64_t missing;        /* slices that were left out because of damage */
+    uint64_t left_out;       /* pages, with --partial */
+    uint64_t left_out_slice; /* of those: in the attempt at hand */
+    struct why damage;       /* the first of either */
 };
 
 static void
@@ -82,6 +88,8 @@ flag_table(struct exporting *x, struct flag to[16])
          "asks for so much time at once, such as 1d; not for openmetrics and prometheus"},
         {"resume", 0, FLAG_TEXT, &x->resume_path, "FILE",
          "keeps there how far it came, slice by slice, and goes on from there"},
+        {"partial", 0, FLAG_SWITCH, &x->partial, NULL,
+         "leaves out the pages that are damaged, and says which, instead of all of the slice"},
         {"retry", 0, FLAG_DURATION, &x->retry_ns, "TIME",
          "how long to repeat what a server cannot answer now (default 5m)"},
         {0},
@@ -217,11 +225,12 @@ load_resume(struct exporting *x, struct why *why)
     enum err e = err_first(buf_error(&question), read_resume(x, &text, why));
     if (e) goto out;
     bool same = text.size > question.size && memcmp(text.at, question.at, question.size) == 0;
-    if (!same || sscanf((char *)text.at + question.size,
-                        "range %" SCNd64 " %" SCNd64 "\nnext %" SCNd64 " bytes %" SCNu64
-                        "\ncounts %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 "\n",
-                        &x->start_ms, &x->end_ms, &x->next_ms, &x->place_bytes, &c->samples,
-                        &c->histograms, &c->histograms_left_out, &c->series) != 8) {
+    if (!same ||
+        sscanf((char *)text.at + question.size,
+               "range %" SCNd64 " %" SCNd64 "\nnext %" SCNd64 " bytes %" SCNu64 "\ncounts %" SCNu64
+               " %" SCNu64 " %" SCNu64 " %" SCNu64 "\nmissing %" SCNu64 " %" SCNu64 "\n",
+               &x->start_ms, &x->end_ms, &x->next_ms, &x->place_bytes, &c->samples, &c->histograms,
+               &c->histograms_left_out, &c->series, &x->missing, &x->left_out) < 8) {
         e = why_set(why, ERR_INPUT, "%s is of another export", x->resume_path);
         goto out;
     }
@@ -248,9 +257,9 @@ save_resume(struct exporting *x, struct why *why)
     put_question(x, &text);
     buf_printf(&text,
                "range %" PRId64 " %" PRId64 "\nnext %" PRId64 " bytes %" PRIu64 "\ncounts %" PRIu64
-               " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
+               " %" PRIu64 " %" PRIu64 " %" PRIu64 "\nmissing %" PRIu64 " %" PRIu64 "\n",
                x->start_ms, x->end_ms, x->next_ms, x->place_bytes, c->samples, c->histograms,
-               c->histograms_left_out, c->series);
+               c->histograms_left_out, c->series, x->missing, x->left_out);
     enum err e = buf_error(&text);
     if (e == OK) {
         e = env_write_whole(env_real(), dir, slash == NULL ? x->resume_path : slash + 1,
@@ -301,7 +310,12 @@ try_slice(struct exporting *x, bool last, struct sink_counts *ret_counts, struct
         if (e == OK) {
             e = target_read(x->target, &x->selectors[i], x->next_ms, slice_end(x), &receiver, why);
         }
-        if (e == OK) e = sample_sink_series_end(sink, why);
+        if (e == OK) {
+            e = sample_sink_series_end(sink, why);
+        } else if (e == ERR_CORRUPT) { /* what came before it stays, if nobody goes back */
+            struct why unwanted;
+            err_ignore(sample_sink_series_end(sink, &unwanted), "the first one counts");
+        }
         if (e == OK && last && i + 1 == x->selector_count) e = sample_sink_end(sink, why);
         struct sink_counts counts = sample_sink_counts(sink);
         add_counts(ret_counts, &counts);
@@ -313,7 +327,36 @@ try_slice(struct exporting *x, bool last, struct sink_counts *ret_counts, struct
 static bool
 is_worth_repeating(const struct exporting *x, enum err e)
 {
-    return x->storage == NULL && (e == ERR_IO || e == ERR_AGAIN || e == ERR_CORRUPT);
+    return x->storage == NULL && (e == ERR_IO || e == ERR_AGAIN);
+}
+
+static void
+left_out(void *context, const char *text)
+{
+    struct exporting *x = context;
+    if (x->damage.text[0] == '\0') why_set(&x->damage, ERR_CORRUPT, "%s", text);
+    if (x->left_out + x->left_out_slice++ < TOLD_MAX)
+        progress_say(&x->progress, "left out: %s", text);
+}
+
+/* Damage costs its slice; what comes later is written. */
+static enum err
+pass_slice(struct exporting *x, const struct sink_counts *counts, const struct why *why)
+{
+    char from[TIME_TEXT_BYTES], to[TIME_TEXT_BYTES];
+    struct why unwanted;
+    enum err e = output_back(x->output, x->place_bytes, &unwanted);
+    if (e == ERR_UNSUPPORTED) { /* what was read of it is in the pipe */
+        add_counts(&x->counts, counts);
+        x->begun = true;
+        e = OK;
+    }
+    time_print(x->next_ms, from);
+    time_print(slice_end(x), to);
+    if (x->damage.text[0] == '\0') x->damage = *why;
+    if (x->missing++ < TOLD_MAX)
+        progress_say(&x->progress, "missing: %s to %s: %s", from, to, why->text);
+    return e;
 }
 
 static enum err
@@ -321,13 +364,16 @@ export_slice(struct exporting *x, bool last, struct why *why)
 {
     for (int tries = 1;; tries++) {
         struct sink_counts counts = {0};
+        x->left_out_slice = 0;
         enum err e = try_slice(x, last, &counts, why);
         if (e == OK) {
             add_counts(&x->counts, &counts);
+            x->left_out += x->left_out_slice;
             x->begun = true;
             return OK;
         }
         struct why back;
+        if (e == ERR_CORRUPT && x->slice_ms != 0) return pass_slice(x, &counts, why);
         if (!is_worth_repeating(x, e) || tries == SLICE_TRIES_MAX) return e;
         if (output_back(x->output, x->place_bytes, &back) != OK) return e;
         progress_say(&x->progress, "%s; once more", why->text);
@@ -371,6 +417,8 @@ open_both(struct exporting *x, struct why *why)
                                      .tenant = x->tenant,
                                      .retry_ns = x->retry_ns,
                                      .stop = x->stop,
+                                     .partial = x->partial,
+                                     .left_out = left_out,
                                      .retrying = retrying,
                                      .context = x};
     enum err e = target_open(&options, &x->target, why);
@@ -409,6 +457,20 @@ summarize(struct exporting *x)
     fputc('\n', stderr);
 }
 
+/* Everything that could be read was written. */
+static enum err
+check_whole(const struct exporting *x, struct why *why)
+{
+    const char *damage = target_damage(x->target);
+    if (x->missing == 0 && x->left_out == 0) {
+        return damage == NULL ? OK : why_set(why, ERR_CORRUPT, "%.400s", damage);
+    }
+    return why_set(why, ERR_CORRUPT,
+                   "%" PRIu64 " slices are missing and %" PRIu64 " damaged pages left out%s%.300s",
+                   x->missing, x->left_out,
+                   x->damage.text[0] == '\0' ? "" : ", the first: ", x->damage.text);
+}
+
 static int
 finish(struct exporting *x, enum err e, const struct why *why)
 {
@@ -422,12 +484,12 @@ finish(struct exporting *x, enum err e, const struct why *why)
     target_free(x->target);
     if (e == OK) return EXIT_DONE;
     if (e == ERR_INPUT && !opened) return cli_usage_error("export", "%s", why->text);
-    fprintf(stderr, "firekeep export: %s\n", why->text[0] != '\0' ? why->text : err_word(e));
-    if (opened && x->resume_path != NULL) {
+    if (opened && x->resume_path != NULL && x->next_ms <= x->end_ms) {
         fprintf(stderr, "the same command goes on where this one ended\n");
     } else if (opened) {
         fprintf(stderr, "the output is not complete\n");
     }
+    fprintf(stderr, "firekeep export: %s\n", why->text[0] != '\0' ? why->text : err_word(e));
     return EXIT_FAILED;
 }
 
@@ -453,5 +515,6 @@ command_export(int argc, char **argv)
         e = open_both(&x, &why);
     }
     if (e == OK) e = export_all(&x, &why);
+    if (e == OK) e = check_whole(&x, &why);
     return finish(&x, e, &why);
 }

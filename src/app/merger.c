@@ -44,7 +44,8 @@ struct merger {
     bool hurry; /* somebody waits: no rests */
     enum tsdb_merge_mode mode;
     int64_t worked_since_ns;
-    int64_t pause_ns; /* after failures */
+    int64_t pause_ns;    /* after failures */
+    uint64_t left_alone; /* parts, before the merge at hand */
 };
 
 /* Waits until then, or for a wake-up if that counts; false when it is time to stop. */
@@ -111,17 +112,38 @@ tell_expiry(const struct merger *m, const struct tsdb_merge_result *r)
              KV("bytes_too_many", r->bytes_too_many));
 }
 
+/* Damage costs its part only: it is told once, and others are merged. */
+static bool
+is_left_alone(struct merger *m, struct why *why)
+{
+    struct tsdb_stats stats;
+    uint64_t before = m->left_alone;
+    tsdb_stats(m->tsdb, &stats);
+    m->left_alone = stats.parts_left_alone;
+    if (m->left_alone <= before) return false;
+    log_error("a damaged part is left alone, others are merged", KV("error", why));
+    why->text[0] = '\0';
+    return true;
+}
+
 static enum err
 work(struct merger *m, struct why *why)
 {
     struct tsdb_merge_options options = {.mode = m->mode, .go_on = go_on, .context = m};
     struct tsdb_merge_result r;
+    struct tsdb_stats stats;
+    tsdb_stats(m->tsdb, &stats);
+    m->left_alone = stats.parts_left_alone;
     enum err e = tsdb_expire(m->tsdb, &r, why);
     if (e == OK) tell_expiry(m, &r);
     while (e == OK) {
         int64_t began = env_monotonic_ns(m->env);
         m->worked_since_ns = began;
         e = tsdb_merge(m->tsdb, &options, &r, why);
+        if (e == ERR_CORRUPT && is_left_alone(m, why)) {
+            e = OK;
+            continue;
+        }
         if (e || r.input_count == 0) break;
         tell_merge(&r, env_monotonic_ns(m->env) - began);
     }

@@ -146,6 +146,10 @@ command_query(int argc, char **argv)
         return cli_usage_error("query", "%s", why.text);
     }
     if (e == OK) e = print(&q, target, &selector, &why);
+    if (e == OK && target_damage(target) != NULL) {
+        e = why_set(&why, ERR_CORRUPT, "%.400s", target_damage(target));
+        why_prefix(&why, e, "not all may be there");
+    }
     if (e) fprintf(stderr, "firekeep query: %s\n", why.text[0] != '\0' ? why.text : err_word(e));
     target_free(target);
     selector_fini(&selector);

@@ -272,7 +272,8 @@ take_histogram(void *context, int64_t t_ms, const struct histogram *h, struct wh
 struct rr_receiver
 sample_sink_receiver(struct sample_sink *s)
 {
-    return (struct rr_receiver){take_series, take_floats, take_histogram, s};
+    return (struct rr_receiver){
+        .series = take_series, .floats = take_floats, .histogram = take_histogram, .context = s};
 }
 
 enum err

@@ -44,6 +44,12 @@ target_name(const struct target *target)
     return target->name;
 }
 
+const char *
+target_damage(const struct target *target)
+{
+    return target->damage[0] == '\0' ? NULL : target->damage;
+}
+
 enum err
 target_write(struct target *target, enum rw_version version, struct bytes message,
              struct bytes packed, const struct target_counts *counts,

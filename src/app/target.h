@@ -19,6 +19,9 @@ struct target_options {
     const char *tenant;      /* NULL: none is said */
     int64_t retry_ns;        /* how long a server may be away */
     bool writing;
+    bool partial; /* damaged pages are left out of what is read, and told */
+    /* Tells of one; with `partial`. */
+    void (*left_out)(void *context, const char *text);
     const atomic_bool *stop;
     /* Tells of an attempt that is repeated. */
     void (*retrying)(void *context, const char *reason, int64_t wait_ns);
@@ -39,6 +42,9 @@ void target_free(struct target *target);
 
 /* How it is called in messages and in files that note a position. */
 const char *target_name(const struct target *target);
+
+/* What is known to be missing in what can be read, for people; NULL: nothing. */
+const char *target_damage(const struct target *target);
 
 /* What one write request holds. */
 struct target_counts {
@@ -63,7 +69,8 @@ MUST_CHECK enum err target_write(struct target *target, enum rw_version version,
 
 /*
  * Reads what the selector selects between two times, both inclusive, in label order. ERR_AGAIN: the
- * server could not be asked; after any other error a part may have been received.
+ * server could not be asked; ERR_CORRUPT: what is stored is damaged, and it makes no sense to ask
+ * again; after any other error a part may have been received, as after this.
  */
 MUST_CHECK enum err target_read(struct target *target, const struct selector *selector,
                                 int64_t min_ms, int64_t max_ms, const struct rr_receiver *receiver,

@@ -1,7 +1,8 @@
 /*
  * target_directory.c - the storage directory of a stopped server, opened in this process. The steps
  * that serve gives to threads are taken in turn: ingest, commit, and from time to time flush. So
- * what target_write() has returned OK for is in the log, on disk.
+ * what target_write() has returned OK for is in the log, on disk. Who only reads leaves no trace in
+ * the directory.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -199,6 +200,7 @@ directory_read(struct target *target, const struct selector *selector, int64_t m
                                      .matcher_count = selector->count,
                                      .min_ms = min_ms,
                                      .max_ms = max_ms,
+                                     .partial = target->options.partial,
                                      .control = &d->control};
     enum err e = answerer->ops->select(answerer, &request, &set, why);
     while (e == OK) {
@@ -207,6 +209,10 @@ directory_read(struct target *target, const struct selector *selector, int64_t m
         if (e || labels.at == NULL) break;
         e = receive_series(set, labels, receiver, why);
         if (e == OK && is_stopped(d)) e = why_set(why, ERR_CANCELED, "stopped");
+    }
+    const char *text;
+    for (uint32_t i = 0; e == OK && (text = series_set_warning(set, i)) != NULL; i++) {
+        target_tell_left_out(target, text);
     }
     series_set_free(set);
     return worded(why, e);
@@ -247,6 +253,7 @@ open_store(struct target_directory *d, struct why *why)
     struct tsdb_limits limits = store_limits_of(c);
     options.wal_sync = WAL_SYNC_FSYNC; /* whatever a server of this configuration acknowledges at */
     options.ack_memory = false;
+    options.read_only = !d->target.options.writing;
     struct tsdb_opening opening;
     enum err e = tsdb_open(&options, &limits, &d->tsdb, &opening, why);
     if (e == ERR_AGAIN) {
@@ -254,10 +261,14 @@ open_store(struct target_directory *d, struct why *why)
                        c->storage_path);
     }
     if (e) return worded(why, e);
+    if (opening.unlocked) {
+        fprintf(stderr, "%s/LOCK cannot be locked: no server may be at work on it\n",
+                c->storage_path);
+    }
     if (opening.damage.places == 0 && opening.parts_set_aside == 0) return OK;
-    fprintf(stderr, "%s is damaged (%s), what can be read is used; see firekeep verify\n",
-            c->storage_path,
-            opening.damage.places > 0 ? opening.damage.first : opening.first_damage);
+    snprintf(d->target.damage, sizeof d->target.damage, "%s is damaged (%s)", c->storage_path,
+             opening.parts_set_aside > 0 ? opening.first_damage : opening.damage.first);
+    fprintf(stderr, "%s, what can be read is used; see firekeep verify\n", d->target.damage);
     return OK;
 }
 

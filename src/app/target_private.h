@@ -18,7 +18,14 @@ struct target {
     const struct target_ops *ops;
     struct target_options options;
     const char *name;
+    char damage[700]; /* what was found missing when it was opened; "": nothing */
 };
+
+static inline void
+target_tell_left_out(const struct target *target, const char *text)
+{
+    if (target->options.left_out != NULL) target->options.left_out(target->options.context, text);
+}
 
 enum err target_server_open(const struct target_options *options, struct target **ret_target,
                             struct why *why);

@@ -23,6 +23,7 @@ struct target_server {
     char tenant_header[256];
     struct buf packed;
     struct buf request;
+    bool damaged; /* the answer being read ended with the word that the store is */
 };
 
 static struct target_server *
@@ -157,6 +158,25 @@ take_piece(void *context, struct bytes piece, struct why *why)
     return rr_client_take(context, piece, why);
 }
 
+/* What the answer holds besides samples. */
+static enum err
+take_notice(void *context, enum rr_notice notice, struct bytes given, struct why *why)
+{
+    struct target_server *s = context;
+    char text[400];
+    snprintf(text, sizeof text, "%.*s", (int)(given.size < 399 ? given.size : 399),
+             (const char *)given.at);
+    for (char *p = text; *p != '\0'; p++) {
+        if ((unsigned char)*p < ' ' || *p == 0x7f) *p = ' ';
+    }
+    if (notice == RR_NOTICE_LEFT_OUT) {
+        target_tell_left_out(&s->target, text);
+        return OK;
+    }
+    s->damaged = true;
+    return why_set(why, ERR_CORRUPT, "%s: %s", s->url, text);
+}
+
 static enum err
 put_request(struct target_server *s, const struct selector *selector, int64_t min_ms,
             int64_t max_ms, struct why *why)
@@ -180,7 +200,9 @@ check_answer(struct target_server *s, const struct http_client_answer *answer, s
 {
     static const char streamed[] = "application/x-streamed-protobuf";
     if (answer->status != 200) {
-        return why_set(why, ERR_INPUT, "%s: status %u: %s", s->url, answer->status, answer->text);
+        s->damaged = answer->status >= 500; /* the only ones that are not repeated */
+        return why_set(why, s->damaged ? ERR_CORRUPT : ERR_INPUT, "%s: status %u: %s", s->url,
+                       answer->status, answer->text);
     }
     if (strncmp(answer->wanted[0].value, streamed, sizeof streamed - 1) == 0) return OK;
     return why_set(why, ERR_UNSUPPORTED, "%s does not answer with STREAMED_XOR_CHUNKS", s->url);
@@ -195,20 +217,28 @@ server_read(struct target *target, const struct selector *selector, int64_t min_
                              "Content-Type: application/x-protobuf",
                              "Accept-Encoding: snappy",
                              "X-Prometheus-Remote-Read-Version: 0.1.0",
+                             target->options.partial ? "X-Firekeep-Notices: partial"
+                                                     : "X-Firekeep-Notices: errors",
                              s->tenant_header[0] != '\0' ? s->tenant_header : NULL,
                              NULL};
-    struct http_client_header wanted[] = {{.name = "Content-Type"}, {.name = NULL}};
+    struct http_client_header wanted[] = {
+        {.name = "Content-Type"}, {.name = "X-Firekeep-Error"}, {.name = NULL}};
+    struct rr_receiver all = *receiver;
+    all.notice = take_notice;
+    all.notice_context = s;
+    s->damaged = false;
     struct http_client_answer answer = {.wanted = wanted};
     struct rr_client *reader = NULL;
     enum err e = put_request(s, selector, min_ms, max_ms, why);
     if (e == OK) e = make_url(s, "/api/v1/read", why);
     if (e == OK) {
-        e = rr_client_new(receiver, min_ms, max_ms, NULL, &reader);
+        e = rr_client_new(&all, min_ms, max_ms, NULL, &reader);
         if (e) why_set(why, e, "no memory for the answer");
     }
     if (e == OK) {
         struct http_client_request request = {.url = s->url,
                                               .headers = headers,
+                                              .final_header = "X-Firekeep-Error",
                                               .body = buf_bytes(&s->packed),
                                               .take = take_piece,
                                               .context = reader};
@@ -217,7 +247,7 @@ server_read(struct target *target, const struct selector *selector, int64_t min_
     if (e == OK) e = check_answer(s, &answer, why);
     if (e == OK) e = rr_client_end(reader, why);
     rr_client_free(reader);
-    return e;
+    return e == ERR_CORRUPT && !s->damaged ? ERR_IO : e; /* damaged on its way */
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */

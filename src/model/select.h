@@ -79,7 +79,8 @@ struct series_set_ops {
     enum err (*next)(struct series_set *set, struct bytes *ret_labels, struct why *why);
     /* More samples of the current series. Need not be drained before next(). */
     enum err (*batch)(struct series_set *set, struct sample_batch *ret_batch, struct why *why);
-    /* Sentences about what is missing, valid until free; NULL after the last. */
+    /* Sentences about what is missing, one for each damaged place, not many; valid until free; NULL
+     * after the last. */
     const char *(*warning)(struct series_set *set, uint32_t index);
     void (*free)(struct series_set *set);
 };

@@ -224,6 +224,18 @@ is_hopeless(CURLcode code)
            code == CURLE_PEER_FAILED_VERIFICATION;
 }
 
+/* The server says that it will not have another answer. */
+static bool
+is_final(const struct http_client *c)
+{
+    const char *name = c->request->final_header;
+    const struct http_client_header *h = c->answer->wanted;
+    for (; name != NULL && h != NULL && h->name != NULL; h++) {
+        if (strcasecmp(h->name, name) == 0 && h->value[0] != '\0') return true;
+    }
+    return false;
+}
+
 /* OK: an answer that stands. ERR_AGAIN: worth another attempt. */
 static enum err
 attempt(struct http_client *c)
@@ -243,7 +255,7 @@ attempt(struct http_client *c)
         return why_set(c->why, e, "%s: %s", url, told);
     }
     c->answer->status = (unsigned)status;
-    if (status != 429 && status < 500) return OK;
+    if ((status != 429 && status < 500) || is_final(c)) return OK;
     return why_set(c->why, ERR_AGAIN, "%s: status %ld%s%s", url, status,
                    c->text_size > 0 ? ": " : "", c->answer->text);
 }

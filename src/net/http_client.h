@@ -43,7 +43,10 @@ struct http_client_header {
 struct http_client_request {
     const char *url;
     const char *const *headers; /* "Name: value"; NULL after the last */
-    struct bytes body;          /* posted; `at` NULL: a GET */
+    /* A name: an answer that has this header, which is among those wanted, stands whatever its
+     * status says. NULL: none does. */
+    const char *final_header;
+    struct bytes body; /* posted; `at` NULL: a GET */
     /* Takes the body of a 2xx in pieces; NULL: it is kept as text, as that of others is. */
     enum err (*take)(void *context, struct bytes piece, struct why *why);
     void *context;

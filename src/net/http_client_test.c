@@ -219,6 +219,30 @@ test_repeating_ends_with_the_last_reason(void **state)
 }
 
 static void
+test_an_answer_that_is_final_is_not_repeated(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {
+        "HTTP/1.1 500 No\r\nX-Final: damaged\r\nContent-Length: 4\r\n\r\ngone"};
+    struct player p;
+    struct why why = {""};
+    struct told told = {0};
+    struct http_client_header wanted[] = {{.name = "X-Final"}, {.name = NULL}};
+    struct http_client_answer answer = {.wanted = wanted};
+    player_start(&p, 1, answers);
+    struct http_client *client = client_of(60 * NS_PER_S, &told, NULL);
+    struct http_client_request request = {
+        .url = p.url, .final_header = "x-final", .body = bytes_of_text("body")};
+    assert_int_equal(http_client_send(client, &request, &answer, &why), OK);
+    assert_int_equal(answer.status, 500);
+    assert_int_equal(answer.attempts, 1);
+    assert_int_equal(told.count, 0);
+    assert_string_equal(answer.text, "gone");
+    player_stop(&p);
+    http_client_free(client);
+}
+
+static void
 test_nobody_there_is_told(void **state)
 {
     (void)state;
@@ -331,6 +355,7 @@ main(void)
         cmocka_unit_test(test_an_answer_comes_with_its_headers_and_text),
         cmocka_unit_test(test_what_may_pass_is_repeated),
         cmocka_unit_test(test_repeating_ends_with_the_last_reason),
+        cmocka_unit_test(test_an_answer_that_is_final_is_not_repeated),
         cmocka_unit_test(test_nobody_there_is_told),
         cmocka_unit_test(test_a_silent_server_is_given_up),
         cmocka_unit_test(test_stopping_ends_the_repeating),

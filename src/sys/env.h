@@ -48,7 +48,8 @@ struct env_ops {
     int (*truncate)(struct env *env, int file, uint64_t size);
     int64_t (*size)(struct env *env, int file);
     int (*direct)(struct env *env, int file); /* see file_make_direct(); 1: done, 0: not possible */
-    int (*lock)(struct env *env, int file);   /* exclusive OFD lock, no waiting: -EAGAIN if held */
+    /* OFD lock, no waiting: -EAGAIN if held. Shared if the file is only open for reading. */
+    int (*lock)(struct env *env, int file);
     int (*rename)(struct env *env, const char *from, const char *to); /* replaces `to` */
     int (*link)(struct env *env, const char *from, const char *to);
     int (*unlink)(struct env *env, const char *path);
@@ -124,7 +125,8 @@ MUST_CHECK enum err file_datasync(struct file *file, struct why *why);
 MUST_CHECK enum err file_sync(struct file *file, struct why *why);
 MUST_CHECK enum err file_truncate(struct file *file, uint64_t size, struct why *why);
 MUST_CHECK enum err file_size(struct file *file, uint64_t *ret_size, struct why *why);
-/* ERR_AGAIN: another process holds it. Released when the file is closed. */
+/* ERR_AGAIN: another process holds it. Released when the file is closed. Those who have opened it
+ * with FILE_READ share it; nobody else does. */
 MUST_CHECK enum err file_lock(struct file *file, struct why *why);
 
 /* --- names ------------------------------------------------------------------------------------ */

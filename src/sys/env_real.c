@@ -120,6 +120,10 @@ real_lock(struct env *env, int file)
     (void)env;
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     int result = result_of(fcntl(file, F_OFD_SETLK, &lock));
+    if (result == -EBADF) { /* not open for writing */
+        lock.l_type = F_RDLCK;
+        result = result_of(fcntl(file, F_OFD_SETLK, &lock));
+    }
     return result == -EACCES ? -EAGAIN : result;
 }
 

@@ -208,6 +208,26 @@ test_lock_excludes_other_descriptors_until_closed(void **state)
     must(file_close(&other));
 }
 
+static void
+test_lock_is_shared_by_those_who_only_read(void **state)
+{
+    (void)state;
+    struct file writer = opened("lock", FILE_CREATE), one = opened("lock", FILE_READ);
+    struct file two = opened("lock", FILE_READ);
+    must(file_lock(&writer, NULL));
+    assert_int_equal(file_lock(&one, NULL), ERR_AGAIN);
+    must(file_close(&writer));
+    must(file_lock(&one, NULL));
+    must(file_lock(&two, NULL));
+    writer = opened("lock", FILE_UPDATE);
+    assert_int_equal(file_lock(&writer, NULL), ERR_AGAIN);
+    must(file_close(&one));
+    assert_int_equal(file_lock(&writer, NULL), ERR_AGAIN);
+    must(file_close(&two));
+    must(file_lock(&writer, NULL));
+    must(file_close(&writer));
+}
+
 struct names {
     unsigned files;
     unsigned dirs;
@@ -450,6 +470,7 @@ main(void)
         in_own_dir(test_numbers_out_of_range_are_errors_not_wraparounds),
         cmocka_unit_test(test_paths_join_with_one_slash_or_not_at_all),
         in_own_dir(test_lock_excludes_other_descriptors_until_closed),
+        in_own_dir(test_lock_is_shared_by_those_who_only_read),
         in_own_dir(test_names_are_made_moved_listed_and_removed),
         in_own_dir(test_tree_is_removed_as_deep_as_we_make_them_and_links_are_not_followed),
         in_own_dir(test_whole_file_is_replaced_and_nothing_stays_beside_it),

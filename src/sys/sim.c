@@ -31,6 +31,7 @@ struct slot {
     int next_free;
     bool writable;
     bool direct;
+    bool shares_lock;
 };
 
 struct sim_env {
@@ -97,6 +98,8 @@ slot_close(struct sim_env *sim, int index)
     struct sim_node *node = slot->node;
     int handle = slot->generation << SLOT_BITS | index;
     if (node->lock_holder == handle) node->lock_holder = -1;
+    if (slot->shares_lock) node->lock_sharers--;
+    slot->shares_lock = false;
     slot->node = NULL;
     slot->generation = slot->generation == GENERATION_MAX ? 1 : slot->generation + 1;
     slot->next_free = sim->first_free;
@@ -244,12 +247,16 @@ sim_lock(struct env *env, int file)
 {
     struct sim_env *sim = sim_of(env);
     lock_take(&sim->lock);
-    const struct slot *slot = slot_of(sim, file);
+    struct slot *slot = slot_of(sim, file);
     int result = 0;
-    if (slot == NULL || !slot->writable) {
+    if (slot == NULL) {
         result = -EBADF;
-    } else if (slot->node->lock_holder != -1 && slot->node->lock_holder != file) {
+    } else if ((slot->node->lock_holder != -1 && slot->node->lock_holder != file) ||
+               (slot->writable && slot->node->lock_sharers > 0)) {
         result = -EAGAIN;
+    } else if (!slot->writable) {
+        slot->node->lock_sharers += !slot->shares_lock;
+        slot->shares_lock = true;
     } else {
         slot->node->lock_holder = file;
     }

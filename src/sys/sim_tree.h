@@ -33,6 +33,7 @@ struct sim_node {
     /* Of a file. */
     struct sim_pages pages;
     int lock_holder; /* a handle, -1: not locked */
+    int lock_sharers;
 
     /* Of a directory: its names as seen, and the changes to them that are not durable. */
     struct sim_entry *entries;

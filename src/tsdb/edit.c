@@ -8,6 +8,7 @@
  * a later one is durable.
  */
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "tsdb/internal.h"
@@ -44,6 +45,15 @@ is_needed(void *context, const struct tombstone *tombstone)
     return false;
 }
 
+/* One that was put aside may come back, with what was deleted meanwhile. */
+static bool
+is_needed_by_those_aside(void *context, const struct tombstone *tombstone)
+{
+    (void)context;
+    (void)tombstone;
+    return true;
+}
+
 static enum err
 next_version(struct tsdb *db, const struct store_edit *edit, struct version **ret)
 {
@@ -64,8 +74,9 @@ next_version(struct tsdb *db, const struct store_edit *edit, struct version **re
         part_ref(v->parts[i]);
     }
     qsort(v->parts, v->part_count, sizeof *v->parts, by_position);
-    e = tombstones_new(&db->cache_budget, old->tombstones, is_needed, v, edit->tombstone,
-                       &v->tombstones);
+    e = tombstones_new(&db->cache_budget, old->tombstones,
+                       db->aside_count > 0 ? is_needed_by_those_aside : is_needed, v,
+                       edit->tombstone, &v->tombstones);
     if (e) {
         version_unref(v);
         return e;
@@ -107,19 +118,30 @@ next_totals(struct tsdb *db, const struct store_edit *edit, struct saved *next)
     return OK;
 }
 
-static enum err
-manifest_lists(struct tsdb *db, const struct version *v, const struct saved *next,
-               struct arena *arena, struct manifest *m)
+/* Parts put aside stand among the live ones where they would, by their position. */
+static void
+list_parts(const struct tsdb *db, const struct version *v, uint32_t aside_count, struct manifest *m)
 {
-    m->parts = arena_alloc(arena, (v->part_count + 1u) * sizeof *m->parts);
+    for (uint32_t i = 0, a = 0; i < v->part_count || a < aside_count;) {
+        const struct part_info *info = i < v->part_count ? part_info(v->parts[i]) : NULL;
+        if (a < aside_count && (info == NULL || db->aside[a].from_pos < info->from_pos)) {
+            m->parts[m->part_count++] = db->aside[a++];
+            continue;
+        }
+        m->parts[m->part_count++] = (struct manifest_part){info->number, info->from_pos,
+                                                           info->to_pos, part_applied(v->parts[i])};
+        i++;
+    }
+}
+
+static enum err
+manifest_lists(struct tsdb *db, const struct version *v, uint32_t aside_count,
+               const struct saved *next, struct arena *arena, struct manifest *m)
+{
+    m->parts = arena_alloc(arena, (v->part_count + aside_count + 1u) * sizeof *m->parts);
     m->tenants = arena_alloc(arena, (next->tenant_count + 1u) * sizeof *m->tenants);
     if (m->parts == NULL || m->tenants == NULL) return ERR_NOMEM;
-    m->part_count = v->part_count;
-    for (uint32_t i = 0; i < v->part_count; i++) {
-        const struct part_info *info = part_info(v->parts[i]);
-        m->parts[i] = (struct manifest_part){info->number, info->from_pos, info->to_pos,
-                                             part_applied(v->parts[i])};
-    }
+    list_parts(db, v, aside_count, m);
     m->tenant_count = next->tenant_count;
     lock_take(&db->head_lock);
     for (uint32_t i = 0; i < next->tenant_count; i++) {
@@ -155,7 +177,8 @@ write_manifest(struct tsdb *db, const char *dir, const uint8_t *log_id, const st
         .segment_floor = next->segment,
     };
     if (log_id != NULL) memcpy(m.log_id, log_id, sizeof m.log_id);
-    enum err e = manifest_lists(db, v, next, &arena, &m);
+    uint32_t aside_count = dir == db->dir ? db->aside_count : 0; /* a snapshot has none */
+    enum err e = manifest_lists(db, v, aside_count, next, &arena, &m);
     if (e == OK) e = manifest_write(db->env, dir, &m, &db->flush_budget, why);
     arena_fini(&arena);
     return e;
@@ -307,9 +330,39 @@ edits_begin(struct tsdb *db, const struct manifest *m)
     return OK;
 }
 
+static enum err
+nothing(void *context, const char *name, bool is_dir)
+{
+    (void)context;
+    (void)name;
+    (void)is_dir;
+    return OK;
+}
+
+enum err
+edit_keep_aside(struct tsdb *db, const struct manifest_part *part)
+{
+    char path[256], aside[sizeof path + 16];
+    enum err e = part_path(path, sizeof path, db->parts_dir, part->number);
+    if (e) return e;
+    snprintf(aside, sizeof aside, "%s.damaged", path);
+    if (env_listdir(db->env, aside, nothing, NULL, NULL) != OK) return OK; /* gone for good */
+    size_t old = db->aside_count * sizeof *part;
+    struct manifest_part *grown = mem_resize(&db->flush_budget, db->aside, old, old + sizeof *part);
+    if (grown == NULL) return ERR_NOMEM;
+    db->aside = grown;
+    uint32_t at = db->aside_count++;
+    for (; at > 0 && grown[at - 1].from_pos > part->from_pos; at--) {
+        grown[at] = grown[at - 1];
+    }
+    grown[at] = *part;
+    return OK;
+}
+
 void
 edits_end(struct tsdb *db)
 {
+    mem_free(&db->flush_budget, db->aside, db->aside_count * sizeof *db->aside);
     for (uint32_t i = 0; i < db->uncertain_count; i++) {
         part_unref(db->uncertain[i]);
     }

@@ -127,6 +127,7 @@ struct tsdb {
     struct file lock_file;
     struct wal *wal;
     struct page_cache *cache;
+    uint64_t parts_set_aside; /* when it was opened */
     uint64_t hash_seed;
     struct fingerprint_keys print_keys;
 
@@ -137,6 +138,8 @@ struct tsdb {
     struct lock edit_lock;
     uint64_t edit;
     struct saved saved;
+    struct manifest_part *aside; /* put aside, by from_pos: see edit_keep_aside() */
+    uint32_t aside_count;
     struct part **uncertain; /* not live, but a manifest that failed may name them */
     uint32_t uncertain_count;
 
@@ -245,9 +248,23 @@ MUST_CHECK enum err store_edit(struct tsdb *db, const struct store_edit *edit, s
 /* While the store is opened, when parts and tenants are there and the log is not yet replayed. */
 MUST_CHECK enum err edits_begin(struct tsdb *db, const struct manifest *manifest);
 void edits_end(struct tsdb *db);
+/*
+ * While the store is opened: if the part was put aside it stays named, so that it is taken back
+ * when it comes under its name again. ERR_NOMEM.
+ */
+MUST_CHECK enum err edit_keep_aside(struct tsdb *db, const struct manifest_part *part);
 /* The manifest of what is live now into another directory, as of one without a log. Under the edit
  * lock. */
 MUST_CHECK enum err edit_write_manifest(struct tsdb *db, const char *dir, struct why *why);
+
+/* --- reading only (reading_lock.c) ------------------------------------------------------------ */
+
+/*
+ * Keeps whoever would write out of the directory until the file is closed. ERR_AGAIN: somebody
+ * does. ERR_MISSING: it is no storage. *ret_locked is false where there are no locks to be had.
+ */
+MUST_CHECK enum err reading_lock(struct env *env, const char *dir, struct file *ret_lock,
+                                 bool *ret_locked, struct why *why);
 
 /* --- time (tsdb.c), under the head lock ------------------------------------------------------- */
 

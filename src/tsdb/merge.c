@@ -52,6 +52,7 @@ merge_init(struct merge *m, struct budget *budget, struct query_control *control
 {
     *m = (struct merge){.budget = budget, .control = control};
     arena_init(&m->items_arena, budget, 0, 8 * 1024);
+    warnings_init(&m->warnings, budget);
 }
 
 static void
@@ -90,6 +91,7 @@ merge_fini(struct merge *m)
         mem_free(m->budget, m->out, sizeof *m->out);
     }
     arena_fini(&m->items_arena);
+    warnings_fini(&m->warnings);
 }
 
 void
@@ -459,9 +461,8 @@ take_item(struct merge *m, struct why *why)
     s->next = m->idle;
     m->idle = s;
     if (e == ERR_CORRUPT && m->partial) {
-        m->warning_count++;
-        m->last_warning = reason;
-        e = OK;
+        e = warnings_add(&m->warnings, &reason);
+        if (e) why_set(&reason, e, "no memory to say what is damaged");
     }
     if (e == OK) m->next_item++; /* else the same comes again */
     if (e && why != NULL) *why = reason;

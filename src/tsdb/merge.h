@@ -10,6 +10,7 @@
 
 #include "model/select.h"
 #include "tsdb/gen.h"
+#include "tsdb/warnings.h"
 
 struct part;
 struct block_ref;
@@ -59,8 +60,7 @@ struct merge {
     uint64_t superseded_count[LEDGER_KIND_COUNT]; /* dropped: another value was there first */
     uint64_t deleted_count[LEDGER_KIND_COUNT];    /* left out: hidden, and within min..max */
     uint64_t expired_count[LEDGER_KIND_COUNT]; /* left out: expired, not hidden, within min..max */
-    uint32_t warning_count;                    /* damaged blocks left out, `partial` only */
-    struct why last_warning;
+    struct warnings warnings;                  /* damaged blocks left out, `partial` only */
 };
 
 void merge_init(struct merge *merge, struct budget *budget, struct query_control *control);

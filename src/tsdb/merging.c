@@ -136,13 +136,14 @@ check_counts(struct merging *g)
     }
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         if (held[k] == g->counted[k]) continue;
+        why_set(g->why, ERR_CORRUPT,
+                "merging %u parts would turn %" PRIu64 " %s samples into %" PRIu64
+                ": they are left alone",
+                g->plan.input_count, held[k], ledger_kind_word(k), g->counted[k]);
         for (uint32_t i = 0; i < g->plan.input_count; i++) {
-            part_leave_alone(g->live[i]);
+            part_leave_alone(g->live[i], g->why);
         }
-        return why_set(g->why, ERR_CORRUPT,
-                       "merging %u parts would turn %" PRIu64 " %s samples into %" PRIu64
-                       ": they are left alone",
-                       g->plan.input_count, held[k], ledger_kind_word(k), g->counted[k]);
+        return ERR_CORRUPT;
     }
     return OK;
 }
@@ -207,7 +208,7 @@ plan_cleaning(struct merging *g, const struct plan_part *parts, const struct pla
         if (!is_to_be_cleaned(g, v->parts[i], before)) continue;
         enum err e = tombstones_of_part(v->tombstones, v->parts[i], (struct bytes){NULL, 0},
                                         &g->arena, &deletions, &count, g->why);
-        if (e == ERR_CORRUPT) part_leave_alone(v->parts[i]);
+        if (e == ERR_CORRUPT) part_leave_alone(v->parts[i], g->why);
         if (e) return e;
         if (count > 0) return merge_plan_alone(parts, i, options, &g->arena, &g->plan);
         part_set_applied(v->parts[i], v->tombstones->last_id);
@@ -255,7 +256,7 @@ open_input(struct merging *g, uint32_t index)
                                &g->arena, &deletions, &input->deletion_count, g->why);
         input->deletions = deletions;
     }
-    if (e == ERR_CORRUPT || e == ERR_MISSING) part_leave_alone(live);
+    if (e == ERR_CORRUPT || e == ERR_MISSING) part_leave_alone(live, g->why);
     return e;
 }
 
@@ -268,6 +269,7 @@ take_inputs(struct merging *g)
     g->outputs = arena_new(&g->arena, p->window_count * sizeof *g->outputs);
     if (g->live == NULL || g->inputs == NULL || g->outputs == NULL) return ERR_NOMEM;
     enum err e = page_cache_new(&g->db->merge_budget, g->shares.cache_bytes, &g->cache);
+    if (e == OK) page_cache_tell(g->cache, g->db->cache);
     for (uint32_t i = 0; e == OK && i < p->input_count; i++) {
         e = open_input(g, i);
     }
@@ -298,7 +300,7 @@ run(struct merging *g, struct part_merge *merge)
     for (bool done = false; !done;) {
         uint32_t input;
         enum err e = part_merge_step(merge, SAMPLES_AT_ONCE, &done, &input, g->why);
-        if (e == ERR_CORRUPT) part_leave_alone(g->live[input]);
+        if (e == ERR_CORRUPT) part_leave_alone(g->live[input], g->why);
         if (e) return e;
         if (!done && g->options->go_on != NULL && !g->options->go_on(g->options->context)) {
             return why_set(g->why, ERR_CANCELED, "told to stop");
@@ -399,6 +401,18 @@ tell_result(const struct merging *g, struct tsdb_merge_result *ret)
         ret->output_bytes += info->file_bytes;
         count_kinds(info->sample_count, &ret->samples, &ret->exemplars);
     }
+}
+
+void
+tsdb_left_alone(struct tsdb *db, void (*each)(void *context, uint64_t part, const char *reason),
+                void *context)
+{
+    struct version *v = pin_version(db);
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        const struct part *p = v->parts[i];
+        if (part_is_left_alone(p)) each(context, part_info(p)->number, part_alone_reason(p));
+    }
+    version_unref(v);
 }
 
 enum err

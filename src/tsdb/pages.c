@@ -13,6 +13,7 @@ enum {
     WRITE_PIECE_BYTES = 256 * 1024,
     SLOTS_FIRST = 8192,
     UNPACKERS_KEPT = 8,
+    DAMAGED_MAX = 1024,
     PACK_HARD_LEVEL = 3
 };
 
@@ -195,7 +196,13 @@ struct cached {
     struct cached *older;
 };
 
+struct damaged_page {
+    uint64_t part_number;
+    uint64_t offset;
+};
+
 struct page_cache {
+    struct page_cache *told; /* where damage is noted, if not here */
     struct budget *budget;
     uint64_t capacity_bytes;
     _Atomic uint64_t next_id;
@@ -208,6 +215,7 @@ struct page_cache {
     struct page_cache_stats stats;
     struct ZSTD_DCtx_s *unpackers[UNPACKERS_KEPT]; /* idle; charged to nobody: 160 KiB each */
     uint32_t unpacker_count;
+    struct damaged_page *damaged; /* DAMAGED_MAX, made when there is one; charged to nobody */
 };
 
 enum err
@@ -459,6 +467,7 @@ page_cache_free(struct page_cache *c)
         ZSTD_freeDCtx(c->unpackers[i]);
     }
     lock_fini(&c->lock);
+    mem_free(NULL, c->damaged, DAMAGED_MAX * sizeof *c->damaged);
     mem_free(NULL, c->slots, c->slot_count * sizeof *c->slots);
     mem_free(NULL, c, sizeof *c);
 }
@@ -469,6 +478,30 @@ page_cache_stats(struct page_cache *cache, struct page_cache_stats *ret_stats)
     lock_take(&cache->lock);
     *ret_stats = cache->stats;
     lock_drop(&cache->lock);
+}
+
+void
+page_cache_tell(struct page_cache *cache, struct page_cache *other)
+{
+    cache->told = other;
+}
+
+void
+page_cache_note_damage(struct page_cache *cache, uint64_t part_number, uint64_t offset)
+{
+    struct page_cache *c = cache->told != NULL ? cache->told : cache;
+    lock_take(&c->lock);
+    if (c->damaged == NULL) c->damaged = mem_alloc(NULL, DAMAGED_MAX * sizeof *c->damaged);
+    uint64_t count = c->stats.pages_damaged, i = c->damaged == NULL ? DAMAGED_MAX : 0;
+    while (i < count &&
+           (c->damaged[i].part_number != part_number || c->damaged[i].offset != offset)) {
+        i++;
+    }
+    if (i == count && count < DAMAGED_MAX) {
+        c->damaged[i] = (struct damaged_page){part_number, offset};
+        c->stats.pages_damaged++;
+    }
+    lock_drop(&c->lock);
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -595,6 +628,7 @@ page_get(struct page_source *s, uint64_t offset, enum page_kind kind, const stru
     struct cached *p = hold_cached(s->cache, s->cache_id, offset);
     if (p == NULL) {
         enum err e = page_load(s, offset, &p, why);
+        if (e == ERR_CORRUPT) page_cache_note_damage(s->cache, s->part_number, offset);
         if (e) return e;
         keep_cached(s->cache, p);
     }

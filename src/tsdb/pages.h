@@ -68,6 +68,10 @@ struct page {
 struct page_cache;
 MUST_CHECK enum err page_cache_new(struct budget *budget, uint64_t capacity_bytes,
                                    struct page_cache **ret_cache);
+/* Damage that is found through `cache` is noted in `other`, which outlives it. */
+void page_cache_tell(struct page_cache *cache, struct page_cache *other);
+/* What page_get() gives was found to make no sense. */
+void page_cache_note_damage(struct page_cache *cache, uint64_t part_number, uint64_t offset);
 void page_cache_free(struct page_cache *cache);
 
 /* A file that pages are read from. */
@@ -115,6 +119,7 @@ struct page_cache_stats {
     uint64_t misses;
     uint64_t bytes;
     uint64_t pages;
+    uint64_t pages_damaged; /* found; each once, and at most 1024 */
 };
 void page_cache_stats(struct page_cache *cache, struct page_cache_stats *ret_stats);
 

@@ -148,8 +148,10 @@ void part_unref(struct part *part);
 /* Nothing names it any more: with the last reference it goes from disk, too. */
 void part_drop(struct part *part);
 /* Merging it failed for what is in it: it is not tried again while this process lives. */
-void part_leave_alone(struct part *part);
+void part_leave_alone(struct part *part, const struct why *why);
 bool part_is_left_alone(const struct part *part);
+/* Why; "" if that is not known. A view of the part. */
+const char *part_alone_reason(const struct part *part);
 
 /* The last tombstone that was applied when it was written; what its number or a lower one hides is
  * not in it. Set before others see the part. */
@@ -237,6 +239,9 @@ MUST_CHECK enum err row_batch_new(const struct part_index *index, const roaring_
                                   const struct row_range *range, struct budget *budget,
                                   struct row_batch **ret_batch);
 void row_batch_free(struct row_batch *batch);
+/* After ERR_CORRUPT: on behind the page of rows that is damaged, or the row whose labels are.
+ * False: how far the damage goes is not known. */
+bool row_batch_pass(struct row_batch *batch);
 /* Views until the next call. Errors come with the row they concern, and stay. */
 MUST_CHECK enum err row_batch_next(struct row_batch *batch, struct row_of_batch *ret_row,
                                    struct why *why);

@@ -41,6 +41,7 @@ struct part {
     _Atomic uint32_t references; /* acquire-release: the last one closes */
     atomic_bool dropped;         /* relaxed: the references order it */
     atomic_bool left_alone;      /* relaxed: one thread merges */
+    _Atomic(struct why *) alone; /* why; released by that thread, acquired by who tells it */
     struct part_info info;
     struct page_source source;
     struct arena arena; /* what is unpacked at opening: tenants */

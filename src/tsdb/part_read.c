@@ -14,6 +14,7 @@ part_damaged(const struct part *p, uint64_t offset, const char *what, struct why
 {
     if (offset == 0)
         return why_set(why, ERR_CORRUPT, "%s: %s is damaged", p->source.file.path, what);
+    page_cache_note_damage(p->source.cache, p->info.number, offset);
     return why_set(why, ERR_CORRUPT, "%s: page at %" PRIu64 " is damaged: as %s it makes no sense",
                    p->source.file.path, offset, what);
 }
@@ -356,9 +357,22 @@ part_drop(struct part *part)
 }
 
 void
-part_leave_alone(struct part *part)
+part_leave_alone(struct part *part, const struct why *why)
 {
+    bool known = atomic_load_explicit(&part->alone, memory_order_relaxed) != NULL;
+    struct why *copy = known || why == NULL ? NULL : mem_alloc(part->budget, sizeof *copy);
+    if (copy != NULL) { /* without memory nobody is told why */
+        *copy = *why;
+        atomic_store_explicit(&part->alone, copy, memory_order_release);
+    }
     atomic_store_explicit(&part->left_alone, true, memory_order_relaxed);
+}
+
+const char *
+part_alone_reason(const struct part *part)
+{
+    const struct why *why = atomic_load_explicit(&part->alone, memory_order_acquire);
+    return why == NULL ? "" : why->text;
 }
 
 bool
@@ -465,6 +479,7 @@ part_unref(struct part *p)
     if (atomic_load_explicit(&p->dropped, memory_order_relaxed)) remove_from_disk(p);
     arena_fini(&p->arena);
     hidden_fini(p);
+    mem_free(p->budget, atomic_load_explicit(&p->alone, memory_order_relaxed), sizeof(struct why));
     lock_fini(&p->hidden_lock);
     mem_free(p->budget, p, sizeof *p);
 }

@@ -36,7 +36,8 @@ struct row_batch {
     struct buf blocks;
     uint32_t at;         /* the row to be given next */
     uint32_t labels_end; /* behind the last one whose labels are at hand */
-    enum err failed;     /* what ended the batch */
+    uint32_t failed_number;
+    enum err failed; /* what ended the batch */
     struct why failed_why;
     struct buf labels;
 };
@@ -129,6 +130,7 @@ fill(struct row_batch *b)
            b->blocks.size < BLOCK_BYTES_MANY && b->pairs.size < PAIR_BYTES_MANY) {
         uint32_t number = b->next.current_value;
         b->failed_why.text[0] = '\0';
+        b->failed_number = number;
         b->failed = add_row(b, number, &b->failed_why);
         roaring_advance_uint32_iterator(&b->next);
     }
@@ -196,6 +198,25 @@ take_labels(struct row_batch *b, struct why *why)
         if (e == OK || count == 1) return e;
         label_store_forget(&b->store);
     }
+}
+
+bool
+row_batch_pass(struct row_batch *b)
+{
+    struct part *part = b->store.index->part;
+    uint64_t offset;
+    uint32_t first, next;
+    if (b->at < b->known.size / sizeof(struct batch_row)) { /* the labels of this one */
+        b->labels_end = ++b->at;
+        label_store_forget(&b->store); /* what could not be read is not asked for again */
+        return true;
+    }
+    enum err e =
+        part_directory_find(part, &part->rows, b->failed_number, &offset, &first, &next, NULL);
+    if (e) return false;
+    b->failed = OK;
+    (void)roaring_move_uint32_iterator_equalorlarger(&b->next, next);
+    return true;
 }
 
 enum err

@@ -131,19 +131,30 @@ head_step(struct source *s)
     return buf_error(&s->label_bytes);
 }
 
+/* With `partial`: damage becomes a warning. */
+static enum err
+leave_out(struct query *q, const struct why *reason, struct why *why)
+{
+    enum err e = warnings_add(&q->merge.warnings, reason);
+    return e ? why_set(why, e, "no memory to say what is damaged") : OK;
+}
+
 static enum err
 source_step(struct query *q, struct source *s, struct why *why)
 {
     s->consumed = false;
     if (s->at_end) return OK;
     if (source_is_head(s)) return head_step(s);
-    enum err e = part_step(s, why);
-    if (e == ERR_CORRUPT && q->partial) {
-        if (why != NULL) q->warning = *why;
-        s->at_end = true; /* what lies behind the damaged page is left out, and told */
-        return OK;
+    for (;;) {
+        struct why reason = {""};
+        enum err e = part_step(s, &reason);
+        if (e && why != NULL) *why = reason;
+        if (e != ERR_CORRUPT || !q->partial) return e;
+        e = leave_out(q, &reason, why);
+        if (e) return e;
+        s->at_end = !row_batch_pass(s->batch);
+        if (s->at_end) return OK;
     }
-    return e;
 }
 
 /* --- a series of the answer ------------------------------------------------------------------- */
@@ -365,10 +376,7 @@ static const char *
 query_warning(struct series_set *set, uint32_t index)
 {
     struct query *q = (struct query *)set;
-    uint32_t at = 0;
-    if (q->warning.text[0] != '\0' && at++ == index) return q->warning.text;
-    if (q->merge.warning_count > 0 && at++ == index) return q->merge.last_warning.text;
-    return NULL;
+    return warnings_at(&q->merge.warnings, index);
 }
 
 static void
@@ -447,11 +455,12 @@ open_sources(struct query *q, struct bytes tenant_name, struct why *why)
         if (info->max_ms < q->min_ms || info->min_ms > q->max_ms) continue;
         struct source *s = &q->sources[q->source_count++];
         s->order = i;
-        e = part_source_open(q, s, part, t, why);
+        struct why reason = {""};
+        e = part_source_open(q, s, part, t, &reason);
+        if (e && why != NULL) *why = reason;
         if (e == ERR_CORRUPT && q->partial) {
-            if (why != NULL) q->warning = *why;
-            s->at_end = true;
-            e = OK;
+            s->at_end = true; /* which of its series are meant is not known */
+            e = leave_out(q, &reason, why);
         }
     }
     bool head = q->pinned.tenant != UINT32_MAX && !q->parts_only;

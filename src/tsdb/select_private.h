@@ -56,7 +56,6 @@ struct query {
     bool labels_only; /* whether there are samples is asked, not which; */
     bool texts_only;  /* and not even of whole series: these have no order */
     bool found;       /* with labels_only: there are, of the current series */
-    struct why warning;
 };
 
 static inline bool

@@ -3,6 +3,7 @@
  * parts that were being written, that were finished and not yet named, or that others have
  * replaced. All of those hold nothing that is not elsewhere, and go. A whole part of which that
  * cannot be shown was put there by somebody: it is renamed to NUMBER.unnamed, and left.
+ * NUMBER.lost says that a part was given up: when the manifest has forgotten it, it goes.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,7 +59,8 @@ sweep_one(void *context, const char *name, bool is_dir)
     struct sweep *s = context;
     struct tsdb *db = s->db;
     char path[256];
-    if (!is_dir || strlen(name) != 16) return OK;
+    bool lost = strlen(name) > 16 && strcmp(name + 16, ".lost") == 0;
+    if (!is_dir || (strlen(name) != 16 && !lost)) return OK;
     uint64_t number = strtoull(name, NULL, 16);
     for (uint32_t i = 0; i < s->manifest->part_count; i++) {
         if (s->manifest->parts[i].number == number) return OK;
@@ -66,6 +68,7 @@ sweep_one(void *context, const char *name, bool is_dir)
     struct part *part;
     enum err e = path_join(path, sizeof path, db->parts_dir, name);
     if (e) return e;
+    if (lost) return env_remove_tree(db->env, path, NULL);
     e = part_open(db->env, &db->cache_budget, db->cache, db->parts_dir, number, &part, NULL);
     if (e != OK && e != ERR_CORRUPT && e != ERR_MISSING) return OK; /* not now */
     bool foreign = e == OK && !is_elsewhere(s, part_info(part));

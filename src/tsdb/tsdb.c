@@ -141,9 +141,15 @@ scratch_fini(struct tsdb *db)
 }
 
 static enum err
-open_dir(struct tsdb *db, struct why *why)
+open_dir(struct tsdb *db, struct tsdb_opening *opening, struct why *why)
 {
     char path[256], pid[32];
+    if (db->options.read_only) {
+        bool locked;
+        enum err e = reading_lock(db->env, db->dir, &db->lock_file, &locked, why);
+        opening->unlocked = !locked;
+        return e;
+    }
     enum err e = env_mkdir(db->env, db->dir, why);
     if (e == ERR_MISSING) {
         return why_set(why, ERR_INPUT, "%s cannot be made: the directory above it is not there",
@@ -201,7 +207,7 @@ static enum err
 open_format(struct tsdb *db, struct why *why)
 {
     enum err e = format_check(db->env, db->dir, why);
-    if (e != ERR_MISSING) return e;
+    if (e != ERR_MISSING || db->options.read_only) return e;
     e = env_listdir(db->env, db->dir, refuse_if_used, NULL, why);
     if (e == ERR_INPUT) {
         return why_set(why, e, "%s is not empty and is not a Firekeep storage", db->dir);
@@ -231,7 +237,7 @@ refuse_missing(const char *part, const struct why *reason, struct why *why)
     return why_set(
         why, ERR_CORRUPT,
         "%s is named by MANIFEST and missing (%.100s): put it back, or, if it is lost for "
-        "good, make an empty directory %s.damaged",
+        "good, make an empty directory %s.lost",
         part, reason->text, part);
 }
 
@@ -240,15 +246,19 @@ static enum err
 set_aside(struct tsdb *db, uint64_t number, const struct why *reason, struct tsdb_opening *opening,
           struct why *why)
 {
-    char from[256], to[300];
+    char from[256], to[300], lost[300];
     enum err e = part_path(from, sizeof from, db->parts_dir, number);
     if (e) return e;
     snprintf(to, sizeof to, "%s.damaged", from);
-    if (!is_there(db, from) && !is_there(db, to)) return refuse_missing(from, reason, why);
-    opening->parts_set_aside++;
+    snprintf(lost, sizeof lost, "%s.lost", from);
+    if (!is_there(db, from) && !is_there(db, to) && !is_there(db, lost)) {
+        return refuse_missing(from, reason, why);
+    }
+    db->parts_set_aside = ++opening->parts_set_aside;
     if (opening->first_damage[0] == '\0') {
         snprintf(opening->first_damage, sizeof opening->first_damage, "%.255s", reason->text);
     }
+    if (db->options.read_only) return OK;
     e = env_rename(db->env, from, to, why);
     return e == ERR_MISSING ? OK : e;
 }
@@ -271,6 +281,7 @@ open_parts(struct tsdb *db, const struct manifest *m, struct tsdb_opening *openi
             v->parts[v->part_count++] = part;
         } else if (e == ERR_CORRUPT || e == ERR_MISSING) {
             e = set_aside(db, m->parts[i].number, &reason, opening, why);
+            if (e == OK) e = edit_keep_aside(db, &m->parts[i]);
         } else if (why != NULL) {
             *why = reason;
         }
@@ -310,7 +321,7 @@ load_metadata(struct tsdb *db, struct why *why)
     return e;
 }
 
-/* What was stored in parts that are put aside is damaged. */
+/* What was stored in parts that are put aside is damaged; what is in those taken back is not. */
 static void
 count_set_aside(struct tsdb *db, struct tenant *tenant)
 {
@@ -323,8 +334,9 @@ count_set_aside(struct tsdb *db, struct tenant *tenant)
     }
     struct ledger *total = &tenant->total;
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        if (total->stored[k] <= here[k]) continue;
-        total->count[k][LEDGER_DAMAGED] += total->stored[k] - here[k];
+        uint64_t *damaged = &total->count[k][LEDGER_DAMAGED];
+        if (total->stored[k] < here[k] && here[k] - total->stored[k] > *damaged) continue;
+        *damaged += total->stored[k] - here[k]; /* modulo 2^64 */
         total->stored[k] = here[k];
     }
 }
@@ -337,7 +349,7 @@ open_tenants(struct tsdb *db, const struct manifest *m)
         enum err e = tenant_find_or_add(db, m->tenants[i].name, &t);
         if (e) return e;
         t->total = m->tenants[i].totals;
-        if (db->version->part_count < m->part_count) count_set_aside(db, t);
+        count_set_aside(db, t);
     }
     return OK;
 }
@@ -346,7 +358,7 @@ static enum err
 open_manifest(struct tsdb *db, struct arena *arena, struct manifest *m, struct why *why)
 {
     enum err e = manifest_read(db->env, db->dir, arena, m, why);
-    if (e == OK) {
+    if (e == OK && !db->options.read_only) {
         /*
          * The process before may have put it there and died, or met an error, before it was
          * durable: what is built upon it now must not find an older one after a power loss.
@@ -387,6 +399,7 @@ open_log(struct tsdb *db, const struct manifest *m, struct why *why)
         .floor_pos = m->store_pos,
         .floor_number = m->segment_floor,
         .none_yet = !manifest_has_log(m),
+        .read_only = o->read_only,
         .memory = &db->wal_budget,
     };
     return wal_open(&options, &db->wal, why);
@@ -396,12 +409,13 @@ static enum err
 open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, struct why *why)
 {
     struct manifest m;
-    enum err e = open_dir(db, why);
+    enum err e = open_dir(db, opening, why);
     if (e == OK) e = open_format(db, why);
     if (e == OK) e = open_manifest(db, arena, &m, why);
     if (e == OK) opening->manifest_mended = m.copies_damaged > 0;
     if (e == OK) e = path_join(db->parts_dir, sizeof db->parts_dir, db->dir, "parts");
-    if (e == OK) e = env_mkdir(db->env, db->parts_dir, why);
+    bool writes = !db->options.read_only;
+    if (e == OK && writes) e = env_mkdir(db->env, db->parts_dir, why);
     if (e == OK) e = env_random(db->env, &db->hash_seed, sizeof db->hash_seed);
     if (e == OK) e = env_random(db->env, &db->print_keys, sizeof db->print_keys);
     if (e == OK) e = page_cache_new(&db->cache_budget, db->options.cache_bytes, &db->cache);
@@ -412,7 +426,8 @@ open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, str
     if (e == OK) e = edits_begin(db, &m);
     if (e == OK) e = load_metadata(db, why);
     if (e == OK) e = open_log(db, &m, why);
-    if (e == OK) e = env_syncdir(db->env, db->dir, why); /* log and parts have names in it */
+    if (e == OK && writes)
+        e = env_syncdir(db->env, db->dir, why); /* log and parts have names in it */
     if (e == OK) e = scratch_init(db);
     if (e == OK) e = head_new_gen(db, NULL, &db->active);
     if (e == OK) e = replay_log(db, &m, opening, why);
@@ -421,7 +436,7 @@ open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, str
         look_at_clock(db);
     }
     lock_drop(&db->head_lock);
-    if (e) return e;
+    if (e || !writes) return e;
     parts_sweep(db, &m, opening);
     snapshots_sweep(db);
     return OK;
@@ -768,6 +783,7 @@ stats_of_parts(struct tsdb *db, struct tsdb_stats *s)
     for (uint32_t i = 0; i < v->part_count; i++) {
         const struct part_info *info = part_info(v->parts[i]);
         s->part_bytes += info->file_bytes;
+        s->parts_left_alone += part_is_left_alone(v->parts[i]);
         s->part_data_bytes += info->data_bytes;
         s->part_samples += info->sample_count[LEDGER_FLOAT] + info->sample_count[LEDGER_HISTOGRAM];
         s->part_exemplars += info->sample_count[LEDGER_EXEMPLAR];
@@ -788,6 +804,8 @@ tsdb_stats(struct tsdb *db, struct tsdb_stats *ret)
     s.cache_hits = cache.hits;
     s.cache_misses = cache.misses;
     s.cache_bytes = cache.bytes;
+    s.pages_damaged = cache.pages_damaged;
+    s.parts_set_aside = db->parts_set_aside;
     lock_take(&db->head_lock);
     s.head_series = db->active->series_count;
     s.known_series = db->active->registry->series.count;

@@ -39,6 +39,7 @@ struct tsdb_options {
     bool ack_memory; /* visible before it is written */
     uint32_t tenants_max;
     uint64_t min_free_bytes;
+    bool read_only; /* see tsdb_open() */
 };
 
 /* What a reload may change. */
@@ -57,7 +58,7 @@ struct tsdb;
 /* What was found when the store was opened. */
 struct tsdb_opening {
     uint64_t parts;
-    uint64_t parts_set_aside; /* root damaged: renamed *.damaged */
+    uint64_t parts_set_aside; /* root damaged: renamed *.damaged, unless the store is only read */
     uint64_t parts_unnamed;   /* whole, and not in the manifest: renamed *.unnamed */
     bool manifest_mended;     /* one of its copies was damaged */
     uint64_t replayed_samples;
@@ -65,12 +66,17 @@ struct tsdb_opening {
     struct wal_damage damage;
     char first_damage[256];
     char first_unnamed[256];
+    bool unlocked; /* read_only: there was no lock to be had */
 };
 
 /*
  * Opens or makes a storage directory and replays the log. ERR_AGAIN: another process uses it.
  * ERR_UNSUPPORTED: a newer version wrote it; nothing was touched. ERR_CORRUPT: the manifest is
  * damaged, or a part that it names is missing. ERR_INPUT: the directory cannot be made.
+ *
+ * With `read_only` nothing in the directory changes, which must be one already and may lie on media
+ * that cannot be written; the log is replayed into memory. Then only the answerer may be used, and
+ * what watches: the log is down, nothing may be flushed, merged or deleted.
  */
 MUST_CHECK enum err tsdb_open(const struct tsdb_options *options, const struct tsdb_limits *limits,
                               struct tsdb **ret_tsdb, struct tsdb_opening *ret_opening,
@@ -197,6 +203,9 @@ struct tsdb_merge_result {
  */
 MUST_CHECK enum err tsdb_merge(struct tsdb *tsdb, const struct tsdb_merge_options *options,
                                struct tsdb_merge_result *ret_result, struct why *why);
+/* Calls `each` for every part that is not merged because it is damaged, under no lock. */
+void tsdb_left_alone(struct tsdb *tsdb,
+                     void (*each)(void *context, uint64_t part, const char *reason), void *context);
 /* Drops parts that are beyond retention as a whole, by age and by size; never the newest by size.
  */
 MUST_CHECK enum err tsdb_expire(struct tsdb *tsdb, struct tsdb_merge_result *ret_result,
@@ -217,6 +226,9 @@ struct tsdb_stats {
     uint64_t head_bytes;
     uint64_t frozen_series;
     uint64_t parts;
+    uint64_t parts_left_alone; /* of those: not merged, because they are damaged */
+    uint64_t parts_set_aside;  /* when the store was opened, and not among those */
+    uint64_t pages_damaged;    /* found by this process; each once, and at most 1024 */
     uint64_t part_bytes;
     uint64_t part_data_bytes; /* of those: samples and exemplars; the rest is index */
     uint64_t part_samples;    /* floats and histograms */

@@ -369,11 +369,166 @@ test_no_flipped_byte_of_a_part_gives_a_wrong_answer(void **state)
     answers_fini(&later);
 }
 
+/* --- back again ------------------------------------------------------------------------------- */
+
+static void
+add_damaged(void *context, struct bytes tenant, const struct ledger *l)
+{
+    uint64_t *sum = context;
+    (void)tenant;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        *sum += l->count[k][LEDGER_DAMAGED];
+    }
+}
+
+static uint64_t
+damaged_samples(struct machine *m)
+{
+    uint64_t sum = 0;
+    tsdb_ledgers(m->db, add_damaged, &sum);
+    return sum;
+}
+
+static void
+say_nothing(void *context, const char *line)
+{
+    (void)context;
+    (void)line;
+}
+
+static void
+test_a_part_that_was_put_aside_comes_back_under_its_name(void **state)
+{
+    (void)state;
+    struct machine m;
+    struct answers right;
+    struct tsdb_report report;
+    bool warned;
+    struct buf found;
+    buf_init(&found, NULL, 1 << 20);
+    answers_init(&right);
+    fill(&m, true);
+    ask_all(&m, &right);
+    machine_close(&m);
+    uint64_t at = part_size(&m) - 1;
+    flip(&m, at);
+    for (unsigned i = 0; i < 2; i++) { /* it stays aside, and manifests are written */
+        machine_must_open(&m);
+        assert_int_equal(m.opening.parts_set_aside, 1);
+        assert_true(damaged_samples(&m) > 0);
+        machine_flush(&m);
+        machine_close(&m);
+        assert_int_equal(tsdb_verify(m.env, STORE_DIR, say_nothing, NULL, &report, &m.why),
+                         ERR_CORRUPT);
+    }
+    must(env_rename(m.env, DAMAGED, STORE_DIR "/parts/" PART, NULL));
+    flip(&m, at);
+    must(tsdb_verify(m.env, STORE_DIR, say_nothing, NULL, &report, &m.why));
+    for (unsigned i = 0; i < 2; i++) {
+        machine_must_open(&m);
+        assert_int_equal(m.opening.parts_set_aside, 0);
+        assert_int_equal(damaged_samples(&m), 0);
+        must(ask(&m, 0, 0, false, &warned, &found));
+        assert_true(same_lines(&found, &right.samples[0][0])); /* the first arrival again */
+        send(&m, 3 + i);
+        machine_flush(&m);
+        must(ask(&m, 0, 0, false, &warned, &right.samples[0][0]));
+        machine_close(&m);
+        must(tsdb_verify(m.env, STORE_DIR, say_nothing, NULL, &report, &m.why));
+    }
+    buf_fini(&found);
+    machine_fini(&m);
+    answers_fini(&right);
+}
+
+/* --- what a page costs ------------------------------------------------------------------------ */
+
+enum { MANY = 6000, EACH = 4 };
+
+/* Of `*ret_series` so many samples, in partial answers to the question for all. */
+static uint64_t
+count_partial(struct machine *m, uint32_t *ret_warnings)
+{
+    static const struct matcher_text all[] = {{MATCH_NOT_EQUAL, "nobody-has-this", "x"}};
+    struct question q;
+    struct series_set *set = NULL;
+    struct answerer *a = tsdb_answerer(m->db);
+    uint64_t count = 0;
+    question_init(&q, "a", all, 1, INT64_MIN / 2, INT64_MAX / 2);
+    q.request.partial = true;
+    must(a->ops->select(a, &q.request, &set, &m->why));
+    for (;;) {
+        struct bytes labels;
+        must(series_set_next(set, &labels, &m->why));
+        if (labels.at == NULL) break;
+        for (struct sample_batch b = {.count = 1}; b.count > 0;) {
+            must(series_set_batch(set, &b, &m->why));
+            count += b.count;
+        }
+    }
+    *ret_warnings = 0;
+    while (series_set_warning(set, *ret_warnings) != NULL) {
+        ++*ret_warnings;
+    }
+    series_set_free(set);
+    question_fini(&q);
+    return count;
+}
+
+static void
+test_a_damaged_page_costs_what_is_in_it_and_no_more(void **state)
+{
+    (void)state;
+    struct machine m;
+    struct rq rq;
+    struct rng rng = {7};
+    machine_init(&m, 1);
+    machine_must_open(&m);
+    rq_init(&rq, RW_V2);
+    for (uint32_t s = 0; s < MANY; s++) {
+        char labels[100];
+        snprintf(labels, sizeof labels, "__name__=m%04u,instance=i%016llx%016llx", s,
+                 (unsigned long long)rng_next(&rng), (unsigned long long)rng_next(&rng));
+        rq_series(&rq, labels);
+        for (uint32_t i = 0; i < EACH; i++) {
+            rq_float(&rq, T0 + (int64_t)(rng_next(&rng) % 1000) + i * 1000, rng_next(&rng), 0);
+        }
+    }
+    must(machine_send(&m, "a", &rq));
+    rq_fini(&rq);
+    machine_commit(&m);
+    machine_flush(&m);
+    uint32_t warnings, served = 0, refused = 0;
+    assert_int_equal(count_partial(&m, &warnings), MANY * EACH);
+    assert_int_equal(warnings, 0);
+    machine_close(&m);
+    uint64_t size = part_size(&m), worst = MANY * EACH;
+    for (uint64_t at = 1000; at < size - 1000; at += size / 97) {
+        flip(&m, at);
+        machine_must_open(&m);
+        assert_int_equal(m.opening.parts_set_aside, 0);
+        uint64_t count = count_partial(&m, &warnings);
+        assert_true(warnings == 0 ? count == MANY * EACH : count <= MANY * EACH);
+        served += count >= MANY * EACH / 2;
+        refused += count < MANY * EACH / 2;
+        if (count < worst) worst = count;
+        machine_close(&m);
+        flip(&m, at);
+    }
+    print_message("%llu bytes: at least half is served %u times, less %u times, at worst %llu\n",
+                  (unsigned long long)size, served, refused, (unsigned long long)worst);
+    assert_true(served > 20 * refused);
+    machine_fini(&m);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_no_flipped_byte_of_a_part_gives_a_wrong_answer, tell_seed),
+        cmocka_unit_test_teardown(test_a_part_that_was_put_aside_comes_back_under_its_name,
+                                  tell_seed),
+        cmocka_unit_test_teardown(test_a_damaged_page_costs_what_is_in_it_and_no_more, tell_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

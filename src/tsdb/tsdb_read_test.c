@@ -768,8 +768,21 @@ test_part_without_its_root_is_put_aside_and_counted(void **state)
     send_float("a", "__name__=m", T0 + 2, 4);
     machine_commit(&m);
     machine_flush(&m);
+    machine_close(&m);
+    assert_int_equal(machine_verify(&m, false), ERR_CORRUPT); /* as long as it is aside */
+    machine_must_open(&m);
+    assert_int_equal(m.opening.parts_set_aside, 1);
+    machine_close(&m);
+    must(env_rename(m.env, STORE_DIR "/parts/0000000000000001.damaged",
+                    STORE_DIR "/parts/0000000000000001.lost", NULL));
+    machine_must_open(&m);
+    send_float("a", "__name__=m", T0 + 3, 5);
+    machine_commit(&m);
+    machine_flush(&m);
     machine_verified_restart(&m); /* the loss is in the books: all is well */
     assert_int_equal(m.opening.parts_set_aside, 0);
+    l = machine_ledger(&m, "a");
+    assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_DAMAGED], 1);
 }
 
 static void

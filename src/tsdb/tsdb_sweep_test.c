@@ -54,20 +54,22 @@ test_a_part_that_is_missing_keeps_the_store_from_opening_until_it_is_back(void *
 }
 
 static void
-test_a_part_said_to_be_lost_is_counted_as_damaged(void **state)
+test_a_part_said_to_be_lost_is_counted_as_damaged_and_forgotten(void **state)
 {
     (void)state;
     flush_one(1);
     flush_one(2);
     machine_close(&m);
     must(env_remove_tree(m.env, PART_1, NULL));
-    must(env_mkdir(m.env, PART_1 ".damaged", NULL));
+    must(env_mkdir(m.env, PART_1 ".lost", NULL));
     machine_must_open(&m);
     assert_int_equal(m.opening.parts_set_aside, 1);
     assert_int_equal(machine_ledger(&m, "a").count[LEDGER_FLOAT][LEDGER_DAMAGED], 1);
     machine_restart(&m);
     flush_one(3);
     machine_verified_restart(&m);
+    assert_int_equal(m.opening.parts_set_aside, 0);
+    assert_false(there(PART_1 ".lost"));
 }
 
 /* A part of another time of this store, copied into parts/ by hand. */
@@ -103,7 +105,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         claim(test_a_part_that_is_missing_keeps_the_store_from_opening_until_it_is_back),
-        claim(test_a_part_said_to_be_lost_is_counted_as_damaged),
+        claim(test_a_part_said_to_be_lost_is_counted_as_damaged_and_forgotten),
         claim(test_a_whole_part_that_nobody_names_is_put_aside_and_not_removed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

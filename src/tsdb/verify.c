@@ -268,6 +268,19 @@ verify_part(struct verify *v, const struct manifest_part *named)
     return e;
 }
 
+/* A part that was put aside is missing as long as it is. */
+static enum err
+tell_aside(void *context, const char *name, bool is_dir)
+{
+    static const char aside[] = ".damaged";
+    struct verify *v = context;
+    size_t size = strlen(name), end = sizeof aside - 1;
+    if (!is_dir || size <= end || strcmp(name + size - end, aside) != 0) return OK;
+    v->report->damaged_places++;
+    tell(v, "damaged: %s/%s: was put aside when it could not be opened", v->parts_dir, name);
+    return OK;
+}
+
 /* --- the log ---------------------------------------------------------------------------------- */
 
 static struct ref_slot *
@@ -405,7 +418,11 @@ compare(struct verify *v, const struct recount *t, enum ledger_kind k)
     const char *word = ledger_kind_word(k);
     uint64_t pending = ledger_pending(&t->totals, k);
     const char *verdict = "balanced";
-    if (t->stored[k] != t->totals.stored[k] || t->pending[k] != pending ||
+    /* A part that was put aside and has come back is counted when the store is opened. */
+    uint64_t back = t->stored[k] > t->totals.stored[k] ? t->stored[k] - t->totals.stored[k] : 0;
+    if (back > t->totals.count[k][LEDGER_DAMAGED]) back = 0;
+    if (back > 0) verdict = "balanced, once damaged samples that are back are counted as stored";
+    if (t->stored[k] != t->totals.stored[k] + back || t->pending[k] != pending ||
         !ledger_balances(&t->totals)) {
         v->report->ledger_balances = false;
         verdict = "DOES NOT BALANCE";
@@ -444,7 +461,8 @@ verify_all(struct verify *v)
         e = verify_part(v, &v->manifest.parts[i]);
         if (e) return e;
     }
-    e = verify_log(v);
+    e = env_listdir(v->env, v->parts_dir, tell_aside, v, NULL);
+    if (e == OK || e == ERR_MISSING) e = verify_log(v);
     if (e) return e;
     for (uint32_t i = 0; i < v->tenant_count; i++) {
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
@@ -458,26 +476,13 @@ verify_all(struct verify *v)
     return OK;
 }
 
-static enum err
-lock_dir(struct env *env, const char *dir, struct file *ret_lock, struct why *why)
-{
-    char path[256];
-    enum err e = path_join(path, sizeof path, dir, "LOCK");
-    if (e == OK) e = file_open(env, path, FILE_UPDATE, ret_lock, why);
-    if (e == ERR_MISSING && format_check(env, dir, NULL) != ERR_MISSING) {
-        return OK; /* a copy of a storage: nobody has used it yet */
-    }
-    if (e == ERR_MISSING) return why_set(why, e, "%s is not a Firekeep storage", dir);
-    if (e == OK) e = file_lock(ret_lock, NULL);
-    return e == ERR_AGAIN ? why_set(why, e, "%s is in use by another process", dir) : e;
-}
-
 enum err
 tsdb_verify(struct env *env, const char *dir, void (*say)(void *context, const char *line),
             void *context, struct tsdb_report *ret_report, struct why *why)
 {
     struct file lock = FILE_CLOSED;
     struct why local;
+    bool locked;
     memset(ret_report, 0, sizeof *ret_report);
     ret_report->ledger_balances = true;
     struct verify v = {.env = env,
@@ -488,7 +493,8 @@ tsdb_verify(struct env *env, const char *dir, void (*say)(void *context, const c
                        .why = why == NULL ? &local : why};
     arena_init(&v.arena, NULL, 0, 0);
     arena_init(&v.scratch, NULL, 0, 0);
-    enum err e = lock_dir(env, dir, &lock, v.why);
+    enum err e = reading_lock(env, dir, &lock, &locked, v.why);
+    if (e == OK && !locked) tell(&v, "%s cannot be locked: no server may be at work on it", dir);
     if (e == OK) e = verify_all(&v);
     page_cache_free(v.cache);
     mem_free(NULL, v.tenants, v.tenant_capacity * sizeof *v.tenants);

@@ -35,6 +35,7 @@ struct wal {
     enum wal_sync sync;
     uint8_t log_id[WAL_LOG_ID_BYTES];
     bool none_yet; /* as the store said */
+    bool read_only;
 
     struct lock lock; /* LOCK_RANK_WAL; guards to the next blank line */
     struct segment_list list;

@@ -345,8 +345,9 @@ begin_writing(struct wal *wal, const struct walk *w)
     }
     memcpy(wal->totals, w->totals, sizeof wal->totals);
     wal->sequence_base = w->sequence;
+    wal->down = wal->read_only;
     lock_drop(&wal->lock);
-    segment_list_sweep(&wal->list, wal->env, wal->dir);
+    if (!wal->read_only) segment_list_sweep(&wal->list, wal->env, wal->dir);
 }
 
 enum err
@@ -368,7 +369,7 @@ wal_recover(struct wal *wal, uint64_t from_pos, record_each *each, void *context
     enum err e = walk_log(&w, &wal->list);
     segment_reader_fini(&w.reader);
     const struct segment *newest = wal_last_segment(wal);
-    if (e == OK && newest != NULL) e = settle(wal, newest, w.durable_pos, why);
+    if (e == OK && newest != NULL && !wal->read_only) e = settle(wal, newest, w.durable_pos, why);
     if (e == OK) begin_writing(wal, &w);
     return e;
 }

@@ -156,7 +156,7 @@ open_dir(struct wal *wal, const struct wal_options *o, struct why *why)
     enum err e = segment_list_read(o->env, wal->dir, o->memory, &wal->list, why);
     if (e == ERR_MISSING) e = OK;
     if (e == OK && wal->list.count == 0) {
-        e = make_dir(wal, why);
+        if (!wal->read_only) e = make_dir(wal, why);
         if (e == OK) e = env_random(o->env, wal->log_id, sizeof wal->log_id);
     } else if (e == OK) {
         memcpy(wal->log_id, wal_last_segment(wal)->log_id, sizeof wal->log_id);
@@ -205,6 +205,7 @@ wal_open(const struct wal_options *o, struct wal **ret_wal, struct why *why)
     wal->budget_bytes = o->budget_bytes;
     wal->sync = o->sync;
     wal->none_yet = o->none_yet;
+    wal->read_only = o->read_only;
     wal->file = FILE_CLOSED;
     lock_init(&wal->lock, LOCK_RANK_WAL);
     for (unsigned i = 0; i < 2; i++) {

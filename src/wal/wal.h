@@ -61,6 +61,7 @@ struct wal_options {
     enum wal_sync sync;
     uint64_t floor_pos;    /* a new log begins behind this position and segment number: what the */
     uint64_t floor_number; /* store remembers of a log whose files were taken away */
+    bool read_only;        /* nothing is written: after wal_recover() the log is down for good */
     bool none_yet;         /* that there is no segment is no loss, wherever reading begins */
     struct budget *memory;
 };
@@ -108,7 +109,8 @@ MUST_CHECK enum err wal_open(const struct wal_options *options, struct wal **ret
  * forwarded. Damage before `from_pos` is not reported.
  *
  * In the end it writes: what no later commit says was durable is written again and synced, because
- * a process that was killed may have left it to the kernel only, or behind a sync that failed.
+ * a process that was killed may have left it to the kernel only, or behind a sync that failed. Not
+ * with `read_only`.
  *
  * ERR_UNSUPPORTED: an unknown record that may not be skipped; nothing was touched. After other
  * errors too the log may be opened again: no harm was done.

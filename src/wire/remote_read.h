@@ -82,6 +82,13 @@ MUST_CHECK enum err rr_stream_floats(struct rr_stream *stream, uint32_t count,
 MUST_CHECK enum err rr_stream_histograms(struct rr_stream *stream, uint32_t count,
                                          const int64_t *times_ms, const struct histogram *h,
                                          struct why *why);
+/*
+ * A frame without a series, for people: what was left out, or why the answer ends here. Only for
+ * clients that have asked for notices: others may not expect such a frame.
+ */
+enum rr_notice { RR_NOTICE_ERROR = 14, RR_NOTICE_LEFT_OUT = 15 };
+MUST_CHECK enum err rr_stream_notice(struct rr_stream *stream, enum rr_notice notice,
+                                     struct bytes text, struct why *why);
 MUST_CHECK enum err rr_stream_end(struct rr_stream *stream, struct why *why);
 
 /*

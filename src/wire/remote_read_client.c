@@ -211,6 +211,13 @@ take_series(struct rr_client *c, struct bytes message)
 }
 
 static enum err
+take_notice(struct rr_client *c, enum rr_notice notice, struct bytes text)
+{
+    if (c->receiver.notice == NULL) return OK;
+    return c->receiver.notice(c->receiver.notice_context, notice, text, c->why);
+}
+
+static enum err
 take_frame(struct rr_client *c, struct bytes payload)
 {
     enum err e = OK;
@@ -218,6 +225,10 @@ take_frame(struct rr_client *c, struct bytes payload)
     for (uint32_t tag; e == OK && (tag = proto_tag(&m)) != 0;) {
         if (tag == PROTO_TAG(1, PROTO_BYTES))
             e = take_series(c, proto_bytes(&m));
+        else if (tag == PROTO_TAG(RR_NOTICE_ERROR, PROTO_BYTES))
+            e = take_notice(c, RR_NOTICE_ERROR, proto_bytes(&m));
+        else if (tag == PROTO_TAG(RR_NOTICE_LEFT_OUT, PROTO_BYTES))
+            e = take_notice(c, RR_NOTICE_LEFT_OUT, proto_bytes(&m));
         else
             proto_skip(&m, tag, PROTO_KNOWN(1));
     }

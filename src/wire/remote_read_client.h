@@ -23,6 +23,9 @@ struct rr_receiver {
                        struct why *why);
     enum err (*histogram)(void *context, int64_t t_ms, const struct histogram *h, struct why *why);
     void *context;
+    /* What the server left out, or why the answer ends; NULL: passed over. Its errors stop. */
+    enum err (*notice)(void *context, enum rr_notice notice, struct bytes text, struct why *why);
+    void *notice_context;
 };
 
 enum { RR_CLIENT_FRAME_BYTES_MAX = 50000000 }; /* as Prometheus' own client */

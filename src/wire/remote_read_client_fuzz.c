@@ -46,10 +46,19 @@ take_histogram(void *context, int64_t t_ms, const struct histogram *h, struct wh
     return OK;
 }
 
+static enum err
+take_notice(void *context, enum rr_notice notice, struct bytes text, struct why *why)
+{
+    (void)context;
+    if (text.size > 0 && text.at == NULL) abort();
+    return notice == RR_NOTICE_ERROR ? why_set(why, ERR_CORRUPT, "told") : OK;
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct rr_receiver receiver = {take_series, take_floats, take_histogram, NULL};
+    struct rr_receiver receiver = {take_series, take_floats, take_histogram,
+                                   NULL,        take_notice, NULL};
     struct rr_client *client;
     struct why why = {""};
     if (rr_client_new(&receiver, MIN_MS, MAX_MS, NULL, &client) != OK) abort();

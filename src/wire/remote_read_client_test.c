@@ -21,6 +21,7 @@ struct got {
     int series;
     uint32_t at;
     uint32_t histograms;
+    char notices[200]; /* "KIND TEXT\n"... */
     int64_t min_ms, max_ms;
     enum err fail_with;
 };
@@ -66,6 +67,9 @@ make_answer(struct buf *to)
         int64_t t = 1000 + SAMPLES * 10;
         assert_int_equal(rr_stream_histograms(stream, 1, &t, &h, NULL), OK);
     }
+    assert_int_equal(rr_stream_notice(stream, RR_NOTICE_LEFT_OUT, bytes_of("one page", 8), NULL),
+                     OK);
+    assert_int_equal(rr_stream_notice(stream, RR_NOTICE_ERROR, bytes_of("", 0), NULL), OK);
     assert_int_equal(rr_stream_end(stream, NULL), OK);
     rr_stream_free(stream);
     arena_fini(&arena);
@@ -84,6 +88,17 @@ take_series(void *context, struct bytes given, struct why *why)
     while (got->at < SAMPLES && times[got->series][got->at] < got->min_ms) {
         got->at++;
     }
+    return OK;
+}
+
+static enum err
+take_notice(void *context, enum rr_notice notice, struct bytes given, struct why *why)
+{
+    struct got *got = context;
+    size_t used = strlen(got->notices);
+    (void)why;
+    snprintf(got->notices + used, sizeof got->notices - used, "%d %.*s\n", notice, (int)given.size,
+             (const char *)given.at);
     return OK;
 }
 
@@ -115,7 +130,7 @@ take_histogram(void *context, int64_t t_ms, const struct histogram *h, struct wh
 static enum err
 receive(struct bytes answer, struct got *got, struct rng *rng, struct why *why)
 {
-    struct rr_receiver receiver = {take_series, take_floats, take_histogram, got};
+    struct rr_receiver receiver = {take_series, take_floats, take_histogram, got, take_notice, got};
     struct rr_client *client;
     enum err e = rr_client_new(&receiver, got->min_ms, got->max_ms, NULL, &client);
     assert_int_equal(e, OK);
@@ -149,6 +164,7 @@ test_an_answer_is_received_as_it_was(void **state)
         assert_int_equal(got.series, SERIES - 1);
         assert_int_equal(got.at, SAMPLES);
         assert_int_equal(got.histograms, 3);
+        assert_string_equal(got.notices, "15 one page\n14 \n");
     }
     buf_fini(&answer);
 }
@@ -196,7 +212,7 @@ test_a_damaged_or_cut_answer_is_refused(void **state)
         whole += e == OK; /* only where a frame ends */
         if (e) assert_int_equal(e, ERR_CORRUPT);
     }
-    assert_true(whole <= 1);
+    assert_true(whole <= 3); /* two notices, and one frame before them */
     buf_fini(&answer);
 }
 

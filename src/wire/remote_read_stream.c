@@ -35,7 +35,8 @@ enum {
     CHUNK_BYTES_MIN = 1024,         /* a chunk is ended beyond this or an eighth of a frame */
     LABELS_BYTES_MAX = 64 << 20,    /* ceilings that only broken callers meet: ... */
     CONTENTS_BYTES_MAX = 256 << 20, /* ... above labels and the largest histogram together */
-    FRAME_OVERHEAD_BYTES = 36       /* bounds everything in a frame but the contents */
+    NOTICE_BYTES_MAX = 1024,
+    FRAME_OVERHEAD_BYTES = 36 /* bounds everything in a frame but the contents */
 };
 
 struct rr_stream {
@@ -306,6 +307,27 @@ rr_stream_histograms(struct rr_stream *stream, uint32_t count, const int64_t *ti
         if (e) return fail(stream, e);
     }
     return OK;
+}
+
+enum err
+rr_stream_notice(struct rr_stream *stream, enum rr_notice notice, struct bytes text,
+                 struct why *why)
+{
+    if (stream->failed) return stream->failed;
+    if (text.size > NOTICE_BYTES_MAX) text.size = NOTICE_BYTES_MAX;
+    enum err e = end_series(stream, why);
+    uint8_t payload[1 + VARINT_SIZE_MAX + NOTICE_BYTES_MAX];
+    size_t size = 0;
+    payload[size++] = (uint8_t)(notice << 3 | 2);
+    size += varint_put(payload + size, text.size);
+    if (text.size > 0) memcpy(payload + size, text.at, text.size);
+    size += text.size;
+    uint8_t head[VARINT_SIZE_MAX + 4];
+    size_t head_size = varint_put(head, size);
+    store_be32(head + head_size, crc32c(0, bytes_of(payload, size)));
+    if (e == OK) e = put_output(stream, bytes_of(head, head_size + 4), why);
+    if (e == OK) e = put_output(stream, bytes_of(payload, size), why);
+    return e ? fail(stream, e) : OK;
 }
 
 enum err

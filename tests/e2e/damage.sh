@@ -1,0 +1,236 @@
+#!/bin/bash
+# damage.sh - damage costs its page and no more, is told, and whoever only reads a directory leaves
+# it as it was.
+
+set -u
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+mapfile -t ports < <(free_ports 1)
+url=http://127.0.0.1:${ports[0]}
+firekeep=build/firekeep
+
+says() { # TEXT STATUS COMMAND...
+    local text=$1 wanted=$2 output status
+    shift 2
+    output=$("$@" 2>&1)
+    status=$?
+    echo "status $status: $output"
+    [[ $output == *"$text"* ]] && ((status == wanted))
+}
+
+metric_is() { # NAME VALUE
+    curl -s --noproxy '*' "$url/metrics" | grep -F "$1" | tee /dev/stderr | grep -qxF "$1 $2"
+}
+
+# Names, kinds, sizes, times of change and contents.
+tree() {
+    find "$1" -printf '%P %y %s %T@\n' | sort
+    find "$1" -type f -print0 | sort -z | xargs -0 sha256sum
+}
+
+unchanged() { # DIRECTORY COMMAND...
+    local dir=$1 before
+    shift
+    before=$(tree "$dir")
+    "$@" >"$work/out.txt" 2>&1
+    [[ $(tree "$dir") == "$before" ]] || {
+        diff <(echo "$before") <(tree "$dir")
+        return 1
+    }
+}
+
+flip() { # FILE OFFSET (negative: from its end)
+    local at=$2 byte
+    ((at >= 0)) || at=$(($(stat -c %s "$1") + at))
+    byte=$(dd if="$1" bs=1 skip="$at" count=1 status=none | od -An -tu1)
+    printf '%b' "\\x$(printf %02x $((byte ^ 255)))" |
+        dd of="$1" bs=1 seek="$at" conv=notrunc status=none
+}
+
+# Four days, a part for each: imports end in a part.
+day=86400000
+base=1700006400000
+make_days() { # DIRECTORY
+    local d
+    for d in 0 1 2 3; do
+        awk -v from=$((base + d * day)) 'BEGIN { srand(1); for (s = 0; s < 20; s++)
+            for (t = 0; t < 1000; t++) printf "load{s=\"%02d\"} %.9f %.0f\n", s, rand(),
+                from + t * 60000 }' >"$work/day.prom"
+        "$firekeep" import --storage.path="$1" "$work/day.prom" >/dev/null 2>&1 || return 1
+    done
+}
+
+readers=("$firekeep export --storage.path=DIR -o $work/all.jsonl"
+    "$firekeep query --storage.path=DIR --start=2023-11-15 --end=2023-11-16 load"
+    "$firekeep verify DIR")
+leave_no_trace() { # CASE DIRECTORY
+    local reader
+    for reader in "${readers[@]}"; do
+        # shellcheck disable=SC2086 # words
+        claim "$1: ${reader#*/} changes nothing" unchanged "$2" ${reader//DIR/$2}
+    done
+}
+
+# --- reading leaves no trace ---------------------------------------------------------------------
+
+claim "four parts are made" make_days "$work/whole"
+cp -a "$work/whole" "$work/stray"
+mkdir "$work/stray/parts/00000000000000ff"
+echo "half of a part" >"$work/stray/parts/00000000000000ff/part"
+echo x >"$work/stray/MANIFEST.tmp"
+echo x >"$work/stray/wal/next.tmp"
+leave_no_trace "whole" "$work/whole"
+claim "whole: everything is there" says "exported 80000 samples" 0 \
+    "$firekeep" export --storage.path="$work/whole" -o "$work/all.jsonl"
+leave_no_trace "strays" "$work/stray"
+
+cp -a "$work/whole" "$work/rootless"
+flip "$work/rootless/parts/0000000000000002/part" -1
+leave_no_trace "a root that cannot be read" "$work/rootless"
+claim "a root that cannot be read: the rest is exported, and it is told" \
+    says "0000000000000002" 1 "$firekeep" export --storage.path="$work/rootless" \
+    -o "$work/rootless.csv"
+claim "a root that cannot be read: three days are there" \
+    test "$(wc -l <"$work/rootless.csv")" == 60001
+claim "a root that cannot be read: query tells" says "not all may be there" 1 "$firekeep" query \
+    --storage.path="$work/rootless" --start=2023-11-15 --end=2023-11-16 load
+claim "a root that cannot be read: verify tells" says "0000000000000002" 1 \
+    "$firekeep" verify "$work/rootless"
+
+# A log that a crash has left, and one that is cut off in the middle.
+if claim "log: a server starts" start_firekeep a "$work/torn" "${ports[0]}"; then
+    printf 'fresh 1 %s\n' "$(now_ms)" >"$work/fresh.prom"
+    claim "log: samples are written" "$firekeep" import --url="$url" "$work/fresh.prom"
+    claim "log: beside a server nobody reads the directory" says "stop it first" 1 \
+        "$firekeep" export --storage.path="$work/torn" -o "$work/no"
+    crash a
+    leave_no_trace "log" "$work/torn"
+    claim "log: what is in it is read" says "exported 1 samples" 0 \
+        "$firekeep" export --storage.path="$work/torn" -o "$work/all.jsonl"
+    segment=$(find "$work/torn/wal" -name '*.wal' | sort | tail -n 1)
+    truncate -s 8300 "$segment"
+    leave_no_trace "torn log" "$work/torn"
+fi
+
+# --- a damaged page ------------------------------------------------------------------------------
+
+days=(--start=2023-11-15 --end=2023-11-19 --slice=1d)
+cp -a "$work/whole" "$work/page"
+damaged_part=$work/page/parts/0000000000000002/part
+flip "$damaged_part" 40000
+leave_no_trace "a damaged page" "$work/page"
+
+check_slices() { # TARGET-FLAG: the damaged day is missing, all others are there, at once
+    local began=$SECONDS
+    says "missing: 2023-11-16" 1 "$firekeep" export "$1" -o "$work/slices.csv" "${days[@]}" ||
+        return 1
+    "$firekeep" export --storage.path="$work/whole" -o "$work/expected.csv" "${days[@]}" \
+        2>/dev/null
+    awk -F, -v d=$((base + day)) '{ t = $NF == "value" ? 0 : $(NF - 1) }
+        NR == 1 || t < d || t >= d + 86400000' "$work/expected.csv" >"$work/three.csv"
+    cmp "$work/three.csv" "$work/slices.csv" && ((SECONDS - began < 20))
+}
+
+# With --partial a page is missing of 20000 samples of the day, no more.
+check_partial() { # TARGET-FLAG
+    local lines
+    says "left out: " 1 "$firekeep" export "$1" --partial -o "$work/partial.csv" "${days[@]}" ||
+        return 1
+    lines=$(wc -l <"$work/partial.csv")
+    echo "$lines lines"
+    ((lines > 60001 && lines < 80001)) &&
+        [[ -z $(comm -13 <(sort "$work/expected.csv") <(sort "$work/partial.csv")) ]]
+}
+
+check_page() { # NAME TARGET-FLAG
+    claim "$1: its day is missing, all others are written" check_slices "$2"
+    claim "$1: the last line is the reason" test "$("$firekeep" export "$2" -o "$work/x.csv" \
+        "${days[@]}" 2>&1 | tail -n 1 | grep -c 'export: 1 slices are missing.*0002.*damaged')" == 1
+    claim "$1: through a pipe the rest comes, too" test "$("$firekeep" export "$2" \
+        "${days[@]}" --format=csv 2>/dev/null | wc -l)" -ge 60001
+    claim "$1: a resumed export still knows" says "1 slices are missing" 1 "$firekeep" export \
+        "$2" -o "$work/r.csv" --resume="$work/r-$1.txt" "${days[@]}"
+    claim "$1: and when all is done" says "1 slices are missing" 1 "$firekeep" export \
+        "$2" -o "$work/r.csv" --resume="$work/r-$1.txt" "${days[@]}"
+    claim "$1: --partial leaves out the page" check_partial "$2"
+    claim "$1: query names part and page" says "0002/part: page at" 1 "$firekeep" query "$2" \
+        --start=2023-11-15 --end=2023-11-19 load
+}
+
+check_page directory --storage.path="$work/page"
+cp -a "$work/page" "$work/served"
+if claim "a server starts" start_firekeep d "$work/served" "${ports[0]}" \
+    --web.enable-admin-api; then
+    check_page server --url="$url"
+    claim "the damaged page is counted, once" metric_is firekeep_damaged_pages_total 1
+    merge_all() {
+        curl -s --noproxy '*' -w '%{http_code}' -X POST "$url/api/v1/admin/tsdb/merge?full=true"
+    }
+    claim "a full merge merges the others and names the part" says '"leftAlone":[{"part":"0000' 0 \
+        merge_all
+    claim "a full merge is a success" test "$(merge_all | tail -c 3)" == 200
+    claim "the part left alone is counted" metric_is firekeep_parts_left_alone 1
+    claim "three parts are left: across the damaged one nothing is merged" metric_is firekeep_parts 3
+    claim "the page is still counted once" metric_is firekeep_damaged_pages_total 1
+    claim "what is whole is still there" check_partial --url="$url"
+    stop d
+    claim "verify names part and page" says "0002/part: page at" 1 "$firekeep" verify "$work/served"
+fi
+
+# The answer is under way when damage is met: its last frame tells.
+cp -a "$work/whole" "$work/late"
+flip "$work/late/parts/0000000000000002/part" 72000
+if claim "late: a server starts" start_firekeep l "$work/late" "${ports[0]}"; then
+    claim "late: the day is missing, all others are written" check_slices --url="$url"
+    claim "late: the reason came with the answer" says "/api/v1/read: $work/late/parts/" 1 \
+        "$firekeep" export --url="$url" -o "$work/x.csv" "${days[@]}"
+    stop l
+fi
+
+# --- a part that was put aside comes back --------------------------------------------------------
+
+aside=$work/aside/parts/0000000000000002
+cp -a "$work/whole" "$work/aside"
+flip "$aside/part" -1
+if claim "aside: a server starts" start_firekeep p "$work/aside" "${ports[0]}"; then
+    claim "aside: the part is counted" metric_is firekeep_parts_set_aside 1
+    claim "aside: and its samples" metric_is \
+        'firekeep_samples_damaged_total{tenant="anonymous",kind="float"}' 20000
+    claim "aside: samples are written" "$firekeep" import --url="$url" "$work/fresh.prom"
+    stop p
+    claim "aside: verify names it" says "0000000000000002.damaged: was put aside" 1 \
+        "$firekeep" verify "$work/aside"
+    flip "$aside.damaged/part" -1
+    mv "$aside.damaged" "$aside"
+    claim "aside: verify is content when it is back" "$firekeep" verify "$work/aside"
+    claim "aside: all samples are there" says "exported 80001 samples" 0 \
+        "$firekeep" export --storage.path="$work/aside" -o "$work/all.jsonl"
+fi
+if claim "aside: the server starts again" start_firekeep p "$work/aside" "${ports[0]}"; then
+    claim "aside: no sample counts as damaged" metric_is \
+        'firekeep_samples_damaged_total{tenant="anonymous",kind="float"}' 0
+    claim "aside: all samples are served" says "exported 80001 samples" 0 \
+        "$firekeep" export --url="$url" -o "$work/all.jsonl"
+    stop p
+fi
+
+# --- media that cannot be written ----------------------------------------------------------------
+
+chmod -R a-w "$work/whole"
+if unshare -rm true 2>/dev/null; then
+    read_only() { # COMMAND...
+        unshare -rm bash -c 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" &&
+            ! touch "$1/x" 2>/dev/null && "${@:2}"' - "$work/whole" "$@"
+    }
+else
+    read_only() {
+        "$@"
+    }
+fi
+claim "read-only media: export" says "exported 80000 samples" 0 \
+    read_only "$firekeep" export --storage.path="$work/whole" -o "$work/all.jsonl"
+claim "read-only media: verify" says "ok (4 parts" 0 read_only "$firekeep" verify "$work/whole"
+chmod -R u+w "$work/whole"
+
+((failures == 0))
