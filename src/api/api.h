@@ -64,8 +64,8 @@ void api_set_server(struct api *api, struct http_server *server);
  * on the list.
  */
 void api_committed(struct api *api);
-/* Why writes would be refused right now, a constant; NULL: they would not. Any thread. */
-const char *api_not_ready(struct api *api);
+/* Why the store refuses writes right now, a constant; NULL: it does not. Any thread. */
+const char *api_refuses_writes(struct api *api);
 /* Once a second or so: refuses reads that have waited too long for a place. */
 void api_tick(struct api *api);
 /* Writes and reads that come now get 503. */

@@ -22,10 +22,9 @@ healthy_handler(void *context, struct http_request *request)
 }
 
 const char *
-api_not_ready(struct api *api)
+api_refuses_writes(struct api *api)
 {
     struct tsdb_stats s;
-    if (atomic_load_explicit(&api->stopping, memory_order_relaxed)) return "shutting down";
     tsdb_stats(api->options.tsdb, &s);
     if (s.down) return "the write-ahead log cannot be written";
     if (s.disk_low) return "the disk is nearly full";
@@ -34,10 +33,17 @@ api_not_ready(struct api *api)
     return NULL;
 }
 
+static const char *
+not_ready(struct api *api)
+{
+    if (atomic_load_explicit(&api->stopping, memory_order_relaxed)) return "shutting down";
+    return api_refuses_writes(api);
+}
+
 void
 ready_handler(void *context, struct http_request *request)
 {
-    const char *reason = api_not_ready(context);
+    const char *reason = not_ready(context);
     if (reason != NULL)
         http_reply_text(request, 503, "Firekeep is not ready: %s.\n", reason);
     else
@@ -177,7 +183,7 @@ runtime_info(struct api *api, struct json *j)
     tsdb_stats(api->options.tsdb, &s);
     time_text(api->options.started_ms, started, sizeof started);
     time_text(env_realtime_ms(api->options.env), now, sizeof now);
-    const char *reason = api_not_ready(api);
+    const char *reason = not_ready(api);
     json_object_open(j);
     key_text(j, "startTime", started);
     key_text(j, "serverTime", now);

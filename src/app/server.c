@@ -293,7 +293,7 @@ housekeep(struct server *s)
 static void
 watch_writes(struct server *s)
 {
-    const char *reason = api_not_ready(s->api);
+    const char *reason = api_refuses_writes(s->api);
     struct tsdb_stats stats;
     if (reason == s->refusing) return;
     tsdb_stats(s->tsdb, &stats);

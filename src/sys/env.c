@@ -120,7 +120,9 @@ file_write_at(struct file *file, struct bytes from, uint64_t offset, struct why 
         if (put == 0) put = -EIO; /* no progress is no success, and must not loop */
         if (put < 0) return fail(why, put, "write", file->path);
         done += (size_t)put;
-        if (file->direct) done -= done % FILE_DIRECT_BYTES; /* a part of a sector: once more */
+        if (!file->direct || done == from.size) continue;
+        if (put < FILE_DIRECT_BYTES) return fail(why, -EIO, "write", file->path);
+        done -= done % FILE_DIRECT_BYTES; /* a part of a sector: once more */
     }
     return OK;
 }
