@@ -216,6 +216,41 @@ stats_take(struct stats_lane *lane, const uint64_t *bits)
     lane->numbers -= is_number;
 }
 
+/* No value is NaN, and there is one. */
+static void
+stats_ends(const uint64_t *bits, uint32_t count, struct codec_stats *stats)
+{
+    pair_bits resets = {0, 0};
+    uint32_t i = 1;
+    for (; i + 2 <= count; i += 2) {
+        pair before, v;
+        memcpy(&before, bits + i - 1, sizeof before);
+        memcpy(&v, bits + i, sizeof v);
+        resets -= (pair_bits)(v < before);
+    }
+    stats->first = bits_double(bits[0]);
+    stats->last = bits_double(bits[count - 1]);
+    stats->reset_count = (uint32_t)(resets[0] + resets[1]);
+    if (i < count && stats->last < bits_double(bits[i - 1])) stats->reset_count++;
+}
+
+/* Some are NaN. */
+static void
+stats_ends_among(const uint64_t *bits, uint32_t count, struct codec_stats *stats)
+{
+    bool any = false;
+    stats->first = stats->min;
+    stats->last = stats->max;
+    for (uint32_t i = 0; i < count; i++) {
+        double v = bits_double(bits[i]);
+        if (v != v) continue;
+        if (!any) stats->first = v;
+        stats->reset_count += any && v < stats->last;
+        stats->last = v;
+        any = true;
+    }
+}
+
 /* Comparisons with NaN are false, so that a NaN changes neither least nor greatest. */
 void
 codec_float_stats(const uint64_t *bits, uint32_t count, struct codec_stats *ret_stats)
@@ -240,6 +275,11 @@ codec_float_stats(const uint64_t *bits, uint32_t count, struct codec_stats *ret_
         stats.max = max > stats.max ? max : stats.max;
         stats.sum += from->sum[lane % 2];
         stats.number_count += (uint32_t)from->numbers[lane % 2];
+    }
+    if (stats.number_count == count && count > 0) {
+        stats_ends(bits, count, &stats);
+    } else {
+        stats_ends_among(bits, count, &stats);
     }
     *ret_stats = stats;
 }

@@ -91,12 +91,15 @@ MUST_CHECK enum err codec_float_describe(struct bytes encoded, uint32_t count,
 MUST_CHECK enum err codec_times_describe(struct bytes encoded, uint32_t count,
                                          struct codec_facts *ret_facts);
 
-/* What a block's statistics say; NaNs are left out of min, max and sum. */
+/* What a block's statistics say, of the values that are not NaN. */
 struct codec_stats {
-    double min;            /* +Inf when all are NaN */
-    double max;            /* -Inf when all are NaN */
+    double min;            /* +Inf when there is none */
+    double max;            /* -Inf when there is none */
     double sum;            /* of four interleaved sums, not in the order of time */
-    uint32_t number_count; /* values that are not NaN */
+    double first;          /* min when there is none */
+    double last;           /* max when there is none */
+    uint32_t number_count; /* how many there are */
+    uint32_t reset_count;  /* how many are less than the one before */
 };
 void codec_float_stats(const uint64_t *bits, uint32_t count, struct codec_stats *ret_stats);
 

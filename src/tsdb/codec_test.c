@@ -790,15 +790,19 @@ test_statistics_are_those_of_a_plain_loop(void **state)
     (void)state;
     for (uint32_t count = 0; count < 70; count++) {
         seed = 80 + count;
-        double min = 1.0 / 0.0, max = -1.0 / 0.0, sum = 0;
-        uint32_t numbers = 0;
+        double min = 1.0 / 0.0, max = -1.0 / 0.0, sum = 0, first = min, last = max;
+        uint32_t numbers = 0, resets = 0;
+        uint32_t nan_every = count % 3 == 0 ? UINT32_MAX : 5; /* often there is none */
         for (uint32_t i = 0; i < count; i++) {
             double v = (double)random_below(1000) - 500; /* sums are exact */
             values[i] = double_bits(v);
-            if (random_below(5) == 0) {
+            if (random_below(nan_every) == 0) {
                 values[i] = NORMAL_NAN_BITS;
                 continue;
             }
+            if (numbers == 0) first = v;
+            resets += numbers > 0 && v < last;
+            last = v;
             numbers++;
             sum += v;
             min = v < min ? v : min;
@@ -809,7 +813,10 @@ test_statistics_are_those_of_a_plain_loop(void **state)
         assert_true(stats.min == min);
         assert_true(stats.max == max);
         assert_true(stats.sum == sum);
+        assert_true(stats.first == first);
+        assert_true(stats.last == last);
         assert_int_equal(stats.number_count, numbers);
+        assert_int_equal(stats.reset_count, resets);
     }
 }
 

@@ -75,6 +75,8 @@ enum row_column {
     ROW_CORRECTIONS,
     ROW_MISSING,
     ROW_RAW,
+    ROW_ENDS, /* first and last value, as the shape says */
+    ROW_RESETS,
     ROW_COLUMN_COUNT,
 };
 
@@ -94,6 +96,9 @@ enum shape {
     SHAPE_FLOAT_HISTOGRAMS = 2,
     SHAPE_CODEC_MASK = 3,
     SHAPE_STARTS = 4,
+    SHAPE_ENDS = 8,      /* of floats: they do not just climb from the least to the greatest */
+    SHAPE_ENDS_RAW = 16, /* and where they begin or end is no decimal */
+    SHAPE_MASK = 31,
 };
 
 enum scale {

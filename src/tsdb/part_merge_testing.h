@@ -576,7 +576,10 @@ check_block(struct part *part, const struct block_ref *b, const struct content_s
     codec_float_stats(bits, b->count, &stats);
     assert_true(b->has_stats);
     assert_int_equal(double_bits(stats.sum), double_bits(b->stats.sum));
+    assert_int_equal(double_bits(stats.first), double_bits(b->stats.first));
+    assert_int_equal(double_bits(stats.last), double_bits(b->stats.last));
     assert_int_equal(stats.number_count, b->stats.number_count);
+    assert_int_equal(stats.reset_count, b->stats.reset_count);
 }
 
 static void

@@ -558,13 +558,34 @@ get_stats(struct cursor *columns, struct block_ref *b)
     if (scale == SCALE_RAW) {
         get_raw_stats(columns, b);
     } else if (scale == SCALE_NO_NUMBER) {
-        b->stats = (struct codec_stats){__builtin_inf(), -__builtin_inf(), 0, 0};
+        b->stats = (struct codec_stats){.min = __builtin_inf(), .max = -__builtin_inf()};
     } else if ((scale & SCALE_RAW) == SCALE_RAW) {
         return false;
     } else {
         return get_scaled_stats(columns, scale, b);
     }
     return true;
+}
+
+static bool
+get_ends(struct cursor *columns, unsigned shape, struct block_ref *b)
+{
+    struct codec_stats *s = &b->stats;
+    struct cursor *c = &columns[ROW_ENDS];
+    s->first = s->min;
+    s->last = s->max;
+    if ((shape & SHAPE_ENDS) == 0) return (shape & SHAPE_ENDS_RAW) == 0;
+    uint64_t resets = cursor_varint(&columns[ROW_RESETS]);
+    s->reset_count = (uint32_t)resets;
+    if (shape & SHAPE_ENDS_RAW) {
+        s->first = bits_double(cursor_le64(c));
+        s->last = bits_double(cursor_le64(c));
+    } else {
+        if (b->scale == SCALE_NONE) return false;
+        s->first = corrected(b->scale, (int64_t)((uint64_t)b->k + cursor_varint(c)), 0);
+        s->last = corrected(b->scale, (int64_t)((uint64_t)b->k + cursor_varint(c)), 0);
+    }
+    return resets < b->count;
 }
 
 static enum err
@@ -576,12 +597,14 @@ get_block(struct row_reader *r, struct block_ref *b)
         [SHAPE_FLOAT_HISTOGRAMS] = CODEC_HISTOGRAM_FLOAT_V1,
     };
     unsigned shape = cursor_u8(&r->c[ROW_SHAPES]), codec = shape & SHAPE_CODEC_MASK;
-    if (codec >= sizeof codecs || (shape & ~(SHAPE_CODEC_MASK | SHAPE_STARTS)) != 0) {
-        return ERR_CORRUPT;
-    }
+    if (codec >= sizeof codecs || (shape & ~SHAPE_MASK) != 0) return ERR_CORRUPT;
     b->codec = codecs[codec];
     b->has_starts = shape & SHAPE_STARTS;
-    if (codec == SHAPE_FLOATS && !get_stats(r->c, b)) return ERR_CORRUPT;
+    if (codec == SHAPE_FLOATS) {
+        if (!get_stats(r->c, b) || !get_ends(r->c, shape, b)) return ERR_CORRUPT;
+    } else if ((shape & (SHAPE_ENDS | SHAPE_ENDS_RAW)) != 0) {
+        return ERR_CORRUPT;
+    }
     if (!b->is_constant && !get_item(r, &b->values)) return ERR_CORRUPT;
     if (b->has_starts && !get_item(r, &b->starts)) return ERR_CORRUPT;
     r->blocks_read++;
@@ -613,12 +636,26 @@ skip_stats(struct cursor *c)
     return constant;
 }
 
+static void
+skip_ends(struct cursor *c, unsigned shape)
+{
+    if ((shape & SHAPE_ENDS) == 0) return;
+    (void)cursor_varint(&c[ROW_RESETS]);
+    if (shape & SHAPE_ENDS_RAW) {
+        (void)cursor_bytes(&c[ROW_ENDS], 16);
+    } else {
+        (void)cursor_varint(&c[ROW_ENDS]);
+        (void)cursor_varint(&c[ROW_ENDS]);
+    }
+}
+
 static enum err
 skip_block(struct row_reader *r)
 {
     struct page_place place;
     unsigned shape = cursor_u8(&r->c[ROW_SHAPES]);
     bool constant = (shape & SHAPE_CODEC_MASK) == SHAPE_FLOATS && skip_stats(r->c);
+    skip_ends(r->c, shape);
     if (!constant && !get_item(r, &place)) return ERR_CORRUPT;
     if ((shape & SHAPE_STARTS) && !get_item(r, &place)) return ERR_CORRUPT;
     r->blocks_read++;

@@ -100,7 +100,10 @@ check_stats(const struct block_ref *b, const uint64_t *bits)
     assert_int_equal(double_bits(stats.min), double_bits(b->stats.min));
     assert_int_equal(double_bits(stats.max), double_bits(b->stats.max));
     assert_int_equal(double_bits(stats.sum), double_bits(b->stats.sum));
+    assert_int_equal(double_bits(stats.first), double_bits(b->stats.first));
+    assert_int_equal(double_bits(stats.last), double_bits(b->stats.last));
     assert_int_equal(stats.number_count, b->stats.number_count);
+    assert_int_equal(stats.reset_count, b->stats.reset_count);
 }
 
 static enum err

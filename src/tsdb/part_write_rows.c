@@ -102,16 +102,51 @@ put_scaled_stats(struct buf *columns, const struct block_ref *b)
     return true;
 }
 
-static void
+static bool
+put_scaled_end(struct buf *columns, double v, unsigned e, int64_t least)
+{
+    int64_t k;
+    if (!codec_scale(v, e, &k) || codec_decimal_bits(e, k) != double_bits(v)) return false;
+    buf_put_varint(&columns[ROW_ENDS], (uint64_t)k - (uint64_t)least);
+    return true;
+}
+
+/* First, last and resets, if they do not follow from least and greatest. Gives what the shape says.
+ */
+static unsigned
+put_ends(struct buf *columns, const struct block_ref *b, bool scaled)
+{
+    const struct codec_stats *s = &b->stats;
+    bool climbs = double_bits(s->first) == double_bits(s->min) &&
+                  double_bits(s->last) == double_bits(s->max) && s->reset_count == 0;
+    if (climbs) return 0;
+    struct buf *ends = &columns[ROW_ENDS];
+    size_t before = ends->size;
+    buf_put_varint(&columns[ROW_RESETS], s->reset_count);
+    if (scaled && put_scaled_end(columns, s->first, b->scale, b->k) &&
+        put_scaled_end(columns, s->last, b->scale, b->k)) {
+        return SHAPE_ENDS;
+    }
+    ends->size = before;
+    buf_put_le64(ends, double_bits(s->first));
+    buf_put_le64(ends, double_bits(s->last));
+    return SHAPE_ENDS | SHAPE_ENDS_RAW;
+}
+
+/* Gives what the shape says of them. */
+static unsigned
 put_stats(struct buf *columns, const struct block_ref *b)
 {
+    bool scaled = b->is_constant;
     if (b->is_constant) {
         put_constant_stats(columns, b);
     } else if (has_no_number(&b->stats) && b->k == 0) {
         buf_put_u8(&columns[ROW_SCALES], SCALE_NO_NUMBER);
-    } else if (b->scale == SCALE_NONE || !put_scaled_stats(columns, b)) {
-        put_raw_stats(columns, b);
+    } else {
+        scaled = b->scale != SCALE_NONE && put_scaled_stats(columns, b);
+        if (!scaled) put_raw_stats(columns, b);
     }
+    return put_ends(columns, b, scaled);
 }
 
 /* --- what several blocks of a page have in common --------------------------------------------- */
@@ -297,12 +332,12 @@ put_block(struct part_writer *w, const struct block_ref *b)
     unsigned shape = b->codec == CODEC_FLOAT_V1       ? SHAPE_FLOATS
                      : b->codec == CODEC_HISTOGRAM_V1 ? SHAPE_INT_HISTOGRAMS
                                                       : SHAPE_FLOAT_HISTOGRAMS;
-    buf_put_u8(&r->columns[ROW_SHAPES], (uint8_t)(shape | (b->has_starts ? SHAPE_STARTS : 0)));
     enum err e = put_times(w, b);
     if (e) return e;
     if (!b->is_constant) put_item(r, &b->values);
     if (b->has_starts) put_item(r, &b->starts);
-    if (shape == SHAPE_FLOATS) put_stats(r->columns, b);
+    if (shape == SHAPE_FLOATS) shape |= put_stats(r->columns, b);
+    buf_put_u8(&r->columns[ROW_SHAPES], (uint8_t)(shape | (b->has_starts ? SHAPE_STARTS : 0)));
     return OK;
 }
 
