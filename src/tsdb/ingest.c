@@ -106,7 +106,7 @@ slice_clear(struct ingest *in)
     s->float_count = s->series_count = s->histogram_count = s->exemplar_count = 0;
     s->metadata_count = 0;
     s->has_starts = false;
-    s->series_last_ref = 0;
+    s->series_last = NULL;
     memset(s->histogram_last, 0, sizeof s->histogram_last);
     memset(s->exemplar_last, 0, sizeof s->exemplar_last);
     buf_clear(&s->series);

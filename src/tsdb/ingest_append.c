@@ -30,14 +30,7 @@ define(struct ingest *in, struct series *series)
 {
     if (series->defined_in == (uint32_t)in->log.segment) return;
     series->defined_in = (uint32_t)in->log.segment;
-    struct scratch *s = in->s;
-    const struct registry *r = in->gen->registry;
-    uint64_t ref = series_ref(r, series);
-    buf_put_zigzag(&s->series, (int64_t)(ref - s->series_last_ref));
-    buf_put_varint(&s->series, series_labels_size(r, series));
-    series_labels(r, series, &s->series);
-    s->series_last_ref = ref;
-    s->series_count++;
+    record_series(in->s, in->gen->registry, series);
 }
 
 static void

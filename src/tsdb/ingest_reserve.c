@@ -90,8 +90,7 @@ static size_t
 definition_bytes(const struct ingest *in, const struct series *series)
 {
     if (series->defined_in == (uint32_t)in->log.segment) return 0;
-    const size_t bytes = 2 * VARINT_SIZE_MAX;
-    return bytes + series_labels_size(in->gen->registry, series);
+    return RECORD_SERIES_BYTES_MAX + series_labels_size(in->gen->registry, series);
 }
 
 /*

@@ -113,7 +113,7 @@ count_items(struct log_pass *x, uint8_t type, struct bytes payload)
     arena_reset(&x->scratch);
     switch (type) {
     case WAL_SERIES:
-        return record_each_series(payload, NULL, note_series, x);
+        return record_each_series(payload, NULL, note_series, x, &x->scratch);
     case WAL_FLOATS:
         return record_each_float(payload, note_float, x, &x->scratch);
     case WAL_HISTOGRAMS:

@@ -172,7 +172,7 @@ note_record(void *context, const struct wal_record_info *info)
     enum err e = OK;
     arena_reset(&x->scratch);
     if (r->type == WAL_SERIES) {
-        e = record_each_series(r->payload, NULL, note_series, x);
+        e = record_each_series(r->payload, NULL, note_series, x, &x->scratch);
     } else if (r->pos < x->store_pos || x->labelling) {
         return OK;
     } else if (r->type == WAL_FLOATS) {

@@ -97,7 +97,7 @@ struct scratch {
     bool has_starts;
     struct buf series;
     uint32_t series_count;
-    uint64_t series_last_ref;
+    const struct series *series_last; /* in `series` */
     struct buf histograms;
     uint32_t histogram_count;
     uint64_t histogram_last[3];
@@ -332,6 +332,10 @@ MUST_CHECK enum err replay_log(struct tsdb *db, const struct manifest *m,
 /* --- records (record.c): what the log's payloads look like ------------------------------------ */
 
 void record_floats(struct scratch *s, struct buf *to);
+/* Appends to the scratch's series, of which all are in one registry. */
+enum { RECORD_MASK_BITS = 63, RECORD_SERIES_BYTES_MAX = 3 * VARINT_SIZE_MAX }; /* and its labels */
+void record_series(struct scratch *s, const struct registry *registry,
+                   const struct series *series);
 
 /* Steps through a record's samples. */
 struct record_float {
@@ -383,7 +387,7 @@ MUST_CHECK enum err record_each_exemplar(struct bytes payload,
 MUST_CHECK enum err record_each_series(struct bytes payload, struct bytes *ret_tenant,
                                        enum err (*each)(void *context, struct bytes tenant,
                                                         uint64_t ref, struct bytes labels),
-                                       void *context);
+                                       void *context, struct arena *scratch);
 MUST_CHECK enum err record_each_metadata(struct bytes payload,
                                          enum err (*each)(void *context, struct bytes tenant,
                                                           const struct metadata *metadata),

@@ -51,6 +51,34 @@ record_floats(struct scratch *s, struct buf *to)
     to->size = (size_t)(p - to->at);
 }
 
+/* --- series ----------------------------------------------------------------------------------- */
+
+/* Mostly it has the labels of the one before but for one or two. */
+void
+record_series(struct scratch *s, const struct registry *registry, const struct series *series)
+{
+    static const struct series_pairs NONE;
+    const struct series_pairs *now = series->pairs, *last = &NONE;
+    uint64_t last_ref = 0, mask = 0;
+    if (s->series_last != NULL) {
+        last = s->series_last->pairs;
+        last_ref = series_ref(registry, s->series_last);
+    }
+    for (uint32_t i = 0; i < now->count && i < RECORD_MASK_BITS; i++) {
+        if (i >= last->count || now->ids[i] != last->ids[i]) mask |= UINT64_C(1) << i;
+    }
+    buf_put_zigzag(&s->series, (int64_t)(series_ref(registry, series) - last_ref));
+    buf_put_varint(&s->series, now->count);
+    buf_put_varint(&s->series, mask);
+    for (uint32_t i = 0; i < now->count; i++) {
+        if (i < RECORD_MASK_BITS && (mask >> i & 1) == 0) continue;
+        const struct pair *p = registry_pair(registry, now->ids[i]);
+        buf_put(&s->series, p->field, p->field_size);
+    }
+    s->series_last = series;
+    s->series_count++;
+}
+
 /* A record holds what its version says, and nothing behind it. */
 static enum err
 record_end(const struct cursor *c)
@@ -161,21 +189,73 @@ record_each_exemplar(struct bytes payload,
     return record_end(&c);
 }
 
+/* The labels of the series at hand, each as it stands in the record, and all of them in a row. */
+struct record_labels {
+    struct bytes fields[RECORD_MASK_BITS];
+    uint64_t count;
+    uint8_t *at;
+    size_t size;
+    size_t capacity;
+};
+
+static enum err
+labels_add(struct record_labels *l, struct bytes field, struct arena *scratch)
+{
+    if (field.size > l->capacity - l->size) {
+        size_t capacity = 2 * (l->size + field.size) + 1024;
+        uint8_t *grown = arena_alloc(scratch, capacity);
+        if (grown == NULL) return ERR_NOMEM;
+        if (l->size > 0) memcpy(grown, l->at, l->size);
+        l->at = grown;
+        l->capacity = capacity;
+    }
+    if (field.size > 0) memcpy(l->at + l->size, field.at, field.size);
+    l->size += field.size;
+    return OK;
+}
+
+/* Turns the labels of the series before into those of the next one. */
+static enum err
+labels_change(struct record_labels *l, struct cursor *c, struct arena *scratch)
+{
+    uint64_t count = cursor_varint(c), mask = cursor_varint(c), before = l->count;
+    l->size = 0;
+    enum err e = c->bad || count == 0 ? ERR_CORRUPT : OK;
+    for (uint64_t i = 0; i < count && e == OK; i++) {
+        bool is_kept = i < RECORD_MASK_BITS && (mask >> i & 1) == 0;
+        struct bytes field;
+        struct label label;
+        if (is_kept) {
+            if (i >= before) return ERR_CORRUPT;
+            field = l->fields[i];
+        } else {
+            const uint8_t *from = c->at;
+            if (!labels_next(c, &label)) return ERR_CORRUPT;
+            field = bytes_of(from, (size_t)(c->at - from));
+            if (i < RECORD_MASK_BITS) l->fields[i] = field;
+        }
+        e = labels_add(l, field, scratch);
+    }
+    l->count = count;
+    return e;
+}
+
 enum err
 record_each_series(struct bytes payload, struct bytes *ret_tenant,
                    enum err (*each)(void *context, struct bytes tenant, uint64_t ref,
                                     struct bytes labels),
-                   void *context)
+                   void *context, struct arena *scratch)
 {
     struct cursor c = cursor_of(payload);
     struct bytes tenant = cursor_counted(&c);
     uint64_t n = cursor_varint(&c), ref = 0;
+    struct record_labels l = {.count = 0};
     if (tenant.size == 0 || tenant.size > TENANT_NAME_BYTES_MAX) return ERR_CORRUPT;
     for (uint64_t i = 0; i < n; i++) {
         ref += (uint64_t)cursor_zigzag(&c);
-        struct bytes labels = cursor_counted(&c);
-        if (c.bad || labels.size == 0 || !labels_valid(labels)) return ERR_CORRUPT;
-        enum err e = each(context, tenant, ref, labels);
+        enum err e = labels_change(&l, &c, scratch);
+        if (e == OK && !labels_valid(bytes_of(l.at, l.size))) e = ERR_CORRUPT;
+        if (e == OK) e = each(context, tenant, ref, bytes_of(l.at, l.size));
         if (e) return e;
     }
     if (ret_tenant != NULL) *ret_tenant = tenant;

@@ -130,7 +130,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         e = record_each_exemplar(payload, each_exemplar, NULL);
         break;
     case 3:
-        e = record_each_series(payload, &tenant, each_series, NULL);
+        e = record_each_series(payload, &tenant, each_series, NULL, &arena);
         break;
     case 4:
         e = record_each_metadata(payload, each_metadata, &sum);

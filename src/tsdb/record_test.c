@@ -141,6 +141,24 @@ struct expected {
     struct metadata metadata[50];
 };
 
+/* Mostly few, many of them those of the others; sometimes more than a mask has bits. */
+static struct bytes
+random_labels(struct rng *r, struct arena *arena)
+{
+    struct buf to;
+    char name[20], value[20];
+    uint32_t count = 1 + (uint32_t)rng_below(r, rng_below(r, 8) == 0 ? 2 * RECORD_MASK_BITS : 5);
+    buf_init(&to, NULL, 1 << 16);
+    for (uint32_t i = 0; i < count; i++) {
+        snprintf(name, sizeof name, "l%03u", i * 2 + (unsigned)rng_below(r, 2));
+        snprintf(value, sizeof value, "%u", (unsigned)rng_below(r, 3));
+        labels_put(&to, (struct label){bytes_of_text(name), bytes_of_text(value)});
+    }
+    struct bytes labels = arena_copy(arena, buf_bytes(&to));
+    buf_fini(&to);
+    return labels;
+}
+
 static struct expected *
 expected_new(struct rng *r)
 {
@@ -157,13 +175,7 @@ expected_new(struct rng *r)
             x->histograms[i] = random_histogram(
                 r, &x->arena, (enum sample_kind)(SAMPLE_HISTOGRAM_INT + rng_below(r, 2)));
         } while (histogram_check(&x->histograms[i], NULL) != OK);
-        struct buf to;
-        char value[20];
-        buf_init(&to, NULL, 1000);
-        snprintf(value, sizeof value, "%u", i);
-        labels_put(&to, (struct label){bytes_of_text("a"), bytes_of_text(value)});
-        x->labels[i] = arena_copy(&x->arena, buf_bytes(&to));
-        buf_fini(&to);
+        x->labels[i] = random_labels(r, &x->arena);
         x->metadata[i] = (struct metadata){x->labels[i], (enum metric_type)(i % METRIC_TYPE_COUNT),
                                            bytes_of_text("help"), bytes_of(NULL, 0)};
     }
@@ -225,6 +237,34 @@ check_metadata(void *context, struct bytes tenant, const struct metadata *m)
     return OK;
 }
 
+static uint32_t
+cut_labels(struct bytes labels, struct bytes *ret_fields)
+{
+    struct cursor c = cursor_of(labels);
+    struct label label;
+    uint32_t count = 0;
+    for (const uint8_t *from = c.at; labels_next(&c, &label); from = c.at) {
+        ret_fields[count++] = bytes_of(from, (size_t)(c.at - from));
+    }
+    return count;
+}
+
+static void
+put_labels(struct buf *to, struct bytes before, struct bytes labels)
+{
+    struct bytes old[2 * RECORD_MASK_BITS], now[2 * RECORD_MASK_BITS];
+    uint32_t known = cut_labels(before, old), count = cut_labels(labels, now);
+    uint64_t mask = 0;
+    for (uint32_t i = 0; i < count && i < RECORD_MASK_BITS; i++) {
+        if (i >= known || !bytes_equal(old[i], now[i])) mask |= UINT64_C(1) << i;
+    }
+    buf_put_varint(to, count);
+    buf_put_varint(to, mask);
+    for (uint32_t i = 0; i < count; i++) {
+        if (i >= RECORD_MASK_BITS || (mask >> i & 1) != 0) buf_put_bytes(to, now[i]);
+    }
+}
+
 enum record_kind { SERIES, HISTOGRAMS, EXEMPLARS, METADATA, RECORD_KINDS };
 
 static void
@@ -236,7 +276,8 @@ put_record(enum record_kind kind, const struct expected *x, struct buf *to)
     for (uint32_t i = 0; i < x->count; i++) {
         if (kind != METADATA) buf_put_zigzag(to, (int64_t)(x->refs[i] - ref));
         ref = x->refs[i];
-        if (kind == SERIES) buf_put_counted(to, x->labels[i]);
+        if (kind == SERIES)
+            put_labels(to, i > 0 ? x->labels[i - 1] : bytes_of(NULL, 0), x->labels[i]);
         if (kind == HISTOGRAMS || kind == EXEMPLARS) {
             buf_put_zigzag(to, (int64_t)((uint64_t)x->times[i] - t));
             t = (uint64_t)x->times[i];
@@ -266,7 +307,7 @@ read_record(enum record_kind kind, struct expected *x, struct bytes payload)
     x->seen = 0;
     switch (kind) {
     case SERIES:
-        return record_each_series(payload, &tenant, check_series, x);
+        return record_each_series(payload, &tenant, check_series, x, &x->arena);
     case HISTOGRAMS:
         return record_each_histogram(payload, check_histogram, x, &x->arena);
     case EXEMPLARS:

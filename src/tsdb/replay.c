@@ -225,7 +225,7 @@ replay_record(void *context, const struct wal_record *record, struct why *why)
     r->salvaged = record->salvaged;
     switch (record->type) {
     case WAL_SERIES:
-        e = record_each_series(record->payload, NULL, define, r);
+        e = record_each_series(record->payload, NULL, define, r, &r->scratch);
         break;
     case WAL_FLOATS:
         e = put_floats(r, record->payload);

@@ -371,7 +371,7 @@ count_record(void *context, const struct wal_record *r, struct why *why)
     arena_reset(&v->scratch);
     bool pending = r->pos >= v->manifest.store_pos;
     if (r->type == WAL_SERIES) {
-        e = record_each_series(r->payload, NULL, note_ref, v);
+        e = record_each_series(r->payload, NULL, note_ref, v, &v->scratch);
     } else if (!pending) {
         return OK;
     } else if (r->type == WAL_FLOATS) {
