@@ -334,8 +334,7 @@ MUST_CHECK enum err replay_log(struct tsdb *db, const struct manifest *m,
 void record_floats(struct scratch *s, struct buf *to);
 /* Appends to the scratch's series, of which all are in one registry. */
 enum { RECORD_MASK_BITS = 63, RECORD_SERIES_BYTES_MAX = 3 * VARINT_SIZE_MAX }; /* and its labels */
-void record_series(struct scratch *s, const struct registry *registry,
-                   const struct series *series);
+void record_series(struct scratch *s, const struct registry *registry, const struct series *series);
 
 /* Steps through a record's samples. */
 struct record_float {

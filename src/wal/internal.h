@@ -17,11 +17,13 @@ struct batch {
     uint64_t accepted[LEDGER_KIND_COUNT];
 };
 
-/* The one file that may be at hand for the next segment: zeros, or a segment given up. */
-enum prepared {
-    PREPARED_NONE,
-    PREPARED_BUSY, /* somebody makes or takes it */
-    PREPARED_READY,
+/* Files at hand for the next segments: zeros, or segments given up. */
+enum { PREPARED_MAX = 3 };
+struct prepared {
+    bool busy; /* somebody makes, takes or removes one */
+    uint32_t count;
+    uint64_t bytes[PREPARED_MAX];
+    uint64_t making_bytes; /* of the one that is being made */
 };
 
 struct wal {
@@ -52,8 +54,7 @@ struct wal {
     uint64_t totals[LEDGER_KIND_COUNT]; /* accepted, up to end_pos */
     uint64_t tried_pos;                 /* behind any byte that was ever tried to be written */
     uint64_t tried_number;              /* the highest number a segment was ever given */
-    enum prepared prepared;
-    uint64_t prepared_bytes;
+    struct prepared prepared;
     struct wal_stats stats;
     struct wal_reader *readers; /* list */
 
@@ -109,7 +110,7 @@ uint64_t wal_used_bytes_locked(const struct wal *wal);
 /* Whether what is used is beyond the budget, and something could ever be given up. */
 bool wal_over_budget_locked(const struct wal *wal);
 /*
- * A file for a new segment, open and without its header: the prepared one under the name `path`, or
+ * A file for a new segment, open and without its header: a prepared one under the name `path`, or
  * an empty one. After an error there may be a file of that name.
  */
 MUST_CHECK enum err wal_take_prepared(struct wal *wal, const char *path, struct file *ret_file,

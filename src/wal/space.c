@@ -1,23 +1,20 @@
 /*
  * space.c - the room a log takes: files prepared in advance, segments given up, the budget.
  *
- * At most one file stands ready for the next segment. Who makes or takes it says so first
- * (PREPARED_BUSY), so that nobody works on its name at the same time:
- *
- *          wal_prepare, wal_trim begin             they succeed
- *    NONE ----------------------------->  BUSY  ------------------>  READY
- *     ^   <-----------------------------   |  <--------------------   |
- *     |            they fail               |    a segment is begun    |
- *     +------------------------------------+
- *                it has the file
+ * Files at hand for the next segments are named by numbers and used as a stack. The first is made
+ * of zeros when it is going to be needed; then those come back that were given up. A log needs now
+ * more files, now fewer: so some are kept, as long as the budget has room for all that may come.
+ * Who makes, takes or removes one says so first (prepared.busy), so that nobody works on a name at
+ * the same time.
  */
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 
 #include "wal/internal.h"
 
 enum { PREPARE_PIECE_BYTES = 1024 * 1024 };
 
-static const char PREPARED_NAME[] = "prepared.tmp";
 static const char HALF_NAME[] = "half-prepared.tmp";
 
 /* --- the budget ------------------------------------------------------------------------------- */
@@ -25,7 +22,10 @@ static const char HALF_NAME[] = "half-prepared.tmp";
 uint64_t
 wal_used_bytes_locked(const struct wal *wal)
 {
-    uint64_t bytes = wal->prepared == PREPARED_NONE ? 0 : wal->prepared_bytes;
+    uint64_t bytes = wal->prepared.making_bytes;
+    for (uint32_t i = 0; i < wal->prepared.count; i++) {
+        bytes += wal->prepared.bytes[i];
+    }
     for (uint32_t i = 0; i < wal->list.count; i++) {
         bytes += wal->list.items[i].file_bytes;
     }
@@ -56,15 +56,14 @@ wal_set_budget(struct wal *wal, uint64_t budget_bytes)
     lock_drop(&wal->lock);
 }
 
-/* --- the prepared file ------------------------------------------------------------------------ */
+/* --- prepared files --------------------------------------------------------------------------- */
 
-static void
-set_prepared(struct wal *wal, enum prepared prepared)
+static enum err
+prepared_path(const struct wal *wal, uint32_t index, char *to, size_t size)
 {
-    lock_take(&wal->lock);
-    assert(wal->prepared == PREPARED_BUSY);
-    wal->prepared = prepared;
-    lock_drop(&wal->lock);
+    char name[32];
+    snprintf(name, sizeof name, "prepared-%" PRIu32 ".tmp", index);
+    return path_join(to, size, wal->dir, name);
 }
 
 /* Writes zeros to the whole of a new file, so that later syncs need not write its block map. */
@@ -100,37 +99,81 @@ wal_next_is_near(struct wal *wal)
 enum err
 wal_prepare(struct wal *wal, struct why *why)
 {
+    struct prepared *p = &wal->prepared;
     lock_take(&wal->lock);
-    bool wanted = wal->prepared == PREPARED_NONE && !wal->down && has_room_locked(wal);
+    bool wanted = !p->busy && p->count == 0 && !wal->down && has_room_locked(wal);
     if (wanted) {
-        wal->prepared = PREPARED_BUSY;
-        wal->prepared_bytes = wal_segment_file_bytes(wal);
+        p->busy = true;
+        p->making_bytes = wal_segment_file_bytes(wal);
     }
     lock_drop(&wal->lock);
     if (!wanted) return OK;
     char half[256], path[256];
     enum err e = path_join(half, sizeof half, wal->dir, HALF_NAME);
-    if (e == OK) e = path_join(path, sizeof path, wal->dir, PREPARED_NAME);
+    if (e == OK) e = prepared_path(wal, 0, path, sizeof path);
     if (e == OK) e = prepare_file(wal, half, why);
     if (e == OK) e = env_rename(wal->env, half, path, why);
     if (e) err_ignore(env_unlink(wal->env, half, NULL), "swept when the log is opened");
-    set_prepared(wal, e == OK ? PREPARED_READY : PREPARED_NONE);
+    lock_take(&wal->lock);
+    if (e == OK) p->bytes[p->count++] = p->making_bytes;
+    p->making_bytes = 0;
+    p->busy = false;
+    lock_drop(&wal->lock);
     return e;
+}
+
+/* The last one, for whoever says prepared_taken() afterwards. */
+static bool
+prepared_take_locked(struct wal *wal)
+{
+    struct prepared *p = &wal->prepared;
+    if (p->busy || p->count == 0) return false;
+    p->busy = true;
+    return true;
+}
+
+static void
+prepared_taken(struct wal *wal, bool gone)
+{
+    lock_take(&wal->lock);
+    assert(wal->prepared.busy);
+    wal->prepared.busy = false;
+    if (gone) wal->prepared.count--;
+    lock_drop(&wal->lock);
 }
 
 enum err
 wal_take_prepared(struct wal *wal, const char *path, struct file *ret_file, struct why *why)
 {
-    lock_take(&wal->lock);
-    bool ready = wal->prepared == PREPARED_READY;
-    if (ready) wal->prepared = PREPARED_BUSY;
-    lock_drop(&wal->lock);
     char from[256];
-    enum err e = ready ? path_join(from, sizeof from, wal->dir, PREPARED_NAME) : ERR_MISSING;
+    lock_take(&wal->lock);
+    bool taken = prepared_take_locked(wal);
+    uint32_t count = wal->prepared.count;
+    lock_drop(&wal->lock);
+    enum err e = taken ? prepared_path(wal, count - 1, from, sizeof from) : ERR_MISSING;
     if (e == OK) e = env_rename(wal->env, from, path, why);
-    if (ready) set_prepared(wal, e == OK || e == ERR_MISSING ? PREPARED_NONE : PREPARED_READY);
+    if (taken) prepared_taken(wal, e == OK || e == ERR_MISSING);
     if (e == ERR_MISSING) return file_open(wal->env, path, FILE_REPLACE, ret_file, why);
     return e ? e : file_open(wal->env, path, FILE_UPDATE, ret_file, why);
+}
+
+/* Where room is short, all but one go before anything else does. */
+static enum err
+remove_spares(struct wal *wal, struct why *why)
+{
+    for (enum err e = OK;;) {
+        char path[256];
+        lock_take(&wal->lock);
+        uint32_t count = wal->prepared.count;
+        bool go = count > 1 && !has_room_locked(wal) && prepared_take_locked(wal);
+        lock_drop(&wal->lock);
+        if (!go) return OK;
+        e = prepared_path(wal, count - 1, path, sizeof path);
+        if (e == OK) e = env_unlink(wal->env, path, why);
+        if (e == ERR_MISSING) e = OK;
+        prepared_taken(wal, e == OK);
+        if (e) return e;
+    }
 }
 
 /* --- segments given up ------------------------------------------------------------------------ */
@@ -160,8 +203,8 @@ oldest_take_locked(struct wal *wal, uint64_t store_pos, struct segment *ret_segm
     struct segment *oldest = &wal->list.items[0];
     uint64_t end = oldest->end_pos; /* known: it is not the newest */
     if (end > store_pos) return false;
-    bool tight =
-        wal->prepared == PREPARED_NONE ? !has_room_locked(wal) : wal_over_budget_locked(wal);
+    struct prepared *p = &wal->prepared;
+    bool tight = p->count == 0 ? !has_room_locked(wal) : wal_over_budget_locked(wal);
     if (readers_before_locked(wal, end, false) > 0) {
         if (!tight) return false;
         readers_before_locked(wal, end, true);
@@ -169,51 +212,51 @@ oldest_take_locked(struct wal *wal, uint64_t store_pos, struct segment *ret_segm
     oldest->going = true;
     uint64_t whole = wal_segment_file_bytes(wal), bytes = oldest->file_bytes;
     *ret_segment = *oldest;
-    *ret_recycle = wal->prepared == PREPARED_NONE && bytes >= whole && bytes <= 2 * whole &&
-                   !wal_over_budget_locked(wal);
-    if (*ret_recycle) {
-        wal->prepared = PREPARED_BUSY;
-        wal->prepared_bytes = 0; /* while it is on the list, it is counted there */
-    }
+    bool room = p->count == 0 ? !wal_over_budget_locked(wal) : has_room_locked(wal);
+    *ret_recycle =
+        !p->busy && p->count < PREPARED_MAX && bytes >= whole && bytes <= 2 * whole && room;
+    if (*ret_recycle) p->busy = true;
     return true;
 }
 
 static void
-oldest_gone(struct wal *wal, const struct segment *oldest, bool gone, bool recycled)
+oldest_gone(struct wal *wal, const struct segment *oldest, enum err e, bool recycle)
 {
+    struct prepared *p = &wal->prepared;
     lock_take(&wal->lock);
     assert(wal->list.items[0].number == oldest->number);
-    if (gone) {
+    if (e == OK || e == ERR_MISSING) { /* missing: somebody else removed it */
         memmove(wal->list.items, wal->list.items + 1, --wal->list.count * sizeof *wal->list.items);
     } else {
         wal->list.items[0].going = false;
     }
-    if (recycled) {
-        wal->prepared_bytes = oldest->file_bytes;
+    if (recycle && e == OK) {
+        p->bytes[p->count++] = oldest->file_bytes;
         wal->stats.segments_recycled_total++;
     }
+    if (recycle) p->busy = false;
     lock_drop(&wal->lock);
 }
 
 enum err
 wal_trim(struct wal *wal, uint64_t store_pos, struct why *why)
 {
-    char path[256], prepared[256];
-    enum err e = path_join(prepared, sizeof prepared, wal->dir, PREPARED_NAME);
+    enum err e = remove_spares(wal, why);
     while (e == OK) {
+        char path[256], prepared[256];
         struct segment oldest;
         bool recycle = false;
         lock_take(&wal->lock);
         bool go = oldest_take_locked(wal, store_pos, &oldest, &recycle);
+        uint32_t index = wal->prepared.count;
         lock_drop(&wal->lock);
         if (!go) break;
         e = segment_path(path, sizeof path, wal->dir, oldest.number);
+        if (e == OK) e = prepared_path(wal, index, prepared, sizeof prepared);
         if (e == OK && recycle) e = env_rename(wal->env, path, prepared, why);
         if (e == OK && !recycle) e = env_unlink(wal->env, path, why);
-        bool recycled = recycle && e == OK;
-        if (e == ERR_MISSING) e = OK; /* somebody else removed it */
-        oldest_gone(wal, &oldest, e == OK, recycled);
-        if (recycle) set_prepared(wal, recycled ? PREPARED_READY : PREPARED_NONE);
+        oldest_gone(wal, &oldest, e, recycle);
+        if (e == ERR_MISSING) e = OK;
     }
     return e;
 }

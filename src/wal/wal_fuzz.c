@@ -26,7 +26,7 @@ enum { FILES_MAX = 8, FILE_BYTES_MAX = 1 << 20, PUTS_MAX = 200 };
 
 static const char *const file_names[FILES_MAX] = {
     "/wal/0000000000000001.wal",         "/wal/0000000000000002.wal", "/wal/0000000000000003.wal",
-    "/wal/0000000000000004.wal",         "/wal/0000000000000005.wal", "/wal/prepared.tmp",
+    "/wal/0000000000000004.wal",         "/wal/0000000000000005.wal", "/wal/prepared-0.tmp",
     "/wal/0000000000000003.wal.damaged", "/wal/1fffffffffffffff.wal",
 };
 

@@ -185,7 +185,7 @@ test_records_of_a_files_older_life_are_never_taken_for_new_ones(void **state)
             rig.store_pos = wal_end(rig.wal);
             must(wal_trim(rig.wal, rig.store_pos, NULL));
         }
-        while (rig.wal->prepared == PREPARED_READY) {
+        while (rig.wal->prepared.count > 0) {
             rig_fill(&rig, 1); /* until the recycled file is in use */
         }
         rig_fill(&rig, (uint32_t)rig_random(&rig, 4));

@@ -260,15 +260,68 @@ test_a_prepared_file_is_written_without_growing(void **state)
     rig_init(&rig, 9);
     must(rig_open(&rig));
     must(wal_prepare(rig.wal, NULL));
-    assert_true(file_exists(&rig, "/wal/prepared.tmp"));
+    assert_true(file_exists(&rig, "/wal/prepared-0.tmp"));
     rig_fill(&rig, 1);
-    assert_false(file_exists(&rig, "/wal/prepared.tmp"));
+    assert_false(file_exists(&rig, "/wal/prepared-0.tmp"));
     uint64_t used = sim_env_used_bytes(rig.sim);
     while (stats_of(&rig).end_pos - stats_of(&rig).begin_pos < SMALL_SEGMENT * 3 / 4) {
         rig_fill(&rig, 1);
     }
     assert_int_equal(sim_env_used_bytes(rig.sim), used);
     assert_int_equal(stats_of(&rig).segment_bytes, SMALL_SEGMENT + SEGMENT_HEADER_BYTES);
+    rig_restart(&rig);
+    rig_fini(&rig);
+}
+
+/* A log that needs four files at its busiest and one at rest: only the first four are zeroed. */
+static void
+test_files_of_busy_times_are_kept_for_the_next(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 13);
+    must(rig_open(&rig));
+    for (unsigned cycle = 0; cycle < 8; cycle++) {
+        uint64_t files = stats_of(&rig).segment_bytes;
+        while (stats_of(&rig).segment_count < 4) {
+            must(wal_prepare(rig.wal, NULL));
+            rig_fill(&rig, 1);
+            /* No file more; commits for which there is no room left let one grow. */
+            if (cycle > 0) assert_true(stats_of(&rig).segment_bytes - files < SMALL_SEGMENT);
+        }
+        rig.store_pos = wal_end(rig.wal);
+        must(wal_trim(rig.wal, rig.store_pos, NULL));
+        assert_int_equal(stats_of(&rig).segment_count, 1);
+        assert_true(file_exists(&rig, "/wal/prepared-2.tmp"));
+    }
+    rig_restart(&rig);
+    rig_fini(&rig);
+}
+
+static void
+test_where_room_is_short_spare_files_go_first(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 14);
+    must(rig_open(&rig));
+    while (stats_of(&rig).segment_count < 4) {
+        must(wal_prepare(rig.wal, NULL));
+        rig_fill(&rig, 1);
+    }
+    uint64_t first = rig.store_pos = wal_end(rig.wal);
+    must(wal_trim(rig.wal, rig.store_pos, NULL));
+    assert_true(file_exists(&rig, "/wal/prepared-2.tmp"));
+    struct wal_reader *reader;
+    must(wal_reader_open(rig.wal, "reader", first, &reader, NULL));
+    uint64_t file = SMALL_SEGMENT + SEGMENT_HEADER_BYTES;
+    wal_set_budget(rig.wal, 3 * file);
+    must(wal_trim(rig.wal, rig.store_pos, NULL));
+    assert_false(file_exists(&rig, "/wal/prepared-1.tmp"));
+    assert_true(file_exists(&rig, "/wal/prepared-0.tmp"));
+    assert_true(stats_of(&rig).segment_bytes - 2 * file < file / 4);
+    assert_int_equal(stats_of(&rig).readers_behind, 0);
+    wal_reader_close(reader);
     rig_restart(&rig);
     rig_fini(&rig);
 }
@@ -611,6 +664,8 @@ main(void)
         claim(test_the_log_keeps_its_id),
         claim(test_no_sector_is_written_by_two_commits),
         claim(test_a_prepared_file_is_written_without_growing),
+        claim(test_files_of_busy_times_are_kept_for_the_next),
+        claim(test_where_room_is_short_spare_files_go_first),
         claim(test_segments_given_up_are_recycled_without_zeroing),
         claim(test_a_commit_larger_than_a_segment_is_a_segment),
         claim(test_a_full_batch_takes_no_more_until_it_is_taken),
