@@ -2,11 +2,8 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <time.h>
-
-enum { GIVE_WAY_YIELDS = 1000 };
 
 #ifdef LOCK_CHECK
 static _Atomic uint64_t thread_numbers;
@@ -60,10 +57,10 @@ lock_init(struct lock *lock, enum lock_rank rank)
 {
     assert(rank > LOCK_RANK_NONE && rank < LOCK_RANK_COUNT);
     int failed = pthread_mutex_init(&lock->mutex, NULL);
+    if (!failed) failed = pthread_mutex_init(&lock->turnstile, NULL);
     assert(failed == 0);
     lock->rank = rank;
     atomic_init(&lock->waiting, 0);
-    atomic_init(&lock->turns, 0);
 #ifdef LOCK_CHECK
     atomic_init(&lock->owner, 0);
 #endif
@@ -74,21 +71,28 @@ lock_fini(struct lock *lock)
 {
     if (lock->rank == LOCK_RANK_NONE) return;
     int failed = pthread_mutex_destroy(&lock->mutex);
+    if (!failed) failed = pthread_mutex_destroy(&lock->turnstile);
     assert(failed == 0);
     lock->rank = LOCK_RANK_NONE;
+}
+
+/* Behind all who wait. */
+static void
+take_in_turn(struct lock *lock)
+{
+    atomic_fetch_add_explicit(&lock->waiting, 1, memory_order_relaxed);
+    int failed = pthread_mutex_lock(&lock->turnstile);
+    if (!failed) failed = pthread_mutex_lock(&lock->mutex);
+    if (!failed) failed = pthread_mutex_unlock(&lock->turnstile);
+    assert(failed == 0);
+    atomic_fetch_sub_explicit(&lock->waiting, 1, memory_order_relaxed);
 }
 
 void
 lock_take(struct lock *lock)
 {
     check_rank(lock);
-    if (pthread_mutex_trylock(&lock->mutex) != 0) {
-        atomic_fetch_add_explicit(&lock->waiting, 1, memory_order_relaxed);
-        int failed = pthread_mutex_lock(&lock->mutex);
-        assert(failed == 0);
-        atomic_fetch_sub_explicit(&lock->waiting, 1, memory_order_relaxed);
-        atomic_fetch_add_explicit(&lock->turns, 1, memory_order_relaxed);
-    }
+    if (pthread_mutex_trylock(&lock->mutex) != 0) take_in_turn(lock);
     note_taken(lock);
 }
 
@@ -103,14 +107,11 @@ lock_drop(struct lock *lock)
 void
 lock_give_way(struct lock *lock)
 {
-    uint32_t turns = atomic_load_explicit(&lock->turns, memory_order_relaxed);
-    uint32_t others = atomic_load_explicit(&lock->waiting, memory_order_relaxed);
+    if (atomic_load_explicit(&lock->waiting, memory_order_relaxed) == 0) return;
     lock_drop(lock);
-    for (unsigned i = 0; i < GIVE_WAY_YIELDS; i++) {
-        if (atomic_load_explicit(&lock->turns, memory_order_relaxed) - turns >= others) break;
-        sched_yield();
-    }
-    lock_take(lock);
+    check_rank(lock);
+    take_in_turn(lock);
+    note_taken(lock);
 }
 
 bool

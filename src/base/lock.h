@@ -31,10 +31,9 @@ enum lock_rank {
 
 struct lock {
     pthread_mutex_t mutex;
+    pthread_mutex_t turnstile; /* held by the first of those who wait: the others wait for it */
     enum lock_rank rank;
-    /* Relaxed: only lock_give_way() looks at them, and a wrong guess costs it a moment. */
-    _Atomic uint32_t waiting; /* threads that found it taken */
-    _Atomic uint32_t turns;   /* how often one of them got it */
+    _Atomic uint32_t waiting; /* threads that found it taken; relaxed: a wrong guess does no harm */
 #ifdef LOCK_CHECK
     _Atomic uint64_t owner; /* thread number, 0 when free */
 #endif
@@ -49,7 +48,7 @@ void lock_fini(struct lock *lock);
 void lock_take(struct lock *lock);
 void lock_drop(struct lock *lock);
 /*
- * For long work under a lock: drops it, and takes it again, if others wait not before as many of
+ * For long work under a lock: if others wait, drops it, and takes it again not before the first of
  * them had it. To drop and take alone nearly always gives it back to the same thread.
  */
 void lock_give_way(struct lock *lock);
