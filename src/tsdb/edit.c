@@ -153,6 +153,43 @@ manifest_lists(struct tsdb *db, const struct version *v, uint32_t aside_count,
     return tombstones_write(v->tombstones, arena, m);
 }
 
+/* Parts that are removed now, and those that were and that somebody still reads. */
+static enum err
+list_removed(struct tsdb *db, const struct store_edit *edit, struct arena *arena,
+             struct manifest *m)
+{
+    uint32_t count = 0, old = db->removed_count;
+    m->removed = arena_alloc(arena, (old + edit->remove_count + 1u) * sizeof *m->removed);
+    if (m->removed == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < old; i++) {
+        char path[256];
+        if (part_path(path, sizeof path, db->parts_dir, db->removed[i]) != OK) continue;
+        if (tsdb_is_there(db, path)) m->removed[count++] = db->removed[i];
+    }
+    /* What is not there now must not be there after a power loss either. */
+    if (count < old && env_syncdir(db->env, db->parts_dir, NULL) != OK) {
+        memcpy(m->removed, db->removed, old * sizeof *m->removed);
+        count = old;
+    }
+    for (uint32_t i = 0; i < edit->remove_count; i++) {
+        m->removed[count++] = part_info(edit->remove[i])->number;
+    }
+    m->removed_count = count;
+    return OK;
+}
+
+static void
+keep_removed(struct tsdb *db, const struct manifest *m)
+{
+    size_t old = db->removed_count * sizeof *db->removed,
+           now = m->removed_count * sizeof *m->removed;
+    uint64_t *list = mem_resize(&db->flush_budget, db->removed, old, now);
+    if (list == NULL && now > 0) return; /* what is left is put aside at the next start */
+    if (now > 0) memcpy(list, m->removed, now);
+    db->removed = list;
+    db->removed_count = m->removed_count;
+}
+
 /* NULL while the log has no segment: that there is none is no loss then. */
 static const uint8_t *
 log_id_of(struct tsdb *db)
@@ -164,7 +201,7 @@ log_id_of(struct tsdb *db)
 
 static enum err
 write_manifest(struct tsdb *db, const char *dir, const uint8_t *log_id, const struct version *v,
-               const struct saved *next, struct why *why)
+               const struct saved *next, const struct store_edit *edit, struct why *why)
 {
     struct arena arena;
     arena_init(&arena, &db->flush_budget, 0, 0);
@@ -179,7 +216,9 @@ write_manifest(struct tsdb *db, const char *dir, const uint8_t *log_id, const st
     if (log_id != NULL) memcpy(m.log_id, log_id, sizeof m.log_id);
     uint32_t aside_count = dir == db->dir ? db->aside_count : 0; /* a snapshot has none */
     enum err e = manifest_lists(db, v, aside_count, next, &arena, &m);
+    if (e == OK && edit != NULL) e = list_removed(db, edit, &arena, &m);
     if (e == OK) e = manifest_write(db->env, dir, &m, &db->flush_budget, why);
+    if (e == OK && edit != NULL) keep_removed(db, &m);
     arena_fini(&arena);
     return e;
 }
@@ -188,7 +227,7 @@ enum err
 edit_write_manifest(struct tsdb *db, const char *dir, struct why *why)
 {
     assert(lock_is_mine(&db->edit_lock));
-    return write_manifest(db, dir, NULL, db->version, &db->saved, why);
+    return write_manifest(db, dir, NULL, db->version, &db->saved, NULL, why);
 }
 
 /* --- parts that an uncertain manifest may name -------------------------------------------------
@@ -288,7 +327,7 @@ edit_locked(struct tsdb *db, const struct store_edit *edit, struct why *why)
     if (edit->tombstone != NULL) edit->tombstone->pos = next.store_pos;
     enum err e = next_version(db, edit, &version);
     if (e == OK) e = next_totals(db, edit, &next);
-    if (e == OK) e = write_manifest(db, db->dir, log_id_of(db), version, &next, why);
+    if (e == OK) e = write_manifest(db, db->dir, log_id_of(db), version, &next, edit, why);
     if (e) {
         if (!edit->flush) keep_uncertain(db, edit);
         version_unref(version);
@@ -327,15 +366,7 @@ edits_begin(struct tsdb *db, const struct manifest *m)
                                .ref_floor = m->ref_floor,
                                .totals = totals,
                                .tenant_count = m->tenant_count};
-    return OK;
-}
-
-static enum err
-nothing(void *context, const char *name, bool is_dir)
-{
-    (void)context;
-    (void)name;
-    (void)is_dir;
+    keep_removed(db, m);
     return OK;
 }
 
@@ -346,7 +377,7 @@ edit_keep_aside(struct tsdb *db, const struct manifest_part *part)
     enum err e = part_path(path, sizeof path, db->parts_dir, part->number);
     if (e) return e;
     snprintf(aside, sizeof aside, "%s.damaged", path);
-    if (env_listdir(db->env, aside, nothing, NULL, NULL) != OK) return OK; /* gone for good */
+    if (!tsdb_is_there(db, aside)) return OK; /* gone for good */
     size_t old = db->aside_count * sizeof *part;
     struct manifest_part *grown = mem_resize(&db->flush_budget, db->aside, old, old + sizeof *part);
     if (grown == NULL) return ERR_NOMEM;
@@ -367,5 +398,6 @@ edits_end(struct tsdb *db)
         part_unref(db->uncertain[i]);
     }
     mem_free(&db->flush_budget, db->uncertain, db->uncertain_count * sizeof *db->uncertain);
+    mem_free(&db->flush_budget, db->removed, db->removed_count * sizeof *db->removed);
     saved_free(db, &db->saved);
 }

@@ -248,7 +248,10 @@ static void
 slice_measure(struct ingest *in, int64_t took_ns)
 {
     uint32_t *floats = &in->s->slice_floats;
-    if (took_ns > SLICE_NS_MAX && *floats > SLICE_FLOATS_MIN) *floats /= 2;
+    bool slow = took_ns > SLICE_NS_MAX;
+    /* A single slow one may just have been without a processor for a moment. */
+    if (slow && in->s->slice_was_slow && *floats > SLICE_FLOATS_MIN) *floats /= 2;
+    in->s->slice_was_slow = slow;
     bool full = in->gathered >= *floats; /* a small slice says nothing about larger ones */
     if (took_ns < SLICE_NS_MAX / 4 && full && *floats < SLICE_FLOATS) *floats *= 2;
 }

@@ -93,6 +93,7 @@ struct scratch {
     int64_t *starts;
     uint8_t *hints;
     uint32_t slice_floats; /* as many as are judged in a moment: see slice_measure() */
+    bool slice_was_slow;
     uint32_t float_count;
     bool has_starts;
     struct buf series;
@@ -142,6 +143,8 @@ struct tsdb {
     uint32_t aside_count;
     struct part **uncertain; /* not live, but a manifest that failed may name them */
     uint32_t uncertain_count;
+    uint64_t *removed; /* numbers of parts that the manifest names as such */
+    uint32_t removed_count;
 
     struct lock lock;        /* LOCK_RANK_TSDB; guards to the next blank line */
     struct version *version; /* changed under the edit lock, too */
@@ -253,6 +256,8 @@ void edits_end(struct tsdb *db);
  * when it comes under its name again. ERR_NOMEM.
  */
 MUST_CHECK enum err edit_keep_aside(struct tsdb *db, const struct manifest_part *part);
+/* Whether there is a file or directory of that name, or that cannot be told. */
+bool tsdb_is_there(struct tsdb *db, const char *path);
 /* The manifest of what is live now into another directory, as of one without a log. Under the edit
  * lock. */
 MUST_CHECK enum err edit_write_manifest(struct tsdb *db, const char *dir, struct why *why);

@@ -116,6 +116,20 @@ get_tombstones(struct cursor *c, struct arena *arena, struct manifest *m)
     return OK;
 }
 
+static enum err
+get_removed(struct cursor *c, struct arena *arena, struct manifest *m)
+{
+    uint64_t count = cursor_varint(c);
+    if (c->bad || count > cursor_left(c)) return ERR_CORRUPT;
+    m->removed = arena_alloc(arena, (count + 1) * sizeof *m->removed);
+    if (m->removed == NULL) return ERR_NOMEM;
+    for (uint64_t i = 0; i < count; i++) {
+        m->removed[i] = cursor_varint(c);
+    }
+    m->removed_count = (uint32_t)count;
+    return c->bad ? ERR_CORRUPT : OK;
+}
+
 static void
 put_tombstones(const struct manifest *m, struct buf *to)
 {
@@ -138,8 +152,9 @@ put_tombstones(const struct manifest *m, struct buf *to)
     }
 }
 
+/* What a newer version has put behind it is left alone. */
 static enum err
-manifest_decode(struct bytes payload, struct arena *arena, struct manifest *m)
+manifest_decode(struct bytes payload, unsigned version, struct arena *arena, struct manifest *m)
 {
     struct cursor c = cursor_of(payload);
     m->edit = cursor_varint(&c);
@@ -156,7 +171,8 @@ manifest_decode(struct bytes payload, struct arena *arena, struct manifest *m)
     enum err e = get_parts(&c, arena, m);
     if (e == OK) e = get_tenants(&c, arena, m);
     if (e == OK) e = get_tombstones(&c, arena, m);
-    if (e == OK && c.at != c.end) e = ERR_CORRUPT;
+    if (e == OK) e = get_removed(&c, arena, m);
+    if (e == OK && version == MANIFEST_VERSION && c.at != c.end) e = ERR_CORRUPT;
     return e;
 }
 
@@ -223,7 +239,8 @@ manifest_read(struct env *env, const char *dir, struct arena *arena, struct mani
     if (m.copies_damaged == 2) return why_set(why, ERR_CORRUPT, "%s/MANIFEST is damaged", dir);
     e = check_version(dir, frame, why);
     if (e) return e;
-    e = manifest_decode(bytes_of(frame.at + HEAD_BYTES, frame.size - HEAD_BYTES - 8), arena, &m);
+    struct bytes payload = bytes_of(frame.at + HEAD_BYTES, frame.size - HEAD_BYTES - 8);
+    e = manifest_decode(payload, load_le16(frame.at + 8), arena, &m);
     if (e == ERR_CORRUPT) return why_set(why, e, "%s/MANIFEST is damaged", dir);
     if (e) return why_set(why, e, "no memory to read %s/MANIFEST", dir);
     *ret = m;
@@ -262,6 +279,10 @@ manifest_encode(const struct manifest *m, struct buf *to)
         ledger_put(to, &m->tenants[i].totals);
     }
     put_tombstones(m, to);
+    buf_put_varint(to, m->removed_count);
+    for (uint32_t i = 0; i < m->removed_count; i++) {
+        buf_put_varint(to, m->removed[i]);
+    }
 }
 
 enum err

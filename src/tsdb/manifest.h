@@ -52,6 +52,8 @@ struct manifest {
     uint64_t last_tombstone; /* the highest number ever given */
     struct manifest_tombstone *tombstones;
     uint32_t tombstone_count;
+    uint64_t *removed; /* numbers of parts whose directories may still be there */
+    uint32_t removed_count;
     uint8_t copies_damaged; /* of two; set when read */
 };
 

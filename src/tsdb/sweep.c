@@ -40,6 +40,15 @@ is_elsewhere(const struct sweep *s, const struct part_info *info)
     return begins && ends;
 }
 
+static bool
+is_removed(const struct manifest *m, uint64_t number)
+{
+    for (uint32_t i = 0; i < m->removed_count; i++) {
+        if (m->removed[i] == number) return true;
+    }
+    return false;
+}
+
 static enum err
 leave(struct sweep *s, const char *path)
 {
@@ -68,7 +77,7 @@ sweep_one(void *context, const char *name, bool is_dir)
     struct part *part;
     enum err e = path_join(path, sizeof path, db->parts_dir, name);
     if (e) return e;
-    if (lost) return env_remove_tree(db->env, path, NULL);
+    if (lost || is_removed(s->manifest, number)) return env_remove_tree(db->env, path, NULL);
     e = part_open(db->env, &db->cache_budget, db->cache, db->parts_dir, number, &part, NULL);
     if (e != OK && e != ERR_CORRUPT && e != ERR_MISSING) return OK; /* not now */
     bool foreign = e == OK && !is_elsewhere(s, part_info(part));

@@ -218,8 +218,8 @@ open_format(struct tsdb *db, struct why *why)
     return e ? e : format_write(db->env, db->dir, why);
 }
 
-static bool
-is_there(struct tsdb *db, const char *path)
+bool
+tsdb_is_there(struct tsdb *db, const char *path)
 {
     struct file file;
     enum err e = file_open(db->env, path, FILE_READ, &file, NULL);
@@ -251,7 +251,7 @@ set_aside(struct tsdb *db, uint64_t number, const struct why *reason, struct tsd
     if (e) return e;
     snprintf(to, sizeof to, "%s.damaged", from);
     snprintf(lost, sizeof lost, "%s.lost", from);
-    if (!is_there(db, from) && !is_there(db, to) && !is_there(db, lost)) {
+    if (!tsdb_is_there(db, from) && !tsdb_is_there(db, to) && !tsdb_is_there(db, lost)) {
         return refuse_missing(from, reason, why);
     }
     db->parts_set_aside = ++opening->parts_set_aside;

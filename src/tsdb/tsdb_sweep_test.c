@@ -72,15 +72,10 @@ test_a_part_said_to_be_lost_is_counted_as_damaged_and_forgotten(void **state)
     assert_false(there(PART_1 ".lost"));
 }
 
-/* A part of another time of this store, copied into parts/ by hand. */
+/* All parts go, and nothing is written instead. */
 static void
-test_a_whole_part_that_nobody_names_is_put_aside_and_not_removed(void **state)
+delete_all(void)
 {
-    (void)state;
-    flush_one(1);
-    flush_one(2);
-    must(env_mkdir(m.env, STORE_DIR "/saved", NULL));
-    must(env_link(m.env, PART_1 "/part", STORE_DIR "/saved/part", NULL));
     struct selector all;
     struct tsdb_deletion deletion;
     struct tsdb_merge_options clean = {.mode = TSDB_MERGE_CLEAN};
@@ -90,13 +85,52 @@ test_a_whole_part_that_nobody_names_is_put_aside_and_not_removed(void **state)
     while (r.input_count > 0) {
         must(tsdb_merge(m.db, &clean, &r, &m.why));
     }
+}
+
+static void
+save_part_1(void)
+{
+    must(env_mkdir(m.env, STORE_DIR "/saved", NULL));
+    must(env_link(m.env, PART_1 "/part", STORE_DIR "/saved/part", NULL));
+}
+
+static void
+put_part_1_back_and_open(void)
+{
     machine_close(&m);
     assert_false(there(PART_1));
     must(env_rename(m.env, STORE_DIR "/saved", PART_1, NULL));
     machine_must_open(&m);
+}
+
+/* A part of another time of this store, copied into parts/ by hand. */
+static void
+test_a_whole_part_that_nobody_names_is_put_aside_and_not_removed(void **state)
+{
+    (void)state;
+    flush_one(1);
+    flush_one(2);
+    save_part_1();
+    delete_all();
+    flush_one(3);
+    put_part_1_back_and_open();
     assert_int_equal(m.opening.parts_unnamed, 1);
     assert_non_null(strstr(m.opening.first_unnamed, PART_1 ".unnamed"));
     assert_true(there(PART_1 ".unnamed/part"));
+}
+
+/* As after a crash between the manifest that says so and the removal of the directory. */
+static void
+test_a_part_that_was_just_removed_is_not_taken_for_somebodys(void **state)
+{
+    (void)state;
+    flush_one(1);
+    save_part_1();
+    delete_all();
+    put_part_1_back_and_open();
+    assert_int_equal(m.opening.parts_unnamed, 0);
+    assert_false(there(PART_1));
+    assert_false(there(PART_1 ".unnamed"));
     expect_all(&m, "a", "");
 }
 
@@ -107,6 +141,7 @@ main(void)
         claim(test_a_part_that_is_missing_keeps_the_store_from_opening_until_it_is_back),
         claim(test_a_part_said_to_be_lost_is_counted_as_damaged_and_forgotten),
         claim(test_a_whole_part_that_nobody_names_is_put_aside_and_not_removed),
+        claim(test_a_part_that_was_just_removed_is_not_taken_for_somebodys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
