@@ -52,7 +52,7 @@ put_series_text(const struct ingest *in, const struct rw_series *series, struct 
 static bool
 note_refused(struct ingest *in, enum reject reason, uint64_t count)
 {
-    in->rejected[reason] += count;
+    in->result->rejected_for[reason] += count;
     in->result->rejected_total += count;
     return in->named++ < OFFENDERS_NAMED;
 }
@@ -313,8 +313,8 @@ put_counts(struct ingest *in)
     buf_put_text(&counts, "refused: ");
     const char *separator = "";
     for (unsigned r = 1; r < REJECT_COUNT; r++) {
-        if (in->rejected[r] == 0) continue;
-        buf_printf(&counts, "%s%" PRIu64 " %s", separator, in->rejected[r],
+        if (in->result->rejected_for[r] == 0) continue;
+        buf_printf(&counts, "%s%" PRIu64 " %s", separator, in->result->rejected_for[r],
                    reject_word((enum reject)r));
         separator = ", ";
     }
@@ -382,7 +382,7 @@ never_fits(const struct ingest *in, uint64_t used_before)
 static bool
 blame_the_clock(const struct ingest *in)
 {
-    if (in->rejected[REJECT_TOO_FAR_IN_FUTURE] == 0) return false;
+    if (in->result->rejected_for[REJECT_TOO_FAR_IN_FUTURE] == 0) return false;
     look_at_clock(in->db); /* it may have jumped since housekeeping looked */
     return in->db->clock_suspect;
 }

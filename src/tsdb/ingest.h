@@ -30,7 +30,6 @@ struct ingest {
     int64_t min_ms; /* what is older is too old */
     int64_t max_ms;
     struct ledger change;
-    uint64_t rejected[REJECT_COUNT];
     char series_limit[100];          /* which limit refused the last new series */
     struct series *guesses[GUESSES]; /* by number in the request; of this slice's generation */
     uint64_t keys[GUESSES];          /* if guessing goes by keys */

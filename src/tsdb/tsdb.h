@@ -95,6 +95,7 @@ struct ingest_result {
     uint64_t written[LEDGER_KIND_COUNT]; /* accepted, or there already with the same value */
     uint64_t rejected[LEDGER_KIND_COUNT];
     uint64_t rejected_total;
+    uint64_t rejected_for[REJECT_COUNT]; /* all kinds, and metadata */
     char text[INGEST_TEXT_BYTES]; /* one line: counts by reason, the first offenders; "" if none */
 };
 
