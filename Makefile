@@ -40,7 +40,8 @@ ifeq ($(VARIANT),release)
 JEMALLOC := $(shell pkg-config --exists jemalloc && echo yes)
 ifeq ($(JEMALLOC),yes)
 CPPFLAGS += -DHAVE_JEMALLOC
-APPLIBS := -ljemalloc
+# Nothing in the program calls it by a name that is only its own, so it must not be left out.
+APPLIBS := -Wl,--no-as-needed -ljemalloc -Wl,--as-needed
 endif
 endif
 ifeq ($(VARIANT),debug)
