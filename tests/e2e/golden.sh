@@ -1,0 +1,79 @@
+#!/bin/bash
+# golden.sh - directories that earlier versions wrote are read, sample by sample, as they were, and
+# go on living: a server takes them over, writes them anew, and nothing of them is lost.
+
+set -u
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+port=$(free_ports 1)
+url=http://127.0.0.1:$port
+firekeep=build/firekeep
+
+dump() { # DIRECTORY FILE
+    "$TOOLS/storedump" "$1" >"$2"
+}
+
+# What clients get to see.
+content() { # FILE
+    grep -aE '^(tenant|series|f|h|exemplar|metadata) ' "$1"
+}
+
+unpack() { # ARCHIVE NAME
+    rm -rf "${work:?}/$2" && mkdir -p "$work/$2" && tar -C "$work/$2" --strip-components=1 -xzf "$1"
+}
+
+is_as_written() { # NAME TEXT
+    dump "$work/$1" "$work/$1.txt" && zcat "$2" | diff - "$work/$1.txt" | head -n 20
+    zcat "$2" | cmp - "$work/$1.txt"
+}
+
+is_explained() { # NAME
+    local path
+    for path in "$work/$1" "$work/$1"/parts/* "$work/$1"/wal/*.wal; do
+        "$firekeep" inspect "$path" >"$work/said" || {
+            echo "$path"
+            return 1
+        }
+    done
+}
+
+admin() { # PATH
+    curl -fsg --noproxy '*' --max-time 60 -o /dev/null -X POST -H 'X-Scope-OrgID: anonymous' "$url/api/v1/admin/tsdb/$1"
+}
+
+has_same_content() { # NAME
+    dump "$work/$1" "$work/$1.after" || return 1
+    diff <(content "$work/$1.txt") <(content "$work/$1.after") >"$work/difference" || {
+        head -n 20 "$work/difference"
+        return 1
+    }
+    ! grep -a '^tombstone ' "$work/$1.after" # it is gone, not only hidden
+}
+
+check_directory() { # ARCHIVE NAME
+    local name=$2
+    claim "$name: unpacks" unpack "$1" "$name" || return
+    claim "$name: verify finds nothing wrong" "$firekeep" verify "$work/$name"
+    claim "$name: holds what it held when it was written" is_as_written "$name" "${1%.tar.gz}.txt.gz"
+    claim "$name: all of it is explained" is_explained "$name"
+    claim "$name: a server takes it over" start_firekeep "$name" "$work/$name" "$port" --tenancy.enabled \
+        --web.enable-admin-api --retention.time=100y --wal.segment-bytes=1MiB || return
+    claim "$name: the log becomes a part" admin flush
+    claim "$name: all parts are written anew" admin 'merge?full=true'
+    claim "$name: what was deleted is taken out" admin clean_tombstones
+    claim "$name: SIGTERM ends it with status 0" stop "$name"
+    claim "$name: verify finds nothing wrong afterwards" "$firekeep" verify "$work/$name"
+    claim "$name: nothing was lost, and nothing came back" has_same_content "$name"
+    claim "$name: all of it is explained afterwards" is_explained "$name"
+}
+
+found=0
+for archive in tests/golden/*/*.tar.gz; do
+    [[ -e $archive ]] || continue
+    found=$((found + 1))
+    version=${archive#tests/golden/}
+    check_directory "$archive" "$(dirname "$version")-$(basename "$archive" .tar.gz)"
+done
+claim "there are golden directories" test "$found" -ge 2
+((failures == 0))
