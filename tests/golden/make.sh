@@ -32,8 +32,8 @@ put() { # TENANT BATCH...
         version=1
         [[ $batch != *histograms ]] || version=2
         awk -v batch="$batch" -f tests/golden/content.awk |
-            "$TOOLS/rwmake" --version $version >"$work/batch.rw" &&
-            "$TOOLS/rwreplay" "$work/batch.rw" "$url" --header "X-Scope-OrgID: $tenant" >"$work/answer" ||
+            "$TOOLS/rwmake" --version $version >"$work/batch.rw" || die "$batch cannot be made"
+        "$TOOLS/rwreplay" "$work/batch.rw" "$url" --header "X-Scope-OrgID: $tenant" >"$work/answer" ||
             die "$batch cannot be written"
         [[ $batch == refused ]] || ! grep -q 'status 400' "$work/answer" || die "$batch: $(cat "$work/answer")"
     done
@@ -53,7 +53,7 @@ fill() { # DIRECTORY: the steps of both
     admin anonymous flush
     put anonymous again
     admin anonymous flush
-    admin anonymous 'merge?full=true' # a part for each month, level 3; what came again is superseded
+    admin anonymous 'merge?full=true' # what came again is superseded
     admin anonymous 'delete_series?match[]=bits{kind="doubles"}&match[]=hist{hint="3"}'
     admin team-a 'delete_series?match[]={__name__="special"}&start=1700000000&end=1700259300'
     admin anonymous clean_tombstones # done: gone from the parts
@@ -64,7 +64,9 @@ fill() { # DIRECTORY: the steps of both
     admin anonymous flush
     put anonymous 'second histograms'
     admin anonymous flush
-    put zeta histograms
+    admin anonymous 'merge?full=true' # a part for each month, packed hard
+    put zeta histograms               # too little to be merged at once
+    admin anonymous flush
     admin anonymous 'delete_series?match[]=decimal{mode="line"}&start=1700001000&end=1700002000'
     admin team-a 'delete_series?match[]={__name__=~"hist|mixed",kind!="custom"}' # both not yet done
 }
