@@ -68,12 +68,43 @@ check_directory() { # ARCHIVE NAME
     claim "$name: all of it is explained afterwards" is_explained "$name"
 }
 
+tree() { # DIRECTORY
+    (cd "$1" && find . -type f ! -name LOCK -print0 | sort -z | xargs -0 sha256sum)
+}
+
+# A server refuses it, names both versions, and leaves all as it was; so does who only reads.
+is_refused() { # DIRECTORY
+    local status
+    tree "$1" >"$work/tree"
+    timeout 20 "$firekeep" serve --storage.path="$1" --web.listen-address="127.0.0.1:$port" >"$work/said" 2>&1
+    status=$?
+    cat "$work/said"
+    ((status != 0 && status != 124)) && grep -q 'version 99 .*is newer than version [0-9]' "$work/said" &&
+        ! "$TOOLS/storedump" "$1" >"$work/said" 2>&1 && grep -q 'is newer than' "$work/said" &&
+        tree "$1" | diff "$work/tree" -
+}
+
+check_newer() { # NAME PATH
+    rm -rf "$work/newer" && cp -a "$work/killed" "$work/newer"
+    if [[ $2 == FORMAT ]]; then
+        printf 'firekeep storage\nversion 99\nmin_reader 99\n' >"$work/newer/FORMAT"
+    else
+        "$TOOLS/storedump" --newer "$work/newer/$2"
+    fi
+    claim "a newer $1 is refused and left alone" is_refused "$work/newer"
+}
+
 found=0
 for archive in tests/golden/*/*.tar.gz; do
     [[ -e $archive ]] || continue
     found=$((found + 1))
     version=${archive#tests/golden/}
     check_directory "$archive" "$(dirname "$version")-$(basename "$archive" .tar.gz)"
+done
+unpack tests/golden/1/killed.tar.gz killed
+for kind in FORMAT MANIFEST parts wal; do
+    path=$(cd "$work/killed" && find "$kind" -type f \( -name part -o -name '*.wal' -o -path "$kind" \) | sort | tail -n 1)
+    check_newer "${kind%s}" "$path"
 done
 claim "there are golden directories" test "$found" -ge 2
 ((failures == 0))

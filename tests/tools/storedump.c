@@ -15,6 +15,9 @@
  * MANIFEST; with what the log adds record    TYPE COUNT                               of the log,
  * from where parts end
  *
+ * `storedump --newer FILE` changes a MANIFEST, part or log segment into one that only a newer
+ * version can read: version and min_reader are NEWER, checksums are right.
+ *
  * Values, sums, thresholds, bounds and counts of float histograms are bits in hex. In quotes,
  * everything but printable ASCII without " and \ stands as \xHH.
  */
@@ -26,9 +29,10 @@
 
 #include "app/config.h"
 #include "app/store_options.h"
+#include "base/hash.h"
 #include "tsdb/internal.h"
 
-enum { TENANTS_MAX = 1000 };
+enum { TENANTS_MAX = 1000, NEWER = 99 };
 
 #define MEMORY_BYTES ((uint64_t)1 << 30)
 #define AGE_MS_MAX   (INT64_C(100) * 365 * 86400 * 1000)
@@ -365,12 +369,62 @@ print_all(const char *dir, struct why *why)
     return e;
 }
 
+/* --- files of a later version ----------------------------------------------------------------- */
+
+/* A header of `size` bytes, its checksum included. */
+static void
+make_newer(uint8_t *at, size_t size, uint64_t seed)
+{
+    store_le16(at + 8, NEWER);
+    store_le16(at + 10, NEWER);
+    store_le64(at + size - 8, hash_bytes(bytes_of(at, size - 8), seed));
+}
+
+static bool
+make_file_newer(uint8_t *at, size_t size)
+{
+    if (size >= 128 && memcmp(at, "FKPARTHD", 8) == 0) {
+        make_newer(at, 64, load_le64(at + 16));
+        make_newer(at + size - 64, 64, load_le64(at + 16));
+    } else if (size >= 8192 && memcmp(at, "FKWALSEG", 8) == 0) {
+        make_newer(at, 512, load_le64(at + 16));
+        memcpy(at + 4096, at, 512);
+    } else if (size >= 4096 && memcmp(at, "FKMANIFS", 8) == 0) {
+        size_t second = (size + 8191) / 8192 * 4096;
+        make_newer(at, size - second, 0);
+        memcpy(at + second, at, size - second);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static int
+newer(const char *path)
+{
+    FILE *file = fopen(path, "r+b");
+    struct buf whole;
+    buf_init(&whole, NULL, (size_t)1 << 30);
+    if (file == NULL) fail(path, "cannot be opened");
+    for (size_t got = 1; got > 0; whole.size += got) {
+        if (!buf_reserve(&whole, 65536)) fail(path, "is too large");
+        got = fread(whole.at + whole.size, 1, 65536, file);
+    }
+    if (!make_file_newer(whole.at, whole.size)) fail(path, "is none of the files that are known");
+    rewind(file);
+    if (fwrite(whole.at, 1, whole.size, file) != whole.size) fail(path, "cannot be written");
+    if (fclose(file) != 0) fail(path, "cannot be written");
+    buf_fini(&whole);
+    return 0;
+}
+
 int
 main(int argc, char **argv)
 {
     struct why why = {""};
+    if (argc == 3 && strcmp(argv[1], "--newer") == 0) return newer(argv[2]);
     if (argc != 2 || argv[1][0] == '-') {
-        fputs("usage: storedump DIRECTORY\n", stderr);
+        fputs("usage: storedump DIRECTORY\n       storedump --newer FILE\n", stderr);
         return 2;
     }
     char marker[256];
