@@ -2,6 +2,9 @@
 
 enum { FIELD_STORED = 255 };
 
+_Static_assert(REJECT_EMPTY_LABELS == 1 && REJECT_BAD_REFERENCE == 7 && REJECT_SERIES_LIMIT == 12,
+               "docs/format/ledger.md: reasons are stored, new ones go behind");
+
 uint64_t
 ledger_rejected(const struct ledger *ledger, enum ledger_kind kind)
 {

@@ -52,8 +52,8 @@ const char *
 inspect_record_word(unsigned type)
 {
     static const char *const words[WAL_TYPE_LAST + 1] = {
-        "unknown",   "commit",   "series", "floats",    "histograms",
-        "exemplars", "metadata", "ledger", "tombstone", "padding",
+        "unknown",   "commit",   "series", "floats",  "histograms",
+        "exemplars", "metadata", "ledger", "padding",
     };
     return words[type <= WAL_TYPE_LAST ? type : 0];
 }

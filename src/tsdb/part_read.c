@@ -260,7 +260,7 @@ read_directory(struct part *p, struct cursor *c, struct directory *d)
 }
 
 static enum err
-read_root(struct part *p, uint64_t offset, struct why *why)
+read_root(struct part *p, uint64_t offset, unsigned version, struct why *why)
 {
     const struct page *page;
     enum err e = page_get(&p->source, offset, PAGE_ROOT, &page, why);
@@ -286,7 +286,8 @@ read_root(struct part *p, uint64_t offset, struct why *why)
     if (e == OK) e = read_directory(p, &c, &p->postings);
     if (e == OK) e = read_directory(p, &c, &p->exemplars);
     if (e == OK) e = c.bad ? ERR_CORRUPT : read_tenants(p, &c);
-    if (e == OK && (c.bad || c.at != c.end)) e = ERR_CORRUPT;
+    /* What a newer version has put behind it is left alone. */
+    if (e == OK && (c.bad || (version == PART_VERSION && c.at != c.end))) e = ERR_CORRUPT;
     page_release(&p->source, page);
     if (e == ERR_NOMEM) return why_set(why, e, "no memory to open a part");
     return e == ERR_CORRUPT ? part_damaged(p, offset, "a root", why) : e;
@@ -313,7 +314,7 @@ part_open_file(struct part *p, struct env *env, const char *parts_dir, struct wh
     if (load_le64(end + 32) != s->file_bytes) return part_damaged(p, 0, "its length", why);
     p->info.data_bytes = load_le64(end + 40);
     if (p->info.data_bytes > s->file_bytes) return part_damaged(p, 0, "its footer", why);
-    return read_root(p, load_le64(end + 24), why);
+    return read_root(p, load_le64(end + 24), load_le16(end + 8), why);
 }
 
 enum err

@@ -37,8 +37,7 @@ enum wal_type {
     WAL_EXEMPLARS = 5,
     WAL_METADATA = 6,
     WAL_LEDGER = 7,
-    WAL_TOMBSTONE = 8,
-    WAL_PADDING = 9, /* ends a commit; readers are not given any */
+    WAL_PADDING = 8, /* ends a commit; readers are not given any */
     WAL_TYPE_LAST = WAL_PADDING,
 };
 

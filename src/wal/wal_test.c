@@ -29,7 +29,7 @@ test_records_of_every_type_and_size_come_back_as_they_were(void **state)
         if (rig_random(&rig, 4) == 0) must(rig_commit(&rig));
     }
     must(rig_commit(&rig));
-    for (unsigned type = WAL_FLOATS; type <= WAL_TOMBSTONE; type++) {
+    for (unsigned type = WAL_FLOATS; type <= WAL_LEDGER; type++) {
         for (unsigned i = 0; i < 4; i++) {
             assert_true(seen[type][i / 2][i % 2]);
         }

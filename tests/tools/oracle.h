@@ -58,7 +58,7 @@ struct oracle_matcher {
     struct bytes value;
 };
 
-enum { ORACLE_MATCHERS_MAX = 32, ORACLE_IGNORED_MAX = 16 };
+enum { ORACLE_MATCHERS_MAX = 128, ORACLE_IGNORED_MAX = 16 };
 
 /* What is asked for, and which labels are left out of every comparison. */
 struct oracle_options {
