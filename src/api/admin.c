@@ -225,43 +225,40 @@ delete_run(struct api *api, struct http_request *request)
 
 /* --- who asks --------------------------------------------------------------------------------- */
 
-static void
-admin_handler(struct api *api, struct http_request *request,
-              void (*run)(struct api *api, struct http_request *request))
+static bool
+admin_is_allowed(const struct api *api, struct http_request *request)
 {
-    if (!api->options.admin) {
-        reply_problem(request, 503, "unavailable", "start with --web.enable-admin-api");
-        return;
-    }
-    admin_later(api, request, run);
+    if (api->options.admin) return true;
+    reply_problem(request, 503, "unavailable", "start with --web.enable-admin-api");
+    return false;
 }
 
 void
 admin_flush_handler(void *context, struct http_request *request)
 {
-    admin_handler(context, request, flush_run);
+    if (admin_is_allowed(context, request)) admin_later(context, request, flush_run);
 }
 
 void
 admin_merge_handler(void *context, struct http_request *request)
 {
-    admin_handler(context, request, merge_run);
+    if (admin_is_allowed(context, request)) merge_later(context, request, merge_run);
 }
 
 void
 admin_snapshot_handler(void *context, struct http_request *request)
 {
-    admin_handler(context, request, snapshot_run);
+    if (admin_is_allowed(context, request)) admin_later(context, request, snapshot_run);
 }
 
 void
 admin_clean_handler(void *context, struct http_request *request)
 {
-    admin_handler(context, request, clean_run);
+    if (admin_is_allowed(context, request)) merge_later(context, request, clean_run);
 }
 
 void
 admin_delete_handler(void *context, struct http_request *request)
 {
-    admin_handler(context, request, delete_run);
+    if (admin_is_allowed(context, request)) admin_later(context, request, delete_run);
 }

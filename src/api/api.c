@@ -213,6 +213,13 @@ admin_later(struct api *api, struct http_request *request,
 }
 
 void
+merge_later(struct api *api, struct http_request *request,
+            void (*run)(struct api *api, struct http_request *request))
+{
+    queue_put(api, QUEUE_MERGES, request, run, refuse);
+}
+
+void
 write_later(struct api *api, struct http_request *request,
             void (*run)(struct api *api, struct http_request *request),
             void (*refused)(struct api *api, struct http_request *request, const struct why *why))
@@ -285,11 +292,21 @@ admin_thread(void *context)
     work_on(api, &api->queues[QUEUE_ADMIN]);
 }
 
+static void
+merges_thread(void *context)
+{
+    struct api *api = context;
+    work_on(api, &api->queues[QUEUE_MERGES]);
+}
+
 /* One each, beside those for reads. */
 static const struct {
     const char *name;
     void (*run)(void *context);
-} single_threads[] = {{"pages", pages_thread}, {"writes", writes_thread}, {"admin", admin_thread}};
+} single_threads[] = {{"pages", pages_thread},
+                      {"writes", writes_thread},
+                      {"admin", admin_thread},
+                      {"merges", merges_thread}};
 
 enum { SINGLE_COUNT = sizeof single_threads / sizeof single_threads[0] };
 

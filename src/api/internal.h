@@ -23,10 +23,10 @@ struct waiting {
 
 /*
  * Reads may take every thread there is for them. What watches the server does not queue behind
- * them: pages and reloads have a thread of their own. So have writes too large for a worker, and
- * what an operator waits for.
+ * them: pages and reloads have a thread of their own. So have writes too large for a worker, what
+ * an operator waits for, and merges, which may take hours.
  */
-enum queue_name { QUEUE_READS, QUEUE_PAGES, QUEUE_WRITES, QUEUE_ADMIN, QUEUE_COUNT };
+enum queue_name { QUEUE_READS, QUEUE_PAGES, QUEUE_WRITES, QUEUE_ADMIN, QUEUE_MERGES, QUEUE_COUNT };
 
 /* A request that waits for such a thread. */
 struct job {
@@ -49,6 +49,7 @@ struct job_queue {
 /* Working memory of one write; kept for the next. */
 struct writer {
     struct writer *next;
+    struct budget budget; /* of the two below */
     struct buf message;
     struct rw_request request;
 };
@@ -97,6 +98,8 @@ void read_later(struct api *api, struct http_request *request,
 void run_later(struct api *api, struct http_request *request,
                void (*run)(struct api *api, struct http_request *request));
 /* Hands it to the thread for an operator's wishes. */
+void merge_later(struct api *api, struct http_request *request,
+                 void (*run)(struct api *api, struct http_request *request));
 void admin_later(struct api *api, struct http_request *request,
                  void (*run)(struct api *api, struct http_request *request));
 /* Hands it to the thread for large writes; `refused` answers it if its turn does not come. */

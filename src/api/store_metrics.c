@@ -179,7 +179,8 @@ put_http(struct metric_sink *s, const struct http_stats *h)
     put(s, "firekeep_http_connections_total", COUNTER, "Connections accepted.",
         h->connections_total);
     put(s, "firekeep_http_connections_refused_total", COUNTER,
-        "Connections beyond the limit, answered 503.", h->connections_refused);
+        "Connections beyond the limit: answered 503, or reset while they send.",
+        h->connections_refused);
     put(s, "firekeep_http_requests_total", COUNTER, "Requests.", h->requests_total);
     put(s, "firekeep_http_body_bytes_total", COUNTER, "Bytes of request bodies.", h->body_bytes);
     for (unsigned i = 2; i < 6; i++) {

@@ -256,8 +256,9 @@ writer_take(struct api *api)
     if (w != NULL) return w;
     w = mem_new(&api->write_budget, sizeof *w);
     if (w == NULL) return NULL;
-    buf_init(&w->message, &api->write_budget, api->options.decoded_bytes_max + 64);
-    if (rw_request_init(&w->request, &api->write_budget) != OK) {
+    budget_init(&w->budget, "write", 0, &api->write_budget);
+    buf_init(&w->message, &w->budget, api->options.decoded_bytes_max + 64);
+    if (rw_request_init(&w->request, &w->budget) != OK) {
         mem_free(&api->write_budget, w, sizeof *w);
         return NULL;
     }
@@ -291,11 +292,34 @@ writers_free(struct api *api)
     }
 }
 
+/*
+ * There was no memory for a request that had half of all by itself when it wanted more. A message
+ * has less than a third of all (decoded_bytes_max), so the rest were arrays, which grow to twice
+ * what they are and are copied then: it does not fit into an empty server either, and to have it
+ * repeated would be to have it repeated for ever.
+ */
+static enum err
+write_unfit(const struct api *api, const struct writer *w, struct why *why)
+{
+    const struct budget *memory = api->options.memory;
+    uint64_t all =
+        memory == NULL ? 0 : atomic_load_explicit(&memory->limit_bytes, memory_order_relaxed);
+    uint64_t most = atomic_load_explicit(&w->budget.peak_bytes, memory_order_relaxed);
+    if (all == 0 || most < all / 2) {
+        return why_set(why, ERR_NOMEM, "no memory for the request");
+    }
+    return why_set(why, ERR_LIMIT,
+                   "a request of %zu bytes uncompressed takes more memory than there is: send less "
+                   "at once",
+                   w->message.size);
+}
+
 static enum err
 write_decode(struct api *api, struct http_request *request, enum rw_version version,
              struct writer *w, struct why *why)
 {
     size_t size;
+    atomic_store_explicit(&w->budget.peak_bytes, 0, memory_order_relaxed); /* of this request */
     enum err e = snappy_size(http_body(request), api->options.decoded_bytes_max, &size);
     if (e == ERR_INPUT) return why_set(why, e, "the body is not a snappy block");
     if (e == ERR_LIMIT) {
@@ -303,12 +327,12 @@ write_decode(struct api *api, struct http_request *request, enum rw_version vers
                        api->options.decoded_bytes_max);
     }
     e = snappy_unpack(http_body(request), &w->message, why);
+    if (e == ERR_NOMEM) return write_unfit(api, w, why);
     if (e) return e;
     http_body_release(request);
     e = rw_decode_unchecked(&w->request, version, buf_bytes(&w->message),
                             tsdb_hash_seed(api->options.tsdb), why);
-    if (e == ERR_NOMEM) why_set(why, e, "no memory for the request");
-    return e;
+    return e == ERR_NOMEM ? write_unfit(api, w, why) : e;
 }
 
 /* Series the store knows need no second look; a message that is not what it looked like gets one.

@@ -56,7 +56,7 @@ static const struct setting table[] = {
      .help = "allow POST /api/v1/admin/tsdb/flush, /merge, /snapshot, /delete_series, "
              "/clean_tombstones"},
     {"web.max-connections", SETTING_COUNT, FIELD(web_max_connections), .fallback = "1024", .min = 1,
-     .max = 65536, .help = "connections at a time; those beyond get 503"},
+     .max = 65536, .help = "connections at a time; those beyond get 503 or a reset"},
     {"web.workers", SETTING_COUNT, FIELD(web_workers), .fallback = "0", .min = 2, .max = 256,
      .zero_auto = true, .help = "threads that serve HTTP; 0 means one per processor, at least 2"},
     {"web.max-header-bytes", SETTING_BYTES, FIELD(web_max_header_bytes), .fallback = "16KiB",

@@ -20,9 +20,6 @@
 
 enum { SLICE_TRIES_MAX = 5, RESUME_TEXT_BYTES = 64 * 1024, TOLD_MAX = 20 };
 
-#define FIRST_MS (-62135596800000) /* years 1 to 9999 */
-#define LAST_MS  253402300799999
-
 struct exporting {
     /* What was asked for. */
     const char *url;
@@ -124,8 +121,8 @@ settle_times(struct exporting *x, struct why *why)
 {
     int64_t now = env_realtime_ms(env_real());
     enum err e = OK;
-    x->start_ms = FIRST_MS;
-    x->end_ms = LAST_MS;
+    x->start_ms = INT64_MIN;
+    x->end_ms = INT64_MAX;
     if (x->start_word != NULL) {
         e = time_parse(bytes_of_text(x->start_word), now, &x->start_ms, why);
         if (e) return why_prefix(why, e, "--start");
@@ -383,7 +380,8 @@ export_slice(struct exporting *x, bool last, struct why *why)
 static enum err
 export_all(struct exporting *x, struct why *why)
 {
-    while (x->next_ms <= x->end_ms) {
+    bool done = x->next_ms > x->end_ms;
+    while (!done) {
         int64_t end = slice_end(x);
         if (atomic_load_explicit(x->stop, memory_order_relaxed)) {
             return why_set(why, ERR_CANCELED, "stopped");
@@ -391,7 +389,8 @@ export_all(struct exporting *x, struct why *why)
         enum err e = export_slice(x, end == x->end_ms, why);
         if (e == OK) e = output_place(x->output, &x->place_bytes, why);
         if (e) return e;
-        x->next_ms = end + 1;
+        done = end == x->end_ms;
+        if (end < INT64_MAX) x->next_ms = end + 1;
         e = save_resume(x, why);
         if (e) return e;
     }

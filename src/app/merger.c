@@ -134,6 +134,8 @@ work(struct merger *m, struct why *why)
     struct tsdb_stats stats;
     tsdb_stats(m->tsdb, &stats);
     m->left_alone = stats.parts_left_alone;
+    /* All parts that there are: with those that come meanwhile it might never be done. */
+    if (m->mode == TSDB_MERGE_FULL) options.up_to_pos = stats.store_pos;
     enum err e = tsdb_expire(m->tsdb, &r, why);
     if (e == OK) tell_expiry(m, &r);
     while (e == OK) {

@@ -528,6 +528,14 @@ decoded_bytes_max(const struct server *s)
     return wanted < most ? wanted : most;
 }
 
+/* What snappy makes at most of the largest message there may be. */
+static uint64_t
+body_bytes_max(const struct server *s)
+{
+    uint64_t decoded = decoded_bytes_max(s), most = decoded + decoded / 6 + 32;
+    return s->settings.web_max_body_bytes < most ? s->settings.web_max_body_bytes : most;
+}
+
 static enum err
 start_api(struct server *s, struct why *why)
 {
@@ -577,7 +585,7 @@ start_http(struct server *s, struct why *why)
         .workers = worker_count(c),
         .connections_max = c->web_max_connections,
         .header_bytes_max = c->web_max_header_bytes,
-        .body_bytes_max = c->web_max_body_bytes,
+        .body_bytes_max = body_bytes_max(s),
         .header_timeout_ns = c->web_header_timeout_ms * NS_PER_MS,
         .body_timeout_ns = c->web_body_timeout_ms * NS_PER_MS,
         .idle_timeout_ns = c->web_idle_timeout_ms * NS_PER_MS,

@@ -28,7 +28,7 @@ struct plan_part {
     struct time_range time; /* min above max: no samples */
     uint64_t bytes;
     uint64_t memory; /* what a merge needs for it */
-    bool fixed;      /* damaged, or in use otherwise: stays as it is */
+    bool fixed;      /* damaged, or not meant: stays as it is */
     bool loose;      /* written in haste: a full merge writes it anew though it is alone */
 };
 

@@ -166,17 +166,19 @@ static enum err
 list_parts(struct merging *g, struct plan_part **ret_parts)
 {
     const struct version *v = g->version;
+    uint64_t up_to = g->options->up_to_pos != 0 ? g->options->up_to_pos : UINT64_MAX;
     struct plan_part *parts = arena_alloc(&g->arena, (v->part_count + 1u) * sizeof *parts);
     if (parts == NULL) return ERR_NOMEM;
     for (uint32_t i = 0; i < v->part_count; i++) {
         const struct part_info *info = part_info(v->parts[i]);
-        parts[i] = (struct plan_part){.from_pos = info->from_pos,
-                                      .to_pos = info->to_pos,
-                                      .time = {info->min_ms, info->max_ms},
-                                      .bytes = info->file_bytes,
-                                      .memory = part_merge_memory(v->parts[i]),
-                                      .fixed = part_is_left_alone(v->parts[i]),
-                                      .loose = info->level < LEVEL_LAST};
+        parts[i] =
+            (struct plan_part){.from_pos = info->from_pos,
+                               .to_pos = info->to_pos,
+                               .time = {info->min_ms, info->max_ms},
+                               .bytes = info->file_bytes,
+                               .memory = part_merge_memory(v->parts[i]),
+                               .fixed = part_is_left_alone(v->parts[i]) || info->to_pos > up_to,
+                               .loose = info->level < LEVEL_LAST};
     }
     *ret_parts = parts;
     return OK;

@@ -185,6 +185,7 @@ enum tsdb_merge_mode {
 };
 struct tsdb_merge_options {
     enum tsdb_merge_mode mode;
+    uint64_t up_to_pos; /* parts that hold what came behind it are left out; 0: none are */
     /* May be NULL. Asked now and then, may sleep; false: what was begun is given up. */
     bool (*go_on)(void *context);
     void *context;

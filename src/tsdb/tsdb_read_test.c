@@ -737,6 +737,28 @@ test_what_comes_after_a_deletion_stays(void **state)
     expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 2\n");
 }
 
+/* With what is flushed meanwhile it might never be done. */
+static void
+test_a_full_merge_can_be_bounded_by_what_there_was_when_it_was_asked_for(void **state)
+{
+    (void)state;
+    struct tsdb_stats stats;
+    for (int i = 0; i < 3; i++) {
+        if (i == 2) tsdb_stats(m.db, &stats);
+        send_float("a", "__name__=m", T0 + i, i);
+        machine_commit(&m);
+        machine_flush(&m);
+    }
+    struct tsdb_merge_options options = {.mode = TSDB_MERGE_FULL, .up_to_pos = stats.store_pos};
+    struct tsdb_merge_result r;
+    must(tsdb_merge(m.db, &options, &r, &m.why));
+    assert_int_equal(r.input_count, 2);
+    must(tsdb_merge(m.db, &options, &r, &m.why));
+    assert_int_equal(r.input_count, 0);
+    tsdb_stats(m.db, &stats);
+    assert_int_equal(stats.parts, 2);
+}
+
 static void
 test_part_without_its_root_is_put_aside_and_counted(void **state)
 {
@@ -909,6 +931,7 @@ main(void)
         claim(test_metadata_of_a_refused_request_comes_with_the_repetition),
         claim(test_what_is_deleted_is_gone_at_once_and_later_from_disk),
         claim(test_what_comes_after_a_deletion_stays),
+        claim(test_a_full_merge_can_be_bounded_by_what_there_was_when_it_was_asked_for),
         claim(test_part_without_its_root_is_put_aside_and_counted),
         claim(test_store_without_its_manifest_is_refused_and_not_swept),
         claim(test_log_that_is_gone_is_damage),
