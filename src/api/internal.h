@@ -97,9 +97,10 @@ void read_later(struct api *api, struct http_request *request,
 /* Hands it to the thread for pages. */
 void run_later(struct api *api, struct http_request *request,
                void (*run)(struct api *api, struct http_request *request));
-/* Hands it to the thread for an operator's wishes. */
+/* Hands it to the thread for merges. */
 void merge_later(struct api *api, struct http_request *request,
                  void (*run)(struct api *api, struct http_request *request));
+/* Hands it to the thread for an operator's other wishes. */
 void admin_later(struct api *api, struct http_request *request,
                  void (*run)(struct api *api, struct http_request *request));
 /* Hands it to the thread for large writes; `refused` answers it if its turn does not come. */

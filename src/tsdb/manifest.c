@@ -88,6 +88,7 @@ get_matchers(struct cursor *c, struct arena *arena, struct manifest_tombstone *t
         t->matchers[i].type = cursor_u8(c);
         t->matchers[i].name = cursor_counted(c);
         t->matchers[i].pattern = cursor_counted(c);
+        if (t->matchers[i].name.size == 0) return ERR_CORRUPT;
     }
     t->matcher_count = (uint32_t)count;
     return c->bad ? ERR_CORRUPT : OK;
