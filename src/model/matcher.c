@@ -226,7 +226,7 @@ compile_program(struct matcher *m, struct why *why)
     }
     char text[256] = "";
     enum re2_result result = re2_program_new(m->pattern.at, m->pattern.size, PROGRAM_BYTES_MAX,
-                                             &m->program, text, sizeof text);
+                                             RE2_NO_CAPTURES, &m->program, text, sizeof text);
     switch (result) {
     case RE2_OK:
         return OK;

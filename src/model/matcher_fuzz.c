@@ -17,8 +17,8 @@ re2_says(struct bytes pattern, struct bytes value)
 {
     char why[64];
     struct re2_program *program = NULL;
-    enum re2_result result =
-        re2_program_new(pattern.at, pattern.size, 8 << 20, &program, why, sizeof why);
+    enum re2_result result = re2_program_new(pattern.at, pattern.size, 8 << 20, RE2_NO_CAPTURES,
+                                             &program, why, sizeof why);
     assert(result == RE2_OK);
     bool matches = re2_program_matches(program, value.at, value.size);
     re2_program_free(program);

@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <new>
+#include <string>
 
 struct re2_program {
     re2_program(const re2::StringPiece &pattern, const re2::RE2::Options &options)
@@ -20,14 +21,14 @@ piece_of(const uint8_t *at, size_t size)
 }
 
 static re2_result
-program_new(const re2::StringPiece &pattern, int64_t memory_bytes, re2_program **ret_program,
-            char *why, size_t why_bytes)
+program_new(const re2::StringPiece &pattern, int64_t memory_bytes, re2_captures captures,
+            re2_program **ret_program, char *why, size_t why_bytes)
 {
     re2::RE2::Options options;
     options.set_dot_nl(true);
     options.set_max_mem(memory_bytes);
     options.set_log_errors(false);
-    options.set_never_capture(true);
+    options.set_never_capture(captures == RE2_NO_CAPTURES);
     re2_program *program = new re2_program(pattern, options);
     if (program->re.ok()) {
         *ret_program = program;
@@ -41,11 +42,12 @@ program_new(const re2::StringPiece &pattern, int64_t memory_bytes, re2_program *
 
 re2_result
 re2_program_new(const uint8_t *pattern, size_t pattern_bytes, int64_t memory_bytes,
-                struct re2_program **ret_program, char *why, size_t why_bytes)
+                enum re2_captures captures, struct re2_program **ret_program, char *why,
+                size_t why_bytes)
 {
     try {
-        return program_new(piece_of(pattern, pattern_bytes), memory_bytes, ret_program, why,
-                           why_bytes);
+        return program_new(piece_of(pattern, pattern_bytes), memory_bytes, captures, ret_program,
+                           why, why_bytes);
     } catch (...) { /* std::bad_alloc; RE2 throws nothing of its own */
         return RE2_NO_MEMORY;
     }
@@ -68,4 +70,46 @@ bool
 re2_program_matches(const struct re2_program *program, const uint8_t *text, size_t text_bytes)
 {
     return matches_or_terminate(program->re, piece_of(text, text_bytes));
+}
+
+uint32_t
+re2_program_groups(const struct re2_program *program)
+{
+    int count = program->re.NumberOfCapturingGroups();
+    return count < RE2_CAPTURES_MAX ? static_cast<uint32_t>(count) : RE2_CAPTURES_MAX - 1;
+}
+
+static uint32_t
+group_or_terminate(const re2::RE2 &re, const re2::StringPiece &name) noexcept
+{
+    const auto &groups = re.NamedCapturingGroups();
+    auto found = groups.find(std::string(name.data(), name.size()));
+    return found == groups.end() ? 0 : static_cast<uint32_t>(found->second);
+}
+
+uint32_t
+re2_program_group(const struct re2_program *program, const uint8_t *name, size_t name_bytes)
+{
+    return group_or_terminate(program->re, piece_of(name, name_bytes));
+}
+
+static bool
+capture_or_terminate(const re2::RE2 &re, const re2::StringPiece &text, re2_capture *ret,
+                     int count) noexcept
+{
+    re2::StringPiece groups[RE2_CAPTURES_MAX];
+    if (!re.Match(text, 0, text.size(), re2::RE2::ANCHOR_BOTH, groups, count)) return false;
+    for (int i = 0; i < count; i++) {
+        ret[i].at = reinterpret_cast<const uint8_t *>(groups[i].data());
+        ret[i].size = groups[i].size();
+    }
+    return true;
+}
+
+bool
+re2_program_capture(const struct re2_program *program, const uint8_t *text, size_t text_bytes,
+                    struct re2_capture *ret_captures)
+{
+    int count = static_cast<int>(re2_program_groups(program)) + 1;
+    return capture_or_terminate(program->re, piece_of(text, text_bytes), ret_captures, count);
 }

@@ -1,6 +1,6 @@
 /*
- * matcher_re2.h - the few things we want of RE2, for C. Private to the matchers. No exception
- * leaves these functions.
+ * matcher_re2.h - the few things we want of RE2, for C. Private to matchers and relabelling. No
+ * exception leaves these functions.
  */
 #ifndef MODEL_MATCHER_RE2_H
 #define MODEL_MATCHER_RE2_H
@@ -21,8 +21,10 @@ enum re2_result { RE2_OK, RE2_INVALID, RE2_TOO_LARGE, RE2_NO_MEMORY };
  * Compiles a UTF-8 pattern in which dot matches newline; program and cache may use `memory_bytes`.
  * The sentence of RE2_INVALID and RE2_TOO_LARGE goes to `why`, cut off and NUL-terminated.
  */
+enum re2_captures { RE2_NO_CAPTURES, RE2_CAPTURES };
 enum re2_result re2_program_new(const uint8_t *pattern, size_t pattern_bytes, int64_t memory_bytes,
-                                struct re2_program **ret_program, char *why, size_t why_bytes);
+                                enum re2_captures captures, struct re2_program **ret_program,
+                                char *why, size_t why_bytes);
 void re2_program_free(struct re2_program *program);
 
 /*
@@ -30,6 +32,21 @@ void re2_program_free(struct re2_program *program);
  * memory it needs to answer: a wrong answer may delete the wrong series.
  */
 bool re2_program_matches(const struct re2_program *program, const uint8_t *text, size_t text_bytes);
+
+/* For programs with captures. */
+struct re2_capture {
+    const uint8_t *at; /* NULL: the group took no part */
+    size_t size;
+};
+enum { RE2_CAPTURES_MAX = 64 };
+/* Groups, at most RE2_CAPTURES_MAX - 1: those behind are never asked for. */
+uint32_t re2_program_groups(const struct re2_program *program);
+/* The number of the group of that name; 0: there is none. */
+uint32_t re2_program_group(const struct re2_program *program, const uint8_t *name,
+                           size_t name_bytes);
+/* As re2_program_matches(); ret[0] is all of the text, ret[1] the first group, and so on. */
+bool re2_program_capture(const struct re2_program *program, const uint8_t *text, size_t text_bytes,
+                         struct re2_capture *ret_captures);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,566 @@
+/*
+ * relabel.c - rules are compiled once: the regex, and templates cut into pieces. A series' labels
+ * are an array while the rules change them, and are made canonical at the end.
+ */
+#include "model/relabel.h"
+
+#include <gnutls/crypto.h>
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <wctype.h>
+
+#include "base/buf.h"
+#include "base/utf8.h"
+#include "model/labels.h"
+#include "model/matcher_re2.h"
+
+enum { PROGRAM_BYTES_MAX = 8 << 20, MD5_BYTES = 16 };
+
+/* Of a template: literal text, or what a group matched. */
+struct piece {
+    struct bytes text;
+    uint32_t group;
+    bool is_group;
+};
+
+struct template
+{
+    struct piece *pieces;
+    uint32_t count;
+};
+
+struct rule {
+    enum relabel_action action;
+    struct bytes *sources;
+    uint32_t source_count;
+    struct bytes separator;
+    struct re2_program *program;
+    struct template target;
+    struct template replacement;
+    struct bytes target_label;
+    uint64_t modulus;
+};
+
+struct relabel {
+    struct arena arena;
+    struct rule *rules;
+    uint32_t count;
+    locale_t locale; /* whose letters have cases */
+};
+
+static const char *const words[RELABEL_ACTION_COUNT] = {
+    "replace",  "keep",      "drop",      "keepequal", "dropequal", "hashmod",
+    "labelmap", "labeldrop", "labelkeep", "lowercase", "uppercase",
+};
+
+enum relabel_action
+relabel_action_of(struct bytes word)
+{
+    unsigned a = 0;
+    while (a < RELABEL_ACTION_COUNT &&
+           (strlen(words[a]) != word.size ||
+            strncasecmp(words[a], (const char *)word.at, word.size) != 0)) {
+        a++;
+    }
+    return (enum relabel_action)a;
+}
+
+/* --- templates -------------------------------------------------------------------------------- */
+
+static bool
+is_word(uint8_t c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+/* The group that a name means; one that does not exist matches nothing. */
+static uint32_t
+group_of(const struct re2_program *program, struct bytes name)
+{
+    uint64_t number = 0;
+    bool is_number = name.at[0] != '0' || name.size == 1;
+    for (size_t i = 0; i < name.size && is_number; i++) {
+        is_number = name.at[i] >= '0' && name.at[i] <= '9' && number < 100000000;
+        if (is_number) number = number * 10 + (uint64_t)(name.at[i] - '0');
+    }
+    if (is_number)
+        return number <= re2_program_groups(program) ? (uint32_t)number : RE2_CAPTURES_MAX;
+    uint32_t group = re2_program_group(program, name.at, name.size);
+    return group == 0 || group > re2_program_groups(program) ? RE2_CAPTURES_MAX : group;
+}
+
+/* Reads "1", "{1}", "name", "{name}" behind a dollar sign; false: it is none. */
+static bool
+read_reference(struct bytes text, struct bytes *ret_name, size_t *ret_used)
+{
+    size_t begin = text.size > 0 && text.at[0] == '{', end = begin;
+    while (end < text.size && is_word(text.at[end])) {
+        end++;
+    }
+    if (end == begin) return false;
+    if (begin == 1 && (end == text.size || text.at[end] != '}')) return false;
+    *ret_name = bytes_of(text.at + begin, end - begin);
+    *ret_used = end + begin;
+    return true;
+}
+
+static enum err
+template_new(struct relabel *r, struct bytes text, const struct re2_program *program,
+             struct template *ret)
+{
+    struct piece *pieces = arena_new(&r->arena, (text.size + 1) * sizeof *pieces);
+    if (pieces == NULL) return ERR_NOMEM;
+    uint32_t count = 0;
+    for (size_t i = 0; i < text.size;) {
+        struct bytes name;
+        size_t used, begin = i;
+        if (text.at[i] != '$') {
+            while (i < text.size && text.at[i] != '$') {
+                i++;
+            }
+            pieces[count++].text = bytes_of(text.at + begin, i - begin);
+        } else if (i + 1 < text.size && text.at[i + 1] == '$') {
+            pieces[count++].text = bytes_of(text.at + i, 1);
+            i += 2;
+        } else if (read_reference(bytes_of(text.at + i + 1, text.size - i - 1), &name, &used)) {
+            pieces[count].is_group = true;
+            pieces[count++].group = group_of(program, name);
+            i += 1 + used;
+        } else {
+            pieces[count++].text = bytes_of(text.at + i++, 1);
+        }
+    }
+    *ret = (struct template){pieces, count};
+    return OK;
+}
+
+static struct bytes
+template_expand(const struct template *t, const struct re2_capture *captures,
+                uint32_t capture_count, struct arena *arena, enum err *ret)
+{
+    size_t size = 0;
+    for (uint32_t i = 0; i < t->count; i++) {
+        const struct piece *p = &t->pieces[i];
+        if (!p->is_group) size += p->text.size;
+        if (p->is_group && p->group < capture_count) size += captures[p->group].size;
+    }
+    uint8_t *at = arena_alloc(arena, size + 1);
+    if (at == NULL) {
+        *ret = ERR_NOMEM;
+        return bytes_of(NULL, 0);
+    }
+    uint8_t *end = at;
+    for (uint32_t i = 0; i < t->count; i++) {
+        const struct piece *p = &t->pieces[i];
+        struct bytes text = p->text;
+        if (p->is_group && p->group >= capture_count) continue;
+        if (p->is_group) text = bytes_of(captures[p->group].at, captures[p->group].size);
+        if (text.size > 0) memcpy(end, text.at, text.size);
+        end += text.size;
+    }
+    return bytes_of(at, size);
+}
+
+/* --- rules ------------------------------------------------------------------------------------ */
+
+static enum err
+wrong(struct why *why, uint32_t number, enum relabel_action action, const char *what)
+{
+    return why_set(why, ERR_INPUT, "relabel rule %u: action %s %s", number, words[action], what);
+}
+
+static enum err
+check_spec(const struct relabel_spec *s, uint32_t number, struct why *why)
+{
+    bool target = s->target_label.size > 0;
+    switch (s->action) {
+    case RELABEL_REPLACE:
+    case RELABEL_LOWERCASE:
+    case RELABEL_UPPERCASE:
+        if (!target) return wrong(why, number, s->action, "requires target_label");
+        break;
+    case RELABEL_HASHMOD:
+        if (!target) return wrong(why, number, s->action, "requires target_label");
+        if (s->modulus == 0) return wrong(why, number, s->action, "requires modulus, above 0");
+        break;
+    case RELABEL_KEEPEQUAL:
+    case RELABEL_DROPEQUAL:
+        if (!target) return wrong(why, number, s->action, "requires target_label");
+        if (s->regex.at != NULL || s->separator.at != NULL || s->replacement.at != NULL ||
+            s->modulus != 0) {
+            return wrong(why, number, s->action, "takes only source_labels and target_label");
+        }
+        break;
+    case RELABEL_LABELDROP:
+    case RELABEL_LABELKEEP:
+        if (s->source_label_count > 0 || target || s->modulus != 0 || s->separator.at != NULL ||
+            s->replacement.at != NULL) {
+            return wrong(why, number, s->action, "takes only regex");
+        }
+        break;
+    case RELABEL_LABELMAP:
+        if (s->replacement.at != NULL && s->replacement.size == 0) {
+            return wrong(why, number, s->action, "requires a replacement that is not empty");
+        }
+        break;
+    default:
+        break;
+    }
+    return OK;
+}
+
+static struct bytes
+given_or(struct bytes given, const char *fallback)
+{
+    return given.at == NULL ? bytes_of_text(fallback) : given;
+}
+
+static enum err
+copy(struct relabel *r, struct bytes text, struct bytes *ret)
+{
+    *ret = arena_copy(&r->arena, text);
+    return ret->at == NULL && text.size > 0 ? ERR_NOMEM : OK;
+}
+
+static enum err
+compile(struct rule *rule, struct bytes regex, uint32_t number, struct why *why)
+{
+    char text[200];
+    switch (re2_program_new(regex.at, regex.size, PROGRAM_BYTES_MAX, RE2_CAPTURES, &rule->program,
+                            text, sizeof text)) {
+    case RE2_OK:
+        return OK;
+    case RE2_INVALID:
+        return why_set(why, ERR_INPUT, "relabel rule %u: invalid regex: %s", number, text);
+    case RE2_TOO_LARGE:
+        return why_set(why, ERR_LIMIT, "relabel rule %u: regex too large: %s", number, text);
+    case RE2_NO_MEMORY:
+        break;
+    }
+    return why_set(why, ERR_NOMEM, "out of memory while a regex was compiled");
+}
+
+static enum err
+rule_init(struct relabel *r, struct rule *rule, const struct relabel_spec *s, uint32_t number,
+          struct why *why)
+{
+    enum err e = check_spec(s, number, why);
+    if (e) return e;
+    struct bytes replacement;
+    rule->action = s->action;
+    rule->modulus = s->modulus;
+    rule->source_count = s->source_label_count;
+    rule->sources = arena_new(&r->arena, (s->source_label_count + 1u) * sizeof *rule->sources);
+    if (rule->sources == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < s->source_label_count && e == OK; i++) {
+        e = copy(r, s->source_labels[i], &rule->sources[i]);
+    }
+    if (e == OK) e = copy(r, given_or(s->separator, ";"), &rule->separator);
+    if (e == OK) e = copy(r, s->target_label, &rule->target_label);
+    if (e == OK) e = copy(r, given_or(s->replacement, "$1"), &replacement);
+    if (e == OK) e = compile(rule, given_or(s->regex, "(.*)"), number, why);
+    if (e == OK) e = template_new(r, rule->target_label, rule->program, &rule->target);
+    if (e == OK) e = template_new(r, replacement, rule->program, &rule->replacement);
+    return e;
+}
+
+enum err
+relabel_new(const struct relabel_spec *specs, uint32_t count, struct relabel **ret, struct why *why)
+{
+    struct relabel *r = mem_new(NULL, sizeof *r);
+    if (r == NULL) return why_set(why, ERR_NOMEM, "no memory for relabel rules");
+    arena_init(&r->arena, NULL, 0, 0);
+    r->locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+    r->rules = arena_new(&r->arena, (count + 1u) * sizeof *r->rules);
+    enum err e = r->rules == NULL || r->locale == (locale_t)0 ? ERR_NOMEM : OK;
+    for (uint32_t i = 0; i < count && e == OK; i++) {
+        r->count = i + 1;
+        e = rule_init(r, &r->rules[i], &specs[i], i + 1, why);
+    }
+    if (e == ERR_NOMEM) why_set(why, e, "no memory for relabel rules");
+    if (e) {
+        relabel_free(r);
+        return e;
+    }
+    *ret = r;
+    return OK;
+}
+
+void
+relabel_free(struct relabel *r)
+{
+    if (r == NULL) return;
+    for (uint32_t i = 0; i < r->count; i++) {
+        re2_program_free(r->rules[i].program);
+    }
+    if (r->locale != (locale_t)0) freelocale(r->locale);
+    arena_fini(&r->arena);
+    mem_free(NULL, r, sizeof *r);
+}
+
+/* --- a series --------------------------------------------------------------------------------- */
+
+struct work {
+    const struct relabel *relabel;
+    struct arena *arena;
+    struct label *labels; /* those without a value are gone */
+    uint32_t count;
+    uint32_t capacity;
+    bool changed;
+    bool dropped;
+    enum err e;
+    struct re2_capture captures[RE2_CAPTURES_MAX];
+};
+
+static struct label *
+find(struct work *w, struct bytes name)
+{
+    for (uint32_t i = 0; i < w->count; i++) {
+        if (bytes_equal(w->labels[i].name, name)) return &w->labels[i];
+    }
+    return NULL;
+}
+
+static struct bytes
+value_of(struct work *w, struct bytes name)
+{
+    const struct label *l = find(w, name);
+    return l == NULL ? bytes_of(NULL, 0) : l->value;
+}
+
+/* An empty value removes the label. */
+static void
+set(struct work *w, struct bytes name, struct bytes value)
+{
+    struct label *l = find(w, name);
+    if (l == NULL && (value.size == 0 || name.size == 0)) return;
+    if (l == NULL && w->count == w->capacity) {
+        struct label *more = arena_alloc(w->arena, 2 * (w->capacity + 4u) * sizeof *more);
+        if (more == NULL) {
+            w->e = ERR_NOMEM;
+            return;
+        }
+        if (w->count > 0) memcpy(more, w->labels, w->count * sizeof *more);
+        w->labels = more;
+        w->capacity = 2 * (w->capacity + 4);
+    }
+    if (l == NULL) {
+        l = &w->labels[w->count++];
+        l->name = name;
+    }
+    l->value = value;
+    w->changed = true;
+}
+
+static struct bytes
+joined_sources(struct work *w, const struct rule *rule)
+{
+    if (rule->source_count == 1) return value_of(w, rule->sources[0]);
+    size_t size = 0;
+    for (uint32_t i = 0; i < rule->source_count; i++) {
+        size += value_of(w, rule->sources[i]).size + rule->separator.size;
+    }
+    uint8_t *at = arena_alloc(w->arena, size + 1), *end = at;
+    if (at == NULL) {
+        w->e = ERR_NOMEM;
+        return bytes_of(NULL, 0);
+    }
+    for (uint32_t i = 0; i < rule->source_count; i++) {
+        struct bytes value = value_of(w, rule->sources[i]);
+        if (i > 0 && rule->separator.size > 0)
+            memcpy(end, rule->separator.at, rule->separator.size);
+        if (i > 0) end += rule->separator.size;
+        if (value.size > 0) memcpy(end, value.at, value.size);
+        end += value.size;
+    }
+    return bytes_of(at, (size_t)(end - at));
+}
+
+static bool
+captures(struct work *w, const struct rule *rule, struct bytes text)
+{
+    return re2_program_capture(rule->program, text.at, text.size, w->captures);
+}
+
+static void
+replace(struct work *w, const struct rule *rule, struct bytes text)
+{
+    uint32_t groups = re2_program_groups(rule->program) + 1;
+    if (!captures(w, rule, text)) return;
+    struct bytes target = template_expand(&rule->target, w->captures, groups, w->arena, &w->e);
+    struct bytes value = template_expand(&rule->replacement, w->captures, groups, w->arena, &w->e);
+    if (w->e == OK && target.size > 0) set(w, target, value);
+}
+
+static void
+hashmod(struct work *w, const struct rule *rule, struct bytes text)
+{
+    uint8_t hash[MD5_BYTES];
+    char number[24];
+    if (gnutls_hash_fast(GNUTLS_DIG_MD5, text.at, text.size, hash) != 0) abort();
+    uint64_t low = __builtin_bswap64(load_le64(hash + 8));
+    int size = snprintf(number, sizeof number, "%llu", (unsigned long long)(low % rule->modulus));
+    struct bytes value = arena_copy(w->arena, bytes_of(number, (size_t)size));
+    if (value.at == NULL) w->e = ERR_NOMEM;
+    if (w->e == OK) set(w, rule->target_label, value);
+}
+
+static void
+labelmap(struct work *w, const struct rule *rule)
+{
+    uint32_t groups = re2_program_groups(rule->program) + 1, count = w->count;
+    for (uint32_t i = 0; i < count && w->e == OK; i++) {
+        struct label l = w->labels[i];
+        if (l.value.size == 0 || !captures(w, rule, l.name)) continue;
+        struct bytes name =
+            template_expand(&rule->replacement, w->captures, groups, w->arena, &w->e);
+        if (w->e == OK) set(w, name, l.value);
+    }
+}
+
+static void
+labels_by_name(struct work *w, const struct rule *rule, bool drop_those_that_match)
+{
+    for (uint32_t i = 0; i < w->count; i++) {
+        struct label *l = &w->labels[i];
+        bool matches = re2_program_matches(rule->program, l->name.at, l->name.size);
+        if (l->value.size == 0 || matches != drop_those_that_match) continue;
+        l->value.size = 0;
+        w->changed = true;
+    }
+}
+
+static size_t
+put_utf8(uint8_t *to, uint32_t c)
+{
+    if (c < 0x80) {
+        to[0] = (uint8_t)c;
+        return 1;
+    }
+    size_t more = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
+    for (size_t i = more; i > 0; i--, c >>= 6) {
+        to[i] = (uint8_t)(0x80 | (c & 0x3f));
+    }
+    to[0] = (uint8_t)((0xff00 >> (more + 1) & 0xff) | c);
+    return more + 1;
+}
+
+/* The length of a sequence in valid UTF-8, whose code point goes to `ret`. */
+static size_t
+get_utf8(const uint8_t *at, uint32_t *ret)
+{
+    size_t more = at[0] < 0x80 ? 0 : at[0] < 0xe0 ? 1 : at[0] < 0xf0 ? 2 : 3;
+    *ret = more == 0 ? at[0] : at[0] & (0x3fu >> more);
+    for (size_t i = 1; i <= more; i++) {
+        *ret = *ret << 6 | (at[i] & 0x3f);
+    }
+    return more + 1;
+}
+
+static void
+change_case(struct work *w, const struct rule *rule, struct bytes text, bool upper)
+{
+    if (!utf8_valid(text)) return; /* left as it is: it came so */
+    uint8_t *at = arena_alloc(w->arena, text.size * 4 + 1), *end = at;
+    if (at == NULL) {
+        w->e = ERR_NOMEM;
+        return;
+    }
+    for (size_t i = 0; i < text.size;) {
+        uint32_t c;
+        i += get_utf8(text.at + i, &c);
+        c = (uint32_t)(upper ? towupper_l((wint_t)c, w->relabel->locale)
+                             : towlower_l((wint_t)c, w->relabel->locale));
+        end += put_utf8(end, c);
+    }
+    set(w, rule->target_label, bytes_of(at, (size_t)(end - at)));
+}
+
+static void
+apply_rule(struct work *w, const struct rule *rule)
+{
+    struct bytes text = joined_sources(w, rule);
+    if (w->e) return;
+    switch (rule->action) {
+    case RELABEL_REPLACE:
+        replace(w, rule, text);
+        break;
+    case RELABEL_KEEP:
+        w->dropped = !re2_program_matches(rule->program, text.at, text.size);
+        break;
+    case RELABEL_DROP:
+        w->dropped = re2_program_matches(rule->program, text.at, text.size);
+        break;
+    case RELABEL_KEEPEQUAL:
+        w->dropped = !bytes_equal(text, value_of(w, rule->target_label));
+        break;
+    case RELABEL_DROPEQUAL:
+        w->dropped = bytes_equal(text, value_of(w, rule->target_label));
+        break;
+    case RELABEL_HASHMOD:
+        hashmod(w, rule, text);
+        break;
+    case RELABEL_LABELMAP:
+        labelmap(w, rule);
+        break;
+    case RELABEL_LABELDROP:
+        labels_by_name(w, rule, true);
+        break;
+    case RELABEL_LABELKEEP:
+        labels_by_name(w, rule, false);
+        break;
+    case RELABEL_LOWERCASE:
+        change_case(w, rule, text, false);
+        break;
+    case RELABEL_UPPERCASE:
+        change_case(w, rule, text, true);
+        break;
+    case RELABEL_ACTION_COUNT:
+        break;
+    }
+}
+
+static enum err
+read_labels(struct work *w, struct bytes labels)
+{
+    struct cursor c = cursor_of(labels);
+    w->capacity = labels_count(labels) + 4;
+    w->labels = arena_alloc(w->arena, w->capacity * sizeof *w->labels);
+    if (w->labels == NULL) return ERR_NOMEM;
+    while (labels_next(&c, &w->labels[w->count])) {
+        w->count++;
+    }
+    return OK;
+}
+
+static enum err
+build_labels(struct work *w, struct bytes *ret)
+{
+    static const struct labels_limits none = {UINT32_MAX, UINT32_MAX, UINT32_MAX};
+    struct buf to;
+    buf_init(&to, NULL, UINT32_MAX);
+    enum reject reject = labels_build(w->labels, w->count, &none, &to);
+    enum err e = buf_error(&to);
+    *ret = bytes_of(NULL, 0); /* REJECT_EMPTY_LABELS: none is left */
+    if (e == OK && reject == REJECT_NONE) {
+        *ret = arena_copy(w->arena, buf_bytes(&to));
+        if (ret->at == NULL) e = ERR_NOMEM;
+    }
+    buf_fini(&to);
+    return e;
+}
+
+enum err
+relabel_apply(const struct relabel *relabel, struct bytes labels, struct arena *arena,
+              struct bytes *ret_labels)
+{
+    struct work w = {.relabel = relabel, .arena = arena};
+    w.e = read_labels(&w, labels);
+    for (uint32_t i = 0; i < relabel->count && w.e == OK && !w.dropped; i++) {
+        apply_rule(&w, &relabel->rules[i]);
+    }
+    if (w.e) return w.e;
+    *ret_labels = w.dropped ? bytes_of(NULL, 0) : labels;
+    return w.dropped || !w.changed ? OK : build_labels(&w, ret_labels);
+}

@@ -1,0 +1,431 @@
+/*
+ * http_calls.c - libcurl's multi interface. A transfer keeps its easy handle when it is done, for
+ * the next call. Only http and https, no redirects (a POST must not turn into a GET), answers
+ * uncompressed.
+ */
+#include "net/http_calls.h"
+
+#include <curl/curl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+enum { ANSWER_BYTES_MAX = 64 << 20, IDLE_MAX = 8 };
+
+struct transfer {
+    struct transfer *next;
+    struct http_calls *calls;
+    CURL *curl;
+    struct curl_slist *headers;
+    struct curl_slist *connect_to;
+    struct http_call call;
+    struct http_call_answer answer;
+    struct buf body;
+    char error[CURL_ERROR_SIZE];
+    CURLcode code;
+};
+
+struct http_calls {
+    struct env *env;
+    struct budget *budget;
+    CURLM *multi;
+    char user_agent[80];
+    uint32_t count;
+    struct transfer *under_way; /* lists */
+    struct transfer *done;
+    struct transfer *idle;
+    uint32_t idle_count;
+    struct transfer *shown; /* its body is in the caller's hands */
+};
+
+static void
+transfer_free(struct transfer *t)
+{
+    if (t == NULL) return;
+    if (t->curl != NULL) curl_easy_cleanup(t->curl);
+    curl_slist_free_all(t->headers);
+    curl_slist_free_all(t->connect_to);
+    buf_fini(&t->body);
+    mem_free(NULL, t, sizeof *t);
+}
+
+static void
+list_free(struct transfer *list)
+{
+    while (list != NULL) {
+        struct transfer *next = list->next;
+        transfer_free(list);
+        list = next;
+    }
+}
+
+enum err
+http_calls_new(struct env *env, struct budget *budget, const char *user_agent,
+               struct http_calls **ret_calls, struct why *why)
+{
+    struct http_calls *calls = mem_new(NULL, sizeof *calls);
+    if (calls != NULL) {
+        calls->env = env;
+        calls->budget = budget;
+        snprintf(calls->user_agent, sizeof calls->user_agent, "%s", user_agent);
+        if (curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK) calls->multi = curl_multi_init();
+    }
+    if (calls == NULL || calls->multi == NULL) {
+        http_calls_free(calls);
+        return why_set(why, ERR_NOMEM, "no memory for an HTTP client");
+    }
+    *ret_calls = calls;
+    return OK;
+}
+
+void
+http_calls_free(struct http_calls *calls)
+{
+    if (calls == NULL) return;
+    for (struct transfer *t = calls->under_way; t != NULL; t = t->next) {
+        curl_multi_remove_handle(calls->multi, t->curl);
+    }
+    list_free(calls->under_way);
+    list_free(calls->done);
+    list_free(calls->idle);
+    transfer_free(calls->shown);
+    if (calls->multi != NULL) curl_multi_cleanup(calls->multi);
+    mem_free(NULL, calls, sizeof *calls);
+}
+
+/* --- what libcurl calls ----------------------------------------------------------------------- */
+
+static size_t
+on_body(char *data, size_t item, size_t count, void *context)
+{
+    struct transfer *t = context;
+    size_t size = item * count, room = t->call.answer_bytes_max - t->body.size;
+    size_t kept = size < room ? size : room;
+    t->answer.body_cut |= kept < size;
+    buf_put(&t->body, data, kept);
+    return buf_error(&t->body) == OK ? size : 0;
+}
+
+static bool
+header_value(const char *line, size_t size, const char *name, char *to, size_t to_size)
+{
+    size_t name_size = strlen(name);
+    if (size <= name_size || line[name_size] != ':') return false;
+    if (strncasecmp(line, name, name_size) != 0) return false;
+    const char *at = line + name_size + 1, *end = line + size;
+    while (at < end && (*at == ' ' || *at == '\t')) {
+        at++;
+    }
+    while (end > at && (end[-1] == '\r' || end[-1] == '\n' || end[-1] == ' ')) {
+        end--;
+    }
+    size_t length = (size_t)(end - at) < to_size - 1 ? (size_t)(end - at) : to_size - 1;
+    memcpy(to, at, length);
+    to[length] = '\0';
+    return true;
+}
+
+static int64_t
+retry_after_ns(struct env *env, const char *text)
+{
+    char *end;
+    unsigned long long seconds = strtoull(text, &end, 10);
+    if (end != text) return seconds > 86400 ? 86400 * NS_PER_S : (int64_t)seconds * NS_PER_S;
+    int64_t then = curl_getdate(text, NULL), now = env_realtime_ms(env) / 1000;
+    return then > now && then - now <= 86400 ? (then - now) * NS_PER_S : 0;
+}
+
+/* A new status line begins a new answer: the one before was a 100. */
+static void
+forget_headers(struct http_call_answer *a)
+{
+    memset(a->wanted, 0, sizeof a->wanted);
+    a->retry_after_ns = a->date_s = 0;
+}
+
+static size_t
+on_header(char *line, size_t item, size_t count, void *context)
+{
+    struct transfer *t = context;
+    struct http_call_answer *a = &t->answer;
+    size_t size = item * count;
+    char value[HTTP_CALLS_WANTED_BYTES];
+    if (size > 5 && memcmp(line, "HTTP/", 5) == 0) forget_headers(a);
+    if (header_value(line, size, "Retry-After", value, sizeof value)) {
+        a->retry_after_ns = retry_after_ns(t->calls->env, value);
+    }
+    if (header_value(line, size, "Date", value, sizeof value)) {
+        int64_t date = curl_getdate(value, NULL);
+        if (date > 0) a->date_s = date;
+    }
+    for (unsigned i = 0; t->call.wanted != NULL && t->call.wanted[i] != NULL; i++) {
+        (void)header_value(line, size, t->call.wanted[i], a->wanted[i], sizeof a->wanted[i]);
+    }
+    return size;
+}
+
+/* --- a call begins ---------------------------------------------------------------------------- */
+
+static struct transfer *
+transfer_take(struct http_calls *calls)
+{
+    struct transfer *t = calls->idle;
+    if (t != NULL) {
+        calls->idle = t->next;
+        calls->idle_count--;
+        return t;
+    }
+    t = mem_new(NULL, sizeof *t);
+    if (t == NULL) return NULL;
+    t->calls = calls;
+    t->curl = curl_easy_init();
+    if (t->curl == NULL) {
+        transfer_free(t);
+        return NULL;
+    }
+    buf_init(&t->body, calls->budget, ANSWER_BYTES_MAX);
+    return t;
+}
+
+static void
+set_target(CURL *curl, const struct http_calls_target *target)
+{
+    if (target->proxy_url != NULL) curl_easy_setopt(curl, CURLOPT_PROXY, target->proxy_url);
+    if (target->no_proxy != NULL) curl_easy_setopt(curl, CURLOPT_NOPROXY, target->no_proxy);
+    if (target->ca_file != NULL) curl_easy_setopt(curl, CURLOPT_CAINFO, target->ca_file);
+    if (target->cert_file != NULL) curl_easy_setopt(curl, CURLOPT_SSLCERT, target->cert_file);
+    if (target->key_file != NULL) curl_easy_setopt(curl, CURLOPT_SSLKEY, target->key_file);
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, target->insecure ? 0L : 1L);
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, target->insecure ? 0L : 2L);
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)target->connect_timeout_ms);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)target->timeout_ms);
+}
+
+static bool
+append(struct curl_slist **list, const char *text)
+{
+    struct curl_slist *more = curl_slist_append(*list, text);
+    if (more != NULL) *list = more;
+    return more != NULL;
+}
+
+static bool
+set_headers(struct transfer *t)
+{
+    bool ok = append(&t->headers, "Expect:"); /* no waiting for a "100 Continue" */
+    for (const char *const *h = t->call.headers; ok && h != NULL && *h != NULL; h++) {
+        ok = append(&t->headers, *h);
+    }
+    return ok && curl_easy_setopt(t->curl, CURLOPT_HTTPHEADER, t->headers) == CURLE_OK;
+}
+
+/*
+ * libcurl checks a certificate against the URL's host, and has no other name for it. So the URL
+ * gets the name that is expected, the connection goes to the host that was meant, and the Host
+ * header says so.
+ */
+static bool
+set_url(struct transfer *t)
+{
+    char text[1024], *host = NULL, *port = NULL, *url = NULL;
+    const char *name = t->call.target->server_name;
+    if (name == NULL) return curl_easy_setopt(t->curl, CURLOPT_URL, t->call.url) == CURLE_OK;
+    CURLU *u = curl_url();
+    bool ok = u != NULL && curl_url_set(u, CURLUPART_URL, t->call.url, 0) == CURLUE_OK &&
+              curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+              curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK &&
+              curl_url_set(u, CURLUPART_HOST, name, 0) == CURLUE_OK &&
+              curl_url_get(u, CURLUPART_URL, &url, 0) == CURLUE_OK;
+    if (ok) {
+        snprintf(text, sizeof text, "%s:%s:%s:%s", name, port, host, port);
+        ok = append(&t->connect_to, text);
+        snprintf(text, sizeof text, "Host: %s:%s", host, port);
+        ok = ok && append(&t->headers, text);
+    }
+    ok = ok && curl_easy_setopt(t->curl, CURLOPT_CONNECT_TO, t->connect_to) == CURLE_OK &&
+         curl_easy_setopt(t->curl, CURLOPT_URL, url) == CURLE_OK;
+    curl_free(host);
+    curl_free(port);
+    curl_free(url);
+    curl_url_cleanup(u);
+    return ok;
+}
+
+static void
+set_method(struct transfer *t)
+{
+    CURL *curl = t->curl;
+    const struct http_call *call = &t->call;
+    curl_easy_setopt(curl, CURLOPT_HTTPGET, 1L);
+    if (strcmp(call->method, "HEAD") == 0) {
+        curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
+    } else if (call->body.size > 0 || strcmp(call->method, "POST") == 0) {
+        curl_easy_setopt(curl, CURLOPT_POST, 1L);
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDS,
+                         call->body.size > 0 ? (const char *)call->body.at : "");
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body.size);
+    }
+    if (strcmp(call->method, "HEAD") != 0) {
+        curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, call->method);
+    }
+}
+
+static bool
+set_all(struct transfer *t)
+{
+    CURL *curl = t->curl;
+    curl_easy_reset(curl); /* connections stay with the multi handle */
+    curl_easy_setopt(curl, CURLOPT_PRIVATE, t);
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, t->error);
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(curl, CURLOPT_USERAGENT, t->calls->user_agent);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, t);
+    curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(curl, CURLOPT_HEADERDATA, t);
+    set_target(curl, t->call.target);
+    set_method(t);
+    return set_url(t) && set_headers(t);
+}
+
+enum err
+http_calls_start(struct http_calls *calls, const struct http_call *call, struct why *why)
+{
+    unsigned wanted = 0;
+    while (call->wanted != NULL && call->wanted[wanted] != NULL) {
+        wanted++;
+    }
+    if (wanted > HTTP_CALLS_WANTED_MAX) {
+        return why_set(why, ERR_INPUT, "too many headers are wanted of an answer");
+    }
+    struct transfer *t = transfer_take(calls);
+    if (t == NULL) return why_set(why, ERR_NOMEM, "no memory for an HTTP request");
+    t->call = *call;
+    t->answer = (struct http_call_answer){.context = call->context};
+    t->error[0] = '\0';
+    buf_clear(&t->body);
+    if (t->call.answer_bytes_max > ANSWER_BYTES_MAX) t->call.answer_bytes_max = ANSWER_BYTES_MAX;
+    if (!set_all(t) || curl_multi_add_handle(calls->multi, t->curl) != CURLM_OK) {
+        transfer_free(t);
+        return why_set(why, ERR_NOMEM, "no memory for an HTTP request");
+    }
+    t->next = calls->under_way;
+    calls->under_way = t;
+    calls->count++;
+    return OK;
+}
+
+/* --- and ends --------------------------------------------------------------------------------- */
+
+static enum http_call_failure
+failure_of(CURLcode code)
+{
+    switch (code) {
+    case CURLE_OK:
+        return HTTP_CALL_ANSWERED;
+    case CURLE_URL_MALFORMAT:
+    case CURLE_UNSUPPORTED_PROTOCOL:
+        return HTTP_CALL_BAD_URL;
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+        return HTTP_CALL_RESOLVE;
+    case CURLE_COULDNT_CONNECT:
+        return HTTP_CALL_CONNECT;
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_ISSUER_ERROR:
+        return HTTP_CALL_TLS;
+    case CURLE_OPERATION_TIMEDOUT:
+        return HTTP_CALL_TIMEOUT;
+    case CURLE_OUT_OF_MEMORY:
+    case CURLE_WRITE_ERROR: /* no memory for its body */
+        return HTTP_CALL_NO_MEMORY;
+    default:
+        return HTTP_CALL_BROKEN;
+    }
+}
+
+static void
+transfer_done(struct http_calls *calls, CURL *curl, CURLcode code)
+{
+    struct transfer *t = NULL;
+    curl_easy_getinfo(curl, CURLINFO_PRIVATE, (char **)&t);
+    curl_multi_remove_handle(calls->multi, curl);
+    for (struct transfer **at = &calls->under_way; *at != NULL; at = &(*at)->next) {
+        if (*at != t) continue;
+        *at = t->next;
+        break;
+    }
+    calls->count--;
+    t->code = code;
+    t->next = calls->done;
+    calls->done = t;
+}
+
+void
+http_calls_poll(struct http_calls *calls, int wait_ms)
+{
+    int running, left;
+    CURLMsg *message;
+    if (calls->done == NULL) curl_multi_poll(calls->multi, NULL, 0, wait_ms, NULL);
+    curl_multi_perform(calls->multi, &running);
+    while ((message = curl_multi_info_read(calls->multi, &left)) != NULL) {
+        if (message->msg == CURLMSG_DONE) {
+            transfer_done(calls, message->easy_handle, message->data.result);
+        }
+    }
+}
+
+static void
+give_back(struct http_calls *calls, struct transfer *t)
+{
+    curl_slist_free_all(t->headers);
+    curl_slist_free_all(t->connect_to);
+    t->headers = t->connect_to = NULL;
+    if (calls->idle_count == IDLE_MAX) {
+        transfer_free(t);
+        return;
+    }
+    buf_fini(&t->body);
+    buf_init(&t->body, calls->budget, ANSWER_BYTES_MAX);
+    t->next = calls->idle;
+    calls->idle = t;
+    calls->idle_count++;
+}
+
+bool
+http_calls_done(struct http_calls *calls, struct http_call_answer *ret)
+{
+    if (calls->shown != NULL) give_back(calls, calls->shown);
+    struct transfer *t = calls->shown = calls->done;
+    if (t == NULL) return false;
+    calls->done = t->next;
+    long status = 0;
+    curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
+    t->answer.failure = failure_of(t->code);
+    if (t->answer.failure == HTTP_CALL_ANSWERED) {
+        t->answer.status = (unsigned)status;
+        t->answer.body = buf_bytes(&t->body);
+    } else {
+        snprintf(t->answer.error, sizeof t->answer.error, "%s",
+                 t->error[0] != '\0' ? t->error : curl_easy_strerror(t->code));
+    }
+    *ret = t->answer;
+    return true;
+}
+
+uint32_t
+http_calls_count(const struct http_calls *calls)
+{
+    return calls->count;
+}
+
+void
+http_calls_wake(struct http_calls *calls)
+{
+    curl_multi_wakeup(calls->multi);
+}

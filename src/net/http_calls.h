@@ -1,0 +1,89 @@
+/*
+ * http_calls.h - many HTTP requests at once, over kept connections, through libcurl's multi
+ * interface. Nothing is repeated and no answer is judged here: that is the business of whoever
+ * knows the protocol.
+ *
+ * Threads: all calls of one `struct http_calls` are made by one thread, but http_calls_wake().
+ * http_calls_new() must not run at the same time as another thread's first one.
+ */
+#ifndef NET_HTTP_CALLS_H
+#define NET_HTTP_CALLS_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "sys/env.h"
+
+enum {
+    HTTP_CALLS_HEADERS_MAX = 32,
+    HTTP_CALLS_WANTED_MAX = 8,
+    HTTP_CALLS_WANTED_BYTES = 256,
+};
+
+/* What several requests have in common. Texts are borrowed for as long as a call is under way. */
+struct http_calls_target {
+    const char *proxy_url; /* NULL: as the environment says; "": none */
+    const char *no_proxy;  /* NULL: as the environment says */
+    const char *ca_file;   /* PEM; NULL: the system's */
+    const char *cert_file; /* PEM, of the client; NULL: none */
+    const char *key_file;
+    const char *server_name; /* expected in the certificate, and asked for; NULL: the URL's host */
+    bool insecure;           /* the certificate is not checked */
+    int64_t connect_timeout_ms;
+    int64_t timeout_ms; /* of the whole call */
+};
+
+struct http_call {
+    const struct http_calls_target *target;
+    const char *method; /* "POST", "PUT", "GET", "DELETE", "HEAD" */
+    const char *url;
+    const char *const *headers; /* "Name: value"; NULL after the last */
+    struct bytes body;          /* borrowed until the call is done */
+    const char *const *wanted; /* names of the answer's headers; NULL after the last; may be NULL */
+    size_t answer_bytes_max;   /* what is behind is cut off */
+    void *context;             /* the caller's own */
+};
+
+/* Why a call has no answer. */
+enum http_call_failure {
+    HTTP_CALL_ANSWERED,
+    HTTP_CALL_BAD_URL,
+    HTTP_CALL_RESOLVE, /* the name */
+    HTTP_CALL_CONNECT,
+    HTTP_CALL_TLS, /* no trust, a wrong name, a handshake that failed */
+    HTTP_CALL_TIMEOUT,
+    HTTP_CALL_BROKEN, /* the connection, before the answer was whole */
+    HTTP_CALL_NO_MEMORY,
+};
+
+struct http_call_answer {
+    void *context;
+    enum http_call_failure failure;
+    unsigned status; /* 0: none */
+    struct bytes body;
+    bool body_cut;
+    char wanted[HTTP_CALLS_WANTED_MAX][HTTP_CALLS_WANTED_BYTES]; /* in the order asked for; "" */
+    int64_t retry_after_ns;                                      /* 0: not said */
+    int64_t date_s;  /* of the answer's Date header, Unix; 0: none */
+    char error[256]; /* in words, where there is no answer */
+};
+
+struct http_calls;
+/* ERR_NOMEM. `budget` may be NULL: answers' bodies are charged to it. */
+MUST_CHECK enum err http_calls_new(struct env *env, struct budget *budget, const char *user_agent,
+                                   struct http_calls **ret_calls, struct why *why);
+/* Gives up what is under way. */
+void http_calls_free(struct http_calls *calls);
+
+/* Begins a call. ERR_NOMEM; ERR_INPUT: headers or wanted ones beyond their number. */
+MUST_CHECK enum err http_calls_start(struct http_calls *calls, const struct http_call *call,
+                                     struct why *why);
+/* How many are under way. */
+uint32_t http_calls_count(const struct http_calls *calls);
+/* Waits until something happens, at most `wait_ms`, and goes on with all calls. */
+void http_calls_poll(struct http_calls *calls, int wait_ms);
+/* One that is done, in no order; its body is a view until the next of these calls. False: none. */
+bool http_calls_done(struct http_calls *calls, struct http_call_answer *ret_answer);
+/* Ends a http_calls_poll() that waits. From any thread. */
+void http_calls_wake(struct http_calls *calls);
+
+#endif

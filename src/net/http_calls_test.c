@@ -1,0 +1,219 @@
+/* Many calls at once against servers that play what they are told. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "net/http_calls.h"
+#include "net/http_player_testing.h"
+
+static const struct http_calls_target target = {
+    .proxy_url = "", .connect_timeout_ms = 5000, .timeout_ms = 10000};
+
+static struct http_calls *
+calls_new(void)
+{
+    struct http_calls *calls;
+    assert_int_equal(http_calls_new(env_real(), NULL, "test/1", &calls, NULL), OK);
+    return calls;
+}
+
+static struct http_call_answer
+wait_for_one(struct http_calls *calls)
+{
+    struct http_call_answer answer;
+    while (!http_calls_done(calls, &answer)) {
+        http_calls_poll(calls, 1000);
+    }
+    return answer;
+}
+
+static struct http_call
+post_to(const char *url, void *context)
+{
+    return (struct http_call){.target = &target,
+                              .method = "POST",
+                              .url = url,
+                              .body = bytes_of_text("body"),
+                              .answer_bytes_max = 100,
+                              .context = context};
+}
+
+static void
+test_an_answer_is_given_as_it_came(void **state)
+{
+    (void)state;
+    static const char *const wanted[] = {"X-One", "x-two", "X-Three", NULL};
+    static const char *const headers[] = {"Content-Type: text/x", NULL};
+    const char *answer = "HTTP/1.1 419 Odd\r\nContent-Length: 5\r\nX-ONE: 1\r\nX-Two:  two \r\n"
+                         "Retry-After: 7\r\nDate: Fri, 24 May 2013 00:00:00 GMT\r\n\r\nwhat?";
+    struct player p;
+    player_start(&p, 1, &answer);
+    struct http_calls *calls = calls_new();
+    struct http_call call = post_to(p.url, &p);
+    call.wanted = wanted;
+    call.headers = headers;
+    assert_int_equal(http_calls_start(calls, &call, NULL), OK);
+    assert_int_equal(http_calls_count(calls), 1);
+    struct http_call_answer a = wait_for_one(calls);
+    assert_int_equal(http_calls_count(calls), 0);
+    assert_int_equal(a.failure, HTTP_CALL_ANSWERED);
+    assert_int_equal(a.status, 419);
+    assert_true(bytes_equal_text(a.body, "what?"));
+    assert_false(a.body_cut);
+    assert_string_equal(a.wanted[0], "1");
+    assert_string_equal(a.wanted[1], "two");
+    assert_string_equal(a.wanted[2], "");
+    assert_int_equal(a.retry_after_ns, 7 * NS_PER_S);
+    assert_int_equal(a.date_s, 1369353600);
+    assert_ptr_equal(a.context, &p);
+    assert_non_null(strstr(p.seen, "POST /path HTTP/1.1\r\n"));
+    assert_non_null(strstr(p.seen, "User-Agent: test/1\r\n"));
+    assert_non_null(strstr(p.seen, "Content-Type: text/x\r\n"));
+    assert_null(strstr(p.seen, "Expect"));
+    assert_non_null(strstr(p.seen, "\r\n\r\nbody"));
+    http_calls_free(calls);
+    player_stop(&p);
+}
+
+static void
+test_a_slow_answer_holds_up_no_other(void **state)
+{
+    (void)state;
+    const char *silence = "", *answer = "HTTP/1.1 204 Fine\r\n\r\n";
+    struct player slow, quick;
+    player_start(&slow, 1, &silence);
+    player_start(&quick, 1, &answer);
+    struct http_calls *calls = calls_new();
+    struct http_call first = post_to(slow.url, &slow), second = post_to(quick.url, &quick);
+    assert_int_equal(http_calls_start(calls, &first, NULL), OK);
+    assert_int_equal(http_calls_start(calls, &second, NULL), OK);
+    struct http_call_answer a = wait_for_one(calls);
+    assert_ptr_equal(a.context, &quick);
+    assert_int_equal(a.status, 204);
+    assert_int_equal(http_calls_count(calls), 1);
+    http_calls_free(calls); /* gives the other one up */
+    player_stop(&slow);
+    player_stop(&quick);
+}
+
+static void
+test_why_there_is_no_answer_is_told_apart(void **state)
+{
+    (void)state;
+    static const struct http_calls_target hasty = {
+        .proxy_url = "", .connect_timeout_ms = 5000, .timeout_ms = 50};
+    const char *answers[] = {NULL, "HTTP/1.1 200 Fine\r\nContent-Length: 9\r\n\r\nhalf", ""};
+    struct player p;
+    player_start(&p, 3, answers);
+    struct http_calls *calls = calls_new();
+    const struct {
+        const char *url;
+        const struct http_calls_target *target;
+        enum http_call_failure failure;
+    } cases[] = {
+        {p.url, &target, HTTP_CALL_BROKEN},
+        {p.url, &target, HTTP_CALL_BROKEN},
+        {p.url, &hasty, HTTP_CALL_TIMEOUT},
+        {"http://127.0.0.1:1/", &target, HTTP_CALL_CONNECT},
+        {"http://no-such-host.invalid/", &target, HTTP_CALL_RESOLVE},
+        {"ftp://127.0.0.1/", &target, HTTP_CALL_BAD_URL},
+        {"no url at all :", &target, HTTP_CALL_BAD_URL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct http_call call = post_to(cases[i].url, NULL);
+        call.target = cases[i].target;
+        assert_int_equal(http_calls_start(calls, &call, NULL), OK);
+        struct http_call_answer a = wait_for_one(calls);
+        assert_int_equal(a.failure, cases[i].failure);
+        assert_int_equal(a.status, 0);
+        assert_true(a.error[0] != '\0');
+    }
+    http_calls_free(calls);
+    player_stop(&p);
+}
+
+static void
+test_a_long_answer_is_cut(void **state)
+{
+    (void)state;
+    char answer[400];
+    int size = snprintf(answer, sizeof answer, "HTTP/1.1 200 Fine\r\nContent-Length: 300\r\n\r\n");
+    memset(answer + size, 'x', 300);
+    answer[size + 300] = '\0';
+    const char *answers[] = {answer};
+    struct player p;
+    player_start(&p, 1, answers);
+    struct http_calls *calls = calls_new();
+    struct http_call call = post_to(p.url, NULL);
+    assert_int_equal(http_calls_start(calls, &call, NULL), OK);
+    struct http_call_answer a = wait_for_one(calls);
+    assert_int_equal(a.status, 200);
+    assert_int_equal(a.body.size, 100);
+    assert_true(a.body_cut);
+    http_calls_free(calls);
+    player_stop(&p);
+}
+
+static void *
+wake_soon(void *context)
+{
+    http_calls_wake(context);
+    return NULL;
+}
+
+static void
+test_waiting_ends_when_woken(void **state)
+{
+    (void)state;
+    struct http_calls *calls = calls_new();
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, wake_soon, calls), 0);
+    http_calls_poll(calls, 600 * 1000);
+    pthread_join(thread, NULL);
+    http_calls_free(calls);
+}
+
+static void
+test_methods_without_a_body_have_none(void **state)
+{
+    (void)state;
+    static const char *const methods[] = {"GET", "HEAD", "DELETE", "PUT", "POST"};
+    const char *answers[5];
+    for (unsigned i = 0; i < 5; i++) {
+        answers[i] = "HTTP/1.1 200 Fine\r\nContent-Length: 0\r\n\r\n";
+    }
+    struct player p;
+    player_start(&p, 5, answers);
+    struct http_calls *calls = calls_new();
+    for (unsigned i = 0; i < 5; i++) {
+        struct http_call call = post_to(p.url, NULL);
+        char line[40];
+        call.method = methods[i];
+        call.body = bytes_of(NULL, 0);
+        assert_int_equal(http_calls_start(calls, &call, NULL), OK);
+        assert_int_equal(wait_for_one(calls).status, 200);
+        snprintf(line, sizeof line, "%s /path HTTP/1.1\r\n", methods[i]);
+        assert_ptr_equal(strstr(p.seen, line), p.seen);
+        const char *length = strstr(p.seen, "Content-Length: ");
+        assert_true(length == NULL || strtoul(length + 16, NULL, 10) == 0);
+    }
+    http_calls_free(calls);
+    player_stop(&p);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_an_answer_is_given_as_it_came),
+        cmocka_unit_test(test_a_slow_answer_holds_up_no_other),
+        cmocka_unit_test(test_why_there_is_no_answer_is_told_apart),
+        cmocka_unit_test(test_a_long_answer_is_cut),
+        cmocka_unit_test(test_waiting_ends_when_woken),
+        cmocka_unit_test(test_methods_without_a_body_have_none),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,422 @@
+/*
+ * sigv4.c - the canonical request, the text that is signed, the key, and the signature.
+ *
+ * Path and query come as they are sent. A path is made canonical by encoding it once more, after
+ * dot segments are resolved (S3: neither); a query by encoding each name and value in the one form
+ * that is canonical, and sorting.
+ */
+#include "net/sigv4.h"
+
+#include <gnutls/crypto.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { SHA256_BYTES = 32, REQUEST_BYTES_MAX = 4 << 20 };
+
+/* --- hashes ----------------------------------------------------------------------------------- */
+
+static void
+hex(const uint8_t *from, size_t size, char *to)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < size; i++) {
+        *to++ = digits[from[i] >> 4];
+        *to++ = digits[from[i] & 15];
+    }
+    *to = '\0';
+}
+
+void
+sigv4_hash(struct bytes body, char *ret_hash)
+{
+    uint8_t hash[SHA256_BYTES];
+    int failed = gnutls_hash_fast(GNUTLS_DIG_SHA256, body.at, body.size, hash);
+    if (failed != 0) abort(); /* the library has no SHA-256 */
+    hex(hash, sizeof hash, ret_hash);
+}
+
+static void
+hmac(const uint8_t *key, size_t key_size, struct bytes text, uint8_t *ret)
+{
+    int failed = gnutls_hmac_fast(GNUTLS_MAC_SHA256, key, key_size, text.at, text.size, ret);
+    if (failed != 0) abort();
+}
+
+/* --- percent-encoding ------------------------------------------------------------------------- */
+
+static bool
+is_unreserved(uint8_t c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.' || c == '~';
+}
+
+static void
+put_encoded(struct buf *to, struct bytes text, const char *also)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.at[i];
+        if (is_unreserved(c) || (c != 0 && strchr(also, c) != NULL)) {
+            buf_put_u8(to, c);
+        } else {
+            buf_printf(to, "%%%02X", c);
+        }
+    }
+}
+
+static int
+digit(uint8_t c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* What percent-encoded text stands for, encoded again in the canonical form. */
+static enum err
+put_canonical(struct buf *to, struct bytes text)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.at[i];
+        if (c == '+') c = ' ';
+        if (c == '%') {
+            int high = i + 2 < text.size ? digit(text.at[i + 1]) : -1;
+            int low = i + 2 < text.size ? digit(text.at[i + 2]) : -1;
+            if (high < 0 || low < 0) return ERR_INPUT;
+            c = (uint8_t)(high * 16 + low);
+            i += 2;
+        }
+        put_encoded(to, bytes_of(&c, 1), "");
+    }
+    return OK;
+}
+
+/* --- the canonical request -------------------------------------------------------------------- */
+
+static void
+drop_last_segment(struct buf *to, size_t begin)
+{
+    while (to->size > begin && to->at[to->size - 1] != '/') {
+        to->size--;
+    }
+    if (to->size > begin) to->size--;
+}
+
+/* RFC 3986, 5.2.4, and runs of slashes become one. */
+static void
+put_path(struct buf *to, struct bytes path)
+{
+    size_t begin = to->size, i = 0;
+    bool slash = true; /* at the end */
+    while (i < path.size) {
+        size_t end = i;
+        while (end < path.size && path.at[end] != '/') {
+            end++;
+        }
+        struct bytes segment = bytes_of(path.at + i, end - i);
+        slash = end < path.size || segment.size == 0;
+        i = end + 1;
+        if (segment.size == 0) continue;
+        if (bytes_equal_text(segment, ".")) {
+            slash = true;
+        } else if (bytes_equal_text(segment, "..")) {
+            drop_last_segment(to, begin);
+            slash = true;
+        } else {
+            buf_put_u8(to, '/');
+            put_encoded(to, segment, "");
+        }
+    }
+    if (slash || to->size == begin) buf_put_u8(to, '/');
+}
+
+struct parameter {
+    struct bytes name;
+    struct bytes value;
+};
+
+static int
+by_name_and_value(const void *a, const void *b)
+{
+    const struct parameter *x = a, *y = b;
+    int order = bytes_compare(x->name, y->name);
+    return order != 0 ? order : bytes_compare(x->value, y->value);
+}
+
+/* Cuts `from` at the first `mark`; gives what is before it. */
+static struct bytes
+cut(struct bytes *from, char mark)
+{
+    const uint8_t *at = from->size == 0 ? NULL : memchr(from->at, mark, from->size);
+    struct bytes before = at == NULL ? *from : bytes_of(from->at, (size_t)(at - from->at));
+    size_t used = before.size + (at != NULL);
+    *from = bytes_of(from->at + used, from->size - used);
+    return before;
+}
+
+enum { PARAMETERS_MAX = 100 };
+
+/* Names and values stand in `scratch` one after another, whose memory must not move: offsets. */
+static enum err
+put_query(struct buf *to, struct bytes query, struct buf *scratch)
+{
+    struct parameter all[PARAMETERS_MAX];
+    size_t ends[2 * PARAMETERS_MAX];
+    uint32_t count = 0;
+    while (query.size > 0) {
+        struct bytes value = cut(&query, '&');
+        if (value.size == 0) continue;
+        if (count == PARAMETERS_MAX) return ERR_LIMIT;
+        struct bytes name = cut(&value, '=');
+        enum err e = put_canonical(scratch, name);
+        ends[2 * count] = scratch->size;
+        if (e == OK) e = put_canonical(scratch, value);
+        ends[2 * count + 1] = scratch->size;
+        if (e) return e;
+        count++;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        size_t begin = i == 0 ? 0 : ends[2 * i - 1];
+        all[i].name = bytes_of(scratch->at + begin, ends[2 * i] - begin);
+        all[i].value = bytes_of(scratch->at + ends[2 * i], ends[2 * i + 1] - ends[2 * i]);
+    }
+    qsort(all, count, sizeof *all, by_name_and_value);
+    for (uint32_t i = 0; i < count; i++) {
+        if (i > 0) buf_put_u8(to, '&');
+        buf_put_bytes(to, all[i].name);
+        buf_put_u8(to, '=');
+        buf_put_bytes(to, all[i].value);
+    }
+    return buf_error(scratch);
+}
+
+static uint8_t
+lower(uint8_t c)
+{
+    return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c;
+}
+
+static int
+compare_names(struct bytes a, struct bytes b)
+{
+    for (size_t i = 0; i < a.size && i < b.size; i++) {
+        int order = lower(a.at[i]) - lower(b.at[i]);
+        if (order != 0) return order;
+    }
+    return (a.size > b.size) - (a.size < b.size);
+}
+
+/* Without spaces around it, and with single ones inside. */
+static void
+put_trimmed(struct buf *to, struct bytes value)
+{
+    bool space = false, any = false;
+    for (size_t i = 0; i < value.size; i++) {
+        uint8_t c = value.at[i];
+        if (c == ' ' || c == '\t' || c == '\r' || c == '\n') {
+            space = true;
+            continue;
+        }
+        if (space && any) buf_put_u8(to, ' ');
+        buf_put_u8(to, c);
+        space = false;
+        any = true;
+    }
+}
+
+static void
+put_lower(struct buf *to, struct bytes name)
+{
+    for (size_t i = 0; i < name.size; i++) {
+        buf_put_u8(to, lower(name.at[i]));
+    }
+}
+
+/* The headers that are signed, sorted; those of one name become one, in the order they came. */
+struct signing {
+    struct sigv4_header headers[SIGV4_HEADERS_MAX + 3];
+    uint32_t count;
+    char date[SIGV4_DATE_BYTES];
+};
+
+static void
+add(struct signing *s, const char *name, struct bytes value)
+{
+    s->headers[s->count++] = (struct sigv4_header){bytes_of_text(name), value};
+}
+
+static enum err
+signing_init(struct signing *s, const struct sigv4_request *r, const struct sigv4_credentials *c)
+{
+    struct tm tm;
+    time_t now = (time_t)r->time_s;
+    if (r->header_count > SIGV4_HEADERS_MAX) return ERR_LIMIT;
+    if (gmtime_r(&now, &tm) == NULL ||
+        strftime(s->date, sizeof s->date, "%Y%m%dT%H%M%SZ", &tm) == 0) {
+        return ERR_INPUT;
+    }
+    s->count = r->header_count;
+    if (s->count > 0) memcpy(s->headers, r->headers, s->count * sizeof *s->headers);
+    if (r->is_s3) add(s, "x-amz-content-sha256", bytes_of_text(r->payload_hash));
+    add(s, "x-amz-date", bytes_of_text(s->date));
+    if (c->session_token.size > 0) add(s, "x-amz-security-token", c->session_token);
+    /* A stable order of equals: by insertion. */
+    for (uint32_t i = 1; i < s->count; i++) {
+        struct sigv4_header h = s->headers[i];
+        uint32_t at = i;
+        for (; at > 0 && compare_names(s->headers[at - 1].name, h.name) > 0; at--) {
+            s->headers[at] = s->headers[at - 1];
+        }
+        s->headers[at] = h;
+    }
+    return OK;
+}
+
+static bool
+is_repeated(const struct signing *s, uint32_t i)
+{
+    return i > 0 && compare_names(s->headers[i - 1].name, s->headers[i].name) == 0;
+}
+
+static void
+put_signed_names(struct buf *to, const struct signing *s)
+{
+    for (uint32_t i = 0; i < s->count; i++) {
+        if (is_repeated(s, i)) continue;
+        if (i > 0) buf_put_u8(to, ';');
+        put_lower(to, s->headers[i].name);
+    }
+}
+
+static void
+put_headers(struct buf *to, const struct signing *s)
+{
+    for (uint32_t i = 0; i < s->count; i++) {
+        if (is_repeated(s, i)) {
+            buf_put_u8(to, ',');
+        } else {
+            if (i > 0) buf_put_u8(to, '\n');
+            put_lower(to, s->headers[i].name);
+            buf_put_u8(to, ':');
+        }
+        put_trimmed(to, s->headers[i].value);
+    }
+    buf_put_u8(to, '\n');
+}
+
+static enum err
+put_request(struct buf *to, const struct sigv4_request *r, const struct signing *s)
+{
+    struct buf scratch;
+    buf_init(&scratch, to->budget, 1 << 20);
+    buf_put_bytes(to, r->method);
+    buf_put_u8(to, '\n');
+    if (r->is_s3 && r->path.size > 0) {
+        buf_put_bytes(to, r->path);
+    } else {
+        put_path(to, r->path);
+    }
+    buf_put_u8(to, '\n');
+    enum err e = put_query(to, r->query, &scratch);
+    buf_fini(&scratch);
+    buf_put_u8(to, '\n');
+    put_headers(to, s);
+    buf_put_u8(to, '\n');
+    put_signed_names(to, s);
+    buf_put_u8(to, '\n');
+    buf_put_text(to, r->payload_hash);
+    return e ? e : buf_error(to);
+}
+
+enum err
+sigv4_canonical(const struct sigv4_request *request, const struct sigv4_credentials *credentials,
+                struct buf *to)
+{
+    struct signing s = {.count = 0};
+    enum err e = signing_init(&s, request, credentials);
+    return e ? e : put_request(to, request, &s);
+}
+
+/* --- the signature ---------------------------------------------------------------------------- */
+
+static void
+make_key(const struct sigv4_request *r, struct bytes secret, struct bytes day, uint8_t *key,
+         struct buf *scratch)
+{
+    uint8_t next[SHA256_BYTES];
+    const struct bytes steps[] = {day, r->region, r->service, bytes_of_text("aws4_request")};
+    buf_clear(scratch);
+    buf_put_text(scratch, "AWS4");
+    buf_put_bytes(scratch, secret);
+    hmac(scratch->at, scratch->size, steps[0], key);
+    for (unsigned i = 1; i < sizeof steps / sizeof *steps; i++) {
+        hmac(key, SHA256_BYTES, steps[i], next);
+        memcpy(key, next, sizeof next);
+    }
+    explicit_bzero(scratch->at, scratch->size);
+}
+
+static void
+put_scope(struct buf *to, const struct sigv4_request *r, struct bytes day)
+{
+    buf_put_bytes(to, day);
+    buf_put_u8(to, '/');
+    buf_put_bytes(to, r->region);
+    buf_put_u8(to, '/');
+    buf_put_bytes(to, r->service);
+    buf_put_text(to, "/aws4_request");
+}
+
+/* In hex. */
+static enum err
+make_signature(const struct sigv4_request *r, const struct sigv4_credentials *c,
+               const struct signing *s, struct buf *scratch, char *ret_signature)
+{
+    uint8_t key[SHA256_BYTES], signature[SHA256_BYTES];
+    char hash[SIGV4_HASH_BYTES];
+    struct bytes day = bytes_of(s->date, 8);
+    enum err e = put_request(scratch, r, s);
+    if (e) return e;
+    sigv4_hash(buf_bytes(scratch), hash);
+    if (!buf_reserve(scratch, 4 + c->secret_key.size)) return buf_error(scratch);
+    make_key(r, c->secret_key, day, key, scratch);
+    buf_clear(scratch);
+    buf_put_text(scratch, "AWS4-HMAC-SHA256\n");
+    buf_put_text(scratch, s->date);
+    buf_put_u8(scratch, '\n');
+    put_scope(scratch, r, day);
+    buf_put_u8(scratch, '\n');
+    buf_put_text(scratch, hash);
+    hmac(key, sizeof key, buf_bytes(scratch), signature);
+    hex(signature, sizeof signature, ret_signature);
+    return buf_error(scratch);
+}
+
+enum err
+sigv4_sign(const struct sigv4_request *r, const struct sigv4_credentials *c, struct buf *to)
+{
+    struct signing s = {.count = 0};
+    struct buf scratch;
+    char signature[2 * SHA256_BYTES + 1];
+    enum err e = signing_init(&s, r, c);
+    if (e) return e;
+    buf_init(&scratch, to->budget, REQUEST_BYTES_MAX);
+    e = make_signature(r, c, &s, &scratch, signature);
+    buf_fini(&scratch);
+    if (e) return e;
+    buf_printf(to, "X-Amz-Date: %s\n", s.date);
+    if (c->session_token.size > 0) {
+        buf_put_text(to, "X-Amz-Security-Token: ");
+        buf_put_bytes(to, c->session_token);
+        buf_put_u8(to, '\n');
+    }
+    if (r->is_s3) buf_printf(to, "X-Amz-Content-Sha256: %s\n", r->payload_hash);
+    buf_put_text(to, "Authorization: AWS4-HMAC-SHA256 Credential=");
+    buf_put_bytes(to, c->access_key);
+    buf_put_u8(to, '/');
+    put_scope(to, r, bytes_of(s.date, 8));
+    buf_put_text(to, ", SignedHeaders=");
+    put_signed_names(to, &s);
+    buf_printf(to, ", Signature=%s\n", signature);
+    return buf_error(to);
+}

@@ -1,0 +1,61 @@
+/*
+ * sigv4.h - signs requests to AWS: Signature Version 4, header form.
+ * Source: AWS General Reference, "Signing AWS API requests". Pure: the caller gives the time.
+ */
+#ifndef NET_SIGV4_H
+#define NET_SIGV4_H
+
+#include "base/buf.h"
+#include "base/bytes.h"
+#include "base/err.h"
+
+enum {
+    SIGV4_HASH_BYTES = 65, /* hex and NUL */
+    SIGV4_DATE_BYTES = 17, /* 20150830T123600Z and NUL */
+    SIGV4_HEADERS_MAX = 64,
+};
+
+struct sigv4_credentials {
+    struct bytes access_key;
+    struct bytes secret_key;
+    struct bytes session_token; /* empty: none */
+};
+
+struct sigv4_header {
+    struct bytes name; /* any case */
+    struct bytes value;
+};
+
+struct sigv4_request {
+    struct bytes method; /* "POST" */
+    struct bytes path;   /* as it is sent, percent-encoded; empty: "/" */
+    struct bytes query;  /* as it is sent, without "?" */
+    /* All that are signed, "host" among them, but X-Amz-Date, X-Amz-Security-Token and, where
+     * `is_s3`, X-Amz-Content-Sha256: those are made here. */
+    const struct sigv4_header *headers;
+    uint32_t header_count;
+    struct bytes region;
+    struct bytes service;
+    int64_t time_s;                      /* Unix */
+    char payload_hash[SIGV4_HASH_BYTES]; /* sigv4_hash() of the body, or UNSIGNED-PAYLOAD */
+    bool is_s3;                          /* the path is taken as it is sent */
+};
+
+/* SHA-256 in hex. */
+void sigv4_hash(struct bytes body, char *ret_hash);
+
+/*
+ * Appends the headers that a signed request has beyond `headers`, each "Name: value\n":
+ * X-Amz-Date, X-Amz-Security-Token if there is one, X-Amz-Content-Sha256 if `is_s3`, Authorization.
+ * ERR_LIMIT: more than SIGV4_HEADERS_MAX headers. ERR_INPUT: a query that is no percent-encoding.
+ * ERR_NOMEM.
+ */
+MUST_CHECK enum err sigv4_sign(const struct sigv4_request *request,
+                               const struct sigv4_credentials *credentials, struct buf *to);
+
+/* What is signed, for tests and for explaining a refusal: the canonical request. Errors as above.
+ */
+MUST_CHECK enum err sigv4_canonical(const struct sigv4_request *request,
+                                    const struct sigv4_credentials *credentials, struct buf *to);
+
+#endif
