@@ -214,11 +214,14 @@ delete_run(struct api *api, struct http_request *request)
     if (e == OK) e = api->options.flush_now(api->options.context, &why);
     if (e == OK) e = delete_all(api, &form, tenant, min_ms, max_ms, &sum, &why);
     form_fini(&form);
+    /* Of several match[] the first may be done when another one fails. */
+    if (e == OK || sum.series > 0) {
+        log_info("deleted", KV("tenant", tenant), KV("series", sum.series),
+                 KV("samples", sum.samples));
+    }
     if (e) {
         reply_failed(request, e, &why);
     } else {
-        log_info("deleted", KV("tenant", tenant), KV("series", sum.series),
-                 KV("samples", sum.samples));
         reply_deleted(request, &sum);
     }
 }

@@ -452,6 +452,29 @@ test_all_allocations_may_fail_while_requests_run(void **state)
     check_memory_failures(100, true);
 }
 
+/* What would be refused for ever as "later" is refused for its size, at once. */
+static void
+test_a_request_that_no_empty_server_has_memory_for_gets_413(void **state)
+{
+    (void)state;
+    for (unsigned thousands = 25; thousands <= 400; thousands *= 2) {
+        struct site *s = site_new();
+        struct rq rq;
+        char labels[64];
+        s->settings.memory_limit_bytes = 64 << 20;
+        site_start(s);
+        rq_init(&rq, RW_V1);
+        for (unsigned n = 0; n < thousands * 1000; n++) {
+            snprintf(labels, sizeof labels, "__name__=m,n=%u", n);
+            rq_series(&rq, labels);
+            rq_float(&rq, s->base_ms, double_bits(n), 0);
+        }
+        int status = site_write_body(s, RW_V1, body_of(&rq));
+        if (status != (thousands == 25 ? 204 : 413)) fail_msg("%u: %d", thousands, status);
+        site_free(s);
+    }
+}
+
 int
 main(void)
 {
@@ -469,6 +492,7 @@ main(void)
         SERVER_TEST(test_a_clock_in_the_past_drops_nobodys_samples),
         SERVER_TEST(test_a_start_with_the_clock_in_the_past_drops_nobodys_samples),
         SERVER_TEST(test_a_sender_from_the_future_is_refused_for_good),
+        SERVER_TEST(test_a_request_that_no_empty_server_has_memory_for_gets_413),
         SERVER_TEST(test_any_allocation_may_fail_while_requests_run),
         SERVER_TEST(test_all_allocations_may_fail_while_requests_run),
     };
