@@ -7,13 +7,14 @@
  *
  *     tenant    "name"
  *     series    {"name"="value",...}
- *     f         T_MS START_MS BITS                       a float of that series
- *     h         T_MS START_MS KIND hint schema threshold zero count sum +spans:buckets
- * -spans:buckets bounds exemplar  {labels of the series} T_MS BITS {labels} metadata  "family" TYPE
- * "unit" "help" part      FROM TO, tenants and samples, as the MANIFEST names it tombstone ID POS
- * MIN_MS MAX_MS "tenant" matchers ledger    saved|now "tenant" KIND FIELD COUNT      in the
- * MANIFEST; with what the log adds record    TYPE COUNT                               of the log,
- * from where parts end
+ *     f         T_MS START_MS BITS: a float of that series
+ *     h         T_MS START_MS KIND hint schema threshold zero count sum +SIDE -SIDE bounds
+ *     exemplar  {labels of the series} T_MS BITS {labels}
+ *     metadata  "family" TYPE "unit" "help"
+ *     part      NUMBER FROM TO, as the MANIFEST names it
+ *     tombstone ID POS MIN_MS MAX_MS "tenant" matchers
+ *     ledger    saved|now "tenant" KIND FIELD COUNT: in the MANIFEST; with what the log adds
+ *     record    TYPE COUNT: of the log, from where parts end
  *
  * `storedump --newer FILE` changes a MANIFEST, part or log segment into one that only a newer
  * version can read: version and min_reader are NEWER, checksums are right.
