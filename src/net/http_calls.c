@@ -8,7 +8,9 @@
 #include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
+#include <string.h>
+
+#include "net/http_answer.h"
 
 enum { ANSWER_BYTES_MAX = 64 << 20, IDLE_MAX = 8 };
 
@@ -106,35 +108,6 @@ on_body(char *data, size_t item, size_t count, void *context)
     return buf_error(&t->body) == OK ? size : 0;
 }
 
-static bool
-header_value(const char *line, size_t size, const char *name, char *to, size_t to_size)
-{
-    size_t name_size = strlen(name);
-    if (size <= name_size || line[name_size] != ':') return false;
-    if (strncasecmp(line, name, name_size) != 0) return false;
-    const char *at = line + name_size + 1, *end = line + size;
-    while (at < end && (*at == ' ' || *at == '\t')) {
-        at++;
-    }
-    while (end > at && (end[-1] == '\r' || end[-1] == '\n' || end[-1] == ' ')) {
-        end--;
-    }
-    size_t length = (size_t)(end - at) < to_size - 1 ? (size_t)(end - at) : to_size - 1;
-    memcpy(to, at, length);
-    to[length] = '\0';
-    return true;
-}
-
-static int64_t
-retry_after_ns(struct env *env, const char *text)
-{
-    char *end;
-    unsigned long long seconds = strtoull(text, &end, 10);
-    if (end != text) return seconds > 86400 ? 86400 * NS_PER_S : (int64_t)seconds * NS_PER_S;
-    int64_t then = curl_getdate(text, NULL), now = env_realtime_ms(env) / 1000;
-    return then > now && then - now <= 86400 ? (then - now) * NS_PER_S : 0;
-}
-
 /* A new status line begins a new answer: the one before was a 100. */
 static void
 forget_headers(struct http_call_answer *a)
@@ -151,15 +124,15 @@ on_header(char *line, size_t item, size_t count, void *context)
     size_t size = item * count;
     char value[HTTP_CALLS_WANTED_BYTES];
     if (size > 5 && memcmp(line, "HTTP/", 5) == 0) forget_headers(a);
-    if (header_value(line, size, "Retry-After", value, sizeof value)) {
-        a->retry_after_ns = retry_after_ns(t->calls->env, value);
+    if (http_header_value(line, size, "Retry-After", value, sizeof value)) {
+        a->retry_after_ns = http_retry_after_ns(value, env_realtime_ms(t->calls->env) / 1000);
     }
-    if (header_value(line, size, "Date", value, sizeof value)) {
+    if (http_header_value(line, size, "Date", value, sizeof value)) {
         int64_t date = curl_getdate(value, NULL);
         if (date > 0) a->date_s = date;
     }
     for (unsigned i = 0; t->call.wanted != NULL && t->call.wanted[i] != NULL; i++) {
-        (void)header_value(line, size, t->call.wanted[i], a->wanted[i], sizeof a->wanted[i]);
+        (void)http_header_value(line, size, t->call.wanted[i], a->wanted[i], sizeof a->wanted[i]);
     }
     return size;
 }

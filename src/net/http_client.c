@@ -7,10 +7,11 @@
  */
 #include "net/http_client.h"
 
-#include <ctype.h>
 #include <curl/curl.h>
 #include <stdlib.h>
-#include <strings.h>
+#include <string.h>
+
+#include "net/http_answer.h"
 
 enum { HEADER_BYTES_MAX = 512, PAUSE_STEP_MS = 50 };
 
@@ -64,53 +65,18 @@ on_body(char *data, size_t item, size_t count, void *context)
     return c->take_error ? 0 : size;
 }
 
-/* The value of a header line if it has this name. */
-static bool
-header_value(const char *line, size_t size, const char *name, char *to, size_t to_size)
-{
-    size_t name_size = strlen(name);
-    if (size <= name_size || line[name_size] != ':') return false;
-    if (strncasecmp(line, name, name_size) != 0) return false;
-    const char *at = line + name_size + 1, *end = line + size;
-    while (at < end && (*at == ' ' || *at == '\t')) {
-        at++;
-    }
-    while (end > at && (end[-1] == '\r' || end[-1] == '\n' || end[-1] == ' ')) {
-        end--;
-    }
-    size_t length = (size_t)(end - at) < to_size - 1 ? (size_t)(end - at) : to_size - 1;
-    memcpy(to, at, length);
-    to[length] = '\0';
-    return true;
-}
-
-/* Seconds, or a date. */
-static int64_t
-retry_after_ns(const struct http_client *c, const char *text)
-{
-    int64_t ns = 0;
-    if (isdigit((unsigned char)text[0])) {
-        long seconds = strtol(text, NULL, 10);
-        ns = seconds > 3600 ? ASKED_MAX_NS : seconds * NS_PER_S;
-    } else {
-        time_t then = curl_getdate(text, NULL);
-        int64_t now_s = env_realtime_ms(c->options.env) / 1000;
-        if (then > now_s && then - now_s < 3600) ns = (then - now_s) * NS_PER_S;
-    }
-    return ns > ASKED_MAX_NS ? ASKED_MAX_NS : ns;
-}
-
 static size_t
 on_header(char *line, size_t item, size_t count, void *context)
 {
     struct http_client *c = context;
     size_t size = item * count;
     char value[HEADER_BYTES_MAX];
-    if (header_value(line, size, "Retry-After", value, sizeof value)) {
-        c->asked_ns = retry_after_ns(c, value);
+    if (http_header_value(line, size, "Retry-After", value, sizeof value)) {
+        int64_t ns = http_retry_after_ns(value, env_realtime_ms(c->options.env) / 1000);
+        c->asked_ns = ns < ASKED_MAX_NS ? ns : ASKED_MAX_NS;
     }
     for (struct http_client_header *h = c->answer->wanted; h != NULL && h->name != NULL; h++) {
-        (void)header_value(line, size, h->name, h->value, sizeof h->value);
+        (void)http_header_value(line, size, h->name, h->value, sizeof h->value);
     }
     return size;
 }

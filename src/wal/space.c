@@ -161,14 +161,14 @@ wal_take_prepared(struct wal *wal, const char *path, struct file *ret_file, stru
 static enum err
 remove_spares(struct wal *wal, struct why *why)
 {
-    for (enum err e = OK;;) {
+    for (;;) {
         char path[256];
         lock_take(&wal->lock);
         uint32_t count = wal->prepared.count;
         bool go = count > 1 && !has_room_locked(wal) && prepared_take_locked(wal);
         lock_drop(&wal->lock);
         if (!go) return OK;
-        e = prepared_path(wal, count - 1, path, sizeof path);
+        enum err e = prepared_path(wal, count - 1, path, sizeof path);
         if (e == OK) e = env_unlink(wal->env, path, why);
         if (e == ERR_MISSING) e = OK;
         prepared_taken(wal, e == OK);

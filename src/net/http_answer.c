@@ -1,0 +1,41 @@
+#include "net/http_answer.h"
+
+#include <ctype.h>
+#include <curl/curl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "sys/env.h"
+
+enum { DAY_S = 86400 };
+
+bool
+http_header_value(const char *line, size_t size, const char *name, char *to, size_t to_size)
+{
+    size_t name_size = strlen(name);
+    if (size <= name_size || line[name_size] != ':') return false;
+    if (strncasecmp(line, name, name_size) != 0) return false;
+    const char *at = line + name_size + 1, *end = line + size;
+    while (at < end && (*at == ' ' || *at == '\t')) {
+        at++;
+    }
+    while (end > at && (end[-1] == '\r' || end[-1] == '\n' || end[-1] == ' ')) {
+        end--;
+    }
+    size_t length = (size_t)(end - at) < to_size - 1 ? (size_t)(end - at) : to_size - 1;
+    memcpy(to, at, length);
+    to[length] = '\0';
+    return true;
+}
+
+int64_t
+http_retry_after_ns(const char *text, int64_t now_s)
+{
+    if (isdigit((unsigned char)text[0])) {
+        unsigned long long seconds = strtoull(text, NULL, 10);
+        return (int64_t)(seconds < DAY_S ? seconds : DAY_S) * NS_PER_S;
+    }
+    int64_t then_s = curl_getdate(text, NULL);
+    return then_s > now_s && then_s - now_s <= DAY_S ? (then_s - now_s) * NS_PER_S : 0;
+}
