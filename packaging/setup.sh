@@ -8,12 +8,16 @@ BUILD_PACKAGES=(
     gcc g++ libc6-dev make pkg-config
     libmicrohttpd-dev libgnutls28-dev libre2-dev libsnappy-dev libzstd-dev zlib1g-dev
     libxxhash-dev libroaring-dev libjansson-dev libyaml-dev libjemalloc-dev
-    libcurl4-gnutls-dev
+    libcurl4-gnutls-dev libexpat1-dev
 )
 # The tools under tests/tools.
 TOOL_PACKAGES=(protobuf-c-compiler libprotobuf-c-dev)
-PEER_PACKAGES=(prometheus prometheus-node-exporter curl)
-TEST_PACKAGES=(clang-14 libclang-rt-14-dev libcmocka-dev debian-archive-keyring jq)
+PEER_PACKAGES=(prometheus prometheus-node-exporter influxdb curl)
+TEST_PACKAGES=(
+    clang-14 libclang-rt-14-dev libcmocka-dev debian-archive-keyring jq openssl zstd
+    # What moto needs, which tests/peers/fetch unpacks.
+    python3 python3-boto3 python3-flask python3-flask-cors python3-responses python3-xmltodict
+)
 
 die() {
     printf '%s: %s\n' "$program" "$*" >&2

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "base/decimal.h"
 #include "base/utf8.h"
 
 void
@@ -151,10 +152,11 @@ put_escape(struct buf *to, uint8_t byte)
     buf_put(to, six, sizeof six);
 }
 
-void
-json_print_string(struct buf *to, struct bytes text)
+/* Behind the opening quote. False: some bytes are no UTF-8. */
+static bool
+put_string_rest(struct buf *to, struct bytes text)
 {
-    buf_put_u8(to, '"');
+    bool exact = true;
     size_t at = 0;
     while (at < text.size) {
         size_t plain = plain_run(text.at + at, text.size - at);
@@ -169,6 +171,7 @@ json_print_string(struct buf *to, struct bytes text)
         size_t step = utf8_step(text.at + at, text.size - at);
         if (step == 0) {
             buf_put_text(to, UTF8_REPLACEMENT);
+            exact = false;
             at++;
         } else {
             buf_put(to, text.at + at, step);
@@ -176,6 +179,22 @@ json_print_string(struct buf *to, struct bytes text)
         }
     }
     buf_put_u8(to, '"');
+    return exact;
+}
+
+bool
+json_print_string(struct buf *to, struct bytes text)
+{
+    size_t plain = text.size == 0 ? 0 : plain_run(text.at, text.size);
+    if (!buf_reserve(to, plain + 2)) return true;
+    to->at[to->size++] = '"';
+    if (plain > 0) memcpy(to->at + to->size, text.at, plain);
+    to->size += plain;
+    if (plain < text.size) {
+        return put_string_rest(to, bytes_of(text.at + plain, text.size - plain));
+    }
+    to->at[to->size++] = '"';
+    return true;
 }
 
 void
@@ -218,29 +237,18 @@ json_put_raw(struct json *json, struct bytes value)
     value_end(json);
 }
 
-static void
-put_decimal(struct json *json, bool negative, uint64_t magnitude)
-{
-    char text[21];
-    size_t at = sizeof text;
-    do {
-        text[--at] = (char)('0' + magnitude % 10);
-        magnitude /= 10;
-    } while (magnitude > 0);
-    if (negative) text[--at] = '-';
-    json_put_raw(json, bytes_of(text + at, sizeof text - at));
-}
-
 void
 json_put_int(struct json *json, int64_t value)
 {
-    put_decimal(json, value < 0, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
+    char text[DECIMAL_BYTES];
+    json_put_raw(json, bytes_of(text, decimal_print_int(value, text)));
 }
 
 void
 json_put_uint(struct json *json, uint64_t value)
 {
-    put_decimal(json, false, value);
+    char text[DECIMAL_BYTES];
+    json_put_raw(json, bytes_of(text, decimal_print_uint(value, text)));
 }
 
 void

@@ -56,7 +56,8 @@ void json_put_null(struct json *json);
 /* Any JSON value that the caller has as text already, a number above all. Not looked at. */
 void json_put_raw(struct json *json, struct bytes value);
 
-/* The string alone, quotes included, for writers that are not a struct json. */
-void json_print_string(struct buf *to, struct bytes text);
+/* The string alone, quotes included, for writers that are not a struct json. False: bytes that are
+ * no UTF-8 became U+FFFD, so that it will not read back the same. */
+bool json_print_string(struct buf *to, struct bytes text);
 
 #endif

@@ -107,6 +107,18 @@ test_bytes_that_are_no_utf8_become_replacement_characters(void **state)
     check_string(bytes_of_text("\xe2\x82z"), "\"" UTF8_REPLACEMENT UTF8_REPLACEMENT "z\"");
 }
 
+static void
+test_a_string_that_is_not_exact_is_told(void **state)
+{
+    (void)state;
+    struct buf buf;
+    buf_init(&buf, NULL, 4096);
+    assert_true(json_print_string(&buf, bytes_of_text("plain, and \"\n\xc3\xbc")));
+    assert_false(json_print_string(&buf, bytes_of_text("plain, and then \xff")));
+    assert_false(json_print_string(&buf, bytes_of_text("\xc3")));
+    buf_fini(&buf);
+}
+
 /* Every special byte at every place of a word: the fast loop must not run over it. */
 static void
 test_special_bytes_are_found_at_any_place(void **state)
@@ -273,6 +285,7 @@ main(void)
         cmocka_unit_test(test_integers_print_to_their_ends),
         cmocka_unit_test(test_strings_are_escaped),
         cmocka_unit_test(test_bytes_that_are_no_utf8_become_replacement_characters),
+        cmocka_unit_test(test_a_string_that_is_not_exact_is_told),
         cmocka_unit_test(test_special_bytes_are_found_at_any_place),
         cmocka_unit_test(test_deepest_nesting_is_written),
         cmocka_unit_test(test_full_buffer_shows_as_error_and_nothing_else),

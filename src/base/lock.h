@@ -12,17 +12,20 @@
 /* Lowest first: what is taken first stands first. */
 enum lock_rank {
     LOCK_RANK_NONE = 0,
-    LOCK_RANK_APP,      /* lifecycle and reload; held while modules below are called */
-    LOCK_RANK_SCRAPE,   /* metrics being printed; their callbacks look into all below */
-    LOCK_RANK_API,      /* request queues; nothing of the store is held when they are taken */
-    LOCK_RANK_EDIT,     /* who changes which parts are live; held while the manifest is written */
-    LOCK_RANK_TSDB,     /* which parts and generations exist; pins are taken under it */
-    LOCK_RANK_HEAD,     /* series and chunks of the head; the log is appended to under it */
-    LOCK_RANK_EPOCH,    /* what became of epochs; never held for longer than a look */
-    LOCK_RANK_WAL,      /* the log's open batch */
-    LOCK_RANK_CACHE,    /* pages in memory; never held while one is read */
-    LOCK_RANK_HTTP,     /* one connection's state; resumed from any thread above */
-    LOCK_RANK_ENV,      /* the simulated machine: any I/O may be done under any lock there */
+    LOCK_RANK_APP,        /* lifecycle and reload; held while modules below are called */
+    LOCK_RANK_SCRAPE,     /* metrics being printed; their callbacks look into all below */
+    LOCK_RANK_API,        /* request queues; nothing of the store is held when they are taken */
+    LOCK_RANK_RELAYS,     /* which destinations there are */
+    LOCK_RANK_RELAY_OPEN, /* whether one is open */
+    LOCK_RANK_RELAY,      /* what it says of itself */
+    LOCK_RANK_EDIT,       /* who changes which parts are live; held while the manifest is written */
+    LOCK_RANK_TSDB,       /* which parts and generations exist; pins are taken under it */
+    LOCK_RANK_HEAD,       /* series and chunks of the head; the log is appended to under it */
+    LOCK_RANK_EPOCH,      /* what became of epochs; never held for longer than a look */
+    LOCK_RANK_WAL,        /* the log's open batch */
+    LOCK_RANK_CACHE,      /* pages in memory; never held while one is read */
+    LOCK_RANK_HTTP,       /* one connection's state; resumed from any thread above */
+    LOCK_RANK_ENV,        /* the simulated machine: any I/O may be done under any lock there */
     LOCK_RANK_APP_WAKE, /* flags that wake the commit and flush threads; nothing is taken under them
                          */
     LOCK_RANK_LEAF,     /* counters, rate limits of log lines */

@@ -1,5 +1,5 @@
 /*
- * utf8.h - one step through UTF-8 text (RFC 3629: no surrogates, nothing above U+10FFFF, shortest
+ * utf8.h - steps through UTF-8 text (RFC 3629: no surrogates, nothing above U+10FFFF, shortest
  * forms only).
  */
 #ifndef BASE_UTF8_H
@@ -32,6 +32,91 @@ utf8_step(const uint8_t *p, size_t left)
     if (lead == 0xf4 && p[1] > 0x8f) return 0; /* above U+10FFFF */
     if (left < 4 || !utf8_is_tail(p[3])) return 0;
     return 4;
+}
+
+enum { UTF8_BYTES_MAX = 4 };
+
+/* The character of that number, at most 0x10ffff and no surrogate; `to` has room for
+ * UTF8_BYTES_MAX. Returns the bytes written. */
+static inline size_t
+utf8_put(uint8_t *to, uint32_t c)
+{
+    if (c < 0x80) {
+        to[0] = (uint8_t)c;
+        return 1;
+    }
+    if (c < 0x800) {
+        to[0] = (uint8_t)(0xc0 | c >> 6);
+        to[1] = (uint8_t)(0x80 | (c & 0x3f));
+        return 2;
+    }
+    if (c < 0x10000) {
+        to[0] = (uint8_t)(0xe0 | c >> 12);
+        to[1] = (uint8_t)(0x80 | (c >> 6 & 0x3f));
+        to[2] = (uint8_t)(0x80 | (c & 0x3f));
+        return 3;
+    }
+    to[0] = (uint8_t)(0xf0 | c >> 18);
+    to[1] = (uint8_t)(0x80 | (c >> 12 & 0x3f));
+    to[2] = (uint8_t)(0x80 | (c >> 6 & 0x3f));
+    to[3] = (uint8_t)(0x80 | (c & 0x3f));
+    return 4;
+}
+
+/* The number of the character of `size` bytes that utf8_step() found. */
+static inline uint32_t
+utf8_get(const uint8_t *p, size_t size)
+{
+    if (size == 1) return p[0];
+    uint32_t c = p[0] & (0x7fu >> size);
+    for (size_t i = 1; i < size; i++) {
+        c = c << 6 | (p[i] & 0x3f);
+    }
+    return c;
+}
+
+/* Words that overlap at the end: no loop over single bytes. */
+static inline bool
+utf8_is_ascii(struct bytes text)
+{
+    const uint64_t highs = 0x8080808080808080u;
+    if (text.size >= 8) {
+        const uint8_t *last = text.at + text.size - 8;
+        uint64_t seen = load_le64(last);
+        for (const uint8_t *at = text.at; at < last; at += 8) {
+            seen |= load_le64(at);
+        }
+        return (seen & highs) == 0;
+    }
+    if (text.size >= 4) {
+        return ((load_le32(text.at) | load_le32(text.at + text.size - 4)) & (uint32_t)highs) == 0;
+    }
+    uint8_t seen = 0;
+    for (size_t i = 0; i < text.size; i++) {
+        seen |= text.at[i];
+    }
+    return seen < 0x80;
+}
+
+/* Whether all of it is UTF-8. */
+static inline bool
+utf8_valid(struct bytes text)
+{
+    if (utf8_is_ascii(text)) return true;
+    const uint8_t *at = text.at;
+    size_t left = text.size;
+    while (left > 0) {
+        while (left >= 8 && (load_le64(at) & 0x8080808080808080u) == 0) {
+            at += 8;
+            left -= 8;
+        }
+        if (left == 0) break;
+        size_t step = utf8_step(at, left);
+        if (step == 0) return false;
+        at += step;
+        left -= step;
+    }
+    return true;
 }
 
 #endif

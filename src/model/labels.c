@@ -12,8 +12,6 @@
 
 #include <assert.h>
 
-#include "base/utf8.h"
-
 enum {
     TAG_LABEL = 0x0a,
     TAG_NAME = 0x0a,
@@ -21,49 +19,6 @@ enum {
     LABELS_CAREFUL_BYTES = 64 * 1024,
     INSERTION_MOVES_PER_LABEL = 8
 };
-
-/* Words that overlap at the end: no loop over single bytes. */
-static bool
-is_ascii(struct bytes text)
-{
-    const uint64_t highs = 0x8080808080808080u;
-    if (text.size >= 8) {
-        const uint8_t *last = text.at + text.size - 8;
-        uint64_t seen = load_le64(last);
-        for (const uint8_t *at = text.at; at < last; at += 8) {
-            seen |= load_le64(at);
-        }
-        return (seen & highs) == 0;
-    }
-    if (text.size >= 4) {
-        return ((load_le32(text.at) | load_le32(text.at + text.size - 4)) & (uint32_t)highs) == 0;
-    }
-    uint8_t seen = 0;
-    for (size_t i = 0; i < text.size; i++) {
-        seen |= text.at[i];
-    }
-    return seen < 0x80;
-}
-
-bool
-utf8_valid(struct bytes text)
-{
-    if (is_ascii(text)) return true;
-    const uint8_t *at = text.at;
-    size_t left = text.size;
-    while (left > 0) {
-        while (left >= 8 && (load_le64(at) & 0x8080808080808080u) == 0) {
-            at += 8;
-            left -= 8;
-        }
-        if (left == 0) break;
-        size_t step = utf8_step(at, left);
-        if (step == 0) return false;
-        at += step;
-        left -= step;
-    }
-    return true;
-}
 
 bool
 labels_next(struct cursor *c, struct label *ret_label)

@@ -16,6 +16,7 @@
 
 #include "base/buf.h"
 #include "base/bytes.h"
+#include "base/utf8.h"
 #include "model/sample.h"
 
 /* Steps through labels; false at the end (or on malformed bytes, then `c->bad`). */
@@ -54,9 +55,6 @@ struct labels_limits {
  */
 enum reject labels_build(struct label *given, uint32_t count, const struct labels_limits *limits,
                          struct buf *to);
-
-/* Valid UTF-8 (RFC 3629: no surrogates, nothing above U+10FFFF, shortest forms only). */
-bool utf8_valid(struct bytes text);
 
 /* For people: {__name__="up", job="x"} with values quoted and escaped as in PromQL. */
 void labels_print(struct buf *to, struct bytes labels);

@@ -20,7 +20,7 @@ ledger_pending(const struct ledger *ledger, enum ledger_kind kind)
 {
     const uint64_t *c = ledger->count[kind];
     return c[LEDGER_ACCEPTED] - ledger->stored[kind] - c[LEDGER_SUPERSEDED] - c[LEDGER_EXPIRED] -
-           c[LEDGER_DELETED] - c[LEDGER_DAMAGED];
+           c[LEDGER_DELETED] - c[LEDGER_DAMAGED] - c[LEDGER_PASSED_ON];
 }
 
 bool
@@ -32,7 +32,7 @@ ledger_balances(const struct ledger *ledger)
             c[LEDGER_ACCEPTED] + c[LEDGER_DUPLICATE] + ledger_rejected(ledger, (enum ledger_kind)k);
         if (c[LEDGER_RECEIVED] != left) return false;
         uint64_t gone = ledger->stored[k] + c[LEDGER_SUPERSEDED] + c[LEDGER_EXPIRED] +
-                        c[LEDGER_DELETED] + c[LEDGER_DAMAGED];
+                        c[LEDGER_DELETED] + c[LEDGER_DAMAGED] + c[LEDGER_PASSED_ON];
         if (gone > c[LEDGER_ACCEPTED]) return false;
     }
     return true;

@@ -16,6 +16,7 @@ enum ledger_field {
     LEDGER_EXPIRED = 4,
     LEDGER_DELETED = 5,
     LEDGER_DAMAGED = 6,
+    LEDGER_PASSED_ON = 7, /* kept by no store: it was for destinations */
     LEDGER_REJECTED = 16, /* + enum reject */
     LEDGER_FIELD_COUNT = LEDGER_REJECTED + REJECT_COUNT
 };

@@ -232,8 +232,8 @@ test_escapes_mean_what_re2_says(void **state)
         struct matcher *m = NULL;
         enum err e = matcher_new(MATCH_REGEX, bytes_of_text("a"), bytes_of_text(pattern), &m, NULL);
         struct re2_program *plain = NULL;
-        enum re2_result result =
-            re2_program_new((const uint8_t *)pattern, 2, 8 << 20, RE2_NO_CAPTURES, &plain, why, sizeof why);
+        enum re2_result result = re2_program_new((const uint8_t *)pattern, 2, 8 << 20,
+                                                 RE2_NO_CAPTURES, &plain, why, sizeof why);
         if (c != 'C') assert_int_equal(e == OK, result == RE2_OK);
         for (unsigned v = 0; m != NULL && v < 128; v++) {
             uint8_t value = (uint8_t)v;
@@ -625,9 +625,11 @@ test_random_patterns_mean_what_re2_says(void **state)
         buf_put_text(&anchored, ")$");
         struct re2_program *alone = NULL, *plain = NULL;
         char why[8];
-        bool ok = re2_program_new(pattern.at, pattern.size, 8 << 20, RE2_NO_CAPTURES, &alone, why, 8) == RE2_OK;
+        bool ok = re2_program_new(pattern.at, pattern.size, 8 << 20, RE2_NO_CAPTURES, &alone, why,
+                                  8) == RE2_OK;
         assert_int_equal(e == OK, ok);
-        if (ok && re2_program_new(anchored.at, anchored.size, 8 << 20, RE2_NO_CAPTURES, &plain, why, 8) == RE2_OK) {
+        if (ok && re2_program_new(anchored.at, anchored.size, 8 << 20, RE2_NO_CAPTURES, &plain, why,
+                                  8) == RE2_OK) {
             valid++;
             if (check_pattern(m, plain, &seed)) literal++;
         }

@@ -1,5 +1,8 @@
 #include "wire/json_scan.h"
 
+#include "base/hex.h"
+#include "base/utf8.h"
+
 struct scan
 scan_of(struct bytes text, struct arena *arena)
 {
@@ -79,14 +82,6 @@ scan_item(struct scan *s)
 
 /* --- texts ------------------------------------------------------------------------------------ */
 
-static int
-hex_digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Four hex digits, or -1. */
 static int32_t
 hex4(struct scan *s)
@@ -99,27 +94,6 @@ hex4(struct scan *s)
         v = v << 4 | digit;
     }
     return v;
-}
-
-static uint8_t *
-put_utf8(uint8_t *to, uint32_t c)
-{
-    if (c < 0x80) {
-        *to++ = (uint8_t)c;
-    } else if (c < 0x800) {
-        *to++ = (uint8_t)(0xc0 | c >> 6);
-        *to++ = (uint8_t)(0x80 | (c & 0x3f));
-    } else if (c < 0x10000) {
-        *to++ = (uint8_t)(0xe0 | c >> 12);
-        *to++ = (uint8_t)(0x80 | (c >> 6 & 0x3f));
-        *to++ = (uint8_t)(0x80 | (c & 0x3f));
-    } else {
-        *to++ = (uint8_t)(0xf0 | c >> 18);
-        *to++ = (uint8_t)(0x80 | (c >> 12 & 0x3f));
-        *to++ = (uint8_t)(0x80 | (c >> 6 & 0x3f));
-        *to++ = (uint8_t)(0x80 | (c & 0x3f));
-    }
-    return to;
 }
 
 /* After \u; half of a pair alone is no character. */
@@ -140,7 +114,7 @@ unescape_unicode(struct scan *s, uint8_t *to)
         scan_fail(s, "a \\u escape is wrong");
         return to;
     }
-    return put_utf8(to, (uint32_t)c);
+    return to + utf8_put(to, (uint32_t)c);
 }
 
 static uint8_t *

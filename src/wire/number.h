@@ -25,6 +25,12 @@ enum {
  */
 size_t number_print(uint64_t bits, char *to);
 
+/*
+ * A finite one for JSON and its like, where a number without point or exponent may be taken for an
+ * integer, which has no minus zero: "-0.0", else as number_print().
+ */
+size_t number_print_json(uint64_t bits, char *to);
+
 /* The same digits, never an exponent: as label values made from numbers (count_values, le). */
 size_t number_print_fixed(uint64_t bits, char *to);
 

@@ -246,6 +246,13 @@ number_print(uint64_t bits, char *to)
 }
 
 size_t
+number_print_json(uint64_t bits, char *to)
+{
+    if (bits == SIGN_BIT) return static_cast<size_t>(put_text(to, "-0.0") - to);
+    return print(bits, false, to);
+}
+
+size_t
 number_print_fixed(uint64_t bits, char *to)
 {
     return print(bits, true, to);

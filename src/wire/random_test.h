@@ -291,7 +291,16 @@ same_counts(enum sample_kind kind, const struct hist_buckets *a, const struct hi
                                         : same_words(a->counts, b->counts, a->bucket_count);
 }
 
-/* Bit for bit but for the hint; of a staleness marker only the fact counts. */
+/* Bit for bit but for the hint. */
+static inline bool
+same_histogram_all(const struct histogram *a, const struct histogram *b)
+{
+    return histogram_same_layout(a, b) && a->sum_bits == b->sum_bits && a->count == b->count &&
+           a->zero_count == b->zero_count && same_counts(a->kind, &a->positive, &b->positive) &&
+           same_counts(a->kind, &a->negative, &b->negative);
+}
+
+/* The same, but of a staleness marker only the fact counts. */
 static inline bool
 same_histogram_bits(const struct histogram *a, const struct histogram *b)
 {
@@ -299,9 +308,7 @@ same_histogram_bits(const struct histogram *a, const struct histogram *b)
         return b->sum_bits == STALE_NAN_BITS && b->kind == a->kind && b->count == 0 &&
                b->positive.bucket_count == 0 && b->custom_count == 0;
     }
-    return histogram_same_layout(a, b) && a->sum_bits == b->sum_bits && a->count == b->count &&
-           a->zero_count == b->zero_count && same_counts(a->kind, &a->positive, &b->positive) &&
-           same_counts(a->kind, &a->negative, &b->negative);
+    return same_histogram_all(a, b);
 }
 
 #endif

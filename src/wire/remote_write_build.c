@@ -29,6 +29,9 @@ enum {
     TAG_METADATA_FAMILY = 2 << 3 | 2,
     TAG_METADATA_HELP = 4 << 3 | 2,
     TAG_METADATA_UNIT = 5 << 3 | 2,
+    TAG_SERIES_METADATA = 5 << 3 | 2, /* TimeSeries of 2.0; then its Metadata, with TYPE as above */
+    TAG_METADATA_HELP_REF = 3 << 3 | 0,
+    TAG_METADATA_UNIT_REF = 4 << 3 | 0,
     SLOTS_FIRST = 1024,
 };
 
@@ -282,6 +285,17 @@ rw_build_exemplar(struct rw_build *b, struct bytes labels, int64_t t_ms, uint64_
     put_varint_field(&b->item, TAG_EXEMPLAR_TIME, (uint64_t)t_ms);
     put_item(b, version_is_1(b) ? TAG_EXEMPLAR_V1 : TAG_EXEMPLAR);
     b->counts.exemplars++;
+}
+
+void
+rw_build_metadata(struct rw_build *b, enum metric_type type, struct bytes help, struct bytes unit)
+{
+    if (version_is_1(b)) return;
+    empty(b, &b->item);
+    put_varint_field(&b->item, TAG_METADATA_TYPE, type);
+    put_varint_field(&b->item, TAG_METADATA_HELP_REF, symbol_number(b, help));
+    put_varint_field(&b->item, TAG_METADATA_UNIT_REF, symbol_number(b, unit));
+    put_item(b, TAG_SERIES_METADATA);
 }
 
 struct rw_build_counts

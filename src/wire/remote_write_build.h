@@ -32,6 +32,10 @@ void rw_build_histogram(struct rw_build *build, int64_t t_ms, int64_t start_ms,
 /* `labels`: canonical; may be empty. */
 void rw_build_exemplar(struct rw_build *build, struct bytes labels, int64_t t_ms, uint64_t bits);
 
+/* What is known of the series' family; 1.0 does not carry it here. */
+void rw_build_metadata(struct rw_build *build, enum metric_type type, struct bytes help,
+                       struct bytes unit);
+
 struct rw_build_counts {
     uint64_t series;
     uint64_t floats;

@@ -183,27 +183,27 @@ time_of(const struct text_reader *r, struct bytes text, int64_t *ret_ms, struct 
 
 /* Behind the mark: {labels} value [time]. */
 static enum err
-exemplar(struct text_reader *r, struct cursor *c, struct text_item *item, struct why *why)
+exemplar(struct text_reader *r, struct cursor *c, int64_t t_ms, struct why *why)
 {
+    uint64_t bits;
     skip_blanks(c);
     if (c->at == c->end || *c->at != '{') {
         return why_set(why, ERR_INPUT, "an exemplar begins with its labels in braces");
     }
     c->at++;
     enum err e = text_label_set(r, c, &r->exemplar_labels, false, why);
-    if (e == OK) e = value_of(c, &item->exemplar_bits, why);
+    if (e == OK) e = value_of(c, &bits, why);
     if (e) return why_prefix(why, e, "exemplar");
     struct bytes time = word(c);
-    item->has_exemplar = true;
-    item->exemplar_has_time = time.size > 0;
-    if (time.size == 0) return OK;
-    e = time_of(r, time, &item->exemplar_ms, why);
-    return e ? why_prefix(why, e, "exemplar") : OK;
+    if (time.size > 0) e = time_of(r, time, &t_ms, why);
+    if (e) return why_prefix(why, e, "exemplar");
+    text_put_exemplar(r, (uint32_t)(r->exemplar_labels.size / sizeof(struct label)), t_ms, bits);
+    return OK;
 }
 
 /* Behind name and labels. */
 static enum err
-sample(struct text_reader *r, struct cursor *c, struct text_item *item, struct why *why)
+sample(struct text_reader *r, struct cursor *c, struct why *why)
 {
     uint64_t bits;
     int64_t t_ms = r->options.time_ms;
@@ -220,7 +220,7 @@ sample(struct text_reader *r, struct cursor *c, struct text_item *item, struct w
     skip_blanks(c);
     if (marks && c->at != c->end && *c->at == '#') {
         c->at++;
-        e = exemplar(r, c, item, why);
+        e = exemplar(r, c, t_ms, why);
         if (e) return e;
     }
     skip_blanks(c);
@@ -230,7 +230,7 @@ sample(struct text_reader *r, struct cursor *c, struct text_item *item, struct w
 }
 
 static enum err
-sample_line(struct text_reader *r, struct cursor *c, struct text_item *item, struct why *why)
+sample_line(struct text_reader *r, struct cursor *c, struct why *why)
 {
     struct bytes name = plain_name(c, true);
     if (name.size > 0) text_put_label(&r->labels, bytes_of_text("__name__"), name);
@@ -245,7 +245,7 @@ sample_line(struct text_reader *r, struct cursor *c, struct text_item *item, str
         return why_set(why, ERR_INPUT, "'%.*s' is no metric name",
                        SHOWN(bytes_of(name.at, name.size + 1)));
     }
-    return sample(r, c, item, why);
+    return sample(r, c, why);
 }
 
 /* --- metadata --------------------------------------------------------------------------------- */
@@ -364,7 +364,7 @@ exposition_line(struct text_reader *r, struct bytes line, struct text_item *item
     if (r->ended) return why_set(why, ERR_INPUT, "something follows # EOF");
     skip_blanks(&c);
     if (c.at == c.end) return OK;
-    if (*c.at != '#') return sample_line(r, &c, item, why);
+    if (*c.at != '#') return sample_line(r, &c, why);
     c.at++;
     return comment_line(r, &c, item, why);
 }

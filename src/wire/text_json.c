@@ -2,14 +2,17 @@
  * text_json.c - the two JSON forms, an object a line.
  *
  *     jsonl    {"metric":{NAME:TEXT,...},"values":[...],"timestamps":[MS,...]}
- *     ndjson   {"name":TEXT,"time":MS,"value":...,"labels":{NAME:TEXT,...}}
+ *     ndjson   {"name":TEXT,"time":MS,"value":...,"labels":{NAME:TEXT,...}}, and more:
+ * ndjson_line.h
  *
  * Keys come in any order, others are stepped over. A value is a number, null (an ordinary NaN), or
- * a text: "Inf", "-Infinity", "NaN", "stale" and so on, see number_parse_exact(). So the forms
- * carry every bit of a double although JSON itself does not.
+ * a text: "Inf", "-Infinity", "NaN", "stale" and so on, see number_parse_exact(); in NDJSON "bits"
+ * may stand beside the null. So the forms carry every bit of a double although JSON itself does
+ * not.
  */
+#include "base/hex.h"
 #include "base/time_text.h"
-#include "wire/json_scan.h"
+#include "wire/histogram_json.h"
 #include "wire/text_reader_private.h"
 
 static bool
@@ -59,13 +62,13 @@ scan_time(struct scan *s)
 }
 
 static void
-scan_labels(struct text_reader *r, struct scan *s)
+scan_labels(struct scan *s, struct buf *labels)
 {
     struct bytes name;
     scan_expect(s, '{');
     while (scan_key(s, &name)) {
         struct bytes value = scan_text(s);
-        if (s->bad == NULL) text_put_label(&r->labels, name, value);
+        if (s->bad == NULL) text_put_label(labels, name, value);
     }
 }
 
@@ -116,7 +119,7 @@ json_lines_line(struct text_reader *r, struct bytes line, struct text_item *item
         if ((seen & which) != 0) scan_fail(&s, "a key comes twice");
         seen |= which;
         if (which == KEY_METRIC)
-            scan_labels(r, &s);
+            scan_labels(&s, &r->labels);
         else if (which == KEY_VALUES)
             scan_values(r, &s);
         else if (which == KEY_TIMESTAMPS)
@@ -140,37 +143,151 @@ json_lines_line(struct text_reader *r, struct bytes line, struct text_item *item
 
 /* --- NDJSON ----------------------------------------------------------------------------------- */
 
+enum row_key {
+    ROW_NAME,
+    ROW_TIME,
+    ROW_VALUE,
+    ROW_BITS,
+    ROW_START,
+    ROW_HISTOGRAM,
+    ROW_EXEMPLARS,
+    ROW_LABELS,
+    ROW_LABELS_HEX,
+    ROW_KEY_COUNT
+};
+
 struct row {
+    unsigned seen; /* a bit for each key */
+    bool null_value;
     struct bytes name;
     int64_t time_ms;
+    int64_t start_ms;
+    uint64_t value_bits;
     uint64_t bits;
-    bool has_name, has_time, has_value, has_labels;
-    bool null_value;
 };
+
+static bool
+row_has(const struct row *row, enum row_key key)
+{
+    return (row->seen & 1u << key) != 0;
+}
+
+static uint64_t
+scan_bits(struct scan *s)
+{
+    uint64_t bits = 0;
+    struct bytes text = scan_text(s);
+    if (s->bad == NULL && !hex_parse_word(text, &bits)) {
+        scan_fail(s, "bits are not 16 hex digits");
+    }
+    return bits;
+}
+
+static struct bytes
+bytes_of_hex(struct scan *s, struct bytes text)
+{
+    uint8_t *at = s->bad == NULL ? arena_alloc(s->arena, text.size / 2 + 1) : NULL;
+    if (s->bad == NULL && at == NULL) {
+        scan_fail(s, "no memory for a label");
+        s->error = ERR_NOMEM;
+    }
+    if (s->bad != NULL) return (struct bytes){NULL, 0};
+    if (!hex_parse(text, at)) scan_fail(s, "a name or value is not in hex digits");
+    return bytes_of(at, text.size / 2);
+}
+
+static void
+scan_labels_hex(struct scan *s, struct buf *labels)
+{
+    struct bytes key;
+    scan_expect(s, '{');
+    while (scan_key(s, &key)) {
+        struct bytes name = bytes_of_hex(s, key);
+        struct bytes value = bytes_of_hex(s, scan_text(s));
+        if (s->bad == NULL) text_put_label(labels, name, value);
+    }
+}
+
+static void
+scan_exemplar(struct text_reader *r, struct scan *s)
+{
+    size_t before = r->exemplar_labels.size;
+    bool has_value = false, has_time = false;
+    uint64_t bits = 0;
+    int64_t t_ms = 0;
+    struct bytes key;
+    scan_expect(s, '{');
+    while (scan_key(s, &key)) {
+        if (key_is(key, "labels")) {
+            scan_labels(s, &r->exemplar_labels);
+        } else if (key_is(key, "labels_hex")) {
+            scan_labels_hex(s, &r->exemplar_labels);
+        } else if (key_is(key, "value")) {
+            uint64_t value = scan_value(s);
+            bits = has_value ? bits : value; /* the bits say more, should they have come first */
+            has_value = true;
+        } else if (key_is(key, "bits")) {
+            bits = scan_bits(s);
+            has_value = true;
+        } else if (key_is(key, "time")) {
+            t_ms = scan_time(s);
+            has_time = true;
+        } else {
+            scan_skip(s);
+        }
+    }
+    if (!has_value || !has_time) scan_fail(s, "an exemplar has no value or no time");
+    if (s->bad != NULL) return;
+    size_t labels = (r->exemplar_labels.size - before) / sizeof(struct label);
+    text_put_exemplar(r, (uint32_t)labels, t_ms, bits);
+}
 
 static void
 row_field(struct text_reader *r, struct scan *s, struct bytes key, struct row *row)
 {
-    bool *seen = key_is(key, "name")     ? &row->has_name
-                 : key_is(key, "time")   ? &row->has_time
-                 : key_is(key, "value")  ? &row->has_value
-                 : key_is(key, "labels") ? &row->has_labels
-                                         : NULL;
-    if (seen == NULL) {
-        scan_skip(s);
-        return;
+    static const char *const keys[ROW_KEY_COUNT] = {"name",      "time",     "value",
+                                                    "bits",      "start_ms", "histogram",
+                                                    "exemplars", "labels",   "labels_hex"};
+    unsigned which = 0;
+    while (which < ROW_KEY_COUNT && !key_is(key, keys[which])) {
+        which++;
     }
-    if (*seen) scan_fail(s, "a key comes twice");
-    *seen = true;
-    if (seen == &row->has_name) {
+    if (which < ROW_KEY_COUNT && row_has(row, which)) scan_fail(s, "a key comes twice");
+    row->seen |= 1u << which;
+    switch ((enum row_key)which) {
+    case ROW_NAME:
         row->name = scan_text(s);
-    } else if (seen == &row->has_time) {
+        break;
+    case ROW_TIME:
         row->time_ms = scan_time(s);
-    } else if (seen == &row->has_value) {
+        break;
+    case ROW_VALUE:
         row->null_value = scan_peek(s) == 'n';
-        row->bits = scan_value(s);
-    } else {
-        scan_labels(r, s);
+        row->value_bits = scan_value(s);
+        break;
+    case ROW_BITS:
+        row->bits = scan_bits(s);
+        break;
+    case ROW_START:
+        row->start_ms = scan_time(s);
+        break;
+    case ROW_HISTOGRAM:
+        histogram_json_scan(s, &r->histogram);
+        break;
+    case ROW_EXEMPLARS:
+        scan_expect(s, '[');
+        while (scan_item(s)) {
+            scan_exemplar(r, s);
+        }
+        break;
+    case ROW_LABELS:
+        scan_labels(s, &r->labels);
+        break;
+    case ROW_LABELS_HEX:
+        scan_labels_hex(s, &r->labels);
+        break;
+    case ROW_KEY_COUNT:
+        scan_skip(s);
     }
 }
 
@@ -180,7 +297,7 @@ row_name(struct text_reader *r, const struct row *row, struct why *why)
 {
     const struct label *labels = (const struct label *)(const void *)r->labels.at;
     size_t count = r->labels.size / sizeof *labels;
-    if (!row->has_name || row->name.size == 0) {
+    if (row->name.size == 0) {
         return count > 0 ? OK : why_set(why, ERR_INPUT, "the row has neither name nor labels");
     }
     for (size_t i = 0; i < count; i++) {
@@ -189,6 +306,38 @@ row_name(struct text_reader *r, const struct row *row, struct why *why)
         return why_set(why, ERR_INPUT, "the name and the label __name__ differ");
     }
     text_put_label(&r->labels, bytes_of_text("__name__"), row->name);
+    return OK;
+}
+
+/* What is a sample at all, and which. */
+static enum err
+row_value(struct text_reader *r, const struct row *row, struct text_item *item, struct why *why)
+{
+    bool number = row_has(row, ROW_VALUE) && !row->null_value, bits = row_has(row, ROW_BITS),
+         histogram = row_has(row, ROW_HISTOGRAM), exemplars = r->exemplars.size > 0;
+    bool timed = row_has(row, ROW_TIME);
+    if (!row_has(row, ROW_VALUE) && !bits && !histogram && !exemplars) {
+        return why_set(why, ERR_INPUT, "the row has no value");
+    }
+    if (number + bits + histogram > 1) {
+        return why_set(why, ERR_INPUT, "the row has two values at once");
+    }
+    if (!timed && !r->options.has_time) {
+        return why_set(why, ERR_INPUT, "the row has no time (--timestamp gives one to all)");
+    }
+    if (!number && !bits && !histogram) {
+        if (exemplars) return OK;
+        item->junk = timed && row->time_ms == 0;
+        if (item->junk) return OK;
+    }
+    int64_t t_ms = timed ? row->time_ms : r->options.time_ms;
+    item->start_ms = row->start_ms;
+    if (histogram) {
+        item->histogram = &r->histogram;
+        item->histogram_ms = t_ms;
+    } else {
+        text_put_sample(r, t_ms, bits ? row->bits : row->value_bits);
+    }
     return OK;
 }
 
@@ -204,17 +353,11 @@ ndjson_line(struct text_reader *r, struct bytes line, struct text_item *item, st
     }
     scan_end(&s);
     enum err e = scan_verdict(&s, why);
+    if (e == OK) e = row_value(r, &row, item, why);
     if (e) return e;
-    if (!row.has_value) return why_set(why, ERR_INPUT, "the row has no value");
-    if (!row.has_time && !r->options.has_time) {
-        return why_set(why, ERR_INPUT, "the row has no time (--timestamp gives one to all)");
-    }
-    if (row.has_time && row.time_ms == 0 && row.null_value) {
-        item->junk = true;
+    if (item->junk) {
         buf_clear(&r->labels);
         return OK;
     }
-    e = row_name(r, &row, why);
-    if (e == OK) text_put_sample(r, row.has_time ? row.time_ms : r->options.time_ms, row.bits);
-    return e;
+    return row_name(r, &row, why);
 }

@@ -3,6 +3,7 @@
 enum {
     LABELS_BYTES_MAX = 65536 * (int)sizeof(struct label),
     SAMPLES_BYTES_MAX = 512 << 20, /* a line of 64 MiB has no more */
+    EXEMPLARS_BYTES_MAX = 65536 * (int)sizeof(struct text_exemplar),
     METADATA_BYTES_MAX = 1 << 20,
     COLUMNS_BYTES_MAX = 1 << 20
 };
@@ -19,6 +20,7 @@ text_reader_new(const struct text_reader_options *options, struct text_reader **
     buf_init(&r->exemplar_labels, budget, LABELS_BYTES_MAX);
     buf_init(&r->times, budget, SAMPLES_BYTES_MAX);
     buf_init(&r->values, budget, SAMPLES_BYTES_MAX);
+    buf_init(&r->exemplars, budget, EXEMPLARS_BYTES_MAX);
     struct buf *texts[] = {&r->family,      &r->help,      &r->unit,
                            &r->done_family, &r->done_help, &r->done_unit};
     for (unsigned i = 0; i < sizeof texts / sizeof *texts; i++) {
@@ -37,7 +39,8 @@ text_reader_free(struct text_reader *r)
     struct buf *all[] = {&r->labels,    &r->exemplar_labels, &r->times,
                          &r->values,    &r->family,          &r->help,
                          &r->unit,      &r->done_family,     &r->done_help,
-                         &r->done_unit, &r->columns,         &r->column_names};
+                         &r->done_unit, &r->columns,         &r->column_names,
+                         &r->exemplars};
     for (unsigned i = 0; i < sizeof all / sizeof *all; i++) {
         buf_fini(all[i]);
     }
@@ -59,13 +62,20 @@ text_put_sample(struct text_reader *r, int64_t t_ms, uint64_t bits)
     buf_put(&r->values, &bits, sizeof bits);
 }
 
+void
+text_put_exemplar(struct text_reader *r, uint32_t label_count, int64_t t_ms, uint64_t bits)
+{
+    struct text_exemplar exemplar = {.label_count = label_count, .bits = bits, .t_ms = t_ms};
+    buf_put(&r->exemplars, &exemplar, sizeof exemplar);
+}
+
 static void
 begin_line(struct text_reader *r, struct text_item *item)
 {
     *item = (struct text_item){0};
     arena_reset(&r->arena);
-    struct buf *of_line[] = {&r->labels,      &r->exemplar_labels, &r->times,    &r->values,
-                             &r->done_family, &r->done_help,       &r->done_unit};
+    struct buf *of_line[] = {&r->labels,      &r->exemplar_labels, &r->times,     &r->values,
+                             &r->done_family, &r->done_help,       &r->done_unit, &r->exemplars};
     for (unsigned i = 0; i < sizeof of_line / sizeof *of_line; i++) {
         buf_clear(of_line[i]);
     }
@@ -76,8 +86,8 @@ static enum err
 memory_of_line(const struct text_reader *r)
 {
     const struct buf *of_line[] = {
-        &r->labels,    &r->exemplar_labels, &r->times,  &r->values, &r->done_family,
-        &r->done_help, &r->done_unit,       &r->family, &r->help,   &r->unit};
+        &r->labels,    &r->exemplar_labels, &r->times, &r->values, &r->done_family, &r->done_help,
+        &r->done_unit, &r->family,          &r->help,  &r->unit,   &r->exemplars};
     for (unsigned i = 0; i < sizeof of_line / sizeof *of_line; i++) {
         enum err e = buf_error(of_line[i]);
         if (e) return e;
@@ -90,11 +100,16 @@ end_line(struct text_reader *r, struct text_item *item)
 {
     item->labels = (struct label *)(void *)r->labels.at;
     item->label_count = (uint32_t)(r->labels.size / sizeof(struct label));
-    item->exemplar_labels = (struct label *)(void *)r->exemplar_labels.at;
-    item->exemplar_label_count = (uint32_t)(r->exemplar_labels.size / sizeof(struct label));
     item->times_ms = (const int64_t *)(const void *)r->times.at;
     item->bits = (const uint64_t *)(const void *)r->values.at;
     item->sample_count = (uint32_t)(r->times.size / sizeof(int64_t));
+    item->exemplars = (struct text_exemplar *)(void *)r->exemplars.at;
+    item->exemplar_count = (uint32_t)(r->exemplars.size / sizeof *item->exemplars);
+    struct label *labels = (struct label *)(void *)r->exemplar_labels.at;
+    for (uint32_t i = 0; i < item->exemplar_count; i++) {
+        item->exemplars[i].labels = labels;
+        if (labels != NULL) labels += item->exemplars[i].label_count;
+    }
 }
 
 static enum err

@@ -3,10 +3,9 @@
  *
  *     TEXT_OPENMETRICS   OpenMetrics 1.0 text: Unix seconds, exemplars, "# EOF" at the end
  *     TEXT_PROMETHEUS    Prometheus text 0.0.4: Unix milliseconds
- *     TEXT_JSON_LINES
- * {"metric":{"__name__":"up","job":"x"},"values":[1],"timestamps":[1700000000000]} TEXT_NDJSON
- * {"name":"up","time":1700000000000,"value":1,"labels":{"job":"x"}} TEXT_CSV           a first line
- * with column names
+ *     TEXT_JSON_LINES    {"metric":{"__name__":"up"},"values":[1],"timestamps":[1700000000000]}
+ *     TEXT_NDJSON        {"name":"up","time":1700000000000,"value":1,"labels":{"job":"x"}}
+ *     TEXT_CSV           a first line with column names
  *
  * A line is what stands between two line feeds (of CSV a record, whose quoted fields may hold line
  * feeds). Each gives one item, which may be empty. A bad line changes nothing for those after it.
@@ -34,22 +33,27 @@ enum {
     TEXT_CSV_COLUMNS_MAX = 1024
 };
 
+struct text_exemplar {
+    struct label *labels;
+    uint32_t label_count;
+    uint64_t bits;
+    int64_t t_ms; /* that of the sample, if it has none of its own */
+};
+
 /* All pointers are views of the line or of the reader, and end with its next call. */
 struct text_item {
-    /* Samples of one series; label_count 0: none. */
+    /* Samples of one series; label_count 0: none. They are floats, or one histogram, or nothing but
+     * exemplars. */
     struct label *labels; /* as they stand there, "__name__" among them; may be sorted in place */
     uint32_t label_count;
     uint32_t sample_count;
     const int64_t *times_ms;
     const uint64_t *bits;
-
-    /* Belongs to the series' one sample. */
-    bool has_exemplar;
-    bool exemplar_has_time; /* else the time is that of the sample */
-    struct label *exemplar_labels;
-    uint32_t exemplar_label_count;
-    uint64_t exemplar_bits;
-    int64_t exemplar_ms;
+    const struct histogram *histogram; /* NULL: none. Whether it is right was not looked at */
+    int64_t histogram_ms;
+    int64_t start_ms; /* of the one float or histogram; 0: not known */
+    struct text_exemplar *exemplars;
+    uint32_t exemplar_count;
 
     /* What is known of a metric family, once all of it has been read. */
     bool has_metadata;

@@ -15,8 +15,10 @@ struct text_reader {
     struct arena arena; /* texts with escapes */
     struct buf labels;  /* struct label */
     struct buf exemplar_labels;
-    struct buf times;  /* int64_t */
-    struct buf values; /* uint64_t, bits */
+    struct buf times;     /* int64_t */
+    struct buf values;    /* uint64_t, bits */
+    struct buf exemplars; /* struct text_exemplar, without `labels`: these move while they grow */
+    struct histogram histogram;
 
     /* OpenMetrics and Prometheus text: the family that the last metadata line named. */
     bool has_family;
@@ -37,6 +39,9 @@ struct text_reader {
 /* Adds one to the line's labels. The views must last as long as the line. */
 void text_put_label(struct buf *labels, struct bytes name, struct bytes value);
 void text_put_sample(struct text_reader *reader, int64_t t_ms, uint64_t bits);
+/* Its labels are the last so many of reader->exemplar_labels. */
+void text_put_exemplar(struct text_reader *reader, uint32_t label_count, int64_t t_ms,
+                       uint64_t bits);
 
 /* One of the forms. */
 enum err exposition_line(struct text_reader *reader, struct bytes line, struct text_item *item,

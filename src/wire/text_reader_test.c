@@ -9,7 +9,7 @@
 #include <cmocka.h>
 #include <inttypes.h>
 
-#include "wire/label_bytes.h"
+#include "wire/histogram_json.h"
 #include "wire/number.h"
 #include "wire/text_reader.h"
 #include "wire/text_writer.h"
@@ -45,12 +45,19 @@ print_item(struct buf *to, const struct text_item *item)
         buf_put(to, number, number_print_exact(item->bits[i], number));
         buf_printf(to, "@%" PRId64, item->times_ms[i]);
     }
-    if (item->has_exemplar) {
-        buf_put_text(to, "#");
-        print_labels(to, item->exemplar_labels, item->exemplar_label_count);
+    if (item->histogram != NULL) {
         buf_put_text(to, "|");
-        buf_put(to, number, number_print_exact(item->exemplar_bits, number));
-        if (item->exemplar_has_time) buf_printf(to, "@%" PRId64, item->exemplar_ms);
+        histogram_json_put(to, item->histogram);
+        buf_printf(to, "@%" PRId64, item->histogram_ms);
+    }
+    if (item->start_ms != 0) buf_printf(to, " since %" PRId64, item->start_ms);
+    for (uint32_t i = 0; i < item->exemplar_count; i++) {
+        const struct text_exemplar *e = &item->exemplars[i];
+        buf_put_text(to, "#");
+        print_labels(to, e->labels, e->label_count);
+        buf_put_text(to, "|");
+        buf_put(to, number, number_print_exact(e->bits, number));
+        buf_printf(to, "@%" PRId64, e->t_ms);
     }
     if (item->has_metadata) {
         buf_printf(to, "<%.*s;%d;%.*s;%.*s>", (int)item->family.size, (const char *)item->family.at,
@@ -165,7 +172,7 @@ test_openmetrics_is_read(void **state)
     check(f, "up 1 1.7e+09", "__name__=up|1@1700000000000");
     check(f, "b_bucket{le=\"1\"} 3 5 # {trace=\"x\"} 0.5 4.5",
           "__name__=b_bucket,le=1|3@5000#trace=x|0.5@4500");
-    check(f, "b_bucket{le=\"1\"} 3 5 # {} 0.5", "__name__=b_bucket,le=1|3@5000#|0.5");
+    check(f, "b_bucket{le=\"1\"} 3 5 # {} 0.5", "__name__=b_bucket,le=1|3@5000#|0.5@5000");
     check(f, "up 1 5 # {x=\"1\"}", NULL);
     check(f, "up 1 5 # x", NULL);
     check(f, "up 1 NaN", NULL);
@@ -178,7 +185,7 @@ test_a_given_time_stands_in_for_missing_ones(void **state)
     (void)state;
     struct text_reader *r = reader_of(TEXT_OPENMETRICS, true);
     check_in(r, "up 1", "__name__=up|1@777");
-    check_in(r, "up 1 # {x=\"1\"} 2", "__name__=up|1@777#x=1|2");
+    check_in(r, "up 1 # {x=\"1\"} 2", "__name__=up|1@777#x=1|2@777");
     check_in(r, "up 1 5", "__name__=up|1@5000");
     text_reader_free(r);
     r = reader_of(TEXT_NDJSON, true);
@@ -310,6 +317,107 @@ test_ndjson_rows_are_read(void **state)
     check(f, "{\"name\":\"up\",\"time\":\"5\",\"value\":5}", NULL);
     check(f, "{\"name\":\"up\",\"time\":5,\"value\":1,\"labels\":{\"__name__\":\"down\"}}", NULL);
     check(f, "{\"name\":\"up\",\"name\":\"up\",\"time\":5,\"value\":5}", NULL);
+}
+
+static void
+test_ndjson_rows_carry_more_than_numbers(void **state)
+{
+    (void)state;
+    const enum text_format f = TEXT_NDJSON;
+#define ROW "{\"name\":\"up\",\"time\":5,"
+    check(f, ROW "\"value\":null,\"bits\":\"7ff0000000000002\"}", "__name__=up|stale@5");
+    check(f, ROW "\"bits\":\"FFF0000000000000\"}", "__name__=up|-Inf@5");
+    check(f, ROW "\"value\":-0.0,\"start_ms\":3}", "__name__=up|-0@5 since 3");
+    check(f, "{\"name\":\"up\",\"time\":0,\"value\":null,\"bits\":\"7ff8000000000001\"}",
+          "__name__=up|NaN@0");
+    check(f, ROW "\"value\":null,\"labels\":{\"a\":\"b\"},\"labels_hex\":{\"63\":\"6A\"}}",
+          "a=b,c=j,__name__=up|NaN@5");
+    check(f,
+          ROW "\"value\":1,\"exemplars\":[{\"labels\":{\"id\":\"x\"},\"value\":2,\"time\":4},"
+              "{\"bits\":\"7ff0000000000002\",\"time\":3,\"value\":null,\"new\":[]}]}",
+          "__name__=up|1@5#id=x|2@4#|stale@3");
+    check(f, ROW "\"value\":null,\"exemplars\":[{\"value\":2,\"time\":4}]}", "__name__=up#|2@4");
+    check(f, "{\"name\":\"up\",\"time\":0,\"exemplars\":[{\"value\":2,\"time\":4}]}",
+          "__name__=up#|2@4");
+    check(f, ROW "\"value\":null,\"exemplars\":[]}", "__name__=up|NaN@5");
+    check(f, ROW "\"value\":null,\"start_ms\":2,\"histogram\":{\"count_int\":3,\"sum\":1.5}}",
+          "__name__=up|{\"count_int\":3,\"sum\":1.5,\"schema\":0,\"zero_threshold\":0,"
+          "\"zero_count_int\":0}@5 since 2");
+    static const char *const bad[] = {
+        ROW "\"value\":1,\"bits\":\"7ff0000000000002\"}",
+        ROW "\"bits\":\"7ff000000000000\"}",
+        ROW "\"bits\":9}",
+        ROW "\"value\":1,\"histogram\":{\"count_int\":3}}",
+        ROW "\"bits\":\"7ff0000000000002\",\"histogram\":{\"count_int\":3}}",
+        ROW "\"exemplars\":[]}",
+        ROW "\"value\":1,\"exemplars\":[{\"value\":2}]}",
+        ROW "\"value\":1,\"exemplars\":[{\"time\":2}]}",
+        ROW "\"value\":1,\"exemplars\":{}}",
+        ROW "\"value\":1,\"labels_hex\":{\"6\":\"61\"}}",
+        ROW "\"value\":1,\"labels_hex\":{\"61\":\"6x\"}}",
+        ROW "\"value\":1,\"labels_hex\":[]}",
+        ROW "\"value\":1,\"start_ms\":\"3\"}",
+        "{\"name\":\"up\",\"histogram\":{\"count_int\":3}}"};
+    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
+        check(f, bad[i], NULL);
+    }
+#undef ROW
+}
+
+static void
+test_histograms_that_are_none_are_told(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"null",
+                                      "{}",
+                                      "{\"sum\":1}",
+                                      "{\"zero_count_int\":1}",
+                                      "{\"count_int\":1.5}",
+                                      "{\"count_int\":-1}",
+                                      "{\"count_int\":18446744073709551616}",
+                                      "{\"count_int\":1,\"count_int\":1}",
+                                      "{\"count_int\":1,\"count_float\":1}",
+                                      "{\"count_int\":1,\"zero_count_float\":1}",
+                                      "{\"count_int\":1,\"positive_counts\":[1]}",
+                                      "{\"count_float\":1,\"negative_deltas\":[]}",
+                                      "{\"count_int\":1,\"sum\":\"NaN\"}",
+                                      "{\"count_int\":1,\"sum\":1e999}",
+                                      "{\"count_int\":1,\"schema\":2147483648}",
+                                      "{\"count_int\":1,\"reset_hint\":4}",
+                                      "{\"count_int\":1,\"positive_spans\":[{\"length\":-1}]}",
+                                      "{\"count_int\":1,\"positive_spans\":[1]}",
+                                      "{\"count_int\":1,\"positive_deltas\":[9223372036854775808]}",
+                                      "{\"count_int\":1,\"custom_values\":[null]}",
+                                      "{\"count_int\":1"};
+    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char line[256];
+        snprintf(line, sizeof line, "{\"name\":\"up\",\"time\":5,\"histogram\":%s}", bad[i]);
+        check(TEXT_NDJSON, line, NULL);
+    }
+}
+
+static void
+test_a_histogram_has_no_more_buckets_than_a_limit(void **state)
+{
+    (void)state;
+    struct text_reader *r = reader_of(TEXT_NDJSON, false);
+    struct text_item item;
+    struct why why;
+    for (unsigned count = HISTOGRAM_BUCKETS_MAX; count <= HISTOGRAM_BUCKETS_MAX + 1; count++) {
+        struct buf line;
+        buf_init(&line, NULL, 1 << 20);
+        buf_put_text(&line, "{\"name\":\"a\",\"time\":5,\"histogram\":{\"count_int\":0,"
+                            "\"positive_deltas\":[");
+        for (unsigned i = 0; i < count; i++) {
+            buf_put_text(&line, i == 0 ? "0" : ",0");
+        }
+        buf_put_text(&line, "]}}");
+        enum err e = text_reader_line(r, buf_bytes(&line), &item, &why);
+        assert_int_equal(e, count > HISTOGRAM_BUCKETS_MAX ? ERR_INPUT : OK);
+        if (e == OK) assert_int_equal(item.histogram->positive.bucket_count, count);
+        buf_fini(&line);
+    }
+    text_reader_free(r);
 }
 
 static void
@@ -553,7 +661,10 @@ test_what_a_form_cannot_carry_is_counted(void **state)
     assert_int_equal(text_writer_new(TEXT_PROMETHEUS, NULL, &w), OK);
     assert_int_equal(text_writer_series(w, (struct bytes){NULL, 0}), OK);
     text_writer_floats(w, 3, times, bits, &text);
-    text_writer_histograms(w, 7);
+    struct histogram h = {.kind = SAMPLE_HISTOGRAM_INT};
+    for (int i = 0; i < 7; i++) {
+        text_writer_histogram(w, i, &h, &text);
+    }
     text_writer_series_end(w, &text);
     struct text_writer_counts counts = text_writer_counts(w);
     assert_int_equal(counts.samples, 2);
@@ -605,6 +716,9 @@ main(void)
         cmocka_unit_test(test_json_lines_are_read),
         cmocka_unit_test(test_deep_json_is_refused),
         cmocka_unit_test(test_ndjson_rows_are_read),
+        cmocka_unit_test(test_ndjson_rows_carry_more_than_numbers),
+        cmocka_unit_test(test_histograms_that_are_none_are_told),
+        cmocka_unit_test(test_a_histogram_has_no_more_buckets_than_a_limit),
         cmocka_unit_test(test_csv_rows_are_read),
         cmocka_unit_test(test_skipped_lines_of_csv_still_name_the_columns),
         cmocka_unit_test(test_forms_are_told_apart),

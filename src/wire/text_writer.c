@@ -5,12 +5,12 @@
  */
 #include "wire/text_writer.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
+#include "base/decimal.h"
 #include "base/json.h"
 #include "base/time_text.h"
+#include "wire/escaped_name.h"
 #include "wire/label_bytes.h"
+#include "wire/ndjson_line.h"
 #include "wire/number.h"
 
 enum { HEAD_BYTES_MAX = 64 << 20, SAMPLE_BYTES_MAX = 96 };
@@ -67,18 +67,6 @@ text_writer_begin(struct text_writer *w, struct buf *to)
 
 /* --- a series --------------------------------------------------------------------------------- */
 
-static bool
-is_plain_name(struct bytes name, bool colon)
-{
-    for (size_t i = 0; i < name.size; i++) {
-        uint8_t c = name.at[i];
-        bool digit = c >= '0' && c <= '9';
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-        if (!letter && !(digit && i > 0) && !(c == ':' && colon)) return false;
-    }
-    return name.size > 0;
-}
-
 /* With \\, \" and \n. */
 static void
 put_escaped(struct buf *to, struct bytes text)
@@ -115,7 +103,7 @@ put_label_set(struct buf *to, struct bytes labels, struct bytes quoted_name, boo
         open = true;
         if (comma) buf_put_u8(to, ',');
         comma = true;
-        if (is_plain_name(label.name, false))
+        if (name_is_plain(label.name, false))
             buf_put_bytes(to, label.name);
         else
             put_escaped(to, label.name);
@@ -128,7 +116,7 @@ put_label_set(struct buf *to, struct bytes labels, struct bytes quoted_name, boo
 static void
 head_exposition(struct text_writer *w, struct bytes name, struct bytes labels)
 {
-    bool plain = is_plain_name(name, true);
+    bool plain = name_is_plain(name, true);
     if (plain) buf_put_bytes(&w->head, name);
     put_label_set(&w->head, labels, plain ? (struct bytes){NULL, 0} : name, !plain);
     buf_put_u8(&w->head, ' ');
@@ -165,7 +153,7 @@ head_csv(struct text_writer *w, struct bytes name, struct bytes labels)
 {
     buf_clear(&w->tail);
     put_label_set(&w->tail, labels, (struct bytes){NULL, 0}, true);
-    bool plain = name.size == 0 || is_plain_name(name, true);
+    bool plain = name.size == 0 || name_is_plain(name, true);
     if (plain)
         buf_put_bytes(&w->head, name);
     else
@@ -204,11 +192,8 @@ text_writer_series(struct text_writer *w, struct bytes labels)
         buf_put_text(&w->head, ",\"values\":[");
         break;
     case TEXT_NDJSON:
-        buf_put_text(&w->head, "{\"name\":");
-        json_print_string(&w->head, name);
-        buf_put_text(&w->tail, ",\"labels\":");
-        put_json_labels(&w->tail, labels);
-        buf_put_text(&w->tail, "}\n");
+        ndjson_head_put(&w->head, labels);
+        ndjson_tail_put(&w->tail, labels);
         break;
     case TEXT_CSV:
     case TEXT_FORMAT_COUNT:
@@ -224,7 +209,7 @@ static size_t
 json_value(uint64_t bits, char *to)
 {
     bool finite = (bits >> 52 & 0x7ff) != 0x7ff;
-    if (finite) return number_print(bits, to);
+    if (finite) return number_print_json(bits, to);
     if (bits == NORMAL_NAN_BITS) {
         memcpy(to, "null", 4);
         return 4;
@@ -235,21 +220,8 @@ json_value(uint64_t bits, char *to)
     return size + 1;
 }
 
-static size_t
-print_int(int64_t v, char *to)
-{
-    return (size_t)sprintf(to, "%" PRId64, v);
-}
-
-static size_t
-put_chars(char *to, const char *text)
-{
-    size_t size = strlen(text);
-    memcpy(to, text, size);
-    return size;
-}
-
-/* Value and time of one sample as they stand behind the head; SAMPLE_BYTES_MAX suffice. */
+/* Value and time of one sample as they stand behind the head, in exposition and CSV;
+ * SAMPLE_BYTES_MAX suffice. */
 static size_t
 sample_text(const struct text_writer *w, int64_t t_ms, uint64_t bits, char *to)
 {
@@ -260,20 +232,16 @@ sample_text(const struct text_writer *w, int64_t t_ms, uint64_t bits, char *to)
         n += number_print(bits, to);
         to[n++] = ' ';
         n += w->format == TEXT_OPENMETRICS ? time_print_seconds(t_ms, to + n)
-                                           : print_int(t_ms, to + n);
+                                           : decimal_print_int(t_ms, to + n);
         to[n++] = '\n';
         return n;
     case TEXT_NDJSON:
-        n += put_chars(to + n, ",\"time\":");
-        n += print_int(t_ms, to + n);
-        n += put_chars(to + n, ",\"value\":");
-        return n + json_value(bits, to + n);
     case TEXT_JSON_LINES:
     case TEXT_CSV:
     case TEXT_FORMAT_COUNT:
         break;
     }
-    n += print_int(t_ms, to);
+    n += decimal_print_int(t_ms, to);
     to[n++] = ',';
     n += number_print_exact(bits, to + n);
     to[n++] = '\n';
@@ -296,13 +264,21 @@ flush_json_line(struct text_writer *w, struct buf *to)
     }
     buf_put_text(to, ",\"timestamps\":[");
     for (size_t i = 0; i < count; i++) {
-        size_t size = print_int(times[i], text);
+        size_t size = decimal_print_int(times[i], text);
         text[size++] = i + 1 < count ? ',' : ']';
         buf_put(to, text, size);
     }
     buf_put_text(to, "}\n");
     buf_clear(&w->times);
     buf_clear(&w->values);
+}
+
+static void
+put_ndjson(struct text_writer *w, const struct ndjson_sample *sample, struct buf *to)
+{
+    buf_put_bytes(to, buf_bytes(&w->head));
+    ndjson_sample_put(to, sample);
+    buf_put_bytes(to, buf_bytes(&w->tail));
 }
 
 static void
@@ -313,12 +289,21 @@ put_sample(struct text_writer *w, int64_t t_ms, uint64_t bits, struct buf *to)
         buf_put(&w->times, &t_ms, sizeof t_ms);
         buf_put(&w->values, &bits, sizeof bits);
         if (w->times.size == TEXT_JSON_SAMPLES_MAX * sizeof t_ms) flush_json_line(w, to);
+    } else if (w->format == TEXT_NDJSON) {
+        struct ndjson_sample sample = {.kind = NDJSON_FLOAT, .t_ms = t_ms, .bits = bits};
+        put_ndjson(w, &sample, to);
     } else {
         buf_put_bytes(to, buf_bytes(&w->head));
         buf_put(to, text, sample_text(w, t_ms, bits, text));
-        if (w->format == TEXT_NDJSON) buf_put_bytes(to, buf_bytes(&w->tail));
     }
     w->counts.samples++;
+}
+
+static void
+count_series(struct text_writer *w)
+{
+    if (!w->counted) w->counts.series++;
+    w->counted = true;
 }
 
 void
@@ -326,8 +311,7 @@ text_writer_floats(struct text_writer *w, uint32_t count, const int64_t *times_m
                    const uint64_t *bits, struct buf *to)
 {
     bool one_nan = w->format == TEXT_OPENMETRICS || w->format == TEXT_PROMETHEUS;
-    if (!w->counted && count > 0) w->counts.series++;
-    w->counted |= count > 0;
+    if (count > 0) count_series(w);
     for (uint32_t i = 0; i < count; i++) {
         bool nan = (bits[i] & ~(1ull << 63)) > 0x7ff0000000000000u;
         if (one_nan && bits[i] == STALE_NAN_BITS) {
@@ -340,9 +324,17 @@ text_writer_floats(struct text_writer *w, uint32_t count, const int64_t *times_m
 }
 
 void
-text_writer_histograms(struct text_writer *w, uint32_t count)
+text_writer_histogram(struct text_writer *w, int64_t t_ms, const struct histogram *h,
+                      struct buf *to)
 {
-    w->counts.histograms_left_out += count;
+    struct ndjson_sample sample = {.kind = NDJSON_HISTOGRAM, .t_ms = t_ms, .histogram = h};
+    if (w->format != TEXT_NDJSON) {
+        w->counts.histograms_left_out++;
+        return;
+    }
+    count_series(w);
+    put_ndjson(w, &sample, to);
+    w->counts.histograms++;
 }
 
 void

@@ -2,8 +2,8 @@
  * text_writer.h - writes samples in the forms that text_reader.h reads, series by series.
  *
  * JSON lines, NDJSON and CSV carry every bit of a float. OpenMetrics and Prometheus text have one
- * NaN only: staleness markers are left out there, and other NaNs lose their payload. No form
- * carries native histograms. Whatever is left out or altered is counted.
+ * NaN only: staleness markers are left out there, and other NaNs lose their payload. Only NDJSON
+ * (ndjson_line.h) carries native histograms. Whatever is left out or altered is counted.
  */
 #ifndef WIRE_TEXT_WRITER_H
 #define WIRE_TEXT_WRITER_H
@@ -15,6 +15,7 @@ enum { TEXT_JSON_SAMPLES_MAX = 8192 }; /* on a line of JSON lines; then another 
 struct text_writer_counts {
     uint64_t series;
     uint64_t samples;
+    uint64_t histograms;
     uint64_t histograms_left_out;
     uint64_t stale_left_out;
     uint64_t nan_altered;
@@ -35,7 +36,8 @@ void text_writer_begin(struct text_writer *writer, struct buf *to);
 MUST_CHECK enum err text_writer_series(struct text_writer *writer, struct bytes labels);
 void text_writer_floats(struct text_writer *writer, uint32_t count, const int64_t *times_ms,
                         const uint64_t *bits, struct buf *to);
-void text_writer_histograms(struct text_writer *writer, uint32_t count);
+void text_writer_histogram(struct text_writer *writer, int64_t t_ms, const struct histogram *h,
+                           struct buf *to);
 void text_writer_series_end(struct text_writer *writer, struct buf *to);
 void text_writer_end(struct text_writer *writer, struct buf *to);
 

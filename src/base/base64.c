@@ -1,0 +1,100 @@
+/*
+ * base64.c - three bytes are two entries of a table that holds two characters for each 12 bits:
+ * half the look-ups of the usual one. It is spelled out by the preprocessor, so that it needs no
+ * moment at which it is made.
+ */
+#include "base/base64.h"
+
+/* All that follow one first character, whose number is `a`. */
+#define CHAR(n)                \
+    ((n) < 26   ? 'A' + (n)    \
+     : (n) < 52 ? 'a' + (n)-26 \
+     : (n) < 62 ? '0' + (n)-52 \
+                : ((n) == 62 ? '+' : '/'))
+#define PAIR(a, b)    (uint16_t)(CHAR(a) | CHAR(b) << 8)
+#define FOUR(a, b)    PAIR(a, b), PAIR(a, b + 1), PAIR(a, b + 2), PAIR(a, b + 3)
+#define SIXTEEN(a, b) FOUR(a, b), FOUR(a, b + 4), FOUR(a, b + 8), FOUR(a, b + 12)
+#define ROW(a)        SIXTEEN(a, 0), SIXTEEN(a, 16), SIXTEEN(a, 32), SIXTEEN(a, 48)
+#define ROWS(a)       ROW(a), ROW(a + 1), ROW(a + 2), ROW(a + 3)
+#define BLOCK(a)      ROWS(a), ROWS(a + 4), ROWS(a + 8), ROWS(a + 12)
+
+static const uint16_t pairs[4096] = {BLOCK(0), BLOCK(16), BLOCK(32), BLOCK(48)};
+
+void
+base64_put(struct buf *to, struct bytes from)
+{
+    size_t size = base64_size(from.size);
+    if (size == 0 || !buf_reserve(to, size)) return;
+    const uint8_t *p = from.at, *end = from.at + from.size / 3 * 3;
+    uint8_t *out = to->at + to->size;
+    for (; p != end; p += 3, out += 4) {
+        uint32_t v = (uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2];
+        store_le16(out, pairs[v >> 12]);
+        store_le16(out + 2, pairs[v & 0xfff]);
+    }
+    if (from.size % 3 != 0) {
+        bool two = from.size % 3 == 2;
+        uint32_t v = (uint32_t)p[0] << 16 | (two ? (uint32_t)p[1] << 8 : 0);
+        store_le16(out, pairs[v >> 12]);
+        out[2] = two ? (uint8_t)(pairs[v & 0xfff] & 0xff) : '=';
+        out[3] = '=';
+    }
+    to->size += size;
+}
+
+/* --- and back --------------------------------------------------------------------------------- */
+
+enum { NONE = 0x80 };
+
+static uint8_t
+number_of(uint8_t c)
+{
+    /* Six bits, or NONE; from '+' to 'z'. */
+    static const uint8_t numbers[] = {
+        62,   NONE, NONE, NONE, 63,   52,   53, 54, 55, 56, 57, 58, 59, 60, 61, NONE,
+        NONE, NONE, NONE, NONE, NONE, NONE, 0,  1,  2,  3,  4,  5,  6,  7,  8,  9,
+        10,   11,   12,   13,   14,   15,   16, 17, 18, 19, 20, 21, 22, 23, 24, 25,
+        NONE, NONE, NONE, NONE, NONE, NONE, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35,
+        36,   37,   38,   39,   40,   41,   42, 43, 44, 45, 46, 47, 48, 49, 50, 51};
+    unsigned i = (unsigned)c - '+';
+    return i < sizeof numbers ? numbers[i] : NONE;
+}
+
+/* The last four, of which one or two may be padding. Returns the bytes written; 0: bad. */
+static size_t
+last_four(const uint8_t *p, uint8_t *out)
+{
+    uint8_t a = number_of(p[0]), b = number_of(p[1]), c = number_of(p[2]), d = number_of(p[3]);
+    bool one = p[2] == '=' && p[3] == '=', two = !one && p[3] == '=';
+    if (one || two) d = 0;
+    if (one) c = 0;
+    if (((a | b | c | d) & NONE) != 0) return 0;
+    if ((one && (b & 15) != 0) || (two && (c & 3) != 0)) return 0;
+    out[0] = (uint8_t)(a << 2 | b >> 4);
+    if (one) return 1;
+    out[1] = (uint8_t)(b << 4 | c >> 2);
+    if (two) return 2;
+    out[2] = (uint8_t)(c << 6 | d);
+    return 3;
+}
+
+enum err
+base64_get(struct bytes text, struct buf *to)
+{
+    if (text.size % 4 != 0) return ERR_INPUT;
+    if (text.size == 0) return OK;
+    if (!buf_reserve(to, text.size / 4 * 3)) return buf_error(to);
+    const uint8_t *p = text.at, *end = text.at + text.size - 4;
+    uint8_t *out = to->at + to->size, bad = 0;
+    for (; p != end; p += 4, out += 3) {
+        uint8_t a = number_of(p[0]), b = number_of(p[1]), c = number_of(p[2]), d = number_of(p[3]);
+        bad |= (uint8_t)(a | b | c | d);
+        out[0] = (uint8_t)(a << 2 | b >> 4);
+        out[1] = (uint8_t)(b << 4 | c >> 2);
+        out[2] = (uint8_t)(c << 6 | d);
+    }
+    size_t last = last_four(p, out);
+    if ((bad & NONE) != 0 || last == 0) return ERR_INPUT;
+    to->size = (size_t)(out - to->at) + last;
+    return OK;
+}

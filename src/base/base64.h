@@ -1,0 +1,27 @@
+/*
+ * base64.h - base64 with the standard alphabet and padding (RFC 4648, section 4), straight into a
+ * buffer.
+ */
+#ifndef BASE_BASE64_H
+#define BASE_BASE64_H
+
+#include "base/buf.h"
+
+/* The characters that so many bytes become. */
+static inline size_t
+base64_size(size_t bytes)
+{
+    return (bytes / 3 + (bytes % 3 != 0)) * 4;
+}
+
+/* Out of memory shows in buf_error(to), which then is unchanged. */
+void base64_put(struct buf *to, struct bytes from);
+
+/*
+ * Appends what `text` stands for. Strict: no other characters, no line ends, all of the padding,
+ * and no bits set that stand for nothing; so each sequence of bytes has one text only.
+ * ERR_INPUT; else the error of the buffer. `to` is unchanged then.
+ */
+MUST_CHECK enum err base64_get(struct bytes text, struct buf *to);
+
+#endif

@@ -1,0 +1,106 @@
+/* The examples of RFC 4648, all lengths there and back, and what a strict reader refuses. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/base64.h"
+
+static void
+test_the_examples_of_the_specification(void **state)
+{
+    (void)state;
+    static const char *const pairs[][2] = {{"", ""},
+                                           {"f", "Zg=="},
+                                           {"fo", "Zm8="},
+                                           {"foo", "Zm9v"},
+                                           {"foob", "Zm9vYg=="},
+                                           {"fooba", "Zm9vYmE="},
+                                           {"foobar", "Zm9vYmFy"},
+                                           {"\xff\xef\xbe", "/+++"}};
+    struct buf text, back;
+    buf_init(&text, NULL, 100);
+    buf_init(&back, NULL, 100);
+    for (unsigned i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        buf_clear(&text);
+        buf_clear(&back);
+        base64_put(&text, bytes_of_text(pairs[i][0]));
+        assert_true(bytes_equal_text(buf_bytes(&text), pairs[i][1]));
+        assert_int_equal(base64_get(buf_bytes(&text), &back), OK);
+        assert_true(bytes_equal_text(buf_bytes(&back), pairs[i][0]));
+    }
+    buf_fini(&text);
+    buf_fini(&back);
+}
+
+static void
+test_every_byte_at_every_place_comes_back(void **state)
+{
+    (void)state;
+    struct buf text, back;
+    buf_init(&text, NULL, 1000);
+    buf_init(&back, NULL, 1000);
+    for (unsigned size = 1; size < 300; size++) {
+        uint8_t from[300];
+        for (unsigned i = 0; i < size; i++) {
+            from[i] = (uint8_t)(i * 167 + size * 13);
+        }
+        buf_clear(&text);
+        buf_clear(&back);
+        buf_put_u8(&text, '>');
+        buf_put_u8(&back, '>');
+        base64_put(&text, bytes_of(from, size));
+        assert_int_equal(text.size, 1 + base64_size(size));
+        assert_int_equal(base64_get(bytes_of(text.at + 1, text.size - 1), &back), OK);
+        assert_int_equal(back.size, 1 + size);
+        assert_memory_equal(back.at + 1, from, size);
+    }
+    buf_fini(&text);
+    buf_fini(&back);
+}
+
+static void
+test_what_no_encoder_writes_is_refused(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "Z",      "Zg",       "Zg=",  "Zh==",     "Zm9=",     "====",           "Z===", "Zg==Zg==",
+        "Zm9v\n", "Zm9vYg =", "Zm-_", "Zm9vZ*9v", "Zm9v=m9v", "Zm9vZm\xc3\xa9", "=m9v"};
+    struct buf back;
+    buf_init(&back, NULL, 100);
+    buf_put_u8(&back, 'x');
+    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
+        if (base64_get(bytes_of_text(bad[i]), &back) != ERR_INPUT) fail_msg("%s", bad[i]);
+        assert_int_equal(back.size, 1);
+    }
+    buf_fini(&back);
+}
+
+static void
+test_a_full_buffer_is_left_as_it_is(void **state)
+{
+    (void)state;
+    struct buf small;
+    buf_init(&small, NULL, 7);
+    base64_put(&small, bytes_of_text("foob"));
+    assert_int_equal(buf_error(&small), ERR_LIMIT);
+    assert_int_equal(small.size, 0);
+    buf_clear(&small);
+    assert_int_equal(base64_get(bytes_of_text("Zm9vYmFyZm9v"), &small), ERR_LIMIT);
+    assert_int_equal(small.size, 0);
+    buf_fini(&small);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_examples_of_the_specification),
+        cmocka_unit_test(test_every_byte_at_every_place_comes_back),
+        cmocka_unit_test(test_what_no_encoder_writes_is_refused),
+        cmocka_unit_test(test_a_full_buffer_is_left_as_it_is),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,70 @@
+/*
+ * hex.h - bytes and 64-bit words as hexadecimal digits, and back. Written in lower case, read in
+ * both.
+ */
+#ifndef BASE_HEX_H
+#define BASE_HEX_H
+
+#include "base/buf.h"
+
+enum { HEX_WORD_BYTES = 16 };
+
+/* What a digit stands for, or -1. */
+static inline int
+hex_digit(uint8_t c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Always HEX_WORD_BYTES digits, the highest first; no NUL. Returns their number. */
+static inline size_t
+hex_print_word(uint64_t v, char *to)
+{
+    for (int i = HEX_WORD_BYTES - 1; i >= 0; i--, v >>= 4) {
+        to[i] = "0123456789abcdef"[v & 15];
+    }
+    return HEX_WORD_BYTES;
+}
+
+/* False: not exactly HEX_WORD_BYTES digits. */
+static inline bool
+hex_parse_word(struct bytes text, uint64_t *ret_v)
+{
+    uint64_t v = 0;
+    if (text.size != HEX_WORD_BYTES) return false;
+    for (size_t i = 0; i < text.size; i++) {
+        int digit = hex_digit(text.at[i]);
+        if (digit < 0) return false;
+        v = v << 4 | (uint64_t)digit;
+    }
+    *ret_v = v;
+    return true;
+}
+
+static inline void
+buf_put_hex(struct buf *to, struct bytes from)
+{
+    if (!buf_reserve(to, 2 * from.size)) return;
+    for (size_t i = 0; i < from.size; i++) {
+        to->at[to->size++] = (uint8_t) "0123456789abcdef"[from.at[i] >> 4];
+        to->at[to->size++] = (uint8_t) "0123456789abcdef"[from.at[i] & 15];
+    }
+}
+
+/* `to` has room for half as many bytes as there are digits, and may be where these stand. False:
+ * an odd number of digits, or others. */
+static inline bool
+hex_parse(struct bytes text, uint8_t *to)
+{
+    if (text.size % 2 != 0) return false;
+    for (size_t i = 0; i < text.size; i += 2) {
+        int high = hex_digit(text.at[i]), low = hex_digit(text.at[i + 1]);
+        if (high < 0 || low < 0) return false;
+        *to++ = (uint8_t)(high << 4 | low);
+    }
+    return true;
+}
+
+#endif

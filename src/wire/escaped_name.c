@@ -1,0 +1,105 @@
+#include "wire/escaped_name.h"
+
+#include <stdio.h>
+
+#include "base/hex.h"
+#include "base/utf8.h"
+
+enum { NO_CHARACTER = 0x110000, DIGITS_MAX = 6 };
+
+static bool
+is_letter(uint8_t c)
+{
+    uint8_t lower = c | 0x20;
+    return lower >= 'a' && lower <= 'z';
+}
+
+static bool
+is_digit(uint8_t c)
+{
+    return c >= '0' && c <= '9';
+}
+
+bool
+name_is_plain(struct bytes name, bool colon)
+{
+    for (size_t i = 0; i < name.size; i++) {
+        uint8_t c = name.at[i];
+        bool right = is_letter(c) || c == '_' || (is_digit(c) && i > 0) || (c == ':' && colon);
+        if (!right) return false;
+    }
+    return name.size > 0;
+}
+
+bool
+name_looks_escaped(struct bytes name)
+{
+    return name.size >= 3 && memcmp(name.at, "U__", 3) == 0;
+}
+
+void
+escaped_name_put(struct buf *to, struct bytes name)
+{
+    buf_put_text(to, "U__");
+    for (size_t i = 0, step; i < name.size; i += step) {
+        uint8_t c = name.at[i];
+        step = 1;
+        if (is_letter(c) || (is_digit(c) && i > 0)) {
+            buf_put_u8(to, c);
+        } else if (c == '_') {
+            buf_put_text(to, "__");
+        } else {
+            char text[16];
+            step = utf8_step(name.at + i, name.size - i);
+            uint32_t number = step > 0 ? utf8_get(name.at + i, step) : (uint32_t)NO_CHARACTER + c;
+            if (step == 0) step = 1;
+            buf_put(to, text, (size_t)snprintf(text, sizeof text, "_%x_", number));
+        }
+    }
+}
+
+/* Behind an underscore: digits, and the underscore that ends them. False: not so. */
+static bool
+get_number(struct cursor *c, uint32_t *ret_number)
+{
+    uint32_t number = 0, digits = 0;
+    while (c->at != c->end && digits < DIGITS_MAX && hex_digit(*c->at) >= 0) {
+        number = number << 4 | (uint32_t)hex_digit(*c->at++);
+        digits++;
+    }
+    if (digits == 0 || cursor_u8(c) != '_') return false;
+    *ret_number = number;
+    return number < NO_CHARACTER + 0x100 && !(number >= 0xd800 && number < 0xe000);
+}
+
+static bool
+get_all(struct buf *to, struct cursor *c)
+{
+    while (c->at != c->end) {
+        uint8_t byte = *c->at++, bytes[UTF8_BYTES_MAX];
+        uint32_t number;
+        if (byte != '_') {
+            buf_put_u8(to, byte);
+        } else if (c->at != c->end && *c->at == '_') {
+            buf_put_u8(to, *c->at++);
+        } else if (!get_number(c, &number)) {
+            return false;
+        } else if (number >= NO_CHARACTER) {
+            buf_put_u8(to, (uint8_t)number);
+        } else {
+            buf_put(to, bytes, utf8_put(bytes, number));
+        }
+    }
+    return true;
+}
+
+bool
+escaped_name_get(struct buf *to, struct bytes text)
+{
+    size_t before = to->size;
+    if (!name_looks_escaped(text)) return false;
+    struct cursor c = cursor_of(bytes_of(text.at + 3, text.size - 3));
+    bool right = get_all(to, &c) && buf_error(to) == OK;
+    if (!right) to->size = before;
+    return right;
+}

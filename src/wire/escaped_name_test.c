@@ -1,0 +1,116 @@
+/* Prometheus' own examples, and that any bytes come back. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/utf8.h"
+#include "wire/escaped_name.h"
+#include "wire/random_labels_test.h"
+
+static void
+check_both_ways(const char *name, const char *escaped)
+{
+    struct buf to;
+    buf_init(&to, NULL, 1000);
+    escaped_name_put(&to, bytes_of_text(name));
+    assert_true(bytes_equal_text(buf_bytes(&to), escaped));
+    buf_clear(&to);
+    assert_true(escaped_name_get(&to, bytes_of_text(escaped)));
+    assert_true(bytes_equal_text(buf_bytes(&to), name));
+    buf_fini(&to);
+}
+
+static void
+test_names_are_escaped_as_prometheus_does(void **state)
+{
+    (void)state;
+    check_both_ways("", "U__");
+    check_both_ways("my.metric", "U__my_2e_metric");
+    check_both_ways("a_b", "U__a__b");
+    check_both_ways("1a2", "U___31_a2");
+    check_both_ways("U__x", "U__U____x");
+    check_both_ways("\xc3\xa9\xe2\x82\xac\xf0\x9f\x94\xa5", "U___e9__20ac__1f525_");
+    check_both_ways("a:b", "U__a_3a_b");
+    check_both_ways("a\xff\xc3", "U__a_1100ff__1100c3_");
+}
+
+static void
+test_what_is_no_such_name_stands_for_itself(void **state)
+{
+    (void)state;
+    static const char *const others[] = {"",          "up",          "U_x",          "u__x",
+                                         "U__a_",     "U__a_2",      "U__a_2e",      "U__a_x_",
+                                         "U___d800_", "U___110100_", "U___0000041_", "U___2e-"};
+    struct buf to;
+    buf_init(&to, NULL, 1000);
+    buf_put_u8(&to, 'x');
+    for (unsigned i = 0; i < sizeof others / sizeof *others; i++) {
+        if (escaped_name_get(&to, bytes_of_text(others[i]))) fail_msg("%s", others[i]);
+        assert_int_equal(to.size, 1);
+    }
+    assert_true(escaped_name_get(&to, bytes_of_text("U__a:b_2E_")));
+    assert_true(bytes_equal_text(buf_bytes(&to), "xa:b."));
+    buf_fini(&to);
+}
+
+static void
+test_any_bytes_come_back(void **state)
+{
+    (void)state;
+    struct rng r = {3};
+    struct buf escaped, back;
+    buf_init(&escaped, NULL, 10000);
+    buf_init(&back, NULL, 10000);
+    for (int i = 0; i < 50000; i++) {
+        struct random_text memory;
+        struct bytes name = random_text(&r, (enum random_class)(i % RANDOM_CLASS_COUNT), &memory);
+        buf_clear(&escaped);
+        buf_clear(&back);
+        escaped_name_put(&escaped, name);
+        assert_true(name_is_plain(buf_bytes(&escaped), false));
+        assert_true(escaped_name_get(&back, buf_bytes(&escaped)));
+        assert_true(bytes_equal(buf_bytes(&back), name));
+    }
+    buf_fini(&escaped);
+    buf_fini(&back);
+}
+
+static void
+test_plain_names(void **state)
+{
+    (void)state;
+    assert_true(name_is_plain(bytes_of_text("_aZ09"), false));
+    assert_true(name_is_plain(bytes_of_text("a:b"), true));
+    static const char *const others[] = {"", "0a", "a-b", "a:b", "\xc3\xa9", "a b"};
+    for (unsigned i = 0; i < sizeof others / sizeof *others; i++) {
+        assert_false(name_is_plain(bytes_of_text(others[i]), false));
+    }
+}
+
+static void
+test_each_character_has_its_number(void **state)
+{
+    (void)state;
+    for (uint32_t c = 0; c < 0x110000; c++) {
+        uint8_t bytes[UTF8_BYTES_MAX];
+        if (c >= 0xd800 && c < 0xe000) continue;
+        size_t size = utf8_put(bytes, c);
+        if (utf8_step(bytes, size) != size || utf8_get(bytes, size) != c) fail_msg("%x", c);
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_names_are_escaped_as_prometheus_does),
+        cmocka_unit_test(test_what_is_no_such_name_stands_for_itself),
+        cmocka_unit_test(test_any_bytes_come_back),
+        cmocka_unit_test(test_plain_names),
+        cmocka_unit_test(test_each_character_has_its_number),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,263 @@
+/*
+ * kpl.c - the table of keys and the records grow apart from each other and are joined at the end.
+ * A key is found again through a table of hashes. It has twice as many places as a record can have
+ * keys, and no more keys than records go in: the worst that chosen keys can do is to have 500
+ * compared with each other, so the hash needs no secret.
+ */
+#include "wire/kpl.h"
+
+#include <gnutls/crypto.h>
+
+#include "base/hash.h"
+#include "wire/proto.h"
+
+enum {
+    MAGIC_BYTES = 4,
+    MD5_BYTES = 16,
+    TAG_KEY = PROTO_TAG(1, PROTO_BYTES),
+    TAG_RECORD = PROTO_TAG(3, PROTO_BYTES),
+    TAG_RECORD_KEY = PROTO_TAG(1, PROTO_VARINT),
+    TAG_RECORD_DATA = PROTO_TAG(3, PROTO_BYTES),
+    PLACES = 1024,
+};
+
+_Static_assert(PLACES >= 2 * KPL_RECORDS_MAX, "a search for a key always meets an empty place");
+
+static const uint8_t magic[MAGIC_BYTES] = {0xf3, 0x89, 0x9a, 0xc2};
+
+struct place {
+    uint32_t at; /* of the key's field in `keys` */
+    uint16_t size;
+    uint16_t number; /* of the key, from 1; 0: the place is empty */
+};
+
+struct kpl_writer {
+    struct budget *budget;
+    size_t bytes_max;
+    uint32_t records_max;
+    uint32_t count;
+    uint32_t key_count;
+    struct buf keys;
+    struct buf records;
+    struct place places[PLACES];
+};
+
+enum err
+kpl_writer_new(size_t bytes_max, uint32_t records_max, struct budget *budget,
+               struct kpl_writer **ret_writer)
+{
+    struct kpl_writer *w = mem_new(budget, sizeof *w);
+    if (w == NULL) return ERR_NOMEM;
+    w->budget = budget;
+    w->bytes_max = bytes_max < KPL_BYTES_MAX ? bytes_max : KPL_BYTES_MAX;
+    w->records_max = records_max < KPL_RECORDS_MAX ? records_max : KPL_RECORDS_MAX;
+    /* Their sum is judged in kpl_writer_add(); a varint asks for more room than it takes. */
+    buf_init(&w->keys, budget, KPL_BYTES_MAX + VARINT_SIZE_MAX);
+    buf_init(&w->records, budget, KPL_BYTES_MAX + VARINT_SIZE_MAX);
+    *ret_writer = w;
+    return OK;
+}
+
+void
+kpl_writer_free(struct kpl_writer *w)
+{
+    if (w == NULL) return;
+    buf_fini(&w->keys);
+    buf_fini(&w->records);
+    mem_free(w->budget, w, sizeof *w);
+}
+
+void
+kpl_writer_clear(struct kpl_writer *w)
+{
+    buf_clear(&w->keys);
+    buf_clear(&w->records);
+    memset(w->places, 0, sizeof w->places);
+    w->count = w->key_count = 0;
+}
+
+uint32_t
+kpl_writer_count(const struct kpl_writer *w)
+{
+    return w->count;
+}
+
+size_t
+kpl_writer_bytes(const struct kpl_writer *w)
+{
+    return MAGIC_BYTES + w->keys.size + w->records.size + MD5_BYTES;
+}
+
+/* Where the key is, or where it belongs. */
+static struct place *
+find_place(struct kpl_writer *w, struct bytes key)
+{
+    for (uint64_t i = hash_bytes(key, 0);; i++) {
+        struct place *p = &w->places[i % PLACES];
+        if (p->number == 0) return p;
+        if (bytes_equal(bytes_of(w->keys.at + p->at, p->size), key)) return p;
+    }
+}
+
+enum err
+kpl_writer_add(struct kpl_writer *w, struct bytes key, struct bytes data)
+{
+    if (key.size == 0 || key.size > KPL_KEY_BYTES_MAX) return ERR_INPUT;
+    if (w->count == w->records_max || data.size > w->bytes_max) return ERR_LIMIT;
+    struct place *place = find_place(w, key);
+    bool known = place->number != 0;
+    uint32_t index = known ? place->number - 1u : w->key_count;
+    size_t key_bytes = known ? 0 : 1 + varint_size(key.size) + key.size;
+    size_t inner = 1 + varint_size(index) + 1 + varint_size(data.size) + data.size;
+    size_t outer = 1 + varint_size(inner) + inner;
+    if (kpl_writer_bytes(w) + key_bytes + outer > w->bytes_max) return ERR_LIMIT;
+    if (!buf_reserve(&w->keys, key_bytes + VARINT_SIZE_MAX) ||
+        !buf_reserve(&w->records, outer + VARINT_SIZE_MAX)) {
+        enum err e = err_first(buf_error(&w->keys), buf_error(&w->records));
+        w->keys.failed = w->records.failed = OK; /* nothing was lost */
+        return e;
+    }
+    if (!known) {
+        buf_put_u8(&w->keys, TAG_KEY);
+        buf_put_counted(&w->keys, key);
+        *place = (struct place){(uint32_t)(w->keys.size - key.size), (uint16_t)key.size,
+                                (uint16_t)++w->key_count};
+    }
+    buf_put_u8(&w->records, TAG_RECORD);
+    buf_put_varint(&w->records, inner);
+    buf_put_u8(&w->records, TAG_RECORD_KEY);
+    buf_put_varint(&w->records, index);
+    buf_put_u8(&w->records, TAG_RECORD_DATA);
+    buf_put_counted(&w->records, data);
+    w->count++;
+    return OK;
+}
+
+enum err
+kpl_writer_end(struct kpl_writer *w, struct buf *to)
+{
+    size_t before = to->size;
+    if (!buf_reserve(to, kpl_writer_bytes(w))) return buf_error(to);
+    buf_put(to, magic, sizeof magic);
+    buf_put_bytes(to, buf_bytes(&w->keys));
+    buf_put_bytes(to, buf_bytes(&w->records));
+    size_t from = before + MAGIC_BYTES;
+    if (gnutls_hash_fast(GNUTLS_DIG_MD5, to->at + from, to->size - from, to->at + to->size) != 0) {
+        to->size = before;
+        return ERR_UNSUPPORTED;
+    }
+    to->size += MD5_BYTES;
+    return OK;
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+enum { KNOWN_FIELDS = 1 << 1 | 1 << 2 | 1 << 3, KNOWN_RECORD_FIELDS = KNOWN_FIELDS | 1 << 4 };
+
+bool
+kpl_is_aggregated(struct bytes record)
+{
+    return record.size >= MAGIC_BYTES + MD5_BYTES && memcmp(record.at, magic, MAGIC_BYTES) == 0;
+}
+
+/* Counts the keys or, if there is an array, fills it. False: the message is bad. */
+static bool
+read_keys(struct bytes message, struct bytes *keys, uint64_t *ret_count)
+{
+    struct cursor c = cursor_of(message);
+    uint64_t count = 0;
+    for (uint32_t tag; (tag = proto_tag(&c)) != 0;) {
+        switch (tag) {
+        case TAG_KEY: {
+            struct bytes key = proto_bytes(&c);
+            if (keys != NULL) keys[count] = key;
+            count++;
+            break;
+        }
+        case PROTO_TAG(2, PROTO_BYTES): /* hash keys: they served the sending */
+        case TAG_RECORD:
+            (void)proto_bytes(&c);
+            break;
+        default:
+            proto_skip(&c, tag, KNOWN_FIELDS);
+        }
+    }
+    *ret_count = count;
+    return !c.bad;
+}
+
+enum err
+kpl_reader_init(struct kpl_reader *reader, struct bytes record, struct arena *arena,
+                struct why *why)
+{
+    uint8_t md5[MD5_BYTES];
+    uint64_t count;
+    if (!kpl_is_aggregated(record)) {
+        return why_set(why, ERR_INPUT, "it does not begin like an aggregated record");
+    }
+    struct bytes message = {record.at + MAGIC_BYTES, record.size - MAGIC_BYTES - MD5_BYTES};
+    if (gnutls_hash_fast(GNUTLS_DIG_MD5, message.at, message.size, md5) != 0) {
+        return why_set(why, ERR_UNSUPPORTED, "this machine computes no MD5");
+    }
+    if (memcmp(md5, message.at + message.size, MD5_BYTES) != 0) {
+        return why_set(why, ERR_INPUT, "the checksum of an aggregated record is wrong");
+    }
+    if (!read_keys(message, NULL, &count)) {
+        return why_set(why, ERR_INPUT, "an aggregated record is malformed");
+    }
+    if (count > KPL_READ_KEYS_MAX) {
+        return why_set(why, ERR_LIMIT, "an aggregated record has more than %d keys",
+                       KPL_READ_KEYS_MAX);
+    }
+    struct bytes *keys = arena_alloc(arena, (size_t)(count + 1) * sizeof *keys);
+    if (keys == NULL) return why_set(why, ERR_LIMIT, "no memory for the keys of a record");
+    (void)read_keys(message, keys, &count);
+    *reader = (struct kpl_reader){cursor_of(message), keys, (uint32_t)count};
+    return OK;
+}
+
+static bool
+read_record(struct kpl_reader *reader, struct bytes message, struct bytes *ret_key,
+            struct bytes *ret_data)
+{
+    struct cursor c = cursor_of(message);
+    uint64_t index = UINT64_MAX;
+    struct bytes data = {NULL, 0};
+    for (uint32_t tag; (tag = proto_tag(&c)) != 0;) {
+        switch (tag) {
+        case TAG_RECORD_KEY:
+            index = cursor_varint(&c);
+            break;
+        case PROTO_TAG(2, PROTO_VARINT):
+            (void)cursor_varint(&c);
+            break;
+        case TAG_RECORD_DATA:
+            data = proto_bytes(&c);
+            break;
+        case PROTO_TAG(4, PROTO_BYTES):
+            (void)proto_bytes(&c);
+            break;
+        default:
+            proto_skip(&c, tag, KNOWN_RECORD_FIELDS);
+        }
+    }
+    if (c.bad || index >= reader->key_count) return false;
+    *ret_key = reader->keys[index];
+    *ret_data = data;
+    return true;
+}
+
+bool
+kpl_reader_next(struct kpl_reader *reader, struct bytes *ret_key, struct bytes *ret_data)
+{
+    struct cursor *c = &reader->message;
+    for (uint32_t tag; (tag = proto_tag(c)) != 0;) {
+        if (tag != TAG_RECORD) {
+            proto_skip(c, tag, 0);
+            continue;
+        }
+        if (read_record(reader, proto_bytes(c), ret_key, ret_data)) return true;
+        cursor_fail(c);
+    }
+    return false;
+}

@@ -1,0 +1,81 @@
+/*
+ * kpl.h - many records in one of a Kinesis stream, in the form of the Kinesis Producer Library,
+ * which consumers built on the client library, Lambda and Firehose take apart again.
+ *
+ *     F3 89 9A C2, AggregatedRecord, MD5 of AggregatedRecord (16 bytes)
+ *
+ *     AggregatedRecord{ partition_key_table=1, explicit_hash_key_table=2, records=3 }
+ *     Record{ partition_key_index=1, explicit_hash_key_index=2, data=3, tags=4 }
+ *
+ * Threads: one at a time for each object.
+ */
+#ifndef WIRE_KPL_H
+#define WIRE_KPL_H
+
+#include "base/buf.h"
+
+enum {
+    KPL_RECORDS_MAX = 500,       /* as many as Firehose takes apart */
+    KPL_KEY_BYTES_MAX = 256,     /* of a partition key, in characters of one byte */
+    KPL_BYTES_MAX = 10 << 20,    /* the largest record that any stream takes */
+    KPL_READ_KEYS_MAX = 1 << 16, /* of a record that others made */
+};
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+/* What is being put together; its memory is kept for the next. */
+struct kpl_writer;
+
+/* `bytes_max`: of a finished record, at most KPL_BYTES_MAX; `records_max`: at most KPL_RECORDS_MAX.
+ * ERR_NOMEM. */
+MUST_CHECK enum err kpl_writer_new(size_t bytes_max, uint32_t records_max, struct budget *budget,
+                                   struct kpl_writer **ret_writer);
+void kpl_writer_free(struct kpl_writer *writer);
+void kpl_writer_clear(struct kpl_writer *writer);
+
+/*
+ * ERR_LIMIT   it does not fit beside what is there; into an empty one: it fits into none.
+ * ERR_INPUT   the key has not 1 to KPL_KEY_BYTES_MAX bytes.
+ * ERR_NOMEM
+ * After an error the record is as before.
+ */
+MUST_CHECK enum err kpl_writer_add(struct kpl_writer *writer, struct bytes partition_key,
+                                   struct bytes data);
+
+uint32_t kpl_writer_count(const struct kpl_writer *writer);
+/* Of the record, were it finished now. */
+size_t kpl_writer_bytes(const struct kpl_writer *writer);
+
+/*
+ * Appends the finished record; more may be added to it afterwards. As partition key of the whole
+ * that of any of its records will do. ERR_UNSUPPORTED: the library refuses MD5, as some machines
+ * are told to; else the error of `to`, which then is unchanged.
+ */
+MUST_CHECK enum err kpl_writer_end(struct kpl_writer *writer, struct buf *to);
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+/* Whether it looks like one of these at all. */
+bool kpl_is_aggregated(struct bytes record);
+
+struct kpl_reader {
+    struct cursor message;
+    const struct bytes *keys; /* in the arena */
+    uint32_t key_count;
+};
+
+/*
+ * `record` is borrowed as long as it is read; the table of keys lies in `arena`.
+ * ERR_INPUT   it is none, or damaged: `why` says how.
+ * ERR_LIMIT   it has more than KPL_READ_KEYS_MAX keys, or the arena is full.
+ * ERR_UNSUPPORTED as above.
+ */
+MUST_CHECK enum err kpl_reader_init(struct kpl_reader *reader, struct bytes record,
+                                    struct arena *arena, struct why *why);
+/*
+ * The next record; views of the whole one. False: there is none, or what comes is no record: then
+ * reader->message.bad.
+ */
+bool kpl_reader_next(struct kpl_reader *reader, struct bytes *ret_key, struct bytes *ret_data);
+
+#endif
