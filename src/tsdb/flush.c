@@ -476,6 +476,28 @@ write_part(struct tsdb *db, struct part **ret_part, struct why *why)
     return part_open(db->env, &db->cache_budget, db->cache, db->parts_dir, number, ret_part, why);
 }
 
+/* The generation leaves the head, and the log has been for who reads it. */
+static enum err
+pass_on(struct tsdb *db, struct why *why)
+{
+    uint32_t count = db->cut.tenant_count;
+    struct ledger *change = mem_new(&db->flush_budget, count * sizeof *change);
+    if (change == NULL && count > 0)
+        return why_set(why, ERR_NOMEM, "no memory to pass on the head");
+    for (uint32_t i = 0; i < count; i++) {
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+            change[i].count[k][LEDGER_PASSED_ON] =
+                ledger_pending(&db->cut.ledgers[i], (enum ledger_kind)k);
+        }
+    }
+    struct store_edit edit = {.change = change, .change_count = count, .flush = true};
+    enum err e = store_edit(db, &edit, why);
+    mem_free(&db->flush_budget, change, count * sizeof *change);
+    if (e) return why_prefix(why, e, "flush");
+    atomic_fetch_add(&db->flushes_total, 1);
+    return OK;
+}
+
 static enum err
 flush_frozen(struct tsdb *db, struct why *why)
 {
@@ -497,7 +519,7 @@ tsdb_flush(struct tsdb *db, struct why *why)
 {
     if (!tsdb_has_frozen(db)) return OK;
     carry_series_over(db);
-    enum err e = flush_frozen(db, why);
+    enum err e = db->options.log_only ? pass_on(db, why) : flush_frozen(db, why);
     if (e) {
         atomic_fetch_add(&db->flush_failures_total, 1);
         return e;

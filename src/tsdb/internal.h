@@ -6,11 +6,13 @@
 #include "tsdb/manifest.h"
 #include "tsdb/merge.h"
 #include "tsdb/part.h"
+#include "tsdb/record.h"
 #include "tsdb/tombstone.h"
 #include "tsdb/tsdb.h"
 
 enum {
     VOIDS_REMEMBERED = 64,
+    BORDERS_MAX = 256,
     SLICE_FLOATS = 4096, /* at most */
     SLICE_PIECES = 2048,
     SLICE_BYTES = 4 * 1024 * 1024
@@ -114,6 +116,12 @@ struct scratch {
     struct arena arena;
 };
 
+/* See stretch.h. */
+struct border {
+    bool used;
+    uint64_t pos; /* 0: nowhere */
+};
+
 struct tsdb {
     struct answerer answerer; /* first: it is handed out */
     struct env *env;
@@ -148,6 +156,7 @@ struct tsdb {
 
     struct lock lock;        /* LOCK_RANK_TSDB; guards to the next blank line */
     struct version *version; /* changed under the edit lock, too */
+    struct border borders[BORDERS_MAX];
 
     struct lock head_lock; /* LOCK_RANK_HEAD; guards to the next blank line */
     struct gen *active;
@@ -334,69 +343,16 @@ struct replay;
 MUST_CHECK enum err replay_log(struct tsdb *db, const struct manifest *m,
                                struct tsdb_opening *ret_opening, struct why *why);
 
-/* --- records (record.c): what the log's payloads look like ------------------------------------ */
+/* --- records (record.c), written; record.h reads them ----------------------------------------- */
 
 void record_floats(struct scratch *s, struct buf *to);
 /* Appends to the scratch's series, of which all are in one registry. */
 enum { RECORD_MASK_BITS = 63, RECORD_SERIES_BYTES_MAX = 3 * VARINT_SIZE_MAX }; /* and its labels */
 void record_series(struct scratch *s, const struct registry *registry, const struct series *series);
 
-/* Steps through a record's samples. */
-struct record_float {
-    uint64_t ref;
-    int64_t t_ms;
-    int64_t start_ms;
-    uint64_t bits;
-};
-/* The same as columns, in the scratch. */
-struct record_columns {
-    uint64_t count;
-    const uint64_t *refs;
-    const uint64_t *times;
-    const uint64_t *starts; /* NULL: none */
-    const uint64_t *bits;
-};
-MUST_CHECK enum err record_unpack_floats(struct bytes payload, struct arena *scratch,
-                                         struct record_columns *ret_columns);
-static inline struct record_float
-record_float_at(const struct record_columns *c, uint64_t i)
-{
-    return (struct record_float){c->refs[i], (int64_t)c->times[i],
-                                 c->starts == NULL ? 0 : (int64_t)c->starts[i], c->bits[i]};
-}
-MUST_CHECK enum err record_each_float(struct bytes payload,
-                                      enum err (*each)(void *context,
-                                                       const struct record_float *sample),
-                                      void *context, struct arena *scratch);
-struct record_histogram {
-    uint64_t ref;
-    int64_t t_ms;
-    int64_t start_ms;
-    struct histogram h;
-};
-MUST_CHECK enum err record_each_histogram(struct bytes payload,
-                                          enum err (*each)(void *context,
-                                                           const struct record_histogram *sample),
-                                          void *context, struct arena *scratch);
-struct record_exemplar {
-    uint64_t ref;
-    int64_t t_ms;
-    uint64_t bits;
-    struct bytes labels;
-};
-MUST_CHECK enum err record_each_exemplar(struct bytes payload,
-                                         enum err (*each)(void *context,
-                                                          const struct record_exemplar *x),
-                                         void *context);
-MUST_CHECK enum err record_each_series(struct bytes payload, struct bytes *ret_tenant,
-                                       enum err (*each)(void *context, struct bytes tenant,
-                                                        uint64_t ref, struct bytes labels),
-                                       void *context, struct arena *scratch);
-MUST_CHECK enum err record_each_metadata(struct bytes payload,
-                                         enum err (*each)(void *context, struct bytes tenant,
-                                                          const struct metadata *metadata),
-                                         void *context);
-MUST_CHECK enum err record_ledger(struct bytes payload, struct bytes *ret_tenant,
-                                  struct ledger *ret_change);
+/* --- stretch.c -------------------------------------------------------------------------------- */
+
+/* Where borders are, of which there are BORDERS_MAX at most; how many. */
+uint32_t borders_list(struct tsdb *db, uint64_t *ret_positions);
 
 #endif

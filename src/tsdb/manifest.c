@@ -5,8 +5,9 @@
 #include "base/hash.h"
 
 enum {
-    MANIFEST_VERSION = 2,
-    STORAGE_VERSION = 2, /* 1 was never released */
+    MANIFEST_VERSION = 3,
+    MANIFEST_WITHOUT_PASSED_ON = 2, /* as older programs read it */
+    STORAGE_VERSION = 2,            /* 1 was never released */
     HEAD_BYTES = 16,
     SECTOR_BYTES = 4096, /* the largest a disk loses at once */
     SIZE_MAX_BYTES = 1 << 28,
@@ -173,7 +174,7 @@ manifest_decode(struct bytes payload, unsigned version, struct arena *arena, str
     if (e == OK) e = get_tenants(&c, arena, m);
     if (e == OK) e = get_tombstones(&c, arena, m);
     if (e == OK) e = get_removed(&c, arena, m);
-    if (e == OK && version == MANIFEST_VERSION && c.at != c.end) e = ERR_CORRUPT;
+    if (e == OK && version <= MANIFEST_VERSION && c.at != c.end) e = ERR_CORRUPT;
     return e;
 }
 
@@ -220,7 +221,7 @@ check_version(const char *dir, struct bytes frame, struct why *why)
                        "version %d, which this program knows",
                        dir, version, min_reader, MANIFEST_VERSION);
     }
-    if (version < MANIFEST_VERSION) {
+    if (version < MANIFEST_WITHOUT_PASSED_ON) {
         return why_set(why, ERR_UNSUPPORTED,
                        "%s/MANIFEST: version %u was never released, this program reads version %d",
                        dir, version, MANIFEST_VERSION);
@@ -286,6 +287,18 @@ manifest_encode(const struct manifest *m, struct buf *to)
     }
 }
 
+/* Programs that do not know what was passed on read what has nothing of it. */
+static uint16_t
+version_of(const struct manifest *m)
+{
+    for (uint32_t i = 0; i < m->tenant_count; i++) {
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+            if (m->tenants[i].totals.count[k][LEDGER_PASSED_ON] > 0) return MANIFEST_VERSION;
+        }
+    }
+    return MANIFEST_WITHOUT_PASSED_ON;
+}
+
 enum err
 manifest_write(struct env *env, const char *dir, const struct manifest *m, struct budget *budget,
                struct why *why)
@@ -294,8 +307,9 @@ manifest_write(struct env *env, const char *dir, const struct manifest *m, struc
     uint8_t head[HEAD_BYTES] = {0};
     buf_init(&all, budget, SIZE_MAX_BYTES);
     memcpy(head, MAGIC, sizeof MAGIC);
-    store_le16(head + 8, MANIFEST_VERSION);
-    store_le16(head + 10, MANIFEST_VERSION);
+    uint16_t version = version_of(m);
+    store_le16(head + 8, version);
+    store_le16(head + 10, version);
     buf_put(&all, head, sizeof head);
     manifest_encode(m, &all);
     enum err e = buf_error(&all);

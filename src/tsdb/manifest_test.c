@@ -344,18 +344,55 @@ test_a_newer_manifest_is_refused_not_damaged(void **state)
     struct manifest m, got;
     struct why why;
     make(&m, &arena, 3);
+    m.tenants[0].totals.count[LEDGER_FLOAT][LEDGER_PASSED_ON] = 1;
     assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
-    change(&g, "/db/MANIFEST", 8, 0x4, true); /* 2 becomes 6 */
+    change(&g, "/db/MANIFEST", 8, 0x4, true); /* 3 becomes 7 */
     assert_int_equal(manifest_read(g.env, "/db", &arena, &got, NULL), OK);
-    change(&g, "/db/MANIFEST", 10, 0x6, true); /* 2 becomes 4 */
+    change(&g, "/db/MANIFEST", 10, 0x7, true); /* 3 becomes 4 */
     assert_int_equal(manifest_read(g.env, "/db", &arena, &got, &why), ERR_UNSUPPORTED);
-    assert_non_null(strstr(why.text, "version 6"));
+    assert_non_null(strstr(why.text, "version 7"));
     assert_non_null(strstr(why.text, "version 4"));
-    assert_non_null(strstr(why.text, "version 2"));
-    change(&g, "/db/MANIFEST", 10, 4, true);
-    change(&g, "/db/MANIFEST", 8, 0x7, true); /* 6 becomes 1 */
+    assert_non_null(strstr(why.text, "version 3"));
+    change(&g, "/db/MANIFEST", 10, 7, true);
+    change(&g, "/db/MANIFEST", 8, 0x6, true); /* 7 becomes 1 */
     assert_int_equal(manifest_read(g.env, "/db", &arena, &got, &why), ERR_UNSUPPORTED);
     assert_non_null(strstr(why.text, "version 1 was never released"));
+    arena_fini(&arena);
+    rig_close(&g);
+}
+
+/* The version that the file at hand needs a reader of. */
+static unsigned
+version_needed(struct rig *g)
+{
+    uint8_t at[16];
+    struct file file = FILE_CLOSED;
+    assert_int_equal(file_open(g->env, "/db/MANIFEST", FILE_READ, &file, NULL), OK);
+    assert_int_equal(file_read_at(&file, at, sizeof at, 0, NULL), OK);
+    assert_int_equal(file_close(&file), OK);
+    return load_le16(at + 10);
+}
+
+static void
+test_only_what_was_passed_on_needs_a_reader_that_knows_of_it(void **state)
+{
+    (void)state;
+    struct rig g;
+    struct arena arena;
+    struct manifest m;
+    rig_open(&g, 1);
+    arena_init(&arena, NULL, 0, 0);
+    make(&m, &arena, 3);
+    for (uint32_t i = 0; i < m.tenant_count; i++) {
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+            m.tenants[i].totals.count[k][LEDGER_PASSED_ON] = 0;
+        }
+    }
+    assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
+    assert_int_equal(version_needed(&g), 2);
+    m.tenants[0].totals.count[LEDGER_EXEMPLAR][LEDGER_PASSED_ON] = 1;
+    assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
+    assert_int_equal(version_needed(&g), 3);
     arena_fini(&arena);
     rig_close(&g);
 }
@@ -383,7 +420,7 @@ static void
 test_what_a_newer_version_puts_behind_the_payload_is_left_alone(void **state)
 {
     (void)state;
-    for (uint16_t version = 2; version < 4; version++) {
+    for (uint16_t version = 3; version < 5; version++) {
         struct rig g;
         struct arena arena;
         struct manifest m, got;
@@ -393,7 +430,7 @@ test_what_a_newer_version_puts_behind_the_payload_is_left_alone(void **state)
         assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
         lengthen(&g, version);
         enum err e = manifest_read(g.env, "/db", &arena, &got, NULL);
-        assert_int_equal(e, version == 2 ? ERR_CORRUPT : OK);
+        assert_int_equal(e, version == 3 ? ERR_CORRUPT : OK);
         assert_true(e != OK || same(&m, &got));
         arena_fini(&arena);
         rig_close(&g);
@@ -442,6 +479,7 @@ main(void)
         cmocka_unit_test(test_memory_refused_is_told_of),
         cmocka_unit_test(test_one_copy_may_be_damaged_anywhere),
         cmocka_unit_test(test_a_newer_manifest_is_refused_not_damaged),
+        cmocka_unit_test(test_only_what_was_passed_on_needs_a_reader_that_knows_of_it),
         cmocka_unit_test(test_what_a_newer_version_puts_behind_the_payload_is_left_alone),
         cmocka_unit_test(test_format_names_both_versions),
     };

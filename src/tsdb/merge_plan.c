@@ -115,12 +115,23 @@ set_fits_memory(const struct planning *g)
     return set_hull(g).memory <= g->options->memory_max;
 }
 
+static bool
+crosses_border(const struct planning *g, const struct plan_part *hull)
+{
+    for (uint32_t i = 0; i < g->options->border_count; i++) {
+        uint64_t border = g->options->borders[i];
+        if (hull->from_pos < border && hull->to_pos > border) return true;
+    }
+    return false;
+}
+
 /* Nothing of the time of the set lies between its parts in the log. */
 static bool
 set_is_mergeable(const struct planning *g)
 {
     struct plan_part hull = set_hull(g);
     if (hull.bytes > g->options->bytes_max && g->set_count > 1) return false;
+    if (g->set_count > 1 && crosses_border(g, &hull)) return false;
     for (uint32_t i = 0; i < g->count; i++) {
         const struct plan_part *p = &g->parts[i];
         if (p->from_pos >= hull.to_pos || p->to_pos <= hull.from_pos) continue;

@@ -34,9 +34,11 @@ struct plan_part {
 
 struct plan_options {
     int64_t now_ms;
-    uint64_t bytes_max;  /* of all inputs of one merge */
-    uint64_t memory_max; /* the same; where two do not fit, they stay two */
-    bool full;           /* as few parts as can be, whatever it costs */
+    uint64_t bytes_max;      /* of all inputs of one merge */
+    uint64_t memory_max;     /* the same; where two do not fit, they stay two */
+    bool full;               /* as few parts as can be, whatever it costs */
+    const uint64_t *borders; /* positions across which nothing is merged */
+    uint32_t border_count;
 };
 
 struct merge_plan {

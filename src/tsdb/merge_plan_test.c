@@ -316,6 +316,34 @@ test_full_leaves_one_part_a_partition(void **state)
 }
 
 static void
+test_nothing_is_merged_across_a_border(void **state)
+{
+    (void)state;
+    const uint64_t borders[] = {30, 70};
+    world_clear();
+    for (uint64_t pos = 0; pos < 100; pos++) {
+        flush(pos, NOW0 - 3 * DAY_MS, NOW0 - 2 * DAY_MS, 4, 1 << 20);
+    }
+    options.borders = borders;
+    options.border_count = 2;
+    options.full = true;
+    settle();
+    uint32_t between = 0;
+    for (uint32_t i = 0; i < part_count; i++) {
+        for (uint32_t b = 0; b < 2; b++) {
+            const struct plan_part *p = &parts[i].part;
+            assert_true(p->to_pos <= borders[b] || p->from_pos >= borders[b]);
+        }
+        between += parts[i].part.from_pos >= 30 && parts[i].part.to_pos <= 70;
+    }
+    assert_in_range(between, 1, 2); /* of two days, as much as can be */
+    options.border_count = 0;
+    settle();
+    assert_in_range(part_count, 1, 2);
+    world_clear();
+}
+
+static void
 test_full_writes_a_lone_flush_anew_once(void **state)
 {
     (void)state;
@@ -522,6 +550,7 @@ main(void)
         cmocka_unit_test(test_a_backfilled_year_is_split_and_leaves_todays_parts_alone),
         cmocka_unit_test(test_parts_across_midnight_are_split_several_at_once),
         cmocka_unit_test(test_full_leaves_one_part_a_partition),
+        cmocka_unit_test(test_nothing_is_merged_across_a_border),
         cmocka_unit_test(test_full_writes_a_lone_flush_anew_once),
         cmocka_unit_test(test_a_fixed_part_stays_and_nothing_is_merged_across_it),
         cmocka_unit_test(test_a_trickle_into_a_large_day_does_not_write_it_again_each_time),

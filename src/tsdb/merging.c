@@ -225,12 +225,15 @@ plan(struct merging *g)
 {
     struct tsdb *db = g->db;
     struct plan_part *parts;
+    uint64_t borders[BORDERS_MAX];
     uint64_t free_bytes = atomic_load(&db->free_bytes), reserve = atomic_load(&db->reserve_bytes);
     struct plan_options options = {
         .now_ms = env_realtime_ms(db->env),
         .bytes_max = free_bytes > reserve ? free_bytes - reserve : 0,
         .memory_max = g->shares.inputs_bytes >> atomic_load(&db->merge_halvings),
         .full = g->options->mode == TSDB_MERGE_FULL,
+        .borders = borders,
+        .border_count = borders_list(db, borders),
     };
     enum err e = list_parts(g, &parts);
     if (e == OK && g->options->mode != TSDB_MERGE_CLEAN) {

@@ -111,10 +111,11 @@ add_row(struct row_batch *b, uint32_t number, struct why *why)
     if (e || (b->range.with_blocks && b->blocks.size == blocks_before)) return e;
     row_pairs(b->rows, &pairs, &count);
     buf_put(&b->pairs, pairs, count * sizeof *pairs);
+    if (buf_error(&b->pairs)) return buf_error(&b->pairs);
     struct batch_row row = {number, (uint32_t)(b->pairs.size / sizeof *pairs),
                             (uint32_t)(b->blocks.size / sizeof(struct block_ref))};
     buf_put(&b->known, &row, sizeof row);
-    return err_first(buf_error(&b->pairs), buf_error(&b->known));
+    return buf_error(&b->known);
 }
 
 /* Rows stay whole: what a failing one has left behind nobody names. */

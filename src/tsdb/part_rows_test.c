@@ -393,6 +393,39 @@ test_a_batch_makes_do_with_little_memory(void **state)
     rig_close(&g);
 }
 
+/* Whichever allocation fails: rows have their labels, or there is an error. */
+static void
+test_no_row_of_a_batch_comes_without_its_labels_for_want_of_memory(void **state)
+{
+    (void)state;
+    struct rig g;
+    rig_open(&g, WHOLE_CACHE);
+    write_scattered(&g);
+    open_part(&g);
+    (void)take_tenant(&g, 0);
+    roaring_bitmap_t *set = roaring_bitmap_from_range(0, SERIES, 1);
+    bool fired = true;
+    for (uint64_t nth = 1; fired; nth++) {
+        struct row_batch *batch = NULL;
+        struct row_range range = {0, 2000, true};
+        struct row_of_batch row;
+        mem_fail_nth(nth, false);
+        enum err e = row_batch_new(&g.index, set, &range, &g.budget, &batch);
+        if (e == OK) e = row_batch_next(batch, &row, NULL);
+        for (uint32_t i = 0; e == OK && row.labels.at != NULL; i++) {
+            assert_int_equal(row.number, i);
+            check_scattered(i, row.labels);
+            e = row_batch_next(batch, &row, NULL);
+        }
+        fired = mem_fail_fired();
+        mem_fail_nth(0, false);
+        assert_true(e == OK || (e == ERR_NOMEM && fired));
+        row_batch_free(batch);
+    }
+    roaring_bitmap_free(set);
+    rig_close(&g);
+}
+
 /* --- damage behind checksums ------------------------------------------------------------------ */
 
 /* Reads everything, in order and not; what is damaged has words. */
@@ -488,6 +521,7 @@ main(void)
         cmocka_unit_test(test_a_batch_gives_the_rows_that_reach_into_the_time),
         cmocka_unit_test(test_labels_in_any_order_unpack_their_pages_once_a_batch),
         cmocka_unit_test(test_a_batch_makes_do_with_little_memory),
+        cmocka_unit_test(test_no_row_of_a_batch_comes_without_its_labels_for_want_of_memory),
         cmocka_unit_test(test_rows_that_make_no_sense_are_told_of),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

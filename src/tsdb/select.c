@@ -76,6 +76,35 @@ part_select_any(const struct query *q, const struct part_index *index, roaring_b
     return OK;
 }
 
+/* Series are in label order. Damage on the way costs the short cut, not the answer. */
+static enum err
+leave_out_before(struct query *q, struct source *s, struct why *why)
+{
+    if (q->from_labels.size == 0) return OK;
+    struct row_reader *rows;
+    enum err e = row_reader_new(&s->index, q->budget, &rows);
+    if (e) return e;
+    uint64_t low = 0, high = roaring_bitmap_get_cardinality(s->matched), kept = 1ULL << 32;
+    uint32_t number;
+    while (low < high && e == OK) {
+        uint64_t mid = low + (high - low) / 2;
+        struct bytes labels;
+        const struct block_ref *blocks;
+        uint32_t count;
+        if (!roaring_bitmap_select(s->matched, (uint32_t)mid, &number)) break;
+        e = row_read(rows, number, &labels, &blocks, &count, why);
+        if (e == OK && labels_compare(labels, q->from_labels) < 0) {
+            low = mid + 1;
+        } else if (e == OK) {
+            high = mid;
+            kept = number;
+        }
+    }
+    row_reader_free(rows);
+    if (e == OK) roaring_bitmap_remove_range(s->matched, 0, kept);
+    return e == ERR_CORRUPT ? OK : e;
+}
+
 static enum err
 part_source_open(struct query *q, struct source *s, struct part *part,
                  const struct part_tenant *tenant, struct why *why)
@@ -84,6 +113,7 @@ part_source_open(struct query *q, struct source *s, struct part *part,
     enum err e = part_index_load(part, tenant, &q->arena, &s->index, why);
     s->index.control = q->control;
     if (e == OK) e = part_select_any(q, &s->index, &s->matched, why);
+    if (e == OK) e = leave_out_before(q, s, why);
     if (e == OK) {
         e = tombstones_of_part(q->pinned.version->tombstones, part, tenant->name, &q->arena,
                                &s->deletions, &s->deletion_count, why);
@@ -453,6 +483,7 @@ open_sources(struct query *q, struct bytes tenant_name, struct why *why)
         const struct part_info *info = part_info(part);
         if (t == NULL || t->series_count == 0) continue;
         if (info->max_ms < q->min_ms || info->min_ms > q->max_ms) continue;
+        if (q->stretch != NULL && !stretch_has(q->stretch, part)) continue;
         struct source *s = &q->sources[q->source_count++];
         s->order = i;
         struct why reason = {""};
@@ -500,7 +531,9 @@ query_open(struct tsdb *db, struct bytes tenant_name, const struct query *like,
         query_free(&q->set);
         return e == ERR_NOMEM ? why_set(why, e, "no memory for the query") : e;
     }
-    q->sets = NULL; /* the caller's */
+    q->sets = NULL; /* the caller's, as the next two */
+    q->stretch = NULL;
+    q->from_labels = bytes_of(NULL, 0);
     *ret_query = q;
     return OK;
 }
@@ -577,7 +610,7 @@ struct exemplar_list {
     struct exemplar *items;
     uint32_t count;
     uint32_t capacity;
-    const struct select_request *request;
+    const struct query *query;
     struct source *source;
 };
 
@@ -614,7 +647,7 @@ static enum err
 part_exemplar(void *context, uint32_t series, const struct exemplar *x)
 {
     struct exemplar_list *l = context;
-    if (x->t_ms < l->request->min_ms || x->t_ms > l->request->max_ms) return OK;
+    if (x->t_ms < l->query->min_ms || x->t_ms > l->query->max_ms) return OK;
     if (!roaring_bitmap_contains(l->source->matched, series)) return OK;
     if (is_deleted(l->source, series, x->t_ms)) return OK;
     struct bytes labels;
@@ -631,8 +664,8 @@ gen_exemplars(struct query *q, struct exemplar_list *l, const struct gen *gen,
     uint32_t durable = (uint32_t)q->db->durable_epoch;
     for (uint32_t i = 0; i < gen->exemplars.count; i++) {
         const struct gen_exemplar *g = gen_exemplar(gen, i);
-        if (g->undone || (int32_t)(g->epoch - durable) > 0 || g->t_ms < l->request->min_ms ||
-            g->t_ms > l->request->max_ms || !roaring_bitmap_contains(wanted, g->series)) {
+        if (g->undone || (int32_t)(g->epoch - durable) > 0 || g->t_ms < l->query->min_ms ||
+            g->t_ms > l->query->max_ms || !roaring_bitmap_contains(wanted, g->series)) {
             continue;
         }
         buf_clear(labels);
@@ -674,15 +707,12 @@ by_series_time(const void *a, const void *b)
     return order != 0 ? order : (x->value_bits > y->value_bits) - (x->value_bits < y->value_bits);
 }
 
-static enum err
-tsdb_exemplars(struct answerer *answerer, const struct select_request *request,
-               enum err (*each)(void *context, const struct exemplar *exemplar), void *context,
-               struct why *why)
+enum err
+query_exemplars(struct query *q, enum err (*each)(void *context, const struct exemplar *exemplar),
+                void *context, struct why *why)
 {
-    struct query *q;
-    enum err e = query_samples(answerer, request, false, true, &q, why);
-    if (e) return e;
-    struct exemplar_list l = {.arena = &q->arena, .request = request};
+    struct exemplar_list l = {.arena = &q->arena, .query = q};
+    enum err e = OK;
     for (uint32_t i = 0; i < q->source_count && e == OK; i++) {
         l.source = &q->sources[i];
         if (source_is_head(l.source)) {
@@ -698,6 +728,16 @@ tsdb_exemplars(struct answerer *answerer, const struct select_request *request,
     }
     query_free(&q->set);
     return e == ERR_NOMEM ? why_set(why, e, "no memory for the query") : e;
+}
+
+static enum err
+tsdb_exemplars(struct answerer *answerer, const struct select_request *request,
+               enum err (*each)(void *context, const struct exemplar *exemplar), void *context,
+               struct why *why)
+{
+    struct query *q;
+    enum err e = query_samples(answerer, request, false, true, &q, why);
+    return e ? e : query_exemplars(q, each, context, why);
 }
 
 static int

@@ -5,6 +5,7 @@
 #define TSDB_SELECT_PRIVATE_H
 
 #include "tsdb/internal.h"
+#include "tsdb/stretch.h"
 
 /* One part, or the generations of one registry, taking part in an answer. */
 struct source {
@@ -50,6 +51,8 @@ struct query {
     int64_t max_ms;
     const struct matcher_set *sets; /* any of them selects; none: all series */
     uint32_t set_count;
+    const struct tsdb_stretch *stretch; /* parts that meet it; NULL: all */
+    struct bytes from_labels;           /* series before may be left out; empty: none are */
     bool partial;
     bool parts_only;
     bool exemplars;   /* those of series without samples, too */
@@ -72,11 +75,19 @@ source_is_head(const struct source *s)
  */
 MUST_CHECK enum err query_open(struct tsdb *db, struct bytes tenant_name, const struct query *like,
                                struct query **ret_query, struct why *why);
+/* Calls `each` for the exemplars of what was asked, in label and time order; frees the query. */
+MUST_CHECK enum err
+query_exemplars(struct query *q, enum err (*each)(void *context, const struct exemplar *exemplar),
+                void *context, struct why *why);
 /* For labels: has the source's series, whose blocks these are, any in the time? In q->found. */
 MUST_CHECK enum err query_find_block(struct query *q, const struct source *s);
 /* For labels: sets q->found if series `id` of the head has a sample in the time. The head lock is
  * held. */
 void query_find_samples(struct query *q, const struct source *s, uint32_t id, uint32_t visible);
+
+/* --- stretch.c -------------------------------------------------------------------------------- */
+
+bool stretch_has(const struct tsdb_stretch *stretch, const struct part *part);
 
 /* --- select_head.c ---------------------------------------------------------------------------- */
 

@@ -400,6 +400,7 @@ open_log(struct tsdb *db, const struct manifest *m, struct why *why)
         .floor_number = m->segment_floor,
         .none_yet = !manifest_has_log(m),
         .read_only = o->read_only,
+        .keep_for_readers = o->log_only,
         .memory = &db->wal_budget,
     };
     return wal_open(&options, &db->wal, why);
@@ -529,6 +530,12 @@ const struct fingerprint_keys *
 tsdb_fingerprint_keys(const struct tsdb *db)
 {
     return &db->print_keys;
+}
+
+struct wal *
+tsdb_wal(struct tsdb *db)
+{
+    return db->wal;
 }
 
 struct answerer *

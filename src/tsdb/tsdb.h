@@ -39,6 +39,7 @@ struct tsdb_options {
     bool ack_memory; /* visible before it is written */
     uint32_t tenants_max;
     uint64_t min_free_bytes;
+    bool log_only;  /* nothing goes into parts: what leaves the head was for readers of the log */
     bool read_only; /* see tsdb_open() */
 };
 
@@ -216,6 +217,9 @@ MUST_CHECK enum err tsdb_expire(struct tsdb *tsdb, struct tsdb_merge_result *ret
 /* --- reading ---------------------------------------------------------------------------------- */
 
 struct answerer *tsdb_answerer(struct tsdb *tsdb);
+
+/* The log, for who follows it. */
+struct wal *tsdb_wal(struct tsdb *tsdb);
 
 /* --- watching --------------------------------------------------------------------------------- */
 

@@ -37,6 +37,7 @@ struct wal {
     enum wal_sync sync;
     uint8_t log_id[WAL_LOG_ID_BYTES];
     bool none_yet; /* as the store said */
+    bool keep_for_readers;
     bool read_only;
 
     struct lock lock; /* LOCK_RANK_WAL; guards to the next blank line */
@@ -83,10 +84,12 @@ struct wal_reader {
     uint64_t pos;
     uint64_t commit_end;  /* of the commit being read; 0: not known */
     uint64_t records_end; /* where its padding begins */
+    int64_t realtime_ms;
     uint64_t sequence;
     bool salvaging; /* behind damage, before the next commit */
     bool open;
     struct segment_reader reader;
+    struct segment_reader again; /* of records that are asked for once more */
 };
 
 enum { WAL_FIRST_POS = 512 };

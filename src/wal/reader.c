@@ -15,6 +15,9 @@
 
 #include "wal/internal.h"
 
+/* Records asked for once more lie apart, most of them smaller than this. */
+enum { AGAIN_WINDOW_BYTES = 16 * 1024 };
+
 enum err
 wal_reader_open(struct wal *wal, const char *name, uint64_t pos, struct wal_reader **ret_reader,
                 struct why *why)
@@ -24,6 +27,8 @@ wal_reader_open(struct wal *wal, const char *name, uint64_t pos, struct wal_read
     r->wal = wal;
     snprintf(r->name, sizeof r->name, "%s", name);
     segment_reader_init(&r->reader, wal->env, wal->memory);
+    segment_reader_init(&r->again, wal->env, wal->memory);
+    r->again.window_bytes = AGAIN_WINDOW_BYTES;
     lock_take(&wal->lock);
     assert(wal->recovered);
     if (pos == 0) {
@@ -53,6 +58,7 @@ wal_reader_close(struct wal_reader *reader)
     *link = reader->next;
     lock_drop(&wal->lock);
     segment_reader_fini(&reader->reader);
+    segment_reader_fini(&reader->again);
     mem_free(wal->memory, reader, sizeof *reader);
 }
 
@@ -151,6 +157,7 @@ reader_begin_commit(struct wal_reader *r, const struct raw_record *raw)
 {
     struct commit commit;
     bool known = commit_unpack(raw, &commit) == OK;
+    r->realtime_ms = known ? commit.realtime_ms : 0;
     r->commit_end = known ? commit.end_pos : 0;
     r->records_end = known ? commit.end_pos - commit.padding_bytes : 0;
     r->sequence = known ? commit.sequence : 0;
@@ -175,6 +182,7 @@ reader_step(struct wal_reader *r, uint64_t limit, struct wal_record *ret_record,
         struct wal_record record = {
             .pos = raw.pos,
             .commit_end_pos = inside ? r->commit_end : raw.end_pos,
+            .realtime_ms = inside ? r->realtime_ms : 0,
             .segment = r->reader.segment.number,
             .epoch = inside ? r->sequence : 0,
             .type = raw.type,
@@ -206,5 +214,47 @@ wal_reader_next(struct wal_reader *r, struct wal_record *ret_record, struct why 
         if (e == ERR_CORRUPT) return reader_skip_bad(r, r->pos, limit, why);
         if (e) return e;
     }
+    return OK;
+}
+
+/* --- once more -------------------------------------------------------------------------------- */
+
+static enum err
+again_place(struct wal_reader *r, uint64_t pos, struct segment *ret_segment, uint64_t *ret_limit)
+{
+    struct wal *wal = r->wal;
+    enum err e = ERR_MISSING;
+    lock_take(&wal->lock);
+    for (uint32_t i = 0; e && i < wal->list.count; i++) {
+        const struct segment *s = &wal->list.items[i];
+        uint64_t limit = s->end_pos == SEGMENT_POS_NONE ? wal->end_pos : s->end_pos;
+        if (s->going || pos < s->base_pos || pos >= limit) continue;
+        *ret_segment = *s;
+        *ret_limit = limit;
+        e = OK;
+    }
+    lock_drop(&wal->lock);
+    return e;
+}
+
+enum err
+wal_reader_again(struct wal_reader *r, uint64_t pos, struct wal_record *ret_record, struct why *why)
+{
+    struct segment segment;
+    uint64_t limit;
+    enum err e = again_place(r, pos, &segment, &limit);
+    if (e) return why_set(why, e, "position %" PRIu64 " is gone from the log", pos);
+    if (r->again.segment.number != segment.number || r->again.file.handle < 0) {
+        e = segment_reader_open(&r->again, r->wal->dir, &segment, why);
+    }
+    struct raw_record raw;
+    if (e == OK) e = segment_read(&r->again, pos, limit, &raw, why);
+    struct wal_record record = {.pos = pos, .segment = segment.number};
+    if (e == OK) e = segment_unpack(&r->again, &raw, &record.payload, why);
+    if (e) return reader_blame(r, e, &segment);
+    record.type = raw.type;
+    record.version = raw.version;
+    record.skippable = (raw.flags & FLAG_SKIPPABLE) != 0;
+    *ret_record = record;
     return OK;
 }

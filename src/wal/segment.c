@@ -251,7 +251,8 @@ record_is_known(uint8_t type, uint8_t version, uint8_t flags)
 void
 segment_reader_init(struct segment_reader *reader, struct env *env, struct budget *budget)
 {
-    *reader = (struct segment_reader){.env = env, .budget = budget, .file = FILE_CLOSED};
+    *reader = (struct segment_reader){
+        .env = env, .budget = budget, .file = FILE_CLOSED, .window_bytes = WINDOW_BYTES};
     buf_init(&reader->window, budget, RECORD_HEADER_BYTES + WAL_RECORD_BYTES_MAX + WINDOW_BYTES);
     buf_init(&reader->raw, budget, WAL_RECORD_BYTES_MAX);
 }
@@ -292,7 +293,7 @@ window_at(struct segment_reader *r, uint64_t pos, uint64_t limit_pos, size_t siz
     uint64_t into = offset - r->window_offset;
     bool inside = offset >= r->window_offset && into <= r->window.size;
     if (!inside || r->window.size - into < size) {
-        uint64_t want = size < WINDOW_BYTES ? WINDOW_BYTES : size;
+        uint64_t want = size < r->window_bytes ? r->window_bytes : size;
         if (want > limit_pos - pos) want = limit_pos - pos;
         buf_clear(&r->window);
         r->window_offset = offset;

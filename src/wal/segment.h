@@ -120,7 +120,8 @@ struct segment_reader {
     struct budget *budget;
     struct segment segment;
     struct file file;
-    struct buf window; /* bytes of the file from window_offset */
+    size_t window_bytes; /* read at a time */
+    struct buf window;   /* bytes of the file from window_offset */
     uint64_t window_offset;
     struct buf raw;               /* an uncompressed payload */
     struct ZSTD_DCtx_s *unpacker; /* made when first needed */

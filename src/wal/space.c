@@ -206,7 +206,7 @@ oldest_take_locked(struct wal *wal, uint64_t store_pos, struct segment *ret_segm
     struct prepared *p = &wal->prepared;
     bool tight = p->count == 0 ? !has_room_locked(wal) : wal_over_budget_locked(wal);
     if (readers_before_locked(wal, end, false) > 0) {
-        if (!tight) return false;
+        if (!tight || wal->keep_for_readers) return false;
         readers_before_locked(wal, end, true);
     }
     oldest->going = true;

@@ -205,6 +205,7 @@ wal_open(const struct wal_options *o, struct wal **ret_wal, struct why *why)
     wal->budget_bytes = o->budget_bytes;
     wal->sync = o->sync;
     wal->none_yet = o->none_yet;
+    wal->keep_for_readers = o->keep_for_readers;
     wal->read_only = o->read_only;
     wal->file = FILE_CLOSED;
     lock_init(&wal->lock, LOCK_RANK_WAL);
@@ -683,6 +684,21 @@ wal_end(struct wal *wal)
     uint64_t pos = wal->end_pos;
     lock_drop(&wal->lock);
     return pos;
+}
+
+uint64_t
+wal_bytes_from(struct wal *wal, uint64_t pos)
+{
+    uint64_t bytes = 0;
+    lock_take(&wal->lock);
+    for (uint32_t i = 0; i < wal->list.count; i++) {
+        const struct segment *s = &wal->list.items[i];
+        uint64_t from = s->base_pos > pos ? s->base_pos : pos;
+        uint64_t to = i + 1 < wal->list.count ? s->end_pos : wal->end_pos;
+        if (to > from) bytes += to - from;
+    }
+    lock_drop(&wal->lock);
+    return bytes;
 }
 
 const uint8_t *

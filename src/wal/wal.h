@@ -61,6 +61,7 @@ struct wal_options {
     uint64_t floor_pos;    /* a new log begins behind this position and segment number: what the */
     uint64_t floor_number; /* store remembers of a log whose files were taken away */
     bool read_only;        /* nothing is written: after wal_recover() the log is down for good */
+    bool keep_for_readers; /* nothing that a reader wants is given up, whatever the budget says */
     bool none_yet;         /* that there is no segment is no loss, wherever reading begins */
     struct budget *memory;
 };
@@ -69,6 +70,7 @@ struct wal_options {
 struct wal_record {
     uint64_t pos;            /* of the record */
     uint64_t commit_end_pos; /* if `salvaged`, only of the record, should the commit not be known */
+    int64_t realtime_ms;     /* the clock when it was committed; 0: not known */
     uint64_t segment;
     uint64_t epoch; /* its commit's number in the life of the log: rises, also across restarts;
                        0: not known. Not the epoch of wal_place(), which begins at 1 each time */
@@ -183,6 +185,10 @@ uint64_t wal_durable_epoch(struct wal *wal);
 /* The position behind the last committed record. */
 uint64_t wal_end(struct wal *wal);
 
+/* How many bytes of records lie behind a position, as far as they are there: positions are not
+ * spent without gaps. */
+uint64_t wal_bytes_from(struct wal *wal, uint64_t pos);
+
 /* --- segments --------------------------------------------------------------------------------- */
 
 /* The segment being written is half full, or there is none: time for wal_prepare(). */
@@ -222,9 +228,9 @@ const uint8_t *wal_log_id(struct wal *wal);
 
 struct wal_reader;
 /*
- * Follows the log from `pos` (a commit's end, or 0 for the oldest there is). Holds segments back
- * until closed, within the budget. As with wal_recover(), series records of the first segment are
- * given first.
+ * Follows the log from `pos` (where a record begins or ends, or 0 for the oldest there is). Holds
+ * segments back until closed, within the budget. As with wal_recover(), series records of the first
+ * segment are given first.
  */
 MUST_CHECK enum err wal_reader_open(struct wal *wal, const char *name, uint64_t pos,
                                     struct wal_reader **ret_reader, struct why *why);
@@ -236,6 +242,14 @@ void wal_reader_close(struct wal_reader *reader);
  */
 MUST_CHECK enum err wal_reader_next(struct wal_reader *reader, struct wal_record *ret_record,
                                     struct why *why);
+/*
+ * The record at `pos` once more: one that this reader was given, of a segment that it still holds
+ * back. Its view ends with the next call of this function; that of wal_reader_next() is left alone.
+ * Of its commit nothing is told. ERR_MISSING: the segment was given up. ERR_CORRUPT: there is no
+ * such record, or no more. ERR_IO, ERR_NOMEM.
+ */
+MUST_CHECK enum err wal_reader_again(struct wal_reader *reader, uint64_t pos,
+                                     struct wal_record *ret_record, struct why *why);
 /*
  * The position up to which this reader needs nothing any more; segments before it may go. Never
  * before an earlier one; nor ahead of what was read, lest records are not found.

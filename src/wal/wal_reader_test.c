@@ -15,6 +15,7 @@ struct follower {
     uint32_t within;
     uint64_t segment;
     uint32_t defined;
+    uint64_t defined_pos; /* of the series record read last */
     uint64_t count;
 };
 
@@ -25,6 +26,23 @@ follow(struct rig *rig, struct follower *f, uint32_t behind_commit)
     uint64_t pos = behind_commit == UINT32_MAX ? 0 : rig->commits[behind_commit].end_pos;
     *f = (struct follower){.commit = behind_commit + 1};
     must(wal_reader_open(rig->wal, "follower", pos, &f->reader, &rig->why));
+}
+
+/* What was read last, and the series before it, can be had once more. */
+static void
+read_again(struct rig *rig, struct follower *f, const struct wal_record *record)
+{
+    struct wal_record again;
+    assert_true(record->realtime_ms > 0);
+    must(wal_reader_again(f->reader, f->defined_pos, &again, &rig->why));
+    assert_int_equal(again.type, WAL_SERIES);
+    must(wal_reader_again(f->reader, record->pos, &again, &rig->why));
+    assert_int_equal(again.type, record->type);
+    assert_int_equal(again.segment, record->segment);
+    assert_int_equal(again.payload.size, record->payload.size);
+    assert_memory_equal(again.payload.at, record->payload.at, record->payload.size);
+    assert_int_equal(wal_reader_again(f->reader, record->pos + 8, &again, NULL), ERR_CORRUPT);
+    assert_int_equal(wal_reader_again(f->reader, 1, &again, NULL), ERR_MISSING);
 }
 
 /* Reads up to `count` records, each as the model says; false: there were not so many yet. */
@@ -40,8 +58,10 @@ follow_some(struct rig *rig, struct follower *f, uint32_t count)
         f->segment = record.segment;
         if (record.type == WAL_SERIES) {
             f->defined |= 1u << (load_le64(record.payload.at) - 1000);
+            f->defined_pos = record.pos;
             continue;
         }
+        read_again(rig, f, &record);
         check_record(&record);
         uint64_t id = record_id(&record);
         assert_true(f->defined & 1u << id_series(id));

@@ -1,0 +1,163 @@
+/* stretch.c - see stretch.h. */
+#include "tsdb/stretch.h"
+
+#include "tsdb/select_private.h"
+
+uint64_t
+tsdb_store_pos(const struct tsdb *db)
+{
+    return atomic_load(&db->store_pos);
+}
+
+static struct version *
+pin_version(struct tsdb *db)
+{
+    lock_take(&db->lock);
+    struct version *version = db->version;
+    atomic_fetch_add_explicit(&version->references, 1, memory_order_relaxed);
+    lock_drop(&db->lock);
+    return version;
+}
+
+bool
+stretch_has(const struct tsdb_stretch *stretch, const struct part *part)
+{
+    const struct part_info *info = part_info(part);
+    return info->from_pos < stretch->to_pos && info->to_pos > stretch->from_pos;
+}
+
+bool
+tsdb_stretch_next_ms(struct tsdb *db, const struct tsdb_stretch *stretch, int64_t from_ms,
+                     int64_t *ret_ms)
+{
+    struct version *version = pin_version(db);
+    bool found = false;
+    for (uint32_t i = 0; i < version->part_count; i++) {
+        const struct part_info *info = part_info(version->parts[i]);
+        if (!stretch_has(stretch, version->parts[i]) || info->max_ms < from_ms) continue;
+        int64_t ms = info->min_ms > from_ms ? info->min_ms : from_ms;
+        if (!found || ms < *ret_ms) *ret_ms = ms;
+        found = true;
+    }
+    version_unref(version);
+    return found;
+}
+
+bool
+tsdb_stretch_next_tenant(struct tsdb *db, const struct tsdb_stretch *stretch, struct bytes after,
+                         struct buf *ret_name)
+{
+    struct version *version = pin_version(db);
+    struct bytes first = {NULL, 0};
+    for (uint32_t i = 0; i < version->part_count; i++) {
+        const struct part *part = version->parts[i];
+        for (uint32_t t = 0; stretch_has(stretch, part) && t < part_tenant_count(part); t++) {
+            struct bytes name = part_tenant_at(part, t)->name;
+            if (bytes_compare(name, after) <= 0) continue;
+            if (first.at == NULL || bytes_compare(name, first) < 0) first = name;
+        }
+    }
+    if (first.at != NULL) buf_put_bytes(ret_name, first);
+    version_unref(version);
+    return first.at != NULL;
+}
+
+static struct query
+question(const struct tsdb_stretch_request *request)
+{
+    return (struct query){.control = request->control,
+                          .min_ms = request->min_ms,
+                          .max_ms = request->max_ms,
+                          .sets = request->sets,
+                          .set_count = request->set_count,
+                          .stretch = &request->stretch,
+                          .from_labels = request->from_labels,
+                          .partial = true,
+                          .parts_only = true};
+}
+
+enum err
+tsdb_stretch_select(struct tsdb *db, const struct tsdb_stretch_request *request,
+                    struct series_set **ret_set, struct why *why)
+{
+    struct query like = question(request), *q;
+    enum err e = query_open(db, request->tenant, &like, &q, why);
+    if (e == OK) *ret_set = &q->set;
+    return e;
+}
+
+enum err
+tsdb_stretch_exemplars(struct tsdb *db, const struct tsdb_stretch_request *request,
+                       enum err (*each)(void *context, const struct exemplar *exemplar),
+                       void *context, struct why *why)
+{
+    struct query like = question(request), *q;
+    like.exemplars = true;
+    enum err e = query_open(db, request->tenant, &like, &q, why);
+    return e ? e : query_exemplars(q, each, context, why);
+}
+
+static void
+add_gone(void *context, struct bytes tenant, const struct ledger *ledger)
+{
+    (void)tenant;
+    struct tsdb_gone *gone = context;
+    for (unsigned kind = LEDGER_FLOAT; kind <= LEDGER_HISTOGRAM; kind++) {
+        const uint64_t *count = ledger->count[kind];
+        gone->deleted += count[LEDGER_DELETED];
+        gone->expired += count[LEDGER_EXPIRED];
+        gone->superseded += count[LEDGER_SUPERSEDED] + count[LEDGER_DUPLICATE];
+    }
+}
+
+void
+tsdb_gone(struct tsdb *db, struct tsdb_gone *ret_gone)
+{
+    *ret_gone = (struct tsdb_gone){0, 0, 0};
+    tsdb_ledgers(db, add_gone, ret_gone);
+}
+
+/* --- borders ---------------------------------------------------------------------------------- */
+
+enum err
+tsdb_border_new(struct tsdb *db, uint32_t *ret_border)
+{
+    uint32_t i = 0;
+    lock_take(&db->lock);
+    while (i < BORDERS_MAX && db->borders[i].used) {
+        i++;
+    }
+    if (i < BORDERS_MAX) db->borders[i] = (struct border){.used = true};
+    lock_drop(&db->lock);
+    *ret_border = i;
+    return i < BORDERS_MAX ? OK : ERR_LIMIT;
+}
+
+void
+tsdb_border_free(struct tsdb *db, uint32_t border)
+{
+    lock_take(&db->lock);
+    db->borders[border].used = false;
+    lock_drop(&db->lock);
+}
+
+void
+tsdb_border_set(struct tsdb *db, uint32_t border, uint64_t pos)
+{
+    lock_take(&db->lock);
+    db->borders[border].pos = pos;
+    lock_drop(&db->lock);
+}
+
+uint32_t
+borders_list(struct tsdb *db, uint64_t *ret_positions)
+{
+    uint32_t count = 0;
+    lock_take(&db->lock);
+    for (uint32_t i = 0; i < BORDERS_MAX; i++) {
+        const struct border *b = &db->borders[i];
+        if (b->used && b->pos > 0) ret_positions[count++] = b->pos;
+    }
+    lock_drop(&db->lock);
+    return count;
+}

@@ -1,0 +1,66 @@
+/*
+ * stretch.h - what came in a stretch of the log, asked of the parts: for destinations that want
+ * what the log no longer has. A part that reaches beyond the stretch is read as a whole.
+ *
+ * Threads: any.
+ */
+#ifndef TSDB_STRETCH_H
+#define TSDB_STRETCH_H
+
+#include "tsdb/tsdb.h"
+
+struct tsdb_stretch {
+    uint64_t from_pos; /* of the log */
+    uint64_t to_pos;   /* at most tsdb_store_pos() */
+};
+
+/* Parts cover the log up to here. */
+uint64_t tsdb_store_pos(const struct tsdb *tsdb);
+
+/* The first time from `from_ms` on at which a part of the stretch may have samples. False: there is
+ * none. */
+bool tsdb_stretch_next_ms(struct tsdb *tsdb, const struct tsdb_stretch *stretch, int64_t from_ms,
+                          int64_t *ret_ms);
+/* The first tenant of parts of the stretch whose name is greater than this one; its name is
+ * appended. False: there is none. */
+bool tsdb_stretch_next_tenant(struct tsdb *tsdb, const struct tsdb_stretch *stretch,
+                              struct bytes after, struct buf *ret_name);
+
+struct tsdb_stretch_request {
+    struct tsdb_stretch stretch;
+    struct bytes tenant;
+    const struct matcher_set *sets; /* any of them selects; none: all series */
+    uint32_t set_count;
+    struct bytes from_labels; /* series before may be left out; empty: none are */
+    int64_t min_ms;           /* both inclusive */
+    int64_t max_ms;
+    struct query_control *control;
+};
+/* As select() with `partial`: what is damaged is left out, and a warning of the set. */
+MUST_CHECK enum err tsdb_stretch_select(struct tsdb *tsdb,
+                                        const struct tsdb_stretch_request *request,
+                                        struct series_set **ret_set, struct why *why);
+/* As the answerer's exemplars(). */
+MUST_CHECK enum err
+tsdb_stretch_exemplars(struct tsdb *tsdb, const struct tsdb_stretch_request *request,
+                       enum err (*each)(void *context, const struct exemplar *exemplar),
+                       void *context, struct why *why);
+
+/*
+ * A border is a position of the log across which parts are not merged: so who has come to it can
+ * go on from there later without reading what lies before, and reads nothing that lies behind. It
+ * means something to merges that are planned from now on. ERR_LIMIT: there are too many.
+ */
+MUST_CHECK enum err tsdb_border_new(struct tsdb *tsdb, uint32_t *ret_border);
+void tsdb_border_free(struct tsdb *tsdb, uint32_t border);
+void tsdb_border_set(struct tsdb *tsdb, uint32_t border, uint64_t pos); /* 0: nowhere */
+
+/* Samples that were stored once and are no more, of all tenants. */
+struct tsdb_gone {
+    uint64_t deleted;
+    uint64_t expired;
+    uint64_t superseded; /* or duplicates */
+};
+void tsdb_gone(struct tsdb *tsdb, struct tsdb_gone *ret_gone);
+
+#endif
