@@ -6,6 +6,7 @@
 #include "net/http_calls.h"
 
 #include <curl/curl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,7 @@ struct transfer {
     struct buf body;
     char error[CURL_ERROR_SIZE];
     CURLcode code;
+    bool headers_whole; /* the empty line behind them has come */
 };
 
 struct http_calls {
@@ -61,6 +63,15 @@ list_free(struct transfer *list)
     }
 }
 
+static pthread_once_t library_once = PTHREAD_ONCE_INIT;
+static bool library_is_there; /* written once, before any thread looks */
+
+static void
+library_init(void)
+{
+    library_is_there = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+}
+
 enum err
 http_calls_new(struct env *env, struct budget *budget, const char *user_agent,
                struct http_calls **ret_calls, struct why *why)
@@ -70,7 +81,8 @@ http_calls_new(struct env *env, struct budget *budget, const char *user_agent,
         calls->env = env;
         calls->budget = budget;
         snprintf(calls->user_agent, sizeof calls->user_agent, "%s", user_agent);
-        if (curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK) calls->multi = curl_multi_init();
+        pthread_once(&library_once, library_init);
+        if (library_is_there) calls->multi = curl_multi_init();
     }
     if (calls == NULL || calls->multi == NULL) {
         http_calls_free(calls);
@@ -123,7 +135,11 @@ on_header(char *line, size_t item, size_t count, void *context)
     struct http_call_answer *a = &t->answer;
     size_t size = item * count;
     char value[HTTP_CALLS_WANTED_BYTES];
-    if (size > 5 && memcmp(line, "HTTP/", 5) == 0) forget_headers(a);
+    if (size > 5 && memcmp(line, "HTTP/", 5) == 0) {
+        forget_headers(a);
+        t->headers_whole = false;
+    }
+    if (line[0] == '\r' || line[0] == '\n') t->headers_whole = true;
     if (http_header_value(line, size, "Retry-After", value, sizeof value)) {
         a->retry_after_ns = http_retry_after_ns(value, env_realtime_ms(t->calls->env) / 1000);
     }
@@ -160,6 +176,23 @@ transfer_take(struct http_calls *calls)
     return t;
 }
 
+/* libcurl's number; that of the greatest version stands 16 bits further left. */
+static long
+tls_version(const char *name)
+{
+    static const struct {
+        const char *name;
+        long number;
+    } versions[] = {{"TLS10", CURL_SSLVERSION_TLSv1_0},
+                    {"TLS11", CURL_SSLVERSION_TLSv1_1},
+                    {"TLS12", CURL_SSLVERSION_TLSv1_2},
+                    {"TLS13", CURL_SSLVERSION_TLSv1_3}};
+    for (size_t i = 0; name != NULL && i < sizeof versions / sizeof *versions; i++) {
+        if (strcmp(name, versions[i].name) == 0) return versions[i].number;
+    }
+    return CURL_SSLVERSION_DEFAULT;
+}
+
 static void
 set_target(CURL *curl, const struct http_calls_target *target)
 {
@@ -168,6 +201,8 @@ set_target(CURL *curl, const struct http_calls_target *target)
     if (target->ca_file != NULL) curl_easy_setopt(curl, CURLOPT_CAINFO, target->ca_file);
     if (target->cert_file != NULL) curl_easy_setopt(curl, CURLOPT_SSLCERT, target->cert_file);
     if (target->key_file != NULL) curl_easy_setopt(curl, CURLOPT_SSLKEY, target->key_file);
+    long versions = tls_version(target->min_version) | tls_version(target->max_version) << 16;
+    curl_easy_setopt(curl, CURLOPT_SSLVERSION, versions);
     curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, target->insecure ? 0L : 1L);
     curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, target->insecure ? 0L : 2L);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)target->connect_timeout_ms);
@@ -212,7 +247,9 @@ set_url(struct transfer *t)
     if (ok) {
         snprintf(text, sizeof text, "%s:%s:%s:%s", name, port, host, port);
         ok = append(&t->connect_to, text);
-        snprintf(text, sizeof text, "Host: %s:%s", host, port);
+        bool tls = strncasecmp(t->call.url, "https", 5) == 0;
+        bool usual = strcmp(port, tls ? "443" : "80") == 0; /* then nobody names it */
+        snprintf(text, sizeof text, usual ? "Host: %s" : "Host: %s:%s", host, port);
         ok = ok && append(&t->headers, text);
     }
     ok = ok && curl_easy_setopt(t->curl, CURLOPT_CONNECT_TO, t->connect_to) == CURLE_OK &&
@@ -277,6 +314,7 @@ http_calls_start(struct http_calls *calls, const struct http_call *call, struct 
     t->call = *call;
     t->answer = (struct http_call_answer){.context = call->context};
     t->error[0] = '\0';
+    t->headers_whole = false;
     buf_clear(&t->body);
     if (t->call.answer_bytes_max > ANSWER_BYTES_MAX) t->call.answer_bytes_max = ANSWER_BYTES_MAX;
     if (!set_all(t) || curl_multi_add_handle(calls->multi, t->curl) != CURLM_OK) {
@@ -380,6 +418,11 @@ http_calls_done(struct http_calls *calls, struct http_call_answer *ret)
     long status = 0;
     curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
     t->answer.failure = failure_of(t->code);
+    /* libcurl takes an answer that ends among its headers for one without a body. */
+    if (t->answer.failure == HTTP_CALL_ANSWERED && !t->headers_whole) {
+        t->answer.failure = HTTP_CALL_BROKEN;
+        snprintf(t->error, sizeof t->error, "the connection ended before the answer did");
+    }
     if (t->answer.failure == HTTP_CALL_ANSWERED) {
         t->answer.status = (unsigned)status;
         t->answer.body = buf_bytes(&t->body);

@@ -4,7 +4,6 @@
  * knows the protocol.
  *
  * Threads: all calls of one `struct http_calls` are made by one thread, but http_calls_wake().
- * http_calls_new() must not run at the same time as another thread's first one.
  */
 #ifndef NET_HTTP_CALLS_H
 #define NET_HTTP_CALLS_H
@@ -27,7 +26,9 @@ struct http_calls_target {
     const char *cert_file; /* PEM, of the client; NULL: none */
     const char *key_file;
     const char *server_name; /* expected in the certificate, and asked for; NULL: the URL's host */
-    bool insecure;           /* the certificate is not checked */
+    const char *min_version; /* "TLS10" to "TLS13"; NULL: the library's default */
+    const char *max_version;
+    bool insecure; /* the certificate is not checked */
     int64_t connect_timeout_ms;
     int64_t timeout_ms; /* of the whole call */
 };

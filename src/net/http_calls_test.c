@@ -105,15 +105,18 @@ test_why_there_is_no_answer_is_told_apart(void **state)
     (void)state;
     static const struct http_calls_target hasty = {
         .proxy_url = "", .connect_timeout_ms = 5000, .timeout_ms = 50};
-    const char *answers[] = {NULL, "HTTP/1.1 200 Fine\r\nContent-Length: 9\r\n\r\nhalf", ""};
+    const char *answers[] = {NULL, "HTTP/1.1 200 Fine\r\nContent-Length: 9\r\n\r\nhalf",
+                             "HTTP/1.1 200 Fine\r\nContent-", "HTTP/1.1 200 Fine\r\n", ""};
     struct player p;
-    player_start(&p, 3, answers);
+    player_start(&p, 5, answers);
     struct http_calls *calls = calls_new();
     const struct {
         const char *url;
         const struct http_calls_target *target;
         enum http_call_failure failure;
     } cases[] = {
+        {p.url, &target, HTTP_CALL_BROKEN},
+        {p.url, &target, HTTP_CALL_BROKEN},
         {p.url, &target, HTTP_CALL_BROKEN},
         {p.url, &target, HTTP_CALL_BROKEN},
         {p.url, &hasty, HTTP_CALL_TIMEOUT},
