@@ -1,0 +1,438 @@
+/*
+ * remote_write_test.c - what is sent for items, and what each answer of a store means.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "backend/writer.h"
+#include "model/labels.h"
+#include "sys/sim.h"
+#include "wire/remote_write.h"
+#include "wire/snappy.h"
+
+#define must(call) assert_int_equal((call), OK)
+
+struct rig {
+    struct sim_env *sim;
+    struct destination_settings settings;
+    struct writer *writer;
+    struct writer_call *call;
+    struct writer_step step;
+    struct buf labels;
+    struct buf message;
+    struct rw_request request;
+    struct why why;
+};
+
+static const struct writer_class *const class = &remote_write_writer;
+
+static void
+rig_init(struct rig *rig)
+{
+    memset(rig, 0, sizeof *rig);
+    must(sim_env_new(1, &rig->sim));
+    rig->settings = (struct destination_settings){
+        .name = "x",
+        .type = DESTINATION_REMOTE_WRITE,
+        .timeout_ms = 1000,
+        .u.remote_write = {.url = "http://there/api/v1/write",
+                           .protobuf_message = REMOTE_WRITE_AUTO},
+    };
+    buf_init(&rig->labels, NULL, 1 << 20);
+    buf_init(&rig->message, NULL, 1 << 24);
+    must(rw_request_init(&rig->request, NULL));
+}
+
+static void
+rig_open(struct rig *rig, struct bytes saved)
+{
+    struct writer_options options = {
+        .env = sim_env_env(rig->sim),
+        .settings = &rig->settings,
+        .instance = "00",
+        .saved = saved,
+    };
+    must(class->create(&options, &rig->writer, &rig->why));
+    must(class->call_new(rig->writer, &rig->call));
+    class->call_clear(rig->writer, rig->call);
+}
+
+static void
+rig_close(struct rig *rig)
+{
+    class->call_free(rig->writer, rig->call);
+    class->destroy(rig->writer);
+}
+
+static void
+rig_fini(struct rig *rig)
+{
+    rig_close(rig);
+    buf_fini(&rig->labels);
+    buf_fini(&rig->message);
+    rw_request_fini(&rig->request);
+    sim_env_free(rig->sim);
+}
+
+static struct bytes
+labels_of(struct rig *rig, const char *name, const char *job)
+{
+    buf_clear(&rig->labels);
+    labels_put(&rig->labels, (struct label){bytes_of_text("__name__"), bytes_of_text(name)});
+    labels_put(&rig->labels, (struct label){bytes_of_text("job"), bytes_of_text(job)});
+    return buf_bytes(&rig->labels);
+}
+
+static enum writer_add
+add_float(struct rig *rig, const char *name, const char *job, int64_t t_ms, uint64_t bits)
+{
+    uint32_t entry = 7;
+    struct item item = {
+        .kind = ITEM_FLOAT,
+        .tenant = bytes_of_text("team"),
+        .labels = labels_of(rig, name, job),
+        .t_ms = t_ms,
+        .start_ms = 5,
+        .bits = bits,
+    };
+    enum writer_add added = class->add(rig->writer, rig->call, &item, &entry, &rig->why);
+    if (added == WRITER_ADDED) assert_int_equal(entry, 0);
+    return added;
+}
+
+static void
+add_family(struct rig *rig, const char *name, const char *help)
+{
+    uint32_t entry;
+    struct item item = {
+        .kind = ITEM_METADATA,
+        .tenant = bytes_of_text("team"),
+        .family = bytes_of_text(name),
+        .family_type = METRIC_COUNTER,
+        .help = bytes_of_text(help),
+    };
+    assert_int_equal(class->add(rig->writer, rig->call, &item, &entry, &rig->why), WRITER_ADDED);
+}
+
+/* What is sent, decoded. */
+static void
+send(struct rig *rig, enum rw_version version)
+{
+    memset(&rig->step, 0, sizeof rig->step);
+    class->step(rig->writer, rig->call, NULL, &rig->step);
+    assert_int_equal(rig->step.next, WRITER_SEND);
+    buf_clear(&rig->message);
+    must(snappy_unpack(rig->step.http.body, &rig->message, &rig->why));
+    must(rw_decode(&rig->request, version, buf_bytes(&rig->message), 0, &rig->why));
+}
+
+static bool
+sends_header(const struct rig *rig, const char *line)
+{
+    for (const char *const *h = rig->step.http.headers; *h != NULL; h++) {
+        if (strcmp(*h, line) == 0) return true;
+    }
+    return false;
+}
+
+static enum writer_verdict
+answered(struct rig *rig, unsigned status, const char *written, const char *body)
+{
+    struct http_call_answer answer = {
+        .failure = HTTP_CALL_ANSWERED, .status = status, .body = bytes_of_text(body)};
+    snprintf(answer.wanted[1], sizeof answer.wanted[1], "%s", written);
+    memset(&rig->step, 0, sizeof rig->step);
+    class->step(rig->writer, rig->call, &answer, &rig->step);
+    assert_int_equal(rig->step.next, WRITER_DONE);
+    return rig->step.verdict;
+}
+
+static void
+test_a_request_holds_what_was_added(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    rig_open(&rig, bytes_of(NULL, 0));
+    assert_int_equal(add_float(&rig, "up", "a", 1000, 1), WRITER_ADDED);
+    assert_int_equal(add_float(&rig, "up", "a", 2000, STALE_NAN_BITS), WRITER_ADDED);
+    assert_int_equal(add_float(&rig, "up", "b", 1500, 3), WRITER_ADDED);
+    send(&rig, RW_V2);
+    assert_string_equal(rig.step.http.url, "http://there/api/v1/write");
+    assert_string_equal(rig.step.http.method, "POST");
+    assert_true(sends_header(
+        &rig, "Content-Type: application/x-protobuf;proto=io.prometheus.write.v2.Request"));
+    assert_true(sends_header(&rig, "Content-Encoding: snappy"));
+    assert_true(sends_header(&rig, "X-Prometheus-Remote-Write-Version: 2.0.0"));
+    assert_int_equal(rig.request.series_count, 2);
+    assert_int_equal(rig.request.float_count, 3);
+    assert_int_equal(answered(&rig, 204, "3", ""), VERDICT_DELIVERED);
+    rig_fini(&rig);
+}
+
+static void
+test_metadata_goes_with_its_series_in_2_0_and_by_itself_in_1_0(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    rig_open(&rig, bytes_of(NULL, 0));
+    add_family(&rig, "requests", "how many");
+    assert_int_equal(add_float(&rig, "requests_total", "a", 1000, 1), WRITER_ADDED);
+    send(&rig, RW_V2);
+    assert_int_equal(rig.request.series_count, 1);
+    assert_true(rig.request.series[0].has_metadata);
+    assert_int_equal(rig.request.series[0].type, METRIC_COUNTER);
+    assert_true(bytes_equal_text(rig.request.series[0].help, "how many"));
+    rig_close(&rig);
+
+    rig.settings.u.remote_write.protobuf_message = REMOTE_WRITE_V1;
+    rig_open(&rig, bytes_of(NULL, 0));
+    add_family(&rig, "requests", "how many");
+    send(&rig, RW_V1);
+    assert_int_equal(rig.request.series_count, 0);
+    assert_int_equal(rig.request.metadata_count, 1);
+    assert_true(sends_header(&rig, "Content-Type: application/x-protobuf"));
+    assert_int_equal(answered(&rig, 204, "", ""), VERDICT_DELIVERED);
+    rig_fini(&rig);
+}
+
+static void
+test_a_store_of_1_0_is_found_out_and_remembered(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned status;
+        const char *written;
+    } answers[] = {{415, ""}, {204, ""}, {200, "0"}};
+    for (unsigned i = 0; i < 3; i++) {
+        struct rig rig;
+        struct buf saved;
+        rig_init(&rig);
+        rig_open(&rig, bytes_of(NULL, 0));
+        buf_init(&saved, NULL, 1024);
+        add_float(&rig, "up", "a", 1, 1);
+        send(&rig, RW_V2);
+        assert_int_equal(answered(&rig, answers[i].status, answers[i].written, "no"),
+                         VERDICT_REBUILD);
+        class->call_clear(rig.writer, rig.call);
+        add_float(&rig, "up", "a", 1, 1);
+        send(&rig, RW_V1);
+        assert_int_equal(answered(&rig, 204, "", ""), VERDICT_DELIVERED);
+
+        class->save(rig.writer, &saved);
+        rig_close(&rig);
+        rig_open(&rig, buf_bytes(&saved));
+        class->need_prepare(rig.writer);
+        class->call_clear(rig.writer, rig.call);
+        add_float(&rig, "up", "a", 1, 1);
+        send(&rig, RW_V1);
+        sim_env_advance_ns(rig.sim, 25 * 3600 * NS_PER_S); /* a day later it is tried again */
+        class->need_prepare(rig.writer);
+        class->call_clear(rig.writer, rig.call);
+        add_float(&rig, "up", "a", 1, 1);
+        send(&rig, RW_V2);
+        buf_fini(&saved);
+        rig_fini(&rig);
+    }
+}
+
+static void
+test_a_version_set_by_hand_blocks_instead(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    rig.settings.u.remote_write.protobuf_message = REMOTE_WRITE_V2;
+    rig_open(&rig, bytes_of(NULL, 0));
+    add_float(&rig, "up", "a", 1, 1);
+    send(&rig, RW_V2);
+    assert_int_equal(answered(&rig, 415, "", "what?"), VERDICT_BLOCKED);
+    assert_int_equal(answered(&rig, 204, "", ""), VERDICT_BLOCKED);
+    assert_int_equal(answered(&rig, 204, "1", ""), VERDICT_DELIVERED);
+    rig_fini(&rig);
+}
+
+static void
+test_each_answer_means_what_it_says(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned status;
+        enum writer_verdict verdict;
+    } answers[] = {
+        {400, VERDICT_SOME_DEAD}, {401, VERDICT_BLOCKED},   {403, VERDICT_BLOCKED},
+        {404, VERDICT_BLOCKED},   {409, VERDICT_SOME_DEAD}, {413, VERDICT_TOO_LARGE},
+        {422, VERDICT_SOME_DEAD}, {429, VERDICT_THROTTLED}, {500, VERDICT_RETRY},
+        {503, VERDICT_RETRY},     {302, VERDICT_BLOCKED},   {408, VERDICT_RETRY},
+    };
+    struct rig rig;
+    rig_init(&rig);
+    rig_open(&rig, bytes_of(NULL, 0));
+    add_float(&rig, "up", "a", 1, 1);
+    send(&rig, RW_V2);
+    for (unsigned i = 0; i < sizeof answers / sizeof *answers; i++) {
+        assert_int_equal(answered(&rig, answers[i].status, "", "it said\nno"), answers[i].verdict);
+        char reason[16];
+        snprintf(reason, sizeof reason, "http_%u", answers[i].status);
+        assert_string_equal(rig.step.reason, reason);
+        assert_string_equal(rig.step.answer, "it said no");
+    }
+    struct http_call_answer none = {.failure = HTTP_CALL_TIMEOUT};
+    memset(&rig.step, 0, sizeof rig.step);
+    class->step(rig.writer, rig.call, &none, &rig.step);
+    assert_int_equal(rig.step.verdict, VERDICT_RETRY);
+    assert_string_equal(rig.step.reason, "timeout");
+    rig_fini(&rig);
+}
+
+static void
+test_secrets_become_headers(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct named_secret extra[] = {{"X-Extra", {.text = "yes"}}};
+    rig_init(&rig);
+    rig.settings.http.headers = (struct named_secrets){extra, 1};
+    rig.settings.u.remote_write.basic_auth =
+        (struct basic_auth_settings){.username = "user", .password = {.text = "pass"}};
+    rig_open(&rig, bytes_of(NULL, 0));
+    add_float(&rig, "up", "a", 1, 1);
+    send(&rig, RW_V2);
+    assert_true(sends_header(&rig, "Authorization: Basic dXNlcjpwYXNz"));
+    assert_true(sends_header(&rig, "X-Extra: yes"));
+    rig_close(&rig);
+
+    rig.settings.u.remote_write.basic_auth = (struct basic_auth_settings){.username = NULL};
+    rig.settings.u.remote_write.authorization =
+        (struct authorization_settings){.credentials = {.text = "two\nlines"}};
+    rig_open(&rig, bytes_of(NULL, 0));
+    add_float(&rig, "up", "a", 1, 1);
+    memset(&rig.step, 0, sizeof rig.step);
+    class->step(rig.writer, rig.call, NULL, &rig.step); /* no header can hold that */
+    assert_int_equal(rig.step.next, WRITER_DONE);
+    assert_int_equal(rig.step.verdict, VERDICT_BLOCKED);
+    rig_fini(&rig);
+}
+
+static void
+test_requests_are_signed_for_aws(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    rig.settings.u.remote_write.url = "https://aps.example/workspaces/w/api/v1/remote_write";
+    rig.settings.u.remote_write.sigv4 = (struct sigv4_settings){
+        .given = true,
+        .aws = {.region = "eu-west-1",
+                .access_key = {.text = "AKID"},
+                .secret_key = {.text = "secret"}},
+    };
+    rig_open(&rig, bytes_of(NULL, 0));
+    assert_true(class->need_prepare(rig.writer));
+    memset(&rig.step, 0, sizeof rig.step);
+    class->prepare(rig.writer, NULL, &rig.step);
+    assert_int_equal(rig.step.next, WRITER_DONE);
+    assert_int_equal(rig.step.verdict, VERDICT_DELIVERED);
+    assert_false(class->need_prepare(rig.writer));
+    add_float(&rig, "up", "a", 1, 1);
+    send(&rig, RW_V2);
+    assert_string_equal(rig.step.http.url, "https://aps.example/workspaces/w/api/v1/remote_write");
+    bool is_signed = false;
+    for (const char *const *h = rig.step.http.headers; *h != NULL; h++) {
+        is_signed |= strncmp(*h, "Authorization: AWS4-HMAC-SHA256 Credential=AKID/", 48) == 0 &&
+                     strstr(*h, "/eu-west-1/aps/aws4_request") != NULL;
+    }
+    assert_true(is_signed);
+    assert_true(sends_header(&rig, "Content-Encoding: snappy"));
+    assert_int_equal(answered(&rig, 403, "", "{\"__type\":\"ExpiredTokenException\"}"),
+                     VERDICT_UNPREPARED);
+    assert_true(class->need_prepare(rig.writer));
+    rig_fini(&rig);
+}
+
+static void
+test_with_a_tenants_header_a_request_is_of_one_tenant(void **state)
+{
+    (void)state;
+    struct rig rig;
+    uint32_t entry;
+    rig_init(&rig);
+    rig.settings.tenant_header = "X-Scope-OrgID";
+    rig_open(&rig, bytes_of(NULL, 0));
+    add_float(&rig, "up", "a", 1, 1);
+    struct item other = {
+        .kind = ITEM_FLOAT,
+        .tenant = bytes_of_text("others"),
+        .labels = labels_of(&rig, "up", "a"),
+    };
+    assert_int_equal(class->add(rig.writer, rig.call, &other, &entry, &rig.why), WRITER_FULL);
+    send(&rig, RW_V2);
+    assert_true(sends_header(&rig, "X-Scope-OrgID: team"));
+    rig_fini(&rig);
+}
+
+static enum writer_verdict
+judge_check(struct rig *rig, unsigned status)
+{
+    char what[WRITER_ANSWER_BYTES];
+    struct http_call_answer answer = {.status = status};
+    rig->step = (struct writer_step){.next = WRITER_SEND};
+    assert_true(class->check(rig->writer, 0, &answer, &rig->step, what));
+    assert_int_equal(rig->step.next, WRITER_DONE);
+    return rig->step.verdict;
+}
+
+static void
+test_a_check_is_a_write_of_nothing(void **state)
+{
+    (void)state;
+    struct rig rig;
+    char what[WRITER_ANSWER_BYTES];
+    rig_init(&rig);
+    rig_open(&rig, (struct bytes){NULL, 0});
+    for (unsigned version = 2; version > 0; version--) {
+        rig.step = (struct writer_step){.next = WRITER_DONE};
+        assert_true(class->check(rig.writer, 0, NULL, &rig.step, what));
+        assert_int_equal(rig.step.next, WRITER_SEND);
+        assert_string_equal(rig.step.http.method, "POST");
+        assert_string_equal(rig.step.http.url, "http://there/api/v1/write");
+        buf_clear(&rig.message);
+        must(snappy_unpack(rig.step.http.body, &rig.message, &rig.why));
+        assert_true(rig.message.size <= 2); /* 2.0 has the empty text among its symbols */
+        assert_int_equal(judge_check(&rig, 204), VERDICT_DELIVERED);
+        assert_int_equal(judge_check(&rig, 400), VERDICT_DELIVERED); /* as it lacks series */
+        assert_int_equal(judge_check(&rig, 401), VERDICT_BLOCKED);
+        assert_int_equal(judge_check(&rig, 404), VERDICT_BLOCKED);
+        assert_int_equal(judge_check(&rig, 503), VERDICT_RETRY);
+        /* The second time it is one of 1.0. */
+        enum writer_verdict verdict = judge_check(&rig, 415);
+        assert_int_equal(verdict, version == 2 ? VERDICT_REBUILD : VERDICT_BLOCKED);
+    }
+    assert_false(class->check(rig.writer, 1, NULL, &rig.step, what));
+    rig_fini(&rig);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_request_holds_what_was_added),
+        cmocka_unit_test(test_metadata_goes_with_its_series_in_2_0_and_by_itself_in_1_0),
+        cmocka_unit_test(test_a_store_of_1_0_is_found_out_and_remembered),
+        cmocka_unit_test(test_a_version_set_by_hand_blocks_instead),
+        cmocka_unit_test(test_each_answer_means_what_it_says),
+        cmocka_unit_test(test_secrets_become_headers),
+        cmocka_unit_test(test_requests_are_signed_for_aws),
+        cmocka_unit_test(test_with_a_tenants_header_a_request_is_of_one_tenant),
+        cmocka_unit_test(test_a_check_is_a_write_of_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

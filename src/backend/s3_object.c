@@ -1,0 +1,305 @@
+/* s3_object.c - see s3_object.h. */
+#include "backend/s3_object.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+static const char TENANT_TEMPLATE[] = "${tenant}";
+static const int64_t HOUR_MS = 3600 * 1000;
+
+/* --- names ------------------------------------------------------------------------------------ */
+
+int
+s3_place_compare(struct s3_place a, struct s3_place b)
+{
+    if (a.pos != b.pos) return a.pos < b.pos ? -1 : 1;
+    return (a.index > b.index) - (a.index < b.index);
+}
+
+void
+s3_place_print(struct s3_place place, bool is_whole, char *to)
+{
+    if (is_fill_pos(place.pos))
+        snprintf(to, S3_PLACE_BYTES, "fill%" PRIu32 ".%" PRIu64, fill_number(place.pos),
+                 fill_item(place.pos));
+    else if (is_whole)
+        snprintf(to, S3_PLACE_BYTES, "%" PRIu64, place.pos);
+    else
+        snprintf(to, S3_PLACE_BYTES, "%" PRIu64 ".%" PRIu32, place.pos, place.index);
+}
+
+bool
+s3_prefix_names_tenant(const char *prefix)
+{
+    return prefix != NULL && strstr(prefix, TENANT_TEMPLATE) != NULL;
+}
+
+/* The tenant stands between slashes, where it must not mean another level. */
+static bool
+leads_away(struct bytes tenant)
+{
+    if (tenant.size == 0 || bytes_equal_text(tenant, ".") || bytes_equal_text(tenant, "..")) {
+        return true;
+    }
+    for (size_t i = 0; i < tenant.size; i++) {
+        if (tenant.at[i] < 0x20 || tenant.at[i] == 0x7f || tenant.at[i] == '/') return true;
+    }
+    return false;
+}
+
+bool
+s3_object_place(struct s3_object *o, const char *prefix, struct bytes tenant, int64_t arrival_ms)
+{
+    enum { ROOM = S3_DIR_BYTES };
+    char hour[32];
+    struct tm utc;
+    if (prefix == NULL) prefix = "";
+    int64_t rest_ms = arrival_ms % HOUR_MS;
+    o->hour_ms = arrival_ms - (rest_ms < 0 ? rest_ms + HOUR_MS : rest_ms);
+    time_t seconds = (time_t)(o->hour_ms / 1000);
+    if (gmtime_r(&seconds, &utc) == NULL) return false;
+    if (strftime(hour, sizeof hour, "%Y/%m/%d/%H/", &utc) == 0) return false;
+    const char *place = strstr(prefix, TENANT_TEMPLATE);
+    size_t used = 0;
+    while (place != NULL) { /* every one of them */
+        if (leads_away(tenant)) return false;
+        size_t before = (size_t)(place - prefix);
+        if (used + before + tenant.size >= ROOM) return false;
+        memcpy(o->dir + used, prefix, before);
+        memcpy(o->dir + used + before, tenant.at, tenant.size);
+        used += before + tenant.size;
+        prefix = place + sizeof TENANT_TEMPLATE - 1;
+        place = strstr(prefix, TENANT_TEMPLATE);
+    }
+    int n = snprintf(o->dir + used, ROOM - used, "%s%s", prefix, hour);
+    return n >= 0 && (size_t)n < ROOM - used;
+}
+
+void
+s3_object_name(struct s3_object *o, const char *instance, bool is_whole, const char *suffix)
+{
+    char first[S3_PLACE_BYTES], last[S3_PLACE_BYTES];
+    if (is_fill_pos(o->first.pos)) {
+        snprintf(o->base, sizeof o->base, "%.64s-fill%" PRIu32 "-%" PRIu64 "-%" PRIu64 ".ndjson%s",
+                 instance, fill_number(o->first.pos), fill_item(o->first.pos),
+                 fill_item(o->last.pos), suffix);
+        return;
+    }
+    s3_place_print(o->first, o->first.index == 0, first);
+    s3_place_print(o->last, is_whole, last);
+    snprintf(o->base, sizeof o->base, "%.64s-%s-%s.ndjson%s", instance, first, last, suffix);
+}
+
+/* --- what is remembered ----------------------------------------------------------------------- */
+
+void
+s3_object_put(const struct s3_object *o, struct buf *to)
+{
+    buf_put_varint(to, o->number);
+    buf_put_varint(to, o->size);
+    buf_put_counted(to, bytes_of_text(o->dir));
+    buf_put_counted(to, bytes_of_text(o->base));
+    buf_put_zigzag(to, o->hour_ms);
+    buf_put_varint(to, o->seal);
+    buf_put_varint(to, o->first.pos);
+    buf_put_varint(to, o->first.index);
+    buf_put_varint(to, o->last.pos);
+    buf_put_varint(to, o->last.index);
+    buf_put_varint(to, o->samples);
+    buf_put_zigzag(to, o->t_min_ms);
+    buf_put_zigzag(to, o->t_max_ms);
+}
+
+static void
+get_text(struct cursor *c, char *to, size_t size)
+{
+    struct bytes text = cursor_counted(c);
+    bool good = text.size > 0 && text.size < size && memchr(text.at, 0, text.size) == NULL;
+    if (!good) {
+        cursor_fail(c);
+        return;
+    }
+    memcpy(to, text.at, text.size);
+    to[text.size] = 0;
+}
+
+static struct s3_place
+get_place(struct cursor *c)
+{
+    struct s3_place place = {.pos = cursor_varint(c)};
+    uint64_t index = cursor_varint(c);
+    if (index > UINT32_MAX) cursor_fail(c);
+    place.index = (uint32_t)index;
+    return place;
+}
+
+bool
+s3_object_get(struct cursor *c, struct s3_object *ret)
+{
+    struct s3_object o = {.number = cursor_varint(c), .file = FILE_CLOSED};
+    o.size = cursor_varint(c);
+    get_text(c, o.dir, sizeof o.dir);
+    get_text(c, o.base, sizeof o.base);
+    o.hour_ms = cursor_zigzag(c);
+    o.seal = cursor_varint(c);
+    o.first = get_place(c);
+    o.last = get_place(c);
+    o.samples = cursor_varint(c);
+    o.t_min_ms = cursor_zigzag(c);
+    o.t_max_ms = cursor_zigzag(c);
+    if (c->bad || o.number == 0 || s3_place_compare(o.first, o.last) > 0) return false;
+    *ret = o;
+    return true;
+}
+
+/* --- files ------------------------------------------------------------------------------------ */
+
+static enum err
+file_path(const struct s3_store *s, uint64_t number, char *to, size_t to_size, struct why *why)
+{
+    char name[24];
+    snprintf(name, sizeof name, "%010" PRIu64, number);
+    enum err e = path_join(to, to_size, s->dir, name);
+    return e ? why_set(why, e, "%s/%s: the path is too long", s->dir, name) : OK;
+}
+
+static enum err
+remove_file(const struct s3_store *s, uint64_t number, struct why *why)
+{
+    char path[256];
+    enum err e = file_path(s, number, path, sizeof path, why);
+    return e ? e : env_unlink(s->env, path, why);
+}
+
+struct leftover {
+    struct s3_store *store;
+    uint64_t keep;
+};
+
+/* A file that was begun before a crash, or whose object arrived. */
+static enum err
+remove_leftover(void *context, const char *name, bool is_dir)
+{
+    const struct leftover *x = context;
+    char path[256];
+    if (is_dir || strtoull(name, NULL, 10) == x->keep) return OK;
+    enum err e = path_join(path, sizeof path, x->store->dir, name);
+    if (e == OK) e = env_unlink(x->store->env, path, NULL);
+    err_ignore(e, "it is removed at the next start");
+    return OK;
+}
+
+enum err
+s3_store_open(struct s3_store *s, struct env *env, const char *parent, uint64_t keep, bool pretends,
+              struct why *why)
+{
+    *s = (struct s3_store){.env = env, .next = keep + 1, .pretends = pretends};
+    if (pretends) return OK;
+    enum err e = path_join(s->dir, sizeof s->dir, parent, "objects");
+    if (e) return why_set(why, e, "%s/objects: the path is too long", parent);
+    e = env_mkdir(env, s->dir, why);
+    if (e == OK) e = env_syncdir(env, parent, why);
+    struct leftover context = {s, keep};
+    return e ? e : env_listdir(env, s->dir, remove_leftover, &context, why);
+}
+
+enum err
+s3_store_begin(struct s3_store *s, struct s3_object *o, struct why *why)
+{
+    char path[256];
+    o->size = 0;
+    o->number = s->next;
+    o->file = FILE_CLOSED;
+    enum err e = s->pretends ? OK : file_path(s, o->number, path, sizeof path, why);
+    if (e == OK && !s->pretends) e = file_open(s->env, path, FILE_REPLACE, &o->file, why);
+    if (e) {
+        o->number = 0;
+        return e;
+    }
+    s->next++;
+    return OK;
+}
+
+enum err
+s3_store_adopt(struct s3_store *s, struct s3_object *o, struct why *why)
+{
+    char path[256];
+    uint64_t size = 0;
+    enum err e = file_path(s, o->number, path, sizeof path, why);
+    if (e == OK) e = file_open(s->env, path, FILE_READ, &o->file, why);
+    if (e) return e;
+    e = file_size(&o->file, &size, why);
+    if (e == OK && size != o->size) {
+        e = why_set(why, ERR_CORRUPT, "%s has %" PRIu64 " bytes instead of %" PRIu64, path, size,
+                    o->size);
+    }
+    if (e) file_close(&o->file);
+    return e;
+}
+
+enum err
+s3_object_append(struct s3_store *s, struct s3_object *o, struct bytes bytes, struct why *why)
+{
+    enum err e = OK;
+    if (!s->pretends) e = file_write_at(&o->file, bytes, o->size, why);
+    if (e == OK) o->size += bytes.size;
+    return e;
+}
+
+enum err
+s3_object_seal(struct s3_store *s, struct s3_object *o, struct why *why)
+{
+    enum err e = OK;
+    if (s->pretends) return OK;
+    /* An append that failed may have left something behind. */
+    e = file_truncate(&o->file, o->size, why);
+    if (e == OK) e = file_datasync(&o->file, why);
+    return e ? e : env_syncdir(s->env, s->dir, why);
+}
+
+enum err
+s3_object_read(struct s3_object *o, uint64_t offset, size_t size, struct buf *to, struct why *why)
+{
+    buf_clear(to);
+    if (!buf_reserve(to, size)) return why_set(why, buf_error(to), "no memory for a request");
+    enum err e = file_read_at(&o->file, to->at, size, offset, why);
+    if (e == OK) to->size = size;
+    return e;
+}
+
+void
+s3_store_let_go(struct s3_store *s, struct s3_object *o, bool at_once)
+{
+    file_close(&o->file);
+    uint64_t number = o->number;
+    o->number = 0;
+    if (number == 0 || s->pretends) return;
+    if (at_once) {
+        err_ignore(remove_file(s, number, NULL), "it is removed at the next start");
+    } else if (s->gone_count < S3_STORE_GONE_MAX) { /* or at the next start, too */
+        s->gone[s->gone_count].saved = false;
+        s->gone[s->gone_count++].number = number;
+    }
+}
+
+void
+s3_store_save(struct s3_store *s)
+{
+    for (uint32_t i = 0; i < s->gone_count; i++) {
+        s->gone[i].saved = true;
+    }
+}
+
+enum err
+s3_store_saved(struct s3_store *s, struct why *why)
+{
+    for (uint32_t i = s->gone_count; i-- > 0;) {
+        if (!s->gone[i].saved) continue;
+        enum err e = remove_file(s, s->gone[i].number, why);
+        if (e) return e;
+        s->gone[i] = s->gone[--s->gone_count];
+    }
+    return OK;
+}

@@ -1,0 +1,114 @@
+/*
+ * s3_object.h - an object on its way: a local file that grows, is sealed, is read for its upload,
+ * and goes when what was settled with it is durable.
+ *
+ *     s3_store_begin() -- s3_object_append()... -- s3_object_seal() -- s3_object_read()...
+ *         -- s3_store_let_go() -- s3_store_save(), s3_store_saved(): the file is removed
+ *
+ * Files are named by numbers and stand in a directory of their own. What a crash left behind there
+ * is removed at the start, but for the file that is named then.
+ *
+ * Threads: one.
+ */
+#ifndef BACKEND_S3_OBJECT_H
+#define BACKEND_S3_OBJECT_H
+
+#include "backend/item.h"
+#include "backend/s3_bucket.h"
+
+/* A place in the log: which record, which item of it. */
+struct s3_place {
+    uint64_t pos;
+    uint32_t index;
+};
+int s3_place_compare(struct s3_place a, struct s3_place b);
+
+/* Of an object's name, behind the last '/' and up to there; each ends in NUL. */
+enum { S3_BASE_BYTES = 160, S3_DIR_BYTES = S3_KEY_BYTES_MAX - S3_BASE_BYTES + 1 };
+
+/* All times are Unix milliseconds. */
+struct s3_object {
+    uint64_t number; /* of its file; 0: there is none */
+    struct file file;
+    uint64_t size; /* of the file, bytes */
+
+    char dir[S3_DIR_BYTES];   /* in the bucket: "<prefix>YYYY/MM/DD/HH/" */
+    char base[S3_BASE_BYTES]; /* its name there; "" until it is named */
+    int64_t hour_ms;          /* of `dir` */
+    uint64_t seal;            /* counts sealed objects; 0: it is not */
+    struct s3_place first;    /* of what is in it, as all that follows */
+    struct s3_place last;
+    uint64_t samples; /* exemplars count */
+    int64_t t_min_ms;
+    int64_t t_max_ms;
+};
+
+/*
+ * Names the directory of an object whose first item arrived then. False: the name would be too
+ * long, or the tenant's would lead elsewhere. `prefix` may be NULL, and have ${tenant} in it.
+ */
+bool s3_object_place(struct s3_object *object, const char *prefix, struct bytes tenant,
+                     int64_t arrival_ms);
+/* Whether objects of such a prefix are of one tenant each. */
+bool s3_prefix_names_tenant(const char *prefix);
+/* Gives it its base name; `is_whole`: the last record ends with it. */
+void s3_object_name(struct s3_object *object, const char *instance, bool is_whole,
+                    const char *suffix);
+/* "pos" or "pos.index", into memory of S3_PLACE_BYTES. */
+enum { S3_PLACE_BYTES = 40 };
+void s3_place_print(struct s3_place place, bool is_whole, char *to);
+
+/* What is to be remembered of a sealed one: numbers are varints, times zigzag, texts counted. */
+void s3_object_put(const struct s3_object *object, struct buf *to);
+/* False: the bytes make no sense. Its file is not opened. */
+bool s3_object_get(struct cursor *c, struct s3_object *ret_object);
+
+/* --- files ------------------------------------------------------------------------------------ */
+
+enum { S3_STORE_DIR_BYTES = 216, S3_STORE_GONE_MAX = 64 };
+
+struct s3_store {
+    struct env *env;
+    char dir[S3_STORE_DIR_BYTES];
+    uint64_t next; /* number */
+    bool pretends; /* nothing is written */
+    struct {
+        uint64_t number;
+        bool saved; /* it had been let go when s3_store_save() was called */
+    } gone[S3_STORE_GONE_MAX];
+    uint32_t gone_count;
+};
+
+/*
+ * Opens the directory below `parent`, which is made if it is not there. All files in it are removed
+ * but number `keep`; 0: all. With `pretends` nothing is looked at or touched. ERR_LIMIT: the path
+ * is too long; ERR_IO and the like.
+ */
+MUST_CHECK enum err s3_store_open(struct s3_store *store, struct env *env, const char *parent,
+                                  uint64_t keep, bool pretends, struct why *why);
+
+/* Makes the object's file. */
+MUST_CHECK enum err s3_store_begin(struct s3_store *store, struct s3_object *object,
+                                   struct why *why);
+/* Opens the file of an object that was sealed before a restart. ERR_MISSING: it is gone;
+ * ERR_CORRUPT: it is not as long as it was. */
+MUST_CHECK enum err s3_store_adopt(struct s3_store *store, struct s3_object *object,
+                                   struct why *why);
+/* Appends. After an error the object is as before. */
+MUST_CHECK enum err s3_object_append(struct s3_store *store, struct s3_object *object,
+                                     struct bytes bytes, struct why *why);
+/* It is durable on return. After an error nobody can say what of it is: it is to be made again. */
+MUST_CHECK enum err s3_object_seal(struct s3_store *store, struct s3_object *object,
+                                   struct why *why);
+/* A part of the file in place of what is in `to`. */
+MUST_CHECK enum err s3_object_read(struct s3_object *object, uint64_t offset, size_t size,
+                                   struct buf *to, struct why *why);
+
+/* The object is needed no more: closes its file, which is removed at once (`at_once`: nothing that
+ * is durable names it), or after the next s3_store_save() and s3_store_saved(). */
+void s3_store_let_go(struct s3_store *store, struct s3_object *object, bool at_once);
+void s3_store_save(struct s3_store *store);
+/* What was true at s3_store_save() is durable. The first error; it is tried again. */
+MUST_CHECK enum err s3_store_saved(struct s3_store *store, struct why *why);
+
+#endif

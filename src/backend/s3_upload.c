@@ -1,0 +1,263 @@
+/* s3_upload.c - see s3_upload.h. */
+#include "backend/s3_upload.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <stdio.h>
+
+#include "backend/aws_xml.h"
+
+enum {
+    ETAG_BYTES_MAX = 128,
+    ETAGS_BYTES_MAX = S3_PARTS_MAX * (ETAG_BYTES_MAX + 2),
+    COMPLETE_BYTES_MAX = S3_PARTS_MAX * (ETAG_BYTES_MAX + 80), /* with the elements around */
+    QUERY_BYTES_MAX = 3 * S3_UPLOAD_ID_BYTES + 64,
+};
+_Static_assert((int)COMPLETE_BYTES_MAX < (int)S3_PART_BYTES, "the same memory serves both");
+
+void
+s3_upload_init(struct s3_upload *u, struct budget *memory)
+{
+    *u = (struct s3_upload){.phase = S3_UPLOAD_DONE};
+    buf_init(&u->etags, memory, ETAGS_BYTES_MAX);
+    buf_init(&u->body, memory, S3_PART_BYTES);
+    buf_init(&u->query, memory, QUERY_BYTES_MAX);
+}
+
+void
+s3_upload_fini(struct s3_upload *u)
+{
+    buf_fini(&u->etags);
+    buf_fini(&u->body);
+    buf_fini(&u->query);
+}
+
+void
+s3_upload_clear(struct s3_upload *u)
+{
+    u->phase = S3_UPLOAD_DONE;
+    u->id[0] = 0;
+    buf_fini(&u->etags);
+    buf_fini(&u->body);
+}
+
+void
+s3_upload_begin(struct s3_upload *u, uint64_t size)
+{
+    assert(size <= (uint64_t)S3_PART_BYTES * S3_PARTS_MAX);
+    u->phase = size > S3_PART_BYTES ? S3_UPLOAD_CREATE : S3_UPLOAD_PUT;
+    u->size = size;
+    u->id[0] = 0;
+    u->part = 0;
+    buf_clear(&u->etags);
+}
+
+static uint32_t
+part_count(const struct s3_upload *u)
+{
+    return (uint32_t)((u->size + S3_PART_BYTES - 1) / S3_PART_BYTES);
+}
+
+/* --- requests --------------------------------------------------------------------------------- */
+
+/* Nothing that means something in XML but quotes stands in an ETag: see is_etag(). */
+static void
+put_complete(struct s3_upload *u)
+{
+    struct cursor c = cursor_of(buf_bytes(&u->etags));
+    buf_clear(&u->body);
+    buf_put_text(&u->body, "<CompleteMultipartUpload>");
+    for (uint32_t i = 0; i < part_count(u); i++) {
+        struct bytes etag = cursor_counted(&c);
+        buf_printf(&u->body, "<Part><PartNumber>%u</PartNumber><ETag>%.*s</ETag></Part>", i + 1,
+                   (int)etag.size, (const char *)etag.at);
+    }
+    buf_put_text(&u->body, "</CompleteMultipartUpload>");
+}
+
+static void
+put_query(struct s3_upload *u)
+{
+    buf_clear(&u->query);
+    if (u->phase == S3_UPLOAD_CREATE) buf_put_text(&u->query, "uploads=");
+    if (u->phase == S3_UPLOAD_PART) buf_printf(&u->query, "partNumber=%u&", u->part + 1);
+    if (u->phase == S3_UPLOAD_PART || u->phase == S3_UPLOAD_COMPLETE) {
+        buf_put_text(&u->query, "uploadId=");
+        s3_put_encoded(&u->query, bytes_of_text(u->id), false);
+    }
+    buf_put_u8(&u->query, 0);
+}
+
+enum err
+s3_upload_request(struct s3_upload *u, struct s3_object *o, const char *content_type,
+                  struct s3_request *ret, struct why *why)
+{
+    enum err e = OK;
+    uint64_t from = (uint64_t)u->part * S3_PART_BYTES, left = u->size - from;
+    snprintf(u->key, sizeof u->key, "%s%s", o->dir, o->base);
+    struct s3_request r = {.method = "PUT", .key = u->key, .kind = S3_PART};
+    put_query(u);
+    buf_clear(&u->body);
+    switch (u->phase) {
+    case S3_UPLOAD_PUT:
+        r.kind = S3_OBJECT;
+        r.content_type = content_type;
+        e = s3_object_read(o, 0, (size_t)u->size, &u->body, why);
+        break;
+    case S3_UPLOAD_CREATE:
+        r.method = "POST";
+        r.kind = S3_CREATE;
+        r.content_type = content_type;
+        break;
+    case S3_UPLOAD_PART:
+        r.content_type = "application/octet-stream";
+        e = s3_object_read(o, from, left < S3_PART_BYTES ? (size_t)left : S3_PART_BYTES, &u->body,
+                           why);
+        break;
+    default:
+        assert(u->phase == S3_UPLOAD_COMPLETE);
+        r.method = "POST";
+        r.kind = S3_PLAIN;
+        r.content_type = "application/xml";
+        put_complete(u);
+        break;
+    }
+    e = err_first(e, err_first(buf_error(&u->body), buf_error(&u->query)));
+    if (e) return e;
+    if (u->phase != S3_UPLOAD_PUT) r.query = (const char *)u->query.at;
+    r.body = buf_bytes(&u->body);
+    *ret = r;
+    return OK;
+}
+
+/* --- answers ---------------------------------------------------------------------------------- */
+
+static void
+say_odd(struct writer_step *judged, const char *what)
+{
+    step_done(judged, VERDICT_RETRY, "odd_answer", what);
+}
+
+static void
+take_created(struct s3_upload *u, const struct http_call_answer *answer, struct writer_step *judged)
+{
+    static const char *const roots[] = {"InitiateMultipartUploadResult", NULL};
+    struct aws_xml_field field = {NULL, "UploadId", u->id, sizeof u->id};
+    enum err e = aws_xml_read(answer->body, roots, &field, 1);
+    size_t size = strlen(u->id);
+    bool odd = e != OK || size == 0 || size + 1 >= sizeof u->id;
+    for (size_t i = 0; i < size; i++) {
+        odd |= u->id[i] <= ' ' || u->id[i] > '~';
+    }
+    if (odd) {
+        u->id[0] = 0;
+        say_odd(judged, "the answer that begins an upload in parts names none");
+        return;
+    }
+    u->phase = S3_UPLOAD_PART;
+}
+
+/* It comes back in XML. */
+static bool
+is_etag(struct bytes etag)
+{
+    for (size_t i = 0; i < etag.size; i++) {
+        uint8_t c = etag.at[i];
+        bool plain = isalnum(c) || c == '"' || c == '-' || c == '_' || c == '+' || c == '/' ||
+                     c == '=' || c == '.' || c == ':';
+        if (!plain) return false;
+    }
+    return etag.size > 0 && etag.size <= ETAG_BYTES_MAX;
+}
+
+static void
+take_part(struct s3_upload *u, const struct http_call_answer *answer, struct writer_step *judged)
+{
+    struct bytes etag = bytes_of_text(answer->wanted[S3_WANTED_ETAG]);
+    if (!is_etag(etag)) {
+        say_odd(judged, "the answer to a part of an object has no ETag");
+        return;
+    }
+    buf_put_counted(&u->etags, etag);
+    if (buf_error(&u->etags)) {
+        buf_clear(&u->etags);
+        s3_upload_begin(u, u->size);
+        step_done(judged, VERDICT_RETRY, "no_memory", "no memory for the parts of an object");
+        return;
+    }
+    if (++u->part == part_count(u)) u->phase = S3_UPLOAD_COMPLETE;
+}
+
+/* A 200 says little: it was sent before the parts were put together. */
+static void
+take_completed(struct s3_upload *u, const struct http_call_answer *answer,
+               struct writer_step *judged)
+{
+    static const char *const roots[] = {"CompleteMultipartUploadResult", NULL};
+    if (aws_xml_read(answer->body, roots, NULL, 0) != OK) {
+        say_odd(judged, "the answer that ends an upload in parts is no result");
+        return;
+    }
+    u->phase = S3_UPLOAD_DONE;
+    u->id[0] = 0;
+}
+
+/* Whether a refusal means that what was uploaded is of no use any more. */
+static bool
+is_lost(const struct s3_upload *u, const struct http_call_answer *answer)
+{
+    static const char *const codes[] = {"NoSuchUpload", "InvalidPart", "InvalidPartOrder",
+                                        "EntityTooSmall"};
+    struct aws_error error;
+    bool in_parts = u->phase == S3_UPLOAD_PART || u->phase == S3_UPLOAD_COMPLETE;
+    if (!in_parts || answer->failure != HTTP_CALL_ANSWERED) return false;
+    aws_xml_error(answer, &error);
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+        if (strcmp(error.code, codes[i]) == 0) return true;
+    }
+    return false;
+}
+
+void
+s3_upload_take(struct s3_upload *u, const struct http_call_answer *answer,
+               struct writer_step *judged)
+{
+    if (judged->verdict != VERDICT_DELIVERED) {
+        if (!is_lost(u, answer)) return;
+        s3_upload_begin(u, u->size);
+        judged->verdict = VERDICT_AGAIN;
+        snprintf(judged->reason, sizeof judged->reason, "upload_lost");
+        return;
+    }
+    switch (u->phase) {
+    case S3_UPLOAD_CREATE:
+        take_created(u, answer, judged);
+        return;
+    case S3_UPLOAD_PART:
+        take_part(u, answer, judged);
+        return;
+    case S3_UPLOAD_COMPLETE:
+        take_completed(u, answer, judged);
+        return;
+    default:
+        assert(u->phase == S3_UPLOAD_PUT);
+        u->phase = S3_UPLOAD_DONE;
+        return;
+    }
+}
+
+uint64_t
+s3_upload_requests_left(const struct s3_upload *u)
+{
+    switch (u->phase) {
+    case S3_UPLOAD_PUT:
+    case S3_UPLOAD_COMPLETE:
+        return 1;
+    case S3_UPLOAD_CREATE:
+        return part_count(u) + 2;
+    case S3_UPLOAD_PART:
+        return part_count(u) - u->part + 1;
+    default:
+        return 0;
+    }
+}

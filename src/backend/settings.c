@@ -1,0 +1,187 @@
+/*
+ * settings.c - what can be asked of a destination's settings. Secrets are fetched without an env:
+ * a password that cannot be read is no matter of durability, and whoever asked comes again.
+ */
+#include "backend/settings.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/hash.h"
+
+enum { SECRET_BYTES_MAX = 64 * 1024, VARIABLE_BYTES_MAX = 256 };
+
+const char *
+destination_type_word(enum destination_type type)
+{
+    static const char *const words[DESTINATION_TYPE_COUNT] = {
+        [DESTINATION_FILE] = "file",
+        [DESTINATION_FIREHOSE] = "firehose",
+        [DESTINATION_INFLUXDB] = "influxdb",
+        [DESTINATION_KINESIS] = "kinesis",
+        [DESTINATION_OPENTSDB] = "opentsdb",
+        [DESTINATION_REMOTE_WRITE] = "remote_write",
+        [DESTINATION_S3] = "s3",
+        [DESTINATION_TIMESTREAM] = "timestream",
+    };
+    return (unsigned)type < DESTINATION_TYPE_COUNT ? words[type] : "unknown";
+}
+
+void
+destinations_free(struct destinations *list)
+{
+    if (list == NULL) return;
+    if (list->arena != NULL) arena_fini(list->arena);
+    mem_free(NULL, list->arena, list->arena == NULL ? 0 : sizeof *list->arena);
+    *list = (struct destinations){NULL};
+}
+
+/* --- secrets ---------------------------------------------------------------------------------- */
+
+static bool
+is_variable_byte(char c, bool first)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+           (c >= '0' && c <= '9' && !first);
+}
+
+/* The length of a ${NAME} at the front, whose name goes to `ret_name`; 0: there is none. */
+static size_t
+variable_at(const char *text, char ret_name[VARIABLE_BYTES_MAX])
+{
+    if (text[0] != '$' || text[1] != '{') return 0;
+    size_t size = 0;
+    while (size + 1 < VARIABLE_BYTES_MAX && is_variable_byte(text[2 + size], size == 0)) {
+        ret_name[size] = text[2 + size];
+        size++;
+    }
+    ret_name[size] = 0;
+    return size == 0 || text[2 + size] != '}' ? 0 : size + 3;
+}
+
+static enum err
+expand(const char *text, struct buf *to, struct why *why)
+{
+    while (*text != 0) {
+        char name[VARIABLE_BYTES_MAX];
+        size_t size = variable_at(text, name);
+        if (size == 0) {
+            buf_put_u8(to, (uint8_t)*text++);
+            continue;
+        }
+        const char *value = getenv(name);
+        if (value == NULL) {
+            return why_set(why, ERR_MISSING, "there is no variable %s in the environment", name);
+        }
+        buf_put_text(to, value);
+        text += size;
+    }
+    return OK;
+}
+
+static enum err
+read_secret_file(const char *path, struct buf *to, struct why *why)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        enum err e = errno == ENOENT ? ERR_MISSING : ERR_IO;
+        return why_set(why, e, "open %s: %s", path, strerror(errno));
+    }
+    enum err e = OK;
+    ssize_t got = 1;
+    while (got != 0 && e == OK && buf_reserve(to, 1)) {
+        got = read(fd, to->at + to->size, to->capacity - to->size);
+        if (got > 0) to->size += (size_t)got;
+        if (got < 0 && errno != EINTR) {
+            e = why_set(why, ERR_IO, "read %s: %s", path, strerror(errno));
+        }
+    }
+    close(fd);
+    if (to->size > 0 && to->at[to->size - 1] == '\n') to->size--;
+    if (to->size > 0 && to->at[to->size - 1] == '\r') to->size--;
+    return e;
+}
+
+enum err
+secret_fetch(const struct secret *secret, struct buf *to, struct why *why)
+{
+    assert(secret_given(secret));
+    /* Apart, so that `to` gets all of it or nothing; with room for a newline at a file's end, and
+     * for the read that finds nothing more. */
+    struct buf value;
+    buf_init(&value, NULL, SECRET_BYTES_MAX + 3);
+    enum err e = secret->file != NULL ? read_secret_file(secret->file, &value, why)
+                                      : expand(secret->text, &value, why);
+    if (e == OK && buf_error(&value) == OK && value.size > SECRET_BYTES_MAX) {
+        value.failed = ERR_LIMIT;
+    }
+    if (e == OK && buf_error(&value) != OK) {
+        e = why_set(why, buf_error(&value), "%s",
+                    buf_error(&value) == ERR_LIMIT ? "a secret of more than 64 KiB"
+                                                   : "no memory for a secret");
+        if (secret->file != NULL) e = why_prefix(why, e, "%s", secret->file);
+    }
+    if (e == OK) {
+        buf_put_bytes(to, buf_bytes(&value));
+        e = buf_error(to);
+    }
+    if (value.at != NULL) explicit_bzero(value.at, value.capacity);
+    buf_fini(&value);
+    return e;
+}
+
+/* --- what is handed on ------------------------------------------------------------------------ */
+
+static uint64_t
+mix_bytes(uint64_t hash, struct bytes b)
+{
+    return hash_mix(hash, hash_bytes(b, 0));
+}
+
+static uint64_t
+mix_text(uint64_t hash, const char *text)
+{
+    return text == NULL ? hash_mix(hash, 0) : mix_bytes(hash, bytes_of_text(text));
+}
+
+static uint64_t
+mix_rule(uint64_t hash, const struct relabel_spec *rule)
+{
+    hash = hash_mix(hash, (uint64_t)rule->action);
+    hash = hash_mix(hash, rule->source_label_count);
+    for (uint32_t i = 0; i < rule->source_label_count; i++) {
+        hash = mix_bytes(hash, rule->source_labels[i]);
+    }
+    hash = mix_bytes(hash, rule->separator);
+    hash = mix_bytes(hash, rule->regex);
+    hash = mix_bytes(hash, rule->target_label);
+    hash = mix_bytes(hash, rule->replacement);
+    return hash_mix(hash, rule->modulus);
+}
+
+uint64_t
+destination_selection_hash(const struct destination_settings *d)
+{
+    uint64_t hash = mix_text(0, d->tenant_label);
+    hash = hash_mix(hash, d->select.count);
+    for (uint32_t i = 0; i < d->select.count; i++) {
+        hash = mix_text(hash, d->select.items[i]);
+    }
+    hash = hash_mix(hash, d->tenants.count);
+    for (uint32_t i = 0; i < d->tenants.count; i++) {
+        hash = mix_text(hash, d->tenants.items[i]);
+    }
+    hash = hash_mix(hash, d->external_labels.count);
+    for (uint32_t i = 0; i < d->external_labels.count; i++) {
+        hash = mix_text(hash, d->external_labels.items[i].name);
+        hash = mix_text(hash, d->external_labels.items[i].value);
+    }
+    hash = hash_mix(hash, d->relabel_count);
+    for (uint32_t i = 0; i < d->relabel_count; i++) {
+        hash = mix_rule(hash, &d->relabel[i]);
+    }
+    return hash;
+}

@@ -1,0 +1,276 @@
+/*
+ * settings.h - what a destination is told: the entries of the configuration's list `destinations`
+ * as plain structs. docs/configuration.md explains every key; app/config_destinations.c reads them.
+ *
+ * Texts are NUL-terminated, live as long as the list, and are NULL where nothing was given. Times
+ * are milliseconds, sizes bytes. Nothing here was looked at outside the file: secrets are fetched
+ * by secret_fetch() each time they are wanted.
+ */
+#ifndef BACKEND_SETTINGS_H
+#define BACKEND_SETTINGS_H
+
+#include "base/buf.h"
+#include "model/relabel.h"
+#include "model/selector.h"
+
+enum destination_type {
+    DESTINATION_FILE,
+    DESTINATION_FIREHOSE,
+    DESTINATION_INFLUXDB,
+    DESTINATION_KINESIS,
+    DESTINATION_OPENTSDB,
+    DESTINATION_REMOTE_WRITE,
+    DESTINATION_S3,
+    DESTINATION_TIMESTREAM,
+    DESTINATION_TYPE_COUNT,
+};
+/* "file", ... */
+const char *destination_type_word(enum destination_type type);
+
+enum { DESTINATIONS_MAX = 64, DESTINATION_NAME_BYTES_MAX = 64 };
+
+/* A text that is shown nowhere; ${NAME} in it stands for a variable of the environment. */
+struct secret {
+    const char *text;
+    const char *file; /* read each time; a newline at its end does not count */
+};
+
+/* Whether one was given at all. */
+static inline bool
+secret_given(const struct secret *secret)
+{
+    return secret->text != NULL || secret->file != NULL;
+}
+/* Appends what it says now. ERR_MISSING: no such variable or file; ERR_IO; ERR_LIMIT: 64 KiB. */
+MUST_CHECK enum err secret_fetch(const struct secret *secret, struct buf *to, struct why *why);
+
+struct text_list {
+    const char **items;
+    uint32_t count;
+};
+
+struct named_text {
+    const char *name;
+    const char *value;
+};
+struct named_texts {
+    struct named_text *items;
+    uint32_t count;
+};
+struct named_secret {
+    const char *name;
+    struct secret value;
+};
+struct named_secrets {
+    struct named_secret *items;
+    uint32_t count;
+};
+
+/* --- what every type has ---------------------------------------------------------------------- */
+
+enum destination_start { START_NOW, START_BEGINNING, START_TIME };
+enum destination_on_full { ON_FULL_BLOCK, ON_FULL_DROP_OLDEST };
+enum destination_unrepresentable { UNREPRESENTABLE_DEAD_LETTER, UNREPRESENTABLE_DROP };
+
+struct batch_settings {
+    uint32_t max_samples; /* 0: the type's own, as for the others */
+    uint64_t max_bytes;
+    int64_t max_age_ms;
+};
+
+struct retry_settings {
+    int64_t min_backoff_ms;
+    int64_t max_backoff_ms;
+    int64_t give_up_after_ms; /* 0: never */
+};
+
+/* --- what several have ------------------------------------------------------------------------ */
+
+struct tls_settings {
+    const char *ca_file;
+    const char *cert_file;
+    const char *key_file;
+    const char *server_name;
+    const char *min_version; /* "TLS10" to "TLS13" */
+    const char *max_version;
+    bool insecure_skip_verify;
+};
+
+struct http_settings {
+    struct tls_settings tls;
+    const char *proxy_url;
+    const char *no_proxy;
+    struct named_secrets headers;
+};
+
+struct basic_auth_settings {
+    const char *username;
+    const char *username_file;
+    struct secret password;
+};
+
+struct authorization_settings {
+    const char *type; /* "Bearer" */
+    struct secret credentials;
+};
+
+struct oauth2_settings {
+    const char *client_id;
+    struct secret client_secret;
+    const char *token_url;
+    struct text_list scopes;
+    struct named_secrets endpoint_params;
+    struct http_settings http; /* `headers` is not for it */
+};
+
+struct aws_settings {
+    const char *region;
+    struct secret access_key;
+    struct secret secret_key;
+    struct secret session_token;
+    const char *profile;
+    const char *role_arn;
+    const char *external_id;
+};
+
+struct sigv4_settings {
+    bool given;
+    struct aws_settings aws;
+    const char *service; /* "aps" */
+};
+
+enum compression { COMPRESSION_NONE, COMPRESSION_GZIP, COMPRESSION_ZSTD };
+
+/* --- the types -------------------------------------------------------------------------------- */
+
+enum file_format { FILE_NDJSON, FILE_CSV, FILE_OPENMETRICS };
+struct file_settings {
+    const char *path;
+    enum file_format format;
+    uint64_t roll_bytes;
+    int64_t roll_age_ms;
+    enum compression compression;
+};
+
+enum kinesis_format { KINESIS_NDJSON, KINESIS_PACKED, KINESIS_KPL };
+struct kinesis_settings {
+    const char *stream;
+    const char *endpoint;
+    enum kinesis_format format;
+};
+
+struct firehose_settings {
+    const char *delivery_stream;
+    const char *endpoint;
+    enum compression compression; /* none or gzip */
+};
+
+enum s3_sse { S3_SSE_NONE, S3_SSE_AES256, S3_SSE_KMS };
+struct s3_settings {
+    const char *bucket;
+    const char *prefix;
+    const char *endpoint;
+    bool path_style;
+    enum compression compression;
+    uint64_t roll_bytes;
+    int64_t roll_age_ms;
+    enum s3_sse sse;
+    const char *kms_key_id;
+    const char *storage_class;
+};
+
+enum timestream_colon { TIMESTREAM_COLON_MAP, TIMESTREAM_COLON_KEEP };
+struct timestream_settings {
+    const char *database; /* may be a template: ${label} */
+    const char *table;
+    const char *write_endpoint;
+    bool overwrite;
+    enum timestream_colon measure_name_colon;
+};
+
+struct opentsdb_settings {
+    const char *url;
+    uint32_t max_tags;
+    uint64_t max_body;
+    struct basic_auth_settings basic_auth;
+    struct authorization_settings authorization;
+};
+
+enum influxdb_version { INFLUXDB_1 = 1, INFLUXDB_2 = 2, INFLUXDB_3 = 3 };
+struct influxdb_settings {
+    const char *url;
+    enum influxdb_version version;
+    const char *database;
+    const char *retention_policy;
+    const char *org;
+    const char *bucket;
+    struct secret token;
+    struct basic_auth_settings basic_auth;
+};
+
+enum remote_write_message { REMOTE_WRITE_V1, REMOTE_WRITE_V2, REMOTE_WRITE_AUTO };
+struct remote_write_settings {
+    const char *url;
+    enum remote_write_message protobuf_message;
+    struct basic_auth_settings basic_auth;
+    struct authorization_settings authorization;
+    struct sigv4_settings sigv4;
+    struct oauth2_settings oauth2;
+};
+
+struct destination_settings {
+    const char *name;
+    enum destination_type type;
+    uint32_t line; /* of the file, for messages */
+
+    struct text_list select; /* series selectors, each checked */
+    const struct relabel_spec *relabel;
+    uint32_t relabel_count;
+    struct named_texts external_labels;
+    enum destination_start start;
+    int64_t start_ms; /* of START_TIME */
+    struct batch_settings batch;
+    uint32_t concurrency; /* 0: the type's own */
+    int64_t timeout_ms;
+    struct retry_settings retry;
+    uint64_t dead_letters_max_bytes;
+    int64_t dead_letters_max_age_ms; /* 0: never too old */
+    uint64_t log_budget_bytes;
+    enum destination_on_full on_full;
+    enum destination_unrepresentable unrepresentable;
+    uint64_t max_rate_samples; /* a second; 0: no limit */
+    uint64_t max_rate_bytes;
+    uint64_t fill_rate_samples; /* a second; 0: no limit */
+    bool paused;
+    bool dry_run;
+    struct text_list tenants; /* "all" alone: every one; empty: tenancy is off */
+    const char *tenant_label;
+    const char *tenant_header;
+
+    struct http_settings http; /* all but FILE */
+    struct aws_settings aws;   /* FIREHOSE, KINESIS, S3, TIMESTREAM */
+    union {
+        struct file_settings file;
+        struct firehose_settings firehose;
+        struct influxdb_settings influxdb;
+        struct kinesis_settings kinesis;
+        struct opentsdb_settings opentsdb;
+        struct remote_write_settings remote_write;
+        struct s3_settings s3;
+        struct timestream_settings timestream;
+    } u;
+};
+
+/* The whole list; `arena` owns every text of it. */
+struct destinations {
+    struct arena *arena;
+    struct destination_settings *items;
+    uint32_t count;
+};
+void destinations_free(struct destinations *list);
+
+/* A hash of what decides which series a destination is given, and under which labels. It is stored:
+ * as long as nothing of that changes, it does not. */
+uint64_t destination_selection_hash(const struct destination_settings *settings);
+
+#endif

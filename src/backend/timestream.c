@@ -1,0 +1,507 @@
+/*
+ * timestream.c - destination type `timestream`: Amazon Timestream for LiveAnalytics, a record a
+ * sample.
+ *
+ * A call is one WriteRecords: at most 100 records of one table, one of each series, so that a
+ * sample never overtakes an earlier one when some records are refused. Timestream stores what it
+ * does not name as refused; what it names becomes dead letters, each with its own words. A refusal
+ * of the call as a whole may be about a single record: the call is halved until that stands alone.
+ *
+ * Sent again, a record is the same, and so is its version: Timestream takes it without a word.
+ */
+#include <stdio.h>
+
+#include "backend/aws_caller.h"
+#include "backend/http_common.h"
+#include "backend/item_mapped.h"
+#include "backend/timestream.h"
+#include "model/labels.h"
+
+enum {
+    LANES = 16,
+    BODY_BYTES = 1 << 20,
+    BODY_BYTES_MAX = 16 << 20, /* more than as many records at their largest, all escaped */
+    CHECK_BYTES_MAX = 4096,
+    SAVED_FORM = 1,
+};
+
+struct writer {
+    struct writer_options options;
+    const struct timestream_settings *settings;
+    struct timestream_client *client;
+    struct timestream_form form;
+    struct timestream_scratch scratch;
+    bool by_item; /* database or table are templates */
+
+    /* Of a check under way. */
+    struct aws_request check_request;
+    struct timestream_ticket check_ticket;
+    struct buf check_body;
+};
+
+struct name {
+    char text[TIMESTREAM_NAME_BYTES_MAX + 1];
+};
+
+struct writer_call {
+    struct timestream_batch batch;
+    struct name database; /* where they are templates */
+    struct name table;
+    struct buf body;
+    bool made; /* the body holds what was added */
+    struct aws_request request;
+    struct timestream_ticket ticket;
+    struct timestream_rejections rejections;
+};
+
+/* --- names of tables -------------------------------------------------------------------------- */
+
+static bool
+is_template(const char *text)
+{
+    return strstr(text, "${") != NULL;
+}
+
+static enum err
+check_name(const char *name, const char *configured, struct why *why)
+{
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+    size_t size = strlen(name);
+    if (size > 0 && size <= TIMESTREAM_NAME_BYTES_MAX && strspn(name, allowed) == size) return OK;
+    return why_set(why, ERR_INPUT,
+                   "'%.256s' gives no name that Timestream has: 1 to %d letters, digits, '_', '-' "
+                   "and '.'",
+                   configured, TIMESTREAM_NAME_BYTES_MAX);
+}
+
+/* What a piece of a template stands for, and where the next one begins. */
+static struct bytes
+expand_piece(const char **at, const struct item *item)
+{
+    const char *from = *at, *end = strncmp(from, "${", 2) == 0 ? strchr(from, '}') : NULL;
+    if (end == NULL) {
+        *at = from + 1 + strcspn(from + 1, "$");
+        return bytes_of(from, (size_t)(*at - from));
+    }
+    struct bytes label = bytes_of(from + 2, (size_t)(end - from - 2));
+    *at = end + 1;
+    return bytes_equal_text(label, "tenant") ? item->tenant : labels_get(item->labels, label);
+}
+
+static enum err
+expand(const char *template, const struct item *item, struct name *to, struct why *why)
+{
+    size_t used = 0;
+    for (const char *at = template; *at != '\0';) {
+        const char *from = at;
+        struct bytes piece = expand_piece(&at, item);
+        if (piece.size == 0) {
+            return why_set(why, ERR_INPUT, "the series has no label for %.*s in the table's name",
+                           (int)(at - from < 256 ? at - from : 256), from);
+        }
+        bool fits = piece.size <= TIMESTREAM_NAME_BYTES_MAX - used &&
+                    memchr(piece.at, '\0', piece.size) == NULL;
+        if (!fits) return check_name("", template, why);
+        memcpy(to->text + used, piece.at, piece.size);
+        used += piece.size;
+    }
+    to->text[used] = '\0';
+    return check_name(to->text, template, why);
+}
+
+static const char *
+database_of(const struct writer *w, const struct writer_call *c)
+{
+    return w->by_item ? c->database.text : w->settings->database;
+}
+
+static const char *
+table_of(const struct writer *w, const struct writer_call *c)
+{
+    return w->by_item ? c->table.text : w->settings->table;
+}
+
+/* --- the writer ------------------------------------------------------------------------------- */
+
+/* The version under which everything is sent is the moment when the destination first began, so
+ * that what is sent again after a restart is the same, and a later destination overwrites this one.
+ */
+static void
+choose_version(struct writer *w)
+{
+    struct cursor c = cursor_of(w->options.saved);
+    if (!w->settings->overwrite) return;
+    bool is_ours = cursor_u8(&c) == SAVED_FORM;
+    uint64_t version = cursor_varint(&c);
+    int64_t now_ms = env_realtime_ms(w->options.env);
+    if (!is_ours || c.bad || version == 0 || version > INT64_MAX) {
+        version = now_ms > 0 ? (uint64_t)now_ms : 1;
+    }
+    w->form.version = version;
+}
+
+static void
+timestream_save(const struct writer *w, struct buf *to)
+{
+    if (w->form.version == 0) return;
+    buf_put_u8(to, SAVED_FORM);
+    buf_put_varint(to, w->form.version);
+}
+
+static void
+timestream_destroy(struct writer *w)
+{
+    if (w == NULL) return;
+    timestream_client_free(w->client);
+    timestream_scratch_fini(&w->scratch);
+    aws_request_fini(&w->check_request);
+    buf_fini(&w->check_body);
+    mem_free(w->options.memory, w, sizeof *w);
+}
+
+static enum err
+timestream_create(const struct writer_options *options, struct writer **ret_writer, struct why *why)
+{
+    const struct timestream_settings *settings = &options->settings->u.timestream;
+    struct writer *w = mem_new(options->memory, sizeof *w);
+    if (w == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
+    w->options = *options;
+    w->settings = settings;
+    w->by_item = is_template(settings->database) || is_template(settings->table);
+    w->form.keep_colons = settings->measure_name_colon == TIMESTREAM_COLON_KEEP;
+    choose_version(w);
+    timestream_scratch_init(&w->scratch, options->memory);
+    aws_request_init(&w->check_request, options->memory);
+    buf_init(&w->check_body, options->memory, CHECK_BYTES_MAX);
+    enum err e = OK;
+    if (!is_template(settings->database))
+        e = check_name(settings->database, settings->database, why);
+    if (e == OK && !is_template(settings->table))
+        e = check_name(settings->table, settings->table, why);
+    if (e == OK) e = timestream_client_new(options, &w->client, why);
+    if (e) {
+        timestream_destroy(w);
+        return e;
+    }
+    *ret_writer = w;
+    return OK;
+}
+
+static struct writer_limits
+timestream_limits(const struct writer *w)
+{
+    (void)w;
+    return (struct writer_limits){
+        .one_of_a_series = true,
+        .concurrency = LANES,
+        .samples = TIMESTREAM_RECORDS_MAX,
+        .bytes = BODY_BYTES,
+        .samples_max = TIMESTREAM_RECORDS_MAX,
+        .bytes_max = BODY_BYTES,
+        .unit = "write_kib",
+    };
+}
+
+/* --- calls ------------------------------------------------------------------------------------ */
+
+static enum err
+timestream_call_new(struct writer *w, struct writer_call **ret_call)
+{
+    struct writer_call *c = mem_new(w->options.memory, sizeof *c);
+    if (c == NULL) return ERR_NOMEM;
+    timestream_batch_init(&c->batch, w->options.memory);
+    buf_init(&c->body, w->options.memory, BODY_BYTES_MAX);
+    aws_request_init(&c->request, w->options.memory);
+    timestream_rejections_init(&c->rejections, w->options.memory);
+    *ret_call = c;
+    return OK;
+}
+
+static void
+timestream_call_free(struct writer *w, struct writer_call *c)
+{
+    timestream_batch_fini(&c->batch);
+    buf_fini(&c->body);
+    aws_request_fini(&c->request);
+    timestream_rejections_fini(&c->rejections);
+    mem_free(w->options.memory, c, sizeof *c);
+}
+
+static void
+timestream_call_clear(struct writer *w, struct writer_call *c)
+{
+    (void)w;
+    timestream_batch_clear(&c->batch);
+    buf_clear(&c->body);
+    c->made = false;
+}
+
+static enum writer_add
+timestream_add(struct writer *w, struct writer_call *c, const struct item *item,
+               uint32_t *ret_entry, struct why *why)
+{
+    struct name database, table;
+    if (!item_is_sample(item)) {
+        err_ignore(why_set(why, ERR_INPUT, "Timestream has no place for exemplars"),
+                   "the verdict says it");
+        return WRITER_UNFIT;
+    }
+    if (w->by_item) {
+        enum err e = expand(w->settings->database, item, &database, why);
+        if (e == OK) e = expand(w->settings->table, item, &table, why);
+        if (e) return WRITER_UNFIT;
+        bool other = c->batch.count > 0 && (strcmp(database.text, c->database.text) != 0 ||
+                                            strcmp(table.text, c->table.text) != 0);
+        if (other) return WRITER_FULL;
+    }
+    uint32_t entry = c->batch.count;
+    enum writer_add added = timestream_batch_add(&c->batch, &w->scratch, &w->form, item, why);
+    if (added != WRITER_ADDED) return added;
+    if (w->by_item && entry == 0) {
+        c->database = database;
+        c->table = table;
+    }
+    *ret_entry = entry;
+    return WRITER_ADDED;
+}
+
+static uint64_t
+timestream_bytes(const struct writer *w, const struct writer_call *c)
+{
+    (void)w;
+    return c->made ? c->body.size : timestream_batch_bytes(&c->batch);
+}
+
+static uint64_t
+timestream_units(const struct writer *w, const struct writer_call *c)
+{
+    (void)w;
+    return timestream_batch_kib(&c->batch);
+}
+
+/* --- requests and answers --------------------------------------------------------------------- */
+
+static enum err
+make_body(struct writer *w, struct writer_call *c)
+{
+    if (c->made) return OK;
+    buf_clear(&c->body);
+    enum err e = timestream_batch_put(&c->batch, database_of(w, c), table_of(w, c), &c->body);
+    c->made = e == OK;
+    return e;
+}
+
+static enum err
+timestream_make(struct writer *w, struct writer_call *c, uint64_t *ret_bytes)
+{
+    enum err e = make_body(w, c);
+    *ret_bytes = c->body.size;
+    return e;
+}
+
+static bool
+is_mapped(void *context, enum writer_mapped role, struct bytes text)
+{
+    struct writer *w = context;
+    struct buf *to = &w->check_body;
+    if (role == WRITER_MAPPED_LABEL_VALUE) return false;
+    buf_clear(to);
+    if (role == WRITER_MAPPED_METRIC)
+        timestream_measure_name_put(to, text, w->form.keep_colons);
+    else
+        timestream_dimension_name_put(to, text);
+    return !bytes_equal(buf_bytes(to), text);
+}
+
+static unsigned
+timestream_mapped(struct writer *w, const struct item *item)
+{
+    return item_mapped(item, is_mapped, w, WRITER_MAPPED_FLOAT | WRITER_MAPPED_HISTOGRAM);
+}
+
+static void
+begin_step(struct writer *w, struct writer_call *c, struct writer_step *step)
+{
+    if (make_body(w, c) != OK) {
+        step_done(step, VERDICT_RETRY, "no_memory", "no memory for a request");
+        return;
+    }
+    timestream_client_begin(w->client, "WriteRecords", buf_bytes(&c->body), &c->request, &c->ticket,
+                            step);
+    if (step->next == WRITER_SEND) step->http.answer_bytes_max = TIMESTREAM_ANSWER_BYTES_MAX;
+}
+
+/* Some records were refused, and the answer says which. */
+static void
+judge_rejections(struct writer_call *c, const struct http_call_answer *answer,
+                 struct writer_step *step)
+{
+    snprintf(step->reason, sizeof step->reason, "rejected");
+    enum err e = ERR_INPUT;
+    if (!answer->body_cut) {
+        e = timestream_rejections_read(&c->rejections, answer->body, c->batch.count);
+    }
+    if (e == OK) {
+        step->verdict = VERDICT_MIXED;
+    } else if (e == ERR_INPUT) {
+        step->verdict = VERDICT_SOME_DEAD;
+    } else {
+        step_done(step, VERDICT_RETRY, "no_memory", "no memory for an answer");
+    }
+}
+
+static void
+judge(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+      struct writer_step *step)
+{
+    struct aws_error error;
+    timestream_client_judge(w->client, answer, &c->ticket, step);
+    bool has_body = answer->body.size > 0 && answer->body.at[0] == '{';
+    if (step->verdict == VERDICT_DELIVERED && !has_body) {
+        /* What stands before us may say 200 and know nothing, or be cut off behind its first line.
+         */
+        step_done(step, VERDICT_RETRY, "damaged", "an answer of success that says nothing");
+    }
+    if (step->verdict != VERDICT_DEAD) return;
+    aws_json_error(answer, &error);
+    if (answer->status == 419 || strcmp(error.code, "RejectedRecordsException") == 0) {
+        judge_rejections(c, answer, step);
+        return;
+    }
+    step->verdict = VERDICT_SOME_DEAD;
+    if (strcmp(error.code, "ValidationException") == 0) {
+        snprintf(step->reason, sizeof step->reason, "validation");
+    }
+}
+
+static void
+timestream_step(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+                struct writer_step *ret_step)
+{
+    if (answer != NULL)
+        judge(w, c, answer, ret_step);
+    else
+        begin_step(w, c, ret_step);
+}
+
+static void
+timestream_entry(const struct writer *w, const struct writer_call *c, uint32_t entry,
+                 struct writer_entry *ret_entry)
+{
+    (void)w;
+    const struct timestream_rejections *r = &c->rejections;
+    *ret_entry = (struct writer_entry){.verdict = VERDICT_DELIVERED};
+    if (r->of[entry].reason == NULL) return;
+    ret_entry->verdict = VERDICT_DEAD;
+    snprintf(ret_entry->reason, sizeof ret_entry->reason, "%s", r->of[entry].reason);
+    snprintf(ret_entry->answer, sizeof ret_entry->answer, "%.*s", (int)r->of[entry].size,
+             (const char *)r->texts.at + r->of[entry].from);
+}
+
+/* --- before, and whether it would work -------------------------------------------------------- */
+
+static bool
+timestream_need_prepare(struct writer *w)
+{
+    return timestream_client_due(w->client);
+}
+
+static void
+timestream_prepare(struct writer *w, const struct http_call_answer *answer,
+                   struct writer_step *ret_step)
+{
+    timestream_client_prepare(w->client, answer, ret_step);
+}
+
+/* A request about the table: its names, and what else is in it. */
+static void
+begin_check(struct writer *w, const char *operation, const char *more, struct writer_step *step)
+{
+    buf_clear(&w->check_body);
+    buf_printf(&w->check_body, "{\"DatabaseName\":\"%s\",\"TableName\":\"%s\"%s}",
+               w->settings->database, w->settings->table, more);
+    if (buf_error(&w->check_body)) {
+        step_done(step, VERDICT_RETRY, "no_memory", "no memory for a request");
+        return;
+    }
+    timestream_client_begin(w->client, operation, buf_bytes(&w->check_body), &w->check_request,
+                            &w->check_ticket, step);
+}
+
+static void
+judge_table(struct writer *w, const struct http_call_answer *answer, struct writer_step *step)
+{
+    bool is_active;
+    timestream_client_judge(w->client, answer, &w->check_ticket, step);
+    if (step->verdict != VERDICT_DELIVERED) return;
+    if (timestream_table_read(answer->body, &is_active, step->answer) != OK) {
+        step_done(step, VERDICT_RETRY, "answer", "the answer does not describe a table");
+    } else if (!is_active) {
+        step->verdict = VERDICT_BLOCKED;
+        snprintf(step->reason, sizeof step->reason, "not_active");
+    }
+}
+
+static void
+check_table(struct writer *w, const struct http_call_answer *answer, struct writer_step *step)
+{
+    if (answer != NULL)
+        judge_table(w, answer, step);
+    else
+        begin_check(w, "DescribeTable", "", step);
+}
+
+/* With nothing in it: whoever may not write is told so, others that it is no request. */
+static void
+check_may_write(struct writer *w, const struct http_call_answer *answer, struct writer_step *step)
+{
+    if (answer == NULL) {
+        begin_check(w, "WriteRecords", ",\"Records\":[]", step);
+        return;
+    }
+    timestream_client_judge(w->client, answer, &w->check_ticket, step);
+    aws_judge_empty(step);
+}
+
+static bool
+timestream_check(struct writer *w, uint32_t number, const struct http_call_answer *answer,
+                 struct writer_step *ret_step, char what[WRITER_ANSWER_BYTES])
+{
+    if (number > (w->by_item ? 0 : 1)) return false;
+    if (w->by_item) { /* of a template nobody knows what it will be */
+        snprintf(what, WRITER_ANSWER_BYTES,
+                 "credentials and an address (timestream:DescribeEndpoints)");
+        timestream_client_prepare(w->client, answer, ret_step);
+    } else if (number == 0) {
+        snprintf(what, WRITER_ANSWER_BYTES, "table %s of database %s (timestream:DescribeTable)",
+                 w->settings->table, w->settings->database);
+        check_table(w, answer, ret_step);
+    } else {
+        snprintf(what, WRITER_ANSWER_BYTES,
+                 "permission to write, asked with an empty request (timestream:WriteRecords)");
+        check_may_write(w, answer, ret_step);
+    }
+    return true;
+}
+
+const struct writer_class timestream_writer = {
+    .type = DESTINATION_TIMESTREAM,
+    .create = timestream_create,
+    .destroy = timestream_destroy,
+    .limits = timestream_limits,
+    .call_new = timestream_call_new,
+    .call_free = timestream_call_free,
+    .call_clear = timestream_call_clear,
+    .add = timestream_add,
+    .bytes = timestream_bytes,
+    .units = timestream_units,
+    .make = timestream_make,
+    .mapped = timestream_mapped,
+    .step = timestream_step,
+    .entry = timestream_entry,
+    .need_prepare = timestream_need_prepare,
+    .prepare = timestream_prepare,
+    .save = timestream_save,
+    .check = timestream_check,
+};
