@@ -1,0 +1,258 @@
+/*
+ * catch_up.c - what happens to a destination that is too far behind: it leaves the log, is given
+ * from the store what came up to a recorded position, and follows the log again from there on. If
+ * the log has gone on too far meanwhile, the same once more.
+ *
+ * Leaving is a restart: nothing is under way, what was settled is saved, and a new run begins with
+ * what the state says. So all it takes is another state.
+ */
+#include "base/log.h"
+#include "relay/relay_private.h"
+
+/* --- borders ---------------------------------------------------------------------------------- */
+
+enum err
+borders_new(struct tsdb *tsdb, struct borders *b)
+{
+    *b = (struct borders){.tsdb = NULL};
+    if (tsdb == NULL) return OK;
+    enum err e = tsdb_border_new(tsdb, &b->at[BORDER_FROM]);
+    if (e) return e;
+    e = tsdb_border_new(tsdb, &b->at[BORDER_TO]);
+    if (e)
+        tsdb_border_free(tsdb, b->at[BORDER_FROM]);
+    else
+        b->tsdb = tsdb;
+    return e;
+}
+
+void
+borders_free(struct borders *b)
+{
+    if (b->tsdb == NULL) return;
+    tsdb_border_free(b->tsdb, b->at[BORDER_FROM]);
+    tsdb_border_free(b->tsdb, b->at[BORDER_TO]);
+}
+
+void
+borders_set(struct borders *b, uint64_t from_pos, uint64_t to_pos)
+{
+    const uint64_t pos[BORDER_COUNT] = {from_pos, to_pos};
+    for (unsigned i = 0; i < BORDER_COUNT && b->tsdb != NULL; i++) {
+        if (b->pos[i] == pos[i]) continue;
+        tsdb_border_set(b->tsdb, b->at[i], pos[i]);
+        b->pos[i] = pos[i];
+    }
+}
+
+/* --- where it is ------------------------------------------------------------------------------ */
+
+/* Where the destination is in the log. */
+static uint64_t
+log_pos(struct relay *r)
+{
+    return r->fill != NULL ? r->state.fill.from_pos : relay_cursor(r, NULL).pos;
+}
+
+bool
+catch_up_is_due(struct relay *r)
+{
+    return wal_bytes_from(r->options.wal, log_pos(r)) > r->settings->log_budget_bytes;
+}
+
+static void
+keep_apart(struct relay *r)
+{
+    const struct relay_fill *fill = &r->state.fill;
+    if (fill->active)
+        borders_set(&r->borders, fill->from_pos, fill->to_pos);
+    else
+        borders_set(&r->borders, r->ahead.scout != NULL || r->gone ? log_pos(r) : 0, 0);
+}
+
+uint64_t
+catch_up_end(struct relay *r, uint64_t from_pos)
+{
+    uint64_t pos;
+    do {
+        pos = tsdb_store_pos(r->options.tsdb);
+        borders_set(&r->borders, from_pos, pos);
+    } while (tsdb_store_pos(r->options.tsdb) != pos);
+    return pos;
+}
+
+/* A state, and a run that begins with it. On an error everything is as it was. */
+static void
+begin_with(struct relay *r, const struct relay_state *state)
+{
+    struct why why = {""};
+    enum err e = relay_state_put(r, state, &why);
+    if (e) {
+        relay_note_failure(r, "state", "state", why.text);
+        return;
+    }
+    r->state = *state;
+    relay_run_again(r);
+}
+
+/* --- to the store ----------------------------------------------------------------------------- */
+
+/* Letters of what was settled ahead of the cursor: it comes by again, under other positions. */
+static enum err
+take_letters_back(struct relay *r, struct why *why)
+{
+    dead_letters_free(r->letters);
+    r->letters = NULL;
+    enum err e = relay_open_letters(r, why);
+    if (e == OK) e = dead_letters_revoke_known(r->letters, why);
+    return e ? e : dead_letters_sync(r->letters, why);
+}
+
+static void
+leave_log(struct relay *r)
+{
+    struct why why = {""};
+    enum err e = relay_save(r, &why);
+    if (e == OK) e = take_letters_back(r, &why);
+    if (e) {
+        relay_note_failure(r, "leaving the log", "state", why.text);
+        relay_run_again(r);
+        return;
+    }
+    struct relay_state next = r->state;
+    struct fates before;
+    relay_cursor(r, &before);
+    uint64_t counted_pos = r->ahead.pos > relay_read_pos(r) ? r->ahead.pos : relay_read_pos(r);
+    int64_t oldest_ms = window_oldest_ms(r->window);
+    next.fill = (struct relay_fill){
+        .active = true,
+        .from_pos = next.cursor.pos,
+        .to_pos = catch_up_end(r, next.cursor.pos),
+        .since_ms = oldest_ms != 0 ? oldest_ms : env_realtime_ms(r->options.env),
+    };
+    next.cursor = (struct relay_cursor){.pos = fill_first_pos(++next.fill_count)};
+    bool whole = !r->gone || r->ahead.lasting;
+    r->ahead.lasting = whole && counted_pos >= next.fill.to_pos;
+    if (r->ahead.lasting) r->ahead.pos = counted_pos;
+    account_expected(r, &before, &next.expected);
+    log_warn("relay: far behind: what waits is read from the store, then the log is followed again",
+             KV("destination", r->settings->name), KV("from", next.fill.from_pos),
+             KV("to", next.fill.to_pos), KV("log_is_gone", r->gone));
+    begin_with(r, &next);
+}
+
+/* All that is stored from a time on, once more; what is older is not wanted before the cursor. */
+static void
+give_again(struct relay *r)
+{
+    struct why why = {""};
+    enum err e = relay_save(r, &why);
+    if (e) {
+        relay_note_failure(r, "a replay", "state", why.text);
+        return;
+    }
+    struct relay_state next = r->state;
+    r->replays = false;
+    next.begin_ms = r->replays_from_ms;
+    next.begin_pos = next.cursor.pos;
+    next.fill = (struct relay_fill){
+        .active = true,
+        .to_pos = catch_up_end(r, 0),
+        .since_ms = env_realtime_ms(r->options.env),
+    };
+    next.cursor = (struct relay_cursor){.pos = fill_first_pos(++next.fill_count)};
+    log_info("relay: what is stored is given again", KV("destination", r->settings->name),
+             KV("to", next.fill.to_pos));
+    begin_with(r, &next);
+}
+
+/* Whether the store has enough of what waits, and all of that was counted. */
+static bool
+should_leave(struct relay *r)
+{
+    uint64_t store_pos = tsdb_store_pos(r->options.tsdb), pos = log_pos(r);
+    bool counted = relay_read_pos(r) >= store_pos || r->ahead.pos >= store_pos;
+    if (store_pos <= pos) return false;
+    if (r->gone) return counted || !r->ahead.lasting;
+    struct wal *wal = r->options.wal;
+    uint64_t covered = wal_bytes_from(wal, pos) - wal_bytes_from(wal, store_pos);
+    return counted && covered >= r->settings->log_budget_bytes / 2;
+}
+
+/* --- and back --------------------------------------------------------------------------------- */
+
+static void
+follow_log(struct relay *r)
+{
+    struct why why = {""};
+    if (relay_save(r, &why) != OK) {
+        relay_note_failure(r, "state", "state", why.text);
+        return;
+    }
+    struct relay_state next = r->state;
+    next.cursor = (struct relay_cursor){.pos = next.fill.to_pos};
+    next.fill = (struct relay_fill){.active = false};
+    log_info("relay: the store was read, the log is followed again",
+             KV("destination", r->settings->name), KV("from", next.cursor.pos));
+    begin_with(r, &next);
+}
+
+static void
+go_on_filling(struct relay *r)
+{
+    uint64_t behind = wal_bytes_from(r->options.wal, r->state.fill.to_pos);
+    if (behind > r->settings->log_budget_bytes && r->hold != NULL) {
+        wal_reader_close(r->hold);
+        r->hold = NULL;
+    }
+    if (r->fill_done && window_records(r->window) == 0) follow_log(r);
+}
+
+/* --- without a store -------------------------------------------------------------------------- */
+
+static void
+give_up_oldest(struct relay *r)
+{
+    uint64_t end_pos = wal_end(r->options.wal), budget = r->settings->log_budget_bytes;
+    struct why why = {""};
+    if (relay_save(r, &why) != OK) {
+        relay_note_failure(r, "state", "state", why.text);
+        return;
+    }
+    struct relay_state next = r->state;
+    if (r->gone)
+        next.cursor = (struct relay_cursor){0};
+    else
+        next.drop_pos = end_pos - budget + budget / 8;
+    log_error("relay: the log's budget is reached: the oldest samples are lost to this destination",
+              KV("destination", r->settings->name), KV("from", r->state.cursor.pos),
+              KV("to", next.drop_pos));
+    begin_with(r, &next);
+}
+
+/* --- both ------------------------------------------------------------------------------------- */
+
+void
+catch_up(struct relay *r)
+{
+    keep_apart(r);
+    bool stored = r->options.tsdb != NULL, due = r->gone || r->restart;
+    if (r->fill != NULL && !r->restart) {
+        go_on_filling(r);
+        return;
+    }
+    if (!due && catch_up_is_due(r)) due = stored || r->settings->on_full == ON_FULL_DROP_OLDEST;
+    if (due && stored && !r->restart) due = should_leave(r);
+    bool again = stored && r->replays && log_pos(r) >= tsdb_store_pos(r->options.tsdb);
+    due |= again;
+    r->leaving = due;
+    if (!due || !relay_is_idle(r)) return; /* answers that are on their way are waited for */
+    if (r->restart)
+        relay_run_again(r);
+    else if (again)
+        give_again(r);
+    else if (stored)
+        leave_log(r);
+    else
+        give_up_oldest(r);
+}

@@ -1,0 +1,148 @@
+/*
+ * dead_letters.h - what a destination refused for good, or has no form for: kept whole, with the
+ * reason, until somebody decides. Format: docs/format/relay.md.
+ *
+ * They lie in files of some megabytes under DIR/dead-letters. The relay alone writes these; an
+ * operator's decisions come in as files of requests beside them, which any process may make, so
+ * that deciding works with a server at work and without one.
+ *
+ * A letter is identified by the position of its record in the log and its number in there. What is
+ * remembered of a letter is half a byte; identities are known only of those at or behind the cursor
+ * when it was opened, and of those that are being replayed.
+ *
+ * Threads: one for a struct dead_letters; the functions of the second half from anywhere.
+ */
+#ifndef RELAY_DEAD_LETTERS_H
+#define RELAY_DEAD_LETTERS_H
+
+#include "backend/item.h"
+#include "base/buf.h"
+#include "sys/env.h"
+
+struct dead_letter {
+    uint64_t pos;
+    uint32_t index;
+    struct item item;
+    struct bytes reason; /* one word */
+    struct bytes answer; /* what the destination said; may be empty */
+    int64_t failed_ms;   /* Unix time */
+};
+
+/* --- the relay's half ------------------------------------------------------------------------- */
+
+struct dead_letters;
+struct dead_letters_options {
+    struct env *env;
+    const char *dir; /* the destination's, which is there; outlives what is opened */
+    struct budget *memory;
+    uint64_t max_bytes;
+    int64_t max_age_ms; /* 0: for ever */
+};
+
+/*
+ * Reads all of them. Nothing is made on disk before the first letter. What stands at or behind the
+ * cursor may be added again by a relay that begins there: that is noticed then. ERR_UNSUPPORTED: a
+ * newer version wrote them. ERR_IO, ERR_NOMEM. Damaged letters are skipped, and counted.
+ */
+MUST_CHECK enum err dead_letters_open(const struct dead_letters_options *options,
+                                      uint64_t cursor_pos, uint32_t cursor_index,
+                                      struct dead_letters **ret_letters, struct why *why);
+/* Abandons what was not synced. */
+void dead_letters_free(struct dead_letters *letters);
+
+/*
+ * Durable with the next sync. Added again after a restart, it counts once, and what is said last
+ * counts; so it does if it was being replayed, which then is over. ERR_LIMIT: it has more than 16
+ * MiB. After any error, of the device too (ERR_IO, ERR_FULL), nothing was added.
+ */
+MUST_CHECK enum err dead_letters_add(struct dead_letters *letters, const struct dead_letter *letter,
+                                     struct why *why);
+/*
+ * An item that was added before a crash was delivered after it: no letter any more. Of others
+ * nothing is done, at little cost. Durable with the next sync; after an error nothing was done.
+ */
+MUST_CHECK enum err dead_letters_revoke(struct dead_letters *letters, uint64_t pos, uint32_t index,
+                                        struct why *why);
+/* All that stood at or behind the cursor when they were opened, likewise. After an error some are.
+ */
+MUST_CHECK enum err dead_letters_revoke_known(struct dead_letters *letters, struct why *why);
+/* After an error all that was said waits for the next one. */
+MUST_CHECK enum err dead_letters_sync(struct dead_letters *letters, struct why *why);
+
+struct dead_letters_counts {
+    uint64_t letters[ITEM_KIND_COUNT]; /* that nothing was decided about */
+    uint64_t replaying[ITEM_KIND_COUNT];
+    uint64_t bytes;   /* of the files */
+    uint64_t damaged; /* places in them, of a letter or more each */
+};
+void dead_letters_counts(const struct dead_letters *letters,
+                         struct dead_letters_counts *ret_counts);
+
+/*
+ * Looks for requests, and at budget and age, and acts on them: durable on return. What moved is
+ * added to `ret_moved`: to replaying (an operator's replay), or away. After an error, too: what
+ * moved is said once, and the rest waits for the next call. Syncs, as dead_letters_sync(). May read
+ * all files, after a request.
+ */
+struct dead_letters_moved {
+    uint64_t replaying[ITEM_KIND_COUNT];
+    uint64_t dropped[ITEM_KIND_COUNT]; /* by the operator; nothing that is being replayed */
+    /* The oldest, for the budget or their age: those that were being replayed are among them. */
+    uint64_t dropped_full[ITEM_KIND_COUNT];
+};
+MUST_CHECK enum err dead_letters_tend(struct dead_letters *letters, int64_t now_ms,
+                                      struct dead_letters_moved *ret_moved, struct why *why);
+
+/*
+ * The next letter that is to be replayed, oldest first; a view until the next call. ERR_MISSING:
+ * there is none. Each is given once after an open, and is replaying until it is settled.
+ */
+MUST_CHECK enum err dead_letters_next_replay(struct dead_letters *letters,
+                                             struct dead_letter *ret_letter, struct why *why);
+/*
+ * A letter that was given, again, by its identity; a view until the next call. ERR_MISSING: it was
+ * not given or is settled, or it went meanwhile: for the budget or its age (dead_letters_tend() has
+ * counted it), or because it cannot be read any more (it is counted among the damaged).
+ */
+MUST_CHECK enum err dead_letters_load(struct dead_letters *letters, uint64_t pos, uint32_t index,
+                                      struct dead_letter *ret_letter, struct why *why);
+/*
+ * Delivered: it goes. Else it is a letter again, the youngest, with what was said last. Durable
+ * with the next sync; until then a crash lets it be replayed again. ERR_MISSING: as above, and
+ * nothing is to be counted. After other errors it is as it was.
+ */
+MUST_CHECK enum err dead_letters_settle(struct dead_letters *letters, uint64_t pos, uint32_t index,
+                                        bool delivered, struct bytes reason, struct bytes answer,
+                                        int64_t now_ms, struct why *why);
+
+/* --- the operator's half ---------------------------------------------------------------------- */
+
+enum dead_letter_state { DEAD_LETTER_KEPT, DEAD_LETTER_REPLAYING };
+
+/*
+ * Calls `each` for every letter under a destination's directory, oldest first, with requests that
+ * wait already counted in. Changes nothing; a relay may be at work. ERR_MISSING: no letters were
+ * ever there; ERR_AGAIN: files went time and again while they were read; ERR_UNSUPPORTED, ERR_IO,
+ * ERR_NOMEM. Errors of `each` are forwarded. `ret_damaged` (may be NULL): places in the files that
+ * cannot be read.
+ */
+MUST_CHECK enum err dead_letters_each(struct env *env, const char *dir, struct budget *memory,
+                                      enum err (*each)(void *context,
+                                                       const struct dead_letter *letter,
+                                                       enum dead_letter_state state),
+                                      void *context, uint64_t *ret_damaged, struct why *why);
+
+/* The numbers are stored. */
+enum dead_letters_wish { DEAD_LETTERS_REPLAY = 0, DEAD_LETTERS_DROP = 1 };
+/*
+ * Asks the relay to replay or drop all letters there are now and nothing was decided about, or
+ * those with one reason (NULL: all). Durable on return. `ret_count`: how many that are; if there
+ * are none, nothing is asked, so asking twice does no more than once. ERR_MISSING: no letters were
+ * ever there; ERR_INPUT: no reason is that long; ERR_LIMIT: too many requests wait; and those of
+ * dead_letters_each().
+ */
+MUST_CHECK enum err dead_letters_request(struct env *env, const char *dir, struct budget *memory,
+                                         enum dead_letters_wish wish, const char *reason,
+                                         uint64_t *ret_count, struct why *why);
+
+#endif

@@ -1,0 +1,210 @@
+/*
+ * dead_letters_ask.c - the operator's half: looks at files that a relay may be writing, and leaves
+ * requests for it.
+ *
+ * Requests are listed before the files are read: one that the relay carries out meanwhile shows in
+ * the files as well, and means nothing there any more.
+ */
+#include "relay/dead_letters.h"
+
+#include "relay/letter_index.h"
+#include "relay/letter_request.h"
+
+enum { TRIES_MAX = 8, PATH_BYTES = sizeof(((struct file *)0)->path) };
+
+struct view {
+    struct env *env;
+    struct budget *memory;
+    char path[PATH_BYTES];
+    struct letter_requests requests;
+    struct letter_index index;
+};
+
+static void
+view_close(struct view *view)
+{
+    letter_requests_fini(&view->requests);
+    letter_index_fini(&view->index);
+}
+
+static enum err
+view_try(struct view *view, struct why *why)
+{
+    enum err e = letter_requests_read(&view->requests, view->env, view->path, view->memory, why);
+    if (e) return e;
+    letter_index_init(&view->index, view->memory);
+    e = letter_index_read(&view->index, view->env, view->path, NULL, NULL, why);
+    if (e) view_close(view);
+    return e;
+}
+
+static enum err
+view_open(struct view *view, struct env *env, const char *dir, struct budget *memory,
+          struct why *why)
+{
+    *view = (struct view){.env = env, .memory = memory};
+    enum err e = path_join(view->path, sizeof view->path, dir, LETTER_FILES_DIR);
+    if (e) return why_set(why, e, "%s/%s: path too long", dir, LETTER_FILES_DIR);
+    unsigned tries = 0;
+    do {
+        e = view_try(view, why);
+    } while (e == ERR_AGAIN && ++tries < TRIES_MAX);
+    return e;
+}
+
+/* What will become of a letter that is kept, once the requests are carried out. */
+static enum letter_state
+state_asked_for(const struct view *view, const struct letter_volume *v,
+                const struct letter_entry *entry)
+{
+    enum letter_state state = letter_volume_state(v, entry->number);
+    for (uint32_t i = 0; i < view->requests.count && state == LETTER_KEPT; i++) {
+        const struct letter_request *r = &view->requests.items[i];
+        if (!letter_request_means(r, v->number, entry->offset, entry->letter.reason)) continue;
+        state = r->wish == DEAD_LETTERS_DROP ? LETTER_GONE : LETTER_REPLAYING;
+    }
+    return state;
+}
+
+typedef enum err view_each(void *context, const struct letter_volume *volume,
+                           const struct letter_entry *entry, enum letter_state state);
+
+/* Calls `each` for the letters of one file that are not gone. */
+static enum err
+view_walk_volume(const struct view *view, const struct letter_volume *v, view_each *each,
+                 void *context, struct why *why)
+{
+    char name[LETTER_FILE_NAME_BYTES], path[PATH_BYTES];
+    struct letter_scan scan;
+    const struct letter_entry *entry;
+    letter_file_name(v->number, name);
+    enum err e = path_join(path, sizeof path, view->path, name);
+    if (e) return why_set(why, e, "%s/%s: path too long", view->path, name);
+    e = letter_scan_open(&scan, view->env, path, view->memory, why);
+    if (e) return e == ERR_MISSING ? OK : e; /* all of its letters were decided about meanwhile */
+    letter_scan_seek(&scan, LETTER_FILE_HEADER_BYTES, v->whole_bytes);
+    enum err said = OK;
+    while (said == OK && (e = letter_scan_next(&scan, &entry, why)) == OK) {
+        if (entry->type != ENTRY_LETTER) continue;
+        enum letter_state state = state_asked_for(view, v, entry);
+        if (state != LETTER_GONE) said = each(context, v, entry, state);
+    }
+    letter_scan_close(&scan);
+    return said ? said : e == ERR_MISSING ? OK : e;
+}
+
+static enum err
+view_walk(const struct view *view, view_each *each, void *context, struct why *why)
+{
+    for (uint32_t i = 0; i < view->index.count; i++) {
+        const struct letter_volume *v = &view->index.volumes[i];
+        if (letter_volume_live(v) == 0) continue;
+        enum err e = view_walk_volume(view, v, each, context, why);
+        if (e) return e;
+    }
+    return OK;
+}
+
+/* --- looking ---------------------------------------------------------------------------------- */
+
+struct telling {
+    enum err (*each)(void *context, const struct dead_letter *letter, enum dead_letter_state state);
+    void *context;
+};
+
+static enum err
+tell(void *context, const struct letter_volume *v, const struct letter_entry *entry,
+     enum letter_state state)
+{
+    const struct telling *t = context;
+    (void)v;
+    return t->each(t->context, &entry->letter,
+                   state == LETTER_KEPT ? DEAD_LETTER_KEPT : DEAD_LETTER_REPLAYING);
+}
+
+enum err
+dead_letters_each(struct env *env, const char *dir, struct budget *memory,
+                  enum err (*each)(void *context, const struct dead_letter *letter,
+                                   enum dead_letter_state state),
+                  void *context, uint64_t *ret_damaged, struct why *why)
+{
+    struct view view;
+    struct telling telling = {each, context};
+    enum err e = view_open(&view, env, dir, memory, why);
+    if (e) return e;
+    e = view_walk(&view, tell, &telling, why);
+    if (e == OK && ret_damaged != NULL) *ret_damaged = view.index.damaged;
+    view_close(&view);
+    return e;
+}
+
+/* --- asking ----------------------------------------------------------------------------------- */
+
+struct counting {
+    const struct letter_request *request;
+    uint64_t count;
+};
+
+static enum err
+count_meant(void *context, const struct letter_volume *v, const struct letter_entry *entry,
+            enum letter_state state)
+{
+    struct counting *c = context;
+    c->count += state == LETTER_KEPT &&
+                letter_request_means(c->request, v->number, entry->offset, entry->letter.reason);
+    return OK;
+}
+
+/*
+ * What the request means has to stay where it is: if the end of the file went with the power, other
+ * letters would come to stand there.
+ */
+static enum err
+make_durable(const struct view *view, const struct letter_volume *v, struct why *why)
+{
+    char name[LETTER_FILE_NAME_BYTES], path[PATH_BYTES];
+    struct file file;
+    letter_file_name(v->number, name);
+    enum err e = path_join(path, sizeof path, view->path, name);
+    if (e) return why_set(why, e, "%s/%s: path too long", view->path, name);
+    e = file_open(view->env, path, FILE_READ, &file, why);
+    if (e) return e == ERR_MISSING ? OK : e; /* it was not the youngest for long */
+    e = file_datasync(&file, why);
+    err_ignore(file_close(&file), "only read");
+    return e;
+}
+
+enum err
+dead_letters_request(struct env *env, const char *dir, struct budget *memory,
+                     enum dead_letters_wish wish, const char *reason, uint64_t *ret_count,
+                     struct why *why)
+{
+    struct view view;
+    struct letter_request request = {.wish = wish};
+    struct counting counting = {&request, 0};
+    if (reason != NULL && strlen(reason) >= sizeof request.reason) {
+        return why_set(why, ERR_INPUT, "no reason is that long");
+    }
+    if (reason != NULL) memcpy(request.reason, reason, strlen(reason));
+    enum err e = view_open(&view, env, dir, memory, why);
+    if (e) return e;
+    const struct letter_volume *newest = letter_index_newest(&view.index);
+    if (newest == NULL) {
+        e = why_set(why, ERR_MISSING, "%s: there are no dead letters", view.path);
+        goto out;
+    }
+    request.file = newest->number;
+    request.offset = (uint32_t)newest->whole_bytes;
+    e = view_walk(&view, count_meant, &counting, why);
+    if (e) goto out;
+    if (counting.count > 0 && view.requests.count == LETTER_REQUESTS_MAX) {
+        e = why_set(why, ERR_LIMIT, "%s: too many requests wait for the relay", view.path);
+        goto out;
+    }
+    if (counting.count > 0) e = make_durable(&view, newest, why);
+    if (e == OK && counting.count > 0) e = letter_request_write(env, view.path, &request, why);
+    if (e == OK) *ret_count = counting.count;
+out:
+    view_close(&view);
+    return e;
+}

@@ -1,0 +1,222 @@
+/*
+ * feed.c - from the log, or the store, into the lanes: record by record, item by item, until a lane
+ * has no room. The item that had none is the first one of the next time, so that nothing is
+ * reordered.
+ */
+#include <assert.h>
+
+#include "base/log.h"
+#include "relay/relay_private.h"
+
+enum { FEED_ITEMS_MAX = 32 * 1024 }; /* at a time: answers want to be looked at, too */
+
+/* A record again, from the log. */
+static enum err
+load_record(struct relay *r, uint64_t pos, struct why *why)
+{
+    if (r->read_again_pos == pos) return OK;
+    r->read_again_pos = 0;
+    enum err e = source_load(r->source, pos, &r->read_again, why);
+    if (e == OK) r->read_again_pos = pos;
+    return e;
+}
+
+static enum err
+load_filled(struct relay *r, uint64_t pos, uint32_t index, struct item *ret_item, struct why *why)
+{
+    const struct chunk *chunk;
+    enum err e = fill_load(r->fill, pos, &chunk, why);
+    if (e == OK) chunk_item(chunk, index, ret_item);
+    if (e != ERR_CORRUPT) return e;
+    r->restart = true; /* nothing is lost: what is not settled is read anew */
+    return ERR_AGAIN;
+}
+
+enum err
+relay_load_item(struct relay *r, uint64_t record, uint32_t index, struct item *ret_item,
+                struct why *why)
+{
+    if (record == REPLAY_RECORD) return replay_load(r, index, ret_item, why);
+    uint64_t pos = window_place(r->window, record).pos;
+    if (r->fill != NULL) return load_filled(r, pos, index, ret_item, why);
+    enum err e = load_record(r, pos, why);
+    if (e) return e;
+    if (index >= r->read_again.count) {
+        return why_set(why, ERR_CORRUPT, "a record of the log is not what it was");
+    }
+    return source_item(r->source, &r->read_again, index, ret_item, why);
+}
+
+uint64_t
+relay_read_pos(const struct relay *r)
+{
+    return r->source == NULL ? 0 : source_pos(r->source);
+}
+
+static int64_t
+time_of(const struct chunk *c, uint32_t i)
+{
+    if (c->kind == ITEM_FLOAT) return (int64_t)c->floats.times[i];
+    return c->kind == ITEM_HISTOGRAM ? c->histograms[i].t_ms : c->exemplars[i].t_ms;
+}
+
+bool
+relay_takes(struct relay *r, const struct chunk *c, uint32_t i, struct source *source)
+{
+    if (c->filled) return true;
+    if (c->kind == ITEM_METADATA) return r->limits.takes_metadata && source_takes(source, c, i);
+    if (c->pos < r->state.begin_pos && time_of(c, i) < r->state.begin_ms) return false;
+    return source_takes(source, c, i);
+}
+
+/* What was settled before a restart, or is no concern of this destination. */
+static enum err
+pass_over(struct relay *r, uint32_t count, enum fate fate)
+{
+    enum err e = window_settle(r->window, r->chunk_record, r->chunk_next, count, (uint8_t)fate);
+    if (e == OK) r->chunk_next += count;
+    return e;
+}
+
+/* How much of a record that just came was settled before a restart. */
+static void
+begin_chunk(struct relay *r)
+{
+    const struct relay_cursor *from = &r->run_from;
+    const struct chunk *c = r->chunk;
+    r->chunk_next = 0;
+    r->chunk_count = c->count;
+    r->chunk_over = 0;
+    if (c->pos < from->pos)
+        r->chunk_over = c->count;
+    else if (c->pos == from->pos)
+        r->chunk_over = from->index < c->count ? from->index : c->count;
+    account_chunk(r);
+}
+
+static void
+note_unread(struct relay *r, enum err e, const struct why *why)
+{
+    if (e == ERR_MISSING)
+        r->gone = true; /* catch_up() knows what to do */
+    else
+        relay_note_failure(r, "what comes next cannot be read", "storage", why->text);
+}
+
+static enum err
+read_chunk(struct relay *r, struct why *why)
+{
+    if (r->fill != NULL) {
+        enum err e = fill_next(r->fill, &r->chunk, why);
+        r->fill_done = e == ERR_MISSING;
+        return r->fill_done ? ERR_AGAIN : e;
+    }
+    r->chunk = &r->log_chunk;
+    return r->gone ? ERR_AGAIN : source_next(r->source, &r->log_chunk, why);
+}
+
+/* False: nothing to be had now. */
+static bool
+next_chunk(struct relay *r)
+{
+    struct why why = {""};
+    if (!r->chunk_read) {
+        if (r->fill_done) return false;
+        enum err e = read_chunk(r, &why);
+        if (e == ERR_AGAIN) return false;
+        if (e == ERR_CORRUPT) {
+            log_error("relay: part of the log is damaged and was not handed on",
+                      KV("destination", r->settings->name), KV("error", &why));
+            return true;
+        }
+        if (e) {
+            note_unread(r, e, &why);
+            return false;
+        }
+        r->chunk_read = true;
+    }
+    if (window_push(r->window, r->chunk, &r->chunk_record) != OK) return false;
+    r->chunk_read = false;
+    begin_chunk(r);
+    return true;
+}
+
+/* How many items from here on are wanted, or are not. */
+static uint32_t
+count_alike(struct relay *r, bool wanted)
+{
+    uint32_t i = r->chunk_next;
+    if (r->chunk_untaken == 0) return wanted ? r->chunk_count - i : 0;
+    while (i < r->chunk_count && relay_takes(r, r->chunk, i, r->source) == wanted) {
+        i++;
+    }
+    return i - r->chunk_next;
+}
+
+/* Samples whose series was damaged in the log: nobody can say whose they are. */
+static enum err
+drop_damaged(struct relay *r, const struct why *why)
+{
+    log_error("relay: samples cannot be handed on, their series is lost",
+              KV("destination", r->settings->name), KV("error", why));
+    return pass_over(r, 1, FATE_DROPPED + DROP_DAMAGED);
+}
+
+/* One item. False: it has to wait. */
+static bool
+feed_item(struct relay *r)
+{
+    struct why why = {""};
+    struct item item;
+    enum err e = OK;
+    if (r->fill != NULL)
+        chunk_item(r->chunk, r->chunk_next, &item);
+    else
+        e = source_item(r->source, r->chunk, r->chunk_next, &item, &why);
+    if (e == ERR_CORRUPT) return drop_damaged(r, &why) == OK;
+    if (e) {
+        note_unread(r, e, &why);
+        return false;
+    }
+    struct lane *lane = &r->lanes[item.series_hash % r->lane_count];
+    struct call_item at = {.record = r->chunk_record, .index = r->chunk_next, .count = 1};
+    switch (lane_offer(r, lane, &item, at, &why)) {
+    case LANE_TOOK:
+        r->chunk_next++;
+        return true;
+    case LANE_UNFIT:
+        e = relay_bury(r, &at, &item, BURY_UNREPRESENTABLE, "unrepresentable", why.text);
+        if (e == OK) r->chunk_next++;
+        return e == OK;
+    default:
+        return false;
+    }
+}
+
+bool
+relay_feed(struct relay *r)
+{
+    for (uint32_t items = 0; items < FEED_ITEMS_MAX; items++) {
+        while (r->chunk_next == r->chunk_count) {
+            if (!next_chunk(r)) return false;
+        }
+        if (r->chunk_over > 0) {
+            if (pass_over(r, r->chunk_over, FATE_PASSED) != OK) return false;
+            r->chunk_over = 0;
+            continue;
+        }
+        uint32_t unwanted = count_alike(r, false);
+        if (unwanted > 0) {
+            if (pass_over(r, unwanted, FATE_NOT_TAKEN) != OK) return false;
+            r->chunk_untaken -= unwanted;
+            continue;
+        }
+        if (r->fill == NULL && r->chunk->pos < r->state.drop_pos) {
+            uint32_t dropped = count_alike(r, true);
+            if (pass_over(r, dropped, FATE_DROPPED + DROP_LOG_BUDGET) != OK) return false;
+            continue;
+        }
+        if (!feed_item(r)) return false;
+    }
+    return true;
+}

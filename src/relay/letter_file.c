@@ -1,0 +1,468 @@
+/*
+ * letter_file.c - see letter_file.h. Format: docs/format/relay.md.
+ *
+ * Whatever is whole counts, wherever it stands: its checksum says so. Behind a bad place every
+ * offset is tried as the begin of an entry. Few pass the look at size and batch offset; those that
+ * do are summed up, and so that no file can make that a matter of hours, only so many bytes are.
+ */
+#include "relay/letter_file.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/crc32c.h"
+#include "model/labels.h"
+
+static const uint8_t MAGIC[8] = {'F', 'K', 'L', 'E', 'T', 'T', 'E', 'R'};
+static const char SUFFIX[] = ".letters";
+
+enum {
+    VERSION = 1,
+    NUMBER_DIGITS = 8,
+    WINDOW_BYTES = 64 * 1024,
+    WINDOW_KEEP_BYTES = 1024 * 1024,
+    ARENA_BYTES_MAX = 8 * 1024 * 1024, /* the largest histogram has 2.6 MiB */
+    ARENA_KEEP_BYTES = 64 * 1024,
+    PATIENCE_BYTES = 64 * 1024 * 1024,
+};
+
+void
+letter_file_name(uint32_t number, char to[LETTER_FILE_NAME_BYTES])
+{
+    snprintf(to, LETTER_FILE_NAME_BYTES, "%08" PRIx32 "%s", number, SUFFIX);
+}
+
+bool
+letter_file_number(const char *name, uint32_t *ret_number)
+{
+    uint32_t number = 0;
+    for (unsigned i = 0; i < NUMBER_DIGITS; i++) {
+        char c = name[i];
+        bool digit = c >= '0' && c <= '9', letter = c >= 'a' && c <= 'f';
+        if (!digit && !letter) return false;
+        number = number << 4 | (uint32_t)(digit ? c - '0' : c - 'a' + 10);
+    }
+    if (number == 0 || strcmp(name + NUMBER_DIGITS, SUFFIX) != 0) return false;
+    *ret_number = number;
+    return true;
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+void
+letter_header_put(struct buf *to)
+{
+    uint8_t header[LETTER_FILE_HEADER_BYTES];
+    memcpy(header, MAGIC, sizeof MAGIC);
+    store_le32(header + 8, VERSION);
+    store_le32(header + 12, VERSION); /* min_reader */
+    store_le32(header + 16, crc32c(0, bytes_of(header, 16)));
+    buf_put(to, header, sizeof header);
+}
+
+static void
+item_put(struct buf *to, const struct item *item)
+{
+    buf_put_u8(to, (uint8_t)item->kind);
+    buf_put_counted(to, item->tenant);
+    buf_put_counted(to, item->labels);
+    buf_put_le64(to, item->series_hash);
+    buf_put_zigzag(to, item->t_ms);
+    buf_put_zigzag(to, item->start_ms);
+    switch (item->kind) {
+    case ITEM_FLOAT:
+        buf_put_le64(to, item->bits);
+        break;
+    case ITEM_HISTOGRAM:
+        histogram_put(to, item->histogram);
+        break;
+    case ITEM_EXEMPLAR:
+        buf_put_le64(to, item->bits);
+        buf_put_counted(to, item->exemplar_labels);
+        break;
+    case ITEM_METADATA:
+        buf_put_counted(to, item->family);
+        buf_put_u8(to, (uint8_t)item->family_type);
+        buf_put_counted(to, item->help);
+        buf_put_counted(to, item->unit);
+        break;
+    case ITEM_KIND_COUNT:
+        assert(item->kind != ITEM_KIND_COUNT);
+    }
+}
+
+void
+letter_put(struct buf *to, struct letter_place replaces, const struct dead_letter *letter)
+{
+    buf_put_u8(to, ENTRY_LETTER);
+    buf_put_le32(to, 0); /* letter_set_number() */
+    buf_put_varint(to, replaces.file);
+    if (replaces.file != 0) buf_put_varint(to, replaces.number);
+    buf_put_varint(to, letter->pos);
+    buf_put_varint(to, letter->index);
+    buf_put_zigzag(to, letter->failed_ms);
+    buf_put_counted(to, letter->reason);
+    buf_put_counted(to, letter->answer);
+    item_put(to, &letter->item);
+}
+
+void
+letter_set_number(struct buf *letter, uint32_t number)
+{
+    assert(letter->size > 5);
+    store_le32(letter->at + 1, number);
+}
+
+void
+letter_marks_put(struct buf *to, enum letter_mark mark, uint32_t file, struct bytes runs)
+{
+    buf_put_u8(to, ENTRY_MARKS);
+    buf_put_u8(to, (uint8_t)mark);
+    buf_put_varint(to, file);
+    buf_put_bytes(to, runs);
+}
+
+void
+letter_end_put(struct buf *to)
+{
+    buf_put_u8(to, ENTRY_END);
+}
+
+enum err
+letter_entry_put(struct buf *to, struct bytes payload, uint32_t batch_offset)
+{
+    uint8_t header[LETTER_ENTRY_HEADER_BYTES];
+    assert(payload.size > 0);
+    assert(payload.size <= LETTER_ENTRY_BYTES_MAX);
+    if (!buf_reserve(to, sizeof header + payload.size)) return ERR_NOMEM;
+    store_le32(header, (uint32_t)payload.size);
+    store_le32(header + 4, batch_offset);
+    store_le32(header + 8, crc32c(crc32c(0, bytes_of(header, 8)), payload));
+    buf_put(to, header, sizeof header);
+    buf_put_bytes(to, payload);
+    return OK;
+}
+
+/* --- runs ------------------------------------------------------------------------------------- */
+
+void
+letter_runs_begin(struct letter_runs *runs, struct buf *to)
+{
+    *runs = (struct letter_runs){.to = to};
+}
+
+void
+letter_runs_end(struct letter_runs *runs)
+{
+    if (runs->count == 0) return;
+    buf_put_varint(runs->to, runs->first - runs->behind);
+    buf_put_varint(runs->to, runs->count);
+    runs->behind = runs->first + runs->count;
+    runs->count = 0;
+}
+
+void
+letter_runs_add(struct letter_runs *runs, uint32_t number)
+{
+    if (runs->count > 0 && number == runs->first + runs->count) {
+        runs->count++;
+        return;
+    }
+    letter_runs_end(runs);
+    assert(number >= runs->behind);
+    runs->first = number;
+    runs->count = 1;
+}
+
+bool
+letter_runs_next(struct cursor *from, uint32_t *behind, uint32_t *ret_first, uint32_t *ret_count)
+{
+    if (from->at == from->end) return false;
+    uint64_t skip = cursor_varint(from), count = cursor_varint(from);
+    if (skip > UINT32_MAX - *behind || count > UINT32_MAX - *behind - skip || count == 0) {
+        cursor_fail(from);
+    }
+    if (from->bad) return false;
+    *ret_first = *behind + (uint32_t)skip;
+    *ret_count = (uint32_t)count;
+    *behind = *ret_first + *ret_count;
+    return true;
+}
+
+/* --- what an entry holds ---------------------------------------------------------------------- */
+
+static enum err
+unpack_histogram(struct letter_scan *s, struct cursor *c)
+{
+    enum err e = histogram_get(c, &s->arena, &s->entry.histogram);
+    s->entry.letter.item.histogram = &s->entry.histogram;
+    return e == ERR_LIMIT ? ERR_NOMEM : e;
+}
+
+static enum err
+unpack_item(struct letter_scan *s, struct cursor *c)
+{
+    struct item *item = &s->entry.letter.item;
+    enum err e = OK;
+    uint8_t kind = cursor_u8(c), type = METRIC_UNKNOWN;
+    *item = (struct item){.kind = (enum item_kind)kind};
+    item->tenant = cursor_counted(c);
+    item->labels = cursor_counted(c);
+    item->series_hash = cursor_le64(c);
+    item->t_ms = cursor_zigzag(c);
+    item->start_ms = cursor_zigzag(c);
+    switch (kind) {
+    case ITEM_FLOAT:
+        item->bits = cursor_le64(c);
+        break;
+    case ITEM_HISTOGRAM:
+        e = unpack_histogram(s, c);
+        break;
+    case ITEM_EXEMPLAR:
+        item->bits = cursor_le64(c);
+        item->exemplar_labels = cursor_counted(c);
+        break;
+    case ITEM_METADATA:
+        item->family = cursor_counted(c);
+        type = cursor_u8(c);
+        item->family_type = (enum metric_type)type;
+        item->help = cursor_counted(c);
+        item->unit = cursor_counted(c);
+        break;
+    default:
+        return ERR_CORRUPT;
+    }
+    if (e) return e;
+    if (c->bad || c->at != c->end || type >= METRIC_TYPE_COUNT) return ERR_CORRUPT;
+    return labels_valid(item->labels) && labels_valid(item->exemplar_labels) ? OK : ERR_CORRUPT;
+}
+
+/* A number is bounded by how many letters could stand before it, and above theirs. */
+static enum err
+unpack_letter(struct letter_scan *s, struct cursor *c)
+{
+    struct letter_entry *entry = &s->entry;
+    struct dead_letter *letter = &entry->letter;
+    entry->number = cursor_le32(c);
+    uint64_t file = cursor_varint(c), number = file == 0 ? 0 : cursor_varint(c);
+    letter->pos = cursor_varint(c);
+    uint64_t index = cursor_varint(c);
+    letter->failed_ms = cursor_zigzag(c);
+    letter->reason = cursor_counted(c);
+    letter->answer = cursor_counted(c);
+    if (file > UINT32_MAX || number > UINT32_MAX || index > UINT32_MAX) return ERR_CORRUPT;
+    if (entry->number > entry->offset / LETTER_BYTES_MIN) return ERR_CORRUPT;
+    if (entry->number < s->next_number) return ERR_CORRUPT;
+    entry->replaces = (struct letter_place){(uint32_t)file, (uint32_t)number};
+    letter->index = (uint32_t)index;
+    return unpack_item(s, c);
+}
+
+static enum err
+unpack_marks(struct letter_scan *s, struct cursor *c)
+{
+    uint8_t mark = cursor_u8(c);
+    uint64_t file = cursor_varint(c);
+    s->entry.runs = bytes_of(c->at, cursor_left(c));
+    if (c->bad || mark < MARK_REPLAYING || mark > MARK_LAST || file > UINT32_MAX) {
+        return ERR_CORRUPT;
+    }
+    s->entry.mark = (enum letter_mark)mark;
+    s->entry.file = (uint32_t)file;
+    uint32_t behind = 0, first, count;
+    while (letter_runs_next(c, &behind, &first, &count)) {
+    }
+    return c->bad ? ERR_CORRUPT : OK;
+}
+
+/* ERR_UNSUPPORTED: of a type that a newer version has and we may step over. */
+static enum err
+unpack_entry(struct letter_scan *s, struct bytes payload)
+{
+    struct cursor c = cursor_of(payload);
+    arena_reset_to(&s->arena, ARENA_KEEP_BYTES);
+    s->entry.type = (enum letter_entry_type)cursor_u8(&c);
+    switch (s->entry.type) {
+    case ENTRY_LETTER:
+        return unpack_letter(s, &c);
+    case ENTRY_MARKS:
+        return unpack_marks(s, &c);
+    case ENTRY_END:
+        return OK;
+    default:
+        return ERR_UNSUPPORTED;
+    }
+}
+
+/* --- the way through a file ------------------------------------------------------------------- */
+
+static void
+window_init(struct letter_scan *s)
+{
+    buf_init(&s->window, s->memory, LETTER_ENTRY_HEADER_BYTES + LETTER_ENTRY_BYTES_MAX);
+    s->window_at = 0;
+}
+
+/* `size` bytes of the file, a view until the next call; NULL: it ends before them. */
+static enum err
+window_get(struct letter_scan *s, uint64_t offset, size_t size, const uint8_t **ret_at,
+           struct why *why)
+{
+    *ret_at = NULL;
+    if (offset > s->end || size > s->end - offset) return OK;
+    bool there = offset >= s->window_at && offset - s->window_at <= s->window.size &&
+                 size <= s->window.size - (offset - s->window_at);
+    if (!there) {
+        size_t wanted = size > WINDOW_BYTES ? size : WINDOW_BYTES;
+        if (wanted > s->end - offset) wanted = (size_t)(s->end - offset);
+        if (s->window.capacity > WINDOW_KEEP_BYTES) {
+            buf_fini(&s->window);
+            window_init(s);
+        }
+        buf_clear(&s->window);
+        if (!buf_reserve(&s->window, wanted)) return why_set(why, ERR_NOMEM, "%s", s->file.path);
+        s->window_at = offset;
+        size_t got = 0;
+        enum err e = file_read_some(&s->file, s->window.at, wanted, offset, &got, why);
+        if (e) return e;
+        s->window.size = got;
+        if (got < wanted) s->end = offset + got; /* somebody has cut it */
+        if (got < size) return OK;
+    }
+    *ret_at = s->window.at + (offset - s->window_at);
+    return OK;
+}
+
+struct frame {
+    bool whole;
+    uint32_t batch_offset;
+    struct bytes payload;
+};
+
+static enum err
+frame_at(struct letter_scan *s, uint64_t offset, bool searching, struct frame *ret_frame,
+         struct why *why)
+{
+    const uint8_t *at;
+    *ret_frame = (struct frame){.whole = false};
+    enum err e = window_get(s, offset, LETTER_ENTRY_HEADER_BYTES, &at, why);
+    if (e || at == NULL) return e;
+    uint32_t size = load_le32(at), batch_offset = load_le32(at + 4), crc = load_le32(at + 8);
+    if (size == 0 || size > LETTER_ENTRY_BYTES_MAX || batch_offset > offset) return OK;
+    if (size > s->end - offset - LETTER_ENTRY_HEADER_BYTES) return OK;
+    if (searching && size > s->patience) return OK;
+    if (searching) s->patience -= size;
+    e = window_get(s, offset, LETTER_ENTRY_HEADER_BYTES + size, &at, why);
+    if (e || at == NULL) return e;
+    struct bytes payload = bytes_of(at + LETTER_ENTRY_HEADER_BYTES, size);
+    if (crc32c(crc32c(0, bytes_of(at, 8)), payload) != crc) return OK;
+    *ret_frame = (struct frame){true, batch_offset, payload};
+    return OK;
+}
+
+/* What stands at `offset` is bad. Whether it was ever durable, a later batch has to say. */
+static void
+suspect(struct letter_scan *s, uint64_t offset)
+{
+    s->clean = false;
+    s->suspects++;
+    s->suspect_at = offset;
+}
+
+static enum err
+search(struct letter_scan *s, struct why *why)
+{
+    uint64_t bad = s->offset, at = bad + 1;
+    struct frame frame = {.whole = false};
+    for (; at < s->end; at++) {
+        enum err e = frame_at(s, at, true, &frame, why);
+        if (e) return e;
+        if (frame.whole) break;
+    }
+    s->offset = frame.whole ? at : s->end;
+    suspect(s, bad);
+    return OK;
+}
+
+enum err
+letter_scan_next(struct letter_scan *s, const struct letter_entry **ret_entry, struct why *why)
+{
+    while (s->offset < s->end) {
+        struct frame frame;
+        enum err e = frame_at(s, s->offset, false, &frame, why);
+        if (e == OK && !frame.whole) e = search(s, why);
+        if (e) return e;
+        if (!frame.whole) continue;
+        s->entry.offset = s->offset;
+        e = unpack_entry(s, frame.payload);
+        if (e == ERR_NOMEM) return why_set(why, e, "%s: no memory for a letter", s->file.path);
+        s->offset += LETTER_ENTRY_HEADER_BYTES + frame.payload.size;
+        s->whole_end = s->offset;
+        if (frame.batch_offset > s->batch_at) s->batch_at = frame.batch_offset;
+        if (s->suspects > 0 && frame.batch_offset > s->suspect_at) {
+            s->damaged += s->suspects;
+            s->suspects = 0;
+        }
+        if (e == ERR_CORRUPT) s->damaged++;
+        if (e) continue;
+        if (s->entry.type == ENTRY_LETTER) s->next_number = s->entry.number + 1;
+        *ret_entry = &s->entry;
+        return OK;
+    }
+    return ERR_MISSING;
+}
+
+void
+letter_scan_seek(struct letter_scan *s, uint64_t offset, uint64_t end)
+{
+    s->offset = offset;
+    s->end = end < LETTER_FILE_READ_BYTES ? end : LETTER_FILE_READ_BYTES;
+    s->patience = PATIENCE_BYTES;
+    s->next_number = 0;
+}
+
+static enum err
+read_header(struct letter_scan *s, struct why *why)
+{
+    const uint8_t *at;
+    enum err e = window_get(s, 0, LETTER_FILE_HEADER_BYTES, &at, why);
+    if (e) return e;
+    bool good = at != NULL && memcmp(at, MAGIC, sizeof MAGIC) == 0 &&
+                load_le32(at + 16) == crc32c(0, bytes_of(at, 16));
+    if (!good) {
+        suspect(s, 0);
+        return OK;
+    }
+    if (load_le32(at + 12) <= VERSION) return OK;
+    return why_set(why, ERR_UNSUPPORTED, "%s: version %u needs a reader of version %u",
+                   s->file.path, load_le32(at + 8), load_le32(at + 12));
+}
+
+enum err
+letter_scan_open(struct letter_scan *s, struct env *env, const char *path, struct budget *memory,
+                 struct why *why)
+{
+    *s = (struct letter_scan){.file = FILE_CLOSED, .memory = memory, .clean = true};
+    enum err e = file_open(env, path, FILE_READ, &s->file, why);
+    if (e) return e;
+    window_init(s);
+    arena_init(&s->arena, memory, ARENA_BYTES_MAX, 0);
+    uint64_t size;
+    e = file_size(&s->file, &size, why);
+    if (e == OK) {
+        letter_scan_seek(s, LETTER_FILE_HEADER_BYTES, size);
+        s->whole_end = LETTER_FILE_HEADER_BYTES;
+        e = read_header(s, why);
+    }
+    if (e) letter_scan_close(s);
+    return e;
+}
+
+void
+letter_scan_close(struct letter_scan *s)
+{
+    err_ignore(file_close(&s->file), "only read");
+    buf_fini(&s->window);
+    arena_fini(&s->arena);
+}

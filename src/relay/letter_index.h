@@ -1,0 +1,83 @@
+/*
+ * letter_index.h - which dead letters there are and what was decided about each: half a byte a
+ * letter, however large it is, and a few words a file.
+ *
+ * Threads: one.
+ */
+#ifndef RELAY_LETTER_INDEX_H
+#define RELAY_LETTER_INDEX_H
+
+#include "relay/letter_file.h"
+
+enum letter_state {
+    LETTER_GONE, /* delivered, dropped, revoked, said again elsewhere, or never read */
+    LETTER_KEPT,
+    LETTER_REPLAYING,
+    LETTER_GIVEN, /* replaying, and in the hands of the relay; not known on disk */
+    LETTER_STATE_COUNT,
+};
+
+/* A file. */
+struct letter_volume {
+    uint32_t number;
+    uint32_t letter_count; /* the number of the letter to come */
+    uint64_t bytes;        /* on disk */
+    uint64_t whole_bytes;  /* when it was read: up to where there are whole entries, */
+    uint64_t batch_bytes;  /* and where the last batch of them begins */
+    bool made;             /* it is there */
+    bool clean;            /* it may be continued at its end */
+    bool leaving;          /* its removal was begun */
+    int64_t oldest_ms;     /* of its letters, when they failed */
+    int64_t youngest_ms;
+    uint32_t counts[LETTER_STATE_COUNT][ITEM_KIND_COUNT]; /* of LETTER_GONE not kept */
+    uint8_t *nibbles;                                     /* state, and kind times 4 */
+    size_t capacity;                                      /* bytes */
+};
+
+struct letter_index {
+    struct budget *memory;
+    struct letter_volume *volumes; /* by their numbers */
+    uint32_t count;
+    uint32_t capacity;
+    uint64_t damaged; /* places in files */
+};
+
+void letter_index_init(struct letter_index *index, struct budget *memory);
+void letter_index_fini(struct letter_index *index);
+
+/*
+ * Reads all files of a directory. `each`, which may be NULL, is told of every letter once it is in
+ * the index. ERR_MISSING: no such directory. ERR_AGAIN: files went meanwhile, somebody is at work;
+ * then the index is to be thrown away, as after every error. ERR_UNSUPPORTED, ERR_IO, ERR_NOMEM;
+ * ERR_LIMIT: of names.
+ */
+MUST_CHECK enum err letter_index_read(struct letter_index *index, struct env *env, const char *dir,
+                                      enum err (*each)(void *context,
+                                                       const struct letter_volume *volume,
+                                                       const struct letter_entry *letter),
+                                      void *context, struct why *why);
+
+/* One with a number above all others. Moves the others: they are to be found again. ERR_NOMEM. */
+MUST_CHECK enum err letter_index_append(struct letter_index *index, uint32_t number);
+void letter_index_remove(struct letter_index *index, uint32_t at);
+/* NULL: there is none. A view until one is appended or removed. */
+struct letter_volume *letter_index_find(const struct letter_index *index, uint32_t number);
+/* The one with the highest number; NULL: there is none. */
+struct letter_volume *letter_index_newest(const struct letter_index *index);
+
+/* Room for a letter of that number. ERR_NOMEM. */
+MUST_CHECK enum err letter_volume_reserve(const struct letter_index *index,
+                                          struct letter_volume *volume, uint32_t number);
+/* A letter that is kept; numbers ascend, and there is room. */
+void letter_volume_add(struct letter_volume *volume, uint32_t number, enum item_kind kind,
+                       int64_t failed_ms);
+/* LETTER_GONE where there is no such letter. */
+enum letter_state letter_volume_state(const struct letter_volume *volume, uint32_t number);
+enum item_kind letter_volume_kind(const struct letter_volume *volume, uint32_t number);
+/* Of one that is not gone. */
+void letter_volume_set(struct letter_volume *volume, uint32_t number, enum letter_state state);
+/* Letters in a state, of all kinds; and all that are not gone. */
+uint64_t letter_volume_count(const struct letter_volume *volume, enum letter_state state);
+uint64_t letter_volume_live(const struct letter_volume *volume);
+
+#endif

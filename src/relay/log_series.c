@@ -1,0 +1,226 @@
+/*
+ * log_series.c - runs of references, sorted; a record's runs are merged into them as one.
+ *
+ * Invariants, between log_series_end() and the next log_series_begin():
+ * 1. runs are sorted and share no reference;
+ * 2. every run lies in one record: its references are at `index` and behind it, one each.
+ */
+#include "relay/log_series.h"
+
+#include <stdlib.h>
+
+struct run {
+    uint64_t first_ref;
+    uint32_t count;
+    uint32_t record;
+    uint32_t index;
+};
+
+struct record {
+    uint64_t pos;
+    uint64_t first_bit; /* of its series, in `taken` */
+    uint32_t count;
+};
+
+struct log_series {
+    struct budget *memory;
+    uint64_t segment;
+    struct run *runs;
+    size_t run_count, run_capacity;
+    struct run *added; /* the record's at hand */
+    size_t added_count, added_capacity;
+    struct record *records;
+    size_t record_count, record_capacity;
+    uint8_t *taken; /* bits */
+    size_t taken_capacity;
+    uint64_t bit_count;
+    size_t hint; /* the run found last */
+};
+
+enum err
+log_series_new(struct budget *memory, uint64_t segment, struct log_series **ret_series)
+{
+    struct log_series *s = mem_new(memory, sizeof *s);
+    if (s == NULL) return ERR_NOMEM;
+    s->memory = memory;
+    s->segment = segment;
+    *ret_series = s;
+    return OK;
+}
+
+void
+log_series_free(struct log_series *s)
+{
+    if (s == NULL) return;
+    mem_free(s->memory, s->runs, s->run_capacity * sizeof *s->runs);
+    mem_free(s->memory, s->added, s->added_capacity * sizeof *s->added);
+    mem_free(s->memory, s->records, s->record_capacity * sizeof *s->records);
+    mem_free(s->memory, s->taken, s->taken_capacity);
+    mem_free(s->memory, s, sizeof *s);
+}
+
+uint64_t
+log_series_segment(const struct log_series *s)
+{
+    return s->segment;
+}
+
+/* Room for `count` things of `size` bytes, half as many again at a time. */
+static enum err
+grow(struct budget *memory, void **array, size_t *capacity, size_t count, size_t size)
+{
+    if (count <= *capacity) return OK;
+    size_t wanted = *capacity + *capacity / 2 + 64;
+    if (wanted < count) wanted = count;
+    void *grown = mem_resize(memory, *array, *capacity * size, wanted * size);
+    if (grown == NULL) return ERR_NOMEM;
+    *array = grown;
+    *capacity = wanted;
+    return OK;
+}
+
+enum err
+log_series_begin(struct log_series *s, uint64_t pos)
+{
+    enum err e = grow(s->memory, (void **)&s->records, &s->record_capacity, s->record_count + 1,
+                      sizeof *s->records);
+    if (e) return e;
+    if (s->record_count >= UINT32_MAX) return ERR_LIMIT;
+    s->records[s->record_count] = (struct record){.pos = pos, .first_bit = s->bit_count};
+    s->added_count = 0;
+    return OK;
+}
+
+/* The run that holds `ref`, or the place behind the last one before it. */
+static size_t
+run_place(const struct log_series *s, uint64_t ref, bool *ret_found)
+{
+    size_t low = 0, high = s->run_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (s->runs[middle].first_ref <= ref)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *ret_found = low > 0 && ref - s->runs[low - 1].first_ref < s->runs[low - 1].count;
+    return *ret_found ? low - 1 : low;
+}
+
+static enum err
+put_bit(struct log_series *s, uint64_t at, bool value)
+{
+    size_t bytes = (size_t)(at / 8) + 1;
+    enum err e = grow(s->memory, (void **)&s->taken, &s->taken_capacity, bytes, 1);
+    if (e) return e;
+    uint8_t mask = (uint8_t)(1u << (at % 8));
+    s->taken[at / 8] = (uint8_t)((s->taken[at / 8] & ~mask) | (value ? mask : 0));
+    return OK;
+}
+
+enum err
+log_series_add(struct log_series *s, uint64_t ref, bool taken)
+{
+    struct record *record = &s->records[s->record_count];
+    if (record->count == UINT32_MAX) return ERR_LIMIT;
+    enum err e = put_bit(s, record->first_bit + record->count, taken);
+    if (e) return e;
+    uint32_t index = record->count++;
+    bool known;
+    run_place(s, ref, &known);
+    if (known) return OK; /* named twice, after a commit that failed: the same labels */
+    struct run *last = s->added_count == 0 ? NULL : &s->added[s->added_count - 1];
+    if (last != NULL && ref == last->first_ref + last->count &&
+        index == last->index + last->count) {
+        last->count++;
+        return OK;
+    }
+    e = grow(s->memory, (void **)&s->added, &s->added_capacity, s->added_count + 1,
+             sizeof *s->added);
+    if (e) return e;
+    s->added[s->added_count++] = (struct run){ref, 1, (uint32_t)s->record_count, index};
+    return OK;
+}
+
+static int
+compare_runs(const void *a, const void *b)
+{
+    const struct run *x = a, *y = b;
+    if (x->first_ref != y->first_ref) return x->first_ref < y->first_ref ? -1 : 1;
+    return (x->index > y->index) - (x->index < y->index);
+}
+
+/* What a record names twice counts once: runs of it may begin inside another. */
+static void
+drop_repeated(struct log_series *s)
+{
+    size_t kept = 0;
+    uint64_t behind = 0;
+    for (size_t i = 0; i < s->added_count; i++) {
+        struct run run = s->added[i];
+        uint64_t end = run.first_ref + run.count;
+        if (kept > 0 && run.first_ref < behind) {
+            uint64_t over = behind < end ? behind - run.first_ref : run.count;
+            run.first_ref += over;
+            run.index += (uint32_t)over;
+            run.count -= (uint32_t)over;
+        }
+        if (run.count == 0) continue;
+        s->added[kept++] = run;
+        behind = end;
+    }
+    s->added_count = kept;
+}
+
+enum err
+log_series_end(struct log_series *s)
+{
+    enum err e = grow(s->memory, (void **)&s->runs, &s->run_capacity, s->run_count + s->added_count,
+                      sizeof *s->runs);
+    if (e) return e;
+    if (s->added_count > 1) qsort(s->added, s->added_count, sizeof *s->added, compare_runs);
+    drop_repeated(s);
+    /* From behind, so that both may share the array. */
+    size_t old = s->run_count, new = s->added_count, to = old + new;
+    while (new > 0) {
+        bool is_old = old > 0 && s->runs[old - 1].first_ref > s->added[new - 1].first_ref;
+        s->runs[--to] = is_old ? s->runs[--old] : s->added[--new];
+    }
+    s->run_count += s->added_count;
+    s->added_count = 0;
+    s->bit_count += s->records[s->record_count].count;
+    s->record_count++;
+    s->hint = 0;
+    return OK;
+}
+
+bool
+log_series_find(struct log_series *s, uint64_t ref, struct log_series_place *ret_place)
+{
+    size_t at = s->hint;
+    bool found = at < s->run_count && ref - s->runs[at].first_ref < s->runs[at].count;
+    if (!found && at + 1 < s->run_count) { /* mostly the next one, if not the same */
+        at++;
+        found = ref - s->runs[at].first_ref < s->runs[at].count;
+    }
+    if (!found) at = run_place(s, ref, &found);
+    if (!found) return false;
+    s->hint = at;
+    const struct run *run = &s->runs[at];
+    const struct record *record = &s->records[run->record];
+    uint32_t index = run->index + (uint32_t)(ref - run->first_ref);
+    uint64_t bit = record->first_bit + index;
+    *ret_place = (struct log_series_place){
+        .record_pos = record->pos,
+        .record = run->record,
+        .index = index,
+        .taken = (s->taken[bit / 8] >> (bit % 8) & 1) != 0,
+    };
+    return true;
+}
+
+uint32_t
+log_series_records(const struct log_series *s)
+{
+    return (uint32_t)s->record_count;
+}

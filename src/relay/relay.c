@@ -1,0 +1,640 @@
+/* relay.c - one destination: opened, stepped, watched. See relay.h. */
+#include <assert.h>
+#include <stdio.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "relay/relay_private.h"
+
+enum {
+    POLL_MS = 100, /* how long at most until new samples are seen */
+    BUSY_MS = 20,
+    THROTTLE_PAUSE_MS = 1000,    /* the number of lanes falls no more often, */
+    THROTTLE_RECOVER_MS = 30000, /* and rises after so long without a complaint */
+    LOG_AGAIN_MS = 60 * 1000,
+    RUN_AGAIN_MS = 1000,
+    WRITER_STATE_BYTES_MAX = 512 * 1024,
+    FILL_REST_MS = 10 * 1000, /* nothing was read for so long: the store may change */
+};
+
+int64_t
+relay_now_ns(const struct relay *r)
+{
+    return env_monotonic_ns(r->options.env);
+}
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+static void
+init(struct relay *r, const struct relay_options *options)
+{
+    r->options = *options;
+    r->settings = options->settings;
+    r->class = options->writer;
+    lock_init(&r->lock, LOCK_RANK_RELAY);
+    buf_init(&r->writer_state, options->memory, WRITER_STATE_BYTES_MAX);
+    buf_init(&r->next_writer_state, options->memory, WRITER_STATE_BYTES_MAX);
+    buf_init(&r->place, options->memory, RELAY_STATE_BYTES_MAX);
+    buf_init(&r->next_place, options->memory, RELAY_STATE_BYTES_MAX);
+    buf_init(&r->scratch, options->memory, RELAY_STATE_BYTES_MAX);
+    r->sample_rate.rate = r->settings->max_rate_samples;
+    r->byte_rate.rate = r->settings->max_rate_bytes;
+    r->fill_rate.rate = r->settings->fill_rate_samples;
+    r->rates_ns = relay_now_ns(r);
+}
+
+enum err
+relay_open(const struct relay_options *options, struct relay **ret_relay, struct why *why)
+{
+    struct relay *r = mem_new(options->memory, sizeof *r);
+    if (r == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
+    init(r, options);
+    bool is_new = false;
+    enum err e = path_join(r->dir, sizeof r->dir, options->dir, r->settings->name);
+    if (e) why_set(why, e, "the path is too long");
+    if (e == OK) e = env_mkdir(options->env, r->dir, why);
+    if (e == OK) e = selection_new(r->settings, &r->selection, why);
+    if (e == OK) e = borders_new(options->tsdb, &r->borders);
+    if (e == OK) e = relay_load_state(r, &is_new, why);
+    if (e == OK)
+        e = http_calls_new(options->env, options->memory, options->user_agent, &r->http, why);
+    if (e == OK) e = relay_begin_run(r, why);
+    if (e == OK && is_new) e = relay_save(r, why);
+    if (e == OK && is_new && !r->settings->dry_run)
+        e = env_syncdir(options->env, options->dir, why);
+    if (e) {
+        relay_free(r);
+        return e;
+    }
+    r->paused = r->state.wish == RELAY_WISH_PAUSE ||
+                (r->state.wish == RELAY_WISH_NONE && r->settings->paused);
+    *ret_relay = r;
+    return OK;
+}
+
+void
+relay_free(struct relay *r)
+{
+    if (r == NULL) return;
+    http_calls_free(r->http);
+    if (r->running) relay_end_run(r);
+    borders_free(&r->borders);
+    selection_free(r->selection);
+    buf_fini(&r->writer_state);
+    buf_fini(&r->next_writer_state);
+    buf_fini(&r->place);
+    buf_fini(&r->next_place);
+    buf_fini(&r->scratch);
+    lock_fini(&r->lock);
+    mem_free(r->options.memory, r, sizeof *r);
+}
+
+/* --- what happened ---------------------------------------------------------------------------- */
+
+static void
+note_error(struct relay *r, const char *reason, const char *text)
+{
+    snprintf(r->now.error, sizeof r->now.error, "%s: %s", reason, text);
+    r->now.error_ms = env_realtime_ms(r->options.env);
+    r->now.calls_failed_total++;
+}
+
+void
+relay_note_failure(struct relay *r, const char *what, const char *reason, const char *text)
+{
+    note_error(r, reason, text);
+    r->failing = true;
+    int64_t now_ns = relay_now_ns(r);
+    if (r->logged_ns != 0 && now_ns - r->logged_ns < LOG_AGAIN_MS * NS_PER_MS) return;
+    r->logged_ns = now_ns;
+    log_warn("relay: it did not work, and is tried again", KV("destination", r->settings->name),
+             KV("what", what), KV("reason", reason), KV("answer", text));
+}
+
+void
+relay_note_blocked(struct relay *r, const char *reason, const char *text)
+{
+    note_error(r, reason, text);
+    int64_t now_ns = relay_now_ns(r);
+    bool news = r->obstacle != OBSTACLE_BLOCKED;
+    r->obstacle = OBSTACLE_BLOCKED;
+    r->probe_ns = now_ns + PROBE_MS * NS_PER_MS;
+    if (!news && now_ns - r->logged_ns < LOG_AGAIN_MS * NS_PER_MS) return;
+    r->logged_ns = now_ns;
+    log_error("relay: nothing can be delivered until this is mended; everything is kept",
+              KV("destination", r->settings->name), KV("reason", reason), KV("answer", text),
+              KV("tried_again_s", PROBE_MS / 1000));
+}
+
+static void
+forget_refusals(struct relay *r)
+{
+    memset(r->refusals, 0, sizeof r->refusals);
+    memset(r->judged, 0, sizeof r->judged);
+}
+
+void
+relay_note_success(struct relay *r)
+{
+    r->failing = false;
+    r->now.delivered_ms = env_realtime_ms(r->options.env);
+    if (r->obstacle == OBSTACLE_REFUSING && ++r->good_probes < GOOD_PROBES) {
+        r->probe_ns = relay_now_ns(r); /* one sample that it took says little of the next */
+        return;
+    }
+    if (r->obstacle != OBSTACLE_NONE) {
+        log_info("relay: it works again", KV("destination", r->settings->name));
+        forget_refusals(r);
+    }
+    r->obstacle = OBSTACLE_NONE;
+    r->now.error[0] = 0;
+}
+
+void
+relay_note_judged(struct relay *r, uint32_t judged, uint32_t refused)
+{
+    r->judged[r->refusal_slot] += judged;
+    r->refusals[r->refusal_slot] += refused;
+    if (r->judged[r->refusal_slot] >= REFUSALS_WINDOW / REFUSALS_SLOTS) {
+        r->refusal_slot = (r->refusal_slot + 1) % REFUSALS_SLOTS;
+        r->judged[r->refusal_slot] = r->refusals[r->refusal_slot] = 0;
+    }
+    if (refused > 0) r->good_probes = 0;
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < REFUSALS_SLOTS; i++) {
+        sum += r->refusals[i];
+    }
+    if (sum <= REFUSALS_MAX || r->obstacle != OBSTACLE_NONE) return;
+    r->obstacle = OBSTACLE_REFUSING;
+    r->probe_ns = relay_now_ns(r) + PROBE_MS * NS_PER_MS;
+    log_error("relay: most samples are refused for good; the rest is kept until that ends",
+              KV("destination", r->settings->name), KV("refused", sum),
+              KV("of_the_last", REFUSALS_WINDOW));
+}
+
+void
+relay_note_throttled(struct relay *r)
+{
+    int64_t now_ns = relay_now_ns(r);
+    bool soon = r->throttled_ns != 0 && now_ns - r->throttled_ns < THROTTLE_PAUSE_MS * NS_PER_MS;
+    r->throttled_ns = now_ns;
+    if (soon || r->lanes_wanted != r->lane_count || r->lane_count == 1) return;
+    r->lanes_wanted = r->lane_count / 2;
+}
+
+/* Lanes change their number only when all are empty, lest samples of a series overtake others. */
+static void
+change_lanes(struct relay *r)
+{
+    int64_t now_ns = relay_now_ns(r);
+    if (r->lanes_wanted == r->lane_count) {
+        bool quiet = now_ns - r->throttled_ns >= THROTTLE_RECOVER_MS * NS_PER_MS;
+        if (r->lane_count == r->concurrency || !quiet) return;
+        r->lanes_wanted = r->lane_count + 1;
+        r->throttled_ns = now_ns; /* one at a time */
+    }
+    for (uint32_t i = 0; i < r->lane_count; i++) {
+        if (!lane_is_empty(&r->lanes[i])) return;
+    }
+    r->lane_count = r->lanes_wanted;
+}
+
+/* What was a letter before a crash, and has arrived after it, is none any more. */
+static enum err
+revoke_letters(struct relay *r, const struct call_item *item)
+{
+    enum err e = OK;
+    for (uint32_t i = 0; i < item->count && e == OK; i++) {
+        uint64_t pos;
+        uint32_t index;
+        relay_identity(r, item->record, item->index + i, &pos, &index);
+        e = dead_letters_revoke(r->letters, pos, index, NULL);
+    }
+    return e;
+}
+
+enum err
+relay_settle(struct relay *r, const struct call_item *item, uint8_t fate)
+{
+    if (item->record == REPLAY_RECORD) {
+        return replay_settle(r, item, fate == FATE_DELIVERED, "damaged", "");
+    }
+    if (r->settings->dry_run) fate = FATE_NOT_TAKEN;
+    enum err e = fate == FATE_DELIVERED ? revoke_letters(r, item) : OK;
+    if (e == OK) e = window_settle(r->window, item->record, item->index, item->count, fate);
+    r->dirty |= e == OK;
+    return e;
+}
+
+enum err
+relay_bury(struct relay *r, const struct call_item *at, const struct item *item,
+           enum bury_why why_buried, const char *reason, const char *answer)
+{
+    if (at->record == REPLAY_RECORD) return replay_settle(r, at, false, reason, answer);
+    bool drop =
+        why_buried == BURY_UNREPRESENTABLE && r->settings->unrepresentable == UNREPRESENTABLE_DROP;
+    if (drop) return relay_settle(r, at, FATE_DROPPED + DROP_UNREPRESENTABLE);
+    if (r->settings->dry_run) return relay_settle(r, at, FATE_NOT_TAKEN);
+    struct dead_letter letter = {
+        .item = *item,
+        .reason = bytes_of_text(reason),
+        .answer = bytes_of_text(answer),
+        .failed_ms = env_realtime_ms(r->options.env),
+    };
+    relay_identity(r, at->record, at->index, &letter.pos, &letter.index);
+    struct why why = {""};
+    enum err e = dead_letters_add(r->letters, &letter, &why);
+    if (e == OK) e = relay_settle(r, at, FATE_DEAD_LETTERED);
+    if (e) relay_note_failure(r, "a dead letter cannot be kept", "dead_letters", why.text);
+    return e;
+}
+
+/* --- sending ---------------------------------------------------------------------------------- */
+
+static void
+prepare_done(struct relay *r, const struct writer_step *step)
+{
+    r->preparing = false;
+    if (step->verdict == VERDICT_DELIVERED) {
+        r->prepare_backoff_ms = 0;
+        return;
+    }
+    const struct retry_settings *retry = &r->settings->retry;
+    int64_t wait_ms =
+        r->prepare_backoff_ms == 0 ? retry->min_backoff_ms : 2 * r->prepare_backoff_ms;
+    if (wait_ms > retry->max_backoff_ms) wait_ms = retry->max_backoff_ms;
+    r->prepare_backoff_ms = wait_ms;
+    if (step->verdict == VERDICT_BLOCKED) {
+        relay_note_blocked(r, step->reason, step->answer);
+        wait_ms = PROBE_MS;
+    } else {
+        relay_note_failure(r, "preparation", step->reason, step->answer);
+    }
+    r->prepare_ns = relay_now_ns(r) + wait_ms * NS_PER_MS;
+}
+
+static void
+prepare(struct relay *r, const struct http_call_answer *answer)
+{
+    struct writer_step step = {.next = WRITER_DONE};
+    struct why why = {""};
+    r->class->prepare(r->writer, answer, &step);
+    if (step.next == WRITER_SEND) {
+        step.http.context = r;
+        enum err e = http_calls_start(r->http, &step.http, &why);
+        r->preparing = e == OK;
+        if (e == OK) return;
+        step = (struct writer_step){.verdict = VERDICT_RETRY, .reason = "no_memory"};
+    }
+    prepare_done(r, &step);
+}
+
+bool
+relay_is_ready(struct relay *r)
+{
+    if (r->paused || r->stopping || r->leaving || r->preparing) return false;
+    if (r->settings->dry_run || r->class->need_prepare == NULL) return true;
+    if (!r->class->need_prepare(r->writer)) return true;
+    if (relay_now_ns(r) >= r->prepare_ns) prepare(r, NULL);
+    return !r->preparing && !r->class->need_prepare(r->writer);
+}
+
+static void
+refill(struct token_bucket *bucket, double seconds)
+{
+    bucket->tokens += (double)bucket->rate * seconds;
+    if (bucket->tokens > (double)bucket->rate) bucket->tokens = (double)bucket->rate;
+}
+
+bool
+relay_may_send(struct relay *r, uint32_t samples, uint64_t bytes)
+{
+    int64_t now_ns = relay_now_ns(r);
+    double seconds = (double)(now_ns - r->rates_ns) / (double)NS_PER_S;
+    r->rates_ns = now_ns;
+    refill(&r->sample_rate, seconds);
+    refill(&r->byte_rate, seconds);
+    refill(&r->fill_rate, seconds);
+    if (r->fill != NULL && r->fill_rate.rate > 0 && r->fill_rate.tokens < 0) return false;
+    if (r->sample_rate.rate > 0 && r->sample_rate.tokens < 0) return false;
+    if (r->byte_rate.rate > 0 && r->byte_rate.tokens < 0) return false;
+    r->sample_rate.tokens -= samples;
+    r->byte_rate.tokens -= (double)bytes;
+    if (r->fill != NULL) r->fill_rate.tokens -= samples;
+    return true;
+}
+
+/* --- stepping --------------------------------------------------------------------------------- */
+
+static void
+take_answers(struct relay *r)
+{
+    struct http_call_answer answer;
+    while (http_calls_done(r->http, &answer)) {
+        if (answer.context == r)
+            prepare(r, &answer);
+        else
+            lane_answered(r, answer.context, &answer);
+    }
+}
+
+static void
+take_wish(struct relay *r)
+{
+    lock_take(&r->lock);
+    bool is_new = r->wish_is_new;
+    enum relay_wish wish = r->wish;
+    r->wish_is_new = false;
+    r->replays |= r->replay_wanted;
+    if (r->replay_wanted) r->replays_from_ms = r->replay_from_ms;
+    r->replay_wanted = false;
+    lock_drop(&r->lock);
+    if (!is_new) return;
+    r->state.wish = wish;
+    r->paused = wish == RELAY_WISH_PAUSE;
+    if (!r->paused) { /* whoever says go on has mended something */
+        r->obstacle = OBSTACLE_NONE;
+        forget_refusals(r);
+    }
+    r->dirty = true;
+}
+
+/*
+ * Moves in the account what operator, budget and age decided about letters. Of those that went for
+ * the budget some may have been replaying: how many are is known.
+ */
+static void
+count_moved(struct relay *r, const struct dead_letters_moved *moved)
+{
+    struct dead_letters_counts counts;
+    dead_letters_counts(r->letters, &counts);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        uint64_t *count = r->base.count[kind], full = moved->dropped_full[kind];
+        uint64_t were = r->replaying[kind] + moved->replaying[kind];
+        uint64_t replays_lost = were - counts.replaying[kind];
+        r->replaying[kind] = counts.replaying[kind];
+        count[FATE_DEAD_LETTERED] -= moved->replaying[kind] + moved->dropped[kind] + full -
+                                     replays_lost; /* of what the window counts, too */
+        count[FATE_DROPPED + DROP_BY_OPERATOR] += moved->dropped[kind];
+        count[FATE_DROPPED + DROP_DEAD_LETTERS_FULL] += full;
+        r->dirty |= moved->replaying[kind] + moved->dropped[kind] + full > 0;
+        if (full == 0) continue;
+        log_error("relay: dead letters are lost: their budget or their age is reached",
+                  KV("destination", r->settings->name), KV("letters", full));
+    }
+}
+
+static void
+tend_letters(struct relay *r)
+{
+    struct dead_letters_moved moved;
+    struct why why = {""};
+    memset(&moved, 0, sizeof moved);
+    enum err e = dead_letters_tend(r->letters, env_realtime_ms(r->options.env), &moved, &why);
+    count_moved(r, &moved);
+    if (e) relay_note_failure(r, "dead letters", "dead_letters", why.text);
+}
+
+/* Where the log has nothing for this destination, the cursor moves, too. */
+static void
+skip_ahead(struct relay *r)
+{
+    if (r->source == NULL || window_records(r->window) > 0 || r->chunk_read) return;
+    bool read = source_pos(r->source) > r->state.cursor.pos && r->chunk_next == r->chunk_count;
+    if (read) window_skip(r->window, (struct relay_cursor){.pos = source_pos(r->source)});
+}
+
+static bool
+has_news(struct relay *r)
+{
+    struct relay_cursor cursor = relay_cursor(r, NULL);
+    bool moved = cursor.pos != r->state.cursor.pos || cursor.index != r->state.cursor.index;
+    return moved || r->dirty || r->save_now ||
+           hash_bytes(buf_bytes(&r->next_writer_state), 0) != r->writer_state_hash;
+}
+
+static void
+save_if_due(struct relay *r, int64_t now_ns)
+{
+    skip_ahead(r);
+    if (now_ns - r->saved_ns < SAVE_MS * NS_PER_MS && !r->save_now) return;
+    r->saved_ns = now_ns;
+    tend_letters(r);
+    struct why why = {""};
+    enum err e = r->class->tend == NULL ? OK : r->class->tend(r->writer, false, &why);
+    if (e == OK) e = relay_ask_writer(r, &why);
+    if (e == OK && has_news(r)) e = relay_save(r, &why);
+    if (e) {
+        relay_note_failure(r, "state", "state", why.text);
+        return;
+    }
+    r->save_now = false;
+    if (r->replay.phase == LANE_SAVING) r->replay.phase = LANE_READY;
+    for (uint32_t i = 0; i < r->lane_count; i++) {
+        if (r->lanes[i].phase == LANE_SAVING) r->lanes[i].phase = LANE_READY;
+    }
+}
+
+static enum relay_state_word
+state_word(const struct relay *r)
+{
+    if (r->paused) return RELAY_PAUSED;
+    if (r->obstacle == OBSTACLE_BLOCKED) return RELAY_BLOCKED;
+    if (r->obstacle == OBSTACLE_REFUSING) return RELAY_REFUSING;
+    if (r->settings->dry_run) return RELAY_DRY_RUN;
+    if (r->failing) return RELAY_RETRYING;
+    return r->fill != NULL ? RELAY_FILLING : RELAY_RUNNING;
+}
+
+static void
+publish_account(const struct relay *r, struct relay_status *s)
+{
+    s->fates = r->base;
+    fates_add(&s->fates, window_fates(r->window));
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        uint64_t open = account_queued(r, kind) + r->replaying[kind];
+        s->fates.count[kind][FATE_OPEN] = open;
+        s->taken[kind] = fates_settled(&s->fates, kind) + open;
+    }
+    s->repeats_total = r->state.repeats_total;
+}
+
+static void
+publish_lag(struct relay *r, struct relay_status *s)
+{
+    int64_t oldest_ms = r->fill != NULL ? r->state.fill.since_ms : window_oldest_ms(r->window);
+    s->cursor_pos = r->fill != NULL ? r->state.fill.from_pos : relay_cursor(r, NULL).pos;
+    s->behind_bytes = wal_bytes_from(r->options.wal, s->cursor_pos);
+    s->behind_ms = oldest_ms == 0 ? 0 : env_realtime_ms(r->options.env) - oldest_ms;
+    s->full =
+        r->options.tsdb == NULL && r->settings->on_full == ON_FULL_BLOCK && catch_up_is_due(r);
+}
+
+static void
+publish(struct relay *r)
+{
+    struct relay_status *s = &r->now;
+    s->state = state_word(r);
+    publish_account(r, s);
+    publish_lag(r, s);
+    s->lanes = r->lane_count;
+    s->lanes_busy = 0;
+    for (uint32_t i = 0; i < r->lane_count; i++) {
+        s->lanes_busy += r->lanes[i].phase != LANE_IDLE;
+    }
+    s->batch_bytes_max = r->bytes_max;
+    s->memory_bytes = budget_used(r->options.memory);
+    lock_take(&r->lock);
+    r->status = *s;
+    lock_drop(&r->lock);
+}
+
+/* How long nothing is to be done, as far as can be told. */
+static int
+idle_ms(struct relay *r, bool more)
+{
+    if (more) return 0;
+    int64_t now_ns = relay_now_ns(r), next_ns = now_ns + POLL_MS * NS_PER_MS;
+    for (uint32_t i = 0; i <= r->lane_count; i++) {
+        const struct lane *lane = i < r->lane_count ? &r->lanes[i] : &r->replay;
+        int64_t lane_ns = lane_next_ns(r, lane);
+        if (lane->phase == LANE_READY) lane_ns = now_ns + BUSY_MS * NS_PER_MS;
+        if (lane_ns < next_ns) next_ns = lane_ns;
+    }
+    return next_ns <= now_ns ? 0 : (int)((next_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS);
+}
+
+/* A run that ended goes on with what the state says. */
+static bool
+run(struct relay *r)
+{
+    int64_t now_ns = relay_now_ns(r);
+    struct why why = {""};
+    if (now_ns < r->run_again_ns) return false;
+    if (relay_begin_run(r, &why) == OK) return true;
+    relay_note_failure(r, "going on", "state", why.text);
+    r->run_again_ns = now_ns + RUN_AGAIN_MS * NS_PER_MS;
+    return false;
+}
+
+static bool
+read_on(struct relay *r)
+{
+    bool more = false, may_read = !r->paused && !r->stopping && !r->leaving;
+    if (r->lanes_wanted != r->lane_count) may_read = false;
+    if (may_read) more = relay_feed(r);
+    if (may_read && !r->settings->dry_run) replay_feed(r);
+    if (more) r->read_ns = relay_now_ns(r);
+    bool rests = r->fill != NULL && relay_now_ns(r) - r->read_ns >= FILL_REST_MS * NS_PER_MS;
+    if (rests) fill_rest(r->fill);
+    account_close(r);
+    return (!r->stopping && account_scout(r)) || more;
+}
+
+int
+relay_step(struct relay *r)
+{
+    take_wish(r);
+    if (!r->running && !run(r)) return RUN_AGAIN_MS;
+    take_answers(r);
+    change_lanes(r);
+    bool more = read_on(r);
+    for (uint32_t i = 0; i < r->lane_count; i++) {
+        lane_go_on(r, &r->lanes[i]);
+    }
+    lane_go_on(r, &r->replay);
+    save_if_due(r, relay_now_ns(r));
+    publish(r);
+    int wait_ms = idle_ms(r, more);
+    if (!r->stopping) catch_up(r);
+    return r->running ? wait_ms : 0;
+}
+
+void
+relay_wait(struct relay *r, int wait_ms)
+{
+    http_calls_poll(r->http, wait_ms);
+}
+
+void
+relay_wake(struct relay *r)
+{
+    http_calls_wake(r->http);
+}
+
+void
+relay_stop(struct relay *r)
+{
+    r->stopping = true;
+}
+
+bool
+relay_is_idle(const struct relay *r)
+{
+    return http_calls_count(r->http) == 0;
+}
+
+enum err
+relay_close(struct relay *r, struct why *why)
+{
+    enum err e = OK, saved = OK;
+    if (r->running) {
+        e = r->class->tend == NULL ? OK : r->class->tend(r->writer, true, why);
+        saved = relay_save(r, e == OK ? why : NULL);
+    }
+    relay_free(r);
+    return e ? e : saved;
+}
+
+/* --- watching and telling --------------------------------------------------------------------- */
+
+const char *
+relay_state_text(enum relay_state_word state)
+{
+    static const char *const words[] = {
+        [RELAY_RUNNING] = "running", [RELAY_PAUSED] = "paused",     [RELAY_RETRYING] = "retrying",
+        [RELAY_BLOCKED] = "blocked", [RELAY_REFUSING] = "refusing", [RELAY_FILLING] = "filling",
+        [RELAY_DRY_RUN] = "dry_run",
+    };
+    return words[state];
+}
+
+void
+relay_status(struct relay *r, struct relay_status *ret_status)
+{
+    lock_take(&r->lock);
+    *ret_status = r->status;
+    lock_drop(&r->lock);
+}
+
+void
+relay_wish(struct relay *r, bool paused)
+{
+    lock_take(&r->lock);
+    r->wish = paused ? RELAY_WISH_PAUSE : RELAY_WISH_RESUME;
+    r->wish_is_new = true;
+    lock_drop(&r->lock);
+    relay_wake(r);
+}
+
+bool
+relay_is_full(const struct relay *r)
+{
+    return r->now.full;
+}
+
+enum err
+relay_replay(struct relay *r, int64_t from_ms, struct why *why)
+{
+    if (r->options.tsdb == NULL) {
+        return why_set(why, ERR_UNSUPPORTED, "nothing is stored that could be given again");
+    }
+    lock_take(&r->lock);
+    bool behind = r->status.cursor_pos < tsdb_store_pos(r->options.tsdb);
+    r->replay_wanted |= !behind;
+    r->replay_from_ms = from_ms;
+    lock_drop(&r->lock);
+    if (behind) return why_set(why, ERR_AGAIN, "it has not yet taken what is stored now");
+    relay_wake(r);
+    return OK;
+}

@@ -1,0 +1,126 @@
+/*
+ * relay.h - hands the log on to one destination: at least once, in the order of the log for each
+ * series, and with an account of every sample.
+ *
+ *     log --> source --> [ lane: call being filled | call under way ] x lanes --> writer --> HTTP
+ *                |                         |
+ *              window <---- settled -------+----> dead letters
+ *
+ * A series belongs to a lane by its hash; a lane has one call under way, and everything retryable
+ * of it is settled before the next begins. Nothing of what is under way is kept but positions:
+ * should a call have to be made again from fewer of its items, they are read again from the log.
+ *
+ * It starts no thread: relay_step() does what can be done at once and says when to come back.
+ *
+ * Threads: one steps; relay_status(), relay_wish() and relay_wake() may be called from any.
+ */
+#ifndef RELAY_RELAY_H
+#define RELAY_RELAY_H
+
+#include "backend/writer.h"
+#include "relay/fate.h"
+#include "wal/wal.h"
+
+struct relay;
+
+struct relay_options {
+    struct env *env;
+    struct wal *wal;
+    struct tsdb *tsdb; /* where the log's past is to be had; NULL: nowhere */
+    const char *dir;   /* of all destinations; is there */
+    struct budget *memory;
+    const struct destination_settings *settings; /* outlive the relay */
+    const struct writer_class *writer;
+    const char *instance; /* the log's id, in hex: a name for what this server alone writes */
+    const char *user_agent;
+    uint64_t
+        begin_pos; /* of the log: a new destination that begins now begins here; 0: at its end */
+};
+
+/*
+ * Opens a destination, from its state or, if it has none, from where its settings say; that is
+ * durable on return. ERR_INPUT: settings that cannot be; ERR_CORRUPT, ERR_UNSUPPORTED: its state;
+ * ERR_IO, ERR_NOMEM.
+ */
+MUST_CHECK enum err relay_open(const struct relay_options *options, struct relay **ret_relay,
+                               struct why *why);
+/* Abandons what is under way. */
+void relay_free(struct relay *relay);
+
+/*
+ * Until a destination is opened, and if it cannot be: keeps the log from where its state says, or
+ * from here on if it has none, and the store as it wants to find it. The directory may be not there
+ * yet. ERR_NOMEM.
+ */
+struct relay_guard;
+MUST_CHECK enum err relay_guard_new(const struct relay_options *options,
+                                    struct relay_guard **ret_guard);
+void relay_guard_free(struct relay_guard *guard);
+/* Where the log ended: a destination's begin_pos. */
+uint64_t relay_guard_pos(const struct relay_guard *guard);
+
+/* Goes on; returns after how many milliseconds it wants to be called again, unless woken. */
+int relay_step(struct relay *relay);
+/* Waits for answers, for at most so long, or until relay_wake(). */
+void relay_wait(struct relay *relay, int wait_ms);
+void relay_wake(struct relay *relay);
+/*
+ * No further call is begun. relay_step() goes on with those under way until relay_is_idle(); then
+ * relay_close() makes the state durable and frees. ERR_IO: what was settled last is sent again.
+ */
+void relay_stop(struct relay *relay);
+bool relay_is_idle(const struct relay *relay);
+MUST_CHECK enum err relay_close(struct relay *relay, struct why *why);
+
+/* --- watching and telling --------------------------------------------------------------------- */
+
+enum relay_state_word {
+    RELAY_RUNNING,
+    RELAY_PAUSED,   /* as told */
+    RELAY_RETRYING, /* the last answer was a temporary failure */
+    RELAY_BLOCKED,  /* nothing can be delivered until somebody mends something */
+    RELAY_REFUSING, /* the destination refuses most of what it is given */
+    RELAY_FILLING,  /* it is given what the store has, and then the log again */
+    RELAY_DRY_RUN,
+};
+/* "running", ... */
+const char *relay_state_text(enum relay_state_word state);
+
+enum { RELAY_TEXT_BYTES = 512 };
+
+struct relay_status {
+    enum relay_state_word state;
+    char error[RELAY_TEXT_BYTES]; /* the last failure, until something is delivered; "" */
+    int64_t error_ms;             /* Unix time of it */
+    struct fates fates;           /* FATE_OPEN: what is under way, and what waits behind it */
+    uint64_t taken[ITEM_KIND_COUNT];
+    uint64_t repeats_total; /* samples that the store gave once more, beside the account */
+    uint64_t behind_bytes;  /* of the log, not yet settled */
+    int64_t behind_ms;      /* age of the oldest sample of it; 0: all is settled */
+    bool full;              /* the log's budget is reached, and nothing may be given up */
+    uint64_t cursor_pos;
+    uint64_t calls_total;
+    uint64_t calls_failed_total;
+    uint64_t sent_bytes_total;
+    uint64_t
+        resent_samples_total; /* sent again after an answer that does not say what was stored */
+    uint64_t units_total;     /* billed */
+    uint32_t lanes;
+    uint32_t lanes_busy;
+    uint64_t batch_bytes_max;
+    int64_t delivered_ms; /* Unix time of the last success; 0: none yet */
+    uint64_t memory_bytes;
+};
+void relay_status(struct relay *relay, struct relay_status *ret_status);
+/* That is `full`; for who steps it. */
+bool relay_is_full(const struct relay *relay);
+
+/*
+ * Gives the destination again what is stored with times from there on; it goes on behind that. Once
+ * begun it is remembered. ERR_UNSUPPORTED: there is no store; ERR_AGAIN: it is behind, or at it.
+ */
+MUST_CHECK enum err relay_replay(struct relay *relay, int64_t from_ms, struct why *why);
+/* Pauses or goes on, whatever the settings say; remembered. */
+void relay_wish(struct relay *relay, bool paused);
+
+#endif

@@ -1,0 +1,387 @@
+/*
+ * relay_fill_test.c - a destination that begins in the past, or stood still for too long, is given
+ * from the store what the log has no more, and then follows the log: nothing is missing, the order
+ * of each series is kept, and the account says what became of each sample.
+ */
+#include "relay/relay_testing.h"
+
+enum { BUDGET_BYTES = 16 * 1024 };
+
+/* Nothing gets through, but time goes on. */
+static void
+stand_still(struct world *w, uint32_t requests, uint32_t samples)
+{
+    struct moods before = w->moods;
+    w->moods = (struct moods){.retry = 100};
+    for (uint32_t i = 0; i < requests; i++) {
+        log_some(w, samples, 1);
+        turn(w, 3);
+        if (i % 3 == 2) machine_flush(&w->m);
+        must(tsdb_maintain(w->m.db, &w->m.why));
+    }
+    w->moods = before;
+}
+
+static void
+test_who_begins_at_the_beginning_is_given_the_store_and_then_the_log(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 1);
+    w->names_nobody = true;
+    w->settings.start = START_BEGINNING;
+    for (unsigned i = 0; i < 10; i++) {
+        log_some(w, 700, 1);
+        machine_flush(&w->m);
+    }
+    log_some(w, 500, 1); /* only in the log */
+    relay_must_open(w);
+    assert_int_equal(status_of(w).state, RELAY_RUNNING); /* not yet looked */
+    log_some(w, 500, 1);
+    turn_until_settled(w);
+    check_account(w);
+    assert_int_equal(w->repeated, 0);
+    assert_int_equal(status_of(w).repeats_total, 0);
+    world_fini(w);
+}
+
+static void
+test_who_begins_now_is_given_all_since_it_was_named(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    struct relay_guard *guard;
+    world_init(w, 9);
+    w->names_nobody = true;
+    log_some(w, 700, 1);
+    w->from = w->count;
+    world_options(w);
+    must(relay_guard_new(&w->options, &guard));
+    for (unsigned i = 0; i < 10; i++) { /* it cannot be opened for long */
+        log_some(w, 700, 1);
+        machine_flush(&w->m);
+        must(tsdb_maintain(w->m.db, &w->m.why));
+    }
+    w->begin_pos = relay_guard_pos(guard);
+    relay_must_open(w);
+    relay_guard_free(guard);
+    turn_until_settled(w);
+    check_account(w);
+    world_fini(w);
+}
+
+static void
+test_who_begins_at_a_time_is_given_what_is_not_older(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 2);
+    w->names_nobody = true;
+    w->settings.start = START_TIME;
+    w->settings.start_ms = sent_ms(30000);
+    for (unsigned i = 0; i < 40; i++) {
+        log_some(w, 1000, 1);
+        if (i % 4 == 3 && i < 30) machine_flush(&w->m);
+    }
+    w->from = 30000;
+    relay_must_open(w);
+    turn_until_settled(w);
+    check_account(w);
+    for (uint32_t i = 0; i < w->from; i++) {
+        assert_false(w->sent[i].delivered);
+    }
+    world_fini(w);
+}
+
+static void
+test_who_stood_still_for_too_long_is_given_the_rest_from_the_store(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 3);
+    w->names_nobody = true;
+    w->may_repeat = true; /* the part that holds the last of them that arrived */
+    w->settings.log_budget_bytes = BUDGET_BYTES;
+    w->m.limits.wal_budget_bytes = 8 * WAL_SEGMENT_BYTES_MIN;
+    tsdb_set_limits(w->m.db, &w->m.limits);
+    relay_must_open(w);
+    log_some(w, 300, 1);
+    turn_until_settled(w);
+    uint32_t delivered = w->count;
+    stand_still(w, 60, 900);
+    turn(w, 100);
+    struct wal_stats log;
+    wal_stats(tsdb_wal(w->m.db), &log);
+    assert_true(log.begin_pos >= 2 * BUDGET_BYTES); /* it does not hold the log back */
+    assert_int_equal(log.readers_behind, 0);
+    struct relay_status s = status_of(w);
+    assert_int_equal(s.taken[ITEM_FLOAT], w->count); /* it knows what waits, to the sample */
+    assert_in_range(s.fates.count[ITEM_FLOAT][FATE_OPEN], w->count - delivered - 1000,
+                    w->count - delivered);
+    turn_until_settled(w);
+    check_account(w);
+    assert_true(status_of(w).repeats_total <= delivered);
+    world_fini(w);
+}
+
+static void
+test_it_waits_while_it_is_paused_too(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 4);
+    w->names_nobody = true;
+    w->settings.log_budget_bytes = BUDGET_BYTES;
+    relay_must_open(w);
+    relay_wish(w->relay, true);
+    turn(w, 2);
+    stand_still(w, 60, 300);
+    turn(w, 50);
+    assert_int_equal(status_of(w).taken[ITEM_FLOAT], w->count);
+    assert_int_equal(w->calls, 0);
+    crash(w);
+    turn(w, 50);
+    assert_int_equal(w->calls, 0);
+    assert_int_equal(status_of(w).taken[ITEM_FLOAT], w->count);
+    relay_wish(w->relay, false);
+    turn_until_settled(w);
+    check_account(w);
+    world_fini(w);
+}
+
+static void
+test_what_was_deleted_meanwhile_is_dropped_and_counted(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 5);
+    w->names_nobody = true;
+    w->settings.log_budget_bytes = BUDGET_BYTES;
+    relay_must_open(w);
+    stand_still(w, 60, 300);
+    machine_flush(&w->m);
+    turn(w, 50);
+    struct selector selector;
+    struct tsdb_deletion deleted;
+    must(selector_parse(text("{name=\"s7\"}"), &selector, &w->m.why));
+    must(tsdb_delete(w->m.db, text("anonymous"), &selector, INT64_MIN, INT64_MAX, &deleted,
+                     &w->m.why));
+    assert_true(deleted.samples > 200);
+    struct tsdb_merge_options merge = {.mode = TSDB_MERGE_CLEAN};
+    struct tsdb_merge_result merged = {.input_count = 1};
+    while (merged.input_count > 0) {
+        must(tsdb_merge(w->m.db, &merge, &merged, &w->m.why));
+    }
+    for (uint32_t i = 0; i < w->count; i++) {
+        w->sent[i].dead |= w->sent[i].series == 7;
+    }
+    turn_until_settled(w);
+    struct relay_status s = status_of(w);
+    uint64_t there = 0, missing = 0, unfit = 0;
+    for (uint32_t i = 0; i < w->count; i++) {
+        there += w->sent[i].delivered;
+        missing += w->sent[i].series == 7 && !w->sent[i].delivered;
+        unfit += w->sent[i].poison || i % 1000 == 999;
+    }
+    assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DELIVERED], there);
+    uint64_t dropped = s.fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_DELETED];
+    assert_true(dropped > deleted.samples / 2); /* the log had the others */
+    assert_in_range(dropped, missing - unfit, missing);
+    assert_int_equal(s.taken[ITEM_FLOAT], w->count);
+    world_fini(w);
+}
+
+static void
+test_what_is_stored_is_given_again_from_a_time_on_when_told(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 8);
+    w->names_nobody = true;
+    relay_must_open(w);
+    for (unsigned i = 0; i < 10; i++) {
+        log_some(w, 500, 0);
+        turn(w, 50);
+        if (i < 8) machine_flush(&w->m);
+    }
+    turn_until_settled(w);
+    turn(w, 20);
+    must(relay_replay(w->relay, sent_ms(2000), &w->m.why));
+    turn(w, 5);
+    assert_int_equal(status_of(w).state, RELAY_FILLING);
+    assert_int_equal(relay_replay(w->relay, 0, &w->m.why), ERR_AGAIN);
+    crash(w);
+    log_some(w, 500, 0);
+    turn_until_settled(w);
+    for (uint32_t i = 0; i < w->count; i++) {
+        bool again = i >= 2000 && i < 5000, unfit = i % 1000 == 999;
+        assert_true(unfit || (again ? w->sent[i].times >= 2 : w->sent[i].times == 1));
+    }
+    assert_int_equal(status_of(w).taken[ITEM_FLOAT], w->count + 3000);
+    world_fini(w);
+}
+
+/* A machine that keeps the log only. */
+static void
+begin_without_store(struct world *w, uint64_t seed)
+{
+    world_init(w, seed);
+    w->names_nobody = true;
+    w->without_store = true;
+    w->settings.log_budget_bytes = BUDGET_BYTES;
+    machine_close(&w->m);
+    w->m.options.log_only = true;
+    w->m.options.wal_budget_bytes = w->m.limits.wal_budget_bytes = 4 * WAL_SEGMENT_BYTES_MIN;
+    machine_must_open(&w->m);
+    relay_must_open(w);
+}
+
+static void
+test_without_a_store_what_waits_stays_in_the_log_and_writes_have_to_wait(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    begin_without_store(w, 6);
+    assert_false(status_of(w).full);
+    stand_still(w, 20, 900);
+    turn(w, 50);
+    assert_true(status_of(w).full);
+    assert_int_equal(status_of(w).taken[ITEM_FLOAT], w->count);
+    crash(w);
+    must(tsdb_maintain(w->m.db, &w->m.why));
+    turn_until_settled(w);
+    turn(w, 2);
+    assert_false(status_of(w).full);
+    check_account(w);
+    machine_flush(&w->m);
+    struct ledger ledger = machine_ledger(&w->m, "anonymous");
+    assert_int_equal(ledger.count[LEDGER_FLOAT][LEDGER_PASSED_ON], w->count);
+    assert_int_equal(ledger_pending(&ledger, LEDGER_FLOAT), 0);
+    relay_free(w->relay);
+    w->relay = NULL;
+    machine_verified_restart(&w->m);
+    world_fini(w);
+}
+
+static void
+test_without_a_store_the_oldest_are_dropped_if_that_is_wanted(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    begin_without_store(w, 7);
+    w->settings.on_full = ON_FULL_DROP_OLDEST;
+    w->drops = true;
+    stand_still(w, 60, 900);
+    turn(w, 50);
+    assert_false(status_of(w).full);
+    turn_until_settled(w);
+    struct relay_status s = status_of(w);
+    uint64_t there = 0;
+    for (uint32_t i = 0; i < w->count; i++) {
+        there += w->sent[i].delivered;
+    }
+    const uint64_t *fates = s.fates.count[ITEM_FLOAT];
+    assert_true(fates[FATE_DROPPED + DROP_LOG_BUDGET] > w->count / 2);
+    /* Some arrived, and the answer that said so did not. */
+    assert_in_range(fates[FATE_DELIVERED], there / 2, there);
+    assert_int_equal(fates[FATE_DELIVERED] + fates[FATE_DEAD_LETTERED] +
+                         fates[FATE_DROPPED + DROP_LOG_BUDGET],
+                     w->count);
+    assert_int_equal(s.taken[ITEM_FLOAT], w->count);
+    assert_true(w->sent[w->count - 2].delivered || w->sent[w->count - 2].poison);
+    struct wal_stats log;
+    wal_stats(tsdb_wal(w->m.db), &log);
+    assert_true(log.segment_count <= 4);
+    world_fini(w);
+}
+
+/* Merges now and then what there is, so that parts reach beyond what is missing. */
+static void
+merge_some(struct world *w)
+{
+    struct tsdb_merge_options merge = {.mode = happens(w, 30) ? TSDB_MERGE_FULL : TSDB_MERGE_DUE};
+    struct tsdb_merge_result merged;
+    must(tsdb_merge(w->m.db, &merge, &merged, &w->m.why));
+}
+
+static void
+test_whatever_happens_while_the_store_is_read_everything_arrives(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    for (uint64_t seed = 100; seed < 130; seed++) {
+        world_init(w, seed);
+        w->settings.start = seed % 3 == 0 ? START_BEGINNING : START_NOW;
+        w->settings.log_budget_bytes = BUDGET_BYTES;
+        w->m.limits.wal_budget_bytes = 32 * WAL_SEGMENT_BYTES_MIN;
+        tsdb_set_limits(w->m.db, &w->m.limits);
+        w->may_repeat = true;
+        w->names_nobody = seed % 2 == 0;
+        w->one_of_a_series = !w->names_nobody;
+        w->settings.concurrency = (uint32_t)(1 + seed % 5);
+        relay_must_open(w);
+        for (unsigned i = 0; i < 120; i++) {
+            bool dead = rng_below(&w->rng, 100) < 70;
+            w->moods = (struct moods){.retry = dead ? 100 : 10, .throttle = 5, .again = 5};
+            if (w->one_of_a_series) w->moods.mixed = 30;
+            log_some(w, (uint32_t)rng_below(&w->rng, 500), 2);
+            turn(w, (uint32_t)rng_below(&w->rng, 20));
+            if (happens(w, 8)) crash(w);
+            if (happens(w, 30)) machine_flush(&w->m);
+            if (happens(w, 10)) merge_some(w);
+            must(tsdb_maintain(w->m.db, &w->m.why));
+        }
+        w->moods = (struct moods){0};
+        turn_until_settled(w);
+        check_account(w);
+        world_fini(w);
+    }
+}
+
+static void
+test_every_allocation_may_fail_while_the_store_is_read(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    for (uint64_t nth = 1; nth < 600; nth += 1 + nth / 30) {
+        world_init(w, nth);
+        w->settings.start = START_BEGINNING;
+        w->names_nobody = true;
+        log_some(w, 900, 3);
+        machine_flush(&w->m);
+        relay_must_open(w);
+        mem_fail_nth(nth, false);
+        turn(w, 30);
+        mem_fail_nth(0, false);
+        turn_until_settled(w);
+        check_account(w);
+        world_fini(w);
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(
+            test_who_begins_at_the_beginning_is_given_the_store_and_then_the_log, tell_seed),
+        cmocka_unit_test_teardown(test_who_begins_now_is_given_all_since_it_was_named, tell_seed),
+        cmocka_unit_test_teardown(test_who_begins_at_a_time_is_given_what_is_not_older, tell_seed),
+        cmocka_unit_test_teardown(
+            test_who_stood_still_for_too_long_is_given_the_rest_from_the_store, tell_seed),
+        cmocka_unit_test_teardown(test_it_waits_while_it_is_paused_too, tell_seed),
+        cmocka_unit_test_teardown(test_what_was_deleted_meanwhile_is_dropped_and_counted,
+                                  tell_seed),
+        cmocka_unit_test_teardown(test_what_is_stored_is_given_again_from_a_time_on_when_told,
+                                  tell_seed),
+        cmocka_unit_test_teardown(
+            test_without_a_store_what_waits_stays_in_the_log_and_writes_have_to_wait, tell_seed),
+        cmocka_unit_test_teardown(test_without_a_store_the_oldest_are_dropped_if_that_is_wanted,
+                                  tell_seed),
+        cmocka_unit_test_teardown(test_whatever_happens_while_the_store_is_read_everything_arrives,
+                                  tell_seed),
+        cmocka_unit_test_teardown(test_every_allocation_may_fail_while_the_store_is_read,
+                                  tell_seed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,321 @@
+/* relay_private.h - one destination at work, as its files share it. */
+#ifndef RELAY_RELAY_PRIVATE_H
+#define RELAY_RELAY_PRIVATE_H
+
+#include "base/lock.h"
+#include "relay/dead_letters.h"
+#include "relay/fill.h"
+#include "relay/relay.h"
+#include "relay/source.h"
+#include "relay/state.h"
+
+enum {
+    LANES_MAX = 64,
+    REFUSALS_WINDOW = 10000, /* samples judged last, of which */
+    REFUSALS_MAX = 5000,     /* so many refused are too many */
+    REFUSALS_SLOTS = 20,
+    PROBE_MS = 10 * 1000,
+    GOOD_PROBES = 20, /* taken one after the other by who refused most */
+    SAVE_MS = 1000,
+    AGAIN_MAX = 4, /* times that a call is sent again at once */
+};
+
+/* Where items stand in the log, and in which part of their call. In a call of several lanes each
+ * has its own; where there is one lane, those that follow one another share one. */
+struct call_item {
+    uint64_t record; /* the window's number */
+    uint32_t index;
+    uint32_t count;
+    uint32_t entry;
+};
+
+/* Hashes of the series of a call that may hold one item of each. */
+struct series_seen {
+    uint64_t *slots; /* 0: free */
+    uint32_t capacity;
+    uint32_t count;
+};
+
+struct call {
+    struct writer_call *body;
+    struct call_item *items;
+    uint32_t count;
+    uint32_t capacity;
+    uint64_t samples; /* items, as the runs count them */
+    struct series_seen seen;
+    int64_t first_ns; /* when the first item came */
+    bool sealed;      /* nothing is added any more */
+};
+
+enum lane_phase {
+    LANE_IDLE,      /* nothing to send */
+    LANE_READY,     /* send [done, end) */
+    LANE_SAVING,    /* the same, once the state is saved */
+    LANE_UNDER_WAY, /* a request of it is */
+    LANE_WAITING,   /* until `next_ns` */
+};
+
+struct lane {
+    struct call filling;
+    struct call sending;
+    enum lane_phase phase;
+    uint32_t done;  /* of `sending`: items before are settled, */
+    uint32_t end;   /* and those before this are what is sent now */
+    bool built;     /* the body holds just these */
+    bool ambiguous; /* they were sent, and what became of them was never said */
+    uint32_t agains;
+    int64_t next_ns;
+    int64_t backoff_ms;
+    int64_t failing_since_ns; /* 0: not failing */
+};
+
+/* A dead letter, where it came from in the log. */
+struct replay_id {
+    uint64_t pos;
+    uint32_t index;
+    enum item_kind kind;
+};
+#define REPLAY_RECORD UINT64_MAX /* the record number of such items in calls */
+
+/* What stands in the way of sending anything. */
+enum obstacle { OBSTACLE_NONE, OBSTACLE_BLOCKED, OBSTACLE_REFUSING };
+
+/* Items behind what was read, counted ahead of it. */
+struct ahead {
+    struct source *scout; /* who counts; NULL: nobody does */
+    struct chunk chunk;   /* the scout's */
+    uint64_t pos;         /* of the log: so far they are counted; 0: not at all */
+    int64_t count[ITEM_KIND_COUNT];
+    bool lasting;      /* those of the log that is gone are among them: this outlives a restart */
+    int64_t behind_ns; /* since when there is more in the log than was read; 0: there is not */
+};
+
+/* Between what is settled, what waits in the store, and what is behind it. */
+enum { BORDER_FROM, BORDER_TO, BORDER_COUNT };
+struct borders {
+    struct tsdb *tsdb; /* NULL: there are none */
+    uint32_t at[BORDER_COUNT];
+    uint64_t pos[BORDER_COUNT];
+};
+
+struct token_bucket {
+    uint64_t rate; /* a second; 0: no limit */
+    double tokens;
+};
+
+struct relay {
+    /* Immutable after relay_open(). */
+    struct relay_options options;
+    const struct destination_settings *settings;
+    const struct writer_class *class;
+    struct http_calls *http;
+    struct borders borders;
+    char dir[200];
+    uint32_t concurrency;
+    uint32_t samples_max; /* of a call */
+    int64_t age_max_ms;   /* of one being filled */
+
+    /* The stepping thread's own. */
+    struct selection *selection;
+    bool paused;
+    bool stopping;
+    bool failing;      /* the last thing tried did not work */
+    int64_t logged_ns; /* when a failure was logged last */
+    enum obstacle obstacle;
+    int64_t probe_ns; /* when to try again */
+    uint32_t good_probes;
+    uint32_t refusals[REFUSALS_SLOTS];
+    uint32_t judged[REFUSALS_SLOTS];
+    uint32_t refusal_slot;
+    struct token_bucket sample_rate;
+    struct token_bucket byte_rate;
+    struct token_bucket fill_rate;
+    int64_t rates_ns;
+    struct relay_state state;                 /* as saved last */
+    struct buf writer_state;                  /* what state.writer, and */
+    struct buf place;                         /* what state.fill.place are views of; */
+    struct buf next_writer_state, next_place; /* those of the state to come */
+    uint64_t writer_state_hash;               /* as saved last */
+    struct buf scratch;
+    int64_t saved_ns;
+    bool dirty;
+    bool save_now; /* a lane waits for it */
+    int64_t run_again_ns;
+    bool replays; /* all that is stored is to be given again, */
+    int64_t replays_from_ms;
+    int64_t read_ns; /* when something was read last */
+    struct relay_status now;
+
+    /* A run: from begin_run(), with what the state says, to end_run(). */
+    bool running;
+    struct writer *writer;
+    struct writer_limits limits;
+    struct source *source;   /* the log; NULL while the store is read, or if it is gone */
+    struct fill *fill;       /* the store */
+    struct wal_reader *hold; /* meanwhile keeps the log that comes behind */
+    struct relay_cursor run_from;
+    bool gone;      /* the log no longer has what comes next */
+    bool leaving;   /* nothing new is sent: the run is about to end */
+    bool restart;   /* the run has to: what was read from the store is not there again */
+    bool fill_done; /* there is nothing more in the store */
+    struct window *window;
+    struct dead_letters *letters;
+    struct chunk log_chunk;
+    const struct chunk *chunk; /* being handed to the lanes; NULL: none was yet */
+    uint64_t chunk_record;
+    uint32_t chunk_count;    /* its items; the chunk itself may be half read by now */
+    uint32_t chunk_next;     /* == chunk_count: the next record is wanted */
+    bool chunk_read;         /* it was read, and is not yet in the window */
+    uint32_t chunk_over;     /* items from chunk_next on that were settled before the run */
+    uint32_t chunk_untaken;  /* items from chunk_next on, and not over, that are not wanted */
+    struct chunk read_again; /* of the log */
+    uint64_t read_again_pos; /* 0: nothing is */
+    struct ahead ahead;
+    uint64_t fed[ITEM_KIND_COUNT]; /* wanted items that came by */
+    struct lane lanes[LANES_MAX];
+    uint32_t lane_count;
+    uint32_t lanes_wanted; /* other than lane_count: lanes drain */
+    int64_t throttled_ns;
+    uint64_t bytes_max; /* of a call; lowered when one was too large */
+    bool preparing;     /* a request of prepare() is under way */
+    int64_t prepare_ns;
+    int64_t prepare_backoff_ms;
+    struct fates base;  /* before the window was made */
+    struct lane replay; /* of dead letters that are sent again */
+    uint64_t replaying[ITEM_KIND_COUNT];
+    struct replay_id *replay_ids; /* of letters in the lane, and of one that waits to get in */
+    uint32_t replay_count, replay_capacity;
+    struct replay_id replay_waiting;
+    bool replay_waits;
+    char run_end;
+
+    struct lock lock; /* LOCK_RANK_RELAY; guards to the next blank line */
+    struct relay_status status;
+    enum relay_wish wish;
+    bool wish_is_new;
+    bool replay_wanted;
+    int64_t replay_from_ms;
+};
+
+/* --- relay.c ---------------------------------------------------------------------------------- */
+
+/* Something failed, or was refused; logged the first time and then now and then. */
+void relay_note_failure(struct relay *r, const char *what, const char *reason, const char *text);
+void relay_note_success(struct relay *r);
+/* Nothing can be delivered for now; single items try whether that has changed. */
+void relay_note_blocked(struct relay *r, const char *reason, const char *text);
+/* The destination asks for less at a time. */
+void relay_note_throttled(struct relay *r);
+/* Whether calls may be begun at all: not paused, nothing to be prepared first. */
+bool relay_is_ready(struct relay *r);
+/* Whether rates let a call of this size go now; it is counted then. */
+bool relay_may_send(struct relay *r, uint32_t samples, uint64_t bytes);
+int64_t relay_now_ns(const struct relay *r);
+/* Settles items of a call. ERR_NOMEM: they are still open. */
+MUST_CHECK enum err relay_settle(struct relay *r, const struct call_item *item, uint8_t fate);
+/* Keeps an item as a dead letter, or drops it, as the settings say of its kind of failure. On an
+ * error it is still open. */
+enum bury_why { BURY_REFUSED, BURY_UNREPRESENTABLE };
+MUST_CHECK enum err relay_bury(struct relay *r, const struct call_item *at, const struct item *item,
+                               enum bury_why why_buried, const char *reason, const char *answer);
+/* Counts samples that the destination judged. */
+void relay_note_judged(struct relay *r, uint32_t judged, uint32_t refused);
+
+/* --- run.c ------------------------------------------------------------------------------------ */
+
+/* Makes what is settled durable. */
+MUST_CHECK enum err relay_save(struct relay *r, struct why *why);
+/* The cursor as it is remembered; `ret_before` may be NULL. */
+struct relay_cursor relay_cursor(struct relay *r, struct fates *ret_before);
+/* The state as it was left, or the first one. */
+MUST_CHECK enum err relay_load_state(struct relay *r, bool *ret_is_new, struct why *why);
+/* Begins with what the state says. */
+MUST_CHECK enum err relay_begin_run(struct relay *r, struct why *why);
+/* No call is under way, or there is nobody left to wait for it. */
+void relay_end_run(struct relay *r);
+/* What the writer has to remember now, in next_writer_state. */
+MUST_CHECK enum err relay_ask_writer(struct relay *r, struct why *why);
+/* What is identified by record and index in calls: which position, which number in there. */
+void relay_identity(const struct relay *r, uint64_t record, uint32_t index, uint64_t *ret_pos,
+                    uint32_t *ret_index);
+/* Writes a state, but not in a dry run. */
+MUST_CHECK enum err relay_state_put(struct relay *r, const struct relay_state *state,
+                                    struct why *why);
+MUST_CHECK enum err relay_open_letters(struct relay *r, struct why *why);
+/* Begins anew from the state; what was under way is abandoned. */
+void relay_run_again(struct relay *r);
+
+/* --- account.c -------------------------------------------------------------------------------- */
+
+/* A chunk begins to be handed on, the first `over` items of it passed over. */
+void account_chunk(struct relay *r);
+/* Reads the log ahead, and counts, if the relay has been behind for long enough. True: there is
+ * more to be counted. */
+bool account_scout(struct relay *r);
+/* What was counted and never came is accounted for, once reading has got that far. */
+void account_close(struct relay *r);
+/* What is expected behind the cursor, before which these were settled; for the state. */
+void account_expected(const struct relay *r, const struct fates *before,
+                      struct relay_expected *ret_expected);
+/* That is durable now. */
+void account_saved(struct relay *r);
+void account_begin(struct relay *r);
+void account_end(struct relay *r);
+/* Items taken that are not settled. */
+uint64_t account_queued(const struct relay *r, enum item_kind kind);
+
+/* --- catch_up.c ------------------------------------------------------------------------------- */
+
+MUST_CHECK enum err borders_new(struct tsdb *tsdb, struct borders *borders);
+void borders_free(struct borders *borders);
+void borders_set(struct borders *borders, uint64_t from_pos, uint64_t to_pos);
+
+/* Leaves the log for the store if it is too far behind, and comes back. */
+void catch_up(struct relay *r);
+/* Up to where the store has everything; no part will reach across it. */
+uint64_t catch_up_end(struct relay *r, uint64_t from_pos);
+/* Whether enough of the log waits to say that its budget is reached. */
+bool catch_up_is_due(struct relay *r);
+
+/* --- feed.c ----------------------------------------------------------------------------------- */
+
+/* Whether item `i` of the chunk being handed on is wanted. */
+bool relay_takes(struct relay *r, const struct chunk *chunk, uint32_t i, struct source *source);
+/* How far the log was read, as far as it is in the window. */
+uint64_t relay_read_pos(const struct relay *r);
+
+/* Reads on as far as lanes take it. False: there is nothing more to read, or no room. */
+bool relay_feed(struct relay *r);
+/* An item again: that of `index` in the record. ERR_MISSING: it is gone from the log. */
+MUST_CHECK enum err relay_load_item(struct relay *r, uint64_t record, uint32_t index,
+                                    struct item *ret_item, struct why *why);
+
+/* --- lane.c ----------------------------------------------------------------------------------- */
+
+MUST_CHECK enum err lane_init(struct relay *r, struct lane *lane);
+void lane_fini(struct relay *r, struct lane *lane);
+
+enum lane_offer { LANE_TOOK, LANE_FULL, LANE_UNFIT };
+/* `at->entry` is the lane's to fill in. */
+enum lane_offer lane_offer(struct relay *r, struct lane *lane, const struct item *item,
+                           struct call_item at, struct why *why);
+/* Whether nothing is in it. */
+bool lane_is_empty(const struct lane *lane);
+/* Begins what may begin, goes on with what waited. */
+void lane_go_on(struct relay *r, struct lane *lane);
+void lane_answered(struct relay *r, struct lane *lane, const struct http_call_answer *answer);
+/* When it wants to be looked at again; INT64_MAX: it has nothing to wait for. */
+int64_t lane_next_ns(const struct relay *r, const struct lane *lane);
+
+/* --- replay.c --------------------------------------------------------------------------------- */
+
+/* Gives the lane of replayed letters what it takes. */
+void replay_feed(struct relay *r);
+/* Such an item again. ERR_MISSING: the letter is gone. */
+MUST_CHECK enum err replay_load(struct relay *r, uint32_t index, struct item *ret_item,
+                                struct why *why);
+/* Delivered, or a letter again. */
+MUST_CHECK enum err replay_settle(struct relay *r, const struct call_item *at, bool delivered,
+                                  const char *reason, const char *answer);
+
+#endif

@@ -1,0 +1,296 @@
+/*
+ * relay_test.c - whatever a destination says, and whenever the power goes, each sample arrives at
+ * least once, in the order of its series, or is a dead letter, and the account is right.
+ */
+#include "relay/relay_testing.h"
+
+/* --- tests ------------------------------------------------------------------------------------ */
+
+static void
+test_what_is_logged_arrives_once_in_order(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 1);
+    log_some(w, 100, 0);
+    w->from = 100;
+    relay_must_open(w);
+    for (unsigned i = 0; i < 50; i++) {
+        log_some(w, 300, 0);
+        turn(w, 3);
+    }
+    turn_until_settled(w);
+    check_account(w);
+    assert_int_equal(w->repeated, 0);
+    for (uint32_t i = 0; i < 100; i++) {
+        assert_false(w->sent[i].delivered);
+    }
+    world_fini(w);
+}
+
+static void
+test_a_batch_is_sent_when_it_has_its_age(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 2);
+    relay_must_open(w);
+    log_some(w, 1, 0);
+    turn(w, 1);
+    int64_t began_ns = env_monotonic_ns(w->m.env);
+    turn_until_settled(w);
+    int64_t took_ms = (env_monotonic_ns(w->m.env) - began_ns) / NS_PER_MS;
+    assert_in_range(took_ms, 4900, 6500);
+    assert_int_equal(w->calls, 1);
+    world_fini(w);
+}
+
+static void
+test_refused_ones_stand_alone_though_nobody_names_them(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 3);
+    w->names_nobody = true;
+    relay_must_open(w);
+    for (unsigned i = 0; i < 20; i++) {
+        log_some(w, 500, 1);
+        turn(w, 10);
+    }
+    turn_until_settled(w);
+    check_account(w);
+    world_fini(w);
+}
+
+static void
+test_a_call_that_is_too_large_is_halved_and_the_next_are_smaller(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 4);
+    w->bytes_max = 2500;
+    relay_must_open(w);
+    log_some(w, 3000, 0);
+    turn_until_settled(w);
+    check_account(w);
+    uint32_t calls = w->calls;
+    log_some(w, 1000, 0);
+    turn_until_settled(w);
+    assert_true(w->calls - calls < 150); /* 25 a call at most: none of them in vain */
+    world_fini(w);
+}
+
+static void
+test_a_call_holds_one_sample_of_a_series_where_records_fail_singly(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 5);
+    w->one_of_a_series = true;
+    w->moods = (struct moods){.mixed = 60};
+    relay_must_open(w);
+    for (unsigned i = 0; i < 20; i++) {
+        log_some(w, 200, 3);
+        turn(w, 5);
+    }
+    turn_until_settled(w); /* arrive() looks at the order */
+    check_account(w);
+    world_fini(w);
+}
+
+static void
+test_whatever_happens_everything_arrives(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    for (uint64_t seed = 10; seed < 40; seed++) {
+        world_init(w, seed);
+        w->moods = (struct moods){.retry = 10, .throttle = 5, .again = 5, .blocked = 2};
+        w->names_nobody = seed % 2 == 0;
+        w->one_of_a_series = !w->names_nobody;
+        if (w->one_of_a_series) w->moods.mixed = 30;
+        w->settings.concurrency = (uint32_t)(1 + seed % 5);
+        relay_must_open(w);
+        for (unsigned i = 0; i < 60; i++) {
+            log_some(w, (uint32_t)rng_below(&w->rng, 300), 2);
+            turn(w, (uint32_t)rng_below(&w->rng, 20));
+            if (happens(w, 10)) crash(w);
+            must(tsdb_maintain(w->m.db, &w->m.why));
+        }
+        w->moods = (struct moods){0};
+        turn_until_settled(w);
+        check_account(w);
+        must(relay_close(w->relay, &w->m.why));
+        w->relay = NULL;
+        relay_must_open(w); /* what was settled stays so */
+        uint32_t calls = w->calls;
+        turn(w, 100);
+        assert_int_equal(w->calls, calls);
+        for (uint32_t i = 0; i < w->count; i++) {
+            w->sent[i].dead = false;
+        }
+        check_account(w);
+        world_fini(w);
+    }
+}
+
+static void
+test_a_paused_destination_takes_nothing_and_goes_on(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 6);
+    relay_must_open(w);
+    relay_wish(w->relay, true);
+    turn(w, 2);
+    log_some(w, 1000, 0);
+    turn(w, 200);
+    assert_int_equal(w->calls, 0);
+    assert_int_equal(status_of(w).state, RELAY_PAUSED);
+    turn(w, 20);
+    crash(w); /* remembered */
+    turn(w, 100);
+    assert_int_equal(w->calls, 0);
+    relay_wish(w->relay, false);
+    turn_until_settled(w);
+    check_account(w);
+    world_fini(w);
+}
+
+static void
+test_a_blocked_destination_keeps_everything_and_is_probed_with_one_sample(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 7);
+    w->moods.blocked = 100;
+    relay_must_open(w);
+    log_some(w, 2000, 0);
+    turn(w, 50);
+    assert_int_equal(status_of(w).state, RELAY_BLOCKED);
+    uint32_t calls = w->calls;
+    int64_t began_ns = env_monotonic_ns(w->m.env);
+    while (env_monotonic_ns(w->m.env) - began_ns < 60 * NS_PER_S) {
+        turn(w, 1);
+    }
+    assert_in_range(w->calls - calls, 4, 7); /* each ten seconds, fifteen at most */
+    w->moods.blocked = 0;
+    turn_until_settled(w);
+    assert_int_equal(status_of(w).state, RELAY_RUNNING);
+    check_account(w);
+    world_fini(w);
+}
+
+static void
+test_a_destination_that_refuses_most_is_left_alone(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 8);
+    relay_must_open(w);
+    for (unsigned i = 0; i < 20; i++) {
+        log_some(w, 1000, 100);
+        turn(w, 40);
+    }
+    turn(w, 200);
+    struct relay_status s = status_of(w);
+    assert_int_equal(s.state, RELAY_REFUSING);
+    /* Up to what was under way when the half was reached. */
+    assert_in_range(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 5000, 6500);
+    turn(w, 30);
+    must(dead_letters_each(w->m.env, "relay/there", NULL, note_dead, w, NULL, &w->m.why));
+    for (uint32_t i = 0; i < w->count; i++) {
+        w->sent[i].poison = w->sent[i].dead; /* somebody mended it for the others */
+    }
+    relay_wish(w->relay, false);
+    turn_until_settled(w);
+    s = status_of(w);
+    assert_int_equal(s.state, RELAY_RUNNING);
+    assert_int_equal(s.taken[ITEM_FLOAT], w->count);
+    world_fini(w);
+}
+
+static void
+test_dead_letters_are_sent_again_when_told(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    uint64_t letters;
+    world_init(w, 9);
+    w->names_nobody = true;
+    relay_must_open(w);
+    log_some(w, 990, 5);
+    turn_until_settled(w);
+    check_account(w);
+    uint64_t dead = status_of(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED];
+    assert_true(dead > 20);
+    for (uint32_t i = 0; i < w->count; i++) {
+        w->sent[i].poison = false;
+    }
+    must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_REPLAY, NULL, &letters,
+                              &w->m.why));
+    assert_int_equal(letters, dead);
+    log_some(w, 9, 100); /* and what is refused now stays */
+    turn(w, 40);
+    crash(w); /* in the middle of it, or before, or after */
+    turn_until_settled(w);
+    turn(w, 200);
+    struct relay_status s = status_of(w);
+    assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DELIVERED], 990);
+    assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 9);
+    assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_OPEN], 0);
+    for (uint32_t i = 0; i < 990; i++) {
+        assert_true(w->sent[i].delivered);
+    }
+    must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_DROP, "bad", &letters,
+                              &w->m.why));
+    assert_int_equal(letters, 9);
+    turn(w, 40);
+    s = status_of(w);
+    assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 0);
+    assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_BY_OPERATOR], 9);
+    assert_int_equal(s.taken[ITEM_FLOAT], w->count);
+    world_fini(w);
+}
+
+static void
+test_every_allocation_may_fail(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    for (uint64_t nth = 1; nth < 400; nth += 1 + nth / 40) {
+        world_init(w, nth);
+        w->names_nobody = true;
+        relay_must_open(w);
+        log_some(w, 300, 3);
+        mem_fail_nth(nth, false);
+        turn(w, 30);
+        mem_fail_nth(0, false);
+        turn_until_settled(w);
+        check_account(w);
+        world_fini(w);
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_what_is_logged_arrives_once_in_order, tell_seed),
+        cmocka_unit_test_teardown(test_a_batch_is_sent_when_it_has_its_age, tell_seed),
+        cmocka_unit_test_teardown(test_refused_ones_stand_alone_though_nobody_names_them,
+                                  tell_seed),
+        cmocka_unit_test_teardown(test_a_call_that_is_too_large_is_halved_and_the_next_are_smaller,
+                                  tell_seed),
+        cmocka_unit_test_teardown(
+            test_a_call_holds_one_sample_of_a_series_where_records_fail_singly, tell_seed),
+        cmocka_unit_test_teardown(test_whatever_happens_everything_arrives, tell_seed),
+        cmocka_unit_test_teardown(test_a_paused_destination_takes_nothing_and_goes_on, tell_seed),
+        cmocka_unit_test_teardown(
+            test_a_blocked_destination_keeps_everything_and_is_probed_with_one_sample, tell_seed),
+        cmocka_unit_test_teardown(test_a_destination_that_refuses_most_is_left_alone, tell_seed),
+        cmocka_unit_test_teardown(test_dead_letters_are_sent_again_when_told, tell_seed),
+        cmocka_unit_test_teardown(test_every_allocation_may_fail, tell_seed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

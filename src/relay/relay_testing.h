@@ -1,0 +1,449 @@
+/*
+ * relay_testing.h - a whole relay on a simulated machine, with a destination that says what it
+ * likes. For tests only.
+ */
+#ifndef RELAY_RELAY_TESTING_H
+#define RELAY_RELAY_TESTING_H
+
+#include "tsdb/tsdb_testing.h"
+
+#include "model/labels.h"
+#include "model/selector.h"
+#include "relay/dead_letters.h"
+#include "relay/relay.h"
+#include "tsdb/stretch.h"
+
+enum { SERIES = 40, SAMPLES_MAX = 60000, CALL_MAX = 700 };
+
+/* What was logged, sample by sample; its number is its value. */
+struct sent {
+    uint32_t series;
+    uint32_t before; /* the sample of the same series before it; UINT32_MAX: none */
+    bool poison;     /* the destination refuses it for good */
+    bool delivered;
+    bool dead;
+    uint32_t times;
+};
+
+/* What the destination does with a call. */
+struct moods {
+    unsigned retry, throttle, mixed, too_large, again, blocked; /* out of 100 */
+};
+
+struct world {
+    struct machine m;
+    struct rng rng;
+    struct sent sent[SAMPLES_MAX];
+    uint32_t count;
+    uint32_t last[SERIES];
+    uint32_t from; /* samples before it were logged when there was no destination */
+    struct destination_settings settings;
+    struct relay_options options;
+    struct budget memory;
+    struct relay *relay; /* NULL: not open */
+    struct moods moods;
+    bool without_store;
+    bool drops; /* it may give up the oldest */
+    uint64_t begin_pos;
+    bool may_repeat;   /* the store may, as its parts reach beyond what is missing */
+    bool names_nobody; /* a refusal does not say who is refused */
+    bool one_of_a_series;
+    uint32_t bytes_max; /* a larger call is too large */
+    uint32_t calls;
+    uint64_t repeated;
+};
+
+static struct world *world; /* the writer's */
+
+/* --- the destination -------------------------------------------------------------------------- */
+
+struct writer {
+    struct world *w;
+};
+
+struct writer_call {
+    uint32_t numbers[CALL_MAX];
+    uint32_t count;
+    enum writer_verdict verdicts[CALL_MAX];
+};
+
+static inline enum err
+fake_create(const struct writer_options *options, struct writer **ret_writer, struct why *why)
+{
+    struct writer *w = mem_new(options->memory, sizeof *w);
+    if (w == NULL) return why_set(why, ERR_NOMEM, "no memory");
+    w->w = world;
+    *ret_writer = w;
+    return OK;
+}
+
+static inline void
+fake_destroy(struct writer *w)
+{
+    mem_free(&world->memory, w, sizeof *w);
+}
+
+static inline struct writer_limits
+fake_limits(const struct writer *w)
+{
+    return (struct writer_limits){
+        .one_of_a_series = w->w->one_of_a_series,
+        .concurrency = 3,
+        .samples = 200,
+        .bytes = 1 << 20,
+        .samples_max = CALL_MAX,
+        .bytes_max = 1 << 20,
+    };
+}
+
+static inline enum err
+fake_call_new(struct writer *w, struct writer_call **ret_call)
+{
+    (void)w;
+    *ret_call = mem_new(&world->memory, sizeof **ret_call);
+    return *ret_call == NULL ? ERR_NOMEM : OK;
+}
+
+static inline void
+fake_call_free(struct writer *w, struct writer_call *c)
+{
+    (void)w;
+    mem_free(&world->memory, c, sizeof *c);
+}
+
+static inline void
+fake_call_clear(struct writer *w, struct writer_call *c)
+{
+    (void)w;
+    c->count = 0;
+}
+
+static inline enum writer_add
+fake_add(struct writer *w, struct writer_call *c, const struct item *item, uint32_t *ret_entry,
+         struct why *why)
+{
+    assert_int_equal(item->kind, ITEM_FLOAT);
+    uint32_t number = (uint32_t)bits_double(item->bits);
+    char series[32];
+    snprintf(series, sizeof series, "s%u", w->w->sent[number].series);
+    assert_true(bytes_equal_text(labels_get(item->labels, text("name")), series));
+    if (number % 1000 == 999) {
+        err_ignore(why_set(why, ERR_INPUT, "no form for it"), "the verdict says it");
+        return WRITER_UNFIT;
+    }
+    if (c->count == CALL_MAX) return WRITER_FULL;
+    *ret_entry = c->count;
+    c->numbers[c->count++] = number;
+    return WRITER_ADDED;
+}
+
+static inline uint64_t
+fake_bytes(const struct writer *w, const struct writer_call *c)
+{
+    (void)w;
+    return 100 * (uint64_t)c->count;
+}
+
+static inline uint64_t
+fake_units(const struct writer *w, const struct writer_call *c)
+{
+    (void)w;
+    return c->count;
+}
+
+/* A sample has arrived: all before it of its series have, or never will. */
+static inline void
+arrive(struct world *w, uint32_t number)
+{
+    struct sent *s = &w->sent[number];
+    assert_true(number < w->count);
+    assert_false(s->poison);
+    for (uint32_t i = s->before; i != UINT32_MAX && i >= w->from; i = w->sent[i].before) {
+        const struct sent *b = &w->sent[i];
+        if (w->drops || b->delivered || b->poison || b->dead || i % 1000 == 999) continue;
+        fail_msg("sample %u of series %u came before %u", number, s->series, i);
+    }
+    w->repeated += s->delivered;
+    s->delivered = true;
+    s->times++;
+}
+
+static inline bool
+happens(struct world *w, unsigned percent)
+{
+    return rng_below(&w->rng, 100) < percent;
+}
+
+static inline void
+say(struct writer_step *step, enum writer_verdict verdict, const char *reason)
+{
+    step->next = WRITER_DONE;
+    step->verdict = verdict;
+    snprintf(step->reason, sizeof step->reason, "%s", reason);
+    snprintf(step->answer, sizeof step->answer, "it said %s", reason);
+}
+
+/* Each record by itself: stored, refused, or again later. */
+static inline void
+mix(struct world *w, struct writer_call *c, struct writer_step *step)
+{
+    for (uint32_t i = 0; i < c->count; i++) {
+        bool later = happens(w, 20);
+        if (w->sent[c->numbers[i]].poison)
+            c->verdicts[i] = VERDICT_DEAD;
+        else
+            c->verdicts[i] = later ? VERDICT_RETRY : VERDICT_DELIVERED;
+        if (c->verdicts[i] == VERDICT_DELIVERED) arrive(w, c->numbers[i]);
+    }
+    say(step, VERDICT_MIXED, "partly");
+}
+
+static inline void
+fake_step(struct writer *writer, struct writer_call *c, const struct http_call_answer *answer,
+          struct writer_step *step)
+{
+    struct world *w = writer->w;
+    const struct moods *m = &w->moods;
+    assert_null(answer);
+    assert_true(c->count > 0);
+    w->calls++;
+    bool poisoned = false;
+    for (uint32_t i = 0; i < c->count; i++) {
+        poisoned |= w->sent[c->numbers[i]].poison;
+    }
+    if (w->bytes_max > 0 && 100 * c->count > w->bytes_max) {
+        say(step, VERDICT_TOO_LARGE, "too_large");
+    } else if (happens(w, m->retry)) {
+        bool stored = happens(w, 50) && !poisoned; /* and the answer was lost */
+        for (uint32_t i = 0; i < c->count && stored; i++) {
+            arrive(w, c->numbers[i]);
+        }
+        say(step, VERDICT_RETRY, "timeout");
+    } else if (happens(w, m->throttle)) {
+        say(step, VERDICT_THROTTLED, "throttled");
+    } else if (happens(w, m->blocked)) {
+        say(step, VERDICT_BLOCKED, "forbidden");
+    } else if (happens(w, m->again)) {
+        say(step, happens(w, 50) ? VERDICT_AGAIN : VERDICT_REBUILD, "learnt");
+    } else if ((poisoned && !w->names_nobody) || happens(w, m->mixed)) {
+        mix(w, c, step);
+    } else if (poisoned) {
+        say(step, VERDICT_SOME_DEAD, "bad");
+    } else {
+        for (uint32_t i = 0; i < c->count; i++) {
+            arrive(w, c->numbers[i]);
+        }
+        say(step, VERDICT_DELIVERED, "");
+    }
+}
+
+static inline void
+fake_entry(const struct writer *w, const struct writer_call *c, uint32_t entry,
+           struct writer_entry *ret_entry)
+{
+    (void)w;
+    assert_true(entry < c->count);
+    *ret_entry = (struct writer_entry){.verdict = c->verdicts[entry]};
+    if (c->verdicts[entry] == VERDICT_DEAD) {
+        snprintf(ret_entry->reason, sizeof ret_entry->reason, "bad");
+    }
+}
+
+static const struct writer_class fake_writer = {
+    .type = DESTINATION_REMOTE_WRITE,
+    .create = fake_create,
+    .destroy = fake_destroy,
+    .limits = fake_limits,
+    .call_new = fake_call_new,
+    .call_free = fake_call_free,
+    .call_clear = fake_call_clear,
+    .add = fake_add,
+    .bytes = fake_bytes,
+    .units = fake_units,
+    .step = fake_step,
+    .entry = fake_entry,
+};
+
+/* --- the world -------------------------------------------------------------------------------- */
+
+static inline void
+world_init(struct world *w, uint64_t seed)
+{
+    memset(w, 0, sizeof *w);
+    world = w;
+    machine_init(&w->m, seed);
+    w->rng = (struct rng){seed};
+    memset(w->last, 0xff, sizeof w->last);
+    budget_init(&w->memory, "relay", 0, NULL);
+    w->settings = (struct destination_settings){
+        .name = "there",
+        .type = DESTINATION_REMOTE_WRITE,
+        .batch = {.max_age_ms = 5000},
+        .retry = {.min_backoff_ms = 100, .max_backoff_ms = 10000},
+        .dead_letters_max_bytes = 64 << 20,
+        .log_budget_bytes = 1 << 30,
+    };
+    machine_must_open(&w->m);
+    must(env_mkdir(w->m.env, "relay", NULL));
+    must(env_syncdir(w->m.env, ".", NULL));
+}
+
+static inline void
+world_options(struct world *w)
+{
+    w->options = (struct relay_options){
+        .env = w->m.env,
+        .wal = tsdb_wal(w->m.db),
+        .tsdb = w->without_store ? NULL : w->m.db,
+        .dir = "relay",
+        .memory = &w->memory,
+        .settings = &w->settings,
+        .writer = &fake_writer,
+        .instance = "00112233",
+        .user_agent = "test",
+        .begin_pos = w->begin_pos,
+    };
+}
+
+static inline void
+relay_must_open(struct world *w)
+{
+    world_options(w);
+    enum err e = relay_open(&w->options, &w->relay, &w->m.why);
+    if (e) print_error("relay_open: %s: %s\n", err_word(e), w->m.why.text);
+    must(e);
+}
+
+static inline void
+world_fini(struct world *w)
+{
+    relay_free(w->relay);
+    assert_int_equal(budget_used(&w->memory), 0);
+    machine_fini(&w->m);
+}
+
+/* A second after the other, over some windows of time. */
+static inline int64_t
+sent_ms(uint32_t number)
+{
+    return SIM_BEGIN - DAY_MS + 1000 * (int64_t)number;
+}
+
+/* A request of one sample for some series, at times that mostly rise. */
+static inline void
+log_some(struct world *w, uint32_t samples, unsigned poison_percent)
+{
+    struct rq rq;
+    rq_init(&rq, RW_V1);
+    uint32_t begin = w->count;
+    for (uint32_t i = 0; i < samples && w->count < SAMPLES_MAX; i++) {
+        uint32_t series = (uint32_t)rng_below(&w->rng, SERIES), number = w->count++;
+        char labels[64];
+        snprintf(labels, sizeof labels, "__name__=m%u,name=s%u", series % 7, series);
+        w->sent[number] = (struct sent){
+            .series = series,
+            .before = w->last[series],
+            .poison = happens(w, poison_percent),
+        };
+        w->last[series] = number;
+        rq_series(&rq, labels);
+        rq_float(&rq, sent_ms(number), double_bits(number), 0);
+    }
+    must(machine_send(&w->m, "anonymous", &rq));
+    assert_int_equal(w->m.result.written[LEDGER_FLOAT], w->count - begin);
+    machine_commit(&w->m);
+    rq_fini(&rq);
+}
+
+static inline void
+turn(struct world *w, uint32_t steps)
+{
+    for (uint32_t i = 0; i < steps; i++) {
+        int wait_ms = relay_step(w->relay);
+        sim_env_advance_ns(w->m.sim, (int64_t)(wait_ms > 0 ? wait_ms : 1) * NS_PER_MS);
+    }
+}
+
+/* Power goes, and comes back. */
+static inline void
+crash(struct world *w)
+{
+    relay_free(w->relay);
+    w->relay = NULL;
+    machine_close(&w->m);
+    sim_env_power_loss(w->m.sim);
+    machine_must_open(&w->m);
+    relay_must_open(w);
+}
+
+static inline struct relay_status
+status_of(struct world *w)
+{
+    struct relay_status s;
+    relay_status(w->relay, &s);
+    return s;
+}
+
+static inline bool
+all_settled(struct world *w)
+{
+    struct relay_status s = status_of(w);
+    return s.behind_bytes == 0 && s.fates.count[ITEM_FLOAT][FATE_OPEN] == 0;
+}
+
+static inline void
+turn_until_settled(struct world *w)
+{
+    for (unsigned i = 0; i < 200000; i++) {
+        turn(w, 1);
+        if (all_settled(w)) return;
+    }
+    struct relay_status s = status_of(w);
+    fail_msg("never settled: state %s, error %s, %llu bytes behind", relay_state_text(s.state),
+             s.error, (unsigned long long)s.behind_bytes);
+}
+
+static inline enum err
+note_dead(void *context, const struct dead_letter *letter, enum dead_letter_state state)
+{
+    struct world *w = context;
+    uint32_t number = (uint32_t)bits_double(letter->item.bits);
+    assert_int_equal(state, DEAD_LETTER_KEPT);
+    assert_true(number < w->count);
+    if (!w->may_repeat) assert_false(w->sent[number].dead); /* each once */
+    w->sent[number].dead = true;
+    return OK;
+}
+
+/* Everything is where it belongs, and counted. */
+static inline void
+check_account(struct world *w)
+{
+    uint64_t delivered = 0, dead = 0;
+    turn(w, 30); /* until it is saved: dead letters are then on disk */
+    enum err e = dead_letters_each(w->m.env, "relay/there", NULL, note_dead, w, NULL, &w->m.why);
+    assert_true(e == OK || e == ERR_MISSING);
+    for (uint32_t i = w->from; i < w->count; i++) {
+        const struct sent *s = &w->sent[i];
+        bool refused = s->poison || i % 1000 == 999;
+        if (s->dead != refused || s->delivered == refused) {
+            fail_msg("sample %u: refused %d, dead %d, delivered %d", i, refused, s->dead,
+                     s->delivered);
+        }
+        delivered += s->delivered;
+        dead += s->dead;
+    }
+    struct relay_status s = status_of(w);
+    const uint64_t *fates = s.fates.count[ITEM_FLOAT];
+    uint64_t repeats = s.repeats_total; /* whether they were refused is not known */
+    if (!w->may_repeat) assert_int_equal(repeats, 0);
+    assert_in_range(fates[FATE_DEAD_LETTERED], dead, dead + repeats);
+    assert_int_equal(fates[FATE_DELIVERED] + fates[FATE_DEAD_LETTERED], delivered + dead);
+    assert_int_equal(fates[FATE_OPEN], 0);
+    assert_int_equal(fates_dropped(&s.fates, ITEM_FLOAT), 0);
+    assert_int_equal(s.taken[ITEM_FLOAT], w->count - w->from);
+}
+
+static struct world the_world;
+
+#endif

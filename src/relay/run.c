@@ -1,0 +1,378 @@
+/*
+ * run.c - what is at work between two states: writer, lanes, window, and what is read. A run can
+ * end and another one begin with what the state says, as after a restart.
+ */
+#include <stddef.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "relay/relay_private.h"
+
+static const size_t LABEL_CACHE_BYTES = 2 * 1024 * 1024;
+static const size_t FILL_KEPT_BYTES = 4 * 1024 * 1024;
+
+/* --- the state -------------------------------------------------------------------------------- */
+
+/* Where a destination without a state begins. */
+static void
+first_state(struct relay *r)
+{
+    struct relay_state *s = &r->state;
+    enum destination_start start = r->settings->start;
+    uint64_t end_pos = r->options.begin_pos;
+    if (end_pos == 0) end_pos = wal_end(r->options.wal);
+    uint64_t store_pos = r->options.tsdb == NULL ? 0 : tsdb_store_pos(r->options.tsdb);
+    s->cursor.pos = start == START_NOW ? end_pos : 0; /* 0: the oldest of the log */
+    if (start == START_TIME) {
+        s->begin_ms = r->settings->start_ms;
+        s->begin_pos = end_pos;
+    }
+    if (start == START_NOW || store_pos == 0) return;
+    s->fill = (struct relay_fill){
+        .active = true, .to_pos = catch_up_end(r, 0), .since_ms = env_realtime_ms(r->options.env)};
+    s->cursor.pos = fill_first_pos(++s->fill_count);
+}
+
+/* Copies what the state has views of. */
+static enum err
+keep_texts(struct relay *r)
+{
+    buf_clear(&r->writer_state);
+    buf_clear(&r->place);
+    buf_put_bytes(&r->writer_state, r->state.writer);
+    buf_put_bytes(&r->place, r->state.fill.place);
+    r->state.writer = buf_bytes(&r->writer_state);
+    r->state.fill.place = buf_bytes(&r->place);
+    enum err e = buf_error(&r->writer_state);
+    return e ? e : buf_error(&r->place);
+}
+
+enum err
+relay_load_state(struct relay *r, bool *ret_is_new, struct why *why)
+{
+    enum err e = ERR_MISSING;
+    if (!r->settings->dry_run) {
+        e = relay_state_read(r->options.env, r->dir, &r->scratch, &r->state, why);
+    }
+    *ret_is_new = e == ERR_MISSING;
+    if (*ret_is_new) first_state(r);
+    if (e && e != ERR_MISSING) return e;
+    memcpy(r->state.log_id, wal_log_id(r->options.wal), sizeof r->state.log_id);
+    uint64_t end_pos = wal_end(r->options.wal);
+    if (!is_fill_pos(r->state.cursor.pos) && r->state.cursor.pos > end_pos) {
+        log_warn("relay: the log is an older one than this destination knows, it begins where that "
+                 "ends",
+                 KV("destination", r->settings->name), KV("position", r->state.cursor.pos),
+                 KV("end", end_pos));
+        r->state.cursor = (struct relay_cursor){.pos = end_pos};
+    }
+    return keep_texts(r);
+}
+
+enum err
+relay_state_put(struct relay *r, const struct relay_state *state, struct why *why)
+{
+    if (r->settings->dry_run) return OK;
+    return relay_state_write(r->options.env, r->dir, &r->scratch, state, why);
+}
+
+struct relay_cursor
+relay_cursor(struct relay *r, struct fates *ret_before)
+{
+    struct relay_cursor cursor;
+    window_cursor(r->window, &cursor, ret_before);
+    if (is_fill_pos(cursor.pos)) cursor = (struct relay_cursor){.pos = cursor.pos + cursor.index};
+    return cursor;
+}
+
+enum err
+relay_ask_writer(struct relay *r, struct why *why)
+{
+    buf_clear(&r->next_writer_state);
+    if (r->class->save != NULL) r->class->save(r->writer, &r->next_writer_state);
+    enum err e = buf_error(&r->next_writer_state);
+    return e ? why_set(why, e, "no memory for the state") : OK;
+}
+
+void
+relay_identity(const struct relay *r, uint64_t record, uint32_t index, uint64_t *ret_pos,
+               uint32_t *ret_index)
+{
+    *ret_pos = window_place(r->window, record).pos;
+    *ret_index = index;
+    if (!is_fill_pos(*ret_pos)) return;
+    *ret_pos += index;
+    *ret_index = 0;
+}
+
+/* What the state is to be, its texts in buffers of their own. */
+static enum err
+next_state(struct relay *r, struct relay_state *ret_state, struct why *why)
+{
+    struct fates before;
+    struct relay_state *s = ret_state;
+    *s = r->state;
+    s->cursor = relay_cursor(r, &before);
+    s->fates = r->base;
+    fates_add(&s->fates, &before);
+    account_expected(r, &before, &s->expected);
+    if (r->fill == NULL && r->options.tsdb != NULL && !r->ahead.lasting) {
+        tsdb_gone(r->options.tsdb, &s->gone);
+    }
+    enum err e = relay_ask_writer(r, why);
+    s->writer = buf_bytes(&r->next_writer_state);
+    if (e || r->fill == NULL) return e;
+    buf_clear(&r->next_place);
+    e = fill_place(r->fill, s->cursor.pos, &r->next_place, why);
+    s->fill.place = buf_bytes(&r->next_place);
+    if (e == ERR_CORRUPT) r->restart = true; /* it is not there as it was */
+    return e;
+}
+
+static void
+swap(struct buf *a, struct buf *b)
+{
+    struct buf was = *a;
+    *a = *b;
+    *b = was;
+}
+
+/* What is before the cursor is needed no more. */
+static void
+pass(struct relay *r)
+{
+    uint64_t pos = r->state.cursor.pos, segment = window_segment(r->window);
+    if (r->fill != NULL) fill_pass(r->fill, pos);
+    if (r->source != NULL)
+        source_pass(r->source, pos, segment != 0 ? segment : r->log_chunk.segment);
+}
+
+enum err
+relay_save(struct relay *r, struct why *why)
+{
+    struct relay_state state;
+    enum err e = dead_letters_sync(r->letters, why);
+    if (e == OK) e = next_state(r, &state, why);
+    if (e == OK) e = relay_state_put(r, &state, why);
+    if (e) return e;
+    r->state = state;
+    swap(&r->writer_state, &r->next_writer_state);
+    if (r->fill != NULL) swap(&r->place, &r->next_place);
+    r->writer_state_hash = hash_bytes(state.writer, 0);
+    r->dirty = false;
+    account_saved(r);
+    pass(r);
+    return r->class->saved == NULL ? OK : r->class->saved(r->writer, why);
+}
+
+/* --- runs ------------------------------------------------------------------------------------- */
+
+static enum err
+open_writer(struct relay *r, struct why *why)
+{
+    struct writer_options options = {
+        .env = r->options.env,
+        .memory = r->options.memory,
+        .settings = r->settings,
+        .dir = r->dir,
+        .instance = r->options.instance,
+        .saved = r->state.writer,
+    };
+    enum err e = r->class->create(&options, &r->writer, why);
+    if (e) return e;
+    r->limits = r->class->limits(r->writer);
+    const struct batch_settings *batch = &r->settings->batch;
+    r->samples_max = batch->max_samples != 0 ? batch->max_samples : r->limits.samples;
+    if (r->samples_max > r->limits.samples_max) r->samples_max = r->limits.samples_max;
+    r->bytes_max = batch->max_bytes != 0 ? batch->max_bytes : r->limits.bytes;
+    if (r->bytes_max > r->limits.bytes_max) r->bytes_max = r->limits.bytes_max;
+    r->age_max_ms = r->limits.max_age_ms != 0 ? r->limits.max_age_ms : batch->max_age_ms;
+    r->concurrency =
+        r->settings->concurrency != 0 ? r->settings->concurrency : r->limits.concurrency;
+    if (r->concurrency > LANES_MAX) r->concurrency = LANES_MAX;
+    if (r->limits.one_lane) r->concurrency = 1;
+    while (r->lane_count < r->concurrency) {
+        e = lane_init(r, &r->lanes[r->lane_count++]);
+        if (e) return e;
+    }
+    r->lanes_wanted = r->lane_count;
+    return lane_init(r, &r->replay);
+}
+
+static enum err
+open_source(struct relay *r, struct why *why)
+{
+    struct source_options options = {
+        .wal = r->options.wal,
+        .name = r->settings->name,
+        .selection = r->selection,
+        .memory = r->options.memory,
+        .cache_bytes = LABEL_CACHE_BYTES,
+    };
+    enum err e = source_open(&options, r->state.cursor.pos, &r->source, why);
+    if (e == OK && r->state.cursor.pos == 0) r->state.cursor.pos = source_pos(r->source);
+    r->gone = e == ERR_MISSING;
+    return r->gone ? OK : e;
+}
+
+static enum err
+open_fill(struct relay *r, struct why *why)
+{
+    const struct relay_fill *fill = &r->state.fill;
+    if (r->options.tsdb == NULL) {
+        return why_set(why, ERR_INPUT, "the store it was reading is not there in this mode");
+    }
+    bool all = r->state.begin_pos <= fill->from_pos;
+    struct fill_options options = {
+        .env = r->options.env,
+        .tsdb = r->options.tsdb,
+        .name = r->settings->name,
+        .selection = r->selection,
+        .memory = r->options.memory,
+        .stretch = {fill->from_pos, fill->to_pos},
+        .min_ms = all ? INT64_MIN : r->state.begin_ms,
+        .takes_metadata = r->limits.takes_metadata,
+        .kept_bytes = FILL_KEPT_BYTES,
+    };
+    enum err e = fill_open(&options, r->state.cursor.pos, fill->place, &r->fill, why);
+    if (e) return e;
+    e = wal_reader_open(r->options.wal, r->settings->name, fill->to_pos, &r->hold, NULL);
+    if (e) r->hold = NULL; /* then the store is read once more */
+    return OK;
+}
+
+enum err
+relay_open_letters(struct relay *r, struct why *why)
+{
+    struct dead_letters_options options = {
+        .env = r->options.env,
+        .dir = r->dir,
+        .memory = r->options.memory,
+        .max_bytes = r->settings->dead_letters_max_bytes,
+        .max_age_ms = r->settings->dead_letters_max_age_ms,
+    };
+    enum err e =
+        dead_letters_open(&options, r->state.cursor.pos, r->state.cursor.index, &r->letters, why);
+    if (e) return e;
+    struct dead_letters_counts counts;
+    dead_letters_counts(r->letters, &counts);
+    memcpy(r->replaying, counts.replaying, sizeof r->replaying);
+    return OK;
+}
+
+void
+relay_end_run(struct relay *r)
+{
+    for (uint32_t i = 0; i < r->concurrency && r->writer != NULL; i++) {
+        lane_fini(r, &r->lanes[i]);
+    }
+    if (r->writer != NULL) {
+        lane_fini(r, &r->replay);
+        r->class->destroy(r->writer);
+    }
+    mem_free(r->options.memory, r->replay_ids, r->replay_capacity * sizeof *r->replay_ids);
+    window_free(r->window);
+    account_end(r);
+    source_close(r->source);
+    fill_close(r->fill);
+    wal_reader_close(r->hold);
+    dead_letters_free(r->letters);
+    chunk_fini(&r->log_chunk);
+    chunk_fini(&r->read_again);
+    size_t begin = offsetof(struct relay, running), end = offsetof(struct relay, run_end);
+    memset((char *)r + begin, 0, end - begin);
+}
+
+/* What is merged from now on is as this state wants it. */
+static void
+keep_apart(struct borders *borders, const struct relay_state *state)
+{
+    if (state->fill.active)
+        borders_set(borders, state->fill.from_pos, state->fill.to_pos);
+    else
+        borders_set(borders, state->cursor.pos, 0);
+}
+
+enum err
+relay_begin_run(struct relay *r, struct why *why)
+{
+    keep_apart(&r->borders, &r->state);
+    r->running = true;
+    r->base = r->state.fates;
+    chunk_init(&r->log_chunk, r->options.memory);
+    chunk_init(&r->read_again, r->options.memory);
+    account_begin(r);
+    enum err e = relay_open_letters(r, why);
+    if (e == OK) e = open_writer(r, why);
+    if (e == OK) e = r->state.fill.active ? open_fill(r, why) : open_source(r, why);
+    r->run_from = r->state.cursor;
+    if (e == OK) e = window_new(r->options.memory, r->run_from, &r->window);
+    if (e) relay_end_run(r);
+    return e;
+}
+
+void
+relay_run_again(struct relay *r)
+{
+    relay_end_run(r);
+    r->run_again_ns = 0;
+}
+
+/* --- guards ----------------------------------------------------------------------------------- */
+
+struct relay_guard {
+    struct budget *memory;
+    struct borders borders;
+    struct wal_reader *hold;
+    uint64_t pos;
+};
+
+uint64_t
+relay_guard_pos(const struct relay_guard *g)
+{
+    return g->pos;
+}
+
+void
+relay_guard_free(struct relay_guard *g)
+{
+    if (g == NULL) return;
+    borders_free(&g->borders);
+    wal_reader_close(g->hold);
+    mem_free(g->memory, g, sizeof *g);
+}
+
+static enum err
+guard_state(const struct relay_options *o, struct buf *memory, struct relay_state *ret_state)
+{
+    char dir[200];
+    enum err e = path_join(dir, sizeof dir, o->dir, o->settings->name);
+    return e ? e : relay_state_read(o->env, dir, memory, ret_state, NULL);
+}
+
+enum err
+relay_guard_new(const struct relay_options *o, struct relay_guard **ret_guard)
+{
+    struct relay_guard *g = mem_new(o->memory, sizeof *g);
+    if (g == NULL) return ERR_NOMEM;
+    struct buf memory;
+    struct relay_state state;
+    buf_init(&memory, o->memory, RELAY_STATE_BYTES_MAX);
+    g->memory = o->memory;
+    g->pos = wal_end(o->wal);
+    enum err e = borders_new(o->tsdb, &g->borders);
+    if (e == OK) {
+        bool known = guard_state(o, &memory, &state) == OK;
+        uint64_t pos = g->pos;
+        if (known) pos = state.fill.active ? state.fill.to_pos : state.cursor.pos;
+        if (known) keep_apart(&g->borders, &state);
+        if (wal_reader_open(o->wal, o->settings->name, pos, &g->hold, NULL) != OK) g->hold = NULL;
+    }
+    buf_fini(&memory);
+    if (e) {
+        relay_guard_free(g);
+        return e;
+    }
+    *ret_guard = g;
+    return OK;
+}

@@ -1,0 +1,158 @@
+/* state.c - see state.h. Format: docs/format/relay.md. */
+#include "relay/state.h"
+
+#include "base/crc32c.h"
+
+static const char NAME[] = "state";
+static const uint8_t MAGIC[8] = {'F', 'K', 'R', 'E', 'L', 'A', 'Y', 0};
+
+enum { VERSION = 1, HEADER_BYTES = 24 };
+
+static void
+put_rest(struct buf *to, const struct relay_state *s)
+{
+    buf_put_varint(to, s->fill_count);
+    buf_put_u8(to, s->fill.active);
+    if (s->fill.active) {
+        buf_put_varint(to, s->fill.from_pos);
+        buf_put_varint(to, s->fill.to_pos);
+        buf_put_zigzag(to, s->fill.since_ms);
+        buf_put_counted(to, s->fill.place);
+    }
+    buf_put_varint(to, s->expected.until_pos);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT && s->expected.until_pos > 0; kind++) {
+        buf_put_zigzag(to, s->expected.count[kind]);
+    }
+    if (s->expected.until_pos > 0) buf_put_le64(to, s->expected.selection);
+    buf_put_varint(to, s->gone.deleted);
+    buf_put_varint(to, s->gone.expired);
+    buf_put_varint(to, s->gone.superseded);
+    buf_put_zigzag(to, s->begin_ms);
+    buf_put_varint(to, s->begin_pos);
+    buf_put_varint(to, s->drop_pos);
+    buf_put_varint(to, s->repeats_total);
+}
+
+static void
+get_rest(struct cursor *c, struct relay_state *s)
+{
+    uint64_t fills = cursor_varint(c);
+    if (fills > UINT32_MAX) c->bad = true;
+    s->fill_count = (uint32_t)fills;
+    uint8_t active = cursor_u8(c);
+    if (active > 1) c->bad = true;
+    s->fill.active = active == 1;
+    if (s->fill.active) {
+        s->fill.from_pos = cursor_varint(c);
+        s->fill.to_pos = cursor_varint(c);
+        s->fill.since_ms = cursor_zigzag(c);
+        s->fill.place = cursor_counted(c);
+    }
+    s->expected.until_pos = cursor_varint(c);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT && s->expected.until_pos > 0; kind++) {
+        s->expected.count[kind] = cursor_zigzag(c);
+    }
+    if (s->expected.until_pos > 0) s->expected.selection = cursor_le64(c);
+    s->gone.deleted = cursor_varint(c);
+    s->gone.expired = cursor_varint(c);
+    s->gone.superseded = cursor_varint(c);
+    s->begin_ms = cursor_zigzag(c);
+    s->begin_pos = cursor_varint(c);
+    s->drop_pos = cursor_varint(c);
+    s->repeats_total = cursor_varint(c);
+}
+
+enum err
+relay_state_write(struct env *env, const char *dir, struct buf *scratch,
+                  const struct relay_state *state, struct why *why)
+{
+    uint8_t header[HEADER_BYTES] = {0};
+    buf_clear(scratch);
+    buf_put(scratch, header, sizeof header);
+    buf_put(scratch, state->log_id, sizeof state->log_id);
+    buf_put_varint(scratch, state->cursor.pos);
+    buf_put_varint(scratch, state->cursor.index);
+    fates_put(scratch, &state->fates);
+    buf_put_u8(scratch, (uint8_t)state->wish);
+    buf_put_counted(scratch, state->writer);
+    put_rest(scratch, state);
+    if (buf_error(scratch)) return why_set(why, buf_error(scratch), "%s/%s", dir, NAME);
+    memcpy(header, MAGIC, sizeof MAGIC);
+    store_le32(header + 8, VERSION);
+    store_le32(header + 12, VERSION); /* min_reader */
+    store_le32(header + 16, (uint32_t)(scratch->size - HEADER_BYTES));
+    memcpy(scratch->at, header, 20);
+    uint32_t crc = crc32c(0, bytes_of(scratch->at, 20));
+    crc = crc32c(crc, bytes_of(scratch->at + HEADER_BYTES, scratch->size - HEADER_BYTES));
+    store_le32(scratch->at + 20, crc);
+    return env_write_whole(env, dir, NAME, buf_bytes(scratch), why);
+}
+
+/* What a newer version appended behind what we know is left alone. */
+static enum err
+state_unpack(struct bytes payload, struct relay_state *ret_state)
+{
+    struct relay_state s = {.wish = RELAY_WISH_NONE};
+    struct cursor c = cursor_of(payload);
+    struct bytes log_id = cursor_bytes(&c, sizeof s.log_id);
+    if (c.bad) return ERR_CORRUPT;
+    memcpy(s.log_id, log_id.at, sizeof s.log_id);
+    s.cursor.pos = cursor_varint(&c);
+    uint64_t index = cursor_varint(&c);
+    s.cursor.index = (uint32_t)index;
+    enum err e = fates_get(&c, &s.fates);
+    s.wish = (enum relay_wish)cursor_u8(&c);
+    s.writer = cursor_counted(&c);
+    get_rest(&c, &s);
+    if (e == OK && (c.bad || index > UINT32_MAX || s.wish > RELAY_WISH_RESUME)) e = ERR_CORRUPT;
+    if (e == OK) *ret_state = s;
+    return e;
+}
+
+static enum err
+state_check(struct bytes file, const char *path, struct bytes *ret_payload, struct why *why)
+{
+    if (file.size < HEADER_BYTES || memcmp(file.at, MAGIC, sizeof MAGIC) != 0) {
+        return why_set(why, ERR_CORRUPT, "%s is no state of a destination", path);
+    }
+    if (load_le32(file.at + 12) > VERSION) {
+        return why_set(why, ERR_UNSUPPORTED, "%s: version %u needs a reader of version %u", path,
+                       load_le32(file.at + 8), load_le32(file.at + 12));
+    }
+    struct bytes payload = bytes_of(file.at + HEADER_BYTES, file.size - HEADER_BYTES);
+    uint32_t crc = crc32c(crc32c(0, bytes_of(file.at, 20)), payload);
+    if (payload.size != load_le32(file.at + 16) || crc != load_le32(file.at + 20)) {
+        return why_set(why, ERR_CORRUPT, "%s is damaged: its checksum is wrong", path);
+    }
+    *ret_payload = payload;
+    return OK;
+}
+
+enum err
+relay_state_read(struct env *env, const char *dir, struct buf *memory,
+                 struct relay_state *ret_state, struct why *why)
+{
+    char path[256];
+    struct file file;
+    enum err e = path_join(path, sizeof path, dir, NAME);
+    if (e == OK) e = file_open(env, path, FILE_READ, &file, why);
+    if (e) return e;
+    uint64_t size = 0;
+    size_t got = 0;
+    e = file_size(&file, &size, why);
+    if (e == OK && size > RELAY_STATE_BYTES_MAX) {
+        e = why_set(why, ERR_CORRUPT, "%s is no state of a destination", path);
+    }
+    buf_clear(memory);
+    if (e == OK && !buf_reserve(memory, (size_t)size)) e = buf_error(memory);
+    if (e == OK) e = file_read_some(&file, memory->at, (size_t)size, 0, &got, why);
+    file_close(&file);
+    memory->size = got;
+    struct bytes payload = {NULL, 0};
+    if (e == OK) e = state_check(buf_bytes(memory), path, &payload, why);
+    if (e == OK) {
+        e = state_unpack(payload, ret_state);
+        if (e) why_set(why, e, "%s makes no sense", path);
+    }
+    return e;
+}

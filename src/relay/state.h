@@ -1,0 +1,66 @@
+/*
+ * state.h - what a destination has to remember: how far the log is settled, what became of it, and
+ * what its writer has learnt. A small file, replaced as a whole. Format: docs/format/relay.md.
+ */
+#ifndef RELAY_STATE_H
+#define RELAY_STATE_H
+
+#include "relay/window.h"
+#include "sys/env.h"
+#include "tsdb/stretch.h"
+#include "wal/wal.h"
+
+enum { RELAY_STATE_BYTES_MAX = 32 * 1024 * 1024 };
+
+/* What an operator asked for, which outlives a restart. The numbers are stored. */
+enum relay_wish { RELAY_WISH_NONE = 0, RELAY_WISH_PAUSE = 1, RELAY_WISH_RESUME = 2 };
+
+/*
+ * What is to be had from the store before the log is followed on: all that parts have of a stretch
+ * of it. The cursor is then one of fill.h.
+ */
+struct relay_fill {
+    bool active;
+    uint64_t from_pos; /* of the log */
+    uint64_t to_pos;
+    int64_t since_ms;   /* Unix time: as old is the oldest that waits */
+    struct bytes place; /* fill_place() of the cursor */
+};
+
+/*
+ * Items between the cursor and a position of the log that were counted when the log still had them.
+ * What of them does not come by any more is accounted for at that position.
+ */
+struct relay_expected {
+    uint64_t until_pos;             /* 0: nothing was counted */
+    int64_t count[ITEM_KIND_COUNT]; /* below 0: so many repeats came */
+    uint64_t selection;             /* destination_selection_hash() of who counted */
+};
+
+struct relay_state {
+    uint8_t log_id[WAL_LOG_ID_BYTES]; /* of the log that the cursor is of */
+    struct relay_cursor cursor;
+    struct fates fates; /* of all before the cursor */
+    enum relay_wish wish;
+    struct bytes writer; /* what the writer's save() gave */
+    uint32_t fill_count; /* fills begun, the active one included */
+    struct relay_fill fill;
+    struct relay_expected expected;
+    struct tsdb_gone gone;  /* while the log is followed: as the store said last */
+    int64_t begin_ms;       /* samples before it are not wanted, */
+    uint64_t begin_pos;     /* of the store, and of the log up to here; 0: they are */
+    uint64_t drop_pos;      /* what lies before it in the log is given up */
+    uint64_t repeats_total; /* samples the store gave once more */
+};
+
+/*
+ * `dir` is the destination's own. `memory` keeps what `ret_state` has views of. ERR_MISSING: there
+ * is none. ERR_CORRUPT; ERR_UNSUPPORTED: a newer version wrote it; ERR_IO, ERR_NOMEM.
+ */
+MUST_CHECK enum err relay_state_read(struct env *env, const char *dir, struct buf *memory,
+                                     struct relay_state *ret_state, struct why *why);
+/* Durable on return. ERR_IO; ERR_NOMEM, ERR_LIMIT. */
+MUST_CHECK enum err relay_state_write(struct env *env, const char *dir, struct buf *scratch,
+                                      const struct relay_state *state, struct why *why);
+
+#endif

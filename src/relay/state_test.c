@@ -1,0 +1,166 @@
+/* state_test.c - what a destination remembers comes back as it was, or not at all. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "relay/state.h"
+#include "sys/sim.h"
+
+#define must(call) assert_int_equal((call), OK)
+
+struct rig {
+    struct sim_env *sim;
+    struct env *env;
+    struct buf memory;
+    struct buf scratch;
+    struct why why;
+};
+
+static void
+rig_init(struct rig *rig)
+{
+    memset(rig, 0, sizeof *rig);
+    must(sim_env_new(1, &rig->sim));
+    rig->env = sim_env_env(rig->sim);
+    must(env_mkdir(rig->env, "d", NULL));
+    must(env_syncdir(rig->env, ".", NULL));
+    buf_init(&rig->memory, NULL, RELAY_STATE_BYTES_MAX);
+    buf_init(&rig->scratch, NULL, RELAY_STATE_BYTES_MAX);
+}
+
+static void
+rig_fini(struct rig *rig)
+{
+    buf_fini(&rig->memory);
+    buf_fini(&rig->scratch);
+    sim_env_free(rig->sim);
+}
+
+static struct relay_state
+some_state(void)
+{
+    struct relay_state s = {
+        .log_id = "0123456789abcde",
+        .cursor = {.pos = 123456789012345, .index = 77},
+        .wish = RELAY_WISH_PAUSE,
+        .writer = bytes_of("what it learnt", 14),
+    };
+    s.fill_count = 3;
+    s.fill = (struct relay_fill){
+        .active = true,
+        .from_pos = 7,
+        .to_pos = 1ULL << 40,
+        .since_ms = -5,
+        .place = bytes_of("where it is", 11),
+    };
+    s.expected = (struct relay_expected){.until_pos = 99, .selection = 0x1234567890abcdef};
+    s.expected.count[ITEM_FLOAT] = 1000;
+    s.expected.count[ITEM_METADATA] = -2;
+    s.gone = (struct tsdb_gone){1, 2, 3};
+    s.begin_ms = 1700000000000;
+    s.begin_pos = 12345;
+    s.drop_pos = 54321;
+    s.repeats_total = 17;
+    s.fates.count[ITEM_FLOAT][FATE_DELIVERED] = 5;
+    s.fates.count[ITEM_HISTOGRAM][FATE_DEAD_LETTERED] = 1;
+    s.fates.count[ITEM_EXEMPLAR][FATE_DROPPED + DROP_EXPIRED] = UINT64_MAX;
+    return s;
+}
+
+static void
+test_what_was_written_is_read(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    struct relay_state s = some_state(), got;
+    assert_int_equal(relay_state_read(rig.env, "d", &rig.memory, &got, &rig.why), ERR_MISSING);
+    must(relay_state_write(rig.env, "d", &rig.scratch, &s, &rig.why));
+    sim_env_power_loss(rig.sim);
+    must(relay_state_read(rig.env, "d", &rig.memory, &got, &rig.why));
+    assert_memory_equal(got.log_id, s.log_id, sizeof s.log_id);
+    assert_int_equal(got.cursor.pos, s.cursor.pos);
+    assert_int_equal(got.cursor.index, s.cursor.index);
+    assert_int_equal(got.wish, s.wish);
+    assert_memory_equal(&got.fates, &s.fates, sizeof s.fates);
+    assert_true(bytes_equal(got.writer, s.writer));
+    assert_int_equal(got.fill_count, s.fill_count);
+    assert_true(got.fill.active);
+    assert_int_equal(got.fill.from_pos, s.fill.from_pos);
+    assert_int_equal(got.fill.to_pos, s.fill.to_pos);
+    assert_int_equal(got.fill.since_ms, s.fill.since_ms);
+    assert_true(bytes_equal(got.fill.place, s.fill.place));
+    assert_memory_equal(&got.expected, &s.expected, sizeof s.expected);
+    assert_memory_equal(&got.gone, &s.gone, sizeof s.gone);
+    assert_int_equal(got.begin_ms, s.begin_ms);
+    assert_int_equal(got.begin_pos, s.begin_pos);
+    assert_int_equal(got.drop_pos, s.drop_pos);
+    assert_int_equal(got.repeats_total, s.repeats_total);
+    rig_fini(&rig);
+}
+
+/* Writes the file as it is given. */
+static void
+put_file(struct rig *rig, struct bytes content)
+{
+    must(env_write_whole(rig->env, "d", "state", content, &rig->why));
+}
+
+static void
+test_each_damaged_byte_is_noticed(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    struct relay_state s = some_state(), got;
+    must(relay_state_write(rig.env, "d", &rig.scratch, &s, &rig.why));
+    uint8_t file[512];
+    size_t size = rig.scratch.size;
+    assert_true(size < sizeof file);
+    memcpy(file, rig.scratch.at, size);
+    for (size_t i = 0; i < size; i++) {
+        file[i] ^= 0x41;
+        put_file(&rig, bytes_of(file, size));
+        enum err e = relay_state_read(rig.env, "d", &rig.memory, &got, &rig.why);
+        assert_true(e == ERR_CORRUPT || e == ERR_UNSUPPORTED);
+        file[i] ^= 0x41;
+        put_file(&rig, bytes_of(file, i));
+        assert_int_equal(relay_state_read(rig.env, "d", &rig.memory, &got, &rig.why), ERR_CORRUPT);
+    }
+    rig_fini(&rig);
+}
+
+static void
+test_a_newer_version_is_told_from_damage(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    struct relay_state s = some_state(), got;
+    must(relay_state_write(rig.env, "d", &rig.scratch, &s, &rig.why));
+    uint8_t file[512];
+    size_t size = rig.scratch.size;
+    memcpy(file, rig.scratch.at, size);
+    file[8] = 9;  /* its version */
+    file[12] = 9; /* and what reads it */
+    put_file(&rig, bytes_of(file, size));
+    assert_int_equal(relay_state_read(rig.env, "d", &rig.memory, &got, &rig.why), ERR_UNSUPPORTED);
+    assert_non_null(strstr(rig.why.text, "version 9"));
+    rig_fini(&rig);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_was_written_is_read),
+        cmocka_unit_test(test_each_damaged_byte_is_noticed),
+        cmocka_unit_test(test_a_newer_version_is_told_from_damage),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,423 @@
+/*
+ * trial.c - see trial.h.
+ *
+ * Whether the name of a host is known, whether it can be reached, and whether it is who it says, is
+ * not asked separately: the first request to it tells. So nothing is tried that the destination
+ * itself would not do.
+ */
+#include "relay/trial.h"
+
+#include <stdio.h>
+
+#include "backend/http_common.h"
+#include "base/time_text.h"
+#include "model/labels.h"
+
+enum {
+    HOSTS_MAX = 8,
+    HOST_BYTES = 256,
+    STEPS_AGAIN_MAX = 4,
+    POLL_MS = 200,
+    STATE_BYTES_MAX = 512 * 1024,
+    LABELS_BYTES_MAX = 4096,
+    ADVICE_BYTES = 256,
+};
+
+struct trial {
+    struct trial_options options;
+    const struct writer_class *class;
+    struct writer *writer;
+    struct http_calls *http;
+    struct buf state;
+    char hosts[HOSTS_MAX][HOST_BYTES]; /* that were told of */
+    uint32_t host_count;
+    bool unreachable;       /* one of them is, */
+    const char *way_reason; /* for this reason; NULL: none */
+    uint32_t failed;
+};
+
+/* --- what to do about it ---------------------------------------------------------------------- */
+
+/* An action such as kinesis:PutRecords that stands in brackets behind what was looked at. */
+static bool
+find_action(const char *what, char *to, size_t size)
+{
+    const char *from = strrchr(what, '('), *end = from == NULL ? NULL : strchr(from, ')');
+    if (end == NULL || memchr(from, ':', (size_t)(end - from)) == NULL) return false;
+    snprintf(to, size, "%.*s", (int)(end - from - 1), from + 1);
+    return true;
+}
+
+static const char *
+advice_on(const char *what, const char *reason, char to[ADVICE_BYTES])
+{
+    static const struct {
+        const char *reason, *advice;
+    } known[] = {
+        {"resolve", "check the host's name in the settings, and what this machine asks for names"},
+        {"connect", "check address and port, whether it runs, and what stands between"},
+        {"timeout", "check address and port, and what stands between; or raise `timeout`"},
+        {"tls",
+         "check tls_config.ca_file and tls_config.server_name, and that the address is one of TLS"},
+        {"bad_url", "check the address in the settings"},
+        {"http_401", "check user, password or token"},
+        {"http_403", "check the token or password, and what its owner may do"},
+        {"http_404", "check the path and the names in the settings, or make what is not there"},
+        {"http_405", "check the path in the settings"},
+        {"http_407", "check the user and password of proxy_url"},
+        {"credentials", "check the keys, the profile or the role: docs/destinations/aws.md"},
+        {"not_found", "make it, or check its name, the region and the account"},
+        {"clock", "set this machine's clock"},
+        {"region", "check the region"},
+        {"throttled", "try again; if it stays so, ask for a higher limit"},
+        {"unavailable", "try again later"},
+        {"configuration", "mend the settings"},
+        {"directory", "make it, or give it to the user that the server runs as"},
+    };
+    char action[80];
+    if (strcmp(reason, "access_denied") == 0 && find_action(what, action, sizeof action)) {
+        snprintf(to, ADVICE_BYTES, "allow the action %s", action);
+        return to;
+    }
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (strcmp(reason, known[i].reason) == 0) return known[i].advice;
+    }
+    return "";
+}
+
+static void
+tell(struct trial *t, const char *what, bool ok, const char *reason, const char *said)
+{
+    char advice[ADVICE_BYTES];
+    struct trial_finding finding = {what, ok, ok ? "" : reason, said, ""};
+    bool told = !ok && t->way_reason != NULL && strcmp(reason, t->way_reason) == 0;
+    if (!ok && !told) finding.advice = advice_on(what, reason, advice);
+    if (told) finding.said = "as above";
+    t->failed += !ok;
+    t->options.each(t->options.context, &finding);
+}
+
+/* --- the way there ---------------------------------------------------------------------------- */
+
+/* Scheme and authority of a URL, unless they were told of. */
+static bool
+is_new_host(struct trial *t, const char *url)
+{
+    const char *from = strstr(url, "://");
+    if (from == NULL || t->host_count == HOSTS_MAX) return false;
+    size_t size = (size_t)(from - url) + 3 + strcspn(from + 3, "/?#");
+    if (size >= HOST_BYTES || memchr(url, '@', size) != NULL) return false;
+    char *host = t->hosts[t->host_count];
+    snprintf(host, HOST_BYTES, "%.*s", (int)size, url);
+    for (uint32_t i = 0; i < t->host_count; i++) {
+        if (strcmp(t->hosts[i], host) == 0) return false;
+    }
+    t->host_count++;
+    return true;
+}
+
+/* Of which nobody asks the name. */
+static bool
+is_address(const char *host)
+{
+    const char *from = strstr(host, "://") + 3;
+    return from[0] == '[' || from[strspn(from, "0123456789.")] == ':' ||
+           from[strspn(from, "0123456789.")] == '\0';
+}
+
+/* What the first answer of a host, or its silence, says of the way there. */
+static void
+tell_way(struct trial *t, const struct http_call_answer *answer)
+{
+    static const struct {
+        const char *what, *reason;
+        enum http_call_failure failure;
+    } steps[] = {
+        {"the name is known", "resolve", HTTP_CALL_RESOLVE},
+        {"a connection", "connect", HTTP_CALL_CONNECT},
+        {"TLS: its certificate is trusted", "tls", HTTP_CALL_TLS},
+        {"an answer in time", "timeout", HTTP_CALL_TIMEOUT},
+    };
+    const char *host = t->hosts[t->host_count - 1];
+    const char *proxy_url = t->options.settings->http.proxy_url;
+    const char *proxy = proxy_url != NULL && proxy_url[0] != '\0' ? ", through the proxy" : "";
+    char what[HOST_BYTES + 64];
+    if (answer->failure == HTTP_CALL_BAD_URL || answer->failure == HTTP_CALL_NO_MEMORY) return;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        bool ok = steps[i].failure != answer->failure;
+        bool is_tls = steps[i].failure == HTTP_CALL_TLS;
+        if (ok && is_tls && strncmp(host, "https://", 8) != 0) continue;
+        /* Nobody says what it was that took so long. */
+        if (ok && (answer->failure == HTTP_CALL_TIMEOUT || steps[i].failure == HTTP_CALL_TIMEOUT)) {
+            continue;
+        }
+        if (ok && steps[i].failure == HTTP_CALL_RESOLVE && is_address(host)) continue;
+        snprintf(what, sizeof what, "%s%s: %s", host, proxy, steps[i].what);
+        tell(t, what, ok, steps[i].reason, ok ? "" : answer->error);
+        if (ok) continue;
+        t->unreachable = true;
+        t->way_reason = steps[i].reason;
+        return;
+    }
+}
+
+/* --- requests --------------------------------------------------------------------------------- */
+
+static enum err
+ask(struct trial *t, const struct writer_step *step, struct http_call_answer *ret_answer,
+    struct why *why)
+{
+    bool is_new = is_new_host(t, step->http.url);
+    enum err e = http_calls_start(t->http, &step->http, why);
+    while (e == OK && !http_calls_done(t->http, ret_answer)) {
+        const atomic_bool *stop = t->options.stop;
+        http_calls_poll(t->http, POLL_MS);
+        bool stopped = stop != NULL && atomic_load_explicit(stop, memory_order_relaxed);
+        if (stopped) return why_set(why, ERR_CANCELED, "stopped");
+    }
+    if (e == OK && is_new) tell_way(t, ret_answer);
+    return e;
+}
+
+/* Credentials, tokens, addresses: as before any call. */
+static enum err
+prepare(struct trial *t, bool *ret_ready, struct why *why)
+{
+    struct writer_step step = {.next = WRITER_DONE};
+    struct http_call_answer answer;
+    t->class->prepare(t->writer, NULL, &step);
+    while (step.next == WRITER_SEND) {
+        enum err e = ask(t, &step, &answer, why);
+        if (e) return e;
+        step = (struct writer_step){.next = WRITER_DONE};
+        t->class->prepare(t->writer, &answer, &step);
+    }
+    *ret_ready = step.verdict == VERDICT_DELIVERED;
+    tell(t, "credentials, and what else is asked for first", *ret_ready, step.reason, step.answer);
+    return OK;
+}
+
+/* After a verdict of an attempt: whether another one makes sense. */
+static enum err
+may_go_on(struct trial *t, const struct writer_step *step, uint32_t *agains, bool *ret_again,
+          struct why *why)
+{
+    bool unprepared = step->verdict == VERDICT_UNPREPARED && t->class->prepare != NULL;
+    bool again = unprepared || step->verdict == VERDICT_AGAIN || step->verdict == VERDICT_REBUILD;
+    *ret_again = again && !t->unreachable && ++*agains < STEPS_AGAIN_MAX;
+    return *ret_again && unprepared ? prepare(t, ret_again, why) : OK;
+}
+
+/* --- checks ----------------------------------------------------------------------------------- */
+
+/* From its first request to its verdict. False in `ret_there`: there is no check of this number. */
+static enum err
+check_once(struct trial *t, uint32_t number, struct writer_step *step, bool *ret_asked,
+           bool *ret_there, char what[WRITER_ANSWER_BYTES], struct why *why)
+{
+    struct http_call_answer answer;
+    *step = (struct writer_step){.next = WRITER_DONE};
+    *ret_asked = false;
+    *ret_there = t->class->check(t->writer, number, NULL, step, what);
+    while (*ret_there && step->next == WRITER_SEND) {
+        enum err e = ask(t, step, &answer, why);
+        if (e) return e;
+        *ret_asked = true;
+        *step = (struct writer_step){.next = WRITER_DONE};
+        t->class->check(t->writer, number, &answer, step, what);
+    }
+    return OK;
+}
+
+static enum err
+check(struct trial *t, uint32_t number, bool *ret_there, struct why *why)
+{
+    char what[WRITER_ANSWER_BYTES] = "";
+    uint32_t agains = 0;
+    for (bool again = true; again;) {
+        struct writer_step step;
+        bool asked;
+        enum err e = check_once(t, number, &step, &asked, ret_there, what, why);
+        if (e || !*ret_there) return e;
+        e = may_go_on(t, &step, &agains, &again, why);
+        if (e) return e;
+        bool unprepared = step.verdict == VERDICT_UNPREPARED;
+        /* What was not even asked for want of credentials is no finding. */
+        if (!again && (asked || !unprepared)) {
+            tell(t, what, step.verdict == VERDICT_DELIVERED, step.reason, step.answer);
+        }
+        t->unreachable |= !again && unprepared; /* nothing else will go better */
+    }
+    return OK;
+}
+
+static enum err
+check_all(struct trial *t, struct why *why)
+{
+    bool there = t->class->check != NULL;
+    for (uint32_t number = 0; there && !t->unreachable; number++) {
+        enum err e = check(t, number, &there, why);
+        if (e) return e;
+    }
+    return OK;
+}
+
+/* --- the sample ------------------------------------------------------------------------------- */
+
+static const char *
+tenant_of(const struct destination_settings *settings)
+{
+    const struct text_list *tenants = &settings->tenants;
+    bool named = tenants->count > 0 && strcmp(tenants->items[0], "all") != 0;
+    return named ? tenants->items[0] : "anonymous";
+}
+
+static enum err
+save(struct trial *t, struct why *why)
+{
+    buf_clear(&t->state);
+    if (t->class->save != NULL) t->class->save(t->writer, &t->state);
+    if (buf_error(&t->state)) return why_set(why, ERR_NOMEM, "no memory");
+    return t->class->saved == NULL ? OK : t->class->saved(t->writer, why);
+}
+
+/* One attempt, from the beginning of the call to the verdict on it. */
+static enum err
+send_once(struct trial *t, struct writer_call *call, struct writer_step *step, struct why *why)
+{
+    struct http_call_answer answer;
+    *step = (struct writer_step){.next = WRITER_DONE};
+    t->class->step(t->writer, call, NULL, step);
+    while (step->next != WRITER_DONE) {
+        bool sends = step->next == WRITER_SEND;
+        enum err e = sends ? ask(t, step, &answer, why) : save(t, why);
+        if (e) return e;
+        *step = (struct writer_step){.next = WRITER_DONE};
+        t->class->step(t->writer, call, sends ? &answer : NULL, step);
+    }
+    return OK;
+}
+
+static void
+look_at_entry(struct trial *t, const struct writer_call *call, uint32_t number,
+              struct writer_step *step)
+{
+    struct writer_entry entry;
+    t->class->entry(t->writer, call, number, &entry);
+    step_done(step, entry.verdict, entry.reason, entry.answer);
+}
+
+/* What is in files gets its final name. */
+static enum err
+finish(struct trial *t, struct writer_step *step)
+{
+    struct why why = {""};
+    enum err e = t->class->tend == NULL ? OK : t->class->tend(t->writer, true, &why);
+    if (e == OK) e = save(t, &why);
+    if (e) step_done(step, VERDICT_RETRY, err_word(e), why.text);
+    return e == ERR_NOMEM ? e : OK;
+}
+
+static enum err
+deliver(struct trial *t, struct writer_call *call, const struct item *item,
+        struct writer_step *step, struct why *why)
+{
+    uint32_t agains = 0, entry;
+    enum err e = OK;
+    for (bool again = true, rebuild = true; again && e == OK;) {
+        if (rebuild) {
+            t->class->call_clear(t->writer, call);
+            switch (t->class->add(t->writer, call, item, &entry, why)) {
+            case WRITER_ADDED:
+                break;
+            case WRITER_UNFIT:
+                step_done(step, VERDICT_DEAD, "unrepresentable", why->text);
+                return OK;
+            default:
+                return why_set(why, ERR_NOMEM, "no memory for a sample");
+            }
+        }
+        e = send_once(t, call, step, why);
+        if (e) return e;
+        rebuild = step->verdict == VERDICT_REBUILD;
+        e = may_go_on(t, step, &agains, &again, why);
+    }
+    if (e == OK && step->verdict == VERDICT_MIXED) look_at_entry(t, call, entry, step);
+    return e == OK && step->verdict == VERDICT_DELIVERED ? finish(t, step) : e;
+}
+
+static void
+make_labels(const struct trial *t, struct buf *to)
+{
+    labels_put(
+        to, (struct label){bytes_of_text("__name__"), bytes_of_text("firekeep_destination_test")});
+    labels_put(
+        to, (struct label){bytes_of_text("destination"), bytes_of_text(t->options.settings->name)});
+}
+
+static enum err
+write_sample(struct trial *t, struct why *why)
+{
+    struct writer_step step = {.next = WRITER_DONE};
+    struct writer_call *call = NULL;
+    struct buf labels;
+    char what[256], time[TIME_TEXT_BYTES];
+    bool ready = true;
+    enum err e = OK;
+    if (t->class->need_prepare != NULL && t->class->need_prepare(t->writer)) {
+        e = prepare(t, &ready, why);
+    }
+    if (e || !ready) return e;
+    buf_init(&labels, NULL, LABELS_BYTES_MAX);
+    make_labels(t, &labels);
+    int64_t now_ms = env_realtime_ms(t->options.env);
+    struct item item = {
+        .kind = ITEM_FLOAT,
+        .pos = 1,
+        .arrival_ms = now_ms,
+        .tenant = bytes_of_text(tenant_of(t->options.settings)),
+        .labels = buf_bytes(&labels),
+        .series_hash = 1,
+        .t_ms = now_ms,
+        .bits = 0x3ff0000000000000, /* 1 */
+    };
+    e = buf_error(&labels);
+    if (e == OK) e = t->class->call_new(t->writer, &call);
+    if (e) why_set(why, e, "no memory for a sample");
+    if (e == OK) e = deliver(t, call, &item, &step, why);
+    if (e == OK) {
+        snprintf(what, sizeof what, "a sample, firekeep_destination_test{destination=\"%s\"} 1, %s",
+                 t->options.settings->name, time_print(now_ms, time));
+        tell(t, what, step.verdict == VERDICT_DELIVERED, step.reason, step.answer);
+    }
+    if (call != NULL) t->class->call_free(t->writer, call);
+    buf_fini(&labels);
+    return e;
+}
+
+/* --- all of it -------------------------------------------------------------------------------- */
+
+enum err
+trial_run(const struct trial_options *options, uint32_t *ret_failed, struct why *why)
+{
+    struct trial t = {.options = *options, .class = options->writer};
+    struct writer_options writer = {
+        .env = options->env,
+        .memory = options->memory,
+        .settings = options->settings,
+        .dir = options->dir,
+        .instance = options->instance,
+    };
+    buf_init(&t.state, options->memory, STATE_BYTES_MAX);
+    enum err e = t.class->create(&writer, &t.writer, why);
+    if (e == OK) {
+        e = http_calls_new(options->env, options->memory, options->user_agent, &t.http, why);
+    }
+    if (e == OK) e = check_all(&t, why);
+    if (e == OK && options->write && t.failed == 0) e = write_sample(&t, why);
+    http_calls_free(t.http);
+    if (t.writer != NULL) t.class->destroy(t.writer);
+    buf_fini(&t.state);
+    if (e == OK) *ret_failed = t.failed;
+    return e;
+}

@@ -1,0 +1,210 @@
+/*
+ * window.c - a ring of records. A record that is settled as a whole, or not at all, is a few words;
+ * only one that is settled piece by piece has a byte an item.
+ */
+#include "relay/window.h"
+
+#include <assert.h>
+
+#include "relay/source.h"
+
+enum { RECORDS_MAX = 1 << 20 };
+
+struct window_record {
+    uint64_t pos;
+    uint64_t end_pos;
+    uint64_t segment;
+    int64_t realtime_ms;
+    uint32_t count;
+    uint32_t open;
+    uint8_t kind;
+    uint8_t fate;   /* of all, where there is no array */
+    uint8_t *fates; /* of `count` items; NULL: all are of one */
+};
+
+struct window {
+    struct budget *memory;
+    struct window_record *ring;
+    uint32_t capacity; /* a power of two */
+    uint64_t first;    /* numbers of the oldest record, and of that to come */
+    uint64_t next;
+    struct relay_cursor cursor; /* before the oldest record */
+    struct fates before;        /* of records that were forgotten */
+    struct fates all;
+    uint64_t open[ITEM_KIND_COUNT];
+};
+
+static struct window_record *
+record_at(const struct window *w, uint64_t record)
+{
+    assert(record >= w->first && record < w->next);
+    return &w->ring[record & (w->capacity - 1)];
+}
+
+enum err
+window_new(struct budget *memory, struct relay_cursor cursor, struct window **ret_window)
+{
+    struct window *w = mem_new(memory, sizeof *w);
+    if (w == NULL) return ERR_NOMEM;
+    w->memory = memory;
+    w->cursor = cursor;
+    *ret_window = w;
+    return OK;
+}
+
+static void
+forget_fates(struct window *w, struct window_record *r)
+{
+    if (r->fates != NULL) mem_free(w->memory, r->fates, r->count);
+    r->fates = NULL;
+}
+
+void
+window_free(struct window *w)
+{
+    if (w == NULL) return;
+    for (; w->first < w->next; w->first++) {
+        forget_fates(w, record_at(w, w->first));
+    }
+    mem_free(w->memory, w->ring, w->capacity * sizeof *w->ring);
+    mem_free(w->memory, w, sizeof *w);
+}
+
+static enum err
+ring_grow(struct window *w)
+{
+    if (w->next - w->first < w->capacity) return OK;
+    if (w->capacity == RECORDS_MAX) return ERR_AGAIN;
+    uint32_t capacity = w->capacity == 0 ? 64 : 2 * w->capacity;
+    struct window_record *ring = mem_new(w->memory, capacity * sizeof *ring);
+    if (ring == NULL) return ERR_NOMEM;
+    for (uint64_t i = w->first; i < w->next; i++) {
+        ring[i & (capacity - 1)] = *record_at(w, i);
+    }
+    mem_free(w->memory, w->ring, w->capacity * sizeof *w->ring);
+    w->ring = ring;
+    w->capacity = capacity;
+    return OK;
+}
+
+enum err
+window_push(struct window *w, const struct chunk *chunk, uint64_t *ret_record)
+{
+    enum err e = ring_grow(w);
+    if (e) return e;
+    *ret_record = w->next++;
+    *record_at(w, *ret_record) = (struct window_record){
+        .pos = chunk->pos,
+        .end_pos = chunk->end_pos,
+        .segment = chunk->segment,
+        .realtime_ms = chunk->realtime_ms,
+        .count = chunk->count,
+        .open = chunk->count,
+        .kind = (uint8_t)chunk->kind,
+        .fate = FATE_OPEN,
+    };
+    w->open[chunk->kind] += chunk->count;
+    return OK;
+}
+
+enum err
+window_settle(struct window *w, uint64_t record, uint32_t first, uint32_t count, uint8_t fate)
+{
+    struct window_record *r = record_at(w, record);
+    assert(fate != FATE_OPEN && fate < FATE_COUNT);
+    assert(count <= r->open && first <= r->count && count <= r->count - first);
+    if (count == 0) return OK;
+    if (count == r->count) {
+        r->fate = fate;
+    } else {
+        if (r->fates == NULL) r->fates = mem_new(w->memory, r->count);
+        if (r->fates == NULL) return ERR_NOMEM;
+        memset(r->fates + first, fate, count);
+    }
+    r->open -= count;
+    w->open[r->kind] -= count;
+    w->all.count[r->kind][fate] += count;
+    return OK;
+}
+
+struct window_place
+window_place(const struct window *w, uint64_t record)
+{
+    const struct window_record *r = record_at(w, record);
+    return (struct window_place){r->pos, r->segment, r->realtime_ms};
+}
+
+/* Counts the fates of a record's first items, up to the first open one. */
+static uint32_t
+count_settled(const struct window_record *r, struct fates *to)
+{
+    if (r->fates == NULL) {
+        if (r->fate == FATE_OPEN) return 0;
+        to->count[r->kind][r->fate] += r->count;
+        return r->count;
+    }
+    uint32_t i = 0;
+    for (; i < r->count && r->fates[i] != FATE_OPEN; i++) {
+        to->count[r->kind][r->fates[i]]++;
+    }
+    return i;
+}
+
+void
+window_skip(struct window *w, struct relay_cursor to)
+{
+    assert(w->first == w->next || record_at(w, w->next - 1)->open == 0);
+    assert(to.pos >= w->cursor.pos);
+    window_cursor(w, &w->cursor, NULL);
+    w->cursor = to;
+}
+
+void
+window_cursor(struct window *w, struct relay_cursor *ret_cursor, struct fates *ret_before)
+{
+    for (; w->first < w->next && record_at(w, w->first)->open == 0; w->first++) {
+        struct window_record *r = record_at(w, w->first);
+        count_settled(r, &w->before);
+        w->cursor = (struct relay_cursor){r->end_pos, 0};
+        forget_fates(w, r);
+    }
+    *ret_cursor = w->cursor;
+    struct fates prefix = {{{0}}};
+    if (w->first < w->next) {
+        const struct window_record *r = record_at(w, w->first);
+        *ret_cursor = (struct relay_cursor){r->pos, count_settled(r, &prefix)};
+    }
+    if (ret_before == NULL) return;
+    *ret_before = w->before;
+    fates_add(ret_before, &prefix);
+}
+
+const struct fates *
+window_fates(const struct window *w)
+{
+    return &w->all;
+}
+
+uint64_t
+window_records(const struct window *w)
+{
+    return w->next - w->first;
+}
+
+uint64_t
+window_open(const struct window *w, enum item_kind kind)
+{
+    return w->open[kind];
+}
+
+uint64_t
+window_segment(const struct window *w)
+{
+    return w->first == w->next ? 0 : record_at(w, w->first)->segment;
+}
+
+int64_t
+window_oldest_ms(const struct window *w)
+{
+    return w->first == w->next ? 0 : record_at(w, w->first)->realtime_ms;
+}

@@ -1,0 +1,61 @@
+/*
+ * window.h - the records under way: what became of each of their items, and so how far everything
+ * is settled. Settling may come in any order; the cursor is where the first open item is.
+ *
+ * Threads: one.
+ */
+#ifndef RELAY_WINDOW_H
+#define RELAY_WINDOW_H
+
+#include "relay/fate.h"
+
+struct chunk;
+
+/* Where to go on after a restart. */
+struct relay_cursor {
+    uint64_t pos;   /* of the first record that is not wholly settled; what is before it, is */
+    uint32_t index; /* of its first item that is not */
+};
+
+struct window;
+/* Begins with nothing under way. ERR_NOMEM. */
+MUST_CHECK enum err window_new(struct budget *memory, struct relay_cursor cursor,
+                               struct window **ret_window);
+void window_free(struct window *window);
+
+/*
+ * A record, all of its items open; `ret_record` is its number, which rises by one each time.
+ * ERR_NOMEM; ERR_AGAIN: too many are under way.
+ */
+MUST_CHECK enum err window_push(struct window *window, const struct chunk *chunk,
+                                uint64_t *ret_record);
+/* `count` items of a record from `first` on, all of them open. ERR_NOMEM: they still are. */
+MUST_CHECK enum err window_settle(struct window *window, uint64_t record, uint32_t first,
+                                  uint32_t count, uint8_t fate);
+/* Where a record is read again. */
+struct window_place {
+    uint64_t pos;
+    uint64_t segment;
+    int64_t realtime_ms;
+};
+struct window_place window_place(const struct window *window, uint64_t record);
+
+/* With nothing under way: nothing before this cursor ever will be. */
+void window_skip(struct window *window, struct relay_cursor to);
+
+/*
+ * Forgets what is settled from the beginning on. `ret_cursor`: up to where that is, and
+ * `ret_before`, if not NULL: what became of everything before it since the window was made.
+ */
+void window_cursor(struct window *window, struct relay_cursor *ret_cursor,
+                   struct fates *ret_before);
+/* Everything that was settled since the window was made, also behind the cursor. */
+const struct fates *window_fates(const struct window *window);
+/* Records under way, open items among them, and the segment of the oldest (0: there is none). */
+uint64_t window_records(const struct window *window);
+uint64_t window_open(const struct window *window, enum item_kind kind);
+uint64_t window_segment(const struct window *window);
+/* When the oldest record under way was committed; 0: nothing is, or it is not known. */
+int64_t window_oldest_ms(const struct window *window);
+
+#endif

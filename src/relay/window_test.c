@@ -1,0 +1,153 @@
+/* window_test.c - the cursor is where the first open item is, and what is before it is counted. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "relay/source.h"
+#include "relay/window.h"
+#include "wire/random_test.h"
+
+#define must(call) assert_int_equal((call), OK)
+
+enum { RECORDS = 300, ITEMS_MAX = 50 };
+
+struct model {
+    uint8_t fates[RECORDS][ITEMS_MAX];
+    uint32_t counts[RECORDS];
+    enum item_kind kinds[RECORDS];
+    uint32_t pushed;
+};
+
+static struct model model;
+
+static uint64_t
+pos_of(uint32_t record)
+{
+    return 1000 + 100 * (uint64_t)record;
+}
+
+static void
+push(struct window *w, struct rng *rng)
+{
+    uint32_t i = model.pushed++;
+    model.counts[i] = (uint32_t)rng_below(rng, ITEMS_MAX);
+    model.kinds[i] = (enum item_kind)rng_below(rng, ITEM_KIND_COUNT);
+    struct chunk chunk = {
+        .pos = pos_of(i),
+        .end_pos = pos_of(i + 1),
+        .segment = 1 + i / 100,
+        .realtime_ms = 5000 + i,
+        .kind = model.kinds[i],
+        .count = model.counts[i],
+    };
+    uint64_t record;
+    must(window_push(w, &chunk, &record));
+    assert_int_equal(record, i);
+}
+
+/* Where the cursor should be, and what was counted before it. */
+static void
+check_cursor(struct window *w)
+{
+    struct fates expected = {{{0}}}, before;
+    uint32_t record = 0, index = 0;
+    for (; record < model.pushed; record++) {
+        for (index = 0; index < model.counts[record]; index++) {
+            if (model.fates[record][index] == FATE_OPEN) break;
+            expected.count[model.kinds[record]][model.fates[record][index]]++;
+        }
+        if (index < model.counts[record]) break;
+        index = 0;
+    }
+    struct relay_cursor cursor;
+    window_cursor(w, &cursor, &before);
+    assert_int_equal(cursor.pos, pos_of(record));
+    assert_int_equal(cursor.index, index);
+    assert_memory_equal(&before, &expected, sizeof before);
+    assert_int_equal(window_records(w), model.pushed - record);
+    assert_int_equal(window_segment(w), record == model.pushed ? 0 : 1 + record / 100);
+    assert_int_equal(window_oldest_ms(w), record == model.pushed ? 0 : 5000 + record);
+}
+
+/* Settles a stretch of open items of one fate. */
+static void
+settle_some(struct window *w, struct rng *rng, uint32_t from)
+{
+    static const uint8_t fates[] = {FATE_PASSED,        FATE_NOT_TAKEN, FATE_DELIVERED,
+                                    FATE_DEAD_LETTERED, FATE_DROPPED,   FATE_DROPPED + 3};
+    uint32_t record = from + (uint32_t)rng_below(rng, model.pushed - from);
+    uint32_t first = 0, count = model.counts[record];
+    if (count == 0) return;
+    if (rng_below(rng, 2) == 0) {
+        first = (uint32_t)rng_below(rng, count);
+        count = 1 + (uint32_t)rng_below(rng, count - first);
+    }
+    for (uint32_t i = first; i < first + count; i++) {
+        if (model.fates[record][i] != FATE_OPEN) return;
+    }
+    uint8_t fate = fates[rng_below(rng, sizeof fates)];
+    must(window_settle(w, record, first, count, fate));
+    memset(model.fates[record] + first, fate, count);
+}
+
+static void
+test_the_cursor_follows_the_first_open_item(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct rng rng = {seed};
+        struct budget budget;
+        struct window *w;
+        memset(&model, 0, sizeof model);
+        budget_init(&budget, "test", 0, NULL);
+        must(window_new(&budget, (struct relay_cursor){.pos = pos_of(0)}, &w));
+        check_cursor(w);
+        while (model.pushed < RECORDS) {
+            push(w, &rng);
+            uint32_t oldest = model.pushed - (uint32_t)window_records(w);
+            for (unsigned i = 0; i < 6 && oldest < model.pushed; i++) {
+                settle_some(w, &rng, oldest);
+            }
+            check_cursor(w);
+        }
+        window_free(w);
+        assert_int_equal(budget_used(&budget), 0);
+    }
+}
+
+static void
+test_with_nothing_under_way_the_cursor_may_be_set_ahead(void **state)
+{
+    (void)state;
+    struct rng rng = {1};
+    struct window *w;
+    struct relay_cursor cursor;
+    struct fates before;
+    memset(&model, 0, sizeof model);
+    must(window_new(NULL, (struct relay_cursor){.pos = pos_of(0)}, &w));
+    do {
+        push(w, &rng);
+    } while (model.counts[model.pushed - 1] == 0);
+    uint32_t last = model.pushed - 1;
+    must(window_settle(w, last, 0, model.counts[last], FATE_DELIVERED));
+    window_skip(w, (struct relay_cursor){.pos = 99999});
+    window_cursor(w, &cursor, &before);
+    assert_int_equal(cursor.pos, 99999);
+    assert_int_equal(cursor.index, 0);
+    assert_int_equal(before.count[model.kinds[last]][FATE_DELIVERED], model.counts[last]);
+    window_free(w);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_cursor_follows_the_first_open_item),
+        cmocka_unit_test(test_with_nothing_under_way_the_cursor_may_be_set_ahead),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
