@@ -265,3 +265,72 @@ admin_delete_handler(void *context, struct http_request *request)
 {
     if (admin_is_allowed(context, request)) admin_later(context, request, delete_run);
 }
+
+/* --- destinations ----------------------------------------------------------------------------- */
+
+static const char *const verbs[] = {
+    [DESTINATION_PAUSE] = "pause",
+    [DESTINATION_RESUME] = "resume",
+    [DESTINATION_REPLAY] = "replay",
+};
+
+/* The name in .../destinations/NAME/VERB. False: that is none. */
+static bool
+parse_verb(const char *path, struct bytes *ret_name, enum destination_verb *ret_verb)
+{
+    const char *name = path + strlen("/api/v1/admin/destinations/"), *verb = strrchr(name, '/');
+    if (verb == NULL) return false;
+    *ret_name = bytes_of(name, (size_t)(verb - name));
+    for (unsigned i = 0; i < sizeof verbs / sizeof *verbs; i++) {
+        *ret_verb = (enum destination_verb)i;
+        if (strcmp(verb + 1, verbs[i]) == 0) return true;
+    }
+    return false;
+}
+
+static enum err
+parse_from(struct api *api, struct http_request *request, int64_t *ret_ms, struct why *why)
+{
+    struct form form;
+    enum err e = form_read(request, &api->read_budget, &form, why);
+    if (e == OK && form_nth(&form, "from", 0) == NULL) {
+        e = why_set(why, ERR_INPUT, "from: the time from which samples are to be given again");
+    }
+    if (e == OK) e = form_time(&form, api->options.env, "from", 0, ret_ms, why);
+    form_fini(&form);
+    return e;
+}
+
+static void
+destination_run(struct api *api, struct http_request *request)
+{
+    struct bytes name;
+    struct destination_wish wish = {.from_ms = 0};
+    struct why why = {""};
+    if (!parse_verb(http_path(request), &name, &wish.verb)) {
+        reply_problem(request, 404, "not_found",
+                      "a destination can be asked to pause, to resume, or to replay: "
+                      "/api/v1/admin/destinations/NAME/pause");
+        return;
+    }
+    enum err e = OK;
+    if (wish.verb == DESTINATION_REPLAY) e = parse_from(api, request, &wish.from_ms, &why);
+    if (e == OK) e = api->options.tell_destination(api->options.context, name, &wish, &why);
+    if (e == ERR_MISSING) {
+        reply_problem(request, 404, "not_found", why.text);
+        return;
+    }
+    if (e) {
+        reply_failed(request, e, &why);
+        return;
+    }
+    log_info("relay: as an operator wishes", KV("destination", name), KV("wish", verbs[wish.verb]));
+    struct http_answer answer = {.status = 204};
+    http_reply(request, &answer);
+}
+
+void
+admin_destination_handler(void *context, struct http_request *request)
+{
+    if (admin_is_allowed(context, request)) run_later(context, request, destination_run);
+}

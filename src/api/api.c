@@ -9,6 +9,7 @@ static const struct {
     const char *path;
     unsigned methods;
     void (*handler)(void *context, struct http_request *request);
+    bool stored; /* asks for what is stored */
 } route_table[] = {
     {"/api/v1/write", HTTP_POST, write_handler},
     {"/write", HTTP_POST, write_handler},
@@ -17,13 +18,13 @@ static const struct {
     {"/api/v1/push", HTTP_POST, write_handler},
     {"/api/v1/prom/write", HTTP_POST, write_handler},
     {"/api/v1/prom/remote/write", HTTP_POST, write_handler},
-    {"/api/v1/read", HTTP_POST, read_handler},
-    {"/read", HTTP_POST, read_handler},
-    {"/api/v1/prom/read", HTTP_POST, read_handler},
-    {"/api/v1/prom/remote/read", HTTP_POST, read_handler},
-    {"/api/v1/labels", HTTP_GET | HTTP_POST, label_names_handler},
-    {"/api/v1/label/*", HTTP_GET, label_values_handler},
-    {"/api/v1/series", HTTP_GET | HTTP_POST, series_handler},
+    {"/api/v1/read", HTTP_POST, read_handler, true},
+    {"/read", HTTP_POST, read_handler, true},
+    {"/api/v1/prom/read", HTTP_POST, read_handler, true},
+    {"/api/v1/prom/remote/read", HTTP_POST, read_handler, true},
+    {"/api/v1/labels", HTTP_GET | HTTP_POST, label_names_handler, true},
+    {"/api/v1/label/*", HTTP_GET, label_values_handler, true},
+    {"/api/v1/series", HTTP_GET | HTTP_POST, series_handler, true},
     {"/api/v1/metadata", HTTP_GET, status_handler},
     {"/api/v1/status/buildinfo", HTTP_GET, status_handler},
     {"/api/v1/status/runtimeinfo", HTTP_GET, status_handler},
@@ -31,11 +32,13 @@ static const struct {
     {"/api/v1/status/config", HTTP_GET, status_handler},
     {"/api/v1/status/tsdb", HTTP_GET, status_handler},
     {"/api/v1/status/storage", HTTP_GET, status_handler},
-    {"/api/v1/admin/tsdb/flush", HTTP_POST | HTTP_PUT, admin_flush_handler},
-    {"/api/v1/admin/tsdb/merge", HTTP_POST | HTTP_PUT, admin_merge_handler},
-    {"/api/v1/admin/tsdb/snapshot", HTTP_POST | HTTP_PUT, admin_snapshot_handler},
-    {"/api/v1/admin/tsdb/delete_series", HTTP_POST | HTTP_PUT, admin_delete_handler},
-    {"/api/v1/admin/tsdb/clean_tombstones", HTTP_POST | HTTP_PUT, admin_clean_handler},
+    {"/api/v1/status/destinations", HTTP_GET, status_handler},
+    {"/api/v1/admin/tsdb/flush", HTTP_POST | HTTP_PUT, admin_flush_handler, true},
+    {"/api/v1/admin/tsdb/merge", HTTP_POST | HTTP_PUT, admin_merge_handler, true},
+    {"/api/v1/admin/tsdb/snapshot", HTTP_POST | HTTP_PUT, admin_snapshot_handler, true},
+    {"/api/v1/admin/tsdb/delete_series", HTTP_POST | HTTP_PUT, admin_delete_handler, true},
+    {"/api/v1/admin/tsdb/clean_tombstones", HTTP_POST | HTTP_PUT, admin_clean_handler, true},
+    {"/api/v1/admin/destinations/*", HTTP_POST | HTTP_PUT, admin_destination_handler},
     {"/metrics", HTTP_GET, metrics_handler},
     {"/-/healthy", HTTP_GET, healthy_handler},
     {"/-/ready", HTTP_GET, ready_handler},
@@ -329,6 +332,13 @@ api_tick(struct api *api)
 
 /* --- life ------------------------------------------------------------------------------------- */
 
+static void
+nothing_stored_handler(void *context, struct http_request *request)
+{
+    (void)context;
+    http_reply_text(request, 501, "storage.mode=none: nothing is stored here\n");
+}
+
 static enum err
 routes_make(struct api *api)
 {
@@ -338,7 +348,8 @@ routes_make(struct api *api)
         api->routes[i] = (struct http_route){
             .path = route_table[i].path,
             .methods = route_table[i].methods,
-            .handler = route_table[i].handler,
+            .handler = route_table[i].stored && !api->options.stored ? nothing_stored_handler
+                                                                     : route_table[i].handler,
             .encodings = "*", /* judged by the handler, whose answers say more */
             .context = api,
         };

@@ -9,6 +9,7 @@
 #ifndef API_API_H
 #define API_API_H
 
+#include "base/json.h"
 #include "base/metric.h"
 #include "net/http_server.h"
 #include "tsdb/tsdb.h"
@@ -21,12 +22,20 @@ struct api_limits {
     int64_t read_timeout_ns;
 };
 
+/* What an operator wants of a destination. */
+enum destination_verb { DESTINATION_PAUSE, DESTINATION_RESUME, DESTINATION_REPLAY };
+struct destination_wish {
+    enum destination_verb verb;
+    int64_t from_ms; /* of DESTINATION_REPLAY: what is older is not given again */
+};
+
 struct api_options {
     struct env *env;
     struct tsdb *tsdb;
     struct budget *memory;
     uint64_t decoded_bytes_max;
     bool tenancy;
+    bool stored; /* more than the log is kept */
     bool lifecycle;
     bool admin;
     uint32_t read_concurrency;
@@ -46,6 +55,14 @@ struct api_options {
     void (*flags)(void *context, void (*each)(void *to, const char *name, const char *value),
                   void *to);
     void (*config)(void *context, struct buf *to);
+    /* Puts an array of all destinations. */
+    void (*destinations)(void *context, struct json *to);
+    /* Why writes have to wait, a constant; NULL: they need not. Called for each of them. */
+    const char *(*holds_writes)(void *context);
+    /* ERR_MISSING: there is none of that name; ERR_UNSUPPORTED: nothing is stored to be given
+     * again; ERR_AGAIN: not now. */
+    enum err (*tell_destination)(void *context, struct bytes name,
+                                 const struct destination_wish *wish, struct why *why);
 };
 
 MUST_CHECK enum err api_new(const struct api_options *options, const struct api_limits *limits,

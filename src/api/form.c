@@ -3,17 +3,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/hex.h"
 #include "base/time_text.h"
 #include "sys/env.h"
-
-int
-form_hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
 
 /* In place. False: a % without two digits, or a NUL. */
 static bool
@@ -27,8 +19,8 @@ unescape(char *text)
         } else if (*at != '%') {
             *to++ = *at;
         } else {
-            high = form_hex_digit(at[1]);
-            low = high < 0 ? -1 : form_hex_digit(at[2]);
+            high = hex_digit((uint8_t)at[1]);
+            low = high < 0 ? -1 : hex_digit((uint8_t)at[2]);
             if (low < 0 || high * 16 + low == 0) return false;
             *to++ = (char)(high * 16 + low);
             at += 2;

@@ -29,8 +29,6 @@ void form_fini(struct form *form);
 /* The argument's `nth` value, counted from 0: those of the query string come first. NULL: there
  * are no more. */
 const char *form_nth(const struct form *form, const char *name, uint32_t nth);
-/* -1: it is none. */
-int form_hex_digit(char c);
 /* A moment; `otherwise` if it is not there. ERR_INPUT. */
 MUST_CHECK enum err form_time(const struct form *form, struct env *env, const char *name,
                               int64_t otherwise, int64_t *ret_ms, struct why *why);

@@ -131,6 +131,7 @@ void admin_merge_handler(void *context, struct http_request *request);
 void admin_snapshot_handler(void *context, struct http_request *request);
 void admin_clean_handler(void *context, struct http_request *request);
 void admin_delete_handler(void *context, struct http_request *request);
+void admin_destination_handler(void *context, struct http_request *request);
 void metrics_handler(void *context, struct http_request *request);
 void healthy_handler(void *context, struct http_request *request);
 void ready_handler(void *context, struct http_request *request);

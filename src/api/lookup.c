@@ -8,6 +8,7 @@
 #include "api/form.h"
 #include "api/internal.h"
 #include "model/selector.h"
+#include "wire/escaped_name.h"
 
 enum { PIECE_BYTES = 64 * 1024, SETS_MAX = 64 };
 
@@ -247,55 +248,6 @@ name_of_path(const char *path, struct bytes *ret_name)
     return bytes_equal_text(bytes_of(ret_name->at + size, sizeof behind - 1), behind);
 }
 
-static void
-put_utf8(struct buf *to, uint32_t rune)
-{
-    if (rune < 0x80) {
-        buf_put_u8(to, (uint8_t)rune);
-    } else if (rune < 0x800) {
-        buf_put_u8(to, (uint8_t)(0xC0 | rune >> 6));
-        buf_put_u8(to, (uint8_t)(0x80 | (rune & 0x3F)));
-    } else if (rune < 0x10000) {
-        buf_put_u8(to, (uint8_t)(0xE0 | rune >> 12));
-        buf_put_u8(to, (uint8_t)(0x80 | (rune >> 6 & 0x3F)));
-        buf_put_u8(to, (uint8_t)(0x80 | (rune & 0x3F)));
-    } else {
-        buf_put_u8(to, (uint8_t)(0xF0 | rune >> 18));
-        buf_put_u8(to, (uint8_t)(0x80 | (rune >> 12 & 0x3F)));
-        buf_put_u8(to, (uint8_t)(0x80 | (rune >> 6 & 0x3F)));
-        buf_put_u8(to, (uint8_t)(0x80 | (rune & 0x3F)));
-    }
-}
-
-/*
- * A name that is no plain word may come as U__ and its characters: __ is an underscore, _2e_ the
- * character of that number. False: it is no such name, and stands for itself.
- */
-static bool
-unescape_name(struct bytes name, struct buf *to)
-{
-    if (name.size < 3 || memcmp(name.at, "U__", 3) != 0) return false;
-    for (size_t i = 3; i < name.size; i++) {
-        if (name.at[i] != '_') {
-            buf_put_u8(to, name.at[i]);
-            continue;
-        }
-        if (++i < name.size && name.at[i] == '_') {
-            buf_put_u8(to, '_');
-            continue;
-        }
-        uint32_t rune = 0, digits = 0;
-        for (; i < name.size && digits < 6 && form_hex_digit((char)name.at[i]) >= 0;
-             i++, digits++) {
-            rune = rune << 4 | (uint32_t)form_hex_digit((char)name.at[i]);
-        }
-        bool whole = digits > 0 && i < name.size && name.at[i] == '_';
-        if (!whole || rune > 0x10FFFF || (rune >= 0xD800 && rune < 0xE000)) return false;
-        put_utf8(to, rune);
-    }
-    return to->size > 0 && buf_error(to) == OK;
-}
-
 static enum err
 ask_values(struct lookup *l)
 {
@@ -306,7 +258,7 @@ ask_values(struct lookup *l)
     if (!name_of_path(http_path(l->request), &name)) {
         return why_set(&l->why, ERR_INPUT, "/api/v1/label/NAME/values is wanted");
     }
-    if (unescape_name(name, &plain)) name = buf_bytes(&plain);
+    if (escaped_name_get(&plain, name) && plain.size > 0) name = buf_bytes(&plain);
     return a->ops->label_values(a, &l->asked, name, put_text, l, &l->why);
 }
 

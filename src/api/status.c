@@ -25,6 +25,8 @@ const char *
 api_refuses_writes(struct api *api)
 {
     struct tsdb_stats s;
+    const char *held = api->options.holds_writes(api->options.context);
+    if (held != NULL) return held;
     tsdb_stats(api->options.tsdb, &s);
     if (s.down) return "the write-ahead log cannot be written";
     if (s.disk_low) return "the disk is nearly full";
@@ -60,7 +62,8 @@ root_handler(void *context, struct http_request *request)
                     "POST /api/v1/read     remote read\n"
                     "GET  /metrics\n"
                     "GET  /-/ready\n"
-                    "GET  /api/v1/status/buildinfo|runtimeinfo|flags|config|tsdb|storage\n",
+                    "GET  /api/v1/status/buildinfo|runtimeinfo|flags|config|tsdb|storage|"
+                    "destinations\n",
                     api->options.version);
 }
 
@@ -425,6 +428,8 @@ page_of(struct api *api, struct http_request *request, struct bytes tenant, stru
         return tsdb_page(api, request, tenant, j, why);
     else if (strcmp(path, "/api/v1/status/storage") == 0)
         return storage_page(api, j, why);
+    else if (strcmp(path, "/api/v1/status/destinations") == 0)
+        api->options.destinations(api->options.context, j);
     else
         return metadata_page(api, request, tenant, j, why);
     return OK;

@@ -33,7 +33,10 @@ static const struct metric_family ledger_families[] = {
     {"firekeep_samples_expired_total", "Beyond retention.", COUNTER},
     {"firekeep_samples_deleted_total", "Deleted on request.", COUNTER},
     {"firekeep_samples_damaged_total", "Lost to damage on disk.", COUNTER},
+    {"firekeep_samples_passed_on_total", "Kept by no store: for destinations only.", COUNTER},
 };
+
+enum { LEDGER_VALUES = sizeof ledger_families / sizeof *ledger_families };
 
 static const struct metric_family rejected_family = {
     "firekeep_samples_rejected_total", "Samples and exemplars refused, by kind and reason.",
@@ -50,11 +53,12 @@ ledger_values(const struct ledger *l, enum ledger_kind k, uint64_t *to)
     to[5] = l->count[k][LEDGER_EXPIRED];
     to[6] = l->count[k][LEDGER_DELETED];
     to[7] = l->count[k][LEDGER_DAMAGED];
+    to[8] = l->count[k][LEDGER_PASSED_ON];
 }
 
 struct ledger_sink {
     struct metric_sink *sink;
-    bool zeros; /* of many tenants only what is not zero: each has 57 lines otherwise */
+    bool zeros; /* of many tenants only what is not zero: each has 60 lines otherwise */
 };
 
 static void
@@ -63,13 +67,13 @@ put_ledger(void *context, struct bytes tenant, const struct ledger *l)
     const struct ledger_sink *to = context;
     struct metric_sink *sink = to->sink;
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        uint64_t values[8];
+        uint64_t values[LEDGER_VALUES];
         struct metric_pair pairs[3] = {
             {"tenant", tenant},
             {"kind", bytes_of_text(ledger_kind_word((enum ledger_kind)k))},
         };
         ledger_values(l, (enum ledger_kind)k, values);
-        for (unsigned i = 0; i < 8; i++) {
+        for (unsigned i = 0; i < LEDGER_VALUES; i++) {
             if (values[i] == 0 && !to->zeros) continue;
             metric_put_u64(sink, &ledger_families[i], pairs, 2, values[i]);
         }

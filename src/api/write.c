@@ -407,8 +407,10 @@ write_refusal(struct api *api, struct http_request *request, enum rw_version ver
     metric_inc(version == RW_V1 ? &requests_v1 : &requests_v2);
     unsigned refused = tenant_named(api, request, ret_tenant, why);
     if (refused != 0) return refused;
-    if (!atomic_load_explicit(&api->stopping, memory_order_relaxed)) return 0;
-    why_set(why, ERR_AGAIN, "shutting down");
+    const char *held = api->options.holds_writes(api->options.context);
+    if (atomic_load_explicit(&api->stopping, memory_order_relaxed)) held = "shutting down";
+    if (held == NULL) return 0;
+    why_set(why, ERR_AGAIN, "%s", held);
     return 503;
 }
 

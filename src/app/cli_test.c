@@ -234,6 +234,27 @@ test_check_tells_right_files_from_wrong_ones(void **state)
              "%s: wal.budget (1GiB) must be at least twice wal.segment-bytes (1GiB)\n", path);
     assert_string_equal(err, expected);
 
+    write_text(path, "destinations:\n- {name: a, type: file, path: /a}\n");
+    assert_int_equal(RUN("check", path), EXIT_DONE);
+    snprintf(expected, sizeof expected, "%s: ok, 1 destination\n", path);
+    assert_string_equal(out, expected);
+
+    write_text(path, "destinations:\n"
+                     "- {name: a, type: file, path: /a}\n"
+                     "- {name: b, type: file, path: /b}\n"
+                     "storage: {mode: none}\n");
+    assert_int_equal(RUN("check", path), EXIT_DONE);
+    snprintf(expected, sizeof expected, "%s: ok, 2 destinations\n", path);
+    assert_string_equal(out, expected);
+
+    write_text(path, "destinations:\n- {name: a, type: file}\n");
+    assert_int_equal(RUN("check", path), EXIT_FAILED);
+    snprintf(expected, sizeof expected,
+             "%s:2:3: type file needs 'path', what files' names begin with; `${tenant}` is the "
+             "tenant\n",
+             path);
+    assert_string_equal(err, expected);
+
     unlink(path);
     assert_int_equal(RUN("check", path), EXIT_FAILED);
     snprintf(expected, sizeof expected, "open %s: No such file or directory\n", path);

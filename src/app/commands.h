@@ -13,6 +13,12 @@ int command_serve(int argc, char **argv);
 int command_verify(int argc, char **argv);
 /* check.c: tells whether a configuration file is right. */
 int command_check(int argc, char **argv);
+/* dead_letters.c: what destinations refused for good, and what is to become of it. */
+int command_dead_letters(int argc, char **argv);
+void dead_letters_help(struct buf *to);
+/* destinations.c: whether a destination would work, and what it would cost. */
+int command_destinations(int argc, char **argv);
+void destinations_help(struct buf *to);
 /* import.c: files of many forms into a server or a directory. */
 int command_import(int argc, char **argv);
 void import_help(struct buf *to);

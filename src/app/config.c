@@ -1,6 +1,7 @@
 /*
  * config.c - the table of settings, and what is done with all of it: defaults, flags, files,
- * reload, help. One value as text is config_text.c, the YAML reader config_yaml.c.
+ * reload, help. One value as text is config_text.c, the YAML reader config_yaml.c; destinations,
+ * which have no flags, are config_destinations.c.
  *
  * A name follows its field: the first word is the section, units that a value carries itself (5m,
  * 4GiB) are left out unless the name would say nothing without them.
@@ -15,9 +16,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "app/config_destinations.h"
 #include "app/config_text.h"
 #include "app/suggest.h"
-#include "base/utf8.h"
 
 #define KIB      ((uint64_t)1024)
 #define MIB      (KIB * 1024)
@@ -39,8 +40,8 @@ static const struct setting table[] = {
      .what = "DIRECTORY", .help = "where everything durable is kept"},
     {"storage.mode", SETTING_CHOICE, FIELD(storage_mode), .fallback = "local",
      .choices = "local|none",
-     .help = "local keeps samples in the embedded store; none, which only hands on, is refused: "
-             "there are no destinations yet"},
+     .help = "local keeps samples in the embedded store; none keeps only what destinations have "
+             "not taken yet"},
     {"storage.min-free", SETTING_BYTES, FIELD(storage_min_free_bytes), .fallback = "0", .min = 1,
      .max = PIB, .zero_auto = true,
      .help =
@@ -246,13 +247,12 @@ settings_listen_address(const char *text, char *ret_host, uint16_t *ret_port, st
 }
 
 enum err
-settings_validate(const struct settings *settings, struct why *why)
+settings_validate(const struct settings *settings, uint32_t destination_count, struct why *why)
 {
-    /* Without a store of its own a server only hands on, and there is nobody yet to hand on to. */
-    if (settings->storage_mode != STORAGE_LOCAL) {
+    /* Without a store of its own a server only hands on. */
+    if (settings->storage_mode != STORAGE_LOCAL && destination_count == 0) {
         return why_set(why, ERR_INPUT,
-                       "storage.mode=none keeps nothing itself and needs destinations, which this "
-                       "version does not have");
+                       "storage.mode=none keeps nothing itself and needs destinations");
     }
     if (settings->wal_budget_bytes / 2 < settings->wal_segment_bytes) {
         char budget[48], segment[48];
@@ -398,52 +398,74 @@ read_all(int fd, const char *path, struct buf *to, struct why *why)
  * durability; the error goes to the person who named it.
  */
 enum err
-settings_file(struct settings *settings, const char *path, struct why *why)
+config_read(const char *path, struct buf *to, struct why *why)
 {
-    struct buf text;
-    buf_init(&text, NULL, CONFIG_BYTES_MAX + 1);
-    enum err e;
+    buf_init(to, NULL, CONFIG_BYTES_MAX + 1);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        e = why_set(why, err_from_errno(errno), "open %s: %s", path, strerror(errno));
-        goto out;
-    }
-    e = read_all(fd, path, &text, why);
-    if (e) goto out;
-    e = settings_yaml(settings, path, buf_bytes(&text), why);
-out:
-    if (fd >= 0) close(fd);
-    buf_fini(&text);
+    if (fd < 0) return why_set(why, err_from_errno(errno), "open %s: %s", path, strerror(errno));
+    enum err e = read_all(fd, path, to, why);
+    close(fd);
     return e;
 }
 
 enum err
-settings_load(struct settings *settings, int count, char *const *words, bool *ret_want_help,
-              struct why *why)
+settings_file(struct settings *settings, const char *path, struct why *why)
+{
+    struct buf text;
+    enum err e = config_read(path, &text, why);
+    if (e == OK) e = settings_yaml(settings, path, buf_bytes(&text), why);
+    buf_fini(&text);
+    return e;
+}
+
+/* Defaults, the file that `settings` name, the flags; and the destinations, for which they count.
+ */
+static enum err
+load_file(struct settings *settings, struct destinations *ret_destinations, int count,
+          char *const *words, struct why *why)
+{
+    char path[SETTING_TEXT_BYTES];
+    struct buf text;
+    bool want_help;
+    memcpy(path, settings->config_file, sizeof path);
+    settings_default(settings);
+    enum err e = config_read(path, &text, why);
+    if (e == OK) e = settings_yaml(settings, path, buf_bytes(&text), why);
+    if (e == OK) {
+        enum err fine = settings_flags(settings, count, words, &want_help, why);
+        assert(fine == OK); /* they were before, and do not depend on the file */
+        e = destinations_yaml(path, buf_bytes(&text), settings, ret_destinations, why);
+    }
+    buf_fini(&text);
+    /* What is wrong in it is named by place, as editors like it. */
+    return e && e != ERR_INPUT ? why_prefix(why, e, "--config.file") : e;
+}
+
+enum err
+settings_load(struct settings *settings, struct destinations *destinations, int count,
+              char *const *words, bool *ret_want_help, struct why *why)
 {
     struct settings next;
+    struct destinations list = {NULL};
     settings_default(&next);
     bool want_help;
     enum err e = settings_flags(&next, count, words, &want_help, why);
-    if (e) return e;
+    if (e) goto out;
     if (!want_help && next.config_file[0] != 0) {
-        char path[SETTING_TEXT_BYTES];
-        memcpy(path, next.config_file, sizeof path);
-        settings_default(&next);
-        e = settings_file(&next, path, why);
-        /* What is wrong in it is named by place, as editors like it. */
-        if (e && e != ERR_INPUT) return why_prefix(why, e, "--config.file");
-        if (e) return e;
-        e = settings_flags(&next, count, words, &want_help, why);
-        assert(e == OK); /* they were fine above, and do not depend on the file */
+        e = load_file(&next, &list, count, words, why);
+        if (e) goto out;
     }
     if (!want_help) {
-        e = settings_validate(&next, why);
-        if (e) return e;
+        e = settings_validate(&next, list.count, why);
+        if (e) goto out;
     }
     *settings = next;
+    *destinations = list;
+    list = (struct destinations){NULL};
     *ret_want_help = want_help;
-    return OK;
+out:
+    destinations_free(&list);
+    return e;
 }
 
 /* --- printing --------------------------------------------------------------------------------- */
@@ -472,35 +494,6 @@ settings_help(struct buf *to)
     }
 }
 
-/* What YAML does not take for itself: line ends of Unicode, its control characters, U+FEFF. */
-static bool
-needs_escape(uint32_t c)
-{
-    return (c >= 0x80 && c < 0xa0) || c == 0x2028 || c == 0x2029 || c == 0xfeff || c >= 0xfffe;
-}
-
-/* A text in double quotes; there are no control characters of ASCII in it. */
-static void
-put_quoted(struct buf *to, const char *text)
-{
-    buf_put_u8(to, '"');
-    for (const uint8_t *p = (const uint8_t *)text; *p != 0;) {
-        size_t size = utf8_step(p, strlen((const char *)p));
-        uint32_t c = size == 2   ? (p[0] & 0x1fu) << 6 | (p[1] & 0x3fu)
-                     : size == 3 ? (p[0] & 0xfu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu)
-                                 : 0;
-        if (size == 0) size = 1;
-        if (needs_escape(c)) {
-            buf_printf(to, "\\u%04x", c);
-        } else {
-            if (*p == '"' || *p == '\\') buf_put_u8(to, '\\');
-            buf_put(to, p, size);
-        }
-        p += size;
-    }
-    buf_put_u8(to, '"');
-}
-
 void
 settings_print_yaml(const struct settings *settings, struct buf *to)
 {
@@ -518,7 +511,7 @@ settings_print_yaml(const struct settings *settings, struct buf *to)
         }
         buf_printf(to, "    %s: ", dot + 1);
         if (s->type == SETTING_TEXT && !s->secret) {
-            put_quoted(to, setting_text(s, settings));
+            quoted_put(to, setting_text(s, settings));
         } else {
             settings_value(settings, s, to);
         }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "app/config_destinations.h"
 #include "app/config_text.h"
 
 /* --- small helpers ---------------------------------------------------------------------------- */
@@ -142,7 +143,7 @@ test_defaults_are_those_the_header_names(void **state)
     assert_int_equal(s.read_frame_bytes, 1 << 20);
     assert_int_equal(s.log_level, LOG_INFO);
     assert_int_equal(s.log_format, LOG_LOGFMT);
-    assert_int_equal(settings_validate(&s, NULL), OK);
+    assert_int_equal(settings_validate(&s, 0, NULL), OK);
 }
 
 static void
@@ -279,15 +280,16 @@ test_settings_that_disagree_are_refused(void **state)
     struct settings s = defaults();
     struct why why = {""};
     assert_int_equal(flags(&s, &why, "--wal.segment-bytes=1GiB", "--wal.budget=2GiB", NULL), OK);
-    assert_int_equal(settings_validate(&s, &why), OK);
+    assert_int_equal(settings_validate(&s, 0, &why), OK);
     assert_int_equal(flags(&s, &why, "--wal.budget=2147483647", NULL), OK);
-    assert_int_equal(settings_validate(&s, &why), ERR_INPUT);
+    assert_int_equal(settings_validate(&s, 0, &why), ERR_INPUT);
     assert_string_equal(why.text,
                         "wal.budget (2147483647) must be at least twice wal.segment-bytes (1GiB)");
     s = defaults();
     assert_int_equal(flags(&s, &why, "--storage.mode=none", NULL), OK);
-    assert_int_equal(settings_validate(&s, &why), ERR_INPUT);
+    assert_int_equal(settings_validate(&s, 0, &why), ERR_INPUT);
     assert_non_null(strstr(why.text, "needs destinations"));
+    assert_int_equal(settings_validate(&s, 1, &why), OK);
 }
 
 /* --- flags ------------------------------------------------------------------------------------ */
@@ -522,7 +524,10 @@ load(struct settings *settings, struct temp_file *f, const char *second, struct 
     snprintf(word, sizeof word, "%s", second);
     char *words[] = {f->flag, word};
     bool want_help;
-    return settings_load(settings, 2, words, &want_help, why);
+    struct destinations list = {NULL};
+    enum err e = settings_load(settings, &list, 2, words, &want_help, why);
+    destinations_free(&list);
+    return e;
 }
 
 static void
@@ -559,13 +564,42 @@ test_load_judges_file_and_flags_together(void **state)
 }
 
 static void
+test_load_reads_destinations_with_the_flags_in_mind(void **state)
+{
+    (void)state;
+    struct temp_file f = make_file("destinations:\n"
+                                   "- {name: a, type: file, path: /a, tenants: [one]}\n"
+                                   "storage: {mode: none}\n");
+    char expected[300], tenancy[] = "--tenancy.enabled", *words[] = {f.flag, tenancy};
+    struct settings s;
+    struct destinations list = {NULL};
+    struct why why = {""};
+    bool want_help;
+    assert_int_equal(settings_load(&s, &list, 1, words, &want_help, &why), ERR_INPUT);
+    snprintf(expected, sizeof expected,
+             "%s:2:44: tenants: tenancy.enabled is false: only [anonymous] or all can be given",
+             f.path);
+    assert_string_equal(why.text, expected);
+    assert_null(list.items);
+    assert_int_equal(settings_load(&s, &list, 2, words, &want_help, &why), OK);
+    assert_int_equal(list.count, 1);
+    assert_string_equal(list.items[0].name, "a");
+    assert_int_equal(s.storage_mode, STORAGE_NONE);
+    destinations_free(&list);
+    drop_file(&f);
+}
+
+static void
 test_load_without_file_flag_reads_none(void **state)
 {
     (void)state;
     struct settings s, expected = defaults();
+    struct destinations list;
     bool want_help = true;
-    assert_int_equal(settings_load(&s, 0, NULL, &want_help, NULL), OK);
+    assert_int_equal(settings_load(&s, &list, 0, NULL, &want_help, NULL), OK);
     assert_false(want_help);
+    assert_int_equal(list.count, 0);
+    assert_null(list.arena);
     assert_memory_equal(&s, &expected, sizeof s);
 }
 
@@ -590,12 +624,14 @@ test_load_errors_name_the_file(void **state)
 
     char flag[] = "--config.file=/", *words[] = {flag};
     bool want_help;
-    assert_int_equal(settings_load(&s, 1, words, &want_help, &why), ERR_IO);
+    struct destinations list = {.count = 7};
+    assert_int_equal(settings_load(&s, &list, 1, words, &want_help, &why), ERR_IO);
     assert_string_equal(why.text, "--config.file: read /: Is a directory");
 
     char endless[] = "--config.file=/dev/zero";
     words[0] = endless;
-    assert_int_equal(settings_load(&s, 1, words, &want_help, &why), ERR_LIMIT);
+    assert_int_equal(settings_load(&s, &list, 1, words, &want_help, &why), ERR_LIMIT);
+    assert_int_equal(list.count, 7);
     assert_memory_equal(&s, &before, sizeof s);
 }
 
@@ -606,12 +642,13 @@ test_load_that_only_wants_help_reads_no_file(void **state)
     char file[] = "--config.file=/nonexistent/firekeep.yml", help[] = "--help", short_help[] = "-h";
     char *words[] = {file, help};
     struct settings s;
+    struct destinations list;
     bool want_help = false;
-    assert_int_equal(settings_load(&s, 2, words, &want_help, NULL), OK);
+    assert_int_equal(settings_load(&s, &list, 2, words, &want_help, NULL), OK);
     assert_true(want_help);
     words[1] = short_help;
     want_help = false;
-    assert_int_equal(settings_load(&s, 2, words, &want_help, NULL), OK);
+    assert_int_equal(settings_load(&s, &list, 2, words, &want_help, NULL), OK);
     assert_true(want_help);
 }
 
@@ -619,7 +656,8 @@ static void
 test_load_reports_each_refused_allocation(void **state)
 {
     (void)state;
-    struct temp_file f = make_file("log:\n  level: debug\n");
+    struct temp_file f = make_file("log: {level: debug}\n"
+                                   "destinations: [{name: a, type: file, path: /a}]\n");
     unsigned nth = 1;
     for (;; nth++) {
         struct settings s = defaults(), before = s;
@@ -747,6 +785,7 @@ main(void)
         cmocka_unit_test(test_each_setting_alone_decides_whether_a_reload_is_allowed),
         cmocka_unit_test(test_load_lets_flags_win_over_the_file_and_the_file_over_defaults),
         cmocka_unit_test(test_load_judges_file_and_flags_together),
+        cmocka_unit_test(test_load_reads_destinations_with_the_flags_in_mind),
         cmocka_unit_test(test_load_without_file_flag_reads_none),
         cmocka_unit_test(test_load_errors_name_the_file),
         cmocka_unit_test(test_load_that_only_wants_help_reads_no_file),

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "app/suggest.h"
+#include "base/utf8.h"
 
 struct unit {
     const char *word;
@@ -267,10 +268,9 @@ suggest_choice(const struct setting *setting, struct bytes text, char *to, size_
 }
 
 enum err
-setting_parse(const struct setting *setting, struct bytes text, struct settings *to,
-              struct why *why)
+setting_parse_number(const struct setting *setting, struct bytes text, uint64_t *ret_number,
+                     struct why *why)
 {
-    if (setting->type == SETTING_TEXT) return parse_text(setting, text, to, why);
     uint64_t number;
     if (!parse_number(setting, text, &number)) {
         char expected[160], near[SUGGEST_BYTES_MAX + 24];
@@ -280,6 +280,17 @@ setting_parse(const struct setting *setting, struct bytes text, struct settings 
                        near);
     }
     enum err e = check_range(setting, number, why);
+    if (e == OK) *ret_number = number;
+    return e;
+}
+
+enum err
+setting_parse(const struct setting *setting, struct bytes text, struct settings *to,
+              struct why *why)
+{
+    if (setting->type == SETTING_TEXT) return parse_text(setting, text, to, why);
+    uint64_t number;
+    enum err e = setting_parse_number(setting, text, &number, why);
     if (e) return e;
     set_number(setting, to, number);
     return OK;
@@ -379,6 +390,37 @@ setting_number_text(const struct setting *setting, uint64_t number, char *to, si
         snprintf(to, size, "%" PRIu64, number);
         break;
     }
+}
+
+/* What YAML does not take for itself: control characters, line ends of Unicode, U+FEFF. */
+static bool
+needs_escape(uint32_t c)
+{
+    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029 || c == 0xfeff ||
+           c >= 0xfffe;
+}
+
+void
+quoted_put(struct buf *to, const char *text)
+{
+    const uint8_t *p = (const uint8_t *)text, *end = p + strlen(text);
+    buf_put_u8(to, '"');
+    while (p != end) {
+        size_t size = utf8_step(p, (size_t)(end - p));
+        uint32_t c = size == 1   ? p[0]
+                     : size == 2 ? (p[0] & 0x1fu) << 6 | (p[1] & 0x3fu)
+                     : size == 3 ? (p[0] & 0xfu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu)
+                                 : ' ';
+        if (size == 0) size = 1;
+        if (needs_escape(c)) {
+            buf_printf(to, "\\u%04x", c);
+        } else {
+            if (*p == '"' || *p == '\\') buf_put_u8(to, '\\');
+            buf_put(to, p, size);
+        }
+        p += size;
+    }
+    buf_put_u8(to, '"');
 }
 
 void

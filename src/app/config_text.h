@@ -1,5 +1,5 @@
 /*
- * config_text.h - one setting's value as text: for config.c and config_yaml.c only.
+ * config_text.h - one setting's value as text: for config_*.c only.
  */
 #ifndef APP_CONFIG_TEXT_H
 #define APP_CONFIG_TEXT_H
@@ -13,6 +13,10 @@
 MUST_CHECK enum err setting_parse(const struct setting *setting, struct bytes text,
                                   struct settings *to, struct why *why);
 
+/* The same for what is no text, and into no field. */
+MUST_CHECK enum err setting_parse_number(const struct setting *setting, struct bytes text,
+                                         uint64_t *ret_number, struct why *why);
+
 /* What a value looks like: "a duration such as 90s or 1h30m". Cut to `size`. */
 void setting_expected(const struct setting *setting, char *to, size_t size);
 
@@ -22,6 +26,9 @@ uint64_t setting_number(const struct setting *setting, const struct settings *fr
 const char *setting_text(const struct setting *setting, const struct settings *from);
 /* A number as one would write it for this setting. */
 void setting_number_text(const struct setting *setting, uint64_t number, char *to, size_t size);
+
+/* In double quotes as YAML has them, so that it is read back as it is if it is UTF-8. */
+void quoted_put(struct buf *to, const char *text);
 
 /* web.listen-address as in a file, web.listen_address. Returns `to`. */
 char *setting_yaml_name(const struct setting *setting, char to[SETTING_TEXT_BYTES]);

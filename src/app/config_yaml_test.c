@@ -280,6 +280,34 @@ test_yaml_syntax_errors_carry_libyamls_words_and_the_place(void **state)
 }
 
 static void
+test_yaml_steps_over_destinations(void **state)
+{
+    (void)state;
+    struct settings s = defaults();
+    assert_int_equal(yaml(&s,
+                          "log: {level: debug}\n"
+                          "destinations:\n"
+                          "- {log: {level: error}, any: [thing, {goes: here}]}\n"
+                          "- 5\n"
+                          "tenancy: {enabled: true}\n",
+                          NULL),
+                     OK);
+    assert_int_equal(s.log_level, LOG_DEBUG);
+    assert_true(s.tenancy_enabled);
+    check_yaml_ok("destinations: 5\n");
+    check_yaml_error("destinations: []\nlog: {}\ndestinations: []\n",
+                     "f.yml:3:1: duplicate key 'destinations', first given on line 1");
+    check_yaml_error("destination: []\n",
+                     "f.yml:1:1: unknown key 'destination'; did you mean 'destinations'?");
+    check_yaml_error("destinations: [&a b]\n",
+                     "f.yml:1:16: anchors (&name) are not supported here");
+    check_yaml_error("destinations: [*a]\n", "f.yml:1:16: aliases (*name) are not supported here");
+    check_yaml_error("destinations: [[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]\n",
+                     "f.yml:1:31: nested too deeply");
+    check_yaml_ok("destinations: [[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]\n");
+}
+
+static void
 test_yaml_does_not_expand_environment_variables(void **state)
 {
     (void)state;
@@ -359,6 +387,7 @@ main(void)
         cmocka_unit_test(test_yaml_null_is_no_value_but_quoted_it_is_text),
         cmocka_unit_test(test_yaml_anchors_aliases_tags_and_documents_are_refused),
         cmocka_unit_test(test_yaml_syntax_errors_carry_libyamls_words_and_the_place),
+        cmocka_unit_test(test_yaml_steps_over_destinations),
         cmocka_unit_test(test_yaml_does_not_expand_environment_variables),
         cmocka_unit_test(test_yaml_one_byte_over_the_limit_is_refused),
         cmocka_unit_test(test_yaml_hostile_texts_are_refused_quickly),

@@ -108,10 +108,11 @@ export_help(struct buf *to)
     flag_table(&x, flags);
     flags_help(flags, to);
     buf_put_text(
-        to, "\nOnly rw carries native histograms; openmetrics and prometheus have no staleness "
-            "markers.\nWhat is left out is counted and said. Exemplars, metadata and start "
-            "times are not exported.\n\nExit status: 0 all was written, 1 something went wrong, "
-            "2 wrong usage.\n");
+        to,
+        "\nOnly rw and ndjson carry native histograms; openmetrics and prometheus have no "
+        "staleness\nmarkers. What is left out is counted and said. Exemplars, metadata and "
+        "start times are\nnot exported.\n\nExit status: 0 all was written, 1 something went wrong, "
+        "2 wrong usage.\n");
 }
 
 /* --- what was asked for ----------------------------------------------------------------------- */

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "model/histogram.h"
 #include "model/labels.h"
 #include "wire/remote_write_build.h"
 #include "wire/snappy.h"
@@ -151,6 +152,15 @@ canonical(struct batch *b, struct label *labels, uint32_t count, struct buf *to,
     return why_set(why, ERR_INPUT, "the labels are refused: %s", reject_word(verdict));
 }
 
+/* The labels of one, canonical, in b->exemplar_labels. */
+static enum err
+exemplar_labels(struct batch *b, const struct text_exemplar *exemplar, struct why *why)
+{
+    buf_clear(&b->exemplar_labels);
+    if (exemplar->label_count == 0) return OK;
+    return canonical(b, exemplar->labels, exemplar->label_count, &b->exemplar_labels, why);
+}
+
 static enum err
 item_samples(struct batch *b, const struct text_item *item, struct why *why)
 {
@@ -161,23 +171,29 @@ item_samples(struct batch *b, const struct text_item *item, struct why *why)
             if (e) return e;
             rw_build_series(b->build, buf_bytes(&b->labels));
         }
-        rw_build_float(b->build, item->times_ms[i], item->bits[i], 0);
+        rw_build_float(b->build, item->times_ms[i], item->bits[i], item->start_ms);
     }
-    if (!item->has_exemplar) return OK;
-    int64_t t_ms = item->exemplar_has_time ? item->exemplar_ms : item->times_ms[0];
-    rw_build_exemplar(b->build, buf_bytes(&b->exemplar_labels), t_ms, item->exemplar_bits);
+    if (item->histogram != NULL) {
+        rw_build_histogram(b->build, item->histogram_ms, item->start_ms, item->histogram);
+    }
+    for (uint32_t i = 0; i < item->exemplar_count; i++) {
+        const struct text_exemplar *exemplar = &item->exemplars[i];
+        enum err e = exemplar_labels(b, exemplar, why);
+        if (e) return e;
+        rw_build_exemplar(b->build, buf_bytes(&b->exemplar_labels), exemplar->t_ms, exemplar->bits);
+    }
     return OK;
 }
 
+/* All of it is looked at before any is taken: a line is imported whole or not at all. */
 static enum err
 item_series(struct batch *b, const struct text_item *item, struct why *why)
 {
     enum err e = canonical(b, item->labels, item->label_count, &b->labels, why);
-    buf_clear(&b->exemplar_labels);
-    if (e == OK && item->has_exemplar && item->exemplar_label_count > 0) {
-        e = canonical(b, item->exemplar_labels, item->exemplar_label_count, &b->exemplar_labels,
-                      why);
+    for (uint32_t i = 0; i < item->exemplar_count && e == OK; i++) {
+        e = exemplar_labels(b, &item->exemplars[i], why);
     }
+    if (e == OK && item->histogram != NULL) e = histogram_check(item->histogram, why);
     return e ? e : item_samples(b, item, why);
 }
 
@@ -191,7 +207,8 @@ batch_item(struct batch *b, const struct text_item *item, struct why *why)
         }
         b->families++;
     }
-    return item->sample_count > 0 ? item_series(b, item, why) : OK;
+    bool any = item->sample_count > 0 || item->histogram != NULL || item->exemplar_count > 0;
+    return any ? item_series(b, item, why) : OK;
 }
 
 /* --- captures --------------------------------------------------------------------------------- */

@@ -18,6 +18,8 @@ struct fake {
     uint32_t requests;
     uint32_t families;
     uint64_t floats;
+    uint64_t histograms;
+    int64_t start_ms; /* of the last sample */
     uint64_t exemplars;
     uint64_t largest; /* request, in samples */
     uint64_t sum;     /* of the values' bits */
@@ -37,14 +39,20 @@ fake_write(struct target *target, enum rw_version version, struct bytes message,
     assert_int_equal(rw_decode(&f->request, version, message, 1, why), OK);
     rw_request_validate(&f->request);
     assert_int_equal(counts->of[LEDGER_FLOAT], f->request.float_count);
+    assert_int_equal(counts->of[LEDGER_HISTOGRAM], f->request.histogram_count);
     assert_int_equal(counts->of[LEDGER_EXEMPLAR], f->request.exemplar_count);
     for (uint32_t i = 0; i < f->request.series_count; i++) {
         const struct rw_series *s = &f->request.series[i];
-        assert_true(s->floats.count + s->histograms.count > 0);
+        assert_true(s->floats.count + s->histograms.count + s->exemplars.count > 0);
     }
     for (uint32_t i = 0; i < f->request.float_count; i++) {
         f->sum += f->request.floats[i].bits;
+        f->start_ms = f->request.floats[i].start_ms;
     }
+    for (uint32_t i = 0; i < f->request.histogram_count; i++) {
+        f->start_ms = f->request.histograms[i].start_ms;
+    }
+    f->histograms += f->request.histogram_count;
     f->requests++;
     f->floats += f->request.float_count;
     f->exemplars += f->request.exemplar_count;
@@ -129,15 +137,15 @@ put_one(struct batch *batch, const char *name, struct why *why)
     static const int64_t t_ms = 5;
     static const uint64_t bits = 7;
     struct label labels[] = {label_of("__name__", name)};
-    struct label exemplar[] = {label_of("id", "x")};
+    struct label id[] = {label_of("id", "x")};
+    struct text_exemplar exemplar = {.labels = id, .label_count = 1, .t_ms = t_ms};
     struct text_item item = {.labels = labels,
                              .label_count = 1,
                              .sample_count = 1,
                              .times_ms = &t_ms,
                              .bits = &bits,
-                             .has_exemplar = true,
-                             .exemplar_labels = exemplar,
-                             .exemplar_label_count = 1};
+                             .exemplars = &exemplar,
+                             .exemplar_count = 1};
     return batch_item(batch, &item, why);
 }
 
@@ -184,6 +192,43 @@ test_wrong_labels_are_the_items_fault(void **state)
     assert_int_equal(put_one(batch, "good", &why), OK);
     assert_int_equal(batch_send(batch, &why), OK);
     assert_int_equal(f.floats, 1);
+    batch_done(&f, batch);
+}
+
+static void
+test_histograms_exemplars_and_start_times_travel(void **state)
+{
+    (void)state;
+    struct fake f;
+    struct why why = {""};
+    struct batch *batch = batch_to(&f);
+    struct label labels[] = {label_of("__name__", "h")};
+    struct label id[] = {label_of("id", "x")}, broken[] = {label_of("id", "\xff")};
+    struct text_exemplar exemplars[] = {{.labels = id, .label_count = 1, .t_ms = 4},
+                                        {.bits = 1, .t_ms = 5}};
+    struct histogram h = {.kind = SAMPLE_HISTOGRAM_INT, .count = 3, .zero_count = 3};
+    struct text_item item = {.labels = labels,
+                             .label_count = 1,
+                             .histogram = &h,
+                             .histogram_ms = 5,
+                             .start_ms = 2,
+                             .exemplars = exemplars,
+                             .exemplar_count = 2};
+    assert_int_equal(batch_item(batch, &item, &why), OK);
+    h.count = 4; /* more than there are in buckets */
+    assert_int_equal(batch_item(batch, &item, &why), ERR_INPUT);
+    h.count = 3;
+    exemplars[1].labels = broken;
+    exemplars[1].label_count = 1;
+    assert_int_equal(batch_item(batch, &item, &why), ERR_INPUT);
+    item.histogram = NULL; /* exemplars alone */
+    item.exemplar_count = 1;
+    assert_int_equal(batch_item(batch, &item, &why), OK);
+    assert_int_equal(batch_send(batch, &why), OK);
+    assert_int_equal(f.histograms, 1);
+    assert_int_equal(f.start_ms, 2);
+    assert_int_equal(f.exemplars, 3);
+    assert_int_equal(batch_counts(batch).taken.of[LEDGER_HISTOGRAM], 1);
     batch_done(&f, batch);
 }
 
@@ -266,6 +311,7 @@ main(void)
         cmocka_unit_test(test_a_line_of_many_samples_becomes_several_requests),
         cmocka_unit_test(test_what_is_refused_is_told_and_counted),
         cmocka_unit_test(test_wrong_labels_are_the_items_fault),
+        cmocka_unit_test(test_histograms_exemplars_and_start_times_travel),
         cmocka_unit_test(test_an_error_of_the_target_is_not_of_the_line),
         cmocka_unit_test(test_metadata_travels_with_the_samples),
         cmocka_unit_test(test_captures_pass_and_garbage_does_not),

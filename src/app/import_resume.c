@@ -3,10 +3,14 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "base/hash.h"
 #include "sys/env.h"
 
-static const char head[] = "firekeep import 1";
+enum { BEGIN_BYTES = 64 * 1024 };
+
+static const char head[] = "firekeep import 2";
 
 /* --- loading ---------------------------------------------------------------------------------- */
 
@@ -37,25 +41,57 @@ next_line(char **at)
     return line;
 }
 
+/* A file's size and the hash of its first bytes, at most `limit`; zeros for what is no file. */
+static void
+identify(const char *path, uint64_t limit, uint64_t *ret_bytes, uint64_t *ret_begin)
+{
+    uint8_t begin[BEGIN_BYTES];
+    struct file file;
+    size_t got = 0;
+    *ret_bytes = *ret_begin = 0;
+    struct stat st;
+    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode)) return; /* a pipe is not to be touched */
+    if (file_open(env_real(), path, FILE_READ, &file, NULL) != OK) return;
+    enum err e = file_size(&file, ret_bytes, NULL);
+    size_t wanted = limit < sizeof begin ? (size_t)limit : sizeof begin;
+    if (e == OK) e = file_read_some(&file, begin, wanted, 0, &got, NULL);
+    if (e == OK) *ret_begin = hash_bytes(bytes_of(begin, got), 0);
+    file_close(&file);
+}
+
+/* Whether it is the file that was read; it may have grown. */
 static bool
-take_file(struct resume *r, char *line)
+is_same_file(struct resume_file *f, const struct resume_file *found)
+{
+    uint64_t bytes, begin;
+    if (found->bytes == 0) return true; /* it was no file: nobody can say */
+    identify(f->path, found->bytes, &bytes, &begin);
+    return bytes >= found->bytes && begin == found->begin;
+}
+
+static enum err
+take_file(struct resume *r, char *line, struct why *why)
 {
     struct resume_file found;
     char word[8];
     int n = 0;
-    if (sscanf(line, "file %" SCNu64 " %" SCNu64 " %7s %n", &found.lines, &found.bad, word, &n) !=
-            3 ||
-        n == 0) {
-        return false;
+    int fields = sscanf(line, "file %" SCNu64 " %" SCNu64 " %7s %" SCNu64 " %" SCNx64 " %n",
+                        &found.lines, &found.bad, word, &found.bytes, &found.begin, &n);
+    if (fields != 5 || n == 0) {
+        return why_set(why, ERR_INPUT, "%s has a line that says nothing: %.60s", r->path, line);
     }
     for (uint32_t i = 0; i < r->file_count; i++) {
         struct resume_file *f = &r->files[i];
         if (strcmp(f->path, line + n) != 0) continue;
+        if (!is_same_file(f, &found)) {
+            return why_set(why, ERR_INPUT, "%s is not the file that %s speaks of any more", f->path,
+                           r->path);
+        }
         f->lines = found.lines;
         f->bad = found.bad;
-        f->done = strcmp(word, "done") == 0;
+        f->done = strcmp(word, "done") == 0 && f->bytes == found.bytes;
     }
-    return true;
+    return OK;
 }
 
 static enum err
@@ -72,9 +108,8 @@ parse(struct resume *r, char *text, struct why *why)
                        tenant[7] == '\0' ? "" : " for tenant ", tenant + 7);
     }
     for (char *line; (line = next_line(&at)) != NULL;) {
-        if (!take_file(r, line)) {
-            return why_set(why, ERR_INPUT, "%s has a line that says nothing: %.60s", r->path, line);
-        }
+        enum err e = take_file(r, line, why);
+        if (e) return e;
     }
     return OK;
 }
@@ -88,6 +123,7 @@ resume_load(struct resume *r, struct why *why)
         if (strchr(r->files[i].path, '\n') != NULL) {
             return why_set(why, ERR_INPUT, "a file name with a line feed cannot be resumed");
         }
+        identify(r->files[i].path, BEGIN_BYTES, &r->files[i].bytes, &r->files[i].begin);
     }
     buf_init(&text, NULL, RESUME_BYTES_MAX + 1);
     enum err e = read_whole(r->path, &text, why);
@@ -125,8 +161,8 @@ resume_save(struct resume *r, bool now, struct why *why)
     buf_printf(&text, "%s\nto %s\ntenant %s\n", head, r->target, r->tenant);
     for (uint32_t i = 0; i < r->file_count; i++) {
         const struct resume_file *f = &r->files[i];
-        buf_printf(&text, "file %" PRIu64 " %" PRIu64 " %s %s\n", f->lines, f->bad,
-                   f->done ? "done" : "part", f->path);
+        buf_printf(&text, "file %" PRIu64 " %" PRIu64 " %s %" PRIu64 " %016" PRIx64 " %s\n",
+                   f->lines, f->bad, f->done ? "done" : "part", f->bytes, f->begin, f->path);
     }
     enum err e = buf_error(&text);
     if (e) why_set(why, e, "no memory");

@@ -1,12 +1,14 @@
 /*
  * import_resume.h - how far an import has come, in a small text file that is replaced as a whole:
  *
- *     firekeep import 1
+ *     firekeep import 2
  *     to http://127.0.0.1:9201
  *     tenant team-a
- *     file 12000 3 part metrics.om.gz     lines (or records) done, bad ones among them, part|done
+ *     file 12000 3 part 881234 1f2e3d4c5b6a7988 metrics.om.gz
  *
- * Only what the target has acknowledged counts. Files are known by the names they were given with.
+ * which is: lines (or records) done, bad ones among them, part|done, the file's bytes and a hash of
+ * its begin, its name as it was given. Only what the target has acknowledged counts. A file that
+ * has grown since goes on behind what was read; one that begins otherwise now is refused.
  */
 #ifndef APP_IMPORT_RESUME_H
 #define APP_IMPORT_RESUME_H
@@ -21,6 +23,8 @@ struct resume_file {
     uint64_t lines;
     uint64_t bad;
     bool done;
+    uint64_t bytes; /* of the file, and a hash of its begin; 0 where it is none */
+    uint64_t begin;
 };
 
 struct resume {
@@ -34,7 +38,8 @@ struct resume {
 
 /*
  * Fills lines, bad and done of those files that the file at `path` knows; OK also if there is no
- * such file. ERR_INPUT: it is no such file, or belongs to another target; ERR_IO.
+ * such file. ERR_INPUT: it is no such file, belongs to another target, or speaks of a file that is
+ * another one now; ERR_IO.
  */
 MUST_CHECK enum err resume_load(struct resume *resume, struct why *why);
 

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 #include <unistd.h>
@@ -91,10 +92,50 @@ test_files_of_something_else_are_refused(void **state)
     (void)state;
     refuse("");
     refuse("something\nelse\naltogether\n");
-    refuse("firekeep import 1\nto http://y\ntenant \n");
-    refuse("firekeep import 1\nto http://x\ntenant z\n");
-    refuse("firekeep import 1\nto http://x\ntenant \nfile 1 2\n");
-    refuse("firekeep import 1\nto http://x\ntenant \nfile x 2 part a\n");
+    refuse("firekeep import 2\nto http://y\ntenant \n");
+    refuse("firekeep import 2\nto http://x\ntenant z\n");
+    refuse("firekeep import 2\nto http://x\ntenant \nfile 1 2\n");
+    refuse("firekeep import 2\nto http://x\ntenant \nfile x 2 part 0 0 a\n");
+    refuse("firekeep import 1\nto http://x\ntenant \n");
+}
+
+static void
+write_data(const char *name, const char *text)
+{
+    FILE *f = fopen(name, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void
+test_a_file_that_grew_goes_on_and_another_one_is_refused(void **state)
+{
+    (void)state;
+    struct why why = {""};
+    char data[160];
+    snprintf(data, sizeof data, "%s/data", dir);
+    write_data(data, "one\ntwo\n");
+    struct resume_file files[] = {{.path = data}};
+    struct resume r = resume_of(files, 1);
+    assert_int_equal(resume_load(&r, &why), OK);
+    files[0].lines = 2;
+    files[0].done = true;
+    assert_int_equal(resume_save(&r, true, &why), OK);
+    assert_int_equal(resume_load(&r, &why), OK);
+    assert_true(files[0].done);
+
+    write_data(data, "one\ntwo\nthree\n");
+    assert_int_equal(resume_load(&r, &why), OK);
+    assert_int_equal(files[0].lines, 2);
+    assert_false(files[0].done);
+
+    write_data(data, "one\nTWO\nthree\n");
+    assert_int_equal(resume_load(&r, &why), ERR_INPUT);
+    assert_non_null(strstr(why.text, "is not the file"));
+    write_data(data, "one\n");
+    assert_int_equal(resume_load(&r, &why), ERR_INPUT);
+    unlink(data);
 }
 
 static void
@@ -121,6 +162,7 @@ main(void)
         RESUME_TEST(test_what_was_saved_is_loaded),
         RESUME_TEST(test_no_file_is_a_beginning),
         RESUME_TEST(test_files_of_something_else_are_refused),
+        RESUME_TEST(test_a_file_that_grew_goes_on_and_another_one_is_refused),
         RESUME_TEST(test_it_is_not_written_more_than_once_a_second),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -133,7 +133,7 @@ print_ledgers(struct report *r, const struct inspect_dir *d)
         {"pending", "pending", REPORT_BOTH},       {"duplicate", "duplicate", REPORT_BOTH},
         {"superseded", "superseded", REPORT_BOTH}, {"rejected", "rejected", REPORT_BOTH},
         {"expired", "expired", REPORT_BOTH},       {"deleted", "deleted", REPORT_BOTH},
-        {"damaged", "damaged", REPORT_BOTH},
+        {"damaged", "damaged", REPORT_BOTH},       {"passed on", "passedOn", REPORT_BOTH},
     };
     report_table(r, "ledger",
                  "Tenants: what became of what was received, up to where parts cover it",
@@ -145,12 +145,13 @@ print_ledgers(struct report *r, const struct inspect_dir *d)
             const uint64_t *c = l->count[k];
             if (c[LEDGER_RECEIVED] == 0 && l->stored[k] == 0) continue;
             report_row(
-                r, REPORT_ROW(value_view(d->tenants[i].name), value_text(ledger_kind_word(kind)),
-                              value_count(c[LEDGER_RECEIVED]), value_count(l->stored[k]),
-                              value_count(ledger_pending(l, kind)),
-                              value_count(c[LEDGER_DUPLICATE]), value_count(c[LEDGER_SUPERSEDED]),
-                              value_count(ledger_rejected(l, kind)), value_count(c[LEDGER_EXPIRED]),
-                              value_count(c[LEDGER_DELETED]), value_count(c[LEDGER_DAMAGED])));
+                r,
+                REPORT_ROW(value_view(d->tenants[i].name), value_text(ledger_kind_word(kind)),
+                           value_count(c[LEDGER_RECEIVED]), value_count(l->stored[k]),
+                           value_count(ledger_pending(l, kind)), value_count(c[LEDGER_DUPLICATE]),
+                           value_count(c[LEDGER_SUPERSEDED]), value_count(ledger_rejected(l, kind)),
+                           value_count(c[LEDGER_EXPIRED]), value_count(c[LEDGER_DELETED]),
+                           value_count(c[LEDGER_DAMAGED]), value_count(c[LEDGER_PASSED_ON])));
         }
     }
     report_table_end(r, 0);

@@ -15,6 +15,12 @@ const char *malloc_conf = "narenas:2,background_thread:true,dirty_decay_ms:500,m
 
 static const struct command commands[] = {
     {"check", "FILE", "tells whether a configuration file is right", command_check, NULL},
+    {"dead-letters", "list|show|replay|drop [flags]",
+     "shows, replays or drops what destinations refused for good", command_dead_letters,
+     dead_letters_help},
+    {"destinations", "test|plan [flags] NAME",
+     "tries whether a destination works, or says what it would be given and cost",
+     command_destinations, destinations_help},
     {"export", "[flags]", "writes samples of a server or a storage directory to a file",
      command_export, export_help},
     {"import", "[flags] FILE...", "brings files of many forms into a server or a storage directory",

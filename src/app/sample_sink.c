@@ -254,8 +254,8 @@ take_histogram(void *context, int64_t t_ms, const struct histogram *h, struct wh
     struct sample_sink *s = context;
     if (s->skip) return OK;
     if (s->writer != NULL) {
-        text_writer_histograms(s->writer, 1);
-        return OK;
+        text_writer_histogram(s->writer, t_ms, h, &s->text);
+        return pass_on(s, TEXT_BYTES, why);
     }
     s->counts.histograms++;
     name_series(s);
@@ -306,6 +306,7 @@ sample_sink_counts(const struct sample_sink *s)
     struct text_writer_counts w = text_writer_counts(s->writer);
     counts.series = w.series;
     counts.samples = w.samples;
+    counts.histograms = w.histograms;
     counts.histograms_left_out = w.histograms_left_out;
     counts.stale_left_out = w.stale_left_out;
     counts.nan_altered = w.nan_altered;

@@ -99,17 +99,19 @@ int
 command_serve(int argc, char **argv)
 {
     struct settings settings;
+    struct destinations destinations;
     struct server *server;
     struct why why = {""};
     sigset_t signals;
     bool help;
-    enum err e = settings_load(&settings, argc - 1, argv + 1, &help, &why);
+    enum err e = settings_load(&settings, &destinations, argc - 1, argv + 1, &help, &why);
     if (e) return cli_usage_error("serve", "%s", why.text);
     log_configure(settings.log_level, settings.log_format);
     block_signals(&signals);
     process_metrics_register();
-    e = server_start(env_real(), &settings, argc - 1, argv + 1, &server, &why);
+    e = server_start(env_real(), &settings, &destinations, argc - 1, argv + 1, &server, &why);
     if (e) {
+        destinations_free(&destinations);
         log_error("cannot start", KV("error", &why));
         return EXIT_FAILED;
     }

@@ -19,6 +19,7 @@
 #include "api/api.h"
 #include "app/machine_memory.h"
 #include "app/merger.h"
+#include "app/relays.h"
 #include "app/store_options.h"
 #include "app/version.h"
 #include "base/log.h"
@@ -44,7 +45,7 @@ struct server {
     char **flag_words;
     bool synced_by_time; /* level fsync syncs each commit */
 
-    struct lock reload_lock; /* LOCK_RANK_APP; guards settings once threads run */
+    struct lock reload_lock; /* LOCK_RANK_APP; guards the next two once threads run */
     struct settings settings;
 
     struct lock commit_lock; /* LOCK_RANK_APP_WAKE; guards to the next blank line */
@@ -72,6 +73,7 @@ struct server {
     struct env_thread *commit_thread;
     struct env_thread *flush_thread;
     struct merger *merger;
+    struct relays *relays;
 };
 
 #define GATHER_NS_MAX      (2 * NS_PER_MS)
@@ -97,11 +99,14 @@ reload(void *context, struct why *why)
 {
     struct server *s = context;
     struct settings next;
+    struct destinations list = {NULL};
     bool help;
     /* The file is read under the lock: of two reloads the later one also has the later file. */
     lock_take(&s->reload_lock);
-    enum err e = settings_load(&next, s->flag_count, s->flag_words, &help, why);
+    enum err e = settings_load(&next, &list, s->flag_count, s->flag_words, &help, why);
     if (e == OK) e = settings_check_reload(&s->settings, &next, why);
+    if (e == OK) e = relays_check(&list, why);
+    uint32_t destination_count = list.count;
     if (e == OK) {
         struct tsdb_limits tsdb_limits = store_limits_of(&next);
         struct api_limits api_limits = api_limits_of(&next);
@@ -109,12 +114,15 @@ reload(void *context, struct why *why)
         api_set_limits(s->api, &api_limits);
         log_configure(next.log_level, next.log_format);
         s->settings = next;
+        e = relays_set(s->relays, &list, why);
+    } else {
+        destinations_free(&list);
     }
     lock_drop(&s->reload_lock);
     if (e)
         log_error("configuration not reloaded, the old one stays", KV("error", why));
     else
-        log_info("configuration reloaded");
+        log_info("configuration reloaded", KV("destinations", destination_count));
     return e;
 }
 
@@ -140,9 +148,25 @@ show_config(void *context, struct buf *to)
 {
     struct server *s = context;
     lock_take(&s->reload_lock);
-    struct settings now = s->settings;
+    settings_print_yaml(&s->settings, to);
     lock_drop(&s->reload_lock);
-    settings_print_yaml(&now, to);
+    relays_print_yaml(s->relays, to);
+}
+
+static void
+show_destinations(void *context, struct json *to)
+{
+    struct server *s = context;
+    relays_print(s->relays, to);
+}
+
+static enum err
+tell_destination(void *context, struct bytes name, const struct destination_wish *wish,
+                 struct why *why)
+{
+    struct server *s = context;
+    if (wish->verb == DESTINATION_REPLAY) return relays_replay(s->relays, name, wish->from_ms, why);
+    return relays_wish(s->relays, name, wish->verb == DESTINATION_PAUSE, why);
 }
 
 /* Some errors, memory's above all, come without words. */
@@ -497,6 +521,11 @@ open_store(struct server *s, struct why *why)
         why_set(why, e, "opening the storage %s: %s", c->storage_path, err_word(e));
     }
     if (e) return e;
+    if (c->storage_mode == STORAGE_NONE && o.parts > 0) {
+        return why_set(why, ERR_INPUT,
+                       "%s holds stored samples: with storage.mode=none nobody could read them",
+                       c->storage_path);
+    }
     log_info("storage opened", KV("path", c->storage_path), KV("parts", o.parts),
              KV("replayed_samples", o.replayed_samples), KV("replayed_series", o.replayed_series),
              KV("took_ms", (env_monotonic_ns(s->env) - began) / NS_PER_MS));
@@ -517,6 +546,22 @@ open_store(struct server *s, struct why *why)
     return OK;
 }
 
+static enum err
+open_relays(struct server *s, struct why *why)
+{
+    uint64_t foreground =
+        atomic_load_explicit(&s->memory.foreground.limit_bytes, memory_order_relaxed);
+    struct relays_options options = {
+        .env = s->env,
+        .tsdb = s->tsdb,
+        .stored = s->settings.storage_mode == STORAGE_LOCAL,
+        .storage_path = s->settings.storage_path,
+        .memory = &s->memory.foreground,
+        .memory_bytes = foreground / 4,
+    };
+    return relays_new(&options, &s->relays, why);
+}
+
 /* What could never be had beside a head that is half full is refused for its size. */
 static uint64_t
 decoded_bytes_max(const struct server *s)
@@ -534,6 +579,14 @@ body_bytes_max(const struct server *s)
 {
     uint64_t decoded = decoded_bytes_max(s), most = decoded + decoded / 6 + 32;
     return s->settings.web_max_body_bytes < most ? s->settings.web_max_body_bytes : most;
+}
+
+static const char *
+holds_writes(void *context)
+{
+    struct server *s = context;
+    if (!relays_are_full(s->relays)) return NULL;
+    return "the log is full of what a destination has not taken yet";
 }
 
 static enum err
@@ -561,6 +614,10 @@ start_api(struct server *s, struct why *why)
         .reload = reload,
         .flags = show_flags,
         .config = show_config,
+        .destinations = show_destinations,
+        .tell_destination = tell_destination,
+        .holds_writes = holds_writes,
+        .stored = c->storage_mode == STORAGE_LOCAL,
     };
     struct api_limits limits = api_limits_of(c);
     return api_new(&options, &limits, &s->api, why);
@@ -627,6 +684,7 @@ server_quiesce(struct server *s)
 {
     http_server_quiesce(s->http);
     api_stop(s->api);
+    relays_stop(s->relays);
 }
 
 void
@@ -690,7 +748,8 @@ server_free(struct server *s)
     http_server_free(s->http); /* whose requests wait for commits */
     stop_committing(s);
     api_free(s->api);
-    merger_free(s->merger); /* requests under way may have asked for it until now */
+    merger_free(s->merger); /* requests under way may have asked for these two until now */
+    relays_free(s->relays);
     tsdb_free(s->tsdb);
     lock_fini(&s->reload_lock);
     lock_fini(&s->commit_lock);
@@ -703,8 +762,8 @@ server_free(struct server *s)
 /* --- the whole -------------------------------------------------------------------------------- */
 
 enum err
-server_start(struct env *env, const struct settings *settings, int flag_count, char **flag_words,
-             struct server **ret_server, struct why *why)
+server_start(struct env *env, const struct settings *settings, struct destinations *destinations,
+             int flag_count, char **flag_words, struct server **ret_server, struct why *why)
 {
     struct server *s = mem_new(NULL, sizeof *s);
     if (s == NULL) return why_set(why, ERR_NOMEM, "no memory to start");
@@ -719,8 +778,16 @@ server_start(struct env *env, const struct settings *settings, int flag_count, c
     lock_init(&s->flush_lock, LOCK_RANK_APP_WAKE);
     cond_init(&s->commit_cond);
     cond_init(&s->flush_cond);
-    enum err e = open_store(s, why);
+    enum err e = relays_check(destinations, why);
+    if (e == OK) e = open_store(s, why);
+    if (e == OK) e = open_relays(s, why);
     if (e == OK) e = start_api(s, why);
+    uint32_t destination_count = destinations->count;
+    if (e == OK) { /* before anything of the log is given up */
+        struct destinations list = *destinations;
+        *destinations = (struct destinations){NULL};
+        e = relays_set(s->relays, &list, why);
+    }
     if (e == OK) e = start_threads(s, why);
     if (e == OK) e = start_http(s, why);
     if (e) {
@@ -729,7 +796,8 @@ server_start(struct env *env, const struct settings *settings, int flag_count, c
     }
     log_info("ready", KV("version", FIREKEEP_VERSION), KV("address", settings->web_listen_address),
              KV("port", http_server_port(s->http)),
-             KV("tenancy", settings->tenancy_enabled ? "on" : "off"));
+             KV("tenancy", settings->tenancy_enabled ? "on" : "off"),
+             KV("destinations", destination_count));
     *ret_server = s;
     return OK;
 }

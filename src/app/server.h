@@ -7,7 +7,7 @@
 #ifndef APP_SERVER_H
 #define APP_SERVER_H
 
-#include "app/config.h"
+#include "app/config_destinations.h"
 #include "sys/env.h"
 #include "tsdb/tsdb.h"
 
@@ -15,10 +15,11 @@ struct server;
 
 /*
  * Opens the store, replays its log, and serves when it returns. `flag_words` are read again by a
- * reload and outlive the server. ERR_INPUT: the settings cannot be served; errors of the store and
- * of listening.
+ * reload and outlive the server. `destinations` are taken: empty on success, else still the
+ * caller's. ERR_INPUT: the settings cannot be served; errors of the store and of listening.
  */
-MUST_CHECK enum err server_start(struct env *env, const struct settings *settings, int flag_count,
+MUST_CHECK enum err server_start(struct env *env, const struct settings *settings,
+                                 struct destinations *destinations, int flag_count,
                                  char **flag_words, struct server **ret_server, struct why *why);
 uint16_t server_port(const struct server *server);
 /* Some times a second: deadlines of requests that wait for a place. */

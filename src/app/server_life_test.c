@@ -477,6 +477,16 @@ check_reloads(struct site *s, const char *path)
         crowd_turn(&crowd);
         assert_int_equal(post_reload(s), 400);
         assert_int_equal(write_labels(s, 6), 204);
+        /* Neither does a wrong destination among right settings. */
+        write_config(s, path, "write: {max_labels: 5}\ndestinations: [{name: a, type: file}]\n");
+        crowd_turn(&crowd);
+        assert_int_equal(post_reload(s), 400);
+        assert_int_equal(write_labels(s, 6), 204);
+        write_config(s, path,
+                     "write: {max_labels: 20}\n"
+                     "destinations: [{name: a, type: file, path: /a, paused: true}]\n");
+        crowd_turn(&crowd);
+        assert_int_equal(post_reload(s), 200);
     }
 }
 
@@ -496,7 +506,8 @@ test_a_reload_changes_all_or_nothing_while_requests_run(void **state)
     write_config(s, path, "");
     s->flag_count = 5;
     s->flag_words = words;
-    must(settings_load(&s->settings, s->flag_count, words, &help, &why));
+    struct destinations none;
+    must(settings_load(&s->settings, &none, s->flag_count, words, &help, &why));
     site_start(s);
     crowd_open(&crowd, s, 0, 8);
     check_reloads(s, path);

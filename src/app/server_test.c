@@ -470,7 +470,10 @@ test_a_request_that_no_empty_server_has_memory_for_gets_413(void **state)
             rq_float(&rq, s->base_ms, double_bits(n), 0);
         }
         int status = site_write_body(s, RW_V1, body_of(&rq));
-        if (status != (thousands == 25 ? 204 : 413)) fail_msg("%u: %d", thousands, status);
+        /* In between a flush may make room while the request gives way to others. */
+        bool stored = status == 204 && thousands < 400;
+        bool refused = status == 413 && thousands > 25;
+        if (!stored && !refused) fail_msg("%u: %d", thousands, status);
         site_free(s);
     }
 }

@@ -74,9 +74,10 @@ remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 static inline enum err
 site_try_start(struct site *s, struct why *why)
 {
+    struct destinations none = {NULL};
     strcpy(why->text, "nothing of this start");
-    enum err e = server_start(fault_env_env(s->fe), &s->settings, s->flag_count, s->flag_words,
-                              &s->server, why);
+    enum err e = server_start(fault_env_env(s->fe), &s->settings, &none, s->flag_count,
+                              s->flag_words, &s->server, why);
     if (e) s->server = NULL;
     return e;
 }

@@ -38,6 +38,12 @@ target_free(struct target *target)
     if (target != NULL) target->ops->free(target);
 }
 
+struct tsdb *
+target_store(struct target *target)
+{
+    return target->ops->store == NULL ? NULL : target->ops->store(target);
+}
+
 const char *
 target_name(const struct target *target)
 {

@@ -29,6 +29,7 @@ struct target_options {
 };
 
 struct target;
+struct tsdb;
 
 /*
  * Nothing is asked of a server yet. ERR_INPUT: neither or both of url and storage, a bad tenant, a
@@ -39,6 +40,10 @@ MUST_CHECK enum err target_open(const struct target_options *options, struct tar
 /* Of a directory: what was written goes into a part. The data is safe also when this fails. */
 MUST_CHECK enum err target_finish(struct target *target, struct why *why);
 void target_free(struct target *target);
+
+/* The store of a directory; NULL: it is a server. With it only what tsdb_open() says of `read_only`
+ * may be done. */
+struct tsdb *target_store(struct target *target);
 
 /* How it is called in messages and in files that note a position. */
 const char *target_name(const struct target *target);

@@ -241,7 +241,7 @@ read_settings(struct target_directory *d, struct why *why)
         return why_set(why, ERR_INPUT, "--storage.path is too long");
     }
     strcpy(s->storage_path, o->storage);
-    return settings_validate(s, why);
+    return settings_validate(s, 0, why);
 }
 
 static enum err
@@ -282,8 +282,14 @@ must_exist(const char *dir, struct why *why)
     return why_set(why, ERR_INPUT, "%s is no storage directory", dir);
 }
 
+static struct tsdb *
+directory_store(struct target *target)
+{
+    return directory_of(target)->tsdb;
+}
+
 static const struct target_ops directory_ops = {directory_write, directory_read, directory_finish,
-                                                directory_free};
+                                                directory_free, directory_store};
 
 enum err
 target_directory_open(const struct target_options *options, struct target **ret_target,

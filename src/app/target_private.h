@@ -12,6 +12,7 @@ struct target_ops {
                      int64_t max_ms, const struct rr_receiver *receiver, struct why *why);
     enum err (*finish)(struct target *target, struct why *why);
     void (*free)(struct target *target);
+    struct tsdb *(*store)(struct target *target); /* NULL: it has none */
 };
 
 struct target {

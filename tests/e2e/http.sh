@@ -101,11 +101,11 @@ bad_limits() {
     curl -fs --noproxy '*' "$url/api/v1/metadata?limit=-1" && curl -fs --noproxy '*' "$url/api/v1/status/tsdb?limit=1"
 }
 
-# An alert on a metric that does not exist never fires.
+# An alert on a metric that does not exist never fires, and a panel of it stays empty.
 alerts_know_metrics() {
     local name page
     page=$(curl -fs --noproxy '*' "$url/metrics") || return
-    for name in $(grep -o 'firekeep_[a-z_]*' docs/firekeep.rules.yml | sort -u); do
+    for name in $(grep -oh 'firekeep_[a-z_]*' docs/firekeep.rules.yml docs/firekeep.dashboard.json | sort -u); do
         grep -q "^$name[{ ]" <<<"$page" || {
             echo "$name"
             return 1
@@ -396,8 +396,9 @@ has_long_name() {
     status_is 204 && has long 1 "$t" --header "$(as "$name")"
 }
 
+printf 'destinations:\n  - {name: lines, type: file, path: %s}\n' "$work/lines" >"$work/firekeep.yml"
 claim "starts" start_firekeep firekeep "$work/data" "$port" --web.max-body-bytes=64KiB \
-    --web.max-decoded-bytes=1MiB || exit 1
+    --web.max-decoded-bytes=1MiB --config.file="$work/firekeep.yml" || exit 1
 all_paths
 all_bodies
 all_reads

@@ -365,6 +365,12 @@ for name in node15s node1s v2hist; do
     exported --storage.path="$work/$name-copy" "$work/$name-copy.rw" 2>/dev/null
     claim "$name: and comes out again" \
         "$TOOLS/rrcompare" "$capture" "$work/$name-copy.rw" "${whole[@]}"
+    exported --storage.path="$work/$name" "$work/$name.ndjson.zst" 2>/dev/null
+    claim "$name: NDJSON goes into a directory" "$firekeep" import \
+        --storage.path="$work/$name-lines" "$work/$name.ndjson.zst"
+    exported --storage.path="$work/$name-lines" "$work/$name-lines.rw" 2>/dev/null
+    claim "$name: and nothing was lost, histograms neither" \
+        "$TOOLS/rrcompare" "$work/$name.rw" "$work/$name-lines.rw" "${whole[@]}"
     if command -v promtool >/dev/null; then
         samples=$(grep -vc '^#' "$work/$name.om")
         claim "$name: Prometheus' own tool reads the OpenMetrics" \

@@ -1,0 +1,31 @@
+/* destinations_private.h - what `firekeep destinations` was asked; for destinations*.c only. */
+#ifndef APP_DESTINATIONS_PRIVATE_H
+#define APP_DESTINATIONS_PRIVATE_H
+
+#include "app/config.h"
+#include "app/report.h"
+#include "backend/settings.h"
+
+struct destinations_asking {
+    const char *config_file;
+    const char *storage;
+    const char *from_word;
+    const char *format_word;
+    bool write;
+
+    struct settings settings;
+    struct destinations list;
+    const struct destination_settings *destination; /* the one of that name */
+    enum report_form form;
+    struct budget memory;
+    struct report *report;
+};
+
+/* `test` and `plan`. `ret_well`: everything that was tried works; all of the store could be read.
+ */
+MUST_CHECK enum err destinations_try(struct destinations_asking *asking, bool *ret_well,
+                                     struct why *why);
+MUST_CHECK enum err destinations_plan(struct destinations_asking *asking, bool *ret_well,
+                                      struct why *why);
+
+#endif

@@ -1,0 +1,725 @@
+/*
+ * relays.c - threads for destinations, and who they are.
+ *
+ * A destination's settings lie in the list it came with; lists live as long as one of theirs does.
+ */
+#include "app/relays.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "app/config_destinations.h"
+#include "app/version.h"
+#include "base/lock.h"
+#include "base/log.h"
+#include "base/metric.h"
+#include "base/time_text.h"
+#include "tsdb/tsdb.h"
+
+enum { REOPEN_MS = 10 * 1000, STOP_MS = 5 * 1000 };
+
+struct list {
+    struct destinations destinations;
+    uint32_t users;
+};
+
+struct runner {
+    /* Immutable once its thread runs. */
+    struct relays *relays;
+    struct list *list;
+    const struct destination_settings *settings;
+    struct budget memory;
+    char budget_name[DESTINATION_NAME_BYTES_MAX + 8];
+    struct env_thread *thread;
+    struct relay_guard *guard; /* until it is open; the thread's */
+    bool full;                 /* the thread's */
+
+    struct lock lock; /* LOCK_RANK_RELAY_OPEN; guards the rest */
+    struct cond cond;
+    struct relay *relay; /* NULL: not open */
+    struct why error;
+    bool stop;
+};
+
+struct relays {
+    struct relays_options options;
+    char dir[200];
+    char instance[2 * WAL_LOG_ID_BYTES + 1];
+    char user_agent[64];
+    struct budget memory;
+    struct metric_collector collector;
+    atomic_uint full; /* how many of them */
+
+    struct lock lock;  /* LOCK_RANK_RELAYS; guards the rest */
+    struct list *list; /* NULL: none yet */
+    struct runner *runners[DESTINATIONS_MAX];
+    uint32_t count;
+};
+
+/* --- one destination -------------------------------------------------------------------------- */
+
+static bool
+must_stop(struct runner *r)
+{
+    lock_take(&r->lock);
+    bool stop = r->stop;
+    lock_drop(&r->lock);
+    return stop;
+}
+
+/* Waits, unless it is to stop. */
+static void
+rest(struct runner *r, int64_t wait_ms)
+{
+    struct env *env = r->relays->options.env;
+    int64_t until_ns = env_monotonic_ns(env) + wait_ms * NS_PER_MS;
+    lock_take(&r->lock);
+    while (!r->stop && env_monotonic_ns(env) < until_ns) {
+        cond_wait_until(&r->cond, &r->lock, until_ns);
+    }
+    lock_drop(&r->lock);
+}
+
+static struct relay_options
+options_of(struct runner *r)
+{
+    const struct relays *all = r->relays;
+    return (struct relay_options){
+        .env = all->options.env,
+        .wal = tsdb_wal(all->options.tsdb),
+        .tsdb = all->options.stored ? all->options.tsdb : NULL,
+        .dir = all->dir,
+        .memory = &r->memory,
+        .settings = r->settings,
+        .writer = writer_class_of(r->settings->type),
+        .instance = all->instance,
+        .user_agent = all->user_agent,
+    };
+}
+
+static struct relay *
+open_relay(struct runner *r)
+{
+    struct relay_options options = options_of(r);
+    if (r->guard != NULL) options.begin_pos = relay_guard_pos(r->guard);
+    struct relay *relay = NULL;
+    struct why why = {""};
+    enum err e = relay_open(&options, &relay, &why);
+    if (e && why.text[0] == '\0') why_set(&why, e, "%s", err_word(e));
+    if (e) {
+        log_error("relay: a destination cannot be opened, it is tried again",
+                  KV("destination", r->settings->name), KV("error", &why));
+    }
+    if (e == OK) {
+        relay_guard_free(r->guard);
+        r->guard = NULL;
+    }
+    lock_take(&r->lock);
+    r->relay = relay;
+    r->error = why;
+    lock_drop(&r->lock);
+    return relay;
+}
+
+/* Calls under way may end; their answers are still taken. */
+static void
+end_relay(struct runner *r, struct relay *relay)
+{
+    struct env *env = r->relays->options.env;
+    int64_t until_ns = env_monotonic_ns(env) + STOP_MS * NS_PER_MS;
+    relay_stop(relay);
+    while (!relay_is_idle(relay) && env_monotonic_ns(env) < until_ns) {
+        int wait_ms = relay_step(relay);
+        relay_wait(relay, wait_ms < 50 ? wait_ms : 50);
+    }
+    lock_take(&r->lock);
+    r->relay = NULL;
+    lock_drop(&r->lock);
+    struct why why = {""};
+    enum err e = relay_close(relay, &why);
+    if (e) {
+        log_error("relay: the last state could not be kept, what it says is sent again",
+                  KV("destination", r->settings->name), KV("error", &why));
+    }
+}
+
+static void
+note_full(struct runner *r, bool full)
+{
+    if (full && !r->full) atomic_fetch_add(&r->relays->full, 1);
+    if (!full && r->full) atomic_fetch_sub(&r->relays->full, 1);
+    if (full && !r->full)
+        log_error("relay: the log's budget is reached, writes wait until something is delivered",
+                  KV("destination", r->settings->name));
+    r->full = full;
+}
+
+static void
+run(void *context)
+{
+    struct runner *r = context;
+    struct relay *relay = NULL;
+    while (relay == NULL && !must_stop(r)) {
+        relay = open_relay(r);
+        if (relay == NULL) rest(r, REOPEN_MS);
+    }
+    if (relay == NULL) return;
+    log_info("relay: destination opened", KV("destination", r->settings->name),
+             KV("type", destination_type_word(r->settings->type)));
+    while (!must_stop(r)) {
+        int wait_ms = relay_step(relay);
+        note_full(r, relay_is_full(relay));
+        relay_wait(relay, wait_ms);
+    }
+    note_full(r, false);
+    end_relay(r, relay);
+}
+
+static void
+list_drop(struct list *list)
+{
+    if (list == NULL || --list->users > 0) return;
+    destinations_free(&list->destinations);
+    free(list);
+}
+
+static void
+runner_stop(struct runner *r)
+{
+    lock_take(&r->lock);
+    r->stop = true;
+    if (r->relay != NULL) relay_wake(r->relay);
+    cond_wake_all(&r->cond);
+    lock_drop(&r->lock);
+}
+
+static void
+runner_free(struct runner *r)
+{
+    runner_stop(r);
+    if (r->thread != NULL) env_thread_join(r->relays->options.env, r->thread);
+    relay_guard_free(r->guard);
+    lock_fini(&r->lock);
+    cond_fini(&r->cond);
+    list_drop(r->list);
+    free(r);
+}
+
+static enum err
+runner_start(struct relays *all, struct list *list, const struct destination_settings *settings,
+             struct runner **ret_runner, struct why *why)
+{
+    struct runner *r = calloc(1, sizeof *r);
+    if (r == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
+    r->relays = all;
+    r->list = list;
+    r->settings = settings;
+    list->users++;
+    lock_init(&r->lock, LOCK_RANK_RELAY_OPEN);
+    cond_init(&r->cond);
+    snprintf(r->budget_name, sizeof r->budget_name, "relay:%s", settings->name);
+    budget_init(&r->memory, r->budget_name, 0, &all->memory);
+    struct relay_options options = options_of(r);
+    enum err e = relay_guard_new(&options, &r->guard);
+    if (e == OK) e = env_thread_start(all->options.env, r->budget_name, run, r, &r->thread);
+    if (e) {
+        runner_free(r);
+        return why_set(why, e, "a thread could not be started");
+    }
+    *ret_runner = r;
+    return OK;
+}
+
+/* --- all of them ------------------------------------------------------------------------------ */
+
+static void collect(struct metric_sink *sink, void *context);
+
+static bool
+same_text(const char *a, const char *b)
+{
+    return strcmp(a == NULL ? "" : a, b == NULL ? "" : b) == 0;
+}
+
+/* Whether two would write, and clean up, in one place. */
+static bool
+share_place(const struct destination_settings *a, const struct destination_settings *b)
+{
+    if (a->type != b->type) return false;
+    if (a->type == DESTINATION_FILE) return same_text(a->u.file.path, b->u.file.path);
+    return a->type == DESTINATION_S3 && same_text(a->u.s3.bucket, b->u.s3.bucket) &&
+           same_text(a->u.s3.prefix, b->u.s3.prefix) &&
+           same_text(a->u.s3.endpoint, b->u.s3.endpoint);
+}
+
+enum err
+relays_check(const struct destinations *list, struct why *why)
+{
+    for (uint32_t i = 0; i < list->count; i++) {
+        const struct destination_settings *d = &list->items[i];
+        for (uint32_t k = 0; k < i; k++) {
+            if (!share_place(d, &list->items[k])) continue;
+            return why_set(why, ERR_INPUT, "destinations %s and %s write into one place",
+                           list->items[k].name, d->name);
+        }
+        if (writer_class_of(d->type) != NULL) continue;
+        return why_set(why, ERR_UNSUPPORTED, "destination %s: this version has no type %s", d->name,
+                       destination_type_word(d->type));
+    }
+    return OK;
+}
+
+enum err
+relays_new(const struct relays_options *options, struct relays **ret_relays, struct why *why)
+{
+    struct relays *all = calloc(1, sizeof *all);
+    if (all == NULL) return why_set(why, ERR_NOMEM, "no memory to start");
+    all->options = *options;
+    lock_init(&all->lock, LOCK_RANK_RELAYS);
+    budget_init(&all->memory, "relays", options->memory_bytes, options->memory);
+    snprintf(all->user_agent, sizeof all->user_agent, "Firekeep/%s", FIREKEEP_VERSION);
+    const uint8_t *id = wal_log_id(tsdb_wal(options->tsdb));
+    for (unsigned i = 0; i < WAL_LOG_ID_BYTES; i++) {
+        snprintf(all->instance + 2 * i, 3, "%02x", id[i]);
+    }
+    enum err e = path_join(all->dir, sizeof all->dir, options->storage_path, "relay");
+    if (e) {
+        relays_free(all);
+        return why_set(why, e, "the path of the storage is too long");
+    }
+    all->collector = (struct metric_collector){.collect = collect, .context = all};
+    metric_register_collector(&all->collector);
+    *ret_relays = all;
+    return OK;
+}
+
+/* The runner of a destination that is just as it was; it is taken out of the array. */
+static struct runner *
+take_same(struct relays *all, const struct destination_settings *settings)
+{
+    for (uint32_t i = 0; i < all->count; i++) {
+        struct runner *r = all->runners[i];
+        if (r == NULL || !destination_settings_equal(r->settings, settings)) continue;
+        all->runners[i] = NULL;
+        return r;
+    }
+    return NULL;
+}
+
+/* Those that are gone or changed end first: a name's directory has one user at a time. */
+static void
+end_others(struct runner *const *gone, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (gone[i] != NULL) runner_stop(gone[i]);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (gone[i] == NULL) continue;
+        log_info("relay: destination closed", KV("destination", gone[i]->settings->name));
+        runner_free(gone[i]);
+    }
+}
+
+enum err
+relays_set(struct relays *all, struct destinations *destinations, struct why *why)
+{
+    struct list *list = calloc(1, sizeof *list);
+    if (list == NULL) {
+        destinations_free(destinations);
+        return why_set(why, ERR_NOMEM, "no memory for destinations");
+    }
+    list->destinations = *destinations;
+    list->users = 1;
+    struct runner *next[DESTINATIONS_MAX] = {NULL}, *gone[DESTINATIONS_MAX];
+    uint32_t count = destinations->count;
+    enum err e = count == 0 ? OK : env_mkdir(all->options.env, all->dir, why);
+    if (e == OK && count > 0) e = env_syncdir(all->options.env, all->options.storage_path, why);
+    if (e) {
+        list_drop(list);
+        return e;
+    }
+    lock_take(&all->lock);
+    for (uint32_t i = 0; i < count; i++) {
+        next[i] = take_same(all, &list->destinations.items[i]);
+    }
+    uint32_t gone_count = all->count;
+    memcpy(gone, all->runners, sizeof gone);
+    all->count = 0;
+    lock_drop(&all->lock);
+    end_others(gone, gone_count);
+    for (uint32_t i = 0; i < count; i++) {
+        if (next[i] != NULL) continue;
+        enum err started =
+            runner_start(all, list, &list->destinations.items[i], &next[i], e == OK ? why : NULL);
+        if (e == OK) e = started;
+    }
+    lock_take(&all->lock);
+    for (uint32_t i = 0; i < count; i++) {
+        if (next[i] != NULL) all->runners[all->count++] = next[i];
+    }
+    struct list *old = all->list;
+    all->list = list;
+    lock_drop(&all->lock);
+    list_drop(old);
+    return e;
+}
+
+void
+relays_stop(struct relays *all)
+{
+    if (all == NULL) return;
+    lock_take(&all->lock);
+    for (uint32_t i = 0; i < all->count; i++) {
+        runner_stop(all->runners[i]);
+    }
+    lock_drop(&all->lock);
+}
+
+void
+relays_free(struct relays *all)
+{
+    if (all == NULL) return;
+    metric_unregister(&all->collector.link);
+    relays_stop(all);
+    for (uint32_t i = 0; i < all->count; i++) {
+        runner_free(all->runners[i]);
+    }
+    list_drop(all->list);
+    lock_fini(&all->lock);
+    free(all);
+}
+
+/* --- watching --------------------------------------------------------------------------------- */
+
+static void
+view_runner(struct runner *r, struct relays_view *ret_view, struct why *error)
+{
+    *ret_view = (struct relays_view){.settings = r->settings};
+    lock_take(&r->lock);
+    ret_view->opened = r->relay != NULL;
+    if (r->relay != NULL) relay_status(r->relay, &ret_view->status);
+    *error = r->error;
+    lock_drop(&r->lock);
+    ret_view->error = error->text;
+}
+
+void
+relays_each(struct relays *all, void (*each)(void *context, const struct relays_view *view),
+            void *context)
+{
+    lock_take(&all->lock);
+    for (uint32_t i = 0; i < all->count; i++) {
+        struct relays_view view;
+        struct why error;
+        view_runner(all->runners[i], &view, &error);
+        each(context, &view);
+    }
+    lock_drop(&all->lock);
+}
+
+/* Tells the relay of that name. */
+static enum err
+tell(struct relays *all, struct bytes name,
+     enum err (*what)(struct relay *relay, int64_t detail, struct why *why), int64_t detail,
+     struct why *why)
+{
+    enum err e = why_set(why, ERR_MISSING, "there is no destination of this name");
+    lock_take(&all->lock);
+    for (uint32_t i = 0; i < all->count; i++) {
+        struct runner *r = all->runners[i];
+        if (!bytes_equal_text(name, r->settings->name)) continue;
+        lock_take(&r->lock);
+        e = r->relay == NULL ? why_set(why, ERR_AGAIN, "the destination is not open")
+                             : what(r->relay, detail, why);
+        lock_drop(&r->lock);
+    }
+    lock_drop(&all->lock);
+    return e;
+}
+
+static enum err
+tell_wish(struct relay *relay, int64_t paused, struct why *why)
+{
+    (void)why;
+    relay_wish(relay, paused != 0);
+    return OK;
+}
+
+enum err
+relays_wish(struct relays *all, struct bytes name, bool paused, struct why *why)
+{
+    return tell(all, name, tell_wish, paused, why);
+}
+
+enum err
+relays_replay(struct relays *all, struct bytes name, int64_t from_ms, struct why *why)
+{
+    return tell(all, name, relay_replay, from_ms, why);
+}
+
+bool
+relays_are_full(struct relays *all)
+{
+    return atomic_load_explicit(&all->full, memory_order_relaxed) > 0;
+}
+
+/* --- the page --------------------------------------------------------------------------------- */
+
+static void
+print_uint(struct json *j, const char *key, uint64_t value)
+{
+    json_key(j, key);
+    json_put_uint(j, value);
+}
+
+static void
+print_text(struct json *j, const char *key, const char *value)
+{
+    json_key(j, key);
+    json_put_text(j, value);
+}
+
+static void
+print_time(struct json *j, const char *key, int64_t ms)
+{
+    char text[TIME_TEXT_BYTES];
+    json_key(j, key);
+    if (ms == 0)
+        json_put_null(j);
+    else
+        json_put_text(j, time_print(ms, text));
+}
+
+static void
+print_fates(struct json *j, const char *key, const struct fates *fates, unsigned kinds)
+{
+    uint64_t dropped[DROP_COUNT], delivered = 0, dead = 0, queued = 0, taken = 0;
+    memset(dropped, 0, sizeof dropped);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        const uint64_t *count = fates->count[kind];
+        if ((kinds >> kind & 1) == 0) continue;
+        delivered += count[FATE_DELIVERED];
+        dead += count[FATE_DEAD_LETTERED];
+        queued += count[FATE_OPEN];
+        for (unsigned reason = 0; reason < DROP_COUNT; reason++) {
+            dropped[reason] += count[FATE_DROPPED + reason];
+            taken += count[FATE_DROPPED + reason];
+        }
+    }
+    taken += delivered + dead + queued;
+    json_key(j, key);
+    json_object_open(j);
+    print_uint(j, "taken", taken);
+    print_uint(j, "delivered", delivered);
+    print_uint(j, "deadLettered", dead);
+    print_uint(j, "queued", queued);
+    json_key(j, "dropped");
+    json_object_open(j);
+    for (unsigned reason = 0; reason < DROP_COUNT; reason++) {
+        if (dropped[reason] > 0) print_uint(j, drop_word(reason), dropped[reason]);
+    }
+    json_object_close(j);
+    json_object_close(j);
+}
+
+static void
+print_status(struct json *j, const struct relay_status *s)
+{
+    print_fates(j, "samples", &s->fates, 1u << ITEM_FLOAT | 1u << ITEM_HISTOGRAM);
+    print_fates(j, "exemplars", &s->fates, 1u << ITEM_EXEMPLAR);
+    print_fates(j, "metadata", &s->fates, 1u << ITEM_METADATA);
+    print_uint(j, "repeats", s->repeats_total);
+    print_uint(j, "lagBytes", s->behind_bytes);
+    json_key(j, "lagSeconds");
+    json_put_int(j, s->behind_ms / 1000);
+    print_uint(j, "position", s->cursor_pos);
+    print_time(j, "lastDelivered", s->delivered_ms);
+    print_uint(j, "lanes", s->lanes);
+    print_uint(j, "lanesBusy", s->lanes_busy);
+    print_uint(j, "calls", s->calls_total);
+    print_uint(j, "callFailures", s->calls_failed_total);
+    print_uint(j, "sentBytes", s->sent_bytes_total);
+    print_uint(j, "resentSamples", s->resent_samples_total);
+    print_uint(j, "billedUnits", s->units_total);
+    print_uint(j, "memoryBytes", s->memory_bytes);
+}
+
+void
+relays_print_yaml(struct relays *all, struct buf *to)
+{
+    lock_take(&all->lock);
+    if (all->list != NULL) destinations_print_yaml(&all->list->destinations, to);
+    lock_drop(&all->lock);
+}
+
+static void
+print_one(void *context, const struct relays_view *view)
+{
+    struct json *j = context;
+    const struct relay_status *s = &view->status;
+    json_object_open(j);
+    print_text(j, "name", view->settings->name);
+    print_text(j, "type", destination_type_word(view->settings->type));
+    print_text(j, "state", view->opened ? relay_state_text(s->state) : "closed");
+    print_text(j, "lastError", view->opened ? s->error : view->error);
+    print_time(j, "lastErrorAt", view->opened ? s->error_ms : 0);
+    if (view->opened) print_status(j, s);
+    json_object_close(j);
+}
+
+void
+relays_print(struct relays *all, struct json *to)
+{
+    json_array_open(to);
+    relays_each(all, print_one, to);
+    json_array_close(to);
+}
+
+/* --- metrics ---------------------------------------------------------------------------------- */
+
+#define COUNTER(n, h)                                         \
+    {                                                         \
+        .name = (n), .help = (h), .kind = METRIC_KIND_COUNTER \
+    }
+#define GAUGE(n, h)                                         \
+    {                                                       \
+        .name = (n), .help = (h), .kind = METRIC_KIND_GAUGE \
+    }
+
+/* Float samples and histograms together; what else the log holds has its own. */
+enum { THINGS = 3 };
+static const struct metric_family taken_families[THINGS] = {
+    COUNTER("firekeep_destination_samples_taken_total", "Samples a destination took from the log."),
+    COUNTER("firekeep_destination_exemplars_taken_total", "The same of exemplars."),
+    COUNTER("firekeep_destination_metadata_taken_total", "The same of metadata of families."),
+};
+static const struct metric_family delivered_families[THINGS] = {
+    COUNTER("firekeep_destination_samples_delivered_total", "Samples a destination confirmed."),
+    COUNTER("firekeep_destination_exemplars_delivered_total", "The same of exemplars."),
+    COUNTER("firekeep_destination_metadata_delivered_total", "The same of metadata of families."),
+};
+static const struct metric_family dead_families[THINGS] = {
+    COUNTER("firekeep_destination_samples_dead_lettered_total",
+            "Samples refused for good, or without a form there, that are kept as dead letters."),
+    COUNTER("firekeep_destination_exemplars_dead_lettered_total", "The same of exemplars."),
+    COUNTER("firekeep_destination_metadata_dead_lettered_total",
+            "The same of metadata of families."),
+};
+static const struct metric_family dropped_families[THINGS] = {
+    COUNTER("firekeep_destination_samples_dropped_total",
+            "Samples that are not delivered and not kept, by reason."),
+    COUNTER("firekeep_destination_exemplars_dropped_total", "The same of exemplars."),
+    COUNTER("firekeep_destination_metadata_dropped_total", "The same of metadata of families."),
+};
+static const struct metric_family queued_families[THINGS] = {
+    GAUGE("firekeep_destination_samples_queued", "Samples taken of which nothing is settled yet."),
+    GAUGE("firekeep_destination_exemplars_queued", "The same of exemplars."),
+    GAUGE("firekeep_destination_metadata_queued", "The same of metadata of families."),
+};
+
+/* The kinds of items that are one thing in metrics: a bit each. */
+static const unsigned thing_kinds[THINGS] = {
+    1u << ITEM_FLOAT | 1u << ITEM_HISTOGRAM,
+    1u << ITEM_EXEMPLAR,
+    1u << ITEM_METADATA,
+};
+
+static uint64_t
+sum_of(const struct fates *fates, unsigned thing, unsigned fate)
+{
+    uint64_t sum = 0;
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        if (thing_kinds[thing] >> kind & 1) sum += fates->count[kind][fate];
+    }
+    return sum;
+}
+
+static void
+collect_fates(struct metric_sink *sink, const struct relays_view *view)
+{
+    struct metric_pair pairs[2] = {{"destination", bytes_of_text(view->settings->name)}};
+    const struct fates *fates = &view->status.fates;
+    for (unsigned thing = 0; thing < THINGS; thing++) {
+        uint64_t delivered = sum_of(fates, thing, FATE_DELIVERED);
+        uint64_t dead = sum_of(fates, thing, FATE_DEAD_LETTERED);
+        uint64_t queued = sum_of(fates, thing, FATE_OPEN);
+        uint64_t taken = delivered + dead + queued;
+        for (unsigned reason = 0; reason < DROP_COUNT; reason++) {
+            uint64_t dropped = sum_of(fates, thing, FATE_DROPPED + reason);
+            pairs[1] = (struct metric_pair){"reason", bytes_of_text(drop_word(reason))};
+            metric_put_u64(sink, &dropped_families[thing], pairs, 2, dropped);
+            taken += dropped;
+        }
+        metric_put_u64(sink, &taken_families[thing], pairs, 1, taken);
+        metric_put_u64(sink, &delivered_families[thing], pairs, 1, delivered);
+        metric_put_u64(sink, &dead_families[thing], pairs, 1, dead);
+        metric_put_u64(sink, &queued_families[thing], pairs, 1, queued);
+    }
+}
+
+static void
+collect_state(struct metric_sink *sink, const struct relays_view *view)
+{
+    static const struct metric_family family =
+        GAUGE("firekeep_destination_state", "1 for the state a destination is in, else 0.");
+    static const struct metric_family closed =
+        GAUGE("firekeep_destination_open", "1 if the destination could be opened, else 0.");
+    struct metric_pair pairs[2] = {{"destination", bytes_of_text(view->settings->name)}};
+    metric_put_u64(sink, &closed, pairs, 1, view->opened);
+    for (enum relay_state_word state = RELAY_RUNNING; state <= RELAY_DRY_RUN; state++) {
+        bool is = view->opened && view->status.state == state;
+        pairs[1] = (struct metric_pair){"state", bytes_of_text(relay_state_text(state))};
+        metric_put_u64(sink, &family, pairs, 2, is);
+    }
+}
+
+static void
+collect_work(struct metric_sink *sink, const struct relays_view *view)
+{
+    const struct relay_status *s = &view->status;
+    const struct {
+        struct metric_family family;
+        double value;
+    } numbers[] = {
+        {GAUGE("firekeep_destination_lag_bytes", "Log that is not settled yet."),
+         (double)s->behind_bytes},
+        {GAUGE("firekeep_destination_lag_seconds", "Age of the oldest sample not settled yet."),
+         (double)s->behind_ms / 1000},
+        {COUNTER("firekeep_destination_calls_total", "Calls made, those repeated included."),
+         (double)s->calls_total},
+        {COUNTER("firekeep_destination_call_failures_total", "Calls that failed."),
+         (double)s->calls_failed_total},
+        {COUNTER("firekeep_destination_sent_bytes_total", "Bytes of the bodies sent."),
+         (double)s->sent_bytes_total},
+        {COUNTER("firekeep_destination_resent_samples_total",
+                 "Samples sent again because nobody knows whether they arrived."),
+         (double)s->resent_samples_total},
+        {COUNTER("firekeep_destination_repeated_samples_total",
+                 "Samples the store gave once more, because a part of it reaches beyond what was "
+                 "missing."),
+         (double)s->repeats_total},
+        {COUNTER("firekeep_destination_billed_units_total",
+                 "Units the destination's provider bills, as far as they are known."),
+         (double)s->units_total},
+        {GAUGE("firekeep_destination_log_budget_bytes", "Log that it may hold back."),
+         (double)view->settings->log_budget_bytes},
+        {GAUGE("firekeep_destination_lanes", "Calls there may be at a time."), s->lanes},
+    };
+    struct metric_pair pair = {"destination", bytes_of_text(view->settings->name)};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        metric_put_double(sink, &numbers[i].family, &pair, 1, numbers[i].value);
+    }
+}
+
+static void
+collect_one(void *context, const struct relays_view *view)
+{
+    collect_state(context, view);
+    collect_fates(context, view);
+    collect_work(context, view);
+}
+
+static void
+collect(struct metric_sink *sink, void *context)
+{
+    relays_each(context, collect_one, sink);
+}

@@ -1,0 +1,65 @@
+/*
+ * relays.h - the destinations of a server, each with a thread of its own that hands the log on.
+ *
+ * Threads: relays_status() and relays_wish() from any; the others from the one that owns the
+ * server or, one at a time, reloads it.
+ */
+#ifndef APP_RELAYS_H
+#define APP_RELAYS_H
+
+#include "backend/settings.h"
+#include "base/json.h"
+#include "relay/relay.h"
+
+struct relays;
+struct relays_options {
+    struct env *env;
+    struct tsdb *tsdb;
+    bool stored; /* it keeps more than the log */
+    const char *storage_path;
+    struct budget *memory;
+    uint64_t memory_bytes; /* at most, of all of them together */
+};
+
+/* ERR_INPUT: two of them would write into one place. ERR_UNSUPPORTED: one is of a type that this
+ * version has not. */
+MUST_CHECK enum err relays_check(const struct destinations *list, struct why *why);
+
+/* Nothing runs yet. ERR_NOMEM, ERR_LIMIT: the path is too long. */
+MUST_CHECK enum err relays_new(const struct relays_options *options, struct relays **ret_relays,
+                               struct why *why);
+/*
+ * Makes it these destinations, of which those that are as they were are left alone. The list is
+ * taken, also on an error. A destination that cannot be opened is shown as failed, and opened again
+ * each ten seconds; that is no error here.
+ */
+MUST_CHECK enum err relays_set(struct relays *relays, struct destinations *list, struct why *why);
+/* Begins to end all; relays_free() waits, for calls under way some seconds at most. */
+void relays_stop(struct relays *relays);
+void relays_free(struct relays *relays);
+
+/* One of them, as it is shown. Views end with the callback. */
+struct relays_view {
+    const struct destination_settings *settings;
+    bool opened; /* else `error` says why not */
+    const char *error;
+    struct relay_status status;
+};
+void relays_each(struct relays *relays, void (*each)(void *context, const struct relays_view *view),
+                 void *context);
+/* An array of all, as the API shows them. */
+void relays_print(struct relays *relays, struct json *to);
+/* Whether the log is full of what a destination has not taken, and may not be given up. Any thread.
+ */
+bool relays_are_full(struct relays *relays);
+/* ERR_MISSING: there is no destination of this name. */
+MUST_CHECK enum err relays_wish(struct relays *relays, struct bytes name, bool paused,
+                                struct why *why);
+/* Gives a destination again what is stored from that time on. ERR_MISSING, and as relay_replay().
+ */
+MUST_CHECK enum err relays_replay(struct relays *relays, struct bytes name, int64_t from_ms,
+                                  struct why *why);
+/* The list as the file would have it. */
+void relays_print_yaml(struct relays *relays, struct buf *to);
+
+#endif

@@ -1,0 +1,562 @@
+#!/usr/bin/python3
+"""timestream.py - a double of the write side of Amazon Timestream for LiveAnalytics, for tests.
+
+    timestream.py --port 8086 --table metrics.prometheus [--access-key AKID --secret-key SECRET]
+
+It takes WriteRecords, DescribeEndpoints, DescribeTable, CreateTable and CreateDatabase as the service does
+(AWS JSON 1.0, POST /), keeps what it stored in memory, and enforces what the service enforces:
+
+- 1 to 100 records, at most 128 dimensions a record, names of 60 (dimension) and 256 bytes, 2048 bytes of
+  dimensions, of a measure's value and of a record, names that are reserved, the types of values, finite numbers, a
+  dimension not both in CommonAttributes and in a record. A call that breaks these: 400 ValidationException.
+- 8192 measures and 128 dimensions a table, times beyond the table's retention or more than 15 minutes ahead, another
+  value for what is there without a higher version. Such records: 419 RejectedRecordsException, which names them;
+  the others of the call are stored.
+- A signature: the region, the service, a date within five minutes. With --access-key and --secret-key it is
+  computed again from what came in, and must be the same; --session-token must come along if it is given.
+
+With --tls-cert and --tls-key it speaks HTTPS, and answers CONNECT to any host by becoming that host: named as a
+destination's `proxy_url` it stands for the real address of the service, discovery and all. (DescribeEndpoints names
+--address, or the Host that was asked.) The proxy itself is then spoken to in plain HTTP, on --proxy-port.
+
+For tests, besides:
+
+    GET /dump    what is stored, one JSON object a line, in the order of its arrival
+    GET /stats   how often which operation was called, and what was answered
+    POST /clear  forgets records, counts and faults; tables stay
+    POST /fault  {"kind": ..., "times": N, "operation": "WriteRecords", ...}: the next N calls (default 1) of the
+                 operation go wrong:
+                 throttle   429 ThrottlingException
+                 error      500 InternalServerException
+                 endpoint   421 InvalidEndpointException
+                 expired    403 ExpiredTokenException
+                 denied     403 AccessDeniedException
+                 validation 400 ValidationException
+                 reject     the records "indexes": [0, 2] are refused with "reason": "...", and "existing_version"
+                 slow       answers after "seconds": 1.5, otherwise as ever
+                 cut        stores, then ends the connection within the answer's first lines
+                 cut_before the same, and nothing is stored
+
+It prints "listening on PORT" when it is ready. Python's standard library is all it needs.
+"""
+
+import argparse
+import hashlib
+import hmac
+import json
+import math
+import re
+import ssl
+import sys
+import threading
+import time
+from datetime import datetime, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import quote
+
+PREFIX = "Timestream_20181101."
+BODY_BYTES_MAX = 16 << 20
+RECORDS_MAX = 100
+DIMENSIONS_MAX = 128
+MEASURES_MAX = 8192
+DIMENSION_NAME_BYTES_MAX = 60
+NAME_BYTES_MAX = 256
+RECORD_BYTES_MAX = 2048
+AHEAD_MS = 15 * 60 * 1000
+CLOCK_SLACK_S = 300
+TYPES = ("DOUBLE", "BIGINT", "VARCHAR", "BOOLEAN", "TIMESTAMP")
+NAME = re.compile(r"[a-zA-Z0-9_.-]{3,256}")
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+UNITS_PER_MS = {"NANOSECONDS": 1e6, "MICROSECONDS": 1e3, "MILLISECONDS": 1, "SECONDS": 1e-3}
+
+
+class Refusal(Exception):
+    """An answer that is an error."""
+
+    def __init__(self, status, code, message, **more):
+        super().__init__(message)
+        self.status = status
+        self.body = {"__type": "com.amazonaws.timestream.v20181101#" + code, "message": message, **more}
+
+
+class Cut(Exception):
+    """Only the begin of an answer."""
+
+
+def invalid(message):
+    return Refusal(400, "ValidationException", message)
+
+
+def size_of(text):
+    return len(text.encode())
+
+
+# --- tables -------------------------------------------------------------------------------------------------------
+
+
+class Table:
+    def __init__(self, hours, days, magnetic_writes):
+        self.hours = hours
+        self.days = days
+        self.magnetic_writes = magnetic_writes
+        self.dimensions = set()
+        self.types = {}  # of measures, as they came first
+        self.rows = {}  # (dimensions, measure, time in ns) -> row
+
+    def describe(self, database, name):
+        return {
+            "Arn": f"arn:aws:timestream:us-east-1:000000000000:database/{database}/table/{name}",
+            "DatabaseName": database,
+            "TableName": name,
+            "TableStatus": "ACTIVE",
+            "RetentionProperties": {
+                "MemoryStoreRetentionPeriodInHours": self.hours,
+                "MagneticStoreRetentionPeriodInDays": self.days,
+            },
+            "MagneticStoreWriteProperties": {"EnableMagneticStoreWrites": self.magnetic_writes},
+        }
+
+
+class Store:
+    def __init__(self, args):
+        self.args = args
+        self.lock = threading.Lock()
+        self.databases = {}
+        self.faults = []
+        self.clear()
+        for name in args.table:
+            database, _, table = name.partition(".")
+            self.databases.setdefault(database, {})[table] = Table(args.memory_hours, args.magnetic_days, args.magnetic_writes)
+
+    def clear(self):
+        self.rows = []
+        self.calls = {}
+        self.answers = {}
+        self.faults = []
+        for tables in self.databases.values():
+            for table in tables.values():
+                table.dimensions, table.types, table.rows = set(), {}, {}
+
+    def take_fault(self, operation):
+        with self.lock:
+            for fault in self.faults:
+                if fault.get("operation", "WriteRecords") != operation:
+                    continue
+                fault["times"] -= 1
+                if fault["times"] <= 0:
+                    self.faults.remove(fault)
+                return fault
+        return None
+
+    def table_of(self, body):
+        database, name = body.get("DatabaseName"), body.get("TableName")
+        for what in (database, name):
+            if not isinstance(what, str) or not NAME.fullmatch(what):
+                raise invalid(f"1 validation error detected: Value {what!r} is no name")
+        if name not in self.databases.get(database, {}):
+            raise Refusal(404, "ResourceNotFoundException", f"The table {name} of database {database} does not exist.")
+        return self.databases[database][name]
+
+    # --- operations ---------------------------------------------------------------------------
+
+    def describe_endpoints(self, _body, host):
+        address = self.args.address or host
+        return {"Endpoints": [{"Address": address, "CachePeriodInMinutes": self.args.cache_minutes}]}
+
+    def describe_table(self, body, _host):
+        table = self.table_of(body)
+        return {"Table": table.describe(body["DatabaseName"], body["TableName"])}
+
+    def create_database(self, body, _host):
+        name = body.get("DatabaseName")
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise invalid(f"1 validation error detected: Value {name!r} is no name")
+        if name in self.databases:
+            raise Refusal(409, "ConflictException", f"The database {name} exists already.")
+        self.databases[name] = {}
+        return {"Database": {"DatabaseName": name}}
+
+    def create_table(self, body, _host):
+        database, name = body.get("DatabaseName"), body.get("TableName")
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise invalid(f"1 validation error detected: Value {name!r} is no name")
+        if database not in self.databases:
+            raise Refusal(404, "ResourceNotFoundException", f"The database {database} does not exist.")
+        if name in self.databases[database]:
+            raise Refusal(409, "ConflictException", f"The table {name} exists already.")
+        retention = body.get("RetentionProperties", {})
+        hours = retention.get("MemoryStoreRetentionPeriodInHours", 6)
+        days = retention.get("MagneticStoreRetentionPeriodInDays", 73000)
+        if not 1 <= hours <= 8766 or not 1 <= days <= 73000:
+            raise invalid("A retention period is out of its range.")
+        magnetic = body.get("MagneticStoreWriteProperties", {}).get("EnableMagneticStoreWrites", False)
+        self.databases[database][name] = Table(hours, days, magnetic)
+        return {"Table": self.databases[database][name].describe(database, name)}
+
+    def write_records(self, body, _host, fault=None):
+        table = self.table_of(body)
+        records = body.get("Records")
+        if not isinstance(records, list) or not 1 <= len(records) <= RECORDS_MAX:
+            raise invalid("1 validation error detected: Value at 'records' must have 1 to 100 members")
+        common = body.get("CommonAttributes", {})
+        merged = [merge(common, record, index) for index, record in enumerate(records)]
+        rejected, stored = [], 0
+        for index, record in enumerate(merged):
+            rejection = None
+            if fault and index in fault.get("indexes", [0]):
+                rejection = {"Reason": fault.get("reason", "The record was refused.")}
+                if "existing_version" in fault:
+                    rejection["ExistingVersion"] = fault["existing_version"]
+            rejection = rejection or self.store(table, body, record)
+            if rejection:
+                rejected.append({"RecordIndex": index, **rejection})
+            else:
+                stored += 1
+        if rejected:
+            raise Refusal(
+                419,
+                "RejectedRecordsException",
+                "One or more records have been rejected. See RejectedRecords for details.",
+                RejectedRecords=rejected,
+            )
+        return {"RecordsIngested": {"Total": stored, "MemoryStore": stored, "MagneticStore": 0}}
+
+    def store(self, table, body, record):
+        """Stores a record, or says why not."""
+        now_ms = time.time() * 1000
+        time_ms = record["time_ns"] / 1e6
+        oldest_ms = now_ms - (table.days * 24 if table.magnetic_writes else table.hours) * 3600e3
+        if time_ms < oldest_ms or time_ms > now_ms + AHEAD_MS:
+            return {"Reason": "The record timestamp is outside the time range of the data ingestion window."}
+        if len(table.dimensions | record["dimensions"].keys()) > DIMENSIONS_MAX:
+            return {"Reason": "The number of dimensions of the table exceeds the limit of 128."}
+        measure = record["measure"]
+        if measure not in table.types and len(table.types) >= MEASURES_MAX:
+            return {"Reason": "The number of measure names of the table exceeds the limit of 8192."}
+        if self.args.first_type_wins and table.types.get(measure, record["type"]) != record["type"]:
+            return {"Reason": f"The type of measure {measure} is {table.types[measure]}."}
+        key = (tuple(sorted(record["dimensions"].items())), measure, record["time_ns"])
+        before = table.rows.get(key)
+        if before:
+            same = (before["type"], before["measure_value"]) == (record["type"], record["value"])
+            if record["version"] < before["version"] or (record["version"] == before["version"] and not same):
+                return {
+                    "Reason": "A record with the same dimensions, timestamp and measure name exists already; a higher "
+                    "version is needed to update it.",
+                    "ExistingVersion": before["version"],
+                }
+        row = before or {}
+        row.update(
+            database=body["DatabaseName"],
+            table=body["TableName"],
+            dimensions=record["dimensions"],
+            measure_name=measure,
+            measure_value=record["value"],
+            type=record["type"],
+            time=record["time_ns"] // 1000000,
+            version=record["version"],
+        )
+        if not before:
+            table.rows[key] = row
+            self.rows.append(row)
+        table.dimensions |= record["dimensions"].keys()
+        table.types.setdefault(measure, record["type"])
+        return None
+
+
+# --- records ------------------------------------------------------------------------------------------------------
+
+
+def dimensions_of(attributes, index):
+    found = {}
+    for dimension in attributes.get("Dimensions", []):
+        name, value = dimension.get("Name"), dimension.get("Value")
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise invalid(f"Record {index}: a dimension without a name or a value")
+        if dimension.get("DimensionValueType", "VARCHAR") != "VARCHAR":
+            raise invalid(f"Record {index}: dimension {name} has an unknown type")
+        if not 1 <= size_of(name) <= DIMENSION_NAME_BYTES_MAX:
+            raise invalid(f"Record {index}: the name of dimension {name} has not 1 to 60 bytes")
+        reserved = name in ("time", "measure_name") or name.startswith(("ts_", "measure_value"))
+        if reserved or ":" in name:
+            raise invalid(f"Record {index}: the name of dimension {name} is reserved")
+        if name in found:
+            raise invalid(f"Record {index}: dimension {name} comes twice")
+        found[name] = value
+    return found
+
+
+def check_value(kind, value, index):
+    if kind not in TYPES:
+        raise invalid(f"Record {index}: {kind} is no type of a measure")
+    if not isinstance(value, str) or size_of(value) > RECORD_BYTES_MAX:
+        raise invalid(f"Record {index}: no value, or one of more than 2048 bytes")
+    if kind == "DOUBLE" and not (NUMBER.fullmatch(value) and math.isfinite(float(value))):
+        raise invalid(f"Record {index}: {value} is no finite number")
+    if kind in ("BIGINT", "TIMESTAMP") and not re.fullmatch(r"-?[0-9]+", value):
+        raise invalid(f"Record {index}: {value} is no integer")
+    if kind == "BOOLEAN" and value not in ("true", "false"):
+        raise invalid(f"Record {index}: {value} is no boolean")
+
+
+def merge(common, record, index):
+    """A record and what it has in common with the others, checked."""
+    ours, theirs = dimensions_of(record, index), dimensions_of(common, index)
+    twice = ours.keys() & theirs.keys()
+    if twice:
+        raise invalid(f"Record {index}: dimension {min(twice)} is in the common attributes, too")
+    dimensions = {**theirs, **ours}
+    if len(dimensions) > DIMENSIONS_MAX:
+        raise invalid(f"Record {index}: more than 128 dimensions")
+
+    def attribute(name, otherwise=None):
+        return record.get(name, common.get(name, otherwise))
+
+    measure, value = attribute("MeasureName"), attribute("MeasureValue")
+    kind = attribute("MeasureValueType", "DOUBLE")
+    if not isinstance(measure, str) or not 1 <= size_of(measure) <= NAME_BYTES_MAX:
+        raise invalid(f"Record {index}: the measure's name has not 1 to 256 bytes")
+    check_value(kind, value, index)
+    text, unit, version = attribute("Time"), attribute("TimeUnit", "MILLISECONDS"), attribute("Version", 1)
+    if not isinstance(text, str) or not re.fullmatch(r"-?[0-9]{1,19}", text) or unit not in UNITS_PER_MS:
+        raise invalid(f"Record {index}: {text!r} {unit!r} is no time")
+    if not isinstance(version, int) or version < 1:
+        raise invalid(f"Record {index}: {version!r} is no version")
+    dimension_bytes = sum(size_of(n) + size_of(v) for n, v in dimensions.items())
+    value_bytes = size_of(value) if kind == "VARCHAR" else 8
+    if dimension_bytes > RECORD_BYTES_MAX or dimension_bytes + size_of(measure) + value_bytes + 8 > RECORD_BYTES_MAX:
+        raise invalid(f"Record {index}: more than 2048 bytes")
+    return {
+        "dimensions": dimensions,
+        "measure": measure,
+        "type": kind,
+        "value": value,
+        "time_ns": int(text) * round(1e6 / UNITS_PER_MS[unit]),
+        "version": version,
+    }
+
+
+# --- signatures ---------------------------------------------------------------------------------------------------
+
+
+def signature_of(secret, scope, date, canonical):
+    key = ("AWS4" + secret).encode()
+    for part in scope.split("/"):
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    text = "\n".join(("AWS4-HMAC-SHA256", date, scope, hashlib.sha256(canonical.encode()).hexdigest()))
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+
+def check_signature(args, headers, path, body):
+    match = re.fullmatch(
+        r"AWS4-HMAC-SHA256 Credential=([^/,]+)/([^,]+), *SignedHeaders=([^,]+), *Signature=([0-9a-f]{64})",
+        headers.get("Authorization", ""),
+    )
+    if not match:
+        raise Refusal(403, "MissingAuthenticationTokenException", "The request has no signature.")
+    key, scope, signed, signature = match.groups()
+    date = headers.get("X-Amz-Date", "")
+    if scope.split("/")[0] != date[:8] or scope.split("/")[1:] != [args.region, "timestream", "aws4_request"]:
+        raise Refusal(400, "InvalidSignatureException", f"Credential should be scoped to {args.region}/timestream.")
+    if not re.fullmatch(r"[0-9]{8}T[0-9]{6}Z", date):
+        raise Refusal(400, "IncompleteSignatureException", f"X-Amz-Date is {date!r}.")
+    at = datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=timezone.utc).timestamp()
+    if abs(time.time() - at) > CLOCK_SLACK_S:
+        raise Refusal(400, "InvalidSignatureException", f"Signature expired: {date} is not now.")
+    if args.access_key is None:
+        return
+    if key != args.access_key or headers.get("X-Amz-Security-Token") != args.session_token:
+        raise Refusal(403, "UnrecognizedClientException", "The security token included in the request is invalid.")
+    names = signed.split(";")
+    if "host" not in names or "x-amz-date" not in names:
+        raise Refusal(400, "IncompleteSignatureException", "Host and date must be signed.")
+    lines = "".join(f"{n}:{' '.join(headers.get(n, '').split())}\n" for n in names)
+    where = quote(path, safe="/-_.~")
+    canonical = "\n".join(("POST", where, "", lines, signed, hashlib.sha256(body).hexdigest()))
+    if not hmac.compare_digest(signature, signature_of(args.secret_key, scope, date, canonical)):
+        raise Refusal(403, "InvalidSignatureException", "The request signature we calculated does not match.")
+
+
+# --- HTTP ---------------------------------------------------------------------------------------------------------
+
+ERRORS = {
+    "throttle": (429, "ThrottlingException", "Rate exceeded"),
+    "error": (500, "InternalServerException", "An internal error occurred."),
+    "endpoint": (421, "InvalidEndpointException", "The requested endpoint is not valid."),
+    "expired": (403, "ExpiredTokenException", "The security token included in the request is expired"),
+    "denied": (403, "AccessDeniedException", "User is not authorized to perform: timestream:WriteRecords on resource: *"),
+    "validation": (400, "ValidationException", "The request is not valid."),
+}
+OTHER_FAULTS = ("reject", "slow", "cut", "cut_before")
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    store = None
+    tls = None
+
+    def log_message(self, *_arguments):
+        pass
+
+    def answer(self, status, body, kind="application/x-amz-json-1.0"):
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def read_body(self):
+        size = int(self.headers.get("Content-Length", "0"))
+        if size > BODY_BYTES_MAX:
+            raise Refusal(413, "RequestEntityTooLarge", "The request is too large.")
+        return self.rfile.read(size)
+
+    def do_CONNECT(self):
+        """From here on this connection is one to the host that was asked for."""
+        if self.tls is None:
+            self.answer(405, b"")
+            return
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.flush()
+        self.connection = self.tls.wrap_socket(self.connection, server_side=True)
+        self.rfile = self.connection.makefile("rb")
+        self.wfile = self.connection.makefile("wb", buffering=0)
+        self.close_connection = False
+
+    def do_GET(self):
+        with self.store.lock:
+            if self.path == "/dump":
+                body = "".join(json.dumps(row, sort_keys=True) + "\n" for row in self.store.rows)
+            elif self.path == "/stats":
+                body = json.dumps({"calls": self.store.calls, "answers": self.store.answers})
+            else:
+                body = None
+        if body is None:
+            self.answer(404, b"")
+        else:
+            self.answer(200, body.encode(), "application/json")
+
+    def do_POST(self):
+        try:
+            body = self.read_body()
+            if self.path == "/fault":
+                self.take_fault(json.loads(body))
+            elif self.path == "/clear":
+                with self.store.lock:
+                    self.store.clear()
+                self.answer(200, b"{}")
+            else:
+                self.serve(body)
+        except Cut:
+            # With nothing at all clients send again by themselves, on a connection that was used before.
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-")
+            self.close_connection = True
+
+    def take_fault(self, fault):
+        if fault.get("kind") not in (*ERRORS, *OTHER_FAULTS):
+            self.answer(400, b"no such kind of fault\n", "text/plain")
+            return
+        fault["times"] = int(fault.get("times", 1))
+        with self.store.lock:
+            self.store.faults.append(fault)
+        self.answer(200, b"{}")
+
+    def serve(self, body):
+        operation = self.headers.get("X-Amz-Target", "").removeprefix(PREFIX)
+        code = "OK"
+        try:
+            status, answer = 200, self.operate(operation, body)
+        except Refusal as refusal:
+            status, answer = refusal.status, refusal.body
+            code = answer["__type"].partition("#")[2]
+        with self.store.lock:
+            self.store.answers[code] = self.store.answers.get(code, 0) + 1
+        self.answer(status, json.dumps(answer).encode())
+
+    def operate(self, operation, body):
+        operations = {
+            "DescribeEndpoints": self.store.describe_endpoints,
+            "DescribeTable": self.store.describe_table,
+            "CreateDatabase": self.store.create_database,
+            "CreateTable": self.store.create_table,
+            "WriteRecords": self.store.write_records,
+        }
+        if not self.headers.get("X-Amz-Target", "").startswith(PREFIX) or operation not in operations:
+            raise Refusal(404, "UnknownOperationException", "")
+        if self.headers.get("Content-Type") != "application/x-amz-json-1.0":
+            raise Refusal(400, "SerializationException", "The content's type is not AWS JSON 1.0.")
+        with self.store.lock:
+            self.store.calls[operation] = self.store.calls.get(operation, 0) + 1
+        check_signature(self.store.args, self.headers, self.path, body)
+        fault = self.store.take_fault(operation)
+        kind = fault["kind"] if fault else None
+        if kind in ERRORS:
+            raise Refusal(*ERRORS[kind])
+        if kind == "slow":
+            time.sleep(float(fault.get("seconds", 1)))
+        if kind == "cut_before":
+            raise Cut
+        try:
+            request = json.loads(body)
+        except ValueError as error:
+            raise Refusal(400, "SerializationException", "The body is no JSON.") from error
+        more = {"fault": fault} if kind == "reject" and operation == "WriteRecords" else {}
+        try:
+            with self.store.lock:
+                return operations[operation](request, self.headers.get("Host", ""), **more)
+        finally:
+            if kind == "cut":
+                raise Cut
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--region", default="us-east-1")
+    parser.add_argument("--table", action="append", default=[], metavar="DATABASE.TABLE", help="is there from the start")
+    parser.add_argument("--memory-hours", type=int, default=6, help="of these tables")
+    parser.add_argument("--magnetic-days", type=int, default=73000, help="of these tables")
+    parser.add_argument("--magnetic-writes", action="store_true", help="these tables take old records")
+    parser.add_argument("--first-type-wins", action="store_true", help="a measure has one type of values")
+    parser.add_argument("--access-key", help="with the next one: signatures are verified")
+    parser.add_argument("--secret-key")
+    parser.add_argument("--session-token")
+    parser.add_argument("--address", help="what DescribeEndpoints gives; else the host that was asked")
+    parser.add_argument("--cache-minutes", type=int, default=1440)
+    parser.add_argument("--tls-cert", help="PEM; with --tls-key: --port speaks HTTPS")
+    parser.add_argument("--tls-key")
+    parser.add_argument("--proxy-port", type=int, help="plain HTTP, whose CONNECT ends here")
+    args = parser.parse_args()
+    if (args.access_key is None) != (args.secret_key is None) or (args.tls_cert is None) != (args.tls_key is None):
+        parser.error("a key without the other half")
+    return args
+
+
+def main():
+    args = arguments()
+    Handler.store = Store(args)
+    server = Server((args.host, args.port), Handler)
+    if args.tls_cert:
+        Handler.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        Handler.tls.load_cert_chain(args.tls_cert, args.tls_key)
+        server.socket = Handler.tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    if args.proxy_port is not None:
+        proxy = Server((args.host, args.proxy_port), Handler)
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    print(f"listening on {server.server_address[1]}", flush=True)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

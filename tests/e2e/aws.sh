@@ -1,0 +1,558 @@
+#!/bin/bash
+# aws.sh - what is written to one server comes to Kinesis, Firehose, S3 and Timestream, sample by
+# sample and in the order of each series, whatever they refuse meanwhile and whoever is killed; and
+# credentials, regions and certificates are what docs/destinations/aws.md says.
+#
+# Kinesis is kinesalite, S3 is s3rver, which checks signatures; Firehose, STS and IAM, which checks
+# signatures and policies, are moto; Timestream is doubles/timestream.py, which checks signatures. Between them and
+# Firekeep stands doubles/fault_proxy.py. The content is read by clients of others (boto3,
+# aws-kinesis-agg) and compared with what was sent by tools that share no decoder with Firekeep.
+
+set -u
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+# shellcheck source=tests/destinations_lib.sh
+. tests/destinations_lib.sh
+npm=$PEERS/npm
+moto=$PEERS/python3-moto/usr/lib/python3/dist-packages
+region=eu-west-1
+mapfile -t ports < <(free_ports 20)
+url=http://127.0.0.1:${ports[0]}
+control=http://127.0.0.1:${ports[1]}
+kinesis=http://127.0.0.1:${ports[2]}
+s3=http://127.0.0.1:${ports[3]}
+aws=http://127.0.0.1:${ports[4]}
+timestream=http://127.0.0.1:${ports[5]}
+# Nothing of the caller's environment says where AWS is, or who we are.
+unset "${!AWS_@}" http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY
+export AWS_EC2_METADATA_DISABLED=true HOME=$work
+
+# --- who plays AWS ----------------------------------------------------------------------------------
+
+all=()
+has() { # KIND: kinesis, firehose, s3, timestream
+    case $1 in
+    kinesis | s3) [[ -d $npm/node_modules ]] && command -v node >/dev/null ;;
+    firehose) PYTHONPATH=$moto /usr/bin/python3 -c 'import moto.server' 2>/dev/null ;;
+    esac
+}
+can_read() {
+    /usr/bin/python3 -c 'import boto3' 2>/dev/null && command -v zstd >/dev/null
+}
+
+kind_of() { # DESTINATION
+    case $1 in
+    ndjson | packed | kpl) echo kinesis ;;
+    plain | gzipped) echo firehose ;;
+    gz | zst | big) echo s3 ;;
+    timestream) echo timestream ;;
+    esac
+}
+
+port_of() { # DESTINATION: where the proxy has its route
+    case $1 in
+    ndjson) echo "${ports[6]}" ;;
+    packed) echo "${ports[7]}" ;;
+    kpl) echo "${ports[8]}" ;;
+    plain) echo "${ports[9]}" ;;
+    gzipped) echo "${ports[10]}" ;;
+    gz) echo "${ports[11]}" ;;
+    zst) echo "${ports[12]}" ;;
+    timestream) echo "${ports[13]}" ;;
+    secure) echo "${ports[14]}" ;;
+    sts) echo "${ports[15]}" ;;
+    big) echo "${ports[18]}" ;;
+    esac
+}
+
+start_kinesis() {
+    start kinesis node "$npm/node_modules/kinesalite/cli.js" --port "${ports[2]}" --path "$work/kinesis" --createStreamMs 0 --updateStreamMs 0 --shardLimit 100
+    within 20 answers kinesis "$kinesis"
+}
+start_s3() {
+    mkdir -p "$work/s3"
+    start s3 node "$npm/node_modules/s3rver/bin/s3rver.js" --address 127.0.0.1 --port "${ports[3]}" --directory "$work/s3" --silent --no-vhost-buckets
+    within 20 answers s3 "$s3"
+}
+start_moto() {
+    start moto env "PYTHONPATH=$moto" /usr/bin/python3 -m moto.server --host 127.0.0.1 --port "${ports[4]}"
+    within 20 answers moto "$aws/moto-api/"
+}
+start_timestream() {
+    start timestream python3 tests/doubles/timestream.py --port "${ports[5]}" --region "$region" --table metrics.bits --table metrics.storm \
+        --magnetic-writes --access-key TSKEY --secret-key TSSECRET
+    within 20 answers timestream "$timestream/stats"
+}
+answers() { # NAME URL: anything at all
+    is_running "$1" && curl -s -o /dev/null --noproxy '*' --max-time 5 "$2"
+}
+
+start_proxy() {
+    local name routes=()
+    openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1 \
+        -keyout "$work/key.pem" -out "$work/cert.pem" || return 1
+    for name in ndjson packed kpl; do routes+=(--route "$name=kinesis:$(port_of "$name"):${ports[2]}"); done
+    for name in plain gzipped; do routes+=(--route "$name=firehose:$(port_of "$name"):${ports[4]}"); done
+    for name in gz zst secure; do routes+=(--route "$name=s3:$(port_of "$name"):${ports[3]}"); done
+    routes+=(--route "big=s3:$(port_of big):${ports[4]}")
+    routes+=(--route "timestream=timestream:$(port_of timestream):${ports[5]}" --route "sts=sts:$(port_of sts):${ports[4]}")
+    start proxy python3 tests/doubles/fault_proxy.py --port "${ports[1]}" "${routes[@]}" \
+        --tls secure --tls-cert "$work/cert.pem" --tls-key "$work/key.pem"
+    within 10 answers proxy "$control/stats"
+}
+
+fault() { # ROUTE KIND [MEMBERS]
+    quiet_curl -o "$work/answer.txt" -X POST "$control/fault" -d "{\"route\": \"$1\", \"kind\": \"$2\"${3:+, $3}}"
+}
+mend() { # [ROUTE]: of all
+    local which='{}'
+    (($# == 0)) || which="{\"route\": \"$1\"}"
+    quiet_curl -o "$work/answer.txt" -X POST "$control/clear" -d "$which"
+}
+told() { # ROUTE EXPRESSION: whether jq finds it true of the route
+    quiet_curl "$control/stats" | jq -c ".[\"$1\"]" | tee "$work/told.json"
+    jq -e "$2" "$work/told.json"
+}
+
+relay_to_all() { # NAME: Firekeep, with all destinations open
+    start_firekeep "$1" "$work/$1" "${ports[0]}" --config.file="$work/firekeep.yml" --web.enable-lifecycle && within 20 all_open
+}
+
+client() { # URL WHAT ARGUMENT...
+    AWS_ACCESS_KEY_ID=S3RVER AWS_SECRET_ACCESS_KEY=S3RVER /usr/bin/python3 tests/tools/aws_client.py "$@"
+}
+
+# --- destinations -----------------------------------------------------------------------------------
+
+# An entry of the configuration, for what is named after it in its service: stream, bucket, table.
+entry() { # DESTINATION CALLED [LINE...]
+    local name=$1 called=$2
+    shift 2
+    echo "  - name: $name"
+    echo "    region: $region"
+    case $(kind_of "$name") in
+    kinesis) printf '    %s\n' 'type: kinesis' "stream: $called-$name" "format: $name" ;;
+    # A call of this size has several records.
+    firehose) printf '    %s\n' 'type: firehose' "delivery_stream: $called-$name" "compression: $([[ $name == gzipped ]] && echo gzip || echo none)" ;;
+    s3) printf '    %s\n' 'type: s3' 'bucket: metrics' "prefix: $called-$name/" 'path_style: true' 'roll_age: 1s' 'roll_bytes: 128KiB' \
+        "compression: $([[ $name == gz ]] && echo gzip || echo zstd)" ;;
+    timestream) printf '    %s\n' 'type: timestream' 'database: metrics' "table: $called" ;;
+    esac
+    echo "    $([[ $name == timestream ]] && echo write_)endpoint: http://127.0.0.1:$(port_of "$name")"
+    printf '    %s\n' "batch: {max_age: 100ms$([[ $name == plain ]] && echo ', max_bytes: 4MiB')}" 'retry: {min_backoff: 20ms, max_backoff: 300ms}' "$@"
+}
+
+keys_of() { # DESTINATION
+    case $(kind_of "$1") in
+    s3) echo '{access_key: S3RVER, secret_key: S3RVER}' ;;
+    timestream) echo '{access_key: TSKEY, secret_key: TSSECRET}' ;;
+    *) echo '{access_key: KEY, secret_key: SECRET}' ;;
+    esac | sed 's/^{\(.*\), \(.*\)}$/\1\n\2/'
+}
+
+entries() { # CALLED: all of them
+    local name keys
+    echo 'destinations:'
+    for name in "${all[@]}"; do
+        mapfile -t keys < <(keys_of "$name")
+        entry "$name" "$1" "${keys[@]}"
+    done
+}
+
+make_streams() { # CALLED
+    local name
+    for name in "${all[@]}"; do
+        case $(kind_of "$name") in
+        kinesis) client "$kinesis" make-stream "$1-$name" 3 || return 1 ;;
+        firehose) client "$aws" make-delivery "$1-$name" delivered || return 1 ;;
+        esac
+    done
+}
+
+# What arrived, as lines; of Timestream, as rows.
+content() { # DESTINATION CALLED
+    case $1 in
+    ndjson | packed) client "$kinesis" stream "$2-$1" | cut -d ' ' -f 3 | base64 -d ;;
+    kpl) client "$kinesis" stream "$2-$1" | node tests/tools/kpl_lines.js "$npm" 2>"$work/passed-over.txt" ;;
+    plain | gzipped) client "$aws" delivered "$2-$1" delivered ;;
+    gz | zst) client "$s3" bucket metrics "$2-$1/" ;;
+    big) client "$aws" bucket delivered "$2-$1/" ;;
+    timestream) quiet_curl --max-time 60 "$timestream/dump" ;;
+    esac
+}
+
+# What arrived is what was sent: same samples, same bits, each series in order.
+arrived() { # DESTINATION CALLED CAPTURE FIRST [OPTION]
+    local options=("${@:5}")
+    [[ $1 == timestream ]] && options+=(--rows)
+    (
+        set -o pipefail
+        content "$1" "$2" | python3 tests/tools/aws_content.py "${options[@]}" "$work/$1.rw"
+    ) | tee "$work/$1.txt"
+    ((PIPESTATUS[0] == 0)) && "$TOOLS/rrcompare" "$3" "$work/$1.rw" --first "$4" "${whole[@]}"
+}
+
+# How many of what there were in the content.
+found() { # WHAT DESTINATION
+    sed -n "s/.*$1=\\([0-9]*\\).*/\\1/p" "$work/$2.txt"
+}
+
+if ! can_read; then
+    skip "aws" "no boto3 or no zstd"
+    exit 0
+fi
+claim "the proxy is there" start_proxy || exit 1
+claim "timestream: the double is there" start_timestream || exit 1
+if has kinesis && claim "kinesis: kinesalite is there" start_kinesis; then
+    all+=(ndjson packed kpl)
+else
+    skip "kinesis" "kinesalite is not there"
+fi
+if has s3 && claim "s3: s3rver is there" start_s3 && claim "s3: the bucket is made" client "$s3" make-bucket metrics; then
+    all+=(gz zst)
+else
+    skip "s3" "s3rver is not there"
+fi
+if has firehose && claim "firehose: moto is there" start_moto && claim "firehose: its bucket is made" client "$aws" make-bucket delivered; then
+    all+=(plain gzipped)
+else
+    skip "firehose" "moto is not there"
+fi
+all+=(timestream)
+
+# --- every kind of value ----------------------------------------------------------------------------
+
+{
+    every_kind
+    echo 'reserved{time="a",measure_name="b",ts_x="c",measure_value="d",U__x="e",H__y="f"} 1 1700000000000'
+    echo 'job:up:sum{label_whose_name_is_longer_than_the_sixty_bytes_that_timestream_takes="a"} 2 1700000000000'
+    echo '@histogram bounds 1700000000000 kind=int schema=-53 sum=3.5 count=6 bounds=0.5,1,2.5 pos=0:4/1,2,0,3'
+    echo '@histogram latency{code="stale"} 1700000000000 kind=float schema=0 sum=0x7ff0000000000002 count=0'
+} >"$work/bits.txt"
+"$TOOLS/rwmake" --version 2 <"$work/bits.txt" >"$work/bits.rw"
+claim "bits: streams are made" make_streams bits
+entries bits | write_config
+claim "bits: starts" relay_to_all bits
+claim "bits: every request is acknowledged in full" is_acknowledged "$work/bits.rw"
+for name in "${all[@]}"; do
+    claim "bits: $name confirms all samples" within 15 has_delivered "$name" 19
+    claim "bits: $name: the account is right" balances "$name"
+done
+claim "bits: SIGTERM ends it with status 0" stop bits
+for name in "${all[@]}"; do
+    claim "bits: $name: what arrived is what was sent" arrived "$name" bits "$work/bits.rw" 1 --any-order
+    claim "bits: $name: nothing came twice" [ "$(found repeats "$name")" == 0 ]
+    [[ $name == timestream ]] || claim "bits: $name: the exemplar came, too" [ "$(found exemplars "$name")" == 1 ]
+done
+
+# --- everything goes wrong, everybody is killed -----------------------------------------------------
+
+# Numbers that have no common divisor: faults meet in many orders.
+let_all_go_wrong() {
+    local name
+    for name in "${all[@]}"; do
+        fault "$name" throttle '"every": 11' && fault "$name" error '"every": 7' && fault "$name" cut '"every": 5' &&
+            fault "$name" cut_before '"every": 6' && fault "$name" slow '"every": 13, "seconds": 0.2' || return 1
+        case $(kind_of "$name") in
+        kinesis | firehose) fault "$name" partial '"every": 3, "third": 2' || return 1 ;;
+        esac
+    done
+}
+
+kill_all() {
+    crash storm
+    if is_running kinesis; then
+        crash kinesis && start_kinesis || return 1
+    fi
+    if is_running s3; then
+        crash s3 && start_s3 || return 1
+    fi
+    relay_to_all storm
+}
+
+storm() { # CAPTURE FIRST: writes while all of them are killed
+    "$TOOLS/rwreplay" "$1" "$url" --first "$2" --retry 60 --check >"$work/replay.txt" 2>&1 &
+    local sender=$!
+    for _ in 1 2 3; do
+        sleep 0.4 # not awaited: any moment is a good one
+        kill_all || return 1
+    done
+    wait "$sender" || {
+        cat "$work/replay.txt"
+        return 1
+    }
+}
+
+all_went_wrong() { # DESTINATION: each fault happened, and calls got through all the same
+    local kinds='["throttle", "error", "cut", "cut_before", "slow"]'
+    [[ $(kind_of "$1") =~ kinesis|firehose ]] && kinds='["throttle", "error", "cut", "cut_before", "slow", "partial"]'
+    told "$1" "(.faults | keys) as \$had | $kinds - \$had | . == []"
+}
+
+if [[ -z $SAMPLES || ! -f $SAMPLES/node15s.rw ]]; then
+    skip "captures" "no captures beside the project"
+else
+    for capture in node15s:25 v2hist:120; do
+        name=${capture%:*} first=${capture#*:} capture=$SAMPLES/${capture%:*}.rw
+        rm -rf "$work/storm"
+        quiet_curl -X POST "$timestream/clear" -d '' >"$work/cleared.txt"
+        claim "$name: streams are made" make_streams "$name"
+        entries "$name" | sed "s/table: $name/table: storm/" | write_config
+        claim "$name: starts" relay_to_all storm
+        claim "$name: things are to go wrong" let_all_go_wrong
+        claim "$name: everything is acknowledged while all are killed again and again" storm "$capture" "$first"
+        for destination in "${all[@]}"; do
+            claim "$name: $destination: all kinds of faults happen" within 60 all_went_wrong "$destination"
+        done
+        claim "$name: everything arrives while things go wrong" within 120 all_settled "${all[@]}"
+        claim "$name: nothing goes wrong any more" mend
+        for destination in "${all[@]}"; do
+            claim "$name: $destination: the account is right" balances "$destination"
+            claim "$name: $destination: nothing was given up" [ "$(samples dead_lettered_total "$destination"):$(samples dropped_total "$destination")" == 0:0 ]
+        done
+        claim "$name: SIGTERM ends it with status 0" stop storm
+        for destination in "${all[@]}"; do
+            claim "$name: $destination: what arrived is what was sent, in order" arrived "$destination" "$name" "$capture" "$first"
+            echo "$name: $destination: $(<"$work/$destination.txt")"
+        done
+    done
+fi
+
+# --- other shards -----------------------------------------------------------------------------------
+
+# A shard is split while samples come. What consumers of aggregates then find with a key of another shard they pass over:
+# those lines are sent again, by the new list.
+if [[ " ${all[*]} " == *" kpl "* ]]; then
+    for half in 0 1; do
+        for ((i = 0; i < 400; i++)); do
+            echo "work{shop=\"$i\"} $i $((1700000000000 + half * 15000))"
+        done | "$TOOLS/rwmake" >"$work/half$half.rw"
+    done
+    cat "$work/half0.rw" "$work/half1.rw" >"$work/halves.rw"
+    for name in ndjson packed kpl; do
+        claim "split: $name: the stream is made" client "$kinesis" make-stream "split-$name" 2
+    done
+    {
+        echo 'destinations:'
+        for name in ndjson packed kpl; do
+            mapfile -t keys < <(keys_of "$name")
+            entry "$name" split "${keys[@]}"
+        done
+    } | write_config
+    claim "split: starts" relay_to_all split
+    claim "split: the first half is acknowledged" is_acknowledged "$work/half0.rw"
+    for name in ndjson packed kpl; do
+        claim "split: $name has the first half" within 20 has_delivered "$name" 400
+        claim "split: $name: a shard is halved" client "$kinesis" split "split-$name"
+    done
+    claim "split: the second half is acknowledged" is_acknowledged "$work/half1.rw"
+    for name in ndjson packed kpl; do
+        claim "split: $name has the second half" within 20 has_delivered "$name" 800
+        claim "split: $name: the account is right" balances "$name"
+    done
+    claim "split: SIGTERM ends it with status 0" stop split
+    for name in ndjson packed kpl; do
+        claim "split: $name: what consumers get is what was sent, in order" arrived "$name" split "$work/halves.rw" 2
+    done
+    claim "split: kpl: something went astray" grep -q 'passed over [1-9]' "$work/passed-over.txt"
+fi
+
+# --- who we are -------------------------------------------------------------------------------------
+
+reload() {
+    quiet_curl -X POST "$url/-/reload"
+}
+
+# A session that is over, and a new one in the files: with the same destination, unasked.
+if [[ " ${all[*]} " == *" ndjson "* ]]; then
+    mkdir -p "$work/keys"
+    renew() { # NUMBER
+        echo "KEY$1" >"$work/keys/key.new"
+        echo "SECRET$1" >"$work/keys/secret"
+        echo "TOKEN$1" >"$work/keys/token"
+        mv "$work/keys/key.new" "$work/keys/key"
+    }
+    renew 1
+    make_streams session
+    {
+        echo 'destinations:'
+        entry ndjson session "access_key_file: $work/keys/key" "secret_key_file: $work/keys/secret" "session_token_file: $work/keys/token"
+    } | write_config
+    fault ndjson denied
+    claim "session: starts" relay_to_all session
+    claim "session: writes are acknowledged" is_acknowledged "$work/bits.rw"
+    claim "session: where we may not it is blocked" within 10 is_in_state ndjson blocked
+    claim "session: and says so" says ndjson 'AccessDenied\|not authorized'
+    claim "session: that is mended" mend ndjson
+    fault ndjson expired '"access_key": "KEY1"'
+    claim "session: with one that is over nothing is sent, and it says so" within 20 says ndjson "still gives the keys that were refused"
+    is_kept() {
+        [[ $(samples queued ndjson):$(samples dead_lettered_total ndjson) == 19:0 ]]
+    }
+    claim "session: everything is kept" within 10 is_kept
+    renew 2
+    claim "session: a new one in the files is taken" within 30 has_delivered ndjson 19
+    claim "session: calls are signed by its key" told ndjson '.keys[-2:] == ["KEY1", "KEY2"]'
+    claim "session: the account is right" balances ndjson
+    stop session
+    claim "session: what arrived is what was sent" arrived ndjson session "$work/bits.rw" 1 --any-order
+    mend ndjson
+fi
+
+# A user who may only take on a role, and a role with the policy of docs/destinations/firehose.md, before a service that
+# checks signatures and policies.
+if [[ " ${all[*]} " == *" plain "* ]]; then
+    make_streams role
+    statement="{\"Effect\": \"Allow\", \"Action\": \"firehose:PutRecordBatch\", \"Resource\": \"*\"}"
+    claim "role: a user and a role are made" client "$aws" make-role relay "$work/role-key" "$work/role-secret" "$statement"
+    check_signatures() { # after so many calls; inf: not at all
+        quiet_curl -X POST "$aws/moto-api/reset-auth" -H 'Content-Type: text/plain' -d "$1"
+    }
+    claim "role: signatures and policies are checked from here" check_signatures 0
+    role_config() { # ROLE
+        {
+            echo 'destinations:'
+            entry plain role "access_key_file: $work/role-key" "secret_key_file: $work/role-secret" "role_arn: arn:aws:iam::123456789012:role/$1"
+        } | write_config
+    }
+    export AWS_ENDPOINT_URL_STS=http://127.0.0.1:${ports[15]}
+    role_config somebody-else
+    fault sts error '"times": 1'
+    fault sts throttle '"times": 1'
+    claim "role: starts" relay_to_all role
+    claim "role: writes are acknowledged" is_acknowledged "$work/bits.rw"
+    claim "role: one that we may not take on blocks" within 20 is_in_state plain blocked
+    role_config relay
+    claim "role: a reload names the right one" reload
+    claim "role: with it all is delivered" within 20 has_delivered plain 19
+    claim "role: calls are signed by a key of the role" told plain '.keys[-1] | startswith("ASIA")'
+    claim "role: the account is right" balances plain
+    stop role
+    unset AWS_ENDPOINT_URL_STS
+    claim "role: and no longer" check_signatures inf
+    claim "role: what arrived is what was sent" arrived plain role "$work/bits.rw" 1 --any-order
+fi
+
+# --- an object in parts -------------------------------------------------------------------------------
+
+# After those who want to know of moto what Firehose delivered: it does not say any more once there were parts.
+# Killed when some of its parts are there, it goes on; the upload that was begun before is given up.
+if [[ -z $SAMPLES || ! -f $SAMPLES/node15s.rw || " ${all[*]} " != *" plain "* ]]; then
+    skip "parts" "no captures beside the project, or no moto"
+else
+    {
+        echo 'destinations:'
+        entry big parts 'access_key: KEY' 'secret_key: SECRET' |
+            sed "s/bucket: .*/bucket: delivered/; s/roll_bytes: .*/roll_bytes: 64MiB/; s/roll_age: .*/roll_age: 3s/; s/compression: .*/compression: none/"
+    } | write_config
+    claim "parts: starts" relay_to_all parts
+    fault big slow '"every": 1, "seconds": 1'
+    claim "parts: writes are acknowledged" is_acknowledged "$SAMPLES/node15s.rw" --first 45
+    claim "parts: an upload is begun, and the first part there" within 30 told big '.passed >= 2'
+    crash parts
+    claim "parts: an upload is left behind" [ "$(client "$aws" uploads delivered | wc -l)" == 1 ]
+    claim "parts: starts again" relay_to_all parts
+    claim "parts: things go well again" mend big
+    claim "parts: everything arrives" within 60 all_settled big
+    claim "parts: the account is right" balances big
+    no_uploads() {
+        client "$aws" uploads delivered >"$work/uploads.txt" && [[ ! -s $work/uploads.txt ]]
+    }
+    claim "parts: no upload is left behind" within 20 no_uploads
+    claim "parts: SIGTERM ends it with status 0" stop parts
+    claim "parts: what arrived is what was sent, in order" arrived big parts "$SAMPLES/node15s.rw" 45
+    claim "parts: nothing came twice" [ "$(found repeats big)" == 0 ]
+fi
+
+# --- where it is ------------------------------------------------------------------------------------
+
+# A bucket that is in another region, told in both ways; a certificate that nobody vouches for.
+if [[ " ${all[*]} " == *" zst "* ]]; then
+    region=us-east-2
+    fault gz region '"region": "eu-west-1"'
+    fault zst region '"region": "eu-west-1", "status": 301'
+    {
+        echo 'destinations:'
+        entry gz region 'access_key: S3RVER' 'secret_key: S3RVER'
+        entry zst region 'access_key: S3RVER' 'secret_key: S3RVER'
+        entry zst secure 'access_key: S3RVER' 'secret_key: S3RVER' | sed "s/name: zst/name: secure/; s|http://.*|https://127.0.0.1:$(port_of secure)|"
+    } | write_config
+    region=eu-west-1
+    claim "where: starts" relay_to_all where
+    claim "where: writes are acknowledged" is_acknowledged "$work/bits.rw"
+    for name in gz zst; do
+        claim "where: $name: the bucket's own region is taken" within 20 has_delivered "$name" 19
+        claim "where: $name: calls are signed for it" told "$name" '.regions == ["us-east-2", "eu-west-1"] or .regions == ["eu-west-1", "us-east-2"]'
+    done
+    claim "where: a certificate without trust blocks" within 20 is_in_state secure blocked
+    claim "where: nothing was sent there" told secure '.calls == 0'
+    sed -i "s|^  - name: secure|&\n    tls_config: {ca_file: $work/cert.pem}|" "$work/firekeep.yml"
+    claim "where: a reload names who vouches for it" reload
+    claim "where: then all is delivered" within 20 has_delivered secure 19
+    claim "where: SIGTERM ends it with status 0" stop where
+    for name in gz zst; do
+        claim "where: $name: what arrived is what was sent" arrived "$name" region "$work/bits.rw" 1 --any-order
+        mend "$name"
+    done
+    secure_arrived() {
+        client "$s3" bucket metrics secure-zst/ | python3 tests/tools/aws_content.py --any-order "$work/secure.rw" &&
+            "$TOOLS/rrcompare" "$work/bits.rw" "$work/secure.rw" "${whole[@]}"
+    }
+    claim "where: secure: what arrived is what was sent" secure_arrived
+fi
+
+# --- Timestream ------------------------------------------------------------------------------------
+
+# Its address is asked of the service, through a proxy that plays all of AWS, and asked again when it is told that it has
+# moved. Two series that relabelling makes one have two values for one time: one of them is refused, and nothing else.
+start_all_of_aws() {
+    openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=aws -keyout "$work/aws.key" -out "$work/aws.pem" \
+        -addext "subjectAltName=DNS:ingest.timestream.$region.amazonaws.com,DNS:cell1.timestream.$region.amazonaws.com" || return 1
+    start services python3 tests/doubles/timestream.py --port "${ports[16]}" --proxy-port "${ports[17]}" --region "$region" \
+        --table metrics.prometheus --magnetic-writes --access-key TSKEY --secret-key TSSECRET --session-token TSTOKEN \
+        --tls-cert "$work/aws.pem" --tls-key "$work/aws.key" --address "cell1.timestream.$region.amazonaws.com"
+    within 20 answers services "http://127.0.0.1:${ports[17]}/stats"
+}
+cells() { # PATH [ARGUMENT...]
+    quiet_curl "http://127.0.0.1:${ports[17]}/$1" "${@:2}"
+}
+claim "cells: the double is there" start_all_of_aws
+cells fault -o "$work/answer.txt" -d '{"kind": "endpoint"}'
+cells fault -o "$work/answer.txt" -d '{"kind": "throttle", "times": 2}'
+cells fault -o "$work/answer.txt" -d '{"kind": "cut"}'
+write_config <<END
+destinations:
+  - name: cells
+    type: timestream
+    region: $region
+    database: metrics
+    table: prometheus
+    proxy_url: http://127.0.0.1:${ports[17]}
+    tls_config: {ca_file: $work/aws.pem}
+    access_key: TSKEY
+    secret_key: TSSECRET
+    session_token: TSTOKEN
+    select: [zero, small, '{kind="ordinary"}']
+    relabel: [{regex: sign, action: labeldrop}]
+    batch: {max_age: 100ms}
+    retry: {min_backoff: 20ms, max_backoff: 300ms}
+END
+claim "cells: starts" relay_to_all cells
+claim "cells: writes are acknowledged" is_acknowledged "$work/bits.rw"
+claim "cells: what is not refused is delivered" within 20 has_delivered cells 3
+claim "cells: the value that came second is a dead letter" [ "$(samples dead_lettered_total cells):$(samples queued cells)" == 1:0 ]
+claim "cells: the account is right" balances cells
+address_was_asked_twice() {
+    cells stats | tee "$work/stats.json"
+    jq -e '.calls.DescribeEndpoints == 2 and .answers.InvalidEndpointException == 1 and .answers.ThrottlingException == 2' "$work/stats.json"
+}
+claim "cells: the address was asked for, and once more when it had changed" address_was_asked_twice
+claim "cells: SIGTERM ends it with status 0" stop cells
+refused_for_conflict() {
+    build/firekeep dead-letters list --storage.path="$work/cells" | tee "$work/letters.txt"
+    grep -q conflict "$work/letters.txt"
+}
+claim "cells: the dead letter says that it was a conflict" refused_for_conflict
+
+((failures == 0))
