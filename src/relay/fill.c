@@ -20,7 +20,6 @@ enum {
     PLACE_BYTES_MAX = 16 * 1024 * 1024,
     PLACE_VERSION = 1,
 };
-static const int64_t WINDOW_MS = 6LL * 3600 * 1000;
 
 /* In this order, for each window and tenant; metadata once for each tenant, behind all windows. */
 enum stage { STAGE_SAMPLES = 0, STAGE_EXEMPLARS = 1, STAGE_METADATA = 2 };
@@ -183,17 +182,18 @@ walk_fini(struct walk *w)
 }
 
 static int64_t
-window_of(int64_t t_ms)
+window_of(const struct fill *f, int64_t t_ms)
 {
-    int64_t rest = t_ms % WINDOW_MS;
-    if (rest < 0) rest += WINDOW_MS;
+    int64_t rest = t_ms % f->options.window_ms;
+    if (rest < 0) rest += f->options.window_ms;
     return t_ms < INT64_MIN + rest ? INT64_MIN : t_ms - rest;
 }
 
 static int64_t
-window_end(const struct place *p)
+window_end(const struct walk *w)
 {
-    return p->window_ms > INT64_MAX - WINDOW_MS ? INT64_MAX : p->window_ms + (WINDOW_MS - 1);
+    int64_t begin_ms = w->place.window_ms, size_ms = w->fill->options.window_ms;
+    return begin_ms > INT64_MAX - size_ms ? INT64_MAX : begin_ms + (size_ms - 1);
 }
 
 static void
@@ -232,13 +232,13 @@ next_window(struct walk *w, int64_t from_ms)
     int64_t t_ms;
     bool more = true;
     while (more && tsdb_stretch_next_ms(f->options.tsdb, &f->options.stretch, from_ms, &t_ms)) {
-        w->place.window_ms = window_of(t_ms);
+        w->place.window_ms = window_of(f, t_ms);
         buf_clear(&w->place.tenant);
         begin_stage(w, STAGE_SAMPLES);
         enum err e = next_tenant(w);
         if (e != ERR_MISSING) return e;
-        more = window_end(&w->place) < INT64_MAX;
-        if (more) from_ms = window_end(&w->place) + 1;
+        more = window_end(w) < INT64_MAX;
+        if (more) from_ms = window_end(w) + 1;
     }
     w->place.window_ms = INT64_MAX;
     buf_clear(&w->place.tenant);
@@ -258,7 +258,7 @@ next_stage(struct walk *w)
     enum err e = next_tenant(w);
     if (e == OK) begin_stage(w, stage == STAGE_METADATA ? STAGE_METADATA : STAGE_SAMPLES);
     if (e != ERR_MISSING || stage == STAGE_METADATA) return e;
-    int64_t end_ms = window_end(&w->place);
+    int64_t end_ms = window_end(w);
     return next_window(w, end_ms == INT64_MAX ? end_ms : end_ms + 1);
 }
 
@@ -282,7 +282,7 @@ request_of(struct walk *w)
         .tenant = buf_bytes(&w->place.tenant),
         .from_labels = buf_bytes(&w->place.labels),
         .min_ms = w->place.window_ms > o->min_ms ? w->place.window_ms : o->min_ms,
-        .max_ms = window_end(&w->place),
+        .max_ms = window_end(w),
         .control = &w->control,
     };
     request.sets = selection_sets(o->selection, &request.set_count);
@@ -786,7 +786,7 @@ fill_pos(const struct fill *f)
 
 /* Where item `i` of a chunk is; the chunk's own place is where it was sought. */
 static void
-item_spot(const struct chunk *chunk, uint32_t i, struct buf *to)
+item_spot(const struct fill *f, const struct chunk *chunk, uint32_t i, struct buf *to)
 {
     struct item item;
     chunk_item(chunk, i, &item);
@@ -802,7 +802,7 @@ item_spot(const struct chunk *chunk, uint32_t i, struct buf *to)
         spot.labels = item.family;
     } else {
         if (item.kind == ITEM_EXEMPLAR) spot.stage = STAGE_EXEMPLARS;
-        spot.window_ms = window_of(item.t_ms);
+        spot.window_ms = window_of(f, item.t_ms);
         spot.labels = chunk->series[chunk_ref(chunk, i)].stored;
     }
     spot_put(&spot, to);
@@ -821,7 +821,7 @@ fill_place(struct fill *f, uint64_t pos, struct buf *to, struct why *why)
         const struct chunk *chunk;
         enum err e = fill_load(f, pos, &chunk, why);
         if (e) return e;
-        item_spot(chunk, (uint32_t)(pos - g->pos), to);
+        item_spot(f, chunk, (uint32_t)(pos - g->pos), to);
     }
     enum err e = buf_error(to);
     return e ? why_set(why, e, "no memory to say where the store is read") : OK;

@@ -28,6 +28,7 @@ struct fill_options {
     struct budget *memory;
     struct tsdb_stretch stretch;
     int64_t min_ms; /* samples before are not wanted */
+    int64_t window_ms;
     bool takes_metadata;
     size_t kept_bytes; /* of chunks, that need not be read again */
 };

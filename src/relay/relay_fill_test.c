@@ -46,6 +46,25 @@ test_who_begins_at_the_beginning_is_given_the_store_and_then_the_log(void **stat
 }
 
 static void
+test_calls_with_one_sample_of_a_series_are_made_of_many_series(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 10);
+    w->one_of_a_series = true;
+    w->settings.start = START_BEGINNING;
+    for (unsigned i = 0; i < 10; i++) {
+        log_some(w, 1000, 0);
+        machine_flush(&w->m);
+    }
+    relay_must_open(w);
+    turn_until_settled(w);
+    check_account(w);
+    assert_true(w->calls < w->count / 3); /* series by series it would be one for each */
+    world_fini(w);
+}
+
+static void
 test_who_begins_now_is_given_all_since_it_was_named(void **state)
 {
     (void)state;
@@ -365,6 +384,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(
             test_who_begins_at_the_beginning_is_given_the_store_and_then_the_log, tell_seed),
+        cmocka_unit_test_teardown(test_calls_with_one_sample_of_a_series_are_made_of_many_series,
+                                  tell_seed),
         cmocka_unit_test_teardown(test_who_begins_now_is_given_all_since_it_was_named, tell_seed),
         cmocka_unit_test_teardown(test_who_begins_at_a_time_is_given_what_is_not_older, tell_seed),
         cmocka_unit_test_teardown(

@@ -10,6 +10,9 @@
 
 static const size_t LABEL_CACHE_BYTES = 2 * 1024 * 1024;
 static const size_t FILL_KEPT_BYTES = 4 * 1024 * 1024;
+static const int64_t FILL_WINDOW_MS = 6 * 3600 * 1000;
+/* Of most series no more than one sample: a call that may hold one of each takes many of them. */
+static const int64_t FILL_MOMENT_MS = 10 * 1000;
 
 /* --- the state -------------------------------------------------------------------------------- */
 
@@ -231,6 +234,7 @@ open_fill(struct relay *r, struct why *why)
         .memory = r->options.memory,
         .stretch = {fill->from_pos, fill->to_pos},
         .min_ms = all ? INT64_MIN : r->state.begin_ms,
+        .window_ms = r->limits.one_of_a_series ? FILL_MOMENT_MS : FILL_WINDOW_MS,
         .takes_metadata = r->limits.takes_metadata,
         .kept_bytes = FILL_KEPT_BYTES,
     };
