@@ -517,6 +517,21 @@ run(struct relay *r)
     return false;
 }
 
+/* Parts that were removed meanwhile stay on disk as long as somebody reads them. */
+static void
+rest_if_idle(struct relay *r)
+{
+    if (r->fill == NULL) return;
+    int64_t now_ns = relay_now_ns(r);
+    if (fill_pos(r->fill) != r->fill_read_pos) {
+        r->fill_read_pos = fill_pos(r->fill);
+        r->fill_read_ns = now_ns;
+    } else if (now_ns - r->fill_read_ns >= FILL_REST_MS * NS_PER_MS) {
+        fill_rest(r->fill);
+        r->fill_read_ns = now_ns;
+    }
+}
+
 static bool
 read_on(struct relay *r)
 {
@@ -524,9 +539,7 @@ read_on(struct relay *r)
     if (r->lanes_wanted != r->lane_count) may_read = false;
     if (may_read) more = relay_feed(r);
     if (may_read && !r->settings->dry_run) replay_feed(r);
-    if (more) r->read_ns = relay_now_ns(r);
-    bool rests = r->fill != NULL && relay_now_ns(r) - r->read_ns >= FILL_REST_MS * NS_PER_MS;
-    if (rests) fill_rest(r->fill);
+    rest_if_idle(r);
     account_close(r);
     return (!r->stopping && account_scout(r)) || more;
 }

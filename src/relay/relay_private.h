@@ -143,15 +143,16 @@ struct relay {
     int64_t run_again_ns;
     bool replays; /* all that is stored is to be given again, */
     int64_t replays_from_ms;
-    int64_t read_ns; /* when something was read last */
     struct relay_status now;
 
     /* A run: from begin_run(), with what the state says, to end_run(). */
     bool running;
     struct writer *writer;
     struct writer_limits limits;
-    struct source *source;   /* the log; NULL while the store is read, or if it is gone */
-    struct fill *fill;       /* the store */
+    struct source *source;  /* the log; NULL while the store is read, or if it is gone */
+    struct fill *fill;      /* the store */
+    uint64_t fill_read_pos; /* how far it was, and since when */
+    int64_t fill_read_ns;
     struct wal_reader *hold; /* meanwhile keeps the log that comes behind */
     struct relay_cursor run_from;
     bool gone;      /* the log no longer has what comes next */
