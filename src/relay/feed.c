@@ -124,7 +124,7 @@ next_chunk(struct relay *r)
         if (r->fill_done) return false;
         enum err e = read_chunk(r, &why);
         if (e == ERR_AGAIN) return false;
-        if (e == ERR_CORRUPT) {
+        if (e == ERR_CORRUPT && r->fill == NULL) {
             log_error("relay: part of the log is damaged and was not handed on",
                       KV("destination", r->settings->name), KV("error", &why));
             return true;

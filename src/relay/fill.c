@@ -501,7 +501,12 @@ chunk_of_exemplars(struct walk *w, struct chunk *c, uint32_t count_max, struct w
     struct tsdb_stretch_request request = request_of(w);
     c->kind = ITEM_EXEMPLAR;
     enum err e = tsdb_stretch_exemplars(w->fill->options.tsdb, &request, list_exemplar, &l, why);
-    w->place.t_ms++; /* behind the last one */
+    w->place.t_ms++;        /* behind the last one */
+    if (e == ERR_CORRUPT) { /* what was read before stays; once more, and there is nothing */
+        log_error("relay: exemplars of the store are damaged and were not handed on",
+                  KV("destination", w->fill->options.name), KV("error", why));
+        return OK;
+    }
     return e == ERR_CANCELED ? OK : e;
 }
 
