@@ -16,6 +16,8 @@ base64_size(size_t bytes)
 
 /* Out of memory shows in buf_error(to), which then is unchanged. */
 void base64_put(struct buf *to, struct bytes from);
+/* The same without the instructions that not every machine has; for tests. */
+void base64_put_portably(struct buf *to, struct bytes from);
 
 /*
  * Appends what `text` stands for. Strict: no other characters, no line ends, all of the padding,

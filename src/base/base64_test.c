@@ -62,6 +62,31 @@ test_every_byte_at_every_place_comes_back(void **state)
 }
 
 static void
+test_this_machine_writes_what_every_machine_does(void **state)
+{
+    (void)state;
+    enum { BYTES = 5000 };
+    static uint8_t from[BYTES];
+    uint64_t random = 1;
+    struct buf here, anywhere;
+    for (unsigned i = 0; i < BYTES; i++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        from[i] = (uint8_t)(random >> 56);
+    }
+    buf_init(&here, NULL, 2 * BYTES);
+    buf_init(&anywhere, NULL, 2 * BYTES);
+    for (unsigned size = 0; size <= BYTES; size += size < 200 ? 1 : 97) {
+        buf_clear(&here);
+        buf_clear(&anywhere);
+        base64_put(&here, bytes_of(from + BYTES - size, size)); /* nothing is read behind it */
+        base64_put_portably(&anywhere, bytes_of(from + BYTES - size, size));
+        assert_true(bytes_equal(buf_bytes(&here), buf_bytes(&anywhere)));
+    }
+    buf_fini(&here);
+    buf_fini(&anywhere);
+}
+
+static void
 test_what_no_encoder_writes_is_refused(void **state)
 {
     (void)state;
@@ -99,6 +124,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_examples_of_the_specification),
         cmocka_unit_test(test_every_byte_at_every_place_comes_back),
+        cmocka_unit_test(test_this_machine_writes_what_every_machine_does),
         cmocka_unit_test(test_what_no_encoder_writes_is_refused),
         cmocka_unit_test(test_a_full_buffer_is_left_as_it_is),
     };

@@ -101,24 +101,56 @@ json_array_close(struct json *json)
     level_close(json, false);
 }
 
-/* Bytes that a string takes as they are, eight at a time while they last. */
+/* Whether a string takes all eight bytes as they are. */
+static inline bool
+is_plain(uint64_t w)
+{
+    const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
+    uint64_t quote = w ^ (ones * '"'), slash = w ^ (ones * '\\');
+    /* A byte's high bit shows it to be below 0x20, zero after the xor, or not ASCII. A borrow may
+     * show one byte too many, but only behind one that is not plain. */
+    uint64_t special = (w - ones * 0x20) | (quote - ones) | (slash - ones) | w;
+    return (special & highs) == 0;
+}
+
+/* How many bytes a string takes as they are. */
 static size_t
 plain_run(const uint8_t *at, size_t size)
 {
-    const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
     size_t n = 0;
-    for (; n + 8 <= size; n += 8) {
-        uint64_t w = load_le64(at + n);
-        uint64_t quote = w ^ (ones * '"'), slash = w ^ (ones * '\\');
-        /* A byte's high bit shows it to be below 0x20, zero after the xor, or not ASCII. A borrow
-         * may show one byte too many: then the loop below looks closer. */
-        uint64_t special = (w - ones * 0x20) | (quote - ones) | (slash - ones) | w;
-        if (special & highs) break;
-    }
+    while (n + 8 <= size && is_plain(load_le64(at + n)))
+        n += 8;
     while (n < size && at[n] >= 0x20 && at[n] < 0x80 && at[n] != '"' && at[n] != '\\') {
         n++;
     }
     return n;
+}
+
+/* Copies a text of plain bytes; false, after some of it, if there are others. The last step of
+ * eight or four bytes goes over some for the second time. */
+static bool
+copy_plain(uint8_t *to, const uint8_t *at, size_t size)
+{
+    if (size >= 8) {
+        for (size_t n = 0;; n = n + 16 <= size ? n + 8 : size - 8) {
+            uint64_t w = load_le64(at + n);
+            if (!is_plain(w)) return false;
+            store_le64(to + n, w);
+            if (n + 8 == size) return true;
+        }
+    }
+    if (size >= 4) {
+        uint32_t begin = load_le32(at), end = load_le32(at + size - 4);
+        store_le32(to, begin);
+        store_le32(to + size - 4, end);
+        return is_plain((uint64_t)end << 32 | begin);
+    }
+    uint64_t w = 0x2020202020202020u;
+    for (size_t i = 0; i < size; i++) {
+        w = w << 8 | at[i];
+        to[i] = at[i];
+    }
+    return is_plain(w);
 }
 
 static void
@@ -185,14 +217,10 @@ put_string_rest(struct buf *to, struct bytes text)
 bool
 json_print_string(struct buf *to, struct bytes text)
 {
-    size_t plain = text.size == 0 ? 0 : plain_run(text.at, text.size);
-    if (!buf_reserve(to, plain + 2)) return true;
+    if (!buf_reserve(to, text.size + 2)) return true;
     to->at[to->size++] = '"';
-    if (plain > 0) memcpy(to->at + to->size, text.at, plain);
-    to->size += plain;
-    if (plain < text.size) {
-        return put_string_rest(to, bytes_of(text.at + plain, text.size - plain));
-    }
+    if (!copy_plain(to->at + to->size, text.at, text.size)) return put_string_rest(to, text);
+    to->size += text.size;
     to->at[to->size++] = '"';
     return true;
 }
