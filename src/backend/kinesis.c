@@ -36,8 +36,10 @@ enum {
     HEAD_BYTES = 512,                /* the begin of a body, and its end */
     ENTRY_BYTES = sizeof ",{\"Data\":\"\",\"PartitionKey\":\"\"}" - 1 + KEY_BYTES,
     KPL_FRAME_BYTES = 20,
-    /* The key in the table, 18 bytes; a record's field, its key's number, its data's field. */
-    KPL_LINE_BYTES = 2 + KEY_BYTES + 4 + 3 + 4,
+    KPL_KEYS = 1 << 16,
+    KPL_KEY_DIGITS = 4,
+    /* The key in the table; a record's field, its key's number, its data's field. */
+    KPL_LINE_BYTES = 2 + KPL_KEY_DIGITS + 4 + 3 + 4,
     PUT_UNIT_BYTES = 25 * 1024, /* what is billed */
     BUCKETS_OF_A_SHARD = 4,
     BUCKETS_MAX = KINESIS_SHARDS_MAX * BUCKETS_OF_A_SHARD,
@@ -68,7 +70,10 @@ struct writer {
     struct buf token;
 
     struct kpl_writer *kpl; /* NULL: another format */
-    struct buf aggregate;
+    struct buf aggregates;  /* of a call */
+    size_t aggregate_bytes[AWS_RECORDS_MAX];
+    uint16_t *shard_of_key;   /* KPL_KEYS */
+    uint32_t shard_of_key_of; /* the generation of the shards it is of */
 };
 
 struct writer_call {
@@ -157,12 +162,13 @@ kinesis_destroy(struct writer *w)
     aws_caller_free(w->caller);
     kinesis_shards_free(w->shards);
     kpl_writer_free(w->kpl);
+    mem_free(w->options.memory, w->shard_of_key, KPL_KEYS * sizeof *w->shard_of_key);
     buf_fini(&w->head);
     buf_fini(&w->asking);
     buf_fini(&w->scratch);
     buf_fini(&w->body);
     buf_fini(&w->token);
-    buf_fini(&w->aggregate);
+    buf_fini(&w->aggregates);
     mem_free(w->options.memory, w, sizeof *w);
 }
 
@@ -179,19 +185,16 @@ init(struct writer *w, const struct writer_options *options)
     buf_init(&w->scratch, memory, RECORD_BYTES_MAX);
     aws_records_body_init(&w->body, memory, &w->record_limits);
     buf_init(&w->token, memory, KINESIS_TOKEN_BYTES_MAX);
-    buf_init(&w->aggregate, memory, RECORD_BYTES_MAX);
+    aws_records_body_init(&w->aggregates, memory, &w->record_limits); /* larger than they */
     load(w, options->saved);
 }
 
 static enum err
-new_kpl(struct writer *w, struct why *why)
+new_kpl(struct writer *w)
 {
-    uint32_t shard;
     if (w->settings->format != KINESIS_KPL) return OK;
-    if (kinesis_shards_find(w->shards, bytes_of_text("0"), &shard) != OK) {
-        return why_set(why, ERR_UNSUPPORTED,
-                       "format kpl needs MD5, which this machine is told not to compute");
-    }
+    w->shard_of_key = mem_new(w->options.memory, KPL_KEYS * sizeof *w->shard_of_key);
+    if (w->shard_of_key == NULL) return ERR_NOMEM;
     return kpl_writer_new(RECORD_BYTES_MAX - KEY_BYTES, KPL_RECORDS_MAX, w->options.memory,
                           &w->kpl);
 }
@@ -211,12 +214,11 @@ kinesis_create(const struct writer_options *options, struct writer **ret_writer,
     if (e == OK && w->settings->format != KINESIS_NDJSON) {
         e = kinesis_shards_new(options->memory, &w->shards);
     }
+    if (e == OK) e = new_kpl(w);
     if (e) {
         why_set(why, e, "no memory for a destination");
         goto out;
     }
-    e = new_kpl(w, why);
-    if (e) goto out;
     const struct aws_caller_options caller = {&w->options, &service, w->settings->endpoint,
                                               "Kinesis_20131202"};
     e = aws_caller_new(&caller, &w->caller, why);
@@ -274,31 +276,37 @@ kinesis_call_clear(struct writer *w, struct writer_call *c)
     aws_records_clear(&c->records);
 }
 
+/* Of `kpl` one of few enough to know the shards of all. */
 static struct bytes
-key_of_series(uint64_t series, char to[HEX_WORD_BYTES])
+key_of_series(const struct writer *w, uint64_t series, char to[HEX_WORD_BYTES])
 {
-    return bytes_of(to, hex_print_word(series, to));
+    hex_print_word(series, to);
+    size_t digits = w->kpl != NULL ? KPL_KEY_DIGITS : HEX_WORD_BYTES;
+    return bytes_of(to + HEX_WORD_BYTES - digits, digits);
 }
 
-static enum err
-find_group(struct writer *w, const struct writer_call *c, const struct item *item,
-           uint64_t *ret_group)
+static void
+find_shards_of_keys(struct writer *w)
 {
-    char key[HEX_WORD_BYTES];
-    uint32_t shard;
+    char text[HEX_WORD_BYTES];
+    for (uint32_t key = 0; key < KPL_KEYS; key++) {
+        struct bytes digits = key_of_series(w, key, text);
+        w->shard_of_key[key] = (uint16_t)kinesis_shards_find(w->shards, digits);
+    }
+    w->shard_of_key_of = kinesis_shards_generation(w->shards);
+}
+
+static uint64_t
+find_group(const struct writer *w, const struct writer_call *c, const struct item *item)
+{
     switch (w->settings->format) {
     case KINESIS_NDJSON:
-        *ret_group = item->series_hash;
-        return OK;
+        return item->series_hash;
     case KINESIS_PACKED:
         /* As a lane is chosen: it then has its share of the buckets, and larger records. */
-        *ret_group = item->series_hash % c->buckets;
-        return OK;
-    default: {
-        enum err e = kinesis_shards_find(w->shards, key_of_series(item->series_hash, key), &shard);
-        if (e == OK) *ret_group = shard;
-        return e;
-    }
+        return item->series_hash % c->buckets;
+    default:
+        return w->shard_of_key[item->series_hash % KPL_KEYS];
     }
 }
 
@@ -306,22 +314,17 @@ static enum writer_add
 kinesis_add(struct writer *w, struct writer_call *c, const struct item *item, uint32_t *ret_entry,
             struct why *why)
 {
-    uint64_t group = 0;
     uint32_t generation = w->shards == NULL ? 0 : kinesis_shards_generation(w->shards);
     *ret_entry = 0;
     if (c->records.count == 0) {
         c->buckets = w->buckets;
         c->buckets_guessed = w->settings->format == KINESIS_PACKED && !w->buckets_known;
         c->generation = generation;
+        if (w->kpl != NULL && w->shard_of_key_of != generation) find_shards_of_keys(w);
     } else if (w->kpl != NULL && c->generation != generation) {
         return WRITER_FULL; /* the numbers of shards are others now */
     }
-    if (find_group(w, c, item, &group) != OK) {
-        err_ignore(why_set(why, ERR_UNSUPPORTED, "this machine computes no MD5"),
-                   "the verdict says it");
-        return WRITER_UNFIT;
-    }
-    return aws_records_add(&c->records, group, item, ret_entry, why);
+    return aws_records_add(&c->records, find_group(w, c, item), item, ret_entry, why);
 }
 
 static uint64_t
@@ -346,48 +349,65 @@ kinesis_units(const struct writer *w, const struct writer_call *c)
 
 /* --- requests --------------------------------------------------------------------------------- */
 
-/* An aggregate of the record's lines. */
+/* An aggregate of the record's lines, behind the others. */
 static enum err
-aggregate(struct writer *w, const struct aws_records *r, const struct aws_record *record,
-          struct bytes *ret_data)
+aggregate(struct writer *w, const struct aws_records *r, const struct aws_record *record)
 {
     char key[HEX_WORD_BYTES];
     enum err e = OK;
     kpl_writer_clear(w->kpl);
     for (uint32_t i = record->first; i != AWS_LINE_NONE && e == OK; i = r->lines[i].next) {
         const struct aws_line *line = &r->lines[i];
-        e = kpl_writer_add(w->kpl, key_of_series(line->series, key), aws_records_line(r, line));
+        e = kpl_writer_add(w->kpl, key_of_series(w, line->series, key), aws_records_line(r, line));
     }
-    buf_clear(&w->aggregate);
-    if (e == OK) e = kpl_writer_end(w->kpl, &w->aggregate);
-    *ret_data = buf_bytes(&w->aggregate);
-    return e;
+    return e ? e : kpl_writer_end(w->kpl, &w->aggregates);
 }
 
 static enum err
-put_record(struct writer *w, struct aws_records *r, uint32_t i)
+make_aggregates(struct writer *w, const struct aws_records *r)
+{
+    buf_clear(&w->aggregates);
+    for (uint32_t i = 0; i < r->count; i++) {
+        size_t before = w->aggregates.size;
+        enum err e = aggregate(w, r, &r->records[i]);
+        if (e) return e;
+        w->aggregate_bytes[i] = w->aggregates.size - before;
+    }
+    kpl_seal(w->aggregates.at, w->aggregate_bytes, r->count);
+    return OK;
+}
+
+/* `made`: the bytes of the call's aggregates that are in the body already. */
+static enum err
+put_record(struct writer *w, struct aws_records *r, uint32_t i, size_t *made)
 {
     const struct aws_record *record = &r->records[i];
     struct bytes data;
-    char key[HEX_WORD_BYTES + 1];
-    key_of_series(r->lines[record->first].series, key);
-    key[HEX_WORD_BYTES] = '\0';
+    char text[HEX_WORD_BYTES];
+    struct bytes key = key_of_series(w, r->lines[record->first].series, text);
+    enum err e = OK;
     if (w->settings->format == KINESIS_PACKED) {
-        snprintf(key, sizeof key, "%u", (unsigned)record->group);
+        key = bytes_of(text, (size_t)snprintf(text, sizeof text, "%u", (unsigned)record->group));
     }
-    enum err e = w->kpl != NULL ? aggregate(w, r, record, &data)
-                                : aws_records_data(r, i, &w->scratch, &data);
-    if (e == OK) aws_records_put(r, &w->body, i, data, bytes_of_text(key));
+    if (w->kpl != NULL) {
+        data = bytes_of(w->aggregates.at + *made, w->aggregate_bytes[i]);
+        *made += data.size;
+    } else {
+        e = aws_records_data(r, i, &w->scratch, &data);
+    }
+    if (e == OK) aws_records_put(r, &w->body, i, data, key);
     return e;
 }
 
 static enum err
 make_body(struct writer *w, struct aws_records *r)
 {
+    size_t made = 0;
     if (r->made) return OK;
-    enum err e = aws_records_begin(r, &w->body, buf_bytes(&w->head));
+    enum err e = w->kpl != NULL ? make_aggregates(w, r) : OK;
+    if (e == OK) e = aws_records_begin(r, &w->body, buf_bytes(&w->head));
     for (uint32_t i = 0; i < r->count && e == OK; i++) {
-        e = put_record(w, r, i);
+        e = put_record(w, r, i, &made);
     }
     return e ? e : aws_records_end(r, &w->body);
 }

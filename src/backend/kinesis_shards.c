@@ -1,13 +1,13 @@
 /* kinesis_shards.c - see kinesis_shards.h. */
 #include "backend/kinesis_shards.h"
 
-#include <gnutls/crypto.h>
 #include <stdlib.h>
 
 #include "base/hash.h"
+#include "base/md5.h"
 #include "wire/json_scan.h"
 
-enum { MD5_BYTES = 16, SCAN_BYTES_MAX = 2 * KINESIS_PAGE_BYTES_MAX };
+enum { SCAN_BYTES_MAX = 2 * KINESIS_PAGE_BYTES_MAX };
 
 typedef unsigned __int128 hash_key;
 
@@ -279,12 +279,12 @@ kinesis_shards_generation(const struct kinesis_shards *s)
     return s->generation;
 }
 
-enum err
-kinesis_shards_find(const struct kinesis_shards *s, struct bytes key, uint32_t *ret_shard)
+uint32_t
+kinesis_shards_find(const struct kinesis_shards *s, struct bytes key)
 {
-    uint8_t md5[MD5_BYTES];
-    if (gnutls_hash_fast(GNUTLS_DIG_MD5, key.at, key.size, md5) != 0) return ERR_UNSUPPORTED;
-    hash_key hash = (hash_key)load_be64(md5) << 64 | load_be64(md5 + 8);
+    uint8_t digest[MD5_BYTES];
+    md5(key, digest);
+    hash_key hash = (hash_key)load_be64(digest) << 64 | load_be64(digest + 8);
     uint32_t from = 0, to = s->known.count; /* the last whose range begins at or before it */
     while (to - from > 1) {
         uint32_t middle = from + (to - from) / 2;
@@ -293,8 +293,7 @@ kinesis_shards_find(const struct kinesis_shards *s, struct bytes key, uint32_t *
         else
             to = middle;
     }
-    *ret_shard = from;
-    return OK;
+    return from;
 }
 
 uint64_t

@@ -42,10 +42,8 @@ MUST_CHECK enum err kinesis_shards_end(struct kinesis_shards *shards, struct why
 uint32_t kinesis_shards_count(const struct kinesis_shards *shards);
 /* 0: none are known; another one whenever they are others than before. */
 uint32_t kinesis_shards_generation(const struct kinesis_shards *shards);
-/* The number of the key's shard, below the count; 0 if none are known. ERR_UNSUPPORTED: this
- * machine computes no MD5. */
-MUST_CHECK enum err kinesis_shards_find(const struct kinesis_shards *shards, struct bytes key,
-                                        uint32_t *ret_shard);
+/* The number of the key's shard, below the count; 0 if none are known. */
+uint32_t kinesis_shards_find(const struct kinesis_shards *shards, struct bytes key);
 /* A shard by its number: the hash of its id, as hash_bytes() has it with seed 0. */
 uint64_t kinesis_shards_id(const struct kinesis_shards *shards, uint32_t shard);
 /* Whether one of that hash is known. */

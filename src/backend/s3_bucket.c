@@ -1,15 +1,13 @@
 /* s3_bucket.c - see s3_bucket.h. */
 #include "backend/s3_bucket.h"
 
-#include <gnutls/crypto.h>
-#include <gnutls/gnutls.h>
 #include <stdio.h>
 
 #include "base/base64.h"
 #include "base/hash.h"
+#include "base/md5.h"
 
 enum {
-    MD5_BYTES = 16,
     PATH_BYTES_MAX = 3 * (S3_KEY_BYTES_MAX + S3_BUCKET_NAME_BYTES_MAX) + 16,
     LINE_BYTES_MAX = 4096,
 };
@@ -162,16 +160,13 @@ s3_put_encoded(struct buf *to, struct bytes text, bool is_path)
 }
 
 static enum err
-put_md5(struct http_headers *headers, struct bytes body, struct why *why)
+put_md5(struct http_headers *headers, struct bytes body)
 {
-    uint8_t md5[MD5_BYTES];
+    uint8_t digest[MD5_BYTES];
     struct buf text;
-    if (gnutls_hash_fast(GNUTLS_DIG_MD5, body.at == NULL ? "" : (const void *)body.at, body.size,
-                         md5) != 0) {
-        return why_set(why, ERR_UNSUPPORTED, "this machine computes no MD5");
-    }
+    md5(body, digest);
     buf_init(&text, NULL, 64);
-    base64_put(&text, bytes_of(md5, sizeof md5));
+    base64_put(&text, bytes_of(digest, sizeof digest));
     enum err e = buf_error(&text);
     if (e == OK) http_headers_put(headers, "Content-MD5", buf_bytes(&text));
     buf_fini(&text);
@@ -202,7 +197,7 @@ make_headers(struct s3_bucket *b, const struct s3_request *r, const char *const 
         put_header(h, "x-amz-storage-class", b->s3->storage_class);
     }
     enum err e = OK;
-    if (r->kind != S3_PLAIN && r->kind != S3_CREATE) e = put_md5(h, r->body, why);
+    if (r->kind != S3_PLAIN && r->kind != S3_CREATE) e = put_md5(h, r->body);
     if (e == OK) e = http_put_configured(h, &b->settings->http, why);
     return e ? e : http_headers_lines(h, ret_lines);
 }

@@ -4,18 +4,18 @@
  */
 #include "model/relabel.h"
 
-#include <gnutls/crypto.h>
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <wctype.h>
 
 #include "base/buf.h"
+#include "base/md5.h"
 #include "base/utf8.h"
 #include "model/labels.h"
 #include "model/matcher_re2.h"
 
-enum { PROGRAM_BYTES_MAX = 8 << 20, MD5_BYTES = 16 };
+enum { PROGRAM_BYTES_MAX = 8 << 20 };
 
 /* Of a template: literal text, or what a group matched. */
 struct piece {
@@ -398,7 +398,7 @@ hashmod(struct work *w, const struct rule *rule, struct bytes text)
 {
     uint8_t hash[MD5_BYTES];
     char number[24];
-    if (gnutls_hash_fast(GNUTLS_DIG_MD5, text.at, text.size, hash) != 0) abort();
+    md5(text, hash);
     uint64_t low = __builtin_bswap64(load_le64(hash + 8));
     int size = snprintf(number, sizeof number, "%llu", (unsigned long long)(low % rule->modulus));
     struct bytes value = arena_copy(w->arena, bytes_of(number, (size_t)size));

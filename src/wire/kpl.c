@@ -6,14 +6,12 @@
  */
 #include "wire/kpl.h"
 
-#include <gnutls/crypto.h>
-
 #include "base/hash.h"
+#include "base/md5.h"
 #include "wire/proto.h"
 
 enum {
     MAGIC_BYTES = 4,
-    MD5_BYTES = 16,
     TAG_KEY = PROTO_TAG(1, PROTO_BYTES),
     TAG_RECORD = PROTO_TAG(3, PROTO_BYTES),
     TAG_RECORD_KEY = PROTO_TAG(1, PROTO_VARINT),
@@ -136,18 +134,27 @@ kpl_writer_add(struct kpl_writer *w, struct bytes key, struct bytes data)
 enum err
 kpl_writer_end(struct kpl_writer *w, struct buf *to)
 {
-    size_t before = to->size;
     if (!buf_reserve(to, kpl_writer_bytes(w))) return buf_error(to);
     buf_put(to, magic, sizeof magic);
     buf_put_bytes(to, buf_bytes(&w->keys));
     buf_put_bytes(to, buf_bytes(&w->records));
-    size_t from = before + MAGIC_BYTES;
-    if (gnutls_hash_fast(GNUTLS_DIG_MD5, to->at + from, to->size - from, to->at + to->size) != 0) {
-        to->size = before;
-        return ERR_UNSUPPORTED;
-    }
+    memset(to->at + to->size, 0, MD5_BYTES);
     to->size += MD5_BYTES;
     return OK;
+}
+
+void
+kpl_seal(uint8_t *records, const size_t *sizes, size_t count)
+{
+    struct bytes messages[KPL_SEALED_MAX] = {{NULL, 0}}; /* or a compiler fears for none */
+    uint8_t digests[KPL_SEALED_MAX][MD5_BYTES];
+    for (size_t i = 0, at = 0; i < count; at += sizes[i++])
+        messages[i] = bytes_of(records + at + MAGIC_BYTES, sizes[i] - MAGIC_BYTES - MD5_BYTES);
+    md5_many(messages, count, digests);
+    for (size_t i = 0, end = 0; i < count; i++) {
+        end += sizes[i];
+        memcpy(records + end - MD5_BYTES, digests[i], MD5_BYTES);
+    }
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -190,16 +197,14 @@ enum err
 kpl_reader_init(struct kpl_reader *reader, struct bytes record, struct arena *arena,
                 struct why *why)
 {
-    uint8_t md5[MD5_BYTES];
+    uint8_t digest[MD5_BYTES];
     uint64_t count;
     if (!kpl_is_aggregated(record)) {
         return why_set(why, ERR_INPUT, "it does not begin like an aggregated record");
     }
     struct bytes message = {record.at + MAGIC_BYTES, record.size - MAGIC_BYTES - MD5_BYTES};
-    if (gnutls_hash_fast(GNUTLS_DIG_MD5, message.at, message.size, md5) != 0) {
-        return why_set(why, ERR_UNSUPPORTED, "this machine computes no MD5");
-    }
-    if (memcmp(md5, message.at + message.size, MD5_BYTES) != 0) {
+    md5(message, digest);
+    if (memcmp(digest, message.at + message.size, MD5_BYTES) != 0) {
         return why_set(why, ERR_INPUT, "the checksum of an aggregated record is wrong");
     }
     if (!read_keys(message, NULL, &count)) {

@@ -19,6 +19,7 @@ enum {
     KPL_KEY_BYTES_MAX = 256,     /* of a partition key, in characters of one byte */
     KPL_BYTES_MAX = 10 << 20,    /* the largest record that any stream takes */
     KPL_READ_KEYS_MAX = 1 << 16, /* of a record that others made */
+    KPL_SEALED_MAX = 500,        /* as many as a call has */
 };
 
 /* --- writing ---------------------------------------------------------------------------------- */
@@ -47,11 +48,14 @@ uint32_t kpl_writer_count(const struct kpl_writer *writer);
 size_t kpl_writer_bytes(const struct kpl_writer *writer);
 
 /*
- * Appends the finished record; more may be added to it afterwards. As partition key of the whole
- * that of any of its records will do. ERR_UNSUPPORTED: the library refuses MD5, as some machines
- * are told to; else the error of `to`, which then is unchanged.
+ * Appends the finished record, with zeros for its checksum; more may be added to it afterwards. As
+ * partition key of the whole that of any of its records will do. The error of `to`, which then is
+ * unchanged.
  */
 MUST_CHECK enum err kpl_writer_end(struct kpl_writer *writer, struct buf *to);
+/* The checksums of finished records, up to KPL_SEALED_MAX, that stand one behind the other: of many
+ * at once they cost less. */
+void kpl_seal(uint8_t *records, const size_t *sizes, size_t count);
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
@@ -68,7 +72,6 @@ struct kpl_reader {
  * `record` is borrowed as long as it is read; the table of keys lies in `arena`.
  * ERR_INPUT   it is none, or damaged: `why` says how.
  * ERR_LIMIT   it has more than KPL_READ_KEYS_MAX keys, or the arena is full.
- * ERR_UNSUPPORTED as above.
  */
 MUST_CHECK enum err kpl_reader_init(struct kpl_reader *reader, struct bytes record,
                                     struct arena *arena, struct why *why);

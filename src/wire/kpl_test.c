@@ -42,6 +42,7 @@ test_a_record_has_the_documented_bytes(void **state)
     assert_int_equal(kpl_writer_count(w), 3);
     assert_int_equal(kpl_writer_bytes(w), 4 + sizeof message + 16);
     assert_int_equal(kpl_writer_end(w, &to), OK);
+    kpl_seal(to.at, &to.size, 1);
     assert_int_equal(to.size, kpl_writer_bytes(w));
     assert_memory_equal(to.at, "\xf3\x89\x9a\xc2", 4);
     assert_memory_equal(to.at + 4, message, sizeof message);
@@ -137,6 +138,7 @@ test_records_come_out_as_they_went_in(void **state)
         }
         assert_int_equal(kpl_writer_count(w), count);
         assert_int_equal(kpl_writer_end(w, &to), OK);
+        kpl_seal(to.at, &to.size, 1);
         struct kpl_reader reader;
         assert_int_equal(kpl_reader_init(&reader, buf_bytes(&to), &arena, &why), OK);
         struct rng again = {round};
@@ -233,6 +235,7 @@ test_any_damage_is_told(void **state)
     buf_init(&to, NULL, 1000);
     assert_int_equal(add(w, "key", "some data"), OK);
     assert_int_equal(kpl_writer_end(w, &to), OK);
+    kpl_seal(to.at, &to.size, 1);
     for (size_t i = 0; i < to.size; i++) {
         to.at[i] ^= 4;
         assert_int_equal(kpl_reader_init(&reader, buf_bytes(&to), &arena, &why), ERR_INPUT);
