@@ -36,6 +36,7 @@ static const char USAGE[] =
     "  --tenants N       all of it once for each of the tenants t00000, t00001, ...\n"
     "  --first-tenant K  ... from tK on (0)\n"
     "  --seed N          (1)\n"
+    "  --rate N          samples a second at most, by all connections together (0: no limit)\n"
     "  --window N        samples made ahead of sending them (20000000)\n"
     "  --kill PID        SIGKILL to that process when the last answer has come\n"
     "Prints one key=value a line. Status 1: something was refused for good.\n";
@@ -46,7 +47,7 @@ struct options {
     const char *capture;
     struct address address;
     struct shape shape;
-    uint64_t scrapes, window, victim, tenants, first_tenant;
+    uint64_t scrapes, window, victim, tenants, first_tenant, rate;
 };
 
 struct connection {
@@ -55,6 +56,7 @@ struct connection {
     pthread_barrier_t *together;
     uint64_t from, to; /* the scrapes of the window */
     uint64_t tenants, first_tenant;
+    double rate; /* of this one; 0: no limit */
 };
 
 struct totals {
@@ -80,17 +82,31 @@ send_to_tenants(struct connection *c, struct bytes body, uint32_t samples)
     if (c->tenants == 0) sender_send(&c->sender, body, samples);
 }
 
+/* Until `samples` after `began_s` are no more than the rate allows. */
+static void
+keep_rate(const struct connection *c, double began_s, uint64_t samples)
+{
+    if (c->rate == 0) return;
+    double wait_s = began_s + (double)samples / c->rate - now_s(CLOCK_MONOTONIC);
+    if (wait_s <= 0) return;
+    struct timespec t = {.tv_sec = (time_t)wait_s};
+    t.tv_nsec = (long)((wait_s - (double)t.tv_sec) * 1e9);
+    nanosleep(&t, NULL);
+}
+
 /* Simulated time is common to all: nobody gets far ahead of the others. */
 static void *
 send_window(void *context)
 {
     struct connection *c = context;
-    uint64_t done = 0;
+    uint64_t done = 0, samples = 0;
+    double began_s = now_s(CLOCK_MONOTONIC);
     for (uint64_t scrape = c->from; scrape < c->to; scrape++) {
         if ((scrape - c->from) % TOGETHER == 0) pthread_barrier_wait(c->together);
         while (done < c->share.request_count && c->share.requests[done].scrape == scrape) {
             const struct request *r = &c->share.requests[done++];
             send_to_tenants(c, bytes_of(c->share.store.at + r->at, r->size), r->samples);
+            keep_rate(c, began_s, samples += r->samples);
         }
     }
     return NULL;
@@ -228,6 +244,7 @@ parse_arguments(struct options *o, int argc, char **argv)
         {"tenants", &o->tenants, NULL},
         {"first-tenant", &o->first_tenant, NULL},
         {"seed", &s->seed, NULL},
+        {"rate", &o->rate, NULL},
         {"window", &o->window, NULL},
         {"kill", &o->victim, NULL},
     };
@@ -272,6 +289,7 @@ main(int argc, char **argv)
         all[i].together = &together;
         all[i].tenants = o.tenants;
         all[i].first_tenant = o.first_tenant;
+        all[i].rate = (double)o.rate / (double)s->connections;
         share_init(&all[i].share, s, active, i);
         sender_init(&all[i].sender, &o.address, s->version);
     }
