@@ -37,28 +37,40 @@ text_bytes_max(const struct aws_record_limits *l)
 }
 
 enum err
-aws_records_init(struct aws_records *r, struct budget *memory,
-                 const struct aws_record_limits *limits)
+aws_call_new(struct budget *memory, const struct aws_record_limits *limits,
+             struct writer_call **ret_call)
 {
+    struct writer_call *c = mem_new(memory, sizeof *c);
+    if (c == NULL) return ERR_NOMEM;
+    struct aws_records *r = &c->records;
     *r = (struct aws_records){.memory = memory, .limits = *limits};
     buf_init(&r->text, memory, text_bytes_max(limits));
     r->body_bytes = limits->head_bytes;
     r->records = mem_new(memory, AWS_RECORDS_MAX * sizeof *r->records);
-    return r->records == NULL ? ERR_NOMEM : OK;
+    if (r->records == NULL) {
+        aws_call_free(NULL, c);
+        return ERR_NOMEM;
+    }
+    *ret_call = c;
+    return OK;
 }
 
 void
-aws_records_fini(struct aws_records *r)
+aws_call_free(struct writer *w, struct writer_call *c)
 {
+    (void)w;
+    struct aws_records *r = &c->records;
     buf_fini(&r->text);
     mem_free(r->memory, r->lines, r->lines_capacity * sizeof *r->lines);
     mem_free(r->memory, r->records, AWS_RECORDS_MAX * sizeof *r->records);
-    *r = (struct aws_records){.memory = r->memory};
+    mem_free(r->memory, c, sizeof *c);
 }
 
 void
-aws_records_clear(struct aws_records *r)
+aws_call_clear(struct writer *w, struct writer_call *c)
 {
+    (void)w;
+    struct aws_records *r = &c->records;
     buf_clear(&r->text);
     if (r->count > 0) memset(r->places, 0, sizeof r->places);
     r->count = r->line_count = 0;
@@ -391,8 +403,11 @@ aws_records_judge(const struct aws_records *r, struct writer_step *ret_step)
 }
 
 void
-aws_records_entry(const struct aws_records *r, uint32_t record, struct writer_entry *ret_entry)
+aws_call_entry(const struct writer *w, const struct writer_call *c, uint32_t record,
+               struct writer_entry *ret_entry)
 {
+    (void)w;
+    const struct aws_records *r = &c->records;
     enum writer_verdict verdict = (enum writer_verdict)r->records[record].verdict;
     *ret_entry = (struct writer_entry){.verdict = verdict};
     if (verdict == VERDICT_DELIVERED) return;

@@ -2,7 +2,7 @@
  * aws_records.h - what destinations kinesis and firehose have in common: calls of up to 500
  * records, each of one line of NDJSON or of many, which are judged one by one.
  *
- *     aws_records_clear() -> aws_records_add()... -> aws_records_begin(), _put() for each, _end()
+ *     aws_call_clear() -> aws_records_add()... -> aws_records_begin(), _put() for each, _end()
  *     -> the body is sent -> aws_records_read(answer) -> aws_records_judge()
  *
  * Lines are kept in the order they came; those of one `group` become one record, so that they are
@@ -70,11 +70,24 @@ struct aws_records {
     uint16_t places[AWS_RECORDS_PLACES]; /* by group: number of a record from 1; 0: free */
 };
 
-/* ERR_NOMEM. `limits` is copied. */
-MUST_CHECK enum err aws_records_init(struct aws_records *records, struct budget *memory,
-                                     const struct aws_record_limits *limits);
-void aws_records_fini(struct aws_records *records);
-void aws_records_clear(struct aws_records *records);
+/* A call of either. */
+struct writer_call {
+    struct aws_records records;
+    uint32_t keys; /* that it was signed with */
+
+    /* Of Kinesis only: */
+    uint32_t buckets;     /* those its lines are spread over */
+    bool buckets_guessed; /* it was begun before the shards were listed for the first time */
+    uint32_t generation;  /* of the shards its lines are gathered by */
+};
+
+/* ERR_NOMEM. `limits` is copied. The others are a writer's call_free(), call_clear(), entry(). */
+MUST_CHECK enum err aws_call_new(struct budget *memory, const struct aws_record_limits *limits,
+                                 struct writer_call **ret_call);
+void aws_call_free(struct writer *writer, struct writer_call *call);
+void aws_call_clear(struct writer *writer, struct writer_call *call);
+void aws_call_entry(const struct writer *writer, const struct writer_call *call, uint32_t record,
+                    struct writer_entry *ret_entry);
 
 /* Adds the item's line to the record of its group. As a writer's add(); `ret_record`: its number.
  */
@@ -118,9 +131,6 @@ MUST_CHECK enum err aws_records_read(struct aws_records *records, const char *li
                                      const struct http_call_answer *answer);
 /* The verdict on the whole, from those on the records. */
 void aws_records_judge(const struct aws_records *records, struct writer_step *ret_step);
-/* As a writer's entry(). */
-void aws_records_entry(const struct aws_records *records, uint32_t record,
-                       struct writer_entry *ret_entry);
 /* What is known of an answer that aws_records_read() made nothing of. */
 void aws_records_not_understood(struct writer_step *ret_step);
 

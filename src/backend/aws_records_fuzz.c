@@ -21,14 +21,15 @@ check_text(const char *text, size_t bytes)
 }
 
 static void
-check_verdicts(const struct aws_records *records)
+check_verdicts(const struct writer_call *call)
 {
+    const struct aws_records *records = &call->records;
     struct writer_step step = {.next = WRITER_SEND};
     uint32_t stored = 0;
     aws_records_judge(records, &step);
     for (uint32_t i = 0; i < records->count; i++) {
         struct writer_entry entry;
-        aws_records_entry(records, i, &entry);
+        aws_call_entry(NULL, call, i, &entry);
         if (entry.verdict > VERDICT_THROTTLED) abort();
         stored += entry.verdict == VERDICT_DELIVERED;
         check_text(entry.answer, sizeof entry.answer);
@@ -50,22 +51,23 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const char *const lists[] = {"Records", "RequestResponses"};
     const struct http_call_answer answer = {.status = 200, .body = bytes_of(data, size)};
     struct item item = {.kind = ITEM_FLOAT};
-    struct aws_records records;
+    struct writer_call *call;
     struct why why;
     uint32_t number;
     char text[16];
-    if (aws_records_init(&records, NULL, &limits) != OK) abort();
+    if (aws_call_new(NULL, &limits, &call) != OK) abort();
+    struct aws_records *records = &call->records;
     for (uint64_t i = 0; i < 3; i++) {
-        if (aws_records_add(&records, i, &item, &number, &why) != WRITER_ADDED) abort();
+        if (aws_records_add(records, i, &item, &number, &why) != WRITER_ADDED) abort();
     }
     for (unsigned i = 0; i < 2; i++) {
-        enum err e = aws_records_read(&records, lists[i], &answer);
+        enum err e = aws_records_read(records, lists[i], &answer);
         if (e == OK)
-            check_verdicts(&records);
+            check_verdicts(call);
         else if (e != ERR_INPUT)
             abort();
     }
-    aws_records_fini(&records);
+    aws_call_free(NULL, call);
     aws_answer_find(answer.body, "StreamDescriptionSummary", "StreamStatus", text, sizeof text);
     if (strnlen(text, sizeof text) == sizeof text) abort();
     return 0;

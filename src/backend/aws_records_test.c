@@ -10,7 +10,8 @@
 #include "backend/aws_stream_testing.h"
 
 static struct stream_rig rig; /* for its items */
-static struct aws_records records;
+static struct writer_call *call;
+static struct aws_records *records; /* its own */
 static struct buf body;
 static struct aws_record_limits limits;
 static struct writer_step step;
@@ -36,16 +37,16 @@ setup(void **state)
 static void
 open_records(void)
 {
-    assert_int_equal(aws_records_init(&records, &rig.memory, &limits), OK);
+    assert_int_equal(aws_call_new(&rig.memory, &limits, &call), OK);
+    records = &call->records;
     aws_records_body_init(&body, &rig.memory, &limits);
-    aws_records_clear(&records);
 }
 
 static int
 teardown(void **state)
 {
     (void)state;
-    aws_records_fini(&records);
+    aws_call_free(NULL, call);
     buf_fini(&body);
     assert_int_equal(budget_used(&rig.memory), 0);
     rig_fini(&rig);
@@ -56,7 +57,7 @@ static enum writer_add
 add(uint64_t group, int64_t t_ms, size_t label_bytes, uint32_t *ret_record)
 {
     struct item item = rig_item(&rig, group, t_ms, label_bytes);
-    return aws_records_add(&records, group, &item, ret_record, &why);
+    return aws_records_add(records, group, &item, ret_record, &why);
 }
 
 /* The label with which a line has so many bytes. */
@@ -72,12 +73,12 @@ make_body(void)
     struct buf scratch;
     struct bytes data;
     buf_init(&scratch, NULL, 100000);
-    assert_int_equal(aws_records_begin(&records, &body, bytes_of_text("[")), OK);
-    for (uint32_t i = 0; i < records.count; i++) {
-        assert_int_equal(aws_records_data(&records, i, &scratch, &data), OK);
-        aws_records_put(&records, &body, i, data, bytes_of_text(i % 2 == 0 ? "" : "key"));
+    assert_int_equal(aws_records_begin(records, &body, bytes_of_text("[")), OK);
+    for (uint32_t i = 0; i < records->count; i++) {
+        assert_int_equal(aws_records_data(records, i, &scratch, &data), OK);
+        aws_records_put(records, &body, i, data, bytes_of_text(i % 2 == 0 ? "" : "key"));
     }
-    assert_int_equal(aws_records_end(&records, &body), OK);
+    assert_int_equal(aws_records_end(records, &body), OK);
     buf_fini(&scratch);
 }
 
@@ -95,9 +96,9 @@ test_lines_of_a_group_are_one_record_in_their_order(void **state)
         assert_int_equal(add(groups[i], i, 3, &number), WRITER_ADDED);
         assert_int_equal(number, groups[i] == 7 ? 0 : 1);
     }
-    assert_int_equal(records.count, 2);
+    assert_int_equal(records->count, 2);
     for (uint32_t record = 0; record < 2; record++) {
-        assert_int_equal(aws_records_data(&records, record, &scratch, &data), OK);
+        assert_int_equal(aws_records_data(records, record, &scratch, &data), OK);
         for (uint32_t i = 0; i < 6; i++) {
             if (groups[i] == groups[record]) assert_int_equal(rig_line_time(&data), i);
         }
@@ -114,17 +115,17 @@ test_a_body_is_what_its_records_say(void **state)
     open_records();
     assert_int_equal(add(0, 1, 0, &number), WRITER_ADDED);
     assert_int_equal(add(1, 2, 0, &number), WRITER_ADDED);
-    uint64_t most = aws_records_bytes(&records);
+    uint64_t most = aws_records_bytes(records);
     make_body();
     assert_true(bytes_equal_text(
-        aws_records_body(&records),
+        aws_records_body(records),
         "[{\"Data\":\"eyJuYW1lIjoidXAiLCJ0aW1lIjoxLCJ2YWx1ZSI6MSwibGFiZWxzIjp7Il9fbmFtZV9fIjoidX"
         "AifX0K\"},{\"Data\":\"eyJuYW1lIjoidXAiLCJ0aW1lIjoyLCJ2YWx1ZSI6MSwibGFiZWxzIjp7Il9fbmFtZV"
         "9fIjoidXAifX0K\",\"PartitionKey\":\"key\"}]}"));
-    assert_true(aws_records_body(&records).size <= most);
-    assert_int_equal(aws_records_bytes(&records), aws_records_body(&records).size);
-    aws_records_clear(&records);
-    assert_int_equal(aws_records_bytes(&records), 3);
+    assert_true(aws_records_body(records).size <= most);
+    assert_int_equal(aws_records_bytes(records), aws_records_body(records).size);
+    aws_call_clear(NULL, call);
+    assert_int_equal(aws_records_bytes(records), 3);
     assert_int_equal(add(0, 1, 0, &number), WRITER_ADDED);
 }
 
@@ -138,9 +139,9 @@ test_a_record_is_full_at_its_limit(void **state)
     open_records();
     assert_int_equal(add(5, 1, label_of_line(500), &number), WRITER_ADDED);
     assert_int_equal(add(5, 1, label_of_line(477), &number), WRITER_FULL); /* 16 + 504 + 481 */
-    assert_int_equal(records.line_count, 1);
+    assert_int_equal(records->line_count, 1);
     assert_int_equal(add(5, 1, label_of_line(476), &number), WRITER_ADDED);
-    assert_int_equal(records.records[0].bytes, 1000);
+    assert_int_equal(records->records[0].bytes, 1000);
     assert_int_equal(add(5, 1, 0, &number), WRITER_FULL);
     assert_int_equal(add(6, 1, 0, &number), WRITER_ADDED); /* another one has room */
 }
@@ -156,11 +157,11 @@ test_a_line_may_be_as_long_as_the_longest_record(void **state)
     assert_int_equal(add(5, 1, label_of_line(1981), &number), WRITER_UNFIT);
     assert_string_equal(why.text,
                         "its line of 1981 bytes is too long: a record of the test takes 1980");
-    assert_int_equal(records.count, 0);
+    assert_int_equal(records->count, 0);
     assert_int_equal(add(5, 1, label_of_line(1980), &number), WRITER_ADDED);
     assert_int_equal(add(5, 1, 0, &number), WRITER_FULL);
     assert_int_equal(add(6, 1, label_of_line(1981), &number), WRITER_FULL); /* alone it is unfit */
-    aws_records_clear(&records);
+    aws_call_clear(NULL, call);
     assert_int_equal(add(5, 1, 1 << 20, &number), WRITER_UNFIT); /* longer than all there can be */
     assert_int_equal(add(5, 1, 0, &number), WRITER_ADDED);
     assert_int_equal(add(6, 1, 1 << 20, &number), WRITER_FULL);
@@ -196,7 +197,7 @@ test_a_call_takes_so_many_records(void **state)
     assert_int_equal(add(64, 2, 0, &number), WRITER_ADDED); /* into one that is there */
     assert_int_equal(number, 1);
     make_body();
-    assert_true(aws_records_body(&records).size <= limits.call_bytes_max);
+    assert_true(aws_records_body(records).size <= limits.call_bytes_max);
 }
 
 static void
@@ -211,11 +212,11 @@ test_a_call_is_full_at_its_limit(void **state)
     assert_int_equal(add(1, 1, label_of_line(300), &number), WRITER_ADDED);
     assert_int_equal(add(2, 1, label_of_line(301), &number), WRITER_FULL);
     assert_int_equal(add(2, 1, label_of_line(300), &number), WRITER_ADDED);
-    assert_int_equal(aws_records_bytes(&records), limits.call_bytes_max);
+    assert_int_equal(aws_records_bytes(records), limits.call_bytes_max);
     assert_int_equal(add(1, 1, 0, &number), WRITER_FULL);
     assert_int_equal(add(3, 1, 0, &number), WRITER_FULL);
     make_body();
-    assert_true(aws_records_body(&records).size <= limits.call_bytes_max);
+    assert_true(aws_records_body(records).size <= limits.call_bytes_max);
 }
 
 /* --- answers ---------------------------------------------------------------------------------- */
@@ -235,7 +236,7 @@ static enum err
 read_text(const char *text)
 {
     struct http_call_answer answer = rig_answer_of(200, text);
-    return aws_records_read(&records, "Records", &answer);
+    return aws_records_read(records, "Records", &answer);
 }
 
 static enum writer_verdict
@@ -252,12 +253,12 @@ static void
 expect_verdicts(const char *text, const char *want)
 {
     if (read_text(text) != OK) fail_msg("%s", text);
-    aws_records_judge(&records, &step);
+    aws_records_judge(records, &step);
     assert_int_equal(step.next, WRITER_DONE);
     assert_int_equal(step.verdict, verdict_of(want[0]));
     for (uint32_t i = 0; i < 3; i++) {
         struct writer_entry entry;
-        aws_records_entry(&records, i, &entry);
+        aws_call_entry(NULL, call, i, &entry);
         enum writer_verdict verdict = verdict_of(want[1 + i]);
         assert_int_equal(entry.verdict, verdict);
         assert_int_equal(entry.reason[0] == '\0', verdict == VERDICT_DELIVERED);
@@ -314,7 +315,7 @@ test_a_long_message_is_shortened(void **state)
     buf_put_text(&text, "\"}," STORED "," STORED "]}");
     buf_put_u8(&text, 0);
     assert_int_equal(read_text((const char *)text.at), OK);
-    aws_records_judge(&records, &step);
+    aws_records_judge(records, &step);
     assert_int_equal(step.verdict, VERDICT_MIXED);
     assert_true(strlen(step.answer) < 450);
     buf_fini(&text);
@@ -344,7 +345,7 @@ test_an_answer_on_other_records_says_nothing(void **state)
     struct http_call_answer answer =
         rig_answer_of(200, "{\"Records\":[" STORED "," STORED "," STORED "]}");
     answer.body_cut = true;
-    assert_int_equal(aws_records_read(&records, "Records", &answer), ERR_INPUT);
+    assert_int_equal(aws_records_read(records, "Records", &answer), ERR_INPUT);
     aws_records_not_understood(&step);
     assert_int_equal(step.verdict, VERDICT_RETRY);
 }
@@ -361,16 +362,16 @@ try_all(void)
     for (uint64_t i = 0; i < 300 && good; i++) {
         good = add(i % 7, (int64_t)i, 20, &number) == WRITER_ADDED;
     }
-    uint32_t lines = records.line_count;
+    uint32_t lines = records->line_count;
     buf_init(&scratch, &rig.memory, 100000);
-    enum err e = aws_records_begin(&records, &body, bytes_of_text("["));
-    for (uint32_t i = 0; i < records.count && e == OK; i++) {
-        e = aws_records_data(&records, i, &scratch, &data);
-        if (e == OK) aws_records_put(&records, &body, i, data, bytes_of_text("key"));
+    enum err e = aws_records_begin(records, &body, bytes_of_text("["));
+    for (uint32_t i = 0; i < records->count && e == OK; i++) {
+        e = aws_records_data(records, i, &scratch, &data);
+        if (e == OK) aws_records_put(records, &body, i, data, bytes_of_text("key"));
     }
-    if (e == OK) e = aws_records_end(&records, &body);
+    if (e == OK) e = aws_records_end(records, &body);
     buf_fini(&scratch);
-    if (e) assert_int_equal(records.line_count, lines); /* it may be begun again */
+    if (e) assert_int_equal(records->line_count, lines); /* it may be begun again */
     return good && e == OK;
 }
 
@@ -383,9 +384,10 @@ test_any_allocation_may_be_refused(void **state)
     open_records();
     (void)rig_item(&rig, 0, 1, 100); /* the tests' own memory is there */
     for (uint64_t nth = 1;; nth++) {
-        aws_records_fini(&records);
+        aws_call_free(NULL, call);
         buf_fini(&body);
-        assert_int_equal(aws_records_init(&records, &rig.memory, &limits), OK);
+        assert_int_equal(aws_call_new(&rig.memory, &limits, &call), OK);
+        records = &call->records;
         mem_fail_nth(nth, false);
         bool good = try_all();
         bool fired = mem_fail_fired();

@@ -52,11 +52,6 @@ struct writer {
     uint32_t packed_parts; /* what becomes of PARTS bytes */
 };
 
-struct writer_call {
-    struct aws_records records;
-    uint32_t keys; /* that it was signed with */
-};
-
 static const struct aws_service service = {"firehose", "firehose", "FIREHOSE"};
 
 /* --- the writer ------------------------------------------------------------------------------- */
@@ -179,29 +174,7 @@ firehose_limits(const struct writer *w)
 static enum err
 firehose_call_new(struct writer *w, struct writer_call **ret_call)
 {
-    struct writer_call *c = mem_new(w->options.memory, sizeof *c);
-    if (c == NULL) return ERR_NOMEM;
-    enum err e = aws_records_init(&c->records, w->options.memory, &w->record_limits);
-    if (e) {
-        mem_free(w->options.memory, c, sizeof *c);
-        return e;
-    }
-    *ret_call = c;
-    return OK;
-}
-
-static void
-firehose_call_free(struct writer *w, struct writer_call *c)
-{
-    aws_records_fini(&c->records);
-    mem_free(w->options.memory, c, sizeof *c);
-}
-
-static void
-firehose_call_clear(struct writer *w, struct writer_call *c)
-{
-    (void)w;
-    aws_records_clear(&c->records);
+    return aws_call_new(w->options.memory, &w->record_limits, ret_call);
 }
 
 static enum writer_add
@@ -335,14 +308,6 @@ firehose_step(struct writer *w, struct writer_call *c, const struct http_call_an
         aws_records_not_understood(ret_step);
 }
 
-static void
-firehose_entry(const struct writer *w, const struct writer_call *c, uint32_t entry,
-               struct writer_entry *ret_entry)
-{
-    (void)w;
-    aws_records_entry(&c->records, entry, ret_entry);
-}
-
 static bool
 firehose_need_prepare(struct writer *w)
 {
@@ -438,15 +403,15 @@ const struct writer_class firehose_writer = {
     .destroy = firehose_destroy,
     .limits = firehose_limits,
     .call_new = firehose_call_new,
-    .call_free = firehose_call_free,
-    .call_clear = firehose_call_clear,
+    .call_free = aws_call_free,
+    .call_clear = aws_call_clear,
     .add = firehose_add,
     .bytes = firehose_bytes,
     .units = firehose_units,
     .make = firehose_make,
     .mapped = firehose_mapped,
     .step = firehose_step,
-    .entry = firehose_entry,
+    .entry = aws_call_entry,
     .need_prepare = firehose_need_prepare,
     .prepare = firehose_prepare,
     .check = firehose_check,

@@ -76,14 +76,6 @@ struct writer {
     uint32_t shard_of_key_of; /* the generation of the shards it is of */
 };
 
-struct writer_call {
-    struct aws_records records;
-    uint32_t keys;        /* that it was signed with */
-    uint32_t buckets;     /* those its lines are spread over */
-    bool buckets_guessed; /* it was begun before the shards were listed for the first time */
-    uint32_t generation;  /* of the shards its lines are gathered by */
-};
-
 static const struct aws_service service = {"kinesis", "kinesis", "KINESIS"};
 
 /* --- the writer ------------------------------------------------------------------------------- */
@@ -251,29 +243,7 @@ kinesis_limits(const struct writer *w)
 static enum err
 kinesis_call_new(struct writer *w, struct writer_call **ret_call)
 {
-    struct writer_call *c = mem_new(w->options.memory, sizeof *c);
-    if (c == NULL) return ERR_NOMEM;
-    enum err e = aws_records_init(&c->records, w->options.memory, &w->record_limits);
-    if (e) {
-        mem_free(w->options.memory, c, sizeof *c);
-        return e;
-    }
-    *ret_call = c;
-    return OK;
-}
-
-static void
-kinesis_call_free(struct writer *w, struct writer_call *c)
-{
-    aws_records_fini(&c->records);
-    mem_free(w->options.memory, c, sizeof *c);
-}
-
-static void
-kinesis_call_clear(struct writer *w, struct writer_call *c)
-{
-    (void)w;
-    aws_records_clear(&c->records);
+    return aws_call_new(w->options.memory, &w->record_limits, ret_call);
 }
 
 /* Of `kpl` one of few enough to know the shards of all. */
@@ -503,14 +473,6 @@ kinesis_step(struct writer *w, struct writer_call *c, const struct http_call_ans
     aws_records_judge(&c->records, ret_step);
 }
 
-static void
-kinesis_entry(const struct writer *w, const struct writer_call *c, uint32_t entry,
-              struct writer_entry *ret_entry)
-{
-    (void)w;
-    aws_records_entry(&c->records, entry, ret_entry);
-}
-
 /* --- before ----------------------------------------------------------------------------------- */
 
 static bool
@@ -722,15 +684,15 @@ const struct writer_class kinesis_writer = {
     .destroy = kinesis_destroy,
     .limits = kinesis_limits,
     .call_new = kinesis_call_new,
-    .call_free = kinesis_call_free,
-    .call_clear = kinesis_call_clear,
+    .call_free = aws_call_free,
+    .call_clear = aws_call_clear,
     .add = kinesis_add,
     .bytes = kinesis_bytes,
     .units = kinesis_units,
     .make = kinesis_make,
     .mapped = kinesis_mapped,
     .step = kinesis_step,
-    .entry = kinesis_entry,
+    .entry = aws_call_entry,
     .need_prepare = kinesis_need_prepare,
     .prepare = kinesis_prepare,
     .save = kinesis_save,

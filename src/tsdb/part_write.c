@@ -146,10 +146,13 @@ part_write_tenant(struct part_writer *w, struct bytes name, struct why *why)
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
+enum { OWN_BUFFERS = 22 };
+
+/* Those that are not of a filling. */
 static void
-writer_buffers(struct part_writer *w)
+own_buffers(struct part_writer *w, struct buf *ret_all[OWN_BUFFERS])
 {
-    struct buf *all[] = {
+    struct buf *all[OWN_BUFFERS] = {
         &w->tenants,
         &w->names,
         &w->last_name,
@@ -173,7 +176,15 @@ writer_buffers(struct part_writer *w)
         &w->rows.times_offsets,
         &w->rows.time_columns,
     };
-    for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
+    memcpy(ret_all, all, sizeof all);
+}
+
+static void
+writer_buffers(struct part_writer *w)
+{
+    struct buf *all[OWN_BUFFERS];
+    own_buffers(w, all);
+    for (unsigned i = 0; i < OWN_BUFFERS; i++) {
         buf_init(all[i], w->budget, (size_t)1 << 32);
     }
     part_pairs_init(w);
@@ -286,39 +297,17 @@ part_writer_free(struct part_writer *w)
         err_ignore(env_remove_tree(w->env, w->dir, NULL),
                    "the next attempt, or a start, sweeps it");
     }
-    struct buf *all[] = {
-        &w->tenants,
-        &w->names,
-        &w->last_name,
-        &w->last_value,
-        &w->restarts,
-        &w->separator,
-        &w->metadata,
-        &w->blocks,
-        &w->encoded,
-        &w->waiting,
-        &w->times_offsets,
-        &w->values_offsets,
-        &w->rows_dir.entries,
-        &w->values_dir.entries,
-        &w->postings_dir.entries,
-        &w->exemplars_dir.entries,
-        &w->times.payload,
-        &w->values.payload,
-        &w->rows.pairs,
-        &w->rows.stretch_pairs,
-        &w->rows.listed,
-        &w->rows.values_pages,
-        &w->rows.times_offsets,
-        &w->rows.time_columns,
-        &w->label_values.payload,
-        &w->postings.payload,
-        &w->exemplars.payload,
-        &w->rows.page.payload,
-    };
-    for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
+    struct buf *all[OWN_BUFFERS];
+    own_buffers(w, all);
+    for (unsigned i = 0; i < OWN_BUFFERS; i++) {
         buf_fini(all[i]);
     }
+    buf_fini(&w->times.payload);
+    buf_fini(&w->values.payload);
+    buf_fini(&w->rows.page.payload);
+    buf_fini(&w->label_values.payload);
+    buf_fini(&w->postings.payload);
+    buf_fini(&w->exemplars.payload);
     part_pairs_fini(w);
     for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
         buf_fini(&w->rows.columns[i]);
