@@ -567,6 +567,7 @@ lane_take_step(struct relay *r, struct lane *lane, struct writer_step *step)
 {
     if (step->next == WRITER_DONE) {
         lane_judge(r, lane, step);
+        r->has_room |= lane->phase == LANE_IDLE;
         return;
     }
     if (step->next == WRITER_SAVE) {

@@ -552,13 +552,14 @@ relay_step(struct relay *r)
     take_answers(r);
     change_lanes(r);
     bool more = read_on(r);
+    r->has_room = false;
     for (uint32_t i = 0; i < r->lane_count; i++) {
         lane_go_on(r, &r->lanes[i]);
     }
     lane_go_on(r, &r->replay);
     save_if_due(r, relay_now_ns(r));
     publish(r);
-    int wait_ms = idle_ms(r, more);
+    int wait_ms = idle_ms(r, more || r->has_room);
     if (!r->stopping) catch_up(r);
     return r->running ? wait_ms : 0;
 }

@@ -140,6 +140,7 @@ struct relay {
     int64_t saved_ns;
     bool dirty;
     bool save_now; /* a lane waits for it */
+    bool has_room; /* of a call that needed no network: what was full may be read on into */
     int64_t run_again_ns;
     bool replays; /* all that is stored is to be given again, */
     int64_t replays_from_ms;
