@@ -14,13 +14,12 @@ void
 http_headers_init(struct http_headers *h, struct budget *memory)
 {
     *h = (struct http_headers){.count = 0};
-    buf_init(&h->text, memory, HEADERS_BYTES_MAX);
+    buf_init_secret(&h->text, memory, HEADERS_BYTES_MAX);
 }
 
 void
 http_headers_fini(struct http_headers *h)
 {
-    if (h->text.at != NULL) explicit_bzero(h->text.at, h->text.capacity); /* secrets */
     buf_fini(&h->text);
 }
 
@@ -113,11 +112,10 @@ with_secret(const struct secret *secret, const char *what,
             struct http_headers *headers, const char *name, const char *prefix, struct why *why)
 {
     struct buf text;
-    buf_init(&text, NULL, HEADERS_BYTES_MAX);
+    buf_init_secret(&text, NULL, HEADERS_BYTES_MAX);
     buf_put_text(&text, prefix);
     enum err e = secret_fetch(secret, &text, why);
     if (e == OK) put(headers, name, buf_bytes(&text));
-    if (text.at != NULL) explicit_bzero(text.at, text.capacity);
     buf_fini(&text);
     return e ? why_prefix(why, e, "%s", what) : OK;
 }
@@ -146,8 +144,8 @@ http_put_basic_auth(struct http_headers *headers, const struct basic_auth_settin
                     struct why *why)
 {
     struct buf pair, coded;
-    buf_init(&pair, NULL, HEADERS_BYTES_MAX);
-    buf_init(&coded, NULL, HEADERS_BYTES_MAX);
+    buf_init_secret(&pair, NULL, HEADERS_BYTES_MAX);
+    buf_init_secret(&coded, NULL, HEADERS_BYTES_MAX);
     enum err e = read_username(auth, &pair, why);
     buf_put_u8(&pair, ':');
     if (e == OK && secret_given(&auth->password)) e = secret_fetch(&auth->password, &pair, why);
@@ -156,8 +154,6 @@ http_put_basic_auth(struct http_headers *headers, const struct basic_auth_settin
     if (e == OK) e = buf_error(&pair);
     if (e == OK) e = buf_error(&coded);
     if (e == OK) http_headers_put(headers, "Authorization", buf_bytes(&coded));
-    if (pair.at != NULL) explicit_bzero(pair.at, pair.capacity);
-    if (coded.at != NULL) explicit_bzero(coded.at, coded.capacity);
     buf_fini(&pair);
     buf_fini(&coded);
     return e ? why_prefix(why, e, "basic_auth") : OK;

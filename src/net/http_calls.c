@@ -42,12 +42,22 @@ struct http_calls {
     struct transfer *shown; /* its body is in the caller's hands */
 };
 
+/* Headers hold secrets. */
+static void
+lines_free(struct curl_slist *lines)
+{
+    for (struct curl_slist *line = lines; line != NULL; line = line->next) {
+        explicit_bzero(line->data, strlen(line->data));
+    }
+    curl_slist_free_all(lines);
+}
+
 static void
 transfer_free(struct transfer *t)
 {
     if (t == NULL) return;
     if (t->curl != NULL) curl_easy_cleanup(t->curl);
-    curl_slist_free_all(t->headers);
+    lines_free(t->headers);
     curl_slist_free_all(t->connect_to);
     buf_fini(&t->body);
     mem_free(NULL, t, sizeof *t);
@@ -172,7 +182,7 @@ transfer_take(struct http_calls *calls)
         transfer_free(t);
         return NULL;
     }
-    buf_init(&t->body, calls->budget, ANSWER_BYTES_MAX);
+    buf_init_secret(&t->body, calls->budget, ANSWER_BYTES_MAX); /* it may be a token */
     return t;
 }
 
@@ -394,7 +404,7 @@ http_calls_poll(struct http_calls *calls, int wait_ms)
 static void
 give_back(struct http_calls *calls, struct transfer *t)
 {
-    curl_slist_free_all(t->headers);
+    lines_free(t->headers);
     curl_slist_free_all(t->connect_to);
     t->headers = t->connect_to = NULL;
     if (calls->idle_count == IDLE_MAX) {
@@ -402,7 +412,6 @@ give_back(struct http_calls *calls, struct transfer *t)
         return;
     }
     buf_fini(&t->body);
-    buf_init(&t->body, calls->budget, ANSWER_BYTES_MAX);
     t->next = calls->idle;
     calls->idle = t;
     calls->idle_count++;
