@@ -21,6 +21,7 @@
 
 #include "backend/aws_plan.h"
 #include "backend/aws_process.h"
+#include "backend/http_common.h"
 #include "base/time_text.h"
 
 enum {
@@ -549,9 +550,10 @@ is_answered(struct aws_credentials *c, const struct http_call_answer *answer,
     char text[WRITER_ANSWER_BYTES];
     unsigned status = answer->status;
     if (answer->failure != HTTP_CALL_ANSWERED) {
-        bool wrong = answer->failure == HTTP_CALL_BAD_URL || answer->failure == HTTP_CALL_TLS;
-        snprintf(text, sizeof text, "no answer: %s", answer->error);
-        fail_source(c, wrong ? VERDICT_BLOCKED : VERDICT_RETRY, text, ret);
+        struct writer_step silence;
+        http_judge_silence(answer, &silence);
+        snprintf(text, sizeof text, "no answer: %.300s", silence.answer);
+        fail_source(c, silence.verdict, text, ret);
         return false;
     }
     if (status >= 200 && status < 300) return true;

@@ -1,6 +1,7 @@
 /* http_common.c - see http_common.h. */
 #include "backend/http_common.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #include "base/base64.h"
@@ -268,26 +269,24 @@ step_answer(struct writer_step *step, struct bytes text)
     step->answer[valid ? whole : n] = 0;
 }
 
-static void
-judge_silence(const struct http_call_answer *answer, struct writer_step *step)
+void
+http_judge_silence(const struct http_call_answer *answer, struct writer_step *step)
 {
     static const struct {
-        enum http_call_failure failure;
         enum writer_verdict verdict;
         const char *reason;
     } silences[] = {
-        {HTTP_CALL_BAD_URL, VERDICT_BLOCKED, "bad_url"},
-        {HTTP_CALL_RESOLVE, VERDICT_RETRY, "resolve"},
-        {HTTP_CALL_CONNECT, VERDICT_RETRY, "connect"},
-        {HTTP_CALL_TLS, VERDICT_BLOCKED, "tls"},
-        {HTTP_CALL_TIMEOUT, VERDICT_RETRY, "timeout"},
-        {HTTP_CALL_BROKEN, VERDICT_RETRY, "connection_broken"},
-        {HTTP_CALL_NO_MEMORY, VERDICT_RETRY, "no_memory"},
+        [HTTP_CALL_BAD_URL] = {VERDICT_BLOCKED, "bad_url"},
+        [HTTP_CALL_RESOLVE] = {VERDICT_RETRY, "resolve"},
+        [HTTP_CALL_CONNECT] = {VERDICT_RETRY, "connect"},
+        [HTTP_CALL_TLS] = {VERDICT_BLOCKED, "tls"},
+        [HTTP_CALL_TIMEOUT] = {VERDICT_RETRY, "timeout"},
+        [HTTP_CALL_BROKEN] = {VERDICT_RETRY, "connection_broken"},
+        [HTTP_CALL_NO_MEMORY] = {VERDICT_RETRY, "no_memory"},
     };
-    for (size_t i = 0; i < sizeof silences / sizeof *silences; i++) {
-        if (silences[i].failure != answer->failure) continue;
-        step_done(step, silences[i].verdict, silences[i].reason, answer->error);
-    }
+    assert(answer->failure != HTTP_CALL_ANSWERED);
+    step_done(step, silences[answer->failure].verdict, silences[answer->failure].reason,
+              answer->error);
 }
 
 static enum writer_verdict
@@ -306,7 +305,7 @@ http_judge(const struct http_call_answer *answer, struct writer_step *step)
 {
     step->next = WRITER_DONE;
     if (answer->failure != HTTP_CALL_ANSWERED) {
-        judge_silence(answer, step);
+        http_judge_silence(answer, step);
         return;
     }
     step->verdict = verdict_of_status(answer->status);
