@@ -22,12 +22,13 @@ enum { TEXT_BYTES_MAX = 1 << 20, STEPS_MAX = 16 };
 static const char config[] =
     "destinations:\n"
     "- {name: basic, type: remote_write, url: 'http://h', headers: {X-One: hush-header},\n"
+    "   proxy_url: 'http://user:hush-proxy@proxy:3128',\n"
     "   basic_auth: {username: u, password: hush-password}}\n"
     "- {name: bearer, type: remote_write, url: 'http://h',\n"
     "   authorization: {credentials: hush-credentials}}\n"
     "- {name: oauth2, type: remote_write, url: 'http://h',\n"
     "   oauth2: {client_id: c, client_secret: hush-client, token_url: 'http://issuer',\n"
-    "            endpoint_params: {a: hush-param}}}\n"
+    "            proxy_url: 'http://hush-token@proxy', endpoint_params: {a: hush-param}}}\n"
     "- {name: sigv4, type: remote_write, url: 'http://h',\n"
     "   sigv4: {region: eu-west-1, access_key: hush-access, secret_key: hush-key,\n"
     "           session_token: hush-session}}\n"
@@ -214,6 +215,8 @@ test_no_secret_is_shown(void **state)
     assert_int_equal(buf_error(&text), OK);
     if (has_mark(text.at, text.size)) fail_msg("shown: %s", found_at);
     buf_put_u8(&text, 0);
+    assert_non_null(strstr((char *)text.at, "http://user:<secret>@proxy:3128"));
+    assert_non_null(strstr((char *)text.at, "http://<secret>@proxy"));
     buf_fini(&text);
     destinations_free(&list);
 }

@@ -231,6 +231,7 @@ test_silence_is_retried_unless_the_configuration_is_at_fault(void **state)
         {HTTP_CALL_BAD_URL, VERDICT_BLOCKED, "bad_url"},
         {HTTP_CALL_RESOLVE, VERDICT_RETRY, "resolve"},
         {HTTP_CALL_CONNECT, VERDICT_RETRY, "connect"},
+        {HTTP_CALL_PROXY, VERDICT_BLOCKED, "proxy"},
         {HTTP_CALL_TLS, VERDICT_BLOCKED, "tls"},
         {HTTP_CALL_TIMEOUT, VERDICT_RETRY, "timeout"},
         {HTTP_CALL_BROKEN, VERDICT_RETRY, "connection_broken"},

@@ -279,14 +279,17 @@ http_judge_silence(const struct http_call_answer *answer, struct writer_step *st
         [HTTP_CALL_BAD_URL] = {VERDICT_BLOCKED, "bad_url"},
         [HTTP_CALL_RESOLVE] = {VERDICT_RETRY, "resolve"},
         [HTTP_CALL_CONNECT] = {VERDICT_RETRY, "connect"},
+        [HTTP_CALL_PROXY] = {VERDICT_BLOCKED, "proxy"},
         [HTTP_CALL_TLS] = {VERDICT_BLOCKED, "tls"},
         [HTTP_CALL_TIMEOUT] = {VERDICT_RETRY, "timeout"},
         [HTTP_CALL_BROKEN] = {VERDICT_RETRY, "connection_broken"},
         [HTTP_CALL_NO_MEMORY] = {VERDICT_RETRY, "no_memory"},
     };
     assert(answer->failure != HTTP_CALL_ANSWERED);
-    step_done(step, silences[answer->failure].verdict, silences[answer->failure].reason,
-              answer->error);
+    enum writer_verdict verdict = silences[answer->failure].verdict;
+    /* A proxy, too, has times when it does not work. */
+    if (answer->failure == HTTP_CALL_PROXY && answer->proxy_status >= 500) verdict = VERDICT_RETRY;
+    step_done(step, verdict, silences[answer->failure].reason, answer->error);
 }
 
 static enum writer_verdict

@@ -64,8 +64,9 @@ void http_judge_unmade(enum err e, const struct why *why, struct writer_step *re
  */
 void http_judge(const struct http_call_answer *answer, struct writer_step *ret_step);
 /*
- * Judges that there is no answer: again later, but blocked where the URL or trust is at fault.
- * Reasons: "bad_url", "resolve", "connect", "tls", "timeout", "connection_broken", "no_memory".
+ * Judges that there is no answer: again later, but blocked where the URL or trust is at fault, or a
+ * proxy refuses. Reasons: "bad_url", "resolve", "connect", "proxy", "tls", "timeout",
+ * "connection_broken", "no_memory".
  */
 void http_judge_silence(const struct http_call_answer *answer, struct writer_step *ret_step);
 /* What was answered, in one line, shortened. */
