@@ -207,6 +207,45 @@ test_methods_without_a_body_have_none(void **state)
     player_stop(&p);
 }
 
+/* --- secrets ---------------------------------------------------------------------------------- */
+
+static bool seen_in_freed;
+
+static void
+look_for_token(const void *memory, size_t size_bytes)
+{
+    seen_in_freed |= memmem(memory, size_bytes, "hush-token", 10) != NULL;
+}
+
+static void
+test_no_answer_stays_in_memory_that_is_given_back(void **state)
+{
+    (void)state;
+    char answer[900];
+    int size = snprintf(answer, sizeof answer, "HTTP/1.1 200 Fine\r\nContent-Length: 800\r\n\r\n");
+    while (size < 840) { /* long enough for its buffer to grow */
+        size += snprintf(answer + size, sizeof answer - (size_t)size, "hush-token");
+    }
+    const char *answers[] = {answer, answer};
+    struct player p;
+    player_start(&p, 2, answers);
+    struct http_calls *calls = calls_new();
+    struct http_call call = post_to(p.url, NULL);
+    call.answer_bytes_max = 10000;
+    seen_in_freed = false;
+    mem_watch_frees(look_for_token);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(http_calls_start(calls, &call, NULL), OK);
+        struct http_call_answer a = wait_for_one(calls);
+        assert_int_equal(a.status, 200);
+        assert_non_null(memmem(a.body.at, a.body.size, "hush-token", 10));
+    }
+    http_calls_free(calls);
+    mem_watch_frees(NULL);
+    assert_false(seen_in_freed);
+    player_stop(&p);
+}
+
 /* --- proxies ---------------------------------------------------------------------------------- */
 
 /* The player is the proxy; the password is "p@ss:word". */
@@ -371,6 +410,7 @@ main(void)
         cmocka_unit_test(test_a_long_answer_is_cut),
         cmocka_unit_test(test_waiting_ends_when_woken),
         cmocka_unit_test(test_methods_without_a_body_have_none),
+        cmocka_unit_test(test_no_answer_stays_in_memory_that_is_given_back),
         cmocka_unit_test(test_a_proxy_gets_the_user_and_password_of_its_url),
         cmocka_unit_test(test_a_proxy_is_asked_to_connect_and_sees_no_header_of_the_request),
         cmocka_unit_test(test_hosts_of_no_proxy_are_reached_without_it),
