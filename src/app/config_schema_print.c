@@ -174,15 +174,16 @@ print_items(struct buf *to, const struct schema_key *key, enum destination_type 
     }
 }
 
-/* "http://user:<secret>@proxy:3128". A user without a password may be a token. */
+/*
+ * "http://user:<secret>@proxy:3128". A user without a password may be a token; and who forgets to
+ * encode the slash of a password has made a path of it.
+ */
 static void
 print_url(struct buf *to, const char *url)
 {
     struct buf text;
-    const char *host = strstr(url, "://");
+    const char *host = strstr(url, "://"), *at = strrchr(url, '@');
     size_t begin = host == NULL ? 0 : (size_t)(host - url) + 3;
-    size_t end = begin + strcspn(url + begin, "/?#");
-    const char *at = memrchr(url + begin, '@', end - begin);
     if (at == NULL) {
         quoted_put(to, url);
         return;

@@ -30,6 +30,7 @@ static const char config[] =
     "   oauth2: {client_id: c, client_secret: hush-client, token_url: 'http://issuer',\n"
     "            proxy_url: 'http://hush-token@proxy', endpoint_params: {a: hush-param}}}\n"
     "- {name: sigv4, type: remote_write, url: 'http://h',\n"
+    "   proxy_url: 'http://user:1/hush-path@proxy',\n"
     "   sigv4: {region: eu-west-1, access_key: hush-access, secret_key: hush-key,\n"
     "           session_token: hush-session}}\n"
     "- {name: token, type: influxdb, version: 2, org: o, bucket: b, url: 'http://h',\n"

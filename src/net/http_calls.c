@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "net/http_answer.h"
+#include "net/http_mask.h"
 
 enum { ANSWER_BYTES_MAX = 64 << 20, IDLE_MAX = 8 };
 
@@ -446,6 +447,15 @@ words_of(const struct transfer *t)
     return fine ? t->error : curl_easy_strerror(t->code);
 }
 
+/* By the lines that were sent: whose they were may have begun another request since. */
+static void
+mask_echoes(struct transfer *t)
+{
+    for (const struct curl_slist *line = t->headers; line != NULL; line = line->next) {
+        http_mask_echo(t->body.at, t->body.size, line->data);
+    }
+}
+
 bool
 http_calls_done(struct http_calls *calls, struct http_call_answer *ret)
 {
@@ -463,6 +473,7 @@ http_calls_done(struct http_calls *calls, struct http_call_answer *ret)
     }
     if (t->answer.failure == HTTP_CALL_ANSWERED) {
         t->answer.status = (unsigned)status;
+        if (status >= 300) mask_echoes(t);
         t->answer.body = buf_bytes(&t->body);
     } else {
         snprintf(t->answer.error, sizeof t->answer.error, "%s", words_of(t));

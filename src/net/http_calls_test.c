@@ -246,6 +246,27 @@ test_no_answer_stays_in_memory_that_is_given_back(void **state)
     player_stop(&p);
 }
 
+static void
+test_a_refusal_that_repeats_our_credentials_is_masked(void **state)
+{
+    (void)state;
+    static const char *const headers[] = {"Authorization: Bearer hush-token", NULL};
+    const char *answers[] = {
+        "HTTP/1.1 403 No\r\nContent-Length: 26\r\n\r\nno hush-token, no hush-tok",
+        "HTTP/1.1 200 Fine\r\nContent-Length: 10\r\n\r\nhush-token"};
+    struct player p;
+    player_start(&p, 2, answers);
+    struct http_calls *calls = calls_new();
+    struct http_call call = post_to(p.url, NULL);
+    call.headers = headers;
+    assert_int_equal(http_calls_start(calls, &call, NULL), OK);
+    assert_true(bytes_equal_text(wait_for_one(calls).body, "no **********, no hush-tok"));
+    assert_int_equal(http_calls_start(calls, &call, NULL), OK);
+    assert_true(bytes_equal_text(wait_for_one(calls).body, "hush-token"));
+    http_calls_free(calls);
+    player_stop(&p);
+}
+
 /* --- proxies ---------------------------------------------------------------------------------- */
 
 /* The player is the proxy; the password is "p@ss:word". */
@@ -411,6 +432,7 @@ main(void)
         cmocka_unit_test(test_waiting_ends_when_woken),
         cmocka_unit_test(test_methods_without_a_body_have_none),
         cmocka_unit_test(test_no_answer_stays_in_memory_that_is_given_back),
+        cmocka_unit_test(test_a_refusal_that_repeats_our_credentials_is_masked),
         cmocka_unit_test(test_a_proxy_gets_the_user_and_password_of_its_url),
         cmocka_unit_test(test_a_proxy_is_asked_to_connect_and_sees_no_header_of_the_request),
         cmocka_unit_test(test_hosts_of_no_proxy_are_reached_without_it),
