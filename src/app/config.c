@@ -400,7 +400,7 @@ read_all(int fd, const char *path, struct buf *to, struct why *why)
 enum err
 config_read(const char *path, struct buf *to, struct why *why)
 {
-    buf_init(to, NULL, CONFIG_BYTES_MAX + 1);
+    buf_init_secret(to, NULL, CONFIG_BYTES_MAX + 1);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return why_set(why, err_from_errno(errno), "open %s: %s", path, strerror(errno));
     enum err e = read_all(fd, path, to, why);

@@ -87,6 +87,7 @@ static const struct schema tls_schema = {tls_keys, sizeof(struct tls_settings), 
          .types = (types_),                                                               \
          .check = rule_proxy,                                                             \
          .may_be_empty = true,                                                            \
+         .has_password = true,                                                            \
          .what = "a URL",                                                                 \
          .help = "proxy to go through; empty: none, not given: as the environment says"}, \
     {                                                                                     \

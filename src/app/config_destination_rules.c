@@ -139,6 +139,7 @@ has_part(CURLU *url, CURLUPart part)
     return given;
 }
 
+/* `advice` NULL: a user and a password may be in it. */
 static enum err
 check_url(const char *text, const char *advice, struct why *why)
 {
@@ -154,7 +155,8 @@ check_url(const char *text, const char *advice, struct why *why)
         e = why_set(why, ERR_NOMEM, "no memory for a URL");
     } else if (code != CURLUE_OK || !has_part(url, CURLUPART_HOST)) {
         e = no_url(text, why);
-    } else if (has_part(url, CURLUPART_USER) || has_part(url, CURLUPART_PASSWORD)) {
+    } else if (advice != NULL &&
+               (has_part(url, CURLUPART_USER) || has_part(url, CURLUPART_PASSWORD))) {
         e = why_set(why, ERR_INPUT, "must not contain a user or a password%s", advice);
     } else if (strchr(text, '#') != NULL) {
         e = why_set(why, ERR_INPUT, "must not contain a fragment, '#' and what follows");
@@ -178,7 +180,7 @@ rule_endpoint(const char *text, struct why *why)
 enum err
 rule_proxy(const char *text, struct why *why)
 {
-    return text[0] == 0 ? OK : check_url(text, "", why);
+    return text[0] == 0 ? OK : check_url(text, NULL, why);
 }
 
 /* --- mappings --------------------------------------------------------------------------------- */

@@ -17,7 +17,8 @@ enum err rule_template(const char *text, struct why *why); /* each ${ has a name
 enum err rule_region(const char *text, struct why *why);
 enum err rule_tls_version(const char *text, struct why *why);
 enum err rule_authorization_type(const char *text, struct why *why);
-/* http or https, a host, no user, no password, no fragment; rule_proxy() also takes nothing. */
+/* http or https, a host, no user, no password, no fragment; rule_proxy() takes user and password,
+ * and also nothing. */
 enum err rule_url(const char *text, struct why *why);
 enum err rule_endpoint(const char *text, struct why *why);
 enum err rule_proxy(const char *text, struct why *why);

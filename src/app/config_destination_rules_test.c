@@ -79,6 +79,11 @@ test_urls_are_http_with_a_host_and_without_secrets(void **state)
         check_fine(text, false);
     }
     check_fine(S3_6 "  proxy_url: ''\n", false);
+    check_fine(S3_6 "  proxy_url: http://u:hush%40@h:3128\n", false);
+    check_fine(S3_6 "  proxy_url: https://u@h\n", false);
+    check_error(S3_6 "  proxy_url: socks5://u:hush@h\n",
+                "f.yml:6:14: proxy_url: expected a URL of http:// or https://, a host, and perhaps "
+                "a port and a path");
 }
 
 static void

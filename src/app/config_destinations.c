@@ -161,7 +161,7 @@ list_new(struct destinations *list, uint32_t count)
 {
     list->arena = mem_new(NULL, sizeof *list->arena);
     if (list->arena == NULL) return ERR_NOMEM;
-    arena_init(list->arena, NULL, ARENA_BYTES_MAX, 0);
+    arena_init_secret(list->arena, NULL, ARENA_BYTES_MAX, 0);
     list->items = arena_new(list->arena, count * sizeof *list->items);
     return list->items == NULL ? ERR_NOMEM : OK;
 }

@@ -872,6 +872,7 @@ test_each_difference_counts(void **state)
         {"  tenant_label: tenant\n", "  tenant_label: other\n"},
         {"TLS12", "TLS11"},
         {"proxy:3128", "proxy:3129"},
+        {"http://proxy:3128", "http://u:hush@proxy:3128"},
         {"hush1", "hush"},
         {"X-One", "X-Three"},
         {"hush4", "hush"},

@@ -69,6 +69,7 @@ struct schema_key {
     /* SCHEMA_OWN; `base` is the mapping's struct. False: not what `what` says. */
     bool (*parse)(struct bytes text, void *base);
     void (*print)(const void *base, char *to, size_t size);
+    bool has_password; /* a text is a URL whose password is a secret */
     bool quiet; /* SCHEMA_MAPPING: not printed as it is by default; numbers: not printed as 0 */
 };
 

@@ -101,6 +101,7 @@ schema_equal(const struct schema *schema, enum destination_type type, const void
 /* --- printing --------------------------------------------------------------------------------- */
 
 enum { INDENT = 4, DASH = 2 };
+#define SECRET_WORD "<secret>"
 
 /* A mapping as it is by default, or a number that is 0. */
 static bool
@@ -164,13 +165,36 @@ print_items(struct buf *to, const struct schema_key *key, enum destination_type 
         bool named = key->kind == SCHEMA_NAMED_TEXTS || key->kind == SCHEMA_NAMED_SECRETS;
         print_indent(to, indent + INDENT + (named ? 0 : DASH), !named);
         quoted_put(to, schema_get_pointer(item, 0)); /* the text, or the name */
-        if (key->kind == SCHEMA_NAMED_SECRETS) buf_put_text(to, ": <secret>");
+        if (key->kind == SCHEMA_NAMED_SECRETS) buf_put_text(to, ": " SECRET_WORD);
         if (key->kind == SCHEMA_NAMED_TEXTS) {
             buf_put_text(to, ": ");
             quoted_put(to, ((const struct named_text *)item)->value);
         }
         buf_put_u8(to, '\n');
     }
+}
+
+/*
+ * "http://user:<secret>@proxy:3128". A user without a password may be a token; and who forgets to
+ * encode the slash of a password has made a path of it.
+ */
+static void
+print_url(struct buf *to, const char *url)
+{
+    struct buf text;
+    const char *host = strstr(url, "://"), *at = strrchr(url, '@');
+    size_t begin = host == NULL ? 0 : (size_t)(host - url) + 3;
+    if (at == NULL) {
+        quoted_put(to, url);
+        return;
+    }
+    const char *colon = memchr(url + begin, ':', (size_t)(at - url) - begin);
+    buf_init(&text, NULL, SCHEMA_TEXT_BYTES_MAX + sizeof SECRET_WORD);
+    buf_put(&text, url, colon == NULL ? begin : (size_t)(colon - url) + 1);
+    buf_put_text(&text, SECRET_WORD);
+    buf_put(&text, at, strlen(at) + 1);
+    quoted_put(to, buf_error(&text) == OK ? (const char *)text.at : SECRET_WORD);
+    buf_fini(&text);
 }
 
 _Static_assert(offsetof(struct bytes, at) == 0, "a view's text is found like any");
@@ -186,10 +210,10 @@ print_scalar(struct buf *to, const struct schema_key *key, const void *base)
         break;
     case SCHEMA_TEXT:
     case SCHEMA_BYTES: /* its copy ends in NUL, too */
-        quoted_put(to, schema_get_pointer(base, key->offset));
+        (key->has_password ? print_url : quoted_put)(to, schema_get_pointer(base, key->offset));
         return;
     case SCHEMA_SECRET:
-        snprintf(text, sizeof text, "<secret>");
+        snprintf(text, sizeof text, SECRET_WORD);
         break;
     case SCHEMA_SECRET_FILE:
         quoted_put(to, schema_get_pointer(base, key->offset + offsetof(struct secret, file)));

@@ -13,6 +13,7 @@
 #include "app/flags.h"
 #include "app/suggest.h"
 
+enum { FLAGS = 7 };
 #define MEMORY_BYTES_MAX ((uint64_t)1 << 30)
 
 struct verb {
@@ -23,7 +24,7 @@ struct verb {
 static const struct verb verbs[] = {{"test", destinations_try}, {"plan", destinations_plan}};
 
 static void
-flag_table(struct destinations_asking *a, struct flag to[6])
+flag_table(struct destinations_asking *a, struct flag to[FLAGS])
 {
     const struct flag flags[] = {
         {"config.file", 0, FLAG_TEXT, &a->config_file, "FILE",
@@ -34,6 +35,8 @@ flag_table(struct destinations_asking *a, struct flag to[6])
          "plan: storage directory of a stopped server, or a snapshot (default: the file's)"},
         {"from", 0, FLAG_TEXT, &a->from_word, "TIME",
          "plan: first time, RFC 3339, Unix seconds, now-1d or beginning (default: the last day)"},
+        {"shards", 0, FLAG_COUNT, &a->shards, "N",
+         "plan: of a Kinesis stream, which is not asked how many it has (default 1)"},
         {"format", 0, FLAG_TEXT, &a->format_word, "FORM", "text or json (default text)"},
         {0},
     };
@@ -44,7 +47,7 @@ void
 destinations_help(struct buf *to)
 {
     struct destinations_asking a = {0};
-    struct flag flags[6];
+    struct flag flags[FLAGS];
     flag_table(&a, flags);
     flags_help(flags, to);
     buf_put_text(
@@ -104,8 +107,8 @@ settle(struct destinations_asking *a, int count, char **words, const struct verb
     if (a->config_file == NULL) return why_set(why, ERR_INPUT, "--config.file is wanted");
     bool tests = strcmp((*ret_verb)->name, "test") == 0;
     if (!tests && a->write) return why_set(why, ERR_INPUT, "--write goes with test");
-    if (tests && (a->storage != NULL || a->from_word != NULL)) {
-        return why_set(why, ERR_INPUT, "--storage.path and --from go with plan");
+    if (tests && (a->storage != NULL || a->from_word != NULL || a->shards != 0)) {
+        return why_set(why, ERR_INPUT, "--storage.path, --from and --shards go with plan");
     }
     a->form = strcmp(form, "json") == 0 ? REPORT_JSON : REPORT_TEXT;
     if (a->form == REPORT_TEXT && strcmp(form, "text") != 0) {
@@ -134,7 +137,7 @@ int
 command_destinations(int argc, char **argv)
 {
     struct destinations_asking a = {0};
-    struct flag flags[6];
+    struct flag flags[FLAGS];
     struct why why = {""};
     const struct verb *verb;
     int count = 0;

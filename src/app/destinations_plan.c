@@ -5,12 +5,13 @@
 #include "app/destinations_private.h"
 #include "app/interrupt.h"
 #include "app/target.h"
+#include "backend/kinesis_shards.h"
 #include "base/time_text.h"
 #include "relay/plan.h"
 #include "sys/env.h"
 #include "tsdb/tsdb.h"
 
-enum { EXAMPLE_BYTES = PLAN_EXAMPLE_BYTES + TIME_TEXT_BYTES + 2 };
+enum { EXAMPLE_BYTES = PLAN_EXAMPLE_BYTES + TIME_TEXT_BYTES + 3 };
 static const int64_t DAY_MS = 24LL * 3600 * 1000;
 static const int64_t SPAN_MS_MIN = 60LL * 1000; /* of less nobody can tell what a day is */
 
@@ -52,13 +53,35 @@ find_from(const struct destinations_asking *a, struct tsdb *tsdb, int64_t *ret_f
     return e ? why_prefix(why, e, "--from") : OK;
 }
 
+/* Whether what is sent depends on how many shards there are. */
+static bool
+has_shards(const struct destination_settings *d)
+{
+    return d->type == DESTINATION_KINESIS && d->u.kinesis.format != KINESIS_NDJSON;
+}
+
+static enum err
+find_shards(const struct destinations_asking *a, uint32_t *ret_shards, struct why *why)
+{
+    if (a->shards > 0 && a->destination->type != DESTINATION_KINESIS) {
+        return why_set(why, ERR_INPUT, "--shards: '%s' is no destination of type kinesis",
+                       a->destination->name);
+    }
+    if (a->shards > KINESIS_SHARDS_MAX) {
+        return why_set(why, ERR_INPUT, "--shards: %d at most", KINESIS_SHARDS_MAX);
+    }
+    *ret_shards = a->shards == 0 ? 1 : (uint32_t)a->shards;
+    return OK;
+}
+
 /* --- printing --------------------------------------------------------------------------------- */
 
 static struct report_value
 a_day(uint64_t count, const struct plan *p)
 {
-    int64_t span_ms = p->last_ms - p->first_ms;
-    if (p->first_ms > p->last_ms || span_ms < SPAN_MS_MIN) return value_none();
+    int64_t span_ms;
+    bool unknown = __builtin_sub_overflow(p->last_ms, p->first_ms, &span_ms);
+    if (unknown || span_ms < SPAN_MS_MIN) return value_none();
     return value_count((uint64_t)((double)count * (double)DAY_MS / (double)span_ms));
 }
 
@@ -66,7 +89,9 @@ static struct report_value
 example_of(const struct plan_example *example, char text[EXAMPLE_BYTES])
 {
     char time[TIME_TEXT_BYTES];
-    snprintf(text, EXAMPLE_BYTES, "%s @ %s", example->text, time_print(example->t_ms, time));
+    bool timed = example->has_time;
+    snprintf(text, EXAMPLE_BYTES, "%s%s%s", example->text, timed ? " @ " : "",
+             timed ? time_print(example->t_ms, time) : "");
     return value_text(text);
 }
 
@@ -150,7 +175,19 @@ print_mapped(struct report *r, const struct plan *p)
 }
 
 static void
-print_plan(const struct destinations_asking *a, const struct plan *p)
+print_destination(struct report *r, const struct destination_settings *d, uint32_t shards)
+{
+    report_section(r, "destination", "Destination");
+    report_field(r, "name", "name", value_text(d->name));
+    report_field(r, "type", "type", value_text(destination_type_word(d->type)));
+    if (has_shards(d)) {
+        report_field(r, "shards", "shards, as taken to be there (--shards)", value_count(shards));
+    }
+    report_section_end(r);
+}
+
+static void
+print_plan(const struct destinations_asking *a, const struct plan *p, uint32_t shards)
 {
     const struct destination_settings *d = a->destination;
     bool drops = d->unrepresentable == UNREPRESENTABLE_DROP;
@@ -159,10 +196,7 @@ print_plan(const struct destinations_asking *a, const struct plan *p)
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         dead += p->dead_total[kind];
     }
-    report_section(r, "destination", "Destination");
-    report_field(r, "name", "name", value_text(d->name));
-    report_field(r, "type", "type", value_text(destination_type_word(d->type)));
-    report_section_end(r);
+    print_destination(r, d, shards);
     print_taken(r, p);
     report_field(r, drops ? "dropped" : "deadLetters",
                  drops ? "would be dropped" : "would be dead letters", value_count(dead));
@@ -189,6 +223,7 @@ destinations_plan(struct destinations_asking *a, bool *ret_well, struct why *why
         .stop = interrupt_watch(),
     };
     enum err e = plan == NULL ? why_set(why, ERR_NOMEM, "no memory for a plan") : OK;
+    if (e == OK) e = find_shards(a, &options.shards, why);
     if (e == OK) e = open_store(a, &target, why);
     if (e == OK) {
         options.tsdb = target_store(target);
@@ -197,7 +232,7 @@ destinations_plan(struct destinations_asking *a, bool *ret_well, struct why *why
     if (e == OK) e = plan_run(&options, plan, why);
     if (e == OK) {
         *ret_well = plan->damaged == 0 && target_damage(target) == NULL;
-        print_plan(a, plan);
+        print_plan(a, plan, options.shards);
     }
     target_free(target);
     mem_free(NULL, plan, sizeof *plan);

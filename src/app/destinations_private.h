@@ -11,6 +11,7 @@ struct destinations_asking {
     const char *storage;
     const char *from_word;
     const char *format_word;
+    uint64_t shards; /* 0: it was not said */
     bool write;
 
     struct settings settings;

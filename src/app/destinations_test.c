@@ -91,6 +91,8 @@ test_wrong_use_is_told(void **state)
         {{"test", "lines", NULL}, "--config.file is wanted"},
         {{"test", "lines", "CONFIG", "--from=now", NULL}, "go with plan"},
         {{"test", "lines", "CONFIG", "--storage.path=x", NULL}, "go with plan"},
+        {{"test", "lines", "CONFIG", "--shards=2", NULL}, "go with plan"},
+        {{"plan", "lines", "CONFIG", "--shards=two", NULL}, "--shards: 'two' is no number"},
         {{"plan", "lines", "CONFIG", "--write", NULL}, "--write goes with test"},
         {{"plan", "lines", "CONFIG", "--format=csv", NULL}, "text or json"},
         {{"plan", "lines", "CONFIG", "--frm=now", NULL}, "did you mean '--from'"},
@@ -114,6 +116,9 @@ test_what_cannot_be_found_is_a_failure(void **state)
     assert_int_equal(run((const char *[]){"plan", "lines", "CONFIG", "--storage.path=/none", NULL}),
                      EXIT_FAILED);
     assert_non_null(strstr(said, "/none is no storage directory"));
+    assert_int_equal(run((const char *[]){"plan", "lines", "CONFIG", "--shards=2", NULL}),
+                     EXIT_FAILED);
+    assert_non_null(strstr(said, "'lines' is no destination of type kinesis"));
 }
 
 static void

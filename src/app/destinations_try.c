@@ -56,14 +56,40 @@ make_instance(char instance[33])
     return e;
 }
 
-enum err
-destinations_try(struct destinations_asking *a, bool *ret_well, struct why *why)
+/* As JSON it is one object, with the findings in the middle. */
+static void
+print_begin(struct destinations_asking *a)
 {
     static const struct report_column columns[] = {
         {"what", "what", REPORT_BOTH},     {"ok", "ok", REPORT_BOTH},
         {"reason", "reason", REPORT_BOTH}, {"said", "said", REPORT_BOTH},
         {"advice", "advice", REPORT_BOTH},
     };
+    const struct destination_settings *d = a->destination;
+    if (a->form == REPORT_TEXT) return;
+    report_field(a->report, "name", "name", value_text(d->name));
+    report_field(a->report, "type", "type", value_text(destination_type_word(d->type)));
+    report_table(a->report, "findings", "Findings", REPORT_COLUMNS(columns));
+}
+
+static void
+print_end(struct destinations_asking *a, uint32_t failed)
+{
+    const char *name = a->destination->name;
+    if (a->form == REPORT_JSON) {
+        report_table_end(a->report, 0);
+        report_field(a->report, "ok", "ok", value_bool(failed == 0));
+    } else if (failed > 0) {
+        printf("%s: %" PRIu32 " failed; what could not work then was not tried\n", name, failed);
+    } else {
+        const char *more = a->write ? "" : "; nothing was written, --write sends a sample";
+        printf("%s: ok%s\n", name, more);
+    }
+}
+
+enum err
+destinations_try(struct destinations_asking *a, bool *ret_well, struct why *why)
+{
     struct destination_settings settings = *a->destination;
     char dir[DIR_BYTES], instance[33] = "";
     uint32_t failed = 0;
@@ -85,25 +111,10 @@ destinations_try(struct destinations_asking *a, bool *ret_well, struct why *why)
         .each = print_finding,
         .context = a,
     };
-    if (a->form == REPORT_JSON) {
-        report_field(a->report, "name", "name", value_text(settings.name));
-        report_field(a->report, "type", "type", value_text(destination_type_word(settings.type)));
-        report_table(a->report, "findings", "Findings", REPORT_COLUMNS(columns));
-    }
+    print_begin(a);
     e = trial_run(&options, &failed, why);
-    if (a->form == REPORT_JSON && e == OK) {
-        report_table_end(a->report, 0);
-        report_field(a->report, "ok", "ok", value_bool(failed == 0));
-    }
+    if (e == OK) print_end(a, failed);
     err_ignore(env_remove_tree(env_real(), dir, NULL), "it is a temporary one");
     *ret_well = failed == 0;
-    if (e == OK && failed == 0 && a->form == REPORT_TEXT) {
-        printf("%s: ok%s\n", settings.name,
-               a->write ? "" : "; nothing was written, --write sends a sample");
-    }
-    if (e == OK && failed > 0 && a->form == REPORT_TEXT) {
-        printf("%s: %" PRIu32 " failed; what could not work then was not tried\n", settings.name,
-               failed);
-    }
     return e;
 }

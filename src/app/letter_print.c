@@ -3,9 +3,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/hex.h"
 #include "base/json.h"
 #include "base/time_text.h"
+#include "base/utf8.h"
 #include "model/labels.h"
+#include "wire/histogram_json.h"
 #include "wire/number.h"
 
 static const char *
@@ -24,12 +27,6 @@ static const char *
 state_word(enum dead_letter_state state)
 {
     return state == DEAD_LETTER_KEPT ? "kept" : "replaying";
-}
-
-static bool
-is_finite(uint64_t bits)
-{
-    return (bits >> 52 & 0x7ff) != 0x7ff;
 }
 
 /* --- text ------------------------------------------------------------------------------------- */
@@ -101,137 +98,86 @@ letter_print_text(struct buf *to, const char *destination, const struct dead_let
 
 /* --- JSON ------------------------------------------------------------------------------------- */
 
-/* What was an integer for a reader would lose the sign of zero. */
-static void
-json_finite(struct json *j, uint64_t bits)
-{
-    char text[NUMBER_TEXT_BYTES];
-    size_t size = number_print(bits, text);
-    if (bits == UINT64_C(1) << 63)
-        json_put_raw(j, bytes_of_text("-0.0"));
-    else
-        json_put_raw(j, bytes_of(text, size));
-}
-
-static void
-json_bits(struct json *j, uint64_t bits)
-{
-    char text[17];
-    snprintf(text, sizeof text, "%016" PRIx64, bits);
-    json_put_text(j, text);
-}
-
 static void
 json_value(struct json *j, uint64_t bits)
 {
+    char text[NUMBER_TEXT_BYTES];
+    bool finite = (bits >> 52 & 0x7ff) != 0x7ff;
     json_key(j, "value");
-    if (is_finite(bits)) {
-        json_finite(j, bits);
+    if (finite) {
+        json_put_raw(j, bytes_of(text, number_print_json(bits, text)));
         return;
     }
     json_put_null(j);
     json_key(j, "bits");
-    json_bits(j, bits);
+    json_put_bytes(j, bytes_of(text, hex_print_word(bits, text)));
 }
 
+static bool
+is_text(const struct label *label)
+{
+    return utf8_valid(label->name) && utf8_valid(label->value);
+}
+
+/* Those that are no text, in hex. */
 static void
-json_labels(struct json *j, const char *key, struct bytes labels)
+json_labels_hex(struct json *j, const char *key, struct bytes labels)
 {
     struct cursor c = cursor_of(labels);
     struct label label;
+    struct buf name, value;
+    buf_init(&name, NULL, 2 * labels.size + 1);
+    buf_init(&value, NULL, 2 * labels.size + 1);
     json_key(j, key);
     json_object_open(j);
     while (labels_next(&c, &label)) {
+        if (is_text(&label)) continue;
+        buf_clear(&name);
+        buf_clear(&value);
+        buf_put_hex(&name, label.name);
+        buf_put_hex(&value, label.value);
+        json_key_bytes(j, buf_bytes(&name));
+        json_put_bytes(j, buf_bytes(&value));
+    }
+    json_object_close(j);
+    if (buf_error(&name) || buf_error(&value)) j->to->failed = ERR_NOMEM;
+    buf_fini(&name);
+    buf_fini(&value);
+}
+
+static void
+json_labels(struct json *j, const char *key, const char *hex_key, struct bytes labels)
+{
+    struct cursor c = cursor_of(labels);
+    struct label label;
+    bool all = true;
+    json_key(j, key);
+    json_object_open(j);
+    while (labels_next(&c, &label)) {
+        bool text = is_text(&label);
+        all &= text;
+        if (!text) continue;
         json_key_bytes(j, label.name);
         json_put_bytes(j, label.value);
     }
     json_object_close(j);
-}
-
-static void
-json_double(struct json *j, uint64_t bits)
-{
-    if (is_finite(bits))
-        json_finite(j, bits);
-    else
-        json_bits(j, bits);
-}
-
-static void
-json_doubles(struct json *j, const char *key, const uint64_t *bits, uint32_t count)
-{
-    if (count == 0) return;
-    json_key(j, key);
-    json_array_open(j);
-    for (uint32_t i = 0; i < count; i++) {
-        json_double(j, bits[i]);
-    }
-    json_array_close(j);
-}
-
-static void
-json_count(struct json *j, const struct histogram *h, const char *name, uint64_t count)
-{
-    char key[24];
-    bool is_int = h->kind == SAMPLE_HISTOGRAM_INT;
-    snprintf(key, sizeof key, "%s_%s", name, is_int ? "int" : "float");
-    json_key(j, key);
-    if (is_int)
-        json_put_uint(j, count);
-    else
-        json_double(j, count);
-}
-
-static void
-json_side(struct json *j, const char *side, const struct hist_buckets *b)
-{
-    char key[24];
-    if (b->span_count == 0) return;
-    snprintf(key, sizeof key, "%s_spans", side);
-    json_key(j, key);
-    json_array_open(j);
-    for (uint32_t i = 0; i < b->span_count; i++) {
-        json_object_open(j);
-        json_key(j, "offset");
-        json_put_int(j, b->spans[i].offset);
-        json_key(j, "length");
-        json_put_uint(j, b->spans[i].length);
-        json_object_close(j);
-    }
-    json_array_close(j);
-    snprintf(key, sizeof key, "%s_counts", side);
-    if (b->deltas == NULL) json_doubles(j, key, b->counts, b->bucket_count);
-    if (b->deltas == NULL || b->bucket_count == 0) return;
-    snprintf(key, sizeof key, "%s_deltas", side);
-    json_key(j, key);
-    json_array_open(j);
-    for (uint32_t i = 0; i < b->bucket_count; i++) {
-        json_put_int(j, b->deltas[i]);
-    }
-    json_array_close(j);
+    if (!all) json_labels_hex(j, hex_key, labels);
 }
 
 static void
 json_histogram(struct json *j, const struct histogram *h)
 {
+    struct buf text;
+    buf_init(&text, j->to->budget, j->to->limit);
+    histogram_json_put(&text, h);
     json_key(j, "histogram");
-    json_object_open(j);
-    json_count(j, h, "count", h->count);
-    json_key(j, "sum");
-    json_double(j, h->sum_bits);
-    json_key(j, "schema");
-    json_put_int(j, h->schema);
-    json_key(j, "zero_threshold");
-    json_double(j, h->zero_threshold_bits);
-    json_count(j, h, "zero_count", h->zero_count);
-    json_side(j, "negative", &h->negative);
-    json_side(j, "positive", &h->positive);
-    if (h->reset_hint != RESET_UNKNOWN) {
-        json_key(j, "reset_hint");
-        json_put_uint(j, h->reset_hint);
+    if (buf_error(&text)) {
+        json_put_null(j);
+        j->to->failed = buf_error(&text);
+    } else {
+        json_put_raw(j, buf_bytes(&text));
     }
-    json_doubles(j, "custom_values", h->custom_bits, h->custom_count);
-    json_object_close(j);
+    buf_fini(&text);
 }
 
 static void
@@ -251,7 +197,7 @@ json_item(struct json *j, const struct item *item)
         json_text_field(j, "unit", item->unit);
         return;
     }
-    json_labels(j, "labels", item->labels);
+    json_labels(j, "labels", "labels_hex", item->labels);
     json_key(j, "time");
     json_put_int(j, item->t_ms);
     if (item->start_ms != 0) {
@@ -262,7 +208,8 @@ json_item(struct json *j, const struct item *item)
         json_histogram(j, item->histogram);
     else
         json_value(j, item->bits);
-    if (item->kind == ITEM_EXEMPLAR) json_labels(j, "exemplar_labels", item->exemplar_labels);
+    if (item->kind != ITEM_EXEMPLAR) return;
+    json_labels(j, "exemplar_labels", "exemplar_labels_hex", item->exemplar_labels);
 }
 
 void

@@ -4,9 +4,11 @@
  * JSON is {"destination":..,"id":"POS.INDEX","state":"kept","tenant":..,"kind":"float",
  * "labels":{..},"time":MS,"value":N,"reason":..,"answer":..,"failed_at":"RFC 3339"}, with
  * - "value":null,"bits":"16 hex digits" for a float that is not finite,
- * - "histogram":{..} instead of a value: named as the fields of remote write 2.0's message,
+ * - "histogram":{..} instead of a value, as wire/histogram_json.h has it,
  * - "start_ms" where the beginning of the counting is known,
  * - of an exemplar its own "exemplar_labels",
+ * - "labels_hex" (and "exemplar_labels_hex") for labels that are no UTF-8: both halves in hex
+ * digits,
  * - of metadata "family", "type", "help" and "unit" instead of labels, time and value.
  */
 #ifndef APP_LETTER_PRINT_H

@@ -198,14 +198,13 @@ const char *const aws_wanted[AWS_WANTED_COUNT + 1] = {"x-amzn-ErrorType", NULL};
 void
 aws_request_init(struct aws_request *request, struct budget *memory)
 {
-    buf_init(&request->text, memory, REQUEST_BYTES_MAX);
+    buf_init_secret(&request->text, memory, REQUEST_BYTES_MAX);
     request->headers[0] = NULL;
 }
 
 void
 aws_request_fini(struct aws_request *request)
 {
-    aws_wipe(&request->text);
     buf_fini(&request->text);
     request->headers[0] = NULL;
 }
@@ -291,7 +290,7 @@ list_headers(struct aws_request *request)
     return OK;
 }
 
-/* All that is put, so that memory with a token in it never moves. */
+/* All that is put, so that it stays where it is: the path is signed from there. */
 static size_t
 bytes_needed(const struct aws_parts *parts, const struct sigv4_credentials *keys)
 {
@@ -312,7 +311,7 @@ aws_sign(const struct aws_parts *parts, const struct sigv4_credentials *keys, in
     struct buf *to = &request->text;
     uint32_t count = 0;
     size_t from, end;
-    aws_wipe(to);
+    buf_wipe(to);
     request->headers[0] = NULL;
     if (!aws_url_split(parts->endpoint, &url) || strpbrk(parts->endpoint, "?#") != NULL) {
         return why_set(why, ERR_INPUT, "an endpoint that is no URL");

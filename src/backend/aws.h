@@ -132,7 +132,7 @@ void aws_xml_error(const struct http_call_answer *answer, struct aws_error *ret_
  *
  * Reasons are few: "throttled", "unavailable", "credentials", "clock", "access_denied",
  * "not_found", "quota", "region", "configuration", "too_large", "damaged", "http_NNN", and without
- * an answer "bad_url", "resolve", "connect", "tls", "timeout", "broken", "out_of_memory".
+ * an answer those of http_judge_silence().
  */
 void aws_json_judge(struct aws_clock *clock, const struct http_call_answer *answer,
                     struct writer_step *ret_step);

@@ -117,12 +117,7 @@ aws_caller_call(struct aws_caller *c, const char *operation, struct bytes body, 
     if (e == OK) {
         e = aws_sign(&parts, keys, aws_clock_now_s(&c->clock), &c->request, &ret_step->http, &why);
     }
-    if (e == ERR_NOMEM) {
-        step_done(ret_step, VERDICT_RETRY, "out_of_memory", "no memory for a request");
-    } else if (e) {
-        step_done(ret_step, VERDICT_BLOCKED, "configuration",
-                  why.text[0] != '\0' ? why.text : "a header cannot be sent");
-    }
+    if (e) http_judge_unmade(e, &why, ret_step);
 }
 
 void

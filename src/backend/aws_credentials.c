@@ -21,6 +21,7 @@
 
 #include "backend/aws_plan.h"
 #include "backend/aws_process.h"
+#include "backend/http_common.h"
 #include "base/time_text.h"
 
 enum {
@@ -98,7 +99,7 @@ aws_credentials_new(const struct aws_credentials_options *options,
     c->clock = options->clock;
     put_session_name(options->name, c->session_name);
     aws_request_init(&c->request, c->setup.memory);
-    buf_init(&c->body, c->setup.memory, BODY_BYTES_MAX);
+    buf_init_secret(&c->body, c->setup.memory, BODY_BYTES_MAX);
     *ret_credentials = c;
     return OK;
 }
@@ -111,7 +112,6 @@ reset(struct aws_credentials *c)
     aws_plan_fini(&c->plan);
     aws_keys_wipe(&c->fetched);
     aws_request_fini(&c->request);
-    aws_wipe(&c->body);
     buf_fini(&c->body);
     explicit_bzero(c->metadata_token, sizeof c->metadata_token);
 }
@@ -291,17 +291,13 @@ put_parameter(struct buf *to, const char *name, struct bytes value)
     }
 }
 
-/* The form of a call that assumes a role. `spare`: what will be put besides, as it is sent. */
+/* The form of a call that assumes a role. */
 static void
-begin_form(struct aws_credentials *c, const char *action, const struct aws_role *role,
-           size_t spare_bytes)
+begin_form(struct aws_credentials *c, const char *action, const struct aws_role *role)
 {
     struct bytes session = role->session_name;
     if (session.size == 0) session = bytes_of_text(c->session_name);
-    aws_wipe(&c->body);
-    /* At once: a buffer that grows leaves copies behind. */
-    size_t texts = role->arn.size + session.size + role->external_id.size + role->duration_s.size;
-    (void)buf_reserve(&c->body, 512 + 3 * texts + spare_bytes);
+    buf_wipe(&c->body);
     buf_printf(&c->body, "Action=%s&Version=2011-06-15", action);
     put_parameter(&c->body, "RoleArn", role->arn);
     put_parameter(&c->body, "RoleSessionName", session);
@@ -340,7 +336,7 @@ send_to_sts(struct aws_credentials *c, enum state state, const struct sigv4_cred
 static void
 send_role(struct aws_credentials *c, struct writer_step *ret)
 {
-    begin_form(c, "AssumeRole", &c->plan.roles[c->roles_left - 1], 0);
+    begin_form(c, "AssumeRole", &c->plan.roles[c->roles_left - 1]);
     send_to_sts(c, ROLE, &c->fetched.views, ret);
 }
 
@@ -382,13 +378,12 @@ send_web_identity(struct aws_credentials *c, struct writer_step *ret)
         snprintf(path, sizeof path, "%.*s", (int)c->plan.profile_token_file.size,
                  (const char *)c->plan.profile_token_file.at);
     }
-    buf_init(&token, c->setup.memory, TOKEN_FILE_BYTES_MAX + 1);
+    buf_init_secret(&token, c->setup.memory, TOKEN_FILE_BYTES_MAX + 1);
     enum err e = read_token(c->setup.env, path, &token, &why);
     if (e == OK) {
-        begin_form(c, "AssumeRoleWithWebIdentity", &c->plan.web_role, 3 * token.size);
+        begin_form(c, "AssumeRoleWithWebIdentity", &c->plan.web_role);
         put_parameter(&c->body, "WebIdentityToken", buf_bytes(&token));
     }
-    aws_wipe(&token);
     buf_fini(&token);
     if (e) {
         fail_source(c, verdict_of(e), why.text, ret);
@@ -527,7 +522,7 @@ send_to_container(struct aws_credentials *c, struct writer_step *ret)
     const char *headers[2] = {NULL};
     struct why why = {""};
     struct buf line;
-    buf_init(&line, c->setup.memory, HEADER_BYTES_MAX);
+    buf_init_secret(&line, c->setup.memory, HEADER_BYTES_MAX);
     enum err e = find_container(c, &why);
     if (e == OK) e = put_authorization(c, &line, &why);
     if (e) {
@@ -541,7 +536,6 @@ send_to_container(struct aws_credentials *c, struct writer_step *ret)
                                         .headers = headers};
         send_call(c, CONTAINER, &parts, NULL, ret);
     }
-    aws_wipe(&line);
     buf_fini(&line);
 }
 
@@ -556,9 +550,10 @@ is_answered(struct aws_credentials *c, const struct http_call_answer *answer,
     char text[WRITER_ANSWER_BYTES];
     unsigned status = answer->status;
     if (answer->failure != HTTP_CALL_ANSWERED) {
-        bool wrong = answer->failure == HTTP_CALL_BAD_URL || answer->failure == HTTP_CALL_TLS;
-        snprintf(text, sizeof text, "no answer: %s", answer->error);
-        fail_source(c, wrong ? VERDICT_BLOCKED : VERDICT_RETRY, text, ret);
+        struct writer_step silence;
+        http_judge_silence(answer, &silence);
+        snprintf(text, sizeof text, "no answer: %.300s", silence.answer);
+        fail_source(c, silence.verdict, text, ret);
         return false;
     }
     if (status >= 200 && status < 300) return true;
@@ -589,7 +584,7 @@ run_process(struct aws_credentials *c, struct writer_step *ret)
 {
     struct why why = {""};
     struct buf output;
-    buf_init(&output, c->setup.memory, AWS_PROCESS_OUTPUT_BYTES_MAX + 1);
+    buf_init_secret(&output, c->setup.memory, AWS_PROCESS_OUTPUT_BYTES_MAX + 1);
     enum err e =
         aws_process_run(c->setup.env, c->plan.command, AWS_PROCESS_LIMIT_MS, &output, &why);
     if (e) {
@@ -599,7 +594,6 @@ run_process(struct aws_credentials *c, struct writer_step *ret)
     } else {
         take_json(c, buf_bytes(&output), AWS_KEYS_OF_PROCESS, ret);
     }
-    aws_wipe(&output);
     buf_fini(&output);
 }
 

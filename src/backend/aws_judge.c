@@ -10,6 +10,7 @@
 
 #include "backend/aws.h"
 #include "backend/aws_xml.h"
+#include "backend/http_common.h"
 #include "base/mem.h"
 #include "wire/json_scan.h"
 
@@ -316,26 +317,6 @@ put_answer(const struct http_call_answer *answer, const struct aws_error *error,
 }
 
 static void
-judge_silence(const struct http_call_answer *answer, struct writer_step *ret)
-{
-    static const struct {
-        enum writer_verdict verdict;
-        const char *reason;
-    } failures[] = {
-        [HTTP_CALL_BAD_URL] = {VERDICT_BLOCKED, "bad_url"},
-        [HTTP_CALL_RESOLVE] = {VERDICT_RETRY, "resolve"},
-        [HTTP_CALL_CONNECT] = {VERDICT_RETRY, "connect"},
-        [HTTP_CALL_TLS] = {VERDICT_BLOCKED, "tls"},
-        [HTTP_CALL_TIMEOUT] = {VERDICT_RETRY, "timeout"},
-        [HTTP_CALL_BROKEN] = {VERDICT_RETRY, "broken"},
-        [HTTP_CALL_NO_MEMORY] = {VERDICT_RETRY, "out_of_memory"},
-    };
-    ret->verdict = failures[answer->failure].verdict;
-    snprintf(ret->reason, sizeof ret->reason, "%s", failures[answer->failure].reason);
-    put_message(ret->answer, sizeof ret->answer, bytes_of_text(answer->error));
-}
-
-static void
 judge_error(struct aws_clock *clock, const struct http_call_answer *answer,
             const struct aws_error *error, struct writer_step *ret)
 {
@@ -362,7 +343,7 @@ judge(struct aws_clock *clock, const struct http_call_answer *answer, bool is_xm
     struct aws_error error = {.code = ""};
     *ret = (struct writer_step){.next = WRITER_DONE, .verdict = VERDICT_DELIVERED};
     if (answer->failure != HTTP_CALL_ANSWERED) {
-        judge_silence(answer, ret);
+        http_judge_silence(answer, ret);
         return;
     }
     bool good = answer->status >= 200 && answer->status < 300;

@@ -231,10 +231,11 @@ test_silence_is_retried_unless_the_configuration_is_at_fault(void **state)
         {HTTP_CALL_BAD_URL, VERDICT_BLOCKED, "bad_url"},
         {HTTP_CALL_RESOLVE, VERDICT_RETRY, "resolve"},
         {HTTP_CALL_CONNECT, VERDICT_RETRY, "connect"},
+        {HTTP_CALL_PROXY, VERDICT_BLOCKED, "proxy"},
         {HTTP_CALL_TLS, VERDICT_BLOCKED, "tls"},
         {HTTP_CALL_TIMEOUT, VERDICT_RETRY, "timeout"},
-        {HTTP_CALL_BROKEN, VERDICT_RETRY, "broken"},
-        {HTTP_CALL_NO_MEMORY, VERDICT_RETRY, "out_of_memory"},
+        {HTTP_CALL_BROKEN, VERDICT_RETRY, "connection_broken"},
+        {HTTP_CALL_NO_MEMORY, VERDICT_RETRY, "no_memory"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct http_call_answer answer = silence_of(cases[i].failure, "in words");

@@ -71,8 +71,7 @@ aws_keys_set(struct aws_keys *keys, struct budget *budget, const struct sigv4_cr
 void
 aws_keys_wipe(struct aws_keys *keys)
 {
-    if (keys->memory != NULL) explicit_bzero(keys->memory, keys->memory_bytes);
-    mem_free(keys->budget, keys->memory, keys->memory_bytes);
+    mem_free_secret(keys->budget, keys->memory, keys->memory_bytes);
     *keys = (struct aws_keys){.memory = NULL};
 }
 
@@ -158,15 +157,6 @@ take_answer(struct aws_keys *keys, struct budget *budget, const struct answer *a
     return aws_keys_set(keys, budget, &views, expires_s, why);
 }
 
-/* A text with escapes lies in the arena, that is in memory of ours. */
-static void
-wipe_copy(struct bytes copy, struct bytes answer)
-{
-    uintptr_t at = (uintptr_t)copy.at, from = (uintptr_t)answer.at;
-    if (copy.size == 0 || (at >= from && at < from + answer.size)) return;
-    explicit_bzero((void *)at, copy.size);
-}
-
 enum err
 aws_keys_from_json(struct aws_keys *keys, struct budget *budget, struct bytes answer,
                    enum aws_keys_form form, struct why *why)
@@ -177,7 +167,7 @@ aws_keys_from_json(struct aws_keys *keys, struct budget *budget, struct bytes an
     if (answer.size > AWS_ANSWER_BYTES_MAX) {
         return why_set(why, ERR_LIMIT, "the answer has more than %d bytes", AWS_ANSWER_BYTES_MAX);
     }
-    arena_init(&arena, budget, 4 * AWS_ANSWER_BYTES_MAX, 0);
+    arena_init_secret(&arena, budget, 4 * AWS_ANSWER_BYTES_MAX, 0);
     struct scan s = scan_of(answer, &arena);
     scan_expect(&s, '{');
     while (s.bad == NULL && scan_key(&s, &key)) {
@@ -186,9 +176,6 @@ aws_keys_from_json(struct aws_keys *keys, struct budget *budget, struct bytes an
     scan_end(&s);
     enum err e = s.bad != NULL ? why_set(why, s.error, "the answer is no JSON object: %s", s.bad)
                                : take_answer(keys, budget, &a, form, why);
-    wipe_copy(a.access_key, answer);
-    wipe_copy(a.secret_key, answer);
-    wipe_copy(a.session_token, answer);
     arena_fini(&arena);
     return e;
 }

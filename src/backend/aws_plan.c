@@ -67,10 +67,8 @@ plan_settings(const struct planning *p)
     if (!secret_given(&s->access_key) || !secret_given(&s->secret_key)) {
         return why_set(p->why, ERR_INPUT, "access_key and secret_key belong together");
     }
-    buf_init(&texts, p->setup->memory, SECRETS_BYTES_MAX);
-    /* At once: a buffer that grows leaves copies behind. */
-    enum err e = buf_reserve(&texts, SECRETS_BYTES_MAX) ? OK : ERR_NOMEM;
-    if (e == OK) e = fetch(p, &s->access_key, "access_key", &texts, &access);
+    buf_init_secret(&texts, p->setup->memory, SECRETS_BYTES_MAX);
+    enum err e = fetch(p, &s->access_key, "access_key", &texts, &access);
     if (e == OK) e = fetch(p, &s->secret_key, "secret_key", &texts, &secret);
     if (e == OK) e = fetch(p, &s->session_token, "session_token", &texts, &token);
     if (e == OK) {
@@ -79,7 +77,6 @@ plan_settings(const struct planning *p)
                                                 bytes_of(texts.at + secret, token - secret)};
         e = aws_keys_set(&p->plan->keys, p->setup->memory, &views, 0, p->why);
     }
-    aws_wipe(&texts);
     buf_fini(&texts);
     return e;
 }

@@ -151,7 +151,7 @@ left_ms(struct env *env, int64_t deadline_ns)
 static enum err
 read_output(struct env *env, int from, int64_t deadline_ns, struct buf *output, struct why *why)
 {
-    /* At once: a buffer that grows leaves copies behind. */
+    /* At once: it is read straight into it. */
     if (!buf_reserve(output, AWS_PROCESS_OUTPUT_BYTES_MAX + 1)) {
         return why_set(why, buf_error(output), "no memory for its output");
     }

@@ -33,13 +33,6 @@ aws_variable(const struct aws_setup *setup, const char *name)
     return value == NULL || value[0] == '\0' ? NULL : value;
 }
 
-void
-aws_wipe(struct buf *buf)
-{
-    if (buf->at != NULL) explicit_bzero(buf->at, buf->capacity);
-    buf_clear(buf);
-}
-
 /* One byte more than it should have is asked for: a file that has it grew, or told no size. */
 enum err
 aws_file_read(struct env *env, const char *path, size_t bytes_max, struct buf *to, struct why *why)
@@ -233,8 +226,8 @@ enum err
 aws_profiles_read(const struct aws_setup *setup, struct aws_profiles *ret_profiles, struct why *why)
 {
     struct aws_profiles *p = ret_profiles;
-    buf_init(&p->config, setup->memory, AWS_PROFILES_BYTES_MAX + 1);
-    buf_init(&p->credentials, setup->memory, AWS_PROFILES_BYTES_MAX + 1);
+    buf_init_secret(&p->config, setup->memory, AWS_PROFILES_BYTES_MAX + 1);
+    buf_init_secret(&p->credentials, setup->memory, AWS_PROFILES_BYTES_MAX + 1);
     p->passed_over.text[0] = '\0';
     enum err e = read_one(setup, "AWS_CONFIG_FILE", "config", &p->config, &p->passed_over, why);
     if (e) return e;
@@ -245,8 +238,6 @@ aws_profiles_read(const struct aws_setup *setup, struct aws_profiles *ret_profil
 void
 aws_profiles_fini(struct aws_profiles *profiles)
 {
-    aws_wipe(&profiles->config);
-    aws_wipe(&profiles->credentials);
     buf_fini(&profiles->config);
     buf_fini(&profiles->credentials);
 }

@@ -31,9 +31,6 @@ struct aws_setup {
 /* NULL: not set, or set to nothing. */
 const char *aws_variable(const struct aws_setup *setup, const char *name);
 
-/* Overwrites what is in a buffer, and empties it. */
-void aws_wipe(struct buf *buf);
-
 /*
  * A whole file behind what is in `to`, in one piece of memory, so that no copy of a secret is left
  * behind. ERR_LIMIT: more than `bytes_max`; ERR_AGAIN: it grew meanwhile; ERR_MISSING.

@@ -1,6 +1,7 @@
 /* http_common.c - see http_common.h. */
 #include "backend/http_common.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #include "base/base64.h"
@@ -14,13 +15,12 @@ void
 http_headers_init(struct http_headers *h, struct budget *memory)
 {
     *h = (struct http_headers){.count = 0};
-    buf_init(&h->text, memory, HEADERS_BYTES_MAX);
+    buf_init_secret(&h->text, memory, HEADERS_BYTES_MAX);
 }
 
 void
 http_headers_fini(struct http_headers *h)
 {
-    if (h->text.at != NULL) explicit_bzero(h->text.at, h->text.capacity); /* secrets */
     buf_fini(&h->text);
 }
 
@@ -113,11 +113,10 @@ with_secret(const struct secret *secret, const char *what,
             struct http_headers *headers, const char *name, const char *prefix, struct why *why)
 {
     struct buf text;
-    buf_init(&text, NULL, HEADERS_BYTES_MAX);
+    buf_init_secret(&text, NULL, HEADERS_BYTES_MAX);
     buf_put_text(&text, prefix);
     enum err e = secret_fetch(secret, &text, why);
     if (e == OK) put(headers, name, buf_bytes(&text));
-    if (text.at != NULL) explicit_bzero(text.at, text.capacity);
     buf_fini(&text);
     return e ? why_prefix(why, e, "%s", what) : OK;
 }
@@ -146,8 +145,8 @@ http_put_basic_auth(struct http_headers *headers, const struct basic_auth_settin
                     struct why *why)
 {
     struct buf pair, coded;
-    buf_init(&pair, NULL, HEADERS_BYTES_MAX);
-    buf_init(&coded, NULL, HEADERS_BYTES_MAX);
+    buf_init_secret(&pair, NULL, HEADERS_BYTES_MAX);
+    buf_init_secret(&coded, NULL, HEADERS_BYTES_MAX);
     enum err e = read_username(auth, &pair, why);
     buf_put_u8(&pair, ':');
     if (e == OK && secret_given(&auth->password)) e = secret_fetch(&auth->password, &pair, why);
@@ -156,8 +155,6 @@ http_put_basic_auth(struct http_headers *headers, const struct basic_auth_settin
     if (e == OK) e = buf_error(&pair);
     if (e == OK) e = buf_error(&coded);
     if (e == OK) http_headers_put(headers, "Authorization", buf_bytes(&coded));
-    if (pair.at != NULL) explicit_bzero(pair.at, pair.capacity);
-    if (coded.at != NULL) explicit_bzero(coded.at, coded.capacity);
     buf_fini(&pair);
     buf_fini(&coded);
     return e ? why_prefix(why, e, "basic_auth") : OK;
@@ -272,26 +269,27 @@ step_answer(struct writer_step *step, struct bytes text)
     step->answer[valid ? whole : n] = 0;
 }
 
-static void
-judge_silence(const struct http_call_answer *answer, struct writer_step *step)
+void
+http_judge_silence(const struct http_call_answer *answer, struct writer_step *step)
 {
     static const struct {
-        enum http_call_failure failure;
         enum writer_verdict verdict;
         const char *reason;
     } silences[] = {
-        {HTTP_CALL_BAD_URL, VERDICT_BLOCKED, "bad_url"},
-        {HTTP_CALL_RESOLVE, VERDICT_RETRY, "resolve"},
-        {HTTP_CALL_CONNECT, VERDICT_RETRY, "connect"},
-        {HTTP_CALL_TLS, VERDICT_BLOCKED, "tls"},
-        {HTTP_CALL_TIMEOUT, VERDICT_RETRY, "timeout"},
-        {HTTP_CALL_BROKEN, VERDICT_RETRY, "connection_broken"},
-        {HTTP_CALL_NO_MEMORY, VERDICT_RETRY, "no_memory"},
+        [HTTP_CALL_BAD_URL] = {VERDICT_BLOCKED, "bad_url"},
+        [HTTP_CALL_RESOLVE] = {VERDICT_RETRY, "resolve"},
+        [HTTP_CALL_CONNECT] = {VERDICT_RETRY, "connect"},
+        [HTTP_CALL_PROXY] = {VERDICT_BLOCKED, "proxy"},
+        [HTTP_CALL_TLS] = {VERDICT_BLOCKED, "tls"},
+        [HTTP_CALL_TIMEOUT] = {VERDICT_RETRY, "timeout"},
+        [HTTP_CALL_BROKEN] = {VERDICT_RETRY, "connection_broken"},
+        [HTTP_CALL_NO_MEMORY] = {VERDICT_RETRY, "no_memory"},
     };
-    for (size_t i = 0; i < sizeof silences / sizeof *silences; i++) {
-        if (silences[i].failure != answer->failure) continue;
-        step_done(step, silences[i].verdict, silences[i].reason, answer->error);
-    }
+    assert(answer->failure != HTTP_CALL_ANSWERED);
+    enum writer_verdict verdict = silences[answer->failure].verdict;
+    /* A proxy, too, has times when it does not work. */
+    if (answer->failure == HTTP_CALL_PROXY && answer->proxy_status >= 500) verdict = VERDICT_RETRY;
+    step_done(step, verdict, silences[answer->failure].reason, answer->error);
 }
 
 static enum writer_verdict
@@ -310,7 +308,7 @@ http_judge(const struct http_call_answer *answer, struct writer_step *step)
 {
     step->next = WRITER_DONE;
     if (answer->failure != HTTP_CALL_ANSWERED) {
-        judge_silence(answer, step);
+        http_judge_silence(answer, step);
         return;
     }
     step->verdict = verdict_of_status(answer->status);

@@ -63,6 +63,12 @@ void http_judge_unmade(enum err e, const struct why *why, struct writer_step *re
  * refused. Fills in reason ("http_503", "timeout") and the begin of the answer.
  */
 void http_judge(const struct http_call_answer *answer, struct writer_step *ret_step);
+/*
+ * Judges that there is no answer: again later, but blocked where the URL or trust is at fault, or a
+ * proxy refuses. Reasons: "bad_url", "resolve", "connect", "proxy", "tls", "timeout",
+ * "connection_broken", "no_memory".
+ */
+void http_judge_silence(const struct http_call_answer *answer, struct writer_step *ret_step);
 /* What was answered, in one line, shortened. */
 void step_answer(struct writer_step *step, struct bytes text);
 /* DONE with a verdict and its words. */

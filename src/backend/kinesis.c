@@ -191,6 +191,14 @@ new_kpl(struct writer *w)
                           &w->kpl);
 }
 
+/* For a plan, which asks nobody. */
+static enum err
+suppose_shards(struct writer *w, uint32_t count)
+{
+    w->buckets = count * BUCKETS_OF_A_SHARD;
+    return kinesis_shards_suppose(w->shards, count);
+}
+
 static enum err
 kinesis_create(const struct writer_options *options, struct writer **ret_writer, struct why *why)
 {
@@ -206,6 +214,7 @@ kinesis_create(const struct writer_options *options, struct writer **ret_writer,
     if (e == OK && w->settings->format != KINESIS_NDJSON) {
         e = kinesis_shards_new(options->memory, &w->shards);
     }
+    if (e == OK && w->shards != NULL && options->shards > 0) e = suppose_shards(w, options->shards);
     if (e == OK) e = new_kpl(w);
     if (e) {
         why_set(why, e, "no memory for a destination");

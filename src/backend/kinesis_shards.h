@@ -38,6 +38,9 @@ MUST_CHECK enum err kinesis_shards_read(struct kinesis_shards *shards, struct by
  */
 MUST_CHECK enum err kinesis_shards_end(struct kinesis_shards *shards, struct why *why);
 
+/* As if that many (1 to KINESIS_SHARDS_MAX) had been listed, of equal ranges. ERR_NOMEM. */
+MUST_CHECK enum err kinesis_shards_suppose(struct kinesis_shards *shards, uint32_t count);
+
 /* 0: not known yet. */
 uint32_t kinesis_shards_count(const struct kinesis_shards *shards);
 /* 0: none are known; another one whenever they are others than before. */

@@ -4,11 +4,12 @@
  * RFC 6749, 2.3.1: a server takes the client's name and password by HTTP Basic; some take them only
  * as fields of the form. The first is tried first, and what worked is remembered.
  */
-#include <jansson.h>
 #include <stdio.h>
 
 #include "backend/remote_write.h"
 #include "base/base64.h"
+#include "wire/json_scan.h"
+#include "wire/number.h"
 
 enum { TEXT_BYTES_MAX = 128 * 1024, ANSWER_BYTES = 64 * 1024, EARLY_MS = 10 * 1000 };
 
@@ -34,25 +35,16 @@ oauth2_new(const struct writer_options *options, const struct oauth2_settings *s
     o->settings = settings;
     http_target_init(&o->target, &settings->http, options->settings->timeout_ms);
     http_headers_init(&o->headers, options->memory);
-    buf_init(&o->form, options->memory, TEXT_BYTES_MAX);
-    buf_init(&o->token, options->memory, TEXT_BYTES_MAX);
+    buf_init_secret(&o->form, options->memory, TEXT_BYTES_MAX);
+    buf_init_secret(&o->token, options->memory, TEXT_BYTES_MAX);
     *ret_oauth2 = o;
     return OK;
-}
-
-static void
-wipe(struct buf *secret)
-{
-    if (secret->at != NULL) explicit_bzero(secret->at, secret->capacity);
-    buf_clear(secret);
 }
 
 void
 oauth2_free(struct oauth2 *o)
 {
     if (o == NULL) return;
-    wipe(&o->form);
-    wipe(&o->token);
     buf_fini(&o->form);
     buf_fini(&o->token);
     http_headers_fini(&o->headers);
@@ -69,7 +61,7 @@ oauth2_is_due(const struct oauth2 *o)
 void
 oauth2_refused(struct oauth2 *o)
 {
-    wipe(&o->token);
+    buf_wipe(&o->token);
 }
 
 struct bytes
@@ -94,7 +86,7 @@ put_params(struct oauth2 *o, struct why *why)
 {
     const struct oauth2_settings *s = o->settings;
     struct buf text;
-    buf_init(&text, NULL, TEXT_BYTES_MAX);
+    buf_init_secret(&text, NULL, TEXT_BYTES_MAX);
     enum err e = OK;
     put_field(&o->form, "grant_type", bytes_of_text("client_credentials"));
     for (uint32_t i = 0; i < s->scopes.count; i++) {
@@ -107,7 +99,6 @@ put_params(struct oauth2 *o, struct why *why)
         e = secret_fetch(&s->endpoint_params.items[i].value, &text, why);
         if (e == OK) put_field(&o->form, s->endpoint_params.items[i].name, buf_bytes(&text));
     }
-    wipe(&text);
     buf_fini(&text);
     return e;
 }
@@ -117,8 +108,8 @@ static enum err
 put_client(struct oauth2 *o, struct why *why)
 {
     struct buf secret, pair;
-    buf_init(&secret, NULL, TEXT_BYTES_MAX);
-    buf_init(&pair, NULL, TEXT_BYTES_MAX);
+    buf_init_secret(&secret, NULL, TEXT_BYTES_MAX);
+    buf_init_secret(&pair, NULL, TEXT_BYTES_MAX);
     enum err e = OK;
     if (secret_given(&o->settings->client_secret)) {
         e = secret_fetch(&o->settings->client_secret, &secret, why);
@@ -129,7 +120,7 @@ put_client(struct oauth2 *o, struct why *why)
         put_field(&o->form, "client_secret", buf_bytes(&secret));
     } else if (e == OK) {
         struct buf value;
-        buf_init(&value, NULL, TEXT_BYTES_MAX);
+        buf_init_secret(&value, NULL, TEXT_BYTES_MAX);
         http_put_escaped(&pair, bytes_of_text(id));
         buf_put_u8(&pair, ':');
         http_put_escaped(&pair, buf_bytes(&secret));
@@ -137,11 +128,8 @@ put_client(struct oauth2 *o, struct why *why)
         base64_put(&value, buf_bytes(&pair));
         e = err_first(buf_error(&pair), buf_error(&value));
         http_headers_put(&o->headers, "Authorization", buf_bytes(&value));
-        wipe(&value);
         buf_fini(&value);
     }
-    wipe(&secret);
-    wipe(&pair);
     buf_fini(&secret);
     buf_fini(&pair);
     return e;
@@ -151,7 +139,7 @@ static void
 send_request(struct oauth2 *o, struct writer_step *step)
 {
     struct why why = {""};
-    wipe(&o->form);
+    buf_wipe(&o->form);
     http_headers_clear(&o->headers);
     http_headers_put(&o->headers, "Content-Type",
                      bytes_of_text("application/x-www-form-urlencoded"));
@@ -176,24 +164,56 @@ send_request(struct oauth2 *o, struct writer_step *step)
 
 /* --- the answer ------------------------------------------------------------------------------- */
 
+/* Some write it as a text. 0: it is nothing that can be used. */
+static double
+scan_seconds(struct scan *s)
+{
+    uint8_t c = scan_peek(s);
+    uint64_t bits = 0;
+    if (c != '"' && (c < '0' || c > '9')) {
+        scan_skip(s);
+        return 0;
+    }
+    struct bytes text = c == '"' ? scan_text(s) : scan_number(s);
+    bool number = s->bad == NULL && number_parse((const char *)text.at, text.size, &bits);
+    return number ? bits_double(bits) : 0;
+}
+
+/* The texts are views of the answer, or of the arena. */
+static void
+scan_answer(struct scan *s, struct bytes *ret_token, double *ret_lasts_s)
+{
+    struct bytes key;
+    scan_expect(s, '{');
+    while (scan_key(s, &key)) {
+        if (bytes_equal_text(key, "access_token") && scan_peek(s) == '"')
+            *ret_token = scan_text(s);
+        else if (bytes_equal_text(key, "expires_in"))
+            *ret_lasts_s = scan_seconds(s);
+        else
+            scan_skip(s);
+    }
+    scan_end(s);
+}
+
 static bool
 take_token(struct oauth2 *o, struct bytes body)
 {
-    json_t *root = json_loadb((const char *)body.at, body.size, 0, NULL);
-    const json_t *token = json_object_get(root, "access_token");
-    const json_t *seconds = json_object_get(root, "expires_in");
-    bool taken = json_is_string(token) && json_string_length(token) > 0;
-    wipe(&o->token);
-    if (taken) buf_put(&o->token, json_string_value(token), json_string_length(token));
-    taken = taken && buf_error(&o->token) == OK;
+    struct arena arena;
+    struct bytes token = {NULL, 0};
+    double lasts_s = 0;
+    arena_init_secret(&arena, o->options.memory, 2 * ANSWER_BYTES, 0);
+    struct scan s = scan_of(body, &arena);
+    scan_answer(&s, &token, &lasts_s);
+    bool taken = s.bad == NULL && token.size > 0;
+    buf_wipe(&o->token);
+    if (taken) buf_put_bytes(&o->token, token);
     o->ends_ms = INT64_MAX;
-    double lasts = json_is_string(seconds) ? strtod(json_string_value(seconds), NULL)
-                                           : json_number_value(seconds);
-    if (lasts > 0 && lasts < 1e12) {
-        o->ends_ms = env_realtime_ms(o->options.env) + (int64_t)(lasts * 1000);
+    if (lasts_s > 0 && lasts_s < 1e12) {
+        o->ends_ms = env_realtime_ms(o->options.env) + (int64_t)(lasts_s * 1000);
     }
-    json_decref(root);
-    return taken;
+    arena_fini(&arena);
+    return taken && buf_error(&o->token) == OK;
 }
 
 void
@@ -203,7 +223,7 @@ oauth2_step(struct oauth2 *o, const struct http_call_answer *answer, struct writ
         send_request(o, step);
         return;
     }
-    wipe(&o->form);
+    buf_wipe(&o->form);
     http_judge(answer, step);
     bool refused = answer->failure == HTTP_CALL_ANSWERED &&
                    (answer->status == 400 || answer->status == 401 || answer->status == 403);

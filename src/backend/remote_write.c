@@ -356,7 +356,7 @@ put_auth(struct writer *w, struct why *why)
     if (w->oauth2 == NULL) return OK;
     char prefix[] = "Bearer ";
     struct buf value;
-    buf_init(&value, NULL, ANSWER_BYTES);
+    buf_init_secret(&value, NULL, ANSWER_BYTES);
     buf_put_text(&value, prefix);
     buf_put_bytes(&value, oauth2_token(w->oauth2));
     enum err e = buf_error(&value);

@@ -19,7 +19,13 @@
     "<ListMultipartUploadsResult><IsTruncated>false</IsTruncated>" \
     "</ListMultipartUploadsResult>"
 
-enum { SAVED_MAX = 64 * 1024 };
+#define HOST "https://our-metrics.s3.eu-west-1.amazonaws.com"
+#define HOUR "m/2026/01/01/05/"
+#define LINE(time, value)                                 \
+    "{\"name\":\"up\",\"time\":" time ",\"value\":" value \
+    ",\"labels\":{\"__name__\":\"up\",\"job\":\"x\"}}\n"
+
+enum { SAVED_MAX = 64 * 1024, MIB = 1 << 20 };
 
 /* The hour that all items arrive in, unless a test says otherwise: 2026-01-01T05:00:00Z. */
 static const int64_t ARRIVAL_MS = 1767225600000 + 5 * 3600000 + 1234;
@@ -293,6 +299,15 @@ files_in(struct s3_rig *rig, const char *dir)
     struct counted_files x = {0};
     must(env_listdir(rig->options.env, dir, count_file, &x, NULL));
     return x.count;
+}
+
+static inline void
+expect_body(const struct s3_rig *rig, const char *want)
+{
+    if (!bytes_equal_text(rig->step.http.body, want)) {
+        fail_msg("'%.*s' instead of '%s'", (int)rig->step.http.body.size,
+                 (const char *)rig->step.http.body.at, want);
+    }
 }
 
 #endif

@@ -112,7 +112,7 @@ secret_fetch(const struct secret *secret, struct buf *to, struct why *why)
     /* Apart, so that `to` gets all of it or nothing; with room for a newline at a file's end, and
      * for the read that finds nothing more. */
     struct buf value;
-    buf_init(&value, NULL, SECRET_BYTES_MAX + 3);
+    buf_init_secret(&value, NULL, SECRET_BYTES_MAX + 3);
     enum err e = secret->file != NULL ? read_secret_file(secret->file, &value, why)
                                       : expand(secret->text, &value, why);
     if (e == OK && buf_error(&value) == OK && value.size > SECRET_BYTES_MAX) {
@@ -128,7 +128,6 @@ secret_fetch(const struct secret *secret, struct buf *to, struct why *why)
         buf_put_bytes(to, buf_bytes(&value));
         e = buf_error(to);
     }
-    if (value.at != NULL) explicit_bzero(value.at, value.capacity);
     buf_fini(&value);
     return e;
 }

@@ -103,6 +103,7 @@ struct writer_options {
                              "state" and "dead-letters" */
     const char *instance; /* the log's id in hex */
     struct bytes saved;   /* what save() gave last time; empty: nothing */
+    uint32_t shards;      /* for a plan, of a stream: as many are taken to be there; 0: not said */
 };
 
 struct writer_class {

@@ -13,11 +13,46 @@ buf_init(struct buf *buf, struct budget *budget, size_t limit_bytes)
 }
 
 void
+buf_init_secret(struct buf *buf, struct budget *budget, size_t limit_bytes)
+{
+    buf_init(buf, budget, limit_bytes);
+    buf->secret = true;
+}
+
+static void
+give_back(struct buf *buf)
+{
+    if (buf->secret)
+        mem_free_secret(buf->budget, buf->at, buf->capacity);
+    else
+        mem_free(buf->budget, buf->at, buf->capacity);
+}
+
+void
+buf_wipe(struct buf *buf)
+{
+    if (buf->at != NULL) explicit_bzero(buf->at, buf->capacity);
+    buf_clear(buf);
+}
+
+void
 buf_fini(struct buf *buf)
 {
-    mem_free(buf->budget, buf->at, buf->capacity);
+    give_back(buf);
     buf->at = NULL;
     buf->size = buf->capacity = 0;
+}
+
+/* A secret is moved by hand: what it leaves behind is overwritten. */
+static uint8_t *
+resize(struct buf *buf, size_t capacity)
+{
+    if (!buf->secret) return mem_resize(buf->budget, buf->at, buf->capacity, capacity);
+    uint8_t *at = mem_alloc(buf->budget, capacity);
+    if (at == NULL) return NULL;
+    if (buf->size > 0) memcpy(at, buf->at, buf->size);
+    give_back(buf);
+    return at;
 }
 
 bool
@@ -33,7 +68,7 @@ buf_grow(struct buf *buf, size_t more)
         capacity += capacity / 2;
     }
     if (capacity > buf->limit) capacity = buf->limit;
-    uint8_t *at = mem_resize(buf->budget, buf->at, buf->capacity, capacity);
+    uint8_t *at = resize(buf, capacity);
     if (at == NULL) {
         if (buf->failed == OK) buf->failed = ERR_NOMEM;
         return false;

@@ -17,11 +17,16 @@ struct buf {
     size_t limit;
     struct budget *budget;
     enum err failed;
+    bool secret;
 };
 
 /* Takes no memory yet. `limit_bytes` > 0. `budget` may be NULL. */
 void buf_init(struct buf *buf, struct budget *budget, size_t limit_bytes);
+/* The same, for secrets: what it gives back, when it grows and in the end, is overwritten. */
+void buf_init_secret(struct buf *buf, struct budget *budget, size_t limit_bytes);
 void buf_fini(struct buf *buf);
+/* Overwrites what is in it, and clears it. */
+void buf_wipe(struct buf *buf);
 
 /* Slow half of the inline functions below: makes room for `more` bytes behind `size`. */
 bool buf_grow(struct buf *buf, size_t more);

@@ -120,6 +120,22 @@ budget_used(const struct budget *budget)
     return atomic_load_explicit(&budget->used_bytes, memory_order_relaxed);
 }
 
+static void (*_Atomic watch)(const void *memory,
+                             size_t size_bytes); /* relaxed: tests have one thread */
+
+void
+mem_watch_frees(void (*see)(const void *memory, size_t size_bytes))
+{
+    atomic_store_explicit(&watch, see, memory_order_relaxed);
+}
+
+static void
+show_freed(const void *memory, size_t size_bytes)
+{
+    void (*see)(const void *, size_t) = atomic_load_explicit(&watch, memory_order_relaxed);
+    if (see != NULL) see(memory, size_bytes);
+}
+
 void *
 mem_alloc(struct budget *budget, size_t size_bytes)
 {
@@ -150,6 +166,7 @@ mem_resize(struct budget *budget, void *old, size_t old_bytes, size_t new_bytes)
     size_t more = larger ? new_bytes - old_bytes + both : 0;
     if (larger && fail_now()) return NULL;
     if (budget != NULL && budget_take(budget, more) != OK) return NULL;
+    show_freed(old, old_bytes);
     void *memory = realloc(old, new_bytes == 0 ? 1 : new_bytes);
     if (budget != NULL && memory == NULL) budget_give(budget, more);
     if (budget != NULL && memory != NULL) {
@@ -162,8 +179,16 @@ void
 mem_free(struct budget *budget, void *memory, size_t size_bytes)
 {
     if (memory == NULL) return;
+    show_freed(memory, size_bytes);
     free(memory);
     if (budget != NULL) budget_give(budget, size_bytes);
+}
+
+void
+mem_free_secret(struct budget *budget, void *memory, size_t size_bytes)
+{
+    if (memory != NULL) explicit_bzero(memory, size_bytes);
+    mem_free(budget, memory, size_bytes);
 }
 
 struct arena_block {
@@ -181,6 +206,14 @@ arena_init(struct arena *arena, struct budget *budget, uint64_t limit_bytes, siz
     };
 }
 
+void
+arena_init_secret(struct arena *arena, struct budget *budget, uint64_t limit_bytes,
+                  size_t block_bytes)
+{
+    arena_init(arena, budget, limit_bytes, block_bytes);
+    arena->secret = true;
+}
+
 static void
 arena_free_blocks(struct arena *arena, struct arena_block *keep)
 {
@@ -188,8 +221,12 @@ arena_free_blocks(struct arena *arena, struct arena_block *keep)
     for (struct arena_block *b = arena->blocks; b != NULL; b = next) {
         next = b->next;
         if (b == keep) continue;
-        arena->used_bytes -= b->size_bytes;
-        mem_free(arena->budget, b, b->size_bytes);
+        size_t bytes = b->size_bytes;
+        arena->used_bytes -= bytes;
+        if (arena->secret)
+            mem_free_secret(arena->budget, b, bytes);
+        else
+            mem_free(arena->budget, b, bytes);
     }
     arena->blocks = keep;
     if (keep != NULL) keep->next = NULL;

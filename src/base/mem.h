@@ -45,6 +45,8 @@ void *mem_alloc(struct budget *budget, size_t size_bytes);
  */
 void *mem_resize(struct budget *budget, void *old, size_t old_bytes, size_t new_bytes);
 void mem_free(struct budget *budget, void *memory, size_t size_bytes);
+/* The same, for what held a secret: it is overwritten first. */
+void mem_free_secret(struct budget *budget, void *memory, size_t size_bytes);
 
 /*
  * Fails the n-th allocation from now on (1 = the next one); 0 switches it off. With `forever` all
@@ -56,6 +58,12 @@ bool mem_fail_fired(void);
 /* What mem_fail_nth() would have to be told to go on after an interruption. */
 uint64_t mem_fail_left(void);
 
+/*
+ * For tests: `see` is shown all memory that is about to be given back, that of arenas and buffers,
+ * too; it may have parts that were never written. NULL: nobody looks. Process-wide.
+ */
+void mem_watch_frees(void (*see)(const void *memory, size_t size_bytes));
+
 /* An arena: many small allocations, freed at once. Has a ceiling. */
 struct arena_block;
 struct arena {
@@ -66,11 +74,15 @@ struct arena {
     struct arena_block *blocks;
     uint8_t *at;
     uint8_t *end;
+    bool secret;
 };
 
 /* No memory is taken before the first allocation. `block_bytes` 0 chooses a default. */
 void arena_init(struct arena *arena, struct budget *budget, uint64_t limit_bytes,
                 size_t block_bytes);
+/* The same, for secrets: what it gives back is overwritten. */
+void arena_init_secret(struct arena *arena, struct budget *budget, uint64_t limit_bytes,
+                       size_t block_bytes);
 void arena_fini(struct arena *arena);
 /* Forgets all allocations but keeps one block for the next use. */
 void arena_reset(struct arena *arena);

@@ -95,6 +95,83 @@ test_buffer_append_beyond_limit_fails_whole_and_sticks(void **state)
     buf_fini(&buf);
 }
 
+/* What was given back with any of this in it. */
+static const char mark[] = "open sesame";
+static uint32_t marked_count;
+
+static void
+look_for_mark(const void *memory, size_t size_bytes)
+{
+    marked_count += memmem(memory, size_bytes, mark, sizeof mark - 1) != NULL;
+}
+
+static uint32_t
+marked_of_buffer(void (*init)(struct buf *buf, struct budget *budget, size_t limit_bytes))
+{
+    struct budget budget;
+    struct buf buf;
+    budget_init(&budget, "test", 0, NULL);
+    marked_count = 0;
+    mem_watch_frees(look_for_mark);
+    init(&buf, &budget, 1 << 20);
+    for (uint32_t i = 0; i < 10000; i++) {
+        buf_put_text(&buf, mark);
+    }
+    assert_int_equal(buf_error(&buf), OK);
+    for (uint32_t i = 0; i < 10000; i++) {
+        assert_memory_equal(buf.at + i * (sizeof mark - 1), mark, sizeof mark - 1);
+    }
+    buf_fini(&buf);
+    mem_watch_frees(NULL);
+    assert_int_equal(budget_used(&budget), 0);
+    return marked_count;
+}
+
+static void
+test_a_buffer_of_secrets_leaves_nothing_behind_when_it_grows_and_ends(void **state)
+{
+    (void)state;
+    assert_true(marked_of_buffer(buf_init) > 1); /* so it would be seen */
+    assert_int_equal(marked_of_buffer(buf_init_secret), 0);
+}
+
+static void
+test_a_buffer_that_is_wiped_holds_nothing(void **state)
+{
+    (void)state;
+    struct buf buf;
+    buf_init(&buf, NULL, 1000);
+    buf_wipe(&buf); /* without memory */
+    buf_put_text(&buf, mark);
+    size_t capacity = buf.capacity;
+    buf_wipe(&buf);
+    assert_int_equal(buf.size, 0);
+    assert_int_equal(buf.capacity, capacity);
+    for (size_t i = 0; i < sizeof mark; i++) {
+        assert_int_equal(buf.at[i], 0);
+    }
+    buf_fini(&buf);
+}
+
+static void
+test_an_arena_of_secrets_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    struct arena arena;
+    marked_count = 0;
+    arena_init_secret(&arena, NULL, 0, 0);
+    mem_watch_frees(look_for_mark);
+    for (uint32_t round = 0; round < 2; round++) {
+        for (uint32_t i = 0; i < 10000; i++) {
+            assert_non_null(arena_copy(&arena, bytes_of_text(mark)).at);
+        }
+        arena_reset(&arena);
+    }
+    arena_fini(&arena);
+    mem_watch_frees(NULL);
+    assert_int_equal(marked_count, 0);
+}
+
 int
 main(void)
 {
@@ -104,6 +181,9 @@ main(void)
         cmocka_unit_test(test_nth_allocation_fails_once_or_for_ever),
         cmocka_unit_test(test_arena_gives_everything_back_and_respects_its_ceiling),
         cmocka_unit_test(test_buffer_append_beyond_limit_fails_whole_and_sticks),
+        cmocka_unit_test(test_a_buffer_of_secrets_leaves_nothing_behind_when_it_grows_and_ends),
+        cmocka_unit_test(test_a_buffer_that_is_wiped_holds_nothing),
+        cmocka_unit_test(test_an_arena_of_secrets_leaves_nothing_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

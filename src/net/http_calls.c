@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "net/http_answer.h"
+#include "net/http_mask.h"
 
 enum { ANSWER_BYTES_MAX = 64 << 20, IDLE_MAX = 8 };
 
@@ -42,12 +43,22 @@ struct http_calls {
     struct transfer *shown; /* its body is in the caller's hands */
 };
 
+/* Headers hold secrets. */
+static void
+lines_free(struct curl_slist *lines)
+{
+    for (struct curl_slist *line = lines; line != NULL; line = line->next) {
+        explicit_bzero(line->data, strlen(line->data));
+    }
+    curl_slist_free_all(lines);
+}
+
 static void
 transfer_free(struct transfer *t)
 {
     if (t == NULL) return;
     if (t->curl != NULL) curl_easy_cleanup(t->curl);
-    curl_slist_free_all(t->headers);
+    lines_free(t->headers);
     curl_slist_free_all(t->connect_to);
     buf_fini(&t->body);
     mem_free(NULL, t, sizeof *t);
@@ -172,7 +183,7 @@ transfer_take(struct http_calls *calls)
         transfer_free(t);
         return NULL;
     }
-    buf_init(&t->body, calls->budget, ANSWER_BYTES_MAX);
+    buf_init_secret(&t->body, calls->budget, ANSWER_BYTES_MAX); /* it may be a token */
     return t;
 }
 
@@ -196,9 +207,15 @@ tls_version(const char *name)
 static void
 set_target(CURL *curl, const struct http_calls_target *target)
 {
-    if (target->proxy_url != NULL) curl_easy_setopt(curl, CURLOPT_PROXY, target->proxy_url);
-    if (target->no_proxy != NULL) curl_easy_setopt(curl, CURLOPT_NOPROXY, target->no_proxy);
-    if (target->ca_file != NULL) curl_easy_setopt(curl, CURLOPT_CAINFO, target->ca_file);
+    if (target->proxy_url != NULL) {
+        const char *no_proxy = target->no_proxy == NULL ? "" : target->no_proxy;
+        curl_easy_setopt(curl, CURLOPT_PROXY, target->proxy_url);
+        curl_easy_setopt(curl, CURLOPT_NOPROXY, no_proxy); /* not the environment's */
+    }
+    if (target->ca_file != NULL) {
+        curl_easy_setopt(curl, CURLOPT_CAINFO, target->ca_file);
+        curl_easy_setopt(curl, CURLOPT_PROXY_CAINFO, target->ca_file);
+    }
     if (target->cert_file != NULL) curl_easy_setopt(curl, CURLOPT_SSLCERT, target->cert_file);
     if (target->key_file != NULL) curl_easy_setopt(curl, CURLOPT_SSLKEY, target->key_file);
     long versions = tls_version(target->min_version) | tls_version(target->max_version) << 16;
@@ -224,6 +241,8 @@ set_headers(struct transfer *t)
     for (const char *const *h = t->call.headers; ok && h != NULL && *h != NULL; h++) {
         ok = append(&t->headers, *h);
     }
+    /* A proxy that is asked for a connection does not see them. */
+    curl_easy_setopt(t->curl, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
     return ok && curl_easy_setopt(t->curl, CURLOPT_HTTPHEADER, t->headers) == CURLE_OK;
 }
 
@@ -237,7 +256,10 @@ set_url(struct transfer *t)
 {
     char text[1024], *host = NULL, *port = NULL, *url = NULL;
     const char *name = t->call.target->server_name;
-    if (name == NULL) return curl_easy_setopt(t->curl, CURLOPT_URL, t->call.url) == CURLE_OK;
+    bool tls = strncasecmp(t->call.url, "https", 5) == 0;
+    if (name == NULL || !tls) {
+        return curl_easy_setopt(t->curl, CURLOPT_URL, t->call.url) == CURLE_OK;
+    }
     CURLU *u = curl_url();
     bool ok = u != NULL && curl_url_set(u, CURLUPART_URL, t->call.url, 0) == CURLUE_OK &&
               curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
@@ -247,8 +269,7 @@ set_url(struct transfer *t)
     if (ok) {
         snprintf(text, sizeof text, "%s:%s:%s:%s", name, port, host, port);
         ok = append(&t->connect_to, text);
-        bool tls = strncasecmp(t->call.url, "https", 5) == 0;
-        bool usual = strcmp(port, tls ? "443" : "80") == 0; /* then nobody names it */
+        bool usual = strcmp(port, "443") == 0; /* then nobody names it */
         snprintf(text, sizeof text, usual ? "Host: %s" : "Host: %s:%s", host, port);
         ok = ok && append(&t->headers, text);
     }
@@ -394,7 +415,7 @@ http_calls_poll(struct http_calls *calls, int wait_ms)
 static void
 give_back(struct http_calls *calls, struct transfer *t)
 {
-    curl_slist_free_all(t->headers);
+    lines_free(t->headers);
     curl_slist_free_all(t->connect_to);
     t->headers = t->connect_to = NULL;
     if (calls->idle_count == IDLE_MAX) {
@@ -402,10 +423,37 @@ give_back(struct http_calls *calls, struct transfer *t)
         return;
     }
     buf_fini(&t->body);
-    buf_init(&t->body, calls->budget, ANSWER_BYTES_MAX);
     t->next = calls->idle;
     calls->idle = t;
     calls->idle_count++;
+}
+
+/* The status with which a proxy refused to connect; 0: none did. */
+static unsigned
+proxy_refusal(const struct transfer *t)
+{
+    long status = 0;
+    bool may_be = t->code != CURLE_OK && t->code != CURLE_OPERATION_TIMEDOUT;
+    if (may_be) curl_easy_getinfo(t->curl, CURLINFO_HTTP_CONNECTCODE, &status);
+    return status >= 300 ? (unsigned)status : 0;
+}
+
+/* libcurl's own words show a proxy's URL as it is where it makes no sense of it: password included.
+ */
+static const char *
+words_of(const struct transfer *t)
+{
+    bool fine = t->error[0] != '\0' && strchr(t->error, '@') == NULL;
+    return fine ? t->error : curl_easy_strerror(t->code);
+}
+
+/* By the lines that were sent: whose they were may have begun another request since. */
+static void
+mask_echoes(struct transfer *t)
+{
+    for (const struct curl_slist *line = t->headers; line != NULL; line = line->next) {
+        http_mask_echo(t->body.at, t->body.size, line->data);
+    }
 }
 
 bool
@@ -425,10 +473,12 @@ http_calls_done(struct http_calls *calls, struct http_call_answer *ret)
     }
     if (t->answer.failure == HTTP_CALL_ANSWERED) {
         t->answer.status = (unsigned)status;
+        if (status >= 300) mask_echoes(t);
         t->answer.body = buf_bytes(&t->body);
     } else {
-        snprintf(t->answer.error, sizeof t->answer.error, "%s",
-                 t->error[0] != '\0' ? t->error : curl_easy_strerror(t->code));
+        snprintf(t->answer.error, sizeof t->answer.error, "%s", words_of(t));
+        t->answer.proxy_status = proxy_refusal(t);
+        if (t->answer.proxy_status != 0) t->answer.failure = HTTP_CALL_PROXY;
     }
     *ret = t->answer;
     return true;

@@ -20,9 +20,11 @@ enum {
 
 /* What several requests have in common. Texts are borrowed for as long as a call is under way. */
 struct http_calls_target {
-    const char *proxy_url; /* NULL: as the environment says; "": none */
-    const char *no_proxy;  /* NULL: as the environment says */
-    const char *ca_file;   /* PEM; NULL: the system's */
+    /* "http://user:password@host:port"; NULL: as the environment says (http_proxy, https_proxy,
+     * all_proxy, no_proxy); "": none. */
+    const char *proxy_url;
+    const char *no_proxy;  /* beside proxy_url: hosts and networks without it; NULL: none */
+    const char *ca_file;   /* PEM, also for a proxy of https; NULL: the system's */
     const char *cert_file; /* PEM, of the client; NULL: none */
     const char *key_file;
     const char *server_name; /* expected in the certificate, and asked for; NULL: the URL's host */
@@ -50,7 +52,8 @@ enum http_call_failure {
     HTTP_CALL_BAD_URL,
     HTTP_CALL_RESOLVE, /* the name */
     HTTP_CALL_CONNECT,
-    HTTP_CALL_TLS, /* no trust, a wrong name, a handshake that failed */
+    HTTP_CALL_PROXY, /* it refuses to connect to an https host */
+    HTTP_CALL_TLS,   /* no trust, a wrong name, a handshake that failed */
     HTTP_CALL_TIMEOUT,
     HTTP_CALL_BROKEN, /* the connection, before the answer was whole */
     HTTP_CALL_NO_MEMORY,
@@ -59,8 +62,9 @@ enum http_call_failure {
 struct http_call_answer {
     void *context;
     enum http_call_failure failure;
-    unsigned status; /* 0: none */
-    struct bytes body;
+    unsigned status;       /* 0: none */
+    unsigned proxy_status; /* of HTTP_CALL_PROXY: what it answered */
+    struct bytes body;     /* of a refusal without our own credentials (http_mask.h) */
     bool body_cut;
     char wanted[HTTP_CALLS_WANTED_MAX][HTTP_CALLS_WANTED_BYTES]; /* in the order asked for; "" */
     int64_t retry_after_ns;                                      /* 0: not said */

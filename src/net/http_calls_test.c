@@ -207,6 +207,220 @@ test_methods_without_a_body_have_none(void **state)
     player_stop(&p);
 }
 
+/* --- secrets ---------------------------------------------------------------------------------- */
+
+static bool seen_in_freed;
+
+static void
+look_for_token(const void *memory, size_t size_bytes)
+{
+    seen_in_freed |= memmem(memory, size_bytes, "hush-token", 10) != NULL;
+}
+
+static void
+test_no_answer_stays_in_memory_that_is_given_back(void **state)
+{
+    (void)state;
+    char answer[900];
+    int size = snprintf(answer, sizeof answer, "HTTP/1.1 200 Fine\r\nContent-Length: 800\r\n\r\n");
+    while (size < 840) { /* long enough for its buffer to grow */
+        size += snprintf(answer + size, sizeof answer - (size_t)size, "hush-token");
+    }
+    const char *answers[] = {answer, answer};
+    struct player p;
+    player_start(&p, 2, answers);
+    struct http_calls *calls = calls_new();
+    struct http_call call = post_to(p.url, NULL);
+    call.answer_bytes_max = 10000;
+    seen_in_freed = false;
+    mem_watch_frees(look_for_token);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(http_calls_start(calls, &call, NULL), OK);
+        struct http_call_answer a = wait_for_one(calls);
+        assert_int_equal(a.status, 200);
+        assert_non_null(memmem(a.body.at, a.body.size, "hush-token", 10));
+    }
+    http_calls_free(calls);
+    mem_watch_frees(NULL);
+    assert_false(seen_in_freed);
+    player_stop(&p);
+}
+
+static void
+test_a_refusal_that_repeats_our_credentials_is_masked(void **state)
+{
+    (void)state;
+    static const char *const headers[] = {"Authorization: Bearer hush-token", NULL};
+    const char *answers[] = {
+        "HTTP/1.1 403 No\r\nContent-Length: 26\r\n\r\nno hush-token, no hush-tok",
+        "HTTP/1.1 200 Fine\r\nContent-Length: 10\r\n\r\nhush-token"};
+    struct player p;
+    player_start(&p, 2, answers);
+    struct http_calls *calls = calls_new();
+    struct http_call call = post_to(p.url, NULL);
+    call.headers = headers;
+    assert_int_equal(http_calls_start(calls, &call, NULL), OK);
+    assert_true(bytes_equal_text(wait_for_one(calls).body, "no **********, no hush-tok"));
+    assert_int_equal(http_calls_start(calls, &call, NULL), OK);
+    assert_true(bytes_equal_text(wait_for_one(calls).body, "hush-token"));
+    http_calls_free(calls);
+    player_stop(&p);
+}
+
+/* --- proxies ---------------------------------------------------------------------------------- */
+
+/* The player is the proxy; the password is "p@ss:word". */
+static struct http_calls_target
+through(const struct player *p, char url[100])
+{
+    unsigned port = (unsigned)strtoul(strrchr(p->url, ':') + 1, NULL, 10);
+    snprintf(url, 100, "http://user:p%%40ss%%3Aword@127.0.0.1:%u", port);
+    return (struct http_calls_target){
+        .proxy_url = url, .connect_timeout_ms = 5000, .timeout_ms = 10000};
+}
+
+static const char proxy_line[] = "Proxy-Authorization: Basic dXNlcjpwQHNzOndvcmQ=\r\n";
+
+static struct http_call_answer
+ask_through(const struct http_calls_target *through_it, const char *url)
+{
+    static const char *const headers[] = {"Authorization: Bearer secret", NULL};
+    struct http_calls *calls = calls_new();
+    struct http_call call = post_to(url, NULL);
+    call.target = through_it;
+    call.headers = headers;
+    assert_int_equal(http_calls_start(calls, &call, NULL), OK);
+    struct http_call_answer answer = wait_for_one(calls);
+    answer.body = bytes_of(NULL, 0); /* its memory goes with the calls */
+    http_calls_free(calls);
+    return answer;
+}
+
+static void
+test_a_proxy_gets_the_user_and_password_of_its_url(void **state)
+{
+    (void)state;
+    const char *answers[] = {"HTTP/1.1 200 Fine\r\nContent-Length: 0\r\n\r\n"};
+    struct player p;
+    char url[100];
+    player_start(&p, 1, answers);
+    struct http_calls_target target_ = through(&p, url);
+    struct http_call_answer a = ask_through(&target_, "http://destination.invalid/path");
+    assert_int_equal(a.failure, HTTP_CALL_ANSWERED);
+    assert_int_equal(a.status, 200);
+    assert_ptr_equal(strstr(p.seen, "POST http://destination.invalid/path HTTP/1.1\r\n"), p.seen);
+    assert_non_null(strstr(p.seen, proxy_line));
+    assert_non_null(strstr(p.seen, "\r\nAuthorization: Bearer secret\r\n"));
+    player_stop(&p);
+}
+
+static void
+test_a_proxy_is_asked_to_connect_and_sees_no_header_of_the_request(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *answer;
+        unsigned status;
+    } cases[] = {
+        {"HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm=x\r\nContent-Length: 0\r\n\r\n", 407},
+        {"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", 403},
+        {"HTTP/1.1 503 Later\r\nContent-Length: 0\r\n\r\n", 503},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct player p;
+        char url[100];
+        player_start(&p, 1, &cases[i].answer);
+        struct http_calls_target target_ = through(&p, url);
+        struct http_call_answer a = ask_through(&target_, "https://destination.invalid/path");
+        assert_int_equal(a.failure, HTTP_CALL_PROXY);
+        assert_int_equal(a.status, 0);
+        assert_int_equal(a.proxy_status, cases[i].status);
+        assert_null(strstr(a.error, "word"));
+        assert_ptr_equal(strstr(p.seen, "CONNECT destination.invalid:443 HTTP/1.1\r\n"), p.seen);
+        assert_non_null(strstr(p.seen, proxy_line));
+        assert_null(strstr(p.seen, "Bearer"));
+        player_stop(&p);
+    }
+}
+
+static void
+test_hosts_of_no_proxy_are_reached_without_it(void **state)
+{
+    (void)state;
+    static const char *const lists[] = {"127.0.0.1", "other.example,127.0.0.1", "127.0.0.0/8", "*"};
+    const char *answers[4];
+    for (unsigned i = 0; i < 4; i++) {
+        answers[i] = "HTTP/1.1 200 Fine\r\nContent-Length: 0\r\n\r\n";
+    }
+    struct player p;
+    player_start(&p, 4, answers);
+    for (unsigned i = 0; i < 4; i++) {
+        const struct http_calls_target target_ = {.proxy_url = "http://user:word@127.0.0.1:1",
+                                                  .no_proxy = lists[i],
+                                                  .connect_timeout_ms = 5000,
+                                                  .timeout_ms = 10000};
+        assert_int_equal(ask_through(&target_, p.url).status, 200);
+        assert_ptr_equal(strstr(p.seen, "POST /path HTTP/1.1\r\n"), p.seen);
+        assert_null(strstr(p.seen, "Proxy-"));
+    }
+    player_stop(&p);
+}
+
+static void
+test_the_environment_counts_where_no_proxy_is_given_and_only_there(void **state)
+{
+    (void)state;
+    const char *answers[3];
+    for (unsigned i = 0; i < 3; i++) {
+        answers[i] = "HTTP/1.1 200 Fine\r\nContent-Length: 0\r\n\r\n";
+    }
+    struct player p;
+    char url[100];
+    player_start(&p, 3, answers);
+    struct http_calls_target given = through(&p, url), not_given = given, none = given;
+    not_given.proxy_url = NULL;
+    none.proxy_url = "";
+    unsetenv("no_proxy");
+    unsetenv("NO_PROXY");
+    setenv("http_proxy", url, 1);
+    assert_int_equal(ask_through(&not_given, "http://destination.invalid/").status, 200);
+    assert_non_null(strstr(p.seen, proxy_line));
+    assert_int_equal(ask_through(&none, "http://destination.invalid/").failure, HTTP_CALL_RESOLVE);
+    setenv("no_proxy", "destination.invalid", 1);
+    assert_int_equal(ask_through(&not_given, "http://destination.invalid/").failure,
+                     HTTP_CALL_RESOLVE);
+    assert_int_equal(ask_through(&given, "http://destination.invalid/").status, 200);
+    unsetenv("no_proxy");
+    setenv("http_proxy", "http://127.0.0.1:1", 1);
+    assert_int_equal(ask_through(&given, "http://destination.invalid/").status, 200);
+    unsetenv("http_proxy");
+    player_stop(&p);
+}
+
+static void
+test_no_error_shows_a_proxys_password(void **state)
+{
+    (void)state;
+    static const char *const urls[] = {
+        "http://user:hush@no-such-host.invalid:3128",
+        "http://user:hush@127.0.0.1:1",
+        "http://user:hush@[half",
+        "strange://user:hush@127.0.0.1:1",
+        "user:hush@ho st",
+    };
+    const struct http_calls_target target_ = {.connect_timeout_ms = 5000, .timeout_ms = 10000};
+    unsetenv("no_proxy");
+    unsetenv("NO_PROXY");
+    for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
+        setenv("http_proxy", urls[i], 1);
+        struct http_call_answer a = ask_through(&target_, "http://destination.invalid/");
+        assert_int_not_equal(a.failure, HTTP_CALL_ANSWERED);
+        assert_true(a.error[0] != '\0');
+        assert_null(strstr(a.error, "hush"));
+    }
+    unsetenv("http_proxy");
+}
+
 int
 main(void)
 {
@@ -217,6 +431,13 @@ main(void)
         cmocka_unit_test(test_a_long_answer_is_cut),
         cmocka_unit_test(test_waiting_ends_when_woken),
         cmocka_unit_test(test_methods_without_a_body_have_none),
+        cmocka_unit_test(test_no_answer_stays_in_memory_that_is_given_back),
+        cmocka_unit_test(test_a_refusal_that_repeats_our_credentials_is_masked),
+        cmocka_unit_test(test_a_proxy_gets_the_user_and_password_of_its_url),
+        cmocka_unit_test(test_a_proxy_is_asked_to_connect_and_sees_no_header_of_the_request),
+        cmocka_unit_test(test_hosts_of_no_proxy_are_reached_without_it),
+        cmocka_unit_test(test_the_environment_counts_where_no_proxy_is_given_and_only_there),
+        cmocka_unit_test(test_no_error_shows_a_proxys_password),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -353,7 +353,7 @@ make_key(const struct sigv4_request *r, struct bytes secret, struct bytes day, u
         hmac(key, SHA256_BYTES, steps[i], next);
         memcpy(key, next, sizeof next);
     }
-    explicit_bzero(scratch->at, scratch->size);
+    explicit_bzero(next, sizeof next);
 }
 
 static void
@@ -388,6 +388,7 @@ make_signature(const struct sigv4_request *r, const struct sigv4_credentials *c,
     buf_put_u8(scratch, '\n');
     buf_put_text(scratch, hash);
     hmac(key, sizeof key, buf_bytes(scratch), signature);
+    explicit_bzero(key, sizeof key);
     hex(signature, sizeof signature, ret_signature);
     return buf_error(scratch);
 }
@@ -400,7 +401,7 @@ sigv4_sign(const struct sigv4_request *r, const struct sigv4_credentials *c, str
     char signature[2 * SHA256_BYTES + 1];
     enum err e = signing_init(&s, r, c);
     if (e) return e;
-    buf_init(&scratch, to->budget, REQUEST_BYTES_MAX);
+    buf_init_secret(&scratch, to->budget, REQUEST_BYTES_MAX);
     e = make_signature(r, c, &s, &scratch, signature);
     buf_fini(&scratch);
     if (e) return e;

@@ -43,8 +43,9 @@ uint64_t
 account_queued(const struct relay *r, enum item_kind kind)
 {
     uint64_t queued = window_open(r->window, kind);
-    bool begun = r->chunk != NULL && r->chunk->kind == kind && r->chunk_next < r->chunk_count;
-    if (begun) queued -= r->chunk_untaken;
+    /* One that is fed whole may be gone already. */
+    bool begun = r->chunk != NULL && r->chunk_next < r->chunk_count;
+    if (begun && r->chunk->kind == kind) queued -= r->chunk_untaken;
     return r->ahead.count[kind] > 0 ? queued + (uint64_t)r->ahead.count[kind] : queued;
 }
 

@@ -35,7 +35,7 @@ call_fini(struct relay *r, struct call *call)
     struct budget *memory = r->options.memory;
     if (call->body != NULL) r->class->call_free(r->writer, call->body);
     mem_free(memory, call->items, call->capacity * sizeof *call->items);
-    mem_free(memory, call->seen.slots, call->seen.capacity * sizeof *call->seen.slots);
+    series_seen_fini(&call->seen, memory);
     *call = (struct call){0};
 }
 
@@ -46,10 +46,7 @@ call_clear(struct relay *r, struct call *call)
     call->count = 0;
     call->samples = 0;
     call->sealed = false;
-    if (call->seen.count > 0) {
-        memset(call->seen.slots, 0, call->seen.capacity * sizeof *call->seen.slots);
-    }
-    call->seen.count = 0;
+    series_seen_clear(&call->seen);
 }
 
 static bool
@@ -79,40 +76,6 @@ call_push(const struct relay *r, struct call *call, struct call_item at)
     call->samples++;
 }
 
-/* The slot of a hash, or the free one where it would be. */
-static uint64_t *
-seen_slot(const struct series_seen *seen, uint64_t hash)
-{
-    for (uint32_t i = (uint32_t)hash;; i++) {
-        uint64_t *slot = &seen->slots[i & (seen->capacity - 1)];
-        if (*slot == 0 || *slot == hash) return slot;
-    }
-}
-
-static bool
-seen_grow(struct relay *r, struct series_seen *seen)
-{
-    if (2 * (seen->count + 1) <= seen->capacity) return true;
-    uint32_t capacity = seen->capacity == 0 ? 256 : 2 * seen->capacity;
-    struct series_seen grown = {.capacity = capacity, .count = seen->count};
-    grown.slots = mem_new(r->options.memory, capacity * sizeof *grown.slots);
-    if (grown.slots == NULL) return false;
-    for (uint32_t i = 0; i < seen->capacity; i++) {
-        if (seen->slots[i] != 0) *seen_slot(&grown, seen->slots[i]) = seen->slots[i];
-    }
-    mem_free(r->options.memory, seen->slots, seen->capacity * sizeof *seen->slots);
-    *seen = grown;
-    return true;
-}
-
-/* Whether a call has one of this series already, where it may have one only. */
-static bool
-call_has_series(const struct relay *r, const struct call *call, uint64_t hash)
-{
-    if (!r->limits.one_of_a_series || call->seen.count == 0) return false;
-    return *seen_slot(&call->seen, hash | 1) != 0;
-}
-
 enum call_add { CALL_ADDED, CALL_FULL, CALL_UNFIT, CALL_NO_MEMORY };
 
 /* Adds to a body; `entry` is filled in. */
@@ -120,8 +83,9 @@ static enum call_add
 call_add(struct relay *r, struct call *call, const struct item *item, uint32_t *ret_entry,
          struct why *why)
 {
-    if (call_has_series(r, call, item->series_hash)) return CALL_FULL;
-    if (r->limits.one_of_a_series && !seen_grow(r, &call->seen)) return CALL_NO_MEMORY;
+    bool one = r->limits.one_of_a_series;
+    if (one && series_seen_has(&call->seen, item->series_hash)) return CALL_FULL;
+    if (one && !series_seen_reserve(&call->seen, r->options.memory)) return CALL_NO_MEMORY;
     switch (r->class->add(r->writer, call->body, item, ret_entry, why)) {
     case WRITER_ADDED:
         break;
@@ -132,10 +96,7 @@ call_add(struct relay *r, struct call *call, const struct item *item, uint32_t *
     default:
         return CALL_NO_MEMORY;
     }
-    if (r->limits.one_of_a_series) {
-        *seen_slot(&call->seen, item->series_hash | 1) = item->series_hash | 1;
-        call->seen.count++;
-    }
+    if (one) series_seen_add(&call->seen, item->series_hash);
     return CALL_ADDED;
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/crc32c.h"
+#include "base/hex.h"
 
 static const uint8_t MAGIC[8] = {'F', 'K', 'L', 'E', 'T', 'R', 'E', 'Q'};
 static const char SUFFIX[] = ".request";
@@ -42,17 +43,41 @@ request_put(struct buf *to, const struct letter_request *r)
     store_le32(to->at + 20, crc);
 }
 
+static bool
+is_request_name(const char *name)
+{
+    for (unsigned i = 0; i < NAME_DIGITS; i++) {
+        bool digit = (name[i] >= '0' && name[i] <= '9') || (name[i] >= 'a' && name[i] <= 'f');
+        if (!digit) return false;
+    }
+    return strcmp(name + NAME_DIGITS, SUFFIX) == 0;
+}
+
+/* The greatest moment that a request is named after. */
+static enum err
+note_moment(void *context, const char *name, bool is_dir)
+{
+    uint64_t *latest = context, moment;
+    if (is_dir || !is_request_name(name)) return OK;
+    if (hex_parse_word(bytes_of(name, HEX_WORD_BYTES), &moment) && moment > *latest)
+        *latest = moment;
+    return OK;
+}
+
 enum err
 letter_request_write(struct env *env, const char *dir, const struct letter_request *request,
                      struct why *why)
 {
     char name[LETTER_REQUEST_NAME_BYTES];
-    uint64_t random;
+    uint64_t random, latest = 0, moment = (uint64_t)env_realtime_ms(env);
     struct buf content;
-    enum err e = env_random(env, &random, sizeof random);
+    enum err e = env_listdir(env, dir, note_moment, &latest, why);
+    if (e) return e;
+    /* Its turn is behind those that are there, also of the same moment or of a faster clock. */
+    if (moment <= latest && latest < UINT64_MAX) moment = latest + 1;
+    e = env_random(env, &random, sizeof random);
     if (e) return why_set(why, e, "no random number for a request");
-    snprintf(name, sizeof name, "%016" PRIx64 "%016" PRIx64 "%s", (uint64_t)env_realtime_ms(env),
-             random, SUFFIX);
+    snprintf(name, sizeof name, "%016" PRIx64 "%016" PRIx64 "%s", moment, random, SUFFIX);
     buf_init(&content, NULL, FILE_BYTES_MAX);
     request_put(&content, request);
     e = buf_error(&content);
@@ -119,16 +144,6 @@ request_read(struct env *env, const char *dir, struct letter_request *r, struct 
     e = request_get(bytes_of(content, got), r);
     r->damaged = e == ERR_CORRUPT;
     return r->damaged ? OK : e;
-}
-
-static bool
-is_request_name(const char *name)
-{
-    for (unsigned i = 0; i < NAME_DIGITS; i++) {
-        bool digit = (name[i] >= '0' && name[i] <= '9') || (name[i] >= 'a' && name[i] <= 'f');
-        if (!digit) return false;
-    }
-    return strcmp(name + NAME_DIGITS, SUFFIX) == 0;
 }
 
 static enum err

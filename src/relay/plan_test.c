@@ -50,7 +50,7 @@ map_tenths(struct writer *w, const struct item *item)
 }
 
 static enum err
-run(struct world *w, int64_t from_ms, const atomic_bool *stop)
+run_until(struct world *w, int64_t from_ms, int64_t to_ms, const atomic_bool *stop)
 {
     static struct writer_class class;
     class = fake_writer;
@@ -67,10 +67,16 @@ run(struct world *w, int64_t from_ms, const atomic_bool *stop)
         .settings = &w->settings,
         .writer = &class,
         .from_ms = from_ms,
-        .to_ms = sent_ms(w->count),
+        .to_ms = to_ms,
         .stop = stop,
     };
     return plan_run(&options, &plan, &w->m.why);
+}
+
+static enum err
+run(struct world *w, int64_t from_ms, const atomic_bool *stop)
+{
+    return run_until(w, from_ms, sent_ms(w->count), stop);
 }
 
 /* Some of it in parts, the rest in the head. */
@@ -174,6 +180,38 @@ test_what_is_mapped_is_counted_by_kind_with_an_example(void **state)
     world_fini(w);
 }
 
+/* One sample, numbered as those of log_some(). */
+static void
+log_at(struct world *w, int64_t t_ms)
+{
+    struct rq rq;
+    rq_init(&rq, RW_V1);
+    rq_series(&rq, "__name__=m0,name=s0");
+    rq_float(&rq, t_ms, double_bits(w->count), 0);
+    w->sent[w->count] = (struct sent){.before = UINT32_MAX};
+    w->count++;
+    must(machine_send(&w->m, "anonymous", &rq));
+    assert_int_equal(w->m.result.written[LEDGER_FLOAT], 1);
+    machine_commit(&w->m);
+    rq_fini(&rq);
+}
+
+static void
+test_the_oldest_time_there_can_be_is_given_in_a_call_of_its_own(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 8);
+    log_at(w, INT64_MIN);
+    log_at(w, sent_ms(1));
+    must(run_until(w, INT64_MIN, INT64_MAX, NULL));
+    assert_int_equal(plan.taken[ITEM_FLOAT], 2);
+    assert_int_equal(plan.calls, 2);
+    assert_true(plan.first_ms == INT64_MIN);
+    assert_true(plan.last_ms == sent_ms(1));
+    world_fini(w);
+}
+
 static void
 test_it_stops_when_told(void **state)
 {
@@ -213,6 +251,7 @@ main(void)
         cmocka_unit_test(test_calls_end_as_the_relays_do),
         cmocka_unit_test(test_reasons_that_differ_in_numbers_are_one),
         cmocka_unit_test(test_what_is_mapped_is_counted_by_kind_with_an_example),
+        cmocka_unit_test(test_the_oldest_time_there_can_be_is_given_in_a_call_of_its_own),
         cmocka_unit_test(test_it_stops_when_told),
         cmocka_unit_test(test_every_allocation_may_fail),
     };

@@ -6,6 +6,7 @@
 #include "relay/dead_letters.h"
 #include "relay/fill.h"
 #include "relay/relay.h"
+#include "relay/series_seen.h"
 #include "relay/source.h"
 #include "relay/state.h"
 
@@ -29,22 +30,15 @@ struct call_item {
     uint32_t entry;
 };
 
-/* Hashes of the series of a call that may hold one item of each. */
-struct series_seen {
-    uint64_t *slots; /* 0: free */
-    uint32_t capacity;
-    uint32_t count;
-};
-
 struct call {
     struct writer_call *body;
     struct call_item *items;
     uint32_t count;
     uint32_t capacity;
-    uint64_t samples; /* items, as the runs count them */
-    struct series_seen seen;
-    int64_t first_ns; /* when the first item came */
-    bool sealed;      /* nothing is added any more */
+    uint64_t samples;        /* items, as the runs count them */
+    struct series_seen seen; /* where it may hold one of each only */
+    int64_t first_ns;        /* when the first item came */
+    bool sealed;             /* nothing is added any more */
 };
 
 enum lane_phase {

@@ -56,6 +56,7 @@ advice_on(const char *what, const char *reason, char to[ADVICE_BYTES])
     } known[] = {
         {"resolve", "check the host's name in the settings, and what this machine asks for names"},
         {"connect", "check address and port, whether it runs, and what stands between"},
+        {"proxy", "check the user and password of proxy_url, and what the proxy allows"},
         {"timeout", "check address and port, and what stands between; or raise `timeout`"},
         {"tls",
          "check tls_config.ca_file and tls_config.server_name, and that the address is one of TLS"},
@@ -125,34 +126,56 @@ is_address(const char *host)
            from[strspn(from, "0123456789.")] == '\0';
 }
 
+struct way_step {
+    const char *what, *reason;
+    enum http_call_failure failure;
+};
+
+/* Whether it is known that this step went well, and worth a word. */
+static bool
+is_passed(const struct way_step *step, const char *host, bool through_proxy,
+          enum http_call_failure failure)
+{
+    bool tls = strncmp(host, "https://", 8) == 0;
+    switch (step->failure) {
+    case HTTP_CALL_TIMEOUT:
+        return false;
+    case HTTP_CALL_RESOLVE:
+        if (is_address(host)) return false;
+        break;
+    case HTTP_CALL_PROXY:
+        if (!tls || !through_proxy) return false;
+        break;
+    case HTTP_CALL_TLS:
+        if (!tls) return false;
+        break;
+    default:
+        break;
+    }
+    return failure != HTTP_CALL_TIMEOUT; /* nobody says what it was that took so long */
+}
+
 /* What the first answer of a host, or its silence, says of the way there. */
 static void
 tell_way(struct trial *t, const struct http_call_answer *answer)
 {
-    static const struct {
-        const char *what, *reason;
-        enum http_call_failure failure;
-    } steps[] = {
+    static const struct way_step steps[] = {
         {"the name is known", "resolve", HTTP_CALL_RESOLVE},
         {"a connection", "connect", HTTP_CALL_CONNECT},
+        {"the proxy connects", "proxy", HTTP_CALL_PROXY},
         {"TLS: its certificate is trusted", "tls", HTTP_CALL_TLS},
         {"an answer in time", "timeout", HTTP_CALL_TIMEOUT},
     };
     const char *host = t->hosts[t->host_count - 1];
     const char *proxy_url = t->options.settings->http.proxy_url;
-    const char *proxy = proxy_url != NULL && proxy_url[0] != '\0' ? ", through the proxy" : "";
+    bool through = proxy_url != NULL && proxy_url[0] != '\0';
     char what[HOST_BYTES + 64];
     if (answer->failure == HTTP_CALL_BAD_URL || answer->failure == HTTP_CALL_NO_MEMORY) return;
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         bool ok = steps[i].failure != answer->failure;
-        bool is_tls = steps[i].failure == HTTP_CALL_TLS;
-        if (ok && is_tls && strncmp(host, "https://", 8) != 0) continue;
-        /* Nobody says what it was that took so long. */
-        if (ok && (answer->failure == HTTP_CALL_TIMEOUT || steps[i].failure == HTTP_CALL_TIMEOUT)) {
-            continue;
-        }
-        if (ok && steps[i].failure == HTTP_CALL_RESOLVE && is_address(host)) continue;
-        snprintf(what, sizeof what, "%s%s: %s", host, proxy, steps[i].what);
+        if (ok && !is_passed(&steps[i], host, through, answer->failure)) continue;
+        snprintf(what, sizeof what, "%s%s: %s", host, through ? ", through the proxy" : "",
+                 steps[i].what);
         tell(t, what, ok, steps[i].reason, ok ? "" : answer->error);
         if (ok) continue;
         t->unreachable = true;

@@ -53,6 +53,7 @@ destinations:
   - {name: closed, type: influxdb, version: 1, url: "http://127.0.0.1:${ports[3]}", database: metrics}
   - {name: unknown, type: influxdb, version: 1, url: "http://no-such-host.invalid:8086", database: metrics}
   - {name: stream, type: kinesis, stream: s, region: eu-west-1, access_key: A, secret_key: b, endpoint: "http://127.0.0.1:${ports[3]}"}
+  - {name: aggregated, type: kinesis, format: kpl, stream: s, region: eu-west-1, access_key: A, secret_key: b, endpoint: "http://127.0.0.1:${ports[3]}"}
   - {name: table, type: timestream, database: metrics, table: prometheus, region: eu-west-1, access_key: A, secret_key: b, write_endpoint: "$timestream"}
   - {name: opentsdb, type: opentsdb, url: "http://127.0.0.1:${ports[3]}"}
   - {name: bucket, type: s3, bucket: metrics, region: eu-west-1, access_key: A, secret_key: b, endpoint: "http://127.0.0.1:${ports[3]}"}
@@ -238,6 +239,10 @@ END
     claim "capture: packed they are fewer" planned ".cost.bytes < $(real_bytes) / 4" packed "$work/capture"
     claim "capture: influxdb: all of it, nothing is billed" planned ".given.samples == $delivered and .deadLetters == 0 and .cost.unit == null and .cost.calls > 0" influx "$work/capture"
     claim "capture: kinesis: units of 25 KiB at least" planned ".given.samples == $delivered and .cost.unit == \"put_units\" and .cost.units >= (.cost.bytes * 3 / 4 / 25600 | floor) * 9 / 10 and .cost.unitsADay > .cost.units" stream "$work/capture"
+    plan stream "$work/capture" >"$work/one-shard.json"
+    claim "capture: kinesis: one shard, if nobody says how many" jq -e '.destination.shards == 1' "$work/one-shard.json"
+    claim "capture: kinesis: with more shards records are smaller and units more" planned ".destination.shards == 64 and .given.samples == $delivered and .cost.units > $(jq .cost.units "$work/one-shard.json")" stream "$work/capture" --shards=64
+    claim "capture: kinesis: kpl, too" planned ".destination.shards == 64 and .cost.units > $(plan aggregated "$work/capture" | jq .cost.units)" aggregated "$work/capture" --shards=64
     claim "capture: timestream: calls of many series" planned ".given.samples == $delivered and .cost.calls < $delivered / 20 and .cost.units >= .cost.calls" table "$work/capture"
     mkdir "$work/here"
     s3_is_planned() { # in a directory of its own, so that it would be seen if anything was made

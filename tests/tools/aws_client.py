@@ -13,8 +13,6 @@
     uploads NAME                     prints the keys of uploads in parts that were neither completed nor aborted
     make-delivery NAME BUCKET        a delivery stream of Firehose into that bucket, below NAME/
     delivered NAME BUCKET            prints what it delivered, unpacked, in the order in which it came (of moto)
-    make-table DATABASE TABLE        of Timestream
-    rows TABLE                       how many records it has (of moto)
     make-role ROLE KEYFILE SECRETFILE STATEMENT...
                                      a user who may only take on that role, whose key goes into these files, and a role with
                                      a policy of these statements (JSON)
@@ -157,17 +155,7 @@ def delivered(url, name, bucket_name):
         sys.stdout.buffer.write(unpacked(key, body_of(s3, bucket_name, key)))
 
 
-# --- Timestream, IAM ------------------------------------------------------------------------------
-
-
-def make_table(url, database, table):
-    timestream = client(url, "timestream-write")
-    timestream.create_database(DatabaseName=database)
-    timestream.create_table(DatabaseName=database, TableName=table)
-
-
-def rows(url, table):
-    print(sum(len(each["records"]) for each in models(url, "timestream-write", "TimestreamTable") if each["name"] == table))
+# --- IAM ------------------------------------------------------------------------------------------
 
 
 def make_role(url, role, key_file, secret_file, *statements):
@@ -202,8 +190,6 @@ ACTIONS = {
     "uploads": uploads,
     "make-delivery": make_delivery,
     "delivered": delivered,
-    "make-table": make_table,
-    "rows": rows,
     "make-role": make_role,
 }
 

@@ -1,0 +1,55 @@
+/* http_mask_test.c - what of an answer is masked, and what stays. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "net/http_mask.h"
+
+static void
+expect(const char *header, const char *body, const char *masked)
+{
+    char text[200];
+    size_t size = strlen(body);
+    memcpy(text, body, size + 1);
+    http_mask_echo((uint8_t *)text, size, header);
+    assert_string_equal(text, masked);
+}
+
+static void
+test_credentials_of_the_request_are_masked_wherever_they_stand(void **state)
+{
+    (void)state;
+    expect("Authorization: Bearer abcdef", "Bearer abcdef? abcdef abcde",
+           "Bearer ******? ****** abcde");
+    expect("authorization: Basic dTpw==", "dTpw==", "******");
+    expect("Authorization: abcdef", "no abcdef", "no ******");
+    expect("X-Api-Key:  abcdef", "no abcdefabcdef", "no ************");
+    expect("X-Amz-Security-Token: abcdef", "abcdef", "******");
+}
+
+static void
+test_other_words_stay(void **state)
+{
+    (void)state;
+    expect("X-Scope-OrgID: tenant1", "tenant1 has too many series", "tenant1 has too many series");
+    expect("Content-Type: text/plain", "no text/plain", "no text/plain");
+    expect("Authorization: Bearer abc", "abc", "abc");
+    expect("X-Token: ", "x", "x");
+    expect("X-Token", "X-Token", "X-Token");
+    expect("X-Token: longer than the body", "short", "short");
+    http_mask_echo(NULL, 0, "X-Token: abcdef");
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_credentials_of_the_request_are_masked_wherever_they_stand),
+        cmocka_unit_test(test_other_words_stay),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
