@@ -26,8 +26,9 @@ struct writer_call; /* the same */
 
 enum writer_add {
     WRITER_ADDED,
-    WRITER_FULL,  /* no room in this call; into an empty one it would fit */
-    WRITER_UNFIT, /* the destination has no form for it: `why` says what */
+    WRITER_FULL,    /* no room in this call; into an empty one it would fit */
+    WRITER_UNFIT,   /* the destination has no form for it: `why` says what */
+    WRITER_TOO_OLD, /* only of what comes from the store: it keeps nothing of that time any more */
     WRITER_NO_MEMORY,
 };
 
