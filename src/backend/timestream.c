@@ -8,6 +8,13 @@
  * of the call as a whole may be about a single record: the call is halved until that stands alone.
  *
  * Sent again, a record is the same, and so is its version: Timestream takes it without a word.
+ *
+ * Versions, where they are wanted: the moment when the destination first began, in milliseconds,
+ * and one more for each time that it began to be given what is stored. So all of a replay has one
+ * version, whatever restarts come in between, and each replay overwrites what is there, of whatever
+ * replays before it; what comes from the log afterwards goes on with the version of the last one,
+ * for a lower one would be refused. A later destination of the same table begins later, and so
+ * higher.
  */
 #include <stdio.h>
 
@@ -31,7 +38,8 @@ struct writer {
     struct timestream_client *client;
     struct timestream_form form;
     struct timestream_scratch scratch;
-    bool by_item; /* database or table are templates */
+    bool by_item;         /* database or table are templates */
+    bool is_version_kept; /* it is durable: nothing is sent before */
     struct timestream_tables *tables;
     bool asks_tables; /* of a preparation under way: the client is prepared */
 
@@ -128,21 +136,19 @@ table_of(const struct writer *w, const struct writer_call *c)
 
 /* --- the writer ------------------------------------------------------------------------------- */
 
-/* The version under which everything is sent is the moment when the destination first began, so
- * that what is sent again after a restart is the same, and a later destination overwrites this one.
- */
+/* What is saved is the moment when it first began; the relay remembers the rest. */
 static void
 choose_version(struct writer *w)
 {
     struct cursor c = cursor_of(w->options.saved);
     if (!w->settings->overwrite) return;
     bool is_ours = cursor_u8(&c) == SAVED_FORM;
-    uint64_t version = cursor_varint(&c);
+    uint64_t began_ms = cursor_varint(&c);
     int64_t now_ms = env_realtime_ms(w->options.env);
-    if (!is_ours || c.bad || version == 0 || version > INT64_MAX) {
-        version = now_ms > 0 ? (uint64_t)now_ms : 1;
-    }
-    w->form.version = version;
+    bool is_known = is_ours && !c.bad && began_ms > 0 && began_ms <= INT64_MAX - UINT32_MAX;
+    if (!is_known) began_ms = now_ms > 0 ? (uint64_t)now_ms : 1;
+    w->is_version_kept = is_known;
+    w->form.version = began_ms + w->options.fills;
 }
 
 static void
@@ -150,7 +156,15 @@ timestream_save(const struct writer *w, struct buf *to)
 {
     if (w->form.version == 0) return;
     buf_put_u8(to, SAVED_FORM);
-    buf_put_varint(to, w->form.version);
+    buf_put_varint(to, w->form.version - w->options.fills);
+}
+
+static enum err
+timestream_saved(struct writer *w, struct why *why)
+{
+    (void)why;
+    w->is_version_kept = true;
+    return OK;
 }
 
 static void
@@ -379,6 +393,10 @@ has_too_old(struct writer *w, const struct writer_call *c, struct writer_step *s
 static void
 begin_step(struct writer *w, struct writer_call *c, struct writer_step *step)
 {
+    if (w->form.version != 0 && !w->is_version_kept) {
+        step->next = WRITER_SAVE;
+        return;
+    }
     if (has_too_old(w, c, step)) return;
     if (make_body(w, c) != OK) {
         step_done(step, VERDICT_RETRY, "no_memory", "no memory for a request");
@@ -590,5 +608,6 @@ const struct writer_class timestream_writer = {
     .need_prepare = timestream_need_prepare,
     .prepare = timestream_prepare,
     .save = timestream_save,
+    .saved = timestream_saved,
     .check = timestream_check,
 };

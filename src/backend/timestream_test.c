@@ -14,6 +14,7 @@
 #include "wire/random_labels_test.h"
 
 static const struct writer_class *const class = &timestream_writer;
+#define must(call) assert_int_equal((call), OK)
 
 static struct timestream_rig rig;
 static struct writer *writer;
@@ -587,8 +588,9 @@ test_overwriting_sends_one_version_and_remembers_it(void **state)
     buf_init(&saved, NULL, 100);
     rig.settings.u.timestream.overwrite = true;
     open_writer();
-    expect_version("\"Version\":1767225600000}");
     class->save(writer, &saved);
+    must(class->saved(writer, NULL));
+    expect_version("\"Version\":1767225600000}");
     close_writer();
     rig_advance(&rig, 1000);
     rig.options.saved = buf_bytes(&saved);
@@ -597,6 +599,7 @@ test_overwriting_sends_one_version_and_remembers_it(void **state)
     close_writer();
     rig.options.saved.size--; /* damaged */
     open_writer();
+    must(class->saved(writer, NULL));
     expect_version("\"Version\":1767226600000}");
     close_writer();
     rig.settings.u.timestream.overwrite = false;
@@ -607,6 +610,49 @@ test_overwriting_sends_one_version_and_remembers_it(void **state)
     class->save(writer, &saved);
     assert_int_equal(saved.size, 0);
     buf_fini(&saved);
+}
+
+static void
+test_each_fill_has_a_version_above_all_before_and_keeps_it(void **state)
+{
+    (void)state;
+    struct buf saved;
+    buf_init(&saved, NULL, 100);
+    rig.settings.u.timestream.overwrite = true;
+    open_writer();
+    class->save(writer, &saved);
+    close_writer();
+    rig.options.saved = buf_bytes(&saved);
+    for (rig.options.fills = 1; rig.options.fills < 4; rig.options.fills++) {
+        for (unsigned restarts = 0; restarts < 2; restarts++) {
+            char want[60];
+            snprintf(want, sizeof want, "\"Version\":%llu}", 1767225600000ULL + rig.options.fills);
+            rig_advance(&rig, 100);
+            open_writer();
+            expect_version(want);
+            buf_clear(&saved);
+            class->save(writer, &saved);
+            rig.options.saved = buf_bytes(&saved);
+            close_writer();
+        }
+    }
+    buf_fini(&saved);
+}
+
+static void
+test_nothing_is_sent_under_a_version_that_is_not_durable(void **state)
+{
+    (void)state;
+    rig.settings.u.timestream.overwrite = true;
+    open_writer();
+    assert_int_equal(add("a", "x"), WRITER_ADDED);
+    begin();
+    assert_int_equal(rig.step.next, WRITER_SAVE);
+    begin();
+    assert_int_equal(rig.step.next, WRITER_SAVE);
+    must(class->saved(writer, NULL));
+    begin();
+    assert_int_equal(rig.step.next, WRITER_SEND);
 }
 
 /* --- checks ----------------------------------------------------------------------------------- */
@@ -722,6 +768,8 @@ main(void)
         TEST(test_a_call_waits_for_what_is_to_be_prepared),
         TEST(test_without_memory_for_a_body_the_call_is_sent_again),
         TEST(test_overwriting_sends_one_version_and_remembers_it),
+        TEST(test_each_fill_has_a_version_above_all_before_and_keeps_it),
+        TEST(test_nothing_is_sent_under_a_version_that_is_not_durable),
         TEST(test_the_check_describes_the_table),
         TEST(test_a_check_asks_with_no_records_whether_writing_is_allowed),
         TEST(test_a_writer_without_memory_is_none),

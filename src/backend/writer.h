@@ -104,6 +104,7 @@ struct writer_options {
                              "state" and "dead-letters" */
     const char *instance; /* the log's id in hex */
     struct bytes saved;   /* what save() gave last time; empty: nothing */
+    uint32_t fills;       /* how often it began to be given what is stored; durable */
 };
 
 struct writer_class {

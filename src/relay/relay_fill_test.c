@@ -298,11 +298,14 @@ test_what_is_stored_is_given_again_from_a_time_on_when_told(void **state)
     }
     turn_until_settled(w);
     turn(w, 20);
+    assert_int_equal(w->fills, 0);
     must(relay_replay(w->relay, sent_ms(2000), &w->m.why));
     turn(w, 5);
     assert_int_equal(status_of(w).state, RELAY_FILLING);
     assert_int_equal(relay_replay(w->relay, 0, &w->m.why), ERR_AGAIN);
+    assert_int_equal(w->fills, 1); /* the writer knows, also after a restart, */
     crash(w);
+    assert_int_equal(w->fills, 1);
     log_some(w, 500, 0);
     turn_until_settled(w);
     for (uint32_t i = 0; i < w->count; i++) {
@@ -310,6 +313,13 @@ test_what_is_stored_is_given_again_from_a_time_on_when_told(void **state)
         assert_true(unfit || (again ? w->sent[i].times >= 2 : w->sent[i].times == 1));
     }
     assert_int_equal(status_of(w).taken[ITEM_FLOAT], w->count + 3000);
+    assert_int_equal(w->fills, 1); /* and when it follows the log again */
+    machine_flush(&w->m);
+    turn_until_settled(w);
+    turn(w, 20);
+    must(relay_replay(w->relay, sent_ms(2000), &w->m.why));
+    turn(w, 5);
+    assert_int_equal(w->fills, 2);
     world_fini(w);
 }
 

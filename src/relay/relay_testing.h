@@ -50,6 +50,7 @@ struct world {
     bool one_of_a_series;
     uint32_t takes_from; /* of the store: samples before it are too old for the destination, */
     bool has_learnt;     /* which it does not know at first */
+    uint32_t fills;      /* that the writer was told of when it was made last */
     uint32_t bytes_max;  /* a larger call is too large */
     uint32_t calls;
     uint64_t repeated;
@@ -76,6 +77,7 @@ fake_create(const struct writer_options *options, struct writer **ret_writer, st
     struct writer *w = mem_new(options->memory, sizeof *w);
     if (w == NULL) return why_set(why, ERR_NOMEM, "no memory");
     w->w = world;
+    world->fills = options->fills;
     *ret_writer = w;
     return OK;
 }

@@ -667,4 +667,70 @@ claim "unasked: a test of the destination tells of the optional permission" tell
 claim "unasked: SIGTERM ends it with status 0" stop old
 ask_young clear -o "$work/cleared.txt" -d ''
 
+# A range that an old connector has rounded: another value is refused, and overwritten by a replay; the next one is taken,
+# too, and what comes after it from the log.
+versions() { # the versions in the table, each once
+    ask_young dump | jq -s -c 'map(.version) | unique'
+}
+for series in a b c; do
+    echo "third{of=\"$series\"} 0.333333 $((now - 60000))" >>"$work/rounded.txt"
+    echo "third{of=\"$series\"} 0.3333333333333333 $((now - 60000))" >>"$work/exact.txt"
+done
+"$TOOLS/rwmake" <"$work/rounded.txt" >"$work/rounded.rw"
+"$TOOLS/rwmake" <"$work/exact.txt" >"$work/exact.rw"
+echo "third{of=\"a\"} 0.6666666666666666 $((now - 30000))" | "$TOOLS/rwmake" >"$work/later.rw"
+cat "$work/exact.rw" "$work/later.rw" >"$work/mended.rw"
+{
+    echo 'destinations:'
+    young_entry rounding mended
+} | write_config
+claim "mended: starts as the old connector" relay_to_young rounded
+claim "mended: rounded values are acknowledged" is_acknowledged "$work/rounded.rw"
+claim "mended: and are in the table" within 20 has_delivered rounding 3
+claim "mended: the old connector ends with status 0" stop rounded
+claim "mended: without a version" [ "$(versions)" == '[1]' ]
+{
+    echo 'destinations:'
+    young_entry plain mended
+    young_entry mending mended 'overwrite: true' 'relabel: [{source_labels: [__name__], regex: never, action: keep}]'
+} | write_config
+claim "mended: starts with what is exact" relay_to_young exact
+claim "mended: exact values are acknowledged" is_acknowledged "$work/exact.rw"
+claim "mended: each is a dead letter where nothing is overwritten" within 20 became plain 0 3 0
+claim "mended: what is there goes into parts" flush
+claim "mended: SIGTERM ends it with status 0" stop exact
+are_conflicts() {
+    build/firekeep dead-letters list --storage.path="$work/exact" --destination plain --format json | tee "$work/letters.txt"
+    jq -e '.letters | length == 1 and .[0].reason == "conflict" and .[0].floats == 3' "$work/letters.txt"
+}
+claim "mended: for a conflict" are_conflicts
+sed -i '/relabel:/d' "$work/firekeep.yml"
+claim "mended: starts again" relay_to_young exact
+replay() { # DESTINATION
+    quiet_curl -X POST "$url/api/v1/admin/destinations/$1/replay?from=0"
+}
+went_wrong '{"kind": "cut"}'
+claim "mended: a replay is begun" within 20 replay mending
+claim "mended: all of it is delivered" within 20 has_delivered mending 3
+mended_arrived() { # CAPTURE
+    ask_young dump | python3 tests/tools/aws_content.py --rows "$work/mended-there.rw" && "$TOOLS/rrcompare" "$1" "$work/mended-there.rw" "${whole[@]}"
+}
+claim "mended: the table has what is exact" mended_arrived "$work/exact.rw"
+first=$(versions | jq '.[]')
+claim "mended: under one version" [ "$(versions)" == "[$first]" ]
+went_wrong '{"kind": "slow", "seconds": 1}'
+claim "mended: a second replay is told to begin" within 20 replay mending
+claim "mended: and begins" within 10 is_in_state mending filling
+crash exact
+went_wrong '{"kind": "cut_before"}'
+claim "mended: starts again after SIGKILL" relay_to_young exact
+claim "mended: all of it is delivered once more" within 20 became mending 6 0 0
+claim "mended: under the next version" [ "$(versions)" == "[$((first + 1))]" ]
+claim "mended: what comes later is acknowledged" is_acknowledged "$work/later.rw"
+claim "mended: it is delivered" within 20 became mending 7 0 0
+claim "mended: the table has it, too" mended_arrived "$work/mended.rw"
+claim "mended: under no lower version" [ "$(versions)" == "[$((first + 1))]" ]
+claim "mended: the account is right" balances mending
+claim "mended: SIGTERM ends it with status 0" stop exact
+
 ((failures == 0))
