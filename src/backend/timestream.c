@@ -8,6 +8,13 @@
  * of the call as a whole may be about a single record: the call is halved until that stands alone.
  *
  * Sent again, a record is the same, and so is its version: Timestream takes it without a word.
+ *
+ * Versions, where they are wanted: the moment when the destination first began, in milliseconds,
+ * and one more for each time that it began to be given what is stored. So all of a replay has one
+ * version, whatever restarts come in between, and each replay overwrites what is there, of whatever
+ * replays before it; what comes from the log afterwards goes on with the version of the last one,
+ * for a lower one would be refused. A later destination of the same table begins later, and so
+ * higher.
  */
 #include <stdio.h>
 
@@ -31,7 +38,10 @@ struct writer {
     struct timestream_client *client;
     struct timestream_form form;
     struct timestream_scratch scratch;
-    bool by_item; /* database or table are templates */
+    bool by_item;         /* database or table are templates */
+    bool is_version_kept; /* it is durable: nothing is sent before */
+    struct timestream_tables *tables;
+    bool asks_tables; /* of a preparation under way: the client is prepared */
 
     /* Of a check under way. */
     struct aws_request check_request;
@@ -47,8 +57,10 @@ struct writer_call {
     struct timestream_batch batch;
     struct name database; /* where they are templates */
     struct name table;
+    int64_t oldest_ms; /* of what comes from the store; INT64_MAX: nothing does */
     struct buf body;
-    bool made; /* the body holds what was added */
+    bool made;     /* the body holds what was added */
+    bool was_sent; /* so it may have arrived */
     struct aws_request request;
     struct timestream_ticket ticket;
     struct timestream_rejections rejections;
@@ -124,21 +136,19 @@ table_of(const struct writer *w, const struct writer_call *c)
 
 /* --- the writer ------------------------------------------------------------------------------- */
 
-/* The version under which everything is sent is the moment when the destination first began, so
- * that what is sent again after a restart is the same, and a later destination overwrites this one.
- */
+/* What is saved is the moment when it first began; the relay remembers the rest. */
 static void
 choose_version(struct writer *w)
 {
     struct cursor c = cursor_of(w->options.saved);
     if (!w->settings->overwrite) return;
     bool is_ours = cursor_u8(&c) == SAVED_FORM;
-    uint64_t version = cursor_varint(&c);
+    uint64_t began_ms = cursor_varint(&c);
     int64_t now_ms = env_realtime_ms(w->options.env);
-    if (!is_ours || c.bad || version == 0 || version > INT64_MAX) {
-        version = now_ms > 0 ? (uint64_t)now_ms : 1;
-    }
-    w->form.version = version;
+    bool is_known = is_ours && !c.bad && began_ms > 0 && began_ms <= INT64_MAX - UINT32_MAX;
+    if (!is_known) began_ms = now_ms > 0 ? (uint64_t)now_ms : 1;
+    w->is_version_kept = is_known;
+    w->form.version = began_ms + w->options.fills;
 }
 
 static void
@@ -146,13 +156,22 @@ timestream_save(const struct writer *w, struct buf *to)
 {
     if (w->form.version == 0) return;
     buf_put_u8(to, SAVED_FORM);
-    buf_put_varint(to, w->form.version);
+    buf_put_varint(to, w->form.version - w->options.fills);
+}
+
+static enum err
+timestream_saved(struct writer *w, struct why *why)
+{
+    (void)why;
+    w->is_version_kept = true;
+    return OK;
 }
 
 static void
 timestream_destroy(struct writer *w)
 {
     if (w == NULL) return;
+    timestream_tables_free(w->tables);
     timestream_client_free(w->client);
     timestream_scratch_fini(&w->scratch);
     aws_request_fini(&w->check_request);
@@ -180,6 +199,10 @@ timestream_create(const struct writer_options *options, struct writer **ret_writ
     if (e == OK && !is_template(settings->table))
         e = check_name(settings->table, settings->table, why);
     if (e == OK) e = timestream_client_new(options, &w->client, why);
+    if (e == OK) {
+        e = timestream_tables_new(options, w->client, &w->tables);
+        if (e) why_set(why, e, "no memory for a destination");
+    }
     if (e) {
         timestream_destroy(w);
         return e;
@@ -214,6 +237,7 @@ timestream_call_new(struct writer *w, struct writer_call **ret_call)
     buf_init(&c->body, w->options.memory, BODY_BYTES_MAX);
     aws_request_init(&c->request, w->options.memory);
     timestream_rejections_init(&c->rejections, w->options.memory);
+    c->oldest_ms = INT64_MAX;
     *ret_call = c;
     return OK;
 }
@@ -234,7 +258,36 @@ timestream_call_clear(struct writer *w, struct writer_call *c)
     (void)w;
     timestream_batch_clear(&c->batch);
     buf_clear(&c->body);
-    c->made = false;
+    c->made = c->was_sent = false;
+    c->oldest_ms = INT64_MAX;
+}
+
+/* Whether the table takes samples that are so old, as far as that is known. */
+static enum err
+is_taken(struct writer *w, const char *database, const char *table, int64_t t_ms, bool *ret_taken)
+{
+    int64_t oldest_ms;
+    enum err e = timestream_tables_oldest(w->tables, database, table, &oldest_ms);
+    if (e == OK) *ret_taken = t_ms >= oldest_ms;
+    return e;
+}
+
+/* Which table it is for, and whether that takes it. */
+static enum writer_add
+find_table(struct writer *w, const struct item *item, struct name *database, struct name *table,
+           struct why *why)
+{
+    bool taken = true;
+    if (w->by_item) {
+        enum err e = expand(w->settings->database, item, database, why);
+        if (e == OK) e = expand(w->settings->table, item, table, why);
+        if (e) return WRITER_UNFIT;
+    }
+    if (!is_fill_pos(item->pos)) return WRITER_ADDED;
+    enum err e = is_taken(w, w->by_item ? database->text : w->settings->database,
+                          w->by_item ? table->text : w->settings->table, item->t_ms, &taken);
+    if (e) return WRITER_NO_MEMORY;
+    return taken ? WRITER_ADDED : WRITER_TOO_OLD;
 }
 
 static enum writer_add
@@ -247,21 +300,20 @@ timestream_add(struct writer *w, struct writer_call *c, const struct item *item,
                    "the verdict says it");
         return WRITER_UNFIT;
     }
-    if (w->by_item) {
-        enum err e = expand(w->settings->database, item, &database, why);
-        if (e == OK) e = expand(w->settings->table, item, &table, why);
-        if (e) return WRITER_UNFIT;
-        bool other = c->batch.count > 0 && (strcmp(database.text, c->database.text) != 0 ||
-                                            strcmp(table.text, c->table.text) != 0);
-        if (other) return WRITER_FULL;
-    }
+    enum writer_add added = find_table(w, item, &database, &table, why);
+    if (added != WRITER_ADDED) return added;
+    bool other =
+        w->by_item && c->batch.count > 0 &&
+        (strcmp(database.text, c->database.text) != 0 || strcmp(table.text, c->table.text) != 0);
+    if (other) return WRITER_FULL;
     uint32_t entry = c->batch.count;
-    enum writer_add added = timestream_batch_add(&c->batch, &w->scratch, &w->form, item, why);
+    added = timestream_batch_add(&c->batch, &w->scratch, &w->form, item, why);
     if (added != WRITER_ADDED) return added;
     if (w->by_item && entry == 0) {
         c->database = database;
         c->table = table;
     }
+    if (is_fill_pos(item->pos) && item->t_ms < c->oldest_ms) c->oldest_ms = item->t_ms;
     *ret_entry = entry;
     return WRITER_ADDED;
 }
@@ -320,16 +372,41 @@ timestream_mapped(struct writer *w, const struct item *item)
     return item_mapped(item, is_mapped, w, WRITER_MAPPED_FLOAT | WRITER_MAPPED_HISTOGRAM);
 }
 
+/* What was added may be too old by now, or it was not known before that it is. Of what was sent
+ * once nobody can say that it did not arrive: that is sent again, and Timestream judges. */
+static bool
+has_too_old(struct writer *w, const struct writer_call *c, struct writer_step *step)
+{
+    bool all_taken = true;
+    if (c->oldest_ms == INT64_MAX || c->was_sent) return false;
+    if (is_taken(w, database_of(w, c), table_of(w, c), c->oldest_ms, &all_taken) != OK) {
+        step_done(step, VERDICT_RETRY, "no_memory", "no memory for a table");
+        return true;
+    }
+    if (!all_taken) {
+        step_done(step, VERDICT_REBUILD, "outside_table_retention",
+                  "some samples are older than what the table takes");
+    }
+    return !all_taken;
+}
+
 static void
 begin_step(struct writer *w, struct writer_call *c, struct writer_step *step)
 {
+    if (w->form.version != 0 && !w->is_version_kept) {
+        step->next = WRITER_SAVE;
+        return;
+    }
+    if (has_too_old(w, c, step)) return;
     if (make_body(w, c) != OK) {
         step_done(step, VERDICT_RETRY, "no_memory", "no memory for a request");
         return;
     }
     timestream_client_begin(w->client, "WriteRecords", buf_bytes(&c->body), &c->request, &c->ticket,
                             step);
-    if (step->next == WRITER_SEND) step->http.answer_bytes_max = TIMESTREAM_ANSWER_BYTES_MAX;
+    if (step->next != WRITER_SEND) return;
+    step->http.answer_bytes_max = TIMESTREAM_ANSWER_BYTES_MAX;
+    c->was_sent = true;
 }
 
 /* Some records were refused, and the answer says which. */
@@ -357,6 +434,9 @@ judge(struct writer *w, struct writer_call *c, const struct http_call_answer *an
 {
     struct aws_error error;
     timestream_client_judge(w->client, answer, &c->ticket, step);
+    if (step->verdict == VERDICT_BLOCKED && answer->failure == HTTP_CALL_ANSWERED) {
+        timestream_table_named(database_of(w, c), table_of(w, c), step);
+    }
     bool has_body = answer->body.size > 0 && answer->body.at[0] == '{';
     if (step->verdict == VERDICT_DELIVERED && !has_body) {
         /* What stands before us may say 200 and know nothing, or be cut off behind its first line.
@@ -404,14 +484,21 @@ timestream_entry(const struct writer *w, const struct writer_call *c, uint32_t e
 static bool
 timestream_need_prepare(struct writer *w)
 {
-    return timestream_client_due(w->client);
+    return timestream_client_due(w->client) || timestream_tables_due(w->tables);
 }
 
 static void
 timestream_prepare(struct writer *w, const struct http_call_answer *answer,
                    struct writer_step *ret_step)
 {
-    timestream_client_prepare(w->client, answer, ret_step);
+    if (answer == NULL) w->asks_tables = false;
+    if (!w->asks_tables) {
+        timestream_client_prepare(w->client, answer, ret_step);
+        if (ret_step->next == WRITER_SEND || ret_step->verdict != VERDICT_DELIVERED) return;
+        answer = NULL;
+    }
+    w->asks_tables = true;
+    timestream_tables_prepare(w->tables, answer, ret_step);
 }
 
 /* A request about the table: its names, and what else is in it. */
@@ -419,9 +506,8 @@ static void
 begin_check(struct writer *w, const char *operation, const char *more, struct writer_step *step)
 {
     buf_clear(&w->check_body);
-    buf_printf(&w->check_body, "{\"DatabaseName\":\"%s\",\"TableName\":\"%s\"%s}",
-               w->settings->database, w->settings->table, more);
-    if (buf_error(&w->check_body)) {
+    if (timestream_table_request_put(&w->check_body, w->settings->database, w->settings->table,
+                                     more) != OK) {
         step_done(step, VERDICT_RETRY, "no_memory", "no memory for a request");
         return;
     }
@@ -429,18 +515,37 @@ begin_check(struct writer *w, const char *operation, const char *more, struct wr
                             &w->check_ticket, step);
 }
 
+/* Nothing but what is too old depends on this permission. */
+static void
+may_not_describe(struct writer_step *step)
+{
+    char said[WRITER_ANSWER_BYTES];
+    snprintf(said, sizeof said, "%s", step->answer);
+    step_done(step, VERDICT_DELIVERED, "", "");
+    snprintf(step->answer, sizeof step->answer,
+             "the optional permission timestream:DescribeTable is missing: samples from the store "
+             "that are too old for the table would become dead letters: %.250s",
+             said);
+}
+
 static void
 judge_table(struct writer *w, const struct http_call_answer *answer, struct writer_step *step)
 {
-    bool is_active;
+    struct timestream_table table;
     timestream_client_judge(w->client, answer, &w->check_ticket, step);
-    if (step->verdict != VERDICT_DELIVERED) return;
-    if (timestream_table_read(answer->body, &is_active, step->answer) != OK) {
-        step_done(step, VERDICT_RETRY, "answer", "the answer does not describe a table");
-    } else if (!is_active) {
-        step->verdict = VERDICT_BLOCKED;
-        snprintf(step->reason, sizeof step->reason, "not_active");
+    if (strcmp(step->reason, "access_denied") == 0) {
+        may_not_describe(step);
+        return;
     }
+    if (step->verdict != VERDICT_DELIVERED) return;
+    if (timestream_table_read(answer->body, &table) != OK) {
+        step_done(step, VERDICT_RETRY, "answer", "the answer does not describe a table");
+        return;
+    }
+    step_done(step, VERDICT_DELIVERED, "", table.text);
+    if (table.is_active) return;
+    step->verdict = VERDICT_BLOCKED;
+    snprintf(step->reason, sizeof step->reason, "not_active");
 }
 
 static void
@@ -503,5 +608,6 @@ const struct writer_class timestream_writer = {
     .need_prepare = timestream_need_prepare,
     .prepare = timestream_prepare,
     .save = timestream_save,
+    .saved = timestream_saved,
     .check = timestream_check,
 };

@@ -4,6 +4,7 @@
  *     timestream.c           the writer
  *     timestream_batch.c     the records of a call, and the request's body
  *     timestream_endpoint.c  where requests go and how they are signed
+ *     timestream_tables.c    how old a sample may be that a table takes
  *     timestream_answer.c    what Timestream's answers say
  *
  * Threads: all of one destination belongs to its thread.
@@ -100,6 +101,9 @@ MUST_CHECK enum err timestream_client_new(const struct writer_options *options,
 /* No call may be under way. */
 void timestream_client_free(struct timestream_client *client);
 
+/* Unix time, as AWS has it if ours was found to be wrong. */
+int64_t timestream_client_now_ms(const struct timestream_client *client);
+
 /* A writer's need_prepare() and prepare(): credentials, then the address to send to. */
 bool timestream_client_due(const struct timestream_client *client);
 void timestream_client_prepare(struct timestream_client *client,
@@ -117,6 +121,36 @@ void timestream_client_begin(struct timestream_client *client, const char *opera
 void timestream_client_judge(struct timestream_client *client,
                              const struct http_call_answer *answer,
                              const struct timestream_ticket *ticket, struct writer_step *ret_step);
+
+/* --- timestream_tables.c ---------------------------------------------------------------------- */
+
+/* What is known of the tables that samples from the store go to. */
+struct timestream_tables;
+
+/* Asks for nothing yet. `client` outlives it. ERR_NOMEM. */
+MUST_CHECK enum err timestream_tables_new(const struct writer_options *options,
+                                          struct timestream_client *client,
+                                          struct timestream_tables **ret_tables);
+/* No question may be under way. */
+void timestream_tables_free(struct timestream_tables *tables);
+
+/*
+ * The oldest time that the table takes now (Unix ms); INT64_MIN: it takes everything, or that is
+ * not known. If it is not known yet, or not any more, it is due to be asked. ERR_NOMEM.
+ */
+MUST_CHECK enum err timestream_tables_oldest(struct timestream_tables *tables, const char *database,
+                                             const char *table, int64_t *ret_oldest_ms);
+/* A part of a writer's need_prepare() and prepare(): asks about one table after another. */
+bool timestream_tables_due(const struct timestream_tables *tables);
+void timestream_tables_prepare(struct timestream_tables *tables,
+                               const struct http_call_answer *answer, struct writer_step *ret_step);
+
+/* A request with the names of a table, and behind them `more`. The names need no escapes in JSON.
+ * Errors are those of `to`. */
+MUST_CHECK enum err timestream_table_request_put(struct buf *to, const char *database,
+                                                 const char *table, const char *more);
+/* Puts the table's name before what is said about it. */
+void timestream_table_named(const char *database, const char *table, struct writer_step *step);
 
 /* --- timestream_answer.c ---------------------------------------------------------------------- */
 
@@ -145,9 +179,13 @@ MUST_CHECK enum err timestream_address_read(struct bytes body,
                                             char ret_endpoint[AWS_ENDPOINT_BYTES],
                                             int64_t *ret_keep_ms, struct why *why);
 
-/* What an answer to DescribeTable says of the table, in words. ERR_INPUT: it is none; false in
- * ret_active: the table does not take records. */
-MUST_CHECK enum err timestream_table_read(struct bytes body, bool *ret_active,
-                                          char ret_text[WRITER_ANSWER_BYTES]);
+/* What an answer to DescribeTable says of the table. */
+struct timestream_table {
+    bool is_active;   /* it takes records */
+    int64_t takes_ms; /* of the past; INT64_MAX: that was not said */
+    char text[WRITER_ANSWER_BYTES];
+};
+/* ERR_INPUT: it is none. */
+MUST_CHECK enum err timestream_table_read(struct bytes body, struct timestream_table *ret_table);
 
 #endif

@@ -13,7 +13,7 @@ enum {
     TEXTS_BYTES_MAX = TIMESTREAM_RECORDS_MAX * WRITER_ANSWER_BYTES,
     KEEP_MINUTES_MAX = 7 * 24 * 60,
 };
-static const int64_t MINUTE_MS = 60 * 1000;
+static const int64_t MINUTE_MS = 60 * 1000, HOUR_MS = 60 * MINUTE_MS, DAY_MS = 24 * HOUR_MS;
 static const char CONFLICT[] = "conflict";
 
 static json_t *
@@ -146,30 +146,49 @@ timestream_address_read(struct bytes body, char ret_endpoint[AWS_ENDPOINT_BYTES]
 
 /* --- tables ----------------------------------------------------------------------------------- */
 
+/* So long, in whole hours or days; 0: it was not said. */
+static int64_t
+span_ms(const json_t *json, int64_t unit_ms)
+{
+    json_int_t units = json_integer_value(json);
+    if (units <= 0) return 0;
+    return units > INT64_MAX / unit_ms ? INT64_MAX : units * unit_ms;
+}
+
+/* What is older than the memory store keeps goes to the magnetic store, if that may be written. */
+static int64_t
+span_taken_ms(int64_t memory_ms, int64_t magnetic_ms, bool late)
+{
+    bool is_said = memory_ms > 0 && (magnetic_ms > 0 || !late);
+    if (!is_said) return INT64_MAX;
+    return late && magnetic_ms > memory_ms ? magnetic_ms : memory_ms;
+}
+
 enum err
-timestream_table_read(struct bytes body, bool *ret_active, char ret_text[WRITER_ANSWER_BYTES])
+timestream_table_read(struct bytes body, struct timestream_table *ret_table)
 {
     json_t *root = load(body);
     const json_t *table = json_object_get(root, "Table");
     const json_t *retention = json_object_get(table, "RetentionProperties");
     const json_t *magnetic = json_object_get(table, "MagneticStoreWriteProperties");
-    json_int_t hours =
-        json_integer_value(json_object_get(retention, "MemoryStoreRetentionPeriodInHours"));
-    json_int_t days =
-        json_integer_value(json_object_get(retention, "MagneticStoreRetentionPeriodInDays"));
+    const json_t *hours = json_object_get(retention, "MemoryStoreRetentionPeriodInHours");
+    const json_t *days = json_object_get(retention, "MagneticStoreRetentionPeriodInDays");
     bool late = json_is_true(json_object_get(magnetic, "EnableMagneticStoreWrites"));
     struct writer_step status = {.answer = ""};
     step_answer(&status, text_of(json_object_get(table, "TableStatus")));
     bool known = json_is_object(table);
+    if (known) {
+        ret_table->is_active = status.answer[0] == '\0' || strcmp(status.answer, "ACTIVE") == 0;
+        ret_table->takes_ms = span_taken_ms(span_ms(hours, HOUR_MS), span_ms(days, DAY_MS), late);
+        snprintf(ret_table->text, sizeof ret_table->text,
+                 "%.40s; takes samples of the last %lld hours (memory store); older ones are %s; "
+                 "keeps all for %lld days (magnetic store)",
+                 status.answer[0] == '\0' ? "no status" : status.answer,
+                 (long long)json_integer_value(hours),
+                 late ? "taken, too (magnetic store writes are on)"
+                      : "refused (magnetic store writes are off)",
+                 (long long)json_integer_value(days));
+    }
     json_decref(root);
-    if (!known) return ERR_INPUT;
-    *ret_active = status.answer[0] == '\0' || strcmp(status.answer, "ACTIVE") == 0;
-    snprintf(ret_text, WRITER_ANSWER_BYTES,
-             "%.40s; takes samples of the last %lld hours (memory store); older ones are %s; keeps "
-             "all for %lld days (magnetic store)",
-             status.answer[0] == '\0' ? "no status" : status.answer, (long long)hours,
-             late ? "taken, too (magnetic store writes are on)"
-                  : "refused (magnetic store writes are off)",
-             (long long)days);
-    return OK;
+    return known ? OK : ERR_INPUT;
 }

@@ -28,17 +28,19 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct bytes body = bytes_of(data, size);
-    char endpoint[AWS_ENDPOINT_BYTES], text[WRITER_ANSWER_BYTES];
+    char endpoint[AWS_ENDPOINT_BYTES];
     int64_t keep_ms;
     struct why why;
     struct aws_url url;
-    bool is_active;
+    struct timestream_table table;
     check_rejections(body, 1);
     check_rejections(body, TIMESTREAM_RECORDS_MAX);
     if (timestream_address_read(body, endpoint, &keep_ms, &why) == OK) {
         if (keep_ms <= 0 || !aws_url_split(endpoint, &url)) abort();
         if (!url.tls || url.path.size > 0) abort();
     }
-    if (timestream_table_read(body, &is_active, text) == OK && text[0] == '\0') abort();
+    if (timestream_table_read(body, &table) == OK) {
+        if (table.text[0] == '\0' || table.takes_ms <= 0) abort();
+    }
     return 0;
 }

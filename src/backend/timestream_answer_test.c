@@ -220,11 +220,10 @@ test_what_is_no_address_is_refused(void **state)
 static void
 expect_table(const char *body, bool want_active, const char *want)
 {
-    bool active;
-    char text[WRITER_ANSWER_BYTES];
-    assert_int_equal(timestream_table_read(bytes_of_text(body), &active, text), OK);
-    assert_string_equal(text, want);
-    assert_int_equal(active, want_active);
+    struct timestream_table table;
+    assert_int_equal(timestream_table_read(bytes_of_text(body), &table), OK);
+    assert_string_equal(table.text, want);
+    assert_int_equal(table.is_active, want_active);
 }
 
 static void
@@ -244,12 +243,43 @@ test_a_table_is_told_in_words(void **state)
                  false,
                  "DELETING; takes samples of the last 12 hours (memory store); older ones are "
                  "refused (magnetic store writes are off); keeps all for 30 days (magnetic store)");
-    bool active;
-    char text[WRITER_ANSWER_BYTES];
-    assert_int_equal(timestream_table_read(bytes_of_text("{}"), &active, text), ERR_INPUT);
-    assert_int_equal(timestream_table_read(bytes_of_text("{\"Table\":[]}"), &active, text),
-                     ERR_INPUT);
-    assert_int_equal(timestream_table_read(bytes_of_text("x"), &active, text), ERR_INPUT);
+    struct timestream_table table;
+    assert_int_equal(timestream_table_read(bytes_of_text("{}"), &table), ERR_INPUT);
+    assert_int_equal(timestream_table_read(bytes_of_text("{\"Table\":[]}"), &table), ERR_INPUT);
+    assert_int_equal(timestream_table_read(bytes_of_text("x"), &table), ERR_INPUT);
+}
+
+static void
+test_a_table_takes_what_its_stores_do(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *memory, *magnetic, *writes;
+        int64_t hours; /* 0: not known */
+    } cases[] = {
+        {"6", "30", "false", 6},  {"6", "30", "true", 30 * 24}, {"800", "30", "true", 800},
+        {"6", "null", "true", 0}, {"6", "null", "false", 6},    {"null", "30", "false", 0},
+        {"0", "30", "false", 0},  {"-1", "30", "true", 0},      {"\"6\"", "30", "true", 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char body[300];
+        struct timestream_table table;
+        snprintf(body, sizeof body,
+                 "{\"Table\":{\"RetentionProperties\":{\"MemoryStoreRetentionPeriodInHours\":%s,"
+                 "\"MagneticStoreRetentionPeriodInDays\":%s},\"MagneticStoreWriteProperties\":{"
+                 "\"EnableMagneticStoreWrites\":%s}}}",
+                 cases[i].memory, cases[i].magnetic, cases[i].writes);
+        assert_int_equal(timestream_table_read(bytes_of_text(body), &table), OK);
+        int64_t want_ms = cases[i].hours == 0 ? INT64_MAX : cases[i].hours * 3600000;
+        assert_int_equal(table.takes_ms, want_ms);
+    }
+    struct timestream_table table;
+    assert_int_equal(timestream_table_read(bytes_of_text("{\"Table\":{\"RetentionProperties\":{"
+                                                         "\"MemoryStoreRetentionPeriodInHours\":"
+                                                         "9223372036854775807}}}"),
+                                           &table),
+                     OK);
+    assert_int_equal(table.takes_ms, INT64_MAX);
 }
 
 int
@@ -264,6 +294,7 @@ main(void)
         cmocka_unit_test(test_the_first_usable_address_is_taken),
         cmocka_unit_test(test_what_is_no_address_is_refused),
         cmocka_unit_test(test_a_table_is_told_in_words),
+        cmocka_unit_test(test_a_table_takes_what_its_stores_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

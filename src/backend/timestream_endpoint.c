@@ -98,6 +98,12 @@ timestream_client_free(struct timestream_client *c)
     mem_free(c->options.memory, c, sizeof *c);
 }
 
+int64_t
+timestream_client_now_ms(const struct timestream_client *c)
+{
+    return env_realtime_ms(c->options.env) + 1000 * c->clock.skew_s;
+}
+
 /* --- requests --------------------------------------------------------------------------------- */
 
 static enum err

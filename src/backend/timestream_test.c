@@ -10,9 +10,11 @@
 #include <cmocka.h>
 
 #include "backend/timestream_testing.h"
+#include "base/log.h"
 #include "wire/random_labels_test.h"
 
 static const struct writer_class *const class = &timestream_writer;
+#define must(call) assert_int_equal((call), OK)
 
 static struct timestream_rig rig;
 static struct writer *writer;
@@ -295,6 +297,144 @@ test_names_that_no_table_has_are_refused_at_once(void **state)
     assert_int_equal(budget_used(&rig.memory), 0);
 }
 
+/* --- samples from the store ------------------------------------------------------------------- */
+
+#define TAKES_AN_HOUR \
+    "{\"Table\":{\"RetentionProperties\":{\"MemoryStoreRetentionPeriodInHours\":1}}}"
+
+static enum writer_add
+add_filled(const char *env, int64_t age_ms)
+{
+    uint32_t entry;
+    struct item item = item_of(env, "x", env_realtime_ms(rig.options.env) - age_ms);
+    item.pos = FILL_BIT | 5;
+    return add_item(&item, &entry);
+}
+
+static void
+prepare_answer(unsigned status, const char *body)
+{
+    struct http_call_answer a = answer_of(status, body);
+    rig.step = (struct writer_step){.next = WRITER_DONE};
+    class->prepare(writer, &a, &rig.step);
+}
+
+static void
+begin_prepare(void)
+{
+    rig.step = (struct writer_step){.next = WRITER_DONE};
+    class->prepare(writer, NULL, &rig.step);
+}
+
+static const int64_t HOUR_MS = 3600 * 1000;
+
+static void
+test_of_the_store_only_what_the_table_takes_is_sent(void **state)
+{
+    (void)state;
+    open_writer();
+    assert_int_equal(add_filled("a", HOUR_MS + 1), WRITER_ADDED); /* it is not known yet */
+    assert_int_equal(add_filled("a", HOUR_MS), WRITER_ADDED);
+    assert_true(class->need_prepare(writer));
+    begin_prepare();
+    expect_call(&rig, "http://here/", "DescribeTable",
+                "{\"DatabaseName\":\"metrics\",\"TableName\":\"prom\"}");
+    prepare_answer(200, TAKES_AN_HOUR);
+    expect_done(&rig, VERDICT_DELIVERED, "", "");
+    assert_false(class->need_prepare(writer));
+    begin();
+    expect_done(&rig, VERDICT_REBUILD, "outside_table_retention", "older than");
+    class->call_clear(writer, call);
+    assert_int_equal(add_filled("a", HOUR_MS + 1), WRITER_TOO_OLD);
+    assert_int_equal(class->bytes(writer, call), 0);
+    assert_int_equal(add_filled("a", HOUR_MS), WRITER_ADDED);
+    rig_advance(&rig, 1); /* while it waited */
+    begin();
+    expect_done(&rig, VERDICT_REBUILD, "outside_table_retention", "older than");
+}
+
+static void
+test_what_may_have_arrived_is_for_timestream_to_judge(void **state)
+{
+    (void)state;
+    open_writer();
+    assert_int_equal(add_filled("a", HOUR_MS - 1000), WRITER_ADDED);
+    begin_prepare();
+    prepare_answer(200, TAKES_AN_HOUR);
+    begin();
+    assert_int_equal(rig.step.next, WRITER_SEND);
+    struct http_call_answer silence = silence_of(HTTP_CALL_TIMEOUT, "too late");
+    class->step(writer, call, &silence, &rig.step);
+    rig_advance(&rig, 2);
+    begin();
+    assert_int_equal(rig.step.next, WRITER_SEND);
+    class->call_clear(writer, call);
+    assert_int_equal(add_filled("a", HOUR_MS + 1000), WRITER_TOO_OLD);
+}
+
+static void
+test_of_the_log_everything_is_sent_and_no_table_is_asked(void **state)
+{
+    (void)state;
+    uint32_t entry;
+    open_writer();
+    struct item item = item_of("a", "x", 5);
+    assert_int_equal(add_item(&item, &entry), WRITER_ADDED);
+    assert_false(class->need_prepare(writer));
+    begin();
+    assert_int_equal(rig.step.next, WRITER_SEND);
+    class->call_clear(writer, call);
+    assert_int_equal(add_filled("a", 5), WRITER_ADDED);
+    begin_prepare();
+    prepare_answer(200, TAKES_AN_HOUR);
+    class->call_clear(writer, call);
+    assert_int_equal(add_item(&item, &entry), WRITER_ADDED);
+    begin();
+    assert_int_equal(rig.step.next, WRITER_SEND);
+}
+
+static void
+test_each_table_of_a_template_is_asked(void **state)
+{
+    (void)state;
+    rig.settings.u.timestream.table = "t_${env}";
+    open_writer();
+    assert_int_equal(add_filled("a", 2 * HOUR_MS), WRITER_ADDED);
+    assert_int_equal(add_filled("b", 2 * HOUR_MS), WRITER_FULL);
+    begin_prepare();
+    expect_call(&rig, "http://here/", "DescribeTable",
+                "{\"DatabaseName\":\"metrics\",\"TableName\":\"t_a\"}");
+    log_to_fd(-1);
+    prepare_answer(403, "{\"__type\":\"AccessDeniedException\"}");
+    log_to_fd(2);
+    expect_call(&rig, "http://here/", "DescribeTable",
+                "{\"DatabaseName\":\"metrics\",\"TableName\":\"t_b\"}");
+    prepare_answer(200, TAKES_AN_HOUR);
+    expect_done(&rig, VERDICT_DELIVERED, "", "");
+    begin();
+    assert_int_equal(rig.step.next, WRITER_SEND);
+    class->call_clear(writer, call);
+    assert_int_equal(add_filled("b", 2 * HOUR_MS), WRITER_TOO_OLD);
+    assert_int_equal(add_filled("a", 2 * HOUR_MS), WRITER_ADDED);
+    assert_int_equal(add_filled("b", 2 * HOUR_MS), WRITER_TOO_OLD); /* whatever the call is of */
+    assert_int_equal(add_filled("b", 0), WRITER_FULL);
+}
+
+static void
+test_credentials_come_before_tables(void **state)
+{
+    (void)state;
+    open_writer();
+    assert_int_equal(add_filled("a", 5), WRITER_ADDED);
+    begin_prepare();
+    prepare_answer(403, "{\"__type\":\"ExpiredTokenException\"}");
+    expect_done(&rig, VERDICT_UNPREPARED, "credentials", "");
+    assert_true(class->need_prepare(writer));
+    begin_prepare(); /* they are the same again: that is said, and no table asked */
+    assert_int_equal(rig.step.next, WRITER_DONE);
+    assert_int_not_equal(rig.step.verdict, VERDICT_DELIVERED);
+}
+
 /* --- verdicts --------------------------------------------------------------------------------- */
 
 static void
@@ -393,6 +533,8 @@ test_every_other_answer_has_its_verdict(void **state)
         expect_done(&rig, cases[i].verdict, cases[i].reason, "");
     }
     assert_true(class->need_prepare(writer)); /* the last one is about our keys */
+    answer(404, "{\"__type\":\"ResourceNotFoundException\",\"message\":\"words\"}");
+    expect_done(&rig, VERDICT_BLOCKED, "not_found", "table prom of database metrics: Resource");
     struct http_call_answer silence = silence_of(HTTP_CALL_TIMEOUT, "too late");
     class->step(writer, call, &silence, &rig.step);
     expect_done(&rig, VERDICT_RETRY, "timeout", "too late");
@@ -446,8 +588,9 @@ test_overwriting_sends_one_version_and_remembers_it(void **state)
     buf_init(&saved, NULL, 100);
     rig.settings.u.timestream.overwrite = true;
     open_writer();
-    expect_version("\"Version\":1767225600000}");
     class->save(writer, &saved);
+    must(class->saved(writer, NULL));
+    expect_version("\"Version\":1767225600000}");
     close_writer();
     rig_advance(&rig, 1000);
     rig.options.saved = buf_bytes(&saved);
@@ -456,6 +599,7 @@ test_overwriting_sends_one_version_and_remembers_it(void **state)
     close_writer();
     rig.options.saved.size--; /* damaged */
     open_writer();
+    must(class->saved(writer, NULL));
     expect_version("\"Version\":1767226600000}");
     close_writer();
     rig.settings.u.timestream.overwrite = false;
@@ -466,6 +610,49 @@ test_overwriting_sends_one_version_and_remembers_it(void **state)
     class->save(writer, &saved);
     assert_int_equal(saved.size, 0);
     buf_fini(&saved);
+}
+
+static void
+test_each_fill_has_a_version_above_all_before_and_keeps_it(void **state)
+{
+    (void)state;
+    struct buf saved;
+    buf_init(&saved, NULL, 100);
+    rig.settings.u.timestream.overwrite = true;
+    open_writer();
+    class->save(writer, &saved);
+    close_writer();
+    rig.options.saved = buf_bytes(&saved);
+    for (rig.options.fills = 1; rig.options.fills < 4; rig.options.fills++) {
+        for (unsigned restarts = 0; restarts < 2; restarts++) {
+            char want[60];
+            snprintf(want, sizeof want, "\"Version\":%llu}", 1767225600000ULL + rig.options.fills);
+            rig_advance(&rig, 100);
+            open_writer();
+            expect_version(want);
+            buf_clear(&saved);
+            class->save(writer, &saved);
+            rig.options.saved = buf_bytes(&saved);
+            close_writer();
+        }
+    }
+    buf_fini(&saved);
+}
+
+static void
+test_nothing_is_sent_under_a_version_that_is_not_durable(void **state)
+{
+    (void)state;
+    rig.settings.u.timestream.overwrite = true;
+    open_writer();
+    assert_int_equal(add("a", "x"), WRITER_ADDED);
+    begin();
+    assert_int_equal(rig.step.next, WRITER_SAVE);
+    begin();
+    assert_int_equal(rig.step.next, WRITER_SAVE);
+    must(class->saved(writer, NULL));
+    begin();
+    assert_int_equal(rig.step.next, WRITER_SEND);
 }
 
 /* --- checks ----------------------------------------------------------------------------------- */
@@ -503,6 +690,10 @@ test_the_check_describes_the_table(void **state)
     expect_done(&rig, VERDICT_RETRY, "answer", "does not describe a table");
     check_answer(404, "{\"__type\":\"ResourceNotFoundException\",\"message\":\"no table\"}");
     expect_done(&rig, VERDICT_BLOCKED, "not_found", "no table");
+    check_answer(403, "{\"__type\":\"AccessDeniedException\",\"message\":\"not you\"}");
+    expect_done(&rig, VERDICT_DELIVERED, "",
+                "the optional permission timestream:DescribeTable is missing");
+    expect_done(&rig, VERDICT_DELIVERED, "", "not you");
     assert_false(class->check(writer, 2, NULL, &rig.step, what));
     close_writer();
     rig.settings.u.timestream.table = "${env}";
@@ -565,6 +756,11 @@ main(void)
         TEST(test_a_call_is_of_one_table),
         TEST(test_a_series_that_gives_no_table_is_unfit),
         TEST(test_names_that_no_table_has_are_refused_at_once),
+        TEST(test_of_the_store_only_what_the_table_takes_is_sent),
+        TEST(test_what_may_have_arrived_is_for_timestream_to_judge),
+        TEST(test_of_the_log_everything_is_sent_and_no_table_is_asked),
+        TEST(test_each_table_of_a_template_is_asked),
+        TEST(test_credentials_come_before_tables),
         TEST(test_refused_records_are_dead_and_the_others_delivered),
         TEST(test_refusals_that_name_nobody_are_told_apart_by_halving),
         TEST(test_without_memory_for_refusals_the_call_is_sent_again),
@@ -572,6 +768,8 @@ main(void)
         TEST(test_a_call_waits_for_what_is_to_be_prepared),
         TEST(test_without_memory_for_a_body_the_call_is_sent_again),
         TEST(test_overwriting_sends_one_version_and_remembers_it),
+        TEST(test_each_fill_has_a_version_above_all_before_and_keeps_it),
+        TEST(test_nothing_is_sent_under_a_version_that_is_not_durable),
         TEST(test_the_check_describes_the_table),
         TEST(test_a_check_asks_with_no_records_whether_writing_is_allowed),
         TEST(test_a_writer_without_memory_is_none),

@@ -26,8 +26,9 @@ struct writer_call; /* the same */
 
 enum writer_add {
     WRITER_ADDED,
-    WRITER_FULL,  /* no room in this call; into an empty one it would fit */
-    WRITER_UNFIT, /* the destination has no form for it: `why` says what */
+    WRITER_FULL,    /* no room in this call; into an empty one it would fit */
+    WRITER_UNFIT,   /* the destination has no form for it: `why` says what */
+    WRITER_TOO_OLD, /* only of what comes from the store: it keeps nothing of that time any more */
     WRITER_NO_MEMORY,
 };
 
@@ -104,6 +105,7 @@ struct writer_options {
     const char *instance; /* the log's id in hex */
     struct bytes saved;   /* what save() gave last time; empty: nothing */
     uint32_t shards;      /* for a plan, of a stream: as many are taken to be there; 0: not said */
+    uint32_t fills;       /* how often it began to be given what is stored; durable */
 };
 
 struct writer_class {

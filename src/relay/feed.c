@@ -188,6 +188,10 @@ feed_item(struct relay *r)
         e = relay_bury(r, &at, &item, BURY_UNREPRESENTABLE, "unrepresentable", why.text);
         if (e == OK) r->chunk_next++;
         return e == OK;
+    case LANE_TOO_OLD:
+        e = relay_settle(r, &at, FATE_DROPPED + DROP_OUTSIDE_TABLE_RETENTION);
+        if (e == OK) r->chunk_next++;
+        return e == OK;
     default:
         return false;
     }

@@ -76,7 +76,7 @@ call_push(const struct relay *r, struct call *call, struct call_item at)
     call->samples++;
 }
 
-enum call_add { CALL_ADDED, CALL_FULL, CALL_UNFIT, CALL_NO_MEMORY };
+enum call_add { CALL_ADDED, CALL_FULL, CALL_UNFIT, CALL_TOO_OLD, CALL_NO_MEMORY };
 
 /* Adds to a body; `entry` is filled in. */
 static enum call_add
@@ -93,6 +93,8 @@ call_add(struct relay *r, struct call *call, const struct item *item, uint32_t *
         return CALL_FULL;
     case WRITER_UNFIT:
         return CALL_UNFIT;
+    case WRITER_TOO_OLD:
+        return CALL_TOO_OLD;
     default:
         return CALL_NO_MEMORY;
     }
@@ -157,6 +159,7 @@ lane_offer(struct relay *r, struct lane *lane, const struct item *item, struct c
         if (!call_reserve(r, call)) return LANE_FULL;
         enum call_add added = call_add(r, call, item, &at.entry, why);
         if (added == CALL_UNFIT) return LANE_UNFIT;
+        if (added == CALL_TOO_OLD) return LANE_TOO_OLD;
         if (added == CALL_NO_MEMORY) return LANE_FULL;
         if (added == CALL_FULL) {
             assert(call->count > 0);
@@ -475,9 +478,12 @@ build_one(struct relay *r, struct call *call, struct call_item *at, struct why *
     if (e == ERR_MISSING && at->record == REPLAY_RECORD) return CALL_UNFIT; /* the letter is gone */
     if (e) return CALL_NO_MEMORY;
     enum call_add added = call_add(r, call, &item, &at->entry, why);
-    if (added != CALL_UNFIT) return added;
-    /* The writer has learnt since that it has no form there. */
-    e = relay_bury(r, at, &item, BURY_UNREPRESENTABLE, "unrepresentable", why->text);
+    if (added == CALL_ADDED || added == CALL_FULL || added == CALL_NO_MEMORY) return added;
+    /* The writer has learnt since that it has no form, or no place, there. */
+    if (added == CALL_TOO_OLD)
+        e = relay_settle(r, at, FATE_DROPPED + DROP_OUTSIDE_TABLE_RETENTION);
+    else
+        e = relay_bury(r, at, &item, BURY_UNREPRESENTABLE, "unrepresentable", why->text);
     return e == OK ? CALL_UNFIT : CALL_NO_MEMORY;
 }
 
@@ -566,7 +572,8 @@ lane_send(struct relay *r, struct lane *lane)
     if (!relay_may_send(r, size, bytes)) return;
     struct writer_step step = {.next = WRITER_DONE, .verdict = VERDICT_DELIVERED};
     if (!r->settings->dry_run) r->class->step(r->writer, lane->sending.body, NULL, &step);
-    if (step.next != WRITER_SAVE) {
+    bool is_made_again = step.next == WRITER_DONE && step.verdict == VERDICT_REBUILD;
+    if (step.next != WRITER_SAVE && !is_made_again) {
         r->now.calls_total++;
         r->now.units_total += r->class->units(r->writer, lane->sending.body);
         if (lane->ambiguous) r->now.resent_samples_total += size;

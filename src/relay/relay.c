@@ -199,7 +199,8 @@ change_lanes(struct relay *r)
     r->lane_count = r->lanes_wanted;
 }
 
-/* What was a letter before a crash, and has arrived after it, is none any more. */
+/* What was a letter before a crash, and has arrived after it, or is too old by then, is none any
+ * more. */
 static enum err
 revoke_letters(struct relay *r, const struct call_item *item)
 {
@@ -220,7 +221,9 @@ relay_settle(struct relay *r, const struct call_item *item, uint8_t fate)
         return replay_settle(r, item, fate == FATE_DELIVERED, "damaged", "");
     }
     if (r->settings->dry_run) fate = FATE_NOT_TAKEN;
-    enum err e = fate == FATE_DELIVERED ? revoke_letters(r, item) : OK;
+    bool may_be_letter =
+        fate == FATE_DELIVERED || fate == FATE_DROPPED + DROP_OUTSIDE_TABLE_RETENTION;
+    enum err e = may_be_letter ? revoke_letters(r, item) : OK;
     if (e == OK) e = window_settle(r->window, item->record, item->index, item->count, fate);
     r->dirty |= e == OK;
     return e;

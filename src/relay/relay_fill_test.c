@@ -46,6 +46,79 @@ test_who_begins_at_the_beginning_is_given_the_store_and_then_the_log(void **stat
 }
 
 static void
+test_what_is_too_old_for_the_destination_is_dropped_and_counted(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    for (uint64_t seed = 20; seed < 30; seed++) {
+        world_init(w, seed);
+        w->settings.start = START_BEGINNING;
+        w->names_nobody = seed % 2 == 0;
+        w->one_of_a_series = !w->names_nobody;
+        w->takes_from = (uint32_t)(300 * (seed - 20)); /* none of them, to almost all */
+        for (unsigned i = 0; i < 3; i++) {
+            log_some(w, 1000, 1);
+            machine_flush(&w->m);
+        }
+        log_some(w, 500, 1); /* only in the log */
+        w->moods = (struct moods){.retry = 20, .throttle = 5, .again = 5};
+        if (w->one_of_a_series) w->moods.mixed = 30;
+        relay_must_open(w);
+        turn(w, 30);
+        w->has_learnt &= seed % 3 > 0; /* what it has learnt it may forget */
+        crash(w);
+        turn_until_settled(w);
+        check_account(w);
+        world_fini(w);
+    }
+}
+
+static enum err
+count_letter(void *context, const struct dead_letter *letter, enum dead_letter_state state)
+{
+    (void)letter;
+    assert_int_equal(state, DEAD_LETTER_KEPT);
+    ++*(uint64_t *)context;
+    return OK;
+}
+
+static void
+test_a_letter_that_is_too_old_after_a_crash_is_none_any_more(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    uint64_t counted_less = 0;
+    for (uint64_t seed = 40; seed < 50; seed++) {
+        world_init(w, seed);
+        w->settings.start = START_BEGINNING;
+        w->one_of_a_series = true;
+        log_some(w, 1000, 10);
+        log_some(w, 1000, 10);
+        machine_flush(&w->m);
+        w->moods = (struct moods){.retry = 70, .mixed = 30};
+        relay_must_open(w);
+        turn(w, 40);
+        uint64_t dead = status_of(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], letters = 0;
+        w->takes_from = w->count;
+        w->has_learnt = true;
+        w->moods = (struct moods){0};
+        crash(w);
+        turn_until_settled(w);
+        turn(w, 30);
+        enum err e = dead_letters_each(w->m.env, "relay/there", NULL, count_letter, &letters, NULL,
+                                       &w->m.why);
+        assert_true(e == OK || e == ERR_MISSING);
+        struct relay_status s = status_of(w);
+        assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], letters);
+        assert_int_equal(s.taken[ITEM_FLOAT], w->count);
+        assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_OPEN], 0);
+        counted_less += letters < dead;
+        world_fini(w);
+    }
+    assert_true(counted_less > 0);
+}
+
+static void
 test_calls_with_one_sample_of_a_series_are_made_of_many_series(void **state)
 {
     (void)state;
@@ -225,11 +298,14 @@ test_what_is_stored_is_given_again_from_a_time_on_when_told(void **state)
     }
     turn_until_settled(w);
     turn(w, 20);
+    assert_int_equal(w->fills, 0);
     must(relay_replay(w->relay, sent_ms(2000), &w->m.why));
     turn(w, 5);
     assert_int_equal(status_of(w).state, RELAY_FILLING);
     assert_int_equal(relay_replay(w->relay, 0, &w->m.why), ERR_AGAIN);
+    assert_int_equal(w->fills, 1); /* the writer knows, also after a restart, */
     crash(w);
+    assert_int_equal(w->fills, 1);
     log_some(w, 500, 0);
     turn_until_settled(w);
     for (uint32_t i = 0; i < w->count; i++) {
@@ -237,6 +313,13 @@ test_what_is_stored_is_given_again_from_a_time_on_when_told(void **state)
         assert_true(unfit || (again ? w->sent[i].times >= 2 : w->sent[i].times == 1));
     }
     assert_int_equal(status_of(w).taken[ITEM_FLOAT], w->count + 3000);
+    assert_int_equal(w->fills, 1); /* and when it follows the log again */
+    machine_flush(&w->m);
+    turn_until_settled(w);
+    turn(w, 20);
+    must(relay_replay(w->relay, sent_ms(2000), &w->m.why));
+    turn(w, 5);
+    assert_int_equal(w->fills, 2);
     world_fini(w);
 }
 
@@ -384,6 +467,10 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(
             test_who_begins_at_the_beginning_is_given_the_store_and_then_the_log, tell_seed),
+        cmocka_unit_test_teardown(test_what_is_too_old_for_the_destination_is_dropped_and_counted,
+                                  tell_seed),
+        cmocka_unit_test_teardown(test_a_letter_that_is_too_old_after_a_crash_is_none_any_more,
+                                  tell_seed),
         cmocka_unit_test_teardown(test_calls_with_one_sample_of_a_series_are_made_of_many_series,
                                   tell_seed),
         cmocka_unit_test_teardown(test_who_begins_now_is_given_all_since_it_was_named, tell_seed),

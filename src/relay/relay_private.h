@@ -291,7 +291,7 @@ MUST_CHECK enum err relay_load_item(struct relay *r, uint64_t record, uint32_t i
 MUST_CHECK enum err lane_init(struct relay *r, struct lane *lane);
 void lane_fini(struct relay *r, struct lane *lane);
 
-enum lane_offer { LANE_TOOK, LANE_FULL, LANE_UNFIT };
+enum lane_offer { LANE_TOOK, LANE_FULL, LANE_UNFIT, LANE_TOO_OLD };
 /* `at->entry` is the lane's to fill in. */
 enum lane_offer lane_offer(struct relay *r, struct lane *lane, const struct item *item,
                            struct call_item at, struct why *why);

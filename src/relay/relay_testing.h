@@ -48,7 +48,10 @@ struct world {
     bool may_repeat;   /* the store may, as its parts reach beyond what is missing */
     bool names_nobody; /* a refusal does not say who is refused */
     bool one_of_a_series;
-    uint32_t bytes_max; /* a larger call is too large */
+    uint32_t takes_from; /* of the store: samples before it are too old for the destination, */
+    bool has_learnt;     /* which it does not know at first */
+    uint32_t fills;      /* that the writer was told of when it was made last */
+    uint32_t bytes_max;  /* a larger call is too large */
     uint32_t calls;
     uint64_t repeated;
 };
@@ -65,6 +68,7 @@ struct writer_call {
     uint32_t numbers[CALL_MAX];
     uint32_t count;
     enum writer_verdict verdicts[CALL_MAX];
+    bool has_too_old;
 };
 
 static inline enum err
@@ -73,6 +77,7 @@ fake_create(const struct writer_options *options, struct writer **ret_writer, st
     struct writer *w = mem_new(options->memory, sizeof *w);
     if (w == NULL) return why_set(why, ERR_NOMEM, "no memory");
     w->w = world;
+    world->fills = options->fills;
     *ret_writer = w;
     return OK;
 }
@@ -116,6 +121,7 @@ fake_call_clear(struct writer *w, struct writer_call *c)
 {
     (void)w;
     c->count = 0;
+    c->has_too_old = false;
 }
 
 static inline enum writer_add
@@ -127,11 +133,14 @@ fake_add(struct writer *w, struct writer_call *c, const struct item *item, uint3
     char series[32];
     snprintf(series, sizeof series, "s%u", w->w->sent[number].series);
     assert_true(bytes_equal_text(labels_get(item->labels, text("name")), series));
-    if (number % 1000 == 999) {
+    bool too_old = is_fill_pos(item->pos) && number < w->w->takes_from;
+    if (too_old && w->w->has_learnt) return WRITER_TOO_OLD;
+    if (number % 1000 == 999 && !too_old) {
         err_ignore(why_set(why, ERR_INPUT, "no form for it"), "the verdict says it");
         return WRITER_UNFIT;
     }
     if (c->count == CALL_MAX) return WRITER_FULL;
+    c->has_too_old |= too_old;
     *ret_entry = c->count;
     c->numbers[c->count++] = number;
     return WRITER_ADDED;
@@ -161,6 +170,7 @@ arrive(struct world *w, uint32_t number)
     for (uint32_t i = s->before; i != UINT32_MAX && i >= w->from; i = w->sent[i].before) {
         const struct sent *b = &w->sent[i];
         if (w->drops || b->delivered || b->poison || b->dead || i % 1000 == 999) continue;
+        if (i < w->takes_from) continue;
         fail_msg("sample %u of series %u came before %u", number, s->series, i);
     }
     w->repeated += s->delivered;
@@ -206,6 +216,11 @@ fake_step(struct writer *writer, struct writer_call *c, const struct http_call_a
     const struct moods *m = &w->moods;
     assert_null(answer);
     assert_true(c->count > 0);
+    if (c->has_too_old) {
+        w->has_learnt = true;
+        say(step, VERDICT_REBUILD, "too_old");
+        return;
+    }
     w->calls++;
     bool poisoned = false;
     for (uint32_t i = 0; i < c->count; i++) {
@@ -425,7 +440,8 @@ check_account(struct world *w)
     assert_true(e == OK || e == ERR_MISSING);
     for (uint32_t i = w->from; i < w->count; i++) {
         const struct sent *s = &w->sent[i];
-        bool refused = s->poison || i % 1000 == 999;
+        bool too_old = i < w->takes_from, refused = !too_old && (s->poison || i % 1000 == 999);
+        if (too_old && !s->dead && !s->delivered) continue;
         if (s->dead != refused || s->delivered == refused) {
             fail_msg("sample %u: refused %d, dead %d, delivered %d", i, refused, s->dead,
                      s->delivered);
@@ -440,7 +456,8 @@ check_account(struct world *w)
     assert_in_range(fates[FATE_DEAD_LETTERED], dead, dead + repeats);
     assert_int_equal(fates[FATE_DELIVERED] + fates[FATE_DEAD_LETTERED], delivered + dead);
     assert_int_equal(fates[FATE_OPEN], 0);
-    assert_int_equal(fates_dropped(&s.fates, ITEM_FLOAT), 0);
+    assert_int_equal(fates[FATE_DROPPED + DROP_OUTSIDE_TABLE_RETENTION], w->takes_from);
+    assert_int_equal(fates_dropped(&s.fates, ITEM_FLOAT), w->takes_from);
     assert_int_equal(s.taken[ITEM_FLOAT], w->count - w->from);
 }
 

@@ -69,6 +69,7 @@ replay_feed(struct relay *r)
         struct why why = {""};
         if (replay_next(r, &letter, &why) != OK || !replay_push(r, &letter, &at)) return;
         enum lane_offer offer = lane_offer(r, &r->replay, &letter.item, at, &why);
+        assert(offer != LANE_TOO_OLD); /* a letter is nothing that comes from the store */
         if (offer == LANE_FULL) {
             r->replay_count--;
             return;

@@ -180,6 +180,7 @@ open_writer(struct relay *r, struct why *why)
         .dir = r->dir,
         .instance = r->options.instance,
         .saved = r->state.writer,
+        .fills = r->state.fill_count,
     };
     enum err e = r->class->create(&options, &r->writer, why);
     if (e) return e;

@@ -125,8 +125,10 @@ class Store:
         self.faults = []
         self.clear()
         for name in args.table:
+            name, _, hours = name.partition(":")
             database, _, table = name.partition(".")
-            self.databases.setdefault(database, {})[table] = Table(args.memory_hours, args.magnetic_days, args.magnetic_writes)
+            made = Table(int(hours or args.memory_hours), args.magnetic_days, args.magnetic_writes)
+            self.databases.setdefault(database, {})[table] = made
 
     def clear(self):
         self.rows = []
@@ -225,7 +227,8 @@ class Store:
         """Stores a record, or says why not."""
         now_ms = time.time() * 1000
         time_ms = record["time_ns"] / 1e6
-        oldest_ms = now_ms - (table.days * 24 if table.magnetic_writes else table.hours) * 3600e3
+        hours = max(table.hours, table.days * 24) if table.magnetic_writes else table.hours
+        oldest_ms = now_ms - hours * 3600e3
         if time_ms < oldest_ms or time_ms > now_ms + AHEAD_MS:
             return {"Reason": "The record timestamp is outside the time range of the data ingestion window."}
         if len(table.dimensions | record["dimensions"].keys()) > DIMENSIONS_MAX:
@@ -384,7 +387,7 @@ ERRORS = {
     "error": (500, "InternalServerException", "An internal error occurred."),
     "endpoint": (421, "InvalidEndpointException", "The requested endpoint is not valid."),
     "expired": (403, "ExpiredTokenException", "The security token included in the request is expired"),
-    "denied": (403, "AccessDeniedException", "User is not authorized to perform: timestream:WriteRecords on resource: *"),
+    "denied": (403, "AccessDeniedException", "User is not authorized to perform: timestream:{} on resource: *"),
     "validation": (400, "ValidationException", "The request is not valid."),
 }
 OTHER_FAULTS = ("reject", "slow", "cut", "cut_before")
@@ -493,7 +496,8 @@ class Handler(BaseHTTPRequestHandler):
         fault = self.store.take_fault(operation)
         kind = fault["kind"] if fault else None
         if kind in ERRORS:
-            raise Refusal(*ERRORS[kind])
+            status, code, message = ERRORS[kind]
+            raise Refusal(status, code, message.format(operation))
         if kind == "slow":
             time.sleep(float(fault.get("seconds", 1)))
         if kind == "cut_before":
@@ -521,7 +525,8 @@ def arguments():
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--region", default="us-east-1")
-    parser.add_argument("--table", action="append", default=[], metavar="DATABASE.TABLE", help="is there from the start")
+    parser.add_argument("--table", action="append", default=[], metavar="DATABASE.TABLE[:HOURS]",
+                        help="is there from the start; of its memory store, if not as all")
     parser.add_argument("--memory-hours", type=int, default=6, help="of these tables")
     parser.add_argument("--magnetic-days", type=int, default=73000, help="of these tables")
     parser.add_argument("--magnetic-writes", action="store_true", help="these tables take old records")
