@@ -28,6 +28,8 @@ static const char USAGE[] =
     "                  Prometheus 3.5 do not carry them\n"
     "  --split MS      ask in slices of this length, for servers that limit an answer\n"
     "  --first N       only the first N requests of a capture\n"
+    "  --in-order      of two captures: each series in the same order, too, what came again left\n"
+    "                  out; how often something came again is printed\n"
     "  --header 'N: V' sent with every request (repeatable)\n"
     "  --show N        how many differences to print (default 10)\n"
     "  --quiet         only counts and verdict\n"
@@ -42,6 +44,7 @@ struct arguments {
     uint64_t show_max;
     size_t capture_first; /* so many requests of a capture are looked at */
     bool streamed;
+    bool in_order;
     bool has_start;
     bool has_end;
 };
@@ -52,8 +55,10 @@ struct tally {
     uint64_t series_different;
     uint64_t samples_only[2];
     uint64_t values_different;
+    uint64_t series_in_other_order;
     uint64_t shown;
     uint64_t show_max;
+    bool in_order; /* looked at, too */
 };
 
 static int64_t
@@ -237,6 +242,42 @@ item_equal(const struct item *a, const struct item *b)
     return a->is_float ? a->bits == b->bits : bytes_equal(a->text, b->text);
 }
 
+/* When the same sample came on either side. */
+struct arrivals {
+    uint64_t at[2];
+    int64_t t_ms;
+};
+
+static int
+by_first_arrival(const void *left, const void *right)
+{
+    const struct arrivals *a = left, *b = right;
+    return (a->at[0] > b->at[0]) - (a->at[0] < b->at[0]);
+}
+
+/* Series that have the same samples: what came later in A came later in B. */
+static void
+compare_order(struct tally *tally, const struct oracle_series *a, const struct oracle_series *b)
+{
+    size_t count = 0;
+    struct arrivals *all =
+        oracle_must(calloc(a->sample_count + a->histogram_count + 1, sizeof *all));
+    for (size_t i = 0; i < a->sample_count; i++)
+        all[count++] =
+            (struct arrivals){{a->samples[i].arrival, b->samples[i].arrival}, a->samples[i].t_ms};
+    for (size_t i = 0; i < a->histogram_count; i++)
+        all[count++] = (struct arrivals){{a->histograms[i].arrival, b->histograms[i].arrival},
+                                         a->histograms[i].t_ms};
+    qsort(all, count, sizeof *all, by_first_arrival);
+    for (size_t i = 1; i < count; i++) {
+        if (all[i].at[1] > all[i - 1].at[1]) continue;
+        tally->series_in_other_order++;
+        show(tally, "came earlier in B", a, &all[i].t_ms, bytes_of(NULL, 0), bytes_of(NULL, 0));
+        break;
+    }
+    free(all);
+}
+
 static void
 compare_series(struct tally *tally, const struct oracle_series *a, const struct oracle_series *b)
 {
@@ -273,6 +314,7 @@ compare_series(struct tally *tally, const struct oracle_series *a, const struct 
     }
     uint64_t after = tally->samples_only[0] + tally->samples_only[1] + tally->values_different;
     tally->series_different += after != before;
+    if (after == before && tally->in_order) compare_order(tally, a, b);
 }
 
 static void
@@ -307,17 +349,23 @@ report(const struct arguments *args, struct oracle_set sets[2])
                sets[i].series_count, sets[i].sample_count, sets[i].histogram_count, args->sides[i]);
         faults += sets[i].faults;
     }
-    struct tally tally = {.show_max = args->show_max};
+    struct tally tally = {.show_max = args->show_max, .in_order = args->in_order};
+    if (args->in_order)
+        printf("repeats=%" PRIu64 " (A: %" PRIu64 ")\n", sets[1].repeats, sets[0].repeats);
     compare_sets(&tally, &sets[0], &sets[1]);
     for (int i = 0; i < 2; i++) {
         if (sets[i].faults == 0) continue;
         printf("%c: %" PRIu64 " breaches of the protocol, first: %s\n", 'A' + i, sets[i].faults,
                sets[i].first_fault);
     }
-    if (faults + tally.series_only[0] + tally.series_only[1] + tally.series_different == 0) {
+    if (faults + tally.series_only[0] + tally.series_only[1] + tally.series_different +
+            tally.series_in_other_order ==
+        0) {
         puts("equal");
         return 0;
     }
+    if (tally.series_in_other_order > 0)
+        printf("in another order: %" PRIu64 " series\n", tally.series_in_other_order);
     printf("different: %" PRIu64 " series only in A, %" PRIu64 " only in B, %" PRIu64
            " differ (%" PRIu64 " samples only in A, %" PRIu64 " only in B, %" PRIu64 " values)\n",
            tally.series_only[0], tally.series_only[1], tally.series_different,
@@ -361,6 +409,9 @@ take_option(struct arguments *args, int option)
     case 'S':
         args->streamed = true;
         break;
+    case 'o':
+        args->in_order = true;
+        break;
     case 'b':
         args->options.ignore_bounds = true;
         break;
@@ -388,19 +439,14 @@ take_option(struct arguments *args, int option)
 static void
 parse_arguments(struct arguments *args, int argc, char **argv)
 {
-    static const struct option options[] = {{"start", required_argument, NULL, 's'},
-                                            {"end", required_argument, NULL, 'e'},
-                                            {"match", required_argument, NULL, 'm'},
-                                            {"ignore-label", required_argument, NULL, 'i'},
-                                            {"header", required_argument, NULL, 'H'},
-                                            {"split", required_argument, NULL, 'p'},
-                                            {"show", required_argument, NULL, 'n'},
-                                            {"first", required_argument, NULL, 'f'},
-                                            {"ignore-bounds", no_argument, NULL, 'b'},
-                                            {"quiet", no_argument, NULL, 'q'},
-                                            {"streamed", no_argument, NULL, 'S'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"start", required_argument, NULL, 's'},  {"end", required_argument, NULL, 'e'},
+        {"match", required_argument, NULL, 'm'},  {"ignore-label", required_argument, NULL, 'i'},
+        {"header", required_argument, NULL, 'H'}, {"split", required_argument, NULL, 'p'},
+        {"show", required_argument, NULL, 'n'},   {"first", required_argument, NULL, 'f'},
+        {"in-order", no_argument, NULL, 'o'},     {"ignore-bounds", no_argument, NULL, 'b'},
+        {"quiet", no_argument, NULL, 'q'},        {"streamed", no_argument, NULL, 'S'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
     int option;
     while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1)
         take_option(args, option);
@@ -412,6 +458,11 @@ parse_arguments(struct arguments *args, int argc, char **argv)
         args->sides[i] = argv[optind + i];
         if (is_url(args->sides[i]) && !(args->has_start && args->has_end)) {
             fputs("rrcompare: --start and --end are needed to ask a server\n", stderr);
+            exit(2);
+        }
+        if (is_url(args->sides[i]) && args->in_order) {
+            fputs("rrcompare: --in-order: a server does not say in which order samples came\n",
+                  stderr);
             exit(2);
         }
     }
