@@ -28,9 +28,9 @@ equals() {
     "$compare" "$work/$1.rw" "$work/$2.rw"
 }
 
-differs() { # NAME NAME PATTERN
+differs() { # NAME NAME PATTERN [OPTION...]
     local output status
-    output=$("$compare" "$work/$1.rw" "$work/$2.rw")
+    output=$("$compare" "$work/$1.rw" "$work/$2.rw" "${@:4}")
     status=$?
     echo "$output"
     ((status == 1)) && grep -q -- "$3" <<<"$output"
@@ -59,6 +59,8 @@ compare_captures() {
     printf 'a 2 2000\n---\nb 1 1000\n---\na 1 1000\n' | "$TOOLS/rwmake" >"$work/turned.rw"
     claim "in order: what came again, and other series, do not matter, and it is counted" in_order first again 0 'repeats=1 '
     claim "in order: a series that came in another order is found" in_order first turned 1 'came earlier in B: .*"a"'
+    claim "in common: what only one has does not matter" "$compare" "$work/base.rw" "$work/missing.rw" --common
+    claim "in common: values do, and order" differs base zero 'values differ' --common
     claim "sign of zero is found" differs base zero 'values differ.*float'
     claim "changed staleness marker is found" differs base marker 'values differ.*float'
     claim "NaN payload is found" differs base payload 'values differ.*nan'
