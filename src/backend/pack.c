@@ -54,10 +54,11 @@ packer_free(struct packer *p)
 static enum err
 pack_gzip(struct packer *p, struct bytes from, struct buf *to)
 {
+    /* First this: behind a trailer that was written, the bound knows of no gzip header. */
+    if (deflateReset(&p->gzip) != Z_OK) return ERR_NOMEM;
     size_t bound = deflateBound(&p->gzip, from.size);
     if (from.size > UINT_MAX || bound > UINT_MAX) return ERR_LIMIT;
     if (!buf_reserve(to, bound)) return buf_error(to);
-    if (deflateReset(&p->gzip) != Z_OK) return ERR_NOMEM;
     p->gzip.next_in = (Bytef *)(uintptr_t)from.at;
     p->gzip.avail_in = (uInt)from.size;
     p->gzip.next_out = to->at + to->size;
