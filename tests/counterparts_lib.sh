@@ -66,9 +66,19 @@ start_s3() {
     within 20 answers s3 "$(url_of s3)"
 }
 
-start_moto() {
-    start moto env "PYTHONPATH=$moto" /usr/bin/python3 -m moto.server --host 127.0.0.1 --port "${port[moto]}"
-    within 20 answers moto "$(url_of moto)/moto-api/"
+# It keeps everything in memory. With RECORDING, a file, it has after SIGKILL what it had, as long as nobody else asks it
+# meanwhile: it is asked the same once more.
+start_moto() { # [RECORDING]
+    local recording=()
+    if (($# > 0)); then
+        recording=(MOTO_ENABLE_RECORDING=1 "MOTO_RECORDER_FILEPATH=$1")
+        # Its threads write at the same time, and may be killed while they do: line ends are where they like, and the last
+        # object is perhaps none.
+        [[ ! -f $1 ]] || { jq -c . "$1" >"$1.whole" 2>"$1.torn"; mv "$1.whole" "$1"; }
+    fi
+    start moto env "PYTHONPATH=$moto" "${recording[@]}" /usr/bin/python3 -m moto.server --host 127.0.0.1 --port "${port[moto]}"
+    within 20 answers moto "$(url_of moto)/moto-api/" || return 1
+    (($# == 0)) || [[ ! -s $1 ]] || quiet_curl --max-time 300 -X POST "$(url_of moto)/moto-api/recorder/replay-recording" -d ''
 }
 
 start_timestream() { # ARGUMENT...
@@ -102,8 +112,8 @@ END
     wait_ready influxd "$(url_of influxd)/ping"
 }
 
-influx_query() { # QUERY
-    quiet_curl -X POST "$(url_of influxd)/query" --data-urlencode "q=$1"
+influx_query() { # QUERY [DATABASE]
+    quiet_curl -X POST "$(url_of influxd)/query" --data-urlencode "q=$1" --data-urlencode "db=${2-}"
 }
 
 # A route is NAME=SERVICE:UPSTREAM; further arguments are for the proxy.

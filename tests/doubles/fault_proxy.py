@@ -375,6 +375,19 @@ class Server(ThreadingHTTPServer):
         pass  # clients that are killed, handshakes that are refused: the everyday life of this program
 
 
+def cut_torn(path):
+    """A record that was being written when this program was killed is no record."""
+    with open(path, "a+b") as file:
+        file.seek(0)
+        whole = 0
+        while len(head := file.read(4)) == 4:
+            size = struct.unpack("<I", head)[0]
+            if len(file.read(size)) < size:
+                break
+            whole = file.tell()
+        file.truncate(whole)
+
+
 def route_of(text):
     name, _, rest = text.partition("=")
     service, port, upstream = rest.split(":")
@@ -402,6 +415,8 @@ def main():
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(args.tls_cert, args.tls_key)
     records = dict(each.split("=", 1) for each in args.record)
+    for path in records.values():
+        cut_torn(path)
     for route in args.route:
         route.record = records.get(route.name)
         Control.routes[route.name] = route

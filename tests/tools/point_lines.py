@@ -72,13 +72,16 @@ def put_opentsdb(metric, tags, time, value):
 # --- what is stored -------------------------------------------------------------------------------
 
 
+def number(text):
+    return -0.0 if text == "-0" else int(text)
+
+
 def series_of(url, database):
     """Every row of every measurement: its name, its tags, its time, its fields."""
-    query = {"db": database, "q": "SELECT * FROM /.*/ GROUP BY *", "epoch": "ms", "chunked": "true", "chunk_size": "20000"}
+    query = {"db": database, "q": "SELECT * FROM /.*/ GROUP BY *", "epoch": "ns", "chunked": "true", "chunk_size": "20000"}
     with urllib.request.urlopen(url + "/query?" + urllib.parse.urlencode(query)) as answer:
         for text in answer:
-            # -0 has to stay what it is.
-            for result in json.loads(text, parse_int=float)["results"]:
+            for result in json.loads(text, parse_int=number)["results"]:
                 if "error" in result:
                     sys.exit(result["error"])
                 for series in result.get("series", ()):
@@ -89,7 +92,9 @@ def series_of(url, database):
 def stored(kind, url, database):
     for name, tags, row in series_of(url, database):
         tags = [(tag, value) for tag, value in tags.items() if value]
-        time = int(row["time"])
+        time = row["time"] // 1000000
+        if kind == "opentsdb":  # the listener takes milliseconds of a second for microseconds
+            time = row["time"] // 1000000000 * 1000 + row["time"] % 1000000000 // 1000
         for field in FIELDS:
             if row.get(field) is None:
                 continue
