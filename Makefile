@@ -98,7 +98,7 @@ FUZZERS := $(FUZZ_SOURCES:src/%.c=$(BUILD)/fuzz/%)
 REPLAYERS := $(FUZZ_SOURCES:src/%.c=$(BUILD)/replay/%)
 TOOL_SOURCES := tests/tools/oracle.c tests/tools/oracle_wire.c tests/tools/post.c tests/tools/oracle_stream.c
 TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(BUILD)/%.o)
-TOOLS := $(addprefix $(BUILD)/tools/,rrcompare rwreplay rwmake rwflood storedump)
+TOOLS := $(addprefix $(BUILD)/tools/,rrcompare rwreplay rwmake rwflood rwspan storedump)
 PROTO_OBJECTS := $(patsubst tests/proto/%.proto,$(BUILD)/proto/%.pb-c.o,$(wildcard tests/proto/*.proto))
 
 .PHONY: all
@@ -160,6 +160,11 @@ $(BUILD)/tools/%: $(BUILD)/tests/tools/%.o $(TOOL_OBJECTS) $(BUILD)/proto/cmp.pb
 	@mkdir -p $(@D)
 	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lprotobuf-c
 
+# The load of the measurements, written down for tests.
+$(BUILD)/tools/rwspan: $(BUILD)/tests/tools/rwspan.o $(BUILD)/bench/lib/fleet.o $(BUILD)/bench/lib/share.o $(BUILD)/bench/lib/tool.o $(LIB)
+	@mkdir -p $(@D)
+	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
 $(BUILD)/replay/%: $(BUILD)/src/%.o $(BUILD)/tests/replay_main.o $(LIB)
 	@mkdir -p $(@D)
 	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -177,7 +182,7 @@ fuzzers: $(FUZZERS)
 # Measuring programs, called by bench/run or by hand; nothing is checked.
 BENCHES := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
 BENCH_LIB := $(patsubst %.c,$(BUILD)/%.o,$(wildcard bench/lib/*.c))
-$(BENCHES:=.o) $(BENCH_LIB): CPPFLAGS += -Ibench
+$(BENCHES:=.o) $(BENCH_LIB) $(BUILD)/tests/tools/rwspan.o: CPPFLAGS += -Ibench
 .PHONY: bench-tools
 bench-tools: $(BENCHES)
 

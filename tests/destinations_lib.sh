@@ -40,9 +40,15 @@ says() { # DESTINATION PATTERN: its last error
     grep -q -e "$2" "$work/said.txt"
 }
 
+# As long as it is not open, there is nothing to be read of it: no count of what is queued, too.
+is_open() { # DESTINATION
+    quiet_curl "$url/metrics" | grep -qF "firekeep_destination_samples_queued{destination=\"$1\"}"
+}
+
 # taken = delivered + dead-lettered + dropped + queued
 balances() { # DESTINATION
     local taken sum
+    is_open "$1" || return 1
     taken=$(samples taken_total "$1")
     sum=$(($(samples delivered_total "$1") + $(samples dead_lettered_total "$1") + $(samples dropped_total "$1") + $(samples queued "$1")))
     ((taken == sum)) || echo "taken $taken, accounted for $sum"
@@ -52,7 +58,7 @@ balances() { # DESTINATION
 all_settled() { # DESTINATION...: nothing of them is queued, and nothing in the log is ahead of them
     local name
     for name; do
-        [[ $(samples queued "$name") == 0 && $(metric firekeep_destination_lag_bytes "$name") == 0 ]] || {
+        is_open "$name" && [[ $(samples queued "$name") == 0 && $(metric firekeep_destination_lag_bytes "$name") == 0 ]] || {
             echo "$name: queued $(samples queued "$name"), lag $(metric firekeep_destination_lag_bytes "$name"), $(state_of "$name")"
             return 1
         }

@@ -23,6 +23,8 @@ relay_now_ns(const struct relay *r)
     return env_monotonic_ns(r->options.env);
 }
 
+static void publish(struct relay *r);
+
 /* --- opening ---------------------------------------------------------------------------------- */
 
 static void
@@ -68,6 +70,7 @@ relay_open(const struct relay_options *options, struct relay **ret_relay, struct
     }
     r->paused = r->state.wish == RELAY_WISH_PAUSE ||
                 (r->state.wish == RELAY_WISH_NONE && r->settings->paused);
+    publish(r); /* whoever asks before the first step is not told that nothing is left to do */
     *ret_relay = r;
     return OK;
 }

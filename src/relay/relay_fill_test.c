@@ -36,7 +36,7 @@ test_who_begins_at_the_beginning_is_given_the_store_and_then_the_log(void **stat
     }
     log_some(w, 500, 1); /* only in the log */
     relay_must_open(w);
-    assert_int_equal(status_of(w).state, RELAY_RUNNING); /* not yet looked */
+    assert_int_equal(status_of(w).state, RELAY_FILLING); /* it says so before its first step */
     log_some(w, 500, 1);
     turn_until_settled(w);
     check_account(w);

@@ -5,8 +5,10 @@
                    --tls-cert cert.pem --tls-key key.pem]
 
 A route is NAME=SERVICE:PORT:UPSTREAM: what comes in on 127.0.0.1:PORT goes on to 127.0.0.1:UPSTREAM as it is, Host and
-all, so that signatures stay right, and the answer comes back as it is. SERVICE (kinesis, firehose, s3, sts, timestream)
-says how errors look. Routes named by --tls speak HTTPS with that certificate.
+all, so that signatures stay right, and the answer comes back as it is. SERVICE (kinesis, firehose, s3, sts, timestream,
+influxdb, opentsdb, remote_write) says how errors look. Routes named by --tls speak HTTPS with that certificate. With
+--record NAME=FILE the bodies of those calls that the other side answered with 2xx are appended to FILE, in that order, each
+behind its length in four bytes, the lowest first.
 
 --port is for control:
 
@@ -17,9 +19,11 @@ says how errors look. Routes named by --tls speak HTTPS with that certificate.
                  slow        passed on, answered after "seconds"
                  cut_before  the connection is reset half way through the request; nothing is passed on
                  cut         passed on, then the connection is closed within the answer's first lines
-                 partial     kinesis, firehose: each third record ("third": 3) is refused in the way of
+                 half_closed passed on, then this side of the connection is closed without an answer, and nothing else
+                 partial     kinesis, firehose, opentsdb: each third record ("third": 3) is refused in the way of
                              the service, the others are passed on; signatures are broken by that
-                 expired     calls signed by "access_key" are answered as if its session were over
+                 expired     calls signed by "access_key", or with the session "token", are answered as if the session were
+                             over
                  region      s3: calls not signed for "region" are told which it is; with "status" 301 in the way of
                              redirections, else as 400 AuthorizationHeaderMalformed
                  denied      nobody may do that
@@ -42,7 +46,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 LASTING = ("expired", "region", "denied")
-PASSING = ("throttle", "error", "slow", "cut_before", "cut", "partial")
+PASSING = ("throttle", "error", "slow", "cut_before", "cut", "half_closed", "partial")
 HOP_BY_HOP = ("connection", "keep-alive", "expect", "transfer-encoding", "content-length")
 JSON_KINDS = {"kinesis": "application/x-amz-json-1.1", "firehose": "application/x-amz-json-1.1", "timestream": "application/x-amz-json-1.0"}
 ERRORS = {
@@ -56,6 +60,12 @@ ERRORS = {
     ("timestream", "error"): (500, "InternalServerException", "The service was unable to process this request."),
     ("s3", "error"): (500, "InternalError", "We encountered an internal error. Please try again."),
     ("sts", "error"): (500, "InternalFailure", ""),
+    ("influxdb", "throttle"): (429, None, '{"error":"too many requests"}\n'),
+    ("opentsdb", "throttle"): (429, None, "Please throttle writes"),
+    ("remote_write", "throttle"): (429, None, "ingestion rate limit exceeded\n"),
+    ("influxdb", "error"): (500, None, '{"error":"timeout"}\n'),
+    ("opentsdb", "error"): (500, None, '{"error":{"code":500,"message":"Storage is not there"}}'),
+    ("remote_write", "error"): (502, None, "upstream is not there\n"),
     ("s3", "expired"): (400, "ExpiredToken", "The provided token has expired."),
     ("timestream", "expired"): (403, "ExpiredTokenException", "The security token included in the request is expired"),
     ("sts", "expired"): (403, "ExpiredToken", "The security token included in the request is expired"),
@@ -73,6 +83,7 @@ ANSWERS = {"kinesis": ("Records", "FailedRecordCount"), "firehose": ("RequestRes
 
 class Route:
     def __init__(self, name, service, port, upstream):
+        self.record = None
         self.name, self.service, self.port, self.upstream = name, service, port, upstream
         self.lock = threading.Lock()
         self.faults = []
@@ -94,7 +105,7 @@ class Route:
                 "targets": dict(self.targets),
             }
 
-    def next_fault(self, key, region, target):
+    def next_fault(self, key, region, target, token):
         """Counts a call, and says what is to go wrong with it."""
         with self.lock:
             self.calls += 1
@@ -102,15 +113,16 @@ class Route:
             for seen, what in ((self.keys, key), (self.regions, region)):
                 if what and what not in seen:
                     seen.append(what)
-            fault = self._choose(key, region)
+            fault = self._choose(key, region, token)
             if fault:
                 self.done[fault["kind"]] = self.done.get(fault["kind"], 0) + 1
             return fault
 
-    def _choose(self, key, region):
+    def _choose(self, key, region, token):
         for fault in self.faults:
             kind = fault["kind"]
-            if kind == "denied" or (kind == "expired" and key == fault["access_key"]) or (kind == "region" and region != fault["region"]):
+            over = kind == "expired" and (key == fault.get("access_key", "") or token == fault.get("token", ""))
+            if kind == "denied" or over or (kind == "region" and region != fault["region"]):
                 return fault
         due = [fault for fault in self.faults if fault.get("times", 0) > 0]
         due += [fault for fault in self.faults if "every" in fault and self.calls % fault["every"] == 0]
@@ -125,9 +137,12 @@ class Route:
             self.faults.append(fault)
         return fault
 
-    def count_passed(self):
+    def take_passed(self, status, body):
         with self.lock:
             self.passed += 1
+            if self.record and status // 100 == 2:
+                with open(self.record, "ab") as to:
+                    to.write(struct.pack("<I", len(body)) + body)
 
 
 class Proxy(BaseHTTPRequestHandler):
@@ -178,7 +193,8 @@ class Proxy(BaseHTTPRequestHandler):
         """Key, region and operation of a call, as its signature and headers have them."""
         found = re.search(r"Credential=([^/,]*)/[^/]*/([^/]*)/", self.headers.get("Authorization", ""))
         target = self.headers.get("X-Amz-Target", "").rpartition(".")[2] or self.command
-        return (found.group(1), found.group(2), target) if found else ("", "", target)
+        token = self.headers.get("X-Amz-Security-Token")
+        return (found.group(1), found.group(2), target, token) if found else (None, "", target, token)
 
     # --- what is passed on ----------------------------------------------------------------------
 
@@ -194,7 +210,7 @@ class Proxy(BaseHTTPRequestHandler):
                 self.upstream.endheaders(body)
                 answer = self.upstream.getresponse()
                 text = answer.read()
-                self.route.count_passed()
+                self.route.take_passed(answer.status, body)
                 return answer, text
             except http.client.RemoteDisconnected:
                 self.upstream.close()
@@ -217,10 +233,16 @@ class Proxy(BaseHTTPRequestHandler):
             self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-")
             self.close_connection = True
             return
+        if fault.get("kind") == "half_closed":
+            self.half_close()
+            return
         self.answer(answer.status, [h for h in answer.getheaders() if h[0].lower() not in HOP_BY_HOP], text)
 
     def pass_on_some(self, body, third):
         """Every `third` record is refused."""
+        if self.route.service == "opentsdb" and body.startswith(b"["):
+            self.pass_on_some_points(json.loads(body), third)
+            return
         if self.route.service not in REFUSED or b'"Records"' not in body:
             self.pass_on(body, {})
             return
@@ -243,6 +265,23 @@ class Proxy(BaseHTTPRequestHandler):
         text = json.dumps({count: failed, member: told}).encode()
         self.answer(status, [("Content-Type", JSON_KINDS[self.route.service])], text)
 
+    def pass_on_some_points(self, points, third):
+        refused = points[third - 1 :: third]
+        others = [point for at, point in enumerate(points) if at % third != third - 1]
+        if others:
+            answer, text = self.ask(json.dumps(others).encode())
+            if answer is None:
+                return
+            if answer.status // 100 != 2:
+                self.answer(answer.status, [("Content-Type", "application/json")], text)
+                return
+        if not refused:
+            self.answer(204, [], b"")
+            return
+        errors = [{"datapoint": point, "error": "Please throttle writes: too many RPCs waiting"} for point in refused]
+        text = json.dumps({"success": len(others), "failed": len(refused), "errors": errors}).encode()
+        self.answer(400, [("Content-Type", "application/json")], text)
+
     # --- what is not ----------------------------------------------------------------------------
 
     def answer(self, status, headers, body):
@@ -262,6 +301,9 @@ class Proxy(BaseHTTPRequestHandler):
             body = json.dumps({"__type": code, "message": message}).encode()
             self.answer(status, [("Content-Type", JSON_KINDS[self.route.service])], body)
             return
+        if code is None:
+            self.answer(status, [("Content-Type", "text/plain")], message.encode())
+            return
         inner = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
         if self.route.service == "sts":
             inner = f'<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">{inner}<RequestId>r</RequestId></ErrorResponse>'
@@ -274,6 +316,14 @@ class Proxy(BaseHTTPRequestHandler):
             code, more = "PermanentRedirect", f"<Bucket>b</Bucket><Endpoint>{self.headers.get('Host')}</Endpoint>"
         body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>wrong region</Message>{more}</Error>'
         self.answer(status, [("Content-Type", "application/xml"), ("x-amz-bucket-region", region)], body.encode())
+
+    def half_close(self):
+        self.wfile.flush()
+        self.connection.shutdown(socket.SHUT_WR)
+        self.connection.settimeout(60)
+        while self.connection.recv(65536):
+            pass
+        self.close_connection = True
 
     def reset(self):
         self.close_connection = True
@@ -325,6 +375,19 @@ class Server(ThreadingHTTPServer):
         pass  # clients that are killed, handshakes that are refused: the everyday life of this program
 
 
+def cut_torn(path):
+    """A record that was being written when this program was killed is no record."""
+    with open(path, "a+b") as file:
+        file.seek(0)
+        whole = 0
+        while len(head := file.read(4)) == 4:
+            size = struct.unpack("<I", head)[0]
+            if len(file.read(size)) < size:
+                break
+            whole = file.tell()
+        file.truncate(whole)
+
+
 def route_of(text):
     name, _, rest = text.partition("=")
     service, port, upstream = rest.split(":")
@@ -342,6 +405,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--route", action="append", type=route_of, required=True, metavar="NAME=SERVICE:PORT:UPSTREAM")
+    parser.add_argument("--record", action="append", default=[], metavar="NAME=FILE")
     parser.add_argument("--tls", action="append", default=[], metavar="NAME")
     parser.add_argument("--tls-cert")
     parser.add_argument("--tls-key")
@@ -350,7 +414,11 @@ def main():
     if args.tls:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(args.tls_cert, args.tls_key)
+    records = dict(each.split("=", 1) for each in args.record)
+    for path in records.values():
+        cut_torn(path)
     for route in args.route:
+        route.record = records.get(route.name)
         Control.routes[route.name] = route
         serve(route, tls if route.name in args.tls else None)
     control = Server(("127.0.0.1", args.port), Control)

@@ -19,10 +19,13 @@ With --tls-cert and --tls-key it speaks HTTPS, and answers CONNECT to any host b
 destination's `proxy_url` it stands for the real address of the service, discovery and all. (DescribeEndpoints names
 --address, or the Host that was asked.) The proxy itself is then spoken to in plain HTTP, on --proxy-port.
 
+With --journal it writes what it stores into that file before it answers, and begins with what is there: killed and
+started again, it has what it had.
+
 For tests, besides:
 
     GET /dump    what is stored, one JSON object a line, in the order of its arrival
-    GET /stats   how often which operation was called, and what was answered
+    GET /stats   how often which operation was called, and what was answered; how many records were there already
     POST /clear  forgets records, counts and faults; tables stay
     POST /fault  {"kind": ..., "times": N, "operation": "WriteRecords", ...}: the next N calls (default 1) of the
                  operation go wrong:
@@ -123,18 +126,38 @@ class Store:
         self.lock = threading.Lock()
         self.databases = {}
         self.faults = []
+        self.journal = None
         self.clear()
         for name in args.table:
             name, _, hours = name.partition(":")
             database, _, table = name.partition(".")
             made = Table(int(hours or args.memory_hours), args.magnetic_days, args.magnetic_writes)
             self.databases.setdefault(database, {})[table] = made
+        if args.journal:
+            self.begin_with(args.journal)
+
+    def begin_with(self, path):
+        with open(path, "a+b") as journal:
+            journal.seek(0)
+            end = 0
+            for line in journal:
+                if not line.endswith(b"\n"):
+                    break
+                end += len(line)
+                row = json.loads(line)
+                table = self.databases[row["database"]][row["table"]]
+                self.take_row(table, row, row["time"] * 1000000)
+            journal.truncate(end)  # a line that was being written
+        self.journal = open(path, "ab")
 
     def clear(self):
         self.rows = []
+        self.repeats = 0
         self.calls = {}
         self.answers = {}
         self.faults = []
+        if self.journal:
+            self.journal.truncate(0)
         for tables in self.databases.values():
             for table in tables.values():
                 table.dimensions, table.types, table.rows = set(), {}, {}
@@ -214,6 +237,8 @@ class Store:
                 rejected.append({"RecordIndex": index, **rejection})
             else:
                 stored += 1
+        if self.journal:
+            self.journal.flush()
         if rejected:
             raise Refusal(
                 419,
@@ -248,23 +273,33 @@ class Store:
                     "version is needed to update it.",
                     "ExistingVersion": before["version"],
                 }
-        row = before or {}
-        row.update(
-            database=body["DatabaseName"],
-            table=body["TableName"],
-            dimensions=record["dimensions"],
-            measure_name=measure,
-            measure_value=record["value"],
-            type=record["type"],
-            time=record["time_ns"] // 1000000,
-            version=record["version"],
-        )
-        if not before:
+        row = {
+            "database": body["DatabaseName"],
+            "table": body["TableName"],
+            "dimensions": record["dimensions"],
+            "measure_name": measure,
+            "measure_value": record["value"],
+            "type": record["type"],
+            "time": record["time_ns"] // 1000000,
+            "version": record["version"],
+        }
+        self.take_row(table, row, record["time_ns"])
+        if self.journal:
+            self.journal.write(json.dumps(row).encode() + b"\n")
+        return None
+
+    def take_row(self, table, row, time_ns):
+        """Stores a row, or has it in the place of what was there."""
+        key = (tuple(sorted(row["dimensions"].items())), row["measure_name"], time_ns)
+        before = table.rows.get(key)
+        if before:
+            self.repeats += before == row
+            before.update(row)
+        else:
             table.rows[key] = row
             self.rows.append(row)
-        table.dimensions |= record["dimensions"].keys()
-        table.types.setdefault(measure, record["type"])
-        return None
+        table.dimensions |= row["dimensions"].keys()
+        table.types.setdefault(row["measure_name"], row["type"])
 
 
 # --- records ------------------------------------------------------------------------------------------------------
@@ -433,7 +468,7 @@ class Handler(BaseHTTPRequestHandler):
             if self.path == "/dump":
                 body = "".join(json.dumps(row, sort_keys=True) + "\n" for row in self.store.rows)
             elif self.path == "/stats":
-                body = json.dumps({"calls": self.store.calls, "answers": self.store.answers})
+                body = json.dumps({"calls": self.store.calls, "answers": self.store.answers, "repeats": self.store.repeats})
             else:
                 body = None
         if body is None:
@@ -530,6 +565,7 @@ def arguments():
     parser.add_argument("--memory-hours", type=int, default=6, help="of these tables")
     parser.add_argument("--magnetic-days", type=int, default=73000, help="of these tables")
     parser.add_argument("--magnetic-writes", action="store_true", help="these tables take old records")
+    parser.add_argument("--journal", metavar="FILE", help="what is stored outlives this program")
     parser.add_argument("--first-type-wins", action="store_true", help="a measure has one type of values")
     parser.add_argument("--access-key", help="with the next one: signatures are verified")
     parser.add_argument("--secret-key")

@@ -14,133 +14,26 @@ work=${SCRATCH:?}
 . tests/lib.sh
 # shellcheck source=tests/destinations_lib.sh
 . tests/destinations_lib.sh
-npm=$PEERS/npm
-moto=$PEERS/python3-moto/usr/lib/python3/dist-packages
+# shellcheck source=tests/counterparts_lib.sh
+. tests/counterparts_lib.sh
 region=eu-west-1
-mapfile -t ports < <(free_ports 20)
-url=http://127.0.0.1:${ports[0]}
-control=http://127.0.0.1:${ports[1]}
-kinesis=http://127.0.0.1:${ports[2]}
-s3=http://127.0.0.1:${ports[3]}
-aws=http://127.0.0.1:${ports[4]}
-timestream=http://127.0.0.1:${ports[5]}
-# Nothing of the caller's environment says where AWS is, or who we are.
-unset "${!AWS_@}" http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY
-export AWS_EC2_METADATA_DISABLED=true HOME=$work
-
-# --- who plays AWS ----------------------------------------------------------------------------------
-
+name_ports firekeep control kinesis s3 moto timestream_service ndjson packed kpl plain gzipped gz zst big timestream secure sts \
+    cells cells_proxy
+s3=$(url_of s3) aws=$(url_of moto) timestream=$(url_of timestream_service)
 all=()
-has() { # KIND: kinesis, firehose, s3, timestream
-    case $1 in
-    kinesis | s3) [[ -d $npm/node_modules ]] && command -v node >/dev/null ;;
-    firehose) PYTHONPATH=$moto /usr/bin/python3 -c 'import moto.server' 2>/dev/null ;;
-    esac
-}
-can_read() {
-    /usr/bin/python3 -c 'import boto3' 2>/dev/null && command -v zstd >/dev/null
-}
 
-kind_of() { # DESTINATION
-    case $1 in
-    ndjson | packed | kpl) echo kinesis ;;
-    plain | gzipped) echo firehose ;;
-    gz | zst | big) echo s3 ;;
-    timestream) echo timestream ;;
-    esac
-}
-
-port_of() { # DESTINATION: where the proxy has its route
-    case $1 in
-    ndjson) echo "${ports[6]}" ;;
-    packed) echo "${ports[7]}" ;;
-    kpl) echo "${ports[8]}" ;;
-    plain) echo "${ports[9]}" ;;
-    gzipped) echo "${ports[10]}" ;;
-    gz) echo "${ports[11]}" ;;
-    zst) echo "${ports[12]}" ;;
-    timestream) echo "${ports[13]}" ;;
-    secure) echo "${ports[14]}" ;;
-    sts) echo "${ports[15]}" ;;
-    big) echo "${ports[18]}" ;;
-    esac
-}
-
-start_kinesis() {
-    start kinesis node "$npm/node_modules/kinesalite/cli.js" --port "${ports[2]}" --path "$work/kinesis" --createStreamMs 0 --updateStreamMs 0 --shardLimit 100
-    within 20 answers kinesis "$kinesis"
-}
-start_s3() {
-    mkdir -p "$work/s3"
-    start s3 node "$npm/node_modules/s3rver/bin/s3rver.js" --address 127.0.0.1 --port "${ports[3]}" --directory "$work/s3" --silent --no-vhost-buckets
-    within 20 answers s3 "$s3"
-}
-start_moto() {
-    start moto env "PYTHONPATH=$moto" /usr/bin/python3 -m moto.server --host 127.0.0.1 --port "${ports[4]}"
-    within 20 answers moto "$aws/moto-api/"
-}
-start_timestream() {
-    start timestream python3 tests/doubles/timestream.py --port "${ports[5]}" --region "$region" --table metrics.bits --table metrics.storm \
-        --magnetic-writes --access-key TSKEY --secret-key TSSECRET
-    within 20 answers timestream "$timestream/stats"
-}
-answers() { # NAME URL: anything at all
-    is_running "$1" && curl -s -o /dev/null --noproxy '*' --max-time 5 "$2"
-}
-
-start_proxy() {
+start_proxy_of_all() {
     local name routes=()
-    openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1 \
-        -keyout "$work/key.pem" -out "$work/cert.pem" || return 1
-    for name in ndjson packed kpl; do routes+=(--route "$name=kinesis:$(port_of "$name"):${ports[2]}"); done
-    for name in plain gzipped; do routes+=(--route "$name=firehose:$(port_of "$name"):${ports[4]}"); done
-    for name in gz zst secure; do routes+=(--route "$name=s3:$(port_of "$name"):${ports[3]}"); done
-    routes+=(--route "big=s3:$(port_of big):${ports[4]}")
-    routes+=(--route "timestream=timestream:$(port_of timestream):${ports[5]}" --route "sts=sts:$(port_of sts):${ports[4]}")
-    start proxy python3 tests/doubles/fault_proxy.py --port "${ports[1]}" "${routes[@]}" \
-        --tls secure --tls-cert "$work/cert.pem" --tls-key "$work/key.pem"
-    within 10 answers proxy "$control/stats"
-}
-
-fault() { # ROUTE KIND [MEMBERS]
-    quiet_curl -o "$work/answer.txt" -X POST "$control/fault" -d "{\"route\": \"$1\", \"kind\": \"$2\"${3:+, $3}}"
-}
-mend() { # [ROUTE]: of all
-    local which='{}'
-    (($# == 0)) || which="{\"route\": \"$1\"}"
-    quiet_curl -o "$work/answer.txt" -X POST "$control/clear" -d "$which"
-}
-told() { # ROUTE EXPRESSION: whether jq finds it true of the route
-    quiet_curl "$control/stats" | jq -c ".[\"$1\"]" | tee "$work/told.json"
-    jq -e "$2" "$work/told.json"
+    make_certificate proxy 127.0.0.1 IP:127.0.0.1 || return 1
+    for name in ndjson packed kpl; do routes+=("$name=kinesis:kinesis"); done
+    for name in plain gzipped; do routes+=("$name=firehose:moto"); done
+    for name in gz zst secure; do routes+=("$name=s3:s3"); done
+    start_proxy "${routes[@]}" big=s3:moto timestream=timestream:timestream_service sts=sts:moto \
+        -- --tls secure --tls-cert "$work/proxy.pem" --tls-key "$work/proxy.key"
 }
 
 relay_to_all() { # NAME: Firekeep, with all destinations open
-    start_firekeep "$1" "$work/$1" "${ports[0]}" --config.file="$work/firekeep.yml" --web.enable-lifecycle && within 20 all_open
-}
-
-client() { # URL WHAT ARGUMENT...
-    AWS_ACCESS_KEY_ID=S3RVER AWS_SECRET_ACCESS_KEY=S3RVER /usr/bin/python3 tests/tools/aws_client.py "$@"
-}
-
-# --- destinations -----------------------------------------------------------------------------------
-
-# An entry of the configuration, for what is named after it in its service: stream, bucket, table.
-entry() { # DESTINATION CALLED [LINE...]
-    local name=$1 called=$2
-    shift 2
-    echo "  - name: $name"
-    echo "    region: $region"
-    case $(kind_of "$name") in
-    kinesis) printf '    %s\n' 'type: kinesis' "stream: $called-$name" "format: $name" ;;
-    # A call of this size has several records.
-    firehose) printf '    %s\n' 'type: firehose' "delivery_stream: $called-$name" "compression: $([[ $name == gzipped ]] && echo gzip || echo none)" ;;
-    s3) printf '    %s\n' 'type: s3' 'bucket: metrics' "prefix: $called-$name/" 'path_style: true' 'roll_age: 1s' 'roll_bytes: 128KiB' \
-        "compression: $([[ $name == gz ]] && echo gzip || echo zstd)" ;;
-    timestream) printf '    %s\n' 'type: timestream' 'database: metrics' "table: $called" ;;
-    esac
-    echo "    $([[ $name == timestream ]] && echo write_)endpoint: http://127.0.0.1:$(port_of "$name")"
-    printf '    %s\n' "batch: {max_age: 100ms$([[ $name == plain ]] && echo ', max_bytes: 4MiB')}" 'retry: {min_backoff: 20ms, max_backoff: 300ms}' "$@"
+    start_firekeep "$1" "$work/$1" "${port[firekeep]}" --config.file="$work/firekeep.yml" --web.enable-lifecycle && within 20 all_open
 }
 
 keys_of() { # DESTINATION
@@ -160,50 +53,12 @@ entries() { # CALLED: all of them
     done
 }
 
-make_streams() { # CALLED
-    local name
-    for name in "${all[@]}"; do
-        case $(kind_of "$name") in
-        kinesis) client "$kinesis" make-stream "$1-$name" 3 || return 1 ;;
-        firehose) client "$aws" make-delivery "$1-$name" delivered || return 1 ;;
-        esac
-    done
-}
-
-# What arrived, as lines; of Timestream, as rows.
-content() { # DESTINATION CALLED
-    case $1 in
-    ndjson | packed) client "$kinesis" stream "$2-$1" | cut -d ' ' -f 3 | base64 -d ;;
-    kpl) client "$kinesis" stream "$2-$1" | node tests/tools/kpl_lines.js "$npm" 2>"$work/passed-over.txt" ;;
-    plain | gzipped) client "$aws" delivered "$2-$1" delivered ;;
-    gz | zst) client "$s3" bucket metrics "$2-$1/" ;;
-    big) client "$aws" bucket delivered "$2-$1/" ;;
-    timestream) quiet_curl --max-time 60 "$timestream/dump" ;;
-    esac
-}
-
-# What arrived is what was sent: same samples, same bits, each series in order.
-arrived() { # DESTINATION CALLED CAPTURE FIRST [OPTION]
-    local options=("${@:5}")
-    [[ $1 == timestream ]] && options+=(--rows)
-    (
-        set -o pipefail
-        content "$1" "$2" | python3 tests/tools/aws_content.py "${options[@]}" "$work/$1.rw"
-    ) | tee "$work/$1.txt"
-    ((PIPESTATUS[0] == 0)) && "$TOOLS/rrcompare" "$3" "$work/$1.rw" --first "$4" "${whole[@]}"
-}
-
-# How many of what there were in the content.
-found() { # WHAT DESTINATION
-    sed -n "s/.*$1=\\([0-9]*\\).*/\\1/p" "$work/$2.txt"
-}
-
-if ! can_read; then
+if ! can_read_aws; then
     skip "aws" "no boto3 or no zstd"
     exit 0
 fi
-claim "the proxy is there" start_proxy || exit 1
-claim "timestream: the double is there" start_timestream || exit 1
+claim "the proxy is there" start_proxy_of_all || exit 1
+claim "timestream: the double is there" start_timestream --table metrics.storm --magnetic-writes --access-key TSKEY --secret-key TSSECRET || exit 1
 if has kinesis && claim "kinesis: kinesalite is there" start_kinesis; then
     all+=(ndjson packed kpl)
 else
@@ -214,7 +69,7 @@ if has s3 && claim "s3: s3rver is there" start_s3 && claim "s3: the bucket is ma
 else
     skip "s3" "s3rver is not there"
 fi
-if has firehose && claim "firehose: moto is there" start_moto && claim "firehose: its bucket is made" client "$aws" make-bucket delivered; then
+if has moto && claim "firehose: moto is there" start_moto && claim "firehose: its bucket is made" client "$aws" make-bucket delivered; then
     all+=(plain gzipped)
 else
     skip "firehose" "moto is not there"
@@ -231,7 +86,7 @@ all+=(timestream)
     echo '@histogram latency{code="stale"} 1700000000000 kind=float schema=0 sum=0x7ff0000000000002 count=0'
 } >"$work/bits.txt"
 "$TOOLS/rwmake" --version 2 <"$work/bits.txt" >"$work/bits.rw"
-claim "bits: streams are made" make_streams bits
+claim "bits: streams are made" make_streams bits "${all[@]}"
 entries bits | write_config
 claim "bits: starts" relay_to_all bits
 claim "bits: every request is acknowledged in full" is_acknowledged "$work/bits.rw"
@@ -297,7 +152,7 @@ else
         name=${capture%:*} first=${capture#*:} capture=$SAMPLES/${capture%:*}.rw
         rm -rf "$work/storm"
         quiet_curl -X POST "$timestream/clear" -d '' >"$work/cleared.txt"
-        claim "$name: streams are made" make_streams "$name"
+        claim "$name: streams are made" make_streams "$name" "${all[@]}"
         entries "$name" | sed "s/table: $name/table: storm/" | write_config
         claim "$name: starts" relay_to_all storm
         claim "$name: things are to go wrong" let_all_go_wrong
@@ -331,7 +186,7 @@ if [[ " ${all[*]} " == *" kpl "* ]]; then
     done
     cat "$work/half0.rw" "$work/half1.rw" >"$work/halves.rw"
     for name in ndjson packed kpl; do
-        claim "split: $name: the stream is made" client "$kinesis" make-stream "split-$name" 2
+        claim "split: $name: the stream is made" client "$(url_of kinesis)" make-stream "split-$name" 2
     done
     {
         echo 'destinations:'
@@ -344,7 +199,7 @@ if [[ " ${all[*]} " == *" kpl "* ]]; then
     claim "split: the first half is acknowledged" is_acknowledged "$work/half0.rw"
     for name in ndjson packed kpl; do
         claim "split: $name has the first half" within 20 has_delivered "$name" 400
-        claim "split: $name: a shard is halved" client "$kinesis" split "split-$name"
+        claim "split: $name: a shard is halved" client "$(url_of kinesis)" split "split-$name"
     done
     claim "split: the second half is acknowledged" is_acknowledged "$work/half1.rw"
     for name in ndjson packed kpl; do
@@ -374,7 +229,7 @@ if [[ " ${all[*]} " == *" ndjson "* ]]; then
         mv "$work/keys/key.new" "$work/keys/key"
     }
     renew 1
-    make_streams session
+    make_streams session ndjson
     {
         echo 'destinations:'
         entry ndjson session "access_key_file: $work/keys/key" "secret_key_file: $work/keys/secret" "session_token_file: $work/keys/token"
@@ -403,7 +258,7 @@ fi
 # A user who may only take on a role, and a role with the policy of docs/destinations/firehose.md, before a service that
 # checks signatures and policies.
 if [[ " ${all[*]} " == *" plain "* ]]; then
-    make_streams role
+    make_streams role plain
     statement="{\"Effect\": \"Allow\", \"Action\": \"firehose:PutRecordBatch\", \"Resource\": \"*\"}"
     claim "role: a user and a role are made" client "$aws" make-role relay "$work/role-key" "$work/role-secret" "$statement"
     check_signatures() { # after so many calls; inf: not at all
@@ -416,7 +271,7 @@ if [[ " ${all[*]} " == *" plain "* ]]; then
             entry plain role "access_key_file: $work/role-key" "secret_key_file: $work/role-secret" "role_arn: arn:aws:iam::123456789012:role/$1"
         } | write_config
     }
-    export AWS_ENDPOINT_URL_STS=http://127.0.0.1:${ports[15]}
+    export AWS_ENDPOINT_URL_STS=http://127.0.0.1:${port[sts]}
     role_config somebody-else
     fault sts error '"times": 1'
     fault sts throttle '"times": 1'
@@ -476,7 +331,7 @@ if [[ " ${all[*]} " == *" zst "* ]]; then
         echo 'destinations:'
         entry gz region 'access_key: S3RVER' 'secret_key: S3RVER'
         entry zst region 'access_key: S3RVER' 'secret_key: S3RVER'
-        entry zst secure 'access_key: S3RVER' 'secret_key: S3RVER' | sed "s/name: zst/name: secure/; s|http://.*|https://127.0.0.1:$(port_of secure)|"
+        entry zst secure 'access_key: S3RVER' 'secret_key: S3RVER' | sed "s/name: zst/name: secure/; s|http://.*|https://127.0.0.1:${port[secure]}|"
     } | write_config
     region=eu-west-1
     claim "where: starts" relay_to_all where
@@ -487,7 +342,7 @@ if [[ " ${all[*]} " == *" zst "* ]]; then
     done
     claim "where: a certificate without trust blocks" within 20 is_in_state secure blocked
     claim "where: nothing was sent there" told secure '.calls == 0'
-    sed -i "s|^  - name: secure|&\n    tls_config: {ca_file: $work/cert.pem}|" "$work/firekeep.yml"
+    sed -i "s|^  - name: secure|&\n    tls_config: {ca_file: $work/proxy.pem}|" "$work/firekeep.yml"
     claim "where: a reload names who vouches for it" reload
     claim "where: then all is delivered" within 20 has_delivered secure 19
     claim "where: SIGTERM ends it with status 0" stop where
@@ -507,15 +362,14 @@ fi
 # Its address is asked of the service, through a proxy that plays all of AWS, and asked again when it is told that it has
 # moved. Two series that relabelling makes one have two values for one time: one of them is refused, and nothing else.
 start_all_of_aws() {
-    openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=aws -keyout "$work/aws.key" -out "$work/aws.pem" \
-        -addext "subjectAltName=DNS:ingest.timestream.$region.amazonaws.com,DNS:cell1.timestream.$region.amazonaws.com" || return 1
-    start services python3 tests/doubles/timestream.py --port "${ports[16]}" --proxy-port "${ports[17]}" --region "$region" \
+    make_certificate aws aws "DNS:ingest.timestream.$region.amazonaws.com,DNS:cell1.timestream.$region.amazonaws.com" || return 1
+    start services python3 tests/doubles/timestream.py --port "${port[cells]}" --proxy-port "${port[cells_proxy]}" --region "$region" \
         --table metrics.prometheus --magnetic-writes --access-key TSKEY --secret-key TSSECRET --session-token TSTOKEN \
         --tls-cert "$work/aws.pem" --tls-key "$work/aws.key" --address "cell1.timestream.$region.amazonaws.com"
-    within 20 answers services "http://127.0.0.1:${ports[17]}/stats"
+    within 20 answers services "http://127.0.0.1:${port[cells_proxy]}/stats"
 }
 cells() { # PATH [ARGUMENT...]
-    quiet_curl "http://127.0.0.1:${ports[17]}/$1" "${@:2}"
+    quiet_curl "http://127.0.0.1:${port[cells_proxy]}/$1" "${@:2}"
 }
 claim "cells: the double is there" start_all_of_aws
 cells fault -o "$work/answer.txt" -d '{"kind": "endpoint"}'
@@ -528,7 +382,7 @@ destinations:
     region: $region
     database: metrics
     table: prometheus
-    proxy_url: http://127.0.0.1:${ports[17]}
+    proxy_url: http://127.0.0.1:${port[cells_proxy]}
     tls_config: {ca_file: $work/aws.pem}
     access_key: TSKEY
     secret_key: TSSECRET

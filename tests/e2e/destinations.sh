@@ -8,6 +8,8 @@ work=${SCRATCH:?}
 . tests/lib.sh
 # shellcheck source=tests/destinations_lib.sh
 . tests/destinations_lib.sh
+# shellcheck source=tests/counterparts_lib.sh
+. tests/counterparts_lib.sh
 mapfile -t ports < <(free_ports 4)
 url=http://127.0.0.1:${ports[0]}
 there=http://127.0.0.1:${ports[1]}
@@ -117,11 +119,7 @@ END
         claim "$name: both start" start_firekeep twin "$work/hammer-twin" "${ports[1]}" &&
             claim "$name: both start" start_firekeep hammer "$work/hammer" "${ports[0]}" --config.file="$work/firekeep.yml"
         claim "$name: everything is acknowledged while all are killed again and again" hammer "$capture"
-        nothing_queued() {
-            [[ $(samples queued twin) == 0 && $(samples queued lines) == 0 &&
-                $(metric firekeep_destination_lag_bytes twin) == 0 && $(metric firekeep_destination_lag_bytes lines) == 0 ]]
-        }
-        claim "$name: everything arrives" within 60 nothing_queued
+        claim "$name: everything arrives" within 60 all_settled twin lines
         claim "$name: the other server has the same" equals "$there" "$capture"
         for destination in twin lines; do
             claim "$name: $destination: the account is right" balances "$destination"
@@ -230,34 +228,15 @@ influx_rows() { # QUERY
         --data-urlencode epoch=ms --data-urlencode "q=$1" | tail -n +2
 }
 
-start_influxdb() {
-    mkdir -p "$work/influxdb"
-    cat >"$work/influxdb.conf" <<END
-reporting-disabled = true
-bind-address = "127.0.0.1:$(free_ports 1)"
-[meta]
-  dir = "$work/influxdb/meta"
-[data]
-  dir = "$work/influxdb/data"
-  wal-dir = "$work/influxdb/wal"
-[http]
-  bind-address = "127.0.0.1:${ports[3]}"
-[monitor]
-  store-enabled = false
-END
-    start influxdb influxd -config "$work/influxdb.conf"
-    wait_ready influxdb "http://127.0.0.1:${ports[3]}/ping"
-    quiet_curl -X POST "http://127.0.0.1:${ports[3]}/query" --data-urlencode 'q=CREATE DATABASE metrics WITH DURATION INF'
-}
-
 has_row() { # QUERY PATTERN
     influx_rows "$1" | tee "$work/rows"
     grep -q -e "$2" "$work/rows"
 }
 
-if ! command -v influxd >/dev/null; then
+port[influxd]=${ports[3]} port[influxd_meta]=$(free_ports 1)
+if ! has influxd; then
     skip "influxdb" "not there"
-elif claim "influxdb: it starts" start_influxdb; then
+elif claim "influxdb: it starts" start_influxd && claim "influxdb: a database is made" influx_query 'CREATE DATABASE metrics WITH DURATION INF'; then
     write_config <<END
 destinations:
   - name: store
@@ -279,7 +258,7 @@ END
     claim "influxdb: a histogram is there as JSON" has_row 'SELECT histogram FROM latency' 'schema'
     claim "influxdb: exemplars became dead letters" within 10 bash -c "[[ \$('$firekeep' dead-letters list --storage.path='$work/to-influxdb' | grep -c unrepresentable) == 1 ]]"
     stop store
-    stop influxdb
+    stop influxd
 fi
 
 if [[ -x $victoria ]]; then

@@ -28,12 +28,20 @@ equals() {
     "$compare" "$work/$1.rw" "$work/$2.rw"
 }
 
-differs() { # NAME NAME PATTERN
+differs() { # NAME NAME PATTERN [OPTION...]
     local output status
-    output=$("$compare" "$work/$1.rw" "$work/$2.rw")
+    output=$("$compare" "$work/$1.rw" "$work/$2.rw" "${@:4}")
     status=$?
     echo "$output"
     ((status == 1)) && grep -q -- "$3" <<<"$output"
+}
+
+in_order() { # NAME NAME STATUS PATTERN
+    local output status
+    output=$("$compare" "$work/$1.rw" "$work/$2.rw" --in-order)
+    status=$?
+    echo "$output"
+    ((status == $3)) && grep -q -- "$4" <<<"$output"
 }
 
 compare_captures() {
@@ -46,6 +54,13 @@ compare_captures() {
     make_capture label 's/µs/us/'
     sed 's/$/\n---/' "$work/base.txt" | tac | "$TOOLS/rwmake" --version 2 >"$work/shuffled.rw"
     claim "order, requests and version of a capture do not matter" equals base shuffled
+    printf 'a 1 1000\n---\na 2 2000\n---\nb 1 1000\n' | "$TOOLS/rwmake" >"$work/first.rw"
+    printf 'b 1 1000\n---\na 1 1000\n---\na 2 2000\n---\na 1 1000\n' | "$TOOLS/rwmake" >"$work/again.rw"
+    printf 'a 2 2000\n---\nb 1 1000\n---\na 1 1000\n' | "$TOOLS/rwmake" >"$work/turned.rw"
+    claim "in order: what came again, and other series, do not matter, and it is counted" in_order first again 0 'repeats=1 '
+    claim "in order: a series that came in another order is found" in_order first turned 1 'came earlier in B: .*"a"'
+    claim "in common: what only one has does not matter" "$compare" "$work/base.rw" "$work/missing.rw" --common
+    claim "in common: values do, and order" differs base zero 'values differ' --common
     claim "sign of zero is found" differs base zero 'values differ.*float'
     claim "changed staleness marker is found" differs base marker 'values differ.*float'
     claim "NaN payload is found" differs base payload 'values differ.*nan'

@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 """aws_content.py - what arrived in a service, as a capture of write requests that rrcompare can read.
 
-    aws_content.py [--rows] [--any-order] CAPTURE.rw < LINES
+    aws_content.py [--rows | --letters] [--any-order] CAPTURE.rw < LINES
 
 LINES are NDJSON as docs/destinations/codings.md has it, in the order of each series; with --rows they are rows of
-doubles/timestream.py. Each is decoded by the rules of that page alone. The capture has one request of remote write 1.0,
+doubles/timestream.py, with --letters what `firekeep dead-letters show --format json` prints. Each is decoded by the rules of that page alone. The capture has one request of remote write 1.0,
 each series once, each sample once.
 
 Fails if a line is none, a sample came again with other bits, or (without --any-order) the times of a series do
@@ -44,6 +44,10 @@ def labels_of_line(line):
     if labels.get(b"__name__", b"").decode(errors="replace") != line["name"]:
         raise Wrong(f"name is {line['name']!r}")
     return tuple(sorted(labels.items()))
+
+
+def take_letter(line):
+    return take_line({"name": line["labels"].get("__name__", ""), "value": None, **line})
 
 
 def take_line(line):
@@ -173,10 +177,11 @@ def write_capture(path, series):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", action="store_true")
+    parser.add_argument("--letters", action="store_true")
     parser.add_argument("--any-order", action="store_true")
     parser.add_argument("capture")
     args = parser.parse_args()
-    take = take_row if args.rows else take_line
+    take = take_row if args.rows else take_letter if args.letters else take_line
     series, repeats, exemplars, disorder = {}, 0, 0, 0
     for number, text in enumerate(sys.stdin.buffer, 1):
         try:

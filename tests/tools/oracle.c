@@ -280,7 +280,9 @@ collect(const void *node, VISIT visit, void *context)
     struct oracle_set *set = context;
     if (visit != postorder && visit != leaf) return;
     struct oracle_series *series = *(struct oracle_series *const *)node;
+    set->repeats += series->sample_count + series->histogram_count;
     series_settle(series);
+    set->repeats -= series->sample_count + series->histogram_count;
     if (series->sample_count + series->histogram_count == 0) return;
     set->series[set->series_count++] = series;
     set->sample_count += series->sample_count;

@@ -79,6 +79,7 @@ struct oracle_set {
     uint64_t sample_count;
     uint64_t histogram_count;
     uint64_t arrivals;
+    uint64_t repeats; /* came again at a time that was there; after oracle_finish() */
     uint64_t answers;
     uint64_t faults;        /* breaches of the protocol in what was decoded */
     char first_fault[1024]; /* told in words */

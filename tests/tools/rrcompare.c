@@ -24,10 +24,13 @@ static const char USAGE[] =
     "  --match M       only series that match, e.g. '{job=\"node\",mode!=\"idle\"}'\n"
     "  --ignore-label NAME   leave this label out of the comparison (repeatable)\n"
     "  --streamed      ask servers for STREAMED_XOR_CHUNKS (default: SAMPLES)\n"
+    "  --common        only of what both have\n"
     "  --ignore-bounds leave the bounds of custom buckets out: the SAMPLES answers of\n"
     "                  Prometheus 3.5 do not carry them\n"
     "  --split MS      ask in slices of this length, for servers that limit an answer\n"
     "  --first N       only the first N requests of a capture\n"
+    "  --in-order      of two captures: each series in the same order, too, what came again left\n"
+    "                  out; how often something came again is printed\n"
     "  --header 'N: V' sent with every request (repeatable)\n"
     "  --show N        how many differences to print (default 10)\n"
     "  --quiet         only counts and verdict\n"
@@ -42,6 +45,8 @@ struct arguments {
     uint64_t show_max;
     size_t capture_first; /* so many requests of a capture are looked at */
     bool streamed;
+    bool in_order;
+    bool common;
     bool has_start;
     bool has_end;
 };
@@ -52,8 +57,11 @@ struct tally {
     uint64_t series_different;
     uint64_t samples_only[2];
     uint64_t values_different;
+    uint64_t series_in_other_order;
     uint64_t shown;
     uint64_t show_max;
+    bool in_order; /* looked at, too */
+    bool common;   /* nothing else is looked at */
 };
 
 static int64_t
@@ -188,6 +196,7 @@ show(struct tally *tally, const char *what, const struct oracle_series *series, 
 /* One thing at a time of a series: a float or a normalised histogram. */
 struct item {
     int64_t t_ms;
+    uint64_t arrival;
     bool is_float;
     uint64_t bits;
     struct bytes text;
@@ -209,8 +218,11 @@ walk_peek(const struct walk *walk, struct item *ret_item)
     const struct oracle_sample *s = has_sample ? &series->samples[walk->sample] : NULL;
     const struct oracle_histogram *h = has_histogram ? &series->histograms[walk->histogram] : NULL;
     bool is_float = h == NULL || (s != NULL && s->t_ms <= h->t_ms);
-    *ret_item = is_float ? (struct item){.t_ms = s->t_ms, .is_float = true, .bits = s->bits}
-                         : (struct item){.t_ms = h->t_ms, .text = h->text};
+    *ret_item = is_float ? (struct item){.t_ms = s->t_ms,
+                                         .arrival = s->arrival,
+                                         .is_float = true,
+                                         .bits = s->bits}
+                         : (struct item){.t_ms = h->t_ms, .arrival = h->arrival, .text = h->text};
     return true;
 }
 
@@ -237,10 +249,55 @@ item_equal(const struct item *a, const struct item *b)
     return a->is_float ? a->bits == b->bits : bytes_equal(a->text, b->text);
 }
 
+/* When the same sample came on either side. */
+struct arrivals {
+    uint64_t at[2];
+    int64_t t_ms;
+};
+
+static int
+by_first_arrival(const void *left, const void *right)
+{
+    const struct arrivals *a = left, *b = right;
+    return (a->at[0] > b->at[0]) - (a->at[0] < b->at[0]);
+}
+
+/* What both sides have of a series. */
+struct pairs {
+    struct arrivals *at;
+    size_t count, capacity;
+};
+
+static void
+take_pair(struct pairs *p, const struct item *a, const struct item *b)
+{
+    if (p->count == p->capacity) {
+        p->capacity = p->capacity == 0 ? 256 : p->capacity * 2;
+        p->at = oracle_must(reallocarray(p->at, p->capacity, sizeof *p->at));
+    }
+    p->at[p->count++] = (struct arrivals){{a->arrival, b->arrival}, a->t_ms};
+}
+
+/* What came later in A came later in B. */
+static void
+compare_order(struct tally *tally, const struct oracle_series *series, struct pairs *p)
+{
+    if (p->count > 0) qsort(p->at, p->count, sizeof *p->at, by_first_arrival);
+    for (size_t i = 1; i < p->count; i++) {
+        if (p->at[i].at[1] > p->at[i - 1].at[1]) continue;
+        tally->series_in_other_order++;
+        show(tally, "came earlier in B", series, &p->at[i].t_ms, bytes_of(NULL, 0),
+             bytes_of(NULL, 0));
+        break;
+    }
+    free(p->at);
+}
+
 static void
 compare_series(struct tally *tally, const struct oracle_series *a, const struct oracle_series *b)
 {
     struct walk walks[2] = {{.series = a}, {.series = b}};
+    struct pairs pairs = {0};
     uint64_t before = tally->samples_only[0] + tally->samples_only[1] + tally->values_different;
     for (;;) {
         struct item left;
@@ -251,15 +308,17 @@ compare_series(struct tally *tally, const struct oracle_series *a, const struct 
         char left_text[64];
         char right_text[64];
         if (!has_right || (has_left && left.t_ms < right.t_ms)) {
+            walk_step(&walks[0], &left);
+            if (tally->common) continue;
             tally->samples_only[0]++;
             show(tally, "sample only in A", a, &left.t_ms,
                  item_text(&left, left_text, sizeof left_text), bytes_of(NULL, 0));
-            walk_step(&walks[0], &left);
         } else if (!has_left || right.t_ms < left.t_ms) {
+            walk_step(&walks[1], &right);
+            if (tally->common) continue;
             tally->samples_only[1]++;
             show(tally, "sample only in B", a, &right.t_ms, bytes_of(NULL, 0),
                  item_text(&right, right_text, sizeof right_text));
-            walk_step(&walks[1], &right);
         } else {
             if (!item_equal(&left, &right)) {
                 tally->values_different++;
@@ -267,12 +326,14 @@ compare_series(struct tally *tally, const struct oracle_series *a, const struct 
                      item_text(&left, left_text, sizeof left_text),
                      item_text(&right, right_text, sizeof right_text));
             }
+            if (tally->in_order) take_pair(&pairs, &left, &right);
             walk_step(&walks[0], &left);
             walk_step(&walks[1], &right);
         }
     }
     uint64_t after = tally->samples_only[0] + tally->samples_only[1] + tally->values_different;
     tally->series_different += after != before;
+    if (tally->in_order) compare_order(tally, a, &pairs);
 }
 
 static void
@@ -284,14 +345,12 @@ compare_sets(struct tally *tally, const struct oracle_set *a, const struct oracl
         int order = i == a->series_count   ? 1
                     : j == b->series_count ? -1
                                            : oracle_series_compare(a->series[i], b->series[j]);
-        if (order < 0) {
-            tally->series_only[0]++;
-            show(tally, "series only in A", a->series[i++], NULL, bytes_of(NULL, 0),
-                 bytes_of(NULL, 0));
-        } else if (order > 0) {
-            tally->series_only[1]++;
-            show(tally, "series only in B", b->series[j++], NULL, bytes_of(NULL, 0),
-                 bytes_of(NULL, 0));
+        if (order != 0) {
+            const struct oracle_series *only = order < 0 ? a->series[i++] : b->series[j++];
+            if (tally->common) continue;
+            tally->series_only[order > 0]++;
+            show(tally, order < 0 ? "series only in A" : "series only in B", only, NULL,
+                 bytes_of(NULL, 0), bytes_of(NULL, 0));
         } else {
             compare_series(tally, a->series[i++], b->series[j++]);
         }
@@ -307,17 +366,24 @@ report(const struct arguments *args, struct oracle_set sets[2])
                sets[i].series_count, sets[i].sample_count, sets[i].histogram_count, args->sides[i]);
         faults += sets[i].faults;
     }
-    struct tally tally = {.show_max = args->show_max};
+    struct tally tally = {
+        .show_max = args->show_max, .in_order = args->in_order, .common = args->common};
+    if (args->in_order)
+        printf("repeats=%" PRIu64 " (A: %" PRIu64 ")\n", sets[1].repeats, sets[0].repeats);
     compare_sets(&tally, &sets[0], &sets[1]);
     for (int i = 0; i < 2; i++) {
         if (sets[i].faults == 0) continue;
         printf("%c: %" PRIu64 " breaches of the protocol, first: %s\n", 'A' + i, sets[i].faults,
                sets[i].first_fault);
     }
-    if (faults + tally.series_only[0] + tally.series_only[1] + tally.series_different == 0) {
+    if (faults + tally.series_only[0] + tally.series_only[1] + tally.series_different +
+            tally.series_in_other_order ==
+        0) {
         puts("equal");
         return 0;
     }
+    if (tally.series_in_other_order > 0)
+        printf("in another order: %" PRIu64 " series\n", tally.series_in_other_order);
     printf("different: %" PRIu64 " series only in A, %" PRIu64 " only in B, %" PRIu64
            " differ (%" PRIu64 " samples only in A, %" PRIu64 " only in B, %" PRIu64 " values)\n",
            tally.series_only[0], tally.series_only[1], tally.series_different,
@@ -361,6 +427,12 @@ take_option(struct arguments *args, int option)
     case 'S':
         args->streamed = true;
         break;
+    case 'o':
+        args->in_order = true;
+        break;
+    case 'c':
+        args->common = true;
+        break;
     case 'b':
         args->options.ignore_bounds = true;
         break;
@@ -396,6 +468,8 @@ parse_arguments(struct arguments *args, int argc, char **argv)
                                             {"split", required_argument, NULL, 'p'},
                                             {"show", required_argument, NULL, 'n'},
                                             {"first", required_argument, NULL, 'f'},
+                                            {"in-order", no_argument, NULL, 'o'},
+                                            {"common", no_argument, NULL, 'c'},
                                             {"ignore-bounds", no_argument, NULL, 'b'},
                                             {"quiet", no_argument, NULL, 'q'},
                                             {"streamed", no_argument, NULL, 'S'},
@@ -412,6 +486,11 @@ parse_arguments(struct arguments *args, int argc, char **argv)
         args->sides[i] = argv[optind + i];
         if (is_url(args->sides[i]) && !(args->has_start && args->has_end)) {
             fputs("rrcompare: --start and --end are needed to ask a server\n", stderr);
+            exit(2);
+        }
+        if (is_url(args->sides[i]) && args->in_order) {
+            fputs("rrcompare: --in-order: a server does not say in which order samples came\n",
+                  stderr);
             exit(2);
         }
     }

@@ -1,0 +1,232 @@
+# shellcheck shell=bash disable=SC2034,SC2154
+# counterparts_lib.sh - sourced by tests of destinations, after destinations_lib.sh: who plays the other
+# side, doubles/fault_proxy.py before them, and what arrived there. A destination is named for what it
+# is: ndjson, packed, kpl (Kinesis: kinesalite); plain, gzipped (Firehose: moto); gz, zst, big (S3:
+# s3rver, big: moto); timestream (doubles/timestream.py); influxdb, opentsdb (InfluxDB 1.6 and its
+# listener for OpenTSDB); twin (remote write: another Firekeep). The caller sets `work` and `region`,
+# and calls name_ports with `firekeep control` and with whatever it starts, destinations and counterparts.
+
+npm=$PEERS/npm
+moto=$PEERS/python3-moto/usr/lib/python3/dist-packages
+# Nothing of the caller's environment says where AWS is, or who we are.
+unset "${!AWS_@}" http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY
+export AWS_EC2_METADATA_DISABLED=true HOME=$work
+
+declare -A port=()
+name_ports() { # NAME...
+    local found name at=0
+    mapfile -t found < <(free_ports $#)
+    for name; do
+        port[$name]=${found[at++]}
+    done
+    url=http://127.0.0.1:${port[firekeep]}
+    control=http://127.0.0.1:${port[control]}
+}
+
+url_of() { # COUNTERPART
+    echo "http://127.0.0.1:${port[$1]}"
+}
+
+has() { # COUNTERPART
+    case $1 in
+    kinesis | s3) [[ -d $npm/node_modules ]] && command -v node >/dev/null ;;
+    moto) PYTHONPATH=$moto /usr/bin/python3 -c 'import moto.server' 2>/dev/null ;;
+    influxd) command -v influxd >/dev/null ;;
+    esac
+}
+
+can_read_aws() {
+    /usr/bin/python3 -c 'import boto3' 2>/dev/null && command -v zstd >/dev/null
+}
+
+kind_of() { # DESTINATION
+    case $1 in
+    ndjson | packed | kpl) echo kinesis ;;
+    plain | gzipped) echo firehose ;;
+    gz | zst | big) echo s3 ;;
+    twin) echo remote_write ;;
+    *) echo "$1" ;;
+    esac
+}
+
+# --- they start -------------------------------------------------------------------------------------
+
+answers() { # NAME URL: anything at all
+    is_running "$1" && curl -s -o /dev/null --noproxy '*' --max-time 5 "$2"
+}
+
+start_kinesis() {
+    start kinesis node "$npm/node_modules/kinesalite/cli.js" --port "${port[kinesis]}" --path "$work/kinesis" --createStreamMs 0 --updateStreamMs 0 --shardLimit 100
+    within 20 answers kinesis "$(url_of kinesis)"
+}
+
+start_s3() {
+    mkdir -p "$work/s3"
+    start s3 node "$npm/node_modules/s3rver/bin/s3rver.js" --address 127.0.0.1 --port "${port[s3]}" --directory "$work/s3" --silent --no-vhost-buckets
+    within 20 answers s3 "$(url_of s3)"
+}
+
+# It keeps everything in memory. With RECORDING, a file, it has after SIGKILL what it had, as long as nobody else asks it
+# meanwhile: it is asked the same once more.
+start_moto() { # [RECORDING]
+    local recording=()
+    if (($# > 0)); then
+        recording=(MOTO_ENABLE_RECORDING=1 "MOTO_RECORDER_FILEPATH=$1")
+        # Its threads write at the same time, and may be killed while they do: line ends are where they like, and the last
+        # object is perhaps none.
+        [[ ! -f $1 ]] || { jq -c . "$1" >"$1.whole" 2>"$1.torn"; mv "$1.whole" "$1"; }
+    fi
+    start moto env "PYTHONPATH=$moto" "${recording[@]}" /usr/bin/python3 -m moto.server --host 127.0.0.1 --port "${port[moto]}"
+    within 20 answers moto "$(url_of moto)/moto-api/" || return 1
+    (($# == 0)) || [[ ! -s $1 ]] || quiet_curl --max-time 300 -X POST "$(url_of moto)/moto-api/recorder/replay-recording" -d ''
+}
+
+start_timestream() { # ARGUMENT...
+    start timestream python3 tests/doubles/timestream.py --port "${port[timestream_service]}" --region "$region" --table metrics.bits "$@"
+    within 20 answers timestream "$(url_of timestream_service)/stats"
+}
+
+# With its listener for OpenTSDB, if that has a port.
+start_influxd() {
+    mkdir -p "$work/influxd"
+    cat >"$work/influxd.conf" <<END
+reporting-disabled = true
+bind-address = "127.0.0.1:${port[influxd_meta]}"
+[meta]
+  dir = "$work/influxd/meta"
+[data]
+  dir = "$work/influxd/data"
+  wal-dir = "$work/influxd/wal"
+[http]
+  bind-address = "127.0.0.1:${port[influxd]}"
+[monitor]
+  store-enabled = false
+END
+    [[ -z ${port[influxd_opentsdb]-} ]] || cat >>"$work/influxd.conf" <<END
+[[opentsdb]]
+  enabled = true
+  bind-address = "127.0.0.1:${port[influxd_opentsdb]}"
+  database = "opentsdb"
+END
+    start influxd influxd -config "$work/influxd.conf"
+    wait_ready influxd "$(url_of influxd)/ping"
+}
+
+influx_query() { # QUERY [DATABASE]
+    quiet_curl -X POST "$(url_of influxd)/query" --data-urlencode "q=$1" --data-urlencode "db=${2-}"
+}
+
+# A route is NAME=SERVICE:UPSTREAM; further arguments are for the proxy.
+start_proxy() { # ROUTE... [-- ARGUMENT...]
+    local route name rest routes=()
+    while (($# > 0)) && [[ $1 != -- ]]; do
+        route=$1 name=${route%%=*} rest=${route#*=}
+        routes+=(--route "$name=${rest%:*}:${port[$name]}:${port[${rest##*:}]}")
+        shift
+    done
+    (($# == 0)) || shift
+    start proxy python3 tests/doubles/fault_proxy.py --port "${port[control]}" "${routes[@]}" "$@"
+    within 10 answers proxy "$control/stats"
+}
+
+make_certificate() { # NAME SUBJECT ALTERNATIVE
+    openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj "/CN=$2" -addext "subjectAltName=$3" \
+        -keyout "$work/$1.key" -out "$work/$1.pem"
+}
+
+# --- things go wrong --------------------------------------------------------------------------------
+
+fault() { # ROUTE KIND [MEMBERS]
+    quiet_curl -o "$work/answer.txt" -X POST "$control/fault" -d "{\"route\": \"$1\", \"kind\": \"$2\"${3:+, $3}}"
+}
+
+mend() { # [ROUTE]: of all
+    local which='{}'
+    (($# == 0)) || which="{\"route\": \"$1\"}"
+    quiet_curl -o "$work/answer.txt" -X POST "$control/clear" -d "$which"
+}
+
+told() { # ROUTE EXPRESSION: whether jq finds it true of the route
+    quiet_curl "$control/stats" | jq -c ".[\"$1\"]" | tee "$work/told.json"
+    jq -e "$2" "$work/told.json"
+}
+
+# --- destinations -----------------------------------------------------------------------------------
+
+client() { # URL WHAT ARGUMENT...
+    AWS_ACCESS_KEY_ID=S3RVER AWS_SECRET_ACCESS_KEY=S3RVER /usr/bin/python3 tests/tools/aws_client.py "$@"
+}
+
+# An entry of the configuration, for what is named after it in its service: stream, bucket, table.
+entry() { # DESTINATION CALLED [LINE...]
+    local name=$1 called=$2 kind endpoint=endpoint
+    shift 2
+    kind=$(kind_of "$name")
+    printf '%s\n' "  - name: $name" "    type: $kind"
+    case $kind in
+    kinesis) printf '    %s\n' "stream: $called-$name" "format: $name" ;;
+    # A call of this size has several records.
+    firehose) printf '    %s\n' "delivery_stream: $called-$name" "compression: $([[ $name == gzipped ]] && echo gzip || echo none)" ;;
+    s3) printf '    %s\n' 'bucket: metrics' "prefix: $called-$name/" 'path_style: true' 'roll_age: 1s' 'roll_bytes: 128KiB' \
+        "compression: $([[ $name == gz ]] && echo gzip || echo zstd)" ;;
+    timestream)
+        printf '    %s\n' 'database: metrics' "table: $called"
+        endpoint=write_endpoint
+        ;;
+    influxdb)
+        printf '    %s\n' 'version: 1' 'database: influxdb'
+        endpoint=url
+        ;;
+    opentsdb | remote_write) endpoint=url ;;
+    esac
+    [[ $endpoint == url ]] || echo "    region: $region"
+    echo "    $endpoint: http://127.0.0.1:${port[$name]}$([[ $kind == remote_write ]] && echo /api/v1/write)"
+    printf '    %s\n' "batch: {max_age: 100ms$([[ $name == plain ]] && echo ', max_bytes: 4MiB')}" 'retry: {min_backoff: 20ms, max_backoff: 300ms}' "$@"
+}
+
+make_streams() { # CALLED DESTINATION...
+    local called=$1 name
+    shift
+    for name; do
+        case $(kind_of "$name") in
+        kinesis) client "$(url_of kinesis)" make-stream "$called-$name" 3 || return 1 ;;
+        firehose) client "$(url_of moto)" make-delivery "$called-$name" delivered || return 1 ;;
+        esac
+    done
+}
+
+# --- what arrived -----------------------------------------------------------------------------------
+
+# As lines; of Timestream, as rows.
+content() { # DESTINATION CALLED
+    case $1 in
+    ndjson | packed) client "$(url_of kinesis)" stream "$2-$1" | cut -d ' ' -f 3 | base64 -d ;;
+    kpl) client "$(url_of kinesis)" stream "$2-$1" | node tests/tools/kpl_lines.js "$npm" 2>"$work/passed-over.txt" ;;
+    plain | gzipped) client "$(url_of moto)" delivered "$2-$1" delivered ;;
+    gz | zst) client "$(url_of s3)" bucket metrics "$2-$1/" ;;
+    big) client "$(url_of moto)" bucket delivered "$2-$1/" ;;
+    timestream) quiet_curl --max-time 60 "$(url_of timestream_service)/dump" ;;
+    influxdb | opentsdb) python3 tests/tools/point_lines.py stored "$1" "$(url_of influxd)" "$1" ;;
+    esac
+}
+
+# Into $work/NAME.rw; what is told of it into $work/NAME.txt.
+take_content() { # DESTINATION CALLED [OPTION...]
+    local options=("${@:3}")
+    [[ $1 == timestream ]] && options+=(--rows)
+    (
+        set -o pipefail
+        content "$1" "$2" | python3 tests/tools/aws_content.py "${options[@]}" "$work/$1.rw"
+    ) | tee "$work/$1.txt"
+    return "${PIPESTATUS[0]}"
+}
+
+# What arrived is what was sent: same samples, same bits, each series in order.
+arrived() { # DESTINATION CALLED CAPTURE FIRST [OPTION]
+    take_content "$1" "$2" "${@:5}" && "$TOOLS/rrcompare" "$3" "$work/$1.rw" --first "$4" "${whole[@]}"
+}
+
+# How many of what there were in the content.
+found() { # WHAT DESTINATION
+    sed -n "s/.*$1=\\([0-9]*\\).*/\\1/p" "$work/$2.txt"
+}

@@ -1,0 +1,379 @@
+#!/bin/bash
+# destinations_hour.sh - an hour of samples that go on as a real capture does comes to a destination of
+# each type, sample by sample, bit for bit and in the order of each series, while everything goes wrong:
+# SIGKILL of Firekeep and of all counterparts, throttling, calls that fail in part, slow, half-closed,
+# stored but the answer cut off, storms of 5xx, a full disk, sessions that are over. What a counterpart
+# refuses for good is a dead letter, and what arrived and the dead letters are together what was sent.
+#
+# The hour is sent in rounds, one trouble a round; behind that single calls of all kinds go wrong all the time. With
+# LONG=1 it has twenty times as many series, and each trouble comes six times.
+#
+# Late samples, series that come and go and every kind of value are part of it. What arrived is read as in
+# aws.sh; the order in which InfluxDB and remote write got it is what the proxy before them recorded.
+
+set -u
+# Firekeep gets a disk of its own, which can be full.
+if [[ -z ${OWN_MOUNTS-} ]]; then
+    if ! unshare -rm true 2>/dev/null; then
+        echo "skip an hour - no disk can be mounted here"
+        exit 0
+    fi
+    exec unshare -rm env OWN_MOUNTS=1 bash "$0"
+fi
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+# shellcheck source=tests/destinations_lib.sh
+. tests/destinations_lib.sh
+# shellcheck source=tests/counterparts_lib.sh
+. tests/counterparts_lib.sh
+if [[ ${LONG-} == 1 ]]; then
+    series=400 times=6 patience=900
+else
+    series=20 times=1 patience=120
+fi
+region=eu-west-1
+name_ports firekeep control kinesis s3 moto timestream_service influxd influxd_meta influxd_opentsdb twin_service \
+    ndjson packed kpl plain gz timestream influxdb opentsdb twin
+disk=$work/disk
+end_ms=$(now_ms)
+recorded=(influxdb opentsdb twin)
+
+if ! can_read_aws || ! has kinesis || ! has s3 || ! has moto || ! has influxd; then
+    skip "an hour" "kinesalite, s3rver, moto, boto3, zstd or influxd is not there"
+    exit 0
+fi
+if [[ -z $SAMPLES || ! -f $SAMPLES/node15s.rw ]]; then
+    skip "an hour" "no captures beside the project"
+    exit 0
+fi
+all=(ndjson packed kpl plain gz timestream influxdb opentsdb twin lines)
+routed=(ndjson packed kpl plain gz timestream influxdb opentsdb twin)
+signed=(ndjson packed kpl plain gz timestream)
+
+# --- what is sent -----------------------------------------------------------------------------------
+
+# Every kind of value; series that InfluxDB has as integers, and some whose labels are too long for the other Firekeep.
+specials() {
+    local i
+    every_kind | grep -v '^@exemplar' | sed "s/1700000000000/$end_ms/"
+    for ((i = 0; i < 5; i++)); do
+        echo "clash{i=\"$i\"} $i.5 $end_ms"
+        echo "wide{i=\"$i\",text=\"$(printf '%0250d' "$i")\"} $i $end_ms"
+    done
+}
+
+make_hour() {
+    specials | "$TOOLS/rwmake" >"$work/specials.rw" &&
+        "$TOOLS/rwspan" "$SAMPLES/node15s.rw" --series "$series" --scrapes 240 --churn 100 --late 1 --end-ms "$end_ms" >"$work/span.rw" &&
+        cat "$work/specials.rw" "$work/span.rw" >"$work/sent.rw"
+}
+
+# --- who takes it -----------------------------------------------------------------------------------
+
+start_services() {
+    start_kinesis && start_s3 && start_moto "$work/moto.jsonl" && start_influxd &&
+        start_timestream --table metrics.hour --journal "$work/timestream.jsonl" &&
+        start_firekeep twin "$work/twin" "${port[twin_service]}" --write.max-value-bytes=200 --wal.segment-bytes=1MiB --wal.budget=16MiB
+}
+
+start_proxy_of_all() {
+    local name routes=() records=()
+    for name in ndjson packed kpl; do routes+=("$name=kinesis:kinesis"); done
+    for name in "${recorded[@]}"; do records+=(--record "$name=$work/$name.recorded"); done
+    start_proxy "${routes[@]}" plain=firehose:moto gz=s3:s3 timestream=timestream:timestream_service influxdb=influxdb:influxd \
+        opentsdb=opentsdb:influxd_opentsdb twin=remote_write:twin_service -- "${records[@]}"
+}
+
+make_places() {
+    make_streams hour "${all[@]}" && client "$(url_of s3)" make-bucket metrics && client "$(url_of moto)" make-bucket delivered &&
+        influx_query 'CREATE DATABASE influxdb WITH DURATION INF' && influx_query 'CREATE DATABASE opentsdb WITH DURATION INF' &&
+        quiet_curl -X POST "$(url_of influxd)/write?db=influxdb&precision=ms" --data-binary "clash value=1i $end_ms"
+}
+
+make_disk() {
+    mkdir -p "$disk" && mount -t tmpfs -o size=192m tmpfs "$disk"
+}
+
+session=0
+renew_session() {
+    session=$((session + 1))
+    echo "TOKEN$session" >"$work/token.new"
+    mv "$work/token.new" "$work/token"
+}
+
+entries() {
+    local name lines
+    echo 'destinations:'
+    for name in "${routed[@]}"; do
+        lines=('timeout: 3s')
+        [[ " ${signed[*]} " != *" $name "* ]] || lines+=('access_key: S3RVER' 'secret_key: S3RVER' "session_token_file: $work/token")
+        # Many small calls: each may be the one that goes wrong.
+        entry "$name" hour "${lines[@]}" | sed "s/roll_bytes: .*/roll_bytes: 16KiB/; /name: \(influxdb\|twin\)/,/batch:/s/max_age: 100ms/&, max_samples: $series/"
+    done
+    printf '%s\n' '  - name: lines' '    type: file' "    path: $disk/lines" '    roll_bytes: 256KiB' '    batch: {max_age: 100ms}'
+}
+
+relay_to_all() {
+    start_firekeep hour "$disk/hour" "${port[firekeep]}" --config.file="$work/firekeep.yml" --storage.min-free=1 \
+        --wal.segment-bytes=1MiB --wal.budget=16MiB && within 30 all_open
+}
+
+# --- what goes wrong --------------------------------------------------------------------------------
+
+has_few_calls() { # DESTINATION
+    [[ $1 =~ ^(gz|packed|kpl|plain)$ ]]
+}
+
+# Numbers that have no common divisor: faults meet in many orders.
+let_calls_be_refused() {
+    local name every
+    for name in "${routed[@]}"; do
+        every=(23 17 13)
+        has_few_calls "$name" && every=(9 7 5)
+        fault "$name" throttle "\"every\": ${every[0]}" && fault "$name" error "\"every\": ${every[1]}" &&
+            fault "$name" cut_before "\"every\": ${every[2]}" || return 1
+        case $(kind_of "$name") in
+        kinesis | firehose | opentsdb) fault "$name" partial '"every": 7, "third": 2' || return 1 ;;
+        esac
+    done
+}
+
+# Those whose answer does not come have done what they were asked for.
+let_answers_be_lost() {
+    local name every
+    for name in "${routed[@]}"; do
+        every=(11 19 29)
+        has_few_calls "$name" && every=(4 6 8)
+        fault "$name" cut "\"every\": ${every[0]}" && fault "$name" half_closed "\"every\": ${every[1]}" &&
+            fault "$name" slow "\"every\": ${every[2]}, \"seconds\": 0.3" && fault "$name" slow '"every": 97, "seconds": 4' || return 1
+    done
+}
+
+# The proxy is killed, too, and counts anew.
+keep_stats() {
+    quiet_curl "$control/stats" >>"$work/stats.json"
+}
+
+all_went_wrong() { # DESTINATION
+    local kinds='"throttle", "error", "cut", "cut_before", "half_closed", "slow"'
+    [[ ! $(kind_of "$1") =~ kinesis|firehose|opentsdb ]] || kinds+=', "partial"'
+    [[ " ${signed[*]} " != *" $1 "* ]] || kinds+=', "expired"'
+    jq -c ".[\"$1\"].faults" "$work/stats.json"
+    jq -es "[$kinds] - (map(.[\"$1\"].faults | keys) | add) == []" "$work/stats.json"
+}
+
+kill_firekeep() {
+    local i
+    for i in 1 2; do
+        sleep "0.$i" # not awaited: any moment is a good one
+        crash hour
+        relay_to_all || return 1
+    done
+}
+
+kill_counterparts() {
+    local name
+    sleep 0.2 # the same
+    keep_stats || return 1
+    for name in proxy kinesis s3 moto influxd timestream twin; do
+        crash "$name"
+    done
+    start_services && start_proxy_of_all && let_calls_be_refused && let_answers_be_lost
+}
+
+storm() {
+    local name before
+    before=$(quiet_curl "$control/stats")
+    for name in "${routed[@]}"; do
+        fault "$name" error '"times": 12' || return 1
+    done
+    for name in "${routed[@]}"; do
+        within 60 told "$name" ".faults.error >= 12 + $(jq ".[\"$name\"].faults.error // 0" <<<"$before")" >"$work/storm.txt" || return 1
+    done
+    quiet_curl "$(url_of timestream_service)/fault" -d '{"kind": "reject", "times": 2, "indexes": [0], "reason": "Not this one."}'
+}
+
+sessions_end() {
+    local name
+    for name in "${signed[@]}"; do
+        fault "$name" expired "\"token\": \"TOKEN$session\"" || return 1
+    done
+    for name in "${signed[@]}"; do
+        within 60 told "$name" ".faults.expired >= $session" >"$work/sessions.txt" || return 1
+    done
+    renew_session
+}
+
+fill_disk() {
+    head -c 1G /dev/zero >"$disk/fill"
+    df "$disk" | tail -n 1
+}
+
+is_felt() {
+    (($(grep -c 'No space left' "$work/hour.log") > $1))
+}
+
+disk_is_full() {
+    local before
+    before=$(grep -c 'No space left' "$work/hour.log")
+    fill_disk
+    within 60 is_felt "$before" || return 1
+    ((round % 2)) || crash hour # every second time
+    rm "$disk/fill"
+    is_running hour || relay_to_all
+}
+
+send() { # FROM TO
+    "$TOOLS/rwreplay" "$work/sent.rw" "$url" --skip "$1" --first "$2" --retry 300 --check >>"$work/replay.txt" 2>&1
+}
+
+round=0
+rounds=$((5 * times + 1))
+send_round() { # TROUBLE
+    local from=$((requests * round / rounds)) to=$((requests * (round + 1) / rounds)) sender
+    round=$((round + 1))
+    send "$from" "$to" &
+    sender=$!
+    "$1" || return 1
+    wait "$sender" || {
+        tail -n 5 "$work/replay.txt"
+        return 1
+    }
+}
+
+settles() {
+    within "$patience" all_settled "${all[@]}" >"$work/settled.txt" || {
+        tail -n 1 "$work/settled.txt"
+        return 1
+    }
+}
+
+# --- what arrived -----------------------------------------------------------------------------------
+
+# Into $work/NAME.rw; where the counterpart keeps no order, what was sent there goes into $work/NAME-sent.rw.
+take_all() { # DESTINATION
+    case $1 in
+    lines)
+        cat "$disk"/lines/* | python3 tests/tools/aws_content.py --any-order "$work/lines.rw" | tee "$work/lines.txt"
+        return "${PIPESTATUS[1]}"
+        ;;
+    twin) cp "$work/twin.recorded" "$work/twin-sent.rw" ;;
+    influxdb | opentsdb)
+        take_content "$1" hour --any-order || return 1
+        python3 tests/tools/point_lines.py sent "$1" "$work/$1.recorded" | python3 tests/tools/aws_content.py --any-order "$work/$1-sent.rw" |
+            tee "$work/$1.txt"
+        return "${PIPESTATUS[1]}"
+        ;;
+    *) take_content "$1" hour --any-order ;;
+    esac
+}
+
+take_letters() { # DESTINATION
+    build/firekeep dead-letters show --storage.path="$disk/hour" --destination "$1" --format json |
+        python3 tests/tools/aws_content.py --letters --any-order "$work/$1-letters.rw"
+}
+
+is_what_was_sent() { # DESTINATION: what arrived and the dead letters
+    local side=$work/$1-all.rw
+    take_letters "$1" || return 1
+    cat "$work/$1.rw" "$work/$1-letters.rw" >"$side" || return 1
+    "$TOOLS/rrcompare" "$work/sent.rw" "$side" "${whole[@]}"
+}
+
+twin_is_what_was_sent() {
+    take_letters twin && "$TOOLS/rrcompare" "$(url_of twin_service)" "$work/twin-sent.rw" "${whole[@]}" || return 1
+    cat "$work/twin-sent.rw" "$work/twin-letters.rw" >"$work/twin-all.rw"
+    "$TOOLS/rrcompare" "$work/sent.rw" "$work/twin-all.rw" "${whole[@]}"
+}
+
+is_in_order() { # DESTINATION
+    local side=$work/$1.rw
+    [[ " ${recorded[*]} " != *" $1 "* ]] || side=$work/$1-sent.rw
+    "$TOOLS/rrcompare" "$work/sent.rw" "$side" --common --in-order "${whole[@]}" | tee "$work/$1-order.txt"
+    return "${PIPESTATUS[0]}"
+}
+
+repeats_of() { # DESTINATION: how often a sample came again
+    case $1 in
+    timestream) quiet_curl "$(url_of timestream_service)/stats" | jq .repeats ;;
+    twin) sed -n 's/^repeats=\([0-9]*\).*/\1/p' "$work/twin-order.txt" ;;
+    *) found repeats "$1" ;;
+    esac
+}
+
+came_once() { # DESTINATION
+    local repeats
+    take_all "$1" >/dev/null && is_in_order "$1" && repeats=$(repeats_of "$1") || return 1
+    echo "$repeats came again"
+    [[ $repeats == 0 ]]
+}
+
+# --- the hour ---------------------------------------------------------------------------------------
+
+claim "the hour is made" make_hour || exit 1
+count=$(sent_samples "$work/sent.rw")
+requests=241
+claim "there is a disk" make_disk || exit 1
+claim "the counterparts are there" start_services || exit 1
+claim "the proxy is there" start_proxy_of_all || exit 1
+claim "places to write to are made" make_places || exit 1
+renew_session
+entries | write_config
+claim "it starts" relay_to_all || exit 1
+
+# Nothing comes twice but where an answer was lost, or Firekeep its memory.
+claim "refused: calls are to be refused" let_calls_be_refused
+claim "refused: everything is acknowledged" send_round true
+claim "refused: everything arrives" settles
+for name in "${all[@]}"; do
+    [[ $name == lines ]] || claim "refused: $name: nothing comes twice" came_once "$name"
+done
+
+claim "answers are to be lost, too" let_answers_be_lost
+for ((i = 0; i < times; i++)); do
+    claim "everything is acknowledged while Firekeep is killed" send_round kill_firekeep
+    claim "everything is acknowledged while the counterparts are killed" send_round kill_counterparts
+    claim "everything is acknowledged in a storm of 5xx" send_round storm
+    claim "everything is acknowledged while sessions end" send_round sessions_end
+    claim "everything is acknowledged though the disk is full for a while" send_round disk_is_full
+done
+claim "everything arrives while calls go wrong" settles
+keep_stats
+for name in "${routed[@]}"; do
+    claim "$name: all kinds of faults happened" all_went_wrong "$name"
+done
+claim "nothing goes wrong any more" mend
+for name in "${all[@]}"; do
+    claim "$name: the account is right" balances "$name"
+    claim "$name: nothing was dropped" [ "$(samples dropped_total "$name")" == 0 ]
+    claim "$name: everything is accounted for" [ $(($(samples delivered_total "$name") + $(samples dead_lettered_total "$name"))) == "$count" ]
+done
+for name in ndjson packed kpl plain gz lines; do
+    claim "$name: nothing was refused" [ "$(samples dead_lettered_total "$name")" == 0 ]
+done
+for name in timestream influxdb opentsdb twin; do
+    claim "$name: something was" [ "$(samples dead_lettered_total "$name")" != 0 ]
+done
+letters=$(build/firekeep dead-letters list --storage.path="$disk/hour")
+claim "SIGTERM ends it with status 0" stop hour
+claim "the files are whole" files_are_whole "$disk/lines"
+influx_query 'DROP SERIES FROM clash' influxdb >/dev/null # the integers
+for name in "${all[@]}"; do
+    claim "$name: it can be read" take_all "$name"
+    if [[ $name == twin ]]; then
+        claim "$name: what arrived, and the dead letters, are what was sent" twin_is_what_was_sent
+    else
+        claim "$name: what arrived, and the dead letters, are what was sent" is_what_was_sent "$name"
+    fi
+    claim "$name: each series came in the order of the log" is_in_order "$name"
+    echo "$name: $count samples sent, $(repeats_of "$name") came again"
+done
+echo "$letters"
+# Names of objects and lengths of files say what is there already.
+for name in gz lines; do
+    claim "$name: nothing came twice" [ "$(repeats_of "$name")" == 0 ]
+done
+claim "nothing is damaged, and the ledger balances" build/firekeep verify "$disk/hour"
+
+((failures == 0))
