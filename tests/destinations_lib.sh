@@ -58,7 +58,8 @@ balances() { # DESTINATION
 all_settled() { # DESTINATION...: nothing of them is queued, and nothing in the log is ahead of them
     local name
     for name; do
-        is_open "$name" && [[ $(samples queued "$name") == 0 && $(metric firekeep_destination_lag_bytes "$name") == 0 ]] || {
+        is_open "$name" || return 1
+        [[ $(samples queued "$name") == 0 && $(metric firekeep_destination_lag_bytes "$name") == 0 ]] || {
             echo "$name: queued $(samples queued "$name"), lag $(metric firekeep_destination_lag_bytes "$name"), $(state_of "$name")"
             return 1
         }

@@ -1,0 +1,249 @@
+#!/bin/bash
+# timestream.sh - what is Timestream's alone: its address is asked for and moves, its tables keep nothing old, and what
+# is there already is overwritten only when that is wanted. The rest is in aws.sh, as for its like.
+#
+# Timestream is doubles/timestream.py, which also plays the proxy behind which all of AWS is.
+
+set -u
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+# shellcheck source=tests/destinations_lib.sh
+. tests/destinations_lib.sh
+# shellcheck source=tests/counterparts_lib.sh
+. tests/counterparts_lib.sh
+region=eu-west-1
+name_ports firekeep control cells cells_proxy tables
+every_kind >"$work/bits.txt"
+"$TOOLS/rwmake" --version 2 <"$work/bits.txt" >"$work/bits.rw"
+
+relay_to_all() { # NAME: Firekeep, with all destinations open
+    start_firekeep "$1" "$work/$1" "${port[firekeep]}" --config.file="$work/firekeep.yml" --web.enable-admin-api && within 20 all_open
+}
+
+# Its address is asked of the service, through a proxy that plays all of AWS, and asked again when it is told that it has
+# moved. Two series that relabelling makes one have two values for one time: one of them is refused, and nothing else.
+start_all_of_aws() {
+    make_certificate aws aws "DNS:ingest.timestream.$region.amazonaws.com,DNS:cell1.timestream.$region.amazonaws.com" || return 1
+    start services python3 tests/doubles/timestream.py --port "${port[cells]}" --proxy-port "${port[cells_proxy]}" --region "$region" \
+        --table metrics.prometheus --magnetic-writes --access-key TSKEY --secret-key TSSECRET --session-token TSTOKEN \
+        --tls-cert "$work/aws.pem" --tls-key "$work/aws.key" --address "cell1.timestream.$region.amazonaws.com"
+    within 20 answers services "$(url_of cells_proxy)/stats"
+}
+cells() { # PATH [ARGUMENT...]
+    quiet_curl "$(url_of cells_proxy)/$1" "${@:2}"
+}
+claim "cells: the double is there" start_all_of_aws
+cells fault -o "$work/answer.txt" -d '{"kind": "endpoint"}'
+cells fault -o "$work/answer.txt" -d '{"kind": "throttle", "times": 2}'
+cells fault -o "$work/answer.txt" -d '{"kind": "cut"}'
+write_config <<END
+destinations:
+  - name: cells
+    type: timestream
+    region: $region
+    database: metrics
+    table: prometheus
+    proxy_url: http://127.0.0.1:${port[cells_proxy]}
+    tls_config: {ca_file: $work/aws.pem}
+    access_key: TSKEY
+    secret_key: TSSECRET
+    session_token: TSTOKEN
+    select: [zero, small, '{kind="ordinary"}']
+    relabel: [{regex: sign, action: labeldrop}]
+    batch: {max_age: 100ms}
+    retry: {min_backoff: 20ms, max_backoff: 300ms}
+END
+claim "cells: starts" relay_to_all cells
+claim "cells: writes are acknowledged" is_acknowledged "$work/bits.rw"
+claim "cells: what is not refused is delivered" within 20 has_delivered cells 3
+claim "cells: the value that came second is a dead letter" [ "$(samples dead_lettered_total cells):$(samples queued cells)" == 1:0 ]
+claim "cells: the account is right" balances cells
+address_was_asked_twice() {
+    cells stats | tee "$work/stats.json"
+    jq -e '.calls.DescribeEndpoints == 2 and .answers.InvalidEndpointException == 1 and .answers.ThrottlingException == 2' "$work/stats.json"
+}
+claim "cells: the address was asked for, and once more when it had changed" address_was_asked_twice
+claim "cells: SIGTERM ends it with status 0" stop cells
+refused_for_conflict() {
+    build/firekeep dead-letters list --storage.path="$work/cells" | tee "$work/letters.txt"
+    grep -q conflict "$work/letters.txt"
+}
+claim "cells: the dead letter says that it was a conflict" refused_for_conflict
+
+# Tables that keep nothing old: what is given from the store is sent as far as they take it, the rest counted. Two series
+# for each of two tables, a sample for each hour of two days, half an hour off so that none grows too old meanwhile.
+young=$(url_of tables)
+start_young() {
+    start young python3 tests/doubles/timestream.py --port "${port[tables]}" --region "$region" --access-key TSKEY --secret-key TSSECRET \
+        --table metrics.keeps_x:2 --table metrics.keeps_y:24 --table metrics.mended
+    within 20 answers young "$young/stats"
+}
+ask_young() { # PATH [ARGUMENT...]
+    quiet_curl "$young/$1" "${@:2}"
+}
+went_wrong() { # FAULT
+    ask_young fault -o "$work/answer.txt" -d "$1"
+}
+young_entry() { # NAME TABLE [LINE...]
+    printf '  - name: %s\n' "$1"
+    printf '    %s\n' 'type: timestream' "region: $region" 'database: metrics' "table: $2" "write_endpoint: $young" 'access_key: TSKEY' \
+        'secret_key: TSSECRET' 'batch: {max_age: 100ms}' 'retry: {min_backoff: 20ms, max_backoff: 300ms}' "${@:3}"
+}
+flush() {
+    quiet_curl --max-time 60 -X POST "$url/api/v1/admin/tsdb/flush"
+}
+dropped() { # DESTINATION: how many for that reason
+    quiet_curl "$url/metrics" | awk -v want="firekeep_destination_samples_dropped_total{destination=\"$1\"" \
+        'index($0, want) == 1 && /reason="outside_table_retention"/ { sum += $NF } END { printf "%.0f\n", sum }'
+}
+became() { # DESTINATION DELIVERED DEAD DROPPED, and nothing waits
+    local is
+    is="$(samples delivered_total "$1") $(samples dead_lettered_total "$1") $(dropped "$1") $(samples queued "$1")"
+    echo "$is"
+    [[ $is == "$2 $3 $4 0" ]]
+}
+now=$(now_ms)
+by_hour() { # HOURS HOURS: of the table x, of the table y
+    local site host hour hours=$1
+    for site in x y; do
+        [[ $site == x ]] || hours=$2
+        for host in a b; do
+            for ((hour = hours; hour-- > 0;)); do
+                echo "up{site=\"$site\",host=\"$host\"} $hour $((now - hour * 3600000 - 1800000))"
+            done
+        done
+    done
+}
+by_hour 48 48 | "$TOOLS/rwmake" >"$work/two-days.rw"
+by_hour 2 24 | "$TOOLS/rwmake" >"$work/taken.rw"
+claim "old: the double is there" start_young
+write_config </dev/null
+claim "old: starts without destinations" relay_to_all old
+claim "old: two days are acknowledged" is_acknowledged "$work/two-days.rw"
+claim "old: what is there goes into parts" flush
+claim "old: SIGTERM ends it with status 0" stop old
+went_wrong '{"kind": "throttle", "operation": "DescribeTable"}'
+went_wrong '{"kind": "error", "operation": "DescribeTable"}'
+went_wrong '{"kind": "slow", "operation": "DescribeTable", "seconds": 0.5}'
+{
+    echo 'destinations:'
+    # shellcheck disable=SC2016 # the label's value is meant
+    young_entry old 'keeps_${site}' 'start: beginning'
+} | write_config
+claim "old: starts with a destination that begins at the beginning" relay_to_all old
+crash old
+claim "old: starts again after SIGKILL" relay_to_all old
+claim "old: what the tables take is delivered, the rest counted as too old" within 20 became old 52 0 140
+claim "old: the account is right" balances old
+claim "old: it goes on with the log" within 10 is_in_state old running
+nothing_was_refused() {
+    ask_young stats | tee "$work/stats.json"
+    jq -e '.calls.DescribeTable >= 2 and (.answers | has("RejectedRecordsException") | not)' "$work/stats.json"
+}
+claim "old: nothing was sent that was too old" nothing_was_refused
+taken_arrived() {
+    ask_young dump | python3 tests/tools/aws_content.py --rows "$work/old-there.rw" && "$TOOLS/rrcompare" "$work/taken.rw" "$work/old-there.rw" "${whole[@]}"
+}
+claim "old: what arrived is what the tables take" taken_arrived
+claim "old: SIGTERM ends it with status 0" stop old
+claim "old: nothing is damaged, and the ledger balances" build/firekeep verify "$work/old"
+
+# Without the permission to ask, everything is sent, and refused is what is too old.
+went_wrong '{"kind": "denied", "operation": "DescribeTable", "times": 1000}'
+{
+    echo 'destinations:'
+    # shellcheck disable=SC2016 # the label's value is meant
+    young_entry unasked 'keeps_${site}' 'start: beginning'
+    young_entry plain keeps_x
+    # shellcheck disable=SC2016 # the same
+    young_entry absent 'absent_${site}' 'select: ['"'"'up{site="x"}'"'"']' 'start: beginning'
+} | write_config
+: >"$work/old.log"
+claim "unasked: starts" relay_to_all old
+claim "unasked: what the tables take is delivered, the rest is dead letters" within 20 became unasked 52 140 0
+claim "unasked: the account is right" balances unasked
+warned_once() {
+    grep 'permission timestream:DescribeTable would tell' "$work/old.log" | grep -c destination=unasked | grep -qx 1
+}
+claim "unasked: a warning says why, once" warned_once
+claim "absent: a table that is missing blocks" within 20 is_in_state absent blocked
+claim "absent: and is named" says absent 'table absent_x of database metrics'
+claim "absent: nothing is given up" [ "$(samples dead_lettered_total absent):$(samples dropped_total absent)" == 0:0 ]
+tells_of_permission() {
+    build/firekeep destinations test plain --config.file="$work/firekeep.yml" >"$work/said.txt" 2>&1
+    local status=$?
+    cat "$work/said.txt"
+    ((status == 0)) && grep -q '^ok .*the optional permission timestream:DescribeTable is missing' "$work/said.txt"
+}
+claim "unasked: a test of the destination tells of the optional permission" tells_of_permission
+claim "unasked: SIGTERM ends it with status 0" stop old
+ask_young clear -o "$work/cleared.txt" -d ''
+
+# A range that an old connector has rounded: another value is refused, and overwritten by a replay; the next one is taken,
+# too, and what comes after it from the log.
+versions() { # the versions in the table, each once
+    ask_young dump | jq -s -c 'map(.version) | unique'
+}
+for series in a b c; do
+    echo "third{of=\"$series\"} 0.333333 $((now - 60000))" >>"$work/rounded.txt"
+    echo "third{of=\"$series\"} 0.3333333333333333 $((now - 60000))" >>"$work/exact.txt"
+done
+"$TOOLS/rwmake" <"$work/rounded.txt" >"$work/rounded.rw"
+"$TOOLS/rwmake" <"$work/exact.txt" >"$work/exact.rw"
+echo "third{of=\"a\"} 0.6666666666666666 $((now - 30000))" | "$TOOLS/rwmake" >"$work/later.rw"
+cat "$work/exact.rw" "$work/later.rw" >"$work/mended.rw"
+{
+    echo 'destinations:'
+    young_entry rounding mended
+} | write_config
+claim "mended: starts as the old connector" relay_to_all rounded
+claim "mended: rounded values are acknowledged" is_acknowledged "$work/rounded.rw"
+claim "mended: and are in the table" within 20 has_delivered rounding 3
+claim "mended: the old connector ends with status 0" stop rounded
+claim "mended: without a version" [ "$(versions)" == '[1]' ]
+{
+    echo 'destinations:'
+    young_entry plain mended
+    young_entry mending mended 'overwrite: true' 'relabel: [{source_labels: [__name__], regex: never, action: keep}]'
+} | write_config
+claim "mended: starts with what is exact" relay_to_all exact
+claim "mended: exact values are acknowledged" is_acknowledged "$work/exact.rw"
+claim "mended: each is a dead letter where nothing is overwritten" within 20 became plain 0 3 0
+claim "mended: what is there goes into parts" flush
+claim "mended: SIGTERM ends it with status 0" stop exact
+are_conflicts() {
+    build/firekeep dead-letters list --storage.path="$work/exact" --destination plain --format json | tee "$work/letters.txt"
+    jq -e '.letters | length == 1 and .[0].reason == "conflict" and .[0].floats == 3' "$work/letters.txt"
+}
+claim "mended: for a conflict" are_conflicts
+sed -i '/relabel:/d' "$work/firekeep.yml"
+claim "mended: starts again" relay_to_all exact
+replay() { # DESTINATION
+    quiet_curl -X POST "$url/api/v1/admin/destinations/$1/replay?from=0"
+}
+went_wrong '{"kind": "cut"}'
+claim "mended: a replay is begun" within 20 replay mending
+claim "mended: all of it is delivered" within 20 has_delivered mending 3
+mended_arrived() { # CAPTURE
+    ask_young dump | python3 tests/tools/aws_content.py --rows "$work/mended-there.rw" && "$TOOLS/rrcompare" "$1" "$work/mended-there.rw" "${whole[@]}"
+}
+claim "mended: the table has what is exact" mended_arrived "$work/exact.rw"
+first=$(versions | jq '.[]')
+claim "mended: under one version" [ "$(versions)" == "[$first]" ]
+went_wrong '{"kind": "slow", "seconds": 1}'
+claim "mended: a second replay is told to begin" within 20 replay mending
+claim "mended: and begins" within 10 is_in_state mending filling
+crash exact
+went_wrong '{"kind": "cut_before"}'
+claim "mended: starts again after SIGKILL" relay_to_all exact
+claim "mended: all of it is delivered once more" within 20 became mending 6 0 0
+claim "mended: under the next version" [ "$(versions)" == "[$((first + 1))]" ]
+claim "mended: what comes later is acknowledged" is_acknowledged "$work/later.rw"
+claim "mended: it is delivered" within 20 became mending 7 0 0
+claim "mended: the table has it, too" mended_arrived "$work/mended.rw"
+claim "mended: under no lower version" [ "$(versions)" == "[$((first + 1))]" ]
+claim "mended: the account is right" balances mending
+claim "mended: SIGTERM ends it with status 0" stop exact
+
+((failures == 0))
