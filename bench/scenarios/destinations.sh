@@ -29,7 +29,7 @@ destination_lines() { # TYPE-FORM
     opentsdb) printf '%s\n' "url: $sink" ;;
     remote_write)
         printf '%s\n' "url: $sink/api/v1/write"
-        [[ $form == 1 ]] || echo 'protobuf_message: io.prometheus.write.v2.Request'
+        echo "protobuf_message: $([[ $form == 1 ]] && echo prometheus.WriteRequest || echo io.prometheus.write.v2.Request)"
         ;;
     file) printf '%s\n' "path: $dir.out" 'format: ndjson' 'roll_age: 5s' "compression: $([[ $form == file ]] && echo none || echo "$form")" ;;
     esac

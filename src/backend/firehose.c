@@ -266,7 +266,7 @@ begin_step(struct writer *w, struct writer_call *c, struct writer_step *step)
 {
     enum err e = make_body(w, &c->records);
     if (e) {
-        step_done(step, VERDICT_RETRY, "out_of_memory",
+        step_done(step, VERDICT_RETRY, "no_memory",
                   e == ERR_NOMEM ? "no memory for a request" : "a request cannot be made");
         return;
     }
@@ -327,7 +327,7 @@ static void
 ask(struct writer *w, const char *operation, struct writer_step *step)
 {
     if (buf_error(&w->asking)) {
-        step_done(step, VERDICT_RETRY, "out_of_memory", "no memory for a request");
+        step_done(step, VERDICT_RETRY, "no_memory", "no memory for a request");
         return;
     }
     aws_caller_call(w->caller, operation, buf_bytes(&w->asking), &w->asking_keys, step);

@@ -167,8 +167,8 @@ tell_way(struct trial *t, const struct http_call_answer *answer)
         {"an answer in time", "timeout", HTTP_CALL_TIMEOUT},
     };
     const char *host = t->hosts[t->host_count - 1];
-    const char *proxy_url = t->options.settings->http.proxy_url;
-    bool through = proxy_url != NULL && proxy_url[0] != '\0';
+    const struct http_settings *http = &t->options.settings->http;
+    bool through = http->proxy_url != NULL && http->proxy_url[0] != '\0' && http->no_proxy == NULL;
     char what[HOST_BYTES + 64];
     if (answer->failure == HTTP_CALL_BAD_URL || answer->failure == HTTP_CALL_NO_MEMORY) return;
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {

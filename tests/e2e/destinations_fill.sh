@@ -121,6 +121,31 @@ claim "dead: SIGTERM ends it with status 0" stop dead
 claim "dead: nothing is damaged, and the ledger balances" "$firekeep" verify "$work/dead"
 stop twin
 
+# --- what it remembers cannot be read for a while ---------------------------------------------------
+
+claim "closed: starts, though nobody is there" start_firekeep closed "$work/closed" "${ports[0]}" "${small[@]}" --config.file="$work/firekeep.yml"
+claim "closed: half of it is acknowledged" is_acknowledged "$long" --retry 60 --first 900
+crash closed
+state=$work/closed/relay/twin/state
+cp "$state" "$work/state"
+head -c 10 "$work/state" >"$state"
+is_closed() {
+    quiet_curl "$url/api/v1/status/destinations" | tee "$work/status.json"
+    jq -e '.data[0] | .state == "closed" and (.lastError | contains("state"))' "$work/status.json" >/dev/null
+}
+claim "closed: starts though a destination cannot be opened" start_firekeep closed "$work/closed" "${ports[0]}" "${small[@]}" --config.file="$work/firekeep.yml"
+claim "closed: and says so" within 10 is_closed
+claim "closed: the rest is acknowledged" is_acknowledged "$long" --retry 60 --skip 900
+claim "closed: what is there goes into parts" flush
+claim "closed: and these are merged" quiet_curl --max-time 60 -X POST "$url/api/v1/admin/tsdb/merge?full=true"
+cp "$work/state" "$state"
+claim "closed: the other server comes" start_firekeep twin "$work/closed-twin" "${ports[1]}"
+claim "closed: once it can be opened everything arrives" within 60 has_delivered twin "$long_count"
+claim "closed: the account is right" balances twin
+claim "closed: the other server has the same" equals "$there" "$long"
+claim "closed: SIGTERM ends it with status 0" stop closed
+stop twin
+
 # --- without a store --------------------------------------------------------------------------------
 
 none=("${small[@]}" --storage.mode=none --config.file="$work/firekeep.yml")
