@@ -8,11 +8,12 @@
 #include <stdio.h>
 
 #include "model/labels.h"
+#include "relay/bounds.h"
 #include "relay/plan_gather.h"
 #include "relay/selection.h"
 #include "relay/series_seen.h"
 
-enum { LANES_MAX = 64, EXAMPLE_BYTES_MAX = 16 << 20 };
+enum { EXAMPLE_BYTES_MAX = 16 << 20 };
 
 struct lane {
     struct writer_call *call;
@@ -29,9 +30,7 @@ struct planner {
     struct writer_limits limits;
     struct selection *selection;
     struct plan_gather *gather;
-    uint32_t samples_max;
-    uint64_t bytes_max;
-    int64_t age_max_ms;
+    struct call_bounds bounds;
     struct lane lanes[LANES_MAX];
     uint32_t lane_count;
     int64_t now_ms; /* of the last item that has a time */
@@ -165,7 +164,7 @@ is_old(const struct planner *p, const struct lane *lane, int64_t t_ms)
 {
     int64_t age_ms;
     if (lane->count == 0) return false;
-    return __builtin_sub_overflow(t_ms, lane->first_ms, &age_ms) || age_ms >= p->age_max_ms;
+    return __builtin_sub_overflow(t_ms, lane->first_ms, &age_ms) || age_ms >= p->bounds.age_ms;
 }
 
 static enum err
@@ -222,8 +221,8 @@ hand_on(struct planner *p, const struct item *item, struct why *why)
         return OK;
     }
     if (item->kind != ITEM_METADATA) note_mapped(p, item);
-    bool sealed =
-        lane->count >= p->samples_max || p->class->bytes(p->writer, lane->call) >= p->bytes_max;
+    bool sealed = lane->count >= p->bounds.samples ||
+                  p->class->bytes(p->writer, lane->call) >= p->bounds.bytes;
     return sealed ? lane_send(p, lane, why) : OK;
 }
 
@@ -247,7 +246,6 @@ take(void *context, const struct item *item, struct why *why)
 static enum err
 open_writer(struct planner *p, struct why *why)
 {
-    const struct batch_settings *batch = &p->settings.batch;
     struct writer_options options = {
         .env = p->options.env,
         .memory = p->options.memory,
@@ -259,15 +257,8 @@ open_writer(struct planner *p, struct why *why)
     enum err e = p->class->create(&options, &p->writer, why);
     if (e) return e;
     p->limits = p->class->limits(p->writer);
-    p->samples_max = batch->max_samples != 0 ? batch->max_samples : p->limits.samples;
-    if (p->samples_max > p->limits.samples_max) p->samples_max = p->limits.samples_max;
-    p->bytes_max = batch->max_bytes != 0 ? batch->max_bytes : p->limits.bytes;
-    if (p->bytes_max > p->limits.bytes_max) p->bytes_max = p->limits.bytes_max;
-    p->age_max_ms = p->limits.max_age_ms != 0 ? p->limits.max_age_ms : batch->max_age_ms;
-    uint32_t lanes = p->settings.concurrency != 0 ? p->settings.concurrency : p->limits.concurrency;
-    if (lanes > LANES_MAX) lanes = LANES_MAX;
-    if (p->limits.one_lane) lanes = 1;
-    while (p->lane_count < lanes) {
+    p->bounds = call_bounds_of(&p->limits, &p->settings);
+    while (p->lane_count < p->bounds.lanes) {
         struct lane *lane = &p->lanes[p->lane_count];
         e = p->class->call_new(p->writer, &lane->call);
         if (e) return why_set(why, e, "no memory for calls");

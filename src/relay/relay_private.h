@@ -3,6 +3,7 @@
 #define RELAY_RELAY_PRIVATE_H
 
 #include "base/lock.h"
+#include "relay/bounds.h"
 #include "relay/dead_letters.h"
 #include "relay/fill.h"
 #include "relay/relay.h"
@@ -11,7 +12,6 @@
 #include "relay/state.h"
 
 enum {
-    LANES_MAX = 64,
     REFUSALS_WINDOW = 10000, /* samples judged last, of which */
     REFUSALS_MAX = 5000,     /* so many refused are too many */
     REFUSALS_SLOTS = 20,

@@ -185,16 +185,11 @@ open_writer(struct relay *r, struct why *why)
     enum err e = r->class->create(&options, &r->writer, why);
     if (e) return e;
     r->limits = r->class->limits(r->writer);
-    const struct batch_settings *batch = &r->settings->batch;
-    r->samples_max = batch->max_samples != 0 ? batch->max_samples : r->limits.samples;
-    if (r->samples_max > r->limits.samples_max) r->samples_max = r->limits.samples_max;
-    r->bytes_max = batch->max_bytes != 0 ? batch->max_bytes : r->limits.bytes;
-    if (r->bytes_max > r->limits.bytes_max) r->bytes_max = r->limits.bytes_max;
-    r->age_max_ms = r->limits.max_age_ms != 0 ? r->limits.max_age_ms : batch->max_age_ms;
-    r->concurrency =
-        r->settings->concurrency != 0 ? r->settings->concurrency : r->limits.concurrency;
-    if (r->concurrency > LANES_MAX) r->concurrency = LANES_MAX;
-    if (r->limits.one_lane) r->concurrency = 1;
+    struct call_bounds bounds = call_bounds_of(&r->limits, r->settings);
+    r->samples_max = bounds.samples;
+    r->bytes_max = bounds.bytes;
+    r->age_max_ms = bounds.age_ms;
+    r->concurrency = bounds.lanes;
     while (r->lane_count < r->concurrency) {
         e = lane_init(r, &r->lanes[r->lane_count++]);
         if (e) return e;
