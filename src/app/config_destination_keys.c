@@ -313,7 +313,7 @@ static const struct schema_key destination_keys[] = {
      .help = "where it begins when it is new"},
     {"batch", SCHEMA_MAPPING, BELOW(destination_settings, batch, batch_schema),
      .help = "how much goes into one request"},
-    {"concurrency", SCHEMA_COUNT, OF(concurrency), .fallback = "0", .max = 1024,
+    {"concurrency", SCHEMA_COUNT, OF(concurrency), .fallback = "0", .max = 64,
      .help = "requests at a time; 0: as the type likes it"},
     {"timeout", SCHEMA_DURATION, OF(timeout_ms), .fallback = "30s", .min = 1, .max = HOUR,
      .help = "time for one request"},

@@ -2,7 +2,9 @@
 #include "backend/http_common.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <stdio.h>
+#include <strings.h>
 
 #include "base/base64.h"
 #include "model/labels.h"
@@ -303,6 +305,24 @@ verdict_of_status(unsigned status)
     return blocked || status < 400 ? VERDICT_BLOCKED : VERDICT_SOME_DEAD;
 }
 
+/* No service answers a write with a page for people: a portal does, or a URL that leads elsewhere.
+ */
+static bool
+is_page(struct bytes body)
+{
+    static const char *const begins[] = {"<!doctype html", "<html"};
+    const char *at = (const char *)body.at;
+    size_t size = body.size;
+    for (; size > 0 && isspace((unsigned char)*at); size--) {
+        at++;
+    }
+    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++) {
+        size_t length = strlen(begins[i]);
+        if (size >= length && strncasecmp(at, begins[i], length) == 0) return true;
+    }
+    return false;
+}
+
 void
 http_judge(const struct http_call_answer *answer, struct writer_step *step)
 {
@@ -315,4 +335,12 @@ http_judge(const struct http_call_answer *answer, struct writer_step *step)
     step->wait_ms = answer->retry_after_ns / NS_PER_MS;
     snprintf(step->reason, sizeof step->reason, "http_%u", answer->status);
     step_answer(step, answer->body);
+    bool redirects = answer->status >= 300 && answer->status < 400;
+    bool page = is_page(answer->body);
+    if (step->verdict == VERDICT_DELIVERED && page) {
+        step_done(step, VERDICT_BLOCKED, "web_page", "a web page came instead of an answer");
+    } else if (redirects && (page || answer->body.size == 0)) {
+        snprintf(step->answer, sizeof step->answer,
+                 "a redirect; none is followed, url has to name where it leads to");
+    }
 }

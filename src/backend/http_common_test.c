@@ -42,6 +42,42 @@ test_a_failure_blocks_only_if_somebody_has_to_mend_something(void **state)
     }
 }
 
+static struct writer_step
+judged(unsigned status, const char *body)
+{
+    struct writer_step step = {.next = WRITER_SEND};
+    const struct http_call_answer answer = {.status = status, .body = bytes_of_text(body)};
+    http_judge(&answer, &step);
+    return step;
+}
+
+static void
+test_a_page_for_people_is_no_success(void **state)
+{
+    (void)state;
+    static const char *const pages[] = {"<html>", "\r\n <!DOCTYPE html>", "<HTML lang=en>"};
+    static const char *const others[] = {"", "<", "<htm", "{}", "ok", "<?xml version=\"1.0\"?>"};
+    for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {
+        struct writer_step step = judged(200, pages[i]);
+        assert_int_equal(step.verdict, VERDICT_BLOCKED);
+        assert_string_equal(step.reason, "web_page");
+        assert_int_equal(judged(503, pages[i]).verdict, VERDICT_RETRY);
+    }
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        assert_int_equal(judged(200, others[i]).verdict, VERDICT_DELIVERED);
+    }
+}
+
+static void
+test_a_redirect_blocks_and_says_what_it_is(void **state)
+{
+    (void)state;
+    struct writer_step step = judged(302, "<html>Found</html>");
+    assert_int_equal(step.verdict, VERDICT_BLOCKED);
+    assert_string_equal(step.reason, "http_302");
+    assert_non_null(strstr(step.answer, "a redirect"));
+}
+
 static enum err
 put_value(const char *value)
 {
@@ -107,6 +143,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_failure_blocks_only_if_somebody_has_to_mend_something),
+        cmocka_unit_test(test_a_page_for_people_is_no_success),
+        cmocka_unit_test(test_a_redirect_blocks_and_says_what_it_is),
         cmocka_unit_test(test_a_value_cannot_begin_a_line_of_its_own),
         cmocka_unit_test(test_headers_are_counted),
         cmocka_unit_test(test_a_url_keeps_its_path_and_its_query),

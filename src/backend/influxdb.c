@@ -440,6 +440,9 @@ judge(struct writer *w, struct writer_call *c, const struct http_call_answer *an
       struct writer_step *step)
 {
     http_judge(answer, step);
+    if (step->verdict == VERDICT_DELIVERED && answer->body.size > 0) {
+        step->verdict = VERDICT_RETRY; /* what was written is answered with 204, without words */
+    }
     if (answer->failure != HTTP_CALL_ANSWERED || step->verdict == VERDICT_DELIVERED) return;
     if (!c->by_compat && refuses_path(w, answer)) {
         turn_to_compat(w);

@@ -231,6 +231,8 @@ test_each_answer_leads_somewhere(void **state)
     } cases[] = {
         {204, "", VERDICT_DELIVERED, "http_204"},
         {200, "", VERDICT_DELIVERED, "http_200"},
+        {200, "{\"error\":\"timeout\"}", VERDICT_RETRY, "http_200"},
+        {200, "<html>Welcome</html>", VERDICT_BLOCKED, "web_page"},
         {400, "{\"error\":\"unable to parse 'up': missing fields\"}", VERDICT_SOME_DEAD,
          "http_400"},
         {400,

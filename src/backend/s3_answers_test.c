@@ -68,6 +68,21 @@ test_refusals_have_their_verdicts(void **state)
 }
 
 static void
+test_success_that_does_not_name_what_was_put_is_none(void **state)
+{
+    (void)state;
+    struct s3_rig rig;
+    s3_rig_init(&rig, 1);
+    rig_open(&rig);
+    prepare(&rig);
+    must_add(&rig, 1, 0);
+    seal_and_save(&rig);
+    answer(&rig, 200, "<html>Welcome</html>"); /* without an ETag */
+    expect_done(&rig, VERDICT_RETRY, "odd_answer");
+    s3_rig_fini(&rig);
+}
+
+static void
 test_silence_is_asked_again(void **state)
 {
     (void)state;
@@ -271,6 +286,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refusals_have_their_verdicts),
+        cmocka_unit_test(test_success_that_does_not_name_what_was_put_is_none),
         cmocka_unit_test(test_silence_is_asked_again),
         cmocka_unit_test(test_the_right_region_is_learnt_and_remembered),
         cmocka_unit_test(test_a_wrong_region_name_is_no_lesson),

@@ -201,10 +201,11 @@ static inline void
 answer(struct s3_rig *rig, unsigned status, const char *body)
 {
     struct http_call_answer a = answer_of(status, body);
+    if (status == 200 && body[0] == '\0') snprintf(a.wanted[1], sizeof a.wanted[1], "\"e\"");
     take(rig, &a);
 }
 
-/* To a part of an object. */
+/* To an object, or a part of one. */
 static inline void
 answer_etag(struct s3_rig *rig, const char *etag)
 {

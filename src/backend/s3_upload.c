@@ -170,6 +170,17 @@ is_etag(struct bytes etag)
     return etag.size > 0 && etag.size <= ETAG_BYTES_MAX;
 }
 
+/* Every store of objects names what it has; a page that welcomes us does not. */
+static void
+take_put(struct s3_upload *u, const struct http_call_answer *answer, struct writer_step *judged)
+{
+    if (answer->wanted[S3_WANTED_ETAG][0] == '\0') {
+        say_odd(judged, "the answer to an object has no ETag");
+        return;
+    }
+    u->phase = S3_UPLOAD_DONE;
+}
+
 static void
 take_part(struct s3_upload *u, const struct http_call_answer *answer, struct writer_step *judged)
 {
@@ -241,7 +252,7 @@ s3_upload_take(struct s3_upload *u, const struct http_call_answer *answer,
         return;
     default:
         assert(u->phase == S3_UPLOAD_PUT);
-        u->phase = S3_UPLOAD_DONE;
+        take_put(u, answer, judged);
         return;
     }
 }

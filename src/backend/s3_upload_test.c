@@ -88,7 +88,7 @@ test_more_than_a_part_goes_in_parts(void **state)
             requests++;
             take(VERDICT_DELIVERED, 200, "<CompleteMultipartUploadResult/>", "");
         } else {
-            take(VERDICT_DELIVERED, 200, "", "");
+            take(VERDICT_DELIVERED, 200, "", "\"e\"");
         }
         assert_int_equal(upload.phase, S3_UPLOAD_DONE);
         assert_int_equal(requests, cases[i].requests);

@@ -437,11 +437,10 @@ judge(struct writer *w, struct writer_call *c, const struct http_call_answer *an
     if (step->verdict == VERDICT_BLOCKED && answer->failure == HTTP_CALL_ANSWERED) {
         timestream_table_named(database_of(w, c), table_of(w, c), step);
     }
-    bool has_body = answer->body.size > 0 && answer->body.at[0] == '{';
-    if (step->verdict == VERDICT_DELIVERED && !has_body) {
-        /* What stands before us may say 200 and know nothing, or be cut off behind its first line.
-         */
-        step_done(step, VERDICT_RETRY, "damaged", "an answer of success that says nothing");
+    if (step->verdict == VERDICT_DELIVERED && !timestream_is_answer(answer->body)) {
+        /* What stands before the service may say 200 and know nothing of it. */
+        step_done(step, VERDICT_RETRY, "damaged",
+                  "an answer of success that is none of the service");
     }
     if (step->verdict != VERDICT_DEAD) return;
     aws_json_error(answer, &error);

@@ -154,6 +154,9 @@ void timestream_table_named(const char *database, const char *table, struct writ
 
 /* --- timestream_answer.c ---------------------------------------------------------------------- */
 
+/* Whether this is what the service says of success: an object, with all of it there. */
+bool timestream_is_answer(struct bytes body);
+
 /* Records that were refused, by their index. */
 struct timestream_rejections {
     struct {

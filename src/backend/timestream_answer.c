@@ -22,6 +22,15 @@ load(struct bytes body)
     return json_loadb(body.at == NULL ? "" : (const char *)body.at, body.size, 0, NULL);
 }
 
+bool
+timestream_is_answer(struct bytes body)
+{
+    json_t *root = load(body);
+    bool is_answer = json_is_object(root);
+    json_decref(root);
+    return is_answer;
+}
+
 static struct bytes
 text_of(const json_t *json)
 {

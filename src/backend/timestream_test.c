@@ -159,14 +159,16 @@ test_a_call_is_one_signed_request(void **state)
 }
 
 static void
-test_success_without_a_word_is_none(void **state)
+test_success_without_words_of_the_service_is_none(void **state)
 {
     (void)state;
     send_three();
     answer(200, "");
-    expect_done(&rig, VERDICT_RETRY, "damaged", "says nothing");
+    expect_done(&rig, VERDICT_RETRY, "damaged", "none of the service");
     answer(200, "<html>");
-    expect_done(&rig, VERDICT_RETRY, "damaged", "says nothing");
+    expect_done(&rig, VERDICT_RETRY, "damaged", "none of the service");
+    answer(200, "{\"RecordsIngested\":{\"Total\":3,");
+    expect_done(&rig, VERDICT_RETRY, "damaged", "none of the service");
     answer(200, "{}");
     expect_done(&rig, VERDICT_DELIVERED, "", "");
 }
@@ -748,7 +750,7 @@ main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_a_call_is_one_signed_request),
-        TEST(test_success_without_a_word_is_none),
+        TEST(test_success_without_words_of_the_service_is_none),
         TEST(test_a_call_sent_again_has_the_same_body_and_another_signature),
         TEST(test_a_call_that_was_cleared_is_another_one),
         TEST(test_limits_are_those_of_the_service),

@@ -14,7 +14,7 @@
 #include "net/http_answer.h"
 #include "net/http_mask.h"
 
-enum { ANSWER_BYTES_MAX = 64 << 20, IDLE_MAX = 8 };
+enum { ANSWER_BYTES_MAX = 64 << 20, CUT_BYTES_MAX = 16 << 20, IDLE_MAX = 8 };
 
 struct transfer {
     struct transfer *next;
@@ -28,6 +28,8 @@ struct transfer {
     char error[CURL_ERROR_SIZE];
     CURLcode code;
     bool headers_whole; /* the empty line behind them has come */
+    uint64_t cut_bytes; /* of the body, that nobody will look at */
+    bool endless;       /* these were too many */
 };
 
 struct http_calls {
@@ -128,7 +130,9 @@ on_body(char *data, size_t item, size_t count, void *context)
     size_t kept = size < room ? size : room;
     t->answer.body_cut |= kept < size;
     buf_put(&t->body, data, kept);
-    return buf_error(&t->body) == OK ? size : 0;
+    t->cut_bytes += size - kept;
+    t->endless = t->cut_bytes > CUT_BYTES_MAX;
+    return buf_error(&t->body) == OK && !t->endless ? size : 0;
 }
 
 /* A new status line begins a new answer: the one before was a 100. */
@@ -336,6 +340,8 @@ http_calls_start(struct http_calls *calls, const struct http_call *call, struct 
     t->answer = (struct http_call_answer){.context = call->context};
     t->error[0] = '\0';
     t->headers_whole = false;
+    t->cut_bytes = 0;
+    t->endless = false;
     buf_clear(&t->body);
     if (t->call.answer_bytes_max > ANSWER_BYTES_MAX) t->call.answer_bytes_max = ANSWER_BYTES_MAX;
     if (!set_all(t) || curl_multi_add_handle(calls->multi, t->curl) != CURLM_OK) {
@@ -470,6 +476,10 @@ http_calls_done(struct http_calls *calls, struct http_call_answer *ret)
     if (t->answer.failure == HTTP_CALL_ANSWERED && !t->headers_whole) {
         t->answer.failure = HTTP_CALL_BROKEN;
         snprintf(t->error, sizeof t->error, "the connection ended before the answer did");
+    }
+    if (t->endless) {
+        t->answer.failure = HTTP_CALL_BROKEN;
+        snprintf(t->error, sizeof t->error, "the answer does not come to an end");
     }
     if (t->answer.failure == HTTP_CALL_ANSWERED) {
         t->answer.status = (unsigned)status;

@@ -160,6 +160,31 @@ test_a_long_answer_is_cut(void **state)
     player_stop(&p);
 }
 
+static void
+test_an_answer_without_an_end_is_none(void **state)
+{
+    (void)state;
+    enum { BYTES = 18 << 20 };
+    char *answer = malloc(BYTES + 1);
+    assert_non_null(answer);
+    memset(answer, 'x', BYTES);
+    answer[BYTES] = '\0';
+    static const char head[] = "HTTP/1.1 200 Fine\r\n\r\n";
+    memcpy(answer, head, strlen(head));
+    const char *answers[] = {answer};
+    struct player p;
+    player_start(&p, 1, answers);
+    struct http_calls *calls = calls_new();
+    struct http_call call = post_to(p.url, NULL);
+    assert_int_equal(http_calls_start(calls, &call, NULL), OK);
+    struct http_call_answer a = wait_for_one(calls);
+    assert_int_equal(a.failure, HTTP_CALL_BROKEN);
+    assert_string_equal(a.error, "the answer does not come to an end");
+    http_calls_free(calls);
+    player_stop(&p);
+    free(answer);
+}
+
 static void *
 wake_soon(void *context)
 {
@@ -429,6 +454,7 @@ main(void)
         cmocka_unit_test(test_a_slow_answer_holds_up_no_other),
         cmocka_unit_test(test_why_there_is_no_answer_is_told_apart),
         cmocka_unit_test(test_a_long_answer_is_cut),
+        cmocka_unit_test(test_an_answer_without_an_end_is_none),
         cmocka_unit_test(test_waiting_ends_when_woken),
         cmocka_unit_test(test_methods_without_a_body_have_none),
         cmocka_unit_test(test_no_answer_stays_in_memory_that_is_given_back),
