@@ -578,7 +578,8 @@ lane_send(struct relay *r, struct lane *lane)
         r->now.units_total += r->class->units(r->writer, lane->sending.body);
         if (lane->ambiguous) r->now.resent_samples_total += size;
     }
-    if (r->settings->dry_run) r->now.sent_bytes_total += bytes; /* or would be */
+    bool needs_no_network = step.next == WRITER_DONE && step.verdict == VERDICT_DELIVERED;
+    if (needs_no_network) r->now.sent_bytes_total += bytes; /* or, in a dry run, would be */
     lane_take_step(r, lane, &step);
 }
 

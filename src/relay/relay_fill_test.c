@@ -138,6 +138,34 @@ test_calls_with_one_sample_of_a_series_are_made_of_many_series(void **state)
 }
 
 static void
+test_the_store_is_given_no_faster_than_wanted_and_the_log_as_it_comes(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 12);
+    w->settings.start = START_BEGINNING;
+    w->settings.fill_rate_samples = 500;
+    for (unsigned i = 0; i < 20; i++) {
+        log_some(w, 900, 0);
+        machine_flush(&w->m);
+    }
+    relay_must_open(w);
+    int64_t began_ns = env_monotonic_ns(w->m.env);
+    turn_until_settled(w);
+    int64_t took_s = (env_monotonic_ns(w->m.env) - began_ns) / NS_PER_S;
+    assert_in_range(took_s, 32, 42); /* 18,000 of 500 a second */
+    began_ns = env_monotonic_ns(w->m.env);
+    for (unsigned i = 0; i < 10; i++) {
+        log_some(w, 900, 0);
+    }
+    turn_until_settled(w);
+    took_s = (env_monotonic_ns(w->m.env) - began_ns) / NS_PER_S;
+    assert_in_range(took_s, 0, 8);
+    check_account(w);
+    world_fini(w);
+}
+
+static void
 test_who_begins_now_is_given_all_since_it_was_named(void **state)
 {
     (void)state;
@@ -473,6 +501,8 @@ main(void)
                                   tell_seed),
         cmocka_unit_test_teardown(test_calls_with_one_sample_of_a_series_are_made_of_many_series,
                                   tell_seed),
+        cmocka_unit_test_teardown(
+            test_the_store_is_given_no_faster_than_wanted_and_the_log_as_it_comes, tell_seed),
         cmocka_unit_test_teardown(test_who_begins_now_is_given_all_since_it_was_named, tell_seed),
         cmocka_unit_test_teardown(test_who_begins_at_a_time_is_given_what_is_not_older, tell_seed),
         cmocka_unit_test_teardown(

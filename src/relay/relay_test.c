@@ -269,6 +269,66 @@ test_dead_letters_are_sent_again_when_told(void **state)
     world_fini(w);
 }
 
+/* What was delivered from now on until so much time has gone by. */
+static uint64_t
+delivered_within(struct world *w, int64_t ns)
+{
+    int64_t began_ns = env_monotonic_ns(w->m.env);
+    uint64_t before = status_of(w).fates.count[ITEM_FLOAT][FATE_DELIVERED];
+    while (env_monotonic_ns(w->m.env) - began_ns < ns) {
+        turn(w, 1);
+    }
+    return status_of(w).fates.count[ITEM_FLOAT][FATE_DELIVERED] - before;
+}
+
+static void
+test_no_more_is_sent_in_a_second_than_wanted(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    for (unsigned by_bytes = 0; by_bytes < 2; by_bytes++) {
+        world_init(w, 30 + by_bytes);
+        w->settings.max_rate_samples = by_bytes ? 0 : 1000;
+        w->settings.max_rate_bytes = by_bytes ? 100 * 1000 : 0; /* a sample is 100 */
+        relay_must_open(w);
+        for (unsigned i = 0; i < 40; i++) {
+            log_some(w, 1000, 0);
+        }
+        delivered_within(w, 2 * NS_PER_S); /* what was saved up */
+        uint64_t delivered = delivered_within(w, 20 * NS_PER_S);
+        assert_in_range(delivered, 19000, 21000);
+        w->settings.max_rate_samples = w->settings.max_rate_bytes = 0;
+        crash(w); /* with other settings */
+        turn_until_settled(w);
+        check_account(w);
+        world_fini(w);
+    }
+}
+
+static void
+test_what_fails_for_too_long_becomes_a_dead_letter_if_that_is_wanted(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 32);
+    w->settings.retry.give_up_after_ms = 60 * 1000;
+    w->moods.throttle = 100; /* not stored, for sure */
+    relay_must_open(w);
+    log_some(w, 500, 0);
+    delivered_within(w, 55 * NS_PER_S);
+    assert_int_equal(status_of(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 0);
+    delivered_within(w, 40 * NS_PER_S);
+    assert_int_equal(status_of(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 500);
+    assert_int_equal(status_of(w).fates.count[ITEM_FLOAT][FATE_OPEN], 0);
+    turn(w, 30);
+    must(dead_letters_each(w->m.env, "relay/there", NULL, note_dead, w, NULL, &w->m.why));
+    w->moods.throttle = 0;
+    log_some(w, 400, 0); /* and it goes on */
+    turn_until_settled(w);
+    assert_int_equal(status_of(w).fates.count[ITEM_FLOAT][FATE_DELIVERED], 400);
+    world_fini(w);
+}
+
 static void
 test_every_allocation_may_fail(void **state)
 {
@@ -307,6 +367,9 @@ main(void)
             test_a_blocked_destination_keeps_everything_and_is_probed_with_one_sample, tell_seed),
         cmocka_unit_test_teardown(test_a_destination_that_refuses_most_is_left_alone, tell_seed),
         cmocka_unit_test_teardown(test_dead_letters_are_sent_again_when_told, tell_seed),
+        cmocka_unit_test_teardown(test_no_more_is_sent_in_a_second_than_wanted, tell_seed),
+        cmocka_unit_test_teardown(
+            test_what_fails_for_too_long_becomes_a_dead_letter_if_that_is_wanted, tell_seed),
         cmocka_unit_test_teardown(test_every_allocation_may_fail, tell_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
