@@ -2,11 +2,11 @@
 """fault_proxy.py - stands between Firekeep and services of AWS, or those who play them, and lets things go wrong.
 
     fault_proxy.py --port 9000 --route stream=kinesis:9001:4567 --route archive=s3:9002:4568 [--tls archive
-                   --tls-cert cert.pem --tls-key key.pem]
+                   --tls-cert cert.pem --tls-key key.pem [--tls-client-ca ca.pem] [--tls-least 1.3]]
 
 A route is NAME=SERVICE:PORT:UPSTREAM: what comes in on 127.0.0.1:PORT goes on to 127.0.0.1:UPSTREAM as it is, Host and
 all, so that signatures stay right, and the answer comes back as it is. SERVICE (kinesis, firehose, s3, sts, timestream,
-influxdb, opentsdb, remote_write) says how errors look. Routes named by --tls speak HTTPS with that certificate. With
+influxdb, opentsdb, remote_write) says how errors look. Routes named by --tls speak HTTPS with that certificate, with --tls-client-ca only to clients that one of its authorities knows. With
 --record NAME=FILE the bodies of those calls that the other side answered with 2xx are appended to FILE, in that order, each
 behind its length in four bytes, the lowest first.
 
@@ -409,11 +409,17 @@ def main():
     parser.add_argument("--tls", action="append", default=[], metavar="NAME")
     parser.add_argument("--tls-cert")
     parser.add_argument("--tls-key")
+    parser.add_argument("--tls-client-ca")
+    parser.add_argument("--tls-least", choices=("1.2", "1.3"), default="1.2")
     args = parser.parse_args()
     tls = None
     if args.tls:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(args.tls_cert, args.tls_key)
+        tls.minimum_version = ssl.TLSVersion.TLSv1_3 if args.tls_least == "1.3" else ssl.TLSVersion.TLSv1_2
+        if args.tls_client_ca:
+            tls.verify_mode = ssl.CERT_REQUIRED
+            tls.load_verify_locations(args.tls_client_ca)
     records = dict(each.split("=", 1) for each in args.record)
     for path in records.values():
         cut_torn(path)
