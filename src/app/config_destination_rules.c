@@ -112,6 +112,26 @@ rule_template(const char *text, struct why *why)
 }
 
 enum err
+rule_tenant_template(const char *text, struct why *why)
+{
+    static const char tenant[] = "${tenant}";
+    enum err e = rule_template(text, why);
+    for (const char *p = text; e == OK && (p = strstr(p, "${")) != NULL; p++) {
+        if (strncmp(p, tenant, strlen(tenant)) == 0) continue;
+        e = why_set(why, ERR_INPUT, "only ${tenant} stands for a value here, found %s",
+                    shown_of(bytes_of_text(p)).text);
+    }
+    return e;
+}
+
+enum err
+rule_tenant_label(const char *text, struct why *why)
+{
+    if (strcmp(text, "__name__") != 0) return OK;
+    return why_set(why, ERR_INPUT, "__name__ is the metric's");
+}
+
+enum err
 rule_selector(const char *text, struct why *why)
 {
     struct selector selector;

@@ -122,7 +122,11 @@ test_templates_regions_and_tenants_are_checked(void **state)
         snprintf(expected, sizeof expected, "f.yml:6:11: prefix: %s '%s'", rule, bad[i]);
         check_error(text, expected);
     }
-    check_fine(S3_6 "  prefix: 'a$b/${tenant}/$${job}'\n", false);
+    check_fine(S3_6 "  prefix: 'a$b/${tenant}/$${tenant}'\n", false);
+    check_error(S3_6 "  prefix: '${tenant}/${job}/'\n",
+                "f.yml:6:11: prefix: only ${tenant} stands for a value here, found '${job}/'");
+    check_error(S3_6 "  tenant_label: __name__\n",
+                "f.yml:6:17: tenant_label: __name__ is the metric's");
     check_fine(S3_6 "  prefix: ''\n", false);
     check_error("destinations:\n- {name: a, type: s3, bucket: b, region: a/b}\n",
                 "f.yml:2:42: region: expected a region such as eu-west-1, found 'a/b'");

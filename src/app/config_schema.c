@@ -577,9 +577,11 @@ read_mapping(struct schema_reader *x, const struct schema *schema, const char *p
     struct schema_place place = {
         .x = x, .schema = schema, .path = path, .begin = in->event.start_mark};
     if (in->event.type != YAML_MAPPING_START_EVENT) {
+        /* What stands there instead may be a secret that is one level too high. */
+        bool shown = in->event.type != YAML_SCALAR_EVENT || path[0] == 0;
         return reader_complain(in, "'%s' expects keys below it such as '%s:', found %s",
                                path[0] == 0 ? "destinations" : path, schema->keys[0].name,
-                               reader_found(in).text);
+                               shown ? reader_found(in).text : "a text");
     }
     schema_default(schema, x->type, base);
     if (schema->given_first) *(bool *)base = true;

@@ -17,10 +17,8 @@ test_required_keys_are_named_with_the_type(void **state)
         {"type: s3", "type s3 needs 'name', what it is called in metrics, commands and on disk; "
                      "each has its own"},
         {"name: a, type: file",
-         "type file needs 'path', what files' names begin with; `${tenant}` is the tenant"},
-        {"name: a, type: kinesis", "type kinesis needs 'region', AWS' region, such as eu-west-1"},
-        {"name: a, type: kinesis, region: r",
-         "type kinesis needs 'stream', name or ARN of the data stream"},
+         "type file needs 'path', directory of the files; `${tenant}` is the tenant"},
+        {"name: a, type: kinesis", "type kinesis needs 'stream', name or ARN of the data stream"},
         {"name: a, type: firehose, region: r",
          "type firehose needs 'delivery_stream', name of the delivery stream"},
         {"name: a, type: s3, region: r", "type s3 needs 'bucket', name of the bucket"},
@@ -192,7 +190,7 @@ test_values_of_the_wrong_kind_name_what_is_expected(void **state)
     check_error(FILE_5 "  format: cvs\n", "f.yml:5:11: format: expected one of ndjson, csv, "
                                           "openmetrics, found 'cvs'; did you mean 'csv'?");
     check_error(FILE_5 "  batch: 5\n",
-                "f.yml:5:10: 'batch' expects keys below it such as 'max_samples:', found '5'");
+                "f.yml:5:10: 'batch' expects keys below it such as 'max_samples:', found a text");
     check_error(FILE_5 "  batch: {max_age: old}\n", "f.yml:5:20: batch.max_age: expected a "
                                                     "duration such as 90s or 1h30m, found 'old'");
     check_error(FILE_5 "  select: up\n", "f.yml:5:11: select: expected a list, found 'up'");
@@ -208,7 +206,7 @@ test_values_of_the_wrong_kind_name_what_is_expected(void **state)
     check_error(FILE_5 "  relabel: {action: drop}\n",
                 "f.yml:5:12: relabel: expected a list, found a mapping");
     check_error(FILE_5 "  relabel: [drop]\n", "f.yml:5:13: 'relabel' expects keys below it such as "
-                                              "'source_labels:', found 'drop'");
+                                              "'source_labels:', found a text");
     check_error(FILE_5 "  tenant_label: [a]\n",
                 "f.yml:5:17: tenant_label: expected a text, found a list");
     check_error(FILE_5 "  tenant_label: ''\n", "f.yml:5:17: tenant_label: must not be empty");

@@ -240,12 +240,30 @@ same_text(const char *a, const char *b)
     return strcmp(a == NULL ? "" : a, b == NULL ? "" : b) == 0;
 }
 
+/* As `same_text`, but slashes at the end, and several in a row, mean nothing. */
+static bool
+same_path(const char *a, const char *b)
+{
+    for (;;) {
+        size_t slashes_a = strspn(a, "/"), slashes_b = strspn(b, "/");
+        bool ends_a = a[slashes_a] == '\0', ends_b = b[slashes_b] == '\0';
+        if (ends_a || ends_b) return ends_a && ends_b;
+        if ((slashes_a == 0) != (slashes_b == 0)) return false;
+        a += slashes_a;
+        b += slashes_b;
+        size_t name = strcspn(a, "/");
+        if (strcspn(b, "/") != name || memcmp(a, b, name) != 0) return false;
+        a += name;
+        b += name;
+    }
+}
+
 /* Whether two would write, and clean up, in one place. */
 static bool
 share_place(const struct destination_settings *a, const struct destination_settings *b)
 {
     if (a->type != b->type) return false;
-    if (a->type == DESTINATION_FILE) return same_text(a->u.file.path, b->u.file.path);
+    if (a->type == DESTINATION_FILE) return same_path(a->u.file.path, b->u.file.path);
     return a->type == DESTINATION_S3 && same_text(a->u.s3.bucket, b->u.s3.bucket) &&
            same_text(a->u.s3.prefix, b->u.s3.prefix) &&
            same_text(a->u.s3.endpoint, b->u.s3.endpoint);

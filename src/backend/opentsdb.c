@@ -733,6 +733,12 @@ opentsdb_check(struct writer *w, uint32_t number, const struct http_call_answer 
         send_request(w, "GET", &w->version_url, nothing, ret_step);
     else
         send_request(w, "POST", &w->put_url, bytes_of_text("[]"), ret_step);
+    /* Others that take /api/put need not have a version. */
+    bool has_none =
+        number == 0 && answer != NULL && (answer->status == 404 || answer->status == 405);
+    if (has_none) {
+        step_done(ret_step, VERDICT_DELIVERED, "", "it tells no version");
+    }
     /* "No datapoints found": it would have taken some. */
     bool lacks_points = number == 1 && answer != NULL && answer->status == 400;
     if (lacks_points) {

@@ -847,8 +847,12 @@ check_may(struct writer *w, const char *method, const struct http_call_answer *a
     struct aws_error error;
     s3_bucket_judge(&w->bucket, &trimmed, step);
     aws_xml_error(&trimmed, &error);
-    if (strcmp(error.code, "NoSuchUpload") != 0) return;
-    step_done(step, VERDICT_DELIVERED, "", "it was not refused for want of a permission");
+    bool missing = strcmp(error.code, "NoSuchUpload") == 0;
+    bool unknown = strcmp(error.code, "MethodNotAllowed") == 0 || answer->status == 501;
+    if (!missing && !unknown) return;
+    step_done(step, VERDICT_DELIVERED, "",
+              missing ? "it was not refused for want of a permission"
+                      : "this store does not know such uploads, and large objects need them");
 }
 
 static void

@@ -18,7 +18,11 @@
 #include "base/log.h"
 #include "relay/relay_private.h"
 
-enum { RUNS_MAX = 256 * 1024 };
+enum {
+    RUNS_MAX = 256 * 1024,
+    ASKED_MS_MAX =
+        5 * 60 * 1000, /* who asks for a day meant something else, or was misunderstood */
+};
 
 /* --- calls ------------------------------------------------------------------------------------ */
 
@@ -225,6 +229,7 @@ lane_back_off(struct relay *r, struct lane *lane, int64_t asked_ms)
     if (env_random(r->options.env, &random, sizeof random) != OK) random = 0;
     int64_t wait_ms = lane->backoff_ms - (int64_t)(random % 256) * lane->backoff_ms / 1024;
     if (wait_ms < 1) wait_ms = 1;
+    if (asked_ms > ASKED_MS_MAX) asked_ms = ASKED_MS_MAX;
     lane_wait_ms(r, lane, asked_ms > wait_ms ? asked_ms : wait_ms);
 }
 
@@ -269,16 +274,11 @@ bury_run(struct relay *r, struct call_item *run, const char *reason, const char 
     return OK;
 }
 
-/* Everything of the range is refused for good. */
+/* Everything of the range becomes dead letters. */
 static void
-lane_bury(struct relay *r, struct lane *lane, const char *reason, const char *answer)
+lane_give_up(struct relay *r, struct lane *lane, const char *reason, const char *answer)
 {
-    uint32_t size = lane->end - lane->done, samples = range_samples(lane);
-    relay_note_judged(r, samples, samples);
-    if (r->obstacle == OBSTACLE_REFUSING) { /* it was the probe */
-        lane->phase = LANE_READY;
-        return;
-    }
+    uint32_t size = lane->end - lane->done;
     for (; lane->done < lane->end; lane->done++) {
         enum err e = bury_run(r, &lane->sending.items[lane->done], reason, answer);
         if (e) {
@@ -290,11 +290,23 @@ lane_bury(struct relay *r, struct lane *lane, const char *reason, const char *an
     lane_advance(r, lane, size);
 }
 
+/* Everything of the range is refused for good. */
+static void
+lane_bury(struct relay *r, struct lane *lane, const char *reason, const char *answer)
+{
+    uint32_t samples = range_samples(lane);
+    relay_note_judged(r, samples, samples, reason, answer);
+    if (r->obstacle == OBSTACLE_REFUSING) /* it was the probe */
+        lane->phase = LANE_READY;
+    else
+        lane_give_up(r, lane, reason, answer);
+}
+
 static void
 lane_delivered(struct relay *r, struct lane *lane)
 {
     uint32_t size = lane->end - lane->done;
-    relay_note_judged(r, range_samples(lane), 0);
+    relay_note_judged(r, range_samples(lane), 0, NULL, NULL);
     relay_note_success(r);
     if (settle_range(r, lane, FATE_DELIVERED) != OK) {
         lane->built = false; /* what is left is sent again: there was no memory to note it */
@@ -337,7 +349,7 @@ lane_later(struct relay *r, struct lane *lane, int64_t wait_ms, const char *answ
     int64_t give_up_ms = r->settings->retry.give_up_after_ms;
     int64_t since_ns = lane->failing_since_ns;
     if (give_up_ms > 0 && since_ns > 0 && relay_now_ns(r) - since_ns >= give_up_ms * NS_PER_MS)
-        lane_bury(r, lane, "gave_up", answer);
+        lane_give_up(r, lane, "gave_up", answer); /* nobody refused it */
     else
         lane_back_off(r, lane, wait_ms);
 }
@@ -348,6 +360,7 @@ lane_mixed(struct relay *r, struct lane *lane, const struct writer_step *step)
 {
     struct call_item *items = lane->sending.items;
     uint32_t judged = 0, refused = 0;
+    struct writer_entry refusal = {.verdict = VERDICT_DEAD};
     bool throttled = false, refusing = r->obstacle == OBSTACLE_REFUSING;
     uint32_t kept = lane->end; /* from behind, so that those before may be counted off */
     for (uint32_t i = lane->end; i-- > lane->done;) {
@@ -358,13 +371,14 @@ lane_mixed(struct relay *r, struct lane *lane, const struct writer_step *step)
         throttled |= entry.verdict == VERDICT_THROTTLED;
         judged += delivered || dead;
         refused += dead;
+        if (dead) refusal = entry;
         enum err e = ERR_AGAIN;
         if (delivered) e = relay_settle(r, &items[i], FATE_DELIVERED);
         if (dead && !refusing) e = bury_one(r, &items[i], entry.reason, entry.answer);
         if (!delivered && !dead) relay_note_failure(r, "sample", entry.reason, entry.answer);
         if (e) items[--kept] = items[i];
     }
-    relay_note_judged(r, judged, refused);
+    relay_note_judged(r, judged, refused, refused > 0 ? refusal.reason : NULL, refusal.answer);
     if (judged > refused) relay_note_success(r);
     if (throttled) relay_note_throttled(r);
     lane->done = kept;

@@ -154,7 +154,8 @@ relay_note_success(struct relay *r)
 }
 
 void
-relay_note_judged(struct relay *r, uint32_t judged, uint32_t refused)
+relay_note_judged(struct relay *r, uint32_t judged, uint32_t refused, const char *reason,
+                  const char *answer)
 {
     r->judged[r->refusal_slot] += judged;
     r->refusals[r->refusal_slot] += refused;
@@ -170,6 +171,7 @@ relay_note_judged(struct relay *r, uint32_t judged, uint32_t refused)
     if (sum <= REFUSALS_MAX || r->obstacle != OBSTACLE_NONE) return;
     r->obstacle = OBSTACLE_REFUSING;
     r->probe_ns = relay_now_ns(r) + PROBE_MS * NS_PER_MS;
+    note_error(r, reason == NULL ? "refused" : reason, answer == NULL ? "" : answer);
     log_error("relay: most samples are refused for good; the rest is kept until that ends",
               KV("destination", r->settings->name), KV("refused", sum),
               KV("of_the_last", REFUSALS_WINDOW));

@@ -215,7 +215,9 @@ enum bury_why { BURY_REFUSED, BURY_UNREPRESENTABLE };
 MUST_CHECK enum err relay_bury(struct relay *r, const struct call_item *at, const struct item *item,
                                enum bury_why why_buried, const char *reason, const char *answer);
 /* Counts samples that the destination judged. */
-void relay_note_judged(struct relay *r, uint32_t judged, uint32_t refused);
+/* `reason` and `answer` are those of a refusal; NULL where there is none. */
+void relay_note_judged(struct relay *r, uint32_t judged, uint32_t refused, const char *reason,
+                       const char *answer);
 
 /* --- run.c ------------------------------------------------------------------------------------ */
 

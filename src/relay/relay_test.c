@@ -211,6 +211,7 @@ test_a_destination_that_refuses_most_is_left_alone(void **state)
     turn(w, 200);
     struct relay_status s = status_of(w);
     assert_int_equal(s.state, RELAY_REFUSING);
+    assert_string_equal(s.error, "bad: ");
     /* Up to what was under way when the half was reached. */
     assert_in_range(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 5000, 6500);
     turn(w, 30);
@@ -306,12 +307,38 @@ test_no_more_is_sent_in_a_second_than_wanted(void **state)
 }
 
 static void
+test_who_asks_to_wait_is_left_alone_for_some_minutes_at_most(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t asks_ms;
+        uint32_t least, most; /* calls of a lane within an hour */
+    } cases[] = {{60 * 1000, 58, 62}, {24LL * 3600 * 1000, 11, 14}};
+    struct world *w = &the_world;
+    for (unsigned i = 0; i < 2; i++) {
+        world_init(w, 33 + i);
+        w->settings.concurrency = 1;
+        w->moods.throttle = 100;
+        w->asks_ms = cases[i].asks_ms;
+        relay_must_open(w);
+        log_some(w, 100, 0);
+        delivered_within(w, 3600 * NS_PER_S);
+        assert_in_range(w->calls, cases[i].least, cases[i].most);
+        w->moods.throttle = 0;
+        turn_until_settled(w);
+        check_account(w);
+        world_fini(w);
+    }
+}
+
+static void
 test_what_fails_for_too_long_becomes_a_dead_letter_if_that_is_wanted(void **state)
 {
     (void)state;
     struct world *w = &the_world;
     world_init(w, 32);
     w->settings.retry.give_up_after_ms = 60 * 1000;
+    w->settings.batch.max_samples = 20000;
     w->moods.throttle = 100; /* not stored, for sure */
     relay_must_open(w);
     log_some(w, 500, 0);
@@ -319,6 +346,12 @@ test_what_fails_for_too_long_becomes_a_dead_letter_if_that_is_wanted(void **stat
     assert_int_equal(status_of(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 0);
     delivered_within(w, 40 * NS_PER_S);
     assert_int_equal(status_of(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 500);
+    for (unsigned i = 0; i < 12; i++) { /* more than would be too many refusals */
+        log_some(w, 1000, 0);
+    }
+    delivered_within(w, 1800 * NS_PER_S);
+    assert_int_equal(status_of(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 12500);
+    assert_int_equal(status_of(w).state, RELAY_RETRYING);
     assert_int_equal(status_of(w).fates.count[ITEM_FLOAT][FATE_OPEN], 0);
     turn(w, 30);
     must(dead_letters_each(w->m.env, "relay/there", NULL, note_dead, w, NULL, &w->m.why));
@@ -368,6 +401,8 @@ main(void)
         cmocka_unit_test_teardown(test_a_destination_that_refuses_most_is_left_alone, tell_seed),
         cmocka_unit_test_teardown(test_dead_letters_are_sent_again_when_told, tell_seed),
         cmocka_unit_test_teardown(test_no_more_is_sent_in_a_second_than_wanted, tell_seed),
+        cmocka_unit_test_teardown(test_who_asks_to_wait_is_left_alone_for_some_minutes_at_most,
+                                  tell_seed),
         cmocka_unit_test_teardown(
             test_what_fails_for_too_long_becomes_a_dead_letter_if_that_is_wanted, tell_seed),
         cmocka_unit_test_teardown(test_every_allocation_may_fail, tell_seed),

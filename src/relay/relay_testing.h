@@ -52,6 +52,7 @@ struct world {
     bool has_learnt;     /* which it does not know at first */
     uint32_t fills;      /* that the writer was told of when it was made last */
     uint32_t bytes_max;  /* a larger call is too large */
+    int64_t asks_ms;     /* so long it wants to be left alone when it throttles */
     uint32_t calls;
     uint64_t repeated;
 };
@@ -236,6 +237,7 @@ fake_step(struct writer *writer, struct writer_call *c, const struct http_call_a
         say(step, VERDICT_RETRY, "timeout");
     } else if (happens(w, m->throttle)) {
         say(step, VERDICT_THROTTLED, "throttled");
+        step->wait_ms = w->asks_ms;
     } else if (happens(w, m->blocked)) {
         say(step, VERDICT_BLOCKED, "forbidden");
     } else if (happens(w, m->again)) {

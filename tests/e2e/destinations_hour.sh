@@ -207,7 +207,7 @@ storm() {
         fault "$name" error '"times": 12' || return 1
     done
     for name in "${routed[@]}"; do
-        within 60 told "$name" ".faults.error >= 12 + $(jq ".[\"$name\"].faults.error // 0" <<<"$before")" >"$work/storm.txt" || return 1
+        within "$patience" told "$name" ".faults.error >= 12 + $(jq ".[\"$name\"].faults.error // 0" <<<"$before")" >"$work/storm.txt" || return 1
     done
     quiet_curl "$(url_of timestream_service)/fault" -d '{"kind": "reject", "times": 2, "indexes": [0], "reason": "Not this one."}'
 }
@@ -218,7 +218,7 @@ sessions_end() {
         fault "$name" expired "\"token\": \"TOKEN$session\"" || return 1
     done
     for name in "${signed[@]}"; do
-        within 60 told "$name" ".faults.expired >= $session" >"$work/sessions.txt" || return 1
+        within "$patience" told "$name" ".faults.expired >= $session" >"$work/sessions.txt" || return 1
     done
     renew_session
 }
