@@ -330,6 +330,9 @@ judge_error(struct aws_clock *clock, const struct http_call_answer *answer,
         snprintf(ret->reason, sizeof ret->reason, "%s", rule->reason);
     } else {
         ret->verdict = verdict_of_status(answer->status);
+        /* AWS says why it refuses data, or (419) that it does: who does not is a portal. */
+        bool is_aws = error->code[0] != '\0' || answer->status == 419;
+        if (ret->verdict == VERDICT_DEAD && !is_aws) ret->verdict = VERDICT_BLOCKED;
         snprintf(ret->reason, sizeof ret->reason, "http_%u", answer->status);
     }
     ret->wait_ms = answer->retry_after_ns / NS_PER_MS;

@@ -485,8 +485,8 @@ test_refusals_that_name_nobody_are_told_apart_by_halving(void **state)
     expect_done(&rig, VERDICT_SOME_DEAD, "rejected", "");
     answer(400, "{\"__type\":\"ValidationException\",\"message\":\"a dimension is wrong\"}");
     expect_done(&rig, VERDICT_SOME_DEAD, "validation", "a dimension is wrong");
-    answer(418, "x");
-    expect_done(&rig, VERDICT_SOME_DEAD, "http_418", "x");
+    answer(418, "x"); /* not the service's words */
+    expect_done(&rig, VERDICT_BLOCKED, "http_418", "x");
 }
 
 static void

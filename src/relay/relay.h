@@ -49,8 +49,9 @@ void relay_free(struct relay *relay);
 
 /*
  * Until a destination is opened, and if it cannot be: keeps the log from where its state says, or
- * from here on if it has none, and the store as it wants to find it. The directory may be not there
- * yet. ERR_NOMEM.
+ * from here on if it has none, and the store as it wants to find it. Who has none and begins now is
+ * given one, so that it begins here whenever it is opened. The directory may be not there yet.
+ * ERR_NOMEM.
  */
 struct relay_guard;
 MUST_CHECK enum err relay_guard_new(const struct relay_options *options,

@@ -182,6 +182,8 @@ test_who_begins_now_is_given_all_since_it_was_named(void **state)
         machine_flush(&w->m);
         must(tsdb_maintain(w->m.db, &w->m.why));
     }
+    relay_guard_free(guard);
+    must(relay_guard_new(&w->options, &guard)); /* its settings were mended */
     w->begin_pos = relay_guard_pos(guard);
     relay_must_open(w);
     relay_guard_free(guard);

@@ -342,12 +342,28 @@ relay_guard_free(struct relay_guard *g)
     mem_free(g->memory, g, sizeof *g);
 }
 
+/* Where a destination begins that was named just now, lest it be another place once somebody has
+ * mended why it cannot be opened. */
+static enum err
+remember_begin(const struct relay_options *o, const char *dir, struct buf *scratch,
+               const struct relay_state *state)
+{
+    enum err e = env_mkdir(o->env, dir, NULL);
+    if (e == OK) e = relay_state_write(o->env, dir, scratch, state, NULL);
+    return e ? e : env_syncdir(o->env, o->dir, NULL);
+}
+
 static enum err
 guard_state(const struct relay_options *o, struct buf *memory, struct relay_state *ret_state)
 {
     char dir[200];
     enum err e = path_join(dir, sizeof dir, o->dir, o->settings->name);
-    return e ? e : relay_state_read(o->env, dir, memory, ret_state, NULL);
+    if (e == OK) e = relay_state_read(o->env, dir, memory, ret_state, NULL);
+    if (e != ERR_MISSING || o->settings->start != START_NOW || o->settings->dry_run) return e;
+    *ret_state = (struct relay_state){.cursor.pos = wal_end(o->wal)};
+    memcpy(ret_state->log_id, wal_log_id(o->wal), sizeof ret_state->log_id);
+    err_ignore(remember_begin(o, dir, memory, ret_state), "the guard itself remembers it, too");
+    return OK;
 }
 
 enum err
@@ -359,9 +375,9 @@ relay_guard_new(const struct relay_options *o, struct relay_guard **ret_guard)
     struct relay_state state;
     buf_init(&memory, o->memory, RELAY_STATE_BYTES_MAX);
     g->memory = o->memory;
-    g->pos = wal_end(o->wal);
     enum err e = borders_new(o->tsdb, &g->borders);
     if (e == OK) {
+        g->pos = wal_end(o->wal);
         bool known = guard_state(o, &memory, &state) == OK;
         uint64_t pos = g->pos;
         if (known) pos = state.fill.active ? state.fill.to_pos : state.cursor.pos;

@@ -146,6 +146,37 @@ claim "closed: the other server has the same" equals "$there" "$long"
 claim "closed: SIGTERM ends it with status 0" stop closed
 stop twin
 
+# --- it was named, but wrongly ----------------------------------------------------------------------
+
+write_config <<END
+destinations:
+  - {name: twin, type: s3, region: r, bucket: bb, batch: {max_age: 100ms}}
+END
+claim "named: starts though a destination can never be opened" start_firekeep named "$work/named" "${ports[0]}" "${small[@]}" --config.file="$work/firekeep.yml" --web.enable-lifecycle
+claim "named: half of it is acknowledged" is_acknowledged "$long" --retry 60 --first 900
+crash named
+claim "named: starts again after SIGKILL" start_firekeep named "$work/named" "${ports[0]}" "${small[@]}" --config.file="$work/firekeep.yml" --web.enable-lifecycle
+claim "named: the rest is acknowledged" is_acknowledged "$long" --retry 60 --skip 900
+write_config <<END
+destinations:
+  - {name: twin, type: remote_write, url: $there/api/v1/write, batch: {max_age: 100ms}}
+END
+claim "named: the other server comes" start_firekeep twin "$work/named-twin" "${ports[1]}"
+claim "named: a reload mends it" quiet_curl -X POST "$url/-/reload"
+claim "named: all since it was named arrives" within 60 has_delivered twin "$long_count"
+claim "named: the account is right" balances twin
+claim "named: the other server has the same" equals "$there" "$long"
+claim "named: SIGTERM ends it with status 0" stop named
+stop twin
+write_config <<END
+destinations:
+  - name: twin
+    type: remote_write
+    url: $there/api/v1/write
+    log_budget: 1MiB
+    batch: {max_age: 100ms}
+END
+
 # --- without a store --------------------------------------------------------------------------------
 
 none=("${small[@]}" --storage.mode=none --config.file="$work/firekeep.yml")
