@@ -100,7 +100,8 @@ static void
 count_ahead(struct relay *r)
 {
     struct ahead *a = &r->ahead;
-    a->count[a->chunk.kind] += count_wanted(r, &a->chunk, 0, a->scout);
+    uint32_t from = relay_settled_before(r, &a->chunk);
+    a->count[a->chunk.kind] += count_wanted(r, &a->chunk, from, a->scout);
     a->pos = a->chunk.end_pos;
     if (a->lasting)
         r->dirty = true; /* what is saved says how far: until then the log stays */
@@ -206,7 +207,8 @@ account_expected(const struct relay *r, const struct fates *before,
     const struct ahead *a = &r->ahead;
     *ret_expected = (struct relay_expected){.until_pos = a->lasting ? a->pos : 0};
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT && a->lasting; kind++) {
-        uint64_t under_way = r->fed[kind] - fates_settled(before, kind);
+        uint64_t settled = fates_settled(before, kind) + before->count[kind][FATE_REPLAYING];
+        uint64_t under_way = r->fed[kind] - settled;
         ret_expected->count[kind] = a->count[kind] + (int64_t)under_way;
     }
     ret_expected->selection = destination_selection_hash(r->settings);

@@ -104,7 +104,6 @@ take_letters_back(struct relay *r, struct why *why)
     dead_letters_free(r->letters);
     r->letters = NULL;
     enum err e = relay_open_letters(r, why);
-    if (e == OK) e = dead_letters_revoke_known(r->letters, why);
     return e ? e : dead_letters_sync(r->letters, why);
 }
 

@@ -59,8 +59,9 @@ struct dead_letters {
     struct buf runs;
 
     struct letter_scan reader;
-    uint32_t reader_file; /* 0: closed */
-    uint32_t replay_file; /* where next_replay() goes on */
+    uint32_t reader_file;              /* 0: closed */
+    uint64_t counted[ITEM_KIND_COUNT]; /* of those collected now, elsewhere */
+    uint32_t replay_file;              /* where next_replay() goes on */
     uint64_t replay_offset;
 };
 
@@ -523,6 +524,17 @@ use_reader(struct dead_letters *dl, struct letter_volume *v, uint64_t offset, st
 
 /* --- requests --------------------------------------------------------------------------------- */
 
+static enum err
+tell_move(struct dead_letters *dl, const struct dead_letter *letter, bool dropped, struct why *why)
+{
+    bool counted = false;
+    if (dl->options.moves == NULL) return OK;
+    enum err e = dl->options.moves(dl->options.context, letter, dropped, &counted);
+    if (e) return why_set(why, e, "no memory for a request");
+    dl->counted[letter->item.kind] += counted;
+    return OK;
+}
+
 /* Collects the letters of a file that a request means. */
 static enum err
 collect(struct dead_letters *dl, struct letter_volume *v, const struct letter_request *r,
@@ -531,6 +543,7 @@ collect(struct dead_letters *dl, struct letter_volume *v, const struct letter_re
     struct letter_runs runs;
     const struct letter_entry *entry;
     buf_clear(&dl->runs);
+    memset(dl->counted, 0, sizeof dl->counted);
     letter_runs_begin(&runs, &dl->runs);
     enum err e = use_reader(dl, v, LETTER_FILE_HEADER_BYTES, why);
     while (e == OK) {
@@ -539,6 +552,7 @@ collect(struct dead_letters *dl, struct letter_volume *v, const struct letter_re
         bool kept = letter_volume_state(v, entry->number) == LETTER_KEPT;
         if (kept && letter_request_means(r, v->number, entry->offset, entry->letter.reason)) {
             letter_runs_add(&runs, entry->number);
+            e = tell_move(dl, &entry->letter, r->wish == DEAD_LETTERS_DROP, why);
         }
     }
     if (e != ERR_MISSING) return e;
@@ -581,6 +595,10 @@ carry_out(struct dead_letters *dl, const struct letter_request *r, struct dead_l
         v = &dl->index.volumes[i]; /* a further file may have moved them */
         move_collected(dl, v, drop ? LETTER_GONE : LETTER_REPLAYING,
                        drop ? moved->dropped : moved->replaying);
+        for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+            moved->counted[kind] += dl->counted[kind];
+            if (drop) moved->counted_dropped[kind] += dl->counted[kind];
+        }
     }
     return OK;
 }

@@ -37,6 +37,13 @@ struct dead_letters_options {
     struct budget *memory;
     uint64_t max_bytes;
     int64_t max_age_ms; /* 0: for ever */
+    /*
+     * A letter is going to be dropped, or replayed, as the operator wishes; perhaps it is said
+     * again. `ret_counted`: it is counted there, and not in what moved. NULL: nobody wants to know.
+     */
+    enum err (*moves)(void *context, const struct dead_letter *letter, bool dropped,
+                      bool *ret_counted);
+    void *context;
 };
 
 /*
@@ -89,6 +96,8 @@ struct dead_letters_moved {
     uint64_t dropped[ITEM_KIND_COUNT]; /* by the operator; nothing that is being replayed */
     /* The oldest, for the budget or their age: those that were being replayed are among them. */
     uint64_t dropped_full[ITEM_KIND_COUNT];
+    uint64_t counted[ITEM_KIND_COUNT]; /* of the first two together, by who is told of each */
+    uint64_t counted_dropped[ITEM_KIND_COUNT];
 };
 MUST_CHECK enum err dead_letters_tend(struct dead_letters *letters, int64_t now_ms,
                                       struct dead_letters_moved *ret_moved, struct why *why);

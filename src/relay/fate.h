@@ -16,7 +16,8 @@ enum fate {
     FATE_NOT_TAKEN = 2, /* the destination does not want it */
     FATE_DELIVERED = 3,
     FATE_DEAD_LETTERED = 4,
-    FATE_DROPPED = 16, /* + enum drop */
+    FATE_REPLAYING = 5, /* a letter that is sent again: counted with the letters; never stored */
+    FATE_DROPPED = 16,  /* + enum drop */
 };
 
 enum drop {

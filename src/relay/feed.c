@@ -78,19 +78,23 @@ pass_over(struct relay *r, uint32_t count, enum fate fate)
     return e;
 }
 
-/* How much of a record that just came was settled before a restart. */
+uint32_t
+relay_settled_before(const struct relay *r, const struct chunk *c)
+{
+    const struct relay_cursor *from = &r->run_from;
+    if (is_fill_pos(from->pos) != c->filled)
+        return 0; /* what the scout has while the store is read */
+    if (c->pos < from->pos) return c->count;
+    if (c->pos > from->pos) return 0;
+    return from->index < c->count ? from->index : c->count;
+}
+
 static void
 begin_chunk(struct relay *r)
 {
-    const struct relay_cursor *from = &r->run_from;
-    const struct chunk *c = r->chunk;
     r->chunk_next = 0;
-    r->chunk_count = c->count;
-    r->chunk_over = 0;
-    if (c->pos < from->pos)
-        r->chunk_over = c->count;
-    else if (c->pos == from->pos)
-        r->chunk_over = from->index < c->count ? from->index : c->count;
+    r->chunk_count = r->chunk->count;
+    r->chunk_over = relay_settled_before(r, r->chunk);
     account_chunk(r);
 }
 

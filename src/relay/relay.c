@@ -204,21 +204,6 @@ change_lanes(struct relay *r)
     r->lane_count = r->lanes_wanted;
 }
 
-/* What was a letter before a crash, and has arrived after it, or is too old by then, is none any
- * more. */
-static enum err
-revoke_letters(struct relay *r, const struct call_item *item)
-{
-    enum err e = OK;
-    for (uint32_t i = 0; i < item->count && e == OK; i++) {
-        uint64_t pos;
-        uint32_t index;
-        relay_identity(r, item->record, item->index + i, &pos, &index);
-        e = dead_letters_revoke(r->letters, pos, index, NULL);
-    }
-    return e;
-}
-
 enum err
 relay_settle(struct relay *r, const struct call_item *item, uint8_t fate)
 {
@@ -226,10 +211,7 @@ relay_settle(struct relay *r, const struct call_item *item, uint8_t fate)
         return replay_settle(r, item, fate == FATE_DELIVERED, "damaged", "");
     }
     if (r->settings->dry_run) fate = FATE_NOT_TAKEN;
-    bool may_be_letter =
-        fate == FATE_DELIVERED || fate == FATE_DROPPED + DROP_OUTSIDE_TABLE_RETENTION;
-    enum err e = may_be_letter ? revoke_letters(r, item) : OK;
-    if (e == OK) e = window_settle(r->window, item->record, item->index, item->count, fate);
+    enum err e = window_settle(r->window, item->record, item->index, item->count, fate);
     r->dirty |= e == OK;
     return e;
 }
@@ -381,9 +363,10 @@ count_moved(struct relay *r, const struct dead_letters_moved *moved)
         uint64_t were = r->replaying[kind] + moved->replaying[kind];
         uint64_t replays_lost = were - counts.replaying[kind];
         r->replaying[kind] = counts.replaying[kind];
-        count[FATE_DEAD_LETTERED] -= moved->replaying[kind] + moved->dropped[kind] + full -
-                                     replays_lost; /* of what the window counts, too */
-        count[FATE_DROPPED + DROP_BY_OPERATOR] += moved->dropped[kind];
+        count[FATE_DEAD_LETTERED] -= moved->replaying[kind] + moved->dropped[kind] -
+                                     moved->counted[kind] + full - replays_lost;
+        count[FATE_DROPPED + DROP_BY_OPERATOR] +=
+            moved->dropped[kind] - moved->counted_dropped[kind];
         count[FATE_DROPPED + DROP_DEAD_LETTERS_FULL] += full;
         r->dirty |= moved->replaying[kind] + moved->dropped[kind] + full > 0;
         if (full == 0) continue;

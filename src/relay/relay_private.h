@@ -277,6 +277,8 @@ bool catch_up_is_due(struct relay *r);
 
 /* --- feed.c ----------------------------------------------------------------------------------- */
 
+/* How much of a record was settled before a restart. */
+uint32_t relay_settled_before(const struct relay *r, const struct chunk *c);
 /* Whether item `i` of the chunk being handed on is wanted. */
 bool relay_takes(struct relay *r, const struct chunk *chunk, uint32_t i, struct source *source);
 /* How far the log was read, as far as it is in the window. */

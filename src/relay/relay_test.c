@@ -270,6 +270,78 @@ test_dead_letters_are_sent_again_when_told(void **state)
     world_fini(w);
 }
 
+static enum err
+count_kept(void *context, const struct dead_letter *letter, enum dead_letter_state state)
+{
+    (void)letter;
+    *(uint64_t *)context += state == DEAD_LETTER_KEPT;
+    return OK;
+}
+
+static uint64_t
+letters_on_disk(struct world *w)
+{
+    uint64_t letters = 0;
+    enum err e =
+        dead_letters_each(w->m.env, "relay/there", NULL, count_kept, &letters, NULL, &w->m.why);
+    assert_true(e == OK || e == ERR_MISSING);
+    return letters;
+}
+
+/* The account says what is there. */
+static void
+check_letters(struct world *w)
+{
+    int64_t began_ns = env_monotonic_ns(w->m.env);
+    relay_wish(w->relay, true); /* until all is written */
+    while (env_monotonic_ns(w->m.env) - began_ns < 3 * NS_PER_S) {
+        turn(w, 1);
+    }
+    relay_wish(w->relay, false);
+    struct relay_status s = status_of(w);
+    assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], letters_on_disk(w));
+    assert_in_range(s.taken[ITEM_FLOAT], 0, w->count);
+}
+
+static void
+ask_for(struct world *w, enum dead_letters_wish wish)
+{
+    uint64_t letters;
+    enum err e =
+        dead_letters_request(w->m.env, "relay/there", NULL, wish, NULL, &letters, &w->m.why);
+    assert_true(e == OK || e == ERR_MISSING);
+}
+
+/* One lane cannot go on, the others do: there are letters the saved cursor is not behind. */
+static void
+test_letters_ahead_of_the_cursor_are_counted_once_whatever_becomes_of_them(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    for (uint64_t seed = 50; seed < 80; seed++) {
+        world_init(w, seed);
+        w->names_nobody = true;
+        relay_must_open(w);
+        for (unsigned i = 0; i < 12; i++) {
+            log_some(w, 300, 10);
+            w->moods = (struct moods){.retry = (unsigned)rng_below(&w->rng, 80)};
+            turn(w, (uint32_t)rng_below(&w->rng, 60));
+            check_letters(w);
+            if (happens(w, 30)) ask_for(w, DEAD_LETTERS_DROP);
+            if (happens(w, 30)) ask_for(w, DEAD_LETTERS_REPLAY);
+            turn(w, (uint32_t)rng_below(&w->rng, 30));
+            if (happens(w, 30)) crash(w);
+            check_letters(w);
+        }
+        w->moods = (struct moods){0};
+        turn_until_settled(w);
+        check_letters(w);
+        struct relay_status s = status_of(w);
+        assert_int_equal(s.taken[ITEM_FLOAT], w->count);
+        world_fini(w);
+    }
+}
+
 /* What was delivered from now on until so much time has gone by. */
 static uint64_t
 delivered_within(struct world *w, int64_t ns)
@@ -400,6 +472,8 @@ main(void)
             test_a_blocked_destination_keeps_everything_and_is_probed_with_one_sample, tell_seed),
         cmocka_unit_test_teardown(test_a_destination_that_refuses_most_is_left_alone, tell_seed),
         cmocka_unit_test_teardown(test_dead_letters_are_sent_again_when_told, tell_seed),
+        cmocka_unit_test_teardown(
+            test_letters_ahead_of_the_cursor_are_counted_once_whatever_becomes_of_them, tell_seed),
         cmocka_unit_test_teardown(test_no_more_is_sent_in_a_second_than_wanted, tell_seed),
         cmocka_unit_test_teardown(test_who_asks_to_wait_is_left_alone_for_some_minutes_at_most,
                                   tell_seed),

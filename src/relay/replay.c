@@ -104,8 +104,12 @@ replay_settle(struct relay *r, const struct call_item *at, bool delivered, const
                                 bytes_of_text(answer), env_realtime_ms(r->options.env), NULL);
         if (e == ERR_MISSING) continue; /* it went meanwhile, and was counted */
         if (e) return e;
+        uint8_t fate = delivered ? FATE_DELIVERED : FATE_DEAD_LETTERED;
+        bool there;
+        e = window_change(r->window, id->pos, id->index, FATE_REPLAYING, fate, &there);
+        assert(e == OK); /* there was memory for it when the letter was called */
+        if (!there) r->base.count[id->kind][fate]++;
         r->replaying[id->kind]--;
-        r->base.count[id->kind][delivered ? FATE_DELIVERED : FATE_DEAD_LETTERED]++;
         r->dirty = true;
     }
     return OK;

@@ -118,6 +118,9 @@ next_state(struct relay *r, struct relay_state *ret_state, struct why *why)
     s->cursor = relay_cursor(r, &before);
     s->fates = r->base;
     fates_add(&s->fates, &before);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        s->fates.count[kind][FATE_REPLAYING] = 0;
+    }
     account_expected(r, &before, &s->expected);
     if (r->fill == NULL && r->options.tsdb != NULL && !r->ahead.lasting) {
         tsdb_gone(r->options.tsdb, &s->gone);
@@ -241,6 +244,18 @@ open_fill(struct relay *r, struct why *why)
     return OK;
 }
 
+/* What is not behind the saved cursor comes by again after a restart, whatever became of it: only
+ * the window counts it. */
+static enum err
+letter_moves(void *context, const struct dead_letter *letter, bool dropped, bool *ret_counted)
+{
+    struct relay *r = context;
+    uint8_t to = dropped ? FATE_DROPPED + DROP_BY_OPERATOR : FATE_REPLAYING;
+    return window_change(r->window, letter->pos, letter->index, FATE_DEAD_LETTERED, to,
+                         ret_counted);
+}
+
+/* Letters of what comes by again are none any more: it may be one again, or arrive. */
 enum err
 relay_open_letters(struct relay *r, struct why *why)
 {
@@ -250,9 +265,12 @@ relay_open_letters(struct relay *r, struct why *why)
         .memory = r->options.memory,
         .max_bytes = r->settings->dead_letters_max_bytes,
         .max_age_ms = r->settings->dead_letters_max_age_ms,
+        .moves = letter_moves,
+        .context = r,
     };
     enum err e =
         dead_letters_open(&options, r->state.cursor.pos, r->state.cursor.index, &r->letters, why);
+    if (e == OK && !r->settings->dry_run) e = dead_letters_revoke_known(r->letters, why);
     if (e) return e;
     struct dead_letters_counts counts;
     dead_letters_counts(r->letters, &counts);

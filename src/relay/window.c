@@ -127,6 +127,49 @@ window_settle(struct window *w, uint64_t record, uint32_t first, uint32_t count,
     return OK;
 }
 
+/* The record with an item of this identity; NULL: it is not here. `ret_index`: the item's number.
+ */
+static struct window_record *
+find_item(const struct window *w, uint64_t pos, uint32_t index, uint32_t *ret_index)
+{
+    uint64_t first = w->first, end = w->next;
+    while (first < end) { /* of which the first begins behind it */
+        uint64_t middle = first + (end - first) / 2;
+        if (record_at(w, middle)->pos <= pos)
+            first = middle + 1;
+        else
+            end = middle;
+    }
+    if (first == w->first) return NULL;
+    struct window_record *r = record_at(w, first - 1);
+    uint64_t number = is_fill_pos(pos) ? pos - r->pos : index;
+    if ((!is_fill_pos(pos) && r->pos != pos) || number >= r->count) return NULL;
+    *ret_index = (uint32_t)number;
+    return r;
+}
+
+enum err
+window_change(struct window *w, uint64_t pos, uint32_t index, uint8_t from, uint8_t to,
+              bool *ret_there)
+{
+    uint32_t number;
+    struct window_record *r = find_item(w, pos, index, &number);
+    *ret_there = false;
+    if (r == NULL) return OK;
+    uint8_t fate = r->fates == NULL ? r->fate : r->fates[number];
+    *ret_there = fate == from || fate == to;
+    if (fate != from) return OK;
+    if (r->fates == NULL) {
+        r->fates = mem_new(w->memory, r->count);
+        if (r->fates == NULL) return ERR_NOMEM;
+        memset(r->fates, r->fate, r->count);
+    }
+    r->fates[number] = to;
+    w->all.count[r->kind][from]--;
+    w->all.count[r->kind][to]++;
+    return OK;
+}
+
 struct window_place
 window_place(const struct window *w, uint64_t record)
 {

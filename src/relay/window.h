@@ -32,6 +32,13 @@ MUST_CHECK enum err window_push(struct window *window, const struct chunk *chunk
 /* `count` items of a record from `first` on, all of them open. ERR_NOMEM: they still are. */
 MUST_CHECK enum err window_settle(struct window *window, uint64_t record, uint32_t first,
                                   uint32_t count, uint8_t fate);
+/*
+ * An item that is settled as `from` is so as `to`; once more is no error. `pos` and `index` are its
+ * identity (relay_identity()). `ret_there`: false if it is settled in another way, as what was so
+ * before a restart is, or its record is not here any more. ERR_NOMEM.
+ */
+MUST_CHECK enum err window_change(struct window *window, uint64_t pos, uint32_t index, uint8_t from,
+                                  uint8_t to, bool *ret_there);
 /* Where a record is read again. */
 struct window_place {
     uint64_t pos;
