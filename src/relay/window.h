@@ -32,6 +32,8 @@ MUST_CHECK enum err window_push(struct window *window, const struct chunk *chunk
 /* `count` items of a record from `first` on, all of them open. ERR_NOMEM: they still are. */
 MUST_CHECK enum err window_settle(struct window *window, uint64_t record, uint32_t first,
                                   uint32_t count, uint8_t fate);
+/* Settling items of this record needs no memory any more. ERR_NOMEM. */
+MUST_CHECK enum err window_reserve(struct window *window, uint64_t record);
 /* Where a record is read again. */
 struct window_place {
     uint64_t pos;
