@@ -176,14 +176,22 @@ lane_offer(struct relay *r, struct lane *lane, const struct item *item, struct c
 
 /* --- what became of it ------------------------------------------------------------------------ */
 
+/* Items of [from, to), as the runs count them. */
+static uint64_t
+count_items(const struct call *call, uint32_t from, uint32_t to)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = from; i < to; i++) {
+        sum += call->items[i].count;
+    }
+    return sum;
+}
+
 /* Samples in what is sent now. */
 static uint32_t
 range_samples(const struct lane *lane)
 {
-    uint64_t sum = 0;
-    for (uint32_t i = lane->done; i < lane->end; i++) {
-        sum += lane->sending.items[i].count;
-    }
+    uint64_t sum = count_items(&lane->sending, lane->done, lane->end);
     return sum < UINT32_MAX ? (uint32_t)sum : UINT32_MAX;
 }
 
@@ -447,15 +455,18 @@ lane_judge(struct relay *r, struct lane *lane, const struct writer_step *step)
 
 /* --- sending ---------------------------------------------------------------------------------- */
 
-/* One item each again: one of them may turn out to have no form. False: no memory. */
+/* One item each again: one of them may turn out to have no form. What is settled goes. False: no
+ * memory. */
 static bool
-call_split_runs(struct relay *r, struct call *call)
+lane_split_runs(struct relay *r, struct lane *lane)
 {
-    if (call->samples == call->count) return true;
-    struct call_item *split = mem_alloc(r->options.memory, call->samples * sizeof *split);
+    struct call *call = &lane->sending;
+    uint64_t samples = count_items(call, lane->done, call->count);
+    if (samples == call->count - lane->done) return true;
+    uint32_t end = (uint32_t)count_items(call, lane->done, lane->end), to = 0;
+    struct call_item *split = mem_alloc(r->options.memory, samples * sizeof *split);
     if (split == NULL) return false;
-    uint32_t to = 0;
-    for (uint32_t i = 0; i < call->count; i++) {
+    for (uint32_t i = lane->done; i < call->count; i++) {
         struct call_item run = call->items[i];
         for (uint32_t k = 0; k < run.count; k++) {
             split[to] = run;
@@ -465,7 +476,9 @@ call_split_runs(struct relay *r, struct call *call)
     }
     mem_free(r->options.memory, call->items, call->capacity * sizeof *call->items);
     call->items = split;
-    call->count = call->capacity = to;
+    call->samples = call->count = call->capacity = to;
+    lane->done = 0;
+    lane->end = end;
     return true;
 }
 
@@ -502,12 +515,7 @@ lane_build(struct relay *r, struct lane *lane)
 {
     struct call *call = &lane->sending;
     struct why why = {""};
-    if (call->samples != call->count) { /* runs are sent whole, or not at all */
-        assert(lane->done == 0);
-        assert(lane->end == call->count);
-        if (!call_split_runs(r, call)) return false;
-        lane->end = call->count;
-    }
+    if (!lane_split_runs(r, lane)) return false;
     uint32_t count = call->count;
     uint64_t samples = call->samples;
     call_clear(r, call);

@@ -270,6 +270,27 @@ test_dead_letters_are_sent_again_when_told(void **state)
 }
 
 static void
+test_a_call_of_runs_survives_every_allocation_that_fails(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    for (uint64_t nth = 1; nth < 300; nth++) {
+        world_init(w, nth);
+        w->one_lane = w->joins = true;
+        relay_must_open(w);
+        for (unsigned i = 0; i < 4; i++) { /* calls of 200 end in the middle of a record */
+            log_some(w, 330, 0);
+        }
+        mem_fail_nth(nth, true);
+        turn(w, 6);
+        mem_fail_nth(0, false);
+        turn_until_settled(w);
+        check_account(w);
+        world_fini(w);
+    }
+}
+
+static void
 test_every_allocation_may_fail(void **state)
 {
     (void)state;
@@ -307,6 +328,8 @@ main(void)
             test_a_blocked_destination_keeps_everything_and_is_probed_with_one_sample, tell_seed),
         cmocka_unit_test_teardown(test_a_destination_that_refuses_most_is_left_alone, tell_seed),
         cmocka_unit_test_teardown(test_dead_letters_are_sent_again_when_told, tell_seed),
+        cmocka_unit_test_teardown(test_a_call_of_runs_survives_every_allocation_that_fails,
+                                  tell_seed),
         cmocka_unit_test_teardown(test_every_allocation_may_fail, tell_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
