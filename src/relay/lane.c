@@ -206,6 +206,7 @@ lane_advance(struct relay *r, struct lane *lane, uint32_t size)
     if (lane->done == lane->sending.count) {
         call_clear(r, &lane->sending);
         lane->phase = LANE_IDLE;
+        if (r->begun == lane) r->begun = NULL;
         return;
     }
     uint32_t left = lane->sending.count - lane->done;
@@ -613,6 +614,15 @@ lane_probes(struct relay *r, struct lane *lane)
     return true;
 }
 
+/* Where there is one lane, letters that are sent again take turns with it: call by call. */
+static bool
+lane_has_its_turn(struct relay *r, struct lane *lane)
+{
+    if (!r->limits.one_lane) return true;
+    if (r->begun == NULL) r->begun = lane;
+    return r->begun == lane;
+}
+
 void
 lane_go_on(struct relay *r, struct lane *lane)
 {
@@ -624,8 +634,8 @@ lane_go_on(struct relay *r, struct lane *lane)
     }
     if (lane->phase == LANE_WAITING && now_ns >= lane->next_ns) lane->phase = LANE_READY;
     if (lane->phase == LANE_IDLE && filling->sealed) lane_rotate(r, lane);
-    if (lane->phase != LANE_READY || !relay_is_ready(r) || !lane_probes(r, lane)) return;
-    lane_send(r, lane);
+    if (lane->phase != LANE_READY || !relay_is_ready(r)) return;
+    if (lane_has_its_turn(r, lane) && lane_probes(r, lane)) lane_send(r, lane);
 }
 
 int64_t

@@ -270,6 +270,39 @@ test_dead_letters_are_sent_again_when_told(void **state)
 }
 
 static void
+test_with_one_lane_letters_wait_for_the_call_under_way(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    uint64_t letters;
+    world_init(w, 41);
+    w->one_lane = true;
+    w->drops = true; /* letters come in no order */
+    relay_must_open(w);
+    log_some(w, 990, 30);
+    turn_until_settled(w);
+    check_account(w);
+    for (uint32_t i = 0; i < w->count; i++) {
+        w->sent[i].poison = false;
+    }
+    must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_REPLAY, NULL, &letters,
+                              &w->m.why));
+    assert_true(letters > 200);
+    w->moods.retry = 70;
+    for (unsigned i = 0; i < 40; i++) { /* fake_step() looks at who is begun */
+        log_some(w, 200, 0);
+        turn(w, 10);
+    }
+    w->moods.retry = 0;
+    turn_until_settled(w);
+    turn(w, 200);
+    struct relay_status s = status_of(w);
+    assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_OPEN], 0);
+    assert_int_equal(s.taken[ITEM_FLOAT], w->count);
+    world_fini(w);
+}
+
+static void
 test_a_call_of_runs_survives_every_allocation_that_fails(void **state)
 {
     (void)state;
@@ -328,6 +361,8 @@ main(void)
             test_a_blocked_destination_keeps_everything_and_is_probed_with_one_sample, tell_seed),
         cmocka_unit_test_teardown(test_a_destination_that_refuses_most_is_left_alone, tell_seed),
         cmocka_unit_test_teardown(test_dead_letters_are_sent_again_when_told, tell_seed),
+        cmocka_unit_test_teardown(test_with_one_lane_letters_wait_for_the_call_under_way,
+                                  tell_seed),
         cmocka_unit_test_teardown(test_a_call_of_runs_survives_every_allocation_that_fails,
                                   tell_seed),
         cmocka_unit_test_teardown(test_every_allocation_may_fail, tell_seed),
