@@ -278,16 +278,11 @@ bury_run(struct relay *r, struct call_item *run, const char *reason, const char 
     return OK;
 }
 
-/* Everything of the range is refused for good. */
+/* All of the range become dead letters. */
 static void
 lane_bury(struct relay *r, struct lane *lane, const char *reason, const char *answer)
 {
-    uint32_t size = lane->end - lane->done, samples = range_samples(lane);
-    relay_note_judged(r, samples, samples);
-    if (r->obstacle == OBSTACLE_REFUSING) { /* it was the probe */
-        lane->phase = LANE_READY;
-        return;
-    }
+    uint32_t size = lane->end - lane->done;
     for (; lane->done < lane->end; lane->done++) {
         enum err e = bury_run(r, &lane->sending.items[lane->done], reason, answer);
         if (e) {
@@ -297,6 +292,18 @@ lane_bury(struct relay *r, struct lane *lane, const char *reason, const char *an
         }
     }
     lane_advance(r, lane, size);
+}
+
+/* Everything of the range is refused for good. */
+static void
+lane_refused(struct relay *r, struct lane *lane, const char *reason, const char *answer)
+{
+    uint32_t samples = range_samples(lane);
+    relay_note_judged(r, samples, samples);
+    if (r->obstacle == OBSTACLE_REFUSING) /* it was the probe */
+        lane->phase = LANE_READY;
+    else
+        lane_bury(r, lane, reason, answer);
 }
 
 static void
@@ -327,7 +334,7 @@ lane_too_large(struct relay *r, struct lane *lane, const struct writer_step *ste
 {
     uint64_t bytes = r->class->bytes(r->writer, lane->sending.body);
     if (lane->end - lane->done == 1) {
-        lane_bury(r, lane, step->reason, step->answer);
+        lane_refused(r, lane, step->reason, step->answer);
         return;
     }
     if (bytes / 2 < r->bytes_max) {
@@ -339,13 +346,13 @@ lane_too_large(struct relay *r, struct lane *lane, const struct writer_step *ste
     lane_halve(lane);
 }
 
-/* Again later, or never, if that was tried for long enough. */
+/* Again later, or never, if that was tried for long enough; but what is refused mostly is kept. */
 static void
 lane_later(struct relay *r, struct lane *lane, int64_t wait_ms, const char *answer)
 {
-    int64_t give_up_ms = r->settings->retry.give_up_after_ms;
-    int64_t since_ns = lane->failing_since_ns;
-    if (give_up_ms > 0 && since_ns > 0 && relay_now_ns(r) - since_ns >= give_up_ms * NS_PER_MS)
+    int64_t give_up_ms = r->settings->retry.give_up_after_ms, since_ns = lane->failing_since_ns;
+    bool may = give_up_ms > 0 && since_ns > 0 && r->obstacle != OBSTACLE_REFUSING;
+    if (may && relay_now_ns(r) - since_ns >= give_up_ms * NS_PER_MS)
         lane_bury(r, lane, "gave_up", answer);
     else
         lane_back_off(r, lane, wait_ms);
@@ -426,11 +433,11 @@ lane_judge(struct relay *r, struct lane *lane, const struct writer_step *step)
         lane_mixed(r, lane, step);
         return;
     case VERDICT_DEAD:
-        lane_bury(r, lane, step->reason, step->answer);
+        lane_refused(r, lane, step->reason, step->answer);
         return;
     case VERDICT_SOME_DEAD:
         if (size == 1)
-            lane_bury(r, lane, step->reason, step->answer);
+            lane_refused(r, lane, step->reason, step->answer);
         else
             lane_halve(lane);
         return;

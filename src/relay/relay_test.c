@@ -303,6 +303,26 @@ test_with_one_lane_letters_wait_for_the_call_under_way(void **state)
 }
 
 static void
+test_what_was_tried_for_too_long_becomes_letters_however_much_it_is(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 42);
+    w->settings.retry.give_up_after_ms = 60 * 1000;
+    w->moods.retry = 100;
+    w->names_nobody = true;
+    relay_must_open(w);
+    for (unsigned i = 0; i < 60; i++) {
+        log_some(w, 200, 100); /* so that a lost answer means nothing */
+    }
+    turn_until_settled(w);
+    struct relay_status s = status_of(w);
+    assert_int_equal(s.state, RELAY_RETRYING);
+    assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], w->count);
+    world_fini(w);
+}
+
+static void
 test_a_call_of_runs_survives_every_allocation_that_fails(void **state)
 {
     (void)state;
@@ -363,6 +383,8 @@ main(void)
         cmocka_unit_test_teardown(test_dead_letters_are_sent_again_when_told, tell_seed),
         cmocka_unit_test_teardown(test_with_one_lane_letters_wait_for_the_call_under_way,
                                   tell_seed),
+        cmocka_unit_test_teardown(
+            test_what_was_tried_for_too_long_becomes_letters_however_much_it_is, tell_seed),
         cmocka_unit_test_teardown(test_a_call_of_runs_survives_every_allocation_that_fails,
                                   tell_seed),
         cmocka_unit_test_teardown(test_every_allocation_may_fail, tell_seed),
