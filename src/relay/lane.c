@@ -358,28 +358,35 @@ lane_later(struct relay *r, struct lane *lane, int64_t wait_ms, const char *answ
         lane_back_off(r, lane, wait_ms);
 }
 
+/* The verdict on one item of a call: OK if it is settled by it. */
+static enum err
+take_entry(struct relay *r, const struct call_item *at, const struct writer_entry *entry)
+{
+    if (entry->verdict == VERDICT_DELIVERED) return relay_settle(r, at, FATE_DELIVERED);
+    bool buried = entry->verdict == VERDICT_DEAD && r->obstacle != OBSTACLE_REFUSING;
+    return buried ? bury_one(r, at, entry->reason, entry->answer) : ERR_AGAIN;
+}
+
 /* Each entry has its own verdict. Items of entries to be repeated stay, in their order. */
 static void
 lane_mixed(struct relay *r, struct lane *lane, const struct writer_step *step)
 {
     struct call_item *items = lane->sending.items;
+    struct writer_entry entry, later = {.verdict = VERDICT_DELIVERED};
     uint32_t judged = 0, refused = 0;
-    bool throttled = false, refusing = r->obstacle == OBSTACLE_REFUSING;
+    bool throttled = false;
     uint32_t kept = lane->end; /* from behind, so that those before may be counted off */
     for (uint32_t i = lane->end; i-- > lane->done;) {
-        struct writer_entry entry;
         r->class->entry(r->writer, lane->sending.body, items[i].entry, &entry);
-        bool delivered = entry.verdict == VERDICT_DELIVERED;
-        bool dead = entry.verdict == VERDICT_DEAD;
+        bool dead = entry.verdict == VERDICT_DEAD, judges = entry.verdict == VERDICT_DELIVERED;
         throttled |= entry.verdict == VERDICT_THROTTLED;
-        judged += delivered || dead;
+        judged += judges || dead;
         refused += dead;
-        enum err e = ERR_AGAIN;
-        if (delivered) e = relay_settle(r, &items[i], FATE_DELIVERED);
-        if (dead && !refusing) e = bury_one(r, &items[i], entry.reason, entry.answer);
-        if (!delivered && !dead) relay_note_failure(r, "sample", entry.reason, entry.answer);
-        if (e) items[--kept] = items[i];
+        if (!judges && !dead) later = entry;
+        if (take_entry(r, &items[i], &entry) != OK) items[--kept] = items[i];
     }
+    if (later.verdict != VERDICT_DELIVERED)
+        relay_note_failure(r, "samples", later.reason, later.answer);
     relay_note_judged(r, judged, refused);
     if (judged > refused) relay_note_success(r);
     if (throttled) relay_note_throttled(r);
@@ -390,7 +397,7 @@ lane_mixed(struct relay *r, struct lane *lane, const struct writer_step *step)
     }
     lane->built = false;
     if (judged > 0) lane->backoff_ms = 0; /* it gets on */
-    lane_later(r, lane, step->wait_ms, r->now.error);
+    lane_later(r, lane, step->wait_ms, later.answer);
 }
 
 static void

@@ -323,6 +323,27 @@ test_what_was_tried_for_too_long_becomes_letters_however_much_it_is(void **state
 }
 
 static void
+test_a_call_of_which_parts_fail_is_one_failure(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 43);
+    w->one_of_a_series = true;
+    w->moods.mixed = 100;
+    w->settings.concurrency = 1;
+    relay_must_open(w);
+    for (unsigned i = 0; i < 20; i++) {
+        log_some(w, 200, 0);
+        turn(w, 5);
+    }
+    turn_until_settled(w);
+    struct relay_status s = status_of(w);
+    assert_true(w->calls_mixed > 20);
+    assert_int_equal(s.calls_failed_total, w->calls_mixed);
+    world_fini(w);
+}
+
+static void
 test_a_call_of_runs_survives_every_allocation_that_fails(void **state)
 {
     (void)state;
@@ -385,6 +406,7 @@ main(void)
                                   tell_seed),
         cmocka_unit_test_teardown(
             test_what_was_tried_for_too_long_becomes_letters_however_much_it_is, tell_seed),
+        cmocka_unit_test_teardown(test_a_call_of_which_parts_fail_is_one_failure, tell_seed),
         cmocka_unit_test_teardown(test_a_call_of_runs_survives_every_allocation_that_fails,
                                   tell_seed),
         cmocka_unit_test_teardown(test_every_allocation_may_fail, tell_seed),
