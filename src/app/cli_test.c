@@ -250,8 +250,7 @@ test_check_tells_right_files_from_wrong_ones(void **state)
     write_text(path, "destinations:\n- {name: a, type: file}\n");
     assert_int_equal(RUN("check", path), EXIT_FAILED);
     snprintf(expected, sizeof expected,
-             "%s:2:3: type file needs 'path', what files' names begin with; `${tenant}` is the "
-             "tenant\n",
+             "%s:2:3: type file needs 'path', directory of the files; `${tenant}` is the tenant\n",
              path);
     assert_string_equal(err, expected);
 

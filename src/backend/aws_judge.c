@@ -245,6 +245,7 @@ verdict_of_status(unsigned status)
     case 401:
     case 403:
     case 404:
+    case 405: /* an address that is not the service's */
     case 407:
         return VERDICT_BLOCKED;
     default:

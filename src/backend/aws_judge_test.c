@@ -69,6 +69,7 @@ static const struct refusal json_refusals[] = {
     {402, "{\"__type\":\"ServiceQuotaExceededException\"}", VERDICT_BLOCKED, "quota", ""},
     {403, "Forbidden by a proxy", VERDICT_BLOCKED, "http_403", "status 403: Forbidden by a proxy"},
     {301, "", VERDICT_BLOCKED, "http_301", "HTTP status 301"},
+    {405, "<html>not here</html>", VERDICT_BLOCKED, "http_405", "HTTP status 405"},
     {400, "{\"__type\":\"com.amazonaws.x#ValidationException\",\"message\":\"1 validation error\"}",
      VERDICT_DEAD, "http_400", "ValidationException: 1 validation error"},
     {419,

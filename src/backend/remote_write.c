@@ -421,6 +421,10 @@ begin_step(struct writer *w, struct writer_call *c, struct writer_step *step)
         step_done(step, VERDICT_TOO_LARGE, "too_large", "the request is larger than we make any");
         return;
     }
+    if (e == ERR_NOMEM) { /* what was lost of it nobody knows */
+        step_done(step, VERDICT_REBUILD, "no_memory", "no memory for a request");
+        return;
+    }
     if (e == OK) e = make_headers(w, c, step, &why);
     step->http.target = &w->target;
     step->http.method = "POST";

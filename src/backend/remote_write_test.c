@@ -205,6 +205,45 @@ test_metadata_goes_with_its_series_in_2_0_and_by_itself_in_1_0(void **state)
 }
 
 static void
+add_some(struct rig *rig)
+{
+    class->call_clear(rig->writer, rig->call);
+    add_family(rig, "requests", "how many");
+    assert_int_equal(add_float(rig, "up", "a", 1000, 1), WRITER_ADDED);
+    assert_int_equal(add_float(rig, "up", "b", 1500, 3), WRITER_ADDED);
+}
+
+static void
+test_a_request_for_which_there_was_no_memory_is_made_again(void **state)
+{
+    (void)state;
+    for (unsigned v1 = 0; v1 < 2; v1++) {
+        unsigned refused = 0;
+        for (uint64_t nth = 1; nth < 20; nth++) {
+            struct rig rig;
+            rig_init(&rig);
+            if (v1) rig.settings.u.remote_write.protobuf_message = REMOTE_WRITE_V1;
+            rig_open(&rig, bytes_of(NULL, 0));
+            add_some(&rig);
+            mem_fail_nth(nth, true);
+            memset(&rig.step, 0, sizeof rig.step);
+            class->step(rig.writer, rig.call, NULL, &rig.step);
+            mem_fail_nth(0, false);
+            refused += rig.step.next == WRITER_DONE;
+            bool rebuild = rig.step.verdict == VERDICT_REBUILD;
+            if (rig.step.next == WRITER_DONE)
+                assert_true(rebuild || rig.step.verdict == VERDICT_RETRY);
+            if (rig.step.next == WRITER_DONE && rebuild) add_some(&rig);
+            send(&rig, v1 ? RW_V1 : RW_V2);
+            assert_int_equal(rig.request.float_count, 2);
+            assert_int_equal(rig.request.series_count, 2);
+            rig_fini(&rig);
+        }
+        assert_true(refused > 2);
+    }
+}
+
+static void
 test_a_store_of_1_0_is_found_out_and_remembered(void **state)
 {
     (void)state;
@@ -426,6 +465,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_request_holds_what_was_added),
         cmocka_unit_test(test_metadata_goes_with_its_series_in_2_0_and_by_itself_in_1_0),
+        cmocka_unit_test(test_a_request_for_which_there_was_no_memory_is_made_again),
         cmocka_unit_test(test_a_store_of_1_0_is_found_out_and_remembered),
         cmocka_unit_test(test_a_version_set_by_hand_blocks_instead),
         cmocka_unit_test(test_each_answer_means_what_it_says),

@@ -16,6 +16,9 @@
  * An object whose settings have changed since is made again from the log: what its file holds is
  * not what would be handed on now.
  *
+ * Dead letters that are sent again have no place in the log that a repeat could be known by. Their
+ * objects are numbered, are not adopted, and after a crash are made again under another number.
+ *
  * There is one lane, so one object at a time is between SEALED and DELIVERED, and what is sealed is
  * sealed in the order of the log.
  */
@@ -119,10 +122,12 @@ s3_save(const struct writer *w, struct buf *to)
     s3_bucket_learnt(&w->bucket, &learnt);
     const struct s3_object *pending = NULL;
     if (w->adopted.number != 0) pending = &w->adopted;
-    if (w->noted != NULL) pending = &w->noted->own;
+    bool replays = w->noted != NULL && s3_object_is_replay(&w->noted->own);
+    if (w->noted != NULL && !replays) pending = &w->noted->own;
     buf_put_u8(to, SAVED_VERSION);
     buf_put_counted(to, buf_bytes(&learnt));
-    buf_put_varint(to, w->seal_count);
+    /* What is not adopted is void after a crash: see load(). */
+    buf_put_varint(to, w->seal_count - replays);
     buf_put_u8(to, pending != NULL);
     if (pending != NULL) buf_put_le64(to, w->content);
     if (pending != NULL) s3_object_put(pending, to);

@@ -305,18 +305,27 @@ take_count(struct scan *s)
     return v < 0 ? 0 : (uint64_t)v;
 }
 
+/* As s3_place_print() has it: the two numbers beside the dot, behind "fill" for one of a fill. */
 static struct s3_place
 take_place(struct scan *s)
 {
-    int64_t pos = 0, index = 0;
+    static const char fill[] = "fill";
+    int64_t before = 0, behind = 0;
     struct bytes text = scan_text(s);
+    size_t from = sizeof fill - 1;
+    bool is_fill = text.size > from && memcmp(text.at, fill, from) == 0;
+    if (is_fill) text = bytes_of(text.at + from, text.size - from);
     const uint8_t *dot = text.size == 0 ? NULL : memchr(text.at, '.', text.size);
-    size_t before = dot == NULL ? 0 : (size_t)(dot - text.at);
-    bool good = dot != NULL && time_parse_ms(bytes_of(text.at, before), &pos) &&
-                time_parse_ms(bytes_of(dot + 1, text.size - before - 1), &index) && pos >= 0 &&
-                index >= 0 && index <= UINT32_MAX;
+    size_t size = dot == NULL ? 0 : (size_t)(dot - text.at);
+    bool good = dot != NULL && time_parse_ms(bytes_of(text.at, size), &before) &&
+                time_parse_ms(bytes_of(dot + 1, text.size - size - 1), &behind) && before >= 0 &&
+                behind >= 0;
+    if (good && is_fill) good = before <= UINT16_MAX && behind < 1LL << FILL_NUMBER_SHIFT;
+    if (good && !is_fill) good = behind <= UINT32_MAX;
     if (!good) scan_fail(s, "no place");
-    return (struct s3_place){(uint64_t)pos, (uint32_t)index};
+    if (!good || !is_fill) return (struct s3_place){(uint64_t)before, (uint32_t)behind};
+    return (struct s3_place){FILL_BIT | (uint64_t)before << FILL_NUMBER_SHIFT | (uint64_t)behind,
+                             0};
 }
 
 static void

@@ -132,6 +132,26 @@ test_what_is_written_is_read_back(void **state)
 }
 
 static void
+test_places_of_a_fill_are_read_back(void **state)
+{
+    (void)state;
+    struct s3_index other;
+    struct s3_object o = object(3);
+    o.first.pos = FILL_BIT | 12ULL << FILL_NUMBER_SHIFT;
+    o.last.pos = FILL_BIT | 12ULL << FILL_NUMBER_SHIFT | 2047;
+    o.first.index = o.last.index = 0;
+    s3_index_init(&other, &memory);
+    s3_names_clear(&names);
+    must(s3_index_put(&one, &o, &names));
+    print();
+    must(s3_index_parse(&other, buf_bytes(&text)));
+    assert_int_equal(other.count, 1);
+    assert_int_equal(s3_place_compare(other.entries[0].first, o.first), 0);
+    assert_int_equal(s3_place_compare(other.entries[0].last, o.last), 0);
+    s3_index_fini(&other);
+}
+
+static void
 test_an_object_of_the_same_name_takes_the_place_of_the_first(void **state)
 {
     (void)state;
@@ -263,6 +283,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_an_index_is_the_text_that_the_document_shows, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_what_is_written_is_read_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_places_of_a_fill_are_read_back, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_an_object_of_the_same_name_takes_the_place_of_the_first, setup, teardown),
         cmocka_unit_test_setup_teardown(test_too_many_objects_are_cut, setup, teardown),

@@ -81,6 +81,11 @@ void
 s3_object_name(struct s3_object *o, const char *instance, bool is_whole, const char *suffix)
 {
     char first[S3_PLACE_BYTES], last[S3_PLACE_BYTES];
+    if (s3_object_is_replay(o)) {
+        snprintf(o->base, sizeof o->base, "%.64s-replay%" PRIu64 ".ndjson%s", instance, o->seal,
+                 suffix);
+        return;
+    }
     if (is_fill_pos(o->first.pos)) {
         snprintf(o->base, sizeof o->base, "%.64s-fill%" PRIu32 "-%" PRIu64 "-%" PRIu64 ".ndjson%s",
                  instance, fill_number(o->first.pos), fill_item(o->first.pos),

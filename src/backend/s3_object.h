@@ -16,7 +16,7 @@
 #include "backend/item.h"
 #include "backend/s3_bucket.h"
 
-/* A place in the log: which record, which item of it. */
+/* A place in the log: which record, which item of it. No record is at 0. */
 struct s3_place {
     uint64_t pos;
     uint32_t index;
@@ -49,9 +49,15 @@ struct s3_object {
  */
 bool s3_object_place(struct s3_object *object, const char *prefix, struct bytes tenant,
                      int64_t arrival_ms);
+/* Whether it holds dead letters that are sent again: these have no place in the log. */
+static inline bool
+s3_object_is_replay(const struct s3_object *o)
+{
+    return o->first.pos == 0;
+}
 /* Whether objects of such a prefix are of one tenant each. */
 bool s3_prefix_names_tenant(const char *prefix);
-/* Gives it its base name; `is_whole`: the last record ends with it. */
+/* Gives a sealed one its base name; `is_whole`: the last record ends with it. */
 void s3_object_name(struct s3_object *object, const char *instance, bool is_whole,
                     const char *suffix);
 /* "pos" or "pos.index", into memory of S3_PLACE_BYTES. */

@@ -115,6 +115,75 @@ test_names_tell_first_and_last(void **state)
     expect_name(100, 5, 100, 6, false, "100.5-100.6");
 }
 
+/* As the relay gives a dead letter again. */
+static void
+add_letter(struct s3_rig *rig, double value)
+{
+    struct made_item m;
+    make_item(&m, 0, 0, "up", value);
+    m.item.arrival_ms = 0;
+    assert_int_equal(add_item(rig, &m.item), WRITER_ADDED);
+}
+
+static void
+test_letters_sent_again_have_names_that_never_come_again(void **state)
+{
+    (void)state;
+    struct s3_rig rig;
+    s3_rig_init(&rig, 1);
+    rig_open(&rig);
+    prepare(&rig);
+    char urls[3][200];
+    for (unsigned i = 0; i < 3; i++) {
+        add_letter(&rig, i);
+        seal_and_save(&rig);
+        assert_int_equal(rig.step.next, WRITER_SEND);
+        snprintf(urls[i], sizeof urls[i], "%s", rig.step.http.url);
+        assert_non_null(strstr(urls[i], "/" INSTANCE "-replay"));
+        for (unsigned k = 0; k < i; k++) {
+            assert_string_not_equal(urls[k], urls[i]);
+        }
+        if (i == 1) { /* it may have arrived */
+            rig_crash(&rig);
+            prepare(&rig);
+            assert_int_equal(files_in(&rig, "d/objects"), 0);
+            continue;
+        }
+        answer(&rig, 200, "");
+        struct bytes index = rig.step.http.body;
+        const char *lost = strrchr(urls[1], '/');
+        if (i == 2) assert_null(memmem(index.at, index.size, lost + 1, strlen(lost + 1)));
+        answer(&rig, 200, "");
+        expect_done(&rig, VERDICT_DELIVERED, "");
+        s3_writer.call_clear(rig.writer, rig.call);
+        rig_save(&rig);
+    }
+    s3_rig_fini(&rig);
+}
+
+static void
+test_letters_do_not_make_an_object_of_before_forgotten(void **state)
+{
+    (void)state;
+    struct s3_rig rig;
+    s3_rig_init(&rig, 1);
+    rig_open(&rig);
+    prepare(&rig);
+    must_add(&rig, 100, 0);
+    seal_and_save(&rig);
+    rig_crash(&rig);
+    prepare(&rig);
+    add_letter(&rig, 7);
+    seal_and_save(&rig);
+    expect_body(&rig, LINE("1700000000000", "7"));
+    rig_crash(&rig);
+    prepare(&rig);
+    must_add(&rig, 100, 0);
+    begin(&rig);
+    expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-100-100.0.ndjson");
+    s3_rig_fini(&rig);
+}
+
 static void
 test_histograms_and_exemplars_are_lines_of_their_own(void **state)
 {
@@ -430,6 +499,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_object_and_its_index_are_put),
         cmocka_unit_test(test_names_tell_first_and_last),
+        cmocka_unit_test(test_letters_sent_again_have_names_that_never_come_again),
+        cmocka_unit_test(test_letters_do_not_make_an_object_of_before_forgotten),
         cmocka_unit_test(test_histograms_and_exemplars_are_lines_of_their_own),
         cmocka_unit_test(test_where_the_prefix_names_the_tenant_objects_are_of_one),
         cmocka_unit_test(test_where_it_does_not_an_object_is_of_many),

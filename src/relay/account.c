@@ -145,7 +145,9 @@ take_part(uint64_t *left, uint64_t most)
     return n;
 }
 
-/* What the store has lost since the log was followed last, as far as it explains this. */
+/* What the store has lost since the log was followed last, as far as it explains this. If nothing
+ * of it is damaged, the rest came twice: in parts that are not merged yet, nobody has counted that.
+ */
 static void
 account_missing(struct relay *r, enum item_kind kind, uint64_t missing, struct tsdb_gone *lost)
 {
@@ -162,6 +164,7 @@ account_missing(struct relay *r, enum item_kind kind, uint64_t missing, struct t
     lost->superseded -= superseded;
     fates[FATE_DROPPED + DROP_DELETED] += deleted;
     fates[FATE_DROPPED + DROP_EXPIRED] += expired;
+    if (!r->met_damage) superseded += take_part(&missing, missing);
     fates[FATE_DROPPED + DROP_SUPERSEDED] += superseded;
     fates[FATE_DROPPED + DROP_DAMAGED] += missing;
     log_warn("relay: what waited for long is no more in the store",
@@ -195,6 +198,7 @@ account_close(struct relay *r)
         if (kind == ITEM_FLOAT || kind == ITEM_HISTOGRAM) r->state.repeats_total += repeats;
     }
     r->dirty |= a->lasting;
+    r->met_damage = false;
     forget(r);
 }
 

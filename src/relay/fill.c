@@ -68,6 +68,7 @@ struct fill {
     size_t kept_bytes;
     struct chunk loaded; /* read again */
     uint64_t loaded_pos; /* 0: nothing is */
+    bool met_damage;
     struct buf scratch;
 };
 
@@ -157,6 +158,7 @@ tell_warnings(struct walk *w)
     const char *warning;
     while ((warning = series_set_warning(w->set, w->warnings)) != NULL) {
         w->warnings++;
+        w->fill->met_damage = true;
         log_error("relay: part of the store is damaged and was not handed on",
                   KV("destination", w->fill->options.name), KV("error", warning));
     }
@@ -503,6 +505,7 @@ chunk_of_exemplars(struct walk *w, struct chunk *c, uint32_t count_max, struct w
     enum err e = tsdb_stretch_exemplars(w->fill->options.tsdb, &request, list_exemplar, &l, why);
     w->place.t_ms++;        /* behind the last one */
     if (e == ERR_CORRUPT) { /* what was read before stays; once more, and there is nothing */
+        w->fill->met_damage = true;
         log_error("relay: exemplars of the store are damaged and were not handed on",
                   KV("destination", w->fill->options.name), KV("error", why));
         return OK;
@@ -830,6 +833,12 @@ fill_place(struct fill *f, uint64_t pos, struct buf *to, struct why *why)
     }
     enum err e = buf_error(to);
     return e ? why_set(why, e, "no memory to say where the store is read") : OK;
+}
+
+bool
+fill_met_damage(const struct fill *f)
+{
+    return f->met_damage;
 }
 
 void

@@ -180,14 +180,22 @@ lane_offer(struct relay *r, struct lane *lane, const struct item *item, struct c
 
 /* --- what became of it ------------------------------------------------------------------------ */
 
+/* Items of [from, to), as the runs count them. */
+static uint64_t
+count_items(const struct call *call, uint32_t from, uint32_t to)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = from; i < to; i++) {
+        sum += call->items[i].count;
+    }
+    return sum;
+}
+
 /* Samples in what is sent now. */
 static uint32_t
 range_samples(const struct lane *lane)
 {
-    uint64_t sum = 0;
-    for (uint32_t i = lane->done; i < lane->end; i++) {
-        sum += lane->sending.items[i].count;
-    }
+    uint64_t sum = count_items(&lane->sending, lane->done, lane->end);
     return sum < UINT32_MAX ? (uint32_t)sum : UINT32_MAX;
 }
 
@@ -202,6 +210,7 @@ lane_advance(struct relay *r, struct lane *lane, uint32_t size)
     if (lane->done == lane->sending.count) {
         call_clear(r, &lane->sending);
         lane->phase = LANE_IDLE;
+        if (r->begun == lane) r->begun = NULL;
         return;
     }
     uint32_t left = lane->sending.count - lane->done;
@@ -276,7 +285,7 @@ bury_run(struct relay *r, struct call_item *run, const char *reason, const char 
 
 /* Everything of the range becomes dead letters. */
 static void
-lane_give_up(struct relay *r, struct lane *lane, const char *reason, const char *answer)
+lane_bury(struct relay *r, struct lane *lane, const char *reason, const char *answer)
 {
     uint32_t size = lane->end - lane->done;
     for (; lane->done < lane->end; lane->done++) {
@@ -290,16 +299,24 @@ lane_give_up(struct relay *r, struct lane *lane, const char *reason, const char 
     lane_advance(r, lane, size);
 }
 
+/* While most is refused nothing more becomes a dead letter but what a probe is made of: else a
+ * sample that is refused for good would be all that is ever tried. */
+static bool
+lane_keeps(const struct relay *r, const struct lane *lane)
+{
+    return r->obstacle == OBSTACLE_REFUSING && range_samples(lane) > 1;
+}
+
 /* Everything of the range is refused for good. */
 static void
-lane_bury(struct relay *r, struct lane *lane, const char *reason, const char *answer)
+lane_refused(struct relay *r, struct lane *lane, const char *reason, const char *answer)
 {
     uint32_t samples = range_samples(lane);
     relay_note_judged(r, samples, samples, reason, answer);
-    if (r->obstacle == OBSTACLE_REFUSING) /* it was the probe */
+    if (lane_keeps(r, lane))
         lane->phase = LANE_READY;
     else
-        lane_give_up(r, lane, reason, answer);
+        lane_bury(r, lane, reason, answer);
 }
 
 static void
@@ -330,7 +347,7 @@ lane_too_large(struct relay *r, struct lane *lane, const struct writer_step *ste
 {
     uint64_t bytes = r->class->bytes(r->writer, lane->sending.body);
     if (lane->end - lane->done == 1) {
-        lane_bury(r, lane, step->reason, step->answer);
+        lane_refused(r, lane, step->reason, step->answer);
         return;
     }
     if (bytes / 2 < r->bytes_max) {
@@ -342,16 +359,25 @@ lane_too_large(struct relay *r, struct lane *lane, const struct writer_step *ste
     lane_halve(lane);
 }
 
-/* Again later, or never, if that was tried for long enough. */
+/* Again later, or never, if that was tried for long enough; but what is refused mostly is kept. */
 static void
 lane_later(struct relay *r, struct lane *lane, int64_t wait_ms, const char *answer)
 {
-    int64_t give_up_ms = r->settings->retry.give_up_after_ms;
-    int64_t since_ns = lane->failing_since_ns;
-    if (give_up_ms > 0 && since_ns > 0 && relay_now_ns(r) - since_ns >= give_up_ms * NS_PER_MS)
-        lane_give_up(r, lane, "gave_up", answer); /* nobody refused it */
+    int64_t give_up_ms = r->settings->retry.give_up_after_ms, since_ns = lane->failing_since_ns;
+    bool may = give_up_ms > 0 && since_ns > 0 && r->obstacle != OBSTACLE_REFUSING;
+    if (may && relay_now_ns(r) - since_ns >= give_up_ms * NS_PER_MS)
+        lane_bury(r, lane, "gave_up", answer); /* nobody refused it */
     else
         lane_back_off(r, lane, wait_ms);
+}
+
+/* The verdict on one item of a call: OK if it is settled by it. */
+static enum err
+take_entry(struct relay *r, const struct call_item *at, const struct writer_entry *entry, bool keep)
+{
+    if (entry->verdict == VERDICT_DELIVERED) return relay_settle(r, at, FATE_DELIVERED);
+    bool buried = entry->verdict == VERDICT_DEAD && !keep;
+    return buried ? bury_one(r, at, entry->reason, entry->answer) : ERR_AGAIN;
 }
 
 /* Each entry has its own verdict. Items of entries to be repeated stay, in their order. */
@@ -359,25 +385,23 @@ static void
 lane_mixed(struct relay *r, struct lane *lane, const struct writer_step *step)
 {
     struct call_item *items = lane->sending.items;
+    struct writer_entry entry, later = {.verdict = VERDICT_DELIVERED};
     uint32_t judged = 0, refused = 0;
     struct writer_entry refusal = {.verdict = VERDICT_DEAD};
-    bool throttled = false, refusing = r->obstacle == OBSTACLE_REFUSING;
+    bool throttled = false, keep = lane_keeps(r, lane);
     uint32_t kept = lane->end; /* from behind, so that those before may be counted off */
     for (uint32_t i = lane->end; i-- > lane->done;) {
-        struct writer_entry entry;
         r->class->entry(r->writer, lane->sending.body, items[i].entry, &entry);
-        bool delivered = entry.verdict == VERDICT_DELIVERED;
-        bool dead = entry.verdict == VERDICT_DEAD;
+        bool dead = entry.verdict == VERDICT_DEAD, judges = entry.verdict == VERDICT_DELIVERED;
         throttled |= entry.verdict == VERDICT_THROTTLED;
-        judged += delivered || dead;
+        judged += judges || dead;
         refused += dead;
         if (dead) refusal = entry;
-        enum err e = ERR_AGAIN;
-        if (delivered) e = relay_settle(r, &items[i], FATE_DELIVERED);
-        if (dead && !refusing) e = bury_one(r, &items[i], entry.reason, entry.answer);
-        if (!delivered && !dead) relay_note_failure(r, "sample", entry.reason, entry.answer);
-        if (e) items[--kept] = items[i];
+        if (!judges && !dead) later = entry;
+        if (take_entry(r, &items[i], &entry, keep) != OK) items[--kept] = items[i];
     }
+    if (later.verdict != VERDICT_DELIVERED)
+        relay_note_failure(r, "samples", later.reason, later.answer);
     relay_note_judged(r, judged, refused, refused > 0 ? refusal.reason : NULL, refusal.answer);
     if (judged > refused) relay_note_success(r);
     if (throttled) relay_note_throttled(r);
@@ -388,7 +412,7 @@ lane_mixed(struct relay *r, struct lane *lane, const struct writer_step *step)
     }
     lane->built = false;
     if (judged > 0) lane->backoff_ms = 0; /* it gets on */
-    lane_later(r, lane, step->wait_ms, r->now.error);
+    lane_later(r, lane, step->wait_ms, later.answer);
 }
 
 static void
@@ -431,11 +455,11 @@ lane_judge(struct relay *r, struct lane *lane, const struct writer_step *step)
         lane_mixed(r, lane, step);
         return;
     case VERDICT_DEAD:
-        lane_bury(r, lane, step->reason, step->answer);
+        lane_refused(r, lane, step->reason, step->answer);
         return;
     case VERDICT_SOME_DEAD:
         if (size == 1)
-            lane_bury(r, lane, step->reason, step->answer);
+            lane_refused(r, lane, step->reason, step->answer);
         else
             lane_halve(lane);
         return;
@@ -461,15 +485,18 @@ lane_judge(struct relay *r, struct lane *lane, const struct writer_step *step)
 
 /* --- sending ---------------------------------------------------------------------------------- */
 
-/* One item each again: one of them may turn out to have no form. False: no memory. */
+/* One item each again: one of them may turn out to have no form. What is settled goes. False: no
+ * memory. */
 static bool
-call_split_runs(struct relay *r, struct call *call)
+lane_split_runs(struct relay *r, struct lane *lane)
 {
-    if (call->samples == call->count) return true;
-    struct call_item *split = mem_alloc(r->options.memory, call->samples * sizeof *split);
+    struct call *call = &lane->sending;
+    uint64_t samples = count_items(call, lane->done, call->count);
+    if (samples == call->count - lane->done) return true;
+    uint32_t end = (uint32_t)count_items(call, lane->done, lane->end), to = 0;
+    struct call_item *split = mem_alloc(r->options.memory, samples * sizeof *split);
     if (split == NULL) return false;
-    uint32_t to = 0;
-    for (uint32_t i = 0; i < call->count; i++) {
+    for (uint32_t i = lane->done; i < call->count; i++) {
         struct call_item run = call->items[i];
         for (uint32_t k = 0; k < run.count; k++) {
             split[to] = run;
@@ -479,7 +506,9 @@ call_split_runs(struct relay *r, struct call *call)
     }
     mem_free(r->options.memory, call->items, call->capacity * sizeof *call->items);
     call->items = split;
-    call->count = call->capacity = to;
+    call->samples = call->count = call->capacity = to;
+    lane->done = 0;
+    lane->end = end;
     return true;
 }
 
@@ -516,12 +545,7 @@ lane_build(struct relay *r, struct lane *lane)
 {
     struct call *call = &lane->sending;
     struct why why = {""};
-    if (call->samples != call->count) { /* runs are sent whole, or not at all */
-        assert(lane->done == 0);
-        assert(lane->end == call->count);
-        if (!call_split_runs(r, call)) return false;
-        lane->end = call->count;
-    }
+    if (!lane_split_runs(r, lane)) return false;
     uint32_t count = call->count;
     uint64_t samples = call->samples;
     call_clear(r, call);
@@ -620,6 +644,15 @@ lane_probes(struct relay *r, struct lane *lane)
     return true;
 }
 
+/* Where there is one lane, letters that are sent again take turns with it: call by call. */
+static bool
+lane_has_its_turn(struct relay *r, struct lane *lane)
+{
+    if (!r->limits.one_lane) return true;
+    if (r->begun == NULL) r->begun = lane;
+    return r->begun == lane;
+}
+
 void
 lane_go_on(struct relay *r, struct lane *lane)
 {
@@ -631,8 +664,8 @@ lane_go_on(struct relay *r, struct lane *lane)
     }
     if (lane->phase == LANE_WAITING && now_ns >= lane->next_ns) lane->phase = LANE_READY;
     if (lane->phase == LANE_IDLE && filling->sealed) lane_rotate(r, lane);
-    if (lane->phase != LANE_READY || !relay_is_ready(r) || !lane_probes(r, lane)) return;
-    lane_send(r, lane);
+    if (lane->phase != LANE_READY || !relay_is_ready(r)) return;
+    if (lane_has_its_turn(r, lane) && lane_probes(r, lane)) lane_send(r, lane);
 }
 
 int64_t

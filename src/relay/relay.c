@@ -233,7 +233,10 @@ relay_bury(struct relay *r, const struct call_item *at, const struct item *item,
     };
     relay_identity(r, at->record, at->index, &letter.pos, &letter.index);
     struct why why = {""};
-    enum err e = dead_letters_add(r->letters, &letter, &why);
+    /* Once it is a letter nothing may fail: it would be tried again, and be another one. */
+    enum err e = window_reserve(r->window, at->record);
+    if (e) why_set(&why, e, "no memory for a dead letter");
+    if (e == OK) e = dead_letters_add(r->letters, &letter, &why);
     if (e == OK) e = relay_settle(r, at, FATE_DEAD_LETTERED);
     if (e) relay_note_failure(r, "a dead letter cannot be kept", "dead_letters", why.text);
     return e;

@@ -139,6 +139,7 @@ struct relay {
     bool replays; /* all that is stored is to be given again, */
     int64_t replays_from_ms;
     struct relay_status now;
+    bool met_damage; /* in the store, since the log was followed last */
 
     /* A run: from begin_run(), with what the state says, to end_run(). */
     bool running;
@@ -178,6 +179,7 @@ struct relay {
     int64_t prepare_backoff_ms;
     struct fates base;  /* before the window was made */
     struct lane replay; /* of dead letters that are sent again */
+    struct lane *begun; /* of one_lane: whose call was begun and is not settled; NULL: none */
     uint64_t replaying[ITEM_KIND_COUNT];
     struct replay_id *replay_ids; /* of letters in the lane, and of one that waits to get in */
     uint32_t replay_count, replay_capacity;

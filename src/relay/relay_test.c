@@ -228,6 +228,35 @@ test_a_destination_that_refuses_most_is_left_alone(void **state)
 }
 
 static void
+test_who_refused_most_is_found_mended_though_some_are_refused_still(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 42);
+    relay_must_open(w);
+    for (unsigned i = 0; i < 20; i++) {
+        log_some(w, 1000, 100);
+        turn(w, 40);
+    }
+    turn(w, 200);
+    assert_int_equal(status_of(w).state, RELAY_REFUSING);
+    w->drops = true; /* letters are those of samples it would take now */
+    for (uint32_t i = 0; i < w->count; i++) {
+        if (rng_below(&w->rng, 50) > 0) w->sent[i].poison = false;
+    }
+    for (unsigned i = 0; i < 200 && status_of(w).state == RELAY_REFUSING; i++) {
+        int64_t began_ns = env_monotonic_ns(w->m.env);
+        while (env_monotonic_ns(w->m.env) - began_ns < 60 * NS_PER_S) {
+            turn(w, 1);
+        }
+    }
+    assert_int_equal(status_of(w).state, RELAY_RUNNING);
+    turn_until_settled(w);
+    assert_int_equal(status_of(w).taken[ITEM_FLOAT], w->count);
+    world_fini(w);
+}
+
+static void
 test_dead_letters_are_sent_again_when_told(void **state)
 {
     (void)state;
@@ -435,6 +464,101 @@ test_what_fails_for_too_long_becomes_a_dead_letter_if_that_is_wanted(void **stat
 }
 
 static void
+test_with_one_lane_letters_wait_for_the_call_under_way(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    uint64_t letters;
+    world_init(w, 41);
+    w->one_lane = true;
+    w->drops = true; /* letters come in no order */
+    relay_must_open(w);
+    log_some(w, 990, 30);
+    turn_until_settled(w);
+    check_account(w);
+    for (uint32_t i = 0; i < w->count; i++) {
+        w->sent[i].poison = false;
+    }
+    must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_REPLAY, NULL, &letters,
+                              &w->m.why));
+    assert_true(letters > 200);
+    w->moods.retry = 70;
+    for (unsigned i = 0; i < 40; i++) { /* fake_step() looks at who is begun */
+        log_some(w, 200, 0);
+        turn(w, 10);
+    }
+    w->moods.retry = 0;
+    turn_until_settled(w);
+    turn(w, 200);
+    struct relay_status s = status_of(w);
+    assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_OPEN], 0);
+    assert_int_equal(s.taken[ITEM_FLOAT], w->count);
+    world_fini(w);
+}
+
+static void
+test_what_was_tried_for_too_long_becomes_letters_however_much_it_is(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 42);
+    w->settings.retry.give_up_after_ms = 60 * 1000;
+    w->moods.retry = 100;
+    w->names_nobody = true;
+    relay_must_open(w);
+    for (unsigned i = 0; i < 60; i++) {
+        log_some(w, 200, 100); /* so that a lost answer means nothing */
+    }
+    turn_until_settled(w);
+    struct relay_status s = status_of(w);
+    assert_int_equal(s.state, RELAY_RETRYING);
+    assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], w->count);
+    world_fini(w);
+}
+
+static void
+test_a_call_of_which_parts_fail_is_one_failure(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 43);
+    w->one_of_a_series = true;
+    w->moods.mixed = 100;
+    w->settings.concurrency = 1;
+    relay_must_open(w);
+    for (unsigned i = 0; i < 20; i++) {
+        log_some(w, 200, 0);
+        turn(w, 5);
+    }
+    turn_until_settled(w);
+    struct relay_status s = status_of(w);
+    assert_true(w->calls_mixed > 20);
+    assert_int_equal(s.calls_failed_total, w->calls_mixed);
+    world_fini(w);
+}
+
+static void
+test_a_call_of_runs_survives_every_allocation_that_fails(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    for (uint64_t nth = 1; nth < 300; nth++) {
+        world_init(w, nth);
+        w->one_lane = w->joins = true;
+        relay_must_open(w);
+        for (unsigned i = 0; i < 4; i++) { /* calls of 200 end in the middle of a record */
+            log_some(w, 330, 0);
+        }
+        mem_fail_nth(nth, true);
+        turn(w, 6);
+        mem_fail_nth(0, false);
+        turn_until_settled(w);
+        check_account(w);
+        world_fini(w);
+    }
+}
+
+static void
 test_every_allocation_may_fail(void **state)
 {
     (void)state;
@@ -471,6 +595,8 @@ main(void)
         cmocka_unit_test_teardown(
             test_a_blocked_destination_keeps_everything_and_is_probed_with_one_sample, tell_seed),
         cmocka_unit_test_teardown(test_a_destination_that_refuses_most_is_left_alone, tell_seed),
+        cmocka_unit_test_teardown(
+            test_who_refused_most_is_found_mended_though_some_are_refused_still, tell_seed),
         cmocka_unit_test_teardown(test_dead_letters_are_sent_again_when_told, tell_seed),
         cmocka_unit_test_teardown(
             test_letters_ahead_of_the_cursor_are_counted_once_whatever_becomes_of_them, tell_seed),
@@ -479,6 +605,13 @@ main(void)
                                   tell_seed),
         cmocka_unit_test_teardown(
             test_what_fails_for_too_long_becomes_a_dead_letter_if_that_is_wanted, tell_seed),
+        cmocka_unit_test_teardown(test_with_one_lane_letters_wait_for_the_call_under_way,
+                                  tell_seed),
+        cmocka_unit_test_teardown(
+            test_what_was_tried_for_too_long_becomes_letters_however_much_it_is, tell_seed),
+        cmocka_unit_test_teardown(test_a_call_of_which_parts_fail_is_one_failure, tell_seed),
+        cmocka_unit_test_teardown(test_a_call_of_runs_survives_every_allocation_that_fails,
+                                  tell_seed),
         cmocka_unit_test_teardown(test_every_allocation_may_fail, tell_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -48,12 +48,16 @@ struct world {
     bool may_repeat;   /* the store may, as its parts reach beyond what is missing */
     bool names_nobody; /* a refusal does not say who is refused */
     bool one_of_a_series;
+    bool one_lane; /* a call is begun only when the one before is settled; */
+    bool joins;    /* and of its items none is judged by itself */
+    const struct writer_call *begun;
     uint32_t takes_from; /* of the store: samples before it are too old for the destination, */
     bool has_learnt;     /* which it does not know at first */
     uint32_t fills;      /* that the writer was told of when it was made last */
     uint32_t bytes_max;  /* a larger call is too large */
     int64_t asks_ms;     /* so long it wants to be left alone when it throttles */
     uint32_t calls;
+    uint32_t calls_mixed; /* of which something is to be sent again */
     uint64_t repeated;
 };
 
@@ -94,6 +98,7 @@ fake_limits(const struct writer *w)
 {
     return (struct writer_limits){
         .one_of_a_series = w->w->one_of_a_series,
+        .one_lane = w->w->one_lane,
         .concurrency = 3,
         .samples = 200,
         .bytes = 1 << 20,
@@ -113,14 +118,14 @@ fake_call_new(struct writer *w, struct writer_call **ret_call)
 static inline void
 fake_call_free(struct writer *w, struct writer_call *c)
 {
-    (void)w;
+    if (w->w->begun == c) w->w->begun = NULL;
     mem_free(&world->memory, c, sizeof *c);
 }
 
 static inline void
 fake_call_clear(struct writer *w, struct writer_call *c)
 {
-    (void)w;
+    if (w->w->begun == c) w->w->begun = NULL;
     c->count = 0;
     c->has_too_old = false;
 }
@@ -142,7 +147,7 @@ fake_add(struct writer *w, struct writer_call *c, const struct item *item, uint3
     }
     if (c->count == CALL_MAX) return WRITER_FULL;
     c->has_too_old |= too_old;
-    *ret_entry = c->count;
+    *ret_entry = w->w->joins ? 0 : c->count;
     c->numbers[c->count++] = number;
     return WRITER_ADDED;
 }
@@ -198,14 +203,17 @@ say(struct writer_step *step, enum writer_verdict verdict, const char *reason)
 static inline void
 mix(struct world *w, struct writer_call *c, struct writer_step *step)
 {
+    bool any_later = false;
     for (uint32_t i = 0; i < c->count; i++) {
         bool later = happens(w, 20);
         if (w->sent[c->numbers[i]].poison)
             c->verdicts[i] = VERDICT_DEAD;
         else
             c->verdicts[i] = later ? VERDICT_RETRY : VERDICT_DELIVERED;
+        any_later |= c->verdicts[i] == VERDICT_RETRY;
         if (c->verdicts[i] == VERDICT_DELIVERED) arrive(w, c->numbers[i]);
     }
+    w->calls_mixed += any_later;
     say(step, VERDICT_MIXED, "partly");
 }
 
@@ -223,6 +231,8 @@ fake_step(struct writer *writer, struct writer_call *c, const struct http_call_a
         return;
     }
     w->calls++;
+    if (w->one_lane && w->begun != NULL) assert_ptr_equal(w->begun, c);
+    w->begun = c;
     bool poisoned = false;
     for (uint32_t i = 0; i < c->count; i++) {
         poisoned |= w->sent[c->numbers[i]].poison;

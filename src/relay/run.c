@@ -292,6 +292,7 @@ relay_end_run(struct relay *r)
     window_free(r->window);
     account_end(r);
     source_close(r->source);
+    if (r->fill != NULL) r->met_damage |= fill_met_damage(r->fill);
     fill_close(r->fill);
     wal_reader_close(r->hold);
     dead_letters_free(r->letters);

@@ -107,6 +107,20 @@ window_push(struct window *w, const struct chunk *chunk, uint64_t *ret_record)
     return OK;
 }
 
+static bool
+reserve_fates(struct window *w, struct window_record *r)
+{
+    if (r->fates == NULL) r->fates = mem_new(w->memory, r->count);
+    return r->fates != NULL;
+}
+
+enum err
+window_reserve(struct window *w, uint64_t record)
+{
+    struct window_record *r = record_at(w, record);
+    return r->count == 1 || reserve_fates(w, r) ? OK : ERR_NOMEM;
+}
+
 enum err
 window_settle(struct window *w, uint64_t record, uint32_t first, uint32_t count, uint8_t fate)
 {
@@ -114,11 +128,10 @@ window_settle(struct window *w, uint64_t record, uint32_t first, uint32_t count,
     assert(fate != FATE_OPEN && fate < FATE_COUNT);
     assert(count <= r->open && first <= r->count && count <= r->count - first);
     if (count == 0) return OK;
-    if (count == r->count) {
+    if (count == r->count && r->fates == NULL) {
         r->fate = fate;
     } else {
-        if (r->fates == NULL) r->fates = mem_new(w->memory, r->count);
-        if (r->fates == NULL) return ERR_NOMEM;
+        if (!reserve_fates(w, r)) return ERR_NOMEM;
         memset(r->fates + first, fate, count);
     }
     r->open -= count;

@@ -39,6 +39,8 @@ MUST_CHECK enum err window_settle(struct window *window, uint64_t record, uint32
  */
 MUST_CHECK enum err window_change(struct window *window, uint64_t pos, uint32_t index, uint8_t from,
                                   uint8_t to, bool *ret_there);
+/* Settling items of this record needs no memory any more. ERR_NOMEM. */
+MUST_CHECK enum err window_reserve(struct window *window, uint64_t record);
 /* Where a record is read again. */
 struct window_place {
     uint64_t pos;

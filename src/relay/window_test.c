@@ -142,12 +142,45 @@ test_with_nothing_under_way_the_cursor_may_be_set_ahead(void **state)
     window_free(w);
 }
 
+static void
+test_what_is_reserved_for_is_settled_without_memory(void **state)
+{
+    (void)state;
+    struct chunk chunk = {.pos = 10, .end_pos = 20, .kind = ITEM_FLOAT, .count = 5};
+    struct window *w;
+    struct relay_cursor cursor;
+    struct fates before;
+    uint64_t record;
+    must(window_new(NULL, (struct relay_cursor){.pos = 10}, &w));
+    must(window_push(w, &chunk, &record));
+    mem_fail_nth(1, true);
+    assert_int_equal(window_reserve(w, record), ERR_NOMEM);
+    mem_fail_nth(0, false);
+    must(window_reserve(w, record));
+    mem_fail_nth(1, true);
+    must(window_settle(w, record, 1, 1, FATE_DEAD_LETTERED));
+    must(window_settle(w, record, 0, 1, FATE_DELIVERED));
+    must(window_settle(w, record, 2, 3, FATE_DELIVERED));
+    chunk.pos = 20;
+    chunk.end_pos = 30;
+    mem_fail_nth(0, false);
+    must(window_push(w, &chunk, &record));
+    must(window_reserve(w, record));
+    must(window_settle(w, record, 0, 5, FATE_DELIVERED)); /* and all at once as well */
+    window_cursor(w, &cursor, &before);
+    assert_int_equal(cursor.pos, 30);
+    assert_int_equal(before.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 1);
+    assert_int_equal(before.count[ITEM_FLOAT][FATE_DELIVERED], 9);
+    window_free(w);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_cursor_follows_the_first_open_item),
         cmocka_unit_test(test_with_nothing_under_way_the_cursor_may_be_set_ahead),
+        cmocka_unit_test(test_what_is_reserved_for_is_settled_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
