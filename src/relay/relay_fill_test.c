@@ -323,6 +323,34 @@ test_what_is_stored_is_given_again_from_a_time_on_when_told(void **state)
     world_fini(w);
 }
 
+static void
+flush_some(struct world *w)
+{
+    w->on_saved = NULL;
+    log_some(w, 100, 0);
+    machine_flush(&w->m);
+}
+
+static void
+test_what_is_stored_while_a_replay_begins_arrives(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 9);
+    relay_must_open(w);
+    log_some(w, 300, 0);
+    turn_until_settled(w);
+    machine_flush(&w->m);
+    turn(w, 50);
+    must(relay_replay(w->relay, sent_ms(SAMPLES_MAX), &w->m.why));
+    w->on_saved = flush_some;
+    turn(w, 5);
+    assert_null(w->on_saved);
+    turn_until_settled(w);
+    check_account(w);
+    world_fini(w);
+}
+
 /* A machine that keeps the log only. */
 static void
 begin_without_store(struct world *w, uint64_t seed)
@@ -482,6 +510,7 @@ main(void)
                                   tell_seed),
         cmocka_unit_test_teardown(test_what_is_stored_is_given_again_from_a_time_on_when_told,
                                   tell_seed),
+        cmocka_unit_test_teardown(test_what_is_stored_while_a_replay_begins_arrives, tell_seed),
         cmocka_unit_test_teardown(
             test_without_a_store_what_waits_stays_in_the_log_and_writes_have_to_wait, tell_seed),
         cmocka_unit_test_teardown(test_without_a_store_the_oldest_are_dropped_if_that_is_wanted,
