@@ -217,6 +217,31 @@ test_who_stood_still_for_too_long_is_given_the_rest_from_the_store(void **state)
 }
 
 static void
+test_repeats_that_were_not_delivered_do_not_lessen_what_was(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 3);
+    w->names_nobody = true;
+    w->settings.log_budget_bytes = BUDGET_BYTES;
+    w->m.limits.wal_budget_bytes = 8 * WAL_SEGMENT_BYTES_MIN;
+    tsdb_set_limits(w->m.db, &w->m.limits);
+    relay_must_open(w);
+    log_some(w, 300, 100); /* all of them refused */
+    turn_until_settled(w);
+    stand_still(w, 60, 900);
+    machine_flush(&w->m);
+    w->takes_from = SAMPLES_MAX; /* the store has nothing that it takes */
+    turn_until_settled(w);
+    turn(w, 30);
+    struct relay_status s = status_of(w);
+    assert_true(s.repeats_total > 0);
+    assert_in_range(s.fates.count[ITEM_FLOAT][FATE_DELIVERED], 0, w->count);
+    assert_int_equal(s.taken[ITEM_FLOAT], w->count);
+    world_fini(w);
+}
+
+static void
 test_it_waits_while_it_is_paused_too(void **state)
 {
     (void)state;
@@ -505,6 +530,8 @@ main(void)
         cmocka_unit_test_teardown(test_who_begins_at_a_time_is_given_what_is_not_older, tell_seed),
         cmocka_unit_test_teardown(
             test_who_stood_still_for_too_long_is_given_the_rest_from_the_store, tell_seed),
+        cmocka_unit_test_teardown(test_repeats_that_were_not_delivered_do_not_lessen_what_was,
+                                  tell_seed),
         cmocka_unit_test_teardown(test_it_waits_while_it_is_paused_too, tell_seed),
         cmocka_unit_test_teardown(test_what_was_deleted_meanwhile_is_dropped_and_counted,
                                   tell_seed),
