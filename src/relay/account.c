@@ -183,6 +183,24 @@ lost_since(const struct relay *r, struct tsdb_gone *ret_lost)
     ret_lost->superseded -= r->state.gone.superseded;
 }
 
+/*
+ * What the store gave once more counts once. Mostly that was delivered; what was not is most likely
+ * what a table is too young for, or was refused. Nothing is counted off below nothing.
+ */
+static void
+account_repeats(struct relay *r, enum item_kind kind, uint64_t repeats)
+{
+    static const uint8_t order[] = {FATE_DELIVERED, FATE_DROPPED + DROP_OUTSIDE_TABLE_RETENTION,
+                                    FATE_DROPPED + DROP_UNREPRESENTABLE};
+    if (kind == ITEM_FLOAT || kind == ITEM_HISTOGRAM) r->state.repeats_total += repeats;
+    for (unsigned i = 0; i < sizeof order / sizeof *order; i++) {
+        uint64_t all =
+            r->base.count[kind][order[i]] + window_fates(r->window)->count[kind][order[i]];
+        uint64_t part = take_part(&repeats, all);
+        r->base.count[kind][order[i]] -= part;
+    }
+}
+
 void
 account_close(struct relay *r)
 {
@@ -192,10 +210,8 @@ account_close(struct relay *r)
     lost_since(r, &lost);
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         if (a->count[kind] > 0) account_missing(r, kind, (uint64_t)a->count[kind], &lost);
-        if (a->count[kind] >= 0) continue;
-        uint64_t repeats = (uint64_t)-a->count[kind]; /* of parts that reach beyond the stretch */
-        r->base.count[kind][FATE_DELIVERED] -= repeats;
-        if (kind == ITEM_FLOAT || kind == ITEM_HISTOGRAM) r->state.repeats_total += repeats;
+        /* Of parts that reach beyond the stretch. */
+        if (a->count[kind] < 0) account_repeats(r, kind, (uint64_t)-a->count[kind]);
     }
     r->dirty |= a->lasting;
     r->met_damage = false;

@@ -151,12 +151,14 @@ give_again(struct relay *r)
         return;
     }
     struct relay_state next = r->state;
+    uint64_t to_pos = catch_up_end(r, 0);
+    if (to_pos > next.cursor.pos) return; /* more was stored meanwhile: it is to be taken first */
     r->replays = false;
     next.begin_ms = r->replays_from_ms;
     next.begin_pos = next.cursor.pos;
     next.fill = (struct relay_fill){
         .active = true,
-        .to_pos = catch_up_end(r, 0),
+        .to_pos = to_pos,
         .since_ms = env_realtime_ms(r->options.env),
     };
     next.cursor = (struct relay_cursor){.pos = fill_first_pos(++next.fill_count)};

@@ -247,6 +247,31 @@ test_who_stood_still_for_too_long_is_given_the_rest_from_the_store(void **state)
 }
 
 static void
+test_repeats_that_were_not_delivered_do_not_lessen_what_was(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 3);
+    w->names_nobody = true;
+    w->settings.log_budget_bytes = BUDGET_BYTES;
+    w->m.limits.wal_budget_bytes = 8 * WAL_SEGMENT_BYTES_MIN;
+    tsdb_set_limits(w->m.db, &w->m.limits);
+    relay_must_open(w);
+    log_some(w, 300, 100); /* all of them refused */
+    turn_until_settled(w);
+    stand_still(w, 60, 900);
+    machine_flush(&w->m);
+    w->takes_from = SAMPLES_MAX; /* the store has nothing that it takes */
+    turn_until_settled(w);
+    turn(w, 30);
+    struct relay_status s = status_of(w);
+    assert_true(s.repeats_total > 0);
+    assert_in_range(s.fates.count[ITEM_FLOAT][FATE_DELIVERED], 0, w->count);
+    assert_int_equal(s.taken[ITEM_FLOAT], w->count);
+    world_fini(w);
+}
+
+static void
 test_it_waits_while_it_is_paused_too(void **state)
 {
     (void)state;
@@ -350,6 +375,34 @@ test_what_is_stored_is_given_again_from_a_time_on_when_told(void **state)
     must(relay_replay(w->relay, sent_ms(2000), &w->m.why));
     turn(w, 5);
     assert_int_equal(w->fills, 2);
+    world_fini(w);
+}
+
+static void
+flush_some(struct world *w)
+{
+    w->on_saved = NULL;
+    log_some(w, 100, 0);
+    machine_flush(&w->m);
+}
+
+static void
+test_what_is_stored_while_a_replay_begins_arrives(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 9);
+    relay_must_open(w);
+    log_some(w, 300, 0);
+    turn_until_settled(w);
+    machine_flush(&w->m);
+    turn(w, 50);
+    must(relay_replay(w->relay, sent_ms(SAMPLES_MAX), &w->m.why));
+    w->on_saved = flush_some;
+    turn(w, 5);
+    assert_null(w->on_saved);
+    turn_until_settled(w);
+    check_account(w);
     world_fini(w);
 }
 
@@ -509,11 +562,14 @@ main(void)
         cmocka_unit_test_teardown(test_who_begins_at_a_time_is_given_what_is_not_older, tell_seed),
         cmocka_unit_test_teardown(
             test_who_stood_still_for_too_long_is_given_the_rest_from_the_store, tell_seed),
+        cmocka_unit_test_teardown(test_repeats_that_were_not_delivered_do_not_lessen_what_was,
+                                  tell_seed),
         cmocka_unit_test_teardown(test_it_waits_while_it_is_paused_too, tell_seed),
         cmocka_unit_test_teardown(test_what_was_deleted_meanwhile_is_dropped_and_counted,
                                   tell_seed),
         cmocka_unit_test_teardown(test_what_is_stored_is_given_again_from_a_time_on_when_told,
                                   tell_seed),
+        cmocka_unit_test_teardown(test_what_is_stored_while_a_replay_begins_arrives, tell_seed),
         cmocka_unit_test_teardown(
             test_without_a_store_what_waits_stays_in_the_log_and_writes_have_to_wait, tell_seed),
         cmocka_unit_test_teardown(test_without_a_store_the_oldest_are_dropped_if_that_is_wanted,

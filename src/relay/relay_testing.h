@@ -45,8 +45,9 @@ struct world {
     bool without_store;
     bool drops; /* it may give up the oldest */
     uint64_t begin_pos;
-    bool may_repeat;   /* the store may, as its parts reach beyond what is missing */
-    bool names_nobody; /* a refusal does not say who is refused */
+    bool may_repeat; /* the store may, as its parts reach beyond what is missing */
+    void (*on_saved)(struct world *w); /* the state is durable; NULL: nothing happens then */
+    bool names_nobody;                 /* a refusal does not say who is refused */
     bool one_of_a_series;
     bool one_lane; /* a call is begun only when the one before is settled; */
     bool joins;    /* and of its items none is judged by itself */
@@ -276,6 +277,14 @@ fake_entry(const struct writer *w, const struct writer_call *c, uint32_t entry,
     }
 }
 
+static inline enum err
+fake_saved(struct writer *w, struct why *why)
+{
+    (void)why;
+    if (w->w->on_saved != NULL) w->w->on_saved(w->w);
+    return OK;
+}
+
 static const struct writer_class fake_writer = {
     .type = DESTINATION_REMOTE_WRITE,
     .create = fake_create,
@@ -289,6 +298,7 @@ static const struct writer_class fake_writer = {
     .units = fake_units,
     .step = fake_step,
     .entry = fake_entry,
+    .saved = fake_saved,
 };
 
 /* --- the world -------------------------------------------------------------------------------- */
