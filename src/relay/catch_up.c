@@ -81,17 +81,16 @@ catch_up_end(struct relay *r, uint64_t from_pos)
     return pos;
 }
 
-/* A state, and a run that begins with it. On an error everything is as it was. */
+/* A state, and a run that begins with it; on an error, with the one that is saved. */
 static void
 begin_with(struct relay *r, const struct relay_state *state)
 {
     struct why why = {""};
     enum err e = relay_state_put(r, state, &why);
-    if (e) {
+    if (e)
         relay_note_failure(r, "state", "state", why.text);
-        return;
-    }
-    r->state = *state;
+    else
+        r->state = *state;
     relay_run_again(r);
 }
 
@@ -140,19 +139,52 @@ leave_log(struct relay *r)
     begin_with(r, &next);
 }
 
+/* Letters of what comes by again in the log: they are counted again then. */
+struct letters_again {
+    const struct relay *relay;
+    uint64_t to_pos;
+    uint64_t count[ITEM_KIND_COUNT];
+};
+
+static enum err
+count_letter(void *context, const struct dead_letter *letter, enum dead_letter_state state)
+{
+    struct letters_again *x = context;
+    bool in_log = letter->pos >= x->to_pos && !is_fill_pos(letter->pos);
+    bool again = in_log && letter->item.t_ms >= x->relay->replays_from_ms;
+    if (again && state == DEAD_LETTER_KEPT) x->count[letter->item.kind]++;
+    return OK;
+}
+
+static enum err
+uncount_letters(struct relay *r, uint64_t to_pos, struct relay_state *state, struct why *why)
+{
+    struct letters_again again = {.relay = r, .to_pos = to_pos};
+    enum err e = dead_letters_each(r->options.env, r->dir, r->options.memory, count_letter, &again,
+                                   NULL, why);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        state->fates.count[kind][FATE_DEAD_LETTERED] -= again.count[kind];
+    }
+    return e == ERR_MISSING ? OK : e;
+}
+
 /* All that is stored from a time on, once more; what is older is not wanted before the cursor. */
 static void
 give_again(struct relay *r)
 {
     struct why why = {""};
     enum err e = relay_save(r, &why);
+    uint64_t to_pos = catch_up_end(r, 0);
+    /* If more was stored meanwhile: it is to be taken first. */
+    if (e == OK && to_pos > r->state.cursor.pos) return;
+    struct relay_state next = r->state;
+    if (e == OK) e = take_letters_back(r, &why);
+    if (e == OK) e = uncount_letters(r, to_pos, &next, &why);
     if (e) {
         relay_note_failure(r, "a replay", "state", why.text);
+        relay_run_again(r);
         return;
     }
-    struct relay_state next = r->state;
-    uint64_t to_pos = catch_up_end(r, 0);
-    if (to_pos > next.cursor.pos) return; /* more was stored meanwhile: it is to be taken first */
     r->replays = false;
     next.begin_ms = r->replays_from_ms;
     next.begin_pos = next.cursor.pos;

@@ -443,11 +443,12 @@ dead_letters_revoke(struct dead_letters *dl, uint64_t pos, uint32_t index, struc
 }
 
 enum err
-dead_letters_revoke_known(struct dead_letters *dl, struct why *why)
+dead_letters_revoke_known(struct dead_letters *dl, uint64_t from_pos, struct why *why)
 {
     for (size_t i = 0; i < dl->known.capacity; i++) {
         const struct letter_slot *slot = &dl->known.slots[i];
-        if (slot->place.file == 0 || state_at(dl, slot->place) == LETTER_GONE) continue;
+        if (slot->place.file == 0 || slot->pos < from_pos) continue;
+        if (state_at(dl, slot->place) == LETTER_GONE) continue;
         enum err e = put_mark(dl, MARK_REVOKED, slot->place, why);
         if (e) return e;
         set_state(dl, slot->place, LETTER_GONE);

@@ -70,9 +70,10 @@ MUST_CHECK enum err dead_letters_add(struct dead_letters *letters, const struct 
  */
 MUST_CHECK enum err dead_letters_revoke(struct dead_letters *letters, uint64_t pos, uint32_t index,
                                         struct why *why);
-/* All that stood at or behind the cursor when they were opened, likewise. After an error some are.
- */
-MUST_CHECK enum err dead_letters_revoke_known(struct dead_letters *letters, struct why *why);
+/* All that stood at or behind the cursor when they were opened, and at or behind `from_pos`,
+ * likewise. After an error some are. */
+MUST_CHECK enum err dead_letters_revoke_known(struct dead_letters *letters, uint64_t from_pos,
+                                              struct why *why);
 /* After an error all that was said waits for the next one. */
 MUST_CHECK enum err dead_letters_sync(struct dead_letters *letters, struct why *why);
 

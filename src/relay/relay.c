@@ -204,6 +204,21 @@ change_lanes(struct relay *r)
     r->lane_count = r->lanes_wanted;
 }
 
+/* What was a letter, is given once more, and has arrived now, or is too old by now, is none any
+ * more. */
+static enum err
+revoke_letters(struct relay *r, const struct call_item *item)
+{
+    enum err e = OK;
+    for (uint32_t i = 0; i < item->count && e == OK; i++) {
+        uint64_t pos;
+        uint32_t index;
+        relay_identity(r, item->record, item->index + i, &pos, &index);
+        e = dead_letters_revoke(r->letters, pos, index, NULL);
+    }
+    return e;
+}
+
 enum err
 relay_settle(struct relay *r, const struct call_item *item, uint8_t fate)
 {
@@ -211,7 +226,10 @@ relay_settle(struct relay *r, const struct call_item *item, uint8_t fate)
         return replay_settle(r, item, fate == FATE_DELIVERED, "damaged", "");
     }
     if (r->settings->dry_run) fate = FATE_NOT_TAKEN;
-    enum err e = window_settle(r->window, item->record, item->index, item->count, fate);
+    bool may_be_letter =
+        fate == FATE_DELIVERED || fate == FATE_DROPPED + DROP_OUTSIDE_TABLE_RETENTION;
+    enum err e = may_be_letter ? revoke_letters(r, item) : OK;
+    if (e == OK) e = window_settle(r->window, item->record, item->index, item->count, fate);
     r->dirty |= e == OK;
     return e;
 }

@@ -270,7 +270,10 @@ relay_open_letters(struct relay *r, struct why *why)
     };
     enum err e =
         dead_letters_open(&options, r->state.cursor.pos, r->state.cursor.index, &r->letters, why);
-    if (e == OK && !r->settings->dry_run) e = dead_letters_revoke_known(r->letters, why);
+    /* Of what is before `begin_pos` not all comes by again. */
+    if (e == OK && !r->settings->dry_run) {
+        e = dead_letters_revoke_known(r->letters, r->state.begin_pos, why);
+    }
     if (e) return e;
     struct dead_letters_counts counts;
     dead_letters_counts(r->letters, &counts);
