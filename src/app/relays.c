@@ -240,12 +240,37 @@ same_text(const char *a, const char *b)
     return strcmp(a == NULL ? "" : a, b == NULL ? "" : b) == 0;
 }
 
+/* The next part of a path, and behind it; empty at the end. */
+static struct bytes
+path_part(const char **at)
+{
+    struct bytes part;
+    do {
+        *at += strspn(*at, "/");
+        part = bytes_of(*at, strcspn(*at, "/"));
+        *at += part.size;
+    } while (bytes_equal_text(part, "."));
+    return part;
+}
+
+/* However slashes and "." stand in it. Links are not followed: what they lead to may change. */
+static bool
+same_path(const char *a, const char *b)
+{
+    if ((a[0] == '/') != (b[0] == '/')) return false;
+    for (;;) {
+        struct bytes one = path_part(&a), other = path_part(&b);
+        if (!bytes_equal(one, other)) return false;
+        if (one.size == 0) return true;
+    }
+}
+
 /* Whether two would write, and clean up, in one place. */
 static bool
 share_place(const struct destination_settings *a, const struct destination_settings *b)
 {
     if (a->type != b->type) return false;
-    if (a->type == DESTINATION_FILE) return same_text(a->u.file.path, b->u.file.path);
+    if (a->type == DESTINATION_FILE) return same_path(a->u.file.path, b->u.file.path);
     return a->type == DESTINATION_S3 && same_text(a->u.s3.bucket, b->u.s3.bucket) &&
            same_text(a->u.s3.prefix, b->u.s3.prefix) &&
            same_text(a->u.s3.endpoint, b->u.s3.endpoint);
