@@ -240,21 +240,28 @@ same_text(const char *a, const char *b)
     return strcmp(a == NULL ? "" : a, b == NULL ? "" : b) == 0;
 }
 
-/* As `same_text`, but slashes at the end, and several in a row, mean nothing. */
+/* The next part of a path, and behind it; empty at the end. */
+static struct bytes
+path_part(const char **at)
+{
+    struct bytes part;
+    do {
+        *at += strspn(*at, "/");
+        part = bytes_of(*at, strcspn(*at, "/"));
+        *at += part.size;
+    } while (bytes_equal_text(part, "."));
+    return part;
+}
+
+/* However slashes and "." stand in it. Links are not followed: what they lead to may change. */
 static bool
 same_path(const char *a, const char *b)
 {
+    if ((a[0] == '/') != (b[0] == '/')) return false;
     for (;;) {
-        size_t slashes_a = strspn(a, "/"), slashes_b = strspn(b, "/");
-        bool ends_a = a[slashes_a] == '\0', ends_b = b[slashes_b] == '\0';
-        if (ends_a || ends_b) return ends_a && ends_b;
-        if ((slashes_a == 0) != (slashes_b == 0)) return false;
-        a += slashes_a;
-        b += slashes_b;
-        size_t name = strcspn(a, "/");
-        if (strcspn(b, "/") != name || memcmp(a, b, name) != 0) return false;
-        a += name;
-        b += name;
+        struct bytes one = path_part(&a), other = path_part(&b);
+        if (!bytes_equal(one, other)) return false;
+        if (one.size == 0) return true;
     }
 }
 

@@ -14,6 +14,7 @@
 #include "backend/pack.h"
 #include "backend/spool.h"
 #include "backend/writer.h"
+#include "base/hash.h"
 #include "wire/text_writer.h"
 
 enum {
@@ -30,6 +31,8 @@ struct writer {
     struct spool *spool;
     struct packer *packer;
     struct text_writer *text; /* of csv and openmetrics */
+    char instance[17]; /* of this store's destination of this name: what others left is not its own
+                        */
     struct buf packed;
     struct buf head; /* of each file */
     struct buf tail;
@@ -111,6 +114,9 @@ file_create(const struct writer_options *options, struct writer **ret_writer, st
     w->options = *options;
     w->settings = &options->settings->u.file;
     w->by_tenant = strstr(w->settings->path, TENANT_TEMPLATE) != NULL;
+    uint64_t of_log = hash_bytes(bytes_of_text(options->instance), 0);
+    snprintf(w->instance, sizeof w->instance, "%016" PRIx64,
+             hash_bytes(bytes_of_text(options->settings->name), of_log));
     buf_init(&w->packed, options->memory, TEXT_BYTES_MAX);
     buf_init(&w->head, options->memory, FRAME_BYTES_MAX);
     buf_init(&w->tail, options->memory, FRAME_BYTES_MAX);
@@ -123,7 +129,7 @@ file_create(const struct writer_options *options, struct writer **ret_writer, st
     struct spool_options spool = {
         .env = options->env,
         .memory = options->memory,
-        .instance = options->instance,
+        .instance = w->instance,
         .suffix = suffix_of(w->settings),
         .roll_bytes = w->settings->roll_bytes,
         .roll_age_ms = w->settings->roll_age_ms,

@@ -77,6 +77,32 @@ only_some() {
 claim "bits: selected and relabelled, others are left out" only_some
 stop twin
 
+# --- another name after a crash ---------------------------------------------------------------------
+
+files_of() { # NAME
+    write_config <<END
+destinations:
+  - {name: $1, type: file, path: $work/moved, batch: {max_age: 100ms}}
+END
+}
+files_of first
+claim "renamed: starts" start_firekeep moved "$work/moved-store" "${ports[0]}" --config.file="$work/firekeep.yml"
+claim "renamed: the destination is open" within 20 all_open
+claim "renamed: writes are acknowledged" is_acknowledged "$work/bits.rw"
+claim "renamed: all is confirmed" within 20 has_delivered first 15
+crash moved
+files_of second
+claim "renamed: starts again after SIGKILL, with another name" start_firekeep moved "$work/moved-store" "${ports[0]}" --config.file="$work/firekeep.yml"
+claim "renamed: it is open" within 20 all_open
+claim "renamed: writes are acknowledged once more" is_acknowledged "$work/bits.rw"
+claim "renamed: all is confirmed once more" within 20 has_delivered second 15
+claim "renamed: SIGTERM ends it with status 0" stop moved
+first_is_there() {
+    ls "$work/moved"
+    [[ $(cat "$work"/moved/*.tmp | wc -l) == 16 && $(cat "$work"/moved/*.ndjson | wc -l) == 16 ]]
+}
+claim "renamed: what was confirmed to the first name is there" first_is_there
+
 # --- real data, everybody is killed now and then ----------------------------------------------------
 
 hammer() { # CAPTURE...: writes captures while this server and the others are killed

@@ -1,0 +1,55 @@
+/* relays_test.c - which destinations may stand beside each other. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "app/relays.h"
+
+static enum err
+check_paths(const char *one, const char *other)
+{
+    struct destination_settings items[] = {
+        {.name = "a", .type = DESTINATION_FILE, .u.file.path = one},
+        {.name = "b", .type = DESTINATION_FILE, .u.file.path = other},
+    };
+    struct destinations list = {.items = items, .count = 2};
+    return relays_check(&list, NULL);
+}
+
+static void
+test_two_files_of_one_place_are_refused_however_it_is_written(void **state)
+{
+    (void)state;
+    static const char *const same[][2] = {
+        {"/data/out", "/data/out"},
+        {"/data/out", "/data/out/"},
+        {"/data/out", "/data//./out"},
+        {"out", "./out"},
+        {".", "./"},
+    };
+    static const char *const others[][2] = {
+        {"/data/out", "data/out"},    {"/data/out", "/data/out/in"}, {"/data/out", "/data/ou"},
+        {"/data/.out", "/data/out"},  {"/data/..", "/data/."},       {"/data/o", "/data/out"},
+        {"/data/${tenant}", "/data"},
+    };
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+        assert_int_equal(check_paths(same[i][0], same[i][1]), ERR_INPUT);
+        assert_int_equal(check_paths(same[i][1], same[i][0]), ERR_INPUT);
+    }
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        assert_int_equal(check_paths(others[i][0], others[i][1]), OK);
+        assert_int_equal(check_paths(others[i][1], others[i][0]), OK);
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_two_files_of_one_place_are_refused_however_it_is_written),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
