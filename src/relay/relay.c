@@ -604,6 +604,8 @@ relay_close(struct relay *r, struct why *why)
     if (r->running) {
         e = r->class->tend == NULL ? OK : r->class->tend(r->writer, true, why);
         saved = relay_save(r, e == OK ? why : NULL);
+        /* Letters that arrived: that they did is said now. */
+        if (saved == OK && r->dirty) saved = relay_save(r, e == OK ? why : NULL);
     }
     relay_free(r);
     return e ? e : saved;

@@ -184,6 +184,8 @@ struct relay {
     uint32_t replay_count, replay_capacity;
     struct replay_id replay_waiting;
     bool replay_waits;
+    struct replay_id *arrived; /* letters that did, which the state does not say yet */
+    uint32_t arrived_count, arrived_capacity;
     char run_end;
 
     struct lock lock; /* LOCK_RANK_RELAY; guards to the next blank line */
@@ -311,7 +313,9 @@ void replay_feed(struct relay *r);
 /* Such an item again. ERR_MISSING: the letter is gone. */
 MUST_CHECK enum err replay_load(struct relay *r, uint32_t index, struct item *ret_item,
                                 struct why *why);
-/* Delivered, or a letter again. */
+/* The state says what arrived: so much is no letter any more. Durable with the next save. */
+void replay_saved(struct relay *r);
+/* Delivered, once that is saved, or a letter again. */
 MUST_CHECK enum err replay_settle(struct relay *r, const struct call_item *at, bool delivered,
                                   const char *reason, const char *answer);
 

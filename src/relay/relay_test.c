@@ -365,6 +365,43 @@ test_a_call_of_runs_survives_every_allocation_that_fails(void **state)
 }
 
 static void
+test_letters_that_arrived_are_letters_until_that_is_saved(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    uint64_t letters;
+    for (uint64_t nth = 1; nth < 100; nth++) {
+        world_init(w, 9);
+        w->names_nobody = w->writes_files = true;
+        relay_must_open(w);
+        log_some(w, 990, 5);
+        turn_until_settled(w);
+        check_account(w);
+        for (uint32_t i = 0; i < w->count; i++) {
+            w->sent[i].poison = w->sent[i].dead = false;
+        }
+        must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_REPLAY, NULL,
+                                  &letters, &w->m.why));
+        mem_fail_nth(nth, true); /* the state cannot be written, and then the power goes */
+        turn(w, 200);
+        mem_fail_nth(0, false);
+        crash(w);
+        turn(w, 300);
+        for (uint32_t i = 0; i < w->count; i++) {
+            w->sent[i].dead = false;
+        }
+        enum err e =
+            dead_letters_each(w->m.env, "relay/there", NULL, note_dead, w, NULL, &w->m.why);
+        assert_true(e == OK || e == ERR_MISSING);
+        for (uint32_t i = 0; i < w->count; i++) {
+            if (!w->sent[i].delivered && !w->sent[i].dead)
+                fail_msg("%u: sample %u", (unsigned)nth, i);
+        }
+        world_fini(w);
+    }
+}
+
+static void
 test_every_allocation_may_fail(void **state)
 {
     (void)state;
@@ -408,6 +445,8 @@ main(void)
             test_what_was_tried_for_too_long_becomes_letters_however_much_it_is, tell_seed),
         cmocka_unit_test_teardown(test_a_call_of_which_parts_fail_is_one_failure, tell_seed),
         cmocka_unit_test_teardown(test_a_call_of_runs_survives_every_allocation_that_fails,
+                                  tell_seed),
+        cmocka_unit_test_teardown(test_letters_that_arrived_are_letters_until_that_is_saved,
                                   tell_seed),
         cmocka_unit_test_teardown(test_every_allocation_may_fail, tell_seed),
     };

@@ -93,20 +93,79 @@ replay_load(struct relay *r, uint32_t index, struct item *ret_item, struct why *
     return e;
 }
 
+static bool
+arrived_reserve(struct relay *r, uint32_t count)
+{
+    uint32_t capacity = r->arrived_capacity == 0 ? 256 : r->arrived_capacity;
+    while (capacity - r->arrived_count < count) {
+        capacity *= 2;
+    }
+    if (capacity == r->arrived_capacity) return true;
+    struct replay_id *grown =
+        mem_resize(r->options.memory, r->arrived, r->arrived_capacity * sizeof *grown,
+                   capacity * sizeof *grown);
+    if (grown == NULL) return false;
+    r->arrived = grown;
+    r->arrived_capacity = capacity;
+    return true;
+}
+
+/*
+ * They are letters until a state is durable that holds what the writer knows of them: some writers
+ * take back what was not saved, as files are cut.
+ */
+static enum err
+note_arrived(struct relay *r, const struct call_item *at)
+{
+    if (!arrived_reserve(r, at->count)) return ERR_NOMEM;
+    for (uint32_t i = 0; i < at->count; i++) {
+        r->arrived[r->arrived_count++] = r->replay_ids[at->index + i];
+    }
+    r->dirty = true;
+    return OK;
+}
+
+void
+replay_saved(struct relay *r)
+{
+    uint32_t kept = 0;
+    struct bytes nothing = {NULL, 0};
+    for (uint32_t i = 0; i < r->arrived_count; i++) {
+        const struct replay_id *id = &r->arrived[i];
+        enum err e = dead_letters_settle(r->letters, id->pos, id->index, true, nothing, nothing,
+                                         env_realtime_ms(r->options.env), NULL);
+        if (e == ERR_MISSING) continue; /* it went meanwhile, and was counted */
+        r->dirty = true;
+        if (e) { /* after the next save, then */
+            r->arrived[kept++] = *id;
+            continue;
+        }
+        r->replaying[id->kind]--;
+        r->base.count[id->kind][FATE_DELIVERED]++;
+    }
+    r->arrived_count = kept;
+}
+
+static enum err
+letter_again(struct relay *r, const struct replay_id *id, const char *reason, const char *answer)
+{
+    enum err e = dead_letters_settle(r->letters, id->pos, id->index, false, bytes_of_text(reason),
+                                     bytes_of_text(answer), env_realtime_ms(r->options.env), NULL);
+    if (e) return e == ERR_MISSING ? OK : e; /* it went meanwhile, and was counted */
+    r->replaying[id->kind]--;
+    r->base.count[id->kind][FATE_DEAD_LETTERED]++;
+    r->dirty = true;
+    return OK;
+}
+
 enum err
 replay_settle(struct relay *r, const struct call_item *at, bool delivered, const char *reason,
               const char *answer)
 {
+    if (delivered) return note_arrived(r, at);
     for (uint32_t i = at->index; i < at->index + at->count; i++) {
-        const struct replay_id *id = &r->replay_ids[i];
-        enum err e =
-            dead_letters_settle(r->letters, id->pos, id->index, delivered, bytes_of_text(reason),
-                                bytes_of_text(answer), env_realtime_ms(r->options.env), NULL);
-        if (e == ERR_MISSING) continue; /* it went meanwhile, and was counted */
+        enum err e = letter_again(r, &r->replay_ids[i], reason, answer);
         if (e) return e;
-        r->replaying[id->kind]--;
-        r->base.count[id->kind][delivered ? FATE_DELIVERED : FATE_DEAD_LETTERED]++;
-        r->dirty = true;
     }
     return OK;
 }
