@@ -316,7 +316,7 @@ refill(struct token_bucket *bucket, double seconds)
 }
 
 bool
-relay_may_send(struct relay *r, uint32_t samples, uint64_t bytes)
+relay_may_send(struct relay *r)
 {
     int64_t now_ns = relay_now_ns(r);
     double seconds = (double)(now_ns - r->rates_ns) / (double)NS_PER_S;
@@ -326,11 +326,15 @@ relay_may_send(struct relay *r, uint32_t samples, uint64_t bytes)
     refill(&r->fill_rate, seconds);
     if (r->fill != NULL && r->fill_rate.rate > 0 && r->fill_rate.tokens < 0) return false;
     if (r->sample_rate.rate > 0 && r->sample_rate.tokens < 0) return false;
-    if (r->byte_rate.rate > 0 && r->byte_rate.tokens < 0) return false;
+    return r->byte_rate.rate == 0 || r->byte_rate.tokens >= 0;
+}
+
+void
+relay_note_sent(struct relay *r, uint32_t samples, uint64_t bytes)
+{
     r->sample_rate.tokens -= samples;
     r->byte_rate.tokens -= (double)bytes;
     if (r->fill != NULL) r->fill_rate.tokens -= samples;
-    return true;
 }
 
 /* --- stepping --------------------------------------------------------------------------------- */

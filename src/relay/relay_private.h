@@ -207,8 +207,9 @@ void relay_note_blocked(struct relay *r, const char *reason, const char *text);
 void relay_note_throttled(struct relay *r);
 /* Whether calls may be begun at all: not paused, nothing to be prepared first. */
 bool relay_is_ready(struct relay *r);
-/* Whether rates let a call of this size go now; it is counted then. */
-bool relay_may_send(struct relay *r, uint32_t samples, uint64_t bytes);
+/* Whether rates let a call go now; and that one of this size went. */
+bool relay_may_send(struct relay *r);
+void relay_note_sent(struct relay *r, uint32_t samples, uint64_t bytes);
 int64_t relay_now_ns(const struct relay *r);
 /* Settles items of a call. ERR_NOMEM: they are still open. */
 MUST_CHECK enum err relay_settle(struct relay *r, const struct call_item *item, uint8_t fate);

@@ -62,6 +62,23 @@ test_calls_that_need_no_network_are_not_waited_for(void **state)
 }
 
 static void
+test_what_is_not_yet_sent_costs_nothing_of_a_rate(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 44);
+    w->saves_first = true;
+    w->settings.max_rate_samples = 1000;
+    relay_must_open(w);
+    log_some(w, 20000, 0);
+    int64_t began_ns = env_monotonic_ns(w->m.env);
+    turn_until_settled(w);
+    int64_t took_ms = (env_monotonic_ns(w->m.env) - began_ns) / NS_PER_MS;
+    assert_in_range(took_ms, 18000, 30000); /* the last is sent when it has its age */
+    world_fini(w);
+}
+
+static void
 test_refused_ones_stand_alone_though_nobody_names_them(void **state)
 {
     (void)state;
@@ -427,6 +444,7 @@ main(void)
         cmocka_unit_test_teardown(test_what_is_logged_arrives_once_in_order, tell_seed),
         cmocka_unit_test_teardown(test_a_batch_is_sent_when_it_has_its_age, tell_seed),
         cmocka_unit_test_teardown(test_calls_that_need_no_network_are_not_waited_for, tell_seed),
+        cmocka_unit_test_teardown(test_what_is_not_yet_sent_costs_nothing_of_a_rate, tell_seed),
         cmocka_unit_test_teardown(test_refused_ones_stand_alone_though_nobody_names_them,
                                   tell_seed),
         cmocka_unit_test_teardown(test_a_call_that_is_too_large_is_halved_and_the_next_are_smaller,

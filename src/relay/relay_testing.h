@@ -48,6 +48,7 @@ struct world {
     uint64_t begin_pos;
     bool may_repeat; /* the store may, as its parts reach beyond what is missing */
     void (*on_saved)(struct world *w); /* the state is durable; NULL: nothing happens then */
+    bool saves_first;                  /* a call is sent once the state is saved */
     bool writes_files;                 /* what arrived counts when it is saved */
     bool names_nobody;                 /* a refusal does not say who is refused */
     bool one_of_a_series;
@@ -76,6 +77,7 @@ struct writer_call {
     uint32_t count;
     enum writer_verdict verdicts[CALL_MAX];
     bool has_too_old;
+    bool saves; /* it was told to */
 };
 
 static inline enum err
@@ -132,7 +134,7 @@ fake_call_clear(struct writer *w, struct writer_call *c)
 {
     if (w->w->begun == c) w->w->begun = NULL;
     c->count = 0;
-    c->has_too_old = false;
+    c->has_too_old = c->saves = false;
 }
 
 static inline enum writer_add
@@ -235,6 +237,11 @@ fake_step(struct writer *writer, struct writer_call *c, const struct http_call_a
     if (c->has_too_old) {
         w->has_learnt = true;
         say(step, VERDICT_REBUILD, "too_old");
+        return;
+    }
+    if (w->saves_first && !c->saves) {
+        c->saves = true;
+        step->next = WRITER_SAVE;
         return;
     }
     w->calls++;
