@@ -607,11 +607,12 @@ lane_send(struct relay *r, struct lane *lane)
     }
     uint32_t size = range_samples(lane);
     uint64_t bytes = r->class->bytes(r->writer, lane->sending.body);
-    if (!relay_may_send(r, size, bytes)) return;
+    if (!relay_may_send(r)) return;
     struct writer_step step = {.next = WRITER_DONE, .verdict = VERDICT_DELIVERED};
     if (!r->settings->dry_run) r->class->step(r->writer, lane->sending.body, NULL, &step);
     bool is_made_again = step.next == WRITER_DONE && step.verdict == VERDICT_REBUILD;
     if (step.next != WRITER_SAVE && !is_made_again) {
+        relay_note_sent(r, size, bytes);
         r->now.calls_total++;
         r->now.units_total += r->class->units(r->writer, lane->sending.body);
         if (lane->ambiguous) r->now.resent_samples_total += size;

@@ -318,7 +318,7 @@ refill(struct token_bucket *bucket, double seconds)
 }
 
 bool
-relay_may_send(struct relay *r, uint32_t samples, uint64_t bytes)
+relay_may_send(struct relay *r)
 {
     int64_t now_ns = relay_now_ns(r);
     double seconds = (double)(now_ns - r->rates_ns) / (double)NS_PER_S;
@@ -328,11 +328,15 @@ relay_may_send(struct relay *r, uint32_t samples, uint64_t bytes)
     refill(&r->fill_rate, seconds);
     if (r->fill != NULL && r->fill_rate.rate > 0 && r->fill_rate.tokens < 0) return false;
     if (r->sample_rate.rate > 0 && r->sample_rate.tokens < 0) return false;
-    if (r->byte_rate.rate > 0 && r->byte_rate.tokens < 0) return false;
+    return r->byte_rate.rate == 0 || r->byte_rate.tokens >= 0;
+}
+
+void
+relay_note_sent(struct relay *r, uint32_t samples, uint64_t bytes)
+{
     r->sample_rate.tokens -= samples;
     r->byte_rate.tokens -= (double)bytes;
     if (r->fill != NULL) r->fill_rate.tokens -= samples;
-    return true;
 }
 
 /* --- stepping --------------------------------------------------------------------------------- */
@@ -607,6 +611,8 @@ relay_close(struct relay *r, struct why *why)
     if (r->running) {
         e = r->class->tend == NULL ? OK : r->class->tend(r->writer, true, why);
         saved = relay_save(r, e == OK ? why : NULL);
+        /* Letters that arrived: that they did is said now. */
+        if (saved == OK && r->dirty) saved = relay_save(r, e == OK ? why : NULL);
     }
     relay_free(r);
     return e ? e : saved;

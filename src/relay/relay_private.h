@@ -185,6 +185,8 @@ struct relay {
     uint32_t replay_count, replay_capacity;
     struct replay_id replay_waiting;
     bool replay_waits;
+    struct replay_id *arrived; /* letters that did, which the state does not say yet */
+    uint32_t arrived_count, arrived_capacity;
     char run_end;
 
     struct lock lock; /* LOCK_RANK_RELAY; guards to the next blank line */
@@ -206,8 +208,9 @@ void relay_note_blocked(struct relay *r, const char *reason, const char *text);
 void relay_note_throttled(struct relay *r);
 /* Whether calls may be begun at all: not paused, nothing to be prepared first. */
 bool relay_is_ready(struct relay *r);
-/* Whether rates let a call of this size go now; it is counted then. */
-bool relay_may_send(struct relay *r, uint32_t samples, uint64_t bytes);
+/* Whether rates let a call go now; and that one of this size went. */
+bool relay_may_send(struct relay *r);
+void relay_note_sent(struct relay *r, uint32_t samples, uint64_t bytes);
 int64_t relay_now_ns(const struct relay *r);
 /* Settles items of a call. ERR_NOMEM: they are still open. */
 MUST_CHECK enum err relay_settle(struct relay *r, const struct call_item *item, uint8_t fate);
@@ -316,7 +319,9 @@ void replay_feed(struct relay *r);
 /* Such an item again. ERR_MISSING: the letter is gone. */
 MUST_CHECK enum err replay_load(struct relay *r, uint32_t index, struct item *ret_item,
                                 struct why *why);
-/* Delivered, or a letter again. */
+/* The state says what arrived: so much is no letter any more. Durable with the next save. */
+void replay_saved(struct relay *r);
+/* Delivered, once that is saved, or a letter again. */
 MUST_CHECK enum err replay_settle(struct relay *r, const struct call_item *at, bool delivered,
                                   const char *reason, const char *answer);
 

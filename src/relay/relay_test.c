@@ -62,6 +62,23 @@ test_calls_that_need_no_network_are_not_waited_for(void **state)
 }
 
 static void
+test_what_is_not_yet_sent_costs_nothing_of_a_rate(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 44);
+    w->saves_first = true;
+    w->settings.max_rate_samples = 1000;
+    relay_must_open(w);
+    log_some(w, 20000, 0);
+    int64_t began_ns = env_monotonic_ns(w->m.env);
+    turn_until_settled(w);
+    int64_t took_ms = (env_monotonic_ns(w->m.env) - began_ns) / NS_PER_MS;
+    assert_in_range(took_ms, 18000, 30000); /* the last is sent when it has its age */
+    world_fini(w);
+}
+
+static void
 test_refused_ones_stand_alone_though_nobody_names_them(void **state)
 {
     (void)state;
@@ -559,6 +576,43 @@ test_a_call_of_runs_survives_every_allocation_that_fails(void **state)
 }
 
 static void
+test_letters_that_arrived_are_letters_until_that_is_saved(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    uint64_t letters;
+    for (uint64_t nth = 1; nth < 100; nth++) {
+        world_init(w, 9);
+        w->names_nobody = w->writes_files = true;
+        relay_must_open(w);
+        log_some(w, 990, 5);
+        turn_until_settled(w);
+        check_account(w);
+        for (uint32_t i = 0; i < w->count; i++) {
+            w->sent[i].poison = w->sent[i].dead = false;
+        }
+        must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_REPLAY, NULL,
+                                  &letters, &w->m.why));
+        mem_fail_nth(nth, true); /* the state cannot be written, and then the power goes */
+        turn(w, 200);
+        mem_fail_nth(0, false);
+        crash(w);
+        turn(w, 300);
+        for (uint32_t i = 0; i < w->count; i++) {
+            w->sent[i].dead = false;
+        }
+        enum err e =
+            dead_letters_each(w->m.env, "relay/there", NULL, note_dead, w, NULL, &w->m.why);
+        assert_true(e == OK || e == ERR_MISSING);
+        for (uint32_t i = 0; i < w->count; i++) {
+            if (!w->sent[i].delivered && !w->sent[i].dead)
+                fail_msg("%u: sample %u", (unsigned)nth, i);
+        }
+        world_fini(w);
+    }
+}
+
+static void
 test_every_allocation_may_fail(void **state)
 {
     (void)state;
@@ -584,6 +638,7 @@ main(void)
         cmocka_unit_test_teardown(test_what_is_logged_arrives_once_in_order, tell_seed),
         cmocka_unit_test_teardown(test_a_batch_is_sent_when_it_has_its_age, tell_seed),
         cmocka_unit_test_teardown(test_calls_that_need_no_network_are_not_waited_for, tell_seed),
+        cmocka_unit_test_teardown(test_what_is_not_yet_sent_costs_nothing_of_a_rate, tell_seed),
         cmocka_unit_test_teardown(test_refused_ones_stand_alone_though_nobody_names_them,
                                   tell_seed),
         cmocka_unit_test_teardown(test_a_call_that_is_too_large_is_halved_and_the_next_are_smaller,
@@ -611,6 +666,8 @@ main(void)
             test_what_was_tried_for_too_long_becomes_letters_however_much_it_is, tell_seed),
         cmocka_unit_test_teardown(test_a_call_of_which_parts_fail_is_one_failure, tell_seed),
         cmocka_unit_test_teardown(test_a_call_of_runs_survives_every_allocation_that_fails,
+                                  tell_seed),
+        cmocka_unit_test_teardown(test_letters_that_arrived_are_letters_until_that_is_saved,
                                   tell_seed),
         cmocka_unit_test_teardown(test_every_allocation_may_fail, tell_seed),
     };

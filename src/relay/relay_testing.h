@@ -21,6 +21,7 @@ struct sent {
     uint32_t before; /* the sample of the same series before it; UINT32_MAX: none */
     bool poison;     /* the destination refuses it for good */
     bool delivered;
+    bool written; /* to a file that is cut after a crash, until the state is saved */
     bool dead;
     uint32_t times;
 };
@@ -47,6 +48,8 @@ struct world {
     uint64_t begin_pos;
     bool may_repeat; /* the store may, as its parts reach beyond what is missing */
     void (*on_saved)(struct world *w); /* the state is durable; NULL: nothing happens then */
+    bool saves_first;                  /* a call is sent once the state is saved */
+    bool writes_files;                 /* what arrived counts when it is saved */
     bool names_nobody;                 /* a refusal does not say who is refused */
     bool one_of_a_series;
     bool one_lane; /* a call is begun only when the one before is settled; */
@@ -75,6 +78,7 @@ struct writer_call {
     uint32_t count;
     enum writer_verdict verdicts[CALL_MAX];
     bool has_too_old;
+    bool saves; /* it was told to */
 };
 
 static inline enum err
@@ -84,6 +88,9 @@ fake_create(const struct writer_options *options, struct writer **ret_writer, st
     if (w == NULL) return why_set(why, ERR_NOMEM, "no memory");
     w->w = world;
     world->fills = options->fills;
+    for (uint32_t i = 0; i < world->count; i++) {
+        world->sent[i].written = false;
+    }
     *ret_writer = w;
     return OK;
 }
@@ -128,7 +135,7 @@ fake_call_clear(struct writer *w, struct writer_call *c)
 {
     if (w->w->begun == c) w->w->begun = NULL;
     c->count = 0;
-    c->has_too_old = false;
+    c->has_too_old = c->saves = false;
 }
 
 static inline enum writer_add
@@ -176,12 +183,14 @@ arrive(struct world *w, uint32_t number)
     assert_false(s->poison);
     for (uint32_t i = s->before; i != UINT32_MAX && i >= w->from; i = w->sent[i].before) {
         const struct sent *b = &w->sent[i];
-        if (w->drops || b->delivered || b->poison || b->dead || i % 1000 == 999) continue;
+        if (w->drops || b->delivered || b->written || b->poison || b->dead || i % 1000 == 999)
+            continue;
         if (i < w->takes_from) continue;
         fail_msg("sample %u of series %u came before %u", number, s->series, i);
     }
     w->repeated += s->delivered;
-    s->delivered = true;
+    s->written = w->writes_files;
+    s->delivered |= !w->writes_files;
     s->times++;
 }
 
@@ -229,6 +238,11 @@ fake_step(struct writer *writer, struct writer_call *c, const struct http_call_a
     if (c->has_too_old) {
         w->has_learnt = true;
         say(step, VERDICT_REBUILD, "too_old");
+        return;
+    }
+    if (w->saves_first && !c->saves) {
+        c->saves = true;
+        step->next = WRITER_SAVE;
         return;
     }
     w->calls++;
@@ -281,6 +295,11 @@ static inline enum err
 fake_saved(struct writer *w, struct why *why)
 {
     (void)why;
+    for (uint32_t i = 0; i < w->w->count; i++) {
+        struct sent *sent = &w->w->sent[i];
+        sent->delivered |= sent->written;
+        sent->written = false;
+    }
     if (w->w->on_saved != NULL) w->w->on_saved(w->w);
     return OK;
 }

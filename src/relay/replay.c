@@ -93,24 +93,88 @@ replay_load(struct relay *r, uint32_t index, struct item *ret_item, struct why *
     return e;
 }
 
+static bool
+arrived_reserve(struct relay *r, uint32_t count)
+{
+    uint32_t capacity = r->arrived_capacity == 0 ? 256 : r->arrived_capacity;
+    while (capacity - r->arrived_count < count) {
+        capacity *= 2;
+    }
+    if (capacity == r->arrived_capacity) return true;
+    struct replay_id *grown =
+        mem_resize(r->options.memory, r->arrived, r->arrived_capacity * sizeof *grown,
+                   capacity * sizeof *grown);
+    if (grown == NULL) return false;
+    r->arrived = grown;
+    r->arrived_capacity = capacity;
+    return true;
+}
+
+/*
+ * They are letters until a state is durable that holds what the writer knows of them: some writers
+ * take back what was not saved, as files are cut.
+ */
+static enum err
+note_arrived(struct relay *r, const struct call_item *at)
+{
+    if (!arrived_reserve(r, at->count)) return ERR_NOMEM;
+    for (uint32_t i = 0; i < at->count; i++) {
+        r->arrived[r->arrived_count++] = r->replay_ids[at->index + i];
+    }
+    r->dirty = true;
+    return OK;
+}
+
+/* What comes by again after a restart is counted by the window. */
+static void
+count_replayed(struct relay *r, const struct replay_id *id, uint8_t fate)
+{
+    bool there;
+    enum err e = window_change(r->window, id->pos, id->index, FATE_REPLAYING, fate, &there);
+    assert(e == OK); /* there was memory for it when the letter was called */
+    if (!there) r->base.count[id->kind][fate]++;
+    r->replaying[id->kind]--;
+}
+
+void
+replay_saved(struct relay *r)
+{
+    uint32_t kept = 0;
+    struct bytes nothing = {NULL, 0};
+    for (uint32_t i = 0; i < r->arrived_count; i++) {
+        const struct replay_id *id = &r->arrived[i];
+        enum err e = dead_letters_settle(r->letters, id->pos, id->index, true, nothing, nothing,
+                                         env_realtime_ms(r->options.env), NULL);
+        if (e == ERR_MISSING) continue; /* it went meanwhile, and was counted */
+        r->dirty = true;
+        if (e) { /* after the next save, then */
+            r->arrived[kept++] = *id;
+            continue;
+        }
+        count_replayed(r, id, FATE_DELIVERED);
+    }
+    r->arrived_count = kept;
+}
+
+static enum err
+letter_again(struct relay *r, const struct replay_id *id, const char *reason, const char *answer)
+{
+    enum err e = dead_letters_settle(r->letters, id->pos, id->index, false, bytes_of_text(reason),
+                                     bytes_of_text(answer), env_realtime_ms(r->options.env), NULL);
+    if (e) return e == ERR_MISSING ? OK : e; /* it went meanwhile, and was counted */
+    count_replayed(r, id, FATE_DEAD_LETTERED);
+    r->dirty = true;
+    return OK;
+}
+
 enum err
 replay_settle(struct relay *r, const struct call_item *at, bool delivered, const char *reason,
               const char *answer)
 {
+    if (delivered) return note_arrived(r, at);
     for (uint32_t i = at->index; i < at->index + at->count; i++) {
-        const struct replay_id *id = &r->replay_ids[i];
-        enum err e =
-            dead_letters_settle(r->letters, id->pos, id->index, delivered, bytes_of_text(reason),
-                                bytes_of_text(answer), env_realtime_ms(r->options.env), NULL);
-        if (e == ERR_MISSING) continue; /* it went meanwhile, and was counted */
+        enum err e = letter_again(r, &r->replay_ids[i], reason, answer);
         if (e) return e;
-        uint8_t fate = delivered ? FATE_DELIVERED : FATE_DEAD_LETTERED;
-        bool there;
-        e = window_change(r->window, id->pos, id->index, FATE_REPLAYING, fate, &there);
-        assert(e == OK); /* there was memory for it when the letter was called */
-        if (!there) r->base.count[id->kind][fate]++;
-        r->replaying[id->kind]--;
-        r->dirty = true;
     }
     return OK;
 }

@@ -166,6 +166,7 @@ relay_save(struct relay *r, struct why *why)
     if (r->fill != NULL) swap(&r->place, &r->next_place);
     r->writer_state_hash = hash_bytes(state.writer, 0);
     r->dirty = false;
+    replay_saved(r);
     account_saved(r);
     pass(r);
     return r->class->saved == NULL ? OK : r->class->saved(r->writer, why);
@@ -292,6 +293,7 @@ relay_end_run(struct relay *r)
         r->class->destroy(r->writer);
     }
     mem_free(r->options.memory, r->replay_ids, r->replay_capacity * sizeof *r->replay_ids);
+    mem_free(r->options.memory, r->arrived, r->arrived_capacity * sizeof *r->arrived);
     window_free(r->window);
     account_end(r);
     source_close(r->source);
