@@ -205,6 +205,13 @@ runner_free(struct runner *r)
     free(r);
 }
 
+/* Each has the same share of memory: what dead ones hold is not missed by those that get on. */
+static uint64_t
+share_of(const struct relays *all, uint32_t count)
+{
+    return all->options.memory_bytes / count;
+}
+
 static enum err
 runner_start(struct relays *all, struct list *list, const struct destination_settings *settings,
              struct runner **ret_runner, struct why *why)
@@ -218,7 +225,7 @@ runner_start(struct relays *all, struct list *list, const struct destination_set
     lock_init(&r->lock, LOCK_RANK_RELAY_OPEN);
     cond_init(&r->cond);
     snprintf(r->budget_name, sizeof r->budget_name, "relay:%s", settings->name);
-    budget_init(&r->memory, r->budget_name, 0, &all->memory);
+    budget_init(&r->memory, r->budget_name, share_of(all, list->destinations.count), &all->memory);
     struct relay_options options = options_of(r);
     enum err e = relay_guard_new(&options, &r->guard);
     if (e == OK) e = env_thread_start(all->options.env, r->budget_name, run, r, &r->thread);
@@ -344,6 +351,15 @@ end_others(struct runner *const *gone, uint32_t count)
     }
 }
 
+static void
+share_memory(struct relays *all)
+{
+    for (uint32_t i = 0; i < all->count; i++) {
+        atomic_store_explicit(&all->runners[i]->memory.limit_bytes, share_of(all, all->count),
+                              memory_order_relaxed);
+    }
+}
+
 enum err
 relays_set(struct relays *all, struct destinations *destinations, struct why *why)
 {
@@ -381,6 +397,7 @@ relays_set(struct relays *all, struct destinations *destinations, struct why *wh
     for (uint32_t i = 0; i < count; i++) {
         if (next[i] != NULL) all->runners[all->count++] = next[i];
     }
+    share_memory(all);
     struct list *old = all->list;
     all->list = list;
     lock_drop(&all->lock);

@@ -18,5 +18,7 @@ struct call_bounds {
 
 struct call_bounds call_bounds_of(const struct writer_limits *limits,
                                   const struct destination_settings *settings);
+/* Fewer lanes, and then smaller calls, if so much memory (0: no end of it) is all there is. */
+void call_bounds_fit(struct call_bounds *bounds, uint64_t memory_bytes);
 
 #endif

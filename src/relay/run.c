@@ -174,6 +174,21 @@ relay_save(struct relay *r, struct why *why)
 
 /* --- runs ------------------------------------------------------------------------------------- */
 
+/* 0: none of its own. */
+static uint64_t
+memory_limit(const struct relay *r)
+{
+    return atomic_load_explicit(&r->options.memory->limit_bytes, memory_order_relaxed);
+}
+
+static size_t
+label_cache_bytes(const struct relay *r)
+{
+    uint64_t limit = memory_limit(r);
+    bool scarce = limit > 0 && limit / 8 < LABEL_CACHE_BYTES;
+    return scarce ? (size_t)(limit / 8) : LABEL_CACHE_BYTES;
+}
+
 static enum err
 open_writer(struct relay *r, struct why *why)
 {
@@ -190,6 +205,7 @@ open_writer(struct relay *r, struct why *why)
     if (e) return e;
     r->limits = r->class->limits(r->writer);
     struct call_bounds bounds = call_bounds_of(&r->limits, r->settings);
+    call_bounds_fit(&bounds, memory_limit(r));
     r->samples_max = bounds.samples;
     r->bytes_max = bounds.bytes;
     r->age_max_ms = bounds.age_ms;
@@ -210,7 +226,7 @@ open_source(struct relay *r, struct why *why)
         .name = r->settings->name,
         .selection = r->selection,
         .memory = r->options.memory,
-        .cache_bytes = LABEL_CACHE_BYTES,
+        .cache_bytes = label_cache_bytes(r),
     };
     enum err e = source_open(&options, r->state.cursor.pos, &r->source, why);
     if (e == OK && r->state.cursor.pos == 0) r->state.cursor.pos = source_pos(r->source);
