@@ -560,7 +560,8 @@ seal(struct writer *w, struct writer_call *c, struct writer_step *step)
     }
     if (o->seal == 0) {
         o->seal = ++w->seal_count;
-        s3_object_name(o, w->options.instance, w->offered > o->last.pos,
+        uint32_t again = o->first.pos < w->options.again_pos ? w->options.fills : 0;
+        s3_object_name(o, w->options.instance, w->offered > o->last.pos, again,
                        pack_suffix(w->s3->compression));
     }
     e = make_index(w, o, &c->names, &why);

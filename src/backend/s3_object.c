@@ -78,9 +78,11 @@ s3_object_place(struct s3_object *o, const char *prefix, struct bytes tenant, in
 }
 
 void
-s3_object_name(struct s3_object *o, const char *instance, bool is_whole, const char *suffix)
+s3_object_name(struct s3_object *o, const char *instance, bool is_whole, uint32_t again,
+               const char *suffix)
 {
-    char first[S3_PLACE_BYTES], last[S3_PLACE_BYTES];
+    char first[S3_PLACE_BYTES], last[S3_PLACE_BYTES], number[24] = "";
+    if (again != 0) snprintf(number, sizeof number, "-again%" PRIu32, again);
     if (s3_object_is_replay(o)) {
         snprintf(o->base, sizeof o->base, "%.64s-replay%" PRIu64 ".ndjson%s", instance, o->seal,
                  suffix);
@@ -94,7 +96,8 @@ s3_object_name(struct s3_object *o, const char *instance, bool is_whole, const c
     }
     s3_place_print(o->first, o->first.index == 0, first);
     s3_place_print(o->last, is_whole, last);
-    snprintf(o->base, sizeof o->base, "%.64s-%s-%s.ndjson%s", instance, first, last, suffix);
+    snprintf(o->base, sizeof o->base, "%.64s-%s-%s%s.ndjson%s", instance, first, last, number,
+             suffix);
 }
 
 /* --- what is remembered ----------------------------------------------------------------------- */

@@ -24,7 +24,7 @@ struct s3_place {
 int s3_place_compare(struct s3_place a, struct s3_place b);
 
 /* Of an object's name, behind the last '/' and up to there; each ends in NUL. */
-enum { S3_BASE_BYTES = 160, S3_DIR_BYTES = S3_KEY_BYTES_MAX - S3_BASE_BYTES + 1 };
+enum { S3_BASE_BYTES = 192, S3_DIR_BYTES = S3_KEY_BYTES_MAX - S3_BASE_BYTES + 1 };
 
 /* All times are Unix milliseconds. */
 struct s3_object {
@@ -57,8 +57,9 @@ s3_object_is_replay(const struct s3_object *o)
 }
 /* Whether objects of such a prefix are of one tenant each. */
 bool s3_prefix_names_tenant(const char *prefix);
-/* Gives a sealed one its base name; `is_whole`: the last record ends with it. */
-void s3_object_name(struct s3_object *object, const char *instance, bool is_whole,
+/* Gives a sealed one its base name; `is_whole`: the last record ends with it; `again`: the number
+ * of the replay in which it is given once more, perhaps not with all that was there; 0: none. */
+void s3_object_name(struct s3_object *object, const char *instance, bool is_whole, uint32_t again,
                     const char *suffix);
 /* "pos" or "pos.index", into memory of S3_PLACE_BYTES. */
 enum { S3_PLACE_BYTES = 40 };

@@ -63,7 +63,7 @@ test_names_are_no_longer_than_a_key_may_be(void **state)
     object.first = (struct s3_place){UINT64_MAX, UINT32_MAX};
     object.last = object.first;
     s3_object_name(&object, "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
-                   false, ".zst");
+                   false, UINT32_MAX, ".zst");
     assert_true(strlen(object.dir) + strlen(object.base) <= S3_KEY_BYTES_MAX);
     const char *end = object.base + strlen(object.base) - 11;
     assert_string_equal(end, ".ndjson.zst");
@@ -83,8 +83,20 @@ test_what_comes_from_the_store_is_named_by_fill_and_number(void **state)
     uint64_t fill = FILL_BIT | 3ULL << FILL_NUMBER_SHIFT;
     object.first = (struct s3_place){fill, 0};
     object.last = (struct s3_place){fill + 4095, 0};
-    s3_object_name(&object, "0123456789abcdef", false, ".gz");
+    s3_object_name(&object, "0123456789abcdef", false, 2, ".gz");
     assert_string_equal(object.base, "0123456789abcdef-fill3-0-4095.ndjson.gz");
+}
+
+static void
+test_what_the_log_gives_once_more_has_another_name(void **state)
+{
+    (void)state;
+    object.first = (struct s3_place){880, 0};
+    object.last = (struct s3_place){3952, 9};
+    s3_object_name(&object, "0123456789abcdef", false, 0, ".gz");
+    assert_string_equal(object.base, "0123456789abcdef-880-3952.9.ndjson.gz");
+    s3_object_name(&object, "0123456789abcdef", true, 2, ".gz");
+    assert_string_equal(object.base, "0123456789abcdef-880-3952-again2.ndjson.gz");
 }
 
 static void
@@ -177,6 +189,7 @@ main(void)
         cmocka_unit_test(test_a_tenant_is_one_level),
         cmocka_unit_test(test_names_are_no_longer_than_a_key_may_be),
         cmocka_unit_test(test_what_comes_from_the_store_is_named_by_fill_and_number),
+        cmocka_unit_test(test_what_the_log_gives_once_more_has_another_name),
         cmocka_unit_test(test_places_are_ordered),
         cmocka_unit_test(test_files_go_when_that_is_durable),
     };

@@ -106,6 +106,7 @@ struct writer_options {
     struct bytes saved;   /* what save() gave last time; empty: nothing */
     uint32_t shards;      /* for a plan, of a stream: as many are taken to be there; 0: not said */
     uint32_t fills;       /* how often it began to be given what is stored; durable */
+    uint64_t again_pos;   /* what the log has before it may have been given in an earlier fill */
 };
 
 struct writer_class {

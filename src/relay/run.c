@@ -200,6 +200,7 @@ open_writer(struct relay *r, struct why *why)
         .instance = r->options.instance,
         .saved = r->state.writer,
         .fills = r->state.fill_count,
+        .again_pos = r->state.fill_count > 0 ? r->state.begin_pos : 0,
     };
     enum err e = r->class->create(&options, &r->writer, why);
     if (e) return e;
