@@ -349,6 +349,29 @@ test_what_is_stored_is_given_again_from_a_time_on_when_told(void **state)
 }
 
 static void
+test_a_replay_that_could_not_begin_begins_later(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    for (uint64_t nth = 1; nth < 40; nth++) {
+        world_init(w, nth);
+        relay_must_open(w);
+        log_some(w, 300, 0);
+        turn_until_settled(w);
+        machine_flush(&w->m);
+        turn(w, 50);
+        must(relay_replay(w->relay, sent_ms(0), &w->m.why));
+        mem_fail_nth(nth, true);
+        turn(w, 3);
+        mem_fail_nth(0, false);
+        turn(w, 50);
+        assert_int_equal(w->fills, 1);
+        turn_until_settled(w);
+        world_fini(w);
+    }
+}
+
+static void
 flush_some(struct world *w)
 {
     w->on_saved = NULL;
@@ -537,6 +560,7 @@ main(void)
                                   tell_seed),
         cmocka_unit_test_teardown(test_what_is_stored_is_given_again_from_a_time_on_when_told,
                                   tell_seed),
+        cmocka_unit_test_teardown(test_a_replay_that_could_not_begin_begins_later, tell_seed),
         cmocka_unit_test_teardown(test_what_is_stored_while_a_replay_begins_arrives, tell_seed),
         cmocka_unit_test_teardown(
             test_without_a_store_what_waits_stays_in_the_log_and_writes_have_to_wait, tell_seed),
