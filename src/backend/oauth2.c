@@ -20,7 +20,7 @@ struct oauth2 {
     struct http_headers headers;
     struct buf form;
     struct buf token;
-    int64_t ends_ms;  /* Unix; INT64_MAX: it was not said */
+    int64_t due_ms;   /* Unix: another one is to be fetched; INT64_MAX: its end was not said */
     bool in_form;     /* name and password are fields of the form */
     bool tried_other; /* since the last success */
 };
@@ -55,7 +55,7 @@ bool
 oauth2_is_due(const struct oauth2 *o)
 {
     if (o->token.size == 0) return true;
-    return o->ends_ms != INT64_MAX && env_realtime_ms(o->options.env) >= o->ends_ms - EARLY_MS;
+    return o->due_ms != INT64_MAX && env_realtime_ms(o->options.env) >= o->due_ms;
 }
 
 void
@@ -208,9 +208,11 @@ take_token(struct oauth2 *o, struct bytes body)
     bool taken = s.bad == NULL && token.size > 0;
     buf_wipe(&o->token);
     if (taken) buf_put_bytes(&o->token, token);
-    o->ends_ms = INT64_MAX;
+    o->due_ms = INT64_MAX;
     if (lasts_s > 0 && lasts_s < 1e12) {
-        o->ends_ms = env_realtime_ms(o->options.env) + (int64_t)(lasts_s * 1000);
+        int64_t lasts_ms = (int64_t)(lasts_s * 1000), early_ms = lasts_ms / 2;
+        if (early_ms > EARLY_MS) early_ms = EARLY_MS;
+        o->due_ms = env_realtime_ms(o->options.env) + lasts_ms - early_ms;
     }
     arena_fini(&arena);
     return taken && buf_error(&o->token) == OK;

@@ -362,6 +362,54 @@ test_secrets_become_headers(void **state)
 }
 
 static void
+take_token(struct rig *rig, const char *body)
+{
+    struct http_call_answer answer = {
+        .failure = HTTP_CALL_ANSWERED, .status = 200, .body = bytes_of_text(body)};
+    memset(&rig->step, 0, sizeof rig->step);
+    class->prepare(rig->writer, NULL, &rig->step);
+    assert_int_equal(rig->step.next, WRITER_SEND);
+    memset(&rig->step, 0, sizeof rig->step);
+    class->prepare(rig->writer, &answer, &rig->step);
+    assert_int_equal(rig->step.next, WRITER_DONE);
+    assert_int_equal(rig->step.verdict, VERDICT_DELIVERED);
+}
+
+static void
+test_a_token_is_used_however_short_it_lives(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *answer;
+        int64_t good_ms, due_ms;
+    } tokens[] = {
+        {"{\"access_token\":\"t\",\"expires_in\":3600}", 3589000, 3591000},
+        {"{\"access_token\":\"t\",\"expires_in\":\"8\"}", 3900, 4100},
+        {"{\"access_token\":\"t\"}", 86400000, 0},
+    };
+    for (unsigned i = 0; i < sizeof tokens / sizeof *tokens; i++) {
+        struct rig rig;
+        rig_init(&rig);
+        rig.settings.u.remote_write.oauth2 =
+            (struct oauth2_settings){.client_id = "us", .token_url = "http://there/token"};
+        rig_open(&rig, bytes_of(NULL, 0));
+        assert_true(class->need_prepare(rig.writer));
+        take_token(&rig, tokens[i].answer);
+        assert_false(class->need_prepare(rig.writer));
+        add_float(&rig, "up", "a", 1, 1);
+        send(&rig, RW_V2);
+        assert_true(sends_header(&rig, "Authorization: Bearer t"));
+        sim_env_advance_ns(rig.sim, tokens[i].good_ms * 1000000);
+        assert_false(class->need_prepare(rig.writer));
+        if (tokens[i].due_ms > 0) {
+            sim_env_advance_ns(rig.sim, (tokens[i].due_ms - tokens[i].good_ms) * 1000000);
+            assert_true(class->need_prepare(rig.writer));
+        }
+        rig_fini(&rig);
+    }
+}
+
+static void
 test_requests_are_signed_for_aws(void **state)
 {
     (void)state;
@@ -470,6 +518,7 @@ main(void)
         cmocka_unit_test(test_a_version_set_by_hand_blocks_instead),
         cmocka_unit_test(test_each_answer_means_what_it_says),
         cmocka_unit_test(test_secrets_become_headers),
+        cmocka_unit_test(test_a_token_is_used_however_short_it_lives),
         cmocka_unit_test(test_requests_are_signed_for_aws),
         cmocka_unit_test(test_with_a_tenants_header_a_request_is_of_one_tenant),
         cmocka_unit_test(test_a_check_is_a_write_of_nothing),

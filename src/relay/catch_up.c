@@ -185,7 +185,6 @@ give_again(struct relay *r)
         relay_run_again(r);
         return;
     }
-    r->replays = false;
     next.begin_ms = r->replays_from_ms;
     next.begin_pos = next.cursor.pos;
     next.fill = (struct relay_fill){
@@ -194,9 +193,11 @@ give_again(struct relay *r)
         .since_ms = env_realtime_ms(r->options.env),
     };
     next.cursor = (struct relay_cursor){.pos = fill_first_pos(++next.fill_count)};
+    begin_with(r, &next);
+    r->replays = !r->state.fill.active; /* it could not begin: again later */
+    if (r->replays) return;
     log_info("relay: what is stored is given again", KV("destination", r->settings->name),
              KV("to", next.fill.to_pos));
-    begin_with(r, &next);
 }
 
 /* Whether the store has enough of what waits, and all of that was counted. */

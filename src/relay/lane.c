@@ -424,23 +424,26 @@ lane_failed(struct relay *r, struct lane *lane, const struct writer_step *step)
     lane_later(r, lane, step->wait_ms, step->answer);
 }
 
+static void
+lane_blocked(struct relay *r, struct lane *lane, const struct writer_step *step)
+{
+    lane->phase = LANE_READY;
+    relay_note_blocked(r, step->reason, step->answer);
+}
+
 /* Once more at once, because the writer knows better now; but not for ever. */
 static void
 lane_again(struct relay *r, struct lane *lane, const struct writer_step *step)
 {
     if (++lane->agains > AGAIN_MAX) {
         lane->agains = 0;
-        lane_failed(r, lane, step);
+        if (step->verdict == VERDICT_UNPREPARED) /* whatever was fetched, it was refused */
+            lane_blocked(r, lane, step);
+        else
+            lane_failed(r, lane, step);
         return;
     }
     lane->phase = LANE_READY;
-}
-
-static void
-lane_blocked(struct relay *r, struct lane *lane, const struct writer_step *step)
-{
-    lane->phase = LANE_READY;
-    relay_note_blocked(r, step->reason, step->answer);
 }
 
 static void

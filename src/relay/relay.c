@@ -481,7 +481,12 @@ publish_lag(struct relay *r, struct relay_status *s)
     int64_t oldest_ms = r->fill != NULL ? r->state.fill.since_ms : window_oldest_ms(r->window);
     s->cursor_pos = r->fill != NULL ? r->state.fill.from_pos : relay_cursor(r, NULL).pos;
     s->behind_bytes = wal_bytes_from(r->options.wal, s->cursor_pos);
-    s->behind_ms = oldest_ms == 0 ? 0 : env_realtime_ms(r->options.env) - oldest_ms;
+    int64_t now_ms = env_realtime_ms(r->options.env);
+    bool unread = oldest_ms == 0 && s->behind_bytes > 0; /* since nobody has looked: as we know */
+    if (!unread) r->unread_ms = 0;
+    if (unread && r->unread_ms == 0) r->unread_ms = now_ms;
+    if (unread) oldest_ms = r->unread_ms;
+    s->behind_ms = oldest_ms == 0 ? 0 : now_ms - oldest_ms;
     s->full =
         r->options.tsdb == NULL && r->settings->on_full == ON_FULL_BLOCK && catch_up_is_due(r);
 }
@@ -551,7 +556,8 @@ rest_if_idle(struct relay *r)
 static bool
 read_on(struct relay *r)
 {
-    bool more = false, may_read = !r->paused && !r->stopping && !r->leaving;
+    bool drops = r->state.drop_pos > r->state.cursor.pos; /* paused or not */
+    bool more = false, may_read = (!r->paused || drops) && !r->stopping && !r->leaving;
     if (r->lanes_wanted != r->lane_count) may_read = false;
     if (may_read) more = relay_feed(r);
     if (may_read && !r->settings->dry_run) replay_feed(r);

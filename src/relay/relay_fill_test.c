@@ -384,6 +384,29 @@ test_what_is_stored_is_given_again_from_a_time_on_when_told(void **state)
 }
 
 static void
+test_a_replay_that_could_not_begin_begins_later(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    for (uint64_t nth = 1; nth < 40; nth++) {
+        world_init(w, nth);
+        relay_must_open(w);
+        log_some(w, 300, 0);
+        turn_until_settled(w);
+        machine_flush(&w->m);
+        turn(w, 50);
+        must(relay_replay(w->relay, sent_ms(0), &w->m.why));
+        mem_fail_nth(nth, true);
+        turn(w, 3);
+        mem_fail_nth(0, false);
+        turn(w, 50);
+        assert_int_equal(w->fills, 1);
+        turn_until_settled(w);
+        world_fini(w);
+    }
+}
+
+static void
 flush_some(struct world *w)
 {
     w->on_saved = NULL;
@@ -485,6 +508,33 @@ test_without_a_store_the_oldest_are_dropped_if_that_is_wanted(void **state)
     world_fini(w);
 }
 
+static void
+test_without_a_store_who_is_paused_drops_the_oldest_too(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    begin_without_store(w, 7);
+    w->settings.on_full = ON_FULL_DROP_OLDEST;
+    w->drops = true;
+    relay_wish(w->relay, true);
+    turn(w, 2);
+    stand_still(w, 60, 900);
+    turn(w, 50);
+    struct relay_status s = status_of(w);
+    assert_int_equal(s.state, RELAY_PAUSED);
+    assert_false(s.full);
+    assert_true(s.fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_LOG_BUDGET] > w->count / 2);
+    assert_int_equal(w->calls, 0);
+    assert_true(s.behind_ms > 0);
+    struct wal_stats log;
+    wal_stats(tsdb_wal(w->m.db), &log);
+    assert_true(log.segment_count <= 4);
+    relay_wish(w->relay, false);
+    turn_until_settled(w);
+    assert_int_equal(status_of(w).taken[ITEM_FLOAT], w->count);
+    world_fini(w);
+}
+
 /* Merges now and then what there is, so that parts reach beyond what is missing. */
 static void
 merge_some(struct world *w)
@@ -574,10 +624,13 @@ main(void)
                                   tell_seed),
         cmocka_unit_test_teardown(test_what_is_stored_is_given_again_from_a_time_on_when_told,
                                   tell_seed),
+        cmocka_unit_test_teardown(test_a_replay_that_could_not_begin_begins_later, tell_seed),
         cmocka_unit_test_teardown(test_what_is_stored_while_a_replay_begins_arrives, tell_seed),
         cmocka_unit_test_teardown(
             test_without_a_store_what_waits_stays_in_the_log_and_writes_have_to_wait, tell_seed),
         cmocka_unit_test_teardown(test_without_a_store_the_oldest_are_dropped_if_that_is_wanted,
+                                  tell_seed),
+        cmocka_unit_test_teardown(test_without_a_store_who_is_paused_drops_the_oldest_too,
                                   tell_seed),
         cmocka_unit_test_teardown(test_whatever_happens_while_the_store_is_read_everything_arrives,
                                   tell_seed),

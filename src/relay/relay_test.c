@@ -215,6 +215,27 @@ test_a_blocked_destination_keeps_everything_and_is_probed_with_one_sample(void *
 }
 
 static void
+test_credentials_that_are_refused_again_and_again_block(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 45);
+    w->settings.retry.give_up_after_ms = 30 * 1000;
+    w->moods.unprepared = 100;
+    relay_must_open(w);
+    log_some(w, 900, 0);
+    int64_t began_ns = env_monotonic_ns(w->m.env);
+    while (env_monotonic_ns(w->m.env) - began_ns < 120 * NS_PER_S) {
+        turn(w, 1);
+    }
+    assert_int_equal(status_of(w).state, RELAY_BLOCKED);
+    w->moods.unprepared = 0;
+    turn_until_settled(w);
+    check_account(w); /* none of them is a letter */
+    world_fini(w);
+}
+
+static void
 test_a_destination_that_refuses_most_is_left_alone(void **state)
 {
     (void)state;
@@ -649,6 +670,8 @@ main(void)
         cmocka_unit_test_teardown(test_a_paused_destination_takes_nothing_and_goes_on, tell_seed),
         cmocka_unit_test_teardown(
             test_a_blocked_destination_keeps_everything_and_is_probed_with_one_sample, tell_seed),
+        cmocka_unit_test_teardown(test_credentials_that_are_refused_again_and_again_block,
+                                  tell_seed),
         cmocka_unit_test_teardown(test_a_destination_that_refuses_most_is_left_alone, tell_seed),
         cmocka_unit_test_teardown(
             test_who_refused_most_is_found_mended_though_some_are_refused_still, tell_seed),

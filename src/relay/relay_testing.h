@@ -28,7 +28,7 @@ struct sent {
 
 /* What the destination does with a call. */
 struct moods {
-    unsigned retry, throttle, mixed, too_large, again, blocked; /* out of 100 */
+    unsigned retry, throttle, mixed, too_large, again, blocked, unprepared; /* out of 100 */
 };
 
 struct world {
@@ -265,6 +265,8 @@ fake_step(struct writer *writer, struct writer_call *c, const struct http_call_a
         step->wait_ms = w->asks_ms;
     } else if (happens(w, m->blocked)) {
         say(step, VERDICT_BLOCKED, "forbidden");
+    } else if (happens(w, m->unprepared)) {
+        say(step, VERDICT_UNPREPARED, "unauthorized");
     } else if (happens(w, m->again)) {
         say(step, happens(w, 50) ? VERDICT_AGAIN : VERDICT_REBUILD, "learnt");
     } else if ((poisoned && !w->names_nobody) || happens(w, m->mixed)) {
