@@ -563,9 +563,28 @@ print_fates(struct json *j, const char *key, const struct fates *fates, unsigned
     json_object_close(j);
 }
 
+/* As `firekeep destinations plan` tells it. */
+static void
+print_dry(struct json *j, const struct relay_status *s)
+{
+    double days = (double)s->dry.for_ms / (24 * 3600 * 1000.0);
+    json_key(j, "dryRun");
+    json_object_open(j);
+    print_uint(j, "seconds", s->dry.for_ms > 0 ? (uint64_t)s->dry.for_ms / 1000 : 0);
+    print_uint(j, "samples", s->dry.samples);
+    print_uint(j, "others", s->dry.others);
+    print_uint(j, "mapped", s->dry.mapped);
+    print_uint(j, "unrepresentable", s->dry.unrepresentable);
+    print_uint(j, "samplesADay", days > 0 ? (uint64_t)((double)s->dry.samples / days) : 0);
+    print_uint(j, "bytesADay", days > 0 ? (uint64_t)((double)s->sent_bytes_total / days) : 0);
+    print_uint(j, "billedUnitsADay", days > 0 ? (uint64_t)((double)s->units_total / days) : 0);
+    json_object_close(j);
+}
+
 static void
 print_status(struct json *j, const struct relay_status *s)
 {
+    if (s->dry.since_ms != 0) print_dry(j, s);
     print_fates(j, "samples", &s->fates, 1u << ITEM_FLOAT | 1u << ITEM_HISTOGRAM);
     print_fates(j, "exemplars", &s->fates, 1u << ITEM_EXEMPLAR);
     print_fates(j, "metadata", &s->fates, 1u << ITEM_METADATA);

@@ -80,6 +80,16 @@ call_push(const struct relay *r, struct call *call, struct call_item at)
     call->samples++;
 }
 
+/* In a dry run all that is added has gone. */
+static void
+note_dry(struct relay *r, const struct item *item)
+{
+    struct relay_dry *dry = &r->now.dry;
+    bool sample = item->kind == ITEM_FLOAT || item->kind == ITEM_HISTOGRAM;
+    *(sample ? &dry->samples : &dry->others) += 1;
+    if (r->class->mapped != NULL && r->class->mapped(r->writer, item) != 0) dry->mapped++;
+}
+
 enum call_add { CALL_ADDED, CALL_FULL, CALL_UNFIT, CALL_TOO_OLD, CALL_NO_MEMORY };
 
 /* Adds to a body; `entry` is filled in. */
@@ -103,6 +113,7 @@ call_add(struct relay *r, struct call *call, const struct item *item, uint32_t *
         return CALL_NO_MEMORY;
     }
     if (one) series_seen_add(&call->seen, item->series_hash);
+    if (r->settings->dry_run) note_dry(r, item);
     return CALL_ADDED;
 }
 

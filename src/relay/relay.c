@@ -70,6 +70,7 @@ relay_open(const struct relay_options *options, struct relay **ret_relay, struct
     }
     r->paused = r->state.wish == RELAY_WISH_PAUSE ||
                 (r->state.wish == RELAY_WISH_NONE && r->settings->paused);
+    if (r->settings->dry_run) r->now.dry.since_ms = env_realtime_ms(options->env);
     publish(r); /* whoever asks before the first step is not told that nothing is left to do */
     *ret_relay = r;
     return OK;
@@ -242,7 +243,10 @@ relay_bury(struct relay *r, const struct call_item *at, const struct item *item,
     bool drop =
         why_buried == BURY_UNREPRESENTABLE && r->settings->unrepresentable == UNREPRESENTABLE_DROP;
     if (drop) return relay_settle(r, at, FATE_DROPPED + DROP_UNREPRESENTABLE);
-    if (r->settings->dry_run) return relay_settle(r, at, FATE_NOT_TAKEN);
+    if (r->settings->dry_run) {
+        r->now.dry.unrepresentable++;
+        return relay_settle(r, at, FATE_NOT_TAKEN);
+    }
     struct dead_letter letter = {
         .item = *item,
         .reason = bytes_of_text(reason),
@@ -505,6 +509,7 @@ publish(struct relay *r)
     }
     s->batch_bytes_max = r->bytes_max;
     s->memory_bytes = budget_used(r->options.memory);
+    if (s->dry.since_ms != 0) s->dry.for_ms = env_realtime_ms(r->options.env) - s->dry.since_ms;
     lock_take(&r->lock);
     r->status = *s;
     lock_drop(&r->lock);
@@ -614,6 +619,13 @@ enum err
 relay_close(struct relay *r, struct why *why)
 {
     enum err e = OK, saved = OK;
+    if (r->settings->dry_run) {
+        log_info("relay: a dry run ends, and would have sent", KV("destination", r->settings->name),
+                 KV("samples", r->now.dry.samples), KV("calls", r->now.calls_total),
+                 KV("bytes", r->now.sent_bytes_total), KV("billed_units", r->now.units_total),
+                 KV("mapped", r->now.dry.mapped),
+                 KV("unrepresentable", r->now.dry.unrepresentable));
+    }
     if (r->running) {
         e = r->class->tend == NULL ? OK : r->class->tend(r->writer, true, why);
         saved = relay_save(r, e == OK ? why : NULL);

@@ -89,8 +89,19 @@ const char *relay_state_text(enum relay_state_word state);
 
 enum { RELAY_TEXT_BYTES = 512 };
 
+/* What a dry run would have sent: its calls, bytes and units are counted like those of others. */
+struct relay_dry {
+    int64_t since_ms; /* Unix time; 0: it is none */
+    int64_t for_ms;   /* it has been at work, */
+    uint64_t samples; /* and histograms */
+    uint64_t others;  /* exemplars, metadata */
+    uint64_t mapped;  /* of both, in a reversible coding */
+    uint64_t unrepresentable;
+};
+
 struct relay_status {
     enum relay_state_word state;
+    struct relay_dry dry;
     char error[RELAY_TEXT_BYTES]; /* the last failure, until something is delivered; "" */
     int64_t error_ms;             /* Unix time of it */
     struct fates fates;           /* FATE_OPEN: what is under way, and what waits behind it */

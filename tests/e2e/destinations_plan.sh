@@ -6,6 +6,8 @@ set -u
 work=${SCRATCH:?}
 # shellcheck source=tests/lib.sh
 . tests/lib.sh
+# shellcheck source=tests/destinations_lib.sh
+. tests/destinations_lib.sh
 mapfile -t ports < <(free_ports 5)
 url=http://127.0.0.1:${ports[0]}
 influx=http://127.0.0.1:${ports[1]}
@@ -260,5 +262,27 @@ END
 fi
 
 claim "no temporary directory is left" leaves_nothing "$work/tmp"
+
+# --- a dry run ------------------------------------------------------------------------------------------
+
+every_kind >"$work/bits.txt"
+"$TOOLS/rwmake" --version 2 <"$work/bits.txt" >"$work/bits.rw"
+write_config <<END
+destinations:
+  - {name: stream, type: kinesis, region: eu-west-1, stream: s, endpoint: "http://127.0.0.1:9", dry_run: true, batch: {max_age: 100ms}}
+  - {name: points, type: opentsdb, url: "http://127.0.0.1:9", dry_run: true, batch: {max_age: 100ms}}
+END
+claim "dry: starts" start_firekeep dry "$work/dry" "${ports[0]}" --config.file="$work/firekeep.yml"
+claim "dry: it is open" within 20 all_open
+claim "dry: writes are acknowledged" is_acknowledged "$work/bits.rw"
+would_send() { # DESTINATION SAMPLES OTHERS UNREPRESENTABLE
+    quiet_curl "$url/api/v1/status/destinations" | jq -c ".data[] | select(.name == \"$1\") | [.state, .dryRun, .samples]" | tee "$work/dry.json"
+    jq -e ".[0] == \"dry_run\" and .[1].samples == $2 and .[1].others == $3 and .[1].unrepresentable == $4 and .[1].bytesADay > 0 and .[2].taken == 0" "$work/dry.json"
+}
+claim "dry: what a stream would be given is told" within 20 would_send stream 15 1 0
+claim "dry: and what has no form elsewhere" within 20 would_send points 4 0 12
+claim "dry: nobody was asked" is_in_state stream dry_run
+claim "dry: SIGTERM ends it with status 0" stop dry
+claim "dry: the log has the sums" grep -q 'a dry run ends, and would have sent.*destination=points samples=4' "$work/dry.log"
 
 ((failures == 0))
