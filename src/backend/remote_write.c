@@ -50,7 +50,8 @@ struct writer_call {
     enum rw_version version;    /* of what was added */
     struct buf metadata;        /* 1.0: of families, behind the series */
     struct buf body;
-    bool made; /* the body holds what was added */
+    bool made;              /* the body holds what was added */
+    uint64_t message_bytes; /* of a body that is made, before it was packed */
     uint32_t samples;
     uint32_t others; /* exemplars, families */
     uint32_t keys;   /* the generation of credentials it was signed with */
@@ -296,11 +297,12 @@ remote_write_add(struct writer *w, struct writer_call *c, const struct item *ite
     return WRITER_ADDED;
 }
 
+/* Before it is packed, always: what the relay lowers after a refusal must be of one kind. */
 static uint64_t
 remote_write_bytes(const struct writer *w, const struct writer_call *c)
 {
     (void)w;
-    if (c->made) return c->body.size;
+    if (c->made) return c->message_bytes;
     if (build_of(c) == NULL) return 0;
     return rw_build_counts(build_of(c)).bytes + c->metadata.size;
 }
@@ -316,10 +318,11 @@ remote_write_units(const struct writer *w, const struct writer_call *c)
 /* --- requests --------------------------------------------------------------------------------- */
 
 static enum err
-make_body(struct writer_call *c)
+make_body(const struct writer *w, struct writer_call *c)
 {
     struct bytes message;
     if (c->made) return OK;
+    c->message_bytes = remote_write_bytes(w, c);
     enum err e = rw_build_end(build_of(c), &message);
     if (e) return e;
     struct buf *whole = &c->metadata;
@@ -337,8 +340,7 @@ make_body(struct writer_call *c)
 static enum err
 remote_write_make(struct writer *w, struct writer_call *c, uint64_t *ret_bytes)
 {
-    (void)w;
-    enum err e = make_body(c);
+    enum err e = make_body(w, c);
     *ret_bytes = c->body.size;
     return e;
 }
@@ -411,7 +413,7 @@ static void
 begin_step(struct writer *w, struct writer_call *c, struct writer_step *step)
 {
     struct why why = {""};
-    enum err e = make_body(c);
+    enum err e = make_body(w, c);
     if (e == ERR_LIMIT) {
         step_done(step, VERDICT_TOO_LARGE, "too_large", "the request is larger than we make any");
         return;
