@@ -51,7 +51,8 @@ struct writer_call {
     enum rw_version version;    /* of what was added */
     struct buf metadata;        /* 1.0: of families, behind the series */
     struct buf body;
-    bool made; /* the body holds what was added */
+    bool made;              /* the body holds what was added */
+    uint64_t message_bytes; /* of a body that is made, before it was packed */
     uint32_t samples;
     uint32_t others; /* exemplars, families */
     uint32_t keys;   /* the generation of credentials it was signed with */
@@ -299,11 +300,12 @@ remote_write_add(struct writer *w, struct writer_call *c, const struct item *ite
     return WRITER_ADDED;
 }
 
+/* Before it is packed, always: what the relay lowers after a refusal must be of one kind. */
 static uint64_t
 remote_write_bytes(const struct writer *w, const struct writer_call *c)
 {
     (void)w;
-    if (c->made) return c->body.size;
+    if (c->made) return c->message_bytes;
     if (build_of(c) == NULL) return 0;
     return rw_build_counts(build_of(c)).bytes + c->metadata.size;
 }
@@ -323,6 +325,7 @@ make_body(struct writer *w, struct writer_call *c)
 {
     struct bytes message;
     if (c->made) return OK;
+    c->message_bytes = remote_write_bytes(w, c);
     enum err e = rw_build_end(build_of(c), &message);
     if (e) return e;
     struct buf *whole = &c->metadata;

@@ -205,6 +205,28 @@ test_metadata_goes_with_its_series_in_2_0_and_by_itself_in_1_0(void **state)
 }
 
 static void
+test_a_call_weighs_the_same_before_and_after_it_is_packed(void **state)
+{
+    (void)state;
+    for (unsigned v1 = 0; v1 < 2; v1++) {
+        struct rig rig;
+        rig_init(&rig);
+        if (v1) rig.settings.u.remote_write.protobuf_message = REMOTE_WRITE_V1;
+        rig_open(&rig, bytes_of(NULL, 0));
+        add_family(&rig, "requests", "how many");
+        for (int64_t i = 0; i < 1000; i++) {
+            assert_int_equal(add_float(&rig, "up", "a", 1000 * i, 1), WRITER_ADDED);
+        }
+        uint64_t bytes = class->bytes(rig.writer, rig.call);
+        send(&rig, v1 ? RW_V1 : RW_V2);
+        assert_true(rig.step.http.body.size < bytes / 2);
+        /* The relay halves this, and compares it with that of calls being filled. */
+        assert_int_equal(class->bytes(rig.writer, rig.call), bytes);
+        rig_fini(&rig);
+    }
+}
+
+static void
 add_some(struct rig *rig)
 {
     class->call_clear(rig->writer, rig->call);
@@ -513,6 +535,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_request_holds_what_was_added),
         cmocka_unit_test(test_metadata_goes_with_its_series_in_2_0_and_by_itself_in_1_0),
+        cmocka_unit_test(test_a_call_weighs_the_same_before_and_after_it_is_packed),
         cmocka_unit_test(test_a_request_for_which_there_was_no_memory_is_made_again),
         cmocka_unit_test(test_a_store_of_1_0_is_found_out_and_remembered),
         cmocka_unit_test(test_a_version_set_by_hand_blocks_instead),

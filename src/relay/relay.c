@@ -154,16 +154,30 @@ relay_note_success(struct relay *r)
     r->now.error[0] = 0;
 }
 
+/* Into slots of one size, whatever a call holds: those refused are spread over it. */
+static void
+count_judged(struct relay *r, uint32_t judged, uint32_t refused)
+{
+    enum { SLOT = REFUSALS_WINDOW / REFUSALS_SLOTS };
+    while (judged > 0) {
+        uint32_t *slot = &r->judged[r->refusal_slot], room = SLOT - *slot;
+        uint32_t part = judged < room ? judged : room;
+        uint32_t bad = (uint32_t)((uint64_t)refused * part / judged);
+        *slot += part;
+        r->refusals[r->refusal_slot] += bad;
+        judged -= part;
+        refused -= bad;
+        if (part < room) continue;
+        r->refusal_slot = (r->refusal_slot + 1) % REFUSALS_SLOTS;
+        r->judged[r->refusal_slot] = r->refusals[r->refusal_slot] = 0;
+    }
+}
+
 void
 relay_note_judged(struct relay *r, uint32_t judged, uint32_t refused, const char *reason,
                   const char *answer)
 {
-    r->judged[r->refusal_slot] += judged;
-    r->refusals[r->refusal_slot] += refused;
-    if (r->judged[r->refusal_slot] >= REFUSALS_WINDOW / REFUSALS_SLOTS) {
-        r->refusal_slot = (r->refusal_slot + 1) % REFUSALS_SLOTS;
-        r->judged[r->refusal_slot] = r->refusals[r->refusal_slot] = 0;
-    }
+    count_judged(r, judged, refused);
     if (refused > 0) r->good_probes = 0;
     uint64_t sum = 0;
     for (unsigned i = 0; i < REFUSALS_SLOTS; i++) {

@@ -295,6 +295,27 @@ test_who_refused_most_is_found_mended_though_some_are_refused_still(void **state
 }
 
 static void
+test_less_than_half_refused_is_put_up_with_however_large_calls_are(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 46);
+    w->settings.batch.max_samples = CALL_MAX;
+    w->settings.concurrency = 1;
+    w->drops = true; /* calls hold many of a series: no order is kept */
+    relay_must_open(w);
+    for (unsigned i = 0; i < 30; i++) {
+        log_some(w, 1000, 40);
+    }
+    for (unsigned i = 0; i < 20000 && (i < 10 || !all_settled(w)); i++) {
+        turn(w, 1);
+        assert_int_not_equal(status_of(w).state, RELAY_REFUSING);
+    }
+    check_account(w);
+    world_fini(w);
+}
+
+static void
 test_dead_letters_are_sent_again_when_told(void **state)
 {
     (void)state;
@@ -675,6 +696,8 @@ main(void)
         cmocka_unit_test_teardown(test_a_destination_that_refuses_most_is_left_alone, tell_seed),
         cmocka_unit_test_teardown(
             test_who_refused_most_is_found_mended_though_some_are_refused_still, tell_seed),
+        cmocka_unit_test_teardown(
+            test_less_than_half_refused_is_put_up_with_however_large_calls_are, tell_seed),
         cmocka_unit_test_teardown(test_dead_letters_are_sent_again_when_told, tell_seed),
         cmocka_unit_test_teardown(
             test_letters_ahead_of_the_cursor_are_counted_once_whatever_becomes_of_them, tell_seed),
