@@ -254,7 +254,7 @@ static const struct schema_key max_rate_keys[] = {
     {"samples", SCHEMA_COUNT64, OF(max_rate_samples), .fallback = "0", .max = 100000000000,
      .help = "samples a second; 0: no limit"},
     {"bytes", SCHEMA_SIZE, OF(max_rate_bytes), .fallback = "0", .max = TIB,
-     .help = "bytes a second as they are sent; 0: no limit"},
+     .help = "bytes a second, before compression; 0: no limit"},
     {NULL},
 };
 static const struct schema max_rate_schema = {max_rate_keys, sizeof(struct destination_settings)};

@@ -385,6 +385,9 @@ relays_set(struct relays *all, struct destinations *destinations, struct why *wh
     uint32_t gone_count = all->count;
     memcpy(gone, all->runners, sizeof gone);
     all->count = 0;
+    for (uint32_t i = 0; i < count; i++) { /* these stay to be seen while others end */
+        if (next[i] != NULL) all->runners[all->count++] = next[i];
+    }
     lock_drop(&all->lock);
     end_others(gone, gone_count);
     for (uint32_t i = 0; i < count; i++) {
@@ -394,6 +397,7 @@ relays_set(struct relays *all, struct destinations *destinations, struct why *wh
         if (e == OK) e = started;
     }
     lock_take(&all->lock);
+    all->count = 0;
     for (uint32_t i = 0; i < count; i++) {
         if (next[i] != NULL) all->runners[all->count++] = next[i];
     }
