@@ -1,6 +1,7 @@
 /*
- * destinations.c - `firekeep destinations test|plan NAME`: whether a destination of a configuration
- * file works, and what it would be given and cost, before it is switched on.
+ * destinations.c - `firekeep destinations test|plan|reset NAME`: whether a destination of a
+ * configuration file works, and what it would be given and cost, before it is switched on; and
+ * where one goes on whose state cannot be read.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -18,10 +19,12 @@ enum { FLAGS = 7 };
 
 struct verb {
     const char *name;
+    /* With a configuration; NULL: reset, which needs none. */
     enum err (*run)(struct destinations_asking *a, bool *ret_well, struct why *why);
 };
 
-static const struct verb verbs[] = {{"test", destinations_try}, {"plan", destinations_plan}};
+static const struct verb verbs[] = {
+    {"test", destinations_try}, {"plan", destinations_plan}, {"reset", NULL}};
 
 static void
 flag_table(struct destinations_asking *a, struct flag to[FLAGS])
@@ -32,9 +35,11 @@ flag_table(struct destinations_asking *a, struct flag to[FLAGS])
         {"write", 0, FLAG_SWITCH, &a->write, NULL,
          "test: writes one sample, firekeep_destination_test{destination=\"NAME\"}"},
         {"storage.path", 0, FLAG_TEXT, &a->storage, "DIRECTORY",
-         "plan: storage directory of a stopped server, or a snapshot (default: the file's)"},
+         "plan: storage directory of a stopped server, or a snapshot (default: the file's); reset: "
+         "storage directory of the server, whether it runs or not"},
         {"from", 0, FLAG_TEXT, &a->from_word, "TIME",
-         "plan: first time, RFC 3339, Unix seconds, now-1d or beginning (default: the last day)"},
+         "plan: first time, RFC 3339, Unix seconds, now-1d or beginning (default: the last day); "
+         "reset: previous, oldest, now or a time"},
         {"shards", 0, FLAG_COUNT, &a->shards, "N",
          "plan: of a Kinesis stream, which is not asked how many it has (default 1)"},
         {"format", 0, FLAG_TEXT, &a->format_word, "FORM", "text or json (default text)"},
@@ -58,6 +63,13 @@ destinations_help(struct buf *to)
         "plan    what of the stored samples the destination would be given, in how many calls and\n"
         "        bytes, what is billed for it, what would be a dead letter, and what would be\n"
         "        written in another, reversible form. Nothing is sent, and nothing written.\n"
+        "reset   decides where a destination goes on whose state is damaged or missing:\n"
+        "        previous  where the state saved before the last one stands; what was delivered\n"
+        "                  since is sent again\n"
+        "        oldest    at the oldest sample of store and log; all of it is sent again\n"
+        "        now       what waits is given up, and counted as dropped by the operator as far\n"
+        "                  as it is known\n"
+        "        TIME      at the samples of this time, in store and log\n"
         "\nExit status: 0 done, 1 something does not work or cannot be read, 2 wrong usage.\n");
 }
 
@@ -102,9 +114,17 @@ settle(struct destinations_asking *a, int count, char **words, const struct verb
 {
     const char *form = a->format_word == NULL ? "text" : a->format_word;
     *ret_verb = count < 1 ? NULL : find_verb(words[0]);
-    if (*ret_verb == NULL) return why_set(why, ERR_INPUT, "test or plan is wanted");
-    if (count != 2) return why_set(why, ERR_INPUT, "the name of one destination is wanted");
-    if (a->config_file == NULL) return why_set(why, ERR_INPUT, "--config.file is wanted");
+    if (*ret_verb == NULL) return why_set(why, ERR_INPUT, "expected test, plan or reset");
+    if (count != 2) return why_set(why, ERR_INPUT, "expected the name of one destination");
+    if ((*ret_verb)->run == NULL) {
+        bool others =
+            a->config_file != NULL || a->write || a->shards != 0 || a->format_word != NULL;
+        if (a->storage == NULL || others) {
+            return why_set(why, ERR_INPUT, "reset takes --storage.path and --from, and needs both");
+        }
+        return OK;
+    }
+    if (a->config_file == NULL) return why_set(why, ERR_INPUT, "--config.file is required");
     bool tests = strcmp((*ret_verb)->name, "test") == 0;
     if (!tests && a->write) return why_set(why, ERR_INPUT, "--write goes with test");
     if (tests && (a->storage != NULL || a->from_word != NULL || a->shards != 0)) {
@@ -148,7 +168,12 @@ command_destinations(int argc, char **argv)
     enum err e = flags_parse(flags, argc - 1, argv + 1, &count, &why);
     if (e == OK) e = settle(&a, count, argv + 1, &verb, &why);
     if (e) return cli_usage_error("destinations", "%s", why.text);
-    e = run(&a, verb, argv[2], &well, &why);
+    if (verb->run == NULL) {
+        well = true;
+        e = destinations_reset(&a, argv[2], &why);
+    } else {
+        e = run(&a, verb, argv[2], &well, &why);
+    }
     report_free(a.report);
     destinations_free(&a.list);
     if (e == OK) return well ? EXIT_DONE : EXIT_FAILED;

@@ -28,5 +28,8 @@ MUST_CHECK enum err destinations_try(struct destinations_asking *asking, bool *r
                                      struct why *why);
 MUST_CHECK enum err destinations_plan(struct destinations_asking *asking, bool *ret_well,
                                       struct why *why);
+/* `reset`: needs no configuration. */
+MUST_CHECK enum err destinations_reset(const struct destinations_asking *asking, const char *name,
+                                       struct why *why);
 
 #endif

@@ -44,7 +44,8 @@ static int
 run(const char *const *words)
 {
     static const struct command commands[] = {
-        {"destinations", "test|plan [flags] NAME", "does", command_destinations, destinations_help},
+        {"destinations", "test|plan|reset [flags] NAME", "does", command_destinations,
+         destinations_help},
         {0},
     };
     char *argv[WORDS_MAX + 3] = {strdup("firekeep"), strdup("destinations")}, *owned[WORDS_MAX + 3];

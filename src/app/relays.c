@@ -16,7 +16,7 @@
 #include "base/time_text.h"
 #include "tsdb/tsdb.h"
 
-enum { REOPEN_MS = 10 * 1000, STOP_MS = 5 * 1000 };
+enum { REOPEN_MS = 10 * 1000, STOP_MS = 5 * 1000, LOG_AGAIN_MS = 60 * 1000 };
 
 struct list {
     struct destinations destinations;
@@ -31,13 +31,17 @@ struct runner {
     struct budget memory;
     char budget_name[DESTINATION_NAME_BYTES_MAX + 8];
     struct env_thread *thread;
-    struct relay_guard *guard; /* until it is open; the thread's */
-    bool full;                 /* the thread's */
+    struct relay_guard *guard;
+
+    /* The thread's own. */
+    bool full;
+    int64_t logged_ns; /* when it was logged last that it cannot be opened; 0: it was not */
 
     struct lock lock; /* LOCK_RANK_RELAY_OPEN; guards the rest */
     struct cond cond;
     struct relay *relay; /* NULL: not open */
     struct why error;
+    bool go; /* the directory is its own from now on */
     bool stop;
 };
 
@@ -94,26 +98,34 @@ options_of(struct runner *r)
         .writer = writer_class_of(r->settings->type),
         .instance = all->instance,
         .user_agent = all->user_agent,
+        .guard = r->guard,
     };
+}
+
+/* At once, and then each minute. */
+static void
+note_closed(struct runner *r, const struct why *why)
+{
+    struct env *env = r->relays->options.env;
+    struct wal *wal = tsdb_wal(r->relays->options.tsdb);
+    int64_t now_ns = env_monotonic_ns(env);
+    if (r->logged_ns != 0 && now_ns - r->logged_ns < LOG_AGAIN_MS * NS_PER_MS) return;
+    r->logged_ns = now_ns;
+    log_error("relay: cannot open the destination, retrying", KV("destination", r->settings->name),
+              KV("error", why),
+              KV("log_bytes_kept", wal_bytes_from(wal, relay_guard_pos(r->guard))),
+              KV("retry_s", REOPEN_MS / 1000));
 }
 
 static struct relay *
 open_relay(struct runner *r)
 {
     struct relay_options options = options_of(r);
-    if (r->guard != NULL) options.begin_pos = relay_guard_pos(r->guard);
     struct relay *relay = NULL;
     struct why why = {""};
     enum err e = relay_open(&options, &relay, &why);
     if (e && why.text[0] == '\0') why_set(&why, e, "%s", err_word(e));
-    if (e) {
-        log_error("relay: a destination cannot be opened, it is tried again",
-                  KV("destination", r->settings->name), KV("error", &why));
-    }
-    if (e == OK) {
-        relay_guard_free(r->guard);
-        r->guard = NULL;
-    }
+    if (e) note_closed(r, &why);
     lock_take(&r->lock);
     r->relay = relay;
     r->error = why;
@@ -154,11 +166,25 @@ note_full(struct runner *r, bool full)
     r->full = full;
 }
 
+/* Until whoever had the directory before is done with it. False: it is to stop. */
+static bool
+wait_to_go(struct runner *r)
+{
+    lock_take(&r->lock);
+    while (!r->go && !r->stop) {
+        cond_wait(&r->cond, &r->lock);
+    }
+    bool go = !r->stop;
+    lock_drop(&r->lock);
+    return go;
+}
+
 static void
 run(void *context)
 {
     struct runner *r = context;
     struct relay *relay = NULL;
+    if (!wait_to_go(r)) return;
     while (relay == NULL && !must_stop(r)) {
         relay = open_relay(r);
         if (relay == NULL) rest(r, REOPEN_MS);
@@ -212,9 +238,10 @@ share_of(const struct relays *all, uint32_t count)
     return all->options.memory_bytes / count;
 }
 
+/* Guards the log from now on, and has a thread that waits for runner_go(). */
 static enum err
-runner_start(struct relays *all, struct list *list, const struct destination_settings *settings,
-             struct runner **ret_runner, struct why *why)
+runner_new(struct relays *all, struct list *list, const struct destination_settings *settings,
+           const struct runner *before, struct runner **ret_runner, struct why *why)
 {
     struct runner *r = calloc(1, sizeof *r);
     if (r == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
@@ -227,14 +254,26 @@ runner_start(struct relays *all, struct list *list, const struct destination_set
     snprintf(r->budget_name, sizeof r->budget_name, "relay:%s", settings->name);
     budget_init(&r->memory, r->budget_name, share_of(all, list->destinations.count), &all->memory);
     struct relay_options options = options_of(r);
-    enum err e = relay_guard_new(&options, &r->guard);
-    if (e == OK) e = env_thread_start(all->options.env, r->budget_name, run, r, &r->thread);
+    enum err e = relay_guard_new(&options, before == NULL ? NULL : before->guard, &r->guard, why);
+    if (e == OK) {
+        e = env_thread_start(all->options.env, r->budget_name, run, r, &r->thread);
+        if (e) why_set(why, e, "cannot start a thread for destination %s", settings->name);
+    }
     if (e) {
         runner_free(r);
-        return why_set(why, e, "a thread could not be started");
+        return e;
     }
     *ret_runner = r;
     return OK;
+}
+
+static void
+runner_go(struct runner *r)
+{
+    lock_take(&r->lock);
+    r->go = true;
+    cond_wake_all(&r->cond);
+    lock_drop(&r->lock);
 }
 
 /* --- all of them ------------------------------------------------------------------------------ */
@@ -324,31 +363,86 @@ relays_new(const struct relays_options *options, struct relays **ret_relays, str
     return OK;
 }
 
-/* The runner of a destination that is just as it was; it is taken out of the array. */
+/* --- other destinations ----------------------------------------------------------------------- */
+
+/*
+ * First everything is made that can fail: the list, guards that hold the log, threads that wait.
+ * Then nothing fails any more: what is gone or changed ends, since a name's directory has one user
+ * at a time, and the others go.
+ */
+struct relays_change {
+    struct relays *relays;
+    struct list *list;
+    struct runner *next[DESTINATIONS_MAX]; /* of the list, in its order */
+    bool is_new[DESTINATIONS_MAX];         /* else it goes on as it was */
+};
+
 static struct runner *
-take_same(struct relays *all, const struct destination_settings *settings)
+find_runner(const struct relays *all, const char *name)
 {
     for (uint32_t i = 0; i < all->count; i++) {
-        struct runner *r = all->runners[i];
-        if (r == NULL || !destination_settings_equal(r->settings, settings)) continue;
-        all->runners[i] = NULL;
-        return r;
+        if (strcmp(all->runners[i]->settings->name, name) == 0) return all->runners[i];
     }
     return NULL;
 }
 
-/* Those that are gone or changed end first: a name's directory has one user at a time. */
-static void
-end_others(struct runner *const *gone, uint32_t count)
+void
+relays_abandon(struct relays_change *c)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        if (gone[i] != NULL) runner_stop(gone[i]);
+    if (c == NULL) return;
+    for (uint32_t i = 0; i < c->list->destinations.count; i++) {
+        if (c->is_new[i]) runner_free(c->next[i]);
     }
-    for (uint32_t i = 0; i < count; i++) {
-        if (gone[i] == NULL) continue;
-        log_info("relay: destination closed", KV("destination", gone[i]->settings->name));
-        runner_free(gone[i]);
+    list_drop(c->list);
+    free(c);
+}
+
+static enum err
+prepare_runners(struct relays_change *c, struct why *why)
+{
+    struct relays *all = c->relays;
+    enum err e = OK;
+    for (uint32_t i = 0; i < c->list->destinations.count && e == OK; i++) {
+        const struct destination_settings *settings = &c->list->destinations.items[i];
+        struct runner *now = find_runner(all, settings->name);
+        if (now != NULL && destination_settings_equal(now->settings, settings)) {
+            c->next[i] = now;
+            continue;
+        }
+        e = runner_new(all, c->list, settings, now, &c->next[i], why);
+        c->is_new[i] = e == OK;
     }
+    return e;
+}
+
+enum err
+relays_prepare(struct relays *all, struct destinations *destinations,
+               struct relays_change **ret_change, struct why *why)
+{
+    struct relays_change *c = calloc(1, sizeof *c);
+    struct list *list = calloc(1, sizeof *list);
+    if (c == NULL || list == NULL) {
+        free(c);
+        free(list);
+        destinations_free(destinations);
+        return why_set(why, ERR_NOMEM, "no memory for destinations");
+    }
+    list->destinations = *destinations;
+    list->users = 1;
+    *c = (struct relays_change){.relays = all, .list = list};
+    struct env *env = all->options.env;
+    enum err e = OK;
+    if (destinations->count > 0) {
+        e = env_mkdir(env, all->dir, why);
+        if (e == OK) e = env_syncdir(env, all->options.storage_path, why);
+    }
+    if (e == OK) e = prepare_runners(c, why);
+    if (e) {
+        relays_abandon(c);
+        return e;
+    }
+    *ret_change = c;
+    return OK;
 }
 
 static void
@@ -360,52 +454,55 @@ share_memory(struct relays *all)
     }
 }
 
+/* The others are seen from now on; those that end are in `ret_gone`, their number is returned. */
+static uint32_t
+switch_runners(struct relays_change *c, struct runner **ret_gone)
+{
+    struct relays *all = c->relays;
+    uint32_t gone_count = 0;
+    lock_take(&all->lock);
+    for (uint32_t i = 0; i < all->count; i++) {
+        bool stays = false;
+        for (uint32_t k = 0; k < c->list->destinations.count; k++) {
+            stays |= c->next[k] == all->runners[i];
+        }
+        if (!stays) ret_gone[gone_count++] = all->runners[i];
+    }
+    all->count = c->list->destinations.count;
+    memcpy(all->runners, c->next, sizeof all->runners);
+    struct list *old = all->list;
+    all->list = c->list;
+    share_memory(all);
+    lock_drop(&all->lock);
+    list_drop(old);
+    return gone_count;
+}
+
+void
+relays_commit(struct relays_change *c)
+{
+    struct relays *all = c->relays;
+    struct runner *gone[DESTINATIONS_MAX];
+    uint32_t gone_count = switch_runners(c, gone);
+    for (uint32_t i = 0; i < gone_count; i++) {
+        runner_stop(gone[i]);
+    }
+    for (uint32_t i = 0; i < gone_count; i++) {
+        log_info("relay: destination closed", KV("destination", gone[i]->settings->name));
+        runner_free(gone[i]);
+    }
+    for (uint32_t i = 0; i < all->count; i++) {
+        if (c->is_new[i]) runner_go(all->runners[i]);
+    }
+    free(c);
+}
+
 enum err
 relays_set(struct relays *all, struct destinations *destinations, struct why *why)
 {
-    struct list *list = calloc(1, sizeof *list);
-    if (list == NULL) {
-        destinations_free(destinations);
-        return why_set(why, ERR_NOMEM, "no memory for destinations");
-    }
-    list->destinations = *destinations;
-    list->users = 1;
-    struct runner *next[DESTINATIONS_MAX] = {NULL}, *gone[DESTINATIONS_MAX];
-    uint32_t count = destinations->count;
-    enum err e = count == 0 ? OK : env_mkdir(all->options.env, all->dir, why);
-    if (e == OK && count > 0) e = env_syncdir(all->options.env, all->options.storage_path, why);
-    if (e) {
-        list_drop(list);
-        return e;
-    }
-    lock_take(&all->lock);
-    for (uint32_t i = 0; i < count; i++) {
-        next[i] = take_same(all, &list->destinations.items[i]);
-    }
-    uint32_t gone_count = all->count;
-    memcpy(gone, all->runners, sizeof gone);
-    all->count = 0;
-    for (uint32_t i = 0; i < count; i++) { /* these stay to be seen while others end */
-        if (next[i] != NULL) all->runners[all->count++] = next[i];
-    }
-    lock_drop(&all->lock);
-    end_others(gone, gone_count);
-    for (uint32_t i = 0; i < count; i++) {
-        if (next[i] != NULL) continue;
-        enum err started =
-            runner_start(all, list, &list->destinations.items[i], &next[i], e == OK ? why : NULL);
-        if (e == OK) e = started;
-    }
-    lock_take(&all->lock);
-    all->count = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        if (next[i] != NULL) all->runners[all->count++] = next[i];
-    }
-    share_memory(all);
-    struct list *old = all->list;
-    all->list = list;
-    lock_drop(&all->lock);
-    list_drop(old);
+    struct relays_change *change;
+    enum err e = relays_prepare(all, destinations, &change, why);
+    if (e == OK) relays_commit(change);
     return e;
 }
 

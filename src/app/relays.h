@@ -29,10 +29,18 @@ MUST_CHECK enum err relays_check(const struct destinations *list, struct why *wh
 MUST_CHECK enum err relays_new(const struct relays_options *options, struct relays **ret_relays,
                                struct why *why);
 /*
- * Makes it these destinations, of which those that are as they were are left alone. The list is
- * taken, also on an error. A destination that cannot be opened is shown as failed, and opened again
- * each ten seconds; that is no error here.
+ * Makes it these destinations, in two steps: the first makes all that can fail, and changes
+ * nothing; the second cannot fail. Destinations that are as they were are left alone. The list is
+ * taken, also on an error. The log that an old destination holds passes to the new one of its name
+ * without a gap. A destination that cannot be opened is no error here: it is shown as closed, and
+ * opened again each ten seconds. ERR_NOMEM, ERR_IO, ERR_AGAIN: no thread.
  */
+struct relays_change;
+MUST_CHECK enum err relays_prepare(struct relays *relays, struct destinations *list,
+                                   struct relays_change **ret_change, struct why *why);
+void relays_commit(struct relays_change *change);  /* taken; waits for those that end */
+void relays_abandon(struct relays_change *change); /* taken; NULL is fine */
+/* Both steps. */
 MUST_CHECK enum err relays_set(struct relays *relays, struct destinations *list, struct why *why);
 /* Begins to end all; relays_free() waits, for calls under way some seconds at most. */
 void relays_stop(struct relays *relays);

@@ -9,42 +9,6 @@
 #include "base/log.h"
 #include "relay/relay_private.h"
 
-/* --- borders ---------------------------------------------------------------------------------- */
-
-enum err
-borders_new(struct tsdb *tsdb, struct borders *b)
-{
-    *b = (struct borders){.tsdb = NULL};
-    if (tsdb == NULL) return OK;
-    enum err e = tsdb_border_new(tsdb, &b->at[BORDER_FROM]);
-    if (e) return e;
-    e = tsdb_border_new(tsdb, &b->at[BORDER_TO]);
-    if (e)
-        tsdb_border_free(tsdb, b->at[BORDER_FROM]);
-    else
-        b->tsdb = tsdb;
-    return e;
-}
-
-void
-borders_free(struct borders *b)
-{
-    if (b->tsdb == NULL) return;
-    tsdb_border_free(b->tsdb, b->at[BORDER_FROM]);
-    tsdb_border_free(b->tsdb, b->at[BORDER_TO]);
-}
-
-void
-borders_set(struct borders *b, uint64_t from_pos, uint64_t to_pos)
-{
-    const uint64_t pos[BORDER_COUNT] = {from_pos, to_pos};
-    for (unsigned i = 0; i < BORDER_COUNT && b->tsdb != NULL; i++) {
-        if (b->pos[i] == pos[i]) continue;
-        tsdb_border_set(b->tsdb, b->at[i], pos[i]);
-        b->pos[i] = pos[i];
-    }
-}
-
 /* --- where it is ------------------------------------------------------------------------------ */
 
 /* Where the destination is in the log. */
@@ -65,9 +29,9 @@ keep_apart(struct relay *r)
 {
     const struct relay_fill *fill = &r->state.fill;
     if (fill->active)
-        borders_set(&r->borders, fill->from_pos, fill->to_pos);
+        guard_set_borders(r->options.guard, fill->from_pos, fill->to_pos);
     else
-        borders_set(&r->borders, r->ahead.scout != NULL || r->gone ? log_pos(r) : 0, 0);
+        guard_set_borders(r->options.guard, r->ahead.scout != NULL || r->gone ? log_pos(r) : 0, 0);
 }
 
 uint64_t
@@ -76,7 +40,7 @@ catch_up_end(struct relay *r, uint64_t from_pos)
     uint64_t pos;
     do {
         pos = tsdb_store_pos(r->options.tsdb);
-        borders_set(&r->borders, from_pos, pos);
+        guard_set_borders(r->options.guard, from_pos, pos);
     } while (tsdb_store_pos(r->options.tsdb) != pos);
     return pos;
 }
@@ -235,10 +199,7 @@ static void
 go_on_filling(struct relay *r)
 {
     uint64_t behind = wal_bytes_from(r->options.wal, r->state.fill.to_pos);
-    if (behind > r->settings->log_budget_bytes && r->hold != NULL) {
-        wal_reader_close(r->hold);
-        r->hold = NULL;
-    }
+    if (behind > r->settings->log_budget_bytes) guard_let_go(r->options.guard);
     if (r->fill_done && window_records(r->window) == 0) follow_log(r);
 }
 
@@ -258,6 +219,7 @@ give_up_oldest(struct relay *r)
         next.cursor = (struct relay_cursor){0};
     else
         next.drop_pos = end_pos - budget + budget / 8;
+    next.drop_reason = DROP_LOG_BUDGET;
     log_error("relay: the log's budget is reached: the oldest samples are lost to this destination",
               KV("destination", r->settings->name), KV("from", r->state.cursor.pos),
               KV("to", next.drop_pos));

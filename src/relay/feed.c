@@ -221,7 +221,7 @@ relay_feed(struct relay *r)
         }
         if (r->fill == NULL && r->chunk->pos < r->state.drop_pos) {
             uint32_t dropped = count_alike(r, true);
-            if (pass_over(r, dropped, FATE_DROPPED + DROP_LOG_BUDGET) != OK) return false;
+            if (pass_over(r, dropped, FATE_DROPPED + r->state.drop_reason) != OK) return false;
             continue;
         }
         if (!feed_item(r)) return false;

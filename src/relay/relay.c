@@ -51,19 +51,13 @@ relay_open(const struct relay_options *options, struct relay **ret_relay, struct
     struct relay *r = mem_new(options->memory, sizeof *r);
     if (r == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
     init(r, options);
-    bool is_new = false;
     enum err e = path_join(r->dir, sizeof r->dir, options->dir, r->settings->name);
     if (e) why_set(why, e, "the path is too long");
-    if (e == OK) e = env_mkdir(options->env, r->dir, why);
+    if (e == OK) e = relay_load_state(r, why);
     if (e == OK) e = selection_new(r->settings, &r->selection, why);
-    if (e == OK) e = borders_new(options->tsdb, &r->borders);
-    if (e == OK) e = relay_load_state(r, &is_new, why);
     if (e == OK)
         e = http_calls_new(options->env, options->memory, options->user_agent, &r->http, why);
     if (e == OK) e = relay_begin_run(r, why);
-    if (e == OK && is_new) e = relay_save(r, why);
-    if (e == OK && is_new && !r->settings->dry_run)
-        e = env_syncdir(options->env, options->dir, why);
     if (e) {
         relay_free(r);
         return e;
@@ -82,7 +76,6 @@ relay_free(struct relay *r)
     if (r == NULL) return;
     http_calls_free(r->http);
     if (r->running) relay_end_run(r);
-    borders_free(&r->borders);
     selection_free(r->selection);
     buf_fini(&r->writer_state);
     buf_fini(&r->next_writer_state);

@@ -33,32 +33,32 @@ struct relay_options {
     const struct writer_class *writer;
     const char *instance; /* the log's id, in hex: a name for what this server alone writes */
     const char *user_agent;
-    uint64_t
-        begin_pos; /* of the log: a new destination that begins now begins here; 0: at its end */
+    struct relay_guard *guard; /* of this destination; outlives the relay */
 };
 
 /*
- * Opens a destination, from its state or, if it has none, from where its settings say; that is
- * durable on return. ERR_INPUT: settings that cannot be; ERR_CORRUPT, ERR_UNSUPPORTED: its state;
- * ERR_IO, ERR_NOMEM.
+ * Keeps the log, and the store as the destination wants to find it, from when a destination is
+ * named until it is named no more: from where its state says, from here on if it is new and begins
+ * now, else from the oldest record. `before` guards the same destination until this one does, under
+ * other settings; NULL: nothing does. Options may have no guard yet. ERR_NOMEM; ERR_LIMIT.
+ */
+struct relay_guard;
+MUST_CHECK enum err relay_guard_new(const struct relay_options *options,
+                                    const struct relay_guard *before,
+                                    struct relay_guard **ret_guard, struct why *why);
+void relay_guard_free(struct relay_guard *guard);
+/* From this position of the log on it keeps everything. Any thread. */
+uint64_t relay_guard_pos(const struct relay_guard *guard);
+
+/*
+ * Opens a destination, from its state or, if it is new, from where its settings say; that is
+ * durable on return. ERR_INPUT: settings that cannot be; ERR_CORRUPT: its state cannot be read, and
+ * `why` says how an operator decides; ERR_UNSUPPORTED: a newer version wrote it; ERR_IO, ERR_NOMEM.
  */
 MUST_CHECK enum err relay_open(const struct relay_options *options, struct relay **ret_relay,
                                struct why *why);
 /* Abandons what is under way. */
 void relay_free(struct relay *relay);
-
-/*
- * Until a destination is opened, and if it cannot be: keeps the log from where its state says, or
- * from here on if it has none, and the store as it wants to find it. Who has none and begins now is
- * given one, so that it begins here whenever it is opened. The directory may be not there yet.
- * ERR_NOMEM.
- */
-struct relay_guard;
-MUST_CHECK enum err relay_guard_new(const struct relay_options *options,
-                                    struct relay_guard **ret_guard);
-void relay_guard_free(struct relay_guard *guard);
-/* Where the log ended: a destination's begin_pos. */
-uint64_t relay_guard_pos(const struct relay_guard *guard);
 
 /* Goes on; returns after how many milliseconds it wants to be called again, unless woken. */
 int relay_step(struct relay *relay);

@@ -170,23 +170,21 @@ test_who_begins_now_is_given_all_since_it_was_named(void **state)
 {
     (void)state;
     struct world *w = &the_world;
-    struct relay_guard *guard;
     world_init(w, 9);
     w->names_nobody = true;
     log_some(w, 700, 1);
     w->from = w->count;
     world_options(w);
-    must(relay_guard_new(&w->options, &guard));
+    must(relay_guard_new(&w->options, NULL, &w->guard, &w->m.why));
     for (unsigned i = 0; i < 10; i++) { /* it cannot be opened for long */
         log_some(w, 700, 1);
         machine_flush(&w->m);
         must(tsdb_maintain(w->m.db, &w->m.why));
     }
-    relay_guard_free(guard);
-    must(relay_guard_new(&w->options, &guard)); /* its settings were mended */
-    w->begin_pos = relay_guard_pos(guard);
+    struct relay_guard *before = w->guard; /* its settings were mended */
+    must(relay_guard_new(&w->options, before, &w->guard, &w->m.why));
+    relay_guard_free(before);
     relay_must_open(w);
-    relay_guard_free(guard);
     turn_until_settled(w);
     check_account(w);
     world_fini(w);
@@ -470,8 +468,7 @@ test_without_a_store_what_waits_stays_in_the_log_and_writes_have_to_wait(void **
     struct ledger ledger = machine_ledger(&w->m, "anonymous");
     assert_int_equal(ledger.count[LEDGER_FLOAT][LEDGER_PASSED_ON], w->count);
     assert_int_equal(ledger_pending(&ledger, LEDGER_FLOAT), 0);
-    relay_free(w->relay);
-    w->relay = NULL;
+    world_unname(w);
     machine_verified_restart(&w->m);
     world_fini(w);
 }

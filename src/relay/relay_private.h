@@ -6,6 +6,7 @@
 #include "relay/bounds.h"
 #include "relay/dead_letters.h"
 #include "relay/fill.h"
+#include "relay/guard.h"
 #include "relay/relay.h"
 #include "relay/series_seen.h"
 #include "relay/source.h"
@@ -84,14 +85,6 @@ struct ahead {
     int64_t behind_ns; /* since when there is more in the log than was read; 0: there is not */
 };
 
-/* Between what is settled, what waits in the store, and what is behind it. */
-enum { BORDER_FROM, BORDER_TO, BORDER_COUNT };
-struct borders {
-    struct tsdb *tsdb; /* NULL: there are none */
-    uint32_t at[BORDER_COUNT];
-    uint64_t pos[BORDER_COUNT];
-};
-
 struct token_bucket {
     uint64_t rate; /* a second; 0: no limit */
     double tokens;
@@ -103,7 +96,6 @@ struct relay {
     const struct destination_settings *settings;
     const struct writer_class *class;
     struct http_calls *http;
-    struct borders borders;
     char dir[200];
     uint32_t concurrency;
     uint32_t samples_max; /* of a call */
@@ -150,7 +142,6 @@ struct relay {
     struct fill *fill;      /* the store */
     uint64_t fill_read_pos; /* how far it was, and since when */
     int64_t fill_read_ns;
-    struct wal_reader *hold; /* meanwhile keeps the log that comes behind */
     struct relay_cursor run_from;
     bool gone;      /* the log no longer has what comes next */
     bool leaving;   /* nothing new is sent: the run is about to end */
@@ -225,14 +216,17 @@ MUST_CHECK enum err relay_bury(struct relay *r, const struct call_item *at, cons
 void relay_note_judged(struct relay *r, uint32_t judged, uint32_t refused, const char *reason,
                        const char *answer);
 
+/* --- begin.c ---------------------------------------------------------------------------------- */
+
+/* The state as it was left, or the first one; durable, but in a dry run. */
+MUST_CHECK enum err relay_load_state(struct relay *r, struct why *why);
+
 /* --- run.c ------------------------------------------------------------------------------------ */
 
 /* Makes what is settled durable. */
 MUST_CHECK enum err relay_save(struct relay *r, struct why *why);
 /* The cursor as it is remembered; `ret_before` may be NULL. */
 struct relay_cursor relay_cursor(struct relay *r, struct fates *ret_before);
-/* The state as it was left, or the first one. */
-MUST_CHECK enum err relay_load_state(struct relay *r, bool *ret_is_new, struct why *why);
 /* Begins with what the state says. */
 MUST_CHECK enum err relay_begin_run(struct relay *r, struct why *why);
 /* No call is under way, or there is nobody left to wait for it. */
@@ -269,10 +263,6 @@ void account_end(struct relay *r);
 uint64_t account_queued(const struct relay *r, enum item_kind kind);
 
 /* --- catch_up.c ------------------------------------------------------------------------------- */
-
-MUST_CHECK enum err borders_new(struct tsdb *tsdb, struct borders *borders);
-void borders_free(struct borders *borders);
-void borders_set(struct borders *borders, uint64_t from_pos, uint64_t to_pos);
 
 /* Leaves the log for the store if it is too far behind, and comes back. */
 void catch_up(struct relay *r);

@@ -44,9 +44,9 @@ struct world {
     struct relay *relay; /* NULL: not open */
     struct moods moods;
     bool without_store;
-    bool drops; /* it may give up the oldest */
-    uint64_t begin_pos;
-    bool may_repeat; /* the store may, as its parts reach beyond what is missing */
+    bool drops;                /* it may give up the oldest */
+    struct relay_guard *guard; /* NULL: none yet */
+    bool may_repeat;           /* the store may, as its parts reach beyond what is missing */
     void (*on_saved)(struct world *w); /* the state is durable; NULL: nothing happens then */
     bool saves_first;                  /* a call is sent once the state is saved */
     bool writes_files;                 /* what arrived counts when it is saved */
@@ -359,7 +359,7 @@ world_options(struct world *w)
         .writer = &fake_writer,
         .instance = "00112233",
         .user_agent = "test",
-        .begin_pos = w->begin_pos,
+        .guard = w->guard,
     };
 }
 
@@ -367,15 +367,27 @@ static inline void
 relay_must_open(struct world *w)
 {
     world_options(w);
+    if (w->guard == NULL) must(relay_guard_new(&w->options, NULL, &w->guard, &w->m.why));
+    w->options.guard = w->guard;
     enum err e = relay_open(&w->options, &w->relay, &w->m.why);
     if (e) print_error("relay_open: %s: %s\n", err_word(e), w->m.why.text);
     must(e);
 }
 
+/* There is no destination any more. */
+static inline void
+world_unname(struct world *w)
+{
+    relay_free(w->relay);
+    relay_guard_free(w->guard);
+    w->relay = NULL;
+    w->guard = NULL;
+}
+
 static inline void
 world_fini(struct world *w)
 {
-    relay_free(w->relay);
+    world_unname(w);
     assert_int_equal(budget_used(&w->memory), 0);
     machine_fini(&w->m);
 }
@@ -424,13 +436,18 @@ turn(struct world *w, uint32_t steps)
 
 /* Power goes, and comes back. */
 static inline void
-crash(struct world *w)
+crash_and_open_nothing(struct world *w)
 {
-    relay_free(w->relay);
-    w->relay = NULL;
+    world_unname(w);
     machine_close(&w->m);
     sim_env_power_loss(w->m.sim);
     machine_must_open(&w->m);
+}
+
+static inline void
+crash(struct world *w)
+{
+    crash_and_open_nothing(w);
     relay_must_open(w);
 }
 

@@ -16,62 +16,6 @@ static const int64_t FILL_MOMENT_MS = 10 * 1000;
 
 /* --- the state -------------------------------------------------------------------------------- */
 
-/* Where a destination without a state begins. */
-static void
-first_state(struct relay *r)
-{
-    struct relay_state *s = &r->state;
-    enum destination_start start = r->settings->start;
-    uint64_t end_pos = r->options.begin_pos;
-    if (end_pos == 0) end_pos = wal_end(r->options.wal);
-    uint64_t store_pos = r->options.tsdb == NULL ? 0 : tsdb_store_pos(r->options.tsdb);
-    s->cursor.pos = start == START_NOW ? end_pos : 0; /* 0: the oldest of the log */
-    if (start == START_TIME) {
-        s->begin_ms = r->settings->start_ms;
-        s->begin_pos = end_pos;
-    }
-    if (start == START_NOW || store_pos == 0) return;
-    s->fill = (struct relay_fill){
-        .active = true, .to_pos = catch_up_end(r, 0), .since_ms = env_realtime_ms(r->options.env)};
-    s->cursor.pos = fill_first_pos(++s->fill_count);
-}
-
-/* Copies what the state has views of. */
-static enum err
-keep_texts(struct relay *r)
-{
-    buf_clear(&r->writer_state);
-    buf_clear(&r->place);
-    buf_put_bytes(&r->writer_state, r->state.writer);
-    buf_put_bytes(&r->place, r->state.fill.place);
-    r->state.writer = buf_bytes(&r->writer_state);
-    r->state.fill.place = buf_bytes(&r->place);
-    enum err e = buf_error(&r->writer_state);
-    return e ? e : buf_error(&r->place);
-}
-
-enum err
-relay_load_state(struct relay *r, bool *ret_is_new, struct why *why)
-{
-    enum err e = ERR_MISSING;
-    if (!r->settings->dry_run) {
-        e = relay_state_read(r->options.env, r->dir, &r->scratch, &r->state, why);
-    }
-    *ret_is_new = e == ERR_MISSING;
-    if (*ret_is_new) first_state(r);
-    if (e && e != ERR_MISSING) return e;
-    memcpy(r->state.log_id, wal_log_id(r->options.wal), sizeof r->state.log_id);
-    uint64_t end_pos = wal_end(r->options.wal);
-    if (!is_fill_pos(r->state.cursor.pos) && r->state.cursor.pos > end_pos) {
-        log_warn("relay: the log is an older one than this destination knows, it begins where that "
-                 "ends",
-                 KV("destination", r->settings->name), KV("position", r->state.cursor.pos),
-                 KV("end", end_pos));
-        r->state.cursor = (struct relay_cursor){.pos = end_pos};
-    }
-    return keep_texts(r);
-}
-
 enum err
 relay_state_put(struct relay *r, const struct relay_state *state, struct why *why)
 {
@@ -148,6 +92,7 @@ static void
 pass(struct relay *r)
 {
     uint64_t pos = r->state.cursor.pos, segment = window_segment(r->window);
+    guard_follow(r->options.guard, &r->state);
     if (r->fill != NULL) fill_pass(r->fill, pos);
     if (r->source != NULL)
         source_pass(r->source, pos, segment != 0 ? segment : r->log_chunk.segment);
@@ -256,10 +201,7 @@ open_fill(struct relay *r, struct why *why)
         .kept_bytes = FILL_KEPT_BYTES,
     };
     enum err e = fill_open(&options, r->state.cursor.pos, fill->place, &r->fill, why);
-    if (e) return e;
-    e = wal_reader_open(r->options.wal, r->settings->name, fill->to_pos, &r->hold, NULL);
-    if (e) r->hold = NULL; /* then the store is read once more */
-    return OK;
+    return e;
 }
 
 /* What is not behind the saved cursor comes by again after a restart, whatever became of it: only
@@ -316,7 +258,6 @@ relay_end_run(struct relay *r)
     source_close(r->source);
     if (r->fill != NULL) r->met_damage |= fill_met_damage(r->fill);
     fill_close(r->fill);
-    wal_reader_close(r->hold);
     dead_letters_free(r->letters);
     chunk_fini(&r->log_chunk);
     chunk_fini(&r->read_again);
@@ -324,20 +265,10 @@ relay_end_run(struct relay *r)
     memset((char *)r + begin, 0, end - begin);
 }
 
-/* What is merged from now on is as this state wants it. */
-static void
-keep_apart(struct borders *borders, const struct relay_state *state)
-{
-    if (state->fill.active)
-        borders_set(borders, state->fill.from_pos, state->fill.to_pos);
-    else
-        borders_set(borders, state->cursor.pos, 0);
-}
-
 enum err
 relay_begin_run(struct relay *r, struct why *why)
 {
-    keep_apart(&r->borders, &r->state);
+    guard_follow(r->options.guard, &r->state);
     r->running = true;
     r->base = r->state.fates;
     chunk_init(&r->log_chunk, r->options.memory);
@@ -357,79 +288,4 @@ relay_run_again(struct relay *r)
 {
     relay_end_run(r);
     r->run_again_ns = 0;
-}
-
-/* --- guards ----------------------------------------------------------------------------------- */
-
-struct relay_guard {
-    struct budget *memory;
-    struct borders borders;
-    struct wal_reader *hold;
-    uint64_t pos;
-};
-
-uint64_t
-relay_guard_pos(const struct relay_guard *g)
-{
-    return g->pos;
-}
-
-void
-relay_guard_free(struct relay_guard *g)
-{
-    if (g == NULL) return;
-    borders_free(&g->borders);
-    wal_reader_close(g->hold);
-    mem_free(g->memory, g, sizeof *g);
-}
-
-/* Where a destination begins that was named just now, lest it be another place once somebody has
- * mended why it cannot be opened. */
-static enum err
-remember_begin(const struct relay_options *o, const char *dir, struct buf *scratch,
-               const struct relay_state *state)
-{
-    enum err e = env_mkdir(o->env, dir, NULL);
-    if (e == OK) e = relay_state_write(o->env, dir, scratch, state, NULL);
-    return e ? e : env_syncdir(o->env, o->dir, NULL);
-}
-
-static enum err
-guard_state(const struct relay_options *o, struct buf *memory, struct relay_state *ret_state)
-{
-    char dir[200];
-    enum err e = path_join(dir, sizeof dir, o->dir, o->settings->name);
-    if (e == OK) e = relay_state_read(o->env, dir, memory, ret_state, NULL);
-    if (e != ERR_MISSING || o->settings->start != START_NOW || o->settings->dry_run) return e;
-    *ret_state = (struct relay_state){.cursor.pos = wal_end(o->wal)};
-    memcpy(ret_state->log_id, wal_log_id(o->wal), sizeof ret_state->log_id);
-    err_ignore(remember_begin(o, dir, memory, ret_state), "the guard itself remembers it, too");
-    return OK;
-}
-
-enum err
-relay_guard_new(const struct relay_options *o, struct relay_guard **ret_guard)
-{
-    struct relay_guard *g = mem_new(o->memory, sizeof *g);
-    if (g == NULL) return ERR_NOMEM;
-    struct buf memory;
-    struct relay_state state;
-    buf_init(&memory, o->memory, RELAY_STATE_BYTES_MAX);
-    g->memory = o->memory;
-    enum err e = borders_new(o->tsdb, &g->borders);
-    if (e == OK) {
-        g->pos = wal_end(o->wal);
-        bool known = guard_state(o, &memory, &state) == OK;
-        uint64_t pos = g->pos;
-        if (known) pos = state.fill.active ? state.fill.to_pos : state.cursor.pos;
-        if (known) keep_apart(&g->borders, &state);
-        if (wal_reader_open(o->wal, o->settings->name, pos, &g->hold, NULL) != OK) g->hold = NULL;
-    }
-    buf_fini(&memory);
-    if (e) {
-        relay_guard_free(g);
-        return e;
-    }
-    *ret_guard = g;
-    return OK;
 }

@@ -1,9 +1,13 @@
 /* state.c - see state.h. Format: docs/format/relay.md. */
 #include "relay/state.h"
 
+#include <stdio.h>
+
 #include "base/crc32c.h"
 
-static const char NAME[] = "state";
+static const char NAME[] = "state", PREVIOUS[] = "state.previous", DAMAGED[] = "state.damaged";
+/* Of a directory that is being made; destinations' names have no dot. */
+static const char MAKING[] = ".new";
 static const uint8_t MAGIC[8] = {'F', 'K', 'R', 'E', 'L', 'A', 'Y', 0};
 
 enum { VERSION = 1, HEADER_BYTES = 24 };
@@ -31,6 +35,18 @@ put_rest(struct buf *to, const struct relay_state *s)
     buf_put_varint(to, s->begin_pos);
     buf_put_varint(to, s->drop_pos);
     buf_put_varint(to, s->repeats_total);
+    buf_put_u8(to, (uint8_t)s->drop_reason);
+}
+
+/* What was added since; an older version left it out. */
+static void
+get_added(struct cursor *c, struct relay_state *s)
+{
+    s->drop_reason = DROP_LOG_BUDGET;
+    if (cursor_left(c) == 0) return;
+    uint8_t reason = cursor_u8(c);
+    if (reason >= DROP_COUNT) c->bad = true;
+    s->drop_reason = (enum drop)reason;
 }
 
 static void
@@ -60,11 +76,23 @@ get_rest(struct cursor *c, struct relay_state *s)
     s->begin_pos = cursor_varint(c);
     s->drop_pos = cursor_varint(c);
     s->repeats_total = cursor_varint(c);
+    get_added(c, s);
 }
 
-enum err
-relay_state_write(struct env *env, const char *dir, struct buf *scratch,
-                  const struct relay_state *state, struct why *why)
+/* A second name for the state that is replaced next: it is never away. */
+static void
+keep_previous(struct env *env, const char *dir)
+{
+    char state[256], previous[256];
+    enum err e = path_join(state, sizeof state, dir, NAME);
+    if (e == OK) e = path_join(previous, sizeof previous, dir, PREVIOUS);
+    if (e == OK) e = env_unlink(env, previous, NULL);
+    if (e == OK) e = env_link(env, state, previous, NULL);
+    err_ignore(e, "the new state matters more; some file systems have no links");
+}
+
+static enum err
+state_pack(const struct relay_state *state, const char *dir, struct buf *scratch, struct why *why)
 {
     uint8_t header[HEADER_BYTES] = {0};
     buf_clear(scratch);
@@ -85,7 +113,49 @@ relay_state_write(struct env *env, const char *dir, struct buf *scratch,
     uint32_t crc = crc32c(0, bytes_of(scratch->at, 20));
     crc = crc32c(crc, bytes_of(scratch->at + HEADER_BYTES, scratch->size - HEADER_BYTES));
     store_le32(scratch->at + 20, crc);
+    return OK;
+}
+
+enum err
+relay_state_write(struct env *env, const char *dir, struct buf *scratch,
+                  const struct relay_state *state, struct why *why)
+{
+    enum err e = state_pack(state, dir, scratch, why);
+    if (e) return e;
+    keep_previous(env, dir);
     return env_write_whole(env, dir, NAME, buf_bytes(scratch), why);
+}
+
+enum err
+relay_state_make(struct env *env, const char *parent, const char *name, struct buf *scratch,
+                 const struct relay_state *state, struct why *why)
+{
+    char dir[256], making[256];
+    enum err e = path_join(dir, sizeof dir, parent, name);
+    if (e == OK && snprintf(making, sizeof making, "%s%s", dir, MAKING) >= (int)sizeof making) {
+        e = ERR_LIMIT;
+    }
+    if (e) return why_set(why, e, "%s/%s: path too long", parent, name);
+    e = env_mkdir(env, making, why);
+    if (e == OK) e = state_pack(state, making, scratch, why);
+    if (e == OK) e = env_write_whole(env, making, NAME, buf_bytes(scratch), why);
+    if (e == OK) e = env_rename(env, making, dir, why);
+    if (e) return e;
+    e = env_syncdir(env, parent, why);
+    /* After a failed sync a later one says nothing, unless something is renamed once more. */
+    if (e) err_ignore(env_rename(env, dir, making, NULL), "it is made anew where it is");
+    return e;
+}
+
+enum err
+relay_state_put_aside(struct env *env, const char *dir, struct why *why)
+{
+    char state[256], aside[256];
+    enum err e = path_join(state, sizeof state, dir, NAME);
+    if (e == OK) e = path_join(aside, sizeof aside, dir, DAMAGED);
+    if (e) return why_set(why, e, "%s/%s: path too long", dir, NAME);
+    e = env_rename(env, state, aside, why);
+    return e == ERR_MISSING ? OK : e;
 }
 
 /* What a newer version appended behind what we know is left alone. */
@@ -113,35 +183,36 @@ static enum err
 state_check(struct bytes file, const char *path, struct bytes *ret_payload, struct why *why)
 {
     if (file.size < HEADER_BYTES || memcmp(file.at, MAGIC, sizeof MAGIC) != 0) {
-        return why_set(why, ERR_CORRUPT, "%s is no state of a destination", path);
-    }
-    if (load_le32(file.at + 12) > VERSION) {
-        return why_set(why, ERR_UNSUPPORTED, "%s: version %u needs a reader of version %u", path,
-                       load_le32(file.at + 8), load_le32(file.at + 12));
+        return why_set(why, ERR_CORRUPT,
+                       "%s is damaged: it does not begin like the state of a destination", path);
     }
     struct bytes payload = bytes_of(file.at + HEADER_BYTES, file.size - HEADER_BYTES);
     uint32_t crc = crc32c(crc32c(0, bytes_of(file.at, 20)), payload);
     if (payload.size != load_le32(file.at + 16) || crc != load_le32(file.at + 20)) {
         return why_set(why, ERR_CORRUPT, "%s is damaged: its checksum is wrong", path);
     }
+    if (load_le32(file.at + 12) > VERSION) {
+        return why_set(why, ERR_UNSUPPORTED, "%s: version %u needs a reader of version %u", path,
+                       load_le32(file.at + 8), load_le32(file.at + 12));
+    }
     *ret_payload = payload;
     return OK;
 }
 
-enum err
-relay_state_read(struct env *env, const char *dir, struct buf *memory,
-                 struct relay_state *ret_state, struct why *why)
+static enum err
+read_file(struct env *env, const char *dir, const char *name, struct buf *memory,
+          struct relay_state *ret_state, struct why *why)
 {
     char path[256];
     struct file file;
-    enum err e = path_join(path, sizeof path, dir, NAME);
+    enum err e = path_join(path, sizeof path, dir, name);
     if (e == OK) e = file_open(env, path, FILE_READ, &file, why);
     if (e) return e;
     uint64_t size = 0;
     size_t got = 0;
     e = file_size(&file, &size, why);
     if (e == OK && size > RELAY_STATE_BYTES_MAX) {
-        e = why_set(why, ERR_CORRUPT, "%s is no state of a destination", path);
+        e = why_set(why, ERR_CORRUPT, "%s is not the state of a destination: too large", path);
     }
     buf_clear(memory);
     if (e == OK && !buf_reserve(memory, (size_t)size)) e = buf_error(memory);
@@ -152,7 +223,34 @@ relay_state_read(struct env *env, const char *dir, struct buf *memory,
     if (e == OK) e = state_check(buf_bytes(memory), path, &payload, why);
     if (e == OK) {
         e = state_unpack(payload, ret_state);
-        if (e) why_set(why, e, "%s makes no sense", path);
+        if (e) why_set(why, e, "%s is damaged: its content contradicts itself", path);
     }
     return e;
+}
+
+static enum err
+note_nothing(void *context, const char *name, bool is_dir)
+{
+    (void)context;
+    (void)name;
+    (void)is_dir;
+    return OK;
+}
+
+enum err
+relay_state_read(struct env *env, const char *dir, struct buf *memory,
+                 struct relay_state *ret_state, struct why *why)
+{
+    enum err e = read_file(env, dir, NAME, memory, ret_state, why);
+    if (e != ERR_MISSING) return e;
+    e = env_listdir(env, dir, note_nothing, NULL, why);
+    return e ? e
+             : why_set(why, ERR_CORRUPT, "%s/%s is missing, but its directory is there", dir, NAME);
+}
+
+enum err
+relay_state_read_previous(struct env *env, const char *dir, struct buf *memory,
+                          struct relay_state *ret_state, struct why *why)
+{
+    return read_file(env, dir, PREVIOUS, memory, ret_state, why);
 }

@@ -10,7 +10,7 @@
 #include "tsdb/stretch.h"
 #include "wal/wal.h"
 
-enum { RELAY_STATE_BYTES_MAX = 32 * 1024 * 1024 };
+enum { RELAY_STATE_BYTES_MAX = 32 * 1024 * 1024, RELAY_DIR_BYTES = 200 };
 
 /* What an operator asked for, which outlives a restart. The numbers are stored. */
 enum relay_wish { RELAY_WISH_NONE = 0, RELAY_WISH_PAUSE = 1, RELAY_WISH_RESUME = 2 };
@@ -49,18 +49,35 @@ struct relay_state {
     struct tsdb_gone gone;  /* while the log is followed: as the store said last */
     int64_t begin_ms;       /* samples before it are not wanted, */
     uint64_t begin_pos;     /* of the store, and of the log up to here; 0: they are */
-    uint64_t drop_pos;      /* what lies before it in the log is given up */
+    uint64_t drop_pos;      /* what lies before it in the log is given up, */
+    enum drop drop_reason;  /* for this reason */
     uint64_t repeats_total; /* samples the store gave once more */
 };
 
 /*
  * `dir` is the destination's own. `memory` keeps what `ret_state` has views of. ERR_MISSING: there
- * is none. ERR_CORRUPT; ERR_UNSUPPORTED: a newer version wrote it; ERR_IO, ERR_NOMEM.
+ * is no such directory, so the destination is new. ERR_CORRUPT: the state is damaged, or missing
+ * from a directory that is there; ERR_UNSUPPORTED: a newer version wrote it; ERR_IO, ERR_NOMEM.
  */
 MUST_CHECK enum err relay_state_read(struct env *env, const char *dir, struct buf *memory,
                                      struct relay_state *ret_state, struct why *why);
-/* Durable on return. ERR_IO; ERR_NOMEM, ERR_LIMIT. */
+/* The state that was saved before it. ERR_MISSING: there is none. */
+MUST_CHECK enum err relay_state_read_previous(struct env *env, const char *dir, struct buf *memory,
+                                              struct relay_state *ret_state, struct why *why);
+/*
+ * Durable on return; the state before it is kept beside it, as far as the file system can. ERR_IO;
+ * ERR_NOMEM, ERR_LIMIT.
+ */
 MUST_CHECK enum err relay_state_write(struct env *env, const char *dir, struct buf *scratch,
                                       const struct relay_state *state, struct why *why);
+/*
+ * Makes the directory `name` in `parent` with this first state in it: durable on return, and never
+ * there without a state. Errors as relay_state_write(), and ERR_IO.
+ */
+MUST_CHECK enum err relay_state_make(struct env *env, const char *parent, const char *name,
+                                     struct buf *scratch, const struct relay_state *state,
+                                     struct why *why);
+/* Puts a state that cannot be read aside, as "state.damaged". OK also if there is none. */
+MUST_CHECK enum err relay_state_put_aside(struct env *env, const char *dir, struct why *why);
 
 #endif

@@ -8,7 +8,9 @@
 
 #include <cmocka.h>
 
+#include "base/crc32c.h"
 #include "relay/state.h"
+#include "sys/fault.h"
 #include "sys/sim.h"
 
 #define must(call) assert_int_equal((call), OK)
@@ -28,6 +30,7 @@ rig_init(struct rig *rig)
     must(sim_env_new(1, &rig->sim));
     rig->env = sim_env_env(rig->sim);
     must(env_mkdir(rig->env, "d", NULL));
+    must(env_mkdir(rig->env, "all", NULL));
     must(env_syncdir(rig->env, ".", NULL));
     buf_init(&rig->memory, NULL, RELAY_STATE_BYTES_MAX);
     buf_init(&rig->scratch, NULL, RELAY_STATE_BYTES_MAX);
@@ -65,6 +68,7 @@ some_state(void)
     s.begin_ms = 1700000000000;
     s.begin_pos = 12345;
     s.drop_pos = 54321;
+    s.drop_reason = DROP_BY_OPERATOR;
     s.repeats_total = 17;
     s.fates.count[ITEM_FLOAT][FATE_DELIVERED] = 5;
     s.fates.count[ITEM_HISTOGRAM][FATE_DEAD_LETTERED] = 1;
@@ -79,7 +83,6 @@ test_what_was_written_is_read(void **state)
     struct rig rig;
     rig_init(&rig);
     struct relay_state s = some_state(), got;
-    assert_int_equal(relay_state_read(rig.env, "d", &rig.memory, &got, &rig.why), ERR_MISSING);
     must(relay_state_write(rig.env, "d", &rig.scratch, &s, &rig.why));
     sim_env_power_loss(rig.sim);
     must(relay_state_read(rig.env, "d", &rig.memory, &got, &rig.why));
@@ -100,6 +103,7 @@ test_what_was_written_is_read(void **state)
     assert_int_equal(got.begin_ms, s.begin_ms);
     assert_int_equal(got.begin_pos, s.begin_pos);
     assert_int_equal(got.drop_pos, s.drop_pos);
+    assert_int_equal(got.drop_reason, s.drop_reason);
     assert_int_equal(got.repeats_total, s.repeats_total);
     rig_fini(&rig);
 }
@@ -127,7 +131,7 @@ test_each_damaged_byte_is_noticed(void **state)
         file[i] ^= 0x41;
         put_file(&rig, bytes_of(file, size));
         enum err e = relay_state_read(rig.env, "d", &rig.memory, &got, &rig.why);
-        assert_true(e == ERR_CORRUPT || e == ERR_UNSUPPORTED);
+        assert_int_equal(e, ERR_CORRUPT);
         file[i] ^= 0x41;
         put_file(&rig, bytes_of(file, i));
         assert_int_equal(relay_state_read(rig.env, "d", &rig.memory, &got, &rig.why), ERR_CORRUPT);
@@ -148,10 +152,74 @@ test_a_newer_version_is_told_from_damage(void **state)
     memcpy(file, rig.scratch.at, size);
     file[8] = 9;  /* its version */
     file[12] = 9; /* and what reads it */
+    uint32_t crc = crc32c(0, bytes_of(file, 20));
+    store_le32(file + 20, crc32c(crc, bytes_of(file + 24, size - 24)));
     put_file(&rig, bytes_of(file, size));
     assert_int_equal(relay_state_read(rig.env, "d", &rig.memory, &got, &rig.why), ERR_UNSUPPORTED);
     assert_non_null(strstr(rig.why.text, "version 9"));
     rig_fini(&rig);
+}
+
+static void
+test_a_missing_state_is_damage_and_a_missing_directory_a_new_destination(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    struct relay_state got;
+    assert_int_equal(relay_state_read(rig.env, "d", &rig.memory, &got, &rig.why), ERR_CORRUPT);
+    assert_int_equal(relay_state_read(rig.env, "e", &rig.memory, &got, &rig.why), ERR_MISSING);
+    rig_fini(&rig);
+}
+
+static void
+test_the_state_before_is_kept_beside(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    struct relay_state s = some_state(), got;
+    for (uint64_t pos = 1; pos <= 3; pos++) {
+        s.cursor.pos = pos;
+        must(relay_state_write(rig.env, "d", &rig.scratch, &s, &rig.why));
+        enum err e = relay_state_read_previous(rig.env, "d", &rig.memory, &got, &rig.why);
+        assert_int_equal(e, pos == 1 ? ERR_MISSING : OK);
+        if (e == OK) assert_int_equal(got.cursor.pos, pos - 1);
+    }
+    must(env_unlink(rig.env, "d/state", &rig.why));
+    must(relay_state_write(rig.env, "d", &rig.scratch, &s, &rig.why)); /* of none there is none */
+    sim_env_power_loss(rig.sim);
+    must(relay_state_read(rig.env, "d", &rig.memory, &got, &rig.why));
+    rig_fini(&rig);
+}
+
+/* Each call fails once, then power goes. */
+static void
+test_a_directory_is_never_there_without_a_state(void **state)
+{
+    (void)state;
+    bool finished = false;
+    for (uint64_t nth = 1; !finished; nth++) {
+        struct rig rig;
+        rig_init(&rig);
+        struct fault_env *fault;
+        must(fault_env_new(rig.env, &fault));
+        struct env *env = fault_env_env(fault);
+        fault_env_arm(fault, (struct fault){FAULT_EIO, nth, false});
+        struct relay_state s = some_state(), got;
+        enum err e = relay_state_make(env, "all", "one", &rig.scratch, &s, &rig.why);
+        finished = !fault_env_fired(fault);
+        if (finished) must(e);
+        sim_env_power_loss(rig.sim);
+        enum err read = relay_state_read(rig.env, "all/one", &rig.memory, &got, &rig.why);
+        assert_true(read == OK || (e != OK && read == ERR_MISSING));
+        if (read != OK) { /* what is left of the attempt is in no one's way */
+            must(relay_state_make(rig.env, "all", "one", &rig.scratch, &s, &rig.why));
+            must(relay_state_read(rig.env, "all/one", &rig.memory, &got, &rig.why));
+        }
+        fault_env_free(fault);
+        rig_fini(&rig);
+    }
 }
 
 int
@@ -161,6 +229,9 @@ main(void)
         cmocka_unit_test(test_what_was_written_is_read),
         cmocka_unit_test(test_each_damaged_byte_is_noticed),
         cmocka_unit_test(test_a_newer_version_is_told_from_damage),
+        cmocka_unit_test(test_a_missing_state_is_damage_and_a_missing_directory_a_new_destination),
+        cmocka_unit_test(test_the_state_before_is_kept_beside),
+        cmocka_unit_test(test_a_directory_is_never_there_without_a_state),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

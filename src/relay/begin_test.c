@@ -1,0 +1,197 @@
+/*
+ * begin_test.c - a destination whose state cannot be read is not opened and holds the log, until an
+ * operator decides where it goes on; then its account goes on, too.
+ */
+#include "relay/relay_testing.h"
+
+#include "relay/reset.h"
+#include "relay/state.h"
+
+/* Without a store: some samples are delivered, more of them wait, and the server is stopped. */
+static void
+begin(struct world *w, uint64_t seed)
+{
+    world_init(w, seed);
+    w->names_nobody = true;
+    w->without_store = true;
+    machine_close(&w->m);
+    w->m.options.log_only = true;
+    machine_must_open(&w->m);
+    relay_must_open(w);
+    for (unsigned i = 0; i < 10; i++) {
+        log_some(w, 300, 2);
+        turn_until_settled(w);
+        turn(w, 20);
+    }
+    w->moods = (struct moods){.retry = 100};
+    for (unsigned i = 0; i < 10; i++) {
+        log_some(w, 300, 2);
+        turn(w, 10);
+    }
+    must(relay_close(w->relay, &w->m.why));
+    w->relay = NULL;
+    world_unname(w);
+    w->moods = (struct moods){0};
+}
+
+static enum err
+open_spoilt(struct world *w)
+{
+    world_options(w);
+    if (w->guard == NULL) must(relay_guard_new(&w->options, NULL, &w->guard, &w->m.why));
+    w->options.guard = w->guard;
+    return relay_open(&w->options, &w->relay, &w->m.why);
+}
+
+/* Nothing of the log goes that is wanted, whatever comes and is passed on. */
+static void
+check_held(struct world *w, uint64_t pos)
+{
+    assert_int_equal(open_spoilt(w), ERR_CORRUPT);
+    assert_non_null(strstr(w->m.why.text, "firekeep destinations reset there"));
+    assert_true(relay_guard_pos(w->guard) <= pos);
+    for (unsigned i = 0; i < 10; i++) {
+        log_some(w, 900, 2);
+        machine_flush(&w->m);
+        must(tsdb_maintain(w->m.db, &w->m.why));
+    }
+    struct wal_stats stats;
+    wal_stats(tsdb_wal(w->m.db), &stats);
+    assert_true(stats.begin_pos <= pos);
+    assert_int_equal(open_spoilt(w), ERR_CORRUPT);
+}
+
+static struct relay_state
+state_on_disk(struct world *w)
+{
+    struct buf memory;
+    struct relay_state state;
+    buf_init(&memory, NULL, RELAY_STATE_BYTES_MAX);
+    must(relay_state_read(w->m.env, "relay/there", &memory, &state, &w->m.why));
+    buf_fini(&memory);
+    return state;
+}
+
+static void
+decide(struct world *w, enum reset_from from)
+{
+    struct reset reset = {.from = from};
+    must(reset_put(w->m.env, "relay/there", &reset, &w->m.why));
+    must(open_spoilt(w));
+    assert_int_equal(reset_read(w->m.env, "relay/there", &reset, NULL), ERR_MISSING);
+}
+
+static void
+test_what_waits_is_held_and_goes_on_from_the_state_before(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    for (unsigned damaged = 0; damaged < 2; damaged++) {
+        begin(w, 1 + damaged);
+        struct relay_state last = state_on_disk(w);
+        if (damaged)
+            must(env_write_whole(w->m.env, "relay/there", "state", text("FKRELAY"), &w->m.why));
+        else
+            must(env_unlink(w->m.env, "relay/there/state", &w->m.why));
+        check_held(w, last.cursor.pos);
+        crash_and_open_nothing(w);
+        check_held(w, last.cursor.pos);
+        decide(w, RESET_PREVIOUS);
+        w->may_repeat = true;
+        turn_until_settled(w);
+        for (uint32_t i = 0; i < w->count; i++) {
+            w->sent[i].dead = false;
+        }
+        check_account(w);
+        world_fini(w);
+    }
+}
+
+static void
+test_from_now_on_counts_what_waits_as_dropped(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    begin(w, 3);
+    struct relay_state last = state_on_disk(w);
+    must(env_unlink(w->m.env, "relay/there/state", &w->m.why));
+    check_held(w, last.cursor.pos);
+    uint32_t before = w->count;
+    w->drops = true;
+    decide(w, RESET_NOW);
+    log_some(w, 500, 0);
+    turn_until_settled(w);
+    struct relay_status s = status_of(w);
+    const uint64_t *fates = s.fates.count[ITEM_FLOAT];
+    assert_int_equal(s.taken[ITEM_FLOAT], w->count);
+    assert_true(fates[FATE_DROPPED + DROP_BY_OPERATOR] >= before - 3000);
+    for (uint32_t i = before; i < w->count; i++) {
+        assert_true(w->sent[i].delivered || i % 1000 == 999);
+    }
+    world_fini(w);
+}
+
+static void
+test_without_any_state_the_oldest_there_is_can_be_given(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    begin(w, 4);
+    must(env_unlink(w->m.env, "relay/there/state", &w->m.why));
+    must(env_unlink(w->m.env, "relay/there/state.previous", &w->m.why));
+    assert_int_equal(open_spoilt(w), ERR_CORRUPT);
+    struct reset reset = {.from = RESET_PREVIOUS};
+    must(reset_put(w->m.env, "relay/there", &reset, &w->m.why));
+    assert_int_equal(open_spoilt(w), ERR_MISSING);
+    w->may_repeat = true;
+    decide(w, RESET_OLDEST);
+    turn_until_settled(w);
+    for (uint32_t i = 0; i < w->count; i++) {
+        assert_true(w->sent[i].delivered || w->sent[i].poison || i % 1000 == 999);
+    }
+    struct relay_status s = status_of(w);
+    assert_int_equal(s.taken[ITEM_FLOAT], fates_settled(&s.fates, ITEM_FLOAT));
+    world_fini(w);
+}
+
+/* A destination that is tried out keeps its place for the time after it. */
+static void
+test_a_dry_run_leaves_what_waits(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    begin(w, 5);
+    uint64_t pos = state_on_disk(w).cursor.pos;
+    w->settings.dry_run = true;
+    relay_must_open(w);
+    for (unsigned i = 0; i < 10; i++) {
+        log_some(w, 900, 2);
+        turn(w, 50);
+        machine_flush(&w->m);
+        must(tsdb_maintain(w->m.db, &w->m.why));
+    }
+    struct wal_stats stats;
+    wal_stats(tsdb_wal(w->m.db), &stats);
+    assert_true(stats.begin_pos <= pos);
+    struct relay_guard *before = w->guard;
+    relay_free(w->relay);
+    w->settings.dry_run = false;
+    must(relay_guard_new(&w->options, before, &w->guard, &w->m.why));
+    relay_guard_free(before);
+    relay_must_open(w);
+    turn_until_settled(w);
+    check_account(w);
+    world_fini(w);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_waits_is_held_and_goes_on_from_the_state_before),
+        cmocka_unit_test(test_from_now_on_counts_what_waits_as_dropped),
+        cmocka_unit_test(test_without_any_state_the_oldest_there_is_can_be_given),
+        cmocka_unit_test(test_a_dry_run_leaves_what_waits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

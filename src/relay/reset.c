@@ -1,0 +1,73 @@
+/* reset.c - see reset.h. Format: docs/format/relay.md. */
+#include "relay/reset.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#include "base/buf.h"
+#include "base/crc32c.h"
+
+static const char NAME[] = "reset";
+static const uint8_t MAGIC[8] = {'F', 'K', 'R', 'E', 'S', 'E', 'T', 0};
+
+enum { VERSION = 1, FROM_AT = 16, FROM_MS_AT = 24, CRC_AT = 32, FILE_BYTES = 36 };
+
+const char *
+reset_word(enum reset_from from)
+{
+    static const char *const words[] = {
+        [RESET_NOW] = "now",
+        [RESET_OLDEST] = "oldest",
+        [RESET_PREVIOUS] = "previous",
+        [RESET_TIME] = "time",
+    };
+    assert(from <= RESET_TIME);
+    return words[from];
+}
+
+enum err
+reset_put(struct env *env, const char *dir, const struct reset *reset, struct why *why)
+{
+    uint8_t file[FILE_BYTES] = {0};
+    memcpy(file, MAGIC, sizeof MAGIC);
+    store_le32(file + 8, VERSION);
+    store_le32(file + 12, VERSION); /* min_reader */
+    store_le32(file + FROM_AT, (uint32_t)reset->from);
+    store_le64(file + FROM_MS_AT, (uint64_t)reset->from_ms);
+    store_le32(file + CRC_AT, crc32c(0, bytes_of(file, CRC_AT)));
+    return env_write_whole(env, dir, NAME, bytes_of(file, sizeof file), why);
+}
+
+enum err
+reset_read(struct env *env, const char *dir, struct reset *ret_reset, struct why *why)
+{
+    uint8_t content[FILE_BYTES];
+    struct file file;
+    size_t got = 0;
+    char path[sizeof file.path];
+    enum err e = path_join(path, sizeof path, dir, NAME);
+    if (e == OK) e = file_open(env, path, FILE_READ, &file, why);
+    if (e) return e;
+    e = file_read_some(&file, content, sizeof content, 0, &got, why);
+    err_ignore(file_close(&file), "only read");
+    if (e) return e;
+    bool sane = got == sizeof content && memcmp(content, MAGIC, sizeof MAGIC) == 0 &&
+                load_le32(content + CRC_AT) == crc32c(0, bytes_of(content, CRC_AT));
+    if (sane && load_le32(content + 12) > VERSION) {
+        return why_set(why, ERR_UNSUPPORTED, "%s was written by a newer version", path);
+    }
+    uint32_t from = load_le32(content + FROM_AT);
+    if (!sane || from > RESET_TIME) {
+        return why_set(why, ERR_CORRUPT, "%s is damaged: decide again", path);
+    }
+    *ret_reset = (struct reset){(enum reset_from)from, (int64_t)load_le64(content + FROM_MS_AT)};
+    return OK;
+}
+
+enum err
+reset_remove(struct env *env, const char *dir, struct why *why)
+{
+    char path[sizeof(((struct file *)0)->path)];
+    enum err e = path_join(path, sizeof path, dir, NAME);
+    return e ? why_set(why, e, "%s/%s: path too long", dir, NAME) : env_unlink(env, path, why);
+}
