@@ -35,6 +35,7 @@ put_rest(struct buf *to, const struct relay_state *s)
     buf_put_varint(to, s->begin_pos);
     buf_put_varint(to, s->drop_pos);
     buf_put_varint(to, s->repeats_total);
+    letters_mark_put(to, &s->letters);
     buf_put_u8(to, (uint8_t)s->drop_reason);
 }
 
@@ -76,6 +77,7 @@ get_rest(struct cursor *c, struct relay_state *s)
     s->begin_pos = cursor_varint(c);
     s->drop_pos = cursor_varint(c);
     s->repeats_total = cursor_varint(c);
+    if (letters_mark_get(c, &s->letters) != OK) c->bad = true;
     get_added(c, s);
 }
 

@@ -5,6 +5,7 @@
 #ifndef RELAY_STATE_H
 #define RELAY_STATE_H
 
+#include "relay/letters_mark.h"
 #include "relay/window.h"
 #include "sys/env.h"
 #include "tsdb/stretch.h"
@@ -52,6 +53,7 @@ struct relay_state {
     uint64_t drop_pos;      /* what lies before it in the log is given up, */
     enum drop drop_reason;  /* for this reason */
     uint64_t repeats_total; /* samples the store gave once more */
+    struct letters_mark letters;
 };
 
 /*

@@ -70,10 +70,41 @@ some_state(void)
     s.drop_pos = 54321;
     s.drop_reason = DROP_BY_OPERATOR;
     s.repeats_total = 17;
+    s.letters = (struct letters_mark){
+        .known = true,
+        .file = 9,
+        .offset = 1 << 20,
+        .letter_count = 300,
+        .whole_from = 2,
+        .live = {5, 0, 1ULL << 40, 2},
+        .replaying = {1, 0, 2, 2},
+        .print = 0xfedcba9876543210,
+    };
+    static const uint32_t files[] = {2, 3, 4, 7};
+    for (unsigned i = 0; i < 4; i++) {
+        letters_mark_add(&s.letters, files[i]);
+    }
     s.fates.count[ITEM_FLOAT][FATE_DELIVERED] = 5;
     s.fates.count[ITEM_HISTOGRAM][FATE_DEAD_LETTERED] = 1;
     s.fates.count[ITEM_EXEMPLAR][FATE_DROPPED + DROP_EXPIRED] = UINT64_MAX;
     return s;
+}
+
+/* Writes the file as it is given. */
+static void
+put_file(struct rig *rig, struct bytes content)
+{
+    must(env_write_whole(rig->env, "d", "state", content, &rig->why));
+}
+
+/* The same, with a header that says its size and its checksum. */
+static void
+put_whole(struct rig *rig, uint8_t *file, size_t size)
+{
+    store_le32(file + 16, (uint32_t)size - 24);
+    uint32_t crc = crc32c(0, bytes_of(file, 20));
+    store_le32(file + 20, crc32c(crc, bytes_of(file + 24, size - 24)));
+    put_file(rig, bytes_of(file, size));
 }
 
 static void
@@ -105,14 +136,73 @@ test_what_was_written_is_read(void **state)
     assert_int_equal(got.drop_pos, s.drop_pos);
     assert_int_equal(got.drop_reason, s.drop_reason);
     assert_int_equal(got.repeats_total, s.repeats_total);
+    assert_memory_equal(&got.letters, &s.letters, sizeof s.letters);
+    for (uint32_t file = 0; file < 12; file++) {
+        bool named = (file >= 2 && file <= 4) || file == 7;
+        assert_int_equal(letters_mark_names(&got.letters, file), named);
+    }
     rig_fini(&rig);
 }
 
-/* Writes the file as it is given. */
+/* What an older version wrote says nothing of letters, and what a newer one says behind is left. */
 static void
-put_file(struct rig *rig, struct bytes content)
+test_a_state_without_a_mark_of_letters_is_read(void **state)
 {
-    must(env_write_whole(rig->env, "d", "state", content, &rig->why));
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    struct relay_state s = some_state(), got;
+    struct buf mark;
+    buf_init(&mark, NULL, 4096);
+    letters_mark_put(&mark, &s.letters);
+    must(relay_state_write(rig.env, "d", &rig.scratch, &s, &rig.why));
+    uint8_t file[512];
+    size_t size = 0; /* up to the mark */
+    while (memcmp(rig.scratch.at + size, mark.at, mark.size) != 0) {
+        size++;
+        assert_true(size + mark.size <= rig.scratch.size);
+    }
+    memcpy(file, rig.scratch.at, size);
+    put_whole(&rig, file, size);
+    must(relay_state_read(rig.env, "d", &rig.memory, &got, &rig.why));
+    assert_false(got.letters.known);
+    assert_int_equal(got.letters.live[ITEM_FLOAT], 0);
+    assert_int_equal(got.repeats_total, s.repeats_total);
+
+    buf_put_text(&mark, "and more");
+    mark.at[0] += 8; /* so long is the mark */
+    memcpy(file + size, mark.at, mark.size);
+    put_whole(&rig, file, size + mark.size);
+    must(relay_state_read(rig.env, "d", &rig.memory, &got, &rig.why));
+    assert_memory_equal(&got.letters, &s.letters, sizeof s.letters);
+
+    mark.at[0] = 100; /* and so long it is not */
+    memcpy(file + size, mark.at, mark.size);
+    put_whole(&rig, file, size + mark.size);
+    assert_int_equal(relay_state_read(rig.env, "d", &rig.memory, &got, &rig.why), ERR_CORRUPT);
+    buf_fini(&mark);
+    rig_fini(&rig);
+}
+
+static void
+test_runs_of_files_beyond_some_are_not_said(void **state)
+{
+    (void)state;
+    struct letters_mark mark = {.known = true}, got;
+    struct buf memory;
+    buf_init(&memory, NULL, 4096);
+    for (uint32_t file = 1; file < 100; file += 2) {
+        letters_mark_add(&mark, file);
+    }
+    letters_mark_put(&memory, &mark);
+    struct cursor c = cursor_of(buf_bytes(&memory));
+    must(letters_mark_get(&c, &got));
+    assert_int_equal(cursor_left(&c), 0);
+    for (uint32_t file = 0; file < 100; file++) {
+        assert_int_equal(letters_mark_names(&got, file),
+                         file % 2 == 1 && file < 2 * LETTERS_MARK_RUNS_MAX);
+    }
+    buf_fini(&memory);
 }
 
 static void
@@ -227,6 +317,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_was_written_is_read),
+        cmocka_unit_test(test_a_state_without_a_mark_of_letters_is_read),
+        cmocka_unit_test(test_runs_of_files_beyond_some_are_not_said),
         cmocka_unit_test(test_each_damaged_byte_is_noticed),
         cmocka_unit_test(test_a_newer_version_is_told_from_damage),
         cmocka_unit_test(test_a_missing_state_is_damage_and_a_missing_directory_a_new_destination),

@@ -1,0 +1,44 @@
+/*
+ * letters_mark.h - what a destination's state says of its dead letters: up to where their files
+ * were durable when it was written, and what they held. So what is missing or unreadable before
+ * that place is damage, and what is so behind it may be what a crash left. Format:
+ * docs/format/relay.md.
+ *
+ * Threads: none of its own.
+ */
+#ifndef RELAY_LETTERS_MARK_H
+#define RELAY_LETTERS_MARK_H
+
+#include "backend/item.h"
+#include "base/buf.h"
+
+enum { LETTERS_MARK_RUNS_MAX = 16 };
+
+struct letters_mark {
+    bool known;            /* false: an older version wrote the state, and nothing is said */
+    uint32_t file;         /* the one written to; 0: there is none */
+    uint64_t offset;       /* in it: all before it is durable */
+    uint32_t letter_count; /* the number that its next letter has */
+    uint32_t whole_from;   /* files from this number on end as they should if another one follows */
+    uint64_t live[ITEM_KIND_COUNT];      /* letters in files: kept and replaying */
+    uint64_t replaying[ITEM_KIND_COUNT]; /* of items before the cursor: they are queued again */
+    uint64_t print;                      /* of which letters these are: see the format */
+    /* Which files hold any of them; beyond so many runs it is not said. */
+    uint32_t run_count;
+    struct {
+        uint32_t first;
+        uint32_t count;
+    } runs[LETTERS_MARK_RUNS_MAX];
+};
+
+/* Counted, so that a newer version may put more behind it. */
+void letters_mark_put(struct buf *to, const struct letters_mark *mark);
+/* `known` is false if nothing is left to read. ERR_CORRUPT. */
+MUST_CHECK enum err letters_mark_get(struct cursor *from, struct letters_mark *ret_mark);
+
+/* Whether that file held letters. */
+bool letters_mark_names(const struct letters_mark *mark, uint32_t file);
+/* Adds a file that does; numbers ascend. */
+void letters_mark_add(struct letters_mark *mark, uint32_t file);
+
+#endif
