@@ -184,3 +184,10 @@ destination_selection_hash(const struct destination_settings *d)
     }
     return hash;
 }
+
+bool
+destination_takes_all(const struct destination_settings *d)
+{
+    bool all_tenants = d->tenants.count == 0 || strcmp(d->tenants.items[0], "all") == 0;
+    return d->select.count == 0 && d->relabel_count == 0 && all_tenants;
+}

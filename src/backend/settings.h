@@ -272,5 +272,7 @@ void destinations_free(struct destinations *list);
 /* A hash of what decides which series a destination is given, and under which labels. It is stored:
  * as long as nothing of that changes, it does not. */
 uint64_t destination_selection_hash(const struct destination_settings *settings);
+/* Whether every series there may be is wanted. */
+bool destination_takes_all(const struct destination_settings *settings);
 
 #endif

@@ -20,6 +20,16 @@
  * What a query may cost and when it must end; shared by everything that works for it. The limits
  * are checked before memory is taken or work is done. 0 means no limit.
  */
+/* Samples that are stored and not given, for accounts; those of parts that are not opened are not
+ * among them. */
+struct samples_left_out {
+    uint64_t beaten; /* by one of the same time */
+    uint64_t deleted;
+    uint64_t expired;
+    uint64_t exemplars_beaten;
+    uint64_t exemplars_deleted;
+};
+
 struct query_control {
     struct env *env;
     int64_t deadline_ns;   /* monotonic; 0: none */
@@ -29,6 +39,7 @@ struct query_control {
     uint64_t series_max;
     uint64_t samples_seen; /* counted by the answerer, for floats and histograms */
     uint64_t series_seen;
+    struct samples_left_out *left_out; /* counted by the answerer; NULL: nobody wants to know */
 };
 
 /* ERR_CANCELED when the deadline passed or the client is gone. Cheap enough for every batch. */

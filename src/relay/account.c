@@ -2,6 +2,15 @@
  * account.c - what a destination has taken: all it wants of the log, whether it was read yet or
  * not.
  *
+ *     taken = delivered + dead-lettered + dropped{reason} + queued
+ *
+ * Each side is counted where it happens. `taken` grows when an item is read for the first time, by
+ * the reader or ahead of it; the fates when an item is settled (window.c); `queued` is what stands
+ * in the window and what was counted ahead. So the equation can fail, and a difference is an alarm.
+ *
+ * That the log itself was read whole is known by its own totals (source.c): what they count and
+ * nobody could read is lost. The store may have it, if there is one.
+ *
  * What waits behind the point that reading has reached is counted by a second reader, the scout. It
  * sets out when the relay has been behind for a moment, and is gone when the relay has caught up
  * with it: then everything it counted has come by.
@@ -26,27 +35,116 @@ count_wanted(struct relay *r, const struct chunk *c, uint32_t from, struct sourc
     return wanted;
 }
 
+/* So many more than were counted have come by. Returns how many of them are no repeats. */
+static uint32_t
+use_margin(struct ahead *a, enum item_kind kind, uint32_t more)
+{
+    uint64_t *margin = &a->margin[kind];
+    uint32_t part = *margin < more ? (uint32_t)*margin : more;
+    if (*margin != UINT64_MAX) *margin -= part;
+    return part;
+}
+
 void
 account_chunk(struct relay *r)
 {
     const struct chunk *c = r->chunk;
     struct ahead *a = &r->ahead;
     uint32_t from = r->chunk_next + r->chunk_over;
-    uint32_t wanted = count_wanted(r, c, from, r->source);
+    uint32_t wanted = count_wanted(r, c, from, r->source), news = wanted;
     r->chunk_untaken = c->count - from - wanted;
-    r->fed[c->kind] += wanted;
     bool counted = c->filled ? a->lasting : c->pos < a->pos;
-    if (counted) a->count[c->kind] -= wanted;
+    if (counted) {
+        int64_t known = a->count[c->kind] < 0 ? 0 : a->count[c->kind];
+        uint32_t more = known >= wanted ? 0 : wanted - (uint32_t)known;
+        a->count[c->kind] = known - (int64_t)(wanted - more);
+        /* Stretch and log are counted together: repeats show only when the last of them come. */
+        news = a->lasting ? use_margin(a, c->kind, more) : more;
+        window_note_taken(r->window, wanted, more - news);
+        r->fed[c->kind] += wanted - (more - news);
+    } else {
+        window_note_taken(r->window, wanted, 0);
+        r->fed[c->kind] += wanted;
+    }
+    r->taken[c->kind] += news;
+}
+
+void
+account_hole(struct relay *r, const struct chunk *c)
+{
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        if (r->ahead.margin[kind] == UINT64_MAX || c->pos < r->ahead.pos) continue;
+        r->ahead.margin[kind] += c->lost[kind];
+    }
+}
+
+/*
+ * Without a store they are gone; whether the destination wanted all of them nobody can say. Those
+ * that the scout could not read either are in no count yet.
+ */
+enum err
+account_lost(struct relay *r, struct chunk *c)
+{
+    struct ahead *a = &r->ahead;
+    uint8_t fate = FATE_DROPPED + DROP_DAMAGED;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        uint64_t lost = c->lost[kind];
+        if (lost == 0) continue;
+        enum err e = window_push_lost(r->window, c->pos, c->segment, kind, lost, fate);
+        if (e) return e;
+        c->lost[kind] = 0;
+        uint64_t news = c->pos < a->pos && a->margin[kind] < lost ? a->margin[kind] : lost;
+        if (c->pos < a->pos && a->margin[kind] != UINT64_MAX) a->margin[kind] -= news;
+        a->count[kind] -= (int64_t)(lost - news);
+        r->taken[kind] += news;
+        r->fed[kind] += lost;
+        r->dirty = true;
+        log_error("relay: part of the log cannot be read and is lost to this destination",
+                  KV("destination", r->settings->name), KV("kind", ledger_kind_word(kind)),
+                  KV("items", lost), KV("before_position", c->pos));
+    }
+    return OK;
+}
+
+/* Below 0: so many repeats became dead letters, and were counted twice. */
+static int64_t
+queued(const struct relay *r, enum item_kind kind)
+{
+    uint64_t open = window_open(r->window, kind);
+    /* One that is fed whole may be gone already. */
+    bool begun = r->chunk != NULL && r->chunk_next < r->chunk_count;
+    if (begun && r->chunk->kind == kind) open -= r->chunk_untaken;
+    int64_t ahead = r->ahead.count[kind] > 0 ? r->ahead.count[kind] : 0;
+    return (int64_t)(open - window_repeats_open(r->window, kind)) + ahead;
 }
 
 uint64_t
 account_queued(const struct relay *r, enum item_kind kind)
 {
-    uint64_t queued = window_open(r->window, kind);
-    /* One that is fed whole may be gone already. */
-    bool begun = r->chunk != NULL && r->chunk_next < r->chunk_count;
-    if (begun && r->chunk->kind == kind) queued -= r->chunk_untaken;
-    return r->ahead.count[kind] > 0 ? queued + (uint64_t)r->ahead.count[kind] : queued;
+    int64_t count = queued(r, kind);
+    return count > 0 ? (uint64_t)count : 0;
+}
+
+uint64_t
+account_taken(const struct relay *r, enum item_kind kind)
+{
+    int64_t count = queued(r, kind);
+    return count < 0 ? r->taken[kind] + (uint64_t)-count : r->taken[kind];
+}
+
+int64_t
+account_difference(const struct relay *r, enum item_kind kind)
+{
+    struct fates fates = r->base;
+    fates_add(&fates, window_fates(r->window));
+    uint64_t settled = fates_settled(&fates, kind) + r->replaying[kind];
+    return (int64_t)(account_taken(r, kind) - settled - account_queued(r, kind));
+}
+
+uint64_t
+account_taken_before(const struct relay *r, enum item_kind kind)
+{
+    return r->base_taken[kind] + window_taken_before(r->window, kind);
 }
 
 /* --- the scout -------------------------------------------------------------------------------- */
@@ -64,8 +162,9 @@ forget(struct relay *r)
 {
     scout_end(r);
     r->ahead.pos = 0;
-    r->ahead.lasting = false;
+    r->ahead.lasting = r->ahead.blind = false;
     memset(r->ahead.count, 0, sizeof r->ahead.count);
+    memset(r->ahead.margin, 0, sizeof r->ahead.margin);
 }
 
 static bool
@@ -91,6 +190,7 @@ scout_begin(struct relay *r)
     };
     uint64_t pos = a->pos;
     if (pos == 0) pos = r->fill != NULL ? r->state.fill.to_pos : relay_read_pos(r);
+    if (a->pos == 0 && r->fill == NULL) options.begin = relay_read_count(r);
     enum err e = source_open(&options, pos, &a->scout, NULL);
     if (e == OK) a->pos = pos;
     return e;
@@ -101,7 +201,10 @@ count_ahead(struct relay *r)
 {
     struct ahead *a = &r->ahead;
     uint32_t from = relay_settled_before(r, &a->chunk);
-    a->count[a->chunk.kind] += count_wanted(r, &a->chunk, from, a->scout);
+    uint32_t wanted = count_wanted(r, &a->chunk, from, a->scout);
+    account_hole(r, &a->chunk);
+    a->count[a->chunk.kind] += wanted;
+    r->taken[a->chunk.kind] += wanted;
     a->pos = a->chunk.end_pos;
     if (a->lasting)
         r->dirty = true; /* what is saved says how far: until then the log stays */
@@ -123,6 +226,7 @@ account_scout(struct relay *r)
     struct ahead *a = &r->ahead;
     int64_t now_ns = relay_now_ns(r), end_ns = now_ns + SCOUT_AT_ONCE_MS * NS_PER_MS;
     if (r->gone && !a->lasting) return false; /* from where nobody knows */
+    if (a->blind) return false;
     if (a->scout == NULL && !is_behind(r, now_ns)) return false;
     enum err e = a->scout == NULL ? scout_begin(r) : OK;
     while (e == OK || e == ERR_CORRUPT) {
@@ -131,7 +235,10 @@ account_scout(struct relay *r)
         if (relay_now_ns(r) >= end_ns) break;
     }
     if (e == ERR_AGAIN) a->pos = source_pos(a->scout);
-    if (e == ERR_MISSING) forget(r); /* the log went away under it */
+    if (e == ERR_MISSING) { /* the log went away under it: what was counted still waits */
+        scout_end(r);
+        a->blind = true;
+    }
     return e == OK || e == ERR_CORRUPT;
 }
 
@@ -145,77 +252,91 @@ take_part(uint64_t *left, uint64_t most)
     return n;
 }
 
-/* What the store has lost since the log was followed last, as far as it explains this. If nothing
- * of it is damaged, the rest came twice: in parts that are not merged yet, nobody has counted that.
+/*
+ * What the store has lost since the log was followed last: what it counts as gone, and what was met
+ * of it while it was read and is not counted as gone yet. So it may be too much, and never is too
+ * little: what it does not explain is lost for another reason, and stays a difference.
  */
+static void
+lost_since(struct relay *r, struct tsdb_gone *ret_samples, struct tsdb_gone *ret_exemplars)
+{
+    const struct samples_left_out *met = &r->state.left_out;
+    *ret_samples = *ret_exemplars = (struct tsdb_gone){0, 0, 0};
+    if (r->options.tsdb == NULL || !r->ahead.lasting) return;
+    const struct tsdb_gone *s = &r->state.gone, *x = &r->state.gone_exemplars;
+    tsdb_gone(r->options.tsdb, ret_samples, ret_exemplars);
+    ret_samples->deleted += met->deleted - s->deleted;
+    ret_samples->expired += met->expired - s->expired;
+    ret_samples->superseded += met->beaten - s->superseded;
+    ret_exemplars->deleted += met->exemplars_deleted - x->deleted;
+    ret_exemplars->expired -= x->expired;
+    ret_exemplars->superseded += met->exemplars_beaten - x->superseded;
+}
+
 static void
 account_missing(struct relay *r, enum item_kind kind, uint64_t missing, struct tsdb_gone *lost)
 {
     uint64_t *fates = r->base.count[kind], before = missing;
-    if (kind == ITEM_METADATA) { /* the store has the newest of each family */
-        fates[FATE_DROPPED + DROP_SUPERSEDED] += missing;
-        return;
-    }
     uint64_t deleted = take_part(&missing, lost->deleted);
     uint64_t expired = take_part(&missing, lost->expired);
     uint64_t superseded = take_part(&missing, lost->superseded);
+    uint64_t damaged = r->met_damage ? take_part(&missing, missing) : 0;
     lost->deleted -= deleted;
     lost->expired -= expired;
     lost->superseded -= superseded;
     fates[FATE_DROPPED + DROP_DELETED] += deleted;
     fates[FATE_DROPPED + DROP_EXPIRED] += expired;
-    if (!r->met_damage) superseded += take_part(&missing, missing);
     fates[FATE_DROPPED + DROP_SUPERSEDED] += superseded;
-    fates[FATE_DROPPED + DROP_DAMAGED] += missing;
-    log_warn("relay: what waited for long is no more in the store",
+    fates[FATE_DROPPED + DROP_DAMAGED] += damaged;
+    r->base_taken[kind] += before;
+    log_warn("relay: samples that waited are no longer in the store",
              KV("destination", r->settings->name), KV("items", before), KV("deleted", deleted),
-             KV("expired", expired), KV("superseded", superseded), KV("damaged", missing));
+             KV("expired", expired), KV("superseded", superseded), KV("damaged", damaged),
+             KV("unexplained", missing));
 }
 
+/* What could not be read of the log, and did not come from the store either. */
 static void
-lost_since(const struct relay *r, struct tsdb_gone *ret_lost)
+account_margin(struct relay *r, enum item_kind kind)
 {
-    *ret_lost = (struct tsdb_gone){0, 0, 0};
-    if (r->options.tsdb == NULL || !r->ahead.lasting) return;
-    tsdb_gone(r->options.tsdb, ret_lost);
-    ret_lost->deleted -= r->state.gone.deleted;
-    ret_lost->expired -= r->state.gone.expired;
-    ret_lost->superseded -= r->state.gone.superseded;
-}
-
-/*
- * What the store gave once more counts once. Mostly that was delivered; what was not is most likely
- * what a table is too young for, or was refused. Nothing is counted off below nothing.
- */
-static void
-account_repeats(struct relay *r, enum item_kind kind, uint64_t repeats)
-{
-    static const uint8_t order[] = {FATE_DELIVERED, FATE_DROPPED + DROP_OUTSIDE_TABLE_RETENTION,
-                                    FATE_DROPPED + DROP_UNREPRESENTABLE};
-    if (kind == ITEM_FLOAT || kind == ITEM_HISTOGRAM) r->state.repeats_total += repeats;
-    for (unsigned i = 0; i < sizeof order / sizeof *order; i++) {
-        uint64_t all =
-            r->base.count[kind][order[i]] + window_fates(r->window)->count[kind][order[i]];
-        uint64_t part = take_part(&repeats, all);
-        r->base.count[kind][order[i]] -= part;
-    }
+    uint64_t lost = r->ahead.margin[kind];
+    if (lost == 0 || lost == UINT64_MAX) return;
+    bool all = destination_takes_all(r->settings); /* else perhaps it wanted none of them */
+    log_error("relay: part of the log was damaged, and the store does not have it",
+              KV("destination", r->settings->name), KV("items_at_most", lost),
+              KV("counted_as_dropped", all));
+    if (!all) return;
+    r->taken[kind] += lost;
+    r->base_taken[kind] += lost;
+    r->base.count[kind][FATE_DROPPED + DROP_DAMAGED] += lost;
 }
 
 void
 account_close(struct relay *r)
 {
     struct ahead *a = &r->ahead;
-    if (a->pos == 0 || r->source == NULL || r->chunk_read || relay_read_pos(r) < a->pos) return;
-    struct tsdb_gone lost;
-    lost_since(r, &lost);
+    if (a->pos == 0 || r->source == NULL || r->hole_pos > 0 || relay_read_pos(r) < a->pos) return;
+    struct tsdb_gone samples, exemplars;
+    lost_since(r, &samples, &exemplars);
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        if (a->count[kind] > 0) account_missing(r, kind, (uint64_t)a->count[kind], &lost);
-        /* Of parts that reach beyond the stretch. */
-        if (a->count[kind] < 0) account_repeats(r, kind, (uint64_t)-a->count[kind]);
+        struct tsdb_gone *lost = kind == ITEM_EXEMPLAR ? &exemplars : &samples;
+        if (a->count[kind] > 0) account_missing(r, kind, (uint64_t)a->count[kind], lost);
+        if (a->lasting) account_margin(r, kind);
     }
     r->dirty |= a->lasting;
     r->met_damage = false;
+    r->state.left_out = (struct samples_left_out){0};
     forget(r);
+}
+
+void
+account_supersede(struct relay *r, struct relay_state *next)
+{
+    uint64_t waits = account_taken(r, ITEM_METADATA) - account_taken_before(r, ITEM_METADATA);
+    next->taken[ITEM_METADATA] += waits;
+    next->fates.count[ITEM_METADATA][FATE_DROPPED + DROP_SUPERSEDED] += waits;
+    next->expected.count[ITEM_METADATA] = 0;
+    next->expected.margin[ITEM_METADATA] = UINT64_MAX;
 }
 
 /* --- restarts --------------------------------------------------------------------------------- */
@@ -230,6 +351,7 @@ account_expected(const struct relay *r, const struct fates *before,
         uint64_t settled = fates_settled(before, kind) + before->count[kind][FATE_REPLAYING];
         uint64_t under_way = r->fed[kind] - settled;
         ret_expected->count[kind] = a->count[kind] + (int64_t)under_way;
+        ret_expected->margin[kind] = a->margin[kind];
     }
     ret_expected->selection = destination_selection_hash(r->settings);
 }
@@ -239,12 +361,18 @@ account_begin(struct relay *r)
 {
     const struct relay_expected *expected = &r->state.expected;
     chunk_init(&r->ahead.chunk, r->options.memory);
+    memcpy(r->taken, r->state.taken, sizeof r->taken);
+    memcpy(r->base_taken, r->state.taken, sizeof r->base_taken);
     if (expected->until_pos == 0) return;
     /* Who wants other series now was not counted for. */
     if (expected->selection != destination_selection_hash(r->settings)) return;
     r->ahead.pos = expected->until_pos;
     r->ahead.lasting = true;
-    memcpy(r->ahead.count, expected->count, sizeof r->ahead.count);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        if (expected->count[kind] > 0) r->ahead.count[kind] = expected->count[kind];
+        r->taken[kind] += (uint64_t)r->ahead.count[kind];
+        r->ahead.margin[kind] = expected->margin[kind];
+    }
     err_ignore(scout_begin(r), "tried again; but it holds the log from there on");
 }
 

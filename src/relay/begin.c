@@ -78,6 +78,7 @@ begin_anew(struct relay *r, const struct reset *reset, bool knows_previous)
     s->fill = (struct relay_fill){.active = false};
     s->expected = (struct relay_expected){.until_pos = 0};
     s->drop_pos = 0;
+    s->log_count.known = false;
     static const enum destination_start starts[] = {
         [RESET_NOW] = START_NOW, [RESET_OLDEST] = START_BEGINNING, [RESET_TIME] = START_TIME};
     first_state(r, starts[reset->from], reset->from_ms);
@@ -114,6 +115,7 @@ count_letters(struct relay *r, struct why *why)
     if (e && e != ERR_MISSING) return e;
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         s->fates.count[kind][FATE_DEAD_LETTERED] = before.count[kind];
+        s->taken[kind] = fates_settled(&s->fates, kind);
     }
     return OK;
 }
@@ -161,6 +163,7 @@ fit_to_log(struct relay *r)
              KV("destination", r->settings->name), KV("position", r->state.cursor.pos),
              KV("end", end_pos));
     r->state.cursor = (struct relay_cursor){.pos = end_pos};
+    r->state.log_count.known = false;
 }
 
 enum err

@@ -93,10 +93,16 @@ leave_log(struct relay *r)
         .since_ms = oldest_ms != 0 ? oldest_ms : env_realtime_ms(r->options.env),
     };
     next.cursor = (struct relay_cursor){.pos = fill_first_pos(++next.fill_count)};
-    bool whole = !r->gone || r->ahead.lasting;
-    r->ahead.lasting = whole && counted_pos >= next.fill.to_pos;
-    if (r->ahead.lasting) r->ahead.pos = counted_pos;
+    bool whole = (!r->gone || r->ahead.lasting) && !r->ahead.blind;
+    if (!whole || counted_pos < next.fill.to_pos) { /* any number more may come */
+        memset(r->ahead.margin, 0xff, sizeof r->ahead.margin);
+    }
+    r->ahead.lasting = true;
+    r->ahead.pos = counted_pos > next.fill.to_pos ? counted_pos : next.fill.to_pos;
     account_expected(r, &before, &next.expected);
+    account_supersede(r, &next);
+    next.left_out = (struct samples_left_out){0};
+    next.log_count.known = false;
     log_warn("relay: far behind: what waits is read from the store, then the log is followed again",
              KV("destination", r->settings->name), KV("from", next.fill.from_pos),
              KV("to", next.fill.to_pos), KV("log_is_gone", r->gone));
@@ -128,6 +134,7 @@ uncount_letters(struct relay *r, uint64_t to_pos, struct relay_state *state, str
                                    NULL, why);
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         state->fates.count[kind][FATE_DEAD_LETTERED] -= again.count[kind];
+        state->taken[kind] -= again.count[kind];
     }
     return e == ERR_MISSING ? OK : e;
 }
@@ -164,13 +171,25 @@ give_again(struct relay *r)
              KV("to", next.fill.to_pos));
 }
 
+static bool
+lanes_are_empty(const struct relay *r)
+{
+    bool empty = true;
+    for (uint32_t i = 0; i < r->lane_count; i++) {
+        empty &= lane_is_empty(&r->lanes[i]);
+    }
+    return empty;
+}
+
 /* Whether the store has enough of what waits, and all of that was counted. */
 static bool
 should_leave(struct relay *r)
 {
     uint64_t store_pos = tsdb_store_pos(r->options.tsdb), pos = log_pos(r);
     bool counted = relay_read_pos(r) >= store_pos || r->ahead.pos >= store_pos;
+    if (r->hole_pos > store_pos) tsdb_want_parts(r->options.tsdb);
     if (store_pos <= pos) return false;
+    if (r->hole_pos > 0) return counted && store_pos >= r->hole_pos && lanes_are_empty(r);
     if (r->gone) return counted || !r->ahead.lasting;
     struct wal *wal = r->options.wal;
     uint64_t covered = wal_bytes_from(wal, pos) - wal_bytes_from(wal, store_pos);
@@ -232,7 +251,7 @@ void
 catch_up(struct relay *r)
 {
     keep_apart(r);
-    bool stored = r->options.tsdb != NULL, due = r->gone || r->restart;
+    bool stored = r->options.tsdb != NULL, due = r->gone || r->restart || r->hole_pos > 0;
     if (r->fill != NULL && !r->restart) {
         go_on_filling(r);
         return;

@@ -14,6 +14,12 @@ struct chunk_series {
     uint64_t hash;       /* of tenant and labels as they came in */
 };
 
+/* How many items of each kind the log had accepted before a position: metadata is not counted. */
+struct log_count {
+    bool known;
+    uint64_t of[LEDGER_KIND_COUNT];
+};
+
 struct chunk {
     uint64_t pos;
     uint64_t segment;
@@ -22,6 +28,8 @@ struct chunk {
     enum item_kind kind;
     uint32_t count;
     bool filled; /* from the store: each item has a position of its own, from `pos` on */
+    /* Of source_next(): items that stood in the log after the chunk before, and cannot be read. */
+    uint64_t lost[LEDGER_KIND_COUNT];
 
     /* How they are kept: for source.c and fill.c. */
     struct arena arena;

@@ -17,6 +17,7 @@ enum fate {
     FATE_DELIVERED = 3,
     FATE_DEAD_LETTERED = 4,
     FATE_REPLAYING = 5, /* a letter that is sent again: counted with the letters; never stored */
+    FATE_REPEATED = 6,  /* delivered, though it had been counted: the store gave it once more */
     FATE_DROPPED = 16,  /* + enum drop */
 };
 

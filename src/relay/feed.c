@@ -47,10 +47,29 @@ relay_load_item(struct relay *r, uint64_t record, uint32_t index, struct item *r
     return source_item(r->source, &r->read_again, index, ret_item, why);
 }
 
+/* A record that is at hand and not in the window. */
+static bool
+has_unread(const struct relay *r)
+{
+    return r->fill == NULL && r->chunk_read;
+}
+
 uint64_t
 relay_read_pos(const struct relay *r)
 {
-    return r->source == NULL ? 0 : source_pos(r->source);
+    if (r->source == NULL) return 0;
+    return has_unread(r) ? r->log_chunk.pos : source_pos(r->source);
+}
+
+struct log_count
+relay_read_count(const struct relay *r)
+{
+    struct log_count count = *source_count(r->source);
+    const struct chunk *c = &r->log_chunk;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && has_unread(r); kind++) {
+        count.of[kind] -= c->lost[kind] + (c->kind == kind ? c->count : 0);
+    }
+    return count;
 }
 
 static int64_t
@@ -119,6 +138,30 @@ read_chunk(struct relay *r, struct why *why)
     return r->gone ? ERR_AGAIN : source_next(r->source, &r->log_chunk, why);
 }
 
+/*
+ * The log is damaged before the record at hand. Nothing behind that is handed on before the store
+ * has given what stood there (catch_up.c), or it is counted as lost. False: not now.
+ */
+static bool
+pass_hole(struct relay *r)
+{
+    struct chunk *c = &r->log_chunk;
+    uint64_t lost = 0;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        lost += c->lost[kind];
+    }
+    if (lost == 0) return true;
+    if (r->options.tsdb == NULL) return account_lost(r, c) == OK;
+    if (r->hole_pos == 0) {
+        r->hole_pos = c->pos;
+        account_hole(r, c);
+        log_error("relay: part of the log is damaged; reading it from the store instead",
+                  KV("destination", r->settings->name), KV("items", lost),
+                  KV("before_position", c->pos));
+    }
+    return false;
+}
+
 /* False: nothing to be had now. */
 static bool
 next_chunk(struct relay *r)
@@ -128,9 +171,9 @@ next_chunk(struct relay *r)
         if (r->fill_done) return false;
         enum err e = read_chunk(r, &why);
         if (e == ERR_AGAIN) return false;
-        if (e == ERR_CORRUPT && r->fill == NULL) {
-            log_error("relay: part of the log is damaged and was not handed on",
-                      KV("destination", r->settings->name), KV("error", &why));
+        if (e == ERR_CORRUPT && r->fill == NULL) { /* the record behind it says what is lost */
+            log_error("relay: cannot read part of the log", KV("destination", r->settings->name),
+                      KV("error", &why));
             return true;
         }
         if (e) {
@@ -139,6 +182,7 @@ next_chunk(struct relay *r)
         }
         r->chunk_read = true;
     }
+    if (r->fill == NULL && !pass_hole(r)) return false;
     if (window_push(r->window, r->chunk, &r->chunk_record) != OK) return false;
     r->chunk_read = false;
     begin_chunk(r);
@@ -157,13 +201,23 @@ count_alike(struct relay *r, bool wanted)
     return i - r->chunk_next;
 }
 
-/* Samples whose series was damaged in the log: nobody can say whose they are. */
-static enum err
-drop_damaged(struct relay *r, const struct why *why)
+/*
+ * A sample whose series was damaged in the log: only the store can say whose it is. False: it has to
+ * wait for that.
+ */
+static bool
+pass_damaged(struct relay *r, const struct why *why)
 {
-    log_error("relay: samples cannot be handed on, their series is lost",
-              KV("destination", r->settings->name), KV("error", why));
-    return pass_over(r, 1, FATE_DROPPED + DROP_DAMAGED);
+    bool stored = r->options.tsdb != NULL;
+    if (r->damaged_pos != r->chunk->pos) {
+        log_error("relay: the labels of a series are lost in the log",
+                  KV("destination", r->settings->name), KV("error", why),
+                  KV("then", stored ? "reading its samples from the store"
+                                    : "dropping its samples, counted as damaged"));
+    }
+    r->damaged_pos = r->chunk->pos;
+    if (stored) r->hole_pos = r->chunk->end_pos;
+    return !stored && pass_over(r, 1, FATE_DROPPED + DROP_DAMAGED) == OK;
 }
 
 /* One item. False: it has to wait. */
@@ -177,7 +231,7 @@ feed_item(struct relay *r)
         chunk_item(r->chunk, r->chunk_next, &item);
     else
         e = source_item(r->source, r->chunk, r->chunk_next, &item, &why);
-    if (e == ERR_CORRUPT) return drop_damaged(r, &why) == OK;
+    if (e == ERR_CORRUPT) return pass_damaged(r, &why);
     if (e) {
         note_unread(r, e, &why);
         return false;
@@ -204,7 +258,7 @@ feed_item(struct relay *r)
 bool
 relay_feed(struct relay *r)
 {
-    for (uint32_t items = 0; items < FEED_ITEMS_MAX; items++) {
+    for (uint32_t items = 0; items < FEED_ITEMS_MAX && r->hole_pos == 0; items++) {
         while (r->chunk_next == r->chunk_count) {
             if (!next_chunk(r)) return false;
         }
@@ -226,5 +280,5 @@ relay_feed(struct relay *r)
         }
         if (!feed_item(r)) return false;
     }
-    return true;
+    return r->hole_pos == 0;
 }

@@ -66,6 +66,7 @@ struct fill {
     uint64_t first, next;
     uint64_t oldest_kept; /* chunks before it are not kept */
     size_t kept_bytes;
+    struct samples_left_out left_out; /* by the walk that goes ahead */
     struct chunk loaded; /* read again */
     uint64_t loaded_pos; /* 0: nothing is */
     bool met_damage;
@@ -671,6 +672,7 @@ fill_open(const struct fill_options *options, uint64_t pos, struct bytes place,
     buf_init(&f->scratch, options->memory, PLACE_BYTES_MAX + 4096);
     chunk_init(&f->loaded, options->memory);
     walk_init(&f->walk, f);
+    f->walk.control.left_out = &f->left_out;
     enum err e = place.size == 0 ? OK : place_get(&f->walk.place, place);
     if (e) {
         fill_close(f);
@@ -833,6 +835,17 @@ fill_place(struct fill *f, uint64_t pos, struct buf *to, struct why *why)
     }
     enum err e = buf_error(to);
     return e ? why_set(why, e, "no memory to say where the store is read") : OK;
+}
+
+void
+fill_left_out(struct fill *f, struct samples_left_out *add_to)
+{
+    walk_rest(&f->walk); /* it counts when it lets go */
+    add_to->beaten += f->left_out.beaten;
+    add_to->deleted += f->left_out.deleted;
+    add_to->expired += f->left_out.expired;
+    add_to->exemplars_beaten += f->left_out.exemplars_beaten;
+    add_to->exemplars_deleted += f->left_out.exemplars_deleted;
 }
 
 bool

@@ -481,9 +481,13 @@ publish_account(const struct relay *r, struct relay_status *s)
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         uint64_t open = account_queued(r, kind) + r->replaying[kind];
         s->fates.count[kind][FATE_OPEN] = open;
-        s->taken[kind] = fates_settled(&s->fates, kind) + open;
+        /* A dry run settles nothing. */
+        s->taken[kind] = r->settings->dry_run ? open : account_taken(r, kind);
+        s->difference[kind] = r->settings->dry_run ? 0 : account_difference(r, kind);
     }
-    s->repeats_total = r->state.repeats_total;
+    const struct fates *f = &s->fates;
+    s->repeats_total = r->state.repeats_total + f->count[ITEM_FLOAT][FATE_REPEATED] +
+                       f->count[ITEM_HISTOGRAM][FATE_REPEATED];
 }
 
 static void

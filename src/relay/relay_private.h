@@ -81,6 +81,10 @@ struct ahead {
     struct chunk chunk;   /* the scout's */
     uint64_t pos;         /* of the log: so far they are counted; 0: not at all */
     int64_t count[ITEM_KIND_COUNT];
+    /* Those that could not be counted, because they cannot be read: so many more may come by, which
+     * are taken then. UINT64_MAX: any number. */
+    uint64_t margin[ITEM_KIND_COUNT];
+    bool blind;        /* what comes behind `pos` cannot be counted: the log is gone */
     bool lasting;      /* those of the log that is gone are among them: this outlives a restart */
     int64_t behind_ns; /* since when there is more in the log than was read; 0: there is not */
 };
@@ -160,7 +164,11 @@ struct relay {
     struct chunk read_again; /* of the log */
     uint64_t read_again_pos; /* 0: nothing is */
     struct ahead ahead;
-    uint64_t fed[ITEM_KIND_COUNT]; /* wanted items that came by */
+    uint64_t fed[ITEM_KIND_COUNT]; /* wanted items that came by, without repeats */
+    uint64_t taken[ITEM_KIND_COUNT]; /* all that is settled or waits, as reading counts it */
+    uint64_t base_taken[ITEM_KIND_COUNT]; /* of it, what is before the window */
+    uint64_t hole_pos; /* the log is damaged before it, where reading is; 0: it is not */
+    uint64_t damaged_pos; /* of the record that was logged last to have samples without a series */
     struct lane lanes[LANES_MAX];
     uint32_t lane_count;
     uint32_t lanes_wanted; /* other than lane_count: lanes drain */
@@ -245,8 +253,15 @@ void relay_run_again(struct relay *r);
 
 /* --- account.c -------------------------------------------------------------------------------- */
 
-/* A chunk begins to be handed on, the first `over` items of it passed over. */
+/* A chunk begins to be handed on, the first `over` items of it passed over: it was pushed last. */
 void account_chunk(struct relay *r);
+/* Items of the log before a chunk cannot be read: the store will give them, or nobody. */
+void account_hole(struct relay *r, const struct chunk *c);
+MUST_CHECK enum err account_lost(struct relay *r, struct chunk *c);
+/* What is taken and neither settled nor waiting: 0, or somebody miscounts. */
+int64_t account_difference(const struct relay *r, enum item_kind kind);
+/* Items taken, of all before the cursor. */
+uint64_t account_taken_before(const struct relay *r, enum item_kind kind);
 /* Reads the log ahead, and counts, if the relay has been behind for long enough. True: there is
  * more to be counted. */
 bool account_scout(struct relay *r);
@@ -257,8 +272,13 @@ void account_expected(const struct relay *r, const struct fates *before,
                       struct relay_expected *ret_expected);
 /* That is durable now. */
 void account_saved(struct relay *r);
+/* Metadata that waits is superseded when the log is left: the store gives the newest of each family.
+ * `next` has what account_expected() said. */
+void account_supersede(struct relay *r, struct relay_state *next);
 void account_begin(struct relay *r);
 void account_end(struct relay *r);
+/* Items taken of log and store; repeats are not among them. */
+uint64_t account_taken(const struct relay *r, enum item_kind kind);
 /* Items taken that are not settled. */
 uint64_t account_queued(const struct relay *r, enum item_kind kind);
 
@@ -279,6 +299,8 @@ uint32_t relay_settled_before(const struct relay *r, const struct chunk *c);
 bool relay_takes(struct relay *r, const struct chunk *chunk, uint32_t i, struct source *source);
 /* How far the log was read, as far as it is in the window. */
 uint64_t relay_read_pos(const struct relay *r);
+/* What the log had accepted there. */
+struct log_count relay_read_count(const struct relay *r);
 
 /* Reads on as far as lanes take it. False: there is nothing more to read, or no room. */
 bool relay_feed(struct relay *r);

@@ -52,6 +52,21 @@ relay_identity(const struct relay *r, uint64_t record, uint32_t index, uint64_t 
     *ret_index = 0;
 }
 
+/* What was taken, and what the log had accepted, up to the cursor. */
+static void
+note_counts(struct relay *r, struct relay_state *s)
+{
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        s->taken[kind] = account_taken_before(r, kind);
+    }
+    s->log_count.known = false;
+    if (r->source == NULL) return;
+    s->log_count = relay_read_count(r);
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        s->log_count.of[kind] -= window_held(r->window, kind);
+    }
+}
+
 /* What the state is to be, its texts in buffers of their own. */
 static enum err
 next_state(struct relay *r, struct relay_state *ret_state, struct why *why)
@@ -66,8 +81,9 @@ next_state(struct relay *r, struct relay_state *ret_state, struct why *why)
         s->fates.count[kind][FATE_REPLAYING] = 0;
     }
     account_expected(r, &before, &s->expected);
+    note_counts(r, s);
     if (r->fill == NULL && r->options.tsdb != NULL && !r->ahead.lasting) {
-        tsdb_gone(r->options.tsdb, &s->gone);
+        tsdb_gone(r->options.tsdb, &s->gone, &s->gone_exemplars);
     }
     enum err e = relay_ask_writer(r, why);
     s->writer = buf_bytes(&r->next_writer_state);
@@ -173,6 +189,7 @@ open_source(struct relay *r, struct why *why)
         .selection = r->selection,
         .memory = r->options.memory,
         .cache_bytes = label_cache_bytes(r),
+        .begin = r->state.log_count,
     };
     enum err e = source_open(&options, r->state.cursor.pos, &r->source, why);
     if (e == OK && r->state.cursor.pos == 0) r->state.cursor.pos = source_pos(r->source);
@@ -256,7 +273,10 @@ relay_end_run(struct relay *r)
     window_free(r->window);
     account_end(r);
     source_close(r->source);
-    if (r->fill != NULL) r->met_damage |= fill_met_damage(r->fill);
+    if (r->fill != NULL) {
+        r->met_damage |= fill_met_damage(r->fill);
+        fill_left_out(r->fill, &r->state.left_out);
+    }
     fill_close(r->fill);
     dead_letters_free(r->letters);
     chunk_fini(&r->log_chunk);

@@ -44,6 +44,8 @@ struct source {
     struct page pages[PAGES_MAX];
     uint32_t page_count;
     uint64_t clock; /* counts uses of pages */
+    struct log_count count; /* of what was read, and of what could not be */
+    uint64_t epoch;         /* of the commit it was compared at last */
     struct wal_record pending;
     bool has_pending; /* it was read, and not yet taken in */
     struct arena scratch;
@@ -318,6 +320,7 @@ source_open(const struct source_options *options, uint64_t pos, struct source **
     struct source *s = mem_new(options->memory, sizeof *s);
     if (s == NULL) return why_set(why, ERR_NOMEM, "no memory to follow the log");
     s->options = *options;
+    s->count = options->begin;
     arena_init(&s->scratch, options->memory, SERIES_BYTES_MAX, 0);
     enum err e = wal_reader_open(options->wal, options->name, pos, &s->reader, why);
     if (e) {
@@ -367,6 +370,33 @@ next_record(struct source *s, struct wal_record *ret_record, struct why *why)
     return e;
 }
 
+const struct log_count *
+source_count(const struct source *s)
+{
+    return &s->count;
+}
+
+/*
+ * The log's running totals at each commit say how many items stand before it: what was not read of
+ * them is lost. Where reading begins within a commit, its total is behind what was read.
+ */
+static void
+count_items(struct source *s, const struct wal_record *record, struct chunk *c)
+{
+    bool compare = record->totals_known && record->epoch != s->epoch;
+    bool within = !s->count.known && s->epoch == 0; /* perhaps: where is not known */
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && compare && !within; kind++) {
+        uint64_t *count = &s->count.of[kind], total = record->totals[kind];
+        if (s->count.known && total > *count) c->lost[kind] = total - *count;
+        if (!s->count.known || total > *count) *count = total;
+    }
+    if (compare) {
+        s->count.known |= !within;
+        s->epoch = record->epoch;
+    }
+    if (c->kind != ITEM_METADATA) s->count.of[c->kind] += c->count;
+}
+
 enum err
 source_next(struct source *s, struct chunk *ret_chunk, struct why *why)
 {
@@ -386,6 +416,7 @@ source_next(struct source *s, struct chunk *ret_chunk, struct why *why)
         case WAL_METADATA:
             e = fill_chunk(ret_chunk, &record, why);
             ret_chunk->end_pos = wal_reader_pos(s->reader);
+            if (e == OK) count_items(s, &record, ret_chunk);
             is_chunk = true;
             break;
         default:

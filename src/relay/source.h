@@ -21,6 +21,7 @@ struct source_options {
     const struct selection *selection;
     struct budget *memory;
     size_t cache_bytes; /* of labels; the two records used last are kept in any case */
+    struct log_count begin; /* what the log had accepted where reading begins */
 };
 
 struct source;
@@ -30,7 +31,8 @@ MUST_CHECK enum err source_open(const struct source_options *options, uint64_t p
 void source_close(struct source *source);
 
 /*
- * The next record of samples, exemplars or families. ERR_AGAIN: none yet. ERR_MISSING: it is gone
+ * The next record of samples, exemplars or families; `lost` tells how many items of the log before
+ * it could not be read, once that can be told. ERR_AGAIN: none yet. ERR_MISSING: it is gone
  * from the log, for good. ERR_CORRUPT: something was damaged and is skipped, go on. ERR_IO,
  * ERR_NOMEM: the same call again.
  */
@@ -43,6 +45,8 @@ MUST_CHECK enum err source_load(struct source *source, uint64_t pos, struct chun
 void source_pass(struct source *source, uint64_t pos, uint64_t segment);
 /* Behind what was read. */
 uint64_t source_pos(const struct source *source);
+/* What the log had accepted there, by its own totals. */
+const struct log_count *source_count(const struct source *source);
 
 /* Whether the destination takes item `i`, without a look at its labels. Of a sample whose series is
  * not known, because of damage, it is true. */

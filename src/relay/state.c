@@ -37,6 +37,22 @@ put_rest(struct buf *to, const struct relay_state *s)
     buf_put_varint(to, s->repeats_total);
     letters_mark_put(to, &s->letters);
     buf_put_u8(to, (uint8_t)s->drop_reason);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        buf_put_varint(to, s->taken[kind]);
+        buf_put_varint(to, s->expected.margin[kind]);
+    }
+    buf_put_u8(to, s->log_count.known);
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        buf_put_varint(to, s->log_count.of[kind]);
+    }
+    buf_put_varint(to, s->gone_exemplars.deleted);
+    buf_put_varint(to, s->gone_exemplars.expired);
+    buf_put_varint(to, s->gone_exemplars.superseded);
+    buf_put_varint(to, s->left_out.beaten);
+    buf_put_varint(to, s->left_out.deleted);
+    buf_put_varint(to, s->left_out.expired);
+    buf_put_varint(to, s->left_out.exemplars_beaten);
+    buf_put_varint(to, s->left_out.exemplars_deleted);
 }
 
 /* What was added since; an older version left it out. */
@@ -44,10 +60,29 @@ static void
 get_added(struct cursor *c, struct relay_state *s)
 {
     s->drop_reason = DROP_LOG_BUDGET;
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        s->taken[kind] = fates_settled(&s->fates, kind);
+    }
     if (cursor_left(c) == 0) return;
     uint8_t reason = cursor_u8(c);
     if (reason >= DROP_COUNT) c->bad = true;
     s->drop_reason = (enum drop)reason;
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        s->taken[kind] = cursor_varint(c);
+        s->expected.margin[kind] = cursor_varint(c);
+    }
+    s->log_count.known = cursor_u8(c) != 0;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        s->log_count.of[kind] = cursor_varint(c);
+    }
+    s->gone_exemplars.deleted = cursor_varint(c);
+    s->gone_exemplars.expired = cursor_varint(c);
+    s->gone_exemplars.superseded = cursor_varint(c);
+    s->left_out.beaten = cursor_varint(c);
+    s->left_out.deleted = cursor_varint(c);
+    s->left_out.expired = cursor_varint(c);
+    s->left_out.exemplars_beaten = cursor_varint(c);
+    s->left_out.exemplars_deleted = cursor_varint(c);
 }
 
 static void

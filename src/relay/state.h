@@ -5,6 +5,7 @@
 #ifndef RELAY_STATE_H
 #define RELAY_STATE_H
 
+#include "relay/chunk.h"
 #include "relay/letters_mark.h"
 #include "relay/window.h"
 #include "sys/env.h"
@@ -34,7 +35,9 @@ struct relay_fill {
  */
 struct relay_expected {
     uint64_t until_pos;             /* 0: nothing was counted */
-    int64_t count[ITEM_KIND_COUNT]; /* below 0: so many repeats came */
+    int64_t count[ITEM_KIND_COUNT]; /* below 0: so many repeats came, an older version says */
+    /* So many more may come, because they could not be counted; UINT64_MAX: any number. */
+    uint64_t margin[ITEM_KIND_COUNT];
     uint64_t selection;             /* destination_selection_hash() of who counted */
 };
 
@@ -42,12 +45,16 @@ struct relay_state {
     uint8_t log_id[WAL_LOG_ID_BYTES]; /* of the log that the cursor is of */
     struct relay_cursor cursor;
     struct fates fates; /* of all before the cursor */
+    uint64_t taken[ITEM_KIND_COUNT]; /* before the cursor, as reading counted them */
+    struct log_count log_count;      /* what the log had accepted at the cursor */
     enum relay_wish wish;
     struct bytes writer; /* what the writer's save() gave */
     uint32_t fill_count; /* fills begun, the active one included */
     struct relay_fill fill;
     struct relay_expected expected;
-    struct tsdb_gone gone;  /* while the log is followed: as the store said last */
+    struct tsdb_gone gone;  /* while the log is followed: as the store said last, of samples */
+    struct tsdb_gone gone_exemplars;
+    struct samples_left_out left_out; /* of the fill: met while reading, perhaps more than once */
     int64_t begin_ms;       /* samples before it are not wanted, */
     uint64_t begin_pos;     /* of the store, and of the log up to here; 0: they are */
     uint64_t drop_pos;      /* what lies before it in the log is given up, */

@@ -17,6 +17,9 @@ struct window_record {
     int64_t realtime_ms;
     uint32_t count;
     uint32_t open;
+    uint32_t taken;    /* of `count`, as the reader says */
+    uint32_t repeats;  /* of them, not yet settled as such */
+    uint32_t repeated; /* settled as such */
     uint8_t kind;
     uint8_t fate;   /* of all, where there is no array */
     uint8_t *fates; /* of `count` items; NULL: all are of one */
@@ -32,6 +35,10 @@ struct window {
     struct fates before;        /* of records that were forgotten */
     struct fates all;
     uint64_t open[ITEM_KIND_COUNT];
+    uint64_t taken_before[ITEM_KIND_COUNT]; /* of records that were forgotten */
+    uint64_t held[ITEM_KIND_COUNT];         /* in the ring */
+    uint64_t repeats_open[ITEM_KIND_COUNT]; /* of the records, and */
+    uint64_t debt[ITEM_KIND_COUNT];         /* of records that are settled */
 };
 
 static struct window_record *
@@ -104,7 +111,37 @@ window_push(struct window *w, const struct chunk *chunk, uint64_t *ret_record)
         .fate = FATE_OPEN,
     };
     w->open[chunk->kind] += chunk->count;
+    w->held[chunk->kind] += chunk->count;
     return OK;
+}
+
+enum err
+window_push_lost(struct window *w, uint64_t pos, uint64_t segment, enum item_kind kind,
+                 uint64_t count, uint8_t fate)
+{
+    struct chunk lost = {.pos = pos, .end_pos = pos, .segment = segment, .kind = kind};
+    for (uint64_t left = count; left > 0; left -= lost.count) {
+        uint64_t record;
+        lost.count = left > UINT32_MAX ? UINT32_MAX : (uint32_t)left;
+        enum err e = window_push(w, &lost, &record);
+        if (e) return e;
+        window_note_taken(w, lost.count, 0);
+        e = window_settle(w, record, 0, lost.count, fate);
+        assert(e == OK); /* of a whole record: it needs no memory */
+        (void)e;
+    }
+    return OK;
+}
+
+void
+window_note_taken(struct window *w, uint32_t taken, uint32_t repeats)
+{
+    struct window_record *r = record_at(w, w->next - 1);
+    assert(repeats <= taken);
+    assert(taken <= r->open);
+    r->taken = taken;
+    r->repeats = repeats;
+    w->repeats_open[r->kind] += repeats;
 }
 
 static bool
@@ -121,6 +158,16 @@ window_reserve(struct window *w, uint64_t record)
     return r->count == 1 || reserve_fates(w, r) ? OK : ERR_NOMEM;
 }
 
+/* How many of these are settled as repeats. */
+static uint32_t
+repeats_for(const struct window *w, const struct window_record *r, uint32_t count, uint8_t fate)
+{
+    bool may = fate == FATE_DELIVERED || fate >= FATE_DROPPED; /* a letter is there to be counted */
+    if (!may) return 0;
+    uint64_t repeats = r->repeats + w->debt[r->kind];
+    return repeats < count ? (uint32_t)repeats : count;
+}
+
 enum err
 window_settle(struct window *w, uint64_t record, uint32_t first, uint32_t count, uint8_t fate)
 {
@@ -128,15 +175,27 @@ window_settle(struct window *w, uint64_t record, uint32_t first, uint32_t count,
     assert(fate != FATE_OPEN && fate < FATE_COUNT);
     assert(count <= r->open && first <= r->count && count <= r->count - first);
     if (count == 0) return OK;
-    if (count == r->count && r->fates == NULL) {
-        r->fate = fate;
+    uint32_t repeated = repeats_for(w, r, count, fate);
+    if (count == r->count && r->fates == NULL && (repeated == 0 || repeated == count)) {
+        r->fate = repeated > 0 ? FATE_REPEATED : fate;
     } else {
         if (!reserve_fates(w, r)) return ERR_NOMEM;
-        memset(r->fates + first, fate, count);
+        memset(r->fates + first, FATE_REPEATED, repeated);
+        memset(r->fates + first + repeated, fate, count - repeated);
     }
     r->open -= count;
     w->open[r->kind] -= count;
-    w->all.count[r->kind][fate] += count;
+    w->all.count[r->kind][FATE_REPEATED] += repeated;
+    w->all.count[r->kind][fate] += count - repeated;
+    uint32_t own = repeated < r->repeats ? repeated : r->repeats;
+    r->repeats -= own;
+    w->debt[r->kind] -= repeated - own;
+    r->repeated += repeated;
+    w->repeats_open[r->kind] -= repeated;
+    if (r->repeats > r->open) { /* those of later records */
+        w->debt[r->kind] += r->repeats - r->open;
+        r->repeats = r->open;
+    }
     return OK;
 }
 
@@ -221,6 +280,8 @@ window_cursor(struct window *w, struct relay_cursor *ret_cursor, struct fates *r
     for (; w->first < w->next && record_at(w, w->first)->open == 0; w->first++) {
         struct window_record *r = record_at(w, w->first);
         count_settled(r, &w->before);
+        w->taken_before[r->kind] += r->taken - r->repeated;
+        w->held[r->kind] -= r->count;
         w->cursor = (struct relay_cursor){r->end_pos, 0};
         forget_fates(w, r);
     }
@@ -233,6 +294,29 @@ window_cursor(struct window *w, struct relay_cursor *ret_cursor, struct fates *r
     if (ret_before == NULL) return;
     *ret_before = w->before;
     fates_add(ret_before, &prefix);
+}
+
+/* Of a record that is settled in part, what is settled of it was taken. */
+uint64_t
+window_taken_before(const struct window *w, enum item_kind kind)
+{
+    uint64_t taken = w->taken_before[kind];
+    if (w->first == w->next || record_at(w, w->first)->kind != kind) return taken;
+    struct fates prefix = {{{0}}};
+    count_settled(record_at(w, w->first), &prefix);
+    return taken + fates_settled(&prefix, kind) + prefix.count[kind][FATE_REPLAYING];
+}
+
+uint64_t
+window_held(const struct window *w, enum item_kind kind)
+{
+    return w->held[kind];
+}
+
+uint64_t
+window_repeats_open(const struct window *w, enum item_kind kind)
+{
+    return w->repeats_open[kind];
 }
 
 const struct fates *

@@ -29,6 +29,17 @@ void window_free(struct window *window);
  */
 MUST_CHECK enum err window_push(struct window *window, const struct chunk *chunk,
                                 uint64_t *ret_record);
+/*
+ * `count` items of the log that cannot be read stand before what is pushed next, at `pos`: they are
+ * taken, and settled as `fate`. ERR_NOMEM, ERR_AGAIN: nothing was done.
+ */
+MUST_CHECK enum err window_push_lost(struct window *window, uint64_t pos, uint64_t segment,
+                                     enum item_kind kind, uint64_t count, uint8_t fate);
+/*
+ * Of the record pushed last `taken` items are wanted, and `repeats` of these were counted before. So
+ * many are settled as repeated: items that are no dead letters, of this record or of later ones.
+ */
+void window_note_taken(struct window *window, uint32_t taken, uint32_t repeats);
 /* `count` items of a record from `first` on, all of them open. ERR_NOMEM: they still are. */
 MUST_CHECK enum err window_settle(struct window *window, uint64_t record, uint32_t first,
                                   uint32_t count, uint8_t fate);
@@ -58,6 +69,13 @@ void window_skip(struct window *window, struct relay_cursor to);
  */
 void window_cursor(struct window *window, struct relay_cursor *ret_cursor,
                    struct fates *ret_before);
+/* Items taken, as they were noted, of what window_cursor() says is before the cursor: of all since
+ * the window was made. Repeats are not among them. */
+uint64_t window_taken_before(const struct window *window, enum item_kind kind);
+/* Items of the records under way, wanted or not. */
+uint64_t window_held(const struct window *window, enum item_kind kind);
+/* Repeats that were not settled as such yet; more than are open, if too many became dead letters. */
+uint64_t window_repeats_open(const struct window *window, enum item_kind kind);
 /* Everything that was settled since the window was made, also behind the cursor. */
 const struct fates *window_fates(const struct window *window);
 /* Records under way, open items among them, and the segment of the oldest (0: there is none). */

@@ -95,7 +95,7 @@ head_cut_locked(struct tsdb *db)
     db->frozen = db->active;
     db->active = next;
     db->cut = cut;
-    db->cut_wanted = false;
+    db->cut_wanted = db->parts_wanted = false;
     db->metadata_changed = db->metadata_due = false;
     db->series_refused = false;
     return OK;

@@ -169,6 +169,7 @@ struct tsdb {
     uint64_t next_ref;
     uint64_t next_gen;
     bool cut_wanted;
+    bool parts_wanted; /* somebody waits for what is in the head to be in parts */
     struct cut cut; /* of the frozen generation */
     int64_t newest_ms;
     int64_t retention_base_ms; /* as saved, and when this process began to count */

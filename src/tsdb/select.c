@@ -410,9 +410,22 @@ query_warning(struct series_set *set, uint32_t index)
 }
 
 static void
+count_left_out(const struct merge *m, struct samples_left_out *to)
+{
+    for (unsigned kind = LEDGER_FLOAT; kind <= LEDGER_HISTOGRAM; kind++) {
+        to->beaten += m->duplicate_count[kind] + m->superseded_count[kind];
+        to->deleted += m->deleted_count[kind];
+        to->expired += m->expired_count[kind];
+    }
+}
+
+static void
 query_free(struct series_set *set)
 {
     struct query *q = (struct query *)set;
+    if (q->control != NULL && q->control->left_out != NULL) {
+        count_left_out(&q->merge, q->control->left_out);
+    }
     merge_fini(&q->merge);
     for (uint32_t i = 0; i < q->source_count; i++) {
         source_close(q, &q->sources[i]);
@@ -612,6 +625,7 @@ struct exemplar_list {
     uint32_t capacity;
     const struct query *query;
     struct source *source;
+    struct samples_left_out *left_out; /* NULL: nobody wants to know */
 };
 
 static enum err
@@ -649,7 +663,10 @@ part_exemplar(void *context, uint32_t series, const struct exemplar *x)
     struct exemplar_list *l = context;
     if (x->t_ms < l->query->min_ms || x->t_ms > l->query->max_ms) return OK;
     if (!roaring_bitmap_contains(l->source->matched, series)) return OK;
-    if (is_deleted(l->source, series, x->t_ms)) return OK;
+    if (is_deleted(l->source, series, x->t_ms)) {
+        if (l->left_out != NULL) l->left_out->exemplars_deleted++;
+        return OK;
+    }
     struct bytes labels;
     const struct block_ref *blocks;
     uint32_t count;
@@ -712,6 +729,7 @@ query_exemplars(struct query *q, enum err (*each)(void *context, const struct ex
                 void *context, struct why *why)
 {
     struct exemplar_list l = {.arena = &q->arena, .query = q};
+    if (q->control != NULL) l.left_out = q->control->left_out;
     enum err e = OK;
     for (uint32_t i = 0; i < q->source_count && e == OK; i++) {
         l.source = &q->sources[i];
@@ -723,7 +741,10 @@ query_exemplars(struct query *q, enum err (*each)(void *context, const struct ex
     }
     if (l.count > 1) qsort(l.items, l.count, sizeof *l.items, by_series_time);
     for (uint32_t i = 0; i < l.count && e == OK; i++) {
-        if (i > 0 && by_series_time(&l.items[i - 1], &l.items[i]) == 0) continue;
+        if (i > 0 && by_series_time(&l.items[i - 1], &l.items[i]) == 0) {
+            if (l.left_out != NULL) l.left_out->exemplars_beaten++;
+            continue;
+        }
         e = each(context, &l.items[i]);
     }
     query_free(&q->set);

@@ -9,6 +9,14 @@ tsdb_store_pos(const struct tsdb *db)
     return atomic_load(&db->store_pos);
 }
 
+void
+tsdb_want_parts(struct tsdb *db)
+{
+    lock_take(&db->head_lock);
+    db->parts_wanted = true;
+    lock_drop(&db->head_lock);
+}
+
 static struct version *
 pin_version(struct tsdb *db)
 {
@@ -101,8 +109,9 @@ static void
 add_gone(void *context, struct bytes tenant, const struct ledger *ledger)
 {
     (void)tenant;
-    struct tsdb_gone *gone = context;
-    for (unsigned kind = LEDGER_FLOAT; kind <= LEDGER_HISTOGRAM; kind++) {
+    struct tsdb_gone *const *all = context; /* of samples, and of exemplars */
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        struct tsdb_gone *gone = all[kind == LEDGER_EXEMPLAR];
         const uint64_t *count = ledger->count[kind];
         gone->deleted += count[LEDGER_DELETED];
         gone->expired += count[LEDGER_EXPIRED];
@@ -111,10 +120,11 @@ add_gone(void *context, struct bytes tenant, const struct ledger *ledger)
 }
 
 void
-tsdb_gone(struct tsdb *db, struct tsdb_gone *ret_gone)
+tsdb_gone(struct tsdb *db, struct tsdb_gone *ret_samples, struct tsdb_gone *ret_exemplars)
 {
-    *ret_gone = (struct tsdb_gone){0, 0, 0};
-    tsdb_ledgers(db, add_gone, ret_gone);
+    struct tsdb_gone *all[] = {ret_samples, ret_exemplars};
+    *ret_samples = *ret_exemplars = (struct tsdb_gone){0, 0, 0};
+    tsdb_ledgers(db, add_gone, all);
 }
 
 /* --- borders ---------------------------------------------------------------------------------- */

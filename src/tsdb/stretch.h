@@ -17,6 +17,9 @@ struct tsdb_stretch {
 /* Parts cover the log up to here. */
 uint64_t tsdb_store_pos(const struct tsdb *tsdb);
 
+/* Makes what is in the head due to become a part: somebody cannot have it from the log. */
+void tsdb_want_parts(struct tsdb *tsdb);
+
 /* The first time from `from_ms` on at which a part of the stretch may have samples. False: there is
  * none. */
 bool tsdb_stretch_next_ms(struct tsdb *tsdb, const struct tsdb_stretch *stretch, int64_t from_ms,
@@ -55,12 +58,12 @@ MUST_CHECK enum err tsdb_border_new(struct tsdb *tsdb, uint32_t *ret_border);
 void tsdb_border_free(struct tsdb *tsdb, uint32_t border);
 void tsdb_border_set(struct tsdb *tsdb, uint32_t border, uint64_t pos); /* 0: nowhere */
 
-/* Samples that were stored once and are no more, of all tenants. */
+/* What was stored once and is no more, of all tenants. */
 struct tsdb_gone {
     uint64_t deleted;
     uint64_t expired;
     uint64_t superseded; /* or duplicates */
 };
-void tsdb_gone(struct tsdb *tsdb, struct tsdb_gone *ret_gone);
+void tsdb_gone(struct tsdb *tsdb, struct tsdb_gone *ret_samples, struct tsdb_gone *ret_exemplars);
 
 #endif

@@ -86,6 +86,7 @@ struct wal_reader {
     uint64_t records_end; /* where its padding begins */
     int64_t realtime_ms;
     uint64_t sequence;
+    uint64_t totals[LEDGER_KIND_COUNT];
     bool salvaging; /* behind damage, before the next commit */
     bool open;
     struct segment_reader reader;

@@ -161,6 +161,7 @@ reader_begin_commit(struct wal_reader *r, const struct raw_record *raw)
     r->commit_end = known ? commit.end_pos : 0;
     r->records_end = known ? commit.end_pos - commit.padding_bytes : 0;
     r->sequence = known ? commit.sequence : 0;
+    if (known) memcpy(r->totals, commit.totals_before, sizeof r->totals);
     r->salvaging = !known;
 }
 
@@ -189,7 +190,9 @@ reader_step(struct wal_reader *r, uint64_t limit, struct wal_record *ret_record,
             .version = raw.version,
             .skippable = (raw.flags & FLAG_SKIPPABLE) != 0,
             .salvaged = r->salvaging,
+            .totals_known = inside,
         };
+        if (inside) memcpy(record.totals, r->totals, sizeof record.totals);
         e = segment_unpack(&r->reader, &raw, &record.payload, why);
         if (e) return e;
         *ret_record = record;

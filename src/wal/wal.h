@@ -78,6 +78,8 @@ struct wal_record {
     uint8_t version;
     bool skippable;
     bool salvaged;        /* stands in a commit that is damaged elsewhere */
+    bool totals_known;    /* of readers only */
+    uint64_t totals[LEDGER_KIND_COUNT]; /* samples that the log had accepted before its commit */
     struct bytes payload; /* uncompressed */
 };
 

@@ -64,18 +64,27 @@ cat "$work/first.rw" "$work/second.rw" >"$work/all.rw"
 
 # --- a reload changes a destination with a backlog, beside one that is slow to end ---------------------
 
-# Takes connections and never answers.
-start silent /usr/bin/python3 -c "
-import socket, time
-s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-s.bind(('127.0.0.1', ${ports[2]})); s.listen(64)
-held = []
-while True: held.append(s.accept())"
+# Takes everything, and once the file `hang` is there answers no more.
+start slow /usr/bin/python3 -c "
+import http.server, os, threading
+class Answer(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    def do_POST(self):
+        self.rfile.read(int(self.headers['Content-Length']))
+        if os.path.exists('$work/hang'): threading.Event().wait()
+        self.send_response(204); self.end_headers()
+    def log_message(self, *words): pass
+http.server.ThreadingHTTPServer(('127.0.0.1', ${ports[2]}), Answer).serve_forever()"
 config 100ms
 claim "reload: starts without a store" begin_none reload
 claim "reload: both destinations are open" within 20 all_open
 claim "reload: everything is acknowledged" is_acknowledged "$work/first.rw" --retry 60
-claim "reload: all of it waits" within 20 eval '[[ $(samples queued twin) == 30000 && $(samples queued slow) == 30000 ]]'
+claim "reload: one has everything" within 20 eval '[[ $(samples queued slow) == 0 && $(samples delivered_total slow) == 30000 ]]'
+claim "reload: for the other all of it waits" within 20 eval '[[ $(samples queued twin) == 30000 ]]'
+touch "$work/hang"
+make_load "$work/last.rw" 300 100
+claim "reload: a little more is acknowledged" is_acknowledged "$work/last.rw" --retry 60
+claim "reload: a call of the first hangs" within 20 eval '[[ $(samples queued slow) == 100 && $(samples queued twin) == 30100 ]]'
 for age in 200ms 300ms; do
     config $age
     (while :; do give_up_log; done) &
@@ -84,20 +93,21 @@ for age in 200ms 300ms; do
     kill "$trimmer"
     wait "$trimmer" 2>/dev/null
 done
-claim "reload: all of it waits as before" within 20 eval '[[ $(samples queued twin) == 30000 && $(samples queued slow) == 30000 ]]'
+claim "reload: all of it waits as before" within 20 eval '[[ $(samples queued twin) == 30100 ]]'
 config 400ms
 (reload) &
 sleep 0.2 # not awaited: any moment within the reload is a good one
 crash reload
 wait $!
 claim "reload: starts again after SIGKILL in the midst of a reload" begin_none reload
-claim "reload: all of it waits then, too" within 20 eval '[[ $(samples queued twin) == 30000 && $(samples queued slow) == 30000 ]]'
+claim "reload: all of it waits then, too" within 20 eval '[[ $(samples queued twin) == 30100 ]]'
 claim "reload: the other server comes" start_firekeep twin "$work/reload-twin" "${ports[1]}"
-claim "reload: everything arrives" within 60 has_delivered twin 30000
+claim "reload: everything arrives" within 60 has_delivered twin 30100
 claim "reload: the account is right" balances twin
-claim "reload: the other server has the same" equals "$there" "$work/first.rw"
+cat "$work/first.rw" "$work/last.rw" >"$work/sent.rw"
+claim "reload: the other server has the same" equals "$there" "$work/sent.rw"
 crash reload
-crash silent
+crash slow
 stop twin
 
 # --- the state is damaged, or gone -------------------------------------------------------------------
