@@ -25,6 +25,7 @@ enum {
     REASON_BYTES = 64,
     ANSWER_BYTES = 512,
     GROUPS_MAX = 4096,
+    COMPLAINTS_BYTES_MAX = 16 * 1024 * 1024,
 };
 
 struct name {
@@ -56,6 +57,7 @@ struct asking {
     struct buf groups; /* struct group */
     uint64_t left_out; /* letters without a group */
     struct buf out;
+    struct buf complaints;
     struct report *report;
     uint64_t damaged;
     bool failed;
@@ -187,15 +189,38 @@ is_meant(const struct asking *a, const struct dead_letter *letter)
     return a->reason == NULL || bytes_equal_text(letter->reason, a->reason);
 }
 
+/* What is wrong with one destination's is told at the end, behind what can be read. */
+static void
+note_report(struct asking *a, const struct dead_letters_report *report)
+{
+    a->damaged += report->damaged;
+    if (report->lost > 0 || report->back > 0) a->failed = true;
+    for (uint32_t i = 0; i < report->text_count; i++) {
+        buf_printf(&a->complaints, "firekeep dead-letters: %s: %s\n", a->name, report->texts[i]);
+    }
+    if (report->lost > 0) {
+        buf_printf(&a->complaints,
+                   "firekeep dead-letters: %s: %" PRIu64
+                   " letters are lost; the server counts them as dropped (damaged)\n",
+                   a->name, report->lost);
+    }
+    if (report->back > 0) {
+        buf_printf(&a->complaints,
+                   "firekeep dead-letters: %s: %" PRIu64
+                   " letters that were gone are back; they may have been delivered\n",
+                   a->name, report->back);
+    }
+}
+
 static enum err
 walk(struct asking *a, const char *dir,
      enum err (*each)(void *context, const struct dead_letter *letter,
                       enum dead_letter_state state),
      struct why *why)
 {
-    uint64_t damaged = 0;
-    enum err e = dead_letters_each(env_real(), dir, &a->memory, each, a, &damaged, why);
-    a->damaged += damaged;
+    struct dead_letters_report report = {0};
+    enum err e = dead_letters_each(env_real(), dir, &a->memory, each, a, &report, why);
+    note_report(a, &report);
     return e;
 }
 
@@ -312,7 +337,10 @@ static enum err
 request(struct asking *a, const char *dir, enum dead_letters_wish wish, struct why *why)
 {
     uint64_t count = 0;
-    enum err e = dead_letters_request(env_real(), dir, &a->memory, wish, a->reason, &count, why);
+    struct dead_letters_report report = {0};
+    enum err e =
+        dead_letters_request(env_real(), dir, &a->memory, wish, a->reason, &count, &report, why);
+    note_report(a, &report);
     if (e == OK || e == ERR_MISSING) {
         report_row(a->report, REPORT_ROW(value_text(a->name), value_count(count)));
     }
@@ -399,6 +427,7 @@ run(struct asking *a, const struct verb *verb, struct why *why)
     buf_init(&a->names, &a->memory, 1 << 20);
     buf_init(&a->groups, &a->memory, GROUPS_MAX * sizeof(struct group));
     buf_init(&a->out, &a->memory, OUT_BYTES_MAX);
+    buf_init(&a->complaints, &a->memory, COMPLAINTS_BYTES_MAX);
     enum err e = find_destinations(a, why);
     if (e == OK && verb->reports) {
         e = report_new(a->form, stdout, &a->memory, &a->report);
@@ -408,6 +437,8 @@ run(struct asking *a, const struct verb *verb, struct why *why)
     verb->run(a);
     if (a->report != NULL) e = report_end(a->report);
     if (e) why_set(why, e, "no memory for all of the report");
+    fflush(stdout);
+    if (a->complaints.size > 0) fwrite(a->complaints.at, 1, a->complaints.size, stderr);
     if (e == OK && a->damaged > 0) {
         e = why_set(why, ERR_CORRUPT, "%" PRIu64 " %s in files of dead letters cannot be read",
                     a->damaged, a->damaged == 1 ? "place" : "places");
@@ -417,6 +448,7 @@ out:
     buf_fini(&a->names);
     buf_fini(&a->groups);
     buf_fini(&a->out);
+    buf_fini(&a->complaints);
     return e;
 }
 

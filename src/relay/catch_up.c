@@ -67,7 +67,9 @@ take_letters_back(struct relay *r, struct why *why)
     dead_letters_free(r->letters);
     r->letters = NULL;
     enum err e = relay_open_letters(r, why);
-    return e ? e : dead_letters_sync(r->letters, why);
+    if (e == OK) e = dead_letters_sync(r->letters, why);
+    if (e == OK) letters_taken_back(r, &r->state.letters);
+    return e;
 }
 
 static void

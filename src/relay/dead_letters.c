@@ -11,7 +11,10 @@
  * What is said waits in memory until a sync writes it behind what is durable, as one batch; should
  * that fail, the same bytes are written to the same place again, because after a failed sync what
  * was written is not known to be there. Nor is it after a restart: so the last batch that is found
- * then waits for the next sync like a new one.
+ * then waits for the next sync like a new one, with holes in the place of what a crash has left of
+ * it; what the state knows is there needs neither.
+ *
+ * What cannot be read is lost: it is told once, and marks say that it is gone.
  *
  * Invariants:
  * 1. the last volume of the index is the one written to; of it `bytes` are durable, and `pending`
@@ -19,7 +22,9 @@
  * 2. a mark stands in the file of its letter or in a younger one. So a file in which nothing is
  *    alive may go only once its marks about older ones were made again;
  * 3. the number of a file never comes again: the youngest file goes only when the next is there;
- * 4. what was decided about a place is final: a letter that is one again gets a new place.
+ * 4. what was decided about a place is final: a letter that is one again gets a new place;
+ * 5. a file goes only when the state, and the one before it, know that it is not needed: else the
+ *    next start would miss its letters, or what its marks say.
  */
 #include "relay/dead_letters.h"
 
@@ -53,7 +58,8 @@ struct dead_letters {
 
     struct file file; /* the youngest; closed until something is written to it */
     struct buf pending;
-    bool tail_waits;    /* what was found there is a part of `pending` */
+    bool tail_waits;    /* what was found there is `pending`, */
+    bool tail_cut;      /* and what stands behind that goes */
     bool names_durable; /* the directory was synced since it was opened or that failed */
     struct buf scratch; /* an entry being made */
     struct buf runs;
@@ -63,6 +69,15 @@ struct dead_letters {
     uint64_t counted[ITEM_KIND_COUNT]; /* of those collected now, elsewhere */
     uint32_t replay_file;              /* where next_replay() goes on */
     uint64_t replay_offset;
+    uint32_t checked_file; /* letters of it that were not met are lost already */
+
+    struct letters_account account;             /* as it was opened */
+    bool differs;                               /* and not put right yet */
+    uint32_t number_min;                        /* of the files to come */
+    uint32_t whole_from;                        /* for the mark, which see */
+    struct position noted, saved, saved_before; /* up to where which states know the files */
+    uint64_t lost[ITEM_KIND_COUNT];             /* and not told yet */
+    struct letter_damage lost_at;
 };
 
 /* --- writing ---------------------------------------------------------------------------------- */
@@ -139,17 +154,18 @@ open_newest(struct dead_letters *dl, struct letter_volume *v, struct why *why)
 static enum err
 flush(struct dead_letters *dl, struct why *why)
 {
-    if (dl->pending.size == 0) return OK;
+    if (dl->pending.size == 0 && !dl->tail_waits) return OK;
     struct letter_volume *v = letter_index_newest(&dl->index);
     enum err e = dl->file.handle >= 0 ? OK : open_newest(dl, v, why);
     if (e == OK) e = file_write_at(&dl->file, buf_bytes(&dl->pending), v->bytes, why);
+    if (e == OK && dl->tail_cut) e = file_truncate(&dl->file, v->bytes + dl->pending.size, why);
     if (e == OK) e = file_datasync(&dl->file, why);
     if (e) {
         err_ignore(file_close(&dl->file), "it is opened and written again");
         return e;
     }
     v->bytes += dl->pending.size;
-    dl->tail_waits = false;
+    dl->tail_waits = dl->tail_cut = false;
     buf_clear(&dl->pending);
     if (dl->pending.capacity > PENDING_KEEP_BYTES) {
         buf_fini(&dl->pending);
@@ -163,8 +179,9 @@ static enum err
 begin_volume(struct dead_letters *dl, struct why *why)
 {
     const struct letter_volume *v = letter_index_newest(&dl->index);
-    uint32_t number = v == NULL ? 1 : v->number + 1;
+    uint32_t number = v == NULL ? dl->number_min : v->number + 1;
     assert(dl->pending.size == 0);
+    if (number != 0 && number < dl->number_min) number = dl->number_min;
     if (number == 0) return why_set(why, ERR_LIMIT, "%s: no file has that number", dl->path);
     enum err e = buf_reserve(&dl->pending, LETTER_FILE_HEADER_BYTES) ? OK : ERR_NOMEM;
     if (e == OK) e = letter_index_append(&dl->index, number);
@@ -325,26 +342,34 @@ note_known(void *context, const struct letter_volume *volume, const struct lette
     return letter_table_put(&dl->known, &slot);
 }
 
-/* The last batch found is as good as one that was never synced. */
+/*
+ * The last batch found is as good as one that was never synced. What a crash left of it is replaced
+ * by holes, and cut off at the end, so that from now on all of the file can be read.
+ */
 static enum err
 load_tail(struct dead_letters *dl, struct why *why)
 {
     struct letter_volume *v = letter_index_newest(&dl->index);
-    if (v == NULL || v->whole_bytes == v->batch_bytes) return OK;
-    struct file file;
+    if (v == NULL) return OK;
+    bool cut = !v->damaged && v->bytes > v->whole_bytes;
+    if (v->whole_bytes == v->batch_bytes && !cut) return OK;
     char path[PATH_BYTES];
-    size_t size = (size_t)(v->whole_bytes - v->batch_bytes), got;
+    struct letter_scan scan;
     enum err e = volume_path(dl, v->number, path, why);
+    if (e == OK) e = letter_scan_open(&scan, dl->options.env, path, dl->options.memory, why);
     if (e) return e;
-    if (!buf_reserve(&dl->pending, size)) return why_set(why, ERR_NOMEM, "%s: no memory", path);
-    e = file_open(dl->options.env, path, FILE_READ, &file, why);
+    e = letter_scan_mend(&scan, v->batch_bytes, v->whole_bytes, &dl->pending, why);
+    letter_scan_close(&scan);
+    if (e == ERR_CORRUPT) { /* no crash has left that: it stays as it is */
+        buf_clear(&dl->pending);
+        v->clean = false;
+        return OK;
+    }
     if (e) return e;
-    e = file_read_some(&file, dl->pending.at, size, v->batch_bytes, &got, why);
-    err_ignore(file_close(&file), "only read");
-    if (e) return e;
-    dl->pending.size = got;
-    dl->tail_waits = got > 0;
+    v->clean = !v->damaged;
     v->bytes = v->batch_bytes;
+    dl->tail_waits = true;
+    dl->tail_cut = cut;
     return OK;
 }
 
@@ -356,13 +381,44 @@ file_bytes_of(uint64_t max_bytes)
     return bytes < LETTER_FILE_BYTES ? bytes : LETTER_FILE_BYTES;
 }
 
+static void
+compare_with_state(struct dead_letters *dl, const struct relay_state *state)
+{
+    const struct letter_volume *v = letter_index_newest(&dl->index);
+    bool known = state != NULL && state->letters.known;
+    if (state != NULL) letters_compare(state, &dl->index.found, &dl->account);
+    dl->differs = dl->account.differs;
+    for (uint32_t i = 0; i < dl->index.count && !dl->differs; i++) {
+        letter_volume_see_missing(&dl->index.volumes[i]);
+    }
+    dl->number_min = known ? state->letters.file + 1 : 1;
+    dl->whole_from = 1;
+    if (v != NULL) dl->whole_from = v->number + v->damaged;
+    if (known) dl->whole_from = state->letters.whole_from;
+    if (known) dl->saved = (struct position){state->letters.file, state->letters.offset};
+}
+
+const struct letters_found *
+dead_letters_found(const struct dead_letters *dl)
+{
+    return &dl->index.found;
+}
+
+const struct letters_account *
+dead_letters_account(const struct dead_letters *dl)
+{
+    return &dl->account;
+}
+
 enum err
 dead_letters_open(const struct dead_letters_options *options, uint64_t cursor_pos,
                   uint32_t cursor_index, struct dead_letters **ret_letters, struct why *why)
 {
     struct dead_letters *dl = mem_new(options->memory, sizeof *dl);
     if (dl == NULL) return why_set(why, ERR_NOMEM, "no memory for dead letters");
+    struct letter_reading reading = {options->state, note_known, dl};
     dl->options = *options;
+    dl->options.state = NULL;
     dl->file_bytes_max = file_bytes_of(options->max_bytes);
     dl->cursor_pos = cursor_pos;
     dl->cursor_index = cursor_index;
@@ -379,11 +435,12 @@ dead_letters_open(const struct dead_letters_options *options, uint64_t cursor_po
         why_set(why, e, "%s/%s: path too long", options->dir, LETTER_FILES_DIR);
         goto out;
     }
-    e = letter_index_read(&dl->index, options->env, dl->path, note_known, dl, why);
+    e = letter_index_read(&dl->index, options->env, dl->path, &reading, why);
     if (e == ERR_MISSING) e = OK;
     if (e == ERR_NOMEM) why_set(why, e, "no memory for what is known of dead letters");
     if (e == OK) e = load_tail(dl, why);
     if (e) goto out;
+    compare_with_state(dl, options->state);
 
     *ret_letters = dl;
     dl = NULL;
@@ -462,6 +519,47 @@ dead_letters_sync(struct dead_letters *dl, struct why *why)
     return flush(dl, why);
 }
 
+/* The end of what is durable. */
+static struct position
+end_of(const struct dead_letters *dl)
+{
+    const struct letter_volume *v = letter_index_newest(&dl->index);
+    if (v == NULL) return (struct position){dl->number_min - 1, 0};
+    return (struct position){v->number, v->bytes};
+}
+
+void
+dead_letters_mark(struct dead_letters *dl, struct letters_mark *ret_mark)
+{
+    const struct letter_volume *newest = letter_index_newest(&dl->index);
+    assert(dl->pending.size == 0 && !dl->tail_waits);
+    dl->noted = end_of(dl);
+    struct letters_mark m = {
+        .known = true,
+        .file = dl->noted.file,
+        .offset = dl->noted.offset,
+        .letter_count = newest == NULL ? 0 : newest->letter_count,
+        .whole_from = dl->whole_from,
+    };
+    for (uint32_t i = 0; i < dl->index.count; i++) {
+        const struct letter_volume *v = &dl->index.volumes[i];
+        if (letter_volume_live(v) > 0) letters_mark_add(&m, v->number);
+        for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+            m.live[kind] += (uint64_t)v->counts[LETTER_KEPT][kind] +
+                            v->counts[LETTER_REPLAYING][kind] + v->counts[LETTER_GIVEN][kind];
+        }
+        m.print += v->print;
+    }
+    *ret_mark = m;
+}
+
+void
+dead_letters_saved(struct dead_letters *dl)
+{
+    dl->saved_before = dl->saved;
+    dl->saved = dl->noted;
+}
+
 static uint64_t
 bytes_on_disk(const struct dead_letters *dl)
 {
@@ -475,7 +573,7 @@ bytes_on_disk(const struct dead_letters *dl)
 void
 dead_letters_counts(const struct dead_letters *dl, struct dead_letters_counts *ret_counts)
 {
-    struct dead_letters_counts c = {.bytes = bytes_on_disk(dl), .damaged = dl->index.damaged};
+    struct dead_letters_counts c = {.bytes = bytes_on_disk(dl), .damaged = dl->index.found.damaged};
     for (uint32_t i = 0; i < dl->index.count; i++) {
         const struct letter_volume *v = &dl->index.volumes[i];
         for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
@@ -489,15 +587,31 @@ dead_letters_counts(const struct dead_letters *dl, struct dead_letters_counts *r
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
+/* A letter that was there, and cannot be read any more. */
+static void
+lose_letter(struct dead_letters *dl, struct letter_volume *v, uint32_t number,
+            struct letter_damage at)
+{
+    enum item_kind kind = letter_volume_kind(v, number);
+    letter_volume_set(v, number, LETTER_GONE);
+    uint64_t before = 0;
+    for (unsigned k = 0; k < ITEM_KIND_COUNT; k++) {
+        before += dl->lost[k];
+    }
+    if (before == 0) dl->lost_at = at;
+    dl->lost[kind]++;
+}
+
 /* Somebody has removed a file of ours. */
 static void
 lose_volume(struct dead_letters *dl, struct letter_volume *v)
 {
+    struct letter_damage at = {LETTERS_MISSING, v->number, 0, 0, 0};
     for (uint32_t i = 0; i < v->letter_count; i++) {
-        if (letter_volume_state(v, i) != LETTER_GONE) letter_volume_set(v, i, LETTER_GONE);
+        if (letter_volume_state(v, i) != LETTER_GONE) lose_letter(dl, v, i, at);
     }
     v->clean = false;
-    dl->index.damaged++;
+    letters_found_damage(&dl->index.found, &at);
 }
 
 /*
@@ -523,6 +637,50 @@ use_reader(struct dead_letters *dl, struct letter_volume *v, uint64_t offset, st
     return OK;
 }
 
+/*
+ * A file was read to its end, and not all of its letters were met: those are lost. Leaves the runs
+ * of those that are there in `runs`.
+ */
+static enum err
+check_volume(struct dead_letters *dl, struct letter_volume *v, struct why *why)
+{
+    struct letter_runs runs;
+    const struct letter_entry *entry;
+    if (v->leaving || v->letter_count == 0) return OK;
+    buf_clear(&dl->runs);
+    letter_runs_begin(&runs, &dl->runs);
+    enum err e = use_reader(dl, v, LETTER_FILE_HEADER_BYTES, why);
+    while (e == OK) {
+        e = letter_scan_next(&dl->reader, &entry, why);
+        if (e == OK && entry->type == ENTRY_LETTER) letter_runs_add(&runs, entry->number);
+    }
+    if (e != ERR_MISSING) return e;
+    letter_runs_end(&runs);
+    e = buf_error(&dl->runs);
+    if (e) return why_set(why, e, "no memory for dead letters");
+    struct letter_damage at = {LETTERS_UNREADABLE, v->number, 0, v->bytes, 0};
+    const struct letter_scan *scan = &dl->reader;
+    if (dl->reader_file == v->number && scan->bad_count > 0) {
+        at.offset = scan->bad[0].offset;
+        at.end = scan->bad[0].end;
+        at.letters = scan->bad[0].letters;
+    }
+    struct cursor c = cursor_of(buf_bytes(&dl->runs));
+    uint32_t behind = 0, first = 0, count, number = 0;
+    bool more = true, any = false;
+    while (more) {
+        more = letter_runs_next(&c, &behind, &first, &count);
+        for (; number < (more ? first : v->letter_count); number++) {
+            if (letter_volume_state(v, number) == LETTER_GONE) continue;
+            lose_letter(dl, v, number, at);
+            any = true;
+        }
+        number = behind;
+    }
+    if (any) letters_found_damage(&dl->index.found, &at);
+    return OK;
+}
+
 /* --- requests --------------------------------------------------------------------------------- */
 
 static enum err
@@ -536,20 +694,22 @@ tell_move(struct dead_letters *dl, const struct dead_letter *letter, bool droppe
     return OK;
 }
 
-/* Collects the letters of a file that a request means. */
+/* Collects the letters of a file that a request means. `ret_all`: all that are alive were met. */
 static enum err
 collect(struct dead_letters *dl, struct letter_volume *v, const struct letter_request *r,
-        struct why *why)
+        bool *ret_all, struct why *why)
 {
     struct letter_runs runs;
     const struct letter_entry *entry;
     buf_clear(&dl->runs);
     memset(dl->counted, 0, sizeof dl->counted);
     letter_runs_begin(&runs, &dl->runs);
+    uint64_t met = 0;
     enum err e = use_reader(dl, v, LETTER_FILE_HEADER_BYTES, why);
     while (e == OK) {
         e = letter_scan_next(&dl->reader, &entry, why);
         if (e || entry->type != ENTRY_LETTER) continue;
+        met += letter_volume_state(v, entry->number) != LETTER_GONE;
         bool kept = letter_volume_state(v, entry->number) == LETTER_KEPT;
         if (kept && letter_request_means(r, v->number, entry->offset, entry->letter.reason)) {
             letter_runs_add(&runs, entry->number);
@@ -559,7 +719,9 @@ collect(struct dead_letters *dl, struct letter_volume *v, const struct letter_re
     if (e != ERR_MISSING) return e;
     letter_runs_end(&runs);
     e = buf_error(&dl->runs);
-    return e ? why_set(why, e, "no memory for a request") : OK;
+    if (e) return why_set(why, e, "no memory for a request");
+    *ret_all = met >= letter_volume_live(v);
+    return OK;
 }
 
 /* Those that were collected change their state. */
@@ -582,12 +744,17 @@ carry_out(struct dead_letters *dl, const struct letter_request *r, struct dead_l
           struct why *why)
 {
     bool drop = r->wish == DEAD_LETTERS_DROP;
-    if (!drop) dl->replay_file = 0; /* there may be some before where the replay is */
+    if (!drop) dl->replay_file = dl->checked_file = 0; /* some are before where it is */
     for (uint32_t i = 0; i < dl->index.count; i++) {
         struct letter_volume *v = &dl->index.volumes[i];
         if (v->number > r->file) break;
         if (letter_volume_count(v, LETTER_KEPT) == 0) continue;
-        enum err e = collect(dl, v, r, why);
+        bool all;
+        enum err e = collect(dl, v, r, &all, why);
+        if (e == OK && !all) {
+            e = check_volume(dl, v, why);
+            if (e == OK) e = collect(dl, v, r, &all, why);
+        }
         if (e) return e;
         if (dl->runs.size == 0) continue;
         e = put_marks(dl, drop ? MARK_DROPPED : MARK_REPLAYING, v->number, buf_bytes(&dl->runs),
@@ -613,6 +780,7 @@ tend_requests(struct dead_letters *dl, struct dead_letters_moved *moved, struct 
     if (e) return e == ERR_MISSING ? OK : e;
     for (uint32_t i = 0; i < requests.count && e == OK; i++) {
         const struct letter_request *r = &requests.items[i];
+        moved->requests_damaged += r->damaged;
         if (!r->damaged) e = carry_out(dl, r, moved, why);
         if (e == OK) e = flush(dl, why);
         if (e == OK) e = letter_request_remove(dl->options.env, dl->path, r, why);
@@ -710,15 +878,17 @@ dead_end(const struct dead_letters *dl)
             letters += v->letter_count;
             continue;
         }
+        if (v->released) continue;
         gain += v->bytes;
         if (gain >= 2 * letters) end = v->number;
     }
     return end;
 }
 
-/* Files in which nothing is alive go, wherever they stand. */
+/* Files in which nothing is alive may go, wherever they stand, once what they say of others is said
+ * again and states know that. */
 static enum err
-remove_dead(struct dead_letters *dl, struct why *why)
+release_dead(struct dead_letters *dl, struct why *why)
 {
     enum err e = end_dead_newest(dl, why);
     uint32_t end = dead_end(dl);
@@ -728,9 +898,30 @@ remove_dead(struct dead_letters *dl, struct why *why)
         if (!is_dead(dl, &dl->index.volumes[i])) e = restate(dl, i, why);
     }
     if (e == OK) e = flush(dl, why);
+    for (uint32_t i = 0; i < dl->index.count && e == OK; i++) {
+        struct letter_volume *v = &dl->index.volumes[i];
+        if (v->number > end || v->released || !is_dead(dl, v)) continue;
+        v->released = true;
+        v->release = end_of(dl);
+    }
+    return e;
+}
+
+static bool
+is_behind(struct position a, struct position b)
+{
+    return a.file > b.file || (a.file == b.file && a.offset > b.offset);
+}
+
+static enum err
+remove_dead(struct dead_letters *dl, struct dead_letters_moved *moved, struct why *why)
+{
+    enum err e = release_dead(dl, why);
     for (uint32_t i = 0; i < dl->index.count && e == OK;) {
         const struct letter_volume *v = &dl->index.volumes[i];
-        if (v->number <= end && is_dead(dl, v))
+        bool goes = v->released && !is_behind(v->release, dl->saved_before);
+        moved->waits |= v->released && !goes;
+        if (goes)
             e = remove_volume(dl, i, why);
         else
             i++;
@@ -747,29 +938,130 @@ is_too_old(const struct dead_letters *dl, const struct letter_volume *v, int64_t
     return age_ms > dl->options.max_age_ms;
 }
 
+/* Those that only wait for a state are as good as gone. */
+static uint64_t
+bytes_alive(const struct dead_letters *dl)
+{
+    uint64_t bytes = dl->pending.size;
+    for (uint32_t i = 0; i < dl->index.count; i++) {
+        const struct letter_volume *v = &dl->index.volumes[i];
+        if (!is_dead(dl, v)) bytes += v->bytes;
+    }
+    return bytes;
+}
+
+/* Marks for all of a file's letters that are in one of these states. */
+static enum err
+mark_volume(struct dead_letters *dl, uint32_t at, unsigned states, enum letter_mark mark,
+            struct why *why)
+{
+    const struct letter_volume *v = &dl->index.volumes[at];
+    struct letter_runs runs;
+    buf_clear(&dl->runs);
+    letter_runs_begin(&runs, &dl->runs);
+    for (uint32_t i = 0; i < v->letter_count; i++) {
+        if (states >> letter_volume_state(v, i) & 1) letter_runs_add(&runs, i);
+    }
+    letter_runs_end(&runs);
+    enum err e = buf_error(&dl->runs);
+    if (e) return why_set(why, e, "no memory for dead letters");
+    return dl->runs.size == 0 ? OK : put_marks(dl, mark, v->number, buf_bytes(&dl->runs), why);
+}
+
+/* All letters of a file are given up: then it is dead. */
+static enum err
+drop_volume(struct dead_letters *dl, uint32_t at, struct dead_letters_moved *moved, struct why *why)
+{
+    enum { ALIVE = 1 << LETTER_KEPT | 1 << LETTER_REPLAYING | 1 << LETTER_GIVEN };
+    enum err e = mark_volume(dl, at, ALIVE, MARK_GONE, why);
+    struct letter_volume *v = &dl->index.volumes[at];
+    for (uint32_t i = 0; i < v->letter_count && e == OK; i++) {
+        if (letter_volume_state(v, i) == LETTER_GONE) continue;
+        moved->dropped_full[letter_volume_kind(v, i)]++;
+        letter_volume_set(v, i, LETTER_GONE);
+    }
+    return e;
+}
+
 /* The oldest file goes as long as all have too many bytes, or it is too old. */
 static enum err
-remove_oldest(struct dead_letters *dl, int64_t now_ms, struct dead_letters_moved *moved,
-              struct why *why)
+drop_oldest(struct dead_letters *dl, int64_t now_ms, struct dead_letters_moved *moved,
+            struct why *why)
 {
-    for (;;) {
-        struct letter_volume *v = dl->index.count == 0 ? NULL : &dl->index.volumes[0];
-        if (v == NULL || (is_newest(dl, v) && v->letter_count == 0)) return OK;
-        bool full = bytes_on_disk(dl) > dl->options.max_bytes;
-        if (!full && !is_too_old(dl, v, now_ms)) return OK;
-        enum err e = is_newest(dl, v) ? end_newest(dl, why) : OK;
-        uint64_t gone[ITEM_KIND_COUNT];
-        v = &dl->index.volumes[0];
-        for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-            gone[kind] = (uint64_t)v->counts[LETTER_KEPT][kind] +
-                         v->counts[LETTER_REPLAYING][kind] + v->counts[LETTER_GIVEN][kind];
-        }
-        if (e == OK) e = remove_volume(dl, 0, why);
-        if (e) return e;
-        for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-            moved->dropped_full[kind] += gone[kind];
-        }
+    enum err e = OK;
+    for (uint32_t at = 0; at < dl->index.count && e == OK; at++) {
+        const struct letter_volume *v = &dl->index.volumes[at];
+        if (is_dead(dl, v)) continue;
+        if (is_newest(dl, v) && v->letter_count == 0) break;
+        bool full = bytes_alive(dl) > dl->options.max_bytes;
+        if (!full && !is_too_old(dl, v, now_ms)) break;
+        e = is_newest(dl, v) ? end_newest(dl, why) : OK;
+        if (e == OK) e = drop_volume(dl, at, moved, why);
     }
+    return e == OK ? flush(dl, why) : e;
+}
+
+/* --- after damage ----------------------------------------------------------------------------- */
+
+/* A letter that was being replayed is one again, as it was: in a new place (invariant 4). */
+static enum err
+call_off_volume(struct dead_letters *dl, uint32_t number, uint64_t *called_off, struct why *why)
+{
+    struct letter_volume *v = letter_index_find(&dl->index, number);
+    const struct letter_entry *entry;
+    enum err e = flush(dl, why);
+    if (e == OK) e = use_reader(dl, v, LETTER_FILE_HEADER_BYTES, why);
+    while (e == OK) {
+        struct letter_slot slot, *known;
+        e = letter_scan_next(&dl->reader, &entry, why);
+        if (e || entry->type != ENTRY_LETTER) continue;
+        v = letter_index_find(&dl->index, number);
+        if (letter_volume_state(v, entry->number) != LETTER_REPLAYING) continue;
+        struct letter_place place = {number, entry->number};
+        e = put_letter(dl, &entry->letter, place, &slot, why);
+        if (e) break;
+        known = letter_table_find(&dl->known, slot.pos, slot.index);
+        if (known != NULL) *known = slot;
+        ++*called_off;
+    }
+    return e == ERR_MISSING ? OK : e;
+}
+
+/* What marks have said may be lost: so it is said that what is lost is gone, and nothing is sent
+ * again before an operator wants it once more. */
+static enum err
+put_right(struct dead_letters *dl, struct dead_letters_moved *moved, struct why *why)
+{
+    if (!dl->differs) return OK;
+    enum err e = OK;
+    const struct letter_volume *newest = letter_index_newest(&dl->index);
+    uint32_t last = newest == NULL ? 0 : newest->number;
+    for (uint32_t at = 0; at < dl->index.count && e == OK; at++) {
+        if (dl->index.volumes[at].unread_count == 0) continue;
+        e = mark_volume(dl, at, 1 << LETTER_UNREAD, MARK_GONE, why);
+        if (e == OK) letter_volume_see_missing(&dl->index.volumes[at]);
+    }
+    for (uint32_t at = 0; at < dl->index.count && e == OK; at++) {
+        const struct letter_volume *v = &dl->index.volumes[at];
+        if (v->number > last || letter_volume_count(v, LETTER_REPLAYING) == 0) continue;
+        e = call_off_volume(dl, v->number, &moved->called_off, why);
+    }
+    if (e == OK) e = flush(dl, why);
+    dl->differs = e != OK;
+    return e;
+}
+
+/* What could not be read any more since this was told last. */
+static void
+tell_lost(struct dead_letters *dl, struct dead_letters_moved *moved)
+{
+    uint64_t sum = 0;
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        moved->lost[kind] += dl->lost[kind];
+        sum += dl->lost[kind];
+    }
+    if (sum > 0) letter_damage_print(&dl->lost_at, dl->path, moved->lost_at);
+    memset(dl->lost, 0, sizeof dl->lost);
 }
 
 /* A request that cannot be read or carried out is no reason to let the budget go. */
@@ -778,12 +1070,14 @@ dead_letters_tend(struct dead_letters *dl, int64_t now_ms, struct dead_letters_m
                   struct why *why)
 {
     enum err e = flush(dl, why);
+    if (e == OK) e = put_right(dl, ret_moved, why);
     if (e) return e;
     struct why later;
     enum err requests = tend_requests(dl, ret_moved, why);
-    e = remove_dead(dl, &later);
-    if (e == OK) e = remove_oldest(dl, now_ms, ret_moved, &later);
+    e = drop_oldest(dl, now_ms, ret_moved, &later);
+    if (e == OK) e = remove_dead(dl, ret_moved, &later);
     if (requests == OK && e) why_set(why, e, "%s", later.text);
+    tell_lost(dl, ret_moved);
     return err_first(requests, e);
 }
 
@@ -816,12 +1110,17 @@ next_of_volume(struct dead_letters *dl, struct letter_volume *v, const struct le
         *ret = entry;
         return OK;
     }
-    return e;
+    if (e != ERR_MISSING || letter_volume_count(v, LETTER_REPLAYING) == 0) return e;
+    if (dl->checked_file == v->number) return e;
+    dl->checked_file = v->number; /* not each time: of two with one identity one waits */
+    enum err checked = check_volume(dl, v, why);
+    return checked ? checked : e;
 }
 
 enum err
 dead_letters_next_replay(struct dead_letters *dl, struct dead_letter *ret_letter, struct why *why)
 {
+    if (dl->differs) return ERR_MISSING; /* replays are called off */
     for (uint32_t i = 0; i < dl->index.count; i++) {
         struct letter_volume *v = &dl->index.volumes[i];
         const struct letter_entry *entry = NULL;
@@ -855,8 +1154,10 @@ load_given(struct dead_letters *dl, const struct letter_slot *slot, struct dead_
     }
     /* It could be read once, and cannot be any more; nor will it be after a restart. */
     if (!v->leaving && letter_volume_state(v, slot->place.number) != LETTER_GONE) {
-        letter_volume_set(v, slot->place.number, LETTER_GONE);
-        dl->index.damaged++;
+        struct letter_damage at = {LETTERS_UNREADABLE, v->number, slot->offset, slot->offset + 1,
+                                   1};
+        lose_letter(dl, v, slot->place.number, at);
+        letters_found_damage(&dl->index.found, &at);
     }
     return ERR_MISSING;
 }

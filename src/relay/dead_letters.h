@@ -10,6 +10,10 @@
  * remembered of a letter is half a byte; identities are known only of those at or behind the cursor
  * when it was opened, and of those that are being replayed.
  *
+ * The destination's state says what the files held when it was written (letters_mark.h). So whoever
+ * reads them can tell damage from what a crash left, and how many letters are lost or back; and no
+ * file goes before two states in a row say that it held nothing any more.
+ *
  * Threads: one for a struct dead_letters; the functions of the second half from anywhere.
  */
 #ifndef RELAY_DEAD_LETTERS_H
@@ -18,6 +22,8 @@
 #include "backend/item.h"
 #include "base/buf.h"
 #include "sys/env.h"
+
+enum { DEAD_LETTERS_TEXT_BYTES = 384 };
 
 struct dead_letter {
     uint64_t pos;
@@ -31,9 +37,14 @@ struct dead_letter {
 /* --- the relay's half ------------------------------------------------------------------------- */
 
 struct dead_letters;
+struct letters_mark;
+struct letters_account;
+struct letters_found;
+struct relay_state;
 struct dead_letters_options {
     struct env *env;
     const char *dir; /* the destination's, which is there; outlives what is opened */
+    const struct relay_state *state; /* its, for the opening; NULL: nothing is known of letters */
     struct budget *memory;
     uint64_t max_bytes;
     int64_t max_age_ms; /* 0: for ever */
@@ -49,13 +60,18 @@ struct dead_letters_options {
 /*
  * Reads all of them. Nothing is made on disk before the first letter. What stands at or behind the
  * cursor may be added again by a relay that begins there: that is noticed then. ERR_UNSUPPORTED: a
- * newer version wrote them. ERR_IO, ERR_NOMEM. Damaged letters are skipped, and counted.
+ * newer version wrote them. ERR_IO, ERR_NOMEM. Damaged letters are skipped, and counted: if not all
+ * is as the state says, replays are called off with the next dead_letters_tend(), as nobody knows
+ * which of them are over.
  */
 MUST_CHECK enum err dead_letters_open(const struct dead_letters_options *options,
                                       uint64_t cursor_pos, uint32_t cursor_index,
                                       struct dead_letters **ret_letters, struct why *why);
 /* Abandons what was not synced. */
 void dead_letters_free(struct dead_letters *letters);
+/* What the opening has met, and what becomes of the account then. */
+const struct letters_found *dead_letters_found(const struct dead_letters *letters);
+const struct letters_account *dead_letters_account(const struct dead_letters *letters);
 
 /*
  * Durable with the next sync. Added again after a restart, it counts once, and what is said last
@@ -77,6 +93,11 @@ MUST_CHECK enum err dead_letters_revoke_known(struct dead_letters *letters, uint
 /* After an error all that was said waits for the next one. */
 MUST_CHECK enum err dead_letters_sync(struct dead_letters *letters, struct why *why);
 
+/* For the state to be written: all but `replaying`. Everything is synced. */
+void dead_letters_mark(struct dead_letters *letters, struct letters_mark *ret_mark);
+/* The state with the mark that was asked for last is durable. */
+void dead_letters_saved(struct dead_letters *letters);
+
 struct dead_letters_counts {
     uint64_t letters[ITEM_KIND_COUNT]; /* that nothing was decided about */
     uint64_t replaying[ITEM_KIND_COUNT];
@@ -90,7 +111,7 @@ void dead_letters_counts(const struct dead_letters *letters,
  * Looks for requests, and at budget and age, and acts on them: durable on return. What moved is
  * added to `ret_moved`: to replaying (an operator's replay), or away. After an error, too: what
  * moved is said once, and the rest waits for the next call. Syncs, as dead_letters_sync(). May read
- * all files, after a request.
+ * all files, after a request. Files go once dead_letters_saved() was called twice after that.
  */
 struct dead_letters_moved {
     uint64_t replaying[ITEM_KIND_COUNT];
@@ -99,6 +120,12 @@ struct dead_letters_moved {
     uint64_t dropped_full[ITEM_KIND_COUNT];
     uint64_t counted[ITEM_KIND_COUNT]; /* of the first two together, by who is told of each */
     uint64_t counted_dropped[ITEM_KIND_COUNT];
+    /* They cannot be read any more; those that were being replayed are among them. */
+    uint64_t lost[ITEM_KIND_COUNT];
+    char lost_at[DEAD_LETTERS_TEXT_BYTES]; /* the first place, if there are any */
+    uint64_t called_off;                   /* replays: these are letters again */
+    uint64_t requests_damaged;             /* and removed */
+    bool waits;                            /* for a state to be written: then more can be removed */
 };
 MUST_CHECK enum err dead_letters_tend(struct dead_letters *letters, int64_t now_ms,
                                       struct dead_letters_moved *ret_moved, struct why *why);
@@ -129,30 +156,39 @@ MUST_CHECK enum err dead_letters_settle(struct dead_letters *letters, uint64_t p
 
 enum dead_letter_state { DEAD_LETTER_KEPT, DEAD_LETTER_REPLAYING };
 
+/* What is wrong with the files, by themselves and beside what the destination's state says. */
+enum { DEAD_LETTERS_TEXTS = 8 };
+struct dead_letters_report {
+    uint64_t damaged; /* places in them, of which the first: */
+    uint32_t text_count;
+    char texts[DEAD_LETTERS_TEXTS][DEAD_LETTERS_TEXT_BYTES];
+    uint64_t lost; /* letters that should be there, */
+    uint64_t back; /* and that should not; both until a relay has counted them */
+};
+
 /*
  * Calls `each` for every letter under a destination's directory, oldest first, with requests that
  * wait already counted in. Changes nothing; a relay may be at work. ERR_MISSING: no letters were
  * ever there; ERR_AGAIN: files went time and again while they were read; ERR_UNSUPPORTED, ERR_IO,
- * ERR_NOMEM. Errors of `each` are forwarded. `ret_damaged` (may be NULL): places in the files that
- * cannot be read.
+ * ERR_NOMEM. Errors of `each` are forwarded. `ret_report` may be NULL.
  */
-MUST_CHECK enum err dead_letters_each(struct env *env, const char *dir, struct budget *memory,
-                                      enum err (*each)(void *context,
-                                                       const struct dead_letter *letter,
-                                                       enum dead_letter_state state),
-                                      void *context, uint64_t *ret_damaged, struct why *why);
+MUST_CHECK enum err dead_letters_each(
+    struct env *env, const char *dir, struct budget *memory,
+    enum err (*each)(void *context, const struct dead_letter *letter, enum dead_letter_state state),
+    void *context, struct dead_letters_report *ret_report, struct why *why);
 
 /* The numbers are stored. */
 enum dead_letters_wish { DEAD_LETTERS_REPLAY = 0, DEAD_LETTERS_DROP = 1 };
 /*
  * Asks the relay to replay or drop all letters there are now and nothing was decided about, or
  * those with one reason (NULL: all). Durable on return. `ret_count`: how many that are; if there
- * are none, nothing is asked, so asking twice does no more than once. ERR_MISSING: no letters were
- * ever there; ERR_INPUT: no reason is that long; ERR_LIMIT: too many requests wait; and those of
- * dead_letters_each().
+ * are none, nothing is asked, so asking twice does no more than once. `ret_report` may be NULL.
+ * ERR_MISSING: no letters were ever there; ERR_INPUT: no reason is that long; ERR_LIMIT: too many
+ * requests wait; and those of dead_letters_each().
  */
 MUST_CHECK enum err dead_letters_request(struct env *env, const char *dir, struct budget *memory,
                                          enum dead_letters_wish wish, const char *reason,
-                                         uint64_t *ret_count, struct why *why);
+                                         uint64_t *ret_count,
+                                         struct dead_letters_report *ret_report, struct why *why);
 
 #endif

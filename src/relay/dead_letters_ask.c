@@ -3,7 +3,9 @@
  * requests for it.
  *
  * Requests are listed before the files are read: one that the relay carries out meanwhile shows in
- * the files as well, and means nothing there any more.
+ * the files as well, and means nothing there any more. So is the state: files may go once two later
+ * ones know that they are not needed, so if something seems to be lost, and there is a later state,
+ * all is read again.
  */
 #include "relay/dead_letters.h"
 
@@ -15,9 +17,14 @@ enum { TRIES_MAX = 8, PATH_BYTES = sizeof(((struct file *)0)->path) };
 struct view {
     struct env *env;
     struct budget *memory;
+    const char *dir;
     char path[PATH_BYTES];
+    struct buf state_bytes; /* what `state` has views of */
+    struct relay_state state;
+    bool has_state;
     struct letter_requests requests;
     struct letter_index index;
+    struct letters_account account;
 };
 
 static void
@@ -25,15 +32,61 @@ view_close(struct view *view)
 {
     letter_requests_fini(&view->requests);
     letter_index_fini(&view->index);
+    buf_fini(&view->state_bytes);
+}
+
+/* Without a state that can be read nothing is known of what there should be. */
+static enum err
+read_state(const struct view *view, struct buf *bytes, struct relay_state *ret_state, bool *ret_is,
+           struct why *why)
+{
+    buf_init(bytes, view->memory, RELAY_STATE_BYTES_MAX);
+    enum err e = relay_state_read(view->env, view->dir, bytes, ret_state, why);
+    *ret_is = e == OK;
+    return e == ERR_MISSING || e == ERR_CORRUPT || e == ERR_UNSUPPORTED ? OK : e;
+}
+
+static bool
+same_mark(const struct letters_mark *a, const struct letters_mark *b)
+{
+    return a->file == b->file && a->offset == b->offset && a->print == b->print;
+}
+
+/* Whether what seems to be lost went because a relay is at work. */
+static enum err
+check_again(const struct view *view, struct why *why)
+{
+    struct buf bytes;
+    struct relay_state now;
+    bool is;
+    enum err e = read_state(view, &bytes, &now, &is, why);
+    if (e == OK && is && !same_mark(&now.letters, &view->state.letters)) {
+        e = why_set(why, ERR_AGAIN, "%s: letters went while they were read", view->path);
+    }
+    buf_fini(&bytes);
+    return e;
 }
 
 static enum err
 view_try(struct view *view, struct why *why)
 {
     enum err e = letter_requests_read(&view->requests, view->env, view->path, view->memory, why);
-    if (e) return e;
+    bool none = e == ERR_MISSING;
+    if (e && !none) return e;
     letter_index_init(&view->index, view->memory);
-    e = letter_index_read(&view->index, view->env, view->path, NULL, NULL, why);
+    e = read_state(view, &view->state_bytes, &view->state, &view->has_state, why);
+    struct letter_reading reading = {.state = view->has_state ? &view->state : NULL};
+    if (e == OK) {
+        e = letter_index_read(&view->index, view->env, view->path, &reading, why);
+        none = e == ERR_MISSING;
+    }
+    memset(&view->account, 0, sizeof view->account);
+    if ((e == OK || none) && view->has_state) {
+        letters_compare(&view->state, &view->index.found, &view->account);
+    }
+    bool gone = view->account.differs || view->index.found.missing_files > 0;
+    if ((e == OK || none) && gone) e = check_again(view, why);
+    if (none && e == OK && !gone) e = why_set(why, ERR_MISSING, "%s: there are none", view->path);
     if (e) view_close(view);
     return e;
 }
@@ -42,7 +95,7 @@ static enum err
 view_open(struct view *view, struct env *env, const char *dir, struct budget *memory,
           struct why *why)
 {
-    *view = (struct view){.env = env, .memory = memory};
+    *view = (struct view){.env = env, .memory = memory, .dir = dir};
     enum err e = path_join(view->path, sizeof view->path, dir, LETTER_FILES_DIR);
     if (e) return why_set(why, e, "%s/%s: path too long", dir, LETTER_FILES_DIR);
     unsigned tries = 0;
@@ -50,6 +103,22 @@ view_open(struct view *view, struct env *env, const char *dir, struct budget *me
         e = view_try(view, why);
     } while (e == ERR_AGAIN && ++tries < TRIES_MAX);
     return e;
+}
+
+static void
+view_report(const struct view *view, struct dead_letters_report *ret)
+{
+    const struct letters_found *found = &view->index.found;
+    if (ret == NULL) return;
+    memset(ret, 0, sizeof *ret);
+    ret->damaged = found->damaged;
+    for (uint32_t i = 0; i < found->first_count; i++) {
+        letter_damage_print(&found->first[i], view->path, ret->texts[ret->text_count++]);
+    }
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT && view->account.differs; kind++) {
+        ret->lost += view->account.lost[kind];
+        ret->back += view->account.back[kind];
+    }
 }
 
 /* What will become of a letter that is kept, once the requests are carried out. */
@@ -126,14 +195,14 @@ enum err
 dead_letters_each(struct env *env, const char *dir, struct budget *memory,
                   enum err (*each)(void *context, const struct dead_letter *letter,
                                    enum dead_letter_state state),
-                  void *context, uint64_t *ret_damaged, struct why *why)
+                  void *context, struct dead_letters_report *ret_report, struct why *why)
 {
     struct view view;
     struct telling telling = {each, context};
     enum err e = view_open(&view, env, dir, memory, why);
     if (e) return e;
     e = view_walk(&view, tell, &telling, why);
-    if (e == OK && ret_damaged != NULL) *ret_damaged = view.index.damaged;
+    if (e == OK) view_report(&view, ret_report);
     view_close(&view);
     return e;
 }
@@ -177,7 +246,7 @@ make_durable(const struct view *view, const struct letter_volume *v, struct why 
 enum err
 dead_letters_request(struct env *env, const char *dir, struct budget *memory,
                      enum dead_letters_wish wish, const char *reason, uint64_t *ret_count,
-                     struct why *why)
+                     struct dead_letters_report *ret_report, struct why *why)
 {
     struct view view;
     struct letter_request request = {.wish = wish};
@@ -188,6 +257,7 @@ dead_letters_request(struct env *env, const char *dir, struct budget *memory,
     if (reason != NULL) memcpy(request.reason, reason, strlen(reason));
     enum err e = view_open(&view, env, dir, memory, why);
     if (e) return e;
+    view_report(&view, ret_report);
     const struct letter_volume *newest = letter_index_newest(&view.index);
     if (newest == NULL) {
         e = why_set(why, ERR_MISSING, "%s: there are no dead letters", view.path);

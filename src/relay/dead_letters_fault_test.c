@@ -96,6 +96,15 @@ step_sync(struct rig *rig, struct model *m)
 }
 
 static void
+step_save(struct rig *rig, struct model *m)
+{
+    enum err e = rig_save(rig);
+    for (uint32_t id = 0; id < m->next && e == OK; id++) {
+        m->disk[id] = m->now[id];
+    }
+}
+
+static void
 step_tend(struct rig *rig, struct model *m, bool exact)
 {
     struct dead_letters_moved moved = {{0}};
@@ -163,6 +172,7 @@ step_open(struct rig *rig, struct model *m, bool exact)
     m->given_count = 0;
     memset(m->fresh, 0, sizeof m->fresh);
     if (e) return false;
+    assert_false(dead_letters_account(rig->letters)->differs);
     if (exact) learn(rig, m, m->disk, false);
     if (!exact) memcpy(m->now, m->disk, sizeof m->now);
     m->alive = sum(rig_counts(rig).letters) + sum(rig_counts(rig).replaying);
@@ -182,8 +192,10 @@ step(struct rig *rig, struct model *m, bool exact)
         step_add(rig, m, old);
     } else if (what < 50 && m->next > 0 && !m->fresh[old]) {
         step_revoke(rig, m, old);
-    } else if (what < 58) {
+    } else if (what < 54) {
         step_sync(rig, m);
+    } else if (what < 58) {
+        step_save(rig, m);
     } else if (what < 66) {
         step_tend(rig, m, exact);
     } else if (what < 74) {

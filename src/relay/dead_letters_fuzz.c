@@ -43,7 +43,8 @@ decide(struct env *env, struct dead_letters *letters)
     struct dead_letters_moved moved = {{0}};
     uint64_t count;
     struct bytes none = {NULL, 0};
-    enum err e = dead_letters_request(env, "/east", NULL, DEAD_LETTERS_REPLAY, NULL, &count, NULL);
+    enum err e =
+        dead_letters_request(env, "/east", NULL, DEAD_LETTERS_REPLAY, NULL, &count, NULL, NULL);
     assert(e == OK);
     e = dead_letters_tend(letters, 1000, &moved, NULL);
     assert(e == OK);

@@ -483,7 +483,7 @@ test_letters_go_with_the_youngest_of_their_file(void **state)
     uint64_t before = 0;
     assert_true(rig_files(&rig).count >= 8);
     for (int64_t now = 0; now <= 200; now++) {
-        must(dead_letters_tend(rig.letters, first + now, &rig.moved, &rig.why));
+        must(rig_tend_at(&rig, first + now));
         uint64_t gone = sum(rig.moved.dropped_full);
         int64_t all = now - 80 < 0 ? 0 : now - 80; /* so many are too old */
         assert_true(gone <= (uint64_t)all);

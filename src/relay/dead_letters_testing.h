@@ -18,7 +18,7 @@
 
 #include "base/hash.h"
 #include "model/labels.h"
-#include "relay/dead_letters.h"
+#include "relay/letters_found.h"
 #include "sys/fault.h"
 #include "sys/sim.h"
 
@@ -44,8 +44,11 @@ struct rig {
     struct dead_letters_options options;
     struct dead_letters *letters;
     struct dead_letters_moved moved; /* since it was opened */
+    struct relay_state state;        /* as it is on disk, */
+    bool stateless;                  /* unless it never is */
     uint64_t random;
     uint64_t damaged; /* by the last walk */
+    struct dead_letters_report report;
     struct finding found[LETTERS_MAX];
     uint32_t found_count;
     struct why why;
@@ -99,6 +102,8 @@ rig_open_at(struct rig *rig, uint64_t cursor_pos, uint32_t cursor_index)
 {
     assert_null(rig->letters);
     memset(&rig->moved, 0, sizeof rig->moved);
+    rig->state.cursor = (struct relay_cursor){cursor_pos, cursor_index};
+    rig->options.state = rig->stateless ? NULL : &rig->state;
     return dead_letters_open(&rig->options, cursor_pos, cursor_index, &rig->letters, &rig->why);
 }
 
@@ -106,6 +111,23 @@ static inline enum err
 rig_open(struct rig *rig)
 {
     return rig_open_at(rig, 0, 0);
+}
+
+/* A state is written. Its account has all letters, or none if all are behind the cursor. */
+static inline enum err
+rig_save(struct rig *rig)
+{
+    enum err e = dead_letters_sync(rig->letters, &rig->why);
+    if (e) return e;
+    struct dead_letters_counts counts;
+    dead_letters_counts(rig->letters, &counts);
+    dead_letters_mark(rig->letters, &rig->state.letters);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT && rig->state.cursor.pos > 0; kind++) {
+        rig->state.fates.count[kind][FATE_DEAD_LETTERED] = counts.letters[kind];
+        rig->state.letters.replaying[kind] = counts.replaying[kind];
+    }
+    dead_letters_saved(rig->letters);
+    return OK;
 }
 
 static inline void
@@ -271,16 +293,30 @@ rig_add_many(struct rig *rig, uint32_t first, uint32_t count)
 }
 
 static inline enum err
+rig_tend_at(struct rig *rig, int64_t now_ms)
+{
+    enum err e = dead_letters_tend(rig->letters, now_ms, &rig->moved, &rig->why);
+    if (e || !rig->moved.waits) return e;
+    /* And files go, once states know. */
+    e = rig_save(rig);
+    if (e == OK) e = rig_save(rig);
+    rig->moved.waits = false;
+    if (e == OK) e = dead_letters_tend(rig->letters, now_ms, &rig->moved, &rig->why);
+    if (e == OK) assert_false(rig->moved.waits);
+    return e;
+}
+
+static inline enum err
 rig_tend(struct rig *rig)
 {
-    return dead_letters_tend(rig->letters, 2000000, &rig->moved, &rig->why);
+    return rig_tend_at(rig, 2000000);
 }
 
 static inline enum err
 rig_request(struct rig *rig, enum dead_letters_wish wish, const char *reason, uint64_t *ret_count)
 {
     sim_env_advance_ns(rig->sim, NS_PER_S); /* requests are in the order of their time */
-    return dead_letters_request(rig->env, DIR, NULL, wish, reason, ret_count, &rig->why);
+    return dead_letters_request(rig->env, DIR, NULL, wish, reason, ret_count, NULL, &rig->why);
 }
 
 static inline enum err
@@ -328,18 +364,35 @@ note_letter(void *context, const struct dead_letter *letter, enum dead_letter_st
     return OK;
 }
 
+/* Puts the state where others look for it. */
+static inline void
+rig_show_state(struct rig *rig)
+{
+    struct buf scratch;
+    struct env *env = sim_env_env(rig->sim);
+    if (!rig->state.letters.known) {
+        must(env_unlink(env, "/relay/east/state", NULL));
+        return;
+    }
+    buf_init(&scratch, NULL, RELAY_STATE_BYTES_MAX);
+    must(relay_state_write(env, DIR, &scratch, &rig->state, NULL));
+    buf_fini(&scratch);
+}
+
 /* As an operator would look, on a machine on which nothing fails. */
 static inline void
 rig_look(struct rig *rig)
 {
+    rig_show_state(rig);
     memset(rig->found, 0, sizeof rig->found);
     rig->found_count = 0;
     rig->damaged = 0;
     struct budget memory;
     budget_init(&memory, "look", 0, NULL);
     enum err e = dead_letters_each(sim_env_env(rig->sim), DIR, &memory, note_letter, rig,
-                                   &rig->damaged, &rig->why);
+                                   &rig->report, &rig->why);
     if (e && e != ERR_MISSING) fail_msg("%s", rig->why.text);
+    rig->damaged = e == OK ? rig->report.damaged : 0;
     assert_int_equal(budget_used(&memory), 0);
 }
 

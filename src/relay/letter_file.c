@@ -290,6 +290,7 @@ unpack_entry(struct letter_scan *s, struct bytes payload)
         return unpack_marks(s, &c);
     case ENTRY_END:
         return OK;
+    case ENTRY_HOLE:
     default:
         return ERR_UNSUPPORTED;
     }
@@ -361,28 +362,86 @@ frame_at(struct letter_scan *s, uint64_t offset, bool searching, struct frame *r
     return OK;
 }
 
-/* What stands at `offset` is bad. Whether it was ever durable, a later batch has to say. */
 static void
-suspect(struct letter_scan *s, uint64_t offset)
+note_bad(struct letter_scan *s, uint64_t offset, uint64_t end)
 {
     s->clean = false;
+    s->bad_before = true;
+    if (s->bad_count < LETTER_BAD_MAX) s->bad[s->bad_count++] = (struct letter_bad){offset, end, 0};
+}
+
+/* The bad places that were met are damage. */
+static void
+condemn(struct letter_scan *s)
+{
+    s->damaged += s->suspects;
+    if (s->suspects > 0) s->damaged_end = s->suspect_at + 1;
+    s->suspects = 0;
+}
+
+/* What stands there is bad. Whether it was ever durable, a later batch has to say, unless it is
+ * known already. */
+static void
+suspect(struct letter_scan *s, uint64_t offset, uint64_t end)
+{
+    note_bad(s, offset, end);
     s->suspects++;
     s->suspect_at = offset;
+    if (offset < s->durable_end) condemn(s);
+}
+
+void
+letter_scan_trust(struct letter_scan *s, uint64_t durable_end)
+{
+    s->durable_end = durable_end;
+    if (s->suspects > 0 && s->suspect_at < durable_end) condemn(s);
+}
+
+/* The first whole entry at or behind an offset; `end` if there is none. */
+static enum err
+find_whole(struct letter_scan *s, uint64_t from, uint64_t end, uint64_t *ret_at, struct why *why)
+{
+    for (uint64_t at = from; at < end; at++) {
+        struct frame frame;
+        enum err e = frame_at(s, at, true, &frame, why);
+        if (e) return e;
+        if (!frame.whole) continue;
+        *ret_at = at;
+        return OK;
+    }
+    *ret_at = end;
+    return OK;
 }
 
 static enum err
 search(struct letter_scan *s, struct why *why)
 {
-    uint64_t bad = s->offset, at = bad + 1;
-    struct frame frame = {.whole = false};
-    for (; at < s->end; at++) {
-        enum err e = frame_at(s, at, true, &frame, why);
-        if (e) return e;
-        if (frame.whole) break;
-    }
-    s->offset = frame.whole ? at : s->end;
-    suspect(s, bad);
+    uint64_t at = s->end;
+    enum err e = find_whole(s, s->offset + 1, s->end, &at, why);
+    if (e) return e;
+    suspect(s, s->offset, at);
+    s->offset = at;
     return OK;
+}
+
+/* Between two letters there may be a place that is bad: then as many are missing there. */
+static void
+note_letter(struct letter_scan *s)
+{
+    uint32_t number = s->entry.number;
+    s->entry.missing = s->bad_before ? number - s->next_number : 0;
+    if (s->bad_before) s->bad[s->bad_count - 1].letters = s->entry.missing;
+    s->bad_before = false;
+    s->next_number = number + 1;
+}
+
+/* It passes its checksum and makes no sense. */
+static void
+note_nonsense(struct letter_scan *s)
+{
+    note_bad(s, s->entry.offset, s->offset);
+    s->damaged++;
+    if (s->entry.offset >= s->damaged_end) s->damaged_end = s->entry.offset + 1;
 }
 
 enum err
@@ -399,14 +458,12 @@ letter_scan_next(struct letter_scan *s, const struct letter_entry **ret_entry, s
         if (e == ERR_NOMEM) return why_set(why, e, "%s: no memory for a letter", s->file.path);
         s->offset += LETTER_ENTRY_HEADER_BYTES + frame.payload.size;
         s->whole_end = s->offset;
+        s->ended = s->entry.type == ENTRY_END;
         if (frame.batch_offset > s->batch_at) s->batch_at = frame.batch_offset;
-        if (s->suspects > 0 && frame.batch_offset > s->suspect_at) {
-            s->damaged += s->suspects;
-            s->suspects = 0;
-        }
-        if (e == ERR_CORRUPT) s->damaged++;
+        if (s->suspects > 0 && frame.batch_offset > s->suspect_at) condemn(s);
+        if (e == ERR_CORRUPT) note_nonsense(s);
         if (e) continue;
-        if (s->entry.type == ENTRY_LETTER) s->next_number = s->entry.number + 1;
+        if (s->entry.type == ENTRY_LETTER) note_letter(s);
         *ret_entry = &s->entry;
         return OK;
     }
@@ -420,6 +477,8 @@ letter_scan_seek(struct letter_scan *s, uint64_t offset, uint64_t end)
     s->end = end < LETTER_FILE_READ_BYTES ? end : LETTER_FILE_READ_BYTES;
     s->patience = PATIENCE_BYTES;
     s->next_number = 0;
+    s->bad_before = false;
+    s->bad_count = 0;
 }
 
 static enum err
@@ -431,7 +490,7 @@ read_header(struct letter_scan *s, struct why *why)
     bool good = at != NULL && memcmp(at, MAGIC, sizeof MAGIC) == 0 &&
                 load_le32(at + 16) == crc32c(0, bytes_of(at, 16));
     if (!good) {
-        suspect(s, 0);
+        suspect(s, 0, LETTER_FILE_HEADER_BYTES);
         return OK;
     }
     if (load_le32(at + 12) <= VERSION) return OK;
@@ -457,6 +516,68 @@ letter_scan_open(struct letter_scan *s, struct env *env, const char *path, struc
     }
     if (e) letter_scan_close(s);
     return e;
+}
+
+/* In the place of so many bytes. */
+static enum err
+put_hole(struct buf *to, uint64_t size, uint32_t batch_offset)
+{
+    enum { HOLE_MIN = LETTER_ENTRY_HEADER_BYTES + 1 };
+    static const uint8_t zeros[4096] = {0};
+    struct buf payload;
+    enum err e = OK;
+    buf_init(&payload, to->budget, LETTER_ENTRY_BYTES_MAX);
+    while (size > 0 && e == OK) {
+        uint64_t part = size;
+        if (part > LETTER_ENTRY_BYTES_MAX) part = LETTER_ENTRY_BYTES_MAX - HOLE_MIN;
+        if (part < HOLE_MIN) e = ERR_CORRUPT;
+        if (e) break;
+        buf_clear(&payload);
+        buf_put_u8(&payload, ENTRY_HOLE);
+        while (payload.size < part - LETTER_ENTRY_HEADER_BYTES && buf_error(&payload) == OK) {
+            size_t more = (size_t)part - LETTER_ENTRY_HEADER_BYTES - payload.size;
+            buf_put(&payload, zeros, more < sizeof zeros ? more : sizeof zeros);
+        }
+        e = buf_error(&payload);
+        if (e == OK) e = letter_entry_put(to, buf_bytes(&payload), batch_offset);
+        size -= part;
+    }
+    buf_fini(&payload);
+    return e;
+}
+
+enum err
+letter_scan_mend(struct letter_scan *s, uint64_t from, uint64_t end, struct buf *to,
+                 struct why *why)
+{
+    uint64_t at = from;
+    s->patience = PATIENCE_BYTES;
+    if (at == 0) {
+        letter_header_put(to);
+        at = LETTER_FILE_HEADER_BYTES;
+    }
+    while (at < end && buf_error(to) == OK) {
+        const uint8_t *bytes;
+        struct frame frame;
+        enum err e = frame_at(s, at, false, &frame, why);
+        if (e) return e;
+        if (frame.whole) {
+            size_t size = LETTER_ENTRY_HEADER_BYTES + frame.payload.size;
+            e = window_get(s, at, size, &bytes, why);
+            if (e) return e;
+            buf_put(to, bytes, bytes == NULL ? 0 : size);
+            at += size;
+            continue;
+        }
+        uint64_t behind = end;
+        e = find_whole(s, at + 1, end, &behind, why);
+        if (e == OK) e = put_hole(to, behind - at, (uint32_t)from);
+        if (e == ERR_CORRUPT) why_set(why, e, "%s: what a crash left is too short", s->file.path);
+        if (e == ERR_NOMEM) why_set(why, e, "no memory for dead letters");
+        if (e) return e;
+        at = behind;
+    }
+    return buf_error(to) ? why_set(why, buf_error(to), "no memory for dead letters") : OK;
 }
 
 void

@@ -5,7 +5,8 @@
  * A file is a header and entries. An entry is a letter, or marks: what became of letters of this
  * file or of older ones. Entries are written in batches, each durable before the next is begun; an
  * entry says where its batch began. So what is bad before the begin of a batch is damage, and what
- * is bad behind the begin of the last one is what a crash left.
+ * is bad behind the begin of the last one is what a crash left, unless somebody else knows that it
+ * was durable (letters_mark.h).
  *
  * Threads: none of its own; a scan belongs to one at a time.
  */
@@ -22,6 +23,7 @@ enum {
     LETTER_ENTRY_HEADER_BYTES = 12,
     LETTER_ENTRY_BYTES_MAX = 16 * 1024 * 1024, /* without its header */
     LETTER_BYTES_MIN = 32,                     /* no letter with its header is smaller */
+    LETTER_BAD_MAX = 16,                       /* places of a file that are told one by one */
 };
 
 #define LETTER_FILES_DIR "dead-letters" /* in the destination's directory */
@@ -46,7 +48,8 @@ enum letter_mark {
 enum letter_entry_type {
     ENTRY_LETTER = 1,
     ENTRY_MARKS = 2,
-    ENTRY_END = 3, /* of a file behind which another one begins: all of it is durable */
+    ENTRY_END = 3,  /* of a file behind which another one begins: all of it is durable */
+    ENTRY_HOLE = 4, /* in the place of what a crash left; readers are not given any */
 };
 
 struct letter_entry {
@@ -55,6 +58,7 @@ struct letter_entry {
 
     /* ENTRY_LETTER: */
     uint32_t number;
+    uint32_t missing; /* numbers before it that cannot be read, as bytes between cannot */
     struct letter_place replaces; /* that letter is no longer one */
     struct dead_letter letter;
     struct histogram histogram; /* the letter's, if it is one */
@@ -106,15 +110,27 @@ bool letter_runs_next(struct cursor *from, uint32_t *behind, uint32_t *ret_first
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
+/* Bytes of a file that cannot be read. */
+struct letter_bad {
+    uint64_t offset;
+    uint64_t end;
+    uint32_t letters; /* numbers of letters that are missing here */
+};
+
 struct letter_scan {
     struct file file;
     struct budget *memory;
-    uint64_t end;       /* of what is to be read: the file's size as it was opened */
-    uint64_t offset;    /* where the next entry is looked for */
-    uint64_t whole_end; /* of the last entry that was given */
-    uint64_t batch_at;  /* where the last batch begins, as far as entries were given */
-    uint64_t damaged;   /* places that were durable and cannot be read */
-    bool clean;         /* nothing bad was met so far, a torn end neither */
+    uint64_t durable_end; /* all before it is known to have been durable */
+    uint64_t end;         /* of what is to be read: the file's size as it was opened */
+    uint64_t offset;      /* where the next entry is looked for */
+    uint64_t whole_end;   /* of the last entry that was given */
+    uint64_t batch_at;    /* where the last batch begins, as far as entries were given */
+    bool ended;           /* the last whole entry says that nothing comes behind it */
+    uint64_t damaged;     /* places that were durable and cannot be read */
+    uint64_t damaged_end; /* bad places before it are such */
+    bool clean;           /* nothing bad was met so far, a torn end neither */
+    struct letter_bad bad[LETTER_BAD_MAX]; /* the first of them, damaged or not */
+    uint32_t bad_count;
 
     struct buf window; /* of the file, from window_at on */
     uint64_t window_at;
@@ -122,6 +138,7 @@ struct letter_scan {
     uint64_t patience;  /* how many bytes may still be summed up in search of an entry */
     uint32_t suspects;  /* bad places that may be of the last batch */
     uint64_t suspect_at;
+    bool bad_before;      /* something bad stands between the last letter and here */
     uint32_t next_number; /* letters' numbers ascend */
     struct letter_entry entry;
 };
@@ -142,5 +159,14 @@ void letter_scan_seek(struct letter_scan *scan, uint64_t offset, uint64_t end);
  */
 MUST_CHECK enum err letter_scan_next(struct letter_scan *scan,
                                      const struct letter_entry **ret_entry, struct why *why);
+/* All before this offset was durable: what is bad there is damage. */
+void letter_scan_trust(struct letter_scan *scan, uint64_t durable_end);
+/*
+ * Puts the bytes of the file from `from` (0, or where a batch begins) to `end` (of a whole entry),
+ * with a header that is one, and with holes in the place of what cannot be read: to be written over
+ * what a crash left. ERR_CORRUPT: a hole does not fit in; ERR_IO, ERR_NOMEM.
+ */
+MUST_CHECK enum err letter_scan_mend(struct letter_scan *scan, uint64_t from, uint64_t end,
+                                     struct buf *to, struct why *why);
 
 #endif

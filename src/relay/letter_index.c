@@ -1,13 +1,19 @@
 /*
  * letter_index.c - the files are read in the order of their numbers, and each from its begin: what
  * an entry says of a letter is true until a later one says otherwise.
+ *
+ * Where the state knows the files up to a place, the letters there are at that place have to be
+ * those it knows; what marks behind it say is told apart, as the state has not heard of it.
  */
 #include "relay/letter_index.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
-enum { VOLUMES_MAX = 1 << 20, NIBBLES_FIRST_BYTES = 64, STATE_BITS = 2 };
+#include "base/hash.h"
+#include "relay/letter_table.h"
+
+enum { VOLUMES_MAX = 1 << 20, NIBBLES_FIRST_BYTES = 64, STATE_BITS = 2, UNCOUNTED_MAX = 1 << 20 };
 
 _Static_assert(LETTER_STATE_COUNT <= 4 && ITEM_KIND_COUNT <= 4, "state and kind are a nibble");
 
@@ -78,6 +84,18 @@ letter_index_newest(const struct letter_index *index)
 
 /* --- letters ---------------------------------------------------------------------------------- */
 
+/* Stored, in sums: docs/format/relay.md. */
+static uint64_t
+print_of(const struct letter_volume *v, uint32_t number, enum letter_state state)
+{
+    uint8_t bytes[9];
+    if (state == LETTER_GONE) return 0;
+    store_le32(bytes, v->number);
+    store_le32(bytes + 4, number);
+    bytes[8] = state != LETTER_KEPT;
+    return hash_bytes(bytes_of(bytes, sizeof bytes), 0);
+}
+
 static unsigned
 nibble(const struct letter_volume *v, uint32_t number)
 {
@@ -118,6 +136,7 @@ letter_volume_add(struct letter_volume *v, uint32_t number, enum item_kind kind,
     v->letter_count = number + 1;
     set_nibble(v, number, LETTER_KEPT | (unsigned)kind << STATE_BITS);
     v->counts[LETTER_KEPT][kind]++;
+    v->print += print_of(v, number, LETTER_KEPT);
 }
 
 enum letter_state
@@ -142,6 +161,7 @@ letter_volume_set(struct letter_volume *v, uint32_t number, enum letter_state st
     assert(before != LETTER_GONE);
     v->counts[before][kind]--;
     if (state != LETTER_GONE) v->counts[state][kind]++;
+    v->print += print_of(v, number, state) - print_of(v, number, before);
     set_nibble(v, number, state | (unsigned)kind << STATE_BITS);
 }
 
@@ -187,94 +207,328 @@ order_numbers(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+struct reader {
+    struct letter_index *index;
+    const struct letter_reading *reading;
+    const struct letters_mark *mark; /* NULL: nothing is known */
+    bool passed;                     /* the place that it knows */
+    bool is_last;                    /* the file at hand */
+    struct letter_table uncounted;   /* by their places: letters that the state's account has not */
+};
+
+/* --- reading: states -------------------------------------------------------------------------- */
+
+static bool
+counts_has(const struct reader *r, const struct letter_volume *v, uint32_t number)
+{
+    return letter_table_find(&r->uncounted, v->number, number) == NULL;
+}
+
+/* It cannot be read, and need not be. */
+static void
+see_gone(struct letter_volume *v, uint32_t number)
+{
+    set_nibble(v, number, LETTER_GONE);
+    v->unread_count--;
+}
+
 /* A letter that was replaced lies in an older file, or before its successor; one that is gone from
  * there need not be forgotten. */
 static void
 forget_replaced(const struct letter_index *index, struct letter_place place)
 {
     struct letter_volume *v = place.file == 0 ? NULL : letter_index_find(index, place.file);
-    if (v != NULL && letter_volume_state(v, place.number) != LETTER_GONE) {
+    enum letter_state state = v == NULL ? LETTER_GONE : letter_volume_state(v, place.number);
+    if (state == LETTER_UNREAD)
+        see_gone(v, place.number);
+    else if (state != LETTER_GONE)
         letter_volume_set(v, place.number, LETTER_GONE);
-    }
 }
 
 static void
-apply_marks(const struct letter_index *index, const struct letter_entry *entry)
+apply_mark(struct reader *r, struct letter_volume *v, uint32_t number, enum letter_mark mark)
 {
-    struct letter_volume *v = letter_index_find(index, entry->file);
+    enum letter_state before = letter_volume_state(v, number);
+    if (before == LETTER_UNREAD && mark != MARK_REPLAYING) see_gone(v, number);
+    if (before == LETTER_GONE || before == LETTER_UNREAD) return;
+    enum item_kind kind = letter_volume_kind(v, number);
+    letter_volume_set(v, number, mark == MARK_REPLAYING ? LETTER_REPLAYING : LETTER_GONE);
+    if (r->passed && counts_has(r, v, number)) r->index->found.moved[kind][mark]++;
+}
+
+static void
+apply_marks(struct reader *r, const struct letter_entry *entry)
+{
+    struct letter_volume *v = letter_index_find(r->index, entry->file);
     struct cursor runs = cursor_of(entry->runs);
     uint32_t behind = 0, first, count;
-    enum letter_state to = entry->mark == MARK_REPLAYING ? LETTER_REPLAYING : LETTER_GONE;
     while (v != NULL && letter_runs_next(&runs, &behind, &first, &count)) {
         for (uint32_t i = 0; i < count && first + i < v->letter_count; i++) {
-            if (letter_volume_state(v, first + i) != LETTER_GONE)
-                letter_volume_set(v, first + i, to);
+            apply_mark(r, v, first + i, entry->mark);
         }
     }
 }
 
+/* Letters that were there, up to this number, and cannot be read. ERR_NOMEM. */
 static enum err
-fold(struct letter_index *index, struct letter_volume *v, const struct letter_entry *entry)
+note_unread(const struct letter_index *index, struct letter_volume *v, uint32_t end)
 {
-    if (entry->type == ENTRY_MARKS) apply_marks(index, entry);
-    if (entry->type != ENTRY_LETTER) return OK;
-    enum err e = letter_volume_reserve(index, v, entry->number);
+    if (end <= v->letter_count) return OK;
+    enum err e = letter_volume_reserve(index, v, end - 1);
+    for (; e == OK && v->letter_count < end; v->letter_count++) {
+        set_nibble(v, v->letter_count, LETTER_UNREAD);
+        v->unread_count++;
+    }
+    return e;
+}
+
+/* Of letters that come by again, so that marks about them are not counted twice. Beyond a million
+ * they are not remembered. */
+static enum err
+note_uncounted(struct reader *r, const struct letter_volume *v, const struct letter_entry *entry)
+{
+    const struct relay_state *state = r->reading->state;
+    if (state == NULL || letters_count_has(state, &entry->letter)) return OK;
+    if (r->uncounted.count >= UNCOUNTED_MAX) return OK;
+    struct letter_slot slot = {
+        v->number, entry->number, (uint32_t)entry->offset, {v->number, entry->number}};
+    return letter_table_put(&r->uncounted, &slot);
+}
+
+static enum err
+fold_letter(struct reader *r, struct letter_volume *v, const struct letter_entry *entry)
+{
+    enum err e = OK;
+    if (entry->missing > 0) e = note_unread(r->index, v, entry->number);
+    if (e == OK) e = letter_volume_reserve(r->index, v, entry->number);
+    if (e == OK) e = note_uncounted(r, v, entry);
     if (e) return e;
-    forget_replaced(index, entry->replaces);
+    forget_replaced(r->index, entry->replaces);
     letter_volume_add(v, entry->number, entry->letter.item.kind, entry->letter.failed_ms);
     return OK;
 }
 
+/* --- reading: files --------------------------------------------------------------------------- */
+
+/* All was read up to the place that the state knows. */
 static enum err
-read_volume(struct letter_index *index, struct env *env, const char *path,
-            enum err (*each)(void *context, const struct letter_volume *volume,
-                             const struct letter_entry *letter),
-            void *context, struct why *why)
+pass_mark(struct reader *r)
 {
-    struct letter_volume *v = letter_index_newest(index);
-    struct letter_scan scan;
-    const struct letter_entry *entry;
-    enum err e = letter_scan_open(&scan, env, path, index->memory, why);
-    if (e) return e == ERR_MISSING ? why_set(why, ERR_AGAIN, "%s went", path) : e;
-    while ((e = letter_scan_next(&scan, &entry, why)) == OK) {
-        e = fold(index, v, entry);
-        if (e) why_set(why, e, "%s: no memory for its letters", path);
-        if (e == OK && each != NULL && entry->type == ENTRY_LETTER) e = each(context, v, entry);
-        if (e) break;
+    struct letter_index *index = r->index;
+    const struct letters_mark *mark = r->mark;
+    struct letter_volume *v = letter_index_find(index, mark->file);
+    /* No file holds more of them than that, whatever somebody has written. */
+    bool may_be = mark->letter_count <= LETTER_FILE_READ_BYTES / LETTER_BYTES_MIN;
+    enum err e = v != NULL && may_be ? note_unread(index, v, mark->letter_count) : OK;
+    for (uint32_t i = 0; i < index->count; i++) {
+        const struct letter_volume *each = &index->volumes[i];
+        for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+            index->found.live[kind] +=
+                (uint64_t)each->counts[LETTER_KEPT][kind] + each->counts[LETTER_REPLAYING][kind];
+        }
+        index->found.print += each->print;
     }
-    v->bytes = scan.end;
-    v->whole_bytes = scan.whole_end;
-    v->batch_bytes = scan.batch_at;
+    r->passed = true;
+    return e;
+}
+
+static bool
+is_behind_mark(const struct reader *r, uint32_t file, uint64_t offset)
+{
+    return file > r->mark->file || (file == r->mark->file && offset >= r->mark->offset);
+}
+
+static void
+add_damage(struct reader *r, struct letter_damage damage)
+{
+    letters_found_damage(&r->index->found, &damage);
+}
+
+/* What the scan met. */
+static void
+add_bad(struct reader *r, uint32_t number, const struct letter_scan *scan)
+{
+    uint64_t told = 0;
+    for (uint32_t i = 0; i < scan->bad_count; i++) {
+        const struct letter_bad *bad = &scan->bad[i];
+        if (bad->offset >= scan->damaged_end) continue;
+        told++;
+        add_damage(r, (struct letter_damage){LETTERS_UNREADABLE, number, bad->offset, bad->end,
+                                             bad->letters});
+    }
+    if (scan->damaged > told) r->index->found.damaged += scan->damaged - told;
+}
+
+/* A file behind which another one begins says at its end that it is one. */
+static bool
+must_be_whole(const struct reader *r, uint32_t number)
+{
+    return r->mark != NULL && number >= r->mark->whole_from && !r->is_last;
+}
+
+/* The file that was written to when the state was. */
+static enum err
+end_known_volume(struct reader *r, struct letter_volume *v, const struct letter_scan *scan)
+{
+    uint64_t durable = r->mark->offset;
+    uint64_t known = durable < v->whole_bytes ? durable : v->whole_bytes;
+    if (v->batch_bytes < known) v->batch_bytes = known;
+    if (scan->end < durable) {
+        v->clean = false;
+        v->damaged = true;
+        add_damage(r, (struct letter_damage){LETTERS_CUT, v->number, scan->end, durable, 0});
+    }
+    return r->passed ? OK : pass_mark(r);
+}
+
+static enum err
+end_volume(struct reader *r, struct letter_volume *v, struct letter_scan *scan)
+{
+    bool whole = must_be_whole(r, v->number);
+    if (whole) letter_scan_trust(scan, UINT64_MAX);
+    add_bad(r, v->number, scan);
+    v->bytes = scan->end;
+    v->whole_bytes = scan->whole_end;
+    v->batch_bytes = scan->batch_at;
     v->made = true;
-    v->clean = scan.clean;
-    index->damaged += scan.damaged;
-    letter_scan_close(&scan);
+    v->clean = scan->clean;
+    v->damaged = scan->damaged > 0;
+    if (r->mark != NULL && v->number == r->mark->file) return end_known_volume(r, v, scan);
+    if (whole && scan->clean && !scan->ended) {
+        v->damaged = true;
+        add_damage(r, (struct letter_damage){LETTERS_CUT, v->number, scan->end, 0, 0});
+    }
+    return OK;
+}
+
+static enum err
+read_entries(struct reader *r, struct letter_volume *v, struct letter_scan *scan, struct why *why)
+{
+    const struct letter_entry *entry;
+    const struct letter_reading *reading = r->reading;
+    enum err e = OK;
+    while (e == OK) {
+        e = letter_scan_next(scan, &entry, why);
+        if (e) break;
+        if (r->mark != NULL && !r->passed && is_behind_mark(r, v->number, entry->offset)) {
+            e = pass_mark(r);
+        }
+        if (e == OK && entry->type == ENTRY_MARKS) apply_marks(r, entry);
+        if (e == OK && entry->type == ENTRY_LETTER) e = fold_letter(r, v, entry);
+        if (e) why_set(why, e, "%s: no memory for its letters", scan->file.path);
+        if (e == OK && reading->each != NULL && entry->type == ENTRY_LETTER) {
+            e = reading->each(reading->context, v, entry);
+        }
+    }
     return e == ERR_MISSING ? OK : e;
+}
+
+static enum err
+read_volume(struct reader *r, struct env *env, const char *path, struct why *why)
+{
+    struct letter_volume *v = letter_index_newest(r->index);
+    struct letter_scan scan;
+    enum err e = letter_scan_open(&scan, env, path, r->index->memory, why);
+    if (e) return e == ERR_MISSING ? why_set(why, ERR_AGAIN, "%s went", path) : e;
+    if (r->mark != NULL && v->number == r->mark->file) letter_scan_trust(&scan, r->mark->offset);
+    e = read_entries(r, v, &scan, why);
+    if (e == OK) {
+        e = end_volume(r, v, &scan);
+        if (e) why_set(why, e, "%s: no memory for its letters", path);
+    }
+    letter_scan_close(&scan);
+    return e;
+}
+
+static enum err
+read_volumes(struct reader *r, struct env *env, const char *dir, const struct numbers *n,
+             struct why *why)
+{
+    enum err e = OK;
+    for (uint32_t i = 0; i < n->count && e == OK; i++) {
+        char name[LETTER_FILE_NAME_BYTES], path[sizeof(((struct file *)0)->path)];
+        uint32_t number = load_le32(n->all.at + i * sizeof(uint32_t));
+        r->is_last = i + 1 == n->count;
+        letter_file_name(number, name);
+        e = path_join(path, sizeof path, dir, name);
+        if (e == OK) e = letter_index_append(r->index, number);
+        if (e)
+            why_set(why, e, "%s/%s", dir, name);
+        else
+            e = read_volume(r, env, path, why);
+    }
+    return e;
+}
+
+/* Files that held letters when the state was written, and the one that was written to then. */
+static void
+find_missing(struct reader *r)
+{
+    const struct letters_mark *mark = r->mark;
+    uint64_t files = 0;
+    for (uint32_t i = 0; i < mark->run_count; i++) {
+        for (uint32_t k = 0; k < mark->runs[i].count && files < VOLUMES_MAX; k++, files++) {
+            uint32_t number = mark->runs[i].first + k;
+            if (number == mark->file || letter_index_find(r->index, number) != NULL) continue;
+            add_damage(r, (struct letter_damage){LETTERS_MISSING, number, 0, 0, 0});
+        }
+    }
+    if (mark->offset == 0 || letter_index_find(r->index, mark->file) != NULL) return;
+    add_damage(r, (struct letter_damage){LETTERS_MISSING, mark->file, 0, 0, 0});
+}
+
+/* What there is in the end. */
+static void
+count_found(struct reader *r)
+{
+    struct letters_found *found = &r->index->found;
+    for (uint32_t i = 0; i < r->index->count; i++) {
+        const struct letter_volume *v = &r->index->volumes[i];
+        found->missing += v->unread_count;
+        for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+            found->kept[kind] += v->counts[LETTER_KEPT][kind];
+            found->replaying[kind] += v->counts[LETTER_REPLAYING][kind];
+        }
+    }
+    for (size_t i = 0; i < r->uncounted.capacity; i++) {
+        const struct letter_place *place = &r->uncounted.slots[i].place;
+        if (place->file == 0) continue;
+        const struct letter_volume *v = letter_index_find(r->index, place->file);
+        enum letter_state state = letter_volume_state(v, place->number);
+        enum item_kind kind = letter_volume_kind(v, place->number);
+        found->kept[kind] -= state == LETTER_KEPT;
+        found->replaying[kind] -= state == LETTER_REPLAYING;
+    }
 }
 
 enum err
 letter_index_read(struct letter_index *index, struct env *env, const char *dir,
-                  enum err (*each)(void *context, const struct letter_volume *volume,
-                                   const struct letter_entry *letter),
-                  void *context, struct why *why)
+                  const struct letter_reading *reading, struct why *why)
 {
     struct numbers n = {.count = 0};
+    struct reader r = {.index = index, .reading = reading};
+    if (reading->state != NULL && reading->state->letters.known) r.mark = &reading->state->letters;
     buf_init(&n.all, index->memory, VOLUMES_MAX * sizeof(uint32_t));
+    letter_table_init(&r.uncounted, index->memory);
     enum err e = env_listdir(env, dir, note_name, &n, why);
     if (e == ERR_LIMIT) why_set(why, e, "%s has too many files", dir);
     if (e == ERR_NOMEM) why_set(why, e, "%s: no memory for its names", dir);
     if (e == OK && n.count > 0) qsort(n.all.at, n.count, sizeof(uint32_t), order_numbers);
-    for (uint32_t i = 0; i < n.count && e == OK; i++) {
-        char name[LETTER_FILE_NAME_BYTES], path[sizeof(((struct file *)0)->path)];
-        uint32_t number = load_le32(n.all.at + i * sizeof(uint32_t));
-        letter_file_name(number, name);
-        e = path_join(path, sizeof path, dir, name);
-        if (e == OK) e = letter_index_append(index, number);
-        if (e)
-            why_set(why, e, "%s/%s", dir, name);
-        else
-            e = read_volume(index, env, path, each, context, why);
+    if (e == OK) e = read_volumes(&r, env, dir, &n, why);
+    if (e == OK || e == ERR_MISSING) {
+        if (r.mark != NULL && !r.passed && pass_mark(&r) != OK) e = ERR_NOMEM;
+        if (r.mark != NULL) find_missing(&r);
+        count_found(&r);
     }
+    letter_table_fini(&r.uncounted);
     buf_fini(&n.all);
     return e;
+}
+
+void
+letter_volume_see_missing(struct letter_volume *v)
+{
+    for (uint32_t i = 0; i < v->letter_count && v->unread_count > 0; i++) {
+        if (letter_volume_state(v, i) == LETTER_UNREAD) see_gone(v, i);
+    }
 }

@@ -7,7 +7,7 @@
 #ifndef RELAY_LETTER_INDEX_H
 #define RELAY_LETTER_INDEX_H
 
-#include "relay/letter_file.h"
+#include "relay/letters_found.h"
 
 enum letter_state {
     LETTER_GONE, /* delivered, dropped, revoked, said again elsewhere, or never read */
@@ -15,21 +15,34 @@ enum letter_state {
     LETTER_REPLAYING,
     LETTER_GIVEN, /* replaying, and in the hands of the relay; not known on disk */
     LETTER_STATE_COUNT,
+    /* While files are read: its number is missing, and no mark has said that it is gone. */
+    LETTER_UNREAD = LETTER_GIVEN,
+};
+
+/* In the files. */
+struct position {
+    uint32_t file;
+    uint64_t offset;
 };
 
 /* A file. */
 struct letter_volume {
     uint32_t number;
-    uint32_t letter_count; /* the number of the letter to come */
-    uint64_t bytes;        /* on disk */
-    uint64_t whole_bytes;  /* when it was read: up to where there are whole entries, */
-    uint64_t batch_bytes;  /* and where the last batch of them begins */
-    bool made;             /* it is there */
-    bool clean;            /* it may be continued at its end */
-    bool leaving;          /* its removal was begun */
-    int64_t oldest_ms;     /* of its letters, when they failed */
+    uint32_t letter_count;   /* the number of the letter to come */
+    uint64_t bytes;          /* on disk */
+    uint64_t whole_bytes;    /* when it was read: up to where there are whole entries, */
+    uint64_t batch_bytes;    /* and where the last batch of them begins */
+    bool made;               /* it is there */
+    bool clean;              /* it may be continued at its end */
+    bool damaged;            /* something in it was durable and is not there */
+    bool leaving;            /* its removal was begun */
+    bool released;           /* it holds nothing that anybody needs, once the state knows that: */
+    struct position release; /* that is when it knows this place */
+    int64_t oldest_ms;       /* of its letters, when they failed */
     int64_t youngest_ms;
     uint32_t counts[LETTER_STATE_COUNT][ITEM_KIND_COUNT]; /* of LETTER_GONE not kept */
+    uint32_t unread_count;                                /* letters that are LETTER_UNREAD */
+    uint64_t print;                                       /* of those that are not gone */
     uint8_t *nibbles;                                     /* state, and kind times 4 */
     size_t capacity;                                      /* bytes */
 };
@@ -39,23 +52,27 @@ struct letter_index {
     struct letter_volume *volumes; /* by their numbers */
     uint32_t count;
     uint32_t capacity;
-    uint64_t damaged; /* places in files */
+    struct letters_found found; /* when it was read */
 };
 
 void letter_index_init(struct letter_index *index, struct budget *memory);
 void letter_index_fini(struct letter_index *index);
 
+struct letter_reading {
+    /* What the destination's state says of them; NULL: there is none. */
+    const struct relay_state *state;
+    /* Is told of every letter once it is in the index; NULL: nobody wants to know. */
+    enum err (*each)(void *context, const struct letter_volume *volume,
+                     const struct letter_entry *letter);
+    void *context;
+};
 /*
- * Reads all files of a directory. `each`, which may be NULL, is told of every letter once it is in
- * the index. ERR_MISSING: no such directory. ERR_AGAIN: files went meanwhile, somebody is at work;
- * then the index is to be thrown away, as after every error. ERR_UNSUPPORTED, ERR_IO, ERR_NOMEM;
- * ERR_LIMIT: of names.
+ * Reads all files of a directory. ERR_MISSING: no such directory, which is told in `found`, too.
+ * ERR_AGAIN: files went meanwhile, somebody is at work; then the index is to be thrown away, as
+ * after every other error. ERR_UNSUPPORTED, ERR_IO, ERR_NOMEM; ERR_LIMIT: of names.
  */
 MUST_CHECK enum err letter_index_read(struct letter_index *index, struct env *env, const char *dir,
-                                      enum err (*each)(void *context,
-                                                       const struct letter_volume *volume,
-                                                       const struct letter_entry *letter),
-                                      void *context, struct why *why);
+                                      const struct letter_reading *reading, struct why *why);
 
 /* One with a number above all others. Moves the others: they are to be found again. ERR_NOMEM. */
 MUST_CHECK enum err letter_index_append(struct letter_index *index, uint32_t number);
@@ -76,6 +93,8 @@ enum letter_state letter_volume_state(const struct letter_volume *volume, uint32
 enum item_kind letter_volume_kind(const struct letter_volume *volume, uint32_t number);
 /* Of one that is not gone. */
 void letter_volume_set(struct letter_volume *volume, uint32_t number, enum letter_state state);
+/* Those that cannot be read are gone. */
+void letter_volume_see_missing(struct letter_volume *volume);
 /* Letters in a state, of all kinds; and all that are not gone. */
 uint64_t letter_volume_count(const struct letter_volume *volume, enum letter_state state);
 uint64_t letter_volume_live(const struct letter_volume *volume);

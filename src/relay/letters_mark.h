@@ -16,8 +16,8 @@ enum { LETTERS_MARK_RUNS_MAX = 16 };
 
 struct letters_mark {
     bool known;            /* false: an older version wrote the state, and nothing is said */
-    uint32_t file;         /* the one written to; 0: there is none */
-    uint64_t offset;       /* in it: all before it is durable */
+    uint32_t file;         /* the one written to: no other has a higher number */
+    uint64_t offset;       /* in it: all before it is durable; 0: the file is not there */
     uint32_t letter_count; /* the number that its next letter has */
     uint32_t whole_from;   /* files from this number on end as they should if another one follows */
     uint64_t live[ITEM_KIND_COUNT];      /* letters in files: kept and replaying */

@@ -386,8 +386,8 @@ take_wish(struct relay *r)
 }
 
 /*
- * Moves in the account what operator, budget and age decided about letters. Of those that went for
- * the budget some may have been replaying: how many are is known.
+ * Moves in the account what operator, budget and age decided about letters, and what is lost. Of
+ * those that went for the budget or are lost some may have been replaying: how many are is known.
  */
 static void
 count_moved(struct relay *r, const struct dead_letters_moved *moved)
@@ -400,7 +400,7 @@ count_moved(struct relay *r, const struct dead_letters_moved *moved)
         uint64_t replays_lost = were - counts.replaying[kind];
         r->replaying[kind] = counts.replaying[kind];
         count[FATE_DEAD_LETTERED] -= moved->replaying[kind] + moved->dropped[kind] -
-                                     moved->counted[kind] + full - replays_lost;
+                                     moved->counted[kind] + full + moved->lost[kind] - replays_lost;
         count[FATE_DROPPED + DROP_BY_OPERATOR] +=
             moved->dropped[kind] - moved->counted_dropped[kind];
         count[FATE_DROPPED + DROP_DEAD_LETTERS_FULL] += full;
@@ -419,6 +419,7 @@ tend_letters(struct relay *r)
     memset(&moved, 0, sizeof moved);
     enum err e = dead_letters_tend(r->letters, env_realtime_ms(r->options.env), &moved, &why);
     count_moved(r, &moved);
+    letters_tended(r, &moved);
     if (e) relay_note_failure(r, "dead letters", "dead_letters", why.text);
 }
 

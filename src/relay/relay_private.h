@@ -282,6 +282,18 @@ uint64_t account_taken(const struct relay *r, enum item_kind kind);
 /* Items taken that are not settled. */
 uint64_t account_queued(const struct relay *r, enum item_kind kind);
 
+/* --- letters_account.c ------------------------------------------------------------------------ */
+
+/* Counts what the opening of the letters has shown, and tells it. */
+void letters_opened(struct relay *r);
+/* What the state to be written says of letters, which are synced. `before`: what was settled before
+ * its cursor in this run. */
+void letters_remember(struct relay *r, const struct fates *before, struct letters_mark *ret_mark);
+/* The same, when those of items behind the cursor were just revoked, and synced. */
+void letters_taken_back(struct relay *r, struct letters_mark *ret_mark);
+/* Tells what dead_letters_tend() met, and counts what is lost; all else is relay.c's. */
+void letters_tended(struct relay *r, const struct dead_letters_moved *moved);
+
 /* --- catch_up.c ------------------------------------------------------------------------------- */
 
 /* Leaves the log for the store if it is too far behind, and comes back. */

@@ -332,7 +332,7 @@ test_dead_letters_are_sent_again_when_told(void **state)
     for (uint32_t i = 0; i < w->count; i++) {
         w->sent[i].poison = false;
     }
-    must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_REPLAY, NULL, &letters,
+    must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_REPLAY, NULL, &letters, NULL,
                               &w->m.why));
     assert_int_equal(letters, dead);
     log_some(w, 9, 100); /* and what is refused now stays */
@@ -347,7 +347,7 @@ test_dead_letters_are_sent_again_when_told(void **state)
     for (uint32_t i = 0; i < 990; i++) {
         assert_true(w->sent[i].delivered);
     }
-    must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_DROP, "bad", &letters,
+    must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_DROP, "bad", &letters, NULL,
                               &w->m.why));
     assert_int_equal(letters, 9);
     turn(w, 40);
@@ -396,7 +396,7 @@ ask_for(struct world *w, enum dead_letters_wish wish)
 {
     uint64_t letters;
     enum err e =
-        dead_letters_request(w->m.env, "relay/there", NULL, wish, NULL, &letters, &w->m.why);
+        dead_letters_request(w->m.env, "relay/there", NULL, wish, NULL, &letters, NULL, &w->m.why);
     assert_true(e == OK || e == ERR_MISSING);
 }
 
@@ -538,7 +538,7 @@ test_with_one_lane_letters_wait_for_the_call_under_way(void **state)
     for (uint32_t i = 0; i < w->count; i++) {
         w->sent[i].poison = false;
     }
-    must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_REPLAY, NULL, &letters,
+    must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_REPLAY, NULL, &letters, NULL,
                               &w->m.why));
     assert_true(letters > 200);
     w->moods.retry = 70;
@@ -634,7 +634,7 @@ test_letters_that_arrived_are_letters_until_that_is_saved(void **state)
             w->sent[i].poison = w->sent[i].dead = false;
         }
         must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_REPLAY, NULL,
-                                  &letters, &w->m.why));
+                                  &letters, NULL, &w->m.why));
         mem_fail_nth(nth, true); /* the state cannot be written, and then the power goes */
         turn(w, 200);
         mem_fail_nth(0, false);

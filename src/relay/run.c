@@ -85,6 +85,7 @@ next_state(struct relay *r, struct relay_state *ret_state, struct why *why)
     if (r->fill == NULL && r->options.tsdb != NULL && !r->ahead.lasting) {
         tsdb_gone(r->options.tsdb, &s->gone, &s->gone_exemplars);
     }
+    letters_remember(r, &before, &s->letters);
     enum err e = relay_ask_writer(r, why);
     s->writer = buf_bytes(&r->next_writer_state);
     if (e || r->fill == NULL) return e;
@@ -127,6 +128,7 @@ relay_save(struct relay *r, struct why *why)
     if (r->fill != NULL) swap(&r->place, &r->next_place);
     r->writer_state_hash = hash_bytes(state.writer, 0);
     r->dirty = false;
+    if (!r->settings->dry_run) dead_letters_saved(r->letters);
     replay_saved(r);
     account_saved(r);
     pass(r);
@@ -232,26 +234,46 @@ letter_moves(void *context, const struct dead_letter *letter, bool dropped, bool
                          ret_counted);
 }
 
+/* What is known of letters when they are opened. A dry run has no state of its own. */
+static bool
+known_of_letters(struct relay *r, struct relay_state *ret_state)
+{
+    if (r->settings->dry_run) {
+        return relay_state_read(r->options.env, r->dir, &r->scratch, ret_state, NULL) == OK;
+    }
+    *ret_state = r->state;
+    if (ret_state->cursor.pos == 0) { /* the oldest of the log */
+        struct wal_stats stats;
+        wal_stats(r->options.wal, &stats);
+        ret_state->cursor.pos = stats.begin_pos;
+    }
+    return true;
+}
+
 /* Letters of what comes by again are none any more: it may be one again, or arrive. */
 enum err
 relay_open_letters(struct relay *r, struct why *why)
 {
+    struct relay_state known;
+    bool is_known = known_of_letters(r, &known);
+    struct relay_cursor cursor = r->settings->dry_run ? r->state.cursor : known.cursor;
     struct dead_letters_options options = {
         .env = r->options.env,
         .dir = r->dir,
+        .state = is_known ? &known : NULL,
         .memory = r->options.memory,
         .max_bytes = r->settings->dead_letters_max_bytes,
         .max_age_ms = r->settings->dead_letters_max_age_ms,
         .moves = letter_moves,
         .context = r,
     };
-    enum err e =
-        dead_letters_open(&options, r->state.cursor.pos, r->state.cursor.index, &r->letters, why);
+    enum err e = dead_letters_open(&options, cursor.pos, cursor.index, &r->letters, why);
     /* Of what is before `begin_pos` not all comes by again. */
     if (e == OK && !r->settings->dry_run) {
         e = dead_letters_revoke_known(r->letters, r->state.begin_pos, why);
     }
     if (e) return e;
+    letters_opened(r);
     struct dead_letters_counts counts;
     dead_letters_counts(r->letters, &counts);
     memcpy(r->replaying, counts.replaying, sizeof r->replaying);

@@ -1,0 +1,766 @@
+/*
+ * dead_letters_damage_test.c - files of dead letters beside a state that knows what they held:
+ * wherever they are damaged it is told, what is lost and back is counted once, nothing is sent
+ * twice by itself, and what a crash leaves is neither.
+ */
+#include "relay/dead_letters_testing.h"
+
+enum { MANY = 1 << 20 };
+static const char FIRST[] = "/relay/east/dead-letters/00000001.letters";
+static const char LETTERS[] = "/relay/east/dead-letters";
+
+/* All letters are before the cursor: the account has them. */
+static void
+open_behind(struct rig *rig)
+{
+    must(rig_open_at(rig, letter_pos(MANY), 0));
+}
+
+static void
+reopen(struct rig *rig)
+{
+    rig_close(rig);
+    open_behind(rig);
+}
+
+static struct bytes
+load(const struct rig *rig, const char *path, struct buf *to)
+{
+    struct file file;
+    uint64_t size;
+    must(file_open(sim_env_env(rig->sim), path, FILE_READ, &file, NULL));
+    must(file_size(&file, &size, NULL));
+    buf_clear(to);
+    assert_true(buf_reserve(to, size + 1));
+    must(file_read_at(&file, to->at, size, 0, NULL));
+    to->size = size;
+    must(file_close(&file));
+    return buf_bytes(to);
+}
+
+static void
+store(const struct rig *rig, const char *path, struct bytes content)
+{
+    struct file file;
+    must(file_open(sim_env_env(rig->sim), path, FILE_REPLACE, &file, NULL));
+    must(file_write_at(&file, content, 0, NULL));
+    must(file_sync(&file, NULL));
+    must(file_close(&file));
+    must(env_syncdir(sim_env_env(rig->sim), LETTERS, NULL));
+}
+
+static uint64_t
+size_of(const struct rig *rig, const char *path)
+{
+    struct file file;
+    uint64_t size;
+    must(file_open(sim_env_env(rig->sim), path, FILE_READ, &file, NULL));
+    must(file_size(&file, &size, NULL));
+    must(file_close(&file));
+    return size;
+}
+
+/* What becomes of the account is what the files hold, whatever that is. */
+static void
+check_balance(const struct rig *rig)
+{
+    const struct letters_account *a = dead_letters_account(rig->letters);
+    struct dead_letters_counts counts = rig_counts(rig);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        uint64_t before = rig->state.fates.count[kind][FATE_DEAD_LETTERED] +
+                          rig->state.letters.replaying[kind] - a->delivered[kind] -
+                          a->dropped[kind] - a->dropped_full[kind];
+        assert_int_equal(a->dead_lettered[kind], counts.letters[kind]);
+        assert_int_equal(a->replaying[kind], counts.replaying[kind]);
+        assert_int_equal(before, a->dead_lettered[kind] + a->replaying[kind] + a->lost[kind] -
+                                     a->back[kind]);
+    }
+}
+
+static void
+check_account(const struct rig *rig, uint64_t lost, uint64_t back)
+{
+    const struct letters_account *a = dead_letters_account(rig->letters);
+    check_balance(rig);
+    assert_int_equal(sum(a->lost), lost);
+    assert_int_equal(sum(a->back), back);
+    assert_int_equal(a->differs, lost + back > 0);
+}
+
+/* An operator sees the same, and a look changes nothing. */
+static void
+check_report(struct rig *rig, const char *text, uint64_t lost, uint64_t back)
+{
+    rig_look(rig);
+    assert_int_equal(rig->report.lost, lost);
+    assert_int_equal(rig->report.back, back);
+    assert_true(rig->damaged > 0);
+    assert_true(rig->report.text_count > 0);
+    if (strstr(rig->report.texts[0], text) == NULL) fail_msg("%s", rig->report.texts[0]);
+}
+
+/* What was met is put right: the next start finds nothing new. */
+static void
+check_put_right(struct rig *rig)
+{
+    struct dead_letter letter;
+    enum err e = dead_letters_next_replay(rig->letters, &letter, &rig->why);
+    bool differs = dead_letters_account(rig->letters)->differs;
+    if (differs) assert_int_equal(e, ERR_MISSING);
+    must(rig_tend(rig));
+    if (differs) assert_int_equal(sum(rig_counts(rig).replaying), 0);
+    must(rig_save(rig));
+    reopen(rig);
+    check_account(rig, 0, 0);
+}
+
+/* --- one file --------------------------------------------------------------------------------- */
+
+enum { LIFE = 24, ENDS = LIFE + 3, REPLAYING_MARKS = LIFE, DELIVERED_MARKS, LAST_MARKS };
+
+struct life {
+    struct rig rig;
+    struct buf whole;         /* the file, */
+    struct relay_state saved; /* and the state that knows it */
+    uint64_t ends[ENDS];      /* of its batches */
+};
+
+/*
+ * Letters, each in a batch of its own; then marks: those with the first reason are replayed and
+ * delivered, those with the second are being replayed.
+ */
+static void
+life_begin(struct life *life, uint64_t seed)
+{
+    struct rig *rig = &life->rig;
+    struct dead_letter letter;
+    uint64_t count;
+    rig_init(rig, seed);
+    buf_init(&life->whole, NULL, 1 << 20);
+    open_behind(rig);
+    for (uint32_t id = 0; id < LIFE; id++) {
+        rig_add_many(rig, id, 1);
+        life->ends[id] = size_of(rig, FIRST);
+    }
+    must(rig_request(rig, DEAD_LETTERS_REPLAY, reasons[0], &count));
+    must(rig_tend(rig));
+    life->ends[REPLAYING_MARKS] = size_of(rig, FIRST);
+    while (dead_letters_next_replay(rig->letters, &letter, &rig->why) == OK) {
+        must(rig_settle(rig, letter_check(&letter), true, 0));
+    }
+    must(dead_letters_sync(rig->letters, &rig->why));
+    life->ends[DELIVERED_MARKS] = size_of(rig, FIRST);
+    must(rig_request(rig, DEAD_LETTERS_REPLAY, reasons[1], &count));
+    must(rig_tend(rig));
+    life->ends[LAST_MARKS] = size_of(rig, FIRST);
+    must(rig_save(rig));
+    assert_int_equal(sum(rig_counts(rig).letters), LIFE / REASONS);
+    assert_int_equal(sum(rig_counts(rig).replaying), LIFE / REASONS);
+    rig_close(rig);
+    load(rig, FIRST, &life->whole);
+    assert_int_equal(life->whole.size, life->ends[LAST_MARKS]);
+    life->saved = rig->state;
+}
+
+/* Everything as it was, but with another file. */
+static void
+life_set(struct life *life, struct bytes content)
+{
+    struct env *env = sim_env_env(life->rig.sim);
+    life->rig.state = life->saved;
+    must(env_remove_tree(env, LETTERS, NULL));
+    must(env_mkdir(env, LETTERS, NULL));
+    must(env_syncdir(env, DIR, NULL));
+    store(&life->rig, FIRST, content);
+}
+
+static void
+life_end(struct life *life)
+{
+    buf_fini(&life->whole);
+    rig_fini(&life->rig);
+}
+
+static void
+test_each_changed_byte_is_told_and_costs_what_it_held(void **state)
+{
+    (void)state;
+    static struct life life;
+    struct rig *rig = &life.rig;
+    life_begin(&life, 1);
+    uint32_t batch = 0;
+    for (size_t at = 0; at < life.whole.size; at++) {
+        uint8_t bit = (uint8_t)(1u << rig_random(rig, 8));
+        if (at == life.ends[batch]) batch++;
+        bool header = at < LETTER_FILE_HEADER_BYTES;
+        uint64_t lost = batch < LIFE && batch % REASONS != 0 && !header;
+        uint64_t back = batch == DELIVERED_MARKS; /* an entry for each letter */
+        life.whole.at[at] ^= bit;
+        life_set(&life, buf_bytes(&life.whole));
+        life.whole.at[at] ^= bit;
+        check_report(rig, "/00000001.letters: ", lost, back);
+        open_behind(rig);
+        assert_true(rig_counts(rig).damaged > 0);
+        check_balance(rig);
+        const struct letters_account *a = dead_letters_account(rig->letters);
+        if (sum(a->lost) != lost || sum(a->back) != back) {
+            fail_msg("at %zu: %llu lost, %llu back", at, (unsigned long long)sum(a->lost),
+                     (unsigned long long)sum(a->back));
+        }
+        /* That letters were being replayed may be lost, too. */
+        assert_int_equal(a->differs, lost + back > 0 || batch == LAST_MARKS);
+        check_put_right(rig);
+        rig_close(rig);
+    }
+    assert_int_equal(batch, LAST_MARKS);
+    life_end(&life);
+}
+
+static void
+test_a_file_cut_anywhere_is_told_and_what_it_held_is_counted(void **state)
+{
+    (void)state;
+    static struct life life;
+    struct rig *rig = &life.rig;
+    life_begin(&life, 2);
+    uint32_t batch = 0;
+    for (size_t size = 0; size < life.whole.size; size++) {
+        if (size == life.ends[batch]) batch++;
+        uint64_t lost = 0, back = 0;
+        for (uint32_t id = 0; id < LIFE; id++) {
+            bool there = batch > id;
+            bool delivered = id % REASONS == 0;
+            if (!there && !delivered) lost++;
+            if (there && delivered && batch < DELIVERED_MARKS) back++;
+        }
+        life_set(&life, bytes_of(life.whole.at, size));
+        rig_look(rig);
+        assert_true(rig->damaged > 0);
+        open_behind(rig);
+        check_balance(rig);
+        const struct letters_account *a = dead_letters_account(rig->letters);
+        assert_true(a->differs);
+        if (batch != DELIVERED_MARKS) {
+            /* Which of the letters behind the end were gone nobody knows: as many as can be. */
+            assert_int_equal(sum(a->lost) - sum(a->back), lost - back);
+            assert_true(sum(a->lost) >= lost);
+            if (batch >= LIFE) assert_int_equal(sum(a->lost), 0);
+        }
+        check_put_right(rig);
+        rig_close(rig);
+    }
+    life_end(&life);
+}
+
+/* Behind what the state knows nothing is damage: letters there are those of items that come by
+ * again. */
+static void
+test_what_is_torn_behind_the_state_is_no_damage(void **state)
+{
+    (void)state;
+    static struct life life;
+    struct rig *rig = &life.rig;
+    life_begin(&life, 3);
+    open_behind(rig);
+    rig_add_many(rig, LIFE, 6);
+    rig_close(rig);
+    struct buf longer;
+    buf_init(&longer, NULL, 1 << 20);
+    load(rig, FIRST, &longer);
+    for (size_t size = life.whole.size; size <= longer.size; size++) {
+        for (unsigned changed = 0; changed < 2; changed++) {
+            size_t at =
+                life.whole.size + rig_random(rig, (uint32_t)(longer.size - life.whole.size));
+            if (changed) longer.at[at] ^= 4;
+            life_set(&life, bytes_of(longer.at, size));
+            if (changed) longer.at[at] ^= 4;
+            open_behind(rig);
+            assert_int_equal(rig_counts(rig).damaged, 0);
+            assert_false(dead_letters_account(rig->letters)->differs);
+            must(rig_save(rig));
+            /* It is continued, and can be read from then on. */
+            rig_add_many(rig, LIFE + 10, 2);
+            assert_int_equal(rig_files(rig).count, 1);
+            must(rig_save(rig));
+            reopen(rig);
+            check_account(rig, 0, 0);
+            assert_int_equal(rig_counts(rig).damaged, 0);
+            rig_look(rig);
+            assert_int_equal(rig->damaged, 0);
+            check_found(rig, LIFE + 10, 2, KEPT);
+            rig_close(rig);
+        }
+    }
+    buf_fini(&longer);
+    life_end(&life);
+}
+
+/* A state of an older version says how many letters there are, and nothing else. */
+static void
+test_an_older_state_still_shows_what_is_lost(void **state)
+{
+    (void)state;
+    static struct life life;
+    struct rig *rig = &life.rig;
+    life_begin(&life, 4);
+    life_set(&life, buf_bytes(&life.whole));
+    rig->state.letters = (struct letters_mark){.known = false};
+    open_behind(rig);
+    assert_false(dead_letters_account(rig->letters)->differs);
+    assert_int_equal(sum(dead_letters_account(rig->letters)->dead_lettered), LIFE / REASONS);
+    rig_close(rig);
+    life_set(&life, bytes_of(life.whole.at, life.ends[9] - 1));
+    rig->state.letters = (struct letters_mark){.known = false};
+    open_behind(rig);
+    const struct letters_account *a = dead_letters_account(rig->letters);
+    assert_int_equal(sum(a->dead_lettered), 9); /* those that were delivered, too */
+    assert_int_equal(sum(a->lost) - sum(a->back), LIFE / REASONS - 9 + 0ull);
+    rig_close(rig);
+    life_end(&life);
+}
+
+/* --- several files ---------------------------------------------------------------------------- */
+
+/* Of some letters in each, all alive; the state knows. */
+static void
+make_files(struct rig *rig, uint64_t seed, uint32_t count)
+{
+    rig_init(rig, seed);
+    rig->options.max_bytes = 64 * 1024; /* files of 8 KiB */
+    open_behind(rig);
+    rig_add_many(rig, 0, count);
+    must(rig_save(rig));
+    assert_true(rig_files(rig).count >= 3);
+    rig_close(rig);
+}
+
+static uint64_t
+found_in_files(struct rig *rig)
+{
+    rig_look(rig);
+    return rig->found_count;
+}
+
+static void
+test_a_file_that_is_missing_is_named_and_its_letters_are_counted(void **state)
+{
+    (void)state;
+    struct rig rig;
+    char path[128], name[32];
+    for (uint32_t file = 1; file <= 4; file++) {
+        make_files(&rig, 10 + file, 200);
+        uint32_t last = rig_files(&rig).count;
+        uint32_t number = file < 4 ? file : last;
+        snprintf(name, sizeof name, "/%08x.letters: ", number);
+        snprintf(path, sizeof path, "%s/%08x.letters", LETTERS, number);
+        must(env_unlink(rig.env, path, NULL));
+        uint64_t lost = 200 - found_in_files(&rig);
+        assert_true(lost > 10);
+        check_report(&rig, name, lost, 0);
+        open_behind(&rig);
+        check_account(&rig, lost, 0);
+        rig_add_many(&rig, 200, 3); /* no number comes twice */
+        assert_true(strcmp(rig_files(&rig).last, path) >= (file == 4 ? 1 : 0));
+        check_put_right(&rig);
+        rig_look(&rig);
+        assert_int_equal(rig.damaged, 0);
+        check_found(&rig, 200, 3, KEPT);
+        rig_fini(&rig);
+    }
+}
+
+static void
+test_a_directory_that_is_missing_is_told_and_counted(void **state)
+{
+    (void)state;
+    struct rig rig;
+    make_files(&rig, 20, 200);
+    must(env_remove_tree(sim_env_env(rig.sim), LETTERS, NULL));
+    check_report(&rig, "/00000001.letters: the file is missing", 200, 0);
+    uint64_t count;
+    struct dead_letters_report report = {0};
+    assert_int_equal(dead_letters_request(rig.env, DIR, NULL, DEAD_LETTERS_REPLAY, NULL, &count,
+                                          &report, &rig.why),
+                     ERR_MISSING);
+    assert_int_equal(report.lost, 200);
+    uint32_t last = 0;
+    open_behind(&rig);
+    check_account(&rig, 200, 0);
+    check_put_right(&rig);
+    rig_show_state(&rig);
+    assert_int_equal(dead_letters_each(rig.env, DIR, NULL, note_letter, &rig, NULL, &rig.why),
+                     ERR_MISSING);
+    rig_add_many(&rig, 0, 1);
+    assert_int_equal(sscanf(rig_files(&rig).last, "/relay/east/dead-letters/%x.", &last), 1);
+    assert_true(last > 3); /* no number comes twice */
+    check_put_right(&rig);
+    rig_fini(&rig);
+}
+
+/* That a file is over stands at its end. */
+static void
+test_an_end_that_is_missing_is_damage_though_no_letter_is(void **state)
+{
+    (void)state;
+    for (unsigned how = 0; how < 3; how++) {
+        struct rig rig;
+        struct buf content;
+        make_files(&rig, 30 + how, 200);
+        buf_init(&content, NULL, 1 << 20);
+        struct bytes bytes = load(&rig, FIRST, &content);
+        if (how == 0) bytes.size -= LETTER_ENTRY_HEADER_BYTES + 1;
+        if (how == 1) bytes.size--;
+        if (how == 2) content.at[bytes.size - 1] ^= 1;
+        store(&rig, FIRST, bytes);
+        check_report(&rig, "/00000001.letters: ", 0, 0);
+        open_behind(&rig);
+        check_account(&rig, 0, 0);
+        assert_true(rig_counts(&rig).damaged > 0);
+        check_put_right(&rig);
+        buf_fini(&content);
+        rig_fini(&rig);
+    }
+}
+
+/* --- copies ----------------------------------------------------------------------------------- */
+
+/*
+ * All letters are being replayed in the copy, and were delivered since. With `more` as many others
+ * came since, so that there are as many as there were.
+ */
+static void
+bring_back_a_copy(uint64_t seed, uint32_t more)
+{
+    struct rig rig;
+    struct buf copy;
+    struct dead_letter letter;
+    uint64_t count;
+    rig_init(&rig, seed);
+    buf_init(&copy, NULL, 1 << 20);
+    open_behind(&rig);
+    rig_add_many(&rig, 0, 8);
+    must(rig_request(&rig, DEAD_LETTERS_REPLAY, NULL, &count));
+    must(rig_tend(&rig));
+    load(&rig, FIRST, &copy);
+    while (dead_letters_next_replay(rig.letters, &letter, &rig.why) == OK) {
+        must(rig_settle(&rig, letter_check(&letter), true, 0));
+    }
+    rig_add_many(&rig, 8, more);
+    must(rig_save(&rig));
+    rig_close(&rig);
+    store(&rig, FIRST, buf_bytes(&copy));
+    check_report(&rig, "/00000001.letters: ends at offset", more, 8);
+    open_behind(&rig);
+    check_account(&rig, more, 8);
+    assert_int_equal(sum(rig_counts(&rig).replaying), 8);
+    assert_int_equal(dead_letters_next_replay(rig.letters, &letter, &rig.why), ERR_MISSING);
+    must(rig_tend(&rig));
+    assert_int_equal(rig.moved.called_off, 8);
+    assert_int_equal(sum(rig_counts(&rig).replaying), 0);
+    assert_int_equal(dead_letters_next_replay(rig.letters, &letter, &rig.why), ERR_MISSING);
+    must(rig_save(&rig));
+    reopen(&rig);
+    check_account(&rig, 0, 0);
+    rig_look(&rig);
+    check_found(&rig, 0, 8, KEPT);
+    check_found(&rig, 8, more, ABSENT);
+    must(rig_request(&rig, DEAD_LETTERS_REPLAY, NULL, &count));
+    assert_int_equal(count, 8);
+    must(rig_tend(&rig));
+    assert_int_equal(dead_letters_next_replay(rig.letters, &letter, &rig.why), OK);
+    buf_fini(&copy);
+    rig_fini(&rig);
+}
+
+static void
+test_letters_of_an_older_copy_are_not_sent_before_somebody_wants_it(void **state)
+{
+    (void)state;
+    bring_back_a_copy(40, 0);
+    bring_back_a_copy(41, 8); /* as many are lost as are back */
+    bring_back_a_copy(42, 3);
+}
+
+/* Whatever fails while replays are called off, and whenever the power goes. */
+static bool
+call_off_with_fault(struct fault fault, bool power)
+{
+    static struct life life;
+    struct rig *rig = &life.rig;
+    life_begin(&life, 50 + fault.nth % 5);
+    life_set(&life, bytes_of(life.whole.at, life.ends[DELIVERED_MARKS] - 2));
+    open_behind(rig); /* one is back; those with the second reason are kept in this copy */
+    check_account(rig, 0, 1);
+    fault_env_arm(rig->fe, fault);
+    enum err e = rig_tend(rig);
+    bool fired = fault_env_fired(rig->fe);
+    assert_true(fired || e == OK);
+    struct dead_letter letter;
+    if (e) assert_int_equal(dead_letters_next_replay(rig->letters, &letter, NULL), ERR_MISSING);
+    fault_env_disarm(rig->fe);
+    if (power) sim_env_power_loss(rig->sim);
+    if (!power) sim_env_kill(rig->sim);
+    reopen(rig);
+    assert_int_equal(dead_letters_next_replay(rig->letters, &letter, &rig->why), ERR_MISSING);
+    check_account(rig, 0, 1);
+    check_put_right(rig);
+    rig_look(rig);
+    assert_int_equal(rig->found_count, 2 * LIFE / REASONS + 1);
+    life_end(&life);
+    return fired;
+}
+
+static void
+test_replays_are_called_off_whatever_fails(void **state)
+{
+    (void)state;
+    for (enum fault_kind kind = 0; kind < FAULT_KIND_COUNT; kind++) {
+        if (kind == FAULT_THREAD) continue;
+        for (uint64_t nth = 1;; nth++) {
+            bool fired = false;
+            for (unsigned how = 0; how < 4; how++) {
+                fired |= call_off_with_fault((struct fault){kind, nth, how % 2 == 0}, how < 2);
+            }
+            if (!fired) break;
+        }
+    }
+}
+
+/* --- at work ---------------------------------------------------------------------------------- */
+
+static void
+test_what_is_damaged_at_work_is_counted_once(void **state)
+{
+    (void)state;
+    for (unsigned how = 0; how < 3; how++) {
+        struct rig rig;
+        uint64_t count;
+        make_files(&rig, 60 + how, 200);
+        open_behind(&rig);
+        uint64_t before = sum(rig_counts(&rig).letters);
+        if (how == 0) must(sim_env_damage(rig.sim, FIRST, 300));
+        if (how == 1) must(env_unlink(sim_env_env(rig.sim), FIRST, NULL));
+        if (how == 2) must(sim_env_damage(rig.sim, FIRST, size_of(&rig, FIRST) - 40));
+        must(rig_request(&rig, how == 0 ? DEAD_LETTERS_DROP : DEAD_LETTERS_REPLAY, NULL, &count));
+        must(rig_tend(&rig));
+        uint64_t lost = sum(rig.moved.lost);
+        if (how != 1) assert_int_equal(lost, 1);
+        if (how == 1) assert_true(lost > 20);
+        assert_non_null(strstr(rig.moved.lost_at, "/00000001.letters: "));
+        assert_int_equal(sum(rig.moved.dropped) + sum(rig.moved.replaying) + lost, before);
+        assert_int_equal(sum(rig_counts(&rig).letters), 0);
+        memset(&rig.moved, 0, sizeof rig.moved);
+        must(rig_tend(&rig));
+        assert_int_equal(sum(rig.moved.lost), 0);
+        must(rig_save(&rig));
+        reopen(&rig);
+        check_account(&rig, 0, 0);
+        rig_fini(&rig);
+    }
+}
+
+static void
+test_what_cannot_be_replayed_is_counted(void **state)
+{
+    (void)state;
+    struct rig rig;
+    uint64_t count;
+    struct dead_letter letter;
+    uint32_t given = 0;
+    make_files(&rig, 70, 200);
+    open_behind(&rig);
+    must(rig_request(&rig, DEAD_LETTERS_REPLAY, NULL, &count));
+    must(rig_tend(&rig));
+    must(sim_env_damage(rig.sim, FIRST, size_of(&rig, FIRST) - 40));
+    while (dead_letters_next_replay(rig.letters, &letter, &rig.why) == OK) {
+        given++;
+    }
+    assert_int_equal(given, 199);
+    assert_int_equal(sum(rig_counts(&rig).replaying), 199);
+    must(rig_tend(&rig));
+    assert_int_equal(sum(rig.moved.lost), 1);
+    rig_fini(&rig);
+}
+
+/* A file may go only when the state knows, and the state before it. */
+static void
+test_a_file_that_went_is_not_missed_by_the_last_two_states(void **state)
+{
+    (void)state;
+    struct rig rig;
+    uint64_t count;
+    make_files(&rig, 80, 200);
+    open_behind(&rig);
+    must(rig_request(&rig, DEAD_LETTERS_DROP, NULL, &count));
+    const struct relay_state first = rig.state;
+    uint32_t files = rig_files(&rig).count;
+    must(dead_letters_tend(rig.letters, 2000000, &rig.moved, &rig.why));
+    assert_true(rig.moved.waits);
+    assert_true(rig_files(&rig).count >= files);
+    must(rig_save(&rig));
+    const struct relay_state second = rig.state;
+    must(dead_letters_tend(rig.letters, 2000000, &rig.moved, &rig.why));
+    assert_true(rig.moved.waits);
+    assert_true(rig_files(&rig).count >= files);
+    rig_close(&rig);
+    /* Either state can be gone back to. */
+    rig.state = first;
+    open_behind(&rig);
+    assert_false(dead_letters_account(rig.letters)->differs);
+    assert_int_equal(sum(dead_letters_account(rig.letters)->dropped), 200);
+    assert_int_equal(sum(dead_letters_account(rig.letters)->dead_lettered), 0);
+    rig_close(&rig);
+    rig.state = second;
+    open_behind(&rig);
+    check_account(&rig, 0, 0);
+    assert_int_equal(sum(dead_letters_account(rig.letters)->dropped), 0);
+    must(rig_tend(&rig));
+    assert_int_equal(rig_files(&rig).count, 1);
+    reopen(&rig);
+    check_account(&rig, 0, 0);
+    rig_fini(&rig);
+}
+
+/* --- the account over crashes ----------------------------------------------------------------- */
+
+/*
+ * A destination whose items are all refused, one after the other: each that the state's cursor is
+ * behind is a letter, delivered or dropped, and nothing else.
+ */
+struct course {
+    struct rig rig;
+    uint32_t next;                     /* item */
+    uint32_t saved_next;               /* of the state */
+    uint64_t delivered, dropped, full; /* so far, */
+    uint64_t saved_delivered, saved_dropped, saved_full;
+};
+
+static void
+course_save(struct course *l)
+{
+    l->rig.state.cursor = (struct relay_cursor){letter_pos(l->next), letter_index(l->next)};
+    if (rig_save(&l->rig) != OK) return;
+    l->saved_next = l->next;
+    l->saved_delivered = l->delivered;
+    l->saved_dropped = l->dropped;
+    l->saved_full = l->full;
+}
+
+static void
+course_check(struct course *l)
+{
+    struct dead_letters_counts counts = rig_counts(&l->rig);
+    uint64_t letters = sum(counts.letters) + sum(counts.replaying);
+    assert_int_equal(counts.damaged, 0);
+    assert_int_equal(letters + l->delivered + l->dropped + l->full, l->next);
+}
+
+/* As relay_open_letters() and count_account() do it. */
+static void
+course_open(struct course *l)
+{
+    struct rig *rig = &l->rig;
+    enum err e = rig_open_at(rig, letter_pos(l->saved_next), letter_index(l->saved_next));
+    if (e) fail_msg("%s", rig->why.text);
+    const struct letters_account *a = dead_letters_account(rig->letters);
+    assert_false(a->differs);
+    l->next = l->saved_next;
+    l->delivered = l->saved_delivered + sum(a->delivered);
+    l->dropped = l->saved_dropped + sum(a->dropped);
+    l->full = l->saved_full + sum(a->dropped_full);
+    must(dead_letters_revoke_known(rig->letters, 0, &rig->why));
+    struct dead_letters_counts counts = rig_counts(rig);
+    assert_int_equal(sum(a->dead_lettered), sum(counts.letters));
+    assert_int_equal(sum(a->replaying), sum(counts.replaying));
+    course_check(l);
+}
+
+static void
+course_step(struct course *l)
+{
+    struct rig *rig = &l->rig;
+    struct dead_letter letter;
+    uint64_t count;
+    switch (rig_random(rig, 10)) {
+    case 0:
+        course_save(l);
+        break;
+    case 1:
+        err_ignore(rig_request(rig, DEAD_LETTERS_REPLAY, reasons[rig_random(rig, REASONS)], &count),
+                   "there may be none");
+        break;
+    case 2:
+        if (rig_random(rig, 3) > 0) break;
+        err_ignore(rig_request(rig, DEAD_LETTERS_DROP, reasons[rig_random(rig, REASONS)], &count),
+                   "there may be none");
+        break;
+    case 3:
+        memset(&rig->moved, 0, sizeof rig->moved);
+        must(dead_letters_tend(rig->letters, letter_failed_ms(l->next), &rig->moved, &rig->why));
+        l->dropped += sum(rig->moved.dropped);
+        l->full += sum(rig->moved.dropped_full);
+        break;
+    case 4:
+    case 5:
+        if (dead_letters_next_replay(rig->letters, &letter, &rig->why) != OK) break;
+        bool arrives = rig_random(rig, 3) > 0;
+        must(rig_settle(rig, letter_check(&letter), arrives, 1));
+        l->delivered += arrives;
+        break;
+    default:
+        if (l->next == LETTERS_MAX - 8) break;
+        must(rig_add(rig, l->next, l->next % REASONS));
+        l->next++;
+    }
+    course_check(l);
+}
+
+static void
+test_the_account_is_right_after_each_crash(void **state)
+{
+    (void)state;
+    static struct course l;
+    for (uint64_t seed = 100; seed < 160; seed++) {
+        memset(&l, 0, sizeof l);
+        rig_init(&l.rig, seed);
+        l.rig.options.max_bytes = 40 * 1024;
+        if (seed % 3 == 0) l.rig.options.max_age_ms = 150;
+        course_open(&l);
+        course_save(&l);
+        for (unsigned turn = 0; turn < 20; turn++) {
+            unsigned steps = rig_random(&l.rig, 60);
+            for (unsigned i = 0; i < steps; i++) {
+                course_step(&l);
+            }
+            if (turn % 3 == 0) course_save(&l);
+            if (turn % 2 == 0) sim_env_power_loss(l.rig.sim);
+            if (turn % 2 != 0) sim_env_kill(l.rig.sim);
+            rig_close(&l.rig);
+            course_open(&l);
+        }
+        assert_true(l.delivered + l.dropped + l.full > 0);
+        rig_fini(&l.rig);
+    }
+}
+
+int
+main(void)
+{
+#define claim(test) cmocka_unit_test_teardown(test, tell_seed)
+    const struct CMUnitTest tests[] = {
+        claim(test_each_changed_byte_is_told_and_costs_what_it_held),
+        claim(test_a_file_cut_anywhere_is_told_and_what_it_held_is_counted),
+        claim(test_what_is_torn_behind_the_state_is_no_damage),
+        claim(test_an_older_state_still_shows_what_is_lost),
+        claim(test_a_file_that_is_missing_is_named_and_its_letters_are_counted),
+        claim(test_a_directory_that_is_missing_is_told_and_counted),
+        claim(test_an_end_that_is_missing_is_damage_though_no_letter_is),
+        claim(test_letters_of_an_older_copy_are_not_sent_before_somebody_wants_it),
+        claim(test_replays_are_called_off_whatever_fails),
+        claim(test_what_is_damaged_at_work_is_counted_once),
+        claim(test_what_cannot_be_replayed_is_counted),
+        claim(test_a_file_that_went_is_not_missed_by_the_last_two_states),
+        claim(test_the_account_is_right_after_each_crash),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

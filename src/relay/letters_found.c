@@ -1,0 +1,138 @@
+/*
+ * letters_found.c - see letters_found.h.
+ *
+ * Files of letters and the state are two things on a disk, and the second is written after the
+ * first: so what the files say behind the place that the state names has to be added to it. What
+ * they say up to there has to be what the state says of them, letter by letter: a sum of hashes
+ * tells. If it is not, some are lost or back, and how many of each is known only as far as numbers
+ * of letters are missing in files; beyond that, one that is lost hides one that is back.
+ */
+#include "relay/letters_found.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+void
+letters_found_damage(struct letters_found *found, const struct letter_damage *damage)
+{
+    found->damaged++;
+    found->missing_files += damage->kind == LETTERS_MISSING;
+    if (found->first_count < LETTERS_DAMAGE_TOLD) found->first[found->first_count++] = *damage;
+}
+
+void
+letter_damage_print(const struct letter_damage *d, const char *dir,
+                    char to[DEAD_LETTERS_TEXT_BYTES])
+{
+    char name[LETTER_FILE_NAME_BYTES];
+    letter_file_name(d->file, name);
+    int size = snprintf(to, DEAD_LETTERS_TEXT_BYTES, "%.*s/%s: ", 256, dir, name);
+    char *at = to + size;
+    size_t room = DEAD_LETTERS_TEXT_BYTES - (size_t)size;
+    switch (d->kind) {
+    case LETTERS_UNREADABLE:
+        snprintf(at, room,
+                 "%" PRIu64 " bytes at offset %" PRIu64 " cannot be read (letters: at most %" PRIu32
+                 ")",
+                 d->end - d->offset, d->offset, d->letters);
+        return;
+    case LETTERS_CUT:
+        if (d->end == 0)
+            snprintf(at, room, "ends at offset %" PRIu64 " without its last entry", d->offset);
+        else
+            snprintf(at, room, "ends at offset %" PRIu64 " instead of %" PRIu64, d->offset, d->end);
+        return;
+    case LETTERS_MISSING:
+        snprintf(at, room, "the file is missing");
+        return;
+    }
+}
+
+static bool
+is_before(const struct relay_cursor *cursor, const struct dead_letter *l)
+{
+    return l->pos < cursor->pos || (l->pos == cursor->pos && l->index < cursor->index);
+}
+
+/* Of what a replay gives again the account has only what is older than it wants. */
+bool
+letters_count_has(const struct relay_state *s, const struct dead_letter *l)
+{
+    bool filling = is_fill_pos(s->cursor.pos);
+    if (is_fill_pos(l->pos)) return !filling || is_before(&s->cursor, l);
+    bool of_replay = l->pos < s->begin_pos;
+    if (filling) return !of_replay || l->pos < s->fill.to_pos || l->item.t_ms < s->begin_ms;
+    return is_before(&s->cursor, l) || (of_replay && l->item.t_ms < s->begin_ms);
+}
+
+/* --- the account ------------------------------------------------------------------------------ */
+
+static uint64_t
+less(uint64_t from, uint64_t what)
+{
+    return from > what ? from - what : 0;
+}
+
+/* An older version's state does not say how many were sent again. */
+static uint64_t
+replaying_before(const struct relay_state *s, const struct letters_found *f, unsigned kind)
+{
+    if (s->letters.known) return s->letters.replaying[kind];
+    uint64_t moved = less(s->fates.count[kind][FATE_DEAD_LETTERED], f->kept[kind]);
+    return less(f->replaying[kind], moved);
+}
+
+static bool
+is_as_it_was(const struct relay_state *s, const struct letters_found *f)
+{
+    bool same = f->print == s->letters.print;
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        same &= f->live[kind] == s->letters.live[kind];
+    }
+    return same;
+}
+
+/* As many letters are missing at least: those that seem to be there in their place are back. Of
+ * which kind they are nobody knows. */
+static void
+part_lost_and_back(struct letters_account *a, uint64_t missing,
+                   const uint64_t expected[ITEM_KIND_COUNT])
+{
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        missing = less(missing, a->lost[kind]);
+    }
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT && missing > 0; kind++) {
+        uint64_t room = less(expected[kind], a->lost[kind]);
+        uint64_t more = missing < room ? missing : room;
+        a->lost[kind] += more;
+        a->back[kind] += more;
+        missing -= more;
+    }
+}
+
+void
+letters_compare(const struct relay_state *s, const struct letters_found *f,
+                struct letters_account *a)
+{
+    uint64_t expected[ITEM_KIND_COUNT];
+    memset(a, 0, sizeof *a);
+    a->differs = s->letters.known && !is_as_it_was(s, f);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        const uint64_t *moved = f->moved[kind];
+        uint64_t left = s->fates.count[kind][FATE_DEAD_LETTERED] + replaying_before(s, f, kind);
+        a->delivered[kind] = moved[MARK_DELIVERED];
+        a->dropped[kind] = moved[MARK_DROPPED];
+        a->dropped_full[kind] = moved[MARK_GONE];
+        a->replaying[kind] = f->replaying[kind];
+        left = less(left, moved[MARK_DELIVERED] + moved[MARK_DROPPED] + moved[MARK_GONE]);
+        expected[kind] = left;
+        a->dead_lettered[kind] = less(left, f->replaying[kind]);
+        if (s->letters.known && !a->differs) continue;
+        uint64_t found = f->kept[kind] + f->replaying[kind];
+        a->dead_lettered[kind] = f->kept[kind];
+        a->lost[kind] = less(left, found);
+        a->back[kind] = less(found, left);
+        a->differs |= a->lost[kind] > 0;
+    }
+    if (a->differs) part_lost_and_back(a, f->missing, expected);
+}

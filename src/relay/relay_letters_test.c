@@ -1,0 +1,221 @@
+/*
+ * relay_letters_test.c - a relay whose files of dead letters are damaged while it is away, or at
+ * work: the account says what is lost, once, and everything else goes on.
+ */
+#include "base/log.h"
+#include "relay/relay_testing.h"
+
+static const char FILE_PATH[] = "relay/there/dead-letters/00000001.letters";
+
+static enum err
+count_letter(void *context, const struct dead_letter *letter, enum dead_letter_state state)
+{
+    (void)letter;
+    (void)state;
+    ++*(uint64_t *)context;
+    return OK;
+}
+
+static uint64_t
+letters_on_disk(struct world *w, struct dead_letters_report *ret_report)
+{
+    uint64_t letters = 0;
+    memset(ret_report, 0, sizeof *ret_report);
+    enum err e = dead_letters_each(w->m.env, "relay/there", NULL, count_letter, &letters,
+                                   ret_report, &w->m.why);
+    assert_true(e == OK || e == ERR_MISSING);
+    return letters;
+}
+
+static uint64_t
+fate_of(struct world *w, unsigned fate)
+{
+    return status_of(w).fates.count[ITEM_FLOAT][fate];
+}
+
+static uint64_t
+file_bytes(struct world *w)
+{
+    struct file file;
+    uint64_t size;
+    must(file_open(w->m.env, FILE_PATH, FILE_READ, &file, NULL));
+    must(file_size(&file, &size, NULL));
+    must(file_close(&file));
+    return size;
+}
+
+static void
+close_relay(struct world *w)
+{
+    relay_stop(w->relay);
+    while (!relay_is_idle(w->relay)) {
+        turn(w, 1);
+    }
+    must(relay_close(w->relay, &w->m.why));
+    w->relay = NULL;
+}
+
+/* Some letters, in some batches. */
+static void
+make_letters(struct world *w, uint64_t seed)
+{
+    world_init(w, seed);
+    w->names_nobody = true;
+    relay_must_open(w);
+    for (unsigned i = 0; i < 5; i++) {
+        log_some(w, 400, 5);
+        turn_until_settled(w);
+        turn(w, 30);
+    }
+    check_account(w);
+}
+
+/* The account is what is on disk, and nothing that was taken is missing in it. */
+static void
+check_letters(struct world *w, uint64_t dead, uint64_t lost)
+{
+    struct dead_letters_report report;
+    turn(w, 60);
+    struct relay_status s = status_of(w);
+    assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], dead - lost);
+    assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_DAMAGED], lost);
+    assert_int_equal(s.taken[ITEM_FLOAT], w->count);
+    assert_int_equal(letters_on_disk(w, &report), dead - lost);
+    assert_int_equal(report.lost + report.back, 0);
+}
+
+static void
+test_letters_lost_while_it_was_away_are_counted_once(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    struct dead_letters_report report;
+    for (uint64_t seed = 1; seed < 40; seed++) {
+        make_letters(w, seed);
+        uint64_t dead = fate_of(w, FATE_DEAD_LETTERED), size = file_bytes(w);
+        close_relay(w);
+        if (seed % 4 == 0) must(env_unlink(w->m.env, FILE_PATH, NULL));
+        if (seed % 4 == 0) must(env_syncdir(w->m.env, "relay/there/dead-letters", NULL));
+        if (seed % 4 != 0) must(sim_env_damage(w->m.sim, FILE_PATH, size * seed / 40));
+        uint64_t lost = dead - letters_on_disk(w, &report);
+        assert_int_equal(report.lost, lost);
+        assert_true(lost > 0);
+        uint64_t errors = log_count(LOG_ERROR);
+        relay_must_open(w);
+        assert_int_equal(fate_of(w, FATE_DEAD_LETTERED), dead - lost);
+        assert_true(log_count(LOG_ERROR) > errors);
+        check_letters(w, dead, lost);
+        errors = log_count(LOG_ERROR);
+        crash(w);
+        check_letters(w, dead, lost);
+        assert_int_equal(log_count(LOG_ERROR), errors);
+        world_fini(w);
+    }
+}
+
+/* What was found before a crash, and not yet saved, is found again. */
+static void
+test_letters_lost_are_counted_once_though_the_power_goes_at_once(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    for (uint32_t steps = 0; steps < 8; steps++) {
+        make_letters(w, 50 + steps);
+        uint64_t dead = fate_of(w, FATE_DEAD_LETTERED);
+        close_relay(w);
+        must(sim_env_damage(w->m.sim, FILE_PATH, file_bytes(w) / 2));
+        relay_must_open(w);
+        turn(w, steps);
+        crash(w);
+        check_letters(w, dead, 1);
+        world_fini(w);
+    }
+}
+
+static void
+test_letters_lost_while_it_is_at_work_are_counted_when_somebody_wants_them(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    uint64_t asked;
+    for (unsigned how = 0; how < 2; how++) {
+        make_letters(w, 60 + how);
+        uint64_t dead = fate_of(w, FATE_DEAD_LETTERED);
+        must(dead_letters_request(w->m.env, "relay/there", NULL,
+                                  how ? DEAD_LETTERS_DROP : DEAD_LETTERS_REPLAY, NULL, &asked, NULL,
+                                  &w->m.why));
+        assert_int_equal(asked, dead);
+        must(sim_env_damage(w->m.sim, FILE_PATH, file_bytes(w) / 2));
+        uint64_t errors = log_count(LOG_ERROR);
+        for (uint32_t i = 0; i < w->count; i++) { /* somebody mended it */
+            w->sent[i].poison = false;
+            w->sent[i].dead = w->sent[i].delivered = true;
+        }
+        turn(w, 100);
+        turn_until_settled(w);
+        turn(w, 60);
+        assert_int_equal(fate_of(w, FATE_DROPPED + DROP_DAMAGED), 1);
+        uint64_t away = fate_of(w, how ? FATE_DROPPED + DROP_BY_OPERATOR : FATE_DELIVERED);
+        uint64_t before = how ? 0 : w->count - dead, kept = fate_of(w, FATE_DEAD_LETTERED);
+        assert_int_equal(away, before + dead - 1 - kept);
+        assert_in_range(kept, 0, 2); /* what has no form there has none now */
+        assert_int_equal(status_of(w).taken[ITEM_FLOAT], w->count);
+        assert_true(log_count(LOG_ERROR) > errors);
+        crash(w);
+        turn(w, 60);
+        assert_int_equal(fate_of(w, FATE_DROPPED + DROP_DAMAGED), 1);
+        assert_int_equal(fate_of(w, FATE_DEAD_LETTERED), kept);
+        assert_int_equal(status_of(w).taken[ITEM_FLOAT], w->count);
+        world_fini(w);
+    }
+}
+
+/* The destination begins with the oldest of the log there is: that is none of its letters. */
+static void
+test_letters_stay_though_the_log_is_gone(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    struct dead_letters_report report;
+    world_init(w, 70);
+    w->names_nobody = true;
+    w->without_store = true;
+    w->drops = true;
+    w->settings.on_full = ON_FULL_DROP_OLDEST;
+    machine_close(&w->m);
+    w->m.options.log_only = true;
+    w->m.options.wal_budget_bytes = w->m.limits.wal_budget_bytes = 4 * WAL_SEGMENT_BYTES_MIN;
+    machine_must_open(&w->m);
+    relay_must_open(w);
+    log_some(w, 900, 10);
+    turn_until_settled(w);
+    turn(w, 60);
+    uint64_t dead = fate_of(w, FATE_DEAD_LETTERED);
+    assert_true(dead > 50);
+    close_relay(w);
+    for (unsigned i = 0; i < 60; i++) {
+        log_some(w, 900, 0);
+        must(tsdb_maintain(w->m.db, &w->m.why));
+        machine_flush(&w->m);
+    }
+    relay_must_open(w);
+    turn_until_settled(w);
+    turn(w, 60);
+    assert_true(letters_on_disk(w, &report) >= dead);
+    assert_int_equal(letters_on_disk(w, &report), fate_of(w, FATE_DEAD_LETTERED));
+    world_fini(w);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_letters_lost_while_it_was_away_are_counted_once, tell_seed),
+        cmocka_unit_test_teardown(test_letters_lost_are_counted_once_though_the_power_goes_at_once,
+                                  tell_seed),
+        cmocka_unit_test_teardown(
+            test_letters_lost_while_it_is_at_work_are_counted_when_somebody_wants_them, tell_seed),
+        cmocka_unit_test_teardown(test_letters_stay_though_the_log_is_gone, tell_seed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
