@@ -35,6 +35,14 @@ count_wanted(struct relay *r, const struct chunk *c, uint32_t from, struct sourc
     return wanted;
 }
 
+static uint64_t
+take_part(uint64_t *left, uint64_t most)
+{
+    uint64_t n = *left < most ? *left : most;
+    *left -= n;
+    return n;
+}
+
 /* So many more than were counted have come by. Returns how many of them are no repeats. */
 static uint32_t
 use_margin(struct ahead *a, enum item_kind kind, uint32_t more)
@@ -69,13 +77,77 @@ account_chunk(struct relay *r)
     r->taken[c->kind] += news;
 }
 
-void
-account_hole(struct relay *r, const struct chunk *c)
+/* Items that could not be read and are in no count yet. */
+static void
+add_margin(struct relay *r, const struct chunk *c)
 {
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
-        if (r->ahead.margin[kind] == UINT64_MAX || c->pos < r->ahead.pos) continue;
-        r->ahead.margin[kind] += c->lost[kind];
+        if (r->ahead.margin[kind] != UINT64_MAX) r->ahead.margin[kind] += c->lost[kind];
     }
+}
+
+/* It explains no other loss. */
+static void
+note_lost_in_store(struct relay_state *state, const uint64_t lost[LEDGER_KIND_COUNT])
+{
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        if (kind == LEDGER_EXEMPLAR)
+            state->gone_exemplars.damaged += lost[kind];
+        else
+            state->gone.damaged += lost[kind];
+    }
+}
+
+/* How many of these the store has lost, too: no more than it says, of what nothing came for yet. */
+static void
+lost_in_store(struct relay *r, const uint64_t lost[LEDGER_KIND_COUNT],
+              uint64_t ret_lost[LEDGER_KIND_COUNT])
+{
+    struct tsdb_gone samples, exemplars;
+    tsdb_gone(r->options.tsdb, &samples, &exemplars);
+    uint64_t left[] = {samples.damaged - r->state.gone.damaged,
+                       exemplars.damaged - r->state.gone_exemplars.damaged};
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        ret_lost[kind] = take_part(&left[kind == LEDGER_EXEMPLAR], lost[kind]);
+    }
+}
+
+bool
+account_hole(struct relay *r, const struct chunk *c)
+{
+    struct ahead *a = &r->ahead;
+    uint64_t lost[LEDGER_KIND_COUNT];
+    lost_in_store(r, c->lost, lost);
+    bool may_have = c->pos > tsdb_opened_pos(r->options.tsdb);
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        may_have |= lost[kind] < c->lost[kind];
+    }
+    if (!may_have) {
+        note_lost_in_store(&r->state, lost);
+        return false;
+    }
+    if (c->pos >= a->pos) add_margin(r, c);
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        if (a->margin[kind] != UINT64_MAX) take_part(&a->margin[kind], lost[kind]);
+    }
+    memcpy(r->hole_lost, lost, sizeof r->hole_lost);
+    return true;
+}
+
+void
+account_leave(struct relay *r, struct relay_state *next)
+{
+    note_lost_in_store(next, r->hole_lost);
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        next->taken[kind] += r->hole_lost[kind];
+        next->fates.count[kind][FATE_DROPPED + DROP_DAMAGED] += r->hole_lost[kind];
+    }
+    /* Metadata that waits is superseded: the store gives the newest of each family. */
+    uint64_t waits = account_taken(r, ITEM_METADATA) - account_taken_before(r, ITEM_METADATA);
+    next->taken[ITEM_METADATA] += waits;
+    next->fates.count[ITEM_METADATA][FATE_DROPPED + DROP_SUPERSEDED] += waits;
+    next->expected.count[ITEM_METADATA] = 0;
+    next->expected.margin[ITEM_METADATA] = UINT64_MAX;
 }
 
 /*
@@ -191,6 +263,9 @@ scout_begin(struct relay *r)
     uint64_t pos = a->pos;
     if (pos == 0) pos = r->fill != NULL ? r->state.fill.to_pos : relay_read_pos(r);
     if (a->pos == 0 && r->fill == NULL) options.begin = relay_read_count(r);
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && r->hole_pos == pos; kind++) {
+        options.begin.of[kind] += r->log_chunk.lost[kind]; /* the reader has them in the margin */
+    }
     enum err e = source_open(&options, pos, &a->scout, NULL);
     if (e == OK) a->pos = pos;
     return e;
@@ -202,7 +277,7 @@ count_ahead(struct relay *r)
     struct ahead *a = &r->ahead;
     uint32_t from = relay_settled_before(r, &a->chunk);
     uint32_t wanted = count_wanted(r, &a->chunk, from, a->scout);
-    account_hole(r, &a->chunk);
+    add_margin(r, &a->chunk);
     a->count[a->chunk.kind] += wanted;
     r->taken[a->chunk.kind] += wanted;
     a->pos = a->chunk.end_pos;
@@ -244,14 +319,6 @@ account_scout(struct relay *r)
 
 /* --- the end ---------------------------------------------------------------------------------- */
 
-static uint64_t
-take_part(uint64_t *left, uint64_t most)
-{
-    uint64_t n = *left < most ? *left : most;
-    *left -= n;
-    return n;
-}
-
 /*
  * What the store has lost since the log was followed last: what it counts as gone, and what was met
  * of it while it was read and is not counted as gone yet. So it may be too much, and never is too
@@ -261,7 +328,7 @@ static void
 lost_since(struct relay *r, struct tsdb_gone *ret_samples, struct tsdb_gone *ret_exemplars)
 {
     const struct samples_left_out *met = &r->state.left_out;
-    *ret_samples = *ret_exemplars = (struct tsdb_gone){0, 0, 0};
+    *ret_samples = *ret_exemplars = (struct tsdb_gone){0};
     if (r->options.tsdb == NULL || !r->ahead.lasting) return;
     const struct tsdb_gone *s = &r->state.gone, *x = &r->state.gone_exemplars;
     tsdb_gone(r->options.tsdb, ret_samples, ret_exemplars);
@@ -327,16 +394,6 @@ account_close(struct relay *r)
     r->met_damage = false;
     r->state.left_out = (struct samples_left_out){0};
     forget(r);
-}
-
-void
-account_supersede(struct relay *r, struct relay_state *next)
-{
-    uint64_t waits = account_taken(r, ITEM_METADATA) - account_taken_before(r, ITEM_METADATA);
-    next->taken[ITEM_METADATA] += waits;
-    next->fates.count[ITEM_METADATA][FATE_DROPPED + DROP_SUPERSEDED] += waits;
-    next->expected.count[ITEM_METADATA] = 0;
-    next->expected.margin[ITEM_METADATA] = UINT64_MAX;
 }
 
 /* --- restarts --------------------------------------------------------------------------------- */

@@ -102,7 +102,7 @@ leave_log(struct relay *r)
     r->ahead.lasting = true;
     r->ahead.pos = counted_pos > next.fill.to_pos ? counted_pos : next.fill.to_pos;
     account_expected(r, &before, &next.expected);
-    account_supersede(r, &next);
+    account_leave(r, &next);
     next.left_out = (struct samples_left_out){0};
     next.log_count.known = false;
     log_warn("relay: far behind: what waits is read from the store, then the log is followed again",

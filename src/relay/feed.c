@@ -151,10 +151,10 @@ pass_hole(struct relay *r)
         lost += c->lost[kind];
     }
     if (lost == 0) return true;
-    if (r->options.tsdb == NULL) return account_lost(r, c) == OK;
+    bool stored = r->options.tsdb != NULL;
+    if (!stored || (r->hole_pos == 0 && !account_hole(r, c))) return account_lost(r, c) == OK;
     if (r->hole_pos == 0) {
         r->hole_pos = c->pos;
-        account_hole(r, c);
         log_error("relay: part of the log is damaged; reading it from the store instead",
                   KV("destination", r->settings->name), KV("items", lost),
                   KV("before_position", c->pos));
@@ -202,8 +202,8 @@ count_alike(struct relay *r, bool wanted)
 }
 
 /*
- * A sample whose series was damaged in the log: only the store can say whose it is. False: it has to
- * wait for that.
+ * A sample whose series was damaged in the log: only the store can say whose it is. False: it has
+ * to wait for that.
  */
 static bool
 pass_damaged(struct relay *r, const struct why *why)

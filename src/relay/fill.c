@@ -67,8 +67,8 @@ struct fill {
     uint64_t oldest_kept; /* chunks before it are not kept */
     size_t kept_bytes;
     struct samples_left_out left_out; /* by the walk that goes ahead */
-    struct chunk loaded; /* read again */
-    uint64_t loaded_pos; /* 0: nothing is */
+    struct chunk loaded;              /* read again */
+    uint64_t loaded_pos;              /* 0: nothing is */
     bool met_damage;
     struct buf scratch;
 };

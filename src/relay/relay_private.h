@@ -164,10 +164,11 @@ struct relay {
     struct chunk read_again; /* of the log */
     uint64_t read_again_pos; /* 0: nothing is */
     struct ahead ahead;
-    uint64_t fed[ITEM_KIND_COUNT]; /* wanted items that came by, without repeats */
-    uint64_t taken[ITEM_KIND_COUNT]; /* all that is settled or waits, as reading counts it */
+    uint64_t fed[ITEM_KIND_COUNT];        /* wanted items that came by, without repeats */
+    uint64_t taken[ITEM_KIND_COUNT];      /* all that is settled or waits, as reading counts it */
     uint64_t base_taken[ITEM_KIND_COUNT]; /* of it, what is before the window */
     uint64_t hole_pos; /* the log is damaged before it, where reading is; 0: it is not */
+    uint64_t hole_lost[LEDGER_KIND_COUNT]; /* items that the store lost as well */
     uint64_t damaged_pos; /* of the record that was logged last to have samples without a series */
     struct lane lanes[LANES_MAX];
     uint32_t lane_count;
@@ -255,8 +256,12 @@ void relay_run_again(struct relay *r);
 
 /* A chunk begins to be handed on, the first `over` items of it passed over: it was pushed last. */
 void account_chunk(struct relay *r);
-/* Items of the log before a chunk cannot be read: the store will give them, or nobody. */
-void account_hole(struct relay *r, const struct chunk *c);
+/*
+ * Items of the log before a chunk cannot be read. True: the store may have some; how many it has
+ * not is remembered. False: it has none of them.
+ */
+bool account_hole(struct relay *r, const struct chunk *c);
+/* They are gone. ERR_NOMEM, ERR_AGAIN. */
 MUST_CHECK enum err account_lost(struct relay *r, struct chunk *c);
 /* What is taken and neither settled nor waiting: 0, or somebody miscounts. */
 int64_t account_difference(const struct relay *r, enum item_kind kind);
@@ -272,9 +277,9 @@ void account_expected(const struct relay *r, const struct fates *before,
                       struct relay_expected *ret_expected);
 /* That is durable now. */
 void account_saved(struct relay *r);
-/* Metadata that waits is superseded when the log is left: the store gives the newest of each family.
- * `next` has what account_expected() said. */
-void account_supersede(struct relay *r, struct relay_state *next);
+/* The log is left for the store: what cannot come from there is settled. `next` has what
+ * account_expected() said. */
+void account_leave(struct relay *r, struct relay_state *next);
 void account_begin(struct relay *r);
 void account_end(struct relay *r);
 /* Items taken of log and store; repeats are not among them. */

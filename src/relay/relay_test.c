@@ -332,8 +332,8 @@ test_dead_letters_are_sent_again_when_told(void **state)
     for (uint32_t i = 0; i < w->count; i++) {
         w->sent[i].poison = false;
     }
-    must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_REPLAY, NULL, &letters, NULL,
-                              &w->m.why));
+    must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_REPLAY, NULL, &letters,
+                              NULL, &w->m.why));
     assert_int_equal(letters, dead);
     log_some(w, 9, 100); /* and what is refused now stays */
     turn(w, 40);
@@ -347,8 +347,8 @@ test_dead_letters_are_sent_again_when_told(void **state)
     for (uint32_t i = 0; i < 990; i++) {
         assert_true(w->sent[i].delivered);
     }
-    must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_DROP, "bad", &letters, NULL,
-                              &w->m.why));
+    must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_DROP, "bad", &letters,
+                              NULL, &w->m.why));
     assert_int_equal(letters, 9);
     turn(w, 40);
     s = status_of(w);
@@ -538,8 +538,8 @@ test_with_one_lane_letters_wait_for_the_call_under_way(void **state)
     for (uint32_t i = 0; i < w->count; i++) {
         w->sent[i].poison = false;
     }
-    must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_REPLAY, NULL, &letters, NULL,
-                              &w->m.why));
+    must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_REPLAY, NULL, &letters,
+                              NULL, &w->m.why));
     assert_true(letters > 200);
     w->moods.retry = 70;
     for (unsigned i = 0; i < 40; i++) { /* fake_step() looks at who is begun */

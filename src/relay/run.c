@@ -52,6 +52,17 @@ relay_identity(const struct relay *r, uint64_t record, uint32_t index, uint64_t 
     *ret_index = 0;
 }
 
+/* As long as something of the log was not read, it may be what the store lost by damage, too. */
+static void
+note_gone(struct relay *r, struct relay_state *s)
+{
+    uint64_t damaged = s->gone.damaged, exemplars_damaged = s->gone_exemplars.damaged;
+    tsdb_gone(r->options.tsdb, &s->gone, &s->gone_exemplars);
+    if (relay_read_pos(r) >= wal_end(r->options.wal)) return;
+    s->gone.damaged = damaged;
+    s->gone_exemplars.damaged = exemplars_damaged;
+}
+
 /* What was taken, and what the log had accepted, up to the cursor. */
 static void
 note_counts(struct relay *r, struct relay_state *s)
@@ -83,7 +94,7 @@ next_state(struct relay *r, struct relay_state *ret_state, struct why *why)
     account_expected(r, &before, &s->expected);
     note_counts(r, s);
     if (r->fill == NULL && r->options.tsdb != NULL && !r->ahead.lasting) {
-        tsdb_gone(r->options.tsdb, &s->gone, &s->gone_exemplars);
+        note_gone(r, s);
     }
     letters_remember(r, &before, &s->letters);
     enum err e = relay_ask_writer(r, why);

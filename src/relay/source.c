@@ -43,7 +43,7 @@ struct source {
     uint32_t segment_count;
     struct page pages[PAGES_MAX];
     uint32_t page_count;
-    uint64_t clock; /* counts uses of pages */
+    uint64_t clock;         /* counts uses of pages */
     struct log_count count; /* of what was read, and of what could not be */
     uint64_t epoch;         /* of the commit it was compared at last */
     struct wal_record pending;
@@ -384,6 +384,9 @@ static void
 count_items(struct source *s, const struct wal_record *record, struct chunk *c)
 {
     bool compare = record->totals_known && record->epoch != s->epoch;
+    if (!s->count.known && s->epoch == 0) {
+        s->count.known = wal_reader_start_totals(s->reader, s->count.of);
+    }
     bool within = !s->count.known && s->epoch == 0; /* perhaps: where is not known */
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && compare && !within; kind++) {
         uint64_t *count = &s->count.of[kind], total = record->totals[kind];

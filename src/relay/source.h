@@ -20,7 +20,7 @@ struct source_options {
     const char *name; /* of the reader */
     const struct selection *selection;
     struct budget *memory;
-    size_t cache_bytes; /* of labels; the two records used last are kept in any case */
+    size_t cache_bytes;     /* of labels; the two records used last are kept in any case */
     struct log_count begin; /* what the log had accepted where reading begins */
 };
 

@@ -45,6 +45,8 @@ put_rest(struct buf *to, const struct relay_state *s)
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         buf_put_varint(to, s->log_count.of[kind]);
     }
+    buf_put_varint(to, s->gone.damaged);
+    buf_put_varint(to, s->gone_exemplars.damaged);
     buf_put_varint(to, s->gone_exemplars.deleted);
     buf_put_varint(to, s->gone_exemplars.expired);
     buf_put_varint(to, s->gone_exemplars.superseded);
@@ -75,6 +77,8 @@ get_added(struct cursor *c, struct relay_state *s)
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         s->log_count.of[kind] = cursor_varint(c);
     }
+    s->gone.damaged = cursor_varint(c);
+    s->gone_exemplars.damaged = cursor_varint(c);
     s->gone_exemplars.deleted = cursor_varint(c);
     s->gone_exemplars.expired = cursor_varint(c);
     s->gone_exemplars.superseded = cursor_varint(c);

@@ -38,13 +38,13 @@ struct relay_expected {
     int64_t count[ITEM_KIND_COUNT]; /* below 0: so many repeats came, an older version says */
     /* So many more may come, because they could not be counted; UINT64_MAX: any number. */
     uint64_t margin[ITEM_KIND_COUNT];
-    uint64_t selection;             /* destination_selection_hash() of who counted */
+    uint64_t selection; /* destination_selection_hash() of who counted */
 };
 
 struct relay_state {
     uint8_t log_id[WAL_LOG_ID_BYTES]; /* of the log that the cursor is of */
     struct relay_cursor cursor;
-    struct fates fates; /* of all before the cursor */
+    struct fates fates;              /* of all before the cursor */
     uint64_t taken[ITEM_KIND_COUNT]; /* before the cursor, as reading counted them */
     struct log_count log_count;      /* what the log had accepted at the cursor */
     enum relay_wish wish;
@@ -52,14 +52,14 @@ struct relay_state {
     uint32_t fill_count; /* fills begun, the active one included */
     struct relay_fill fill;
     struct relay_expected expected;
-    struct tsdb_gone gone;  /* while the log is followed: as the store said last, of samples */
+    struct tsdb_gone gone; /* while the log is followed: as the store said last, of samples */
     struct tsdb_gone gone_exemplars;
     struct samples_left_out left_out; /* of the fill: met while reading, perhaps more than once */
-    int64_t begin_ms;       /* samples before it are not wanted, */
-    uint64_t begin_pos;     /* of the store, and of the log up to here; 0: they are */
-    uint64_t drop_pos;      /* what lies before it in the log is given up, */
-    enum drop drop_reason;  /* for this reason */
-    uint64_t repeats_total; /* samples the store gave once more */
+    int64_t begin_ms;                 /* samples before it are not wanted, */
+    uint64_t begin_pos;               /* of the store, and of the log up to here; 0: they are */
+    uint64_t drop_pos;                /* what lies before it in the log is given up, */
+    enum drop drop_reason;            /* for this reason */
+    uint64_t repeats_total;           /* samples the store gave once more */
     struct letters_mark letters;
 };
 

@@ -170,7 +170,7 @@ struct tsdb {
     uint64_t next_gen;
     bool cut_wanted;
     bool parts_wanted; /* somebody waits for what is in the head to be in parts */
-    struct cut cut; /* of the frozen generation */
+    struct cut cut;    /* of the frozen generation */
     int64_t newest_ms;
     int64_t retention_base_ms; /* as saved, and when this process began to count */
     int64_t retention_base_ns;
@@ -193,6 +193,7 @@ struct tsdb {
     uint32_t void_count;
 
     _Atomic uint64_t next_part;
+    uint64_t opened_pos; /* where the log ended then; immutable after tsdb_open() */
     _Atomic uint64_t store_pos;
     _Atomic uint64_t flushes_total;
     _Atomic uint64_t flush_failures_total;

@@ -326,6 +326,7 @@ replay_log(struct tsdb *db, const struct manifest *m, struct tsdb_opening *ret_o
     if (e == OK) {
         tell_orphans(&r, &ret_opening->damage);
         count_damage(&r, &ret_opening->damage);
+        db->opened_pos = wal_end(db->wal);
         ret_opening->replayed_series = db->active->series_count;
         renumber(db, r.max_ref);
     }

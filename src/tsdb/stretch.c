@@ -9,6 +9,12 @@ tsdb_store_pos(const struct tsdb *db)
     return atomic_load(&db->store_pos);
 }
 
+uint64_t
+tsdb_opened_pos(const struct tsdb *db)
+{
+    return db->opened_pos;
+}
+
 void
 tsdb_want_parts(struct tsdb *db)
 {
@@ -115,6 +121,7 @@ add_gone(void *context, struct bytes tenant, const struct ledger *ledger)
         const uint64_t *count = ledger->count[kind];
         gone->deleted += count[LEDGER_DELETED];
         gone->expired += count[LEDGER_EXPIRED];
+        gone->damaged += count[LEDGER_DAMAGED];
         gone->superseded += count[LEDGER_SUPERSEDED] + count[LEDGER_DUPLICATE];
     }
 }
@@ -123,7 +130,7 @@ void
 tsdb_gone(struct tsdb *db, struct tsdb_gone *ret_samples, struct tsdb_gone *ret_exemplars)
 {
     struct tsdb_gone *all[] = {ret_samples, ret_exemplars};
-    *ret_samples = *ret_exemplars = (struct tsdb_gone){0, 0, 0};
+    *ret_samples = *ret_exemplars = (struct tsdb_gone){0};
     tsdb_ledgers(db, add_gone, all);
 }
 

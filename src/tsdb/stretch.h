@@ -17,6 +17,10 @@ struct tsdb_stretch {
 /* Parts cover the log up to here. */
 uint64_t tsdb_store_pos(const struct tsdb *tsdb);
 
+/* Up to here the log was read when the store was opened: what was damaged then, it does not have.
+ */
+uint64_t tsdb_opened_pos(const struct tsdb *tsdb);
+
 /* Makes what is in the head due to become a part: somebody cannot have it from the log. */
 void tsdb_want_parts(struct tsdb *tsdb);
 
@@ -63,6 +67,7 @@ struct tsdb_gone {
     uint64_t deleted;
     uint64_t expired;
     uint64_t superseded; /* or duplicates */
+    uint64_t damaged; /* or never in a part, as the log was damaged when it was read at a start */
 };
 void tsdb_gone(struct tsdb *tsdb, struct tsdb_gone *ret_samples, struct tsdb_gone *ret_exemplars);
 

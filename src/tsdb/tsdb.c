@@ -717,9 +717,8 @@ tsdb_flush_due(struct tsdb *db)
                     wal.end_pos > atomic_load(&db->store_pos);
     bool crowded = db->series_refused && age_ms > CROWDED_AGE_MS &&
                    gen->series_count < gen->registry->series.count;
-    bool due =
-        db->frozen == NULL && (old || many || large || long_log || crowded || db->metadata_due ||
-                                  db->parts_wanted);
+    bool due = db->frozen == NULL && (old || many || large || long_log || crowded ||
+                                      db->metadata_due || db->parts_wanted);
     lock_drop(&db->head_lock);
     return due;
 }

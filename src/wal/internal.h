@@ -87,6 +87,8 @@ struct wal_reader {
     int64_t realtime_ms;
     uint64_t sequence;
     uint64_t totals[LEDGER_KIND_COUNT];
+    uint64_t start_totals[LEDGER_KIND_COUNT]; /* at start_pos, if a commit ends there */
+    bool start_known;
     bool salvaging; /* behind damage, before the next commit */
     bool open;
     struct segment_reader reader;

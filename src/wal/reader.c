@@ -77,6 +77,13 @@ wal_reader_pos(const struct wal_reader *reader)
     return reader->pos < reader->start_pos ? reader->start_pos : reader->pos;
 }
 
+bool
+wal_reader_start_totals(const struct wal_reader *reader, uint64_t ret_totals[LEDGER_KIND_COUNT])
+{
+    if (reader->start_known) memcpy(ret_totals, reader->start_totals, sizeof reader->start_totals);
+    return reader->start_known;
+}
+
 /* --- where to read ---------------------------------------------------------------------------- */
 
 /*
@@ -132,6 +139,10 @@ reader_enter(struct wal_reader *r, const struct segment *segment, struct why *wh
     r->commit_end = 0;
     r->salvaging = false;
     if (first || r->pos < segment->base_pos) r->pos = segment->base_pos;
+    if (first && r->start_pos == segment->base_pos) {
+        r->start_known = true;
+        memcpy(r->start_totals, segment->totals, sizeof r->start_totals);
+    }
     return OK;
 }
 
@@ -162,6 +173,11 @@ reader_begin_commit(struct wal_reader *r, const struct raw_record *raw)
     r->records_end = known ? commit.end_pos - commit.padding_bytes : 0;
     r->sequence = known ? commit.sequence : 0;
     if (known) memcpy(r->totals, commit.totals_before, sizeof r->totals);
+    if (!known || commit.end_pos != r->start_pos) return;
+    r->start_known = true;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        r->start_totals[kind] = commit.totals_before[kind] + commit.accepted[kind];
+    }
     r->salvaging = !known;
 }
 

@@ -77,10 +77,10 @@ struct wal_record {
     uint8_t type;
     uint8_t version;
     bool skippable;
-    bool salvaged;        /* stands in a commit that is damaged elsewhere */
-    bool totals_known;    /* of readers only */
+    bool salvaged;                      /* stands in a commit that is damaged elsewhere */
+    bool totals_known;                  /* of readers only */
     uint64_t totals[LEDGER_KIND_COUNT]; /* samples that the log had accepted before its commit */
-    struct bytes payload; /* uncompressed */
+    struct bytes payload;               /* uncompressed */
 };
 
 /* What recovery met. */
@@ -257,6 +257,10 @@ MUST_CHECK enum err wal_reader_again(struct wal_reader *reader, uint64_t pos,
  * before an earlier one; nor ahead of what was read, lest records are not found.
  */
 void wal_reader_pass(struct wal_reader *reader, uint64_t pos);
+/* Samples that the log had accepted where reading began; known once a record was given. False: no
+ * commit ends there. */
+bool wal_reader_start_totals(const struct wal_reader *reader,
+                             uint64_t ret_totals[LEDGER_KIND_COUNT]);
 /* Behind the record read last, or where reading was to begin. */
 uint64_t wal_reader_pos(const struct wal_reader *reader);
 

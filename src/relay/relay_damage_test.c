@@ -1,0 +1,190 @@
+/*
+ * relay_damage_test.c - a record of the log that cannot be read: the store gives what stood there,
+ * and without a store it is counted.
+ */
+#include "relay/relay_testing.h"
+
+#include <inttypes.h>
+
+#include "tsdb/record.h"
+
+struct place {
+    uint64_t pos;
+    uint64_t segment;
+    uint64_t base_pos;
+};
+
+static enum err
+note_segment(void *context, const struct wal_segment_info *info)
+{
+    struct place *p = context;
+    if (info->number == p->segment) p->base_pos = info->base_pos;
+    return OK;
+}
+
+/* Damages the next records of this type from a position on. Returns the samples that stood there.
+ */
+static uint32_t
+spoil_log(struct world *w, uint64_t from_pos, enum wal_type type, unsigned records)
+{
+    struct wal_reader *reader;
+    struct wal_record record;
+    uint32_t samples = 0;
+    must(wal_reader_open(tsdb_wal(w->m.db), "spoiler", from_pos, &reader, &w->m.why));
+    while (records > 0) {
+        must(wal_reader_next(reader, &record, &w->m.why));
+        if (record.type != type || record.pos < from_pos) continue;
+        records--;
+        if (type == WAL_FLOATS) {
+            struct arena arena;
+            struct record_columns floats;
+            arena_init(&arena, NULL, 1 << 24, 0);
+            must(record_unpack_floats(record.payload, &arena, &floats));
+            samples += (uint32_t)floats.count;
+            arena_fini(&arena);
+        }
+        struct place place = {.pos = record.pos, .segment = record.segment};
+        char path[64];
+        struct file file;
+        uint8_t bad[4] = {0xa5, 0x5a, 0xa5, 0x5a};
+        must(wal_segments(w->m.env, STORE_DIR "/wal", NULL, note_segment, &place, &w->m.why));
+        snprintf(path, sizeof path, STORE_DIR "/wal/%016" PRIx64 ".wal", place.segment);
+        must(file_open(w->m.env, path, FILE_UPDATE, &file, &w->m.why));
+        uint64_t offset = WAL_SEGMENT_HEADER_BYTES + place.pos - place.base_pos + 17;
+        must(file_write_at(&file, bytes_of(bad, sizeof bad), offset, &w->m.why));
+        must(file_datasync(&file, &w->m.why));
+        file_close(&file);
+    }
+    wal_reader_close(reader);
+    return samples;
+}
+
+/* Some samples are delivered, more wait, and some of these records are damaged. */
+static uint32_t
+begin(struct world *w, enum wal_type type, unsigned records)
+{
+    w->names_nobody = true;
+    relay_must_open(w);
+    for (unsigned i = 0; i < 5; i++) {
+        log_some(w, 300, 2);
+        turn_until_settled(w);
+    }
+    turn(w, 20);
+    uint64_t pos = wal_end(tsdb_wal(w->m.db));
+    w->moods = (struct moods){.retry = 100};
+    for (unsigned i = 0; i < 10; i++) {
+        log_some(w, 400, 0);
+        turn(w, 1);
+    }
+    uint32_t lost = spoil_log(w, pos, type, records);
+    assert_true(type != WAL_FLOATS || lost > 0);
+    return lost;
+}
+
+static void
+go_on(struct world *w)
+{
+    w->moods = (struct moods){0};
+    for (unsigned i = 0; i < 3000 && (i < 100 || !all_settled(w)); i++) {
+        if (i == 20) log_some(w, 400, 0);
+        turn(w, 1);
+        if (tsdb_flush_due(w->m.db)) machine_flush(&w->m);
+    }
+    assert_true(all_settled(w));
+    turn(w, 30);
+}
+
+static void
+test_without_a_store_what_cannot_be_read_is_counted(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    for (unsigned records = 1; records <= 4; records++) {
+        world_init(w, records);
+        w->without_store = true;
+        machine_close(&w->m);
+        w->m.options.log_only = true;
+        machine_must_open(&w->m);
+        uint32_t lost = begin(w, WAL_FLOATS, records);
+        crash(w);
+        w->drops = true;
+        go_on(w);
+        for (unsigned again = 0; again < 2; again++) { /* and counted once */
+            struct relay_status s = status_of(w);
+            const uint64_t *fates = s.fates.count[ITEM_FLOAT];
+            assert_int_equal(fates[FATE_DROPPED + DROP_DAMAGED], lost);
+            assert_int_equal(s.taken[ITEM_FLOAT], w->count);
+            assert_int_equal(fates_settled(&s.fates, ITEM_FLOAT), w->count);
+            crash(w);
+            turn_until_settled(w);
+        }
+        world_fini(w);
+    }
+}
+
+static void
+test_the_store_gives_what_the_log_has_no_more(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    for (unsigned seed = 1; seed <= 6; seed++) {
+        world_init(w, seed);
+        w->may_repeat = true;
+        if (seed == 1) { /* reading was before it, and is not begun anew */
+            relay_must_open(w);
+            w->names_nobody = true;
+            log_some(w, 300, 2);
+            turn_until_settled(w);
+            w->settings.paused = true;
+            must(relay_close(w->relay, &w->m.why));
+            w->relay = NULL;
+            world_unname(w);
+            relay_must_open(w);
+            uint64_t pos = wal_end(tsdb_wal(w->m.db));
+            log_some(w, 900, 0);
+            log_some(w, 900, 0);
+            spoil_log(w, pos, WAL_FLOATS, 1);
+            relay_wish(w->relay, false);
+        } else {
+            begin(w, WAL_FLOATS, seed);
+            machine_flush(&w->m);
+            crash(w);
+        }
+        go_on(w);
+        check_account(w);
+        assert_int_equal(status_of(w).fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_DAMAGED], 0);
+        world_fini(w);
+    }
+}
+
+/* After a restart the head has not what the log has lost. */
+static void
+test_what_neither_log_nor_store_has_is_counted(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    for (unsigned records = 1; records <= 4; records++) {
+        world_init(w, 10 + records);
+        uint32_t lost = begin(w, WAL_FLOATS, records);
+        crash(w);
+        w->drops = true;
+        go_on(w);
+        struct relay_status s = status_of(w);
+        const uint64_t *fates = s.fates.count[ITEM_FLOAT];
+        assert_int_equal(fates[FATE_DROPPED + DROP_DAMAGED], lost);
+        assert_int_equal(s.taken[ITEM_FLOAT], w->count);
+        assert_int_equal(fates_settled(&s.fates, ITEM_FLOAT), w->count);
+        world_fini(w);
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_without_a_store_what_cannot_be_read_is_counted),
+        cmocka_unit_test(test_the_store_gives_what_the_log_has_no_more),
+        cmocka_unit_test(test_what_neither_log_nor_store_has_is_counted),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
