@@ -6,7 +6,6 @@
 #include "app/relays.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "app/config_destinations.h"
 #include "app/version.h"
@@ -206,7 +205,7 @@ list_drop(struct list *list)
 {
     if (list == NULL || --list->users > 0) return;
     destinations_free(&list->destinations);
-    free(list);
+    mem_free(NULL, list, sizeof *list);
 }
 
 static void
@@ -228,7 +227,7 @@ runner_free(struct runner *r)
     lock_fini(&r->lock);
     cond_fini(&r->cond);
     list_drop(r->list);
-    free(r);
+    mem_free(NULL, r, sizeof *r);
 }
 
 /* Each has the same share of memory: what dead ones hold is not missed by those that get on. */
@@ -243,7 +242,7 @@ static enum err
 runner_new(struct relays *all, struct list *list, const struct destination_settings *settings,
            const struct runner *before, struct runner **ret_runner, struct why *why)
 {
-    struct runner *r = calloc(1, sizeof *r);
+    struct runner *r = mem_new(NULL, sizeof *r);
     if (r == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
     r->relays = all;
     r->list = list;
@@ -342,7 +341,7 @@ relays_check(const struct destinations *list, struct why *why)
 enum err
 relays_new(const struct relays_options *options, struct relays **ret_relays, struct why *why)
 {
-    struct relays *all = calloc(1, sizeof *all);
+    struct relays *all = mem_new(NULL, sizeof *all);
     if (all == NULL) return why_set(why, ERR_NOMEM, "no memory to start");
     all->options = *options;
     lock_init(&all->lock, LOCK_RANK_RELAYS);
@@ -394,7 +393,7 @@ relays_abandon(struct relays_change *c)
         if (c->is_new[i]) runner_free(c->next[i]);
     }
     list_drop(c->list);
-    free(c);
+    mem_free(NULL, c, sizeof *c);
 }
 
 static enum err
@@ -419,11 +418,11 @@ enum err
 relays_prepare(struct relays *all, struct destinations *destinations,
                struct relays_change **ret_change, struct why *why)
 {
-    struct relays_change *c = calloc(1, sizeof *c);
-    struct list *list = calloc(1, sizeof *list);
+    struct relays_change *c = mem_new(NULL, sizeof *c);
+    struct list *list = mem_new(NULL, sizeof *list);
     if (c == NULL || list == NULL) {
-        free(c);
-        free(list);
+        mem_free(NULL, c, sizeof *c);
+        mem_free(NULL, list, sizeof *list);
         destinations_free(destinations);
         return why_set(why, ERR_NOMEM, "no memory for destinations");
     }
@@ -494,16 +493,7 @@ relays_commit(struct relays_change *c)
     for (uint32_t i = 0; i < all->count; i++) {
         if (c->is_new[i]) runner_go(all->runners[i]);
     }
-    free(c);
-}
-
-enum err
-relays_set(struct relays *all, struct destinations *destinations, struct why *why)
-{
-    struct relays_change *change;
-    enum err e = relays_prepare(all, destinations, &change, why);
-    if (e == OK) relays_commit(change);
-    return e;
+    mem_free(NULL, c, sizeof *c);
 }
 
 void
@@ -528,7 +518,7 @@ relays_free(struct relays *all)
     }
     list_drop(all->list);
     lock_fini(&all->lock);
-    free(all);
+    mem_free(NULL, all, sizeof *all);
 }
 
 /* --- watching --------------------------------------------------------------------------------- */

@@ -40,8 +40,6 @@ MUST_CHECK enum err relays_prepare(struct relays *relays, struct destinations *l
                                    struct relays_change **ret_change, struct why *why);
 void relays_commit(struct relays_change *change);  /* taken; waits for those that end */
 void relays_abandon(struct relays_change *change); /* taken; NULL is fine */
-/* Both steps. */
-MUST_CHECK enum err relays_set(struct relays *relays, struct destinations *list, struct why *why);
 /* Begins to end all; relays_free() waits, for calls under way some seconds at most. */
 void relays_stop(struct relays *relays);
 void relays_free(struct relays *relays);

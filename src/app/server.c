@@ -93,13 +93,14 @@ api_limits_of(const struct settings *s)
 
 /* --- reload ----------------------------------------------------------------------------------- */
 
-/* All or nothing: the whole new configuration is checked before any of it is used. */
+/* All or nothing: what can fail comes first and changes nothing; the switch cannot fail. */
 static enum err
 reload(void *context, struct why *why)
 {
     struct server *s = context;
     struct settings next;
     struct destinations list = {NULL};
+    struct relays_change *change;
     bool help;
     /* The file is read under the lock: of two reloads the later one also has the later file. */
     lock_take(&s->reload_lock);
@@ -107,6 +108,10 @@ reload(void *context, struct why *why)
     if (e == OK) e = settings_check_reload(&s->settings, &next, why);
     if (e == OK) e = relays_check(&list, why);
     uint32_t destination_count = list.count;
+    if (e)
+        destinations_free(&list);
+    else
+        e = relays_prepare(s->relays, &list, &change, why);
     if (e == OK) {
         struct tsdb_limits tsdb_limits = store_limits_of(&next);
         struct api_limits api_limits = api_limits_of(&next);
@@ -114,9 +119,7 @@ reload(void *context, struct why *why)
         api_set_limits(s->api, &api_limits);
         log_configure(next.log_level, next.log_format);
         s->settings = next;
-        e = relays_set(s->relays, &list, why);
-    } else {
-        destinations_free(&list);
+        relays_commit(change);
     }
     lock_drop(&s->reload_lock);
     if (e)
@@ -785,8 +788,10 @@ server_start(struct env *env, const struct settings *settings, struct destinatio
     uint32_t destination_count = destinations->count;
     if (e == OK) { /* before anything of the log is given up */
         struct destinations list = *destinations;
+        struct relays_change *change;
         *destinations = (struct destinations){NULL};
-        e = relays_set(s->relays, &list, why);
+        e = relays_prepare(s->relays, &list, &change, why);
+        if (e == OK) relays_commit(change);
     }
     if (e == OK) e = start_threads(s, why);
     if (e == OK) e = start_http(s, why);

@@ -4,6 +4,8 @@
  */
 #include "app/server_test_rig.h"
 
+#include <fcntl.h>
+
 static struct crowd crowd; /* of the test at work */
 
 /* --- starting --------------------------------------------------------------------------------- */
@@ -517,6 +519,245 @@ test_a_reload_changes_all_or_nothing_while_requests_run(void **state)
     site_free(s);
 }
 
+/* --- a reload that fails ---------------------------------------------------------------------- */
+
+/* A server with a destination, and a file that says how it shall be. */
+struct reloading {
+    struct site *s;
+    char path[160];
+    char log_path[160];
+    char flag[200];
+    char *words[3];
+    char *shown; /* the configuration in force */
+    int log;
+    unsigned round;
+};
+
+static void
+write_before(struct reloading *r)
+{
+    char yaml[512];
+    snprintf(yaml, sizeof yaml,
+             "write: {max_labels: 20}\n"
+             "destinations: [{name: a, type: file, path: %s/a}]\n",
+             r->s->dir);
+    write_config(r->s, r->path, yaml);
+}
+
+/* Limits, settings, a destination that is there, and one that is new in each round. */
+static void
+write_after(struct reloading *r)
+{
+    char yaml[512];
+    r->round++;
+    snprintf(yaml, sizeof yaml,
+             "write: {max_labels: 5}\nread: {timeout: 7m}\nlog: {level: debug}\n"
+             "destinations: [{name: a, type: file, path: %s/a, paused: true},\n"
+             "  {name: b%u, type: file, path: %s/b}]\n",
+             r->s->dir, r->round, r->s->dir);
+    write_config(r->s, r->path, yaml);
+}
+
+/* Open or not: a fault may have come to that, too, and then it takes ten seconds. */
+static bool
+has_destination(const struct site *s, const char *name)
+{
+    char line[96];
+    struct response r = site_get(s, "/metrics");
+    assert_int_equal(r.status, 200);
+    snprintf(line, sizeof line, "\nfirekeep_destination_open{destination=\"%s\"} ", name);
+    bool found = strstr(r.body, line) != NULL;
+    response_free(&r);
+    return found;
+}
+
+static char *
+shown_config(const struct site *s)
+{
+    struct response r = site_get(s, "/api/v1/status/config");
+    assert_int_equal(r.status, 200);
+    char *text = strdup(r.body);
+    assert_non_null(text);
+    response_free(&r);
+    return text;
+}
+
+static void
+reloading_begin(struct reloading *r)
+{
+    static char address[] = "--web.listen-address=127.0.0.1:0", workers[] = "--web.workers=2";
+    struct site *s = r->s = site_new();
+    struct destinations none;
+    struct why why;
+    bool help;
+    r->round = 0;
+    snprintf(r->path, sizeof r->path, "%s/firekeep.yml", s->dir);
+    snprintf(r->log_path, sizeof r->log_path, "%s/log", s->dir);
+    snprintf(r->flag, sizeof r->flag, "--config.file=%s", r->path);
+    memcpy(r->words, (char *[]){r->flag, address, workers}, sizeof r->words);
+    s->flag_count = 3;
+    s->flag_words = r->words;
+    write_config(s, r->path, "");
+    must(settings_load(&s->settings, &none, s->flag_count, s->flag_words, &help, &why));
+    site_start(s);
+    write_before(r);
+    must(server_reload(s->server, &why));
+    r->shown = shown_config(s);
+    r->log = open(r->log_path, O_CREAT | O_RDWR | O_APPEND | O_CLOEXEC, 0600);
+    assert_true(r->log >= 0);
+    log_to_fd(r->log);
+}
+
+static void
+reloading_end(struct reloading *r)
+{
+    log_to_fd(-1);
+    close(r->log);
+    free(r->shown);
+    site_free(r->s);
+}
+
+static void
+check_logged(const struct reloading *r, const char *step)
+{
+    static const char *const lies[] = {"configuration reloaded", "destination closed"};
+    char text[1 << 14] = "";
+    assert_true(pread(r->log, text, sizeof text - 1, 0) > 0);
+    bool said = strstr(text, "configuration not reloaded, the old one stays") != NULL;
+    for (unsigned i = 0; i < sizeof lies / sizeof *lies; i++) {
+        said &= strstr(text, lies[i]) == NULL;
+    }
+    if (!said) fail_msg("%s: what is logged:\n%s", step, text);
+}
+
+/* As if nobody had asked; and what is logged says so. */
+static void
+check_nothing_changed(struct reloading *r, const char *step)
+{
+    char path[200];
+    struct site *s = r->s;
+    check_logged(r, step);
+    char *text = shown_config(s);
+    if (strcmp(text, r->shown) != 0) fail_msg("%s: in force is %s", step, text);
+    free(text);
+    int status = write_labels(s, 6);
+    if (status != 204) fail_msg("%s: six labels get %d", step, status);
+    if (!has_destination(s, "a")) fail_msg("%s: the old destination is gone", step);
+    snprintf(path, sizeof path, "%s/relay/b%u", s->store, r->round);
+    if (access(path, F_OK) == 0) fail_msg("%s: there is something of a new destination", step);
+}
+
+/* Everything changed; then back to how it was. */
+static void
+check_all_changed(struct reloading *r)
+{
+    struct why why;
+    char name[16];
+    struct site *s = r->s;
+    char *text = shown_config(s);
+    assert_string_not_equal(text, r->shown);
+    free(text);
+    assert_int_equal(write_labels(s, 6), 400);
+    snprintf(name, sizeof name, "b%u", r->round);
+    assert_true(has_destination(s, "a") && has_destination(s, name));
+    write_before(r);
+    must(server_reload(s->server, &why));
+    assert_true(has_destination(s, "a") && !has_destination(s, name));
+}
+
+/* Reloads with a fault armed. True: it was met. */
+static bool
+check_reload(struct reloading *r, const char *step)
+{
+    struct why why = {""};
+    assert_int_equal(ftruncate(r->log, 0), 0);
+    enum err e = server_reload(r->s->server, &why);
+    fault_env_disarm(r->s->fe);
+    bool met = mem_fail_fired() || fault_env_fired(r->s->fe);
+    mem_fail_nth(0, false);
+    if (e && (!met || why.text[0] == '\0')) fail_msg("%s: %s %s", step, err_word(e), why.text);
+    if (e)
+        check_nothing_changed(r, step);
+    else
+        check_all_changed(r);
+    return met;
+}
+
+/* Each call that a fault of the kind may hit, in turn. */
+static void
+check_reload_with_faults(struct fault fault, unsigned sites_min)
+{
+    struct reloading r;
+    bool met = true;
+    reloading_begin(&r);
+    while (met) {
+        char step[64];
+        write_after(&r);
+        snprintf(step, sizeof step, "fault %d, call %u", (int)fault.kind, (unsigned)++fault.nth);
+        fault_env_arm(r.s->fe, fault);
+        met = check_reload(&r, step);
+    }
+    reloading_end(&r);
+    assert_true(fault.nth > sites_min);
+}
+
+static void
+test_a_reload_without_a_thread_changes_nothing(void **state)
+{
+    (void)state;
+    check_reload_with_faults((struct fault){.kind = FAULT_THREAD}, 2);
+}
+
+static void
+test_a_reload_on_a_failing_disk_changes_all_or_nothing(void **state)
+{
+    (void)state;
+    check_reload_with_faults((struct fault){.kind = FAULT_EIO}, 2);
+    check_reload_with_faults((struct fault){.kind = FAULT_ENOSPC}, 2);
+}
+
+static void
+test_a_reload_without_memory_changes_all_or_nothing(void **state)
+{
+    (void)state;
+    struct reloading r;
+    reloading_begin(&r);
+    unsigned nth = 0;
+    for (bool met = true; met;) {
+        char step[64];
+        write_after(&r);
+        snprintf(step, sizeof step, "allocation %u", ++nth);
+        mem_fail_nth(nth, false);
+        met = check_reload(&r, step);
+    }
+    assert_true(nth > 4);
+    reloading_end(&r);
+}
+
+static void
+test_a_reload_of_what_cannot_be_changes_nothing(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {
+        "write: {max_lables: 5}\n",                             /* unknown */
+        "write: {max_labels: 5}\nhead: {max_samples: 77777}\n", /* fixed while it runs */
+        "write: {max_labels: 5}\ndestinations: [{name: a, type: file}]\n",
+        "write: {max_labels: 5}\ndestinations: [{name: b1, type: file, path: /nowhere/b},\n"
+        "  {name: b2, type: file, path: /nowhere/b/}]\n", /* one place for two */
+    };
+    struct reloading r;
+    reloading_begin(&r);
+    r.round = 1;
+    for (unsigned i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct why why = {""};
+        write_config(r.s, r.path, wrong[i]);
+        assert_int_equal(ftruncate(r.log, 0), 0);
+        assert_int_equal(server_reload(r.s->server, &why), ERR_INPUT);
+        check_nothing_changed(&r, wrong[i]);
+    }
+    reloading_end(&r);
+}
+
 int
 main(void)
 {
@@ -536,6 +777,10 @@ main(void)
         SERVER_TEST(test_level_written_answers_without_a_sync),
         SERVER_TEST(test_level_memory_answers_without_a_sync),
         SERVER_TEST(test_a_reload_changes_all_or_nothing_while_requests_run),
+        SERVER_TEST(test_a_reload_without_a_thread_changes_nothing),
+        SERVER_TEST(test_a_reload_on_a_failing_disk_changes_all_or_nothing),
+        SERVER_TEST(test_a_reload_without_memory_changes_all_or_nothing),
+        SERVER_TEST(test_a_reload_of_what_cannot_be_changes_nothing),
     };
     return cmocka_run_group_tests(tests, site_mute, NULL);
 }
