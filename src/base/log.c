@@ -8,6 +8,8 @@
 
 #include <math.h>
 
+#include "base/utf8.h"
+
 static _Atomic int min_level = LOG_INFO;
 static _Atomic int line_format = LOG_LOGFMT;
 static _Atomic int out_fd = 2;
@@ -87,42 +89,69 @@ put_text(struct line *line, const char *text)
     put(line, text, strlen(text));
 }
 
+/*
+ * The bytes at the front that stand for themselves: a printable character of UTF-8, escaped or not
+ * in its quotes. 0: a control character (those of C1, which terminals obey, included) or a byte
+ * that is no UTF-8.
+ */
+static size_t
+plain_size(struct bytes b)
+{
+    size_t size = utf8_step(b.at, b.size);
+    uint32_t c = size == 0 ? 0 : utf8_get(b.at, size);
+    return c < ' ' || (c >= 0x7f && c < 0xa0) ? 0 : size;
+}
+
 static bool
 needs_quotes(struct bytes b)
 {
     if (b.size == 0) return true;
-    for (size_t i = 0; i < b.size; i++) {
+    for (size_t i = 0, size; i < b.size; i += size) {
         uint8_t c = b.at[i];
-        if (c <= ' ' || c == '"' || c == '=' || c == '\\' || c >= 0x7f) return true;
+        size = plain_size(bytes_of(b.at + i, b.size - i));
+        if (size == 0 || c == ' ' || c == '"' || c == '=' || c == '\\') return true;
     }
     return false;
 }
 
-/* Bytes beyond ASCII are escaped one by one: what comes from outside may not be UTF-8. */
+/* Both formats know \u; what is no UTF-8 becomes U+FFFD, byte by byte. */
 static void
 put_escaped(struct line *line, struct bytes b)
 {
-    for (size_t i = 0; i < b.size; i++) {
+    for (size_t i = 0, size; i < b.size; i += size) {
         char piece[8];
-        uint8_t c = b.at[i];
-        if (c == '"' || c == '\\') {
-            snprintf(piece, sizeof piece, "\\%c", c);
-        } else if (c == '\n') {
-            snprintf(piece, sizeof piece, "\\n");
-        } else if (c < ' ' || c >= 0x7f) {
-            snprintf(piece, sizeof piece, "\\u%04x", c);
-        } else {
-            snprintf(piece, sizeof piece, "%c", c);
+        const char *at = (const char *)b.at + i;
+        struct bytes left = bytes_of(at, b.size - i);
+        size = plain_size(left);
+        if (*at == '"' || *at == '\\') put_text(line, "\\");
+        if (size > 0) {
+            put(line, at, size);
+            continue;
         }
+        size = utf8_step(left.at, left.size);
+        uint32_t c = size == 0 ? 0xfffd : utf8_get(left.at, size);
+        if (size == 0) size = 1;
+        snprintf(piece, sizeof piece, c == '\n' ? "\\n" : "\\u%04x", (unsigned)c);
         put_text(line, piece);
     }
+}
+
+/* At most that many bytes of it, and no half of a character. */
+static struct bytes
+cut_to(struct bytes b, size_t size)
+{
+    size_t end = size;
+    while (end > 0 && size - end < UTF8_BYTES_MAX && utf8_is_tail(b.at[end])) {
+        end--;
+    }
+    return bytes_of(b.at, utf8_step(b.at + end, b.size - end) > size - end ? end : size);
 }
 
 static void
 put_string(struct line *line, struct bytes b, bool json)
 {
     bool cut = b.size > LOG_VALUE_BYTES_MAX;
-    if (cut) b.size = LOG_VALUE_BYTES_MAX;
+    if (cut) b = cut_to(b, LOG_VALUE_BYTES_MAX);
     bool quotes = json || needs_quotes(b);
     if (quotes) put_text(line, "\"");
     put_escaped(line, b);

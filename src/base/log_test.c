@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/utf8.h"
 
 /* Lines go to a pipe while a test runs. */
 static int pipe_ends[2];
@@ -107,14 +108,91 @@ test_nothing_from_outside_can_forge_a_line_or_a_field(void **state)
         size_t size = strlen(line);
         assert_true(size > 256);
         for (size_t i = 0; i + 1 < size; i++) {
-            assert_true(line[i] >= ' ' && line[i] < 0x7f);
+            assert_true(line[i] >= ' ' && line[i] < 0x7f); /* none of them is UTF-8 */
         }
         assert_int_equal(line[size - 1], '\n');
     }
 }
 
+/* The value as a reader of JSON gets it. */
 static void
-test_json_lines_are_json_and_keep_every_byte(void **state)
+check_json_value(struct bytes given, const char *wanted)
+{
+    log_configure(LOG_INFO, LOG_JSON);
+    log_info("m", KV("v", given));
+    json_t *line = json_loads(logged(), 0, NULL);
+    assert_non_null(line);
+    assert_string_equal(json_string_value(json_object_get(line, "v")), wanted);
+    json_decref(line);
+    log_configure(LOG_INFO, LOG_LOGFMT);
+}
+
+static void
+test_utf8_stays_as_it_is(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"gr\xc3\xb6\xc3\x9f"
+                                        "e",
+                                        "\xe6\x97\xa5\xe6\x9c\xac", "\xf0\x9f\x94\xa5"};
+    for (unsigned i = 0; i < sizeof texts / sizeof *texts; i++) {
+        char wanted[64];
+        log_info("m", KV("v", texts[i]));
+        snprintf(wanted, sizeof wanted, " level=info msg=m v=%s\n", texts[i]);
+        assert_string_equal(logged_after_time(), wanted);
+        check_json_value(bytes_of_text(texts[i]), texts[i]);
+    }
+    log_info("m", KV("v", "gr\xc3\xb6\xc3\x9f"
+                          "er als"));
+    assert_string_equal(logged_after_time(), " level=info msg=m v=\"gr\xc3\xb6\xc3\x9f"
+                                             "er als\"\n");
+}
+
+static void
+test_bytes_that_are_no_utf8_are_replaced_one_by_one(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *given, *logfmt, *read;
+    } cases[] = {
+        {"a\xff"
+         "b",
+         "a\\ufffdb", "a" UTF8_REPLACEMENT "b"},
+        {"\xc3", "\\ufffd", UTF8_REPLACEMENT}, /* cut off */
+        {"\xc3\xa4\xa4", "\xc3\xa4\\ufffd", "\xc3\xa4" UTF8_REPLACEMENT},
+        {"\xc0\x80", "\\ufffd\\ufffd", UTF8_REPLACEMENT UTF8_REPLACEMENT}, /* too long for NUL */
+        {"\xed\xa0\x80", "\\ufffd\\ufffd\\ufffd",
+         UTF8_REPLACEMENT UTF8_REPLACEMENT UTF8_REPLACEMENT}, /* a surrogate */
+        {"\xc2\x9b"
+         "31m",
+         "\\u009b31m",
+         "\xc2\x9b"
+         "31m"}, /* a terminal would obey */
+    };
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char wanted[64];
+        log_info("m", KV("v", cases[i].given));
+        snprintf(wanted, sizeof wanted, " level=info msg=m v=\"%s\"\n", cases[i].logfmt);
+        assert_string_equal(logged_after_time(), wanted);
+        check_json_value(bytes_of_text(cases[i].given), cases[i].read);
+    }
+}
+
+static void
+test_a_long_value_is_not_cut_within_a_character(void **state)
+{
+    (void)state;
+    for (size_t before = 0; before < 4; before++) {
+        char value[LOG_VALUE_BYTES_MAX + 8] = "", wanted[LOG_VALUE_BYTES_MAX + 8];
+        memset(value, 'x', LOG_VALUE_BYTES_MAX - before);
+        strcat(value, "\xf0\x9f\x94\xa5");
+        snprintf(wanted, sizeof wanted, "%.*s%s", (int)(LOG_VALUE_BYTES_MAX - before), value,
+                 "...");
+        check_json_value(bytes_of_text(value), wanted);
+    }
+}
+
+static void
+test_json_lines_are_json_whatever_is_in_them(void **state)
 {
     (void)state;
     log_configure(LOG_INFO, LOG_JSON);
@@ -129,8 +207,8 @@ test_json_lines_are_json_and_keep_every_byte(void **state)
     assert_string_equal(json_string_value(json_object_get(line, "msg")), "a \"message\"");
     assert_string_equal(json_string_value(json_object_get(line, "text")), "tab\there");
     const json_t *raw = json_object_get(line, "raw");
-    assert_int_equal(json_string_length(raw), 3); /* U+00FF in UTF-8, then NUL */
-    assert_memory_equal(json_string_value(raw), "\xc3\xbf\x00", 3);
+    assert_int_equal(json_string_length(raw), 4); /* U+FFFD, then NUL */
+    assert_memory_equal(json_string_value(raw), "\xef\xbf\xbd\x00", 4);
     assert_int_equal(json_integer_value(json_object_get(line, "n")), -3);
     assert_true(json_is_null(json_object_get(line, "nan")));
     assert_string_equal(json_string_value(json_object_get(line, "empty")), "");
@@ -161,7 +239,7 @@ test_long_values_and_lines_are_cut_and_stay_well_formed(void **state)
         assert_non_null(object);
         /* What does not fit is left out whole; what comes behind it and fits is there. */
         assert_int_equal(json_string_length(json_object_get(object, "a")), size);
-        assert_int_equal(json_string_length(json_object_get(object, "b")), 2 * LOG_VALUE_BYTES_MAX);
+        assert_int_equal(json_string_length(json_object_get(object, "b")), 3 * LOG_VALUE_BYTES_MAX);
         assert_null(json_object_get(object, "c"));
         assert_null(json_object_get(object, "d"));
         assert_string_equal(json_string_value(json_object_get(object, "last")), "short");
@@ -281,7 +359,10 @@ main(void)
         heard(test_logfmt_quotes_only_what_needs_it),
         heard(test_numbers_keep_their_sign_and_kind),
         heard(test_nothing_from_outside_can_forge_a_line_or_a_field),
-        heard(test_json_lines_are_json_and_keep_every_byte),
+        heard(test_utf8_stays_as_it_is),
+        heard(test_bytes_that_are_no_utf8_are_replaced_one_by_one),
+        heard(test_a_long_value_is_not_cut_within_a_character),
+        heard(test_json_lines_are_json_whatever_is_in_them),
         heard(test_long_values_and_lines_are_cut_and_stay_well_formed),
         heard(test_levels_below_the_configured_one_cost_nothing_and_count_nothing),
         cmocka_unit_test(test_words_of_levels_and_formats_are_parsed_exactly),
