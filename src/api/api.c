@@ -230,6 +230,14 @@ write_later(struct api *api, struct http_request *request,
     queue_put(api, QUEUE_WRITES, request, run, refused);
 }
 
+void
+repeats_later(struct api *api, struct http_request *request,
+              void (*run)(struct api *api, struct http_request *request),
+              void (*refused)(struct api *api, struct http_request *request, const struct why *why))
+{
+    queue_put(api, QUEUE_REPEATS, request, run, refused);
+}
+
 static struct job *
 job_take_locked(struct job_queue *q)
 {
@@ -255,7 +263,7 @@ work_on(struct api *api, struct job_queue *q)
         }
         q->running++;
         lock_drop(&api->lock);
-        if (http_gone(job->request)) {
+        if (!q->of_gone_too && http_gone(job->request)) {
             http_reply_text(job->request, 499, "the client is gone\n");
         } else {
             job->run(api, job->request);
@@ -289,6 +297,13 @@ writes_thread(void *context)
 }
 
 static void
+repeats_thread(void *context)
+{
+    struct api *api = context;
+    work_on(api, &api->queues[QUEUE_REPEATS]);
+}
+
+static void
 admin_thread(void *context)
 {
     struct api *api = context;
@@ -308,6 +323,7 @@ static const struct {
     void (*run)(void *context);
 } single_threads[] = {{"pages", pages_thread},
                       {"writes", writes_thread},
+                      {"repeats", repeats_thread},
                       {"admin", admin_thread},
                       {"merges", merges_thread}};
 
@@ -385,6 +401,7 @@ api_new(const struct api_options *options, const struct api_limits *limits, stru
     for (unsigned i = 0; i < QUEUE_COUNT; i++) {
         cond_init(&api->queues[i].cond);
     }
+    api->queues[QUEUE_REPEATS].of_gone_too = true;
     budget_init(&api->write_budget, "write", 0, options->memory);
     budget_init(&api->read_budget, "read", 0, options->memory);
     api_set_limits(api, limits);
@@ -416,7 +433,7 @@ api_free(struct api *api)
     for (uint32_t i = 0; i < api->thread_count; i++) {
         env_thread_join(api->options.env, api->threads[i]);
     }
-    assert(api->waiting_first == NULL);
+    assert(api->waiting_first == NULL && api->doubtful == NULL);
     writers_free(api);
     mem_free(NULL, api->threads,
              (api->options.read_concurrency + SINGLE_COUNT) * sizeof *api->threads);

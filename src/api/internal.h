@@ -9,7 +9,7 @@
 
 enum { RETRY_AFTER_S = 2, JOBS_MAX = 4096 };
 
-/* A write that waits for its commit. */
+/* A write that waits for its commit; or before, for what parts say of samples in doubt. */
 struct waiting {
     struct waiting *next;
     struct http_request *request;
@@ -19,14 +19,25 @@ struct waiting {
     enum err error; /* the rest of the request could not be taken */
     struct why why;
     struct ingest_result result;
+    struct writer *writer;      /* with doubts */
+    struct tsdb_doubts *doubts; /* NULL: none */
 };
 
 /*
  * Reads may take every thread there is for them. What watches the server does not queue behind
- * them: pages and reloads have a thread of their own. So have writes too large for a worker, what
- * an operator waits for, and merges, which may take hours.
+ * them: pages and reloads have a thread of their own. So have writes too large for a worker, writes
+ * that are compared with what parts hold, what an operator waits for, and merges, which may take
+ * hours.
  */
-enum queue_name { QUEUE_READS, QUEUE_PAGES, QUEUE_WRITES, QUEUE_ADMIN, QUEUE_MERGES, QUEUE_COUNT };
+enum queue_name {
+    QUEUE_READS,
+    QUEUE_PAGES,
+    QUEUE_WRITES,
+    QUEUE_REPEATS,
+    QUEUE_ADMIN,
+    QUEUE_MERGES,
+    QUEUE_COUNT
+};
 
 /* A request that waits for such a thread. */
 struct job {
@@ -43,6 +54,7 @@ struct job_queue {
     struct job *last;
     _Atomic uint32_t waiting; /* relaxed where it is read without the lock: a hint */
     uint32_t running;
+    bool of_gone_too; /* whether or not the client is there: immutable */
     struct cond cond;
 };
 
@@ -75,6 +87,8 @@ struct api {
     bool threads_stop;
     struct writer *writers;
     struct waiting *spare_waiting;
+    struct waiting *doubtful; /* in QUEUE_REPEATS */
+    uint32_t doubtful_count;
 
     struct env_thread **threads;
     uint32_t thread_count;
@@ -108,6 +122,11 @@ void write_later(struct api *api, struct http_request *request,
                  void (*run)(struct api *api, struct http_request *request),
                  void (*refused)(struct api *api, struct http_request *request,
                                  const struct why *why));
+/* The same for writes that are compared with what parts hold, be the client there or gone. */
+void repeats_later(struct api *api, struct http_request *request,
+                   void (*run)(struct api *api, struct http_request *request),
+                   void (*refused)(struct api *api, struct http_request *request,
+                                   const struct why *why));
 
 /* --- JSON, in Prometheus' envelope (status.c) --------------------------------------------------
  */

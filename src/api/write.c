@@ -1,7 +1,10 @@
 /*
  * write.c - remote write 1.0 and 2.0: POST, judged at once, answered when durable.
  *
- *      body -> snappy -> decode -> tsdb_ingest -> waiting list -> api_committed -> answer
+ *      body -> snappy -> decode -> tsdb_ingest_begin -> waiting list -> api_committed -> answer
+ *                                           |                ^
+ *                                           +- repeats thread: tsdb_ingest_end, if samples are in
+ *                                              doubt that parts may hold
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,6 +18,8 @@ enum {
     MESSAGE_KEEP_BYTES = 4 * 1024 * 1024,
     /* What is larger is judged on a thread of its own: a worker has other connections to serve. */
     WORKER_BODY_BYTES = 512 * 1024,
+    /* So many keep their memory while parts are read for them, one after the other. */
+    DOUBTFUL_MAX = 16,
 };
 
 static struct metric_counter requests_v1 = {
@@ -339,47 +344,27 @@ write_decode(struct api *api, struct http_request *request, enum rw_version vers
  */
 static enum err
 write_ingest(struct api *api, enum rw_version version, struct bytes tenant, struct writer *w,
-             struct ingest_result *ret_result, struct why *why)
+             struct waiting *wait, struct why *why)
 {
     struct tsdb *tsdb = api->options.tsdb;
-    enum err e = tsdb_ingest(tsdb, tenant, &w->request, ret_result, why);
+    struct ingest_result *result = &wait->result;
+    enum err e = tsdb_ingest_begin(tsdb, tenant, &w->request, result, &wait->doubts, why);
     if (e != ERR_INPUT) return e;
     why->text[0] = '\0';
     e = rw_decode(&w->request, version, buf_bytes(&w->message), tsdb_hash_seed(tsdb), why);
     if (e == ERR_INPUT) metric_inc(&malformed);
-    return e ? e : tsdb_ingest(tsdb, tenant, &w->request, ret_result, why);
+    return e ? e : tsdb_ingest_begin(tsdb, tenant, &w->request, result, &wait->doubts, why);
 }
 
-/* Judges; either answers or leaves the request waiting. */
+/* Answers, or leaves the request waiting for its commit. */
 static void
-write_run(struct api *api, struct http_request *request, enum rw_version version,
-          struct bytes tenant, struct writer *w)
+write_judged(struct api *api, struct bytes tenant, struct waiting *wait)
 {
-    struct why why = {""};
-    enum err e = write_decode(api, request, version, w, &why);
-    if (e) {
-        if (e == ERR_INPUT || e == ERR_LIMIT) metric_inc(&malformed);
-        unsigned status = e == ERR_LIMIT ? 413 : status_of(e);
-        reply_nothing_written(api, request, version, status, &why);
-        return;
-    }
-    struct waiting *wait = waiting_new(api);
-    if (wait == NULL) {
-        why_set(&why, ERR_NOMEM, "no memory for the request");
-        reply_nothing_written(api, request, version, 503, &why);
-        return;
-    }
-    wait->result = (struct ingest_result){0};
-    e = write_ingest(api, version, tenant, w, &wait->result, &why);
     if (wait->result.rejected_total > 0) {
         refusals_log(env_monotonic_ns(api->options.env), tenant, &wait->result);
     }
-    if (e == ERR_NOMEM) api->options.flush_wanted(api->options.context);
-    wait->request = request;
-    wait->version = version;
+    if (wait->error == ERR_NOMEM) api->options.flush_wanted(api->options.context);
     wait->epoch = wait->result.wait_epoch;
-    wait->error = e;
-    wait->why = why;
     wait->state = tsdb_epoch(api->options.tsdb, wait->epoch);
     if (wait->state == TSDB_EPOCH_PENDING) {
         waiting_put(api, wait);
@@ -392,6 +377,118 @@ write_run(struct api *api, struct http_request *request, enum rw_version version
     wait->next = api->spare_waiting;
     api->spare_waiting = wait;
     lock_drop(&api->lock);
+}
+
+/* --- samples in doubt ------------------------------------------------------------------------- */
+
+static struct waiting *
+doubtful_take(struct api *api, const struct http_request *request)
+{
+    lock_take(&api->lock);
+    struct waiting **link = &api->doubtful;
+    while ((*link)->request != request) {
+        link = &(*link)->next;
+    }
+    struct waiting *wait = *link;
+    *link = wait->next;
+    api->doubtful_count--;
+    lock_drop(&api->lock);
+    return wait;
+}
+
+static void
+doubt_over(struct api *api, struct waiting *wait)
+{
+    struct bytes tenant;
+    struct why why;
+    writer_put(api, wait->writer);
+    wait->doubts = NULL;
+    if (tenant_named(api, wait->request, &tenant, &why) != 0) tenant = (struct bytes){NULL, 0};
+    write_judged(api, tenant, wait);
+}
+
+/* The sender is to come back; what was taken is there then. */
+static void
+doubt_refused(struct api *api, struct waiting *wait, const struct why *why)
+{
+    tsdb_doubts_free(wait->doubts);
+    wait->error = ERR_AGAIN;
+    wait->why = *why;
+    doubt_over(api, wait);
+}
+
+static void
+write_look_refused(struct api *api, struct http_request *request, const struct why *why)
+{
+    doubt_refused(api, doubtful_take(api, request), why);
+}
+
+static void
+write_look(struct api *api, struct http_request *request)
+{
+    struct waiting *wait = doubtful_take(api, request);
+    struct why why;
+    if (atomic_load_explicit(&api->stopping, memory_order_relaxed)) {
+        doubt_refused(api, wait, (why_set(&why, ERR_AGAIN, "shutting down"), &why));
+        return;
+    }
+    int64_t until_ns = env_monotonic_ns(api->options.env) + TSDB_LOOK_NS_MAX;
+    wait->error = tsdb_ingest_end(wait->doubts, until_ns, &wait->result, &wait->why);
+    doubt_over(api, wait);
+}
+
+static void
+write_look_later(struct api *api, struct waiting *wait)
+{
+    struct http_request *request = wait->request;
+    lock_take(&api->lock);
+    bool room = api->doubtful_count < DOUBTFUL_MAX;
+    if (room) {
+        wait->next = api->doubtful;
+        api->doubtful = wait;
+        api->doubtful_count++;
+    }
+    lock_drop(&api->lock);
+    struct why why;
+    if (room)
+        repeats_later(api, request, write_look, write_look_refused);
+    else
+        doubt_refused(
+            api, wait,
+            (why_set(&why, ERR_AGAIN, "too many requests wait until parts are read"), &why));
+}
+
+/* --- judging ---------------------------------------------------------------------------------- */
+
+/* Judges; either answers or leaves the request waiting. Gives the writer back. */
+static void
+write_run(struct api *api, struct http_request *request, enum rw_version version,
+          struct bytes tenant, struct writer *w)
+{
+    struct why why = {""};
+    enum err e = write_decode(api, request, version, w, &why);
+    if (e) {
+        writer_put(api, w);
+        if (e == ERR_INPUT || e == ERR_LIMIT) metric_inc(&malformed);
+        unsigned status = e == ERR_LIMIT ? 413 : status_of(e);
+        reply_nothing_written(api, request, version, status, &why);
+        return;
+    }
+    struct waiting *wait = waiting_new(api);
+    if (wait == NULL) {
+        writer_put(api, w);
+        why_set(&why, ERR_NOMEM, "no memory for the request");
+        reply_nothing_written(api, request, version, 503, &why);
+        return;
+    }
+    *wait = (struct waiting){.request = request, .version = version, .writer = w};
+    wait->error = write_ingest(api, version, tenant, w, wait, &wait->why);
+    if (wait->doubts != NULL) {
+        write_look_later(api, wait);
+        return;
+    }
+    writer_put(api, w);
+    write_judged(api, tenant, wait);
 }
 
 /* 0, or the status to refuse the request with before its body is looked at. */
@@ -438,7 +535,6 @@ write_judge(struct api *api, struct http_request *request)
         return;
     }
     write_run(api, request, version, tenant, w);
-    writer_put(api, w);
 }
 
 static void

@@ -478,6 +478,124 @@ test_a_request_that_no_empty_server_has_memory_for_gets_413(void **state)
     }
 }
 
+/* --- repeats of what parts hold ----------------------------------------------------------------
+ */
+
+enum { DISPUTED = 40, DISPUTED_SAMPLES = 50 };
+
+/* Other values at the times of samples that there are. */
+static int
+write_others(struct site *s, unsigned series, double by)
+{
+    struct rq rq;
+    char labels[64];
+    rq_init(&rq, RW_V2);
+    snprintf(labels, sizeof labels, "__name__=m,n=%u", series);
+    rq_series(&rq, labels);
+    for (unsigned i = 0; i < DISPUTED_SAMPLES; i++) {
+        rq_float(&rq, s->base_ms + i, double_bits(value_of(series, i) + by), 0);
+    }
+    return site_write_body(s, RW_V2, body_of(&rq));
+}
+
+/* A part has the samples of some series, and the head has others at their times. */
+static struct site *
+site_disputed(void)
+{
+    struct site *s = site_new();
+    site_start(s);
+    for (unsigned n = 0; n < DISPUTED; n++) {
+        assert_int_equal(site_write(s, n, 0, DISPUTED_SAMPLES), 204);
+    }
+    site_stop_in_order(s);
+    site_start(s);
+    for (unsigned n = 0; n < DISPUTED; n++) {
+        assert_int_equal(write_others(s, n, 0.5), 204);
+    }
+    return s;
+}
+
+static struct body
+repeat_body(struct site *s, unsigned series)
+{
+    return write_body(s, series % 2 == 0 ? RW_V1 : RW_V2, series, 0, DISPUTED_SAMPLES);
+}
+
+/* Senders that repeat all at once; some do not wait for the answer. */
+static void
+send_repeats(struct site *s, struct client *clients)
+{
+    for (unsigned n = 0; n < DISPUTED; n++) {
+        struct body body = repeat_body(s, n);
+        clients[n] = site_connect(s);
+        send_write(&clients[n], n % 2 == 0 ? RW_V1 : RW_V2, body);
+        if (n % 7 == 6) client_close(&clients[n]);
+        free(body.at);
+    }
+}
+
+static void
+test_repeats_of_what_a_part_holds_are_taken_while_others_write(void **state)
+{
+    (void)state;
+    struct site *s = site_disputed();
+    struct client clients[DISPUTED];
+    crowd_open(&crowd, s, DISPUTED, 16);
+    for (unsigned round = 0; round < 5; round++) {
+        send_repeats(s, clients);
+        crowd_turn(&crowd);
+        for (unsigned n = 0; n < DISPUTED; n++) {
+            if (n % 7 == 6) continue;
+            struct response r = client_response(&clients[n], false);
+            int status = r.status;
+            check_refusal(&r); /* too many at once */
+            response_free(&r);
+            client_close(&clients[n]);
+            while (status == 503) {
+                crowd_turn(&crowd);
+                status = site_write_body(s, n % 2 == 0 ? RW_V1 : RW_V2, repeat_body(s, n));
+            }
+            if (status != 204) fail_msg("a repeat of series %u was answered %d", n, status);
+        }
+        assert_int_equal(write_others(s, round, 0.25), 400);
+        assert_int_equal(write_others(s, round, 0.5), 204);
+    }
+    crowd_finish(&crowd);
+    assert_int_equal(crowd.refused, 0);
+    check_contents(s);
+    check_restart(s);
+    site_free(s);
+}
+
+static void
+test_a_stop_amid_repeats_answers_them(void **state)
+{
+    (void)state;
+    for (unsigned round = 0; round < 3; round++) {
+        struct site *s = site_disputed();
+        struct client clients[DISPUTED];
+        send_repeats(s, clients);
+        if (round == 0) site_stop_in_order(s);
+        if (round == 1) site_stop(s);
+        if (round == 2) server_quiesce(s->server);
+        for (unsigned n = 0; n < DISPUTED; n++) {
+            if (n % 7 == 6) continue;
+            struct response r = client_response(&clients[n], false);
+            check_refusal(&r);
+            if (r.status != 0 && r.status != 204 && r.status != 503) {
+                fail_msg("a repeat amid a stop was answered %d", r.status);
+            }
+            response_free(&r);
+            client_close(&clients[n]);
+        }
+        site_stop(s);
+        check_directory(s);
+        site_start(s);
+        check_contents(s);
+        site_free(s);
+    }
+}
+
 int
 main(void)
 {
@@ -492,6 +610,8 @@ main(void)
         SERVER_TEST(test_a_log_that_is_down_is_said_once_a_minute),
         SERVER_TEST(test_what_was_refused_and_repeated_is_there_once),
         SERVER_TEST(test_writes_wait_for_free_space),
+        SERVER_TEST(test_repeats_of_what_a_part_holds_are_taken_while_others_write),
+        SERVER_TEST(test_a_stop_amid_repeats_answers_them),
         SERVER_TEST(test_a_clock_in_the_past_drops_nobodys_samples),
         SERVER_TEST(test_a_start_with_the_clock_in_the_past_drops_nobodys_samples),
         SERVER_TEST(test_a_sender_from_the_future_is_refused_for_good),

@@ -28,6 +28,7 @@ struct fault_env {
     _Atomic uint64_t free_bytes;
     atomic_bool fired;
     _Atomic uint64_t calls[FAULT_KIND_COUNT];
+    _Atomic uint64_t hits; /* relaxed */
 
     struct lock lock; /* LOCK_RANK_LEAF; guards the one field that follows */
     struct fault armed;
@@ -52,6 +53,7 @@ is_hit(struct fault_env *fe, unsigned set, enum fault_kind *ret_kind)
     if (fe->armed.nth > 0 && (set & SET(fe->armed.kind))) hit = --fe->armed.nth == 0;
     if (hit) {
         atomic_store_explicit(&fe->fired, true, memory_order_relaxed);
+        atomic_fetch_add_explicit(&fe->hits, 1, memory_order_relaxed);
         *ret_kind = fe->armed.kind;
         /* An interrupted call is made again: that one must get through. */
         if (fe->armed.forever) fe->armed.nth = fe->armed.kind == FAULT_EINTR ? 2 : 1;
@@ -438,6 +440,12 @@ bool
 fault_env_fired(const struct fault_env *fe)
 {
     return atomic_load_explicit(&fe->fired, memory_order_relaxed);
+}
+
+uint64_t
+fault_env_hits(const struct fault_env *fe)
+{
+    return atomic_load_explicit(&fe->hits, memory_order_relaxed);
 }
 
 uint64_t

@@ -45,6 +45,8 @@ void fault_env_arm(struct fault_env *fe, struct fault fault);
 void fault_env_disarm(struct fault_env *fe);
 /* Since it was armed last; stays true when disarmed. */
 bool fault_env_fired(const struct fault_env *fe);
+/* Calls so far that were made to fail. */
+uint64_t fault_env_hits(const struct fault_env *fe);
 /* Calls so far that a fault of this kind could have hit. A stopping point for a test to draw. */
 uint64_t fault_env_calls(const struct fault_env *fe, enum fault_kind kind);
 /* Every datasync and sync takes this long (real time), to test batching. */

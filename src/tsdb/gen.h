@@ -123,6 +123,9 @@ struct sample_value {
     uint64_t bits;
     const struct histogram *histogram;
 };
+/* The same kind and, bit for bit or as histogram_equal() has it, the same value? */
+bool sample_value_is(const struct sample_value *value, enum sample_kind kind, uint64_t bits,
+                     const struct histogram *histogram);
 MUST_CHECK enum err gen_presence(const struct gen *gen, const struct series *series, int64_t t_ms,
                                  const struct sample_value *value, struct arena *scratch,
                                  enum presence *ret_presence, uint32_t *ret_epoch);

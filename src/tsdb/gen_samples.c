@@ -25,9 +25,9 @@ histogram_bytes_max(const struct histogram *h)
 
 /* --- is it there? ----------------------------------------------------------------------------- */
 
-static bool
-same_value(const struct sample_value *value, enum sample_kind kind, uint64_t bits,
-           const struct histogram *h)
+bool
+sample_value_is(const struct sample_value *value, enum sample_kind kind, uint64_t bits,
+                const struct histogram *h)
 {
     if (kind != value->kind) return false;
     return kind == SAMPLE_FLOAT ? bits == value->bits : histogram_equal(h, value->histogram);
@@ -59,7 +59,7 @@ static void
 judge(struct finding *f, const struct sample_value *value, enum sample_kind kind, uint64_t bits,
       const struct histogram *h, uint32_t epoch)
 {
-    f->presence = same_value(value, kind, bits, h) ? PRESENT_SAME : PRESENT_OTHER;
+    f->presence = sample_value_is(value, kind, bits, h) ? PRESENT_SAME : PRESENT_OTHER;
     f->epoch = epoch;
 }
 

@@ -223,8 +223,8 @@ slice_gather(struct ingest *in, struct place *at, struct piece *pieces, uint32_t
     return ingest_reserve(in, &need);
 }
 
-static void
-slice_begin(struct ingest *in)
+void
+ingest_slice_begin(struct ingest *in)
 {
     struct tsdb *db = in->db;
     in->gen = db->active;
@@ -262,7 +262,7 @@ slice(struct ingest *in, struct place *at)
     struct piece *pieces = in->s->pieces;
     uint32_t count = 0;
     struct place before = *at;
-    slice_begin(in);
+    ingest_slice_begin(in);
     enum err e = slice_gather(in, at, pieces, SLICE_PIECES, &count);
     if (e == OK) e = check_rest(in, at->series);
     if (e) {
@@ -280,7 +280,7 @@ static enum err
 metadata_slice(struct ingest *in)
 {
     struct need need = {0};
-    slice_begin(in);
+    ingest_slice_begin(in);
     for (uint32_t i = 0; i < in->request->metadata_count; i++) {
         const struct rw_metadata *r = &in->request->metadata[i];
         struct metadata m = {r->family, r->type, r->help, r->unit};
@@ -304,8 +304,8 @@ metadata_slice(struct ingest *in)
 /*
  * All in one line, and the counts first: senders log no more than the beginning of the first line.
  */
-static void
-put_counts(struct ingest *in)
+void
+ingest_put_counts(struct ingest *in)
 {
     if (in->result->rejected_total == 0) return;
     char room[INGEST_TEXT_BYTES];
@@ -388,9 +388,11 @@ blame_the_clock(const struct ingest *in)
 }
 
 enum err
-tsdb_ingest(struct tsdb *db, struct bytes tenant, const struct rw_request *request,
-            struct ingest_result *ret_result, struct why *why)
+tsdb_ingest_begin(struct tsdb *db, struct bytes tenant, const struct rw_request *request,
+                  struct ingest_result *ret_result, struct tsdb_doubts **ret_doubts,
+                  struct why *why)
 {
+    *ret_doubts = NULL;
     memset(ret_result, 0, sizeof *ret_result);
     assert(request->series_count == 0 || request->seed == db->hash_seed);
     assert(request->keys == NULL || request->keys == &db->print_keys);
@@ -428,6 +430,24 @@ tsdb_ingest(struct tsdb *db, struct bytes tenant, const struct rw_request *reque
     }
     if (db->options.ack_memory) ret_result->wait_epoch = 0;
     lock_drop(&db->head_lock);
-    put_counts(&in);
-    return e;
+    if (e || in.doubts == NULL) {
+        tsdb_doubts_free(in.doubts);
+        ingest_put_counts(&in);
+        return e;
+    }
+    ingest_put_off(&in);
+    if (!ingest_doubts_are_real(in.doubts)) return tsdb_ingest_end(in.doubts, 0, ret_result, why);
+    *ret_doubts = in.doubts;
+    return OK;
+}
+
+enum err
+tsdb_ingest(struct tsdb *db, struct bytes tenant, const struct rw_request *request,
+            struct ingest_result *ret_result, struct why *why)
+{
+    struct tsdb_doubts *doubts;
+    enum err e = tsdb_ingest_begin(db, tenant, request, ret_result, &doubts, why);
+    if (e || doubts == NULL) return e;
+    int64_t until_ns = env_monotonic_ns(db->env) + TSDB_LOOK_NS_MAX;
+    return tsdb_ingest_end(doubts, until_ns, ret_result, why);
 }

@@ -36,6 +36,7 @@ struct ingest {
     struct series *last;             /* the one before, of generation last_gen; NULL: none */
     uint64_t last_gen;
     uint32_t missed;
+    struct tsdb_doubts *doubts; /* NULL: none yet */
     bool by_key;
     bool checked; /* nothing was stored before all series were known to be what they look like */
     uint32_t gathered; /* floats of this slice */
@@ -65,6 +66,24 @@ void ingest_reject(struct ingest *in, const struct rw_series *series, enum ledge
  * (bad UTF-8, bad references) makes an answer a refusal.
  */
 void ingest_reject_metadata(struct ingest *in, const struct metadata *metadata, enum reject reason);
+
+/* The counts go before the offenders: the result's text is complete. */
+void ingest_put_counts(struct ingest *in);
+
+/* --- slices (ingest.c) --- */
+
+void ingest_slice_begin(struct ingest *in);
+
+/* --- what the head contradicts (ingest_repeats.c) --- */
+
+#define CONFLICT_DETAIL "another value is stored for this time"
+/* Notes a sample, to be looked for in parts. False: it is a conflict without further ado. */
+bool ingest_doubt(struct ingest *in, const struct piece *piece, int64_t t_ms,
+                  const struct sample_value *value);
+/* Could any part hold one of them? Reads nothing from disk; under no lock. */
+bool ingest_doubts_are_real(const struct tsdb_doubts *doubts);
+/* The request is judged but for these. */
+void ingest_put_off(struct ingest *in);
 
 /* --- 1. resolve (ingest_resolve.c) --- */
 

@@ -76,8 +76,8 @@ append(struct ingest *in, const struct piece *p, int64_t t_ms, int64_t start_ms,
         lean_on(in, epoch);
     }
     if (presence == PRESENT_OTHER) {
-        ingest_reject(in, p->from, kind, REJECT_CONFLICT, 1, t_ms,
-                      "another value is stored for this time");
+        if (ingest_doubt(in, p, t_ms, v)) return false;
+        ingest_reject(in, p->from, kind, REJECT_CONFLICT, 1, t_ms, CONFLICT_DETAIL);
         return false;
     }
     in->change.count[kind][LEDGER_RECEIVED]++;

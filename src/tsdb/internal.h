@@ -290,6 +290,8 @@ void look_at_clock(struct tsdb *db);
 
 /* --- versions (tsdb.c) ------------------------------------------------------------------------ */
 
+/* The live one, with a reference. Under no lock above LOCK_RANK_TSDB. */
+struct version *version_pin(struct tsdb *db);
 void version_unref(struct version *version);
 MUST_CHECK enum err version_new(struct tsdb *db, uint32_t part_count, struct version **ret);
 /* The newest part that holds metadata: what it says counts. NULL: none does. */

@@ -208,6 +208,9 @@ MUST_CHECK enum err row_read(struct row_reader *reader, uint32_t number, struct 
                              struct why *why);
 /* Only its pairs; the functions below are about the series read or sought last. */
 MUST_CHECK enum err row_seek(struct row_reader *reader, uint32_t number, struct why *why);
+/* Seeks the row with these canonical labels. ERR_MISSING: the tenant has none. */
+MUST_CHECK enum err row_find(struct row_reader *reader, struct bytes labels, uint32_t *ret_number,
+                             struct why *why);
 /* Its pairs, by their numbers in the part, ascending; a view like the rest. */
 void row_pairs(const struct row_reader *reader, const uint32_t **ret_pairs, uint32_t *ret_count);
 MUST_CHECK enum err row_blocks(struct row_reader *reader, const struct block_ref **ret_blocks,

@@ -821,3 +821,25 @@ row_read(struct row_reader *r, uint32_t number, struct bytes *ret_labels,
     if (e == OK) *ret_labels = buf_bytes(&r->labels);
     return e == ERR_NOMEM ? why_set(why, e, "no memory for the labels of a series") : e;
 }
+
+enum err
+row_find(struct row_reader *r, struct bytes labels, uint32_t *ret_number, struct why *why)
+{
+    uint32_t low = r->index->tenant->first_series, high = low + r->index->tenant->series_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        enum err e = row_seek(r, middle, why);
+        if (e == OK) e = read_labels(r, why);
+        if (e) return e;
+        int order = labels_compare(buf_bytes(&r->labels), labels);
+        if (order == 0) {
+            *ret_number = middle;
+            return OK;
+        }
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return ERR_MISSING;
+}

@@ -193,6 +193,58 @@ test_any_row_is_what_it_is_when_all_are_read_in_order(void **state)
     }
 }
 
+/* Labels that no series has: shorter and longer than those of one. */
+static void
+check_finds_no_other(struct row_reader *rows, struct bytes labels)
+{
+    uint32_t number;
+    struct buf other;
+    buf_init(&other, NULL, 1 << 20);
+    buf_put_bytes(&other, labels);
+    struct label more = {bytes_of_text("\xff\xff"), bytes_of_text("x")};
+    labels_put(&other, more);
+    assert_int_equal(buf_error(&other), OK);
+    assert_int_equal(row_find(rows, buf_bytes(&other), &number, NULL), ERR_MISSING);
+    assert_int_equal(row_find(rows, bytes_of(NULL, 0), &number, NULL), ERR_MISSING);
+    buf_fini(&other);
+}
+
+static void
+test_a_row_is_found_by_its_labels(void **state)
+{
+    (void)state;
+    struct rig g;
+    struct content c;
+    struct part_info info;
+    struct rng r = {5};
+    rig_open(&g, WHOLE_CACHE);
+    content_make(&c, 5, (struct content_size){3, 3000, 3, 300});
+    assert_int_equal(content_write(&c, g.env, NULL, "/parts", NUMBER, 3, &info, NULL), OK);
+    open_part(&g);
+    for (uint32_t i = 0; i < part_tenant_count(g.part); i++) {
+        const struct part_tenant *t = take_tenant(&g, i);
+        struct row_reader *rows, *finder;
+        assert_int_equal(row_reader_new(&g.index, &g.budget, &rows), OK);
+        assert_int_equal(row_reader_new(&g.index, &g.budget, &finder), OK);
+        for (unsigned n = 0; n < 500 && t->series_count > 0; n++) {
+            uint32_t number = t->first_series + (uint32_t)rng_below(&r, t->series_count), found;
+            struct bytes labels;
+            const struct block_ref *blocks, *same;
+            uint32_t count, same_count;
+            assert_int_equal(row_read(rows, number, &labels, &blocks, &count, NULL), OK);
+            assert_int_equal(row_find(finder, labels, &found, NULL), OK);
+            assert_int_equal(found, number);
+            assert_int_equal(row_blocks(finder, &same, &same_count, NULL), OK);
+            assert_int_equal(hash_blocks(same, same_count), hash_blocks(blocks, count));
+            check_finds_no_other(finder, labels);
+        }
+        row_reader_free(rows);
+        row_reader_free(finder);
+    }
+    content_free(&c);
+    rig_close(&g);
+}
+
 /* --- by the batch ----------------------------------------------------------------------------- */
 
 static void
@@ -518,6 +570,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_any_row_is_what_it_is_when_all_are_read_in_order),
+        cmocka_unit_test(test_a_row_is_found_by_its_labels),
         cmocka_unit_test(test_a_batch_gives_the_rows_that_reach_into_the_time),
         cmocka_unit_test(test_labels_in_any_order_unpack_their_pages_once_a_batch),
         cmocka_unit_test(test_a_batch_makes_do_with_little_memory),

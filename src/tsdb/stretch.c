@@ -23,16 +23,6 @@ tsdb_want_parts(struct tsdb *db)
     lock_drop(&db->head_lock);
 }
 
-static struct version *
-pin_version(struct tsdb *db)
-{
-    lock_take(&db->lock);
-    struct version *version = db->version;
-    atomic_fetch_add_explicit(&version->references, 1, memory_order_relaxed);
-    lock_drop(&db->lock);
-    return version;
-}
-
 bool
 stretch_has(const struct tsdb_stretch *stretch, const struct part *part)
 {
@@ -44,7 +34,7 @@ bool
 tsdb_stretch_next_ms(struct tsdb *db, const struct tsdb_stretch *stretch, int64_t from_ms,
                      int64_t *ret_ms)
 {
-    struct version *version = pin_version(db);
+    struct version *version = version_pin(db);
     bool found = false;
     for (uint32_t i = 0; i < version->part_count; i++) {
         const struct part_info *info = part_info(version->parts[i]);
@@ -61,7 +51,7 @@ bool
 tsdb_stretch_next_tenant(struct tsdb *db, const struct tsdb_stretch *stretch, struct bytes after,
                          struct buf *ret_name)
 {
-    struct version *version = pin_version(db);
+    struct version *version = version_pin(db);
     struct bytes first = {NULL, 0};
     for (uint32_t i = 0; i < version->part_count; i++) {
         const struct part *part = version->parts[i];

@@ -41,6 +41,16 @@ version_new(struct tsdb *db, uint32_t part_count, struct version **ret)
     return OK;
 }
 
+struct version *
+version_pin(struct tsdb *db)
+{
+    lock_take(&db->lock);
+    struct version *version = db->version;
+    atomic_fetch_add_explicit(&version->references, 1, memory_order_relaxed);
+    lock_drop(&db->lock);
+    return version;
+}
+
 void
 version_unref(struct version *v)
 {

@@ -110,6 +110,26 @@ struct ingest_result {
 MUST_CHECK enum err tsdb_ingest(struct tsdb *tsdb, struct bytes tenant,
                                 const struct rw_request *request, struct ingest_result *ret_result,
                                 struct why *why);
+/*
+ * The same in two steps, for threads that must not wait for the disk. tsdb_ingest_begin() does all
+ * but for samples at whose time the head has another value and which a part may hold: these are
+ * neither written nor rejected yet, and the result has no text. *ret_doubts is NULL if there are
+ * none; else tenant and request are borrowed until it is given to tsdb_ingest_end(), which
+ * completes the result, or to tsdb_doubts_free(): then the sender is to repeat the request.
+ */
+struct tsdb_doubts;
+MUST_CHECK enum err tsdb_ingest_begin(struct tsdb *tsdb, struct bytes tenant,
+                                      const struct rw_request *request,
+                                      struct ingest_result *ret_result,
+                                      struct tsdb_doubts **ret_doubts, struct why *why);
+/*
+ * Reads parts, until `until_ns` (monotonic) at most: what is not found by then is a conflict. Takes
+ * the doubts, on an error too: ERR_NOMEM, ERR_AGAIN. Any thread, under no lock.
+ */
+#define TSDB_LOOK_NS_MAX (5 * NS_PER_S) /* what tsdb_ingest() takes */
+MUST_CHECK enum err tsdb_ingest_end(struct tsdb_doubts *doubts, int64_t until_ns,
+                                    struct ingest_result *result, struct why *why);
+void tsdb_doubts_free(struct tsdb_doubts *doubts);
 /* What requests are to be decoded with: the seed of their keys, and the keys of their fingerprints,
  * which live as long as the store. */
 uint64_t tsdb_hash_seed(const struct tsdb *tsdb);

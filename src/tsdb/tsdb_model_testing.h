@@ -179,7 +179,15 @@ struct item {
     struct value v;
 };
 
-enum verdict { WILL_ACCEPT, WILL_REPEAT, WILL_CONFLICT, WILL_BE_TOO_NEW, WILL_WHAT };
+/* WILL_REPEAT_PART: of what a part holds, and not the head. */
+enum verdict {
+    WILL_ACCEPT,
+    WILL_REPEAT,
+    WILL_REPEAT_PART,
+    WILL_CONFLICT,
+    WILL_BE_TOO_NEW,
+    WILL_WHAT
+};
 
 static inline void
 cell_may(struct model *x, struct cell *c, const struct value *v, bool voided)
@@ -225,7 +233,8 @@ foretell(struct model *x, struct cell *c, const struct item *item)
         c->pending_epoch = UINT64_MAX;
         return WILL_ACCEPT;
     }
-    return value_equal(x, &c->head, &item->v) ? WILL_REPEAT : WILL_CONFLICT;
+    if (value_equal(x, &c->head, &item->v)) return WILL_REPEAT;
+    return c->has_won && value_equal(x, &c->won, &item->v) ? WILL_REPEAT_PART : WILL_CONFLICT;
 }
 
 static inline void
@@ -304,15 +313,17 @@ cell_promised(struct model *x, struct cell *c, const struct value *v)
     if (wait <= x->durable) c->must = !c->has_won;
 }
 
+/* With `failed` parts could not be read. */
 static inline void
-check_counts(struct model *x, const enum verdict *verdicts, uint32_t count, uint32_t *ret_unsure)
+check_counts(struct model *x, const enum verdict *verdicts, uint32_t count, bool failed,
+             uint32_t *ret_unsure)
 {
     uint64_t written = 0, rejected = 0, unsure = 0;
     for (uint32_t i = 0; i < count; i++) {
-        if (verdicts[i] == WILL_WHAT) {
+        if (verdicts[i] == WILL_WHAT || (failed && verdicts[i] == WILL_REPEAT_PART)) {
             unsure++;
         } else {
-            *(verdicts[i] <= WILL_REPEAT ? &written : &rejected) += 1;
+            *(verdicts[i] < WILL_CONFLICT ? &written : &rejected) += 1;
         }
     }
     const struct ingest_result *r = &x->m->result;
@@ -351,13 +362,15 @@ model_send(struct model *x, enum rw_version version, const struct item *items, u
         struct cell *c = cell_at(x, items[0].tenant, items[i].series, items[i].slot);
         verdicts[i] = items[i].is_spark ? foretell_spark(x, &items[i]) : foretell(x, c, &items[i]);
     }
+    uint64_t hits = fault_env_hits(x->m->fe);
     enum err e = machine_send(x->m, model_tenants[items[0].tenant], &rq);
+    bool failed = fault_env_hits(x->m->fe) != hits || x->m->memory_fails;
     rq_fini(&rq);
     if (e) {
         send_failed(x, items, verdicts, count);
         return e;
     }
-    check_counts(x, verdicts, count, &refused_unsure);
+    check_counts(x, verdicts, count, failed, &refused_unsure);
     for (uint32_t i = 0; i < count; i++) {
         if (items[i].is_spark && verdicts[i] == WILL_BE_TOO_NEW) continue;
         if (items[i].is_spark) {

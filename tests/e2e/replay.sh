@@ -19,6 +19,12 @@ is_acknowledged() { # CAPTURE ARGUMENT...
     "$TOOLS/rwreplay" "$1" "$url" --check "${@:2}"
 }
 
+# As many as this were refused for another value.
+counts_conflicts() { # NUMBER
+    curl -s --noproxy '*' "$url/metrics" |
+        grep -q "^firekeep_samples_rejected_total{tenant=\"anonymous\",kind=\"float\",reason=\"conflict\"} $1\$"
+}
+
 is_refused() {
     "$TOOLS/rwreplay" "$1" "$url" | grep -q '^status 400: 1$'
 }
@@ -61,6 +67,7 @@ done
 
 # What is in the head is compared at once; what lies in parts stays the first, too.
 sed -n 's/^old 2 /old 7 /p' "$work/bits.txt" | "$TOOLS/rwmake" >"$work/conflict.rw"
+sed -n 's/^old 2 /old 8 /p' "$work/bits.txt" | "$TOOLS/rwmake" >"$work/third.rw"
 if claim "conflict: starts" start_firekeep conflict "$work/conflict" "$port"; then
     claim "conflict: the first value is stored" is_acknowledged "$work/bits-1.rw"
     claim "conflict: another value at a time that has one is refused" is_refused "$work/conflict.rw"
@@ -69,7 +76,17 @@ if claim "conflict: starts" start_firekeep conflict "$work/conflict" "$port"; th
     claim "conflict: starts again" start_firekeep conflict "$work/conflict" "$port"
     "$TOOLS/rwreplay" "$work/conflict.rw" "$url" >/dev/null
     claim "conflict: the first one stays when it lies in a part" reads_back "$work/bits-1.rw"
+    claim "conflict: the one of the part, sent again, is acknowledged" is_acknowledged "$work/bits-1.rw"
+    claim "conflict: by 2.0, too" is_acknowledged "$work/bits-2.rw"
+    claim "conflict: and not counted as one" counts_conflicts 1
+    claim "conflict: a third value is refused" is_refused "$work/third.rw"
+    claim "conflict: and counted" counts_conflicts 2
+    claim "conflict: still the first one is read" reads_back "$work/bits-1.rw"
+    crash conflict
+    claim "conflict: starts after a crash" start_firekeep conflict "$work/conflict" "$port"
+    claim "conflict: the one of the part is acknowledged after a crash" is_acknowledged "$work/bits-1.rw"
     stop conflict
+    claim "conflict: verify finds nothing wrong" build/firekeep verify "$work/conflict"
 fi
 
 for name in node15s node1s v2hist; do

@@ -1,0 +1,312 @@
+/*
+ * ingest_repeats_test.c - what is sent once more, when a part has it and the head has something
+ * else at its time.
+ */
+#include "model/selector.h"
+#include "tsdb/tsdb_claim_testing.h"
+
+static uint64_t
+counted(enum ledger_field field)
+{
+    struct ledger l = machine_ledger(&m, "anonymous");
+    return l.count[LEDGER_FLOAT][field] + l.count[LEDGER_HISTOGRAM][field];
+}
+
+/* 1 in a part, 2 in the head at the same time. */
+static void
+part_and_head_differ(void)
+{
+    must(send_float("anonymous", "__name__=up", T0, 1));
+    machine_flush(&m);
+    must(send_float("anonymous", "__name__=up", T0, 2));
+    expect_result(1, 0);
+}
+
+static void
+test_a_repeat_of_what_a_part_holds_is_a_duplicate_whatever_the_head_has(void **state)
+{
+    (void)state;
+    char lines[100];
+    snprintf(lines, sizeof lines, "{__name__=\"up\"} %lld 1\n", (long long)T0);
+    part_and_head_differ();
+    for (int i = 0; i < 3; i++) { /* of which 2 is pending, durable, frozen */
+        must(send_float("anonymous", "__name__=up", T0, 1));
+        expect_result(1, 0);
+        must(send_float("anonymous", "__name__=up", T0, 3));
+        expect_result(0, 1);
+        must(send_float("anonymous", "__name__=up", T0, 2)); /* it was told that it is stored */
+        expect_result(1, 0);
+        if (i == 1) tsdb_want_cut(m.db);
+        machine_commit(&m);
+        expect_all(&m, "anonymous", lines);
+    }
+    assert_true(tsdb_has_frozen(m.db));
+    must(tsdb_flush(m.db, &m.why));
+    expect_at_every_stage("anonymous", lines);
+    assert_int_equal(counted(LEDGER_RECEIVED), 11);
+    assert_int_equal(counted(LEDGER_ACCEPTED), 2);
+    assert_int_equal(counted(LEDGER_DUPLICATE), 6);
+    assert_int_equal(counted(LEDGER_REJECTED + REJECT_CONFLICT), 3);
+}
+
+static void
+test_what_the_head_had_loses_when_parts_are_merged(void **state)
+{
+    (void)state;
+    struct tsdb_merge_options options = {.mode = TSDB_MERGE_FULL};
+    struct tsdb_merge_result result;
+    part_and_head_differ();
+    must(send_float("anonymous", "__name__=up", T0, 1));
+    expect_result(1, 0);
+    machine_flush(&m);
+    must(tsdb_merge(m.db, &options, &result, &m.why));
+    assert_int_equal(result.input_count, 2);
+    assert_int_equal(counted(LEDGER_RECEIVED), 3);
+    assert_int_equal(counted(LEDGER_DUPLICATE), 1);
+    assert_int_equal(counted(LEDGER_SUPERSEDED), 1);
+    struct ledger l = machine_ledger(&m, "anonymous");
+    assert_int_equal(l.stored[LEDGER_FLOAT], 1);
+}
+
+static void
+test_the_first_of_two_parts_says_what_is_a_repeat(void **state)
+{
+    (void)state;
+    part_and_head_differ();
+    machine_flush(&m);
+    must(send_float("anonymous", "__name__=up", T0, 3));
+    expect_result(1, 0);
+    must(send_float("anonymous", "__name__=up", T0, 2)); /* it lost against 1 */
+    expect_result(0, 1);
+    must(send_float("anonymous", "__name__=up", T0, 1));
+    expect_result(1, 0);
+}
+
+static void
+test_what_is_deleted_from_a_part_is_no_repeat(void **state)
+{
+    (void)state;
+    struct selector selector = {.count = 1};
+    struct tsdb_deletion deletion;
+    must(send_float("anonymous", "__name__=up", T0, 1));
+    machine_flush(&m);
+    must(matcher_new(MATCH_EQUAL, text("__name__"), text("up"), &selector.matchers[0], NULL));
+    must(tsdb_delete(m.db, text("anonymous"), &selector, T0, T0, &deletion, &m.why));
+    must(send_float("anonymous", "__name__=up", T0, 2));
+    expect_result(1, 0);
+    must(send_float("anonymous", "__name__=up", T0, 1));
+    expect_result(0, 1);
+}
+
+/* A request of floats and histograms of several series, `change` for which of them differ. */
+static void
+send_mixed(unsigned change)
+{
+    struct rq rq;
+    char labels[50];
+    rq_init(&rq, change % 2 == 0 ? RW_V1 : RW_V2);
+    for (unsigned i = 0; i < 40; i++) {
+        snprintf(labels, sizeof labels, "__name__=mixed,i=%u%s", i, i % 3 == 0 ? ",x=y" : "");
+        rq_series(&rq, labels);
+        for (unsigned k = 0; k < 20; k++) {
+            bool changed = (i + k) % 4 == change;
+            struct histogram h = {.kind =
+                                      i % 5 == 1 ? SAMPLE_HISTOGRAM_INT : SAMPLE_HISTOGRAM_FLOAT,
+                                  .sum_bits = double_bits(k + changed)};
+            if (i % 5 == 1 || i % 5 == 2)
+                rq_histogram(&rq, T0 + 1000 * k, &h, 0);
+            else
+                rq_float(&rq, T0 + 1000 * k, double_bits(i + k + changed), 0);
+        }
+    }
+    must(machine_send(&m, "anonymous", &rq));
+    rq_fini(&rq);
+}
+
+static void
+test_repeats_among_conflicts_are_told_apart(void **state)
+{
+    (void)state;
+    send_mixed(4); /* none */
+    expect_result(800, 0);
+    send_mixed(0);
+    expect_result(600, 200);
+    machine_flush(&m);
+    send_mixed(0);
+    expect_result(800, 0); /* 200 of them are other values, and the head does not know that */
+    send_mixed(1);
+    expect_result(600, 200);
+    send_mixed(4);
+    expect_result(800, 0);
+    machine_commit(&m);
+    assert_non_null(strstr((send_mixed(1), m.result.text), "refused: 200 conflict; conflict at "));
+    machine_ledger(&m, "anonymous");
+}
+
+/* Damage may make a repeat look like a conflict, never the other way round. */
+static void
+test_no_flipped_byte_of_a_part_makes_a_conflict_a_repeat(void **state)
+{
+    (void)state;
+    static const char path[] = STORE_DIR "/parts/0000000000000001/part";
+    struct file file;
+    uint64_t size;
+    unsigned unknown = 0;
+    part_and_head_differ();
+    machine_commit(&m);
+    must(file_open(m.env, path, FILE_READ, &file, NULL));
+    must(file_size(&file, &size, NULL));
+    must(file_close(&file));
+    for (uint64_t at = 0; at < size; at++) {
+        uint8_t byte, wrong;
+        must(file_open(m.env, path, FILE_UPDATE, &file, NULL));
+        must(file_read_at(&file, &byte, 1, at, NULL));
+        wrong = byte ^ (uint8_t)(1u << at % 8);
+        must(file_write_at(&file, bytes_of(&wrong, 1), at, NULL));
+        machine_close(&m);
+        if (machine_open(&m) == OK && m.opening.parts_set_aside == 0) {
+            must(send_float("anonymous", "__name__=up", T0, 1));
+            unknown += m.result.rejected_total > 0;
+            must(send_float("anonymous", "__name__=up", T0, 3));
+            expect_result(0, 1);
+        }
+        if (m.opening.parts_set_aside > 0) {
+            must(env_rename(m.env, STORE_DIR "/parts/0000000000000001.damaged",
+                            STORE_DIR "/parts/0000000000000001", NULL));
+        }
+        must(file_write_at(&file, bytes_of(&byte, 1), at, NULL));
+        must(file_close(&file));
+        machine_restart(&m);
+        assert_int_equal(m.opening.parts_set_aside, 0);
+    }
+    assert_true(unknown > 0);
+    must(send_float("anonymous", "__name__=up", T0, 1));
+    expect_result(1, 0);
+}
+
+/* The same request in two steps, as the server does it. */
+static enum err
+begin_float(double value, struct tsdb_doubts **ret_doubts)
+{
+    struct rq rq;
+    static struct buf message; /* lives as long as the request */
+    buf_fini(&message);
+    buf_init(&message, NULL, 1 << 20);
+    rq_init(&rq, RW_V1);
+    rq_series(&rq, "__name__=up");
+    rq_float(&rq, T0, double_bits(value), 0);
+    rq_close(&rq);
+    buf_put_bytes(&message, buf_bytes(&rq.out));
+    rq_fini(&rq);
+    m.request.keys = tsdb_fingerprint_keys(m.db);
+    must(rw_decode(&m.request, RW_V1, buf_bytes(&message), tsdb_hash_seed(m.db), &m.why));
+    return tsdb_ingest_begin(m.db, text("anonymous"), &m.request, &m.result, ret_doubts, &m.why);
+}
+
+static void
+test_the_disk_is_read_only_in_the_second_step(void **state)
+{
+    (void)state;
+    struct tsdb_doubts *doubts;
+    part_and_head_differ();
+    machine_commit(&m);
+    machine_restart(&m); /* nothing is in the cache */
+    uint64_t calls = fault_env_calls(m.fe, FAULT_EIO);
+    must(begin_float(1, &doubts));
+    assert_non_null(doubts);
+    expect_result(0, 0);
+    assert_int_equal(fault_env_calls(m.fe, FAULT_EIO), calls);
+    must(tsdb_ingest_end(doubts, INT64_MAX, &m.result, &m.why));
+    assert_true(fault_env_calls(m.fe, FAULT_EIO) > calls);
+    expect_result(1, 0);
+}
+
+static void
+test_a_repeat_that_there_is_no_time_to_find_is_a_conflict(void **state)
+{
+    (void)state;
+    struct tsdb_doubts *doubts;
+    part_and_head_differ();
+    must(begin_float(1, &doubts));
+    uint64_t calls = fault_env_calls(m.fe, FAULT_EIO);
+    must(tsdb_ingest_end(doubts, env_monotonic_ns(m.env), &m.result, &m.why));
+    assert_int_equal(fault_env_calls(m.fe, FAULT_EIO), calls);
+    expect_result(0, 1);
+    assert_non_null(strstr(m.result.text, "refused: 1 conflict; conflict at "));
+}
+
+static void
+test_a_disk_that_cannot_be_read_makes_a_repeat_a_conflict(void **state)
+{
+    (void)state;
+    part_and_head_differ();
+    machine_commit(&m);
+    for (uint64_t nth = 1;; nth++) {
+        machine_restart(&m);
+        fault_env_arm(m.fe, (struct fault){FAULT_EIO, nth, true});
+        must(send_float("anonymous", "__name__=up", T0, 1));
+        bool fired = fault_env_fired(m.fe);
+        fault_env_disarm(m.fe);
+        expect_result(!fired, fired);
+        if (!fired) break;
+    }
+}
+
+static void
+test_without_memory_a_repeat_is_told_later(void **state)
+{
+    (void)state;
+    uint64_t nth = 1;
+    part_and_head_differ();
+    machine_commit(&m);
+    for (;; nth++) {
+        machine_restart(&m);
+        memory_arm(&m, nth, false);
+        enum err e = send_float("anonymous", "__name__=up", T0, 1);
+        bool failed = m.memory_failed;
+        memory_arm(&m, 0, false);
+        machine_ledger(&m, NULL);
+        if (e != OK) assert_int_equal(e, ERR_NOMEM);
+        if (!failed) break;
+    }
+    assert_true(nth > 5);
+    expect_result(1, 0);
+}
+
+static void
+test_what_no_part_can_have_is_refused_at_once(void **state)
+{
+    (void)state;
+    struct tsdb_doubts *doubts;
+    must(begin_float(1, &doubts));
+    assert_null(doubts);
+    must(begin_float(2, &doubts)); /* there are no parts */
+    assert_null(doubts);
+    expect_result(0, 1);
+    machine_commit(&m);
+    must(send_float("anonymous", "__name__=up", T0 - 1, 1));
+    must(send_float("other", "__name__=up", T0, 2));
+    machine_flush(&m);
+    must(send_float("anonymous", "__name__=up", T0 + 1, 1));
+    must(send_float("anonymous", "__name__=up", T0 + 1, 2)); /* nor of the time */
+    expect_result(0, 1);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        claim(test_a_repeat_of_what_a_part_holds_is_a_duplicate_whatever_the_head_has),
+        claim(test_what_the_head_had_loses_when_parts_are_merged),
+        claim(test_the_first_of_two_parts_says_what_is_a_repeat),
+        claim(test_what_is_deleted_from_a_part_is_no_repeat),
+        claim(test_repeats_among_conflicts_are_told_apart),
+        claim(test_no_flipped_byte_of_a_part_makes_a_conflict_a_repeat),
+        claim(test_the_disk_is_read_only_in_the_second_step),
+        claim(test_a_repeat_that_there_is_no_time_to_find_is_a_conflict),
+        claim(test_a_disk_that_cannot_be_read_makes_a_repeat_a_conflict),
+        claim(test_without_memory_a_repeat_is_told_later),
+        claim(test_what_no_part_can_have_is_refused_at_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
