@@ -100,6 +100,9 @@ static const struct setting table[] = {
     {"write.max-series-per-metric", SETTING_COUNT, FIELD(write_max_series_per_metric),
      .fallback = "0", .max = 1000000000, .reloadable = true,
      .help = "the same for those of a tenant with one metric name"},
+    {"write.require-name", SETTING_CHOICE, FIELD(write_require_name), .fallback = "auto",
+     .choices = "auto|always|never", .reloadable = true,
+     .help = "whether series without __name__ are refused; auto: those sent by remote write 2.0"},
 
     {"wal.ack", SETTING_CHOICE, FIELD(wal_ack), .fallback = "fsync",
      .choices = "fsync|written|memory",
@@ -149,6 +152,7 @@ static const struct setting table[] = {
 _Static_assert(sizeof table / sizeof *table <= SETTINGS_MAX, "SETTINGS_MAX counts all settings");
 _Static_assert(sizeof(enum storage_mode) == sizeof(int), "a choice is stored as int");
 _Static_assert(sizeof(enum log_level) == sizeof(int), "a choice is stored as int");
+_Static_assert(sizeof(enum name_rule) == sizeof(int), "a choice is stored as int");
 
 const struct setting *
 settings_table(void)

@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "tsdb/tsdb.h"
 
 struct destinations; /* backend/settings.h */
 
@@ -49,6 +50,7 @@ struct settings {
     uint32_t write_max_value_bytes;              /* 16 KiB; reloadable */
     uint32_t write_max_series;                   /* 0: no limit; reloadable */
     uint32_t write_max_series_per_metric;        /* 0: no limit; reloadable */
+    enum name_rule write_require_name;           /* auto | always | never; reloadable */
     enum wal_ack_level wal_ack;                  /* fsync | written | memory */
     uint64_t wal_segment_bytes;                  /* 64 MiB */
     uint64_t wal_budget_bytes;                   /* 4 GiB; reloadable */

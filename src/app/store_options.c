@@ -66,5 +66,6 @@ store_limits_of(const struct settings *s)
         .wal_budget_bytes = s->wal_budget_bytes,
         .tenant_series_max = s->write_max_series,
         .metric_series_max = s->write_max_series_per_metric,
+        .require_name = s->write_require_name,
     };
 }

@@ -253,6 +253,8 @@ open_store(struct target_directory *d, struct why *why)
     struct tsdb_limits limits = store_limits_of(c);
     options.wal_sync = WAL_SYNC_FSYNC; /* whatever a server of this configuration acknowledges at */
     options.ack_memory = false;
+    /* Auto is about what senders promise, and nobody sends here. */
+    if (limits.require_name == NAME_AUTO) limits.require_name = NAME_NEVER;
     options.read_only = !d->target.options.writing;
     struct tsdb_opening opening;
     enum err e = tsdb_open(&options, &limits, &d->tsdb, &opening, why);

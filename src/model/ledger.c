@@ -4,6 +4,8 @@ enum { FIELD_STORED = 255 };
 
 _Static_assert(REJECT_EMPTY_LABELS == 1 && REJECT_BAD_REFERENCE == 7 && REJECT_SERIES_LIMIT == 12,
                "docs/format/ledger.md: reasons are stored, new ones go behind");
+_Static_assert(REJECT_MISSING_NAME == 13 && REJECT_COUNT == 14,
+               "docs/format/ledger.md: a reason more is a version more, see ledger_version()");
 
 uint64_t
 ledger_rejected(const struct ledger *ledger, enum ledger_kind kind)
@@ -43,6 +45,17 @@ ledger_is_zero(const struct ledger *ledger)
 {
     static const struct ledger zero;
     return memcmp(ledger, &zero, sizeof zero) == 0;
+}
+
+unsigned
+ledger_version(const struct ledger *ledger)
+{
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        for (unsigned r = REJECT_SERIES_LIMIT + 1; r < REJECT_COUNT; r++) {
+            if (ledger->count[k][LEDGER_REJECTED + r] != 0) return LEDGER_VERSION;
+        }
+    }
+    return LEDGER_VERSION_MIN;
 }
 
 void

@@ -21,6 +21,9 @@ enum ledger_field {
     LEDGER_FIELD_COUNT = LEDGER_REJECTED + REJECT_COUNT
 };
 
+/* Version 1 knows no reason behind REJECT_SERIES_LIMIT. */
+enum { LEDGER_VERSION = 2, LEDGER_VERSION_MIN = 1 };
+
 /* One tenant's totals, or increments to them. */
 struct ledger {
     uint64_t count[LEDGER_KIND_COUNT][LEDGER_FIELD_COUNT];
@@ -33,6 +36,9 @@ uint64_t ledger_rejected(const struct ledger *ledger, enum ledger_kind kind);
 /* Whether received equals the sum of its fates. */
 bool ledger_balances(const struct ledger *ledger);
 bool ledger_is_zero(const struct ledger *ledger);
+/* The least version that knows all of it: who wrote version 1 only can read what has nothing new.
+ */
+unsigned ledger_version(const struct ledger *ledger);
 void ledger_add(struct ledger *to, const struct ledger *change);
 void ledger_subtract(struct ledger *from, const struct ledger *change);
 

@@ -17,6 +17,7 @@ reject_word(enum reject reason)
         [REJECT_TOO_FAR_IN_FUTURE] = "too_far_in_future",
         [REJECT_CONFLICT] = "conflict",
         [REJECT_SERIES_LIMIT] = "series_limit",
+        [REJECT_MISSING_NAME] = "missing_name",
     };
     return (unsigned)reason < REJECT_COUNT ? words[reason] : "unknown";
 }

@@ -22,6 +22,7 @@ enum reject {
     REJECT_TOO_FAR_IN_FUTURE,
     REJECT_CONFLICT,     /* the same time holds another value */
     REJECT_SERIES_LIMIT, /* a new series, and the tenant or the metric has as many as it may */
+    REJECT_MISSING_NAME, /* no __name__ */
     REJECT_COUNT
 };
 

@@ -207,6 +207,9 @@ slice_gather(struct ingest *in, struct place *at, struct piece *pieces, uint32_t
         }
         e = ingest_resolve(in, p.from, &p.series, &reason);
         if (e) return gather_failed(in, e);
+        if (reason == REJECT_NONE && in->require_name && p.series->nameless) {
+            reason = REJECT_MISSING_NAME; /* another protocol brought it */
+        }
         if (reason != REJECT_NONE) {
             reject_piece(in, &p, reason);
             continue;
@@ -400,6 +403,8 @@ tsdb_ingest_begin(struct tsdb *db, struct bytes tenant, const struct rw_request 
         .db = db, .request = request, .result = ret_result, .s = &db->scratch, .why = why};
     struct place at = {0};
     lock_take(&db->head_lock);
+    enum name_rule rule = db->limits.require_name;
+    in.require_name = rule == NAME_ALWAYS || (rule == NAME_AUTO && request->version == RW_V2);
     uint32_t voids = db->void_count;
     uint64_t used_before = budget_used(&db->head_budget);
     enum err e = ready_locked(db, why);

@@ -37,6 +37,7 @@ struct ingest {
     uint64_t last_gen;
     uint32_t missed;
     struct tsdb_doubts *doubts; /* NULL: none yet */
+    bool require_name;
     bool by_key;
     bool checked; /* nothing was stored before all series were known to be what they look like */
     uint32_t gathered; /* floats of this slice */

@@ -292,7 +292,8 @@ put_ledger(struct ingest *in)
     buf_put_counted(to, in->tenant->name);
     ledger_put(to, &in->change);
     if (buf_error(to)) return buf_error(to);
-    return wal_put(in->db->wal, WAL_LEDGER, buf_bytes(to), false);
+    uint8_t version = (uint8_t)ledger_version(&in->change);
+    return wal_put_version(in->db->wal, WAL_LEDGER, version, buf_bytes(to), false);
 }
 
 void

@@ -92,7 +92,12 @@ ingest_canonical(struct ingest *in, const struct rw_series *series, enum reject 
     }
     buf_clear(&s->labels);
     *ret_reason = labels_build(s->label_list, count, &in->db->limits.labels, &s->labels);
-    return buf_error(&s->labels);
+    if (buf_error(&s->labels) || *ret_reason != REJECT_NONE || !in->require_name) {
+        return buf_error(&s->labels);
+    }
+    struct bytes name = labels_get(buf_bytes(&s->labels), bytes_of_text("__name__"));
+    if (name.size == 0) *ret_reason = REJECT_MISSING_NAME;
+    return OK;
 }
 
 /* --- who comes next --------------------------------------------------------------------------- */

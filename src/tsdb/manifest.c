@@ -5,9 +5,10 @@
 #include "base/hash.h"
 
 enum {
-    MANIFEST_VERSION = 3,
-    MANIFEST_WITHOUT_PASSED_ON = 2, /* as older programs read it */
-    STORAGE_VERSION = 2,            /* 1 was never released */
+    MANIFEST_VERSION = 4,     /* with something that only version 2 of the ledger knows */
+    MANIFEST_PASSED_ON = 3,   /* with something that was passed on */
+    MANIFEST_VERSION_MIN = 2, /* with neither, as older programs read it */
+    STORAGE_VERSION = 2,      /* 1 was never released */
     HEAD_BYTES = 16,
     SECTOR_BYTES = 4096, /* the largest a disk loses at once */
     SIZE_MAX_BYTES = 1 << 28,
@@ -221,7 +222,7 @@ check_version(const char *dir, struct bytes frame, struct why *why)
                        "version %d, which this program knows",
                        dir, version, min_reader, MANIFEST_VERSION);
     }
-    if (version < MANIFEST_WITHOUT_PASSED_ON) {
+    if (version < MANIFEST_VERSION_MIN) {
         return why_set(why, ERR_UNSUPPORTED,
                        "%s/MANIFEST: version %u was never released, this program reads version %d",
                        dir, version, MANIFEST_VERSION);
@@ -287,16 +288,19 @@ manifest_encode(const struct manifest *m, struct buf *to)
     }
 }
 
-/* Programs that do not know what was passed on read what has nothing of it. */
+/* Older programs read what has nothing that they do not know. */
 static uint16_t
 version_of(const struct manifest *m)
 {
+    uint16_t version = MANIFEST_VERSION_MIN;
     for (uint32_t i = 0; i < m->tenant_count; i++) {
+        const struct ledger *totals = &m->tenants[i].totals;
+        if (ledger_version(totals) > LEDGER_VERSION_MIN) return MANIFEST_VERSION;
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-            if (m->tenants[i].totals.count[k][LEDGER_PASSED_ON] > 0) return MANIFEST_VERSION;
+            if (totals->count[k][LEDGER_PASSED_ON] > 0) version = MANIFEST_PASSED_ON;
         }
     }
-    return MANIFEST_WITHOUT_PASSED_ON;
+    return version;
 }
 
 enum err

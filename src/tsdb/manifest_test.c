@@ -344,16 +344,16 @@ test_a_newer_manifest_is_refused_not_damaged(void **state)
     struct manifest m, got;
     struct why why;
     make(&m, &arena, 3);
-    m.tenants[0].totals.count[LEDGER_FLOAT][LEDGER_PASSED_ON] = 1;
+    m.tenants[0].totals.count[LEDGER_FLOAT][LEDGER_REJECTED + REJECT_MISSING_NAME] = 1;
     assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
-    change(&g, "/db/MANIFEST", 8, 0x4, true); /* 3 becomes 7 */
+    change(&g, "/db/MANIFEST", 8, 0x3, true); /* 4 becomes 7 */
     assert_int_equal(manifest_read(g.env, "/db", &arena, &got, NULL), OK);
-    change(&g, "/db/MANIFEST", 10, 0x7, true); /* 3 becomes 4 */
+    change(&g, "/db/MANIFEST", 10, 0x1, true); /* 4 becomes 5 */
     assert_int_equal(manifest_read(g.env, "/db", &arena, &got, &why), ERR_UNSUPPORTED);
     assert_non_null(strstr(why.text, "version 7"));
+    assert_non_null(strstr(why.text, "version 5"));
     assert_non_null(strstr(why.text, "version 4"));
-    assert_non_null(strstr(why.text, "version 3"));
-    change(&g, "/db/MANIFEST", 10, 7, true);
+    change(&g, "/db/MANIFEST", 10, 1, true);
     change(&g, "/db/MANIFEST", 8, 0x6, true); /* 7 becomes 1 */
     assert_int_equal(manifest_read(g.env, "/db", &arena, &got, &why), ERR_UNSUPPORTED);
     assert_non_null(strstr(why.text, "version 1 was never released"));
@@ -374,7 +374,7 @@ version_needed(struct rig *g)
 }
 
 static void
-test_only_what_was_passed_on_needs_a_reader_that_knows_of_it(void **state)
+test_only_what_is_new_needs_a_reader_that_knows_of_it(void **state)
 {
     (void)state;
     struct rig g;
@@ -386,6 +386,7 @@ test_only_what_was_passed_on_needs_a_reader_that_knows_of_it(void **state)
     for (uint32_t i = 0; i < m.tenant_count; i++) {
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
             m.tenants[i].totals.count[k][LEDGER_PASSED_ON] = 0;
+            m.tenants[i].totals.count[k][LEDGER_REJECTED + REJECT_MISSING_NAME] = 0;
         }
     }
     assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
@@ -393,6 +394,9 @@ test_only_what_was_passed_on_needs_a_reader_that_knows_of_it(void **state)
     m.tenants[0].totals.count[LEDGER_EXEMPLAR][LEDGER_PASSED_ON] = 1;
     assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
     assert_int_equal(version_needed(&g), 3);
+    m.tenants[1].totals.count[LEDGER_HISTOGRAM][LEDGER_REJECTED + REJECT_MISSING_NAME] = 1;
+    assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
+    assert_int_equal(version_needed(&g), 4);
     arena_fini(&arena);
     rig_close(&g);
 }
@@ -420,7 +424,7 @@ static void
 test_what_a_newer_version_puts_behind_the_payload_is_left_alone(void **state)
 {
     (void)state;
-    for (uint16_t version = 3; version < 5; version++) {
+    for (uint16_t version = 4; version < 6; version++) {
         struct rig g;
         struct arena arena;
         struct manifest m, got;
@@ -430,7 +434,7 @@ test_what_a_newer_version_puts_behind_the_payload_is_left_alone(void **state)
         assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
         lengthen(&g, version);
         enum err e = manifest_read(g.env, "/db", &arena, &got, NULL);
-        assert_int_equal(e, version == 3 ? ERR_CORRUPT : OK);
+        assert_int_equal(e, version == 4 ? ERR_CORRUPT : OK);
         assert_true(e != OK || same(&m, &got));
         arena_fini(&arena);
         rig_close(&g);
@@ -479,7 +483,7 @@ main(void)
         cmocka_unit_test(test_memory_refused_is_told_of),
         cmocka_unit_test(test_one_copy_may_be_damaged_anywhere),
         cmocka_unit_test(test_a_newer_manifest_is_refused_not_damaged),
-        cmocka_unit_test(test_only_what_was_passed_on_needs_a_reader_that_knows_of_it),
+        cmocka_unit_test(test_only_what_is_new_needs_a_reader_that_knows_of_it),
         cmocka_unit_test(test_what_a_newer_version_puts_behind_the_payload_is_left_alone),
         cmocka_unit_test(test_format_names_both_versions),
     };

@@ -350,6 +350,7 @@ registry_add(struct registry *r, uint32_t tenant, struct bytes labels, struct se
     if (s == NULL) return ERR_NOMEM;
     s->id = id;
     s->tenant = tenant;
+    s->nameless = labels_get(labels, bytes_of_text("__name__")).size == 0;
     s->pairs = row;
     r->row_at = (uint8_t *)&row->ids[row->count];
     id_list_push(&owner->series, id);

@@ -52,7 +52,8 @@ struct series_pairs {
 struct series {
     const struct series_pairs *pairs;
     uint32_t id;
-    uint32_t tenant;
+    uint32_t tenant : 31;
+    uint32_t nameless : 1;  /* it has no __name__ */
     uint32_t metadata_hash; /* of what was last said about it; 0: nothing */
     uint32_t defined_in;    /* low bits of the log segment that holds its labels */
     uint32_t after_plus_1;  /* the series that came behind it last time; 0: none */

@@ -43,6 +43,9 @@ struct tsdb_options {
     bool read_only; /* see tsdb_open() */
 };
 
+/* Of which series a __name__ is demanded. Auto: of those sent by remote write 2.0. */
+enum name_rule { NAME_AUTO, NAME_ALWAYS, NAME_NEVER };
+
 /* What a reload may change. */
 struct tsdb_limits {
     struct labels_limits labels;
@@ -52,6 +55,7 @@ struct tsdb_limits {
     uint64_t wal_budget_bytes;
     uint32_t tenant_series_max; /* of each tenant in the head; 0: no limit. New ones are refused */
     uint32_t metric_series_max; /* of those, with one name */
+    enum name_rule require_name;
 };
 
 struct tsdb;

@@ -44,7 +44,9 @@ put_refused(struct rq *rq, enum reject reason)
     if (reason == REJECT_NAME_TOO_LONG) put_long(rq, 101, 1);
     if (reason == REJECT_VALUE_TOO_LONG) put_long(rq, 1, 201);
     if (reason == REJECT_BAD_REFERENCE) put_reference(rq);
-    if (reason >= REJECT_BAD_HISTOGRAM) rq_series(rq, "__name__=bad");
+    if (reason == REJECT_MISSING_NAME) rq_series(rq, "job=bad");
+    if (reason >= REJECT_BAD_HISTOGRAM && reason < REJECT_SERIES_LIMIT)
+        rq_series(rq, "__name__=bad");
     if (reason == REJECT_TOO_OLD) t = SIM_BEGIN - 366 * DAY_MS;
     if (reason == REJECT_TOO_FAR_IN_FUTURE) t = SIM_BEGIN + 11 * MINUTE_MS;
     if (reason == REJECT_CONFLICT) {
@@ -72,6 +74,7 @@ test_each_reason_refuses_one_sample_and_says_so(void **state)
         snprintf(tenant, sizeof tenant, "t%u", reason);
         m.options.tenants_max = 100;
         m.limits.tenant_series_max = reason == REJECT_SERIES_LIMIT ? 1 : 0;
+        m.limits.require_name = reason == REJECT_MISSING_NAME ? NAME_ALWAYS : NAME_AUTO;
         machine_restart(&m);
         rq_init(&rq, reason == REJECT_BAD_REFERENCE ? RW_V2 : RW_V1);
         rq_series(&rq, "__name__=good");
@@ -91,6 +94,111 @@ test_each_reason_refuses_one_sample_and_says_so(void **state)
         char lines[100];
         snprintf(lines, sizeof lines, "{__name__=\"good\"} %lld 1\n", (long long)T0);
         expect_all(&m, tenant, lines);
+    }
+    machine_verified_restart(&m);
+}
+
+/* A float, a histogram and an exemplar of a series without a name, beside one that has one. */
+static void
+send_nameless(enum rw_version version, bool refused)
+{
+    static int64_t later_ms;
+    struct rq rq;
+    struct histogram h = {.kind = SAMPLE_HISTOGRAM_INT};
+    later_ms += 10;
+    rq_init(&rq, version);
+    rq_series(&rq, "__name__=good");
+    rq_float(&rq, T0 + later_ms, double_bits(1), 0);
+    rq_series(&rq, "job=nameless,__name__=");
+    rq_float(&rq, T0 + later_ms, double_bits(1), 0);
+    rq_histogram(&rq, T0 + later_ms + 1, &h, 0);
+    rq_exemplar(&rq, T0 + later_ms, double_bits(1), "trace_id=abc");
+    must(machine_send(&m, "a", &rq));
+    rq_fini(&rq);
+    expect_result(refused ? 1 : 4, refused ? 3 : 0);
+    assert_int_equal(strstr(m.result.text, "refused: 3 missing_name;") != NULL, refused);
+    machine_commit(&m);
+}
+
+static void
+test_a_name_is_demanded_as_the_rule_says_whether_the_series_is_known_or_not(void **state)
+{
+    (void)state;
+    static const struct {
+        enum name_rule rule;
+        bool refused_1, refused_2;
+    } cases[] = {{NAME_AUTO, false, true}, {NAME_ALWAYS, true, true}, {NAME_NEVER, false, false}};
+    for (unsigned i = 0; i < 2 * sizeof cases / sizeof *cases; i++) { /* new, then known */
+        const unsigned at = i % (sizeof cases / sizeof *cases);
+        m.limits.require_name = cases[at].rule;
+        tsdb_set_limits(m.db, &m.limits);
+        send_nameless(RW_V2, cases[at].refused_2);
+        send_nameless(RW_V1, cases[at].refused_1);
+        send_nameless(RW_V2, cases[at].refused_2);
+        if (i == 3) machine_flush(&m);
+    }
+    struct ledger l = machine_ledger(&m, "a");
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        assert_int_equal(l.count[k][LEDGER_REJECTED + REJECT_MISSING_NAME], 10);
+    }
+    machine_verified_restart(&m);
+}
+
+/* What older programs need to know to read MANIFEST. */
+static unsigned
+manifest_min_reader(void)
+{
+    uint8_t at[16];
+    struct file file;
+    must(file_open(m.env, STORE_DIR "/MANIFEST", FILE_READ, &file, NULL));
+    must(file_read_at(&file, at, sizeof at, 0, NULL));
+    must(file_close(&file));
+    return load_le16(at + 10);
+}
+
+static enum err
+note_version(void *context, const struct wal_record *record, struct why *why)
+{
+    (void)why;
+    unsigned *newest = context;
+    if (record->version > *newest) *newest = record->version;
+    return OK;
+}
+
+static unsigned
+log_newest_version(void)
+{
+    unsigned newest = 0;
+    struct wal_damage damage;
+    must(wal_verify(m.env, STORE_DIR "/wal", 0, false, note_version, &newest, &damage, NULL));
+    return newest;
+}
+
+static void
+test_a_directory_becomes_newer_only_when_a_new_reason_was_counted(void **state)
+{
+    (void)state;
+    for (unsigned reason = 1; reason <= REJECT_MISSING_NAME; reason++) {
+        struct rq rq;
+        bool newer = reason == REJECT_MISSING_NAME;
+        m.limits.require_name = newer ? NAME_ALWAYS : NAME_AUTO;
+        m.limits.tenant_series_max = reason == REJECT_SERIES_LIMIT ? 1 : 0;
+        m.options.tenants_max = 100;
+        machine_restart(&m);
+        char tenant[20];
+        snprintf(tenant, sizeof tenant, "t%u", reason);
+        rq_init(&rq, reason == REJECT_BAD_REFERENCE ? RW_V2 : RW_V1);
+        rq_series(&rq, "__name__=good");
+        rq_float(&rq, T0, double_bits(1), 0);
+        put_refused(&rq, (enum reject)reason);
+        must(machine_send(&m, tenant, &rq));
+        rq_fini(&rq);
+        machine_commit(&m);
+        assert_int_equal(log_newest_version(), newer ? 2 : 1);
+        assert_int_equal(manifest_min_reader(), 2); /* the log tells who must not read it */
+        machine_flush(&m);
+        assert_int_equal(manifest_min_reader(), newer ? 4 : 2);
+        must(tsdb_maintain(m.db, &m.why)); /* gives up the log */
     }
     machine_verified_restart(&m);
 }
@@ -676,6 +784,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         claim(test_each_reason_refuses_one_sample_and_says_so),
+        claim(test_a_name_is_demanded_as_the_rule_says_whether_the_series_is_known_or_not),
+        claim(test_a_directory_becomes_newer_only_when_a_new_reason_was_counted),
         claim(test_limits_of_series_refuse_new_ones_and_never_known_ones),
         claim(test_dead_series_leave_room_under_a_limit_and_living_ones_keep_theirs),
         claim(test_each_of_many_tenants_keeps_its_own),

@@ -178,16 +178,16 @@ payload_check(uint64_t header, uint64_t place, const uint8_t *record, size_t siz
 }
 
 void
-record_seal(uint8_t *to, size_t payload_size, uint8_t type, uint8_t flags, uint64_t seed,
-            uint64_t pos)
+record_seal(uint8_t *to, size_t payload_size, uint8_t type, uint8_t version, uint8_t flags,
+            uint64_t seed, uint64_t pos)
 {
     assert(payload_size <= WAL_RECORD_BYTES_MAX);
     assert(pos % 8 == 0);
     size_t used = RECORD_HEADER_BYTES + payload_size, size = record_size(payload_size);
     memset(to + used, 0, size - used);
     uint64_t place = hash_mix(seed, pos);
-    uint64_t header = payload_size | (uint64_t)type << 24 | (uint64_t)flags << 32 |
-                      (uint64_t)RECORD_VERSION << 40;
+    uint64_t header =
+        payload_size | (uint64_t)type << 24 | (uint64_t)flags << 32 | (uint64_t)version << 40;
     header |= (uint64_t)header_check(header, place) << 48;
     store_le64(to, header);
     store_le64(to + 8, payload_check(header, place, to, size));
@@ -242,8 +242,9 @@ commit_unpack(const struct raw_record *record, struct commit *ret_commit)
 bool
 record_is_known(uint8_t type, uint8_t version, uint8_t flags)
 {
-    return version == RECORD_VERSION && type >= WAL_COMMIT && type <= WAL_TYPE_LAST &&
-           (flags & ~FLAGS_KNOWN) == 0;
+    uint8_t newest = type == WAL_LEDGER ? RECORD_VERSION_LEDGER : RECORD_VERSION;
+    return version >= RECORD_VERSION && version <= newest && type >= WAL_COMMIT &&
+           type <= WAL_TYPE_LAST && (flags & ~FLAGS_KNOWN) == 0;
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */

@@ -19,6 +19,7 @@ enum {
     FLAG_SKIPPABLE = 2,
     FLAGS_KNOWN = FLAG_ZSTD | FLAG_SKIPPABLE,
     RECORD_VERSION = 1,
+    RECORD_VERSION_LEDGER = 2, /* the highest of WAL_LEDGER */
 };
 
 #define SEGMENT_POS_NONE UINT64_MAX
@@ -105,8 +106,8 @@ size_t segment_header_copy(struct bytes header, uint64_t number);
 /*
  * Writes header and checksums in front of a payload that stands at to + 16, and zeros behind it.
  */
-void record_seal(uint8_t *to, size_t payload_size, uint8_t type, uint8_t flags, uint64_t seed,
-                 uint64_t pos);
+void record_seal(uint8_t *to, size_t payload_size, uint8_t type, uint8_t version, uint8_t flags,
+                 uint64_t seed, uint64_t pos);
 void commit_pack(const struct commit *commit, uint8_t *payload);
 
 /* True if type and version are known; unknown ones may be skipped only if flagged. */

@@ -323,7 +323,7 @@ pack(struct wal *wal, struct bytes payload, uint8_t *ret_flags)
 }
 
 static enum err
-put_locked(struct wal *wal, struct bytes stored, uint8_t type, uint8_t flags)
+put_locked(struct wal *wal, struct bytes stored, uint8_t type, uint8_t version, uint8_t flags)
 {
     struct batch *b = filling(wal);
     size_t size = record_size(stored.size);
@@ -336,7 +336,7 @@ put_locked(struct wal *wal, struct bytes stored, uint8_t type, uint8_t flags)
     b->bytes.size = batch_size(b);
     uint8_t *at = b->bytes.at + b->bytes.size;
     if (stored.size > 0) memcpy(at + RECORD_HEADER_BYTES, stored.at, stored.size);
-    record_seal(at, stored.size, type, flags, b->seed, b->start_pos + b->bytes.size);
+    record_seal(at, stored.size, type, version, flags, b->seed, b->start_pos + b->bytes.size);
     b->bytes.size += size;
     b->record_count++;
     return OK;
@@ -345,11 +345,18 @@ put_locked(struct wal *wal, struct bytes stored, uint8_t type, uint8_t flags)
 enum err
 wal_put(struct wal *wal, enum wal_type type, struct bytes payload, bool compress)
 {
+    return wal_put_version(wal, type, RECORD_VERSION, payload, compress);
+}
+
+enum err
+wal_put_version(struct wal *wal, enum wal_type type, uint8_t version, struct bytes payload,
+                bool compress)
+{
     if (payload.size > WAL_RECORD_BYTES_MAX) return ERR_LIMIT;
     uint8_t flags = 0;
     if (compress && payload.size >= COMPRESS_FROM_BYTES) payload = pack(wal, payload, &flags);
     lock_take(&wal->lock);
-    enum err e = put_locked(wal, payload, (uint8_t)type, flags);
+    enum err e = put_locked(wal, payload, (uint8_t)type, version, flags);
     lock_drop(&wal->lock);
     return e;
 }
@@ -468,8 +475,8 @@ batch_pad(struct batch *b)
     if (size < RECORD_HEADER_BYTES) size += FILE_DIRECT_BYTES;
     uint8_t *at = b->bytes.at + b->bytes.size;
     memset(at, 0, size);
-    record_seal(at, size - RECORD_HEADER_BYTES, WAL_PADDING, FLAG_SKIPPABLE, b->seed,
-                b->start_pos + b->bytes.size);
+    record_seal(at, size - RECORD_HEADER_BYTES, WAL_PADDING, RECORD_VERSION, FLAG_SKIPPABLE,
+                b->seed, b->start_pos + b->bytes.size);
     b->bytes.size += size;
     b->record_count++;
     return (uint32_t)size;
@@ -493,7 +500,8 @@ batch_close_locked(struct wal *wal, struct batch *b)
         commit.accepted[k] = b->accepted[k];
     }
     commit_pack(&commit, b->bytes.at + RECORD_HEADER_BYTES);
-    record_seal(b->bytes.at, COMMIT_PAYLOAD_BYTES, WAL_COMMIT, 0, b->seed, b->start_pos);
+    record_seal(b->bytes.at, COMMIT_PAYLOAD_BYTES, WAL_COMMIT, RECORD_VERSION, 0, b->seed,
+                b->start_pos);
 }
 
 bool

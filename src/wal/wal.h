@@ -146,6 +146,9 @@ struct wal_place wal_place(struct wal *wal);
  */
 MUST_CHECK enum err wal_put(struct wal *wal, enum wal_type type, struct bytes payload,
                             bool compress);
+/* The same of another version of the type than 1: programs that do not know it refuse the log. */
+MUST_CHECK enum err wal_put_version(struct wal *wal, enum wal_type type, uint8_t version,
+                                    struct bytes payload, bool compress);
 /* Adds to the running totals of the batch's commit record. Without a record it counts nothing. */
 void wal_count(struct wal *wal, enum ledger_kind kind, uint64_t accepted);
 

@@ -74,7 +74,8 @@ mend_records(uint8_t *at, size_t size)
         uint8_t *r = at + offset;
         size_t payload = load_le32(r) & 0xffffff;
         if (payload > WAL_RECORD_BYTES_MAX || record_size(payload) > size - offset) return;
-        record_seal(r, payload, r[3], r[4], seed, base + offset - SEGMENT_HEADER_BYTES);
+        record_seal(r, payload, r[3], RECORD_VERSION, r[4], seed,
+                    base + offset - SEGMENT_HEADER_BYTES);
         offset += record_size(payload);
     }
 }
@@ -237,7 +238,7 @@ check_stands_there(struct machine *m, const struct wal_record *record)
     uint8_t pads[8] = {0};
     size_t pad = size - RECORD_HEADER_BYTES - payload_size;
     if (memcmp(as_is + size - pad, pads, pad) == 0) {
-        record_seal(sealed, payload_size, as_is[3], as_is[4], seed, record->pos);
+        record_seal(sealed, payload_size, as_is[3], as_is[5], as_is[4], seed, record->pos);
         assert(memcmp(sealed, as_is, size) == 0);
     }
     if (!(as_is[4] & FLAG_ZSTD)) {

@@ -254,7 +254,7 @@ reseal_last(struct rig *rig, uint64_t number, uint64_t seed, uint64_t pos, uint6
 {
     uint8_t record[RECORD_HEADER_BYTES + 40];
     memset(record, 0x11, sizeof record);
-    record_seal(record, 40, 99, flags, seed, pos);
+    record_seal(record, 40, 99, RECORD_VERSION, flags, seed, pos);
     patch_file(rig, segment_file(number), record, sizeof record, pos - base + SEGMENT_HEADER_BYTES);
 }
 
@@ -286,6 +286,44 @@ test_unknown_records_are_skipped_only_if_their_flag_says_so(void **state)
     rig_fill(&rig, 2);
     rig_restart(&rig);
     rig_fini(&rig);
+}
+
+static enum err
+note_version(void *context, const struct wal_record *record, struct why *why)
+{
+    (void)why;
+    if (record->type == WAL_LEDGER) *(unsigned *)context = record->version;
+    return OK;
+}
+
+static void
+test_only_known_versions_of_a_type_are_read(void **state)
+{
+    (void)state;
+    static const struct {
+        enum wal_type type;
+        uint8_t version;
+        bool known;
+    } cases[] = {{WAL_LEDGER, 1, true},   {WAL_LEDGER, 2, true},  {WAL_LEDGER, 3, false},
+                 {WAL_LEDGER, 0, false},  {WAL_FLOATS, 2, false}, {WAL_SERIES, 2, false},
+                 {WAL_METADATA, 2, false}};
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct rig rig;
+        uint8_t payload[40] = {0};
+        struct wal_damage damage;
+        unsigned version = 0;
+        rig_init(&rig, 340 + i);
+        must(rig_open(&rig));
+        must(wal_put_version(rig.wal, cases[i].type, cases[i].version,
+                             bytes_of(payload, sizeof payload), false));
+        assert_true(wal_take(rig.wal));
+        must(wal_commit(rig.wal, NULL));
+        rig_close(&rig);
+        enum err e = wal_verify(rig.env, "/wal", 0, false, note_version, &version, &damage, NULL);
+        assert_int_equal(e, cases[i].known ? OK : ERR_UNSUPPORTED);
+        if (cases[i].known) assert_int_equal(version, cases[i].version);
+        rig_fini(&rig);
+    }
 }
 
 static void
@@ -446,6 +484,7 @@ main(void)
         claim(test_records_of_a_files_older_life_are_never_taken_for_new_ones),
         claim(test_a_newer_log_is_refused_and_not_touched),
         claim(test_unknown_records_are_skipped_only_if_their_flag_says_so),
+        claim(test_only_known_versions_of_a_type_are_read),
         claim(test_segments_of_two_logs_are_not_mixed),
         claim(test_verify_changes_nothing_and_says_what_recovery_would),
         claim(test_an_error_of_the_receiver_ends_recovery_and_does_no_harm),
