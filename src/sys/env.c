@@ -173,6 +173,17 @@ file_size(struct file *file, uint64_t *ret_size, struct why *why)
 }
 
 enum err
+file_facts(struct file *file, struct file_facts *ret_facts, struct why *why)
+{
+    struct file_facts facts;
+    int result;
+    UNINTERRUPTED(result, file->env->ops->facts(file->env, file->handle, &facts));
+    if (result < 0) return fail(why, result, "stat", file->path);
+    *ret_facts = facts;
+    return OK;
+}
+
+enum err
 file_lock(struct file *file, struct why *why)
 {
     int result;

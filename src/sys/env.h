@@ -34,6 +34,17 @@ enum file_mode {
 };
 
 /*
+ * What tells one file from another that has the same name and content: a copy differs in `number`
+ * and the times. Nanoseconds; since when is the file system's affair but for `modified_ns`: Unix.
+ */
+struct file_facts {
+    uint64_t number;     /* of its inode: no other file of this file system has it meanwhile */
+    int64_t born_ns;     /* 0: the file system does not say */
+    int64_t changed_ns;  /* content, names or owner: nobody can set it back */
+    int64_t modified_ns; /* content, or as somebody set it */
+};
+
+/*
  * The raw calls. Like the kernel's they return >= 0 or a negative errno value, may transfer less
  * than asked and may fail with -EINTR: the functions below loop. A file is a small integer that
  * only means something to the same env.
@@ -47,6 +58,7 @@ struct env_ops {
     int (*sync)(struct env *env, int file);     /* contents and attributes */
     int (*truncate)(struct env *env, int file, uint64_t size);
     int64_t (*size)(struct env *env, int file);
+    int (*facts)(struct env *env, int file, struct file_facts *ret_facts);
     int (*direct)(struct env *env, int file); /* see file_make_direct(); 1: done, 0: not possible */
     /* OFD lock, no waiting: -EAGAIN if held. Shared if the file is only open for reading. */
     int (*lock)(struct env *env, int file);
@@ -125,6 +137,7 @@ MUST_CHECK enum err file_datasync(struct file *file, struct why *why);
 MUST_CHECK enum err file_sync(struct file *file, struct why *why);
 MUST_CHECK enum err file_truncate(struct file *file, uint64_t size, struct why *why);
 MUST_CHECK enum err file_size(struct file *file, uint64_t *ret_size, struct why *why);
+MUST_CHECK enum err file_facts(struct file *file, struct file_facts *ret_facts, struct why *why);
 /* ERR_AGAIN: another process holds it. Released when the file is closed. Those who have opened it
  * with FILE_READ share it; nobody else does. */
 MUST_CHECK enum err file_lock(struct file *file, struct why *why);

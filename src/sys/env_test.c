@@ -189,6 +189,38 @@ test_paths_join_with_one_slash_or_not_at_all(void **state)
     assert_string_equal(to, "/cd");
 }
 
+static struct file_facts
+facts_of(const char *name)
+{
+    struct file file = opened(name, FILE_READ);
+    struct file_facts facts;
+    must(file_facts(&file, &facts, NULL));
+    must(file_close(&file));
+    return facts;
+}
+
+static void
+test_facts_tell_a_copy_and_stay_when_a_file_moves_with_its_directory(void **state)
+{
+    (void)state;
+    must(env_mkdir(env_real(), in_dir("d"), NULL));
+    struct file file = opened("d/one", FILE_CREATE), copy = opened("copy", FILE_CREATE);
+    must(file_close(&file));
+    must(file_close(&copy));
+    struct file_facts before = facts_of("d/one"), other = facts_of("copy");
+    assert_true(before.number != other.number);
+    assert_true(before.changed_ns > 0);
+    assert_true(before.modified_ns > 0);
+    must(env_rename(env_real(), in_dir("d"), in_dir("e"), NULL));
+    struct file_facts after = facts_of("e/one");
+    assert_memory_equal(&before, &after, sizeof after);
+    must(env_link(env_real(), in_dir("e/one"), in_dir("e/two"), NULL));
+    after = facts_of("e/one");
+    assert_int_equal(after.number, before.number);
+    assert_int_equal(after.born_ns, before.born_ns);
+    assert_true(after.changed_ns >= before.changed_ns); /* a clock that ticks now and then */
+}
+
 static void
 test_lock_excludes_other_descriptors_until_closed(void **state)
 {
@@ -469,6 +501,7 @@ main(void)
         in_own_dir(test_modes_decide_what_must_be_there),
         in_own_dir(test_numbers_out_of_range_are_errors_not_wraparounds),
         cmocka_unit_test(test_paths_join_with_one_slash_or_not_at_all),
+        in_own_dir(test_facts_tell_a_copy_and_stay_when_a_file_moves_with_its_directory),
         in_own_dir(test_lock_excludes_other_descriptors_until_closed),
         in_own_dir(test_lock_is_shared_by_those_who_only_read),
         in_own_dir(test_names_are_made_moved_listed_and_removed),

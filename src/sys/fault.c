@@ -204,6 +204,14 @@ fault_size(struct env *env, int file)
 }
 
 static int
+fault_facts(struct env *env, int file, struct file_facts *ret_facts)
+{
+    struct fault_env *fe = fault_of(env);
+    int failed = trip(fe, ANY_CALL);
+    return failed ? failed : fe->inner->ops->facts(fe->inner, file, ret_facts);
+}
+
+static int
 fault_lock(struct env *env, int file)
 {
     struct fault_env *fe = fault_of(env);
@@ -369,6 +377,7 @@ static const struct env_ops fault_ops = {
     .sync = fault_sync,
     .truncate = fault_truncate,
     .size = fault_size,
+    .facts = fault_facts,
     .lock = fault_lock,
     .rename = fault_rename,
     .link = fault_link,

@@ -111,13 +111,14 @@ no_name(void *context, const char *name, bool is_dir)
 }
 
 /* Makes each raw call once, on a file and a directory that are there; 0 <= which < CALL_COUNT. */
-enum { CALL_COUNT = 22 };
+enum { CALL_COUNT = 23 };
 
 static int64_t
 make_call(struct env *env, unsigned which, int *file)
 {
     const struct env_ops *ops = env->ops;
     uint64_t a, b;
+    struct file_facts facts;
     char text[4];
     struct env_thread *thread;
     switch (which) {
@@ -163,6 +164,8 @@ make_call(struct env *env, unsigned which, int *file)
         return ops->space(env, "d", &a, &b);
     case 20:
         return ops->random(env, text, 4);
+    case 21:
+        return ops->facts(env, *file, &facts);
     default:
         return ops->thread_start(env, "t", NULL, NULL, &thread);
     }
@@ -175,8 +178,8 @@ test_each_kind_hits_the_calls_it_is_for(void **state)
     /* For each call, in the order of make_call(): E(IO), N(OSPC), I(NTR), S(HORT), T(ORN), Y(SYNC),
      * H for THREAD. */
     static const char *const hit_by[CALL_COUNT] = {
-        "EI", "ENI", "EI",  "EIS", "EI",  "ENIST", "ENIT", "ENIY", "ENIY", "ENI", "EI",
-        "EI", "ENI", "ENI", "EI",  "ENI", "EI",    "ENIY", "EI",   "EI",   "EI",  "H",
+        "EI",  "ENI", "EI", "EIS", "EI", "ENIST", "ENIT", "ENIY", "ENIY", "ENI", "EI", "EI",
+        "ENI", "ENI", "EI", "ENI", "EI", "ENIY",  "EI",   "EI",   "EI",   "EI",  "H",
     };
     static const char letters[FAULT_KIND_COUNT + 1] = "ENISTYH";
     static const int64_t results[] = {-EIO, -ENOSPC, -EINTR, 2, -EIO, -EIO, -EAGAIN};

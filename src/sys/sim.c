@@ -120,6 +120,16 @@ slot_of(struct sim_env *sim, int handle)
 
 /* --- files ------------------------------------------------------------------------------------ */
 
+static int64_t sim_realtime_ms(struct env *env);
+
+/* Its content is another one now. */
+static void
+note_change(struct sim_env *sim, struct sim_node *node)
+{
+    sim_tree_touch(&sim->tree, node);
+    node->facts.modified_ns = sim_realtime_ms(&sim->env) * NS_PER_MS;
+}
+
 static int
 open_locked(struct sim_env *sim, const char *path, enum file_mode mode)
 {
@@ -129,9 +139,13 @@ open_locked(struct sim_env *sim, const char *path, enum file_mode mode)
     result = sim_tree_find(&sim->tree, path, &node);
     if (result == 0 && mode == FILE_CREATE) return -EEXIST;
     if (result == 0 && node->is_dir) return -EISDIR;
-    if (result == 0 && mode == FILE_REPLACE) result = sim_pages_truncate(&node->pages, 0);
+    if (result == 0 && mode == FILE_REPLACE) {
+        result = sim_pages_truncate(&node->pages, 0);
+        note_change(sim, node);
+    }
     if (result == -ENOENT && (mode == FILE_CREATE || mode == FILE_REPLACE)) {
         result = sim_tree_create(&sim->tree, path, false, &node);
+        if (result == 0) note_change(sim, node);
     }
     if (result < 0) return result;
     return slot_open(sim, node, mode != FILE_READ);
@@ -182,6 +196,7 @@ sim_pwrite(struct env *env, int file, const void *from, size_t size, uint64_t of
         result = -EINVAL;
     } else if (slot != NULL && slot->writable) {
         result = sim_pages_write(&slot->node->pages, from, size, offset);
+        note_change(sim, slot->node);
     }
     lock_drop(&sim->lock);
     return result;
@@ -226,7 +241,10 @@ sim_truncate(struct env *env, int file, uint64_t size)
     lock_take(&sim->lock);
     const struct slot *slot = slot_of(sim, file);
     int result = slot == NULL ? -EBADF : -EINVAL;
-    if (slot != NULL && slot->writable) result = sim_pages_truncate(&slot->node->pages, size);
+    if (slot != NULL && slot->writable) {
+        result = sim_pages_truncate(&slot->node->pages, size);
+        note_change(sim, slot->node);
+    }
     lock_drop(&sim->lock);
     return result;
 }
@@ -240,6 +258,17 @@ sim_size(struct env *env, int file)
     int64_t result = slot == NULL ? -EBADF : (int64_t)slot->node->pages.size_bytes;
     lock_drop(&sim->lock);
     return result;
+}
+
+static int
+sim_facts(struct env *env, int file, struct file_facts *ret_facts)
+{
+    struct sim_env *sim = sim_of(env);
+    lock_take(&sim->lock);
+    const struct slot *slot = slot_of(sim, file);
+    if (slot != NULL) *ret_facts = slot->node->facts;
+    lock_drop(&sim->lock);
+    return slot == NULL ? -EBADF : 0;
 }
 
 static int
@@ -491,6 +520,7 @@ static const struct env_ops sim_ops = {
     .sync = sim_sync,
     .truncate = sim_truncate,
     .size = sim_size,
+    .facts = sim_facts,
     .lock = sim_lock,
     .rename = sim_rename,
     .link = sim_link,

@@ -198,6 +198,50 @@ test_calls_fail_as_the_kernel_would(void **state)
     sim_done(sim);
 }
 
+static struct file_facts
+facts_of(struct env *env, const char *path)
+{
+    struct file file;
+    struct file_facts facts;
+    must(file_open(env, path, FILE_READ, &file, NULL));
+    must(file_facts(&file, &facts, NULL));
+    must(file_close(&file));
+    return facts;
+}
+
+static void
+test_facts_change_with_content_and_names_but_not_with_a_directory_that_moves(void **state)
+{
+    (void)state;
+    struct sim_env *sim = sim_make(1);
+    struct env *env = sim_env_env(sim);
+    struct file file;
+    must(env_mkdir(env, "d", NULL));
+    must(file_open(env, "d/one", FILE_CREATE, &file, NULL));
+    struct file_facts was = facts_of(env, "d/one"), is;
+    assert_int_equal(was.modified_ns, env_realtime_ms(env) * NS_PER_MS);
+    must(env_rename(env, "d", "e", NULL));
+    is = facts_of(env, "e/one");
+    assert_memory_equal(&was, &is, sizeof is);
+    sim_env_advance_ns(sim, NS_PER_S);
+    must(file_write_at(&file, bytes_of_text("x"), 0, NULL));
+    must(file_close(&file));
+    is = facts_of(env, "e/one");
+    assert_true(is.changed_ns > was.changed_ns);
+    assert_int_equal(is.modified_ns, was.modified_ns + NS_PER_S);
+    was = is;
+    must(env_link(env, "e/one", "e/two", NULL));
+    is = facts_of(env, "e/two");
+    assert_int_equal(is.number, was.number);
+    assert_true(is.changed_ns > was.changed_ns);
+    was = is;
+    must(env_unlink(env, "e/one", NULL));
+    is = facts_of(env, "e/two");
+    assert_true(is.changed_ns > was.changed_ns);
+    assert_int_equal(is.born_ns, was.born_ns);
+    sim_done(sim);
+}
+
 static void
 test_synced_data_under_a_synced_name_survives_every_power_loss(void **state)
 {
@@ -838,6 +882,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         seeded(test_file_reads_back_what_was_written_at_any_offset),
         seeded(test_calls_fail_as_the_kernel_would),
+        seeded(test_facts_change_with_content_and_names_but_not_with_a_directory_that_moves),
         seeded(test_synced_data_under_a_synced_name_survives_every_power_loss),
         seeded(test_unsynced_page_becomes_old_new_or_a_mixture_of_sectors),
         seeded(test_unsynced_size_becomes_old_or_new_and_never_shows_other_bytes),

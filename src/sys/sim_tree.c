@@ -75,6 +75,8 @@ node_new(struct sim_tree *tree, bool is_dir)
     node->ref_count = 1;
     node->is_dir = is_dir;
     node->lock_holder = -1;
+    node->facts.born_ns = node->facts.changed_ns = ++tree->event_count;
+    node->facts.number = (uint64_t)node->facts.born_ns;
     sim_pages_init(&node->pages, tree->device);
     node->previous = tree->newest;
     if (tree->newest != NULL) {
@@ -128,6 +130,12 @@ node_unref(struct sim_tree *tree, struct sim_node *node)
         sim_node_unuse(tree, node->entries[i].node);
     }
     node_free(tree, node);
+}
+
+void
+sim_tree_touch(struct sim_tree *tree, struct sim_node *node)
+{
+    if (node != NULL) node->facts.changed_ns = ++tree->event_count;
 }
 
 void
@@ -312,6 +320,8 @@ dir_change(struct sim_tree *tree, struct sim_node *dir, struct sim_change change
     node_ref(change.before);
     node_ref(change.after);
     node_ref(change.peer);
+    sim_tree_touch(tree, change.before);
+    sim_tree_touch(tree, change.after);
     dir->changes[dir->change_count++] = change;
     dir->changed_since_forgotten = true;
     dir_set(tree, dir, change.name, change.after);

@@ -8,6 +8,7 @@
 #ifndef SYS_SIM_TREE_H
 #define SYS_SIM_TREE_H
 
+#include "sys/env.h"
 #include "sys/sim_pages.h"
 
 struct sim_name;
@@ -29,6 +30,7 @@ struct sim_node {
     uint32_t ref_count;
     uint32_t use_count; /* of these, the names that are seen and the handles */
     bool is_dir;
+    struct file_facts facts; /* times count what happens, but for that of modification */
 
     /* Of a file. */
     struct sim_pages pages;
@@ -53,6 +55,7 @@ struct sim_tree {
     struct sim_node *oldest;
     struct sim_node *newest;
     uint64_t group_count; /* atomic changes so far: their order */
+    int64_t event_count;  /* files made and changed: their clock */
 };
 
 /* -ENOMEM. */
@@ -62,6 +65,9 @@ void sim_tree_fini(struct sim_tree *tree);
 /* A handle holds its file, and its space, also when the last name is gone. */
 void sim_node_use(struct sim_node *node);
 void sim_node_unuse(struct sim_tree *tree, struct sim_node *node);
+
+/* It is changed now: see struct file_facts. */
+void sim_tree_touch(struct sim_tree *tree, struct sim_node *node);
 
 /* The text of an entry's name; a view until the entry goes. */
 const char *sim_name_text(const struct sim_name *name);
