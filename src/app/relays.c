@@ -47,7 +47,6 @@ struct runner {
 struct relays {
     struct relays_options options;
     char dir[200];
-    char instance[2 * WAL_LOG_ID_BYTES + 1];
     char user_agent[64];
     struct budget memory;
     struct metric_collector collector;
@@ -95,7 +94,7 @@ options_of(struct runner *r)
         .memory = &r->memory,
         .settings = r->settings,
         .writer = writer_class_of(r->settings->type),
-        .instance = all->instance,
+        .instance = tsdb_name_id(all->options.tsdb),
         .user_agent = all->user_agent,
         .guard = r->guard,
     };
@@ -347,10 +346,6 @@ relays_new(const struct relays_options *options, struct relays **ret_relays, str
     lock_init(&all->lock, LOCK_RANK_RELAYS);
     budget_init(&all->memory, "relays", options->memory_bytes, options->memory);
     snprintf(all->user_agent, sizeof all->user_agent, "Firekeep/%s", FIREKEEP_VERSION);
-    const uint8_t *id = wal_log_id(tsdb_wal(options->tsdb));
-    for (unsigned i = 0; i < WAL_LOG_ID_BYTES; i++) {
-        snprintf(all->instance + 2 * i, 3, "%02x", id[i]);
-    }
     enum err e = path_join(all->dir, sizeof all->dir, options->storage_path, "relay");
     if (e) {
         relays_free(all);

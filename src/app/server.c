@@ -508,6 +508,25 @@ want_flush(void *context)
 
 /* --- starting --------------------------------------------------------------------------------- */
 
+/* Who copied or put back the directory is to know what follows from it. */
+static void
+tell_identity(const struct server *s, const struct tsdb_opening *o)
+{
+    const char *path = s->settings.storage_path;
+    if (o->identity == TSDB_IDENTITY_CHANGED) {
+        log_warn(
+            "the storage directory is not the one that was last open here: it is a copy, or was "
+            "put back from one; destinations give new names to objects and files from now on",
+            KV("path", path), KV("reason", o->identity_reason), KV("id", tsdb_name_id(s->tsdb)));
+    }
+    if (o->identity == TSDB_IDENTITY_UNKEPT) {
+        log_warn(
+            "cannot read or write what identifies the storage directory; destinations give new "
+            "names to objects and files until the next start",
+            KV("path", path), KV("error", o->identity_reason), KV("id", tsdb_name_id(s->tsdb)));
+    }
+}
+
 static enum err
 open_store(struct server *s, struct why *why)
 {
@@ -532,6 +551,7 @@ open_store(struct server *s, struct why *why)
     log_info("storage opened", KV("path", c->storage_path), KV("parts", o.parts),
              KV("replayed_samples", o.replayed_samples), KV("replayed_series", o.replayed_series),
              KV("took_ms", (env_monotonic_ns(s->env) - began) / NS_PER_MS));
+    tell_identity(s, &o);
     if (o.damage.places > 0) {
         log_error("the write-ahead log is damaged; what could be read is there",
                   KV("places", o.damage.places), KV("bytes", o.damage.bytes),

@@ -102,7 +102,7 @@ struct writer_options {
     const struct destination_settings *settings; /* outlive the writer */
     const char *dir;      /* the destination's own, durable; files in it are the writer's but
                              "state" and "dead-letters" */
-    const char *instance; /* the log's id in hex */
+    const char *instance; /* hex: begins names that no other directory gives, nor a copy of it */
     struct bytes saved;   /* what save() gave last time; empty: nothing */
     uint32_t shards;      /* for a plan, of a stream: as many are taken to be there; 0: not said */
     uint32_t fills;       /* how often it began to be given what is stored; durable */

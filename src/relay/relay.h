@@ -31,7 +31,7 @@ struct relay_options {
     struct budget *memory;
     const struct destination_settings *settings; /* outlive the relay */
     const struct writer_class *writer;
-    const char *instance; /* the log's id, in hex: a name for what this server alone writes */
+    const char *instance; /* tsdb_name_id(): begins the names of what this directory alone writes */
     const char *user_agent;
     struct relay_guard *guard; /* of this destination; outlives the relay */
 };

@@ -190,9 +190,8 @@ keep_removed(struct tsdb *db, const struct manifest *m)
     db->removed_count = m->removed_count;
 }
 
-/* NULL while the log has no segment: that there is none is no loss then. */
-static const uint8_t *
-log_id_of(struct tsdb *db)
+const uint8_t *
+tsdb_log_id(struct tsdb *db)
 {
     struct wal_stats stats;
     wal_stats(db->wal, &stats);
@@ -327,7 +326,7 @@ edit_locked(struct tsdb *db, const struct store_edit *edit, struct why *why)
     if (edit->tombstone != NULL) edit->tombstone->pos = next.store_pos;
     enum err e = next_version(db, edit, &version);
     if (e == OK) e = next_totals(db, edit, &next);
-    if (e == OK) e = write_manifest(db, db->dir, log_id_of(db), version, &next, edit, why);
+    if (e == OK) e = write_manifest(db, db->dir, tsdb_log_id(db), version, &next, edit, why);
     if (e) {
         if (!edit->flush) keep_uncertain(db, edit);
         version_unref(version);

@@ -363,12 +363,15 @@ note_other(struct listing_pass *l, const char *name, bool is_dir)
 static enum err
 root_each(void *context, const char *name, bool is_dir)
 {
-    static const char *const files[] = {"FORMAT", "LOCK", "MANIFEST"};
+    static const char *const files[] = {"FORMAT",   "LOCK",      "MANIFEST",
+                                        "IDENTITY", "WITNESS.0", "WITNESS.1"};
     static const char *const dirs[] = {"wal", "parts", "snapshots"};
     struct listing_pass *l = context;
-    for (unsigned i = 0; i < 3; i++) {
-        if (is_dir && strcmp(name, dirs[i]) == 0) return OK;
-        if (is_dir || strcmp(name, files[i]) != 0) continue;
+    for (unsigned i = 0; i < sizeof dirs / sizeof *dirs && is_dir; i++) {
+        if (strcmp(name, dirs[i]) == 0) return OK;
+    }
+    for (unsigned i = 0; i < sizeof files / sizeof *files && !is_dir; i++) {
+        if (strcmp(name, files[i]) != 0) continue;
         uint64_t bytes = 0;
         err_ignore(inspect_file_bytes(l->x->options->env, l->dir, name, &bytes), "it went away");
         l->x->result->small_bytes += bytes;

@@ -3,6 +3,7 @@
 #define TSDB_INTERNAL_H
 
 #include "tsdb/gen.h"
+#include "tsdb/identity.h"
 #include "tsdb/manifest.h"
 #include "tsdb/merge.h"
 #include "tsdb/part.h"
@@ -134,6 +135,8 @@ struct tsdb {
     struct budget flush_budget;
     struct budget merge_budget;
     struct file lock_file;
+    struct identity identity; /* the flushing thread's, but for the next one */
+    char name_id[TSDB_NAME_ID_BYTES];
     struct wal *wal;
     struct page_cache *cache;
     uint64_t parts_set_aside; /* when it was opened */
@@ -269,6 +272,8 @@ void edits_end(struct tsdb *db);
 MUST_CHECK enum err edit_keep_aside(struct tsdb *db, const struct manifest_part *part);
 /* Whether there is a file or directory of that name, or that cannot be told. */
 bool tsdb_is_there(struct tsdb *db, const char *path);
+/* NULL while the log has no segment: that there is none is no loss then. */
+const uint8_t *tsdb_log_id(struct tsdb *db);
 /* The manifest of what is live now into another directory, as of one without a log. Under the edit
  * lock. */
 MUST_CHECK enum err edit_write_manifest(struct tsdb *db, const char *dir, struct why *why);

@@ -416,6 +416,32 @@ open_log(struct tsdb *db, const struct manifest *m, struct why *why)
     return wal_open(&options, &db->wal, why);
 }
 
+static struct identity_log
+log_of(struct tsdb *db)
+{
+    return (struct identity_log){.id = tsdb_log_id(db), .end_pos = wal_end(db->wal)};
+}
+
+static enum err
+open_identity(struct tsdb *db, struct tsdb_opening *opening, struct why *why)
+{
+    static const enum tsdb_identity findings[] = {
+        [IDENTITY_SAME] = TSDB_IDENTITY_SAME,
+        [IDENTITY_FIRST] = TSDB_IDENTITY_FIRST,
+        [IDENTITY_CHANGED] = TSDB_IDENTITY_CHANGED,
+        [IDENTITY_UNKEPT] = TSDB_IDENTITY_UNKEPT,
+    };
+    struct why reason = {""};
+    enum err e = identity_open(&db->identity, db->env, db->dir, log_of(db), &reason);
+    if (e) return why_set(why, e, "%s", reason.text);
+    opening->identity = findings[db->identity.finding];
+    snprintf(opening->identity_reason, sizeof opening->identity_reason, "%.255s", reason.text);
+    for (unsigned i = 0; i < IDENTITY_BYTES; i++) {
+        snprintf(db->name_id + 2 * i, 3, "%02x", db->identity.id[i]);
+    }
+    return OK;
+}
+
 static enum err
 open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, struct why *why)
 {
@@ -448,6 +474,8 @@ open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, str
     }
     lock_drop(&db->head_lock);
     if (e || !writes) return e;
+    e = open_identity(db, opening, why);
+    if (e) return e;
     parts_sweep(db, &m, opening);
     snapshots_sweep(db);
     return OK;
@@ -546,6 +574,12 @@ struct wal *
 tsdb_wal(struct tsdb *db)
 {
     return db->wal;
+}
+
+const char *
+tsdb_name_id(const struct tsdb *db)
+{
+    return db->name_id;
 }
 
 struct answerer *
@@ -785,7 +819,8 @@ tsdb_maintain(struct tsdb *db, struct why *why)
     enum err e = wal_trim(db->wal, atomic_load(&db->store_pos), why);
     enum err prepared = OK;
     if (wal_next_is_near(db->wal)) prepared = wal_prepare(db->wal, e ? NULL : why);
-    return err_first(e, prepared);
+    e = err_first(e, prepared);
+    return err_first(e, identity_renew(&db->identity, log_of(db), e ? NULL : why));
 }
 
 /* --- watching --------------------------------------------------------------------------------- */

@@ -60,6 +60,16 @@ struct tsdb_limits {
 
 struct tsdb;
 
+/* Whether the directory is the one that was last open here: see tsdb_name_id(). */
+enum tsdb_identity {
+    TSDB_IDENTITY_SAME,
+    TSDB_IDENTITY_FIRST,   /* nobody knows: it is new, or of a version that did not remember */
+    TSDB_IDENTITY_CHANGED, /* a copy, or put back from one: it has a new id */
+    TSDB_IDENTITY_UNKEPT,  /* what tells it could not be read or written: an id of this run only */
+};
+
+enum { TSDB_NAME_ID_BYTES = 33, TSDB_REASON_BYTES = 256 };
+
 /* What was found when the store was opened. */
 struct tsdb_opening {
     uint64_t parts;
@@ -72,6 +82,8 @@ struct tsdb_opening {
     char first_damage[256];
     char first_unnamed[256];
     bool unlocked; /* read_only: there was no lock to be had */
+    enum tsdb_identity identity;
+    char identity_reason[TSDB_REASON_BYTES]; /* of CHANGED and UNKEPT */
 };
 
 /*
@@ -244,6 +256,13 @@ struct answerer *tsdb_answerer(struct tsdb *tsdb);
 
 /* The log, for who follows it. */
 struct wal *tsdb_wal(struct tsdb *tsdb);
+/*
+ * 32 hex digits and a NUL, under which the directory gives names to what it hands on. They stay as
+ * long as it is the same directory; a copy, and one that was put back from a copy, has others: so
+ * that names made of them and of positions of the log never come again for other content. "" of one
+ * that is only read.
+ */
+const char *tsdb_name_id(const struct tsdb *tsdb);
 
 /* --- watching --------------------------------------------------------------------------------- */
 

@@ -452,6 +452,9 @@ verify_all(struct verify *v)
     e = damage_is_told(v, e);
     if (e) return e;
     if (v->manifest.copies_damaged == 1) tell_damage(v, "one of the two copies in MANIFEST");
+    e = identity_check(v->env, v->dir, v->why);
+    if (e == ERR_CORRUPT) e = damage_is_told(v, e);
+    if (e && e != ERR_MISSING) return e;
     for (uint32_t i = 0; i < v->manifest.tenant_count; i++) {
         uint32_t tenant;
         e = tenant_get(v, v->manifest.tenants[i].name, &tenant);
