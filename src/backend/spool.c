@@ -1,4 +1,23 @@
-/* spool.c - see spool.h. */
+/*
+ * spool.c - see spool.h.
+ *
+ * What was saved may be older than the files: the storage directory was put back from a copy, or
+ * its volume was rolled back, while the files lie elsewhere. What such a state does not know was
+ * confirmed nevertheless, and is nowhere else. So nothing that was ever confirmed is cut or
+ * removed, and two things say what was:
+ *
+ * - names begin with the id of the storage directory, and a copy has another one: what stands under
+ *   another id than ours is not written to;
+ * - beside an open file lies a mark with its size as of the last state that became durable. A file
+ *   whose mark says more than our state is one that our state is older than.
+ *
+ * In both cases what our state has confirmed of the file is copied into a new one, which goes on;
+ * the old one stays, with ".tmp".
+ *
+ * Considered: to tell by times how far a file may be ahead of its state (a disk that hangs, or an
+ * hour without samples, look like a rollback); extended attributes in place of the mark (many file
+ * systems have none).
+ */
 #include "backend/spool.h"
 
 #include <assert.h>
@@ -6,9 +25,23 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/crc32c.h"
 #include "base/log.h"
 
-enum { DIRS_MAX = 1024, FINISHED_MAX = 4096, NAME_BYTES = 128, PATH_BYTES = 256 };
+enum {
+    DIRS_MAX = 1024,
+    FINISHED_MAX = 4096,
+    NAME_BYTES = 128,
+    PATH_BYTES = 256,
+    NAMES_TRIED = 100,
+    COPY_BYTES = 256 * 1024,
+    MARK_BYTES = 24,
+};
+static const uint8_t MARK_MAGIC[8] = {'F', 'K', 'S', 'P', 'O', 'O', 'L', 0};
+
+/* As a file is called while it grows, in the end, and the mark beside it. */
+enum suffix { SUFFIX_OPEN, SUFFIX_FINAL, SUFFIX_MARK };
+static const char *const SUFFIXES[] = {".tmp", "", ".confirmed.tmp"};
 
 /* A file that grows, or that waits for its name. */
 struct spool_file {
@@ -18,7 +51,9 @@ struct spool_file {
     int64_t made_ms;
     struct file file; /* of open ones */
     bool finished;
-    bool saved; /* it was finished when save() was called last */
+    bool saved;           /* it was finished when save() was called last */
+    uint64_t saved_size;  /* what save() gave last, */
+    uint64_t marked_size; /* and what its mark says */
 };
 
 struct spool {
@@ -32,14 +67,33 @@ struct spool {
 
 /* --- names ------------------------------------------------------------------------------------ */
 
-/* The file's path, as it is while it grows or as it will be. */
 static enum err
-file_path(const struct spool_file *f, bool is_final, char *to, struct why *why)
+file_path(const struct spool_file *f, enum suffix suffix, char *to, struct why *why)
 {
-    char name[NAME_BYTES + 8];
-    snprintf(name, sizeof name, "%s%s", f->name, is_final ? "" : ".tmp");
+    char name[NAME_BYTES + 16];
+    snprintf(name, sizeof name, "%s%s", f->name, SUFFIXES[suffix]);
     enum err e = path_join(to, PATH_BYTES, f->dir, name);
     return e ? why_set(why, e, "%s/%s: the path is too long", f->dir, name) : OK;
+}
+
+/* OK: it is there; ERR_MISSING: it is not. */
+static enum err
+file_look(struct spool *s, const struct spool_file *f, enum suffix suffix, struct why *why)
+{
+    char path[PATH_BYTES];
+    struct file file;
+    enum err e = file_path(f, suffix, path, why);
+    if (e == OK) e = file_open(s->options.env, path, FILE_READ, &file, why);
+    if (e == OK) err_ignore(file_close(&file), "only looked at");
+    return e;
+}
+
+/* Whether a name begins with our id. */
+static bool
+is_ours(const struct spool *s, const char *name)
+{
+    size_t size = strnlen(s->options.instance, 16);
+    return strncmp(name, s->options.instance, size) == 0 && name[size] == '-';
 }
 
 static enum err
@@ -55,6 +109,68 @@ name_file(struct spool *s, struct spool_file *f, int64_t now_ms, struct why *why
     if (n < 0 || (size_t)n >= sizeof f->name) return why_set(why, ERR_LIMIT, "a name is too long");
     s->number++;
     return OK;
+}
+
+/* Names a file as no other is called there, finished or not. */
+static enum err
+name_anew(struct spool *s, struct spool_file *f, int64_t now_ms, struct why *why)
+{
+    for (unsigned i = 0; i < NAMES_TRIED; i++) {
+        enum err e = name_file(s, f, now_ms, why);
+        if (e == OK) e = file_look(s, f, SUFFIX_FINAL, why);
+        if (e == OK) continue;
+        if (e != ERR_MISSING) return e;
+        e = file_look(s, f, SUFFIX_OPEN, why);
+        if (e != OK) return e == ERR_MISSING ? OK : e;
+    }
+    return why_set(why, ERR_LIMIT, "%s: no name is free", f->dir);
+}
+
+/* --- marks ------------------------------------------------------------------------------------ */
+
+/* What became durable of it; 0: there is no mark, or none that makes sense. */
+static uint64_t
+mark_read(struct spool *s, const struct spool_file *f)
+{
+    char path[PATH_BYTES];
+    uint8_t mark[MARK_BYTES];
+    struct file file;
+    enum err e = file_path(f, SUFFIX_MARK, path, NULL);
+    if (e == OK) e = file_open(s->options.env, path, FILE_READ, &file, NULL);
+    if (e) return 0;
+    e = file_read_at(&file, mark, sizeof mark, 0, NULL);
+    err_ignore(file_close(&file), "only read");
+    bool whole = e == OK && memcmp(mark, MARK_MAGIC, sizeof MARK_MAGIC) == 0 &&
+                 load_le32(mark + 16) == crc32c(0, bytes_of(mark, 16));
+    return whole ? load_le64(mark + 8) : 0;
+}
+
+/* Not synced: a power loss can only make it say less. */
+static void
+mark_write(struct spool *s, struct spool_file *f)
+{
+    char path[PATH_BYTES];
+    uint8_t mark[MARK_BYTES] = {0};
+    struct file file;
+    memcpy(mark, MARK_MAGIC, sizeof MARK_MAGIC);
+    store_le64(mark + 8, f->saved_size);
+    store_le32(mark + 16, crc32c(0, bytes_of(mark, 16)));
+    enum err e = file_path(f, SUFFIX_MARK, path, NULL);
+    if (e == OK) e = file_open(s->options.env, path, FILE_UPDATE, &file, NULL);
+    if (e == ERR_MISSING) e = file_open(s->options.env, path, FILE_CREATE, &file, NULL);
+    if (e) return; /* a rollback would not be noticed */
+    e = file_write_at(&file, bytes_of(mark, sizeof mark), 0, NULL);
+    if (e == OK) f->marked_size = f->saved_size;
+    err_ignore(file_close(&file), "as above");
+}
+
+static void
+mark_remove(struct spool *s, const struct spool_file *f)
+{
+    char path[PATH_BYTES];
+    enum err e = file_path(f, SUFFIX_MARK, path, NULL);
+    if (e == OK) e = env_unlink(s->options.env, path, NULL);
+    err_ignore(e, "it is of a file that is not there");
 }
 
 /* --- files ------------------------------------------------------------------------------------ */
@@ -104,25 +220,56 @@ struct stray_search {
     const char *dir;
 };
 
-/* Begun after what was saved: its samples come again. */
+static bool
+is_known(const struct spool *s, const struct spool_file *other)
+{
+    for (uint32_t i = 0; i < s->count; i++) {
+        const struct spool_file *f = &s->files[i];
+        if (strcmp(f->dir, other->dir) == 0 && strcmp(f->name, other->name) == 0) return true;
+    }
+    return false;
+}
+
+/* The file that a name ending in `suffix` is of. False: it does not end so. */
+static bool
+file_of_name(struct spool_file *f, const char *dir, const char *name, enum suffix suffix)
+{
+    size_t size = strlen(name), tail = strlen(SUFFIXES[suffix]);
+    if (size <= tail || strcmp(name + size - tail, SUFFIXES[suffix]) != 0) return false;
+    if (size - tail >= sizeof f->name) return false;
+    snprintf(f->dir, sizeof f->dir, "%s", dir);
+    snprintf(f->name, sizeof f->name, "%.*s", (int)(size - tail), name);
+    return true;
+}
+
+/*
+ * A file that is not in the state was begun after it: its samples come again. Unless it was
+ * confirmed in a state that is newer than ours.
+ */
 static enum err
 remove_stray(void *context, const char *name, bool is_dir)
 {
     struct stray_search *x = context;
     struct spool *s = x->spool;
-    size_t size = strlen(name), prefix = strnlen(s->options.instance, 16);
-    bool ours = !is_dir && size > 4 && strcmp(name + size - 4, ".tmp") == 0 &&
-                strncmp(name, s->options.instance, prefix) == 0 && name[prefix] == '-';
-    for (uint32_t i = 0; i < s->count && ours; i++) {
-        const struct spool_file *f = &s->files[i];
-        ours = strcmp(f->dir, x->dir) != 0 || strlen(f->name) != size - 4 ||
-               strncmp(f->name, name, size - 4) != 0;
-    }
-    if (!ours) return OK;
+    struct spool_file f = {.size = 0};
     char path[PATH_BYTES];
-    enum err e = path_join(path, sizeof path, x->dir, name);
-    if (e == OK) e = env_unlink(s->options.env, path, NULL);
+    if (is_dir || !is_ours(s, name)) return OK;
+    if (file_of_name(&f, x->dir, name, SUFFIX_MARK)) {
+        if (file_look(s, &f, SUFFIX_OPEN, NULL) == ERR_MISSING) mark_remove(s, &f);
+        return OK;
+    }
+    if (!file_of_name(&f, x->dir, name, SUFFIX_OPEN) || is_known(s, &f)) return OK;
+    enum err e = file_path(&f, SUFFIX_OPEN, path, NULL);
+    if (e) return OK;
+    if (mark_read(s, &f) > 0) {
+        log_warn("file: a file holds samples that this storage directory does not know to have "
+                 "delivered, because its volume was put back to an older state; the file is kept",
+                 KV("path", path));
+        return OK;
+    }
+    e = env_unlink(s->options.env, path, NULL);
     if (e == OK) log_info("spool: removed a file that was begun before a crash", KV("path", path));
+    if (e == OK) mark_remove(s, &f);
     return OK;
 }
 
@@ -165,6 +312,16 @@ make_dirs(struct env *env, const char *dir, struct why *why)
     return make_dir(env, path, why);
 }
 
+/* A new file in its directory, open and empty, that is not yet one of the spool's. */
+static enum err
+file_make(struct spool *s, struct spool_file *f, int64_t now_ms, char path[PATH_BYTES],
+          struct why *why)
+{
+    enum err e = name_anew(s, f, now_ms, why);
+    if (e == OK) e = file_path(f, SUFFIX_OPEN, path, why);
+    return e ? e : file_open(s->options.env, path, FILE_CREATE, &f->file, why);
+}
+
 static enum err
 file_begin(struct spool *s, const char *dir, int64_t now_ms, struct spool_file **ret_file,
            struct why *why)
@@ -178,9 +335,7 @@ file_begin(struct spool *s, const char *dir, int64_t now_ms, struct spool_file *
     if (e) return e;
     snprintf(f->dir, sizeof f->dir, "%s", dir);
     remove_strays(s, dir);
-    if (e == OK) e = name_file(s, f, now_ms, why);
-    if (e == OK) e = file_path(f, false, path, why);
-    if (e == OK) e = file_open(s->options.env, path, FILE_REPLACE, &f->file, why);
+    e = file_make(s, f, now_ms, path, why);
     if (e) return e;
     e = env_syncdir(s->options.env, dir, why);
     if (e == OK) e = file_append(f, s->options.head, why);
@@ -248,16 +403,38 @@ spool_tend(struct spool *s, int64_t now_ms, bool all, struct why *why)
     return first;
 }
 
+/*
+ * Gives a finished file its name, and never that of another: then it gets a new one. One that is
+ * not there was renamed before, or somebody took it away.
+ */
 static enum err
-file_rename(struct spool *s, const struct spool_file *f, struct why *why)
+file_rename(struct spool *s, struct spool_file *f, struct why *why)
 {
     char from[PATH_BYTES], to[PATH_BYTES];
-    enum err e = file_path(f, false, from, why);
-    if (e == OK) e = file_path(f, true, to, why);
+    enum err e = file_path(f, SUFFIX_OPEN, from, why);
+    if (e) return e;
+    enum err taken = file_look(s, f, SUFFIX_FINAL, why);
+    if (taken != OK && taken != ERR_MISSING) return taken;
+    e = file_look(s, f, SUFFIX_OPEN, why);
+    if (e == ERR_MISSING) {
+        if (taken == ERR_MISSING)
+            log_error("file: a finished file is gone before it got its name", KV("path", from));
+        return OK;
+    }
+    struct spool_file named = *f;
+    if (e == OK && taken == OK) {
+        e = name_anew(s, &named, env_realtime_ms(s->options.env), why);
+        if (e == OK)
+            log_warn("file: another file has the name already, the new one gets another name",
+                     KV("directory", f->dir), KV("name", f->name), KV("new_name", named.name));
+    }
+    if (e == OK) e = file_path(&named, SUFFIX_FINAL, to, why);
     if (e == OK) e = env_rename(s->options.env, from, to, why);
     if (e == OK) e = env_syncdir(s->options.env, f->dir, why);
-    if (e == OK) s->files_total++;
-    return e;
+    if (e) return e;
+    s->files_total++;
+    mark_remove(s, f);
+    return OK;
 }
 
 /* --- what is remembered ----------------------------------------------------------------------- */
@@ -275,6 +452,7 @@ spool_save(const struct spool *s, struct buf *to)
         buf_put_zigzag(to, f->made_ms);
         buf_put_u8(to, f->finished);
         f->saved = f->finished;
+        f->saved_size = f->size;
     }
 }
 
@@ -282,8 +460,10 @@ enum err
 spool_saved(struct spool *s, struct why *why)
 {
     for (uint32_t i = s->count; i-- > 0;) {
-        if (!s->files[i].saved) continue;
-        enum err e = file_rename(s, &s->files[i], why);
+        struct spool_file *f = &s->files[i];
+        if (!f->finished && f->saved_size != f->marked_size) mark_write(s, f);
+        if (!f->saved) continue;
+        enum err e = file_rename(s, f, why);
         if (e) return e;
         spool_remove(s, i);
     }
@@ -300,30 +480,79 @@ text_get(struct cursor *c, char *to, size_t size)
     return OK;
 }
 
+/* The first `size` bytes of one file to the begin of another. */
+static enum err
+copy_bytes(struct spool *s, struct file *from, struct file *to, uint64_t size, struct why *why)
+{
+    struct buf piece;
+    enum err e = OK;
+    buf_init(&piece, s->options.memory, COPY_BYTES);
+    if (!buf_reserve(&piece, COPY_BYTES)) e = why_set(why, buf_error(&piece), "no memory to copy");
+    for (uint64_t at = 0; at < size && e == OK;) {
+        size_t part = size - at < COPY_BYTES ? (size_t)(size - at) : COPY_BYTES;
+        e = file_read_at(from, piece.at, part, at, why);
+        if (e == OK) e = file_write_at(to, bytes_of(piece.at, part), at, why);
+        at += part;
+    }
+    buf_fini(&piece);
+    return e == OK ? file_sync(to, why) : e;
+}
+
+/* What our state confirmed of a file goes on in a new one, the file itself is left as it is. */
+static enum err
+file_leave(struct spool *s, struct spool_file *f, uint64_t size, struct why *why)
+{
+    char old_path[PATH_BYTES], path[PATH_BYTES];
+    struct file old = f->file;
+    memcpy(old_path, old.path, sizeof old_path);
+    f->file = FILE_CLOSED;
+    f->marked_size = 0;
+    enum err e = file_make(s, f, env_realtime_ms(s->options.env), path, why);
+    if (e == OK) e = copy_bytes(s, &old, &f->file, f->size, why);
+    if (e == OK) e = env_syncdir(s->options.env, f->dir, why);
+    err_ignore(file_close(&old), "only read");
+    if (e) return e;
+    log_warn("file: the storage directory is a copy, or was put back to an older state, since this "
+             "file was begun: the file is kept, what is known of it goes on in a new one",
+             KV("path", old_path), KV("bytes", size), KV("new_path", path),
+             KV("new_bytes", f->size));
+    return OK;
+}
+
+/* Under its old name it goes on: cut to what was confirmed. */
+static enum err
+file_cut(struct spool_file *f, uint64_t size, struct why *why)
+{
+    if (size <= f->size) return OK;
+    enum err e = file_truncate(&f->file, f->size, why);
+    return e ? e : file_sync(&f->file, why);
+}
+
 /*
- * A file as it was saved: cut to what was confirmed then. ERR_MISSING: it has its name already, or
- * somebody took it away.
+ * A file as it was saved. ERR_MISSING: it has its name already, or somebody took it away.
  */
 static enum err
 file_restore(struct spool *s, struct spool_file *f, struct why *why)
 {
     char path[PATH_BYTES];
     uint64_t size = 0;
-    enum err e = file_path(f, false, path, why);
+    enum err e = file_path(f, SUFFIX_OPEN, path, why);
     if (e == OK) e = file_open(s->options.env, path, FILE_UPDATE, &f->file, why);
-    if (e == OK) e = file_size(&f->file, &size, why);
+    if (e == ERR_MISSING && !f->finished && file_look(s, f, SUFFIX_FINAL, NULL) != OK) {
+        log_error("spool: a file that was confirmed is gone", KV("path", path),
+                  KV("confirmed_bytes", f->size));
+    }
+    if (e) return e;
+    e = file_size(&f->file, &size, why);
     if (e == OK && size < f->size) {
         log_error("spool: a file is shorter than what was confirmed to be in it", KV("path", path),
                   KV("bytes", size), KV("confirmed_bytes", f->size));
         f->size = size;
     }
-    if (e == OK && size > f->size) e = file_truncate(&f->file, f->size, why);
-    if (e == OK && size > f->size) e = file_sync(&f->file, why);
-    if (e == ERR_MISSING && !f->finished) {
-        log_error("spool: a file that was confirmed is gone", KV("path", path),
-                  KV("confirmed_bytes", f->size));
-    }
-    return e;
+    if (e || f->finished) return e;
+    f->marked_size = mark_read(s, f);
+    bool leave = !is_ours(s, f->name) || f->marked_size > f->size;
+    return leave ? file_leave(s, f, size, why) : file_cut(f, size, why);
 }
 
 static enum err

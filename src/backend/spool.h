@@ -6,8 +6,11 @@
  *     NAME.tmp  -- append, append, ... -- full or old: finished -- save(), saved() --> NAME
  *
  * What save() gives is stored by the caller together with how far the log is settled. Only when
- * that is durable are finished files renamed, so that a file with its final name never changes.
- * Directories hold data files only; of files that are not ours nothing is touched.
+ * that is durable are finished files renamed, so that a file with its final name never changes,
+ * nor is it replaced. Of files that are not ours nothing is touched.
+ *
+ * The state may be older than the files, if it was put back from a copy: files that hold more than
+ * it knows are then kept, and what it knows goes on in others.
  *
  * Threads: one.
  */
@@ -32,8 +35,9 @@ struct spool_options {
 };
 
 /*
- * `saved`: what save() gave; empty: nothing. Cuts files that grew behind that to what they were,
- * and renames those that were finished. ERR_CORRUPT: `saved` makes no sense. ERR_IO, ERR_NOMEM.
+ * `saved`: what save() gave; empty: nothing. Cuts files that grew behind that to what they were
+ * (unless that was confirmed later, or under another `instance`: see above), and renames those that
+ * were finished. ERR_CORRUPT: `saved` makes no sense. ERR_IO, ERR_NOMEM.
  */
 MUST_CHECK enum err spool_new(const struct spool_options *options, struct bytes saved,
                               struct spool **ret_spool, struct why *why);
@@ -52,7 +56,8 @@ MUST_CHECK enum err spool_append(struct spool *spool, const char *dir, struct by
 MUST_CHECK enum err spool_tend(struct spool *spool, int64_t now_ms, bool all, struct why *why);
 
 void spool_save(const struct spool *spool, struct buf *to);
-/* What save() gave last is durable: files that were finished then get their names. */
+/* What save() gave last is durable: files that were finished then get their names, others marks
+ * that say how much of them is confirmed. */
 MUST_CHECK enum err spool_saved(struct spool *spool, struct why *why);
 
 /* Files with their final names that this spool made. */

@@ -105,6 +105,7 @@ note_name(void *context, const char *name, bool is_dir)
 {
     struct listing *l = context;
     assert_false(is_dir);
+    if (strstr(name, ".confirmed.tmp") != NULL) return OK; /* a mark, not a file of lines */
     snprintf(l->names[l->count++], sizeof l->names[0], "%s", name);
     return OK;
 }
@@ -248,6 +249,185 @@ test_files_of_others_are_left_alone(void **state)
     rig_fini(&rig);
 }
 
+/* --- a state that is older than the files ------------------------------------------------------
+ */
+
+/* What each file in the directory holds, to be found again. */
+struct contents {
+    char names[64][128];
+    char texts[64][2048];
+    uint32_t count;
+};
+
+static enum err
+note_content(void *context, const char *name, bool is_dir)
+{
+    struct {
+        struct rig *rig;
+        struct contents *contents;
+    } *x = context;
+    struct contents *c = x->contents;
+    char path[256];
+    struct file file;
+    size_t size;
+    if (is_dir || strstr(name, ".confirmed.tmp") != NULL) return OK;
+    snprintf(path, sizeof path, "out/x/%s", name);
+    must(file_open(x->rig->env, path, FILE_READ, &file, NULL));
+    must(file_read_some(&file, c->texts[c->count], sizeof c->texts[0] - 1, 0, &size, NULL));
+    file_close(&file);
+    c->texts[c->count][size] = 0;
+    snprintf(c->names[c->count++], sizeof c->names[0], "%s", name);
+    return OK;
+}
+
+static void
+take_contents(struct rig *rig, struct contents *ret)
+{
+    struct {
+        struct rig *rig;
+        struct contents *contents;
+    } x = {rig, ret};
+    ret->count = 0;
+    must(env_listdir(rig->env, "out/x", note_content, &x, NULL));
+}
+
+/* Everything that was there is there, under its name or, if that ended in ".tmp", under the final
+ * one, and has all the bytes that it had. */
+static void
+expect_kept(const struct contents *before, const struct contents *after)
+{
+    for (uint32_t i = 0; i < before->count; i++) {
+        size_t size = strlen(before->names[i]);
+        bool was_open = strcmp(before->names[i] + size - 4, ".tmp") == 0, kept = false;
+        for (uint32_t k = 0; k < after->count && !kept; k++) {
+            bool same = strcmp(before->names[i], after->names[k]) == 0;
+            bool final = was_open && strlen(after->names[k]) == size - 4 &&
+                         strncmp(before->names[i], after->names[k], size - 4) == 0;
+            kept = (same || final) &&
+                   strncmp(before->texts[i], after->texts[k], strlen(before->texts[i])) == 0;
+        }
+        if (!kept) fail_msg("%s does not hold any more '%s'", before->names[i], before->texts[i]);
+    }
+}
+
+static void
+keep_state(const struct rig *rig, struct buf *to)
+{
+    buf_clear(to);
+    buf_put_bytes(to, buf_bytes(&rig->saved));
+    must(buf_error(to));
+}
+
+static bool
+some_file_ends(const struct contents *c, const char *text)
+{
+    for (uint32_t i = 0; i < c->count; i++) {
+        size_t size = strlen(c->texts[i]), tail = strlen(text);
+        if (size >= tail && strcmp(c->texts[i] + size - tail, text) == 0) return true;
+    }
+    return false;
+}
+
+/* The storage directory is put back to what it was some lines and some files ago. */
+static void
+test_what_an_older_state_does_not_know_is_kept(void **state)
+{
+    (void)state;
+    static struct contents before, after;
+    for (unsigned known = 0; known < 30; known++) {
+        for (unsigned new_id = 0; new_id < 2; new_id++) {
+            struct rig rig;
+            struct buf older;
+            rig_init(&rig, known + 1);
+            buf_init(&older, NULL, TEXT_MAX);
+            for (unsigned i = 0; i < 30; i++) {
+                if (i == known) keep_state(&rig, &older);
+                must(append(&rig));
+                must(save(&rig));
+                rig.now_ms += 1000;
+            }
+            take_contents(&rig, &before);
+            spool_free(rig.spool);
+            sim_env_kill(rig.sim);
+            buf_clear(&rig.saved);
+            buf_put_bytes(&rig.saved, buf_bytes(&older));
+            if (new_id) rig.options.instance = "fedcba98765432100123";
+            rig.saved_lines = known;
+            rig_open(&rig);
+            /* Other lines come in the place of those that it does not know. */
+            rig.lines = 5000;
+            for (unsigned i = 0; i < 30; i++) {
+                must(append(&rig));
+                must(save(&rig));
+                rig.now_ms += 1000;
+            }
+            must(spool_tend(rig.spool, rig.now_ms, true, &rig.why));
+            must(save(&rig));
+            take_contents(&rig, &after);
+            expect_kept(&before, &after);
+            assert_true(some_file_ends(&after, "5029\ntail\n"));
+            buf_fini(&older);
+            rig_fini(&rig);
+        }
+    }
+}
+
+/* What was confirmed of a file that stays as it is goes on in a new one, from its begin. */
+static void
+test_a_copy_of_the_directory_goes_on_in_a_file_of_its_own(void **state)
+{
+    (void)state;
+    static struct contents c;
+    struct rig rig;
+    rig_init(&rig, 1);
+    rig.options.roll_bytes = 1000;
+    spool_free(rig.spool);
+    rig_open(&rig);
+    must(append(&rig));
+    must(save(&rig));
+    spool_free(rig.spool);
+    rig.options.instance = "fedcba98765432100123";
+    rig_open(&rig);
+    must(append(&rig));
+    must(spool_tend(rig.spool, rig.now_ms, true, &rig.why));
+    must(save(&rig));
+    take_contents(&rig, &c);
+    assert_int_equal(c.count, 2);
+    for (uint32_t i = 0; i < c.count; i++) {
+        bool old = strncmp(c.names[i], "0123456789abcdef-", 17) == 0;
+        assert_string_equal(c.texts[i], old ? "head\n0\n" : "head\n0\n1\ntail\n");
+        assert_int_equal(strstr(c.names[i], ".tmp") != NULL, old);
+    }
+    rig_fini(&rig);
+}
+
+static void
+test_a_finished_file_never_takes_the_name_of_another(void **state)
+{
+    (void)state;
+    static struct contents c;
+    struct rig rig;
+    struct file file;
+    rig_init(&rig, 1);
+    must(append(&rig));
+    must(save(&rig));
+    take_contents(&rig, &c);
+    char path[256];
+    snprintf(path, sizeof path, "out/x/%.*s", (int)strlen(c.names[0]) - 4, c.names[0]);
+    must(file_open(rig.env, path, FILE_CREATE, &file, NULL));
+    must(file_write_at(&file, bytes_of_text("other"), 0, NULL));
+    file_close(&file);
+    must(spool_tend(rig.spool, rig.now_ms, true, &rig.why));
+    must(save(&rig));
+    take_contents(&rig, &c);
+    assert_int_equal(c.count, 2);
+    assert_true(some_file_ends(&c, "other"));
+    assert_true(some_file_ends(&c, "head\n0\ntail\n"));
+    assert_null(strstr(c.names[0], ".tmp"));
+    assert_null(strstr(c.names[1], ".tmp"));
+    rig_fini(&rig);
+}
+
 int
 main(void)
 {
@@ -256,6 +436,9 @@ main(void)
         cmocka_unit_test(test_after_a_crash_files_hold_what_was_confirmed),
         cmocka_unit_test(test_what_cannot_be_written_is_taken_back),
         cmocka_unit_test(test_files_of_others_are_left_alone),
+        cmocka_unit_test(test_what_an_older_state_does_not_know_is_kept),
+        cmocka_unit_test(test_a_copy_of_the_directory_goes_on_in_a_file_of_its_own),
+        cmocka_unit_test(test_a_finished_file_never_takes_the_name_of_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

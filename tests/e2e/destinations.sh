@@ -100,7 +100,7 @@ claim "renamed: all of it is confirmed" within 20 has_delivered second 10
 claim "renamed: SIGTERM ends it with status 0" stop moved
 first_is_there() {
     ls "$work/moved"
-    [[ $(cat "$work"/moved/*.tmp | wc -l) == 16 && $(cat "$work"/moved/*.ndjson | wc -l) == 10 ]]
+    [[ $(cat "$work"/moved/*.ndjson.tmp | wc -l) == 16 && $(cat "$work"/moved/*.ndjson | wc -l) == 10 ]]
 }
 claim "renamed: what was confirmed to the first name is there" first_is_there
 
