@@ -174,3 +174,59 @@ md5(struct bytes message, uint8_t ret_digest[MD5_BYTES])
 {
     md5_many(&message, 1, (uint8_t(*)[MD5_BYTES])ret_digest);
 }
+
+/* --- piece by piece --------------------------------------------------------------------------- */
+
+void
+md5_begin(struct md5_stream *s)
+{
+    *s = (struct md5_stream){.state = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476}};
+}
+
+/* Whole blocks, in the first lane; the others go over the first block for nothing. */
+static void
+add_blocks(struct md5_stream *s, const uint8_t *at, size_t blocks)
+{
+    struct hashing h = {every(s->state[0]), every(s->state[1]), every(s->state[2]),
+                        every(s->state[3])};
+    for (unsigned k = 0; k < LANES; k++) {
+        h.lanes[k].at = at;
+        h.lanes[k].step = k == 0 ? BLOCK : 0;
+    }
+    hash_blocks(&h, blocks);
+    s->state[0] = h.a[0];
+    s->state[1] = h.b[0];
+    s->state[2] = h.c[0];
+    s->state[3] = h.d[0];
+}
+
+void
+md5_add(struct md5_stream *s, struct bytes piece)
+{
+    size_t held = (size_t)(s->size % BLOCK);
+    if (piece.size == 0) return;
+    s->size += piece.size;
+    if (held > 0) {
+        size_t room = BLOCK - held, part = piece.size < room ? piece.size : room;
+        memcpy(s->rest + held, piece.at, part);
+        piece = bytes_of(piece.at + part, piece.size - part);
+        if (held + part < BLOCK) return;
+        add_blocks(s, s->rest, 1);
+    }
+    size_t blocks = piece.size / BLOCK;
+    if (blocks > 0) add_blocks(s, piece.at, blocks);
+    size_t left = piece.size % BLOCK;
+    if (left > 0) memcpy(s->rest, piece.at + (piece.size - left), left);
+}
+
+void
+md5_end(struct md5_stream *s, uint8_t ret_digest[MD5_BYTES])
+{
+    struct lane last;
+    struct bytes rest = bytes_of(s->rest, (size_t)(s->size % BLOCK));
+    end_lane(&last, rest);
+    store_le64(last.end + last.blocks * BLOCK - LENGTH_BYTES, s->size * 8);
+    add_blocks(s, last.end, last.blocks);
+    for (unsigned i = 0; i < 4; i++)
+        store_le32(ret_digest + 4 * i, s->state[i]);
+}

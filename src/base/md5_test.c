@@ -86,6 +86,31 @@ test_many_at_once_have_the_digests_they_have_alone(void **state)
     }
 }
 
+/* However it is cut; a copy in between has the digest of what came so far. */
+static void
+test_a_message_in_pieces_has_the_digest_of_the_whole(void **state)
+{
+    (void)state;
+    uint64_t random = 11;
+    for (size_t size = 0; size < 2000; size += 1 + size / 40) {
+        struct md5_stream s, copy;
+        uint8_t digest[MD5_BYTES];
+        md5_begin(&s);
+        for (size_t at = 0; at < size;) {
+            random = random * 6364136223846793005u + 1442695040888963407u;
+            size_t piece = (random >> 33) % 150;
+            if (piece > size - at) piece = size - at;
+            md5_add(&s, bytes_of(text + at, piece));
+            at += piece;
+            copy = s;
+            md5_end(&copy, digest);
+            check(bytes_of(text, at), digest);
+        }
+        md5_end(&s, digest);
+        check(bytes_of(text, size), digest);
+    }
+}
+
 int
 main(void)
 {
@@ -93,6 +118,7 @@ main(void)
         cmocka_unit_test(test_the_published_vectors_come_out),
         cmocka_unit_test(test_messages_of_each_length_around_a_block_have_their_digest),
         cmocka_unit_test(test_many_at_once_have_the_digests_they_have_alone),
+        cmocka_unit_test(test_a_message_in_pieces_has_the_digest_of_the_whole),
     };
     make_text();
     return cmocka_run_group_tests(tests, NULL, NULL);
