@@ -168,6 +168,7 @@ static const struct rule {
     {"RequestTimeout*", VERDICT_RETRY, "unavailable"},
     {"IDPCommunicationError*", VERDICT_RETRY, "unavailable"},
     {"OperationAborted*", VERDICT_RETRY, "unavailable"},
+    {"ConditionalRequestConflict*", VERDICT_RETRY, "conflict"},
     {"ResourceInUse*", VERDICT_RETRY, "unavailable"},
     {"BadDigest*", VERDICT_RETRY, "damaged"},
     {"XAmzContentSHA256Mismatch*", VERDICT_RETRY, "damaged"},

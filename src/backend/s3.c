@@ -4,14 +4,27 @@
  * A call is a whole object. While it is filled its lines are packed, a piece at a time, into a
  * local file; memory holds one piece. Then:
  *
- *     FILLING --seal--> SEALED --saved--> UPLOADING --> INDEXING --> DELIVERED
+ *     FILLING --seal--> SEALED --saved--> UPLOADING --> INDEX_LOOKING --> INDEXING --> DELIVERED
+ *                         ^                   |
+ *                         +---- RENAMED <-----+  another object has the name
  *
  * 1. Sealed: the file is durable, the object has its name, the local index names it.
- * 2. Saved: what save() gives names the object (first and last item, file, name), and is durable
- *    before the first byte of it goes out. So a crash later repeats the same bytes under the same
- *    name: the file is adopted, and items of it that come again are counted, not written.
+ * 2. Saved: what save() gives names the object (first and last item, file, name, checksum), and is
+ *    durable before the first byte of it goes out. So a crash later repeats the same bytes under
+ * the same name: the file is adopted, and items of it that come again are counted, not written.
  * 3. The object is in the bucket, then the index of its hour, then it is delivered.
  * 4. The file goes when the state that says so is durable.
+ *
+ * Names begin with the id of the storage directory and tell positions of the log, so the same name
+ * means the same content; but if the volume of the directory is rolled back, the same id and the
+ * same positions come again for something else. So no upload takes the place of an object with
+ * other content (s3_upload.h). If one is there, names begin with a random id from then on, which is
+ * saved with the object's new name before it is used. The index of an hour has the same id in its
+ * name: it is read from the bucket before a run writes it for the first time, and keeps what it
+ * lists.
+ *
+ * A file that is not what was written (its checksums tell) is given up, and the object is made
+ * again from the log.
  *
  * An object whose settings have changed since is made again from the log: what its file holds is
  * not what would be handed on now.
@@ -32,6 +45,7 @@
 #include "backend/s3_sweep.h"
 #include "backend/s3_upload.h"
 #include "backend/writer.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "model/labels.h"
 
@@ -42,15 +56,19 @@ enum {
     SEEN_SLOTS = 4096,
     TENANT_BYTES = 256,
     CHECK_AGAINS_MAX = 4,
-    SAVED_VERSION = 1,
+    SAVED_WITHOUT_DIGEST = 1,
+    SAVED_VERSION = 2,
+    LOOKED_SLOTS = 256,
+    RANDOM_ID_BYTES = 16,
 };
 static const int64_t SWEEP_AGAIN_MS = 3600 * 1000;
 static const int64_t INDEX_KEPT_MS = 2 * 3600 * 1000;
 
-enum stage { FILLING, SEALED, UPLOADING, INDEXING, DELIVERED };
+enum stage { FILLING, RENAMED, SEALED, UPLOADING, INDEX_LOOKING, INDEXING, DELIVERED };
 
 struct writer {
     struct writer_options options;
+    char instance[S3_INSTANCE_BYTES]; /* what names begin with */
     const struct s3_settings *s3;
     struct s3_bucket bucket;
     struct s3_store *store;
@@ -75,8 +93,14 @@ struct writer {
     struct s3_index index; /* of the directory that was needed last */
     struct buf index_text;
     char index_key[S3_KEY_BYTES_MAX + S3_BASE_BYTES];
+    uint64_t
+        looked[LOOKED_SLOTS]; /* hashes of keys of indexes that were looked at; a few of them */
+    uint64_t index_put;       /* of the one that was written last */
+    uint64_t index_unseen;    /* of one that may be there, and cannot be read; 0: none */
+    bool index_only_new;      /* the request at hand is to fail if there is one */
 
     struct s3_sweep sweep;
+    char sweep_key[S3_KEY_BYTES_MAX + 1]; /* of an upload that may be left under another id */
     bool sweep_due;
     bool sweeping;
     int64_t sweep_ms; /* not before; Unix */
@@ -111,8 +135,10 @@ content_type(const struct writer *w)
 /* --- what is remembered ----------------------------------------------------------------------- */
 
 /*
- * version (1 byte), what the bucket has learnt (counted), objects sealed so far, then, if one is
- * pending, 1, the settings' hash (8 bytes) and the object; else 0.
+ * version (1 byte), what the bucket has learnt (counted), objects sealed so far, the id of the
+ * storage directory and what names begin with (counted), then, if an object is pending, 1, the
+ * settings' hash (8 bytes) and the object; else 0. Version 1 had no ids and no digest in the
+ * object.
  */
 static void
 s3_save(const struct writer *w, struct buf *to)
@@ -128,6 +154,8 @@ s3_save(const struct writer *w, struct buf *to)
     buf_put_counted(to, buf_bytes(&learnt));
     /* What is not adopted is void after a crash: see load(). */
     buf_put_varint(to, w->seal_count - replays);
+    buf_put_counted(to, bytes_of_text(w->options.instance));
+    buf_put_counted(to, bytes_of_text(w->instance));
     buf_put_u8(to, pending != NULL);
     if (pending != NULL) buf_put_le64(to, w->content);
     if (pending != NULL) s3_object_put(pending, to);
@@ -144,9 +172,23 @@ s3_saved(struct writer *w, struct why *why)
 struct saved {
     struct bytes learnt;
     bool is_pending;
+    bool has_digest;
     uint64_t content;
     struct s3_object object;
 };
+
+/* What names begin with: as before, as long as this is the directory of before. */
+static void
+take_ids(struct writer *w, struct bytes directory, struct bytes instance)
+{
+    bool same = bytes_equal_text(directory, w->options.instance) && instance.size > 0 &&
+                instance.size < sizeof w->instance &&
+                memchr(instance.at, '-', instance.size) == NULL &&
+                memchr(instance.at, 0, instance.size) == NULL;
+    if (!same) return;
+    memcpy(w->instance, instance.at, instance.size);
+    w->instance[instance.size] = 0;
+}
 
 /* What was saved by a version that we do not know is as if there were nothing. */
 static void
@@ -154,14 +196,22 @@ load(struct writer *w, struct bytes saved, struct saved *ret)
 {
     struct cursor c = cursor_of(saved);
     *ret = (struct saved){.is_pending = false};
-    if (saved.size == 0 || cursor_u8(&c) != SAVED_VERSION) return;
+    uint8_t version = saved.size == 0 ? 0 : cursor_u8(&c);
+    if (version != SAVED_VERSION && version != SAVED_WITHOUT_DIGEST) return;
+    ret->has_digest = version == SAVED_VERSION;
     struct bytes learnt = cursor_counted(&c);
     uint64_t seal_count = cursor_varint(&c);
+    struct bytes directory = {NULL, 0}, instance = {NULL, 0};
+    if (ret->has_digest) {
+        directory = cursor_counted(&c);
+        instance = cursor_counted(&c);
+    }
     bool is_pending = cursor_u8(&c) != 0;
     if (c.bad) return;
+    take_ids(w, directory, instance);
     ret->learnt = learnt;
     ret->content = is_pending ? cursor_le64(&c) : 0;
-    ret->is_pending = is_pending && s3_object_get(&c, &ret->object) &&
+    ret->is_pending = is_pending && s3_object_get(&c, ret->has_digest, &ret->object) &&
                       ret->object.size <= (uint64_t)S3_PART_BYTES * S3_PARTS_MAX;
     /* The number that follows may stand in an index for an object that never was. */
     w->void_seal = seal_count + 1;
@@ -183,7 +233,7 @@ adopt(struct writer *w, const struct saved *saved, struct why *why)
     const char *name = w->options.settings->name;
     bool same = saved->is_pending && saved->content == w->content;
     bool pretends = w->options.settings->dry_run;
-    enum err e = s3_store_open(w->store, w->options.env, w->options.dir,
+    enum err e = s3_store_open(w->store, w->options.env, w->options.memory, w->options.dir,
                                same ? saved->object.number : 0, pretends, why);
     if (e || !saved->is_pending || pretends) return e;
     if (!same) {
@@ -193,12 +243,16 @@ adopt(struct writer *w, const struct saved *saved, struct why *why)
     }
     struct why missing = {""};
     w->adopted = saved->object;
-    e = s3_store_adopt(w->store, &w->adopted, &missing);
-    if (e == OK) return OK;
+    e = s3_store_adopt(w->store, &w->adopted, saved->has_digest, &missing);
+    if (e == OK) {
+        snprintf(w->sweep_key, sizeof w->sweep_key, "%s%s", w->adopted.dir, w->adopted.base);
+        return OK;
+    }
     w->adopted.number = 0;
     if (e != ERR_MISSING && e != ERR_CORRUPT) return why_set(why, e, "%s", missing.text);
-    log_warn("s3: an object that was not confirmed is gone from the disk, and is made again",
-             KV("destination", name), KV("object", saved->object.base), KV("error", &missing));
+    log_error("s3: an object that was not yet delivered is missing or damaged on the disk, it is "
+              "made again from the log",
+              KV("destination", name), KV("object", saved->object.base), KV("error", &missing));
     return OK;
 }
 
@@ -208,7 +262,7 @@ static void
 s3_destroy(struct writer *w)
 {
     if (w == NULL) return;
-    file_close(&w->adopted.file);
+    s3_object_fini(&w->adopted);
     s3_bucket_fini(&w->bucket);
     s3_upload_fini(&w->upload);
     s3_index_fini(&w->index);
@@ -229,12 +283,13 @@ init(struct writer *w, const struct writer_options *options)
     w->by_tenant = s3_prefix_names_tenant(w->s3->prefix);
     w->content = s3_content_hash(options->settings);
     w->adopted.file = FILE_CLOSED;
+    snprintf(w->instance, sizeof w->instance, "%.64s", options->instance);
     w->sweep_due = true;
     buf_init(&w->packed, options->memory, TEXT_BYTES_MAX);
     buf_init(&w->index_text, options->memory, S3_INDEX_BYTES_MAX);
     s3_upload_init(&w->upload, options->memory);
     s3_index_init(&w->index, options->memory);
-    s3_sweep_init(&w->sweep, &w->bucket, w->s3->prefix, options->instance, options->memory);
+    s3_sweep_init(&w->sweep, &w->bucket, w->s3->prefix, w->instance, w->sweep_key, options->memory);
 }
 
 static enum err
@@ -293,13 +348,13 @@ make_index(struct writer *w, const struct s3_object *o, const struct s3_names *n
 {
     struct s3_index *x = &w->index;
     enum err e = OK;
-    if (strcmp(x->dir, o->dir) != 0) {
-        e = s3_index_load(x, w->options.env, w->index_dir, o->dir, o->hour_ms, why);
+    if (strcmp(x->dir, o->dir) != 0 || strcmp(x->instance, w->instance) != 0) {
+        e = s3_index_load(x, w->options.env, w->index_dir, w->instance, o->dir, o->hour_ms, why);
         s3_index_remove(x, w->void_seal);
     }
     if (e == OK) e = s3_index_put(x, o, names);
     buf_clear(&w->index_text);
-    if (e == OK) s3_index_print(x, w->options.instance, &w->index_text);
+    if (e == OK) s3_index_print(x, &w->index_text);
     e = err_first(e, buf_error(&w->index_text));
     if (e == ERR_NOMEM || e == ERR_LIMIT) why_set(why, e, "no memory for an index");
     return e;
@@ -333,11 +388,11 @@ static void
 drop_object(struct writer *w, struct writer_call *c)
 {
     bool noted = w->noted == c;
-    if (noted) {
-        w->noted = NULL;
-        s3_index_remove(&w->index, c->own.seal);
+    if (noted) w->noted = NULL;
+    if (noted && strcmp(w->index.dir, c->own.dir) == 0) {
+        s3_index_remove_name(&w->index, c->own.base);
         buf_clear(&w->index_text);
-        s3_index_print(&w->index, w->options.instance, &w->index_text);
+        s3_index_print(&w->index, &w->index_text);
         enum err e = buf_error(&w->index_text);
         if (e == OK) e = store_index(w, &c->own, NULL);
         err_ignore(e, "a reader that misses an object lists the hour");
@@ -369,7 +424,7 @@ s3_call_free(struct writer *w, struct writer_call *c)
 {
     if (w->noted == c) w->noted = NULL;
     if (w->uploading == c) w->uploading = NULL;
-    file_close(&c->own.file);
+    s3_object_fini(&c->own);
     buf_fini(&c->text);
     s3_names_fini(&c->names);
     mem_free(w->options.memory, c, sizeof *c);
@@ -524,8 +579,11 @@ s3_units(const struct writer *w, const struct writer_call *c)
         return c->adopts && !w->adopted_arrived ? requests_of(w->adopted.size) : 0;
     case SEALED:
         return requests_of(c->own.size);
+    case RENAMED:
+        return 0;
     case UPLOADING:
         return s3_upload_requests_left(&w->upload) + 1;
+    case INDEX_LOOKING:
     case INDEXING:
         return 1;
     default:
@@ -555,13 +613,13 @@ seal(struct writer *w, struct writer_call *c, struct writer_step *step)
     }
     e = s3_object_seal(w->store, o, &why);
     if (e) { /* what of the file is on the disk nobody knows */
-        say_failed(step, VERDICT_REBUILD, e, &why);
+        say_failed(step, e == ERR_NOMEM ? VERDICT_RETRY : VERDICT_REBUILD, e, &why);
         return;
     }
     if (o->seal == 0) {
         o->seal = ++w->seal_count;
         uint32_t again = o->first.pos < w->options.again_pos ? w->options.fills : 0;
-        s3_object_name(o, w->options.instance, w->offered > o->last.pos, again,
+        s3_object_name(o, w->instance, w->offered > o->last.pos, again,
                        pack_suffix(w->s3->compression));
     }
     e = make_index(w, o, &c->names, &why);
@@ -587,12 +645,21 @@ object_of(struct writer *w, struct writer_call *c)
     return c->adopts ? &w->adopted : &c->own;
 }
 
-/* The object's file cannot be read. */
+/*
+ * The object's file cannot be read, or is not what was written. What it should hold is in the log
+ * as long as it is not delivered: that a disk may give it back later is no reason to wait.
+ */
 static void
 say_unreadable(struct writer *w, struct writer_call *c, enum err e, const struct why *why,
                struct writer_step *step)
 {
-    bool lost = e == ERR_MISSING || e == ERR_CORRUPT;
+    bool lost = e == ERR_MISSING || e == ERR_CORRUPT || e == ERR_IO;
+    if (lost)
+        log_error(
+            "s3: an object that was not yet delivered is damaged on the disk, it is made again "
+            "from the log",
+            KV("destination", w->options.settings->name), KV("object", object_of(w, c)->base),
+            KV("error", why));
     if (lost && c->adopts) release_adopted(w);
     say_failed(step, lost ? VERDICT_REBUILD : VERDICT_RETRY, e, why);
 }
@@ -609,34 +676,167 @@ send_upload(struct writer *w, struct writer_call *c, struct writer_step *step)
         s3_bucket_send(&w->bucket, &request, step);
 }
 
+/* Where it is not certain that the store refuses to overwrite, the name is looked for first; with
+ * an upload in parts that costs little beside what it saves. */
 static void
 begin_upload(struct writer *w, struct writer_call *c, struct writer_step *step)
 {
+    const struct s3_object *o = object_of(w, c);
+    struct s3_upload_how how = {
+        .looks = w->bucket.conditional != S3_CONDITIONAL_ENFORCED || o->size > S3_PART_BYTES,
+        .only_new = w->bucket.conditional != S3_CONDITIONAL_UNSUPPORTED,
+    };
     c->stage = UPLOADING;
     w->uploading = c;
-    s3_upload_begin(&w->upload, object_of(w, c)->size);
+    s3_upload_begin(&w->upload, o, how);
     send_upload(w, c, step);
 }
 
 static void
-send_index(struct writer *w, struct writer_call *c, struct writer_step *step)
+learn_conditional(struct writer *w, enum s3_conditional conditional)
+{
+    if (w->bucket.conditional == conditional) return;
+    w->bucket.conditional = conditional;
+    if (conditional == S3_CONDITIONAL_ENFORCED) return;
+    log_info("s3: this store does not refuse to overwrite objects (If-None-Match), so names are "
+             "looked for before they are used",
+             KV("destination", w->options.settings->name), KV("bucket", w->s3->bucket));
+}
+
+/* --- another object has the name -------------------------------------------------------------- */
+
+static bool
+make_instance(struct writer *w)
+{
+    uint8_t random[RANDOM_ID_BYTES];
+    if (env_random(w->options.env, random, sizeof random) != OK) return false;
+    for (unsigned i = 0; i < sizeof random; i++) {
+        snprintf(w->instance + 2 * i, 3, "%02x", random[i]);
+    }
+    return true;
+}
+
+/* Names begin with another id from now on, which is durable before one of them is used. */
+static void
+rename_object(struct writer *w, struct writer_call *c, struct writer_step *step)
 {
     struct s3_object *o = object_of(w, c);
+    char was[S3_BASE_BYTES];
+    memcpy(was, o->base, sizeof was);
+    if (!make_instance(w)) {
+        step_done(step, VERDICT_RETRY, "io", "no randomness for a name");
+        return;
+    }
+    snprintf(w->sweep_key, sizeof w->sweep_key, "%s%s", o->dir, o->base);
+    s3_object_rename(o, w->instance);
+    log_warn("s3: another object has this name in the bucket already: the storage directory was "
+             "rolled back, or another writes to this prefix; names begin with a new id from now on",
+             KV("destination", w->options.settings->name), KV("directory", o->dir),
+             KV("object", was), KV("new_object", o->base),
+             KV("looked_at", w->upload.unseen ? "no: s3:GetObject is missing" : "yes"));
+    w->sweep_due |= w->upload.leftover;
+    s3_upload_clear(&w->upload);
+    w->uploading = NULL;
+    c->stage = RENAMED;
+}
+
+static void
+save_renamed(struct writer *w, struct writer_call *c, struct writer_step *step)
+{
     struct why why = {""};
-    enum err e = make_index(w, o, &c->names, &why);
+    enum err e = make_index(w, object_of(w, c), &c->names, &why);
+    if (e == OK) e = store_index(w, object_of(w, c), &why);
     if (e) {
         say_failed(step, VERDICT_RETRY, e, &why);
         return;
     }
-    snprintf(w->index_key, sizeof w->index_key, "%s_%.64s.json", o->dir, w->options.instance);
+    c->stage = c->adopts ? FILLING : SEALED;
+    step->next = WRITER_SAVE;
+}
+
+/* --- the index in the bucket ------------------------------------------------------------------ */
+
+static uint64_t
+index_hash(const struct writer *w)
+{
+    return hash_bytes(bytes_of_text(w->index_key), 0) | 1;
+}
+
+static void
+name_index(struct writer *w, const struct s3_object *o)
+{
+    snprintf(w->index_key, sizeof w->index_key, "%s_%.64s.json", o->dir, w->instance);
+}
+
+/* What is known of it is what the bucket will have; of an object that was adopted the local file
+ * may not know yet. */
+static void
+put_index(struct writer *w, struct writer_call *c, struct writer_step *step)
+{
+    struct s3_object *o = object_of(w, c);
+    struct why why = {""};
+    name_index(w, o);
+    enum err e = make_index(w, o, &c->names, &why);
+    bool unseen = w->index_unseen == index_hash(w);
+    if (e == OK && (c->adopts || w->index.cut)) e = store_index(w, o, &why);
+    if (e) {
+        say_failed(step, VERDICT_RETRY, e, &why);
+        return;
+    }
+    /* One that we have written is there: whether the store refuses to write it anew tells what it
+     * does with the condition, and costs nothing where it does not. */
+    bool asks = w->bucket.conditional == S3_CONDITIONAL_UNKNOWN && w->index_put == index_hash(w);
+    w->index_only_new = unseen || asks;
     struct s3_request request = {
         .method = "PUT",
         .key = w->index_key,
         .content_type = "application/json",
         .kind = S3_INDEX,
         .body = buf_bytes(&w->index_text),
+        .only_new = w->index_only_new,
     };
+    c->stage = INDEXING;
     s3_bucket_send(&w->bucket, &request, step);
+}
+
+static void
+send_index(struct writer *w, struct writer_call *c, struct writer_step *step)
+{
+    name_index(w, object_of(w, c));
+    if (w->looked[index_hash(w) % LOOKED_SLOTS] == index_hash(w)) {
+        put_index(w, c, step);
+        return;
+    }
+    struct s3_request request = {.method = "GET", .key = w->index_key};
+    c->stage = INDEX_LOOKING;
+    s3_bucket_send(&w->bucket, &request, step);
+    step->http.answer_bytes_max = S3_INDEX_BYTES_MAX;
+}
+
+/* An index of this name in the bucket: what it lists is kept. */
+static void
+take_index_look(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+                struct writer_step *step)
+{
+    struct http_call_answer trimmed = *answer;
+    struct why why = {""};
+    enum err e = OK;
+    s3_bucket_judge(&w->bucket, &trimmed, step);
+    bool found = step->verdict == VERDICT_DELIVERED;
+    bool refused = step->verdict == VERDICT_BLOCKED && answer->failure == HTTP_CALL_ANSWERED &&
+                   answer->status >= 400 && answer->status < 500;
+    if (!found && !refused) return;
+    name_index(w, object_of(w, c));
+    if (found) e = make_index(w, object_of(w, c), &c->names, &why);
+    struct bytes text = trimmed.body_cut ? bytes_of(NULL, 0) : trimmed.body;
+    if (e == OK && found) e = s3_index_merge(&w->index, text, &w->seal_count);
+    if (e) {
+        say_failed(step, VERDICT_RETRY, e, &why);
+        return;
+    }
+    w->index_unseen = refused && answer->status != 404 ? index_hash(w) : 0;
+    w->looked[index_hash(w) % LOOKED_SLOTS] = index_hash(w);
+    put_index(w, c, step);
 }
 
 /* Object and index are in the bucket. */
@@ -657,16 +857,24 @@ take_upload(struct writer *w, struct writer_call *c, const struct http_call_answ
             struct writer_step *step)
 {
     struct http_call_answer trimmed = *answer;
+    bool asked = w->upload.how.only_new;
     s3_bucket_judge(&w->bucket, &trimmed, step);
     s3_upload_take(&w->upload, &trimmed, step);
+    if (w->upload.refused) learn_conditional(w, S3_CONDITIONAL_ENFORCED);
+    if (asked && !w->upload.how.only_new) learn_conditional(w, S3_CONDITIONAL_UNSUPPORTED);
+    w->sweep_due |= w->upload.leftover;
     if (step->verdict != VERDICT_DELIVERED) return;
+    if (w->upload.phase == S3_UPLOAD_TAKEN) {
+        rename_object(w, c, step);
+        if (c->stage == RENAMED) save_renamed(w, c, step);
+        return;
+    }
     if (w->upload.phase != S3_UPLOAD_DONE) {
         send_upload(w, c, step);
         return;
     }
     s3_upload_clear(&w->upload);
     w->uploading = NULL;
-    c->stage = INDEXING;
     send_index(w, c, step);
 }
 
@@ -675,8 +883,23 @@ take_index(struct writer *w, struct writer_call *c, const struct http_call_answe
            struct writer_step *step)
 {
     struct http_call_answer trimmed = *answer;
+    bool answered = answer->failure == HTTP_CALL_ANSWERED;
     s3_bucket_judge(&w->bucket, &trimmed, step);
-    if (step->verdict == VERDICT_DELIVERED) finish(w, c, step);
+    if (w->index_only_new && answered && (answer->status == 412 || answer->status == 501)) {
+        learn_conditional(w, answer->status == 412 ? S3_CONDITIONAL_ENFORCED
+                                                   : S3_CONDITIONAL_UNSUPPORTED);
+        /* There is one that cannot be read: what it lists is not in ours. */
+        if (w->index_unseen == index_hash(w) && answer->status == 412) w->index.cut = true;
+        w->index_unseen = 0;
+        put_index(w, c, step);
+        return;
+    }
+    if (step->verdict != VERDICT_DELIVERED) return;
+    bool was_there = w->index_put == index_hash(w);
+    if (w->index_only_new && was_there) learn_conditional(w, S3_CONDITIONAL_IGNORED);
+    w->index_put = index_hash(w);
+    w->index_unseen = 0;
+    finish(w, c, step);
 }
 
 static void
@@ -691,12 +914,16 @@ go_on(struct writer *w, struct writer_call *c, struct writer_step *step)
         else
             begin_upload(w, c, step);
         return;
+    case RENAMED:
+        save_renamed(w, c, step);
+        return;
     case SEALED:
         begin_upload(w, c, step);
         return;
     case UPLOADING:
         send_upload(w, c, step);
         return;
+    case INDEX_LOOKING:
     case INDEXING:
         send_index(w, c, step);
         return;
@@ -714,6 +941,8 @@ s3_step(struct writer *w, struct writer_call *c, const struct http_call_answer *
         go_on(w, c, ret_step);
     else if (c->stage == UPLOADING)
         take_upload(w, c, answer, ret_step);
+    else if (c->stage == INDEX_LOOKING)
+        take_index_look(w, c, answer, ret_step);
     else
         take_index(w, c, answer, ret_step);
 }

@@ -14,9 +14,11 @@ enum {
 
 static const struct aws_service SERVICE = {.name = "s3", .host = "s3", .variable = "S3"};
 
-static const char *const WANTED[] = {"x-amzn-ErrorType", "ETag", "x-amz-bucket-region", "Location",
-                                     NULL};
-_Static_assert(S3_WANTED_LOCATION == 3, "the list above begins with aws_wanted");
+static const char DIGEST_HEADER[] = "x-amz-meta-firekeep-md5";
+static const char *const WANTED[] = {
+    "x-amzn-ErrorType", "ETag", "x-amz-bucket-region", "Location", "Content-Length",
+    DIGEST_HEADER,      NULL};
+_Static_assert(S3_WANTED_DIGEST == 5, "the list above begins with aws_wanted");
 
 /* --- where ------------------------------------------------------------------------------------ */
 
@@ -160,11 +162,14 @@ s3_put_encoded(struct buf *to, struct bytes text, bool is_path)
 }
 
 static enum err
-put_md5(struct http_headers *headers, struct bytes body)
+put_md5(struct http_headers *headers, const struct s3_request *r)
 {
     uint8_t digest[MD5_BYTES];
     struct buf text;
-    md5(body, digest);
+    if (r->md5 == NULL)
+        md5(r->body, digest);
+    else
+        memcpy(digest, r->md5, sizeof digest);
     buf_init(&text, NULL, 64);
     base64_put(&text, bytes_of(digest, sizeof digest));
     enum err e = buf_error(&text);
@@ -195,9 +200,12 @@ make_headers(struct s3_bucket *b, const struct s3_request *r, const char *const 
     }
     if (r->kind == S3_OBJECT || r->kind == S3_CREATE) {
         put_header(h, "x-amz-storage-class", b->s3->storage_class);
+        put_header(h, DIGEST_HEADER, r->digest);
     }
+    if (r->only_new && b->conditional != S3_CONDITIONAL_UNSUPPORTED)
+        put_header(h, "If-None-Match", "*");
     enum err e = OK;
-    if (r->kind != S3_PLAIN && r->kind != S3_CREATE) e = put_md5(h, r->body);
+    if (r->kind != S3_PLAIN && r->kind != S3_CREATE) e = put_md5(h, r);
     if (e == OK) e = http_put_configured(h, &b->settings->http, why);
     return e ? e : http_headers_lines(h, ret_lines);
 }

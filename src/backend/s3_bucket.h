@@ -20,7 +20,22 @@ enum {
 };
 
 /* Headers of an answer that are looked at: http_call_answer.wanted. */
-enum { S3_WANTED_ETAG = AWS_WANTED_COUNT, S3_WANTED_REGION, S3_WANTED_LOCATION };
+enum {
+    S3_WANTED_ETAG = AWS_WANTED_COUNT,
+    S3_WANTED_REGION,
+    S3_WANTED_LOCATION,
+    S3_WANTED_LENGTH,
+    S3_WANTED_DIGEST,
+};
+
+/* What the store does with `If-None-Match: *` of what is to be a new object, as its answers told
+ * since the start. */
+enum s3_conditional {
+    S3_CONDITIONAL_UNKNOWN,
+    S3_CONDITIONAL_ENFORCED, /* it refuses to overwrite */
+    S3_CONDITIONAL_IGNORED,
+    S3_CONDITIONAL_UNSUPPORTED, /* it refuses the header */
+};
 
 struct s3_bucket {
     const struct destination_settings *settings;
@@ -37,6 +52,7 @@ struct s3_bucket {
     char endpoint[S3_ENDPOINT_BYTES];   /* with the bucket, if it is part of the host */
     bool in_path;                       /* or else it is part of the path */
     uint32_t generation;                /* of the keys that signed last */
+    enum s3_conditional conditional;    /* the owner's to change */
 };
 
 /*
@@ -68,7 +84,10 @@ struct s3_request {
     const char *query;        /* percent-encoded; NULL: none */
     const char *content_type; /* NULL: none */
     enum s3_request_kind kind;
-    struct bytes body; /* borrowed until the call is done */
+    struct bytes body;  /* borrowed until the call is done */
+    const uint8_t *md5; /* what the body's should be, MD5_BYTES; NULL: as it is */
+    const char *digest; /* of the whole object, kept beside it (S3_OBJECT, S3_CREATE); NULL: none */
+    bool only_new;      /* only if no object has the name, where the store knows that */
 };
 
 /*

@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/crc32c.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/time_text.h"
 #include "base/utf8.h"
 #include "wire/json_scan.h"
@@ -18,7 +20,10 @@ enum {
     VERSION = 1,
     HOUR_DIGITS = 10, /* of a local file's name */
     NAME_BYTES = 48,
+    FILE_VERSION = 1,
+    FILE_HEADER_BYTES = 24, /* of a local file, before the text */
 };
+static const uint8_t FILE_MAGIC[8] = {'F', 'K', 'I', 'N', 'D', 'E', 'X', 0};
 
 /* --- names ------------------------------------------------------------------------------------ */
 
@@ -125,8 +130,9 @@ s3_index_fini(struct s3_index *x)
 }
 
 void
-s3_index_begin(struct s3_index *x, const char *dir, int64_t hour_ms)
+s3_index_begin(struct s3_index *x, const char *instance, const char *dir, int64_t hour_ms)
 {
+    snprintf(x->instance, sizeof x->instance, "%s", instance);
     snprintf(x->dir, sizeof x->dir, "%s", dir);
     x->hour_ms = hour_ms;
     x->count = 0;
@@ -200,6 +206,60 @@ s3_index_remove(struct s3_index *x, uint64_t seal)
     x->count = kept;
 }
 
+void
+s3_index_remove_name(struct s3_index *x, const char *base)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < x->count; i++) {
+        if (strcmp(x->entries[i].base, base) != 0) x->entries[kept++] = x->entries[i];
+    }
+    x->count = kept;
+}
+
+static bool
+has_entry(const struct s3_index *x, const char *base)
+{
+    for (uint32_t i = 0; i < x->count; i++) {
+        if (strcmp(x->entries[i].base, base) == 0) return true;
+    }
+    return false;
+}
+
+static void
+merge_entries(struct s3_index *x, const struct s3_index *other, uint64_t *seal)
+{
+    for (uint32_t i = 0; i < other->count; i++) {
+        const struct s3_index_entry *from = &other->entries[i];
+        if (from->seal > *seal) *seal = from->seal;
+        if (has_entry(x, from->base)) continue;
+        struct s3_index_entry *e = x->count == S3_INDEX_OBJECTS_MAX ? NULL : entry_more(x);
+        if (e == NULL) {
+            x->cut = true;
+            continue;
+        }
+        *e = *from;
+        x->count++;
+    }
+}
+
+enum err
+s3_index_merge(struct s3_index *x, struct bytes text, uint64_t *ret_seal)
+{
+    struct s3_index other;
+    s3_index_init(&other, x->memory);
+    enum err e = s3_index_parse(&other, text);
+    bool same = e == OK && strcmp(other.dir, x->dir) == 0;
+    if (same) {
+        merge_entries(x, &other, ret_seal);
+        add_names(&x->names, &other.names);
+        x->cut |= other.cut;
+    } else if (e != ERR_NOMEM) {
+        x->cut = x->names.cut = true;
+    }
+    s3_index_fini(&other);
+    return e == ERR_NOMEM ? e : OK;
+}
+
 /* --- its text --------------------------------------------------------------------------------- */
 
 static void
@@ -253,7 +313,7 @@ put_names(struct json *json, const struct s3_names *names)
 }
 
 void
-s3_index_print(const struct s3_index *x, const char *instance, struct buf *to)
+s3_index_print(const struct s3_index *x, struct buf *to)
 {
     struct json json;
     char hour[TIME_TEXT_BYTES];
@@ -266,7 +326,7 @@ s3_index_print(const struct s3_index *x, const char *instance, struct buf *to)
     json_init(&json, to);
     json_object_open(&json);
     put_int(&json, "version", VERSION);
-    put_text(&json, "instance", instance);
+    put_text(&json, "instance", x->instance);
     put_text(&json, "prefix", x->dir);
     put_text(&json, "hour", time_print(x->hour_ms, hour));
     if (x->count > 0) {
@@ -397,6 +457,8 @@ take_member(struct scan *s, struct bytes key, struct s3_index *x)
 {
     if (bytes_equal_text(key, "version")) {
         if (take_int(s) != VERSION) scan_fail(s, "of another version");
+    } else if (bytes_equal_text(key, "instance")) {
+        take_text(s, x->instance, sizeof x->instance);
     } else if (bytes_equal_text(key, "prefix")) {
         take_text(s, x->dir, sizeof x->dir);
     } else if (bytes_equal_text(key, "hour")) {
@@ -426,7 +488,7 @@ s3_index_parse(struct s3_index *x, struct bytes text)
 {
     struct arena arena;
     struct bytes key;
-    s3_index_begin(x, "", 0);
+    s3_index_begin(x, "", "", 0);
     if (text.size > S3_INDEX_BYTES_MAX) return ERR_LIMIT;
     arena_init(&arena, x->memory, 2 * S3_INDEX_BYTES_MAX, 0);
     struct scan s = scan_of(text, &arena);
@@ -437,7 +499,7 @@ s3_index_parse(struct s3_index *x, struct bytes text)
     scan_end(&s);
     enum err e = s.bad == NULL ? OK : s.error;
     arena_fini(&arena);
-    if (e) s3_index_begin(x, "", 0);
+    if (e) s3_index_begin(x, "", "", 0);
     return e;
 }
 
@@ -471,7 +533,7 @@ read_file(struct env *env, const char *path, struct buf *to, struct why *why)
     enum err e = file_open(env, path, FILE_READ, &file, why);
     if (e) return e;
     e = file_size(&file, &size, why);
-    if (e == OK && size > S3_INDEX_BYTES_MAX) e = ERR_INPUT;
+    if (e == OK && size > S3_INDEX_BYTES_MAX + FILE_HEADER_BYTES) e = ERR_INPUT;
     if (e == OK && !buf_reserve(to, (size_t)size)) e = buf_error(to);
     if (e == OK) e = file_read_at(&file, to->at, (size_t)size, 0, why);
     if (e == OK) to->size = (size_t)size;
@@ -479,26 +541,55 @@ read_file(struct env *env, const char *path, struct buf *to, struct why *why)
     return e;
 }
 
+/* The text in a file. Before files had checksums they were the text alone. */
+static enum err
+check_file(struct bytes file, struct bytes *ret_text)
+{
+    if (file.size > 0 && file.at[0] == '{') {
+        *ret_text = file;
+        return OK;
+    }
+    if (file.size < FILE_HEADER_BYTES) return ERR_CORRUPT;
+    struct bytes text = bytes_of(file.at + FILE_HEADER_BYTES, file.size - FILE_HEADER_BYTES);
+    uint32_t crc = crc32c(crc32c(0, bytes_of(file.at, 20)), text);
+    bool whole = memcmp(file.at, FILE_MAGIC, sizeof FILE_MAGIC) == 0 &&
+                 load_le32(file.at + 12) <= FILE_VERSION && load_le32(file.at + 16) == text.size &&
+                 load_le32(file.at + 20) == crc;
+    *ret_text = text;
+    return whole ? OK : ERR_CORRUPT;
+}
+
 enum err
-s3_index_load(struct s3_index *x, struct env *env, const char *local_dir, const char *dir,
-              int64_t hour_ms, struct why *why)
+s3_index_load(struct s3_index *x, struct env *env, const char *local_dir, const char *instance,
+              const char *dir, int64_t hour_ms, struct why *why)
 {
     char name[NAME_BYTES], path[256];
-    struct buf text;
+    struct buf file;
+    struct bytes text = bytes_of(NULL, 0);
     print_name(dir, hour_ms, name);
-    s3_index_begin(x, "", 0);
+    s3_index_begin(x, "", "", 0);
     enum err e = path_join(path, sizeof path, local_dir, name);
     if (e) return why_set(why, e, "%s/%s: the path is too long", local_dir, name);
-    buf_init(&text, x->memory, S3_INDEX_BYTES_MAX);
-    e = read_file(env, path, &text, why);
-    if (e == OK) e = s3_index_parse(x, buf_bytes(&text));
-    buf_fini(&text);
-    bool there = e == OK && strcmp(x->dir, dir) == 0;
+    buf_init(&file, x->memory, S3_INDEX_BYTES_MAX + FILE_HEADER_BYTES);
+    e = read_file(env, path, &file, why);
+    if (e == OK) e = check_file(buf_bytes(&file), &text);
+    if (e == OK) e = s3_index_parse(x, text);
+    buf_fini(&file);
     if (e == ERR_NOMEM) return why_set(why, e, "no memory for an index");
     if (e == ERR_IO) return e;
-    if (!there) s3_index_begin(x, dir, hour_ms);
+    bool there = e == OK && strcmp(x->dir, dir) == 0;
+    if (!there) s3_index_begin(x, instance, dir, hour_ms);
+    if (there && strcmp(x->instance, instance) != 0) {
+        snprintf(x->instance, sizeof x->instance, "%s", instance);
+        x->count = 0;
+        x->cut = false;
+    }
+    if (there || e == ERR_MISSING) return OK;
     /* What was there and made no sense named objects that are left out now. */
-    x->cut |= !there && e != ERR_MISSING;
+    log_error("s3: the local index of an hour is damaged; the index in the bucket says from now on "
+              "that it may not list all objects",
+              KV("path", path), KV("directory", dir));
+    x->cut = x->names.cut = true;
     return OK;
 }
 
@@ -507,8 +598,22 @@ s3_index_store(const struct s3_index *x, struct env *env, const char *local_dir,
                struct why *why)
 {
     char name[NAME_BYTES];
+    struct buf file;
+    uint8_t header[FILE_HEADER_BYTES] = {0};
     print_name(x->dir, x->hour_ms, name);
-    return env_write_whole(env, local_dir, name, text, why);
+    memcpy(header, FILE_MAGIC, sizeof FILE_MAGIC);
+    store_le32(header + 8, FILE_VERSION);
+    store_le32(header + 12, FILE_VERSION); /* min_reader */
+    store_le32(header + 16, (uint32_t)text.size);
+    store_le32(header + 20, crc32c(crc32c(0, bytes_of(header, 20)), text));
+    buf_init(&file, x->memory, S3_INDEX_BYTES_MAX + FILE_HEADER_BYTES);
+    buf_put(&file, header, sizeof header);
+    buf_put_bytes(&file, text);
+    enum err e = buf_error(&file);
+    if (e) why_set(why, e, "no memory for an index");
+    if (e == OK) e = env_write_whole(env, local_dir, name, buf_bytes(&file), why);
+    buf_fini(&file);
+    return e;
 }
 
 struct forgetting {

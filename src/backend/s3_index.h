@@ -2,8 +2,8 @@
  * s3_index.h - what stands in the objects of one hour, as a small object beside them, so that a
  * reader need not open those that hold nothing for it. Form: docs/destinations/s3.md.
  *
- * The same text is kept in a local file, from which it goes on after a restart and when objects of
- * another directory (tenant, hour) were in between.
+ * The same text is kept in a local file, behind a checksum (docs/format/relay.md), from which it
+ * goes on after a restart and when objects of another directory (tenant, hour) were in between.
  *
  * Threads: one.
  */
@@ -17,6 +17,7 @@ enum {
     S3_NAMES_BYTES_MAX = 256 * 1024,
     S3_INDEX_OBJECTS_MAX = 2000,
     S3_INDEX_BYTES_MAX = 4 * 1024 * 1024,
+    S3_INSTANCE_BYTES = 65,
 };
 
 /* --- a set of metric names -------------------------------------------------------------------- */
@@ -53,6 +54,7 @@ struct s3_index_entry {
 struct s3_index {
     struct budget *memory;
     char dir[S3_DIR_BYTES]; /* in the bucket; "": of nothing */
+    char instance[S3_INSTANCE_BYTES];
     int64_t hour_ms;
     struct s3_names names;
     struct s3_index_entry *entries;
@@ -64,7 +66,7 @@ struct s3_index {
 void s3_index_init(struct s3_index *index, struct budget *memory);
 void s3_index_fini(struct s3_index *index);
 /* Empty, and of that directory. */
-void s3_index_begin(struct s3_index *index, const char *dir, int64_t hour_ms);
+void s3_index_begin(struct s3_index *index, const char *instance, const char *dir, int64_t hour_ms);
 
 /* Puts an object into it, in place of one of the same name. ERR_NOMEM: it is as before. */
 MUST_CHECK enum err s3_index_put(struct s3_index *index, const struct s3_object *object,
@@ -73,8 +75,18 @@ MUST_CHECK enum err s3_index_put(struct s3_index *index, const struct s3_object 
  * than in the objects, never less. */
 void s3_index_remove(struct s3_index *index, uint64_t seal);
 
+/* Takes out that of this name. */
+void s3_index_remove_name(struct s3_index *index, const char *base);
+
+/*
+ * Takes in what an index of the same name in the bucket has besides: that of another life of this
+ * one, which a volume that was rolled back does not know. What cannot be read makes it cut. The
+ * highest number in it is no less than `ret_seal` then. ERR_NOMEM.
+ */
+MUST_CHECK enum err s3_index_merge(struct s3_index *index, struct bytes text, uint64_t *ret_seal);
+
 /* Appends the text. Out of memory shows in buf_error(to). */
-void s3_index_print(const struct s3_index *index, const char *instance, struct buf *to);
+void s3_index_print(const struct s3_index *index, struct buf *to);
 /* Reads what s3_index_print() wrote. ERR_INPUT: it is none; ERR_LIMIT, ERR_NOMEM. After an error
  * the index is empty, and of no directory. */
 MUST_CHECK enum err s3_index_parse(struct s3_index *index, struct bytes text);
@@ -83,10 +95,12 @@ MUST_CHECK enum err s3_index_parse(struct s3_index *index, struct bytes text);
 
 /*
  * Reads the index of that directory from below `local_dir`; it is empty if there is none, or none
- * that makes sense. ERR_IO, ERR_NOMEM.
+ * that makes sense. Of one of another instance only the metric names are taken: what was in the
+ * bucket under that is listed there. ERR_IO, ERR_NOMEM.
  */
 MUST_CHECK enum err s3_index_load(struct s3_index *index, struct env *env, const char *local_dir,
-                                  const char *dir, int64_t hour_ms, struct why *why);
+                                  const char *instance, const char *dir, int64_t hour_ms,
+                                  struct why *why);
 /* Writes `text` as the file of this index; it is durable on return. */
 MUST_CHECK enum err s3_index_store(const struct s3_index *index, struct env *env,
                                    const char *local_dir, struct bytes text, struct why *why);

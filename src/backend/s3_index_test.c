@@ -29,7 +29,7 @@ setup(void **state)
     s3_index_init(&one, &memory);
     s3_names_init(&names, &memory);
     buf_init(&text, &memory, 2 * S3_INDEX_BYTES_MAX);
-    s3_index_begin(&one, "p/2026/01/01/05/", HOUR_MS);
+    s3_index_begin(&one, "a", "p/2026/01/01/05/", HOUR_MS);
     return 0;
 }
 
@@ -73,7 +73,7 @@ static void
 print(void)
 {
     buf_clear(&text);
-    s3_index_print(&one, "a", &text);
+    s3_index_print(&one, &text);
     must(buf_error(&text));
 }
 
@@ -125,7 +125,7 @@ test_what_is_written_is_read_back(void **state)
     assert_int_equal(other.hour_ms, HOUR_MS);
     assert_int_equal(other.count, 99);
     assert_int_equal(other.names.count, 60);
-    s3_index_print(&other, "a", &again);
+    s3_index_print(&other, &again);
     assert_true(bytes_equal(buf_bytes(&again), buf_bytes(&text)));
     buf_fini(&again);
     s3_index_fini(&other);
@@ -256,24 +256,131 @@ test_local_files_are_per_directory_and_go_with_their_hour(void **state)
     put(1, "up");
     print();
     must(s3_index_store(&one, env, "i", buf_bytes(&text), NULL));
-    must(s3_index_load(&one, env, "i", "other/2026/01/01/05/", HOUR_MS, NULL));
+    must(s3_index_load(&one, env, "i", "a", "other/2026/01/01/05/", HOUR_MS, NULL));
     assert_int_equal(one.count, 0);
     assert_false(one.cut);
     assert_string_equal(one.dir, "other/2026/01/01/05/");
-    must(s3_index_load(&one, env, "i", "p/2026/01/01/05/", HOUR_MS, NULL));
+    must(s3_index_load(&one, env, "i", "a", "p/2026/01/01/05/", HOUR_MS, NULL));
     assert_int_equal(one.count, 1);
     s3_index_forget(env, "i", HOUR_MS);
-    must(s3_index_load(&one, env, "i", "p/2026/01/01/05/", HOUR_MS, NULL));
+    must(s3_index_load(&one, env, "i", "a", "p/2026/01/01/05/", HOUR_MS, NULL));
     assert_int_equal(one.count, 1);
     /* What makes no sense is as if it were not there, and that is said. */
     must(s3_index_store(&one, env, "i", bytes_of_text("{"), NULL));
-    must(s3_index_load(&one, env, "i", "p/2026/01/01/05/", HOUR_MS, NULL));
+    must(s3_index_load(&one, env, "i", "a", "p/2026/01/01/05/", HOUR_MS, NULL));
     assert_int_equal(one.count, 0);
     assert_true(one.cut);
     s3_index_forget(env, "i", HOUR_MS + 3600000);
-    must(s3_index_load(&one, env, "i", "p/2026/01/01/05/", HOUR_MS, NULL));
+    must(s3_index_load(&one, env, "i", "a", "p/2026/01/01/05/", HOUR_MS, NULL));
     assert_false(one.cut);
     sim_env_free(sim);
+}
+
+static void
+flip(struct env *env, const char *path, uint64_t at)
+{
+    struct file file;
+    uint8_t byte;
+    must(file_open(env, path, FILE_UPDATE, &file, NULL));
+    must(file_read_at(&file, &byte, 1, at, NULL));
+    byte ^= 4;
+    must(file_write_at(&file, bytes_of(&byte, 1), at, NULL));
+    must(file_close(&file));
+}
+
+static char local_path[256];
+
+static enum err
+note_path(void *context, const char *name, bool is_dir)
+{
+    (void)context;
+    (void)is_dir;
+    return path_join(local_path, sizeof local_path, "i", name);
+}
+
+static void
+test_a_flipped_bit_in_a_local_file_is_found(void **state)
+{
+    (void)state;
+    struct sim_env *sim;
+    must(sim_env_new(1, &sim));
+    struct env *env = sim_env_env(sim);
+    must(env_mkdir(env, "i", NULL));
+    put(1, "up");
+    print();
+    must(s3_index_store(&one, env, "i", buf_bytes(&text), NULL));
+    must(env_listdir(env, "i", note_path, NULL, NULL));
+    for (uint64_t at = 0; at < 24 + text.size; at++) {
+        flip(env, local_path, at);
+        must(s3_index_load(&one, env, "i", "a", "p/2026/01/01/05/", HOUR_MS, NULL));
+        if (at < 8 || at >= 12) { /* the version that wrote it says nothing */
+            assert_int_equal(one.count, 0);
+            assert_true(one.cut);
+            assert_true(one.names.cut);
+        }
+        flip(env, local_path, at);
+    }
+    must(s3_index_load(&one, env, "i", "a", "p/2026/01/01/05/", HOUR_MS, NULL));
+    assert_int_equal(one.count, 1);
+    assert_false(one.cut);
+    /* What an earlier version wrote is the text alone. */
+    must(env_write_whole(env, "i", local_path + 2, buf_bytes(&text), NULL));
+    must(s3_index_load(&one, env, "i", "a", "p/2026/01/01/05/", HOUR_MS, NULL));
+    assert_int_equal(one.count, 1);
+    sim_env_free(sim);
+}
+
+/* The objects of before are listed by the index of before; their metrics may be in what comes. */
+static void
+test_under_another_instance_only_metric_names_are_taken(void **state)
+{
+    (void)state;
+    struct sim_env *sim;
+    must(sim_env_new(1, &sim));
+    struct env *env = sim_env_env(sim);
+    must(env_mkdir(env, "i", NULL));
+    put(1, "up");
+    print();
+    must(s3_index_store(&one, env, "i", buf_bytes(&text), NULL));
+    must(s3_index_load(&one, env, "i", "b", "p/2026/01/01/05/", HOUR_MS, NULL));
+    assert_string_equal(one.instance, "b");
+    assert_int_equal(one.count, 0);
+    assert_int_equal(one.names.count, 1);
+    assert_false(one.cut);
+    sim_env_free(sim);
+}
+
+static void
+test_what_another_life_listed_in_the_bucket_is_kept(void **state)
+{
+    (void)state;
+    struct s3_index other;
+    uint64_t seal = 2;
+    s3_index_init(&other, &memory);
+    s3_index_begin(&other, "a", "p/2026/01/01/05/", HOUR_MS);
+    put(1, "up");
+    put(2, "down");
+    put(7, "later");
+    print();
+    s3_names_clear(&names);
+    s3_names_add(&names, bytes_of_text("mine"));
+    struct s3_object o = object(2);
+    must(s3_index_put(&other, &o, &names));
+    must(s3_index_merge(&other, buf_bytes(&text), &seal));
+    assert_int_equal(other.count, 3);
+    assert_int_equal(other.names.count, 4);
+    assert_int_equal(seal, 7);
+    assert_false(other.cut);
+    s3_index_remove_name(&other, "a-7.ndjson");
+    assert_int_equal(other.count, 2);
+    /* Of another hour, or no index at all: what it may list is not there. */
+    must(s3_index_merge(&other, bytes_of_text("{\"version\":1,\"prefix\":\"q/\"}"), &seal));
+    assert_true(other.cut);
+    assert_true(other.names.cut);
+    other.cut = other.names.cut = false;
+    must(s3_index_merge(&other, bytes_of_text("<html>"), &seal));
+    assert_true(other.cut);
+    s3_index_fini(&other);
 }
 
 int
@@ -291,6 +398,12 @@ main(void)
         cmocka_unit_test_setup_teardown(test_what_is_no_index_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_local_files_are_per_directory_and_go_with_their_hour,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_flipped_bit_in_a_local_file_is_found, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_under_another_instance_only_metric_names_are_taken,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_another_life_listed_in_the_bucket_is_kept, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

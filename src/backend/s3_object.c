@@ -6,6 +6,15 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/crc32c.h"
+
+enum {
+    TAIL_BYTES = 36, /* at the end of a file; the checksums of blocks are before it */
+    TAIL_VERSION = 1,
+    SUMS_BYTES_MAX = (S3_PARTS_MAX + 64) * MD5_BYTES,
+};
+static const uint8_t TAIL_MAGIC[8] = {'F', 'K', 'O', 'B', 'J', 'E', 'C', 'T'};
+
 static const char TENANT_TEMPLATE[] = "${tenant}";
 static const int64_t HOUR_MS = 3600 * 1000;
 
@@ -100,6 +109,31 @@ s3_object_name(struct s3_object *o, const char *instance, bool is_whole, uint32_
              suffix);
 }
 
+void
+s3_object_rename(struct s3_object *o, const char *instance)
+{
+    char base[S3_BASE_BYTES];
+    const char *rest = strchr(o->base, '-');
+    snprintf(base, sizeof base, "%.64s%.120s", instance, rest == NULL ? "" : rest);
+    memcpy(o->base, base, sizeof base);
+}
+
+uint32_t
+s3_object_blocks(const struct s3_object *o)
+{
+    return (uint32_t)((o->size + S3_PART_BYTES - 1) / S3_PART_BYTES);
+}
+
+void
+s3_object_print_digest(const struct s3_object *o, char to[S3_DIGEST_BYTES])
+{
+    uint32_t blocks = s3_object_blocks(o);
+    for (unsigned i = 0; i < MD5_BYTES; i++) {
+        snprintf(to + 2 * i, 3, "%02x", o->digest[i]);
+    }
+    if (blocks > 1) snprintf(to + 32, S3_DIGEST_BYTES - 32, "-%" PRIu32, blocks);
+}
+
 /* --- what is remembered ----------------------------------------------------------------------- */
 
 void
@@ -118,6 +152,7 @@ s3_object_put(const struct s3_object *o, struct buf *to)
     buf_put_varint(to, o->samples);
     buf_put_zigzag(to, o->t_min_ms);
     buf_put_zigzag(to, o->t_max_ms);
+    buf_put(to, o->digest, sizeof o->digest);
 }
 
 static void
@@ -144,7 +179,7 @@ get_place(struct cursor *c)
 }
 
 bool
-s3_object_get(struct cursor *c, struct s3_object *ret)
+s3_object_get(struct cursor *c, bool has_digest, struct s3_object *ret)
 {
     struct s3_object o = {.number = cursor_varint(c), .file = FILE_CLOSED};
     o.size = cursor_varint(c);
@@ -157,6 +192,8 @@ s3_object_get(struct cursor *c, struct s3_object *ret)
     o.samples = cursor_varint(c);
     o.t_min_ms = cursor_zigzag(c);
     o.t_max_ms = cursor_zigzag(c);
+    struct bytes digest = has_digest ? cursor_bytes(c, sizeof o.digest) : bytes_of(NULL, 0);
+    if (!c->bad && has_digest) memcpy(o.digest, digest.at, sizeof o.digest);
     if (c->bad || o.number == 0 || s3_place_compare(o.first, o.last) > 0) return false;
     *ret = o;
     return true;
@@ -200,10 +237,10 @@ remove_leftover(void *context, const char *name, bool is_dir)
 }
 
 enum err
-s3_store_open(struct s3_store *s, struct env *env, const char *parent, uint64_t keep, bool pretends,
-              struct why *why)
+s3_store_open(struct s3_store *s, struct env *env, struct budget *memory, const char *parent,
+              uint64_t keep, bool pretends, struct why *why)
 {
-    *s = (struct s3_store){.env = env, .next = keep + 1, .pretends = pretends};
+    *s = (struct s3_store){.env = env, .memory = memory, .next = keep + 1, .pretends = pretends};
     if (pretends) return OK;
     enum err e = path_join(s->dir, sizeof s->dir, parent, "objects");
     if (e) return why_set(why, e, "%s/objects: the path is too long", parent);
@@ -226,61 +263,213 @@ s3_store_begin(struct s3_store *s, struct s3_object *o, struct why *why)
         o->number = 0;
         return e;
     }
+    md5_begin(&o->block);
+    buf_init(&o->sums, s->memory, SUMS_BYTES_MAX);
     s->next++;
     return OK;
 }
 
+void
+s3_object_fini(struct s3_object *o)
+{
+    err_ignore(file_close(&o->file), "what counts was synced");
+    buf_fini(&o->sums);
+}
+
+/* --- checksums -------------------------------------------------------------------------------- */
+
+/* Takes what comes next into the checksums, for which there is room. */
+static void
+add_sums(struct s3_object *o, struct bytes bytes)
+{
+    while (bytes.size > 0) {
+        uint64_t room = S3_PART_BYTES - o->block.size;
+        size_t part = bytes.size < room ? bytes.size : (size_t)room;
+        md5_add(&o->block, bytes_of(bytes.at, part));
+        bytes = bytes_of(bytes.at + part, bytes.size - part);
+        if (o->block.size < S3_PART_BYTES) continue;
+        uint8_t digest[MD5_BYTES];
+        md5_end(&o->block, digest);
+        buf_put(&o->sums, digest, sizeof digest);
+        md5_begin(&o->block);
+    }
+}
+
+/* The checksums of all blocks, also of the last, and what is behind them. */
+static enum err
+make_tail(const struct s3_object *o, struct buf *to)
+{
+    uint8_t digest[MD5_BYTES], tail[TAIL_BYTES] = {0};
+    struct md5_stream last = o->block;
+    buf_put_bytes(to, buf_bytes(&o->sums));
+    md5_end(&last, digest);
+    if (o->block.size > 0) buf_put(to, digest, sizeof digest);
+    if (buf_error(to)) return buf_error(to);
+    store_le64(tail, o->size);
+    store_le32(tail + 8, S3_PART_BYTES);
+    store_le32(tail + 12, s3_object_blocks(o));
+    store_le32(tail + 16, TAIL_VERSION);
+    store_le32(tail + 20, TAIL_VERSION); /* min_reader */
+    store_le32(tail + 24, crc32c(crc32c(0, buf_bytes(to)), bytes_of(tail, 24)));
+    memcpy(tail + 28, TAIL_MAGIC, sizeof TAIL_MAGIC);
+    buf_put(to, tail, sizeof tail);
+    return buf_error(to);
+}
+
+/* Of what make_tail() made. */
+static void
+note_digest(struct s3_object *o, struct bytes sums)
+{
+    if (s3_object_blocks(o) == 1)
+        memcpy(o->digest, sums.at, MD5_BYTES);
+    else
+        md5(sums, o->digest);
+}
+
+/* Writes the checksums behind the object; they are durable with all before them on return. */
+static enum err
+write_tail(struct s3_store *s, struct s3_object *o, struct why *why)
+{
+    struct buf tail;
+    buf_init(&tail, s->memory, SUMS_BYTES_MAX + TAIL_BYTES);
+    enum err e = make_tail(o, &tail);
+    if (e) why_set(why, e, "no memory for checksums");
+    /* An append that failed may have left something behind. */
+    if (e == OK) e = file_truncate(&o->file, o->size, why);
+    if (e == OK) e = file_write_at(&o->file, buf_bytes(&tail), o->size, why);
+    if (e == OK) e = file_datasync(&o->file, why);
+    if (e == OK) note_digest(o, bytes_of(tail.at, tail.size - TAIL_BYTES));
+    buf_fini(&tail);
+    return e;
+}
+
+/* Looks at the checksums of a file that has them; whether they are those that are remembered. */
+static enum err
+check_tail(struct s3_store *s, struct s3_object *o, uint64_t file_size, struct why *why)
+{
+    uint8_t was[MD5_BYTES];
+    size_t sums_size = (size_t)s3_object_blocks(o) * MD5_BYTES;
+    const char *path = o->file.path;
+    if (file_size != o->size + sums_size + TAIL_BYTES) {
+        return why_set(why, ERR_CORRUPT, "%s has %" PRIu64 " bytes instead of %" PRIu64, path,
+                       file_size, o->size + sums_size + TAIL_BYTES);
+    }
+    struct buf all;
+    buf_init(&all, s->memory, SUMS_BYTES_MAX + TAIL_BYTES);
+    enum err e = buf_reserve(&all, sums_size + TAIL_BYTES) ? OK : buf_error(&all);
+    if (e) why_set(why, e, "no memory for checksums");
+    if (e == OK) e = file_read_at(&o->file, all.at, sums_size + TAIL_BYTES, o->size, why);
+    if (e == OK) {
+        const uint8_t *tail = all.at + sums_size;
+        struct bytes sums = bytes_of(all.at, sums_size);
+        uint32_t crc = crc32c(crc32c(0, sums), bytes_of(tail, 24));
+        memcpy(was, o->digest, sizeof was);
+        note_digest(o, sums);
+        bool good = memcmp(tail + 28, TAIL_MAGIC, sizeof TAIL_MAGIC) == 0 &&
+                    load_le32(tail + 24) == crc && load_le64(tail) == o->size &&
+                    load_le32(tail + 8) == S3_PART_BYTES && memcmp(was, o->digest, sizeof was) == 0;
+        if (!good) e = why_set(why, ERR_CORRUPT, "%s is damaged: its checksums are wrong", path);
+    }
+    buf_fini(&all);
+    return e;
+}
+
+/* Gives an object of before there were checksums its own, from what is in the file. */
+static enum err
+add_tail(struct s3_store *s, struct s3_object *o, struct why *why)
+{
+    enum { PIECE_BYTES = 1024 * 1024 };
+    struct buf piece;
+    buf_init(&piece, s->memory, PIECE_BYTES);
+    md5_begin(&o->block);
+    buf_init(&o->sums, s->memory, SUMS_BYTES_MAX);
+    enum err e = buf_reserve(&piece, PIECE_BYTES) ? OK : buf_error(&piece);
+    if (e == OK && !buf_reserve(&o->sums, ((size_t)s3_object_blocks(o) + 1) * MD5_BYTES))
+        e = buf_error(&o->sums);
+    if (e) why_set(why, e, "no memory for checksums");
+    for (uint64_t at = 0; at < o->size && e == OK; at += PIECE_BYTES) {
+        size_t part = o->size - at < PIECE_BYTES ? (size_t)(o->size - at) : PIECE_BYTES;
+        e = file_read_at(&o->file, piece.at, part, at, why);
+        if (e == OK) add_sums(o, bytes_of(piece.at, part));
+    }
+    if (e == OK) e = write_tail(s, o, why);
+    buf_fini(&piece);
+    buf_fini(&o->sums);
+    return e;
+}
+
 enum err
-s3_store_adopt(struct s3_store *s, struct s3_object *o, struct why *why)
+s3_store_adopt(struct s3_store *s, struct s3_object *o, bool has_digest, struct why *why)
 {
     char path[256];
     uint64_t size = 0;
     enum err e = file_path(s, o->number, path, sizeof path, why);
-    if (e == OK) e = file_open(s->env, path, FILE_READ, &o->file, why);
+    if (e == OK) e = file_open(s->env, path, FILE_UPDATE, &o->file, why);
     if (e) return e;
     e = file_size(&o->file, &size, why);
-    if (e == OK && size != o->size) {
+    /* One whose checksums were added, but not yet remembered, is longer; it gets them again. */
+    if (e == OK && !has_digest && size < o->size) {
         e = why_set(why, ERR_CORRUPT, "%s has %" PRIu64 " bytes instead of %" PRIu64, path, size,
                     o->size);
     }
-    if (e) file_close(&o->file);
+    if (e == OK) e = has_digest ? check_tail(s, o, size, why) : add_tail(s, o, why);
+    if (e) s3_object_fini(o);
     return e;
 }
 
 enum err
 s3_object_append(struct s3_store *s, struct s3_object *o, struct bytes bytes, struct why *why)
 {
+    size_t blocks = bytes.size / S3_PART_BYTES + 2;
+    if (!buf_reserve(&o->sums, blocks * MD5_BYTES)) {
+        enum err full = buf_error(&o->sums);
+        o->sums.failed = OK;
+        return why_set(why, full, "no memory for checksums");
+    }
     enum err e = OK;
     if (!s->pretends) e = file_write_at(&o->file, bytes, o->size, why);
-    if (e == OK) o->size += bytes.size;
-    return e;
+    if (e) return e;
+    o->size += bytes.size;
+    add_sums(o, bytes);
+    return OK;
 }
 
 enum err
 s3_object_seal(struct s3_store *s, struct s3_object *o, struct why *why)
 {
-    enum err e = OK;
     if (s->pretends) return OK;
-    /* An append that failed may have left something behind. */
-    e = file_truncate(&o->file, o->size, why);
-    if (e == OK) e = file_datasync(&o->file, why);
+    enum err e = write_tail(s, o, why);
     return e ? e : env_syncdir(s->env, s->dir, why);
 }
 
 enum err
-s3_object_read(struct s3_object *o, uint64_t offset, size_t size, struct buf *to, struct why *why)
+s3_object_read(struct s3_object *o, uint32_t block, struct buf *to, uint8_t ret_md5[MD5_BYTES],
+               struct why *why)
 {
+    uint8_t want[MD5_BYTES], is[MD5_BYTES];
+    uint64_t from = (uint64_t)block * S3_PART_BYTES, left = o->size - from;
+    size_t size = left < S3_PART_BYTES ? (size_t)left : S3_PART_BYTES;
     buf_clear(to);
     if (!buf_reserve(to, size)) return why_set(why, buf_error(to), "no memory for a request");
-    enum err e = file_read_at(&o->file, to->at, size, offset, why);
-    if (e == OK) to->size = size;
-    return e;
+    enum err e = file_read_at(&o->file, to->at, size, from, why);
+    if (e == OK)
+        e = file_read_at(&o->file, want, sizeof want, o->size + (uint64_t)block * MD5_BYTES, why);
+    if (e) return e;
+    to->size = size;
+    md5(buf_bytes(to), is);
+    if (memcmp(want, is, sizeof is) != 0) {
+        return why_set(why, ERR_CORRUPT,
+                       "%s is damaged: the checksum of %zu bytes at offset %" PRIu64 " is wrong",
+                       o->file.path, size, from);
+    }
+    memcpy(ret_md5, want, sizeof want);
+    return OK;
 }
 
 void
 s3_store_let_go(struct s3_store *s, struct s3_object *o, bool at_once)
 {
-    file_close(&o->file);
+    s3_object_fini(o);
     uint64_t number = o->number;
     o->number = 0;
     if (number == 0 || s->pretends) return;

@@ -6,7 +6,9 @@
  *         -- s3_store_let_go() -- s3_store_save(), s3_store_saved(): the file is removed
  *
  * Files are named by numbers and stand in a directory of their own. What a crash left behind there
- * is removed at the start, but for the file that is named then.
+ * is removed at the start, but for the file that is named then. Behind the object's bytes a file
+ * has their checksums, a block each, made as they were appended: what is read is what was made, or
+ * an error. Format: docs/format/relay.md.
  *
  * Threads: one.
  */
@@ -15,6 +17,7 @@
 
 #include "backend/item.h"
 #include "backend/s3_bucket.h"
+#include "base/md5.h"
 
 /* A place in the log: which record, which item of it. No record is at 0. */
 struct s3_place {
@@ -23,6 +26,9 @@ struct s3_place {
 };
 int s3_place_compare(struct s3_place a, struct s3_place b);
 
+/* Of a block, which is what one request uploads, and how many an object has at most. */
+enum { S3_PART_BYTES = 8 * 1024 * 1024, S3_PARTS_MAX = 10000 };
+
 /* Of an object's name, behind the last '/' and up to there; each ends in NUL. */
 enum { S3_BASE_BYTES = 192, S3_DIR_BYTES = S3_KEY_BYTES_MAX - S3_BASE_BYTES + 1 };
 
@@ -30,7 +36,11 @@ enum { S3_BASE_BYTES = 192, S3_DIR_BYTES = S3_KEY_BYTES_MAX - S3_BASE_BYTES + 1 
 struct s3_object {
     uint64_t number; /* of its file; 0: there is none */
     struct file file;
-    uint64_t size; /* of the file, bytes */
+    uint64_t size; /* bytes */
+    /* Of a sealed one: MD5 of its bytes, or, if it has more blocks than one, of their MD5s. */
+    uint8_t digest[MD5_BYTES];
+    struct md5_stream block; /* of the last block, while it grows, */
+    struct buf sums;         /* and the MD5s of those before; memory of the store */
 
     char dir[S3_DIR_BYTES];   /* in the bucket: "<prefix>YYYY/MM/DD/HH/" */
     char base[S3_BASE_BYTES]; /* its name there; "" until it is named */
@@ -65,10 +75,20 @@ void s3_object_name(struct s3_object *object, const char *instance, bool is_whol
 enum { S3_PLACE_BYTES = 40 };
 void s3_place_print(struct s3_place place, bool is_whole, char *to);
 
-/* What is to be remembered of a sealed one: numbers are varints, times zigzag, texts counted. */
+/* Gives a sealed one the name that it would have under another instance. */
+void s3_object_rename(struct s3_object *object, const char *instance);
+/* How many blocks it has. */
+uint32_t s3_object_blocks(const struct s3_object *object);
+/* "32 hex digits" or "32 hex digits-N" of N blocks: the ETag that most stores give it. */
+enum { S3_DIGEST_BYTES = 48 };
+void s3_object_print_digest(const struct s3_object *object, char to[S3_DIGEST_BYTES]);
+
+/* What is to be remembered of a sealed one: numbers are varints, times zigzag, texts counted, the
+ * digest as it is. */
 void s3_object_put(const struct s3_object *object, struct buf *to);
-/* False: the bytes make no sense. Its file is not opened. */
-bool s3_object_get(struct cursor *c, struct s3_object *ret_object);
+/* False: the bytes make no sense. Its file is not opened. `has_digest`: false of what the first
+ * version of this program put, see s3_store_adopt(). */
+bool s3_object_get(struct cursor *c, bool has_digest, struct s3_object *ret_object);
 
 /* --- files ------------------------------------------------------------------------------------ */
 
@@ -76,6 +96,7 @@ enum { S3_STORE_DIR_BYTES = 216, S3_STORE_GONE_MAX = 64 };
 
 struct s3_store {
     struct env *env;
+    struct budget *memory;
     char dir[S3_STORE_DIR_BYTES];
     uint64_t next; /* number */
     bool pretends; /* nothing is written */
@@ -91,25 +112,33 @@ struct s3_store {
  * but number `keep`; 0: all. With `pretends` nothing is looked at or touched. ERR_LIMIT: the path
  * is too long; ERR_IO and the like.
  */
-MUST_CHECK enum err s3_store_open(struct s3_store *store, struct env *env, const char *parent,
-                                  uint64_t keep, bool pretends, struct why *why);
+MUST_CHECK enum err s3_store_open(struct s3_store *store, struct env *env, struct budget *memory,
+                                  const char *parent, uint64_t keep, bool pretends,
+                                  struct why *why);
 
 /* Makes the object's file. */
 MUST_CHECK enum err s3_store_begin(struct s3_store *store, struct s3_object *object,
                                    struct why *why);
-/* Opens the file of an object that was sealed before a restart. ERR_MISSING: it is gone;
- * ERR_CORRUPT: it is not as long as it was. */
+/*
+ * Opens the file of an object that was sealed before a restart. ERR_MISSING: it is gone;
+ * ERR_CORRUPT: it is not what it was, as far as can be told without reading its blocks.
+ * `has_digest` false: it was sealed when files had no checksums; it gets them now, from what is
+ * there.
+ */
 MUST_CHECK enum err s3_store_adopt(struct s3_store *store, struct s3_object *object,
-                                   struct why *why);
+                                   bool has_digest, struct why *why);
 /* Appends. After an error the object is as before. */
 MUST_CHECK enum err s3_object_append(struct s3_store *store, struct s3_object *object,
                                      struct bytes bytes, struct why *why);
 /* It is durable on return. After an error nobody can say what of it is: it is to be made again. */
 MUST_CHECK enum err s3_object_seal(struct s3_store *store, struct s3_object *object,
                                    struct why *why);
-/* A part of the file in place of what is in `to`. */
-MUST_CHECK enum err s3_object_read(struct s3_object *object, uint64_t offset, size_t size,
-                                   struct buf *to, struct why *why);
+/* A block in place of what is in `to`, and its MD5 as it was when it was made. ERR_CORRUPT: the
+ * file holds something else. */
+MUST_CHECK enum err s3_object_read(struct s3_object *object, uint32_t block, struct buf *to,
+                                   uint8_t ret_md5[MD5_BYTES], struct why *why);
+/* Gives back what it has in memory, and closes its file. */
+void s3_object_fini(struct s3_object *object);
 
 /* The object is needed no more: closes its file, which is removed at once (`at_once`: nothing that
  * is durable names it), or after the next s3_store_save() and s3_store_saved(). */

@@ -150,9 +150,10 @@ s3_uploads_read(struct bytes body, enum err (*each)(void *context, const char *k
 
 void
 s3_sweep_init(struct s3_sweep *s, struct s3_bucket *bucket, const char *prefix,
-              const char *instance, struct budget *memory)
+              const char *instance, const char *other_key, struct budget *memory)
 {
-    *s = (struct s3_sweep){.bucket = bucket, .prefix = prefix, .instance = instance};
+    *s = (struct s3_sweep){
+        .bucket = bucket, .prefix = prefix, .instance = instance, .other_key = other_key};
     buf_init(&s->found, memory, FOUND_BYTES_MAX);
     buf_init(&s->query, memory, QUERY_BYTES_MAX);
 }
@@ -224,6 +225,7 @@ note_upload(void *context, const char *key, const char *id)
     const char *slash = strrchr(key, '/'), *base = slash == NULL ? key : slash + 1;
     size_t size = strlen(s->instance);
     bool ours = strncmp(base, s->instance, size) == 0 && base[size] == '-';
+    ours |= strcmp(key, s->other_key) == 0;
     if (!ours || (s->keep != NULL && strcmp(s->keep, id) == 0)) return OK;
     buf_put_counted(&s->found, bytes_of_text(key));
     buf_put_counted(&s->found, bytes_of_text(id));

@@ -4,7 +4,8 @@
  *
  *     LIST --> ABORT ... --> LIST (the next page) ... --> done
  *
- * Ours are those below our prefix whose base names begin with our log's id. Others are left alone.
+ * Ours are those below our prefix whose base names begin with our instance, and one more that is
+ * named. Others are left alone.
  *
  * Threads: one.
  */
@@ -37,8 +38,9 @@ s3_uploads_read(struct bytes body, enum err (*each)(void *context, const char *k
 
 struct s3_sweep {
     struct s3_bucket *bucket;
-    const char *prefix;   /* may be NULL, and a template: what is before that counts */
-    const char *instance; /* the log's id */
+    const char *prefix;    /* may be NULL, and a template: what is before that counts */
+    const char *instance;  /* may change while nothing is under way */
+    const char *other_key; /* of an object that was ours under another instance; "": none */
     bool listing;
     uint32_t pages;
     uint32_t agains;
@@ -51,9 +53,9 @@ struct s3_sweep {
     struct buf query;
 };
 
-/* `bucket`, `prefix` and `instance` are borrowed. */
+/* `bucket`, `prefix`, `instance` and `other_key` are borrowed. */
 void s3_sweep_init(struct s3_sweep *sweep, struct s3_bucket *bucket, const char *prefix,
-                   const char *instance, struct budget *memory);
+                   const char *instance, const char *other_key, struct budget *memory);
 void s3_sweep_fini(struct s3_sweep *sweep);
 
 /*

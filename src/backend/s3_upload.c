@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "backend/aws_xml.h"
@@ -37,19 +38,31 @@ s3_upload_clear(struct s3_upload *u)
 {
     u->phase = S3_UPLOAD_DONE;
     u->id[0] = 0;
+    u->refused = u->unseen = u->leftover = false;
     buf_fini(&u->etags);
     buf_fini(&u->body);
 }
 
-void
-s3_upload_begin(struct s3_upload *u, uint64_t size)
+/* Nothing of it is there. */
+static void
+begin_anew(struct s3_upload *u)
 {
-    assert(size <= (uint64_t)S3_PART_BYTES * S3_PARTS_MAX);
-    u->phase = size > S3_PART_BYTES ? S3_UPLOAD_CREATE : S3_UPLOAD_PUT;
-    u->size = size;
+    u->phase = u->size > S3_PART_BYTES ? S3_UPLOAD_CREATE : S3_UPLOAD_PUT;
     u->id[0] = 0;
     u->part = 0;
     buf_clear(&u->etags);
+}
+
+void
+s3_upload_begin(struct s3_upload *u, const struct s3_object *o, struct s3_upload_how how)
+{
+    assert(o->size <= (uint64_t)S3_PART_BYTES * S3_PARTS_MAX);
+    u->how = how;
+    u->size = o->size;
+    u->refused = u->unseen = u->leftover = false;
+    s3_object_print_digest(o, u->digest);
+    begin_anew(u);
+    if (how.looks) u->phase = S3_UPLOAD_LOOK;
 }
 
 static uint32_t
@@ -93,38 +106,47 @@ s3_upload_request(struct s3_upload *u, struct s3_object *o, const char *content_
                   struct s3_request *ret, struct why *why)
 {
     enum err e = OK;
-    uint64_t from = (uint64_t)u->part * S3_PART_BYTES, left = u->size - from;
     snprintf(u->key, sizeof u->key, "%s%s", o->dir, o->base);
     struct s3_request r = {.method = "PUT", .key = u->key, .kind = S3_PART};
     put_query(u);
     buf_clear(&u->body);
     switch (u->phase) {
+    case S3_UPLOAD_LOOK:
+    case S3_UPLOAD_COMPARE:
+        r.method = "HEAD";
+        r.kind = S3_PLAIN;
+        break;
     case S3_UPLOAD_PUT:
         r.kind = S3_OBJECT;
         r.content_type = content_type;
-        e = s3_object_read(o, 0, (size_t)u->size, &u->body, why);
+        r.digest = u->digest;
+        r.only_new = u->how.only_new;
+        r.md5 = u->md5;
+        e = s3_object_read(o, 0, &u->body, u->md5, why);
         break;
     case S3_UPLOAD_CREATE:
         r.method = "POST";
         r.kind = S3_CREATE;
         r.content_type = content_type;
+        r.digest = u->digest;
         break;
     case S3_UPLOAD_PART:
         r.content_type = "application/octet-stream";
-        e = s3_object_read(o, from, left < S3_PART_BYTES ? (size_t)left : S3_PART_BYTES, &u->body,
-                           why);
+        r.md5 = u->md5;
+        e = s3_object_read(o, u->part, &u->body, u->md5, why);
         break;
     default:
         assert(u->phase == S3_UPLOAD_COMPLETE);
         r.method = "POST";
         r.kind = S3_PLAIN;
         r.content_type = "application/xml";
+        r.only_new = u->how.only_new;
         put_complete(u);
         break;
     }
     e = err_first(e, err_first(buf_error(&u->body), buf_error(&u->query)));
     if (e) return e;
-    if (u->phase != S3_UPLOAD_PUT) r.query = (const char *)u->query.at;
+    if (u->query.size > 1) r.query = (const char *)u->query.at;
     r.body = buf_bytes(&u->body);
     *ret = r;
     return OK;
@@ -191,8 +213,7 @@ take_part(struct s3_upload *u, const struct http_call_answer *answer, struct wri
     }
     buf_put_counted(&u->etags, etag);
     if (buf_error(&u->etags)) {
-        buf_clear(&u->etags);
-        s3_upload_begin(u, u->size);
+        begin_anew(u);
         step_done(judged, VERDICT_RETRY, "no_memory", "no memory for the parts of an object");
         return;
     }
@@ -229,13 +250,102 @@ is_lost(const struct s3_upload *u, const struct http_call_answer *answer)
     return false;
 }
 
+/* Whether what is there is this object: by its checksum, which we keep beside it, or which its ETag
+ * is unless it is encrypted with a key of somebody's. A proxy may have left out the length. */
+static bool
+is_same(const struct s3_upload *u, const struct http_call_answer *answer)
+{
+    char length[24];
+    const char *etag = answer->wanted[S3_WANTED_ETAG], *digest = answer->wanted[S3_WANTED_DIGEST];
+    size_t size = strlen(u->digest);
+    snprintf(length, sizeof length, "%" PRIu64, u->size);
+    const char *told = answer->wanted[S3_WANTED_LENGTH];
+    if (told[0] != 0 && strcmp(told, length) != 0) return false;
+    if (digest[0] != 0) return strcmp(digest, u->digest) == 0;
+    etag += etag[0] == '"';
+    return strncmp(etag, u->digest, size) == 0 && (etag[size] == 0 || etag[size] == '"');
+}
+
+/* Refused for what it is, and not for a moment. */
+static bool
+is_refusal(const struct http_call_answer *answer, const struct writer_step *judged)
+{
+    bool later = judged->verdict == VERDICT_RETRY || judged->verdict == VERDICT_THROTTLED ||
+                 judged->verdict == VERDICT_AGAIN || judged->verdict == VERDICT_UNPREPARED;
+    return answer->failure == HTTP_CALL_ANSWERED && answer->status >= 400 && answer->status < 500 &&
+           !later;
+}
+
+static void
+lead_on(struct s3_upload *u, enum s3_upload_phase phase, struct writer_step *judged)
+{
+    u->phase = phase;
+    step_done(judged, VERDICT_DELIVERED, "", "");
+}
+
+/*
+ * What a HEAD told. Where it may not be asked (403, and without s3:ListBucket also of what is not
+ * there) nothing is known: what comes next says more than a HEAD, which has no body.
+ */
+static void
+take_look(struct s3_upload *u, const struct http_call_answer *answer, struct writer_step *judged)
+{
+    bool found = judged->verdict == VERDICT_DELIVERED;
+    if (!found && !is_refusal(answer, judged)) return;
+    if (found) {
+        lead_on(u, is_same(u, answer) ? S3_UPLOAD_DONE : S3_UPLOAD_TAKEN, judged);
+    } else if (u->phase == S3_UPLOAD_LOOK) {
+        begin_anew(u);
+        lead_on(u, u->phase, judged);
+    } else if (answer->status == 404) { /* somebody removed it meanwhile */
+        begin_anew(u);
+        step_done(judged, VERDICT_RETRY, "conflict", "an object was there, and is gone");
+    } else {
+        u->unseen = true;
+        lead_on(u, S3_UPLOAD_TAKEN, judged);
+    }
+}
+
+/* Whether the answer is about `only_new`. */
+static bool
+take_condition(struct s3_upload *u, const struct http_call_answer *answer,
+               struct writer_step *judged)
+{
+    bool in_parts = u->phase == S3_UPLOAD_COMPLETE;
+    if (!u->how.only_new || !(in_parts || u->phase == S3_UPLOAD_PUT)) return false;
+    if (answer->failure != HTTP_CALL_ANSWERED) return false;
+    switch (answer->status) {
+    case 412:
+        u->refused = true;
+        u->leftover |= in_parts;
+        u->id[0] = 0;
+        lead_on(u, S3_UPLOAD_COMPARE, judged);
+        return true;
+    case 501:
+        u->how.only_new = false;
+        lead_on(u, u->phase, judged);
+        return true;
+    case 409: /* "re-initiate the multipart upload and re-upload each part" */
+        if (!in_parts || judged->verdict != VERDICT_RETRY) return false;
+        u->leftover = true;
+        begin_anew(u);
+        return true;
+    default:
+        return false;
+    }
+}
+
 void
 s3_upload_take(struct s3_upload *u, const struct http_call_answer *answer,
                struct writer_step *judged)
 {
+    if (u->phase == S3_UPLOAD_LOOK || u->phase == S3_UPLOAD_COMPARE) {
+        take_look(u, answer, judged);
+        return;
+    }
     if (judged->verdict != VERDICT_DELIVERED) {
-        if (!is_lost(u, answer)) return;
-        s3_upload_begin(u, u->size);
+        if (take_condition(u, answer, judged) || !is_lost(u, answer)) return;
+        begin_anew(u);
         judged->verdict = VERDICT_AGAIN;
         snprintf(judged->reason, sizeof judged->reason, "upload_lost");
         return;
@@ -261,6 +371,8 @@ uint64_t
 s3_upload_requests_left(const struct s3_upload *u)
 {
     switch (u->phase) {
+    case S3_UPLOAD_LOOK:
+        return u->size > S3_PART_BYTES ? part_count(u) + 2 : 1;
     case S3_UPLOAD_PUT:
     case S3_UPLOAD_COMPLETE:
         return 1;

@@ -36,6 +36,19 @@ teardown(void **state)
     return 0;
 }
 
+static void
+begin_as(uint64_t size, struct s3_upload_how how)
+{
+    struct s3_object object = {.file = FILE_CLOSED, .size = size, .digest = {0xab, 0xcd}};
+    s3_upload_begin(&upload, &object, how);
+}
+
+static void
+begin(uint64_t size)
+{
+    begin_as(size, (struct s3_upload_how){.only_new = true});
+}
+
 static struct writer_step
 take(enum writer_verdict verdict, unsigned status, const char *body, const char *etag)
 {
@@ -75,7 +88,7 @@ test_more_than_a_part_goes_in_parts(void **state)
         {(uint64_t)S3_PART_BYTES * S3_PARTS_MAX, S3_PARTS_MAX + 2},
     };
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
-        s3_upload_begin(&upload, cases[i].size);
+        begin(cases[i].size);
         assert_int_equal(s3_upload_requests_left(&upload), cases[i].requests);
         uint64_t requests = 1;
         if (upload.phase == S3_UPLOAD_CREATE) created("x");
@@ -105,7 +118,7 @@ test_the_end_of_the_largest_upload_fits(void **state)
     struct s3_request request;
     memset(etag + 1, 'e', 126);
     etag[127] = '"';
-    s3_upload_begin(&upload, (uint64_t)S3_PART_BYTES * S3_PARTS_MAX);
+    begin((uint64_t)S3_PART_BYTES * S3_PARTS_MAX);
     created("x");
     for (unsigned i = 0; i < S3_PARTS_MAX; i++) {
         assert_int_equal(take(VERDICT_DELIVERED, 200, "", etag).verdict, VERDICT_DELIVERED);
@@ -123,7 +136,7 @@ test_etags_that_could_be_markup_are_refused(void **state)
     (void)state;
     static const char *const bad[] = {"", "<a>", "a&b", "a b", "a\x7f", "\xc3\xa9"};
     for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
-        s3_upload_begin(&upload, S3_PART_BYTES + 1);
+        begin(S3_PART_BYTES + 1);
         created("x");
         struct writer_step step = take(VERDICT_DELIVERED, 200, "", bad[i]);
         assert_int_equal(step.verdict, VERDICT_RETRY);
@@ -144,7 +157,7 @@ test_an_upload_without_a_good_id_is_none(void **state)
                  "<InitiateMultipartUploadResult><UploadId>%s</UploadId>"
                  "</InitiateMultipartUploadResult>",
                  bad[i]);
-        s3_upload_begin(&upload, S3_PART_BYTES + 1);
+        begin(S3_PART_BYTES + 1);
         struct writer_step step = take(VERDICT_DELIVERED, 200, body, "");
         assert_int_equal(step.verdict, VERDICT_RETRY);
         assert_int_equal(upload.phase, S3_UPLOAD_CREATE);
@@ -156,7 +169,7 @@ static void
 test_refusals_lead_nowhere_but_where_the_upload_is_gone(void **state)
 {
     (void)state;
-    s3_upload_begin(&upload, S3_PART_BYTES + 1);
+    begin(S3_PART_BYTES + 1);
     created("x");
     struct writer_step step =
         take(VERDICT_BLOCKED, 403, "<Error><Code>AccessDenied</Code></Error>", "");
@@ -165,9 +178,145 @@ test_refusals_lead_nowhere_but_where_the_upload_is_gone(void **state)
     step = take(VERDICT_BLOCKED, 404, "<Error><Code>NoSuchUpload</Code></Error>", "");
     assert_int_equal(step.verdict, VERDICT_AGAIN);
     assert_int_equal(upload.phase, S3_UPLOAD_CREATE);
-    s3_upload_begin(&upload, 10); /* of a whole object it says nothing */
+    begin(10); /* of a whole object it says nothing */
     step = take(VERDICT_BLOCKED, 404, "<Error><Code>NoSuchUpload</Code></Error>", "");
     assert_int_equal(step.verdict, VERDICT_BLOCKED);
+}
+
+/* --- names that are taken --------------------------------------------------------------------- */
+
+#define DIGEST "abcd0000000000000000000000000000"
+
+/* Of a HEAD. */
+static struct writer_step
+looked(unsigned status, const char *length, const char *etag, const char *digest)
+{
+    enum writer_verdict verdict = status < 300 ? VERDICT_DELIVERED : VERDICT_BLOCKED;
+    if (status >= 500) verdict = VERDICT_RETRY;
+    struct writer_step step = {.next = WRITER_DONE, .verdict = verdict};
+    struct http_call_answer answer = {.status = status};
+    snprintf(answer.wanted[S3_WANTED_LENGTH], sizeof answer.wanted[0], "%s", length);
+    snprintf(answer.wanted[S3_WANTED_ETAG], sizeof answer.wanted[0], "%s", etag);
+    snprintf(answer.wanted[S3_WANTED_DIGEST], sizeof answer.wanted[0], "%s", digest);
+    s3_upload_take(&upload, &answer, &step);
+    return step;
+}
+
+static const struct s3_upload_how LOOKS = {.looks = true, .only_new = true};
+
+static void
+test_what_is_there_is_this_object_if_size_and_checksum_are(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *length, *etag, *digest;
+        enum s3_upload_phase phase;
+    } cases[] = {
+        {"10", "\"" DIGEST "\"", DIGEST, S3_UPLOAD_DONE},
+        {"10", "\"opaque\"", DIGEST, S3_UPLOAD_DONE},
+        {"10", "\"" DIGEST "\"", "", S3_UPLOAD_DONE},
+        {"10", DIGEST, "", S3_UPLOAD_DONE},
+        {"11", "\"" DIGEST "\"", DIGEST, S3_UPLOAD_TAKEN},
+        {"", "\"" DIGEST "\"", DIGEST, S3_UPLOAD_DONE},
+        {"", "\"opaque\"", "", S3_UPLOAD_TAKEN},
+        {"10", "\"" DIGEST "\"", "abce0000000000000000000000000000", S3_UPLOAD_TAKEN},
+        {"10", "\"opaque\"", "", S3_UPLOAD_TAKEN},
+        {"10", "\"" DIGEST "-2\"", "", S3_UPLOAD_TAKEN},
+        {"10", "\"abcd\"", "", S3_UPLOAD_TAKEN},
+        {"10", "", "", S3_UPLOAD_TAKEN},
+    };
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        begin_as(10, LOOKS);
+        assert_int_equal(upload.phase, S3_UPLOAD_LOOK);
+        assert_int_equal(s3_upload_requests_left(&upload), 1);
+        struct writer_step step = looked(200, cases[i].length, cases[i].etag, cases[i].digest);
+        assert_int_equal(step.verdict, VERDICT_DELIVERED);
+        assert_int_equal(upload.phase, cases[i].phase);
+        begin(10); /* the same after the store refused */
+        step = take(VERDICT_BLOCKED, 412, "<Error><Code>PreconditionFailed</Code></Error>", "");
+        assert_int_equal(step.verdict, VERDICT_DELIVERED);
+        assert_int_equal(upload.phase, S3_UPLOAD_COMPARE);
+        assert_true(upload.refused);
+        step = looked(200, cases[i].length, cases[i].etag, cases[i].digest);
+        assert_int_equal(upload.phase, cases[i].phase);
+        assert_false(upload.unseen);
+    }
+}
+
+static void
+test_where_nothing_can_be_seen_nothing_is_overwritten(void **state)
+{
+    (void)state;
+    for (unsigned status = 400; status <= 404; status++) {
+        begin_as(10, LOOKS);
+        assert_int_equal(looked(status, "", "", "").verdict, VERDICT_DELIVERED);
+        assert_int_equal(upload.phase, S3_UPLOAD_PUT); /* with the condition */
+        assert_true(upload.how.only_new);
+        take(VERDICT_BLOCKED, 412, "", "");
+        struct writer_step step = looked(status, "", "", "");
+        if (status == 404) { /* it was there a moment ago */
+            assert_int_equal(step.verdict, VERDICT_RETRY);
+            assert_int_equal(upload.phase, S3_UPLOAD_PUT);
+        } else {
+            assert_int_equal(upload.phase, S3_UPLOAD_TAKEN);
+            assert_true(upload.unseen);
+        }
+    }
+    begin_as(10, LOOKS);
+    assert_int_equal(looked(503, "", "", "").verdict, VERDICT_RETRY);
+    assert_int_equal(upload.phase, S3_UPLOAD_LOOK);
+}
+
+static void
+test_a_store_that_does_not_know_the_condition_is_asked_without_it(void **state)
+{
+    (void)state;
+    struct s3_object object = {.file = FILE_CLOSED};
+    struct s3_request request;
+    begin(10);
+    struct writer_step step = take(VERDICT_RETRY, 501, "", "");
+    assert_int_equal(step.verdict, VERDICT_DELIVERED);
+    assert_int_equal(upload.phase, S3_UPLOAD_PUT);
+    assert_false(upload.how.only_new);
+    step = take(VERDICT_RETRY, 501, "", ""); /* it was not that */
+    assert_int_equal(step.verdict, VERDICT_RETRY);
+    begin(S3_PART_BYTES + 1);
+    created("x");
+    take(VERDICT_DELIVERED, 200, "", "\"e\"");
+    take(VERDICT_DELIVERED, 200, "", "\"e\"");
+    must(s3_upload_request(&upload, &object, "x", &request, NULL));
+    assert_true(request.only_new);
+    take(VERDICT_RETRY, 501, "", "");
+    must(s3_upload_request(&upload, &object, "x", &request, NULL));
+    assert_false(request.only_new);
+    assert_string_equal(request.query, "uploadId=x");
+    take(VERDICT_DELIVERED, 200, "<CompleteMultipartUploadResult/>", "");
+    assert_int_equal(upload.phase, S3_UPLOAD_DONE);
+}
+
+static void
+test_an_upload_in_parts_is_given_up_when_its_name_is_taken(void **state)
+{
+    (void)state;
+    begin(S3_PART_BYTES + 1);
+    created("x");
+    take(VERDICT_DELIVERED, 200, "", "\"e\"");
+    take(VERDICT_DELIVERED, 200, "", "\"e\"");
+    assert_false(upload.leftover);
+    take(VERDICT_BLOCKED, 412, "", "");
+    assert_int_equal(upload.phase, S3_UPLOAD_COMPARE);
+    assert_true(upload.leftover);
+    assert_string_equal(upload.id, ""); /* nobody is told to keep it */
+    looked(200, "8388609", "\"" DIGEST "-2\"", "");
+    assert_int_equal(upload.phase, S3_UPLOAD_DONE);
+    begin(S3_PART_BYTES + 1);
+    created("x");
+    take(VERDICT_DELIVERED, 200, "", "\"e\"");
+    take(VERDICT_DELIVERED, 200, "", "\"e\"");
+    struct writer_step step = take(VERDICT_RETRY, 409, "", "");
+    assert_int_equal(step.verdict, VERDICT_RETRY);
+    assert_int_equal(upload.phase, S3_UPLOAD_CREATE);
+    assert_true(upload.leftover);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -181,6 +330,10 @@ main(void)
         TEST(test_etags_that_could_be_markup_are_refused),
         TEST(test_an_upload_without_a_good_id_is_none),
         TEST(test_refusals_lead_nowhere_but_where_the_upload_is_gone),
+        TEST(test_what_is_there_is_this_object_if_size_and_checksum_are),
+        TEST(test_where_nothing_can_be_seen_nothing_is_overwritten),
+        TEST(test_a_store_that_does_not_know_the_condition_is_asked_without_it),
+        TEST(test_an_upload_in_parts_is_given_up_when_its_name_is_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -236,7 +236,8 @@ class Proxy(BaseHTTPRequestHandler):
         if fault.get("kind") == "half_closed":
             self.half_close()
             return
-        self.answer(answer.status, [h for h in answer.getheaders() if h[0].lower() not in HOP_BY_HOP], text)
+        size = answer.getheader("Content-Length") if self.command == "HEAD" else None
+        self.answer(answer.status, [h for h in answer.getheaders() if h[0].lower() not in HOP_BY_HOP], text, size)
 
     def pass_on_some(self, body, third):
         """Every `third` record is refused."""
@@ -284,12 +285,12 @@ class Proxy(BaseHTTPRequestHandler):
 
     # --- what is not ----------------------------------------------------------------------------
 
-    def answer(self, status, headers, body):
+    def answer(self, status, headers, body, size=None):
         self.send_response_only(status)
         for name, value in headers:
             self.send_header(name, value)
         if status != 204:
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", str(len(body)) if size is None else size)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)

@@ -303,7 +303,8 @@ else
     claim "parts: starts" relay_to_all parts
     fault big slow '"every": 1, "seconds": 1'
     claim "parts: writes are acknowledged" is_acknowledged "$SAMPLES/node15s.rw" --first 45
-    claim "parts: an upload is begun, and the first part there" within 30 told big '.passed >= 2'
+    # The name is looked for, the upload begun, and a part sent.
+    claim "parts: an upload is begun, and the first part there" within 30 told big '.passed >= 3'
     crash parts
     claim "parts: an upload is left behind" [ "$(client "$aws" uploads delivered | wc -l)" == 1 ]
     claim "parts: starts again" relay_to_all parts
