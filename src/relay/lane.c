@@ -24,6 +24,8 @@ enum {
         5 * 60 * 1000, /* who asks for a day meant something else, or was misunderstood */
 };
 
+#define LOST_SAID_NS (60 * NS_PER_S)
+
 /* --- calls ------------------------------------------------------------------------------------ */
 
 static enum err
@@ -526,6 +528,29 @@ lane_split_runs(struct relay *r, struct lane *lane)
     return true;
 }
 
+/*
+ * What a body was made of is not in the log any more, or not as it was. The store has it, or will
+ * have; without one, what is damaged is lost, and what is gone is counted by give_up_oldest().
+ */
+static enum call_add
+lose_one(struct relay *r, const struct call_item *at, enum err e, const struct why *why)
+{
+    if (r->options.tsdb != NULL || e == ERR_MISSING) {
+        r->gone = true;
+        return CALL_NO_MEMORY;
+    }
+    static struct log_gate gate; /* a record holds thousands of them */
+    uint64_t held_back;
+    if (log_often(&gate, relay_now_ns(r), LOST_SAID_NS, &held_back)) {
+        log_error("relay: samples not yet delivered cannot be read again from the log; they are "
+                  "counted as dropped, reason damaged",
+                  KV("destination", r->settings->name), KV("error", why),
+                  KV("more_held_back", held_back));
+    }
+    e = relay_settle(r, at, FATE_DROPPED + DROP_DAMAGED);
+    return e == OK ? CALL_UNFIT : CALL_NO_MEMORY;
+}
+
 /* Adds one item to a body that is made again. */
 static enum call_add
 build_one(struct relay *r, struct call *call, struct call_item *at, struct why *why)
@@ -533,6 +558,8 @@ build_one(struct relay *r, struct call *call, struct call_item *at, struct why *
     struct item item;
     enum err e = relay_load_item(r, at->record, at->index, &item, why);
     if (e == ERR_MISSING && at->record == REPLAY_RECORD) return CALL_UNFIT; /* the letter is gone */
+    bool lost = (e == ERR_MISSING || e == ERR_CORRUPT) && r->fill == NULL;
+    if (lost && at->record != REPLAY_RECORD) return lose_one(r, at, e, why);
     if (e) return CALL_NO_MEMORY;
     enum call_add added = call_add(r, call, &item, &at->entry, why);
     if (added == CALL_ADDED || added == CALL_FULL || added == CALL_NO_MEMORY) return added;
