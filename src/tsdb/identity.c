@@ -243,7 +243,7 @@ identity_open(struct identity *x, struct env *env, const char *dir, struct ident
     x->finding = finding_of(recognise(x, log, ret_reason));
     if (x->finding != IDENTITY_SAME) memcpy(x->id, fresh, sizeof fresh);
     note_log(x, log);
-    x->renewed_ns = env_monotonic_ns(env);
+    x->renewed_ns = env_monotonic_ns(env) - IDENTITY_RENEW_MS * NS_PER_MS; /* soon */
     if (x->finding == IDENTITY_UNKEPT) return OK;
     /* An id that an older copy of this directory could have, too, is not used. */
     x->kept = renew(x, true, ret_reason) == OK;
