@@ -470,10 +470,29 @@ find_sizes(struct import *im, struct why *why)
     return OK;
 }
 
+/* What is to be read, before the target is opened: a storage directory that is missing is made
+ * then, and must not be for files that are missing, too. */
+static enum err
+find_files(struct import *im, uint32_t count, char *const *paths, struct why *why)
+{
+    im->resume.files = mem_new(NULL, count * sizeof *im->resume.files);
+    if (im->resume.files == NULL) return why_set(why, ERR_NOMEM, "no memory");
+    for (uint32_t i = 0; i < count; i++) {
+        im->resume.files[im->resume.file_count++].path = paths[i];
+    }
+    im->resume.path = im->dry_run ? NULL : im->resume_path;
+    im->resume.target = im->url != NULL ? im->url : im->storage;
+    im->resume.tenant = im->tenant == NULL ? "" : im->tenant;
+    enum err e = resume_load(&im->resume, why);
+    for (uint32_t i = 0; i < count; i++) {
+        im->bad += im->resume.files[i].bad;
+    }
+    return e ? e : find_sizes(im, why);
+}
+
 static enum err
 open_target(struct import *im, struct why *why)
 {
-    if (im->url == NULL && im->storage == NULL) im->url = "http://127.0.0.1:9201";
     if (im->dry_run) return OK;
     struct target_options options = {.url = im->url,
                                      .storage = im->storage,
@@ -493,15 +512,6 @@ run(struct import *im, struct why *why)
     struct why last = {""};
     enum err e =
         batch_new(im->target, im->protocol == 1 ? RW_V1 : RW_V2, rejected, im, &im->batch, why);
-    if (e) return e;
-    im->resume.path = im->dry_run ? NULL : im->resume_path;
-    im->resume.target = im->url != NULL ? im->url : im->storage;
-    im->resume.tenant = im->tenant == NULL ? "" : im->tenant;
-    e = resume_load(&im->resume, why);
-    for (uint32_t i = 0; i < im->resume.file_count; i++) {
-        im->bad += im->resume.files[i].bad;
-    }
-    if (e == OK) e = find_sizes(im, why);
     if (e) return e;
     e = read_files(im, why);
     enum err saved = resume_save(&im->resume, true, &last);
@@ -581,18 +591,17 @@ command_import(int argc, char **argv)
     if (e) return cli_usage_error("import", "%s", why.text);
     im.stop = interrupt_watch();
     progress_begin(&im.progress, "samples");
-    e = open_target(&im, &why);
-    if (e == ERR_INPUT) return cli_usage_error("import", "%s", why.text);
-    size_t size = (size_t)count * sizeof *im.resume.files;
-    im.resume.files = mem_new(NULL, size);
-    if (e == OK && im.resume.files == NULL) e = why_set(&why, ERR_NOMEM, "no memory");
-    for (int i = 0; e == OK && i < count; i++) {
-        im.resume.files[im.resume.file_count++].path = argv[i + 1];
+    if (im.url == NULL && im.storage == NULL) im.url = "http://127.0.0.1:9201";
+    e = find_files(&im, (uint32_t)count, argv + 1, &why);
+    bool wrong_use = false;
+    if (e == OK) {
+        e = open_target(&im, &why);
+        wrong_use = e == ERR_INPUT;
     }
     if (e == OK) e = run(&im, &why);
-    int code = exit_code(&im, e, &why);
+    int code = wrong_use ? cli_usage_error("import", "%s", why.text) : exit_code(&im, e, &why);
     batch_free(im.batch);
     target_free(im.target);
-    mem_free(NULL, im.resume.files, size);
+    mem_free(NULL, im.resume.files, (size_t)count * sizeof *im.resume.files);
     return code;
 }

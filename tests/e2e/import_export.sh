@@ -151,6 +151,10 @@ claim "wrong use: a selector" status_is 2 "$firekeep" query --url="$url" 'up{'
 claim "nobody there" status_is 1 "$firekeep" query --url=http://127.0.0.1:1 up
 claim "a file that is missing stops before anything is sent" status_is 1 \
     "$firekeep" import --url="$url" "$work/bits.rw" "$work/missing.rw"
+makes_no_directory() {
+    status_is 1 "$firekeep" import --storage.path="$work/new" "$work/missing.rw" && [[ ! -e $work/new ]]
+}
+claim "nor is a storage directory made for it" makes_no_directory
 claim "query prints series and samples" says '  2023-11-14T22:13:20.000Z -0' 0 \
     "$firekeep" query --url="$url" --start=2023-11-14 --end=2023-11-15 'zero{sign="minus"}'
 claim "help names the flags" says "--storage.path=DIRECTORY" 0 "$firekeep" import --help
