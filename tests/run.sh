@@ -3,7 +3,8 @@
 #
 # Stages: build-gcc build-clang unit corpora e2e crash. The last line is "N passed, N failed" and,
 # if there are any, ", N skipped"; the status is 0 if nothing failed. Failures are printed in full,
-# everything else goes to build/check/*.log.
+# each stage and script when it begins; everything else goes to build/check/*.log. Afterwards the
+# source tree must hold the same files as before: what runs writes below build/ only.
 #
 # A script under tests/e2e or tests/crash prints `ok NAME`, `not ok NAME - reason` or
 # `skip NAME - reason` for each of its tests, runs in the project's directory, and finds there
@@ -13,7 +14,9 @@
 # what such a script needs.
 
 set -u
+unset CDPATH
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+export LC_ALL=C.UTF-8
 export BUILD=${BUILD:-build/release}
 export TOOLS=$BUILD/tools PEERS=build/peers
 logs=build/check
@@ -48,6 +51,10 @@ fail() { # NAME [REASON]
 skip() { # NAME REASON
     skipped=$((skipped + 1))
     echo "skip $1${2:+ - $2}"
+}
+
+announce() { # WHAT BEGINS
+    printf '[%2d:%02d] %s\n' $((SECONDS / 60)) $((SECONDS % 60)) "$1"
 }
 
 stop_child() {
@@ -171,6 +178,7 @@ run_script() { # KIND SCRIPT
     export SCRATCH=$PWD/$logs/scratch-${name//\//-}
     rm -rf "$SCRATCH"
     mkdir -p "$SCRATCH"
+    announce "$name"
     run_limited "$script_seconds" "$log" bash "$script"
     status=$?
     while IFS= read -r line; do
@@ -203,6 +211,22 @@ stage_scripts() { # KIND
     done
 }
 
+# The names of all files but those that may change.
+list_tree() {
+    find . \( -path ./build -o -path ./data -o -path ./.git \) -prune -o -print | sort
+}
+
+check_tree() {
+    local changed
+    changed=$(list_tree | diff "$logs/tree.txt" - | grep '^[<>]')
+    if [[ -z $changed ]]; then
+        pass
+    else
+        fail "the source tree holds the same files as before"
+        sed 's/^</    gone: /; s/^>/    new: /' <<<"$changed"
+    fi
+}
+
 summary() {
     local line="$passed passed, $failed failed"
     ((skipped == 0)) || line+=", $skipped skipped"
@@ -211,7 +235,12 @@ summary() {
 }
 
 mkdir -p "$logs" || exit 1
+list_tree >"$logs/tree.txt"
 for stage; do
+    case $stage in
+    e2e | crash) ;; # each script is announced
+    *) announce "$stage" ;;
+    esac
     case $stage in
     # Without a program there is nothing to test.
     build-gcc) build build-gcc CC=gcc CXX=g++ program tests test-tools || break ;;
@@ -224,4 +253,5 @@ for stage; do
     *) fail "$stage" "no such stage" ;;
     esac
 done
+check_tree
 summary
