@@ -4,6 +4,10 @@
 # What is installed already is not asked for again, so a second run touches neither apt nor the
 # network. The caller sets `program` (for messages) and `root` (the project's directory).
 
+# Debian's programs come first: another python3, node or jq of the caller's need not have, or be,
+# what these packages bring. Messages and numbers have one form.
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin${PATH:+:$PATH} LC_ALL=C.UTF-8
+
 BUILD_PACKAGES=(
     gcc g++ libc6-dev make pkg-config
     libmicrohttpd-dev libgnutls28-dev libre2-dev libsnappy-dev libzstd-dev zlib1g-dev libisal-dev
@@ -16,7 +20,10 @@ PEER_PACKAGES=(prometheus prometheus-node-exporter influxdb curl)
 TEST_PACKAGES=(
     clang-14 libclang-rt-14-dev libcmocka-dev debian-archive-keyring jq openssl zstd
     # What moto needs, which tests/peers/fetch unpacks.
-    python3 python3-boto3 python3-flask python3-flask-cors python3-responses python3-xmltodict
+    python3 python3-boto3 python3-cryptography python3-flask python3-flask-cors python3-responses
+    python3-xmltodict
+    # What tests/peers/fetch_npm needs, and what it fetches.
+    nodejs npm
 )
 
 die() {
@@ -24,12 +31,17 @@ die() {
     exit 1
 }
 
+is_installed() { # PACKAGE
+    # A nodejs that is not Debian's has npm in it, and cannot be installed beside Debian's npm.
+    [[ $1 != npm || ! -x /usr/bin/npm ]] || return 0
+    [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed* ]]
+}
+
 # The packages among the arguments that are not installed, one a line.
 missing_packages() {
     local package
     for package in "$@"; do
-        [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed* ]] ||
-            echo "$package"
+        is_installed "$package" || echo "$package"
     done
 }
 
@@ -67,7 +79,7 @@ disable_services() {
 # Installs those of the named packages that are missing, or ends the program with one sentence.
 need_packages() {
     local missing log=$root/build/apt.log
-    if ! command -v dpkg-query apt-get >/dev/null ||
+    if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null ||
         ! (. /etc/os-release && [[ $ID == debian ]]) 2>/dev/null; then
         die "this script knows Debian only (12 is what we test); elsewhere install the libraries" \
             "that README.md names and run make."

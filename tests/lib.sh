@@ -14,6 +14,8 @@
 #   now_ms                    Unix milliseconds
 
 set -u
+# Debian's programs first, and one form of numbers and messages, whatever the caller is used to.
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin${PATH:+:$PATH} LC_ALL=C.UTF-8
 names=()
 pids=()
 failures=0

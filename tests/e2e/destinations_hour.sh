@@ -14,11 +14,13 @@
 set -u
 # Firekeep gets a disk of its own, which can be full.
 if [[ -z ${OWN_MOUNTS-} ]]; then
-    if ! unshare -rm true 2>/dev/null; then
-        echo "skip an hour - no disk can be mounted here"
-        exit 0
-    fi
-    exec unshare -rm env OWN_MOUNTS=1 bash "$0"
+    # In a chroot there are no namespaces of users, and / cannot be made private.
+    for how in '-rm' '-m --propagation unchanged'; do
+        # shellcheck disable=SC2086 # words
+        unshare $how true 2>/dev/null && exec unshare $how env OWN_MOUNTS=1 bash "$0"
+    done
+    echo "skip an hour - no disk can be mounted here"
+    exit 0
 fi
 work=${SCRATCH:?}
 # shellcheck source=tests/lib.sh
@@ -92,7 +94,8 @@ make_places() {
 }
 
 make_disk() {
-    mkdir -p "$disk" && mount -t tmpfs -o size=192m tmpfs "$disk"
+    mkdir -p "$disk" && mount -t tmpfs -o size=192m tmpfs "$disk" || return 1
+    trap 'stop_all; umount "$disk"' EXIT # others may see it
 }
 
 session=0

@@ -9,7 +9,7 @@ work=${SCRATCH:?}
 read -r port peer_port < <(free_ports 2 | tr '\n' ' ')
 url=http://127.0.0.1:$port
 peer_url=http://127.0.0.1:$peer_port
-capture=${SAMPLES:-}/node15s.rw
+capture=$SAMPLES/node15s.rw
 program=$PEERS/prometheus/usr/bin/prometheus
 [[ -x $program ]] || program=$(command -v prometheus)
 
@@ -97,10 +97,10 @@ claim "starts" begin lookup || exit 1
 claim "no series without a selector" answers \
     '{"status":"error","errorType":"bad_data","error":"no match[] parameter provided"}' /api/v1/series
 claim "nothing is an empty list" answers '{"status":"success","data":[]}' /api/v1/labels
-if [[ ! -f $capture ]]; then
-    skip "the same answers as Prometheus - no captures"
+if [[ -z $SAMPLES || ! -f $capture ]]; then
+    skip "the same answers as Prometheus" "no captures beside the project"
 elif [[ -z $program ]]; then
-    skip "the same answers as Prometheus - there is none"
+    skip "the same answers as Prometheus" "it is not installed"
 else
     claim "takes a capture" takes_the_capture "$url"
     claim "Prometheus starts" begin_peer

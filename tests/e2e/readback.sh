@@ -168,8 +168,8 @@ need() { # WHAT: false, and told, if something is missing
         skip "$1" "no captures beside the project"
         return 1
     }
-    command -v "$3" jq >/dev/null || {
-        skip "$1" "$3 or jq is not there"
+    command -v "$3" >/dev/null || {
+        skip "$1" "$3 is not there"
         return 1
     }
 }
