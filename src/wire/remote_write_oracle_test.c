@@ -637,9 +637,9 @@ test_v2_damaged_messages_are_accepted_only_with_the_oracle(void **state)
 static void
 check_capture(enum rw_version version, const char *name, uint64_t floats, uint64_t histograms)
 {
-    const char *shared = getenv("FIREKEEP_SHARED");
+    const char *samples = getenv("SAMPLES"); /* as tests/run.sh sets it */
     char path[4096];
-    snprintf(path, sizeof path, "%s/data/%s", shared == NULL ? "../shared" : shared, name);
+    snprintf(path, sizeof path, "%s/%s", samples == NULL ? "../shared/data" : samples, name);
     FILE *f = fopen(path, "rb");
     if (f == NULL) {
         print_message("no capture at %s\n", path);
