@@ -203,14 +203,21 @@ kill_counterparts() {
     start_services && start_proxy_of_all && let_calls_be_refused && let_answers_be_lost
 }
 
-storm() {
-    local name before
+storm_gathers() {
+    local name
     before=$(quiet_curl "$control/stats")
     for name in "${routed[@]}"; do
         fault "$name" error '"times": 12' || return 1
     done
+}
+
+storm() {
+    local name
     for name in "${routed[@]}"; do
-        within "$patience" told "$name" ".faults.error >= 12 + $(jq ".[\"$name\"].faults.error // 0" <<<"$before")" >"$work/storm.txt" || return 1
+        within "$patience" told "$name" ".faults.error >= 12 + $(jq ".[\"$name\"].faults.error // 0" <<<"$before")" >"$work/storm.txt" || {
+            echo "$name did not meet 12 errors: $(tail -n 1 "$work/told.json")"
+            return 1
+        }
     done
     quiet_curl "$(url_of timestream_service)/fault" -d '{"kind": "reject", "times": 2, "indexes": [0], "reason": "Not this one."}'
 }
@@ -220,26 +227,31 @@ sessions_end() {
     for name in "${signed[@]}"; do
         fault "$name" expired "\"token\": \"TOKEN$session\"" || return 1
     done
+}
+
+sessions_are_renewed() {
+    local name
     for name in "${signed[@]}"; do
-        within "$patience" told "$name" ".faults.expired >= $session" >"$work/sessions.txt" || return 1
+        within "$patience" told "$name" ".faults.expired >= $session" >"$work/sessions.txt" || {
+            echo "$name met no session that was over: $(tail -n 1 "$work/told.json")"
+            return 1
+        }
     done
     renew_session
 }
 
 fill_disk() {
+    before=$(grep -c 'No space left' "$work/hour.log")
     head -c 1G /dev/zero >"$disk/fill"
     df "$disk" | tail -n 1
 }
 
 is_felt() {
-    (($(grep -c 'No space left' "$work/hour.log") > $1))
+    (($(grep -c 'No space left' "$work/hour.log") > before))
 }
 
 disk_is_full() {
-    local before
-    before=$(grep -c 'No space left' "$work/hour.log")
-    fill_disk
-    within 60 is_felt "$before" || return 1
+    within 60 is_felt || return 1
     ((round % 2)) || crash hour # every second time
     rm "$disk/fill"
     is_running hour || relay_to_all
@@ -249,11 +261,13 @@ send() { # FROM TO
     "$TOOLS/rwreplay" "$work/sent.rw" "$url" --skip "$1" --first "$2" --retry 300 --check >>"$work/replay.txt" 2>&1
 }
 
+before='' # what had gone wrong before this round
 round=0
 rounds=$((5 * times + 1))
-send_round() { # TROUBLE
+send_round() { # TROUBLE [WHAT COMES BEFORE]: a round may be over at once, and then there is nothing to go wrong
     local from=$((for_rounds * round / rounds)) to=$((for_rounds * (round + 1) / rounds)) sender
     round=$((round + 1))
+    [[ -z ${2-} ]] || "$2" || return 1
     send "$from" "$to" &
     sender=$!
     "$1" || return 1
@@ -355,9 +369,9 @@ claim "answers are to be lost, too" let_answers_be_lost
 for ((i = 0; i < times; i++)); do
     claim "everything is acknowledged while Firekeep is killed" send_round kill_firekeep
     claim "everything is acknowledged while the counterparts are killed" send_round kill_counterparts
-    claim "everything is acknowledged in a storm of 5xx" send_round storm
-    claim "everything is acknowledged while sessions end" send_round sessions_end
-    claim "everything is acknowledged though the disk is full for a while" send_round disk_is_full
+    claim "everything is acknowledged in a storm of 5xx" send_round storm storm_gathers
+    claim "everything is acknowledged while sessions end" send_round sessions_are_renewed sessions_end
+    claim "everything is acknowledged though the disk is full for a while" send_round disk_is_full fill_disk
 done
 claim "everything arrives while calls go wrong" settles
 claim "the rest comes while what has not gone wrong yet does" send_rest
