@@ -42,7 +42,7 @@ says() { # DESTINATION PATTERN: its last error
 
 # As long as it is not open, there is nothing to be read of it: no count of what is queued, too.
 is_open() { # DESTINATION
-    quiet_curl "$url/metrics" | grep -qF "firekeep_destination_samples_queued{destination=\"$1\"}"
+    quiet_curl "$url/metrics" | grep -qxF "firekeep_destination_open{destination=\"$1\"} 1"
 }
 
 # taken = delivered + dead-lettered + dropped + queued

@@ -8,20 +8,9 @@
 #include "base/time_text.h"
 #include "base/utf8.h"
 #include "model/labels.h"
+#include "relay/fate.h"
 #include "wire/histogram_json.h"
 #include "wire/number.h"
-
-static const char *
-kind_word(enum item_kind kind)
-{
-    static const char *const words[ITEM_KIND_COUNT] = {
-        [ITEM_FLOAT] = "float",
-        [ITEM_HISTOGRAM] = "histogram",
-        [ITEM_EXEMPLAR] = "exemplar",
-        [ITEM_METADATA] = "metadata",
-    };
-    return words[kind];
-}
 
 static const char *
 state_word(enum dead_letter_state state)
@@ -91,7 +80,7 @@ letter_print_text(struct buf *to, const char *destination, const struct dead_let
     text_field(to, "reason", letter->reason);
     text_field(to, "answer", letter->answer);
     text_field(to, "tenant", letter->item.tenant);
-    buf_printf(to, " %s", kind_word(letter->item.kind));
+    buf_printf(to, " %s", item_kind_word(letter->item.kind));
     text_item(to, &letter->item);
     buf_put_u8(to, '\n');
 }
@@ -225,7 +214,7 @@ letter_print_json(struct buf *to, const char *destination, const struct dead_let
     json_text_field(&j, "id", bytes_of_text(text));
     json_text_field(&j, "state", bytes_of_text(state_word(state)));
     json_text_field(&j, "tenant", letter->item.tenant);
-    json_text_field(&j, "kind", bytes_of_text(kind_word(letter->item.kind)));
+    json_text_field(&j, "kind", bytes_of_text(item_kind_word(letter->item.kind)));
     json_item(&j, &letter->item);
     json_text_field(&j, "reason", letter->reason);
     json_text_field(&j, "answer", letter->answer);

@@ -40,7 +40,9 @@ struct runner {
     struct cond cond;
     struct relay *relay; /* NULL: not open */
     struct why error;
-    bool go; /* the directory is its own from now on */
+    struct relay_status last; /* of this relay, or of the one before */
+    bool counted;             /* that is known */
+    bool go;                  /* the directory is its own from now on */
     bool stop;
 };
 
@@ -143,6 +145,8 @@ end_relay(struct runner *r, struct relay *relay)
         relay_wait(relay, wait_ms < 50 ? wait_ms : 50);
     }
     lock_take(&r->lock);
+    relay_status(relay, &r->last);
+    r->counted = true;
     r->relay = NULL;
     lock_drop(&r->lock);
     struct why why = {""};
@@ -218,10 +222,17 @@ runner_stop(struct runner *r)
 }
 
 static void
-runner_free(struct runner *r)
+runner_join(struct runner *r)
 {
     runner_stop(r);
     if (r->thread != NULL) env_thread_join(r->relays->options.env, r->thread);
+    r->thread = NULL;
+}
+
+static void
+runner_free(struct runner *r)
+{
+    runner_join(r);
     relay_guard_free(r->guard);
     lock_fini(&r->lock);
     cond_fini(&r->cond);
@@ -448,6 +459,21 @@ share_memory(struct relays *all)
     }
 }
 
+/* Until it is open it is seen as the one before was. */
+static void
+take_over_status(struct runner *to, struct runner *from)
+{
+    lock_take(&from->lock);
+    if (from->relay != NULL) relay_status(from->relay, &from->last);
+    struct relay_status last = from->last;
+    bool counted = from->counted || from->relay != NULL;
+    lock_drop(&from->lock);
+    lock_take(&to->lock);
+    to->last = last;
+    to->counted = counted;
+    lock_drop(&to->lock);
+}
+
 /* The others are seen from now on; those that end are in `ret_gone`, their number is returned. */
 static uint32_t
 switch_runners(struct relays_change *c, struct runner **ret_gone)
@@ -455,6 +481,10 @@ switch_runners(struct relays_change *c, struct runner **ret_gone)
     struct relays *all = c->relays;
     uint32_t gone_count = 0;
     lock_take(&all->lock);
+    for (uint32_t k = 0; k < c->list->destinations.count; k++) {
+        struct runner *before = find_runner(all, c->next[k]->settings->name);
+        if (c->is_new[k] && before != NULL) take_over_status(c->next[k], before);
+    }
     for (uint32_t i = 0; i < all->count; i++) {
         bool stays = false;
         for (uint32_t k = 0; k < c->list->destinations.count; k++) {
@@ -472,6 +502,40 @@ switch_runners(struct relays_change *c, struct runner **ret_gone)
     return gone_count;
 }
 
+static uint64_t
+all_kinds(const struct fates *fates, enum fate fate)
+{
+    uint64_t sum = 0;
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        sum += fates->count[kind][fate];
+    }
+    return sum;
+}
+
+/* What was still to do when a destination ends that the new list does not name. */
+static void
+note_end(const struct relays *all, struct runner *r)
+{
+    const char *name = r->settings->name;
+    if (find_runner(all, name) != NULL) {
+        log_info("relay: destination closed", KV("destination", name));
+        return;
+    }
+    uint64_t queued = all_kinds(&r->last.fates, FATE_OPEN);
+    uint64_t letters = all_kinds(&r->last.fates, FATE_DEAD_LETTERED);
+    struct wal *wal = tsdb_wal(all->options.tsdb);
+    if (queued == 0 && letters == 0) {
+        log_info("relay: destination removed, nothing was waiting", KV("destination", name));
+        return;
+    }
+    log_warn("relay: destination removed with a backlog", KV("destination", name),
+             KV("queued", queued), KV("log_bytes", wal_bytes_from(wal, relay_guard_pos(r->guard))),
+             KV("dead_letters", letters),
+             KV("then", all->options.stored
+                            ? "configured again under this name it goes on from there"
+                            : "the log is given up, what was queued is lost to it"));
+}
+
 void
 relays_commit(struct relays_change *c)
 {
@@ -482,7 +546,8 @@ relays_commit(struct relays_change *c)
         runner_stop(gone[i]);
     }
     for (uint32_t i = 0; i < gone_count; i++) {
-        log_info("relay: destination closed", KV("destination", gone[i]->settings->name));
+        runner_join(gone[i]);
+        note_end(all, gone[i]);
         runner_free(gone[i]);
     }
     for (uint32_t i = 0; i < all->count; i++) {
@@ -524,7 +589,12 @@ view_runner(struct runner *r, struct relays_view *ret_view, struct why *error)
     *ret_view = (struct relays_view){.settings = r->settings};
     lock_take(&r->lock);
     ret_view->opened = r->relay != NULL;
-    if (r->relay != NULL) relay_status(r->relay, &ret_view->status);
+    if (r->relay != NULL) {
+        relay_status(r->relay, &r->last);
+        r->counted = true;
+    }
+    ret_view->status = r->last;
+    ret_view->counted = r->counted;
     *error = r->error;
     lock_drop(&r->lock);
     ret_view->error = error->text;
@@ -618,9 +688,11 @@ print_time(struct json *j, const char *key, int64_t ms)
 }
 
 static void
-print_fates(struct json *j, const char *key, const struct fates *fates, unsigned kinds)
+print_fates(struct json *j, const char *key, const struct relay_status *s, unsigned kinds)
 {
+    const struct fates *fates = &s->fates;
     uint64_t dropped[DROP_COUNT], delivered = 0, dead = 0, queued = 0, taken = 0;
+    int64_t difference = 0;
     memset(dropped, 0, sizeof dropped);
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         const uint64_t *count = fates->count[kind];
@@ -628,12 +700,12 @@ print_fates(struct json *j, const char *key, const struct fates *fates, unsigned
         delivered += count[FATE_DELIVERED];
         dead += count[FATE_DEAD_LETTERED];
         queued += count[FATE_OPEN];
+        taken += s->taken[kind];
+        difference += s->difference[kind];
         for (unsigned reason = 0; reason < DROP_COUNT; reason++) {
             dropped[reason] += count[FATE_DROPPED + reason];
-            taken += count[FATE_DROPPED + reason];
         }
     }
-    taken += delivered + dead + queued;
     json_key(j, key);
     json_object_open(j);
     print_uint(j, "taken", taken);
@@ -646,6 +718,8 @@ print_fates(struct json *j, const char *key, const struct fates *fates, unsigned
         if (dropped[reason] > 0) print_uint(j, drop_word(reason), dropped[reason]);
     }
     json_object_close(j);
+    json_key(j, "difference");
+    json_put_int(j, difference);
     json_object_close(j);
 }
 
@@ -671,9 +745,9 @@ static void
 print_status(struct json *j, const struct relay_status *s)
 {
     if (s->dry.since_ms != 0) print_dry(j, s);
-    print_fates(j, "samples", &s->fates, 1u << ITEM_FLOAT | 1u << ITEM_HISTOGRAM);
-    print_fates(j, "exemplars", &s->fates, 1u << ITEM_EXEMPLAR);
-    print_fates(j, "metadata", &s->fates, 1u << ITEM_METADATA);
+    print_fates(j, "samples", s, 1u << ITEM_FLOAT | 1u << ITEM_HISTOGRAM);
+    print_fates(j, "exemplars", s, 1u << ITEM_EXEMPLAR);
+    print_fates(j, "metadata", s, 1u << ITEM_METADATA);
     print_uint(j, "repeats", s->repeats_total);
     print_uint(j, "lagBytes", s->behind_bytes);
     json_key(j, "lagSeconds");
@@ -709,7 +783,7 @@ print_one(void *context, const struct relays_view *view)
     print_text(j, "state", view->opened ? relay_state_text(s->state) : "closed");
     print_text(j, "lastError", view->opened ? s->error : view->error);
     print_time(j, "lastErrorAt", view->opened ? s->error_ms : 0);
-    if (view->opened) print_status(j, s);
+    if (view->counted) print_status(j, s);
     json_object_close(j);
 }
 
@@ -785,21 +859,38 @@ collect_fates(struct metric_sink *sink, const struct relays_view *view)
 {
     struct metric_pair pairs[2] = {{"destination", bytes_of_text(view->settings->name)}};
     const struct fates *fates = &view->status.fates;
+    if (!view->counted) return;
     for (unsigned thing = 0; thing < THINGS; thing++) {
         uint64_t delivered = sum_of(fates, thing, FATE_DELIVERED);
         uint64_t dead = sum_of(fates, thing, FATE_DEAD_LETTERED);
         uint64_t queued = sum_of(fates, thing, FATE_OPEN);
-        uint64_t taken = delivered + dead + queued;
         for (unsigned reason = 0; reason < DROP_COUNT; reason++) {
             uint64_t dropped = sum_of(fates, thing, FATE_DROPPED + reason);
             pairs[1] = (struct metric_pair){"reason", bytes_of_text(drop_word(reason))};
             metric_put_u64(sink, &dropped_families[thing], pairs, 2, dropped);
-            taken += dropped;
+        }
+        uint64_t taken = 0;
+        for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+            if (thing_kinds[thing] >> kind & 1) taken += view->status.taken[kind];
         }
         metric_put_u64(sink, &taken_families[thing], pairs, 1, taken);
         metric_put_u64(sink, &delivered_families[thing], pairs, 1, delivered);
         metric_put_u64(sink, &dead_families[thing], pairs, 1, dead);
         metric_put_u64(sink, &queued_families[thing], pairs, 1, queued);
+    }
+}
+
+static void
+collect_difference(struct metric_sink *sink, const struct relays_view *view)
+{
+    static const struct metric_family family = GAUGE(
+        "firekeep_ledger_difference",
+        "Items that a destination took and that are neither delivered, dead-lettered, dropped "
+        "nor queued. Other than 0: samples were lost or miscounted.");
+    struct metric_pair pairs[2] = {{"destination", bytes_of_text(view->settings->name)}};
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT && view->counted; kind++) {
+        pairs[1] = (struct metric_pair){"kind", bytes_of_text(item_kind_word(kind))};
+        metric_put_double(sink, &family, pairs, 2, (double)view->status.difference[kind]);
     }
 }
 
@@ -862,6 +953,7 @@ collect_one(void *context, const struct relays_view *view)
 {
     collect_state(context, view);
     collect_fates(context, view);
+    collect_difference(context, view);
     collect_work(context, view);
 }
 

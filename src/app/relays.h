@@ -49,6 +49,7 @@ struct relays_view {
     const struct destination_settings *settings;
     bool opened; /* else `error` says why not */
     const char *error;
+    bool counted; /* `status` is known: of now or, of one that is not open, of when it was */
     struct relay_status status;
 };
 void relays_each(struct relays *relays, void (*each)(void *context, const struct relays_view *view),

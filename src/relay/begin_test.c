@@ -93,6 +93,7 @@ test_what_waits_is_held_and_goes_on_from_the_state_before(void **state)
             must(env_write_whole(w->m.env, "relay/there", "state", text("FKRELAY"), &w->m.why));
         else
             must(env_unlink(w->m.env, "relay/there/state", &w->m.why));
+        must(env_syncdir(w->m.env, "relay/there", &w->m.why));
         check_held(w, last.cursor.pos);
         crash_and_open_nothing(w);
         check_held(w, last.cursor.pos);

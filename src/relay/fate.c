@@ -4,6 +4,19 @@
 #include <assert.h>
 
 const char *
+item_kind_word(enum item_kind kind)
+{
+    static const char *const words[ITEM_KIND_COUNT] = {
+        [ITEM_FLOAT] = "float",
+        [ITEM_HISTOGRAM] = "histogram",
+        [ITEM_EXEMPLAR] = "exemplar",
+        [ITEM_METADATA] = "metadata",
+    };
+    assert(kind < ITEM_KIND_COUNT);
+    return words[kind];
+}
+
+const char *
 drop_word(enum drop reason)
 {
     static const char *const words[DROP_COUNT] = {

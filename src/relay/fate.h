@@ -36,6 +36,8 @@ enum drop {
 
 enum { FATE_COUNT = FATE_DROPPED + DROP_COUNT };
 
+/* "float", "histogram", "exemplar", "metadata" */
+const char *item_kind_word(enum item_kind kind);
 /* "unrepresentable", ... */
 const char *drop_word(enum drop reason);
 

@@ -507,12 +507,28 @@ publish_lag(struct relay *r, struct relay_status *s)
         r->options.tsdb == NULL && r->settings->on_full == ON_FULL_BLOCK && catch_up_is_due(r);
 }
 
+/* An alarm, and not the last word: what is saved has it as well. */
+static void
+watch_difference(struct relay *r)
+{
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        int64_t difference = r->now.difference[kind];
+        if (difference == r->told_difference[kind]) continue;
+        r->told_difference[kind] = difference;
+        if (difference == 0) continue;
+        log_error("relay: the ledger does not balance: items are lost or miscounted",
+                  KV("destination", r->settings->name), KV("kind", item_kind_word(kind)),
+                  KV("difference", difference), KV("taken", r->now.taken[kind]));
+    }
+}
+
 static void
 publish(struct relay *r)
 {
     struct relay_status *s = &r->now;
     s->state = state_word(r);
     publish_account(r, s);
+    watch_difference(r);
     publish_lag(r, s);
     s->lanes = r->lane_count;
     s->lanes_busy = 0;
