@@ -9,6 +9,7 @@
 #include "api/form.h"
 #include "api/internal.h"
 #include "base/log.h"
+#include "base/time_text.h"
 #include "model/selector.h"
 
 static void
@@ -205,12 +206,11 @@ delete_run(struct api *api, struct http_request *request)
     int64_t min_ms, max_ms;
     struct tsdb_deletion sum = {0, 0};
     struct form form;
-    struct env *env = api->options.env;
     if (!tenant_of(api, request, &tenant)) return;
     enum err e = form_read(request, &api->read_budget, &form, &why);
     if (e == OK) e = check_matches(&form, &why);
-    if (e == OK) e = form_time(&form, env, "start", INT64_MIN, &min_ms, &why);
-    if (e == OK) e = form_time(&form, env, "end", INT64_MAX, &max_ms, &why);
+    if (e == OK) e = form_time(&form, "start", INT64_MIN, &min_ms, &why);
+    if (e == OK) e = form_time(&form, "end", INT64_MAX, &max_ms, &why);
     if (e == OK) e = api->options.flush_now(api->options.context, &why);
     if (e == OK) e = delete_all(api, &form, tenant, min_ms, max_ms, &sum, &why);
     form_fini(&form);
@@ -293,10 +293,15 @@ parse_from(struct api *api, struct http_request *request, int64_t *ret_ms, struc
 {
     struct form form;
     enum err e = form_read(request, &api->read_budget, &form, why);
-    if (e == OK && form_nth(&form, "from", 0) == NULL) {
+    const char *text = e == OK ? form_nth(&form, "from", 0) : NULL;
+    if (e == OK && text == NULL) {
         e = why_set(why, ERR_INPUT, "from: the time from which samples are to be given again");
     }
-    if (e == OK) e = form_time(&form, api->options.env, "from", 0, ret_ms, why);
+    if (e == OK) {
+        int64_t now_ms = env_realtime_ms(api->options.env);
+        e = time_parse(bytes_of_text(text), now_ms, ret_ms, why);
+        if (e) why_prefix(why, e, "from");
+    }
     form_fini(&form);
     return e;
 }

@@ -5,7 +5,6 @@
 
 #include "base/hex.h"
 #include "base/time_text.h"
-#include "sys/env.h"
 
 /* In place. False: a % without two digits, or a NUL. */
 static bool
@@ -106,12 +105,14 @@ form_nth(const struct form *form, const char *name, uint32_t nth)
 }
 
 enum err
-form_time(const struct form *form, struct env *env, const char *name, int64_t otherwise,
-          int64_t *ret_ms, struct why *why)
+form_time(const struct form *form, const char *name, int64_t otherwise, int64_t *ret_ms,
+          struct why *why)
 {
     const char *text = form_nth(form, name, 0);
     *ret_ms = otherwise;
-    if (text == NULL || text[0] == '\0') return OK;
-    enum err e = time_parse(bytes_of_text(text), env_realtime_ms(env), ret_ms, why);
-    return e ? why_prefix(why, e, "%s", name) : OK;
+    if (text == NULL || text[0] == '\0' || time_parse_api(bytes_of_text(text), ret_ms)) return OK;
+    return why_set(why, ERR_INPUT,
+                   "%s: '%.64s' is not a valid time: expected RFC 3339 (2024-02-29T12:00:00Z) or "
+                   "Unix seconds",
+                   name, text);
 }

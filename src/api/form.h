@@ -29,8 +29,8 @@ void form_fini(struct form *form);
 /* The argument's `nth` value, counted from 0: those of the query string come first. NULL: there
  * are no more. */
 const char *form_nth(const struct form *form, const char *name, uint32_t nth);
-/* A moment; `otherwise` if it is not there. ERR_INPUT. */
-MUST_CHECK enum err form_time(const struct form *form, struct env *env, const char *name,
-                              int64_t otherwise, int64_t *ret_ms, struct why *why);
+/* A time as Prometheus takes it; `otherwise` if it is not there. ERR_INPUT. */
+MUST_CHECK enum err form_time(const struct form *form, const char *name, int64_t otherwise,
+                              int64_t *ret_ms, struct why *why);
 
 #endif

@@ -136,6 +136,9 @@ void key_uint(struct json *j, const char *key, uint64_t value);
 void reply_problem(struct http_request *request, unsigned status, const char *type,
                    const char *text);
 
+/* The status for an error of a look-up, and Prometheus' word for it (lookup.c). */
+unsigned lookup_problem(enum err e, const char **ret_type);
+
 /* --- families of routes ----------------------------------------------------------------------- */
 
 void write_handler(void *context, struct http_request *request);

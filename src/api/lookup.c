@@ -30,19 +30,36 @@ struct lookup {
     struct why why;
 };
 
+unsigned
+lookup_problem(enum err e, const char **ret_type)
+{
+    switch (e) {
+    case ERR_INPUT:
+    case ERR_LIMIT:
+        *ret_type = "bad_data";
+        return 400;
+    case ERR_NOMEM:
+        *ret_type = "execution";
+        return 422;
+    case ERR_CANCELED:
+        *ret_type = "timeout";
+        return 503;
+    case ERR_AGAIN:
+    case ERR_FULL:
+        *ret_type = "unavailable";
+        return 503;
+    default:
+        *ret_type = "internal";
+        return 500;
+    }
+}
+
 static void
 reply_lookup_failed(struct lookup *l, enum err e)
 {
-    const char *text = l->why.text[0] == '\0' ? err_word(e) : l->why.text;
-    if (e == ERR_INPUT || e == ERR_LIMIT) {
-        reply_problem(l->request, 400, "bad_data", text);
-    } else if (e == ERR_NOMEM) {
-        reply_problem(l->request, 422, "execution", text);
-    } else if (e == ERR_CANCELED) {
-        reply_problem(l->request, 503, "timeout", text);
-    } else {
-        reply_problem(l->request, 500, "internal", text);
-    }
+    const char *type;
+    unsigned status = lookup_problem(e, &type);
+    reply_problem(l->request, status, type, l->why.text[0] == '\0' ? err_word(e) : l->why.text);
 }
 
 /* --- what is asked ---------------------------------------------------------------------------- */
@@ -75,15 +92,14 @@ read_limit(struct lookup *l)
 static enum err
 read_question(struct lookup *l)
 {
-    struct env *env = l->api->options.env;
     enum err e = form_read(l->request, &l->budget, &l->form, &l->why);
     if (e) return e;
     l->selectors = arena_alloc(&l->form.arena, SETS_MAX * sizeof *l->selectors);
     if (l->selectors == NULL) return ERR_NOMEM;
     e = read_selectors(l);
     if (e == OK) e = read_limit(l);
-    if (e == OK) e = form_time(&l->form, env, "start", INT64_MIN, &l->asked.min_ms, &l->why);
-    if (e == OK) e = form_time(&l->form, env, "end", INT64_MAX, &l->asked.max_ms, &l->why);
+    if (e == OK) e = form_time(&l->form, "start", INT64_MIN, &l->asked.min_ms, &l->why);
+    if (e == OK) e = form_time(&l->form, "end", INT64_MAX, &l->asked.max_ms, &l->why);
     l->asked.sets = l->sets;
     l->asked.control = &l->control;
     return e;

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <strings.h>
 
 enum { DIGITS_MAX = 19, EXPONENT_MAX = 100000 };
 
@@ -84,11 +85,10 @@ parse_decimal(struct bytes text, struct decimal *d)
     return c.at == c.end;
 }
 
-bool
-time_parse_seconds(struct bytes text, int64_t *ret_ms)
+/* False: beyond int64. */
+static bool
+decimal_ms(struct decimal d, int64_t *ret_ms)
 {
-    struct decimal d;
-    if (!parse_decimal(text, &d)) return false;
     d.exponent += 3; /* milliseconds */
     uint64_t v = d.digits;
     unsigned dropped = 0;
@@ -103,6 +103,13 @@ time_parse_seconds(struct bytes text, int64_t *ret_ms)
     if (v > INT64_MAX) return false;
     *ret_ms = d.negative ? -(int64_t)v : (int64_t)v;
     return true;
+}
+
+bool
+time_parse_seconds(struct bytes text, int64_t *ret_ms)
+{
+    struct decimal d;
+    return parse_decimal(text, &d) && decimal_ms(d, ret_ms);
 }
 
 /* --- RFC 3339 --------------------------------------------------------------------------------- */
@@ -200,6 +207,37 @@ time_parse_rfc3339(struct bytes text, int64_t *ret_ms)
     }
     *ret_ms = ms;
     return true;
+}
+
+/* --- what Prometheus takes -------------------------------------------------------------------- */
+
+/* "Inf" and "Infinity", in any letters, with a sign or without. */
+static bool
+is_infinity(struct bytes text, bool *ret_negative)
+{
+    struct cursor c = cursor_of(text);
+    *ret_negative = literal(&c, '-');
+    if (!*ret_negative) (void)literal(&c, '+');
+    size_t size = cursor_left(&c);
+    return (size == 3 || size == 8) && strncasecmp((const char *)c.at, "infinity", size) == 0;
+}
+
+bool
+time_parse_api(struct bytes text, int64_t *ret_ms)
+{
+    struct decimal d;
+    bool negative = bytes_equal_text(text, "-292273086-05-16T16:47:06Z");
+    if (negative || bytes_equal_text(text, "292277025-08-18T07:12:54.999999999Z") ||
+        is_infinity(text, &negative)) {
+        *ret_ms = negative ? INT64_MIN : INT64_MAX;
+        return true;
+    }
+    if (parse_decimal(text, &d)) {
+        if (!decimal_ms(d, ret_ms)) *ret_ms = d.negative ? INT64_MIN : INT64_MAX;
+        return true;
+    }
+    return text.size > 10 && text.at[10] == 'T' && text.at[text.size - 1] != 'z' &&
+           time_parse_rfc3339(text, ret_ms);
 }
 
 /* --- durations, and what a command line takes ------------------------------------------------- */

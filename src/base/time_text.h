@@ -25,6 +25,13 @@ bool time_parse_seconds(struct bytes text, int64_t *ret_ms);
  */
 bool time_parse_rfc3339(struct bytes text, int64_t *ret_ms);
 
+/*
+ * What Prometheus' API takes: Unix seconds, RFC 3339 with T and Z as capitals, and the two texts in
+ * which it writes its least and greatest time. What lies beyond int64 milliseconds, ±Inf included,
+ * is the least or the greatest of them. False: anything else, "now" and dates alone included.
+ */
+bool time_parse_api(struct bytes text, int64_t *ret_ms);
+
 /* "1h30m": whole numbers with ms, s, m, h, d, w (7 days) or y (365 days). False: none of that. */
 bool time_parse_duration(struct bytes text, int64_t *ret_ms);
 

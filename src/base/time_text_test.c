@@ -93,6 +93,65 @@ test_dates_agree_with_the_c_library(void **state)
 }
 
 static void
+test_the_api_takes_what_prometheus_takes_and_no_more(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t ms;
+    } taken[] = {
+        {"0", 0},
+        {"-1.5", -1500},
+        {"1.7e9", 1700000000000},
+        {"9223372036854775.807", INT64_MAX},
+        {"9223372036854775.808", INT64_MAX},
+        {"-9223372036854775.808", INT64_MIN},
+        {"1e300", INT64_MAX},
+        {"-1e300", INT64_MIN},
+        {"Inf", INT64_MAX},
+        {"+infinity", INT64_MAX},
+        {"-INF", INT64_MIN},
+        {"-292273086-05-16T16:47:06Z", INT64_MIN},
+        {"292277025-08-18T07:12:54.999999999Z", INT64_MAX},
+        {"2023-11-14T22:13:20Z", 1700000000000},
+        {"2023-11-14T22:13:20.1234+01:00", 1699996400123},
+    };
+    static const char *const refused[] = {
+        "",
+        "now",
+        "now-1d",
+        "2026-11-20",
+        "1d",
+        "2026-11-20 00:00:00Z",
+        "in",
+        "2026-11-20t00:00:00Z",
+        "infinit",
+        "2026-11-20T00:00:00z",
+        "infinityy",
+        "2026-11-20T00:00:00",
+        "--Inf",
+        "292277025-08-18T07:12:54Z",
+        "+-Inf",
+        "-292273086-05-16T16:47:05Z",
+        "NaN",
+        "2026-02-30T00:00:00Z",
+        "Inf ",
+        " 1",
+        "2026-11-20T",
+        "+",
+    };
+    for (unsigned i = 0; i < sizeof taken / sizeof *taken; i++) {
+        int64_t ms = 1;
+        bool is = time_parse_api(bytes_of_text(taken[i].text), &ms);
+        if (!is || ms != taken[i].ms) fail_msg("%s: %lld", taken[i].text, (long long)ms);
+    }
+    for (unsigned i = 0; i < sizeof refused / sizeof *refused; i++) {
+        int64_t ms;
+        if (time_parse_api(bytes_of_text(refused[i]), &ms)) fail_msg("'%s' is taken", refused[i]);
+    }
+}
+
+static void
 test_the_command_line_takes_dates_seconds_and_now(void **state)
 {
     (void)state;
@@ -135,6 +194,7 @@ main(void)
         cmocka_unit_test(test_seconds_are_exact_to_the_millisecond),
         cmocka_unit_test(test_printed_seconds_read_back),
         cmocka_unit_test(test_dates_agree_with_the_c_library),
+        cmocka_unit_test(test_the_api_takes_what_prometheus_takes_and_no_more),
         cmocka_unit_test(test_the_command_line_takes_dates_seconds_and_now),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
