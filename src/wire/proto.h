@@ -13,17 +13,27 @@
  * Reads follow base/bytes.h: after a failure the cursor is at its end and `bad`, so one check
  * behind the loop is enough; what was read in the failing round is zero or empty.
  *
- * Stricter than the protobuf specification asks, in ways that no encoder ever notices: groups (long
- * gone from the language) are refused instead of skipped; tags and lengths take at most 5 bytes; a
- * varint beyond 64 bits is refused instead of cut; and a known field of the wrong wire type is
- * refused by whoever names its known fields to proto_skip(). Text is not checked for UTF-8.
+ * Stricter than the protobuf specification asks, in ways that no encoder ever notices: tags and
+ * lengths take at most 5 bytes; a varint beyond 64 bits is refused instead of cut; groups (long
+ * gone from the language, and skipped like any unknown field) lie in at most PROTO_GROUPS_MAX
+ * others; and a known field of the wrong wire type is refused by whoever names its known fields to
+ * proto_skip(). Text is not checked for UTF-8.
  */
 #ifndef WIRE_PROTO_H
 #define WIRE_PROTO_H
 
 #include "base/bytes.h"
 
-enum proto_wire { PROTO_VARINT = 0, PROTO_FIXED64 = 1, PROTO_BYTES = 2, PROTO_FIXED32 = 5 };
+enum proto_wire {
+    PROTO_VARINT = 0,
+    PROTO_FIXED64 = 1,
+    PROTO_BYTES = 2,
+    PROTO_GROUP_BEGIN = 3,
+    PROTO_GROUP_END = 4,
+    PROTO_FIXED32 = 5
+};
+
+enum { PROTO_GROUPS_MAX = 100 }; /* one within the other, as in protobuf's own decoders */
 
 #define PROTO_TAG(field, wire) ((uint32_t)(field) << 3 | (uint32_t)(wire))
 
@@ -95,6 +105,10 @@ proto_int64(struct cursor *c)
     return (int64_t)cursor_varint(c);
 }
 
+/* Steps behind the end of a group of this field, whose begin was read. Bad: it ends with another
+ * field's, or with the message. */
+void proto_skip_group(struct cursor *c, uint32_t field);
+
 /*
  * Steps over the value of an unknown field. A tag whose field number is in the set `known` has the
  * wrong wire type, as the right one had a case of its own: bad.
@@ -120,7 +134,10 @@ proto_skip(struct cursor *c, uint32_t tag, uint64_t known)
     case PROTO_FIXED32:
         cursor_bytes(c, 4);
         break;
-    default: /* groups, and two types that do not exist */
+    case PROTO_GROUP_BEGIN:
+        proto_skip_group(c, field);
+        break;
+    default: /* the end of no group, and two types that do not exist */
         cursor_fail(c);
     }
 }

@@ -5,6 +5,8 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
+
 #include "wire/proto.h"
 #include "wire/proto_text.h"
 
@@ -113,11 +115,76 @@ test_unknown_fields_are_skipped_whatever_their_type(void **state)
     assert_int_equal(cursor_varint(&c), 7);
 }
 
+/* Behind the field stands 28 07, unless it is bad. */
+static bool
+is_skipped(const char *field)
+{
+    char with[4096];
+    snprintf(with, sizeof with, "%s 28 07", field);
+    struct cursor c = cursor_on(with);
+    proto_skip(&c, proto_tag(&c), PROTO_KNOWN(5));
+    if (c.bad) return false;
+    assert_int_equal(proto_tag(&c), PROTO_TAG(5, PROTO_VARINT));
+    assert_int_equal(cursor_varint(&c), 7);
+    return true;
+}
+
 static void
-test_groups_and_known_fields_of_a_wrong_type_are_refused(void **state)
+test_groups_are_skipped_with_what_is_in_them(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"0b 0c", "0c", "0e", "0f", "09 01", "0d 01", "0a 01", "08"};
+    static const char *const good[] = {
+        "0b 0c",
+        "0b 08 =-1 11 #1.5 1a{'abc'} 25 01 02 03 04 0c",
+        "0b 28 07 0c",             /* what is known outside is not known in it */
+        "0b 0b 0c 0c",             /* one in the other, of one field */
+        "0b 13 1b 1c 14 0c",       /* of three */
+        "83 7d 9b 7d 9c 7d 84 7d", /* field numbers of two bytes */
+        "0b 1a{0c} 0c",            /* an end within bytes is none */
+        "0b 13 14 13 14 0a{'x'} 1b 1c 0c",
+    };
+    static const char *const bad[] = {
+        "0b",          /* without an end */
+        "0b 13 0c 14", /* crossed */
+        "0b 14",       /* another field's end */
+        "0b 13 14",    /* the outer one has none */
+        "0c",          /* an end alone */
+        "0b 00 0c",    /* field number 0 */
+        "0b 04",       /* the end of field 0 */
+        "0b 1a 03 61", /* cut short */
+        "0b 1a 7f 0c", /* a length beyond the end */
+        "0b 0e 0c",    /* a type that does not exist */
+        "0b 80",       /* no tag */
+    };
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        if (!is_skipped(good[i])) fail_msg("refused: %s", good[i]);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        if (is_skipped(bad[i])) fail_msg("skipped: %s", bad[i]);
+    }
+}
+
+static void
+test_groups_lie_in_a_bounded_number_of_others(void **state)
+{
+    (void)state;
+    for (unsigned depth = PROTO_GROUPS_MAX - 1; depth <= PROTO_GROUPS_MAX + 1; depth++) {
+        char nested[2048] = "";
+        for (unsigned i = 0; i < depth; i++) {
+            strcat(nested, "0b ");
+        }
+        for (unsigned i = 0; i < depth; i++) {
+            strcat(nested, "0c ");
+        }
+        assert_int_equal(is_skipped(nested), depth <= PROTO_GROUPS_MAX);
+    }
+}
+
+static void
+test_known_fields_of_a_wrong_type_are_refused(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"0c", "0e", "0f", "09 01", "0d 01", "0a 01", "08"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct cursor c = cursor_on(bad[i]);
         uint32_t tag = proto_tag(&c);
@@ -125,6 +192,9 @@ test_groups_and_known_fields_of_a_wrong_type_are_refused(void **state)
         assert_true(c.bad);
     }
     struct cursor c = cursor_on("08 01");
+    proto_skip(&c, proto_tag(&c), PROTO_KNOWN(1));
+    assert_true(c.bad);
+    c = cursor_on("0b 0c"); /* a group, too */
     proto_skip(&c, proto_tag(&c), PROTO_KNOWN(1));
     assert_true(c.bad);
     c = cursor_on("80 04 01"); /* field 64 is not bit 0 */
@@ -165,7 +235,9 @@ main(void)
         cmocka_unit_test(test_lengths_beyond_the_end_are_refused),
         cmocka_unit_test(test_numbers_are_read_as_their_types_say),
         cmocka_unit_test(test_unknown_fields_are_skipped_whatever_their_type),
-        cmocka_unit_test(test_groups_and_known_fields_of_a_wrong_type_are_refused),
+        cmocka_unit_test(test_groups_are_skipped_with_what_is_in_them),
+        cmocka_unit_test(test_groups_lie_in_a_bounded_number_of_others),
+        cmocka_unit_test(test_known_fields_of_a_wrong_type_are_refused),
         cmocka_unit_test(test_packed_count_is_the_number_of_complete_varints),
     };
     buf_init(&text, NULL, 1 << 20);

@@ -102,6 +102,35 @@ test_request_of_prometheus_is_read(void **state)
 }
 
 static void
+test_groups_are_skipped_wherever_they_stand(void **state)
+{
+    struct fixture *f = *state;
+#define GROUP "f3 01 08 =1 fb 01 1a{'x'} fc 01 f4 01 " /* of field 30, with another in it */
+    assert_int_equal(decode_text(f, GROUP "0a{ " GROUP "08 =1000 " GROUP "10 =2000 "
+                                          "1a{ " GROUP "12{'__name__'} " GROUP "1a{'up'} " GROUP "}"
+                                          "22{ 08 =15000 " GROUP "12{'rate'} }"
+                                          "1a{ 12{'job'} 1a{'a'} }" GROUP "}" GROUP "12{ =1 }"),
+                     OK);
+    const struct rr_request *r = &f->request;
+    assert_int_equal(r->query_count, 1);
+    assert_int_equal(r->answer, RR_STREAMED_XOR_CHUNKS);
+    const struct rr_query *q = &r->queries[0];
+    assert_int_equal(q->min_ms, 1000);
+    assert_int_equal(q->max_ms, 2000);
+    assert_int_equal(q->matcher_count, 2);
+    assert_true(bytes_equal_text(q->matchers[0].name, "__name__"));
+    assert_true(bytes_equal_text(q->matchers[0].value, "up"));
+    assert_true(bytes_equal_text(q->matchers[1].name, "job"));
+    assert_int_equal(q->hints.step_ms, 15000);
+    assert_true(bytes_equal_text(q->hints.func, "rate"));
+#undef GROUP
+    check_refused(f, ERR_INPUT, "f3 01");                   /* without an end */
+    check_refused(f, ERR_INPUT, "0a{ f3 01 } f4 01");       /* which stands elsewhere */
+    check_refused(f, ERR_INPUT, "0a{ 1a{ f3 01 fc 01 } }"); /* and is another field's */
+    check_refused(f, ERR_INPUT, "0b 0c");                   /* a known field */
+}
+
+static void
 test_empty_request_asks_nothing_and_takes_samples(void **state)
 {
     struct fixture *f = *state;
@@ -322,6 +351,7 @@ main(void)
 #define REQUEST_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         REQUEST_TEST(test_request_of_prometheus_is_read),
+        REQUEST_TEST(test_groups_are_skipped_wherever_they_stand),
         REQUEST_TEST(test_empty_request_asks_nothing_and_takes_samples),
         REQUEST_TEST(test_first_known_answer_of_the_list_wins),
         REQUEST_TEST(test_unknown_fields_are_skipped_and_wrong_types_refused),

@@ -156,7 +156,9 @@ test_v1_malformed_labels_refuse_the_request(void **state)
         "0a{0a{'n'}15 00 00 00 00}", /* value of the wrong wire type */
         "0a{0a{'n'}12}",             /* no length */
         "0a{0a ff ff ff ff 0f 'n'}", /* 4 GiB */
-        "0a{0a{'n'}1b 1c}",          /* a group */
+        "0a{0a{'n'}1b}",             /* a group without an end */
+        "0a{0a{'n'}1b 24}",          /* one with another field's */
+        "0a{0b 0c}",                 /* the name as a group */
         "0a{0a{'n'}00 00}",          /* field number 0 */
         "0a ff ff ff ff 0f",         /* the label itself is 4 GiB */
         "0a 7f 0a{'n'}12{'v'}",      /* the label reaches past the series */
@@ -275,7 +277,9 @@ test_malformed_samples_refuse_the_request(void **state)
         "12{11 #1}",                               /* time as a double */
         "12{12{'x'}}",                             /* time as bytes */
         "12{09 00}",                               /* value cut */
-        "12{03}",                                  /* a group */
+        "12{03}",                                  /* a group of field 0 */
+        "12{0b 0c}",                               /* the value as a group */
+        "12{2b}",                                  /* a group without an end */
         "12{07}",                                  /* no wire type */
         "10 01",                                   /* samples as a varint */
         "12 ff ff ff ff 0f",                       /* 4 GiB */
@@ -352,8 +356,16 @@ test_unknown_fields_are_skipped_at_every_level(void **state)
     accept(RW_V2, "0a{0a{}} 10 01 1d 00 00 00 00 22{} 2a{ 30 =5 32{} 12{10 01} } 31 #1");
     assert_int_equal(request.series_count, 1);
     assert_int_equal(request.symbol_count, 1);
-    refuse(RW_V1, "13 14");
-    refuse(RW_V2, "13 14");
+    accept(RW_V1,
+           "13 14 0a{ 2b 08 01 2c 0a{0a{'a'} 1b 0a{'z'} 1c 12{'b'}} 12{1b 1c 10 01} } 13 2b 2c 14");
+    assert_int_equal(request.series_count, 1);
+    assert_int_equal(request.float_count, 1);
+    assert_string_equal(labels_text(0), "a=b;");
+    accept(RW_V2, "13 14 22{} 2a{ 33 34 12{23 24 10 01} } 33 3b 3c 34");
+    assert_int_equal(request.series_count, 1);
+    assert_int_equal(request.float_count, 1);
+    refuse(RW_V1, "13 1c");
+    refuse(RW_V2, "13");
     refuse(RW_V1, "02{}");
     refuse(RW_V2, "02{}");
     refuse(RW_V1, "08 01");

@@ -334,11 +334,58 @@ broken_messages() {
     claim "a truncated number is malformed" malformed "$(names broken)2a03128012"
     claim "field number 0 is malformed" malformed "$(names broken)0000"
     claim "a known field of another wire type is malformed" malformed "$(names broken)2801"
-    claim "a group is malformed" malformed "$(names broken)9b06"
+    claim "a group that does not end is malformed" malformed "$(names broken)9b06"
+    claim "a group that ends as another one is malformed" malformed "$(names broken)9b06a406"
+    claim "an end without a group is malformed" malformed "$(names broken)9c06"
+    claim "a known field that is a group is malformed" malformed "$(names broken)2b2c"
     claim "a varint of eleven bytes is malformed" malformed "$(names broken)b806ffffffffffffffffffff01"
     claim "plain text is malformed" malformed "$(text_hex 'Hello, receiver')"
     claim "a good series before the damage is not stored" malformed \
         "$(names broken)$(series "$($labels)" "$(sample 1 $t)")2aff"
+}
+
+# Field 99, with a number, a text and another group in it.
+group() {
+    printf %s "9b06$(field_int 1 7)$(field_text 2 x)a306a4069c06"
+}
+
+# Nobody writes groups any more; an unknown one is skipped like any unknown field.
+groups() {
+    local plain with g
+    g=$(group)
+    plain=$(names groups)$(series "$($labels)" "$(sample 1 $t)" "$(exemplar 1 $t 3 6)")
+    with=$(names groups)$g$(series "$g" "$($labels)" "$g$(field 2 "$g$(field_double 1 1)$g$(field_int 2 $t)")" \
+        "$(field 4 "$(packed 1 3 6)$g$(field_double 2 1)$(field_int 3 $t)")")$g
+    claim "2.0: groups are skipped in the request, a series, a sample, an exemplar" stores_with_groups "$with" "$plain"
+    claim "1.0: groups are skipped in the request, a series, a label, a sample" groups_1_0
+    claim "remote read: groups are skipped in the request, a query, a matcher" groups_read
+}
+
+stores_with_groups() { # SENT MEANT
+    send_2 "$1"
+    status_is 204 && written_is 1 0 1 && reads_back groups "$2"
+}
+
+groups_1_0() {
+    local g
+    g=$(group)
+    send_1 "$g$(field 1 "$g$(field 1 "$(field_text 1 __name__)$g$(field_text 2 groups_one)")$(
+        )$(field 2 "$(field_double 1 1)$g$(field_int 2 $t)")$g")$g"
+    status_is 204 && reads_back groups_one "$(message_1_plain groups_one 1 $t)"
+}
+
+message_1_plain() { # METRIC VALUE T
+    field 1 "$(field 1 "$(field_text 1 __name__)$(field_text 2 "$1")")$(
+        )$(field 2 "$(field_double 1 "$2")$(field_int 2 "$3")")"
+}
+
+groups_read() {
+    local g
+    g=$(group)
+    body "$(snappy "$g$(field 1 "$g$(field_int 1 0)$(field_int 2 4102444800000)$g$(
+        )$(field 3 "$g$(field_text 2 __name__)$g$(field_text 3 groups_one)")")$g")"
+    send /api/v1/read -H "$protobuf" -H 'Content-Encoding: snappy'
+    status_is 200 groups_one
 }
 
 version_1() {
@@ -386,6 +433,7 @@ histograms
 series_rules
 exemplars_and_metadata
 broken_messages
+groups
 version_1
 claim "SIGTERM ends it with status 0" stop firekeep
 claim "verify finds nothing wrong" build/firekeep verify "$work/data"
