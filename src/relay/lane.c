@@ -529,13 +529,18 @@ lane_split_runs(struct relay *r, struct lane *lane)
 }
 
 /*
- * What a body was made of is not in the log any more, or not as it was. The store has it, or will
- * have; without one, what is damaged is lost, and what is gone is counted by give_up_oldest().
+ * What a body was made of is not in the log any more, or not as it was. The store has it once it
+ * lies in parts; without one, what is damaged is lost, and what is gone is counted by
+ * give_up_oldest().
  */
 static enum call_add
 lose_one(struct relay *r, const struct call_item *at, enum err e, const struct why *why)
 {
-    if (r->options.tsdb != NULL || e == ERR_MISSING) {
+    struct tsdb *tsdb = r->options.tsdb;
+    if (tsdb != NULL || e == ERR_MISSING) {
+        bool in_head =
+            tsdb != NULL && window_place(r->window, at->record).pos >= tsdb_store_pos(tsdb);
+        if (in_head) tsdb_want_parts(tsdb);
         r->gone = true;
         return CALL_NO_MEMORY;
     }

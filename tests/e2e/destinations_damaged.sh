@@ -40,7 +40,7 @@ configure() { # COMPRESSION
 }
 
 serve() { # [ARGUMENT...]
-    start_firekeep server "$dir" "${ports[0]}" --config.file="$work/firekeep.yml" --web.enable-admin-api "$@" && within 20 all_open
+    start_firekeep server "$dir" "${ports[0]}" --config.file="$work/firekeep.yml" "$@" && within 20 all_open
 }
 
 begin() { # COMPRESSION [ARGUMENT...]: nobody answers at the bucket's address yet
@@ -199,7 +199,6 @@ claim "store: 2000 samples are acknowledged" is_acknowledged "$work/small.rw"
 claim "store: an object of them waits" within 20 waits
 claim "store: a bit of it is flipped" flip_object 100
 claim "store: and a bit of the log" flip_log
-claim "store: what is in the head becomes a part" quiet_curl -o "$work/answer" -X POST "$url/api/v1/admin/tsdb/flush"
 claim "store: the bucket comes" start_bucket
 claim "store: all is delivered, and the account is right" settles 2000
 claim "store: the bucket has all samples" has_all small
