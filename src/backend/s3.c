@@ -42,6 +42,7 @@
 #include "backend/pack.h"
 #include "backend/s3_content.h"
 #include "backend/s3_index.h"
+#include "backend/s3_saved.h"
 #include "backend/s3_sweep.h"
 #include "backend/s3_upload.h"
 #include "backend/writer.h"
@@ -56,8 +57,6 @@ enum {
     SEEN_SLOTS = 4096,
     TENANT_BYTES = 256,
     CHECK_AGAINS_MAX = 4,
-    SAVED_WITHOUT_DIGEST = 1,
-    SAVED_VERSION = 2,
     LOOKED_SLOTS = 256,
     RANDOM_ID_BYTES = 16,
 };
@@ -134,12 +133,6 @@ content_type(const struct writer *w)
 
 /* --- what is remembered ----------------------------------------------------------------------- */
 
-/*
- * version (1 byte), what the bucket has learnt (counted), objects sealed so far, the id of the
- * storage directory and what names begin with (counted), then, if an object is pending, 1, the
- * settings' hash (8 bytes) and the object; else 0. Version 1 had no ids and no digest in the
- * object.
- */
 static void
 s3_save(const struct writer *w, struct buf *to)
 {
@@ -150,15 +143,14 @@ s3_save(const struct writer *w, struct buf *to)
     if (w->adopted.number != 0) pending = &w->adopted;
     bool replays = w->noted != NULL && s3_object_is_replay(&w->noted->own);
     if (w->noted != NULL && !replays) pending = &w->noted->own;
-    buf_put_u8(to, SAVED_VERSION);
-    buf_put_counted(to, buf_bytes(&learnt));
-    /* What is not adopted is void after a crash: see load(). */
-    buf_put_varint(to, w->seal_count - replays);
-    buf_put_counted(to, bytes_of_text(w->options.instance));
-    buf_put_counted(to, bytes_of_text(w->instance));
-    buf_put_u8(to, pending != NULL);
-    if (pending != NULL) buf_put_le64(to, w->content);
-    if (pending != NULL) s3_object_put(pending, to);
+    struct s3_saved saved = {
+        .learnt = buf_bytes(&learnt),
+        .seal_count = w->seal_count - replays, /* what is not adopted is void: see load() */
+        .directory = bytes_of_text(w->options.instance),
+        .instance = bytes_of_text(w->instance),
+        .content = w->content,
+    };
+    s3_saved_put(&saved, pending, to);
     buf_fini(&learnt);
     s3_store_save(w->store);
 }
@@ -168,14 +160,6 @@ s3_saved(struct writer *w, struct why *why)
 {
     return s3_store_saved(w->store, why);
 }
-
-struct saved {
-    struct bytes learnt;
-    bool is_pending;
-    bool has_digest;
-    uint64_t content;
-    struct s3_object object;
-};
 
 /* What names begin with: as before, as long as this is the directory of before. */
 static void
@@ -192,30 +176,13 @@ take_ids(struct writer *w, struct bytes directory, struct bytes instance)
 
 /* What was saved by a version that we do not know is as if there were nothing. */
 static void
-load(struct writer *w, struct bytes saved, struct saved *ret)
+load(struct writer *w, struct bytes bytes, struct s3_saved *ret)
 {
-    struct cursor c = cursor_of(saved);
-    *ret = (struct saved){.is_pending = false};
-    uint8_t version = saved.size == 0 ? 0 : cursor_u8(&c);
-    if (version != SAVED_VERSION && version != SAVED_WITHOUT_DIGEST) return;
-    ret->has_digest = version == SAVED_VERSION;
-    struct bytes learnt = cursor_counted(&c);
-    uint64_t seal_count = cursor_varint(&c);
-    struct bytes directory = {NULL, 0}, instance = {NULL, 0};
-    if (ret->has_digest) {
-        directory = cursor_counted(&c);
-        instance = cursor_counted(&c);
-    }
-    bool is_pending = cursor_u8(&c) != 0;
-    if (c.bad) return;
-    take_ids(w, directory, instance);
-    ret->learnt = learnt;
-    ret->content = is_pending ? cursor_le64(&c) : 0;
-    ret->is_pending = is_pending && s3_object_get(&c, ret->has_digest, &ret->object) &&
-                      ret->object.size <= (uint64_t)S3_PART_BYTES * S3_PARTS_MAX;
+    if (!s3_saved_get(bytes, ret)) return;
+    take_ids(w, ret->directory, ret->instance);
     /* The number that follows may stand in an index for an object that never was. */
-    w->void_seal = seal_count + 1;
-    w->seal_count = seal_count + 1;
+    w->void_seal = ret->seal_count + 1;
+    w->seal_count = ret->seal_count + 1;
 }
 
 /* --- the adopted object ----------------------------------------------------------------------- */
@@ -228,7 +195,7 @@ release_adopted(struct writer *w)
 }
 
 static enum err
-adopt(struct writer *w, const struct saved *saved, struct why *why)
+adopt(struct writer *w, const struct s3_saved *saved, struct why *why)
 {
     const char *name = w->options.settings->name;
     bool same = saved->is_pending && saved->content == w->content;
@@ -308,7 +275,7 @@ s3_create(const struct writer_options *options, struct writer **ret_writer, stru
     struct writer *w = mem_new(options->memory, sizeof *w);
     if (w == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
     init(w, options);
-    struct saved saved;
+    struct s3_saved saved;
     load(w, options->saved, &saved);
     w->store = mem_new(options->memory, sizeof *w->store);
     enum err e = w->store == NULL ? ERR_NOMEM : packer_new(w->s3->compression, &w->packer);

@@ -541,9 +541,9 @@ read_file(struct env *env, const char *path, struct buf *to, struct why *why)
     return e;
 }
 
-/* The text in a file. Before files had checksums they were the text alone. */
-static enum err
-check_file(struct bytes file, struct bytes *ret_text)
+/* Before files had checksums they were the text alone. */
+enum err
+s3_index_file_text(struct bytes file, struct bytes *ret_text)
 {
     if (file.size > 0 && file.at[0] == '{') {
         *ret_text = file;
@@ -572,7 +572,7 @@ s3_index_load(struct s3_index *x, struct env *env, const char *local_dir, const 
     if (e) return why_set(why, e, "%s/%s: the path is too long", local_dir, name);
     buf_init(&file, x->memory, S3_INDEX_BYTES_MAX + FILE_HEADER_BYTES);
     e = read_file(env, path, &file, why);
-    if (e == OK) e = check_file(buf_bytes(&file), &text);
+    if (e == OK) e = s3_index_file_text(buf_bytes(&file), &text);
     if (e == OK) e = s3_index_parse(x, text);
     buf_fini(&file);
     if (e == ERR_NOMEM) return why_set(why, e, "no memory for an index");

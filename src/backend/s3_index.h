@@ -101,6 +101,8 @@ MUST_CHECK enum err s3_index_parse(struct s3_index *index, struct bytes text);
 MUST_CHECK enum err s3_index_load(struct s3_index *index, struct env *env, const char *local_dir,
                                   const char *instance, const char *dir, int64_t hour_ms,
                                   struct why *why);
+/* The text in such a file; a view. ERR_CORRUPT: it is not what was written. */
+MUST_CHECK enum err s3_index_file_text(struct bytes file, struct bytes *ret_text);
 /* Writes `text` as the file of this index; it is durable on return. */
 MUST_CHECK enum err s3_index_store(const struct s3_index *index, struct env *env,
                                    const char *local_dir, struct bytes text, struct why *why);

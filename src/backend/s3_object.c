@@ -343,9 +343,11 @@ write_tail(struct s3_store *s, struct s3_object *o, struct why *why)
     return e;
 }
 
-/* Looks at the checksums of a file that has them; whether they are those that are remembered. */
+/* Looks at the checksums of a file that has them; whether they are those that are remembered, if
+ * they are. */
 static enum err
-check_tail(struct s3_store *s, struct s3_object *o, uint64_t file_size, struct why *why)
+check_tail(struct budget *memory, struct s3_object *o, bool has_digest, uint64_t file_size,
+           struct why *why)
 {
     uint8_t was[MD5_BYTES];
     size_t sums_size = (size_t)s3_object_blocks(o) * MD5_BYTES;
@@ -355,7 +357,7 @@ check_tail(struct s3_store *s, struct s3_object *o, uint64_t file_size, struct w
                        file_size, o->size + sums_size + TAIL_BYTES);
     }
     struct buf all;
-    buf_init(&all, s->memory, SUMS_BYTES_MAX + TAIL_BYTES);
+    buf_init(&all, memory, SUMS_BYTES_MAX + TAIL_BYTES);
     enum err e = buf_reserve(&all, sums_size + TAIL_BYTES) ? OK : buf_error(&all);
     if (e) why_set(why, e, "no memory for checksums");
     if (e == OK) e = file_read_at(&o->file, all.at, sums_size + TAIL_BYTES, o->size, why);
@@ -367,7 +369,8 @@ check_tail(struct s3_store *s, struct s3_object *o, uint64_t file_size, struct w
         note_digest(o, sums);
         bool good = memcmp(tail + 28, TAIL_MAGIC, sizeof TAIL_MAGIC) == 0 &&
                     load_le32(tail + 24) == crc && load_le64(tail) == o->size &&
-                    load_le32(tail + 8) == S3_PART_BYTES && memcmp(was, o->digest, sizeof was) == 0;
+                    load_le32(tail + 8) == S3_PART_BYTES;
+        good &= !has_digest || memcmp(was, o->digest, sizeof was) == 0;
         if (!good) e = why_set(why, ERR_CORRUPT, "%s is damaged: its checksums are wrong", path);
     }
     buf_fini(&all);
@@ -412,8 +415,50 @@ s3_store_adopt(struct s3_store *s, struct s3_object *o, bool has_digest, struct 
         e = why_set(why, ERR_CORRUPT, "%s has %" PRIu64 " bytes instead of %" PRIu64, path, size,
                     o->size);
     }
-    if (e == OK) e = has_digest ? check_tail(s, o, size, why) : add_tail(s, o, why);
+    if (e == OK) e = has_digest ? check_tail(s->memory, o, true, size, why) : add_tail(s, o, why);
     if (e) s3_object_fini(o);
+    return e;
+}
+
+/* How large the object in a file is, as its end says. ERR_MISSING: there is no such end. */
+static enum err
+find_size(struct file *file, uint64_t file_size, uint64_t *ret_size, struct why *why)
+{
+    uint8_t tail[TAIL_BYTES];
+    if (file_size < sizeof tail) return why_set(why, ERR_MISSING, "%s is incomplete", file->path);
+    enum err e = file_read_at(file, tail, sizeof tail, file_size - sizeof tail, why);
+    if (e) return e;
+    if (memcmp(tail + 28, TAIL_MAGIC, sizeof TAIL_MAGIC) != 0) {
+        return why_set(why, ERR_MISSING, "%s is incomplete", file->path);
+    }
+    *ret_size = load_le64(tail);
+    return *ret_size <= file_size ? OK : why_set(why, ERR_CORRUPT, "%s is damaged", file->path);
+}
+
+enum err
+s3_object_examine(struct env *env, struct budget *memory, const char *path,
+                  const struct s3_object *want, struct why *why)
+{
+    struct s3_object o = {.file = FILE_CLOSED};
+    struct buf block;
+    uint8_t md5[MD5_BYTES];
+    uint64_t size = 0;
+    enum err e = file_open(env, path, FILE_READ, &o.file, why);
+    if (e) return e;
+    buf_init(&block, memory, S3_PART_BYTES);
+    e = file_size(&o.file, &size, why);
+    if (e == OK && want != NULL) {
+        o.size = want->size;
+        memcpy(o.digest, want->digest, sizeof o.digest);
+    } else if (e == OK) {
+        e = find_size(&o.file, size, &o.size, why);
+    }
+    if (e == OK) e = check_tail(memory, &o, want != NULL, size, why);
+    for (uint32_t i = 0; i < s3_object_blocks(&o) && e == OK; i++) {
+        e = s3_object_read(&o, i, &block, md5, why);
+    }
+    buf_fini(&block);
+    s3_object_fini(&o);
     return e;
 }
 

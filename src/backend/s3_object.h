@@ -127,6 +127,13 @@ MUST_CHECK enum err s3_store_begin(struct s3_store *store, struct s3_object *obj
  */
 MUST_CHECK enum err s3_store_adopt(struct s3_store *store, struct s3_object *object,
                                    bool has_digest, struct why *why);
+/*
+ * Reads all of a file at rest, and changes nothing. `want`: the sealed object that it should be;
+ * NULL: any. ERR_CORRUPT: it is not what was written; ERR_MISSING: it has no checksums, because it
+ * was still filled (or, if `want` is not NULL, because it is gone). ERR_IO, ERR_NOMEM.
+ */
+MUST_CHECK enum err s3_object_examine(struct env *env, struct budget *memory, const char *path,
+                                      const struct s3_object *want, struct why *why);
 /* Appends. After an error the object is as before. */
 MUST_CHECK enum err s3_object_append(struct s3_store *store, struct s3_object *object,
                                      struct bytes bytes, struct why *why);

@@ -229,6 +229,16 @@ make_sealed(struct rig *rig)
     must(s3_object_seal(&rig->store, &object, NULL));
 }
 
+/* What is remembered of it. */
+static struct s3_object
+remembered(void)
+{
+    struct s3_object o = object;
+    o.file = FILE_CLOSED;
+    memset(&o.sums, 0, sizeof o.sums);
+    return o;
+}
+
 static enum err
 read_block(struct rig *rig, uint32_t block)
 {
@@ -273,7 +283,10 @@ test_blocks_come_back_with_the_checksums_they_were_made_with(void **state)
         for (uint32_t block = 0; block < blocks; block++) {
             must(read_block(&rig, block));
         }
-        /* After a restart, too. */
+        /* At rest, and after a restart, too. */
+        struct s3_object want = remembered();
+        must(s3_object_examine(rig.env, NULL, object.file.path, &want, NULL));
+        must(s3_object_examine(rig.env, NULL, object.file.path, NULL, NULL));
         file_close(&object.file);
         must(s3_store_adopt(&rig.store, &object, true, NULL));
         for (uint32_t block = 0; block < blocks; block++) {
@@ -299,6 +312,11 @@ test_a_flipped_bit_anywhere_is_found_before_it_is_used(void **state)
         must(sim_env_damage(rig.sim, object.file.path, at));
         /* While it is open, and after a restart. */
         bool found = read_block(&rig, 0) == ERR_CORRUPT;
+        struct s3_object want = remembered();
+        assert_int_equal(s3_object_examine(rig.env, NULL, object.file.path, &want, NULL),
+                         ERR_CORRUPT);
+        enum err alone = s3_object_examine(rig.env, NULL, object.file.path, NULL, NULL);
+        assert_true(alone == ERR_CORRUPT || alone == ERR_MISSING);
         if (at < 500 + MD5_BYTES) assert_true(found);
         file_close(&object.file);
         enum err e = s3_store_adopt(&rig.store, &object, true, NULL);
@@ -321,16 +339,6 @@ test_damage_in_one_block_of_many_is_found_in_that(void **state)
     assert_int_equal(read_block(&rig, 1), ERR_CORRUPT);
     must(read_block(&rig, 2));
     rig_fini(&rig);
-}
-
-/* What is remembered of it. */
-static struct s3_object
-remembered(void)
-{
-    struct s3_object o = object;
-    o.file = FILE_CLOSED;
-    memset(&o.sums, 0, sizeof o.sums);
-    return o;
 }
 
 /* Restored in part, say: it is whole, and not the one that is meant. */
