@@ -11,6 +11,7 @@
 int command_serve(int argc, char **argv);
 /* verify.c: recounts what is on disk. */
 int command_verify(int argc, char **argv);
+void verify_help(struct buf *to);
 /* check.c: tells whether a configuration file is right. */
 int command_check(int argc, char **argv);
 /* dead_letters.c: what destinations refused for good, and what is to become of it. */

@@ -117,6 +117,7 @@ count_letters(struct relay *r, struct why *why)
         s->fates.count[kind][FATE_DEAD_LETTERED] = before.count[kind];
         s->taken[kind] = fates_settled(&s->fates, kind);
     }
+    s->letters = (struct letters_mark){.known = false}; /* those that there are */
     return OK;
 }
 

@@ -142,6 +142,16 @@ place_get(struct place *p, struct bytes from)
     return e ? e : buf_error(&p->labels);
 }
 
+bool
+fill_place_is_one(struct bytes place)
+{
+    struct place p;
+    place_init(&p, NULL);
+    enum err e = place.size == 0 ? OK : place_get(&p, place);
+    place_fini(&p);
+    return e == OK;
+}
+
 /* --- walking: windows and tenants ------------------------------------------------------------- */
 
 static void

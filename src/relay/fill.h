@@ -60,6 +60,8 @@ uint64_t fill_pos(const struct fill *fill);
  * or would be the next. Errors as fill_load().
  */
 MUST_CHECK enum err fill_place(struct fill *fill, uint64_t pos, struct buf *to, struct why *why);
+/* Whether these bytes are what fill_place() puts, or none. */
+bool fill_place_is_one(struct bytes place);
 /* Adds what was met of stored samples that are not given, since the fill was opened. */
 void fill_left_out(struct fill *fill, struct samples_left_out *add_to);
 /* Whether something of the store could not be read, and was not handed on. */

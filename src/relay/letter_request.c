@@ -43,8 +43,8 @@ request_put(struct buf *to, const struct letter_request *r)
     store_le32(to->at + 20, crc);
 }
 
-static bool
-is_request_name(const char *name)
+bool
+letter_request_is_name(const char *name)
 {
     for (unsigned i = 0; i < NAME_DIGITS; i++) {
         bool digit = (name[i] >= '0' && name[i] <= '9') || (name[i] >= 'a' && name[i] <= 'f');
@@ -58,7 +58,7 @@ static enum err
 note_moment(void *context, const char *name, bool is_dir)
 {
     uint64_t *latest = context, moment;
-    if (is_dir || !is_request_name(name)) return OK;
+    if (is_dir || !letter_request_is_name(name)) return OK;
     if (hex_parse_word(bytes_of(name, HEX_WORD_BYTES), &moment) && moment > *latest)
         *latest = moment;
     return OK;
@@ -127,21 +127,31 @@ request_get(struct bytes file, struct letter_request *r)
     return OK;
 }
 
-static enum err
-request_read(struct env *env, const char *dir, struct letter_request *r, struct why *why)
+enum err
+letter_request_examine(struct env *env, const char *dir, const char *name,
+                       struct letter_request *ret_request, struct why *why)
 {
     uint8_t content[FILE_BYTES_MAX];
     struct file file;
     size_t got;
     char path[sizeof file.path];
-    enum err e = path_join(path, sizeof path, dir, r->name);
-    if (e) return why_set(why, e, "%s/%s", dir, r->name);
+    enum err e = path_join(path, sizeof path, dir, name);
+    if (e) return why_set(why, e, "%s/%s", dir, name);
     e = file_open(env, path, FILE_READ, &file, why);
     if (e) return e;
     e = file_read_some(&file, content, sizeof content, 0, &got, why);
     err_ignore(file_close(&file), "only read");
     if (e) return e;
-    e = request_get(bytes_of(content, got), r);
+    e = request_get(bytes_of(content, got), ret_request);
+    if (e == ERR_CORRUPT) why_set(why, e, "%s cannot be read", path);
+    if (e == ERR_UNSUPPORTED) why_set(why, e, "%s was written by a newer version", path);
+    return e;
+}
+
+static enum err
+request_read(struct env *env, const char *dir, struct letter_request *r, struct why *why)
+{
+    enum err e = letter_request_examine(env, dir, r->name, r, why);
     r->damaged = e == ERR_CORRUPT;
     return r->damaged ? OK : e;
 }
@@ -150,7 +160,7 @@ static enum err
 note_name(void *context, const char *name, bool is_dir)
 {
     struct letter_requests *requests = context;
-    if (is_dir || !is_request_name(name)) return OK;
+    if (is_dir || !letter_request_is_name(name)) return OK;
     if (requests->count == LETTER_REQUESTS_MAX) return OK; /* its turn comes */
     struct letter_request request = {.offset = 0};
     memcpy(request.name, name, NAME_DIGITS + sizeof SUFFIX);

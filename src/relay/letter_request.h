@@ -44,6 +44,11 @@ void letter_requests_fini(struct letter_requests *requests);
  */
 MUST_CHECK enum err letter_requests_read(struct letter_requests *ret_requests, struct env *env,
                                          const char *dir, struct budget *memory, struct why *why);
+bool letter_request_is_name(const char *name);
+/* One of them, for who only looks. ERR_CORRUPT; ERR_UNSUPPORTED: a newer version's; ERR_MISSING,
+ * ERR_IO. */
+MUST_CHECK enum err letter_request_examine(struct env *env, const char *dir, const char *name,
+                                           struct letter_request *ret_request, struct why *why);
 /* Durable on return. */
 MUST_CHECK enum err letter_request_write(struct env *env, const char *dir,
                                          const struct letter_request *request, struct why *why);

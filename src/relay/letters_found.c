@@ -135,4 +135,8 @@ letters_compare(const struct relay_state *s, const struct letters_found *f,
         a->differs |= a->lost[kind] > 0;
     }
     if (a->differs) part_lost_and_back(a, f->missing, expected);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        a->taken[kind] = a->back[kind];
+        if (!s->letters.known) a->taken[kind] += replaying_before(s, f, kind);
+    }
 }

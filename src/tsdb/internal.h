@@ -278,15 +278,6 @@ const uint8_t *tsdb_log_id(struct tsdb *db);
  * lock. */
 MUST_CHECK enum err edit_write_manifest(struct tsdb *db, const char *dir, struct why *why);
 
-/* --- reading only (reading_lock.c) ------------------------------------------------------------ */
-
-/*
- * Keeps whoever would write out of the directory until the file is closed. ERR_AGAIN: somebody
- * does. ERR_MISSING: it is no storage. *ret_locked is false where there are no locks to be had.
- */
-MUST_CHECK enum err reading_lock(struct env *env, const char *dir, struct file *ret_lock,
-                                 bool *ret_locked, struct why *why);
-
 /* --- time (tsdb.c), under the head lock ------------------------------------------------------- */
 
 int64_t retention_now_ms(struct tsdb *db);

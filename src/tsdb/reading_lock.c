@@ -6,7 +6,7 @@
 #include "tsdb/internal.h"
 
 enum err
-reading_lock(struct env *env, const char *dir, struct file *ret_lock, bool *ret_locked,
+tsdb_reading_lock(struct env *env, const char *dir, struct file *ret_lock, bool *ret_locked,
              struct why *why)
 {
     char path[256];

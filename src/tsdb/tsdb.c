@@ -156,7 +156,7 @@ open_dir(struct tsdb *db, struct tsdb_opening *opening, struct why *why)
     char path[256], pid[32];
     if (db->options.read_only) {
         bool locked;
-        enum err e = reading_lock(db->env, db->dir, &db->lock_file, &locked, why);
+        enum err e = tsdb_reading_lock(db->env, db->dir, &db->lock_file, &locked, why);
         opening->unlocked = !locked;
         return e;
     }

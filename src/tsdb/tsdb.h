@@ -342,6 +342,14 @@ MUST_CHECK enum err tsdb_top(struct tsdb *tsdb, struct bytes tenant, struct aren
 
 /* --- checking a directory at rest ------------------------------------------------------------- */
 
+/*
+ * Keeps servers off a directory that is only read, until `ret_lock` is closed; others may read it,
+ * too. `ret_locked`: false on a file system without locks. ERR_AGAIN: a server is at work on it;
+ * ERR_MISSING: it is no storage.
+ */
+MUST_CHECK enum err tsdb_reading_lock(struct env *env, const char *dir, struct file *ret_lock,
+                                      bool *ret_locked, struct why *why);
+
 struct tsdb_report {
     uint64_t damaged_places;
     uint64_t pages;

@@ -497,7 +497,7 @@ tsdb_verify(struct env *env, const char *dir, void (*say)(void *context, const c
                        .why = why == NULL ? &local : why};
     arena_init(&v.arena, NULL, 0, 0);
     arena_init(&v.scratch, NULL, 0, 0);
-    enum err e = reading_lock(env, dir, &lock, &locked, v.why);
+    enum err e = tsdb_reading_lock(env, dir, &lock, &locked, v.why);
     if (e == OK && !locked) tell(&v, "%s cannot be locked: no server may be at work on it", dir);
     if (e == OK) e = verify_all(&v);
     page_cache_free(v.cache);

@@ -1,0 +1,563 @@
+/*
+ * examine.c - see examine.h. Everything below relay/ is somebody's: the relay's (states, an
+ * operator's decisions), its dead letters', or what the destination's type keeps. What is nobody's
+ * is named and left alone.
+ */
+#include "relay/examine.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/kept.h"
+#include "relay/examine_log.h"
+#include "relay/fill.h"
+#include "relay/letter_index.h"
+#include "relay/letter_request.h"
+#include "relay/reset.h"
+
+enum { PATH_BYTES = sizeof(((struct file *)0)->path), NAMES_BYTES_MAX = 64 * 1024 * 1024 };
+
+static const char *const kind_words[ITEM_KIND_COUNT] = {"floats", "histograms", "exemplars",
+                                                        "metadata"};
+
+struct examining {
+    const struct examine_options *o;
+    struct examine_report *report;
+    struct examined_log *log; /* NULL: it cannot be read, which is told by others */
+    const char *name;         /* of the destination at hand */
+    char dir[PATH_BYTES];
+    struct buf state_bytes; /* what `state` has views of */
+    struct relay_state state;
+    bool has_state;
+    struct letters_found found;
+    struct letters_account account;
+};
+
+/* --- telling ---------------------------------------------------------------------------------- */
+
+PRINTF_LIKE(2, 0) static void tell_list(struct examining *x, const char *format, va_list args)
+{
+    char line[1024];
+    int size = 0;
+    if (x->name != NULL) size = snprintf(line, sizeof line, "destination %.128s: ", x->name);
+    vsnprintf(line + size, sizeof line - (size_t)size, format, args);
+    x->o->say(x->o->context, line);
+}
+
+PRINTF_LIKE(2, 3) static void tell(struct examining *x, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    tell_list(x, format, args);
+    va_end(args);
+}
+
+/* Somebody has to do something about it. */
+PRINTF_LIKE(2, 3) static void tell_wrong(struct examining *x, const char *format, ...)
+{
+    va_list args;
+    x->report->wrong++;
+    va_start(args, format);
+    tell_list(x, format, args);
+    va_end(args);
+}
+
+/* What makes it impossible to go on is forwarded; all else is a finding. */
+static enum err
+told(struct examining *x, enum err e, const struct why *why, const char *remedy, struct why *ret)
+{
+    if (e == ERR_NOMEM || e == ERR_IO || e == ERR_LIMIT) return why_set(ret, e, "%s", why->text);
+    const char *text = why->text[0] != '\0' ? why->text : err_word(e);
+    if (e == ERR_UNSUPPORTED)
+        tell_wrong(x, "%s; use that version", text);
+    else if (e)
+        tell_wrong(x, "damaged: %s; %s", text, remedy);
+    return OK;
+}
+
+/* --- names ------------------------------------------------------------------------------------ */
+
+struct name {
+    bool is_dir;
+    char text[256];
+};
+
+struct names {
+    struct buf all; /* struct name */
+};
+
+static enum err
+note_name(void *context, const char *text, bool is_dir)
+{
+    struct names *names = context;
+    struct name name = {.is_dir = is_dir};
+    if (strlen(text) >= sizeof name.text) return ERR_LIMIT;
+    memcpy(name.text, text, strlen(text));
+    buf_put(&names->all, &name, sizeof name);
+    return buf_error(&names->all);
+}
+
+static int
+order_names(const void *a, const void *b)
+{
+    return strcmp(((const struct name *)a)->text, ((const struct name *)b)->text);
+}
+
+/* By their order. ERR_MISSING: no such directory. */
+static enum err
+names_read(struct names *names, struct env *env, const char *dir, struct budget *memory,
+           struct why *why)
+{
+    buf_init(&names->all, memory, NAMES_BYTES_MAX);
+    enum err e = env_listdir(env, dir, note_name, names, why);
+    if (e == OK && names->all.size > 0) {
+        qsort(names->all.at, names->all.size / sizeof(struct name), sizeof(struct name),
+              order_names);
+    }
+    if (e) buf_fini(&names->all);
+    return e;
+}
+
+static const struct name *
+name_at(const struct names *names, size_t i)
+{
+    const struct name *all = (const struct name *)(const void *)names->all.at;
+    return i < names->all.size / sizeof *all ? &all[i] : NULL;
+}
+
+static bool
+ends_in(const char *name, const char *end)
+{
+    size_t size = strlen(name), end_size = strlen(end);
+    return size > end_size && strcmp(name + size - end_size, end) == 0;
+}
+
+static void
+tell_stray(struct examining *x, const char *dir, const struct name *name)
+{
+    const char *slash = name->is_dir ? "/" : "";
+    if (ends_in(name->text, ".tmp")) {
+        tell(x, "%s/%s%s: was never finished, harmless", dir, name->text, slash);
+    } else {
+        tell(x, "%s/%s%s: unknown, not of Firekeep: left alone", dir, name->text, slash);
+    }
+}
+
+/* --- states ----------------------------------------------------------------------------------- */
+
+static enum err
+examine_state(struct examining *x, struct why *why)
+{
+    struct why reason = {""};
+    struct env *env = x->o->env;
+    enum err e = relay_state_read(env, x->dir, &x->state_bytes, &x->state, &reason);
+    x->has_state = e == OK;
+    if (e == ERR_MISSING) e = why_set(&reason, ERR_CORRUPT, "%s/state is missing", x->dir);
+    e = told(x, e, &reason,
+             "decide where the destination goes on: firekeep destinations reset NAME "
+             "--from=previous|oldest|now|TIME",
+             why);
+    if (e) return e;
+    struct buf memory;
+    struct relay_state previous;
+    buf_init(&memory, x->o->memory, RELAY_STATE_BYTES_MAX);
+    e = relay_state_read_previous(env, x->dir, &memory, &previous, &reason);
+    buf_fini(&memory);
+    if (e == ERR_MISSING) return OK;
+    return told(x, e, &reason, "it is replaced with the next state; remove it", why);
+}
+
+static enum err
+examine_reset(struct examining *x, struct why *why)
+{
+    struct reset reset;
+    struct why reason = {""};
+    enum err e = reset_read(x->o->env, x->dir, &reset, &reason);
+    if (e == OK) {
+        tell(x, "%s/reset: to go on from %s is decided, and done when it is opened", x->dir,
+             reset_word(reset.from));
+    }
+    return told(x, e, &reason, "decide again", why);
+}
+
+/* What a state says while the store is read. */
+static void
+examine_fill(struct examining *x)
+{
+    const struct relay_state *s = &x->state;
+    const struct relay_fill *fill = &s->fill;
+    const char *wrong = NULL;
+    bool filling = is_fill_pos(s->cursor.pos);
+    if (filling != fill->active)
+        wrong = "it is of the store and of the log at one time";
+    else if (filling && fill_number(s->cursor.pos) != (s->fill_count & 0xffff))
+        wrong = "the position is not of its last fill";
+    else if (filling && (fill->from_pos > fill->to_pos || s->cursor.index != 0))
+        wrong = "the stretch of the log that is read from the store ends before it begins";
+    else if (filling && !fill_place_is_one(fill->place))
+        wrong = "the place in the store makes no sense";
+    else if (filling && s->expected.until_pos != 0 && s->expected.until_pos < fill->to_pos)
+        wrong = "what waits was counted to a position before the end of what is read";
+    if (wrong == NULL) return;
+    tell_wrong(x,
+               "%s/state: %s; have it begin again: move the directory away, or give the state "
+               "back from a copy",
+               x->dir, wrong);
+}
+
+/* Where the destination goes on in the log; while the store is read, once that is done. */
+static struct relay_cursor
+log_cursor(const struct relay_state *s)
+{
+    if (s->fill.active) return (struct relay_cursor){.pos = s->fill.to_pos};
+    return s->cursor;
+}
+
+/* Of items before the cursor. */
+static uint64_t
+taken_before(const struct relay_state *s, enum item_kind kind)
+{
+    return fates_settled(&s->fates, kind) + s->letters.replaying[kind];
+}
+
+/* It begins at a position also where nothing was ever written. */
+static void
+examine_place_of_nothing(struct examining *x)
+{
+    uint64_t taken = 0;
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        taken += taken_before(&x->state, (enum item_kind)kind);
+    }
+    if (taken == 0) return;
+    tell_wrong(x,
+               "%s/state: %" PRIu64 " items were taken of a log that is not there; put back state "
+               "and log from one copy",
+               x->dir, taken);
+}
+
+static enum err
+examine_place(struct examining *x, struct why *why)
+{
+    uint64_t pos = log_cursor(&x->state).pos;
+    enum log_place place;
+    if (examined_log_end(x->log) == 0) {
+        examine_place_of_nothing(x);
+        return OK;
+    }
+    enum err e = examined_log_find(x->log, pos, &place, why);
+    if (e == ERR_CORRUPT || e == ERR_UNSUPPORTED || e == ERR_MISSING) return OK; /* of the log */
+    if (e) return e;
+    switch (place) {
+    case LOG_PLACE_THERE:
+        break;
+    case LOG_PLACE_GONE:
+        tell(x,
+             "position %" PRIu64 " is no longer in the log: what it has not taken comes from the "
+             "store, if there is one",
+             pos);
+        break;
+    case LOG_PLACE_AHEAD:
+        tell_wrong(x,
+                   "%s/state: position %" PRIu64 " is behind the end of the log, %" PRIu64
+                   ": the log was put back from an older copy or has lost its end; the "
+                   "destination goes on at the end of the log",
+                   x->dir, pos, examined_log_end(x->log));
+        break;
+    case LOG_PLACE_NOWHERE:
+        tell_wrong(x,
+                   "%s/state: no record of the log begins or ends at position %" PRIu64
+                   ": the state is of another log; put back state and log from one copy",
+                   x->dir, pos);
+        break;
+    }
+    return OK;
+}
+
+/* --- dead letters ----------------------------------------------------------------------------- */
+
+static bool
+is_letters_name(const char *name)
+{
+    uint32_t number;
+    return letter_file_number(name, &number);
+}
+
+static enum err
+examine_request(struct examining *x, const char *dir, const char *name, struct why *why)
+{
+    struct letter_request request;
+    struct why reason = {""};
+    enum err e = letter_request_examine(x->o->env, dir, name, &request, &reason);
+    if (e == OK) tell(x, "%s/%s: waits to be carried out", dir, name);
+    return told(x, e, &reason, "it is forgotten at the next start: ask again", why);
+}
+
+static enum err
+examine_letter_names(struct examining *x, const char *dir, struct why *why)
+{
+    struct names names;
+    const struct name *name;
+    enum err e = names_read(&names, x->o->env, dir, x->o->memory, why);
+    if (e) return e == ERR_MISSING ? OK : e;
+    for (size_t i = 0; (name = name_at(&names, i)) != NULL && e == OK; i++) {
+        x->report->files += !name->is_dir;
+        if (!name->is_dir && is_letters_name(name->text)) continue;
+        if (!name->is_dir && letter_request_is_name(name->text))
+            e = examine_request(x, dir, name->text, why);
+        else
+            tell_stray(x, dir, name);
+    }
+    buf_fini(&names.all);
+    return e;
+}
+
+static void
+tell_letters(struct examining *x, const char *dir)
+{
+    const struct letters_found *found = &x->found;
+    uint64_t lost = 0, back = 0;
+    for (uint32_t i = 0; i < found->first_count; i++) {
+        char text[DEAD_LETTERS_TEXT_BYTES];
+        letter_damage_print(&found->first[i], dir, text);
+        tell_wrong(x, "damaged: %s", text);
+    }
+    if (found->damaged > found->first_count) {
+        tell_wrong(x, "damaged: %s: %" PRIu64 " further places", dir,
+                   found->damaged - found->first_count);
+    }
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        lost += x->account.lost[kind];
+        back += x->account.back[kind];
+    }
+    if (lost > 0) {
+        tell_wrong(x,
+                   "%s: %" PRIu64 " dead letters are lost; they are counted as dropped "
+                   "(damaged) when the destination is opened",
+                   dir, lost);
+    }
+    if (back > 0) {
+        tell_wrong(x,
+                   "%s: %" PRIu64 " dead letters that were gone are back; they may have been "
+                   "delivered: replay or drop them once the destination is open",
+                   dir, back);
+    }
+}
+
+static enum err
+examine_letters(struct examining *x, struct why *why)
+{
+    char dir[PATH_BYTES];
+    struct why reason = {""};
+    struct letter_index index;
+    struct letter_reading reading = {.state = x->has_state ? &x->state : NULL};
+    enum err e = path_join(dir, sizeof dir, x->dir, LETTER_FILES_DIR);
+    if (e) return why_set(why, e, "%s/%s: the path is too long", x->dir, LETTER_FILES_DIR);
+    letter_index_init(&index, x->o->memory);
+    e = letter_index_read(&index, x->o->env, dir, &reading, &reason);
+    if (e == ERR_MISSING) e = OK;
+    if (e == OK) {
+        x->found = index.found;
+        if (x->has_state) letters_compare(&x->state, &x->found, &x->account);
+        tell_letters(x, dir);
+    }
+    letter_index_fini(&index);
+    e = told(x, e, &reason, "see docs/destinations/README.md", why);
+    return e ? e : examine_letter_names(x, dir, why);
+}
+
+/* --- the account ------------------------------------------------------------------------------ */
+
+struct relay_equation
+relay_equation_of(const struct relay_state *s, const struct letters_found *f,
+                  const struct letters_account *a, enum item_kind kind)
+{
+    const uint64_t *fates = s->fates.count[kind];
+    struct relay_equation q = {
+        .taken = taken_before(s, kind) + a->taken[kind],
+        .delivered = fates[FATE_DELIVERED] + a->delivered[kind],
+        .dead_lettered = a->dead_lettered[kind],
+        .dropped = fates_dropped(&s->fates, kind) + a->dropped[kind] + a->dropped_full[kind] +
+                   a->lost[kind],
+        .replaying = a->replaying[kind],
+        .kept_counted = f->kept[kind],
+        .replaying_counted = f->replaying[kind],
+    };
+    q.holds = q.taken == q.delivered + q.dead_lettered + q.dropped + q.replaying &&
+              q.dead_lettered == q.kept_counted && q.replaying == q.replaying_counted;
+    return q;
+}
+
+static const struct destination_settings *
+find_settings(const struct examining *x)
+{
+    const struct destinations *all = x->o->destinations;
+    for (uint32_t i = 0; all != NULL && i < all->count; i++) {
+        if (strcmp(all->items[i].name, x->name) == 0) return &all->items[i];
+    }
+    return NULL;
+}
+
+/* What waits in the log; `ret_counted`: whether that is known. */
+static enum err
+count_waiting(struct examining *x, uint64_t waiting[ITEM_KIND_COUNT], bool *ret_counted,
+              struct why *why)
+{
+    const struct destination_settings *settings = find_settings(x);
+    struct why reason = {""};
+    *ret_counted = false;
+    if (settings == NULL || x->log == NULL) return OK;
+    enum err e =
+        examined_log_count(x->log, settings, &x->state, log_cursor(&x->state), waiting, &reason);
+    *ret_counted = e == OK;
+    if (e == ERR_MISSING) return OK; /* as was told of its place */
+    return told(x, e, &reason, "what waits in the log cannot be counted", why);
+}
+
+static enum err
+examine_account(struct examining *x, struct why *why)
+{
+    uint64_t waiting[ITEM_KIND_COUNT] = {0};
+    bool counted;
+    enum err e = count_waiting(x, waiting, &counted, why);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT && e == OK; kind++) {
+        struct relay_equation q =
+            relay_equation_of(&x->state, &x->found, &x->account, (enum item_kind)kind);
+        char text[64] = "";
+        if (counted && kind != ITEM_METADATA) {
+            snprintf(text, sizeof text, "; %" PRIu64 " wait in the log", waiting[kind]);
+        }
+        if (q.taken == 0 && q.holds && waiting[kind] == 0) continue;
+        if (!q.holds) x->report->wrong++;
+        tell(x,
+             "%s: taken %" PRIu64 " = delivered %" PRIu64 " + dead-lettered %" PRIu64
+             " (counted %" PRIu64 ") + dropped %" PRIu64 " + sent again %" PRIu64
+             " (counted %" PRIu64 "): %s%s",
+             kind_words[kind], q.taken, q.delivered, q.dead_lettered, q.kept_counted, q.dropped,
+             q.replaying, q.replaying_counted, q.holds ? "balanced" : "DOES NOT BALANCE", text);
+    }
+    return e;
+}
+
+/* --- destinations ----------------------------------------------------------------------------- */
+
+static void
+say_kept(void *context, enum kept_verdict verdict, const char *text)
+{
+    struct examining *x = context;
+    if (verdict == KEPT_DAMAGED)
+        tell_wrong(x, "damaged: %s", text);
+    else
+        tell(x, "%s", text);
+}
+
+/* What is not the relay's is of the destination's type. */
+static enum err
+examine_kept(struct examining *x, const struct name *name, struct why *why)
+{
+    uint64_t files = 0;
+    struct kept_options options = {
+        .env = x->o->env,
+        .memory = x->o->memory,
+        .dir = x->dir,
+        .saved = x->has_state ? x->state.writer : bytes_of(NULL, 0),
+        .has_saved = x->has_state,
+        .say = say_kept,
+        .context = x,
+    };
+    enum err e = kept_examine(&options, name->text, name->is_dir, &files, why);
+    x->report->files += files;
+    return e;
+}
+
+static enum err
+examine_names(struct examining *x, struct why *why)
+{
+    static const char *const others[] = {"state", "state.previous", LETTER_FILES_DIR};
+    struct names names;
+    const struct name *name;
+    enum err e = names_read(&names, x->o->env, x->dir, x->o->memory, why);
+    if (e) return e;
+    for (size_t i = 0; (name = name_at(&names, i)) != NULL && e == OK; i++) {
+        bool known = false;
+        for (unsigned k = 0; k < sizeof others / sizeof *others; k++) {
+            known |= strcmp(name->text, others[k]) == 0;
+        }
+        bool reset = strcmp(name->text, "reset") == 0;
+        bool aside = strcmp(name->text, "state.damaged") == 0;
+        bool tmp = ends_in(name->text, ".tmp");
+        if (known || reset || aside || tmp) x->report->files += !name->is_dir;
+        if (reset)
+            e = examine_reset(x, why);
+        else if (aside)
+            tell(x, "%s/%s: put aside when an operator decided where to go on", x->dir, name->text);
+        else if (tmp)
+            tell_stray(x, x->dir, name);
+        else if (!known)
+            e = examine_kept(x, name, why);
+    }
+    buf_fini(&names.all);
+    return e;
+}
+
+static enum err
+examine_destination(struct examining *x, const char *name, struct why *why)
+{
+    struct buf *bytes = &x->state_bytes;
+    x->name = name;
+    x->report->destinations++;
+    memset(&x->found, 0, sizeof x->found);
+    memset(&x->account, 0, sizeof x->account);
+    buf_init(bytes, x->o->memory, RELAY_STATE_BYTES_MAX);
+    enum err e = examine_state(x, why);
+    if (e == OK) e = examine_letters(x, why);
+    if (e == OK) e = examine_names(x, why);
+    if (e == OK && x->has_state) {
+        examine_fill(x);
+        if (x->log != NULL) e = examine_place(x, why);
+        if (e == OK) e = examine_account(x, why);
+    }
+    buf_fini(bytes);
+    x->name = NULL;
+    return e;
+}
+
+static enum err
+examine_all(struct examining *x, const struct names *names, struct why *why)
+{
+    const char *relay_dir = x->o->dir;
+    const struct name *name;
+    enum err e = OK;
+    for (size_t i = 0; (name = name_at(names, i)) != NULL && e == OK; i++) {
+        if (name->is_dir && ends_in(name->text, ".new")) {
+            tell(x, "%s/%s: a destination that was being made, harmless", relay_dir, name->text);
+        } else if (name->is_dir && !ends_in(name->text, ".tmp")) {
+            e = path_join(x->dir, sizeof x->dir, relay_dir, name->text);
+            if (e) return why_set(why, e, "%s/%s: the path is too long", relay_dir, name->text);
+            e = examine_destination(x, name->text, why);
+        } else {
+            x->report->files += !name->is_dir;
+            tell_stray(x, relay_dir, name);
+        }
+    }
+    return e;
+}
+
+enum err
+relay_examine(const struct examine_options *options, struct examine_report *ret_report,
+              struct why *why)
+{
+    struct examining x = {.o = options, .report = ret_report};
+    struct names names;
+    memset(ret_report, 0, sizeof *ret_report);
+    enum err e = names_read(&names, options->env, options->dir, options->memory, why);
+    if (e) return e == ERR_MISSING ? OK : e;
+    e = examined_log_open(options->env, options->log_dir, options->memory, &x.log, why);
+    if (e == ERR_CORRUPT || e == ERR_UNSUPPORTED) e = OK; /* others tell it */
+    if (e == OK) e = examine_all(&x, &names, why);
+    examined_log_free(x.log);
+    buf_fini(&names.all);
+    return e;
+}

@@ -1,0 +1,42 @@
+/*
+ * examine_log.h - places in a log at rest: whether one is there, and what a destination would take
+ * behind it. Nothing is written.
+ *
+ * Threads: one.
+ */
+#ifndef RELAY_EXAMINE_LOG_H
+#define RELAY_EXAMINE_LOG_H
+
+#include "backend/settings.h"
+#include "relay/state.h"
+
+struct examined_log;
+/* `dir` is the log's. ERR_MISSING: there is no log; ERR_CORRUPT, ERR_UNSUPPORTED: it
+ * makes no sense, which others say; ERR_IO, ERR_NOMEM. */
+MUST_CHECK enum err examined_log_open(struct env *env, const char *dir, struct budget *memory,
+                                      struct examined_log **ret_log, struct why *why);
+void examined_log_free(struct examined_log *log);
+
+enum log_place {
+    LOG_PLACE_THERE,   /* a record begins or ends there, or nobody can tell because of damage */
+    LOG_PLACE_GONE,    /* before the oldest segment */
+    LOG_PLACE_AHEAD,   /* behind the end */
+    LOG_PLACE_NOWHERE, /* within a record, or between segments */
+};
+MUST_CHECK enum err examined_log_find(struct examined_log *log, uint64_t pos,
+                                      enum log_place *ret_place, struct why *why);
+/* Behind the last record; 0: there never was one. */
+uint64_t examined_log_end(const struct examined_log *log);
+
+/*
+ * What a destination with these settings takes of the log from `from` on, as its relay would count
+ * it; metadata is left out, as not all types take it. ERR_CORRUPT: part of the log cannot be read,
+ * what can be is counted; ERR_MISSING: the place is gone; ERR_INPUT: settings that cannot be;
+ * ERR_IO, ERR_NOMEM.
+ */
+MUST_CHECK enum err examined_log_count(struct examined_log *log,
+                                       const struct destination_settings *settings,
+                                       const struct relay_state *state, struct relay_cursor from,
+                                       uint64_t ret_count[ITEM_KIND_COUNT], struct why *why);
+
+#endif
