@@ -189,8 +189,9 @@ should_leave(struct relay *r)
 {
     uint64_t store_pos = tsdb_store_pos(r->options.tsdb), pos = log_pos(r);
     bool counted = relay_read_pos(r) >= store_pos || r->ahead.pos >= store_pos;
-    if (r->hole_pos > store_pos) tsdb_want_parts(r->options.tsdb);
+    if (r->hole_pos > store_pos || r->reload_pos > store_pos) tsdb_want_parts(r->options.tsdb);
     if (store_pos <= pos) return false;
+    if (r->reload_pos > 0) return counted && store_pos >= r->reload_pos;
     if (r->hole_pos > 0) return counted && store_pos >= r->hole_pos && lanes_are_empty(r);
     if (r->gone) return counted || !r->ahead.lasting;
     struct wal *wal = r->options.wal;
@@ -253,7 +254,7 @@ void
 catch_up(struct relay *r)
 {
     keep_apart(r);
-    bool stored = r->options.tsdb != NULL, due = r->gone || r->restart || r->hole_pos > 0;
+    bool stored = r->options.tsdb != NULL, due = r->gone || r->restart || r->hole_pos > 0 || r->reload_pos > 0;
     if (r->fill != NULL && !r->restart) {
         go_on_filling(r);
         return;

@@ -536,12 +536,12 @@ lane_split_runs(struct relay *r, struct lane *lane)
 static enum call_add
 lose_one(struct relay *r, const struct call_item *at, enum err e, const struct why *why)
 {
-    struct tsdb *tsdb = r->options.tsdb;
-    if (tsdb != NULL || e == ERR_MISSING) {
-        bool in_head =
-            tsdb != NULL && window_place(r->window, at->record).pos >= tsdb_store_pos(tsdb);
-        if (in_head) tsdb_want_parts(tsdb);
+    if (e == ERR_MISSING) {
         r->gone = true;
+        return CALL_NO_MEMORY;
+    }
+    if (r->options.tsdb != NULL) {
+        r->reload_pos = window_place(r->window, at->record).pos + 1;
         return CALL_NO_MEMORY;
     }
     static struct log_gate gate; /* a record holds thousands of them */

@@ -169,6 +169,7 @@ struct relay {
     uint64_t taken[ITEM_KIND_COUNT];      /* all that is settled or waits, as reading counts it */
     uint64_t base_taken[ITEM_KIND_COUNT]; /* of it, what is before the window */
     uint64_t hole_pos; /* the log is damaged before it, where reading is; 0: it is not */
+    uint64_t reload_pos; /* before it is what a call needs again and the log cannot give; 0: nothing */
     uint64_t hole_lost[LEDGER_KIND_COUNT]; /* items that the store lost as well */
     uint64_t damaged_pos; /* of the record that was logged last to have samples without a series */
     struct lane lanes[LANES_MAX];
