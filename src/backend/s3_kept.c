@@ -104,7 +104,9 @@ look_at_index(struct looking *l, const char *name, const char *path, struct why 
     s3_index_init(&index, l->o->memory);
     buf_init(&text, l->o->memory, S3_INDEX_BYTES_MAX);
     enum err e = read_file(l->o->env, path, &text, why);
-    if (e == OK) e = s3_index_parse(&index, buf_bytes(&text));
+    struct bytes json;
+    if (e == OK) e = s3_index_file_text(buf_bytes(&text), &json);
+    if (e == OK) e = s3_index_parse(&index, json);
     s3_index_fini(&index);
     buf_fini(&text);
     if (e == ERR_NOMEM || e == ERR_IO) return e;
