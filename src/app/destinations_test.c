@@ -85,11 +85,11 @@ test_wrong_use_is_told(void **state)
         const char *words[WORDS_MAX];
         const char *says;
     } cases[] = {
-        {{NULL}, "test or plan is wanted"},
-        {{"show", "lines", "CONFIG", NULL}, "test or plan is wanted"},
+        {{NULL}, "expected test, plan or reset"},
+        {{"show", "lines", "CONFIG", NULL}, "expected test, plan or reset"},
         {{"test", "CONFIG", NULL}, "the name of one destination"},
         {{"test", "a", "b", "CONFIG", NULL}, "the name of one destination"},
-        {{"test", "lines", NULL}, "--config.file is wanted"},
+        {{"test", "lines", NULL}, "--config.file is required"},
         {{"test", "lines", "CONFIG", "--from=now", NULL}, "go with plan"},
         {{"test", "lines", "CONFIG", "--storage.path=x", NULL}, "go with plan"},
         {{"test", "lines", "CONFIG", "--shards=2", NULL}, "go with plan"},

@@ -85,7 +85,7 @@ claim "test: a closed port is a connection that failed" tried 1 'FAILED .*a conn
 claim "test: a host that nobody knows is told so" tried 1 'FAILED .*the name is known: resolve' unknown
 claim "test: and nothing after it is tried" bash -c "! grep -q 'a write, of nothing' '$work/said'"
 claim "test: a name that no destination has is told so, with the nearest" tried 1 "no destination 'line'; did you mean 'lines'" line
-claim "test: a wrong use is status 2" bash -c "'$firekeep' destinations test lines 2>'$work/said'; [[ \$? == 2 ]] && grep -q 'config.file is wanted' '$work/said'"
+claim "test: a wrong use is status 2" bash -c "'$firekeep' destinations test lines 2>'$work/said'; [[ \$? == 2 ]] && grep -q 'config.file is required' '$work/said'"
 
 influx_rows() { # QUERY
     quiet_curl -G "$influx/query" -u keeper:right -H 'Accept: application/csv' --data-urlencode db=metrics --data-urlencode "q=$1"
