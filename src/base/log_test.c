@@ -131,9 +131,8 @@ static void
 test_utf8_stays_as_it_is(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"gr\xc3\xb6\xc3\x9f"
-                                        "e",
-                                        "\xe6\x97\xa5\xe6\x9c\xac", "\xf0\x9f\x94\xa5"};
+    static const char *const texts[] = {"gr\303\266\303\237e", "\xe6\x97\xa5\xe6\x9c\xac",
+                                        "\xf0\x9f\x94\xa5"};
     for (unsigned i = 0; i < sizeof texts / sizeof *texts; i++) {
         char wanted[64];
         log_info("m", KV("v", texts[i]));
