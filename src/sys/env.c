@@ -173,17 +173,6 @@ file_size(struct file *file, uint64_t *ret_size, struct why *why)
 }
 
 enum err
-file_facts(struct file *file, struct file_facts *ret_facts, struct why *why)
-{
-    struct file_facts facts;
-    int result;
-    UNINTERRUPTED(result, file->env->ops->facts(file->env, file->handle, &facts));
-    if (result < 0) return fail(why, result, "stat", file->path);
-    *ret_facts = facts;
-    return OK;
-}
-
-enum err
 file_lock(struct file *file, struct why *why)
 {
     int result;
@@ -353,6 +342,17 @@ env_space(struct env *env, const char *path, uint64_t *ret_free, uint64_t *ret_t
     if (result < 0) return fail(why, result, "statvfs", path);
     *ret_free = free_bytes;
     *ret_total = total_bytes;
+    return OK;
+}
+
+enum err
+env_facts(struct env *env, const char *path, struct file_facts *ret_facts, struct why *why)
+{
+    struct file_facts facts;
+    int result;
+    UNINTERRUPTED(result, env->ops->facts(env, path, &facts));
+    if (result < 0) return fail(why, result, "stat", path);
+    *ret_facts = facts;
     return OK;
 }
 

@@ -34,8 +34,9 @@ enum file_mode {
 };
 
 /*
- * What tells one file from another that has the same name and content: a copy differs in `number`
- * and the times. Nanoseconds; since when is the file system's affair but for `modified_ns`: Unix.
+ * What tells one file or directory from another that has the same name and content: a copy differs
+ * in `number` and the times. Nanoseconds; since when is the file system's affair but for
+ * `modified_ns`: Unix.
  */
 struct file_facts {
     uint64_t number;     /* of its inode: no other file of this file system has it meanwhile */
@@ -58,7 +59,7 @@ struct env_ops {
     int (*sync)(struct env *env, int file);     /* contents and attributes */
     int (*truncate)(struct env *env, int file, uint64_t size);
     int64_t (*size)(struct env *env, int file);
-    int (*facts)(struct env *env, int file, struct file_facts *ret_facts);
+    int (*facts)(struct env *env, const char *path, struct file_facts *ret_facts);
     int (*direct)(struct env *env, int file); /* see file_make_direct(); 1: done, 0: not possible */
     /* OFD lock, no waiting: -EAGAIN if held. Shared if the file is only open for reading. */
     int (*lock)(struct env *env, int file);
@@ -137,7 +138,6 @@ MUST_CHECK enum err file_datasync(struct file *file, struct why *why);
 MUST_CHECK enum err file_sync(struct file *file, struct why *why);
 MUST_CHECK enum err file_truncate(struct file *file, uint64_t size, struct why *why);
 MUST_CHECK enum err file_size(struct file *file, uint64_t *ret_size, struct why *why);
-MUST_CHECK enum err file_facts(struct file *file, struct file_facts *ret_facts, struct why *why);
 /* ERR_AGAIN: another process holds it. Released when the file is closed. Those who have opened it
  * with FILE_READ share it; nobody else does. */
 MUST_CHECK enum err file_lock(struct file *file, struct why *why);
@@ -164,6 +164,9 @@ MUST_CHECK enum err env_listdir(struct env *env, const char *path,
 MUST_CHECK enum err env_remove_tree(struct env *env, const char *path, struct why *why);
 MUST_CHECK enum err env_space(struct env *env, const char *path, uint64_t *ret_free,
                               uint64_t *ret_total, struct why *why);
+/* Of a file or directory. */
+MUST_CHECK enum err env_facts(struct env *env, const char *path, struct file_facts *ret_facts,
+                              struct why *why);
 
 /*
  * A small file replaced as a whole: written beside (name.tmp), synced, renamed, directory synced.

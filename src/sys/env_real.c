@@ -112,29 +112,6 @@ real_size(struct env *env, int file)
     return fstat(file, &st) < 0 ? -errno : (int64_t)st.st_size;
 }
 
-static int64_t
-ns_of(const struct statx_timestamp *t)
-{
-    return (int64_t)t->tv_sec * NS_PER_S + t->tv_nsec;
-}
-
-static int
-real_facts(struct env *env, int file, struct file_facts *ret_facts)
-{
-    (void)env;
-    struct statx it = {0};
-    unsigned mask = STATX_INO | STATX_BTIME | STATX_CTIME | STATX_MTIME;
-    if (statx(file, "", AT_EMPTY_PATH, mask, &it) < 0) return -errno;
-    bool has_birth = (it.stx_mask & STATX_BTIME) != 0;
-    *ret_facts = (struct file_facts){
-        .number = it.stx_ino,
-        .born_ns = has_birth ? ns_of(&it.stx_btime) : 0,
-        .changed_ns = ns_of(&it.stx_ctime),
-        .modified_ns = ns_of(&it.stx_mtime),
-    };
-    return 0;
-}
-
 /* A lock of the open file description: unlike the older kind it is not lost when some other
  * descriptor of the same file is closed. */
 static int
@@ -252,6 +229,29 @@ real_space(struct env *env, const char *path, uint64_t *ret_free, uint64_t *ret_
     if (statvfs(path, &st) < 0) return -errno;
     *ret_free = (uint64_t)st.f_bavail * st.f_frsize; /* what root keeps for itself is not ours */
     *ret_total = (uint64_t)st.f_blocks * st.f_frsize;
+    return 0;
+}
+
+static int64_t
+ns_of(const struct statx_timestamp *t)
+{
+    return (int64_t)t->tv_sec * NS_PER_S + t->tv_nsec;
+}
+
+static int
+real_facts(struct env *env, const char *path, struct file_facts *ret_facts)
+{
+    (void)env;
+    struct statx it = {0};
+    unsigned mask = STATX_INO | STATX_BTIME | STATX_CTIME | STATX_MTIME;
+    if (statx(AT_FDCWD, path, 0, mask, &it) < 0) return -errno;
+    bool has_birth = (it.stx_mask & STATX_BTIME) != 0;
+    *ret_facts = (struct file_facts){
+        .number = it.stx_ino,
+        .born_ns = has_birth ? ns_of(&it.stx_btime) : 0,
+        .changed_ns = ns_of(&it.stx_ctime),
+        .modified_ns = ns_of(&it.stx_mtime),
+    };
     return 0;
 }
 
@@ -424,7 +424,6 @@ env_real(void)
         .sync = real_sync,
         .truncate = real_truncate,
         .size = real_size,
-        .facts = real_facts,
         .lock = real_lock,
         .rename = real_rename,
         .link = real_link,
@@ -434,6 +433,7 @@ env_real(void)
         .syncdir = real_syncdir,
         .listdir = real_listdir,
         .space = real_space,
+        .facts = real_facts,
         .realtime_ms = real_realtime_ms,
         .monotonic_ns = real_monotonic_ns,
         .random = real_random,

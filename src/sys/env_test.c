@@ -192,10 +192,8 @@ test_paths_join_with_one_slash_or_not_at_all(void **state)
 static struct file_facts
 facts_of(const char *name)
 {
-    struct file file = opened(name, FILE_READ);
     struct file_facts facts;
-    must(file_facts(&file, &facts, NULL));
-    must(file_close(&file));
+    must(env_facts(env_real(), in_dir(name), &facts, NULL));
     return facts;
 }
 
@@ -207,13 +205,17 @@ test_facts_tell_a_copy_and_stay_when_a_file_moves_with_its_directory(void **stat
     struct file file = opened("d/one", FILE_CREATE), copy = opened("copy", FILE_CREATE);
     must(file_close(&file));
     must(file_close(&copy));
-    struct file_facts before = facts_of("d/one"), other = facts_of("copy");
+    struct file_facts before = facts_of("d/one"), other = facts_of("copy"),
+                      dir_before = facts_of("d");
+    assert_int_equal(env_facts(env_real(), in_dir("none"), &other, NULL), ERR_MISSING);
     assert_true(before.number != other.number);
     assert_true(before.changed_ns > 0);
     assert_true(before.modified_ns > 0);
     must(env_rename(env_real(), in_dir("d"), in_dir("e"), NULL));
-    struct file_facts after = facts_of("e/one");
+    struct file_facts after = facts_of("e/one"), dir_after = facts_of("e");
     assert_memory_equal(&before, &after, sizeof after);
+    assert_int_equal(dir_before.number, dir_after.number);
+    assert_int_equal(dir_before.born_ns, dir_after.born_ns);
     must(env_link(env_real(), in_dir("e/one"), in_dir("e/two"), NULL));
     after = facts_of("e/one");
     assert_int_equal(after.number, before.number);

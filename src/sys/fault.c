@@ -204,11 +204,11 @@ fault_size(struct env *env, int file)
 }
 
 static int
-fault_facts(struct env *env, int file, struct file_facts *ret_facts)
+fault_facts(struct env *env, const char *path, struct file_facts *ret_facts)
 {
     struct fault_env *fe = fault_of(env);
     int failed = trip(fe, ANY_CALL);
-    return failed ? failed : fe->inner->ops->facts(fe->inner, file, ret_facts);
+    return failed ? failed : fe->inner->ops->facts(fe->inner, path, ret_facts);
 }
 
 static int

@@ -165,7 +165,7 @@ make_call(struct env *env, unsigned which, int *file)
     case 20:
         return ops->random(env, text, 4);
     case 21:
-        return ops->facts(env, *file, &facts);
+        return ops->facts(env, "d", &facts);
     default:
         return ops->thread_start(env, "t", NULL, NULL, &thread);
     }

@@ -261,14 +261,15 @@ sim_size(struct env *env, int file)
 }
 
 static int
-sim_facts(struct env *env, int file, struct file_facts *ret_facts)
+sim_facts(struct env *env, const char *path, struct file_facts *ret_facts)
 {
     struct sim_env *sim = sim_of(env);
+    struct sim_node *node;
     lock_take(&sim->lock);
-    const struct slot *slot = slot_of(sim, file);
-    if (slot != NULL) *ret_facts = slot->node->facts;
+    int result = sim_tree_find(&sim->tree, path, &node);
+    if (result == 0) *ret_facts = node->facts;
     lock_drop(&sim->lock);
-    return slot == NULL ? -EBADF : 0;
+    return result;
 }
 
 static int

@@ -2,11 +2,13 @@
  * identity.c - see identity.h.
  *
  * A witness is an empty file. IDENTITY holds the id and, of the witness, what no copy has: the
- * number of its inode, when it was born and when it was last changed. Who copies, unpacks or
- * synchronises a directory makes files that differ in at least one of them; who moves it (rename)
- * or mounts it elsewhere does not. While the log grows another witness takes turns with the first,
- * so an older copy that is written over the directory file by file finds neither its own witness
- * nor, where files that seem unchanged are left alone, an IDENTITY of its time.
+ * number of its inode and when it was born; the same of the directory, which hard links to all its
+ * files do not have. Who copies, unpacks or synchronises a directory makes files that differ in at
+ * least one of them; who moves it (rename), mounts it elsewhere or changes its owner does not.
+ * (Where a file system knows no birth, the time of the last change stands for it, and a new owner
+ * makes a new id.) While the log grows another witness takes turns with the first, so an older copy
+ * that is written over the directory file by file finds neither its own witness nor, where files
+ * that seem unchanged are left alone, an IDENTITY of its time.
  *
  *     make the other witness --> IDENTITY that names it, written beside and renamed
  *         --> remove the first
@@ -33,7 +35,7 @@ static const char NAME[] = "IDENTITY";
 static const char *const WITNESSES[] = {"WITNESS.0", "WITNESS.1"};
 static const uint8_t MAGIC[8] = {'F', 'K', 'I', 'D', 'E', 'N', 'T', 0};
 
-enum { VERSION = 1, HEADER_BYTES = 24, SIZE_BYTES = 104, PATH_BYTES = 256 };
+enum { VERSION = 1, HEADER_BYTES = 24, SIZE_BYTES = 112, PATH_BYTES = 256 };
 
 /* --- the file --------------------------------------------------------------------------------- */
 
@@ -50,8 +52,10 @@ pack(const struct identity *x, uint8_t to[SIZE_BYTES])
     store_le64(to + 48, x->witness.number);
     store_le64(to + 56, (uint64_t)x->witness.born_ns);
     store_le64(to + 64, (uint64_t)x->witness.changed_ns);
-    memcpy(to + 72, x->log_id, WAL_LOG_ID_BYTES);
-    store_le64(to + 88, x->end_pos);
+    store_le64(to + 72, x->place.number);
+    store_le64(to + 80, (uint64_t)x->place.born_ns);
+    memcpy(to + 88, x->log_id, WAL_LOG_ID_BYTES);
+    store_le64(to + 104, x->end_pos);
     uint32_t crc = crc32c(0, bytes_of(to, 20));
     store_le32(to + 20, crc32c(crc, bytes_of(to + HEADER_BYTES, SIZE_BYTES - HEADER_BYTES)));
 }
@@ -77,8 +81,10 @@ unpack(struct identity *x, struct bytes file, const char *path, struct why *why)
     x->witness.number = load_le64(at + 48);
     x->witness.born_ns = (int64_t)load_le64(at + 56);
     x->witness.changed_ns = (int64_t)load_le64(at + 64);
-    memcpy(x->log_id, at + 72, WAL_LOG_ID_BYTES);
-    x->end_pos = load_le64(at + 88);
+    x->place.number = load_le64(at + 72);
+    x->place.born_ns = (int64_t)load_le64(at + 80);
+    memcpy(x->log_id, at + 88, WAL_LOG_ID_BYTES);
+    x->end_pos = load_le64(at + 104);
     return OK;
 }
 
@@ -106,22 +112,30 @@ identity_check(struct env *env, const char *dir, struct why *why)
 
 /* --- the witness ------------------------------------------------------------------------------ */
 
-/* Whether the witness is the file that it was. */
+static bool
+know_births(const struct file_facts *was, const struct file_facts *is)
+{
+    return was->born_ns != 0 && is->born_ns != 0;
+}
+
+/* Whether witness and directory are those that they were. */
 static enum err
 look_at_witness(const struct identity *x, struct why *why)
 {
     char path[PATH_BYTES];
-    struct file file;
-    struct file_facts is, was = x->witness;
+    struct file_facts is, place, was = x->witness;
     enum err e = path_join(path, sizeof path, x->dir, WITNESSES[x->slot]);
-    if (e == OK) e = file_open(x->env, path, FILE_READ, &file, why);
+    if (e == OK) e = env_facts(x->env, path, &is, why);
+    if (e == OK) e = env_facts(x->env, x->dir, &place, why);
     if (e) return e;
-    e = file_facts(&file, &is, why);
-    err_ignore(file_close(&file), "only looked at");
-    if (e) return e;
-    bool born = was.born_ns == 0 || is.born_ns == 0 || was.born_ns == is.born_ns;
-    if (was.number == is.number && born && was.changed_ns == is.changed_ns) return OK;
-    return why_set(why, ERR_CORRUPT, "%s is another file than it was, or was touched", path);
+    bool same =
+        know_births(&was, &is) ? was.born_ns == is.born_ns : was.changed_ns == is.changed_ns;
+    if (!same || was.number != is.number) {
+        return why_set(why, ERR_CORRUPT, "%s is not the file that it was", path);
+    }
+    same = !know_births(&x->place, &place) || x->place.born_ns == place.born_ns;
+    if (same && x->place.number == place.number) return OK;
+    return why_set(why, ERR_CORRUPT, "%s is not the directory that it was", x->dir);
 }
 
 static enum err
@@ -144,9 +158,9 @@ make_witness(struct identity *x, unsigned slot, bool synced, struct file_facts *
     if (e == OK) e = file_open(x->env, path, FILE_CREATE, &file, why);
     if (e) return e;
     if (synced) e = file_sync(&file, why);
-    if (e == OK) e = file_facts(&file, ret_facts, why);
     enum err closed = file_close(&file);
-    return e ? e : closed;
+    if (e == OK) e = closed;
+    return e ? e : env_facts(x->env, path, ret_facts, why);
 }
 
 /* As env_write_whole(), but that the name may be durable later: what was there before is as good.
@@ -174,6 +188,7 @@ renew(struct identity *x, bool synced, struct why *why)
     struct identity next = *x;
     next.slot = x->slot ^ 1;
     enum err e = make_witness(x, next.slot, synced, &next.witness, why);
+    if (e == OK) e = env_facts(x->env, x->dir, &next.place, why);
     if (e) return e;
     pack(&next, bytes);
     struct bytes content = bytes_of(bytes, sizeof bytes);

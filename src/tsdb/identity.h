@@ -33,6 +33,7 @@ struct identity {
     uint64_t end_pos;                 /* of the log, as told last */
     unsigned slot;                    /* of the witness */
     struct file_facts witness;        /* as it was made */
+    struct file_facts place;          /* of the directory */
     int64_t renewed_ns;
 };
 

@@ -251,6 +251,27 @@ test_hard_links_to_a_directory_are_a_copy(void **state)
     }
 }
 
+/* A new owner, other permissions: only the time of the last change is another one. */
+static void
+test_a_directory_that_was_touched_is_the_same(void **state)
+{
+    (void)state;
+    struct rig rig;
+    uint8_t id[IDENTITY_BYTES];
+    rig_init(&rig, 1);
+    expect_finding(&rig, "db", 100, IDENTITY_FIRST);
+    keep_id(&rig, id);
+    for (unsigned i = 0; i < FILE_COUNT; i++) {
+        char path[64];
+        must(path_join(path, sizeof path, "db", FILES[i]));
+        if (env_link(rig.env, path, "db/other", NULL) != OK) continue;
+        must(env_unlink(rig.env, "db/other", NULL));
+    }
+    expect_finding(&rig, "db", 100, IDENTITY_SAME);
+    assert_true(has_id(&rig, id));
+    rig_fini(&rig);
+}
+
 static void
 test_a_damaged_identity_is_not_believed_and_a_newer_one_is_left_alone(void **state)
 {
@@ -391,6 +412,7 @@ main(void)
         cmocka_unit_test(test_an_older_copy_written_over_the_directory_is_recognised),
         cmocka_unit_test(test_a_log_that_is_older_or_another_one_is_recognised),
         cmocka_unit_test(test_hard_links_to_a_directory_are_a_copy),
+        cmocka_unit_test(test_a_directory_that_was_touched_is_the_same),
         cmocka_unit_test(test_a_damaged_identity_is_not_believed_and_a_newer_one_is_left_alone),
         cmocka_unit_test(test_after_a_crash_at_any_call_no_older_copy_has_the_id),
         cmocka_unit_test(test_a_renewal_that_fails_leaves_the_directory_known),

@@ -232,7 +232,7 @@ are_only_read() { # DIRECTORY
 }
 
 move_away() {
-    stop server && mv "$dir" "$work/moved" && dir=$work/moved && serve
+    stop server && mv "$dir" "$work/moved" && dir=$work/moved && chmod -R g+w "$dir" && serve
 }
 
 is_alone() { # the warning is not in the log
@@ -245,7 +245,7 @@ claim "moved: 500 samples are delivered" delivers 1
 claim "moved: after SIGKILL it goes on" restart
 claim "moved: 500 more are delivered" delivers 2
 rm -rf "$work/moved"
-claim "moved: the directory is moved" move_away
+claim "moved: the directory is moved, and its permissions are changed" move_away
 claim "moved: 500 more are delivered" delivers 3
 claim "moved: all have names of one id" [ "$(ids | wc -l)" == 1 ]
 claim "moved: nothing was said" is_alone

@@ -33,9 +33,11 @@ def main(directory):
     with open(path, "rb") as file:
         content = bytearray(file.read())
     slot = struct.unpack_from("<Q", content, 40)[0]
-    told = subprocess.run(["stat", "-c", "%i %.9W %.9Z", f"{directory}/WITNESS.{slot}"], stdout=subprocess.PIPE, check=True, text=True)
-    number, born, changed = told.stdout.split()
-    struct.pack_into("<Qqq", content, 48, int(number), nanoseconds(born), nanoseconds(changed))
+    told = subprocess.run(
+        ["stat", "-c", "%i %.9W %.9Z", f"{directory}/WITNESS.{slot}", directory], stdout=subprocess.PIPE, check=True, text=True
+    )
+    number, born, changed, dir_number, dir_born, _ = told.stdout.split()
+    struct.pack_into("<QqqQq", content, 48, int(number), nanoseconds(born), nanoseconds(changed), int(dir_number), nanoseconds(dir_born))
     struct.pack_into("<I", content, 20, crc32c(content[:20] + content[24:]))
     with open(path, "r+b") as file:
         file.write(content)
