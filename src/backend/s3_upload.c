@@ -306,6 +306,18 @@ take_look(struct s3_upload *u, const struct http_call_answer *answer, struct wri
     }
 }
 
+/* Whether it says so, by its status or, where that was sent before the parts were put together, by
+ * its code. */
+static bool
+says(const struct http_call_answer *answer, unsigned status, const char *code)
+{
+    struct aws_error error;
+    if (answer->failure != HTTP_CALL_ANSWERED) return false;
+    if (answer->status == status) return true;
+    aws_xml_error(answer, &error);
+    return strcmp(error.code, code) == 0;
+}
+
 /* Whether the answer is about `only_new`. */
 static bool
 take_condition(struct s3_upload *u, const struct http_call_answer *answer,
@@ -313,26 +325,24 @@ take_condition(struct s3_upload *u, const struct http_call_answer *answer,
 {
     bool in_parts = u->phase == S3_UPLOAD_COMPLETE;
     if (!u->how.only_new || !(in_parts || u->phase == S3_UPLOAD_PUT)) return false;
-    if (answer->failure != HTTP_CALL_ANSWERED) return false;
-    switch (answer->status) {
-    case 412:
+    if (says(answer, 412, "PreconditionFailed")) {
         u->refused = true;
         u->leftover |= in_parts;
         u->id[0] = 0;
         lead_on(u, S3_UPLOAD_COMPARE, judged);
         return true;
-    case 501:
+    }
+    if (says(answer, 501, "NotImplemented")) {
         u->how.only_new = false;
         lead_on(u, u->phase, judged);
         return true;
-    case 409: /* "re-initiate the multipart upload and re-upload each part" */
-        if (!in_parts || judged->verdict != VERDICT_RETRY) return false;
-        u->leftover = true;
-        begin_anew(u);
-        return true;
-    default:
-        return false;
     }
+    /* "re-initiate the multipart upload and re-upload each part" */
+    if (!in_parts || !says(answer, 409, "ConditionalRequestConflict")) return false;
+    u->leftover = true;
+    begin_anew(u);
+    step_done(judged, VERDICT_RETRY, "conflict", "another request concerns the same name");
+    return true;
 }
 
 void

@@ -315,8 +315,15 @@ test_an_upload_in_parts_is_given_up_when_its_name_is_taken(void **state)
     take(VERDICT_DELIVERED, 200, "", "\"e\"");
     struct writer_step step = take(VERDICT_RETRY, 409, "", "");
     assert_int_equal(step.verdict, VERDICT_RETRY);
+    assert_string_equal(step.reason, "conflict");
     assert_int_equal(upload.phase, S3_UPLOAD_CREATE);
     assert_true(upload.leftover);
+    /* The status was sent before anybody looked. */
+    created("x");
+    take(VERDICT_DELIVERED, 200, "", "\"e\"");
+    take(VERDICT_DELIVERED, 200, "", "\"e\"");
+    take(VERDICT_RETRY, 200, "<Error><Code>PreconditionFailed</Code></Error>", "");
+    assert_int_equal(upload.phase, S3_UPLOAD_COMPARE);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
