@@ -508,9 +508,14 @@ file_leave(struct spool *s, struct spool_file *f, uint64_t size, struct why *why
     f->file = FILE_CLOSED;
     f->marked_size = 0;
     enum err e = file_make(s, f, env_realtime_ms(s->options.env), path, why);
+    bool made = e == OK;
     if (e == OK) e = copy_bytes(s, &old, &f->file, f->size, why);
     if (e == OK) e = env_syncdir(s->options.env, f->dir, why);
     err_ignore(file_close(&old), "only read");
+    if (e && made) {
+        err_ignore(file_close(&f->file), "it goes");
+        err_ignore(env_unlink(s->options.env, path, NULL), "removed as one begun before a crash");
+    }
     if (e) return e;
     log_warn("file: the storage directory is a copy, or was put back to an older state, since this "
              "file was begun: the file is kept, what is known of it goes on in a new one",
