@@ -1,16 +1,22 @@
 /* s3_kept.c - see s3_kept.h. Format: docs/format/relay.md, docs/destinations/s3.md. */
 #include "backend/s3_kept.h"
 
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "backend/s3_index.h"
+#include "backend/s3_saved.h"
 
 struct looking {
     const struct kept_options *o;
     const char *name; /* of the directory */
     char dir[256];
     uint64_t files;
+    const struct s3_object *pending; /* of the objects: what waits for its upload; NULL: nothing */
+    bool has_digest;                 /* it has checksums */
+    bool met;                        /* its file is there */
     enum err (*look)(struct looking *l, const char *name, const char *path, struct why *why);
     struct why *why;
 };
@@ -55,22 +61,50 @@ look(struct looking *l, uint64_t *ret_files)
 
 /* --- objects ---------------------------------------------------------------------------------- */
 
+/* Its bytes are in the log until it is delivered, so it is made again: a finding, and no loss. */
+static void
+say_object(const struct looking *l, bool is_pending, const char *name, enum err e)
+{
+    bool damaged = e == ERR_CORRUPT || (e == ERR_MISSING && is_pending);
+    if (damaged && is_pending)
+        say(l, KEPT_DAMAGED, name, "damaged; it is made again from the log or the store");
+    else if (damaged)
+        say(l, KEPT_HARMLESS, name, "damaged, not needed any more: removed at the next start");
+}
+
 static enum err
 look_at_object(struct looking *l, const char *name, const char *path, struct why *why)
 {
-    (void)path;
-    (void)why;
+    struct why reason = {""};
     if (strspn(name, "0123456789") != strlen(name)) {
         say(l, KEPT_UNKNOWN, name, "unknown, not of Firekeep: removed at the next start");
+        return OK;
     }
-    return OK;
+    bool is_pending = l->pending != NULL && strtoull(name, NULL, 10) == l->pending->number;
+    l->met |= is_pending;
+    if (is_pending && !l->has_digest) return OK; /* of an earlier version: nobody can tell */
+    enum err e =
+        s3_object_examine(l->o->env, l->o->memory, path, is_pending ? l->pending : NULL, &reason);
+    say_object(l, is_pending, name, e);
+    /* One without checksums was being filled. */
+    return e == ERR_CORRUPT || e == ERR_MISSING ? OK : e ? why_set(why, e, "%s", reason.text) : OK;
 }
 
 enum err
 s3_objects_examine(const struct kept_options *options, uint64_t *ret_files, struct why *why)
 {
+    struct s3_saved saved;
     struct looking l = {.o = options, .name = "objects", .look = look_at_object, .why = why};
-    return look(&l, ret_files);
+    if (options->has_saved && s3_saved_get(options->saved, &saved) && saved.is_pending) {
+        l.pending = &saved.object;
+        l.has_digest = saved.has_digest;
+    }
+    enum err e = look(&l, ret_files);
+    if (e || l.pending == NULL || l.met) return e;
+    char name[24];
+    snprintf(name, sizeof name, "%010" PRIu64, l.pending->number);
+    say(&l, KEPT_DAMAGED, name, "missing; it is made again from the log or the store");
+    return OK;
 }
 
 /* --- indexes ---------------------------------------------------------------------------------- */

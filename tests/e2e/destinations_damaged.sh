@@ -13,6 +13,7 @@ work=${SCRATCH:?}
 mapfile -t ports < <(free_ports 2)
 url=http://127.0.0.1:${ports[0]}
 s3=http://127.0.0.1:${ports[1]}
+firekeep=build/firekeep
 dir=$work/data
 objects=$dir/relay/bucket/objects
 
@@ -120,6 +121,11 @@ has_all() { # NAME
     "$TOOLS/rrcompare" "$work/$1.rw" "$work/arrived.rw" "${whole[@]}"
 }
 
+names_damage() {
+    "$firekeep" verify "$dir" >"$work/said" 2>&1 && return 1
+    grep "damaged: $objects/[0-9]*: damaged; it is made again" "$work/said"
+}
+
 told_damage() {
     grep 'level=error' "$work/server.log" | grep 'msg="s3: an object that was not yet delivered is .*damaged on the disk'
 }
@@ -160,7 +166,9 @@ for where in 100 -50 -30 -10; do
     claim "$test: 2000 samples are acknowledged" is_acknowledged "$work/small.rw"
     claim "$test: an object of them waits" within 20 waits
     crash server
+    claim "$test: verify finds nothing wrong" "$firekeep" verify "$dir"
     claim "$test: a bit of it is flipped" flip_object "$where"
+    claim "$test: verify names it" names_damage
     claim "$test: the bucket comes" start_bucket
     claim "$test: it starts again" serve
     claim "$test: all is delivered, and the account is right" settles 2000
