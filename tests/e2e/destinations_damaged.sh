@@ -34,9 +34,11 @@ fault() { # OPERATION KIND TIMES
     quiet_curl -o "$work/answer" -X POST "$s3/-/fault" -d "{\"operation\": \"$1\", \"kind\": \"$2\", \"times\": $3}"
 }
 
+roll_age=1s
+
 configure() { # COMPRESSION
     printf '%s\n' 'destinations:' '  - name: bucket' '    type: s3' "    endpoint: $s3" '    region: eu-west-1' \
-        '    bucket: metrics' '    prefix: m/' '    path_style: true' "    compression: $1" '    roll_age: 1s' \
+        '    bucket: metrics' '    prefix: m/' '    path_style: true' "    compression: $1" "    roll_age: $roll_age" \
         '    access_key: KEY' '    secret_key: SECRET' '    retry: {min_backoff: 20ms, max_backoff: 300ms}' | write_config
 }
 
@@ -178,6 +180,7 @@ done
 
 # --- an object of several parts ---------------------------------------------------------------------
 
+roll_age=6s # all of them in one
 : >"$work/server.log"
 claim "parts: starts without a bucket" begin none
 claim "parts: 60,000 samples are acknowledged" is_acknowledged "$work/large.rw"
@@ -188,6 +191,8 @@ claim "parts: the bucket comes" start_bucket
 claim "parts: all is delivered, and the account is right" settles 60000
 claim "parts: the bucket has all samples" has_all large
 claim "parts: the log says that it was damaged" told_damage
+
+roll_age=1s
 
 # --- on the way -------------------------------------------------------------------------------------
 
