@@ -9,14 +9,15 @@
 #include "backend/s3_index.h"
 #include "backend/s3_saved.h"
 
+enum { INDEX_FILE_BYTES_MAX = S3_INDEX_BYTES_MAX + 4096 };
+
 struct looking {
     const struct kept_options *o;
     const char *name; /* of the directory */
     char dir[256];
     uint64_t files;
-    const struct s3_object *pending; /* of the objects: what waits for its upload; NULL: nothing */
-    bool has_digest;                 /* it has checksums */
-    bool met;                        /* its file is there */
+    struct s3_saved saved; /* for objects */
+    bool pending_seen;
     enum err (*look)(struct looking *l, const char *name, const char *path, struct why *why);
     struct why *why;
 };
@@ -61,49 +62,54 @@ look(struct looking *l, uint64_t *ret_files)
 
 /* --- objects ---------------------------------------------------------------------------------- */
 
-/* Its bytes are in the log until it is delivered, so it is made again: a finding, and no loss. */
-static void
-say_object(const struct looking *l, bool is_pending, const char *name, enum err e)
+static const char MADE_AGAIN[] = "the object is made again from log or store";
+
+/* The number of an object's file; 0: it is none. */
+static uint64_t
+object_number(const char *name)
 {
-    bool damaged = e == ERR_CORRUPT || (e == ERR_MISSING && is_pending);
-    if (damaged && is_pending)
-        say(l, KEPT_DAMAGED, name, "damaged; it is made again from the log or the store");
-    else if (damaged)
-        say(l, KEPT_HARMLESS, name, "damaged, not needed any more: removed at the next start");
+    enum { DIGITS = 10 };
+    bool digits = strlen(name) == DIGITS && strspn(name, "0123456789") == DIGITS;
+    return digits ? strtoull(name, NULL, 10) : 0;
 }
 
 static enum err
 look_at_object(struct looking *l, const char *name, const char *path, struct why *why)
 {
     struct why reason = {""};
-    if (strspn(name, "0123456789") != strlen(name)) {
+    char text[400];
+    uint64_t number = object_number(name);
+    bool pending = l->saved.is_pending && l->saved.object.number == number;
+    if (number == 0) {
         say(l, KEPT_UNKNOWN, name, "unknown, not of Firekeep: removed at the next start");
         return OK;
     }
-    bool is_pending = l->pending != NULL && strtoull(name, NULL, 10) == l->pending->number;
-    l->met |= is_pending;
-    if (is_pending && !l->has_digest) return OK; /* of an earlier version: nobody can tell */
-    enum err e =
-        s3_object_examine(l->o->env, l->o->memory, path, is_pending ? l->pending : NULL, &reason);
-    say_object(l, is_pending, name, e);
-    /* One without checksums was being filled. */
-    return e == ERR_CORRUPT || e == ERR_MISSING ? OK : e ? why_set(why, e, "%s", reason.text) : OK;
+    l->pending_seen |= pending;
+    if (pending && !l->saved.has_digest) return OK; /* of a version without checksums */
+    enum err e = s3_object_examine(l->o->env, l->o->memory, path, pending ? &l->saved.object : NULL,
+                                   &reason);
+    if (e == ERR_MISSING && !pending) {
+        say(l, KEPT_HARMLESS, name, "was being filled, harmless: it is made again");
+        return OK;
+    }
+    if (e == ERR_NOMEM || e == ERR_IO) return why_set(why, e, "%s", reason.text);
+    if (e == OK) return OK;
+    snprintf(text, sizeof text, "%s; %s", reason.text, MADE_AGAIN);
+    l->o->say(l->o->context, KEPT_DAMAGED, text);
+    return OK;
 }
 
 enum err
 s3_objects_examine(const struct kept_options *options, uint64_t *ret_files, struct why *why)
 {
-    struct s3_saved saved;
     struct looking l = {.o = options, .name = "objects", .look = look_at_object, .why = why};
-    if (options->has_saved && s3_saved_get(options->saved, &saved) && saved.is_pending) {
-        l.pending = &saved.object;
-        l.has_digest = saved.has_digest;
-    }
+    if (!options->has_saved || !s3_saved_get(options->saved, &l.saved)) l.saved.is_pending = false;
     enum err e = look(&l, ret_files);
-    if (e || l.pending == NULL || l.met) return e;
-    char name[24];
-    snprintf(name, sizeof name, "%010" PRIu64, l.pending->number);
-    say(&l, KEPT_DAMAGED, name, "missing; it is made again from the log or the store");
+    if (e || !l.saved.is_pending || l.pending_seen) return e;
+    char name[24], text[64];
+    snprintf(name, sizeof name, "%010" PRIu64, l.saved.object.number);
+    snprintf(text, sizeof text, "is missing; %s", MADE_AGAIN);
+    say(&l, KEPT_DAMAGED, name, text);
     return OK;
 }
 
@@ -117,7 +123,7 @@ read_file(struct env *env, const char *path, struct buf *to, struct why *why)
     enum err e = file_open(env, path, FILE_READ, &file, why);
     if (e) return e;
     e = file_size(&file, &size, why);
-    if (e == OK && size > S3_INDEX_BYTES_MAX) e = ERR_CORRUPT;
+    if (e == OK && size > INDEX_FILE_BYTES_MAX) e = ERR_CORRUPT;
     if (e == OK && !buf_reserve(to, (size_t)size)) e = why_set(why, ERR_NOMEM, "%s", path);
     if (e == OK) e = file_read_at(&file, to->at, (size_t)size, 0, why);
     if (e == OK) to->size = (size_t)size;
@@ -129,20 +135,20 @@ static enum err
 look_at_index(struct looking *l, const char *name, const char *path, struct why *why)
 {
     struct s3_index index;
-    struct buf text;
+    struct buf file;
+    struct bytes text;
     size_t size = strlen(name);
     if (size < 5 || strcmp(name + size - 5, ".json") != 0) {
         say(l, KEPT_UNKNOWN, name, "unknown, not of Firekeep: left alone");
         return OK;
     }
     s3_index_init(&index, l->o->memory);
-    buf_init(&text, l->o->memory, S3_INDEX_BYTES_MAX);
-    enum err e = read_file(l->o->env, path, &text, why);
-    struct bytes json;
-    if (e == OK) e = s3_index_file_text(buf_bytes(&text), &json);
-    if (e == OK) e = s3_index_parse(&index, json);
+    buf_init(&file, l->o->memory, INDEX_FILE_BYTES_MAX);
+    enum err e = read_file(l->o->env, path, &file, why);
+    if (e == OK) e = s3_index_file_text(buf_bytes(&file), &text);
+    if (e == OK) e = s3_index_parse(&index, text);
     s3_index_fini(&index);
-    buf_fini(&text);
+    buf_fini(&file);
     if (e == ERR_NOMEM || e == ERR_IO) return e;
     if (e) {
         say(l, KEPT_DAMAGED, name,
