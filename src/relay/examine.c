@@ -216,20 +216,13 @@ log_cursor(const struct relay_state *s)
     return s->cursor;
 }
 
-/* Of items before the cursor. */
-static uint64_t
-taken_before(const struct relay_state *s, enum item_kind kind)
-{
-    return fates_settled(&s->fates, kind) + s->letters.replaying[kind];
-}
-
 /* It begins at a position also where nothing was ever written. */
 static void
 examine_place_of_nothing(struct examining *x)
 {
     uint64_t taken = 0;
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        taken += taken_before(&x->state, (enum item_kind)kind);
+        taken += x->state.taken[kind];
     }
     if (taken == 0) return;
     tell_wrong(x,
@@ -376,7 +369,7 @@ relay_equation_of(const struct relay_state *s, const struct letters_found *f,
 {
     const uint64_t *fates = s->fates.count[kind];
     struct relay_equation q = {
-        .taken = taken_before(s, kind) + a->taken[kind],
+        .taken = s->taken[kind] + a->taken[kind],
         .delivered = fates[FATE_DELIVERED] + a->delivered[kind],
         .dead_lettered = a->dead_lettered[kind],
         .dropped = fates_dropped(&s->fates, kind) + a->dropped[kind] + a->dropped_full[kind] +

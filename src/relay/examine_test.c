@@ -160,6 +160,49 @@ test_nothing_is_wrong_while_the_store_is_read(void **state)
     assert_true(filling > 10);
 }
 
+/* Letters on both sides of what the store has, and of the time from which it is given again. */
+static void
+test_nothing_is_wrong_while_all_is_given_again(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    for (unsigned turns = 1; turns < 400; turns = 2 * turns + 1) {
+        world_init(w, 55);
+        w->names_nobody = w->may_repeat = w->drops = true;
+        relay_must_open(w);
+        log_some(w, 900, 10);
+        machine_flush(&w->m);
+        log_some(w, 900, 10);
+        turn_until_settled(w);
+        turn(w, 60);
+        must(relay_replay(w->relay, sent_ms(1200), &w->m.why));
+        w->moods.retry = 50;
+        turn(w, turns);
+        rest(w, false);
+        expect_well(w, true);
+        wake(w);
+        w->moods.retry = 0;
+        turn_until_settled(w);
+        turn(w, 60);
+        rest(w, true);
+        expect_well(w, true);
+        wake(w);
+        assert_int_equal(status_of(w).difference[ITEM_FLOAT], 0);
+        world_fini(w);
+    }
+}
+
+static void
+check_waits(struct world *w, uint64_t queued)
+{
+    char text[64];
+    struct said said;
+    must(examine(w, w->m.env, true, &said));
+    assert_int_equal(said.report.wrong, 0);
+    snprintf(text, sizeof text, "balanced; %llu wait in the log", (unsigned long long)queued);
+    if (strstr(said.text, text) == NULL) fail_msg("no \"%s\" in %s", text, said.text);
+}
+
 /* What waits in the log is counted as the destination has counted it. */
 static void
 test_what_waits_is_counted_for_the_selection(void **state)
@@ -168,8 +211,6 @@ test_what_waits_is_counted_for_the_selection(void **state)
     struct world *w = &the_world;
     static const char *selectors[] = {"m1", "{__name__=\"m2\"}"};
     for (uint64_t seed = 60; seed < 66; seed++) {
-        char text[64];
-        struct said said;
         world_init(w, seed);
         if (seed % 2 == 0) w->settings.select = (struct text_list){selectors, 2};
         relay_must_open(w);
@@ -189,13 +230,52 @@ test_what_waits_is_counted_for_the_selection(void **state)
         uint64_t queued = status_of(w).fates.count[ITEM_FLOAT][FATE_OPEN];
         assert_true(queued > 500);
         rest(w, false);
-        must(examine(w, w->m.env, true, &said));
-        assert_int_equal(said.report.wrong, 0);
-        snprintf(text, sizeof text, "balanced; %llu wait in the log", (unsigned long long)queued);
-        if (strstr(said.text, text) == NULL) fail_msg("no \"%s\" in %s", text, said.text);
+        check_waits(w, queued);
         wake(w);
         world_fini(w);
     }
+}
+
+static void
+test_of_a_record_that_is_half_settled_the_rest_waits(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 66);
+    w->settings.concurrency = 1;
+    w->settings.batch.max_samples = 64;
+    relay_must_open(w);
+    log_some(w, 500, 0);
+    while (status_of(w).fates.count[ITEM_FLOAT][FATE_DELIVERED] < 100) {
+        turn(w, 1);
+        w->moods.retry = 60;
+    }
+    uint64_t queued = status_of(w).fates.count[ITEM_FLOAT][FATE_OPEN];
+    assert_in_range(queued, 1, 400);
+    w->moods.retry = 100;
+    rest(w, false);
+    check_waits(w, queued);
+    wake(w);
+    world_fini(w);
+}
+
+static void
+test_what_is_older_than_a_destination_wants_does_not_wait(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 67);
+    log_some(w, 500, 0);
+    w->settings.start = START_TIME;
+    w->settings.start_ms = sent_ms(300);
+    w->settings.paused = true;
+    relay_must_open(w);
+    log_some(w, 50, 0);
+    turn(w, 5);
+    rest(w, false);
+    check_waits(w, 250);
+    wake(w);
+    world_fini(w);
 }
 
 static void
@@ -361,6 +441,11 @@ lose_a_letter_in_the_account(struct relay_state *s)
     s->fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED]--;
 }
 static void
+take_one_more(struct relay_state *s)
+{
+    s->taken[ITEM_FLOAT]++;
+}
+static void
 go_ahead_of_the_log(struct relay_state *s)
 {
     s->cursor.pos += 1 << 30;
@@ -428,6 +513,7 @@ test_a_state_that_does_not_fit_is_found(void **state)
         const char *text;
     } cases[] = {
         {lose_a_letter_in_the_account, false, 1, "DOES NOT BALANCE"},
+        {take_one_more, false, 1, "DOES NOT BALANCE"},
         {go_ahead_of_the_log, false, 1, "is behind the end of the log"},
         {go_into_a_record, false, 1, "no record of the log begins or ends at position"},
         {go_before_the_log, false, 1, "is no longer in the log"},
@@ -499,7 +585,10 @@ main(void)
     const struct CMUnitTest tests[] = {
         claim(test_nothing_is_wrong_whatever_a_destination_goes_through),
         claim(test_nothing_is_wrong_while_the_store_is_read),
+        claim(test_nothing_is_wrong_while_all_is_given_again),
         claim(test_what_waits_is_counted_for_the_selection),
+        claim(test_of_a_record_that_is_half_settled_the_rest_waits),
+        claim(test_what_is_older_than_a_destination_wants_does_not_wait),
         claim(test_where_no_destination_ever_was_nothing_is_wrong),
         claim(test_each_changed_byte_of_each_file_is_found),
         claim(test_files_of_nobody_and_those_never_finished_are_named),

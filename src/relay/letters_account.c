@@ -63,8 +63,8 @@ count_account(struct relay *r, const struct letters_account *a)
         count[FATE_DROPPED + DROP_BY_OPERATOR] += a->dropped[kind];
         count[FATE_DROPPED + DROP_DEAD_LETTERS_FULL] += a->dropped_full[kind];
         count[FATE_DROPPED + DROP_DAMAGED] += a->lost[kind];
-        r->base_taken[kind] += a->back[kind];
-        r->taken[kind] += a->back[kind];
+        r->base_taken[kind] += a->taken[kind];
+        r->taken[kind] += a->taken[kind];
     }
     r->dirty |= a->differs;
 }
