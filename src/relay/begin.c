@@ -6,6 +6,7 @@
 #include <inttypes.h>
 
 #include "base/log.h"
+#include "relay/letters_found.h"
 #include "relay/relay_private.h"
 #include "relay/reset.h"
 
@@ -89,7 +90,7 @@ begin_anew(struct relay *r, const struct reset *reset, bool knows_previous)
 
 /* Letters that do not come by again. */
 struct letters_before {
-    struct relay_cursor cursor;
+    const struct relay_state *state;
     uint64_t count[ITEM_KIND_COUNT];
 };
 
@@ -98,9 +99,7 @@ count_letter(void *context, const struct dead_letter *letter, enum dead_letter_s
 {
     (void)state;
     struct letters_before *x = context;
-    const struct relay_cursor *c = &x->cursor;
-    bool before = letter->pos < c->pos || (letter->pos == c->pos && letter->index < c->index);
-    if (before) x->count[letter->item.kind]++;
+    if (letters_count_has(x->state, letter)) x->count[letter->item.kind]++;
     return OK;
 }
 
@@ -109,7 +108,7 @@ static enum err
 count_letters(struct relay *r, struct why *why)
 {
     struct relay_state *s = &r->state;
-    struct letters_before before = {.cursor = s->cursor};
+    struct letters_before before = {.state = s};
     enum err e = dead_letters_each(r->options.env, r->dir, r->options.memory, count_letter, &before,
                                    NULL, why);
     if (e && e != ERR_MISSING) return e;

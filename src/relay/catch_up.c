@@ -112,33 +112,17 @@ leave_log(struct relay *r)
 }
 
 /* Letters of what comes by again in the log: they are counted again then. */
-struct letters_again {
-    const struct relay *relay;
-    uint64_t to_pos;
-    uint64_t count[ITEM_KIND_COUNT];
-};
-
 static enum err
-count_letter(void *context, const struct dead_letter *letter, enum dead_letter_state state)
+uncount_letters(struct relay *r, struct relay_state *next, struct why *why)
 {
-    struct letters_again *x = context;
-    bool in_log = letter->pos >= x->to_pos && !is_fill_pos(letter->pos);
-    bool again = in_log && letter->item.t_ms >= x->relay->replays_from_ms;
-    if (again && state == DEAD_LETTER_KEPT) x->count[letter->item.kind]++;
-    return OK;
-}
-
-static enum err
-uncount_letters(struct relay *r, uint64_t to_pos, struct relay_state *state, struct why *why)
-{
-    struct letters_again again = {.relay = r, .to_pos = to_pos};
-    enum err e = dead_letters_each(r->options.env, r->dir, r->options.memory, count_letter, &again,
-                                   NULL, why);
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        state->fates.count[kind][FATE_DEAD_LETTERED] -= again.count[kind];
-        state->taken[kind] -= again.count[kind];
+    uint64_t kept[ITEM_KIND_COUNT], replaying[ITEM_KIND_COUNT];
+    enum err e = dead_letters_count_again(r->letters, next, kept, replaying, why);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT && e == OK; kind++) {
+        next->fates.count[kind][FATE_DEAD_LETTERED] -= kept[kind];
+        next->letters.replaying[kind] -= replaying[kind];
+        next->taken[kind] -= kept[kind] + replaying[kind];
     }
-    return e == ERR_MISSING ? OK : e;
+    return e;
 }
 
 /* All that is stored from a time on, once more; what is older is not wanted before the cursor. */
@@ -150,14 +134,8 @@ give_again(struct relay *r)
     uint64_t to_pos = catch_up_end(r, 0);
     /* If more was stored meanwhile: it is to be taken first. */
     if (e == OK && to_pos > r->state.cursor.pos) return;
-    struct relay_state next = r->state;
     if (e == OK) e = take_letters_back(r, &why);
-    if (e == OK) e = uncount_letters(r, to_pos, &next, &why);
-    if (e) {
-        relay_note_failure(r, "a replay", "state", why.text);
-        relay_run_again(r);
-        return;
-    }
+    struct relay_state next = r->state;
     next.begin_ms = r->replays_from_ms;
     next.begin_pos = next.cursor.pos;
     next.fill = (struct relay_fill){
@@ -166,6 +144,12 @@ give_again(struct relay *r)
         .since_ms = env_realtime_ms(r->options.env),
     };
     next.cursor = (struct relay_cursor){.pos = fill_first_pos(++next.fill_count)};
+    if (e == OK) e = uncount_letters(r, &next, &why);
+    if (e) {
+        relay_note_failure(r, "a replay", "state", why.text);
+        relay_run_again(r);
+        return;
+    }
     begin_with(r, &next);
     r->replays = !r->state.fill.active; /* it could not begin: again later */
     if (r->replays) return;
@@ -254,7 +238,8 @@ void
 catch_up(struct relay *r)
 {
     keep_apart(r);
-    bool stored = r->options.tsdb != NULL, due = r->gone || r->restart || r->hole_pos > 0 || r->reload_pos > 0;
+    bool stored = r->options.tsdb != NULL,
+         due = r->gone || r->restart || r->hole_pos > 0 || r->reload_pos > 0;
     if (r->fill != NULL && !r->restart) {
         go_on_filling(r);
         return;

@@ -333,9 +333,11 @@ note_known(void *context, const struct letter_volume *volume, const struct lette
 {
     struct dead_letters *dl = context;
     const struct dead_letter *letter = &entry->letter;
+    const struct relay_state *state = dl->options.state;
     bool before = letter->pos < dl->cursor_pos ||
                   (letter->pos == dl->cursor_pos && letter->index < dl->cursor_index);
     before |= is_fill_pos(letter->pos) && !is_fill_pos(dl->cursor_pos); /* of one that is over */
+    if (state != NULL) before = letters_count_has(state, letter);
     if (before || dl->known.count >= KNOWN_MAX) return OK;
     struct letter_slot slot = {
         letter->pos, letter->index, (uint32_t)entry->offset, {volume->number, entry->number}};
@@ -418,7 +420,6 @@ dead_letters_open(const struct dead_letters_options *options, uint64_t cursor_po
     if (dl == NULL) return why_set(why, ERR_NOMEM, "no memory for dead letters");
     struct letter_reading reading = {options->state, note_known, dl};
     dl->options = *options;
-    dl->options.state = NULL;
     dl->file_bytes_max = file_bytes_of(options->max_bytes);
     dl->cursor_pos = cursor_pos;
     dl->cursor_index = cursor_index;
@@ -441,6 +442,7 @@ dead_letters_open(const struct dead_letters_options *options, uint64_t cursor_po
     if (e == OK) e = load_tail(dl, why);
     if (e) goto out;
     compare_with_state(dl, options->state);
+    dl->options.state = NULL;
 
     *ret_letters = dl;
     dl = NULL;
@@ -500,11 +502,11 @@ dead_letters_revoke(struct dead_letters *dl, uint64_t pos, uint32_t index, struc
 }
 
 enum err
-dead_letters_revoke_known(struct dead_letters *dl, uint64_t from_pos, struct why *why)
+dead_letters_revoke_known(struct dead_letters *dl, struct why *why)
 {
     for (size_t i = 0; i < dl->known.capacity; i++) {
         const struct letter_slot *slot = &dl->known.slots[i];
-        if (slot->place.file == 0 || slot->pos < from_pos) continue;
+        if (slot->place.file == 0) continue;
         if (state_at(dl, slot->place) == LETTER_GONE) continue;
         enum err e = put_mark(dl, MARK_REVOKED, slot->place, why);
         if (e) return e;
@@ -999,6 +1001,34 @@ drop_oldest(struct dead_letters *dl, int64_t now_ms, struct dead_letters_moved *
         if (e == OK) e = drop_volume(dl, at, moved, why);
     }
     return e == OK ? flush(dl, why) : e;
+}
+
+/* --- another state ---------------------------------------------------------------------------- */
+
+enum err
+dead_letters_count_again(struct dead_letters *dl, const struct relay_state *next,
+                         uint64_t ret_kept[ITEM_KIND_COUNT],
+                         uint64_t ret_replaying[ITEM_KIND_COUNT], struct why *why)
+{
+    uint64_t counts[LETTER_STATE_COUNT][ITEM_KIND_COUNT] = {{0}};
+    enum err e = flush(dl, why);
+    for (uint32_t i = 0; i < dl->index.count && e == OK; i++) {
+        struct letter_volume *v = &dl->index.volumes[i];
+        const struct letter_entry *entry;
+        if (letter_volume_live(v) > 0) e = use_reader(dl, v, LETTER_FILE_HEADER_BYTES, why);
+        while (e == OK && letter_volume_live(v) > 0) {
+            e = letter_scan_next(&dl->reader, &entry, why);
+            if (e || entry->type != ENTRY_LETTER) continue;
+            if (letters_count_has(next, &entry->letter)) continue;
+            counts[letter_volume_state(v, entry->number)][entry->letter.item.kind]++;
+        }
+        if (e == ERR_MISSING) e = OK;
+    }
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT && e == OK; kind++) {
+        ret_kept[kind] = counts[LETTER_KEPT][kind];
+        ret_replaying[kind] = counts[LETTER_REPLAYING][kind] + counts[LETTER_GIVEN][kind];
+    }
+    return e;
 }
 
 /* --- after damage ----------------------------------------------------------------------------- */

@@ -86,10 +86,17 @@ MUST_CHECK enum err dead_letters_add(struct dead_letters *letters, const struct 
  */
 MUST_CHECK enum err dead_letters_revoke(struct dead_letters *letters, uint64_t pos, uint32_t index,
                                         struct why *why);
-/* All that stood at or behind the cursor when they were opened, and at or behind `from_pos`,
- * likewise. After an error some are. */
-MUST_CHECK enum err dead_letters_revoke_known(struct dead_letters *letters, uint64_t from_pos,
-                                              struct why *why);
+/* All that come by again, as it seemed when they were opened. After an error some are. */
+MUST_CHECK enum err dead_letters_revoke_known(struct dead_letters *letters, struct why *why);
+/*
+ * Letters of items that come by again if the relay goes on with that state, and so are none of its
+ * account; to be asked before it is written. Reads all files.
+ */
+MUST_CHECK enum err dead_letters_count_again(struct dead_letters *letters,
+                                             const struct relay_state *next,
+                                             uint64_t ret_kept[ITEM_KIND_COUNT],
+                                             uint64_t ret_replaying[ITEM_KIND_COUNT],
+                                             struct why *why);
 /* After an error all that was said waits for the next one. */
 MUST_CHECK enum err dead_letters_sync(struct dead_letters *letters, struct why *why);
 

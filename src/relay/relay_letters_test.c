@@ -4,6 +4,7 @@
  */
 #include "base/log.h"
 #include "relay/relay_testing.h"
+#include "relay/reset.h"
 
 static const char FILE_PATH[] = "relay/there/dead-letters/00000001.letters";
 
@@ -170,6 +171,141 @@ test_letters_lost_while_it_is_at_work_are_counted_when_somebody_wants_them(void 
     }
 }
 
+/* What was decided about letters, or arrived, is in their files before it is in the state: whatever
+ * fails between, and then the power, it is counted. */
+static bool
+decide_and_fail(uint64_t nth, unsigned how)
+{
+    struct world *w = &the_world;
+    struct dead_letters_report report;
+    uint64_t asked;
+    make_letters(w, 80);
+    uint64_t dead = fate_of(w, FATE_DEAD_LETTERED);
+    enum dead_letters_wish wish = how == 0 ? DEAD_LETTERS_DROP : DEAD_LETTERS_REPLAY;
+    for (uint32_t i = 0; i < w->count; i++) {
+        w->sent[i].poison = false;
+        w->sent[i].dead = w->sent[i].delivered = true;
+    }
+    if (how == 2) {
+        close_relay(w);
+        w->settings.dead_letters_max_bytes = 0;
+        relay_must_open(w);
+    } else {
+        must(dead_letters_request(w->m.env, "relay/there", NULL, wish, NULL, &asked, NULL,
+                                  &w->m.why));
+    }
+    fault_env_arm(w->m.fe, (struct fault){FAULT_EIO, nth, true});
+    turn(w, 100);
+    bool fired = fault_env_fired(w->m.fe);
+    fault_env_disarm(w->m.fe);
+    crash(w);
+    turn(w, 60);
+    turn_until_settled(w);
+    turn(w, 60);
+    struct relay_status s = status_of(w);
+    const uint64_t *fates = s.fates.count[ITEM_FLOAT];
+    assert_int_equal(s.difference[ITEM_FLOAT], 0);
+    assert_int_equal(s.taken[ITEM_FLOAT], w->count);
+    assert_int_equal(fates[FATE_DEAD_LETTERED], letters_on_disk(w, &report));
+    assert_int_equal(fates[FATE_DROPPED + DROP_DAMAGED], 0);
+    if (how == 0) assert_int_equal(fates[FATE_DROPPED + DROP_BY_OPERATOR], dead);
+    if (how == 1) assert_in_range(fates[FATE_DEAD_LETTERED], 0, 2); /* those without a form */
+    if (how == 2) assert_int_equal(fates[FATE_DROPPED + DROP_DEAD_LETTERS_FULL], dead);
+    world_fini(w);
+    return fired;
+}
+
+static void
+test_what_was_decided_is_counted_though_no_state_was_written(void **state)
+{
+    (void)state;
+    for (unsigned how = 0; how < 3; how++) {
+        uint64_t nth = 1;
+        while (decide_and_fail(nth, how)) {
+            nth++;
+        }
+        assert_true(nth > 20);
+    }
+}
+
+/* Where an operator decides where to go on, letters are those that there are. */
+static void
+test_letters_are_counted_after_a_reset(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    struct dead_letters_report report;
+    uint64_t asked;
+    static const enum reset_from froms[] = {RESET_PREVIOUS, RESET_NOW, RESET_OLDEST};
+    for (unsigned i = 0; i < 6; i++) {
+        make_letters(w, 85 + i);
+        uint64_t dead = fate_of(w, FATE_DEAD_LETTERED);
+        relay_wish(w->relay, true);
+        turn(w, 30);
+        must(dead_letters_request(w->m.env, "relay/there", NULL,
+                                  i % 2 == 0 ? DEAD_LETTERS_REPLAY : DEAD_LETTERS_DROP, "bad",
+                                  &asked, NULL, &w->m.why));
+        turn(w, 40);
+        close_relay(w);
+        struct reset reset = {.from = froms[i / 2]};
+        must(sim_env_damage(w->m.sim, "relay/there/state", 40));
+        must(reset_put(w->m.env, "relay/there", &reset, NULL));
+        relay_must_open(w);
+        relay_wish(w->relay, true);
+        turn(w, 40);
+        struct relay_status s = status_of(w);
+        assert_int_equal(s.difference[ITEM_FLOAT], 0);
+        uint64_t there = letters_on_disk(w, &report);
+        assert_int_equal(report.lost + report.back + report.damaged, 0);
+        if (froms[i / 2] != RESET_OLDEST) { /* there they come by again */
+            assert_int_equal(there, i % 2 == 0 ? dead : dead - asked);
+            assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED],
+                             i % 2 == 0 ? dead - asked : there);
+        }
+        crash(w);
+        turn(w, 40);
+        assert_int_equal(status_of(w).difference[ITEM_FLOAT], 0);
+        world_fini(w);
+    }
+}
+
+/* Files in which every letter is gone go in the end, though nothing else happens. */
+static void
+test_files_of_letters_that_are_gone_go(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    struct file file;
+    uint64_t asked;
+    make_letters(w, 90);
+    must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_DROP, NULL, &asked, NULL,
+                              &w->m.why));
+    turn(w, 100);
+    assert_int_equal(file_open(w->m.env, FILE_PATH, FILE_READ, &file, NULL), ERR_MISSING);
+    world_fini(w);
+}
+
+/* What is lost is in the next state, though nothing else happens. */
+static void
+test_what_is_lost_is_durable_at_once(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    make_letters(w, 91);
+    uint64_t dead = fate_of(w, FATE_DEAD_LETTERED);
+    relay_wish(w->relay, true);
+    turn(w, 30);
+    close_relay(w);
+    must(sim_env_damage(w->m.sim, FILE_PATH, file_bytes(w) / 2));
+    relay_must_open(w);
+    turn(w, 3);
+    uint64_t errors = log_count(LOG_ERROR);
+    crash(w);
+    assert_int_equal(log_count(LOG_ERROR), errors);
+    assert_int_equal(fate_of(w, FATE_DEAD_LETTERED), dead - 1);
+    world_fini(w);
+}
+
 /* The destination begins with the oldest of the log there is: that is none of its letters. */
 static void
 test_letters_stay_though_the_log_is_gone(void **state)
@@ -216,6 +352,11 @@ main(void)
                                   tell_seed),
         cmocka_unit_test_teardown(
             test_letters_lost_while_it_is_at_work_are_counted_when_somebody_wants_them, tell_seed),
+        cmocka_unit_test_teardown(test_what_was_decided_is_counted_though_no_state_was_written,
+                                  tell_seed),
+        cmocka_unit_test_teardown(test_letters_are_counted_after_a_reset, tell_seed),
+        cmocka_unit_test_teardown(test_files_of_letters_that_are_gone_go, tell_seed),
+        cmocka_unit_test_teardown(test_what_is_lost_is_durable_at_once, tell_seed),
         cmocka_unit_test_teardown(test_letters_stay_though_the_log_is_gone, tell_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

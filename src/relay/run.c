@@ -279,10 +279,7 @@ relay_open_letters(struct relay *r, struct why *why)
         .context = r,
     };
     enum err e = dead_letters_open(&options, cursor.pos, cursor.index, &r->letters, why);
-    /* Of what is before `begin_pos` not all comes by again. */
-    if (e == OK && !r->settings->dry_run) {
-        e = dead_letters_revoke_known(r->letters, r->state.begin_pos, why);
-    }
+    if (e == OK && !r->settings->dry_run) e = dead_letters_revoke_known(r->letters, why);
     if (e) return e;
     letters_opened(r);
     struct dead_letters_counts counts;
