@@ -125,7 +125,7 @@ has_all() { # NAME
 
 names_damage() {
     "$firekeep" verify "$dir" >"$work/said" 2>&1 && return 1
-    grep "damaged: $objects/[0-9]*: damaged; it is made again" "$work/said"
+    grep "damaged: $objects/[0-9]* .*made again from log or store" "$work/said"
 }
 
 told_damage() {
