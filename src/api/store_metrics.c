@@ -47,7 +47,7 @@ ledger_values(const struct ledger *l, enum ledger_kind k, uint64_t *to)
 {
     to[0] = l->count[k][LEDGER_RECEIVED];
     to[1] = l->stored[k];
-    to[2] = ledger_pending(l, k);
+    to[2] = l->pending[k];
     to[3] = l->count[k][LEDGER_DUPLICATE];
     to[4] = l->count[k][LEDGER_SUPERSEDED];
     to[5] = l->count[k][LEDGER_EXPIRED];
@@ -55,6 +55,9 @@ ledger_values(const struct ledger *l, enum ledger_kind k, uint64_t *to)
     to[7] = l->count[k][LEDGER_DAMAGED];
     to[8] = l->count[k][LEDGER_PASSED_ON];
 }
+
+static const struct metric_family difference_family = {LEDGER_DIFFERENCE_NAME,
+                                                       LEDGER_DIFFERENCE_HELP, GAUGE};
 
 struct ledger_sink {
     struct metric_sink *sink;
@@ -76,6 +79,10 @@ put_ledger(void *context, struct bytes tenant, const struct ledger *l)
         for (unsigned i = 0; i < LEDGER_VALUES; i++) {
             if (values[i] == 0 && !to->zeros) continue;
             metric_put_u64(sink, &ledger_families[i], pairs, 2, values[i]);
+        }
+        int64_t difference = ledger_difference(l, (enum ledger_kind)k);
+        if (difference != 0 || to->zeros) {
+            metric_put_double(sink, &difference_family, pairs, 2, (double)difference);
         }
         for (unsigned r = 1; r < REJECT_COUNT; r++) {
             uint64_t count = l->count[k][LEDGER_REJECTED + r];

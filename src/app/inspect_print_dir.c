@@ -145,13 +145,13 @@ print_ledgers(struct report *r, const struct inspect_dir *d)
             const uint64_t *c = l->count[k];
             if (c[LEDGER_RECEIVED] == 0 && l->stored[k] == 0) continue;
             report_row(
-                r,
-                REPORT_ROW(value_view(d->tenants[i].name), value_text(ledger_kind_word(kind)),
-                           value_count(c[LEDGER_RECEIVED]), value_count(l->stored[k]),
-                           value_count(ledger_pending(l, kind)), value_count(c[LEDGER_DUPLICATE]),
-                           value_count(c[LEDGER_SUPERSEDED]), value_count(ledger_rejected(l, kind)),
-                           value_count(c[LEDGER_EXPIRED]), value_count(c[LEDGER_DELETED]),
-                           value_count(c[LEDGER_DAMAGED]), value_count(c[LEDGER_PASSED_ON])));
+                r, REPORT_ROW(value_view(d->tenants[i].name), value_text(ledger_kind_word(kind)),
+                              value_count(c[LEDGER_RECEIVED]), value_count(l->stored[k]),
+                              value_count(ledger_should_pend(l, kind)),
+                              value_count(c[LEDGER_DUPLICATE]), value_count(c[LEDGER_SUPERSEDED]),
+                              value_count(ledger_rejected(l, kind)), value_count(c[LEDGER_EXPIRED]),
+                              value_count(c[LEDGER_DELETED]), value_count(c[LEDGER_DAMAGED]),
+                              value_count(c[LEDGER_PASSED_ON])));
         }
     }
     report_table_end(r, 0);

@@ -883,10 +883,8 @@ collect_fates(struct metric_sink *sink, const struct relays_view *view)
 static void
 collect_difference(struct metric_sink *sink, const struct relays_view *view)
 {
-    static const struct metric_family family = GAUGE(
-        "firekeep_ledger_difference",
-        "Items that a destination took and that are neither delivered, dead-lettered, dropped "
-        "nor queued. Other than 0: samples were lost or miscounted.");
+    static const struct metric_family family =
+        GAUGE(LEDGER_DIFFERENCE_NAME, LEDGER_DIFFERENCE_HELP);
     struct metric_pair pairs[2] = {{"destination", bytes_of_text(view->settings->name)}};
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT && view->counted; kind++) {
         pairs[1] = (struct metric_pair){"kind", bytes_of_text(item_kind_word(kind))};

@@ -316,6 +316,34 @@ housekeep(struct server *s)
              KV("more_held_back", held_back));
 }
 
+enum { DIFFERENCES_SAID_MAX = 8 };
+
+static void
+tell_difference(void *context, struct bytes tenant, const struct ledger *ledger)
+{
+    uint64_t *said = context;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        int64_t difference = ledger_difference(ledger, (enum ledger_kind)k);
+        if (difference == 0 || (*said)++ >= DIFFERENCES_SAID_MAX) continue;
+        log_error("the ledger does not balance: items are lost or miscounted", KV("tenant", tenant),
+                  KV("kind", ledger_kind_word((enum ledger_kind)k)), KV("difference", difference),
+                  KV("received", ledger->count[k][LEDGER_RECEIVED]));
+    }
+}
+
+static void
+watch_ledger(struct server *s)
+{
+    static struct log_gate gate;
+    uint64_t held_back, said = 0;
+    if (!log_often(&gate, env_monotonic_ns(s->env), 60 * NS_PER_S, &held_back)) return;
+    tsdb_ledgers(s->tsdb, tell_difference, &said);
+    if (said > DIFFERENCES_SAID_MAX) {
+        log_error("the ledgers of more tenants and kinds do not balance",
+                  KV("more", said - DIFFERENCES_SAID_MAX));
+    }
+}
+
 /* Whoever reads the log learns from when to when writes were refused, and why. */
 static void
 watch_writes(struct server *s)
@@ -366,6 +394,7 @@ flush_once(struct server *s)
 {
     housekeep(s);
     watch_writes(s);
+    watch_ledger(s);
     if (tsdb_flush_due(s->tsdb)) {
         tsdb_want_cut(s->tsdb);
         want_commit(s);

@@ -18,11 +18,21 @@ ledger_rejected(const struct ledger *ledger, enum ledger_kind kind)
 }
 
 uint64_t
-ledger_pending(const struct ledger *ledger, enum ledger_kind kind)
+ledger_should_pend(const struct ledger *ledger, enum ledger_kind kind)
 {
     const uint64_t *c = ledger->count[kind];
     return c[LEDGER_ACCEPTED] - ledger->stored[kind] - c[LEDGER_SUPERSEDED] - c[LEDGER_EXPIRED] -
            c[LEDGER_DELETED] - c[LEDGER_DAMAGED] - c[LEDGER_PASSED_ON];
+}
+
+int64_t
+ledger_difference(const struct ledger *ledger, enum ledger_kind kind)
+{
+    const uint64_t *c = ledger->count[kind];
+    uint64_t fates = ledger->stored[kind] + ledger->pending[kind] + c[LEDGER_DUPLICATE] +
+                     c[LEDGER_SUPERSEDED] + ledger_rejected(ledger, kind) + c[LEDGER_EXPIRED] +
+                     c[LEDGER_DELETED] + c[LEDGER_DAMAGED] + c[LEDGER_PASSED_ON];
+    return (int64_t)(c[LEDGER_RECEIVED] - fates);
 }
 
 bool
@@ -66,6 +76,7 @@ ledger_add(struct ledger *to, const struct ledger *change)
             to->count[k][f] += change->count[k][f];
         }
         to->stored[k] += change->stored[k];
+        to->pending[k] += change->pending[k];
     }
 }
 
@@ -77,6 +88,7 @@ ledger_subtract(struct ledger *from, const struct ledger *change)
             from->count[k][f] -= change->count[k][f];
         }
         from->stored[k] -= change->stored[k];
+        from->pending[k] -= change->pending[k];
     }
 }
 

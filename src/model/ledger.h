@@ -28,10 +28,20 @@ enum { LEDGER_VERSION = 2, LEDGER_VERSION_MIN = 1 };
 struct ledger {
     uint64_t count[LEDGER_KIND_COUNT][LEDGER_FIELD_COUNT];
     uint64_t stored[LEDGER_KIND_COUNT];
+    uint64_t pending[LEDGER_KIND_COUNT]; /* as the head counts them; never written */
 };
 
-/* pending = accepted - stored - what left the store by other ways. */
-uint64_t ledger_pending(const struct ledger *ledger, enum ledger_kind kind);
+/* What has to be pending: accepted - stored - what left the store by other ways. */
+uint64_t ledger_should_pend(const struct ledger *ledger, enum ledger_kind kind);
+/*
+ * received - the sum of its fates, with pending as counted: 0, or something was lost or miscounted
+ * (above 0), or counted that never came (below).
+ */
+#define LEDGER_DIFFERENCE_NAME "firekeep_ledger_difference"
+#define LEDGER_DIFFERENCE_HELP                                                                     \
+    "Items that a tenant sent, or a destination took, and that none of their fates counts. Other " \
+    "than 0: items are lost or miscounted."
+int64_t ledger_difference(const struct ledger *ledger, enum ledger_kind kind);
 uint64_t ledger_rejected(const struct ledger *ledger, enum ledger_kind kind);
 /* Whether received equals the sum of its fates. */
 bool ledger_balances(const struct ledger *ledger);

@@ -270,9 +270,27 @@ leave_frozen_locked(struct tsdb *db, const struct store_edit *edit, struct cut *
     for (uint32_t i = 0; edit->add_count > 0 && i < db->tenant_count; i++) {
         add_stored(edit->add[0], db->tenants[i]->name, &db->tenants[i]->total);
     }
+    for (uint32_t i = 0; i < db->cut.tenant_count; i++) {
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+            db->tenants[i]->total.pending[k] -= db->cut.ledgers[i].pending[k];
+        }
+    }
     *ret_cut = db->cut;
     db->cut = (struct cut){0};
     return frozen;
+}
+
+/* What its tenants have in parts is more by what is in this one, or less. */
+static void
+count_part_locked(struct tsdb *db, const struct part *part, bool comes)
+{
+    for (uint32_t i = 0; i < part_tenant_count(part); i++) {
+        const struct part_tenant *t = part_tenant_at(part, i);
+        struct tenant *tenant = tenant_find(db, t->name);
+        for (unsigned k = 0; tenant != NULL && k < LEDGER_KIND_COUNT; k++) {
+            tenant->in_parts[k] += comes ? t->sample_count[k] : -t->sample_count[k];
+        }
+    }
 }
 
 /* Readers see the new parts instead of what they were made of, in one step. */
@@ -288,6 +306,12 @@ publish(struct tsdb *db, const struct store_edit *edit, struct version *next)
     for (uint32_t i = 0; i < edit->change_count; i++) {
         ledger_add(&db->tenants[i]->total, &edit->change[i]);
         if (i < db->cut.tenant_count) ledger_add(&db->cut.ledgers[i], &edit->change[i]);
+    }
+    for (uint32_t i = 0; i < edit->add_count; i++) {
+        count_part_locked(db, edit->add[i], true);
+    }
+    for (uint32_t i = 0; i < edit->remove_count; i++) {
+        count_part_locked(db, edit->remove[i], false);
     }
     if (edit->flush) frozen = leave_frozen_locked(db, edit, &cut);
     atomic_store(&db->store_pos, db->saved.store_pos);

@@ -486,8 +486,7 @@ pass_on(struct tsdb *db, struct why *why)
         return why_set(why, ERR_NOMEM, "no memory to pass on the head");
     for (uint32_t i = 0; i < count; i++) {
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-            change[i].count[k][LEDGER_PASSED_ON] =
-                ledger_pending(&db->cut.ledgers[i], (enum ledger_kind)k);
+            change[i].count[k][LEDGER_PASSED_ON] = db->cut.ledgers[i].pending[k];
         }
     }
     struct store_edit edit = {.change = change, .change_count = count, .flush = true};

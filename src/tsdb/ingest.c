@@ -114,6 +114,7 @@ slice_clear(struct ingest *in)
     buf_clear(&s->exemplars);
     buf_clear(&s->metadata);
     memset(&in->change, 0, sizeof in->change);
+    memcpy(in->gen_counts, in->gen->sample_count, sizeof in->gen_counts);
 }
 
 static void

@@ -30,7 +30,8 @@ struct ingest {
     int64_t min_ms; /* what is older is too old */
     int64_t max_ms;
     struct ledger change;
-    char series_limit[100];          /* which limit refused the last new series */
+    uint64_t gen_counts[LEDGER_KIND_COUNT]; /* of the generation when the slice began */
+    char series_limit[100];                 /* which limit refused the last new series */
     struct series *guesses[GUESSES]; /* by number in the request; of this slice's generation */
     uint64_t keys[GUESSES];          /* if guessing goes by keys */
     struct series *last;             /* the one before, of generation last_gen; NULL: none */

@@ -321,6 +321,9 @@ ingest_log(struct ingest *in)
         logged |= accepted > 0;
     }
     logged |= s->metadata_count > 0;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        in->change.pending[k] = in->gen->sample_count[k] - in->gen_counts[k];
+    }
     if (logged && in->log.epoch > in->result->wait_epoch) {
         in->result->wait_epoch = in->log.epoch;
     }

@@ -50,7 +50,7 @@ struct tenant {
     struct ledger total;     /* committed or not */
     struct ledger change[2]; /* by epoch & 1, to be taken back if it fails */
     uint64_t change_epoch[2];
-    uint64_t replayed[LEDGER_KIND_COUNT]; /* by this process, from the log */
+    uint64_t in_parts[LEDGER_KIND_COUNT]; /* as the live parts tell */
     struct family **families;             /* hash table */
     uint32_t family_capacity;
     uint32_t family_count;

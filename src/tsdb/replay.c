@@ -31,7 +31,8 @@ struct replay {
     struct ref_page last; /* the one looked at last */
     uint64_t ref_floor;
     uint64_t max_ref;
-    uint64_t orphans; /* samples of series whose labels were damaged */
+    /* Of series whose labels were damaged, in commits that are not. */
+    uint64_t orphans[LEDGER_KIND_COUNT];
     bool salvaged;
     uint64_t salvaged_samples[LEDGER_KIND_COUNT];
     struct tsdb_opening *opening;
@@ -130,7 +131,7 @@ put_sample(struct replay *r, uint64_t ref, int64_t t_ms, int64_t start_ms,
 {
     const struct series *series = series_find(r, ref);
     if (series == NULL) {
-        r->orphans++;
+        if (!r->salvaged) r->orphans[ledger_kind_of(v->kind)]++;
         return OK;
     }
     struct gen_series *samples;
@@ -139,7 +140,7 @@ put_sample(struct replay *r, uint64_t ref, int64_t t_ms, int64_t start_ms,
     if (e) return e;
     if (t_ms > r->db->newest_ms) r->db->newest_ms = t_ms;
     r->opening->replayed_samples++;
-    r->db->tenants[series->tenant]->replayed[ledger_kind_of(v->kind)]++;
+    r->db->tenants[series->tenant]->total.pending[ledger_kind_of(v->kind)]++;
     if (r->salvaged) r->salvaged_samples[ledger_kind_of(v->kind)]++;
     return OK;
 }
@@ -187,10 +188,19 @@ put_exemplar(void *context, const struct record_exemplar *x)
     struct replay *r = context;
     const struct series *series = series_find(r, x->ref);
     uint32_t epoch;
-    if (series == NULL) return OK;
+    if (series == NULL) {
+        if (!r->salvaged) r->orphans[LEDGER_EXEMPLAR]++;
+        return OK;
+    }
+    struct ledger *total = &r->db->tenants[series->tenant]->total;
     enum err e = gen_add_exemplar(r->db->active, series, x->t_ms, x->bits, x->labels, 0, &epoch);
-    if (e) return e == ERR_AGAIN ? OK : e;
-    r->db->tenants[series->tenant]->replayed[LEDGER_EXEMPLAR]++;
+    if (e == ERR_AGAIN) { /* the other was in another generation when this one came */
+        total->count[LEDGER_EXEMPLAR][LEDGER_ACCEPTED]--;
+        total->count[LEDGER_EXEMPLAR][LEDGER_DUPLICATE]++;
+        return OK;
+    }
+    if (e) return e;
+    total->pending[LEDGER_EXEMPLAR]++;
     if (r->salvaged) r->salvaged_samples[LEDGER_EXEMPLAR]++;
     return OK;
 }
@@ -251,19 +261,23 @@ replay_record(void *context, const struct wal_record *record, struct why *why)
     return OK;
 }
 
-/* Brings a tenant's totals and what is there together. Returns how many samples are gone. */
+/*
+ * Brings a tenant's totals and what is there together, as far as the log tells of losses: `most`.
+ * What is missing beyond that stays a difference, which is an alarm. Returns how many are gone.
+ */
 static uint64_t
-mend_totals(struct tenant *tenant, enum ledger_kind kind)
+mend_totals(struct tenant *tenant, enum ledger_kind kind, uint64_t most)
 {
     uint64_t *count = tenant->total.count[kind];
-    int64_t gone = (int64_t)(ledger_pending(&tenant->total, kind) - tenant->replayed[kind]);
-    if (gone >= 0) {
-        count[LEDGER_DAMAGED] += (uint64_t)gone; /* counted, but not there */
-        return (uint64_t)gone;
+    int64_t gone = ledger_difference(&tenant->total, kind);
+    if (gone < 0) { /* there, but their ledger record is gone */
+        count[LEDGER_RECEIVED] -= (uint64_t)gone;
+        count[LEDGER_ACCEPTED] -= (uint64_t)gone;
+        return 0;
     }
-    count[LEDGER_RECEIVED] -= (uint64_t)gone; /* there, but their ledger record is gone */
-    count[LEDGER_ACCEPTED] -= (uint64_t)gone;
-    return 0;
+    uint64_t known = (uint64_t)gone < most ? (uint64_t)gone : most;
+    count[LEDGER_DAMAGED] += known; /* counted, but not there */
+    return known;
 }
 
 /*
@@ -276,18 +290,18 @@ count_damage(struct replay *r, const struct wal_damage *damage)
     struct tsdb *db = r->db;
     if (damage->places == 0 || db->tenant_count == 0) return;
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        uint64_t lost = damage->samples[k] > r->salvaged_samples[k]
-                            ? damage->samples[k] - r->salvaged_samples[k]
-                            : 0;
-        uint64_t known = 0;
+        uint64_t told = r->orphans[k], known = 0;
+        if (damage->samples[k] > r->salvaged_samples[k])
+            told += damage->samples[k] - r->salvaged_samples[k];
+        uint64_t most = damage->samples_unknown ? UINT64_MAX : told;
         for (uint32_t i = 0; i < db->tenant_count; i++) {
-            known += mend_totals(db->tenants[i], (enum ledger_kind)k);
+            known += mend_totals(db->tenants[i], (enum ledger_kind)k, most - known);
         }
+        uint64_t nobodys = told > known ? told - known : 0;
         uint64_t *count = db->tenants[0]->total.count[k];
-        lost -= lost < known ? lost : known;
-        count[LEDGER_RECEIVED] += lost;
-        count[LEDGER_ACCEPTED] += lost;
-        count[LEDGER_DAMAGED] += lost;
+        count[LEDGER_RECEIVED] += nobodys;
+        count[LEDGER_ACCEPTED] += nobodys;
+        count[LEDGER_DAMAGED] += nobodys;
     }
 }
 
@@ -295,10 +309,14 @@ count_damage(struct replay *r, const struct wal_damage *damage)
 static void
 tell_orphans(const struct replay *r, struct wal_damage *damage)
 {
-    if (r->orphans == 0 || damage->places > 0) return;
+    uint64_t orphans = 0;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        orphans += r->orphans[k];
+    }
+    if (orphans == 0 || damage->places > 0) return;
     damage->places = 1;
     snprintf(damage->first, sizeof damage->first,
-             "the labels of series that %" PRIu64 " samples name are lost", r->orphans);
+             "the labels of series that %" PRIu64 " samples name are lost", orphans);
 }
 
 /*

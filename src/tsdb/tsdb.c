@@ -331,11 +331,14 @@ load_metadata(struct tsdb *db, struct why *why)
     return e;
 }
 
-/* What was stored in parts that are put aside is damaged; what is in those taken back is not. */
+/*
+ * What was stored in parts that are put aside is damaged; what is in those taken back is not. Any
+ * other difference is none that anybody can explain: it stays one.
+ */
 static void
 count_set_aside(struct tsdb *db, struct tenant *tenant)
 {
-    uint64_t here[LEDGER_KIND_COUNT] = {0};
+    uint64_t *here = tenant->in_parts;
     for (uint32_t i = 0; i < db->version->part_count; i++) {
         const struct part_tenant *t = part_tenant(db->version->parts[i], tenant->name);
         for (unsigned k = 0; t != NULL && k < LEDGER_KIND_COUNT; k++) {
@@ -345,7 +348,9 @@ count_set_aside(struct tsdb *db, struct tenant *tenant)
     struct ledger *total = &tenant->total;
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         uint64_t *damaged = &total->count[k][LEDGER_DAMAGED];
-        if (total->stored[k] < here[k] && here[k] - total->stored[k] > *damaged) continue;
+        bool gone = total->stored[k] > here[k] && db->parts_set_aside > 0;
+        bool back = total->stored[k] < here[k] && here[k] - total->stored[k] <= *damaged;
+        if (!gone && !back) continue;
         *damaged += total->stored[k] - here[k]; /* modulo 2^64 */
         total->stored[k] = here[k];
     }
@@ -887,6 +892,21 @@ tsdb_stats(struct tsdb *db, struct tsdb_stats *ret)
     *ret = s;
 }
 
+/*
+ * What a tenant's account is for good: without commits that may still be taken back, so that no
+ * count ever goes down; with what is stored and pending as it is there, and not as it should be.
+ */
+static struct ledger
+settled_ledger(const struct tsdb *db, const struct tenant *t)
+{
+    struct ledger l = t->total;
+    for (unsigned slot = 0; slot < 2; slot++) {
+        if (t->change_epoch[slot] > db->durable_epoch) ledger_subtract(&l, &t->change[slot]);
+    }
+    memcpy(l.stored, t->in_parts, sizeof l.stored);
+    return l;
+}
+
 /* Tenants never go, and keep their order: only the numbers must be copied under the lock. */
 void
 tsdb_ledgers(struct tsdb *db,
@@ -901,7 +921,7 @@ tsdb_ledgers(struct tsdb *db,
         lock_take(&db->head_lock);
         for (count = 0; count < LEDGERS_AT_ONCE && done + count < db->tenant_count; count++) {
             copies[count].name = db->tenants[done + count]->name;
-            copies[count].total = db->tenants[done + count]->total;
+            copies[count].total = settled_ledger(db, db->tenants[done + count]);
         }
         lock_drop(&db->head_lock);
         for (uint32_t i = 0; i < count; i++) {

@@ -892,7 +892,7 @@ damage_each_place_of_the_log(int flushed_before)
         static const char *const names[] = {"a", "b", "c"};
         for (int i = 0; i < 3; i++) {
             struct ledger l = machine_ledger(&m, names[i]);
-            pending += ledger_pending(&l, LEDGER_FLOAT);
+            pending += l.pending[LEDGER_FLOAT];
         }
         assert_int_equal(pending, 0);
         machine_close(&m);

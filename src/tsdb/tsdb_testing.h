@@ -477,6 +477,9 @@ static inline void
 note_ledger(void *context, struct bytes tenant, const struct ledger *ledger)
 {
     struct ledger_of *of = context;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        of->unbalanced |= ledger_difference(ledger, (enum ledger_kind)k) != 0;
+    }
     of->unbalanced |= !ledger_balances(ledger); /* no failing here: a lock is held */
     if (of->tenant != NULL && bytes_equal(tenant, text(of->tenant))) of->found = *ledger;
 }

@@ -416,7 +416,7 @@ static void
 compare(struct verify *v, const struct recount *t, enum ledger_kind k)
 {
     const char *word = ledger_kind_word(k);
-    uint64_t pending = ledger_pending(&t->totals, k);
+    uint64_t pending = ledger_should_pend(&t->totals, k);
     const char *verdict = "balanced";
     /* A part that was put aside and has come back is counted when the store is opened. */
     uint64_t back = t->stored[k] > t->totals.stored[k] ? t->stored[k] - t->totals.stored[k] : 0;

@@ -31,6 +31,7 @@ struct walk {
     struct wal_damage *damage;
     uint64_t totals[LEDGER_KIND_COUNT]; /* accepted up to the last whole commit */
     bool totals_known;
+    bool unsure;          /* of the last place nothing behind it has told yet what stood there */
     uint64_t end_pos;     /* behind the last commit, whole or damaged */
     uint64_t durable_pos; /* the last commit that could be read says so */
     uint64_t sequence;    /* of the last one */
@@ -65,6 +66,7 @@ note_totals(struct walk *w, const uint64_t *before, uint64_t pos)
         w->totals[k] = before[k];
     }
     w->totals_known = true;
+    w->unsure = false;
 }
 
 /* Whole segments that are gone, as far as no header that is there leads into them. */
@@ -73,18 +75,22 @@ note_lost_segments(struct walk *w, const struct segment_list *list)
 {
     for (uint32_t i = 0; i < list->stray_count; i++) {
         const struct stray *s = &list->strays[i];
-        if (!stray_is_loss(list, s, w->from_pos == 0) || !note_place(w, s->file_bytes)) continue;
+        if (!stray_is_loss(list, s, w->from_pos == 0)) continue;
+        w->damage->samples_unknown = true;
+        if (!note_place(w, s->file_bytes)) continue;
         snprintf(w->damage->first, sizeof w->damage->first,
                  "%.160s: segment %016" PRIx64 " has no readable header", w->dir, s->number);
     }
     bool none = list->count == 0 && w->damage->places == 0;
     if (none && w->from_pos > 0 && !w->none_yet && note_place(w, 0)) {
+        w->damage->samples_unknown = true;
         /* The newest is never given up. */
         snprintf(w->damage->first, sizeof w->damage->first, "%.160s: no segment is there", w->dir);
     }
     if (list->count == 0 || w->from_pos == 0) return;
     const struct segment *oldest = &list->items[0];
     if (oldest->prev_number == 0 || w->from_pos >= oldest->prev_end_pos) return;
+    w->damage->samples_unknown = true;
     if (!note_place(w, oldest->prev_end_pos - w->from_pos)) return;
     snprintf(w->damage->first, sizeof w->damage->first, "%.160s: segment %016" PRIx64 " is missing",
              w->dir, oldest->prev_number);
@@ -113,6 +119,7 @@ give(struct walk *w, const struct raw_record *raw, const struct commit *commit, 
     enum err e = segment_unpack(&w->reader, raw, &record.payload, w->why);
     if (e == ERR_CORRUPT) {
         note_range(w, raw->pos, raw->end_pos, w->why->text);
+        w->damage->samples_unknown = true; /* its commit has counted it among what is there */
         return OK;
     }
     if (e) return e;
@@ -200,6 +207,7 @@ walk_bad_place(struct walk *w, uint64_t pos, uint64_t bad_pos, const struct comm
         return OK;
     }
     note_range(w, bad_pos, o.next_pos, reason.text);
+    w->unsure = true;
     *ret_next = o.next_pos;
     return salvage(w, pos, o.next_pos, commit);
 }
@@ -258,6 +266,7 @@ walk_log(struct walk *w, struct segment_list *list)
         }
         if (s->end_pos == SEGMENT_POS_NONE) s->end_pos = w->end_pos;
     }
+    w->damage->samples_unknown |= w->unsure;
     return OK;
 }
 

@@ -89,12 +89,12 @@ struct wal_damage {
     uint64_t bytes;
     /*
      * Accepted samples of the commits that are damaged, told by the running totals. Includes those
-     * in salvaged records, which the receiver of these may count; all of the commit are unknown if
-     * nothing readable follows it or only `places` shows that a whole segment is lost.
+     * in salvaged records, which the receiver of these may count.
      */
     uint64_t samples[LEDGER_KIND_COUNT];
-    uint64_t torn_bytes; /* cut at the end, at least: never acknowledged */
-    char first[256];     /* the first place: "FILE at OFFSET: why" */
+    bool samples_unknown; /* and others: nothing readable follows, or a whole segment is lost */
+    uint64_t torn_bytes;  /* cut at the end, at least: never acknowledged */
+    char first[256];      /* the first place: "FILE at OFFSET: why" */
 };
 
 /*
