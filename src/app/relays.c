@@ -813,6 +813,12 @@ static const struct metric_family taken_families[THINGS] = {
     COUNTER("firekeep_destination_exemplars_taken_total", "The same of exemplars."),
     COUNTER("firekeep_destination_metadata_taken_total", "The same of metadata of families."),
 };
+static const struct metric_family again_families[THINGS] = {
+    COUNTER("firekeep_destination_samples_taken_again_total",
+            "Of those taken: dead letters that were sent again, dropped or lost, once more each."),
+    COUNTER("firekeep_destination_exemplars_taken_again_total", "The same of exemplars."),
+    COUNTER("firekeep_destination_metadata_taken_again_total", "The same of metadata of families."),
+};
 static const struct metric_family delivered_families[THINGS] = {
     COUNTER("firekeep_destination_samples_delivered_total", "Samples a destination confirmed."),
     COUNTER("firekeep_destination_exemplars_delivered_total", "The same of exemplars."),
@@ -858,7 +864,8 @@ static void
 collect_fates(struct metric_sink *sink, const struct relays_view *view)
 {
     struct metric_pair pairs[2] = {{"destination", bytes_of_text(view->settings->name)}};
-    const struct fates *fates = &view->status.fates;
+    const struct shown *shown = &view->status.shown;
+    const struct fates *fates = &shown->fates;
     if (!view->counted) return;
     for (unsigned thing = 0; thing < THINGS; thing++) {
         uint64_t delivered = sum_of(fates, thing, FATE_DELIVERED);
@@ -869,13 +876,16 @@ collect_fates(struct metric_sink *sink, const struct relays_view *view)
             pairs[1] = (struct metric_pair){"reason", bytes_of_text(drop_word(reason))};
             metric_put_u64(sink, &dropped_families[thing], pairs, 2, dropped);
         }
-        uint64_t taken = 0;
+        uint64_t taken = 0, again = 0;
         for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-            if (thing_kinds[thing] >> kind & 1) taken += view->status.taken[kind];
+            if (!(thing_kinds[thing] >> kind & 1)) continue;
+            taken += shown->taken[kind];
+            again += shown->again[kind];
         }
-        metric_put_u64(sink, &taken_families[thing], pairs, 1, taken);
+        metric_put_u64(sink, &again_families[thing], pairs, 1, again);
         metric_put_u64(sink, &delivered_families[thing], pairs, 1, delivered);
         metric_put_u64(sink, &dead_families[thing], pairs, 1, dead);
+        metric_put_u64(sink, &taken_families[thing], pairs, 1, taken);
         metric_put_u64(sink, &queued_families[thing], pairs, 1, queued);
     }
 }

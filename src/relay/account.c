@@ -414,9 +414,22 @@ account_expected(const struct relay *r, const struct fates *before,
 }
 
 void
+account_counted(struct relay *r, uint64_t ret_counted[ITEM_KIND_COUNT])
+{
+    uint64_t ahead_pos = r->ahead.pos, read_pos = r->fill == NULL ? relay_read_pos(r) : 0;
+    r->is_whole |= (ahead_pos > read_pos ? ahead_pos : read_pos) >= r->whole_from_pos;
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        uint64_t taken = account_taken(r, kind), before = r->state.counted[kind];
+        ret_counted[kind] = r->is_whole || taken > before ? taken : before;
+    }
+}
+
+void
 account_begin(struct relay *r)
 {
     const struct relay_expected *expected = &r->state.expected;
+    r->whole_from_pos = wal_end(r->options.wal);
+    r->is_whole = false;
     chunk_init(&r->ahead.chunk, r->options.memory);
     memcpy(r->taken, r->state.taken, sizeof r->taken);
     memcpy(r->base_taken, r->state.taken, sizeof r->base_taken);

@@ -114,7 +114,7 @@ count_letters(struct relay *r, struct why *why)
     if (e && e != ERR_MISSING) return e;
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         s->fates.count[kind][FATE_DEAD_LETTERED] = before.count[kind];
-        s->taken[kind] = fates_settled(&s->fates, kind);
+        s->taken[kind] = s->counted[kind] = fates_settled(&s->fates, kind);
     }
     s->letters = (struct letters_mark){.known = false}; /* those that there are */
     return OK;
@@ -132,6 +132,7 @@ reset_state(struct relay *r, enum err cause, struct why *why)
     if (e) return why_set(why, e, "%s", decision.text);
     e = relay_state_read_previous(env, r->dir, &r->scratch, &r->state, &decision);
     bool known = e == OK;
+    struct relay_state before = r->state;
     if (!known && reset.from == RESET_PREVIOUS) {
         return why_set(why, e, "the state cannot be reset to the one before it: %s", decision.text);
     }
@@ -141,6 +142,7 @@ reset_state(struct relay *r, enum err cause, struct why *why)
     if (e == OK) e = count_letters(r, why);
     if (e == OK) e = relay_state_put_aside(env, r->dir, why);
     memcpy(r->state.log_id, wal_log_id(r->options.wal), sizeof r->state.log_id);
+    if (known) shown_keep_taken(&r->state, &before);
     if (e == OK) e = relay_state_put(r, &r->state, why);
     if (e == OK) e = reset_remove(env, r->dir, why);
     if (e) return e;

@@ -144,7 +144,7 @@ test_without_any_state_the_oldest_there_is_can_be_given(void **state)
     struct reset reset = {.from = RESET_PREVIOUS};
     must(reset_put(w->m.env, "relay/there", &reset, &w->m.why));
     assert_int_equal(open_spoilt(w), ERR_MISSING);
-    w->may_repeat = true;
+    w->may_repeat = w->forgets_shown = true;
     decide(w, RESET_OLDEST);
     turn_until_settled(w);
     for (uint32_t i = 0; i < w->count; i++) {
@@ -163,7 +163,7 @@ test_a_dry_run_leaves_what_waits(void **state)
     struct world *w = &the_world;
     begin(w, 5);
     uint64_t pos = state_on_disk(w).cursor.pos;
-    w->settings.dry_run = true;
+    w->settings.dry_run = w->forgets_shown = true; /* it has an account of its own */
     relay_must_open(w);
     for (unsigned i = 0; i < 10; i++) {
         log_some(w, 900, 2);

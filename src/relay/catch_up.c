@@ -50,11 +50,13 @@ static void
 begin_with(struct relay *r, const struct relay_state *state)
 {
     struct why why = {""};
-    enum err e = relay_state_put(r, state, &why);
+    struct relay_state next = *state;
+    shown_keep_taken(&next, &r->state);
+    enum err e = relay_state_put(r, &next, &why);
     if (e)
         relay_note_failure(r, "state", "state", why.text);
     else
-        r->state = *state;
+        r->state = next;
     relay_run_again(r);
 }
 

@@ -46,6 +46,13 @@ struct fates {
     uint64_t count[ITEM_KIND_COUNT][FATE_COUNT];
 };
 
+/* What counters show of an account: shown.h. */
+struct shown {
+    struct fates fates; /* FATE_OPEN: what is not settled in a durable state */
+    uint64_t taken[ITEM_KIND_COUNT];
+    uint64_t again[ITEM_KIND_COUNT]; /* of those taken: once more */
+};
+
 void fates_add(struct fates *to, const struct fates *change);
 /* What was settled: all but FATE_OPEN, FATE_PASSED, FATE_NOT_TAKEN. */
 uint64_t fates_settled(const struct fates *fates, enum item_kind kind);

@@ -437,6 +437,9 @@ has_news(struct relay *r)
 {
     struct relay_cursor cursor = relay_cursor(r, NULL);
     bool moved = cursor.pos != r->state.cursor.pos || cursor.index != r->state.cursor.index;
+    uint64_t counted[ITEM_KIND_COUNT];
+    account_counted(r, counted);
+    moved |= memcmp(counted, r->state.counted, sizeof counted) != 0;
     return moved || r->dirty || r->save_now ||
            hash_bytes(buf_bytes(&r->next_writer_state), 0) != r->writer_state_hash;
 }
@@ -486,7 +489,12 @@ publish_account(const struct relay *r, struct relay_status *s)
         s->taken[kind] = r->settings->dry_run ? open : account_taken(r, kind);
         s->difference[kind] = r->settings->dry_run ? 0 : account_difference(r, kind);
     }
-    const struct fates *f = &s->fates;
+    shown_set(&s->shown, &r->state);
+    if (r->settings->dry_run) { /* it saves nothing */
+        s->shown.fates = s->fates;
+        memcpy(s->shown.taken, s->taken, sizeof s->taken);
+    }
+    const struct fates *f = &r->state.fates;
     s->repeats_total = r->state.repeats_total + f->count[ITEM_FLOAT][FATE_REPEATED] +
                        f->count[ITEM_HISTOGRAM][FATE_REPEATED];
 }

@@ -9,6 +9,7 @@
 #include "relay/guard.h"
 #include "relay/relay.h"
 #include "relay/series_seen.h"
+#include "relay/shown.h"
 #include "relay/source.h"
 #include "relay/state.h"
 
@@ -169,7 +170,8 @@ struct relay {
     uint64_t taken[ITEM_KIND_COUNT];      /* all that is settled or waits, as reading counts it */
     uint64_t base_taken[ITEM_KIND_COUNT]; /* of it, what is before the window */
     uint64_t hole_pos; /* the log is damaged before it, where reading is; 0: it is not */
-    uint64_t reload_pos; /* before it is what a call needs again and the log cannot give; 0: nothing */
+    uint64_t
+        reload_pos; /* before it is what a call needs again and the log cannot give; 0: nothing */
     uint64_t hole_lost[LEDGER_KIND_COUNT]; /* items that the store lost as well */
     uint64_t damaged_pos; /* of the record that was logged last to have samples without a series */
     struct lane lanes[LANES_MAX];
@@ -180,7 +182,9 @@ struct relay {
     bool preparing;     /* a request of prepare() is under way */
     int64_t prepare_ns;
     int64_t prepare_backoff_ms;
-    struct fates base;  /* before the window was made */
+    struct fates base;       /* before the window was made */
+    uint64_t whole_from_pos; /* who has looked so far knows all that waits */
+    bool is_whole;
     struct lane replay; /* of dead letters that are sent again */
     struct lane *begun; /* of one_lane: whose call was begun and is not settled; NULL: none */
     uint64_t replaying[ITEM_KIND_COUNT];
@@ -288,6 +292,9 @@ void account_end(struct relay *r);
 uint64_t account_taken(const struct relay *r, enum item_kind kind);
 /* Items taken that are not settled. */
 uint64_t account_queued(const struct relay *r, enum item_kind kind);
+/* Items taken; as long as not all was looked at that the log had when the run began, at least as
+ * many as the state says. */
+void account_counted(struct relay *r, uint64_t ret_counted[ITEM_KIND_COUNT]);
 
 /* --- letters_account.c ------------------------------------------------------------------------ */
 

@@ -5,6 +5,8 @@
 #ifndef RELAY_RELAY_TESTING_H
 #define RELAY_RELAY_TESTING_H
 
+#include <inttypes.h>
+
 #include "tsdb/tsdb_testing.h"
 
 #include "model/labels.h"
@@ -43,6 +45,8 @@ struct world {
     struct budget memory;
     struct relay *relay; /* NULL: not open */
     struct moods moods;
+    struct shown shown; /* the last */
+    bool forgets_shown; /* what remembered it was lost */
     bool without_store;
     bool drops;                /* it may give up the oldest */
     struct relay_guard *guard; /* NULL: none yet */
@@ -434,6 +438,32 @@ status_of(struct world *w)
     return s;
 }
 
+/* The equation holds of what counters show as well, and none of them goes down. */
+static inline void
+check_shown(struct world *w)
+{
+    struct relay_status status = status_of(w);
+    const struct shown *s = &status.shown;
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT && !w->forgets_shown; kind++) {
+        const uint64_t *is = s->fates.count[kind], *was = w->shown.fates.count[kind];
+        for (unsigned fate = FATE_DELIVERED; fate < FATE_COUNT; fate++) {
+            if (is[fate] >= was[fate] || fate == FATE_REPLAYING || fate == FATE_REPEATED) continue;
+            fail_msg("fate %u of kind %u went from %" PRIu64 " to %" PRIu64, fate, kind, was[fate],
+                     is[fate]);
+        }
+        if (s->taken[kind] != fates_settled(&s->fates, kind) + is[FATE_OPEN]) {
+            fail_msg("taken %" PRIu64 " of kind %u, settled %" PRIu64 ", queued %" PRIu64,
+                     s->taken[kind], kind, fates_settled(&s->fates, kind), is[FATE_OPEN]);
+        }
+        if (s->taken[kind] < w->shown.taken[kind]) {
+            fail_msg("taken of kind %u went from %" PRIu64 " to %" PRIu64, kind,
+                     w->shown.taken[kind], s->taken[kind]);
+        }
+        w->shown.taken[kind] = s->taken[kind];
+    }
+    w->shown.fates = s->fates;
+}
+
 static inline void
 turn(struct world *w, uint32_t steps)
 {
@@ -442,6 +472,7 @@ turn(struct world *w, uint32_t steps)
         if (status_of(w).difference[ITEM_FLOAT] != 0) {
             fail_msg("a difference of %lld", (long long)status_of(w).difference[ITEM_FLOAT]);
         }
+        check_shown(w);
         sim_env_advance_ns(w->m.sim, (int64_t)(wait_ms > 0 ? wait_ms : 1) * NS_PER_MS);
     }
 }

@@ -70,6 +70,7 @@ note_counts(struct relay *r, struct relay_state *s)
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         s->taken[kind] = account_taken_before(r, kind);
     }
+    account_counted(r, s->counted);
     s->log_count.known = false;
     if (r->source == NULL) return;
     s->log_count = relay_read_count(r);
@@ -132,6 +133,7 @@ relay_save(struct relay *r, struct why *why)
     struct relay_state state;
     enum err e = dead_letters_sync(r->letters, why);
     if (e == OK) e = next_state(r, &state, why);
+    if (e == OK) shown_keep(&state, &r->state);
     if (e == OK) e = relay_state_put(r, &state, why);
     if (e) return e;
     r->state = state;

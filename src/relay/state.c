@@ -55,6 +55,10 @@ put_rest(struct buf *to, const struct relay_state *s)
     buf_put_varint(to, s->left_out.expired);
     buf_put_varint(to, s->left_out.exemplars_beaten);
     buf_put_varint(to, s->left_out.exemplars_deleted);
+    fates_put(to, &s->beside);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        buf_put_varint(to, s->counted[kind]);
+    }
 }
 
 /* What was added since; an older version left it out. */
@@ -65,6 +69,7 @@ get_added(struct cursor *c, struct relay_state *s)
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         s->taken[kind] = fates_settled(&s->fates, kind);
     }
+    memcpy(s->counted, s->taken, sizeof s->counted);
     if (cursor_left(c) == 0) return;
     uint8_t reason = cursor_u8(c);
     if (reason >= DROP_COUNT) c->bad = true;
@@ -87,6 +92,12 @@ get_added(struct cursor *c, struct relay_state *s)
     s->left_out.expired = cursor_varint(c);
     s->left_out.exemplars_beaten = cursor_varint(c);
     s->left_out.exemplars_deleted = cursor_varint(c);
+    memcpy(s->counted, s->taken, sizeof s->counted);
+    if (c->bad || cursor_left(c) == 0) return;
+    if (fates_get(c, &s->beside) != OK) c->bad = true;
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        s->counted[kind] = cursor_varint(c);
+    }
 }
 
 static void

@@ -61,6 +61,9 @@ struct relay_state {
     enum drop drop_reason;            /* for this reason */
     uint64_t repeats_total;           /* samples the store gave once more */
     struct letters_mark letters;
+    struct fates beside; /* what left a term of the account: see shown.h */
+    uint64_t
+        counted[ITEM_KIND_COUNT]; /* all that was taken, of what waits behind the cursor, too */
 };
 
 /*
