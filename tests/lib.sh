@@ -113,7 +113,7 @@ within() {
 free_ports() {
     local count=$1 port seen=' '
     while ((count > 0)); do
-        port=$((20000 + RANDOM % 10000))
+        port=$((${PORTS_FROM:-20000} + RANDOM % 2500))
         [[ $seen == *" $port "* ]] && continue
         (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && continue
         seen+="$port "

@@ -4,12 +4,13 @@
 # Stages: build-gcc build-clang unit corpora e2e crash. The last line is "N passed, N failed" and,
 # if there are any, ", N skipped"; the status is 0 if nothing failed. Failures are printed in full,
 # each stage and script when it begins; everything else goes to build/check/*.log. Afterwards the
-# source tree must hold the same files as before: what runs writes below build/ only.
+# source tree must hold the same files as before: what runs writes below build/ only. CHECK_JOBS
+# (as many as there are processors, 4 at most) run at a time.
 #
 # A script under tests/e2e or tests/crash prints `ok NAME`, `not ok NAME - reason` or
 # `skip NAME - reason` for each of its tests, runs in the project's directory, and finds there
 # build/firekeep. In its environment: BUILD (build/release), TOOLS ($BUILD/tools), PEERS
-# (build/peers), ROUNDS (how often a crash test repeats), SCRATCH (an empty directory of its own),
+# (build/peers), PORTS_FROM (2500 ports of its own), ROUNDS (how often a crash test repeats), SCRATCH (an empty directory of its own),
 # SAMPLES (a directory of captured write requests, *.rw; empty if there is none). tests/lib.sh has
 # what such a script needs.
 
@@ -37,7 +38,9 @@ script_seconds=$([[ $long == 1 ]] && echo 7200 || echo 600)
 passed=0
 failed=0
 skipped=0
-child=
+# So many at a time: much of what runs waits, for a deadline, a retry, a disk.
+jobs=${CHECK_JOBS:-$(nproc)}
+((jobs <= 4)) || jobs=4
 
 pass() {
     passed=$((passed + 1))
@@ -57,26 +60,76 @@ announce() { # WHAT BEGINS
     printf '[%2d:%02d] %s\n' $((SECONDS / 60)) $((SECONDS % 60)) "$1"
 }
 
-stop_child() {
-    [[ -z $child ]] || kill -KILL -- "-$child" 2>/dev/null
-    child=
+# --- a pool ---------------------------------------------------------------------------------------
+# What is begun runs beside others, and is counted in the order in which it was begun.
+
+declare -A running=() # number of the slot by process
+pids=()               # by number of what was begun
+statuses=()           # the same; empty: not ended
+counting=()           # the same: the function that counts it, and its arguments
+counted=0
+
+stop_children() {
+    local pid
+    for pid in "${!running[@]}"; do
+        kill -KILL -- "-$pid" 2>/dev/null
+    done
+    running=()
 }
-trap stop_child EXIT
+trap stop_children EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# run_limited SECONDS LOG COMMAND...: status as of the command, 124 when the time was over. It
-# leads a process group, and whatever is left of that afterwards is ended.
-run_limited() {
-    local seconds=$1 log=$2 status
-    shift 2
-    setsid timeout --kill-after=10 "$seconds" "$@" >"$log" 2>&1 </dev/null &
-    child=$!
-    wait "$child" 2>/dev/null # bash would tell of signals
+# Waits until one has ended, ends what is left of its process group, counts all that can be.
+pool_turn() {
+    local pid='' status i count
+    wait -n -p pid "${!running[@]}" 2>/dev/null # bash would tell of signals
     status=$?
-    stop_child
-    return "$status"
+    [[ -n $pid ]] || return
+    kill -KILL -- "-$pid" 2>/dev/null
+    unset "running[$pid]"
+    for i in "${!pids[@]}"; do
+        [[ ${pids[i]} != "$pid" || -n ${statuses[i]} ]] || statuses[i]=$status
+    done
+    while ((counted < ${#pids[@]})) && [[ -n ${statuses[counted]} ]]; do
+        eval "count=(${counting[counted]})"
+        "${count[@]}" "${statuses[counted]}"
+        counted=$((counted + 1))
+    done
 }
+
+free_slot() {
+    local slot
+    for ((slot = 0; slot < jobs; slot++)); do
+        [[ " ${running[*]} " == *" $slot "* ]] || break
+    done
+    echo "$slot"
+}
+
+# pool_run SECONDS LOG COUNT COMMAND...: COUNT, words for the shell, is called with the status behind
+# them: that of the command, 124 when the time was over. The command has ports of its own.
+pool_run() {
+    local seconds=$1 log=$2 count=$3 slot
+    shift 3
+    while ((${#running[@]} >= jobs)); do
+        pool_turn
+    done
+    slot=$(free_slot)
+    PORTS_FROM=$((20000 + slot * 2500)) \
+        setsid timeout --kill-after=10 "$seconds" "$@" >"$log" 2>&1 </dev/null &
+    running[$!]=$slot
+    pids+=($!)
+    statuses+=('')
+    counting+=("$count")
+}
+
+pool_end() {
+    while ((${#running[@]} > 0)); do
+        pool_turn
+    done
+}
+
+# --- counting -------------------------------------------------------------------------------------
 
 ended_how() { # STATUS
     case $1 in
@@ -138,17 +191,30 @@ count_tap() { # BINARY LOG STATUS
 
 stage_unit() {
     local binary name log
+    export CMOCKA_MESSAGE_OUTPUT=TAP
     for binary in "$BUILD"/test/*/*; do
         [[ -x $binary && -f $binary ]] || continue
         name=${binary#"$BUILD"/test/}
         log=$logs/unit-${name//\//-}.log
-        CMOCKA_MESSAGE_OUTPUT=TAP run_limited "$unit_seconds" "$log" "$binary"
-        count_tap "$name" "$log" $?
+        pool_run "$unit_seconds" "$log" "count_tap $name $log" "$binary"
     done
+    pool_end
+}
+
+count_corpus() { # NAME LOG STATUS
+    local name=$1 log=$2 status=$3
+    if ((status != 0)); then
+        fail "corpus $name" "$(ended_how "$status")"
+        print_log "$log"
+    elif ! grep -qE '^[1-9][0-9]* inputs replayed$' "$log"; then
+        fail "corpus $name" "no input was replayed"
+    else
+        pass
+    fi
 }
 
 stage_corpora() {
-    local binary name corpus log status
+    local binary name corpus log
     for binary in "$BUILD"/replay/*/*_fuzz; do
         [[ -x $binary ]] || continue
         name=$(basename "$binary" _fuzz)
@@ -158,29 +224,13 @@ stage_corpora() {
             fail "corpus $name" "$corpus is not there"
             continue
         fi
-        run_limited "$unit_seconds" "$log" "$binary" "$corpus"
-        status=$?
-        if ((status != 0)); then
-            fail "corpus $name" "$(ended_how "$status")"
-            print_log "$log"
-        elif ! grep -qE '^[1-9][0-9]* inputs replayed$' "$log"; then
-            fail "corpus $name" "no input was replayed"
-        else
-            pass
-        fi
+        pool_run "$unit_seconds" "$log" "count_corpus $name $log" "$binary" "$corpus"
     done
+    pool_end
 }
 
-run_script() { # KIND SCRIPT
-    local kind=$1 script=$2 name log status line told=0 bad=0
-    name=$kind/$(basename "$script" .sh)
-    log=$logs/${name//\//-}.log
-    export SCRATCH=$PWD/$logs/scratch-${name//\//-}
-    rm -rf "$SCRATCH"
-    mkdir -p "$SCRATCH"
-    announce "$name"
-    run_limited "$script_seconds" "$log" bash "$script"
-    status=$?
+count_script() { # NAME LOG SCRATCH STATUS
+    local name=$1 log=$2 scratch=$3 status=$4 line told=0 bad=0
     while IFS= read -r line; do
         told=$((told + 1))
         case $line in
@@ -197,18 +247,26 @@ run_script() { # KIND SCRIPT
         fail "$name" "$(ended_how "$status") after telling of $told tests"
     fi
     if ((bad == 0)); then
-        rm -rf "$SCRATCH"
+        rm -rf "$scratch"
     else
         print_log "$log"
     fi
 }
 
 stage_scripts() { # KIND
-    local script
-    for script in tests/"$1"/*.sh; do
+    local kind=$1 script name log scratch
+    for script in tests/"$kind"/*.sh; do
         [[ -f $script ]] || continue
-        run_script "$1" "$script"
+        name=$kind/$(basename "$script" .sh)
+        log=$logs/${name//\//-}.log
+        scratch=$PWD/$logs/scratch-${name//\//-}
+        rm -rf "$scratch"
+        mkdir -p "$scratch"
+        announce "$name"
+        pool_run "$script_seconds" "$log" "count_script $name $log ${scratch@Q}" \
+            env SCRATCH="$scratch" bash "$script"
     done
+    pool_end
 }
 
 # The names of all files but those that may change.
