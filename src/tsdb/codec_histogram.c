@@ -383,6 +383,23 @@ read_columns(struct reading *reading, unsigned flags)
     return read_counts(reading, (flags & FLAG_FLOAT) != 0);
 }
 
+/* Everything up to the columns; `first` gets the layout. */
+static enum err
+read_begin(struct reading *reading, struct histogram *first, unsigned *ret_flags)
+{
+    unsigned flags = cursor_u8(&reading->cursor);
+    if (flags > FLAGS_MASK) return ERR_CORRUPT;
+    *first = (struct histogram){.kind = flags & FLAG_FLOAT ? SAMPLE_HISTOGRAM_FLOAT
+                                                           : SAMPLE_HISTOGRAM_INT};
+    enum err e = read_layout(reading, first);
+    if (e) return e;
+    /* Every column is still to come, so this bounds what is allocated by what there is to read. */
+    uint64_t columns = (uint64_t)first->positive.bucket_count + first->negative.bucket_count;
+    if (columns * COLUMN_BYTES_MIN > cursor_left(&reading->cursor)) return ERR_CORRUPT;
+    *ret_flags = flags;
+    return codec_histogram_fits(first, reading->count) ? OK : ERR_CORRUPT;
+}
+
 enum err
 codec_histogram_decode(struct bytes encoded, uint32_t count, struct arena *arena,
                        struct histogram *ret_histograms)
@@ -390,18 +407,112 @@ codec_histogram_decode(struct bytes encoded, uint32_t count, struct arena *arena
     if (count == 0 || count > CODEC_SAMPLES_MAX) return ERR_CORRUPT;
     struct reading reading = {
         .cursor = cursor_of(encoded), .count = count, .arena = arena, .histograms = ret_histograms};
-    struct histogram *first = ret_histograms;
-    unsigned flags = cursor_u8(&reading.cursor);
-    if (flags > FLAGS_MASK) return ERR_CORRUPT;
-    *first = (struct histogram){.kind = flags & FLAG_FLOAT ? SAMPLE_HISTOGRAM_FLOAT
-                                                           : SAMPLE_HISTOGRAM_INT};
-    enum err e = read_layout(&reading, first);
-    if (e) return e;
-    /* Every column is still to come, so this bounds what is allocated by what there is to read. */
-    uint64_t columns = (uint64_t)first->positive.bucket_count + first->negative.bucket_count;
-    if (columns * COLUMN_BYTES_MIN > cursor_left(&reading.cursor)) return ERR_CORRUPT;
-    if (!codec_histogram_fits(first, count)) return ERR_CORRUPT;
-    e = read_columns(&reading, flags);
+    unsigned flags;
+    enum err e = read_begin(&reading, ret_histograms, &flags);
+    if (e == OK) e = read_columns(&reading, flags);
     if (e == OK && cursor_left(&reading.cursor) > 0) e = ERR_CORRUPT;
+    return e;
+}
+
+/* --- reading by columns ----------------------------------------------------------------------- */
+
+/* What changes in the columns, one after another. */
+struct pool {
+    uint16_t *rows;
+    uint64_t *steps;
+    uint64_t *bits; /* a column of doubles */
+};
+
+static enum err
+read_float_column(struct reading *reading, struct pool *pool, struct codec_changes *changes)
+{
+    uint64_t *bits = pool->bits;
+    enum err e = codec_float_read(&reading->cursor, 0, reading->count, bits);
+    if (e) return e;
+    uint32_t n = 0;
+    for (uint32_t i = 1; i < reading->count; i++) {
+        uint64_t changed = bits[i] ^ bits[i - 1];
+        changes->rows[n] = (uint16_t)i;
+        changes->steps[n] = changed;
+        n += changed != 0;
+    }
+    changes->first = bits[0];
+    changes->count = n;
+    return OK;
+}
+
+static enum err
+read_column(struct reading *reading, struct pool *pool, bool is_float, struct hist_column *ret)
+{
+    struct codec_changes changes = {.rows = pool->rows, .steps = pool->steps};
+    enum err e = is_float ? read_float_column(reading, pool, &changes)
+                          : codec_int_changes(&reading->cursor, reading->count, &changes);
+    if (e) return e;
+    *ret = (struct hist_column){changes.first, changes.count, pool->rows, pool->steps};
+    pool->rows += changes.count;
+    pool->steps += changes.count;
+    return OK;
+}
+
+static enum err
+read_hint_column(struct reading *reading, unsigned flags, struct hist_columns *columns)
+{
+    columns->hint = (enum reset_hint)(flags >> HINT_SHIFT);
+    columns->hints = NULL;
+    if (flags & FLAG_ONE_HINT) return OK;
+    if (columns->hint != 0) return ERR_CORRUPT;
+    int64_t *column = (int64_t *)reading->column;
+    enum err e = codec_int_decode(&reading->cursor, reading->count, column);
+    if (e) return e;
+    uint8_t *hints = arena_alloc(reading->arena, reading->count);
+    if (hints == NULL) return ERR_LIMIT;
+    for (uint32_t i = 0; i < reading->count; i++) {
+        if ((uint64_t)column[i] > RESET_GAUGE) return ERR_CORRUPT;
+        hints[i] = (uint8_t)column[i];
+    }
+    columns->hints = hints;
+    return OK;
+}
+
+static enum err
+read_pool(struct reading *reading, uint64_t column_count, struct pool *ret_pool)
+{
+    void *rows, *steps, *bits;
+    uint64_t cells = column_count * reading->count;
+    enum err e = take(reading->arena, cells, sizeof *ret_pool->rows, &rows);
+    if (e == OK) e = take(reading->arena, cells, sizeof *ret_pool->steps, &steps);
+    if (e == OK) e = take(reading->arena, reading->count, sizeof *ret_pool->bits, &bits);
+    if (e == OK) *ret_pool = (struct pool){rows, steps, bits};
+    return e;
+}
+
+enum err
+codec_histogram_columns(struct bytes encoded, uint32_t count, struct arena *arena,
+                        struct hist_columns *ret_columns)
+{
+    if (count == 0 || count > CODEC_SAMPLES_MAX) return ERR_CORRUPT;
+    struct reading reading = {.cursor = cursor_of(encoded), .count = count, .arena = arena};
+    struct hist_columns columns = {.row_count = count};
+    struct pool pool;
+    unsigned flags;
+    enum err e = read_begin(&reading, &columns.layout, &flags);
+    if (e) return e;
+    uint32_t buckets = columns.layout.positive.bucket_count + columns.layout.negative.bucket_count;
+    struct hist_column *to = arena_alloc(arena, (buckets + 1) * sizeof *to);
+    if (to == NULL) return ERR_LIMIT;
+    e = read_pool(&reading, (uint64_t)buckets + 3, &pool); /* sum, zero count, count */
+    if (e) return e;
+    bool is_float = (flags & FLAG_FLOAT) != 0;
+    reading.column = pool.bits;
+    e = read_hint_column(&reading, flags, &columns);
+    if (e == OK) e = read_column(&reading, &pool, true, &columns.sum);
+    if (e == OK) e = read_column(&reading, &pool, is_float, &columns.zero_count);
+    for (uint32_t i = 0; i < buckets && e == OK; i++) {
+        e = read_column(&reading, &pool, is_float, &to[i]);
+    }
+    columns.buckets = to;
+    if (e == OK) e = read_column(&reading, &pool, is_float, &columns.count);
+    if (e == OK && cursor_left(&reading.cursor) > 0) e = ERR_CORRUPT;
+    *ret_columns = columns;
     return e;
 }

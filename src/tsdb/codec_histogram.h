@@ -41,4 +41,8 @@ void codec_histogram_encode(struct codec_scratch *scratch, const struct histogra
 MUST_CHECK enum err codec_histogram_decode(struct bytes encoded, uint32_t count,
                                            struct arena *arena, struct histogram *ret_histograms);
 
+/* The same by columns; all arrays lie in `arena`. */
+MUST_CHECK enum err codec_histogram_columns(struct bytes encoded, uint32_t count,
+                                            struct arena *arena, struct hist_columns *ret_columns);
+
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "tsdb/codec_histogram.h"
+#include "wire/random_test.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -57,6 +58,42 @@ check_comes_back(uint32_t count)
     buf_fini(&out);
 }
 
+static void
+check_column(const struct hist_column *a, const struct hist_column *b)
+{
+    assert(a->first == b->first);
+    assert(a->step_count == b->step_count);
+    if (a->step_count == 0) return;
+    assert(memcmp(a->rows, b->rows, a->step_count * sizeof *a->rows) == 0);
+    assert(memcmp(a->steps, b->steps, a->step_count * sizeof *a->steps) == 0);
+}
+
+/* By columns the block is read as the same, or refused as well. */
+static void
+check_columns(struct bytes encoded, uint32_t count, enum err expected)
+{
+    struct hist_columns c;
+    struct arena arena;
+    arena_init(&arena, NULL, 0, 0);
+    enum err e = codec_histogram_columns(encoded, count, &arena, &c);
+    assert(e == expected);
+    if (e == OK) {
+        struct hist_columns right = columns_of(&arena, first, count);
+        assert(histogram_same_layout(&right.layout, &c.layout));
+        for (uint32_t i = 0; i < count; i++) {
+            assert((c.hints == NULL ? c.hint : c.hints[i]) == first[i].reset_hint);
+        }
+        check_column(&right.sum, &c.sum);
+        check_column(&right.zero_count, &c.zero_count);
+        check_column(&right.count, &c.count);
+        uint32_t buckets = first->positive.bucket_count + first->negative.bucket_count;
+        for (uint32_t i = 0; i < buckets; i++) {
+            check_column(&right.buckets[i], &c.buckets[i]);
+        }
+    }
+    arena_fini(&arena);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -68,6 +105,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     arena_init(&arena, NULL, 32 << 20, 0);
     enum err e = codec_histogram_decode(bytes_of(copy, size - 2), count, &arena, first);
     assert(e == OK || e == ERR_CORRUPT);
+    check_columns(bytes_of(copy, size - 2), count, e);
     if (e == OK) check_comes_back(count);
     arena_fini(&arena);
     free(copy);

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "tsdb/codec_histogram.h"
+#include "wire/random_test.h"
 
 static uint64_t seed;
 
@@ -178,6 +179,44 @@ with_slack(struct bytes encoded)
 
 static struct histogram decoded[CODEC_SAMPLES_MAX];
 
+static void
+check_column(const struct hist_column *a, const struct hist_column *b)
+{
+    assert_int_equal(a->first, b->first);
+    assert_int_equal(a->step_count, b->step_count);
+    if (a->step_count == 0) return;
+    assert_memory_equal(a->rows, b->rows, a->step_count * sizeof *a->rows);
+    assert_memory_equal(a->steps, b->steps, a->step_count * sizeof *a->steps);
+}
+
+/* Reads the block both ways, into `decoded` and by columns, which must come to the same. */
+static enum err
+decode(struct bytes encoded, uint32_t count, struct arena *arena)
+{
+    struct arena scratch_arena;
+    struct hist_columns c;
+    arena_init(&scratch_arena, NULL, 0, 0);
+    enum err e = codec_histogram_decode(encoded, count, arena, decoded);
+    assert_int_equal(codec_histogram_columns(encoded, count, &scratch_arena, &c), e);
+    if (e == OK) {
+        struct hist_columns right = columns_of(&scratch_arena, decoded, count);
+        assert_true(histogram_same_layout(&right.layout, &c.layout));
+        assert_int_equal(c.row_count, count);
+        for (uint32_t i = 0; i < count; i++) {
+            assert_int_equal(c.hints == NULL ? c.hint : c.hints[i], decoded[i].reset_hint);
+        }
+        check_column(&right.sum, &c.sum);
+        check_column(&right.zero_count, &c.zero_count);
+        check_column(&right.count, &c.count);
+        uint32_t buckets = decoded->positive.bucket_count + decoded->negative.bucket_count;
+        for (uint32_t i = 0; i < buckets; i++) {
+            check_column(&right.buckets[i], &c.buckets[i]);
+        }
+    }
+    arena_fini(&scratch_arena);
+    return e;
+}
+
 static size_t
 check_comes_back(const struct histogram *h, uint32_t count, uint64_t started_with)
 {
@@ -188,7 +227,7 @@ check_comes_back(const struct histogram *h, uint32_t count, uint64_t started_wit
     uint8_t *copy = with_slack(buf_bytes(&out));
     struct arena arena;
     arena_init(&arena, NULL, 0, 0);
-    enum err e = codec_histogram_decode(bytes_of(copy, out.size), count, &arena, decoded);
+    enum err e = decode(bytes_of(copy, out.size), count, &arena);
     if (e) fail_msg("seed %#llx: error %d", (unsigned long long)started_with, (int)e);
     for (uint32_t i = 0; i < count; i++) {
         if (!same(&h[i], &decoded[i])) {
@@ -390,8 +429,7 @@ test_every_cut_and_every_extra_byte_is_corrupt(void **state)
         for (size_t size = 0; size <= out.size; size++) {
             if (size + 1 == out.size) continue;
             uint8_t *copy = with_slack(bytes_of(out.at, size));
-            assert_int_equal(codec_histogram_decode(bytes_of(copy, size), count, &arena, decoded),
-                             ERR_CORRUPT);
+            assert_int_equal(decode(bytes_of(copy, size), count, &arena), ERR_CORRUPT);
             free(copy);
         }
         buf_fini(&out);
@@ -413,7 +451,7 @@ test_mutated_encodings_are_read_within_bounds(void **state)
             size_t limit = random_below(2) && out.size > 12 ? 12 : out.size;
             copy[random_below(limit)] = (uint8_t)random_u64();
         }
-        enum err e = codec_histogram_decode(bytes_of(copy, out.size), count, &arena, decoded);
+        enum err e = decode(bytes_of(copy, out.size), count, &arena);
         assert_true(e == OK || e == ERR_CORRUPT);
         free(copy);
         buf_fini(&out);
@@ -471,13 +509,12 @@ test_wrong_fields_are_corrupt_and_cheap(void **state)
     arena_init(&arena, NULL, 64 * 1024, 4096);
     static const uint8_t right[] = {0x02, EMPTY_LAYOUT, EMPTY_COUNTS};
     uint8_t *copy = with_slack(bytes_of(right, sizeof right));
-    assert_int_equal(codec_histogram_decode(bytes_of(copy, sizeof right), 1, &arena, decoded), OK);
+    assert_int_equal(decode(bytes_of(copy, sizeof right), 1, &arena), OK);
     free(copy);
     for (unsigned i = 0; i < sizeof refused / sizeof *refused; i++) {
         const struct refused *r = &refused[i];
         copy = with_slack(bytes_of(r->bytes, r->size));
-        if (codec_histogram_decode(bytes_of(copy, r->size), r->count, &arena, decoded) !=
-            ERR_CORRUPT) {
+        if (decode(bytes_of(copy, r->size), r->count, &arena) != ERR_CORRUPT) {
             fail_msg("accepted: %s", r->what);
         }
         free(copy);
@@ -552,7 +589,12 @@ test_refused_memory_is_reported_and_leaves_the_buffer(void **state)
         if (e == OK) {
             struct bytes encoded = buf_bytes(&out);
             uint8_t *copy = with_slack(encoded);
+            struct hist_columns columns;
             e = codec_histogram_decode(bytes_of(copy, encoded.size), recipe.count, &to, decoded);
+            if (e == OK) {
+                e = codec_histogram_columns(bytes_of(copy, encoded.size), recipe.count, &to,
+                                            &columns);
+            }
             free(copy);
         }
         fired = mem_fail_fired();

@@ -67,6 +67,19 @@ MUST_CHECK enum err codec_int_head(struct codec_int_reader *reader, struct curso
 MUST_CHECK enum err codec_int_frame(struct codec_int_reader *reader, uint64_t *ret_values,
                                     uint32_t *ret_count);
 
+/*
+ * The same stream as what changes in it: the first value, and the values that are not the one
+ * before, as differences (mod 2^64). `rows` and `steps` have room for `count`. ERR_CORRUPT.
+ */
+struct codec_changes {
+    uint64_t first;
+    uint32_t count;
+    uint16_t *rows; /* where in the stream, ascending */
+    uint64_t *steps;
+};
+MUST_CHECK enum err codec_int_changes(struct cursor *cursor, uint32_t count,
+                                      struct codec_changes *changes);
+
 /* codec_float_encode_from() and _decode_from() (`ret_origin` may be NULL, and 0 is none) within a
  * longer encoding: the cursor stops behind the values.
  */

@@ -111,29 +111,46 @@ patch_varints(struct cursor *cursor, const uint8_t *positions, unsigned w, uint3
     return cursor->bad ? ERR_CORRUPT : OK;
 }
 
+/* What a frame says before its numbers, and where they are. */
+struct frame {
+    unsigned w;
+    uint32_t exceptions;
+    unsigned h;
+    struct bytes packed, patch;
+};
+
+static enum err
+read_frame(struct cursor *cursor, uint32_t count, struct frame *ret_frame)
+{
+    struct frame f = {0};
+    unsigned first = cursor_u8(cursor);
+    f.w = first & 127;
+    if (f.w > 64) return ERR_CORRUPT;
+    if (first >= 128) {
+        f.exceptions = (uint32_t)cursor_u8(cursor) + 1;
+        f.h = cursor_u8(cursor);
+        if (f.exceptions > count || f.w == 64 || (f.h > 64 - f.w && f.h != 128)) return ERR_CORRUPT;
+    }
+    f.packed = cursor_bytes(cursor, ((uint64_t)count * f.w + 7) / 8);
+    if (f.exceptions > 0) {
+        uint64_t patch_bytes = (f.exceptions * 7 + 7) / 8;
+        if (f.h != 128) patch_bytes += (f.exceptions * f.h + 7) / 8;
+        f.patch = cursor_bytes(cursor, patch_bytes);
+    }
+    *ret_frame = f;
+    return cursor->bad ? ERR_CORRUPT : OK;
+}
+
 static enum err
 read_numbers(struct cursor *cursor, uint32_t count, uint64_t *u)
 {
-    unsigned first = cursor_u8(cursor);
-    unsigned w = first & 127;
-    if (w > 64) return ERR_CORRUPT;
-    if (first < 128) {
-        struct bytes packed = cursor_bytes(cursor, ((uint64_t)count * w + 7) / 8);
-        if (cursor->bad) return ERR_CORRUPT;
-        unpack(packed.at, w, count, u);
-        return OK;
-    }
-    uint32_t exceptions = (uint32_t)cursor_u8(cursor) + 1;
-    unsigned h = cursor_u8(cursor);
-    if (exceptions > count || w == 64 || (h > 64 - w && h != 128)) return ERR_CORRUPT;
-    struct bytes packed = cursor_bytes(cursor, ((uint64_t)count * w + 7) / 8);
-    uint64_t patch_bytes = (exceptions * 7 + 7) / 8;
-    if (h != 128) patch_bytes += (exceptions * h + 7) / 8;
-    struct bytes patch = cursor_bytes(cursor, patch_bytes);
-    if (cursor->bad) return ERR_CORRUPT;
-    unpack(packed.at, w, count, u);
-    if (h == 128) return patch_varints(cursor, patch.at, w, exceptions, u, count);
-    return patch_packed(patch.at, w, h, exceptions, u, count);
+    struct frame f;
+    enum err e = read_frame(cursor, count, &f);
+    if (e) return e;
+    unpack(f.packed.at, f.w, count, u);
+    if (f.exceptions == 0) return OK;
+    if (f.h == 128) return patch_varints(cursor, f.patch.at, f.w, f.exceptions, u, count);
+    return patch_packed(f.patch.at, f.w, f.h, f.exceptions, u, count);
 }
 
 /* --- from numbers to values ------------------------------------------------------------------- */
@@ -272,4 +289,114 @@ codec_int_frame(struct codec_int_reader *reader, uint64_t *ret_values, uint32_t 
     reader->left -= count;
     *ret_count = count;
     return OK;
+}
+
+/* --- what changes ----------------------------------------------------------------------------- */
+
+/* Differences from a value to the next; those of 0 are left out. */
+INLINE void
+keep_steps(struct codec_changes *to, uint32_t row, const uint64_t *steps, uint32_t count)
+{
+    uint32_t n = to->count;
+    for (uint32_t i = 0; i < count; i++) {
+        to->rows[n] = (uint16_t)(row + i);
+        to->steps[n] = steps[i];
+        n += steps[i] != 0;
+    }
+    to->count = n;
+}
+
+/* Of the values behind `before`; returns the last. */
+static uint64_t
+keep_differences(struct codec_changes *to, uint32_t row, uint64_t before, const uint64_t *values,
+                 uint32_t count)
+{
+    uint64_t steps[CODEC_FRAME];
+    for (uint32_t i = 0; i < count; i++) {
+        steps[i] = values[i] - before;
+        before = values[i];
+    }
+    keep_steps(to, row, steps, count);
+    return before;
+}
+
+INLINE uint64_t
+step_of(const struct codec_int_reader *reader, uint64_t u)
+{
+    uint64_t x = unfold(u, (reader->header & CODEC_ZIGZAG) != 0, reader->base);
+    return reader->divisor == 0 ? x : x * reader->divisor;
+}
+
+/* A frame of zeroes: only its exceptions count. */
+static enum err
+keep_exceptions(struct codec_int_reader *reader, const struct frame *f, struct codec_changes *to,
+                uint32_t row, uint32_t count)
+{
+    if (f->exceptions == 0) return OK;
+    const uint8_t *above = f->patch.at + (f->exceptions * 7 + 7) / 8;
+    uint32_t previous = 0;
+    for (uint32_t i = 0; i < f->exceptions; i++) {
+        uint32_t position = (uint32_t)unpack_at(f->patch.at, 7, i);
+        if (position >= count || (i > 0 && position <= previous)) return ERR_CORRUPT;
+        previous = position;
+        uint64_t high = f->h == 128 ? cursor_varint(reader->cursor)
+                        : f->h == 0 ? 0
+                                    : unpack_at(above, f->h, i);
+        uint64_t step = step_of(reader, high + 1);
+        to->rows[to->count] = (uint16_t)(row + position);
+        to->steps[to->count] = step;
+        to->count += step != 0;
+    }
+    return reader->cursor->bad ? ERR_CORRUPT : OK;
+}
+
+/* Of a stream of differences: a frame's numbers are the steps. */
+static enum err
+keep_frame(struct codec_int_reader *reader, struct codec_changes *to, uint32_t row, uint32_t count)
+{
+    uint64_t u[CODEC_FRAME];
+    struct frame f = {0};
+    if ((reader->header & CODEC_ALL_ZERO) == 0) {
+        enum err e = read_frame(reader->cursor, count, &f);
+        if (e) return e;
+    }
+    if (f.w == 0 && step_of(reader, 0) == 0) return keep_exceptions(reader, &f, to, row, count);
+    unpack(f.packed.at, f.w, count, u);
+    enum err e = OK;
+    if (f.exceptions > 0) {
+        e = f.h == 128 ? patch_varints(reader->cursor, f.patch.at, f.w, f.exceptions, u, count)
+                       : patch_packed(f.patch.at, f.w, f.h, f.exceptions, u, count);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        u[i] = step_of(reader, u[i]);
+    }
+    keep_steps(to, row, u, count);
+    return e;
+}
+
+enum err
+codec_int_changes(struct cursor *cursor, uint32_t count, struct codec_changes *changes)
+{
+    uint64_t values[CODEC_FRAME];
+    uint32_t got;
+    struct codec_int_reader reader;
+    if (count == 0 || count > CODEC_SAMPLES_MAX) return ERR_CORRUPT;
+    enum err e = codec_int_head(&reader, cursor, count, values, &got);
+    if (e == OK && got == 0) e = codec_int_frame(&reader, values, &got); /* plain */
+    if (e) return e;
+    bool differences = (reader.header & CODEC_MODE_MASK) == CODEC_DELTA;
+    changes->count = 0;
+    changes->first = values[0];
+    uint64_t before = keep_differences(changes, 1, values[0], values + 1, got - 1);
+    for (uint32_t row = got; reader.left > 0 && e == OK; row += got) {
+        if (differences) {
+            got = reader.left < CODEC_FRAME ? reader.left : CODEC_FRAME;
+            reader.left -= got;
+            e = keep_frame(&reader, changes, row, got);
+        } else {
+            e = codec_int_frame(&reader, values, &got);
+            if (e == OK) before = keep_differences(changes, row, before, values, got);
+        }
+    }
+    return e;
 }

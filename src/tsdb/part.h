@@ -263,6 +263,10 @@ MUST_CHECK enum err block_read_values(struct part *part, const struct block_ref 
                                       uint64_t *ret_bits, int64_t *ret_starts,
                                       struct histogram *ret_histograms, struct arena *arena,
                                       struct why *why);
+/* The same of histograms, by columns. */
+MUST_CHECK enum err block_read_columns(struct part *part, const struct block_ref *block,
+                                       struct hist_columns *ret_columns, struct arena *arena,
+                                       struct why *why);
 MUST_CHECK enum err block_read_times(struct part *part, const struct block_ref *block,
                                      int64_t *ret_times, struct why *why);
 

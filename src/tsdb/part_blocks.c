@@ -82,6 +82,22 @@ read_values(struct part *p, const struct block_ref *b, uint64_t *ret_bits,
 }
 
 enum err
+block_read_columns(struct part *p, const struct block_ref *b, struct hist_columns *ret_columns,
+                   struct arena *arena, struct why *why)
+{
+    const struct page *page;
+    struct bytes bytes;
+    enum err e = place_get(p, &b->values, PAGE_VALUES, &page, &bytes, why);
+    if (e) return e;
+    e = codec_histogram_columns(bytes, b->count, arena, ret_columns);
+    if (e == OK && ret_columns->layout.kind != block_kind(b)) e = ERR_CORRUPT;
+    page_release(&p->source, page);
+    if (e == ERR_LIMIT || e == ERR_NOMEM)
+        return why_set(why, ERR_NOMEM, "no memory for histograms");
+    return e == ERR_CORRUPT ? bad_place(p, &b->values, why) : e;
+}
+
+enum err
 block_read(struct part *part, const struct block_ref *b, int64_t *ret_times, uint64_t *ret_bits,
            int64_t *ret_starts, struct histogram *ret_histograms, struct arena *arena,
            struct why *why)

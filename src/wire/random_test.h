@@ -228,6 +228,46 @@ random_grown(struct rng *r, struct arena *arena, const struct histogram *from)
     return h;
 }
 
+/* The same histogram with one bucket more, or with another one instead of its last. */
+static inline struct histogram
+random_regrown(struct rng *r, struct arena *arena, const struct histogram *from)
+{
+    struct histogram h = *from;
+    struct hist_buckets *b = &h.positive;
+    uint32_t count = b->bucket_count + 1;
+    struct hist_span *spans = arena_new(arena, (b->span_count + 1) * sizeof *spans);
+    uint64_t *words = arena_new(arena, count * sizeof *words);
+    bool instead = b->bucket_count > 0 && rng_below(r, 8) == 0;
+    if (b->span_count > 0) memcpy(spans, b->spans, b->span_count * sizeof *spans);
+    if (instead) {
+        uint32_t last = b->span_count - 1;
+        while (spans[last].length == 0)
+            last--;
+        spans[last].length--;
+        count--;
+    }
+    spans[b->span_count] = (struct hist_span){(int32_t)rng_below(r, 4), 1};
+    if (h.schema != HISTOGRAM_SCHEMA_CUSTOM && b->span_count == 0) spans[0].offset -= 50;
+    const void *old = h.kind == SAMPLE_HISTOGRAM_INT ? (const void *)b->deltas : b->counts;
+    if (count > 1) memcpy(words, old, (count - 1) * sizeof *words);
+    uint64_t before = 0, more = rng_below(r, 9);
+    for (uint32_t i = 0; i + 1 < count; i++) {
+        before += words[i];
+    }
+    words[count - 1] = h.kind == SAMPLE_HISTOGRAM_INT ? more - before : double_bits((double)more);
+    b->spans = spans;
+    b->span_count++;
+    b->bucket_count = count;
+    if (h.kind == SAMPLE_HISTOGRAM_INT) {
+        b->deltas = (const int64_t *)words;
+        h.count += more;
+    } else {
+        b->counts = words;
+        h.count = double_bits(bits_double(h.count) + (double)more);
+    }
+    return h;
+}
+
 static inline struct histogram
 stale_histogram(enum sample_kind kind)
 {
@@ -248,6 +288,8 @@ random_next_histogram(struct rng *r, struct arena *arena, const struct histogram
     if (dice == 3) h.schema = h.schema == HISTOGRAM_SCHEMA_CUSTOM ? h.schema : h.schema / 2;
     if (dice == 4 && h.kind == SAMPLE_HISTOGRAM_INT) h.count /= 2;
     if (dice == 5) h.zero_count = 0;
+    if (dice >= 6 && dice <= 8) h = random_regrown(r, arena, &h);
+    if (dice == 9) h = *from;
     return h;
 }
 
@@ -309,6 +351,128 @@ same_histogram_bits(const struct histogram *a, const struct histogram *b)
                b->positive.bucket_count == 0 && b->custom_count == 0;
     }
     return same_histogram_all(a, b);
+}
+
+/* Steps through buckets: their indexes, and their counts (of integers absolute). */
+struct bucket_steps {
+    const struct histogram *h;
+    const struct hist_buckets *side;
+    uint32_t span, in_span, at;
+    int64_t index;
+    uint64_t count;
+};
+
+static inline bool
+bucket_steps_next(struct bucket_steps *w)
+{
+    const struct hist_buckets *b = w->side;
+    w->index += w->at > 0;
+    for (; w->span < b->span_count; w->span++, w->in_span = 0) {
+        if (w->in_span == 0) w->index += b->spans[w->span].offset;
+        if (w->in_span < b->spans[w->span].length) break;
+    }
+    if (w->span == b->span_count) return false;
+    w->in_span++;
+    w->count = w->h->kind == SAMPLE_HISTOGRAM_INT ? w->count + (uint64_t)b->deltas[w->at]
+                                                  : b->counts[w->at];
+    w->at++;
+    return true;
+}
+
+static inline bool
+same_buckets_and_empty_ones(const struct histogram *a, const struct hist_buckets *of_a,
+                            const struct histogram *b, const struct hist_buckets *of_b)
+{
+    struct bucket_steps x = {.h = a, .side = of_a}, y = {.h = b, .side = of_b};
+    bool has_x = bucket_steps_next(&x);
+    while (bucket_steps_next(&y)) {
+        bool meet = has_x && x.index == y.index;
+        if (y.count != (meet ? x.count : 0)) return false;
+        if (meet) has_x = bucket_steps_next(&x);
+    }
+    return !has_x;
+}
+
+/* As same_histogram_bits(), but `b` may have further buckets, which are empty. */
+static inline bool
+same_histogram_widened(const struct histogram *a, const struct histogram *b)
+{
+    if (a->sum_bits == STALE_NAN_BITS) return same_histogram_bits(a, b);
+    return a->kind == b->kind && a->schema == b->schema && a->sum_bits == b->sum_bits &&
+           a->zero_threshold_bits == b->zero_threshold_bits && a->count == b->count &&
+           a->zero_count == b->zero_count && a->custom_count == b->custom_count &&
+           same_words(a->custom_bits, b->custom_bits, a->custom_count) &&
+           same_buckets_and_empty_ones(a, &a->positive, b, &b->positive) &&
+           same_buckets_and_empty_ones(a, &a->negative, b, &b->negative);
+}
+
+/* --- histograms as columns -------------------------------------------------------------------- */
+
+/* numbers[0..count): what a column has in each row. */
+static inline struct hist_column
+column_of(struct arena *arena, const uint64_t *numbers, uint32_t count, bool xored)
+{
+    uint16_t *rows = arena_new(arena, count * sizeof *rows);
+    uint64_t *steps = arena_new(arena, count * sizeof *steps);
+    struct hist_column column = {.first = numbers[0], .rows = rows, .steps = steps};
+    for (uint32_t i = 1; i < count; i++) {
+        if (numbers[i] == numbers[i - 1]) continue;
+        rows[column.step_count] = (uint16_t)i;
+        steps[column.step_count++] =
+            xored ? numbers[i] ^ numbers[i - 1] : numbers[i] - numbers[i - 1];
+    }
+    return column;
+}
+
+static inline void
+columns_of_side(struct arena *arena, const struct histogram *h, uint32_t count, bool negative,
+                uint64_t *totals, struct hist_column *to)
+{
+    bool xored = h->kind == SAMPLE_HISTOGRAM_FLOAT;
+    uint32_t buckets = negative ? h->negative.bucket_count : h->positive.bucket_count;
+    uint64_t *numbers = arena_new(arena, count * sizeof *numbers);
+    for (uint32_t b = 0; b < buckets; b++) {
+        for (uint32_t i = 0; i < count; i++) {
+            const struct hist_buckets *side = negative ? &h[i].negative : &h[i].positive;
+            numbers[i] = xored    ? side->counts[b]
+                         : b == 0 ? (uint64_t)side->deltas[b]
+                                  : numbers[i] + (uint64_t)side->deltas[b];
+            totals[i] += xored ? 0 : numbers[i];
+        }
+        to[b] = column_of(arena, numbers, count, xored);
+    }
+}
+
+/* Of h[0..count), which have one layout. Arrays in `arena`, but for those of the layout. */
+static inline struct hist_columns
+columns_of(struct arena *arena, const struct histogram *h, uint32_t count)
+{
+    bool xored = h->kind == SAMPLE_HISTOGRAM_FLOAT;
+    uint64_t *numbers = arena_new(arena, count * sizeof *numbers);
+    uint64_t *totals = arena_new(arena, count * sizeof *totals);
+    uint8_t *hints = arena_new(arena, count);
+    struct hist_column *buckets = arena_new(
+        arena, ((size_t)h->positive.bucket_count + h->negative.bucket_count + 1) * sizeof *buckets);
+    struct hist_columns c = {.layout = *h, .row_count = count, .hint = h->reset_hint};
+    for (uint32_t i = 0; i < count; i++) {
+        hints[i] = (uint8_t)h[i].reset_hint;
+        if (hints[i] != hints[0]) c.hints = hints;
+        numbers[i] = h[i].sum_bits;
+    }
+    c.sum = column_of(arena, numbers, count, true);
+    for (uint32_t i = 0; i < count; i++) {
+        numbers[i] = h[i].zero_count;
+        totals[i] = xored ? 0 : h[i].zero_count;
+    }
+    c.zero_count = column_of(arena, numbers, count, xored);
+    columns_of_side(arena, h, count, false, totals, buckets);
+    columns_of_side(arena, h, count, true, totals, buckets + h->positive.bucket_count);
+    for (uint32_t i = 0; i < count; i++) {
+        numbers[i] = h[i].count - totals[i];
+    }
+    c.count = column_of(arena, numbers, count, xored);
+    c.buckets = buckets;
+    return c;
 }
 
 #endif

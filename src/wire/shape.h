@@ -71,6 +71,33 @@ struct histogram {
  * differ. */
 bool histogram_same_layout(const struct histogram *a, const struct histogram *b);
 
+/*
+ * Histograms of one layout as columns over time: what a number was in the first of them (row 0),
+ * and the rows in which it is another than in the row before. A number that never changes has none,
+ * so what is done by column costs as much as there are changes. Steps are what is added (mod 2^64)
+ * to an integer, and what is xored with the bits of a double.
+ */
+struct hist_column {
+    uint64_t first;
+    uint32_t step_count;
+    const uint16_t *rows; /* ascending, above 0 */
+    const uint64_t *steps;
+};
+
+struct hist_columns {
+    struct histogram layout; /* kind, schema, threshold, spans, bounds; the rest means nothing */
+    uint32_t row_count;      /* at most 65536 */
+    enum reset_hint hint;    /* of all rows, */
+    const uint8_t *hints;    /* or of each: enum reset_hint; NULL: all have one */
+    struct hist_column sum;  /* doubles */
+    /* Integers: what the count is above zero bucket and buckets together (0, mostly). Floats: the
+     * count. */
+    struct hist_column count;
+    struct hist_column zero_count;
+    /* Absolute counts: positive buckets, then negative ones. */
+    const struct hist_column *buckets;
+};
+
 /* The numbers are those of the protocol, 1.0 and 2.0. */
 enum metric_type {
     METRIC_UNKNOWN,
