@@ -5,7 +5,7 @@
  *     histogram_bench [file.rw]
  *
  * Without an argument it looks for v2hist.rw in $FIREKEEP_SHARED/data or ../shared/data. A block is
- * a run of histograms of one series with one layout, 120 or 1024 at most.
+ * a run of histograms of one series with one layout, 120 or 8192 at most.
  */
 #include <inttypes.h>
 #include <snappy-c.h>
@@ -15,6 +15,7 @@
 
 #include "base/hash.h"
 #include "tsdb/codec_histogram.h"
+#include "wire/chunk_histogram.h"
 
 enum { SLOTS = 4096, SYMBOLS_MAX = 1 << 16 };
 
@@ -199,16 +200,25 @@ capture_read(const char *path)
 
 /* --- measuring -------------------------------------------------------------------------------- */
 
+enum { REPEATS = 10 };
+
 struct totals {
-    uint64_t blocks, histograms, cells, bytes;
-    double encode, decode;
+    uint64_t blocks, histograms, cells, bytes, chunks, chunk_bytes;
+    double encode, decode, stream;
 };
+
+/* The blocks of a series. */
+struct block {
+    size_t at;
+    uint32_t count;
+};
+static struct block blocks[1 << 16];
+static struct buf encoded;
 
 static void
 measure_block(struct codec_scratch *scratch, const struct histogram *h, uint32_t count,
-              struct totals *totals)
+              uint32_t block_count, struct totals *totals)
 {
-    enum { REPEATS = 10 };
     static struct histogram decoded[CODEC_SAMPLES_MAX];
     struct buf out;
     buf_init(&out, NULL, 64 << 20);
@@ -228,6 +238,8 @@ measure_block(struct codec_scratch *scratch, const struct histogram *h, uint32_t
         if (codec_histogram_decode(buf_bytes(&out), count, &to, decoded)) die("corrupt");
     }
     totals->decode += (cpu_seconds() - start) / REPEATS;
+    blocks[block_count] = (struct block){encoded.size, count};
+    buf_put_bytes(&encoded, buf_bytes(&out));
     totals->blocks++;
     totals->histograms += count;
     totals->cells += (uint64_t)count * (h->positive.bucket_count + h->negative.bucket_count);
@@ -236,12 +248,66 @@ measure_block(struct codec_scratch *scratch, const struct histogram *h, uint32_t
     buf_fini(&out);
 }
 
+static enum err
+count_chunk(void *context, const struct histogram_chunk *chunk, struct why *why)
+{
+    struct totals *totals = context;
+    (void)why;
+    totals->chunks++;
+    totals->chunk_bytes += chunk->data.size;
+    return OK;
+}
+
+/* From blocks to chunks, as a streamed read does it. */
+static void
+stream_series(struct histogram_chunks *chunks, uint32_t block_count, int64_t *times_ms,
+              struct arena *to)
+{
+    struct hist_columns columns;
+    struct why why;
+    int64_t t_ms = 1700000000000;
+    for (uint32_t i = 0; i < block_count; i++) {
+        const struct block *b = &blocks[i];
+        size_t end = i + 1 < block_count ? b[1].at : encoded.size;
+        for (uint32_t k = 0; k < b->count; k++)
+            times_ms[k] = t_ms += 1000 + (k % 16 == 0);
+        arena_reset(to);
+        if (codec_histogram_columns(bytes_of(encoded.at + b->at, end - b->at), b->count, to,
+                                    &columns) ||
+            histogram_chunks_put_columns(chunks, &columns, 0, b->count, times_ms, &why)) {
+            die("not streamed");
+        }
+    }
+    if (histogram_chunks_end(chunks, &why)) die("not streamed");
+}
+
+static void
+measure_stream(uint32_t block_count, struct totals *totals)
+{
+    static int64_t times_ms[CODEC_SAMPLES_MAX];
+    struct histogram_chunks *chunks;
+    struct arena to;
+    if (!buf_reserve(&encoded, CODEC_SLACK)) die("out of memory");
+    if (histogram_chunks_new(NULL, CHUNK_LAYOUTS_UNITED, 1 << 17, count_chunk, totals, &chunks))
+        die("out of memory");
+    arena_init(&to, NULL, 0, 1 << 20);
+    double start = cpu_seconds();
+    for (unsigned i = 0; i < REPEATS; i++) {
+        stream_series(chunks, block_count, times_ms, &to);
+    }
+    totals->stream += (cpu_seconds() - start) / REPEATS;
+    arena_fini(&to);
+    histogram_chunks_free(chunks);
+}
+
 static void
 measure(struct codec_scratch *scratch, uint32_t block_max)
 {
     struct totals t = {0};
     for (uint32_t i = 0; i < SLOTS; i++) {
         const struct series *s = &series[i];
+        uint32_t block_count = 0;
+        buf_clear(&encoded);
         for (uint32_t from = 0, to; from < s->count; from = to) {
             to = from + 1;
             while (to < s->count && to - from < block_max &&
@@ -249,8 +315,9 @@ measure(struct codec_scratch *scratch, uint32_t block_max)
                    codec_histogram_fits(&s->histograms[from], to - from + 1)) {
                 to++;
             }
-            measure_block(scratch, s->histograms + from, to - from, &t);
+            measure_block(scratch, s->histograms + from, to - from, block_count++, &t);
         }
+        if (block_count > 0) measure_stream(block_count, &t);
     }
     if (t.histograms == 0) return;
     printf("blocks of at most %u: %" PRIu64 " blocks, %" PRIu64 " histograms, %" PRIu64
@@ -259,6 +326,10 @@ measure(struct codec_scratch *scratch, uint32_t block_max)
     printf("  %.1f bytes a histogram, %.3f a bucket; M buckets/s: encode %.1f, decode %.1f\n",
            (double)t.bytes / (double)t.histograms, (double)t.bytes / (double)t.cells,
            1e-6 * (double)t.cells / t.encode, 1e-6 * (double)t.cells / t.decode);
+    printf("  as chunks: %.1f ns, %.2f bytes a histogram, %.1f histograms a chunk\n",
+           1e9 * t.stream / (double)t.histograms,
+           (double)t.chunk_bytes / REPEATS / (double)t.histograms,
+           REPEATS * (double)t.histograms / (double)t.chunks);
 }
 
 int
@@ -268,11 +339,12 @@ main(int argc, char **argv)
     char path[4096];
     snprintf(path, sizeof path, "%s/data/v2hist.rw", shared != NULL ? shared : "../shared");
     arena_init(&arena, NULL, 0, 1 << 20);
+    buf_init(&encoded, NULL, 1 << 30);
     struct codec_scratch *scratch;
     if (codec_scratch_new(NULL, &scratch)) die("out of memory");
     if (capture_read(argc > 1 ? argv[1] : path)) {
         measure(scratch, 120);
-        measure(scratch, 1024);
+        measure(scratch, CODEC_SAMPLES_MAX);
     } else {
         printf("%s: absent, skipped\n", argc > 1 ? argv[1] : path);
     }
@@ -280,6 +352,7 @@ main(int argc, char **argv)
         free(series[i].histograms);
     }
     codec_scratch_free(scratch);
+    buf_fini(&encoded);
     arena_fini(&arena);
     return 0;
 }

@@ -105,7 +105,7 @@ encode_chunks(void)
         const uint64_t *bits = set_bits[s % SETS];
         for (uint32_t at = 0; at < SAMPLES;) {
             uint32_t some = SAMPLES - at < CHUNK_SAMPLES ? SAMPLES - at : CHUNK_SAMPLES;
-            chunk_begin(writer, CHUNK_XOR);
+            chunk_begin(writer);
             must(chunk_put_floats(writer, some, times_ms + at, bits + at));
             written_bytes += chunk_end(writer).size;
             at += some;
@@ -145,7 +145,7 @@ stream(void)
 {
     struct rr_stream *out;
     uint8_t labels[256];
-    must(rr_stream_new(&sink, RR_FRAME_BYTES, NULL, &out));
+    must(rr_stream_new(&sink, RR_FRAME_BYTES, CHUNK_LAYOUTS_UNITED, NULL, &out));
     must(rr_stream_query(out, 0, NULL));
     for (unsigned s = 0; s < SERIES; s++) {
         const int64_t *times_ms = set_times_ms[s % SETS];

@@ -1,16 +1,28 @@
 /*
- * chunk.c - the writer's frame, and XOR chunks: docs/protocols-chunks.md.
+ * chunk.c - the writer of XOR chunks: docs/protocols-chunks.md.
  *
  * Bits are put into a plain byte buffer by struct bits_out, which lives in registers while samples
  * are put and in the writer in between; so the buffer may move when it grows.
  */
 #include "wire/chunk.h"
 
-#include "wire/chunk_writer.h"
+#include "wire/chunk_bits.h"
 
 enum {
+    CHUNK_HEADER_BYTES = 2,
+    CHUNK_BYTES_MAX = 64 << 20, /* beyond any sensible frame: the chunk is full */
     /* 68 bits of time and 77 of value, or a first sample of 10 + 8 bytes. */
     XOR_SAMPLE_BYTES_MAX = 19,
+};
+
+struct chunk_writer {
+    struct budget *budget;
+    uint32_t count;
+    struct buf data; /* whole bytes; the unfinished one lies behind them */
+    uint64_t held;   /* the state of a struct bits_out between two puts */
+    unsigned fill;
+    struct dod_state time;
+    struct xor_state value;
 };
 
 enum err
@@ -20,7 +32,7 @@ chunk_writer_new(struct budget *budget, struct chunk_writer **ret_writer)
     if (writer == NULL) return ERR_NOMEM;
     writer->budget = budget;
     buf_init(&writer->data, budget, CHUNK_BYTES_MAX);
-    chunk_begin(writer, CHUNK_XOR);
+    chunk_begin(writer);
     *ret_writer = writer;
     return OK;
 }
@@ -29,16 +41,13 @@ void
 chunk_writer_free(struct chunk_writer *writer)
 {
     if (writer == NULL) return;
-    chunk_histogram_fini(writer);
     buf_fini(&writer->data);
     mem_free(writer->budget, writer, sizeof *writer);
 }
 
 void
-chunk_begin(struct chunk_writer *writer, enum chunk_type type)
+chunk_begin(struct chunk_writer *writer)
 {
-    assert(type == CHUNK_XOR || type == CHUNK_HISTOGRAM || type == CHUNK_FLOAT_HISTOGRAM);
-    writer->type = type;
     writer->count = 0;
     buf_clear(&writer->data);
     writer->held = 0;
@@ -59,7 +68,8 @@ chunk_size(const struct chunk_writer *writer)
     return writer->data.size + (writer->fill > 0 ? 1 : 0);
 }
 
-enum err
+/* Room for `bytes` more. Then bits may be put between bits_begin() and bits_done(). */
+static enum err
 chunk_reserve(struct chunk_writer *writer, size_t bytes)
 {
     if (buf_reserve(&writer->data, bytes + BITS_OUT_SLACK)) return OK;
@@ -68,14 +78,14 @@ chunk_reserve(struct chunk_writer *writer, size_t bytes)
     return e;
 }
 
-struct bits_out
-chunk_bits_begin(const struct chunk_writer *writer)
+static struct bits_out
+bits_begin(const struct chunk_writer *writer)
 {
     return (struct bits_out){writer->data.at + writer->data.size, writer->held, writer->fill};
 }
 
-void
-chunk_bits_done(struct chunk_writer *writer, const struct bits_out *out)
+static void
+bits_done(struct chunk_writer *writer, const struct bits_out *out)
 {
     writer->data.size = (size_t)(out->at - writer->data.at);
     writer->held = out->held;
@@ -128,11 +138,10 @@ enum err
 chunk_put_floats(struct chunk_writer *writer, uint32_t count, const int64_t *times_ms,
                  const uint64_t *bits)
 {
-    assert(writer->type == CHUNK_XOR);
     if (count > CHUNK_SAMPLES_MAX - writer->count) return ERR_LIMIT;
     enum err e = chunk_reserve(writer, (size_t)count * XOR_SAMPLE_BYTES_MAX + CHUNK_HEADER_BYTES);
     if (e) return e;
-    struct bits_out out = chunk_bits_begin(writer);
+    struct bits_out out = bits_begin(writer);
 
     uint32_t i = 0;
     struct dod_state time = writer->time;
@@ -159,7 +168,7 @@ chunk_put_floats(struct chunk_writer *writer, uint32_t count, const int64_t *tim
     writer->time = time;
     writer->value = value;
     writer->count += count;
-    chunk_bits_done(writer, &out);
+    bits_done(writer, &out);
     return OK;
 }
 

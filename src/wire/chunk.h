@@ -1,6 +1,7 @@
 /*
- * chunk.h - Prometheus' chunk encodings: XOR (floats), HISTOGRAM and FLOAT_HISTOGRAM, written for
- * streamed remote read, and read again by tests and imports. Source: docs/protocols-chunks.md.
+ * chunk.h - Prometheus' chunk encodings: XOR (floats), written for streamed remote read, and the
+ * reader of all three. Histograms are written by chunk_histogram.h. Source:
+ * docs/protocols-chunks.md.
  */
 #ifndef WIRE_CHUNK_H
 #define WIRE_CHUNK_H
@@ -17,12 +18,12 @@ enum chunk_type {
 };
 enum { CHUNK_SAMPLES = 120, CHUNK_SAMPLES_MAX = 65535 };
 
-/* The chunk being written. One at a time; memory is reused by the next chunk_begin(). */
+/* The XOR chunk being written. One at a time; memory is reused by the next chunk_begin(). */
 struct chunk_writer;
 MUST_CHECK enum err chunk_writer_new(struct budget *budget, struct chunk_writer **ret_writer);
 void chunk_writer_free(struct chunk_writer *writer);
 
-void chunk_begin(struct chunk_writer *writer, enum chunk_type type);
+void chunk_begin(struct chunk_writer *writer);
 uint32_t chunk_count(const struct chunk_writer *writer);
 /* Bytes so far, rounded up: what chunk_end() would give. */
 size_t chunk_size(const struct chunk_writer *writer);
@@ -34,15 +35,6 @@ MUST_CHECK enum err chunk_put_float(struct chunk_writer *writer, int64_t t_ms, u
 /* `count` of them, all or none. */
 MUST_CHECK enum err chunk_put_floats(struct chunk_writer *writer, uint32_t count,
                                      const int64_t *times_ms, const uint64_t *bits);
-/*
- * ERR_AGAIN: the histogram's layout, a counter reset or another hint needs a chunk of its own: end
- * this one, begin the next, and put the same there first; its header then says what the writer has
- * found by comparing. A chunk begun otherwise says what its first histogram's hint says.
- * Of a staleness marker only the fact is written.
- * ERR_INPUT: spans and buckets are not of equal number. ERR_LIMIT, ERR_NOMEM as above.
- */
-MUST_CHECK enum err chunk_put_histogram(struct chunk_writer *writer, int64_t t_ms,
-                                        const struct histogram *h);
 /* The finished bytes, valid until the next chunk_begin(). At least one sample was put. */
 struct bytes chunk_end(struct chunk_writer *writer);
 

@@ -9,6 +9,14 @@
 
 #include "base/bytes.h"
 
+/* The two bits of a histogram chunk's header, in place. */
+enum chunk_reset {
+    CHUNK_RESET_UNKNOWN = 0x00,
+    CHUNK_RESET_NO = 0x40,
+    CHUNK_RESET_YES = 0x80,
+    CHUNK_RESET_GAUGE = 0xc0
+};
+
 /*
  * Writing. `at` points at the first byte that is not full; its `fill` bits (0..7) are in memory
  * already, and again at the top of `held`. Every put stores eight bytes, so the memory must reach 8
@@ -76,6 +84,33 @@ enum { VARBIT_CLASSES = 8, VARBIT_BYTES_MAX = 9 };
 /* The class k (0..7) has a prefix of k+1 ones and a zero, the last one no zero. */
 static const uint8_t varbit_width[VARBIT_CLASSES] = {3, 6, 9, 12, 18, 25, 56, 64};
 
+/* Of numbers of so many bits: what goes before the mask's bits, and how many bits both are. */
+struct varbit_code {
+    uint32_t prefix;
+    uint32_t mask;
+    uint32_t bits;
+};
+enum { VARBIT_SHORT_BITS = 12 };
+#define VARBIT_3     \
+    {                \
+        2 << 3, 7, 5 \
+    }
+#define VARBIT_6      \
+    {                 \
+        6 << 6, 63, 9 \
+    }
+#define VARBIT_9         \
+    {                    \
+        14 << 9, 511, 13 \
+    }
+#define VARBIT_12          \
+    {                      \
+        30 << 12, 4095, 17 \
+    }
+static const struct varbit_code varbit_short[VARBIT_SHORT_BITS + 1] = {
+    {0, 0, 1}, VARBIT_3, VARBIT_3, VARBIT_3,  VARBIT_6,  VARBIT_6, VARBIT_6,
+    VARBIT_9,  VARBIT_9, VARBIT_9, VARBIT_12, VARBIT_12, VARBIT_12};
+
 static inline void
 varbit_put_class(struct bits_out *out, uint64_t v, unsigned bits)
 {
@@ -110,6 +145,12 @@ varbit_put_unsigned(struct bits_out *out, uint64_t v)
     varbit_put_class(out, v, bits_of(v));
 }
 
+/* A number written as delta of deltas; wraps, so that nothing is too large for it. */
+struct dod_state {
+    uint64_t before;
+    uint64_t delta;
+};
+
 /* --- xor: the bits that differ from the value before ------------------------------------------ */
 
 /* `leading` XOR_NO_WINDOW: nothing but the first value was written yet. */
@@ -121,15 +162,11 @@ struct xor_state {
 
 enum { XOR_NO_WINDOW = 64, XOR_LEADING_MAX = 31, XOR_BYTES_MAX = 10 };
 
-static inline void
-xor_put(struct bits_out *out, struct xor_state *s, uint64_t v)
+/* `changed` is not 0; `before` is not looked at. A call for each float would cost 5 % of a chunk.
+ */
+static inline __attribute__((always_inline)) void
+xor_put_changed(struct bits_out *out, struct xor_state *s, uint64_t changed)
 {
-    uint64_t changed = v ^ s->before;
-    s->before = v;
-    if (changed == 0) {
-        bits_put(out, 0, 1);
-        return;
-    }
     unsigned leading = (unsigned)__builtin_clzll(changed);
     unsigned trailing = (unsigned)__builtin_ctzll(changed);
     if (leading > XOR_LEADING_MAX) leading = XOR_LEADING_MAX;
@@ -144,6 +181,18 @@ xor_put(struct bits_out *out, struct xor_state *s, uint64_t v)
     s->trailing = trailing;
     bits_put(out, 3u << 11 | leading << 6 | (width & 63), 13);
     bits_put_wide(out, changed >> trailing, width);
+}
+
+static inline void
+xor_put(struct bits_out *out, struct xor_state *s, uint64_t v)
+{
+    uint64_t changed = v ^ s->before;
+    s->before = v;
+    if (changed == 0) {
+        bits_put(out, 0, 1);
+        return;
+    }
+    xor_put_changed(out, s, changed);
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */

@@ -4,7 +4,7 @@
  */
 #include <stdlib.h>
 
-#include "wire/chunk.h"
+#include "wire/chunk_histogram.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -57,54 +57,65 @@ digest_sample(void *context, int64_t t_ms, uint64_t bits, const struct histogram
 }
 
 struct rewriter {
-    struct chunk_writer *writer;
-    enum chunk_type type;
+    struct chunk_writer *floats;
+    struct histogram_chunks *histograms;
     struct digest digest;
 };
 
-static void
-finish(struct rewriter *w)
+static enum err
+digest_again(void *context, const struct histogram_chunk *chunk, struct why *why)
 {
-    if (chunk_count(w->writer) == 0) return;
+    struct rewriter *w = context;
     struct arena arena;
+    (void)why;
     arena_init(&arena, NULL, 0, 0);
-    if (chunk_read(w->type, chunk_end(w->writer), &arena, digest_sample, &w->digest) != OK) abort();
+    if (chunk_read(chunk->type, chunk->data, &arena, digest_sample, &w->digest) != OK) abort();
     arena_fini(&arena);
-    chunk_begin(w->writer, w->type);
+    return OK;
 }
 
 static enum err
 rewrite(void *context, int64_t t_ms, uint64_t bits, const struct histogram *h)
 {
     struct rewriter *w = context;
-    if (h == NULL) return chunk_put_float(w->writer, t_ms, bits);
-    enum err e = chunk_put_histogram(w->writer, t_ms, h);
-    if (e == ERR_AGAIN) {
-        finish(w);
-        e = chunk_put_histogram(w->writer, t_ms, h);
-    }
+    enum err e = h == NULL ? chunk_put_float(w->floats, t_ms, bits)
+                           : histogram_chunks_put(w->histograms, 1, &t_ms, h, NULL);
     if (e) abort();
     return OK;
+}
+
+static void
+finish(struct rewriter *w)
+{
+    if (histogram_chunks_end(w->histograms, NULL) != OK) abort();
+    if (chunk_count(w->floats) == 0) return;
+    struct histogram_chunk chunk = {.type = CHUNK_XOR, .data = chunk_end(w->floats)};
+    (void)digest_again(w, &chunk, NULL);
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0) return 0;
-    struct rewriter w = {.type = (enum chunk_type)(CHUNK_XOR + data[0] % 3)};
+    enum chunk_type type = (enum chunk_type)(CHUNK_XOR + data[0] % 3);
+    struct rewriter w = {0};
     struct arena arena;
     arena_init(&arena, NULL, ARENA_BYTES, 0);
     struct digest digest = {0};
     struct bytes chunk = {data + 1, size - 1};
-    enum err e = chunk_read(w.type, chunk, &arena, digest_sample, &digest);
+    enum err e = chunk_read(type, chunk, &arena, digest_sample, &digest);
     if (e == OK) {
-        if (chunk_writer_new(NULL, &w.writer) != OK) abort();
-        chunk_begin(w.writer, w.type);
+        if (chunk_writer_new(NULL, &w.floats) != OK ||
+            histogram_chunks_new(NULL, CHUNK_LAYOUTS_UNITED, 1 << 16, digest_again, &w,
+                                 &w.histograms) != OK) {
+            abort();
+        }
         arena_reset(&arena);
-        if (chunk_read(w.type, chunk, &arena, rewrite, &w) != OK) abort();
+        if (chunk_read(type, chunk, &arena, rewrite, &w) != OK) abort();
         finish(&w);
         if (digest.count != w.digest.count || digest.sum != w.digest.sum) abort();
-        chunk_writer_free(w.writer);
+        chunk_writer_free(w.floats);
+        histogram_chunks_free(w.histograms);
     } else if (e != ERR_CORRUPT && e != ERR_NOMEM) {
         abort();
     }

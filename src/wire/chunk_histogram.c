@@ -1,9 +1,12 @@
 /*
- * chunk_histogram.c - the writer of HISTOGRAM and FLOAT_HISTOGRAM chunks.
+ * chunk_histogram.c - the writer of HISTOGRAM and FLOAT_HISTOGRAM chunks: what shares a chunk.
  *
- * The first histogram of a chunk gives it a layout (schema, zero threshold, spans, custom bounds)
- * and all others must have the same; a new bucket therefore begins a new chunk. (Prometheus'
- * own appender widens the chunk's layout instead, by rewriting it. A reader cannot tell.)
+ *     histograms -> rows of steps, gathered -> bits of a chunk -> taker
+ *
+ * The histograms of a chunk have one layout (schema, zero threshold, spans, custom bounds). A new
+ * bucket makes the layout wider, and those before have it empty; as layouts come before all else in
+ * a chunk, its histograms are gathered first and written when it is full or ends. (Prometheus' own
+ * appender rewrites the chunk it has begun.)
  *
  * Readers take every histogram of a chunk but the first for "no counter reset since the one
  * before", whatever hint it had when it was written; so the writer compares, and a reset begins a
@@ -18,366 +21,68 @@
  *     schema or zero threshold changed        new          gauge, or unknown
  *     custom bounds changed                   new          reset
  *     zero count or any bucket fell           new          reset
- *     spans changed                           new          gauge, or no reset
- *     else                                    same
+ *     others buckets, and layouts are kept,
+ *         or a union would be too large       new          gauge, or no reset
+ *     else                                    same, widened if need be
  *
  * Gauges fall as they like: for them the lines that end in "reset" are skipped or say "gauge".
+ *
+ * A row is what changed since the row before: of what comes as columns the steps are there already,
+ * and nothing is looked at that stays as it is.
  */
-#include "wire/chunk_writer.h"
+#include "wire/chunk_histogram_private.h"
 
-enum {
-    /* Header, zero threshold, schema, the two numbers of spans and that of bounds. */
-    LAYOUT_BYTES_MAX = CHUNK_HISTOGRAM_HEADER_BYTES + 9 + 4 * VARBIT_BYTES_MAX,
-    /* Time, count, zero count, sum. */
-    SAMPLE_BYTES_MAX = 4 * XOR_BYTES_MAX,
-    CUSTOM_SCALED_MAX = 33554430,
-};
+enum { NOW_BUCKETS = 3 /* where the buckets begin in `now` */ };
+
+enum err
+histogram_chunks_new(struct budget *budget, enum chunk_layouts layouts, size_t bytes_max,
+                     take_histogram_chunk *take, void *context,
+                     struct histogram_chunks **ret_chunks)
+{
+    struct histogram_chunks *w = mem_new(budget, sizeof *w);
+    if (w == NULL) return ERR_NOMEM;
+    w->budget = budget;
+    w->layouts = layouts;
+    w->bytes_max = bytes_max;
+    w->take = take;
+    w->context = context;
+    w->stale_from = UINT32_MAX;
+    arena_init(&w->scratch, budget, 0, 0);
+    buf_init(&w->data, budget, SIZE_MAX);
+    *ret_chunks = w;
+    return OK;
+}
+
+void
+histogram_chunks_free(struct histogram_chunks *w)
+{
+    if (w == NULL) return;
+    struct room *rooms[] = {&w->spans,        &w->custom,       &w->valid_room,  &w->steps_room,
+                            &w->masks_room,   &w->wider_steps,  &w->wider_masks, &w->base_room,
+                            &w->last_room,    &w->windows_room, &w->zeros_room,  &w->now_room,
+                            &w->map_room,     &w->reached,      &w->places_room, &w->ordered_room,
+                            &w->ordered_masks};
+    for (unsigned i = 0; i < sizeof rooms / sizeof *rooms; i++) {
+        room_free(w, rooms[i]);
+    }
+    arena_fini(&w->scratch);
+    buf_fini(&w->data);
+    mem_free(w->budget, w, sizeof *w);
+}
+
+enum err
+histogram_chunks_end(struct histogram_chunks *w, struct why *why)
+{
+    enum err e = w->rows > 0 ? rows_encode(w, why) : OK;
+    w->goes_on = false;
+    return e;
+}
 
 static uint64_t
-layout_buckets(const struct histogram *h)
+bucket_total(const struct histogram *h)
 {
     return (uint64_t)h->positive.bucket_count + h->negative.bucket_count;
 }
-
-/* The states of the negative buckets stand behind the positive ones; there may be none at all. */
-static union bucket_state *
-negative_states(const struct chunk_histogram_state *s, const struct histogram *h)
-{
-    return s->buckets == NULL ? NULL : s->buckets + h->positive.bucket_count;
-}
-
-static bool
-is_gauge(const struct histogram *h)
-{
-    return h->reset_hint == RESET_GAUGE;
-}
-
-/* --- did anything fall? ----------------------------------------------------------------------- */
-
-/* A count of either kind, to be compared only with its own kind. NaN falls to nothing. */
-static bool
-count_fell(enum sample_kind kind, uint64_t before, uint64_t now)
-{
-    if (kind == SAMPLE_HISTOGRAM_INT) return now < before;
-    return bits_double(now) < bits_double(before);
-}
-
-/* Steps through the buckets of one sign with their indexes (plus one) and absolute counts. */
-struct bucket_walk {
-    enum sample_kind kind;
-    const struct hist_buckets *shape;
-    const union bucket_state *states; /* or NULL: the counts are in `shape` */
-    uint32_t span;                    /* the next one */
-    uint32_t span_left;               /* buckets of the current one */
-    uint32_t at;
-    int64_t index;
-    uint64_t count; /* integers: signed, a malformed histogram may go below zero */
-};
-
-static bool
-bucket_next(struct bucket_walk *w)
-{
-    while (w->span_left == 0) {
-        if (w->span == w->shape->span_count) return false;
-        w->index += w->shape->spans[w->span].offset;
-        w->span_left = w->shape->spans[w->span].length;
-        w->span++;
-    }
-    if (w->kind == SAMPLE_HISTOGRAM_INT) {
-        w->count +=
-            w->states != NULL ? w->states[w->at].dod.before : (uint64_t)w->shape->deltas[w->at];
-    } else {
-        w->count = w->states != NULL ? w->states[w->at].xored.before : w->shape->counts[w->at];
-    }
-    w->span_left--;
-    w->at++;
-    w->index++;
-    return true;
-}
-
-static bool
-bucket_is_empty(const struct bucket_walk *w)
-{
-    return w->kind == SAMPLE_HISTOGRAM_INT ? w->count == 0 : bits_double(w->count) == 0;
-}
-
-static bool
-bucket_fell(const struct bucket_walk *before, const struct bucket_walk *now)
-{
-    if (before->kind == SAMPLE_HISTOGRAM_INT) return (int64_t)now->count < (int64_t)before->count;
-    return bits_double(now->count) < bits_double(before->count);
-}
-
-/* A bucket that held something and now holds less, or is gone. */
-static bool
-buckets_fell(enum sample_kind kind, const struct hist_buckets *old,
-             const union bucket_state *old_states, const struct hist_buckets *new)
-{
-    struct bucket_walk before = {.kind = kind, .shape = old, .states = old_states};
-    struct bucket_walk now = {.kind = kind, .shape = new};
-    bool has_now = bucket_next(&now);
-    while (bucket_next(&before)) {
-        while (has_now && now.index < before.index) {
-            has_now = bucket_next(&now);
-        }
-        if (has_now && now.index == before.index) {
-            if (bucket_fell(&before, &now)) return true;
-        } else if (!bucket_is_empty(&before)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static uint64_t
-state_value(enum sample_kind kind, const union bucket_state *state)
-{
-    return kind == SAMPLE_HISTOGRAM_INT ? state->dod.before : state->xored.before;
-}
-
-static bool
-same_custom(const struct histogram *a, const struct histogram *b)
-{
-    return a->custom_count == b->custom_count &&
-           (a->custom_count == 0 ||
-            memcmp(a->custom_bits, b->custom_bits, a->custom_count * sizeof *a->custom_bits) == 0);
-}
-
-/* The table above. True: append to this chunk; else the header of the next. */
-static bool
-fits(const struct chunk_histogram_state *s, const struct histogram *h, enum chunk_reset *ret_next)
-{
-    *ret_next = CHUNK_RESET_YES;
-    if (h->reset_hint == RESET_YES) return false;
-    if (h->sum_bits == STALE_NAN_BITS) return true;
-
-    bool gauge = is_gauge(h);
-    *ret_next = gauge ? CHUNK_RESET_GAUGE : CHUNK_RESET_UNKNOWN;
-    if (gauge != (s->header == CHUNK_RESET_GAUGE) || s->stale) return false;
-    if (gauge) return histogram_same_layout(&s->layout, h);
-
-    const struct histogram *old = &s->layout;
-    *ret_next = CHUNK_RESET_YES;
-    if (count_fell(h->kind, state_value(h->kind, &s->count), h->count)) return false;
-    *ret_next = CHUNK_RESET_UNKNOWN;
-    if (old->schema != h->schema || old->zero_threshold_bits != h->zero_threshold_bits) {
-        return false;
-    }
-    *ret_next = CHUNK_RESET_YES;
-    if (!same_custom(old, h)) return false;
-    if (count_fell(h->kind, state_value(h->kind, &s->zero_count), h->zero_count)) return false;
-    if (buckets_fell(h->kind, &old->positive, s->buckets, &h->positive) ||
-        buckets_fell(h->kind, &old->negative, negative_states(s, old), &h->negative)) {
-        return false;
-    }
-    *ret_next = CHUNK_RESET_NO;
-    return histogram_same_layout(old, h);
-}
-
-/* --- the first histogram: layout -------------------------------------------------------------- */
-
-/* The array, moved or not, with room for `count`; NULL if refused or nothing is needed yet. */
-static void *
-grown(struct budget *budget, void *array, size_t *bytes, uint64_t count, size_t item_bytes)
-{
-    if (count <= *bytes / item_bytes) return array;
-    void *memory = mem_resize(budget, array, *bytes, (size_t)count * item_bytes);
-    if (memory != NULL) *bytes = (size_t)count * item_bytes;
-    return memory;
-}
-
-static bool
-grow_arrays(struct chunk_writer *writer, const struct histogram *h)
-{
-    struct chunk_histogram_state *s = &writer->histogram;
-    uint64_t span_count = (uint64_t)h->positive.span_count + h->negative.span_count;
-    struct hist_span *spans =
-        grown(writer->budget, s->spans, &s->spans_bytes, span_count, sizeof *s->spans);
-    if (spans != NULL) s->spans = spans;
-    uint64_t *custom =
-        grown(writer->budget, s->custom, &s->custom_bytes, h->custom_count, sizeof *s->custom);
-    if (custom != NULL) s->custom = custom;
-    union bucket_state *buckets =
-        grown(writer->budget, s->buckets, &s->buckets_bytes, layout_buckets(h), sizeof *s->buckets);
-    if (buckets != NULL) s->buckets = buckets;
-    return (spans != NULL || span_count == 0) && (custom != NULL || h->custom_count == 0) &&
-           (buckets != NULL || layout_buckets(h) == 0);
-}
-
-static void
-copy_side(struct hist_buckets *to, const struct hist_buckets *from, struct hist_span *spans)
-{
-    if (from->span_count > 0) memcpy(spans, from->spans, from->span_count * sizeof *spans);
-    *to = (struct hist_buckets){
-        .spans = spans, .span_count = from->span_count, .bucket_count = from->bucket_count};
-}
-
-static bool
-keep_layout(struct chunk_writer *writer, const struct histogram *h)
-{
-    struct chunk_histogram_state *s = &writer->histogram;
-    if (!grow_arrays(writer, h)) return false;
-    s->layout = (struct histogram){.kind = h->kind,
-                                   .schema = h->schema,
-                                   .zero_threshold_bits = h->zero_threshold_bits,
-                                   .custom_bits = s->custom,
-                                   .custom_count = h->custom_count};
-    copy_side(&s->layout.positive, &h->positive, s->spans);
-    copy_side(&s->layout.negative, &h->negative,
-              s->spans == NULL ? NULL : s->spans + h->positive.span_count);
-    if (h->custom_count > 0) {
-        memcpy(s->custom, h->custom_bits, h->custom_count * sizeof *s->custom);
-    }
-    return true;
-}
-
-/* One byte for nothing and for powers of two from 2^-243 to 2^10, else nine. */
-static void
-put_zero_threshold(struct bits_out *out, uint64_t bits)
-{
-    uint64_t exponent = bits >> 52; /* with the sign above it */
-    if (bits == 0) {
-        bits_put(out, 0, 8);
-    } else if ((bits & bits_mask(52)) == 0 && exponent >= 780 && exponent <= 1033) {
-        bits_put(out, exponent - 779, 8);
-    } else {
-        bits_put(out, 255, 8);
-        bits_put_wide(out, bits, 64);
-    }
-}
-
-/* Thousandths as a small number plus one, if that gives back the very same bits. */
-static void
-put_custom_bound(struct bits_out *out, uint64_t bits)
-{
-    double scaled = bits_double(bits) * 1000;
-    if (scaled >= 0 && scaled <= CUSTOM_SCALED_MAX) {
-        uint64_t k = (uint64_t)(scaled + 0.5);
-        if (k <= CUSTOM_SCALED_MAX && double_bits((double)k / 1000) == bits) {
-            varbit_put_unsigned(out, k + 1);
-            return;
-        }
-    }
-    bits_put(out, 0, 1);
-    bits_put_wide(out, bits, 64);
-}
-
-static void
-put_spans(struct bits_out *out, const struct hist_buckets *b)
-{
-    varbit_put_unsigned(out, b->span_count);
-    for (uint32_t i = 0; i < b->span_count; i++) {
-        varbit_put_unsigned(out, b->spans[i].length);
-        varbit_put_signed(out, (uint64_t)(int64_t)b->spans[i].offset);
-    }
-}
-
-static void
-put_layout(struct bits_out *out, const struct histogram *h, enum chunk_reset header)
-{
-    bits_put(out, 0, 16); /* the count, known at the end */
-    bits_put(out, header, 8);
-    put_zero_threshold(out, h->zero_threshold_bits);
-    varbit_put_signed(out, (uint64_t)(int64_t)h->schema);
-    put_spans(out, &h->positive);
-    put_spans(out, &h->negative);
-    if (h->schema != HISTOGRAM_SCHEMA_CUSTOM) return;
-    varbit_put_unsigned(out, h->custom_count);
-    for (uint32_t i = 0; i < h->custom_count; i++) {
-        put_custom_bound(out, h->custom_bits[i]);
-    }
-}
-
-/* --- counts ----------------------------------------------------------------------------------- */
-
-static inline void
-put_dod(struct bits_out *out, struct dod_state *s, uint64_t v)
-{
-    uint64_t delta = v - s->before;
-    varbit_put_signed(out, delta - s->delta);
-    *s = (struct dod_state){v, delta};
-}
-
-static void
-put_first_side(struct bits_out *out, enum sample_kind kind, const struct hist_buckets *b,
-               union bucket_state *states)
-{
-    for (uint32_t i = 0; i < b->bucket_count; i++) {
-        if (kind == SAMPLE_HISTOGRAM_INT) {
-            states[i].dod = (struct dod_state){(uint64_t)b->deltas[i], 0};
-            varbit_put_signed(out, (uint64_t)b->deltas[i]);
-        } else {
-            states[i].xored = (struct xor_state){b->counts[i], XOR_NO_WINDOW, 0};
-            bits_put_wide(out, b->counts[i], 64);
-        }
-    }
-}
-
-static void
-put_first(struct chunk_writer *writer, struct bits_out *out, int64_t t_ms,
-          const struct histogram *h)
-{
-    struct chunk_histogram_state *s = &writer->histogram;
-    writer->time = (struct dod_state){(uint64_t)t_ms, 0};
-    s->sum = (struct xor_state){h->sum_bits, XOR_NO_WINDOW, 0};
-    varbit_put_signed(out, (uint64_t)t_ms);
-    if (h->kind == SAMPLE_HISTOGRAM_INT) {
-        s->count.dod = (struct dod_state){h->count, 0};
-        s->zero_count.dod = (struct dod_state){h->zero_count, 0};
-        varbit_put_unsigned(out, h->count);
-        varbit_put_unsigned(out, h->zero_count);
-    } else {
-        s->count.xored = (struct xor_state){h->count, XOR_NO_WINDOW, 0};
-        s->zero_count.xored = (struct xor_state){h->zero_count, XOR_NO_WINDOW, 0};
-        bits_put_wide(out, h->count, 64);
-        bits_put_wide(out, h->zero_count, 64);
-    }
-    bits_put_wide(out, h->sum_bits, 64);
-    put_first_side(out, h->kind, &h->positive, s->buckets);
-    put_first_side(out, h->kind, &h->negative, negative_states(s, h));
-}
-
-static void
-put_next_side(struct bits_out *out, enum sample_kind kind, const struct hist_buckets *b,
-              union bucket_state *states)
-{
-    for (uint32_t i = 0; i < b->bucket_count; i++) {
-        if (kind == SAMPLE_HISTOGRAM_INT) {
-            put_dod(out, &states[i].dod, (uint64_t)b->deltas[i]);
-        } else {
-            xor_put(out, &states[i].xored, b->counts[i]);
-        }
-    }
-}
-
-/*
- * After a staleness marker's sum readers stop and expect no buckets; only further markers may
- * follow in the chunk (see fits()), so its counts may be anything: "as before" is the shortest.
- */
-static void
-put_next(struct chunk_writer *writer, struct bits_out *out, int64_t t_ms, const struct histogram *h)
-{
-    struct chunk_histogram_state *s = &writer->histogram;
-    put_dod(out, &writer->time, (uint64_t)t_ms);
-    if (h->sum_bits == STALE_NAN_BITS) {
-        bits_put(out, 0, 1);
-        bits_put(out, 0, 1);
-        xor_put(out, &s->sum, h->sum_bits);
-        return;
-    }
-    if (h->kind == SAMPLE_HISTOGRAM_INT) {
-        put_dod(out, &s->count.dod, h->count);
-        put_dod(out, &s->zero_count.dod, h->zero_count);
-    } else {
-        xor_put(out, &s->count.xored, h->count);
-        xor_put(out, &s->zero_count.xored, h->zero_count);
-    }
-    xor_put(out, &s->sum, h->sum_bits);
-    put_next_side(out, h->kind, &h->positive, s->buckets);
-    put_next_side(out, h->kind, &h->negative, negative_states(s, h));
-}
-
-/* --- both ------------------------------------------------------------------------------------- */
 
 static bool
 spans_match(const struct hist_buckets *b)
@@ -389,67 +94,567 @@ spans_match(const struct hist_buckets *b)
     return total == b->bucket_count;
 }
 
-static enum chunk_reset
-first_header(const struct chunk_histogram_state *s, int64_t t_ms, const struct histogram *h)
+/* --- did anything fall? ----------------------------------------------------------------------- */
+
+/* A count or a zero count; of a bucket. NaN falls to nothing. Buckets of integers are signed: a
+ * malformed histogram may go below zero. */
+static inline bool
+count_fell(bool is_float, uint64_t before, uint64_t now)
 {
-    if (is_gauge(h)) return CHUNK_RESET_GAUGE;
-    if (h->reset_hint == RESET_YES) return CHUNK_RESET_YES;
-    if (s->has_next && s->next_ms == t_ms) return s->next_header;
-    return h->reset_hint == RESET_NO ? CHUNK_RESET_NO : CHUNK_RESET_UNKNOWN;
+    return is_float ? bits_double(now) < bits_double(before) : now < before;
 }
 
-enum err
-chunk_put_histogram(struct chunk_writer *writer, int64_t t_ms, const struct histogram *given)
+static inline bool
+bucket_fell(bool is_float, uint64_t before, uint64_t now)
 {
-    struct chunk_histogram_state *s = &writer->histogram;
-    enum chunk_type type =
-        given->kind == SAMPLE_HISTOGRAM_INT ? CHUNK_HISTOGRAM : CHUNK_FLOAT_HISTOGRAM;
-    assert(writer->type == type);
-    if (writer->count == CHUNK_SAMPLES_MAX) return ERR_LIMIT;
-    bool stale = given->sum_bits == STALE_NAN_BITS;
-    bool first = writer->count == 0;
-    struct histogram h = *given;
-    if (stale) {
-        h = (struct histogram){
-            .kind = given->kind, .reset_hint = given->reset_hint, .sum_bits = given->sum_bits};
-    }
-    if (!spans_match(&h.positive) || !spans_match(&h.negative)) return ERR_INPUT;
-    enum chunk_reset next;
-    if (!first && !fits(s, &h, &next)) {
-        s->has_next = true;
-        s->next_header = next;
-        s->next_ms = t_ms;
-        return ERR_AGAIN;
-    }
+    return is_float ? bits_double(now) < bits_double(before) : (int64_t)now < (int64_t)before;
+}
 
-    size_t bytes = SAMPLE_BYTES_MAX + (size_t)layout_buckets(&h) * XOR_BYTES_MAX;
-    if (first) {
-        bytes += LAYOUT_BYTES_MAX + (size_t)h.custom_count * VARBIT_BYTES_MAX +
-                 ((size_t)h.positive.span_count + h.negative.span_count) * 2 * VARBIT_BYTES_MAX;
-        if (!keep_layout(writer, &h)) return ERR_NOMEM;
+static bool
+buckets_fell(const struct histogram_chunks *w, const uint64_t *now)
+{
+    bool is_float = w->layout.kind == SAMPLE_HISTOGRAM_FLOAT, fell = false;
+    const uint32_t *places = w->places + COLUMN_POSITIVE;
+    for (uint32_t i = 0; i < w->layout.positive.bucket_count; i++) {
+        fell |= bucket_fell(is_float, w->last[places[i]], now[i]);
     }
-    enum err e = chunk_reserve(writer, bytes);
+    now += w->layout.positive.bucket_count;
+    places = w->places + w->negative;
+    for (uint32_t i = 0; i < w->layout.negative.bucket_count; i++) {
+        fell |= bucket_fell(is_float, w->last[places[i]], now[i]);
+    }
+    return fell;
+}
+
+/* Of another layout: a bucket that held something may be gone. */
+static bool
+side_fell(const struct histogram_chunks *w, const struct side_union *u, const uint32_t *places,
+          uint32_t old_count, const uint64_t *now, uint32_t new_count)
+{
+    bool is_float = w->layout.kind == SAMPLE_HISTOGRAM_FLOAT;
+    for (uint32_t i = 0, k = 0; i < old_count; i++) {
+        uint64_t last = w->last[places[i]];
+        while (k < new_count && u->new_at[k] < u->old_at[i]) {
+            k++;
+        }
+        if (k < new_count && u->new_at[k] == u->old_at[i]) {
+            if (bucket_fell(is_float, last, now[k])) return true;
+        } else if (is_float ? bits_double(last) != 0 : last != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+united_buckets_fell(const struct histogram_chunks *w, const struct layout_union *u,
+                    const struct histogram *h, const uint64_t *now)
+{
+    return side_fell(w, &u->positive, w->places + COLUMN_POSITIVE, w->layout.positive.bucket_count,
+                     now, h->positive.bucket_count) ||
+           side_fell(w, &u->negative, w->places + w->negative, w->layout.negative.bucket_count,
+                     now + h->positive.bucket_count, h->negative.bucket_count);
+}
+
+/* --- the rule --------------------------------------------------------------------------------- */
+
+enum verdict {
+    FITS,       /* buckets are ours */
+    FITS_FALLS, /* the same, but it begins a chunk: reset */
+    FITS_UNION, /* some buckets are others */
+    ANEW,       /* begins a chunk, and a layout; its hint says with which header, */
+    ANEW_WITH,  /* or we do */
+};
+
+struct judgement {
+    enum verdict verdict;
+    enum chunk_reset header;
+    struct layout_union both; /* FITS_UNION */
+};
+
+static bool
+same_custom(const struct histogram *a, const struct histogram *b)
+{
+    return a->custom_count == b->custom_count &&
+           (a->custom_count == 0 ||
+            memcmp(a->custom_bits, b->custom_bits, a->custom_count * sizeof *a->custom_bits) == 0);
+}
+
+static struct judgement
+anew(enum chunk_reset header)
+{
+    return (struct judgement){.verdict = ANEW_WITH, .header = header};
+}
+
+static enum err
+judge_union(struct histogram_chunks *w, const struct histogram *h, bool gauge,
+            struct judgement *ret)
+{
+    struct layout_union u;
+    enum err e = layout_unite(w, h, &u);
     if (e) return e;
-    struct bits_out out = chunk_bits_begin(writer);
-    if (first) {
-        s->header = first_header(s, t_ms, &h);
-        s->has_next = false;
-        put_layout(&out, &h, s->header);
-        put_first(writer, &out, t_ms, &h);
-    } else {
-        put_next(writer, &out, t_ms, &h);
+    bool has_both = u.positive.new_at != NULL && u.negative.new_at != NULL;
+    if (!gauge && has_both && united_buckets_fell(w, &u, h, w->now + NOW_BUCKETS)) {
+        *ret = anew(CHUNK_RESET_YES);
+        return OK;
     }
-    s->stale = stale;
-    writer->count++;
-    chunk_bits_done(writer, &out);
+    uint64_t total = (uint64_t)u.positive.count + u.negative.count;
+    bool room = !u.wider || (w->rows > 0 && layout_has_room(w, total));
+    if (u.possible && room && w->layouts == CHUNK_LAYOUTS_UNITED) {
+        *ret = (struct judgement){.verdict = FITS_UNION, .both = u};
+    } else {
+        *ret = anew(gauge ? CHUNK_RESET_GAUGE : has_both ? CHUNK_RESET_NO : CHUNK_RESET_UNKNOWN);
+    }
     return OK;
 }
 
-void
-chunk_histogram_fini(struct chunk_writer *writer)
+/* The table above, of what is in `now`. */
+static enum err
+judge(struct histogram_chunks *w, const struct histogram *h, enum reset_hint hint,
+      struct judgement *ret)
 {
-    struct chunk_histogram_state *s = &writer->histogram;
-    mem_free(writer->budget, s->spans, s->spans_bytes);
-    mem_free(writer->budget, s->custom, s->custom_bytes);
-    mem_free(writer->budget, s->buckets, s->buckets_bytes);
+    const struct histogram *old = &w->layout;
+    *ret = (struct judgement){.verdict = ANEW};
+    if (!w->goes_on || h->kind != old->kind || hint == RESET_YES) return OK;
+    bool last_is_stale = w->last[COLUMN_SUM] == STALE_NAN_BITS;
+    if (w->now[COLUMN_SUM] == STALE_NAN_BITS) {
+        if (w->rows > 0) ret->verdict = FITS;
+        return OK;
+    }
+    bool gauge = hint == RESET_GAUGE, is_float = h->kind == SAMPLE_HISTOGRAM_FLOAT;
+    enum chunk_reset unlike = gauge ? CHUNK_RESET_GAUGE : CHUNK_RESET_UNKNOWN;
+    if (gauge != w->gauge || last_is_stale) {
+        *ret = anew(unlike);
+        return OK;
+    }
+    bool fell = !gauge && count_fell(is_float, w->last[COLUMN_COUNT], w->now[COLUMN_COUNT]);
+    bool same = histogram_same_layout(old, h);
+    if (!fell && !same) {
+        if (old->schema != h->schema || old->zero_threshold_bits != h->zero_threshold_bits) {
+            *ret = anew(unlike);
+            return OK;
+        }
+        fell = !gauge && !same_custom(old, h);
+        if (gauge && !same_custom(old, h)) {
+            *ret = anew(CHUNK_RESET_GAUGE);
+            return OK;
+        }
+    }
+    fell = fell || (!gauge && count_fell(is_float, w->last[COLUMN_ZERO], w->now[COLUMN_ZERO]));
+    if (same) {
+        fell = fell || (!gauge && buckets_fell(w, w->now + NOW_BUCKETS));
+        ret->verdict = fell ? FITS_FALLS : FITS;
+        return OK;
+    }
+    if (fell) {
+        *ret = anew(CHUNK_RESET_YES);
+        return OK;
+    }
+    return judge_union(w, h, gauge, ret);
+}
+
+/* --- a row ------------------------------------------------------------------------------------ */
+
+/* The places of a histogram whose layout is ours. */
+static void
+map_straight(struct histogram_chunks *w)
+{
+    uint32_t positive = w->layout.positive.bucket_count;
+    uint32_t count = positive + w->layout.negative.bucket_count;
+    for (uint32_t i = 0; i < count; i++) {
+        w->map[i] = w->places[COLUMN_POSITIVE + i + (i >= positive)];
+    }
+}
+
+static void
+map_union(struct histogram_chunks *w, const struct histogram *h, const struct layout_union *u)
+{
+    uint32_t positive = h->positive.bucket_count;
+    for (uint32_t i = 0; i < positive; i++) {
+        w->map[i] = w->places[COLUMN_POSITIVE + u->positive.new_at[i]];
+    }
+    for (uint32_t i = 0; i < h->negative.bucket_count; i++) {
+        w->map[positive + i] = w->places[w->negative + u->negative.new_at[i]];
+    }
+}
+
+static inline void
+set_step(struct histogram_chunks *w, uint32_t row, uint32_t place, uint64_t step)
+{
+    w->touched[row / 64] |= (uint64_t)1 << row % 64;
+    w->steps[(size_t)row * w->row_places + place] = step;
+    w->masks[(size_t)row * w->row_words + place / 64] |= (uint64_t)1 << place % 64;
+}
+
+static inline void
+set_number(struct histogram_chunks *w, uint32_t row, uint32_t place, uint64_t now)
+{
+    uint64_t before = w->last[place];
+    if (now == before) return;
+    bool xored = w->layout.kind == SAMPLE_HISTOGRAM_FLOAT || place == COLUMN_SUM;
+    set_step(w, row, place, xored ? now ^ before : now - before);
+    w->last[place] = now;
+}
+
+/* Buckets that the histogram does not have are empty now. */
+static void
+clear_others(struct histogram_chunks *w, uint32_t row, const struct histogram *h)
+{
+    uint64_t total = bucket_total(h);
+    uint32_t i = 0;
+    for (uint32_t c = COLUMN_POSITIVE; c < w->columns; c++) {
+        if (i < total && w->map[i] == w->places[c]) {
+            i++;
+        } else {
+            set_number(w, row, w->places[c], 0);
+        }
+    }
+}
+
+static void
+add_row(struct histogram_chunks *w, const struct histogram *h, enum reset_hint hint, int64_t t_ms,
+        const struct judgement *j)
+{
+    uint32_t row = w->rows++;
+    w->times_ms[row] = t_ms;
+    w->hints[row] = (uint8_t)hint;
+    w->falls[row] = j->verdict == FITS_FALLS;
+    set_number(w, row, COLUMN_SUM, w->now[COLUMN_SUM]);
+    w->goes_on = true;
+    if (w->now[COLUMN_SUM] == STALE_NAN_BITS) {
+        if (w->stale_from > row) w->stale_from = row;
+        w->touched[row / 64] |= (uint64_t)1 << row % 64;
+        return;
+    }
+    set_number(w, row, COLUMN_COUNT, w->now[COLUMN_COUNT]);
+    set_number(w, row, COLUMN_ZERO, w->now[COLUMN_ZERO]);
+    uint64_t total = bucket_total(h);
+    for (uint32_t i = 0; i < total; i++) {
+        set_number(w, row, w->map[i], w->now[NOW_BUCKETS + i]);
+    }
+    if (j->verdict == FITS_UNION) clear_others(w, row, h);
+}
+
+/* A layout begins, and a chunk. */
+static enum err
+begin_anew(struct histogram_chunks *w, const struct histogram *h, enum reset_hint hint,
+           const struct judgement *j, struct why *why)
+{
+    enum err e = w->rows > 0 ? rows_encode(w, why) : OK;
+    const struct histogram nothing = {.kind = h->kind};
+    if (e == OK) {
+        e = layout_begin(w, w->now[COLUMN_SUM] == STALE_NAN_BITS ? &nothing : h);
+    }
+    if (e) return e;
+    w->gauge = hint == RESET_GAUGE;
+    w->has_header = j->verdict == ANEW_WITH;
+    w->header = j->header;
+    return OK;
+}
+
+static enum err
+room_for_now(struct histogram_chunks *w, const struct histogram *h)
+{
+    uint64_t buckets = bucket_total(h);
+    enum err e = room_for(w, &w->now_room, buckets + NOW_BUCKETS + 1, sizeof *w->now);
+    if (e == OK) e = room_for(w, &w->map_room, buckets + 1, sizeof *w->map);
+    w->now = w->now_room.at;
+    w->map = w->map_room.at;
+    return e;
+}
+
+/* What is in `now` becomes the next row; `map` is that of its layout then. */
+static enum err
+put_now(struct histogram_chunks *w, const struct histogram *h, enum reset_hint hint, int64_t t_ms,
+        struct why *why)
+{
+    struct judgement j;
+    enum err e = w->rows > 0 && w->rows >= w->rows_max ? rows_encode(w, why) : OK;
+    if (e == OK) e = judge(w, h, hint, &j);
+    if (e) return e;
+    bool is_anew = j.verdict == ANEW || j.verdict == ANEW_WITH;
+    if (is_anew) e = begin_anew(w, h, hint, &j, why);
+    if (e == OK && j.verdict == FITS_UNION && j.both.wider) e = layout_widen(w, &j.both);
+    if (e) return e;
+    bool is_stale = w->now[COLUMN_SUM] == STALE_NAN_BITS;
+    if (j.verdict == FITS_UNION)
+        map_union(w, h, &j.both);
+    else if (!is_stale)
+        map_straight(w);
+    add_row(w, h, hint, t_ms, &j);
+    return OK;
+}
+
+/* --- histograms ------------------------------------------------------------------------------- */
+
+static void
+now_side(const struct hist_buckets *b, bool is_float, uint64_t *now)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < b->bucket_count; i++) {
+        now[i] = is_float ? b->counts[i] : (count += (uint64_t)b->deltas[i]);
+    }
+}
+
+static enum err
+put_one(struct histogram_chunks *w, int64_t t_ms, const struct histogram *h, struct why *why)
+{
+    if (!spans_match(&h->positive) || !spans_match(&h->negative)) {
+        return why_set(why, ERR_INPUT, "histogram's spans and buckets differ in number");
+    }
+    enum err e = room_for_now(w, h);
+    if (e) return e;
+    bool is_float = h->kind == SAMPLE_HISTOGRAM_FLOAT;
+    w->now[COLUMN_COUNT] = h->count;
+    w->now[COLUMN_ZERO] = h->zero_count;
+    w->now[COLUMN_SUM] = h->sum_bits;
+    now_side(&h->positive, is_float, w->now + NOW_BUCKETS);
+    now_side(&h->negative, is_float, w->now + NOW_BUCKETS + h->positive.bucket_count);
+    return put_now(w, h, h->reset_hint, t_ms, why);
+}
+
+enum err
+histogram_chunks_put(struct histogram_chunks *w, uint32_t count, const int64_t *times_ms,
+                     const struct histogram *h, struct why *why)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        enum err e = put_one(w, times_ms[i], &h[i], why);
+        if (e) return e;
+    }
+    return OK;
+}
+
+/* --- columns ---------------------------------------------------------------------------------- */
+
+/* Columns being put, row by row or many rows together. */
+struct columns_in {
+    const struct hist_columns *columns;
+    const int64_t *times_ms; /* of the row `from` */
+    uint32_t from, end;
+    uint32_t row; /* the next one */
+    uint32_t buckets;
+    bool is_float;
+    uint32_t *reached; /* of sum, count, zero count, then buckets: steps before `row` */
+};
+
+enum { REACHED_SUM, REACHED_COUNT, REACHED_ZERO, REACHED_BUCKETS };
+
+/* The number in `row`, whose steps up to there are taken. */
+static uint64_t
+column_at(const struct hist_column *column, bool xored, uint32_t row, uint64_t number,
+          uint32_t *reached)
+{
+    uint32_t i = *reached;
+    for (; i < column->step_count && column->rows[i] <= row; i++) {
+        number = xored ? number ^ column->steps[i] : number + column->steps[i];
+    }
+    *reached = i;
+    return number;
+}
+
+static enum reset_hint
+hint_at(const struct hist_columns *columns, uint32_t row)
+{
+    return columns->hints == NULL ? columns->hint : (enum reset_hint)columns->hints[row];
+}
+
+/* The next row as a whole: in `now`, from what is there of the row before. */
+static enum err
+put_whole_row(struct histogram_chunks *w, struct columns_in *in, struct why *why)
+{
+    const struct hist_columns *c = in->columns;
+    uint32_t row = in->row++;
+    bool is_float = in->is_float;
+    uint64_t *now = w->now, *rest = &now[NOW_BUCKETS + in->buckets], total = 0;
+    now[COLUMN_SUM] = column_at(&c->sum, true, row, now[COLUMN_SUM], &in->reached[REACHED_SUM]);
+    now[COLUMN_ZERO] =
+        column_at(&c->zero_count, is_float, row, now[COLUMN_ZERO], &in->reached[REACHED_ZERO]);
+    for (uint32_t i = 0; i < in->buckets; i++) {
+        uint64_t *bucket = &now[NOW_BUCKETS + i];
+        *bucket =
+            column_at(&c->buckets[i], is_float, row, *bucket, &in->reached[REACHED_BUCKETS + i]);
+        total += *bucket;
+    }
+    *rest = column_at(&c->count, is_float, row, *rest, &in->reached[REACHED_COUNT]);
+    now[COLUMN_COUNT] = is_float ? *rest : *rest + now[COLUMN_ZERO] + total;
+    return put_now(w, &c->layout, hint_at(c, row), in->times_ms[row - in->from], why);
+}
+
+/* The first row from the next one on that is not simply what follows the last. */
+static uint32_t
+next_whole_row(const struct histogram_chunks *w, const struct columns_in *in)
+{
+    const struct hist_columns *c = in->columns;
+    uint64_t sum = w->last[COLUMN_SUM];
+    if (sum == STALE_NAN_BITS || hint_at(c, in->row) == RESET_YES) return in->row;
+    uint32_t end = in->end;
+    for (uint32_t i = in->reached[REACHED_SUM]; i < c->sum.step_count; i++) {
+        sum ^= c->sum.steps[i];
+        if (sum == STALE_NAN_BITS && c->sum.rows[i] < end) end = c->sum.rows[i];
+        if (c->sum.rows[i] >= end) break;
+    }
+    for (uint32_t row = in->row; c->hints != NULL && row < end; row++) {
+        bool alike = c->hints[row] != RESET_YES && (c->hints[row] == RESET_GAUGE) == w->gauge;
+        if (!alike) end = row;
+    }
+    return end;
+}
+
+enum meaning { A_BUCKET, A_COUNT, A_SUM };
+
+/* The steps of `count` rows from the next one on. */
+static inline __attribute__((always_inline)) void
+run_column(struct histogram_chunks *w, const struct columns_in *in, uint32_t count,
+           const struct hist_column *from, uint32_t *reached, uint32_t place, enum meaning meaning,
+           bool is_float)
+{
+    const uint32_t places = w->row_places, words = w->row_words, first = in->row,
+                   end = first + count;
+    uint64_t *steps = w->steps + (size_t)w->rows * places;
+    uint64_t *masks = w->masks + (size_t)w->rows * words;
+    uint8_t *falls = w->falls + w->rows;
+    uint64_t number = w->last[place];
+    uint32_t i = *reached;
+    for (; i < from->step_count && from->rows[i] < end; i++) {
+        uint32_t row = from->rows[i] - first;
+        uint64_t step = from->steps[i];
+        uint64_t next = is_float || meaning == A_SUM ? number ^ step : number + step;
+        uint32_t of_chunk = w->rows + row;
+        w->touched[of_chunk / 64] |= (uint64_t)1 << of_chunk % 64;
+        steps[(size_t)row * places + place] = step;
+        masks[(size_t)row * words + place / 64] |= (uint64_t)1 << place % 64;
+        if (!is_float && meaning != A_SUM) {
+            steps[(size_t)row * places + COLUMN_COUNT] += step;
+            masks[(size_t)row * words] |= (uint64_t)1 << COLUMN_COUNT;
+        }
+        if (meaning == A_BUCKET) falls[row] |= bucket_fell(is_float, number, next);
+        if (meaning == A_COUNT) falls[row] |= count_fell(is_float, number, next);
+        number = next;
+    }
+    w->last[place] = number;
+    *reached = i;
+}
+
+/* What integer counts are above their buckets; and by how much they have moved in all. */
+static void
+run_integer_count(struct histogram_chunks *w, struct columns_in *in, uint32_t count)
+{
+    const struct hist_column *from = &in->columns->count;
+    uint64_t *rest = &w->now[NOW_BUCKETS + in->buckets];
+    uint32_t i = in->reached[REACHED_COUNT];
+    for (; i < from->step_count && from->rows[i] < in->row + count; i++) {
+        uint32_t row = w->rows + from->rows[i] - in->row;
+        w->touched[row / 64] |= (uint64_t)1 << row % 64;
+        w->steps[(size_t)row * w->row_places + COLUMN_COUNT] += from->steps[i];
+        w->masks[(size_t)row * w->row_words] |= (uint64_t)1 << COLUMN_COUNT;
+        *rest += from->steps[i];
+    }
+    in->reached[REACHED_COUNT] = i;
+    uint64_t number = w->last[COLUMN_COUNT];
+    for (uint32_t row = w->rows; row < w->rows + count; row++) {
+        uint64_t next = number + w->steps[(size_t)row * w->row_places + COLUMN_COUNT];
+        w->falls[row] |= next < number;
+        number = next;
+    }
+    w->last[COLUMN_COUNT] = number;
+}
+
+static inline __attribute__((always_inline)) void
+run_rows_of(struct histogram_chunks *w, struct columns_in *in, uint32_t count, bool is_float)
+{
+    const struct hist_columns *c = in->columns;
+    uint32_t *reached = in->reached;
+    memset(w->falls + w->rows, 0, count);
+    run_column(w, in, count, &c->sum, &reached[REACHED_SUM], COLUMN_SUM, A_SUM, is_float);
+    run_column(w, in, count, &c->zero_count, &reached[REACHED_ZERO], COLUMN_ZERO, A_COUNT,
+               is_float);
+    for (uint32_t i = 0; i < in->buckets; i++) {
+        if (reached[REACHED_BUCKETS + i] == c->buckets[i].step_count) continue;
+        run_column(w, in, count, &c->buckets[i], &reached[REACHED_BUCKETS + i], w->map[i], A_BUCKET,
+                   is_float);
+    }
+    if (is_float) {
+        run_column(w, in, count, &c->count, &reached[REACHED_COUNT], COLUMN_COUNT, A_COUNT, true);
+    } else {
+        run_integer_count(w, in, count);
+    }
+    if (w->gauge) memset(w->falls + w->rows, 0, count);
+}
+
+/* Rows that follow the last one, so many as there is room for. */
+static void
+run_rows(struct histogram_chunks *w, struct columns_in *in, uint32_t count)
+{
+    if (in->is_float)
+        run_rows_of(w, in, count, true);
+    else
+        run_rows_of(w, in, count, false);
+    for (uint32_t i = 0; i < count; i++) {
+        w->hints[w->rows + i] = (uint8_t)hint_at(in->columns, in->row + i);
+    }
+    memcpy(w->times_ms + w->rows, in->times_ms + (in->row - in->from), count * sizeof *w->times_ms);
+    w->rows += count;
+    in->row += count;
+}
+
+/* `now` is what the row before the next one has. */
+static void
+catch_up(struct histogram_chunks *w, const struct columns_in *in)
+{
+    w->now[COLUMN_SUM] = w->last[COLUMN_SUM];
+    w->now[COLUMN_ZERO] = w->last[COLUMN_ZERO];
+    if (in->is_float) w->now[NOW_BUCKETS + in->buckets] = w->last[COLUMN_COUNT];
+    for (uint32_t i = 0; i < in->buckets; i++) {
+        w->now[NOW_BUCKETS + i] = w->last[w->map[i]];
+    }
+}
+
+static enum err
+columns_in_begin(struct histogram_chunks *w, struct columns_in *in)
+{
+    const struct hist_columns *c = in->columns;
+    enum err e = room_for_now(w, &c->layout);
+    if (e == OK) {
+        e = room_for(w, &w->reached, (uint64_t)in->buckets + REACHED_BUCKETS, sizeof *in->reached);
+    }
+    if (e) return e;
+    in->reached = w->reached.at;
+    memset(in->reached, 0, (in->buckets + REACHED_BUCKETS) * sizeof *in->reached);
+    w->now[COLUMN_SUM] = c->sum.first;
+    w->now[COLUMN_ZERO] = c->zero_count.first;
+    for (uint32_t i = 0; i < in->buckets; i++) {
+        w->now[NOW_BUCKETS + i] = c->buckets[i].first;
+    }
+    w->now[NOW_BUCKETS + in->buckets] = c->count.first;
+    return OK;
+}
+
+enum err
+histogram_chunks_put_columns(struct histogram_chunks *w, const struct hist_columns *columns,
+                             uint32_t from, uint32_t count, const int64_t *times_ms,
+                             struct why *why)
+{
+    struct columns_in in = {
+        .columns = columns,
+        .times_ms = times_ms,
+        .from = from,
+        .end = from + count,
+        .row = from,
+        .buckets = (uint32_t)bucket_total(&columns->layout),
+        .is_float = columns->layout.kind == SAMPLE_HISTOGRAM_FLOAT,
+    };
+    enum err e = columns_in_begin(w, &in);
+    while (e == OK && in.row < in.end) {
+        e = put_whole_row(w, &in, why);
+        uint32_t whole = e == OK && in.row < in.end ? next_whole_row(w, &in) : in.row;
+        bool ran = in.row < whole;
+        while (e == OK && in.row < whole) {
+            if (w->rows == w->rows_max) e = rows_encode(w, why);
+            if (e) break;
+            uint32_t room = w->rows_max - w->rows;
+            run_rows(w, &in, whole - in.row < room ? whole - in.row : room);
+        }
+        if (ran) catch_up(w, &in);
+    }
+    return e;
 }

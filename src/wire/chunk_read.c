@@ -5,7 +5,8 @@
  * bits that are left before memory is taken, since each costs at least one bit; so the arena never
  * holds more than a small multiple of the chunk, and the work is linear in its size.
  */
-#include "wire/chunk_writer.h"
+#include "wire/chunk.h"
+#include "wire/chunk_bits.h"
 
 typedef enum err each_function(void *context, int64_t t_ms, uint64_t bits,
                                const struct histogram *h);
@@ -48,6 +49,12 @@ read_xor(struct bits_in *in, uint32_t count, each_function *each, void *context)
 }
 
 /* --- histograms: layout ----------------------------------------------------------------------- */
+
+/* What a count of an integer (dod) or a float histogram (xored) remembers. */
+union bucket_state {
+    struct dod_state dod;
+    struct xor_state xored;
+};
 
 /* The histogram being read; its arrays are changed from sample to sample. */
 struct histogram_in {

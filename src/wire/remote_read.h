@@ -7,7 +7,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
-#include "wire/chunk.h"
+#include "wire/chunk_histogram.h"
 #include "wire/shape.h"
 
 enum rr_answer { RR_SAMPLES = 0, RR_STREAMED_XOR_CHUNKS = 1 };
@@ -68,7 +68,8 @@ struct rr_sink {
  */
 struct rr_stream;
 MUST_CHECK enum err rr_stream_new(const struct rr_sink *sink, size_t frame_bytes,
-                                  struct budget *budget, struct rr_stream **ret_stream);
+                                  enum chunk_layouts layouts, struct budget *budget,
+                                  struct rr_stream **ret_stream);
 void rr_stream_free(struct rr_stream *stream);
 MUST_CHECK enum err rr_stream_query(struct rr_stream *stream, uint32_t query_index,
                                     struct why *why);
@@ -82,6 +83,16 @@ MUST_CHECK enum err rr_stream_floats(struct rr_stream *stream, uint32_t count,
 MUST_CHECK enum err rr_stream_histograms(struct rr_stream *stream, uint32_t count,
                                          const int64_t *times_ms, const struct histogram *h,
                                          struct why *why);
+/* Chunks that are made already: rr_chunk_put() wrote them, one or more after another. */
+MUST_CHECK enum err rr_stream_chunks(struct rr_stream *stream, struct bytes chunks,
+                                     struct why *why);
+/* Appends a chunk as it stands in the message of its series. */
+void rr_chunk_put(struct buf *to, enum chunk_type type, int64_t min_ms, int64_t max_ms,
+                  struct bytes data);
+/* The rows from..from+count-1; times_ms[0] is that of the first of them. */
+MUST_CHECK enum err rr_stream_columns(struct rr_stream *stream, const struct hist_columns *columns,
+                                      uint32_t from, uint32_t count, const int64_t *times_ms,
+                                      struct why *why);
 /*
  * A frame without a series, for people: what was left out, or why the answer ends here. Only for
  * clients that have asked for notices: others may not expect such a frame.

@@ -13,6 +13,7 @@
 
 #include "base/crc32c.h"
 #include "remote_read.pb-c.h"
+#include "wire/chunk_histogram.h"
 #include "wire/random_test.h"
 #include "wire/remote_read.h"
 
@@ -136,11 +137,56 @@ random_model(struct rng *r, struct arena *arena)
 struct writer {
     struct rr_stream *stream;
     struct rr_samples *samples;
+    bool plain; /* histograms only as they are: tests of failing allocations make none themselves */
     struct why why;
 };
 
 static enum err
-feed_batch(struct writer *w, const struct item *items, uint32_t count)
+gather_chunk(void *context, const struct histogram_chunk *c, struct why *why)
+{
+    (void)why;
+    rr_chunk_put(context, c->type, c->min_ms, c->max_ms, c->data);
+    return buf_error(context);
+}
+
+/* Histograms as they are, by columns, or as chunks that somebody else has made. */
+static enum err
+stream_histograms(struct writer *w, struct rng *r, uint32_t count, const int64_t *times_ms,
+                  const struct histogram *h)
+{
+    struct histogram_chunks *chunks;
+    struct arena arena;
+    struct buf made;
+    bool alike = true;
+    for (uint32_t i = 1; i < count; i++) {
+        alike = alike && histogram_same_layout(&h[0], &h[i]);
+    }
+    unsigned how = w->plain ? 0 : (unsigned)rng_below(r, 3);
+    if (how == 0 || (how == 1 && !alike)) {
+        return rr_stream_histograms(w->stream, count, times_ms, h, &w->why);
+    }
+    arena_init(&arena, NULL, 0, 0);
+    buf_init(&made, NULL, 64 << 20);
+    enum err e;
+    if (how == 1) {
+        struct hist_columns columns = columns_of(&arena, h, count);
+        e = rr_stream_columns(w->stream, &columns, 0, count, times_ms, &w->why);
+    } else {
+        size_t bytes_max = 1 + rng_below(r, 10000);
+        e = histogram_chunks_new(NULL, CHUNK_LAYOUTS_UNITED, bytes_max, gather_chunk, &made,
+                                 &chunks);
+        if (e == OK) e = histogram_chunks_put(chunks, count, times_ms, h, &w->why);
+        if (e == OK) e = histogram_chunks_end(chunks, &w->why);
+        if (e == OK) e = rr_stream_chunks(w->stream, buf_bytes(&made), &w->why);
+        histogram_chunks_free(chunks);
+    }
+    buf_fini(&made);
+    arena_fini(&arena);
+    return e;
+}
+
+static enum err
+feed_batch(struct writer *w, struct rng *r, const struct item *items, uint32_t count)
 {
     int64_t times_ms[64];
     uint64_t bits[64];
@@ -151,9 +197,8 @@ feed_batch(struct writer *w, const struct item *items, uint32_t count)
         histograms[i] = items[i].h;
     }
     if (items[0].is_histogram) {
-        return w->stream != NULL
-                   ? rr_stream_histograms(w->stream, count, times_ms, histograms, &w->why)
-                   : rr_samples_histograms(w->samples, count, times_ms, histograms);
+        return w->stream != NULL ? stream_histograms(w, r, count, times_ms, histograms)
+                                 : rr_samples_histograms(w->samples, count, times_ms, histograms);
     }
     return w->stream != NULL ? rr_stream_floats(w->stream, count, times_ms, bits, &w->why)
                              : rr_samples_floats(w->samples, count, times_ms, bits);
@@ -171,7 +216,7 @@ feed_series(struct writer *w, struct rng *r, const struct series *s)
                s->items[at + count].is_histogram == s->items[at].is_histogram) {
             count++;
         }
-        e = feed_batch(w, s->items + at, count);
+        e = feed_batch(w, r, s->items + at, count);
         at += count;
     }
     return e;
@@ -246,7 +291,7 @@ drop_writer(struct fixture *f)
 {
     rr_stream_free(f->writer.stream);
     rr_samples_free(f->writer.samples);
-    f->writer = (struct writer){0};
+    f->writer = (struct writer){.plain = f->writer.plain};
     buf_clear(&f->receiver.all);
     f->receiver.size = f->receiver.pieces = f->receiver.fail_at = 0;
 }
@@ -270,7 +315,9 @@ static void
 new_stream(struct fixture *f, size_t frame_bytes)
 {
     drop_writer(f);
-    assert_int_equal(rr_stream_new(&f->sink, frame_bytes, &f->budget, &f->writer.stream), OK);
+    assert_int_equal(
+        rr_stream_new(&f->sink, frame_bytes, CHUNK_LAYOUTS_UNITED, &f->budget, &f->writer.stream),
+        OK);
 }
 
 static void
@@ -345,7 +392,7 @@ check_sample(void *context, int64_t t_ms, uint64_t bits, const struct histogram 
         assert_int_equal(bits, item->bits);
         return OK;
     }
-    assert_true(same_histogram_bits(&item->h, h));
+    assert_true(same_histogram_widened(&item->h, h));
     if (h->sum_bits == STALE_NAN_BITS) return OK;
     assert_int_equal(item->h.reset_hint == RESET_GAUGE, h->reset_hint == RESET_GAUGE);
     if (item->h.reset_hint == RESET_YES) assert_int_equal(h->reset_hint, RESET_YES);
@@ -374,7 +421,7 @@ check_frame(struct checker *c, struct bytes payload)
                                     bytes_of(c->chunk->data.data, c->chunk->data.len),
                                     &c->f->chunks, check_sample, c),
                          OK);
-        assert_true(c->chunk_items >= 1 && c->chunk_items <= CHUNK_SAMPLES);
+        assert_true(c->chunk_items >= 1 && c->chunk_items <= HISTOGRAM_CHUNK_SAMPLES);
         assert_int_equal(c->chunk->min_time_ms, first_ms);
         assert_int_equal(c->chunk->max_time_ms, c->now->items[c->item - 1].t_ms);
     }
@@ -794,7 +841,8 @@ answer(struct fixture *f, bool streamed, const struct model *m)
 {
     struct rng r = {2};
     uint64_t size;
-    enum err e = streamed ? rr_stream_new(&f->sink, 4000, &f->budget, &f->writer.stream)
+    enum err e = streamed ? rr_stream_new(&f->sink, 4000, CHUNK_LAYOUTS_UNITED, &f->budget,
+                                          &f->writer.stream)
                           : rr_samples_new(&f->budget, &f->writer.samples);
     if (e) return e;
     e = feed(&f->writer, &r, m);
@@ -821,6 +869,7 @@ test_any_failed_allocation_is_an_error_and_leaks_nothing(void **state)
     struct fixture *f = *state;
     struct model m = busy_model(f);
     f->receiver.forget = true;
+    f->writer.plain = true;
     for (unsigned streamed = 0; streamed <= 1; streamed++) {
         for (unsigned nth = 1;; nth++) {
             mem_fail_nth(nth, nth % 2 == 0);

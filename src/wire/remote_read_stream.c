@@ -50,18 +50,20 @@ struct rr_stream {
     bool in_series;
     struct buf labels;
 
-    struct chunk_writer *chunk;
-    enum chunk_type chunk_type; /* CHUNK_UNKNOWN: none is open */
+    struct chunk_writer *chunk; /* floats; none, or what is in it spans this time */
     int64_t chunk_min_ms;
     int64_t chunk_max_ms;
+    struct histogram_chunks *histograms;
 
     struct buf contents; /* empty, or labels and at least one chunk */
     struct buf output;
 };
 
+static take_histogram_chunk put_histogram_chunk;
+
 enum err
-rr_stream_new(const struct rr_sink *sink, size_t frame_bytes, struct budget *budget,
-              struct rr_stream **ret_stream)
+rr_stream_new(const struct rr_sink *sink, size_t frame_bytes, enum chunk_layouts layouts,
+              struct budget *budget, struct rr_stream **ret_stream)
 {
     struct rr_stream *stream = mem_new(budget, sizeof *stream);
     if (stream == NULL) return ERR_NOMEM;
@@ -73,6 +75,9 @@ rr_stream_new(const struct rr_sink *sink, size_t frame_bytes, struct budget *bud
     buf_init(&stream->contents, budget, CONTENTS_BYTES_MAX);
     buf_init(&stream->output, budget, OUTPUT_BYTES);
     enum err e = chunk_writer_new(budget, &stream->chunk);
+    if (e) goto out;
+    e = histogram_chunks_new(budget, layouts, stream->chunk_bytes, put_histogram_chunk, stream,
+                             &stream->histograms);
     if (e) goto out;
     if (!buf_reserve(&stream->output, OUTPUT_BYTES)) {
         e = ERR_NOMEM;
@@ -90,6 +95,7 @@ rr_stream_free(struct rr_stream *stream)
 {
     if (stream == NULL) return;
     chunk_writer_free(stream->chunk);
+    histogram_chunks_free(stream->histograms);
     buf_fini(&stream->labels);
     buf_fini(&stream->contents);
     buf_fini(&stream->output);
@@ -180,54 +186,74 @@ put_time_field(struct buf *to, uint8_t tag, int64_t t_ms)
     buf_put_varint(to, (uint64_t)t_ms);
 }
 
-/* The chunk goes into the frame it still fits, or into the next. */
-static enum err
-end_chunk(struct rr_stream *stream, struct why *why)
+static size_t
+chunk_message_size(int64_t min_ms, int64_t max_ms, struct bytes data)
 {
-    if (stream->chunk_type == CHUNK_UNKNOWN) return OK;
-    struct bytes data = chunk_end(stream->chunk);
-    size_t size = time_field_size(stream->chunk_min_ms) + time_field_size(stream->chunk_max_ms) +
-                  2 + 1 + varint_size(data.size) + data.size;
-    size_t field_size = 1 + varint_size(size) + size;
+    return time_field_size(min_ms) + time_field_size(max_ms) + 2 + 1 + varint_size(data.size) +
+           data.size;
+}
+
+void
+rr_chunk_put(struct buf *to, enum chunk_type type, int64_t min_ms, int64_t max_ms,
+             struct bytes data)
+{
+    buf_put_u8(to, TAG_CHUNK);
+    buf_put_varint(to, chunk_message_size(min_ms, max_ms, data));
+    put_time_field(to, TAG_MIN_TIME, min_ms);
+    put_time_field(to, TAG_MAX_TIME, max_ms);
+    buf_put_u8(to, TAG_TYPE);
+    buf_put_u8(to, (uint8_t)type);
+    buf_put_u8(to, TAG_DATA);
+    buf_put_counted(to, data);
+}
+
+/* So many bytes of chunks go into the frame they still fit, or into the next. */
+static enum err
+need_room(struct rr_stream *stream, size_t size, struct why *why)
+{
     struct buf *to = &stream->contents;
-    if (to->size > 0 && to->size + field_size + FRAME_OVERHEAD_BYTES > stream->frame_bytes) {
+    if (to->size > 0 && to->size + size + FRAME_OVERHEAD_BYTES > stream->frame_bytes) {
         enum err e = send_frame(stream, why);
         if (e) return e;
     }
     if (to->size == 0) buf_put_bytes(to, buf_bytes(&stream->labels));
-    buf_put_u8(to, TAG_CHUNK);
-    buf_put_varint(to, size);
-    put_time_field(to, TAG_MIN_TIME, stream->chunk_min_ms);
-    put_time_field(to, TAG_MAX_TIME, stream->chunk_max_ms);
-    buf_put_u8(to, TAG_TYPE);
-    buf_put_u8(to, (uint8_t)stream->chunk_type);
-    buf_put_u8(to, TAG_DATA);
-    buf_put_counted(to, data);
-    stream->chunk_type = CHUNK_UNKNOWN;
-    return buf_error(to);
+    return OK;
 }
 
-/* Makes sure that a chunk of that type is open, and has room for a sample at `t_ms`. */
 static enum err
-need_chunk(struct rr_stream *stream, enum chunk_type type, int64_t t_ms, struct why *why)
+put_chunk(struct rr_stream *stream, enum chunk_type type, int64_t min_ms, int64_t max_ms,
+          struct bytes data, struct why *why)
 {
-    if (stream->chunk_type == type && chunk_count(stream->chunk) < CHUNK_SAMPLES &&
-        chunk_size(stream->chunk) < stream->chunk_bytes) {
-        return OK;
-    }
-    enum err e = end_chunk(stream, why);
+    size_t size = chunk_message_size(min_ms, max_ms, data);
+    enum err e = need_room(stream, 1 + varint_size(size) + size, why);
     if (e) return e;
-    chunk_begin(stream->chunk, type);
-    stream->chunk_type = type;
-    stream->chunk_min_ms = t_ms;
-    return OK;
+    rr_chunk_put(&stream->contents, type, min_ms, max_ms, data);
+    return buf_error(&stream->contents);
+}
+
+static enum err
+put_histogram_chunk(void *context, const struct histogram_chunk *c, struct why *why)
+{
+    return put_chunk(context, c->type, c->min_ms, c->max_ms, c->data, why);
+}
+
+static enum err
+end_floats(struct rr_stream *stream, struct why *why)
+{
+    if (chunk_count(stream->chunk) == 0) return OK;
+    struct bytes data = chunk_end(stream->chunk);
+    enum err e =
+        put_chunk(stream, CHUNK_XOR, stream->chunk_min_ms, stream->chunk_max_ms, data, why);
+    chunk_begin(stream->chunk);
+    return e;
 }
 
 static enum err
 end_series(struct rr_stream *stream, struct why *why)
 {
     stream->in_series = false;
-    enum err e = end_chunk(stream, why);
+    enum err e = end_floats(stream, why);
+    if (e == OK) e = histogram_chunks_end(stream->histograms, why);
     if (e) return e;
     return stream->contents.size > 0 ? send_frame(stream, why) : OK;
 }
@@ -263,37 +289,21 @@ rr_stream_floats(struct rr_stream *stream, uint32_t count, const int64_t *times_
 {
     if (stream->failed) return stream->failed;
     assert(stream->in_series);
-    for (uint32_t at = 0; at < count;) {
-        enum err e = need_chunk(stream, CHUNK_XOR, times_ms[at], why);
-        if (e) return fail(stream, e);
+    enum err e = histogram_chunks_end(stream->histograms, why);
+    for (uint32_t at = 0; at < count && e == OK;) {
+        if (chunk_count(stream->chunk) == CHUNK_SAMPLES ||
+            chunk_size(stream->chunk) >= stream->chunk_bytes) {
+            e = end_floats(stream, why);
+            if (e) break;
+        }
         uint32_t some = CHUNK_SAMPLES - chunk_count(stream->chunk);
         if (some > count - at) some = count - at;
+        if (chunk_count(stream->chunk) == 0) stream->chunk_min_ms = times_ms[at];
         e = chunk_put_floats(stream->chunk, some, times_ms + at, bits + at);
-        if (e) return fail(stream, e);
         at += some;
         stream->chunk_max_ms = times_ms[at - 1];
     }
-    return OK;
-}
-
-static enum err
-put_histogram(struct rr_stream *stream, int64_t t_ms, const struct histogram *h, struct why *why)
-{
-    enum chunk_type type =
-        h->kind == SAMPLE_HISTOGRAM_INT ? CHUNK_HISTOGRAM : CHUNK_FLOAT_HISTOGRAM;
-    enum err e = need_chunk(stream, type, t_ms, why);
-    if (e) return e;
-    e = chunk_put_histogram(stream->chunk, t_ms, h);
-    if (e == ERR_AGAIN) {
-        e = end_chunk(stream, why);
-        if (e) return e;
-        e = need_chunk(stream, type, t_ms, why);
-        if (e) return e;
-        e = chunk_put_histogram(stream->chunk, t_ms, h);
-    }
-    if (e == ERR_INPUT) return why_set(why, e, "histogram's spans and buckets differ in number");
-    stream->chunk_max_ms = t_ms;
-    return e;
+    return e ? fail(stream, e) : OK;
 }
 
 enum err
@@ -302,11 +312,67 @@ rr_stream_histograms(struct rr_stream *stream, uint32_t count, const int64_t *ti
 {
     if (stream->failed) return stream->failed;
     assert(stream->in_series);
-    for (uint32_t i = 0; i < count; i++) {
-        enum err e = put_histogram(stream, times_ms[i], &h[i], why);
-        if (e) return fail(stream, e);
+    enum err e = end_floats(stream, why);
+    if (e == OK) e = histogram_chunks_put(stream->histograms, count, times_ms, h, why);
+    return e ? fail(stream, e) : OK;
+}
+
+enum err
+rr_stream_columns(struct rr_stream *stream, const struct hist_columns *columns, uint32_t from,
+                  uint32_t count, const int64_t *times_ms, struct why *why)
+{
+    if (stream->failed) return stream->failed;
+    assert(stream->in_series);
+    enum err e = end_floats(stream, why);
+    if (e == OK) {
+        e = histogram_chunks_put_columns(stream->histograms, columns, from, count, times_ms, why);
+    }
+    return e ? fail(stream, e) : OK;
+}
+
+/* How many bytes the first chunks have: one at least, and what else fits `room`. */
+static size_t
+chunks_that_fit(struct bytes chunks, size_t room)
+{
+    if (chunks.size <= room) return chunks.size; /* mostly; then none of them is looked at */
+    size_t fit = 0;
+    for (struct cursor c = cursor_of(chunks); cursor_left(&c) > 0;) {
+        (void)cursor_u8(&c);
+        (void)cursor_counted(&c);
+        assert(!c.bad);
+        size_t size = chunks.size - cursor_left(&c);
+        if (fit > 0 && size > room) break;
+        fit = size;
+    }
+    return fit;
+}
+
+static enum err
+put_made_chunks(struct rr_stream *stream, struct bytes chunks, struct why *why)
+{
+    struct buf *to = &stream->contents;
+    while (chunks.size > 0) {
+        enum err e = need_room(stream, chunks_that_fit(chunks, 0), why);
+        if (e) return e;
+        size_t used = to->size + FRAME_OVERHEAD_BYTES;
+        size_t fit =
+            chunks_that_fit(chunks, used < stream->frame_bytes ? stream->frame_bytes - used : 0);
+        buf_put(to, chunks.at, fit);
+        if (buf_error(to)) return buf_error(to);
+        chunks = bytes_of(chunks.at + fit, chunks.size - fit);
     }
     return OK;
+}
+
+enum err
+rr_stream_chunks(struct rr_stream *stream, struct bytes chunks, struct why *why)
+{
+    if (stream->failed) return stream->failed;
+    assert(stream->in_series);
+    enum err e = end_floats(stream, why);
+    if (e == OK) e = histogram_chunks_end(stream->histograms, why);
+    if (e == OK) e = put_made_chunks(stream, chunks, why);
+    return e ? fail(stream, e) : OK;
 }
 
 enum err
