@@ -118,6 +118,7 @@ query_open(struct read *r, const struct rr_query *query, struct matcher *const *
         .min_ms = query->min_ms,
         .max_ms = query->max_ms,
         .partial = r->notices == NOTICES_PARTIAL,
+        .chunks = r->message.answer == RR_STREAMED_XOR_CHUNKS && r->notices == NOTICES_NONE,
         .control = &r->control,
     };
     if (query->matcher_count == 0) return why_set(why, ERR_INPUT, "a query without matchers");
@@ -213,7 +214,10 @@ stream_floats(void *to, const struct sample_batch *b, struct why *why)
 static enum err
 stream_histograms(void *to, const struct sample_batch *b, struct why *why)
 {
-    return rr_stream_histograms(to, b->count, b->times_ms, b->histograms, why);
+    if (b->chunks.size > 0) return rr_stream_chunks(to, b->chunks, why);
+    return b->columns == NULL
+               ? rr_stream_histograms(to, b->count, b->times_ms, b->histograms, why)
+               : rr_stream_columns(to, b->columns, b->first_row, b->count, b->times_ms, why);
 }
 
 static enum err

@@ -52,6 +52,7 @@ struct select_request {
     int64_t min_ms; /* both inclusive */
     int64_t max_ms;
     bool partial; /* damaged pages become warnings instead of an error */
+    bool chunks;  /* histograms may come as chunks, and by columns */
     struct query_control *control;
 };
 
@@ -80,8 +81,11 @@ struct sample_batch {
     uint32_t count; /* 0: the series has no more */
     const int64_t *times_ms;
     const uint64_t *value_bits;         /* floats */
-    const struct histogram *histograms; /* histograms */
-    const int64_t *starts_ms;           /* NULL: all unknown; else 0 where unknown */
+    const struct histogram *histograms; /* histograms, but for what is in one of these: */
+    const struct hist_columns *columns; /* from first_row on; only if `chunks` was asked for */
+    uint32_t first_row;
+    struct bytes chunks;      /* for rr_stream_chunks(), and no times; only if asked for */
+    const int64_t *starts_ms; /* NULL: all unknown; else 0 where unknown */
 };
 
 struct series_set;

@@ -5,12 +5,12 @@
  */
 #include "tsdb/merge.h"
 
-#include "tsdb/part_times.h"
-
 #include <assert.h>
 #include <stdlib.h>
 
+#include "tsdb/bundle.h"
 #include "tsdb/part.h"
+#include "tsdb/part_times.h"
 
 enum { OUT_SAMPLES = 512, SLOT_SAMPLES_MIN = 32 };
 
@@ -31,6 +31,9 @@ struct merge_slot {
     struct histogram *histograms;
     uint8_t *kinds;
     struct arena arena; /* histograms' arrays */
+    uint32_t item;
+    bool in_columns; /* histograms are in `columns`, not in the array above */
+    struct hist_columns columns;
 };
 
 /* Where picked samples are gathered. */
@@ -90,6 +93,7 @@ merge_fini(struct merge *m)
         mem_free(m->budget, m->out->histograms, OUT_HISTOGRAM_BYTES);
         mem_free(m->budget, m->out, sizeof *m->out);
     }
+    bundles_free(m->bundles);
     arena_fini(&m->items_arena);
     warnings_fini(&m->warnings);
 }
@@ -273,6 +277,14 @@ slot_histogram_room(struct merge *m, struct merge_slot *s, uint32_t count)
     return OK;
 }
 
+/* Samples that are taken out one by one are not taken out of columns. */
+static bool
+shows_columns(const struct merge *m, const struct merge_item *item)
+{
+    return m->chunks && item->type == ITEM_BLOCK && item->kind != SAMPLE_FLOAT &&
+           item->hidden_count == 0 && item->min_ms >= m->expired_before_ms;
+}
+
 static enum err
 slot_get(struct merge *m, const struct merge_item *item, struct merge_slot **ret_slot)
 {
@@ -288,7 +300,8 @@ slot_get(struct merge *m, const struct merge_item *item, struct merge_slot **ret
     arena_reset(&s->arena);
     bool histograms = item->type == ITEM_LATE || item->kind != SAMPLE_FLOAT;
     enum err e = slot_room(m, s, item->count);
-    if (e == OK && histograms) e = slot_histogram_room(m, s, item->count);
+    if (e == OK && histograms && !shows_columns(m, item))
+        e = slot_histogram_room(m, s, item->count);
     if (e) {
         s->next = m->idle;
         m->idle = s;
@@ -322,6 +335,8 @@ decode(struct merge *m, uint32_t index, struct merge_slot *s, struct why *why)
     s->order = item->order;
     s->at = 0;
     s->count = item->count;
+    s->item = index;
+    s->in_columns = shows_columns(m, item);
     s->mixed = item->type == ITEM_LATE;
     s->kind = (enum sample_kind)item->kind;
     if (item->type == ITEM_CHUNK) {
@@ -338,7 +353,31 @@ decode(struct merge *m, uint32_t index, struct merge_slot *s, struct why *why)
     enum err e = m->times == NULL ? block_read_times(part, b, s->times, why)
                                   : times_cache_read(m->times, part, b, s->times, why);
     if (e) return e;
+    if (s->in_columns) {
+        s->has_starts = false; /* who takes columns has no place for them */
+        return block_read_columns(part, b, &s->columns, &s->arena, why);
+    }
     return block_read_values(part, b, s->bits, s->starts, s->histograms, &s->arena, why);
+}
+
+/* Columns are of no use where samples are picked: the block is read again. */
+static enum err
+leave_columns(struct merge *m, struct why *why)
+{
+    for (struct merge_slot *s = m->active; s != NULL; s = s->next) {
+        if (!s->in_columns) continue;
+        const struct merge_item *item = &m->items[s->item];
+        const struct block_ref *b = item->block.ref;
+        enum err e = slot_histogram_room(m, s, b->count);
+        if (e) return why_set(why, e, "no memory to read samples");
+        arena_reset(&s->arena);
+        s->has_starts = b->has_starts;
+        e = block_read_values(item->block.part, b, s->bits, s->starts, s->histograms, &s->arena,
+                              why);
+        if (e) return e;
+        s->in_columns = false;
+    }
+    return OK;
 }
 
 /* --- merging ---------------------------------------------------------------------------------- */
@@ -351,14 +390,20 @@ by_time_then_order(const void *a, const void *b)
     return (x->order > y->order) - (x->order < y->order); /* of one order no times are equal */
 }
 
+static void
+sort_items(struct merge_item *items, uint32_t count)
+{
+    for (uint32_t i = 1; i < count; i++) {
+        if (by_time_then_order(&items[i - 1], &items[i]) <= 0) continue;
+        qsort(items, count, sizeof *items, by_time_then_order);
+        return;
+    }
+}
+
 void
 merge_begin(struct merge *m)
 {
-    for (uint32_t i = 1; i < m->item_count; i++) {
-        if (by_time_then_order(&m->items[i - 1], &m->items[i]) <= 0) continue;
-        qsort(m->items, m->item_count, sizeof *m->items, by_time_then_order);
-        return;
-    }
+    sort_items(m->items, m->item_count);
 }
 
 static void
@@ -469,6 +514,31 @@ take_item(struct merge *m, struct why *why)
     return e;
 }
 
+/* The next item is a bundle that others meet: its blocks take its place. */
+static enum err
+split_bundle(struct merge *m)
+{
+    const struct merge_item bundle = m->items[m->next_item];
+    const struct block_ref *b = bundle.block.ref;
+    uint32_t count = m->item_count;
+    while (m->item_count < count + b->bundled - 1) {
+        if (merge_add(m) != NULL) continue;
+        m->item_count = count;
+        return ERR_NOMEM;
+    }
+    for (uint32_t i = 0; i < b->bundled; i++) {
+        struct merge_item *item = &m->items[i == 0 ? m->next_item : count + i - 1];
+        *item = bundle;
+        item->type = ITEM_BLOCK;
+        item->min_ms = b[i].min_ms;
+        item->max_ms = b[i].max_ms;
+        item->count = b[i].count;
+        item->block.ref = &b[i];
+    }
+    sort_items(m->items + m->next_item, m->item_count - m->next_item);
+    return OK;
+}
+
 /* Decodes every item that may hold the next sample. */
 static enum err
 fill(struct merge *m, struct why *why)
@@ -480,6 +550,9 @@ fill(struct merge *m, struct why *why)
         }
         if (m->active != NULL && m->items[m->next_item].min_ms > first) return OK;
         if (m->items[m->next_item].min_ms > m->max_ms) return OK;
+        if (m->items[m->next_item].type == ITEM_BUNDLE && split_bundle(m)) {
+            return why_set(why, ERR_NOMEM, "no memory to read samples");
+        }
         enum err e = take_item(m, why);
         if (e) return e;
     }
@@ -525,7 +598,9 @@ show_run(struct merge_slot *s, uint32_t count, struct sample_batch *ret)
         .count = count,
         .times_ms = s->times + s->at,
         .value_bits = kind == SAMPLE_FLOAT ? s->bits + s->at : NULL,
-        .histograms = kind == SAMPLE_FLOAT ? NULL : s->histograms + s->at,
+        .histograms = kind == SAMPLE_FLOAT || s->in_columns ? NULL : s->histograms + s->at,
+        .columns = s->in_columns ? &s->columns : NULL,
+        .first_row = s->at,
         .starts_ms = s->has_starts ? s->starts + s->at : NULL,
     };
     s->at += count;
@@ -610,6 +685,7 @@ gather(struct merge *m, struct sample_batch *ret, struct why *why)
     while (n < OUT_SAMPLES) {
         /* The next item may begin before what is left in the slots. */
         enum err e = fill(m, why);
+        if (e == OK) e = leave_columns(m, why);
         if (e && n == 0) return e;
         if (e) break;
         struct merge_slot *s = peek(m);
@@ -620,7 +696,7 @@ gather(struct merge *m, struct sample_batch *ret, struct why *why)
         if (e) return why_set(why, e, "no memory to merge samples");
         take_sample(m, s, n++, &has_starts);
         if (m->active != NULL && m->active->next == NULL) break;
-        if (m->active == NULL && m->next_item == m->item_count) break;
+        if (m->active == NULL) break;
     }
     *ret = (struct sample_batch){
         .kind = kind,
@@ -633,6 +709,34 @@ gather(struct merge *m, struct sample_batch *ret, struct why *why)
     return OK;
 }
 
+/* A bundle that nobody else meets: as chunks. */
+static bool
+bundle_is_next(const struct merge *m)
+{
+    if (m->active != NULL || m->next_item == m->item_count) return false;
+    const struct merge_item *item = &m->items[m->next_item];
+    return item->type == ITEM_BUNDLE &&
+           (m->next_item + 1 == m->item_count || item[1].min_ms > item->max_ms);
+}
+
+/* False: block by block it will be seen what is the matter. */
+static bool
+show_bundle(struct merge *m, struct sample_batch *ret)
+{
+    const struct merge_item *item = &m->items[m->next_item];
+    if (m->bundles == NULL && bundles_new(m->budget, &m->bundles)) return false;
+    struct bytes chunks;
+    if (bundles_get(m->bundles, item->block.part, item->block.row, item->block.ref, &chunks)) {
+        bundles_free(m->bundles);
+        m->bundles = NULL;
+        return false;
+    }
+    *ret = (struct sample_batch){
+        .kind = (enum sample_kind)item->kind, .count = item->count, .chunks = chunks};
+    m->next_item++;
+    return true;
+}
+
 enum err
 merge_next(struct merge *m, struct sample_batch *ret_batch, struct why *why)
 {
@@ -643,6 +747,7 @@ merge_next(struct merge *m, struct sample_batch *ret_batch, struct why *why)
         enum err e = query_control_check(m->control, why);
         if (e) return e;
     }
+    if (bundle_is_next(m) && show_bundle(m, ret_batch)) return OK;
     enum err e = fill(m, why);
     if (e) return e;
     struct merge_slot *s = m->active;

@@ -16,7 +16,7 @@ struct part;
 struct block_ref;
 struct times_cache;
 
-enum item_type { ITEM_CHUNK, ITEM_LATE, ITEM_BLOCK };
+enum item_type { ITEM_CHUNK, ITEM_LATE, ITEM_BLOCK, ITEM_BUNDLE };
 
 /* One piece that can be decoded. What it points to stays valid while the merge runs. */
 struct merge_item {
@@ -33,7 +33,8 @@ struct merge_item {
         const struct late_sample *late;
         struct {
             struct part *part;
-            const struct block_ref *ref;
+            const struct block_ref *ref; /* ITEM_BUNDLE: the first of ref->bundled */
+            uint32_t row;
         } block;
     };
 };
@@ -52,9 +53,11 @@ struct merge {
     int64_t max_ms;
     int64_t expired_before_ms; /* what is older is left out; set after merge_reset() */
     bool partial;
+    bool chunks; /* histograms of blocks may be shown as chunks or columns; set after init */
     struct merge_slot *active; /* list, by order */
     struct merge_slot *spent;  /* shown in the last batch */
     struct merge_slot *idle;
+    struct bundles *bundles; /* made when there is one */
     struct sample_batch_memory *out;
     uint64_t duplicate_count[LEDGER_KIND_COUNT];  /* dropped: the same value was there */
     uint64_t superseded_count[LEDGER_KIND_COUNT]; /* dropped: another value was there first */

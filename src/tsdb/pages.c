@@ -640,6 +640,44 @@ page_get(struct page_source *s, uint64_t offset, enum page_kind kind, const stru
     return OK;
 }
 
+/* No file is so large. */
+#define MADE_OFFSET (UINT64_C(1) << 63)
+
+const struct page *
+page_find_made(struct page_source *s, uint64_t number)
+{
+    struct page_cache *c = s->cache;
+    lock_take(&c->lock);
+    struct cached *p = find_locked(c, s->cache_id, MADE_OFFSET | number);
+    if (p != NULL) {
+        p->holders++;
+        unlink_use(c, p);
+        link_newest(c, p);
+    }
+    lock_drop(&c->lock);
+    return p == NULL ? NULL : &p->page;
+}
+
+void
+page_keep_made(struct page_source *s, uint64_t number, struct bytes bytes)
+{
+    size_t memory = sizeof(struct cached) + bytes.size;
+    if (bytes.size > PAGE_BYTES_MAX || memory > s->cache->capacity_bytes / 4) return;
+    struct cached *p = cache_alloc(s->cache, memory);
+    if (p == NULL) return;
+    uint8_t *to = (uint8_t *)(p + 1);
+    if (bytes.size > 0) memcpy(to, bytes.at, bytes.size);
+    *p = (struct cached){
+        .page = {to, (uint32_t)bytes.size, 0},
+        .cache_id = s->cache_id,
+        .offset = MADE_OFFSET | number,
+        .memory_bytes = memory,
+        .holders = 1,
+    };
+    keep_cached(s->cache, p);
+    page_release(s, &p->page);
+}
+
 enum err
 page_check(struct page_source *s, uint64_t offset, uint64_t *ret_next, enum page_kind *ret_kind,
            struct why *why)

@@ -95,6 +95,14 @@ MUST_CHECK enum err page_get(struct page_source *source, uint64_t offset, enum p
                              const struct page **ret_page, struct why *why);
 void page_release(struct page_source *source, const struct page *page);
 
+/*
+ * Something made of a source's pages that is kept among them, under a number below 2^63 of its own;
+ * it goes like a page that is not used. NULL: it is not there.
+ */
+const struct page *page_find_made(struct page_source *source, uint64_t number);
+/* Without memory, or room in the cache, nothing is kept. */
+void page_keep_made(struct page_source *source, uint64_t number, struct bytes bytes);
+
 /* Checks the page at `offset` without keeping it; gives the offset behind it. For verify. */
 MUST_CHECK enum err page_check(struct page_source *source, uint64_t offset, uint64_t *ret_next,
                                enum page_kind *ret_kind, struct why *why);

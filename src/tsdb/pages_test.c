@@ -220,6 +220,71 @@ test_held_pages_outlive_eviction_and_forgetting(void **state)
     rig_close(&g);
 }
 
+/* The same bytes under a number in every run. */
+static struct bytes
+made_content(uint64_t number)
+{
+    static uint8_t content[3000];
+    struct rng r = {number};
+    uint32_t size = (uint32_t)rng_below(&r, 3000);
+    for (uint32_t i = 0; i < size; i++) {
+        content[i] = (uint8_t)rng_next(&r);
+    }
+    return bytes_of(content, size);
+}
+
+/* Is it there, and what it was? */
+static bool
+finds_made(struct rig *g, uint64_t number)
+{
+    const struct page *page = page_find_made(&g->source, number);
+    if (page == NULL) return false;
+    assert_true(bytes_equal(bytes_of(page->at, page->size), made_content(number)));
+    page_release(&g->source, page);
+    return true;
+}
+
+static void
+test_what_is_made_of_pages_is_kept_like_them(void **state)
+{
+    (void)state;
+    struct rig g;
+    struct page_cache_stats stats;
+    rig_open(&g, 60000, 0);
+    assert_false(finds_made(&g, 0));
+    for (uint64_t i = 0; i < 3; i++) {
+        page_keep_made(&g.source, i, made_content(i));
+        page_keep_made(&g.source, i, made_content(i)); /* another was faster */
+    }
+    assert_true(finds_made(&g, 0) && finds_made(&g, 1) && finds_made(&g, 2));
+    page_release(&g.source, get(&g, 1)); /* no page is taken for it, */
+    g.source.cache_id++;
+    assert_false(finds_made(&g, 1)); /* nor what is another's */
+    g.source.cache_id--;
+    const struct page *held = page_find_made(&g.source, 2);
+    for (uint64_t i = 100; i < 300; i++) {
+        page_keep_made(&g.source, i, made_content(i));
+        assert_true(finds_made(&g, i));
+        page_cache_stats(g.cache, &stats);
+        assert_true(stats.bytes <= 60000);
+        assert_int_equal(stats.bytes, budget_used(&g.budget));
+    }
+    assert_false(finds_made(&g, 0)); /* not used for the longest time */
+    assert_true(bytes_equal(bytes_of(held->at, held->size), made_content(2)));
+    page_release(&g.source, held);
+    static const uint8_t large[20000];
+    page_keep_made(&g.source, 5, bytes_of(large, sizeof large)); /* a third of the cache */
+    assert_null(page_find_made(&g.source, 5));
+    page_cache_forget(g.cache, g.source.cache_id);
+    assert_false(finds_made(&g, 299));
+    assert_int_equal(budget_used(&g.budget), 0);
+    mem_fail_nth(1, true);
+    page_keep_made(&g.source, 1, made_content(1));
+    mem_fail_nth(0, false);
+    assert_false(finds_made(&g, 1));
+    rig_close(&g);
+}
+
 static void
 test_an_exhausted_budget_gives_up_other_pages_first(void **state)
 {
@@ -431,6 +496,7 @@ main(void)
         cmocka_unit_test(test_the_cache_stays_within_its_capacity),
         cmocka_unit_test(test_many_small_pages_are_all_found),
         cmocka_unit_test(test_held_pages_outlive_eviction_and_forgetting),
+        cmocka_unit_test(test_what_is_made_of_pages_is_kept_like_them),
         cmocka_unit_test(test_an_exhausted_budget_gives_up_other_pages_first),
         cmocka_unit_test(test_each_flipped_bit_is_noticed_and_named),
         cmocka_unit_test(test_what_is_no_page_of_that_kind_is_refused),

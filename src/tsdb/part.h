@@ -56,7 +56,9 @@ struct page_place {
  */
 struct block_ref {
     uint8_t codec;
-    uint8_t scale; /* SCALE_NONE: they are not */
+    uint8_t scale;    /* SCALE_NONE: they are not */
+    uint16_t bundled; /* see row_range: so many blocks from here on; 0: no bundle begins here */
+    uint32_t number;  /* of the block in its row; of a bundle's first one */
     bool has_starts;
     bool has_stats;
     bool is_constant;
@@ -230,6 +232,9 @@ struct row_range {
     int64_t min_ms;
     int64_t max_ms;
     bool with_blocks; /* those in the time; else none are given */
+    /* Tells which blocks of histograms make a bundle: a piece of the row, always the same, that is
+     * worth streaming together (bundle.h). Only those that lie in the time as a whole are told. */
+    bool with_bundles;
 };
 struct row_of_batch {
     uint32_t number;

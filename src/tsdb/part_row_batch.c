@@ -14,6 +14,8 @@ enum {
     ROWS_GROWTH = 4,
     BLOCK_BYTES_MANY = 256 * 1024, /* a batch ends */
     PAIR_BYTES_MANY = 256 * 1024,
+    BUNDLE_SAMPLES_MAX = 4096, /* of a block alone more */
+    BUNDLE_BLOCKS_MAX = 1024,
 };
 
 struct batch_row {
@@ -82,16 +84,44 @@ row_batch_free(struct row_batch *b)
 
 /* --- rows ------------------------------------------------------------------------------------- */
 
+/* The blocks that make a bundle with the first one, which has histograms. */
+static uint32_t
+bundle_end(const struct block_ref *blocks, uint32_t count)
+{
+    uint32_t i = 1, samples = blocks[0].count;
+    while (i < count && i < BUNDLE_BLOCKS_MAX && blocks[i].codec == blocks[0].codec &&
+           samples + blocks[i].count <= BUNDLE_SAMPLES_MAX) {
+        samples += blocks[i++].count;
+    }
+    return i;
+}
+
+static enum err
+put_blocks(struct row_batch *b, const struct block_ref *blocks, uint32_t count, uint32_t number,
+           bool bundled)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (blocks[i].max_ms < b->range.min_ms || blocks[i].min_ms > b->range.max_ms) continue;
+        struct block_ref block = blocks[i];
+        block.number = number + i;
+        block.bundled = bundled && i == 0 ? (uint16_t)count : 0;
+        buf_put(&b->blocks, &block, sizeof block);
+    }
+    return buf_error(&b->blocks);
+}
+
 static enum err
 add_blocks(struct row_batch *b, struct why *why)
 {
     const struct block_ref *blocks;
     uint32_t count;
     enum err e = row_blocks(b->rows, &blocks, &count, why);
-    for (uint32_t i = 0; i < count && e == OK; i++) {
-        if (blocks[i].max_ms < b->range.min_ms || blocks[i].min_ms > b->range.max_ms) continue;
-        buf_put(&b->blocks, &blocks[i], sizeof blocks[i]);
-        e = buf_error(&b->blocks);
+    for (uint32_t i = 0, end; i < count && e == OK; i = end) {
+        bool bundles = b->range.with_bundles && block_kind(&blocks[i]) != SAMPLE_FLOAT;
+        end = bundles ? i + bundle_end(blocks + i, count - i) : i + 1;
+        bool whole =
+            blocks[i].min_ms >= b->range.min_ms && blocks[end - 1].max_ms <= b->range.max_ms;
+        e = put_blocks(b, blocks + i, end - i, i, bundles && whole);
     }
     return e;
 }

@@ -120,7 +120,10 @@ part_source_open(struct query *q, struct source *s, struct part *part,
     }
     if (e || q->texts_only) return e;
     if (q->exemplars) e = row_reader_new(&s->index, q->budget, &s->rows);
-    struct row_range range = {q->min_ms, q->max_ms, !q->labels_only || s->deletion_count > 0};
+    struct row_range range = {.min_ms = q->min_ms,
+                              .max_ms = q->max_ms,
+                              .with_blocks = !q->labels_only || s->deletion_count > 0,
+                              .with_bundles = q->chunks && s->deletion_count == 0};
     return e ? e : row_batch_new(&s->index, s->matched, &range, q->budget, &s->batch);
 }
 
@@ -284,6 +287,13 @@ add_blocks(struct query *q, const struct source *s)
         item->hidden_count = hidden_count;
         item->block.part = s->part;
         item->block.ref = b;
+        item->block.row = s->number;
+        if (b->bundled == 0) continue;
+        item->type = ITEM_BUNDLE;
+        for (; i + 1 < s->block_count && &s->blocks[i + 1] < b + b->bundled; i++) {
+            item->count += s->blocks[i + 1].count;
+            item->max_ms = s->blocks[i + 1].max_ms;
+        }
     }
     return OK;
 }
@@ -538,6 +548,7 @@ query_open(struct tsdb *db, struct bytes tenant_name, const struct query *like,
     arena_init(&q->arena, budget, 0, 4096);
     buf_init(&q->labels, budget, 64 * 1024 * 1024);
     merge_init(&q->merge, budget, q->control);
+    q->merge.chunks = q->chunks;
     store_pin(db, tenant_name, &q->pinned);
     enum err e = open_sources(q, tenant_name, why);
     if (e) {
@@ -562,6 +573,7 @@ query_samples(struct answerer *answerer, const struct select_request *request, b
                          .sets = &set,
                          .set_count = 1,
                          .partial = request->partial,
+                         .chunks = request->chunks,
                          .parts_only = parts_only,
                          .exemplars = exemplars};
     return query_open((struct tsdb *)answerer, request->tenant, &like, ret_query, why);

@@ -54,6 +54,7 @@ struct query {
     const struct tsdb_stretch *stretch; /* parts that meet it; NULL: all */
     struct bytes from_labels;           /* series before may be left out; empty: none are */
     bool partial;
+    bool chunks;
     bool parts_only;
     bool exemplars;   /* those of series without samples, too */
     bool labels_only; /* whether there are samples is asked, not which; */

@@ -5,7 +5,7 @@
  */
 #include "base/hash.h"
 #include "model/histogram.h"
-#include "tsdb/tsdb_testing.h"
+#include "tsdb/tsdb_streamed_testing.h"
 
 #define T0      (SIM_BEGIN - 60 * MINUTE_MS)
 #define PART    "0000000000000001"
@@ -142,6 +142,7 @@ ask(struct machine *m, uint32_t tenant, uint32_t question, bool partial, bool *r
     *ret_warned = e == OK && series_set_warning(set, 0) != NULL;
     if (*ret_warned) assert_non_null(strstr(series_set_warning(set, 0), PART));
     series_set_free(set);
+    check_streamed(m, &q);
     question_fini(&q);
     return e;
 }

@@ -17,7 +17,7 @@
 #define TSDB_TSDB_MODEL_TESTING_H
 
 #include "model/selector.h"
-#include "tsdb/tsdb_testing.h"
+#include "tsdb/tsdb_streamed_testing.h"
 
 enum { TENANTS = 2, SERIES = 10, SLOTS = 400, EXEMPLARS = 24, MAY = 8, SLOT_MS = 1000 };
 
@@ -675,6 +675,7 @@ model_compare(struct model *x, bool after_crash)
         enum err e = machine_select(m, &q, model_saw, &r);
         if (e) print_error("select: %s: %s\n", err_word(e), m->why.text);
         must(e);
+        check_streamed(m, &q);
         must(a->ops->exemplars(a, &q.request, model_saw_spark, &r, &m->why));
         question_fini(&q);
     }

@@ -6,7 +6,8 @@
 #
 # Both answer the same questions. Half of the capture lies in a part, half in the head, so every
 # answer is merged from both. Prometheus 2.42 asks for SAMPLES (and does not read histograms from
-# them), Prometheus 3 for chunks.
+# them), Prometheus 3 for chunks. Histograms whose layouts change all lie in a part, where chunks are
+# made of many blocks and kept.
 
 set -u
 work=${SCRATCH:?}
@@ -56,6 +57,21 @@ histograms=(
     '{job="nhcb"}'
     'histogram_count({job="nhcb"})'
     'histogram_quantile(0.9, rate(shop_request_seconds[2m]))'
+)
+
+layouts=(
+    '{job="layouts"}'
+    'last_over_time({job="layouts"}[15s])'
+    'rate({job="layouts"}[2m])'
+    'increase({job="layouts"}[20m])'
+    'resets({job="layouts"}[1h])'
+    'changes({job="layouts"}[30m])'
+    'histogram_count({job="layouts"})'
+    'histogram_sum({job="layouts"})'
+    'histogram_quantile(0.9, {job="layouts"})'
+    'histogram_fraction(0, 3, rate({job="layouts"}[3m]))'
+    'sum by (kind) (increase({job="layouts",kind=~"int|float"}[5m]))'
+    'count_over_time({job="layouts"}[10m])'
 )
 
 # --- the actors ---
@@ -161,6 +177,66 @@ form_was() { # FORM
     (($(metric "firekeep_read_requests_total.form=\"$1\".") > 0))
 }
 
+# layouts_text BEGIN-MS: 300 histograms of each series, one every 15 s. Counters get buckets between
+# and behind others, begin again, change their zero threshold or custom bounds, and go stale. The
+# buckets of a gauge come and go, and its counts fall. One series changes its kind.
+layouts_text() {
+    awk -v begin="$1" '
+    function side(from, step, count, factor,    i, text, end, spans, counts) {
+        end = 0
+        for (i = 0; i < count; i++) {
+            spans = spans (i ? "," : "") (from + i * step - end) ":1"
+            counts = counts (i ? "," : "") factor * (i + 1)
+            end = from + i * step + 1
+            total += factor * (i + 1)
+        }
+        return spans "/" counts
+    }
+    function line(name, kind, keys) {
+        printf "@histogram %s{job=\"layouts\",kind=\"%s\"} %.0f kind=%s %s\n", name, kind, t,
+            kind == "mixed" ? (n % 200 < 100 ? "int" : "float") : kind == "float" ? kind : "int", keys
+    }
+    function stale(name, kind, keys) {
+        line(name, kind, keys " sum=0x7ff0000000000002")
+    }
+    function exponential(name, kind, keys, factor, step, count,    pos, neg) {
+        total = 3
+        pos = side(-4, step, count, factor)
+        neg = side(2, 3, int(count / 3), factor)
+        line(name, kind, keys " count=" total " zero=3 sum=" (total / 4) " pos=" pos \
+            (count < 3 ? "" : " neg=" neg))
+    }
+    BEGIN {
+        for (n = 0; n < 300; n++) {
+            t = begin + n * 15000 + (n % 50 == 7) * 1234
+            age = n < 200 ? n : n - 200 # all begins again
+            threshold = "schema=3 threshold=" (n < 250 ? 0.001 : 0.002)
+            for (k = split("int float mixed", kinds, " "); k > 0; k--) {
+                if (n == 110 || n == 111) {
+                    stale("grow", kinds[k], "schema=3")
+                } else if (n % 23 != 5) {
+                    exponential("grow", kinds[k], threshold, age + 1, age < 60 ? 4 : 2, 1 + int(age / 15))
+                }
+            }
+            if (n == 130) {
+                stale("moves", "gauge", "schema=1 hint=3")
+            } else {
+                exponential("moves", "gauge", "schema=1 hint=3", 1 + n * 7 % 11,
+                    1 + int(n / 40) % 3, 2 + int(n / 25) % 5)
+            }
+            total = 0
+            buckets = side(0, 1, n < 150 ? 3 : 4, 1 + n % 90)
+            gsub(/:1,[0-9]+:1/, ":1,0:1", buckets)
+            if (n == 170) {
+                stale("custom", "bounds", "schema=-53")
+            } else {
+                line("custom", "bounds", "schema=-53 bounds=" (n < 150 ? "0.1,1.5" : "0.1,0.7,1.5") \
+                    " count=" total " sum=" n " pos=" buckets)
+            }
+        }
+    }'
+}
+
 # --- rounds ---
 
 need() { # WHAT: false, and told, if something is missing
@@ -200,7 +276,28 @@ round_histograms() {
     all_the_same histograms owner reader "${histograms[@]}"
 }
 
+# All in a part. The later questions are answered from chunks that the first ones left in the cache.
+round_layouts() {
+    local capture=$work/layouts.rw
+    need layouts v2hist.rw "$newer" || return
+    start_s=1700000000
+    end_s=$((start_s + 300 * 15))
+    layouts_text "${start_s}000" | "$TOOLS/rwmake" --version 2 >"$capture"
+    claim "layouts: Firekeep starts" start_firekeep layouts "$work/layouts" "$port" || return
+    claim "layouts: Firekeep has them" is_sent "$capture" "$url"
+    stop layouts
+    claim "layouts: it goes on with a part" start_firekeep layouts "$work/layouts" "$port" || return
+    claim "layouts: a Prometheus 3 with data starts" prometheus_at owner "$newer" "${ports[1]}" || return
+    claim "layouts: it has them" is_sent "$capture" "${at[owner]}" || return
+    claim "layouts: one without data starts" prometheus_at reader "$newer" "${ports[2]}" "$url" || return
+    all_the_same layouts owner reader "${layouts[@]}"
+}
+
 round_floats prometheus-2 prometheus samples
 round_floats prometheus-3 "$newer" streamed_xor_chunks
 round_histograms
+stop reader
+stop owner
+stop histograms
+round_layouts
 ((failures == 0))

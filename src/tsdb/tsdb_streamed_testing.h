@@ -1,0 +1,199 @@
+/*
+ * tsdb_streamed_testing.h - what is asked for as chunks must be what is given otherwise: both are
+ * read, one through the frames of a streamed answer and the reader of such. For tests only.
+ */
+#ifndef TSDB_TSDB_STREAMED_TESTING_H
+#define TSDB_TSDB_STREAMED_TESTING_H
+
+#include "tsdb/tsdb_testing.h"
+#include "wire/remote_read_client.h"
+
+/* The samples of an answer, one behind the other, each as a few words that tell it from others. */
+struct streamed {
+    struct buf samples;
+    uint64_t labels_hash;
+    struct rr_client *client; /* of what is streamed */
+};
+
+static inline uint64_t
+mixed(uint64_t sum, uint64_t word)
+{
+    sum = (sum ^ word) * 0x9e3779b97f4a7c15u;
+    return sum ^ sum >> 29;
+}
+
+static inline uint64_t
+mixed_side(uint64_t sum, const struct histogram *h, const struct hist_buckets *side)
+{
+    struct bucket_steps steps = {.h = h, .side = side};
+    while (bucket_steps_next(&steps)) {
+        if (steps.count == 0) continue; /* empty ones may be there or not */
+        sum = mixed(mixed(sum, (uint64_t)steps.index), steps.count);
+    }
+    return mixed(sum, 1);
+}
+
+static inline uint64_t
+mixed_histogram(const struct histogram *h)
+{
+    if (h->sum_bits == STALE_NAN_BITS) return h->kind;
+    uint64_t sum = mixed(h->kind, (uint64_t)h->schema);
+    sum = mixed(sum, h->reset_hint == RESET_GAUGE);
+    sum = mixed(mixed(sum, h->zero_threshold_bits), h->sum_bits);
+    sum = mixed(mixed(sum, h->count), h->zero_count);
+    for (uint32_t i = 0; i < h->custom_count; i++) {
+        sum = mixed(sum, h->custom_bits[i]);
+    }
+    return mixed_side(mixed_side(sum, h, &h->positive), h, &h->negative);
+}
+
+static inline void
+streamed_add(struct streamed *x, int64_t t_ms, uint64_t what)
+{
+    buf_put_le64(&x->samples, x->labels_hash);
+    buf_put_le64(&x->samples, (uint64_t)t_ms);
+    buf_put_le64(&x->samples, what);
+}
+
+static inline uint64_t
+hash_of_labels(struct bytes labels)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < labels.size; i++) {
+        sum = mixed(sum, labels.at[i]);
+    }
+    return sum;
+}
+
+/* --- as it is given --------------------------------------------------------------------------- */
+
+static inline void
+streamed_saw(void *context, struct bytes labels, const struct sample_batch *b, uint32_t i)
+{
+    struct streamed *x = context;
+    x->labels_hash = hash_of_labels(labels);
+    streamed_add(x, b->times_ms[i],
+                 b->kind == SAMPLE_FLOAT ? b->value_bits[i] : mixed_histogram(&b->histograms[i]));
+}
+
+/* --- through the frames ----------------------------------------------------------------------- */
+
+static inline enum err
+streamed_series(void *context, struct bytes labels, struct why *why)
+{
+    struct streamed *x = context;
+    (void)why;
+    x->labels_hash = hash_of_labels(labels);
+    return OK;
+}
+
+static inline enum err
+streamed_floats(void *context, uint32_t count, const int64_t *times_ms, const uint64_t *bits,
+                struct why *why)
+{
+    (void)why;
+    for (uint32_t i = 0; i < count; i++) {
+        streamed_add(context, times_ms[i], bits[i]);
+    }
+    return OK;
+}
+
+static inline enum err
+streamed_histogram(void *context, int64_t t_ms, const struct histogram *h, struct why *why)
+{
+    (void)why;
+    streamed_add(context, t_ms, mixed_histogram(h));
+    return OK;
+}
+
+static inline enum err
+streamed_take(void *context, struct bytes piece, struct why *why)
+{
+    struct streamed *x = context;
+    return rr_client_take(x->client, piece, why);
+}
+
+static inline enum err
+stream_batch(struct rr_stream *stream, const struct sample_batch *b, struct why *why)
+{
+    if (b->kind == SAMPLE_FLOAT) {
+        return rr_stream_floats(stream, b->count, b->times_ms, b->value_bits, why);
+    }
+    if (b->chunks.size > 0) return rr_stream_chunks(stream, b->chunks, why);
+    if (b->columns == NULL) {
+        return rr_stream_histograms(stream, b->count, b->times_ms, b->histograms, why);
+    }
+    return rr_stream_columns(stream, b->columns, b->first_row, b->count, b->times_ms, why);
+}
+
+static inline enum err
+stream_set(struct rr_stream *stream, struct series_set *set, struct why *why)
+{
+    for (;;) {
+        struct bytes labels;
+        enum err e = series_set_next(set, &labels, why);
+        if (e || labels.at == NULL) return e;
+        must(rr_stream_series(stream, labels, why));
+        for (struct sample_batch b = {.count = 1}; b.count > 0;) {
+            e = series_set_batch(set, &b, why);
+            if (e) return e;
+            if (b.count > 0) must(stream_batch(stream, &b, why));
+        }
+    }
+}
+
+static inline enum err
+read_streamed(struct answerer *a, const struct select_request *request, struct streamed *x)
+{
+    struct series_set *set;
+    struct why why = {""};
+    struct rr_stream *stream;
+    struct select_request wanted = *request;
+    const struct rr_receiver receiver = {.series = streamed_series,
+                                         .floats = streamed_floats,
+                                         .histogram = streamed_histogram,
+                                         .context = x};
+    const struct rr_sink sink = {streamed_take, x};
+    wanted.chunks = true;
+    enum err e = a->ops->select(a, &wanted, &set, &why);
+    if (e) return e;
+    /* Nothing is cut here: what comes must lie in the time asked for. */
+    must(rr_client_new(&receiver, INT64_MIN, INT64_MAX, NULL, &x->client));
+    must(rr_stream_new(&sink, RR_FRAME_BYTES, CHUNK_LAYOUTS_UNITED, NULL, &stream));
+    must(rr_stream_query(stream, 0, &why));
+    e = stream_set(stream, set, &why);
+    if (e == OK) must(rr_stream_end(stream, &why));
+    if (e == OK) must(rr_client_end(x->client, &why));
+    rr_stream_free(stream);
+    rr_client_free(x->client);
+    series_set_free(set);
+    return e;
+}
+
+/* Asks both ways, the streamed one twice: the second time from what the first has left in memory.
+ */
+static inline void
+check_streamed(struct machine *m, const struct question *q)
+{
+    struct answerer *a = tsdb_answerer(m->db);
+    struct series_set *set;
+    struct streamed right = {0}, streamed = {0};
+    buf_init(&right.samples, NULL, 1 << 30);
+    buf_init(&streamed.samples, NULL, 1 << 30);
+    enum err e = a->ops->select(a, &q->request, &set, &m->why);
+    if (e == OK) {
+        e = set_walk(set, &q->request, streamed_saw, &right, &m->why);
+        series_set_free(set);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        buf_clear(&streamed.samples);
+        assert_int_equal(read_streamed(a, &q->request, &streamed), e);
+        if (e) continue;
+        assert_int_equal(streamed.samples.size, right.samples.size);
+        assert_true(bytes_equal(buf_bytes(&streamed.samples), buf_bytes(&right.samples)));
+    }
+    buf_fini(&right.samples);
+    buf_fini(&streamed.samples);
+}
+
+#endif
