@@ -16,6 +16,7 @@ all_servers=(firekeep prometheus prometheus3 victoriametrics)
 peers=build/peers
 flags=() # of the scenario, by server_flags()
 out_of_order= # Prometheus' window for late samples; empty: none
+features=()   # what Prometheus is to --enable-feature
 
 program_of() {
     case $1 in
@@ -52,6 +53,7 @@ arguments_of() {
         printf '%s\n' "--config.file=DIR.yml" "--storage.tsdb.path=DIR" \
             "--web.listen-address=127.0.0.1:PORT" --web.enable-remote-write-receiver \
             --web.enable-admin-api --log.level=warn
+        ((${#features[@]} == 0)) || printf '%s\n' "--enable-feature=$(IFS=, && echo "${features[*]}")"
         ;;
     victoriametrics)
         printf '%s\n' "-storageDataPath=DIR" "-httpListenAddr=127.0.0.1:PORT" \
