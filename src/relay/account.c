@@ -420,7 +420,9 @@ account_counted(struct relay *r, uint64_t ret_counted[ITEM_KIND_COUNT])
     r->is_whole |= (ahead_pos > read_pos ? ahead_pos : read_pos) >= r->whole_from_pos;
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         uint64_t taken = account_taken(r, kind), before = r->state.counted[kind];
-        ret_counted[kind] = r->is_whole || taken > before ? taken : before;
+        /* Of what the log cannot give some may have been counted, and come from the store. */
+        bool is_whole = r->is_whole && r->ahead.margin[kind] == 0;
+        ret_counted[kind] = is_whole || taken > before ? taken : before;
     }
 }
 

@@ -292,8 +292,8 @@ void account_end(struct relay *r);
 uint64_t account_taken(const struct relay *r, enum item_kind kind);
 /* Items taken that are not settled. */
 uint64_t account_queued(const struct relay *r, enum item_kind kind);
-/* Items taken; as long as not all was looked at that the log had when the run began, at least as
- * many as the state says. */
+/* Items taken; as long as not all was looked at that the log had when the run began, or the store
+ * may give what the log cannot, at least as many as the state says. */
 void account_counted(struct relay *r, uint64_t ret_counted[ITEM_KIND_COUNT]);
 
 /* --- letters_account.c ------------------------------------------------------------------------ */
