@@ -41,13 +41,20 @@ begins_like_ours(struct bytes name)
 }
 
 static bool
+is_reserved(struct bytes name)
+{
+    return begins_with(name, "ts_") || begins_with(name, "measure_value") ||
+           bytes_equal_text(name, "time");
+}
+
+static bool
 must_escape(struct bytes name, enum role role)
 {
     if (name.size == 0 || begins_like_ours(name) || !utf8_valid(name)) return true;
+    if (is_reserved(name)) return true;
     bool colon = memchr(name.at, ':', name.size) != NULL;
     if (role != DIMENSION) return colon && role == MEASURE;
-    return colon || begins_with(name, "ts_") || begins_with(name, "measure_value") ||
-           bytes_equal_text(name, "time") || bytes_equal_text(name, "measure_name");
+    return colon || bytes_equal_text(name, "measure_name");
 }
 
 static size_t

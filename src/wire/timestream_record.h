@@ -10,14 +10,13 @@
  * histogram's JSON (histogram_json.h), which begins with a brace.
  *
  * Names that Timestream cannot have are mapped, reversibly:
- * - dimensions named time, measure_name or measure_value, or beginning with ts_ or measure_value,
- *   or with a colon; measures with a colon unless they may keep it, and the empty one of a series
- *   without a name; what is no UTF-8; and what begins like a mapped name: to the form of
- *   escaped_name.h (U__...).
+ * - what is named time or begins with ts_ or measure_value; dimensions named measure_name or with a
+ *   colon; measures with a colon unless they may keep it; the empty measure of a series without a
+ *   name; what is no UTF-8; and what begins like a mapped name: to the form of escaped_name.h
+ *   (U__...).
  * - What then is longer than Timestream allows: H__, the letters, digits and underscores with which
- *   the name begins, __, and 16 hex digits: XXH3 of the name (64 bits, seed 0). The whole stands as
- *   the value of one more dimension, named by the same digits: N__... for a dimension's name,
- * M__... for the measure's.
+ *   the name begins, __, and 16 hex digits: XXH3 of the name (64 bits, seed 0). The whole stands as the value of one more dimension, named by the same
+ *   digits: N__... for a dimension's name, M__... for the measure's.
  */
 #ifndef WIRE_TIMESTREAM_RECORD_H
 #define WIRE_TIMESTREAM_RECORD_H

@@ -118,8 +118,14 @@ test_names_that_clash_are_mapped(void **state)
     check_name("a:b", false, false, "U__a_3a_b");
     check_name("U__x", false, false, "U__U____x");
     check_name("N__x", false, false, "U__N____x");
-    check_name("time", true, false, "time");
-    check_name("ts_x", true, false, "ts_x");
+    check_name("time", true, false, "U__time");
+    check_name("ts_x", true, false, "U__ts__x");
+    check_name("measure_value", true, true, "U__measure__value");
+    check_name("measure_value:x", true, true, "U__measure__value_3a_x");
+    check_name("measure_values", true, false, "U__measure__values");
+    check_name("measure_name", true, false, "measure_name");
+    check_name("timezone", true, false, "timezone");
+    check_name("ts", true, false, "ts");
     check_name("a:b", true, false, "U__a_3a_b");
     check_name("a:b", true, true, "a:b");
     check_name("", true, true, "U__");

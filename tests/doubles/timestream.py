@@ -354,6 +354,8 @@ def merge(common, record, index):
     kind = attribute("MeasureValueType", "DOUBLE")
     if not isinstance(measure, str) or not 1 <= size_of(measure) <= NAME_BYTES_MAX:
         raise invalid(f"Record {index}: the measure's name has not 1 to 256 bytes")
+    if measure == "time" or measure.startswith(("ts_", "measure_value")):
+        raise invalid(f"Record {index}: the name of measure {measure} is reserved")
     check_value(kind, value, index)
     text, unit, version = attribute("Time"), attribute("TimeUnit", "MILLISECONDS"), attribute("Version", 1)
     if not isinstance(text, str) or not re.fullmatch(r"-?[0-9]{1,19}", text) or unit not in UNITS_PER_MS:
