@@ -15,7 +15,8 @@
  *   name; what is no UTF-8; and what begins like a mapped name: to the form of escaped_name.h
  *   (U__...).
  * - What then is longer than Timestream allows: H__, the letters, digits and underscores with which
- *   the name begins, __, and 16 hex digits: XXH3 of the name (64 bits, seed 0). The whole stands as the value of one more dimension, named by the same
+ *   the name begins (nothing, if the first is a digit), __, and 16 hex digits: XXH3 of the name
+ *   (64 bits, seed 0). The whole stands as the value of one more dimension, named by the same
  *   digits: N__... for a dimension's name, M__... for the measure's.
  */
 #ifndef WIRE_TIMESTREAM_RECORD_H

@@ -175,6 +175,43 @@ test_names_that_are_too_long_are_kept_aside(void **state)
     buf_fini(&to);
 }
 
+/* What is shortened shows how it begins, as far as that is a plain word. */
+static void
+test_a_shortened_name_that_begins_with_a_digit_has_no_begin(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *start, *begin;
+    } cases[] = {{"a1_", "H__a1_xxx"}, {"9a", "H____"}, {"a.b", "H__a__"}};
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct buf to;
+        buf_init(&to, NULL, 1000);
+        timestream_dimension_name_put(&to, bytes_of_text(long_name(cases[i].start, 61)));
+        size_t size = strlen(cases[i].begin);
+        assert_true(to.size >= size + 16);
+        assert_memory_equal(to.at, cases[i].begin, size);
+        if (size < 9) assert_int_equal(to.size, size + 16);
+        buf_fini(&to);
+    }
+}
+
+static void
+test_values_are_not_mapped_whatever_they_begin_with(void **state)
+{
+    (void)state;
+    struct buf labels, to;
+    struct why why = {""};
+    buf_init(&labels, NULL, 100);
+    buf_init(&to, NULL, 1000);
+    test_put_texts(&labels, "a", "U__x");
+    struct timestream_size size = {0, 0};
+    assert_int_equal(timestream_dimensions_put(&to, buf_bytes(&labels), &size, &why), OK);
+    assert_true(
+        bytes_equal_text(buf_bytes(&to), "\"Dimensions\":[{\"Name\":\"a\",\"Value\":\"U__x\"}]"));
+    buf_fini(&labels);
+    buf_fini(&to);
+}
+
 static void
 test_records_that_are_too_large_are_unfit(void **state)
 {
@@ -406,6 +443,8 @@ main(void)
         cmocka_unit_test(test_common_attributes_are_dimensions_alone),
         cmocka_unit_test(test_names_that_clash_are_mapped),
         cmocka_unit_test(test_names_that_are_too_long_are_kept_aside),
+        cmocka_unit_test(test_a_shortened_name_that_begins_with_a_digit_has_no_begin),
+        cmocka_unit_test(test_values_are_not_mapped_whatever_they_begin_with),
         cmocka_unit_test(test_records_that_are_too_large_are_unfit),
         cmocka_unit_test(test_a_record_that_does_not_fit_leaves_nothing),
         cmocka_unit_test(test_records_come_back),
