@@ -102,6 +102,7 @@ struct writer {
     char sweep_key[S3_KEY_BYTES_MAX + 1]; /* of an upload that may be left under another id */
     bool sweep_due;
     bool sweeping;
+    bool looking;     /* whether our keys are good is being asked */
     int64_t sweep_ms; /* not before; Unix */
     uint32_t check_agains;
 };
@@ -928,6 +929,33 @@ s3_need_prepare(struct writer *w)
     return aws_credentials_due(w->bucket.credentials) || is_sweep_due(w);
 }
 
+/* Whether a refusal of the list of uploads is one of all that we could ask: of our keys, or of the
+ * bucket. That this list is not for us, or not known, is no reason not to upload. */
+static bool
+refuses_all(const struct writer_step *step)
+{
+    return step->verdict == VERDICT_UNPREPARED ||
+           (step->verdict == VERDICT_BLOCKED &&
+            (strcmp(step->reason, "not_found") == 0 || strcmp(step->reason, "configuration") == 0));
+}
+
+/* A store that does not know that list may not have looked at our keys: it is asked for another. */
+static void
+look_at_keys(struct writer *w, const struct http_call_answer *answer, struct writer_step *step)
+{
+    static const struct s3_request request = {.method = "GET", .query = "list-type=2&max-keys=1"};
+    w->looking = answer == NULL;
+    if (answer == NULL) {
+        s3_bucket_send(&w->bucket, &request, step);
+        return;
+    }
+    struct http_call_answer trimmed = *answer;
+    s3_bucket_judge(&w->bucket, &trimmed, step);
+    w->sweep_due |= refuses_all(step);
+    if (refuses_all(step)) w->sweep_ms = 0;
+    if (!refuses_all(step)) step_done(step, VERDICT_DELIVERED, "", "");
+}
+
 /* What uploads that nobody ends cost is no reason not to begin others. */
 static void
 end_sweep(struct writer *w, struct writer_step *step)
@@ -938,13 +966,15 @@ end_sweep(struct writer *w, struct writer_step *step)
         log_info("s3: uploads that a crash left behind were aborted", KV("destination", name),
                  KV("uploads", w->sweep.aborted));
     }
-    if (step->verdict == VERDICT_UNPREPARED) return; /* with new keys it is begun again */
+    if (refuses_all(step)) return; /* with new keys, or a bucket, it is begun again */
     w->sweep_due = step->verdict == VERDICT_RETRY || step->verdict == VERDICT_THROTTLED;
     w->sweep_ms = env_realtime_ms(w->options.env) + SWEEP_AGAIN_MS;
     if (step->verdict == VERDICT_DELIVERED) return;
     log_warn("s3: uploads that a crash may have left behind were not looked for",
              KV("destination", name), KV("reason", step->reason), KV("answer", step->answer));
+    bool unknown = strncmp(step->reason, "http_", 5) == 0;
     step_done(step, VERDICT_DELIVERED, "", "");
+    if (unknown) look_at_keys(w, NULL, step);
 }
 
 static void
@@ -961,7 +991,11 @@ sweep(struct writer *w, const struct http_call_answer *answer, struct writer_ste
 static void
 s3_prepare(struct writer *w, const struct http_call_answer *answer, struct writer_step *ret_step)
 {
-    if (answer == NULL) w->sweeping = false;
+    if (answer == NULL) w->sweeping = w->looking = false;
+    if (w->looking) {
+        look_at_keys(w, answer, ret_step);
+        return;
+    }
     if (!w->sweeping) {
         bool fetches = answer != NULL || aws_credentials_due(w->bucket.credentials);
         if (fetches) aws_credentials_step(w->bucket.credentials, answer, ret_step);

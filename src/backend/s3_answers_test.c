@@ -10,14 +10,15 @@
 #include "backend/s3_testing.h"
 #include "base/log.h"
 
+#define ERROR(code) \
+    "<?xml version=\"1.0\"?>\n<Error><Code>" code "</Code><Message>m</Message></Error>"
+
 /* --- answers ---------------------------------------------------------------------------------- */
 
 static void
 test_refusals_have_their_verdicts(void **state)
 {
     (void)state;
-#define ERROR(code) \
-    "<?xml version=\"1.0\"?>\n<Error><Code>" code "</Code><Message>m</Message></Error>"
     static const struct {
         unsigned status;
         const char *body;
@@ -64,7 +65,6 @@ test_refusals_have_their_verdicts(void **state)
             s3_rig_fini(&rig);
         }
     }
-#undef ERROR
 }
 
 static void
@@ -195,6 +195,84 @@ test_without_keys_nothing_is_sent(void **state)
     s3_rig_fini(&rig);
 }
 
+/* The first thing that is asked is for uploads that a crash left behind. */
+static void
+test_wrong_keys_and_a_missing_bucket_are_found_before_the_first_upload(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned status;
+        const char *body;
+        enum writer_verdict verdict;
+        const char *reason;
+    } cases[] = {
+        {403, ERROR("InvalidAccessKeyId"), VERDICT_UNPREPARED, "credentials"},
+        {403, ERROR("SignatureDoesNotMatch"), VERDICT_UNPREPARED, "credentials"},
+        {404, ERROR("NoSuchBucket"), VERDICT_BLOCKED, "not_found"},
+        {400, ERROR("InvalidBucketName"), VERDICT_BLOCKED, "configuration"},
+        /* It is not for us to know, or nobody does. */
+        {403, ERROR("AccessDenied"), VERDICT_DELIVERED, ""},
+    };
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct s3_rig rig;
+        s3_rig_init(&rig, 30 + i);
+        rig_open(&rig);
+        assert_true(s3_writer.need_prepare(rig.writer));
+        rig.step = (struct writer_step){.next = WRITER_DONE};
+        s3_writer.prepare(rig.writer, NULL, &rig.step);
+        assert_int_equal(rig.step.next, WRITER_SEND);
+        struct http_call_answer a = answer_of(cases[i].status, cases[i].body);
+        rig.step = (struct writer_step){.next = WRITER_DONE};
+        s3_writer.prepare(rig.writer, &a, &rig.step);
+        expect_done(&rig, cases[i].verdict, cases[i].reason);
+        bool again = cases[i].verdict != VERDICT_DELIVERED;
+        assert_int_equal(s3_writer.need_prepare(rig.writer), again);
+        if (cases[i].verdict == VERDICT_UNPREPARED) { /* the same keys come again */
+            rig.step = (struct writer_step){.next = WRITER_DONE};
+            s3_writer.prepare(rig.writer, NULL, &rig.step);
+            expect_done(&rig, VERDICT_BLOCKED, "credentials");
+        }
+        if (again) prepare(&rig); /* somebody has mended it */
+        s3_rig_fini(&rig);
+    }
+}
+
+/* There are stores that do not know that list: they are asked for the bucket's objects. */
+static void
+test_wrong_keys_are_found_where_that_list_is_not_known(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned status;
+        const char *body;
+        enum writer_verdict verdict;
+    } cases[] = {
+        {403, ERROR("SignatureDoesNotMatch"), VERDICT_UNPREPARED},
+        {404, ERROR("NoSuchBucket"), VERDICT_BLOCKED},
+        {403, ERROR("AccessDenied"), VERDICT_DELIVERED},
+        {503, "", VERDICT_DELIVERED},
+        {200, "<ListBucketResult/>", VERDICT_DELIVERED},
+    };
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct s3_rig rig;
+        s3_rig_init(&rig, 40 + i);
+        rig_open(&rig);
+        rig.step = (struct writer_step){.next = WRITER_DONE};
+        s3_writer.prepare(rig.writer, NULL, &rig.step);
+        struct http_call_answer a = answer_of(501, ERROR("NotImplemented"));
+        s3_writer.prepare(rig.writer, &a, &rig.step);
+        expect_call(&rig, "GET", HOST "/?list-type=2&max-keys=1");
+        a = answer_of(cases[i].status, cases[i].body);
+        rig.step = (struct writer_step){.next = WRITER_DONE};
+        s3_writer.prepare(rig.writer, &a, &rig.step);
+        assert_int_equal(rig.step.next, WRITER_DONE);
+        assert_int_equal(rig.step.verdict, cases[i].verdict);
+        bool again = cases[i].verdict != VERDICT_DELIVERED;
+        assert_int_equal(s3_writer.need_prepare(rig.writer), again);
+        s3_rig_fini(&rig);
+    }
+}
+
 static void
 test_checks_say_what_is_there_and_what_is_needed(void **state)
 {
@@ -291,6 +369,8 @@ main(void)
         cmocka_unit_test(test_the_right_region_is_learnt_and_remembered),
         cmocka_unit_test(test_a_wrong_region_name_is_no_lesson),
         cmocka_unit_test(test_without_keys_nothing_is_sent),
+        cmocka_unit_test(test_wrong_keys_and_a_missing_bucket_are_found_before_the_first_upload),
+        cmocka_unit_test(test_wrong_keys_are_found_where_that_list_is_not_known),
         cmocka_unit_test(test_checks_say_what_is_there_and_what_is_needed),
         cmocka_unit_test(test_checks_of_permissions_store_nothing),
     };

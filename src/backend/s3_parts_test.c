@@ -202,6 +202,8 @@ test_without_leave_to_look_for_uploads_all_goes_on(void **state)
     rig.step = (struct writer_step){.next = WRITER_DONE};
     s3_writer.prepare(rig.writer, NULL, &rig.step);
     prepare_answer(&rig, 501, "<Error><Code>NotImplemented</Code></Error>");
+    expect_call(&rig, "GET", HOST "/?list-type=2&max-keys=1"); /* are our keys good? */
+    prepare_answer(&rig, 200, "<ListBucketResult/>");
     expect_done(&rig, VERDICT_DELIVERED, "");
     assert_false(s3_writer.need_prepare(rig.writer));
     sim_env_advance_ns(rig.sim, 3700 * NS_PER_S);

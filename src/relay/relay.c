@@ -273,20 +273,39 @@ relay_bury(struct relay *r, const struct call_item *at, const struct item *item,
 
 /* --- sending ---------------------------------------------------------------------------------- */
 
+/* What stood in the way of preparation is no more. */
+static void
+note_prepared(struct relay *r)
+{
+    r->prepare_backoff_ms = 0;
+    r->prepare_agains = 0;
+    r->looked = true;
+    if (!r->prepare_failed) return;
+    r->prepare_failed = false;
+    r->failing = false;
+    r->now.error[0] = 0;
+    if (r->obstacle != OBSTACLE_BLOCKED) return;
+    r->obstacle = OBSTACLE_NONE;
+    log_info("relay: it works again", KV("destination", r->settings->name));
+}
+
 static void
 prepare_done(struct relay *r, const struct writer_step *step)
 {
     r->preparing = false;
     if (step->verdict == VERDICT_DELIVERED) {
-        r->prepare_backoff_ms = 0;
+        note_prepared(r);
         return;
     }
+    r->prepare_failed = true;
     const struct retry_settings *retry = &r->settings->retry;
     int64_t wait_ms =
         r->prepare_backoff_ms == 0 ? retry->min_backoff_ms : 2 * r->prepare_backoff_ms;
     if (wait_ms > retry->max_backoff_ms) wait_ms = retry->max_backoff_ms;
     r->prepare_backoff_ms = wait_ms;
-    if (step->verdict == VERDICT_BLOCKED) {
+    /* Whatever was fetched, it was refused. */
+    bool refused = step->verdict == VERDICT_UNPREPARED && ++r->prepare_agains > AGAIN_MAX;
+    if (step->verdict == VERDICT_BLOCKED || refused) {
         relay_note_blocked(r, step->reason, step->answer);
         wait_ms = PROBE_MS;
     } else {
@@ -319,6 +338,15 @@ relay_is_ready(struct relay *r)
     if (!r->class->need_prepare(r->writer)) return true;
     if (relay_now_ns(r) >= r->prepare_ns) prepare(r, NULL);
     return !r->preparing && !r->class->need_prepare(r->writer);
+}
+
+/* Once after the start, whether there is something to be sent or not: what is wrong with
+ * credentials is said then, and not with the first call. */
+static void
+look_early(struct relay *r)
+{
+    if (r->looked || r->settings->dry_run) return;
+    if (r->class->need_prepare == NULL || relay_is_ready(r)) r->looked = true;
 }
 
 static void
@@ -615,6 +643,7 @@ relay_step(struct relay *r)
     take_answers(r);
     change_lanes(r);
     bool more = read_on(r);
+    look_early(r);
     r->has_room = false;
     for (uint32_t i = 0; i < r->lane_count; i++) {
         lane_go_on(r, &r->lanes[i]);

@@ -182,6 +182,9 @@ struct relay {
     bool preparing;     /* a request of prepare() is under way */
     int64_t prepare_ns;
     int64_t prepare_backoff_ms;
+    uint32_t prepare_agains; /* times in a row that it was refused with what it fetched */
+    bool prepare_failed;     /* the last time */
+    bool looked;             /* it succeeded, or nothing was to be prepared */
     struct fates base;       /* before the window was made */
     uint64_t whole_from_pos; /* who has looked so far knows all that waits */
     bool is_whole;

@@ -62,8 +62,10 @@ struct world {
     uint32_t takes_from; /* of the store: samples before it are too old for the destination, */
     bool has_learnt;     /* which it does not know at first */
     uint32_t fills;      /* that the writer was told of when it was made last */
-    uint32_t bytes_max;  /* a larger call is too large */
-    int64_t asks_ms;     /* so long it wants to be left alone when it throttles */
+    bool needs_keys;     /* before any call, which are got with this verdict */
+    enum writer_verdict keys_verdict;
+    uint32_t bytes_max; /* a larger call is too large */
+    int64_t asks_ms;    /* so long it wants to be left alone when it throttles */
     uint32_t calls;
     uint32_t calls_mixed; /* of which something is to be sent again */
     uint64_t repeated;
@@ -298,6 +300,20 @@ fake_entry(const struct writer *w, const struct writer_call *c, uint32_t entry,
     }
 }
 
+static inline bool
+fake_need_prepare(struct writer *w)
+{
+    return w->w->needs_keys;
+}
+
+static inline void
+fake_prepare(struct writer *w, const struct http_call_answer *answer, struct writer_step *step)
+{
+    assert_null(answer);
+    say(step, w->w->keys_verdict, "keys");
+    if (step->verdict == VERDICT_DELIVERED) w->w->needs_keys = false;
+}
+
 static inline enum err
 fake_saved(struct writer *w, struct why *why)
 {
@@ -324,6 +340,8 @@ static const struct writer_class fake_writer = {
     .units = fake_units,
     .step = fake_step,
     .entry = fake_entry,
+    .need_prepare = fake_need_prepare,
+    .prepare = fake_prepare,
     .saved = fake_saved,
 };
 
