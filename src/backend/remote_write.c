@@ -300,13 +300,20 @@ remote_write_add(struct writer *w, struct writer_call *c, const struct item *ite
     return WRITER_ADDED;
 }
 
+/* Families alone, in 2.0: they go with the series that come, and a request of none says nothing. */
+static bool
+is_nothing(const struct writer_call *c)
+{
+    return c->version == RW_V2 && c->others > 0 && rw_build_counts(build_of(c)).series == 0;
+}
+
 /* Before it is packed, always: what the relay lowers after a refusal must be of one kind. */
 static uint64_t
 remote_write_bytes(const struct writer *w, const struct writer_call *c)
 {
     (void)w;
     if (c->made) return c->message_bytes;
-    if (build_of(c) == NULL) return 0;
+    if (build_of(c) == NULL || is_nothing(c)) return 0;
     return rw_build_counts(build_of(c)).bytes + c->metadata.size;
 }
 
@@ -419,6 +426,10 @@ static void
 begin_step(struct writer *w, struct writer_call *c, struct writer_step *step)
 {
     struct why why = {""};
+    if (is_nothing(c)) {
+        step_done(step, VERDICT_DELIVERED, "", "");
+        return;
+    }
     enum err e = make_body(w, c);
     if (e == ERR_LIMIT) {
         step_done(step, VERDICT_TOO_LARGE, "too_large", "the request is larger than we make any");

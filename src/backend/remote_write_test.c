@@ -355,6 +355,33 @@ test_each_answer_means_what_it_says(void **state)
 }
 
 static void
+test_families_alone_are_no_request_of_2_0(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    rig_open(&rig, bytes_of(NULL, 0));
+    add_family(&rig, "requests", "how many");
+    rig.step = (struct writer_step){.next = WRITER_SEND};
+    class->step(rig.writer, rig.call, NULL, &rig.step);
+    assert_int_equal(rig.step.next, WRITER_DONE);
+    assert_int_equal(rig.step.verdict, VERDICT_DELIVERED);
+    assert_int_equal(class->bytes(rig.writer, rig.call), 0);
+    class->call_clear(rig.writer, rig.call);
+    add_float(&rig, "requests_total", "a", 1000, 1); /* they go with what comes */
+    send(&rig, RW_V2);
+    assert_true(rig.request.series[0].has_metadata);
+    rig_close(&rig);
+
+    rig.settings.u.remote_write.protobuf_message = REMOTE_WRITE_V1;
+    rig_open(&rig, bytes_of(NULL, 0));
+    add_family(&rig, "requests", "how many");
+    send(&rig, RW_V1);
+    assert_int_equal(rig.request.metadata_count, 1);
+    rig_fini(&rig);
+}
+
+static void
 test_secrets_become_headers(void **state)
 {
     (void)state;
@@ -540,6 +567,7 @@ main(void)
         cmocka_unit_test(test_a_store_of_1_0_is_found_out_and_remembered),
         cmocka_unit_test(test_a_version_set_by_hand_blocks_instead),
         cmocka_unit_test(test_each_answer_means_what_it_says),
+        cmocka_unit_test(test_families_alone_are_no_request_of_2_0),
         cmocka_unit_test(test_secrets_become_headers),
         cmocka_unit_test(test_a_token_is_used_however_short_it_lives),
         cmocka_unit_test(test_requests_are_signed_for_aws),

@@ -657,13 +657,14 @@ lane_send(struct relay *r, struct lane *lane)
     struct writer_step step = {.next = WRITER_DONE, .verdict = VERDICT_DELIVERED};
     if (!r->settings->dry_run) r->class->step(r->writer, lane->sending.body, NULL, &step);
     bool is_made_again = step.next == WRITER_DONE && step.verdict == VERDICT_REBUILD;
-    if (step.next != WRITER_SAVE && !is_made_again) {
+    bool needs_no_network = step.next == WRITER_DONE && step.verdict == VERDICT_DELIVERED;
+    bool is_nothing = needs_no_network && bytes == 0; /* as families that series will bring along */
+    if (step.next != WRITER_SAVE && !is_made_again && !is_nothing) {
         relay_note_sent(r, size, bytes);
         r->now.calls_total++;
         r->now.units_total += r->class->units(r->writer, lane->sending.body);
         if (lane->ambiguous) r->now.resent_samples_total += size;
     }
-    bool needs_no_network = step.next == WRITER_DONE && step.verdict == VERDICT_DELIVERED;
     if (needs_no_network) r->now.sent_bytes_total += bytes; /* or, in a dry run, would be */
     lane_take_step(r, lane, &step);
 }

@@ -1,5 +1,5 @@
 #!/bin/bash
-# destinations_trouble.sh - what is wrong with a destination is said at once.
+# destinations_trouble.sh - what is wrong with a destination is said at once, and nothing is asked of it for nothing.
 #
 # S3 is s3rver, which checks signatures.
 
@@ -12,11 +12,44 @@ work=${SCRATCH:?}
 # shellcheck source=tests/counterparts_lib.sh
 . tests/counterparts_lib.sh
 region=eu-west-1
-name_ports firekeep control s3
+name_ports firekeep control s3 twin twin_service
+now=$(now_ms)
 
 relay_to() { # NAME
     start_firekeep "$1" "$work/$1" "${port[firekeep]}" --config.file="$work/firekeep.yml" --web.enable-admin-api && within 20 all_open
 }
+
+# --- remote write 2.0 of families alone ----------------------------------------------------------------
+
+write_config <<END
+destinations:
+  - name: twin
+    type: remote_write
+    url: $(url_of twin)/api/v1/write
+    protobuf_message: io.prometheus.write.v2.Request
+    batch: {max_age: 100ms}
+END
+printf '@metadata requests 1 - how many\n' | "$TOOLS/rwmake" >"$work/family.rw"
+echo "requests{job=\"x\"} 1 $now" | "$TOOLS/rwmake" >"$work/requests.rw"
+family_is_settled() {
+    [[ $(metric firekeep_destination_metadata_delivered_total twin) == 1 && $(metric firekeep_destination_metadata_queued twin) == 0 ]]
+}
+claim "families: another Firekeep is there" start_firekeep twin "$work/twin" "${port[twin_service]}"
+claim "families: a proxy counts the calls" start_proxy twin=remote_write:twin_service
+claim "families: starts" relay_to families
+claim "families: a family is acknowledged" "$TOOLS/rwreplay" "$work/family.rw" "$url"
+claim "families: it is settled" within 20 family_is_settled
+claim "families: without a request" told twin '.calls == 0'
+claim "families: a sample is acknowledged" is_acknowledged "$work/requests.rw"
+claim "families: it is delivered" within 20 has_delivered twin 1
+has_family() {
+    quiet_curl "$(url_of twin_service)/api/v1/metadata?metric=requests" | tee "$work/answer.txt"
+    jq -e '.data.requests[0].help == "how many"' "$work/answer.txt"
+}
+claim "families: the family with it" within 10 has_family
+claim "families: SIGTERM ends it with status 0" stop families
+stop proxy
+stop twin
 
 # --- S3 with wrong keys -------------------------------------------------------------------------------
 
