@@ -443,6 +443,10 @@ static const struct schema_key destination_keys[] = {
      .types = FOR(REMOTE_WRITE), .fallback = "auto",
      .choices = "prometheus.WriteRequest|io.prometheus.write.v2.Request|auto",
      .help = "1.0, 2.0, or 2.0 until it turns out that only 1.0 is understood"},
+    {"isolate", SCHEMA_BOOL, OF(u.remote_write.isolate), .types = FOR(REMOTE_WRITE),
+     .fallback = "true",
+     .help = "sends a refused request again in pieces, to find what was refused; if not, all of it "
+             "becomes dead letters"},
     {"basic_auth", SCHEMA_MAPPING,
      BELOW(destination_settings, u.remote_write.basic_auth, basic_auth_schema),
      .types = FOR(REMOTE_WRITE), .group = GROUP_AUTHORIZATION, .quiet = true,

@@ -344,6 +344,7 @@ static const char remote_write_text[] =
     "  url: https://h/api/v1/write?x=1\n"
     "  type: remote_write\n"
     "  protobuf_message: io.prometheus.write.v2.Request\n"
+    "  isolate: false\n"
     "  tenant_header: X-Scope-OrgID\n"
     "  oauth2:\n"
     "    client_id: c\n"
@@ -399,6 +400,7 @@ test_keys_of_remote_write_are_read(void **state)
     assert_string_equal(d[0].tenant_header, "X-Scope-OrgID");
     assert_string_equal(r->url, "https://h/api/v1/write?x=1");
     assert_int_equal(r->protobuf_message, REMOTE_WRITE_V2);
+    assert_false(r->isolate);
     assert_string_equal(r->oauth2.client_id, "c");
     assert_string_equal(r->oauth2.client_secret.text, "hush1");
     assert_string_equal(r->oauth2.token_url, "https://issuer/token");
@@ -411,6 +413,7 @@ test_keys_of_remote_write_are_read(void **state)
     assert_false(r->sigv4.given);
     r = &d[1].u.remote_write;
     assert_int_equal(r->protobuf_message, REMOTE_WRITE_AUTO);
+    assert_true(r->isolate);
     assert_true(r->sigv4.given);
     assert_string_equal(r->sigv4.service, "s");
     check_aws(&r->sigv4.aws, &d[2].u.remote_write.sigv4.aws);
@@ -800,6 +803,7 @@ test_defaults_are_printed_too(void **state)
                               "      dry_run: false\n"
                               "      url: \"http://h\"\n"
                               "      protobuf_message: auto\n"
+                              "      isolate: true\n"
                               "      sigv4:\n"
                               "          service_name: \"aps\"\n");
     free(text);

@@ -490,7 +490,9 @@ judge(struct writer *w, struct writer_call *c, const struct http_call_answer *an
 {
     http_judge(answer, step);
     if (answer->failure != HTTP_CALL_ANSWERED) return;
-    if (answer->status == 415) {
+    if (step->verdict == VERDICT_SOME_DEAD && answer->status != 415) {
+        if (!w->settings->isolate) step->verdict = VERDICT_DEAD;
+    } else if (answer->status == 415) {
         refuse_version(w, c, step, "http_415", "the store does not take this message");
     } else if (step->verdict == VERDICT_DELIVERED && wrote_nothing(c, answer)) {
         refuse_version(w, c, step, "nothing_written",

@@ -43,7 +43,8 @@ rig_init(struct rig *rig)
         .type = DESTINATION_REMOTE_WRITE,
         .timeout_ms = 1000,
         .u.remote_write = {.url = "http://there/api/v1/write",
-                           .protobuf_message = REMOTE_WRITE_AUTO},
+                           .protobuf_message = REMOTE_WRITE_AUTO,
+                           .isolate = true},
     };
     buf_init(&rig->labels, NULL, 1 << 20);
     buf_init(&rig->message, NULL, 1 << 24);
@@ -355,6 +356,31 @@ test_each_answer_means_what_it_says(void **state)
 }
 
 static void
+test_a_refused_call_is_dead_as_a_whole_if_nothing_is_to_be_sent_again(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned status;
+        enum writer_verdict verdict;
+    } answers[] = {
+        {400, VERDICT_DEAD},      {409, VERDICT_DEAD},    {422, VERDICT_DEAD},
+        {401, VERDICT_BLOCKED},   {404, VERDICT_BLOCKED}, {413, VERDICT_TOO_LARGE},
+        {429, VERDICT_THROTTLED}, {503, VERDICT_RETRY},
+    };
+    struct rig rig;
+    rig_init(&rig);
+    rig.settings.u.remote_write.isolate = false;
+    rig_open(&rig, bytes_of(NULL, 0));
+    add_float(&rig, "up", "a", 1, 1);
+    add_float(&rig, "up", "b", 1, 1);
+    send(&rig, RW_V2);
+    for (unsigned i = 0; i < sizeof answers / sizeof *answers; i++) {
+        assert_int_equal(answered(&rig, answers[i].status, "1", "no"), answers[i].verdict);
+    }
+    rig_fini(&rig);
+}
+
+static void
 test_families_alone_are_no_request_of_2_0(void **state)
 {
     (void)state;
@@ -567,6 +593,7 @@ main(void)
         cmocka_unit_test(test_a_store_of_1_0_is_found_out_and_remembered),
         cmocka_unit_test(test_a_version_set_by_hand_blocks_instead),
         cmocka_unit_test(test_each_answer_means_what_it_says),
+        cmocka_unit_test(test_a_refused_call_is_dead_as_a_whole_if_nothing_is_to_be_sent_again),
         cmocka_unit_test(test_families_alone_are_no_request_of_2_0),
         cmocka_unit_test(test_secrets_become_headers),
         cmocka_unit_test(test_a_token_is_used_however_short_it_lives),

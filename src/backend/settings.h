@@ -212,6 +212,7 @@ enum remote_write_message { REMOTE_WRITE_V1, REMOTE_WRITE_V2, REMOTE_WRITE_AUTO 
 struct remote_write_settings {
     const char *url;
     enum remote_write_message protobuf_message;
+    bool isolate; /* what of a refused call is refused is looked for */
     struct basic_auth_settings basic_auth;
     struct authorization_settings authorization;
     struct sigv4_settings sigv4;

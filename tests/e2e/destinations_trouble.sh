@@ -1,5 +1,6 @@
 #!/bin/bash
-# destinations_trouble.sh - what is wrong with a destination is said at once, and nothing is asked of it for nothing.
+# destinations_trouble.sh - destinations that refuse some samples, or all that comes with wrong keys: what is wrong is said at
+# once, and nothing is asked for nothing.
 #
 # S3 is s3rver, which checks signatures.
 
@@ -12,12 +13,76 @@ work=${SCRATCH:?}
 # shellcheck source=tests/counterparts_lib.sh
 . tests/counterparts_lib.sh
 region=eu-west-1
-name_ports firekeep control s3 twin twin_service
+name_ports firekeep control s3 twin twin_service prometheus
 now=$(now_ms)
 
 relay_to() { # NAME
     start_firekeep "$1" "$work/$1" "${port[firekeep]}" --config.file="$work/firekeep.yml" --web.enable-admin-api && within 20 all_open
 }
+
+settled_as() { # DESTINATION DELIVERED DEAD
+    local is
+    is="$(samples delivered_total "$1") $(samples dead_lettered_total "$1") $(samples queued "$1")"
+    echo "$is"
+    [[ $is == "$2 $3 0" ]]
+}
+
+calls_at_most() { # DESTINATION COUNT
+    local calls
+    calls=$(metric firekeep_destination_calls_total "$1")
+    echo "$calls calls"
+    ((calls <= $2))
+}
+
+start_prometheus() {
+    mkdir -p "$work/prometheus"
+    echo 'global: {}' >"$work/prometheus.yml"
+    start prometheus prometheus --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/prometheus" --web.enable-remote-write-receiver \
+        --web.listen-address="127.0.0.1:${port[prometheus]}"
+    wait_ready prometheus "$(url_of prometheus)/-/ready"
+}
+
+# --- remote write: as a whole, or one by one ----------------------------------------------------------
+
+if ! command -v prometheus >/dev/null; then
+    skip "whole" "prometheus is not there"
+else
+    claim "whole: prometheus is there" start_prometheus
+    claim "whole: a proxy counts the calls" start_proxy twin=remote_write:prometheus
+    for isolate in true false; do
+        write_config <<END
+destinations:
+  - name: twin
+    type: remote_write
+    url: $(url_of twin)/api/v1/write
+    protobuf_message: prometheus.WriteRequest
+    isolate: $isolate
+    batch: {max_age: 300ms}
+END
+        for ((i = 0; i < 20; i++)); do
+            echo "whole{isolate=\"$isolate\",i=\"$i\"} 1 $((now - 1000))" >&3
+            echo "whole{isolate=\"$isolate\",i=\"$i\"} 2 $((now - (i == 7 ? 2000 : 0)))" >&4
+        done 3>"$work/first.txt" 4>"$work/second.txt"
+        "$TOOLS/rwmake" <"$work/first.txt" >"$work/first.rw"
+        "$TOOLS/rwmake" <"$work/second.txt" >"$work/second.rw"
+        rm -rf "$work/whole"
+        claim "whole: $isolate: starts" relay_to whole
+        claim "whole: $isolate: the first samples are acknowledged" is_acknowledged "$work/first.rw"
+        claim "whole: $isolate: they are delivered" within 20 has_delivered twin 20
+        before=$(metric firekeep_destination_calls_total twin)
+        claim "whole: $isolate: one that comes too late is acknowledged with the others" is_acknowledged "$work/second.rw"
+        if [[ $isolate == true ]]; then
+            claim "whole: $isolate: it alone becomes a dead letter" within 20 settled_as twin 39 1
+        else
+            claim "whole: $isolate: with it all of its calls become dead letters" within 20 bash -c "curl -fsg --noproxy '*' '$url/api/v1/status/destinations' | jq -e '.data[0].samples | .queued == 0 and .taken == 40 and .deadLettered > 1'"
+            claim "whole: $isolate: and nothing is sent again" calls_at_most twin $((before + 4))
+        fi
+        claim "whole: $isolate: the account is right" balances twin
+        claim "whole: $isolate: SIGTERM ends it with status 0" stop whole
+    done
+    stop proxy
+    stop prometheus
+fi
 
 # --- remote write 2.0 of families alone ----------------------------------------------------------------
 
