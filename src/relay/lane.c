@@ -212,14 +212,22 @@ range_samples(const struct lane *lane)
     return sum < UINT32_MAX ? (uint32_t)sum : UINT32_MAX;
 }
 
+/* Something was said of the samples themselves, that they were taken or refused: the pause before
+ * the next failure is the shortest again, and what an operator wants given up is not. */
+static void
+end_failures(struct lane *lane)
+{
+    lane->backoff_ms = 0;
+    lane->failing_since_ns = 0;
+}
+
 /* All of the call is settled, or what is left of it comes next. */
 static void
 lane_advance(struct relay *r, struct lane *lane, uint32_t size)
 {
     lane->ambiguous = false;
     lane->agains = 0;
-    lane->backoff_ms = 0;
-    lane->failing_since_ns = 0;
+    end_failures(lane);
     if (lane->done == lane->sending.count) {
         call_clear(r, &lane->sending);
         lane->phase = LANE_IDLE;
@@ -325,6 +333,7 @@ static void
 lane_refused(struct relay *r, struct lane *lane, const char *reason, const char *answer)
 {
     uint32_t samples = range_samples(lane);
+    end_failures(lane);
     relay_note_judged(r, samples, samples, reason, answer);
     if (lane_keeps(r, lane))
         lane->phase = LANE_READY;
@@ -350,6 +359,7 @@ lane_delivered(struct relay *r, struct lane *lane)
 static void
 lane_halve(struct lane *lane)
 {
+    end_failures(lane);
     lane->end = lane->done + (lane->end - lane->done) / 2;
     lane->built = false;
     lane->phase = LANE_READY;
@@ -424,7 +434,7 @@ lane_mixed(struct relay *r, struct lane *lane, const struct writer_step *step)
         return;
     }
     lane->built = false;
-    if (judged > 0) lane->backoff_ms = 0; /* it gets on */
+    if (judged > 0) end_failures(lane); /* it gets on */
     lane_later(r, lane, step->wait_ms, later.answer);
 }
 

@@ -64,8 +64,9 @@ struct world {
     uint32_t fills;      /* that the writer was told of when it was made last */
     bool needs_keys;     /* before any call, which are got with this verdict */
     enum writer_verdict keys_verdict;
-    uint32_t bytes_max; /* a larger call is too large */
-    int64_t asks_ms;    /* so long it wants to be left alone when it throttles */
+    uint32_t bytes_max;  /* a larger call is too large */
+    uint32_t fails_each; /* so manieth call fails, and is not stored; 0: none */
+    int64_t asks_ms;     /* so long it wants to be left alone when it throttles */
     uint32_t calls;
     uint32_t calls_mixed; /* of which something is to be sent again */
     uint64_t repeated;
@@ -261,6 +262,8 @@ fake_step(struct writer *writer, struct writer_call *c, const struct http_call_a
     }
     if (w->bytes_max > 0 && 100 * c->count > w->bytes_max) {
         say(step, VERDICT_TOO_LARGE, "too_large");
+    } else if (w->fails_each > 0 && w->calls % w->fails_each == 0) {
+        say(step, VERDICT_RETRY, "unavailable");
     } else if (happens(w, m->retry)) {
         bool stored = happens(w, 50) && !poisoned; /* and the answer was lost */
         for (uint32_t i = 0; i < c->count && stored; i++) {

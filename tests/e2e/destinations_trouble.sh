@@ -1,6 +1,6 @@
 #!/bin/bash
-# destinations_trouble.sh - destinations that refuse some samples, or all that comes with wrong keys: what is wrong is said at
-# once, and nothing is asked for nothing.
+# destinations_trouble.sh - destinations that refuse some samples, or all that comes with wrong keys, or fail now and then: what
+# is wrong is said at once, nothing is asked for nothing, and nothing but what is refused becomes a dead letter.
 #
 # S3 is s3rver, which checks signatures.
 
@@ -80,6 +80,38 @@ END
         claim "whole: $isolate: the account is right" balances twin
         claim "whole: $isolate: SIGTERM ends it with status 0" stop whole
     done
+    stop proxy
+    stop prometheus
+fi
+
+# --- half the calls fail --------------------------------------------------------------------------------
+
+now=$(now_ms)
+if ! command -v prometheus >/dev/null; then
+    skip "half" "prometheus is not there"
+elif claim "half: prometheus is there" start_prometheus && claim "half: a proxy is there" start_proxy twin=remote_write:prometheus; then
+    write_config <<END
+destinations:
+  - name: twin
+    type: remote_write
+    url: $(url_of twin)/api/v1/write
+    protobuf_message: prometheus.WriteRequest
+    concurrency: 1
+    batch: {max_age: 300ms, max_samples: 1000}
+    retry: {give_up_after: 5s}
+END
+    awk -v t=$((now - 1000)) 'BEGIN { for (i = 0; i < 1000; i++) printf "half{i=\"%d\"} 1 %.0f\n", i, t }' | "$TOOLS/rwmake" >"$work/first.rw"
+    awk -v t="$now" 'BEGIN { for (i = 0; i < 1000; i++) printf "half{i=\"%d\"} 2 %.0f\n", i, t - (i == 500 ? 2000 : 0) }' | "$TOOLS/rwmake" >"$work/second.rw"
+    claim "half: starts" relay_to half
+    claim "half: the first samples are acknowledged" is_acknowledged "$work/first.rw"
+    claim "half: they are delivered" within 20 has_delivered twin 1000
+    claim "half: from now on each second call fails" fault twin error '"every": 2'
+    claim "half: one that comes too late is acknowledged with the others" is_acknowledged "$work/second.rw"
+    began=$(now_ms)
+    claim "half: it alone becomes a dead letter, and soon" within 20 settled_as twin 1999 1
+    echo "# one of 1000 found in $(($(now_ms) - began)) ms and $(metric firekeep_destination_calls_total twin) calls"
+    claim "half: the account is right" balances twin
+    claim "half: SIGTERM ends it with status 0" stop half
     stop proxy
     stop prometheus
 fi
