@@ -15,6 +15,7 @@
 #include <stdio.h>
 
 #include "backend/http_common.h"
+#include "backend/influxdb_answer.h"
 #include "backend/item_mapped.h"
 #include "backend/pack.h"
 #include "wire/line_protocol.h"
@@ -41,8 +42,9 @@ struct writer {
     struct buf url;        /* where writes go, ended by NUL as the next two */
     struct buf compat_url; /* of version 3: by the path of version 2 */
     struct buf ping_url;
-    bool by_compat;       /* it is the one to take */
-    int64_t by_compat_ms; /* since when; Unix */
+    bool by_compat;            /* it is the one to take */
+    int64_t by_compat_ms;      /* since when; Unix */
+    struct influxdb_told told; /* by the last refusal */
 };
 
 struct writer_call {
@@ -413,26 +415,33 @@ is_missing(const struct http_call_answer *answer)
 }
 
 /*
- * `partial write: ... dropped=7"`: seven were refused, and nobody says which; but if these are all,
- * as when a call is older than the retention, they need not be tried one by one. The last number
- * counts: labels may stand before.
+ * Some points are refused. If so many as these are all, as when a call is older than the retention,
+ * they need not be tried one by one; but a limit of series refuses more than would fit in, and what
+ * is left of a limit is seen only when they are.
  */
-static bool
-dropped_all(const struct writer_call *c, const struct http_call_answer *answer)
+static void
+judge_refusal(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+              struct writer_step *step)
 {
-    static const char mark[] = "dropped=";
-    struct bytes body = answer->body;
-    const uint8_t *last = NULL, *at = body.at, *end = body.at + body.size;
-    if (answer->body_cut || !says(answer, "partial write")) return false;
-    while ((at = memmem(at, (size_t)(end - at), mark, strlen(mark))) != NULL) {
-        at += strlen(mark);
-        last = at;
-    }
-    uint64_t count = 0;
-    for (; last != NULL && last != end && *last >= '0' && *last <= '9'; last++) {
-        if (count <= UINT32_MAX) count = 10 * count + (uint64_t)(*last - '0');
-    }
-    return last != NULL && last != end && *last == '"' && count >= c->lines;
+    struct influxdb_told *told = &w->told;
+    if (answer->body_cut) return;
+    influxdb_answer_read(answer->body, w->options.memory, told);
+    if (told->passes)
+        step->verdict = VERDICT_RETRY;
+    else if (told->dropped >= c->lines && !told->by_series)
+        step->verdict = VERDICT_DEAD;
+    if (step->verdict != VERDICT_SOME_DEAD || told->by_series) return;
+    step->refused = (uint32_t)told->dropped;
+    step->tells_all = told->dropped > 0;
+    if (told->name_count > 0) step->hint = HINT_NAMED;
+    if (told->by_retention) step->hint = HINT_OLDEST;
+}
+
+static enum writer_blame
+influxdb_blames(struct writer *w, const struct item *item)
+{
+    if (!influxdb_told_names(&w->told, item->labels)) return BLAMES_NOT;
+    return w->told.names[0].label == 0 ? BLAMES_METRIC : BLAMES_SERIES;
 }
 
 static void
@@ -451,8 +460,8 @@ judge(struct writer *w, struct writer_call *c, const struct http_call_answer *an
         step->verdict = VERDICT_BLOCKED;
     } else if (answer->status == 503 && step->wait_ms > 0) {
         step->verdict = VERDICT_THROTTLED; /* it is there, and asks for less */
-    } else if (step->verdict == VERDICT_SOME_DEAD && dropped_all(c, answer)) {
-        step->verdict = VERDICT_DEAD;
+    } else if (step->verdict == VERDICT_SOME_DEAD) {
+        judge_refusal(w, c, answer, step);
     }
 }
 
@@ -522,6 +531,7 @@ const struct writer_class influxdb_writer = {
     .make = influxdb_make,
     .mapped = influxdb_mapped,
     .step = influxdb_step,
+    .blames = influxdb_blames,
     .save = influxdb_save,
     .check = influxdb_check,
 };

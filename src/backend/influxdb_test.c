@@ -284,7 +284,7 @@ test_a_cut_answer_says_nothing_of_all(void **state)
     (void)state;
     rig_open(&rig);
     add_up();
-    struct http_call_answer answer = answer_of(400, "{\"error\":\"partial write: x dropped=1\"");
+    struct http_call_answer answer = answer_of(400, "{\"error\":\"partial write: x dropped=1\"}");
     answer.body_cut = true;
     assert_int_equal(rig_judge(&rig, &answer).verdict, VERDICT_SOME_DEAD);
     answer.body_cut = false;

@@ -53,6 +53,12 @@ enum writer_next {
     WRITER_DONE,
 };
 
+enum writer_hint {
+    HINT_NONE,
+    HINT_NAMED,  /* blames() knows them, or one of them */
+    HINT_OLDEST, /* those with the lowest times; `refused` says how many */
+};
+
 enum { WRITER_REASON_BYTES = 48, WRITER_ANSWER_BYTES = 512 };
 
 struct writer_step {
@@ -65,7 +71,14 @@ struct writer_step {
     /* One word for metrics and dead letters: "conflict", "http_403", "throttled". */
     char reason[WRITER_REASON_BYTES];
     char answer[WRITER_ANSWER_BYTES]; /* in words: what the destination said, shortened */
+    /* With VERDICT_SOME_DEAD: where to look first. Nothing is settled by it. */
+    uint32_t refused; /* so many; 0: not said */
+    bool tells_all;   /* if all were refused, the verdict would be VERDICT_DEAD */
+    enum writer_hint hint;
 };
+
+/* Whom an answer names. */
+enum writer_blame { BLAMES_NOT, BLAMES_SERIES, BLAMES_METRIC };
 
 /* The verdict on one entry of a call. */
 struct writer_entry {
@@ -141,6 +154,9 @@ struct writer_class {
     /* `answer` NULL: the call is to be begun, for the first time or again. */
     void (*step)(struct writer *writer, struct writer_call *call,
                  const struct http_call_answer *answer, struct writer_step *ret_step);
+    /* After HINT_NAMED, before any further step(): whether that answer names an item. NULL where
+     * there is no such hint. */
+    enum writer_blame (*blames)(struct writer *writer, const struct item *item);
     /* After VERDICT_MIXED. NULL where there is none. */
     void (*entry)(const struct writer *writer, const struct writer_call *call, uint32_t entry,
                   struct writer_entry *ret_entry);
