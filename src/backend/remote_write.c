@@ -12,6 +12,7 @@
 
 #include "backend/aws_credentials.h"
 #include "backend/remote_write.h"
+#include "backend/series_named.h"
 #include "model/labels.h"
 #include "wire/remote_write_build.h"
 #include "wire/snappy.h"
@@ -22,6 +23,7 @@ enum {
     MESSAGE_BYTES_MAX = 128 * 1024 * 1024,
     LANES = 4,
     ANSWER_BYTES = 64 * 1024,
+    NAMED_BYTES_MAX = 256 * 1024,
     SAVED_VERSION = 1,
 };
 static const int64_t PROBE_AGAIN_MS = 24LL * 3600 * 1000;
@@ -44,6 +46,8 @@ struct writer {
     bool falls_back; /* `auto`, and the store does not take 2.0 */
     int64_t fell_back_ms;
     struct writer_call *check; /* of nothing; NULL: none was made */
+    struct series_named named; /* by the last refusal */
+    struct buf scratch;
 };
 
 struct writer_call {
@@ -114,6 +118,7 @@ remote_write_destroy(struct writer *w)
     free(w->url);
     http_headers_fini(&w->headers);
     buf_fini(&w->packed);
+    buf_fini(&w->scratch);
     mem_free(w->options.memory, w, sizeof *w);
 }
 
@@ -148,6 +153,7 @@ remote_write_create(const struct writer_options *options, struct writer **ret_wr
     w->by_tenant = options->settings->tenant_header != NULL;
     http_headers_init(&w->headers, options->memory);
     buf_init(&w->packed, options->memory, RW_BUILD_BYTES_MAX);
+    buf_init(&w->scratch, options->memory, NAMED_BYTES_MAX);
     http_target_init(&w->target, &options->settings->http, options->settings->timeout_ms);
     aws_request_init(&w->request, options->memory);
     load(w, options->saved);
@@ -484,6 +490,34 @@ refuse_version(struct writer *w, struct writer_call *c, struct writer_step *step
     if (told[0] != 0) snprintf(step->answer, sizeof step->answer, "%.300s: %.200s", what, told);
 }
 
+/*
+ * Some samples are refused. Where a store says how many it wrote, and it is neither none nor all,
+ * the others were refused; of none it may as well mean that it writes nothing of such a request.
+ * Some name the series.
+ */
+static void
+judge_refusal(struct writer *w, const struct writer_call *c, const struct http_call_answer *answer,
+              struct writer_step *step)
+{
+    if (!w->settings->isolate) {
+        step->verdict = VERDICT_DEAD;
+        return;
+    }
+    uint64_t written = 0;
+    for (unsigned i = WANTED_WRITTEN; i < WANTED_WRITTEN + 2; i++) {
+        written += strtoull(answer->wanted[i], NULL, 10);
+    }
+    if (written > 0 && written < c->samples) step->refused = c->samples - (uint32_t)written;
+    series_named_read(&w->named, answer->body);
+    if (w->named.count > 0) step->hint = HINT_NAMED;
+}
+
+static enum writer_blame
+remote_write_blames(struct writer *w, const struct item *item)
+{
+    return series_named_has(&w->named, item->labels, &w->scratch) ? BLAMES_SERIES : BLAMES_NOT;
+}
+
 static void
 judge(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
       struct writer_step *step)
@@ -491,7 +525,7 @@ judge(struct writer *w, struct writer_call *c, const struct http_call_answer *an
     http_judge(answer, step);
     if (answer->failure != HTTP_CALL_ANSWERED) return;
     if (step->verdict == VERDICT_SOME_DEAD && answer->status != 415) {
-        if (!w->settings->isolate) step->verdict = VERDICT_DEAD;
+        judge_refusal(w, c, answer, step);
     } else if (answer->status == 415) {
         refuse_version(w, c, step, "http_415", "the store does not take this message");
     } else if (step->verdict == VERDICT_DELIVERED && wrote_nothing(c, answer)) {
@@ -603,6 +637,7 @@ const struct writer_class remote_write_writer = {
     .units = remote_write_units,
     .make = remote_write_make,
     .step = remote_write_step,
+    .blames = remote_write_blames,
     .need_prepare = remote_write_need_prepare,
     .prepare = remote_write_prepare,
     .check = remote_write_check,

@@ -380,6 +380,41 @@ test_a_refused_call_is_dead_as_a_whole_if_nothing_is_to_be_sent_again(void **sta
     rig_fini(&rig);
 }
 
+static bool
+blames(struct rig *rig, const char *name, const char *job)
+{
+    struct item item = {.kind = ITEM_FLOAT, .labels = labels_of(rig, name, job)};
+    return class->blames(rig->writer, &item) == BLAMES_SERIES;
+}
+
+static void
+test_a_refusal_may_say_how_many_and_which(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    rig_open(&rig, bytes_of(NULL, 0));
+    for (int64_t t_ms = 1; t_ms <= 3; t_ms++) {
+        add_float(&rig, "up", "a", t_ms, 1);
+    }
+    send(&rig, RW_V2);
+    answered(&rig, 400, "1", "out of order sample for series {__name__=\"up\", job=\"b\"}\n");
+    assert_int_equal(rig.step.verdict, VERDICT_SOME_DEAD);
+    assert_int_equal(rig.step.refused, 2);
+    assert_int_equal(rig.step.hint, HINT_NAMED);
+    assert_true(blames(&rig, "up", "b"));
+    assert_false(blames(&rig, "up", "a"));
+    /* Of none and of all it may mean anything. */
+    answered(&rig, 400, "0", "no");
+    assert_int_equal(rig.step.refused, 0);
+    assert_int_equal(rig.step.hint, HINT_NONE);
+    answered(&rig, 400, "3", "");
+    assert_int_equal(rig.step.refused, 0);
+    answered(&rig, 400, "", "");
+    assert_int_equal(rig.step.refused, 0);
+    rig_fini(&rig);
+}
+
 static void
 test_families_alone_are_no_request_of_2_0(void **state)
 {
@@ -594,6 +629,7 @@ main(void)
         cmocka_unit_test(test_a_version_set_by_hand_blocks_instead),
         cmocka_unit_test(test_each_answer_means_what_it_says),
         cmocka_unit_test(test_a_refused_call_is_dead_as_a_whole_if_nothing_is_to_be_sent_again),
+        cmocka_unit_test(test_a_refusal_may_say_how_many_and_which),
         cmocka_unit_test(test_families_alone_are_no_request_of_2_0),
         cmocka_unit_test(test_secrets_become_headers),
         cmocka_unit_test(test_a_token_is_used_however_short_it_lives),
