@@ -7,8 +7,7 @@
 #include "relay/relay_private.h"
 
 enum {
-    POLL_MS = 100, /* how long at most until new samples are seen */
-    BUSY_MS = 20,
+    POLL_MS = 100,               /* how long at most until new samples are seen */
     THROTTLE_PAUSE_MS = 1000,    /* the number of lanes falls no more often, */
     THROTTLE_RECOVER_MS = 30000, /* and rises after so long without a complaint */
     LOG_AGAIN_MS = 60 * 1000,
@@ -273,6 +272,13 @@ relay_bury(struct relay *r, const struct call_item *at, const struct item *item,
 
 /* --- sending ---------------------------------------------------------------------------------- */
 
+/* Behind those of the log that of letters that are sent again. */
+static struct lane *
+lane_at(struct relay *r, uint32_t i)
+{
+    return i < r->lane_count ? &r->lanes[i] : &r->replay;
+}
+
 /* What stood in the way of preparation is no more. */
 static void
 note_prepared(struct relay *r)
@@ -488,9 +494,8 @@ save_if_due(struct relay *r, int64_t now_ns)
         return;
     }
     r->save_now = false;
-    if (r->replay.phase == LANE_SAVING) r->replay.phase = LANE_READY;
-    for (uint32_t i = 0; i < r->lane_count; i++) {
-        if (r->lanes[i].phase == LANE_SAVING) r->lanes[i].phase = LANE_READY;
+    for (uint32_t i = 0; i <= r->lane_count; i++) {
+        lane_saved(lane_at(r, i));
     }
 }
 
@@ -569,7 +574,7 @@ publish(struct relay *r)
     s->lanes = r->lane_count;
     s->lanes_busy = 0;
     for (uint32_t i = 0; i < r->lane_count; i++) {
-        s->lanes_busy += r->lanes[i].phase != LANE_IDLE;
+        s->lanes_busy += !lane_is_idle(&r->lanes[i]);
     }
     s->batch_bytes_max = r->bytes_max;
     s->memory_bytes = budget_used(r->options.memory);
@@ -586,9 +591,7 @@ idle_ms(struct relay *r, bool more)
     if (more) return 0;
     int64_t now_ns = relay_now_ns(r), next_ns = now_ns + POLL_MS * NS_PER_MS;
     for (uint32_t i = 0; i <= r->lane_count; i++) {
-        const struct lane *lane = i < r->lane_count ? &r->lanes[i] : &r->replay;
-        int64_t lane_ns = lane_next_ns(r, lane);
-        if (lane->phase == LANE_READY) lane_ns = now_ns + BUSY_MS * NS_PER_MS;
+        int64_t lane_ns = lane_next_ns(r, lane_at(r, i));
         if (lane_ns < next_ns) next_ns = lane_ns;
     }
     return next_ns <= now_ns ? 0 : (int)((next_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS);
@@ -635,6 +638,25 @@ read_on(struct relay *r)
     return (!r->stopping && account_scout(r)) || more;
 }
 
+/*
+ * Each lane may have a request under way; what may be under way beside these is for lanes that look
+ * for what is refused. They take turns, so that where fewer may be under way than there are lanes
+ * none is forgotten.
+ */
+static void
+send_on(struct relay *r)
+{
+    uint32_t count = r->lane_count + 1, first = r->turn++ % count;
+    r->has_room = false;
+    for (uint32_t i = 0; i < count; i++) {
+        lane_go_on(r, lane_at(r, (first + i) % count), false);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        while (lane_go_on(r, lane_at(r, (first + i) % count), true)) {
+        }
+    }
+}
+
 int
 relay_step(struct relay *r)
 {
@@ -644,11 +666,7 @@ relay_step(struct relay *r)
     change_lanes(r);
     bool more = read_on(r);
     look_early(r);
-    r->has_room = false;
-    for (uint32_t i = 0; i < r->lane_count; i++) {
-        lane_go_on(r, &r->lanes[i]);
-    }
-    lane_go_on(r, &r->replay);
+    send_on(r);
     save_if_due(r, relay_now_ns(r));
     publish(r);
     int wait_ms = idle_ms(r, more || r->has_room);

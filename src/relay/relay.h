@@ -6,9 +6,10 @@
  *                |                         |
  *              window <---- settled -------+----> dead letters
  *
- * A series belongs to a lane by its hash; a lane has one call under way, and everything retryable
- * of it is settled before the next begins. Nothing of what is under way is kept but positions:
- * should a call have to be made again from fewer of its items, they are read again from the log.
+ * A series belongs to a lane by its hash; a lane has one call under way, perhaps in pieces of
+ * different series, and everything retryable of it is settled before the next begins. Nothing of
+ * what is under way is kept but positions: should a call have to be made again from fewer of its
+ * items, they are read again from the log.
  *
  * It starts no thread: relay_step() does what can be done at once and says when to come back.
  *

@@ -7,11 +7,13 @@
 #include "relay/dead_letters.h"
 #include "relay/fill.h"
 #include "relay/guard.h"
+#include "relay/isolate.h"
 #include "relay/relay.h"
 #include "relay/series_seen.h"
 #include "relay/shown.h"
 #include "relay/source.h"
 #include "relay/state.h"
+#include "relay/suspects.h"
 
 enum {
     REFUSALS_WINDOW = 10000, /* samples judged last, of which */
@@ -20,16 +22,8 @@ enum {
     PROBE_MS = 10 * 1000,
     GOOD_PROBES = 20, /* taken one after the other by who refused most */
     SAVE_MS = 1000,
-    AGAIN_MAX = 4, /* times that a call is sent again at once */
-};
-
-/* Where items stand in the log, and in which part of their call. In a call of several lanes each
- * has its own; where there is one lane, those that follow one another share one. */
-struct call_item {
-    uint64_t record; /* the window's number */
-    uint32_t index;
-    uint32_t count;
-    uint32_t entry;
+    AGAIN_MAX = 4,    /* times that a call is sent again at once */
+    ATTEMPTS_MAX = 8, /* of a lane */
 };
 
 struct call {
@@ -38,31 +32,39 @@ struct call {
     uint32_t count;
     uint32_t capacity;
     uint64_t samples;        /* items, as the runs count them */
+    uint32_t suspects;       /* of them, */
+    uint64_t forgot_count;   /* while the suspects were these */
     struct series_seen seen; /* where it may hold one of each only */
     int64_t first_ns;        /* when the first item came */
     bool sealed;             /* nothing is added any more */
 };
 
-enum lane_phase {
-    LANE_IDLE,      /* nothing to send */
-    LANE_READY,     /* send [done, end) */
-    LANE_SAVING,    /* the same, once the state is saved */
-    LANE_UNDER_WAY, /* a request of it is */
-    LANE_WAITING,   /* until `next_ns` */
+enum attempt_phase {
+    ATTEMPT_FREE,
+    ATTEMPT_READY,     /* to be sent, as soon as that may be */
+    ATTEMPT_SAVING,    /* the same, once the state is saved */
+    ATTEMPT_UNDER_WAY, /* a request of it is */
+};
+
+/* A piece of a lane's call on its way. */
+struct attempt {
+    struct lane *lane;
+    uint8_t number;           /* from 1 on; the first one has the call's own body */
+    enum attempt_phase phase; /* unless it is free, isolate_taken() knows its piece */
+    struct writer_call *body; /* of others; NULL: not made yet */
+    bool built;               /* the body holds just the piece */
+    bool ambiguous;           /* it was sent, and what became of it was never said */
+    uint32_t agains;
 };
 
 struct lane {
     struct call filling;
     struct call sending;
-    enum lane_phase phase;
-    uint32_t done;  /* of `sending`: items before are settled, */
-    uint32_t end;   /* and those before this are what is sent now */
-    bool built;     /* the body holds just these */
-    bool ambiguous; /* they were sent, and what became of them was never said */
-    uint32_t agains;
-    int64_t next_ns;
+    struct isolate pieces; /* of `sending`, those that are not settled */
+    struct attempt attempts[ATTEMPTS_MAX];
+    int64_t next_ns; /* nothing is sent before */
     int64_t backoff_ms;
-    int64_t failing_since_ns; /* 0: not failing */
+    int64_t failing_since_ns; /* since the last answer that was one; 0: not failing */
 };
 
 /* A dead letter, where it came from in the log. */
@@ -178,6 +180,9 @@ struct relay {
     uint32_t lane_count;
     uint32_t lanes_wanted; /* other than lane_count: lanes drain */
     int64_t throttled_ns;
+    uint32_t turn;      /* the lane that is asked first */
+    uint32_t under_way; /* requests of all lanes */
+    struct suspects suspects;
     uint64_t bytes_max; /* of a call; lowered when one was too large */
     bool preparing;     /* a request of prepare() is under way */
     int64_t prepare_ns;
@@ -348,11 +353,38 @@ enum lane_offer lane_offer(struct relay *r, struct lane *lane, const struct item
                            struct call_item at, struct why *why);
 /* Whether nothing is in it. */
 bool lane_is_empty(const struct lane *lane);
-/* Begins what may begin, goes on with what waited. */
-void lane_go_on(struct relay *r, struct lane *lane);
-void lane_answered(struct relay *r, struct lane *lane, const struct http_call_answer *answer);
+/* Nothing of it is to be sent: its call is settled, and the next one is not sealed. */
+bool lane_is_idle(const struct lane *lane);
+/* Begins one request that may begin, goes on with what waited; `another`: beside those of this lane
+ * that are under way. False: there was none. */
+bool lane_go_on(struct relay *r, struct lane *lane, bool another);
+void lane_answered(struct relay *r, struct attempt *attempt, const struct http_call_answer *answer);
+/* What waited for the state may go on. */
+void lane_saved(struct lane *lane);
+/* An attempt has no piece any more. */
+void lane_end_attempt(struct relay *r, struct attempt *a);
+/* Nothing is left of an attempt's piece. `delivered`: all of it was, by the first answer. */
+void lane_piece_gone(struct relay *r, struct attempt *a, bool delivered);
 /* When it wants to be looked at again; INT64_MAX: it has nothing to wait for. */
 int64_t lane_next_ns(const struct relay *r, const struct lane *lane);
+
+/* --- lane_verdict.c --------------------------------------------------------------------------- */
+
+/* Samples of a piece. */
+uint32_t lane_piece_samples(const struct lane *lane, const struct piece *piece);
+/* Later: twice as long each time, or as long as the destination asks. */
+void lane_back_off(struct relay *r, struct lane *lane, int64_t asked_ms);
+/* Some of a piece are refused, as `step` says; NULL: as follows from what else was. It comes in
+ * pieces. False: no memory. */
+bool lane_split(struct relay *r, struct lane *lane, struct piece *piece,
+                const struct writer_step *step);
+/* What others have found meanwhile to be refused is set apart from a piece of a refused call.
+ * False: there is nothing of that, or no memory. */
+bool lane_set_apart(struct relay *r, struct lane *lane, struct piece *piece);
+/* Whether its series or its metric was refused lately. */
+bool lane_suspects(const struct relay *r, const struct item *item);
+/* What becomes of an attempt that is done. */
+void lane_judge(struct relay *r, struct attempt *a, const struct writer_step *step);
 
 /* --- replay.c --------------------------------------------------------------------------------- */
 

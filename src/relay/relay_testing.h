@@ -54,7 +54,11 @@ struct world {
     void (*on_saved)(struct world *w); /* the state is durable; NULL: nothing happens then */
     bool saves_first;                  /* a call is sent once the state is saved */
     bool writes_files;                 /* what arrived counts when it is saved */
-    bool names_nobody;                 /* a refusal does not say who is refused */
+    bool names_nobody;                 /* a refusal does not say who is refused, */
+    bool tells_how_many;               /* but how many are, */
+    bool names_metric;                 /* and the metric of the first one; */
+    bool tells_of_all;                 /* and if it is all of them */
+    uint32_t named;                    /* the metric */
     bool one_of_a_series;
     bool one_lane; /* a call is begun only when the one before is settled; */
     bool joins;    /* and of its items none is judged by itself */
@@ -182,6 +186,12 @@ fake_units(const struct writer *w, const struct writer_call *c)
     return c->count;
 }
 
+static inline uint32_t
+metric_of(uint32_t series)
+{
+    return series % 7;
+}
+
 /* A sample has arrived: all before it of its series have, or never will. */
 static inline void
 arrive(struct world *w, uint32_t number)
@@ -235,6 +245,32 @@ mix(struct world *w, struct writer_call *c, struct writer_step *step)
     say(step, VERDICT_MIXED, "partly");
 }
 
+/* Some are refused. */
+static inline void
+refuse(struct world *w, const struct writer_call *c, struct writer_step *step)
+{
+    uint32_t bad = 0, first = UINT32_MAX;
+    for (uint32_t i = 0; i < c->count; i++) {
+        bad += w->sent[c->numbers[i]].poison;
+        if (first == UINT32_MAX && w->sent[c->numbers[i]].poison) first = c->numbers[i];
+    }
+    bool all = w->tells_of_all && bad == c->count;
+    say(step, all ? VERDICT_DEAD : VERDICT_SOME_DEAD, "bad");
+    if (w->tells_how_many) step->refused = bad;
+    if (!w->names_metric) return;
+    step->hint = HINT_NAMED;
+    w->named = metric_of(w->sent[first].series);
+}
+
+static inline enum writer_blame
+fake_blames(struct writer *w, const struct item *item)
+{
+    char metric[32];
+    snprintf(metric, sizeof metric, "m%u", w->w->named);
+    bool named = bytes_equal_text(labels_get(item->labels, text("__name__")), metric);
+    return named ? BLAMES_METRIC : BLAMES_NOT;
+}
+
 static inline void
 fake_step(struct writer *writer, struct writer_call *c, const struct http_call_answer *answer,
           struct writer_step *step)
@@ -282,7 +318,7 @@ fake_step(struct writer *writer, struct writer_call *c, const struct http_call_a
     } else if ((poisoned && !w->names_nobody) || happens(w, m->mixed)) {
         mix(w, c, step);
     } else if (poisoned) {
-        say(step, VERDICT_SOME_DEAD, "bad");
+        refuse(w, c, step);
     } else {
         for (uint32_t i = 0; i < c->count; i++) {
             arrive(w, c->numbers[i]);
@@ -342,6 +378,7 @@ static const struct writer_class fake_writer = {
     .bytes = fake_bytes,
     .units = fake_units,
     .step = fake_step,
+    .blames = fake_blames,
     .entry = fake_entry,
     .need_prepare = fake_need_prepare,
     .prepare = fake_prepare,
@@ -435,7 +472,7 @@ log_some(struct world *w, uint32_t samples, unsigned poison_percent)
     for (uint32_t i = 0; i < samples && w->count < SAMPLES_MAX; i++) {
         uint32_t series = (uint32_t)rng_below(&w->rng, SERIES), number = w->count++;
         char labels[64];
-        snprintf(labels, sizeof labels, "__name__=m%u,name=s%u", series % 7, series);
+        snprintf(labels, sizeof labels, "__name__=m%u,name=s%u", metric_of(series), series);
         w->sent[number] = (struct sent){
             .series = series,
             .before = w->last[series],

@@ -1,5 +1,6 @@
 /*
- * relay_trouble_test.c - what becomes of a destination that cannot be served as it is.
+ * relay_trouble_test.c - how fast a destination is served that fails or refuses some of
+ * what it is given, in simulated time and in calls; and that what is refused is found exactly.
  */
 #include "relay/relay_testing.h"
 
@@ -62,6 +63,148 @@ test_what_is_judged_now_and_then_is_not_given_up(void **state)
     world_fini(w);
 }
 
+/* --- who is refused --------------------------------------------------------------------------- */
+
+static uint32_t
+calls_for_one_bad(struct world *w, uint64_t seed)
+{
+    world_init(w, seed);
+    w->names_nobody = true;
+    log_one_bad(w, 600);
+    turn_until_settled(w);
+    check_account(w);
+    uint32_t calls = w->calls;
+    world_fini(w);
+    return calls;
+}
+
+static void
+test_one_of_six_hundred_takes_two_calls_a_halving_at_most(void **state)
+{
+    (void)state;
+    uint32_t sum = 0;
+    for (uint64_t seed = 0; seed < 10; seed++) {
+        uint32_t calls = calls_for_one_bad(&the_world, 300 + seed);
+        assert_in_range(calls, 5, 22);
+        sum += calls;
+    }
+    print_message("%.1f calls to find one of 600\n", sum / 10.0);
+}
+
+static void
+poison_series(struct world *w, uint32_t from, uint32_t series)
+{
+    for (uint32_t i = from; i < w->count; i++) {
+        w->sent[i].poison = w->sent[i].series == series;
+    }
+}
+
+static void
+test_a_series_that_was_refused_lately_is_sent_apart(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 400);
+    w->names_nobody = w->tells_of_all = true;
+    w->settings.batch.max_samples = 300;
+    relay_must_open(w);
+    for (unsigned i = 0; i < 20; i++) {
+        uint32_t from = w->count;
+        log_some(w, 900, 0);
+        poison_series(w, from, 11);
+        if (i == 1) w->calls = 0; /* by now it is known */
+        turn_until_settled(w);
+    }
+    print_message("%u calls of a known bad series, of 900 samples each\n", w->calls);
+    assert_in_range(w->calls, 19 * 4,
+                    19 * 10); /* three lanes: a call or two each, and of one two */
+    log_some(w, 900, 0);      /* it was mended */
+    turn_until_settled(w);
+    log_some(w, 900, 0);
+    uint32_t calls = w->calls;
+    turn_until_settled(w);
+    assert_in_range(w->calls - calls, 1, 9); /* and is not sent apart any more */
+    check_account(w);
+    world_fini(w);
+}
+
+static void
+test_a_metric_that_is_named_is_sent_apart(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 401);
+    w->names_nobody = w->tells_of_all = w->tells_how_many = w->names_metric = true;
+    w->settings.batch.max_samples = 300;
+    w->settings.batch.max_age_ms = 100;
+    relay_must_open(w);
+    for (unsigned i = 0; i < 20; i++) {
+        uint32_t from = w->count;
+        log_some(w, 900, 0);
+        for (; from < w->count; from++) {
+            w->sent[from].poison = metric_of(w->sent[from].series) == 3;
+        }
+        turn_until_settled(w);
+    }
+    check_account(w);
+    print_message("%u calls, a seventh of 18000 samples is refused\n", w->calls);
+    assert_in_range(w->calls, 20 * 3, 20 * 3 * 4);
+    world_fini(w);
+}
+
+static void
+test_whatever_is_told_the_refused_are_found_and_nobody_else(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    for (uint64_t seed = 0; seed < 60; seed++) {
+        world_init(w, 500 + seed);
+        w->names_nobody = true;
+        w->tells_how_many = seed % 2 == 0;
+        w->names_metric = seed % 3 == 0;
+        w->tells_of_all = seed % 5 < 2;
+        w->moods = (struct moods){.retry = 20, .throttle = 10, .again = 5, .too_large = 5};
+        w->settings.concurrency = (uint32_t)(1 + seed % 8);
+        w->settings.batch.max_samples = (uint32_t)(20 + seed * 10);
+        relay_must_open(w);
+        for (unsigned i = 0; i < 20; i++) {
+            uint32_t from = w->count;
+            log_some(w, 1 + (uint32_t)rng_below(&w->rng, 300), seed % 4 == 0 ? 25 : 2);
+            uint32_t bad = (uint32_t)rng_below(&w->rng, 2 * SERIES);
+            for (; from < w->count && seed % 4 == 1; from++) {
+                w->sent[from].poison |= w->sent[from].series == bad;
+            }
+            turn(w, (uint32_t)rng_below(&w->rng, 60));
+            if (happens(w, 10)) crash(w);
+        }
+        w->moods = (struct moods){0};
+        turn_until_settled(w);
+        check_account(w);
+        world_fini(w);
+    }
+}
+
+static void
+test_every_allocation_may_fail_while_refused_ones_are_looked_for(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    for (uint64_t nth = 1; nth < 600; nth += 1 + nth / 30) {
+        world_init(w, nth);
+        w->names_nobody = true;
+        w->names_metric = nth % 2 == 0;
+        relay_must_open(w);
+        log_some(w, 400, 10);
+        turn(w, 3);
+        mem_fail_nth(nth, nth % 3 == 0);
+        turn(w, 30);
+        mem_fail_nth(0, false);
+        turn_until_settled(w);
+        check_account(w);
+        world_fini(w);
+    }
+}
+
 /* --- credentials ------------------------------------------------------------------------------ */
 
 static void
@@ -105,6 +248,14 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_a_refusal_ends_a_row_of_failures, tell_seed),
         cmocka_unit_test_teardown(test_what_is_judged_now_and_then_is_not_given_up, tell_seed),
+        cmocka_unit_test_teardown(test_one_of_six_hundred_takes_two_calls_a_halving_at_most,
+                                  tell_seed),
+        cmocka_unit_test_teardown(test_a_series_that_was_refused_lately_is_sent_apart, tell_seed),
+        cmocka_unit_test_teardown(test_a_metric_that_is_named_is_sent_apart, tell_seed),
+        cmocka_unit_test_teardown(test_whatever_is_told_the_refused_are_found_and_nobody_else,
+                                  tell_seed),
+        cmocka_unit_test_teardown(test_every_allocation_may_fail_while_refused_ones_are_looked_for,
+                                  tell_seed),
         cmocka_unit_test_teardown(test_wrong_credentials_block_before_there_is_anything_to_send,
                                   tell_seed),
     };

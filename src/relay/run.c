@@ -303,6 +303,7 @@ relay_end_run(struct relay *r)
     mem_free(r->options.memory, r->replay_ids, r->replay_capacity * sizeof *r->replay_ids);
     mem_free(r->options.memory, r->arrived, r->arrived_capacity * sizeof *r->arrived);
     window_free(r->window);
+    suspects_fini(&r->suspects, r->options.memory);
     account_end(r);
     source_close(r->source);
     if (r->fill != NULL) {

@@ -1,8 +1,8 @@
 #!/bin/bash
-# destinations_trouble.sh - destinations that refuse some samples, or all that comes with wrong keys, or fail now and then: what
-# is wrong is said at once, nothing is asked for nothing, and nothing but what is refused becomes a dead letter.
+# destinations_trouble.sh - destinations that refuse some samples, all that comes with wrong keys, or some calls:
+# what is refused becomes dead letters and nothing else does, in few calls; and what there is to be said is said at once.
 #
-# S3 is s3rver, which checks signatures.
+# InfluxDB is a real one, S3 is s3rver, which checks signatures.
 
 set -u
 work=${SCRATCH:?}
@@ -13,7 +13,7 @@ work=${SCRATCH:?}
 # shellcheck source=tests/counterparts_lib.sh
 . tests/counterparts_lib.sh
 region=eu-west-1
-name_ports firekeep control s3 twin twin_service prometheus
+name_ports firekeep control influxd influxd_meta s3 twin twin_service prometheus
 now=$(now_ms)
 
 relay_to() { # NAME
@@ -41,6 +41,77 @@ start_prometheus() {
         --web.listen-address="127.0.0.1:${port[prometheus]}"
     wait_ready prometheus "$(url_of prometheus)/-/ready"
 }
+
+letters() { # STORAGE DESTINATION: each as an object
+    build/firekeep dead-letters show --storage.path="$1" --destination "$2" --format json
+}
+
+# --- InfluxDB refuses a ninth -----------------------------------------------------------------------
+
+# 9 samples of 4500 series, m0 to m899, of which every ninth metric is bad, and BACK-MS old.
+ninths() { # BACK-MS
+    awk -v now="$(now_ms)" -v back="$1" 'BEGIN {
+        for (t = 0; t < 9; t++) {
+            if (t > 0) print "---"
+            for (m = 0; m < 900; m++) for (h = 0; h < 5; h++)
+                printf "m%d{host=\"h%d\",kind=\"%s\"} %d.5 %.0f\n", m, h, m % 9 == 4 ? "bad" : "good", t, \
+                    now - (9 - t) * 1000 - (m % 9 == 4 ? back : 0)
+        }
+    }' | "$TOOLS/rwmake"
+}
+points_of() { # DATABASE KIND
+    influx_query "SELECT count(value) FROM /.*/ WHERE kind='$2'" "$1" | jq '[.results[].series[]?.values[][1]] | add // 0'
+}
+has_points() { # DATABASE GOOD BAD
+    local is
+    is="$(points_of "$1" good) $(points_of "$1" bad)"
+    echo "$is"
+    [[ $is == "$2 $3" ]]
+}
+only_bad_letters() { # DESTINATION COUNT REASON-PATTERN
+    letters "$work/ninths" "$1" >"$work/letters.txt" || return 1
+    jq -s -c --arg said "$3" '[length, map(select(.labels.kind == "bad")) | length] | tostring' "$work/letters.txt"
+    jq -s -e --argjson count "$2" --arg said "$3" 'length == $count and all(.[]; .labels.kind == "bad" and (.answer | test($said)))' "$work/letters.txt"
+}
+influx_entry() { # NAME
+    printf '  - name: %s\n' "$1"
+    printf '    %s\n' 'type: influxdb' 'version: 1' "database: $1" "url: $(url_of influxd)" 'batch: {max_age: 200ms}' 'paused: true' "${@:2}"
+}
+
+if ! has influxd; then
+    skip "ninths" "influxd is not there"
+elif claim "ninths: influxd starts" start_influxd; then
+    claim "ninths: a database is made" influx_query 'CREATE DATABASE conflict WITH DURATION INF'
+    claim "ninths: and one that keeps a day" influx_query 'CREATE DATABASE aged WITH DURATION 25h'
+    awk 'BEGIN { for (m = 4; m < 900; m += 9) printf "m%d,host=other value=1i\n", m }' >"$work/integers"
+    claim "ninths: every ninth metric is there with integers" quiet_curl -X POST "$(url_of influxd)/write?db=conflict" --data-binary @"$work/integers"
+    {
+        echo 'destinations:'
+        influx_entry conflict
+        influx_entry aged
+    } | write_config
+    claim "ninths: starts" relay_to ninths
+    ninths 0 >"$work/ninths.rw"
+    claim "ninths: samples are acknowledged" is_acknowledged "$work/ninths.rw"
+    claim "ninths: they go to who refuses some of them for their type" quiet_curl -X POST "$url/api/v1/admin/destinations/conflict/resume"
+    claim "ninths: what is refused becomes dead letters, the rest is delivered" within 60 settled_as conflict 36000 4500
+    claim "ninths: in calls that are few" calls_at_most conflict 900
+    claim "ninths: the account is right" balances conflict
+    claim "ninths: all good ones are there, and no bad one" has_points conflict 36000 0
+    claim "ninths: dead letters are the bad ones, with its words" within 20 only_bad_letters conflict 4500 'field type conflict'
+    stop ninths
+    rm -rf "$work/ninths"
+    claim "ninths: starts again with nothing" relay_to ninths
+    ninths 172800000 >"$work/ninths.rw"
+    claim "ninths: samples of which some are old are acknowledged" is_acknowledged "$work/ninths.rw"
+    claim "ninths: they go to who keeps nothing that old" quiet_curl -X POST "$url/api/v1/admin/destinations/aged/resume"
+    claim "ninths: what is too old becomes dead letters, the rest is delivered" within 60 settled_as aged 36000 4500
+    claim "ninths: in calls that are few, too" calls_at_most aged 60
+    claim "ninths: all good ones are there, and no old one" has_points aged 36000 0
+    claim "ninths: dead letters are the old ones" within 20 only_bad_letters aged 4500 'beyond retention policy'
+    claim "ninths: SIGTERM ends it with status 0" stop ninths
+    stop influxd
+fi
 
 # --- remote write: as a whole, or one by one ----------------------------------------------------------
 

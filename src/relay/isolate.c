@@ -1,0 +1,404 @@
+/*
+ * isolate.c - which pieces a call comes in, and when each may be tried.
+ *
+ * How many pieces. Of n items of which d are refused, halving costs d * log2(n / d) calls and some:
+ * as good as it gets when nothing else is known. Halves are tried one after the other, because if
+ * all of the first one is delivered the second is known to be refused, and is halved without a
+ * call. If the answer says how many, twice as many pieces are made at once, of which half are
+ * delivered, and all may be under way at the same time. What the answer points at is set apart, and
+ * tried once the rest is settled, in one call where the answer to that says that all are refused.
+ * If many more than those it points at are refused, as where hundreds of metrics are and an answer
+ * names one, the rest comes in several pieces, of which each answer names another.
+ */
+#include "relay/isolate.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum {
+    PIECES_FIRST = 8,
+    REST_PIECES_MAX = 16, /* of what an answer does not point at */
+    REST_REFUSED_EACH = 4,
+    ORDERED_PIECES_MAX = 8,
+    REST_PIECES_UNTOLD = 4, /* where it does not say how many, and it is not the first answer */
+};
+
+enum err
+isolate_init(struct isolate *is, struct budget *memory)
+{
+    *is = (struct isolate){.memory = memory};
+    is->pieces = mem_new(memory, PIECES_FIRST * sizeof *is->pieces);
+    if (is->pieces == NULL) return ERR_NOMEM;
+    is->capacity = PIECES_FIRST;
+    return OK;
+}
+
+static void
+forget_keys(struct isolate *is)
+{
+    mem_free(is->memory, is->keys, is->key_count * sizeof *is->keys);
+    is->keys = NULL;
+    is->key_count = 0;
+}
+
+void
+isolate_fini(struct isolate *is)
+{
+    forget_keys(is);
+    mem_free(is->memory, is->pieces, is->capacity * sizeof *is->pieces);
+    *is = (struct isolate){.count = 0};
+}
+
+void
+isolate_begin(struct isolate *is, uint32_t count)
+{
+    assert(count > 0);
+    assert(is->count == 0);
+    is->pieces[is->count++] = (struct piece){.to = count};
+}
+
+bool
+isolate_is_done(const struct isolate *is)
+{
+    return is->count == 0;
+}
+
+struct piece *
+isolate_next(const struct isolate *is)
+{
+    for (uint32_t i = 0; i < is->count; i++) {
+        struct piece *p = &is->pieces[i];
+        bool early = i > 0 && is->pieces[i - 1].from >= p->after;
+        if (p->taken == 0 && !p->waits && !early) return p;
+    }
+    return NULL;
+}
+
+struct piece *
+isolate_taken(const struct isolate *is, uint8_t who)
+{
+    for (uint32_t i = 0; i < is->count; i++) {
+        if (is->pieces[i].taken == who) return &is->pieces[i];
+    }
+    return NULL;
+}
+
+enum err
+isolate_need_keys(struct isolate *is, uint32_t count)
+{
+    assert(is->keys == NULL || is->key_count == count);
+    if (is->keys != NULL) return OK;
+    is->keys = mem_new(is->memory, count * sizeof *is->keys);
+    if (is->keys == NULL) return ERR_NOMEM;
+    is->key_count = count;
+    return OK;
+}
+
+/* --- pieces come and go ----------------------------------------------------------------------- */
+
+/* Whether the piece behind this one is refused follows from its being so, or not. */
+static void
+tell_next(struct isolate *is, const struct piece *piece, bool delivered)
+{
+    struct piece *next = &is->pieces[piece - is->pieces + 1];
+    if (next == &is->pieces[is->count] || !next->waits) return;
+    next->waits = false;
+    next->sure = delivered;
+}
+
+void
+isolate_answered(struct isolate *is, struct piece *piece)
+{
+    tell_next(is, piece, false);
+}
+
+void
+isolate_gone(struct isolate *is, struct piece *piece, bool delivered)
+{
+    uint32_t i = (uint32_t)(piece - is->pieces);
+    tell_next(is, piece, delivered);
+    is->count--;
+    memmove(piece, piece + 1, (is->count - i) * sizeof *piece);
+    if (is->count == 0) forget_keys(is);
+}
+
+/* Room for so many more; pieces may be elsewhere then. */
+static enum err
+reserve(struct isolate *is, uint32_t more)
+{
+    if (is->capacity - is->count >= more) return OK;
+    uint32_t capacity = is->capacity;
+    while (capacity - is->count < more) {
+        capacity *= 2;
+    }
+    struct piece *grown =
+        mem_resize(is->memory, is->pieces, is->capacity * sizeof *grown, capacity * sizeof *grown);
+    if (grown == NULL) return ERR_NOMEM;
+    is->pieces = grown;
+    is->capacity = capacity;
+    return OK;
+}
+
+/* Others in the place of piece `i`; there is room for them. */
+static void
+replace(struct isolate *is, uint32_t i, const struct piece *by, uint32_t count)
+{
+    struct piece *at = &is->pieces[i];
+    tell_next(is, at, false);
+    memmove(at + count, at + 1, (is->count - i - 1) * sizeof *at);
+    memcpy(at, by, count * sizeof *at);
+    is->count += count - 1;
+}
+
+enum err
+isolate_cut(struct isolate *is, struct piece *piece, uint32_t at)
+{
+    assert(at > piece->from);
+    assert(at < piece->to);
+    uint32_t i = (uint32_t)(piece - is->pieces);
+    enum err e = reserve(is, 1);
+    if (e) return e;
+    struct piece two[2] = {is->pieces[i], is->pieces[i]};
+    two[0].to = two[1].from = at;
+    two[1].after = two[0].from;
+    two[1].taken = 0;
+    two[0].sure = two[1].sure = false;
+    replace(is, i, two, 2);
+    return OK;
+}
+
+/* --- splitting -------------------------------------------------------------------------------- */
+
+/* An item of a piece that is split. */
+struct entry {
+    struct call_item item;
+    struct isolate_key key;
+    uint32_t was;   /* its place in the piece */
+    uint32_t class; /* those of a lower one stand before the others */
+};
+
+struct split {
+    struct entry *entries;
+    uint32_t count;
+    struct piece *made; /* places within the piece */
+    uint32_t made_count;
+};
+
+static int
+compare(uint64_t a, uint64_t b)
+{
+    return a < b ? -1 : a > b;
+}
+
+static int
+compare_by_series(const void *first, const void *second)
+{
+    const struct entry *a = first, *b = second;
+    int order = compare(a->class, b->class);
+    if (order == 0) order = compare(a->key.metric, b->key.metric);
+    if (order == 0) order = compare(a->key.series, b->key.series);
+    return order != 0 ? order : compare(a->was, b->was);
+}
+
+static int
+compare_by_place(const void *first, const void *second)
+{
+    return compare(((const struct entry *)first)->was, ((const struct entry *)second)->was);
+}
+
+/* The first place from `at` on, before `end`, where another series begins; `end`: there is none. */
+static uint32_t
+next_border(const struct split *s, uint32_t at, uint32_t end)
+{
+    while (at < end && s->entries[at].key.series == s->entries[at - 1].key.series &&
+           s->entries[at].key.metric == s->entries[at - 1].key.metric) {
+        at++;
+    }
+    return at;
+}
+
+/*
+ * Entries [from, to), sorted by series, as so many pieces or fewer, but two if more than one is
+ * wanted: between series, if there is more than one. In the order of the log instead, `in_order`,
+ * they are tried one after another, as those of one series are.
+ */
+static void
+make_pieces(struct split *s, uint32_t from, uint32_t to, uint32_t wanted, bool in_order,
+            struct piece as)
+{
+    bool one_series = in_order || next_border(s, from + 1, to) == to;
+    uint32_t begin = from, first = s->made_count;
+    if (wanted > to - from) wanted = to - from;
+    for (uint32_t i = 1; i <= wanted && begin < to; i++) {
+        uint32_t end = from + (uint32_t)((uint64_t)(to - from) * i / wanted);
+        if (end <= begin) continue;
+        if (!one_series) end = next_border(s, end, to);
+        /* What is left is one series, with others before it in this piece. */
+        if (end == to && begin == from && wanted > 1) {
+            end = one_series ? from + (to - from) / 2 : next_border(s, from + 1, to);
+        }
+        as.from = begin;
+        as.to = end;
+        as.after = one_series ? from : begin;
+        s->made[s->made_count++] = as;
+        begin = end;
+    }
+    assert(begin == to);
+    bool two = s->made_count - first == 2;
+    if (two && wanted == 2) s->made[first + 1].waits = true;
+}
+
+static void
+keep_order_within(const struct split *s)
+{
+    for (uint32_t i = 0; i < s->made_count; i++) {
+        const struct piece *p = &s->made[i];
+        qsort(&s->entries[p->from], p->to - p->from, sizeof *s->entries, compare_by_place);
+    }
+}
+
+static uint32_t
+at_most(uint64_t wanted, uint32_t most)
+{
+    return wanted < most ? (uint32_t)wanted : most;
+}
+
+/* In how many pieces the rest comes of what an answer points at `blamed` of. */
+static uint32_t
+rest_pieces(const struct piece *piece, uint32_t blamed, const struct isolate_told *told)
+{
+    if (told->unasked) return 1;
+    if (told->refused == 0) return piece->depth > 0 ? REST_PIECES_UNTOLD : 1;
+    uint32_t others = told->refused > blamed ? told->refused - blamed : 0;
+    uint32_t pieces = at_most(others / REST_REFUSED_EACH, REST_PIECES_MAX);
+    return pieces > 0 ? pieces : 1;
+}
+
+/* In how many all of it comes, where an answer points at nothing in there, or at everything. Where
+ * most are refused, and an answer says so if it is all, those that are not are looked for. */
+static uint32_t
+all_pieces(const struct piece *piece, bool suspect, const struct isolate_told *told)
+{
+    uint32_t count = piece->to - piece->from, few = told->refused;
+    if (few == 0) return suspect ? count : 2;
+    if (told->tells_all && few < count && count - few < few) few = count - few;
+    uint32_t pieces = at_most(2 * (uint64_t)few, count);
+    return told->in_order && pieces > ORDERED_PIECES_MAX ? ORDERED_PIECES_MAX : pieces;
+}
+
+static void
+plan(struct split *s, const struct piece *piece, uint32_t blamed, const struct isolate_told *told)
+{
+    uint32_t n = s->count;
+    bool apart = blamed > 0 && blamed < n;
+    for (uint32_t i = 0; i < n; i++) {
+        s->entries[i].class = apart && s->entries[i].key.blamed != told->by_time;
+    }
+    bool in_order = told->in_order && !apart;
+    qsort(s->entries, n, sizeof *s->entries, in_order ? compare_by_place : compare_by_series);
+    struct piece as = {.depth = piece->depth < UINT8_MAX ? piece->depth + 1 : UINT8_MAX,
+                       .suspect = piece->suspect,
+                       .by_time = piece->by_time};
+    struct piece blamed_as = as;
+    blamed_as.suspect = true;
+    blamed_as.by_time |= told->by_time;
+    if (!apart) {
+        bool suspect = piece->suspect || blamed == n;
+        uint32_t pieces = all_pieces(piece, suspect, told);
+        make_pieces(s, 0, n, pieces, in_order, suspect ? blamed_as : as);
+    } else if (told->by_time) { /* series stand in both: the oldest go first */
+        make_pieces(s, 0, blamed, 1, false, blamed_as);
+        make_pieces(s, blamed, n, 1, false, as);
+    } else {
+        make_pieces(s, 0, n - blamed, rest_pieces(piece, blamed, told), false, as);
+        make_pieces(s, n - blamed, n, 1, false, blamed_as);
+    }
+    if (apart) s->made[s->made_count - 1].after = 0;
+}
+
+/* The pieces that were made take the place of the one they were made of. */
+static enum err
+commit(struct isolate *is, uint32_t at, struct call_item *items, struct split *s)
+{
+    uint32_t from = is->pieces[at].from;
+    enum err e = reserve(is, s->made_count);
+    if (e) return e;
+    keep_order_within(s);
+    for (uint32_t i = 0; i < s->count; i++) {
+        items[from + i] = s->entries[i].item;
+        if (is->keys != NULL) is->keys[from + i] = s->entries[i].key;
+    }
+    for (uint32_t i = 0; i < s->made_count; i++) {
+        s->made[i].from += from;
+        s->made[i].to += from;
+        s->made[i].after += from;
+    }
+    replace(is, at, s->made, s->made_count);
+    return OK;
+}
+
+static enum err
+split_init(struct split *s, const struct isolate *is, const struct piece *piece,
+           const struct call_item *items, uint32_t made_most)
+{
+    uint32_t from = piece->from;
+    *s = (struct split){.count = piece->to - from};
+    s->entries = mem_alloc(is->memory, s->count * sizeof *s->entries);
+    s->made = mem_alloc(is->memory, made_most * sizeof *s->made);
+    if (s->entries == NULL || s->made == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < s->count; i++) {
+        s->entries[i] = (struct entry){.item = items[from + i], .was = i};
+        if (is->keys != NULL) s->entries[i].key = is->keys[from + i];
+    }
+    return OK;
+}
+
+static void
+split_fini(struct split *s, const struct isolate *is, uint32_t made_most)
+{
+    mem_free(is->memory, s->entries, s->count * sizeof *s->entries);
+    mem_free(is->memory, s->made, made_most * sizeof *s->made);
+}
+
+enum err
+isolate_split(struct isolate *is, struct piece *piece, struct call_item *items,
+              const struct isolate_told *told)
+{
+    struct split s;
+    uint32_t at = (uint32_t)(piece - is->pieces), blamed = 0, made_most = piece->to - piece->from;
+    assert(made_most >= 2);
+    enum err e = split_init(&s, is, piece, items, made_most);
+    for (uint32_t i = 0; i < s.count && e == OK; i++) {
+        blamed += s.entries[i].key.blamed;
+    }
+    if (e == OK) {
+        plan(&s, piece, blamed, told);
+        e = commit(is, at, items, &s);
+    }
+    split_fini(&s, is, made_most);
+    return e;
+}
+
+enum err
+isolate_set_apart(struct isolate *is, struct call_item *items)
+{
+    assert(is->count == 1);
+    struct split s;
+    struct isolate_told nothing = {.refused = 0};
+    uint32_t made_most = is->pieces[0].to, suspects = 0;
+    enum err e = split_init(&s, is, is->pieces, items, made_most);
+    for (uint32_t i = 0; i < s.count && e == OK; i++) {
+        s.entries[i].key.blamed = s.entries[i].item.suspect;
+        suspects += s.entries[i].item.suspect;
+    }
+    if (e == OK && suspects == s.count) is->pieces[0].suspect = true;
+    if (e == OK && suspects > 0 && suspects < s.count) {
+        plan(&s, is->pieces, suspects, &nothing);
+        for (uint32_t i = 0; i < s.made_count; i++) {
+            s.made[i].depth = 0;
+        }
+        e = commit(is, 0, items, &s);
+    }
+    split_fini(&s, is, made_most);
+    return e;
+}

@@ -1,0 +1,509 @@
+/*
+ * lane_verdict.c - what becomes of a lane's items by an answer: settled, dead letters, again, or
+ * again in pieces.
+ *
+ * An answer that says something of the samples, whether they were taken or refused, ends a row of
+ * failures: the pause before the next one is the shortest again, and what an operator wants given
+ * up is not. Only what was never judged is.
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "model/labels.h"
+#include "relay/relay_private.h"
+
+enum {
+    ASKED_MS_MAX =
+        5 * 60 * 1000, /* who asks for a day meant something else, or was misunderstood */
+};
+/* Tells the hash of a metric's name from those of series. */
+static const uint64_t METRIC_SEED = 0x6d657472;
+
+/* --- pauses ----------------------------------------------------------------------------------- */
+
+uint32_t
+lane_piece_samples(const struct lane *lane, const struct piece *piece)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = piece->from; i < piece->to; i++) {
+        sum += lane->sending.items[i].count;
+    }
+    return sum < UINT32_MAX ? (uint32_t)sum : UINT32_MAX;
+}
+
+static struct piece *
+piece_of(const struct attempt *a)
+{
+    return isolate_taken(&a->lane->pieces, a->number);
+}
+
+/* Something was said of the samples themselves. */
+static void
+end_failures(struct lane *lane)
+{
+    lane->backoff_ms = 0;
+    lane->failing_since_ns = 0;
+}
+
+/* Twice as long each time, and up to a quarter less, so that lanes do not come all at once. What
+ * fails while the lane waits already is no further failure. */
+void
+lane_back_off(struct relay *r, struct lane *lane, int64_t asked_ms)
+{
+    const struct retry_settings *retry = &r->settings->retry;
+    int64_t now_ns = relay_now_ns(r);
+    if (lane->failing_since_ns == 0) lane->failing_since_ns = now_ns;
+    bool waits = lane->next_ns > now_ns && lane->backoff_ms > 0;
+    if (!waits) {
+        lane->backoff_ms = lane->backoff_ms == 0 ? retry->min_backoff_ms : 2 * lane->backoff_ms;
+    }
+    if (lane->backoff_ms > retry->max_backoff_ms) lane->backoff_ms = retry->max_backoff_ms;
+    uint32_t random = 0;
+    if (env_random(r->options.env, &random, sizeof random) != OK) random = 0;
+    int64_t wait_ms = lane->backoff_ms - (int64_t)(random % 256) * lane->backoff_ms / 1024;
+    if (wait_ms < 1) wait_ms = 1;
+    if (asked_ms > ASKED_MS_MAX) asked_ms = ASKED_MS_MAX;
+    if (asked_ms > wait_ms) wait_ms = asked_ms;
+    int64_t next_ns = now_ns + wait_ms * NS_PER_MS;
+    if (next_ns > lane->next_ns) lane->next_ns = next_ns;
+}
+
+/* --- who is refused --------------------------------------------------------------------------- */
+
+static uint64_t
+metric_hash(const struct item *item)
+{
+    return hash_bytes(labels_get(item->labels, bytes_of_text("__name__")), METRIC_SEED);
+}
+
+bool
+lane_suspects(const struct relay *r, const struct item *item)
+{
+    if (r->suspects.count == 0) return false;
+    return suspects_has(&r->suspects, item->series_hash) ||
+           suspects_has(&r->suspects, metric_hash(item));
+}
+
+static int
+compare_times(const void *first, const void *second)
+{
+    int64_t a = *(const int64_t *)first, b = *(const int64_t *)second;
+    return a < b ? -1 : a > b;
+}
+
+/* The `refused` oldest of a piece are blamed; `times` are those of its items. */
+static void
+blame_oldest(struct relay *r, struct isolate_key *keys, const int64_t *times, uint32_t count,
+             uint32_t refused)
+{
+    int64_t *sorted = mem_alloc(r->options.memory, count * sizeof *sorted);
+    if (sorted == NULL) return; /* then it takes longer */
+    memcpy(sorted, times, count * sizeof *sorted);
+    qsort(sorted, count, sizeof *sorted, compare_times);
+    int64_t last_ms = sorted[(refused < count ? refused : count) - 1];
+    for (uint32_t i = 0; i < count; i++) {
+        keys[i].blamed = times[i] <= last_ms;
+    }
+    mem_free(r->options.memory, sorted, count * sizeof *sorted);
+}
+
+/* Whose an item is, and whether the answer names it. What is gone for good has no key. */
+static enum err
+learn_key(struct relay *r, const struct call_item *at, bool named, struct isolate_key *key,
+          int64_t *ret_ms)
+{
+    struct item item;
+    struct why why = {""};
+    enum err e = relay_load_item(r, at->record, at->index, &item, &why);
+    if (e == ERR_CORRUPT || e == ERR_MISSING) return OK;
+    if (e) return e;
+    *key = (struct isolate_key){metric_hash(&item), item.series_hash, .known = true};
+    if (named) key->blame = r->class->blames(r->writer, &item);
+    *ret_ms = item.t_ms;
+    return OK;
+}
+
+/*
+ * Which of a piece are to be set apart, and remembered. All items of a series are or none is: what
+ * is remembered does not change meanwhile.
+ */
+static void
+take_blame(struct relay *r, struct isolate_key *keys, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        keys[i].blamed = keys[i].blame != BLAMES_NOT ||
+                         suspects_has(&r->suspects, keys[i].series) ||
+                         suspects_has(&r->suspects, keys[i].metric);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (keys[i].blame == BLAMES_NOT) continue;
+        bool metric = keys[i].blame == BLAMES_METRIC;
+        suspects_add(&r->suspects, r->options.memory, metric ? keys[i].metric : keys[i].series);
+    }
+}
+
+/* Keys of all items of a piece. On an error nothing may be made of them. */
+static enum err
+learn_keys(struct relay *r, struct lane *lane, const struct piece *piece,
+           const struct writer_step *step)
+{
+    uint32_t count = piece->to - piece->from;
+    bool named = step != NULL && step->hint == HINT_NAMED && r->class->blames != NULL;
+    bool oldest = step != NULL && step->hint == HINT_OLDEST && step->refused > 0;
+    int64_t *times = mem_new(r->options.memory, count * sizeof *times);
+    enum err e = times == NULL ? ERR_NOMEM : OK;
+    if (e == OK) e = isolate_need_keys(&lane->pieces, lane->sending.count);
+    struct isolate_key *keys = e == OK ? &lane->pieces.keys[piece->from] : NULL;
+    for (uint32_t i = 0; i < count && e == OK; i++) {
+        if (keys[i].known && !named && !oldest) continue;
+        e = learn_key(r, &lane->sending.items[piece->from + i], named, &keys[i], &times[i]);
+    }
+    if (e == OK) take_blame(r, keys, count);
+    if (e == OK && oldest) blame_oldest(r, keys, times, count, step->refused);
+    mem_free(r->options.memory, times, count * sizeof *times);
+    return e;
+}
+
+/* Whether the answer names the metrics of all of a piece, of which it refuses some: then it is not
+ * for their series, as where a field has another type in an older shard. */
+static bool
+names_all(const struct isolate_key *keys, const struct piece *piece)
+{
+    for (uint32_t i = piece->from; i < piece->to; i++) {
+        if (keys[i].blame != BLAMES_METRIC) return false;
+    }
+    return true;
+}
+
+bool
+lane_split(struct relay *r, struct lane *lane, struct piece *piece, const struct writer_step *step)
+{
+    struct isolate_told told = {.refused = 0};
+    enum err e = OK;
+    /* Where there is one lane, all of it stays in the order of the log, and is halved. */
+    if (!r->limits.one_lane) e = learn_keys(r, lane, piece, step);
+    if (!r->limits.one_lane && e == OK && step != NULL) {
+        told.refused = step->refused;
+        told.tells_all = step->tells_all;
+        told.by_time = step->hint == HINT_OLDEST && step->refused > 0;
+        told.in_order =
+            step->refused > 0 && step->hint == HINT_NAMED && names_all(lane->pieces.keys, piece);
+    }
+    if (e == OK) e = isolate_split(&lane->pieces, piece, lane->sending.items, &told);
+    return e == OK;
+}
+
+bool
+lane_set_apart(struct relay *r, struct lane *lane, struct piece *piece)
+{
+    struct isolate_key *keys = lane->pieces.keys;
+    const struct isolate_told nothing = {.unasked = true};
+    uint32_t count = piece->to - piece->from, blamed = 0;
+    if (keys == NULL || piece->depth == 0 || piece->suspect || piece->by_time) return false;
+    take_blame(r, &keys[piece->from], count);
+    for (uint32_t i = piece->from; i < piece->to; i++) {
+        blamed += keys[i].blamed;
+    }
+    if (blamed == 0 || blamed == count) return false;
+    return isolate_split(&lane->pieces, piece, lane->sending.items, &nothing) == OK;
+}
+
+/* Series that were found among others are looked at first next time; those refused for their times
+ * are not, as it is the time that will pass. */
+static void
+remember_refused(struct relay *r, const struct lane *lane, const struct piece *piece)
+{
+    const struct isolate_key *keys = lane->pieces.keys;
+    if (keys == NULL || piece->depth == 0 || piece->by_time) return;
+    for (uint32_t i = piece->from; i < piece->to; i++) {
+        if (!keys[i].known || suspects_has(&r->suspects, keys[i].metric)) continue;
+        suspects_add(&r->suspects, r->options.memory, keys[i].series);
+    }
+}
+
+/* All of what was suspected is taken. */
+static void
+forget_suspects(struct relay *r, const struct lane *lane, const struct piece *piece)
+{
+    for (uint32_t i = piece->from; i < piece->to; i++) {
+        const struct call_item *at = &lane->sending.items[i];
+        struct item item;
+        struct why why = {""};
+        if (relay_load_item(r, at->record, at->index, &item, &why) != OK) continue;
+        suspects_forget(&r->suspects, item.series_hash);
+        suspects_forget(&r->suspects, metric_hash(&item));
+    }
+}
+
+/* --- dead letters ----------------------------------------------------------------------------- */
+
+/* The item becomes a dead letter. On an error it is still to be sent, and will be refused again. */
+static enum err
+bury_one(struct relay *r, const struct call_item *at, const char *reason, const char *answer)
+{
+    struct why why = {""};
+    struct item item;
+    if (at->record == REPLAY_RECORD) return replay_settle(r, at, false, reason, answer);
+    enum err e = relay_load_item(r, at->record, at->index, &item, &why);
+    if (e == ERR_CORRUPT) {
+        log_error("relay: a refused sample cannot be read again from the log",
+                  KV("destination", r->settings->name), KV("reason", reason), KV("error", &why));
+        return relay_settle(r, at, FATE_DROPPED + DROP_DAMAGED);
+    }
+    return e ? e : relay_bury(r, at, &item, BURY_REFUSED, reason, answer);
+}
+
+/* One run, item by item: what is buried is no part of it any more. */
+static enum err
+bury_run(struct relay *r, struct call_item *run, const char *reason, const char *answer)
+{
+    while (run->count > 0) {
+        struct call_item one = *run;
+        one.count = 1;
+        enum err e = bury_one(r, &one, reason, answer);
+        if (e) return e;
+        run->index++;
+        run->count--;
+    }
+    return OK;
+}
+
+/* Everything of the piece becomes dead letters. */
+static void
+bury(struct relay *r, struct attempt *a, const char *reason, const char *answer)
+{
+    struct piece *piece = piece_of(a);
+    remember_refused(r, a->lane, piece);
+    for (; piece->from < piece->to; piece->from++) {
+        if (bury_run(r, &a->lane->sending.items[piece->from], reason, answer) == OK) continue;
+        isolate_answered(&a->lane->pieces, piece);
+        a->phase = ATTEMPT_READY;
+        a->built = false;
+        lane_back_off(r, a->lane, 0);
+        return;
+    }
+    lane_piece_gone(r, a, false);
+}
+
+/* --- answers ---------------------------------------------------------------------------------- */
+
+/* While most is refused nothing more becomes a dead letter but what a probe is made of: else a
+ * sample that is refused for good would be all that is ever tried. */
+static bool
+keeps(const struct relay *r, const struct attempt *a)
+{
+    return r->obstacle == OBSTACLE_REFUSING && lane_piece_samples(a->lane, piece_of(a)) > 1;
+}
+
+/* Everything of the piece is refused for good. */
+static void
+take_refused(struct relay *r, struct attempt *a, const char *reason, const char *answer)
+{
+    uint32_t samples = lane_piece_samples(a->lane, piece_of(a));
+    end_failures(a->lane);
+    relay_note_judged(r, samples, samples, reason, answer);
+    if (keeps(r, a))
+        a->phase = ATTEMPT_READY;
+    else
+        bury(r, a, reason, answer);
+}
+
+static void
+take_delivered(struct relay *r, struct attempt *a)
+{
+    struct lane *lane = a->lane;
+    struct piece *piece = piece_of(a);
+    end_failures(lane);
+    relay_note_judged(r, lane_piece_samples(lane, piece), 0, NULL, NULL);
+    relay_note_success(r);
+    if (piece->suspect && !piece->by_time) forget_suspects(r, lane, piece);
+    for (; piece->from < piece->to; piece->from++) {
+        if (relay_settle(r, &lane->sending.items[piece->from], FATE_DELIVERED) == OK) continue;
+        a->built = false; /* what is left is sent again: there was no memory to note it */
+        a->phase = ATTEMPT_READY;
+        lane_back_off(r, lane, 0);
+        return;
+    }
+    lane_piece_gone(r, a, true);
+}
+
+/* Some of a piece are refused, and which is not said. */
+static void
+take_some_dead(struct relay *r, struct attempt *a, const struct writer_step *step)
+{
+    struct lane *lane = a->lane;
+    struct piece *piece = piece_of(a);
+    if (lane_piece_samples(lane, piece) == 1) {
+        take_refused(r, a, step->reason, step->answer);
+        return;
+    }
+    end_failures(lane);
+    a->phase = ATTEMPT_READY;
+    a->built = false;
+    if (piece->to - piece->from == 1) return; /* a run: it will come one by one */
+    if (lane_split(r, lane, piece, step))
+        lane_end_attempt(r, a);
+    else
+        lane_back_off(r, lane, 0);
+}
+
+static void
+take_too_large(struct relay *r, struct attempt *a, const struct writer_call *body,
+               const struct writer_step *step)
+{
+    struct lane *lane = a->lane;
+    struct piece *piece = piece_of(a);
+    uint64_t bytes = r->class->bytes(r->writer, body);
+    if (piece->to - piece->from == 1) {
+        take_refused(r, a, step->reason, step->answer);
+        return;
+    }
+    end_failures(lane);
+    if (bytes / 2 < r->bytes_max) {
+        r->bytes_max = bytes / 2 > 1 ? bytes / 2 : 1;
+        log_warn("relay: a call was too large, calls are smaller from now on",
+                 KV("destination", r->settings->name), KV("bytes", bytes),
+                 KV("bytes_max", r->bytes_max), KV("answer", step->answer));
+    }
+    a->phase = ATTEMPT_READY;
+    a->built = false;
+    if (isolate_cut(&lane->pieces, piece, piece->from + (piece->to - piece->from) / 2) != OK) {
+        lane_back_off(r, lane, 0);
+    }
+}
+
+/* Again later, or never, if that was tried for long enough; but what is refused mostly is kept. */
+static void
+again_later(struct relay *r, struct attempt *a, int64_t wait_ms, const char *answer)
+{
+    int64_t give_up_ms = r->settings->retry.give_up_after_ms, since_ns = a->lane->failing_since_ns;
+    bool may = give_up_ms > 0 && since_ns > 0 && r->obstacle != OBSTACLE_REFUSING;
+    a->phase = ATTEMPT_READY;
+    if (may && relay_now_ns(r) - since_ns >= give_up_ms * NS_PER_MS) {
+        end_failures(a->lane);
+        bury(r, a, "gave_up", answer); /* nobody refused it */
+    } else {
+        lane_back_off(r, a->lane, wait_ms);
+    }
+}
+
+/* The verdict on one item of a call: OK if it is settled by it. */
+static enum err
+take_entry(struct relay *r, const struct call_item *at, const struct writer_entry *entry, bool keep)
+{
+    if (entry->verdict == VERDICT_DELIVERED) return relay_settle(r, at, FATE_DELIVERED);
+    bool buried = entry->verdict == VERDICT_DEAD && !keep;
+    return buried ? bury_one(r, at, entry->reason, entry->answer) : ERR_AGAIN;
+}
+
+/* Each entry has its own verdict. Items of entries to be repeated stay, in their order. */
+static void
+take_mixed(struct relay *r, struct attempt *a, const struct writer_call *body,
+           const struct writer_step *step)
+{
+    struct lane *lane = a->lane;
+    struct piece *piece = piece_of(a);
+    struct call_item *items = lane->sending.items;
+    struct writer_entry entry, later = {.verdict = VERDICT_DELIVERED};
+    uint32_t judged = 0, refused = 0;
+    struct writer_entry refusal = {.verdict = VERDICT_DEAD};
+    bool throttled = false, keep = keeps(r, a);
+    uint32_t kept = piece->to; /* from behind, so that those before may be counted off */
+    for (uint32_t i = piece->to; i-- > piece->from;) {
+        r->class->entry(r->writer, body, items[i].entry, &entry);
+        bool dead = entry.verdict == VERDICT_DEAD, judges = entry.verdict == VERDICT_DELIVERED;
+        throttled |= entry.verdict == VERDICT_THROTTLED;
+        judged += judges || dead;
+        refused += dead;
+        if (dead) refusal = entry;
+        if (!judges && !dead) later = entry;
+        if (take_entry(r, &items[i], &entry, keep) == OK) continue;
+        items[--kept] = items[i];
+        if (lane->pieces.keys != NULL) lane->pieces.keys[kept] = lane->pieces.keys[i];
+    }
+    if (later.verdict != VERDICT_DELIVERED)
+        relay_note_failure(r, "samples", later.reason, later.answer);
+    relay_note_judged(r, judged, refused, refused > 0 ? refusal.reason : NULL, refusal.answer);
+    if (judged > refused) relay_note_success(r);
+    if (throttled) relay_note_throttled(r);
+    if (judged > 0) end_failures(lane); /* it gets on */
+    piece->from = kept;
+    isolate_answered(&lane->pieces, piece);
+    a->built = false;
+    if (kept == piece->to)
+        lane_piece_gone(r, a, false);
+    else
+        again_later(r, a, step->wait_ms, later.answer);
+}
+
+static void
+take_failed(struct relay *r, struct attempt *a, const struct writer_step *step)
+{
+    a->ambiguous = true;
+    relay_note_failure(r, "call", step->reason, step->answer);
+    again_later(r, a, step->wait_ms, step->answer);
+}
+
+static void
+take_blocked(struct relay *r, struct attempt *a, const struct writer_step *step)
+{
+    a->phase = ATTEMPT_READY;
+    relay_note_blocked(r, step->reason, step->answer);
+}
+
+/* Once more at once, because the writer knows better now; but not for ever. */
+static void
+take_again(struct relay *r, struct attempt *a, const struct writer_step *step)
+{
+    a->phase = ATTEMPT_READY;
+    if (++a->agains <= AGAIN_MAX) return;
+    a->agains = 0;
+    if (step->verdict == VERDICT_UNPREPARED) /* whatever was fetched, it was refused */
+        take_blocked(r, a, step);
+    else
+        take_failed(r, a, step);
+}
+
+void
+lane_judge(struct relay *r, struct attempt *a, const struct writer_step *step)
+{
+    const struct writer_call *body = a->number == 1 ? a->lane->sending.body : a->body;
+    switch (step->verdict) {
+    case VERDICT_DELIVERED:
+        take_delivered(r, a);
+        break;
+    case VERDICT_MIXED:
+        take_mixed(r, a, body, step);
+        break;
+    case VERDICT_DEAD:
+        take_refused(r, a, step->reason, step->answer);
+        break;
+    case VERDICT_SOME_DEAD:
+        take_some_dead(r, a, step);
+        break;
+    case VERDICT_TOO_LARGE:
+        take_too_large(r, a, body, step);
+        break;
+    case VERDICT_THROTTLED:
+        relay_note_throttled(r);
+        take_failed(r, a, step);
+        break;
+    case VERDICT_REBUILD:
+        a->built = false;
+        take_again(r, a, step);
+        break;
+    case VERDICT_AGAIN:
+    case VERDICT_UNPREPARED:
+        take_again(r, a, step);
+        break;
+    case VERDICT_BLOCKED:
+        take_blocked(r, a, step);
+        break;
+    default:
+        take_failed(r, a, step);
+        break;
+    }
+}
