@@ -155,6 +155,9 @@ lane_fini(struct relay *r, struct lane *lane)
         lane_end_attempt(r, &lane->attempts[i]);
     }
     isolate_fini(&lane->pieces);
+    for (uint32_t i = 0; i < QUEUED_MAX; i++) {
+        call_fini(r, &lane->queue[i]);
+    }
     call_fini(r, &lane->filling);
     call_fini(r, &lane->sending);
 }
@@ -168,7 +171,7 @@ lane_is_idle(const struct lane *lane)
 bool
 lane_is_empty(const struct lane *lane)
 {
-    return lane_is_idle(lane) && lane->filling.count == 0;
+    return lane_is_idle(lane) && lane->queued == 0 && lane->filling.count == 0;
 }
 
 static struct writer_call *
@@ -201,12 +204,48 @@ swap(struct call *a, struct call *b)
     *b = was;
 }
 
-/* The call that was filled is the one to be sent. */
+/*
+ * The call that was filled waits, so that others can be read on for: a lane that has to wait, as
+ * its call was throttled, does not hold them up at once. False: there is no room, and the lane is
+ * full.
+ */
+static bool
+enqueue(struct relay *r, struct lane *lane)
+{
+    struct call *last = &lane->queue[lane->queued];
+    uint64_t bytes = r->class->bytes(r->writer, lane->filling.body);
+    if (lane->queued == QUEUED_MAX || r->limits.one_lane) return false;
+    if (r->queued_bytes + bytes > r->queued_bytes_max) return false;
+    if (last->body == NULL && call_init(r, last) != OK) return false;
+    swap(last, &lane->filling);
+    last->bytes = bytes;
+    lane->queued++;
+    r->queued_bytes += bytes;
+    return true;
+}
+
+/* The oldest of those filled stands in the place of `sending`, which was settled. */
+static void
+take_filled(struct relay *r, struct lane *lane)
+{
+    if (lane->queued == 0) {
+        swap(&lane->sending, &lane->filling);
+        return;
+    }
+    lane->queued--;
+    for (uint32_t i = 0; i < lane->queued; i++) {
+        swap(&lane->queue[i], &lane->queue[i + 1]);
+    }
+    swap(&lane->sending, &lane->queue[lane->queued]);
+    r->queued_bytes -= lane->sending.bytes;
+}
+
+/* The call that was filled first is the next to be sent. */
 static void
 lane_rotate(struct relay *r, struct lane *lane)
 {
     assert(lane_is_idle(lane));
-    swap(&lane->sending, &lane->filling);
+    take_filled(r, lane);
     assert(lane->sending.count > 0);
     isolate_begin(&lane->pieces, lane->sending.count);
     set_apart(r, lane);
@@ -250,8 +289,9 @@ lane_offer(struct relay *r, struct lane *lane, const struct item *item, struct c
     for (;;) {
         struct call *call = &lane->filling;
         if (call->sealed) {
-            if (!lane_is_idle(lane)) return LANE_FULL;
-            lane_rotate(r, lane);
+            bool idle = lane_is_idle(lane);
+            if (!idle && !enqueue(r, lane)) return LANE_FULL;
+            if (idle) lane_rotate(r, lane);
             continue;
         }
         if (!call_reserve(r, call)) return LANE_FULL;
@@ -548,14 +588,15 @@ bool
 lane_go_on(struct relay *r, struct lane *lane, bool another)
 {
     seal_if_due(r, &lane->filling);
-    if (lane_is_idle(lane) && lane->filling.sealed) lane_rotate(r, lane);
+    bool filled = lane->queued > 0 || lane->filling.sealed;
+    if (lane_is_idle(lane) && filled) lane_rotate(r, lane);
     if (lane_is_idle(lane) || relay_now_ns(r) < lane->next_ns) return false;
     bool busy = find_attempt(r, lane, ATTEMPT_UNDER_WAY) != NULL;
     if (busy && !another) return false;
     struct attempt *a = find_attempt(r, lane, ATTEMPT_READY);
     if (a == NULL && isolate_next(&lane->pieces) == NULL) return false;
     if (!relay_is_ready(r) || !has_its_turn(r, lane)) return false;
-    if (another && r->under_way >= r->lane_count) return false;
+    if (r->under_way >= throttle_allows(&r->throttle)) return false;
     if (a == NULL) a = take_piece(r, lane);
     if (a == NULL || !may_probe(r, a)) return false;
     send(r, a);
@@ -575,6 +616,7 @@ int64_t
 lane_next_ns(const struct relay *r, const struct lane *lane)
 {
     if (lane_is_idle(lane)) {
+        if (lane->queued > 0) return relay_now_ns(r);
         if (lane->filling.count == 0) return INT64_MAX;
         return lane->filling.first_ns + r->age_max_ms * NS_PER_MS;
     }

@@ -399,8 +399,9 @@ take_entry(struct relay *r, const struct call_item *at, const struct writer_entr
     return buried ? bury_one(r, at, entry->reason, entry->answer) : ERR_AGAIN;
 }
 
-/* Each entry has its own verdict. Items of entries to be repeated stay, in their order. */
-static void
+/* Each entry has its own verdict. Items of entries to be repeated stay, in their order. Gives the
+ * share of them that were throttled. */
+static double
 take_mixed(struct relay *r, struct attempt *a, const struct writer_call *body,
            const struct writer_step *step)
 {
@@ -408,14 +409,14 @@ take_mixed(struct relay *r, struct attempt *a, const struct writer_call *body,
     struct piece *piece = piece_of(a);
     struct call_item *items = lane->sending.items;
     struct writer_entry entry, later = {.verdict = VERDICT_DELIVERED};
-    uint32_t judged = 0, refused = 0;
+    uint32_t judged = 0, refused = 0, throttled = 0, count = piece->to - piece->from;
     struct writer_entry refusal = {.verdict = VERDICT_DEAD};
-    bool throttled = false, keep = keeps(r, a);
+    bool keep = keeps(r, a);
     uint32_t kept = piece->to; /* from behind, so that those before may be counted off */
     for (uint32_t i = piece->to; i-- > piece->from;) {
         r->class->entry(r->writer, body, items[i].entry, &entry);
         bool dead = entry.verdict == VERDICT_DEAD, judges = entry.verdict == VERDICT_DELIVERED;
-        throttled |= entry.verdict == VERDICT_THROTTLED;
+        throttled += entry.verdict == VERDICT_THROTTLED;
         judged += judges || dead;
         refused += dead;
         if (dead) refusal = entry;
@@ -428,7 +429,6 @@ take_mixed(struct relay *r, struct attempt *a, const struct writer_call *body,
         relay_note_failure(r, "samples", later.reason, later.answer);
     relay_note_judged(r, judged, refused, refused > 0 ? refusal.reason : NULL, refusal.answer);
     if (judged > refused) relay_note_success(r);
-    if (throttled) relay_note_throttled(r);
     if (judged > 0) end_failures(lane); /* it gets on */
     piece->from = kept;
     isolate_answered(&lane->pieces, piece);
@@ -437,6 +437,7 @@ take_mixed(struct relay *r, struct attempt *a, const struct writer_call *body,
         lane_piece_gone(r, a, false);
     else
         again_later(r, a, step->wait_ms, later.answer);
+    return (double)throttled / count;
 }
 
 static void
@@ -476,8 +477,8 @@ lane_judge(struct relay *r, struct attempt *a, const struct writer_step *step)
         take_delivered(r, a);
         break;
     case VERDICT_MIXED:
-        take_mixed(r, a, body, step);
-        break;
+        relay_note_answered(r, take_mixed(r, a, body, step));
+        return;
     case VERDICT_DEAD:
         take_refused(r, a, step->reason, step->answer);
         break;
@@ -488,22 +489,23 @@ lane_judge(struct relay *r, struct attempt *a, const struct writer_step *step)
         take_too_large(r, a, body, step);
         break;
     case VERDICT_THROTTLED:
-        relay_note_throttled(r);
         take_failed(r, a, step);
-        break;
+        relay_note_answered(r, 1);
+        return;
     case VERDICT_REBUILD:
         a->built = false;
         take_again(r, a, step);
-        break;
+        return;
     case VERDICT_AGAIN:
     case VERDICT_UNPREPARED:
         take_again(r, a, step);
-        break;
+        return;
     case VERDICT_BLOCKED:
         take_blocked(r, a, step);
-        break;
+        return;
     default:
         take_failed(r, a, step);
-        break;
+        return;
     }
+    relay_note_answered(r, 0);
 }

@@ -7,9 +7,7 @@
 #include "relay/relay_private.h"
 
 enum {
-    POLL_MS = 100,               /* how long at most until new samples are seen */
-    THROTTLE_PAUSE_MS = 1000,    /* the number of lanes falls no more often, */
-    THROTTLE_RECOVER_MS = 30000, /* and rises after so long without a complaint */
+    POLL_MS = 100, /* how long at most until new samples are seen */
     LOG_AGAIN_MS = 60 * 1000,
     RUN_AGAIN_MS = 1000,
     WRITER_STATE_BYTES_MAX = 512 * 1024,
@@ -185,30 +183,9 @@ relay_note_judged(struct relay *r, uint32_t judged, uint32_t refused, const char
 }
 
 void
-relay_note_throttled(struct relay *r)
+relay_note_answered(struct relay *r, double throttled)
 {
-    int64_t now_ns = relay_now_ns(r);
-    bool soon = r->throttled_ns != 0 && now_ns - r->throttled_ns < THROTTLE_PAUSE_MS * NS_PER_MS;
-    r->throttled_ns = now_ns;
-    if (soon || r->lanes_wanted != r->lane_count || r->lane_count == 1) return;
-    r->lanes_wanted = r->lane_count / 2;
-}
-
-/* Lanes change their number only when all are empty, lest samples of a series overtake others. */
-static void
-change_lanes(struct relay *r)
-{
-    int64_t now_ns = relay_now_ns(r);
-    if (r->lanes_wanted == r->lane_count) {
-        bool quiet = now_ns - r->throttled_ns >= THROTTLE_RECOVER_MS * NS_PER_MS;
-        if (r->lane_count == r->concurrency || !quiet) return;
-        r->lanes_wanted = r->lane_count + 1;
-        r->throttled_ns = now_ns; /* one at a time */
-    }
-    for (uint32_t i = 0; i < r->lane_count; i++) {
-        if (!lane_is_empty(&r->lanes[i])) return;
-    }
-    r->lane_count = r->lanes_wanted;
+    throttle_answered(&r->throttle, relay_now_ns(r), throttled);
 }
 
 /* What was a letter, is given once more, and has arrived now, or is too old by now, is none any
@@ -571,7 +548,7 @@ publish(struct relay *r)
     publish_account(r, s);
     watch_difference(r);
     publish_lag(r, s);
-    s->lanes = r->lane_count;
+    s->lanes = throttle_allows(&r->throttle);
     s->lanes_busy = 0;
     for (uint32_t i = 0; i < r->lane_count; i++) {
         s->lanes_busy += !lane_is_idle(&r->lanes[i]);
@@ -630,7 +607,6 @@ read_on(struct relay *r)
 {
     bool drops = r->state.drop_pos > r->state.cursor.pos; /* paused or not */
     bool more = false, may_read = (!r->paused || drops) && !r->stopping && !r->leaving;
-    if (r->lanes_wanted != r->lane_count) may_read = false;
     if (may_read) more = relay_feed(r);
     if (may_read && !r->settings->dry_run) replay_feed(r);
     rest_if_idle(r);
@@ -663,7 +639,6 @@ relay_step(struct relay *r)
     take_wish(r);
     if (!r->running && !run(r)) return RUN_AGAIN_MS;
     take_answers(r);
-    change_lanes(r);
     bool more = read_on(r);
     look_early(r);
     send_on(r);

@@ -2,7 +2,7 @@
  * relay.h - hands the log on to one destination: at least once, in the order of the log for each
  * series, and with an account of every sample.
  *
- *     log --> source --> [ lane: call being filled | call under way ] x lanes --> writer --> HTTP
+ *     log --> source --> [ lane: calls filled | call under way ] x lanes --> writer --> HTTP
  *                |                         |
  *              window <---- settled -------+----> dead letters
  *
@@ -120,7 +120,7 @@ struct relay_status {
     uint64_t
         resent_samples_total; /* sent again after an answer that does not say what was stored */
     uint64_t units_total;     /* billed */
-    uint32_t lanes;
+    uint32_t lanes;           /* requests that may be under way at a time */
     uint32_t lanes_busy;
     uint64_t batch_bytes_max;
     int64_t delivered_ms; /* Unix time of the last success; 0: none yet */

@@ -236,7 +236,7 @@ test_who_stood_still_for_too_long_is_given_the_rest_from_the_store(void **state)
     assert_int_equal(log.readers_behind, 0);
     struct relay_status s = status_of(w);
     assert_int_equal(s.taken[ITEM_FLOAT], w->count); /* it knows what waits, to the sample */
-    assert_in_range(s.fates.count[ITEM_FLOAT][FATE_OPEN], w->count - delivered - 1000,
+    assert_in_range(s.fates.count[ITEM_FLOAT][FATE_OPEN], w->count - delivered - 2000,
                     w->count - delivered);
     turn_until_settled(w);
     check_account(w);

@@ -14,6 +14,7 @@
 #include "relay/source.h"
 #include "relay/state.h"
 #include "relay/suspects.h"
+#include "relay/throttle.h"
 
 enum {
     REFUSALS_WINDOW = 10000, /* samples judged last, of which */
@@ -24,6 +25,7 @@ enum {
     SAVE_MS = 1000,
     AGAIN_MAX = 4,    /* times that a call is sent again at once */
     ATTEMPTS_MAX = 8, /* of a lane */
+    QUEUED_MAX = 4,   /* calls that are filled, beside the one under way */
 };
 
 struct call {
@@ -32,6 +34,7 @@ struct call {
     uint32_t count;
     uint32_t capacity;
     uint64_t samples;        /* items, as the runs count them */
+    uint64_t bytes;          /* of one that waits */
     uint32_t suspects;       /* of them, */
     uint64_t forgot_count;   /* while the suspects were these */
     struct series_seen seen; /* where it may hold one of each only */
@@ -59,6 +62,8 @@ struct attempt {
 
 struct lane {
     struct call filling;
+    struct call queue[QUEUED_MAX]; /* filled, the oldest first; bodies are made when first needed */
+    uint32_t queued;
     struct call sending;
     struct isolate pieces; /* of `sending`, those that are not settled */
     struct attempt attempts[ATTEMPTS_MAX];
@@ -178,10 +183,11 @@ struct relay {
     uint64_t damaged_pos; /* of the record that was logged last to have samples without a series */
     struct lane lanes[LANES_MAX];
     uint32_t lane_count;
-    uint32_t lanes_wanted; /* other than lane_count: lanes drain */
-    int64_t throttled_ns;
-    uint32_t turn;      /* the lane that is asked first */
-    uint32_t under_way; /* requests of all lanes */
+    uint32_t turn;             /* the lane that is asked first */
+    uint32_t under_way;        /* requests of all lanes */
+    struct throttle throttle;  /* how many that may be */
+    uint64_t queued_bytes;     /* of all lanes, */
+    uint64_t queued_bytes_max; /* at most */
     struct suspects suspects;
     uint64_t bytes_max; /* of a call; lowered when one was too large */
     bool preparing;     /* a request of prepare() is under way */
@@ -219,8 +225,8 @@ void relay_note_failure(struct relay *r, const char *what, const char *reason, c
 void relay_note_success(struct relay *r);
 /* Nothing can be delivered for now; single items try whether that has changed. */
 void relay_note_blocked(struct relay *r, const char *reason, const char *text);
-/* The destination asks for less at a time. */
-void relay_note_throttled(struct relay *r);
+/* A call was answered; so much of it, 0 to 1, was throttled. */
+void relay_note_answered(struct relay *r, double throttled);
 /* Whether calls may be begun at all: not paused, nothing to be prepared first. */
 bool relay_is_ready(struct relay *r);
 /* Whether rates let a call go now; and that one of this size went. */

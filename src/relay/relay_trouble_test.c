@@ -1,5 +1,5 @@
 /*
- * relay_trouble_test.c - how fast a destination is served that fails or refuses some of
+ * relay_trouble_test.c - how fast a destination is served that throttles, fails or refuses some of
  * what it is given, in simulated time and in calls; and that what is refused is found exactly.
  */
 #include "relay/relay_testing.h"
@@ -242,6 +242,58 @@ test_wrong_credentials_block_before_there_is_anything_to_send(void **state)
     }
 }
 
+/* --- throttling ------------------------------------------------------------------------------- */
+
+static void
+log_for(struct world *w, int64_t seconds)
+{
+    int64_t began_ns = env_monotonic_ns(w->m.env);
+    while (env_monotonic_ns(w->m.env) - began_ns < seconds * NS_PER_S && w->count < SAMPLES_MAX) {
+        log_some(w, 50, 0);
+        turn(w, 4);
+    }
+}
+
+static void
+test_few_throttled_calls_do_not_lessen_how_many_there_may_be(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 600);
+    w->settings.concurrency = 16;
+    w->settings.batch.max_samples = 5;
+    w->moods.throttle = 2;
+    relay_must_open(w);
+    for (unsigned i = 0; i < 30; i++) {
+        log_for(w, 1);
+        assert_in_range(status_of(w).lanes, 14, 16);
+    }
+    turn_until_settled(w);
+    check_account(w);
+    world_fini(w);
+}
+
+static void
+test_who_throttles_everything_gets_one_call_at_a_time_and_soon_all_again(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 601);
+    w->settings.concurrency = 16;
+    w->settings.batch.max_samples = 5;
+    w->settings.retry.max_backoff_ms = 1000;
+    w->moods.throttle = 100;
+    relay_must_open(w);
+    log_for(w, 5);
+    assert_int_equal(status_of(w).lanes, 1);
+    w->moods.throttle = 0;
+    log_for(w, 20);
+    assert_int_equal(status_of(w).lanes, 16);
+    turn_until_settled(w);
+    check_account(w);
+    world_fini(w);
+}
+
 int
 main(void)
 {
@@ -258,6 +310,10 @@ main(void)
                                   tell_seed),
         cmocka_unit_test_teardown(test_wrong_credentials_block_before_there_is_anything_to_send,
                                   tell_seed),
+        cmocka_unit_test_teardown(test_few_throttled_calls_do_not_lessen_how_many_there_may_be,
+                                  tell_seed),
+        cmocka_unit_test_teardown(
+            test_who_throttles_everything_gets_one_call_at_a_time_and_soon_all_again, tell_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

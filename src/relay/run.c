@@ -9,6 +9,7 @@
 #include "relay/relay_private.h"
 
 static const size_t LABEL_CACHE_BYTES = 2 * 1024 * 1024;
+static const uint64_t QUEUED_BYTES = 1024 * 1024;
 static const size_t FILL_KEPT_BYTES = 4 * 1024 * 1024;
 static const int64_t FILL_WINDOW_MS = 6 * 3600 * 1000;
 /* Of most series no more than one sample: a call that may hold one of each takes many of them. */
@@ -191,7 +192,11 @@ open_writer(struct relay *r, struct why *why)
         e = lane_init(r, &r->lanes[r->lane_count++]);
         if (e) return e;
     }
-    r->lanes_wanted = r->lane_count;
+    throttle_init(&r->throttle, r->concurrency, relay_now_ns(r));
+    r->queued_bytes_max = QUEUED_BYTES;
+    if (memory_limit(r) > 0 && memory_limit(r) / 16 < QUEUED_BYTES) {
+        r->queued_bytes_max = memory_limit(r) / 16;
+    }
     return lane_init(r, &r->replay);
 }
 

@@ -19,6 +19,9 @@ With --tls-cert and --tls-key it speaks HTTPS, and answers CONNECT to any host b
 destination's `proxy_url` it stands for the real address of the service, discovery and all. (DescribeEndpoints names
 --address, or the Host that was asked.) The proxy itself is then spoken to in plain HTTP, on --proxy-port.
 
+With --latency every WriteRecords is answered after so many seconds at least, and with --throttle so many percent of them, as
+a fixed sequence of random numbers has it, are answered with 429 and store nothing.
+
 With --journal it writes what it stores into that file before it answers, and begins with what is there: killed and
 started again, it has what it had.
 
@@ -48,6 +51,7 @@ import hashlib
 import hmac
 import json
 import math
+import random
 import re
 import ssl
 import sys
@@ -126,6 +130,7 @@ class Store:
         self.lock = threading.Lock()
         self.databases = {}
         self.faults = []
+        self.random = random.Random(1)
         self.journal = None
         self.clear()
         for name in args.table:
@@ -164,6 +169,8 @@ class Store:
 
     def take_fault(self, operation):
         with self.lock:
+            if operation == "WriteRecords" and self.random.uniform(0, 100) < self.args.throttle:
+                return {"kind": "throttle"}
             for fault in self.faults:
                 if fault.get("operation", "WriteRecords") != operation:
                     continue
@@ -530,6 +537,8 @@ class Handler(BaseHTTPRequestHandler):
         with self.store.lock:
             self.store.calls[operation] = self.store.calls.get(operation, 0) + 1
         check_signature(self.store.args, self.headers, self.path, body)
+        if operation == "WriteRecords":
+            time.sleep(self.store.args.latency)
         fault = self.store.take_fault(operation)
         kind = fault["kind"] if fault else None
         if kind in ERRORS:
@@ -569,6 +578,8 @@ def arguments():
     parser.add_argument("--magnetic-writes", action="store_true", help="these tables take old records")
     parser.add_argument("--journal", metavar="FILE", help="what is stored outlives this program")
     parser.add_argument("--first-type-wins", action="store_true", help="a measure has one type of values")
+    parser.add_argument("--latency", type=float, default=0, metavar="SECONDS", help="of each WriteRecords")
+    parser.add_argument("--throttle", type=float, default=0, metavar="PERCENT", help="of all WriteRecords")
     parser.add_argument("--access-key", help="with the next one: signatures are verified")
     parser.add_argument("--secret-key")
     parser.add_argument("--session-token")

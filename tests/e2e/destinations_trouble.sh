@@ -2,7 +2,7 @@
 # destinations_trouble.sh - destinations that refuse some samples, all that comes with wrong keys, or some calls:
 # what is refused becomes dead letters and nothing else does, in few calls; and what there is to be said is said at once.
 #
-# InfluxDB is a real one, S3 is s3rver, which checks signatures.
+# InfluxDB is a real one, S3 is s3rver, which checks signatures, Timestream is doubles/timestream.py.
 
 set -u
 work=${SCRATCH:?}
@@ -13,7 +13,7 @@ work=${SCRATCH:?}
 # shellcheck source=tests/counterparts_lib.sh
 . tests/counterparts_lib.sh
 region=eu-west-1
-name_ports firekeep control influxd influxd_meta s3 twin twin_service prometheus
+name_ports firekeep control influxd influxd_meta s3 timestream_service twin twin_service prometheus
 now=$(now_ms)
 
 relay_to() { # NAME
@@ -257,5 +257,36 @@ END
     claim "keys: SIGTERM ends it with status 0" stop keys
     stop s3
 fi
+
+# --- throttled now and then -----------------------------------------------------------------------------
+
+few_at_a_time() { # LEAST
+    local lanes
+    lanes=$(metric firekeep_destination_lanes throttled)
+    echo "$lanes at a time"
+    ((lanes >= $1))
+}
+write_config <<END
+destinations:
+  - name: throttled
+    type: timestream
+    region: $region
+    database: metrics
+    table: bits
+    write_endpoint: $(url_of timestream_service)
+    access_key: KEY
+    secret_key: SECRET
+    batch: {max_age: 100ms, max_samples: 20}
+    retry: {min_backoff: 20ms, max_backoff: 300ms}
+END
+awk -v now="$now" 'BEGIN { for (i = 0; i < 8000; i++) printf "throttled{i=\"%d\"} %d.25 %.0f\n", i, i, now }' | "$TOOLS/rwmake" >"$work/throttled.rw"
+claim "throttled: the double is there" start_timestream --throttle 5 --latency 0.01
+claim "throttled: starts" relay_to throttled
+claim "throttled: samples are acknowledged" is_acknowledged "$work/throttled.rw"
+claim "throttled: all of them arrive" within 60 settled_as throttled 8000 0
+claim "throttled: as many calls at a time as before" few_at_a_time 14
+claim "throttled: the account is right" balances throttled
+claim "throttled: SIGTERM ends it with status 0" stop throttled
+stop timestream
 
 ((failures == 0))

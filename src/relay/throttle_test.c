@@ -1,0 +1,131 @@
+/* throttle_test.c - how many calls are allowed follows the share of them that is throttled. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "relay/throttle.h"
+#include "sys/env.h"
+
+static int64_t now_ns;
+
+/* So many calls each second, evenly, of which each `nth` is throttled (0: none). */
+static void
+answer(struct throttle *t, unsigned seconds, unsigned calls, unsigned nth)
+{
+    static unsigned count;
+    for (unsigned i = 0; i < seconds * calls; i++) {
+        now_ns += NS_PER_S / calls;
+        throttle_answered(t, now_ns, nth > 0 && ++count % nth == 0);
+    }
+}
+
+static void
+test_everything_is_allowed_as_long_as_nothing_is_throttled(void **state)
+{
+    (void)state;
+    struct throttle t;
+    throttle_init(&t, 16, now_ns);
+    assert_int_equal(throttle_allows(&t), 16);
+    answer(&t, 60, 300, 0);
+    assert_int_equal(throttle_allows(&t), 16);
+}
+
+static void
+test_some_throttled_calls_now_and_then_cost_nothing(void **state)
+{
+    (void)state;
+    static const unsigned nths[] = {200, 50, 20}; /* 0.5, 2, 5 percent */
+    for (unsigned i = 0; i < 3; i++) {
+        struct throttle t;
+        throttle_init(&t, 16, now_ns);
+        for (unsigned second = 0; second < 60; second++) {
+            answer(&t, 1, 300, nths[i]);
+            assert_in_range(throttle_allows(&t), 15, 16);
+        }
+    }
+}
+
+static void
+test_fewer_are_allowed_as_more_are_throttled(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned nth, least, most;
+    } cases[] = {{10, 9, 11}, {5, 4, 6}, {2, 1, 3}, {1, 1, 1}};
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct throttle t;
+        throttle_init(&t, 64, now_ns);
+        answer(&t, 120, 100, cases[i].nth);
+        assert_in_range(throttle_allows(&t), cases[i].least, cases[i].most);
+    }
+}
+
+static void
+test_one_more_is_allowed_each_second_once_it_is_over(void **state)
+{
+    (void)state;
+    struct throttle t;
+    throttle_init(&t, 16, now_ns);
+    answer(&t, 10, 100, 1);
+    assert_int_equal(throttle_allows(&t), 1);
+    answer(&t, 5, 100, 0);
+    assert_in_range(throttle_allows(&t), 5, 6);
+    answer(&t, 12, 100, 0);
+    assert_int_equal(throttle_allows(&t), 16);
+}
+
+static void
+test_one_throttled_call_of_a_few_is_no_trouble(void **state)
+{
+    (void)state;
+    struct throttle t;
+    throttle_init(&t, 16, now_ns);
+    throttle_answered(&t, now_ns += NS_PER_S, 1);
+    for (unsigned i = 0; i < 30; i++) {
+        throttle_answered(&t, now_ns += 5 * NS_PER_S, 0);
+        assert_in_range(throttle_allows(&t), 15, 16);
+    }
+}
+
+static void
+test_parts_of_calls_count_as_parts(void **state)
+{
+    (void)state;
+    struct throttle t;
+    throttle_init(&t, 16, now_ns);
+    for (unsigned i = 0; i < 6000; i++) {
+        throttle_answered(&t, now_ns += NS_PER_S / 100, 0.2);
+    }
+    assert_in_range(throttle_allows(&t), 4, 6);
+}
+
+static void
+test_nothing_is_learnt_while_nobody_answers(void **state)
+{
+    (void)state;
+    struct throttle t;
+    throttle_init(&t, 16, now_ns);
+    answer(&t, 10, 100, 1);
+    now_ns += 3600 * NS_PER_S;
+    assert_int_equal(throttle_allows(&t), 1);
+    throttle_answered(&t, now_ns, 0);
+    assert_int_equal(throttle_allows(&t), 1);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_everything_is_allowed_as_long_as_nothing_is_throttled),
+        cmocka_unit_test(test_some_throttled_calls_now_and_then_cost_nothing),
+        cmocka_unit_test(test_fewer_are_allowed_as_more_are_throttled),
+        cmocka_unit_test(test_one_more_is_allowed_each_second_once_it_is_over),
+        cmocka_unit_test(test_one_throttled_call_of_a_few_is_no_trouble),
+        cmocka_unit_test(test_parts_of_calls_count_as_parts),
+        cmocka_unit_test(test_nothing_is_learnt_while_nobody_answers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
