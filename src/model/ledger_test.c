@@ -1,0 +1,119 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "model/ledger.h"
+
+/* Each number once, so that none can stand for another. */
+static struct ledger
+all_different(void)
+{
+    struct ledger l = {{{0}}};
+    uint64_t next = 1;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        for (unsigned f = 0; f < LEDGER_FIELD_COUNT; f++) {
+            l.count[k][f] = next++;
+        }
+        l.stored[k] = next++;
+        l.pending[k] = next++;
+    }
+    return l;
+}
+
+/* Of one kind: all terms but pending are their number, and received is the sum. */
+static struct ledger
+balanced(enum ledger_kind kind)
+{
+    struct ledger l = {{{0}}};
+    uint64_t *c = l.count[kind];
+    static const enum ledger_field stored_once[] = {
+        LEDGER_SUPERSEDED, LEDGER_EXPIRED, LEDGER_DELETED, LEDGER_DAMAGED, LEDGER_PASSED_ON};
+    l.stored[kind] = 1000;
+    l.pending[kind] = 2000;
+    c[LEDGER_ACCEPTED] = 3000;
+    for (unsigned i = 0; i < sizeof stored_once / sizeof *stored_once; i++) {
+        c[stored_once[i]] = 10 + i;
+        c[LEDGER_ACCEPTED] += 10 + i;
+    }
+    c[LEDGER_DUPLICATE] = 5;
+    c[LEDGER_RECEIVED] = c[LEDGER_ACCEPTED] + 5;
+    for (unsigned r = 0; r < REJECT_COUNT; r++) {
+        c[LEDGER_REJECTED + r] = 100 + r;
+        c[LEDGER_RECEIVED] += 100 + r;
+    }
+    return l;
+}
+
+static void
+test_ledger_adds_and_subtracts_every_count(void **state)
+{
+    (void)state;
+    const struct ledger l = all_different();
+    struct ledger sum = {{{0}}};
+    ledger_add(&sum, &l);
+    assert_memory_equal(&sum, &l, sizeof l);
+    ledger_add(&sum, &l);
+    ledger_subtract(&sum, &l);
+    assert_memory_equal(&sum, &l, sizeof l);
+    ledger_subtract(&sum, &l);
+    assert_true(ledger_is_zero(&sum));
+}
+
+static void
+test_ledger_reads_what_it_wrote(void **state)
+{
+    (void)state;
+    struct ledger l = all_different(), got = {{{0}}};
+    struct buf to;
+    buf_init(&to, NULL, 1 << 16);
+    ledger_put(&to, &l);
+    struct cursor from = cursor_of(buf_bytes(&to));
+    assert_int_equal(ledger_get(&from, &got), OK);
+    assert_int_equal(cursor_left(&from), 0);
+    memset(l.pending, 0, sizeof l.pending); /* never written */
+    assert_memory_equal(&got, &l, sizeof l);
+    from = cursor_of(buf_bytes(&to));
+    assert_int_equal(ledger_get(&from, &got), OK); /* it adds */
+    ledger_subtract(&got, &l);
+    assert_memory_equal(&got, &l, sizeof l);
+    buf_fini(&to);
+}
+
+static void
+test_ledger_difference_is_what_no_term_counts(void **state)
+{
+    (void)state;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        enum ledger_kind kind = (enum ledger_kind)k;
+        struct ledger l = balanced(kind);
+        assert_int_equal(ledger_difference(&l, kind), 0);
+        assert_int_equal(ledger_should_pend(&l, kind), l.pending[kind]);
+        assert_true(ledger_balances(&l));
+        for (unsigned f = 0; f < LEDGER_FIELD_COUNT; f++) {
+            if (f == LEDGER_ACCEPTED || (f > LEDGER_PASSED_ON && f < LEDGER_REJECTED)) continue;
+            l.count[kind][f]++;
+            assert_int_equal(ledger_difference(&l, kind), f == LEDGER_RECEIVED ? 1 : -1);
+            l.count[kind][f]--;
+        }
+        l.pending[kind]--;
+        assert_int_equal(ledger_difference(&l, kind), 1);
+        l.pending[kind]++;
+        l.stored[kind]--;
+        assert_int_equal(ledger_difference(&l, kind), 1);
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ledger_adds_and_subtracts_every_count),
+        cmocka_unit_test(test_ledger_reads_what_it_wrote),
+        cmocka_unit_test(test_ledger_difference_is_what_no_term_counts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
