@@ -43,7 +43,8 @@ struct world {
     struct destination_settings settings;
     struct relay_options options;
     struct budget memory;
-    struct relay *relay; /* NULL: not open */
+    const struct writer_class *writer; /* NULL: fake_writer */
+    struct relay *relay;               /* NULL: not open */
     struct moods moods;
     struct shown shown; /* the last */
     bool forgets_shown; /* what remembered it was lost */
@@ -419,7 +420,7 @@ world_options(struct world *w)
         .dir = "relay",
         .memory = &w->memory,
         .settings = &w->settings,
-        .writer = &fake_writer,
+        .writer = w->writer == NULL ? &fake_writer : w->writer,
         .instance = "00112233",
         .user_agent = "test",
         .guard = w->guard,
@@ -527,8 +528,10 @@ turn(struct world *w, uint32_t steps)
 {
     for (uint32_t i = 0; i < steps; i++) {
         int wait_ms = relay_step(w->relay);
-        if (status_of(w).difference[ITEM_FLOAT] != 0) {
-            fail_msg("a difference of %lld", (long long)status_of(w).difference[ITEM_FLOAT]);
+        struct relay_status s = status_of(w);
+        for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+            if (s.difference[kind] == 0) continue;
+            fail_msg("a difference of %lld of kind %u", (long long)s.difference[kind], kind);
         }
         check_shown(w);
         sim_env_advance_ns(w->m.sim, (int64_t)(wait_ms > 0 ? wait_ms : 1) * NS_PER_MS);

@@ -269,12 +269,16 @@ add_blocks(struct query *q, const struct source *s)
 {
     const struct time_range *hidden;
     uint32_t hidden_count;
+    struct samples_left_out *left_out = q->control == NULL ? NULL : q->control->left_out;
     enum err e = hidden_ranges(q, s, &hidden, &hidden_count);
     if (e) return e;
     for (uint32_t i = 0; i < s->block_count; i++) {
         const struct block_ref *b = &s->blocks[i];
         if (b->max_ms < q->min_ms || b->min_ms > q->max_ms) continue;
-        if (is_all_hidden(b, hidden, hidden_count)) continue;
+        if (is_all_hidden(b, hidden, hidden_count)) {
+            if (left_out != NULL) left_out->deleted += b->count;
+            continue;
+        }
         struct merge_item *item = merge_add(&q->merge);
         if (item == NULL) return ERR_NOMEM;
         item->type = ITEM_BLOCK;

@@ -1,0 +1,285 @@
+/*
+ * account_test.c - what a destination has taken, of each kind: what waits in the log while it
+ * stands still comes from the store later, and what the store has lost until then is counted as
+ * what it was lost for.
+ */
+#include "relay/relay_testing.h"
+
+#include "relay/state.h"
+
+enum { BUDGET_BYTES = 16 * 1024 };
+
+/* --- a destination that takes whatever there is ------------------------------------------------
+ */
+
+static uint64_t arrived[ITEM_KIND_COUNT];
+
+static struct writer_limits
+any_limits(const struct writer *w)
+{
+    struct writer_limits limits = fake_limits(w);
+    limits.takes_metadata = true;
+    return limits;
+}
+
+static enum writer_add
+any_add(struct writer *w, struct writer_call *c, const struct item *item, uint32_t *ret_entry,
+        struct why *why)
+{
+    (void)w;
+    (void)why;
+    if (c->count == CALL_MAX) return WRITER_FULL;
+    *ret_entry = c->count;
+    c->numbers[c->count++] = item->kind;
+    return WRITER_ADDED;
+}
+
+static void
+any_step(struct writer *writer, struct writer_call *c, const struct http_call_answer *answer,
+         struct writer_step *step)
+{
+    struct world *w = writer->w;
+    assert_null(answer);
+    w->calls++;
+    if (happens(w, w->moods.retry)) {
+        say(step, VERDICT_RETRY, "timeout");
+        return;
+    }
+    for (uint32_t i = 0; i < c->count; i++) {
+        arrived[c->numbers[i]]++;
+    }
+    say(step, VERDICT_DELIVERED, "");
+}
+
+static struct writer_class any_writer;
+
+static void
+begin(struct world *w, uint64_t seed)
+{
+    any_writer = fake_writer;
+    any_writer.limits = any_limits;
+    any_writer.add = any_add;
+    any_writer.step = any_step;
+    memset(arrived, 0, sizeof arrived);
+    world_init(w, seed);
+    w->writer = &any_writer;
+}
+
+/* --- what is sent ------------------------------------------------------------------------------
+ */
+
+/* So many of each kind for a series of this name, a second after the other. */
+struct some {
+    const char *name;
+    uint32_t of[ITEM_KIND_COUNT];
+    int64_t from_ms;
+    uint32_t variant; /* of what has the same time */
+};
+
+static uint64_t sent[ITEM_KIND_COUNT];
+
+static void
+put_some(const struct some *x, struct rq *rq)
+{
+    char labels[64];
+    struct rng rng = {17};
+    snprintf(labels, sizeof labels, "__name__=f,name=%s", x->name);
+    rq_series(rq, labels);
+    for (uint32_t i = 0; i < x->of[ITEM_FLOAT]; i++) {
+        rq_float(rq, x->from_ms + i * 1000, double_bits(i * 1.7 + x->variant), 0);
+    }
+    for (uint32_t i = 0; i < x->of[ITEM_EXEMPLAR]; i++) {
+        rq_exemplar(rq, x->from_ms + i * 1000, double_bits(i * 3.1), "trace_id=abc");
+    }
+    snprintf(labels, sizeof labels, "__name__=h,name=%s", x->name);
+    rq_series(rq, labels);
+    for (uint32_t i = 0; i < x->of[ITEM_HISTOGRAM]; i++) {
+        struct histogram h = {.kind = SAMPLE_HISTOGRAM_INT, .count = 1 + x->variant};
+        h.zero_count = h.count;
+        h.sum_bits = double_bits(rng_below(&rng, 100));
+        rq_histogram(rq, x->from_ms + i * 1000, &h, 0);
+    }
+    for (uint32_t i = 0; i < x->of[ITEM_METADATA]; i++) {
+        char family[32];
+        snprintf(family, sizeof family, "m%u", i);
+        rq_metadata(rq, METRIC_GAUGE, family, x->name, "");
+    }
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        sent[kind] += x->of[kind];
+    }
+}
+
+static void
+send_some(struct world *w, const struct some *x, unsigned count)
+{
+    struct rq rq;
+    rq_init(&rq, RW_V1);
+    for (unsigned i = 0; i < count; i++) {
+        put_some(&x[i], &rq);
+    }
+    must(machine_send(&w->m, "anonymous", &rq));
+    assert_int_equal(w->m.result.rejected_total, 0);
+    machine_commit(&w->m);
+    rq_fini(&rq);
+}
+
+/* --- losing ------------------------------------------------------------------------------------
+ */
+
+static void
+delete_series(struct world *w, const char *selector_text)
+{
+    struct selector selector;
+    struct tsdb_deletion deleted;
+    must(selector_parse(text(selector_text), &selector, &w->m.why));
+    must(tsdb_delete(w->m.db, text("anonymous"), &selector, INT64_MIN, INT64_MAX, &deleted,
+                     &w->m.why));
+}
+
+static void
+merge_all(struct world *w)
+{
+    struct tsdb_merge_options merge = {.mode = TSDB_MERGE_FULL};
+    struct tsdb_merge_result merged = {.input_count = 1};
+    while (merged.input_count > 0) {
+        must(tsdb_merge(w->m.db, &merge, &merged, &w->m.why));
+    }
+}
+
+/* Deletes `del`, makes what is older than two days expire, and has `dup` twice. */
+#define KEPT_MS (2 * DAY_MS)
+static const int64_t T_OLD = SIM_BEGIN - 5 * DAY_MS, T_NEW = SIM_BEGIN - 2 * 3600 * 1000;
+
+static void
+retain(struct world *w, int64_t ms)
+{
+    w->m.limits.retention_ms = ms;
+    tsdb_set_limits(w->m.db, &w->m.limits);
+}
+
+static void
+settle_all(struct world *w)
+{
+    for (unsigned i = 0; i < 20000; i++) {
+        turn(w, 1);
+        struct relay_status s = status_of(w);
+        uint64_t open = 0;
+        for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+            open += s.fates.count[kind][FATE_OPEN];
+        }
+        if (i > 30 && open == 0 && s.behind_bytes == 0) return;
+    }
+    fail_msg("never settled: %s", status_of(w).error);
+}
+
+/* Of floats and histograms the store says only together what became of them. */
+static void
+expect(const struct relay_status *s, unsigned reason, uint64_t samples, uint64_t exemplars)
+{
+    unsigned fate = FATE_DROPPED + reason;
+    uint64_t floats = s->fates.count[ITEM_FLOAT][fate];
+    assert_int_equal(floats + s->fates.count[ITEM_HISTOGRAM][fate], samples);
+    assert_int_equal(s->fates.count[ITEM_EXEMPLAR][fate], exemplars);
+}
+
+static void
+lose_while_it_stands_still(struct world *w, bool merged)
+{
+    begin(w, 1);
+    memset(sent, 0, sizeof sent);
+    w->settings.log_budget_bytes = BUDGET_BYTES;
+    relay_must_open(w);
+    /* All that is lost before is not what is lost later. */
+    const struct some before[] = {
+        {"keep", {50, 50, 50, 5}, T_NEW, 0},
+        {"gone", {40, 41, 42}, T_NEW, 0},
+        {"dup", {30, 31, 32}, T_NEW, 0},
+        {"old", {20, 21, 22}, T_OLD, 0},
+    };
+    send_some(w, before, 4);
+    machine_flush(&w->m);
+    send_some(w, &(struct some){"dup", {30, 31, 32}, T_NEW, 1}, 1);
+    machine_flush(&w->m);
+    settle_all(w);
+    delete_series(w, "{name=\"gone\"}");
+    retain(w, KEPT_MS);
+    merge_all(w);
+    retain(w, 365 * DAY_MS);
+    send_some(w, &(struct some){"keep", {1}, T_NEW - 1000, 0}, 1);
+    machine_flush(&w->m); /* else the store gives it once more */
+    settle_all(w);
+    turn(w, 30);
+    struct tsdb_gone samples, exemplars;
+    tsdb_gone(w->m.db, &samples, &exemplars);
+    assert_int_equal(samples.deleted, 81);
+    assert_int_equal(samples.superseded, 61);
+    assert_int_equal(samples.expired, 41);
+    assert_int_equal(exemplars.deleted, 42);
+    assert_int_equal(exemplars.superseded, 32);
+    assert_int_equal(exemplars.expired, 22);
+
+    relay_wish(w->relay, true);
+    turn(w, 2);
+    const struct some later[] = {
+        {"keep", {50, 50, 50, 5}, T_NEW + 100000, 0},
+        {"del", {15, 16, 17}, T_NEW, 0},
+        {"twice", {11, 12, 13}, T_NEW, 0},
+        {"late", {7, 8, 9}, T_OLD, 0},
+    };
+    send_some(w, later, 4);
+    machine_flush(&w->m);
+    send_some(w, &(struct some){"twice", {11, 12, 13}, T_NEW, 1}, 1);
+    for (unsigned i = 0; i < 200 && status_of(w).state == RELAY_PAUSED; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "more%u", i);
+        send_some(w, &(struct some){name, {100}, T_NEW, i}, 1);
+        machine_flush(&w->m);
+        turn(w, 50);
+        struct relay_status s = status_of(w);
+        if (s.fates.count[ITEM_FLOAT][FATE_OPEN] > 0 && w->fills > 0) break;
+    }
+    assert_int_equal(w->fills, 1);
+    delete_series(w, "{name=\"del\"}");
+    retain(w, KEPT_MS);
+    if (merged) merge_all(w);
+    relay_wish(w->relay, false);
+    settle_all(w);
+    struct relay_status s = status_of(w);
+    /* What is only expired is given as long as it is there. */
+    expect(&s, DROP_DELETED, 15 + 16, 17);
+    expect(&s, DROP_SUPERSEDED, 11 + 12, 13);
+    expect(&s, DROP_EXPIRED, merged ? 7 + 8 : 0, merged ? 9 : 0);
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        uint64_t lost = 15 + 11 + 2 * kind + (merged ? 7 + kind : 0);
+        assert_int_equal(s.taken[kind], sent[kind]);
+        assert_int_equal(arrived[kind], sent[kind] - lost);
+    }
+    assert_int_equal(s.taken[ITEM_METADATA], sent[ITEM_METADATA]);
+    world_fini(w);
+}
+
+static void
+test_what_the_store_lost_meanwhile_is_dropped_for_its_reason(void **state)
+{
+    (void)state;
+    lose_while_it_stands_still(&the_world, true);
+}
+
+static void
+test_what_the_store_leaves_out_while_it_is_read_is_dropped_for_its_reason(void **state)
+{
+    (void)state;
+    lose_while_it_stands_still(&the_world, false);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_what_the_store_lost_meanwhile_is_dropped_for_its_reason,
+                                  tell_seed),
+        cmocka_unit_test_teardown(
+            test_what_the_store_leaves_out_while_it_is_read_is_dropped_for_its_reason, tell_seed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
