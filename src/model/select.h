@@ -25,7 +25,6 @@
 struct samples_left_out {
     uint64_t beaten; /* by one of the same time */
     uint64_t deleted;
-    uint64_t expired;
     uint64_t exemplars_beaten;
     uint64_t exemplars_deleted;
 };

@@ -333,7 +333,7 @@ lost_since(struct relay *r, struct tsdb_gone *ret_samples, struct tsdb_gone *ret
     const struct tsdb_gone *s = &r->state.gone, *x = &r->state.gone_exemplars;
     tsdb_gone(r->options.tsdb, ret_samples, ret_exemplars);
     ret_samples->deleted += met->deleted - s->deleted;
-    ret_samples->expired += met->expired - s->expired;
+    ret_samples->expired -= s->expired;
     ret_samples->superseded += met->beaten - s->superseded;
     ret_exemplars->deleted += met->exemplars_deleted - x->deleted;
     ret_exemplars->expired -= x->expired;

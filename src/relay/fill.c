@@ -853,7 +853,6 @@ fill_left_out(struct fill *f, struct samples_left_out *add_to)
     walk_rest(&f->walk); /* it counts when it lets go */
     add_to->beaten += f->left_out.beaten;
     add_to->deleted += f->left_out.deleted;
-    add_to->expired += f->left_out.expired;
     add_to->exemplars_beaten += f->left_out.exemplars_beaten;
     add_to->exemplars_deleted += f->left_out.exemplars_deleted;
 }

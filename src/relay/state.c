@@ -52,7 +52,7 @@ put_rest(struct buf *to, const struct relay_state *s)
     buf_put_varint(to, s->gone_exemplars.superseded);
     buf_put_varint(to, s->left_out.beaten);
     buf_put_varint(to, s->left_out.deleted);
-    buf_put_varint(to, s->left_out.expired);
+    buf_put_varint(to, 0); /* expired ones, which are given as long as they are there */
     buf_put_varint(to, s->left_out.exemplars_beaten);
     buf_put_varint(to, s->left_out.exemplars_deleted);
     fates_put(to, &s->beside);
@@ -89,7 +89,7 @@ get_added(struct cursor *c, struct relay_state *s)
     s->gone_exemplars.superseded = cursor_varint(c);
     s->left_out.beaten = cursor_varint(c);
     s->left_out.deleted = cursor_varint(c);
-    s->left_out.expired = cursor_varint(c);
+    cursor_varint(c);
     s->left_out.exemplars_beaten = cursor_varint(c);
     s->left_out.exemplars_deleted = cursor_varint(c);
     memcpy(s->counted, s->taken, sizeof s->counted);

@@ -429,7 +429,6 @@ count_left_out(const struct merge *m, struct samples_left_out *to)
     for (unsigned kind = LEDGER_FLOAT; kind <= LEDGER_HISTOGRAM; kind++) {
         to->beaten += m->duplicate_count[kind] + m->superseded_count[kind];
         to->deleted += m->deleted_count[kind];
-        to->expired += m->expired_count[kind];
     }
 }
 

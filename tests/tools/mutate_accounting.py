@@ -1,0 +1,344 @@
+#!/usr/bin/python3
+"""mutate_accounting.py - whether the accounting can fail: each statement that counts is taken away in turn, and some
+unit test has to notice.
+
+    mutate_accounting.py [--only FILE[:LINE]]... [--list] [--again] [--timeout SECONDS] [--jobs N]
+
+What is changed is a copy of the sources below build/mutation, so the tree is never touched, and the run may be ended
+at any time. The next one goes on behind it: what was killed stays so while its file is the same; survivors are tried
+again once any source has changed, or with --again. A test that hangs has noticed, too. --list only prints what would
+be taken away. The status is 1 if a statement survived, 2 if the tests fail without any change.
+
+COUNTING says which files are looked at and whose tests are run for them. A statement counts if it increments or
+decrements something (also if it calls one of CALLS); what is no term of an account is in NOT_TERMS, with the reason.
+So whoever writes a new counter in these files writes its test, or says why none is needed.
+"""
+
+import argparse
+import fnmatch
+import functools
+import glob
+import hashlib
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+WORK = os.path.join(ROOT, "build", "mutation")
+TREE = os.path.join(WORK, "tree")  # a copy of what is compiled
+IDLE_FACTOR = 20  # a test that waits, or gets little of the machine, has so many times its time
+COPIED = ("Makefile", "src", "docs", "tests/proto", "tests/corpus", "tests/golden")
+MAKE = ["make", "-s", "VARIANT=mutation", "OPTIMIZE=-O1 -ffp-contract=off", "WARNINGS=-w", "CXXWARNINGS=-w"]
+
+# Files, and the folders whose tests are run until one fails.
+COUNTING = (
+    ("src/model/ledger.c", "model tsdb relay"),
+    ("src/wal/wal.c src/wal/reader.c src/wal/recover.c", "wal tsdb relay"),
+    (
+        "src/tsdb/tenant.c src/tsdb/ingest*.c src/tsdb/edit.c src/tsdb/flush.c src/tsdb/merge.c src/tsdb/merging.c"
+        " src/tsdb/part_merge*.c src/tsdb/replay.c src/tsdb/stretch.c src/tsdb/tsdb.c src/tsdb/verify.c",
+        "tsdb relay",
+    ),
+    (
+        "src/relay/account.c src/relay/fate.c src/relay/window.c src/relay/run.c src/relay/replay.c src/relay/relay.c"
+        " src/relay/letters_account.c src/relay/letters_found.c src/relay/letters_mark.c src/relay/letter_index.c"
+        " src/relay/catch_up.c src/relay/begin.c src/relay/examine.c src/relay/examine_log.c src/relay/shown.c"
+        " src/relay/source.c src/relay/feed.c src/relay/dead_letters.c",
+        "relay",
+    ),
+)
+
+# Functions that count, called as statements.
+CALLS = r"move|add_stored|tenants_undo|take_part|ledger_add|ledger_subtract|fates_add|wal_count|tenant_count|merge_count_fate|move_counts|window_note_taken|add_margin|shown_keep\w*|(?:count|note|uncount|account|letters)_\w+"
+
+# File, statement (both as regular expressions), and why no test has to notice that it is gone.
+NOT_TERMS = (
+    (".*", r"bytes (\+|-)=|->size \+=|->text_used|^size|\bneed\b|^tenants \+=|bytes_|tokens|^gain", "bytes, work or time, not items"),
+    (".*", r"^m->work|^m->sources|^used|^number|pair_count|page_count", "of series and pages, not of items"),
+    (".*", r"^(i|end|first|child|from|at)(\+\+|--|\W.=)|->(at|row|pair|next_\w+|at_float)(\+\+| \+=)", "a place"),
+    (".*", r"stats\.|now\.", "a statistic that is no term"),
+    (".*", r"^note_(error|unread|range)|^letters_found_damage", "a text for people"),
+    ("src/tsdb/merging.c", r"^count_kinds|^\*samples|^\*exemplars|^last->|^count\+\+|output_count", "tells of parts and merges"),
+    ("src/tsdb/tsdb.c", r"^s(->|\.)", "a statistic that is no term: of parts and of the head, as they are"),
+    ("src/relay/relay.c", r"judged|refus|lanes_busy", "the share that is refused, not an account"),
+    ("src/relay/letter_index.c|src/relay/source.c|src/tsdb/(tenant|edit).c", r"^n->count|^index->count|^p->count|_life|family_count|db->edit", "numbers of something else"),
+)
+
+# Arrays whose elements are counts: what is assigned to them counts, too.
+COUNTS = r"counts?|taken|base_taken|taken_before|counted|fed|margin|totals|stored|pending|in_parts|replaying|lost|of|again"
+
+LVALUE = r"\*?[A-Za-z_]\w*(?:(?:->|\.)\w+|\[(?:[^\[\]]|\[(?:[^\[\]]|\[[^\[\]]*\])*\])*\]|\([^()]*\))*"
+BEGIN = r"(?:(?<=[;{})])|(?<=else))\s+"
+STATEMENT = re.compile(
+    BEGIN
+    + r"(?P<what>(?:(?:\+\+|--)"
+    + LVALUE
+    + r"|"
+    + LVALUE
+    + r"\s*(?:\+\+|--|[+-]=[^;]*)|"
+    + r"[\w.>-]*\b(?:"
+    + COUNTS
+    + r")(?:\[[^\]]*\])+\s*=[^=;][^;]*|(?:"
+    + CALLS
+    + r")\((?:[^();]|\((?:[^();]|\([^();]*\))*\))*\));)"
+)
+
+
+class Mutant:
+    def __init__(self, path, text, begin, end):
+        self.path = path
+        self.begin, self.end = begin, end
+        self.line = text.count("\n", 0, begin) + 1
+        self.what = " ".join(text[begin:end].split())
+        self.key = hashlib.sha256(f"{path} {begin} {text}".encode()).hexdigest()[:24]
+
+    def reason(self):
+        for path, what, reason in NOT_TERMS:
+            if re.fullmatch(path, self.path) and re.search(what, self.what):
+                return reason
+        return None
+
+
+def read(path):
+    with open(os.path.join(ROOT, path), encoding="utf-8") as file:
+        return file.read()
+
+
+def without_comments(text):
+    """The same length, so that offsets stay."""
+    return re.sub(
+        r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\])*\"",
+        lambda m: re.sub(r"[^\n]", "}" if m[0][0] == "/" else "_", m[0]),
+        text,
+        flags=re.S,
+    )
+
+
+def is_source(path):
+    return not re.search(r"_(test|fuzz)\.c$|_testing", path)
+
+
+def find_mutants():
+    for patterns, folders in COUNTING:
+        for pattern in patterns.split():
+            paths = sorted(filter(is_source, glob.glob(pattern, root_dir=ROOT)))
+            if not paths:
+                sys.exit(f"{pattern}: no such file, mend COUNTING")
+            for path in paths:
+                text = read(path)
+                for m in STATEMENT.finditer(without_comments(text)):
+                    if m["what"].count("(") != m["what"].count(")"):
+                        continue  # the head of a loop
+                    yield Mutant(path, text, *m.span("what")), folders.split()
+
+
+def sync():
+    """Makes the copy like the tree; files that are the same keep their times, so make builds what changed."""
+    kept = set()
+    everything = hashlib.sha256()
+    for top in COPIED:
+        full = os.path.join(ROOT, top)
+        walked = os.walk(full) if os.path.isdir(full) else [(os.path.dirname(full), [], [os.path.basename(full)])]
+        for folder, dirs, names in walked:
+            dirs.sort()
+            for name in sorted(names):
+                path = os.path.relpath(os.path.join(folder, name), ROOT)
+                with open(os.path.join(ROOT, path), "rb") as file:
+                    content = file.read()
+                everything.update(path.encode() + b"\0" + content)
+                kept.add(path)
+                write(path, content)
+    for folder, dirs, names in os.walk(TREE):
+        if folder == TREE and "build" in dirs:
+            dirs.remove("build")
+        for name in names:
+            path = os.path.relpath(os.path.join(folder, name), TREE)
+            if path not in kept:
+                os.unlink(os.path.join(TREE, path))
+    return everything.hexdigest()
+
+
+def write(path, content):
+    to = os.path.join(TREE, path)
+    if os.path.exists(to):
+        with open(to, "rb") as file:
+            if file.read() == content:
+                return
+    os.makedirs(os.path.dirname(to), exist_ok=True)
+    with open(to, "wb") as file:
+        file.write(content)
+
+
+def run(command, cpu_seconds=resource.RLIM_INFINITY):
+    """Status (None: it took too long) and output; nothing that it started stays."""
+    limit = functools.partial(resource.setrlimit, resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds))
+    child = subprocess.Popen(
+        command,
+        cwd=TREE,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        preexec_fn=limit,
+    )
+    try:
+        output = child.communicate(timeout=None if cpu_seconds < 0 else IDLE_FACTOR * cpu_seconds)[0]
+        status = None if child.returncode == -signal.SIGKILL else child.returncode
+    except subprocess.TimeoutExpired:
+        status, output = None, b""
+    finally:
+        try:
+            os.killpg(child.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        child.wait()
+    return status, output.decode(errors="replace")
+
+
+def program(test):
+    return "build/mutation/test/" + test
+
+
+def build(options, targets):
+    return run(MAKE + [f"-j{options.jobs}"] + targets)
+
+
+def failed_name(output):
+    """Which of a program's tests failed: cmocka names it, or, if the program died, the one that ran."""
+    failed = re.search(r"\[  FAILED  \] (test_\w+)", output)
+    ran = re.findall(r"\[ RUN      \] (\w+)", output)
+    return failed[1] if failed else ran[-1] if ran else "?"
+
+
+def tests_of(folder):
+    names = sorted(glob.glob(f"src/{folder}/*_test.c", root_dir=ROOT))
+    return [name[len("src/") : -len(".c")] for name in names]
+
+
+class Results:
+    """What is known, and how long each test takes without any change."""
+
+    def __init__(self, everything):
+        self.path = os.path.join(WORK, "results.json")
+        self.everything = everything
+        self.known, self.seconds, self.passed = {}, {}, {}
+        try:
+            with open(self.path, encoding="utf-8") as file:
+                self.known, self.seconds, self.passed = json.load(file)
+        except (OSError, ValueError):
+            pass
+
+    def save(self):
+        with open(self.path + ".tmp", "w", encoding="utf-8") as file:
+            json.dump([self.known, self.seconds, self.passed], file, indent=0)
+        os.replace(self.path + ".tmp", self.path)
+
+    def of(self, mutant, again):
+        killer, everything = self.known.get(mutant.key, (None, None))
+        if killer is None and (again or everything != self.everything):
+            return False, None
+        return True, killer
+
+
+def run_test(options, results, test):
+    """Status (None: it hangs) and output of a test, which is built before."""
+    status, output = build(options, [program(test)])
+    if status != 0:
+        raise RuntimeError(output)
+    begun = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    status, output = run([program(test)], options.timeout)
+    if status == 0:
+        results.seconds[test] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - begun
+    return status, output
+
+
+def check_passes(options, results, test):
+    """Without any change it passes, so the change was noticed."""
+    if results.passed.get(test) == results.everything:
+        return
+    status, output = run_test(options, results, test)
+    if status != 0:
+        print(output)
+        print(f"{test}: fails without any change: {failed_name(output)}")
+        sys.exit(2)
+    results.passed[test] = results.everything
+
+
+def in_order(tests, mutant, results, killers):
+    """Its own test, those that noticed others of its file, then quick ones first."""
+    own = mutant.path[len("src/") : -len(".c")] + "_test"
+    before = killers.get(mutant.path, [])
+    return sorted(tests, key=lambda t: (t != own, -before.count(t), results.seconds.get(t, 0), t))
+
+
+def try_mutant(options, mutant, folders, results, killers):
+    text = read(mutant.path)
+    changed = (text[: mutant.begin] + ";" + text[mutant.end :]).encode()
+    try:
+        for folder in folders:
+            for test in in_order(tests_of(folder), mutant, results, killers):
+                write(mutant.path, changed)
+                status, output = run_test(options, results, test)
+                if status == 0:
+                    continue
+                write(mutant.path, text.encode())
+                check_passes(options, results, test)
+                killers.setdefault(mutant.path, []).append(test)
+                return f"{test}: {'hangs' if status is None else failed_name(output)}"
+    finally:
+        write(mutant.path, text.encode())
+    return None
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Takes away each statement that counts, and runs the unit tests.")
+    parser.add_argument("--only", action="append", metavar="FILE[:LINE]", help="only these, as a pattern of the shell (repeatable)")
+    parser.add_argument("--list", action="store_true", help="print the statements, run nothing")
+    parser.add_argument("--again", action="store_true", help="try survivors again")
+    parser.add_argument("--timeout", type=int, default=100, metavar="SECONDS", help="of processor time for each test (default 100)")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="for make (default 1)")
+    options = parser.parse_args()
+
+    os.nice(5)
+    mutants, left_out = [], []
+    for mutant, folders in find_mutants():
+        names = mutant.path, f"{mutant.path}:{mutant.line}"
+        if options.only and not any(fnmatch.fnmatch(name, only) for name in names for only in options.only):
+            continue
+        (left_out if mutant.reason() else mutants).append((mutant, folders))
+    if options.list:
+        for mutant, _ in mutants + left_out:
+            print(f"{mutant.path}:{mutant.line}: {mutant.what}" + (f"  -- {mutant.reason()}" if mutant.reason() else ""))
+        print(f"{len(mutants)} statements, {len(left_out)} left out")
+        return 0
+
+    os.makedirs(WORK, exist_ok=True)
+    results = Results(sync())
+    killers, survivors = {}, 0
+    for mutant, folders in mutants:
+        known, killer = results.of(mutant, options.again)
+        if not known:
+            killer = try_mutant(options, mutant, folders, results, killers)
+            results.known[mutant.key] = (killer, results.everything)
+            results.save()
+        survivors += killer is None
+        print(f"{mutant.path}:{mutant.line}: {mutant.what}  -- {'killed by ' + killer if killer else 'SURVIVED'}", flush=True)
+    print(f"{len(mutants)} statements, {len(mutants) - survivors} killed, {survivors} survived, {len(left_out)} left out")
+    return 1 if survivors else 0
+
+
+def end(*_):
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, end)  # what it started ends with it
+    signal.signal(signal.SIGINT, end)
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
