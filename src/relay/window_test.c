@@ -174,6 +174,59 @@ test_what_is_reserved_for_is_settled_without_memory(void **state)
     window_free(w);
 }
 
+static uint64_t
+push_taken(struct window *w, uint32_t count, uint32_t repeats)
+{
+    static uint64_t pos = 1000;
+    struct chunk chunk = {.pos = pos, .end_pos = pos + 10, .kind = ITEM_HISTOGRAM, .count = count};
+    uint64_t record;
+    pos += 10;
+    must(window_push(w, &chunk, &record));
+    window_note_taken(w, count, repeats);
+    return record;
+}
+
+static void
+check_repeats(struct window *w, uint64_t repeated, uint64_t delivered, uint64_t open)
+{
+    const uint64_t *count = window_fates(w)->count[ITEM_HISTOGRAM];
+    assert_int_equal(count[FATE_REPEATED], repeated);
+    assert_int_equal(count[FATE_DELIVERED], delivered);
+    assert_int_equal(window_repeats_open(w, ITEM_HISTOGRAM), open);
+}
+
+/* A letter is no repeat: then an item of a later record is one. */
+static void
+test_so_many_are_repeats_as_were_said_to_be_whichever_records_they_are_of(void **state)
+{
+    (void)state;
+    struct window *w;
+    struct relay_cursor cursor;
+    struct fates before;
+    must(window_new(NULL, (struct relay_cursor){.pos = 0}, &w));
+    uint64_t first = push_taken(w, 4, 3), second = push_taken(w, 2, 0), third = push_taken(w, 3, 1);
+    check_repeats(w, 0, 0, 4);
+    must(window_settle(w, first, 0, 2, FATE_DEAD_LETTERED));
+    check_repeats(w, 0, 0, 4);
+    must(window_settle(w, first, 2, 2, FATE_DELIVERED));
+    check_repeats(w, 2, 0, 2);
+    must(window_settle(w, second, 0, 2, FATE_DELIVERED));
+    check_repeats(w, 3, 1, 1);
+    window_cursor(w, &cursor, &before);
+    assert_int_equal(window_taken_before(w, ITEM_HISTOGRAM), 4 + 2 - 3);
+    must(window_settle(w, third, 0, 1, FATE_DELIVERED));
+    check_repeats(w, 4, 1, 0);
+    assert_int_equal(window_taken_before(w, ITEM_HISTOGRAM), 3);
+    must(window_settle(w, third, 1, 2, FATE_DELIVERED));
+    check_repeats(w, 4, 3, 0);
+    window_cursor(w, &cursor, &before);
+    assert_int_equal(before.count[ITEM_HISTOGRAM][FATE_REPEATED], 4);
+    assert_int_equal(window_taken_before(w, ITEM_HISTOGRAM), 4 + 2 + 3 - 4);
+    assert_int_equal(window_open(w, ITEM_HISTOGRAM), 0);
+    assert_int_equal(window_held(w, ITEM_HISTOGRAM), 0);
+    window_free(w);
+}
+
 int
 main(void)
 {
@@ -181,6 +234,7 @@ main(void)
         cmocka_unit_test(test_the_cursor_follows_the_first_open_item),
         cmocka_unit_test(test_with_nothing_under_way_the_cursor_may_be_set_ahead),
         cmocka_unit_test(test_what_is_reserved_for_is_settled_without_memory),
+        cmocka_unit_test(test_so_many_are_repeats_as_were_said_to_be_whichever_records_they_are_of),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
