@@ -12,7 +12,7 @@ enum { BUDGET_BYTES = 16 * 1024 };
 /* --- a destination that takes whatever there is ------------------------------------------------
  */
 
-static uint64_t arrived[ITEM_KIND_COUNT];
+static uint64_t sent[ITEM_KIND_COUNT], arrived[ITEM_KIND_COUNT];
 
 static struct writer_limits
 any_limits(const struct writer *w)
@@ -61,12 +61,17 @@ begin(struct world *w, uint64_t seed)
     any_writer.add = any_add;
     any_writer.step = any_step;
     memset(arrived, 0, sizeof arrived);
+    memset(sent, 0, sizeof sent);
     world_init(w, seed);
     w->writer = &any_writer;
 }
 
 /* --- what is sent ------------------------------------------------------------------------------
  */
+
+/* Half of it expires where two days are kept. */
+#define KEPT_MS (2 * DAY_MS)
+static const int64_t T_OLD = SIM_BEGIN - 5 * DAY_MS, T_NEW = SIM_BEGIN - 2 * 3600 * 1000;
 
 /* So many of each kind for a series of this name, a second after the other. */
 struct some {
@@ -75,8 +80,6 @@ struct some {
     int64_t from_ms;
     uint32_t variant; /* of what has the same time */
 };
-
-static uint64_t sent[ITEM_KIND_COUNT];
 
 static void
 put_some(const struct some *x, struct rq *rq)
@@ -102,7 +105,7 @@ put_some(const struct some *x, struct rq *rq)
     for (uint32_t i = 0; i < x->of[ITEM_METADATA]; i++) {
         char family[32];
         snprintf(family, sizeof family, "m%u", i);
-        rq_metadata(rq, METRIC_GAUGE, family, x->name, "");
+        rq_metadata(rq, METRIC_GAUGE, family, x->from_ms == T_NEW ? "first" : "then", "");
     }
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         sent[kind] += x->of[kind];
@@ -146,10 +149,6 @@ merge_all(struct world *w)
     }
 }
 
-/* Deletes `del`, makes what is older than two days expire, and has `dup` twice. */
-#define KEPT_MS (2 * DAY_MS)
-static const int64_t T_OLD = SIM_BEGIN - 5 * DAY_MS, T_NEW = SIM_BEGIN - 2 * 3600 * 1000;
-
 static void
 retain(struct world *w, int64_t ms)
 {
@@ -186,7 +185,6 @@ static void
 lose_while_it_stands_still(struct world *w, bool merged)
 {
     begin(w, 1);
-    memset(sent, 0, sizeof sent);
     w->settings.log_budget_bytes = BUDGET_BYTES;
     relay_must_open(w);
     /* All that is lost before is not what is lost later. */
@@ -254,7 +252,10 @@ lose_while_it_stands_still(struct world *w, bool merged)
         assert_int_equal(s.taken[kind], sent[kind]);
         assert_int_equal(arrived[kind], sent[kind] - lost);
     }
-    assert_int_equal(s.taken[ITEM_METADATA], sent[ITEM_METADATA]);
+    /* What waits in the log is superseded by what the store gives of each family. */
+    assert_int_equal(s.fates.count[ITEM_METADATA][FATE_DROPPED + DROP_SUPERSEDED], 5);
+    assert_int_equal(arrived[ITEM_METADATA], 10);
+    assert_int_equal(s.taken[ITEM_METADATA], 15);
     world_fini(w);
 }
 
@@ -272,6 +273,55 @@ test_what_the_store_leaves_out_while_it_is_read_is_dropped_for_its_reason(void *
     lose_while_it_stands_still(&the_world, false);
 }
 
+/* --- damage ------------------------------------------------------------------------------------
+ */
+
+static void
+test_what_the_store_lost_with_one_place_of_the_log_explains_no_other(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    static const enum wal_type types[] = {WAL_FLOATS, WAL_HISTOGRAMS, WAL_EXEMPLARS};
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        struct some keep = {"keep", {3, 3, 3}, T_NEW}, lost = {"lost", {0}, T_NEW};
+        begin(w, 1);
+        relay_must_open(w);
+        send_some(w, &keep, 1);
+        settle_all(w);
+        relay_wish(w->relay, true);
+        turn(w, 30);
+        uint64_t pos = wal_end(tsdb_wal(w->m.db));
+        lost.of[kind] = 6;
+        send_some(w, &lost, 1);
+        keep.name = "more";
+        send_some(w, &keep, 1);
+        spoil_log(w, pos, types[kind], 1);
+        crash(w); /* the head has it no more */
+        pos = wal_end(tsdb_wal(w->m.db));
+        lost = (struct some){"there", {0}, T_NEW};
+        lost.of[kind] = 9;
+        send_some(w, &lost, 1);
+        keep.name = "last";
+        send_some(w, &keep, 1);
+        spoil_log(w, pos, types[kind], 1);
+        relay_wish(w->relay, false);
+        for (unsigned i = 0; i < 100; i++) {
+            turn(w, 1);
+            if (tsdb_flush_due(w->m.db)) machine_flush(&w->m);
+        }
+        settle_all(w);
+        struct relay_status s = status_of(w);
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+            uint64_t damaged = k == kind ? 6 : 0;
+            assert_int_equal(s.fates.count[k][FATE_DROPPED + DROP_DAMAGED], damaged);
+            assert_int_equal(fates_dropped(&s.fates, k), damaged);
+            assert_int_equal(s.taken[k], sent[k]);
+            assert_int_equal(s.fates.count[k][FATE_DELIVERED], sent[k] - damaged);
+        }
+        world_fini(w);
+    }
+}
+
 int
 main(void)
 {
@@ -280,6 +330,8 @@ main(void)
                                   tell_seed),
         cmocka_unit_test_teardown(
             test_what_the_store_leaves_out_while_it_is_read_is_dropped_for_its_reason, tell_seed),
+        cmocka_unit_test_teardown(
+            test_what_the_store_lost_with_one_place_of_the_log_explains_no_other, tell_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

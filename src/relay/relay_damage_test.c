@@ -4,61 +4,6 @@
  */
 #include "relay/relay_testing.h"
 
-#include <inttypes.h>
-
-#include "tsdb/record.h"
-
-struct place {
-    uint64_t pos;
-    uint64_t segment;
-    uint64_t base_pos;
-};
-
-static enum err
-note_segment(void *context, const struct wal_segment_info *info)
-{
-    struct place *p = context;
-    if (info->number == p->segment) p->base_pos = info->base_pos;
-    return OK;
-}
-
-/* Damages the next records of this type from a position on. Returns the samples that stood there.
- */
-static uint32_t
-spoil_log(struct world *w, uint64_t from_pos, enum wal_type type, unsigned records)
-{
-    struct wal_reader *reader;
-    struct wal_record record;
-    uint32_t samples = 0;
-    must(wal_reader_open(tsdb_wal(w->m.db), "spoiler", from_pos, &reader, &w->m.why));
-    while (records > 0) {
-        must(wal_reader_next(reader, &record, &w->m.why));
-        if (record.type != type || record.pos < from_pos) continue;
-        records--;
-        if (type == WAL_FLOATS) {
-            struct arena arena;
-            struct record_columns floats;
-            arena_init(&arena, NULL, 1 << 24, 0);
-            must(record_unpack_floats(record.payload, &arena, &floats));
-            samples += (uint32_t)floats.count;
-            arena_fini(&arena);
-        }
-        struct place place = {.pos = record.pos, .segment = record.segment};
-        char path[64];
-        struct file file;
-        uint8_t bad[4] = {0xa5, 0x5a, 0xa5, 0x5a};
-        must(wal_segments(w->m.env, STORE_DIR "/wal", NULL, note_segment, &place, &w->m.why));
-        snprintf(path, sizeof path, STORE_DIR "/wal/%016" PRIx64 ".wal", place.segment);
-        must(file_open(w->m.env, path, FILE_UPDATE, &file, &w->m.why));
-        uint64_t offset = WAL_SEGMENT_HEADER_BYTES + place.pos - place.base_pos + 17;
-        must(file_write_at(&file, bytes_of(bad, sizeof bad), offset, &w->m.why));
-        must(file_datasync(&file, &w->m.why));
-        file_close(&file);
-    }
-    wal_reader_close(reader);
-    return samples;
-}
-
 /* Some samples are delivered, more wait, and some of these records are damaged. */
 static uint32_t
 begin(struct world *w, enum wal_type type, unsigned records)
