@@ -5,8 +5,6 @@
  */
 #include "relay/relay_testing.h"
 
-#include "relay/state.h"
-
 enum { BUDGET_BYTES = 16 * 1024 };
 
 /* --- a destination that takes whatever there is ------------------------------------------------

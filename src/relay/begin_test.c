@@ -5,7 +5,6 @@
 #include "relay/relay_testing.h"
 
 #include "relay/reset.h"
-#include "relay/state.h"
 
 /* Without a store: some samples are delivered, more of them wait, and the server is stopped. */
 static void
@@ -59,17 +58,6 @@ check_held(struct world *w, uint64_t pos)
     wal_stats(tsdb_wal(w->m.db), &stats);
     assert_true(stats.begin_pos <= pos);
     assert_int_equal(open_spoilt(w), ERR_CORRUPT);
-}
-
-static struct relay_state
-state_on_disk(struct world *w)
-{
-    struct buf memory;
-    struct relay_state state;
-    buf_init(&memory, NULL, RELAY_STATE_BYTES_MAX);
-    must(relay_state_read(w->m.env, "relay/there", &memory, &state, &w->m.why));
-    buf_fini(&memory);
-    return state;
 }
 
 static void

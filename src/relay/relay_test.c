@@ -389,6 +389,8 @@ check_letters(struct world *w)
     struct relay_status s = status_of(w);
     assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], letters_on_disk(w));
     assert_in_range(s.taken[ITEM_FLOAT], 0, w->count);
+    /* What is sent again is remembered with the letters only. */
+    assert_int_equal(state_on_disk(w).fates.count[ITEM_FLOAT][FATE_REPLAYING], 0);
 }
 
 static void

@@ -13,6 +13,7 @@
 #include "model/selector.h"
 #include "relay/dead_letters.h"
 #include "relay/relay.h"
+#include "relay/state.h"
 #include "tsdb/record.h"
 #include "tsdb/stretch.h"
 
@@ -496,6 +497,18 @@ status_of(struct world *w)
     struct relay_status s;
     relay_status(w->relay, &s);
     return s;
+}
+
+/* Without the texts in it. */
+static inline struct relay_state
+state_on_disk(struct world *w)
+{
+    struct buf memory;
+    struct relay_state state;
+    buf_init(&memory, NULL, RELAY_STATE_BYTES_MAX);
+    must(relay_state_read(w->m.env, "relay/there", &memory, &state, &w->m.why));
+    buf_fini(&memory);
+    return state;
 }
 
 /* The equation holds of what counters show as well, and none of them goes down. */
