@@ -207,6 +207,12 @@ check-tsan:
 check-long: program tests test-tools
 	@BUILD=$(BUILD) LONG=1 tests/run.sh unit corpora e2e crash
 
+# Each statement of the accounting is taken away in turn: some unit test has to notice. Takes hours;
+# ONLY="PATTERN" chooses files.
+.PHONY: mutation
+mutation:
+	@nice tests/tools/mutate_accounting.py $(ONLY:%=--only %)
+
 # FUZZ_SECONDS for each fuzzer, 600 if not said otherwise.
 .PHONY: fuzz
 fuzz:

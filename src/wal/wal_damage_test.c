@@ -161,10 +161,11 @@ test_damage_before_a_torn_tail_is_still_known_at_the_next_start(void **state)
 {
     (void)state;
     struct rig rig;
-    rig_init(&rig, 303);
+    rig_init(&rig, 307);
     must(rig_open(&rig));
     rig_fill(&rig, 5);
     const struct model_commit *lost = &rig.commits[3];
+    assert_true(lost->floats > 0);
     uint64_t number = wal_last_segment(rig.wal)->number;
     uint64_t from = segment_offset(wal_last_segment(rig.wal), rig.commits[2].end_pos);
     uint64_t last = segment_offset(wal_last_segment(rig.wal), rig.commits[4].end_pos) - 1;
