@@ -140,6 +140,7 @@ account_leave(struct relay *r, struct relay_state *next)
     note_lost_in_store(next, r->hole_lost);
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         next->taken[kind] += r->hole_lost[kind];
+        next->counted[kind] += r->hole_lost[kind];
         next->fates.count[kind][FATE_DROPPED + DROP_DAMAGED] += r->hole_lost[kind];
     }
     /* Metadata that waits is superseded: the store gives the newest of each family. */

@@ -274,49 +274,65 @@ test_what_the_store_leaves_out_while_it_is_read_is_dropped_for_its_reason(void *
 /* --- damage ------------------------------------------------------------------------------------
  */
 
+/* So many of a kind stand in a record that nobody can read any more; `behind` it all can be. */
+static void
+lose_some(struct world *w, enum item_kind kind, uint32_t count, const char *name,
+          const char *behind)
+{
+    static const enum wal_type types[] = {WAL_FLOATS, WAL_HISTOGRAMS, WAL_EXEMPLARS};
+    struct some lost = {name, {0}, T_NEW};
+    uint64_t pos = wal_end(tsdb_wal(w->m.db));
+    lost.of[kind] = count;
+    send_some(w, &lost, 1);
+    send_some(w, &(struct some){behind, {3, 3, 3}, T_NEW}, 1);
+    spoil_log(w, pos, types[kind], 1);
+}
+
+/* `apart`: something can be read between what the store lost and what only the log did. */
+static void
+lose_in_log_and_store(struct world *w, enum item_kind kind, bool apart)
+{
+    bool filled = false;
+    begin(w, 1);
+    relay_must_open(w);
+    send_some(w, &(struct some){"keep", {3, 3, 3}, T_NEW}, 1);
+    settle_all(w);
+    relay_wish(w->relay, true);
+    turn(w, 30);
+    lose_some(w, kind, 6, "lost", apart ? "more" : "keep");
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT && !apart; k++) {
+        sent[k] -= 3; /* duplicates are nothing new */
+    }
+    crash(w); /* the head has it no more */
+    lose_some(w, kind, 9, "there", "last");
+    relay_wish(w->relay, false);
+    for (unsigned i = 0; i < 200; i++) {
+        turn(w, 1);
+        if (tsdb_flush_due(w->m.db)) machine_flush(&w->m);
+        if (filled || w->fills == 0) continue;
+        filled = true;
+        lose_some(w, kind, 4, "later", "end");
+    }
+    settle_all(w);
+    assert_true(filled);
+    struct relay_status s = status_of(w);
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        uint64_t damaged = k == kind ? 6 : 0;
+        assert_int_equal(s.fates.count[k][FATE_DROPPED + DROP_DAMAGED], damaged);
+        assert_int_equal(fates_dropped(&s.fates, k), damaged);
+        assert_int_equal(s.taken[k], sent[k]);
+        assert_int_equal(s.fates.count[k][FATE_DELIVERED], sent[k] - damaged);
+    }
+    world_fini(w);
+}
+
 static void
 test_what_the_store_lost_with_one_place_of_the_log_explains_no_other(void **state)
 {
     (void)state;
-    struct world *w = &the_world;
-    static const enum wal_type types[] = {WAL_FLOATS, WAL_HISTOGRAMS, WAL_EXEMPLARS};
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
-        struct some keep = {"keep", {3, 3, 3}, T_NEW}, lost = {"lost", {0}, T_NEW};
-        begin(w, 1);
-        relay_must_open(w);
-        send_some(w, &keep, 1);
-        settle_all(w);
-        relay_wish(w->relay, true);
-        turn(w, 30);
-        uint64_t pos = wal_end(tsdb_wal(w->m.db));
-        lost.of[kind] = 6;
-        send_some(w, &lost, 1);
-        keep.name = "more";
-        send_some(w, &keep, 1);
-        spoil_log(w, pos, types[kind], 1);
-        crash(w); /* the head has it no more */
-        pos = wal_end(tsdb_wal(w->m.db));
-        lost = (struct some){"there", {0}, T_NEW};
-        lost.of[kind] = 9;
-        send_some(w, &lost, 1);
-        keep.name = "last";
-        send_some(w, &keep, 1);
-        spoil_log(w, pos, types[kind], 1);
-        relay_wish(w->relay, false);
-        for (unsigned i = 0; i < 100; i++) {
-            turn(w, 1);
-            if (tsdb_flush_due(w->m.db)) machine_flush(&w->m);
-        }
-        settle_all(w);
-        struct relay_status s = status_of(w);
-        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-            uint64_t damaged = k == kind ? 6 : 0;
-            assert_int_equal(s.fates.count[k][FATE_DROPPED + DROP_DAMAGED], damaged);
-            assert_int_equal(fates_dropped(&s.fates, k), damaged);
-            assert_int_equal(s.taken[k], sent[k]);
-            assert_int_equal(s.fates.count[k][FATE_DELIVERED], sent[k] - damaged);
-        }
-        world_fini(w);
+        lose_in_log_and_store(&the_world, kind, true);
+        lose_in_log_and_store(&the_world, kind, false);
     }
 }
 

@@ -661,7 +661,9 @@ spoil_log(struct world *w, uint64_t from_pos, enum wal_type type, unsigned recor
     uint32_t samples = 0;
     must(wal_reader_open(tsdb_wal(w->m.db), "spoiler", from_pos, &reader, &w->m.why));
     while (records > 0) {
-        must(wal_reader_next(reader, &record, &w->m.why));
+        enum err e = wal_reader_next(reader, &record, &w->m.why);
+        if (e == ERR_CORRUPT) continue; /* before it, where all is read for the series */
+        must(e);
         if (record.type != type || record.pos < from_pos) continue;
         records--;
         if (type == WAL_FLOATS) {
