@@ -205,10 +205,8 @@ rig_put(struct rig *rig)
     if (e) return e;
     must(rig_define(rig, id_series(id)));
     must(wal_put(rig->wal, id_type(id), id_payload(id), id_compress(id)));
-    if (id_type(id) == WAL_FLOATS) {
-        wal_count(rig->wal, LEDGER_FLOAT, id % 10);
-        rig->batch_floats += id % 10;
-    }
+    wal_count(rig->wal, LEDGER_FLOAT, 1 + id % 10); /* of whatever type it is */
+    rig->batch_floats += 1 + id % 10;
     rig->next_id++;
     return OK;
 }

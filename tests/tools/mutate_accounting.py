@@ -65,6 +65,8 @@ NOT_TERMS = (
     ("src/tsdb/merging.c", r"^count_kinds|^\*samples|^\*exemplars|^last->|^count\+\+|output_count", "tells of parts and merges"),
     ("src/tsdb/select.c", r"_seen|^\*ret_", "what a query costs"),
     ("src/relay/fill.c", r"w->|rest|^c->count", "a place"),
+    ("src/relay/replay.c", r"replay_count--", "a place"),
+    ("src/relay/relay.c", r"^account_counted", "how often is saved, not what"),
     ("src/tsdb/tsdb.c", r"^s(->|\.)", "a statistic that is no term: of parts and of the head, as they are"),
     ("src/relay/relay.c", r"judged|refus|lanes_busy", "the share that is refused, not an account"),
     ("src/relay/letter_index.c|src/relay/source.c|src/tsdb/(tenant|edit).c", r"^n->count|^index->count|^p->count|_life|family_count|db->edit", "numbers of something else"),
