@@ -816,6 +816,31 @@ test_the_account_is_right_after_each_crash(void **state)
     assert_true(full > 100);
 }
 
+/* As many letters as there should be, but others: of which kind those are that are missing nobody
+ * knows. */
+static void
+test_as_many_are_lost_and_back_as_numbers_are_missing(void **state)
+{
+    (void)state;
+    struct relay_state s = {.letters = {.known = true, .print = 1}};
+    struct letters_found f = {.print = 2, .missing = 5};
+    struct letters_account a;
+    static const uint64_t kept[ITEM_KIND_COUNT] = {3, 4, 6, 1};
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        s.fates.count[kind][FATE_DEAD_LETTERED] = kept[kind];
+        s.letters.live[kind] = f.live[kind] = f.kept[kind] = kept[kind];
+    }
+    letters_compare(&s, &f, &a);
+    static const uint64_t lost[ITEM_KIND_COUNT] = {3, 2, 0, 0};
+    assert_true(a.differs);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        assert_int_equal(a.lost[kind], lost[kind]);
+        assert_int_equal(a.back[kind], lost[kind]);
+        assert_int_equal(a.taken[kind], lost[kind]);
+        assert_int_equal(a.dead_lettered[kind], kept[kind]);
+    }
+}
+
 int
 main(void)
 {
@@ -836,6 +861,7 @@ main(void)
         claim(test_what_cannot_be_replayed_is_counted),
         claim(test_a_file_that_went_is_not_missed_by_the_last_two_states),
         claim(test_the_account_is_right_after_each_crash),
+        cmocka_unit_test(test_as_many_are_lost_and_back_as_numbers_are_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

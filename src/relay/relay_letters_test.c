@@ -285,6 +285,54 @@ test_files_of_letters_that_are_gone_go(void **state)
     world_fini(w);
 }
 
+static void
+take_copy(struct world *w, struct buf *ret_copy)
+{
+    struct file file;
+    uint64_t size = file_bytes(w);
+    buf_init(ret_copy, NULL, 1 << 24);
+    uint8_t *at = malloc(size);
+    must(file_open(w->m.env, FILE_PATH, FILE_READ, &file, NULL));
+    must(file_read_at(&file, at, size, 0, NULL));
+    must(file_close(&file));
+    buf_put_bytes(ret_copy, bytes_of(at, size));
+    must(buf_error(ret_copy));
+    free(at);
+}
+
+static void
+test_letters_that_are_back_are_taken_once_more(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    struct buf copy;
+    struct file file;
+    uint64_t asked;
+    make_letters(w, 92);
+    uint64_t dead = fate_of(w, FATE_DEAD_LETTERED);
+    take_copy(w, &copy);
+    must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_DROP, NULL, &asked, NULL,
+                              &w->m.why));
+    assert_int_equal(asked, dead);
+    turn(w, 100);
+    close_relay(w);
+    must(file_open(w->m.env, FILE_PATH, FILE_REPLACE, &file, NULL));
+    must(file_write_at(&file, buf_bytes(&copy), 0, NULL));
+    must(file_sync(&file, NULL));
+    must(file_close(&file));
+    must(env_syncdir(w->m.env, "relay/there/dead-letters", NULL));
+    relay_must_open(w);
+    for (unsigned again = 0; again < 2; again++) {
+        turn(w, 60);
+        assert_int_equal(fate_of(w, FATE_DEAD_LETTERED), dead);
+        assert_int_equal(fate_of(w, FATE_DROPPED + DROP_BY_OPERATOR), dead);
+        assert_int_equal(status_of(w).taken[ITEM_FLOAT], w->count + dead);
+        crash(w);
+    }
+    buf_fini(&copy);
+    world_fini(w);
+}
+
 /* What is lost is in the next state, though nothing else happens. */
 static void
 test_what_is_lost_is_durable_at_once(void **state)
@@ -358,6 +406,7 @@ main(void)
         cmocka_unit_test_teardown(test_files_of_letters_that_are_gone_go, tell_seed),
         cmocka_unit_test_teardown(test_what_is_lost_is_durable_at_once, tell_seed),
         cmocka_unit_test_teardown(test_letters_stay_though_the_log_is_gone, tell_seed),
+        cmocka_unit_test_teardown(test_letters_that_are_back_are_taken_once_more, tell_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
