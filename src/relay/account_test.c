@@ -337,6 +337,88 @@ test_what_the_store_lost_with_one_place_of_the_log_explains_no_other(void **stat
     }
 }
 
+static void
+begin_without_store(struct world *w, uint64_t seed)
+{
+    begin(w, seed);
+    w->without_store = true;
+    machine_close(&w->m);
+    w->m.options.log_only = true;
+    machine_must_open(&w->m);
+    relay_must_open(w);
+}
+
+/* What is counted ahead and can be read no more when it comes by was taken already. */
+static void
+test_what_was_damaged_after_it_was_counted_is_taken_once(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    static const enum wal_type types[] = {WAL_FLOATS, WAL_HISTOGRAMS, WAL_EXEMPLARS};
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        begin_without_store(w, 1);
+        relay_wish(w->relay, true);
+        turn(w, 2);
+        send_some(w, &(struct some){"keep", {3, 3, 3}, T_NEW}, 1);
+        lose_some(w, kind, 6, "lost", "more");
+        uint64_t pos = wal_end(tsdb_wal(w->m.db));
+        struct some later = {"later", {0}, T_NEW};
+        later.of[kind] = 9;
+        send_some(w, &later, 1);
+        send_some(w, &(struct some){"end", {2000, 3, 3}, T_NEW}, 1);
+        send_some(w, &(struct some){"last", {3, 3, 3}, T_NEW}, 1);
+        for (unsigned i = 0; i < 100 && status_of(w).taken[kind] == 0; i++) {
+            turn(w, 1);
+        }
+        assert_int_equal(status_of(w).taken[kind], sent[kind] - 6);
+        spoil_log(w, pos, types[kind], 1);
+        relay_wish(w->relay, false);
+        w->moods = (struct moods){.retry = 100}; /* reading gets no further than `end` */
+        turn(w, 20);
+        w->moods = (struct moods){0};
+        settle_all(w);
+        struct relay_status s = status_of(w);
+        assert_int_equal(s.fates.count[kind][FATE_DROPPED + DROP_DAMAGED], 6 + 9);
+        assert_int_equal(s.fates.count[kind][FATE_DELIVERED], sent[kind] - 6 - 9);
+        assert_int_equal(s.taken[kind], sent[kind]);
+        world_fini(w);
+    }
+}
+
+/* Between one kind and the next there may be no memory for the window. */
+static void
+test_what_cannot_be_read_is_counted_once_though_memory_is_short(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    for (unsigned records = 60; records < 66; records++) {
+        for (uint64_t nth = 1; nth < 12; nth++) {
+            begin_without_store(w, 1);
+            w->moods = (struct moods){.retry = 100};
+            for (unsigned i = 0; i < records; i++) {
+                send_some(w, &(struct some){"keep", {1}, T_NEW + 1000 * i}, 1);
+            }
+            turn(w, 2);
+            uint64_t pos = wal_end(tsdb_wal(w->m.db));
+            send_some(w, &(struct some){"lost", {6, 5, 0}, T_NEW}, 1);
+            send_some(w, &(struct some){"end", {3, 3, 3}, T_NEW}, 1);
+            spoil_log(w, pos, WAL_FLOATS, 1);
+            spoil_log(w, pos, WAL_HISTOGRAMS, 1);
+            mem_fail_nth(nth, false);
+            turn(w, 1);
+            mem_fail_nth(0, false);
+            w->moods = (struct moods){0};
+            settle_all(w);
+            struct relay_status s = status_of(w);
+            assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_DAMAGED], 6);
+            assert_int_equal(s.fates.count[ITEM_HISTOGRAM][FATE_DROPPED + DROP_DAMAGED], 5);
+            assert_int_equal(s.taken[ITEM_FLOAT], sent[ITEM_FLOAT]);
+            assert_int_equal(s.taken[ITEM_HISTOGRAM], sent[ITEM_HISTOGRAM]);
+            world_fini(w);
+        }
+    }
+}
+
 int
 main(void)
 {
@@ -347,6 +429,10 @@ main(void)
             test_what_the_store_leaves_out_while_it_is_read_is_dropped_for_its_reason, tell_seed),
         cmocka_unit_test_teardown(
             test_what_the_store_lost_with_one_place_of_the_log_explains_no_other, tell_seed),
+        cmocka_unit_test_teardown(test_what_was_damaged_after_it_was_counted_is_taken_once,
+                                  tell_seed),
+        cmocka_unit_test_teardown(test_what_cannot_be_read_is_counted_once_though_memory_is_short,
+                                  tell_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
