@@ -546,6 +546,49 @@ test_a_state_that_does_not_fit_is_found(void **state)
     world_fini(w);
 }
 
+static void
+expect_text(struct world *w, const char *text)
+{
+    struct said said;
+    must(examine(w, w->m.env, false, &said));
+    if (said.report.wrong == 0 || strstr(said.text, text) == NULL) fail_msg("%s", said.text);
+}
+
+static void
+test_letters_that_are_lost_or_back_are_counted(void **state)
+{
+    (void)state;
+    static const char path[] = "relay/there/dead-letters/00000001.letters";
+    struct world *w = &the_world;
+    struct buf copy;
+    char expected[80];
+    world_init(w, 84);
+    w->names_nobody = true;
+    relay_must_open(w);
+    log_some(w, 500, 10);
+    turn_until_settled(w);
+    check_account(w);
+    uint64_t dead = status_of(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED];
+    rest(w, false);
+    buf_init(&copy, NULL, 1 << 20);
+    load(w, path, &copy);
+    must(env_unlink(w->m.env, path, NULL));
+    snprintf(expected, sizeof expected, ": %" PRIu64 " dead letters are lost", dead);
+    expect_text(w, expected);
+    store(w, path, buf_bytes(&copy));
+    expect_said(w, 0, "balanced");
+    wake(w);
+    ask_for(w, DEAD_LETTERS_DROP);
+    turn(w, 60);
+    rest(w, false);
+    store(w, path, buf_bytes(&copy));
+    snprintf(expected, sizeof expected, ": %" PRIu64 " dead letters that were gone are back", dead);
+    expect_text(w, expected);
+    buf_fini(&copy);
+    wake(w);
+    world_fini(w);
+}
+
 /* What cannot be read now is no damage. */
 static void
 test_a_device_that_fails_is_no_finding(void **state)
@@ -598,6 +641,7 @@ main(void)
         claim(test_each_changed_byte_of_each_file_is_found),
         claim(test_files_of_nobody_and_those_never_finished_are_named),
         claim(test_a_state_that_does_not_fit_is_found),
+        claim(test_letters_that_are_lost_or_back_are_counted),
         claim(test_a_device_that_fails_is_no_finding),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

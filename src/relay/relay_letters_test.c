@@ -333,6 +333,40 @@ test_letters_that_are_back_are_taken_once_more(void **state)
     world_fini(w);
 }
 
+/* Letters of items behind the cursor are none any more once the store gives these items. */
+static void
+test_letters_taken_back_when_the_log_is_left_are_missed_by_nobody(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    uint64_t taken_back = 0;
+    for (uint64_t seed = 100; seed < 110; seed++) {
+        uint64_t before = 0;
+        world_init(w, seed);
+        w->one_of_a_series = true;
+        w->may_repeat = true;
+        w->settings.log_budget_bytes = 16 * 1024;
+        w->moods = (struct moods){.retry = 70, .mixed = 30};
+        relay_must_open(w);
+        for (unsigned i = 0; i < 2000 && w->fills == 0; i++) {
+            if (i % 20 == 0) log_some(w, 500, 10);
+            if (i % 60 == 59) machine_flush(&w->m);
+            before = fate_of(w, FATE_DEAD_LETTERED);
+            turn(w, 1);
+        }
+        assert_int_equal(w->fills, 1);
+        taken_back += before > fate_of(w, FATE_DEAD_LETTERED);
+        uint64_t errors = log_count(LOG_ERROR);
+        crash(w);
+        assert_int_equal(log_count(LOG_ERROR), errors);
+        w->moods = (struct moods){0};
+        turn_until_settled(w);
+        check_account(w);
+        world_fini(w);
+    }
+    assert_true(taken_back > 0);
+}
+
 /* What is lost is in the next state, though nothing else happens. */
 static void
 test_what_is_lost_is_durable_at_once(void **state)
@@ -407,6 +441,8 @@ main(void)
         cmocka_unit_test_teardown(test_what_is_lost_is_durable_at_once, tell_seed),
         cmocka_unit_test_teardown(test_letters_stay_though_the_log_is_gone, tell_seed),
         cmocka_unit_test_teardown(test_letters_that_are_back_are_taken_once_more, tell_seed),
+        cmocka_unit_test_teardown(test_letters_taken_back_when_the_log_is_left_are_missed_by_nobody,
+                                  tell_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
