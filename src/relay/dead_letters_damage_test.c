@@ -841,6 +841,22 @@ test_as_many_are_lost_and_back_as_numbers_are_missing(void **state)
     }
 }
 
+/* Those that were sent again were in no count of it. */
+static void
+test_letters_that_an_older_state_left_out_are_taken(void **state)
+{
+    (void)state;
+    struct relay_state s = {.letters = {.known = false}};
+    struct letters_found f = {.kept = {7}, .replaying = {5}};
+    struct letters_account a;
+    s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED] = 10;
+    letters_compare(&s, &f, &a);
+    assert_int_equal(a.dead_lettered[ITEM_FLOAT], 7);
+    assert_int_equal(a.replaying[ITEM_FLOAT], 5);
+    assert_int_equal(a.lost[ITEM_FLOAT] + a.back[ITEM_FLOAT], 0);
+    assert_int_equal(a.taken[ITEM_FLOAT], 7 + 5 - 10);
+}
+
 int
 main(void)
 {
@@ -862,6 +878,7 @@ main(void)
         claim(test_a_file_that_went_is_not_missed_by_the_last_two_states),
         claim(test_the_account_is_right_after_each_crash),
         cmocka_unit_test(test_as_many_are_lost_and_back_as_numbers_are_missing),
+        cmocka_unit_test(test_letters_that_an_older_state_left_out_are_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

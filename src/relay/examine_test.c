@@ -589,6 +589,22 @@ test_letters_that_are_lost_or_back_are_counted(void **state)
     world_fini(w);
 }
 
+static void
+test_what_was_taken_of_a_log_that_is_not_there_is_found(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 85);
+    relay_must_open(w);
+    log_some(w, 300, 0);
+    turn_until_settled(w);
+    turn(w, 30);
+    rest(w, false);
+    must(env_remove_tree(w->m.env, LOG_DIR, NULL));
+    expect_text(w, ": 300 items were taken of a log that is not there");
+    world_fini(w);
+}
+
 /* What cannot be read now is no damage. */
 static void
 test_a_device_that_fails_is_no_finding(void **state)
@@ -642,6 +658,7 @@ main(void)
         claim(test_files_of_nobody_and_those_never_finished_are_named),
         claim(test_a_state_that_does_not_fit_is_found),
         claim(test_letters_that_are_lost_or_back_are_counted),
+        claim(test_what_was_taken_of_a_log_that_is_not_there_is_found),
         claim(test_a_device_that_fails_is_no_finding),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
