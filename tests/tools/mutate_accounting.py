@@ -57,15 +57,18 @@ CALLS = r"move|add_stored|tenants_undo|take_part|ledger_add|ledger_subtract|fate
 
 # File, statement (both as regular expressions), and why no test has to notice that it is gone.
 NOT_TERMS = (
-    (".*", r"bytes (\+|-)=|(->|\.)size \+=|->text_used|^size|\bneed\b|^tenants \+=|bytes_|tokens|^gain", "bytes, work or time, not items"),
+    (".*", r"bytes (\+|-)=|(->|\.)size \+=|->text_used|^size|\bneed\b|^tenants \+=|bytes_|tokens|^gain|^samples \+=", "bytes, work or time, not items"),
     (".*", r"^m->work|^active|^used|^number|pair_count|page_count", "of series and pages, not of items"),
     (".*", r"^(i|end|first|child|from|at|kept)(\+\+|--|\W.=)|->(at|row|pair|next_\w+|at_float)(\+\+| \+=)", "a place"),
     (".*", r"stats\.|now\.", "a statistic that is no term"),
     (".*", r"^note_(error|unread|range)|^letters_found_damage", "a text for people"),
     ("src/tsdb/merging.c", r"^count_kinds|^\*samples|^\*exemplars|^last->|^count\+\+|output_count", "tells of parts and merges"),
+    ("src/tsdb/ingest.c", r"metadata_rejected", "metadata is in no ledger"),
     ("src/tsdb/select.c", r"_seen|^\*ret_", "what a query costs"),
     ("src/relay/fill.c", r"w->|rest|^c->count", "a place"),
-    ("src/relay/letters_found.c", r"missing_files", "tells whether files are missing"),
+    ("src/relay/examine.c", r"report->(files|destinations)", "how much was looked at"),
+    ("src/relay/(letters_found|letter_index).c", r"missing_files|found.damaged", "places of damage that are told, not letters"),
+    ("src/relay/catch_up.c", r"^letters_taken_back", "the mark before and what files say behind it tell the same"),
     ("src/relay/replay.c", r"replay_count--", "a place"),
     ("src/relay/relay.c", r"^account_counted", "how often is saved, not what"),
     ("src/tsdb/tsdb.c", r"^s(->|\.)", "a statistic that is no term: of parts and of the head, as they are"),
