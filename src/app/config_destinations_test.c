@@ -718,6 +718,8 @@ test_what_is_printed_reads_back_as_the_same_without_secrets(void **state)
             const char *secret = strstr(from, "<secret>");
             bool hidden = secret != NULL && (to == NULL || secret < to);
             assert_int_equal(destination_settings_equal(&list.items[j], &again.items[j]), !hidden);
+            assert_true(destination_place_hash(&list.items[j]) ==
+                        destination_place_hash(&again.items[j]));
         }
         free(first);
         free(second);
@@ -896,6 +898,48 @@ test_each_difference_counts(void **state)
     check_change(http_text, false, "type: opentsdb", "type: opentsdb\n  dry_run: true");
 }
 
+static uint64_t
+place_of(const char *text)
+{
+    struct destinations list = read_list(text, false);
+    uint64_t place = destination_place_hash(&list.items[0]);
+    destinations_free(&list);
+    return place;
+}
+
+static void
+test_the_place_is_of_type_and_address_alone(void **state)
+{
+    (void)state;
+    static const char *const others[] = {
+        FILE_5,
+        "destinations:\n- {name: a, type: file, path: /y}\n",
+        S3_6,
+        S3_6 "  prefix: p/\n",
+        S3_6 "  endpoint: http://h\n",
+        "destinations:\n- {name: a, type: s3, region: q, bucket: b}\n",
+        "destinations:\n- {name: a, type: s3, region: r, bucket: c}\n",
+        INFLUXDB_5 "  version: 1\n  database: c\n",
+        INFLUXDB_5 "  version: 1\n  database: d\n",
+        OPENTSDB_5,
+        REMOTE_WRITE_5,
+        "destinations:\n- {name: a, type: remote_write, url: 'http://i'}\n",
+        TIMESTREAM_7,
+        "destinations:\n- {name: a, type: timestream, region: r, database: d, table: u}\n",
+        "destinations:\n- {name: a, type: kinesis, region: r, stream: s}\n",
+        "destinations:\n- {name: a, type: kinesis, region: r, stream: t}\n",
+        "destinations:\n- {name: a, type: firehose, region: r, delivery_stream: s}\n",
+    };
+    size_t count = sizeof others / sizeof *others;
+    for (size_t i = 0; i < count; i++) {
+        for (size_t k = 0; k < i; k++) {
+            assert_true(place_of(others[i]) != place_of(others[k]));
+        }
+    }
+    assert_true(place_of(FILE_5) == place_of("destinations:\n- {name: b, type: file, path: /x, "
+                                             "paused: true, format: csv, start: beginning}\n"));
+}
+
 int
 main(void)
 {
@@ -916,6 +960,7 @@ main(void)
         cmocka_unit_test(test_defaults_are_printed_too),
         cmocka_unit_test(test_two_that_say_the_same_are_equal_wherever_they_stand),
         cmocka_unit_test(test_each_difference_counts),
+        cmocka_unit_test(test_the_place_is_of_type_and_address_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

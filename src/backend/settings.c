@@ -30,6 +30,16 @@ destination_type_word(enum destination_type type)
     return (unsigned)type < DESTINATION_TYPE_COUNT ? words[type] : "unknown";
 }
 
+enum destination_type
+destination_type_of(struct bytes word)
+{
+    enum destination_type type = 0;
+    while (type < DESTINATION_TYPE_COUNT && !bytes_equal_text(word, destination_type_word(type))) {
+        type++;
+    }
+    return type;
+}
+
 void
 destinations_free(struct destinations *list)
 {
@@ -183,6 +193,61 @@ destination_selection_hash(const struct destination_settings *d)
         hash = mix_rule(hash, &d->relabel[i]);
     }
     return hash;
+}
+
+/* The texts that name the place, of each type. */
+static uint64_t
+mix_place(uint64_t hash, const struct destination_settings *d)
+{
+    const char *texts[5] = {NULL};
+    switch (d->type) {
+    case DESTINATION_FILE:
+        texts[0] = d->u.file.path;
+        break;
+    case DESTINATION_FIREHOSE:
+        texts[0] = d->u.firehose.delivery_stream;
+        texts[1] = d->u.firehose.endpoint;
+        break;
+    case DESTINATION_INFLUXDB:
+        texts[0] = d->u.influxdb.url;
+        texts[1] = d->u.influxdb.database;
+        texts[2] = d->u.influxdb.retention_policy;
+        texts[3] = d->u.influxdb.org;
+        texts[4] = d->u.influxdb.bucket;
+        break;
+    case DESTINATION_KINESIS:
+        texts[0] = d->u.kinesis.stream;
+        texts[1] = d->u.kinesis.endpoint;
+        break;
+    case DESTINATION_OPENTSDB:
+        texts[0] = d->u.opentsdb.url;
+        break;
+    case DESTINATION_REMOTE_WRITE:
+        texts[0] = d->u.remote_write.url;
+        break;
+    case DESTINATION_S3:
+        texts[0] = d->u.s3.bucket;
+        texts[1] = d->u.s3.prefix;
+        texts[2] = d->u.s3.endpoint;
+        break;
+    case DESTINATION_TIMESTREAM:
+        texts[0] = d->u.timestream.database;
+        texts[1] = d->u.timestream.table;
+        texts[2] = d->u.timestream.write_endpoint;
+        break;
+    case DESTINATION_TYPE_COUNT:
+        break;
+    }
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        hash = mix_text(hash, texts[i]);
+    }
+    return hash;
+}
+
+uint64_t
+destination_place_hash(const struct destination_settings *d)
+{
+    return mix_place(mix_text(mix_text(0, destination_type_word(d->type)), d->aws.region), d);
 }
 
 bool

@@ -26,6 +26,8 @@ enum destination_type {
 };
 /* "file", ... */
 const char *destination_type_word(enum destination_type type);
+/* DESTINATION_TYPE_COUNT: of none. */
+enum destination_type destination_type_of(struct bytes word);
 
 enum { DESTINATIONS_MAX = 64, DESTINATION_NAME_BYTES_MAX = 64 };
 
@@ -273,6 +275,9 @@ void destinations_free(struct destinations *list);
 /* A hash of what decides which series a destination is given, and under which labels. It is stored:
  * as long as nothing of that changes, it does not. */
 uint64_t destination_selection_hash(const struct destination_settings *settings);
+/* A hash of its type and of the place it writes to: an address, a bucket, a stream. Stored as well.
+ */
+uint64_t destination_place_hash(const struct destination_settings *settings);
 /* Whether every series there may be is wanted. */
 bool destination_takes_all(const struct destination_settings *settings);
 

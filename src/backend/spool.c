@@ -597,6 +597,7 @@ spool_new(const struct spool_options *options, struct bytes saved, struct spool 
     if (s == NULL) return why_set(why, ERR_NOMEM, "no memory for files");
     s->options = *options;
     enum err e = saved.size == 0 ? OK : spool_load(s, saved, why);
+    if (e == ERR_CORRUPT) e = why_set(why, e, "the files that its state lists make no sense");
     if (e == OK) e = spool_saved(s, why);
     if (e) {
         spool_free(s);

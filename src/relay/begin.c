@@ -10,6 +10,17 @@
 #include "relay/relay_private.h"
 #include "relay/reset.h"
 
+/* What another type has learnt means something else to this one. */
+static void
+take_state(struct relay *r)
+{
+    struct relay_state *s = &r->state;
+    if (s->destination_known && s->type != r->settings->type) s->writer = bytes_of(NULL, 0);
+    s->destination_known = true;
+    s->type = r->settings->type;
+    s->place = destination_place_hash(r->settings);
+}
+
 /* Where a destination without a state begins. */
 static void
 first_state(struct relay *r, enum destination_start start, int64_t start_ms)
@@ -137,6 +148,7 @@ reset_state(struct relay *r, enum err cause, struct why *why)
         return why_set(why, e, "the state cannot be reset to the one before it: %s", decision.text);
     }
     if (!known) r->state = (struct relay_state){.wish = RELAY_WISH_NONE};
+    take_state(r);
     begin_anew(r, &reset, known);
     e = keep_texts(r);
     if (e == OK) e = count_letters(r, why);
@@ -177,6 +189,7 @@ relay_load_state(struct relay *r, struct why *why)
     if (e == ERR_CORRUPT) return reset_state(r, e, why);
     if (e && e != ERR_MISSING) return e;
     bool is_new = e == ERR_MISSING;
+    take_state(r);
     if (is_new) first_state(r, r->settings->start, r->settings->start_ms);
     memcpy(r->state.log_id, wal_log_id(r->options.wal), sizeof r->state.log_id);
     fit_to_log(r);

@@ -59,6 +59,10 @@ put_rest(struct buf *to, const struct relay_state *s)
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         buf_put_varint(to, s->counted[kind]);
     }
+    buf_put_u8(to, s->destination_known);
+    if (!s->destination_known) return;
+    buf_put_counted(to, bytes_of_text(destination_type_word(s->type)));
+    buf_put_le64(to, s->place);
 }
 
 /* What was added since; an older version left it out. */
@@ -98,6 +102,10 @@ get_added(struct cursor *c, struct relay_state *s)
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         s->counted[kind] = cursor_varint(c);
     }
+    s->destination_known = cursor_left(c) > 0 && cursor_u8(c) != 0;
+    if (!s->destination_known) return;
+    s->type = destination_type_of(cursor_counted(c));
+    s->place = cursor_le64(c);
 }
 
 static void

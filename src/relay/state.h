@@ -5,6 +5,7 @@
 #ifndef RELAY_STATE_H
 #define RELAY_STATE_H
 
+#include "backend/settings.h"
 #include "relay/chunk.h"
 #include "relay/letters_mark.h"
 #include "relay/window.h"
@@ -64,6 +65,10 @@ struct relay_state {
     struct fates beside; /* what left a term of the account: see shown.h */
     uint64_t
         counted[ITEM_KIND_COUNT]; /* all that was taken, of what waits behind the cursor, too */
+    bool destination_known;       /* false: an older version wrote it, which does not say: */
+    enum destination_type
+        type;       /* whose `writer` is (DESTINATION_TYPE_COUNT: of a newer version), */
+    uint64_t place; /* and destination_place_hash() of where it wrote to */
 };
 
 /*

@@ -84,6 +84,9 @@ some_state(void)
     for (unsigned i = 0; i < 4; i++) {
         letters_mark_add(&s.letters, files[i]);
     }
+    s.destination_known = true;
+    s.type = DESTINATION_KINESIS;
+    s.place = 0x0123456789abcdef;
     s.fates.count[ITEM_FLOAT][FATE_DELIVERED] = 5;
     s.beside.count[ITEM_EXEMPLAR][FATE_DEAD_LETTERED] = 4;
     s.counted[ITEM_METADATA] = 1ULL << 50;
@@ -141,6 +144,9 @@ test_what_was_written_is_read(void **state)
     assert_int_equal(got.drop_reason, s.drop_reason);
     assert_int_equal(got.repeats_total, s.repeats_total);
     assert_memory_equal(&got.letters, &s.letters, sizeof s.letters);
+    assert_true(got.destination_known);
+    assert_int_equal(got.type, s.type);
+    assert_int_equal(got.place, s.place);
     for (uint32_t file = 0; file < 12; file++) {
         bool named = (file >= 2 && file <= 4) || file == 7;
         assert_int_equal(letters_mark_names(&got.letters, file), named);
@@ -172,6 +178,7 @@ test_a_state_without_a_mark_of_letters_is_read(void **state)
     assert_false(got.letters.known);
     assert_int_equal(got.letters.live[ITEM_FLOAT], 0);
     assert_int_equal(got.repeats_total, s.repeats_total);
+    assert_false(got.destination_known);
 
     buf_put_text(&mark, "and more");
     mark.at[0] += 8; /* so long is the mark */
