@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "base/time_text.h"
+#include "relay/backlog.h"
 #include "tsdb/tsdb.h"
 
 enum { REOPEN_MS = 10 * 1000, STOP_MS = 5 * 1000, LOG_AGAIN_MS = 60 * 1000 };
@@ -512,6 +513,13 @@ all_kinds(const struct fates *fates, enum fate fate)
     return sum;
 }
 
+const char *
+relays_then(bool stored)
+{
+    return stored ? "configured again under this name it goes on from there"
+                  : "the log is given up, what was queued is lost to it";
+}
+
 /* What was still to do when a destination ends that the new list does not name. */
 static void
 note_end(const struct relays *all, struct runner *r)
@@ -530,10 +538,66 @@ note_end(const struct relays *all, struct runner *r)
     }
     log_warn("relay: destination removed with a backlog", KV("destination", name),
              KV("queued", queued), KV("log_bytes", wal_bytes_from(wal, relay_guard_pos(r->guard))),
-             KV("dead_letters", letters),
-             KV("then", all->options.stored
-                            ? "configured again under this name it goes on from there"
-                            : "the log is given up, what was queued is lost to it"));
+             KV("dead_letters", letters), KV("then", relays_then(all->options.stored)));
+}
+
+/* --- those that nobody names ------------------------------------------------------------------ */
+
+static bool
+is_left_over(void *context, const char *name)
+{
+    return find_runner(context, name) == NULL;
+}
+
+/* Nobody holds the log for it: what it has not taken is in the store or, without one, in the log as
+ * long as others hold that. */
+static enum err
+note_left_over(void *context, const char *name, const struct relay_backlog *b)
+{
+    const struct relays *all = context;
+    bool lost = !all->options.stored && b->gone;
+    char dir[RELAY_DIR_BYTES];
+    err_ignore(path_join(dir, sizeof dir, all->dir, name), "it was read there");
+    if (relay_backlog_is_none(b)) {
+        log_info("relay: a destination that is not configured is remembered, nothing waits for it",
+                 KV("destination", name), KV("directory", dir));
+    } else if (b->unreadable.text[0] != '\0') {
+        log_warn("relay: a destination that is not configured is remembered, and cannot be read",
+                 KV("destination", name), KV("error", &b->unreadable),
+                 KV("dead_letters", b->letters), KV("directory", dir));
+    } else {
+        log_warn("relay: a destination that is not configured has a backlog; no log is held for it",
+                 KV("destination", name), KV("queued_at_most", b->samples + b->exemplars),
+                 KV("all_counted", b->queued_known && !b->filling), KV("log_bytes", b->log_bytes),
+                 KV("dead_letters", b->letters),
+                 KV("then", lost ? "part of what was queued is lost to it: the log has given it up"
+                                 : relays_then(all->options.stored)),
+                 KV("to_do", "configure it again, or remove its directory to forget it"),
+                 KV("directory", dir));
+    }
+    return OK;
+}
+
+static void
+note_all_left_over(struct relays *all)
+{
+    char log_dir[200];
+    struct why why = {""};
+    struct backlog_options options = {
+        .env = all->options.env,
+        .dir = all->dir,
+        .log_dir = log_dir,
+        .memory = &all->memory,
+        .wanted = is_left_over,
+        .each = note_left_over,
+        .context = all,
+    };
+    enum err e = path_join(log_dir, sizeof log_dir, all->options.storage_path, "wal");
+    if (e == OK) e = relay_backlogs(&options, &why);
+    if (e) {
+        log_warn("relay: cannot look for what destinations that are not configured have left",
+                 KV("error", &why));
+    }
 }
 
 void
@@ -541,6 +605,7 @@ relays_commit(struct relays_change *c)
 {
     struct relays *all = c->relays;
     struct runner *gone[DESTINATIONS_MAX];
+    bool first = all->list == NULL;
     uint32_t gone_count = switch_runners(c, gone);
     for (uint32_t i = 0; i < gone_count; i++) {
         runner_stop(gone[i]);
@@ -553,6 +618,7 @@ relays_commit(struct relays_change *c)
     for (uint32_t i = 0; i < all->count; i++) {
         if (c->is_new[i]) runner_go(all->runners[i]);
     }
+    if (first) note_all_left_over(all);
     mem_free(NULL, c, sizeof *c);
 }
 

@@ -38,8 +38,12 @@ MUST_CHECK enum err relays_new(const struct relays_options *options, struct rela
 struct relays_change;
 MUST_CHECK enum err relays_prepare(struct relays *relays, struct destinations *list,
                                    struct relays_change **ret_change, struct why *why);
-void relays_commit(struct relays_change *change);  /* taken; waits for those that end */
+/* Taken; waits for those that end. The first time directories that no destination has are logged.
+ */
+void relays_commit(struct relays_change *change);
 void relays_abandon(struct relays_change *change); /* taken; NULL is fine */
+/* What becomes of what waits for a destination that is removed, with a store or without. */
+const char *relays_then(bool stored);
 /* Begins to end all; relays_free() waits, for calls under way some seconds at most. */
 void relays_stop(struct relays *relays);
 void relays_free(struct relays *relays);

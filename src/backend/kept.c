@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "backend/s3_kept.h"
+#include "backend/spool.h"
 
 static void
 say(const struct kept_options *o, enum kept_verdict verdict, const char *name, const char *text)
@@ -25,5 +26,46 @@ kept_examine(const struct kept_options *o, const char *name, bool is_dir, uint64
     if (is_dir && strcmp(name, "objects") == 0) return s3_objects_examine(o, ret_files, why);
     if (is_dir && strcmp(name, "index") == 0) return s3_indexes_examine(o, ret_files, why);
     say(o, KEPT_UNKNOWN, name, "unknown, not of Firekeep: left alone");
+    return OK;
+}
+
+struct weighing {
+    const struct kept_options *options;
+    char dir[256];
+    struct kept_waiting *waiting;
+};
+
+static enum err
+weigh_object(void *context, const char *name, bool is_dir)
+{
+    struct weighing *x = context;
+    char path[256];
+    struct file file;
+    uint64_t size = 0;
+    if (is_dir) return OK;
+    enum err e = path_join(path, sizeof path, x->dir, name);
+    if (e == OK) e = file_open(x->options->env, path, FILE_READ, &file, NULL);
+    if (e) return e == ERR_MISSING ? OK : e; /* it is delivered meanwhile */
+    e = file_size(&file, &size, NULL);
+    err_ignore(file_close(&file), "only looked at");
+    x->waiting->objects++;
+    x->waiting->object_bytes += size;
+    return e;
+}
+
+enum err
+kept_wait(const struct kept_options *o, enum destination_type type,
+          struct kept_waiting *ret_waiting, struct why *why)
+{
+    struct kept_waiting waiting = {0};
+    struct weighing weighing = {.options = o, .waiting = &waiting};
+    enum err e = path_join(weighing.dir, sizeof weighing.dir, o->dir, "objects");
+    if (e) return why_set(why, e, "%s: the path is too long", o->dir);
+    e = env_listdir(o->env, weighing.dir, weigh_object, &weighing, why);
+    if (e && e != ERR_MISSING) return e;
+    if (type == DESTINATION_FILE) {
+        spool_saved_files(o->saved, &waiting.files, &waiting.file_bytes);
+    }
+    *ret_waiting = waiting;
     return OK;
 }

@@ -7,6 +7,7 @@
 #ifndef BACKEND_KEPT_H
 #define BACKEND_KEPT_H
 
+#include "backend/settings.h"
 #include "base/buf.h"
 #include "sys/env.h"
 
@@ -33,5 +34,19 @@ struct kept_options {
  */
 MUST_CHECK enum err kept_examine(const struct kept_options *options, const char *name, bool is_dir,
                                  uint64_t *ret_files, struct why *why);
+
+/* What waits there or, of a destination of type `file`, where it writes to. */
+struct kept_waiting {
+    uint64_t objects; /* of s3, that are not uploaded: their samples are queued */
+    uint64_t object_bytes;
+    uint64_t files;      /* that do not have their final names yet, as what was saved says; */
+    uint64_t file_bytes; /* what they hold is delivered */
+};
+/*
+ * `type` is whose `saved` it is; DESTINATION_TYPE_COUNT: not known. `say` is not called; a relay
+ * may be at work. ERR_IO, ERR_NOMEM.
+ */
+MUST_CHECK enum err kept_wait(const struct kept_options *options, enum destination_type type,
+                              struct kept_waiting *ret_waiting, struct why *why);
 
 #endif

@@ -560,6 +560,23 @@ file_restore(struct spool *s, struct spool_file *f, struct why *why)
     return leave ? file_leave(s, f, size, why) : file_cut(f, size, why);
 }
 
+void
+spool_saved_files(struct bytes saved, uint64_t *ret_files, uint64_t *ret_bytes)
+{
+    struct cursor c = cursor_of(saved);
+    cursor_varint(&c);
+    uint64_t count = cursor_varint(&c), bytes = 0;
+    for (uint64_t i = 0; i < count && !c.bad; i++) {
+        cursor_counted(&c); /* directory */
+        cursor_counted(&c); /* and name */
+        bytes += cursor_varint(&c);
+        cursor_zigzag(&c);
+        cursor_u8(&c);
+    }
+    *ret_files = c.bad ? 0 : count;
+    *ret_bytes = c.bad ? 0 : bytes;
+}
+
 static enum err
 spool_load(struct spool *s, struct bytes saved, struct why *why)
 {

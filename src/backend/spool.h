@@ -60,6 +60,10 @@ void spool_save(const struct spool *spool, struct buf *to);
  * that say how much of them is confirmed. */
 MUST_CHECK enum err spool_saved(struct spool *spool, struct why *why);
 
+/* How many files what save() gave names that had no final name then, and what they held; 0 where it
+ * makes no sense. */
+void spool_saved_files(struct bytes saved, uint64_t *ret_files, uint64_t *ret_bytes);
+
 /* Files with their final names that this spool made. */
 uint64_t spool_files_total(const struct spool *spool);
 

@@ -507,6 +507,10 @@ examine_destination(struct examining *x, const char *name, struct why *why)
     enum err e = examine_state(x, why);
     if (e == OK) e = examine_letters(x, why);
     if (e == OK) e = examine_names(x, why);
+    if (x->o->destinations != NULL && find_settings(x) == NULL) {
+        tell(x, "the configuration does not name it, so no log is held for it; configured again it "
+                "goes on where it was, without its directory it is forgotten");
+    }
     if (e == OK && x->has_state) {
         examine_fill(x);
         if (x->log != NULL) e = examine_place(x, why);

@@ -16,14 +16,16 @@ struct extent {
     uint64_t base_pos;
     uint64_t end_pos;
     bool end_known;
+    uint64_t totals[LEDGER_KIND_COUNT]; /* accepted before it */
 };
 
 struct examined_log {
     struct env *env;
     struct budget *memory;
     char dir[256];
-    struct buf extents; /* struct extent, of live segments, by position */
-    struct wal *wal;    /* opened when something is to be counted */
+    struct buf extents;                 /* struct extent, of live segments, by position */
+    uint64_t totals[LEDGER_KIND_COUNT]; /* accepted in the end */
+    struct wal *wal;                    /* opened when something is to be counted */
 };
 
 /* --- segments --------------------------------------------------------------------------------- */
@@ -39,10 +41,28 @@ static enum err
 note_segment(void *context, const struct wal_segment_info *info)
 {
     struct examined_log *log = context;
-    struct extent extent = {info->number, info->base_pos, info->end_pos, info->end_known};
+    struct extent extent = {info->number, info->base_pos, info->end_pos, info->end_known, {0}};
+    memcpy(extent.totals, info->totals, sizeof extent.totals);
     if (info->state != WAL_SEGMENT_LIVE) return OK;
     buf_put(&log->extents, &extent, sizeof extent);
     return buf_error(&log->extents);
+}
+
+/* Commits that end behind a position. */
+struct summing {
+    uint64_t pos;
+    uint64_t *accepted;
+};
+
+static enum err
+sum_commit(void *context, const struct wal_commit_info *commit)
+{
+    struct summing *x = context;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && commit->pos + commit->bytes > x->pos;
+         kind++) {
+        x->accepted[kind] += commit->accepted[kind];
+    }
+    return OK;
 }
 
 /* Only the next segment's header says where one ends: the newest has to be walked. */
@@ -52,11 +72,13 @@ find_ends(struct examined_log *log, struct why *why)
     size_t count = log->extents.size / sizeof(struct extent);
     struct extent *all = (struct extent *)(void *)log->extents.at;
     for (size_t i = 0; i < count; i++) {
-        static const struct wal_inspector nobody = {.commit = NULL};
         struct wal_inspection inspection;
         if (all[i].end_known) continue;
-        enum err e =
-            wal_inspect(log->env, log->dir, all[i].number, log->memory, &nobody, &inspection, why);
+        memcpy(log->totals, all[i].totals, sizeof log->totals);
+        struct summing summing = {0, log->totals};
+        struct wal_inspector inspector = {.commit = sum_commit, .context = &summing};
+        enum err e = wal_inspect(log->env, log->dir, all[i].number, log->memory, &inspector,
+                                 &inspection, why);
         if (e) return e;
         all[i].end_pos = inspection.end_pos;
     }
@@ -151,6 +173,65 @@ examined_log_find(struct examined_log *log, uint64_t pos, enum log_place *ret_pl
                                : wal_inspect(log->env, log->dir, all[i].number, log->memory,
                                              &inspector, &inspection, why);
     if (e == OK && looking.there) *ret_place = LOG_PLACE_THERE;
+    return e;
+}
+
+/* --- behind a place --------------------------------------------------------------------------- */
+
+uint64_t
+examined_log_begin(const struct examined_log *log)
+{
+    size_t count;
+    const struct extent *all = extents(log, &count);
+    return count == 0 ? 0 : all[0].base_pos;
+}
+
+uint64_t
+examined_log_bytes_from(const struct examined_log *log, uint64_t pos)
+{
+    size_t count;
+    const struct extent *all = extents(log, &count);
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t from = pos > all[i].base_pos ? pos : all[i].base_pos;
+        if (from < all[i].end_pos) bytes += all[i].end_pos - from;
+    }
+    return bytes;
+}
+
+static uint64_t
+behind(uint64_t end, uint64_t begin)
+{
+    return end > begin ? end - begin : 0; /* a relay goes on meanwhile */
+}
+
+enum err
+examined_log_accepted(struct examined_log *log, uint64_t pos, const struct log_count *known,
+                      uint64_t ret_accepted[LEDGER_KIND_COUNT], struct why *why)
+{
+    size_t count, i = 0;
+    const struct extent *all = extents(log, &count);
+    memset(ret_accepted, 0, LEDGER_KIND_COUNT * sizeof *ret_accepted);
+    if (count == 0 || pos >= examined_log_end(log)) return OK;
+    if (known->known) {
+        for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+            ret_accepted[kind] = behind(log->totals[kind], known->of[kind]);
+        }
+        return OK;
+    }
+    if (pos == 0) pos = all[0].base_pos; /* the oldest there is */
+    if (pos < all[0].base_pos) return why_set(why, ERR_MISSING, "the log does not reach back");
+    while (i + 1 < count && all[i + 1].base_pos <= pos) {
+        i++;
+    }
+    struct summing summing = {pos, ret_accepted};
+    struct wal_inspector inspector = {.commit = sum_commit, .context = &summing};
+    struct wal_inspection inspection;
+    enum err e =
+        wal_inspect(log->env, log->dir, all[i].number, log->memory, &inspector, &inspection, why);
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && i + 1 < count; kind++) {
+        ret_accepted[kind] += behind(log->totals[kind], all[i + 1].totals[kind]);
+    }
     return e;
 }
 

@@ -27,6 +27,20 @@ MUST_CHECK enum err examined_log_find(struct examined_log *log, uint64_t pos,
                                       enum log_place *ret_place, struct why *why);
 /* Behind the last record; 0: there never was one. */
 uint64_t examined_log_end(const struct examined_log *log);
+/* Where the oldest segment begins; 0: there is none. */
+uint64_t examined_log_begin(const struct examined_log *log);
+/* How many bytes of records lie behind a position, as far as they are there. */
+uint64_t examined_log_bytes_from(const struct examined_log *log, uint64_t pos);
+
+/*
+ * What the log has accepted behind a position, by its own totals, for whomever: all of the commit
+ * that the position lies in. `count` is what it had accepted there, if that is known. ERR_MISSING:
+ * it is not, and the place is gone; ERR_IO, ERR_NOMEM.
+ */
+MUST_CHECK enum err examined_log_accepted(struct examined_log *log, uint64_t pos,
+                                          const struct log_count *count,
+                                          uint64_t ret_accepted[LEDGER_KIND_COUNT],
+                                          struct why *why);
 
 /*
  * What a destination with these settings takes of the log from `from` on, as its relay would count

@@ -1,0 +1,203 @@
+/* backlog.c - see backlog.h. */
+#include "relay/backlog.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "relay/examine_log.h"
+#include "relay/fill.h"
+
+enum { TRIES_MAX = 5, NAMES_BYTES_MAX = 1024 * 1024 };
+
+struct name {
+    char text[DESTINATION_NAME_BYTES_MAX + 1];
+};
+
+struct listing {
+    const struct backlog_options *options;
+    struct buf names; /* struct name */
+    struct examined_log *log;
+    struct why log_why; /* why it is NULL */
+};
+
+bool
+relay_backlog_is_none(const struct relay_backlog *b)
+{
+    return b->unreadable.text[0] == '\0' && b->queued_known && !b->filling && b->samples == 0 &&
+           b->exemplars == 0 && b->letters == 0 && b->kept.objects == 0 && b->kept.files == 0;
+}
+
+/* --- one ----------------------------------------------------------------------------------------
+ */
+
+static uint64_t
+letters_of(const struct relay_state *s)
+{
+    uint64_t sum = 0;
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        sum += s->letters.known ? s->letters.live[kind] : s->fates.count[kind][FATE_DEAD_LETTERED];
+    }
+    return sum;
+}
+
+static uint64_t
+expected_of(const struct relay_state *s, enum item_kind kind)
+{
+    return s->expected.until_pos > 0 && s->expected.count[kind] > 0
+               ? (uint64_t)s->expected.count[kind]
+               : 0;
+}
+
+/*
+ * Behind the position up to which it was counted, if it was, nothing is known but what the log has
+ * accepted. While the store is read and nothing was counted, the log's position is where that ends.
+ */
+static enum err
+count_queued(struct listing *l, const struct relay_state *s, struct relay_backlog *b,
+             struct why *why)
+{
+    const struct log_count unknown = {.known = false};
+    uint64_t accepted[LEDGER_KIND_COUNT];
+    uint64_t begin = s->fill.active ? s->fill.to_pos : s->cursor.pos;
+    uint64_t pos = s->expected.until_pos > begin ? s->expected.until_pos : begin;
+    bool at_cursor = !s->fill.active && pos == begin;
+    b->filling = s->fill.active && s->expected.until_pos == 0;
+    b->log_bytes = examined_log_bytes_from(l->log, begin);
+    enum err e =
+        examined_log_accepted(l->log, pos, at_cursor ? &s->log_count : &unknown, accepted, why);
+    if (e) return e;
+    b->queued_known = true;
+    b->samples = accepted[LEDGER_FLOAT] + accepted[LEDGER_HISTOGRAM] + expected_of(s, ITEM_FLOAT) +
+                 expected_of(s, ITEM_HISTOGRAM);
+    b->exemplars = accepted[LEDGER_EXEMPLAR] + expected_of(s, ITEM_EXEMPLAR);
+    return OK;
+}
+
+static bool
+has_taken(const struct relay_state *s)
+{
+    uint64_t taken = 0;
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        taken += s->taken[kind];
+    }
+    return taken > 0;
+}
+
+static enum err
+look_at_queued(struct listing *l, const struct relay_state *s, struct relay_backlog *b)
+{
+    struct why why = {""};
+    if (l->log == NULL) {
+        b->unreadable = l->log_why;
+        return OK;
+    }
+    bool in_log = !s->fill.active && s->cursor.pos != 0;
+    b->gone = in_log && s->cursor.pos < examined_log_begin(l->log);
+    if (examined_log_end(l->log) == 0 && has_taken(s)) {
+        return why_set(&b->unreadable, OK, "%s holds no log", l->options->log_dir);
+    }
+    enum err e = count_queued(l, s, b, &why);
+    if (e == ERR_NOMEM) return e;
+    if (e && e != ERR_MISSING) b->unreadable = why;
+    return OK;
+}
+
+static enum err
+look_at(struct listing *l, const char *name, struct relay_backlog *b, struct why *why)
+{
+    const struct backlog_options *o = l->options;
+    char dir[RELAY_DIR_BYTES];
+    struct buf memory;
+    struct relay_state state;
+    *b = (struct relay_backlog){.type = DESTINATION_TYPE_COUNT};
+    enum err e = path_join(dir, sizeof dir, o->dir, name);
+    if (e) return why_set(why, e, "%s/%s: the path is too long", o->dir, name);
+    buf_init(&memory, o->memory, RELAY_STATE_BYTES_MAX);
+    e = relay_state_read(o->env, dir, &memory, &state, &b->unreadable);
+    bool readable = e == OK;
+    b->closed = e == ERR_CORRUPT;
+    struct kept_options kept = {.env = o->env, .memory = o->memory, .dir = dir};
+    if (readable) {
+        b->destination_known = state.destination_known;
+        if (state.destination_known) b->type = state.type;
+        b->place = state.place;
+        b->letters = letters_of(&state);
+        kept.saved = state.writer;
+        kept.has_saved = true;
+        e = look_at_queued(l, &state, b);
+    } else if (e != ERR_NOMEM) {
+        e = OK; /* told; a directory that is gone meanwhile, too */
+    }
+    struct why kept_why = {""};
+    if (e == OK && kept_wait(&kept, b->type, &b->kept, &kept_why) != OK) b->unreadable = kept_why;
+    buf_fini(&memory);
+    return e;
+}
+
+/* --- all ----------------------------------------------------------------------------------------
+ */
+
+static bool
+ends_in(const char *name, const char *end)
+{
+    size_t size = strlen(name), end_size = strlen(end);
+    return size > end_size && strcmp(name + size - end_size, end) == 0;
+}
+
+/* Those that are being made have no state yet. */
+static enum err
+note_name(void *context, const char *text, bool is_dir)
+{
+    struct listing *l = context;
+    struct name name = {""};
+    if (!is_dir || strlen(text) >= sizeof name.text || text[0] == '.') return OK;
+    if (ends_in(text, ".new") || ends_in(text, ".tmp")) return OK;
+    if (l->options->wanted != NULL && !l->options->wanted(l->options->context, text)) return OK;
+    memcpy(name.text, text, strlen(text));
+    buf_put(&l->names, &name, sizeof name);
+    return buf_error(&l->names);
+}
+
+static int
+order_names(const void *a, const void *b)
+{
+    return strcmp(((const struct name *)a)->text, ((const struct name *)b)->text);
+}
+
+/* A server at work gives files up while they are looked at. */
+static enum err
+open_log(struct listing *l)
+{
+    enum err e = ERR_MISSING;
+    for (unsigned i = 0; i < TRIES_MAX && (e == ERR_MISSING || e == ERR_CORRUPT); i++) {
+        l->log_why.text[0] = '\0';
+        e = examined_log_open(l->options->env, l->options->log_dir, l->options->memory, &l->log,
+                              &l->log_why);
+    }
+    if (e && l->log_why.text[0] == '\0') e = why_set(&l->log_why, e, "%s", err_word(e));
+    return e == ERR_NOMEM ? e : OK;
+}
+
+enum err
+relay_backlogs(const struct backlog_options *o, struct why *why)
+{
+    struct listing l = {.options = o};
+    struct relay_backlog backlog;
+    buf_init(&l.names, o->memory, NAMES_BYTES_MAX);
+    enum err e = env_listdir(o->env, o->dir, note_name, &l, why);
+    size_t count = l.names.size / sizeof(struct name);
+    struct name *names = (struct name *)(void *)l.names.at;
+    if (e == ERR_MISSING) e = OK;
+    if (e == OK && count > 0) {
+        qsort(names, count, sizeof *names, order_names);
+        e = open_log(&l);
+        if (e) why_set(why, e, "%s", l.log_why.text);
+    }
+    for (size_t i = 0; i < count && e == OK; i++) {
+        e = look_at(&l, names[i].text, &backlog, why);
+        if (e == OK) e = o->each(o->context, names[i].text, &backlog);
+    }
+    examined_log_free(l.log);
+    buf_fini(&l.names);
+    return e;
+}

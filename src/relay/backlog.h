@@ -1,0 +1,52 @@
+/*
+ * backlog.h - what a destination has left to do, from its directory and the log: of one that the
+ * configuration does not name any more, nobody else can tell. Nothing is written and nothing
+ * locked; relays and the log's writer may be at work, then it is about as it was a moment ago.
+ *
+ * Threads: any.
+ */
+#ifndef RELAY_BACKLOG_H
+#define RELAY_BACKLOG_H
+
+#include "backend/kept.h"
+#include "relay/state.h"
+
+struct relay_backlog {
+    struct why unreadable;  /* what cannot be read; "": all can */
+    bool closed;            /* its state is damaged or missing: configured, it would stay closed */
+    bool destination_known; /* as in its state: */
+    enum destination_type type; /* DESTINATION_TYPE_COUNT: not known */
+    uint64_t place;
+
+    bool queued_known;
+    /* At most: what the log has accepted for whomever behind the position, what was counted of the
+     * store included. */
+    uint64_t samples; /* and histograms */
+    uint64_t exemplars;
+    bool filling;       /* it was being given what is stored; what is not counted of it is not in
+                           `samples` */
+    bool gone;          /* the log does not reach back to its position */
+    uint64_t log_bytes; /* that lie behind it; whether the log is held is known to no one at rest */
+    uint64_t letters;   /* dead letters, as the state says */
+    struct kept_waiting kept;
+};
+/* Nothing waits, and it holds no letters. */
+bool relay_backlog_is_none(const struct relay_backlog *backlog);
+
+struct backlog_options {
+    struct env *env;
+    const char *dir;     /* of all destinations, and */
+    const char *log_dir; /* of the log */
+    struct budget *memory;
+    /* Which ones are to be looked at; NULL: all. */
+    bool (*wanted)(void *context, const char *name);
+    enum err (*each)(void *context, const char *name, const struct relay_backlog *backlog);
+    void *context;
+};
+/*
+ * In the order of their names. Where there is no such directory there are no destinations. ERR_IO,
+ * ERR_NOMEM, ERR_LIMIT, and errors of `each`; what is damaged stands in `unreadable`.
+ */
+MUST_CHECK enum err relay_backlogs(const struct backlog_options *options, struct why *why);
+
+#endif
