@@ -4,14 +4,15 @@
  *     firekeep CMD [words]      runs it
  *     firekeep help [CMD]       also --help, -h; and after a command: firekeep CMD --help
  *
- * Exit codes: 0 done, 1 failed, 2 wrong usage (the reason and a hint go to stderr).
+ * Exit codes: 0 done, 1 failed, 2 wrong usage (the reason and a hint go to stderr), 3 done, and
+ * something would be left behind (check --against).
  */
 #ifndef APP_CLI_H
 #define APP_CLI_H
 
 #include "base/buf.h"
 
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_BACKLOG = 3 };
 
 struct command {
     const char *name;

@@ -14,6 +14,7 @@ int command_verify(int argc, char **argv);
 void verify_help(struct buf *to);
 /* check.c: tells whether a configuration file is right. */
 int command_check(int argc, char **argv);
+void check_help(struct buf *to);
 /* dead_letters.c: what destinations refused for good, and what is to become of it. */
 int command_dead_letters(int argc, char **argv);
 void dead_letters_help(struct buf *to);

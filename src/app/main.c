@@ -14,7 +14,9 @@ const char *malloc_conf = "narenas:2,background_thread:true,dirty_decay_ms:500,m
 #endif
 
 static const struct command commands[] = {
-    {"check", "FILE", "tells whether a configuration file is right", command_check, NULL},
+    {"check", "[flags] FILE",
+     "tells whether a configuration file is right, and what it would leave behind", command_check,
+     check_help},
     {"dead-letters", "list|show|replay|drop [flags]",
      "shows, replays or drops what destinations refused for good", command_dead_letters,
      dead_letters_help},

@@ -45,6 +45,12 @@ void target_free(struct target *target);
  * may be done. */
 struct tsdb *target_store(struct target *target);
 
+/*
+ * Whether the value of a flag can be a server's address. ERR_INPUT: it is neither http:// nor
+ * https://, or holds a user name or password, which would show in messages and files.
+ */
+MUST_CHECK enum err target_check_url(const char *flag, const char *url, struct why *why);
+
 /* How it is called in messages and in files that note a position. */
 const char *target_name(const struct target *target);
 

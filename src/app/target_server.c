@@ -263,6 +263,17 @@ server_finish(struct target *target, struct why *why)
 static const struct target_ops server_ops = {server_write, server_read, server_finish, server_free};
 
 enum err
+target_check_url(const char *flag, const char *url, struct why *why)
+{
+    if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) {
+        return why_set(why, ERR_INPUT, "%s: '%.64s' is neither http:// nor https://", flag, url);
+    }
+    const char *at = strchr(url, '@'), *path = strchr(strstr(url, "://") + 3, '/');
+    if (at == NULL || (path != NULL && at > path)) return OK;
+    return why_set(why, ERR_INPUT, "%s must not hold a user name or password", flag);
+}
+
+enum err
 target_server_open(const struct target_options *options, struct target **ret_target,
                    struct why *why)
 {
@@ -275,14 +286,7 @@ target_server_open(const struct target_options *options, struct target **ret_tar
     buf_init(&s->request, NULL, REQUEST_BYTES_MAX);
     int n = snprintf(s->base, sizeof s->base, "%s", options->url);
     enum err e = n < (int)sizeof s->base ? OK : why_set(why, ERR_INPUT, "--url is too long");
-    if (e == OK && strncmp(s->base, "http://", 7) != 0 && strncmp(s->base, "https://", 8) != 0) {
-        e = why_set(why, ERR_INPUT, "--url: '%.64s' is neither http:// nor https://", s->base);
-    }
-    const char *at = e == OK ? strchr(s->base, '@') : NULL;
-    const char *path = e == OK ? strchr(strstr(s->base, "://") + 3, '/') : NULL;
-    if (at != NULL && (path == NULL || at < path)) { /* it would show in messages and files */
-        e = why_set(why, ERR_INPUT, "--url must not hold a user name or password");
-    }
+    if (e == OK) e = target_check_url("--url", s->base, why);
     if (options->tenant != NULL) {
         snprintf(s->tenant_header, sizeof s->tenant_header, "X-Scope-OrgID: %s", options->tenant);
     }

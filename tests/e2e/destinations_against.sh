@@ -66,4 +66,244 @@ claim "type: the account is right" balances west
 claim "type: SIGTERM ends it then" stop type
 claim "type: the file has what waited, and nothing of before" eval '[[ $(cat "$work"/west/*.ndjson | grep -o "\"value\":[0-9]*" | sort -u | wc -l) == 10 ]]'
 
+# --- what is said, and what comes true ----------------------------------------------------------------
+
+says() { # PATTERN STATUS COMMAND...
+    local pattern=$1 wanted=$2 output status
+    shift 2
+    output=$("$@" 2>&1)
+    status=$?
+    echo "status $status: $output"
+    ((status == wanted)) && grep -qe "$pattern" <<<"$output"
+}
+
+logs() { # NAME PATTERN: once the process writes it
+    within 20 grep -q -e "$2" "$work/$1.log"
+}
+
+tree() {
+    find "$1" -printf '%P %y %s %T@\n' | sort
+    find "$1" -type f -print0 | sort -z | xargs -0 sha256sum
+}
+
+unchanged() { # DIRECTORY COMMAND...
+    local dir=$1 before
+    shift
+    before=$(tree "$dir")
+    "$@" >"$work/out.txt" 2>&1
+    diff <(echo "$before") <(tree "$dir")
+}
+
+flip() { # FILE OFFSET
+    printf '\377' | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
+# Of `old` everything waits, of `table` what has no form there is a dead letter, `lines` has all.
+begin_config() {
+    write_config <<END
+storage: {mode: $mode}
+destinations:
+  - {name: old, type: remote_write, url: '$there/api/v1/write', batch: {max_age: 50ms}, retry: {max_backoff: 200ms}}
+  - {name: table, type: file, path: $work/$mode-table, format: csv, batch: {max_age: 50ms}}
+  - {name: lines, type: file, path: $work/$mode-lines, batch: {max_age: 50ms}}
+END
+}
+
+other_config() { # FILE DESTINATION...: beside `lines`
+    local file=$1
+    shift
+    {
+        echo "storage: {mode: $mode}"
+        echo "destinations:"
+        echo "  - {name: lines, type: file, path: $work/$mode-lines, batch: {max_age: 50ms}}"
+        (($# == 0)) || printf "  - {%s}\n" "$@"
+    } >"$file"
+}
+new="name: new, type: remote_write, url: '$there/api/v1/write', batch: {max_age: 50ms}, retry: {max_backoff: 200ms}"
+old=${new/name: new/name: old}
+table() {
+    echo "name: table, type: file, path: $work/$mode-table, format: csv, batch: {max_age: 50ms}"
+}
+
+serve() {
+    start_firekeep "$mode" "$work/$mode" "${ports[0]}" --config.file="$work/firekeep.yml" --web.enable-lifecycle --web.enable-admin-api \
+        --wal.segment-bytes=1MiB --wal.budget=64MiB && within 20 all_open
+}
+
+# With a second for the states to be saved: what the directory says is then what is.
+waits() { # DESTINATION SAMPLES
+    within 20 eval "[[ \$(samples queued $1) == $2 ]]"
+}
+is_saved() { # the letters of `table` are in its state
+    within 20 eval '"$firekeep" check "$work/alone.yml" --against "$work/$mode" | tee "$work/look.txt" | grep -q "table: .* 0 samples queued, .* 3 dead letters"'
+}
+
+against() { # FILE DIR|URL
+    "$firekeep" check "$work/$1" --against "$2"
+}
+
+# No cut is waited for: the log goes when nobody holds it.
+log_is_gone() {
+    quiet_curl --max-time 60 -X POST "$url/api/v1/admin/tsdb/flush" >/dev/null
+    ! compgen -G "$dir/wal/$first_segment"
+}
+
+# Samples of 100 series, in many segments.
+awk 'BEGIN {
+    for (i = 0; i < 250000; i++) {
+        printf "load{series=\"%d\"} %.17g %.0f\n", i % 100, rand(), 1700000000000 + 60000 * int(i / 100)
+        if (i % 5000 == 4999) print "---"
+    }
+}' | "$TOOLS/rwmake" >"$work/load.rw"
+every_kind | "$TOOLS/rwmake" --version 2 >"$work/bits.rw"
+cat "$work/bits.rw" "$work/load.rw" >"$work/all.rw"
+for mode in local none; do
+    dir=$work/$mode
+    case $mode in
+    local) then='configured again under this name it goes on from there' ;;
+    none) then='the log is given up, what was queued is lost to it' ;;
+    esac
+    begin_config
+    other_config "$work/alone.yml"
+    other_config "$work/renamed.yml" "$new" "$(table)"
+    other_config "$work/elsewhere.yml" "${old/there/nobody}" "name: table, type: opentsdb, url: '$nobody'"
+    other_config "$work/moved.yml" "${old/${ports[1]}/${ports[2]}}" "name: table, type: opentsdb, url: '$nobody'"
+    other_config "$work/late.yml" "$old" "$(table)" "name: from, type: file, path: $work/from, start: beginning"
+    claim "$mode: starts" serve || exit 1
+    claim "$mode: samples of every kind are acknowledged" is_acknowledged "$work/bits.rw"
+    claim "$mode: all of it waits for one" waits old 15
+    claim "$mode: another has what it has a form for" within 20 has_delivered table 13
+    claim "$mode: states are saved" is_saved
+
+    for at in "$url" "$dir"; do
+        case $at in
+        http*) what="URL" most="" more=" and 1 exemplars or families" ;;
+        *) what="DIR" most="at most " more=" and 1 exemplars or families" ;;
+        esac
+        claim "$mode, $what: the same file changes nothing" says "no destination goes, comes or writes elsewhere" 0 against firekeep.yml "$at"
+        claim "$mode, $what: what is queued is told, and what becomes of it" \
+            says "^destination old: not in the file: ${most}15 samples$more queued, [1-9][0-9]* bytes of log, 0 dead letters; then: $then$" 3 against alone.yml "$at"
+        claim "$mode, $what: so are dead letters" says "^destination table: not in the file: 0 samples queued, .* 3 dead letters; then: $then$" 3 against alone.yml "$at"
+        claim "$mode, $what: of a new name it is told how to keep all" \
+            says "^destination old: new is new and writes to the same place; .* mv $dir/relay/old $dir/relay/new," 3 against renamed.yml "$at"
+        claim "$mode, $what: a new one begins now" says "^destination new: new, begins with what comes from then on" 3 against renamed.yml "$at"
+        claim "$mode, $what: or with the oldest" says "^destination from: new, begins with the oldest sample of" 0 against late.yml "$at"
+        claim "$mode, $what: another address is told" says "^destination old: writes to another place: goes on where it is" 0 against moved.yml "$at"
+        claim "$mode, $what: another type is told" says "^destination table: becomes opentsdb, was file: goes on where it is" 0 against moved.yml "$at"
+    done
+
+    # By a reload.
+    cp "$work/alone.yml" "$work/firekeep.yml"
+    claim "$mode, reload: both are removed" reload
+    claim "$mode, reload: the log names what waited" logs "$mode" 'destination removed with a backlog" destination=old queued=16 log_bytes=[1-9][0-9]* dead_letters=0 then="'"$then"'"'
+    claim "$mode, reload: and dead letters" logs "$mode" 'destination removed with a backlog" destination=table queued=0 log_bytes=0 dead_letters=3 '
+    claim "$mode, reload: the server has them no more" says "no destination goes, comes" 0 against alone.yml "$url"
+    claim "$mode, reload: their directory has" says "^destination old: not in the file: at most 15 samples" 3 against alone.yml "$dir"
+
+    # By a restart.
+    claim "$mode: SIGTERM ends it" stop "$mode"
+    claim "$mode, stopped: it is told" says "^destination old: not in the file: at most 15 samples$more queued, " 3 against alone.yml "$dir"
+    claim "$mode, stopped: nothing is changed" unchanged "$dir" against alone.yml "$dir"
+    claim "$mode, stopped: verify says that it is not named" says "^destination old: the configuration does not name it" 0 "$firekeep" verify --config.file="$work/alone.yml" "$dir"
+    : >"$work/$mode.log"
+    claim "$mode, restart: starts without them" serve
+    claim "$mode, restart: the log names what waits" \
+        logs "$mode" 'level=warn .*not configured has a backlog.* destination=old queued_at_most=16 .* log_bytes=[1-9][0-9]* dead_letters=0 then="'"$then"'" to_do=.* directory='"$dir/relay/old"
+    claim "$mode, restart: and dead letters" logs "$mode" 'level=warn .*not configured has a backlog.* destination=table queued_at_most=0 .* dead_letters=3 '
+    claim "$mode, restart: SIGTERM ends it" stop "$mode"
+
+    # Damage.
+    cp -a "$dir" "$work/$mode-damaged"
+    cp -a "$dir" "$work/$mode-letters"
+    flip "$work/$mode-letters/relay/table/dead-letters/00000001.letters" 40
+    claim "$mode, damaged: letters that cannot be read are named" says "^destination table: .* dead letters (.*00000001.letters" 3 against alone.yml "$work/$mode-letters"
+    flip "$work/$mode-damaged/relay/old/state" 40
+    rm "$work/$mode-damaged/relay/table/state"
+    claim "$mode, damaged: a state is named" says "^destination old: not in the file: an unknown number of samples queued, 0 dead letters (.*relay/old/state is damaged" 3 against alone.yml "$work/$mode-damaged"
+    claim "$mode, damaged: one that is missing, too, and letters are counted" \
+        says "^destination table: not in the file: an unknown number of samples queued, 3 dead letters (.*relay/table/state is missing" 3 against alone.yml "$work/$mode-damaged"
+    kept=$dir dir=$work/$mode-damaged
+    : >"$work/broken.log"
+    claim "$mode, damaged: starts" start_firekeep broken "$dir" "${ports[0]}" --config.file="$work/alone.yml"
+    claim "$mode, damaged: the log names it" logs broken 'level=warn .*not configured is remembered, and cannot be read" destination=old error=".*state is damaged'
+    crash broken
+    dir=$kept
+
+    # Renamed as it was told.
+    cp "$work/renamed.yml" "$work/firekeep.yml"
+    claim "$mode, renamed: the directory is" mv "$dir/relay/old" "$dir/relay/new"
+    claim "$mode, renamed: then nothing is left behind" says "no destination goes, comes or writes elsewhere" 0 against renamed.yml "$dir"
+    claim "$mode, renamed: starts" serve
+    claim "$mode, renamed: all of it waits" waits new 15
+    claim "$mode, renamed: the other server comes" start_firekeep "$mode-there" "$work/$mode-there" "${ports[1]}"
+    claim "$mode, renamed: everything is delivered" within 20 has_delivered new 15
+    claim "$mode, renamed: the account is right" balances new
+    claim "$mode, renamed: the other server has the same" equals "$there" "$work/bits.rw"
+    claim "$mode, renamed: so has the table its letters" eval '[[ $(samples dead_lettered_total table) == 2 ]]'
+    claim "$mode, renamed: nothing waits, so it may go" says "^destination new: not in the file: nothing waits for it" 3 against alone.yml "$url"
+    crash "$mode-there"
+
+    # Removed, and the log goes: what is promised holds.
+    claim "$mode, given up: more is acknowledged" is_acknowledged "$work/load.rw" --retry 60
+    claim "$mode, given up: all of it waits" waits new 250000
+    claim "$mode, given up: another has it" within 20 has_delivered lines 250015
+    first_segment=$(basename "$(compgen -G "$dir/wal/0*.wal" | sort | tail -n 2 | head -n 1)")
+    cp "$work/alone.yml" "$work/firekeep.yml"
+    claim "$mode, given up: the destination is removed" reload
+    claim "$mode, given up: SIGTERM ends it" stop "$mode"
+    claim "$mode, given up: starts" serve
+    claim "$mode, given up: the log goes" within 20 log_is_gone
+    case $mode in
+    local) lost=$then ;;
+    none) lost='part of what was queued is lost to it: the log has given it up' ;;
+    esac
+    claim "$mode, given up: it is told what becomes of it" \
+        says "^destination new: not in the file: at most 250000 samples queued, .*; then: $lost$" 3 against alone.yml "$dir"
+    claim "$mode, given up: SIGTERM ends it again" stop "$mode"
+    claim "$mode, given up: starts again" serve
+    claim "$mode, given up: so says the log" logs "$mode" "destination=new queued_at_most=250000 .* then=\"$lost\""
+    cp "$work/renamed.yml" "$work/firekeep.yml"
+    claim "$mode, given up: it is configured again" reload
+    claim "$mode, given up: the other server comes back" start_firekeep "$mode-there" "$work/$mode-there" "${ports[1]}"
+    claim "$mode, given up: it has caught up" within 60 all_settled new
+    case $mode in
+    local) claim "$mode, given up: everything arrives" equals "$there" "$work/all.rw" ;;
+    none) claim "$mode, given up: not all of it arrives" eval '! equals "$there" "$work/all.rw"' ;;
+    esac
+    crash "$mode"
+    crash "$mode-there"
+done
+
+# --- what cannot be asked -----------------------------------------------------------------------------
+
+# Answers as a web server that is no Firekeep, in several ways.
+start stranger /usr/bin/python3 -c "
+import http.server, threading
+class Answer(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    def do_GET(self):
+        texts = {'text': b'hello', 'list': b'[1]', 'nothing': b'{\"data\": {}}', 'names': b'{\"data\": [{\"name\": 7}]}'}
+        body = texts.get(self.path.split('/')[1])
+        self.send_response(403 if body is None else 200)
+        body = body or b'no'
+        self.send_header('Content-Length', str(len(body))); self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *words): pass
+http.server.ThreadingHTTPServer(('127.0.0.1', ${ports[1]}), Answer).serve_forever()"
+claim "a stranger is there" within 20 eval 'curl -s --noproxy "*" -o "$work/answer" "$there/"'
+for way in text list nothing names; do
+    claim "an answer that is none: $way" says "firekeep check: --against: $there" 1 against alone.yml "$there/$way"
+done
+claim "a server that refuses" says "status 403: no" 1 against alone.yml "$there/"
+claim "a server that does not answer" says "Couldn't connect" 1 against alone.yml "$nobody"
+claim "an address with a password" says "must not hold a user name or password" 1 against alone.yml "http://u:p@127.0.0.1:${ports[2]}"
+claim "an address of another kind" says "neither http:// nor https://" 1 against alone.yml "ftp://127.0.0.1/"
+claim "a directory that is not there" says "No such file or directory" 1 against alone.yml "$work/nowhere"
+claim "a directory of something else" says "is not a storage directory" 1 against alone.yml "$work"
+claim "a file that is wrong" says "alone.yml.*$" 1 against no-alone.yml "$work/local"
+claim "no address" says "against" 2 "$firekeep" check "$work/alone.yml" --against
+claim "two files" says "unexpected word" 2 "$firekeep" check "$work/alone.yml" "$work/alone.yml"
+rm -rf "$work/local-damaged/relay"
+claim "a directory without destinations: all are new" says "^destination lines: new, begins with what comes" 0 against alone.yml "$work/local-damaged"
+
 ((failures == 0))

@@ -146,4 +146,40 @@ for kind in cut conflict error; do
     claim "$kind: and it is listed" indexes_are_right
 done
 
+# --- other names of destinations --------------------------------------------------------------------------
+
+rename_both() {
+    mv "$dir/relay/bucket" "$dir/relay/cold" && mv "$dir/relay/files" "$dir/relay/lines" &&
+        sed -i 's/name: bucket/name: cold/; s/name: files/name: lines/' "$work/firekeep.yml"
+}
+
+waits_as_object() { # until then the crash comes before there is one
+    compgen -G "$dir/relay/bucket/objects/*"
+}
+
+finished() { # files without those that a crash left open
+    cat "$work/files"/*.ndjson
+}
+
+claim "renamed: begins" begin
+claim "renamed: 500 samples are delivered" delivers 1
+claim "renamed: the bucket fails" fault PutObject error 100000
+claim "renamed: 500 more are acknowledged" is_acknowledged "$work/2.rw"
+claim "renamed: they wait as an object" within 20 waits_as_object
+crash server
+claim "renamed: it is told that an object waits" \
+    eval '! "$firekeep" check --against "$dir" <(echo "destinations: [{name: none, type: opentsdb, url: \"$s3\"}]") >"$work/told.txt"; grep -q "destination bucket: .* objects\? of them ([1-9][0-9]* bytes) on their way" "$work/told.txt"'
+claim "renamed: and a file without its final name" grep -q 'destination files: .* 1 file ([1-9][0-9]* bytes) still named .tmp' "$work/told.txt"
+claim "renamed: both destinations get other names" rename_both
+claim "renamed: the bucket works again" quiet_curl -o "$work/answer" -X POST "$s3/-/clear"
+claim "renamed: starts" serve
+claim "renamed: others are acknowledged" is_acknowledged "$work/3.rw"
+claim "renamed: all of it is delivered" within 30 all_settled cold lines
+claim "renamed: SIGTERM ends it" stop server
+claim "renamed: all is there" all_is_there 1 2 3
+claim "renamed: also in finished files" holds finished 1 2 3
+claim "renamed: names are of one id as before" [ "$(ids | wc -l)" == 1 ]
+claim "renamed: no object took the place of another" nothing_was_overwritten
+claim "renamed: indexes list what is there" indexes_are_right
+
 ((failures == 0))
