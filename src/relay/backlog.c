@@ -137,21 +137,13 @@ look_at(struct listing *l, const char *name, struct relay_backlog *b, struct why
 /* --- all ----------------------------------------------------------------------------------------
  */
 
-static bool
-ends_in(const char *name, const char *end)
-{
-    size_t size = strlen(name), end_size = strlen(end);
-    return size > end_size && strcmp(name + size - end_size, end) == 0;
-}
-
-/* Those that are being made have no state yet. */
+/* The names of those that are being made begin with a dot. */
 static enum err
 note_name(void *context, const char *text, bool is_dir)
 {
     struct listing *l = context;
     struct name name = {""};
     if (!is_dir || strlen(text) >= sizeof name.text || text[0] == '.') return OK;
-    if (ends_in(text, ".new") || ends_in(text, ".tmp")) return OK;
     if (l->options->wanted != NULL && !l->options->wanted(l->options->context, text)) return OK;
     memcpy(name.text, text, strlen(text));
     buf_put(&l->names, &name, sizeof name);

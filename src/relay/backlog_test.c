@@ -173,7 +173,7 @@ test_a_state_that_cannot_be_read_is_named(void **state)
     must(env_unlink(w->m.env, "relay/there/state", NULL));
     b = look(w);
     assert_non_null(strstr(b.unreadable.text, "relay/there/state is missing"));
-    must(env_mkdir(w->m.env, "relay/north.new", NULL)); /* being made: not one yet */
+    must(env_mkdir(w->m.env, "relay/.north.new", NULL)); /* being made: not one yet */
     b = look(w);
     machine_must_open(&w->m);
     world_fini(w);

@@ -528,9 +528,9 @@ examine_all(struct examining *x, const struct names *names, struct why *why)
     const struct name *name;
     enum err e = OK;
     for (size_t i = 0; (name = name_at(names, i)) != NULL && e == OK; i++) {
-        if (name->is_dir && ends_in(name->text, ".new")) {
+        if (name->is_dir && name->text[0] == '.' && ends_in(name->text, ".new")) {
             tell(x, "%s/%s: a destination that was being made, harmless", relay_dir, name->text);
-        } else if (name->is_dir && !ends_in(name->text, ".tmp")) {
+        } else if (name->is_dir && name->text[0] != '.') {
             e = path_join(x->dir, sizeof x->dir, relay_dir, name->text);
             if (e) return why_set(why, e, "%s/%s: the path is too long", relay_dir, name->text);
             e = examine_destination(x, name->text, why);

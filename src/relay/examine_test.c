@@ -417,8 +417,8 @@ test_files_of_nobody_and_those_never_finished_are_named(void **state)
         store(w, path, bytes_of_text("x"));
         expect_said(w, 0, strays[i].text);
     }
-    must(env_mkdir(w->m.env, "relay/east.new", NULL));
-    expect_said(w, 0, "relay/east.new: a destination that was being made, harmless");
+    must(env_mkdir(w->m.env, "relay/.east.new", NULL));
+    expect_said(w, 0, "relay/.east.new: a destination that was being made, harmless");
     must(env_unlink(w->m.env, "relay/there/state", NULL));
     expect_said(w, 1, "firekeep destinations reset NAME");
     wake(w); /* as is decided, and nothing of all that is in the way */

@@ -6,8 +6,6 @@
 #include "base/crc32c.h"
 
 static const char NAME[] = "state", PREVIOUS[] = "state.previous", DAMAGED[] = "state.damaged";
-/* Of a directory that is being made; destinations' names have no dot. */
-static const char MAKING[] = ".new";
 static const uint8_t MAGIC[8] = {'F', 'K', 'R', 'E', 'L', 'A', 'Y', 0};
 
 enum { VERSION = 1, HEADER_BYTES = 24 };
@@ -190,9 +188,10 @@ enum err
 relay_state_make(struct env *env, const char *parent, const char *name, struct buf *scratch,
                  const struct relay_state *state, struct why *why)
 {
-    char dir[256], making[256];
+    char dir[256], making[256]; /* no destination's name begins with a dot */
     enum err e = path_join(dir, sizeof dir, parent, name);
-    if (e == OK && snprintf(making, sizeof making, "%s%s", dir, MAKING) >= (int)sizeof making) {
+    if (e == OK &&
+        snprintf(making, sizeof making, "%s/.%s.new", parent, name) >= (int)sizeof making) {
         e = ERR_LIMIT;
     }
     if (e) return why_set(why, e, "%s/%s: path too long", parent, name);

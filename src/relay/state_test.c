@@ -323,6 +323,24 @@ test_a_directory_is_never_there_without_a_state(void **state)
     }
 }
 
+/* Names of destinations may end as they like. */
+static void
+test_a_directory_that_is_made_takes_no_other_ones_place(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    struct relay_state first = some_state(), second = some_state(), got;
+    second.cursor.pos = 7;
+    must(relay_state_make(rig.env, "all", "west.new", &rig.scratch, &first, &rig.why));
+    must(relay_state_make(rig.env, "all", "west", &rig.scratch, &second, &rig.why));
+    must(relay_state_read(rig.env, "all/west.new", &rig.memory, &got, &rig.why));
+    assert_int_equal(got.cursor.pos, first.cursor.pos);
+    must(relay_state_read(rig.env, "all/west", &rig.memory, &got, &rig.why));
+    assert_int_equal(got.cursor.pos, 7);
+    rig_fini(&rig);
+}
+
 int
 main(void)
 {
@@ -335,6 +353,7 @@ main(void)
         cmocka_unit_test(test_a_missing_state_is_damage_and_a_missing_directory_a_new_destination),
         cmocka_unit_test(test_the_state_before_is_kept_beside),
         cmocka_unit_test(test_a_directory_is_never_there_without_a_state),
+        cmocka_unit_test(test_a_directory_that_is_made_takes_no_other_ones_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

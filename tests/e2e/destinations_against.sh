@@ -274,6 +274,24 @@ for mode in local none; do
     crash "$mode-there"
 done
 
+# --- names that end as directories do that are being made ------------------------------------------------
+
+west_new="name: west.new, type: opentsdb, url: '$nobody', batch: {max_age: 50ms}"
+mode=local
+other_config "$work/firekeep.yml" "$west_new"
+claim "west.new: starts" start_firekeep names "$work/names" "${ports[0]}" --config.file="$work/firekeep.yml" --web.enable-lifecycle
+claim "west.new: is open" within 20 all_open
+claim "west.new: samples are acknowledged" is_acknowledged "$work/first.rw"
+claim "west.new: they wait" waits west.new 10
+other_config "$work/firekeep.yml" "$west_new" "${west_new/west.new/west}"
+claim "west.new: west is added" reload
+claim "west.new: both are open" within 20 all_open
+claim "west.new: both are remembered" eval '[[ -e $work/names/relay/west.new/state && -e $work/names/relay/west/state ]]'
+crash names
+claim "west.new: starts again" start_firekeep names "$work/names" "${ports[0]}" --config.file="$work/firekeep.yml"
+claim "west.new: they still wait" waits west.new 10
+crash names
+
 # --- what cannot be asked -----------------------------------------------------------------------------
 
 # Answers as a web server that is no Firekeep, in several ways.

@@ -124,10 +124,10 @@ claim "a changed byte of it is found" says "damaged: .*relay/lines/reset" 1 "$fi
 cp -a "$work/stopped" "$work/strays"
 echo x >"$work/strays/relay/lines/notes.txt"
 echo x >"$work/strays/relay/table/dead-letters/letters.tmp"
-mkdir "$work/strays/relay/north.new"
+mkdir "$work/strays/relay/.north.new"
 claim "a file of nobody is named" says "relay/lines/notes.txt: unknown" 0 "$firekeep" verify "$work/strays"
 claim "one that was never finished is harmless" says "letters.tmp: was never finished, harmless" 0 "$firekeep" verify "$work/strays"
-claim "so is a directory" says "relay/north.new: a destination that was being made, harmless" 0 "$firekeep" verify "$work/strays"
+claim "so is a directory" says "relay/.north.new: a destination that was being made, harmless" 0 "$firekeep" verify "$work/strays"
 rm "$work/strays/relay/lines/state"
 claim "a state that is missing is found" says "damaged: .*relay/lines/state is missing" 1 "$firekeep" verify "$work/strays"
 
