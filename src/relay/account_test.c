@@ -179,6 +179,20 @@ expect(const struct relay_status *s, unsigned reason, uint64_t samples, uint64_t
     assert_int_equal(s->fates.count[ITEM_EXEMPLAR][fate], exemplars);
 }
 
+/* So much comes that what waits is to be had from the store. */
+static void
+leave_log(struct world *w)
+{
+    for (unsigned i = 0; i < 200 && w->fills == 0; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "more%u", i);
+        send_some(w, &(struct some){name, {100}, T_NEW, i}, 1);
+        machine_flush(&w->m);
+        turn(w, 50);
+    }
+    assert_int_equal(w->fills, 1);
+}
+
 static void
 lose_while_it_stands_still(struct world *w, bool merged)
 {
@@ -226,16 +240,7 @@ lose_while_it_stands_still(struct world *w, bool merged)
     send_some(w, &(struct some){"keep", {0, 0, 0, 2}, T_NEW, 0}, 1); /* two families once more */
     machine_flush(&w->m);
     send_some(w, &(struct some){"twice", {11, 12, 13}, T_NEW, 1}, 1);
-    for (unsigned i = 0; i < 200 && status_of(w).state == RELAY_PAUSED; i++) {
-        char name[32];
-        snprintf(name, sizeof name, "more%u", i);
-        send_some(w, &(struct some){name, {100}, T_NEW, i}, 1);
-        machine_flush(&w->m);
-        turn(w, 50);
-        struct relay_status s = status_of(w);
-        if (s.fates.count[ITEM_FLOAT][FATE_OPEN] > 0 && w->fills > 0) break;
-    }
-    assert_int_equal(w->fills, 1);
+    leave_log(w);
     delete_series(w, "{name=\"del\"}");
     retain(w, KEPT_MS);
     if (merged) merge_all(w);
@@ -419,6 +424,45 @@ test_what_cannot_be_read_is_counted_once_though_memory_is_short(void **state)
     }
 }
 
+/* What is superseded explains only as much, of whichever kind. */
+static void
+test_what_the_store_gives_no_more_as_it_is_damaged_is_dropped_as_that(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    uint64_t damaged = 0;
+    for (uint64_t offset = 0, more = 1; more; offset += 10) {
+        begin(w, 1);
+        w->settings.log_budget_bytes = BUDGET_BYTES;
+        relay_must_open(w);
+        relay_wish(w->relay, true);
+        turn(w, 2);
+        send_some(w, &(struct some){"once", {0, 300}, T_NEW}, 1);
+        machine_flush(&w->m);
+        send_some(w, &(struct some){"twice", {11}, T_NEW}, 1);
+        machine_flush(&w->m);
+        send_some(w, &(struct some){"twice", {11}, T_NEW, 1}, 1);
+        leave_log(w);
+        static const char part[] = STORE_DIR "/parts/0000000000000001/part";
+        more = sim_env_damage(w->m.sim, part, offset) == OK;
+        relay_wish(w->relay, false);
+        settle_all(w);
+        struct relay_status s = status_of(w);
+        uint64_t superseded = 0;
+        for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+            const uint64_t *fates = s.fates.count[kind];
+            superseded += fates[FATE_DROPPED + DROP_SUPERSEDED];
+            damaged += fates[FATE_DROPPED + DROP_DAMAGED];
+            assert_int_equal(s.taken[kind], sent[kind]);
+            assert_int_equal(fates_settled(&s.fates, kind), sent[kind]);
+            assert_int_equal(fates[FATE_DELIVERED], arrived[kind]);
+        }
+        assert_int_equal(superseded, 11);
+        world_fini(w);
+    }
+    assert_true(damaged > 300);
+}
+
 /* Reading stops within a record, of which half is not wanted. */
 static void
 test_what_is_not_wanted_does_not_wait(void **state)
@@ -457,6 +501,8 @@ main(void)
         cmocka_unit_test_teardown(test_what_cannot_be_read_is_counted_once_though_memory_is_short,
                                   tell_seed),
         cmocka_unit_test_teardown(test_what_is_not_wanted_does_not_wait, tell_seed),
+        cmocka_unit_test_teardown(
+            test_what_the_store_gives_no_more_as_it_is_damaged_is_dropped_as_that, tell_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
