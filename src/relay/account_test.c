@@ -246,20 +246,25 @@ lose_while_it_stands_still(struct world *w, bool merged)
     if (merged) merge_all(w);
     relay_wish(w->relay, false);
     settle_all(w);
-    struct relay_status s = status_of(w);
-    /* What is only expired is given as long as it is there. */
-    expect(&s, DROP_DELETED, 15 + 16, 17);
-    expect(&s, DROP_SUPERSEDED, 11 + 12, 13);
-    expect(&s, DROP_EXPIRED, merged ? 7 + 8 : 0, merged ? 9 : 0);
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
-        uint64_t lost = 15 + 11 + 2 * kind + (merged ? 7 + kind : 0);
-        assert_int_equal(s.taken[kind], sent[kind]);
-        assert_int_equal(arrived[kind], sent[kind] - lost);
+    for (unsigned again = 0; again < 2; again++) {
+        struct relay_status s = status_of(w);
+        /* What is only expired is given as long as it is there. */
+        expect(&s, DROP_DELETED, 15 + 16, 17);
+        expect(&s, DROP_SUPERSEDED, 11 + 12, 13);
+        expect(&s, DROP_EXPIRED, merged ? 7 + 8 : 0, merged ? 9 : 0);
+        for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+            uint64_t lost = 15 + 11 + 2 * kind + (merged ? 7 + kind : 0);
+            assert_int_equal(s.taken[kind], sent[kind]);
+            assert_int_equal(arrived[kind], sent[kind] - lost);
+        }
+        /* What waits in the log is superseded by what the store gives of each family. */
+        assert_int_equal(s.fates.count[ITEM_METADATA][FATE_DROPPED + DROP_SUPERSEDED], 7);
+        assert_int_equal(arrived[ITEM_METADATA], 10);
+        assert_int_equal(s.taken[ITEM_METADATA], 17);
+        turn(w, 30);
+        crash(w);
+        turn(w, 30);
     }
-    /* What waits in the log is superseded by what the store gives of each family. */
-    assert_int_equal(s.fates.count[ITEM_METADATA][FATE_DROPPED + DROP_SUPERSEDED], 7);
-    assert_int_equal(arrived[ITEM_METADATA], 10);
-    assert_int_equal(s.taken[ITEM_METADATA], 17);
     world_fini(w);
 }
 
@@ -294,6 +299,24 @@ lose_some(struct world *w, enum item_kind kind, uint32_t count, const char *name
     spoil_log(w, pos, types[kind], 1);
 }
 
+/* So many of a kind are dropped as damaged, all else is delivered; and so it stays. */
+static void
+expect_damaged(struct world *w, enum item_kind kind, uint64_t count)
+{
+    for (unsigned again = 0; again < 2; again++) {
+        turn(w, 30);
+        struct relay_status s = status_of(w);
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+            uint64_t damaged = k == kind ? count : 0;
+            assert_int_equal(s.fates.count[k][FATE_DROPPED + DROP_DAMAGED], damaged);
+            assert_int_equal(fates_dropped(&s.fates, k), damaged);
+            assert_int_equal(s.taken[k], sent[k]);
+            assert_int_equal(s.fates.count[k][FATE_DELIVERED], sent[k] - damaged);
+        }
+        crash(w);
+    }
+}
+
 /* `apart`: something can be read between what the store lost and what only the log did. */
 static void
 lose_in_log_and_store(struct world *w, enum item_kind kind, bool apart)
@@ -321,14 +344,7 @@ lose_in_log_and_store(struct world *w, enum item_kind kind, bool apart)
     }
     settle_all(w);
     assert_true(filled);
-    struct relay_status s = status_of(w);
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        uint64_t damaged = k == kind ? 6 : 0;
-        assert_int_equal(s.fates.count[k][FATE_DROPPED + DROP_DAMAGED], damaged);
-        assert_int_equal(fates_dropped(&s.fates, k), damaged);
-        assert_int_equal(s.taken[k], sent[k]);
-        assert_int_equal(s.fates.count[k][FATE_DELIVERED], sent[k] - damaged);
-    }
+    expect_damaged(w, kind, 6);
     world_fini(w);
 }
 
@@ -339,6 +355,52 @@ test_what_the_store_lost_with_one_place_of_the_log_explains_no_other(void **stat
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         lose_in_log_and_store(&the_world, kind, true);
         lose_in_log_and_store(&the_world, kind, false);
+    }
+}
+
+/* Of a place that was not reached before the log was left. */
+static void
+test_what_the_log_lost_and_the_store_does_not_give_is_dropped_as_damaged(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        begin(w, 1);
+        w->settings.log_budget_bytes = BUDGET_BYTES;
+        relay_must_open(w);
+        send_some(w, &(struct some){"keep", {3, 3, 3}, T_NEW}, 1);
+        machine_flush(&w->m); /* else the store gives it once more */
+        settle_all(w);
+        relay_wish(w->relay, true);
+        turn(w, 30);
+        lose_some(w, kind, 6, "lost", "more");
+        crash(w);
+        leave_log(w);
+        relay_wish(w->relay, false);
+        settle_all(w);
+        expect_damaged(w, kind, 6);
+        world_fini(w);
+    }
+}
+
+static void
+test_a_place_that_is_waited_for_is_found_again_after_a_crash(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        begin(w, 1);
+        relay_must_open(w);
+        send_some(w, &(struct some){"keep", {3, 3, 3}, T_NEW}, 1);
+        settle_all(w);
+        lose_some(w, kind, 6, "lost", "more");
+        send_some(w, &(struct some){"last", {3, 3, 3}, T_NEW}, 1);
+        relay_wish(w->relay, false); /* so that it is saved */
+        turn(w, 50);
+        crash(w);
+        settle_all(w);
+        expect_damaged(w, kind, 6);
+        world_fini(w);
     }
 }
 
@@ -474,8 +536,9 @@ test_what_is_not_wanted_does_not_wait(void **state)
     w->settings.select = (struct text_list){selectors, 1};
     w->moods = (struct moods){.retry = 100};
     relay_must_open(w);
-    const struct some both[] = {{"wanted", {2500}, T_NEW}, {"other", {2500}, T_NEW}};
-    send_some(w, both, 2);
+    const struct some all[] = {
+        {"other", {2500}, T_NEW}, {"wanted", {2500}, T_NEW}, {"another", {2500}, T_NEW}};
+    send_some(w, all, 3);
     turn(w, 20);
     struct relay_status s = status_of(w);
     assert_int_equal(s.taken[ITEM_FLOAT], 2500);
@@ -503,6 +566,10 @@ main(void)
         cmocka_unit_test_teardown(test_what_is_not_wanted_does_not_wait, tell_seed),
         cmocka_unit_test_teardown(
             test_what_the_store_gives_no_more_as_it_is_damaged_is_dropped_as_that, tell_seed),
+        cmocka_unit_test_teardown(
+            test_what_the_log_lost_and_the_store_does_not_give_is_dropped_as_damaged, tell_seed),
+        cmocka_unit_test_teardown(test_a_place_that_is_waited_for_is_found_again_after_a_crash,
+                                  tell_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
