@@ -128,13 +128,13 @@ send_some(struct world *w, const struct some *x, unsigned count)
  */
 
 static void
-delete_series(struct world *w, const char *selector_text)
+delete_series(struct world *w, const char *selector_text, int64_t max_ms)
 {
     struct selector selector;
     struct tsdb_deletion deleted;
     must(selector_parse(text(selector_text), &selector, &w->m.why));
-    must(tsdb_delete(w->m.db, text("anonymous"), &selector, INT64_MIN, INT64_MAX, &deleted,
-                     &w->m.why));
+    must(
+        tsdb_delete(w->m.db, text("anonymous"), &selector, INT64_MIN, max_ms, &deleted, &w->m.why));
 }
 
 static void
@@ -211,7 +211,7 @@ lose_while_it_stands_still(struct world *w, bool merged)
     send_some(w, &(struct some){"dup", {3, 4, 5}, T_NEW, 1}, 1);
     machine_flush(&w->m);
     settle_all(w);
-    delete_series(w, "{name=\"gone\"}");
+    delete_series(w, "{name=\"gone\"}", INT64_MAX);
     retain(w, KEPT_MS);
     merge_all(w);
     retain(w, 365 * DAY_MS);
@@ -233,15 +233,17 @@ lose_while_it_stands_still(struct world *w, bool merged)
     const struct some later[] = {
         {"keep", {50, 50, 50, 5}, T_NEW + 100000, 0},
         {"del", {15, 16, 17}, T_NEW, 0},
+        {"half", {10, 10, 10}, T_NEW, 0},
         {"twice", {11, 12, 13}, T_NEW, 0},
         {"late", {7, 8, 9}, T_OLD, 0},
     };
-    send_some(w, later, 4);
+    send_some(w, later, 5);
     send_some(w, &(struct some){"keep", {0, 0, 0, 2}, T_NEW, 0}, 1); /* two families once more */
     machine_flush(&w->m);
     send_some(w, &(struct some){"twice", {11, 12, 13}, T_NEW, 1}, 1);
     leave_log(w);
-    delete_series(w, "{name=\"del\"}");
+    delete_series(w, "{name=\"del\"}", INT64_MAX);
+    delete_series(w, "{name=\"half\"}", T_NEW + 3999);
     retain(w, KEPT_MS);
     if (merged) merge_all(w);
     relay_wish(w->relay, false);
@@ -249,11 +251,11 @@ lose_while_it_stands_still(struct world *w, bool merged)
     for (unsigned again = 0; again < 2; again++) {
         struct relay_status s = status_of(w);
         /* What is only expired is given as long as it is there. */
-        expect(&s, DROP_DELETED, 15 + 16, 17);
+        expect(&s, DROP_DELETED, 15 + 16 + 2 * 4, 17 + 4);
         expect(&s, DROP_SUPERSEDED, 11 + 12, 13);
         expect(&s, DROP_EXPIRED, merged ? 7 + 8 : 0, merged ? 9 : 0);
         for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
-            uint64_t lost = 15 + 11 + 2 * kind + (merged ? 7 + kind : 0);
+            uint64_t lost = 15 + 4 + 11 + 2 * kind + (merged ? 7 + kind : 0);
             assert_int_equal(s.taken[kind], sent[kind]);
             assert_int_equal(arrived[kind], sent[kind] - lost);
         }

@@ -285,6 +285,29 @@ test_files_of_letters_that_are_gone_go(void **state)
     world_fini(w);
 }
 
+/* Then they are neither lost nor back. */
+static void
+test_letters_are_in_the_account_that_begins_without_any_state(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    struct reset reset = {.from = RESET_NOW};
+    make_letters(w, 93);
+    uint64_t dead = fate_of(w, FATE_DEAD_LETTERED);
+    close_relay(w);
+    must(sim_env_damage(w->m.sim, "relay/there/state", 40));
+    must(sim_env_damage(w->m.sim, "relay/there/state.previous", 40));
+    must(reset_put(w->m.env, "relay/there", &reset, NULL));
+    uint64_t errors = log_count(LOG_ERROR);
+    w->forgets_shown = true;
+    relay_must_open(w);
+    turn(w, 40);
+    assert_int_equal(log_count(LOG_ERROR), errors);
+    assert_int_equal(fate_of(w, FATE_DEAD_LETTERED), dead);
+    assert_int_equal(status_of(w).taken[ITEM_FLOAT], dead);
+    world_fini(w);
+}
+
 static void
 take_copy(struct world *w, struct buf *ret_copy)
 {
@@ -442,6 +465,8 @@ main(void)
         cmocka_unit_test_teardown(test_letters_stay_though_the_log_is_gone, tell_seed),
         cmocka_unit_test_teardown(test_letters_that_are_back_are_taken_once_more, tell_seed),
         cmocka_unit_test_teardown(test_letters_taken_back_when_the_log_is_left_are_missed_by_nobody,
+                                  tell_seed),
+        cmocka_unit_test_teardown(test_letters_are_in_the_account_that_begins_without_any_state,
                                   tell_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
