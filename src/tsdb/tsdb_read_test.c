@@ -857,6 +857,32 @@ send_exemplar(const char *tenant, const char *labels, int64_t t_ms)
     rq_fini(&rq);
 }
 
+/* Ingestion logs none twice; whatever stands in a log is counted. */
+static void
+test_an_exemplar_that_is_logged_twice_is_a_duplicate(void **state)
+{
+    (void)state;
+    send_exemplar("a", "__name__=m", T0);
+    machine_commit(&m);
+    struct wal *wal = tsdb_wal(m.db);
+    struct wal_reader *reader;
+    struct wal_record record;
+    must(wal_reader_open(wal, "again", 0, &reader, &m.why));
+    while (wal_reader_next(reader, &record, &m.why) == OK) {
+        must(wal_reserve(wal, wal_put_bytes(record.payload.size), &m.why));
+        must(wal_put(wal, record.type, record.payload, false));
+    }
+    wal_count(wal, LEDGER_EXEMPLAR, 1);
+    wal_reader_close(reader);
+    machine_commit(&m);
+    machine_restart(&m);
+    struct ledger l = machine_ledger(&m, "a");
+    assert_int_equal(l.count[LEDGER_EXEMPLAR][LEDGER_RECEIVED], 2);
+    assert_int_equal(l.count[LEDGER_EXEMPLAR][LEDGER_ACCEPTED], 1);
+    assert_int_equal(l.count[LEDGER_EXEMPLAR][LEDGER_DUPLICATE], 1);
+    assert_int_equal(l.pending[LEDGER_EXEMPLAR], 1);
+}
+
 static void
 first_segment(char *to, size_t size)
 {
@@ -955,6 +981,7 @@ main(void)
         claim(test_part_without_its_root_is_put_aside_and_counted),
         claim(test_store_without_its_manifest_is_refused_and_not_swept),
         claim(test_log_that_is_gone_is_damage),
+        claim(test_an_exemplar_that_is_logged_twice_is_a_duplicate),
         claim(test_damage_of_the_log_is_told_and_each_tenant_balances),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
