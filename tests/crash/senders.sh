@@ -202,6 +202,8 @@ nothing_given_up() { # SENDER
     return 1
 }
 
+# Some scrape intervals after its targets went a sender appends staleness markers: a comparison may
+# come between that and their being sent. What is lost stays lost.
 reads_the_same() { # SENDER
     local output
     output=$("$TOOLS/rrcompare" "http://${at[$1]}" "http://$firekeep" \
@@ -294,10 +296,10 @@ claim "the senders catch up" all_caught_up
 [[ -z ${at[agent]-} ]] || claim "vmagent gave nothing up" agent_gave_nothing_up
 for sender in "${senders[@]}"; do
     claim "$sender: gave nothing up" nothing_given_up "$sender"
-    claim "$sender: has in its own storage what Firekeep has, bit for bit" reads_the_same "$sender"
+    claim "$sender: has in its own storage what Firekeep has, bit for bit" within 20 reads_the_same "$sender"
     [[ $sender == old ]] || claim "$sender: sent native histograms" has_histograms "$sender"
 done
-claim "as much is kept as was sent" counts_agree
+claim "as much is kept as was sent" within 20 counts_agree
 claim "nothing was refused" nothing_refused
 claim "the ledger adds up" ledger_adds_up
 claim "SIGTERM ends it with status 0" stop firekeep
