@@ -889,6 +889,48 @@ first_segment(char *to, size_t size)
     snprintf(to, size, STORE_DIR "/wal/%016d.wal", 1);
 }
 
+/* Its samples and its ledger record: nobody knows whose they were, but how many. */
+static void
+test_what_nobody_knows_of_any_more_is_received_and_damaged(void **state)
+{
+    (void)state;
+    uint64_t base = wal_end(tsdb_wal(m.db)), ends[3];
+    char path[100];
+    for (int i = 0; i < 3; i++) {
+        send_float("a", "__name__=m", T0 + i, i);
+        machine_commit(&m);
+        ends[i] = wal_end(tsdb_wal(m.db));
+    }
+    machine_close(&m);
+    first_segment(path, sizeof path);
+    for (uint64_t pos = ends[0]; pos < ends[1]; pos += 4) {
+        must(sim_env_damage(m.sim, path, SEGMENT_HEADER_BYTES + pos - base));
+    }
+    machine_must_open(&m);
+    struct ledger l = machine_ledger(&m, "a");
+    assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_RECEIVED], 3);
+    assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_ACCEPTED], 3);
+    assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_DAMAGED], 1);
+    assert_int_equal(l.pending[LEDGER_FLOAT], 2);
+}
+
+/* A commit may fail yet, and no count goes down. */
+static void
+test_what_is_not_committed_is_in_no_count_that_is_shown(void **state)
+{
+    (void)state;
+    send_float("a", "__name__=m", T0, 1);
+    machine_commit(&m);
+    send_float("a", "__name__=m", T0 + 1, 2);
+    struct ledger l = machine_ledger(&m, "a");
+    assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_RECEIVED], 1);
+    assert_int_equal(l.pending[LEDGER_FLOAT], 1);
+    machine_commit(&m);
+    l = machine_ledger(&m, "a");
+    assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_RECEIVED], 2);
+    assert_int_equal(l.pending[LEDGER_FLOAT], 2);
+}
+
 /* With a flush among the commits, labels that were logged before it serve samples behind it. */
 static void
 damage_each_place_of_the_log(int flushed_before)
@@ -982,6 +1024,8 @@ main(void)
         claim(test_store_without_its_manifest_is_refused_and_not_swept),
         claim(test_log_that_is_gone_is_damage),
         claim(test_an_exemplar_that_is_logged_twice_is_a_duplicate),
+        claim(test_what_nobody_knows_of_any_more_is_received_and_damaged),
+        claim(test_what_is_not_committed_is_in_no_count_that_is_shown),
         claim(test_damage_of_the_log_is_told_and_each_tenant_balances),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

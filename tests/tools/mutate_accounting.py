@@ -70,6 +70,7 @@ NOT_TERMS = (
     ("src/relay/examine.c", r"report->(files|destinations)", "how much was looked at"),
     ("src/relay/(letters_found|letter_index).c", r"missing_files|found.damaged", "places of damage that are told, not letters"),
     ("src/relay/dead_letters.c", r"^before \+=|^letters \+=|requests_damaged|called_off", "where the first place was, and what is told of requests"),
+    ("src/relay/dead_letters.c", r"^met \+=", "whether all were met: if not, they are looked for one by one"),
     ("src/relay/catch_up.c", r"^letters_taken_back", "the mark before and what files say behind it tell the same"),
     ("src/relay/replay.c", r"replay_count--", "a place"),
     ("src/relay/relay.c", r"^account_counted", "how often is saved, not what"),
