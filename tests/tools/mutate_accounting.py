@@ -65,7 +65,7 @@ NOT_TERMS = (
     ("src/tsdb/merging.c", r"^count_kinds|^\*samples|^\*exemplars|^last->|^count\+\+|output_count", "tells of parts and merges"),
     ("src/relay/begin.c", r"fill_count", "the number of a fill"),
     ("src/tsdb/ingest.c", r"metadata_rejected", "metadata is in no ledger"),
-    ("src/tsdb/verify.c", r"report->|ref_count", "findings, how much was looked at, the size of a table"),
+    ("src/tsdb/verify.c", r"report->|orphans|ref_count", "findings, how much was looked at, the size of a table"),
     ("src/tsdb/select.c", r"_seen|^\*ret_", "what a query costs"),
     ("src/relay/fill.c", r"w->|rest|^c->count", "a place"),
     ("src/relay/examine.c", r"report->(files|destinations)", "how much was looked at"),
