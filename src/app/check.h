@@ -20,7 +20,7 @@ MUST_CHECK enum err check_file(const char *path, struct settings *ret_settings,
  * behind, or nobody can say that it does not.
  *
  * ERR_INPUT: no such address; ERR_MISSING: no such directory; ERR_AGAIN: the server does not
- * answer; ERR_UNSUPPORTED: its answer is none of Firekeep; ERR_IO, ERR_NOMEM.
+ * answer; ERR_UNSUPPORTED: its answer is not one that Firekeep gives; ERR_IO, ERR_NOMEM.
  */
 MUST_CHECK enum err check_against(const struct settings *settings, const struct destinations *list,
                                   const char *against, bool *ret_backlog, struct why *why);

@@ -278,8 +278,8 @@ static enum err
 note_status(struct checking *x, const json_t *data, struct why *why)
 {
     if (!json_is_array(data)) {
-        return why_set(why, ERR_UNSUPPORTED, "%s: the status of destinations is no list",
-                       x->against);
+        return why_set(why, ERR_UNSUPPORTED,
+                       "%s: the answer to the status of destinations is not a list", x->against);
     }
     for (size_t i = 0; i < json_array_size(data); i++) {
         const json_t *one = json_array_get(data, i);

@@ -327,7 +327,8 @@ tell_difference(void *context, struct bytes tenant, const struct ledger *ledger)
         if (difference == 0 || (*said)++ >= DIFFERENCES_SAID_MAX) continue;
         log_error("the ledger does not balance: items are lost or miscounted", KV("tenant", tenant),
                   KV("kind", ledger_kind_word((enum ledger_kind)k)), KV("difference", difference),
-                  KV("received", ledger->count[k][LEDGER_RECEIVED]));
+                  KV("received", ledger->count[k][LEDGER_RECEIVED]),
+                  KV("to_do", LEDGER_DIFFERENCE_TO_DO));
     }
 }
 

@@ -41,6 +41,8 @@ uint64_t ledger_should_pend(const struct ledger *ledger, enum ledger_kind kind);
 #define LEDGER_DIFFERENCE_HELP                                                                     \
     "Items that a tenant sent, or a destination took, and that none of their fates counts. Other " \
     "than 0: items are lost or miscounted."
+#define LEDGER_DIFFERENCE_TO_DO \
+    "run firekeep verify on the directory when it is stopped, or on a snapshot"
 int64_t ledger_difference(const struct ledger *ledger, enum ledger_kind kind);
 uint64_t ledger_rejected(const struct ledger *ledger, enum ledger_kind kind);
 /* Whether received equals the sum of its fates. */

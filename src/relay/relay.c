@@ -536,7 +536,8 @@ watch_difference(struct relay *r)
         if (difference == 0) continue;
         log_error("relay: the ledger does not balance: items are lost or miscounted",
                   KV("destination", r->settings->name), KV("kind", item_kind_word(kind)),
-                  KV("difference", difference), KV("taken", r->now.taken[kind]));
+                  KV("difference", difference), KV("taken", r->now.taken[kind]),
+                  KV("to_do", LEDGER_DIFFERENCE_TO_DO));
     }
 }
 

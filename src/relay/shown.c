@@ -1,3 +1,4 @@
+/* shown.c - see shown.h. */
 #include "relay/shown.h"
 
 /* Repeats are no term of the account, and only rise. */
