@@ -70,7 +70,7 @@ inspect_end_word(enum wal_segment_end end)
 {
     static const char *const words[] = {
         "clean: the next segment says that it ends there",
-        "full: the segment ends",
+        "clean: the file ends there",
         "clean: zeros, nothing was written behind it",
         "torn: a commit that was never whole, or is being written",
         "clean: an older life of the file, or the first bytes of a torn commit",

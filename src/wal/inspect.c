@@ -219,7 +219,7 @@ end_of(struct looking *l, uint64_t pos, const struct wal_outlook *o, bool begun,
     for (size_t i = 0; i < size; i++) {
         zero &= next[i] == 0;
     }
-    *ret_end = size < sizeof next ? WAL_END_FULL : zero ? WAL_END_ZERO : WAL_END_OTHER;
+    *ret_end = size < sizeof next ? WAL_END_FILE : zero ? WAL_END_ZERO : WAL_END_OTHER;
     return OK;
 }
 
@@ -262,7 +262,7 @@ walk(struct looking *l)
     const struct segment *s = &l->segment;
     bool known = s->end_pos != SEGMENT_POS_NONE;
     uint64_t limit = known ? s->end_pos : segment_file_end(s), pos = s->base_pos;
-    l->result->end = known ? WAL_END_NEXT : WAL_END_FULL;
+    l->result->end = known ? WAL_END_NEXT : WAL_END_FILE;
     while (pos < limit) {
         struct commit commit;
         uint64_t bad_pos, next = SEGMENT_POS_NONE;

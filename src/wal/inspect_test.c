@@ -145,7 +145,7 @@ test_what_stands_at_the_end_is_told(void **state)
     size_t end = (size_t)(whole.result.end_pos - whole.result.segment.base_pos) + 8192;
 
     write_file(&rig, segment_file(1), at, end);
-    assert_int_equal(look(&rig, 1).result.end, WAL_END_FULL);
+    assert_int_equal(look(&rig, 1).result.end, WAL_END_FILE);
 
     write_file(&rig, segment_file(1), at, end - 8);
     struct looked cut = look(&rig, 1);

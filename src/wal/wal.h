@@ -292,7 +292,7 @@ enum wal_segment_state {
 /* What stands where a segment's records end. */
 enum wal_segment_end {
     WAL_END_NEXT,  /* the next segment's header says that it ends there */
-    WAL_END_FULL,  /* the end of the file, or of what the segment may hold */
+    WAL_END_FILE,  /* the end of the file, or of what the segment may hold */
     WAL_END_ZERO,  /* zeros: nothing was ever written */
     WAL_END_TORN,  /* part of a commit that was never whole, or is being written right now */
     WAL_END_OTHER, /* no record: the file's older life, or a commit torn in its first bytes */

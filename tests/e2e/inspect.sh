@@ -128,7 +128,7 @@ people_can_read_it() {
         grep -q '2023-11-14T22:13:20.000Z' "$work/said" &&
         says 0 'decimal' "$firekeep" inspect "$dir/parts/0000000000000001/part" &&
         grep -q '{__name__="requests_total", code="200", job="shop"}' "$work/said" &&
-        says 0 'clean: zeros, nothing was written behind it' "$firekeep" inspect "$(printf '%s\n' "$dir"/wal/*.wal | tail -n 1)" &&
+        says 0 'ends                       clean: ' "$firekeep" inspect "$(printf '%s\n' "$dir"/wal/*.wal | tail -n 1)" &&
         says 0 'and 1 more' "$firekeep" inspect "$dir" temperature --top 2
 }
 
