@@ -38,7 +38,8 @@ For tests, besides:
                  expired    403 ExpiredTokenException
                  denied     403 AccessDeniedException
                  validation 400 ValidationException
-                 reject     the records "indexes": [0, 2] are refused with "reason": "...", and "existing_version"
+                 reject     the records "indexes": [0, 2] are refused with "reason": "...", and "existing_version";
+                            "for_good": true: whenever they come, until the double ends
                  slow       answers after "seconds": 1.5, otherwise as ever
                  cut        stores, then ends the connection within the answer's first lines
                  cut_before the same, and nothing is stored
@@ -109,6 +110,7 @@ class Table:
         self.dimensions = set()
         self.types = {}  # of measures, as they came first
         self.rows = {}  # (dimensions, measure, time in ns) -> row
+        self.refused = {}  # the same -> how it is refused whenever it comes
 
     def describe(self, database, name):
         return {
@@ -165,7 +167,7 @@ class Store:
             self.journal.truncate(0)
         for tables in self.databases.values():
             for table in tables.values():
-                table.dimensions, table.types, table.rows = set(), {}, {}
+                table.dimensions, table.types, table.rows, table.refused = set(), {}, {}, {}
 
     def take_fault(self, operation):
         with self.lock:
@@ -234,11 +236,13 @@ class Store:
         merged = [merge(common, record, index) for index, record in enumerate(records)]
         rejected, stored = [], 0
         for index, record in enumerate(merged):
-            rejection = None
+            rejection = table.refused.get(key_of(record))
             if fault and index in fault.get("indexes", [0]):
                 rejection = {"Reason": fault.get("reason", "The record was refused.")}
                 if "existing_version" in fault:
                     rejection["ExistingVersion"] = fault["existing_version"]
+                if fault.get("for_good"):
+                    table.refused[key_of(record)] = rejection
             rejection = rejection or self.store(table, body, record)
             if rejection:
                 rejected.append({"RecordIndex": index, **rejection})
@@ -270,8 +274,7 @@ class Store:
             return {"Reason": "The number of measure names of the table exceeds the limit of 8192."}
         if self.args.first_type_wins and table.types.get(measure, record["type"]) != record["type"]:
             return {"Reason": f"The type of measure {measure} is {table.types[measure]}."}
-        key = (tuple(sorted(record["dimensions"].items())), measure, record["time_ns"])
-        before = table.rows.get(key)
+        before = table.rows.get(key_of(record))
         if before:
             same = (before["type"], before["measure_value"]) == (record["type"], record["value"])
             if record["version"] < before["version"] or (record["version"] == before["version"] and not same):
@@ -297,7 +300,7 @@ class Store:
 
     def take_row(self, table, row, time_ns):
         """Stores a row, or has it in the place of what was there."""
-        key = (tuple(sorted(row["dimensions"].items())), row["measure_name"], time_ns)
+        key = key_of(row | {"measure": row["measure_name"], "time_ns": time_ns})
         before = table.rows.get(key)
         if before:
             self.repeats += before == row
@@ -310,6 +313,10 @@ class Store:
 
 
 # --- records ------------------------------------------------------------------------------------------------------
+
+
+def key_of(record):
+    return tuple(sorted(record["dimensions"].items())), record["measure"], record["time_ns"]
 
 
 def dimensions_of(attributes, index):

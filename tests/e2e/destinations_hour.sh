@@ -219,7 +219,7 @@ storm() {
             return 1
         }
     done
-    quiet_curl "$(url_of timestream_service)/fault" -d '{"kind": "reject", "times": 2, "indexes": [0], "reason": "Not this one."}'
+    quiet_curl "$(url_of timestream_service)/fault" -d '{"kind": "reject", "times": 2, "indexes": [0], "for_good": true, "reason": "Not this one."}'
 }
 
 sessions_end() {
