@@ -499,15 +499,15 @@ static void
 judge_refusal(struct writer *w, const struct writer_call *c, const struct http_call_answer *answer,
               struct writer_step *step)
 {
-    if (!w->settings->isolate) {
-        step->verdict = VERDICT_DEAD;
-        return;
-    }
     uint64_t written = 0;
     for (unsigned i = WANTED_WRITTEN; i < WANTED_WRITTEN + 2; i++) {
         written += strtoull(answer->wanted[i], NULL, 10);
     }
     if (written > 0 && written < c->samples) step->refused = c->samples - (uint32_t)written;
+    if (!w->settings->isolate) {
+        step->verdict = VERDICT_DEAD_CALL;
+        return;
+    }
     series_named_read(&w->named, answer->body);
     if (w->named.count > 0) step->hint = HINT_NAMED;
 }
@@ -619,7 +619,7 @@ remote_write_check(struct writer *w, uint32_t number, const struct http_call_ans
     /* It has looked at who asks, and then at what. */
     bool lacks_series =
         answer->failure == HTTP_CALL_ANSWERED && answer->status == 400 &&
-        (ret_step->verdict == VERDICT_SOME_DEAD || ret_step->verdict == VERDICT_DEAD);
+        (ret_step->verdict == VERDICT_SOME_DEAD || ret_step->verdict == VERDICT_DEAD_CALL);
     if (lacks_series) ret_step->verdict = VERDICT_DELIVERED;
     return true;
 }

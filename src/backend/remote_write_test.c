@@ -363,8 +363,8 @@ test_a_refused_call_is_dead_as_a_whole_if_nothing_is_to_be_sent_again(void **sta
         unsigned status;
         enum writer_verdict verdict;
     } answers[] = {
-        {400, VERDICT_DEAD},      {409, VERDICT_DEAD},    {422, VERDICT_DEAD},
-        {401, VERDICT_BLOCKED},   {404, VERDICT_BLOCKED}, {413, VERDICT_TOO_LARGE},
+        {400, VERDICT_DEAD_CALL}, {409, VERDICT_DEAD_CALL}, {422, VERDICT_DEAD_CALL},
+        {401, VERDICT_BLOCKED},   {404, VERDICT_BLOCKED},   {413, VERDICT_TOO_LARGE},
         {429, VERDICT_THROTTLED}, {503, VERDICT_RETRY},
     };
     struct rig rig;

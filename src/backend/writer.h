@@ -40,6 +40,7 @@ enum writer_verdict {
     VERDICT_DEAD,       /* refused for good */
     VERDICT_MIXED,      /* each entry has its own; only of whole calls, as are those below */
     VERDICT_SOME_DEAD,  /* some were refused for good, and nobody says which */
+    VERDICT_DEAD_CALL,  /* the same, and nothing of it is to be sent again */
     VERDICT_TOO_LARGE,  /* fewer at a time */
     VERDICT_AGAIN,      /* at once: the writer has learnt something (an address, the time) */
     VERDICT_REBUILD,    /* the same, and what it has learnt changes the body */
@@ -72,7 +73,7 @@ struct writer_step {
     char reason[WRITER_REASON_BYTES];
     char answer[WRITER_ANSWER_BYTES]; /* in words: what the destination said, shortened */
     /* With VERDICT_SOME_DEAD: where to look first. Nothing is settled by it. */
-    uint32_t refused; /* so many; 0: not said */
+    uint32_t refused; /* so many, the others were taken; 0: not said. With DEAD_CALL, too */
     bool tells_all;   /* if all were refused, the verdict would be VERDICT_DEAD */
     enum writer_hint hint;
 };

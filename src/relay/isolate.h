@@ -40,6 +40,7 @@ struct piece {
     uint8_t depth;  /* refusals that led to it */
     bool waits;     /* for an answer to the piece in front of it, which will tell */
     bool sure;      /* one at least is refused: not to be tried as a whole */
+    bool dead;      /* refused, and not to be sent again: that has to be noted, and could not be */
     bool suspect;   /* was set apart because its items may be refused */
     bool by_time;   /* for their times */
 };

@@ -598,7 +598,12 @@ lane_go_on(struct relay *r, struct lane *lane, bool another)
     if (!relay_is_ready(r) || !has_its_turn(r, lane)) return false;
     if (r->under_way >= throttle_allows(&r->throttle)) return false;
     if (a == NULL) a = take_piece(r, lane);
-    if (a == NULL || !may_probe(r, a)) return false;
+    if (a == NULL) return false;
+    if (piece_of(a)->dead) {
+        lane_bury_again(r, a);
+        return false;
+    }
+    if (!may_probe(r, a)) return false;
     send(r, a);
     return a->phase == ATTEMPT_UNDER_WAY;
 }

@@ -311,6 +311,28 @@ take_refused(struct relay *r, struct attempt *a, const char *reason, const char 
         bury(r, a, reason, answer);
 }
 
+/* Some of the piece are refused for good, and nothing of it may be sent again. How many are bad is
+ * not known, so it says little of what is sent next, unless nothing is ever taken. */
+static void
+take_dead_call(struct relay *r, struct attempt *a, const struct writer_step *step)
+{
+    struct piece *piece = piece_of(a);
+    uint32_t samples = lane_piece_samples(a->lane, piece);
+    end_failures(a->lane);
+    piece->dead = true;
+    if (step->refused > 0 && step->refused < samples)
+        relay_note_part_taken(r);
+    else
+        relay_note_call_refused(r, samples, step->reason, step->answer);
+    bury(r, a, step->reason, step->answer);
+}
+
+void
+lane_bury_again(struct relay *r, struct attempt *a)
+{
+    bury(r, a, "refused", "");
+}
+
 static void
 take_delivered(struct relay *r, struct attempt *a)
 {
@@ -479,6 +501,9 @@ lane_judge(struct relay *r, struct attempt *a, const struct writer_step *step)
     case VERDICT_MIXED:
         relay_note_answered(r, take_mixed(r, a, body, step));
         return;
+    case VERDICT_DEAD_CALL:
+        take_dead_call(r, a, step);
+        break;
     case VERDICT_DEAD:
         take_refused(r, a, step->reason, step->answer);
         break;

@@ -125,6 +125,19 @@ forget_refusals(struct relay *r)
 {
     memset(r->refusals, 0, sizeof r->refusals);
     memset(r->judged, 0, sizeof r->judged);
+    r->calls_refused = 0;
+    r->samples_refused = 0;
+}
+
+static void
+end_obstacle(struct relay *r)
+{
+    if (r->obstacle != OBSTACLE_NONE) {
+        log_info("relay: it works again", KV("destination", r->settings->name));
+        forget_refusals(r);
+    }
+    r->obstacle = OBSTACLE_NONE;
+    r->now.error[0] = 0;
 }
 
 void
@@ -132,16 +145,14 @@ relay_note_success(struct relay *r)
 {
     r->failing = false;
     r->now.delivered_ms = env_realtime_ms(r->options.env);
-    if (r->obstacle == OBSTACLE_REFUSING && ++r->good_probes < GOOD_PROBES) {
+    bool takes_nothing = r->calls_refused > 0; /* which is not so */
+    r->calls_refused = 0;
+    r->samples_refused = 0;
+    if (r->obstacle == OBSTACLE_REFUSING && !takes_nothing && ++r->good_probes < GOOD_PROBES) {
         r->probe_ns = relay_now_ns(r); /* one sample that it took says little of the next */
         return;
     }
-    if (r->obstacle != OBSTACLE_NONE) {
-        log_info("relay: it works again", KV("destination", r->settings->name));
-        forget_refusals(r);
-    }
-    r->obstacle = OBSTACLE_NONE;
-    r->now.error[0] = 0;
+    end_obstacle(r);
 }
 
 /* Into slots of one size, whatever a call holds: those refused are spread over it. */
@@ -163,6 +174,14 @@ count_judged(struct relay *r, uint32_t judged, uint32_t refused)
     }
 }
 
+static void
+begin_refusing(struct relay *r, const char *reason, const char *answer)
+{
+    r->obstacle = OBSTACLE_REFUSING;
+    r->probe_ns = relay_now_ns(r) + PROBE_MS * NS_PER_MS;
+    note_error(r, reason == NULL ? "refused" : reason, answer == NULL ? "" : answer);
+}
+
 void
 relay_note_judged(struct relay *r, uint32_t judged, uint32_t refused, const char *reason,
                   const char *answer)
@@ -174,12 +193,33 @@ relay_note_judged(struct relay *r, uint32_t judged, uint32_t refused, const char
         sum += r->refusals[i];
     }
     if (sum <= REFUSALS_MAX || r->obstacle != OBSTACLE_NONE) return;
-    r->obstacle = OBSTACLE_REFUSING;
-    r->probe_ns = relay_now_ns(r) + PROBE_MS * NS_PER_MS;
-    note_error(r, reason == NULL ? "refused" : reason, answer == NULL ? "" : answer);
+    begin_refusing(r, reason, answer);
     log_error("relay: most samples are refused for good; the rest is kept until that ends",
               KV("destination", r->settings->name), KV("refused", sum),
               KV("of_the_last", REFUSALS_WINDOW));
+}
+
+void
+relay_note_call_refused(struct relay *r, uint32_t samples, const char *reason, const char *answer)
+{
+    r->calls_refused++;
+    r->samples_refused += samples;
+    if (r->calls_refused < CALLS_REFUSED_MAX || r->samples_refused < REFUSALS_WINDOW) return;
+    if (r->obstacle != OBSTACLE_NONE) return;
+    begin_refusing(r, reason, answer);
+    log_error("relay: every call is refused for good; what was not sent yet is kept until a sample "
+              "is taken",
+              KV("destination", r->settings->name), KV("calls", r->calls_refused),
+              KV("samples", r->samples_refused), KV("reason", reason), KV("answer", answer),
+              KV("tried_again_s", PROBE_MS / 1000));
+}
+
+void
+relay_note_part_taken(struct relay *r)
+{
+    r->calls_refused = 0;
+    r->samples_refused = 0;
+    if (r->obstacle == OBSTACLE_REFUSING) end_obstacle(r);
 }
 
 void

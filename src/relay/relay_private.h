@@ -20,6 +20,7 @@ enum {
     REFUSALS_WINDOW = 10000, /* samples judged last, of which */
     REFUSALS_MAX = 5000,     /* so many refused are too many */
     REFUSALS_SLOTS = 20,
+    CALLS_REFUSED_MAX = 5, /* in a row, of REFUSALS_WINDOW samples: where they are not looked for */
     PROBE_MS = 10 * 1000,
     GOOD_PROBES = 20, /* taken one after the other by who refused most */
     SAVE_MS = 1000,
@@ -125,6 +126,8 @@ struct relay {
     uint32_t refusals[REFUSALS_SLOTS];
     uint32_t judged[REFUSALS_SLOTS];
     uint32_t refusal_slot;
+    uint32_t calls_refused;   /* in a row, as a whole, and */
+    uint64_t samples_refused; /* in them */
     struct token_bucket sample_rate;
     struct token_bucket byte_rate;
     struct token_bucket fill_rate;
@@ -244,6 +247,13 @@ MUST_CHECK enum err relay_bury(struct relay *r, const struct call_item *at, cons
 /* `reason` and `answer` are those of a refusal; NULL where there is none. */
 void relay_note_judged(struct relay *r, uint32_t judged, uint32_t refused, const char *reason,
                        const char *answer);
+
+/* A call was refused that is not to be sent again; of so many samples, of which none was taken as
+ * far as is known. */
+void relay_note_call_refused(struct relay *r, uint32_t samples, const char *reason,
+                             const char *answer);
+/* Some of such a call were taken. */
+void relay_note_part_taken(struct relay *r);
 
 /* --- begin.c ---------------------------------------------------------------------------------- */
 
@@ -389,6 +399,8 @@ bool lane_split(struct relay *r, struct lane *lane, struct piece *piece,
 bool lane_set_apart(struct relay *r, struct lane *lane, struct piece *piece);
 /* Whether its series or its metric was refused lately. */
 bool lane_suspects(const struct relay *r, const struct item *item);
+/* Its piece is dead, and no letter yet. */
+void lane_bury_again(struct relay *r, struct attempt *a);
 /* What becomes of an attempt that is done. */
 void lane_judge(struct relay *r, struct attempt *a, const struct writer_step *step);
 

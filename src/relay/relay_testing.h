@@ -27,6 +27,7 @@ struct sent {
     bool delivered;
     bool written; /* to a file that is cut after a crash, until the state is saved */
     bool dead;
+    bool refused; /* with its call, which is not to be sent again */
     uint32_t times;
 };
 
@@ -61,6 +62,7 @@ struct world {
     bool tells_how_many;               /* but how many are, */
     bool names_metric;                 /* and the metric of the first one; */
     bool tells_of_all;                 /* and if it is all of them */
+    bool never_again;                  /* nothing of a refused call is to be sent again */
     uint32_t named;                    /* the metric */
     bool one_of_a_series;
     bool one_lane; /* a call is begun only when the one before is settled; */
@@ -206,7 +208,7 @@ arrive(struct world *w, uint32_t number)
         const struct sent *b = &w->sent[i];
         if (w->drops || b->delivered || b->written || b->poison || b->dead || i % 1000 == 999)
             continue;
-        if (i < w->takes_from) continue;
+        if (i < w->takes_from || b->refused) continue;
         fail_msg("sample %u of series %u came before %u", number, s->series, i);
     }
     w->repeated += s->delivered;
@@ -260,6 +262,10 @@ refuse(struct world *w, const struct writer_call *c, struct writer_step *step)
     bool all = w->tells_of_all && bad == c->count;
     say(step, all ? VERDICT_DEAD : VERDICT_SOME_DEAD, "bad");
     if (w->tells_how_many) step->refused = bad;
+    for (uint32_t i = 0; i < c->count && w->never_again; i++) {
+        w->sent[c->numbers[i]].refused = true;
+    }
+    if (w->never_again) step->verdict = VERDICT_DEAD_CALL;
     if (!w->names_metric) return;
     step->hint = HINT_NAMED;
     w->named = metric_of(w->sent[first].series);
@@ -298,6 +304,7 @@ fake_step(struct writer *writer, struct writer_call *c, const struct http_call_a
     bool poisoned = false;
     for (uint32_t i = 0; i < c->count; i++) {
         poisoned |= w->sent[c->numbers[i]].poison;
+        assert_false(w->sent[c->numbers[i]].refused);
     }
     if (w->bytes_max > 0 && 100 * c->count > w->bytes_max) {
         say(step, VERDICT_TOO_LARGE, "too_large");
@@ -612,7 +619,8 @@ check_account(struct world *w)
     assert_true(e == OK || e == ERR_MISSING);
     for (uint32_t i = w->from; i < w->count; i++) {
         const struct sent *s = &w->sent[i];
-        bool too_old = i < w->takes_from, refused = !too_old && (s->poison || i % 1000 == 999);
+        bool too_old = i < w->takes_from, poison = w->never_again ? s->refused : s->poison;
+        bool refused = !too_old && (poison || i % 1000 == 999);
         if (too_old && !s->dead && !s->delivered) continue;
         if (s->dead != refused || s->delivered == refused) {
             fail_msg("sample %u: refused %d, dead %d, delivered %d", i, refused, s->dead,

@@ -12,6 +12,15 @@ ms_until_settled(struct world *w)
     return (env_monotonic_ns(w->m.env) - began_ns) / NS_PER_MS;
 }
 
+static void
+run_for(struct world *w, int64_t seconds)
+{
+    int64_t began_ns = env_monotonic_ns(w->m.env);
+    while (env_monotonic_ns(w->m.env) - began_ns < seconds * NS_PER_S) {
+        turn(w, 1);
+    }
+}
+
 /* One call of so many samples, the first of which is refused. */
 static void
 log_one_bad(struct world *w, uint32_t samples)
@@ -205,16 +214,93 @@ test_every_allocation_may_fail_while_refused_ones_are_looked_for(void **state)
     }
 }
 
-/* --- credentials ------------------------------------------------------------------------------ */
+/* --- refused as a whole ----------------------------------------------------------------------- */
 
-static void
-run_for(struct world *w, int64_t seconds)
+static uint64_t
+dead_of(struct world *w)
 {
-    int64_t began_ns = env_monotonic_ns(w->m.env);
-    while (env_monotonic_ns(w->m.env) - began_ns < seconds * NS_PER_S) {
-        turn(w, 1);
+    return status_of(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED];
+}
+
+/* So many samples, in requests of a thousand. */
+static void
+log_many(struct world *w, uint32_t samples, unsigned poison_percent)
+{
+    for (uint32_t i = 0; i < samples; i += 1000) {
+        log_some(w, 1000, poison_percent);
     }
 }
+
+static void
+test_a_destination_that_takes_part_of_each_refused_call_gets_all_others(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 560);
+    w->names_nobody = w->never_again = w->tells_how_many = true;
+    relay_must_open(w);
+    log_many(w, 40000, 11);
+    do {
+        turn(w, 1);
+        assert_int_not_equal(status_of(w).state, RELAY_REFUSING);
+    } while (!all_settled(w));
+    assert_in_range(w->calls, 200, 210); /* of 200 samples each, once each */
+    assert_true(dead_of(w) > 39000);
+    check_account(w);
+    world_fini(w);
+}
+
+static void
+test_a_destination_that_refuses_every_call_keeps_what_was_not_sent(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 561);
+    w->names_nobody = w->never_again = true;
+    relay_must_open(w);
+    log_many(w, 30000, 100);
+    run_for(w, 15);
+    assert_int_equal(status_of(w).state, RELAY_REFUSING);
+    assert_in_range(dead_of(w), 10000, 11000);
+    uint64_t dead = dead_of(w);
+    run_for(w, 60);
+    assert_in_range(dead_of(w), dead + 4, dead + 8); /* one sample each ten seconds */
+    for (uint32_t i = 0; i < w->count; i++) {
+        w->sent[i].poison &= w->sent[i].refused; /* it was mended */
+    }
+    run_for(w, 11);
+    assert_int_equal(status_of(w).state, RELAY_RUNNING);
+    turn_until_settled(w);
+    check_account(w);
+    world_fini(w);
+}
+
+static void
+test_whatever_fails_a_refused_call_is_not_sent_again(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    for (uint64_t nth = 1; nth < 400; nth += 1 + nth / 30) {
+        world_init(w, 1000 + nth);
+        w->names_nobody = w->never_again = true;
+        w->tells_how_many = nth % 2 == 0;
+        w->moods = (struct moods){.retry = 10, .throttle = 5};
+        w->settings.concurrency = (uint32_t)(1 + nth % 4);
+        w->settings.batch = (struct batch_settings){.max_age_ms = 1, .max_samples = 20};
+        relay_must_open(w);
+        log_some(w, 400, 2);
+        turn(w, 1);
+        mem_fail_nth(nth, nth % 3 == 0);
+        turn(w, 30);
+        mem_fail_nth(0, false);
+        w->moods = (struct moods){0};
+        turn_until_settled(w);
+        check_account(w);
+        world_fini(w);
+    }
+}
+
+/* --- credentials ------------------------------------------------------------------------------ */
 
 static void
 test_wrong_credentials_block_before_there_is_anything_to_send(void **state)
@@ -308,6 +394,11 @@ main(void)
                                   tell_seed),
         cmocka_unit_test_teardown(test_every_allocation_may_fail_while_refused_ones_are_looked_for,
                                   tell_seed),
+        cmocka_unit_test_teardown(
+            test_a_destination_that_takes_part_of_each_refused_call_gets_all_others, tell_seed),
+        cmocka_unit_test_teardown(
+            test_a_destination_that_refuses_every_call_keeps_what_was_not_sent, tell_seed),
+        cmocka_unit_test_teardown(test_whatever_fails_a_refused_call_is_not_sent_again, tell_seed),
         cmocka_unit_test_teardown(test_wrong_credentials_block_before_there_is_anything_to_send,
                                   tell_seed),
         cmocka_unit_test_teardown(test_few_throttled_calls_do_not_lessen_how_many_there_may_be,
