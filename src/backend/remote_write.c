@@ -14,6 +14,7 @@
 #include "backend/remote_write.h"
 #include "backend/series_named.h"
 #include "model/labels.h"
+#include "model/sample.h"
 #include "wire/remote_write_build.h"
 #include "wire/snappy.h"
 
@@ -58,8 +59,9 @@ struct writer_call {
     bool made;              /* the body holds what was added */
     uint64_t message_bytes; /* of a body that is made, before it was packed */
     uint32_t samples;
-    uint32_t others; /* exemplars, families */
-    uint32_t keys;   /* the generation of credentials it was signed with */
+    uint32_t exemplars;
+    uint32_t families;
+    uint32_t keys; /* the generation of credentials it was signed with */
     char tenant[256];
 };
 
@@ -217,7 +219,7 @@ remote_write_call_clear(struct writer *w, struct writer_call *c)
     buf_clear(&c->metadata);
     buf_clear(&c->body);
     c->made = false;
-    c->samples = c->others = 0;
+    c->samples = c->exemplars = c->families = 0;
     c->tenant[0] = 0;
     c->version = version_now(w);
 }
@@ -232,7 +234,7 @@ build_of(const struct writer_call *c)
 static enum writer_add
 begin_call(struct writer *w, struct writer_call *c, const struct item *item)
 {
-    bool empty = c->samples + c->others == 0;
+    bool empty = c->samples + c->exemplars + c->families == 0;
     if (empty) {
         c->version = version_now(w);
         struct rw_build **build = &c->builds[c->version == RW_V1 ? 0 : 1];
@@ -263,7 +265,7 @@ add_family(struct writer *w, struct writer_call *c, const struct item *item, str
         }
         if (e) return WRITER_NO_MEMORY;
     }
-    c->others++;
+    c->families++;
     return WRITER_ADDED;
 }
 
@@ -302,7 +304,7 @@ remote_write_add(struct writer *w, struct writer_call *c, const struct item *ite
         break;
     }
     c->samples += item_is_sample(item);
-    c->others += !item_is_sample(item);
+    c->exemplars += !item_is_sample(item);
     return WRITER_ADDED;
 }
 
@@ -310,7 +312,7 @@ remote_write_add(struct writer *w, struct writer_call *c, const struct item *ite
 static bool
 is_nothing(const struct writer_call *c)
 {
-    return c->version == RW_V2 && c->others > 0 && rw_build_counts(build_of(c)).series == 0;
+    return c->version == RW_V2 && c->families > 0 && rw_build_counts(build_of(c)).series == 0;
 }
 
 /* Before it is packed, always: what the relay lowers after a refusal must be of one kind. */
@@ -490,6 +492,71 @@ refuse_version(struct writer *w, struct writer_call *c, struct writer_step *step
     if (told[0] != 0) snprintf(step->answer, sizeof step->answer, "%.300s: %.200s", what, told);
 }
 
+/* Whether a text goes on with the word of a reason, which is taken off. */
+static bool
+take_reject_word(struct bytes *text)
+{
+    size_t size = 0;
+    while (size < text->size && memchr(",;\n", text->at[size], 3) == NULL) {
+        size++;
+    }
+    struct bytes word = bytes_of(text->at, size);
+    *text = bytes_of(text->at + size, text->size - size);
+    for (unsigned r = REJECT_NONE + 1; r < REJECT_COUNT; r++) {
+        if (bytes_equal_text(word, reject_word((enum reject)r))) return true;
+    }
+    return false;
+}
+
+/*
+ * How many a Firekeep says that it has refused, "refused: 3 too_old, 1 conflict; ...": it takes all
+ * others of a request, and counts metadata, too. 0: the text is not one of its answers.
+ */
+static uint64_t
+told_refused(struct bytes text)
+{
+    static const char begin[] = "refused: ";
+    const size_t begin_size = sizeof begin - 1;
+    uint64_t sum = 0;
+    if (text.size < begin_size || memcmp(text.at, begin, begin_size) != 0) return 0;
+    text = bytes_of(text.at + begin_size, text.size - begin_size);
+    for (;;) {
+        uint64_t count = 0;
+        size_t digits = 0;
+        for (;
+             digits < text.size && digits < 10 && text.at[digits] >= '0' && text.at[digits] <= '9';
+             digits++) {
+            count = 10 * count + (uint64_t)(text.at[digits] - '0');
+        }
+        if (digits == 0 || digits == text.size || text.at[digits] != ' ') return 0;
+        text = bytes_of(text.at + digits + 1, text.size - digits - 1);
+        if (!take_reject_word(&text)) return 0;
+        sum += count;
+        if (text.size < 2 || text.at[0] != ',' || text.at[1] != ' ') break;
+        text = bytes_of(text.at + 2, text.size - 2);
+    }
+    return text.size == 0 || text.at[0] != ',' ? sum : 0;
+}
+
+/*
+ * Whether everything of a call is refused: a Firekeep says so of as many as there are. Of 2.0 it
+ * says besides that nothing is written, as metadata that came with the series may be among those it
+ * counts; in 1.0 metadata stands by itself, and is known. Other stores may write nothing of a
+ * request because of one sample.
+ */
+static bool
+refuses_all(const struct writer_call *c, const struct http_call_answer *answer, uint64_t told)
+{
+    uint64_t written = 0;
+    for (unsigned i = WANTED_WRITTEN; WANTED[i] != NULL && c->version == RW_V2; i++) {
+        if (answer->wanted[i][0] == 0) return false;
+        written += strtoull(answer->wanted[i], NULL, 10);
+    }
+    uint64_t items = (uint64_t)c->samples + c->exemplars;
+    return c->families == 0 && written == 0 &&
+           (c->version == RW_V2 ? told >= items : told == items);
+}
+
 /*
  * Some samples are refused. Where a store says how many it wrote, and it is neither none nor all,
  * the others were refused; of none it may as well mean that it writes nothing of such a request.
@@ -499,15 +566,24 @@ static void
 judge_refusal(struct writer *w, const struct writer_call *c, const struct http_call_answer *answer,
               struct writer_step *step)
 {
-    uint64_t written = 0;
+    uint64_t written = 0, told = told_refused(answer->body);
     for (unsigned i = WANTED_WRITTEN; i < WANTED_WRITTEN + 2; i++) {
         written += strtoull(answer->wanted[i], NULL, 10);
     }
-    if (written > 0 && written < c->samples) step->refused = c->samples - (uint32_t)written;
+    if (written > 0 && written < c->samples)
+        step->refused = c->samples - (uint32_t)written;
+    else if (told < c->samples)
+        step->refused = (uint32_t)told;
     if (!w->settings->isolate) {
         step->verdict = VERDICT_DEAD_CALL;
         return;
     }
+    bool is_firekeep = answer->status == 400 && told > 0;
+    if (is_firekeep && refuses_all(c, answer, told)) {
+        step->verdict = VERDICT_DEAD;
+        return;
+    }
+    step->tells_all = is_firekeep && c->families == 0;
     series_named_read(&w->named, answer->body);
     if (w->named.count > 0) step->hint = HINT_NAMED;
 }

@@ -415,6 +415,97 @@ test_a_refusal_may_say_how_many_and_which(void **state)
     rig_fini(&rig);
 }
 
+/* What a Firekeep says of a request of 2.0, or of 1.0 (`written` NULL). */
+static void
+firekeep_refuses(struct rig *rig, const char *written, const char *body)
+{
+    struct http_call_answer answer = {
+        .failure = HTTP_CALL_ANSWERED, .status = 400, .body = bytes_of_text(body)};
+    for (unsigned i = 1; i < 4 && written != NULL; i++) {
+        snprintf(answer.wanted[i], sizeof answer.wanted[i], "%s", i == 1 ? written : "0");
+    }
+    memset(&rig->step, 0, sizeof rig->step);
+    class->step(rig->writer, rig->call, &answer, &rig->step);
+    assert_int_equal(rig->step.next, WRITER_DONE);
+}
+
+static void
+test_a_count_of_as_many_as_there_are_says_that_all_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body;
+        enum writer_verdict verdict;
+        uint32_t refused;
+    } answers[] = {
+        {"refused: 3 value_too_long; value_too_long at 1: {job=\"a\"}\n", VERDICT_DEAD, 0},
+        {"refused: 2 too_old, 1 conflict\n", VERDICT_DEAD, 0},
+        {"refused: 2 too_old", VERDICT_SOME_DEAD, 2},
+        {"refused: 1 too_old, 1 conflict; and so on", VERDICT_SOME_DEAD, 2},
+        {"refused: 3 because", VERDICT_SOME_DEAD, 0},
+        {"refused: 3 none", VERDICT_SOME_DEAD, 0},
+        {"refused: 3 too_old of 4", VERDICT_SOME_DEAD, 0},
+        {"refused: 3", VERDICT_SOME_DEAD, 0},
+        {"refused: 3 ", VERDICT_SOME_DEAD, 0},
+        {"refused: 2 too_old, 1", VERDICT_SOME_DEAD, 0},
+        {"refused: 18446744073709551617 too_old", VERDICT_SOME_DEAD, 0},
+        {"refused: 0 too_old", VERDICT_SOME_DEAD, 0},
+        {"refused: ", VERDICT_SOME_DEAD, 0},
+        {"", VERDICT_SOME_DEAD, 0},
+    };
+    for (unsigned v1 = 0; v1 < 2; v1++) {
+        struct rig rig;
+        rig_init(&rig);
+        if (v1) rig.settings.u.remote_write.protobuf_message = REMOTE_WRITE_V1;
+        rig_open(&rig, bytes_of(NULL, 0));
+        for (int64_t t_ms = 1; t_ms <= 3; t_ms++) {
+            add_float(&rig, "up", "a", t_ms, 1);
+        }
+        send(&rig, v1 ? RW_V1 : RW_V2);
+        for (unsigned i = 0; i < sizeof answers / sizeof *answers; i++) {
+            char written[8];
+            snprintf(written, sizeof written, "%u",
+                     answers[i].verdict == VERDICT_DEAD ? 0 : 3 - answers[i].refused);
+            firekeep_refuses(&rig, v1 ? NULL : written, answers[i].body);
+            assert_int_equal(rig.step.verdict, answers[i].verdict);
+            assert_int_equal(rig.step.refused, answers[i].refused);
+        }
+        rig_fini(&rig);
+    }
+}
+
+static void
+test_metadata_among_the_refused_stands_for_no_sample(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    rig_open(&rig, bytes_of(NULL, 0));
+    add_float(&rig, "up", "a", 1, 1);
+    add_float(&rig, "up", "a", 2, 1);
+    send(&rig, RW_V2);
+    firekeep_refuses(&rig, "1", "refused: 1 too_old, 1 bad_utf8\n"); /* one of them of a family */
+    assert_int_equal(rig.step.verdict, VERDICT_SOME_DEAD);
+    assert_int_equal(rig.step.refused, 1);
+    firekeep_refuses(&rig, "0", "refused: 2 too_old, 1 bad_utf8\n");
+    assert_int_equal(rig.step.verdict, VERDICT_DEAD);
+    firekeep_refuses(&rig, NULL, "refused: 2 too_old\n"); /* without saying what is written */
+    assert_int_equal(rig.step.verdict, VERDICT_SOME_DEAD);
+    for (unsigned v1 = 0; v1 < 2; v1++) { /* a family of the call itself, which nobody refused */
+        rig_close(&rig);
+        if (v1) rig.settings.u.remote_write.protobuf_message = REMOTE_WRITE_V1;
+        rig_open(&rig, bytes_of(NULL, 0));
+        add_family(&rig, "requests", "how many");
+        add_float(&rig, "up", "a", 1, 1);
+        send(&rig, v1 ? RW_V1 : RW_V2);
+        firekeep_refuses(&rig, v1 ? NULL : "0", "refused: 1 too_old\n");
+        assert_int_equal(rig.step.verdict, VERDICT_SOME_DEAD);
+        firekeep_refuses(&rig, v1 ? NULL : "0", "refused: 1 too_old, 1 bad_utf8\n");
+        assert_int_equal(rig.step.verdict, VERDICT_SOME_DEAD);
+    }
+    rig_fini(&rig);
+}
+
 static void
 test_families_alone_are_no_request_of_2_0(void **state)
 {
@@ -630,6 +721,8 @@ main(void)
         cmocka_unit_test(test_each_answer_means_what_it_says),
         cmocka_unit_test(test_a_refused_call_is_dead_as_a_whole_if_nothing_is_to_be_sent_again),
         cmocka_unit_test(test_a_refusal_may_say_how_many_and_which),
+        cmocka_unit_test(test_a_count_of_as_many_as_there_are_says_that_all_are_refused),
+        cmocka_unit_test(test_metadata_among_the_refused_stands_for_no_sample),
         cmocka_unit_test(test_families_alone_are_no_request_of_2_0),
         cmocka_unit_test(test_secrets_become_headers),
         cmocka_unit_test(test_a_token_is_used_however_short_it_lives),

@@ -5,10 +5,12 @@
  * as good as it gets when nothing else is known. Halves are tried one after the other, because if
  * all of the first one is delivered the second is known to be refused, and is halved without a
  * call. If the answer says how many, twice as many pieces are made at once, of which half are
- * delivered, and all may be under way at the same time. What the answer points at is set apart, and
- * tried once the rest is settled, in one call where the answer to that says that all are refused.
- * If many more than those it points at are refused, as where hundreds of metrics are and an answer
- * names one, the rest comes in several pieces, of which each answer names another.
+ * delivered, and all may be under way at the same time. If the call has several series, the first
+ * pieces are twice as many as series would be refused if each were so as a whole. What the answer
+ * points at is set apart, and tried once the rest is settled, in one call where the answer to that
+ * says that all are refused. If many more than those it points at are refused, as where hundreds of
+ * metrics are and an answer names one, the rest comes in several pieces, of which each answer names
+ * another.
  */
 #include "relay/isolate.h"
 
@@ -274,14 +276,31 @@ rest_pieces(const struct piece *piece, uint32_t blamed, const struct isolate_tol
     return pieces > 0 ? pieces : 1;
 }
 
-/* In how many all of it comes, where an answer points at nothing in there, or at everything. Where
- * most are refused, and an answer says so if it is all, those that are not are looked for. */
 static uint32_t
-all_pieces(const struct piece *piece, bool suspect, const struct isolate_told *told)
+count_series(const struct split *s)
+{
+    uint32_t series = 0;
+    for (uint32_t at = 0; at < s->count; at = next_border(s, at + 1, s->count)) {
+        series++;
+    }
+    return series;
+}
+
+/*
+ * In how many all of it comes, where an answer points at nothing in there, or at everything. Where
+ * most are refused, and an answer says so if it is all, those that are not are looked for. At first
+ * whole series are expected to be refused: if not, the answers to these pieces say so.
+ */
+static uint32_t
+all_pieces(const struct split *s, const struct piece *piece, bool suspect,
+           const struct isolate_told *told)
 {
     uint32_t count = piece->to - piece->from, few = told->refused;
     if (few == 0) return suspect ? count : 2;
     if (told->tells_all && few < count && count - few < few) few = count - few;
+    uint32_t series = told->in_order ? 1 : count_series(s);
+    if (piece->depth == 0 && series > 1)
+        few = (uint32_t)(((uint64_t)few * series + count - 1) / count);
     uint32_t pieces = at_most(2 * (uint64_t)few, count);
     return told->in_order && pieces > ORDERED_PIECES_MAX ? ORDERED_PIECES_MAX : pieces;
 }
@@ -304,7 +323,7 @@ plan(struct split *s, const struct piece *piece, uint32_t blamed, const struct i
     blamed_as.by_time |= told->by_time;
     if (!apart) {
         bool suspect = piece->suspect || blamed == n;
-        uint32_t pieces = all_pieces(piece, suspect, told);
+        uint32_t pieces = all_pieces(s, piece, suspect, told);
         make_pieces(s, 0, n, pieces, in_order, suspect ? blamed_as : as);
     } else if (told->by_time) { /* series stand in both: the oldest go first */
         make_pieces(s, 0, blamed, 1, false, blamed_as);

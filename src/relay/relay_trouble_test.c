@@ -162,6 +162,30 @@ test_a_metric_that_is_named_is_sent_apart(void **state)
 }
 
 static void
+test_series_that_are_refused_are_found_by_their_count(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 402);
+    w->names_nobody = w->tells_of_all = w->tells_how_many = true;
+    w->settings.batch.max_samples = 600;
+    w->settings.batch.max_age_ms = 100;
+    relay_must_open(w);
+    for (unsigned i = 0; i < 20; i++) {
+        log_some(w, 1000, 0);
+    }
+    for (uint32_t i = 0; i < w->count; i++) {
+        w->sent[i].poison = w->sent[i].series % 9 == 3;
+    }
+    turn_until_settled(w);
+    uint64_t refused = status_of(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED];
+    print_message("%u calls, %" PRIu64 " of 20000 samples are refused\n", w->calls, refused);
+    assert_in_range(w->calls, 70, 115); /* 34 of what is taken, 34 of what is known to be bad */
+    check_account(w);
+    world_fini(w);
+}
+
+static void
 test_whatever_is_told_the_refused_are_found_and_nobody_else(void **state)
 {
     (void)state;
@@ -390,6 +414,7 @@ main(void)
                                   tell_seed),
         cmocka_unit_test_teardown(test_a_series_that_was_refused_lately_is_sent_apart, tell_seed),
         cmocka_unit_test_teardown(test_a_metric_that_is_named_is_sent_apart, tell_seed),
+        cmocka_unit_test_teardown(test_series_that_are_refused_are_found_by_their_count, tell_seed),
         cmocka_unit_test_teardown(test_whatever_is_told_the_refused_are_found_and_nobody_else,
                                   tell_seed),
         cmocka_unit_test_teardown(test_every_allocation_may_fail_while_refused_ones_are_looked_for,

@@ -161,6 +161,51 @@ END
     stop prometheus
 fi
 
+# --- another Firekeep says how many it refuses ----------------------------------------------------------
+
+# 20,000 samples of 100 series, 11 of which have a value that is too long.
+awk -v now="$now" 'BEGIN {
+    long = sprintf("%200s", ""); gsub(" ", "x", long)
+    for (i = 0; i < 20000; i++) {
+        if (i > 0 && i % 1000 == 0) print "---"
+        printf "counted{series=\"%d\",kind=\"%s\",value=\"%s\"} %d %.0f\n", i % 100, \
+            i % 100 < 11 ? "bad" : "good", i % 100 < 11 ? long : "short", i, now - 1000000 + 1000 * int(i / 100)
+    }
+}' | "$TOOLS/rwmake" >"$work/counted.rw"
+only_bad_ones() {
+    letters "$work/counted" twin >"$work/letters.txt" && jq -s -e 'length == 2200 and all(.[]; .labels.kind == "bad")' "$work/letters.txt"
+}
+for message in io.prometheus.write.v2.Request prometheus.WriteRequest; do
+    for isolate in true false; do
+        write_config <<END
+destinations:
+  - name: twin
+    type: remote_write
+    url: $(url_of twin_service)/api/v1/write
+    protobuf_message: $message
+    isolate: $isolate
+    batch: {max_age: 300ms}
+END
+        rm -rf "$work/counted" "$work/twin"
+        name="counted: $message, isolate $isolate"
+        claim "$name: another Firekeep is there" start_firekeep twin "$work/twin" "${port[twin_service]}" --write.max-value-bytes=100
+        claim "$name: starts" relay_to counted
+        claim "$name: samples are acknowledged" is_acknowledged "$work/counted.rw"
+        if [[ $isolate == true ]]; then
+            claim "$name: the refused ones become dead letters" within 20 settled_as twin 17800 2200
+            claim "$name: in one call for 20 of them" calls_at_most twin 110
+            claim "$name: nobody else does" within 20 only_bad_ones
+        else
+            claim "$name: all calls become dead letters, and none waits" within 20 settled_as twin 0 20000
+            claim "$name: and nothing is sent again" calls_at_most twin 30
+            claim "$name: it goes on" is_in_state twin running
+        fi
+        claim "$name: the account is right" balances twin
+        claim "$name: SIGTERM ends it with status 0" stop counted
+        stop twin
+    done
+done
+
 # --- half the calls fail --------------------------------------------------------------------------------
 
 now=$(now_ms)
