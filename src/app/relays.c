@@ -881,7 +881,8 @@ static const struct metric_family taken_families[THINGS] = {
 };
 static const struct metric_family again_families[THINGS] = {
     COUNTER("firekeep_destination_samples_taken_again_total",
-            "Of those taken: dead letters that were sent again, dropped or lost, once more each."),
+            "Of those taken: dead letters sent again, dropped or lost, and what is handed on "
+            "again after a restart, once more each."),
     COUNTER("firekeep_destination_exemplars_taken_again_total", "The same of exemplars."),
     COUNTER("firekeep_destination_metadata_taken_again_total", "The same of metadata of families."),
 };

@@ -54,6 +54,12 @@ fates_dropped(const struct fates *fates, enum item_kind kind)
     return sum;
 }
 
+bool
+fate_is_term(unsigned fate)
+{
+    return fate == FATE_DELIVERED || fate == FATE_DEAD_LETTERED || fate >= FATE_DROPPED;
+}
+
 uint64_t
 fates_settled(const struct fates *fates, enum item_kind kind)
 {

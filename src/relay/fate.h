@@ -56,6 +56,8 @@ struct shown {
 void fates_add(struct fates *to, const struct fates *change);
 /* What was settled: all but FATE_OPEN, FATE_PASSED, FATE_NOT_TAKEN. */
 uint64_t fates_settled(const struct fates *fates, enum item_kind kind);
+/* One of those. */
+bool fate_is_term(unsigned fate);
 uint64_t fates_dropped(const struct fates *fates, enum item_kind kind);
 
 /* Sparse, as it stands in a destination's state: docs/format/relay.md. */

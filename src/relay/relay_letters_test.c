@@ -462,10 +462,110 @@ test_letters_stay_though_the_log_is_gone(void **state)
     world_fini(w);
 }
 
+/* --- what is shown while the cursor stands ------------------------------------------------------
+ */
+
+/* So long that it is saved. */
+static void
+run_for_seconds(struct world *w, int64_t seconds)
+{
+    int64_t began_ns = env_monotonic_ns(w->m.env);
+    while (env_monotonic_ns(w->m.env) - began_ns < seconds * NS_PER_S) {
+        turn(w, 1);
+    }
+}
+
+/* Beside what left a term, which counts as taken once more. */
+static void
+check_shown_as_it_is(struct world *w)
+{
+    struct relay_status s = status_of(w);
+    struct relay_state saved = state_on_disk(w);
+    const uint64_t *shown = s.shown.fates.count[ITEM_FLOAT], *is = s.fates.count[ITEM_FLOAT];
+    for (unsigned fate = FATE_DELIVERED; fate < FATE_COUNT; fate++) {
+        uint64_t beside = saved.beside.count[ITEM_FLOAT][fate];
+        if (!fate_is_term(fate) || shown[fate] == is[fate] + beside) continue;
+        fail_msg("fate %u: %" PRIu64 " shown, %" PRIu64 " and %" PRIu64 " beside", fate,
+                 shown[fate], is[fate], beside);
+    }
+    assert_int_equal(shown[FATE_OPEN], is[FATE_OPEN]);
+}
+
+static void
+test_what_is_settled_behind_a_cursor_that_stands_is_shown(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        world_init(w, 700 + seed);
+        w->holds_first = true;
+        w->names_nobody = seed % 2 == 0;
+        w->one_of_a_series = !w->names_nobody;
+        w->settings.batch.max_age_ms = 100;
+        w->settings.retry.max_backoff_ms = 300;
+        relay_must_open(w);
+        log_some(w, 3000, 10);
+        w->sent[0].poison = false;
+        run_for_seconds(w, 5);
+        struct relay_status s = status_of(w);
+        assert_true(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED] > 0);
+        assert_true(s.fates.count[ITEM_FLOAT][FATE_DELIVERED] > 20);
+        check_shown_as_it_is(w);
+        for (unsigned i = 0; i < seed % 4; i++) {
+            crash(w); /* nothing goes down */
+            check_shown(w);
+            run_for_seconds(w, 1 + i);
+        }
+        run_for_seconds(w, 5);
+        check_shown_as_it_is(w);
+        w->holds_first = false;
+        turn_until_settled(w);
+        check_account(w);
+        check_shown_as_it_is(w);
+        world_fini(w);
+    }
+}
+
+static void
+test_letters_that_go_for_want_of_room_behind_a_cursor_that_stands_are_shown(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    for (unsigned crashes = 0; crashes < 3; crashes++) {
+        world_init(w, 730 + crashes);
+        w->holds_first = w->names_nobody = w->tells_of_all = true;
+        w->settings.batch.max_age_ms = 100;
+        w->settings.retry.max_backoff_ms = 300;
+        w->settings.dead_letters_max_bytes = 32 * 1024;
+        relay_must_open(w);
+        log_some(w, 3000, 40);
+        w->sent[0].poison = false;
+        for (unsigned i = 0; i < crashes; i++) {
+            run_for_seconds(w, 4);
+            crash(w);
+            check_shown(w);
+        }
+        run_for_seconds(w, 5);
+        struct relay_status s = status_of(w);
+        assert_true(s.fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_DEAD_LETTERS_FULL] > 100);
+        assert_true(s.shown.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED] < 20000);
+        check_shown_as_it_is(w);
+        w->holds_first = false;
+        turn_until_settled(w);
+        run_for_seconds(w, 2);
+        check_shown_as_it_is(w);
+        world_fini(w);
+    }
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_what_is_settled_behind_a_cursor_that_stands_is_shown,
+                                  tell_seed),
+        cmocka_unit_test_teardown(
+            test_letters_that_go_for_want_of_room_behind_a_cursor_that_stands_are_shown, tell_seed),
         cmocka_unit_test_teardown(test_letters_lost_while_it_was_away_are_counted_once, tell_seed),
         cmocka_unit_test_teardown(test_letters_lost_are_counted_once_though_the_power_goes_at_once,
                                   tell_seed),

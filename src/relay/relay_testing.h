@@ -74,6 +74,7 @@ struct world {
     bool needs_keys;     /* before any call, which are got with this verdict */
     enum writer_verdict keys_verdict;
     uint32_t bytes_max;  /* a larger call is too large */
+    bool holds_first;    /* a call of the first sample of all fails; the cursor stands */
     uint32_t fails_each; /* so manieth call fails, and is not stored; 0: none */
     int64_t asks_ms;     /* so long it wants to be left alone when it throttles */
     uint32_t calls;
@@ -301,13 +302,16 @@ fake_step(struct writer *writer, struct writer_call *c, const struct http_call_a
     w->calls++;
     if (w->one_lane && w->begun != NULL) assert_ptr_equal(w->begun, c);
     w->begun = c;
-    bool poisoned = false;
+    bool poisoned = false, held = false;
     for (uint32_t i = 0; i < c->count; i++) {
+        held |= w->holds_first && c->numbers[i] == 0;
         poisoned |= w->sent[c->numbers[i]].poison;
         assert_false(w->sent[c->numbers[i]].refused);
     }
     if (w->bytes_max > 0 && 100 * c->count > w->bytes_max) {
         say(step, VERDICT_TOO_LARGE, "too_large");
+    } else if (held) {
+        say(step, VERDICT_RETRY, "held");
     } else if (w->fails_each > 0 && w->calls % w->fails_each == 0) {
         say(step, VERDICT_RETRY, "unavailable");
     } else if (happens(w, m->retry)) {

@@ -80,6 +80,20 @@ note_counts(struct relay *r, struct relay_state *s)
     }
 }
 
+/* What is settled behind the cursor; `before`: what is so before it. */
+static void
+note_ahead(const struct relay *r, const struct fates *before, struct fates *ret_ahead)
+{
+    const struct fates *all = window_fates(r->window);
+    memset(ret_ahead, 0, sizeof *ret_ahead);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        for (unsigned fate = 0; fate < FATE_COUNT; fate++) {
+            if (!fate_is_term(fate)) continue;
+            ret_ahead->count[kind][fate] = all->count[kind][fate] - before->count[kind][fate];
+        }
+    }
+}
+
 /* What the state is to be, its texts in buffers of their own. */
 static enum err
 next_state(struct relay *r, struct relay_state *ret_state, struct why *why)
@@ -93,6 +107,7 @@ next_state(struct relay *r, struct relay_state *ret_state, struct why *why)
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         s->fates.count[kind][FATE_REPLAYING] = 0;
     }
+    note_ahead(r, &before, &s->ahead);
     account_expected(r, &before, &s->expected);
     note_counts(r, s);
     if (r->fill == NULL && r->options.tsdb != NULL && !r->ahead.lasting) {

@@ -6,6 +6,10 @@
  * again is none any more. Whoever watches counters would take that for a process that began anew.
  * So what leaves a term stays in it beside the account, and counts as taken once more with the fate
  * it has next: the equation holds, and every change is seen.
+ *
+ * What is settled behind the cursor is shown, too, as the state says: the cursor may stand for
+ * long, as while one call is throttled. After a restart that comes by again, and leaves its terms
+ * so.
  */
 #ifndef RELAY_SHOWN_H
 #define RELAY_SHOWN_H

@@ -58,9 +58,11 @@ put_rest(struct buf *to, const struct relay_state *s)
         buf_put_varint(to, s->counted[kind]);
     }
     buf_put_u8(to, s->destination_known);
-    if (!s->destination_known) return;
-    buf_put_counted(to, bytes_of_text(destination_type_word(s->type)));
-    buf_put_le64(to, s->place);
+    if (s->destination_known) {
+        buf_put_counted(to, bytes_of_text(destination_type_word(s->type)));
+        buf_put_le64(to, s->place);
+    }
+    fates_put(to, &s->ahead);
 }
 
 /* What was added since; an older version left it out. */
@@ -101,9 +103,12 @@ get_added(struct cursor *c, struct relay_state *s)
         s->counted[kind] = cursor_varint(c);
     }
     s->destination_known = cursor_left(c) > 0 && cursor_u8(c) != 0;
-    if (!s->destination_known) return;
-    s->type = destination_type_of(cursor_counted(c));
-    s->place = cursor_le64(c);
+    if (s->destination_known) {
+        s->type = destination_type_of(cursor_counted(c));
+        s->place = cursor_le64(c);
+    }
+    if (c->bad || cursor_left(c) == 0) return;
+    if (fates_get(c, &s->ahead) != OK) c->bad = true;
 }
 
 static void

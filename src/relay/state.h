@@ -67,8 +67,10 @@ struct relay_state {
         counted[ITEM_KIND_COUNT]; /* all that was taken, of what waits behind the cursor, too */
     bool destination_known;       /* false: an older version wrote it, which does not say: */
     enum destination_type
-        type;       /* whose `writer` is (DESTINATION_TYPE_COUNT: of a newer version), */
-    uint64_t place; /* and destination_place_hash() of where it wrote to */
+        type;           /* whose `writer` is (DESTINATION_TYPE_COUNT: of a newer version), */
+    uint64_t place;     /* and destination_place_hash() of where it wrote to */
+    struct fates ahead; /* of what is settled behind the cursor; it comes by again after a restart,
+                           and is known only to be shown */
 };
 
 /*

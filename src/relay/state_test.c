@@ -90,6 +90,7 @@ some_state(void)
     s.fates.count[ITEM_FLOAT][FATE_DELIVERED] = 5;
     s.beside.count[ITEM_EXEMPLAR][FATE_DEAD_LETTERED] = 4;
     s.counted[ITEM_METADATA] = 1ULL << 50;
+    s.ahead.count[ITEM_FLOAT][FATE_DELIVERED] = 6;
     s.fates.count[ITEM_HISTOGRAM][FATE_DEAD_LETTERED] = 1;
     s.fates.count[ITEM_EXEMPLAR][FATE_DROPPED + DROP_EXPIRED] = UINT64_MAX;
     return s;
@@ -128,6 +129,7 @@ test_what_was_written_is_read(void **state)
     assert_int_equal(got.wish, s.wish);
     assert_memory_equal(&got.fates, &s.fates, sizeof s.fates);
     assert_memory_equal(&got.beside, &s.beside, sizeof s.beside);
+    assert_memory_equal(&got.ahead, &s.ahead, sizeof s.ahead);
     assert_memory_equal(got.counted, s.counted, sizeof s.counted);
     assert_true(bytes_equal(got.writer, s.writer));
     assert_int_equal(got.fill_count, s.fill_count);
