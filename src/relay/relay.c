@@ -42,6 +42,26 @@ init(struct relay *r, const struct relay_options *options)
     r->rates_ns = relay_now_ns(r);
 }
 
+/* Samples that the store gave once more. */
+static uint64_t
+repeats_of(const struct relay_state *state)
+{
+    const struct fates *f = &state->fates;
+    return state->repeats_total + f->count[ITEM_FLOAT][FATE_REPEATED] +
+           f->count[ITEM_HISTOGRAM][FATE_REPEATED];
+}
+
+/* A dry run saves nothing, and has an account of its own. Counters stay at what the destination
+ * will go on with. */
+static void
+note_what_is_left(struct relay *r)
+{
+    struct relay_state state;
+    if (relay_state_read(r->options.env, r->dir, &r->scratch, &state, NULL) != OK) return;
+    shown_set(&r->left, &state);
+    r->left_repeats = repeats_of(&state);
+}
+
 enum err
 relay_open(const struct relay_options *options, struct relay **ret_relay, struct why *why)
 {
@@ -61,7 +81,10 @@ relay_open(const struct relay_options *options, struct relay **ret_relay, struct
     }
     r->paused = r->state.wish == RELAY_WISH_PAUSE ||
                 (r->state.wish == RELAY_WISH_NONE && r->settings->paused);
-    if (r->settings->dry_run) r->now.dry.since_ms = env_realtime_ms(options->env);
+    if (r->settings->dry_run) {
+        note_what_is_left(r);
+        r->now.dry.since_ms = env_realtime_ms(options->env);
+    }
     publish(r); /* whoever asks before the first step is not told that nothing is left to do */
     *ret_relay = r;
     return OK;
@@ -540,13 +563,10 @@ publish_account(const struct relay *r, struct relay_status *s)
         s->difference[kind] = r->settings->dry_run ? 0 : account_difference(r, kind);
     }
     shown_set(&s->shown, &r->state);
-    if (r->settings->dry_run) { /* it saves nothing */
-        s->shown.fates = s->fates;
-        memcpy(s->shown.taken, s->taken, sizeof s->taken);
-    }
-    const struct fates *f = &r->state.fates;
-    s->repeats_total = r->state.repeats_total + f->count[ITEM_FLOAT][FATE_REPEATED] +
-                       f->count[ITEM_HISTOGRAM][FATE_REPEATED];
+    s->repeats_total = repeats_of(&r->state);
+    if (!r->settings->dry_run) return;
+    s->shown = r->left;
+    s->repeats_total = r->left_repeats;
 }
 
 static void

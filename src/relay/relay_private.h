@@ -146,6 +146,8 @@ struct relay {
     bool replays; /* all that is stored is to be given again, */
     int64_t replays_from_ms;
     struct relay_status now;
+    struct shown left; /* of a dry run: the account that it leaves alone, */
+    uint64_t left_repeats;
     int64_t told_difference[ITEM_KIND_COUNT]; /* the last one that was logged */
     bool met_damage;                          /* in the store, since the log was followed last */
     int64_t unread_ms; /* since when it is behind and has read nothing of it; 0: it is not */
