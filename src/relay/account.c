@@ -12,7 +12,7 @@
  * nobody could read is lost. The store may have it, if there is one.
  *
  * What waits behind the point that reading has reached is counted by a second reader, the scout. It
- * sets out when the relay has been behind for a moment, and is gone when the relay has caught up
+ * sets out when the relay has been behind for a moment, or is paused, and is gone when the relay has caught up
  * with it: then everything it counted has come by.
  *
  * Should the log be given up meanwhile, and the rest be had from the store, the count outlives
@@ -247,7 +247,7 @@ is_behind(struct relay *r, int64_t now_ns)
     bool more = r->source == NULL || wal_end(r->options.wal) > source_pos(r->source);
     if (!more) a->behind_ns = 0;
     if (more && a->behind_ns == 0) a->behind_ns = now_ns;
-    return more && now_ns - a->behind_ns >= SCOUT_AFTER_MS * NS_PER_MS;
+    return more && (r->paused || now_ns - a->behind_ns >= SCOUT_AFTER_MS * NS_PER_MS);
 }
 
 static enum err

@@ -527,6 +527,25 @@ test_what_is_settled_behind_a_cursor_that_stands_is_shown(void **state)
 }
 
 static void
+test_what_comes_while_it_is_paused_is_shown_within_a_second(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    for (uint32_t i = 0; i < 20; i++) {
+        world_init(w, 760 + i);
+        w->settings.paused = true;
+        relay_must_open(w);
+        turn(w, 10 + i); /* at some time of the second */
+        log_some(w, 100, 0);
+        run_for_seconds(w, 1);
+        turn(w, 2); /* it looks ten times a second */
+        assert_int_equal(status_of(w).shown.taken[ITEM_FLOAT], 100);
+        check_shown_as_it_is(w);
+        world_fini(w);
+    }
+}
+
+static void
 test_letters_that_go_for_want_of_room_behind_a_cursor_that_stands_are_shown(void **state)
 {
     (void)state;
@@ -563,6 +582,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_what_is_settled_behind_a_cursor_that_stands_is_shown,
+                                  tell_seed),
+        cmocka_unit_test_teardown(test_what_comes_while_it_is_paused_is_shown_within_a_second,
                                   tell_seed),
         cmocka_unit_test_teardown(
             test_letters_that_go_for_want_of_room_behind_a_cursor_that_stands_are_shown, tell_seed),
