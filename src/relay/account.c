@@ -12,8 +12,8 @@
  * nobody could read is lost. The store may have it, if there is one.
  *
  * What waits behind the point that reading has reached is counted by a second reader, the scout. It
- * sets out when the relay has been behind for a moment, or is paused, and is gone when the relay has caught up
- * with it: then everything it counted has come by.
+ * sets out when the relay has been behind for a moment, or is paused, and is gone when the relay
+ * has caught up with it: then everything it counted has come by.
  *
  * Should the log be given up meanwhile, and the rest be had from the store, the count outlives
  * restarts, and what the store has no more is the difference when the log is reached again.

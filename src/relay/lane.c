@@ -363,22 +363,20 @@ split_runs(struct relay *r, struct lane *lane)
     return true;
 }
 
-/*
- * What a body was made of is not in the log any more, or not as it was. The store has it once it
- * lies in parts; without one, what is damaged is lost, and what is gone is counted by
- * give_up_oldest().
- */
+bool
+lane_gets_again(struct relay *r, const struct call_item *at, enum err e)
+{
+    if (e == ERR_MISSING) r->gone = true;
+    if (e == ERR_MISSING || r->options.tsdb == NULL) return e == ERR_MISSING;
+    r->reload_pos = window_place(r->window, at->record).pos + 1;
+    return true;
+}
+
+/* What a body was made of is not in the log any more, or not as it was. */
 static enum call_add
 lose_one(struct relay *r, const struct call_item *at, enum err e, const struct why *why)
 {
-    if (e == ERR_MISSING) {
-        r->gone = true;
-        return CALL_NO_MEMORY;
-    }
-    if (r->options.tsdb != NULL) {
-        r->reload_pos = window_place(r->window, at->record).pos + 1;
-        return CALL_NO_MEMORY;
-    }
+    if (lane_gets_again(r, at, e)) return CALL_NO_MEMORY;
     static struct log_gate gate; /* a record holds thousands of them */
     uint64_t held_back;
     if (log_often(&gate, relay_now_ns(r), LOST_SAID_NS, &held_back)) {

@@ -248,6 +248,8 @@ bury_one(struct relay *r, const struct call_item *at, const char *reason, const 
     struct item item;
     if (at->record == REPLAY_RECORD) return replay_settle(r, at, false, reason, answer);
     enum err e = relay_load_item(r, at->record, at->index, &item, &why);
+    bool unread = (e == ERR_CORRUPT || e == ERR_MISSING) && r->fill == NULL;
+    if (unread && lane_gets_again(r, at, e)) return e;
     if (e == ERR_CORRUPT) {
         log_error("relay: a refused sample cannot be read again from the log",
                   KV("destination", r->settings->name), KV("reason", reason), KV("error", &why));

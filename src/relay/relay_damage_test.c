@@ -103,6 +103,39 @@ test_the_store_gives_what_the_log_has_no_more(void **state)
     }
 }
 
+static void
+test_the_store_gives_what_was_refused_and_the_log_has_no_more(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    for (unsigned seed = 0; seed < 6; seed++) {
+        world_init(w, 20 + seed);
+        w->names_nobody = w->tells_of_all = w->may_repeat = true;
+        w->never_again = seed % 2 == 1;
+        w->settings.batch.max_age_ms = 1;
+        w->moods = (struct moods){.retry = 100};
+        relay_must_open(w);
+        turn(w, 20);
+        uint64_t pos = wal_end(tsdb_wal(w->m.db));
+        log_some(w, 400, 100);
+        turn(w, 20);
+        spoil_log(w, pos, WAL_FLOATS, 1);
+        if (seed >= 4) { /* refused and not noted, before the store has it */
+            w->moods = (struct moods){0};
+            turn(w, 5);
+            assert_int_equal(status_of(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 0);
+        }
+        for (uint32_t i = 0; i < w->count; i++) {
+            w->sent[i].refused = false; /* it comes from the store, as other calls */
+        }
+        w->never_again = false;
+        go_on(w);
+        check_account(w);
+        assert_int_equal(status_of(w).fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_DAMAGED], 0);
+        world_fini(w);
+    }
+}
+
 /* After a restart the head has not what the log has lost. */
 static void
 test_what_neither_log_nor_store_has_is_counted(void **state)
@@ -130,6 +163,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_without_a_store_what_cannot_be_read_is_counted),
         cmocka_unit_test(test_the_store_gives_what_the_log_has_no_more),
+        cmocka_unit_test(test_the_store_gives_what_was_refused_and_the_log_has_no_more),
         cmocka_unit_test(test_what_neither_log_nor_store_has_is_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

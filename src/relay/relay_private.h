@@ -377,6 +377,12 @@ bool lane_is_idle(const struct lane *lane);
  * that are under way. False: there was none. */
 bool lane_go_on(struct relay *r, struct lane *lane, bool another);
 void lane_answered(struct relay *r, struct attempt *attempt, const struct http_call_answer *answer);
+/*
+ * An item cannot be read again from the log, as it is gone or damaged (ERR_MISSING, ERR_CORRUPT).
+ * True: it is open, and the lane leaves it alone: the store has it once it lies in parts, and
+ * without one what is gone is counted by give_up_oldest(). False: it is lost.
+ */
+bool lane_gets_again(struct relay *r, const struct call_item *at, enum err e);
 /* What waited for the state may go on. */
 void lane_saved(struct lane *lane);
 /* An attempt has no piece any more. */
