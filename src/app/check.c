@@ -23,7 +23,7 @@ check_file(const char *path, struct settings *ret_settings, struct destinations 
     e = destinations_yaml(path, buf_bytes(&text), ret_settings, &list, why);
     if (e) goto out;
     e = settings_validate(ret_settings, list.count, why);
-    if (e == OK) e = relays_check(&list, why);
+    if (e == OK) e = relays_check(&list, ret_settings->storage_path, why);
     if (e) {
         why_prefix(why, e, "%s", path);
         goto out;

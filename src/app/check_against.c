@@ -175,6 +175,8 @@ read_directory(struct checking *x, const struct settings *settings, struct why *
         return why_set(why, ERR_LIMIT, "%.200s: the path is too long", x->against);
     }
     memcpy(x->storage, x->against, strlen(x->against) + 1);
+    e = relays_check(x->list, x->against, why);
+    if (e) return e;
     e = env_listdir(env_real(), x->against, note_nothing, &is_one, why);
     if (e) return e;
     if (!is_one) {

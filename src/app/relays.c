@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "app/config_destinations.h"
+#include "app/real_path.h"
 #include "app/version.h"
 #include "base/lock.h"
 #include "base/log.h"
@@ -332,11 +333,76 @@ share_place(const struct destination_settings *a, const struct destination_setti
            same_text(a->u.s3.endpoint, b->u.s3.endpoint);
 }
 
-enum err
-relays_check(const struct destinations *list, struct why *why)
+static const char TENANT_TEMPLATE[] = "${tenant}";
+
+/* No list of tenants: whichever there is. */
+static bool
+takes_tenant(const struct destination_settings *d, struct bytes tenant)
 {
+    bool takes = d->tenants.count == 0;
+    for (uint32_t i = 0; i < d->tenants.count; i++) {
+        const char *text = d->tenants.items[i];
+        takes |= strcmp(text, "all") == 0 || bytes_equal_text(tenant, text);
+    }
+    return takes;
+}
+
+/* Of a path with a template: that of the tenant, if there is one, whose leads towards `target`. */
+static bool
+path_towards(const struct destination_settings *d, const char *target,
+             char ret_path[REAL_PATH_BYTES])
+{
+    char base[REAL_PATH_BYTES];
+    const char *path = d->u.file.path, *template = strstr(path, TENANT_TEMPLATE);
+    const char *behind = template + sizeof TENANT_TEMPLATE - 1, *name = template;
+    while (name > path && name[-1] != '/') {
+        name--;
+    }
+    int size = snprintf(ret_path, REAL_PATH_BYTES, "%.*s", (int)(name - path), path);
+    if (size >= REAL_PATH_BYTES || real_path(ret_path, base) != OK) return false;
+    size_t base_size = strlen(base) == 1 ? 0 : strlen(base);
+    if (real_path_is_within(base, target)) return true; /* that of every tenant */
+    if (!real_path_is_within(target, base)) return false;
+    struct bytes next = bytes_of_text(target + base_size + 1);
+    next.size = strcspn(target + base_size + 1, "/");
+    size_t begin = (size_t)(template - name), end = strcspn(behind, "/");
+    if (next.size <= begin + end || memcmp(next.at, name, begin) != 0 ||
+        memcmp(next.at + next.size - end, behind, end) != 0 ||
+        !takes_tenant(d, bytes_of(next.at + begin, next.size - begin - end))) {
+        return false;
+    }
+    size = snprintf(ret_path, REAL_PATH_BYTES, "%.*s/%.*s%s", (int)base_size, base, (int)next.size,
+                    (const char *)next.at, behind + end);
+    return size < REAL_PATH_BYTES;
+}
+
+/* What is found there and is not known is removed at a start, and so are files that are not
+ * finished: nobody else may write there. */
+static enum err
+check_outside(const struct destination_settings *d, const char *storage, struct why *why)
+{
+    char path[REAL_PATH_BYTES], real[REAL_PATH_BYTES];
+    bool by_tenant = strstr(d->u.file.path, TENANT_TEMPLATE) != NULL;
+    if (by_tenant && !path_towards(d, storage, path)) return OK;
+    if (real_path(by_tenant ? path : d->u.file.path, real) != OK) return OK; /* it will not open */
+    if (!real_path_is_within(real, storage)) return OK;
+    return why_set(why, ERR_INPUT,
+                   "destination %s: path %s%s lies within the storage directory %s, which Firekeep "
+                   "alone writes to; choose a directory outside it",
+                   d->name, d->u.file.path, by_tenant ? " (of one tenant)" : "", storage);
+}
+
+enum err
+relays_check(const struct destinations *list, const char *storage_path, struct why *why)
+{
+    char storage[REAL_PATH_BYTES];
+    if (real_path(storage_path, storage) != OK) {
+        return why_set(why, ERR_INPUT, "storage.path %s cannot be followed", storage_path);
+    }
     for (uint32_t i = 0; i < list->count; i++) {
         const struct destination_settings *d = &list->items[i];
+        enum err e = d->type == DESTINATION_FILE ? check_outside(d, storage, why) : OK;
+        if (e) return e;
         for (uint32_t k = 0; k < i; k++) {
             if (!share_place(d, &list->items[k])) continue;
             return why_set(why, ERR_INPUT, "destinations %s and %s write into one place",

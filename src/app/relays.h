@@ -21,9 +21,10 @@ struct relays_options {
     uint64_t memory_bytes; /* at most, of all of them together */
 };
 
-/* ERR_INPUT: two of them would write into one place. ERR_UNSUPPORTED: one is of a type that this
- * version has not. */
-MUST_CHECK enum err relays_check(const struct destinations *list, struct why *why);
+/* ERR_INPUT: two of them would write into one place, or one into the storage directory.
+ * ERR_UNSUPPORTED: one is of a type that this version has not. */
+MUST_CHECK enum err relays_check(const struct destinations *list, const char *storage_path,
+                                 struct why *why);
 
 /* Nothing runs yet. ERR_NOMEM, ERR_LIMIT: the path is too long. */
 MUST_CHECK enum err relays_new(const struct relays_options *options, struct relays **ret_relays,
