@@ -20,6 +20,7 @@
 #include "net/http_client.h"
 #include "relay/backlog.h"
 #include "relay/dead_letters.h"
+#include "relay/directory.h"
 
 enum { PATH_BYTES = 256, URL_BYTES = 1024, ANSWER_BYTES_MAX = 8 * 1024 * 1024 };
 #define MEMORY_BYTES_MAX ((uint64_t)512 << 20)
@@ -40,6 +41,7 @@ struct present {
     uint64_t letters;
     bool gone; /* the log does not reach back to where it is */
     struct kept_waiting kept;
+    bool blocked;       /* what lies there cannot be looked at */
     bool closed;        /* its state cannot be read */
     struct why problem; /* why something is not known; "": nothing */
     struct why letters_problem;
@@ -133,6 +135,7 @@ note_backlog(void *context, const char *name, const struct relay_backlog *b)
         .others = b->exemplars,
         .log_bytes = b->log_bytes,
         .gone = b->gone,
+        .blocked = b->blocked,
         .closed = b->closed,
         .kept = b->kept,
     };
@@ -142,7 +145,7 @@ note_backlog(void *context, const char *name, const struct relay_backlog *b)
         snprintf(p.problem.text, sizeof p.problem.text,
                  "it was being given what is stored, of which it is not counted how much is left");
     }
-    if (find_settings(x->list, name) == NULL) count_letters(x, &p);
+    if (find_settings(x->list, name) == NULL && !b->blocked) count_letters(x, &p);
     buf_put(&x->present, &p, sizeof p);
     return buf_error(&x->present);
 }
@@ -424,6 +427,7 @@ print_renames(const struct checking *x, const struct present *p)
 static const char *
 then(const struct checking *x, const struct present *p)
 {
+    if (p->blocked) return "configured again it stays closed until that can be read";
     if (p->closed) {
         return "configured again it stays closed until firekeep destinations reset says where it "
                "goes on";
@@ -452,6 +456,12 @@ tell_removed(struct checking *x, const struct present *p)
 static void
 tell_changed(struct checking *x, const struct present *p, const struct destination_settings *d)
 {
+    if (p->blocked) {
+        x->said++;
+        x->backlog = true;
+        printf("destination %s: stays closed until that is mended: %s\n", p->name, p->problem.text);
+        return;
+    }
     bool type_known = p->type != DESTINATION_TYPE_COUNT;
     if (type_known && p->type != d->type) {
         printf("destination %s: becomes %s, was %s: goes on where it is", p->name,
@@ -465,9 +475,26 @@ tell_changed(struct checking *x, const struct present *p, const struct destinati
     printf("; what is queued goes there, and nothing of what was delivered before\n");
 }
 
+/* What lies where a new one would be remembered, if that is no directory. */
+static bool
+tell_obstacle(struct checking *x, const struct destination_settings *d)
+{
+    char dir[PATH_BYTES];
+    struct why why = {""};
+    if (x->running || snprintf(dir, sizeof dir, "%s/relay/%s", x->against, d->name) >= PATH_BYTES)
+        return false;
+    enum err e = relay_directory_look(env_real(), dir, &why);
+    if (e == OK || e == ERR_MISSING) return false;
+    x->said++;
+    x->backlog = true;
+    printf("destination %s: stays closed until that is mended: %s\n", d->name, why.text);
+    return true;
+}
+
 static void
 tell_new(struct checking *x, const struct destination_settings *d)
 {
+    if (tell_obstacle(x, d)) return;
     char text[TIME_TEXT_BYTES];
     x->said++;
     printf("destination %s: new, begins with ", d->name);

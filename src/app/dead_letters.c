@@ -15,6 +15,7 @@
 #include "app/letter_print.h"
 #include "app/report.h"
 #include "backend/settings.h"
+#include "relay/directory.h"
 
 #define MEMORY_BYTES_MAX ((uint64_t)512 << 20)
 
@@ -108,11 +109,29 @@ is_name(const char *name)
 }
 
 static enum err
+destination_path(const struct asking *a, const char *name, char to[PATH_BYTES], struct why *why)
+{
+    int size = snprintf(to, PATH_BYTES, "%s/relay/%s", a->storage, name);
+    if (size > 0 && size < PATH_BYTES) return OK;
+    return why_set(why, ERR_LIMIT, "%s: path too long", a->storage);
+}
+
+/* Somebody's. A link is one of a destination also if it leads nowhere. */
+static bool
+is_file(const struct asking *a, const char *name)
+{
+    char path[PATH_BYTES];
+    struct file_facts facts;
+    return destination_path(a, name, path, NULL) == OK &&
+           env_facts(env_real(), path, &facts, NULL) == OK && !facts.is_dir;
+}
+
+static enum err
 note_name(void *context, const char *text, bool is_dir)
 {
     struct asking *a = context;
     struct name name = {""};
-    if (!is_dir || !is_name(text)) return OK;
+    if (!is_name(text) || text[0] == '.' || (!is_dir && is_file(a, text))) return OK;
     memcpy(name.text, text, strlen(text));
     buf_put(&a->names, &name, sizeof name);
     return buf_error(&a->names);
@@ -133,14 +152,6 @@ order_names(const void *x, const void *y)
     return strcmp(((const struct name *)x)->text, ((const struct name *)y)->text);
 }
 
-static enum err
-destination_path(const struct asking *a, const char *name, char to[PATH_BYTES], struct why *why)
-{
-    int size = snprintf(to, PATH_BYTES, "%s/relay/%s", a->storage, name);
-    if (size > 0 && size < PATH_BYTES) return OK;
-    return why_set(why, ERR_LIMIT, "%s: path too long", a->storage);
-}
-
 /* A storage directory without the directory `relay` never had a destination. */
 static enum err
 find_destinations(struct asking *a, struct why *why)
@@ -148,15 +159,18 @@ find_destinations(struct asking *a, struct why *why)
     char path[PATH_BYTES];
     enum err e = destination_path(a, a->destination == NULL ? "" : a->destination, path, why);
     if (e) return e;
+    if (a->destination == NULL) path[strlen(path) - 1] = '\0';
+    e = relay_directory_look(env_real(), path, why);
     if (a->destination != NULL) {
-        e = env_listdir(env_real(), path, note_nothing, NULL, why);
         if (e == ERR_MISSING) {
             why_set(why, e, "no destination '%s' was at work in %s", a->destination, a->storage);
         }
         return e ? e : note_name(a, a->destination, true);
     }
-    e = env_listdir(env_real(), path, note_name, a, why);
-    if (e == ERR_MISSING) e = env_listdir(env_real(), a->storage, note_nothing, NULL, why);
+    if (e == OK)
+        e = env_listdir(env_real(), path, note_name, a, why);
+    else if (e == ERR_MISSING)
+        e = env_listdir(env_real(), a->storage, note_nothing, NULL, why);
     if (e == OK && a->names.size > 0) {
         qsort(a->names.at, a->names.size / sizeof(struct name), sizeof(struct name), order_names);
     }
@@ -174,6 +188,7 @@ each_destination(struct asking *a,
         struct why why = {""};
         a->name = names[i].text;
         enum err e = destination_path(a, a->name, path, &why);
+        if (e == OK) e = relay_directory_look(env_real(), path, &why);
         if (e == OK) e = act(a, path, &why);
         if (e == OK || e == ERR_MISSING) continue; /* it has no letters */
         a->failed = true;

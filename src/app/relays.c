@@ -15,6 +15,7 @@
 #include "base/metric.h"
 #include "base/time_text.h"
 #include "relay/backlog.h"
+#include "relay/directory.h"
 #include "tsdb/tsdb.h"
 
 enum { REOPEN_MS = 10 * 1000, STOP_MS = 5 * 1000, LOG_AGAIN_MS = 60 * 1000 };
@@ -505,7 +506,8 @@ relays_prepare(struct relays *all, struct destinations *destinations,
     struct env *env = all->options.env;
     enum err e = OK;
     if (destinations->count > 0) {
-        e = env_mkdir(env, all->dir, why);
+        e = relay_directory_look(env, all->dir, why);
+        if (e == ERR_MISSING) e = env_mkdir(env, all->dir, why);
         if (e == OK) e = env_syncdir(env, all->options.storage_path, why);
     }
     if (e == OK) e = prepare_runners(c, why);

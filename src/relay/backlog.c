@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "relay/directory.h"
 #include "relay/examine_log.h"
 #include "relay/fill.h"
 
@@ -116,6 +117,7 @@ look_at(struct listing *l, const char *name, struct relay_backlog *b, struct why
     e = relay_state_read(o->env, dir, &memory, &state, &b->unreadable);
     bool readable = e == OK;
     b->closed = e == ERR_CORRUPT;
+    b->blocked = e == ERR_IO || e == ERR_UNSUPPORTED;
     struct kept_options kept = {.env = o->env, .memory = o->memory, .dir = dir};
     if (readable) {
         b->destination_known = state.destination_known;
@@ -137,13 +139,24 @@ look_at(struct listing *l, const char *name, struct relay_backlog *b, struct why
 /* --- all ----------------------------------------------------------------------------------------
  */
 
+/* Somebody's. A link is one of a destination also if it leads nowhere. */
+static bool
+is_file(const struct listing *l, const char *name)
+{
+    char path[RELAY_DIR_BYTES];
+    struct file_facts facts;
+    return path_join(path, sizeof path, l->options->dir, name) == OK &&
+           env_facts(l->options->env, path, &facts, NULL) == OK && !facts.is_dir;
+}
+
 /* The names of those that are being made begin with a dot. */
 static enum err
 note_name(void *context, const char *text, bool is_dir)
 {
     struct listing *l = context;
     struct name name = {""};
-    if (!is_dir || strlen(text) >= sizeof name.text || text[0] == '.') return OK;
+    if (strlen(text) >= sizeof name.text || text[0] == '.') return OK;
+    if (!is_dir && is_file(l, text)) return OK;
     if (l->options->wanted != NULL && !l->options->wanted(l->options->context, text)) return OK;
     memcpy(name.text, text, strlen(text));
     buf_put(&l->names, &name, sizeof name);
@@ -176,7 +189,8 @@ relay_backlogs(const struct backlog_options *o, struct why *why)
     struct listing l = {.options = o};
     struct relay_backlog backlog;
     buf_init(&l.names, o->memory, NAMES_BYTES_MAX);
-    enum err e = env_listdir(o->env, o->dir, note_name, &l, why);
+    enum err e = relay_directory_look(o->env, o->dir, why);
+    if (e == OK) e = env_listdir(o->env, o->dir, note_name, &l, why);
     size_t count = l.names.size / sizeof(struct name);
     struct name *names = (struct name *)(void *)l.names.at;
     if (e == ERR_MISSING) e = OK;

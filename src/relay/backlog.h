@@ -13,6 +13,7 @@
 
 struct relay_backlog {
     struct why unreadable;  /* what cannot be read; "": all can */
+    bool blocked;           /* its state cannot be read; configured, it would not open before */
     bool closed;            /* its state is damaged or missing: configured, it would stay closed */
     bool destination_known; /* as in its state: */
     enum destination_type type; /* DESTINATION_TYPE_COUNT: not known */
@@ -44,7 +45,8 @@ struct backlog_options {
     void *context;
 };
 /*
- * In the order of their names. Where there is no such directory there are no destinations. ERR_IO,
+ * In the order of their names. Where there is no such directory there are no destinations.
+ * ERR_INPUT, ERR_CORRUPT: something else is there, as relay_directory_look() says; ERR_IO,
  * ERR_NOMEM, ERR_LIMIT, and errors of `each`; what is damaged stands in `unreadable`.
  */
 MUST_CHECK enum err relay_backlogs(const struct backlog_options *options, struct why *why);

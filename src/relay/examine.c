@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "backend/kept.h"
+#include "relay/directory.h"
 #include "relay/examine_log.h"
 #include "relay/fill.h"
 #include "relay/letter_index.h"
@@ -34,7 +35,18 @@ struct examining {
     bool has_state;
     struct letters_found found;
     struct letters_account account;
+    uint32_t unread; /* destinations that cannot be read */
 };
+
+static const struct destination_settings *
+find_settings(const struct examining *x)
+{
+    const struct destinations *all = x->o->destinations;
+    for (uint32_t i = 0; all != NULL && i < all->count; i++) {
+        if (strcmp(all->items[i].name, x->name) == 0) return &all->items[i];
+    }
+    return NULL;
+}
 
 /* --- telling ---------------------------------------------------------------------------------- */
 
@@ -87,13 +99,15 @@ struct name {
 
 struct names {
     struct buf all; /* struct name */
+    struct env *env;
+    const char *dir;
 };
 
 static enum err
 note_name(void *context, const char *text, bool is_dir)
 {
     struct names *names = context;
-    struct name name = {.is_dir = is_dir};
+    struct name name = {.is_dir = relay_directory_is_one(names->env, names->dir, text, is_dir)};
     if (strlen(text) >= sizeof name.text) return ERR_LIMIT;
     memcpy(name.text, text, strlen(text));
     buf_put(&names->all, &name, sizeof name);
@@ -111,6 +125,8 @@ static enum err
 names_read(struct names *names, struct env *env, const char *dir, struct budget *memory,
            struct why *why)
 {
+    names->env = env;
+    names->dir = dir;
     buf_init(&names->all, memory, NAMES_BYTES_MAX);
     enum err e = env_listdir(env, dir, note_name, names, why);
     if (e == OK && names->all.size > 0) {
@@ -153,13 +169,15 @@ examine_state(struct examining *x, struct why *why)
 {
     struct why reason = {""};
     struct env *env = x->o->env;
+    char remedy[256];
+    snprintf(remedy, sizeof remedy,
+             "decide where the destination goes on: firekeep destinations reset %s "
+             "--from=previous|oldest|now|TIME",
+             x->name);
     enum err e = relay_state_read(env, x->dir, &x->state_bytes, &x->state, &reason);
     x->has_state = e == OK;
     if (e == ERR_MISSING) e = why_set(&reason, ERR_CORRUPT, "%s/state is missing", x->dir);
-    e = told(x, e, &reason,
-             "decide where the destination goes on: firekeep destinations reset NAME "
-             "--from=previous|oldest|now|TIME",
-             why);
+    e = told(x, e, &reason, remedy, why);
     if (e) return e;
     struct buf memory;
     struct relay_state previous;
@@ -180,7 +198,7 @@ examine_reset(struct examining *x, struct why *why)
         tell(x, "%s/reset: to go on from %s is decided, and done when it is opened", x->dir,
              reset_word(reset.from));
     }
-    return told(x, e, &reason, "decide again", why);
+    return told(x, e, &reason, "until then the destination stays closed", why);
 }
 
 /* What a state says while the store is read. */
@@ -383,16 +401,6 @@ relay_equation_of(const struct relay_state *s, const struct letters_found *f,
     return q;
 }
 
-static const struct destination_settings *
-find_settings(const struct examining *x)
-{
-    const struct destinations *all = x->o->destinations;
-    for (uint32_t i = 0; all != NULL && i < all->count; i++) {
-        if (strcmp(all->items[i].name, x->name) == 0) return &all->items[i];
-    }
-    return NULL;
-}
-
 /* What waits in the log; `ret_counted`: whether that is known. */
 static enum err
 count_waiting(struct examining *x, uint64_t waiting[ITEM_KIND_COUNT], bool *ret_counted,
@@ -521,6 +529,34 @@ examine_destination(struct examining *x, const char *name, struct why *why)
     return e;
 }
 
+/* One that cannot be read is told, and the others are looked at all the same. */
+static enum err
+note_unread(struct examining *x, const char *name, enum err e, const struct why *reason,
+            struct why *why)
+{
+    if (e != ERR_IO) return why_set(why, e, "%s", reason->text);
+    x->name = name;
+    tell(x, "cannot be read: %s; what else it remembers was not looked at", reason->text);
+    x->name = NULL;
+    if (x->unread++ == 0) why_set(why, e, "%s", reason->text);
+    return OK;
+}
+
+/* No directory: a file of somebody's, or what is in the way of a destination. */
+static enum err
+examine_obstacle(struct examining *x, const struct name *name, struct why *why)
+{
+    struct why reason = {""};
+    enum err e = relay_directory_look(x->o->env, x->dir, &reason);
+    x->name = name->text;
+    bool in_the_way = e == ERR_CORRUPT || (e == ERR_INPUT && find_settings(x) != NULL);
+    if (in_the_way) tell_wrong(x, "%s", reason.text);
+    x->name = NULL;
+    if (e == ERR_INPUT && !in_the_way) tell_stray(x, x->o->dir, name);
+    bool is_told = e == OK || e == ERR_MISSING || e == ERR_INPUT || e == ERR_CORRUPT;
+    return is_told ? OK : note_unread(x, name->text, e, &reason, why);
+}
+
 static enum err
 examine_all(struct examining *x, const struct names *names, struct why *why)
 {
@@ -528,18 +564,58 @@ examine_all(struct examining *x, const struct names *names, struct why *why)
     const struct name *name;
     enum err e = OK;
     for (size_t i = 0; (name = name_at(names, i)) != NULL && e == OK; i++) {
+        struct why reason = {""};
+        x->report->files += !name->is_dir;
         if (name->is_dir && name->text[0] == '.' && ends_in(name->text, ".new")) {
             tell(x, "%s/%s: a destination that was being made, harmless", relay_dir, name->text);
-        } else if (name->is_dir && name->text[0] != '.') {
-            e = path_join(x->dir, sizeof x->dir, relay_dir, name->text);
-            if (e) return why_set(why, e, "%s/%s: the path is too long", relay_dir, name->text);
-            e = examine_destination(x, name->text, why);
-        } else {
-            x->report->files += !name->is_dir;
-            tell_stray(x, relay_dir, name);
+            continue;
         }
+        if (name->text[0] == '.' || (!name->is_dir && ends_in(name->text, ".tmp"))) {
+            tell_stray(x, relay_dir, name);
+            continue;
+        }
+        e = path_join(x->dir, sizeof x->dir, relay_dir, name->text);
+        if (e) return why_set(why, e, "%s/%s: the path is too long", relay_dir, name->text);
+        if (!name->is_dir) {
+            e = examine_obstacle(x, name, why);
+            continue;
+        }
+        e = examine_destination(x, name->text, &reason);
+        if (e) e = note_unread(x, name->text, e, &reason, why);
     }
     return e;
+}
+
+/* Those that the configuration names and nothing is remembered of: as if they were new. */
+static enum err
+examine_missing(struct examining *x, struct why *why)
+{
+    const struct destinations *all = x->o->destinations;
+    for (uint32_t i = 0; all != NULL && i < all->count; i++) {
+        const struct destination_settings *d = &all->items[i];
+        enum err e = path_join(x->dir, sizeof x->dir, x->o->dir, d->name);
+        if (e) return why_set(why, e, "%s/%s: the path is too long", x->o->dir, d->name);
+        if (d->dry_run || relay_directory_look(x->o->env, x->dir, NULL) != ERR_MISSING) continue;
+        x->name = d->name;
+        tell(x,
+             "%s is not there: nothing is remembered of it, it begins as a new one; if it was at "
+             "work before, put the directory back before a start",
+             x->dir);
+        x->name = NULL;
+    }
+    return OK;
+}
+
+/* What takes the place of the directory of all. */
+static enum err
+examine_no_directory(struct examining *x, struct why *why)
+{
+    struct why reason = {""};
+    enum err e = relay_directory_look(x->o->env, x->o->dir, &reason);
+    if (e == ERR_MISSING) return examine_missing(x, why);
+    if (e != ERR_INPUT && e != ERR_CORRUPT) return why_set(why, e, "%s", reason.text);
+    tell_wrong(x, "%s", reason.text);
+    return OK;
 }
 
 enum err
@@ -548,12 +624,22 @@ relay_examine(const struct examine_options *options, struct examine_report *ret_
 {
     struct examining x = {.o = options, .report = ret_report};
     struct names names;
+    struct why reason = {""};
     memset(ret_report, 0, sizeof *ret_report);
-    enum err e = names_read(&names, options->env, options->dir, options->memory, why);
-    if (e) return e == ERR_MISSING ? OK : e;
-    e = examined_log_open(options->env, options->log_dir, options->memory, &x.log, why);
+    enum err e = names_read(&names, options->env, options->dir, options->memory, &reason);
+    if (e == ERR_MISSING || e == ERR_IO) {
+        enum err other = examine_no_directory(&x, why);
+        return other || e == ERR_MISSING || ret_report->wrong > 0
+                   ? other
+                   : why_set(why, e, "%s", reason.text);
+    }
+    if (e) return why_set(why, e, "%s", reason.text);
+    e = examined_log_open(options->env, options->log_dir, options->memory, &x.log, &reason);
     if (e == ERR_CORRUPT || e == ERR_UNSUPPORTED) e = OK; /* others tell it */
+    if (e) why_set(why, e, "%s", reason.text);
     if (e == OK) e = examine_all(&x, &names, why);
+    if (e == OK) e = examine_missing(&x, why);
+    if (e == OK && x.unread > 0) e = ERR_IO;
     examined_log_free(x.log);
     buf_fini(&names.all);
     return e;

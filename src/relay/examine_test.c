@@ -420,7 +420,7 @@ test_files_of_nobody_and_those_never_finished_are_named(void **state)
     must(env_mkdir(w->m.env, "relay/.east.new", NULL));
     expect_said(w, 0, "relay/.east.new: a destination that was being made, harmless");
     must(env_unlink(w->m.env, "relay/there/state", NULL));
-    expect_said(w, 1, "firekeep destinations reset NAME");
+    expect_said(w, 1, "firekeep destinations reset there --from=");
     wake(w); /* as is decided, and nothing of all that is in the way */
     world_fini(w);
 }

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/buf.h"
 #include "base/crc32c.h"
@@ -58,7 +59,11 @@ reset_read(struct env *env, const char *dir, struct reset *ret_reset, struct why
     }
     uint32_t from = load_le32(content + FROM_AT);
     if (!sane || from > RESET_TIME) {
-        return why_set(why, ERR_CORRUPT, "%s is damaged: decide again", path);
+        const char *slash = strrchr(dir, '/');
+        return why_set(why, ERR_CORRUPT,
+                       "%s is damaged; decide again: firekeep destinations reset %s "
+                       "--from=previous|oldest|now|TIME",
+                       path, slash == NULL ? dir : slash + 1);
     }
     *ret_reset = (struct reset){(enum reset_from)from, (int64_t)load_le64(content + FROM_MS_AT)};
     return OK;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/crc32c.h"
+#include "relay/directory.h"
 
 static const char NAME[] = "state", PREVIOUS[] = "state.previous", DAMAGED[] = "state.damaged";
 static const uint8_t MAGIC[8] = {'F', 'K', 'R', 'E', 'L', 'A', 'Y', 0};
@@ -292,24 +293,19 @@ read_file(struct env *env, const char *dir, const char *name, struct buf *memory
     return e;
 }
 
-static enum err
-note_nothing(void *context, const char *name, bool is_dir)
-{
-    (void)context;
-    (void)name;
-    (void)is_dir;
-    return OK;
-}
-
 enum err
 relay_state_read(struct env *env, const char *dir, struct buf *memory,
                  struct relay_state *ret_state, struct why *why)
 {
     enum err e = read_file(env, dir, NAME, memory, ret_state, why);
-    if (e != ERR_MISSING) return e;
-    e = env_listdir(env, dir, note_nothing, NULL, why);
-    return e ? e
-             : why_set(why, ERR_CORRUPT, "%s/%s is missing, but its directory is there", dir, NAME);
+    if (e != ERR_MISSING && e != ERR_IO) return e;
+    struct why place = {""};
+    enum err there = relay_directory_look(env, dir, &place);
+    if (there == ERR_INPUT || there == ERR_CORRUPT) return why_set(why, ERR_IO, "%s", place.text);
+    if (e == ERR_IO) return e;
+    return there ? why_set(why, there, "%s", place.text)
+                 : why_set(why, ERR_CORRUPT, "%s/%s is missing, but its directory is there", dir,
+                           NAME);
 }
 
 enum err

@@ -76,7 +76,8 @@ struct relay_state {
 /*
  * `dir` is the destination's own. `memory` keeps what `ret_state` has views of. ERR_MISSING: there
  * is no such directory, so the destination is new. ERR_CORRUPT: the state is damaged, or missing
- * from a directory that is there; ERR_UNSUPPORTED: a newer version wrote it; ERR_IO, ERR_NOMEM.
+ * from a directory that is there; ERR_UNSUPPORTED: a newer version wrote it; ERR_IO: also if
+ * something else lies there than a directory; ERR_NOMEM.
  */
 MUST_CHECK enum err relay_state_read(struct env *env, const char *dir, struct buf *memory,
                                      struct relay_state *ret_state, struct why *why);

@@ -39,6 +39,7 @@ enum file_mode {
  * `modified_ns`: Unix.
  */
 struct file_facts {
+    uint64_t is_dir;     /* 0, 1; no bytes between fields: facts are compared whole */
     uint64_t number;     /* of its inode: no other file of this file system has it meanwhile */
     int64_t born_ns;     /* 0: the file system does not say */
     int64_t changed_ns;  /* content, names or owner: nobody can set it back */
@@ -164,7 +165,7 @@ MUST_CHECK enum err env_listdir(struct env *env, const char *path,
 MUST_CHECK enum err env_remove_tree(struct env *env, const char *path, struct why *why);
 MUST_CHECK enum err env_space(struct env *env, const char *path, uint64_t *ret_free,
                               uint64_t *ret_total, struct why *why);
-/* Of a file or directory. */
+/* Of a file or directory; of a link what it leads to. */
 MUST_CHECK enum err env_facts(struct env *env, const char *path, struct file_facts *ret_facts,
                               struct why *why);
 

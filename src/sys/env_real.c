@@ -243,10 +243,11 @@ real_facts(struct env *env, const char *path, struct file_facts *ret_facts)
 {
     (void)env;
     struct statx it = {0};
-    unsigned mask = STATX_INO | STATX_BTIME | STATX_CTIME | STATX_MTIME;
+    unsigned mask = STATX_TYPE | STATX_INO | STATX_BTIME | STATX_CTIME | STATX_MTIME;
     if (statx(AT_FDCWD, path, 0, mask, &it) < 0) return -errno;
     bool has_birth = (it.stx_mask & STATX_BTIME) != 0;
     *ret_facts = (struct file_facts){
+        .is_dir = S_ISDIR(it.stx_mode),
         .number = it.stx_ino,
         .born_ns = has_birth ? ns_of(&it.stx_btime) : 0,
         .changed_ns = ns_of(&it.stx_ctime),

@@ -267,7 +267,10 @@ sim_facts(struct env *env, const char *path, struct file_facts *ret_facts)
     struct sim_node *node;
     lock_take(&sim->lock);
     int result = sim_tree_find(&sim->tree, path, &node);
-    if (result == 0) *ret_facts = node->facts;
+    if (result == 0) {
+        *ret_facts = node->facts;
+        ret_facts->is_dir = node->is_dir;
+    }
     lock_drop(&sim->lock);
     return result;
 }

@@ -43,8 +43,7 @@ with() { # FILE DESTINATION...
     shift
     {
         echo "storage: {path: $dir, mode: $mode}"
-        echo "destinations:"
-        (($# == 0)) || printf '  - %s\n' "$@"
+        (($# == 0)) || printf '%s\n' destinations: "${@/#/  - }"
     } >"$file"
 }
 seq 1 5000 | awk '{ printf "up{job=\"x\"} %d %.0f\n", $1, 1700000000000 + 1000 * $1 }' |
@@ -69,5 +68,91 @@ claim "inside: so does check against the directory of another path" eval 'sed -i
     prints "lies within the storage directory $dir" 1 "$firekeep" check "$work/firekeep.yml" --against "$dir"'
 with "$work/firekeep.yml" "{name: west, type: file, path: '$work/stores'}"
 claim "inside: beside it is fine" "$firekeep" check "$work/firekeep.yml"
+
+# --- links, files, and nothing --------------------------------------------------------------------
+
+dir=$work/links
+with "$work/firekeep.yml" "$away"
+mode=local with "$work/alone.yml"
+letters() { # WHAT ARGUMENT...
+    "$firekeep" dead-letters "$1" --storage.path="$dir" "${@:2}"
+}
+claim "links: starts" serve links "$dir"
+claim "links: the destination is open" within 20 all_open
+claim "links: samples are acknowledged" is_acknowledged "$work/many.rw"
+claim "links: they wait" within 20 eval '[[ $(samples queued away) == 5000 ]]'
+claim "links: stops" stop links
+mv "$dir/relay/away" "$work/elsewhere"
+ln -s "$work/elsewhere" "$dir/relay/away"
+claim "link: it is served" serve linked "$dir"
+claim "link: and opened" within 20 all_open
+claim "link: what waited waits" within 20 eval '[[ $(samples queued away) == 5000 ]]'
+claim "link: it stops" stop linked
+claim "link: verify follows it" prints "(.* 1 destinations)" 0 verify --config.file="$work/firekeep.yml" "$dir"
+claim "link: check --against follows it" prints "^destination away: not in the file: at most 5000 samples" 3 "$firekeep" check "$work/alone.yml" --against "$dir"
+cp "$work/elsewhere/state" "$work/state"
+echo x >"$work/elsewhere/state"
+claim "link: verify finds what is damaged behind it" prints "^destination away: damaged: .*firekeep destinations reset away --from" 1 verify "$dir"
+claim "link: an operator decides" "$firekeep" destinations reset away --from=previous --storage.path="$dir"
+echo x >"$work/elsewhere/reset"
+claim "link: a damaged decision names the command" prints "^destination away: damaged: .*reset is damaged; decide again: firekeep destinations reset away --from" 1 verify "$dir"
+claim "link: the server starts beside it" serve undecided "$dir"
+claim "link: so does the server" within 20 says away "decide again: firekeep destinations reset away --from"
+crash undecided
+rm "$work/elsewhere/reset"
+cp "$work/state" "$work/elsewhere/state"
+mkdir -p "$work/elsewhere/dead-letters"
+for n in 1 2; do head -c 200 "$firekeep" >"$work/elsewhere/dead-letters/0000000$n.letters"; done
+claim "link: dead letters are looked for behind it" prints "away: .*00000001.letters" 1 letters list
+rm -r "$work/elsewhere/dead-letters"
+
+tools_say() { # CASE PATTERN
+    claim "$1: verify finds it" prints "^destination away: $2" 1 verify --config.file="$work/firekeep.yml" "$dir"
+    claim "$1: check --against, too" prints "^destination away: stays closed until that is mended: $2" 3 "$firekeep" check "$work/firekeep.yml" --against "$dir"
+    claim "$1: dead-letters, too" prints "$2" 1 letters list --destination=away
+    claim "$1: destinations reset, too" prints "$2" 1 "$firekeep" destinations reset away --from=now --storage.path="$dir"
+    claim "$1: the server starts" serve "${1// /}" "$dir"
+    claim "$1: the destination says it" within 20 says away "$2"
+    crash "${1// /}"
+}
+mv "$work/elsewhere" "$work/unmounted"
+tools_say "dangling link" ".*relay/away is a link that leads nowhere: put back what it leads to"
+claim "dangling link: one that is not configured is told" prints "^destination away: not in the file: an unknown number .*leads nowhere.* stays closed until that can be read" 3 "$firekeep" check "$work/alone.yml" --against "$dir"
+claim "dangling link: verify finds it without a configuration" prints "^destination away: .*leads nowhere" 1 verify "$dir"
+claim "dangling link: dead-letters of all finds it" prints "away: .*leads nowhere" 1 letters list
+ln -sfn away "$dir/relay/away"
+tools_say "circle" ".*\(list\|stat\|open\) .*relay/away.*: Too many levels of symbolic links"
+rm "$dir/relay/away"
+echo x >"$dir/relay/away"
+tools_say "file" ".*relay/away is a file, a directory is expected: put the directory back"
+claim "file: of nobody it is left alone" prints "relay/away: unknown, not of Firekeep" 0 verify "$dir"
+rm "$dir/relay/away"
+claim "missing: verify says that it begins anew, and is content" prints "^destination away: .*relay/away is not there: nothing is remembered of it, it begins as a new one" 0 verify --config.file="$work/firekeep.yml" "$dir"
+rmdir "$dir/relay"
+claim "missing: so it does without any" prints "^destination away: .*it begins as a new one" 0 verify --config.file="$work/firekeep.yml" "$dir"
+
+mv "$work/unmounted" "$work/elsewhere"
+ln -s "$work/nothing" "$dir/relay"
+for what in "a link that leads nowhere" "a file, a directory is expected"; do
+    claim "relay/: verify says that it is $what" prints "/relay is $what" 1 verify "$dir"
+    claim "relay/: so does check" prints "/relay is $what" 1 "$firekeep" check "$work/firekeep.yml" --against "$dir"
+    claim "relay/: and dead-letters" prints "/relay is $what" 1 letters list
+    claim "relay/: and a start" prints "/relay is $what" 1 timeout 20 "$firekeep" serve --config.file="$work/firekeep.yml" --web.listen-address="127.0.0.1:${ports[0]}"
+    rm "$dir/relay"
+    echo x >"$dir/relay"
+done
+rm "$dir/relay"
+mkdir "$dir/relay"
+cp -a "$work/elsewhere" "$dir/relay/away"
+
+# What cannot be read of one does not keep others from being looked at.
+ln -s early "$dir/relay/early"
+cp -a "$dir/relay/away" "$dir/relay/first"
+ln -sfn state "$dir/relay/first/state"
+echo x >"$dir/relay/away/state"
+claim "unreadable: it is told" prints "^destination early: cannot be read: .*Too many levels" 1 verify "$dir"
+claim "unreadable: so is a file of another" prints "^destination first: cannot be read: .*Too many levels" 1 verify "$dir"
+mkdir "$dir/relay/last"
+claim "unreadable: what is damaged before and after it is found" prints "^destination last: damaged: " 1 verify "$dir"
 
 ((failures == 0))
