@@ -54,6 +54,7 @@ struct relays {
     char dir[200];
     char user_agent[64];
     struct budget memory;
+    int64_t epoch_ms, epoch_ns; /* the clocks as it began */
     struct metric_collector collector;
     atomic_uint full; /* how many of them */
 
@@ -102,6 +103,8 @@ options_of(struct runner *r)
         .instance = tsdb_name_id(all->options.tsdb),
         .user_agent = all->user_agent,
         .guard = r->guard,
+        .epoch_ms = all->epoch_ms,
+        .epoch_ns = all->epoch_ns,
     };
 }
 
@@ -422,6 +425,8 @@ relays_new(const struct relays_options *options, struct relays **ret_relays, str
     struct relays *all = mem_new(NULL, sizeof *all);
     if (all == NULL) return why_set(why, ERR_NOMEM, "no memory to start");
     all->options = *options;
+    all->epoch_ms = env_realtime_ms(options->env);
+    all->epoch_ns = env_monotonic_ns(options->env);
     lock_init(&all->lock, LOCK_RANK_RELAYS);
     budget_init(&all->memory, "relays", options->memory_bytes, options->memory);
     snprintf(all->user_agent, sizeof all->user_agent, "Firekeep/%s", FIREKEEP_VERSION);

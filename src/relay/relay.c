@@ -28,6 +28,10 @@ static void
 init(struct relay *r, const struct relay_options *options)
 {
     r->options = *options;
+    if (options->epoch_ns == 0) {
+        r->options.epoch_ms = env_realtime_ms(options->env);
+        r->options.epoch_ns = env_monotonic_ns(options->env);
+    }
     r->settings = options->settings;
     r->class = options->writer;
     lock_init(&r->lock, LOCK_RANK_RELAY);
@@ -485,13 +489,26 @@ count_moved(struct relay *r, const struct dead_letters_moved *moved)
     }
 }
 
+/*
+ * Unix time, but never later than what has passed since the process began: a clock that jumps ahead
+ * makes no letter old. One that goes back makes them younger.
+ */
+static int64_t
+steady_now_ms(const struct relay *r)
+{
+    const struct relay_options *o = &r->options;
+    int64_t now_ms = env_realtime_ms(o->env);
+    int64_t most_ms = o->epoch_ms + (env_monotonic_ns(o->env) - o->epoch_ns) / NS_PER_MS;
+    return now_ms < most_ms ? now_ms : most_ms;
+}
+
 static void
 tend_letters(struct relay *r)
 {
     struct dead_letters_moved moved;
     struct why why = {""};
     memset(&moved, 0, sizeof moved);
-    enum err e = dead_letters_tend(r->letters, env_realtime_ms(r->options.env), &moved, &why);
+    enum err e = dead_letters_tend(r->letters, steady_now_ms(r), &moved, &why);
     count_moved(r, &moved);
     letters_tended(r, &moved);
     if (e) relay_note_failure(r, "dead letters", "dead_letters", why.text);

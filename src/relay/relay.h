@@ -35,6 +35,10 @@ struct relay_options {
     const char *instance; /* tsdb_name_id(): begins the names of what this directory alone writes */
     const char *user_agent;
     struct relay_guard *guard; /* of this destination; outlives the relay */
+    /* Unix time and the monotonic clock at one moment, as early as the process knows them: ages are
+     * counted from there, whatever the clock does since. 0: when the relay is opened. */
+    int64_t epoch_ms;
+    int64_t epoch_ns;
 };
 
 /*

@@ -426,6 +426,45 @@ test_what_is_lost_is_durable_at_once(void **state)
 }
 
 /* The destination begins with the oldest of the log there is: that is none of its letters. */
+static uint64_t
+dropped_of(struct world *w)
+{
+    return fate_of(w, FATE_DROPPED + DROP_DEAD_LETTERS_FULL);
+}
+
+/* Ahead for a while, across a start with other settings, and back. */
+static void
+test_a_clock_that_jumps_ahead_makes_no_letter_old(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    const int64_t day_ms = 24 * 3600 * 1000;
+    make_letters(w, 91);
+    close_relay(w);
+    w->settings.dead_letters_max_age_ms = day_ms;
+    w->options.epoch_ms = env_realtime_ms(w->m.env);
+    w->options.epoch_ns = env_monotonic_ns(w->m.env);
+    relay_must_open(w);
+    uint64_t dead = fate_of(w, FATE_DEAD_LETTERED);
+    assert_true(dead > 0);
+    sim_env_set_realtime_ms(w->m.sim, env_realtime_ms(w->m.env) + 10 * day_ms);
+    turn(w, 3000);
+    assert_int_equal(dropped_of(w), 0);
+    close_relay(w);
+    relay_must_open(w);
+    turn(w, 3000);
+    assert_int_equal(dropped_of(w), 0);
+    sim_env_set_realtime_ms(w->m.sim, env_realtime_ms(w->m.env) - 20 * day_ms);
+    turn(w, 3000);
+    assert_int_equal(dropped_of(w), 0);
+    assert_int_equal(fate_of(w, FATE_DEAD_LETTERED), dead);
+    sim_env_set_realtime_ms(w->m.sim, env_realtime_ms(w->m.env) + 10 * day_ms);
+    sim_env_advance_ns(w->m.sim, 3 * day_ms * NS_PER_MS);
+    turn(w, 3000);
+    assert_int_equal(dropped_of(w), dead);
+    world_fini(w);
+}
+
 static void
 test_letters_stay_though_the_log_is_gone(void **state)
 {
@@ -597,6 +636,7 @@ main(void)
         cmocka_unit_test_teardown(test_letters_are_counted_after_a_reset, tell_seed),
         cmocka_unit_test_teardown(test_files_of_letters_that_are_gone_go, tell_seed),
         cmocka_unit_test_teardown(test_what_is_lost_is_durable_at_once, tell_seed),
+        cmocka_unit_test_teardown(test_a_clock_that_jumps_ahead_makes_no_letter_old, tell_seed),
         cmocka_unit_test_teardown(test_letters_stay_though_the_log_is_gone, tell_seed),
         cmocka_unit_test_teardown(test_letters_that_are_back_are_taken_once_more, tell_seed),
         cmocka_unit_test_teardown(test_letters_taken_back_when_the_log_is_left_are_missed_by_nobody,

@@ -437,6 +437,8 @@ world_options(struct world *w)
         .instance = "00112233",
         .user_agent = "test",
         .guard = w->guard,
+        .epoch_ms = w->options.epoch_ms,
+        .epoch_ns = w->options.epoch_ns,
     };
 }
 
