@@ -178,15 +178,14 @@ read_directory(struct checking *x, const struct settings *settings, struct why *
         return why_set(why, ERR_LIMIT, "%.200s: the path is too long", x->against);
     }
     memcpy(x->storage, x->against, strlen(x->against) + 1);
-    e = relays_check(x->list, x->against, why);
-    if (e) return e;
     e = env_listdir(env_real(), x->against, note_nothing, &is_one, why);
     if (e) return e;
     if (!is_one) {
         return why_set(why, ERR_MISSING, "%s is not a storage directory: it has no file FORMAT",
                        x->against);
     }
-    return relay_backlogs(&options, why);
+    e = relays_check(x->list, x->against, why);
+    return e ? e : relay_backlogs(&options, why);
 }
 
 /* --- a server --------------------------------------------------------------------------------- */

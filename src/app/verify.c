@@ -77,6 +77,9 @@ verify_all(struct verifying *v, struct why *why)
     struct why relay_why = {""};
     enum err store = tsdb_verify(env, v->dir, print_line, NULL, &v->store, why);
     if (store && store != ERR_CORRUPT) return store;
+    bool is_local = v->config_file != NULL && v->settings.storage_mode == STORAGE_LOCAL;
+    bool is_none = v->config_file != NULL && v->settings.storage_mode == STORAGE_NONE;
+    options.stored = is_local || (!is_none && (v->store.parts > 0 || v->store.damaged_places > 0));
     enum err relay = path_join(relay_dir, sizeof relay_dir, v->dir, "relay");
     if (relay == OK) relay = path_join(log_dir, sizeof log_dir, v->dir, "wal");
     if (relay == OK) relay = relay_examine(&options, &v->relay, &relay_why);

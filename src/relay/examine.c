@@ -249,6 +249,44 @@ examine_place_of_nothing(struct examining *x)
                x->dir, taken);
 }
 
+/*
+ * What the log has accepted between a position that it does not reach back to and its begin, as far
+ * as the state and the log have counted. A destination that is not configured was told of when it
+ * was removed.
+ */
+static enum err
+examine_gone(struct examining *x, uint64_t pos, struct why *why)
+{
+    uint64_t all[LEDGER_KIND_COUNT], left[LEDGER_KIND_COUNT], lost = 0;
+    const struct log_count unknown = {.known = false};
+    const struct log_count *count = x->state.fill.active ? &unknown : &x->state.log_count;
+    char text[64] = "an unknown number of samples";
+    if (x->o->stored) {
+        tell(x,
+             "position %" PRIu64 " is no longer in the log: what it has not taken comes from the "
+             "store",
+             pos);
+        return OK;
+    }
+    enum err e = examined_log_accepted(x->log, pos, count, all, why);
+    if (e == OK) {
+        e = examined_log_accepted(x->log, examined_log_begin(x->log), &unknown, left, why);
+        for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && e == OK; kind++) {
+            if (kind != LEDGER_FLOAT && kind != LEDGER_HISTOGRAM) continue;
+            lost += all[kind] > left[kind] ? all[kind] - left[kind] : 0;
+        }
+        if (e == OK) snprintf(text, sizeof text, "at most %" PRIu64 " samples", lost);
+        if (e == OK && lost == 0) return OK;
+    }
+    if (e == ERR_NOMEM || e == ERR_IO) return e;
+    if (x->o->destinations == NULL || find_settings(x) != NULL) x->report->wrong++;
+    tell(x,
+         "position %" PRIu64 " is no longer in the log, and there is no store: %s that it has not "
+         "taken are lost to it; it goes on with the oldest record of the log",
+         pos, text);
+    return OK;
+}
+
 static enum err
 examine_place(struct examining *x, struct why *why)
 {
@@ -265,11 +303,7 @@ examine_place(struct examining *x, struct why *why)
     case LOG_PLACE_THERE:
         break;
     case LOG_PLACE_GONE:
-        tell(x,
-             "position %" PRIu64 " is no longer in the log: what it has not taken comes from the "
-             "store, if there is one",
-             pos);
-        break;
+        return examine_gone(x, pos, why);
     case LOG_PLACE_AHEAD:
         tell_wrong(x,
                    "%s/state: position %" PRIu64 " is behind the end of the log, %" PRIu64

@@ -38,6 +38,8 @@ struct examine_options {
     struct budget *memory;
     /* The destinations there should be, whose waiting items are counted; NULL: not known. */
     const struct destinations *destinations;
+    /* What the log has given up may be had from a store; false: nobody has it. */
+    bool stored;
     /* Is given a line for each finding and each destination. */
     void (*say)(void *context, const char *line);
     void *context;

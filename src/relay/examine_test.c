@@ -36,6 +36,7 @@ examine(struct world *w, struct env *env, bool with_settings, struct said *ret_s
         .log_dir = LOG_DIR,
         .memory = &memory,
         .destinations = with_settings ? &list : NULL,
+        .stored = !w->without_store,
         .say = note_line,
         .context = ret_said,
     };

@@ -260,6 +260,17 @@ for mode in local none; do
     claim "$mode, given up: it is told what becomes of it" \
         says "^destination new: not in the file: at most 250000 samples queued, .*; then: $lost$" 3 against alone.yml "$dir"
     claim "$mode, given up: SIGTERM ends it again" stop "$mode"
+    case $mode in
+    local)
+        claim "local, given up: verify says that the store has it" says "^destination new: position .*comes from the store" 0 "$firekeep" verify "$dir"
+        ;;
+    none)
+        lost_to_it="^destination new: position .* no store: at most [1-9][0-9]* samples that it has not taken are lost"
+        claim "none, given up: verify says how much is lost" says "$lost_to_it" 1 "$firekeep" verify "$dir"
+        claim "none, given up: so it does where it is configured" says "$lost_to_it" 1 "$firekeep" verify --config.file="$work/renamed.yml" "$dir"
+        claim "none, given up: where it is not, that is no finding" says "$lost_to_it" 0 "$firekeep" verify --config.file="$work/alone.yml" "$dir"
+        ;;
+    esac
     claim "$mode, given up: starts again" serve
     claim "$mode, given up: so says the log" logs "$mode" "destination=new queued_at_most=250000 .* then=\"$lost\""
     cp "$work/renamed.yml" "$work/firekeep.yml"
