@@ -59,7 +59,9 @@ check_help(struct buf *to)
         "\nReads the whole file. With --against also tells, of each destination that a server has\n"
         "and the file does not name, how many samples are queued for it, how many bytes of log\n"
         "and dead letters it has, and what becomes of them; which destinations would write\n"
-        "elsewhere; and which are new, and where they begin. How a destination is renamed without\n"
+        "elsewhere, or select or relabel in another way while samples are queued (of a directory\n"
+        "this is known only of what was counted ahead); and which are new, and where they begin. "
+        "How a destination is renamed without\n"
         "loss is told where an old and a new one write to the same place.\n"
         "  DIR  the storage directory, whether the server runs or not; it is only read. How many\n"
         "       samples are queued is told at most: which of them a removed destination was to "
@@ -68,7 +70,8 @@ check_help(struct buf *to)
         "  URL  a running server, which counts exactly.\n"
         "\nExit status: 0 the file is right, and nothing is left behind; 1 the file is wrong, or\n"
         "the directory or server cannot be read; 2 wrong usage; 3 the file is right, and a\n"
-        "destination that goes has a backlog or dead letters, or one that cannot be counted.\n");
+        "destination that goes has a backlog or dead letters, or one that cannot be counted, or\n"
+        "one that stays would not deliver all that is queued.\n");
 }
 
 int

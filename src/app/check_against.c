@@ -31,6 +31,10 @@ struct present {
     enum destination_type type; /* DESTINATION_TYPE_COUNT: not known */
     bool place_known;
     uint64_t place;
+    bool selection_known;
+    uint64_t selection;
+    bool dry_run_known;
+    bool dry_run;
 
     bool queued_known;
     bool at_most;
@@ -129,6 +133,9 @@ note_backlog(void *context, const char *name, const struct relay_backlog *b)
         .type = b->type,
         .place_known = b->destination_known,
         .place = b->place,
+        .selection_known = b->selection_known,
+        .selection = b->selection,
+        .dry_run_known = b->destination_known, /* a dry run remembers nothing */
         .queued_known = b->queued_known && !b->filling,
         .at_most = true,
         .samples = b->samples,
@@ -323,6 +330,10 @@ note_config(struct checking *x, const json_t *data)
         if (d == NULL) continue;
         all[i].place_known = true;
         all[i].place = destination_place_hash(d);
+        all[i].selection_known = true;
+        all[i].selection = destination_selection_hash(d);
+        all[i].dry_run_known = true;
+        all[i].dry_run = d->dry_run;
     }
     destinations_free(&list);
 }
@@ -453,8 +464,17 @@ tell_removed(struct checking *x, const struct present *p)
 }
 
 static void
+say_changed(struct checking *x, const struct present *p)
+{
+    x->said++;
+    printf("destination %s: ", p->name);
+}
+
+static void
 tell_changed(struct checking *x, const struct present *p, const struct destination_settings *d)
 {
+    static const char elsewhere[] =
+        "what is queued goes there, and nothing of what was delivered before";
     if (p->blocked) {
         x->said++;
         x->backlog = true;
@@ -463,15 +483,29 @@ tell_changed(struct checking *x, const struct present *p, const struct destinati
     }
     bool type_known = p->type != DESTINATION_TYPE_COUNT;
     if (type_known && p->type != d->type) {
-        printf("destination %s: becomes %s, was %s: goes on where it is", p->name,
-               destination_type_word(d->type), destination_type_word(p->type));
+        say_changed(x, p);
+        printf("becomes %s, was %s: goes on where it is; %s\n", destination_type_word(d->type),
+               destination_type_word(p->type), elsewhere);
     } else if (p->place_known && p->place != destination_place_hash(d)) {
-        printf("destination %s: writes to another place: goes on where it is", p->name);
-    } else {
-        return;
+        say_changed(x, p);
+        printf("writes to another place: goes on where it is; %s\n", elsewhere);
     }
-    x->said++;
-    printf("; what is queued goes there, and nothing of what was delivered before\n");
+    bool waits = !p->queued_known || p->samples > 0 || p->others > 0;
+    if (p->selection_known && p->selection != destination_selection_hash(d) && waits) {
+        x->backlog = true;
+        say_changed(x, p);
+        printf("selects or relabels in another way, also what is queued: what the file does not "
+               "select of it is not delivered: ");
+        print_backlog(p);
+        printf("\n");
+    }
+    if (p->dry_run_known && !p->dry_run && d->dry_run) {
+        say_changed(x, p);
+        printf("becomes a dry run: nothing is delivered, and what is queued waits in the log until "
+               "dry_run is false: ");
+        print_backlog(p);
+        printf("\n");
+    }
 }
 
 /* What lies where a new one would be remembered, if that is no directory. */

@@ -593,13 +593,41 @@ relays_then(bool stored)
                   : "the log is given up, what was queued is lost to it";
 }
 
+/* What a reload changes about what waits. */
+static void
+note_other_settings(const struct runner *before, const struct destination_settings *now)
+{
+    const struct destination_settings *was = before->settings;
+    uint64_t queued = all_kinds(&before->last.fates, FATE_OPEN);
+    if (was->type != now->type) {
+        log_warn("relay: the destination is of another type now, and goes on where it is",
+                 KV("destination", now->name), KV("type", destination_type_word(now->type)),
+                 KV("was", destination_type_word(was->type)), KV("queued", queued));
+    } else if (destination_place_hash(was) != destination_place_hash(now)) {
+        log_warn("relay: the destination writes to another place now, and goes on where it is",
+                 KV("destination", now->name), KV("queued", queued));
+    }
+    if (destination_selection_hash(was) != destination_selection_hash(now) && queued > 0) {
+        log_warn("relay: the destination selects or relabels in another way now, also what is "
+                 "queued; what is no longer selected is not delivered",
+                 KV("destination", now->name), KV("queued", queued));
+    }
+    if (!was->dry_run && now->dry_run) {
+        log_warn("relay: the destination is a dry run now, what is queued waits until dry_run is "
+                 "false",
+                 KV("destination", now->name), KV("queued", queued));
+    }
+}
+
 /* What was still to do when a destination ends that the new list does not name. */
 static void
 note_end(const struct relays *all, struct runner *r)
 {
     const char *name = r->settings->name;
-    if (find_runner(all, name) != NULL) {
+    const struct runner *next = find_runner(all, name);
+    if (next != NULL) {
         log_info("relay: destination closed", KV("destination", name));
+        note_other_settings(r, next->settings);
         return;
     }
     uint64_t queued = all_kinds(&r->last.fates, FATE_OPEN);

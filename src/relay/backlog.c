@@ -123,6 +123,8 @@ look_at(struct listing *l, const char *name, struct relay_backlog *b, struct why
         b->destination_known = state.destination_known;
         if (state.destination_known) b->type = state.type;
         b->place = state.place;
+        b->selection_known = state.expected.until_pos > 0;
+        b->selection = state.expected.selection;
         b->letters = letters_of(&state);
         kept.saved = state.writer;
         kept.has_saved = true;

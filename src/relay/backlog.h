@@ -18,6 +18,8 @@ struct relay_backlog {
     bool destination_known; /* as in its state: */
     enum destination_type type; /* DESTINATION_TYPE_COUNT: not known */
     uint64_t place;
+    bool selection_known; /* only of what was counted ahead: */
+    uint64_t selection;   /* destination_selection_hash() */
 
     bool queued_known;
     /* At most: what the log has accepted for whomever behind the position, what was counted of the

@@ -155,4 +155,44 @@ claim "unreadable: so is a file of another" prints "^destination first: cannot b
 mkdir "$dir/relay/last"
 claim "unreadable: what is damaged before and after it is found" prints "^destination last: damaged: " 1 verify "$dir"
 
+# --- what stays, and is not the same --------------------------------------------------------------
+
+dir=$work/changed
+with "$work/firekeep.yml" "$away"
+with "$work/narrow.yml" "${away/, batch/, select: [\'none_of_it\'], batch}"
+rule='relabel: [{action: drop, source_labels: [job], regex: x}]'
+with "$work/relabeled.yml" "${away/batch/$rule, batch}"
+with "$work/dry.yml" "${away/, batch/, dry_run: true, batch}"
+with "$work/elsewhere.yml" "${away/api/other}"
+against() { # FILE
+    "$firekeep" check "$work/$1.yml" --against "$url"
+}
+reloads() { # FILE
+    cp "$work/$1.yml" "$work/firekeep.yml"
+    quiet_curl -X POST "$url/-/reload"
+}
+has_waiting() { # COUNT
+    all_open && [[ $(samples queued away) == "$1" ]]
+}
+cp "$work/firekeep.yml" "$work/begin.yml"
+claim "changed: starts" serve changed "$dir"
+claim "changed: the destination is open" within 20 all_open
+claim "changed: samples are acknowledged" is_acknowledged "$work/many.rw"
+claim "changed: they wait" within 20 has_waiting 5000
+claim "changed: the same file changes nothing" prints "no destination goes, comes or writes elsewhere" 0 against begin
+claim "changed: another selection is told" prints "^destination away: selects or relabels in another way, also what is queued: .*: 5000 samples queued" 3 against narrow
+claim "changed: so is relabeling" prints "^destination away: selects or relabels in another way" 3 against relabeled
+claim "changed: a dry run is told" prints "^destination away: becomes a dry run: nothing is delivered, .*: 5000 samples queued" 0 against dry
+claim "changed: a reload makes it a dry run" reloads dry
+claim "changed: the log says so" logs changed "level=warn .*is a dry run now, what is queued waits.* destination=away queued=5000"
+claim "changed: a reload ends that" reloads begin
+claim "changed: what was queued waits, as was said" within 20 has_waiting 5000
+claim "changed: a reload takes it to another place" reloads elsewhere
+claim "changed: the log says so, too" logs changed "level=warn .*writes to another place now.* destination=away queued=5000"
+claim "changed: all of it waits still" within 20 has_waiting 5000
+claim "changed: a reload selects other series" reloads narrow
+claim "changed: the log says how much was queued" logs changed "level=warn .*selects or relabels in another way now.* destination=away queued=5000"
+claim "changed: nothing of it is, as was said" within 20 has_waiting 0
+crash changed
+
 ((failures == 0))
