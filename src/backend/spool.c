@@ -263,7 +263,8 @@ remove_stray(void *context, const char *name, bool is_dir)
     if (e) return OK;
     if (mark_read(s, &f) > 0) {
         log_warn("file: a file holds samples that this storage directory does not know to have "
-                 "delivered, because its volume was put back to an older state; the file is kept",
+                 "delivered: its state is older (put back from a copy, or not written, as when the "
+                 "disk is full); the file is kept",
                  KV("path", path));
         return OK;
     }
@@ -505,6 +506,8 @@ file_leave(struct spool *s, struct spool_file *f, uint64_t size, struct why *why
     char old_path[PATH_BYTES], path[PATH_BYTES];
     struct file old = f->file;
     memcpy(old_path, old.path, sizeof old_path);
+    uint64_t confirmed = f->marked_size;
+    bool ours = is_ours(s, f->name);
     f->file = FILE_CLOSED;
     f->marked_size = 0;
     enum err e = file_make(s, f, env_realtime_ms(s->options.env), path, why);
@@ -517,10 +520,17 @@ file_leave(struct spool *s, struct spool_file *f, uint64_t size, struct why *why
         err_ignore(env_unlink(s->options.env, path, NULL), "removed as one begun before a crash");
     }
     if (e) return e;
-    log_warn("file: the storage directory is a copy, or was put back to an older state, since this "
-             "file was begun: the file is kept, what is known of it goes on in a new one",
-             KV("path", old_path), KV("bytes", size), KV("new_path", path),
-             KV("new_bytes", f->size));
+    if (ours)
+        log_warn("file: more of this file was confirmed than the state of this storage directory "
+                 "says, which is older (put back from a copy, or not written, as when the disk is "
+                 "full): the file is kept, what the state knows of it goes on in a new one",
+                 KV("path", old_path), KV("bytes", size), KV("confirmed_bytes", confirmed),
+                 KV("new_path", path), KV("new_bytes", f->size));
+    else
+        log_warn("file: another storage directory has begun this file, of which this one is a "
+                 "copy: the file is kept, what the state knows of it goes on in a new one",
+                 KV("path", old_path), KV("bytes", size), KV("new_path", path),
+                 KV("new_bytes", f->size));
     return OK;
 }
 
