@@ -4,6 +4,8 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/time_text.h"
+#include "relay/directory.h"
 #include "relay/relay_private.h"
 
 enum {
@@ -66,6 +68,23 @@ note_what_is_left(struct relay *r)
     r->left_repeats = repeats_of(&state);
 }
 
+/* A directory that somebody removed, or did not put back, is seen here alone. */
+static void
+note_new(const struct relay *r)
+{
+    static const char *const words[] = {
+        [START_NOW] = "now", [START_BEGINNING] = "beginning", [START_TIME] = "time"};
+    char text[TIME_TEXT_BYTES];
+    const struct relay_state *s = &r->state;
+    bool at_time = r->settings->start == START_TIME;
+    log_info(
+        "relay: the destination is new here, nothing is remembered of it",
+        KV("destination", r->settings->name),
+        KV("begins", at_time ? time_print(r->settings->start_ms, text) : words[r->settings->start]),
+        KV("log_position", s->fill.active ? s->fill.to_pos : s->cursor.pos),
+        KV("from_store", s->fill.active));
+}
+
 enum err
 relay_open(const struct relay_options *options, struct relay **ret_relay, struct why *why)
 {
@@ -74,7 +93,10 @@ relay_open(const struct relay_options *options, struct relay **ret_relay, struct
     init(r, options);
     enum err e = path_join(r->dir, sizeof r->dir, options->dir, r->settings->name);
     if (e) why_set(why, e, "the path is too long");
+    bool is_new = e == OK && !r->settings->dry_run &&
+                  relay_directory_look(options->env, r->dir, NULL) == ERR_MISSING;
     if (e == OK) e = relay_load_state(r, why);
+    if (e == OK && is_new) note_new(r);
     if (e == OK) e = selection_new(r->settings, &r->selection, why);
     if (e == OK)
         e = http_calls_new(options->env, options->memory, options->user_agent, &r->http, why);
