@@ -8,6 +8,7 @@
 
 #include "app/destinations_private.h"
 #include "base/time_text.h"
+#include "relay/asking.h"
 #include "relay/reset.h"
 #include "relay/state.h"
 
@@ -70,8 +71,11 @@ destinations_reset(const struct destinations_asking *a, const char *name, struct
         return why_set(why, ERR_INPUT, "%s/relay/%.64s: not the path of a destination", a->storage,
                        name);
     }
+    struct file lock = FILE_CLOSED;
     e = check_states(dir, name, &reset, why);
+    if (e == OK) e = asking_lock(env_real(), dir, &lock, why);
     if (e == OK) e = reset_put(env_real(), dir, &reset, why);
+    err_ignore(file_close(&lock), "nothing was written");
     if (e) return e;
     printf("%s goes on from %s: a running server begins within 10 seconds, a stopped one when it "
            "starts\n",

@@ -190,7 +190,8 @@ enum dead_letters_wish { DEAD_LETTERS_REPLAY = 0, DEAD_LETTERS_DROP = 1 };
  * Asks the relay to replay or drop all letters there are now and nothing was decided about, or
  * those with one reason (NULL: all). Durable on return. `ret_count`: how many that are; if there
  * are none, nothing is asked, so asking twice does no more than once. `ret_report` may be NULL.
- * ERR_MISSING: no letters were ever there; ERR_INPUT: no reason is that long; ERR_LIMIT: too many
+ * ERR_MISSING: no letters were ever there; ERR_AGAIN: another command asks at this moment;
+ * ERR_INPUT: no reason is that long; ERR_LIMIT: too many
  * requests wait; and those of dead_letters_each().
  */
 MUST_CHECK enum err dead_letters_request(struct env *env, const char *dir, struct budget *memory,

@@ -7,6 +7,7 @@
  * ones know that they are not needed, so if something seems to be lost, and there is a later state,
  * all is read again.
  */
+#include "relay/asking.h"
 #include "relay/dead_letters.h"
 
 #include "relay/letter_index.h"
@@ -255,8 +256,14 @@ dead_letters_request(struct env *env, const char *dir, struct budget *memory,
         return why_set(why, ERR_INPUT, "no reason is that long");
     }
     if (reason != NULL) memcpy(request.reason, reason, strlen(reason));
-    enum err e = view_open(&view, env, dir, memory, why);
+    struct file lock;
+    enum err e = asking_lock(env, dir, &lock, why);
     if (e) return e;
+    e = view_open(&view, env, dir, memory, why);
+    if (e) {
+        err_ignore(file_close(&lock), "nothing was written");
+        return e;
+    }
     view_report(&view, ret_report);
     const struct letter_volume *newest = letter_index_newest(&view.index);
     if (newest == NULL) {
@@ -276,5 +283,6 @@ dead_letters_request(struct env *env, const char *dir, struct budget *memory,
     if (e == OK) *ret_count = counting.count;
 out:
     view_close(&view);
+    err_ignore(file_close(&lock), "nothing was written");
     return e;
 }

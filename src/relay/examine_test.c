@@ -374,7 +374,7 @@ test_each_changed_byte_of_each_file_is_found(void **state)
     must(env_listdir(w->m.env, THERE, note_path, &paths, NULL));
     paths.dir = "relay/there/dead-letters";
     must(env_listdir(w->m.env, paths.dir, note_path, &paths, NULL));
-    assert_int_equal(paths.count, 5); /* two states, a decision, letters, a request */
+    assert_int_equal(paths.count, 6); /* two states, a decision, a lock, letters, a request */
     for (uint32_t i = 0; i < paths.count; i++) {
         load(w, paths.at[i], &content);
         for (size_t at = 0; at < content.size; at++) {

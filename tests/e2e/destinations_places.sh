@@ -159,6 +159,34 @@ claim "unreadable: so is a file of another" prints "^destination first: cannot b
 mkdir "$dir/relay/last"
 claim "unreadable: what is damaged before and after it is found" prints "^destination last: damaged: " 1 verify "$dir"
 
+# --- two commands at once -------------------------------------------------------------------------
+
+dir=$work/two
+begin_letters() {
+    with "$work/firekeep.yml" "{name: table, type: file, path: $work/table, format: csv, batch: {max_age: 50ms}}"
+    every_kind | "$TOOLS/rwmake" --version 2 >"$work/bits.rw"
+    serve two "$dir" && within 20 all_open && is_acknowledged "$work/bits.rw" && within 20 has_delivered table 13 &&
+        stop two
+}
+beside_another() { # COMMAND...: while another one has the lock
+    /usr/bin/python3 -c 'import fcntl, subprocess, sys
+with open(sys.argv[1], "w") as lock:
+    fcntl.lockf(lock, fcntl.LOCK_EX)
+    sys.exit(subprocess.run(sys.argv[2:]).returncode)' "$dir/relay/table/asking.lock" "$@"
+}
+claim "two: there are dead letters" begin_letters
+again="another command decides about this destination at this moment, nothing was done"
+claim "two: a replay beside another command is refused" prints "$again" 1 beside_another "$firekeep" dead-letters replay --storage.path="$dir"
+claim "two: so is a drop" prints "$again" 1 beside_another "$firekeep" dead-letters drop --storage.path="$dir"
+claim "two: nothing was asked for" eval '! compgen -G "$dir/relay/table/dead-letters/*.request"'
+claim "two: the list is printed all the same" prints "table" 0 beside_another "$firekeep" dead-letters list --storage.path="$dir"
+claim "two: the first counts three" prints "table *3$" 0 letters drop
+claim "two: the second counts what is left" prints "table *0$" 0 letters replay
+claim "two: verify knows what lies there" eval '! verify "$dir" | grep asking'
+rm "$dir/relay/table/state"
+claim "two: a reset beside another is refused" prints "$again" 1 beside_another "$firekeep" destinations reset table --from=now --storage.path="$dir"
+claim "two: and done after it" "$firekeep" destinations reset table --from=now --storage.path="$dir"
+
 # --- what stays, and is not the same --------------------------------------------------------------
 
 dir=$work/changed
