@@ -55,7 +55,9 @@ struct checking {
     const struct destinations *list; /* of the file */
     const char *against;
     bool running;             /* a server, no directory */
-    bool stored;              /* it keeps more than the log */
+    bool stored;              /* by the file it keeps more than the log */
+    bool was_stored;          /* so it does by its own configuration, or as its parts say, */
+    bool was_known;           /* if that is known */
     char storage[PATH_BYTES]; /* its directory, for people */
     struct budget memory;
     struct buf present; /* struct present */
@@ -166,6 +168,26 @@ note_nothing(void *context, const char *name, bool is_dir)
 }
 
 static enum err
+note_part(void *context, const char *name, bool is_dir)
+{
+    struct checking *x = context;
+    x->was_stored |= is_dir && name[0] != '.';
+    return OK;
+}
+
+/* A directory with parts is one of a store; one without may be of either mode. */
+static enum err
+look_for_parts(struct checking *x, struct why *why)
+{
+    char dir[PATH_BYTES];
+    enum err e = path_join(dir, sizeof dir, x->against, "parts");
+    if (e) return why_set(why, e, "%.200s: the path is too long", x->against);
+    e = env_listdir(env_real(), dir, note_part, x, why);
+    x->was_known = x->was_stored;
+    return e == ERR_MISSING ? OK : e;
+}
+
+static enum err
 read_directory(struct checking *x, const struct settings *settings, struct why *why)
 {
     char dir[PATH_BYTES], log_dir[PATH_BYTES];
@@ -192,6 +214,7 @@ read_directory(struct checking *x, const struct settings *settings, struct why *
                        x->against);
     }
     e = relays_check(x->list, x->against, why);
+    if (e == OK) e = look_for_parts(x, why);
     return e ? e : relay_backlogs(&options, why);
 }
 
@@ -318,7 +341,8 @@ note_config(struct checking *x, const json_t *data)
     settings_default(&settings);
     enum err e = settings_yaml(&settings, "config", yaml, NULL);
     if (e == OK) {
-        x->stored = settings.storage_mode == STORAGE_LOCAL;
+        x->was_stored = settings.storage_mode == STORAGE_LOCAL;
+        x->was_known = true;
         snprintf(x->storage, sizeof x->storage, "%s", settings.storage_path);
         mask_controls(x->storage);
         e = destinations_yaml("config", yaml, &settings, &list, NULL);
@@ -540,6 +564,27 @@ tell_new(struct checking *x, const struct destination_settings *d)
     printf("%s\n", x->running ? ", unless the server remembers it from before" : "");
 }
 
+/* No reload changes the mode, and a store does not start without one. */
+static void
+tell_mode(struct checking *x)
+{
+    if (!x->was_known || x->was_stored == x->stored) return;
+    x->said++;
+    printf("storage.mode: the file says %s, %s: ", x->stored ? "local" : "none",
+           !x->running     ? "the directory holds stored samples (parts)"
+           : x->was_stored ? "the server has local"
+                           : "the server has none");
+    if (x->stored) {
+        printf("takes effect with a restart\n");
+        return;
+    }
+    x->backlog = true;
+    printf(
+        "%sa server does not start with it where parts are stored; without them the log is given "
+        "up once all destinations of the file have it\n",
+        x->running ? "a reload refuses that, and " : "");
+}
+
 enum err
 check_against(const struct settings *settings, const struct destinations *list, const char *against,
               bool *ret_backlog, struct why *why)
@@ -551,6 +596,7 @@ check_against(const struct settings *settings, const struct destinations *list, 
     enum err e = x.running ? read_server(&x, settings, why) : read_directory(&x, settings, why);
     size_t count;
     const struct present *all = presents(&x, &count);
+    if (e == OK) tell_mode(&x);
     for (size_t i = 0; i < count && e == OK; i++) {
         const struct destination_settings *d = find_settings(list, all[i].name);
         if (d == NULL)

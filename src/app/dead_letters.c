@@ -455,8 +455,12 @@ run(struct asking *a, const struct verb *verb, struct why *why)
     fflush(stdout);
     if (a->complaints.size > 0) fwrite(a->complaints.at, 1, a->complaints.size, stderr);
     if (e == OK && a->damaged > 0) {
-        e = why_set(why, ERR_CORRUPT, "%" PRIu64 " %s in files of dead letters cannot be read",
-                    a->damaged, a->damaged == 1 ? "place" : "places");
+        e = why_set(
+            why, ERR_CORRUPT,
+            "%" PRIu64 " %s in files of dead letters cannot be read; to have the letters back, put "
+            "the files back from a copy while the server is stopped; else it counts what is "
+            "lost when it opens the destination, and removes the files within seconds",
+            a->damaged, a->damaged == 1 ? "place" : "places");
     }
 out:
     report_free(a->report);

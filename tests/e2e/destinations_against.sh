@@ -192,6 +192,13 @@ for mode in local none; do
         claim "$mode, $what: another type is told" says "^destination table: becomes opentsdb, was file: goes on where it is" 0 against moved.yml "$at"
     done
 
+    sed 's/mode: [a-z]*/mode: local/' "$work/firekeep.yml" >"$work/as-local.yml"
+    sed 's/mode: [a-z]*/mode: none/' "$work/firekeep.yml" >"$work/as-none.yml"
+    case $mode in
+    local) claim "local, URL: another mode is told" says "^storage.mode: the file says none, the server has local: a reload refuses that, and a server does not start with it where parts are stored" 3 against as-none.yml "$url" ;;
+    none) claim "none, URL: another mode is told" says "^storage.mode: the file says local, the server has none: takes effect with a restart" 0 against as-local.yml "$url" ;;
+    esac
+
     # By a reload.
     cp "$work/alone.yml" "$work/firekeep.yml"
     claim "$mode, reload: both are removed" reload
@@ -262,6 +269,7 @@ for mode in local none; do
     claim "$mode, given up: SIGTERM ends it again" stop "$mode"
     case $mode in
     local)
+        claim "local, DIR: another mode is told" says "^storage.mode: the file says none, the directory holds stored samples (parts): a server does not start with it" 3 against as-none.yml "$dir"
         claim "local, given up: verify says that the store has it" says "^destination new: position .*comes from the store" 0 "$firekeep" verify "$dir"
         ;;
     none)
@@ -333,6 +341,7 @@ claim "a file that is wrong" says "alone.yml.*$" 1 against no-alone.yml "$work/l
 claim "no address" says "against" 2 "$firekeep" check "$work/alone.yml" --against
 claim "two files" says "unexpected word" 2 "$firekeep" check "$work/alone.yml" "$work/alone.yml"
 rm -rf "$work/local-damaged/relay"
+sed -i "s/mode: none/mode: local/" "$work/alone.yml"
 claim "a directory without destinations: all are new" says "^destination lines: new, begins with what comes" 0 against alone.yml "$work/local-damaged"
 
 ((failures == 0))
