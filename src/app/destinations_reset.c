@@ -27,10 +27,13 @@ parse_from(const char *word, struct reset *ret_reset, struct why *why)
     *ret_reset = (struct reset){.from = RESET_TIME};
     enum err e =
         time_parse(bytes_of_text(word), env_realtime_ms(env_real()), &ret_reset->from_ms, why);
-    return e ? why_prefix(why, e, "--from") : OK;
+    if (e) return why_prefix(why, e, "--from");
+    if (ret_reset->from_ms <= env_realtime_ms(env_real())) return OK;
+    return why_set(why, ERR_INPUT, "--from: %s is in the future; to drop what waits, use now",
+                   word);
 }
 
-/* Only what cannot be read is reset. */
+/* Only what cannot be read, or is another destination's, is reset. */
 static enum err
 check_states(const char *dir, const char *name, const struct reset *reset, struct why *why)
 {
@@ -39,14 +42,15 @@ check_states(const char *dir, const char *name, const struct reset *reset, struc
     struct why damage = {""};
     buf_init(&memory, NULL, RELAY_STATE_BYTES_MAX);
     enum err e = relay_state_read(env_real(), dir, &memory, &state, &damage);
-    if (e == OK) {
+    bool own = e == OK && (state.name[0] == '\0' || strcmp(state.name, name) == 0);
+    if (own) {
         e = why_set(why, ERR_INPUT,
                     "the state of destination %s is readable, nothing needs a reset; to give it "
                     "stored samples again, use POST /api/v1/admin/destinations/%s/replay?from=TIME",
                     name, name);
     } else if (e == ERR_MISSING) {
         why_set(why, e, "%s: no such destination was ever at work there", dir);
-    } else if (e != ERR_CORRUPT) {
+    } else if (e && e != ERR_CORRUPT) {
         why_set(why, e, "%s", damage.text);
     } else {
         e = OK;

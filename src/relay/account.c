@@ -35,6 +35,14 @@ count_wanted(struct relay *r, const struct chunk *c, uint32_t from, struct sourc
     return wanted;
 }
 
+/* Items taken for the first time, at `pos` of the log (0: of the store). */
+static void
+take_news(struct relay *r, unsigned kind, uint64_t count, uint64_t pos)
+{
+    r->taken[kind] += count;
+    if (pos >= r->known_pos) r->taken_since[kind] += count;
+}
+
 static uint64_t
 take_part(uint64_t *left, uint64_t most)
 {
@@ -74,7 +82,7 @@ account_chunk(struct relay *r)
         window_note_taken(r->window, wanted, 0);
         r->fed[c->kind] += wanted;
     }
-    r->taken[c->kind] += news;
+    take_news(r, c->kind, news, c->filled ? 0 : c->pos);
 }
 
 /* Items that could not be read and are in no count yet. */
@@ -159,7 +167,9 @@ enum err
 account_lost(struct relay *r, struct chunk *c)
 {
     struct ahead *a = &r->ahead;
-    uint8_t fate = FATE_DROPPED + DROP_DAMAGED;
+    /* Where reading begins the log has given it up. */
+    enum drop reason = r->from_oldest ? DROP_LOG_BUDGET : DROP_DAMAGED;
+    uint8_t fate = FATE_DROPPED + reason;
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         uint64_t lost = c->lost[kind];
         if (lost == 0) continue;
@@ -169,12 +179,13 @@ account_lost(struct relay *r, struct chunk *c)
         uint64_t news = c->pos < a->pos && a->margin[kind] < lost ? a->margin[kind] : lost;
         if (c->pos < a->pos && a->margin[kind] != UINT64_MAX) a->margin[kind] -= news;
         a->count[kind] -= (int64_t)(lost - news);
-        r->taken[kind] += news;
+        take_news(r, kind, news, 0);
         r->fed[kind] += lost;
         r->dirty = true;
-        log_error("relay: part of the log cannot be read and is lost to this destination",
+        log_error("relay: part of the log is damaged or gone, and lost to this destination",
                   KV("destination", r->settings->name), KV("kind", ledger_kind_word(kind)),
-                  KV("items", lost), KV("before_position", c->pos));
+                  KV("items", lost), KV("before_position", c->pos),
+                  KV("dropped_as", drop_word(reason)));
     }
     return OK;
 }
@@ -280,7 +291,7 @@ count_ahead(struct relay *r)
     uint32_t wanted = count_wanted(r, &a->chunk, from, a->scout);
     add_margin(r, &a->chunk);
     a->count[a->chunk.kind] += wanted;
-    r->taken[a->chunk.kind] += wanted;
+    take_news(r, a->chunk.kind, wanted, a->chunk.pos);
     a->pos = a->chunk.end_pos;
     if (a->lasting)
         r->dirty = true; /* what is saved says how far: until then the log stays */
@@ -348,7 +359,8 @@ account_missing(struct relay *r, enum item_kind kind, uint64_t missing, struct t
     uint64_t deleted = take_part(&missing, lost->deleted);
     uint64_t expired = take_part(&missing, lost->expired);
     uint64_t superseded = take_part(&missing, lost->superseded);
-    uint64_t damaged = r->met_damage ? take_part(&missing, missing) : 0;
+    bool lost_more = r->met_damage || r->state.log_lost;
+    uint64_t damaged = lost_more ? take_part(&missing, missing) : 0;
     lost->deleted -= deleted;
     lost->expired -= expired;
     lost->superseded -= superseded;
@@ -357,10 +369,11 @@ account_missing(struct relay *r, enum item_kind kind, uint64_t missing, struct t
     fates[FATE_DROPPED + DROP_SUPERSEDED] += superseded;
     fates[FATE_DROPPED + DROP_DAMAGED] += damaged;
     r->base_taken[kind] += before;
-    log_warn("relay: samples that waited are no longer in the store",
-             KV("destination", r->settings->name), KV("items", before), KV("deleted", deleted),
-             KV("expired", expired), KV("superseded", superseded), KV("damaged", damaged),
-             KV("unexplained", missing));
+    log_at(damaged + missing > 0 ? LOG_ERROR : LOG_WARN,
+           "relay: samples that waited are no longer in the store",
+           KV("destination", r->settings->name), KV("items", before), KV("deleted", deleted),
+           KV("expired", expired), KV("superseded", superseded), KV("damaged", damaged),
+           KV("unexplained", missing));
 }
 
 /* What could not be read of the log, and did not come from the store either. */
@@ -392,7 +405,7 @@ account_close(struct relay *r)
         if (a->lasting) account_margin(r, kind);
     }
     r->dirty |= a->lasting;
-    r->met_damage = false;
+    r->met_damage = r->state.log_lost = false;
     r->state.left_out = (struct samples_left_out){0};
     forget(r);
 }
@@ -414,24 +427,81 @@ account_expected(const struct relay *r, const struct fates *before,
     ret_expected->selection = destination_selection_hash(r->settings);
 }
 
-void
-account_counted(struct relay *r, uint64_t ret_counted[ITEM_KIND_COUNT])
+/* Behind what was looked at. */
+static uint64_t
+known_pos(const struct relay *r)
 {
-    uint64_t ahead_pos = r->ahead.pos, read_pos = r->fill == NULL ? relay_read_pos(r) : 0;
-    r->is_whole |= (ahead_pos > read_pos ? ahead_pos : read_pos) >= r->whole_from_pos;
+    uint64_t read_pos = r->fill == NULL ? relay_read_pos(r) : 0;
+    return r->ahead.pos > read_pos ? r->ahead.pos : read_pos;
+}
+
+/*
+ * Of what the log cannot give some may come from the store. What is in no count here and was in
+ * that of the state is not wanted any more, if the settings are others, or was lost with the log.
+ */
+void
+account_found(struct relay *r)
+{
+    if (r->is_whole || known_pos(r) < r->whole_from_pos) return;
+    r->is_whole = true;
+    bool same =
+        r->state.counted_pos == 0 || r->state.selection == destination_selection_hash(r->settings);
+    uint8_t fate = FATE_DROPPED + (same ? DROP_DAMAGED : DROP_BY_OPERATOR);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        uint64_t found = account_taken(r, kind) - r->taken_since[kind];
+        if (r->ahead.margin[kind] != 0 || found >= r->known[kind]) continue;
+        uint64_t lost = r->known[kind] - found;
+        r->taken[kind] += lost;
+        r->base_taken[kind] += lost;
+        r->base.count[kind][fate] += lost;
+        r->dirty = true;
+        if (same) {
+            log_error("relay: items that waited are no longer in the log, probably because it was "
+                      "removed or put back to an older state; they are counted as dropped",
+                      KV("destination", r->settings->name), KV("kind", item_kind_word(kind)),
+                      KV("items", lost));
+        } else {
+            log_warn("relay: items that waited are not selected any more, they are counted as "
+                     "dropped",
+                     KV("destination", r->settings->name), KV("kind", item_kind_word(kind)),
+                     KV("items", lost));
+        }
+    }
+}
+
+void
+account_counted(const struct relay *r, uint64_t ret_counted[ITEM_KIND_COUNT])
+{
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         uint64_t taken = account_taken(r, kind), before = r->state.counted[kind];
-        /* Of what the log cannot give some may have been counted, and come from the store. */
         bool is_whole = r->is_whole && r->ahead.margin[kind] == 0;
         ret_counted[kind] = is_whole || taken > before ? taken : before;
     }
 }
 
 void
+account_remember(const struct relay *r, struct relay_state *next)
+{
+    struct wal_stats log;
+    wal_stats(r->options.wal, &log);
+    account_counted(r, next->counted);
+    next->log_totals.known = true;
+    memcpy(next->log_totals.of, log.totals, sizeof log.totals);
+    /* What was counted before stands behind what was looked at since, or before it. */
+    uint64_t pos = known_pos(r), before_pos = r->state.counted_pos;
+    if (r->is_whole || (before_pos != 0 && before_pos < pos)) next->counted_pos = pos;
+    if (r->is_whole) next->selection = destination_selection_hash(r->settings);
+}
+
+void
 account_begin(struct relay *r)
 {
     const struct relay_expected *expected = &r->state.expected;
-    r->whole_from_pos = wal_end(r->options.wal);
+    r->whole_from_pos = r->known_pos = wal_end(r->options.wal);
+    memcpy(r->known, r->state.counted, sizeof r->known);
+    if (r->state.counted_pos != 0 && r->state.counted_pos < r->known_pos) {
+        r->known_pos = r->state.counted_pos;
+    }
     r->is_whole = false;
     chunk_init(&r->ahead.chunk, r->options.memory);
     memcpy(r->taken, r->state.taken, sizeof r->taken);

@@ -19,6 +19,18 @@ take_state(struct relay *r)
     s->destination_known = true;
     s->type = r->settings->type;
     s->place = destination_place_hash(r->settings);
+    memcpy(s->name, r->settings->name, strlen(r->settings->name) + 1);
+}
+
+/* What the log had accepted where it ends. */
+static void
+count_from_end(struct relay *r)
+{
+    struct relay_state *s = &r->state;
+    struct wal_stats log;
+    wal_stats(r->options.wal, &log);
+    s->log_count.known = !s->fill.active && s->cursor.pos == log.end_pos;
+    memcpy(s->log_count.of, log.totals, sizeof log.totals);
 }
 
 /* Where a destination without a state begins. */
@@ -99,6 +111,13 @@ begin_anew(struct relay *r, const struct reset *reset, bool knows_previous)
     s->begin_pos = end_pos;
 }
 
+/* Items that were taken and are not settled. */
+static uint64_t
+waiting(const struct relay_state *s, unsigned kind)
+{
+    return s->counted[kind] > s->taken[kind] ? s->counted[kind] - s->taken[kind] : 0;
+}
+
 /* Letters that do not come by again. */
 struct letters_before {
     const struct relay_state *state;
@@ -114,17 +133,38 @@ count_letter(void *context, const struct dead_letter *letter, enum dead_letter_s
     return OK;
 }
 
-/* The account has the letters that are there, whatever it had. */
+/* What the log has for a state that may be older than the account was. */
+static void
+count_waiting(const struct relay *r, const struct relay_state *s, uint64_t ret_waits[])
+{
+    struct wal_stats log;
+    wal_stats(r->options.wal, &log);
+    bool known = s->log_count.known && !s->fill.active && destination_takes_all(r->settings);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        ret_waits[kind] = waiting(s, kind);
+        if (!known || kind >= LEDGER_KIND_COUNT || log.totals[kind] < s->log_count.of[kind])
+            continue;
+        uint64_t more = log.totals[kind] - s->log_count.of[kind];
+        if (more > ret_waits[kind]) ret_waits[kind] = more;
+    }
+}
+
+/* The account has the letters that are there, whatever it had. What waited and is not to be gone
+ * on with is dropped: what comes all the same, because it is wanted from a time on, is counted
+ * anew. */
 static enum err
-count_letters(struct relay *r, struct why *why)
+count_letters(struct relay *r, const struct relay_state *was, enum reset_from from, struct why *why)
 {
     struct relay_state *s = &r->state;
     struct letters_before before = {.state = s};
+    uint64_t waits[ITEM_KIND_COUNT] = {0};
+    if (s->drop_pos == 0 && (from == RESET_NOW || from == RESET_TIME)) count_waiting(r, was, waits);
     enum err e = dead_letters_each(r->options.env, r->dir, r->options.memory, count_letter, &before,
                                    NULL, why);
     if (e && e != ERR_MISSING) return e;
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         s->fates.count[kind][FATE_DEAD_LETTERED] = before.count[kind];
+        s->fates.count[kind][FATE_DROPPED + DROP_BY_OPERATOR] += waits[kind];
         s->taken[kind] = s->counted[kind] = fates_settled(&s->fates, kind);
     }
     s->letters = (struct letters_mark){.known = false}; /* those that there are */
@@ -147,11 +187,11 @@ reset_state(struct relay *r, enum err cause, struct why *why)
     if (!known && reset.from == RESET_PREVIOUS) {
         return why_set(why, e, "the state cannot be reset to the one before it: %s", decision.text);
     }
-    if (!known) r->state = (struct relay_state){.wish = RELAY_WISH_NONE};
+    if (!known) r->state = before = (struct relay_state){.wish = RELAY_WISH_NONE};
     take_state(r);
     begin_anew(r, &reset, known);
     e = keep_texts(r);
-    if (e == OK) e = count_letters(r, why);
+    if (e == OK) e = count_letters(r, &before, reset.from, why);
     if (e == OK) e = relay_state_put_aside(env, r->dir, why);
     memcpy(r->state.log_id, wal_log_id(r->options.wal), sizeof r->state.log_id);
     if (known) shown_keep_taken(&r->state, &before);
@@ -166,18 +206,73 @@ reset_state(struct relay *r, enum err cause, struct why *why)
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
-/* A restored log may end before what this destination has taken of the one it was copied from. */
+/* Whether the log has lost its end, or is not the one that the state is of. */
+static bool
+log_has_lost(const struct relay *r, const struct wal_stats *log, bool other)
+{
+    const struct relay_state *s = &r->state;
+    bool less = !is_fill_pos(s->cursor.pos) && s->cursor.pos > log->end_pos;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && s->log_totals.known; kind++) {
+        less |= log->totals[kind] < s->log_totals.of[kind];
+    }
+    return less || other;
+}
+
+/*
+ * What the log has lost the store may have: all of it is given from the cursor on, up to where the
+ * store ends. What waited and does not come is lost.
+ */
+static bool
+fill_instead(struct relay *r, const struct wal_stats *log)
+{
+    struct relay_state *s = &r->state;
+    if (r->options.tsdb == NULL || s->fill.active) return false;
+    if (tsdb_store_pos(r->options.tsdb) <= s->cursor.pos) return false;
+    uint64_t from_pos = s->cursor.pos, to_pos = catch_up_end(r, from_pos);
+    s->fill = (struct relay_fill){.active = true,
+                                  .from_pos = from_pos,
+                                  .to_pos = to_pos,
+                                  .since_ms = env_realtime_ms(r->options.env)};
+    s->cursor = (struct relay_cursor){.pos = fill_first_pos(++s->fill_count)};
+    s->expected = (struct relay_expected){
+        .until_pos = to_pos > log->end_pos ? to_pos : log->end_pos,
+        .selection = s->selection,
+    };
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        s->expected.count[kind] = (int64_t)waiting(s, kind);
+        s->expected.margin[kind] = UINT64_MAX;
+    }
+    s->left_out = (struct samples_left_out){0};
+    s->log_lost = true;
+    return true;
+}
+
+/* A log that was removed, or put back from a copy, may not have what this destination waits for,
+ * and have other things at the positions that it knows. */
 static void
 fit_to_log(struct relay *r)
 {
-    uint64_t end_pos = wal_end(r->options.wal);
-    if (is_fill_pos(r->state.cursor.pos) || r->state.cursor.pos <= end_pos) return;
-    log_warn("relay: the log ends before the position of this destination, probably because it was "
-             "restored from a copy; going on at the end of the log",
-             KV("destination", r->settings->name), KV("position", r->state.cursor.pos),
-             KV("end", end_pos));
-    r->state.cursor = (struct relay_cursor){.pos = end_pos};
-    r->state.log_count.known = false;
+    static const uint8_t none[WAL_LOG_ID_BYTES];
+    struct relay_state *s = &r->state;
+    struct wal_stats log;
+    wal_stats(r->options.wal, &log);
+    bool other = memcmp(s->log_id, none, sizeof none) != 0 &&
+                 memcmp(s->log_id, wal_log_id(r->options.wal), sizeof s->log_id) != 0;
+    memcpy(s->log_id, wal_log_id(r->options.wal), sizeof s->log_id);
+    if (!log_has_lost(r, &log, other)) return;
+    uint64_t pos = s->cursor.pos;
+    bool filled = fill_instead(r, &log);
+    if (!is_fill_pos(s->cursor.pos)) {
+        if (other && pos >= log.begin_pos) s->cursor = (struct relay_cursor){0};
+        if (!other && pos > log.end_pos) s->cursor = (struct relay_cursor){.pos = log.end_pos};
+    }
+    s->log_count.known &= !other && !filled && s->cursor.pos == pos;
+    if (other) s->counted_pos = log.begin_pos;
+    if (s->counted_pos > log.end_pos) s->counted_pos = log.end_pos;
+    log_warn("relay: the log is not the one that this destination followed, or has lost its end, "
+             "probably because it was removed or restored from a copy",
+             KV("destination", r->settings->name), KV("position", pos), KV("log_end", log.end_pos),
+             KV("other_log", other), KV("reading_the_store", filled));
 }
 
 enum err
@@ -185,13 +280,17 @@ relay_load_state(struct relay *r, struct why *why)
 {
     struct env *env = r->options.env;
     enum err e = ERR_MISSING;
-    if (!r->settings->dry_run) e = relay_state_read(env, r->dir, &r->scratch, &r->state, why);
+    if (!r->settings->dry_run) {
+        e = relay_state_read_own(env, r->dir, r->settings, &r->scratch, &r->state, why);
+    }
     if (e == ERR_CORRUPT) return reset_state(r, e, why);
     if (e && e != ERR_MISSING) return e;
     bool is_new = e == ERR_MISSING;
     take_state(r);
-    if (is_new) first_state(r, r->settings->start, r->settings->start_ms);
-    memcpy(r->state.log_id, wal_log_id(r->options.wal), sizeof r->state.log_id);
+    if (is_new) {
+        first_state(r, r->settings->start, r->settings->start_ms);
+        count_from_end(r);
+    }
     fit_to_log(r);
     e = keep_texts(r);
     if (e || r->settings->dry_run) return e;

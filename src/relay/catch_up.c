@@ -140,6 +140,7 @@ give_again(struct relay *r)
     struct relay_state next = r->state;
     next.begin_ms = r->replays_from_ms;
     next.begin_pos = next.cursor.pos;
+    next.log_count.known = false;
     next.fill = (struct relay_fill){
         .active = true,
         .to_pos = to_pos,
@@ -223,10 +224,12 @@ give_up_oldest(struct relay *r)
         return;
     }
     struct relay_state next = r->state;
-    if (r->gone)
+    if (r->gone) { /* how much that is says the log's first record */
         next.cursor = (struct relay_cursor){0};
-    else
-        next.drop_pos = end_pos - budget + budget / 8;
+        begin_with(r, &next);
+        return;
+    }
+    next.drop_pos = end_pos - budget + budget / 8;
     next.drop_reason = DROP_LOG_BUDGET;
     log_error("relay: the log's budget is reached: the oldest samples are lost to this destination",
               KV("destination", r->settings->name), KV("from", r->state.cursor.pos),

@@ -452,6 +452,25 @@ count_waiting(struct examining *x, uint64_t waiting[ITEM_KIND_COUNT], bool *ret_
     return told(x, e, &reason, "what waits in the log cannot be counted", why);
 }
 
+/* What was counted as waiting and is not in the log. */
+static void
+tell_missing(struct examining *x, enum item_kind kind, uint64_t found)
+{
+    const struct relay_state *s = &x->state;
+    bool same = s->selection == destination_selection_hash(find_settings(x));
+    bool known = s->counted_pos != 0 && !s->fill.active && s->expected.until_pos == 0;
+    if (!known || s->counted[kind] <= found) return;
+    if (!same) {
+        tell(x, "%s: %" PRIu64 " that waited are not selected any more", kind_words[kind],
+             s->counted[kind] - found);
+        return;
+    }
+    tell_wrong(x,
+               "%s: %" PRIu64 " that waited are not in the log any more; what the store does not "
+               "have of them is counted as dropped at the next start",
+               kind_words[kind], s->counted[kind] - found);
+}
+
 static enum err
 examine_account(struct examining *x, struct why *why)
 {
@@ -465,8 +484,11 @@ examine_account(struct examining *x, struct why *why)
         if (counted && kind != ITEM_METADATA) {
             snprintf(text, sizeof text, "; %" PRIu64 " wait in the log", waiting[kind]);
         }
-        if (q.taken == 0 && q.holds && waiting[kind] == 0) continue;
+        if (q.taken == 0 && q.holds && waiting[kind] == 0 && x->state.counted[kind] == 0) continue;
         if (!q.holds) x->report->wrong++;
+        if (counted && kind != ITEM_METADATA) {
+            tell_missing(x, (enum item_kind)kind, q.taken + waiting[kind]);
+        }
         tell(x,
              "%s: taken %" PRIu64 " = delivered %" PRIu64 " + dead-lettered %" PRIu64
              " (counted %" PRIu64 ") + dropped %" PRIu64 " + sent again %" PRIu64

@@ -183,6 +183,7 @@ next_chunk(struct relay *r)
         r->chunk_read = true;
     }
     if (r->fill == NULL && !pass_hole(r)) return false;
+    r->from_oldest = false;
     if (window_push(r->window, r->chunk, &r->chunk_record) != OK) return false;
     r->chunk_read = false;
     begin_chunk(r);

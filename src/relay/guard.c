@@ -118,9 +118,12 @@ first_hold(struct relay_guard *g, const struct relay_options *o, const struct re
     enum err e = path_join(dir, sizeof dir, o->dir, o->settings->name);
     if (e) return e;
     buf_init(&memory, o->memory, RELAY_STATE_BYTES_MAX);
-    e = relay_state_read(o->env, dir, &memory, &state, NULL);
+    e = relay_state_read_own(o->env, dir, o->settings, &memory, &state, NULL);
     bool is_new = e == ERR_MISSING;
-    if (e && !is_new) e = relay_state_read_previous(o->env, dir, &memory, &state, NULL);
+    if (e && !is_new) {
+        e = relay_state_read_previous(o->env, dir, &memory, &state, NULL);
+        if (e == OK && relay_state_is_foreign(&state, o->settings)) e = ERR_CORRUPT;
+    }
     if (e == OK) guard_follow(g, &state);
     if (e == OK && before == NULL) pos = state_pos(&state);
     if (is_new && (o->settings->start == START_NOW || o->settings->dry_run)) pos = g->begin_pos;

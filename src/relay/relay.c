@@ -551,6 +551,7 @@ has_news(struct relay *r)
     struct relay_cursor cursor = relay_cursor(r, NULL);
     bool moved = cursor.pos != r->state.cursor.pos || cursor.index != r->state.cursor.index;
     uint64_t counted[ITEM_KIND_COUNT];
+    account_found(r);
     account_counted(r, counted);
     moved |= memcmp(counted, r->state.counted, sizeof counted) != 0;
     return moved || r->dirty || r->save_now ||

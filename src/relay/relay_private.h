@@ -161,10 +161,11 @@ struct relay {
     uint64_t fill_read_pos; /* how far it was, and since when */
     int64_t fill_read_ns;
     struct relay_cursor run_from;
-    bool gone;      /* the log no longer has what comes next */
-    bool leaving;   /* nothing new is sent: the run is about to end */
-    bool restart;   /* the run has to: what was read from the store is not there again */
-    bool fill_done; /* there is nothing more in the store */
+    bool from_oldest; /* reading begins at the log's oldest record, and has not got there yet */
+    bool gone;        /* the log no longer has what comes next */
+    bool leaving;     /* nothing new is sent: the run is about to end */
+    bool restart;     /* the run has to: what was read from the store is not there again */
+    bool fill_done;   /* there is nothing more in the store */
     struct window *window;
     struct dead_letters *letters;
     struct chunk log_chunk;
@@ -198,11 +199,14 @@ struct relay {
     bool preparing;     /* a request of prepare() is under way */
     int64_t prepare_ns;
     int64_t prepare_backoff_ms;
-    uint32_t prepare_agains; /* times in a row that it was refused with what it fetched */
-    bool prepare_failed;     /* the last time */
-    bool looked;             /* it succeeded, or nothing was to be prepared */
-    struct fates base;       /* before the window was made */
-    uint64_t whole_from_pos; /* who has looked so far knows all that waits */
+    uint32_t prepare_agains;         /* times in a row that it was refused with what it fetched */
+    bool prepare_failed;             /* the last time */
+    bool looked;                     /* it succeeded, or nothing was to be prepared */
+    struct fates base;               /* before the window was made */
+    uint64_t whole_from_pos;         /* who has looked so far knows all that waits */
+    uint64_t known[ITEM_KIND_COUNT]; /* so many the state had counted */
+    uint64_t known_pos;              /* before this position of the log; */
+    uint64_t taken_since[ITEM_KIND_COUNT]; /* so many of `taken` are behind it */
     bool is_whole;
     struct lane replay; /* of dead letters that are sent again */
     struct lane *begun; /* of one_lane: whose call was begun and is not settled; NULL: none */
@@ -318,9 +322,14 @@ void account_end(struct relay *r);
 uint64_t account_taken(const struct relay *r, enum item_kind kind);
 /* Items taken that are not settled. */
 uint64_t account_queued(const struct relay *r, enum item_kind kind);
-/* Items taken; as long as not all was looked at that the log had when the run began, or the store
- * may give what the log cannot, at least as many as the state says. */
-void account_counted(struct relay *r, uint64_t ret_counted[ITEM_KIND_COUNT]);
+/* Once all was looked at that the log had when the run began: what the state counts and nothing has
+ * come for is lost, and is counted so. */
+void account_found(struct relay *r);
+/* Items taken; before account_found() knows, or while the store may give what the log cannot, at
+ * least as many as the state says. */
+void account_counted(const struct relay *r, uint64_t ret_counted[ITEM_KIND_COUNT]);
+/* The same into the state to come, and what the log had then. */
+void account_remember(const struct relay *r, struct relay_state *next);
 
 /* --- letters_account.c ------------------------------------------------------------------------ */
 

@@ -71,9 +71,8 @@ note_counts(struct relay *r, struct relay_state *s)
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         s->taken[kind] = account_taken_before(r, kind);
     }
-    account_counted(r, s->counted);
-    s->log_count.known = false;
-    if (r->source == NULL) return;
+    account_remember(r, s);
+    if (r->source == NULL) return; /* nothing was read: the state's is still that of the cursor */
     s->log_count = relay_read_count(r);
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         s->log_count.of[kind] -= window_held(r->window, kind);
@@ -100,6 +99,7 @@ next_state(struct relay *r, struct relay_state *ret_state, struct why *why)
 {
     struct fates before;
     struct relay_state *s = ret_state;
+    account_found(r);
     *s = r->state;
     s->cursor = relay_cursor(r, &before);
     s->fates = r->base;
@@ -227,7 +227,8 @@ open_source(struct relay *r, struct why *why)
         .begin = r->state.log_count,
     };
     enum err e = source_open(&options, r->state.cursor.pos, &r->source, why);
-    if (e == OK && r->state.cursor.pos == 0) r->state.cursor.pos = source_pos(r->source);
+    r->from_oldest = r->state.cursor.pos == 0;
+    if (e == OK && r->from_oldest) r->state.cursor.pos = source_pos(r->source);
     r->gone = e == ERR_MISSING;
     return r->gone ? OK : e;
 }

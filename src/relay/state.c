@@ -64,6 +64,14 @@ put_rest(struct buf *to, const struct relay_state *s)
         buf_put_le64(to, s->place);
     }
     fates_put(to, &s->ahead);
+    buf_put_counted(to, bytes_of_text(s->name));
+    buf_put_varint(to, s->counted_pos);
+    buf_put_le64(to, s->selection);
+    buf_put_u8(to, s->log_totals.known);
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        buf_put_varint(to, s->log_totals.of[kind]);
+    }
+    buf_put_u8(to, s->log_lost);
 }
 
 /* What was added since; an older version left it out. */
@@ -110,6 +118,17 @@ get_added(struct cursor *c, struct relay_state *s)
     }
     if (c->bad || cursor_left(c) == 0) return;
     if (fates_get(c, &s->ahead) != OK) c->bad = true;
+    if (c->bad || cursor_left(c) == 0) return;
+    struct bytes name = cursor_counted(c);
+    if (name.size >= sizeof s->name) c->bad = true;
+    if (!c->bad) memcpy(s->name, name.at, name.size);
+    s->counted_pos = cursor_varint(c);
+    s->selection = cursor_le64(c);
+    s->log_totals.known = cursor_u8(c) != 0;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        s->log_totals.of[kind] = cursor_varint(c);
+    }
+    s->log_lost = cursor_u8(c) != 0;
 }
 
 static void
@@ -306,6 +325,30 @@ relay_state_read(struct env *env, const char *dir, struct buf *memory,
     return there ? why_set(why, there, "%s", place.text)
                  : why_set(why, ERR_CORRUPT, "%s/%s is missing, but its directory is there", dir,
                            NAME);
+}
+
+bool
+relay_state_is_foreign(const struct relay_state *s, const struct destination_settings *settings)
+{
+    bool other = s->name[0] != '\0' && strcmp(s->name, settings->name) != 0;
+    return other && (s->type != settings->type || s->place != destination_place_hash(settings));
+}
+
+enum err
+relay_state_read_own(struct env *env, const char *dir, const struct destination_settings *settings,
+                     struct buf *memory, struct relay_state *ret_state, struct why *why)
+{
+    struct relay_state s;
+    enum err e = relay_state_read(env, dir, memory, &s, why);
+    if (e) return e;
+    if (relay_state_is_foreign(&s, settings)) {
+        return why_set(why, ERR_CORRUPT,
+                       "%s/%s is of destination %s, which writes elsewhere: put back what belongs "
+                       "here",
+                       dir, NAME, s.name);
+    }
+    *ret_state = s;
+    return OK;
 }
 
 enum err

@@ -71,6 +71,11 @@ struct relay_state {
     uint64_t place;     /* and destination_place_hash() of where it wrote to */
     struct fates ahead; /* of what is settled behind the cursor; it comes by again after a restart,
                            and is known only to be shown */
+    char name[DESTINATION_NAME_BYTES_MAX + 1]; /* the destination's own; empty: not known */
+    uint64_t counted_pos;                      /* of the log: so far `counted` goes */
+    uint64_t selection;                        /* destination_selection_hash() of who counted it */
+    struct log_count log_totals; /* what the log had accepted in all when this was saved */
+    bool log_lost; /* of what is expected, some was in a log that is lost: the store may have it */
 };
 
 /*
@@ -81,6 +86,17 @@ struct relay_state {
  */
 MUST_CHECK enum err relay_state_read(struct env *env, const char *dir, struct buf *memory,
                                      struct relay_state *ret_state, struct why *why);
+/*
+ * Whether it is the state of another destination: it has another name, and wrote elsewhere. (One
+ * that was renamed writes where it wrote, one that was changed has its name.)
+ */
+bool relay_state_is_foreign(const struct relay_state *state,
+                            const struct destination_settings *settings);
+/* As relay_state_read(); ERR_CORRUPT, too, if it is of another destination. */
+MUST_CHECK enum err relay_state_read_own(struct env *env, const char *dir,
+                                         const struct destination_settings *settings,
+                                         struct buf *memory, struct relay_state *ret_state,
+                                         struct why *why);
 /* The state that was saved before it. ERR_MISSING: there is none. */
 MUST_CHECK enum err relay_state_read_previous(struct env *env, const char *dir, struct buf *memory,
                                               struct relay_state *ret_state, struct why *why);

@@ -87,6 +87,11 @@ some_state(void)
     s.destination_known = true;
     s.type = DESTINATION_KINESIS;
     s.place = 0x0123456789abcdef;
+    memcpy(s.name, "there", sizeof "there");
+    s.counted_pos = 1ULL << 33;
+    s.selection = 0xabcdef9876543210;
+    s.log_totals = (struct log_count){.known = true, .of = {7, 1ULL << 45, 9}};
+    s.log_lost = true;
     s.fates.count[ITEM_FLOAT][FATE_DELIVERED] = 5;
     s.beside.count[ITEM_EXEMPLAR][FATE_DEAD_LETTERED] = 4;
     s.counted[ITEM_METADATA] = 1ULL << 50;
@@ -149,6 +154,12 @@ test_what_was_written_is_read(void **state)
     assert_true(got.destination_known);
     assert_int_equal(got.type, s.type);
     assert_int_equal(got.place, s.place);
+    assert_string_equal(got.name, s.name);
+    assert_int_equal(got.counted_pos, s.counted_pos);
+    assert_int_equal(got.selection, s.selection);
+    assert_true(got.log_totals.known);
+    assert_memory_equal(got.log_totals.of, s.log_totals.of, sizeof s.log_totals.of);
+    assert_true(got.log_lost);
     for (uint32_t file = 0; file < 12; file++) {
         bool named = (file >= 2 && file <= 4) || file == 7;
         assert_int_equal(letters_mark_names(&got.letters, file), named);

@@ -213,6 +213,7 @@ void wal_set_budget(struct wal *wal, uint64_t budget_bytes);
 struct wal_stats {
     uint64_t begin_pos; /* of the oldest segment */
     uint64_t end_pos;
+    uint64_t totals[LEDGER_KIND_COUNT]; /* samples accepted before the end */
     uint64_t segment_count;
     uint64_t segment_bytes; /* of all files, also one that is prepared */
     uint64_t commits_total;
