@@ -242,9 +242,12 @@ rig_line_time(struct bytes *lines)
     assert_non_null(end);
     const char *time = memmem(lines->at, (size_t)(end - lines->at), "\"time\":", 7);
     assert_non_null(time);
+    char digits[24] = "";
+    size_t size = (size_t)((const char *)end - (time + 7));
+    memcpy(digits, time + 7, size < sizeof digits ? size : sizeof digits - 1);
     lines->size -= (size_t)(end + 1 - lines->at);
     lines->at = end + 1;
-    return strtoll(time + 7, NULL, 10);
+    return strtoll(digits, NULL, 10);
 }
 
 #endif
