@@ -219,6 +219,12 @@ take_object(struct sink *s, struct http_request *request)
 {
     enum http_method method = http_method(request);
     const char *said = "";
+    bool lists =
+        http_argument(request, "uploads") != NULL || http_argument(request, "list-type") != NULL;
+    if (method == HTTP_GET && !lists) { /* no object has a name that is asked for */
+        answer(request, 404, bytes_of_text(said), NULL);
+        return;
+    }
     if (method == HTTP_GET)
         said = "<ListMultipartUploadsResult></ListMultipartUploadsResult>";
     else if (http_argument(request, "uploads") != NULL)
