@@ -609,7 +609,8 @@ note_other_settings(const struct runner *before, const struct destination_settin
     }
     if (destination_selection_hash(was) != destination_selection_hash(now) && queued > 0) {
         log_warn("relay: the destination selects or relabels in another way now, also what is "
-                 "queued; what is no longer selected is not delivered",
+                 "queued; queued samples that are not selected any more are counted as dropped, "
+                 "reason operator",
                  KV("destination", now->name), KV("queued", queued));
     }
     if (!was->dry_run && now->dry_run) {
@@ -642,7 +643,7 @@ note_end(const struct relays *all, struct runner *r)
              KV("dead_letters", letters), KV("then", relays_then(all->options.stored)));
 }
 
-/* --- those that nobody names ------------------------------------------------------------------ */
+/* --- those that are not configured ----------------------------------------------------------- */
 
 static bool
 is_left_over(void *context, const char *name)

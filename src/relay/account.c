@@ -427,7 +427,7 @@ account_expected(const struct relay *r, const struct fates *before,
     ret_expected->selection = destination_selection_hash(r->settings);
 }
 
-/* Behind what was looked at. */
+/* The position of the log up to which all items were read or counted. */
 static uint64_t
 known_pos(const struct relay *r)
 {
