@@ -36,6 +36,7 @@
  * sealed in the order of the log.
  */
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "backend/item_ndjson.h"
@@ -87,6 +88,7 @@ struct writer {
     struct writer_call *noted;     /* its object is sealed, and not yet delivered */
     struct writer_call *uploading; /* whose `upload` is */
     struct s3_upload upload;
+    uint32_t names_taken; /* in a row, since an object came into the bucket */
 
     char index_dir[S3_STORE_DIR_BYTES];
     struct s3_index index; /* of the directory that was needed last */
@@ -705,7 +707,22 @@ rename_object(struct writer *w, struct writer_call *c, struct writer_step *step)
     w->sweep_due |= w->upload.leftover;
     s3_upload_clear(&w->upload);
     w->uploading = NULL;
+    w->names_taken++;
     c->stage = RENAMED;
+}
+
+/* Nobody else comes upon a random name: the store says this of names that nobody used. It may come
+ * to its senses, so it is asked again, later and with another name. */
+static void
+say_names_taken(const struct writer *w, struct writer_step *step)
+{
+    char text[WRITER_ANSWER_BYTES];
+    snprintf(text, sizeof text,
+             "the store says of %" PRIu32
+             " names in a row that there is another object, though the "
+             "last ones were random: look whether it is a store of objects that answers at %.200s",
+             w->names_taken, w->bucket.endpoint);
+    step_done(step, VERDICT_RETRY, "name_taken", text);
 }
 
 static void
@@ -834,7 +851,11 @@ take_upload(struct writer *w, struct writer_call *c, const struct http_call_answ
     if (step->verdict != VERDICT_DELIVERED) return;
     if (w->upload.phase == S3_UPLOAD_TAKEN) {
         rename_object(w, c, step);
-        if (c->stage == RENAMED) save_renamed(w, c, step);
+        if (c->stage != RENAMED) return;
+        if (w->names_taken > 1)
+            say_names_taken(w, step);
+        else
+            save_renamed(w, c, step);
         return;
     }
     if (w->upload.phase != S3_UPLOAD_DONE) {
@@ -843,6 +864,7 @@ take_upload(struct writer *w, struct writer_call *c, const struct http_call_answ
     }
     s3_upload_clear(&w->upload);
     w->uploading = NULL;
+    w->names_taken = 0;
     send_index(w, c, step);
 }
 

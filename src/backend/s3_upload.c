@@ -192,7 +192,6 @@ is_etag(struct bytes etag)
     return etag.size > 0 && etag.size <= ETAG_BYTES_MAX;
 }
 
-/* Every store of objects names what it has; a page that welcomes us does not. */
 static void
 take_put(struct s3_upload *u, const struct http_call_answer *answer, struct writer_step *judged)
 {
@@ -266,6 +265,13 @@ is_same(const struct s3_upload *u, const struct http_call_answer *answer)
     return strncmp(etag, u->digest, size) == 0 && (etag[size] == 0 || etag[size] == '"');
 }
 
+/* Every store of objects does; a page that welcomes us, whatever is asked, does not. */
+static bool
+names_an_object(const struct http_call_answer *answer)
+{
+    return answer->wanted[S3_WANTED_ETAG][0] != 0 || answer->wanted[S3_WANTED_DIGEST][0] != 0;
+}
+
 /* Refused for what it is, and not for a moment. */
 static bool
 is_refusal(const struct http_call_answer *answer, const struct writer_step *judged)
@@ -292,7 +298,9 @@ take_look(struct s3_upload *u, const struct http_call_answer *answer, struct wri
 {
     bool found = judged->verdict == VERDICT_DELIVERED;
     if (!found && !is_refusal(answer, judged)) return;
-    if (found) {
+    if (found && u->phase == S3_UPLOAD_LOOK && !names_an_object(answer)) {
+        say_odd(judged, "the answer to whether there is an object says yes, and names none");
+    } else if (found) {
         lead_on(u, is_same(u, answer) ? S3_UPLOAD_DONE : S3_UPLOAD_TAKEN, judged);
     } else if (u->phase == S3_UPLOAD_LOOK) {
         begin_anew(u);
