@@ -33,6 +33,7 @@ static const struct {
     {"/api/v1/status/tsdb", HTTP_GET, status_handler},
     {"/api/v1/status/storage", HTTP_GET, status_handler},
     {"/api/v1/status/destinations", HTTP_GET, status_handler},
+    {"/api/v1/status/remembered", HTTP_GET, remembered_handler},
     {"/api/v1/admin/tsdb/flush", HTTP_POST | HTTP_PUT, admin_flush_handler, true},
     {"/api/v1/admin/tsdb/merge", HTTP_POST | HTTP_PUT, admin_merge_handler, true},
     {"/api/v1/admin/tsdb/snapshot", HTTP_POST | HTTP_PUT, admin_snapshot_handler, true},

@@ -57,6 +57,8 @@ struct api_options {
     void (*config)(void *context, struct buf *to);
     /* Puts an array of all destinations. */
     void (*destinations)(void *context, struct json *to);
+    /* Puts an array of what is remembered of those that are not open; on a query thread. */
+    enum err (*remembered)(void *context, struct budget *memory, struct json *to, struct why *why);
     /* Why writes have to wait, a constant; NULL: they need not. Called for each of them. */
     const char *(*holds_writes)(void *context);
     /* ERR_MISSING: there is none of that name; ERR_UNSUPPORTED: nothing is stored to be given

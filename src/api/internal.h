@@ -145,6 +145,7 @@ void write_handler(void *context, struct http_request *request);
 void writers_free(struct api *api);
 void read_handler(void *context, struct http_request *request);
 void status_handler(void *context, struct http_request *request);
+void remembered_handler(void *context, struct http_request *request);
 void label_names_handler(void *context, struct http_request *request);
 void label_values_handler(void *context, struct http_request *request);
 void series_handler(void *context, struct http_request *request);

@@ -63,7 +63,7 @@ root_handler(void *context, struct http_request *request)
                     "GET  /metrics\n"
                     "GET  /-/ready\n"
                     "GET  /api/v1/status/buildinfo|runtimeinfo|flags|config|tsdb|storage|"
-                    "destinations\n",
+                    "destinations|remembered\n",
                     api->options.version);
 }
 
@@ -430,6 +430,8 @@ page_of(struct api *api, struct http_request *request, struct bytes tenant, stru
         return storage_page(api, j, why);
     else if (strcmp(path, "/api/v1/status/destinations") == 0)
         api->options.destinations(api->options.context, j);
+    else if (strcmp(path, "/api/v1/status/remembered") == 0)
+        return api->options.remembered(api->options.context, &api->read_budget, j, why);
     else
         return metadata_page(api, request, tenant, j, why);
     return OK;
@@ -476,4 +478,11 @@ void
 status_handler(void *context, struct http_request *request)
 {
     run_later(context, request, status_run);
+}
+
+/* It reads files. */
+void
+remembered_handler(void *context, struct http_request *request)
+{
+    read_later(context, request, status_run);
 }

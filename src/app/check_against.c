@@ -3,8 +3,9 @@
  * about a server's destinations.
  *
  * A server tells its destinations with what is queued for each, and its configuration, from which
- * their addresses come. A directory has the states and dead letters of all that ever were, also of
- * those that a running server has no more; of settings their states have type and place.
+ * their addresses come; what the directories hold of those that it does not have open, it tells as
+ * they are read here (remembered.h). A directory has the states and dead letters of all that ever
+ * were; of settings their states have type and place.
  */
 #include <inttypes.h>
 #include <jansson.h>
@@ -14,13 +15,12 @@
 #include "app/check.h"
 #include "app/config_destinations.h"
 #include "app/relays.h"
+#include "app/remembered.h"
 #include "app/target.h"
 #include "app/version.h"
 #include "base/time_text.h"
 #include "net/http_client.h"
 #include "relay/backlog.h"
-#include "relay/dead_letters.h"
-#include "relay/directory.h"
 
 enum { PATH_BYTES = 256, URL_BYTES = 1024, ANSWER_BYTES_MAX = 8 * 1024 * 1024 };
 #define MEMORY_BYTES_MAX ((uint64_t)512 << 20)
@@ -45,6 +45,8 @@ struct present {
     uint64_t letters;
     bool gone; /* the log does not reach back to where it is */
     struct kept_waiting kept;
+    bool open;          /* at a server: what it counts is right */
+    bool file;          /* none: one of this name would be blocked by it */
     bool blocked;       /* what lies there cannot be looked at */
     bool closed;        /* its state cannot be read */
     struct why problem; /* why something is not known; "": nothing */
@@ -72,11 +74,11 @@ presents(const struct checking *x, size_t *ret_count)
     return (const struct present *)(const void *)x->present.at;
 }
 
-static const struct present *
+static struct present *
 find_present(const struct checking *x, const char *name)
 {
-    size_t count;
-    const struct present *all = presents(x, &count);
+    size_t count = x->present.size / sizeof(struct present);
+    struct present *all = (struct present *)(void *)x->present.at;
     for (size_t i = 0; i < count; i++) {
         if (strcmp(all[i].name, name) == 0) return &all[i];
     }
@@ -92,45 +94,15 @@ find_settings(const struct destinations *list, const char *name)
     return NULL;
 }
 
-/* --- a directory ------------------------------------------------------------------------------ */
+/* --- what directories hold ---------------------------------------------------------------------
+ */
 
+/* The server's own count is better; where it has none, what it says of why stays. */
 static enum err
-count_letter(void *context, const struct dead_letter *letter, enum dead_letter_state state)
+note_backlog(struct checking *x, const char *name, const struct relay_backlog *b)
 {
-    (void)letter;
-    (void)state;
-    (*(uint64_t *)context)++;
-    return OK;
-}
-
-/* In its files, whatever its state says. */
-static void
-count_letters(struct checking *x, struct present *p)
-{
-    char dir[PATH_BYTES];
-    struct dead_letters_report report = {0};
-    struct why why = {""};
-    uint64_t count = 0;
-    if (snprintf(dir, sizeof dir, "%s/relay/%s", x->against, p->name) >= PATH_BYTES) return;
-    enum err e =
-        dead_letters_each(env_real(), dir, &x->memory, count_letter, &count, &report, &why);
-    if (e == OK || e == ERR_MISSING) {
-        p->letters_known = true;
-        p->letters = count;
-    }
-    if (e && e != ERR_MISSING)
-        p->letters_problem = why;
-    else if (report.damaged > 0)
-        err_ignore(why_set(&p->letters_problem, ERR_CORRUPT, "%s", report.texts[0]), "told");
-    else if (report.lost > 0)
-        err_ignore(why_set(&p->letters_problem, ERR_CORRUPT, "%" PRIu64 " are lost", report.lost),
-                   "told");
-}
-
-static enum err
-note_backlog(void *context, const char *name, const struct relay_backlog *b)
-{
-    struct checking *x = context;
+    struct present *closed = find_present(x, name);
+    if (closed != NULL && closed->open) return OK;
     struct present p = {
         .type = b->type,
         .place_known = b->destination_known,
@@ -143,7 +115,11 @@ note_backlog(void *context, const char *name, const struct relay_backlog *b)
         .samples = b->samples,
         .others = b->exemplars,
         .log_bytes = b->log_bytes,
+        .letters_known = b->letters_known,
+        .letters = b->letters,
+        .letters_problem = b->letters_problem,
         .gone = b->gone,
+        .file = b->file,
         .blocked = b->blocked,
         .closed = b->closed,
         .kept = b->kept,
@@ -154,9 +130,34 @@ note_backlog(void *context, const char *name, const struct relay_backlog *b)
         snprintf(p.problem.text, sizeof p.problem.text,
                  "it was being given what is stored, of which it is not counted how much is left");
     }
-    if (find_settings(x->list, name) == NULL && !b->blocked) count_letters(x, &p);
-    buf_put(&x->present, &p, sizeof p);
-    return buf_error(&x->present);
+    if (closed == NULL) {
+        buf_put(&x->present, &p, sizeof p);
+        return buf_error(&x->present);
+    }
+    p.type = closed->type;
+    p.file = false; /* it is one, whatever lies there */
+    if (p.problem.text[0] == '\0') p.problem = closed->problem;
+    *closed = p;
+    return OK;
+}
+
+/* --- a directory ------------------------------------------------------------------------------ */
+
+struct reading {
+    struct checking *x;
+    struct backlog_options options;
+};
+
+static enum err
+note_directory(void *context, const char *name, const struct relay_backlog *found)
+{
+    struct reading *r = context;
+    struct relay_backlog b = *found;
+    uint64_t all = UINT64_MAX;
+    if (find_settings(r->x->list, name) == NULL && !b.blocked) {
+        relay_backlog_count_letters(&r->options, name, &all, &b);
+    }
+    return note_backlog(r->x, name, &b);
 }
 
 static enum err
@@ -192,13 +193,15 @@ read_directory(struct checking *x, const struct settings *settings, struct why *
 {
     char dir[PATH_BYTES], log_dir[PATH_BYTES];
     bool is_one = false;
-    struct backlog_options options = {
+    struct reading reading = {.x = x};
+    reading.options = (struct backlog_options){
         .env = env_real(),
         .dir = dir,
         .log_dir = log_dir,
         .memory = &x->memory,
-        .each = note_backlog,
-        .context = x,
+        .files = true,
+        .each = note_directory,
+        .context = &reading,
     };
     x->stored = settings->storage_mode == STORAGE_LOCAL;
     enum err e = path_join(dir, sizeof dir, x->against, "relay");
@@ -215,7 +218,7 @@ read_directory(struct checking *x, const struct settings *settings, struct why *
     }
     e = relays_check(x->list, x->against, why);
     if (e == OK) e = look_for_parts(x, why);
-    return e ? e : relay_backlogs(&options, why);
+    return e ? e : relay_backlogs(&reading.options, why);
 }
 
 /* --- a server --------------------------------------------------------------------------------- */
@@ -301,7 +304,8 @@ note_counts(const json_t *one, struct present *p)
         p->letters += number_of(fates, "deadLettered");
     }
     p->log_bytes = number_of(one, "lagBytes");
-    if (strcmp(text_of(one, "state"), "closed") != 0) return;
+    p->open = strcmp(text_of(one, "state"), "closed") != 0;
+    if (p->open) return;
     p->queued_known = false;
     snprintf(p->problem.text, sizeof p->problem.text, "it is closed: %s",
              text_of(one, "lastError"));
@@ -327,6 +331,27 @@ note_status(struct checking *x, const json_t *data, struct why *why)
         buf_put(&x->present, &p, sizeof p);
     }
     return buf_error(&x->present);
+}
+
+/* Of those that are configured no more, and of those that are closed. */
+static enum err
+note_remembered(struct checking *x, const json_t *data, struct why *why)
+{
+    char name[DESTINATION_NAME_BYTES_MAX + 1];
+    struct relay_backlog b;
+    enum err e = json_is_array(data) ? OK : ERR_UNSUPPORTED;
+    for (size_t i = 0; i < json_array_size(data) && e == OK; i++) {
+        e = remembered_take(json_array_get(data, i), name, &b);
+        if (e) break;
+        mask_controls(name);
+        mask_controls(b.unreadable.text);
+        mask_controls(b.letters_problem.text);
+        e = note_backlog(x, name, &b);
+    }
+    if (e != ERR_UNSUPPORTED) return e;
+    return why_set(why, e,
+                   "%s: the answer to what is remembered of destinations is not one of Firekeep",
+                   x->against);
 }
 
 /* Where they write to, and where they are remembered. One of another version may have keys that we
@@ -379,6 +404,11 @@ read_server(struct checking *x, const struct settings *settings, struct why *why
     if (e == OK) e = fetch(x, client, "destinations", &whole, &data, why);
     if (e == OK) {
         e = note_status(x, data, why);
+        json_decref(whole);
+    }
+    if (e == OK) e = fetch(x, client, "remembered", &whole, &data, why);
+    if (e == OK) {
+        e = note_remembered(x, data, why);
         json_decref(whole);
     }
     if (e == OK) e = fetch(x, client, "config", &whole, &data, why);
@@ -475,6 +505,7 @@ then(const struct checking *x, const struct present *p)
 static void
 tell_removed(struct checking *x, const struct present *p)
 {
+    if (p->file) return;
     x->said++;
     printf("destination %s: not in the file: ", p->name);
     if (is_done(p)) {
@@ -532,26 +563,9 @@ tell_changed(struct checking *x, const struct present *p, const struct destinati
     }
 }
 
-/* What lies where a new one would be remembered, if that is no directory. */
-static bool
-tell_obstacle(struct checking *x, const struct destination_settings *d)
-{
-    char dir[PATH_BYTES];
-    struct why why = {""};
-    if (x->running || snprintf(dir, sizeof dir, "%s/relay/%s", x->against, d->name) >= PATH_BYTES)
-        return false;
-    enum err e = relay_directory_look(env_real(), dir, &why);
-    if (e == OK || e == ERR_MISSING) return false;
-    x->said++;
-    x->backlog = true;
-    printf("destination %s: stays closed until that is mended: %s\n", d->name, why.text);
-    return true;
-}
-
 static void
 tell_new(struct checking *x, const struct destination_settings *d)
 {
-    if (tell_obstacle(x, d)) return;
     char text[TIME_TEXT_BYTES];
     x->said++;
     printf("destination %s: new, begins with ", d->name);
@@ -561,7 +575,7 @@ tell_new(struct checking *x, const struct destination_settings *d)
         printf("the samples of %s", time_print(d->start_ms, text));
     else
         printf("the oldest sample of %s", x->stored ? "store and log" : "the log");
-    printf("%s\n", x->running ? ", unless the server remembers it from before" : "");
+    printf("\n");
 }
 
 /* No reload changes the mode, and a store does not start without one. */

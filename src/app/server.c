@@ -20,6 +20,7 @@
 #include "app/machine_memory.h"
 #include "app/merger.h"
 #include "app/relays.h"
+#include "app/remembered.h"
 #include "app/store_options.h"
 #include "app/version.h"
 #include "base/log.h"
@@ -161,6 +162,23 @@ show_destinations(void *context, struct json *to)
 {
     struct server *s = context;
     relays_print(s->relays, to);
+}
+
+static enum err
+show_remembered(void *context, struct budget *memory, struct json *to, struct why *why)
+{
+    struct server *s = context;
+    char storage_path[SETTING_TEXT_BYTES];
+    struct remembered_options options = {
+        .env = s->env,
+        .storage_path = storage_path,
+        .relays = s->relays,
+        .memory = memory,
+    };
+    lock_take(&s->reload_lock); /* what a reload ends has its last state after it */
+    memcpy(storage_path, s->settings.storage_path, sizeof storage_path);
+    lock_drop(&s->reload_lock);
+    return remembered_print(&options, to, why);
 }
 
 static enum err
@@ -668,6 +686,7 @@ start_api(struct server *s, struct why *why)
         .flags = show_flags,
         .config = show_config,
         .destinations = show_destinations,
+        .remembered = show_remembered,
         .tell_destination = tell_destination,
         .holds_writes = holds_writes,
         .stored = c->storage_mode == STORAGE_LOCAL,

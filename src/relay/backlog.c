@@ -1,17 +1,21 @@
 /* backlog.c - see backlog.h. */
 #include "relay/backlog.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "relay/dead_letters.h"
 #include "relay/directory.h"
 #include "relay/examine_log.h"
 #include "relay/fill.h"
+#include "relay/letter_file.h"
 
-enum { TRIES_MAX = 5, NAMES_BYTES_MAX = 1024 * 1024 };
+enum { TRIES_MAX = 5, NAMES_BYTES_MAX = 1024 * 1024, LETTER_PATH_BYTES = RELAY_DIR_BYTES + 64 };
 
 struct name {
     char text[DESTINATION_NAME_BYTES_MAX + 1];
+    bool is_file;
 };
 
 struct listing {
@@ -24,8 +28,9 @@ struct listing {
 bool
 relay_backlog_is_none(const struct relay_backlog *b)
 {
-    return b->unreadable.text[0] == '\0' && b->queued_known && !b->filling && b->samples == 0 &&
-           b->exemplars == 0 && b->letters == 0 && b->kept.objects == 0 && b->kept.files == 0;
+    return b->unreadable.text[0] == '\0' && b->letters_problem.text[0] == '\0' && b->queued_known &&
+           !b->filling && b->samples == 0 && b->exemplars == 0 && b->letters_known &&
+           b->letters == 0 && b->kept.objects == 0 && b->kept.files == 0;
 }
 
 /* --- one ----------------------------------------------------------------------------------------
@@ -103,19 +108,25 @@ look_at_queued(struct listing *l, const struct relay_state *s, struct relay_back
     return OK;
 }
 
+/* ERR_MISSING: it is there no more. */
 static enum err
-look_at(struct listing *l, const char *name, struct relay_backlog *b, struct why *why)
+look_at(struct listing *l, const struct name *name, struct relay_backlog *b, struct why *why)
 {
     const struct backlog_options *o = l->options;
     char dir[RELAY_DIR_BYTES];
     struct buf memory;
     struct relay_state state;
     *b = (struct relay_backlog){.type = DESTINATION_TYPE_COUNT};
-    enum err e = path_join(dir, sizeof dir, o->dir, name);
-    if (e) return why_set(why, e, "%s/%s: the path is too long", o->dir, name);
+    enum err e = path_join(dir, sizeof dir, o->dir, name->text);
+    if (e) return why_set(why, e, "%s/%s: the path is too long", o->dir, name->text);
+    if (name->is_file) {
+        b->blocked = b->file = true;
+        e = relay_directory_look(o->env, dir, &b->unreadable);
+        return e == OK ? ERR_MISSING : e == ERR_INPUT ? OK : e;
+    }
     buf_init(&memory, o->memory, RELAY_STATE_BYTES_MAX);
     e = relay_state_read(o->env, dir, &memory, &state, &b->unreadable);
-    bool readable = e == OK;
+    bool readable = e == OK, gone = e == ERR_MISSING;
     b->closed = e == ERR_CORRUPT;
     b->blocked = e == ERR_IO || e == ERR_UNSUPPORTED;
     struct kept_options kept = {.env = o->env, .memory = o->memory, .dir = dir};
@@ -125,17 +136,92 @@ look_at(struct listing *l, const char *name, struct relay_backlog *b, struct why
         b->place = state.place;
         b->selection_known = state.expected.until_pos > 0;
         b->selection = state.expected.selection;
+        b->letters_known = true;
         b->letters = letters_of(&state);
         kept.saved = state.writer;
         kept.has_saved = true;
         e = look_at_queued(l, &state, b);
     } else if (e != ERR_NOMEM) {
-        e = OK; /* told; a directory that is gone meanwhile, too */
+        e = OK; /* told */
     }
     struct why kept_why = {""};
     if (e == OK && kept_wait(&kept, b->type, &b->kept, &kept_why) != OK) b->unreadable = kept_why;
     buf_fini(&memory);
-    return e;
+    return gone ? ERR_MISSING : e;
+}
+
+/* --- dead letters -------------------------------------------------------------------------------
+ */
+
+struct weighing {
+    struct env *env;
+    const char *dir;
+    uint64_t bytes;
+};
+
+static enum err
+weigh_file(void *context, const char *name, bool is_dir)
+{
+    struct weighing *x = context;
+    char path[LETTER_PATH_BYTES];
+    struct file file;
+    uint64_t size = 0;
+    uint32_t number;
+    if (is_dir || !letter_file_number(name, &number)) return OK;
+    enum err e = path_join(path, sizeof path, x->dir, name);
+    if (e == OK) e = file_open(x->env, path, FILE_READ, &file, NULL);
+    if (e) return OK; /* whoever reads it says so */
+    if (file_size(&file, &size, NULL) == OK) x->bytes += size;
+    err_ignore(file_close(&file), "only looked at");
+    return OK;
+}
+
+static enum err
+count_letter(void *context, const struct dead_letter *letter, enum dead_letter_state state)
+{
+    (void)letter;
+    (void)state;
+    (*(uint64_t *)context)++;
+    return OK;
+}
+
+static void
+count_letters(const struct backlog_options *o, const char *dir, struct relay_backlog *b)
+{
+    struct dead_letters_report report = {0};
+    struct why why = {""};
+    uint64_t count = 0;
+    enum err e = dead_letters_each(o->env, dir, o->memory, count_letter, &count, &report, &why);
+    b->letters_known = e == OK || e == ERR_MISSING;
+    b->letters = b->letters_known ? count : 0;
+    if (e && e != ERR_MISSING)
+        b->letters_problem = why;
+    else if (report.damaged > 0)
+        why_set(&b->letters_problem, ERR_CORRUPT, "%s", report.texts[0]);
+    else if (report.lost > 0)
+        why_set(&b->letters_problem, ERR_CORRUPT, "%" PRIu64 " are lost", report.lost);
+}
+
+void
+relay_backlog_count_letters(const struct backlog_options *o, const char *name, uint64_t *bytes_left,
+                            struct relay_backlog *b)
+{
+    char dir[RELAY_DIR_BYTES], letters_dir[LETTER_PATH_BYTES];
+    struct weighing weighing = {.env = o->env, .dir = letters_dir};
+    if (path_join(dir, sizeof dir, o->dir, name) != OK ||
+        path_join(letters_dir, sizeof letters_dir, dir, LETTER_FILES_DIR) != OK) {
+        why_set(&b->letters_problem, ERR_LIMIT, "%s/%s: the path is too long", o->dir, name);
+        return;
+    }
+    err_ignore(env_listdir(o->env, letters_dir, weigh_file, &weighing, NULL), "read next");
+    if (weighing.bytes > *bytes_left) {
+        why_set(&b->letters_problem, ERR_LIMIT,
+                "%" PRIu64 " bytes of dead letters are not read here: %s", weighing.bytes,
+                b->letters_known ? "counted as the state says" : "they are not counted");
+        return;
+    }
+    *bytes_left -= weighing.bytes;
+    count_letters(o, dir, b);
 }
 
 /* --- all ----------------------------------------------------------------------------------------
@@ -158,7 +244,8 @@ note_name(void *context, const char *text, bool is_dir)
     struct listing *l = context;
     struct name name = {""};
     if (strlen(text) >= sizeof name.text || text[0] == '.') return OK;
-    if (!is_dir && is_file(l, text)) return OK;
+    name.is_file = !is_dir && is_file(l, text);
+    if (name.is_file && !l->options->files) return OK;
     if (l->options->wanted != NULL && !l->options->wanted(l->options->context, text)) return OK;
     memcpy(name.text, text, strlen(text));
     buf_put(&l->names, &name, sizeof name);
@@ -202,8 +289,11 @@ relay_backlogs(const struct backlog_options *o, struct why *why)
         if (e) why_set(why, e, "%s", l.log_why.text);
     }
     for (size_t i = 0; i < count && e == OK; i++) {
-        e = look_at(&l, names[i].text, &backlog, why);
-        if (e == OK) e = o->each(o->context, names[i].text, &backlog);
+        e = look_at(&l, &names[i], &backlog, why);
+        if (e == OK)
+            e = o->each(o->context, names[i].text, &backlog);
+        else if (e == ERR_MISSING)
+            e = OK;
     }
     examined_log_free(l.log);
     buf_fini(&l.names);

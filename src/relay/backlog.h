@@ -14,6 +14,7 @@
 struct relay_backlog {
     struct why unreadable;  /* what cannot be read; "": all can */
     bool blocked;           /* its state cannot be read; configured, it would not open before */
+    bool file;              /* blocked, since a file is there: that of no destination */
     bool closed;            /* its state is damaged or missing: configured, it would stay closed */
     bool destination_known; /* as in its state: */
     enum destination_type type; /* DESTINATION_TYPE_COUNT: not known */
@@ -30,7 +31,9 @@ struct relay_backlog {
                            `samples` */
     bool gone;          /* the log does not reach back to its position */
     uint64_t log_bytes; /* that lie behind it; whether the log is held is known to no one at rest */
-    uint64_t letters;   /* dead letters, as the state says */
+    bool letters_known;
+    uint64_t letters; /* dead letters, as the state says or, when they were counted, their files */
+    struct why letters_problem; /* what of them cannot be read; "": all can, or nobody looked */
     struct kept_waiting kept;
 };
 /* Nothing waits, and it holds no letters. */
@@ -43,14 +46,24 @@ struct backlog_options {
     struct budget *memory;
     /* Which ones are to be looked at; NULL: all. */
     bool (*wanted)(void *context, const char *name);
+    bool files; /* files are told, too */
     enum err (*each)(void *context, const char *name, const struct relay_backlog *backlog);
     void *context;
 };
 /*
- * In the order of their names. Where there is no such directory there are no destinations.
+ * In the order of their names; of those that go meanwhile nothing is told. Where there is no such
+ * directory there are no destinations.
  * ERR_INPUT, ERR_CORRUPT: something else is there, as relay_directory_look() says; ERR_IO,
  * ERR_NOMEM, ERR_LIMIT, and errors of `each`; what is damaged stands in `unreadable`.
  */
 MUST_CHECK enum err relay_backlogs(const struct backlog_options *options, struct why *why);
+
+/*
+ * Counts a destination's dead letters in their files, whatever its state says, and takes the bytes
+ * of these from `bytes_left`. If they are more, none is read, and `letters_problem` says so. What
+ * cannot be read stands there, too.
+ */
+void relay_backlog_count_letters(const struct backlog_options *options, const char *name,
+                                 uint64_t *bytes_left, struct relay_backlog *backlog);
 
 #endif

@@ -179,10 +179,124 @@ test_a_state_that_cannot_be_read_is_named(void **state)
     world_fini(w);
 }
 
+/* Somebody removes its directory once its name was read. */
+static bool
+is_removed(void *context, const char *name)
+{
+    (void)context;
+    assert_string_equal(name, "there");
+    must(env_remove_tree(the_world.m.env, "relay/there", NULL));
+    return true;
+}
+
+static void
+test_of_a_directory_that_goes_meanwhile_nothing_is_told(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    struct budget memory;
+    struct told told = {.count = 0};
+    struct backlog_options options = {
+        .dir = "relay",
+        .log_dir = STORE_DIR "/wal",
+        .memory = &memory,
+        .wanted = is_removed,
+        .each = note_backlog,
+        .context = &told,
+    };
+    budget_init(&memory, "backlog", 0, NULL);
+    world_init(w, 7);
+    options.env = w->m.env;
+    w->names_nobody = true;
+    relay_must_open(w);
+    log_some(w, 100, 10);
+    turn_until_settled(w);
+    rest(w);
+    must(relay_backlogs(&options, &w->m.why));
+    assert_int_equal(told.count, 0);
+    assert_int_equal(budget_used(&memory), 0);
+    machine_must_open(&w->m);
+    world_fini(w);
+}
+
+static void
+test_files_are_told_to_who_asks_for_them(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    struct budget memory;
+    struct told told = {.count = 0};
+    struct backlog_options options = {
+        .dir = "relay",
+        .log_dir = STORE_DIR "/wal",
+        .memory = &memory,
+        .each = note_backlog,
+        .context = &told,
+    };
+    budget_init(&memory, "backlog", 0, NULL);
+    world_init(w, 7);
+    options.env = w->m.env;
+    w->names_nobody = true;
+    relay_must_open(w);
+    turn_until_settled(w);
+    rest(w);
+    must(env_write_whole(w->m.env, "relay", "west", bytes_of_text("x"), &w->m.why));
+    look(w);
+    options.files = true;
+    must(relay_backlogs(&options, &w->m.why));
+    assert_int_equal(told.count, 2);
+    assert_string_equal(told.name, "west");
+    assert_true(told.backlog.file && told.backlog.blocked);
+    assert_non_null(strstr(told.backlog.unreadable.text, "relay/west is a file"));
+    machine_must_open(&w->m);
+    world_fini(w);
+}
+
+static void
+test_dead_letters_are_counted_in_their_files_as_far_as_bytes_go(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    struct budget memory;
+    struct backlog_options options = {.dir = "relay", .memory = &memory};
+    budget_init(&memory, "backlog", 0, NULL);
+    world_init(w, 7);
+    options.env = w->m.env;
+    w->names_nobody = true;
+    relay_must_open(w);
+    log_some(w, 400, 5);
+    turn_until_settled(w);
+    rest(w);
+    struct relay_backlog b = look(w), counted = b;
+    uint64_t letters = b.letters, plenty = 1024 * 1024, left = plenty;
+    assert_true(b.letters_known && letters > 0);
+
+    counted.letters = 0;
+    relay_backlog_count_letters(&options, "there", &left, &counted);
+    assert_true(counted.letters_known);
+    assert_int_equal(counted.letters, letters);
+    assert_string_equal(counted.letters_problem.text, "");
+    assert_true(left < plenty);
+
+    uint64_t bytes = plenty - left;
+    left = bytes - 1;
+    counted = b;
+    relay_backlog_count_letters(&options, "there", &left, &counted);
+    assert_int_equal(left, bytes - 1);
+    assert_int_equal(counted.letters, letters);
+    assert_non_null(strstr(counted.letters_problem.text, "counted as the state says"));
+    assert_int_equal(budget_used(&memory), 0);
+    machine_must_open(&w->m);
+    world_fini(w);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_of_a_directory_that_goes_meanwhile_nothing_is_told),
+        cmocka_unit_test(test_files_are_told_to_who_asks_for_them),
+        cmocka_unit_test(test_dead_letters_are_counted_in_their_files_as_far_as_bytes_go),
         cmocka_unit_test(test_what_waits_is_never_told_as_less_and_nothing_as_nothing),
         cmocka_unit_test(test_a_state_that_cannot_be_read_is_named),
     };

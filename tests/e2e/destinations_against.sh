@@ -142,6 +142,82 @@ against() { # FILE DIR|URL
     "$firekeep" check "$work/$1" --against "$2"
 }
 
+# The server's address and its directory tell the same.
+alike() { # FILE STATUS PATTERN
+    local by_url by_dir url_status dir_status
+    by_url=$(against "$1" "$url" 2>&1)
+    url_status=$?
+    by_dir=$(against "$1" "$dir" 2>&1)
+    dir_status=$?
+    echo "status $url_status: $by_url"
+    diff <(echo "$by_url") <(echo "$by_dir") && ((url_status == $2 && dir_status == $2)) && grep -qe "$3" <<<"$by_url"
+}
+
+remembers() { # EXPRESSION: what the server tells of those that it does not have open
+    quiet_curl "$url/api/v1/status/remembered" >"$work/remembered.json" && jq -e ".data | $1" "$work/remembered.json"
+}
+
+# What lies in relay/ of a server that has `lines` alone is changed, and put back.
+remembered() {
+    local relay=$dir/relay closed='configured again it stays closed until firekeep destinations reset says where it goes on'
+    local blocked='configured again it stays closed until that can be read'
+    claim "$mode, remembered: the page names both" remembers '([.[].name] == ["old", "table"]) and all(.[]; .configured == false and .condition == "resting")'
+    claim "$mode, remembered: what is queued is told, and what becomes of it" \
+        alike alone.yml 3 "^destination old: not in the file: at most 15 samples and 1 exemplars or families queued, [1-9][0-9]* bytes of log, 0 dead letters; then: $then$"
+    claim "$mode, remembered: so are dead letters" alike alone.yml 3 "^destination table: not in the file: 0 samples queued, .* 3 dead letters; then: $then$"
+    claim "$mode, remembered: of a new name it is told how to keep all" alike renamed.yml 3 "^destination old: new is new and writes to the same place; .* mv $dir/relay/old $dir/relay/new,"
+    claim "$mode, remembered: the same file again changes nothing" alike begin.yml 0 "no destination goes, comes or writes elsewhere"
+    claim "$mode, remembered: another address is told" alike moved.yml 0 "^destination old: writes to another place: goes on where it is"
+    claim "$mode, remembered: another type is told" alike moved.yml 0 "^destination table: becomes opentsdb, was file: goes on where it is"
+    claim "$mode, remembered: a new one is new" alike late.yml 0 "^destination from: new, begins with the oldest sample of [a-z ]*$"
+
+    cp -a "$relay/table" "$work/table-copy"
+    claim "$mode, remembered: its letters may be dropped" "$firekeep" dead-letters drop --storage.path="$dir" --destination=table
+    claim "$mode, remembered: dropped letters do not wait" alike alone.yml 3 "^destination table: not in the file: 0 samples queued, .* 0 dead letters; then: "
+    rm -r "$relay/table" && cp -a "$work/table-copy" "$relay/table"
+    flip "$relay/table/dead-letters/00000001.letters" 40
+    claim "$mode, remembered: letters that cannot be read are named" alike alone.yml 3 "^destination table: .* dead letters (.*00000001.letters"
+    rm -r "$relay/table" && mv "$work/table-copy" "$relay/table"
+
+    mv "$relay/old" "$work/old-copy"
+    claim "$mode, remembered: of one that is gone nothing is told" eval 'alike alone.yml 3 "^destination table: " && ! alike alone.yml 3 "destination old"'
+    ln -s "$work/old-copy" "$relay/old"
+    claim "$mode, remembered: a link is followed" alike alone.yml 3 "^destination old: not in the file: at most 15 samples"
+    ln -sfn "$work/nothing" "$relay/old"
+    claim "$mode, remembered: one that leads nowhere is told" alike alone.yml 3 "^destination old: not in the file: an unknown number .*leads nowhere.*; then: $blocked$"
+    claim "$mode, remembered: and what it means to who is called so" alike begin.yml 3 "^destination old: stays closed until that is mended: .*leads nowhere"
+    rm "$relay/old"
+    echo x >"$relay/old"
+    claim "$mode, remembered: a file is no destination" eval 'alike alone.yml 3 "^destination table: " && ! alike alone.yml 3 "destination old"'
+    claim "$mode, remembered: who is called so stays closed" alike begin.yml 3 "^destination old: stays closed until that is mended: .*relay/old is a file"
+    rm "$relay/old"
+    cp -a "$work/old-copy" "$relay/old"
+    flip "$relay/old/state" 40
+    claim "$mode, remembered: a damaged state is told" alike alone.yml 3 "^destination old: not in the file: an unknown number of samples queued, 0 dead letters (.*relay/old/state is damaged.*; then: $closed$"
+    claim "$mode, remembered: a new one may be its new name" alike renamed.yml 3 "^destination old: new is new and may be its new name; "
+    rm "$relay/old/state"
+    claim "$mode, remembered: a missing one, too" alike alone.yml 3 "^destination old: not in the file: an unknown number of samples queued, 0 dead letters (.*relay/old/state is missing.*; then: $closed$"
+    rm -r "$relay/old" && mv "$work/old-copy" "$relay/old"
+    claim "$mode, remembered: all of it is there again" alike alone.yml 3 "^destination old: not in the file: at most 15 samples"
+}
+
+# A server that has `old` and `table` configured, and neither open.
+closed() {
+    local relay=$dir/relay closed='configured again it stays closed until firekeep destinations reset says where it goes on'
+    claim "$mode, closed: the page says so" within 20 remembers 'all(.[]; .configured and .condition == "closed") and ([.[].name] == ["old", "table"])'
+    claim "$mode, closed: of a damaged state all is told" \
+        alike alone.yml 3 "^destination old: not in the file: an unknown number of samples queued, 0 dead letters (.*relay/old/state is damaged.*; then: $closed$"
+    claim "$mode, closed: of a missing one, too, and letters are counted" \
+        alike alone.yml 3 "^destination table: not in the file: an unknown number of samples queued, 3 dead letters (.*relay/table/state is missing.*; then: $closed$"
+    claim "$mode, closed: who stays is not told" alike begin.yml 0 "no destination goes, comes or writes elsewhere"
+    claim "$mode, closed: the server knows what place it was" says "^destination old: new is new and writes to the same place; " 3 against renamed.yml "$url"
+    mv "$relay/old" "$work/old-copy"
+    ln -s "$work/nothing" "$relay/old"
+    claim "$mode, closed: a link that leads nowhere is told" alike begin.yml 3 "^destination old: stays closed until that is mended: .*leads nowhere"
+    rm "$relay/old"
+    mv "$work/old-copy" "$relay/old"
+}
+
 # No cut is waited for: the log goes when nobody holds it.
 log_is_gone() {
     quiet_curl --max-time 60 -X POST "$url/api/v1/admin/tsdb/flush" >/dev/null
@@ -164,6 +240,7 @@ for mode in local none; do
     none) then='the log is given up, what was queued is lost to it' ;;
     esac
     begin_config
+    cp "$work/firekeep.yml" "$work/begin.yml"
     other_config "$work/alone.yml"
     other_config "$work/renamed.yml" "$new" "$(table)"
     other_config "$work/elsewhere.yml" "${old/there/nobody}" "name: table, type: opentsdb, url: '$nobody'"
@@ -174,6 +251,7 @@ for mode in local none; do
     claim "$mode: all of it waits for one" waits old 15
     claim "$mode: another has what it has a form for" within 20 has_delivered table 13
     claim "$mode: states are saved" is_saved
+    claim "$mode: who is open is not on the page of others" remembers '. == []'
 
     for at in "$url" "$dir"; do
         case $at in
@@ -204,8 +282,8 @@ for mode in local none; do
     claim "$mode, reload: both are removed" reload
     claim "$mode, reload: the log names what waited" logs "$mode" 'destination removed with a backlog" destination=old queued=16 log_bytes=[1-9][0-9]* dead_letters=0 then="'"$then"'"'
     claim "$mode, reload: and dead letters" logs "$mode" 'destination removed with a backlog" destination=table queued=0 log_bytes=0 dead_letters=3 '
-    claim "$mode, reload: the server has them no more" says "no destination goes, comes" 0 against alone.yml "$url"
-    claim "$mode, reload: their directory has" says "^destination old: not in the file: at most 15 samples" 3 against alone.yml "$dir"
+    claim "$mode, reload: the server has them no more" eval '[[ $(quiet_curl "$url/api/v1/status/destinations" | jq -r ".data[].name") == lines ]]'
+    remembered
 
     # By a restart.
     claim "$mode: SIGTERM ends it" stop "$mode"
@@ -234,6 +312,10 @@ for mode in local none; do
     claim "$mode, damaged: starts" start_firekeep broken "$dir" "${ports[0]}" --config.file="$work/alone.yml"
     claim "$mode, damaged: the log names it" logs broken 'level=warn .*not configured is remembered, and cannot be read" destination=old error=".*state is damaged'
     crash broken
+    cp "$work/begin.yml" "$work/firekeep.yml"
+    claim "$mode, closed: starts" start_firekeep closed "$dir" "${ports[0]}" --config.file="$work/firekeep.yml"
+    closed
+    crash closed
     dir=$kept
 
     # Renamed as it was told.
@@ -340,7 +422,15 @@ claim "a directory of something else" says "is not a storage directory" 1 agains
 claim "a file that is wrong" says "alone.yml.*$" 1 against no-alone.yml "$work/local"
 claim "no address" says "against" 2 "$firekeep" check "$work/alone.yml" --against
 claim "two files" says "unexpected word" 2 "$firekeep" check "$work/alone.yml" "$work/alone.yml"
+echo "storage: {mode: local}" >"$work/none.yml"
 rm -rf "$work/local-damaged/relay"
+echo x >"$work/local-damaged/relay"
+claim "relay/ is a file: starts without destinations" start_firekeep file "$work/local-damaged" "${ports[0]}" --config.file="$work/none.yml"
+for at in "$url" "$work/local-damaged"; do
+    claim "relay/ is a file: it cannot be asked for what it remembers (${at%%:*})" says "/relay is a file, a directory is expected" 1 against none.yml "$at"
+done
+crash file
+rm "$work/local-damaged/relay"
 sed -i "s/mode: none/mode: local/" "$work/alone.yml"
 claim "a directory without destinations: all are new" says "^destination lines: new, begins with what comes" 0 against alone.yml "$work/local-damaged"
 

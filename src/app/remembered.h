@@ -1,0 +1,35 @@
+/*
+ * remembered.h - what a server's directories hold of destinations that it does not have open: of
+ * those that are configured no more, and of those that are closed. As JSON, which the server writes
+ * and `firekeep check --against URL` reads.
+ *
+ * Threads: any.
+ */
+#ifndef APP_REMEMBERED_H
+#define APP_REMEMBERED_H
+
+#include "app/relays.h"
+#include "relay/backlog.h"
+
+struct json_t;
+
+struct remembered_options {
+    struct env *env;
+    const char *storage_path;
+    struct relays *relays;
+    struct budget *memory;
+};
+/*
+ * Puts an array of them. Reads their states, the log's headers and newest segment and, up to 256
+ * MiB in all, files of dead letters; no lock is held meanwhile. ERR_IO: relay/ cannot be looked at;
+ * ERR_NOMEM, ERR_LIMIT. After an error the array is not complete.
+ */
+MUST_CHECK enum err remembered_print(const struct remembered_options *options, struct json *to,
+                                     struct why *why);
+
+/* One of them. ERR_UNSUPPORTED: it is none. Its texts are as a stranger sent them. */
+MUST_CHECK enum err remembered_take(const struct json_t *one,
+                                    char ret_name[DESTINATION_NAME_BYTES_MAX + 1],
+                                    struct relay_backlog *ret_backlog);
+
+#endif
