@@ -26,9 +26,9 @@ is_in_state() { # DESTINATION STATE
     [[ $(state_of "$1") == "$2" ]]
 }
 
-# Until then `start: now` has not begun.
+# Until then `start: now` has not begun. No answer is not one: of nothing jq says that all is true.
 all_open() {
-    quiet_curl "$url/api/v1/status/destinations" | jq -e 'all(.data[]; .state != "closed")'
+    quiet_curl "$url/api/v1/status/destinations" >"$work/open.json" && jq -e 'all(.data[]; .state != "closed")' "$work/open.json"
 }
 
 last_error() { # DESTINATION

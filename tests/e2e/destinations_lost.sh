@@ -87,8 +87,9 @@ logged() { # TEXT
     }
 }
 
-no_difference() {
-    ! quiet_curl "$url/metrics" | grep '^firekeep_ledger_difference' | grep -v ' 0$'
+no_difference() { # of the store or of a destination, each of which says so
+    quiet_curl "$url/metrics" | grep '^firekeep_ledger_difference' >"$work/differences.txt" &&
+        grep -q 'destination="west"' "$work/differences.txt" && ! grep -v ' 0$' "$work/differences.txt"
 }
 
 is_sound() {

@@ -63,7 +63,7 @@ for path in "$dir" "$dir/wal" "$dir/new/deep" "$dir/relay/away" "$work/link/x" "
 done
 claim "inside: the log says why" logs inside "not reloaded.*lies within the storage directory"
 crash inside
-claim "inside: so does a start" prints "lies within the storage directory" 1 "$firekeep" serve --config.file="$work/firekeep.yml"
+claim "inside: so does a start" prints "lies within the storage directory" 1 timeout 20 "$firekeep" serve --config.file="$work/firekeep.yml"
 claim "inside: so does check against the directory of another path" eval 'sed -i "s|path: $dir,|path: $work/other,|; s|path: .*tenant.*|path: $dir/out}|" "$work/firekeep.yml"
     prints "lies within the storage directory $dir" 1 "$firekeep" check "$work/firekeep.yml" --against "$dir"'
 with "$work/firekeep.yml" "{name: west, type: file, path: '$work/stores'}"
