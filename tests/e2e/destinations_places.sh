@@ -128,7 +128,7 @@ tools_say "file" ".*relay/away is a file, a directory is expected: put the direc
 claim "file: of nobody it is left alone" prints "relay/away: unknown, not of Firekeep" 0 verify "$dir"
 rm "$dir/relay/away"
 claim "missing: verify says that it begins anew, and is content" prints "^destination away: .*relay/away is not there: nothing is remembered of it, it begins as a new one" 0 verify --config.file="$work/firekeep.yml" "$dir"
-claim "missing: a start is told to be one of a new destination" serve anew "$dir"
+claim "missing: a server starts" serve anew "$dir"
 claim "missing: and where it begins" logs anew 'level=info .*the destination is new here, nothing is remembered of it" destination=away begins=now log_position=[1-9][0-9]* from_store=0'
 claim "missing: stops" stop anew
 rm -r "$dir/relay/away"
