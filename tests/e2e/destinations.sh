@@ -315,7 +315,7 @@ $lines
 END
         claim "victoriametrics as $type: starts" start_firekeep store "$work/to-victoria" "${ports[0]}" --config.file="$work/firekeep.yml"
         claim "victoriametrics as $type: writes are acknowledged" is_acknowledged "$work/bits.rw"
-        claim "victoriametrics as $type: all samples are settled" within 20 bash -c "curl -fsg --noproxy '*' '$url/api/v1/status/destinations' | jq -e '.data[0].samples | .taken == 4 and .queued == 0 and .delivered + .deadLettered == 4 and .delivered >= 2'"
+        claim "victoriametrics as $type: all samples are settled" within 20 bash -c "curl -fsg --noproxy '*' '$url/api/v1/status/destinations' | jq -es '.[0].data[0].samples | .taken == 4 and .queued == 0 and .delivered + .deadLettered == 4 and .delivered >= 2'"
         claim "victoriametrics as $type: the account is right" balances store
         stop store
         stop victoria

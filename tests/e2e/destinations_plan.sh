@@ -80,7 +80,7 @@ claim "test: a directory that can be made is fine" tried 0 'it will be made' lin
 claim "test: and is not made" bash -c "! [[ -e '$work/out' ]]"
 claim "test: with --write a sample is confirmed" tried 0 'ok .*firekeep_destination_test{destination="lines"} 1' lines --write
 claim "test: and stands in a file, marked" one_marked_line
-claim "test: as JSON" bash -c "'$firekeep' destinations test lines --config.file='$config' --format=json | jq -e '.ok and .name == \"lines\" and (.findings | length) == 1 and .findings[0].ok'"
+claim "test: as JSON" bash -c "'$firekeep' destinations test lines --config.file='$config' --format=json | jq -es '.[0] | .ok and .name == \"lines\" and (.findings | length) == 1 and .findings[0].ok'"
 claim "test: a closed port is a connection that failed" tried 1 'FAILED .*a connection: connect' closed
 claim "test: a host that nobody knows is told so" tried 1 'FAILED .*the name is known: resolve' unknown
 claim "test: and nothing after it is tried" bash -c "! grep -q 'a write, of nothing' '$work/said'"

@@ -95,7 +95,7 @@ snapshot_serves() {
 }
 
 storage_adds_up() {
-    curl -fs --noproxy '*' "$url/api/v1/status/storage" | jq -e '.data |
+    curl -fs --noproxy '*' "$url/api/v1/status/storage" | jq -es '.[0].data |
         .parts.bytes == .parts.dataBytes + .parts.indexBytes and
         .parts.bytes == ([.partitions[].bytes] | add) and
         .parts.samples == ([.partitions[].samples] | add) and
