@@ -475,6 +475,8 @@ letter_scan_seek(struct letter_scan *s, uint64_t offset, uint64_t end)
 {
     s->offset = offset;
     s->end = end < LETTER_FILE_READ_BYTES ? end : LETTER_FILE_READ_BYTES;
+    /* What stands behind the end now may be written over before that is read. */
+    if (s->window_at + s->window.size > s->end) buf_clear(&s->window);
     s->patience = PATIENCE_BYTES;
     s->next_number = 0;
     s->bad_before = false;
