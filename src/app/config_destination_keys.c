@@ -221,7 +221,7 @@ static const struct schema_key batch_keys[] = {
     {"max_bytes", SCHEMA_SIZE, AT(batch_settings, max_bytes), .fallback = "0", .max = GIB,
      .help = "size of a request as it is sent; 0: as the type likes it"},
     {"max_age", SCHEMA_DURATION, AT(batch_settings, max_age_ms), .fallback = "5s", .max = HOUR,
-     .help = "a request that is not full is sent after this time"},
+     .help = "a request that is not full waits this long, or until the one before it is done"},
     {NULL},
 };
 static const struct schema batch_schema = {batch_keys, sizeof(struct batch_settings)};

@@ -575,17 +575,24 @@ take_piece(struct relay *r, struct lane *lane)
     return a;
 }
 
+/*
+ * A call that could not be sent yet is filled on: where calls take longer than their age, each
+ * would else end with the few samples that have room beside a lane that is full, and ever smaller
+ * ones would take as long as full ones.
+ */
 static void
-seal_if_due(const struct relay *r, struct call *filling)
+seal_if_due(const struct relay *r, struct lane *lane)
 {
+    struct call *filling = &lane->filling;
     if (filling->count == 0 || filling->sealed) return;
+    if (!lane_is_idle(lane) || lane->queued > 0) return;
     filling->sealed = relay_now_ns(r) - filling->first_ns >= r->age_max_ms * NS_PER_MS;
 }
 
 bool
 lane_go_on(struct relay *r, struct lane *lane, bool another)
 {
-    seal_if_due(r, &lane->filling);
+    seal_if_due(r, lane);
     bool filled = lane->queued > 0 || lane->filling.sealed;
     if (lane_is_idle(lane) && filled) lane_rotate(r, lane);
     if (lane_is_idle(lane) || relay_now_ns(r) < lane->next_ns) return false;
