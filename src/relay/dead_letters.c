@@ -649,9 +649,11 @@ check_volume(struct dead_letters *dl, struct letter_volume *v, struct why *why)
     struct letter_runs runs;
     const struct letter_entry *entry;
     if (v->leaving || v->letter_count == 0) return OK;
+    enum err e = flush(dl, why); /* what waits to be written is no less there */
+    if (e) return e;
     buf_clear(&dl->runs);
     letter_runs_begin(&runs, &dl->runs);
-    enum err e = use_reader(dl, v, LETTER_FILE_HEADER_BYTES, why);
+    e = use_reader(dl, v, LETTER_FILE_HEADER_BYTES, why);
     while (e == OK) {
         e = letter_scan_next(&dl->reader, &entry, why);
         if (e == OK && entry->type == ENTRY_LETTER) letter_runs_add(&runs, entry->number);

@@ -670,6 +670,31 @@ test_what_is_written_where_a_crash_left_something_is_read_as_written(void **stat
 }
 
 static void
+test_what_is_not_yet_written_is_not_lost_to_a_replay_that_ends(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct dead_letter letter;
+    uint64_t count;
+    rig_init(&rig, 47);
+    must(rig_open(&rig));
+    rig_add_many(&rig, 0, 10);
+    rig_add_many(&rig, 0, 1); /* of one identity: the second waits until the first is settled */
+    must(rig_request(&rig, DEAD_LETTERS_REPLAY, NULL, &count));
+    must(rig_tend(&rig));
+    for (uint32_t id = 0; id < 10; id++) {
+        must(dead_letters_next_replay(rig.letters, &letter, &rig.why));
+    }
+    must(rig_add(&rig, 20, 1));
+    assert_int_equal(dead_letters_next_replay(rig.letters, &letter, &rig.why), ERR_MISSING);
+    must(rig_tend(&rig));
+    assert_int_equal(sum(rig.moved.lost), 0);
+    assert_int_equal(sum(rig_counts(&rig).letters), 1);
+    assert_int_equal(rig_counts(&rig).damaged, 0);
+    rig_fini(&rig);
+}
+
+static void
 test_letters_of_a_newer_version_are_left_alone(void **state)
 {
     (void)state;
@@ -783,6 +808,7 @@ main(void)
         claim(test_an_end_that_a_crash_left_is_no_damage),
         claim(test_a_gap_that_a_crash_left_is_no_damage_and_costs_its_letter),
         claim(test_what_is_written_where_a_crash_left_something_is_read_as_written),
+        claim(test_what_is_not_yet_written_is_not_lost_to_a_replay_that_ends),
         claim(test_letters_of_a_newer_version_are_left_alone),
         claim(test_a_file_that_is_gone_takes_its_letters_along),
         claim(test_a_letter_damaged_while_it_is_replayed_goes_and_is_counted),
