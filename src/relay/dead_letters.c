@@ -65,9 +65,10 @@ struct dead_letters {
     struct buf runs;
 
     struct letter_scan reader;
-    uint32_t reader_file;              /* 0: closed */
-    uint64_t counted[ITEM_KIND_COUNT]; /* of those collected now, elsewhere */
-    uint32_t replay_file;              /* where next_replay() goes on */
+    uint32_t reader_file;                    /* 0: closed */
+    uint64_t counted[ITEM_KIND_COUNT];       /* of those that move now, elsewhere; */
+    uint64_t counted_again[ITEM_KIND_COUNT]; /* of these, which were being replayed */
+    uint32_t replay_file;                    /* where next_replay() goes on */
     uint64_t replay_offset;
     uint32_t checked_file; /* letters of it that were not met are lost already */
 
@@ -688,13 +689,15 @@ check_volume(struct dead_letters *dl, struct letter_volume *v, struct why *why)
 /* --- requests --------------------------------------------------------------------------------- */
 
 static enum err
-tell_move(struct dead_letters *dl, const struct dead_letter *letter, bool dropped, struct why *why)
+tell_move(struct dead_letters *dl, const struct dead_letter *letter, enum letter_move move,
+          struct why *why)
 {
     bool counted = false;
     if (dl->options.moves == NULL) return OK;
-    enum err e = dl->options.moves(dl->options.context, letter, dropped, &counted);
-    if (e) return why_set(why, e, "no memory for a request");
+    enum err e = dl->options.moves(dl->options.context, letter, move, &counted);
+    if (e) return why_set(why, e, "no memory to count a dead letter that goes");
     dl->counted[letter->item.kind] += counted;
+    if (move == LETTER_AGAIN_FULL) dl->counted_again[letter->item.kind] += counted;
     return OK;
 }
 
@@ -717,7 +720,8 @@ collect(struct dead_letters *dl, struct letter_volume *v, const struct letter_re
         bool kept = letter_volume_state(v, entry->number) == LETTER_KEPT;
         if (kept && letter_request_means(r, v->number, entry->offset, entry->letter.reason)) {
             letter_runs_add(&runs, entry->number);
-            e = tell_move(dl, &entry->letter, r->wish == DEAD_LETTERS_DROP, why);
+            bool drop = r->wish == DEAD_LETTERS_DROP;
+            e = tell_move(dl, &entry->letter, drop ? LETTER_DROPPED : LETTER_AGAIN, why);
         }
     }
     if (e != ERR_MISSING) return e;
@@ -972,13 +976,42 @@ mark_volume(struct dead_letters *dl, uint32_t at, unsigned states, enum letter_m
     return dl->runs.size == 0 ? OK : put_marks(dl, mark, v->number, buf_bytes(&dl->runs), why);
 }
 
+/* Tells of each letter of a file that it goes. What cannot be read is no reason to keep it: as far
+ * as is known it lies before the cursor. */
+static enum err
+tell_volume(struct dead_letters *dl, uint32_t at, struct why *why)
+{
+    struct letter_volume *v = &dl->index.volumes[at];
+    const struct letter_entry *entry;
+    memset(dl->counted, 0, sizeof dl->counted);
+    memset(dl->counted_again, 0, sizeof dl->counted_again);
+    if (dl->options.moves == NULL || letter_volume_live(v) == 0) return OK;
+    enum err e = flush(dl, why);
+    if (e) return e;
+    e = use_reader(dl, v, LETTER_FILE_HEADER_BYTES, why);
+    while (e == OK) {
+        e = letter_scan_next(&dl->reader, &entry, why);
+        if (e || entry->type != ENTRY_LETTER) continue;
+        enum letter_state state = letter_volume_state(v, entry->number);
+        if (state == LETTER_GONE) continue;
+        bool kept = state == LETTER_KEPT;
+        e = tell_move(dl, &entry->letter, kept ? LETTER_FULL : LETTER_AGAIN_FULL, why);
+    }
+    return e == ERR_NOMEM ? e : OK;
+}
+
 /* All letters of a file are given up: then it is dead. */
 static enum err
 drop_volume(struct dead_letters *dl, uint32_t at, struct dead_letters_moved *moved, struct why *why)
 {
     enum { ALIVE = 1 << LETTER_KEPT | 1 << LETTER_REPLAYING | 1 << LETTER_GIVEN };
-    enum err e = mark_volume(dl, at, ALIVE, MARK_GONE, why);
+    enum err e = tell_volume(dl, at, why);
+    if (e == OK) e = mark_volume(dl, at, ALIVE, MARK_GONE, why);
     struct letter_volume *v = &dl->index.volumes[at];
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT && e == OK; kind++) {
+        moved->counted[kind] += dl->counted[kind] - dl->counted_again[kind];
+        moved->counted_full[kind] += dl->counted[kind];
+    }
     for (uint32_t i = 0; i < v->letter_count && e == OK; i++) {
         if (letter_volume_state(v, i) == LETTER_GONE) continue;
         moved->dropped_full[letter_volume_kind(v, i)]++;

@@ -41,6 +41,9 @@ struct letters_mark;
 struct letters_account;
 struct letters_found;
 struct relay_state;
+/* Where a letter goes: an operator wants it sent again, or dropped, or it goes for the budget or
+ * its age, kept or while it is sent again. */
+enum letter_move { LETTER_AGAIN, LETTER_DROPPED, LETTER_FULL, LETTER_AGAIN_FULL };
 struct dead_letters_options {
     struct env *env;
     const char *dir; /* the destination's, which is there; outlives what is opened */
@@ -49,10 +52,10 @@ struct dead_letters_options {
     uint64_t max_bytes;
     int64_t max_age_ms; /* 0: for ever */
     /*
-     * A letter is going to be dropped, or replayed, as the operator wishes; perhaps it is said
-     * again. `ret_counted`: it is counted there, and not in what moved. NULL: nobody wants to know.
+     * A letter is going to move; perhaps it is said again. `ret_counted`: it is counted there, and
+     * not in what moved. NULL: nobody wants to know.
      */
-    enum err (*moves)(void *context, const struct dead_letter *letter, bool dropped,
+    enum err (*moves)(void *context, const struct dead_letter *letter, enum letter_move move,
                       bool *ret_counted);
     void *context;
 };
@@ -118,15 +121,17 @@ void dead_letters_counts(const struct dead_letters *letters,
  * Looks for requests, and at budget and age, and acts on them: durable on return. What moved is
  * added to `ret_moved`: to replaying (an operator's replay), or away. After an error, too: what
  * moved is said once, and the rest waits for the next call. Syncs, as dead_letters_sync(). May read
- * all files, after a request. Files go once dead_letters_saved() was called twice after that.
+ * all files, after a request, and a file that goes. Files go once dead_letters_saved() was called twice after that.
  */
 struct dead_letters_moved {
     uint64_t replaying[ITEM_KIND_COUNT];
     uint64_t dropped[ITEM_KIND_COUNT]; /* by the operator; nothing that is being replayed */
     /* The oldest, for the budget or their age: those that were being replayed are among them. */
     uint64_t dropped_full[ITEM_KIND_COUNT];
-    uint64_t counted[ITEM_KIND_COUNT]; /* of the first two together, by who is told of each */
+    /* Of these together by who is told of each; but for those that were being replayed. */
+    uint64_t counted[ITEM_KIND_COUNT];
     uint64_t counted_dropped[ITEM_KIND_COUNT];
+    uint64_t counted_full[ITEM_KIND_COUNT]; /* and these, too */
     /* They cannot be read any more; those that were being replayed are among them. */
     uint64_t lost[ITEM_KIND_COUNT];
     char lost_at[DEAD_LETTERS_TEXT_BYTES]; /* the first place, if there are any */

@@ -128,6 +128,71 @@ test_nothing_is_wrong_whatever_a_destination_goes_through(void **state)
     }
 }
 
+/* A state says of what is before its cursor what became of it, and of nothing else. */
+static void
+expect_no_term_below_zero(struct world *w)
+{
+    struct relay_state s = state_on_disk(w);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        uint64_t settled = fates_settled(&s.fates, kind) + s.letters.replaying[kind];
+        for (unsigned fate = 0; fate < FATE_COUNT; fate++) {
+            assert_in_range(s.fates.count[kind][fate], 0, w->count);
+            assert_in_range(s.ahead.count[kind][fate], 0, w->count);
+        }
+        assert_in_range(s.letters.replaying[kind], 0, w->count);
+        assert_int_equal(s.taken[kind], settled);
+    }
+}
+
+/* Letters that go while the cursor stands before them come by again: the account that is remembered
+ * has them neither as letters nor as dropped. */
+static void
+test_nothing_is_wrong_where_letters_go_behind_a_cursor_that_stands(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    uint64_t gone = 0, replaying = 0;
+    for (unsigned how = 0; how < 12; how++) {
+        world_init(w, 80 + how);
+        w->holds_first = w->names_nobody = w->tells_of_all = w->drops = true;
+        w->settings.batch.max_age_ms = 100;
+        w->settings.retry.max_backoff_ms = 300;
+        w->settings.dead_letters_max_bytes = how % 2 == 0 ? 32 * 1024 : 64 << 20;
+        if (how % 2 != 0) w->settings.dead_letters_max_age_ms = 4000;
+        relay_must_open(w);
+        log_some(w, 3000, 40);
+        w->sent[0].poison = false;
+        for (unsigned turns = 0; turns < 4; turns++) {
+            int64_t began_ns = env_monotonic_ns(w->m.env);
+            while (env_monotonic_ns(w->m.env) - began_ns < 3 * NS_PER_S) {
+                turn(w, 1);
+            }
+            expect_no_term_below_zero(w);
+            expect_well(w, true);
+            gone += status_of(w).fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_DEAD_LETTERS_FULL];
+            if (how % 3 == 1) { /* some of them are being sent again */
+                ask_for(w, DEAD_LETTERS_REPLAY);
+                turn(w, 30);
+                replaying += state_on_disk(w).letters.live[ITEM_FLOAT];
+            }
+            if (how % 3 != 2) continue;
+            rest(w, turns % 2 == 0);
+            expect_well(w, true);
+            wake(w);
+        }
+        w->holds_first = false;
+        turn_until_settled(w);
+        turn(w, 60);
+        rest(w, how % 4 < 2);
+        expect_no_term_below_zero(w);
+        expect_well(w, true);
+        machine_must_open(&w->m);
+        world_fini(w);
+    }
+    assert_true(gone > 1000);
+    assert_true(replaying > 100);
+}
+
 /* It leaves the log for the store and comes back, and is given all of it again. */
 static void
 test_nothing_is_wrong_while_the_store_is_read(void **state)
@@ -649,6 +714,7 @@ main(void)
 #define claim(test) cmocka_unit_test_teardown(test, tell_seed)
     const struct CMUnitTest tests[] = {
         claim(test_nothing_is_wrong_whatever_a_destination_goes_through),
+        claim(test_nothing_is_wrong_where_letters_go_behind_a_cursor_that_stands),
         claim(test_nothing_is_wrong_while_the_store_is_read),
         claim(test_nothing_is_wrong_while_all_is_given_again),
         claim(test_what_waits_is_counted_for_the_selection),

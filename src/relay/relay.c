@@ -503,7 +503,7 @@ count_moved(struct relay *r, const struct dead_letters_moved *moved)
                                      moved->counted[kind] + full + moved->lost[kind] - replays_lost;
         count[FATE_DROPPED + DROP_BY_OPERATOR] +=
             moved->dropped[kind] - moved->counted_dropped[kind];
-        count[FATE_DROPPED + DROP_DEAD_LETTERS_FULL] += full;
+        count[FATE_DROPPED + DROP_DEAD_LETTERS_FULL] += full - moved->counted_full[kind];
         r->dirty |= moved->replaying[kind] + moved->dropped[kind] + full > 0;
         if (full == 0) continue;
         log_error("relay: dead letters are lost: their budget or their age is reached",

@@ -260,12 +260,18 @@ open_fill(struct relay *r, struct why *why)
 /* What is not behind the saved cursor comes by again after a restart, whatever became of it: only
  * the window counts it. */
 static enum err
-letter_moves(void *context, const struct dead_letter *letter, bool dropped, bool *ret_counted)
+letter_moves(void *context, const struct dead_letter *letter, enum letter_move move,
+             bool *ret_counted)
 {
+    static const uint8_t to[] = {
+        [LETTER_AGAIN] = FATE_REPLAYING,
+        [LETTER_DROPPED] = FATE_DROPPED + DROP_BY_OPERATOR,
+        [LETTER_FULL] = FATE_DROPPED + DROP_DEAD_LETTERS_FULL,
+        [LETTER_AGAIN_FULL] = FATE_DROPPED + DROP_DEAD_LETTERS_FULL,
+    };
     struct relay *r = context;
-    uint8_t to = dropped ? FATE_DROPPED + DROP_BY_OPERATOR : FATE_REPLAYING;
-    return window_change(r->window, letter->pos, letter->index, FATE_DEAD_LETTERED, to,
-                         ret_counted);
+    uint8_t from = move == LETTER_AGAIN_FULL ? FATE_REPLAYING : FATE_DEAD_LETTERED;
+    return window_change(r->window, letter->pos, letter->index, from, to[move], ret_counted);
 }
 
 /* What is known of letters when they are opened. A dry run has no state of its own. */
