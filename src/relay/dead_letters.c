@@ -701,9 +701,10 @@ tell_move(struct dead_letters *dl, const struct dead_letter *letter, enum letter
     return OK;
 }
 
-/* Collects the letters of a file that a request means. `ret_all`: all that are alive were met. */
+/* Collects the letters of a file that a request means, and tells of each if it is to. `ret_all`:
+ * all that are alive were met. */
 static enum err
-collect(struct dead_letters *dl, struct letter_volume *v, const struct letter_request *r,
+collect(struct dead_letters *dl, struct letter_volume *v, const struct letter_request *r, bool tell,
         bool *ret_all, struct why *why)
 {
     struct letter_runs runs;
@@ -721,7 +722,7 @@ collect(struct dead_letters *dl, struct letter_volume *v, const struct letter_re
         if (kept && letter_request_means(r, v->number, entry->offset, entry->letter.reason)) {
             letter_runs_add(&runs, entry->number);
             bool drop = r->wish == DEAD_LETTERS_DROP;
-            e = tell_move(dl, &entry->letter, drop ? LETTER_DROPPED : LETTER_AGAIN, why);
+            if (tell) e = tell_move(dl, &entry->letter, drop ? LETTER_DROPPED : LETTER_AGAIN, why);
         }
     }
     if (e != ERR_MISSING) return e;
@@ -757,12 +758,12 @@ carry_out(struct dead_letters *dl, const struct letter_request *r, struct dead_l
         struct letter_volume *v = &dl->index.volumes[i];
         if (v->number > r->file) break;
         if (letter_volume_count(v, LETTER_KEPT) == 0) continue;
-        bool all;
-        enum err e = collect(dl, v, r, &all, why);
-        if (e == OK && !all) {
-            e = check_volume(dl, v, why);
-            if (e == OK) e = collect(dl, v, r, &all, why);
-        }
+        bool all = false;
+        enum err e = collect(dl, v, r, false, &all, why);
+        if (e == OK && !all) e = check_volume(dl, v, why);
+        bool any = !all || dl->runs.size > 0;
+        /* Nothing is told of what turns out to be lost: it would be counted as both. */
+        if (e == OK && any) e = collect(dl, v, r, true, &all, why);
         if (e) return e;
         if (dl->runs.size == 0) continue;
         e = put_marks(dl, drop ? MARK_DROPPED : MARK_REPLAYING, v->number, buf_bytes(&dl->runs),
@@ -1041,11 +1042,11 @@ drop_oldest(struct dead_letters *dl, int64_t now_ms, struct dead_letters_moved *
 /* --- another state ---------------------------------------------------------------------------- */
 
 enum err
-dead_letters_count_again(struct dead_letters *dl, const struct relay_state *next,
-                         uint64_t ret_kept[ITEM_KIND_COUNT],
-                         uint64_t ret_replaying[ITEM_KIND_COUNT], struct why *why)
+dead_letters_each_alive(struct dead_letters *dl,
+                        enum err (*each)(void *context, const struct dead_letter *letter,
+                                         bool kept),
+                        void *context, struct why *why)
 {
-    uint64_t counts[LETTER_STATE_COUNT][ITEM_KIND_COUNT] = {{0}};
     enum err e = flush(dl, why);
     for (uint32_t i = 0; i < dl->index.count && e == OK; i++) {
         struct letter_volume *v = &dl->index.volumes[i];
@@ -1054,16 +1055,40 @@ dead_letters_count_again(struct dead_letters *dl, const struct relay_state *next
         while (e == OK && letter_volume_live(v) > 0) {
             e = letter_scan_next(&dl->reader, &entry, why);
             if (e || entry->type != ENTRY_LETTER) continue;
-            if (letters_count_has(next, &entry->letter)) continue;
-            counts[letter_volume_state(v, entry->number)][entry->letter.item.kind]++;
+            enum letter_state state = letter_volume_state(v, entry->number);
+            if (state == LETTER_GONE) continue;
+            e = each(context, &entry->letter, state == LETTER_KEPT);
         }
         if (e == ERR_MISSING) e = OK;
     }
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT && e == OK; kind++) {
-        ret_kept[kind] = counts[LETTER_KEPT][kind];
-        ret_replaying[kind] = counts[LETTER_REPLAYING][kind] + counts[LETTER_GIVEN][kind];
-    }
     return e;
+}
+
+struct again {
+    const struct relay_state *next;
+    uint64_t kept[ITEM_KIND_COUNT], replaying[ITEM_KIND_COUNT];
+};
+
+static enum err
+note_again(void *context, const struct dead_letter *letter, bool kept)
+{
+    struct again *again = context;
+    uint64_t *counts = kept ? again->kept : again->replaying;
+    counts[letter->item.kind] += !letters_count_has(again->next, letter);
+    return OK;
+}
+
+enum err
+dead_letters_count_again(struct dead_letters *dl, const struct relay_state *next,
+                         uint64_t ret_kept[ITEM_KIND_COUNT],
+                         uint64_t ret_replaying[ITEM_KIND_COUNT], struct why *why)
+{
+    struct again again = {.next = next};
+    enum err e = dead_letters_each_alive(dl, note_again, &again, why);
+    if (e) return e;
+    memcpy(ret_kept, again.kept, sizeof again.kept);
+    memcpy(ret_replaying, again.replaying, sizeof again.replaying);
+    return OK;
 }
 
 /* --- after damage ----------------------------------------------------------------------------- */
@@ -1116,6 +1141,22 @@ put_right(struct dead_letters *dl, struct dead_letters_moved *moved, struct why 
     return e;
 }
 
+/* Where some letters are lost all are looked for: who is told tells them by those that are there.
+ */
+static enum err
+find_lost(struct dead_letters *dl, struct why *why)
+{
+    enum err e = OK;
+    uint64_t sum = 0;
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        sum += dl->lost[kind];
+    }
+    for (uint32_t i = 0; i < dl->index.count && sum > 0 && e == OK; i++) {
+        e = check_volume(dl, &dl->index.volumes[i], why);
+    }
+    return e;
+}
+
 /* What could not be read any more since this was told last. */
 static void
 tell_lost(struct dead_letters *dl, struct dead_letters_moved *moved)
@@ -1141,6 +1182,7 @@ dead_letters_tend(struct dead_letters *dl, int64_t now_ms, struct dead_letters_m
     enum err requests = tend_requests(dl, ret_moved, why);
     e = drop_oldest(dl, now_ms, ret_moved, &later);
     if (e == OK) e = remove_dead(dl, ret_moved, &later);
+    if (e == OK) e = find_lost(dl, &later);
     if (requests == OK && e) why_set(why, e, "%s", later.text);
     tell_lost(dl, ret_moved);
     return err_first(requests, e);

@@ -121,7 +121,8 @@ void dead_letters_counts(const struct dead_letters *letters,
  * Looks for requests, and at budget and age, and acts on them: durable on return. What moved is
  * added to `ret_moved`: to replaying (an operator's replay), or away. After an error, too: what
  * moved is said once, and the rest waits for the next call. Syncs, as dead_letters_sync(). May read
- * all files, after a request, and a file that goes. Files go once dead_letters_saved() was called twice after that.
+ * all files, after a request, and a file that goes. Files go once dead_letters_saved() was called
+ * twice after that.
  */
 struct dead_letters_moved {
     uint64_t replaying[ITEM_KIND_COUNT];
@@ -134,13 +135,24 @@ struct dead_letters_moved {
     uint64_t counted_full[ITEM_KIND_COUNT]; /* and these, too */
     /* They cannot be read any more; those that were being replayed are among them. */
     uint64_t lost[ITEM_KIND_COUNT];
-    char lost_at[DEAD_LETTERS_TEXT_BYTES]; /* the first place, if there are any */
-    uint64_t called_off;                   /* replays: these are letters again */
-    uint64_t requests_damaged;             /* and removed */
-    bool waits;                            /* for a state to be written: then more can be removed */
+    uint64_t counted_lost[ITEM_KIND_COUNT]; /* by who looks for them */
+    char lost_at[DEAD_LETTERS_TEXT_BYTES];  /* the first place, if there are any */
+    uint64_t called_off;                    /* replays: these are letters again */
+    uint64_t requests_damaged;              /* and removed */
+    bool waits; /* for a state to be written: then more can be removed */
 };
 MUST_CHECK enum err dead_letters_tend(struct dead_letters *letters, int64_t now_ms,
                                       struct dead_letters_moved *ret_moved, struct why *why);
+
+/*
+ * Calls `each` for every letter that is there, `kept` or being replayed: after moved.lost said that
+ * some are not. Reads all files. Errors of `each` are forwarded; syncs, as dead_letters_sync().
+ */
+MUST_CHECK enum err dead_letters_each_alive(struct dead_letters *letters,
+                                            enum err (*each)(void *context,
+                                                             const struct dead_letter *letter,
+                                                             bool kept),
+                                            void *context, struct why *why);
 
 /*
  * The next letter that is to be replayed, oldest first; a view until the next call. ERR_MISSING:

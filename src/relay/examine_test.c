@@ -144,6 +144,15 @@ expect_no_term_below_zero(struct world *w)
     }
 }
 
+static void
+run_for(struct world *w, int64_t seconds)
+{
+    int64_t began_ns = env_monotonic_ns(w->m.env);
+    while (env_monotonic_ns(w->m.env) - began_ns < seconds * NS_PER_S) {
+        turn(w, 1);
+    }
+}
+
 /* Letters that go while the cursor stands before them come by again: the account that is remembered
  * has them neither as letters nor as dropped. */
 static void
@@ -163,10 +172,7 @@ test_nothing_is_wrong_where_letters_go_behind_a_cursor_that_stands(void **state)
         log_some(w, 3000, 40);
         w->sent[0].poison = false;
         for (unsigned turns = 0; turns < 4; turns++) {
-            int64_t began_ns = env_monotonic_ns(w->m.env);
-            while (env_monotonic_ns(w->m.env) - began_ns < 3 * NS_PER_S) {
-                turn(w, 1);
-            }
+            run_for(w, 3);
             expect_no_term_below_zero(w);
             expect_well(w, true);
             gone += status_of(w).fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_DEAD_LETTERS_FULL];
@@ -191,6 +197,63 @@ test_nothing_is_wrong_where_letters_go_behind_a_cursor_that_stands(void **state)
     }
     assert_true(gone > 1000);
     assert_true(replaying > 100);
+}
+
+static const char LETTERS_PATH[] = "relay/there/dead-letters/00000001.letters";
+
+static uint64_t
+bytes_of_letters(struct world *w)
+{
+    struct file file;
+    uint64_t size;
+    must(file_open(w->m.env, LETTERS_PATH, FILE_READ, &file, NULL));
+    must(file_size(&file, &size, NULL));
+    must(file_close(&file));
+    return size;
+}
+
+/* So is what cannot be read any more when somebody wants it. */
+static void
+test_nothing_is_wrong_where_letters_are_lost_behind_a_cursor_that_stands(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    uint64_t lost = 0;
+    for (unsigned how = 0; how < 8; how++) {
+        world_init(w, 95 + how);
+        w->holds_first = w->names_nobody = w->tells_of_all = w->drops = true;
+        w->settings.batch.max_age_ms = 100;
+        w->settings.retry.max_backoff_ms = 300;
+        relay_must_open(w);
+        log_some(w, 3000, 40);
+        w->sent[0].poison = false;
+        run_for(w, 3);
+        if (how % 4 > 1) ask_for(w, DEAD_LETTERS_REPLAY);
+        if (how % 4 > 1) turn(w, 100);
+        uint64_t bytes = bytes_of_letters(w);
+        for (unsigned i = 1; i < 5; i++) {
+            must(sim_env_damage(w->m.sim, LETTERS_PATH, bytes * i / 5));
+        }
+        ask_for(w, how % 2 == 0 ? DEAD_LETTERS_REPLAY : DEAD_LETTERS_DROP);
+        turn(w, 300);
+        lost += status_of(w).fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_DAMAGED];
+        expect_no_term_below_zero(w);
+        rest(w, how < 4);
+        struct said said;
+        must(examine(w, w->m.env, true, &said)); /* of the file it tells that it is damaged */
+        if (strstr(said.text, "DOES NOT BALANCE") != NULL) fail_msg("%s", said.text);
+        wake(w);
+        w->holds_first = false;
+        turn_until_settled(w);
+        turn(w, 60);
+        rest(w, false);
+        must(examine(w, w->m.env, true, &said));
+        if (strstr(said.text, "DOES NOT BALANCE") != NULL) fail_msg("%s", said.text);
+        expect_no_term_below_zero(w);
+        machine_must_open(&w->m);
+        world_fini(w);
+    }
+    assert_true(lost > 8);
 }
 
 /* It leaves the log for the store and comes back, and is given all of it again. */
@@ -715,6 +778,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         claim(test_nothing_is_wrong_whatever_a_destination_goes_through),
         claim(test_nothing_is_wrong_where_letters_go_behind_a_cursor_that_stands),
+        claim(test_nothing_is_wrong_where_letters_are_lost_behind_a_cursor_that_stands),
         claim(test_nothing_is_wrong_while_the_store_is_read),
         claim(test_nothing_is_wrong_while_all_is_given_again),
         claim(test_what_waits_is_counted_for_the_selection),

@@ -18,7 +18,9 @@ enum fate {
     FATE_DEAD_LETTERED = 4,
     FATE_REPLAYING = 5, /* a letter that is sent again: counted with the letters; never stored */
     FATE_REPEATED = 6,  /* delivered, though it had been counted: the store gave it once more */
-    FATE_DROPPED = 16,  /* + enum drop */
+    FATE_SEEN = 7,      /* a letter that is still there, while those are looked for; never stored */
+    FATE_SEEN_REPLAYING = 8,
+    FATE_DROPPED = 16, /* + enum drop */
 };
 
 enum drop {

@@ -116,7 +116,8 @@ letters_tended(struct relay *r, const struct dead_letters_moved *moved)
                   KV("destination", r->settings->name), KV("requests", moved->requests_damaged));
     }
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        r->base.count[kind][FATE_DROPPED + DROP_DAMAGED] += moved->lost[kind];
+        r->base.count[kind][FATE_DROPPED + DROP_DAMAGED] +=
+            moved->lost[kind] - moved->counted_lost[kind];
     }
     r->dirty |= lost > 0 || moved->called_off > 0 || moved->waits;
 }

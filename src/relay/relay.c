@@ -485,6 +485,41 @@ take_wish(struct relay *r)
     r->dirty = true;
 }
 
+static enum err
+note_seen(void *context, const struct dead_letter *letter, bool kept)
+{
+    struct relay *r = context;
+    bool there;
+    return window_change(r->window, letter->pos, letter->index,
+                         kept ? FATE_DEAD_LETTERED : FATE_REPLAYING,
+                         kept ? FATE_SEEN : FATE_SEEN_REPLAYING, &there);
+}
+
+/*
+ * Of a letter that cannot be read nobody knows whose it is. Those of items in the window are the
+ * ones that are not met when all others are looked at. After an error none is taken for one.
+ */
+static void
+count_lost(struct relay *r, struct dead_letters_moved *moved)
+{
+    uint64_t lost = 0, none[ITEM_KIND_COUNT] = {0};
+    uint64_t kept[ITEM_KIND_COUNT] = {0}, again[ITEM_KIND_COUNT] = {0};
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        lost += moved->lost[kind];
+    }
+    if (lost == 0) return;
+    if (dead_letters_each_alive(r->letters, note_seen, r, NULL) == OK) {
+        window_change_all(r->window, FATE_DEAD_LETTERED, FATE_DROPPED + DROP_DAMAGED, kept);
+        window_change_all(r->window, FATE_REPLAYING, FATE_DROPPED + DROP_DAMAGED, again);
+    }
+    window_change_all(r->window, FATE_SEEN, FATE_DEAD_LETTERED, none);
+    window_change_all(r->window, FATE_SEEN_REPLAYING, FATE_REPLAYING, none);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        moved->counted[kind] += kept[kind];
+        moved->counted_lost[kind] += kept[kind] + again[kind];
+    }
+}
+
 /*
  * Moves in the account what operator, budget and age decided about letters, and what is lost. Of
  * those that went for the budget or are lost some may have been replaying: how many are is known.
@@ -531,6 +566,7 @@ tend_letters(struct relay *r)
     struct why why = {""};
     memset(&moved, 0, sizeof moved);
     enum err e = dead_letters_tend(r->letters, steady_now_ms(r), &moved, &why);
+    count_lost(r, &moved);
     count_moved(r, &moved);
     letters_tended(r, &moved);
     if (e) relay_note_failure(r, "dead letters", "dead_letters", why.text);

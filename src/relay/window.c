@@ -242,6 +242,35 @@ window_change(struct window *w, uint64_t pos, uint32_t index, uint8_t from, uint
     return OK;
 }
 
+static uint32_t
+change_record(struct window_record *r, uint8_t from, uint8_t to)
+{
+    uint32_t changed = 0;
+    if (r->fates == NULL) {
+        if (r->fate != from) return 0;
+        r->fate = to;
+        return r->count;
+    }
+    for (uint32_t i = 0; i < r->count; i++) {
+        if (r->fates[i] != from) continue;
+        r->fates[i] = to;
+        changed++;
+    }
+    return changed;
+}
+
+void
+window_change_all(struct window *w, uint8_t from, uint8_t to, uint64_t counts[ITEM_KIND_COUNT])
+{
+    for (uint64_t record = w->first; record < w->next; record++) {
+        struct window_record *r = record_at(w, record);
+        uint32_t changed = change_record(r, from, to);
+        w->all.count[r->kind][from] -= changed;
+        w->all.count[r->kind][to] += changed;
+        counts[r->kind] += changed;
+    }
+}
+
 struct window_place
 window_place(const struct window *w, uint64_t record)
 {

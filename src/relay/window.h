@@ -50,6 +50,9 @@ MUST_CHECK enum err window_settle(struct window *window, uint64_t record, uint32
  */
 MUST_CHECK enum err window_change(struct window *window, uint64_t pos, uint32_t index, uint8_t from,
                                   uint8_t to, bool *ret_there);
+/* All items that are settled as `from`. Adds how many those are. */
+void window_change_all(struct window *window, uint8_t from, uint8_t to,
+                       uint64_t counts[ITEM_KIND_COUNT]);
 /* Settling items of this record needs no memory any more. ERR_NOMEM. */
 MUST_CHECK enum err window_reserve(struct window *window, uint64_t record);
 /* Where a record is read again. */
