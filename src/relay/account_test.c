@@ -83,7 +83,7 @@ static void
 put_some(const struct some *x, struct rq *rq)
 {
     char labels[64];
-    struct rng rng = {17};
+    struct rng rng = {shifted_seed(17)};
     snprintf(labels, sizeof labels, "__name__=f,name=%s", x->name);
     rq_series(rq, labels);
     for (uint32_t i = 0; i < x->of[ITEM_FLOAT]; i++) {

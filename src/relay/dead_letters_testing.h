@@ -19,6 +19,7 @@
 #include "base/hash.h"
 #include "model/labels.h"
 #include "relay/letters_found.h"
+#include "relay/seed_testing.h"
 #include "sys/fault.h"
 #include "sys/sim.h"
 
@@ -83,6 +84,7 @@ rig_random(struct rig *rig, uint32_t below)
 static inline void
 rig_init(struct rig *rig, uint64_t seed)
 {
+    seed = shifted_seed(seed);
     *rig = (struct rig){.random = seed};
     seed_at_work = (int64_t)seed;
     must(sim_env_new(seed, &rig->sim));

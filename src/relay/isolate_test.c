@@ -12,6 +12,7 @@
 
 #include "base/hash.h"
 #include "relay/isolate.h"
+#include "relay/seed_testing.h"
 
 enum { ITEMS_MAX = 6000, AT_ONCE = 4 };
 
@@ -198,7 +199,7 @@ test_one_of_many_is_found_by_halving(void **state)
     (void)state;
     for (uint32_t at = 0; at < 2000; at += 97) {
         begin(2000, 2000, 1);
-        t.random = at;
+        t.random = shifted_seed(at);
         t.bad[at] = true;
         run();
         assert_in_range(t.calls, 2, 30); /* 2 log2(n) at most, and those that are too large */
@@ -220,14 +221,18 @@ static void
 test_what_follows_from_other_answers_is_not_asked(void **state)
 {
     (void)state;
-    begin(1024, 1024, 1);
-    t.random = 4;
-    t.bad[1023] = t.bad[1022] = true;
-    t.tells_of_all = true;
-    run();
+    uint32_t calls = 0;
+    for (uint32_t seed = 0; seed < 20; seed++) {
+        begin(1024, 1024, 1);
+        t.random = shifted_seed(seed);
+        t.bad[1023] = t.bad[1022] = true;
+        t.tells_of_all = true;
+        run();
+        calls += t.calls;
+        end();
+    }
     /* Where series fall is up to their hashes: 3 calls a level would be 30. */
-    assert_in_range(t.calls, 10, 29);
-    end();
+    assert_in_range(calls, 20 * 10, 20 * 28);
 }
 
 static void
@@ -236,7 +241,7 @@ test_many_are_found_with_few_calls_each(void **state)
     (void)state;
     for (unsigned told = 0; told < 2; told++) {
         begin(5000, 5000, 1);
-        t.random = 5;
+        t.random = shifted_seed(5);
         t.tells = told ? HOW_MANY : NOTHING;
         uint32_t bad = 0;
         for (uint32_t i = 0; i < t.count; i++) {
@@ -244,7 +249,8 @@ test_many_are_found_with_few_calls_each(void **state)
             bad += t.bad[i];
         }
         run();
-        assert_true(t.calls < 10 * bad); /* 37 by halving again from the next one on */
+        /* 8 to 10.4 with other seeds; 37 by halving again from the next one on */
+        assert_true(t.calls < 12 * bad);
         end();
     }
 }
@@ -254,7 +260,7 @@ test_metrics_that_are_named_are_refused_together(void **state)
 {
     (void)state;
     begin(5000, 9, 500);
-    t.random = 6;
+    t.random = shifted_seed(6);
     t.tells = A_METRIC;
     t.tells_of_all = true;
     for (uint32_t i = 0; i < t.count; i++) {
@@ -270,7 +276,7 @@ test_a_hundred_metrics_are_named_without_sending_the_rest_a_hundred_times(void *
 {
     (void)state;
     begin(4500, 450, 10);
-    t.random = 7;
+    t.random = shifted_seed(7);
     t.tells = A_METRIC;
     t.tells_of_all = true;
     for (uint32_t i = 0; i < t.count; i++) {
@@ -287,7 +293,7 @@ test_the_oldest_go_first_and_the_rest_is_sent_once(void **state)
 {
     (void)state;
     begin(5000, 100, 5); /* ten samples of each series */
-    t.random = 8;
+    t.random = shifted_seed(8);
     t.tells = THE_OLDEST;
     t.tells_of_all = true;
     for (uint32_t i = 0; i < 550; i++) {
@@ -303,7 +309,7 @@ test_the_few_that_are_taken_are_looked_for_where_most_are_refused(void **state)
 {
     (void)state;
     begin(550, 55, 10);
-    t.random = 9;
+    t.random = shifted_seed(9);
     t.tells = HOW_MANY;
     t.tells_of_all = true;
     for (uint32_t i = 0; i < t.count; i++) {
@@ -319,7 +325,7 @@ test_what_is_refused_for_its_time_is_found_in_the_order_of_the_log(void **state)
 {
     (void)state;
     begin(5000, 1, 500); /* ten samples of each series, the oldest of which are refused */
-    t.random = 10;
+    t.random = shifted_seed(10);
     t.tells = A_METRIC;
     t.tells_of_all = t.in_order = true;
     for (uint32_t i = 0; i < 550; i++) {
@@ -337,7 +343,7 @@ test_a_series_is_tried_in_its_order_whatever_is_refused(void **state)
     for (uint32_t seed = 0; seed < 500; seed++) {
         uint32_t metrics = 1 + seed % 7, each = 1 + seed % 5;
         begin(1 + seed % 300, metrics, each);
-        t.random = seed;
+        t.random = shifted_seed(seed);
         t.tells = seed % TELLS_COUNT;
         t.tells_of_all = seed % 3 == 0;
         t.in_order = seed % 11 == 0;

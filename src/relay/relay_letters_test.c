@@ -535,6 +535,7 @@ test_what_is_settled_behind_a_cursor_that_stands_is_shown(void **state)
 {
     (void)state;
     struct world *w = &the_world;
+    uint64_t dead = 0, delivered = 0;
     for (uint64_t seed = 0; seed < 20; seed++) {
         world_init(w, 700 + seed);
         w->holds_first = true;
@@ -547,8 +548,8 @@ test_what_is_settled_behind_a_cursor_that_stands_is_shown(void **state)
         w->sent[0].poison = false;
         run_for_seconds(w, 5);
         struct relay_status s = status_of(w);
-        assert_true(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED] > 0);
-        assert_true(s.fates.count[ITEM_FLOAT][FATE_DELIVERED] > 20);
+        dead += s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED];
+        delivered += s.fates.count[ITEM_FLOAT][FATE_DELIVERED];
         check_shown_as_it_is(w);
         for (unsigned i = 0; i < seed % 4; i++) {
             crash(w); /* nothing goes down */
@@ -563,6 +564,9 @@ test_what_is_settled_behind_a_cursor_that_stands_is_shown(void **state)
         check_shown_as_it_is(w);
         world_fini(w);
     }
+    /* Of each world alone it is few or none where a call has one sample of a series. */
+    assert_true(dead > 100);
+    assert_true(delivered > 1000);
 }
 
 static void

@@ -13,6 +13,7 @@
 #include "model/selector.h"
 #include "relay/dead_letters.h"
 #include "relay/relay.h"
+#include "relay/seed_testing.h"
 #include "relay/state.h"
 #include "tsdb/record.h"
 #include "tsdb/stretch.h"
@@ -404,6 +405,7 @@ static const struct writer_class fake_writer = {
 static inline void
 world_init(struct world *w, uint64_t seed)
 {
+    seed = shifted_seed(seed);
     memset(w, 0, sizeof *w);
     world = w;
     machine_init(&w->m, seed);

@@ -1,0 +1,18 @@
+/*
+ * seed_testing.h - the seeds of the tests of this folder. SEED_SHIFT in the environment is added to
+ * each, so that what holds for the fixed ones can be tried with any others. For tests only.
+ */
+#ifndef RELAY_SEED_TESTING_H
+#define RELAY_SEED_TESTING_H
+
+#include <stdint.h>
+#include <stdlib.h>
+
+static inline uint64_t
+shifted_seed(uint64_t seed)
+{
+    const char *shift = getenv("SEED_SHIFT");
+    return seed + (shift == NULL ? 0 : strtoull(shift, NULL, 10));
+}
+
+#endif
