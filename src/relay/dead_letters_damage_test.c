@@ -4,6 +4,7 @@
  * twice by itself, and what a crash leaves is neither.
  */
 #include "relay/dead_letters_testing.h"
+#include "relay/examine.h"
 
 enum { MANY = 1 << 20 };
 static const char FIRST[] = "/relay/east/dead-letters/00000001.letters";
@@ -857,6 +858,29 @@ test_letters_that_an_older_state_left_out_are_taken(void **state)
     assert_int_equal(a.taken[ITEM_FLOAT], 7 + 5 - 10);
 }
 
+/* It took them from those before the cursor, which were fewer: below 0 is no count of letters. */
+static void
+test_letters_that_an_older_state_took_from_others_are_taken(void **state)
+{
+    (void)state;
+    for (unsigned differs = 0; differs < 2; differs++) {
+        struct relay_state s = {.letters = {.known = true, .live = {12}, .replaying = {5}}};
+        struct letters_found f = {.kept = {5}, .replaying = {4}, .live = {12}, .print = differs};
+        struct letters_account a;
+        f.moved[ITEM_FLOAT][MARK_DELIVERED] = 1;
+        f.moved[ITEM_FLOAT][MARK_GONE] = 2;
+        s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED] = (uint64_t)-9;
+        s.fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_DEAD_LETTERS_FULL] = 30;
+        s.taken[ITEM_FLOAT] = 30 - 9 + 5;
+        letters_compare(&s, &f, &a);
+        assert_int_equal(a.lost[ITEM_FLOAT] + a.back[ITEM_FLOAT], 0);
+        struct relay_equation q = relay_equation_of(&s, &f, &a, ITEM_FLOAT);
+        assert_int_equal(q.dead_lettered, 5);
+        assert_int_equal(q.taken, 1 + 5 + 4 + 32);
+        assert_true(q.holds);
+    }
+}
+
 int
 main(void)
 {
@@ -879,6 +903,7 @@ main(void)
         claim(test_the_account_is_right_after_each_crash),
         cmocka_unit_test(test_as_many_are_lost_and_back_as_numbers_are_missing),
         cmocka_unit_test(test_letters_that_an_older_state_left_out_are_taken),
+        cmocka_unit_test(test_letters_that_an_older_state_took_from_others_are_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -110,6 +110,21 @@ part_lost_and_back(struct letters_account *a, uint64_t missing,
     }
 }
 
+/*
+ * An older version took letters behind the cursor that went for budget or age from those before it:
+ * what it has may be below 0. So many are missing in its account as there are more.
+ */
+static uint64_t
+taken_from_others(const struct relay_state *s, const struct letters_found *f, unsigned kind)
+{
+    const uint64_t *moved = f->moved[kind];
+    uint64_t has = s->fates.count[kind][FATE_DEAD_LETTERED];
+    if (!s->letters.known || (int64_t)has >= 0) return 0;
+    uint64_t were = f->kept[kind] + f->replaying[kind] + moved[MARK_DELIVERED] +
+                    moved[MARK_DROPPED] + moved[MARK_GONE];
+    return were - (has + s->letters.replaying[kind]);
+}
+
 void
 letters_compare(const struct relay_state *s, const struct letters_found *f,
                 struct letters_account *a)
@@ -120,6 +135,8 @@ letters_compare(const struct relay_state *s, const struct letters_found *f,
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         const uint64_t *moved = f->moved[kind];
         uint64_t left = s->fates.count[kind][FATE_DEAD_LETTERED] + replaying_before(s, f, kind);
+        a->taken[kind] = taken_from_others(s, f, kind);
+        left += a->taken[kind];
         a->delivered[kind] = moved[MARK_DELIVERED];
         a->dropped[kind] = moved[MARK_DROPPED];
         a->dropped_full[kind] = moved[MARK_GONE];
@@ -136,7 +153,7 @@ letters_compare(const struct relay_state *s, const struct letters_found *f,
     }
     if (a->differs) part_lost_and_back(a, f->missing, expected);
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        a->taken[kind] = a->back[kind];
+        a->taken[kind] += a->back[kind];
         if (!s->letters.known) a->taken[kind] += replaying_before(s, f, kind);
     }
 }

@@ -68,8 +68,8 @@ struct letters_account {
     uint64_t dropped_full[ITEM_KIND_COUNT];
     uint64_t lost[ITEM_KIND_COUNT];
     uint64_t back[ITEM_KIND_COUNT]; /* were gone and are letters again: taken once more */
-    /* More than the state counts: those that are back, and those being sent again that an older
-     * version's state left out. */
+    /* More than the state counts: those that are back, and those that an older version's state left
+     * out: being sent again, or taken from others (letters_found.c). */
     uint64_t taken[ITEM_KIND_COUNT];
 };
 void letters_compare(const struct relay_state *state, const struct letters_found *found,

@@ -8,8 +8,8 @@ term(const struct relay_state *s, unsigned kind, unsigned fate)
     return s->fates.count[kind][fate] + s->ahead.count[kind][fate];
 }
 
-/* Repeats are no term of the account, and only rise. A term may be below 0 before the cursor, where
- * letters behind it went for want of room: as a sum it is not. */
+/* Repeats are no term of the account, and only rise. An older version's state may have a term below
+ * 0 before the cursor, where letters behind it went for want of room: as a sum it is not. */
 void
 shown_keep(struct relay_state *next, const struct relay_state *before)
 {
