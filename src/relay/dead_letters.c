@@ -295,12 +295,13 @@ set_state(struct dead_letters *dl, struct letter_place place, enum letter_state 
     letter_volume_set(v, place.number, state);
 }
 
-/* A letter, in the place of another if `replaces` is alive. */
+/* A letter, in the place of another if `replaces` is one. */
 static enum err
 put_letter(struct dead_letters *dl, const struct dead_letter *letter, struct letter_place replaces,
            struct letter_slot *ret_slot, struct why *why)
 {
-    if (state_at(dl, replaces) == LETTER_GONE) replaces = (struct letter_place){0, 0};
+    /* One that is gone already is named, too: what says so may be torn, and this not. */
+    bool is_there = state_at(dl, replaces) != LETTER_GONE;
     buf_clear(&dl->scratch);
     letter_put(&dl->scratch, replaces, letter);
     enum err e = buf_error(&dl->scratch);
@@ -319,7 +320,7 @@ put_letter(struct dead_letters *dl, const struct dead_letter *letter, struct let
     e = put_entry(dl, why);
     if (e) return e;
     letter_volume_add(v, number, letter->item.kind, letter->failed_ms);
-    if (replaces.file != 0) set_state(dl, replaces, LETTER_GONE);
+    if (is_there) set_state(dl, replaces, LETTER_GONE);
     *ret_slot =
         (struct letter_slot){letter->pos, letter->index, (uint32_t)offset, {v->number, number}};
     return OK;

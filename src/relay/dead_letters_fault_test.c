@@ -292,6 +292,15 @@ test_any_call_may_fail_from_then_on_in_any_way(void **state)
     try_all_sites(true);
 }
 
+/* With this seed a letter arrives and comes again while no sync succeeds; of the two a power loss
+ * keeps only the second. */
+static void
+test_a_letter_that_comes_again_is_there_once_whatever_is_torn(void **state)
+{
+    (void)state;
+    assert_true(run_with_fault(40190639, (struct fault){FAULT_SYNC, 13, true}, true));
+}
+
 static void
 test_any_allocation_may_fail(void **state)
 {
@@ -442,6 +451,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         claim(test_any_one_call_may_fail_once_in_any_way),
         claim(test_any_call_may_fail_from_then_on_in_any_way),
+        claim(test_a_letter_that_comes_again_is_there_once_whatever_is_torn),
         claim(test_any_allocation_may_fail),
         claim(test_lives_with_power_losses_and_kills_keep_what_was_synced),
         claim(test_a_request_is_carried_out_once_whatever_fails),
