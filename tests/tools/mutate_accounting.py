@@ -74,6 +74,7 @@ NOT_TERMS = (
     ("src/relay/dead_letters.c", r"^met \+=", "whether all were met: if not, they are looked for one by one"),
     ("src/relay/catch_up.c", r"^letters_taken_back", "the mark before and what files say behind it tell the same"),
     ("src/relay/replay.c", r"replay_count--", "a place"),
+    ("src/relay/run.c", r"^account_found", "has_news() did before each save but the last; what is lost is found at the next start, too"),
     ("src/relay/relay.c", r"^account_counted", "how often is saved, not what"),
     ("src/tsdb/tsdb.c", r"^s(->|\.)", "a statistic that is no term: of parts and of the head, as they are"),
     ("src/relay/relay.c", r"judged|refus|lanes_busy", "the share that is refused, not an account"),
