@@ -61,7 +61,7 @@ NOT_TERMS = (
     (".*", r"^m->work|^active|^used|^number|pair_count|page_count", "of series and pages, not of items"),
     (".*", r"^(i|end|first|child|from|at|kept)(\+\+|--|\W.=)|->(at|row|pair|next_\w+|at_float)(\+\+| \+=)", "a place"),
     (".*", r"stats\.|now\.", "a statistic that is no term"),
-    (".*", r"^note_(error|unread|range)|^letters_found_damage", "a text for people"),
+    (".*", r"^note_(error|unread|range|new)|^letters_found_damage", "a text for people"),
     ("src/tsdb/merging.c", r"^count_kinds|^\*samples|^\*exemplars|^last->|^count\+\+|output_count", "tells of parts and merges"),
     ("src/relay/begin.c", r"fill_count", "the number of a fill"),
     ("src/tsdb/ingest.c", r"metadata_rejected", "metadata is in no ledger"),
