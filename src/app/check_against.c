@@ -350,7 +350,8 @@ note_remembered(struct checking *x, const json_t *data, struct why *why)
     }
     if (e != ERR_UNSUPPORTED) return e;
     return why_set(why, e,
-                   "%s: the answer to what is remembered of destinations is not one of Firekeep",
+                   "%s: the answer to /api/v1/status/remembered is not one of Firekeep; the server "
+                   "may be of another version",
                    x->against);
 }
 

@@ -711,17 +711,18 @@ rename_object(struct writer *w, struct writer_call *c, struct writer_step *step)
     c->stage = RENAMED;
 }
 
-/* Nobody else comes upon a random name: the store says this of names that nobody used. It may come
- * to its senses, so it is asked again, later and with another name. */
+/* No other object can have a random name, so the store's answers are wrong. That may end, so it is
+ * asked again, later and with another name. */
 static void
 say_names_taken(const struct writer *w, struct writer_step *step)
 {
     char text[WRITER_ANSWER_BYTES];
-    snprintf(text, sizeof text,
-             "the store says of %" PRIu32
-             " names in a row that there is another object, though the "
-             "last ones were random: look whether it is a store of objects that answers at %.200s",
-             w->names_taken, w->bucket.endpoint);
+    snprintf(
+        text, sizeof text,
+        "the store says for %" PRIu32
+        " new names in a row that an object with that name exists, which cannot be, as the names "
+        "are random: check that an object store answers at %.200s",
+        w->names_taken, w->bucket.endpoint);
     step_done(step, VERDICT_RETRY, "name_taken", text);
 }
 

@@ -299,7 +299,8 @@ take_look(struct s3_upload *u, const struct http_call_answer *answer, struct wri
     bool found = judged->verdict == VERDICT_DELIVERED;
     if (!found && !is_refusal(answer, judged)) return;
     if (found && u->phase == S3_UPLOAD_LOOK && !names_an_object(answer)) {
-        say_odd(judged, "the answer to whether there is an object says yes, and names none");
+        say_odd(judged, "the answer to HEAD says that the object exists, but has no ETag: check "
+                        "that an object store answers at this endpoint");
     } else if (found) {
         lead_on(u, is_same(u, answer) ? S3_UPLOAD_DONE : S3_UPLOAD_TAKEN, judged);
     } else if (u->phase == S3_UPLOAD_LOOK) {
