@@ -58,7 +58,7 @@ struct server {
     struct lock flush_lock; /* LOCK_RANK_APP_WAKE; guards the rest */
     struct cond flush_cond;
     bool flush_stop;
-    bool flush_wanted; /* memory is short: look at once */
+    bool flush_wanted; /* look at once */
     bool flush_now;    /* somebody waits in flush_now() */
     bool flush_now_over;
     enum err flush_now_error;
@@ -200,6 +200,17 @@ worded(struct why *why, enum err e)
 
 /* --- committing ------------------------------------------------------------------------------- */
 
+/* The flush thread looks at once: memory or the log is short, or something was cut. */
+static void
+want_flush(void *context)
+{
+    struct server *s = context;
+    lock_take(&s->flush_lock);
+    s->flush_wanted = true;
+    cond_wake_all(&s->flush_cond);
+    lock_drop(&s->flush_lock);
+}
+
 static void
 want_commit(void *context)
 {
@@ -288,15 +299,20 @@ bring_back(struct server *s, const struct why *reason)
              KV("down_ms", (env_monotonic_ns(s->env) - began) / NS_PER_MS));
 }
 
-/* Answers also when there is nothing to commit: what a request waits for may be over already. */
+/*
+ * Answers also when there is nothing to commit: what a request waits for may be over already. What
+ * was cut is written out at once: a log that fills quickly has no second to spare.
+ */
 static enum err
 commit_once(struct server *s, struct why *why)
 {
     int64_t began = env_monotonic_ns(s->env);
-    bool due = tsdb_commit_due(s->tsdb);
+    bool due = tsdb_commit_due(s->tsdb), had_frozen = tsdb_has_frozen(s->tsdb);
+    if (due && tsdb_flush_due(s->tsdb)) tsdb_want_cut(s->tsdb);
     enum err e = due ? tsdb_commit(s->tsdb, why) : OK;
     if (due) metric_record(&commit_latency, (uint64_t)(env_monotonic_ns(s->env) - began));
     api_committed(s->api);
+    if (!had_frozen && tsdb_has_frozen(s->tsdb)) want_flush(s);
     return e;
 }
 
@@ -426,6 +442,7 @@ flush_once(struct server *s)
         return;
     }
     s->flush_pause_ns = 0;
+    housekeep(s); /* the log gives up what is in parts now */
     merger_wake(s->merger);
 }
 
@@ -540,17 +557,6 @@ flush_loop(void *context)
         cond_wait_until(&s->flush_cond, &s->flush_lock, env_monotonic_ns(s->env) + wait_ns);
         s->flush_wanted = false;
     }
-    lock_drop(&s->flush_lock);
-}
-
-/* A request found no memory: the head may have some to give. */
-static void
-want_flush(void *context)
-{
-    struct server *s = context;
-    lock_take(&s->flush_lock);
-    s->flush_wanted = true;
-    cond_wake_all(&s->flush_cond);
     lock_drop(&s->flush_lock);
 }
 

@@ -745,6 +745,12 @@ samples_max(const struct tsdb *db)
     return given != 0 ? given : 8 * 1000 * 1000 + 12 * (uint64_t)db->active->series_count;
 }
 
+/*
+ * What is in no part yet is at most this part of the log's budget. The rest is for what comes while
+ * it is written out, for whole segments, and for one that is prepared; readers have what is left.
+ */
+enum { LOG_PARTS = 4 };
+
 /* Limits refuse new series though some of those that are counted may be dead. */
 enum { CROWDED_AGE_MS = 5 * 60 * 1000 };
 
@@ -752,8 +758,7 @@ bool
 tsdb_flush_due(struct tsdb *db)
 {
     const struct tsdb_options *o = &db->options;
-    struct wal_stats wal;
-    wal_stats(db->wal, &wal);
+    uint64_t log_bytes = wal_bytes_from(db->wal, atomic_load(&db->store_pos));
     lock_take(&db->head_lock);
     const struct gen *gen = db->active;
     int64_t age_ms = (env_monotonic_ns(db->env) - gen->begun_ns) / NS_PER_MS;
@@ -761,9 +766,8 @@ tsdb_flush_due(struct tsdb *db)
     bool many = gen_samples(gen) >= samples_max(db);
     uint64_t bytes = gen_bytes(gen) + registry_bytes(gen->registry);
     bool large = o->head_bytes_max != 0 && bytes > o->head_bytes_max / 5 * 2;
-    bool long_log = db->limits.wal_budget_bytes != 0 &&
-                    wal.segment_bytes > db->limits.wal_budget_bytes / 2 &&
-                    wal.end_pos > atomic_load(&db->store_pos);
+    bool long_log =
+        db->limits.wal_budget_bytes != 0 && log_bytes > db->limits.wal_budget_bytes / LOG_PARTS;
     bool crowded = db->series_refused && age_ms > CROWDED_AGE_MS &&
                    gen->series_count < gen->registry->series.count;
     bool due = db->frozen == NULL && (old || many || large || long_log || crowded ||

@@ -113,6 +113,38 @@ test_a_flush_that_fails_leaves_nothing_that_takes_room(void **state)
     machine_verified_restart(&m);
 }
 
+/* A destination that is away holds the log back: that is no reason to write out again and again. */
+static void
+test_a_log_kept_for_a_reader_is_not_written_out_twice(void **state)
+{
+    (void)state;
+    struct wal_reader *reader;
+    m.limits.wal_budget_bytes = (uint64_t)1 << 20;
+    tsdb_set_limits(m.db, &m.limits);
+    must(wal_reader_open(tsdb_wal(m.db), "away", 0, &reader, &m.why));
+    struct wal_stats wal = {0};
+    uint64_t begun = 0;
+    int64_t t = T0;
+    while (wal.segment_bytes <= m.limits.wal_budget_bytes / 2) {
+        must(send_float("anonymous", "__name__=up", t++, 1));
+        machine_commit(&m);
+        wal_stats(tsdb_wal(m.db), &wal);
+        bool due = wal_bytes_from(tsdb_wal(m.db), begun) > m.limits.wal_budget_bytes / 4;
+        assert_int_equal(tsdb_flush_due(m.db), due);
+        if (!due) continue;
+        machine_flush(&m);
+        begun = wal.end_pos;
+        must(tsdb_maintain(m.db, &m.why));
+        assert_false(tsdb_flush_due(m.db));
+    }
+    assert_int_equal(wal.readers_behind, 0);
+    must(send_float("anonymous", "__name__=up", t++, 1));
+    machine_commit(&m);
+    assert_false(tsdb_flush_due(m.db));
+    wal_reader_close(reader);
+    machine_verified_restart(&m);
+}
+
 struct snapshots {
     uint32_t whole;
     uint32_t unfinished;
@@ -449,6 +481,7 @@ main(void)
         claim(test_nearly_full_disk_refuses_until_there_is_room),
         claim(test_a_reserve_of_the_disk_is_kept_if_none_is_said),
         claim(test_a_flush_that_fails_leaves_nothing_that_takes_room),
+        claim(test_a_log_kept_for_a_reader_is_not_written_out_twice),
         claim(test_a_snapshot_is_whole_or_not_there),
         claim(test_failed_commit_takes_everything_back),
         claim(test_commit_fails_without_memory_and_is_taken_back_later),

@@ -312,7 +312,7 @@ def main():
     parser.add_argument("--only", action="append", metavar="FILE[:LINE]", help="only these, as a pattern of the shell (repeatable)")
     parser.add_argument("--list", action="store_true", help="print the statements, run nothing")
     parser.add_argument("--again", action="store_true", help="try survivors again")
-    parser.add_argument("--timeout", type=int, default=30, metavar="SECONDS", help="of processor time for each test (default 30, more if it needs more)")
+    parser.add_argument("--timeout", type=int, default=120, metavar="SECONDS", help="of processor time for each test (default 120, more if it needs more)")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="for make (default 1)")
     options = parser.parse_args()
 
