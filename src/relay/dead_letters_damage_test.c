@@ -8,6 +8,7 @@
 
 enum { MANY = 1 << 20 };
 static const char FIRST[] = "/relay/east/dead-letters/00000001.letters";
+static const char SECOND[] = "/relay/east/dead-letters/00000002.letters";
 static const char LETTERS[] = "/relay/east/dead-letters";
 
 /* All letters are before the cursor: the account has them. */
@@ -654,6 +655,30 @@ test_what_cannot_be_replayed_is_counted(void **state)
     rig_fini(&rig);
 }
 
+/* Who is told takes all that are not met for lost, wherever they were. */
+static void
+test_where_one_is_lost_all_that_are_lost_are_told(void **state)
+{
+    (void)state;
+    struct rig rig;
+    uint64_t count;
+    struct dead_letter letter;
+    make_files(&rig, 71, 200);
+    open_behind(&rig);
+    must(rig_request(&rig, DEAD_LETTERS_REPLAY, NULL, &count));
+    must(rig_tend(&rig));
+    must(sim_env_damage(rig.sim, FIRST, 300));
+    must(sim_env_damage(rig.sim, SECOND, 300));
+    while (sum(rig_counts(&rig).replaying) == 200) { /* until the first file was read */
+        must(dead_letters_next_replay(rig.letters, &letter, &rig.why));
+    }
+    assert_int_equal(sum(rig_counts(&rig).replaying), 199);
+    must(rig_tend(&rig));
+    assert_int_equal(sum(rig.moved.lost), 2);
+    assert_int_equal(sum(rig_counts(&rig).replaying), 198);
+    rig_fini(&rig);
+}
+
 /* A file may go only when the state knows, and the state before it. */
 static void
 test_a_file_that_went_is_not_missed_by_the_last_two_states(void **state)
@@ -899,6 +924,7 @@ main(void)
         claim(test_replays_are_called_off_whatever_fails),
         claim(test_what_is_damaged_at_work_is_counted_once),
         claim(test_what_cannot_be_replayed_is_counted),
+        claim(test_where_one_is_lost_all_that_are_lost_are_told),
         claim(test_a_file_that_went_is_not_missed_by_the_last_two_states),
         claim(test_the_account_is_right_after_each_crash),
         cmocka_unit_test(test_as_many_are_lost_and_back_as_numbers_are_missing),
