@@ -97,6 +97,21 @@ test_what_waits_is_held_and_goes_on_from_the_state_before(void **state)
     }
 }
 
+/* What waited is shown as taken before any of it was read again. */
+static void
+test_counters_stay_where_they_were_when_it_goes_on_from_the_state_before(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    begin(w, 6);
+    must(env_unlink(w->m.env, "relay/there/state", &w->m.why));
+    assert_int_equal(open_spoilt(w), ERR_CORRUPT);
+    decide(w, RESET_PREVIOUS);
+    check_shown(w);
+    assert_true(status_of(w).shown.fates.count[ITEM_FLOAT][FATE_OPEN] > 0);
+    world_fini(w);
+}
+
 static void
 test_from_now_on_counts_what_waits_as_dropped(void **state)
 {
@@ -179,6 +194,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_waits_is_held_and_goes_on_from_the_state_before),
+        cmocka_unit_test(test_counters_stay_where_they_were_when_it_goes_on_from_the_state_before),
         cmocka_unit_test(test_from_now_on_counts_what_waits_as_dropped),
         cmocka_unit_test(test_without_any_state_the_oldest_there_is_can_be_given),
         cmocka_unit_test(test_a_dry_run_leaves_what_waits),
