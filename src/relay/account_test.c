@@ -284,6 +284,33 @@ test_what_the_store_leaves_out_while_it_is_read_is_dropped_for_its_reason(void *
     lose_while_it_stands_still(&the_world, false);
 }
 
+static void
+test_what_expired_of_one_kind_explains_no_loss_of_another(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    begin(w, 1);
+    w->settings.log_budget_bytes = BUDGET_BYTES;
+    relay_must_open(w);
+    relay_wish(w->relay, true);
+    turn(w, 2);
+    send_some(w, &(struct some){"late", {7}, T_OLD}, 1);
+    send_some(w, &(struct some){"twice", {0, 12}, T_NEW}, 1);
+    machine_flush(&w->m);
+    send_some(w, &(struct some){"twice", {0, 12}, T_NEW, 1}, 1);
+    leave_log(w);
+    retain(w, KEPT_MS);
+    merge_all(w);
+    relay_wish(w->relay, false);
+    settle_all(w);
+    struct relay_status s = status_of(w);
+    assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_EXPIRED], 7);
+    assert_int_equal(s.fates.count[ITEM_HISTOGRAM][FATE_DROPPED + DROP_SUPERSEDED], 12);
+    assert_int_equal(fates_dropped(&s.fates, ITEM_FLOAT), 7);
+    assert_int_equal(fates_dropped(&s.fates, ITEM_HISTOGRAM), 12);
+    world_fini(w);
+}
+
 /* --- damage ------------------------------------------------------------------------------------
  */
 
@@ -551,6 +578,69 @@ test_what_is_not_wanted_does_not_wait(void **state)
     world_fini(w);
 }
 
+/* --- what waited and is not there any more -----------------------------------------------------
+ */
+
+/* Calls of what comes first fail; what comes behind that is counted ahead, and saved so. */
+static void
+hold_up(struct world *w)
+{
+    w->moods = (struct moods){.retry = 100};
+    send_some(w, &(struct some){"first", {7000}, T_NEW}, 1);
+    turn(w, 30);
+}
+
+static void
+turn_until_counted(struct world *w)
+{
+    for (unsigned i = 0; i < 2000; i++) {
+        turn(w, 1);
+        if (memcmp(state_on_disk(w).counted, sent, sizeof sent) == 0) return;
+    }
+    fail_msg("what waits was never counted");
+}
+
+/* While it is still held up so many of each kind are dropped; all else waits, and is delivered. */
+static void
+expect_dropped(struct world *w, enum drop reason, const uint32_t dropped[ITEM_KIND_COUNT])
+{
+    for (unsigned again = 0; again < 3; again++) {
+        if (again == 2) w->moods = (struct moods){0};
+        if (again == 2) settle_all(w);
+        turn(w, 200);
+        struct relay_status s = status_of(w);
+        for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+            const uint64_t *fates = s.fates.count[kind];
+            assert_int_equal(fates[FATE_DROPPED + reason], dropped[kind]);
+            assert_int_equal(s.taken[kind], sent[kind]);
+            assert_int_equal(fates[again == 2 ? FATE_DELIVERED : FATE_OPEN],
+                             sent[kind] - dropped[kind]);
+        }
+        if (again == 0) crash(w);
+    }
+}
+
+static void
+test_what_is_not_selected_any_more_is_dropped_whatever_came_since(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    static const char *selectors[] = {"{name=~\"first|keep|news\"}"};
+    const struct some other = {"other", {20, 21, 22}, T_NEW};
+    begin(w, 1);
+    relay_must_open(w);
+    hold_up(w);
+    send_some(w, &(struct some){"keep", {4, 4, 4}, T_NEW}, 1);
+    send_some(w, &other, 1);
+    turn_until_counted(w);
+    crash_and_open_nothing(w);
+    w->settings.select = (struct text_list){selectors, 1};
+    send_some(w, &(struct some){"news", {5, 5, 5}, T_NEW}, 1);
+    relay_must_open(w);
+    expect_dropped(w, DROP_BY_OPERATOR, other.of);
+    world_fini(w);
+}
+
 int
 main(void)
 {
@@ -559,6 +649,8 @@ main(void)
                                   tell_seed),
         cmocka_unit_test_teardown(
             test_what_the_store_leaves_out_while_it_is_read_is_dropped_for_its_reason, tell_seed),
+        cmocka_unit_test_teardown(test_what_expired_of_one_kind_explains_no_loss_of_another,
+                                  tell_seed),
         cmocka_unit_test_teardown(
             test_what_the_store_lost_with_one_place_of_the_log_explains_no_other, tell_seed),
         cmocka_unit_test_teardown(test_what_was_damaged_after_it_was_counted_is_taken_once,
@@ -571,6 +663,8 @@ main(void)
         cmocka_unit_test_teardown(
             test_what_the_log_lost_and_the_store_does_not_give_is_dropped_as_damaged, tell_seed),
         cmocka_unit_test_teardown(test_a_place_that_is_waited_for_is_found_again_after_a_crash,
+                                  tell_seed),
+        cmocka_unit_test_teardown(test_what_is_not_selected_any_more_is_dropped_whatever_came_since,
                                   tell_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
