@@ -7,6 +7,9 @@
 
 enum { BUDGET_BYTES = 16 * 1024 };
 
+#define LOG_DIR  STORE_DIR "/wal"
+#define LOG_NAME "0000000000000001.wal"
+
 /* --- a destination that takes whatever there is ------------------------------------------------
  */
 
@@ -641,6 +644,47 @@ test_what_is_not_selected_any_more_is_dropped_whatever_came_since(void **state)
     world_fini(w);
 }
 
+static struct bytes
+read_log(struct world *w, struct buf *to)
+{
+    struct file file;
+    uint64_t size;
+    must(file_open(w->m.env, LOG_DIR "/" LOG_NAME, FILE_READ, &file, NULL));
+    must(file_size(&file, &size, NULL));
+    buf_clear(to);
+    assert_true(buf_reserve(to, size));
+    must(file_read_at(&file, to->at, size, 0, NULL));
+    to->size = size;
+    must(file_close(&file));
+    return buf_bytes(to);
+}
+
+/* Without a store, so nobody else has it. */
+static void
+test_what_a_log_put_back_to_an_older_state_lacks_is_dropped_whatever_came_since(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    struct buf copy;
+    const struct some lost = {"lost", {20, 21, 22}, T_NEW};
+    buf_init(&copy, NULL, 1 << 26);
+    begin_without_store(w, 1);
+    hold_up(w);
+    send_some(w, &(struct some){"keep", {4, 4, 4}, T_NEW}, 1);
+    struct bytes older = read_log(w, &copy);
+    send_some(w, &lost, 1);
+    turn_until_counted(w);
+    world_unname(w);
+    machine_close(&w->m);
+    must(env_write_whole(w->m.env, LOG_DIR, LOG_NAME, older, &w->m.why));
+    machine_must_open(&w->m);
+    send_some(w, &(struct some){"news", {5, 5, 5}, T_NEW}, 1);
+    relay_must_open(w);
+    expect_dropped(w, DROP_DAMAGED, lost.of);
+    buf_fini(&copy);
+    world_fini(w);
+}
+
 int
 main(void)
 {
@@ -666,6 +710,9 @@ main(void)
                                   tell_seed),
         cmocka_unit_test_teardown(test_what_is_not_selected_any_more_is_dropped_whatever_came_since,
                                   tell_seed),
+        cmocka_unit_test_teardown(
+            test_what_a_log_put_back_to_an_older_state_lacks_is_dropped_whatever_came_since,
+            tell_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
