@@ -771,6 +771,93 @@ test_a_device_that_fails_is_no_finding(void **state)
     world_fini(w);
 }
 
+/* --- a log without a store -------------------------------------------------------------------- */
+
+static void
+log_only(struct world *w, uint64_t seed)
+{
+    world_init(w, seed);
+    w->without_store = true;
+    machine_close(&w->m);
+    w->m.options.log_only = true;
+    machine_must_open(&w->m);
+}
+
+/*
+ * While nobody holds it the log goes on, and gives up what is before `pos` and more, but not all.
+ * Returns how many samples it gave up of all that were logged.
+ */
+static uint32_t
+go_on_without_a_destination(struct world *w, uint64_t pos)
+{
+    uint32_t logged[64], given_up = 0;
+    uint64_t ends[64];
+    struct wal_stats log;
+    machine_must_open(&w->m);
+    for (unsigned i = 0; i < 64; i++) {
+        log_some(w, 900, 0);
+        logged[i] = w->count;
+        ends[i] = wal_end(tsdb_wal(w->m.db));
+        if (i != 40) continue;
+        machine_flush(&w->m);
+        must(tsdb_maintain(w->m.db, &w->m.why));
+    }
+    wal_stats(tsdb_wal(w->m.db), &log);
+    for (unsigned i = 0; i < 64 && ends[i] <= log.begin_pos; i++) {
+        given_up = logged[i];
+    }
+    machine_close(&w->m);
+    assert_true(log.begin_pos > pos);
+    assert_true(log.segment_count > 1);
+    return given_up;
+}
+
+static void
+expect_lost(struct world *w, uint64_t lost)
+{
+    char expected[120];
+    snprintf(expected, sizeof expected,
+             "at most %" PRIu64 " samples that it has not taken are lost", lost);
+    expect_said(w, 1, expected);
+    w->settings.name = "elsewhere"; /* who is not configured was told of when it was removed */
+    expect_said(w, 0, expected);
+    w->settings.name = "there";
+}
+
+static void
+test_without_a_store_what_the_log_gave_up_before_it_was_taken_is_lost_and_counted(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    for (uint64_t seed = 90; seed < 93; seed++) {
+        log_only(w, seed);
+        relay_must_open(w);
+        log_some(w, 300, 0);
+        turn_until_settled(w);
+        rest(w, false);
+        uint64_t pos = state_on_disk(w).cursor.pos;
+        expect_lost(w, go_on_without_a_destination(w, pos) - 300);
+        machine_must_open(&w->m);
+        world_fini(w);
+    }
+}
+
+/* So it knows what was never its. */
+static void
+test_a_new_destination_notes_what_the_log_had_accepted_where_it_begins(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    log_only(w, 93);
+    log_some(w, 300, 0);
+    relay_must_open(w);
+    uint64_t pos = state_on_disk(w).cursor.pos;
+    rest(w, true);
+    expect_lost(w, go_on_without_a_destination(w, pos) - 300);
+    machine_must_open(&w->m);
+    world_fini(w);
+}
+
 int
 main(void)
 {
@@ -791,6 +878,8 @@ main(void)
         claim(test_letters_that_are_lost_or_back_are_counted),
         claim(test_what_was_taken_of_a_log_that_is_not_there_is_found),
         claim(test_a_device_that_fails_is_no_finding),
+        claim(test_without_a_store_what_the_log_gave_up_before_it_was_taken_is_lost_and_counted),
+        claim(test_a_new_destination_notes_what_the_log_had_accepted_where_it_begins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
