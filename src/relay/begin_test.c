@@ -1,6 +1,7 @@
 /*
  * begin_test.c - a destination whose state cannot be read is not opened and holds the log, until an
- * operator decides where it goes on; then its account goes on, too.
+ * operator decides where it goes on; then its account goes on, too. So it does where the log is
+ * lost.
  */
 #include "relay/relay_testing.h"
 
@@ -189,6 +190,93 @@ test_a_dry_run_leaves_what_waits(void **state)
     world_fini(w);
 }
 
+/* --- the log is lost -------------------------------------------------------------------------- */
+
+static void
+turn_until_counted(struct world *w)
+{
+    for (unsigned i = 0; i < 1000 && state_on_disk(w).counted[ITEM_FLOAT] < w->count; i++) {
+        turn(w, 1);
+    }
+    assert_int_equal(state_on_disk(w).counted[ITEM_FLOAT], w->count);
+}
+
+/* Some are delivered, so many more wait, which was saved. */
+static void
+begin_with_a_store(struct world *w, uint64_t seed, uint32_t waiting)
+{
+    world_init(w, seed);
+    relay_must_open(w);
+    log_some(w, 300, 0);
+    turn_until_settled(w);
+    machine_flush(&w->m);
+    relay_wish(w->relay, true);
+    turn(w, 2);
+    log_some(w, waiting, 0);
+    turn_until_counted(w);
+    machine_flush(&w->m);
+}
+
+/* The log is removed while nobody is at work; then all goes on. */
+static void
+lose_the_log(struct world *w)
+{
+    world_unname(w);
+    machine_close(&w->m);
+    must(env_remove_tree(w->m.env, STORE_DIR "/wal", NULL));
+    machine_must_open(&w->m);
+    relay_must_open(w);
+    relay_wish(w->relay, false);
+    turn_until_settled(w);
+    assert_int_equal(w->fills, 1);
+}
+
+static void
+test_what_came_since_the_state_was_saved_is_taken_where_the_log_is_lost(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    begin_with_a_store(w, 10, 400);
+    log_some(w, 250, 0);
+    machine_flush(&w->m);
+    lose_the_log(w);
+    check_account(w); /* and none of it is a repeat */
+    world_fini(w);
+}
+
+static void
+test_what_waited_when_the_log_was_lost_is_dropped_for_what_the_store_lost_it_for(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    struct selector selector;
+    struct tsdb_deletion deletion;
+    uint32_t deleted = 0;
+    begin_with_a_store(w, 11, 400);
+    for (uint32_t i = 300; i < w->count; i++) {
+        deleted += w->sent[i].series < 10;
+    }
+    assert_true(deleted > 0);
+    must(selector_parse(text("{name=~\"s[0-9]\"}"), &selector, &w->m.why));
+    must(tsdb_delete(w->m.db, text("anonymous"), &selector, INT64_MIN, INT64_MAX, &deletion,
+                     &w->m.why));
+    log_some(w, 100, 0); /* of which the store has no part */
+    turn_until_counted(w);
+    lose_the_log(w);
+    for (unsigned again = 0; again < 2; again++) {
+        struct relay_status s = status_of(w);
+        const uint64_t *fates = s.fates.count[ITEM_FLOAT];
+        assert_int_equal(fates[FATE_DROPPED + DROP_DELETED], deleted);
+        assert_int_equal(fates[FATE_DROPPED + DROP_DAMAGED], 100);
+        assert_int_equal(fates[FATE_DELIVERED], w->count - 100 - deleted);
+        assert_int_equal(s.taken[ITEM_FLOAT], w->count);
+        turn(w, 30);
+        crash(w);
+        turn(w, 30);
+    }
+    world_fini(w);
+}
+
 int
 main(void)
 {
@@ -198,6 +286,9 @@ main(void)
         cmocka_unit_test(test_from_now_on_counts_what_waits_as_dropped),
         cmocka_unit_test(test_without_any_state_the_oldest_there_is_can_be_given),
         cmocka_unit_test(test_a_dry_run_leaves_what_waits),
+        cmocka_unit_test(test_what_came_since_the_state_was_saved_is_taken_where_the_log_is_lost),
+        cmocka_unit_test(
+            test_what_waited_when_the_log_was_lost_is_dropped_for_what_the_store_lost_it_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
