@@ -118,10 +118,11 @@ waiting(const struct relay_state *s, unsigned kind)
     return s->counted[kind] > s->taken[kind] ? s->counted[kind] - s->taken[kind] : 0;
 }
 
-/* Letters that do not come by again. */
+/* Letters that do not come by again; of them, those that did as the state was. */
 struct letters_before {
-    const struct relay_state *state;
+    const struct relay_state *state, *was;
     uint64_t count[ITEM_KIND_COUNT];
+    uint64_t waited[ITEM_KIND_COUNT];
 };
 
 static enum err
@@ -129,7 +130,9 @@ count_letter(void *context, const struct dead_letter *letter, enum dead_letter_s
 {
     (void)state;
     struct letters_before *x = context;
-    if (letters_count_has(x->state, letter)) x->count[letter->item.kind]++;
+    if (!letters_count_has(x->state, letter)) return OK;
+    x->count[letter->item.kind]++;
+    x->waited[letter->item.kind] += !letters_count_has(x->was, letter);
     return OK;
 }
 
@@ -149,22 +152,24 @@ count_waiting(const struct relay *r, const struct relay_state *s, uint64_t ret_w
     }
 }
 
-/* The account has the letters that are there, whatever it had. What waited and is not to be gone
- * on with is dropped: what comes all the same, because it is wanted from a time on, is counted
- * anew. */
+/* The account has the letters that are there, whatever it had. What waited, is no letter, and is
+ * not to be gone on with is dropped: what comes all the same, because it is wanted from a time on,
+ * is counted anew. */
 static enum err
 count_letters(struct relay *r, const struct relay_state *was, enum reset_from from, struct why *why)
 {
     struct relay_state *s = &r->state;
-    struct letters_before before = {.state = s};
+    struct letters_before before = {.state = s, .was = was};
     uint64_t waits[ITEM_KIND_COUNT] = {0};
     if (s->drop_pos == 0 && (from == RESET_NOW || from == RESET_TIME)) count_waiting(r, was, waits);
     enum err e = dead_letters_each(r->options.env, r->dir, r->options.memory, count_letter, &before,
                                    NULL, why);
     if (e && e != ERR_MISSING) return e;
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        uint64_t letters = before.waited[kind];
+        uint64_t dropped = waits[kind] > letters ? waits[kind] - letters : 0;
         s->fates.count[kind][FATE_DEAD_LETTERED] = before.count[kind];
-        s->fates.count[kind][FATE_DROPPED + DROP_BY_OPERATOR] += waits[kind];
+        s->fates.count[kind][FATE_DROPPED + DROP_BY_OPERATOR] += dropped;
         s->taken[kind] = s->counted[kind] = fates_settled(&s->fates, kind);
     }
     s->letters = (struct letters_mark){.known = false}; /* those that there are */

@@ -63,12 +63,17 @@ check_held(struct world *w, uint64_t pos)
 }
 
 static void
-decide(struct world *w, enum reset_from from)
+decide_from(struct world *w, struct reset reset)
 {
-    struct reset reset = {.from = from};
     must(reset_put(w->m.env, "relay/there", &reset, &w->m.why));
     must(open_spoilt(w));
     assert_int_equal(reset_read(w->m.env, "relay/there", &reset, NULL), ERR_MISSING);
+}
+
+static void
+decide(struct world *w, enum reset_from from)
+{
+    decide_from(w, (struct reset){.from = from});
 }
 
 static void
@@ -134,6 +139,92 @@ test_from_now_on_counts_what_waits_as_dropped(void **state)
     for (uint32_t i = before; i < w->count; i++) {
         assert_true(w->sent[i].delivered || i % 1000 == 999);
     }
+    world_fini(w);
+}
+
+/* Without the texts in it. */
+static struct relay_state
+previous(struct world *w)
+{
+    struct buf memory;
+    struct relay_state state;
+    buf_init(&memory, NULL, RELAY_STATE_BYTES_MAX);
+    must(relay_state_read_previous(w->m.env, "relay/there", &memory, &state, &w->m.why));
+    buf_fini(&memory);
+    return state;
+}
+
+/* What the state before had settled stays; all that the log has accepted since is dropped, but what
+ * is a letter already. */
+static void
+test_from_a_time_on_counts_what_waits_as_dropped(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    begin(w, 6);
+    must(env_unlink(w->m.env, "relay/there/state", &w->m.why));
+    struct relay_state last = previous(w);
+    check_held(w, last.cursor.pos);
+    uint32_t before = w->count;
+    w->drops = true;
+    decide_from(w, (struct reset){.from = RESET_TIME, .from_ms = sent_ms(before)});
+    log_some(w, 500, 0);
+    turn_until_settled(w);
+    for (unsigned again = 0; again < 2; again++) {
+        struct relay_status s = status_of(w);
+        const uint64_t *fates = s.fates.count[ITEM_FLOAT];
+        uint64_t letters =
+            fates[FATE_DEAD_LETTERED] - last.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED];
+        assert_true(letters > 0 ||
+                    !seeds_are_fixed()); /* of items without a form, behind the cursor */
+        assert_int_equal(s.taken[ITEM_FLOAT], w->count);
+        assert_int_equal(fates[FATE_DROPPED + DROP_BY_OPERATOR],
+                         before - last.taken[ITEM_FLOAT] - letters);
+        assert_int_equal(fates_dropped(&s.fates, ITEM_FLOAT),
+                         fates[FATE_DROPPED + DROP_BY_OPERATOR]);
+        turn(w, 30);
+        crash(w);
+        turn_until_settled(w);
+    }
+    world_fini(w);
+}
+
+static void
+test_from_now_on_counts_what_the_store_was_to_give_as_dropped(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 7);
+    w->settings.log_budget_bytes = 16 * 1024;
+    relay_must_open(w);
+    log_some(w, 300, 0);
+    turn_until_settled(w);
+    w->moods = (struct moods){.retry = 100};
+    for (unsigned i = 0; i < 20; i++) {
+        log_some(w, 900, 0);
+        turn(w, 10);
+        machine_flush(&w->m);
+    }
+    turn(w, 200);
+    relay_wish(w->relay, true); /* is saved */
+    turn(w, 30);
+    world_unname(w);
+    must(env_unlink(w->m.env, "relay/there/state", &w->m.why));
+    assert_true(previous(w).fill.active);
+    uint32_t before = w->count;
+    w->drops = true;
+    decide(w, RESET_NOW);
+    w->moods = (struct moods){0};
+    relay_wish(w->relay, false);
+    log_some(w, 500, 0);
+    turn_until_settled(w);
+    struct relay_status s = status_of(w);
+    const uint64_t *fates = s.fates.count[ITEM_FLOAT];
+    uint64_t letters = fates[FATE_DEAD_LETTERED];
+    assert_true(letters > 0 || !seeds_are_fixed());
+    assert_int_equal(s.taken[ITEM_FLOAT], w->count);
+    assert_int_equal(fates[FATE_DROPPED + DROP_BY_OPERATOR], before - 300 - letters);
+    assert_int_equal(fates_dropped(&s.fates, ITEM_FLOAT), before - 300 - letters);
     world_fini(w);
 }
 
@@ -284,6 +375,8 @@ main(void)
         cmocka_unit_test(test_what_waits_is_held_and_goes_on_from_the_state_before),
         cmocka_unit_test(test_counters_stay_where_they_were_when_it_goes_on_from_the_state_before),
         cmocka_unit_test(test_from_now_on_counts_what_waits_as_dropped),
+        cmocka_unit_test(test_from_a_time_on_counts_what_waits_as_dropped),
+        cmocka_unit_test(test_from_now_on_counts_what_the_store_was_to_give_as_dropped),
         cmocka_unit_test(test_without_any_state_the_oldest_there_is_can_be_given),
         cmocka_unit_test(test_a_dry_run_leaves_what_waits),
         cmocka_unit_test(test_what_came_since_the_state_was_saved_is_taken_where_the_log_is_lost),
