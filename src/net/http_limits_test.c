@@ -239,11 +239,14 @@ worker_of(const struct client *client)
     return 0;
 }
 
-/* Connections that all have the same worker. The others that came about are closed. */
+/* Connections that all have the same worker. The others that came about are closed. As both ends of
+ * a connection take descriptors here, one more is taken with each that has the wrong worker: else
+ * all could have it. */
 static void
 connect_to_worker(struct rig *rig, int worker, struct client *clients, unsigned count)
 {
     struct client others[500];
+    int spares[500];
     unsigned other_count = 0;
     for (unsigned i = 0; i < count;) {
         struct client client = client_connect(rig);
@@ -252,12 +255,14 @@ connect_to_worker(struct rig *rig, int worker, struct client *clients, unsigned 
         if (worker_of(&client) == worker) {
             clients[i++] = client;
         } else {
-            others[other_count++] = client;
             assert_true(other_count < 500);
+            spares[other_count] = dup(client.fd);
+            others[other_count++] = client;
         }
     }
     for (unsigned i = 0; i < other_count; i++) {
         client_close(&others[i]);
+        close(spares[i]);
     }
 }
 
