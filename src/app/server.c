@@ -54,6 +54,9 @@ struct server {
     unsigned commit_wanted;   /* by so many since the last one began */
     unsigned commit_expected; /* it waits a moment for so many */
     bool commit_stop;
+    uint64_t commits_begun;
+    uint64_t commits_ended;
+    struct cond commits_cond; /* one has ended */
 
     struct lock flush_lock; /* LOCK_RANK_APP_WAKE; guards the rest */
     struct cond flush_cond;
@@ -78,6 +81,7 @@ struct server {
 };
 
 #define GATHER_NS_MAX      (2 * NS_PER_MS)
+#define COMMIT_NOW_NS_MAX  (100 * NS_PER_MS)
 #define FLUSH_PAUSE_NS_MAX (16 * NS_PER_S)
 #define DOWN_SAID_NS       (60 * NS_PER_S)
 
@@ -212,12 +216,33 @@ want_flush(void *context)
 }
 
 static void
+want_commit_locked(struct server *s)
+{
+    unsigned wanted = ++s->commit_wanted;
+    if (wanted == 1 || wanted >= s->commit_expected) cond_wake_one(&s->commit_cond);
+}
+
+static void
 want_commit(void *context)
 {
     struct server *s = context;
     lock_take(&s->commit_lock);
-    unsigned wanted = ++s->commit_wanted;
-    if (wanted == 1 || wanted >= s->commit_expected) cond_wake_one(&s->commit_cond);
+    want_commit_locked(s);
+    lock_drop(&s->commit_lock);
+}
+
+/* For readers where writers do not wait for commits. That a disk hangs is no reason for them to. */
+static void
+commit_now(void *context)
+{
+    struct server *s = context;
+    lock_take(&s->commit_lock);
+    uint64_t number = s->commits_begun + 1;
+    want_commit_locked(s);
+    int64_t until = env_monotonic_ns(s->env) + COMMIT_NOW_NS_MAX;
+    while (s->commits_ended < number && !s->commit_stop && env_monotonic_ns(s->env) < until) {
+        cond_wait_until(&s->commits_cond, &s->commit_lock, until);
+    }
     lock_drop(&s->commit_lock);
 }
 
@@ -249,8 +274,18 @@ wait_for_commit(struct server *s)
     }
     if (s->commit_wanted > 0) gather_locked(s);
     bool stop = s->commit_stop;
+    s->commits_begun++;
     lock_drop(&s->commit_lock);
     return !stop || tsdb_commit_due(s->tsdb);
+}
+
+static void
+note_commit_ended(struct server *s)
+{
+    lock_take(&s->commit_lock);
+    s->commits_ended = s->commits_begun;
+    cond_wake_all(&s->commits_cond);
+    lock_drop(&s->commit_lock);
 }
 
 static void
@@ -324,6 +359,7 @@ commit_loop(void *context)
     while (wait_for_commit(s)) {
         struct why why = {""};
         enum err e = commit_once(s, &why);
+        note_commit_ended(s);
         if (e == OK && s->synced_by_time && env_monotonic_ns(s->env) >= next_sync) {
             e = tsdb_sync(s->tsdb, &why);
             next_sync = env_monotonic_ns(s->env) + NS_PER_S;
@@ -589,6 +625,8 @@ open_store(struct server *s, struct why *why)
     if (memory == 0) memory = machine_memory_bytes() / 10 * 6;
     memory_init(&s->memory, memory);
     struct tsdb_options options = store_options_of(c, s->env, &s->memory);
+    options.commit_now = commit_now;
+    options.commit_context = s;
     struct tsdb_limits limits = store_limits_of(c);
     struct tsdb_opening o;
     int64_t began = env_monotonic_ns(s->env);
@@ -802,6 +840,7 @@ stop_committing(struct server *s)
     lock_take(&s->commit_lock);
     s->commit_stop = true;
     cond_wake_all(&s->commit_cond);
+    cond_wake_all(&s->commits_cond);
     lock_drop(&s->commit_lock);
     env_thread_join(s->env, s->commit_thread);
     s->commit_thread = NULL;
@@ -855,6 +894,7 @@ server_start(struct env *env, const struct settings *settings, struct destinatio
     lock_init(&s->commit_lock, LOCK_RANK_APP_WAKE);
     lock_init(&s->flush_lock, LOCK_RANK_APP_WAKE);
     cond_init(&s->commit_cond);
+    cond_init(&s->commits_cond);
     cond_init(&s->flush_cond);
     enum err e = relays_check(destinations, settings->storage_path, why);
     if (e == OK) e = open_store(s, why);

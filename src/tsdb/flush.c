@@ -42,7 +42,7 @@ head_new_gen(struct tsdb *db, struct registry *shared, struct gen **ret_gen)
     } else {
         e = registry_new(&db->head_budget, db->next_ref, db->hash_seed, &registry);
     }
-    if (e == OK) e = gen_new(&db->head_budget, db->next_gen, registry, &gen);
+    if (e == OK) e = gen_new(&db->head_budget, db->next_gen, registry, &db->views, &gen);
     registry_unref(registry);
     if (e) return e;
     db->next_gen++;
@@ -219,7 +219,7 @@ write_series(struct flush *f, uint32_t id)
     enum err e = part_write_series(f->writer, list, row->count, f->why);
     if (e) return e;
     merge_reset(&f->merge, INT64_MIN, INT64_MAX, false);
-    e = s == NULL ? OK : merge_add_series(&f->merge, s, (uint32_t)f->db->cut.epoch, 0);
+    e = s == NULL ? OK : merge_add_series(&f->merge, f->gen, s, (uint32_t)f->db->cut.epoch, 0);
     if (e) return e;
     merge_begin(&f->merge);
     for (;;) {

@@ -16,19 +16,22 @@ gen_free(struct gen *gen)
     id_table_fini(&gen->exemplar_table, gen->budget);
     paged_fini(&gen->series);
     paged_fini(&gen->exemplars);
+    if (gen->views != NULL) view_notes_fini(&gen->notes, gen->views);
     gmem_fini(&gen->gmem);
     registry_unref(gen->registry);
     mem_free(NULL, gen, sizeof *gen);
 }
 
 enum err
-gen_new(struct budget *budget, uint64_t number, struct registry *registry, struct gen **ret_gen)
+gen_new(struct budget *budget, uint64_t number, struct registry *registry, struct views *views,
+        struct gen **ret_gen)
 {
     struct gen *gen = mem_new(NULL, sizeof *gen);
     if (gen == NULL) return ERR_NOMEM;
     gen->budget = budget;
     gen->number = number;
     gen->registry = registry;
+    gen->views = views;
     registry_ref(registry);
     atomic_init(&gen->references, 1);
     gmem_init(&gen->gmem, budget);
@@ -113,35 +116,58 @@ gen_series_is_empty(const struct gen_series *s)
 }
 
 static bool
-late_meets(const struct late *late, int64_t min_ms, int64_t max_ms, uint32_t durable_epoch)
+late_meets(const struct late *late, int64_t min_ms, int64_t max_ms, uint32_t epoch)
 {
     for (uint32_t i = 0; late != NULL && i < late->count; i++) {
         const struct late_sample *l = &late->samples[i];
         if (l->t_ms > max_ms) return false;
-        if (l->t_ms >= min_ms && (int32_t)(l->epoch - durable_epoch) <= 0) return true;
+        if (l->t_ms >= min_ms && (int32_t)(l->epoch - epoch) <= 0) return true;
     }
     return false;
 }
 
+uint32_t
+gen_open_visible(const struct gen *gen, const struct gen_series *s, uint32_t epoch)
+{
+    const struct hchunk_open *o = &s->open;
+    if (o->count == 0) return 0;
+    struct chunk_marks marks = {
+        .tag = o->tag, .count = o->count, .now = o->pending_now, .before = o->pending_before};
+    if (!chunk_marks_tell(&marks, epoch)) marks.first_ms = hchunk_first_ms(o);
+    return view_notes_visible(&gen->notes, s, &marks, epoch);
+}
+
+uint32_t
+gen_sealed_visible(const struct gen *gen, const struct gen_series *s, const struct hchunk *c,
+                   uint32_t epoch)
+{
+    struct chunk_marks marks = {.first_ms = c->min_ms,
+                                .tag = c->tag,
+                                .count = c->count,
+                                .now = c->pending_now,
+                                .before = c->pending_before};
+    return view_notes_visible(&gen->notes, s, &marks, epoch);
+}
+
 bool
-gen_series_meets(const struct gen_series *s, int64_t min_ms, int64_t max_ms, uint32_t durable_epoch)
+gen_series_meets(const struct gen *gen, const struct gen_series *s, int64_t min_ms, int64_t max_ms,
+                 uint32_t epoch)
 {
     const struct hchunk_open *o = &s->open;
     /* The last time alone tells most often, without a look into the chunk. */
     if (o->count > 0 && o->last_ms >= min_ms &&
         (o->last_ms <= max_ms || hchunk_first_ms(o) <= max_ms) &&
-        hchunk_visible(o->count, o->tag, o->pending_now, o->pending_before, durable_epoch) > 0) {
+        gen_open_visible(gen, s, epoch) > 0) {
         return true;
     }
     if (s->past == NULL) return false;
     for (const struct hchunk *c = s->past->sealed; c != NULL; c = c->next) {
         if (c->max_ms >= min_ms && c->min_ms <= max_ms &&
-            hchunk_visible(c->count, c->tag, c->pending_now, c->pending_before, durable_epoch) >
-                0) {
+            gen_sealed_visible(gen, s, c, epoch) > 0) {
             return true;
         }
     }
-    return late_meets(s->past->late, min_ms, max_ms, durable_epoch);
+    return late_meets(s->past->late, min_ms, max_ms, epoch);
 }
 
 struct gen_exemplar *

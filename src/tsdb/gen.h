@@ -16,6 +16,7 @@
 #include "model/sample.h"
 #include "tsdb/hchunk.h"
 #include "tsdb/registry.h"
+#include "tsdb/view_notes.h"
 
 /* An out-of-order sample waiting in a small sorted buffer. */
 struct late_sample {
@@ -82,11 +83,13 @@ struct gen {
     uint64_t sample_count[LEDGER_KIND_COUNT]; /* exemplars too */
     size_t histogram_bytes_max;               /* unpacked, of the largest appended */
     struct late_index *late_indexes;          /* a list */
+    struct views *views;                      /* NULL: nobody looks before an epoch is durable */
+    struct view_notes notes;
 };
 
-/* Takes a reference to the registry. */
+/* Takes a reference to the registry. `views` outlives it, and may be NULL. */
 MUST_CHECK enum err gen_new(struct budget *budget, uint64_t number, struct registry *registry,
-                            struct gen **ret_gen);
+                            struct views *views, struct gen **ret_gen);
 void gen_ref(struct gen *gen);
 void gen_unref(struct gen *gen);
 /* Memory that goes with it, without the registry. */
@@ -103,9 +106,14 @@ gen_series(const struct gen *gen, uint32_t id)
 MUST_CHECK enum err gen_series_get(struct gen *gen, const struct series *series,
                                    struct gen_series **ret_series);
 bool gen_series_is_empty(const struct gen_series *series);
-/* May it have a sample in the time that is durable at the epoch? As far as its chunks tell. */
-bool gen_series_meets(const struct gen_series *series, int64_t min_ms, int64_t max_ms,
-                      uint32_t durable_epoch);
+/* How many of a chunk's samples, from the first, are of this epoch or earlier ones: of a view's, or
+ * the durable one. */
+uint32_t gen_open_visible(const struct gen *gen, const struct gen_series *series, uint32_t epoch);
+uint32_t gen_sealed_visible(const struct gen *gen, const struct gen_series *series,
+                            const struct hchunk *chunk, uint32_t epoch);
+/* May it have such a sample in the time? As far as its chunks tell. */
+bool gen_series_meets(const struct gen *gen, const struct gen_series *series, int64_t min_ms,
+                      int64_t max_ms, uint32_t epoch);
 struct gen_exemplar *gen_exemplar(const struct gen *gen, uint32_t id);
 
 /* Asks the processor for what appending to the series touches. */

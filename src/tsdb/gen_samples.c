@@ -14,6 +14,7 @@
  * the more in a run of chunks, the fewer runs overlap and must be searched for the next sample.
  */
 enum { LATE_FIRST = 4, LATE_MIN = 32, LATE_MAX = 2048, LATE_SHARE = 8 };
+#define LATE_GROUPS_BACK (1u << 30) /* no view is that old */
 
 static size_t
 histogram_bytes_max(const struct histogram *h)
@@ -219,6 +220,7 @@ put_in_order(struct gen *gen, struct gen_series *s, int64_t t_ms, int64_t start_
 {
     enum err e = OK;
     if (!hchunk_takes(&s->open, v->kind, t_ms)) e = seal(gen, s);
+    if (gen->views != NULL) view_notes_append(&gen->notes, gen->views, s, &s->open, epoch);
     if (e == OK) e = put_value(&s->open, &gen->gmem, t_ms, start_ms, v, epoch);
     if (e == ERR_AGAIN) {
         e = seal(gen, s);
@@ -237,11 +239,15 @@ late_value(const struct late_sample *l)
     };
 }
 
-/* Which group of epochs a late sample is sealed with: durable ones together, others by epoch. */
+/* Which epoch a late sample is sealed with: its own, if that is on its way; else the next from
+ * which a view looks, at the latest the durable one. */
 static uint32_t
-late_group(const struct late_sample *l, uint32_t durable_epoch)
+late_group(const struct gen *gen, const struct late_sample *l, uint32_t durable_epoch)
 {
-    return (int32_t)(l->epoch - durable_epoch) <= 0 ? durable_epoch : l->epoch;
+    uint32_t next;
+    if ((int32_t)(l->epoch - durable_epoch) > 0) return l->epoch;
+    bool looked_at = gen->views != NULL && views_next(gen->views, l->epoch, &next);
+    return looked_at && (int32_t)(next - durable_epoch) < 0 ? next : durable_epoch;
 }
 
 /* Chunks being made of a late buffer: one for each kind. */
@@ -294,7 +300,7 @@ sealing_group(struct sealing *x, const struct late *late, uint32_t group, uint32
 {
     enum err e = OK;
     for (uint32_t i = 0; i < late->count && e == OK; i++) {
-        if (late_group(&late->samples[i], durable_epoch) != group) continue;
+        if (late_group(x->gen, &late->samples[i], durable_epoch) != group) continue;
         e = sealing_put(x, &late->samples[i], group);
     }
     for (unsigned k = 0; k < SAMPLE_KIND_COUNT && e == OK; k++) {
@@ -303,22 +309,25 @@ sealing_group(struct sealing *x, const struct late *late, uint32_t group, uint32
     return e;
 }
 
-/* The next epoch on its way that late samples have. After a commit failed, numbers are left out. */
+/* The next group that late samples have. */
 static bool
-late_next_group(const struct late *late, uint32_t durable_epoch, uint32_t *group)
+late_next_group(const struct gen *gen, const struct late *late, uint32_t durable_epoch,
+                uint32_t *group)
 {
-    uint32_t after = *group - durable_epoch, least = UINT32_MAX;
+    bool found = false;
+    uint32_t after = *group;
     for (uint32_t i = 0; i < late->count; i++) {
-        uint32_t ahead = late_group(&late->samples[i], durable_epoch) - durable_epoch;
-        if (ahead > after && ahead < least) least = ahead;
+        uint32_t g = late_group(gen, &late->samples[i], durable_epoch);
+        if ((int32_t)(g - after) <= 0 || (found && (int32_t)(g - *group) >= 0)) continue;
+        *group = g;
+        found = true;
     }
-    *group = durable_epoch + least;
-    return least != UINT32_MAX;
+    return found;
 }
 
 /*
- * Turns the late buffer into sealed chunks: one run for the durable samples and one for each epoch
- * on its way, so that whole chunks appear and vanish.
+ * Turns the late buffer into sealed chunks: a run for each group of epochs, so that whole chunks
+ * appear and vanish.
  */
 static enum err
 late_seal(struct gen *gen, struct gen_past *past, uint32_t durable_epoch)
@@ -330,9 +339,9 @@ late_seal(struct gen *gen, struct gen_past *past, uint32_t durable_epoch)
     for (unsigned k = 0; k < SAMPLE_KIND_COUNT; k++) {
         sealing_clear(&x, k);
     }
-    uint32_t group = durable_epoch;
-    enum err e = sealing_group(&x, past->late, group, durable_epoch);
-    while (e == OK && late_next_group(past->late, durable_epoch, &group)) {
+    uint32_t group = durable_epoch - LATE_GROUPS_BACK;
+    enum err e = OK;
+    while (e == OK && late_next_group(gen, past->late, durable_epoch, &group)) {
         e = sealing_group(&x, past->late, group, durable_epoch);
     }
     if (e) {

@@ -170,7 +170,7 @@ world_init(struct world *w, uint64_t seed)
     arena_init(&w->arena, NULL, 0, 0);
     budget_init(&w->budget, "head", 0, NULL);
     assert_int_equal(registry_new(&w->budget, 100, 42, &w->registry), OK);
-    assert_int_equal(gen_new(&w->budget, 1, w->registry, &w->gen), OK);
+    assert_int_equal(gen_new(&w->budget, 1, w->registry, NULL, &w->gen), OK);
     w->now = model_new();
     for (unsigned i = 0; i < SERIES; i++) {
         w->patterns[i] = (unsigned)rng_below(&w->r, PATTERNS);
@@ -396,7 +396,7 @@ check_series(struct world *w, struct merge *m, unsigned i, uint32_t durable)
     if (samples == NULL) return;
     assert_int_equal(gen_series_is_empty(samples), w->now->count[i] == 0);
     merge_reset(m, INT64_MIN, INT64_MAX, false);
-    assert_int_equal(merge_add_series(m, samples, durable, 0), OK);
+    assert_int_equal(merge_add_series(m, w->gen, samples, durable, 0), OK);
     merge_begin(m);
     uint32_t at = 0;
     for (;;) {
@@ -501,7 +501,7 @@ do_freeze(struct world *w)
         assert_int_equal(registry_new(&w->budget, 1000, 42, &w->registry), OK);
         memset(w->made, 0, sizeof w->made);
     }
-    assert_int_equal(gen_new(&w->budget, 2, w->registry, &w->gen), OK);
+    assert_int_equal(gen_new(&w->budget, 2, w->registry, NULL, &w->gen), OK);
     w->gen->before = w->frozen;
 }
 
@@ -575,7 +575,7 @@ one_init(struct one *o, struct budget *budget)
 {
     uint8_t room[200];
     assert_int_equal(registry_new(budget, 1, 42, &o->registry), OK);
-    assert_int_equal(gen_new(budget, 1, o->registry, &o->gen), OK);
+    assert_int_equal(gen_new(budget, 1, o->registry, NULL, &o->gen), OK);
     assert_int_equal(registry_add(o->registry, 0, labels_of(1, room), &o->series), OK);
     assert_int_equal(gen_series_get(o->gen, o->series, &o->samples), OK);
 }

@@ -186,10 +186,11 @@ struct tsdb {
     uint64_t metadata_rejected[REJECT_COUNT]; /* by this process */
     struct scratch scratch;
     bool undo_due; /* a commit failed, and its samples are not yet taken back */
+    struct views views;
 
     /* LOCK_RANK_EPOCH; guards to the next blank line. Written under the head lock, too. */
     struct lock epoch_lock;
-    uint64_t durable_epoch; /* visible to readers */
+    uint64_t durable_epoch;
     struct {
         uint64_t first, last;
     } voids[VOIDS_REMEMBERED]; /* epochs that failed, in a ring */
@@ -307,17 +308,17 @@ void parts_sweep(struct tsdb *db, const struct manifest *manifest, struct tsdb_o
 /* --- reading parts alone (select.c) ------------------------------------------------------------
  */
 
-/* Up to which epoch readers see the head. Under the head lock. */
-uint32_t visible_epoch(struct tsdb *db);
-
-/* What there is at one moment; held until it is given back. */
+/* What there is at one moment; held, where it is, until it is given back. */
 struct pinned {
     struct version *version;
     struct gen *gens[2]; /* frozen (NULL: none), active */
+    struct view view;    /* of them */
     uint32_t tenant;     /* UINT32_MAX: nobody knows it */
 };
 void store_pin(struct tsdb *db, struct bytes tenant, struct pinned *ret_pinned);
-void store_unpin(struct pinned *pinned);
+void store_unpin(struct tsdb *db, struct pinned *pinned);
+/* ERR_AGAIN: what the view saw of the head is not known any more. Under the head lock. */
+MUST_CHECK enum err pinned_check(const struct pinned *pinned, struct why *why);
 
 /* The labels alone: no batches are to be asked of the set. */
 MUST_CHECK enum err query_labels(struct tsdb *db, const struct lookup_request *request,

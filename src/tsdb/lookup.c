@@ -221,7 +221,6 @@ struct head_look {
     const struct registry *registry;
     int64_t min_ms;
     int64_t max_ms;
-    uint32_t visible;
     uint32_t checked; /* since others had the lock */
     bool alone;       /* no texts are there but those of this registry, which has each once */
     struct query_control *control;
@@ -234,7 +233,9 @@ series_meets(const struct head_look *l, uint32_t id)
         const struct gen *gen = l->pinned->gens[i];
         if (gen == NULL || gen->registry != l->registry) continue;
         const struct gen_series *s = gen_series(gen, id);
-        if (s != NULL && gen_series_meets(s, l->min_ms, l->max_ms, l->visible)) return true;
+        if (s != NULL && gen_series_meets(gen, s, l->min_ms, l->max_ms, l->pinned->view.epoch)) {
+            return true;
+        }
     }
     return false;
 }
@@ -328,7 +329,6 @@ gather_head(struct tsdb *db, const struct pinned *pinned, const struct lookup_re
                           .control = request->control};
     enum err e = OK;
     lock_take(&db->head_lock);
-    l.visible = visible_epoch(db);
     for (unsigned i = 0; i < 2 && e == OK; i++) {
         const struct gen *gen = pinned->gens[i];
         if (gen == NULL || gen->series_count == 0 || gen->registry == l.registry) continue;
@@ -343,6 +343,7 @@ gather_head(struct tsdb *db, const struct pinned *pinned, const struct lookup_re
         l.alone = x->count == 0;
         if (n != NULL) e = head_values(&l, n, x, why);
     }
+    if (e == OK) e = pinned_check(pinned, why);
     lock_drop(&db->head_lock);
     return e;
 }
@@ -399,7 +400,7 @@ gather(struct tsdb *db, const struct lookup_request *request, const struct bytes
             e = gather_head(db, &pinned, request, name, x, why);
         }
     }
-    store_unpin(&pinned);
+    store_unpin(db, &pinned);
     return e;
 }
 

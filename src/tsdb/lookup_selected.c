@@ -176,13 +176,13 @@ want_pairs(struct head_pairs *x, const struct registry_name *name, bool all)
 }
 
 /* Strikes out what series have, as long as something is left. */
-static void
-strike_pairs(struct head_pairs *x, uint32_t from, uint32_t to)
+static enum err
+strike_pairs(struct head_pairs *x, uint32_t from, uint32_t to, struct why *why)
 {
     struct query *q = x->q;
     lock_take(&q->db->head_lock);
-    uint32_t visible = visible_epoch(q->db);
-    for (uint32_t i = from; i < to && x->wanted_count > 0; i++) {
+    enum err e = pinned_check(&q->pinned, why);
+    for (uint32_t i = from; i < to && x->wanted_count > 0 && e == OK; i++) {
         const struct series_pairs *row = registry_series(x->s->registry, x->s->ids[i])->pairs;
         bool news = false;
         for (uint32_t p = 0; p < row->count && !news; p++) {
@@ -190,7 +190,7 @@ strike_pairs(struct head_pairs *x, uint32_t from, uint32_t to)
         }
         if (!news) continue;
         q->found = false;
-        query_find_samples(q, x->s, x->s->ids[i], visible);
+        query_find_samples(q, x->s, x->s->ids[i]);
         for (uint32_t p = 0; p < row->count && q->found; p++) {
             if (!is_wanted(x, row->ids[p])) continue;
             x->wanted[row->ids[p] / 64] &= ~(UINT64_C(1) << row->ids[p] % 64);
@@ -198,6 +198,7 @@ strike_pairs(struct head_pairs *x, uint32_t from, uint32_t to)
         }
     }
     lock_drop(&q->db->head_lock);
+    return e;
 }
 
 /* Texts of a name's pairs that were struck out; of any, the name itself, if names are wanted. */
@@ -255,8 +256,8 @@ head_texts(struct query *q, const struct source *s, const struct bytes *name, st
     enum err e = OK;
     for (uint32_t at = 0, end; e == OK && at < s->id_count && x.wanted_count > 0; at = end) {
         end = s->id_count - at < IDS_AT_ONCE ? s->id_count : at + IDS_AT_ONCE;
-        strike_pairs(&x, at, end);
-        if (q->control != NULL) e = query_control_check(q->control, why);
+        e = strike_pairs(&x, at, end, why);
+        if (e == OK && q->control != NULL) e = query_control_check(q->control, why);
     }
     if (e == OK)
         e = name == NULL ? add_struck_names(&x, texts) : add_struck(&x, known, false, texts);

@@ -153,11 +153,12 @@ outside(const struct merge *m, int64_t min_ms, int64_t max_ms)
 }
 
 static enum err
-add_open(struct merge *m, const struct hchunk_open *o, uint32_t durable_epoch, uint32_t order)
+add_open(struct merge *m, const struct gen *gen, const struct gen_series *s, uint32_t epoch,
+         uint32_t order)
 {
+    const struct hchunk_open *o = &s->open;
     if (o->count == 0 || outside(m, hchunk_first_ms(o), o->last_ms)) return OK;
-    uint32_t visible =
-        hchunk_visible(o->count, o->tag, o->pending_now, o->pending_before, durable_epoch);
+    uint32_t visible = gen_open_visible(gen, s, epoch);
     if (visible == 0) return OK;
     struct bytes copy = arena_copy(&m->items_arena, bytes_of(o->bytes, o->size_bytes));
     if (copy.at == NULL) return ERR_NOMEM;
@@ -192,19 +193,19 @@ copy_late(struct merge *m, const struct late_sample *from, struct late_sample *t
 }
 
 static enum err
-add_late(struct merge *m, const struct late *late, uint32_t durable_epoch, uint32_t order)
+add_late(struct merge *m, const struct late *late, uint32_t epoch, uint32_t order)
 {
     if (late == NULL || late->count == 0) return OK;
     uint32_t first = late_from(late, m->min_ms), end = first, count = 0;
     while (end < late->count && late->samples[end].t_ms <= m->max_ms) {
-        count += (int32_t)(late->samples[end++].epoch - durable_epoch) <= 0;
+        count += (int32_t)(late->samples[end++].epoch - epoch) <= 0;
     }
     if (count == 0) return OK;
     struct late_sample *copy = arena_alloc(&m->items_arena, count * sizeof *copy);
     if (copy == NULL) return ERR_NOMEM;
     uint32_t n = 0;
     for (uint32_t i = first; i < end; i++) {
-        if ((int32_t)(late->samples[i].epoch - durable_epoch) > 0) continue;
+        if ((int32_t)(late->samples[i].epoch - epoch) > 0) continue;
         if (copy_late(m, &late->samples[i], &copy[n++]) != OK) return ERR_NOMEM;
     }
     struct merge_item *item = merge_add(m);
@@ -219,16 +220,16 @@ add_late(struct merge *m, const struct late *late, uint32_t durable_epoch, uint3
 }
 
 enum err
-merge_add_series(struct merge *m, const struct gen_series *s, uint32_t durable_epoch,
+merge_add_series(struct merge *m, const struct gen *gen, const struct gen_series *s, uint32_t epoch,
                  uint32_t order)
 {
-    enum err e = add_open(m, &s->open, durable_epoch, order);
+    enum err e = add_open(m, gen, s, epoch, order);
     if (e || s->past == NULL) return e;
-    e = add_late(m, s->past->late, durable_epoch, order);
+    e = add_late(m, s->past->late, epoch, order);
     for (const struct hchunk *c = s->past->sealed; c != NULL && e == OK; c = c->next) {
-        uint32_t visible =
-            hchunk_visible(c->count, c->tag, c->pending_now, c->pending_before, durable_epoch);
-        if (visible == 0 || outside(m, c->min_ms, c->max_ms)) continue;
+        if (outside(m, c->min_ms, c->max_ms)) continue;
+        uint32_t visible = gen_sealed_visible(gen, s, c, epoch);
+        if (visible == 0) continue;
         e = add_chunk(m, (enum sample_kind)c->kind, c->min_ms, c->max_ms,
                       bytes_of(c->bytes, c->size_bytes), visible, order);
     }

@@ -80,10 +80,12 @@ MUST_CHECK enum err merge_next(struct merge *merge, struct sample_batch *ret_bat
                                struct why *why);
 
 /*
- * Adds what a series of the head holds in [min, max] of the merge and is durable at `epoch`. The
- * head lock is held, unless the generation is frozen and nobody can undo in it.
+ * Adds what a series of the head holds in [min, max] of the merge and came in `epoch` or before.
+ * The head lock is held, unless the generation is frozen, nobody can undo in it, and all of it came
+ * so.
  */
-MUST_CHECK enum err merge_add_series(struct merge *merge, const struct gen_series *series,
-                                     uint32_t durable_epoch, uint32_t order);
+MUST_CHECK enum err merge_add_series(struct merge *merge, const struct gen *gen,
+                                     const struct gen_series *series, uint32_t epoch,
+                                     uint32_t order);
 
 #endif

@@ -303,34 +303,37 @@ add_blocks(struct query *q, const struct source *s)
 }
 
 void
-query_find_samples(struct query *q, const struct source *s, uint32_t id, uint32_t visible)
+query_find_samples(struct query *q, const struct source *s, uint32_t id)
 {
     for (unsigned i = 0; i < 2 && !q->found; i++) {
         const struct gen_series *samples = s->gens[i] == NULL ? NULL : gen_series(s->gens[i], id);
-        if (samples != NULL) q->found = gen_series_meets(samples, q->min_ms, q->max_ms, visible);
+        if (samples != NULL)
+            q->found =
+                gen_series_meets(s->gens[i], samples, q->min_ms, q->max_ms, q->pinned.view.epoch);
     }
 }
 
 /* The frozen generation's samples came first. */
 static enum err
-add_head(struct query *q, struct source *s)
+add_head(struct query *q, struct source *s, struct why *why)
 {
-    enum err e = OK;
     lock_take(&q->db->head_lock);
-    uint32_t visible = visible_epoch(q->db), id = s->ids[s->id_at - 1];
-    if (q->labels_only) query_find_samples(q, s, id, visible);
+    enum err e = pinned_check(&q->pinned, why);
+    uint32_t id = s->ids[s->id_at - 1];
+    if (e == OK && q->labels_only) query_find_samples(q, s, id);
     for (unsigned i = 0; i < 2 && e == OK && !q->labels_only; i++) {
         const struct gen_series *samples = s->gens[i] == NULL ? NULL : gen_series(s->gens[i], id);
-        if (samples != NULL) e = merge_add_series(&q->merge, samples, visible, s->order + i);
+        if (samples == NULL) continue;
+        e = merge_add_series(&q->merge, s->gens[i], samples, q->pinned.view.epoch, s->order + i);
     }
     lock_drop(&q->db->head_lock);
     return e;
 }
 
 static enum err
-add_source(struct query *q, struct source *s)
+add_source(struct query *q, struct source *s, struct why *why)
 {
-    if (source_is_head(s)) return add_head(q, s);
+    if (source_is_head(s)) return add_head(q, s, why);
     return q->labels_only ? query_find_block(q, s) : add_blocks(q, s);
 }
 
@@ -347,7 +350,7 @@ first_source(struct query *q)
 }
 
 static enum err
-gather_series(struct query *q, const struct source *first)
+gather_series(struct query *q, const struct source *first, struct why *why)
 {
     buf_clear(&q->labels);
     buf_put_bytes(&q->labels, first->labels);
@@ -358,7 +361,7 @@ gather_series(struct query *q, const struct source *first)
         struct source *s = &q->sources[i];
         if (s->at_end || !bytes_equal(s->labels, buf_bytes(&q->labels))) continue;
         s->consumed = true;
-        enum err e = add_source(q, s);
+        enum err e = add_source(q, s, why);
         if (e) return e;
     }
     if (!q->labels_only) merge_begin(&q->merge);
@@ -392,8 +395,9 @@ query_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
             *ret_labels = (struct bytes){NULL, 0};
             return OK;
         }
-        enum err e = gather_series(q, first);
-        if (e) return why_set(why, e, "no memory for the query");
+        enum err e = gather_series(q, first, why);
+        if (e == ERR_NOMEM) return why_set(why, e, "no memory for the query");
+        if (e) return e;
         if (q->merge.item_count == 0 && !q->found) continue; /* nothing in the range */
         e = count_series(q, why);
         if (e) return e;
@@ -443,7 +447,7 @@ query_free(struct series_set *set)
     for (uint32_t i = 0; i < q->source_count; i++) {
         source_close(q, &q->sources[i]);
     }
-    store_unpin(&q->pinned);
+    store_unpin(q->db, &q->pinned);
     buf_fini(&q->labels);
     arena_fini(&q->arena);
     mem_free(q->budget, q, sizeof *q);
@@ -453,16 +457,33 @@ static const struct series_set_ops query_ops = {query_next, query_batch, query_w
 
 /* --- asking ----------------------------------------------------------------------------------- */
 
-uint32_t
-visible_epoch(struct tsdb *db)
+/* Void epochs behind the durable one count as seen: samples that come next are two epochs away at
+ * most, see view_notes.h. */
+static uint32_t
+visible_epoch(const struct tsdb *db)
 {
-    return db->options.ack_memory ? (uint32_t)wal_place(db->wal).epoch
-                                  : (uint32_t)db->durable_epoch;
+    if (db->undo_due) return (uint32_t)db->durable_epoch;
+    uint32_t slot = (db->void_count - 1) % VOIDS_REMEMBERED;
+    bool voids_follow = db->void_count > 0 && db->voids[slot].first == db->durable_epoch + 1;
+    return (uint32_t)(voids_follow ? db->voids[slot].last : db->durable_epoch);
+}
+
+/* What was acknowledged before it was committed is to be seen, too. */
+static void
+commit_acknowledged(struct tsdb *db)
+{
+    if (!db->options.ack_memory || db->options.commit_now == NULL) return;
+    lock_take(&db->head_lock);
+    bool behind =
+        !wal_is_down(db->wal) && (uint32_t)wal_place(db->wal).epoch - 1 != visible_epoch(db);
+    lock_drop(&db->head_lock);
+    if (behind || tsdb_commit_due(db)) db->options.commit_now(db->options.commit_context);
 }
 
 void
 store_pin(struct tsdb *db, struct bytes tenant, struct pinned *ret)
 {
+    commit_acknowledged(db);
     lock_take(&db->lock);
     ret->version = db->version;
     atomic_fetch_add_explicit(&db->version->references, 1, memory_order_relaxed);
@@ -473,13 +494,31 @@ store_pin(struct tsdb *db, struct bytes tenant, struct pinned *ret)
     gen_ref(ret->gens[1]);
     const struct tenant *t = tenant_find(db, tenant);
     ret->tenant = t == NULL ? UINT32_MAX : t->id;
+    views_open(&db->views, &ret->view, visible_epoch(db), env_monotonic_ns(db->env));
     lock_drop(&db->head_lock);
     lock_drop(&db->lock);
 }
 
-void
-store_unpin(struct pinned *pinned)
+enum err
+pinned_check(const struct pinned *pinned, struct why *why)
 {
+    if (!pinned->view.lost) return OK;
+    return why_set(
+        why, ERR_AGAIN,
+        "what the query has seen of recent samples is not known any more, after a commit "
+        "failed or for want of memory: ask again");
+}
+
+void
+store_unpin(struct tsdb *db, struct pinned *pinned)
+{
+    lock_take(&db->head_lock);
+    views_close(&db->views, &pinned->view);
+    for (unsigned i = 0; i < 2; i++) {
+        if (pinned->gens[i] != NULL) view_notes_trim(&pinned->gens[i]->notes, &db->views);
+    }
+    view_notes_trim(&db->active->notes, &db->views);
+    lock_drop(&db->head_lock);
     version_unref(pinned->version);
     gen_unref(pinned->gens[0]);
     gen_unref(pinned->gens[1]);
@@ -693,11 +732,11 @@ static enum err
 gen_exemplars(struct query *q, struct exemplar_list *l, const struct gen *gen,
               const roaring_bitmap_t *wanted, struct buf *labels)
 {
-    uint32_t durable = (uint32_t)q->db->durable_epoch;
     for (uint32_t i = 0; i < gen->exemplars.count; i++) {
         const struct gen_exemplar *g = gen_exemplar(gen, i);
-        if (g->undone || (int32_t)(g->epoch - durable) > 0 || g->t_ms < l->query->min_ms ||
-            g->t_ms > l->query->max_ms || !roaring_bitmap_contains(wanted, g->series)) {
+        if (g->undone || (int32_t)(g->epoch - q->pinned.view.epoch) > 0 ||
+            g->t_ms < l->query->min_ms || g->t_ms > l->query->max_ms ||
+            !roaring_bitmap_contains(wanted, g->series)) {
             continue;
         }
         buf_clear(labels);
@@ -712,13 +751,14 @@ gen_exemplars(struct query *q, struct exemplar_list *l, const struct gen *gen,
 }
 
 static enum err
-head_exemplars(struct query *q, struct exemplar_list *l, const struct source *s)
+head_exemplars(struct query *q, struct exemplar_list *l, const struct source *s, struct why *why)
 {
     roaring_bitmap_t *wanted = roaring_bitmap_of_ptr(s->id_count, s->ids);
     struct buf labels;
     buf_init(&labels, q->budget, 64 * 1024 * 1024);
     enum err e = wanted == NULL ? ERR_NOMEM : OK;
     lock_take(&q->db->head_lock);
+    if (e == OK) e = pinned_check(&q->pinned, why);
     for (unsigned i = 0; i < 2 && e == OK; i++) {
         if (s->gens[i] != NULL) e = gen_exemplars(q, l, s->gens[i], wanted, &labels);
     }
@@ -749,7 +789,7 @@ query_exemplars(struct query *q, enum err (*each)(void *context, const struct ex
     for (uint32_t i = 0; i < q->source_count && e == OK; i++) {
         l.source = &q->sources[i];
         if (source_is_head(l.source)) {
-            e = head_exemplars(q, &l, l.source);
+            e = head_exemplars(q, &l, l.source, why);
         } else if (l.source->matched != NULL) {
             e = part_exemplars(l.source->part, 0, part_exemplar, &l, why);
         }

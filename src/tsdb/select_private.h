@@ -84,7 +84,7 @@ query_exemplars(struct query *q, enum err (*each)(void *context, const struct ex
 MUST_CHECK enum err query_find_block(struct query *q, const struct source *s);
 /* For labels: sets q->found if series `id` of the head has a sample in the time. The head lock is
  * held. */
-void query_find_samples(struct query *q, const struct source *s, uint32_t id, uint32_t visible);
+void query_find_samples(struct query *q, const struct source *s, uint32_t id);
 
 /* --- stretch.c -------------------------------------------------------------------------------- */
 

@@ -23,7 +23,7 @@
 /* A clock before this was never set: the time this source was written. */
 #define BUILD_TIME_MS 1763596800000LL
 
-enum { LEDGERS_AT_ONCE = 16 };
+enum { LEDGERS_AT_ONCE = 16, VIEWS_SHARE = 8 }; /* of the head, for what open views need */
 
 extern const struct answerer_ops tsdb_answerer_ops;
 
@@ -495,6 +495,7 @@ budgets_init(struct tsdb *db)
     budget_init(&db->cache_budget, "cache", 0, background);
     budget_init(&db->wal_budget, "wal", 0, o->memory);
     budget_init(&db->flush_budget, "flush", 0, background);
+    budget_init(&db->views.budget, "views", o->head_bytes_max / VIEWS_SHARE, background);
     budget_init(&db->merge_budget, "merge", o->merge_bytes, background);
 }
 
@@ -612,6 +613,7 @@ static void
 undo_locked(struct tsdb *db)
 {
     assert(lock_is_mine(&db->head_lock));
+    views_keep_only(&db->views, (uint32_t)db->durable_epoch);
     db->undo_due = gen_undo(db->active, (uint32_t)db->durable_epoch) != OK;
     tenants_undo(db, db->durable_epoch);
     lock_take(&db->epoch_lock);
@@ -942,6 +944,7 @@ tsdb_budgets(struct tsdb *db, void (*each)(void *context, const struct budget *b
     each(context, &db->cache_budget);
     each(context, &db->wal_budget);
     each(context, &db->flush_budget);
+    each(context, &db->views.budget);
     each(context, &db->merge_budget);
 }
 

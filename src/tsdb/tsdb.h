@@ -36,7 +36,11 @@ struct tsdb_options {
     uint64_t wal_batch_bytes;
     uint64_t wal_budget_bytes;
     enum wal_sync wal_sync;
-    bool ack_memory; /* visible before it is written */
+    bool ack_memory; /* nobody waits for commits but readers: */
+    /* Has a commit begun and waits for its end, but not for long; NULL: tsdb_commit() is called
+     * only where nobody reads meanwhile. */
+    void (*commit_now)(void *context);
+    void *commit_context;
     uint32_t tenants_max;
     uint64_t min_free_bytes;
     bool log_only;  /* nothing goes into parts: what leaves the head was for readers of the log */
@@ -325,7 +329,7 @@ MUST_CHECK enum err
 tsdb_partitions(struct tsdb *tsdb,
                 void (*each)(void *context, const struct tsdb_partition *partition), void *context);
 
-/* Calls `each` for the budgets of head, cache, log, flush and merge. */
+/* Calls `each` for the budgets of head, cache, log, flush, views and merge. */
 void tsdb_budgets(struct tsdb *tsdb, void (*each)(void *context, const struct budget *budget),
                   void *context);
 
