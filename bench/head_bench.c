@@ -216,11 +216,11 @@ sorted(uint32_t count, int (*compare)(const void *, const void *))
 }
 
 static uint64_t
-drain(struct merge *m, const struct gen_series *s, struct part_writer *w)
+drain(struct merge *m, const struct gen *gen, const struct gen_series *s, struct part_writer *w)
 {
     uint64_t got = 0;
     merge_reset(m, INT64_MIN, INT64_MAX, false);
-    must(merge_add_series(m, s, 1, 0));
+    must(merge_add_series(m, gen, s, 1, 0));
     merge_begin(m);
     for (;;) {
         struct sample_batch batch;
@@ -239,7 +239,7 @@ bench_read_head(struct bench *b)
     merge_init(&m, NULL, NULL);
     double start = cpu_seconds();
     for (uint32_t i = 0; i < b->registry->series.count; i++) {
-        got += drain(&m, gen_series(b->gen, i), NULL);
+        got += drain(&m, b->gen, gen_series(b->gen, i), NULL);
     }
     printf("          read back: %.2f ns a sample\n", 1e9 * (cpu_seconds() - start) / (double)got);
     merge_fini(&m);
@@ -275,7 +275,7 @@ write_part(struct bench *b, struct gen *gen, uint64_t number, struct budget *bud
             own[j] = places[row->ids[j]];
         }
         must(part_write_series(w, own, row->count, NULL));
-        (void)drain(&m, gen_series(gen, series[i]), w);
+        (void)drain(&m, gen, gen_series(gen, series[i]), w);
     }
     must(part_writer_finish(w, ret_info, NULL));
     part_writer_free(w);
@@ -384,7 +384,7 @@ make_piece(struct bench *b, uint64_t number, uint32_t from, uint32_t end)
     struct part_info info;
     struct part *part;
     must(registry_new(NULL, 1, 42, &r));
-    must(gen_new(NULL, 1, r, &gen));
+    must(gen_new(NULL, 1, r, NULL, &gen));
     buf_init(&labels, NULL, 1 << 20);
     for (uint32_t i = from; i < end; i++) {
         const struct arrival *a = &b->arrivals[i];
@@ -457,7 +457,7 @@ bench(const char *path)
     struct bench b = {0};
     budget_init(&b.budget, "head", 0, NULL);
     must(registry_new(&b.budget, 1, 42, &b.registry));
-    must(gen_new(&b.budget, 1, b.registry, &b.gen));
+    must(gen_new(&b.budget, 1, b.registry, NULL, &b.gen));
     if (!read_capture(&b, path)) {
         printf("%s: absent, skipped\n", path);
         gen_unref(b.gen);

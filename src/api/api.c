@@ -276,6 +276,25 @@ work_on(struct api *api, struct job_queue *q)
     lock_drop(&api->lock);
 }
 
+static bool
+is_client_gone(void *request)
+{
+    return http_gone(request);
+}
+
+void
+query_control_begin(struct api *api, struct http_request *request, struct budget *budget,
+                    struct query_control *ret)
+{
+    struct env *env = api->options.env;
+    int64_t timeout_ns = atomic_load_explicit(&api->read_timeout_ns, memory_order_relaxed);
+    ret->env = env;
+    ret->budget = budget;
+    ret->deadline_ns = env_monotonic_ns(env) + timeout_ns;
+    ret->is_gone = is_client_gone;
+    ret->gone_context = request;
+}
+
 static void
 query_thread(void *context)
 {

@@ -105,6 +105,9 @@ unsigned tenant_named(const struct api *api, struct http_request *request, struc
                       struct why *why);
 /* The same; false: it was answered. */
 bool tenant_of(const struct api *api, struct http_request *request, struct bytes *ret_tenant);
+/* What a query of this request may cost: all that is allowed, until the client is gone. */
+void query_control_begin(struct api *api, struct http_request *request, struct budget *budget,
+                         struct query_control *ret_control);
 /* Hands a request to the query threads. */
 void read_later(struct api *api, struct http_request *request,
                 void (*run)(struct api *api, struct http_request *request));

@@ -20,7 +20,9 @@ struct lookup {
     struct query_control control;
     struct selector *selectors;
     struct matcher_set sets[SETS_MAX];
-    struct lookup_request asked;
+    struct query_request asked;
+    struct view *view;
+    struct text_sink to;
     uint64_t limit; /* 0: none */
     uint64_t count;
     bool limited;
@@ -208,12 +210,10 @@ run(struct api *api, struct http_request *request, enum err (*ask)(struct lookup
     }
     l->api = api;
     l->request = request;
+    l->to.context = l;
     budget_init(&l->budget, "query", 0, &api->read_budget);
     buf_init(&l->text, &l->budget, (size_t)1 << 30);
-    l->control.env = api->options.env;
-    l->control.budget = &l->budget;
-    l->control.deadline_ns = env_monotonic_ns(api->options.env) +
-                             atomic_load_explicit(&api->read_timeout_ns, memory_order_relaxed);
+    query_control_begin(api, request, &l->budget, &l->control);
     unsigned refused = tenant_named(api, request, &l->asked.tenant, &l->why);
     if (refused != 0) {
         reply_problem(request, refused, "bad_data", l->why.text);
@@ -221,7 +221,10 @@ run(struct api *api, struct http_request *request, enum err (*ask)(struct lookup
         enum err e = read_question(l);
         if (e == OK) begin_answer(l);
         bool nothing = l->asked.min_ms > l->asked.max_ms;
+        if (e == OK)
+            e = view_open(tsdb_answerer(api->options.tsdb), &l->control, &l->view, &l->why);
         if (e == OK && !nothing) e = ask(l);
+        view_free(l->view);
         uint32_t sets = l->asked.set_count;
         struct selector *selectors = l->selectors;
         end_answer(l, e);
@@ -237,18 +240,18 @@ run(struct api *api, struct http_request *request, enum err (*ask)(struct lookup
 static enum err
 ask_names(struct lookup *l)
 {
-    struct answerer *a = tsdb_answerer(l->api->options.tsdb);
-    return a->ops->label_names(a, &l->asked, put_text, l, &l->why);
+    l->to.each = put_text;
+    return view_label_names(l->view, &l->asked, &l->to, &l->why);
 }
 
 static enum err
 ask_series(struct lookup *l)
 {
-    struct answerer *a = tsdb_answerer(l->api->options.tsdb);
+    l->to.each = put_series;
     if (l->asked.set_count == 0) {
         return why_set(&l->why, ERR_INPUT, "no match[] parameter provided");
     }
-    return a->ops->series(a, &l->asked, put_series, l, &l->why);
+    return view_series(l->view, &l->asked, &l->to, &l->why);
 }
 
 /* NAME of /api/v1/label/NAME/values, as it stands. */
@@ -267,7 +270,7 @@ name_of_path(const char *path, struct bytes *ret_name)
 static enum err
 ask_values(struct lookup *l)
 {
-    struct answerer *a = tsdb_answerer(l->api->options.tsdb);
+    l->to.each = put_text;
     struct bytes name;
     uint8_t room[1024];
     struct buf plain = {.at = room, .capacity = sizeof room, .limit = sizeof room};
@@ -275,7 +278,7 @@ ask_values(struct lookup *l)
         return why_set(&l->why, ERR_INPUT, "/api/v1/label/NAME/values is wanted");
     }
     if (escaped_name_get(&plain, name) && plain.size > 0) name = buf_bytes(&plain);
-    return a->ops->label_values(a, &l->asked, name, put_text, l, &l->why);
+    return view_label_values(l->view, &l->asked, name, &l->to, &l->why);
 }
 
 static void

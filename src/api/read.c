@@ -52,6 +52,7 @@ struct read {
     struct http_request *request;
     struct budget budget;
     struct query_control control;
+    struct view *view; /* all queries of a request see the same */
     struct arena arena;
     struct rr_request message;
     struct bytes tenant;
@@ -61,7 +62,6 @@ struct read {
     enum notices notices;
     bool told; /* why the answer ends is in its last frame */
     struct rr_stream *stream;
-    uint32_t batches;
 };
 
 /* --- where bytes go --------------------------------------------------------------------------- */
@@ -111,10 +111,11 @@ static enum err
 query_open(struct read *r, const struct rr_query *query, struct matcher *const *matchers,
            struct series_set **ret_set, struct why *why)
 {
-    struct select_request request = {
+    struct matcher_set matching = {matchers, query->matcher_count};
+    struct query_request request = {
         .tenant = r->tenant,
-        .matchers = matchers,
-        .matcher_count = query->matcher_count,
+        .sets = &matching,
+        .set_count = 1,
         .min_ms = query->min_ms,
         .max_ms = query->max_ms,
         .partial = r->notices == NOTICES_PARTIAL,
@@ -122,8 +123,7 @@ query_open(struct read *r, const struct rr_query *query, struct matcher *const *
         .control = &r->control,
     };
     if (query->matcher_count == 0) return why_set(why, ERR_INPUT, "a query without matchers");
-    return tsdb_answerer(r->api->options.tsdb)
-        ->ops->select(tsdb_answerer(r->api->options.tsdb), &request, ret_set, why);
+    return view_select(r->view, &request, ret_set, why);
 }
 
 /* What both forms of answer do with a series. */
@@ -135,17 +135,13 @@ struct form {
 };
 
 static enum err
-drain_series(struct read *r, const struct form *form, struct series_set *set, struct bytes labels,
-             struct why *why)
+drain_series(const struct form *form, struct series_set *set, struct bytes labels, struct why *why)
 {
     bool named = false;
     for (;;) {
         struct sample_batch b;
         enum err e = series_set_batch(set, &b, why);
         if (e || b.count == 0) return e;
-        if (++r->batches % 256 == 0 && http_gone(r->request)) {
-            return why_set(why, ERR_CANCELED, "the client is gone");
-        }
         if (!named) e = form->series(form->to, labels, why);
         named = true;
         if (e) return e;
@@ -156,13 +152,13 @@ drain_series(struct read *r, const struct form *form, struct series_set *set, st
 }
 
 static enum err
-drain(struct read *r, const struct form *form, struct series_set *set, struct why *why)
+drain(const struct form *form, struct series_set *set, struct why *why)
 {
     for (;;) {
         struct bytes labels;
         enum err e = series_set_next(set, &labels, why);
         if (e || labels.at == NULL) return e;
-        e = drain_series(r, form, set, labels, why);
+        e = drain_series(form, set, labels, why);
         if (e) return e;
     }
 }
@@ -188,7 +184,7 @@ run_query(struct read *r, const struct rr_query *query, const struct form *form,
     if (matchers == NULL) return why_set(why, ERR_NOMEM, "no memory for the query");
     enum err e = matchers_make(query, matchers, why);
     if (e == OK) e = query_open(r, query, matchers, &set, why);
-    if (e == OK) e = drain(r, form, set, why);
+    if (e == OK) e = drain(form, set, why);
     if (e == OK && r->notices == NOTICES_PARTIAL) e = tell_warnings(r, set, why);
     series_set_free(set);
     for (uint32_t i = 0; i < query->matcher_count; i++) {
@@ -372,16 +368,15 @@ read_run(struct api *api, struct http_request *request)
     budget_init(&r.budget, "query", 0, &api->read_budget);
     arena_init(&r.arena, &r.budget, ARENA_BYTES_MAX, 4096);
     buf_init(&message, &r.budget, api->options.decoded_bytes_max + 64);
-    r.control.env = api->options.env;
-    r.control.budget = &r.budget;
-    r.control.deadline_ns = env_monotonic_ns(api->options.env) +
-                            atomic_load_explicit(&api->read_timeout_ns, memory_order_relaxed);
+    query_control_begin(api, request, &r.budget, &r.control);
     enum err e = read_decode(&r, &message, &why);
     if (e == OK) e = read_notices(&r, &why);
+    if (e == OK) e = view_open(tsdb_answerer(api->options.tsdb), &r.control, &r.view, &why);
     if (e == OK) {
         metric_inc(&reads[r.message.answer]);
         e = r.message.answer == RR_SAMPLES ? answer_samples(&r, &why) : answer_streamed(&r, &why);
     }
+    view_free(r.view);
     buf_fini(&message);
     arena_fini(&r.arena);
     finish(&r, e, &why);

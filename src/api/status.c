@@ -403,10 +403,15 @@ metadata_page(struct api *api, struct http_request *request, struct bytes tenant
         return why_set(why, ERR_INPUT, "limit must be a number");
     }
     if (limit > 0) page.left = (uint64_t)limit;
-    struct answerer *a = tsdb_answerer(api->options.tsdb);
+    struct query_request asked = {.tenant = tenant};
+    struct view *view = NULL;
     json_object_open(j);
-    enum err e = a->ops->metadata(a, tenant, bytes_of_text(metric == NULL ? "" : metric),
-                                  put_metadata, &page, why);
+    enum err e = view_open(tsdb_answerer(api->options.tsdb), NULL, &view, why);
+    if (e == OK) {
+        e = view_metadata(view, &asked, bytes_of_text(metric == NULL ? "" : metric), put_metadata,
+                          &page, why);
+    }
+    view_free(view);
     json_object_close(j);
     return e == ERR_CANCELED ? OK : e;
 }

@@ -128,6 +128,11 @@ put_store(struct metric_sink *s, const struct tsdb_stats *t)
     put(s, "firekeep_head_exemplars", GAUGE, "Exemplars in the head.", t->head_exemplars);
     put(s, "firekeep_head_frozen_series", GAUGE, "Series of the generation being flushed.",
         t->frozen_series);
+    put(s, "firekeep_views", GAUGE, "Moments of the store that queries look at.", t->views);
+    static const struct metric_family oldest = {
+        "firekeep_views_oldest_seconds",
+        "How long the oldest of them has been looked at: it keeps memory and files.", GAUGE};
+    metric_put_double(s, &oldest, NULL, 0, (double)t->view_oldest_ns / 1e9);
     put(s, "firekeep_parts", GAUGE, "Live parts.", t->parts);
     put(s, "firekeep_parts_left_alone", GAUGE,
         "Live parts that are not merged because they are damaged.", t->parts_left_alone);

@@ -191,18 +191,18 @@ directory_read(struct target *target, const struct selector *selector, int64_t m
                int64_t max_ms, const struct rr_receiver *receiver, struct why *why)
 {
     struct target_directory *d = directory_of(target);
-    struct answerer *answerer = tsdb_answerer(d->tsdb);
     struct series_set *set = NULL;
     d->control.env = env_real();
     d->control.budget = &d->memory.foreground;
-    struct select_request request = {.tenant = tenant_of(d),
-                                     .matchers = selector->matchers,
-                                     .matcher_count = selector->count,
-                                     .min_ms = min_ms,
-                                     .max_ms = max_ms,
-                                     .partial = target->options.partial,
-                                     .control = &d->control};
-    enum err e = answerer->ops->select(answerer, &request, &set, why);
+    struct matcher_set matching = {selector->matchers, selector->count};
+    struct query_request request = {.tenant = tenant_of(d),
+                                    .sets = &matching,
+                                    .set_count = 1,
+                                    .min_ms = min_ms,
+                                    .max_ms = max_ms,
+                                    .partial = target->options.partial,
+                                    .control = &d->control};
+    enum err e = answerer_select(tsdb_answerer(d->tsdb), &request, &set, why);
     while (e == OK) {
         struct bytes labels;
         e = series_set_next(set, &labels, why);

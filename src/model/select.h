@@ -1,11 +1,14 @@
 /*
- * select.h - the one question all readers ask, and every answerer implements:
+ * select.h - the one question all readers ask, and every answerer implements.
+ *
+ * A reader opens a view of an answerer, and asks the view:
  *
  *     tenant, matchers, t0..t1, hints  ->  series in label order, samples in time order
  *
- * A series set pins one snapshot: whatever was durable when it was made is in it, and what happens
- * afterwards to parts and head does not disturb it. It ends in exactly one of: complete, complete
- * with warnings, error.   Threads: a set belongs to one thread at a time.
+ * All answers of a view are of one moment: of each commit it sees all or nothing, and what happens
+ * afterwards to parts and head does not disturb it. An answer ends in exactly one of: complete,
+ * complete with warnings, error.   Threads: a view may be asked from several; a set of series
+ * belongs to one at a time.
  */
 #ifndef MODEL_SELECT_H
 #define MODEL_SELECT_H
@@ -16,10 +19,6 @@
 #include "model/labels.h"
 #include "model/matcher.h"
 
-/*
- * What a query may cost and when it must end; shared by everything that works for it. The limits
- * are checked before memory is taken or work is done. 0 means no limit.
- */
 /* Samples that are stored and not given, for accounts; those of parts that are not opened are not
  * among them. */
 struct samples_left_out {
@@ -29,49 +28,68 @@ struct samples_left_out {
     uint64_t exemplars_deleted;
 };
 
+/*
+ * What a query may cost and when it must end; shared by everything that works for it, in any
+ * thread. The limits are checked before memory is taken or work is done. 0 means no limit.
+ */
 struct query_control {
     struct env *env;
-    int64_t deadline_ns;   /* monotonic; 0: none */
-    atomic_bool canceled;  /* set by another thread when the client is gone */
+    int64_t deadline_ns;  /* monotonic; 0: none */
+    atomic_bool canceled; /* by any thread */
+    /* Whether nobody waits for the answer any more: asked now and then, by one thread at a time.
+     * NULL: somebody does. */
+    bool (*is_gone)(void *context);
+    void *gone_context;
+    _Atomic int64_t gone_asked_ns;
     struct budget *budget; /* memory of this query */
-    uint64_t samples_max;
     uint64_t series_max;
-    uint64_t samples_seen; /* counted by the answerer, for floats and histograms */
-    uint64_t series_seen;
-    struct samples_left_out *left_out; /* counted by the answerer; NULL: nobody wants to know */
+    uint64_t samples_max;
+    uint64_t bytes_max; /* of stored data, as it is compressed */
+    /* Counted by answerers; relaxed: they order nothing. */
+    _Atomic uint64_t series_seen;
+    _Atomic uint64_t samples_seen; /* floats and histograms */
+    _Atomic uint64_t bytes_seen;
+    struct samples_left_out *left_out; /* NULL: nobody wants to know; else one thread */
 };
 
 /* ERR_CANCELED when the deadline passed or the client is gone. Cheap enough for every batch. */
 MUST_CHECK enum err query_control_check(struct query_control *control, struct why *why);
-
-struct select_request {
-    struct bytes tenant;
-    struct matcher *const *matchers; /* all must hold; at least one */
-    uint32_t matcher_count;
-    int64_t min_ms; /* both inclusive */
-    int64_t max_ms;
-    bool partial; /* damaged pages become warnings instead of an error */
-    bool chunks;  /* histograms may come as chunks, and by columns */
-    struct query_control *control;
-};
+/* ERR_LIMIT: more than it may have. `control` may be NULL. */
+MUST_CHECK enum err query_control_add_series(struct query_control *control, struct why *why);
+MUST_CHECK enum err query_control_add_samples(struct query_control *control, uint64_t count,
+                                              struct why *why);
+MUST_CHECK enum err query_control_add_bytes(struct query_control *control, uint64_t count,
+                                            struct why *why);
 
 struct matcher_set {
     struct matcher *const *matchers; /* all must hold */
     uint32_t count;
 };
 
+/* What the asker will make of the answer. None changes what an answer means; an answerer may ignore
+ * each of them. */
+struct query_hints {
+    uint64_t limit; /* so many series, names or values are enough, and one more: the first ones */
+    uint32_t shard; /* of `shard_count`: only series of this one are wanted: */
+    uint32_t shard_count;     /* shard_of_labels() says which; 0: all are wanted */
+    struct bytes from_labels; /* series before are not wanted; empty: all are */
+};
+
 /*
- * What is asked of labels, and answered without samples: those of series that any of the sets
- * selects (without sets: all) and that may have a sample in the time, as far as chunks and blocks
- * tell. What is deleted is not there.
+ * What is asked: of the series that any of the sets selects (without sets: all), the samples or
+ * exemplars between two times. Of labels: those of series that may have a sample between them, as
+ * far as chunks and blocks tell. What is deleted is not there.
  */
-struct lookup_request {
+struct query_request {
     struct bytes tenant;
     const struct matcher_set *sets;
     uint32_t set_count;
     int64_t min_ms; /* both inclusive */
     int64_t max_ms;
-    struct query_control *control;
+    bool partial; /* damaged pages become warnings instead of an error */
+    bool chunks;  /* histograms may come as chunks, and by columns */
+    struct query_hints hints;
+    struct query_control *control; /* may be NULL */
 };
 
 /* Consecutive samples of one kind, in ascending time. All views end with the next call. */
@@ -142,38 +160,139 @@ struct metadata {
     struct bytes unit;
 };
 
-/* Something that can be asked. */
-struct answerer;
-struct answerer_ops {
-    /* ERR_LIMIT: more series than the control allows; ERR_CORRUPT: damage, named in `why`. */
-    enum err (*select)(struct answerer *answerer, const struct select_request *request,
+/* Where texts go: names, values, or sets of labels. */
+struct text_sink {
+    /* Once for each, in ascending order; the view of it ends with the call. An error of it ends the
+     * answer and is returned. */
+    enum err (*each)(void *context, struct bytes text);
+    void *context;
+};
+
+/* What there is at one moment. */
+struct view;
+struct view_ops {
+    /* ERR_LIMIT: more than the control allows; ERR_CORRUPT: damage, named in `why`; ERR_AGAIN: the
+     * view is not to be had any more. */
+    enum err (*select)(struct view *view, const struct query_request *request,
                        struct series_set **ret_set, struct why *why);
-    /* Calls `each` in label and time order for exemplars of matching series; views end with the
-     * call. */
-    enum err (*exemplars)(struct answerer *answerer, const struct select_request *request,
+    /* Calls `each` in label and time order for exemplars of matching series; what it is shown ends
+     * with the call. */
+    enum err (*exemplars)(struct view *view, const struct query_request *request,
                           enum err (*each)(void *context, const struct exemplar *exemplar),
                           void *context, struct why *why);
     /* Calls `each` for every family of the tenant (or only for `family` if not empty), in name
-     * order. */
-    enum err (*metadata)(struct answerer *answerer, struct bytes tenant, struct bytes family,
+     * order; sets and times are not looked at. */
+    enum err (*metadata)(struct view *view, const struct query_request *request,
+                         struct bytes family,
                          enum err (*each)(void *context, const struct metadata *metadata),
                          void *context, struct why *why);
-    /*
-     * These call `each` in ascending order, once for each name, value or set of labels; views end
-     * with the call. An error of `each` ends them and is returned.
-     */
-    enum err (*label_names)(struct answerer *answerer, const struct lookup_request *request,
-                            enum err (*each)(void *context, struct bytes name), void *context,
-                            struct why *why);
-    enum err (*label_values)(struct answerer *answerer, const struct lookup_request *request,
-                             struct bytes name, enum err (*each)(void *context, struct bytes value),
-                             void *context, struct why *why);
-    enum err (*series)(struct answerer *answerer, const struct lookup_request *request,
-                       enum err (*each)(void *context, struct bytes labels), void *context,
-                       struct why *why);
+    enum err (*label_names)(struct view *view, const struct query_request *request,
+                            const struct text_sink *to, struct why *why);
+    enum err (*label_values)(struct view *view, const struct query_request *request,
+                             struct bytes name, const struct text_sink *to, struct why *why);
+    enum err (*series)(struct view *view, const struct query_request *request,
+                       const struct text_sink *to, struct why *why);
+    void (*free)(struct view *view);
+};
+struct view {
+    const struct view_ops *ops;
+};
+
+/* Something that can be asked. */
+struct answerer;
+struct answerer_ops {
+    /* The control is only used for the memory of the view. */
+    enum err (*open)(struct answerer *answerer, struct query_control *control,
+                     struct view **ret_view, struct why *why);
+    /* The times it has samples of now. None: min > max. */
+    void (*range)(struct answerer *answerer, int64_t *ret_min_ms, int64_t *ret_max_ms);
+    void (*free)(struct answerer *answerer);
 };
 struct answerer {
     const struct answerer_ops *ops;
+    const char *name; /* as people know it; lives as long as the answerer */
+    /* What it cannot tell, and answers as if there were none. */
+    bool no_exemplars;
+    bool no_metadata;
 };
+
+MUST_CHECK
+static inline enum err
+view_open(struct answerer *answerer, struct query_control *control, struct view **ret_view,
+          struct why *why)
+{
+    return answerer->ops->open(answerer, control, ret_view, why);
+}
+
+/* Sets that were asked of it go on. NULL is fine. */
+static inline void
+view_free(struct view *view)
+{
+    if (view != NULL) view->ops->free(view);
+}
+
+MUST_CHECK
+static inline enum err
+view_select(struct view *view, const struct query_request *request, struct series_set **ret_set,
+            struct why *why)
+{
+    return view->ops->select(view, request, ret_set, why);
+}
+
+MUST_CHECK
+static inline enum err
+view_exemplars(struct view *view, const struct query_request *request,
+               enum err (*each)(void *context, const struct exemplar *exemplar), void *context,
+               struct why *why)
+{
+    return view->ops->exemplars(view, request, each, context, why);
+}
+
+MUST_CHECK
+static inline enum err
+view_metadata(struct view *view, const struct query_request *request, struct bytes family,
+              enum err (*each)(void *context, const struct metadata *metadata), void *context,
+              struct why *why)
+{
+    return view->ops->metadata(view, request, family, each, context, why);
+}
+
+MUST_CHECK
+static inline enum err
+view_label_names(struct view *view, const struct query_request *request, const struct text_sink *to,
+                 struct why *why)
+{
+    return view->ops->label_names(view, request, to, why);
+}
+
+MUST_CHECK
+static inline enum err
+view_label_values(struct view *view, const struct query_request *request, struct bytes name,
+                  const struct text_sink *to, struct why *why)
+{
+    return view->ops->label_values(view, request, name, to, why);
+}
+
+MUST_CHECK
+static inline enum err
+view_series(struct view *view, const struct query_request *request, const struct text_sink *to,
+            struct why *why)
+{
+    return view->ops->series(view, request, to, why);
+}
+
+/* A view for one question. */
+MUST_CHECK
+static inline enum err
+answerer_select(struct answerer *answerer, const struct query_request *request,
+                struct series_set **ret_set, struct why *why)
+{
+    struct view *view;
+    enum err e = view_open(answerer, request->control, &view, why);
+    if (e) return e;
+    e = view_select(view, request, ret_set, why);
+    view_free(view);
+    return e;
+}
 
 #endif

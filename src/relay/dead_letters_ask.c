@@ -15,7 +15,7 @@
 
 enum { TRIES_MAX = 8, PATH_BYTES = sizeof(((struct file *)0)->path) };
 
-struct view {
+struct letters_view {
     struct env *env;
     struct budget *memory;
     const char *dir;
@@ -29,7 +29,7 @@ struct view {
 };
 
 static void
-view_close(struct view *view)
+letters_view_close(struct letters_view *view)
 {
     letter_requests_fini(&view->requests);
     letter_index_fini(&view->index);
@@ -38,8 +38,8 @@ view_close(struct view *view)
 
 /* Without a state that can be read nothing is known of what there should be. */
 static enum err
-read_state(const struct view *view, struct buf *bytes, struct relay_state *ret_state, bool *ret_is,
-           struct why *why)
+read_state(const struct letters_view *view, struct buf *bytes, struct relay_state *ret_state,
+           bool *ret_is, struct why *why)
 {
     buf_init(bytes, view->memory, RELAY_STATE_BYTES_MAX);
     enum err e = relay_state_read(view->env, view->dir, bytes, ret_state, why);
@@ -55,7 +55,7 @@ same_mark(const struct letters_mark *a, const struct letters_mark *b)
 
 /* Whether what seems to be lost went because a relay is at work. */
 static enum err
-check_again(const struct view *view, struct why *why)
+check_again(const struct letters_view *view, struct why *why)
 {
     struct buf bytes;
     struct relay_state now;
@@ -69,7 +69,7 @@ check_again(const struct view *view, struct why *why)
 }
 
 static enum err
-view_try(struct view *view, struct why *why)
+letters_view_try(struct letters_view *view, struct why *why)
 {
     enum err e = letter_requests_read(&view->requests, view->env, view->path, view->memory, why);
     bool none = e == ERR_MISSING;
@@ -88,26 +88,26 @@ view_try(struct view *view, struct why *why)
     bool gone = view->account.differs || view->index.found.missing_files > 0;
     if ((e == OK || none) && gone) e = check_again(view, why);
     if (none && e == OK && !gone) e = why_set(why, ERR_MISSING, "%s: there are none", view->path);
-    if (e) view_close(view);
+    if (e) letters_view_close(view);
     return e;
 }
 
 static enum err
-view_open(struct view *view, struct env *env, const char *dir, struct budget *memory,
-          struct why *why)
+letters_view_open(struct letters_view *view, struct env *env, const char *dir,
+                  struct budget *memory, struct why *why)
 {
-    *view = (struct view){.env = env, .memory = memory, .dir = dir};
+    *view = (struct letters_view){.env = env, .memory = memory, .dir = dir};
     enum err e = path_join(view->path, sizeof view->path, dir, LETTER_FILES_DIR);
     if (e) return why_set(why, e, "%s/%s: path too long", dir, LETTER_FILES_DIR);
     unsigned tries = 0;
     do {
-        e = view_try(view, why);
+        e = letters_view_try(view, why);
     } while (e == ERR_AGAIN && ++tries < TRIES_MAX);
     return e;
 }
 
 static void
-view_report(const struct view *view, struct dead_letters_report *ret)
+view_report(const struct letters_view *view, struct dead_letters_report *ret)
 {
     const struct letters_found *found = &view->index.found;
     if (ret == NULL) return;
@@ -124,7 +124,7 @@ view_report(const struct view *view, struct dead_letters_report *ret)
 
 /* What will become of a letter that is kept, once the requests are carried out. */
 static enum letter_state
-state_asked_for(const struct view *view, const struct letter_volume *v,
+state_asked_for(const struct letters_view *view, const struct letter_volume *v,
                 const struct letter_entry *entry)
 {
     enum letter_state state = letter_volume_state(v, entry->number);
@@ -141,7 +141,7 @@ typedef enum err view_each(void *context, const struct letter_volume *volume,
 
 /* Calls `each` for the letters of one file that are not gone. */
 static enum err
-view_walk_volume(const struct view *view, const struct letter_volume *v, view_each *each,
+view_walk_volume(const struct letters_view *view, const struct letter_volume *v, view_each *each,
                  void *context, struct why *why)
 {
     char name[LETTER_FILE_NAME_BYTES], path[PATH_BYTES];
@@ -164,7 +164,7 @@ view_walk_volume(const struct view *view, const struct letter_volume *v, view_ea
 }
 
 static enum err
-view_walk(const struct view *view, view_each *each, void *context, struct why *why)
+view_walk(const struct letters_view *view, view_each *each, void *context, struct why *why)
 {
     for (uint32_t i = 0; i < view->index.count; i++) {
         const struct letter_volume *v = &view->index.volumes[i];
@@ -198,13 +198,13 @@ dead_letters_each(struct env *env, const char *dir, struct budget *memory,
                                    enum dead_letter_state state),
                   void *context, struct dead_letters_report *ret_report, struct why *why)
 {
-    struct view view;
+    struct letters_view view;
     struct telling telling = {each, context};
-    enum err e = view_open(&view, env, dir, memory, why);
+    enum err e = letters_view_open(&view, env, dir, memory, why);
     if (e) return e;
     e = view_walk(&view, tell, &telling, why);
     if (e == OK) view_report(&view, ret_report);
-    view_close(&view);
+    letters_view_close(&view);
     return e;
 }
 
@@ -230,7 +230,7 @@ count_meant(void *context, const struct letter_volume *v, const struct letter_en
  * letters would come to stand there.
  */
 static enum err
-make_durable(const struct view *view, const struct letter_volume *v, struct why *why)
+make_durable(const struct letters_view *view, const struct letter_volume *v, struct why *why)
 {
     char name[LETTER_FILE_NAME_BYTES], path[PATH_BYTES];
     struct file file;
@@ -249,7 +249,7 @@ dead_letters_request(struct env *env, const char *dir, struct budget *memory,
                      enum dead_letters_wish wish, const char *reason, uint64_t *ret_count,
                      struct dead_letters_report *ret_report, struct why *why)
 {
-    struct view view;
+    struct letters_view view;
     struct letter_request request = {.wish = wish};
     struct counting counting = {&request, 0};
     if (reason != NULL && strlen(reason) >= sizeof request.reason) {
@@ -259,7 +259,7 @@ dead_letters_request(struct env *env, const char *dir, struct budget *memory,
     struct file lock;
     enum err e = asking_lock(env, dir, &lock, why);
     if (e) return e;
-    e = view_open(&view, env, dir, memory, why);
+    e = letters_view_open(&view, env, dir, memory, why);
     if (e) {
         err_ignore(file_close(&lock), "nothing was written");
         return e;
@@ -282,7 +282,7 @@ dead_letters_request(struct env *env, const char *dir, struct budget *memory,
     if (e == OK && counting.count > 0) e = letter_request_write(env, view.path, &request, why);
     if (e == OK) *ret_count = counting.count;
 out:
-    view_close(&view);
+    letters_view_close(&view);
     err_ignore(file_close(&lock), "nothing was written");
     return e;
 }

@@ -286,14 +286,14 @@ walk_begin(struct walk *w)
 
 /* --- walking: samples ------------------------------------------------------------------------- */
 
-static struct tsdb_stretch_request
+static struct query_request
 request_of(struct walk *w)
 {
     const struct fill_options *o = &w->fill->options;
-    struct tsdb_stretch_request request = {
-        .stretch = o->stretch,
+    struct query_request request = {
         .tenant = buf_bytes(&w->place.tenant),
-        .from_labels = buf_bytes(&w->place.labels),
+        .hints = {.from_labels = buf_bytes(&w->place.labels)},
+        .partial = true,
         .min_ms = w->place.window_ms > o->min_ms ? w->place.window_ms : o->min_ms,
         .max_ms = window_end(w),
         .control = &w->control,
@@ -321,8 +321,13 @@ next_series(struct walk *w, struct why *why)
     struct place *p = &w->place;
     w->in_series = false;
     if (w->set == NULL) {
-        struct tsdb_stretch_request request = request_of(w);
-        enum err e = tsdb_stretch_select(w->fill->options.tsdb, &request, &w->set, why);
+        const struct fill_options *o = &w->fill->options;
+        struct query_request request = request_of(w);
+        struct view *view;
+        enum err e = tsdb_stretch_view(o->tsdb, &o->stretch, &w->control, &view, why);
+        if (e) return e;
+        e = view_select(view, &request, &w->set, why);
+        view_free(view);
         if (e) return e;
     }
     for (;;) {
@@ -511,9 +516,13 @@ static enum err
 chunk_of_exemplars(struct walk *w, struct chunk *c, uint32_t count_max, struct why *why)
 {
     struct listing l = {.walk = w, .chunk = c, .count_max = count_max};
-    struct tsdb_stretch_request request = request_of(w);
+    const struct fill_options *o = &w->fill->options;
+    struct query_request request = request_of(w);
+    struct view *view = NULL;
     c->kind = ITEM_EXEMPLAR;
-    enum err e = tsdb_stretch_exemplars(w->fill->options.tsdb, &request, list_exemplar, &l, why);
+    enum err e = tsdb_stretch_view(o->tsdb, &o->stretch, &w->control, &view, why);
+    if (e == OK) e = view_exemplars(view, &request, list_exemplar, &l, why);
+    view_free(view);
     w->place.t_ms++;        /* behind the last one */
     if (e == ERR_CORRUPT) { /* what was read before stays; once more, and there is nothing */
         w->fill->met_damage = true;
@@ -554,10 +563,13 @@ static enum err
 chunk_of_families(struct walk *w, struct chunk *c, uint32_t count_max, struct why *why)
 {
     struct listing l = {.walk = w, .chunk = c, .count_max = count_max};
-    struct answerer *store = tsdb_answerer(w->fill->options.tsdb);
+    const struct fill_options *o = &w->fill->options;
+    struct query_request request = request_of(w);
+    struct view *view = NULL;
     c->kind = ITEM_METADATA;
-    enum err e = store->ops->metadata(store, buf_bytes(&w->place.tenant), bytes_of(NULL, 0),
-                                      list_family, &l, why);
+    enum err e = tsdb_stretch_view(o->tsdb, &o->stretch, &w->control, &view, why);
+    if (e == OK) e = view_metadata(view, &request, bytes_of(NULL, 0), list_family, &l, why);
+    view_free(view);
     return e == ERR_CANCELED ? OK : e;
 }
 

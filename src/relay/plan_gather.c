@@ -38,9 +38,8 @@ struct point {
 struct plan_gather {
     struct plan_gather_options options;
     struct query_control control;
-    struct matcher *all; /* matches every series */
-    struct buf tenants;  /* counted names */
-    uint64_t number;     /* of the next item */
+    struct buf tenants; /* counted names */
+    uint64_t number;    /* of the next item */
     struct plan *plan;
 
     /* Of the stretch at hand. */
@@ -147,13 +146,11 @@ gather_series(struct plan_gather *g, struct series_set *set, struct bytes labels
     return e;
 }
 
-static struct select_request
+static struct query_request
 request_of(struct plan_gather *g)
 {
-    return (struct select_request){
+    return (struct query_request){
         .tenant = g->tenant,
-        .matchers = &g->all,
-        .matcher_count = 1,
         .min_ms = g->min_ms,
         .max_ms = g->max_ms,
         .partial = true,
@@ -174,10 +171,9 @@ note_damage(struct plan_gather *g, struct series_set *set)
 static enum err
 gather_samples(struct plan_gather *g, struct why *why)
 {
-    struct answerer *store = tsdb_answerer(g->options.tsdb);
-    struct select_request request = request_of(g);
+    struct query_request request = request_of(g);
     struct series_set *set = NULL;
-    enum err e = store->ops->select(store, &request, &set, why);
+    enum err e = answerer_select(tsdb_answerer(g->options.tsdb), &request, &set, why);
     while (e == OK && !is_too_much(g)) {
         struct bytes labels;
         const atomic_bool *stop = g->options.stop;
@@ -208,9 +204,11 @@ gather_exemplar(void *context, const struct exemplar *x)
 static enum err
 gather_exemplars(struct plan_gather *g, struct why *why)
 {
-    struct answerer *store = tsdb_answerer(g->options.tsdb);
-    struct select_request request = request_of(g);
-    enum err e = store->ops->exemplars(store, &request, gather_exemplar, g, why);
+    struct query_request request = request_of(g);
+    struct view *view = NULL;
+    enum err e = view_open(tsdb_answerer(g->options.tsdb), &g->control, &view, why);
+    if (e == OK) e = view_exemplars(view, &request, gather_exemplar, g, why);
+    view_free(view);
     return e == ERR_NOMEM ? no_memory(why) : e;
 }
 
@@ -361,12 +359,14 @@ hand_on_family(void *context, const struct metadata *m)
 enum err
 plan_gather_metadata(struct plan_gather *g, struct why *why)
 {
-    struct answerer *store = tsdb_answerer(g->options.tsdb);
+    struct view *view = NULL;
     struct cursor tenants = cursor_of(buf_bytes(&g->tenants));
-    enum err e = OK;
+    enum err e = view_open(tsdb_answerer(g->options.tsdb), &g->control, &view, why);
     while (e == OK && next_tenant(g, &tenants)) {
-        e = store->ops->metadata(store, g->tenant, bytes_of(NULL, 0), hand_on_family, g, why);
+        struct query_request request = request_of(g);
+        e = view_metadata(view, &request, bytes_of(NULL, 0), hand_on_family, g, why);
     }
+    view_free(view);
     return e == ERR_NOMEM ? why_set(why, e, "no memory for metadata") : e;
 }
 
@@ -399,17 +399,13 @@ enum err
 plan_gather_new(const struct plan_gather_options *options, struct plan_gather **ret_gather,
                 struct why *why)
 {
-    /* No label has this value. */
-    struct bytes never = bytes_of_text("\x01 of no series");
     struct plan_gather *g = mem_new(options->memory, sizeof *g);
     if (g == NULL) return why_set(why, ERR_NOMEM, "no memory for a plan");
     init(g, options);
-    enum err e = matcher_new(MATCH_NOT_EQUAL, bytes_of_text("__name__"), never, &g->all, why);
-    if (e == OK) tsdb_ledgers(options->tsdb, note_tenant, g);
-    if (e == OK && buf_error(&g->tenants)) e = why_set(why, ERR_NOMEM, "no memory for a plan");
-    if (e) {
+    tsdb_ledgers(options->tsdb, note_tenant, g);
+    if (buf_error(&g->tenants)) {
         plan_gather_free(g);
-        return e;
+        return why_set(why, ERR_NOMEM, "no memory for a plan");
     }
     *ret_gather = g;
     return OK;
@@ -419,7 +415,6 @@ void
 plan_gather_free(struct plan_gather *g)
 {
     if (g == NULL) return;
-    matcher_free(g->all);
     buf_fini(&g->tenants);
     buf_fini(&g->series);
     buf_fini(&g->points);

@@ -38,11 +38,9 @@ tsdb_delete(struct tsdb *db, struct bytes tenant, struct selector *selector, int
     struct tombstone *tombstone = NULL;
     struct tsdb_deletion counted = {0, 0};
     struct time_range range = {min_ms, max_ms};
-    struct select_request request = {.tenant = tenant,
-                                     .matchers = selector->matchers,
-                                     .matcher_count = selector->count,
-                                     .min_ms = min_ms,
-                                     .max_ms = max_ms};
+    struct matcher_set set = {selector->matchers, selector->count};
+    struct query_request request = {
+        .tenant = tenant, .sets = &set, .set_count = 1, .min_ms = min_ms, .max_ms = max_ms};
     *ret_deletion = counted;
     enum err e = OK;
     if (min_ms > max_ms || is_pointless(db, tenant, range)) goto out;

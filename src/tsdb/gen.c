@@ -32,6 +32,8 @@ gen_new(struct budget *budget, uint64_t number, struct registry *registry, struc
     gen->number = number;
     gen->registry = registry;
     gen->views = views;
+    gen->min_ms = INT64_MAX;
+    gen->max_ms = INT64_MIN;
     registry_ref(registry);
     atomic_init(&gen->references, 1);
     gmem_init(&gen->gmem, budget);

@@ -81,9 +81,11 @@ struct gen {
     struct paged exemplars;
     uint32_t series_count;                    /* that have samples */
     uint64_t sample_count[LEDGER_KIND_COUNT]; /* exemplars too */
-    size_t histogram_bytes_max;               /* unpacked, of the largest appended */
-    struct late_index *late_indexes;          /* a list */
-    struct views *views;                      /* NULL: nobody looks before an epoch is durable */
+    int64_t min_ms;                           /* of what was ever appended; none: min > max */
+    int64_t max_ms;
+    size_t histogram_bytes_max;      /* unpacked, of the largest appended */
+    struct late_index *late_indexes; /* a list */
+    struct views *views;             /* NULL: nobody looks before an epoch is durable */
     struct view_notes notes;
 };
 

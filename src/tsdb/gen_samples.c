@@ -483,6 +483,8 @@ gen_append(struct gen *gen, struct gen_series *s, int64_t t_ms, int64_t start_ms
                      : late_insert(gen, s, t_ms, start_ms, v, epoch, durable_epoch);
     if (e) return e;
     gen->series_count += first;
+    if (t_ms < gen->min_ms) gen->min_ms = t_ms;
+    if (t_ms > gen->max_ms) gen->max_ms = t_ms;
     if (v->kind != SAMPLE_FLOAT && histogram_bytes_max(v->histogram) > gen->histogram_bytes_max) {
         gen->histogram_bytes_max = histogram_bytes_max(v->histogram);
     }

@@ -490,11 +490,9 @@ check_series(struct machine *m, struct look *l, const char *tenant, const char *
     buf_init(&want.last, NULL, 1 << 20);
     must(selector_parse(text(selector_text), &selector, NULL));
     struct question q = {.tenant = tenant};
-    q.request = (struct select_request){.tenant = text(tenant),
-                                        .matchers = selector.matchers,
-                                        .matcher_count = selector.count,
-                                        .min_ms = min_ms,
-                                        .max_ms = max_ms};
+    q.set = (struct matcher_set){selector.matchers, selector.count};
+    q.request = (struct query_request){
+        .tenant = text(tenant), .sets = &q.set, .set_count = 1, .min_ms = min_ms, .max_ms = max_ms};
     must(machine_select(m, &q, count_sample, &want));
     struct inspect_question asked = {text(tenant), &selector, {min_ms, max_ms}};
     l->options.memory = &l->budget;

@@ -8,6 +8,7 @@
 #include "tsdb/merge.h"
 #include "tsdb/part.h"
 #include "tsdb/record.h"
+#include "tsdb/stretch.h"
 #include "tsdb/tombstone.h"
 #include "tsdb/tsdb.h"
 
@@ -305,37 +306,30 @@ void snapshots_sweep(struct tsdb *db);
 /* When the log and the live parts are open. */
 void parts_sweep(struct tsdb *db, const struct manifest *manifest, struct tsdb_opening *opening);
 
-/* --- reading parts alone (select.c) ------------------------------------------------------------
+/* --- views (view.c) ----------------------------------------------------------------------------
  */
 
-/* What there is at one moment; held, where it is, until it is given back. */
-struct pinned {
+/* What there is at one moment; stays as long as somebody has a reference. */
+struct store_view {
+    struct view view; /* first: it is handed out */
+    struct tsdb *db;
+    struct budget *budget;
+    _Atomic uint32_t references; /* acquire-release: the last one frees */
     struct version *version;
-    struct gen *gens[2]; /* frozen (NULL: none), active */
-    struct view view;    /* of them */
-    uint32_t tenant;     /* UINT32_MAX: nobody knows it */
+    struct gen *gens[2]; /* frozen, active; NULL: none */
+    struct head_view head;
+    struct tsdb_stretch stretch; /* only parts that meet it; to_pos 0: all */
 };
-void store_pin(struct tsdb *db, struct bytes tenant, struct pinned *ret_pinned);
-void store_unpin(struct tsdb *db, struct pinned *pinned);
+/* `scope`: of the head, too; or of parts alone. */
+enum view_scope { VIEW_ALL, VIEW_PARTS };
+MUST_CHECK enum err store_view_open(struct tsdb *db, enum view_scope scope, struct budget *budget,
+                                    struct store_view **ret_view, struct why *why);
+void store_view_unref(struct store_view *view);
 /* ERR_AGAIN: what the view saw of the head is not known any more. Under the head lock. */
-MUST_CHECK enum err pinned_check(const struct pinned *pinned, struct why *why);
+MUST_CHECK enum err store_view_check(const struct store_view *view, struct why *why);
 
-/* The labels alone: no batches are to be asked of the set. */
-MUST_CHECK enum err query_labels(struct tsdb *db, const struct lookup_request *request,
-                                 struct series_set **ret_set, struct why *why);
-MUST_CHECK enum err tsdb_label_names(struct answerer *answerer,
-                                     const struct lookup_request *request,
-                                     enum err (*each)(void *context, struct bytes name),
-                                     void *context, struct why *why);
-MUST_CHECK enum err tsdb_label_values(struct answerer *answerer,
-                                      const struct lookup_request *request, struct bytes name,
-                                      enum err (*each)(void *context, struct bytes value),
-                                      void *context, struct why *why);
-MUST_CHECK enum err tsdb_series(struct answerer *answerer, const struct lookup_request *request,
-                                enum err (*each)(void *context, struct bytes labels), void *context,
-                                struct why *why);
 /* Series and samples that a question would get from parts. */
-MUST_CHECK enum err parts_count(struct tsdb *db, const struct select_request *request,
+MUST_CHECK enum err parts_count(struct tsdb *db, const struct query_request *request,
                                 uint64_t *ret_series, uint64_t *ret_samples, struct why *why);
 
 /* --- replay (replay.c) ------------------------------------------------------------------------ */

@@ -216,8 +216,7 @@ texts_each(struct texts *x, enum err (*each)(void *context, struct bytes text), 
 enum { CHECKED_AT_ONCE = 1024, PAIRS_AT_ONCE = 32 };
 
 struct head_look {
-    struct tsdb *db;
-    const struct pinned *pinned;
+    const struct store_view *view;
     const struct registry *registry;
     int64_t min_ms;
     int64_t max_ms;
@@ -230,10 +229,10 @@ static bool
 series_meets(const struct head_look *l, uint32_t id)
 {
     for (unsigned i = 0; i < 2; i++) {
-        const struct gen *gen = l->pinned->gens[i];
+        const struct gen *gen = l->view->gens[i];
         if (gen == NULL || gen->registry != l->registry) continue;
         const struct gen_series *s = gen_series(gen, id);
-        if (s != NULL && gen_series_meets(gen, s, l->min_ms, l->max_ms, l->pinned->view.epoch)) {
+        if (s != NULL && gen_series_meets(gen, s, l->min_ms, l->max_ms, l->view->head.epoch)) {
             return true;
         }
     }
@@ -251,8 +250,9 @@ pair_meets(struct head_look *l, uint32_t pair, bool *ret_meets, struct why *why)
         *ret_meets = series_meets(l, id);
         if (++l->checked < CHECKED_AT_ONCE) continue;
         l->checked = 0;
-        lock_give_way(&l->db->head_lock);
+        lock_drop(&l->view->db->head_lock);
         enum err e = l->control == NULL ? OK : query_control_check(l->control, why);
+        lock_take(&l->view->db->head_lock);
         if (e) return e;
     }
     return OK;
@@ -271,7 +271,7 @@ prefetch_pairs(const struct head_look *l, const uint32_t *pairs, uint32_t count)
         const struct id_list *series = &registry_pair_use(r, pairs[i])->series;
         __builtin_prefetch(registry_pair(r, pairs[i])->field);
         for (unsigned g = 0; g < 2 && series->count > 0; g++) {
-            const struct gen *gen = l->pinned->gens[g];
+            const struct gen *gen = l->view->gens[g];
             if (gen == NULL || gen->registry != r) continue;
             __builtin_prefetch(gen_series(gen, series->first_id));
         }
@@ -319,37 +319,38 @@ head_names(struct head_look *l, const struct registry_tenant *tenant, struct tex
 }
 
 static enum err
-gather_head(struct tsdb *db, const struct pinned *pinned, const struct lookup_request *request,
+gather_head(const struct store_view *view, const struct query_request *request,
             const struct bytes *name, struct texts *x, struct why *why)
 {
-    struct head_look l = {.db = db,
-                          .pinned = pinned,
+    struct tsdb *db = view->db;
+    struct head_look l = {.view = view,
                           .min_ms = request->min_ms,
                           .max_ms = request->max_ms,
                           .control = request->control};
     enum err e = OK;
     lock_take(&db->head_lock);
-    for (unsigned i = 0; i < 2 && e == OK; i++) {
-        const struct gen *gen = pinned->gens[i];
+    const struct tenant *tenant = tenant_find(db, request->tenant);
+    for (unsigned i = 0; i < 2 && e == OK && tenant != NULL; i++) {
+        const struct gen *gen = view->gens[i];
         if (gen == NULL || gen->series_count == 0 || gen->registry == l.registry) continue;
         l.registry = gen->registry;
-        const struct registry_tenant *t = registry_tenant(l.registry, pinned->tenant);
+        const struct registry_tenant *t = registry_tenant(l.registry, tenant->id);
         if (t == NULL) continue;
         if (name == NULL) {
             e = head_names(&l, t, x, why);
             continue;
         }
-        const struct registry_name *n = registry_find_name(l.registry, pinned->tenant, *name);
+        const struct registry_name *n = registry_find_name(l.registry, tenant->id, *name);
         l.alone = x->count == 0;
         if (n != NULL) e = head_values(&l, n, x, why);
     }
-    if (e == OK) e = pinned_check(pinned, why);
+    if (e == OK) e = store_view_check(view, why);
     lock_drop(&db->head_lock);
     return e;
 }
 
 static enum err
-gather_part(struct part *part, const struct lookup_request *request, const struct bytes *name,
+gather_part(struct part *part, const struct query_request *request, const struct bytes *name,
             struct texts *x, struct why *why)
 {
     const struct part_tenant *tenant = part_tenant(part, request->tenant);
@@ -383,71 +384,61 @@ something_is_deleted(const struct tombstones *set, struct bytes tenant)
 /* --- the three questions ---------------------------------------------------------------------- */
 
 static enum err
-gather(struct tsdb *db, const struct lookup_request *request, const struct bytes *name,
+gather(struct store_view *view, const struct query_request *request, const struct bytes *name,
        struct texts *x, struct why *why)
 {
-    struct pinned pinned;
-    if (request->set_count > 0) return lookup_selected(db, request, name, x, why);
-    store_pin(db, request->tenant, &pinned);
+    bool selects =
+        request->set_count > 0 || something_is_deleted(view->version->tombstones, request->tenant);
+    if (selects) return lookup_selected(view, request, name, x, why);
     enum err e = OK;
-    if (something_is_deleted(pinned.version->tombstones, request->tenant)) {
-        e = lookup_selected(db, request, name, x, why);
-    } else {
-        for (uint32_t i = 0; i < pinned.version->part_count && e == OK; i++) {
-            e = gather_part(pinned.version->parts[i], request, name, x, why);
-        }
-        if (e == OK && pinned.tenant != UINT32_MAX) {
-            e = gather_head(db, &pinned, request, name, x, why);
-        }
+    for (uint32_t i = 0; i < view->version->part_count && e == OK; i++) {
+        e = gather_part(view->version->parts[i], request, name, x, why);
     }
-    store_unpin(db, &pinned);
-    return e;
+    return e ? e : gather_head(view, request, name, x, why);
 }
 
 static enum err
-answer_texts(struct answerer *answerer, const struct lookup_request *request,
-             const struct bytes *name, enum err (*each)(void *context, struct bytes text),
-             void *context, struct why *why)
+answer_texts(struct view *view, const struct query_request *request, const struct bytes *name,
+             const struct text_sink *to, struct why *why)
 {
     struct texts x;
-    struct tsdb *db = (struct tsdb *)answerer;
-    texts_init(&x, db->hash_seed, request->control == NULL ? NULL : request->control->budget);
-    enum err e = gather(db, request, name, &x, why);
+    struct store_view *v = (struct store_view *)view;
+    texts_init(&x, v->db->hash_seed, request->control == NULL ? NULL : request->control->budget);
+    enum err e = gather(v, request, name, &x, why);
     if (e == ERR_NOMEM) why_set(why, e, "no memory for the labels");
-    if (e == OK) e = texts_each(&x, each, context);
+    if (e == OK) e = texts_each(&x, to->each, to->context);
     texts_fini(&x);
     return e;
 }
 
 enum err
-tsdb_label_names(struct answerer *answerer, const struct lookup_request *request,
-                 enum err (*each)(void *context, struct bytes name), void *context, struct why *why)
+store_label_names(struct view *view, const struct query_request *request,
+                  const struct text_sink *to, struct why *why)
 {
-    return answer_texts(answerer, request, NULL, each, context, why);
+    return answer_texts(view, request, NULL, to, why);
 }
 
 enum err
-tsdb_label_values(struct answerer *answerer, const struct lookup_request *request,
-                  struct bytes name, enum err (*each)(void *context, struct bytes value),
-                  void *context, struct why *why)
+store_label_values(struct view *view, const struct query_request *request, struct bytes name,
+                   const struct text_sink *to, struct why *why)
 {
-    return answer_texts(answerer, request, &name, each, context, why);
+    return answer_texts(view, request, &name, to, why);
 }
 
 enum err
-tsdb_series(struct answerer *answerer, const struct lookup_request *request,
-            enum err (*each)(void *context, struct bytes labels), void *context, struct why *why)
+store_series(struct view *view, const struct query_request *request, const struct text_sink *to,
+             struct why *why)
 {
-    struct series_set *set;
+    struct query *q;
     struct bytes labels;
-    enum err e = query_labels((struct tsdb *)answerer, request, &set, why);
+    enum err e = query_open((struct store_view *)view, request, QUERY_LABELS, &q, why);
     if (e) return e;
     for (;;) {
-        e = series_set_next(set, &labels, why);
+        e = series_set_next(&q->set, &labels, why);
         if (e || labels.at == NULL) break;
-        e = each(context, labels);
+        e = to->each(to->context, labels);
         if (e) break;
     }
-    series_set_free(set);
+    series_set_free(&q->set);
     return e;
 }

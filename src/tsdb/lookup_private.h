@@ -2,7 +2,7 @@
 #ifndef TSDB_LOOKUP_PRIVATE_H
 #define TSDB_LOOKUP_PRIVATE_H
 
-#include "tsdb/internal.h"
+#include "tsdb/select_private.h"
 
 struct texts {
     struct budget *budget;
@@ -25,7 +25,7 @@ MUST_CHECK enum err texts_add_another(struct texts *texts, struct bytes text);
 /* --- lookup_selected.c ------------------------------------------------------------------------ */
 
 /* Adds the values of a label that the selected series have; `name` NULL: their label names. */
-MUST_CHECK enum err lookup_selected(struct tsdb *db, const struct lookup_request *request,
+MUST_CHECK enum err lookup_selected(struct store_view *view, const struct query_request *request,
                                     const struct bytes *name, struct texts *texts, struct why *why);
 
 #endif

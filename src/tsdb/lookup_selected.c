@@ -181,7 +181,7 @@ strike_pairs(struct head_pairs *x, uint32_t from, uint32_t to, struct why *why)
 {
     struct query *q = x->q;
     lock_take(&q->db->head_lock);
-    enum err e = pinned_check(&q->pinned, why);
+    enum err e = store_view_check(q->view, why);
     for (uint32_t i = from; i < to && x->wanted_count > 0 && e == OK; i++) {
         const struct series_pairs *row = registry_series(x->s->registry, x->s->ids[i])->pairs;
         bool news = false;
@@ -224,7 +224,7 @@ add_struck_names(const struct head_pairs *x, struct texts *texts)
 {
     const struct query *q = x->q;
     lock_take(&q->db->head_lock);
-    const struct registry_tenant *t = registry_tenant(x->s->registry, q->pinned.tenant);
+    const struct registry_tenant *t = registry_tenant(x->s->registry, q->tenant);
     struct id_walk names = t == NULL ? (struct id_walk){0} : id_list_walk(&t->names);
     lock_drop(&q->db->head_lock);
     uint32_t id;
@@ -246,7 +246,7 @@ head_texts(struct query *q, const struct source *s, const struct bytes *name, st
     const struct registry_name *known = NULL;
     lock_take(&q->db->head_lock); /* all pairs of the series selected are below */
     x.pair_count = s->registry->pairs.count;
-    if (name != NULL) known = registry_find_name(s->registry, q->pinned.tenant, *name);
+    if (name != NULL) known = registry_find_name(s->registry, q->tenant, *name);
     lock_drop(&q->db->head_lock);
     if (name != NULL && known == NULL) return OK;
     size_t size = (x.pair_count / 64 + 1) * sizeof(uint64_t);
@@ -268,18 +268,11 @@ head_texts(struct query *q, const struct source *s, const struct bytes *name, st
 /* --- both ------------------------------------------------------------------------------------- */
 
 enum err
-lookup_selected(struct tsdb *db, const struct lookup_request *request, const struct bytes *name,
-                struct texts *texts, struct why *why)
+lookup_selected(struct store_view *view, const struct query_request *request,
+                const struct bytes *name, struct texts *texts, struct why *why)
 {
     struct query *q;
-    struct query like = {.control = request->control,
-                         .min_ms = request->min_ms,
-                         .max_ms = request->max_ms,
-                         .sets = request->sets,
-                         .set_count = request->set_count,
-                         .labels_only = true,
-                         .texts_only = true};
-    enum err e = query_open(db, request->tenant, &like, &q, why);
+    enum err e = query_open(view, request, QUERY_TEXTS, &q, why);
     if (e) return e;
     for (uint32_t i = 0; i < q->source_count && e == OK; i++) {
         struct source *s = &q->sources[i];

@@ -91,20 +91,20 @@ static void
 check(const char *wanted, const char *text, int64_t min_ms, int64_t max_ms)
 {
     static struct list given, want;
-    struct answerer *a = tsdb_answerer(m.db);
     struct selector s;
     must(selector_parse(bytes_of_text(text), &s, &m.why));
     struct matcher_set set = {s.matchers, s.count};
-    struct lookup_request r = {bytes_of_text("a"), &set, 1, min_ms, max_ms, NULL};
+    struct query_request r = {.tenant = bytes_of_text("a"),
+                              .sets = &set,
+                              .set_count = 1,
+                              .min_ms = min_ms,
+                              .max_ms = max_ms};
     given.count = want.count = 0;
     want.wanted = wanted;
     arena_init(&given.arena, NULL, 0, 0);
     arena_init(&want.arena, NULL, 0, 0);
-    if (wanted == NULL)
-        must(a->ops->label_names(a, &r, put_text, &given, &m.why));
-    else
-        must(a->ops->label_values(a, &r, bytes_of_text(wanted), put_text, &given, &m.why));
-    must(a->ops->series(a, &r, put_of_series, &want, &m.why));
+    must(machine_texts(&m, &r, wanted == NULL ? "*" : wanted, put_text, &given));
+    must(machine_texts(&m, &r, "", put_of_series, &want));
     qsort(want.items, want.count, sizeof want.items[0], by_bytes);
     uint32_t count = 0;
     for (uint32_t i = 0; i < want.count; i++) {

@@ -1,5 +1,5 @@
 /*
- * select.c - the store's answers. A question pins the parts and generations there are; its sources
+ * select.c - the store's answers. The sources of a question, the parts and generations of its view,
  * each yield series in label order, and series with equal labels are merged.
  */
 #include <assert.h>
@@ -49,8 +49,8 @@ head_source_open(struct query *q, struct source *s, struct why *why)
     if (s->ids != NULL) {
         s->id_capacity = s->id_count = (uint32_t)count;
         roaring_bitmap_to_uint32_array(matched, s->ids);
-        if (!q->exemplars && !q->texts_only) keep_alive_ones(q, s);
-        if (!q->texts_only)
+        if (q->kind != QUERY_EXEMPLARS && q->kind != QUERY_TEXTS) keep_alive_ones(q, s);
+        if (q->kind != QUERY_TEXTS)
             e = series_order(s->registry, pair_total, s->ids, s->id_count, q->budget);
     }
     roaring_bitmap_free(matched);
@@ -61,10 +61,11 @@ static enum err
 part_select_any(const struct query *q, const struct part_index *index, roaring_bitmap_t **ret,
                 struct why *why)
 {
-    if (q->set_count == 0) return part_match(index, NULL, 0, ret, why);
-    for (uint32_t i = 0; i < q->set_count; i++) {
+    const struct query_request *r = q->request;
+    if (r->set_count == 0) return part_match(index, NULL, 0, ret, why);
+    for (uint32_t i = 0; i < r->set_count; i++) {
         roaring_bitmap_t *set;
-        enum err e = part_match(index, q->sets[i].matchers, q->sets[i].count, &set, why);
+        enum err e = part_match(index, r->sets[i].matchers, r->sets[i].count, &set, why);
         if (e) return e;
         if (*ret == NULL) {
             *ret = set;
@@ -80,7 +81,8 @@ part_select_any(const struct query *q, const struct part_index *index, roaring_b
 static enum err
 leave_out_before(struct query *q, struct source *s, struct why *why)
 {
-    if (q->from_labels.size == 0) return OK;
+    struct bytes from_labels = q->request->hints.from_labels;
+    if (from_labels.size == 0) return OK;
     struct row_reader *rows;
     enum err e = row_reader_new(&s->index, q->budget, &rows);
     if (e) return e;
@@ -93,7 +95,7 @@ leave_out_before(struct query *q, struct source *s, struct why *why)
         uint32_t count;
         if (!roaring_bitmap_select(s->matched, (uint32_t)mid, &number)) break;
         e = row_read(rows, number, &labels, &blocks, &count, why);
-        if (e == OK && labels_compare(labels, q->from_labels) < 0) {
+        if (e == OK && labels_compare(labels, from_labels) < 0) {
             low = mid + 1;
         } else if (e == OK) {
             high = mid;
@@ -115,14 +117,14 @@ part_source_open(struct query *q, struct source *s, struct part *part,
     if (e == OK) e = part_select_any(q, &s->index, &s->matched, why);
     if (e == OK) e = leave_out_before(q, s, why);
     if (e == OK) {
-        e = tombstones_of_part(q->pinned.version->tombstones, part, tenant->name, &q->arena,
+        e = tombstones_of_part(q->view->version->tombstones, part, tenant->name, &q->arena,
                                &s->deletions, &s->deletion_count, why);
     }
-    if (e || q->texts_only) return e;
-    if (q->exemplars) e = row_reader_new(&s->index, q->budget, &s->rows);
+    if (e || q->kind == QUERY_TEXTS) return e;
+    if (q->kind == QUERY_EXEMPLARS) e = row_reader_new(&s->index, q->budget, &s->rows);
     struct row_range range = {.min_ms = q->min_ms,
                               .max_ms = q->max_ms,
-                              .with_blocks = !q->labels_only || s->deletion_count > 0,
+                              .with_blocks = q->kind != QUERY_LABELS || s->deletion_count > 0,
                               .with_bundles = q->chunks && s->deletion_count == 0};
     return e ? e : row_batch_new(&s->index, s->matched, &range, q->budget, &s->batch);
 }
@@ -309,7 +311,7 @@ query_find_samples(struct query *q, const struct source *s, uint32_t id)
         const struct gen_series *samples = s->gens[i] == NULL ? NULL : gen_series(s->gens[i], id);
         if (samples != NULL)
             q->found =
-                gen_series_meets(s->gens[i], samples, q->min_ms, q->max_ms, q->pinned.view.epoch);
+                gen_series_meets(s->gens[i], samples, q->min_ms, q->max_ms, q->view->head.epoch);
     }
 }
 
@@ -318,13 +320,13 @@ static enum err
 add_head(struct query *q, struct source *s, struct why *why)
 {
     lock_take(&q->db->head_lock);
-    enum err e = pinned_check(&q->pinned, why);
+    enum err e = store_view_check(q->view, why);
     uint32_t id = s->ids[s->id_at - 1];
-    if (e == OK && q->labels_only) query_find_samples(q, s, id);
-    for (unsigned i = 0; i < 2 && e == OK && !q->labels_only; i++) {
+    if (e == OK && q->kind == QUERY_LABELS) query_find_samples(q, s, id);
+    for (unsigned i = 0; i < 2 && e == OK && q->kind != QUERY_LABELS; i++) {
         const struct gen_series *samples = s->gens[i] == NULL ? NULL : gen_series(s->gens[i], id);
         if (samples == NULL) continue;
-        e = merge_add_series(&q->merge, s->gens[i], samples, q->pinned.view.epoch, s->order + i);
+        e = merge_add_series(&q->merge, s->gens[i], samples, q->view->head.epoch, s->order + i);
     }
     lock_drop(&q->db->head_lock);
     return e;
@@ -334,7 +336,7 @@ static enum err
 add_source(struct query *q, struct source *s, struct why *why)
 {
     if (source_is_head(s)) return add_head(q, s, why);
-    return q->labels_only ? query_find_block(q, s) : add_blocks(q, s);
+    return q->kind == QUERY_LABELS ? query_find_block(q, s) : add_blocks(q, s);
 }
 
 static struct source *
@@ -364,20 +366,15 @@ gather_series(struct query *q, const struct source *first, struct why *why)
         enum err e = add_source(q, s, why);
         if (e) return e;
     }
-    if (!q->labels_only) merge_begin(&q->merge);
+    if (q->kind != QUERY_LABELS) merge_begin(&q->merge);
     return OK;
 }
 
 static enum err
 count_series(struct query *q, struct why *why)
 {
-    if (q->control == NULL) return OK;
-    if (q->control->series_max != 0 && q->control->series_seen >= q->control->series_max) {
-        return why_set(why, ERR_LIMIT, "the query selects more than %llu series",
-                       (unsigned long long)q->control->series_max);
-    }
-    q->control->series_seen++;
-    return query_control_check(q->control, why);
+    enum err e = query_control_add_series(q->control, why);
+    return e || q->control == NULL ? e : query_control_check(q->control, why);
 }
 
 static enum err
@@ -411,13 +408,7 @@ query_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *
 {
     struct query *q = (struct query *)set;
     enum err e = merge_next(&q->merge, ret_batch, why);
-    if (e || q->control == NULL) return e;
-    q->control->samples_seen += ret_batch->count;
-    if (q->control->samples_max != 0 && q->control->samples_seen > q->control->samples_max) {
-        return why_set(why, ERR_LIMIT, "the query reads more than %llu samples",
-                       (unsigned long long)q->control->samples_max);
-    }
-    return OK;
+    return e ? e : query_control_add_samples(q->control, ret_batch->count, why);
 }
 
 static const char *
@@ -447,9 +438,9 @@ query_free(struct series_set *set)
     for (uint32_t i = 0; i < q->source_count; i++) {
         source_close(q, &q->sources[i]);
     }
-    store_unpin(q->db, &q->pinned);
     buf_fini(&q->labels);
     arena_fini(&q->arena);
+    store_view_unref(q->view);
     mem_free(q->budget, q, sizeof *q);
 }
 
@@ -457,80 +448,13 @@ static const struct series_set_ops query_ops = {query_next, query_batch, query_w
 
 /* --- asking ----------------------------------------------------------------------------------- */
 
-/* Void epochs behind the durable one count as seen: samples that come next are two epochs away at
- * most, see view_notes.h. */
-static uint32_t
-visible_epoch(const struct tsdb *db)
-{
-    if (db->undo_due) return (uint32_t)db->durable_epoch;
-    uint32_t slot = (db->void_count - 1) % VOIDS_REMEMBERED;
-    bool voids_follow = db->void_count > 0 && db->voids[slot].first == db->durable_epoch + 1;
-    return (uint32_t)(voids_follow ? db->voids[slot].last : db->durable_epoch);
-}
-
-/* What was acknowledged before it was committed is to be seen, too. */
-static void
-commit_acknowledged(struct tsdb *db)
-{
-    if (!db->options.ack_memory || db->options.commit_now == NULL) return;
-    lock_take(&db->head_lock);
-    bool behind =
-        !wal_is_down(db->wal) && (uint32_t)wal_place(db->wal).epoch - 1 != visible_epoch(db);
-    lock_drop(&db->head_lock);
-    if (behind || tsdb_commit_due(db)) db->options.commit_now(db->options.commit_context);
-}
-
-void
-store_pin(struct tsdb *db, struct bytes tenant, struct pinned *ret)
-{
-    commit_acknowledged(db);
-    lock_take(&db->lock);
-    ret->version = db->version;
-    atomic_fetch_add_explicit(&db->version->references, 1, memory_order_relaxed);
-    lock_take(&db->head_lock);
-    ret->gens[0] = db->frozen;
-    ret->gens[1] = db->active;
-    if (ret->gens[0] != NULL) gen_ref(ret->gens[0]);
-    gen_ref(ret->gens[1]);
-    const struct tenant *t = tenant_find(db, tenant);
-    ret->tenant = t == NULL ? UINT32_MAX : t->id;
-    views_open(&db->views, &ret->view, visible_epoch(db), env_monotonic_ns(db->env));
-    lock_drop(&db->head_lock);
-    lock_drop(&db->lock);
-}
-
-enum err
-pinned_check(const struct pinned *pinned, struct why *why)
-{
-    if (!pinned->view.lost) return OK;
-    return why_set(
-        why, ERR_AGAIN,
-        "what the query has seen of recent samples is not known any more, after a commit "
-        "failed or for want of memory: ask again");
-}
-
-void
-store_unpin(struct tsdb *db, struct pinned *pinned)
-{
-    lock_take(&db->head_lock);
-    views_close(&db->views, &pinned->view);
-    for (unsigned i = 0; i < 2; i++) {
-        if (pinned->gens[i] != NULL) view_notes_trim(&pinned->gens[i]->notes, &db->views);
-    }
-    view_notes_trim(&db->active->notes, &db->views);
-    lock_drop(&db->head_lock);
-    version_unref(pinned->version);
-    gen_unref(pinned->gens[0]);
-    gen_unref(pinned->gens[1]);
-}
-
 /* Has the generation anything for anybody? A registry may know a million series, all flushed. */
 static bool
 gen_counts(const struct query *q, const struct gen *gen)
 {
     if (gen == NULL) return false;
     lock_take(&q->db->head_lock);
-    bool counts = gen->series_count > 0 || (q->exemplars && gen->exemplars.count > 0);
+    bool counts = gen->series_count > 0 || (q->kind == QUERY_EXEMPLARS && gen->exemplars.count > 0);
     lock_drop(&q->db->head_lock);
     return counts;
 }
@@ -538,17 +462,17 @@ gen_counts(const struct query *q, const struct gen *gen)
 static enum err
 open_sources(struct query *q, struct bytes tenant_name, struct why *why)
 {
-    uint32_t most = q->pinned.version->part_count + 2;
+    uint32_t most = q->view->version->part_count + 2;
     q->sources = arena_new(&q->arena, most * sizeof *q->sources);
     if (q->sources == NULL) return ERR_NOMEM;
     enum err e = OK;
-    for (uint32_t i = 0; i < q->pinned.version->part_count && e == OK; i++) {
-        struct part *part = q->pinned.version->parts[i];
+    for (uint32_t i = 0; i < q->view->version->part_count && e == OK; i++) {
+        struct part *part = q->view->version->parts[i];
         const struct part_tenant *t = part_tenant(part, tenant_name);
         const struct part_info *info = part_info(part);
         if (t == NULL || t->series_count == 0) continue;
         if (info->max_ms < q->min_ms || info->min_ms > q->max_ms) continue;
-        if (q->stretch != NULL && !stretch_has(q->stretch, part)) continue;
+        if (q->view->stretch.to_pos > 0 && !stretch_has(&q->view->stretch, part)) continue;
         struct source *s = &q->sources[q->source_count++];
         s->order = i;
         struct why reason = {""};
@@ -559,101 +483,80 @@ open_sources(struct query *q, struct bytes tenant_name, struct why *why)
             e = leave_out(q, &reason, why);
         }
     }
-    bool head = q->pinned.tenant != UINT32_MAX && !q->parts_only;
-    for (unsigned i = 0; i < 2 && e == OK && head; i++) {
-        if (!gen_counts(q, q->pinned.gens[i])) continue;
+    for (unsigned i = 0; i < 2 && e == OK && q->tenant != UINT32_MAX; i++) {
+        if (!gen_counts(q, q->view->gens[i])) continue;
         struct source *s = &q->sources[q->source_count++];
         s->order = most + i;
-        s->registry = q->pinned.gens[i]->registry;
-        s->gens[0] = q->pinned.gens[i];
-        bool both = i == 0 && q->pinned.gens[1]->registry == s->registry;
-        if (both) s->gens[1] = q->pinned.gens[++i];
+        s->registry = q->view->gens[i]->registry;
+        s->gens[0] = q->view->gens[i];
+        bool both = i == 0 && q->view->gens[1]->registry == s->registry;
+        if (both) s->gens[1] = q->view->gens[++i];
         e = head_source_open(q, s, why);
     }
-    for (uint32_t i = 0; i < q->source_count && e == OK && !q->texts_only; i++) {
+    for (uint32_t i = 0; i < q->source_count && e == OK && q->kind != QUERY_TEXTS; i++) {
         e = source_step(q, &q->sources[i], why);
     }
     return e;
 }
 
 enum err
-query_open(struct tsdb *db, struct bytes tenant_name, const struct query *like,
+query_open(struct store_view *view, const struct query_request *request, enum query_kind kind,
            struct query **ret_query, struct why *why)
 {
-    struct budget *budget = like->control == NULL ? NULL : like->control->budget;
+    struct budget *budget = request->control == NULL ? NULL : request->control->budget;
     struct query *q = mem_new(budget, sizeof *q);
     if (q == NULL) return why_set(why, ERR_NOMEM, "no memory for the query");
-    *q = *like;
     q->set.ops = &query_ops;
-    q->db = db;
+    q->db = view->db;
     q->budget = budget;
+    q->control = request->control;
+    q->view = view;
+    atomic_fetch_add_explicit(&view->references, 1, memory_order_relaxed);
+    q->min_ms = request->min_ms;
+    q->max_ms = request->max_ms;
+    q->request = request;
+    q->partial = request->partial;
+    q->chunks = request->chunks;
+    q->kind = kind;
     arena_init(&q->arena, budget, 0, 4096);
     buf_init(&q->labels, budget, 64 * 1024 * 1024);
     merge_init(&q->merge, budget, q->control);
     q->merge.chunks = q->chunks;
-    store_pin(db, tenant_name, &q->pinned);
-    enum err e = open_sources(q, tenant_name, why);
+    lock_take(&view->db->head_lock);
+    const struct tenant *t = tenant_find(view->db, request->tenant);
+    q->tenant = t == NULL ? UINT32_MAX : t->id;
+    lock_drop(&view->db->head_lock);
+    enum err e = open_sources(q, request->tenant, why);
     if (e) {
         query_free(&q->set);
         return e == ERR_NOMEM ? why_set(why, e, "no memory for the query") : e;
     }
-    q->sets = NULL; /* the caller's, as the next two */
-    q->stretch = NULL;
-    q->from_labels = bytes_of(NULL, 0);
+    q->request = NULL;
     *ret_query = q;
     return OK;
 }
 
-static enum err
-query_samples(struct answerer *answerer, const struct select_request *request, bool parts_only,
-              bool exemplars, struct query **ret_query, struct why *why)
-{
-    const struct matcher_set set = {request->matchers, request->matcher_count};
-    struct query like = {.control = request->control,
-                         .min_ms = request->min_ms,
-                         .max_ms = request->max_ms,
-                         .sets = &set,
-                         .set_count = 1,
-                         .partial = request->partial,
-                         .chunks = request->chunks,
-                         .parts_only = parts_only,
-                         .exemplars = exemplars};
-    return query_open((struct tsdb *)answerer, request->tenant, &like, ret_query, why);
-}
-
 enum err
-query_labels(struct tsdb *db, const struct lookup_request *request, struct series_set **ret_set,
-             struct why *why)
+store_samples(struct view *view, const struct query_request *request, struct series_set **ret_set,
+              struct why *why)
 {
     struct query *q;
-    struct query like = {.control = request->control,
-                         .min_ms = request->min_ms,
-                         .max_ms = request->max_ms,
-                         .sets = request->sets,
-                         .set_count = request->set_count,
-                         .labels_only = true};
-    enum err e = query_open(db, request->tenant, &like, &q, why);
-    if (e == OK) *ret_set = &q->set;
-    return e;
-}
-
-static enum err
-tsdb_select(struct answerer *answerer, const struct select_request *request,
-            struct series_set **ret_set, struct why *why)
-{
-    struct query *q;
-    enum err e = query_samples(answerer, request, false, false, &q, why);
+    enum err e = query_open((struct store_view *)view, request, QUERY_SAMPLES, &q, why);
     if (e == OK) *ret_set = &q->set;
     return e;
 }
 
 enum err
-parts_count(struct tsdb *db, const struct select_request *request, uint64_t *ret_series,
+parts_count(struct tsdb *db, const struct query_request *request, uint64_t *ret_series,
             uint64_t *ret_samples, struct why *why)
 {
+    struct store_view *view;
     struct query *q;
     struct bytes labels;
-    enum err e = query_samples(&db->answerer, request, true, false, &q, why);
+    enum err e = store_view_open(db, VIEW_PARTS, NULL, &view, why);
+    if (e) return e;
+    e = query_open(view, request, QUERY_SAMPLES, &q, why);
+    store_view_unref(view);
     if (e) return e;
     for (;;) {
         e = query_next(&q->set, &labels, why);
@@ -669,197 +572,3 @@ parts_count(struct tsdb *db, const struct select_request *request, uint64_t *ret
     query_free(&q->set);
     return e;
 }
-
-/* --- exemplars and metadata ------------------------------------------------------------------- */
-
-struct exemplar_list {
-    struct arena *arena;
-    struct exemplar *items;
-    uint32_t count;
-    uint32_t capacity;
-    const struct query *query;
-    struct source *source;
-    struct samples_left_out *left_out; /* NULL: nobody wants to know */
-};
-
-static enum err
-exemplar_push(struct exemplar_list *l, struct bytes series_labels, const struct exemplar *x)
-{
-    if (l->count == l->capacity) {
-        uint32_t capacity = l->capacity == 0 ? 64 : l->capacity * 2;
-        struct exemplar *grown = arena_alloc(l->arena, capacity * sizeof *grown);
-        if (grown == NULL) return ERR_NOMEM;
-        if (l->count > 0) memcpy(grown, l->items, l->count * sizeof *grown);
-        l->items = grown;
-        l->capacity = capacity;
-    }
-    struct exemplar *to = &l->items[l->count++];
-    *to = *x;
-    to->series_labels = arena_copy(l->arena, series_labels);
-    to->labels = arena_copy(l->arena, x->labels);
-    return to->series_labels.at == NULL || to->labels.at == NULL ? ERR_NOMEM : OK;
-}
-
-static bool
-is_deleted(const struct source *s, uint32_t series, int64_t t_ms)
-{
-    for (uint32_t i = 0; i < s->deletion_count; i++) {
-        const struct part_deletion *d = &s->deletions[i];
-        if (t_ms < d->range.min_ms || t_ms > d->range.max_ms) continue;
-        if (roaring_bitmap_contains(d->series, series)) return true;
-    }
-    return false;
-}
-
-static enum err
-part_exemplar(void *context, uint32_t series, const struct exemplar *x)
-{
-    struct exemplar_list *l = context;
-    if (x->t_ms < l->query->min_ms || x->t_ms > l->query->max_ms) return OK;
-    if (!roaring_bitmap_contains(l->source->matched, series)) return OK;
-    if (is_deleted(l->source, series, x->t_ms)) {
-        if (l->left_out != NULL) l->left_out->exemplars_deleted++;
-        return OK;
-    }
-    struct bytes labels;
-    const struct block_ref *blocks;
-    uint32_t count;
-    enum err e = row_read(l->source->rows, series, &labels, &blocks, &count, NULL);
-    return e ? e : exemplar_push(l, labels, x);
-}
-
-static enum err
-gen_exemplars(struct query *q, struct exemplar_list *l, const struct gen *gen,
-              const roaring_bitmap_t *wanted, struct buf *labels)
-{
-    for (uint32_t i = 0; i < gen->exemplars.count; i++) {
-        const struct gen_exemplar *g = gen_exemplar(gen, i);
-        if (g->undone || (int32_t)(g->epoch - q->pinned.view.epoch) > 0 ||
-            g->t_ms < l->query->min_ms || g->t_ms > l->query->max_ms ||
-            !roaring_bitmap_contains(wanted, g->series)) {
-            continue;
-        }
-        buf_clear(labels);
-        series_labels(gen->registry, registry_series(gen->registry, g->series), labels);
-        struct exemplar x = {
-            .labels = bytes_of(g->labels, g->labels_size), .value_bits = g->bits, .t_ms = g->t_ms};
-        enum err e = buf_error(labels);
-        if (e == OK) e = exemplar_push(l, buf_bytes(labels), &x);
-        if (e) return e;
-    }
-    return OK;
-}
-
-static enum err
-head_exemplars(struct query *q, struct exemplar_list *l, const struct source *s, struct why *why)
-{
-    roaring_bitmap_t *wanted = roaring_bitmap_of_ptr(s->id_count, s->ids);
-    struct buf labels;
-    buf_init(&labels, q->budget, 64 * 1024 * 1024);
-    enum err e = wanted == NULL ? ERR_NOMEM : OK;
-    lock_take(&q->db->head_lock);
-    if (e == OK) e = pinned_check(&q->pinned, why);
-    for (unsigned i = 0; i < 2 && e == OK; i++) {
-        if (s->gens[i] != NULL) e = gen_exemplars(q, l, s->gens[i], wanted, &labels);
-    }
-    lock_drop(&q->db->head_lock);
-    buf_fini(&labels);
-    if (wanted != NULL) roaring_bitmap_free(wanted);
-    return e;
-}
-
-static int
-by_series_time(const void *a, const void *b)
-{
-    const struct exemplar *x = a, *y = b;
-    int order = labels_compare(x->series_labels, y->series_labels);
-    if (order != 0) return order;
-    if (x->t_ms != y->t_ms) return x->t_ms < y->t_ms ? -1 : 1;
-    order = bytes_compare(x->labels, y->labels);
-    return order != 0 ? order : (x->value_bits > y->value_bits) - (x->value_bits < y->value_bits);
-}
-
-enum err
-query_exemplars(struct query *q, enum err (*each)(void *context, const struct exemplar *exemplar),
-                void *context, struct why *why)
-{
-    struct exemplar_list l = {.arena = &q->arena, .query = q};
-    if (q->control != NULL) l.left_out = q->control->left_out;
-    enum err e = OK;
-    for (uint32_t i = 0; i < q->source_count && e == OK; i++) {
-        l.source = &q->sources[i];
-        if (source_is_head(l.source)) {
-            e = head_exemplars(q, &l, l.source, why);
-        } else if (l.source->matched != NULL) {
-            e = part_exemplars(l.source->part, 0, part_exemplar, &l, why);
-        }
-    }
-    if (l.count > 1) qsort(l.items, l.count, sizeof *l.items, by_series_time);
-    for (uint32_t i = 0; i < l.count && e == OK; i++) {
-        if (i > 0 && by_series_time(&l.items[i - 1], &l.items[i]) == 0) {
-            if (l.left_out != NULL) l.left_out->exemplars_beaten++;
-            continue;
-        }
-        e = each(context, &l.items[i]);
-    }
-    query_free(&q->set);
-    return e == ERR_NOMEM ? why_set(why, e, "no memory for the query") : e;
-}
-
-static enum err
-tsdb_exemplars(struct answerer *answerer, const struct select_request *request,
-               enum err (*each)(void *context, const struct exemplar *exemplar), void *context,
-               struct why *why)
-{
-    struct query *q;
-    enum err e = query_samples(answerer, request, false, true, &q, why);
-    return e ? e : query_exemplars(q, each, context, why);
-}
-
-static int
-by_family(const void *a, const void *b)
-{
-    return bytes_compare(((const struct metadata *)a)->family,
-                         ((const struct metadata *)b)->family);
-}
-
-static enum err
-tsdb_metadata(struct answerer *answerer, struct bytes tenant_name, struct bytes family,
-              enum err (*each)(void *context, const struct metadata *metadata), void *context,
-              struct why *why)
-{
-    struct tsdb *db = (struct tsdb *)answerer;
-    struct arena arena;
-    struct metadata *list = NULL;
-    uint32_t count = 0;
-    enum err e = OK;
-    arena_init(&arena, NULL, 256 * 1024 * 1024, 0);
-    lock_take(&db->head_lock);
-    const struct tenant *t = tenant_find(db, tenant_name);
-    if (t != NULL) {
-        list = arena_alloc(&arena, (t->family_count + 1u) * sizeof *list);
-        if (list == NULL) e = ERR_NOMEM;
-    }
-    for (uint32_t s = 0; t != NULL && e == OK && s < t->family_capacity; s++) {
-        for (const struct family *f = t->families[s]; f != NULL && e == OK; f = f->next) {
-            if (f->undone || (family.size > 0 && !bytes_equal(family, f->name))) continue;
-            struct metadata *m = &list[count++];
-            m->family = arena_copy(&arena, f->name);
-            m->type = f->type;
-            m->help = arena_copy(&arena, f->help);
-            m->unit = arena_copy(&arena, f->unit);
-            if (m->family.at == NULL || m->help.at == NULL || m->unit.at == NULL) e = ERR_NOMEM;
-        }
-    }
-    lock_drop(&db->head_lock);
-    if (e) why_set(why, e, "no memory for the metadata");
-    if (count > 1) qsort(list, count, sizeof *list, by_family);
-    for (uint32_t i = 0; i < count && e == OK; i++) {
-        e = each(context, &list[i]);
-    }
-    arena_fini(&arena);
-    return e;
-}
-
-const struct answerer_ops tsdb_answerer_ops = {tsdb_select,      tsdb_exemplars,    tsdb_metadata,
-                                               tsdb_label_names, tsdb_label_values, tsdb_series};

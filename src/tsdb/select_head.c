@@ -235,16 +235,16 @@ head_select(const struct query *q, const struct registry *registry, roaring_bitm
 {
     struct head_match m = {.db = q->db,
                            .registry = registry,
-                           .tenant = q->pinned.tenant,
+                           .tenant = q->tenant,
                            .control = q->control,
                            .why = why,
                            .found = roaring_bitmap_create()};
     roaring_bitmap_t *result = roaring_bitmap_create();
     enum err e = result == NULL || m.found == NULL ? ERR_NOMEM : OK;
-    if (e == OK && q->set_count == 0) match_all(&m, result);
-    for (uint32_t i = 0; i < q->set_count && e == OK; i++) {
+    if (e == OK && q->request->set_count == 0) match_all(&m, result);
+    for (uint32_t i = 0; i < q->request->set_count && e == OK; i++) {
         roaring_bitmap_t *set = i == 0 ? result : roaring_bitmap_create();
-        e = set == NULL ? ERR_NOMEM : select_set(&m, &q->sets[i], set);
+        e = set == NULL ? ERR_NOMEM : select_set(&m, &q->request->sets[i], set);
         if (set == result || set == NULL) continue;
         roaring_bitmap_or_inplace(result, set);
         roaring_bitmap_free(set);

@@ -5,7 +5,6 @@
 #define TSDB_SELECT_PRIVATE_H
 
 #include "tsdb/internal.h"
-#include "tsdb/stretch.h"
 
 /* One part, or the generations of one registry, taking part in an answer. */
 struct source {
@@ -36,12 +35,20 @@ struct source {
     struct buf label_bytes;
 };
 
+enum query_kind {
+    QUERY_SAMPLES,
+    QUERY_EXEMPLARS, /* those of series without samples, too */
+    QUERY_LABELS,    /* of series that have samples; no batches are to be asked of the set */
+    QUERY_TEXTS,     /* the same, and not even of whole series: these have no order */
+};
+
 struct query {
     struct series_set set; /* first: it is handed out */
     struct tsdb *db;
     struct budget *budget;
     struct query_control *control;
-    struct pinned pinned;
+    struct store_view *view;
+    uint32_t tenant; /* in the head; UINT32_MAX: it does not know it */
     struct arena arena;
     struct source *sources;
     uint32_t source_count;
@@ -49,17 +56,11 @@ struct query {
     struct buf labels; /* of the current series */
     int64_t min_ms;
     int64_t max_ms;
-    const struct matcher_set *sets; /* any of them selects; none: all series */
-    uint32_t set_count;
-    const struct tsdb_stretch *stretch; /* parts that meet it; NULL: all */
-    struct bytes from_labels;           /* series before may be left out; empty: none are */
+    const struct query_request *request; /* the caller's: until it is open */
     bool partial;
     bool chunks;
-    bool parts_only;
-    bool exemplars;   /* those of series without samples, too */
-    bool labels_only; /* whether there are samples is asked, not which; */
-    bool texts_only;  /* and not even of whole series: these have no order */
-    bool found;       /* with labels_only: there are, of the current series */
+    enum query_kind kind;
+    bool found; /* QUERY_LABELS: there are, of the current series */
 };
 
 static inline bool
@@ -71,15 +72,28 @@ source_is_head(const struct source *s)
 /* --- select.c --------------------------------------------------------------------------------- */
 
 /*
- * Sources of what is asked, with the series that are selected; nothing of them is read yet. `like`
- * has the question; it is copied. Freed as a set.
+ * Sources of what is asked, with the series that are selected; nothing of them is read yet. The
+ * query has a reference to the view, and is freed as a set.
  */
-MUST_CHECK enum err query_open(struct tsdb *db, struct bytes tenant_name, const struct query *like,
-                               struct query **ret_query, struct why *why);
-/* Calls `each` for the exemplars of what was asked, in label and time order; frees the query. */
-MUST_CHECK enum err
-query_exemplars(struct query *q, enum err (*each)(void *context, const struct exemplar *exemplar),
-                void *context, struct why *why);
+MUST_CHECK enum err query_open(struct store_view *view, const struct query_request *request,
+                               enum query_kind kind, struct query **ret_query, struct why *why);
+MUST_CHECK enum err store_exemplars(struct view *view, const struct query_request *request,
+                                    enum err (*each)(void *context,
+                                                     const struct exemplar *exemplar),
+                                    void *context, struct why *why);
+MUST_CHECK enum err store_metadata(struct view *view, const struct query_request *request,
+                                   struct bytes family,
+                                   enum err (*each)(void *context, const struct metadata *metadata),
+                                   void *context, struct why *why);
+MUST_CHECK enum err store_label_names(struct view *view, const struct query_request *request,
+                                      const struct text_sink *to, struct why *why);
+MUST_CHECK enum err store_label_values(struct view *view, const struct query_request *request,
+                                       struct bytes name, const struct text_sink *to,
+                                       struct why *why);
+MUST_CHECK enum err store_series(struct view *view, const struct query_request *request,
+                                 const struct text_sink *to, struct why *why);
+MUST_CHECK enum err store_samples(struct view *view, const struct query_request *request,
+                                  struct series_set **ret_set, struct why *why);
 /* For labels: has the source's series, whose blocks these are, any in the time? In q->found. */
 MUST_CHECK enum err query_find_block(struct query *q, const struct source *s);
 /* For labels: sets q->found if series `id` of the head has a sample in the time. The head lock is

@@ -66,39 +66,17 @@ tsdb_stretch_next_tenant(struct tsdb *db, const struct tsdb_stretch *stretch, st
     return first.at != NULL;
 }
 
-static struct query
-question(const struct tsdb_stretch_request *request)
-{
-    return (struct query){.control = request->control,
-                          .min_ms = request->min_ms,
-                          .max_ms = request->max_ms,
-                          .sets = request->sets,
-                          .set_count = request->set_count,
-                          .stretch = &request->stretch,
-                          .from_labels = request->from_labels,
-                          .partial = true,
-                          .parts_only = true};
-}
-
 enum err
-tsdb_stretch_select(struct tsdb *db, const struct tsdb_stretch_request *request,
-                    struct series_set **ret_set, struct why *why)
+tsdb_stretch_view(struct tsdb *db, const struct tsdb_stretch *stretch,
+                  struct query_control *control, struct view **ret_view, struct why *why)
 {
-    struct query like = question(request), *q;
-    enum err e = query_open(db, request->tenant, &like, &q, why);
-    if (e == OK) *ret_set = &q->set;
-    return e;
-}
-
-enum err
-tsdb_stretch_exemplars(struct tsdb *db, const struct tsdb_stretch_request *request,
-                       enum err (*each)(void *context, const struct exemplar *exemplar),
-                       void *context, struct why *why)
-{
-    struct query like = question(request), *q;
-    like.exemplars = true;
-    enum err e = query_open(db, request->tenant, &like, &q, why);
-    return e ? e : query_exemplars(q, each, context, why);
+    struct store_view *view;
+    enum err e =
+        store_view_open(db, VIEW_PARTS, control == NULL ? NULL : control->budget, &view, why);
+    if (e) return e;
+    view->stretch = *stretch;
+    *ret_view = &view->view;
+    return OK;
 }
 
 static void

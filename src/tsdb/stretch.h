@@ -33,25 +33,11 @@ bool tsdb_stretch_next_ms(struct tsdb *tsdb, const struct tsdb_stretch *stretch,
 bool tsdb_stretch_next_tenant(struct tsdb *tsdb, const struct tsdb_stretch *stretch,
                               struct bytes after, struct buf *ret_name);
 
-struct tsdb_stretch_request {
-    struct tsdb_stretch stretch;
-    struct bytes tenant;
-    const struct matcher_set *sets; /* any of them selects; none: all series */
-    uint32_t set_count;
-    struct bytes from_labels; /* series before may be left out; empty: none are */
-    int64_t min_ms;           /* both inclusive */
-    int64_t max_ms;
-    struct query_control *control;
-};
-/* As select() with `partial`: what is damaged is left out, and a warning of the set. */
-MUST_CHECK enum err tsdb_stretch_select(struct tsdb *tsdb,
-                                        const struct tsdb_stretch_request *request,
-                                        struct series_set **ret_set, struct why *why);
-/* As the answerer's exemplars(). */
-MUST_CHECK enum err
-tsdb_stretch_exemplars(struct tsdb *tsdb, const struct tsdb_stretch_request *request,
-                       enum err (*each)(void *context, const struct exemplar *exemplar),
-                       void *context, struct why *why);
+/* A view of the parts of a stretch alone. What it is asked should be asked with `partial`: then
+ * what is damaged is left out, and a warning. Its families are those of the head. */
+MUST_CHECK enum err tsdb_stretch_view(struct tsdb *tsdb, const struct tsdb_stretch *stretch,
+                                      struct query_control *control, struct view **ret_view,
+                                      struct why *why);
 
 /*
  * A border is a position of the log across which parts are not merged: so who has come to it can

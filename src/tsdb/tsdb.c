@@ -861,6 +861,7 @@ tsdb_stats(struct tsdb *db, struct tsdb_stats *ret)
 {
     struct tsdb_stats s = {.oldest_ms = INT64_MAX};
     struct page_cache_stats cache;
+    int64_t now_ns = env_monotonic_ns(db->env);
     wal_stats(db->wal, &s.wal);
     stats_of_parts(db, &s);
     page_cache_stats(db->cache, &cache);
@@ -881,6 +882,11 @@ tsdb_stats(struct tsdb *db, struct tsdb_stats *ret)
     s.newest_ms = db->newest_ms;
     s.retention_now_ms = retention_now_ms(db);
     s.tenants = db->tenant_count;
+    for (const struct head_view *v = db->views.oldest; v != NULL; v = v->newer) {
+        int64_t age_ns = now_ns - v->opened_ns;
+        if (age_ns > s.view_oldest_ns) s.view_oldest_ns = age_ns;
+        s.views++;
+    }
     s.disk_low = db->disk_low;
     s.clock_suspect = db->clock_suspect;
     memcpy(s.metadata_rejected, db->metadata_rejected, sizeof s.metadata_rejected);

@@ -322,7 +322,7 @@ walk_read_damaged(struct walk *w, bool partial, const char *part)
         uint64_t won = 0;
         question_init(&q, model_tenants[t], every_series, 1, slot_time(0), slot_time(SLOTS));
         q.request.partial = partial;
-        enum err e = a->ops->select(a, &q.request, &set, &m->why);
+        enum err e = answerer_select(a, &q.request, &set, &m->why);
         if (e == OK) e = set_walk(set, &q.request, saw_beside_damage, &r, &m->why);
         for (uint32_t i = 0; i < SERIES * SLOTS; i++) {
             const struct cell *c = &model.cells[t * SERIES * SLOTS + i];

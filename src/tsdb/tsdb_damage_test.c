@@ -137,7 +137,7 @@ ask(struct machine *m, uint32_t tenant, uint32_t question, bool partial, bool *r
     question_init(&q, tenants[tenant], questions[question].matchers, questions[question].count,
                   questions[question].min_ms, questions[question].max_ms);
     q.request.partial = partial;
-    enum err e = a->ops->select(a, &q.request, &set, &m->why);
+    enum err e = answerer_select(a, &q.request, &set, &m->why);
     if (e == OK) e = set_walk(set, &q.request, put_sample, to, &m->why);
     *ret_warned = e == OK && series_set_warning(set, 0) != NULL;
     if (*ret_warned) assert_non_null(strstr(series_set_warning(set, 0), PART));
@@ -161,10 +161,9 @@ static enum err
 ask_exemplars(struct machine *m, uint32_t tenant, struct buf *to)
 {
     struct question q;
-    struct answerer *a = tsdb_answerer(m->db);
     buf_clear(to);
     question_init(&q, tenants[tenant], every_series, 1, INT64_MIN, INT64_MAX);
-    enum err e = a->ops->exemplars(a, &q.request, put_exemplar, to, &m->why);
+    enum err e = machine_exemplars(m, &q.request, put_exemplar, to);
     question_fini(&q);
     return e;
 }
@@ -180,9 +179,8 @@ put_metadata(void *context, const struct metadata *x)
 static enum err
 ask_metadata(struct machine *m, uint32_t tenant, struct buf *to)
 {
-    struct answerer *a = tsdb_answerer(m->db);
     buf_clear(to);
-    return a->ops->metadata(a, text(tenants[tenant]), text(""), put_metadata, to, &m->why);
+    return machine_metadata(m, tenants[tenant], "", put_metadata, to);
 }
 
 static void
@@ -457,7 +455,7 @@ count_partial(struct machine *m, uint32_t *ret_warnings)
     uint64_t count = 0;
     question_init(&q, "a", all, 1, INT64_MIN / 2, INT64_MAX / 2);
     q.request.partial = true;
-    must(a->ops->select(a, &q.request, &set, &m->why));
+    must(answerer_select(a, &q.request, &set, &m->why));
     for (;;) {
         struct bytes labels;
         must(series_set_next(set, &labels, &m->why));

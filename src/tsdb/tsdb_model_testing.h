@@ -666,7 +666,6 @@ static inline void
 model_compare(struct model *x, bool after_crash)
 {
     struct machine *m = x->m;
-    struct answerer *a = tsdb_answerer(m->db);
     x->reading++;
     for (uint32_t t = 0; t < TENANTS; t++) {
         struct question q;
@@ -676,7 +675,7 @@ model_compare(struct model *x, bool after_crash)
         if (e) print_error("select: %s: %s\n", err_word(e), m->why.text);
         must(e);
         check_streamed(m, &q);
-        must(a->ops->exemplars(a, &q.request, model_saw_spark, &r, &m->why));
+        must(machine_exemplars(m, &q.request, model_saw_spark, &r));
         question_fini(&q);
     }
     check_unseen(x, after_crash);

@@ -110,7 +110,7 @@ samples(struct machine *m)
     struct answerer *a = tsdb_answerer(m->db);
     uint64_t count = 0;
     question_init(&q, "a", all, 1, INT64_MIN / 2, INT64_MAX / 2);
-    must(a->ops->select(a, &q.request, &set, &m->why));
+    must(answerer_select(a, &q.request, &set, &m->why));
     for (;;) {
         struct bytes labels;
         must(series_set_next(set, &labels, &m->why));

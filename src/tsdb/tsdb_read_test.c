@@ -206,10 +206,10 @@ test_set_stays_whole_while_its_generation_becomes_a_part(void **state)
     }
     machine_commit(&m);
     question_init(&q, "anonymous", every_series, 1, T0, T0);
-    must(a->ops->select(a, &q.request, &sets[0], NULL));
+    must(answerer_select(a, &q.request, &sets[0], NULL));
     tsdb_want_cut(m.db);
     machine_commit(&m);
-    must(a->ops->select(a, &q.request, &sets[1], NULL));
+    must(answerer_select(a, &q.request, &sets[1], NULL));
     for (int i = 0; i < 2; i++) { /* begun, and to be continued */
         struct bytes first;
         struct sample_batch batch;
@@ -218,12 +218,12 @@ test_set_stays_whole_while_its_generation_becomes_a_part(void **state)
         assert_int_equal(batch.count, 1);
     }
     must(tsdb_flush(m.db, &m.why));
-    must(a->ops->select(a, &q.request, &sets[2], NULL));
+    must(answerer_select(a, &q.request, &sets[2], NULL));
     send_float("anonymous", "__name__=z", T0, 1);
     machine_commit(&m);
-    must(a->ops->select(a, &q.request, &sets[3], NULL));
+    must(answerer_select(a, &q.request, &sets[3], NULL));
     machine_flush(&m);
-    must(a->ops->select(a, &q.request, &sets[4], NULL));
+    must(answerer_select(a, &q.request, &sets[4], NULL));
     for (int i = 0; i < SETS; i++) {
         uint32_t count = i < 2; /* one was taken already */
         must(set_walk(sets[i], &q.request, count_sample, &count, NULL));
@@ -276,11 +276,10 @@ expect_exemplars(const char *tenant, int64_t min_ms, int64_t max_ms, const char 
 {
     struct question q;
     struct buf lines;
-    struct answerer *a = tsdb_answerer(m.db);
     struct matcher_text matchers[] = {{MATCH_REGEX, "__name__", "m.*"}};
     buf_init(&lines, NULL, 1 << 20);
     question_init(&q, tenant, matchers, 1, min_ms, max_ms);
-    must(a->ops->exemplars(a, &q.request, print_exemplar, &lines, &m.why));
+    must(machine_exemplars(&m, &q.request, print_exemplar, &lines));
     buf_put_u8(&lines, 0);
     assert_string_equal((const char *)lines.at, expected);
     buf_fini(&lines);
@@ -366,9 +365,8 @@ static void
 expect_metadata(const char *tenant, const char *family, const char *expected)
 {
     struct buf lines;
-    struct answerer *a = tsdb_answerer(m.db);
     buf_init(&lines, NULL, 1 << 20);
-    must(a->ops->metadata(a, text(tenant), text(family), print_metadata, &lines, &m.why));
+    must(machine_metadata(&m, tenant, family, print_metadata, &lines));
     buf_put_u8(&lines, 0);
     assert_string_equal((const char *)lines.at, expected);
     buf_fini(&lines);
@@ -545,23 +543,17 @@ static void
 expect_labels(const char *tenant, const char *what, const char *selector, int64_t min_ms,
               int64_t max_ms, const char *expected)
 {
-    struct answerer *a = tsdb_answerer(m.db);
     struct selector s = {.count = 0};
     if (selector != NULL) must(selector_parse(bytes_of_text(selector), &s, &m.why));
     struct matcher_set set = {s.matchers, s.count};
-    struct lookup_request r = {.tenant = bytes_of_text(tenant),
-                               .sets = &set,
-                               .set_count = selector != NULL,
-                               .min_ms = min_ms,
-                               .max_ms = max_ms};
+    struct query_request r = {.tenant = bytes_of_text(tenant),
+                              .sets = &set,
+                              .set_count = selector != NULL,
+                              .min_ms = min_ms,
+                              .max_ms = max_ms};
     struct buf got;
     buf_init(&got, NULL, 1 << 16);
-    if (what[0] == '*')
-        must(a->ops->label_names(a, &r, put_word, &got, &m.why));
-    else if (what[0] == '\0')
-        must(a->ops->series(a, &r, put_labels, &got, &m.why));
-    else
-        must(a->ops->label_values(a, &r, bytes_of_text(what), put_word, &got, &m.why));
+    must(machine_texts(&m, &r, what, what[0] == '\0' ? put_labels : put_word, &got));
     buf_put_u8(&got, '\0');
     assert_string_equal((const char *)got.at, expected);
     buf_fini(&got);

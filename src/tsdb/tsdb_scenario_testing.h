@@ -123,11 +123,10 @@ scenario_read(struct model *x)
     struct matcher_text matchers[] = {{MATCH_REGEX, "__name__", "m[01]"},
                                       {MATCH_NOT_EQUAL, "job", "api"}};
     struct question q;
-    struct answerer *a = tsdb_answerer(x->m->db);
     question_init(&q, model_tenants[0], matchers, 2, slot_time(3), slot_time(90));
     enum err e = machine_select(x->m, &q, ignore_sample, NULL);
     err_ignore(e, "the reading at the end counts");
-    e = step(x->m, a->ops->exemplars(a, &q.request, ignore_exemplar, NULL, &x->m->why));
+    e = step(x->m, machine_exemplars(x->m, &q.request, ignore_exemplar, NULL));
     err_ignore(e, "the reading at the end counts");
     question_fini(&q);
 }

@@ -137,7 +137,6 @@ soak_ask(struct soak *x, enum what what, uint32_t tenant, const struct matcher_t
          uint32_t count, int64_t min_ms, int64_t max_ms, bool adopt)
 {
     struct question q;
-    struct answerer *a = tsdb_answerer(x->m.db);
     question_init(&q, soak_tenants[tenant], matchers, count, min_ms, max_ms);
     struct soak_reading r = {.x = x,
                              .tenant = tenant,
@@ -148,9 +147,8 @@ soak_ask(struct soak *x, enum what what, uint32_t tenant, const struct matcher_t
                              .matchers = q.made,
                              .matcher_count = count};
     x->reading++;
-    enum err e = what == SAMPLES
-                     ? machine_select(&x->m, &q, soak_saw, &r)
-                     : a->ops->exemplars(a, &q.request, soak_saw_exemplar, &r, &x->m.why);
+    enum err e = what == SAMPLES ? machine_select(&x->m, &q, soak_saw, &r)
+                                 : machine_exemplars(&x->m, &q.request, soak_saw_exemplar, &r);
     soak_must(x, e, "select");
     soak_end_reading(&r);
     question_fini(&q);
@@ -187,11 +185,8 @@ static inline void
 soak_look_at_metadata(struct soak *x, uint32_t tenant)
 {
     uint32_t distinct = 0;
-    struct answerer *a = tsdb_answerer(x->m.db);
     struct soak_families f = {x, tenant, 0};
-    soak_must(x,
-              a->ops->metadata(a, text(soak_tenants[tenant]), (struct bytes){NULL, 0},
-                               soak_saw_family, &f, &x->m.why),
+    soak_must(x, machine_metadata(&x->m, soak_tenants[tenant], "", soak_saw_family, &f),
               "metadata");
     for (uint32_t i = 0; i < SOAK_METRICS; i++) {
         distinct += i == 0 || strcmp(soak_metrics[i].name, soak_metrics[i - 1].name) != 0;

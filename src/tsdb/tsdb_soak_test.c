@@ -202,7 +202,7 @@ deletion_apply(struct life *l, const struct deletion *d, enum hiding how, uint64
     for (uint32_t i = 0; i < x->series_count; i++) {
         struct soak_series *s = &x->series[i];
         if (s->tenant != d->tenant) continue;
-        if (!soak_selects(s, d->q.made, d->q.request.matcher_count)) continue;
+        if (!soak_selects(s, d->q.made, d->q.set.count)) continue;
         for (unsigned w = 0; w < WHAT_COUNT; w++) {
             struct marks *m = &s->marks[w];
             for (uint32_t k = marks_from(m, d->min_ms); k < m->count; k++) {

@@ -242,7 +242,7 @@ test_a_growing_series_of_a_part_is_few_chunks(void **state)
     struct bytes labels;
     struct sample_batch b;
     struct answerer *a = tsdb_answerer(m.db);
-    must(a->ops->select(a, &q.request, &set, &m.why));
+    must(answerer_select(a, &q.request, &set, &m.why));
     must(series_set_next(set, &labels, &m.why));
     must(series_set_batch(set, &b, &m.why));
     assert_int_equal(b.count, COUNT);
@@ -282,7 +282,7 @@ test_any_failed_allocation_is_an_error_and_leaks_nothing(void **state)
         struct sample_batch b = {.count = 1};
         uint64_t seen = 0;
         mem_fail_nth(nth, nth % 2 == 0);
-        enum err e = a->ops->select(a, &q.request, &set, &m.why);
+        enum err e = answerer_select(a, &q.request, &set, &m.why);
         if (e == OK) e = series_set_next(set, &labels, &m.why);
         while (e == OK && b.count > 0) {
             e = series_set_batch(set, &b, &m.why);

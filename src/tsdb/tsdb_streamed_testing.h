@@ -143,19 +143,19 @@ stream_set(struct rr_stream *stream, struct series_set *set, struct why *why)
 }
 
 static inline enum err
-read_streamed(struct answerer *a, const struct select_request *request, struct streamed *x)
+read_streamed(struct answerer *a, const struct query_request *request, struct streamed *x)
 {
     struct series_set *set;
     struct why why = {""};
     struct rr_stream *stream;
-    struct select_request wanted = *request;
+    struct query_request wanted = *request;
     const struct rr_receiver receiver = {.series = streamed_series,
                                          .floats = streamed_floats,
                                          .histogram = streamed_histogram,
                                          .context = x};
     const struct rr_sink sink = {streamed_take, x};
     wanted.chunks = true;
-    enum err e = a->ops->select(a, &wanted, &set, &why);
+    enum err e = answerer_select(a, &wanted, &set, &why);
     if (e) return e;
     /* Nothing is cut here: what comes must lie in the time asked for. */
     must(rr_client_new(&receiver, INT64_MIN, INT64_MAX, NULL, &x->client));
@@ -180,7 +180,7 @@ check_streamed(struct machine *m, const struct question *q)
     struct streamed right = {0}, streamed = {0};
     buf_init(&right.samples, NULL, 1 << 30);
     buf_init(&streamed.samples, NULL, 1 << 30);
-    enum err e = a->ops->select(a, &q->request, &set, &m->why);
+    enum err e = answerer_select(a, &q->request, &set, &m->why);
     if (e == OK) {
         e = set_walk(set, &q->request, streamed_saw, &right, &m->why);
         series_set_free(set);

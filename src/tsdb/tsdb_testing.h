@@ -512,7 +512,8 @@ struct question {
     int64_t max_ms;
     bool partial;
     struct matcher *made[4];
-    struct select_request request;
+    struct matcher_set set;
+    struct query_request request;
 };
 
 static inline void
@@ -525,17 +526,18 @@ question_init(struct question *q, const char *tenant, const struct matcher_text 
         must(matcher_new(matchers[i].type, text(matchers[i].name), text(matchers[i].pattern),
                          &q->made[i], NULL));
     }
-    q->request = (struct select_request){.tenant = text(tenant),
-                                         .matchers = q->made,
-                                         .matcher_count = count,
-                                         .min_ms = min_ms,
-                                         .max_ms = max_ms};
+    q->set = (struct matcher_set){q->made, count};
+    q->request = (struct query_request){.tenant = text(tenant),
+                                        .sets = &q->set,
+                                        .set_count = 1,
+                                        .min_ms = min_ms,
+                                        .max_ms = max_ms};
 }
 
 static inline void
 question_fini(struct question *q)
 {
-    for (uint32_t i = 0; i < q->request.matcher_count; i++) {
+    for (uint32_t i = 0; i < q->set.count; i++) {
         matcher_free(q->made[i]);
     }
 }
@@ -547,7 +549,7 @@ question_fini(struct question *q)
 typedef void each_sample(void *context, struct bytes labels, const struct sample_batch *batch,
                          uint32_t index);
 static inline enum err
-set_walk(struct series_set *set, const struct select_request *request, each_sample *each,
+set_walk(struct series_set *set, const struct query_request *request, each_sample *each,
          void *context, struct why *why)
 {
     struct buf last;
@@ -586,11 +588,59 @@ static inline enum err
 machine_select(struct machine *m, const struct question *q, each_sample *each, void *context)
 {
     struct series_set *set;
-    struct answerer *a = tsdb_answerer(m->db);
-    enum err e = step(m, a->ops->select(a, &q->request, &set, &m->why));
+    enum err e = step(m, answerer_select(tsdb_answerer(m->db), &q->request, &set, &m->why));
     if (e) return e;
     e = set_walk(set, &q->request, each, context, &m->why);
     series_set_free(set);
+    return e;
+}
+
+static inline struct view *
+machine_view(struct machine *m)
+{
+    struct view *view;
+    must(view_open(tsdb_answerer(m->db), NULL, &view, &m->why));
+    return view;
+}
+
+static inline enum err
+machine_exemplars(struct machine *m, const struct query_request *request,
+                  enum err (*each)(void *context, const struct exemplar *x), void *context)
+{
+    struct view *view = NULL;
+    enum err e = view_open(tsdb_answerer(m->db), request->control, &view, &m->why);
+    if (e == OK) e = view_exemplars(view, request, each, context, &m->why);
+    view_free(view);
+    return e;
+}
+
+static inline enum err
+machine_metadata(struct machine *m, const char *tenant, const char *family,
+                 enum err (*each)(void *context, const struct metadata *x), void *context)
+{
+    struct query_request request = {.tenant = text(tenant)};
+    struct view *view = NULL;
+    enum err e = view_open(tsdb_answerer(m->db), NULL, &view, &m->why);
+    if (e == OK) e = view_metadata(view, &request, text(family), each, context, &m->why);
+    view_free(view);
+    return e;
+}
+
+/* Label names (`what` "*"), whole series (""), or the values of a label. */
+static inline enum err
+machine_texts(struct machine *m, const struct query_request *request, const char *what,
+              enum err (*each)(void *context, struct bytes text), void *context)
+{
+    struct text_sink to = {each, context};
+    struct view *view = NULL;
+    enum err e = view_open(tsdb_answerer(m->db), request->control, &view, &m->why);
+    if (e == OK && strcmp(what, "*") == 0)
+        e = view_label_names(view, request, &to, &m->why);
+    else if (e == OK && what[0] == '\0')
+        e = view_series(view, request, &to, &m->why);
+    else if (e == OK)
+        e = view_label_values(view, request, text(what), &to, &m->why);
+    view_free(view);
     return e;
 }
 

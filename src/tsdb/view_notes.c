@@ -75,7 +75,7 @@ view_notes_trim(struct view_notes *notes, struct views *views)
     struct view_notes_page **link = &notes->newest;
     uint32_t oldest = 0;
     bool any = false;
-    for (const struct view *v = views->oldest; v != NULL && !any; v = v->newer) {
+    for (const struct head_view *v = views->oldest; v != NULL && !any; v = v->newer) {
         any = !v->lost;
         oldest = v->epoch;
     }

@@ -19,7 +19,8 @@ enum row_state { ROW_NOT, ROW_PENDING, ROW_DURABLE, ROW_DELETED };
 /* A question being answered, a few series at a time. */
 struct reader {
     struct question question;
-    struct series_set *set; /* NULL: none */
+    struct view *view;
+    struct series_set *set;   /* NULL: none */
     uint8_t at_begin[ROWS]; /* enum row_state, when it was asked */
     uint8_t now[ROWS];      /* whether the row is there, in this series */
     uint32_t series;
@@ -169,8 +170,8 @@ reader_begin(struct reader *r)
 {
     memset(r, 0, sizeof *r);
     question_init(&r->question, "anonymous", every_series, 1, T0, time_of(ROWS));
-    struct answerer *a = tsdb_answerer(m.db);
-    must(a->ops->select(a, &r->question.request, &r->set, &m.why));
+    r->view = machine_view(&m);
+    must(view_select(r->view, &r->question.request, &r->set, &m.why));
     memcpy(r->at_begin, rows, sizeof rows);
 }
 
@@ -179,6 +180,7 @@ reader_end(struct reader *r)
 {
     if (r->set == NULL) return;
     series_set_free(r->set);
+    view_free(r->view);
     question_fini(&r->question);
     r->set = NULL;
 }
@@ -191,6 +193,35 @@ check_series(const struct reader *r)
         fail_msg("row %u, state %u when it was asked, is %s in series %u", i, r->at_begin[i],
                  r->now[i] ? "there" : "not there", r->series);
     }
+}
+
+static enum err
+count_text(void *context, struct bytes text)
+{
+    uint32_t *count = context;
+    *count += text.size > 0;
+    return OK;
+}
+
+/* What was asked of the view before is asked again, and labels of single rows. */
+static void
+ask_again(struct reader *r)
+{
+    uint32_t row = (uint32_t)rng_below(&rng, ROWS), count = 0;
+    struct query_request request = r->question.request;
+    struct text_sink to = {count_text, &count};
+    request.min_ms = request.max_ms = time_of(row);
+    enum err e = view_series(r->view, &request, &to, &m.why);
+    if (e == ERR_AGAIN && r->undone) return;
+    must(e);
+    bool there = r->at_begin[row] == ROW_DURABLE;
+    if (there) assert_int_equal(count, SERIES); /* chunks do not tell of single times */
+    if (rng_below(&rng, 3) > 0) return;
+    struct series_set *another;
+    must(view_select(r->view, &r->question.request, &another, &m.why));
+    series_set_free(r->set);
+    r->set = another;
+    r->series = 0;
 }
 
 static void
@@ -234,6 +265,7 @@ reader_goes_on(void)
     for (uint64_t steps = 1 + rng_below(&rng, 3); steps > 0 && r->set != NULL; steps--) {
         reader_step(r);
     }
+    if (r->set != NULL && rng_below(&rng, 4) == 0) ask_again(r);
 }
 
 /* --- the claim -------------------------------------------------------------------------------- */

@@ -8,20 +8,20 @@ is_before(uint32_t a, uint32_t b)
 }
 
 void
-views_open(struct views *views, struct view *view, uint32_t epoch, int64_t now_ns)
+views_open(struct views *views, struct head_view *view, uint32_t epoch, int64_t now_ns)
 {
-    struct view *older = views->newest;
+    struct head_view *older = views->newest;
     while (older != NULL && is_before(epoch, older->epoch)) {
         older = older->older;
     }
-    *view = (struct view){.older = older, .opened_ns = now_ns, .epoch = epoch};
+    *view = (struct head_view){.older = older, .opened_ns = now_ns, .epoch = epoch};
     view->newer = older == NULL ? views->oldest : older->newer;
     *(older == NULL ? &views->oldest : &older->newer) = view;
     *(view->newer == NULL ? &views->newest : &view->newer->older) = view;
 }
 
 void
-views_close(struct views *views, struct view *view)
+views_close(struct views *views, struct head_view *view)
 {
     *(view->older == NULL ? &views->oldest : &view->older->newer) = view->newer;
     *(view->newer == NULL ? &views->newest : &view->newer->older) = view->older;
@@ -31,7 +31,7 @@ bool
 views_next(const struct views *views, uint32_t from, uint32_t *ret_epoch)
 {
     bool found = false;
-    for (const struct view *v = views->newest; v != NULL && !is_before(v->epoch, from);
+    for (const struct head_view *v = views->newest; v != NULL && !is_before(v->epoch, from);
          v = v->older) {
         if (v->lost) continue;
         *ret_epoch = v->epoch;
@@ -50,7 +50,7 @@ views_meet(const struct views *views, uint32_t from, uint32_t to)
 void
 views_lose(struct views *views, uint32_t from, uint32_t to)
 {
-    for (struct view *v = views->oldest; v != NULL; v = v->newer) {
+    for (struct head_view *v = views->oldest; v != NULL; v = v->newer) {
         v->lost |= !is_before(v->epoch, from) && is_before(v->epoch, to);
     }
 }
@@ -58,7 +58,7 @@ views_lose(struct views *views, uint32_t from, uint32_t to)
 void
 views_keep_only(struct views *views, uint32_t epoch)
 {
-    for (struct view *v = views->oldest; v != NULL; v = v->newer) {
+    for (struct head_view *v = views->oldest; v != NULL; v = v->newer) {
         v->lost |= v->epoch != epoch;
     }
 }

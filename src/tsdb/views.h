@@ -13,9 +13,9 @@
 
 #include "base/mem.h"
 
-struct view {
-    struct view *older; /* in the order of their epochs */
-    struct view *newer;
+struct head_view {
+    struct head_view *older; /* in the order of their epochs */
+    struct head_view *newer;
     int64_t opened_ns; /* monotonic */
     uint32_t epoch;
     bool lost;
@@ -23,12 +23,12 @@ struct view {
 
 struct views {
     struct budget budget; /* "views": of the notes */
-    struct view *oldest;
-    struct view *newest;
+    struct head_view *oldest;
+    struct head_view *newest;
 };
 
-void views_open(struct views *views, struct view *view, uint32_t epoch, int64_t now_ns);
-void views_close(struct views *views, struct view *view);
+void views_open(struct views *views, struct head_view *view, uint32_t epoch, int64_t now_ns);
+void views_close(struct views *views, struct head_view *view);
 
 /* The least epoch of an open view that is `from` or later; false: there is none. */
 bool views_next(const struct views *views, uint32_t from, uint32_t *ret_epoch);

@@ -195,20 +195,17 @@ print_metadata(void *context, const struct metadata *m)
 }
 
 static enum err
-print_tenant(struct bytes tenant, struct matcher *everything, struct why *why)
+print_tenant(struct bytes tenant, struct why *why)
 {
-    struct answerer *answerer = tsdb_answerer(dump.tsdb);
+    struct view *view = NULL;
     struct series_set *set = NULL;
-    struct select_request request = {.tenant = tenant,
-                                     .matchers = &everything,
-                                     .matcher_count = 1,
-                                     .min_ms = INT64_MIN,
-                                     .max_ms = INT64_MAX,
-                                     .control = &dump.control};
+    struct query_request request = {
+        .tenant = tenant, .min_ms = INT64_MIN, .max_ms = INT64_MAX, .control = &dump.control};
     fputs("tenant ", stdout);
     print_quoted(tenant);
     putchar('\n');
-    enum err e = answerer->ops->select(answerer, &request, &set, why);
+    enum err e = view_open(tsdb_answerer(dump.tsdb), &dump.control, &view, why);
+    if (e == OK) e = view_select(view, &request, &set, why);
     while (e == OK) {
         struct bytes labels;
         e = series_set_next(set, &labels, why);
@@ -216,9 +213,10 @@ print_tenant(struct bytes tenant, struct matcher *everything, struct why *why)
         e = print_series(set, labels, why);
     }
     series_set_free(set);
-    if (e == OK) e = answerer->ops->exemplars(answerer, &request, print_exemplar, NULL, why);
-    if (e) return e;
-    return answerer->ops->metadata(answerer, tenant, bytes_of("", 0), print_metadata, NULL, why);
+    if (e == OK) e = view_exemplars(view, &request, print_exemplar, NULL, why);
+    if (e == OK) e = view_metadata(view, &request, bytes_of("", 0), print_metadata, NULL, why);
+    view_free(view);
+    return e;
 }
 
 /* --- ledger, parts, tombstones ---------------------------------------------------------------- */
@@ -347,10 +345,7 @@ open_store(const char *dir, struct why *why)
 static enum err
 print_all(const char *dir, struct why *why)
 {
-    struct matcher *everything = NULL; /* no series has such a name */
-    enum err e = matcher_new(MATCH_NOT_EQUAL, bytes_of_text("__name__"), bytes_of_text("\x01"),
-                             &everything, why);
-    if (e == OK) e = manifest_read(env_real(), dir, &dump.arena, &dump.manifest, why);
+    enum err e = manifest_read(env_real(), dir, &dump.arena, &dump.manifest, why);
     if (e == OK) e = open_store(dir, why);
     if (e == OK) {
         tsdb_ledgers(dump.tsdb, note_tenant, NULL);
@@ -363,10 +358,9 @@ print_all(const char *dir, struct why *why)
         print_ledger("now", dump.tenants[i].name, &dump.tenants[i].totals);
     }
     for (uint32_t i = 0; e == OK && i < dump.tenant_count; i++) {
-        e = print_tenant(dump.tenants[i].name, everything, why);
+        e = print_tenant(dump.tenants[i].name, why);
     }
     tsdb_free(dump.tsdb);
-    matcher_free(everything);
     return e;
 }
 
