@@ -23,7 +23,6 @@ struct lookup {
     struct query_request asked;
     struct view *view;
     struct text_sink to;
-    uint64_t limit; /* 0: none */
     uint64_t count;
     bool limited;
     struct buf text;
@@ -86,7 +85,7 @@ read_limit(struct lookup *l)
     const char *text = form_nth(&l->form, "limit", 0);
     if (text == NULL || text[0] == '\0') return OK;
     char *end;
-    l->limit = strtoull(text, &end, 10);
+    l->asked.hints.limit = strtoull(text, &end, 10);
     if (*end == '\0' && text[0] >= '0' && text[0] <= '9') return OK;
     return why_set(&l->why, ERR_INPUT, "limit: a number that is not negative is wanted");
 }
@@ -138,7 +137,7 @@ begin_answer(struct lookup *l)
 static enum err
 count_one(struct lookup *l)
 {
-    l->limited = l->limit != 0 && l->count == l->limit;
+    l->limited = l->asked.hints.limit != 0 && l->count == l->asked.hints.limit;
     if (l->limited) return ERR_CANCELED;
     l->count++;
     return l->text.size < PIECE_BYTES ? OK : send_piece(l);

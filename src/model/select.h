@@ -69,8 +69,10 @@ struct matcher_set {
 /* What the asker will make of the answer. None changes what an answer means; an answerer may ignore
  * each of them. */
 struct query_hints {
-    uint64_t limit; /* so many series, names or values are enough, and one more: the first ones */
-    uint32_t shard; /* of `shard_count`: only series of this one are wanted: */
+    /* Of look-ups: so many of the first series, names or values are enough, and one more if there
+     * is one; 0: all are wanted. */
+    uint64_t limit;
+    uint32_t shard;           /* of `shard_count`: only series of this one are wanted: */
     uint32_t shard_count;     /* shard_of_labels() says which; 0: all are wanted */
     struct bytes from_labels; /* series before are not wanted; empty: all are */
 };

@@ -9,105 +9,6 @@
 #include "base/hash.h"
 #include "tsdb/lookup_private.h"
 
-/* --- texts, each once ------------------------------------------------------------------------- */
-
-enum { FIRST = 64 };
-
-static void
-texts_init(struct texts *x, uint64_t seed, struct budget *budget)
-{
-    *x = (struct texts){.budget = budget, .seed = seed};
-    arena_init(&x->arena, budget, 0, 0);
-}
-
-static void
-texts_fini(struct texts *x)
-{
-    mem_free(x->budget, x->items, x->capacity * sizeof *x->items);
-    mem_free(x->budget, x->slots, x->slot_count * sizeof *x->slots);
-    arena_fini(&x->arena);
-}
-
-static uint32_t *
-slot_of(const struct texts *x, uint32_t *slots, uint32_t slot_count, struct bytes text)
-{
-    uint32_t at = (uint32_t)hash_bytes(text, x->seed) & (slot_count - 1);
-    while (slots[at] != 0 && !bytes_equal(x->items[slots[at] - 1], text)) {
-        at = (at + 1) & (slot_count - 1);
-    }
-    return &slots[at];
-}
-
-/* The table gets twice the slots that are needed for all that fits into the list. */
-static enum err
-table_make(struct texts *x)
-{
-    uint32_t count = 2 * x->capacity;
-    uint32_t *slots = mem_new(x->budget, count * sizeof *slots);
-    if (slots == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < x->count; i++) {
-        *slot_of(x, slots, count, x->items[i]) = i + 1;
-    }
-    mem_free(x->budget, x->slots, x->slot_count * sizeof *slots);
-    x->slots = slots;
-    x->slot_count = count;
-    return OK;
-}
-
-static enum err
-texts_grow(struct texts *x)
-{
-    uint32_t capacity = x->capacity == 0 ? FIRST : x->capacity * 2;
-    if (x->capacity > UINT32_MAX / 4) return ERR_NOMEM;
-    struct bytes *grown =
-        mem_resize(x->budget, x->items, x->capacity * sizeof *grown, capacity * sizeof *grown);
-    if (grown == NULL) return ERR_NOMEM;
-    x->items = grown;
-    x->capacity = capacity;
-    return x->slots == NULL ? OK : table_make(x);
-}
-
-static enum err
-append(struct texts *x, struct bytes text, bool in_order)
-{
-    struct bytes copy = arena_copy(&x->arena, text);
-    if (copy.at == NULL) return ERR_NOMEM;
-    x->items[x->count++] = copy;
-    x->ordered_count += in_order;
-    return OK;
-}
-
-static bool
-comes_in_order(const struct texts *x, struct bytes text)
-{
-    if (x->ordered_count < x->count) return false;
-    return x->count == 0 || bytes_compare(x->items[x->count - 1], text) < 0;
-}
-
-/* As long as they come in order, as those of one part do, nothing is looked up. */
-enum err
-texts_add(void *context, struct bytes text)
-{
-    struct texts *x = context;
-    bool in_order = comes_in_order(x, text);
-    enum err e = x->count == x->capacity ? texts_grow(x) : OK;
-    if (e == OK && !in_order && x->slots == NULL) e = table_make(x);
-    if (e) return e;
-    uint32_t *slot = x->slots == NULL ? NULL : slot_of(x, x->slots, x->slot_count, text);
-    if (slot != NULL && *slot != 0) return OK;
-    e = append(x, text, in_order);
-    if (e == OK && slot != NULL) *slot = x->count;
-    return e;
-}
-
-enum err
-texts_add_another(struct texts *x, struct bytes text)
-{
-    if (x->slots != NULL) return texts_add(x, text);
-    enum err e = x->count == x->capacity ? texts_grow(x) : OK;
-    return e ? e : append(x, text, comes_in_order(x, text));
-}
-
 /* --- in order --------------------------------------------------------------------------------- */
 
 enum { RADIX_BITS = 8, RADIX = 1 << RADIX_BITS };
@@ -198,13 +99,145 @@ sort_texts(struct bytes *items, uint32_t count, struct budget *budget)
     return OK;
 }
 
+/* --- texts, each once ------------------------------------------------------------------------- */
+
+enum { FIRST = 64 };
+
+static void
+texts_init(struct texts *x, uint64_t seed, uint64_t limit, struct budget *budget)
+{
+    *x = (struct texts){.budget = budget, .seed = seed};
+    if (limit > 0 && limit < UINT32_MAX / 4) x->wanted = (uint32_t)limit + 1;
+    arena_init(&x->arena, budget, 0, 0);
+}
+
+static void
+texts_fini(struct texts *x)
+{
+    mem_free(x->budget, x->items, x->capacity * sizeof *x->items);
+    mem_free(x->budget, x->slots, x->slot_count * sizeof *x->slots);
+    arena_fini(&x->arena);
+}
+
+static uint32_t *
+slot_of(const struct texts *x, uint32_t *slots, uint32_t slot_count, struct bytes text)
+{
+    uint32_t at = (uint32_t)hash_bytes(text, x->seed) & (slot_count - 1);
+    while (slots[at] != 0 && !bytes_equal(x->items[slots[at] - 1], text)) {
+        at = (at + 1) & (slot_count - 1);
+    }
+    return &slots[at];
+}
+
+/* The table gets twice the slots that are needed for all that fits into the list. */
+static enum err
+table_make(struct texts *x)
+{
+    uint32_t count = 2 * x->capacity;
+    uint32_t *slots = mem_new(x->budget, count * sizeof *slots);
+    if (slots == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < x->count; i++) {
+        *slot_of(x, slots, count, x->items[i]) = i + 1;
+    }
+    mem_free(x->budget, x->slots, x->slot_count * sizeof *slots);
+    x->slots = slots;
+    x->slot_count = count;
+    return OK;
+}
+
+static enum err
+texts_grow(struct texts *x)
+{
+    uint32_t capacity = x->capacity == 0 ? FIRST : x->capacity * 2;
+    if (x->capacity > UINT32_MAX / 4) return ERR_NOMEM;
+    struct bytes *grown =
+        mem_resize(x->budget, x->items, x->capacity * sizeof *grown, capacity * sizeof *grown);
+    if (grown == NULL) return ERR_NOMEM;
+    x->items = grown;
+    x->capacity = capacity;
+    return x->slots == NULL ? OK : table_make(x);
+}
+
+static enum err
+append(struct texts *x, struct bytes text, bool in_order)
+{
+    struct bytes copy = arena_copy(&x->arena, text);
+    if (copy.at == NULL) return ERR_NOMEM;
+    x->items[x->count++] = copy;
+    x->ordered_count += in_order;
+    return OK;
+}
+
+static bool
+comes_in_order(const struct texts *x, struct bytes text)
+{
+    if (x->ordered_count < x->count) return false;
+    return x->count == 0 || bytes_compare(x->items[x->count - 1], text) < 0;
+}
+
+/*
+ * Forgets what is behind the first ones. That they are twice as many as wanted before is what makes
+ * sorting them cheap, and what is left a small part of what comes.
+ */
+static enum err
+keep_first_ones(struct texts *x)
+{
+    bool in_order = x->ordered_count == x->count;
+    if (x->wanted == 0 || x->count < (in_order ? x->wanted : 2 * x->wanted)) return OK;
+    struct arena kept;
+    enum err e = in_order ? OK : sort_texts(x->items, x->count, x->budget);
+    arena_init(&kept, x->budget, 0, 0);
+    for (uint32_t i = 0; i < x->wanted && e == OK; i++) {
+        struct bytes copy = arena_copy(&kept, x->items[i]);
+        if (copy.at == NULL)
+            e = ERR_NOMEM;
+        else
+            x->items[i] = copy;
+    }
+    arena_fini(e == OK ? &x->arena : &kept);
+    if (e) return e;
+    x->arena = kept;
+    x->count = x->ordered_count = x->wanted;
+    x->beyond = x->items[x->wanted - 1];
+    mem_free(x->budget, x->slots, x->slot_count * sizeof *x->slots);
+    x->slots = NULL;
+    x->slot_count = 0;
+    return OK;
+}
+
+/* As long as they come in order, as those of one part do, nothing is looked up. */
+enum err
+texts_add(void *context, struct bytes text)
+{
+    struct texts *x = context;
+    if (!texts_want(x, text)) return OK;
+    bool in_order = comes_in_order(x, text);
+    enum err e = x->count == x->capacity ? texts_grow(x) : OK;
+    if (e == OK && !in_order && x->slots == NULL) e = table_make(x);
+    if (e) return e;
+    uint32_t *slot = x->slots == NULL ? NULL : slot_of(x, x->slots, x->slot_count, text);
+    if (slot != NULL && *slot != 0) return OK;
+    e = append(x, text, in_order);
+    if (e == OK && slot != NULL) *slot = x->count;
+    return e ? e : keep_first_ones(x);
+}
+
+enum err
+texts_add_another(struct texts *x, struct bytes text)
+{
+    if (x->slots != NULL || x->wanted > 0) return texts_add(x, text);
+    enum err e = x->count == x->capacity ? texts_grow(x) : OK;
+    return e ? e : append(x, text, comes_in_order(x, text));
+}
+
 /* What came in order, and the rest when that is sorted. */
 static enum err
 texts_each(struct texts *x, enum err (*each)(void *context, struct bytes text), void *context)
 {
     uint32_t a = 0, b = x->ordered_count, middle = b;
     enum err e = sort_texts(x->items + middle, x->count - middle, x->budget);
-    while (e == OK && (a < middle || b < x->count)) {
+    uint32_t left = x->wanted == 0 || x->wanted > x->count ? x->count : x->wanted;
+    for (; e == OK && left > 0; left--) {
         bool first = b == x->count || (a < middle && bytes_compare(x->items[a], x->items[b]) < 0);
         e = each(context, x->items[first ? a++ : b++]);
     }
@@ -286,11 +319,12 @@ head_values(struct head_look *l, const struct registry_name *name, struct texts 
     while ((count = id_walk_read(&walk, pairs, PAIRS_AT_ONCE)) > 0) {
         prefetch_pairs(l, pairs, count);
         for (uint32_t i = 0; i < count; i++) {
+            struct bytes value = pair_label(registry_pair(l->registry, pairs[i])).value;
+            if (!texts_want(x, value)) continue;
             bool meets;
             enum err e = pair_meets(l, pairs[i], &meets, why);
             if (e) return e;
             if (!meets) continue;
-            struct bytes value = pair_label(registry_pair(l->registry, pairs[i])).value;
             e = l->alone ? texts_add_another(x, value) : texts_add(x, value);
             if (e) return e;
         }
@@ -349,6 +383,13 @@ gather_head(const struct store_view *view, const struct query_request *request,
     return e;
 }
 
+/* Of a part they come in order. */
+static enum err
+add_part_value(void *context, struct bytes value)
+{
+    return texts_want(context, value) ? texts_add(context, value) : ERR_CANCELED;
+}
+
 static enum err
 gather_part(struct part *part, const struct query_request *request, const struct bytes *name,
             struct texts *x, struct why *why)
@@ -363,7 +404,7 @@ gather_part(struct part *part, const struct query_request *request, const struct
     enum err e = part_index_load(part, tenant, &arena, &index, why);
     if (e == OK) {
         index.control = request->control;
-        if (name != NULL) e = part_values(&index, *name, texts_add, x, why);
+        if (name != NULL) e = part_values(&index, *name, add_part_value, x, why);
         for (uint32_t i = 0; name == NULL && i < index.name_count && e == OK; i++) {
             e = texts_add(x, index.names[i].name);
         }
@@ -403,7 +444,8 @@ answer_texts(struct view *view, const struct query_request *request, const struc
 {
     struct texts x;
     struct store_view *v = (struct store_view *)view;
-    texts_init(&x, v->db->hash_seed, request->control == NULL ? NULL : request->control->budget);
+    texts_init(&x, v->db->hash_seed, request->hints.limit,
+               request->control == NULL ? NULL : request->control->budget);
     enum err e = gather(v, request, name, &x, why);
     if (e == ERR_NOMEM) why_set(why, e, "no memory for the labels");
     if (e == OK) e = texts_each(&x, to->each, to->context);
@@ -433,7 +475,8 @@ store_series(struct view *view, const struct query_request *request, const struc
     struct bytes labels;
     enum err e = query_open((struct store_view *)view, request, QUERY_LABELS, &q, why);
     if (e) return e;
-    for (;;) {
+    uint64_t limit = request->hints.limit;
+    for (uint64_t count = 0; limit == 0 || count <= limit; count++) {
         e = series_set_next(&q->set, &labels, why);
         if (e || labels.at == NULL) break;
         e = to->each(to->context, labels);

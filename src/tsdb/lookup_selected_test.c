@@ -118,6 +118,52 @@ check(const char *wanted, const char *text, int64_t min_ms, int64_t max_ms)
     selector_fini(&s);
 }
 
+/* With a limit, it is the first ones of what there is without. */
+static void
+check_limited(const char *wanted, const char *text, int64_t min_ms)
+{
+    static struct list whole, first;
+    static const uint64_t limits[] = {1, 3, 10, 50, 100000};
+    struct selector s = {.count = 0};
+    if (text != NULL) must(selector_parse(bytes_of_text(text), &s, &m.why));
+    struct matcher_set set = {s.matchers, s.count};
+    struct query_request r = {.tenant = bytes_of_text("a"),
+                              .sets = &set,
+                              .set_count = text != NULL,
+                              .min_ms = min_ms,
+                              .max_ms = INT64_MAX};
+    whole.count = 0;
+    arena_init(&whole.arena, NULL, 0, 0);
+    must(machine_texts(&m, &r, wanted, put_text, &whole));
+    for (unsigned i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        first.count = 0;
+        arena_init(&first.arena, NULL, 0, 0);
+        r.hints.limit = limits[i];
+        must(machine_texts(&m, &r, wanted, put_text, &first));
+        uint32_t wanted_count = whole.count < limits[i] + 1 ? whole.count : (uint32_t)limits[i] + 1;
+        assert_int_equal(first.count, wanted_count);
+        for (uint32_t k = 0; k < first.count; k++) {
+            assert_true(bytes_equal(first.items[k], whole.items[k]));
+        }
+        arena_fini(&first.arena);
+    }
+    arena_fini(&whole.arena);
+    selector_fini(&s);
+}
+
+static void
+check_all_limited(int64_t last_ms)
+{
+    static const char *const selectors[] = {NULL, "{__name__=~\".+\"}", "m3", "{i=~\"1.*\"}"};
+    static const char *const wanted[] = {"", "*", "__name__", "i", "z"};
+    for (unsigned s = 0; s < sizeof selectors / sizeof selectors[0]; s++) {
+        for (unsigned w = 0; w < sizeof wanted / sizeof wanted[0]; w++) {
+            check_limited(wanted[w], selectors[s], INT64_MIN);
+            check_limited(wanted[w], selectors[s], last_ms);
+        }
+    }
+}
+
 static void
 check_all(int64_t last_ms)
 {
@@ -136,6 +182,7 @@ check_all(int64_t last_ms)
             check(labels[l], selectors[s], last_ms, INT64_MAX);
         }
     }
+    check_all_limited(last_ms);
 }
 
 static void

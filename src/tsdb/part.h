@@ -235,6 +235,7 @@ struct row_range {
     /* Tells which blocks of histograms make a bundle: a piece of the row, always the same, that is
      * worth streaming together (bundle.h). Only those that lie in the time as a whole are told. */
     bool with_bundles;
+    uint32_t rows_max; /* there are no more behind so many; 0: all */
 };
 struct row_of_batch {
     uint32_t number;

@@ -31,6 +31,7 @@ struct row_batch {
     struct row_range range;
     roaring_uint32_iterator_t next;
     uint32_t rows_max; /* of the next batch */
+    uint32_t rows_left;
 
     struct buf known;   /* struct batch_row */
     struct buf pairs;   /* u32 */
@@ -58,6 +59,7 @@ row_batch_new(const struct part_index *index, const roaring_bitmap_t *series,
     label_store_init(&b->store, index, budget);
     b->range = *range;
     b->rows_max = ROWS_FIRST;
+    b->rows_left = range->rows_max == 0 ? UINT32_MAX : range->rows_max;
     roaring_init_iterator(series, &b->next);
     buf_init(&b->known, budget, UINT32_MAX);
     buf_init(&b->pairs, budget, UINT32_MAX);
@@ -156,7 +158,8 @@ fill(struct row_batch *b)
     buf_clear(&b->pairs);
     buf_clear(&b->blocks);
     b->at = b->labels_end = 0;
-    size_t most = b->rows_max * sizeof(struct batch_row);
+    uint32_t rows_max = b->rows_max < b->rows_left ? b->rows_max : b->rows_left;
+    size_t most = rows_max * sizeof(struct batch_row);
     while (b->next.has_value && b->failed == OK && b->known.size < most &&
            b->blocks.size < BLOCK_BYTES_MANY && b->pairs.size < PAIR_BYTES_MANY) {
         uint32_t number = b->next.current_value;
@@ -165,6 +168,7 @@ fill(struct row_batch *b)
         b->failed = add_row(b, number, &b->failed_why);
         roaring_advance_uint32_iterator(&b->next);
     }
+    b->rows_left -= (uint32_t)(b->known.size / sizeof(struct batch_row));
     if (b->failed == ERR_LIMIT) b->failed = ERR_NOMEM;
     if (b->failed == ERR_NOMEM && b->failed_why.text[0] == '\0') {
         why_set(&b->failed_why, ERR_NOMEM, "no memory for rows of a part");

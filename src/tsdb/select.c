@@ -34,6 +34,16 @@ keep_alive_ones(struct query *q, struct source *s)
     s->id_count = kept;
 }
 
+/* So many of a source's series are enough; 0: all are wanted. Of parts: as long as nothing is
+ * deleted each row is a series of the answer. */
+static uint32_t
+rows_wanted(const struct query *q)
+{
+    uint64_t limit = q->request->hints.limit;
+    bool limited = q->kind == QUERY_LABELS && limit > 0 && limit < UINT32_MAX;
+    return limited ? (uint32_t)limit + 1 : 0;
+}
+
 static enum err
 head_source_open(struct query *q, struct source *s, struct why *why)
 {
@@ -45,6 +55,11 @@ head_source_open(struct query *q, struct source *s, struct why *why)
     uint32_t pair_total = s->registry->pairs.count;
     lock_drop(&q->db->head_lock);
     uint64_t count = roaring_bitmap_get_cardinality(matched);
+    if (rows_wanted(q) > 0 && rows_wanted(q) < count) {
+        e = head_first(q, s, matched, rows_wanted(q), why);
+        roaring_bitmap_free(matched);
+        return e;
+    }
     s->ids = mem_alloc(q->budget, count * sizeof *s->ids);
     if (s->ids != NULL) {
         s->id_capacity = s->id_count = (uint32_t)count;
@@ -124,6 +139,7 @@ part_source_open(struct query *q, struct source *s, struct part *part,
     if (q->kind == QUERY_EXEMPLARS) e = row_reader_new(&s->index, q->budget, &s->rows);
     struct row_range range = {.min_ms = q->min_ms,
                               .max_ms = q->max_ms,
+                              .rows_max = s->deletion_count == 0 ? rows_wanted(q) : 0,
                               .with_blocks = q->kind != QUERY_LABELS || s->deletion_count > 0,
                               .with_bundles = q->chunks && s->deletion_count == 0};
     return e ? e : row_batch_new(&s->index, s->matched, &range, q->budget, &s->batch);

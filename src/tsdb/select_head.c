@@ -254,3 +254,100 @@ head_select(const struct query *q, const struct registry *registry, roaring_bitm
     *ret = result;
     return e;
 }
+
+/* --- the first ones --------------------------------------------------------------------------- */
+
+enum { MET_AT_ONCE = 256 };
+
+static bool
+comes_before(const struct registry *r, uint32_t a, uint32_t b)
+{
+    const struct series_pairs *x = registry_series(r, a)->pairs, *y = registry_series(r, b)->pairs;
+    for (uint32_t i = 0; i < x->count && i < y->count; i++) {
+        if (x->ids[i] == y->ids[i]) continue;
+        struct label p = pair_label(registry_pair(r, x->ids[i]));
+        struct label q = pair_label(registry_pair(r, y->ids[i]));
+        int order = bytes_compare(p.name, q.name);
+        return (order != 0 ? order : bytes_compare(p.value, q.value)) < 0;
+    }
+    return x->count < y->count;
+}
+
+/* A heap: the last in order is on top. */
+static void
+sift_down(const struct registry *r, uint32_t *ids, uint32_t count, uint32_t at)
+{
+    for (uint32_t child; (child = 2 * at + 1) < count; at = child) {
+        if (child + 1 < count && comes_before(r, ids[child], ids[child + 1])) child++;
+        if (!comes_before(r, ids[at], ids[child])) return;
+        uint32_t id = ids[at];
+        ids[at] = ids[child];
+        ids[child] = id;
+    }
+}
+
+static void
+sift_up(const struct registry *r, uint32_t *ids, uint32_t at)
+{
+    while (at > 0 && comes_before(r, ids[(at - 1) / 2], ids[at])) {
+        uint32_t id = ids[at];
+        ids[at] = ids[(at - 1) / 2];
+        at = (at - 1) / 2;
+        ids[at] = id;
+    }
+}
+
+static void
+take_one(struct source *s, uint32_t id, uint32_t most)
+{
+    if (s->id_count < most) {
+        s->ids[s->id_count++] = id;
+        sift_up(s->registry, s->ids, s->id_count - 1);
+    } else if (comes_before(s->registry, id, s->ids[0])) {
+        s->ids[0] = id;
+        sift_down(s->registry, s->ids, s->id_count, 0);
+    }
+}
+
+/* Those of `ids` that have samples in the time; how many. */
+static uint32_t
+keep_met(struct query *q, const struct source *s, uint32_t *ids, uint32_t count)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        q->found = false;
+        query_find_samples(q, s, ids[i]);
+        if (q->found) ids[kept++] = ids[i];
+    }
+    return kept;
+}
+
+enum err
+head_first(struct query *q, struct source *s, const roaring_bitmap_t *all, uint32_t most,
+           struct why *why)
+{
+    roaring_uint32_iterator_t it;
+    uint32_t ids[MET_AT_ONCE], count;
+    s->ids = mem_alloc(q->budget, (size_t)most * sizeof *s->ids);
+    if (s->ids == NULL) return ERR_NOMEM;
+    s->id_capacity = most;
+    roaring_init_iterator(all, &it);
+    while ((count = roaring_read_uint32_iterator(&it, ids, MET_AT_ONCE)) > 0) {
+        lock_take(&q->db->head_lock);
+        enum err e = store_view_check(q->view, why);
+        if (e == OK) count = keep_met(q, s, ids, count);
+        lock_drop(&q->db->head_lock);
+        if (e == OK && q->control != NULL) e = query_control_check(q->control, why);
+        if (e) return e;
+        for (uint32_t i = 0; i < count; i++) {
+            take_one(s, ids[i], most);
+        }
+    }
+    for (uint32_t left = s->id_count; left > 1;) { /* the last one goes to the end */
+        uint32_t id = s->ids[--left];
+        s->ids[left] = s->ids[0];
+        s->ids[0] = id;
+        sift_down(s->registry, s->ids, left, 0);
+    }
+    return OK;
+}

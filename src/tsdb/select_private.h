@@ -109,5 +109,12 @@ bool stretch_has(const struct tsdb_stretch *stretch, const struct part *part);
 /* The ids of a registry's series that any of the query's sets selects; given. ERR_NOMEM. */
 MUST_CHECK enum err head_select(const struct query *q, const struct registry *registry,
                                 roaring_bitmap_t **ret_ids, struct why *why);
+/*
+ * The first `count` of the source's series that are in `ids` and have samples in the time become
+ * its ids, in label order: in one pass, with memory for so many. ERR_NOMEM, ERR_CANCELED,
+ * ERR_AGAIN.
+ */
+MUST_CHECK enum err head_first(struct query *q, struct source *s, const roaring_bitmap_t *ids,
+                               uint32_t count, struct why *why);
 
 #endif
