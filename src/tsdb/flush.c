@@ -317,10 +317,8 @@ list_families(struct flush *f, const struct tenant *tenant, struct family ***ret
     lock_take(&f->db->head_lock);
     struct family **list =
         arena_alloc(&f->tenant_arena, (tenant->family_count + 1u) * sizeof *list);
-    for (uint32_t slot = 0; list != NULL && slot < tenant->family_capacity; slot++) {
-        for (struct family *x = tenant->families[slot]; x != NULL; x = x->next) {
-            list[count++] = x;
-        }
+    for (struct family *x = tenant->newest_family; list != NULL && x != NULL; x = x->before) {
+        list[count++] = x;
     }
     lock_drop(&f->db->head_lock);
     if (list == NULL) return ERR_NOMEM;
@@ -336,13 +334,17 @@ write_family(struct flush *f, const struct family *x)
 {
     arena_reset_to(&f->family_arena, ARENA_KEPT_BYTES);
     lock_take(&f->db->head_lock);
-    bool known = !x->undone;
-    struct metadata m = {.family = x->name, .type = x->type};
-    m.help = arena_copy(&f->family_arena, x->help);
-    m.unit = arena_copy(&f->family_arena, x->unit);
+    const struct family_text *text = x->text;
+    struct metadata m = {.family = x->name};
+    if (text != NULL) {
+        m.type = text->type;
+        m.help = arena_copy(&f->family_arena, text->help);
+        m.unit = arena_copy(&f->family_arena, text->unit);
+    }
     lock_drop(&f->db->head_lock);
+    if (text == NULL) return OK;
     if (m.help.at == NULL || m.unit.at == NULL) return ERR_NOMEM;
-    return known ? part_write_metadata(f->writer, &m, f->why) : OK;
+    return part_write_metadata(f->writer, &m, f->why);
 }
 
 /*

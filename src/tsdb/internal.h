@@ -32,16 +32,22 @@ struct version {
 
 enum { FAMILY_TEXT_MAX = 64 * 1024 }; /* longer names and texts are not kept */
 
-/* A family's metadata: the last that came. */
-struct family {
-    struct family *next;
-    struct bytes name;
-    uint64_t hash;
+/* What was said of a family in an epoch. */
+struct family_text {
+    struct family_text *older; /* as long as a view may want it */
     uint64_t epoch;
     enum metric_type type;
-    struct bytes help;
+    struct bytes help; /* behind it, as the next */
     struct bytes unit;
-    bool undone; /* its epoch failed: nothing is known */
+};
+
+/* Stays as long as its tenant. */
+struct family {
+    struct family *next;   /* in the hash table */
+    struct family *before; /* the one that came before; immutable, as the next two */
+    struct bytes name;
+    uint64_t hash;
+    struct family_text *text; /* the last; NULL: nothing is known */
 };
 
 struct tenant {
@@ -52,7 +58,8 @@ struct tenant {
     struct ledger change[2]; /* by epoch & 1, to be taken back if it fails */
     uint64_t change_epoch[2];
     uint64_t in_parts[LEDGER_KIND_COUNT]; /* as the live parts tell */
-    struct family **families;             /* hash table */
+    struct family *newest_family;
+    struct family **families; /* hash table */
     uint32_t family_capacity;
     uint32_t family_count;
 };
@@ -230,6 +237,9 @@ void families_forget(struct tsdb *db, struct tenant *tenant, uint64_t epoch);
 MUST_CHECK enum err family_set(struct tsdb *db, struct tenant *tenant,
                                const struct metadata *metadata, uint64_t epoch, bool *ret_changed);
 
+/* What a view from this epoch knows of a family; NULL: nothing. */
+const struct family_text *family_text_at(const struct family *family, uint64_t epoch);
+
 /* What log and parts hold; beyond the limit it is left out. ERR_NOMEM. */
 MUST_CHECK enum err family_restore(struct tsdb *db, struct tenant *tenant,
                                    const struct metadata *metadata);
@@ -318,6 +328,7 @@ struct store_view {
     struct version *version;
     struct gen *gens[2]; /* frozen, active; NULL: none */
     struct head_view head;
+    uint64_t epoch;              /* of `head`, with its high bits */
     struct tsdb_stretch stretch; /* only parts that meet it; to_pos 0: all */
 };
 /* `scope`: of the head, too; or of parts alone. */

@@ -78,11 +78,20 @@ family_bytes(const struct family *f)
     return sizeof *f + f->name.size;
 }
 
-static void
-family_texts_free(struct tsdb *db, struct family *f)
+static size_t
+text_bytes(const struct family_text *x)
 {
-    mem_free(&db->head_budget, (void *)(uintptr_t)f->help.at, f->help.size + f->unit.size + 1);
-    f->help = f->unit = (struct bytes){NULL, 0};
+    return sizeof *x + x->help.size + x->unit.size;
+}
+
+static void
+texts_free(struct tsdb *db, struct family_text *x)
+{
+    while (x != NULL) {
+        struct family_text *older = x->older;
+        mem_free(&db->head_budget, x, text_bytes(x));
+        x = older;
+    }
 }
 
 void
@@ -93,7 +102,7 @@ tenants_free(struct tsdb *db)
         for (uint32_t s = 0; s < t->family_capacity; s++) {
             for (struct family *f = t->families[s], *next; f != NULL; f = next) {
                 next = f->next;
-                family_texts_free(db, f);
+                texts_free(db, f->text);
                 mem_free(&db->head_budget, f, family_bytes(f));
             }
         }
@@ -121,9 +130,11 @@ tenant_count(struct tenant *t, uint64_t epoch, const struct ledger *change)
 void
 families_forget(struct tsdb *db, struct tenant *t, uint64_t epoch)
 {
-    for (uint32_t s = 0; s < t->family_capacity; s++) {
-        for (struct family *f = t->families[s]; f != NULL; f = f->next) {
-            if (f->epoch >= epoch) f->undone = true;
+    for (struct family *f = t->newest_family; f != NULL; f = f->before) {
+        while (f->text != NULL && f->text->epoch >= epoch) {
+            struct family_text *gone = f->text;
+            f->text = gone->older;
+            mem_free(&db->head_budget, gone, text_bytes(gone));
         }
     }
     db->metadata_life++;
@@ -187,13 +198,58 @@ family_get(struct tsdb *db, struct tenant *t, struct bytes name, struct family *
     if (name.size > 0) memcpy(f + 1, name.at, name.size);
     f->name = bytes_of(f + 1, name.size);
     f->hash = hash;
-    f->undone = true; /* nothing is known yet */
+    f->before = t->newest_family;
+    t->newest_family = f;
     struct family **slot = &t->families[hash & (t->family_capacity - 1)];
     f->next = *slot;
     *slot = f;
     t->family_count++;
     *ret = f;
     return OK;
+}
+
+const struct family_text *
+family_text_at(const struct family *f, uint64_t epoch)
+{
+    const struct family_text *x = f->text;
+    while (x != NULL && x->epoch > epoch) {
+        x = x->older;
+    }
+    return x;
+}
+
+static struct family_text *
+text_new(struct tsdb *db, const struct metadata *m, uint64_t epoch)
+{
+    size_t size = sizeof(struct family_text) + m->help.size + m->unit.size;
+    struct family_text *x = mem_alloc(&db->head_budget, size);
+    if (x == NULL) return NULL;
+    uint8_t *at = (uint8_t *)(x + 1);
+    if (m->help.size > 0) memcpy(at, m->help.at, m->help.size);
+    if (m->unit.size > 0) memcpy(at + m->help.size, m->unit.at, m->unit.size);
+    *x = (struct family_text){.epoch = epoch,
+                              .type = m->type,
+                              .help = bytes_of(at, m->help.size),
+                              .unit = bytes_of(at + m->help.size, m->unit.size)};
+    return x;
+}
+
+/* Takes away what neither a view nor an undone commit can want any more. */
+static void
+drop_old_texts(struct tsdb *db, struct family *f)
+{
+    struct family_text *newer = f->text;
+    while (newer->older != NULL) {
+        struct family_text *x = newer->older;
+        bool wanted = newer->epoch > db->durable_epoch ||
+                      views_meet(&db->views, (uint32_t)x->epoch, (uint32_t)newer->epoch);
+        if (wanted) {
+            newer = x;
+            continue;
+        }
+        newer->older = x->older;
+        mem_free(&db->head_budget, x, text_bytes(x));
+    }
 }
 
 enum err
@@ -204,21 +260,16 @@ family_set(struct tsdb *db, struct tenant *t, const struct metadata *m, uint64_t
     *ret_changed = false;
     enum err e = family_get(db, t, m->family, &f);
     if (e) return e;
-    if (!f->undone && f->type == m->type && bytes_equal(f->help, m->help) &&
-        bytes_equal(f->unit, m->unit)) {
+    const struct family_text *known = f->text;
+    if (known != NULL && known->type == m->type && bytes_equal(known->help, m->help) &&
+        bytes_equal(known->unit, m->unit)) {
         return OK;
     }
-    size_t size = m->help.size + m->unit.size + 1;
-    uint8_t *texts = mem_alloc(&db->head_budget, size);
-    if (texts == NULL) return ERR_NOMEM;
-    if (m->help.size > 0) memcpy(texts, m->help.at, m->help.size);
-    if (m->unit.size > 0) memcpy(texts + m->help.size, m->unit.at, m->unit.size);
-    family_texts_free(db, f);
-    f->help = bytes_of(texts, m->help.size);
-    f->unit = bytes_of(texts + m->help.size, m->unit.size);
-    f->type = m->type;
-    f->epoch = epoch;
-    f->undone = false;
+    struct family_text *text = text_new(db, m, epoch);
+    if (text == NULL) return ERR_NOMEM;
+    text->older = f->text;
+    f->text = text;
+    drop_old_texts(db, f);
     db->metadata_changed = true;
     *ret_changed = true;
     return OK;

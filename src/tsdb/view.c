@@ -9,13 +9,13 @@
 
 /* Void epochs behind the durable one count as seen: samples that come next are two epochs away at
  * most, see view_notes.h. */
-static uint32_t
+static uint64_t
 visible_epoch(const struct tsdb *db)
 {
-    if (db->undo_due) return (uint32_t)db->durable_epoch;
+    if (db->undo_due) return db->durable_epoch;
     uint32_t slot = (db->void_count - 1) % VOIDS_REMEMBERED;
     bool voids_follow = db->void_count > 0 && db->voids[slot].first == db->durable_epoch + 1;
-    return (uint32_t)(voids_follow ? db->voids[slot].last : db->durable_epoch);
+    return voids_follow ? db->voids[slot].last : db->durable_epoch;
 }
 
 /* What was acknowledged before it was committed is to be seen, too. */
@@ -24,8 +24,7 @@ commit_acknowledged(struct tsdb *db)
 {
     if (!db->options.ack_memory || db->options.commit_now == NULL) return;
     lock_take(&db->head_lock);
-    bool behind =
-        !wal_is_down(db->wal) && (uint32_t)wal_place(db->wal).epoch - 1 != visible_epoch(db);
+    bool behind = !wal_is_down(db->wal) && wal_place(db->wal).epoch - 1 != visible_epoch(db);
     lock_drop(&db->head_lock);
     if (behind || tsdb_commit_due(db)) db->options.commit_now(db->options.commit_context);
 }
@@ -67,7 +66,8 @@ store_view_open(struct tsdb *db, enum view_scope scope, struct budget *budget,
         if (v->gens[0] != NULL) gen_ref(v->gens[0]);
         gen_ref(v->gens[1]);
     }
-    views_open(&db->views, &v->head, visible_epoch(db), env_monotonic_ns(db->env));
+    v->epoch = visible_epoch(db);
+    views_open(&db->views, &v->head, (uint32_t)v->epoch, env_monotonic_ns(db->env));
     v->head.lost = scope == VIEW_PARTS; /* nothing is to be noted for it */
     lock_drop(&db->head_lock);
     lock_drop(&db->lock);
