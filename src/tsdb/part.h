@@ -287,6 +287,31 @@ MUST_CHECK enum err block_hold(struct part *part, const struct block_ref *block,
                                struct block_bytes *ret_bytes, struct why *why);
 void block_release(struct part *part, const struct block_bytes *bytes);
 
+/* Walks exemplars, by series and time. */
+struct directory_table;
+struct exemplar_walk {
+    struct part *part;
+    const struct directory_table *table;
+    uint32_t next_page; /* in the table */
+    const struct page *page;
+    uint64_t offset; /* of the page */
+    struct cursor c;
+    bool at_end;
+    uint32_t series; /* in the part */
+    struct exemplar exemplar;
+};
+
+void exemplar_walk_init(struct exemplar_walk *walk, struct part *part);
+void exemplar_walk_fini(struct exemplar_walk *walk);
+/* To the first one of series `first` and up; at_end: there is none. Views end with the next step.
+ */
+MUST_CHECK enum err exemplar_walk_enter(struct exemplar_walk *walk, uint32_t first,
+                                        struct why *why);
+MUST_CHECK enum err exemplar_walk_step(struct exemplar_walk *walk, struct why *why);
+/* To the first one of a later series. */
+MUST_CHECK enum err exemplar_walk_pass(struct exemplar_walk *walk, uint32_t series,
+                                       struct why *why);
+
 /* Exemplars of series `first` (within the part) and up, in order, until `each` returns
  * ERR_CANCELED. */
 MUST_CHECK enum err part_exemplars(struct part *part, uint32_t first_series,

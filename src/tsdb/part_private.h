@@ -77,27 +77,6 @@ MUST_CHECK enum err part_directory_search(struct part *part, struct directory *d
                                           uint32_t first, uint32_t end, struct bytes value,
                                           uint32_t *ret_number, struct why *why);
 
-/* Walks exemplars, by series and time. */
-struct exemplar_walk {
-    struct part *part;
-    const struct directory_table *table;
-    uint32_t next_page; /* in the table */
-    const struct page *page;
-    uint64_t offset; /* of the page */
-    struct cursor c;
-    bool at_end;
-    uint32_t series; /* in the part */
-    struct exemplar exemplar;
-};
-
-void exemplar_walk_init(struct exemplar_walk *walk, struct part *part);
-void exemplar_walk_fini(struct exemplar_walk *walk);
-/* To the first one of series `first` and up; at_end: there is none. Views end with the next step.
- */
-MUST_CHECK enum err exemplar_walk_enter(struct exemplar_walk *walk, uint32_t first,
-                                        struct why *why);
-MUST_CHECK enum err exemplar_walk_step(struct exemplar_walk *walk, struct why *why);
-
 /* --- part_labels.c ---------------------------------------------------------------------------- */
 
 /* NULL: there is none. */

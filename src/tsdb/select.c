@@ -60,11 +60,17 @@ head_source_open(struct query *q, struct source *s, struct why *why)
         roaring_bitmap_free(matched);
         return e;
     }
+    if (q->kind == QUERY_EXEMPLARS) {
+        e = head_note_exemplars(q, s, matched, why);
+        if (e == OK) e = series_order(s->registry, pair_total, s->ids, s->id_count, q->budget);
+        roaring_bitmap_free(matched);
+        return e;
+    }
     s->ids = mem_alloc(q->budget, count * sizeof *s->ids);
     if (s->ids != NULL) {
         s->id_capacity = s->id_count = (uint32_t)count;
         roaring_bitmap_to_uint32_array(matched, s->ids);
-        if (q->kind != QUERY_EXEMPLARS && q->kind != QUERY_TEXTS) keep_alive_ones(q, s);
+        if (q->kind != QUERY_TEXTS) keep_alive_ones(q, s);
         if (q->kind != QUERY_TEXTS)
             e = series_order(s->registry, pair_total, s->ids, s->id_count, q->budget);
     }
@@ -136,13 +142,13 @@ part_source_open(struct query *q, struct source *s, struct part *part,
                                &s->deletions, &s->deletion_count, why);
     }
     if (e || q->kind == QUERY_TEXTS) return e;
-    if (q->kind == QUERY_EXEMPLARS) e = row_reader_new(&s->index, q->budget, &s->rows);
+    if (q->kind == QUERY_EXEMPLARS) return row_reader_new(&s->index, q->budget, &s->rows);
     struct row_range range = {.min_ms = q->min_ms,
                               .max_ms = q->max_ms,
                               .rows_max = s->deletion_count == 0 ? rows_wanted(q) : 0,
                               .with_blocks = q->kind != QUERY_LABELS || s->deletion_count > 0,
                               .with_bundles = q->chunks && s->deletion_count == 0};
-    return e ? e : row_batch_new(&s->index, s->matched, &range, q->budget, &s->batch);
+    return row_batch_new(&s->index, s->matched, &range, q->budget, &s->batch);
 }
 
 static void
@@ -151,6 +157,8 @@ source_close(struct query *q, struct source *s)
     row_batch_free(s->batch);
     if (s->matched != NULL) roaring_bitmap_free(s->matched);
     row_reader_free(s->rows);
+    exemplar_walk_fini(&s->exemplars);
+    buf_fini(&s->spots);
     mem_free(q->budget, s->ids, s->id_capacity * sizeof *s->ids);
     if (source_is_head(s)) buf_fini(&s->label_bytes);
 }
@@ -355,8 +363,8 @@ add_source(struct query *q, struct source *s, struct why *why)
     return q->kind == QUERY_LABELS ? query_find_block(q, s) : add_blocks(q, s);
 }
 
-static struct source *
-first_source(struct query *q)
+struct source *
+query_first_source(struct query *q)
 {
     struct source *first = NULL;
     for (uint32_t i = 0; i < q->source_count; i++) {
@@ -403,7 +411,7 @@ query_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
             enum err e = source_step(q, &q->sources[i], why);
             if (e) return e;
         }
-        const struct source *first = first_source(q);
+        const struct source *first = query_first_source(q);
         if (first == NULL) {
             *ret_labels = (struct bytes){NULL, 0};
             return OK;
@@ -509,7 +517,8 @@ open_sources(struct query *q, struct bytes tenant_name, struct why *why)
         if (both) s->gens[1] = q->view->gens[++i];
         e = head_source_open(q, s, why);
     }
-    for (uint32_t i = 0; i < q->source_count && e == OK && q->kind != QUERY_TEXTS; i++) {
+    bool steps = q->kind == QUERY_SAMPLES || q->kind == QUERY_LABELS;
+    for (uint32_t i = 0; i < q->source_count && e == OK && steps; i++) {
         e = source_step(q, &q->sources[i], why);
     }
     return e;

@@ -18,7 +18,8 @@ struct source {
     struct part_index index;
     roaring_bitmap_t *matched;
     struct row_batch *batch; /* of those; NULL: whole series are not asked for */
-    struct row_reader *rows; /* for exemplars */
+    struct row_reader *rows; /* for exemplars, as the next */
+    struct exemplar_walk exemplars;
     const struct block_ref *blocks;
     uint32_t block_count;
     uint32_t number; /* of the row */
@@ -33,6 +34,12 @@ struct source {
     uint32_t id_count;
     uint32_t id_at;
     struct buf label_bytes;
+    struct buf spots; /* struct exemplar_spot, by series: where exemplars are */
+};
+
+struct exemplar_spot {
+    uint32_t series;
+    const struct gen_exemplar *exemplar; /* stays as long as its generation */
 };
 
 enum query_kind {
@@ -103,6 +110,16 @@ void query_find_samples(struct query *q, const struct source *s, uint32_t id);
 /* --- stretch.c -------------------------------------------------------------------------------- */
 
 bool stretch_has(const struct tsdb_stretch *stretch, const struct part *part);
+
+/* The one whose labels come first; NULL: all are at their end. */
+struct source *query_first_source(struct query *q);
+
+/* --- select_exemplars.c ----------------------------------------------------------------------- */
+
+/* The exemplars of a source of the head that are asked for, of series in `matched`, become its
+ * spots; their series its ids, in any order. */
+MUST_CHECK enum err head_note_exemplars(struct query *q, struct source *s,
+                                        const roaring_bitmap_t *matched, struct why *why);
 
 /* --- select_head.c ---------------------------------------------------------------------------- */
 
