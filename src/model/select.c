@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 
+#include "base/hash.h"
 #include "sys/env.h"
 
 #define GONE_ASKED_NS (5 * NS_PER_MS) /* a look at a socket costs as much as a batch of samples */
@@ -42,29 +43,50 @@ add_to(_Atomic uint64_t *seen, uint64_t count, uint64_t max, const char *what, s
     /* Relaxed: they order nothing, and a thread that is late by a batch does no harm. */
     uint64_t before = atomic_fetch_add_explicit(seen, count, memory_order_relaxed);
     if (max == 0 || before + count <= max) return OK;
-    return why_set(why, ERR_LIMIT, "the query %s (%" PRIu64 ")", what, max);
+    return why_set(why, ERR_LIMIT, "the query reads more than %" PRIu64 " %s", max, what);
 }
 
 enum err
 query_control_add_series(struct query_control *control, struct why *why)
 {
     if (control == NULL) return OK;
-    return add_to(&control->series_seen, 1, control->series_max, "selects more series than it may",
-                  why);
+    return add_to(&control->series_seen, 1, control->series_max, "series", why);
 }
 
 enum err
 query_control_add_samples(struct query_control *control, uint64_t count, struct why *why)
 {
     if (control == NULL) return OK;
-    return add_to(&control->samples_seen, count, control->samples_max,
-                  "reads more samples than it may", why);
+    return add_to(&control->samples_seen, count, control->samples_max, "samples", why);
 }
 
 enum err
 query_control_add_bytes(struct query_control *control, uint64_t count, struct why *why)
 {
     if (control == NULL) return OK;
-    return add_to(&control->bytes_seen, count, control->bytes_max, "reads more bytes than it may",
-                  why);
+    return add_to(&control->bytes_seen, count, control->bytes_max, "bytes of samples", why);
+}
+
+uint32_t
+shard_of_labels(struct bytes labels, uint32_t shard_count)
+{
+    return shard_count < 2 ? 0 : (uint32_t)(hash_bytes(labels, 0) % shard_count);
+}
+
+/* Is one of from, from + step, ... up to last in [min, max)? */
+static bool
+has_edge(__int128 from, __int128 last, int64_t step, int64_t min, int64_t max)
+{
+    __int128 edge = from;
+    if (edge < min && step > 0) edge += ((min - edge + step - 1) / step) * step;
+    return edge >= min && edge < max && edge <= last;
+}
+
+bool
+query_windows_keep(const struct query_windows *w, int64_t min_ms, int64_t max_ms)
+{
+    int64_t last_ms = w->step_ms > 0 ? w->last_ms : w->first_ms;
+    return !has_edge(w->first_ms, last_ms, w->step_ms, min_ms, max_ms) &&
+           !has_edge((__int128)w->first_ms - w->range_ms, (__int128)last_ms - w->range_ms,
+                     w->step_ms, min_ms, max_ms);
 }

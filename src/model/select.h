@@ -44,7 +44,7 @@ struct query_control {
     struct budget *budget; /* memory of this query */
     uint64_t series_max;
     uint64_t samples_max;
-    uint64_t bytes_max; /* of stored data, as it is compressed */
+    uint64_t bytes_max; /* of stored samples, as they are compressed */
     /* Counted by answerers; relaxed: they order nothing. */
     _Atomic uint64_t series_seen;
     _Atomic uint64_t samples_seen; /* floats and histograms */
@@ -66,16 +66,47 @@ struct matcher_set {
     uint32_t count;
 };
 
+/*
+ * For which times results are made of the samples, and how far each looks back: of the samples in
+ * (t - range, t] for t = first, first + step, ... up to last.
+ */
+struct query_windows {
+    int64_t first_ms;
+    int64_t last_ms;
+    int64_t step_ms; /* 0: there is one, which ends at first_ms */
+    int64_t range_ms;
+};
+
+/* True if each window has all or none of the samples between two times. */
+bool query_windows_keep(const struct query_windows *windows, int64_t min_ms, int64_t max_ms);
+
+/* What of a summary is needed where it may stand for samples. */
+enum {
+    SUMMARY_COUNT = 1,
+    SUMMARY_EXTREMES = 2, /* least and greatest */
+    SUMMARY_ENDS = 4,     /* first and last, of samples none of which is less than the one before */
+};
+
 /* What the asker will make of the answer. None changes what an answer means; an answerer may ignore
  * each of them. */
 struct query_hints {
     /* Of look-ups: so many of the first series, names or values are enough, and one more if there
      * is one; 0: all are wanted. */
     uint64_t limit;
-    uint32_t shard;           /* of `shard_count`: only series of this one are wanted: */
-    uint32_t shard_count;     /* shard_of_labels() says which; 0: all are wanted */
+    /* Not of look-ups of names and values: only series of this shard are wanted, which is that of
+     * shard_of_labels(). A count of 0 or 1: all are. */
+    uint32_t shard;
+    uint32_t shard_count;
     struct bytes from_labels; /* series before are not wanted; empty: all are */
+    /* Where these stay whole in `windows`, summaries with so much may stand for floats (and of a
+     * count for histograms); 0: none may. Those that cannot be told from others, or with a NaN
+     * (also a staleness marker), come as samples. */
+    unsigned summaries;
+    struct query_windows windows;
 };
+
+/* In which of `shard_count` shards a series is: the same for all answerers. */
+uint32_t shard_of_labels(struct bytes labels, uint32_t shard_count);
 
 /*
  * What is asked: of the series that any of the sets selects (without sets: all), the samples or
@@ -94,6 +125,16 @@ struct query_request {
     struct query_control *control; /* may be NULL */
 };
 
+/* What can be known of samples without reading them. What was not asked for is not set. */
+struct sample_summary {
+    int64_t min_ms; /* times of the first and the last */
+    int64_t max_ms;
+    double least; /* the first one of those that are equal */
+    double greatest;
+    double first;
+    double last;
+};
+
 /* Consecutive samples of one kind, in ascending time. All views end with the next call. */
 struct sample_batch {
     enum sample_kind kind;
@@ -105,6 +146,7 @@ struct sample_batch {
     uint32_t first_row;
     struct bytes chunks;      /* for rr_stream_chunks(), and no times; only if asked for */
     const int64_t *starts_ms; /* NULL: all unknown; else 0 where unknown */
+    const struct sample_summary *summary; /* only if asked for: instead of times and all the rest */
 };
 
 struct series_set;

@@ -102,6 +102,61 @@ test_limits_hold_for_all_that_work_for_a_query(void **state)
     assert_int_equal(query_control_add_bytes(NULL, 1, &why), OK);
 }
 
+/* As the definition says it, one window after another. */
+static bool
+each_has_all_or_none(const struct query_windows *w, int64_t min_ms, int64_t max_ms)
+{
+    for (int64_t end_ms = w->first_ms; end_ms <= w->last_ms; end_ms += w->step_ms) {
+        int64_t begin_ms = end_ms - w->range_ms;
+        bool none = max_ms <= begin_ms || min_ms > end_ms;
+        if (!none && (min_ms <= begin_ms || max_ms > end_ms)) return false;
+        if (w->step_ms == 0) break;
+    }
+    return true;
+}
+
+static void
+test_windows_have_all_or_none_of_what_they_keep(void **state)
+{
+    (void)state;
+    for (int64_t n = 0; n < 4 * 5 * 8 * 16 * 8; n++) {
+        struct query_windows w = {.first_ms = -3, .last_ms = 6 + n % 4};
+        w.step_ms = n / 4 % 5;
+        w.range_ms = n / 20 % 8;
+        int64_t min_ms = n / 160 % 16 - 8, max_ms = min_ms + n / 2560;
+        bool kept = query_windows_keep(&w, min_ms, max_ms);
+        if (w.range_ms > 0)
+            assert_int_equal(kept, each_has_all_or_none(&w, min_ms, max_ms));
+        else if (kept)
+            assert_true(each_has_all_or_none(&w, min_ms, max_ms));
+    }
+    struct query_windows all = {INT64_MAX, INT64_MAX, 0, INT64_MAX};
+    assert_true(query_windows_keep(&all, 1, INT64_MAX));
+    assert_false(query_windows_keep(&all, 0, INT64_MAX));
+    struct query_windows many = {INT64_MIN, INT64_MAX, 1, INT64_MAX};
+    assert_true(query_windows_keep(&many, 5, 5));
+    assert_false(query_windows_keep(&many, 5, 6));
+    struct query_windows far = {INT64_MIN, INT64_MAX, INT64_MAX, 1};
+    assert_true(query_windows_keep(&far, 1, INT64_MAX - 2));
+    assert_false(query_windows_keep(&far, -2, 5));
+}
+
+static void
+test_each_shard_has_its_part_of_the_series(void **state)
+{
+    (void)state;
+    uint32_t counts[4] = {0};
+    for (uint16_t i = 0; i < 4000; i++) {
+        struct bytes labels = bytes_of(&i, sizeof i);
+        assert_int_equal(shard_of_labels(labels, 0), 0);
+        assert_int_equal(shard_of_labels(labels, 1), 0);
+        counts[shard_of_labels(labels, 4)]++;
+    }
+    for (unsigned shard = 0; shard < 4; shard++) {
+        assert_in_range(counts[shard], 800, 1200);
+    }
+}
+
 int
 main(void)
 {
@@ -111,6 +166,8 @@ main(void)
         cmocka_unit_test(test_limits_hold_for_all_that_work_for_a_query),
         cmocka_unit_test(test_query_without_deadline_asks_no_clock),
         cmocka_unit_test(test_query_ends_when_canceled),
+        cmocka_unit_test(test_windows_have_all_or_none_of_what_they_keep),
+        cmocka_unit_test(test_each_shard_has_its_part_of_the_series),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -329,6 +329,37 @@ decode_late(const struct merge_item *item, struct merge_slot *s)
     }
 }
 
+static uint64_t
+block_bytes_stored(const struct block_ref *b)
+{
+    uint64_t bytes = b->times.size;
+    if (!b->is_constant) bytes += b->values.size;
+    if (b->has_starts) bytes += b->starts.size;
+    return bytes;
+}
+
+/* How much is read for it. Times that several series share are counted for each. */
+static uint64_t
+item_bytes(const struct merge_item *item)
+{
+    const struct block_ref *b = item->block.ref;
+    uint64_t bytes = 0;
+    switch ((enum item_type)item->type) {
+    case ITEM_CHUNK:
+        return item->chunk.size;
+    case ITEM_LATE:
+        return item->count * sizeof *item->late;
+    case ITEM_BLOCK:
+        return block_bytes_stored(b);
+    case ITEM_BUNDLE:
+        break;
+    }
+    for (uint32_t i = 0; i < b->bundled; i++) {
+        bytes += block_bytes_stored(&b[i]);
+    }
+    return bytes;
+}
+
 static enum err
 decode(struct merge *m, uint32_t index, struct merge_slot *s, struct why *why)
 {
@@ -340,6 +371,8 @@ decode(struct merge *m, uint32_t index, struct merge_slot *s, struct why *why)
     s->in_columns = shows_columns(m, item);
     s->mixed = item->type == ITEM_LATE;
     s->kind = (enum sample_kind)item->kind;
+    enum err e = query_control_add_bytes(m->control, item_bytes(item), why);
+    if (e) return e;
     if (item->type == ITEM_CHUNK) {
         return hchunk_unpack(s->kind, item->chunk, item->count, &s->arena, s->times, s->starts,
                              s->bits, s->histograms, &s->has_starts);
@@ -351,8 +384,8 @@ decode(struct merge *m, uint32_t index, struct merge_slot *s, struct why *why)
     s->has_starts = item->block.ref->has_starts;
     struct part *part = item->block.part;
     const struct block_ref *b = item->block.ref;
-    enum err e = m->times == NULL ? block_read_times(part, b, s->times, why)
-                                  : times_cache_read(m->times, part, b, s->times, why);
+    e = m->times == NULL ? block_read_times(part, b, s->times, why)
+                         : times_cache_read(m->times, part, b, s->times, why);
     if (e) return e;
     if (s->in_columns) {
         s->has_starts = false; /* who takes columns has no place for them */
@@ -710,21 +743,63 @@ gather(struct merge *m, struct sample_batch *ret, struct why *why)
     return OK;
 }
 
-/* A bundle that nobody else meets: as chunks. */
-static bool
-bundle_is_next(const struct merge *m)
+/* --- what need not be decoded ----------------------------------------------------------------- */
+
+/* The next item, if it is of this type and nobody else meets it. */
+static const struct merge_item *
+lone_item(const struct merge *m, enum item_type type)
 {
-    if (m->active != NULL || m->next_item == m->item_count) return false;
+    if (m->active != NULL || m->next_item == m->item_count) return NULL;
     const struct merge_item *item = &m->items[m->next_item];
-    return item->type == ITEM_BUNDLE &&
-           (m->next_item + 1 == m->item_count || item[1].min_ms > item->max_ms);
+    bool lone = m->next_item + 1 == m->item_count || item[1].min_ms > item->max_ms;
+    return lone && item->type == type ? item : NULL;
+}
+
+/*
+ * What the statistics of a block say, if that is all that is asked for. A zero's sign they do not
+ * tell, unless all values are one, or the least is the first of them.
+ */
+static bool
+summarize(const struct block_ref *b, unsigned wanted, struct sample_summary *ret)
+{
+    const struct codec_stats *s = &b->stats;
+    bool climbs = s->reset_count == 0;
+    if (!b->has_stats || s->number_count < b->count) return false;
+    *ret = (struct sample_summary){.min_ms = b->min_ms, .max_ms = b->max_ms};
+    if (wanted & SUMMARY_EXTREMES) {
+        if (!b->is_constant && (s->max == 0 || (s->min == 0 && !climbs))) return false;
+        ret->least = s->min;
+        ret->greatest = s->max;
+    }
+    if (wanted & SUMMARY_ENDS) {
+        if (!climbs) return false;
+        ret->first = s->first;
+        ret->last = s->last;
+    }
+    return true;
+}
+
+static bool
+show_summary(struct merge *m, struct sample_batch *ret)
+{
+    const struct merge_item *item = lone_item(m, ITEM_BLOCK);
+    if (item == NULL || item->hidden_count > 0) return false;
+    if (item->min_ms < m->min_ms || item->max_ms > m->max_ms) return false;
+    if (item->min_ms < m->expired_before_ms) return false;
+    if (!query_windows_keep(&m->windows, item->min_ms, item->max_ms)) return false;
+    if (!summarize(item->block.ref, m->summaries, &m->summary)) return false;
+    *ret = (struct sample_batch){
+        .kind = (enum sample_kind)item->kind, .count = item->count, .summary = &m->summary};
+    m->next_item++;
+    return true;
 }
 
 /* False: block by block it will be seen what is the matter. */
 static bool
 show_bundle(struct merge *m, struct sample_batch *ret)
 {
-    const struct merge_item *item = &m->items[m->next_item];
+    const struct merge_item *item = lone_item(m, ITEM_BUNDLE);
+    if (item == NULL) return false;
     if (m->bundles == NULL && bundles_new(m->budget, &m->bundles)) return false;
     struct bytes chunks;
     if (bundles_get(m->bundles, item->block.part, item->block.row, item->block.ref, &chunks)) {
@@ -748,7 +823,10 @@ merge_next(struct merge *m, struct sample_batch *ret_batch, struct why *why)
         enum err e = query_control_check(m->control, why);
         if (e) return e;
     }
-    if (bundle_is_next(m) && show_bundle(m, ret_batch)) return OK;
+    if (m->summaries != 0 && show_summary(m, ret_batch)) return OK;
+    if (show_bundle(m, ret_batch)) {
+        return query_control_add_bytes(m->control, item_bytes(&m->items[m->next_item - 1]), why);
+    }
     enum err e = fill(m, why);
     if (e) return e;
     struct merge_slot *s = m->active;

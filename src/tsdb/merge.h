@@ -3,7 +3,8 @@
  * that hold some, in time order. Where two sources have the same time, the one of the lower order
  * (the earlier arrival) wins.
  *
- * Memory is that of the items and of as many decoded ones as overlap at one time.
+ * Memory is that of the items and of as many decoded ones as overlap at one time. A block that
+ * meets nothing else, and of which nothing is left out, need not be read where statistics do.
  */
 #ifndef TSDB_MERGE_H
 #define TSDB_MERGE_H
@@ -53,9 +54,12 @@ struct merge {
     int64_t max_ms;
     int64_t expired_before_ms; /* what is older is left out; set after merge_reset() */
     bool partial;
-    bool chunks; /* histograms of blocks may be shown as chunks or columns; set after init */
-    struct merge_slot *active; /* list, by order */
-    struct merge_slot *spent;  /* shown in the last batch */
+    bool chunks;        /* histograms of blocks may be shown as chunks or columns; set after init */
+    unsigned summaries; /* what of blocks' statistics may stand for samples; set after init, with */
+    struct query_windows windows;
+    struct sample_summary summary; /* shown in the last batch */
+    struct merge_slot *active;     /* list, by order */
+    struct merge_slot *spent;      /* shown in the last batch */
     struct merge_slot *idle;
     struct bundles *bundles; /* made when there is one */
     struct sample_batch_memory *out;

@@ -7,7 +7,7 @@
 
 enum err
 tsdb_reading_lock(struct env *env, const char *dir, struct file *ret_lock, bool *ret_locked,
-             struct why *why)
+                  struct why *why)
 {
     char path[256];
     *ret_locked = false;

@@ -41,6 +41,7 @@ rows_wanted(const struct query *q)
 {
     uint64_t limit = q->request->hints.limit;
     bool limited = q->kind == QUERY_LABELS && limit > 0 && limit < UINT32_MAX;
+    limited &= q->request->hints.shard_count < 2; /* most are not of it */
     return limited ? (uint32_t)limit + 1 : 0;
 }
 
@@ -401,6 +402,18 @@ count_series(struct query *q, struct why *why)
     return e || q->control == NULL ? e : query_control_check(q->control, why);
 }
 
+/* True: the series at hand is of another shard; all sources are past it with the next step. */
+bool
+query_pass(struct query *q, const struct source *first)
+{
+    if (shard_of_labels(first->labels, q->shard_count) == q->shard) return false;
+    for (uint32_t i = 0; i < q->source_count; i++) {
+        struct source *s = &q->sources[i];
+        if (!s->at_end && bytes_equal(s->labels, first->labels)) s->consumed = true;
+    }
+    return true;
+}
+
 static enum err
 query_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
 {
@@ -416,6 +429,7 @@ query_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
             *ret_labels = (struct bytes){NULL, 0};
             return OK;
         }
+        if (query_pass(q, first)) continue;
         enum err e = gather_series(q, first, why);
         if (e == ERR_NOMEM) return why_set(why, e, "no memory for the query");
         if (e) return e;
@@ -432,7 +446,9 @@ query_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *
 {
     struct query *q = (struct query *)set;
     enum err e = merge_next(&q->merge, ret_batch, why);
-    return e ? e : query_control_add_samples(q->control, ret_batch->count, why);
+    if (e) return e;
+    return query_control_add_samples(q->control, ret_batch->summary == NULL ? ret_batch->count : 1,
+                                     why);
 }
 
 static const char *
@@ -547,6 +563,10 @@ query_open(struct store_view *view, const struct query_request *request, enum qu
     buf_init(&q->labels, budget, 64 * 1024 * 1024);
     merge_init(&q->merge, budget, q->control);
     q->merge.chunks = q->chunks;
+    q->merge.summaries = request->hints.summaries;
+    q->merge.windows = request->hints.windows;
+    q->shard = request->hints.shard_count < 2 ? 0 : request->hints.shard;
+    q->shard_count = request->hints.shard_count;
     lock_take(&view->db->head_lock);
     const struct tenant *t = tenant_find(view->db, request->tenant);
     q->tenant = t == NULL ? UINT32_MAX : t->id;

@@ -243,6 +243,7 @@ walk(struct exemplar_list *l, enum err (*each)(void *context, const struct exemp
         }
         const struct source *first = query_first_source(q);
         if (e || first == NULL) return e;
+        if (query_pass(q, first)) continue;
         buf_clear(&q->labels);
         buf_put_bytes(&q->labels, first->labels);
         e = buf_error(&q->labels);

@@ -64,6 +64,8 @@ struct query {
     int64_t min_ms;
     int64_t max_ms;
     const struct query_request *request; /* the caller's: until it is open */
+    uint32_t shard;
+    uint32_t shard_count;
     bool partial;
     bool chunks;
     enum query_kind kind;
@@ -113,6 +115,9 @@ bool stretch_has(const struct tsdb_stretch *stretch, const struct part *part);
 
 /* The one whose labels come first; NULL: all are at their end. */
 struct source *query_first_source(struct query *q);
+
+/* True: the series at hand is of another shard; all sources are past it with the next step. */
+bool query_pass(struct query *q, const struct source *first);
 
 /* --- select_exemplars.c ----------------------------------------------------------------------- */
 

@@ -20,7 +20,7 @@ enum row_state { ROW_NOT, ROW_PENDING, ROW_DURABLE, ROW_DELETED };
 struct reader {
     struct question question;
     struct view *view;
-    struct series_set *set;   /* NULL: none */
+    struct series_set *set; /* NULL: none */
     uint8_t at_begin[ROWS]; /* enum row_state, when it was asked */
     uint8_t now[ROWS];      /* whether the row is there, in this series */
     uint32_t series;
