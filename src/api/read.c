@@ -328,13 +328,14 @@ read_notices(struct read *r, struct why *why)
     return OK;
 }
 
-/* What an operator may have to act on; a client that fails all the time does not fill the log. */
+/* What an operator may have to act on, or a client cannot be told any more, its answer having
+ * begun; one that fails all the time does not fill the log. */
 static void
 log_failure(struct read *r, enum err e, const struct why *why)
 {
     static struct log_gate gate;
     uint64_t held_back;
-    if (e == OK || e == ERR_INPUT || e == ERR_LIMIT || e == ERR_CANCELED) return;
+    if (e == OK || e == ERR_INPUT || e == ERR_CANCELED || (e == ERR_LIMIT && !r->begun)) return;
     if (!log_often(&gate, env_monotonic_ns(r->api->options.env), NS_PER_S, &held_back)) return;
     log_warn("read: a query failed", KV("peer", http_peer(r->request)), KV("error", why),
              KV("more_held_back", held_back));

@@ -138,6 +138,9 @@ static const struct setting table[] = {
     {"read.max-samples", SETTING_COUNT64, FIELD(read_max_samples), .fallback = "50M", .min = 1,
      .max = 100000000000, .reloadable = true,
      .help = "samples in an answer that cannot be streamed"},
+    {"read.max-bytes", SETTING_BYTES, FIELD(read_max_bytes), .fallback = "0", .max = PIB,
+     .reloadable = true,
+     .help = "compressed samples that one read may take from the store; 0 means no limit"},
     {"read.frame-bytes", SETTING_BYTES, FIELD(read_frame_bytes), .fallback = "1MiB", .min = KIB,
      .max = 64 * MIB, .help = "size of one frame of a streamed answer"},
 

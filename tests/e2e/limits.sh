@@ -56,6 +56,18 @@ streams_without_limit() {
     status_is 200 && ((bytes > 1000000))
 }
 
+bytes_have_a_limit() {
+    samples_request 1
+    send /api/v1/read -H 'Content-Encoding: snappy'
+    status_is 400 'reads more than 10240 bytes'
+}
+
+a_stream_is_cut() {
+    read_load 1
+    echo "status $status, $bytes bytes"
+    ((bytes < 100000)) && grep 'reads more than 10240 bytes' "$work/bytes.log"
+}
+
 # --- stalled readers ---
 
 write_again() { # how long the load takes, all of it being there already
@@ -180,6 +192,10 @@ claim "starts with a short web.send-timeout" begin cut --web.send-timeout=3s || 
 claim "who takes nothing for web.send-timeout is cut off" cut_off
 claim "who takes little is not" slow_but_steady
 stop cut
+claim "starts with a limit of bytes" begin bytes --read.max-bytes=10KiB || exit 1
+claim "SAMPLES beyond read.max-bytes get 400" bytes_have_a_limit
+claim "chunks beyond it are cut off, and the log says why" a_stream_is_cut
+stop bytes
 claim "starts with four places for reads" begin four --read.max-concurrent=4 || exit 1
 claim "who takes nothing makes room for who waits" makes_room
 stop four
