@@ -84,8 +84,8 @@ CFLAGS := -std=gnu17 $(OPTIMIZE) $(WARNINGS) $(HARDEN) $(SANITIZE)
 CXXFLAGS := -std=c++17 $(OPTIMIZE) $(CXXWARNINGS) $(HARDEN) $(SANITIZE)
 LDFLAGS := $(LDHARDEN) $(SANITIZE) $(if $(LTO),-fno-lto)
 
-SOURCES := $(sort $(wildcard src/*/*.c))
-CXXSOURCES := $(sort $(wildcard src/*/*.cc))
+SOURCES := $(sort $(shell find src -name "*.c"))
+CXXSOURCES := $(sort $(shell find src -name "*.cc"))
 TEST_SOURCES := $(filter %_test.c,$(SOURCES))
 FUZZ_SOURCES := $(filter %_fuzz.c,$(SOURCES))
 MAIN_SOURCES := src/app/main.c

@@ -7,10 +7,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 seconds=${FUZZ_SECONDS:-600}
 failed=0
 count=0
-for fuzzer in build/fuzz/fuzz/*/*_fuzz; do
-    [[ -x $fuzzer ]] || continue
+while IFS= read -r fuzzer; do
     count=$((count + 1))
-    name=$(basename "$fuzzer" _fuzz)
+    name=${fuzzer#build/fuzz/fuzz/}
+    name=${name%_fuzz}
     corpus=build/fuzz-corpus/$name
     mkdir -p "$corpus"
     [[ ! -d tests/corpus/$name ]] || cp -n tests/corpus/"$name"/* "$corpus"/
@@ -23,6 +23,6 @@ for fuzzer in build/fuzz/fuzz/*/*_fuzz; do
     else
         grep -E '^stat::number_of_executed_units' "build/fuzz-corpus/$name.log"
     fi
-done
+done < <(find build/fuzz/fuzz -type f -name '*_fuzz' | sort)
 echo "$count fuzzers, $failed failed"
 ((failed == 0))

@@ -192,12 +192,11 @@ count_tap() { # BINARY LOG STATUS
 stage_unit() {
     local binary name log
     export CMOCKA_MESSAGE_OUTPUT=TAP
-    for binary in "$BUILD"/test/*/*; do
-        [[ -x $binary && -f $binary ]] || continue
+    while IFS= read -r binary; do
         name=${binary#"$BUILD"/test/}
         log=$logs/unit-${name//\//-}.log
         pool_run "$unit_seconds" "$log" "count_tap $name $log" "$binary"
-    done
+    done < <(find "$BUILD/test" -type f -name '*_test' | sort)
     pool_end
 }
 
@@ -215,17 +214,17 @@ count_corpus() { # NAME LOG STATUS
 
 stage_corpora() {
     local binary name corpus log
-    for binary in "$BUILD"/replay/*/*_fuzz; do
-        [[ -x $binary ]] || continue
-        name=$(basename "$binary" _fuzz)
+    while IFS= read -r binary; do
+        name=${binary#"$BUILD"/replay/}
+        name=${name%_fuzz}
         corpus=tests/corpus/$name
-        log=$logs/corpus-$name.log
+        log=$logs/corpus-${name//\//-}.log
         if [[ ! -d $corpus ]]; then
             fail "corpus $name" "$corpus is not there"
             continue
         fi
         pool_run "$unit_seconds" "$log" "count_corpus $name $log" "$binary" "$corpus"
-    done
+    done < <(find "$BUILD/replay" -type f -name '*_fuzz' | sort)
     pool_end
 }
 
