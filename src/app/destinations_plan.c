@@ -5,7 +5,7 @@
 #include "app/destinations_private.h"
 #include "app/interrupt.h"
 #include "app/target.h"
-#include "backend/kinesis_shards.h"
+#include "backend/kinesis/shards.h"
 #include "base/time_text.h"
 #include "relay/plan.h"
 #include "sys/env.h"

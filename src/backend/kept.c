@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "backend/s3_kept.h"
-#include "backend/spool.h"
+#include "backend/s3/kept.h"
+#include "backend/common/spool.h"
 
 static void
 say(const struct kept_options *o, enum kept_verdict verdict, const char *name, const char *text)

@@ -12,8 +12,8 @@
 #include <cmocka.h>
 
 #include "backend/kept.h"
-#include "backend/s3_index.h"
-#include "backend/s3_saved.h"
+#include "backend/s3/index.h"
+#include "backend/s3/saved.h"
 #include "sys/sim.h"
 
 #define must(call) assert_int_equal((call), OK)

@@ -9,7 +9,7 @@
 
 #include <stdio.h>
 
-#include "backend/http_common.h"
+#include "backend/common/http_common.h"
 #include "base/time_text.h"
 #include "model/labels.h"
 

@@ -1,0 +1,349 @@
+/*
+ * aws.c - regions, endpoints, the clock, and signed requests.
+ *
+ * What is signed must be what is sent: libcurl takes our Host line as it stands, and paths and
+ * queries come percent-encoded and go out untouched.
+ */
+#include "backend/aws/aws.h"
+
+#include <stdio.h>
+#include <strings.h>
+
+/* Long enough for an endpoint, a date, a signature and the names of what is signed. */
+enum { REQUEST_BYTES_SPARE = 4096, REQUEST_BYTES_MAX = 256 << 10 };
+
+/* --- where ------------------------------------------------------------------------------------ */
+
+/* It becomes a part of a host's name. */
+static bool
+is_region(struct bytes text)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.at[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c == '-' && i > 0))) {
+            return false;
+        }
+    }
+    return text.size > 0 && text.size < AWS_REGION_BYTES && text.at[text.size - 1] != '-';
+}
+
+static enum err
+take_region(struct bytes text, const char *from, char *ret, struct why *why)
+{
+    if (!is_region(text)) {
+        return why_set(why, ERR_INPUT, "the region in %s is no name of one: a-z, 0-9 and '-'",
+                       from);
+    }
+    memcpy(ret, text.at, text.size);
+    ret[text.size] = '\0';
+    return OK;
+}
+
+static enum err
+profile_region(const struct aws_setup *setup, char *ret, struct why *why)
+{
+    struct aws_profiles files = {0};
+    struct aws_profile profile = {0};
+    bool named;
+    enum err e = aws_profiles_read(setup, &files, why);
+    if (e) goto out;
+    (void)aws_profiles_find(&files, aws_profile_name(setup, &named), &profile);
+    if (profile.values[AWS_PROFILE_REGION].size == 0) {
+        e = why_set(why, ERR_MISSING,
+                    "no region is known: it is neither in the settings, nor in AWS_REGION or "
+                    "AWS_DEFAULT_REGION, nor in the profile");
+        goto out;
+    }
+    e = take_region(profile.values[AWS_PROFILE_REGION], "the profile", ret, why);
+out:
+    aws_profiles_fini(&files);
+    return e;
+}
+
+enum err
+aws_region(const struct aws_setup *setup, char ret_region[AWS_REGION_BYTES], struct why *why)
+{
+    const char *region = setup->settings->region, *from = "the settings";
+    if (region == NULL) {
+        from = "AWS_REGION";
+        region = aws_variable(setup, from);
+    }
+    if (region == NULL) {
+        from = "AWS_DEFAULT_REGION";
+        region = aws_variable(setup, from);
+    }
+    if (region == NULL) return profile_region(setup, ret_region, why);
+    return take_region(bytes_of_text(region), from, ret_region, why);
+}
+
+static bool
+is_host_character(uint8_t c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_';
+}
+
+/* "host", "host:port", "[address]", "[address]:port". */
+static bool
+split_authority(struct aws_url *url)
+{
+    struct bytes a = url->authority;
+    size_t end = 0, from = 0;
+    if (a.size > 0 && a.at[0] == '[') {
+        from = 1;
+        for (end = 1; end < a.size && a.at[end] != ']'; end++) {
+            if (!is_host_character(a.at[end]) && a.at[end] != ':') return false;
+        }
+        if (end == a.size) return false;
+    } else {
+        while (end < a.size && is_host_character(a.at[end])) {
+            end++;
+        }
+    }
+    url->host = bytes_of(a.at + from, end - from);
+    if (url->host.size == 0) return false;
+    size_t colon = end + from;
+    if (colon == a.size) return true;
+    if (a.at[colon] != ':' || a.size - colon > 6) return false;
+    struct bytes port = bytes_of(a.at + colon + 1, a.size - colon - 1);
+    for (size_t i = 0; i < port.size; i++) {
+        if (port.at[i] < '0' || port.at[i] > '9') return false;
+    }
+    bool own = port.size == 0 || bytes_equal_text(port, url->tls ? "443" : "80");
+    if (own) url->authority.size = colon;
+    return true;
+}
+
+bool
+aws_url_split(const char *url, struct aws_url *ret_url)
+{
+    struct aws_url u = {.tls = strncasecmp(url, "https://", 8) == 0};
+    if (!u.tls && strncasecmp(url, "http://", 7) != 0) return false;
+    const char *at = url + (u.tls ? 8 : 7);
+    size_t size = strcspn(at, "/?#");
+    u.authority = bytes_of(at, size);
+    u.path = bytes_of_text(at + size);
+    for (size_t i = 0; i < u.path.size; i++) {
+        uint8_t c = u.path.at[i];
+        if (c <= ' ' || c > '~' || c == '"' || c == '<' || c == '>' || c == '\\' || c == '#') {
+            return false;
+        }
+    }
+    if (!split_authority(&u)) return false;
+    *ret_url = u;
+    return true;
+}
+
+static enum err
+take_endpoint(const char *url, const char *from, char *ret, struct why *why)
+{
+    struct aws_url parts;
+    size_t size = strlen(url);
+    if (size >= AWS_ENDPOINT_BYTES) {
+        return why_set(why, ERR_LIMIT, "the URL in %s has more than %d bytes", from,
+                       AWS_ENDPOINT_BYTES - 1);
+    }
+    if (!aws_url_split(url, &parts) || (parts.path.size > 0 && parts.path.at[0] != '/') ||
+        strchr(url, '?') != NULL) {
+        return why_set(why, ERR_INPUT, "%s is no URL of an endpoint: http[s]://host[:port][/path]",
+                       from);
+    }
+    while (size > 0 && url[size - 1] == '/') {
+        size--;
+    }
+    memcpy(ret, url, size);
+    ret[size] = '\0';
+    return OK;
+}
+
+enum err
+aws_endpoint(const struct aws_setup *setup, const struct aws_service *service, const char *own,
+             const char *region, char ret_endpoint[AWS_ENDPOINT_BYTES], struct why *why)
+{
+    char variable[80];
+    snprintf(variable, sizeof variable, "AWS_ENDPOINT_URL_%s", service->variable);
+    const char *url = own, *from = "the endpoint of the settings";
+    if (url == NULL) {
+        from = variable;
+        url = aws_variable(setup, from);
+    }
+    if (url == NULL) {
+        from = "AWS_ENDPOINT_URL";
+        url = aws_variable(setup, from);
+    }
+    if (url != NULL) return take_endpoint(url, from, ret_endpoint, why);
+    const char *suffix = strncmp(region, "cn-", 3) == 0 ? "amazonaws.com.cn" : "amazonaws.com";
+    snprintf(ret_endpoint, AWS_ENDPOINT_BYTES, "https://%s.%s.%s", service->host, region, suffix);
+    return OK;
+}
+
+/* --- when ------------------------------------------------------------------------------------- */
+
+void
+aws_clock_init(struct aws_clock *clock, struct env *env)
+{
+    *clock = (struct aws_clock){.env = env};
+}
+
+int64_t
+aws_clock_now_s(const struct aws_clock *clock)
+{
+    return env_realtime_ms(clock->env) / 1000 + clock->skew_s;
+}
+
+/* --- requests --------------------------------------------------------------------------------- */
+
+const char *const aws_wanted[AWS_WANTED_COUNT + 1] = {"x-amzn-ErrorType", NULL};
+
+void
+aws_request_init(struct aws_request *request, struct budget *memory)
+{
+    buf_init_secret(&request->text, memory, REQUEST_BYTES_MAX);
+    request->headers[0] = NULL;
+}
+
+void
+aws_request_fini(struct aws_request *request)
+{
+    buf_fini(&request->text);
+    request->headers[0] = NULL;
+}
+
+/* "Name: value" */
+static bool
+split_header(const char *line, struct sigv4_header *ret)
+{
+    const char *colon = strchr(line, ':');
+    if (colon == NULL || colon == line) return false;
+    const char *value = colon + 1 + strspn(colon + 1, " ");
+    *ret = (struct sigv4_header){bytes_of(line, (size_t)(colon - line)), bytes_of_text(value)};
+    /* A header without a value is one that libcurl leaves out. */
+    return ret->value.size > 0 && aws_is_header_text(ret->name) && aws_is_header_text(ret->value);
+}
+
+/* Host first. */
+static enum err
+gather_headers(const struct aws_parts *parts, const struct aws_url *url,
+               struct sigv4_header *headers, uint32_t *ret_count, struct why *why)
+{
+    uint32_t count = 0;
+    headers[count++] = (struct sigv4_header){bytes_of_text("Host"), url->authority};
+    for (const char *const *h = parts->headers; h != NULL && *h != NULL; h++) {
+        if (count == HTTP_CALLS_HEADERS_MAX) {
+            return why_set(why, ERR_LIMIT, "a request with more than %d headers",
+                           HTTP_CALLS_HEADERS_MAX);
+        }
+        if (!split_header(*h, &headers[count++])) {
+            return why_set(why, ERR_INPUT, "a header that is no line of a request");
+        }
+    }
+    *ret_count = count;
+    return OK;
+}
+
+/* The endpoint's path and that of the request are one; it begins at `ret_from` of the text. */
+static void
+put_url(struct buf *to, const struct aws_parts *parts, const struct aws_url *url, size_t *ret_from)
+{
+    buf_put_text(to, url->tls ? "https://" : "http://");
+    buf_put_bytes(to, url->authority);
+    *ret_from = to->size;
+    buf_put_bytes(to, url->path);
+    buf_put_text(to, parts->path);
+}
+
+static enum err
+put_signature(const struct aws_parts *parts, const struct sigv4_credentials *keys, int64_t time_s,
+              const struct sigv4_header *headers, uint32_t header_count, size_t path_from,
+              size_t path_end, struct buf *to)
+{
+    struct sigv4_request r = {
+        .method = bytes_of_text(parts->method),
+        .path = bytes_of(to->at + path_from, path_end - path_from),
+        .query = bytes_of_text(parts->query == NULL ? "" : parts->query),
+        .headers = headers,
+        .header_count = header_count,
+        .region = bytes_of_text(parts->region),
+        .service = bytes_of_text(parts->service),
+        .time_s = time_s,
+        .is_s3 = parts->is_s3,
+    };
+    sigv4_hash(parts->body, r.payload_hash);
+    return sigv4_sign(&r, keys, to);
+}
+
+/* Lines become texts: the first is the URL, the others are headers. */
+static enum err
+list_headers(struct aws_request *request)
+{
+    uint8_t *at = request->text.at, *end = at + request->text.size;
+    uint32_t count = 0;
+    at += strcspn((const char *)at, "\n");
+    while (at < end) {
+        *at++ = '\0';
+        if (at == end) break;
+        if (count == HTTP_CALLS_HEADERS_MAX) return ERR_LIMIT;
+        request->headers[count++] = (const char *)at;
+        at = memchr(at, '\n', (size_t)(end - at));
+    }
+    request->headers[count] = NULL;
+    return OK;
+}
+
+/* All that is put, so that it stays where it is: the path is signed from there. */
+static size_t
+bytes_needed(const struct aws_parts *parts, const struct sigv4_credentials *keys)
+{
+    size_t need = REQUEST_BYTES_SPARE + 2 * strlen(parts->endpoint) + strlen(parts->path);
+    need += parts->query == NULL ? 0 : strlen(parts->query);
+    for (const char *const *h = parts->headers; h != NULL && *h != NULL; h++) {
+        need += 2 * strlen(*h) + 2; /* the name stands in the signature, too */
+    }
+    return keys == NULL ? need : need + keys->access_key.size + keys->session_token.size;
+}
+
+enum err
+aws_sign(const struct aws_parts *parts, const struct sigv4_credentials *keys, int64_t time_s,
+         struct aws_request *request, struct http_call *ret_call, struct why *why)
+{
+    struct sigv4_header headers[HTTP_CALLS_HEADERS_MAX];
+    struct aws_url url;
+    struct buf *to = &request->text;
+    uint32_t count = 0;
+    size_t from, end;
+    buf_wipe(to);
+    request->headers[0] = NULL;
+    if (!aws_url_split(parts->endpoint, &url) || strpbrk(parts->endpoint, "?#") != NULL) {
+        return why_set(why, ERR_INPUT, "an endpoint that is no URL");
+    }
+    enum err e = gather_headers(parts, &url, headers, &count, why);
+    if (e) return e;
+    if (!buf_reserve(to, bytes_needed(parts, keys))) {
+        return why_set(why, buf_error(to), "no memory for a request");
+    }
+    put_url(to, parts, &url, &from);
+    end = to->size;
+    if (parts->query != NULL && parts->query[0] != '\0') buf_printf(to, "?%s", parts->query);
+    if (memchr(to->at, '\n', to->size) != NULL) {
+        return why_set(why, ERR_INPUT, "a request whose URL has more than one line");
+    }
+    buf_put_u8(to, '\n');
+    for (uint32_t i = 0; i < count; i++) {
+        buf_put_bytes(to, headers[i].name);
+        buf_put_text(to, ": ");
+        buf_put_bytes(to, headers[i].value);
+        buf_put_u8(to, '\n');
+    }
+    if (keys != NULL) e = put_signature(parts, keys, time_s, headers, count, from, end, to);
+    e = err_first(e, buf_error(to));
+    if (e == OK) e = list_headers(request);
+    if (e) return why_set(why, e, "a request that cannot be signed");
+    *ret_call = (struct http_call){.target = parts->target,
+                                   .method = parts->method,
+                                   .url = (const char *)to->at,
+                                   .headers = request->headers,
+                                   .body = parts->body,
+                                   .wanted = aws_wanted,
+                                   .answer_bytes_max = AWS_ANSWER_BYTES_MAX};
+    return OK;
+}

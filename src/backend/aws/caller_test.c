@@ -1,0 +1,176 @@
+/* What a call looks like, what it lacks, and what is read from answers. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "backend/aws/caller.h"
+#include "backend/aws/stream_testing.h"
+
+static struct stream_rig rig;
+static struct aws_caller *caller;
+static struct why why;
+static uint32_t keys;
+static const struct aws_service service = {"kinesis", "kinesis", "KINESIS"};
+
+static int
+setup(void **state)
+{
+    (void)state;
+    rig_init(&rig, DESTINATION_KINESIS);
+    caller = NULL;
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    (void)state;
+    aws_caller_free(caller);
+    assert_int_equal(budget_used(&rig.memory), 0);
+    rig_fini(&rig);
+    return 0;
+}
+
+static enum err
+new_caller(const char *endpoint)
+{
+    const struct writer_options writer = {
+        .env = sim_env_env(rig.sim), .memory = &rig.memory, .settings = &rig.settings};
+    const struct aws_caller_options options = {&writer, &service, endpoint, "Kinesis_20131202"};
+    return aws_caller_new(&options, &caller, &why);
+}
+
+static void
+prepare(void)
+{
+    assert_true(aws_caller_is_due(caller));
+    aws_caller_prepare(caller, NULL, &rig.step);
+    rig_expect(&rig, VERDICT_DELIVERED, "the settings");
+    assert_false(aws_caller_is_due(caller));
+}
+
+static void
+call(void)
+{
+    aws_caller_call(caller, "PutRecords", bytes_of_text("{}"), &keys, &rig.step);
+}
+
+static void
+test_a_call_is_signed_and_says_what_it_is(void **state)
+{
+    (void)state;
+    struct named_secret headers[] = {{"X-Team", {.text = "metrics"}}};
+    rig.settings.http.headers = (struct named_secrets){headers, 1};
+    assert_int_equal(new_caller("https://kinesis.example/"), OK);
+    prepare();
+    call();
+    assert_int_equal(rig.step.next, WRITER_SEND);
+    assert_string_equal(rig.step.http.method, "POST");
+    assert_string_equal(rig.step.http.url, "https://kinesis.example/");
+    assert_string_equal(rig_header(&rig, "Host"), "kinesis.example");
+    assert_string_equal(rig_header(&rig, "Content-Type"), "application/x-amz-json-1.1");
+    assert_string_equal(rig_header(&rig, "X-Amz-Target"), "Kinesis_20131202.PutRecords");
+    assert_string_equal(rig_header(&rig, "X-Team"), "metrics");
+    assert_string_equal(rig_header(&rig, "X-Amz-Date"), "20260101T000000Z");
+    const char *authorization = rig_header(&rig, "Authorization");
+    assert_non_null(strstr(authorization, "Credential=AKID/20260101/eu-west-1/kinesis/"));
+    assert_non_null(strstr(authorization, "SignedHeaders=content-type;host;x-amz-date;"
+                                          "x-amz-target;x-team"));
+    assert_int_equal(rig.step.http.target->timeout_ms, 1000);
+    assert_true(bytes_equal_text(rig.step.http.body, "{}"));
+}
+
+static void
+test_without_credentials_it_is_not_prepared(void **state)
+{
+    (void)state;
+    assert_int_equal(new_caller("https://kinesis.example"), OK);
+    call();
+    rig_expect(&rig, VERDICT_UNPREPARED, "no credentials");
+}
+
+static void
+test_refused_keys_are_fetched_again(void **state)
+{
+    (void)state;
+    struct http_call_answer answer =
+        rig_answer_of(400, "{\"__type\":\"ExpiredTokenException\",\"message\":\"m\"}");
+    assert_int_equal(new_caller("https://kinesis.example"), OK);
+    prepare();
+    call();
+    aws_caller_judge(caller, keys, &answer, &rig.step);
+    rig_expect(&rig, VERDICT_UNPREPARED, "ExpiredTokenException");
+    assert_true(aws_caller_is_due(caller));
+}
+
+static void
+test_a_header_that_cannot_be_had_blocks(void **state)
+{
+    (void)state;
+    struct named_secret headers[] = {{"X-Team", {.file = "/nowhere/at/all"}}};
+    rig.settings.http.headers = (struct named_secrets){headers, 1};
+    assert_int_equal(new_caller("https://kinesis.example"), OK);
+    prepare();
+    call();
+    rig_expect(&rig, VERDICT_BLOCKED, "X-Team");
+}
+
+static void
+test_what_is_no_place_is_refused_when_made(void **state)
+{
+    (void)state;
+    assert_int_equal(new_caller("kinesis"), ERR_INPUT);
+    rig.settings.aws.region = "EU";
+    assert_int_equal(new_caller("https://kinesis.example"), ERR_INPUT);
+}
+
+static void
+expect_found(const char *answer, const char *want)
+{
+    char text[8];
+    aws_answer_find(bytes_of_text(answer), "a", "b", text, sizeof text);
+    assert_string_equal(text, want);
+}
+
+static void
+test_texts_and_numbers_are_found_in_answers(void **state)
+{
+    (void)state;
+    expect_found("{\"a\":{\"b\":\"x\"}}", "x");
+    expect_found("{\"z\":[{}],\"a\":{\"c\":{\"b\":\"y\"},\"b\":12}}", "12");
+    expect_found("{\"a\":{\"b\":\"more than fits\"}}", "more th");
+    expect_found("{\"a\":{\"b\":null}}", "");
+    expect_found("{\"b\":\"x\"}", "");
+    expect_found("{\"a\":\"x\"}", "");
+    expect_found("", "");
+}
+
+static void
+test_a_name_has_letters_digits_and_what_is_said(void **state)
+{
+    (void)state;
+    assert_true(aws_is_name("aZ0_.-", "_.-", 6));
+    assert_false(aws_is_name("aZ0_.-", "_.-", 5));
+    assert_false(aws_is_name("aZ0_.-", "_.", 6));
+    assert_false(aws_is_name("", "_", 6));
+    assert_false(aws_is_name("a\"", "_", 6));
+}
+
+int
+main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_call_is_signed_and_says_what_it_is),
+        TEST(test_without_credentials_it_is_not_prepared),
+        TEST(test_refused_keys_are_fetched_again),
+        TEST(test_a_header_that_cannot_be_had_blocks),
+        TEST(test_what_is_no_place_is_refused_when_made),
+        TEST(test_texts_and_numbers_are_found_in_answers),
+        TEST(test_a_name_has_letters_digits_and_what_is_said),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

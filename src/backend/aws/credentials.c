@@ -1,0 +1,759 @@
+/*
+ * credentials.c - carries a plan out (aws_plan.h).
+ *
+ *      IDLE -- step(NULL): plan --+-- settings, environment, profile, process --> [keys]
+ *                                 +-- WEB_IDENTITY --------------------------->   [keys]
+ *                                 +-- CONTAINER ------------------------------>   [keys]
+ *                                 +-- INSTANCE_TOKEN -> _ROLE -> _KEYS ------->   [keys]
+ *
+ *      [keys] -- for each role of the plan, from the last: ROLE --> [keys] --> finish() --> IDLE
+ *
+ * begin() leaves IDLE, go_on() takes each arrow that an answer brings, fail() goes back to IDLE
+ * from anywhere. What a step sent lives in `request` and `body`, both overwritten before the next
+ * one.
+ */
+#include "backend/aws/credentials.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <stdio.h>
+#include <strings.h>
+
+#include "backend/aws/plan.h"
+#include "backend/aws/process.h"
+#include "backend/common/http_common.h"
+#include "base/time_text.h"
+
+enum {
+    SESSION_NAME_BYTES = 65,
+    TOKEN_FILE_BYTES_MAX = 64 << 10, /* of a web identity or a container's token */
+    BODY_BYTES_MAX = 256 << 10,      /* such a token percent-encoded, and the rest */
+    HEADER_BYTES_MAX = TOKEN_FILE_BYTES_MAX + 256,
+    METADATA_TOKEN_BYTES_MAX = 1024,
+    METADATA_ROLE_BYTES = 129,
+    URL_BYTES = 1024,
+    STILL_GOOD_S = 10, /* keys that are good for so long are kept when there are no others */
+    PUT_OFF_S = 60,    /* a refresh that failed */
+    REFRESH_MIN_S = 10,
+};
+
+enum state { IDLE, WEB_IDENTITY, CONTAINER, INSTANCE_TOKEN, INSTANCE_ROLE, INSTANCE_KEYS, ROLE };
+
+struct aws_credentials {
+    /* Immutable after aws_credentials_new(). */
+    struct aws_setup setup;
+    const struct http_calls_target *target;
+    struct aws_clock *clock;
+    char session_name[SESSION_NAME_BYTES];
+
+    /* The keys in force. */
+    struct aws_keys keys;
+    uint32_t generation;
+    int64_t refresh_s; /* Unix; 0: never */
+    bool refused;
+    bool held_back; /* the same came again, and that was told */
+
+    /* The fetch under way. */
+    enum state state;
+    struct aws_plan plan;
+    uint32_t roles_left;
+    struct aws_keys fetched;
+    char region[AWS_REGION_BYTES];
+    char url[URL_BYTES]; /* the endpoint */
+    char path[URL_BYTES];
+    struct aws_request request;
+    struct buf body;
+    char metadata_token[METADATA_TOKEN_BYTES_MAX + 1];
+};
+
+static const struct aws_service sts = {"sts", "sts", "STS"};
+
+/* Both are on this machine or beside it: never through a proxy. */
+static const struct http_calls_target container_target = {
+    .proxy_url = "", .connect_timeout_ms = 2000, .timeout_ms = 5000};
+static const struct http_calls_target instance_target = {
+    .proxy_url = "", .connect_timeout_ms = 1000, .timeout_ms = 1000};
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+static void
+put_session_name(const char *name, char *to)
+{
+    int size = snprintf(to, SESSION_NAME_BYTES, "firekeep-%s", name);
+    (void)size; /* cut to fit */
+    for (; *to != '\0'; to++) {
+        bool fine = (*to >= 'a' && *to <= 'z') || (*to >= 'A' && *to <= 'Z') ||
+                    (*to >= '0' && *to <= '9') || strchr("_+=,.@-", *to) != NULL;
+        if (!fine) *to = '-';
+    }
+}
+
+enum err
+aws_credentials_new(const struct aws_credentials_options *options,
+                    struct aws_credentials **ret_credentials)
+{
+    struct aws_credentials *c = mem_new(options->setup.memory, sizeof *c);
+    if (c == NULL) return ERR_NOMEM;
+    c->setup = options->setup;
+    c->target = options->target;
+    c->clock = options->clock;
+    put_session_name(options->name, c->session_name);
+    aws_request_init(&c->request, c->setup.memory);
+    buf_init_secret(&c->body, c->setup.memory, BODY_BYTES_MAX);
+    *ret_credentials = c;
+    return OK;
+}
+
+/* Ends a fetch: nothing of it is left. */
+static void
+reset(struct aws_credentials *c)
+{
+    c->state = IDLE;
+    aws_plan_fini(&c->plan);
+    aws_keys_wipe(&c->fetched);
+    aws_request_fini(&c->request);
+    buf_fini(&c->body);
+    explicit_bzero(c->metadata_token, sizeof c->metadata_token);
+}
+
+void
+aws_credentials_free(struct aws_credentials *c)
+{
+    if (c == NULL) return;
+    reset(c);
+    aws_keys_wipe(&c->keys);
+    mem_free(c->setup.memory, c, sizeof *c);
+}
+
+bool
+aws_credentials_due(const struct aws_credentials *c)
+{
+    if (!aws_keys_given(&c->keys) || c->refused) return true;
+    return c->refresh_s != 0 && aws_clock_now_s(c->clock) >= c->refresh_s;
+}
+
+const struct sigv4_credentials *
+aws_credentials_keys(const struct aws_credentials *c)
+{
+    return aws_keys_given(&c->keys) && !c->refused ? &c->keys.views : NULL;
+}
+
+uint32_t
+aws_credentials_generation(const struct aws_credentials *c)
+{
+    return c->generation;
+}
+
+void
+aws_credentials_refused(struct aws_credentials *c, uint32_t generation)
+{
+    if (generation == c->generation) c->refused = true;
+}
+
+/* --- the end of a fetch ----------------------------------------------------------------------- */
+
+static bool
+still_good(const struct aws_credentials *c, int64_t now_s)
+{
+    if (!aws_keys_given(&c->keys) || c->refused) return false;
+    return c->keys.expires_s == 0 || c->keys.expires_s > now_s + STILL_GOOD_S;
+}
+
+/* `text`: the source, and why it failed. */
+static void
+fail(struct aws_credentials *c, enum writer_verdict verdict, const char *text,
+     struct writer_step *ret)
+{
+    int64_t now_s = aws_clock_now_s(c->clock);
+    const char *passed_over = c->plan.files.passed_over.text;
+    const char *prefix = "no credentials: ";
+    *ret = (struct writer_step){.next = WRITER_DONE, .verdict = verdict};
+    if (still_good(c, now_s)) {
+        c->refresh_s = now_s + PUT_OFF_S;
+        ret->verdict = VERDICT_DELIVERED;
+        prefix = "credentials are not refreshed yet: ";
+    }
+    snprintf(ret->reason, sizeof ret->reason, "credentials");
+    snprintf(ret->answer, sizeof ret->answer, "%s%.300s%s%.150s", prefix, text,
+             passed_over[0] == '\0' ? "" : "; ", passed_over);
+    reset(c);
+}
+
+/* As much of a role's name as a sentence takes. */
+static int
+shown(struct bytes arn)
+{
+    return (int)(arn.size < 200 ? arn.size : 200);
+}
+
+/* What only comes later is no fault of the configuration. */
+static enum writer_verdict
+verdict_of(enum err e)
+{
+    switch (e) {
+    case ERR_AGAIN:
+    case ERR_NOMEM:
+    case ERR_FULL:
+    case ERR_IO:
+    case ERR_CANCELED:
+        return VERDICT_RETRY;
+    default:
+        return VERDICT_BLOCKED;
+    }
+}
+
+static void
+fail_source(struct aws_credentials *c, enum writer_verdict verdict, const char *text,
+            struct writer_step *ret)
+{
+    char whole[WRITER_ANSWER_BYTES];
+    snprintf(whole, sizeof whole, "%s: %.300s", c->plan.label, text);
+    fail(c, verdict, whole, ret);
+}
+
+/* Keys that a person gave: nobody else will change them. */
+static bool
+is_static(const struct aws_credentials *c)
+{
+    enum aws_source source = c->plan.source;
+    return source == AWS_FROM_SETTINGS || source == AWS_FROM_ENVIRONMENT ||
+           source == AWS_FROM_PROFILE;
+}
+
+static int64_t
+refresh_time(int64_t now_s, int64_t expires_s)
+{
+    if (expires_s == 0) return 0;
+    int64_t early_s = (expires_s - now_s) / 2; /* of keys that do not live long */
+    if (early_s > AWS_REFRESH_BEFORE_S) early_s = AWS_REFRESH_BEFORE_S;
+    int64_t refresh_s = expires_s - early_s;
+    return refresh_s < now_s + REFRESH_MIN_S ? now_s + REFRESH_MIN_S : refresh_s;
+}
+
+/*
+ * Keys that seem to have expired are given out like others: our clock may be wrong, which only AWS
+ * can tell us, and an instance whose metadata are behind is to go on with what it has.
+ */
+static void
+finish(struct aws_credentials *c, struct writer_step *ret)
+{
+    int64_t now_s = aws_clock_now_s(c->clock), expires_s = c->fetched.expires_s;
+    char time[TIME_TEXT_BYTES] = "";
+    if (expires_s != 0) time_print(expires_s * 1000, time);
+    if (c->refused && !c->held_back && aws_keys_equal(&c->keys, &c->fetched)) {
+        c->held_back = true;
+        fail_source(c, is_static(c) ? VERDICT_BLOCKED : VERDICT_RETRY,
+                    "it still gives the keys that were refused", ret);
+        return;
+    }
+    aws_keys_wipe(&c->keys);
+    c->keys = c->fetched;
+    c->fetched = (struct aws_keys){.memory = NULL};
+    c->refused = c->held_back = false;
+    c->generation++;
+    c->refresh_s = refresh_time(now_s, expires_s);
+    *ret = (struct writer_step){.next = WRITER_DONE, .verdict = VERDICT_DELIVERED};
+    struct bytes role = c->plan.role_count == 0 ? bytes_of("", 0) : c->plan.roles[0].arn;
+    snprintf(ret->answer, sizeof ret->answer, "credentials of %s%s%.*s%s%s", c->plan.label,
+             role.size == 0 ? "" : " as ", shown(role), (const char *)role.at,
+             expires_s == 0 ? "" : ", good until ", time);
+    reset(c);
+}
+
+/* --- requests --------------------------------------------------------------------------------- */
+
+static void
+send_call(struct aws_credentials *c, enum state state, const struct aws_parts *parts,
+          const struct sigv4_credentials *keys, struct writer_step *ret)
+{
+    struct why why = {""};
+    *ret = (struct writer_step){.next = WRITER_SEND};
+    enum err e = aws_sign(parts, keys, aws_clock_now_s(c->clock), &c->request, &ret->http, &why);
+    if (e) {
+        fail_source(c, verdict_of(e), why.text, ret);
+        return;
+    }
+    c->state = state;
+}
+
+static void
+put_parameter(struct buf *to, const char *name, struct bytes value)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    buf_printf(to, "&%s=", name);
+    for (size_t i = 0; i < value.size; i++) {
+        uint8_t c = value.at[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                     c == '-' || c == '_' || c == '.' || c == '~';
+        if (!plain) buf_put_u8(to, '%');
+        buf_put_u8(to, plain ? c : (uint8_t)digits[c >> 4]);
+        if (!plain) buf_put_u8(to, (uint8_t)digits[c & 15]);
+    }
+}
+
+/* The form of a call that assumes a role. */
+static void
+begin_form(struct aws_credentials *c, const char *action, const struct aws_role *role)
+{
+    struct bytes session = role->session_name;
+    if (session.size == 0) session = bytes_of_text(c->session_name);
+    buf_wipe(&c->body);
+    buf_printf(&c->body, "Action=%s&Version=2011-06-15", action);
+    put_parameter(&c->body, "RoleArn", role->arn);
+    put_parameter(&c->body, "RoleSessionName", session);
+    if (role->external_id.size > 0) put_parameter(&c->body, "ExternalId", role->external_id);
+    if (role->duration_s.size > 0) put_parameter(&c->body, "DurationSeconds", role->duration_s);
+}
+
+static void
+send_to_sts(struct aws_credentials *c, enum state state, const struct sigv4_credentials *keys,
+            struct writer_step *ret)
+{
+    static const char *const headers[] = {
+        "Content-Type: application/x-www-form-urlencoded; charset=utf-8", NULL};
+    struct why why = {""};
+    enum err e = buf_error(&c->body);
+    if (e) why_set(&why, e, e == ERR_LIMIT ? "its request is too long" : "no memory for a request");
+    if (e == OK) e = aws_region(&c->setup, c->region, &why);
+    if (e == OK) e = aws_endpoint(&c->setup, &sts, NULL, c->region, c->url, &why);
+    if (e) {
+        fail_source(c, verdict_of(e), why.text, ret);
+        return;
+    }
+    const struct aws_parts parts = {.target = c->target,
+                                    .method = "POST",
+                                    .endpoint = c->url,
+                                    .path = "/",
+                                    .headers = headers,
+                                    .body = buf_bytes(&c->body),
+                                    .service = sts.name,
+                                    .region = c->region};
+    send_call(c, state, &parts, keys, ret);
+}
+
+/* --- roles ------------------------------------------------------------------------------------ */
+
+static void
+send_role(struct aws_credentials *c, struct writer_step *ret)
+{
+    begin_form(c, "AssumeRole", &c->plan.roles[c->roles_left - 1]);
+    send_to_sts(c, ROLE, &c->fetched.views, ret);
+}
+
+/* There are keys: on to the next role, or to the end. */
+static void
+have_keys(struct aws_credentials *c, struct writer_step *ret)
+{
+    if (c->roles_left > 0) {
+        send_role(c, ret);
+    } else {
+        finish(c, ret);
+    }
+}
+
+/* The file's token without the newline it may end in. */
+static enum err
+read_token(struct env *env, const char *path, struct buf *to, struct why *why)
+{
+    size_t begin = to->size;
+    enum err e = aws_file_read(env, path, TOKEN_FILE_BYTES_MAX, to, why);
+    if (e) return e;
+    while (to->size > begin && to->at[to->size - 1] <= ' ') {
+        to->size--;
+    }
+    struct bytes token = bytes_of(to->at + begin, to->size - begin);
+    if (token.size > 0 && aws_is_header_text(token)) return OK;
+    return why_set(why, ERR_INPUT, "%s holds no token", path);
+}
+
+static void
+send_web_identity(struct aws_credentials *c, struct writer_step *ret)
+{
+    char path[URL_BYTES];
+    struct why why = {""};
+    struct buf token;
+    if (c->plan.token_file != NULL) {
+        snprintf(path, sizeof path, "%s", c->plan.token_file);
+    } else {
+        snprintf(path, sizeof path, "%.*s", (int)c->plan.profile_token_file.size,
+                 (const char *)c->plan.profile_token_file.at);
+    }
+    buf_init_secret(&token, c->setup.memory, TOKEN_FILE_BYTES_MAX + 1);
+    enum err e = read_token(c->setup.env, path, &token, &why);
+    if (e == OK) {
+        begin_form(c, "AssumeRoleWithWebIdentity", &c->plan.web_role);
+        put_parameter(&c->body, "WebIdentityToken", buf_bytes(&token));
+    }
+    buf_fini(&token);
+    if (e) {
+        fail_source(c, verdict_of(e), why.text, ret);
+    } else {
+        send_to_sts(c, WEB_IDENTITY, NULL, ret);
+    }
+}
+
+/* Refused keys are those that were to assume the role; a web identity's token is renewed by others.
+ */
+static enum writer_verdict
+verdict_of_sts(const struct aws_credentials *c, enum writer_verdict judged)
+{
+    switch (judged) {
+    case VERDICT_RETRY:
+    case VERDICT_THROTTLED:
+        return judged;
+    case VERDICT_UNPREPARED:
+        return is_static(c) ? VERDICT_BLOCKED : VERDICT_RETRY;
+    default:
+        return VERDICT_BLOCKED;
+    }
+}
+
+static void
+take_sts(struct aws_credentials *c, const struct http_call_answer *answer, struct writer_step *ret)
+{
+    struct writer_step judged;
+    char text[WRITER_ANSWER_BYTES];
+    struct why why = {""};
+    bool web = c->state == WEB_IDENTITY;
+    struct bytes arn = web ? c->plan.web_role.arn : c->plan.roles[c->roles_left - 1].arn;
+    aws_xml_judge(c->clock, answer, &judged);
+    if (judged.verdict == VERDICT_AGAIN) {
+        if (web) {
+            send_web_identity(c, ret);
+        } else {
+            send_role(c, ret);
+        }
+        return;
+    }
+    if (judged.verdict != VERDICT_DELIVERED) {
+        snprintf(text, sizeof text, "role %.*s: %.300s", shown(arn), (const char *)arn.at,
+                 judged.answer);
+        fail_source(c, verdict_of_sts(c, judged.verdict), text, ret);
+        if (ret->verdict != VERDICT_DELIVERED) ret->wait_ms = judged.wait_ms;
+        return;
+    }
+    enum err e = aws_keys_from_xml(&c->fetched, c->setup.memory, answer->body, &why);
+    if (e) {
+        snprintf(text, sizeof text, "role %.*s: %.300s", shown(arn), (const char *)arn.at,
+                 why.text);
+        fail_source(c, VERDICT_RETRY, text, ret);
+        return;
+    }
+    if (!web) c->roles_left--;
+    have_keys(c, ret);
+}
+
+/* --- containers ------------------------------------------------------------------------------- */
+
+/* Without TLS only what is on this machine, or what AWS itself puts beside it, gets our token. */
+static bool
+is_host_near(struct bytes host)
+{
+    static const char *const near[] = {"169.254.170.2", "169.254.170.23", "fd00:ec2::23", "::1"};
+    char text[64];
+    struct in_addr v4;
+    struct in6_addr v6, wanted;
+    if (host.size >= sizeof text) return false;
+    memcpy(text, host.at, host.size);
+    text[host.size] = '\0';
+    if (strcasecmp(text, "localhost") == 0) return true;
+    if (inet_pton(AF_INET, text, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127) return true;
+    bool is_v6 = inet_pton(AF_INET6, text, &v6) == 1;
+    for (unsigned i = 0; i < sizeof near / sizeof *near; i++) {
+        if (strcmp(text, near[i]) == 0) return true;
+        bool same = is_v6 && inet_pton(AF_INET6, near[i], &wanted) == 1 &&
+                    memcmp(&v6, &wanted, sizeof v6) == 0;
+        if (same) return true;
+    }
+    return false;
+}
+
+/* Fills `url` and `path`. */
+static enum err
+find_container(struct aws_credentials *c, struct why *why)
+{
+    const char *relative = aws_variable(&c->setup, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
+    const char *full = aws_variable(&c->setup, "AWS_CONTAINER_CREDENTIALS_FULL_URI");
+    const char *name = relative != NULL ? "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"
+                                        : "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+    char whole[URL_BYTES];
+    struct aws_url url;
+    int size = relative != NULL ? snprintf(whole, sizeof whole, "http://169.254.170.2%s", relative)
+                                : snprintf(whole, sizeof whole, "%s", full);
+    if (size < 0 || (size_t)size >= sizeof whole) {
+        return why_set(why, ERR_LIMIT, "%s is too long", name);
+    }
+    if (!aws_url_split(whole, &url) || (relative != NULL && relative[0] != '/')) {
+        return why_set(why, ERR_INPUT, "%s is no URL", name);
+    }
+    if (!url.tls && !is_host_near(url.host)) {
+        return why_set(why, ERR_INPUT, "%s: such a host needs https", name);
+    }
+    snprintf(c->url, sizeof c->url, "%s://%.*s", url.tls ? "https" : "http",
+             (int)url.authority.size, (const char *)url.authority.at);
+    bool slash = url.path.size > 0 && url.path.at[0] == '/';
+    snprintf(c->path, sizeof c->path, "%s%.*s", slash ? "" : "/", (int)url.path.size,
+             (const char *)url.path.at);
+    return OK;
+}
+
+/* The file is read each time: what writes it renews it. Without a token there is no header. */
+static enum err
+put_authorization(struct aws_credentials *c, struct buf *to, struct why *why)
+{
+    const char *file = aws_variable(&c->setup, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
+    const char *token = aws_variable(&c->setup, "AWS_CONTAINER_AUTHORIZATION_TOKEN");
+    if (file == NULL && token == NULL) return OK;
+    if (!buf_reserve(to, HEADER_BYTES_MAX)) return buf_error(to);
+    buf_put_text(to, "Authorization: ");
+    if (file != NULL) {
+        enum err e = read_token(c->setup.env, file, to, why);
+        if (e) return e;
+    } else {
+        buf_put_text(to, token);
+    }
+    buf_put_u8(to, '\0');
+    return buf_error(to);
+}
+
+static void
+send_to_container(struct aws_credentials *c, struct writer_step *ret)
+{
+    const char *headers[2] = {NULL};
+    struct why why = {""};
+    struct buf line;
+    buf_init_secret(&line, c->setup.memory, HEADER_BYTES_MAX);
+    enum err e = find_container(c, &why);
+    if (e == OK) e = put_authorization(c, &line, &why);
+    if (e) {
+        fail_source(c, verdict_of(e), why.text[0] == '\0' ? err_word(e) : why.text, ret);
+    } else {
+        if (line.size > 0) headers[0] = (const char *)line.at;
+        const struct aws_parts parts = {.target = &container_target,
+                                        .method = "GET",
+                                        .endpoint = c->url,
+                                        .path = c->path,
+                                        .headers = headers};
+        send_call(c, CONTAINER, &parts, NULL, ret);
+    }
+    buf_fini(&line);
+}
+
+/* --- what answers on this machine ------------------------------------------------------------- */
+
+/* True: a 2xx. Of what else is said only the code is shown: who answers here has keys to give. */
+static bool
+is_answered(struct aws_credentials *c, const struct http_call_answer *answer,
+            struct writer_step *ret)
+{
+    struct aws_error error;
+    char text[WRITER_ANSWER_BYTES];
+    unsigned status = answer->status;
+    if (answer->failure != HTTP_CALL_ANSWERED) {
+        struct writer_step silence;
+        http_judge_silence(answer, &silence);
+        snprintf(text, sizeof text, "no answer: %.300s", silence.answer);
+        fail_source(c, silence.verdict, text, ret);
+        return false;
+    }
+    if (status >= 200 && status < 300) return true;
+    aws_json_error(answer, &error);
+    snprintf(text, sizeof text, "HTTP status %u%s%s", status, error.code[0] == '\0' ? "" : ", ",
+             error.code);
+    bool later = status >= 500 || status == 429 || status == 408 || status == 401;
+    fail_source(c, later ? VERDICT_RETRY : VERDICT_BLOCKED, text, ret);
+    return false;
+}
+
+static void
+take_json(struct aws_credentials *c, struct bytes text, enum aws_keys_form form,
+          struct writer_step *ret)
+{
+    struct why why = {""};
+    enum err e = aws_keys_from_json(&c->fetched, c->setup.memory, text, form, &why);
+    if (e) {
+        /* Who answers wrongly now may come to himself. */
+        fail_source(c, VERDICT_RETRY, why.text, ret);
+    } else {
+        have_keys(c, ret);
+    }
+}
+
+static void
+run_process(struct aws_credentials *c, struct writer_step *ret)
+{
+    struct why why = {""};
+    struct buf output;
+    buf_init_secret(&output, c->setup.memory, AWS_PROCESS_OUTPUT_BYTES_MAX + 1);
+    enum err e =
+        aws_process_run(c->setup.env, c->plan.command, AWS_PROCESS_LIMIT_MS, &output, &why);
+    if (e) {
+        char text[WRITER_ANSWER_BYTES];
+        snprintf(text, sizeof text, "credential_process: %s", why.text);
+        fail_source(c, verdict_of(e), text, ret);
+    } else {
+        take_json(c, buf_bytes(&output), AWS_KEYS_OF_PROCESS, ret);
+    }
+    buf_fini(&output);
+}
+
+/* --- instances -------------------------------------------------------------------------------- */
+
+static const char metadata_path[] = "/latest/meta-data/iam/security-credentials/";
+
+static void
+send_to_instance(struct aws_credentials *c, enum state state, struct writer_step *ret)
+{
+    char token[METADATA_TOKEN_BYTES_MAX + 64];
+    const char *headers[] = {token, NULL};
+    bool first = state == INSTANCE_TOKEN;
+    snprintf(token, sizeof token,
+             first ? "X-aws-ec2-metadata-token-ttl-seconds: 21600" : "X-aws-ec2-metadata-token: %s",
+             c->metadata_token);
+    const struct aws_parts parts = {.target = &instance_target,
+                                    .method = first ? "PUT" : "GET",
+                                    .endpoint = c->url,
+                                    .path = first ? "/latest/api/token" : c->path,
+                                    .headers = headers};
+    send_call(c, state, &parts, NULL, ret);
+    explicit_bzero(token, sizeof token);
+}
+
+static void
+begin_instance(struct aws_credentials *c, struct writer_step *ret)
+{
+    const char *url = aws_variable(&c->setup, "AWS_EC2_METADATA_SERVICE_ENDPOINT");
+    struct aws_url parts;
+    if (url == NULL) url = "http://169.254.169.254";
+    size_t size = strlen(url);
+    while (size > 0 && url[size - 1] == '/') {
+        size--;
+    }
+    if (size >= sizeof c->url || !aws_url_split(url, &parts)) {
+        fail_source(c, VERDICT_BLOCKED, "AWS_EC2_METADATA_SERVICE_ENDPOINT is no URL", ret);
+        return;
+    }
+    memcpy(c->url, url, size);
+    c->url[size] = '\0';
+    send_to_instance(c, INSTANCE_TOKEN, ret);
+}
+
+/* The first line of an answer, as one word. */
+static struct bytes
+first_word(struct bytes text)
+{
+    size_t size = 0;
+    while (size < text.size && text.at[size] > ' ' && text.at[size] < 0x7f) {
+        size++;
+    }
+    return bytes_of(text.at, size);
+}
+
+static void
+take_metadata_token(struct aws_credentials *c, struct bytes body, struct writer_step *ret)
+{
+    struct bytes token = first_word(body);
+    if (token.size == 0 || token.size > METADATA_TOKEN_BYTES_MAX) {
+        fail_source(c, VERDICT_RETRY, "the answer is no token", ret);
+        return;
+    }
+    memcpy(c->metadata_token, token.at, token.size);
+    c->metadata_token[token.size] = '\0';
+    snprintf(c->path, sizeof c->path, "%s", metadata_path);
+    send_to_instance(c, INSTANCE_ROLE, ret);
+}
+
+/* A role's name becomes a part of a path. */
+static bool
+is_role_name(struct bytes name)
+{
+    for (size_t i = 0; i < name.size; i++) {
+        uint8_t c = name.at[i];
+        bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                    (c != '\0' && strchr("_+=,.@-", c) != NULL);
+        if (!fine) return false;
+    }
+    return name.size > 0 && name.size < METADATA_ROLE_BYTES;
+}
+
+static void
+take_metadata_role(struct aws_credentials *c, struct bytes body, struct writer_step *ret)
+{
+    struct bytes role = first_word(body);
+    if (!is_role_name(role)) {
+        fail_source(c, VERDICT_RETRY, "the answer is no name of a role", ret);
+        return;
+    }
+    snprintf(c->path, sizeof c->path, "%s%.*s", metadata_path, (int)role.size,
+             (const char *)role.at);
+    send_to_instance(c, INSTANCE_KEYS, ret);
+}
+
+/* --- steps ------------------------------------------------------------------------------------ */
+
+static void
+begin(struct aws_credentials *c, struct writer_step *ret)
+{
+    struct why why = {""};
+    reset(c);
+    enum err e = aws_plan_make(&c->setup, &c->plan, &why);
+    if (e) {
+        c->plan.files.passed_over.text[0] = '\0'; /* it is in the sentence */
+        fail(c, verdict_of(e), why.text, ret);
+        return;
+    }
+    c->roles_left = c->plan.role_count;
+    switch (c->plan.source) {
+    case AWS_FROM_WEB_IDENTITY:
+        send_web_identity(c, ret);
+        break;
+    case AWS_FROM_PROCESS:
+        run_process(c, ret);
+        break;
+    case AWS_FROM_CONTAINER:
+        send_to_container(c, ret);
+        break;
+    case AWS_FROM_INSTANCE:
+        begin_instance(c, ret);
+        break;
+    default:
+        c->fetched = c->plan.keys;
+        c->plan.keys = (struct aws_keys){.memory = NULL};
+        have_keys(c, ret);
+        break;
+    }
+}
+
+static void
+go_on(struct aws_credentials *c, const struct http_call_answer *answer, struct writer_step *ret)
+{
+    enum state state = c->state;
+    if (state == ROLE || state == WEB_IDENTITY) {
+        take_sts(c, answer, ret);
+        return;
+    }
+    if (state == INSTANCE_ROLE && answer->status == 404) {
+        fail_source(c, VERDICT_BLOCKED, "this instance has no role", ret);
+        return;
+    }
+    if (!is_answered(c, answer, ret)) return;
+    if (state == INSTANCE_TOKEN) {
+        take_metadata_token(c, answer->body, ret);
+    } else if (state == INSTANCE_ROLE) {
+        take_metadata_role(c, answer->body, ret);
+    } else {
+        take_json(c, answer->body, AWS_KEYS_OF_SERVICE, ret);
+    }
+}
+
+void
+aws_credentials_step(struct aws_credentials *c, const struct http_call_answer *answer,
+                     struct writer_step *ret_step)
+{
+    if (answer == NULL) {
+        begin(c, ret_step);
+    } else {
+        assert(c->state != IDLE);
+        go_on(c, answer, ret_step);
+    }
+}

@@ -1,0 +1,379 @@
+/*
+ * judge.c - what an answer of AWS means.
+ *
+ * The code decides, the status only where the code says nothing: throttling often comes as 400.
+ * Messages are shown to people, after all that could be a secret is out of them: a service that
+ * finds a signature wrong may tell in full what should have been signed, session token included.
+ */
+#include <ctype.h>
+#include <stdio.h>
+
+#include "backend/aws/aws.h"
+#include "backend/aws/xml.h"
+#include "backend/common/http_common.h"
+#include "base/mem.h"
+#include "wire/json_scan.h"
+
+enum {
+    WORD_BYTES_MAX = 100,  /* in a message, between colons: longer ones may be tokens */
+    CLOCK_SLACK_S = 60,    /* a clock that is this exact is not what was refused */
+    CLOCK_CORRECTIONS = 3, /* in a row, each followed by another attempt at once */
+    ERROR_ARENA_BYTES = 2 * AWS_ANSWER_BYTES_MAX,
+};
+
+/* --- texts ------------------------------------------------------------------------------------ */
+
+/* The end of the word that begins at `from`. */
+static size_t
+word_end(struct bytes text, size_t from)
+{
+    while (from < text.size && text.at[from] > ' ') {
+        from++;
+    }
+    return from;
+}
+
+/* Whether something in a word is too long to be one: an ARN has colons, a token has none. */
+static bool
+may_be_secret(struct bytes word)
+{
+    size_t run = 0;
+    for (size_t i = 0; i < word.size && run <= WORD_BYTES_MAX; i++) {
+        run = word.at[i] == ':' ? 0 : run + 1;
+    }
+    return run > WORD_BYTES_MAX;
+}
+
+/* The first line, in printable ASCII, with "..." for what may be secret. */
+static void
+put_message(char *to, size_t to_bytes, struct bytes text)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < text.size && text.at[i] != '\n' && text.at[i] != '\r';) {
+        size_t end = word_end(text, i);
+        struct bytes word = bytes_of(text.at + i, end - i);
+        if (may_be_secret(word)) word = bytes_of_text("...");
+        if (used + word.size + 2 > to_bytes) break;
+        for (size_t k = 0; k < word.size; k++) {
+            to[used++] = word.at[k] < 0x7f ? (char)word.at[k] : '?';
+        }
+        if (end < text.size && text.at[end] != '\n' && text.at[end] != '\r') {
+            if (used > 0 && to[used - 1] != ' ') to[used++] = ' ';
+            end++;
+        }
+        i = end;
+    }
+    while (used > 0 && to[used - 1] == ' ') {
+        used--;
+    }
+    to[used] = '\0';
+}
+
+/* "namespace#Code:http://..." */
+static void
+put_code(char *to, size_t to_bytes, struct bytes text)
+{
+    const uint8_t *hash = text.size == 0 ? NULL : memrchr(text.at, '#', text.size);
+    size_t from = hash == NULL ? 0 : (size_t)(hash - text.at) + 1, used = 0;
+    for (size_t i = from; i < text.size && used + 1 < to_bytes; i++) {
+        uint8_t c = text.at[i];
+        if (!isalnum(c) && c != '.' && c != '_' && c != '-') break;
+        to[used++] = (char)c;
+    }
+    to[used] = '\0';
+}
+
+/* --- errors ----------------------------------------------------------------------------------- */
+
+static void
+take_member(struct scan *s, struct bytes key, struct aws_error *error)
+{
+    bool is_code = bytes_equal_text(key, "__type") || bytes_equal_text(key, "code");
+    bool is_message = bytes_equal_text(key, "message") || bytes_equal_text(key, "Message");
+    if ((!is_code && !is_message) || scan_peek(s) != '"') {
+        scan_skip(s);
+        return;
+    }
+    struct bytes text = scan_text(s);
+    if (is_message) put_message(error->message, sizeof error->message, text);
+    if (!is_code) return;
+    bool better = error->code[0] == '\0' || bytes_equal_text(key, "__type");
+    if (better) put_code(error->code, sizeof error->code, text);
+}
+
+/* The body's word counts more than the header's. Whatever was read before something is wrong with
+ * the body is kept: it may be cut. */
+void
+aws_json_error(const struct http_call_answer *answer, struct aws_error *ret_error)
+{
+    struct aws_error error = {.code = ""};
+    struct arena arena;
+    struct bytes key, body = answer->body;
+    if (body.size > AWS_ANSWER_BYTES_MAX) body.size = AWS_ANSWER_BYTES_MAX;
+    arena_init(&arena, NULL, ERROR_ARENA_BYTES, 0);
+    struct scan s = scan_of(body, &arena);
+    scan_expect(&s, '{');
+    while (s.bad == NULL && scan_key(&s, &key)) {
+        take_member(&s, key, &error);
+    }
+    arena_fini(&arena);
+    if (error.code[0] == '\0') {
+        put_code(error.code, sizeof error.code,
+                 bytes_of_text(answer->wanted[AWS_WANTED_ERROR_TYPE]));
+    }
+    *ret_error = error;
+}
+
+void
+aws_xml_error(const struct http_call_answer *answer, struct aws_error *ret_error)
+{
+    static const char *const roots[] = {"Error", "ErrorResponse", "Response", NULL};
+    struct aws_error error = {.code = ""};
+    char code[sizeof error.code], message[2048], region[AWS_REGION_BYTES];
+    struct aws_xml_field fields[] = {
+        {"Error", "Code", code, sizeof code},
+        {"Error", "Message", message, sizeof message},
+        {"Error", "Region", region, sizeof region},
+    };
+    err_ignore(aws_xml_read(answer->body, roots, fields, sizeof fields / sizeof *fields),
+               "what was read is taken, nothing if it is no error");
+    put_code(error.code, sizeof error.code, bytes_of_text(code));
+    put_message(error.message, sizeof error.message, bytes_of_text(message));
+    put_code(error.region, sizeof error.region, bytes_of_text(region));
+    *ret_error = error;
+}
+
+/* --- verdicts --------------------------------------------------------------------------------- */
+
+static const char CLOCK[] = "clock"; /* compared by address */
+
+static const struct rule {
+    const char *code; /* a '*' at its end: all that begin so */
+    enum writer_verdict verdict;
+    const char *reason;
+} rules[] = {
+    {"Throttling*", VERDICT_THROTTLED, "throttled"},
+    {"Throttled*", VERDICT_THROTTLED, "throttled"},
+    {"TooManyRequests*", VERDICT_THROTTLED, "throttled"},
+    {"LimitExceeded*", VERDICT_THROTTLED, "throttled"},
+    {"RequestLimitExceeded*", VERDICT_THROTTLED, "throttled"},
+    {"RequestThrottled*", VERDICT_THROTTLED, "throttled"},
+    {"ProvisionedThroughputExceeded*", VERDICT_THROTTLED, "throttled"},
+    {"BandwidthLimitExceeded*", VERDICT_THROTTLED, "throttled"},
+    {"KMSThrottling*", VERDICT_THROTTLED, "throttled"},
+    {"SlowDown*", VERDICT_THROTTLED, "throttled"},
+
+    {"ServiceUnavailable*", VERDICT_RETRY, "unavailable"},
+    {"Internal*", VERDICT_RETRY, "unavailable"},
+    {"RequestTimeout*", VERDICT_RETRY, "unavailable"},
+    {"IDPCommunicationError*", VERDICT_RETRY, "unavailable"},
+    {"OperationAborted*", VERDICT_RETRY, "unavailable"},
+    {"ConditionalRequestConflict*", VERDICT_RETRY, "conflict"},
+    {"ResourceInUse*", VERDICT_RETRY, "unavailable"},
+    {"BadDigest*", VERDICT_RETRY, "damaged"},
+    {"XAmzContentSHA256Mismatch*", VERDICT_RETRY, "damaged"},
+
+    {"RequestExpired*", VERDICT_AGAIN, CLOCK},
+    {"RequestTimeTooSkewed*", VERDICT_AGAIN, CLOCK},
+    {"RequestInTheFuture*", VERDICT_AGAIN, CLOCK},
+
+    {"ExpiredToken*", VERDICT_UNPREPARED, "credentials"},
+    {"UnrecognizedClient*", VERDICT_UNPREPARED, "credentials"},
+    {"InvalidClientTokenId*", VERDICT_UNPREPARED, "credentials"},
+    {"InvalidAccessKeyId*", VERDICT_UNPREPARED, "credentials"},
+    {"InvalidToken*", VERDICT_UNPREPARED, "credentials"},
+    {"TokenRefreshRequired*", VERDICT_UNPREPARED, "credentials"},
+    {"InvalidSignature*", VERDICT_UNPREPARED, "credentials"},
+    {"SignatureDoesNotMatch*", VERDICT_UNPREPARED, "credentials"},
+
+    {"AccessDenied*", VERDICT_BLOCKED, "access_denied"},
+    {"NotAuthorized*", VERDICT_BLOCKED, "access_denied"},
+    {"UnauthorizedOperation*", VERDICT_BLOCKED, "access_denied"},
+    {"KMSAccessDenied*", VERDICT_BLOCKED, "access_denied"},
+    {"AllAccessDisabled*", VERDICT_BLOCKED, "access_denied"},
+    {"AccountProblem*", VERDICT_BLOCKED, "access_denied"},
+    {"OptInRequired*", VERDICT_BLOCKED, "access_denied"},
+    {"IDPRejectedClaim*", VERDICT_BLOCKED, "access_denied"},
+    {"InvalidIdentityToken*", VERDICT_BLOCKED, "access_denied"},
+    {"ResourceNotFound*", VERDICT_BLOCKED, "not_found"},
+    {"NoSuchBucket*", VERDICT_BLOCKED, "not_found"},
+    {"KMSNotFound*", VERDICT_BLOCKED, "not_found"},
+    {"ServiceQuotaExceeded*", VERDICT_BLOCKED, "quota"},
+    {"AuthorizationHeaderMalformed*", VERDICT_BLOCKED, "region"},
+    {"PermanentRedirect*", VERDICT_BLOCKED, "region"},
+    {"IllegalLocationConstraint*", VERDICT_BLOCKED, "region"},
+    {"RegionDisabled*", VERDICT_BLOCKED, "region"},
+    {"MissingAuthenticationToken*", VERDICT_BLOCKED, "configuration"},
+    {"IncompleteSignature*", VERDICT_BLOCKED, "configuration"},
+    {"UnknownOperation*", VERDICT_BLOCKED, "configuration"},
+    {"InvalidBucketName*", VERDICT_BLOCKED, "configuration"},
+    {"InvalidKMSResource*", VERDICT_BLOCKED, "configuration"},
+    {"KMSDisabled*", VERDICT_BLOCKED, "configuration"},
+    {"KMSInvalidState*", VERDICT_BLOCKED, "configuration"},
+    {"KMSOptInRequired*", VERDICT_BLOCKED, "configuration"},
+
+    {"EntityTooLarge*", VERDICT_TOO_LARGE, "too_large"},
+    {"RequestEntityTooLarge*", VERDICT_TOO_LARGE, "too_large"},
+    {"RequestTooLarge*", VERDICT_TOO_LARGE, "too_large"},
+    {"MaxMessageLengthExceeded*", VERDICT_TOO_LARGE, "too_large"},
+};
+
+static const struct rule *
+rule_of(const char *code)
+{
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        size_t size = strcspn(rules[i].code, "*");
+        bool all = rules[i].code[size] == '*';
+        if (strncmp(code, rules[i].code, size) == 0 && (all || code[size] == '\0')) {
+            return &rules[i];
+        }
+    }
+    return NULL;
+}
+
+static enum writer_verdict
+verdict_of_status(unsigned status)
+{
+    switch (status) {
+    case 408:
+    case 421:
+    case 425:
+        return VERDICT_RETRY;
+    case 413:
+        return VERDICT_TOO_LARGE;
+    case 429:
+        return VERDICT_THROTTLED;
+    case 401:
+    case 403:
+    case 404:
+    case 405: /* an address that is not the service's */
+    case 407:
+        return VERDICT_BLOCKED;
+    default:
+        if (status >= 500 || status < 300) return VERDICT_RETRY; /* an error that came as 200 */
+        return status >= 400 ? VERDICT_DEAD : VERDICT_BLOCKED;
+    }
+}
+
+/* A signature is wrong because of its time as often as because of its key. */
+static bool
+tells_of_time(const struct aws_error *error)
+{
+    if (strncmp(error->code, "InvalidSignature", 16) != 0 &&
+        strncmp(error->code, "SignatureDoesNotMatch", 21) != 0) {
+        return false;
+    }
+    return strcasestr(error->message, "signature expired") != NULL ||
+           strcasestr(error->message, "signature not yet current") != NULL;
+}
+
+/*
+ * AWS' own clock is in every answer. A clock that was right already is not the cause; and one that
+ * is told another time with every answer must not keep us sending.
+ */
+static enum writer_verdict
+correct_clock(struct aws_clock *clock, int64_t date_s)
+{
+    int64_t ahead_s = date_s == 0 ? 0 : date_s - aws_clock_now_s(clock);
+    if (ahead_s > -CLOCK_SLACK_S && ahead_s < CLOCK_SLACK_S) return VERDICT_RETRY;
+    clock->skew_s += ahead_s;
+    if (clock->correction == CLOCK_CORRECTIONS) return VERDICT_RETRY;
+    clock->correction++;
+    return VERDICT_AGAIN;
+}
+
+/* --- the answer in words ---------------------------------------------------------------------- */
+
+/* "... is not authorized to perform: ACTION on resource: ARN ..." */
+static bool
+put_missing_permission(const struct aws_error *error, char *to, size_t to_bytes)
+{
+    static const char marks[][32] = {"is not authorized to perform: ", "on resource: "};
+    const char *action = strstr(error->message, marks[0]);
+    if (action == NULL) return false;
+    action += strlen(marks[0]);
+    int action_size = (int)strcspn(action, " ,");
+    const char *resource = strstr(action, marks[1]);
+    if (resource != NULL) resource += strlen(marks[1]);
+    int resource_size = resource == NULL ? 0 : (int)strcspn(resource, " ,");
+    snprintf(to, to_bytes, "%s: permission %.*s%s%.*s is missing: %s", error->code, action_size,
+             action, resource_size > 0 ? " on " : "", resource_size,
+             resource == NULL ? "" : resource, error->message);
+    return true;
+}
+
+static void
+put_answer(const struct http_call_answer *answer, const struct aws_error *error,
+           enum writer_verdict verdict, char *to, size_t to_bytes)
+{
+    char begin[160];
+    if (verdict == VERDICT_BLOCKED && put_missing_permission(error, to, to_bytes)) return;
+    if (error->code[0] != '\0') {
+        snprintf(to, to_bytes, "%s%s%s", error->code, error->message[0] == '\0' ? "" : ": ",
+                 error->message);
+        return;
+    }
+    put_message(begin, sizeof begin, answer->body);
+    snprintf(to, to_bytes, "HTTP status %u%s%s", answer->status, begin[0] == '\0' ? "" : ": ",
+             begin);
+}
+
+static void
+judge_error(struct aws_clock *clock, const struct http_call_answer *answer,
+            const struct aws_error *error, struct writer_step *ret)
+{
+    const struct rule *rule = rule_of(error->code);
+    bool time = (rule != NULL && rule->reason == CLOCK) || tells_of_time(error);
+    if (time) {
+        ret->verdict = correct_clock(clock, answer->date_s);
+        snprintf(ret->reason, sizeof ret->reason, "%s", CLOCK);
+    } else if (rule != NULL) {
+        ret->verdict = rule->verdict;
+        snprintf(ret->reason, sizeof ret->reason, "%s", rule->reason);
+    } else {
+        ret->verdict = verdict_of_status(answer->status);
+        /* AWS says why it refuses data, or (419) that it does: who does not is a portal. */
+        bool is_aws = error->code[0] != '\0' || answer->status == 419;
+        if (ret->verdict == VERDICT_DEAD && !is_aws) ret->verdict = VERDICT_BLOCKED;
+        snprintf(ret->reason, sizeof ret->reason, "http_%u", answer->status);
+    }
+    ret->wait_ms = answer->retry_after_ns / NS_PER_MS;
+    put_answer(answer, error, ret->verdict, ret->answer, sizeof ret->answer);
+}
+
+static void
+judge(struct aws_clock *clock, const struct http_call_answer *answer, bool is_xml,
+      struct writer_step *ret)
+{
+    struct aws_error error = {.code = ""};
+    *ret = (struct writer_step){.next = WRITER_DONE, .verdict = VERDICT_DELIVERED};
+    if (answer->failure != HTTP_CALL_ANSWERED) {
+        http_judge_silence(answer, ret);
+        return;
+    }
+    bool good = answer->status >= 200 && answer->status < 300;
+    if (is_xml) {
+        aws_xml_error(answer, &error);
+    } else if (!good) {
+        aws_json_error(answer, &error);
+    }
+    if (good && error.code[0] == '\0') {
+        clock->correction = 0;
+    } else {
+        judge_error(clock, answer, &error, ret);
+    }
+}
+
+void
+aws_json_judge(struct aws_clock *clock, const struct http_call_answer *answer,
+               struct writer_step *ret_step)
+{
+    judge(clock, answer, false, ret_step);
+}
+
+void
+aws_xml_judge(struct aws_clock *clock, const struct http_call_answer *answer,
+              struct writer_step *ret_step)
+{
+    judge(clock, answer, true, ret_step);
+}

@@ -1,0 +1,358 @@
+/*
+ * plan.c - one function a source; each says whether it is the one. A source that is there but
+ * wrong is an error, and not a reason to look further: keys of somebody else would be worse.
+ */
+#include "backend/aws/plan.h"
+
+#include <stdio.h>
+#include <strings.h>
+
+enum {
+    SECRETS_BYTES_MAX = 2 * (AWS_KEY_BYTES_MAX + 1) + AWS_SESSION_TOKEN_BYTES_MAX + 1,
+    NAME_SHOWN_MAX = 64, /* of a profile's name in a message */
+};
+
+struct planning {
+    const struct aws_setup *setup;
+    struct aws_plan *plan;
+    struct why *why;
+};
+
+static int
+shown(struct bytes name)
+{
+    return (int)(name.size < NAME_SHOWN_MAX ? name.size : NAME_SHOWN_MAX);
+}
+
+static enum err
+add_role(const struct planning *p, const struct aws_role *role)
+{
+    if (p->plan->role_count == AWS_ROLES_MAX) {
+        return why_set(p->why, ERR_LIMIT, "more than %d roles are to be assumed", AWS_ROLES_MAX);
+    }
+    p->plan->roles[p->plan->role_count++] = *role;
+    return OK;
+}
+
+static void
+choose(const struct planning *p, enum aws_source source, const char *label)
+{
+    p->plan->source = source;
+    snprintf(p->plan->label, sizeof p->plan->label, "%s", label);
+}
+
+/* --- settings --------------------------------------------------------------------------------- */
+
+/* Into `to` as a whole, and where it ends. */
+static enum err
+fetch(const struct planning *p, const struct secret *secret, const char *name, struct buf *to,
+      size_t *ret_end)
+{
+    enum err e = OK;
+    if (secret_given(secret)) {
+        e = secret_fetch(secret, to, p->why);
+        if (e) return why_prefix(p->why, e, "%s", name);
+    }
+    *ret_end = to->size;
+    return OK;
+}
+
+static enum err
+plan_settings(const struct planning *p)
+{
+    const struct aws_settings *s = p->setup->settings;
+    size_t access = 0, secret = 0, token = 0;
+    struct buf texts;
+    choose(p, AWS_FROM_SETTINGS, "the settings");
+    if (!secret_given(&s->access_key) || !secret_given(&s->secret_key)) {
+        return why_set(p->why, ERR_INPUT, "access_key and secret_key belong together");
+    }
+    buf_init_secret(&texts, p->setup->memory, SECRETS_BYTES_MAX);
+    enum err e = fetch(p, &s->access_key, "access_key", &texts, &access);
+    if (e == OK) e = fetch(p, &s->secret_key, "secret_key", &texts, &secret);
+    if (e == OK) e = fetch(p, &s->session_token, "session_token", &texts, &token);
+    if (e == OK) {
+        const struct sigv4_credentials views = {bytes_of(texts.at, access),
+                                                bytes_of(texts.at + access, secret - access),
+                                                bytes_of(texts.at + secret, token - secret)};
+        e = aws_keys_set(&p->plan->keys, p->setup->memory, &views, 0, p->why);
+    }
+    buf_fini(&texts);
+    return e;
+}
+
+/* --- environment ------------------------------------------------------------------------------ */
+
+static bool
+is_in_environment(const struct aws_setup *setup)
+{
+    return aws_variable(setup, "AWS_ACCESS_KEY_ID") != NULL ||
+           aws_variable(setup, "AWS_SECRET_ACCESS_KEY") != NULL;
+}
+
+static struct bytes
+variable(const struct planning *p, const char *name)
+{
+    const char *value = aws_variable(p->setup, name);
+    return value == NULL ? bytes_of(NULL, 0) : bytes_of_text(value);
+}
+
+static enum err
+plan_environment(const struct planning *p)
+{
+    const struct sigv4_credentials views = {variable(p, "AWS_ACCESS_KEY_ID"),
+                                            variable(p, "AWS_SECRET_ACCESS_KEY"),
+                                            variable(p, "AWS_SESSION_TOKEN")};
+    choose(p, AWS_FROM_ENVIRONMENT, "the environment");
+    return aws_keys_set(&p->plan->keys, p->setup->memory, &views, 0, p->why);
+}
+
+static enum err
+plan_web_identity(const struct planning *p)
+{
+    choose(p, AWS_FROM_WEB_IDENTITY, "web identity");
+    p->plan->token_file = aws_variable(p->setup, "AWS_WEB_IDENTITY_TOKEN_FILE");
+    p->plan->web_role.arn = variable(p, "AWS_ROLE_ARN");
+    p->plan->web_role.session_name = variable(p, "AWS_ROLE_SESSION_NAME");
+    if (p->plan->web_role.arn.size > 0) return OK;
+    return why_set(p->why, ERR_INPUT, "AWS_WEB_IDENTITY_TOKEN_FILE needs AWS_ROLE_ARN beside it");
+}
+
+/* --- the machine ------------------------------------------------------------------------------ */
+
+static bool
+is_in_container(const struct aws_setup *setup)
+{
+    return aws_variable(setup, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") != NULL ||
+           aws_variable(setup, "AWS_CONTAINER_CREDENTIALS_FULL_URI") != NULL;
+}
+
+static enum err
+plan_instance(const struct planning *p, const char *label)
+{
+    const char *disabled = aws_variable(p->setup, "AWS_EC2_METADATA_DISABLED");
+    choose(p, AWS_FROM_INSTANCE, label);
+    if (disabled == NULL || strcasecmp(disabled, "true") != 0) return OK;
+    return why_set(p->why, ERR_MISSING, "AWS_EC2_METADATA_DISABLED forbids to ask");
+}
+
+/* --- profiles --------------------------------------------------------------------------------- */
+
+static bool
+has(const struct aws_profile *profile, enum aws_profile_key key)
+{
+    return profile->values[key].size > 0;
+}
+
+static bool
+has_keys(const struct aws_profile *profile)
+{
+    return has(profile, AWS_PROFILE_ACCESS_KEY) || has(profile, AWS_PROFILE_SECRET_KEY);
+}
+
+static enum err
+plan_profile_keys(const struct planning *p, const struct aws_profile *profile)
+{
+    const struct sigv4_credentials views = {profile->values[AWS_PROFILE_ACCESS_KEY],
+                                            profile->values[AWS_PROFILE_SECRET_KEY],
+                                            profile->values[AWS_PROFILE_SESSION_TOKEN]};
+    p->plan->source = AWS_FROM_PROFILE;
+    return aws_keys_set(&p->plan->keys, p->setup->memory, &views, 0, p->why);
+}
+
+static enum err
+plan_credential_source(const struct planning *p, struct bytes source)
+{
+    static const char *const names[] = {"Environment", "EcsContainer", "Ec2InstanceMetadata"};
+    unsigned found = 0;
+    while (found < 3 && (source.size != strlen(names[found]) ||
+                         strncasecmp((const char *)source.at, names[found], source.size) != 0)) {
+        found++;
+    }
+    switch (found) {
+    case 0:
+        return plan_environment(p);
+    case 1:
+        choose(p, AWS_FROM_CONTAINER, "the container");
+        if (is_in_container(p->setup)) return OK;
+        return why_set(p->why, ERR_MISSING, "no variable says where a container's are");
+    case 2:
+        return plan_instance(p, "the instance's metadata");
+    default:
+        return why_set(p->why, ERR_INPUT, "credential_source is not one of %s, %s, %s", names[0],
+                       names[1], names[2]);
+    }
+}
+
+static enum err
+read_role(const struct planning *p, const struct aws_profile *profile, struct aws_role *ret)
+{
+    struct aws_role role = {
+        .arn = profile->values[AWS_PROFILE_ROLE_ARN],
+        .session_name = profile->values[AWS_PROFILE_ROLE_SESSION_NAME],
+        .external_id = profile->values[AWS_PROFILE_EXTERNAL_ID],
+        .duration_s = profile->values[AWS_PROFILE_DURATION_SECONDS],
+    };
+    for (size_t i = 0; i < role.duration_s.size; i++) {
+        uint8_t c = role.duration_s.at[i];
+        if (c < '0' || c > '9' || i == 5) {
+            return why_set(p->why, ERR_INPUT, "duration_seconds is no number of seconds");
+        }
+    }
+    if (has(profile, AWS_PROFILE_MFA_SERIAL)) {
+        return why_set(p->why, ERR_UNSUPPORTED, "mfa_serial needs a person with a device");
+    }
+    *ret = role;
+    return OK;
+}
+
+/* A role; `ret_next`: the profile whose keys are to assume it; left alone where none is. */
+static enum err
+plan_profile_role(const struct planning *p, const struct aws_profile *profile,
+                  struct bytes *ret_next)
+{
+    struct aws_role role;
+    enum err e = read_role(p, profile, &role);
+    if (e) return e;
+    if (has(profile, AWS_PROFILE_WEB_IDENTITY_TOKEN_FILE)) {
+        p->plan->source = AWS_FROM_WEB_IDENTITY;
+        p->plan->profile_token_file = profile->values[AWS_PROFILE_WEB_IDENTITY_TOKEN_FILE];
+        p->plan->web_role = role;
+        return OK;
+    }
+    bool profile_named = has(profile, AWS_PROFILE_SOURCE_PROFILE);
+    bool source_named = has(profile, AWS_PROFILE_CREDENTIAL_SOURCE);
+    if (profile_named == source_named) {
+        return why_set(p->why, ERR_INPUT,
+                       "role_arn needs one of source_profile, credential_source and "
+                       "web_identity_token_file");
+    }
+    e = add_role(p, &role);
+    if (e) return e;
+    if (profile_named) {
+        *ret_next = profile->values[AWS_PROFILE_SOURCE_PROFILE];
+        return OK;
+    }
+    return plan_credential_source(p, profile->values[AWS_PROFILE_CREDENTIAL_SOURCE]);
+}
+
+/*
+ * What one profile says. `is_source`: another one named it; then its keys count more than its role,
+ * so that a profile may name itself. `ret_has`: it says something.
+ */
+static enum err
+plan_one_profile(const struct planning *p, const struct aws_profile *profile, bool is_source,
+                 bool *ret_has, struct bytes *ret_next)
+{
+    *ret_has = true;
+    if (is_source && has_keys(profile)) return plan_profile_keys(p, profile);
+    if (has(profile, AWS_PROFILE_ROLE_ARN)) return plan_profile_role(p, profile, ret_next);
+    if (has_keys(profile)) return plan_profile_keys(p, profile);
+    if (has(profile, AWS_PROFILE_CREDENTIAL_PROCESS)) {
+        p->plan->source = AWS_FROM_PROCESS;
+        p->plan->command = profile->values[AWS_PROFILE_CREDENTIAL_PROCESS];
+        return OK;
+    }
+    if (has(profile, AWS_PROFILE_SSO_SESSION) || has(profile, AWS_PROFILE_SSO_START_URL)) {
+        return why_set(p->why, ERR_UNSUPPORTED, "sso needs a person with a browser");
+    }
+    *ret_has = false;
+    return is_source ? why_set(p->why, ERR_MISSING, "it has no credentials") : OK;
+}
+
+static bool
+is_among(struct bytes name, const struct bytes *names, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (bytes_equal(names[i], name)) return true;
+    }
+    return false;
+}
+
+/* From profile to profile, each with a role for the one before. Not found: `ret_has` is false. */
+static enum err
+follow_profiles(const struct planning *p, bool *ret_has)
+{
+    struct bytes seen[AWS_ROLES_MAX + 1];
+    bool named;
+    struct bytes name = aws_profile_name(p->setup, &named);
+    for (uint32_t count = 0; name.size > 0; count++) {
+        struct aws_profile profile;
+        struct bytes next = {NULL, 0};
+        bool circle = is_among(name, seen, count);
+        snprintf(p->plan->label, sizeof p->plan->label, "profile '%.*s'", shown(name),
+                 (const char *)name.at);
+        if (!aws_profiles_find(&p->plan->files, name, &profile)) {
+            *ret_has = false;
+            if (count == 0 && !named) return OK;
+            return why_set(p->why, ERR_MISSING, "there is no such profile");
+        }
+        if (circle && !has_keys(&profile)) {
+            return why_set(p->why, ERR_INPUT, "its source_profile leads back to itself");
+        }
+        enum err e = plan_one_profile(p, &profile, count > 0, ret_has, &next);
+        if (e) return e;
+        seen[count] = name; /* roles are fewer, and each step but the last adds one */
+        name = next;
+    }
+    return OK;
+}
+
+static enum err
+plan_profile(const struct planning *p, bool *ret_has)
+{
+    choose(p, AWS_FROM_PROFILE, "the shared files");
+    enum err e = aws_profiles_read(p->setup, &p->plan->files, p->why);
+    return e ? e : follow_profiles(p, ret_has);
+}
+
+/* --- the order -------------------------------------------------------------------------------- */
+
+static enum err
+plan_source(const struct planning *p)
+{
+    const struct aws_settings *s = p->setup->settings;
+    bool has_some = false;
+    if (secret_given(&s->access_key) || secret_given(&s->secret_key)) return plan_settings(p);
+    if (s->profile == NULL) {
+        if (is_in_environment(p->setup)) return plan_environment(p);
+        if (aws_variable(p->setup, "AWS_WEB_IDENTITY_TOKEN_FILE")) return plan_web_identity(p);
+    }
+    enum err e = plan_profile(p, &has_some);
+    if (e || has_some) return e;
+    if (is_in_container(p->setup)) {
+        choose(p, AWS_FROM_CONTAINER, "the container");
+        return OK;
+    }
+    return plan_instance(p, "the instance's metadata (nothing else has credentials)");
+}
+
+enum err
+aws_plan_make(const struct aws_setup *setup, struct aws_plan *ret_plan, struct why *why)
+{
+    struct why cause = {""};
+    const struct planning p = {setup, ret_plan, &cause};
+    *ret_plan = (struct aws_plan){.label = "the settings"};
+    enum err e = OK;
+    if (setup->settings->role_arn != NULL) {
+        struct aws_role role = {.arn = bytes_of_text(setup->settings->role_arn)};
+        if (setup->settings->external_id != NULL) {
+            role.external_id = bytes_of_text(setup->settings->external_id);
+        }
+        e = add_role(&p, &role);
+    }
+    if (e == OK) e = plan_source(&p);
+    if (e == OK) return OK;
+    const char *passed_over = ret_plan->files.passed_over.text;
+    return why_set(why, e, "%s: %.200s%s%.150s", ret_plan->label,
+                   cause.text[0] == '\0' ? err_word(e) : cause.text,
+                   passed_over[0] == '\0' ? "" : "; ", passed_over);
+}
+
+void
+aws_plan_fini(struct aws_plan *plan)
+{
+    aws_keys_wipe(&plan->keys);
+    aws_profiles_fini(&plan->files);
+    *plan = (struct aws_plan){.role_count = 0};
+}

@@ -1,0 +1,59 @@
+/*
+ * plan.h - where a destination's credentials are to come from: the first source that has any,
+ * and the roles to be assumed with what it gives. Looks at settings, variables and files; asks
+ * nobody. A plan is made anew for each fetch, so that changed files and secrets count.
+ *
+ * The order: own settings, environment, web identity, profile, container, instance. A profile that
+ * the settings name is an own setting: then environment and web identity are passed over.
+ */
+#ifndef BACKEND_AWS_PLAN_H
+#define BACKEND_AWS_PLAN_H
+
+#include "backend/aws/keys.h"
+#include "backend/aws/profile.h"
+
+enum aws_source {
+    AWS_FROM_SETTINGS,
+    AWS_FROM_ENVIRONMENT,
+    AWS_FROM_WEB_IDENTITY,
+    AWS_FROM_PROFILE,
+    AWS_FROM_PROCESS,
+    AWS_FROM_CONTAINER,
+    AWS_FROM_INSTANCE,
+};
+
+struct aws_role {
+    struct bytes arn;
+    struct bytes session_name; /* empty: not said, as the next two */
+    struct bytes external_id;
+    struct bytes duration_s; /* digits */
+};
+
+enum { AWS_ROLES_MAX = 6, AWS_LABEL_BYTES = 160 };
+
+/* Views are of settings, variables, or `files`. */
+struct aws_plan {
+    enum aws_source source;
+    char label[AWS_LABEL_BYTES];          /* the source, for people: "profile 'x'" */
+    struct aws_keys keys;                 /* SETTINGS, ENVIRONMENT, PROFILE */
+    const char *token_file;               /* WEB_IDENTITY, of the environment */
+    struct bytes profile_token_file;      /* WEB_IDENTITY, of a profile */
+    struct aws_role web_role;             /* WEB_IDENTITY */
+    struct bytes command;                 /* PROCESS */
+    struct aws_role roles[AWS_ROLES_MAX]; /* the last is to be assumed first */
+    uint32_t role_count;
+    struct aws_profiles files;
+};
+
+/*
+ * Given: aws_plan_fini(), also after an error. ERR_MISSING: nobody has credentials, or what
+ * is named is not there; ERR_INPUT: what is there makes no sense (half a pair of keys, profiles in
+ * a circle); ERR_LIMIT; ERR_UNSUPPORTED: a way to credentials that needs a person; ERR_NOMEM;
+ * errors of secret_fetch() and aws_profiles_read().
+ */
+MUST_CHECK enum err aws_plan_make(const struct aws_setup *setup, struct aws_plan *ret_plan,
+                                  struct why *why);
+/* Overwrites what was read. Accepts zeroed memory. */
+void aws_plan_fini(struct aws_plan *plan);
+
+#endif

@@ -1,0 +1,148 @@
+/* Real programs: what they say, how they end, and that they do. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "backend/aws/process.h"
+
+static struct buf output;
+static struct why why;
+
+static enum err
+run_for(const char *command, int64_t limit_ms)
+{
+    buf_clear(&output);
+    why.text[0] = '\0';
+    return aws_process_run(env_real(), bytes_of_text(command), limit_ms, &output, &why);
+}
+
+static void
+expect_output(const char *command, const char *want)
+{
+    enum err e = run_for(command, 30000);
+    if (e != OK) fail_msg("%s: %s", command, why.text);
+    if (!bytes_equal_text(buf_bytes(&output), want)) {
+        fail_msg("%s: '%.*s'", command, (int)output.size, (const char *)output.at);
+    }
+}
+
+static int
+setup(void **state)
+{
+    (void)state;
+    buf_init(&output, NULL, AWS_PROCESS_OUTPUT_BYTES_MAX + 1);
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    (void)state;
+    buf_fini(&output);
+    return 0;
+}
+
+static void
+test_words_are_split_as_a_shell_does(void **state)
+{
+    (void)state;
+    expect_output("printf '<%s>' a b", "<a><b>");
+    expect_output("  printf\t'<%s>'   a  ", "<a>");
+    expect_output("printf <%s> 'a b' \"c d\" e\\ f ''", "<a b><c d><e f><>");
+    expect_output("printf <%s> a'b'\"c\"d", "<abcd>");
+    expect_output("printf <%s> \"a\\\"b\\\\c\\d\\$\" 'e\\f'", "<a\"b\\c\\d$><e\\f>");
+    expect_output("printf <%s> $HOME `x` * ; | # ~", "<$HOME><`x`><*><;><|><#><~>");
+    expect_output("printf <%s> a\\", "<a\\>");
+}
+
+static void
+test_what_is_no_command_is_refused(void **state)
+{
+    (void)state;
+    char text[AWS_PROCESS_COMMAND_BYTES_MAX + 2];
+    assert_int_equal(run_for("", 1000), ERR_INPUT);
+    assert_int_equal(run_for(" \t", 1000), ERR_INPUT);
+    assert_int_equal(run_for("''", 1000), ERR_INPUT);
+    assert_int_equal(run_for("x 'y", 1000), ERR_INPUT);
+    assert_int_equal(run_for("x \"y", 1000), ERR_INPUT);
+    assert_int_equal(run_for("x \"y\\\"", 1000), ERR_INPUT);
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    assert_int_equal(run_for(text, 1000), ERR_LIMIT);
+    for (size_t i = 0; i + 2 < sizeof text; i += 2) {
+        text[i] = ' ';
+    }
+    assert_int_equal(run_for(text + 2, 1000), ERR_LIMIT);
+    assert_int_equal(run_for("/no/such/program x", 1000), ERR_MISSING);
+    assert_non_null(strstr(why.text, "/no/such/program cannot be started"));
+}
+
+static void
+test_a_program_that_fails_is_named_by_its_end(void **state)
+{
+    (void)state;
+    assert_int_equal(run_for("sh -c 'echo SECRET; echo SECRET >&2; exit 3'", 30000), ERR_AGAIN);
+    assert_string_equal(why.text, "it ended with status 3");
+    assert_int_equal(run_for("sh -c 'kill -9 $$'", 30000), ERR_AGAIN);
+    assert_string_equal(why.text, "it was ended by signal 9");
+}
+
+static void
+test_a_program_that_does_not_end_is_ended_with_its_children(void **state)
+{
+    (void)state;
+    assert_int_equal(run_for("sh -c 'sleep 600 & sleep 600; echo no'", 50), ERR_AGAIN);
+    assert_string_equal(why.text, "it takes too long");
+    assert_int_equal(run_for("sh -c 'exec >&-; sleep 600'", 50), ERR_AGAIN);
+    assert_string_equal(why.text, "it does not end");
+}
+
+static void
+test_output_has_an_end(void **state)
+{
+    (void)state;
+    assert_int_equal(run_for("sh -c 'exec cat /dev/zero'", 30000), ERR_LIMIT);
+    buf_clear(&output);
+    char command[100];
+    snprintf(command, sizeof command, "head -c %d /dev/zero", AWS_PROCESS_OUTPUT_BYTES_MAX);
+    assert_int_equal(run_for(command, 30000), OK);
+    assert_int_equal(output.size, AWS_PROCESS_OUTPUT_BYTES_MAX);
+}
+
+static void
+test_it_has_no_input_and_none_of_our_files(void **state)
+{
+    (void)state;
+    expect_output("cat", "");
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    char command[100];
+    snprintf(command, sizeof command, "sh -c 'test ! -e /proc/self/fd/%d && echo none'", fd);
+    expect_output(command, "none\n");
+    close(fd);
+    setenv("AWS_PROCESS_TEST", "given", 1);
+    expect_output("sh -c 'printf %s \"$AWS_PROCESS_TEST\"'", "given");
+}
+
+int
+main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_words_are_split_as_a_shell_does),
+        TEST(test_what_is_no_command_is_refused),
+        TEST(test_a_program_that_fails_is_named_by_its_end),
+        TEST(test_a_program_that_does_not_end_is_ended_with_its_children),
+        TEST(test_output_has_an_end),
+        TEST(test_it_has_no_input_and_none_of_our_files),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,423 @@
+/*
+ * records.c - see records.h.
+ *
+ * A line is encoded before it is known whether there is room for it, and taken back if not: that
+ * happens once a call. All limits are kept by what a record and the body can be at most, so that
+ * nothing is too large once it is made.
+ */
+#include "backend/aws/records.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#include "backend/aws/keys.h"
+#include "backend/common/http_common.h"
+#include "backend/common/item_ndjson.h"
+#include "base/base64.h"
+#include "base/hash.h"
+#include "wire/json_scan.h"
+
+enum {
+    LINES_FIRST = 256,
+    TOLD_CODE_BYTES = 100,
+    TOLD_MESSAGE_BYTES = 300,
+    SCAN_BYTES_MAX = 2 * AWS_RECORDS_ANSWER_BYTES_MAX, /* if all of its texts had escapes */
+};
+
+_Static_assert(AWS_RECORDS_PLACES >= 2 * AWS_RECORDS_MAX,
+               "a search for a group always meets a free place");
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+/* Of what is there before the limits are looked at, and of what becomes of it. */
+static size_t
+text_bytes_max(const struct aws_record_limits *l)
+{
+    return l->call_bytes_max + l->record_bytes_max;
+}
+
+enum err
+aws_call_new(struct budget *memory, const struct aws_record_limits *limits,
+             struct writer_call **ret_call)
+{
+    struct writer_call *c = mem_new(memory, sizeof *c);
+    if (c == NULL) return ERR_NOMEM;
+    struct aws_records *r = &c->records;
+    *r = (struct aws_records){.memory = memory, .limits = *limits};
+    buf_init(&r->text, memory, text_bytes_max(limits));
+    r->body_bytes = limits->head_bytes;
+    r->records = mem_new(memory, AWS_RECORDS_MAX * sizeof *r->records);
+    if (r->records == NULL) {
+        aws_call_free(NULL, c);
+        return ERR_NOMEM;
+    }
+    *ret_call = c;
+    return OK;
+}
+
+void
+aws_call_free(struct writer *w, struct writer_call *c)
+{
+    (void)w;
+    struct aws_records *r = &c->records;
+    buf_fini(&r->text);
+    mem_free(r->memory, r->lines, r->lines_capacity * sizeof *r->lines);
+    mem_free(r->memory, r->records, AWS_RECORDS_MAX * sizeof *r->records);
+    mem_free(r->memory, c, sizeof *c);
+}
+
+void
+aws_call_clear(struct writer *w, struct writer_call *c)
+{
+    (void)w;
+    struct aws_records *r = &c->records;
+    buf_clear(&r->text);
+    if (r->count > 0) memset(r->places, 0, sizeof r->places);
+    r->count = r->line_count = 0;
+    r->body_bytes = r->limits.head_bytes;
+    r->made = false;
+    r->told[0] = '\0';
+}
+
+/* --- lines ------------------------------------------------------------------------------------ */
+
+/* Where the group's record is named, or is to be. */
+static uint16_t *
+find_place(struct aws_records *r, uint64_t group)
+{
+    /* Groups may be small numbers, or hashes with their low bits in common. */
+    for (uint64_t i = group * 0x9e3779b97f4a7c15u >> 32;; i++) {
+        uint16_t *place = &r->places[i % AWS_RECORDS_PLACES];
+        if (*place == 0 || r->records[*place - 1].group == group) return place;
+    }
+}
+
+static bool
+reserve_line(struct aws_records *r)
+{
+    if (r->line_count < r->lines_capacity) return true;
+    uint32_t capacity = r->lines_capacity == 0 ? LINES_FIRST : 2 * r->lines_capacity;
+    struct aws_line *grown = mem_resize(r->memory, r->lines, r->lines_capacity * sizeof *grown,
+                                        capacity * sizeof *grown);
+    if (grown == NULL) return false;
+    r->lines = grown;
+    r->lines_capacity = capacity;
+    return true;
+}
+
+/* Whether a line of `size` bytes goes into the record, NULL: into one of its own; and what the body
+ * takes then. */
+static bool
+has_room(const struct aws_records *r, const struct aws_record *record, size_t size,
+         uint64_t *ret_body_bytes)
+{
+    const struct aws_record_limits *l = &r->limits;
+    size_t before = record == NULL ? l->frame_bytes : record->bytes;
+    size_t after = before + l->line_frame_bytes + size;
+    if (record == NULL) {
+        if (r->count == AWS_RECORDS_MAX || after > l->record_bytes_max) return false;
+        *ret_body_bytes = r->body_bytes + l->entry_bytes + base64_size(after);
+    } else {
+        if (record->line_count == l->lines || after > l->record_bytes) return false;
+        *ret_body_bytes = r->body_bytes + base64_size(after) - base64_size(before);
+    }
+    return *ret_body_bytes <= l->call_bytes_max;
+}
+
+static void
+add_line(struct aws_records *r, struct aws_record *record, struct aws_line line)
+{
+    struct aws_line *last = record->line_count == 0 ? NULL : &r->lines[record->last];
+    if (last == NULL) {
+        record->first = r->line_count;
+    } else {
+        record->adjoining &= last->at + last->size == line.at;
+        last->next = r->line_count;
+    }
+    record->last = r->line_count;
+    record->line_count++;
+    record->bytes += r->limits.line_frame_bytes + line.size;
+    r->lines[r->line_count++] = line;
+}
+
+static enum writer_add
+unfit(const struct aws_records *r, size_t size, struct why *why)
+{
+    char known[40] = "";
+    if (size > 0) snprintf(known, sizeof known, " of %zu bytes", size);
+    size_t frame = r->limits.frame_bytes + r->limits.line_frame_bytes;
+    err_ignore(why_set(why, ERR_LIMIT, "its line%s is too long: %s takes %zu", known,
+                       r->limits.what, r->limits.record_bytes_max - frame),
+               "the verdict says it");
+    return WRITER_UNFIT;
+}
+
+enum writer_add
+aws_records_add(struct aws_records *r, uint64_t group, const struct item *item,
+                uint32_t *ret_record, struct why *why)
+{
+    size_t before = r->text.size;
+    if (!reserve_line(r)) return WRITER_NO_MEMORY;
+    item_ndjson_put(&r->text, item);
+    enum err e = buf_error(&r->text);
+    if (e) {
+        r->text.failed = OK;
+        if (e != ERR_LIMIT) return WRITER_NO_MEMORY;
+        return r->count == 0 ? unfit(r, 0, why) : WRITER_FULL;
+    }
+    struct aws_line line = {item->series_hash, (uint32_t)before, (uint32_t)(r->text.size - before),
+                            AWS_LINE_NONE};
+    uint16_t *place = find_place(r, group);
+    struct aws_record *record = *place == 0 ? NULL : &r->records[*place - 1];
+    uint64_t body_bytes;
+    if (!has_room(r, record, line.size, &body_bytes)) {
+        r->text.size = before;
+        return r->count == 0 ? unfit(r, line.size, why) : WRITER_FULL;
+    }
+    if (record == NULL) {
+        record = &r->records[r->count++];
+        *record = (struct aws_record){.group = group,
+                                      .adjoining = true,
+                                      .verdict = VERDICT_RETRY,
+                                      .bytes = r->limits.frame_bytes};
+        *place = (uint16_t)r->count;
+    }
+    add_line(r, record, line);
+    r->body_bytes = body_bytes;
+    *ret_record = *place - 1u;
+    return WRITER_ADDED;
+}
+
+uint64_t
+aws_records_bytes(const struct aws_records *r)
+{
+    return r->made ? r->text.size : r->body_bytes;
+}
+
+/* --- the body --------------------------------------------------------------------------------- */
+
+struct bytes
+aws_records_line(const struct aws_records *r, const struct aws_line *line)
+{
+    return bytes_of(r->text.at + line->at, line->size);
+}
+
+enum err
+aws_records_data(const struct aws_records *r, uint32_t record, struct buf *scratch,
+                 struct bytes *ret_data)
+{
+    const struct aws_record *it = &r->records[record];
+    const struct aws_line *line = &r->lines[it->first], *last = &r->lines[it->last];
+    if (it->adjoining) {
+        *ret_data = bytes_of(r->text.at + line->at, last->at + last->size - line->at);
+        return OK;
+    }
+    buf_clear(scratch);
+    for (uint32_t i = it->first; i != AWS_LINE_NONE; i = r->lines[i].next) {
+        buf_put_bytes(scratch, aws_records_line(r, &r->lines[i]));
+    }
+    *ret_data = buf_bytes(scratch);
+    return buf_error(scratch);
+}
+
+void
+aws_records_body_init(struct buf *body, struct budget *memory,
+                      const struct aws_record_limits *limits)
+{
+    buf_init(body, memory, text_bytes_max(limits));
+}
+
+enum err
+aws_records_begin(const struct aws_records *r, struct buf *body, struct bytes head)
+{
+    buf_clear(body);
+    if (buf_reserve(body, (size_t)r->body_bytes)) buf_put_bytes(body, head); /* it takes no more */
+    return buf_error(body);
+}
+
+void
+aws_records_put(struct aws_records *r, struct buf *body, uint32_t record, struct bytes data,
+                struct bytes key)
+{
+    buf_put_text(body, record == 0 ? "{\"Data\":\"" : ",{\"Data\":\"");
+    base64_put(body, data);
+    if (key.size > 0) {
+        buf_put_text(body, "\",\"PartitionKey\":\"");
+        buf_put_bytes(body, key);
+    }
+    buf_put_text(body, "\"}");
+    r->records[record].sent_bytes = data.size;
+}
+
+enum err
+aws_records_end(struct aws_records *r, struct buf *body)
+{
+    buf_put_text(body, "]}");
+    enum err e = buf_error(body);
+    if (e) return e;
+    assert(body->size <= r->body_bytes);
+    struct buf lines = r->text;
+    r->text = *body;
+    *body = lines;
+    r->made = true;
+    return OK;
+}
+
+struct bytes
+aws_records_body(const struct aws_records *r)
+{
+    assert(r->made);
+    return buf_bytes(&r->text);
+}
+
+/* --- answers ---------------------------------------------------------------------------------- */
+
+/* What is said of one record. Views of the answer. */
+struct told {
+    struct bytes id;
+    struct bytes shard;
+    struct bytes code;
+    struct bytes message;
+};
+
+static void
+read_record(struct scan *s, struct told *told)
+{
+    struct bytes key;
+    scan_expect(s, '{');
+    while (scan_key(s, &key)) {
+        if (scan_peek(s) != '"') { /* null, above all */
+            scan_skip(s);
+            continue;
+        }
+        struct bytes text = scan_text(s);
+        bool id = bytes_equal_text(key, "SequenceNumber") || bytes_equal_text(key, "RecordId");
+        if (id) told->id = text;
+        if (bytes_equal_text(key, "ShardId")) told->shard = text;
+        if (bytes_equal_text(key, "ErrorCode")) told->code = text;
+        if (bytes_equal_text(key, "ErrorMessage")) told->message = text;
+    }
+}
+
+static bool
+begins_with(struct bytes text, const char *begin)
+{
+    size_t size = strlen(begin);
+    return text.size >= size && memcmp(text.at, begin, size) == 0;
+}
+
+/* No code means that a record can never be stored: what is not known is tried again. */
+static enum writer_verdict
+verdict_of(const struct told *told)
+{
+    /* The last: Firehose says so when its limits are reached. */
+    static const char *const throttled[] = {"ProvisionedThroughputExceeded", "Throttling",
+                                            "LimitExceeded", "KMSThrottling", "ServiceUnavailable"};
+    if (told->code.size == 0) return told->id.size > 0 ? VERDICT_DELIVERED : VERDICT_RETRY;
+    for (size_t i = 0; i < sizeof throttled / sizeof *throttled; i++) {
+        if (begins_with(told->code, throttled[i])) return VERDICT_THROTTLED;
+    }
+    return VERDICT_RETRY;
+}
+
+static int
+at_most(size_t size, int limit)
+{
+    return size < (size_t)limit ? (int)size : limit;
+}
+
+static void
+note_failure(struct aws_records *r, const struct told *told)
+{
+    struct writer_step step;
+    char text[WRITER_ANSWER_BYTES];
+    if (r->told[0] != '\0') return;
+    snprintf(text, sizeof text, "%.*s%s%.*s", at_most(told->code.size, TOLD_CODE_BYTES),
+             (const char *)told->code.at, told->message.size > 0 ? ": " : "",
+             at_most(told->message.size, TOLD_MESSAGE_BYTES), (const char *)told->message.at);
+    step_answer(&step, bytes_of_text(told->code.size > 0 ? text : "a record without an answer"));
+    memcpy(r->told, step.answer, sizeof r->told);
+}
+
+static uint32_t
+read_list(struct aws_records *r, struct scan *s)
+{
+    uint32_t count = 0;
+    scan_expect(s, '[');
+    while (scan_item(s)) {
+        struct told told = {.id = {NULL, 0}};
+        read_record(s, &told);
+        if (s->bad != NULL || count++ >= r->count) continue;
+        struct aws_record *record = &r->records[count - 1];
+        record->verdict = (uint8_t)verdict_of(&told);
+        record->shard = told.shard.size == 0 ? 0 : hash_bytes(told.shard, 0);
+        if (record->verdict != VERDICT_DELIVERED) note_failure(r, &told);
+    }
+    return count;
+}
+
+enum err
+aws_records_read(struct aws_records *r, const char *list, const struct http_call_answer *answer)
+{
+    struct arena arena;
+    struct bytes key;
+    uint32_t count = UINT32_MAX;
+    r->told[0] = '\0';
+    if (answer->body_cut) return ERR_INPUT;
+    arena_init(&arena, r->memory, SCAN_BYTES_MAX, 0);
+    struct scan s = scan_of(answer->body, &arena);
+    scan_expect(&s, '{');
+    while (scan_key(&s, &key)) {
+        if (bytes_equal_text(key, list) && scan_peek(&s) == '[')
+            count = read_list(r, &s);
+        else
+            scan_skip(&s);
+    }
+    scan_end(&s);
+    enum err e = s.bad == NULL && count == r->count ? OK : ERR_INPUT;
+    arena_fini(&arena);
+    return e;
+}
+
+static const char *
+reason_of(enum writer_verdict verdict)
+{
+    return verdict == VERDICT_THROTTLED ? "throttled" : "unavailable";
+}
+
+void
+aws_records_judge(const struct aws_records *r, struct writer_step *ret_step)
+{
+    uint32_t stored = 0, throttled = 0;
+    for (uint32_t i = 0; i < r->count; i++) {
+        stored += r->records[i].verdict == VERDICT_DELIVERED;
+        throttled += r->records[i].verdict == VERDICT_THROTTLED;
+    }
+    if (stored == r->count) {
+        step_done(ret_step, VERDICT_DELIVERED, "", "");
+        return;
+    }
+    /* None of them: the body stays as it is. */
+    enum writer_verdict verdict = throttled > 0 ? VERDICT_THROTTLED : VERDICT_RETRY;
+    step_done(ret_step, stored == 0 ? verdict : VERDICT_MIXED, reason_of(verdict), r->told);
+}
+
+void
+aws_call_entry(const struct writer *w, const struct writer_call *c, uint32_t record,
+               struct writer_entry *ret_entry)
+{
+    (void)w;
+    const struct aws_records *r = &c->records;
+    enum writer_verdict verdict = (enum writer_verdict)r->records[record].verdict;
+    *ret_entry = (struct writer_entry){.verdict = verdict};
+    if (verdict == VERDICT_DELIVERED) return;
+    snprintf(ret_entry->reason, sizeof ret_entry->reason, "%s", reason_of(verdict));
+    snprintf(ret_entry->answer, sizeof ret_entry->answer, "%s", r->told);
+}
+
+void
+aws_records_not_understood(struct writer_step *ret_step)
+{
+    step_done(ret_step, VERDICT_RETRY, "answer",
+              "the answer does not say which records were stored");
+}

@@ -1,0 +1,124 @@
+/*
+ * xml.c - libexpat's events. Without a document type there are no entities to define, so no
+ * text grows beyond what was sent.
+ */
+#include "backend/aws/xml.h"
+
+#include <expat.h>
+
+enum { NAME_BYTES = 40 /* longer ones are not looked for */ };
+
+struct reading {
+    XML_Parser parser;
+    const char *const *roots;
+    struct aws_xml_field *fields;
+    uint32_t count;
+    char names[AWS_XML_DEPTH_MAX][NAME_BYTES]; /* of the elements around */
+    unsigned depth;
+    struct aws_xml_field *taking; /* NULL: no text is wanted here */
+    unsigned taking_depth;
+    enum err stopped;
+};
+
+static void
+stop(struct reading *r, enum err e)
+{
+    r->stopped = e;
+    XML_StopParser(r->parser, XML_FALSE);
+}
+
+static bool
+is_root_wanted(const struct reading *r, const char *name)
+{
+    for (const char *const *root = r->roots; *root != NULL; root++) {
+        if (strcmp(*root, name) == 0) return true;
+    }
+    return false;
+}
+
+static void
+on_start(void *context, const char *name, const char **attributes)
+{
+    struct reading *r = context;
+    (void)attributes;
+    if (r->stopped != OK) return;
+    if (r->depth == AWS_XML_DEPTH_MAX) {
+        stop(r, ERR_LIMIT);
+        return;
+    }
+    if (r->depth == 0 && !is_root_wanted(r, name)) {
+        stop(r, ERR_MISSING);
+        return;
+    }
+    size_t size = strlen(name);
+    if (size >= NAME_BYTES) size = 0;
+    memcpy(r->names[r->depth], name, size);
+    r->names[r->depth][size] = '\0';
+    const char *parent = r->depth == 0 ? "" : r->names[r->depth - 1];
+    r->depth++;
+    for (uint32_t i = 0; i < r->count && r->taking == NULL; i++) {
+        struct aws_xml_field *f = &r->fields[i];
+        if (f->to[0] != '\0' || strcmp(f->name, name) != 0) continue;
+        if (f->parent != NULL && strcmp(f->parent, parent) != 0) continue;
+        r->taking = f;
+        r->taking_depth = r->depth;
+    }
+}
+
+static void
+on_end(void *context, const char *name)
+{
+    struct reading *r = context;
+    (void)name;
+    if (r->stopped != OK) return;
+    if (r->taking != NULL && r->depth == r->taking_depth) r->taking = NULL;
+    r->depth--;
+}
+
+static void
+on_text(void *context, const char *text, int size)
+{
+    struct reading *r = context;
+    struct aws_xml_field *f = r->taking;
+    if (f == NULL || r->stopped != OK || r->depth != r->taking_depth) return;
+    size_t used = strlen(f->to), more = (size_t)size;
+    if (more > f->to_bytes - 1 - used) more = f->to_bytes - 1 - used;
+    memcpy(f->to + used, text, more);
+    f->to[used + more] = '\0';
+}
+
+static void
+on_doctype(void *context, const char *name, const char *system, const char *public, int internal)
+{
+    (void)name;
+    (void)system;
+    (void)public;
+    (void)internal;
+    stop(context, ERR_INPUT);
+}
+
+enum err
+aws_xml_read(struct bytes body, const char *const *roots, struct aws_xml_field *fields,
+             uint32_t count)
+{
+    struct reading r = {.roots = roots, .fields = fields, .count = count};
+    for (uint32_t i = 0; i < count; i++) {
+        fields[i].to[0] = '\0';
+    }
+    bool whole = body.size <= AWS_XML_BYTES_MAX;
+    int size = whole ? (int)body.size : AWS_XML_BYTES_MAX;
+    r.parser = XML_ParserCreate(NULL);
+    if (r.parser == NULL) return ERR_NOMEM;
+    XML_SetUserData(r.parser, &r);
+    XML_SetElementHandler(r.parser, on_start, on_end);
+    XML_SetCharacterDataHandler(r.parser, on_text);
+    XML_SetStartDoctypeDeclHandler(r.parser, on_doctype);
+    const char *at = body.size == 0 ? "" : (const char *)body.at;
+    bool read = XML_Parse(r.parser, at, size, whole) == XML_STATUS_OK;
+    bool no_memory = !read && XML_GetErrorCode(r.parser) == XML_ERROR_NO_MEMORY;
+    XML_ParserFree(r.parser);
+    if (r.stopped != OK) return r.stopped;
+    if (no_memory) return ERR_NOMEM;
+    if (!read) return ERR_INPUT;
+    return whole ? OK : ERR_LIMIT;
+}

@@ -1,0 +1,346 @@
+/* http_common.c - see http_common.h. */
+#include "backend/common/http_common.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <stdio.h>
+#include <strings.h>
+
+#include "base/base64.h"
+#include "model/labels.h"
+
+enum { HEADERS_BYTES_MAX = 256 * 1024 };
+
+/* --- headers ---------------------------------------------------------------------------------- */
+
+void
+http_headers_init(struct http_headers *h, struct budget *memory)
+{
+    *h = (struct http_headers){.count = 0};
+    buf_init_secret(&h->text, memory, HEADERS_BYTES_MAX);
+}
+
+void
+http_headers_fini(struct http_headers *h)
+{
+    buf_fini(&h->text);
+}
+
+void
+http_headers_clear(struct http_headers *h)
+{
+    buf_clear(&h->text);
+    h->count = 0;
+    h->failed = OK;
+}
+
+static void
+note_failed(struct http_headers *h, enum err e)
+{
+    if (h->failed == OK) h->failed = e;
+}
+
+static bool
+has_controls(struct bytes text)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        bool control = text.at[i] < 0x20 || text.at[i] == 0x7f;
+        if (control && text.at[i] != '\t') return true;
+    }
+    return false;
+}
+
+void
+http_headers_put_line(struct http_headers *h, struct bytes line)
+{
+    if (has_controls(line)) note_failed(h, ERR_INPUT);
+    if (h->count == HTTP_CALLS_HEADERS_MAX) note_failed(h, ERR_LIMIT);
+    if (h->failed) return;
+    h->at[h->count++] = (uint32_t)h->text.size;
+    buf_put_bytes(&h->text, line);
+    buf_put_u8(&h->text, 0);
+}
+
+void
+http_headers_put(struct http_headers *h, const char *name, struct bytes value)
+{
+    if (has_controls(value)) note_failed(h, ERR_INPUT);
+    if (h->count == HTTP_CALLS_HEADERS_MAX) note_failed(h, ERR_LIMIT);
+    if (h->failed) return;
+    h->at[h->count++] = (uint32_t)h->text.size;
+    buf_put_text(&h->text, name);
+    buf_put_text(&h->text, ": ");
+    buf_put_bytes(&h->text, value);
+    buf_put_u8(&h->text, 0);
+}
+
+enum err
+http_headers_lines(struct http_headers *h, const char *const **ret_lines)
+{
+    note_failed(h, buf_error(&h->text));
+    if (h->failed) return h->failed;
+    for (uint32_t i = 0; i < h->count; i++) {
+        h->lines[i] = (const char *)h->text.at + h->at[i];
+    }
+    h->lines[h->count] = NULL;
+    *ret_lines = h->lines;
+    return OK;
+}
+
+/* --- what is configured ----------------------------------------------------------------------- */
+
+void
+http_target_init(struct http_calls_target *target, const struct http_settings *http,
+                 int64_t timeout_ms)
+{
+    *target = (struct http_calls_target){
+        .proxy_url = http->proxy_url,
+        .no_proxy = http->no_proxy,
+        .ca_file = http->tls.ca_file,
+        .cert_file = http->tls.cert_file,
+        .key_file = http->tls.key_file,
+        .server_name = http->tls.server_name,
+        .min_version = http->tls.min_version,
+        .max_version = http->tls.max_version,
+        .insecure = http->tls.insecure_skip_verify,
+        .connect_timeout_ms = timeout_ms,
+        .timeout_ms = timeout_ms,
+    };
+}
+
+/* Fetches a secret, hands it to `put`, and forgets it. */
+static enum err
+with_secret(const struct secret *secret, const char *what,
+            void (*put)(struct http_headers *headers, const char *name, struct bytes value),
+            struct http_headers *headers, const char *name, const char *prefix, struct why *why)
+{
+    struct buf text;
+    buf_init_secret(&text, NULL, HEADERS_BYTES_MAX);
+    buf_put_text(&text, prefix);
+    enum err e = secret_fetch(secret, &text, why);
+    if (e == OK) put(headers, name, buf_bytes(&text));
+    buf_fini(&text);
+    return e ? why_prefix(why, e, "%s", what) : OK;
+}
+
+enum err
+http_put_configured(struct http_headers *headers, const struct http_settings *http, struct why *why)
+{
+    enum err e = OK;
+    for (uint32_t i = 0; i < http->headers.count && e == OK; i++) {
+        const struct named_secret *header = &http->headers.items[i];
+        e = with_secret(&header->value, header->name, http_headers_put, headers, header->name, "",
+                        why);
+    }
+    return e;
+}
+
+static enum err
+read_username(const struct basic_auth_settings *auth, struct buf *to, struct why *why)
+{
+    struct secret username = {.text = auth->username, .file = auth->username_file};
+    return secret_given(&username) ? secret_fetch(&username, to, why) : OK;
+}
+
+enum err
+http_put_basic_auth(struct http_headers *headers, const struct basic_auth_settings *auth,
+                    struct why *why)
+{
+    struct buf pair, coded;
+    buf_init_secret(&pair, NULL, HEADERS_BYTES_MAX);
+    buf_init_secret(&coded, NULL, HEADERS_BYTES_MAX);
+    enum err e = read_username(auth, &pair, why);
+    buf_put_u8(&pair, ':');
+    if (e == OK && secret_given(&auth->password)) e = secret_fetch(&auth->password, &pair, why);
+    buf_put_text(&coded, "Basic ");
+    base64_put(&coded, buf_bytes(&pair));
+    if (e == OK) e = buf_error(&pair);
+    if (e == OK) e = buf_error(&coded);
+    if (e == OK) http_headers_put(headers, "Authorization", buf_bytes(&coded));
+    buf_fini(&pair);
+    buf_fini(&coded);
+    return e ? why_prefix(why, e, "basic_auth") : OK;
+}
+
+enum err
+http_put_authorization(struct http_headers *headers,
+                       const struct authorization_settings *authorization, struct why *why)
+{
+    char prefix[128];
+    const char *type = authorization->type == NULL ? "Bearer" : authorization->type;
+    snprintf(prefix, sizeof prefix, "%s ", type);
+    return with_secret(&authorization->credentials, "authorization", http_headers_put, headers,
+                       "Authorization", prefix, why);
+}
+
+/* --- URLs ------------------------------------------------------------------------------------- */
+
+void
+http_put_escaped(struct buf *to, struct bytes text)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.at[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                     c == '-' || c == '.' || c == '_' || c == '~';
+        if (plain)
+            buf_put_u8(to, c);
+        else
+            buf_printf(to, "%%%02X", c);
+    }
+}
+
+void
+http_url_begin(struct buf *to, const char *base, const char *path)
+{
+    size_t size = strcspn(base, "?");
+    while (size > 0 && base[size - 1] == '/') {
+        size--;
+    }
+    buf_put(to, base, size);
+    buf_put_text(to, path);
+}
+
+static void
+put_separator(struct buf *to)
+{
+    bool first = to->size == 0 || memchr(to->at, '?', to->size) == NULL;
+    buf_put_u8(to, first ? '?' : '&');
+}
+
+void
+http_url_param(struct buf *to, const char *name, struct bytes value)
+{
+    put_separator(to);
+    buf_put_text(to, name);
+    if (value.at == NULL) return;
+    buf_put_u8(to, '=');
+    http_put_escaped(to, value);
+}
+
+void
+http_url_end(struct buf *to, const char *base)
+{
+    const char *query = base + strcspn(base, "?");
+    if (query[0] != 0 && query[1] != 0) {
+        put_separator(to);
+        buf_put_text(to, query + 1);
+    }
+    buf_put_u8(to, 0);
+}
+
+/* --- answers ---------------------------------------------------------------------------------- */
+
+void
+step_done(struct writer_step *step, enum writer_verdict verdict, const char *reason,
+          const char *answer)
+{
+    step->next = WRITER_DONE;
+    step->verdict = verdict;
+    snprintf(step->reason, sizeof step->reason, "%s", reason);
+    snprintf(step->answer, sizeof step->answer, "%s", answer);
+}
+
+void
+http_judge_unmade(enum err e, const struct why *why, struct writer_step *step)
+{
+    if (e == ERR_NOMEM) {
+        step_done(step, VERDICT_RETRY, "no_memory", "no memory for a request");
+        return;
+    }
+    step_done(step, VERDICT_BLOCKED, "configuration",
+              why->text[0] != 0 ? why->text : "a header cannot be sent");
+}
+
+void
+step_answer(struct writer_step *step, struct bytes text)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < text.size && n < sizeof step->answer - 1; i++) {
+        bool blank = text.at[i] <= 0x20 || text.at[i] == 0x7f;
+        if (blank && (n == 0 || step->answer[n - 1] == ' ')) continue;
+        step->answer[n++] = blank ? ' ' : (char)text.at[i];
+    }
+    size_t whole = n;
+    while (whole + 4 > n && whole > 0 && !utf8_valid(bytes_of(step->answer, whole))) {
+        whole--; /* half a character at the end */
+    }
+    bool valid = utf8_valid(bytes_of(step->answer, whole));
+    for (size_t i = 0; i < n && !valid; i++) {
+        if ((uint8_t)step->answer[i] >= 0x80) step->answer[i] = '?';
+    }
+    step->answer[valid ? whole : n] = 0;
+}
+
+void
+http_judge_silence(const struct http_call_answer *answer, struct writer_step *step)
+{
+    static const struct {
+        enum writer_verdict verdict;
+        const char *reason;
+    } silences[] = {
+        [HTTP_CALL_BAD_URL] = {VERDICT_BLOCKED, "bad_url"},
+        [HTTP_CALL_RESOLVE] = {VERDICT_RETRY, "resolve"},
+        [HTTP_CALL_CONNECT] = {VERDICT_RETRY, "connect"},
+        [HTTP_CALL_PROXY] = {VERDICT_BLOCKED, "proxy"},
+        [HTTP_CALL_TLS] = {VERDICT_BLOCKED, "tls"},
+        [HTTP_CALL_TIMEOUT] = {VERDICT_RETRY, "timeout"},
+        [HTTP_CALL_BROKEN] = {VERDICT_RETRY, "connection_broken"},
+        [HTTP_CALL_NO_MEMORY] = {VERDICT_RETRY, "no_memory"},
+    };
+    assert(answer->failure != HTTP_CALL_ANSWERED);
+    enum writer_verdict verdict = silences[answer->failure].verdict;
+    /* A proxy, too, has times when it does not work. */
+    if (answer->failure == HTTP_CALL_PROXY && answer->proxy_status >= 500) verdict = VERDICT_RETRY;
+    step_done(step, verdict, silences[answer->failure].reason, answer->error);
+}
+
+static enum writer_verdict
+verdict_of_status(unsigned status)
+{
+    if (status >= 200 && status < 300) return VERDICT_DELIVERED;
+    if (status == 429) return VERDICT_THROTTLED;
+    if (status == 408 || status == 425 || status >= 500) return VERDICT_RETRY;
+    if (status == 413) return VERDICT_TOO_LARGE;
+    bool blocked = status == 401 || (status >= 403 && status <= 405) || status == 407;
+    return blocked || status < 400 ? VERDICT_BLOCKED : VERDICT_SOME_DEAD;
+}
+
+/* No service answers a write with a page for people: a portal does, or a URL that leads elsewhere.
+ */
+static bool
+is_page(struct bytes body)
+{
+    static const char *const begins[] = {"<!doctype html", "<html"};
+    const char *at = (const char *)body.at;
+    size_t size = body.size;
+    for (; size > 0 && isspace((unsigned char)*at); size--) {
+        at++;
+    }
+    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++) {
+        size_t length = strlen(begins[i]);
+        if (size >= length && strncasecmp(at, begins[i], length) == 0) return true;
+    }
+    return false;
+}
+
+void
+http_judge(const struct http_call_answer *answer, struct writer_step *step)
+{
+    step->next = WRITER_DONE;
+    if (answer->failure != HTTP_CALL_ANSWERED) {
+        http_judge_silence(answer, step);
+        return;
+    }
+    step->verdict = verdict_of_status(answer->status);
+    step->wait_ms = answer->retry_after_ns / NS_PER_MS;
+    snprintf(step->reason, sizeof step->reason, "http_%u", answer->status);
+    step_answer(step, answer->body);
+    bool redirects = answer->status >= 300 && answer->status < 400;
+    bool page = is_page(answer->body);
+    if (step->verdict == VERDICT_DELIVERED && page) {
+        step_done(step, VERDICT_BLOCKED, "web_page", "a web page came instead of an answer");
+    } else if (redirects && (page || answer->body.size == 0)) {
+        snprintf(step->answer, sizeof step->answer,
+                 "a redirect; none is followed, url has to name where it leads to");
+    }
+}

@@ -1,0 +1,78 @@
+/*
+ * http_common.h - what all destinations over HTTP share: where calls go, who we say we are, and
+ * what an answer means where a protocol has no words of its own.
+ *
+ * Secrets are fetched for each request, so that what is changed on disk or in the environment
+ * counts from the next one on.   Threads: one.
+ */
+#ifndef BACKEND_COMMON_HTTP_COMMON_H
+#define BACKEND_COMMON_HTTP_COMMON_H
+
+#include "backend/writer.h"
+
+/* The header lines of one request; kept until the next one is begun. */
+struct http_headers {
+    struct buf text;                               /* lines, each ended by NUL */
+    uint32_t at[HTTP_CALLS_HEADERS_MAX];           /* where they begin */
+    const char *lines[HTTP_CALLS_HEADERS_MAX + 1]; /* what http_headers_lines() gives */
+    uint32_t count;
+    enum err failed;
+};
+void http_headers_init(struct http_headers *headers, struct budget *memory);
+void http_headers_fini(struct http_headers *headers);
+void http_headers_clear(struct http_headers *headers);
+/* Appends; what goes wrong shows in http_headers_lines(). A value that holds control characters is
+ * ERR_INPUT. */
+void http_headers_put(struct http_headers *headers, const char *name, struct bytes value);
+/* A whole line "Name: value". */
+void http_headers_put_line(struct http_headers *headers, struct bytes line);
+/* NULL-terminated; valid until the next clear or put. ERR_NOMEM; ERR_INPUT; ERR_LIMIT: too many. */
+MUST_CHECK enum err http_headers_lines(struct http_headers *headers, const char *const **ret_lines);
+
+/* `target` borrows from the settings. */
+void http_target_init(struct http_calls_target *target, const struct http_settings *http,
+                      int64_t timeout_ms);
+
+/* The configuration's own headers, and those that say who we are. ERR_MISSING, ERR_IO: a secret
+ * cannot be had; `why` names it. */
+MUST_CHECK enum err http_put_configured(struct http_headers *headers,
+                                        const struct http_settings *http, struct why *why);
+MUST_CHECK enum err http_put_basic_auth(struct http_headers *headers,
+                                        const struct basic_auth_settings *auth, struct why *why);
+MUST_CHECK enum err http_put_authorization(struct http_headers *headers,
+                                           const struct authorization_settings *authorization,
+                                           struct why *why);
+
+/*
+ * A URL below one that is configured, which may have a path and a query of its own: begin with what
+ * comes behind its path, add parameters, end with its query. A value with `at` NULL: the name
+ * alone. http_url_end() puts a NUL behind. Out of memory shows in buf_error(to).
+ */
+void http_url_begin(struct buf *to, const char *base, const char *path);
+void http_url_param(struct buf *to, const char *name, struct bytes value);
+void http_url_end(struct buf *to, const char *base);
+/* Percent-encoded (RFC 3986): all but letters, digits and `-._~`. */
+void http_put_escaped(struct buf *to, struct bytes text);
+
+/* A request that could not be made: again later if there was no memory, else blocked. */
+void http_judge_unmade(enum err e, const struct why *why, struct writer_step *ret_step);
+
+/*
+ * Judges by status: 2xx delivered; 429 throttled; 408, 425, 5xx and no answer at all: again later;
+ * 413 too large; 401, 403, 404, 405, 407, 3xx, TLS and a URL that is none: blocked; other 4xx: some
+ * refused. Fills in reason ("http_503", "timeout") and the begin of the answer.
+ */
+void http_judge(const struct http_call_answer *answer, struct writer_step *ret_step);
+/*
+ * Judges that there is no answer: again later, but blocked where the URL or trust is at fault, or a
+ * proxy refuses. Reasons: "bad_url", "resolve", "connect", "proxy", "tls", "timeout",
+ * "connection_broken", "no_memory".
+ */
+void http_judge_silence(const struct http_call_answer *answer, struct writer_step *ret_step);
+/* What was answered, in one line, shortened. */
+void step_answer(struct writer_step *step, struct bytes text);
+/* DONE with a verdict and its words. */
+void step_done(struct writer_step *step, enum writer_verdict verdict, const char *reason,
+               const char *answer);
+
+#endif

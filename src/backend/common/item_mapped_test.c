@@ -1,0 +1,152 @@
+/* item_mapped_test.c - what each destination writes in another form; and that a call which is made
+ * for a plan is as large as the one that is sent. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "backend/common/http_writer_testing.h"
+#include "backend/common/item_ndjson.h"
+
+enum {
+    METRIC = WRITER_MAPPED_METRIC,
+    NAME = WRITER_MAPPED_LABEL_NAME,
+    VALUE = WRITER_MAPPED_LABEL_VALUE,
+};
+
+static struct writer_rig rig;
+
+static void
+begin(const struct writer_class *class)
+{
+    rig_init(&rig, class);
+    switch (class->type) {
+    case DESTINATION_INFLUXDB:
+        rig.settings.u.influxdb =
+            (struct influxdb_settings){.url = "http://h", .version = INFLUXDB_1, .database = "d"};
+        break;
+    case DESTINATION_OPENTSDB:
+        rig.settings.u.opentsdb =
+            (struct opentsdb_settings){.url = "http://h", .max_tags = 8, .max_body = 4096};
+        break;
+    case DESTINATION_TIMESTREAM:
+        rig.settings.aws = (struct aws_settings){.region = "eu-west-1"};
+        rig.settings.u.timestream = (struct timestream_settings){
+            .database = "d", .table = "t", .write_endpoint = "http://h"};
+        break;
+    default:
+        rig.settings.u.remote_write =
+            (struct remote_write_settings){.url = "http://h", .protobuf_message = REMOTE_WRITE_V2};
+        break;
+    }
+    rig_open(&rig);
+}
+
+static void
+test_names_are_mapped_where_the_destination_cannot_have_them(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *metric, *name, *value;
+        unsigned influxdb, opentsdb, timestream;
+    } cases[] = {
+        {"up", "job", "x", 0, 0, 0},
+        {"a:b", "job", "x", 0, METRIC, METRIC},
+        {"a_b", "job", "x_y", 0, METRIC | VALUE, 0},
+        {"up", "time", "x", NAME, 0, NAME},
+        {"up", "job", "two\nlines", VALUE, VALUE, 0},
+        {"_up", "job", "C:\\", METRIC | VALUE, METRIC | VALUE, 0},
+    };
+    const struct writer_class *const classes[] = {&influxdb_writer, &opentsdb_writer,
+                                                  &timestream_writer};
+    for (unsigned k = 0; k < 3; k++) {
+        begin(classes[k]);
+        for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+            struct item item =
+                rig_item(&rig, "__name__", cases[i].metric, cases[i].name, cases[i].value, NULL);
+            const unsigned want[] = {cases[i].influxdb, cases[i].opentsdb, cases[i].timestream};
+            unsigned got = rig.class->mapped(rig.writer, &item);
+            if (got != want[k]) fail_msg("class %u, case %u: %u, not %u", k, i, got, want[k]);
+        }
+        rig_fini(&rig);
+    }
+}
+
+static void
+test_values_are_mapped_where_there_is_a_form_for_them(void **state)
+{
+    (void)state;
+    struct histogram histogram = {.kind = SAMPLE_HISTOGRAM_INT};
+    begin(&influxdb_writer);
+    struct item item = rig_item(&rig, "__name__", "up", NULL);
+    assert_int_equal(rig.class->mapped(rig.writer, &item), 0);
+    item.bits = STALE_NAN_BITS;
+    assert_int_equal(rig.class->mapped(rig.writer, &item), WRITER_MAPPED_FLOAT);
+    item.kind = ITEM_EXEMPLAR;
+    assert_int_equal(rig.class->mapped(rig.writer, &item), 0);
+    item.kind = ITEM_HISTOGRAM;
+    item.histogram = &histogram;
+    assert_int_equal(rig.class->mapped(rig.writer, &item), WRITER_MAPPED_HISTOGRAM);
+    rig_fini(&rig);
+}
+
+static void
+test_a_line_of_ndjson_maps_only_what_is_no_utf8_or_no_number(void **state)
+{
+    (void)state;
+    begin(&influxdb_writer);
+    struct item item = rig_item(&rig, "__name__", "a:b", "time", "two\nlines", NULL);
+    assert_int_equal(item_ndjson_mapped(&item), 0);
+    item.bits = STALE_NAN_BITS;
+    assert_int_equal(item_ndjson_mapped(&item), WRITER_MAPPED_FLOAT);
+    item = rig_item(&rig, "__name__", "up", "job", "\xff", NULL);
+    assert_int_equal(item_ndjson_mapped(&item), VALUE);
+    item = rig_item(&rig, "__name__", "\xff", NULL);
+    assert_int_equal(item_ndjson_mapped(&item), METRIC);
+    rig_fini(&rig);
+}
+
+static void
+add_some(void)
+{
+    for (int i = 0; i < 20; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "metric%d", i);
+        struct item item = rig_item(&rig, "__name__", name, "job", "x", NULL);
+        item.series_hash = (uint64_t)i + 1;
+        rig_must_add(&rig, &item);
+    }
+}
+
+static void
+test_a_call_that_is_made_is_as_large_as_what_is_sent(void **state)
+{
+    (void)state;
+    const struct writer_class *const classes[] = {&influxdb_writer, &opentsdb_writer,
+                                                  &remote_write_writer};
+    for (unsigned k = 0; k < 3; k++) {
+        uint64_t bytes = 0;
+        begin(classes[k]);
+        add_some();
+        assert_int_equal(rig.class->make(rig.writer, rig.call, &bytes), OK);
+        rig.class->call_clear(rig.writer, rig.call);
+        add_some();
+        assert_int_equal(rig_send(&rig).http.body.size, bytes);
+        rig_fini(&rig);
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_names_are_mapped_where_the_destination_cannot_have_them),
+        cmocka_unit_test(test_values_are_mapped_where_there_is_a_form_for_them),
+        cmocka_unit_test(test_a_line_of_ndjson_maps_only_what_is_no_utf8_or_no_number),
+        cmocka_unit_test(test_a_call_that_is_made_is_as_large_as_what_is_sent),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,655 @@
+/*
+ * spool.c - see spool.h.
+ *
+ * What was saved may be older than the files: the storage directory was put back from a copy, or
+ * its volume was rolled back, while the files lie elsewhere. What such a state does not know was
+ * confirmed nevertheless, and is nowhere else. So nothing that was ever confirmed is cut or
+ * removed, and two things say what was:
+ *
+ * - names begin with the id of the storage directory, and a copy has another one: what stands under
+ *   another id than ours is not written to;
+ * - beside an open file lies a mark with its size as of the last state that became durable. A file
+ *   whose mark says more than our state is one that our state is older than.
+ *
+ * In both cases what our state has confirmed of the file is copied into a new one, which goes on;
+ * the old one stays, with ".tmp".
+ *
+ * Considered: to tell by times how far a file may be ahead of its state (a disk that hangs, or an
+ * hour without samples, look like a rollback); extended attributes in place of the mark (many file
+ * systems have none).
+ */
+#include "backend/common/spool.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "base/crc32c.h"
+#include "base/log.h"
+
+enum {
+    DIRS_MAX = 1024,
+    FINISHED_MAX = 4096,
+    NAME_BYTES = 128,
+    PATH_BYTES = 256,
+    NAMES_TRIED = 100,
+    COPY_BYTES = 256 * 1024,
+    MARK_BYTES = 24,
+};
+static const uint8_t MARK_MAGIC[8] = {'F', 'K', 'S', 'P', 'O', 'O', 'L', 0};
+
+/* As a file is called while it grows, in the end, and the mark beside it. */
+enum suffix { SUFFIX_OPEN, SUFFIX_FINAL, SUFFIX_MARK };
+static const char *const SUFFIXES[] = {".tmp", "", ".confirmed.tmp"};
+
+/* A file that grows, or that waits for its name. */
+struct spool_file {
+    char dir[SPOOL_DIR_BYTES_MAX];
+    char name[NAME_BYTES]; /* without ".tmp" */
+    uint64_t size;         /* confirmed */
+    int64_t made_ms;
+    struct file file; /* of open ones */
+    bool finished;
+    bool saved;           /* it was finished when save() was called last */
+    uint64_t saved_size;  /* what save() gave last, */
+    uint64_t marked_size; /* and what its mark says */
+};
+
+struct spool {
+    struct spool_options options;
+    struct spool_file *files;
+    uint32_t count;
+    uint32_t capacity;
+    uint64_t number; /* of the next file */
+    uint64_t files_total;
+};
+
+/* --- names ------------------------------------------------------------------------------------ */
+
+static enum err
+file_path(const struct spool_file *f, enum suffix suffix, char *to, struct why *why)
+{
+    char name[NAME_BYTES + 16];
+    snprintf(name, sizeof name, "%s%s", f->name, SUFFIXES[suffix]);
+    enum err e = path_join(to, PATH_BYTES, f->dir, name);
+    return e ? why_set(why, e, "%s/%s: the path is too long", f->dir, name) : OK;
+}
+
+/* OK: it is there; ERR_MISSING: it is not. */
+static enum err
+file_look(struct spool *s, const struct spool_file *f, enum suffix suffix, struct why *why)
+{
+    char path[PATH_BYTES];
+    struct file file;
+    enum err e = file_path(f, suffix, path, why);
+    if (e == OK) e = file_open(s->options.env, path, FILE_READ, &file, why);
+    if (e == OK) err_ignore(file_close(&file), "only looked at");
+    return e;
+}
+
+/* Whether a name begins with our id. */
+static bool
+is_ours(const struct spool *s, const char *name)
+{
+    size_t size = strnlen(s->options.instance, 16);
+    return strncmp(name, s->options.instance, size) == 0 && name[size] == '-';
+}
+
+static enum err
+name_file(struct spool *s, struct spool_file *f, int64_t now_ms, struct why *why)
+{
+    time_t seconds = (time_t)(now_ms / 1000);
+    struct tm utc;
+    char when[32];
+    gmtime_r(&seconds, &utc);
+    strftime(when, sizeof when, "%Y%m%dT%H%M%SZ", &utc);
+    int n = snprintf(f->name, sizeof f->name, "%.16s-%s-%08" PRIu64 "%s", s->options.instance, when,
+                     s->number, s->options.suffix);
+    if (n < 0 || (size_t)n >= sizeof f->name) return why_set(why, ERR_LIMIT, "a name is too long");
+    s->number++;
+    return OK;
+}
+
+/* Names a file as no other is called there, finished or not. */
+static enum err
+name_anew(struct spool *s, struct spool_file *f, int64_t now_ms, struct why *why)
+{
+    for (unsigned i = 0; i < NAMES_TRIED; i++) {
+        enum err e = name_file(s, f, now_ms, why);
+        if (e == OK) e = file_look(s, f, SUFFIX_FINAL, why);
+        if (e == OK) continue;
+        if (e != ERR_MISSING) return e;
+        e = file_look(s, f, SUFFIX_OPEN, why);
+        if (e != OK) return e == ERR_MISSING ? OK : e;
+    }
+    return why_set(why, ERR_LIMIT, "%s: no name is free", f->dir);
+}
+
+/* --- marks ------------------------------------------------------------------------------------ */
+
+/* What became durable of it; 0: there is no mark, or none that makes sense. */
+static uint64_t
+mark_read(struct spool *s, const struct spool_file *f)
+{
+    char path[PATH_BYTES];
+    uint8_t mark[MARK_BYTES];
+    struct file file;
+    enum err e = file_path(f, SUFFIX_MARK, path, NULL);
+    if (e == OK) e = file_open(s->options.env, path, FILE_READ, &file, NULL);
+    if (e) return 0;
+    e = file_read_at(&file, mark, sizeof mark, 0, NULL);
+    err_ignore(file_close(&file), "only read");
+    bool whole = e == OK && memcmp(mark, MARK_MAGIC, sizeof MARK_MAGIC) == 0 &&
+                 load_le32(mark + 16) == crc32c(0, bytes_of(mark, 16));
+    return whole ? load_le64(mark + 8) : 0;
+}
+
+/* Not synced: a power loss can only make it say less. */
+static void
+mark_write(struct spool *s, struct spool_file *f)
+{
+    char path[PATH_BYTES];
+    uint8_t mark[MARK_BYTES] = {0};
+    struct file file;
+    memcpy(mark, MARK_MAGIC, sizeof MARK_MAGIC);
+    store_le64(mark + 8, f->saved_size);
+    store_le32(mark + 16, crc32c(0, bytes_of(mark, 16)));
+    enum err e = file_path(f, SUFFIX_MARK, path, NULL);
+    if (e == OK) e = file_open(s->options.env, path, FILE_UPDATE, &file, NULL);
+    if (e == ERR_MISSING) e = file_open(s->options.env, path, FILE_CREATE, &file, NULL);
+    if (e) return; /* a rollback would not be noticed */
+    e = file_write_at(&file, bytes_of(mark, sizeof mark), 0, NULL);
+    if (e == OK) f->marked_size = f->saved_size;
+    err_ignore(file_close(&file), "as above");
+}
+
+static void
+mark_remove(struct spool *s, const struct spool_file *f)
+{
+    char path[PATH_BYTES];
+    enum err e = file_path(f, SUFFIX_MARK, path, NULL);
+    if (e == OK) e = env_unlink(s->options.env, path, NULL);
+    err_ignore(e, "it is of a file that is not there");
+}
+
+/* --- files ------------------------------------------------------------------------------------ */
+
+static enum err
+spool_more(struct spool *s, struct spool_file **ret_file)
+{
+    if (s->count == s->capacity) {
+        if (s->capacity >= DIRS_MAX + FINISHED_MAX) return ERR_LIMIT;
+        uint32_t capacity = s->capacity == 0 ? 4 : 2 * s->capacity;
+        struct spool_file *grown = mem_resize(
+            s->options.memory, s->files, s->capacity * sizeof *grown, capacity * sizeof *grown);
+        if (grown == NULL) return ERR_NOMEM;
+        s->files = grown;
+        s->capacity = capacity;
+    }
+    *ret_file = &s->files[s->count];
+    **ret_file = (struct spool_file){.file = FILE_CLOSED};
+    return OK;
+}
+
+static void
+spool_remove(struct spool *s, uint32_t at)
+{
+    file_close(&s->files[at].file);
+    memmove(&s->files[at], &s->files[at + 1], (s->count - at - 1) * sizeof *s->files);
+    s->count--;
+}
+
+/* Appends to the file at hand; what did not become durable is taken back. */
+static enum err
+file_append(struct spool_file *f, struct bytes bytes, struct why *why)
+{
+    if (bytes.size == 0) return OK;
+    enum err e = file_write_at(&f->file, bytes, f->size, why);
+    if (e == OK) e = file_datasync(&f->file, why);
+    if (e) {
+        err_ignore(file_truncate(&f->file, f->size, NULL), "it is cut after a restart too");
+        return e;
+    }
+    f->size += bytes.size;
+    return OK;
+}
+
+struct stray_search {
+    struct spool *spool;
+    const char *dir;
+};
+
+static bool
+is_known(const struct spool *s, const struct spool_file *other)
+{
+    for (uint32_t i = 0; i < s->count; i++) {
+        const struct spool_file *f = &s->files[i];
+        if (strcmp(f->dir, other->dir) == 0 && strcmp(f->name, other->name) == 0) return true;
+    }
+    return false;
+}
+
+/* The file that a name ending in `suffix` is of. False: it does not end so. */
+static bool
+file_of_name(struct spool_file *f, const char *dir, const char *name, enum suffix suffix)
+{
+    size_t size = strlen(name), tail = strlen(SUFFIXES[suffix]);
+    if (size <= tail || strcmp(name + size - tail, SUFFIXES[suffix]) != 0) return false;
+    if (size - tail >= sizeof f->name) return false;
+    snprintf(f->dir, sizeof f->dir, "%s", dir);
+    snprintf(f->name, sizeof f->name, "%.*s", (int)(size - tail), name);
+    return true;
+}
+
+/*
+ * A file that is not in the state was begun after it: its samples come again. Unless it was
+ * confirmed in a state that is newer than ours.
+ */
+static enum err
+remove_stray(void *context, const char *name, bool is_dir)
+{
+    struct stray_search *x = context;
+    struct spool *s = x->spool;
+    struct spool_file f = {.size = 0};
+    char path[PATH_BYTES];
+    if (is_dir || !is_ours(s, name)) return OK;
+    if (file_of_name(&f, x->dir, name, SUFFIX_MARK)) {
+        if (file_look(s, &f, SUFFIX_OPEN, NULL) == ERR_MISSING) mark_remove(s, &f);
+        return OK;
+    }
+    if (!file_of_name(&f, x->dir, name, SUFFIX_OPEN) || is_known(s, &f)) return OK;
+    enum err e = file_path(&f, SUFFIX_OPEN, path, NULL);
+    if (e) return OK;
+    if (mark_read(s, &f) > 0) {
+        log_warn("file: a file holds samples that this storage directory does not know to have "
+                 "delivered: its state is older (put back from a copy, or not written, as when the "
+                 "disk is full); the file is kept",
+                 KV("path", path));
+        return OK;
+    }
+    e = env_unlink(s->options.env, path, NULL);
+    if (e == OK) log_info("spool: removed a file that was begun before a crash", KV("path", path));
+    if (e == OK) mark_remove(s, &f);
+    return OK;
+}
+
+static void
+remove_strays(struct spool *s, const char *dir)
+{
+    struct stray_search search = {s, dir};
+    err_ignore(env_listdir(s->options.env, dir, remove_stray, &search, NULL),
+               "a stray file is in nobody's way");
+}
+
+/* One directory whose parent is there; durable on return, as confirmed files lie in it. */
+static enum err
+make_dir(struct env *env, const char *path, struct why *why)
+{
+    char parent[SPOOL_DIR_BYTES_MAX];
+    const char *slash = strrchr(path, '/');
+    enum err e = env_mkdir(env, path, why);
+    if (slash == NULL)
+        snprintf(parent, sizeof parent, ".");
+    else
+        snprintf(parent, sizeof parent, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+    return e ? e : env_syncdir(env, parent, why);
+}
+
+/* A directory and those it lies in. */
+static enum err
+make_dirs(struct env *env, const char *dir, struct why *why)
+{
+    char path[SPOOL_DIR_BYTES_MAX];
+    int n = snprintf(path, sizeof path, "%s", dir);
+    if (n < 0 || (size_t)n >= sizeof path) return why_set(why, ERR_LIMIT, "a path is too long");
+    for (char *p = path + 1; *p != 0; p++) {
+        if (*p != '/' || p[-1] == '/') continue;
+        *p = 0;
+        err_ignore(make_dir(env, path, NULL),
+                   "it may be there, and not be ours; the last one tells");
+        *p = '/';
+    }
+    return make_dir(env, path, why);
+}
+
+/* A new file in its directory, open and empty, that is not yet one of the spool's. */
+static enum err
+file_make(struct spool *s, struct spool_file *f, int64_t now_ms, char path[PATH_BYTES],
+          struct why *why)
+{
+    enum err e = name_anew(s, f, now_ms, why);
+    if (e == OK) e = file_path(f, SUFFIX_OPEN, path, why);
+    return e ? e : file_open(s->options.env, path, FILE_CREATE, &f->file, why);
+}
+
+static enum err
+file_begin(struct spool *s, const char *dir, int64_t now_ms, struct spool_file **ret_file,
+           struct why *why)
+{
+    struct spool_file *f;
+    char path[PATH_BYTES];
+    enum err e = spool_more(s, &f);
+    if (e) return why_set(why, e, "no more files at a time");
+    f->made_ms = now_ms;
+    e = make_dirs(s->options.env, dir, why);
+    if (e) return e;
+    snprintf(f->dir, sizeof f->dir, "%s", dir);
+    remove_strays(s, dir);
+    e = file_make(s, f, now_ms, path, why);
+    if (e) return e;
+    e = env_syncdir(s->options.env, dir, why);
+    if (e == OK) e = file_append(f, s->options.head, why);
+    if (e) {
+        file_close(&f->file);
+        err_ignore(env_unlink(s->options.env, path, NULL), "removed after a restart too");
+        return e;
+    }
+    s->count++;
+    *ret_file = f;
+    return OK;
+}
+
+static enum err
+file_finish(struct spool *s, struct spool_file *f, struct why *why)
+{
+    enum err e = file_append(f, s->options.tail, why);
+    if (e) return e;
+    f->finished = true;
+    e = file_close(&f->file);
+    return e ? why_set(why, e, "%s/%s", f->dir, f->name) : OK;
+}
+
+static struct spool_file *
+open_file(struct spool *s, const char *dir)
+{
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct spool_file *f = &s->files[i];
+        if (!f->finished && strcmp(f->dir, dir) == 0) return f;
+    }
+    return NULL;
+}
+
+static bool
+is_due(const struct spool *s, const struct spool_file *f, int64_t now_ms)
+{
+    bool empty = f->size <= s->options.head.size;
+    bool old = now_ms - f->made_ms >= s->options.roll_age_ms || now_ms < f->made_ms;
+    return !empty && (f->size >= s->options.roll_bytes || old);
+}
+
+enum err
+spool_append(struct spool *s, const char *dir, struct bytes bytes, int64_t now_ms, struct why *why)
+{
+    struct spool_file *f = open_file(s, dir);
+    enum err e = OK;
+    if (f != NULL && is_due(s, f, now_ms)) {
+        e = file_finish(s, f, why);
+        f = NULL;
+    }
+    if (e == OK && f == NULL) e = file_begin(s, dir, now_ms, &f, why);
+    return e ? e : file_append(f, bytes, why);
+}
+
+enum err
+spool_tend(struct spool *s, int64_t now_ms, bool all, struct why *why)
+{
+    enum err first = OK;
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct spool_file *f = &s->files[i];
+        if (f->finished || !(all || is_due(s, f, now_ms))) continue;
+        enum err e = file_finish(s, f, first == OK ? why : NULL);
+        if (first == OK) first = e;
+    }
+    return first;
+}
+
+/*
+ * Gives a finished file its name, and never that of another: then it gets a new one. One that is
+ * not there was renamed before, or somebody took it away.
+ */
+static enum err
+file_rename(struct spool *s, struct spool_file *f, struct why *why)
+{
+    char from[PATH_BYTES], to[PATH_BYTES];
+    enum err e = file_path(f, SUFFIX_OPEN, from, why);
+    if (e) return e;
+    enum err taken = file_look(s, f, SUFFIX_FINAL, why);
+    if (taken != OK && taken != ERR_MISSING) return taken;
+    e = file_look(s, f, SUFFIX_OPEN, why);
+    if (e == ERR_MISSING) {
+        if (taken == ERR_MISSING)
+            log_error("file: a finished file is gone before it got its name", KV("path", from));
+        return OK;
+    }
+    struct spool_file named = *f;
+    if (e == OK && taken == OK) {
+        e = name_anew(s, &named, env_realtime_ms(s->options.env), why);
+        if (e == OK)
+            log_warn("file: another file has the name already, the new one gets another name",
+                     KV("directory", f->dir), KV("name", f->name), KV("new_name", named.name));
+    }
+    if (e == OK) e = file_path(&named, SUFFIX_FINAL, to, why);
+    if (e == OK) e = env_rename(s->options.env, from, to, why);
+    if (e == OK) e = env_syncdir(s->options.env, f->dir, why);
+    if (e) return e;
+    s->files_total++;
+    mark_remove(s, f);
+    return OK;
+}
+
+/* --- what is remembered ----------------------------------------------------------------------- */
+
+void
+spool_save(const struct spool *s, struct buf *to)
+{
+    buf_put_varint(to, s->number);
+    buf_put_varint(to, s->count);
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct spool_file *f = &s->files[i];
+        buf_put_counted(to, bytes_of_text(f->dir));
+        buf_put_counted(to, bytes_of_text(f->name));
+        buf_put_varint(to, f->size);
+        buf_put_zigzag(to, f->made_ms);
+        buf_put_u8(to, f->finished);
+        f->saved = f->finished;
+        f->saved_size = f->size;
+    }
+}
+
+enum err
+spool_saved(struct spool *s, struct why *why)
+{
+    for (uint32_t i = s->count; i-- > 0;) {
+        struct spool_file *f = &s->files[i];
+        if (!f->finished && f->saved_size != f->marked_size) mark_write(s, f);
+        if (!f->saved) continue;
+        enum err e = file_rename(s, f, why);
+        if (e) return e;
+        spool_remove(s, i);
+    }
+    return OK;
+}
+
+static enum err
+text_get(struct cursor *c, char *to, size_t size)
+{
+    struct bytes text = cursor_counted(c);
+    if (c->bad || text.size >= size || memchr(text.at, 0, text.size) != NULL) return ERR_CORRUPT;
+    memcpy(to, text.at, text.size);
+    to[text.size] = 0;
+    return OK;
+}
+
+/* The first `size` bytes of one file to the begin of another. */
+static enum err
+copy_bytes(struct spool *s, struct file *from, struct file *to, uint64_t size, struct why *why)
+{
+    struct buf piece;
+    enum err e = OK;
+    buf_init(&piece, s->options.memory, COPY_BYTES);
+    if (!buf_reserve(&piece, COPY_BYTES)) e = why_set(why, buf_error(&piece), "no memory to copy");
+    for (uint64_t at = 0; at < size && e == OK;) {
+        size_t part = size - at < COPY_BYTES ? (size_t)(size - at) : COPY_BYTES;
+        e = file_read_at(from, piece.at, part, at, why);
+        if (e == OK) e = file_write_at(to, bytes_of(piece.at, part), at, why);
+        at += part;
+    }
+    buf_fini(&piece);
+    return e == OK ? file_sync(to, why) : e;
+}
+
+/* What our state confirmed of a file goes on in a new one, the file itself is left as it is. */
+static enum err
+file_leave(struct spool *s, struct spool_file *f, uint64_t size, struct why *why)
+{
+    char old_path[PATH_BYTES], path[PATH_BYTES];
+    struct file old = f->file;
+    memcpy(old_path, old.path, sizeof old_path);
+    uint64_t confirmed = f->marked_size;
+    bool ours = is_ours(s, f->name);
+    f->file = FILE_CLOSED;
+    f->marked_size = 0;
+    enum err e = file_make(s, f, env_realtime_ms(s->options.env), path, why);
+    bool made = e == OK;
+    if (e == OK) e = copy_bytes(s, &old, &f->file, f->size, why);
+    if (e == OK) e = env_syncdir(s->options.env, f->dir, why);
+    err_ignore(file_close(&old), "only read");
+    if (e && made) {
+        err_ignore(file_close(&f->file), "it goes");
+        err_ignore(env_unlink(s->options.env, path, NULL), "removed as one begun before a crash");
+    }
+    if (e) return e;
+    if (ours)
+        log_warn("file: more of this file was confirmed than the state of this storage directory "
+                 "says, which is older (put back from a copy, or not written, as when the disk is "
+                 "full): the file is kept, what the state knows of it goes on in a new one",
+                 KV("path", old_path), KV("bytes", size), KV("confirmed_bytes", confirmed),
+                 KV("new_path", path), KV("new_bytes", f->size));
+    else
+        log_warn("file: another storage directory has begun this file, of which this one is a "
+                 "copy: the file is kept, what the state knows of it goes on in a new one",
+                 KV("path", old_path), KV("bytes", size), KV("new_path", path),
+                 KV("new_bytes", f->size));
+    return OK;
+}
+
+/* Under its old name it goes on: cut to what was confirmed. */
+static enum err
+file_cut(struct spool_file *f, uint64_t size, struct why *why)
+{
+    if (size <= f->size) return OK;
+    enum err e = file_truncate(&f->file, f->size, why);
+    return e ? e : file_sync(&f->file, why);
+}
+
+/*
+ * A file as it was saved. ERR_MISSING: it has its name already, or somebody took it away.
+ */
+static enum err
+file_restore(struct spool *s, struct spool_file *f, struct why *why)
+{
+    char path[PATH_BYTES];
+    uint64_t size = 0;
+    enum err e = file_path(f, SUFFIX_OPEN, path, why);
+    if (e == OK) e = file_open(s->options.env, path, FILE_UPDATE, &f->file, why);
+    if (e == ERR_MISSING && !f->finished && file_look(s, f, SUFFIX_FINAL, NULL) != OK) {
+        log_error("spool: a file that was confirmed is gone", KV("path", path),
+                  KV("confirmed_bytes", f->size));
+    }
+    if (e) return e;
+    e = file_size(&f->file, &size, why);
+    if (e == OK && size < f->size) {
+        log_error("spool: a file is shorter than what was confirmed to be in it", KV("path", path),
+                  KV("bytes", size), KV("confirmed_bytes", f->size));
+        f->size = size;
+    }
+    if (e || f->finished) return e;
+    f->marked_size = mark_read(s, f);
+    bool leave = !is_ours(s, f->name) || f->marked_size > f->size;
+    return leave ? file_leave(s, f, size, why) : file_cut(f, size, why);
+}
+
+void
+spool_saved_files(struct bytes saved, uint64_t *ret_files, uint64_t *ret_bytes)
+{
+    struct cursor c = cursor_of(saved);
+    cursor_varint(&c);
+    uint64_t count = cursor_varint(&c), bytes = 0;
+    for (uint64_t i = 0; i < count && !c.bad; i++) {
+        cursor_counted(&c); /* directory */
+        cursor_counted(&c); /* and name */
+        bytes += cursor_varint(&c);
+        cursor_zigzag(&c);
+        cursor_u8(&c);
+    }
+    *ret_files = c.bad ? 0 : count;
+    *ret_bytes = c.bad ? 0 : bytes;
+}
+
+static enum err
+spool_load(struct spool *s, struct bytes saved, struct why *why)
+{
+    struct cursor c = cursor_of(saved);
+    s->number = cursor_varint(&c);
+    uint64_t count = cursor_varint(&c);
+    for (uint64_t i = 0; i < count && !c.bad; i++) {
+        struct spool_file *f;
+        enum err e = spool_more(s, &f);
+        if (e == OK) e = text_get(&c, f->dir, sizeof f->dir);
+        if (e == OK) e = text_get(&c, f->name, sizeof f->name);
+        if (e) return e;
+        f->size = cursor_varint(&c);
+        f->made_ms = cursor_zigzag(&c);
+        f->finished = cursor_u8(&c) != 0;
+        if (c.bad) return ERR_CORRUPT;
+        e = file_restore(s, f, why);
+        if (e == ERR_MISSING) continue;
+        if (e) {
+            file_close(&f->file);
+            return e;
+        }
+        s->count++;
+        f->saved = f->finished;
+        if (f->finished) file_close(&f->file);
+    }
+    return c.bad ? ERR_CORRUPT : OK;
+}
+
+enum err
+spool_new(const struct spool_options *options, struct bytes saved, struct spool **ret_spool,
+          struct why *why)
+{
+    struct spool *s = mem_new(options->memory, sizeof *s);
+    if (s == NULL) return why_set(why, ERR_NOMEM, "no memory for files");
+    s->options = *options;
+    enum err e = saved.size == 0 ? OK : spool_load(s, saved, why);
+    if (e == ERR_CORRUPT) e = why_set(why, e, "the files that its state lists make no sense");
+    if (e == OK) e = spool_saved(s, why);
+    if (e) {
+        spool_free(s);
+        return e;
+    }
+    for (uint32_t i = 0; i < s->count; i++) {
+        remove_strays(s, s->files[i].dir);
+    }
+    *ret_spool = s;
+    return OK;
+}
+
+void
+spool_free(struct spool *s)
+{
+    if (s == NULL) return;
+    while (s->count > 0) {
+        spool_remove(s, s->count - 1);
+    }
+    mem_free(s->options.memory, s->files, s->capacity * sizeof *s->files);
+    mem_free(s->options.memory, s, sizeof *s);
+}
+
+uint64_t
+spool_files_total(const struct spool *s)
+{
+    return s->files_total;
+}

@@ -1,0 +1,405 @@
+/*
+ * file.c - destination type `file`: a directory of files, each complete once it has its name.
+ *
+ * A call is a piece of text, appended and synced as one (compressed: a gzip member or zstd frame of
+ * its own), so a call is delivered when step() returns. One lane: what is settled is always a
+ * prefix of the log, and what stands in the open file is exactly that.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "backend/common/item_ndjson.h"
+#include "backend/common/pack.h"
+#include "backend/common/spool.h"
+#include "backend/writer.h"
+#include "base/hash.h"
+#include "wire/text_writer.h"
+
+enum {
+    CALL_BYTES = 2 * 1024 * 1024,
+    CALL_SAMPLES_MAX = 100 * 1000,
+    CALL_BYTES_MAX = 64 * 1024 * 1024,
+    TEXT_BYTES_MAX = 256 * 1024 * 1024, /* with the last item, however long */
+    FRAME_BYTES_MAX = 64 * 1024,
+};
+
+struct writer {
+    struct writer_options options;
+    const struct file_settings *settings;
+    struct spool *spool;
+    struct packer *packer;
+    struct text_writer *text; /* of csv and openmetrics */
+    char instance[17]; /* of this store's destination of this name: what others left is not its own
+                        */
+    struct buf packed;
+    struct buf head; /* of each file */
+    struct buf tail;
+    bool by_tenant; /* the path is a template */
+};
+
+struct writer_call {
+    struct buf text;
+    char dir[SPOOL_DIR_BYTES_MAX];
+};
+
+static const char TENANT_TEMPLATE[] = "${tenant}";
+
+/* The path with the tenant in its place. False: it is too long, or the tenant's name would lead
+ * elsewhere. */
+static bool
+expand_path(const struct writer *w, struct bytes tenant, char *to)
+{
+    const char *path = w->settings->path, *place = strstr(path, TENANT_TEMPLATE);
+    int n;
+    if (place == NULL) {
+        n = snprintf(to, SPOOL_DIR_BYTES_MAX, "%s", path);
+    } else {
+        bool leads_away = bytes_equal_text(tenant, ".") || bytes_equal_text(tenant, "..") ||
+                          memchr(tenant.at, '/', tenant.size) != NULL;
+        if (leads_away) return false;
+        n = snprintf(to, SPOOL_DIR_BYTES_MAX, "%.*s%.*s%s", (int)(place - path), path,
+                     (int)tenant.size, (const char *)tenant.at, place + sizeof TENANT_TEMPLATE - 1);
+    }
+    return n >= 0 && n < SPOOL_DIR_BYTES_MAX;
+}
+
+static const char *
+suffix_of(const struct file_settings *settings)
+{
+    static const char *const suffixes[][3] = {
+        [FILE_NDJSON] = {".ndjson", ".ndjson.gz", ".ndjson.zst"},
+        [FILE_CSV] = {".csv", ".csv.gz", ".csv.zst"},
+        [FILE_OPENMETRICS] = {".om", ".om.gz", ".om.zst"},
+    };
+    return suffixes[settings->format][settings->compression];
+}
+
+/* What stands at the begin and the end of each file, packed as the rest. */
+static enum err
+make_frame(struct writer *w)
+{
+    struct buf plain;
+    buf_init(&plain, w->options.memory, FRAME_BYTES_MAX);
+    if (w->text != NULL) text_writer_begin(w->text, &plain);
+    enum err e = buf_error(&plain);
+    if (e == OK && plain.size > 0) e = pack(w->packer, buf_bytes(&plain), &w->head);
+    buf_clear(&plain);
+    if (w->text != NULL) text_writer_end(w->text, &plain);
+    if (e == OK) e = buf_error(&plain);
+    if (e == OK && plain.size > 0) e = pack(w->packer, buf_bytes(&plain), &w->tail);
+    buf_fini(&plain);
+    return e;
+}
+
+static void
+file_destroy(struct writer *w)
+{
+    if (w == NULL) return;
+    spool_free(w->spool);
+    packer_free(w->packer);
+    text_writer_free(w->text);
+    buf_fini(&w->packed);
+    buf_fini(&w->head);
+    buf_fini(&w->tail);
+    mem_free(w->options.memory, w, sizeof *w);
+}
+
+static enum err
+file_create(const struct writer_options *options, struct writer **ret_writer, struct why *why)
+{
+    struct writer *w = mem_new(options->memory, sizeof *w);
+    if (w == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
+    w->options = *options;
+    w->settings = &options->settings->u.file;
+    w->by_tenant = strstr(w->settings->path, TENANT_TEMPLATE) != NULL;
+    uint64_t of_log = hash_bytes(bytes_of_text(options->instance), 0);
+    snprintf(w->instance, sizeof w->instance, "%016" PRIx64,
+             hash_bytes(bytes_of_text(options->settings->name), of_log));
+    buf_init(&w->packed, options->memory, TEXT_BYTES_MAX);
+    buf_init(&w->head, options->memory, FRAME_BYTES_MAX);
+    buf_init(&w->tail, options->memory, FRAME_BYTES_MAX);
+    enum err e = packer_new(w->settings->compression, &w->packer);
+    if (e == OK && w->settings->format != FILE_NDJSON) {
+        bool csv = w->settings->format == FILE_CSV;
+        e = text_writer_new(csv ? TEXT_CSV : TEXT_OPENMETRICS, options->memory, &w->text);
+    }
+    if (e == OK) e = make_frame(w);
+    struct spool_options spool = {
+        .env = options->env,
+        .memory = options->memory,
+        .instance = w->instance,
+        .suffix = suffix_of(w->settings),
+        .roll_bytes = w->settings->roll_bytes,
+        .roll_age_ms = w->settings->roll_age_ms,
+        .head = buf_bytes(&w->head),
+        .tail = buf_bytes(&w->tail),
+    };
+    if (e == OK) e = spool_new(&spool, options->saved, &w->spool, why);
+    if (e) {
+        file_destroy(w);
+        return e;
+    }
+    *ret_writer = w;
+    return OK;
+}
+
+static struct writer_limits
+file_limits(const struct writer *w)
+{
+    (void)w;
+    return (struct writer_limits){
+        .one_lane = true,
+        .concurrency = 1,
+        .samples = CALL_SAMPLES_MAX,
+        .bytes = CALL_BYTES,
+        .samples_max = UINT32_MAX,
+        .bytes_max = CALL_BYTES_MAX,
+    };
+}
+
+/* --- calls ------------------------------------------------------------------------------------ */
+
+static enum err
+file_call_new(struct writer *w, struct writer_call **ret_call)
+{
+    struct writer_call *c = mem_new(w->options.memory, sizeof *c);
+    if (c == NULL) return ERR_NOMEM;
+    buf_init(&c->text, w->options.memory, TEXT_BYTES_MAX);
+    *ret_call = c;
+    return OK;
+}
+
+static void
+file_call_free(struct writer *w, struct writer_call *c)
+{
+    buf_fini(&c->text);
+    mem_free(w->options.memory, c, sizeof *c);
+}
+
+static void
+file_call_clear(struct writer *w, struct writer_call *c)
+{
+    (void)w;
+    buf_clear(&c->text);
+    c->dir[0] = 0;
+}
+
+/* What the other two forms cannot say; NULL: they can. */
+static const char *
+text_complaint(const struct writer *w, const struct item *item)
+{
+    if (item->kind == ITEM_HISTOGRAM) return "this format has no native histograms";
+    if (item->kind == ITEM_EXEMPLAR) return "this format has exemplars only beside samples";
+    if (w->settings->format == FILE_CSV) return NULL;
+    bool is_nan = (item->bits & INT64_MAX) > 0x7ff0000000000000;
+    return is_nan && item->bits != NORMAL_NAN_BITS
+               ? "OpenMetrics has one NaN only, and no staleness marker"
+               : NULL;
+}
+
+static enum writer_add
+put_text(struct writer *w, struct buf *to, const struct item *item)
+{
+    if (text_writer_series(w->text, item->labels) != OK) return WRITER_NO_MEMORY;
+    text_writer_floats(w->text, 1, &item->t_ms, &item->bits, to);
+    text_writer_series_end(w->text, to);
+    return WRITER_ADDED;
+}
+
+static enum writer_add
+file_add(struct writer *w, struct writer_call *c, const struct item *item, uint32_t *ret_entry,
+         struct why *why)
+{
+    char dir[SPOOL_DIR_BYTES_MAX];
+    *ret_entry = 0;
+    if (c->text.size == 0 || w->by_tenant) {
+        if (!expand_path(w, item->tenant, dir)) {
+            err_ignore(why_set(why, ERR_INPUT, "the tenant gives no path"), "the verdict says it");
+            return WRITER_UNFIT;
+        }
+        if (c->text.size > 0 && strcmp(c->dir, dir) != 0) return WRITER_FULL;
+        memcpy(c->dir, dir, sizeof dir);
+    }
+    size_t before = c->text.size;
+    enum writer_add added = WRITER_ADDED;
+    if (w->settings->format == FILE_NDJSON) {
+        item_ndjson_put(&c->text, item);
+    } else {
+        const char *complaint = text_complaint(w, item);
+        if (complaint != NULL) {
+            err_ignore(why_set(why, ERR_INPUT, "%s", complaint), "the verdict says it");
+            return WRITER_UNFIT;
+        }
+        added = put_text(w, &c->text, item);
+    }
+    if (buf_error(&c->text)) added = WRITER_NO_MEMORY;
+    if (added != WRITER_ADDED) {
+        c->text.size = before;
+        c->text.failed = OK;
+    }
+    return added;
+}
+
+static uint64_t
+file_bytes(const struct writer *w, const struct writer_call *c)
+{
+    (void)w;
+    return c->text.size;
+}
+
+static uint64_t
+file_units(const struct writer *w, const struct writer_call *c)
+{
+    (void)w;
+    (void)c;
+    return 0;
+}
+
+/* The text as it goes into the file. */
+static enum err
+pack_text(struct writer *w, struct writer_call *c, struct bytes *ret_packed)
+{
+    *ret_packed = buf_bytes(&c->text);
+    if (w->settings->compression == COMPRESSION_NONE) return OK;
+    buf_clear(&w->packed);
+    enum err e = pack(w->packer, buf_bytes(&c->text), &w->packed);
+    *ret_packed = buf_bytes(&w->packed);
+    return e;
+}
+
+static enum err
+file_make(struct writer *w, struct writer_call *c, uint64_t *ret_bytes)
+{
+    struct bytes packed;
+    enum err e = pack_text(w, c, &packed);
+    *ret_bytes = packed.size;
+    return e;
+}
+
+static unsigned
+file_mapped(struct writer *w, const struct item *item)
+{
+    return w->settings->format == FILE_NDJSON ? item_ndjson_mapped(item) : 0;
+}
+
+static void
+file_step(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+          struct writer_step *ret_step)
+{
+    (void)answer;
+    struct why why = {""};
+    struct bytes text;
+    enum err e = pack_text(w, c, &text);
+    int64_t now_ms = env_realtime_ms(w->options.env);
+    if (e == OK) e = spool_append(w->spool, c->dir, text, now_ms, &why);
+    ret_step->next = WRITER_DONE;
+    ret_step->verdict = e == OK ? VERDICT_DELIVERED : VERDICT_RETRY;
+    if (e == OK) return;
+    snprintf(ret_step->reason, sizeof ret_step->reason, "%s", e == ERR_FULL ? "disk_full" : "io");
+    snprintf(ret_step->answer, sizeof ret_step->answer, "%s",
+             why.text[0] != 0 ? why.text : "out of memory");
+}
+
+/* --- what is remembered ----------------------------------------------------------------------- */
+
+static void
+file_save(const struct writer *w, struct buf *to)
+{
+    spool_save(w->spool, to);
+}
+
+static enum err
+file_saved(struct writer *w, struct why *why)
+{
+    return spool_saved(w->spool, why);
+}
+
+static enum err
+file_tend(struct writer *w, bool closing, struct why *why)
+{
+    return spool_tend(w->spool, env_realtime_ms(w->options.env), closing, why);
+}
+
+/* --- checks ----------------------------------------------------------------------------------- */
+
+static enum err
+note_nothing(void *context, const char *name, bool is_dir)
+{
+    (void)context;
+    (void)name;
+    (void)is_dir;
+    return OK;
+}
+
+/* The directory as far as it is there: of a path with a tenant in it, what stands before. Only with
+ * samples is anything made. */
+static enum err
+find_place(const struct writer *w, char path[SPOOL_DIR_BYTES_MAX], struct why *why)
+{
+    const char *whole = w->settings->path, *template = strstr(whole, TENANT_TEMPLATE);
+    size_t size = template == NULL ? strlen(whole) : (size_t)(template - whole);
+    if (size >= SPOOL_DIR_BYTES_MAX) return why_set(why, ERR_LIMIT, "the path is too long");
+    snprintf(path, SPOOL_DIR_BYTES_MAX, "%.*s", (int)size, whole);
+    for (;;) {
+        enum err e = env_listdir(w->options.env, path, note_nothing, NULL, why);
+        char *slash = strrchr(path, '/');
+        if (e != ERR_MISSING || strcmp(path, ".") == 0) return e;
+        if (slash == NULL)
+            snprintf(path, SPOOL_DIR_BYTES_MAX, ".");
+        else
+            slash[slash == path] = '\0';
+    }
+}
+
+static void
+check_place(const struct writer *w, struct writer_step *step)
+{
+    char path[SPOOL_DIR_BYTES_MAX], text[WRITER_ANSWER_BYTES];
+    uint64_t free_bytes = 0, all_bytes;
+    struct why why = {""};
+    enum err e = find_place(w, path, &why);
+    if (e == OK && access(path, W_OK | X_OK) != 0) {
+        e = why_set(&why, ERR_IO, "this user may not write in %s", path);
+    }
+    if (e == OK) e = env_space(w->options.env, path, &free_bytes, &all_bytes, &why);
+    bool there = e == OK && strcmp(path, w->settings->path) == 0;
+    snprintf(text, sizeof text, "%s%s, %" PRIu64 " MiB are free",
+             there ? "it is there" : "it will be made in ", there ? "" : path, free_bytes >> 20);
+    step->next = WRITER_DONE;
+    step->verdict = e == OK ? VERDICT_DELIVERED : VERDICT_BLOCKED;
+    snprintf(step->reason, sizeof step->reason, "%s", e == OK ? "" : "directory");
+    snprintf(step->answer, sizeof step->answer, "%s", e == OK ? text : why.text);
+}
+
+static bool
+file_check(struct writer *w, uint32_t number, const struct http_call_answer *answer,
+           struct writer_step *ret_step, char what[WRITER_ANSWER_BYTES])
+{
+    (void)answer;
+    if (number > 0) return false;
+    snprintf(what, WRITER_ANSWER_BYTES, "directory %s", w->settings->path);
+    check_place(w, ret_step);
+    return true;
+}
+
+const struct writer_class file_writer = {
+    .type = DESTINATION_FILE,
+    .create = file_create,
+    .destroy = file_destroy,
+    .limits = file_limits,
+    .call_new = file_call_new,
+    .call_free = file_call_free,
+    .call_clear = file_call_clear,
+    .add = file_add,
+    .bytes = file_bytes,
+    .units = file_units,
+    .make = file_make,
+    .mapped = file_mapped,
+    .step = file_step,
+    .save = file_save,
+    .saved = file_saved,
+    .tend = file_tend,
+    .check = file_check,
+};

@@ -1,0 +1,207 @@
+/*
+ * answer.c - see answer.h. Sentences are found by words that stand before and
+ * behind a name; in a name the same words may stand. Then something else is looked at first, or
+ * nothing.
+ */
+#include "backend/influxdb/answer.h"
+
+#include <jansson.h>
+
+#include "base/hash.h"
+#include "model/labels.h"
+#include "wire/line_protocol.h"
+
+enum { NAME_BYTES_MAX = 64 * 1024 };
+
+static bool
+says(struct bytes text, const char *words)
+{
+    return memmem(text.at, text.size, words, strlen(words)) != NULL;
+}
+
+/* What stands behind the first `before`; false: that does not stand there. */
+static bool
+behind(struct bytes text, const char *before, struct bytes *ret_rest)
+{
+    size_t size = strlen(before);
+    const uint8_t *at = memmem(text.at, text.size, before, size);
+    if (at == NULL) return false;
+    at += size;
+    *ret_rest = bytes_of(at, (size_t)(text.at + text.size - at));
+    return true;
+}
+
+/* What stands before the first `end`. */
+static bool
+until(struct bytes text, const char *end, struct bytes *ret_name)
+{
+    const uint8_t *at = memmem(text.at, text.size, end, strlen(end));
+    if (at == NULL) return false;
+    *ret_name = bytes_of(text.at, (size_t)(at - text.at));
+    return true;
+}
+
+/* --- names ------------------------------------------------------------------------------------ */
+
+static uint64_t
+label_hash(struct bytes name, struct bytes value)
+{
+    return hash_bytes(value, hash_bytes(name, 0)) | 1;
+}
+
+/* What a name of InfluxDB's stands for with us. */
+static bool
+decode(struct bytes name, struct buf *scratch)
+{
+    buf_clear(scratch);
+    return line_text_decode(scratch, name) == OK && buf_error(scratch) == OK;
+}
+
+static void
+add_name(struct influxdb_told *told, struct bytes measurement, uint64_t label, struct buf *scratch)
+{
+    if (told->name_count == INFLUXDB_NAMES_MAX || !decode(measurement, scratch)) return;
+    told->names[told->name_count++] =
+        (struct influxdb_name){hash_bytes(buf_bytes(scratch), 0), label};
+}
+
+/* ... on measurement "M" is type float, ... */
+static void
+take_conflict(struct influxdb_told *told, struct bytes text, struct buf *scratch)
+{
+    struct bytes rest, name;
+    if (!behind(text, "\" on measurement \"", &rest) || !until(rest, "\" is type ", &name)) return;
+    add_name(told, name, 0, scratch);
+}
+
+/* ... measurement="M" tag="T" value="V" dropped=3 */
+static void
+take_tag(struct influxdb_told *told, struct bytes text, struct buf *scratch)
+{
+    struct bytes rest, measurement, tag, value;
+    if (!behind(text, "max-values-per-tag limit exceeded", &rest)) return;
+    if (!behind(rest, ": measurement=\"", &rest) || !until(rest, "\" tag=\"", &measurement)) return;
+    if (!behind(rest, "\" tag=\"", &rest) || !until(rest, "\" value=\"", &tag)) return;
+    if (!behind(rest, "\" value=\"", &rest) || !until(rest, "\" dropped=", &value)) return;
+    if (!decode(tag, scratch)) return;
+    uint64_t name_hash = hash_bytes(buf_bytes(scratch), 0);
+    if (!decode(value, scratch)) return;
+    uint64_t label = hash_bytes(buf_bytes(scratch), name_hash) | 1; /* as label_hash() has it */
+    add_name(told, measurement, label, scratch);
+}
+
+/* A line of ours, or its begin: its measurement. */
+static void
+take_line(struct influxdb_told *told, struct bytes line, struct buf *scratch)
+{
+    struct buf name;
+    buf_init(&name, NULL, NAME_BYTES_MAX);
+    size_t i = 0;
+    while (i < line.size && line.at[i] != ',' && line.at[i] != ' ') {
+        bool escapes = line.at[i] == '\\' && i + 1 < line.size &&
+                       (line.at[i + 1] == ',' || line.at[i + 1] == ' ');
+        buf_put_u8(&name, line.at[i + escapes]);
+        i += 1 + (size_t)escapes;
+    }
+    if (i < line.size && buf_error(&name) == OK) add_name(told, buf_bytes(&name), 0, scratch);
+    buf_fini(&name);
+}
+
+/* unable to parse 'LINE': why; each on a line of its own. */
+static void
+take_unparsed(struct influxdb_told *told, struct bytes text, struct buf *scratch)
+{
+    static const char mark[] = "unable to parse '";
+    while (behind(text, mark, &text)) {
+        take_line(told, text, scratch);
+    }
+}
+
+/* --- the answer ------------------------------------------------------------------------------- */
+
+/* The last number counts: labels may stand before. */
+static uint64_t
+read_dropped(struct bytes text)
+{
+    uint64_t count = 0;
+    bool found = false;
+    while (behind(text, "dropped=", &text)) {
+        found = true;
+    }
+    if (!found || text.size == 0) return 0;
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.at[i] < '0' || text.at[i] > '9') return 0;
+        if (count <= UINT32_MAX) count = 10 * count + (uint64_t)(text.at[i] - '0');
+    }
+    return count;
+}
+
+static void
+take_text(struct influxdb_told *told, struct bytes text, struct buf *scratch)
+{
+    static const char partial[] = "partial write: ", shard[] = "partial write: shard ";
+    struct bytes rest;
+    take_unparsed(told, text, scratch);
+    if (!behind(text, partial, &rest)) return;
+    told->dropped = read_dropped(rest);
+    told->by_retention = says(rest, "points beyond retention policy");
+    told->by_series = says(rest, "max-series-per-database");
+    told->passes = says(text, shard) && says(rest, " is pending deletion");
+    take_conflict(told, rest, scratch);
+    take_tag(told, rest, scratch);
+}
+
+static struct bytes
+text_of(const json_t *json)
+{
+    if (!json_is_string(json)) return bytes_of("", 0);
+    return bytes_of(json_string_value(json), json_string_length(json));
+}
+
+static void
+take_data(struct influxdb_told *told, const json_t *data, struct buf *scratch)
+{
+    struct bytes line = text_of(json_object_get(data, "original_line"));
+    if (line.size > 0) take_line(told, line, scratch);
+    for (size_t i = 0; i < json_array_size(data); i++) {
+        line = text_of(json_object_get(json_array_get(data, i), "original_line"));
+        if (line.size > 0) take_line(told, line, scratch);
+    }
+}
+
+void
+influxdb_answer_read(struct bytes body, struct budget *memory, struct influxdb_told *ret_told)
+{
+    struct buf scratch;
+    *ret_told = (struct influxdb_told){.dropped = 0};
+    buf_init(&scratch, memory, NAME_BYTES_MAX);
+    json_t *root = json_loadb(body.at == NULL ? "" : (const char *)body.at, body.size, 0, NULL);
+    take_text(ret_told, text_of(json_object_get(root, "error")), &scratch);
+    take_text(ret_told, text_of(json_object_get(root, "message")), &scratch);
+    take_data(ret_told, json_object_get(root, "data"), &scratch);
+    json_decref(root);
+    buf_fini(&scratch);
+}
+
+static bool
+has_label(struct bytes labels, uint64_t hash)
+{
+    struct cursor c = cursor_of(labels);
+    struct label label;
+    while (labels_next(&c, &label)) {
+        if (label_hash(label.name, label.value) == hash) return true;
+    }
+    return false;
+}
+
+bool
+influxdb_told_names(const struct influxdb_told *told, struct bytes labels)
+{
+    uint64_t metric = hash_bytes(labels_get(labels, bytes_of_text("__name__")), 0);
+    for (uint32_t i = 0; i < told->name_count; i++) {
+        const struct influxdb_name *name = &told->names[i];
+        if (name->metric != metric) continue;
+        if (name->label == 0 || has_label(labels, name->label)) return true;
+    }
+    return false;
+}

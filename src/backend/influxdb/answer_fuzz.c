@@ -1,0 +1,23 @@
+/* Any bytes as a refusal of InfluxDB's: nothing is told, or what fits. */
+#include <stdlib.h>
+
+#include "backend/influxdb/answer.h"
+#include "model/labels.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct influxdb_told told;
+    struct buf labels;
+    buf_init(&labels, NULL, 1 << 20);
+    labels_put(&labels, (struct label){bytes_of_text("__name__"), bytes_of_text("up")});
+    labels_put(&labels, (struct label){bytes_of_text("job"), bytes_of_text("x")});
+    influxdb_answer_read(bytes_of(data, size), NULL, &told);
+    if (told.name_count > INFLUXDB_NAMES_MAX) abort();
+    bool named = influxdb_told_names(&told, buf_bytes(&labels));
+    if (named && told.name_count == 0) abort();
+    buf_fini(&labels);
+    return 0;
+}

@@ -1,0 +1,537 @@
+/*
+ * influxdb.c - destination type `influxdb`: InfluxDB 1, 2 and 3, by line protocol.
+ *
+ * Lines gather in a call as they come; when it is first sent they are compressed, and what comes of
+ * it takes their place, so that a call never holds both. What a call weighs is always told in bytes
+ * of lines: the ceiling that the relay lowers after a refusal must be of one kind.
+ *
+ * Version 3 has a path of its own, /api/v3/write_lp. Releases differ in what they call a
+ * millisecond there, and some editions have no such path, so a refusal that is of the path or the
+ * precision sends the same call again by the path of version 2, which all of them have, and so all
+ * that follow, until a day later.
+ *
+ * Sending a line twice changes nothing: InfluxDB keeps one value for each series, field and time.
+ */
+#include <stdio.h>
+
+#include "backend/common/http_common.h"
+#include "backend/influxdb/answer.h"
+#include "backend/common/item_mapped.h"
+#include "backend/common/pack.h"
+#include "wire/line_protocol.h"
+
+enum {
+    SAMPLES = 5000,
+    BODY_BYTES = 512 * 1024,
+    BODY_BYTES_MAX = 8 * 1024 * 1024,              /* of lines: version 3 takes 10 MB of them */
+    TEXT_BYTES_MAX = BODY_BYTES_MAX + 1024 * 1024, /* with the last line, however long */
+    LANES = 4,
+    ANSWER_BYTES = 64 * 1024,
+    URL_BYTES_MAX = 64 * 1024,
+    SAVED_VERSION = 1,
+};
+static const int64_t PROBE_AGAIN_MS = 24LL * 3600 * 1000;
+
+struct writer {
+    struct writer_options options;
+    const struct influxdb_settings *settings;
+    struct http_calls_target target;
+    struct http_headers headers;
+    struct packer *packer;
+    struct buf packed;     /* on its way into a call */
+    struct buf url;        /* where writes go, ended by NUL as the next two */
+    struct buf compat_url; /* of version 3: by the path of version 2 */
+    struct buf ping_url;
+    bool by_compat;            /* it is the one to take */
+    int64_t by_compat_ms;      /* since when; Unix */
+    struct influxdb_told told; /* by the last refusal */
+};
+
+struct writer_call {
+    struct buf text; /* lines; once `packed`, what is sent */
+    bool packed;
+    bool by_compat; /* so it was sent last */
+    uint32_t lines;
+    uint64_t lines_bytes;
+};
+
+/* --- where to --------------------------------------------------------------------------------- */
+
+static void
+put_param(struct buf *url, const char *name, const char *value)
+{
+    if (value != NULL) http_url_param(url, name, bytes_of_text(value));
+}
+
+static void
+make_url(const struct influxdb_settings *s, struct buf *to)
+{
+    switch (s->version) {
+    case INFLUXDB_1:
+        http_url_begin(to, s->url, "/write");
+        put_param(to, "db", s->database);
+        put_param(to, "rp", s->retention_policy);
+        put_param(to, "precision", "ms");
+        break;
+    case INFLUXDB_2:
+        http_url_begin(to, s->url, "/api/v2/write");
+        put_param(to, "org", s->org);
+        put_param(to, "bucket", s->bucket);
+        put_param(to, "precision", "ms");
+        break;
+    default:
+        http_url_begin(to, s->url, "/api/v3/write_lp");
+        put_param(to, "db", s->database);
+        put_param(to, "precision", "millisecond");
+        put_param(to, "accept_partial", "false");
+        break;
+    }
+    http_url_end(to, s->url);
+}
+
+static enum err
+make_urls(struct writer *w)
+{
+    const struct influxdb_settings *s = w->settings;
+    make_url(s, &w->url);
+    http_url_begin(&w->compat_url, s->url, "/api/v2/write");
+    put_param(&w->compat_url, "bucket", s->database);
+    put_param(&w->compat_url, "precision", "ms");
+    http_url_end(&w->compat_url, s->url);
+    http_url_begin(&w->ping_url, s->url, "/ping");
+    http_url_end(&w->ping_url, s->url);
+    enum err e = buf_error(&w->url);
+    if (e == OK) e = buf_error(&w->compat_url);
+    return e ? e : buf_error(&w->ping_url);
+}
+
+/* --- the writer ------------------------------------------------------------------------------- */
+
+static void
+load(struct writer *w, struct bytes saved)
+{
+    struct cursor c = cursor_of(saved);
+    if (cursor_u8(&c) != SAVED_VERSION) return;
+    bool by_compat = cursor_u8(&c) != 0;
+    int64_t since_ms = cursor_zigzag(&c);
+    if (c.bad || w->settings->version != INFLUXDB_3) return; /* it is learnt again */
+    w->by_compat = by_compat;
+    w->by_compat_ms = since_ms;
+}
+
+static void
+influxdb_save(const struct writer *w, struct buf *to)
+{
+    buf_put_u8(to, SAVED_VERSION);
+    buf_put_u8(to, w->by_compat);
+    buf_put_zigzag(to, w->by_compat_ms);
+}
+
+static void
+influxdb_destroy(struct writer *w)
+{
+    if (w == NULL) return;
+    packer_free(w->packer);
+    http_headers_fini(&w->headers);
+    buf_fini(&w->packed);
+    buf_fini(&w->url);
+    buf_fini(&w->compat_url);
+    buf_fini(&w->ping_url);
+    mem_free(w->options.memory, w, sizeof *w);
+}
+
+static enum err
+influxdb_create(const struct writer_options *options, struct writer **ret_writer, struct why *why)
+{
+    struct writer *w = mem_new(options->memory, sizeof *w);
+    if (w == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
+    w->options = *options;
+    w->settings = &options->settings->u.influxdb;
+    http_headers_init(&w->headers, options->memory);
+    http_target_init(&w->target, &options->settings->http, options->settings->timeout_ms);
+    buf_init(&w->packed, options->memory, 2 * TEXT_BYTES_MAX);
+    buf_init(&w->url, options->memory, URL_BYTES_MAX);
+    buf_init(&w->compat_url, options->memory, URL_BYTES_MAX);
+    buf_init(&w->ping_url, options->memory, URL_BYTES_MAX);
+    load(w, options->saved);
+    enum err e = make_urls(w);
+    if (e == ERR_LIMIT) {
+        e = why_set(why, ERR_INPUT, "url and the names in it are too long");
+    } else if (e == OK) {
+        e = packer_new(COMPRESSION_GZIP, &w->packer);
+    }
+    if (e) {
+        influxdb_destroy(w);
+        return e == ERR_NOMEM ? why_set(why, e, "no memory for a destination") : e;
+    }
+    *ret_writer = w;
+    return OK;
+}
+
+static struct writer_limits
+influxdb_limits(const struct writer *w)
+{
+    (void)w;
+    return (struct writer_limits){
+        .concurrency = LANES,
+        .samples = SAMPLES,
+        .bytes = BODY_BYTES,
+        .samples_max = UINT32_MAX,
+        .bytes_max = BODY_BYTES_MAX,
+    };
+}
+
+/* --- calls ------------------------------------------------------------------------------------ */
+
+static enum err
+influxdb_call_new(struct writer *w, struct writer_call **ret_call)
+{
+    struct writer_call *c = mem_new(w->options.memory, sizeof *c);
+    if (c == NULL) return ERR_NOMEM;
+    buf_init(&c->text, w->options.memory, TEXT_BYTES_MAX);
+    *ret_call = c;
+    return OK;
+}
+
+static void
+influxdb_call_free(struct writer *w, struct writer_call *c)
+{
+    buf_fini(&c->text);
+    mem_free(w->options.memory, c, sizeof *c);
+}
+
+static void
+influxdb_call_clear(struct writer *w, struct writer_call *c)
+{
+    (void)w;
+    buf_clear(&c->text);
+    c->packed = c->by_compat = false;
+    c->lines = 0;
+    c->lines_bytes = 0;
+}
+
+static enum writer_add
+unfit(struct why *why, const char *text)
+{
+    err_ignore(why_set(why, ERR_INPUT, "%s", text), "the verdict says it");
+    return WRITER_UNFIT;
+}
+
+static enum writer_add
+influxdb_add(struct writer *w, struct writer_call *c, const struct item *item, uint32_t *ret_entry,
+             struct why *why)
+{
+    (void)w;
+    *ret_entry = 0;
+    if (item->kind == ITEM_EXEMPLAR) return unfit(why, "InfluxDB has no place for exemplars");
+    if (item->kind == ITEM_METADATA) return unfit(why, "InfluxDB has no place for metadata");
+    if (c->lines > 0 && c->text.size >= BODY_BYTES_MAX) return WRITER_FULL;
+    struct line_point point = {
+        .labels = item->labels,
+        .t_ms = item->t_ms,
+        .bits = item->bits,
+        .histogram = item->kind == ITEM_HISTOGRAM ? item->histogram : NULL,
+    };
+    size_t before = c->text.size;
+    enum err e = line_protocol_put(&c->text, &point, LINE_MILLISECONDS, why);
+    bool full = e == OK && c->lines > 0 && c->text.size > BODY_BYTES_MAX;
+    if (e || full) {
+        c->text.size = before;
+        c->text.failed = OK;
+    }
+    if (e == ERR_INPUT) return WRITER_UNFIT;
+    if (e == ERR_LIMIT && c->lines == 0) return unfit(why, "name and labels are too long");
+    if (e == ERR_LIMIT || full) return WRITER_FULL;
+    if (e) return WRITER_NO_MEMORY;
+    c->lines++;
+    c->lines_bytes = c->text.size;
+    return WRITER_ADDED;
+}
+
+static uint64_t
+influxdb_bytes(const struct writer *w, const struct writer_call *c)
+{
+    (void)w;
+    return c->lines_bytes;
+}
+
+static uint64_t
+influxdb_units(const struct writer *w, const struct writer_call *c)
+{
+    (void)w;
+    (void)c;
+    return 0;
+}
+
+/* --- requests --------------------------------------------------------------------------------- */
+
+static enum err
+pack_call(struct writer *w, struct writer_call *c)
+{
+    if (c->packed) return OK;
+    buf_clear(&w->packed);
+    enum err e = pack(w->packer, buf_bytes(&c->text), &w->packed);
+    if (e) return e;
+    if (!buf_reserve(&c->text, w->packed.size)) { /* beside the lines: they must not be lost */
+        c->text.failed = OK;
+        return ERR_NOMEM;
+    }
+    buf_clear(&c->text);
+    buf_put_bytes(&c->text, buf_bytes(&w->packed));
+    c->packed = true;
+    return OK;
+}
+
+static enum err
+influxdb_make(struct writer *w, struct writer_call *c, uint64_t *ret_bytes)
+{
+    enum err e = pack_call(w, c);
+    *ret_bytes = c->text.size;
+    return e;
+}
+
+static bool
+is_mapped(void *context, enum writer_mapped role, struct bytes text)
+{
+    (void)context;
+    return line_text_is_coded(text, role == WRITER_MAPPED_METRIC       ? LINE_MEASUREMENT
+                                    : role == WRITER_MAPPED_LABEL_NAME ? LINE_TAG_KEY
+                                                                       : LINE_TAG_VALUE);
+}
+
+static unsigned
+influxdb_mapped(struct writer *w, const struct item *item)
+{
+    (void)w;
+    return item_mapped(item, is_mapped, NULL, WRITER_MAPPED_FLOAT | WRITER_MAPPED_HISTOGRAM);
+}
+
+static enum err
+put_auth(struct writer *w, struct why *why)
+{
+    const struct influxdb_settings *s = w->settings;
+    if (s->basic_auth.username != NULL || s->basic_auth.username_file != NULL) {
+        return http_put_basic_auth(&w->headers, &s->basic_auth, why);
+    }
+    if (!secret_given(&s->token)) return OK;
+    struct authorization_settings authorization = {
+        .type = s->version == INFLUXDB_3 ? "Bearer" : "Token",
+        .credentials = s->token,
+    };
+    return http_put_authorization(&w->headers, &authorization, why);
+}
+
+static void
+send_request(struct writer *w, const char *method, const struct buf *url, struct bytes body,
+             struct writer_step *step)
+{
+    struct http_headers *h = &w->headers;
+    struct why why = {""};
+    http_headers_clear(h);
+    http_headers_put(h, "Content-Type", bytes_of_text("text/plain; charset=utf-8"));
+    if (body.size > 0) http_headers_put(h, "Content-Encoding", bytes_of_text("gzip"));
+    enum err e = http_put_configured(h, &w->options.settings->http, &why);
+    if (e == OK) e = put_auth(w, &why);
+    if (e == OK) e = http_headers_lines(h, &step->http.headers);
+    if (e) {
+        http_judge_unmade(e, &why, step);
+        return;
+    }
+    step->next = WRITER_SEND;
+    step->http.target = &w->target;
+    step->http.method = method;
+    step->http.url = (const char *)url->at;
+    step->http.body = body;
+    step->http.answer_bytes_max = ANSWER_BYTES;
+}
+
+static void
+send_lines(struct writer *w, bool by_compat, struct bytes body, struct writer_step *step)
+{
+    send_request(w, "POST", by_compat ? &w->compat_url : &w->url, body, step);
+}
+
+/* Whether to go by the path of version 2. */
+static bool
+goes_by_compat(struct writer *w)
+{
+    int64_t since_ms = env_realtime_ms(w->options.env) - w->by_compat_ms;
+    if (w->by_compat && (since_ms >= PROBE_AGAIN_MS || since_ms < 0)) w->by_compat = false;
+    return w->by_compat;
+}
+
+static void
+begin_step(struct writer *w, struct writer_call *c, struct writer_step *step)
+{
+    struct why why = {""};
+    enum err e = pack_call(w, c);
+    if (e) {
+        http_judge_unmade(ERR_NOMEM, &why, step);
+        return;
+    }
+    c->by_compat = goes_by_compat(w);
+    send_lines(w, c->by_compat, buf_bytes(&c->text), step);
+}
+
+/* --- answers ---------------------------------------------------------------------------------- */
+
+static bool
+says(const struct http_call_answer *answer, const char *text)
+{
+    struct bytes body = answer->body;
+    return body.size > 0 && memmem(body.at, body.size, text, strlen(text)) != NULL;
+}
+
+static bool
+begins(const struct http_call_answer *answer, const char *text)
+{
+    size_t size = strlen(text);
+    return answer->body.size >= size && memcmp(answer->body.at, text, size) == 0;
+}
+
+/* Version 3 does not know its own path, or the precision; a line that makes it look so costs
+ * nothing, as the other path does the same. */
+static bool
+refuses_path(const struct writer *w, const struct http_call_answer *answer)
+{
+    if (w->settings->version != INFLUXDB_3 || answer->failure != HTTP_CALL_ANSWERED) return false;
+    if (answer->status == 404 || answer->status == 405) return true;
+    return answer->status == 400 && (says(answer, "precision") || says(answer, "unknown variant"));
+}
+
+static void
+turn_to_compat(struct writer *w)
+{
+    w->by_compat = true;
+    w->by_compat_ms = env_realtime_ms(w->options.env);
+}
+
+/* Version 1 has these as 404 or 500. Looked for at the begin: names and labels may stand behind. */
+static bool
+is_missing(const struct http_call_answer *answer)
+{
+    return begins(answer, "{\"error\":\"database not found") ||
+           begins(answer, "{\"error\":\"retention policy not found");
+}
+
+/*
+ * Some points are refused. If so many as these are all, as when a call is older than the retention,
+ * they need not be tried one by one; but a limit of series refuses more than would fit in, and what
+ * is left of a limit is seen only when they are.
+ */
+static void
+judge_refusal(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+              struct writer_step *step)
+{
+    struct influxdb_told *told = &w->told;
+    if (answer->body_cut) return;
+    influxdb_answer_read(answer->body, w->options.memory, told);
+    if (told->passes)
+        step->verdict = VERDICT_RETRY;
+    else if (told->dropped >= c->lines && !told->by_series)
+        step->verdict = VERDICT_DEAD;
+    if (step->verdict != VERDICT_SOME_DEAD || told->by_series) return;
+    step->refused = (uint32_t)told->dropped;
+    step->tells_all = told->dropped > 0;
+    if (told->name_count > 0) step->hint = HINT_NAMED;
+    if (told->by_retention) step->hint = HINT_OLDEST;
+}
+
+static enum writer_blame
+influxdb_blames(struct writer *w, const struct item *item)
+{
+    if (!influxdb_told_names(&w->told, item->labels)) return BLAMES_NOT;
+    return w->told.names[0].label == 0 ? BLAMES_METRIC : BLAMES_SERIES;
+}
+
+static void
+judge(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+      struct writer_step *step)
+{
+    http_judge(answer, step);
+    if (step->verdict == VERDICT_DELIVERED && answer->body.size > 0) {
+        step->verdict = VERDICT_RETRY; /* what was written is answered with 204, without words */
+    }
+    if (answer->failure != HTTP_CALL_ANSWERED || step->verdict == VERDICT_DELIVERED) return;
+    if (!c->by_compat && refuses_path(w, answer)) {
+        turn_to_compat(w);
+        step->verdict = VERDICT_AGAIN;
+    } else if (is_missing(answer)) {
+        step->verdict = VERDICT_BLOCKED;
+    } else if (answer->status == 503 && step->wait_ms > 0) {
+        step->verdict = VERDICT_THROTTLED; /* it is there, and asks for less */
+    } else if (step->verdict == VERDICT_SOME_DEAD) {
+        judge_refusal(w, c, answer, step);
+    }
+}
+
+static void
+influxdb_step(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+              struct writer_step *ret_step)
+{
+    if (answer != NULL)
+        judge(w, c, answer, ret_step);
+    else
+        begin_step(w, c, ret_step);
+}
+
+/* --- checks ----------------------------------------------------------------------------------- */
+
+/*
+ * A write of nothing. Versions that want at least a line say so with 400, after they have looked at
+ * token and database: then both are right.
+ */
+static void
+check_write(struct writer *w, const struct http_call_answer *answer, struct writer_step *step)
+{
+    struct bytes nothing = {NULL, 0};
+    if (answer == NULL) {
+        send_lines(w, goes_by_compat(w), nothing, step);
+        return;
+    }
+    if (!w->by_compat && refuses_path(w, answer)) {
+        turn_to_compat(w);
+        send_lines(w, true, nothing, step);
+        return;
+    }
+    http_judge(answer, step);
+    if (is_missing(answer)) step->verdict = VERDICT_BLOCKED;
+    bool lacks_lines = answer->failure == HTTP_CALL_ANSWERED && answer->status == 400;
+    if (lacks_lines && step->verdict == VERDICT_SOME_DEAD) step->verdict = VERDICT_DELIVERED;
+}
+
+static bool
+influxdb_check(struct writer *w, uint32_t number, const struct http_call_answer *answer,
+               struct writer_step *ret_step, char what[WRITER_ANSWER_BYTES])
+{
+    static const struct bytes nothing = {NULL, 0};
+    if (number > 1) return false;
+    snprintf(what, WRITER_ANSWER_BYTES, "%s",
+             number == 0 ? "whether it answers at /ping" : "whether it takes a write, of nothing");
+    if (number == 1)
+        check_write(w, answer, ret_step);
+    else if (answer != NULL)
+        http_judge(answer, ret_step);
+    else
+        send_request(w, "GET", &w->ping_url, nothing, ret_step);
+    return true;
+}
+
+const struct writer_class influxdb_writer = {
+    .type = DESTINATION_INFLUXDB,
+    .create = influxdb_create,
+    .destroy = influxdb_destroy,
+    .limits = influxdb_limits,
+    .call_new = influxdb_call_new,
+    .call_free = influxdb_call_free,
+    .call_clear = influxdb_call_clear,
+    .add = influxdb_add,
+    .bytes = influxdb_bytes,
+    .units = influxdb_units,
+    .make = influxdb_make,
+    .mapped = influxdb_mapped,
+    .step = influxdb_step,
+    .blames = influxdb_blames,
+    .save = influxdb_save,
+    .check = influxdb_check,
+};

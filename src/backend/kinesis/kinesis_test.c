@@ -1,0 +1,774 @@
+/* Items in, exact requests out, every verdict from played answers, shards listed and changed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "backend/aws/records.h"
+#include "backend/aws/stream_testing.h"
+#include "base/hash.h"
+#include "base/hex.h"
+#include "wire/kpl.h"
+
+#define MIDDLE "170141183460469231731687303715884105728"
+#define BELOW  "170141183460469231731687303715884105727"
+#define LAST   "340282366920938463463374607431768211455"
+#define SHARD(id, first, last)                                               \
+    "{\"ShardId\":\"" id "\",\"HashKeyRange\":{\"StartingHashKey\":\"" first \
+    "\",\"EndingHashKey\":\"" last                                           \
+    "\"},\"SequenceNumberRange\":{\"StartingSequenceNumber\":\"1\"}}"
+#define ONE_SHARD  "{\"Shards\":[" SHARD("s-0", "0", LAST) "]}"
+#define TWO_SHARDS "{\"Shards\":[" SHARD("s-1", "0", BELOW) "," SHARD("s-2", MIDDLE, LAST) "]}"
+
+static struct stream_rig rig;
+
+static int
+setup(void **state)
+{
+    (void)state;
+    rig_init(&rig, DESTINATION_KINESIS);
+    rig.settings.u.kinesis.stream = "metrics";
+    rig.settings.u.kinesis.endpoint = "https://kinesis.example";
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    (void)state;
+    rig_fini(&rig);
+    return 0;
+}
+
+/* With credentials and, where they are needed, shards. */
+static void
+open_with(enum kinesis_format format, const char *shards)
+{
+    rig.settings.u.kinesis.format = format;
+    rig_open(&rig);
+    assert_true(rig.class->need_prepare(rig.writer));
+    rig_prepare(&rig, NULL);
+    if (format != KINESIS_NDJSON) {
+        assert_int_equal(rig.step.next, WRITER_SEND);
+        rig_prepare(&rig, shards);
+    }
+    rig_expect(&rig, VERDICT_DELIVERED, "");
+    assert_false(rig.class->need_prepare(rig.writer));
+}
+
+static void
+add(uint64_t hash, int64_t t_ms)
+{
+    uint32_t entry;
+    assert_int_equal(rig_add(&rig, hash, t_ms, 0, &entry), WRITER_ADDED);
+}
+
+static void
+clear(void)
+{
+    rig.class->call_clear(rig.writer, rig.call);
+}
+
+static void
+begin(void)
+{
+    rig_begin(&rig);
+    if (rig.step.next != WRITER_SEND) fail_msg("%s", rig.step.answer);
+}
+
+static enum writer_verdict
+entry_verdict(uint32_t entry)
+{
+    struct writer_entry it;
+    rig.class->entry(rig.writer, rig.call, entry, &it);
+    return it.verdict;
+}
+
+/* --- ndjson ----------------------------------------------------------------------------------- */
+
+static void
+test_ndjson_is_a_line_a_record_under_the_hash_of_its_series(void **state)
+{
+    (void)state;
+    static const char want[] =
+        "{\"StreamName\":\"metrics\",\"Records\":[{\"Data\":\"eyJuYW1lIjoidXAiLCJ0aW1lIjoxLCJ2YWx1"
+        "ZSI6MSwibGFiZWxzIjp7Il9fbmFtZV9fIjoidXAifX0K\",\"PartitionKey\":\"00000000000000ab\"},"
+        "{\"Data\":\"eyJuYW1lIjoidXAiLCJ0aW1lIjoyLCJ2YWx1ZSI6MSwibGFiZWxzIjp7Il9fbmFtZV9fIjoidXAi"
+        "fX0K\",\"PartitionKey\":\"fedcba9876543210\"}]}";
+    uint32_t entry;
+    open_with(KINESIS_NDJSON, NULL);
+    assert_true(rig.class->limits(rig.writer).one_of_a_series);
+    assert_int_equal(rig_add(&rig, 0xab, 1, 0, &entry), WRITER_ADDED);
+    assert_int_equal(entry, 0);
+    assert_int_equal(rig_add(&rig, 0xfedcba9876543210, 2, 0, &entry), WRITER_ADDED);
+    assert_int_equal(entry, 1);
+    assert_int_equal(rig.class->units(rig.writer, rig.call), 2);
+    uint64_t most = rig.class->bytes(rig.writer, rig.call);
+    begin();
+    assert_true(bytes_equal_text(rig.step.http.body, want));
+    assert_true(most >= sizeof want - 1);
+    assert_int_equal(rig.class->bytes(rig.writer, rig.call), sizeof want - 1);
+    assert_string_equal(rig.step.http.url, "https://kinesis.example/");
+    assert_string_equal(rig_header(&rig, "X-Amz-Target"), "Kinesis_20131202.PutRecords");
+    assert_int_equal(rig.step.http.answer_bytes_max, AWS_RECORDS_ANSWER_BYTES_MAX);
+}
+
+static void
+test_a_call_begun_again_is_the_same(void **state)
+{
+    (void)state;
+    open_with(KINESIS_NDJSON, NULL);
+    add(1, 1);
+    begin();
+    size_t size = rig.step.http.body.size;
+    rig_answer(&rig, 500, "{\"__type\":\"InternalFailure\"}");
+    rig_expect(&rig, VERDICT_RETRY, "InternalFailure");
+    begin();
+    assert_int_equal(rig.step.http.body.size, size);
+    assert_int_equal(rig_record_count(&rig), 1);
+}
+
+static void
+test_a_call_has_five_hundred_records_at_most(void **state)
+{
+    (void)state;
+    uint32_t entry;
+    open_with(KINESIS_NDJSON, NULL);
+    for (uint64_t i = 0; i < 500; i++) {
+        add(i, 1);
+    }
+    assert_int_equal(rig_add(&rig, 500, 1, 0, &entry), WRITER_FULL);
+    begin();
+    assert_int_equal(rig_record_count(&rig), 500);
+    struct writer_limits limits = rig.class->limits(rig.writer);
+    assert_int_equal(limits.samples, 500);
+    assert_int_equal(limits.samples_max, 500);
+}
+
+static void
+test_a_second_sample_of_a_series_waits_for_the_next_call(void **state)
+{
+    (void)state;
+    uint32_t entry;
+    open_with(KINESIS_NDJSON, NULL);
+    add(1, 1);
+    assert_int_equal(rig_add(&rig, 1, 2, 0, &entry), WRITER_FULL);
+}
+
+static void
+test_an_arn_is_a_stream_and_other_things_are_none(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"",
+                                      "a b",
+                                      "a/b",
+                                      "a\"b",
+                                      "\xc3\xa4",
+                                      "arn:\"",
+                                      "01234567890123456789012345678901234567890123456789"
+                                      "01234567890123456789012345678901234567890123456789"
+                                      "01234567890123456789012345678"};
+    struct why why;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        rig.settings.u.kinesis.stream = bad[i];
+        assert_int_equal(rig_create(&rig, &why), ERR_INPUT);
+        assert_non_null(strstr(why.text, "the stream's name is none"));
+    }
+    assert_int_equal(budget_used(&rig.memory), 0);
+    rig.settings.u.kinesis.stream = "arn:aws:kinesis:eu-west-1:111122223333:stream/metrics";
+    open_with(KINESIS_NDJSON, NULL);
+    add(1, 1);
+    begin();
+    assert_string_equal(json_string_value(json_object_get(rig.body, "StreamARN")),
+                        rig.settings.u.kinesis.stream);
+    assert_null(json_object_get(rig.body, "StreamName"));
+}
+
+/* --- limits ----------------------------------------------------------------------------------- */
+
+static void
+test_a_record_has_a_mebibyte_with_its_key_at_most(void **state)
+{
+    (void)state;
+    uint32_t entry;
+    size_t frame = rig_line_bytes(&rig, 1, 1) - 1, largest = (1 << 20) - 16;
+    open_with(KINESIS_NDJSON, NULL);
+    assert_int_equal(rig_add(&rig, 1, 1, largest - frame + 1, &entry), WRITER_UNFIT);
+    assert_string_equal(rig.step.answer, "its line of 1048561 bytes is too long: a record of the "
+                                         "stream takes 1048560");
+    assert_int_equal(rig_add(&rig, 1, 1, largest - frame, &entry), WRITER_ADDED);
+    assert_int_equal(rig.class->units(rig.writer, rig.call), 41);
+    begin();
+    assert_int_equal(rig_record(&rig, 0).size, largest);
+}
+
+static size_t
+largest_body(void)
+{
+    uint32_t entry;
+    enum writer_add added = WRITER_ADDED;
+    for (uint64_t i = 0; i < 500 && added == WRITER_ADDED; i++) {
+        added = rig_add(&rig, i, 1, 100000, &entry);
+    }
+    assert_int_equal(added, WRITER_FULL);
+    begin();
+    assert_true(rig.step.http.body.size <= rig.class->bytes(rig.writer, rig.call));
+    return rig.step.http.body.size;
+}
+
+static void
+test_a_call_has_five_mebibytes_unless_more_is_asked_for(void **state)
+{
+    (void)state;
+    open_with(KINESIS_NDJSON, NULL);
+    size_t size = largest_body();
+    assert_true(size <= 5 << 20);
+    assert_true(size > (5 << 20) - 135000);
+    assert_int_equal(rig.class->limits(rig.writer).bytes, 800 << 10);
+    rig_close(&rig);
+    rig.settings.batch.max_bytes = 7 << 20;
+    open_with(KINESIS_NDJSON, NULL);
+    size = largest_body();
+    assert_true(size <= 7 << 20);
+    assert_true(size > (7 << 20) - 135000);
+    rig_close(&rig);
+    rig.settings.batch.max_bytes = 100 << 20;
+    open_with(KINESIS_NDJSON, NULL);
+    size = largest_body();
+    assert_true(size <= 10 << 20);
+    assert_true(size > (10 << 20) - 135000);
+}
+
+/* --- packed ----------------------------------------------------------------------------------- */
+
+static void
+test_packed_has_a_record_for_each_bucket(void **state)
+{
+    (void)state;
+    uint32_t entry;
+    open_with(KINESIS_PACKED, TWO_SHARDS);
+    assert_false(rig.class->limits(rig.writer).one_of_a_series);
+    for (uint64_t i = 0; i < 100; i++) {
+        assert_int_equal(rig_add(&rig, 1000 + i % 16, (int64_t)i, 0, &entry), WRITER_ADDED);
+        assert_int_equal(entry, i % 8);
+    }
+    assert_int_equal(rig.class->units(rig.writer, rig.call), 8);
+    begin();
+    assert_int_equal(rig_record_count(&rig), 8);
+    for (uint32_t i = 0; i < 8; i++) {
+        char key[8];
+        struct bytes lines = rig_record(&rig, i);
+        int64_t next = i;
+        snprintf(key, sizeof key, "%u", (1000 + i) % 8);
+        assert_string_equal(rig_record_key(&rig, i), key);
+        for (; lines.size > 0; next += 8) {
+            assert_int_equal(rig_line_time(&lines), next);
+        }
+        assert_true(next >= 100);
+    }
+}
+
+static void
+test_the_number_of_buckets_is_remembered(void **state)
+{
+    (void)state;
+    open_with(KINESIS_PACKED, TWO_SHARDS);
+    rig.class->save(rig.writer, &rig.saved);
+    rig_close(&rig);
+    rig_open(&rig);
+    add(7, 1);
+    add(15, 2);
+    add(3, 3);
+    rig_prepare(&rig, NULL);
+    assert_int_equal(rig.step.next, WRITER_SEND); /* the shards again: there may be others now */
+    struct http_call_answer denied = rig_answer_of(
+        400, "{\"__type\":\"AccessDeniedException\",\"message\":\"User: u is not authorized to "
+             "perform: kinesis:ListShards on resource: arn:x\"}");
+    rig.class->prepare(rig.writer, &denied, &rig.step);
+    rig_expect(&rig, VERDICT_DELIVERED, "kinesis:ListShards"); /* but it goes without */
+    assert_false(rig.class->need_prepare(rig.writer));
+    sim_env_advance_ns(rig.sim, 60 * NS_PER_S);
+    assert_true(rig.class->need_prepare(rig.writer));
+    begin();
+    assert_int_equal(rig_record_count(&rig), 2);
+    assert_string_equal(rig_record_key(&rig, 0), "7");
+    assert_string_equal(rig_record_key(&rig, 1), "3");
+}
+
+static void
+test_a_damaged_memory_is_learnt_again(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *at;
+        size_t size;
+    } bad[] = {{"\1", 1}, {"\2\10", 2}, {"\1\0", 2}, {"\1\xff\xff\xff\x7f", 5}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        buf_clear(&rig.saved);
+        buf_put(&rig.saved, bad[i].at, bad[i].size);
+        rig.settings.u.kinesis.format = KINESIS_PACKED;
+        rig_open(&rig);
+        buf_clear(&rig.saved);
+        rig.class->save(rig.writer, &rig.saved);
+        assert_int_equal(rig.saved.size, 0);
+        rig_close(&rig);
+    }
+}
+
+static void
+test_without_shards_nothing_is_sent_for_the_first_time(void **state)
+{
+    (void)state;
+    rig.settings.u.kinesis.format = KINESIS_PACKED;
+    rig_open(&rig);
+    rig_prepare(&rig, NULL);
+    struct http_call_answer denied = rig_answer_of(
+        400, "{\"__type\":\"AccessDeniedException\",\"message\":\"User: u is not authorized to "
+             "perform: kinesis:ListShards on resource: arn:x\"}");
+    rig.class->prepare(rig.writer, &denied, &rig.step);
+    rig_expect(&rig, VERDICT_BLOCKED, "permission kinesis:ListShards on arn:x is missing");
+    assert_true(rig.class->need_prepare(rig.writer));
+    rig_prepare(&rig, NULL);
+    rig_prepare(&rig, "{\"Shards\":[]}");
+    rig_expect(&rig, VERDICT_RETRY, "do not share all keys");
+    rig_prepare(&rig, NULL);
+    rig_prepare(&rig, "{}");
+    rig_expect(&rig, VERDICT_RETRY, "the list of shards cannot be read");
+}
+
+static void
+test_a_call_begun_before_the_shards_are_known_is_made_anew(void **state)
+{
+    (void)state;
+    rig.settings.u.kinesis.format = KINESIS_PACKED;
+    rig_open(&rig);
+    add(1, 1);
+    add(5, 1); /* of four buckets the same */
+    rig_prepare(&rig, NULL);
+    rig_prepare(&rig, TWO_SHARDS);
+    rig_expect(&rig, VERDICT_DELIVERED, "");
+    rig_begin(&rig);
+    rig_expect(&rig, VERDICT_REBUILD, "shards");
+    clear();
+    add(1, 1);
+    add(5, 1);
+    begin();
+    assert_int_equal(rig_record_count(&rig), 2);
+}
+
+static void
+test_shards_are_listed_page_by_page_and_again_later(void **state)
+{
+    (void)state;
+    rig.settings.u.kinesis.format = KINESIS_PACKED;
+    rig_open(&rig);
+    rig_prepare(&rig, NULL);
+    assert_string_equal(rig_header(&rig, "X-Amz-Target"), "Kinesis_20131202.ListShards");
+    assert_true(bytes_equal_text(
+        rig.step.http.body, "{\"StreamName\":\"metrics\",\"ShardFilter\":{\"Type\":\"AT_LATEST\"},"
+                            "\"MaxResults\":1000}"));
+    rig_prepare(&rig, "{\"NextToken\":\"a\\\"b\",\"Shards\":[" SHARD("s-1", "0", BELOW) "]}");
+    assert_int_equal(rig.step.next, WRITER_SEND);
+    assert_true(
+        bytes_equal_text(rig.step.http.body, "{\"NextToken\":\"a\\\"b\",\"MaxResults\":1000}"));
+    rig_prepare(&rig, "{\"Shards\":[" SHARD("s-2", MIDDLE, LAST) "]}");
+    rig_expect(&rig, VERDICT_DELIVERED, "2 shards");
+    sim_env_advance_ns(rig.sim, 299 * NS_PER_S);
+    assert_false(rig.class->need_prepare(rig.writer));
+    sim_env_advance_ns(rig.sim, NS_PER_S);
+    assert_true(rig.class->need_prepare(rig.writer));
+}
+
+static void
+test_a_call_keeps_the_buckets_that_it_began_with(void **state)
+{
+    (void)state;
+    open_with(KINESIS_PACKED, ONE_SHARD);
+    add(7, 1);
+    sim_env_advance_ns(rig.sim, 300 * NS_PER_S);
+    rig_prepare(&rig, NULL);
+    rig_prepare(&rig, TWO_SHARDS);
+    add(7, 2);
+    begin();
+    assert_int_equal(rig_record_count(&rig), 1);
+    assert_string_equal(rig_record_key(&rig, 0), "3");
+    clear();
+    add(7, 3);
+    begin();
+    assert_string_equal(rig_record_key(&rig, 0), "7");
+}
+
+/* --- kpl -------------------------------------------------------------------------------------- */
+
+/* Reads an aggregate; each of its keys is on one side of the middle. Returns the lines. */
+static uint32_t
+read_aggregate(struct bytes record, bool *ret_high)
+{
+    struct arena arena;
+    struct kpl_reader reader;
+    struct bytes key, data;
+    struct why why;
+    uint32_t count = 0;
+    arena_init(&arena, NULL, 1 << 20, 0);
+    assert_int_equal(kpl_reader_init(&reader, record, &arena, &why), OK);
+    while (kpl_reader_next(&reader, &key, &data)) {
+        /* MD5: of 0001 25bb..., of 0002 fcd0..., of 0003 7cd8..., of 0004 95b0... */
+        assert_int_equal(key.size, 4);
+        bool high = key.at[3] == '2' || key.at[3] == '4';
+        if (count++ > 0) assert_int_equal(high, *ret_high);
+        *ret_high = high;
+        (void)rig_line_time(&data);
+        assert_int_equal(data.size, 0);
+    }
+    assert_false(reader.message.bad);
+    arena_fini(&arena);
+    return count;
+}
+
+static void
+test_kpl_gathers_lines_by_the_shards_of_their_keys(void **state)
+{
+    (void)state;
+    bool high[2];
+    open_with(KINESIS_KPL, TWO_SHARDS);
+    for (uint64_t i = 0; i < 40; i++) {
+        add(1 + i % 4, (int64_t)i);
+    }
+    begin();
+    assert_int_equal(rig_record_count(&rig), 2);
+    assert_string_equal(rig_record_key(&rig, 0), "0001");
+    assert_string_equal(rig_record_key(&rig, 1), "0002");
+    assert_int_equal(read_aggregate(rig_record(&rig, 0), &high[0]), 20);
+    assert_int_equal(read_aggregate(rig_record(&rig, 1), &high[1]), 20);
+    assert_false(high[0]);
+    assert_true(high[1]);
+}
+
+static void
+test_kpl_frames_a_single_line_too(void **state)
+{
+    (void)state;
+    bool high;
+    open_with(KINESIS_KPL, ONE_SHARD);
+    add(1, 1);
+    begin();
+    assert_int_equal(read_aggregate(rig_record(&rig, 0), &high), 1);
+}
+
+static void
+test_kpl_has_five_hundred_lines_a_record_and_a_mebibyte(void **state)
+{
+    (void)state;
+    uint32_t entry;
+    open_with(KINESIS_KPL, ONE_SHARD);
+    for (uint64_t i = 0; i < 500; i++) {
+        add(i, 1);
+    }
+    assert_int_equal(rig_add(&rig, 500, 1, 0, &entry), WRITER_FULL);
+    clear();
+    size_t frame = rig_line_bytes(&rig, 1, 1) - 1;
+    size_t largest = (1 << 20) - 16 - 20 - 17;
+    assert_int_equal(rig_add(&rig, 1, 1, largest - frame + 1, &entry), WRITER_UNFIT);
+    assert_int_equal(rig_add(&rig, 1, 1, largest - frame, &entry), WRITER_ADDED);
+    assert_int_equal(rig_add(&rig, 1, 1, 0, &entry), WRITER_FULL);
+    begin();
+    assert_true(rig_record(&rig, 0).size <= (1 << 20) - 16);
+    clear();
+    enum writer_add added = WRITER_ADDED; /* of many keys and lines */
+    for (uint64_t i = 0; added == WRITER_ADDED; i++) {
+        added = rig_add(&rig, i, 1, 3000 + i, &entry);
+    }
+    assert_int_equal(added, WRITER_FULL);
+    begin();
+    assert_true(rig_record(&rig, 0).size <= (1 << 20) - 16);
+    assert_true(rig_record(&rig, 0).size > (1 << 20) - 16 - 8000);
+}
+
+static void
+test_kpl_is_made_anew_when_the_shards_are_others(void **state)
+{
+    (void)state;
+    uint32_t entry;
+    rig.settings.u.kinesis.format = KINESIS_KPL;
+    rig_open(&rig);
+    add(1, 1); /* before any shard is known */
+    add(2, 1);
+    rig_prepare(&rig, NULL);
+    rig_prepare(&rig, TWO_SHARDS);
+    assert_int_equal(rig_add(&rig, 3, 1, 0, &entry), WRITER_FULL);
+    rig_begin(&rig);
+    rig_expect(&rig, VERDICT_REBUILD, "shards");
+    clear();
+    add(1, 1);
+    add(4, 1);
+    begin();
+    assert_int_equal(rig_record_count(&rig), 2);
+}
+
+#define STORED(shard) "{\"SequenceNumber\":\"1\",\"ShardId\":\"" shard "\"}"
+
+static void
+test_kpl_in_a_new_shard_is_sent_again_by_the_new_list(void **state)
+{
+    (void)state;
+    open_with(KINESIS_KPL, ONE_SHARD);
+    add(1, 1);
+    add(2, 1);
+    begin();
+    rig_answer(&rig, 200, "{\"FailedRecordCount\":0,\"Records\":[" STORED("s-0") "]}");
+    rig_expect(&rig, VERDICT_DELIVERED, "");
+    assert_false(rig.class->need_prepare(rig.writer));
+    begin();
+    rig_answer(&rig, 200, "{\"FailedRecordCount\":0,\"Records\":[" STORED("s-1") "]}");
+    rig_expect(&rig, VERDICT_RETRY, "shards have changed");
+    assert_int_equal(entry_verdict(0), VERDICT_RETRY);
+    assert_true(rig.class->need_prepare(rig.writer));
+    rig_prepare(&rig, NULL);
+    struct http_call_answer failed = rig_answer_of(500, "{}"); /* now it cannot go without */
+    rig.class->prepare(rig.writer, &failed, &rig.step);
+    rig_expect(&rig, VERDICT_RETRY, "");
+    rig_prepare(&rig, NULL);
+    rig_prepare(&rig, TWO_SHARDS);
+    rig_begin(&rig);
+    rig_expect(&rig, VERDICT_REBUILD, "shards");
+}
+
+static void
+test_kpl_of_one_line_is_in_the_right_shard_in_any_case(void **state)
+{
+    (void)state;
+    open_with(KINESIS_KPL, ONE_SHARD);
+    add(1, 1);
+    begin();
+    rig_answer(&rig, 200, "{\"FailedRecordCount\":0,\"Records\":[" STORED("s-1") "]}");
+    rig_expect(&rig, VERDICT_DELIVERED, "");
+    assert_true(rig.class->need_prepare(rig.writer)); /* but the list is old */
+}
+
+static void
+test_kpl_with_strange_answers_comes_to_an_end(void **state)
+{
+    (void)state;
+    open_with(KINESIS_KPL, TWO_SHARDS);
+    add(1, 1);
+    add(3, 1);
+    begin();
+    rig_answer(&rig, 200, "{\"Records\":[" STORED("s-2") "]}"); /* known, and yet another one */
+    rig_expect(&rig, VERDICT_DELIVERED, "");
+    rig_answer(&rig, 200, "{\"Records\":[{\"SequenceNumber\":\"1\"}]}");
+    rig_expect(&rig, VERDICT_DELIVERED, "");
+    assert_false(rig.class->need_prepare(rig.writer));
+}
+
+/* --- answers ---------------------------------------------------------------------------------- */
+
+static void
+test_records_are_judged_one_by_one(void **state)
+{
+    (void)state;
+    open_with(KINESIS_NDJSON, NULL);
+    add(1, 1);
+    add(2, 1);
+    add(3, 1);
+    begin();
+    rig_answer(
+        &rig, 200,
+        "{\"FailedRecordCount\":2,\"Records\":[{\"ErrorCode\":\"InternalFailure\","
+        "\"ErrorMessage\":\"Internal service failure.\"}," STORED(
+            "s") ","
+                 "{\"ErrorCode\":\"ProvisionedThroughputExceededException\",\"ErrorMessage\":"
+                 "\"Rate exceeded for shard s in stream metrics under account 1.\"}]}");
+    rig_expect(&rig, VERDICT_MIXED, "InternalFailure: Internal service failure.");
+    assert_int_equal(entry_verdict(0), VERDICT_RETRY);
+    assert_int_equal(entry_verdict(1), VERDICT_DELIVERED);
+    assert_int_equal(entry_verdict(2), VERDICT_THROTTLED);
+    rig_answer(&rig, 200, "{\"FailedRecordCount\":0,\"Records\":[" STORED("s") "]}");
+    rig_expect(&rig, VERDICT_RETRY, "does not say which records were stored");
+}
+
+static void
+test_refusals_of_the_whole_call_have_their_verdicts(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned status;
+        const char *body;
+        enum writer_verdict verdict;
+        const char *part;
+    } cases[] = {
+        {400, "{\"__type\":\"ProvisionedThroughputExceededException\"}", VERDICT_THROTTLED, "Pro"},
+        {400, "{\"__type\":\"LimitExceededException\"}", VERDICT_THROTTLED, "Limit"},
+        {400, "{\"__type\":\"KMSThrottlingException\"}", VERDICT_THROTTLED, "KMS"},
+        {400, "{\"__type\":\"ResourceInUseException\"}", VERDICT_RETRY, "InUse"},
+        {503, "", VERDICT_RETRY, "503"},
+        {400, "{\"__type\":\"ResourceNotFoundException\",\"message\":\"no metrics\"}",
+         VERDICT_BLOCKED, "no metrics"},
+        {400,
+         "{\"__type\":\"AccessDeniedException\",\"message\":\"User: u is not authorized to "
+         "perform: kinesis:PutRecords on resource: arn:x\"}",
+         VERDICT_BLOCKED, "permission kinesis:PutRecords on arn:x is missing"},
+        {400, "{\"__type\":\"KMSDisabledException\"}", VERDICT_BLOCKED, "KMS"},
+        {400, "{\"__type\":\"InvalidArgumentException\",\"message\":\"it is wrong\"}",
+         VERDICT_SOME_DEAD, "it is wrong"},
+        {413, "", VERDICT_TOO_LARGE, "413"},
+        {400, "{\"__type\":\"ExpiredTokenException\"}", VERDICT_UNPREPARED, "Expired"},
+    };
+    open_with(KINESIS_NDJSON, NULL);
+    add(1, 1);
+    begin();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        rig_answer(&rig, cases[i].status, cases[i].body);
+        rig_expect(&rig, cases[i].verdict, cases[i].part);
+    }
+    assert_true(rig.class->need_prepare(rig.writer)); /* after the last */
+    struct http_call_answer silence = {.failure = HTTP_CALL_TIMEOUT, .error = "too slow"};
+    rig.class->step(rig.writer, rig.call, &silence, &rig.step);
+    rig_expect(&rig, VERDICT_RETRY, "too slow");
+}
+
+/* --- looking whether it works ----------------------------------------------------------------- */
+
+static bool
+check(uint32_t number, unsigned status, const char *body, char what[WRITER_ANSWER_BYTES])
+{
+    struct http_call_answer answer = rig_answer_of(status, body);
+    rig.step = (struct writer_step){.next = WRITER_DONE};
+    if (!rig.class->check(rig.writer, number, NULL, &rig.step, what)) return false;
+    if (rig.step.next == WRITER_SEND) {
+        rig.step = (struct writer_step){.next = WRITER_DONE};
+        assert_true(rig.class->check(rig.writer, number, &answer, &rig.step, what));
+    }
+    return true;
+}
+
+static void
+test_checks_name_what_is_missing(void **state)
+{
+    (void)state;
+    char what[WRITER_ANSWER_BYTES];
+    rig.settings.u.kinesis.format = KINESIS_KPL;
+    rig_open(&rig);
+    assert_true(check(1, 200, "", what));
+    rig_expect(&rig, VERDICT_UNPREPARED, "no credentials");
+    assert_true(check(0, 0, "", what));
+    rig_expect(&rig, VERDICT_DELIVERED, "the settings");
+    assert_true(check(1, 200,
+                      "{\"StreamDescriptionSummary\":{\"StreamStatus\":\"ACTIVE\","
+                      "\"OpenShardCount\":2}}",
+                      what));
+    rig_expect(&rig, VERDICT_DELIVERED, "the stream is ACTIVE and has 2 shards");
+    assert_non_null(strstr(what, "kinesis:DescribeStreamSummary"));
+    assert_true(
+        check(1, 200, "{\"StreamDescriptionSummary\":{\"StreamStatus\":\"CREATING\"}}", what));
+    rig_expect(&rig, VERDICT_RETRY, "CREATING");
+    assert_true(check(1, 400, "{\"__type\":\"ResourceNotFoundException\"}", what));
+    rig_expect(&rig, VERDICT_BLOCKED, "ResourceNotFound");
+    assert_true(check(2, 200, TWO_SHARDS, what));
+    rig_expect(&rig, VERDICT_DELIVERED, "2 shards");
+    const char denied[] = "{\"__type\":\"AccessDeniedException\",\"message\":\"u is not authorized "
+                          "to perform: kinesis:X on resource: r\"}";
+    assert_true(check(2, 400, denied, what)); /* although shards are known */
+    rig_expect(&rig, VERDICT_BLOCKED, "permission kinesis:X on r is missing");
+    assert_true(check(3, 400, denied, what));
+    rig_expect(&rig, VERDICT_BLOCKED, "permission kinesis:X on r is missing");
+    assert_true(check(3, 400, "{\"__type\":\"ValidationException\"}", what));
+    rig_expect(&rig, VERDICT_DELIVERED, "not refused");
+    assert_non_null(strstr(what, "kinesis:PutRecords"));
+    assert_true(check(3, 503, "", what));
+    rig_expect(&rig, VERDICT_RETRY, "503");
+    assert_false(check(4, 200, "", what));
+    rig_close(&rig);
+    rig.settings.u.kinesis.format = KINESIS_NDJSON; /* needs no shards */
+    rig_open(&rig);
+    assert_true(check(2, 200, "", what));
+    assert_non_null(strstr(what, "kinesis:PutRecords"));
+    assert_false(check(3, 200, "", what));
+}
+
+/* --- memory ----------------------------------------------------------------------------------- */
+
+static bool
+try_all(void)
+{
+    uint32_t entry;
+    struct why why;
+    bool good = rig_create(&rig, &why) == OK;
+    if (!good) {
+        rig.writer = NULL;
+        return false;
+    }
+    if (rig.class->call_new(rig.writer, &rig.call) != OK) {
+        rig.class->destroy(rig.writer);
+        rig.writer = NULL;
+        return false;
+    }
+    rig_prepare(&rig, NULL);
+    good = rig.step.next == WRITER_SEND;
+    if (good) rig_prepare(&rig, TWO_SHARDS);
+    good &= rig.step.verdict == VERDICT_DELIVERED;
+    rig.class->call_clear(rig.writer, rig.call);
+    for (uint64_t i = 0; i < 20; i++) {
+        enum writer_add added = rig_add(&rig, i, 1, 0, &entry);
+        assert_true(added == WRITER_ADDED || added == WRITER_NO_MEMORY);
+        good &= added == WRITER_ADDED;
+    }
+    rig_begin(&rig);
+    good &= rig.step.next == WRITER_SEND;
+    rig_close(&rig);
+    return good;
+}
+
+static void
+test_any_allocation_may_be_refused(void **state)
+{
+    (void)state;
+    rig.settings.u.kinesis.format = KINESIS_KPL;
+    (void)rig_item(&rig, 0, 1, 100); /* the tests' own memory is there */
+    for (uint64_t nth = 1;; nth++) {
+        mem_fail_nth(nth, false);
+        bool good = try_all();
+        bool fired = mem_fail_fired();
+        mem_fail_nth(0, false);
+        assert_int_equal(budget_used(&rig.memory), 0);
+        if (!fired) {
+            assert_true(good);
+            break;
+        }
+    }
+}
+
+int
+main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_ndjson_is_a_line_a_record_under_the_hash_of_its_series),
+        TEST(test_a_call_begun_again_is_the_same),
+        TEST(test_a_call_has_five_hundred_records_at_most),
+        TEST(test_a_second_sample_of_a_series_waits_for_the_next_call),
+        TEST(test_an_arn_is_a_stream_and_other_things_are_none),
+        TEST(test_a_record_has_a_mebibyte_with_its_key_at_most),
+        TEST(test_a_call_has_five_mebibytes_unless_more_is_asked_for),
+        TEST(test_packed_has_a_record_for_each_bucket),
+        TEST(test_the_number_of_buckets_is_remembered),
+        TEST(test_a_damaged_memory_is_learnt_again),
+        TEST(test_without_shards_nothing_is_sent_for_the_first_time),
+        TEST(test_a_call_begun_before_the_shards_are_known_is_made_anew),
+        TEST(test_shards_are_listed_page_by_page_and_again_later),
+        TEST(test_a_call_keeps_the_buckets_that_it_began_with),
+        TEST(test_kpl_gathers_lines_by_the_shards_of_their_keys),
+        TEST(test_kpl_frames_a_single_line_too),
+        TEST(test_kpl_has_five_hundred_lines_a_record_and_a_mebibyte),
+        TEST(test_kpl_is_made_anew_when_the_shards_are_others),
+        TEST(test_kpl_in_a_new_shard_is_sent_again_by_the_new_list),
+        TEST(test_kpl_of_one_line_is_in_the_right_shard_in_any_case),
+        TEST(test_kpl_with_strange_answers_comes_to_an_end),
+        TEST(test_records_are_judged_one_by_one),
+        TEST(test_refusals_of_the_whole_call_have_their_verdicts),
+        TEST(test_checks_name_what_is_missing),
+        TEST(test_any_allocation_may_be_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,766 @@
+/*
+ * opentsdb.c - destination type `opentsdb`: OpenTSDB 2.x, by POST /api/put?details.
+ *
+ * Bodies are plain, and small: with OpenTSDB's own defaults one above 8 KiB fails, counted as it is
+ * sent. Compressed, more points would fit; but a request is to hold 50 of them or so, which are
+ * below 8 KiB anyway, and how small a body gets is known only after it was compressed, when nothing
+ * can be taken out of it again.
+ *
+ * Points of a request fail one by one, and the answer repeats those that did. They are found again
+ * by name and labels, decoded as wire/opentsdb_point.h has it, whatever order tags come back in: no
+ * two points of a call are of one series, even if relabelling made two series one. A refusal that
+ * belongs to no point of ours leaves open who was refused: the call is then halved, until that is
+ * clear. Sending a point twice changes nothing.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "backend/common/http_common.h"
+#include "backend/common/item_mapped.h"
+#include "base/hash.h"
+#include "wire/json_scan.h"
+#include "wire/label_bytes.h"
+#include "wire/opentsdb_point.h"
+
+enum {
+    POINTS = 50, /* of a request, for each BODY_BYTES that it may have */
+    BODY_BYTES = 8000,
+    POINTS_USUAL_MAX = 5000,
+    POINTS_MAX = 100 * 1000,
+    BODY_BYTES_USUAL_MAX = 1024 * 1024,
+    LANES = 8,
+    ANSWER_BYTES = 64 * 1024, /* and so many times what was sent: */
+    ANSWER_FACTOR = 8,
+    WORDS_BYTES_MAX = 1024 * 1024,
+    NAME_BYTES_MAX = 1024 * 1024,
+    URL_BYTES_MAX = 64 * 1024,
+    NUMBER_BYTES = 40,
+};
+
+struct writer {
+    struct writer_options options;
+    const struct opentsdb_settings *settings;
+    struct http_calls_target target;
+    struct http_headers headers;
+    uint64_t seed;      /* of series' hashes */
+    struct buf put_url; /* ended by NUL, as the next */
+    struct buf version_url;
+    struct buf name; /* of an answer, decoded, as the next */
+    struct buf value;
+};
+
+/* What a refusal means, by words in it. Those of labels have no blanks (opentsdb_point.h). */
+struct refusal {
+    const char *words;
+    enum writer_verdict verdict;
+    const char *reason;
+};
+
+static const struct refusal refusals[] = {
+    {"Please throttle", VERDICT_THROTTLED, "throttled"},
+    {"Timeout exception", VERDICT_RETRY, "timeout"},
+    {"Write timedout", VERDICT_RETRY, "timeout"},
+    {"timed out", VERDICT_RETRY, "timeout"},
+    {"Storage exception", VERDICT_RETRY, "storage"},
+    {"Unknown metric", VERDICT_DEAD, "unknown_metric"},
+    {"", VERDICT_DEAD, "refused"}, /* whatever else it says */
+};
+/* Of points that may be the ones meant: also what is said then. */
+static const struct refusal untold_later = {"points of the request failed, and which is not said",
+                                            VERDICT_RETRY, "untold"};
+static const struct refusal untold_throttled = {
+    "points of the request were throttled, and which is not said", VERDICT_THROTTLED, "throttled"};
+
+struct entry {
+    uint64_t series; /* no two of a call have the same */
+    int64_t t_ms;
+    const struct refusal *refusal; /* NULL: nothing was said against it */
+    uint32_t words_at;             /* in the call's `words` */
+    uint32_t words_size;
+};
+
+struct writer_call {
+    struct buf body;
+    bool closed; /* nothing is added any more */
+    struct entry *entries;
+    uint32_t count;
+    uint32_t capacity;
+    uint32_t *slots; /* number of an entry and 1, by its series; 0: free */
+    uint32_t slot_count;
+    struct buf words; /* what was said of entries */
+};
+
+/* --- the writer ------------------------------------------------------------------------------- */
+
+static enum err
+make_urls(struct writer *w)
+{
+    const char *base = w->settings->url;
+    http_url_begin(&w->put_url, base, "/api/put");
+    http_url_param(&w->put_url, "details", (struct bytes){NULL, 0});
+    http_url_end(&w->put_url, base);
+    http_url_begin(&w->version_url, base, "/api/version");
+    http_url_end(&w->version_url, base);
+    return err_first(buf_error(&w->put_url), buf_error(&w->version_url));
+}
+
+static void
+opentsdb_destroy(struct writer *w)
+{
+    if (w == NULL) return;
+    http_headers_fini(&w->headers);
+    buf_fini(&w->put_url);
+    buf_fini(&w->version_url);
+    buf_fini(&w->name);
+    buf_fini(&w->value);
+    mem_free(w->options.memory, w, sizeof *w);
+}
+
+static enum err
+opentsdb_create(const struct writer_options *options, struct writer **ret_writer, struct why *why)
+{
+    struct writer *w = mem_new(options->memory, sizeof *w);
+    if (w == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
+    w->options = *options;
+    w->settings = &options->settings->u.opentsdb;
+    err_ignore(env_random(options->env, &w->seed, sizeof w->seed), "then it is no secret");
+    http_headers_init(&w->headers, options->memory);
+    http_target_init(&w->target, &options->settings->http, options->settings->timeout_ms);
+    buf_init(&w->put_url, options->memory, URL_BYTES_MAX);
+    buf_init(&w->version_url, options->memory, URL_BYTES_MAX);
+    buf_init(&w->name, options->memory, NAME_BYTES_MAX);
+    buf_init(&w->value, options->memory, NAME_BYTES_MAX);
+    enum err e = make_urls(w);
+    if (e) {
+        opentsdb_destroy(w);
+        return e == ERR_LIMIT ? why_set(why, ERR_INPUT, "url is too long")
+                              : why_set(why, e, "no memory for a destination");
+    }
+    *ret_writer = w;
+    return OK;
+}
+
+static struct writer_limits
+opentsdb_limits(const struct writer *w)
+{
+    uint64_t body_bytes = w->settings->max_body;
+    uint64_t points = body_bytes <= BODY_BYTES ? POINTS : body_bytes / (BODY_BYTES / POINTS);
+    return (struct writer_limits){
+        .one_of_a_series = true,
+        .concurrency = LANES,
+        .samples = points < POINTS_USUAL_MAX ? (uint32_t)points : POINTS_USUAL_MAX,
+        .bytes = body_bytes < BODY_BYTES_USUAL_MAX ? body_bytes : BODY_BYTES_USUAL_MAX,
+        .samples_max = POINTS_MAX,
+        .bytes_max = body_bytes,
+    };
+}
+
+/* --- series of a call ------------------------------------------------------------------------- */
+
+/* To be added up over the labels of a series, which so may come in any order. */
+static uint64_t
+hash_label(const struct writer *w, struct bytes name, struct bytes value)
+{
+    return hash_bytes(value, hash_bytes(name, w->seed));
+}
+
+static uint64_t
+hash_series(const struct writer *w, struct bytes labels)
+{
+    struct cursor c = cursor_of(labels);
+    struct label label;
+    uint64_t sum = 0;
+    while (label_bytes_next(&c, &label)) {
+        sum += hash_label(w, label.name, label.value);
+    }
+    return sum;
+}
+
+/* The slot of a series, or the free one where it would be; there is a free one. */
+static uint32_t *
+find_slot(const struct writer_call *c, uint64_t series)
+{
+    for (uint64_t i = series;; i++) {
+        uint32_t *slot = &c->slots[i & (c->slot_count - 1)];
+        if (*slot == 0 || c->entries[*slot - 1].series == series) return slot;
+    }
+}
+
+/* Room for another entry. False: no memory; the call is as before. */
+static bool
+reserve_entry(struct writer *w, struct writer_call *c)
+{
+    struct budget *memory = w->options.memory;
+    if (c->count < c->capacity) return true;
+    uint32_t capacity = c->capacity == 0 ? 64 : 2 * c->capacity;
+    uint32_t slot_count = 2 * capacity;
+    uint32_t *slots = mem_new(memory, slot_count * sizeof *slots);
+    if (slots == NULL) return false;
+    struct entry *entries =
+        mem_resize(memory, c->entries, c->capacity * sizeof *entries, capacity * sizeof *entries);
+    if (entries == NULL) {
+        mem_free(memory, slots, slot_count * sizeof *slots);
+        return false;
+    }
+    mem_free(memory, c->slots, c->slot_count * sizeof *slots);
+    c->entries = entries;
+    c->capacity = capacity;
+    c->slots = slots;
+    c->slot_count = slot_count;
+    for (uint32_t i = 0; i < c->count; i++) {
+        *find_slot(c, c->entries[i].series) = i + 1;
+    }
+    return true;
+}
+
+/* --- calls ------------------------------------------------------------------------------------ */
+
+static enum err
+opentsdb_call_new(struct writer *w, struct writer_call **ret_call)
+{
+    struct writer_call *c = mem_new(w->options.memory, sizeof *c);
+    if (c == NULL) return ERR_NOMEM;
+    /* With a point that is put before it turns out to be too long. */
+    buf_init(&c->body, w->options.memory, w->settings->max_body + NAME_BYTES_MAX);
+    buf_init(&c->words, w->options.memory, WORDS_BYTES_MAX);
+    *ret_call = c;
+    return OK;
+}
+
+static void
+opentsdb_call_free(struct writer *w, struct writer_call *c)
+{
+    buf_fini(&c->body);
+    buf_fini(&c->words);
+    mem_free(w->options.memory, c->entries, c->capacity * sizeof *c->entries);
+    mem_free(w->options.memory, c->slots, c->slot_count * sizeof *c->slots);
+    mem_free(w->options.memory, c, sizeof *c);
+}
+
+static void
+opentsdb_call_clear(struct writer *w, struct writer_call *c)
+{
+    (void)w;
+    buf_clear(&c->body);
+    buf_clear(&c->words);
+    if (c->count > 0) memset(c->slots, 0, c->slot_count * sizeof *c->slots);
+    c->count = 0;
+    c->closed = false;
+}
+
+static enum writer_add
+unfit(struct why *why, const char *text)
+{
+    err_ignore(why_set(why, ERR_INPUT, "%s", text), "the verdict says it");
+    return WRITER_UNFIT;
+}
+
+/* Appends to the body, or leaves it as it was. */
+static enum writer_add
+put_point(struct writer *w, struct writer_call *c, const struct item *item, struct why *why)
+{
+    struct opentsdb_point point = {item->labels, item->t_ms, item->bits};
+    size_t before = c->body.size;
+    uint64_t body_bytes_max = w->settings->max_body;
+    buf_put_u8(&c->body, c->count == 0 ? '[' : ',');
+    enum err e = opentsdb_point_put(&c->body, &point, w->settings->max_tags, why);
+    size_t size = c->body.size + 1; /* with the bracket at its end */
+    bool is_long = e == ERR_LIMIT || (e == OK && size > body_bytes_max);
+    if (e == OK && !is_long) return WRITER_ADDED;
+    c->body.size = before;
+    c->body.failed = OK;
+    if (is_long && c->count > 0) return WRITER_FULL;
+    if (is_long) {
+        err_ignore(why_set(why, ERR_INPUT, "the point takes more than max_body, %llu bytes",
+                           (unsigned long long)body_bytes_max),
+                   "the verdict says it");
+    }
+    return is_long || e == ERR_INPUT ? WRITER_UNFIT : WRITER_NO_MEMORY;
+}
+
+static enum writer_add
+opentsdb_add(struct writer *w, struct writer_call *c, const struct item *item, uint32_t *ret_entry,
+             struct why *why)
+{
+    if (item->kind == ITEM_HISTOGRAM) return unfit(why, "OpenTSDB has no native histograms");
+    if (item->kind == ITEM_EXEMPLAR) return unfit(why, "OpenTSDB has no place for exemplars");
+    if (item->kind == ITEM_METADATA) return unfit(why, "OpenTSDB has no place for metadata");
+    if (!reserve_entry(w, c)) return WRITER_NO_MEMORY;
+    uint64_t series = hash_series(w, item->labels);
+    uint32_t *slot = find_slot(c, series);
+    if (*slot != 0) return WRITER_FULL;
+    enum writer_add added = put_point(w, c, item, why);
+    if (added != WRITER_ADDED) return added;
+    *ret_entry = c->count;
+    c->entries[c->count++] = (struct entry){.series = series, .t_ms = item->t_ms};
+    *slot = c->count;
+    return WRITER_ADDED;
+}
+
+static uint64_t
+opentsdb_bytes(const struct writer *w, const struct writer_call *c)
+{
+    (void)w;
+    return c->body.size + (c->count > 0 && !c->closed);
+}
+
+static uint64_t
+opentsdb_units(const struct writer *w, const struct writer_call *c)
+{
+    (void)w;
+    (void)c;
+    return 0;
+}
+
+/* --- requests --------------------------------------------------------------------------------- */
+
+static enum err
+put_auth(struct writer *w, struct why *why)
+{
+    const struct opentsdb_settings *s = w->settings;
+    if (s->basic_auth.username != NULL || s->basic_auth.username_file != NULL) {
+        return http_put_basic_auth(&w->headers, &s->basic_auth, why);
+    }
+    if (!secret_given(&s->authorization.credentials)) return OK;
+    return http_put_authorization(&w->headers, &s->authorization, why);
+}
+
+static void
+send_request(struct writer *w, const char *method, const struct buf *url, struct bytes body,
+             struct writer_step *step)
+{
+    struct http_headers *h = &w->headers;
+    struct why why = {""};
+    http_headers_clear(h);
+    http_headers_put(h, "Content-Type", bytes_of_text("application/json"));
+    enum err e = http_put_configured(h, &w->options.settings->http, &why);
+    if (e == OK) e = put_auth(w, &why);
+    if (e == OK) e = http_headers_lines(h, &step->http.headers);
+    if (e) {
+        http_judge_unmade(e, &why, step);
+        return;
+    }
+    step->next = WRITER_SEND;
+    step->http.target = &w->target;
+    step->http.method = method;
+    step->http.url = (const char *)url->at;
+    step->http.body = body;
+    step->http.answer_bytes_max = ANSWER_BYTES + ANSWER_FACTOR * body.size;
+}
+
+static enum err
+close_body(struct writer_call *c)
+{
+    if (!c->closed) buf_put_u8(&c->body, ']');
+    enum err e = buf_error(&c->body);
+    c->body.failed = OK;
+    c->closed |= e == OK;
+    return e;
+}
+
+static enum err
+opentsdb_make(struct writer *w, struct writer_call *c, uint64_t *ret_bytes)
+{
+    (void)w;
+    enum err e = close_body(c);
+    *ret_bytes = c->body.size;
+    return e;
+}
+
+static bool
+is_mapped(void *context, enum writer_mapped role, struct bytes text)
+{
+    struct buf *to = context;
+    buf_clear(to);
+    if (role == WRITER_MAPPED_LABEL_NAME)
+        opentsdb_tag_put(to, text);
+    else
+        opentsdb_value_put(to, text);
+    return !bytes_equal(buf_bytes(to), text);
+}
+
+static unsigned
+opentsdb_mapped(struct writer *w, const struct item *item)
+{
+    return item_mapped(item, is_mapped, &w->name, 0);
+}
+
+static void
+begin_step(struct writer *w, struct writer_call *c, struct writer_step *step)
+{
+    struct why why = {""};
+    if (close_body(c) != OK) {
+        http_judge_unmade(ERR_NOMEM, &why, step);
+        return;
+    }
+    send_request(w, "POST", &w->put_url, buf_bytes(&c->body), step);
+}
+
+/* --- what an answer says ---------------------------------------------------------------------- */
+
+static const struct refusal *
+refusal_of(struct bytes words)
+{
+    const struct refusal *r = refusals;
+    while (memmem(words.at, words.size, r->words, strlen(r->words)) == NULL && r->words[0] != 0) {
+        r++;
+    }
+    return r;
+}
+
+/* A point as the server repeats it. */
+struct echo {
+    uint64_t series;
+    bool known;  /* all of it could be read */
+    double time; /* milliseconds or seconds; 0: not said */
+};
+
+/* What the answer as a whole tells. */
+struct told {
+    uint64_t failed;
+    uint64_t timeouts;
+    uint64_t errors;         /* that are listed, */
+    uint64_t timeout_errors; /* and of timeouts */
+    bool stray_dead;         /* some refusal belongs to no point */
+    bool stray_later;
+    bool stray_throttled;
+    struct bytes message; /* of an error that is of no point; empty: there is none */
+};
+
+/* As text or as number; 0 for what is neither. */
+static double
+scan_any_number(struct scan *s)
+{
+    char text[NUMBER_BYTES];
+    uint8_t c = scan_peek(s);
+    if (c != '"' && c != '-' && (c < '0' || c > '9')) {
+        scan_skip(s);
+        return 0;
+    }
+    struct bytes digits = c == '"' ? scan_text(s) : scan_number(s);
+    if (digits.size == 0 || digits.size >= sizeof text) return 0;
+    memcpy(text, digits.at, digits.size);
+    text[digits.size] = 0;
+    return strtod(text, NULL);
+}
+
+static uint64_t
+scan_count(struct scan *s)
+{
+    double count = scan_any_number(s);
+    return count >= 1 && count < 1e15 ? (uint64_t)count : 0;
+}
+
+/* A label, or with `name` empty the metric's name. Out of memory it is not known. */
+static void
+take_label(struct writer *w, struct bytes name, struct bytes value, struct echo *echo)
+{
+    buf_clear(&w->name);
+    buf_clear(&w->value);
+    enum err e = OK;
+    if (name.size == 0)
+        buf_put_text(&w->name, "__name__");
+    else
+        e = opentsdb_tag_get(&w->name, name);
+    if (e == OK) e = opentsdb_value_get(&w->value, value);
+    echo->known &= e == OK && buf_error(&w->name) == OK;
+    echo->series += hash_label(w, buf_bytes(&w->name), buf_bytes(&w->value));
+}
+
+static void
+take_tags(struct writer *w, struct scan *s, struct echo *echo)
+{
+    struct bytes key;
+    scan_expect(s, '{');
+    while (scan_key(s, &key)) {
+        if (key.size == 0 || scan_peek(s) != '"') {
+            echo->known = false;
+            scan_skip(s);
+            continue;
+        }
+        take_label(w, key, scan_text(s), echo);
+    }
+}
+
+static void
+take_datapoint(struct writer *w, struct scan *s, struct echo *echo)
+{
+    struct bytes key;
+    echo->known = scan_peek(s) == '{';
+    if (!echo->known) {
+        scan_skip(s);
+        return;
+    }
+    scan_expect(s, '{');
+    while (scan_key(s, &key)) {
+        if (bytes_equal_text(key, "metric") && scan_peek(s) == '"')
+            take_label(w, (struct bytes){NULL, 0}, scan_text(s), echo);
+        else if (bytes_equal_text(key, "tags") && scan_peek(s) == '{')
+            take_tags(w, s, echo);
+        else if (bytes_equal_text(key, "timestamp"))
+            echo->time = scan_any_number(s);
+        else
+            scan_skip(s);
+    }
+}
+
+/* NULL: it is none of the call. A call of one needs no echo. */
+static struct entry *
+find_entry(const struct writer_call *c, const struct echo *echo)
+{
+    if (c->count == 1) return c->entries;
+    uint32_t slot = c->count == 0 || !echo->known ? 0 : *find_slot(c, echo->series);
+    if (slot == 0) return NULL;
+    struct entry *entry = &c->entries[slot - 1];
+    bool same_time = echo->time == 0 || echo->time == (double)entry->t_ms ||
+                     echo->time * 1000 == (double)entry->t_ms;
+    return same_time ? entry : NULL;
+}
+
+/* What is for good outlives what is not. */
+static void
+take_refusal(struct writer_call *c, struct entry *entry, struct bytes words)
+{
+    const struct refusal *refusal = refusal_of(words);
+    if (entry->refusal != NULL && entry->refusal->verdict == VERDICT_DEAD) return;
+    entry->refusal = refusal;
+    entry->words_at = (uint32_t)c->words.size;
+    if (words.size > WRITER_ANSWER_BYTES) words.size = WRITER_ANSWER_BYTES;
+    buf_put_bytes(&c->words, words);
+    entry->words_size = (uint32_t)c->words.size - entry->words_at;
+}
+
+/* {"datapoint":{...},"error":"..."} */
+static void
+take_error(struct writer *w, struct writer_call *c, struct scan *s, struct told *told)
+{
+    struct echo echo = {0};
+    struct bytes key, words = {(const uint8_t *)"", 0};
+    scan_expect(s, '{');
+    while (scan_key(s, &key)) {
+        if (bytes_equal_text(key, "datapoint"))
+            take_datapoint(w, s, &echo);
+        else if (bytes_equal_text(key, "error") && scan_peek(s) == '"')
+            words = scan_text(s);
+        else
+            scan_skip(s);
+    }
+    if (s->bad != NULL) return;
+    const struct refusal *refusal = refusal_of(words);
+    struct entry *entry = find_entry(c, &echo);
+    told->errors++;
+    told->timeout_errors += strcmp(refusal->reason, "timeout") == 0;
+    if (entry != NULL) {
+        take_refusal(c, entry, words);
+        return;
+    }
+    told->stray_dead |= refusal->verdict == VERDICT_DEAD;
+    told->stray_later |= refusal->verdict == VERDICT_RETRY;
+    told->stray_throttled |= refusal->verdict == VERDICT_THROTTLED;
+}
+
+/* {"code":400,"message":"...","details":"...","trace":"..."} */
+static void
+take_message(struct scan *s, struct told *told)
+{
+    struct bytes key;
+    scan_expect(s, '{');
+    while (scan_key(s, &key)) {
+        if (bytes_equal_text(key, "message") && scan_peek(s) == '"')
+            told->message = scan_text(s);
+        else
+            scan_skip(s);
+    }
+}
+
+static void
+take_member(struct writer *w, struct writer_call *c, struct scan *s, struct bytes key,
+            struct told *told)
+{
+    if (bytes_equal_text(key, "failed")) {
+        told->failed = scan_count(s);
+    } else if (bytes_equal_text(key, "timeouts")) {
+        told->timeouts = scan_count(s);
+    } else if (bytes_equal_text(key, "error") && scan_peek(s) == '{') {
+        take_message(s, told);
+    } else if (bytes_equal_text(key, "errors") && scan_peek(s) == '[') {
+        scan_expect(s, '[');
+        while (scan_item(s)) {
+            take_error(w, c, s, told);
+        }
+    } else {
+        scan_skip(s);
+    }
+}
+
+static void
+forget_refusals(struct writer_call *c)
+{
+    buf_clear(&c->words);
+    for (uint32_t i = 0; i < c->count; i++) {
+        c->entries[i].refusal = NULL;
+        c->entries[i].words_size = 0;
+    }
+}
+
+/* --- verdicts --------------------------------------------------------------------------------- */
+
+/* Everything that nothing was said against may be what was meant. */
+static void
+doubt_rest(struct writer_call *c, const struct refusal *refusal)
+{
+    for (uint32_t i = 0; i < c->count; i++) {
+        if (c->entries[i].refusal == NULL) c->entries[i].refusal = refusal;
+    }
+}
+
+static bool
+any_refused(const struct writer_call *c)
+{
+    for (uint32_t i = 0; i < c->count; i++) {
+        if (c->entries[i].refusal != NULL) return true;
+    }
+    return false;
+}
+
+/* An error of the request as a whole. */
+static void
+judge_message(const struct told *told, struct writer_step *step)
+{
+    static const char trap[] = "Chunked request not supported";
+    struct bytes message = told->message;
+    const struct refusal *refusal = refusal_of(message);
+    step_answer(step, message);
+    if (memmem(message.at, message.size, trap, strlen(trap)) != NULL) {
+        step_done(step, VERDICT_TOO_LARGE, "chunked",
+                  "Chunked request not supported: it takes no requests this large (max_body)");
+    } else if (refusal->verdict != VERDICT_DEAD) {
+        step->verdict = refusal->verdict;
+        snprintf(step->reason, sizeof step->reason, "%s", refusal->reason);
+    }
+}
+
+static void
+judge_told(struct writer_call *c, const struct told *told, struct writer_step *step)
+{
+    uint64_t untold = told->failed > told->errors ? told->failed - told->errors : 0;
+    bool timeouts_untold = told->timeouts > told->timeout_errors;
+    if (told->stray_dead || untold > told->timeouts) {
+        step->verdict = VERDICT_SOME_DEAD;
+        return;
+    }
+    if (told->stray_throttled) {
+        doubt_rest(c, &untold_throttled);
+    } else if (told->stray_later || untold > 0 || timeouts_untold) {
+        doubt_rest(c, &untold_later);
+    }
+    if (any_refused(c)) step->verdict = VERDICT_MIXED;
+}
+
+/* Reads what 2xx and 400 may bring. What is no answer of OpenTSDB's is judged by its status. */
+static void
+judge(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+      struct writer_step *step)
+{
+    http_judge(answer, step);
+    bool by_status = step->verdict != VERDICT_DELIVERED && answer->status != 400;
+    forget_refusals(c);
+    if (answer->failure != HTTP_CALL_ANSWERED || by_status || answer->body.size == 0) return;
+
+    struct told told = {.failed = 0};
+    struct bytes key;
+    struct arena arena;
+    arena_init(&arena, w->options.memory, 4 * answer->body.size + ANSWER_BYTES, 0);
+    struct scan s = scan_of(answer->body, &arena);
+    scan_expect(&s, '{');
+    while (scan_key(&s, &key)) {
+        take_member(w, c, &s, key, &told);
+    }
+    scan_end(&s);
+    if (s.bad != NULL) {
+        forget_refusals(c);
+        if (s.error == ERR_NOMEM) step_done(step, VERDICT_RETRY, "no_memory", s.bad);
+    } else if (told.message.size > 0 && answer->status == 400) {
+        judge_message(&told, step);
+    } else {
+        judge_told(c, &told, step);
+    }
+    arena_fini(&arena);
+}
+
+static void
+opentsdb_step(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+              struct writer_step *ret_step)
+{
+    if (answer != NULL)
+        judge(w, c, answer, ret_step);
+    else
+        begin_step(w, c, ret_step);
+}
+
+static void
+opentsdb_entry(const struct writer *w, const struct writer_call *c, uint32_t number,
+               struct writer_entry *ret_entry)
+{
+    (void)w;
+    const struct entry *entry = &c->entries[number];
+    struct writer_step words = {.answer = "refused without words"};
+    *ret_entry = (struct writer_entry){.verdict = VERDICT_DELIVERED};
+    if (entry->refusal == NULL) return;
+    struct bytes said = entry->words_size > 0
+                            ? bytes_of(c->words.at + entry->words_at, entry->words_size)
+                            : bytes_of_text(entry->refusal->words);
+    if (said.size > 0) step_answer(&words, said);
+    ret_entry->verdict = entry->refusal->verdict;
+    snprintf(ret_entry->reason, sizeof ret_entry->reason, "%s", entry->refusal->reason);
+    memcpy(ret_entry->answer, words.answer, sizeof ret_entry->answer);
+}
+
+/* --- checks ----------------------------------------------------------------------------------- */
+
+static bool
+opentsdb_check(struct writer *w, uint32_t number, const struct http_call_answer *answer,
+               struct writer_step *ret_step, char what[WRITER_ANSWER_BYTES])
+{
+    static const struct bytes nothing = {NULL, 0};
+    if (number > 1) return false;
+    snprintf(what, WRITER_ANSWER_BYTES, "%s",
+             number == 0 ? "whether it answers at /api/version"
+                         : "whether it takes points, asked with none");
+    if (answer != NULL)
+        http_judge(answer, ret_step);
+    else if (number == 0)
+        send_request(w, "GET", &w->version_url, nothing, ret_step);
+    else
+        send_request(w, "POST", &w->put_url, bytes_of_text("[]"), ret_step);
+    /* Others that take /api/put need not have a version. */
+    bool has_none =
+        number == 0 && answer != NULL && (answer->status == 404 || answer->status == 405);
+    if (has_none) {
+        step_done(ret_step, VERDICT_DELIVERED, "", "it tells no version");
+    }
+    /* "No datapoints found": it would have taken some. */
+    bool lacks_points = number == 1 && answer != NULL && answer->status == 400;
+    if (lacks_points) {
+        step_done(ret_step, VERDICT_DELIVERED, "", "it refuses none but empty requests");
+    }
+    return true;
+}
+
+const struct writer_class opentsdb_writer = {
+    .type = DESTINATION_OPENTSDB,
+    .create = opentsdb_create,
+    .destroy = opentsdb_destroy,
+    .limits = opentsdb_limits,
+    .call_new = opentsdb_call_new,
+    .call_free = opentsdb_call_free,
+    .call_clear = opentsdb_call_clear,
+    .add = opentsdb_add,
+    .bytes = opentsdb_bytes,
+    .units = opentsdb_units,
+    .make = opentsdb_make,
+    .mapped = opentsdb_mapped,
+    .step = opentsdb_step,
+    .entry = opentsdb_entry,
+    .check = opentsdb_check,
+};

@@ -1,0 +1,721 @@
+/*
+ * remote_write.c - destination type `remote_write`: any store that takes Prometheus' protocol, 1.0
+ * or 2.0.
+ *
+ * With `auto` the first requests are 2.0. A store that answers 415, or takes a request and says of
+ * it that nothing was written (or says nothing: one of before 2.0 cannot know what it threw away),
+ * gets the same request again as 1.0, and so all that follow, until a day later. No other answer
+ * changes the version: an error is an error in both.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "backend/aws/credentials.h"
+#include "backend/remote/remote_write.h"
+#include "backend/remote/series_named.h"
+#include "model/labels.h"
+#include "model/sample.h"
+#include "wire/remote_write_build.h"
+#include "wire/snappy.h"
+
+enum {
+    SAMPLES = 2000,
+    MESSAGE_BYTES = 4 * 1024 * 1024,
+    MESSAGE_BYTES_MAX = 128 * 1024 * 1024,
+    LANES = 4,
+    ANSWER_BYTES = 64 * 1024,
+    NAMED_BYTES_MAX = 256 * 1024,
+    SAVED_VERSION = 1,
+};
+static const int64_t PROBE_AGAIN_MS = 24LL * 3600 * 1000;
+
+struct writer {
+    struct writer_options options;
+    const struct remote_write_settings *settings;
+    struct http_calls_target target;
+    struct http_headers headers;
+    struct buf packed; /* as large as a message might become; what it became goes into its call */
+    struct families *families;
+    struct oauth2 *oauth2;               /* NULL: not configured */
+    struct aws_credentials *credentials; /* of sigv4; NULL: not configured, as the rest of it */
+    struct aws_clock clock;
+    struct aws_request request;
+    char region[AWS_REGION_BYTES];
+    char *url; /* without its query, which is the next one */
+    const char *query;
+    bool by_tenant;  /* a request is of one tenant */
+    bool falls_back; /* `auto`, and the store does not take 2.0 */
+    int64_t fell_back_ms;
+    struct writer_call *check; /* of nothing; NULL: none was made */
+    struct series_named named; /* by the last refusal */
+    struct buf scratch;
+};
+
+struct writer_call {
+    struct rw_build *builds[2]; /* 1.0, 2.0; made when first needed */
+    enum rw_version version;    /* of what was added */
+    struct buf metadata;        /* 1.0: of families, behind the series */
+    struct buf body;
+    bool made;              /* the body holds what was added */
+    uint64_t message_bytes; /* of a body that is made, before it was packed */
+    uint32_t samples;
+    uint32_t exemplars;
+    uint32_t families;
+    uint32_t keys; /* the generation of credentials it was signed with */
+    char tenant[256];
+};
+
+enum { WANTED_WRITTEN = AWS_WANTED_COUNT };
+static const char *const WANTED[] = {"x-amzn-ErrorType", /* as of every request to AWS */
+                                     "X-Prometheus-Remote-Write-Samples-Written",
+                                     "X-Prometheus-Remote-Write-Histograms-Written",
+                                     "X-Prometheus-Remote-Write-Exemplars-Written", NULL};
+
+/* --- the writer ------------------------------------------------------------------------------- */
+
+static enum rw_version
+version_now(const struct writer *w)
+{
+    switch (w->settings->protobuf_message) {
+    case REMOTE_WRITE_V1:
+        return RW_V1;
+    case REMOTE_WRITE_V2:
+        return RW_V2;
+    default:
+        return w->falls_back ? RW_V1 : RW_V2;
+    }
+}
+
+static void
+load(struct writer *w, struct bytes saved)
+{
+    struct cursor c = cursor_of(saved);
+    if (cursor_u8(&c) != SAVED_VERSION) return;
+    bool falls_back = cursor_u8(&c) != 0;
+    int64_t since_ms = cursor_zigzag(&c);
+    if (c.bad) return; /* it is learnt again */
+    w->falls_back = falls_back;
+    w->fell_back_ms = since_ms;
+}
+
+static void
+remote_write_save(const struct writer *w, struct buf *to)
+{
+    buf_put_u8(to, SAVED_VERSION);
+    buf_put_u8(to, w->falls_back);
+    buf_put_zigzag(to, w->fell_back_ms);
+}
+
+static void remote_write_call_free(struct writer *w, struct writer_call *c);
+
+static void
+remote_write_destroy(struct writer *w)
+{
+    if (w == NULL) return;
+    if (w->check != NULL) remote_write_call_free(w, w->check);
+    families_free(w->families);
+    oauth2_free(w->oauth2);
+    aws_credentials_free(w->credentials);
+    aws_request_fini(&w->request);
+    free(w->url);
+    http_headers_fini(&w->headers);
+    buf_fini(&w->packed);
+    buf_fini(&w->scratch);
+    mem_free(w->options.memory, w, sizeof *w);
+}
+
+static enum err
+create_sigv4(struct writer *w, struct why *why)
+{
+    const struct destination_settings *settings = w->options.settings;
+    const struct sigv4_settings *sigv4 = &w->settings->sigv4;
+    if (!sigv4->given) return OK;
+    struct aws_setup setup = {w->options.env, w->options.memory, &sigv4->aws, &aws_variables_real};
+    enum err e = aws_region(&setup, w->region, why);
+    if (e) return e;
+    w->url = strdup(w->settings->url);
+    if (w->url == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
+    char *query = strchr(w->url, '?');
+    if (query != NULL) *query++ = 0;
+    w->query = query;
+    aws_clock_init(&w->clock, w->options.env);
+    const struct aws_credentials_options who = {setup, &w->target, &w->clock, settings->name};
+    e = aws_credentials_new(&who, &w->credentials);
+    return e ? why_set(why, e, "no memory for a destination") : OK;
+}
+
+static enum err
+remote_write_create(const struct writer_options *options, struct writer **ret_writer,
+                    struct why *why)
+{
+    struct writer *w = mem_new(options->memory, sizeof *w);
+    if (w == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
+    w->options = *options;
+    w->settings = &options->settings->u.remote_write;
+    w->by_tenant = options->settings->tenant_header != NULL;
+    http_headers_init(&w->headers, options->memory);
+    buf_init(&w->packed, options->memory, RW_BUILD_BYTES_MAX);
+    buf_init(&w->scratch, options->memory, NAMED_BYTES_MAX);
+    http_target_init(&w->target, &options->settings->http, options->settings->timeout_ms);
+    aws_request_init(&w->request, options->memory);
+    load(w, options->saved);
+    enum err e = families_new(options->memory, &w->families);
+    if (e == OK && w->settings->oauth2.token_url != NULL) {
+        e = oauth2_new(options, &w->settings->oauth2, &w->oauth2);
+    }
+    if (e) why_set(why, e, "no memory for a destination");
+    if (e == OK) e = create_sigv4(w, why);
+    if (e) {
+        remote_write_destroy(w);
+        return e;
+    }
+    *ret_writer = w;
+    return OK;
+}
+
+static struct writer_limits
+remote_write_limits(const struct writer *w)
+{
+    (void)w;
+    return (struct writer_limits){
+        .takes_metadata = true,
+        .concurrency = LANES,
+        .samples = SAMPLES,
+        .bytes = MESSAGE_BYTES,
+        .samples_max = UINT32_MAX,
+        .bytes_max = MESSAGE_BYTES_MAX,
+    };
+}
+
+/* --- calls ------------------------------------------------------------------------------------ */
+
+static enum err
+remote_write_call_new(struct writer *w, struct writer_call **ret_call)
+{
+    struct writer_call *c = mem_new(w->options.memory, sizeof *c);
+    if (c == NULL) return ERR_NOMEM;
+    buf_init(&c->metadata, w->options.memory, RW_BUILD_BYTES_MAX);
+    buf_init(&c->body, w->options.memory, RW_BUILD_BYTES_MAX);
+    *ret_call = c;
+    return OK;
+}
+
+static void
+remote_write_call_free(struct writer *w, struct writer_call *c)
+{
+    rw_build_free(c->builds[0]);
+    rw_build_free(c->builds[1]);
+    buf_fini(&c->metadata);
+    buf_fini(&c->body);
+    mem_free(w->options.memory, c, sizeof *c);
+}
+
+static void
+remote_write_call_clear(struct writer *w, struct writer_call *c)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        if (c->builds[i] != NULL) rw_build_clear(c->builds[i]);
+    }
+    buf_clear(&c->metadata);
+    buf_clear(&c->body);
+    c->made = false;
+    c->samples = c->exemplars = c->families = 0;
+    c->tenant[0] = 0;
+    c->version = version_now(w);
+}
+
+static struct rw_build *
+build_of(const struct writer_call *c)
+{
+    return c->builds[c->version == RW_V1 ? 0 : 1];
+}
+
+/* What a call is of, known with its first item. False: the item is of another tenant. */
+static enum writer_add
+begin_call(struct writer *w, struct writer_call *c, const struct item *item)
+{
+    bool empty = c->samples + c->exemplars + c->families == 0;
+    if (empty) {
+        c->version = version_now(w);
+        struct rw_build **build = &c->builds[c->version == RW_V1 ? 0 : 1];
+        if (*build == NULL && rw_build_new(c->version, w->options.memory, build) != OK) {
+            return WRITER_NO_MEMORY;
+        }
+        snprintf(c->tenant, sizeof c->tenant, "%.*s", (int)item->tenant.size,
+                 (const char *)item->tenant.at);
+        return WRITER_ADDED;
+    }
+    bool other = w->by_tenant && !bytes_equal_text(item->tenant, c->tenant);
+    return other ? WRITER_FULL : WRITER_ADDED;
+}
+
+/* 2.0 carries metadata with the series: it is kept for those that come. */
+static enum writer_add
+add_family(struct writer *w, struct writer_call *c, const struct item *item, struct why *why)
+{
+    if (c->version == RW_V1) {
+        rw_build_metadata_v1(&c->metadata, item->family, item->family_type, item->help, item->unit);
+    } else {
+        struct family family = {item->family_type, item->help, item->unit};
+        enum err e = families_put(w->families, item->tenant, item->family, &family);
+        if (e == ERR_LIMIT) {
+            err_ignore(why_set(why, e, "too many metric families to keep their metadata"),
+                       "the verdict says it");
+            return WRITER_UNFIT;
+        }
+        if (e) return WRITER_NO_MEMORY;
+    }
+    c->families++;
+    return WRITER_ADDED;
+}
+
+static void
+begin_series(struct writer *w, struct writer_call *c, const struct item *item)
+{
+    struct family family;
+    struct bytes metric = labels_get(item->labels, bytes_of_text("__name__"));
+    uint64_t before = rw_build_counts(build_of(c)).series;
+    rw_build_series(build_of(c), item->labels);
+    bool is_new = rw_build_counts(build_of(c)).series > before;
+    if (c->version == RW_V1 || !is_new) return;
+    if (families_find(w->families, item->tenant, metric, &family)) {
+        rw_build_metadata(build_of(c), family.type, family.help, family.unit);
+    }
+}
+
+static enum writer_add
+remote_write_add(struct writer *w, struct writer_call *c, const struct item *item,
+                 uint32_t *ret_entry, struct why *why)
+{
+    *ret_entry = 0;
+    enum writer_add begun = begin_call(w, c, item);
+    if (begun != WRITER_ADDED) return begun;
+    if (item->kind == ITEM_METADATA) return add_family(w, c, item, why);
+    begin_series(w, c, item);
+    switch (item->kind) {
+    case ITEM_FLOAT:
+        rw_build_float(build_of(c), item->t_ms, item->bits, item->start_ms);
+        break;
+    case ITEM_HISTOGRAM:
+        rw_build_histogram(build_of(c), item->t_ms, item->start_ms, item->histogram);
+        break;
+    default:
+        rw_build_exemplar(build_of(c), item->exemplar_labels, item->t_ms, item->bits);
+        break;
+    }
+    c->samples += item_is_sample(item);
+    c->exemplars += !item_is_sample(item);
+    return WRITER_ADDED;
+}
+
+/* Families alone, in 2.0: they go with the series that come, and a request of none says nothing. */
+static bool
+is_nothing(const struct writer_call *c)
+{
+    return c->version == RW_V2 && c->families > 0 && rw_build_counts(build_of(c)).series == 0;
+}
+
+/* Before it is packed, always: what the relay lowers after a refusal must be of one kind. */
+static uint64_t
+remote_write_bytes(const struct writer *w, const struct writer_call *c)
+{
+    (void)w;
+    if (c->made) return c->message_bytes;
+    if (build_of(c) == NULL || is_nothing(c)) return 0;
+    return rw_build_counts(build_of(c)).bytes + c->metadata.size;
+}
+
+static uint64_t
+remote_write_units(const struct writer *w, const struct writer_call *c)
+{
+    (void)w;
+    (void)c;
+    return 0;
+}
+
+/* --- requests --------------------------------------------------------------------------------- */
+
+static enum err
+make_body(struct writer *w, struct writer_call *c)
+{
+    struct bytes message;
+    if (c->made) return OK;
+    c->message_bytes = remote_write_bytes(w, c);
+    enum err e = rw_build_end(build_of(c), &message);
+    if (e) return e;
+    struct buf *whole = &c->metadata;
+    if (whole->size > 0) { /* the fields of both in any order */
+        buf_put_bytes(whole, message);
+        message = buf_bytes(whole);
+        e = buf_error(whole);
+    }
+    buf_clear(&w->packed);
+    buf_clear(&c->body);
+    if (e == OK) e = snappy_pack(message, &w->packed);
+    if (e == OK) buf_put_bytes(&c->body, buf_bytes(&w->packed));
+    if (e == OK) e = buf_error(&c->body);
+    c->made = e == OK;
+    return e;
+}
+
+static enum err
+remote_write_make(struct writer *w, struct writer_call *c, uint64_t *ret_bytes)
+{
+    enum err e = make_body(w, c);
+    *ret_bytes = c->body.size;
+    return e;
+}
+
+static enum err
+put_auth(struct writer *w, struct why *why)
+{
+    const struct remote_write_settings *s = w->settings;
+    if (s->basic_auth.username != NULL || s->basic_auth.username_file != NULL) {
+        return http_put_basic_auth(&w->headers, &s->basic_auth, why);
+    }
+    if (secret_given(&s->authorization.credentials)) {
+        return http_put_authorization(&w->headers, &s->authorization, why);
+    }
+    if (w->oauth2 == NULL) return OK;
+    char prefix[] = "Bearer ";
+    struct buf value;
+    buf_init_secret(&value, NULL, ANSWER_BYTES);
+    buf_put_text(&value, prefix);
+    buf_put_bytes(&value, oauth2_token(w->oauth2));
+    enum err e = buf_error(&value);
+    if (e == OK) http_headers_put(&w->headers, "Authorization", buf_bytes(&value));
+    buf_fini(&value);
+    return e;
+}
+
+static enum err
+make_headers(struct writer *w, const struct writer_call *c, struct writer_step *step,
+             struct why *why)
+{
+    struct http_headers *h = &w->headers;
+    bool v2 = c->version == RW_V2;
+    http_headers_clear(h);
+    http_headers_put(
+        h, "Content-Type",
+        bytes_of_text(v2 ? "application/x-protobuf;proto=io.prometheus.write.v2.Request"
+                         : "application/x-protobuf"));
+    http_headers_put(h, "Content-Encoding", bytes_of_text("snappy"));
+    http_headers_put(h, "X-Prometheus-Remote-Write-Version", bytes_of_text(v2 ? "2.0.0" : "0.1.0"));
+    if (w->by_tenant) {
+        http_headers_put(h, w->options.settings->tenant_header, bytes_of_text(c->tenant));
+    }
+    enum err e = http_put_configured(h, &w->options.settings->http, why);
+    if (e == OK) e = put_auth(w, why);
+    return e ? e : http_headers_lines(h, &step->http.headers);
+}
+
+static enum err
+sign(struct writer *w, struct writer_call *c, struct writer_step *step, struct why *why)
+{
+    const char *service = w->settings->sigv4.service;
+    struct aws_parts parts = {
+        .target = &w->target,
+        .method = "POST",
+        .endpoint = w->url,
+        .path = "",
+        .query = w->query,
+        .headers = step->http.headers,
+        .body = buf_bytes(&c->body),
+        .service = service == NULL ? "aps" : service,
+        .region = w->region,
+    };
+    const struct sigv4_credentials *keys = aws_credentials_keys(w->credentials);
+    c->keys = aws_credentials_generation(w->credentials);
+    if (keys == NULL) return why_set(why, ERR_MISSING, "there are no credentials");
+    return aws_sign(&parts, keys, aws_clock_now_s(&w->clock), &w->request, &step->http, why);
+}
+
+static void
+begin_step(struct writer *w, struct writer_call *c, struct writer_step *step)
+{
+    struct why why = {""};
+    if (is_nothing(c)) {
+        step_done(step, VERDICT_DELIVERED, "", "");
+        return;
+    }
+    enum err e = make_body(w, c);
+    if (e == ERR_LIMIT) {
+        step_done(step, VERDICT_TOO_LARGE, "too_large", "the request is larger than we make any");
+        return;
+    }
+    if (e == ERR_NOMEM) { /* what was lost of it nobody knows */
+        step_done(step, VERDICT_REBUILD, "no_memory", "no memory for a request");
+        return;
+    }
+    if (e == OK) e = make_headers(w, c, step, &why);
+    step->http.target = &w->target;
+    step->http.method = "POST";
+    step->http.url = w->settings->url;
+    step->http.body = buf_bytes(&c->body);
+    if (e == OK && w->credentials != NULL) e = sign(w, c, step, &why);
+    if (e) {
+        http_judge_unmade(e, &why, step);
+        return;
+    }
+    step->next = WRITER_SEND;
+    step->http.wanted = WANTED;
+    step->http.answer_bytes_max = ANSWER_BYTES;
+}
+
+/* --- answers ---------------------------------------------------------------------------------- */
+
+/* Whether a store that said 2xx to 2.0 wrote nothing of it, as far as it says. */
+static bool
+wrote_nothing(const struct writer_call *c, const struct http_call_answer *answer)
+{
+    if (c->version == RW_V1 || c->samples == 0) return false;
+    for (unsigned i = WANTED_WRITTEN; WANTED[i] != NULL; i++) {
+        if (strtoull(answer->wanted[i], NULL, 10) > 0) return false;
+    }
+    return true;
+}
+
+/* The store does not take this version. */
+static void
+refuse_version(struct writer *w, struct writer_call *c, struct writer_step *step,
+               const char *reason, const char *what)
+{
+    char told[WRITER_ANSWER_BYTES];
+    snprintf(told, sizeof told, "%s", step->answer);
+    if (c->version == RW_V2 && w->settings->protobuf_message == REMOTE_WRITE_AUTO) {
+        w->falls_back = true;
+        w->fell_back_ms = env_realtime_ms(w->options.env);
+        step_done(step, VERDICT_REBUILD, reason, told);
+        return;
+    }
+    step_done(step, VERDICT_BLOCKED, reason, what);
+    if (told[0] != 0) snprintf(step->answer, sizeof step->answer, "%.300s: %.200s", what, told);
+}
+
+/* Whether a text goes on with the word of a reason, which is taken off. */
+static bool
+take_reject_word(struct bytes *text)
+{
+    size_t size = 0;
+    while (size < text->size && memchr(",;\n", text->at[size], 3) == NULL) {
+        size++;
+    }
+    struct bytes word = bytes_of(text->at, size);
+    *text = bytes_of(text->at + size, text->size - size);
+    for (unsigned r = REJECT_NONE + 1; r < REJECT_COUNT; r++) {
+        if (bytes_equal_text(word, reject_word((enum reject)r))) return true;
+    }
+    return false;
+}
+
+/*
+ * How many a Firekeep says that it has refused, "refused: 3 too_old, 1 conflict; ...": it takes all
+ * others of a request, and counts metadata, too. 0: the text is not one of its answers.
+ */
+static uint64_t
+told_refused(struct bytes text)
+{
+    static const char begin[] = "refused: ";
+    const size_t begin_size = sizeof begin - 1;
+    uint64_t sum = 0;
+    if (text.size < begin_size || memcmp(text.at, begin, begin_size) != 0) return 0;
+    text = bytes_of(text.at + begin_size, text.size - begin_size);
+    for (;;) {
+        uint64_t count = 0;
+        size_t digits = 0;
+        for (;
+             digits < text.size && digits < 10 && text.at[digits] >= '0' && text.at[digits] <= '9';
+             digits++) {
+            count = 10 * count + (uint64_t)(text.at[digits] - '0');
+        }
+        if (digits == 0 || digits == text.size || text.at[digits] != ' ') return 0;
+        text = bytes_of(text.at + digits + 1, text.size - digits - 1);
+        if (!take_reject_word(&text)) return 0;
+        sum += count;
+        if (text.size < 2 || text.at[0] != ',' || text.at[1] != ' ') break;
+        text = bytes_of(text.at + 2, text.size - 2);
+    }
+    return text.size == 0 || text.at[0] != ',' ? sum : 0;
+}
+
+/*
+ * Whether everything of a call is refused: a Firekeep says so of as many as there are. Of 2.0 it
+ * says besides that nothing is written, as metadata that came with the series may be among those it
+ * counts; in 1.0 metadata stands by itself, and is known. Other stores may write nothing of a
+ * request because of one sample.
+ */
+static bool
+refuses_all(const struct writer_call *c, const struct http_call_answer *answer, uint64_t told)
+{
+    uint64_t written = 0;
+    for (unsigned i = WANTED_WRITTEN; WANTED[i] != NULL && c->version == RW_V2; i++) {
+        if (answer->wanted[i][0] == 0) return false;
+        written += strtoull(answer->wanted[i], NULL, 10);
+    }
+    uint64_t items = (uint64_t)c->samples + c->exemplars;
+    return c->families == 0 && written == 0 &&
+           (c->version == RW_V2 ? told >= items : told == items);
+}
+
+/*
+ * Some samples are refused. Where a store says how many it wrote, and it is neither none nor all,
+ * the others were refused; of none it may as well mean that it writes nothing of such a request.
+ * Some name the series.
+ */
+static void
+judge_refusal(struct writer *w, const struct writer_call *c, const struct http_call_answer *answer,
+              struct writer_step *step)
+{
+    uint64_t written = 0, told = told_refused(answer->body);
+    for (unsigned i = WANTED_WRITTEN; i < WANTED_WRITTEN + 2; i++) {
+        written += strtoull(answer->wanted[i], NULL, 10);
+    }
+    if (written > 0 && written < c->samples)
+        step->refused = c->samples - (uint32_t)written;
+    else if (told < c->samples)
+        step->refused = (uint32_t)told;
+    if (!w->settings->isolate) {
+        step->verdict = VERDICT_DEAD_CALL;
+        return;
+    }
+    bool is_firekeep = answer->status == 400 && told > 0;
+    if (is_firekeep && refuses_all(c, answer, told)) {
+        step->verdict = VERDICT_DEAD;
+        return;
+    }
+    step->tells_all = is_firekeep && c->families == 0;
+    series_named_read(&w->named, answer->body);
+    if (w->named.count > 0) step->hint = HINT_NAMED;
+}
+
+static enum writer_blame
+remote_write_blames(struct writer *w, const struct item *item)
+{
+    return series_named_has(&w->named, item->labels, &w->scratch) ? BLAMES_SERIES : BLAMES_NOT;
+}
+
+static void
+judge(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+      struct writer_step *step)
+{
+    http_judge(answer, step);
+    if (answer->failure != HTTP_CALL_ANSWERED) return;
+    if (step->verdict == VERDICT_SOME_DEAD && answer->status != 415) {
+        judge_refusal(w, c, answer, step);
+    } else if (answer->status == 415) {
+        refuse_version(w, c, step, "http_415", "the store does not take this message");
+    } else if (step->verdict == VERDICT_DELIVERED && wrote_nothing(c, answer)) {
+        refuse_version(w, c, step, "nothing_written",
+                       "the store answered 2xx, and says that nothing was written");
+    } else if (answer->status == 401 && w->oauth2 != NULL) {
+        oauth2_refused(w->oauth2);
+        step->verdict = VERDICT_UNPREPARED;
+    } else if (step->verdict == VERDICT_BLOCKED && w->credentials != NULL) {
+        aws_json_judge(&w->clock, answer, step);
+        if (step->verdict == VERDICT_UNPREPARED) aws_credentials_refused(w->credentials, c->keys);
+    }
+}
+
+static void
+remote_write_step(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+                  struct writer_step *ret_step)
+{
+    if (answer != NULL)
+        judge(w, c, answer, ret_step);
+    else
+        begin_step(w, c, ret_step);
+}
+
+/* --- before ----------------------------------------------------------------------------------- */
+
+static bool
+remote_write_need_prepare(struct writer *w)
+{
+    int64_t since_ms = env_realtime_ms(w->options.env) - w->fell_back_ms;
+    if (w->falls_back && (since_ms >= PROBE_AGAIN_MS || since_ms < 0)) w->falls_back = false;
+    if (w->credentials != NULL) return aws_credentials_due(w->credentials);
+    return w->oauth2 != NULL && oauth2_is_due(w->oauth2);
+}
+
+static void
+remote_write_prepare(struct writer *w, const struct http_call_answer *answer,
+                     struct writer_step *ret_step)
+{
+    if (w->credentials != NULL)
+        aws_credentials_step(w->credentials, answer, ret_step);
+    else
+        oauth2_step(w->oauth2, answer, ret_step);
+}
+
+/* --- checks ----------------------------------------------------------------------------------- */
+
+static const char *
+check_tenant(const struct writer *w)
+{
+    const struct text_list *tenants = &w->options.settings->tenants;
+    bool named = tenants->count > 0 && strcmp(tenants->items[0], "all") != 0;
+    return named ? tenants->items[0] : "anonymous";
+}
+
+/* A request without series. */
+static void
+begin_check(struct writer *w, struct writer_step *step)
+{
+    struct writer_call **c = &w->check;
+    static const struct item nothing = {.kind = ITEM_FLOAT};
+    struct why why = {""};
+    enum err e = *c == NULL ? remote_write_call_new(w, c) : OK;
+    if (e == OK) {
+        remote_write_call_clear(w, *c);
+        if (begin_call(w, *c, &nothing) != WRITER_ADDED) e = ERR_NOMEM;
+    }
+    if (e) {
+        http_judge_unmade(ERR_NOMEM, &why, step);
+    } else if (remote_write_need_prepare(w)) {
+        step_done(step, VERDICT_UNPREPARED, "credentials", "there are no credentials yet");
+    } else {
+        snprintf((*c)->tenant, sizeof(*c)->tenant, "%s", check_tenant(w));
+        begin_step(w, *c, step);
+    }
+}
+
+static bool
+remote_write_check(struct writer *w, uint32_t number, const struct http_call_answer *answer,
+                   struct writer_step *ret_step, char what[WRITER_ANSWER_BYTES])
+{
+    if (number > 0) return false;
+    bool is_aps = w->credentials != NULL;
+    snprintf(what, WRITER_ANSWER_BYTES, "whether it takes a write, of nothing%s",
+             is_aps ? " (aps:RemoteWrite)" : "");
+    if (answer == NULL) {
+        begin_check(w, ret_step);
+        return true;
+    }
+    judge(w, w->check, answer, ret_step);
+    /* It has looked at who asks, and then at what. */
+    bool lacks_series =
+        answer->failure == HTTP_CALL_ANSWERED && answer->status == 400 &&
+        (ret_step->verdict == VERDICT_SOME_DEAD || ret_step->verdict == VERDICT_DEAD_CALL);
+    if (lacks_series) ret_step->verdict = VERDICT_DELIVERED;
+    return true;
+}
+
+const struct writer_class remote_write_writer = {
+    .type = DESTINATION_REMOTE_WRITE,
+    .create = remote_write_create,
+    .destroy = remote_write_destroy,
+    .limits = remote_write_limits,
+    .call_new = remote_write_call_new,
+    .call_free = remote_write_call_free,
+    .call_clear = remote_write_call_clear,
+    .add = remote_write_add,
+    .bytes = remote_write_bytes,
+    .units = remote_write_units,
+    .make = remote_write_make,
+    .step = remote_write_step,
+    .blames = remote_write_blames,
+    .need_prepare = remote_write_need_prepare,
+    .prepare = remote_write_prepare,
+    .check = remote_write_check,
+    .save = remote_write_save,
+};

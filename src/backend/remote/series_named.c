@@ -1,0 +1,106 @@
+/* series_named.c - see series_named.h. What is compared are hashes of the text between the braces,
+ * and of the name before them. */
+#include "backend/remote/series_named.h"
+
+#include "base/hash.h"
+#include "model/labels.h"
+
+enum { NAME_BYTES_MAX = 1024 };
+
+static bool
+is_name(uint8_t c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == ':';
+}
+
+/* Hashes from a brace to the one that closes it, without the blanks between labels. Gives the place
+ * behind it; 0: it is not closed. */
+static size_t
+hash_braces(struct bytes text, size_t from, uint64_t seed, uint64_t *ret_hash)
+{
+    uint64_t hash = seed;
+    bool quoted = false;
+    for (size_t i = from; i < text.size; i++) {
+        uint8_t c = text.at[i];
+        if (c == ' ' && !quoted) continue;
+        bool escaped = quoted && c == '\\' && i + 1 < text.size;
+        hash = hash_mix(hash, c);
+        if (escaped) hash = hash_mix(hash, text.at[++i]);
+        if (c == '"') quoted = !quoted;
+        if (c != '}' || quoted) continue;
+        *ret_hash = hash;
+        return i + 1;
+    }
+    return 0;
+}
+
+/* The name that ends before a place. */
+static struct bytes
+name_before(struct bytes text, size_t end)
+{
+    size_t from = end;
+    while (from > 0 && end - from < NAME_BYTES_MAX && is_name(text.at[from - 1])) {
+        from--;
+    }
+    return bytes_of(text.at + from, end - from);
+}
+
+void
+series_named_read(struct series_named *named, struct bytes text)
+{
+    named->count = 0;
+    for (size_t i = 0; i < text.size && named->count < SERIES_NAMED_MAX;) {
+        const uint8_t *brace = memchr(text.at + i, '{', text.size - i);
+        if (brace == NULL) return;
+        size_t at = (size_t)(brace - text.at);
+        uint64_t seed = hash_bytes(name_before(text, at), 0);
+        i = hash_braces(text, at, seed, &named->hashes[named->count]);
+        if (i == 0) return;
+        named->count++;
+    }
+}
+
+static bool
+has(const struct series_named *named, struct bytes name, struct bytes printed)
+{
+    uint64_t hash;
+    if (hash_braces(printed, 0, hash_bytes(name, 0), &hash) == 0) return false;
+    for (uint32_t i = 0; i < named->count; i++) {
+        if (named->hashes[i] == hash) return true;
+    }
+    return false;
+}
+
+/* All labels but the name. */
+static void
+put_others(struct buf *to, struct bytes labels)
+{
+    struct cursor c = cursor_of(labels);
+    struct label label;
+    while (labels_next(&c, &label)) {
+        if (!bytes_equal_text(label.name, "__name__")) labels_put(to, label);
+    }
+}
+
+bool
+series_named_has(const struct series_named *named, struct bytes labels, struct buf *scratch)
+{
+    static const struct bytes none = {(const uint8_t *)"", 0};
+    if (named->count == 0) return false;
+    buf_clear(scratch);
+    labels_print(scratch, labels);
+    if (buf_error(scratch) != OK) return false;
+    if (has(named, none, buf_bytes(scratch))) return true;
+
+    buf_clear(scratch);
+    put_others(scratch, labels);
+    size_t size = scratch->size;
+    struct buf printed;
+    buf_init(&printed, scratch->budget, scratch->limit);
+    labels_print(&printed, bytes_of(scratch->at, size));
+    bool found = buf_error(scratch) == OK && buf_error(&printed) == OK &&
+                 has(named, labels_get(labels, bytes_of_text("__name__")), buf_bytes(&printed));
+    buf_fini(&printed);
+    return found;
+}

@@ -1,0 +1,341 @@
+/* bucket.c - see bucket.h. */
+#include "backend/s3/bucket.h"
+
+#include <stdio.h>
+
+#include "base/base64.h"
+#include "base/hash.h"
+#include "base/md5.h"
+
+enum {
+    PATH_BYTES_MAX = 3 * (S3_KEY_BYTES_MAX + S3_BUCKET_NAME_BYTES_MAX) + 16,
+    LINE_BYTES_MAX = 4096,
+};
+
+static const struct aws_service SERVICE = {.name = "s3", .host = "s3", .variable = "S3"};
+
+static const char DIGEST_HEADER[] = "x-amz-meta-firekeep-md5";
+static const char *const WANTED[] = {
+    "x-amzn-ErrorType", "ETag", "x-amz-bucket-region", "Location", "Content-Length",
+    DIGEST_HEADER,      NULL};
+_Static_assert(S3_WANTED_DIGEST == 5, "the list above begins with aws_wanted");
+
+/* --- where ------------------------------------------------------------------------------------ */
+
+static bool
+is_region(const char *text)
+{
+    size_t size = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-");
+    return size > 0 && size < AWS_REGION_BYTES && text[size] == 0 && text[0] != '-';
+}
+
+static bool
+is_bucket_name(const char *text)
+{
+    size_t size = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_");
+    return size >= 3 && size <= S3_BUCKET_NAME_BYTES_MAX && text[size] == 0 && text[0] != '.';
+}
+
+/* An address has no names below it. */
+static bool
+is_address(struct bytes host)
+{
+    for (size_t i = 0; i < host.size; i++) {
+        uint8_t c = host.at[i];
+        if (c == ':') return true;
+        if (!((c >= '0' && c <= '9') || c == '.')) return false;
+    }
+    return true;
+}
+
+/* The endpoint of a region; on an error the one before stays. */
+static enum err
+find_endpoint(struct s3_bucket *b, const char *region, struct why *why)
+{
+    char plain[AWS_ENDPOINT_BYTES];
+    struct aws_url url;
+    enum err e = aws_endpoint(&b->setup, &SERVICE, b->s3->endpoint, region, plain, why);
+    if (e) return e;
+    if (!aws_url_split(plain, &url)) return why_set(why, ERR_INPUT, "an endpoint that is no URL");
+    bool dotted = strchr(b->s3->bucket, '.') != NULL;
+    b->in_path = b->s3->path_style || is_address(url.host) || (url.tls && dotted);
+    snprintf(b->endpoint, sizeof b->endpoint, "%s://%s%s%.*s%.*s", url.tls ? "https" : "http",
+             b->in_path ? "" : b->s3->bucket, b->in_path ? "" : ".", (int)url.authority.size,
+             (const char *)url.authority.at, (int)url.path.size, (const char *)url.path.at);
+    snprintf(b->region, sizeof b->region, "%s", region);
+    return OK;
+}
+
+/* What a region was learnt for. */
+static uint64_t
+settings_hash(const struct s3_bucket *b)
+{
+    uint64_t hash = hash_bytes(bytes_of_text(b->s3->bucket), 1);
+    hash = hash_mix(hash, hash_bytes(bytes_of_text(b->told_region), 2));
+    if (b->s3->endpoint == NULL) return hash;
+    return hash_mix(hash, hash_bytes(bytes_of_text(b->s3->endpoint), 3));
+}
+
+void
+s3_bucket_learnt(const struct s3_bucket *b, struct buf *to)
+{
+    if (strcmp(b->region, b->told_region) == 0) return;
+    buf_put_le64(to, settings_hash(b));
+    buf_put_text(to, b->region);
+}
+
+/* The region to begin with. */
+static void
+take_learnt(const struct s3_bucket *b, struct bytes learnt, char region[AWS_REGION_BYTES])
+{
+    char text[AWS_REGION_BYTES];
+    snprintf(region, AWS_REGION_BYTES, "%s", b->told_region);
+    if (learnt.size <= 8 || learnt.size >= 8 + sizeof text) return;
+    if (load_le64(learnt.at) != settings_hash(b)) return;
+    memcpy(text, learnt.at + 8, learnt.size - 8);
+    text[learnt.size - 8] = 0;
+    if (is_region(text)) snprintf(region, AWS_REGION_BYTES, "%s", text);
+}
+
+enum err
+s3_bucket_init(struct s3_bucket *b, const struct writer_options *options,
+               const struct aws_variables *variables, struct bytes learnt, struct why *why)
+{
+    *b = (struct s3_bucket){.settings = options->settings, .s3 = &options->settings->u.s3};
+    b->setup =
+        (struct aws_setup){options->env, options->memory, &options->settings->aws, variables};
+    http_target_init(&b->target, &options->settings->http, options->settings->timeout_ms);
+    aws_clock_init(&b->clock, options->env);
+    http_headers_init(&b->headers, options->memory);
+    aws_request_init(&b->request, options->memory);
+    buf_init(&b->path, options->memory, PATH_BYTES_MAX);
+    char region[AWS_REGION_BYTES];
+    enum err e = OK;
+    if (!is_bucket_name(b->s3->bucket)) {
+        e = why_set(why, ERR_INPUT, "bucket: letters, digits, '.', '-' and '_', 3 to %d of them",
+                    S3_BUCKET_NAME_BYTES_MAX);
+    }
+    if (e == OK) e = aws_region(&b->setup, b->told_region, why);
+    if (e == OK) {
+        take_learnt(b, learnt, region);
+        e = find_endpoint(b, region, why);
+    }
+    if (e == OK) {
+        struct aws_credentials_options who = {b->setup, &b->target, &b->clock,
+                                              options->settings->name};
+        e = aws_credentials_new(&who, &b->credentials);
+        if (e) why_set(why, e, "no memory for a destination");
+    }
+    if (e) s3_bucket_fini(b);
+    return e;
+}
+
+void
+s3_bucket_fini(struct s3_bucket *b)
+{
+    aws_credentials_free(b->credentials);
+    http_headers_fini(&b->headers);
+    aws_request_fini(&b->request);
+    buf_fini(&b->path);
+    *b = (struct s3_bucket){0};
+}
+
+/* --- requests --------------------------------------------------------------------------------- */
+
+void
+s3_put_encoded(struct buf *to, struct bytes text, bool is_path)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    if (!buf_reserve(to, 3 * text.size)) return;
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.at[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                     c == '-' || c == '.' || c == '_' || c == '~' || (is_path && c == '/');
+        if (plain) {
+            to->at[to->size++] = c;
+            continue;
+        }
+        to->at[to->size++] = '%';
+        to->at[to->size++] = (uint8_t)digits[c >> 4];
+        to->at[to->size++] = (uint8_t)digits[c & 15];
+    }
+}
+
+static enum err
+put_md5(struct http_headers *headers, const struct s3_request *r)
+{
+    uint8_t digest[MD5_BYTES];
+    struct buf text;
+    if (r->md5 == NULL)
+        md5(r->body, digest);
+    else
+        memcpy(digest, r->md5, sizeof digest);
+    buf_init(&text, NULL, 64);
+    base64_put(&text, bytes_of(digest, sizeof digest));
+    enum err e = buf_error(&text);
+    if (e == OK) http_headers_put(headers, "Content-MD5", buf_bytes(&text));
+    buf_fini(&text);
+    return e;
+}
+
+static void
+put_header(struct http_headers *headers, const char *name, const char *value)
+{
+    if (value != NULL) http_headers_put(headers, name, bytes_of_text(value));
+}
+
+static enum err
+make_headers(struct s3_bucket *b, const struct s3_request *r, const char *const **ret_lines,
+             struct why *why)
+{
+    static const char *const encryptions[] = {
+        [S3_SSE_NONE] = NULL, [S3_SSE_AES256] = "AES256", [S3_SSE_KMS] = "aws:kms"};
+    struct http_headers *h = &b->headers;
+    bool makes_object = r->kind == S3_INDEX || r->kind == S3_OBJECT || r->kind == S3_CREATE;
+    http_headers_clear(h);
+    put_header(h, "Content-Type", r->content_type);
+    if (makes_object) {
+        put_header(h, "x-amz-server-side-encryption", encryptions[b->s3->sse]);
+        put_header(h, "x-amz-server-side-encryption-aws-kms-key-id", b->s3->kms_key_id);
+    }
+    if (r->kind == S3_OBJECT || r->kind == S3_CREATE) {
+        put_header(h, "x-amz-storage-class", b->s3->storage_class);
+        put_header(h, DIGEST_HEADER, r->digest);
+    }
+    if (r->only_new && b->conditional != S3_CONDITIONAL_UNSUPPORTED)
+        put_header(h, "If-None-Match", "*");
+    enum err e = OK;
+    if (r->kind != S3_PLAIN && r->kind != S3_CREATE) e = put_md5(h, r);
+    if (e == OK) e = http_put_configured(h, &b->settings->http, why);
+    return e ? e : http_headers_lines(h, ret_lines);
+}
+
+static enum err
+make_path(struct s3_bucket *b, const char *key)
+{
+    buf_clear(&b->path);
+    if (b->in_path) {
+        buf_put_u8(&b->path, '/');
+        buf_put_text(&b->path, b->s3->bucket);
+    }
+    if (key != NULL || !b->in_path) buf_put_u8(&b->path, '/');
+    if (key != NULL) s3_put_encoded(&b->path, bytes_of_text(key), true);
+    buf_put_u8(&b->path, 0);
+    return buf_error(&b->path);
+}
+
+void
+s3_bucket_send(struct s3_bucket *b, const struct s3_request *r, struct writer_step *ret)
+{
+    struct why why = {""};
+    const struct sigv4_credentials *keys = aws_credentials_keys(b->credentials);
+    if (keys == NULL) {
+        step_done(ret, VERDICT_UNPREPARED, "credentials", "there are no credentials yet");
+        return;
+    }
+    struct aws_parts parts = {
+        .target = &b->target,
+        .method = r->method,
+        .endpoint = b->endpoint,
+        .query = r->query,
+        .body = r->body,
+        .service = SERVICE.name,
+        .region = b->region,
+        .is_s3 = true,
+    };
+    enum err e = make_headers(b, r, &parts.headers, &why);
+    if (e == OK) e = make_path(b, r->key);
+    if (e == OK) {
+        parts.path = (const char *)b->path.at;
+        e = aws_sign(&parts, keys, aws_clock_now_s(&b->clock), &b->request, &ret->http, &why);
+    }
+    if (e == ERR_NOMEM) {
+        step_done(ret, VERDICT_RETRY, "no_memory", "no memory for a request");
+        return;
+    }
+    if (e) {
+        step_done(ret, VERDICT_BLOCKED, "configuration",
+                  why.text[0] != 0 ? why.text : "a header cannot be sent");
+        return;
+    }
+    b->generation = aws_credentials_generation(b->credentials);
+    ret->next = WRITER_SEND;
+    ret->http.wanted = WANTED;
+}
+
+/* --- answers ---------------------------------------------------------------------------------- */
+
+/* The region in "https://bucket.s3.REGION.amazonaws.com/..." or "...s3-REGION...". False: none. */
+static bool
+region_of_url(const char *url, char region[AWS_REGION_BYTES])
+{
+    for (const char *at = url; (at = strstr(at, "s3")) != NULL; at++) {
+        bool is_service =
+            at > url && (at[-1] == '.' || at[-1] == '/') && (at[2] == '.' || at[2] == '-');
+        if (!is_service) continue;
+        size_t size = strcspn(at + 3, "./");
+        bool named = size > 0 && size < AWS_REGION_BYTES && at[3 + size] == '.' &&
+                     strncmp(at + 3, "amazonaws.", 10) != 0;
+        if (named) snprintf(region, AWS_REGION_BYTES, "%.*s", (int)size, at + 3);
+        return named;
+    }
+    return false;
+}
+
+/* Which region an answer says is the right one. */
+static bool
+region_of_answer(const struct http_call_answer *answer, char region[AWS_REGION_BYTES])
+{
+    struct aws_error error;
+    bool redirects = answer->status == 301 || answer->status == 307;
+    aws_xml_error(answer, &error);
+    redirects |= strncmp(error.code, "AuthorizationHeaderMalformed", 28) == 0 ||
+                 strcmp(error.code, "IllegalLocationConstraintException") == 0;
+    if (redirects && error.region[0] != 0) {
+        snprintf(region, AWS_REGION_BYTES, "%s", error.region);
+        return true;
+    }
+    const char *header = answer->wanted[S3_WANTED_REGION];
+    if (header[0] != 0 && strlen(header) < AWS_REGION_BYTES) {
+        snprintf(region, AWS_REGION_BYTES, "%.*s", AWS_REGION_BYTES - 1, header);
+        return true;
+    }
+    return redirects && region_of_url(answer->wanted[S3_WANTED_LOCATION], region);
+}
+
+/* Whether an answer taught us another region than ours. */
+static bool
+learn_region(struct s3_bucket *b, const struct http_call_answer *answer)
+{
+    char region[AWS_REGION_BYTES];
+    if (!region_of_answer(answer, region)) return false;
+    if (!is_region(region) || strcmp(region, b->region) == 0) return false;
+    return find_endpoint(b, region, NULL) == OK;
+}
+
+void
+s3_bucket_judge(struct s3_bucket *b, struct http_call_answer *answer, struct writer_step *ret)
+{
+    while (answer->body.size > 0 && answer->body.at[0] <= ' ') {
+        answer->body = bytes_of(answer->body.at + 1, answer->body.size - 1);
+    }
+    aws_xml_judge(&b->clock, answer, ret);
+    if (answer->failure != HTTP_CALL_ANSWERED || ret->verdict == VERDICT_DELIVERED) return;
+    if (learn_region(b, answer)) {
+        ret->verdict = VERDICT_AGAIN;
+        snprintf(ret->reason, sizeof ret->reason, "region");
+        return;
+    }
+    switch (ret->verdict) {
+    case VERDICT_UNPREPARED:
+        aws_credentials_refused(b->credentials, b->generation);
+        return;
+    case VERDICT_DEAD:
+    case VERDICT_SOME_DEAD:
+    case VERDICT_TOO_LARGE:
+        ret->verdict = VERDICT_BLOCKED;
+        return;
+    default:
+        return;
+    }
+}

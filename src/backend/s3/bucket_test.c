@@ -1,0 +1,86 @@
+/*
+ * bucket_test.c - keys as they are sent. Addresses, regions and verdicts are tried in s3_test.c,
+ * by a whole writer.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "backend/s3/bucket.h"
+#include "backend/s3/testing.h"
+
+static void
+expect_encoded(const char *text, bool is_path, const char *want)
+{
+    struct buf to;
+    buf_init(&to, NULL, 1000);
+    s3_put_encoded(&to, bytes_of_text(text), is_path);
+    buf_put_u8(&to, 0);
+    assert_string_equal((const char *)to.at, want);
+    buf_fini(&to);
+}
+
+static void
+test_all_but_unreserved_characters_are_encoded(void **state)
+{
+    (void)state;
+    expect_encoded("azAZ09-._~", false, "azAZ09-._~");
+    expect_encoded("a/b", true, "a/b");
+    expect_encoded("a/b", false, "a%2Fb");
+    expect_encoded("a b+c=d%e&f\x01\xc3\xa9", true, "a%20b%2Bc%3Dd%25e%26f%01%C3%A9");
+    expect_encoded("", true, "");
+}
+
+static void
+test_a_key_with_odd_characters_is_signed_as_it_is_sent(void **state)
+{
+    (void)state;
+    struct s3_rig rig;
+    s3_rig_init(&rig, 1);
+    rig.settings.u.s3.prefix = "a b/\xc3\xa9+/";
+    rig_open(&rig);
+    prepare(&rig);
+    must_add(&rig, 1, 0);
+    seal_and_save(&rig);
+    expect_call(
+        &rig, "PUT",
+        "https://our-metrics.s3.eu-west-1.amazonaws.com/a%20b/%C3%A9%2B/2026/01/01/05/" INSTANCE
+        "-1-1.0.ndjson");
+    s3_rig_fini(&rig);
+}
+
+static void
+test_headers_of_the_settings_go_along_and_are_signed(void **state)
+{
+    (void)state;
+    struct s3_rig rig;
+    struct named_secret header_of_settings = {"X-Team", {.text = "metrics"}};
+    s3_rig_init(&rig, 1);
+    rig.settings.http.headers = (struct named_secrets){&header_of_settings, 1};
+    rig_open(&rig);
+    prepare(&rig);
+    must_add(&rig, 1, 0);
+    seal_and_save(&rig);
+    assert_string_equal(header(&rig, "X-Team"), "metrics");
+    expect_in(header(&rig, "Authorization"), "x-team");
+    begin(&rig);
+    header_of_settings.value.text = "${NO_SUCH_VARIABLE_AT_ALL}";
+    begin(&rig);
+    expect_done(&rig, VERDICT_BLOCKED, "configuration");
+    expect_in(rig.step.answer, "NO_SUCH_VARIABLE_AT_ALL");
+    s3_rig_fini(&rig);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_all_but_unreserved_characters_are_encoded),
+        cmocka_unit_test(test_a_key_with_odd_characters_is_signed_as_it_is_sent),
+        cmocka_unit_test(test_headers_of_the_settings_go_along_and_are_signed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

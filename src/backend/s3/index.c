@@ -1,0 +1,644 @@
+/* index.c - see index.h. */
+#include "backend/s3/index.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/crc32c.h"
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/time_text.h"
+#include "base/utf8.h"
+#include "wire/json_scan.h"
+
+enum {
+    SLOTS_FIRST = 256,
+    ENTRIES_FIRST = 16,
+    VERSION = 1,
+    HOUR_DIGITS = 10, /* of a local file's name */
+    NAME_BYTES = 48,
+    FILE_VERSION = 1,
+    FILE_HEADER_BYTES = 24, /* of a local file, before the text */
+};
+static const uint8_t FILE_MAGIC[8] = {'F', 'K', 'I', 'N', 'D', 'E', 'X', 0};
+
+/* --- names ------------------------------------------------------------------------------------ */
+
+void
+s3_names_init(struct s3_names *n, struct budget *memory)
+{
+    *n = (struct s3_names){.memory = memory};
+    buf_init(&n->text, memory, S3_NAMES_BYTES_MAX);
+}
+
+void
+s3_names_fini(struct s3_names *n)
+{
+    mem_free(n->memory, n->slots, n->capacity * sizeof *n->slots);
+    n->slots = NULL;
+    n->capacity = n->count = 0;
+    buf_fini(&n->text);
+}
+
+void
+s3_names_clear(struct s3_names *n)
+{
+    if (n->count > 0) memset(n->slots, 0, n->capacity * sizeof *n->slots);
+    n->count = 0;
+    n->cut = false;
+    buf_clear(&n->text);
+}
+
+static struct bytes
+name_at(const struct s3_names *n, uint32_t slot)
+{
+    struct cursor c = cursor_of(bytes_of(n->text.at + slot - 1, n->text.size - (slot - 1)));
+    return cursor_counted(&c);
+}
+
+/* The slot that has the name, or the free one where it would be. */
+static uint32_t *
+find_slot(const struct s3_names *n, struct bytes name)
+{
+    for (uint32_t i = (uint32_t)hash_bytes(name, 0);; i++) {
+        uint32_t *slot = &n->slots[i & (n->capacity - 1)];
+        if (*slot == 0 || bytes_equal(name_at(n, *slot), name)) return slot;
+    }
+}
+
+static bool
+grow_slots(struct s3_names *n)
+{
+    if (2 * (n->count + 1) <= n->capacity) return true;
+    struct s3_names grown = *n;
+    grown.capacity = n->capacity == 0 ? SLOTS_FIRST : 2 * n->capacity;
+    grown.slots = mem_new(n->memory, grown.capacity * sizeof *grown.slots);
+    if (grown.slots == NULL) return false;
+    for (uint32_t i = 0; i < n->capacity; i++) {
+        if (n->slots[i] != 0) *find_slot(&grown, name_at(n, n->slots[i])) = n->slots[i];
+    }
+    mem_free(n->memory, n->slots, n->capacity * sizeof *n->slots);
+    *n = grown;
+    return true;
+}
+
+void
+s3_names_add(struct s3_names *n, struct bytes name)
+{
+    if (!utf8_valid(name)) { /* JSON has no way to say it */
+        n->cut = true;
+        return;
+    }
+    if (n->count == S3_NAMES_MAX || !grow_slots(n)) {
+        /* Unless it is there already. */
+        n->cut |= n->count == 0 || *find_slot(n, name) == 0;
+        return;
+    }
+    uint32_t *slot = find_slot(n, name);
+    if (*slot != 0) return;
+    size_t at = n->text.size;
+    buf_put_counted(&n->text, name);
+    if (buf_error(&n->text)) {
+        n->text.size = at;
+        n->text.failed = OK;
+        n->cut = true;
+        return;
+    }
+    *slot = (uint32_t)at + 1;
+    n->count++;
+}
+
+/* --- the index -------------------------------------------------------------------------------- */
+
+void
+s3_index_init(struct s3_index *x, struct budget *memory)
+{
+    *x = (struct s3_index){.memory = memory};
+    s3_names_init(&x->names, memory);
+}
+
+void
+s3_index_fini(struct s3_index *x)
+{
+    s3_names_fini(&x->names);
+    mem_free(x->memory, x->entries, x->capacity * sizeof *x->entries);
+    x->entries = NULL;
+    x->count = x->capacity = 0;
+}
+
+void
+s3_index_begin(struct s3_index *x, const char *instance, const char *dir, int64_t hour_ms)
+{
+    snprintf(x->instance, sizeof x->instance, "%s", instance);
+    snprintf(x->dir, sizeof x->dir, "%s", dir);
+    x->hour_ms = hour_ms;
+    x->count = 0;
+    x->cut = false;
+    s3_names_clear(&x->names);
+}
+
+/* Room for one more; NULL: there is none. */
+static struct s3_index_entry *
+entry_more(struct s3_index *x)
+{
+    if (x->count == x->capacity) {
+        uint32_t capacity = x->capacity == 0 ? ENTRIES_FIRST : 2 * x->capacity;
+        struct s3_index_entry *grown = mem_resize(
+            x->memory, x->entries, x->capacity * sizeof *grown, capacity * sizeof *grown);
+        if (grown == NULL) return NULL;
+        x->entries = grown;
+        x->capacity = capacity;
+    }
+    return &x->entries[x->count];
+}
+
+static void
+add_names(struct s3_names *to, const struct s3_names *from)
+{
+    struct cursor c = cursor_of(buf_bytes(&from->text));
+    while (cursor_left(&c) > 0) {
+        s3_names_add(to, cursor_counted(&c));
+    }
+    to->cut |= from->cut;
+}
+
+enum err
+s3_index_put(struct s3_index *x, const struct s3_object *o, const struct s3_names *names)
+{
+    struct s3_index_entry *e = x->entries;
+    while (e < x->entries + x->count && strcmp(e->base, o->base) != 0) {
+        e++;
+    }
+    bool is_new = x->count == 0 || e == x->entries + x->count;
+    if (is_new && x->count == S3_INDEX_OBJECTS_MAX) {
+        x->cut = true;
+        return OK;
+    }
+    if (is_new) {
+        e = entry_more(x);
+        if (e == NULL) return ERR_NOMEM;
+        x->count++;
+    }
+    *e = (struct s3_index_entry){
+        .size = o->size,
+        .samples = o->samples,
+        .seal = o->seal,
+        .first = o->first,
+        .last = o->last,
+        .t_min_ms = o->t_min_ms,
+        .t_max_ms = o->t_max_ms,
+    };
+    memcpy(e->base, o->base, sizeof e->base);
+    add_names(&x->names, names);
+    return OK;
+}
+
+void
+s3_index_remove(struct s3_index *x, uint64_t seal)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < x->count; i++) {
+        if (x->entries[i].seal != seal) x->entries[kept++] = x->entries[i];
+    }
+    x->count = kept;
+}
+
+void
+s3_index_remove_name(struct s3_index *x, const char *base)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < x->count; i++) {
+        if (strcmp(x->entries[i].base, base) != 0) x->entries[kept++] = x->entries[i];
+    }
+    x->count = kept;
+}
+
+static bool
+has_entry(const struct s3_index *x, const char *base)
+{
+    for (uint32_t i = 0; i < x->count; i++) {
+        if (strcmp(x->entries[i].base, base) == 0) return true;
+    }
+    return false;
+}
+
+static void
+merge_entries(struct s3_index *x, const struct s3_index *other, uint64_t *seal)
+{
+    for (uint32_t i = 0; i < other->count; i++) {
+        const struct s3_index_entry *from = &other->entries[i];
+        if (from->seal > *seal) *seal = from->seal;
+        if (has_entry(x, from->base)) continue;
+        struct s3_index_entry *e = x->count == S3_INDEX_OBJECTS_MAX ? NULL : entry_more(x);
+        if (e == NULL) {
+            x->cut = true;
+            continue;
+        }
+        *e = *from;
+        x->count++;
+    }
+}
+
+enum err
+s3_index_merge(struct s3_index *x, struct bytes text, uint64_t *ret_seal)
+{
+    struct s3_index other;
+    s3_index_init(&other, x->memory);
+    enum err e = s3_index_parse(&other, text);
+    bool same = e == OK && strcmp(other.dir, x->dir) == 0;
+    if (same) {
+        merge_entries(x, &other, ret_seal);
+        add_names(&x->names, &other.names);
+        x->cut |= other.cut;
+    } else if (e != ERR_NOMEM) {
+        x->cut = x->names.cut = true;
+    }
+    s3_index_fini(&other);
+    return e == ERR_NOMEM ? e : OK;
+}
+
+/* --- its text --------------------------------------------------------------------------------- */
+
+static void
+put_place(struct json *json, const char *key, struct s3_place place)
+{
+    char text[S3_PLACE_BYTES];
+    s3_place_print(place, false, text);
+    json_key(json, key);
+    json_put_text(json, text);
+}
+
+static void
+put_int(struct json *json, const char *key, int64_t value)
+{
+    json_key(json, key);
+    json_put_int(json, value);
+}
+
+static void
+put_text(struct json *json, const char *key, const char *value)
+{
+    json_key(json, key);
+    json_put_text(json, value);
+}
+
+static void
+put_entry(struct json *json, const struct s3_index_entry *e)
+{
+    json_object_open(json);
+    put_text(json, "name", e->base);
+    put_int(json, "bytes", (int64_t)e->size);
+    put_int(json, "samples", (int64_t)e->samples);
+    put_place(json, "first", e->first);
+    put_place(json, "last", e->last);
+    put_int(json, "min_time", e->t_min_ms);
+    put_int(json, "max_time", e->t_max_ms);
+    put_int(json, "number", (int64_t)e->seal);
+    json_object_close(json);
+}
+
+static void
+put_names(struct json *json, const struct s3_names *names)
+{
+    struct cursor c = cursor_of(buf_bytes(&names->text));
+    json_key(json, "metrics");
+    json_array_open(json);
+    while (cursor_left(&c) > 0) {
+        json_put_bytes(json, cursor_counted(&c));
+    }
+    json_array_close(json);
+}
+
+void
+s3_index_print(const struct s3_index *x, struct buf *to)
+{
+    struct json json;
+    char hour[TIME_TEXT_BYTES];
+    int64_t t_min_ms = INT64_MAX, t_max_ms = INT64_MIN;
+    for (uint32_t i = 0; i < x->count; i++) {
+        const struct s3_index_entry *e = &x->entries[i];
+        if (e->t_min_ms < t_min_ms) t_min_ms = e->t_min_ms;
+        if (e->t_max_ms > t_max_ms) t_max_ms = e->t_max_ms;
+    }
+    json_init(&json, to);
+    json_object_open(&json);
+    put_int(&json, "version", VERSION);
+    put_text(&json, "instance", x->instance);
+    put_text(&json, "prefix", x->dir);
+    put_text(&json, "hour", time_print(x->hour_ms, hour));
+    if (x->count > 0) {
+        put_int(&json, "min_time", t_min_ms);
+        put_int(&json, "max_time", t_max_ms);
+    }
+    json_key(&json, "all_objects");
+    json_put_bool(&json, !x->cut);
+    json_key(&json, "all_metrics");
+    json_put_bool(&json, !x->names.cut);
+    put_names(&json, &x->names);
+    json_key(&json, "objects");
+    json_array_open(&json);
+    for (uint32_t i = 0; i < x->count; i++) {
+        put_entry(&json, &x->entries[i]);
+    }
+    json_array_close(&json);
+    json_object_close(&json);
+    buf_put_u8(to, '\n');
+}
+
+static int64_t
+take_int(struct scan *s)
+{
+    int64_t v = 0;
+    struct bytes digits = scan_number(s);
+    if (s->bad == NULL && !time_parse_ms(digits, &v)) scan_fail(s, "no whole number");
+    return v;
+}
+
+static uint64_t
+take_count(struct scan *s)
+{
+    int64_t v = take_int(s);
+    if (v < 0) scan_fail(s, "a number below zero");
+    return v < 0 ? 0 : (uint64_t)v;
+}
+
+/* As s3_place_print() has it: the two numbers beside the dot, behind "fill" for one of a fill. */
+static struct s3_place
+take_place(struct scan *s)
+{
+    static const char fill[] = "fill";
+    int64_t before = 0, behind = 0;
+    struct bytes text = scan_text(s);
+    size_t from = sizeof fill - 1;
+    bool is_fill = text.size > from && memcmp(text.at, fill, from) == 0;
+    if (is_fill) text = bytes_of(text.at + from, text.size - from);
+    const uint8_t *dot = text.size == 0 ? NULL : memchr(text.at, '.', text.size);
+    size_t size = dot == NULL ? 0 : (size_t)(dot - text.at);
+    bool good = dot != NULL && time_parse_ms(bytes_of(text.at, size), &before) &&
+                time_parse_ms(bytes_of(dot + 1, text.size - size - 1), &behind) && before >= 0 &&
+                behind >= 0;
+    if (good && is_fill) good = before <= UINT16_MAX && behind < 1LL << FILL_NUMBER_SHIFT;
+    if (good && !is_fill) good = behind <= UINT32_MAX;
+    if (!good) scan_fail(s, "no place");
+    if (!good || !is_fill) return (struct s3_place){(uint64_t)before, (uint32_t)behind};
+    return (struct s3_place){FILL_BIT | (uint64_t)before << FILL_NUMBER_SHIFT | (uint64_t)behind,
+                             0};
+}
+
+static void
+take_text(struct scan *s, char *to, size_t to_size)
+{
+    struct bytes text = scan_text(s);
+    bool has_nul = text.size > 0 && memchr(text.at, 0, text.size) != NULL;
+    if (text.size >= to_size || has_nul || !utf8_valid(text)) {
+        scan_fail(s, "no such text");
+        return;
+    }
+    if (text.size > 0) memcpy(to, text.at, text.size);
+    to[text.size] = 0;
+}
+
+static void
+take_entry(struct scan *s, struct s3_index *x)
+{
+    struct s3_index_entry entry = {.base = ""}, *e;
+    struct bytes key;
+    scan_expect(s, '{');
+    while (s->bad == NULL && scan_key(s, &key)) {
+        if (bytes_equal_text(key, "name")) {
+            take_text(s, entry.base, sizeof entry.base);
+        } else if (bytes_equal_text(key, "bytes")) {
+            entry.size = take_count(s);
+        } else if (bytes_equal_text(key, "samples")) {
+            entry.samples = take_count(s);
+        } else if (bytes_equal_text(key, "number")) {
+            entry.seal = take_count(s);
+        } else if (bytes_equal_text(key, "first")) {
+            entry.first = take_place(s);
+        } else if (bytes_equal_text(key, "last")) {
+            entry.last = take_place(s);
+        } else if (bytes_equal_text(key, "min_time")) {
+            entry.t_min_ms = take_int(s);
+        } else if (bytes_equal_text(key, "max_time")) {
+            entry.t_max_ms = take_int(s);
+        } else {
+            scan_skip(s);
+        }
+    }
+    if (s->bad != NULL) return;
+    e = x->count == S3_INDEX_OBJECTS_MAX ? NULL : entry_more(x);
+    if (e == NULL) {
+        x->cut = true;
+        return;
+    }
+    *e = entry;
+    x->count++;
+}
+
+static bool
+take_true(struct scan *s)
+{
+    bool is_true = scan_peek(s) == 't';
+    scan_skip(s);
+    return is_true;
+}
+
+static void
+take_hour(struct scan *s, struct s3_index *x)
+{
+    if (!time_parse_rfc3339(scan_text(s), &x->hour_ms)) scan_fail(s, "no time");
+}
+
+static void
+take_member(struct scan *s, struct bytes key, struct s3_index *x)
+{
+    if (bytes_equal_text(key, "version")) {
+        if (take_int(s) != VERSION) scan_fail(s, "of another version");
+    } else if (bytes_equal_text(key, "instance")) {
+        take_text(s, x->instance, sizeof x->instance);
+    } else if (bytes_equal_text(key, "prefix")) {
+        take_text(s, x->dir, sizeof x->dir);
+    } else if (bytes_equal_text(key, "hour")) {
+        take_hour(s, x);
+    } else if (bytes_equal_text(key, "all_objects")) {
+        x->cut |= !take_true(s);
+    } else if (bytes_equal_text(key, "all_metrics")) {
+        x->names.cut |= !take_true(s);
+    } else if (bytes_equal_text(key, "metrics")) {
+        scan_expect(s, '[');
+        while (s->bad == NULL && scan_item(s)) {
+            struct bytes name = scan_text(s);
+            if (s->bad == NULL) s3_names_add(&x->names, name);
+        }
+    } else if (bytes_equal_text(key, "objects")) {
+        scan_expect(s, '[');
+        while (s->bad == NULL && scan_item(s)) {
+            take_entry(s, x);
+        }
+    } else {
+        scan_skip(s);
+    }
+}
+
+enum err
+s3_index_parse(struct s3_index *x, struct bytes text)
+{
+    struct arena arena;
+    struct bytes key;
+    s3_index_begin(x, "", "", 0);
+    if (text.size > S3_INDEX_BYTES_MAX) return ERR_LIMIT;
+    arena_init(&arena, x->memory, 2 * S3_INDEX_BYTES_MAX, 0);
+    struct scan s = scan_of(text, &arena);
+    scan_expect(&s, '{');
+    while (s.bad == NULL && scan_key(&s, &key)) {
+        take_member(&s, key, x);
+    }
+    scan_end(&s);
+    enum err e = s.bad == NULL ? OK : s.error;
+    arena_fini(&arena);
+    if (e) s3_index_begin(x, "", "", 0);
+    return e;
+}
+
+/* --- its local file --------------------------------------------------------------------------- */
+
+static void
+print_hour(int64_t hour_ms, char to[HOUR_DIGITS + 1])
+{
+    time_t seconds = (time_t)(hour_ms / 1000);
+    struct tm utc = {0};
+    gmtime_r(&seconds, &utc);
+    if (strftime(to, HOUR_DIGITS + 1, "%Y%m%d%H", &utc) == 0) {
+        snprintf(to, HOUR_DIGITS + 1, "0000000000"); /* of no year that has four digits */
+    }
+}
+
+/* Hours sort as their names do. */
+static void
+print_name(const char *dir, int64_t hour_ms, char to[NAME_BYTES])
+{
+    char hour[HOUR_DIGITS + 1];
+    print_hour(hour_ms, hour);
+    snprintf(to, NAME_BYTES, "%s-%016" PRIx64 ".json", hour, hash_bytes(bytes_of_text(dir), 0));
+}
+
+static enum err
+read_file(struct env *env, const char *path, struct buf *to, struct why *why)
+{
+    struct file file;
+    uint64_t size = 0;
+    enum err e = file_open(env, path, FILE_READ, &file, why);
+    if (e) return e;
+    e = file_size(&file, &size, why);
+    if (e == OK && size > S3_INDEX_BYTES_MAX + FILE_HEADER_BYTES) e = ERR_INPUT;
+    if (e == OK && !buf_reserve(to, (size_t)size)) e = buf_error(to);
+    if (e == OK) e = file_read_at(&file, to->at, (size_t)size, 0, why);
+    if (e == OK) to->size = (size_t)size;
+    file_close(&file);
+    return e;
+}
+
+/* Before files had checksums they were the text alone. */
+enum err
+s3_index_file_text(struct bytes file, struct bytes *ret_text)
+{
+    if (file.size > 0 && file.at[0] == '{') {
+        *ret_text = file;
+        return OK;
+    }
+    if (file.size < FILE_HEADER_BYTES) return ERR_CORRUPT;
+    struct bytes text = bytes_of(file.at + FILE_HEADER_BYTES, file.size - FILE_HEADER_BYTES);
+    uint32_t crc = crc32c(crc32c(0, bytes_of(file.at, 20)), text);
+    bool whole = memcmp(file.at, FILE_MAGIC, sizeof FILE_MAGIC) == 0 &&
+                 load_le32(file.at + 12) <= FILE_VERSION && load_le32(file.at + 16) == text.size &&
+                 load_le32(file.at + 20) == crc;
+    *ret_text = text;
+    return whole ? OK : ERR_CORRUPT;
+}
+
+enum err
+s3_index_load(struct s3_index *x, struct env *env, const char *local_dir, const char *instance,
+              const char *dir, int64_t hour_ms, struct why *why)
+{
+    char name[NAME_BYTES], path[256];
+    struct buf file;
+    struct bytes text = bytes_of(NULL, 0);
+    print_name(dir, hour_ms, name);
+    s3_index_begin(x, "", "", 0);
+    enum err e = path_join(path, sizeof path, local_dir, name);
+    if (e) return why_set(why, e, "%s/%s: the path is too long", local_dir, name);
+    buf_init(&file, x->memory, S3_INDEX_BYTES_MAX + FILE_HEADER_BYTES);
+    e = read_file(env, path, &file, why);
+    if (e == OK) e = s3_index_file_text(buf_bytes(&file), &text);
+    if (e == OK) e = s3_index_parse(x, text);
+    buf_fini(&file);
+    if (e == ERR_NOMEM) return why_set(why, e, "no memory for an index");
+    if (e == ERR_IO) return e;
+    bool there = e == OK && strcmp(x->dir, dir) == 0;
+    if (!there) s3_index_begin(x, instance, dir, hour_ms);
+    if (there && strcmp(x->instance, instance) != 0) {
+        snprintf(x->instance, sizeof x->instance, "%s", instance);
+        x->count = 0;
+        x->cut = false;
+    }
+    if (there || e == ERR_MISSING) return OK;
+    /* What was there and made no sense named objects that are left out now. */
+    log_error("s3: the local index of an hour is damaged; the index in the bucket says from now on "
+              "that it may not list all objects",
+              KV("path", path), KV("directory", dir));
+    x->cut = x->names.cut = true;
+    return OK;
+}
+
+enum err
+s3_index_store(const struct s3_index *x, struct env *env, const char *local_dir, struct bytes text,
+               struct why *why)
+{
+    char name[NAME_BYTES];
+    struct buf file;
+    uint8_t header[FILE_HEADER_BYTES] = {0};
+    print_name(x->dir, x->hour_ms, name);
+    memcpy(header, FILE_MAGIC, sizeof FILE_MAGIC);
+    store_le32(header + 8, FILE_VERSION);
+    store_le32(header + 12, FILE_VERSION); /* min_reader */
+    store_le32(header + 16, (uint32_t)text.size);
+    store_le32(header + 20, crc32c(crc32c(0, bytes_of(header, 20)), text));
+    buf_init(&file, x->memory, S3_INDEX_BYTES_MAX + FILE_HEADER_BYTES);
+    buf_put(&file, header, sizeof header);
+    buf_put_bytes(&file, text);
+    enum err e = buf_error(&file);
+    if (e) why_set(why, e, "no memory for an index");
+    if (e == OK) e = env_write_whole(env, local_dir, name, buf_bytes(&file), why);
+    buf_fini(&file);
+    return e;
+}
+
+struct forgetting {
+    struct env *env;
+    const char *local_dir;
+    char before[HOUR_DIGITS + 1];
+};
+
+static enum err
+forget_old(void *context, const char *name, bool is_dir)
+{
+    const struct forgetting *x = context;
+    char path[256];
+    if (is_dir || strncmp(name, x->before, HOUR_DIGITS) >= 0) return OK;
+    enum err e = path_join(path, sizeof path, x->local_dir, name);
+    if (e == OK) e = env_unlink(x->env, path, NULL);
+    err_ignore(e, "it is tried again in an hour");
+    return OK;
+}
+
+void
+s3_index_forget(struct env *env, const char *local_dir, int64_t before_ms)
+{
+    struct forgetting context = {.env = env, .local_dir = local_dir};
+    print_hour(before_ms, context.before);
+    err_ignore(env_listdir(env, local_dir, forget_old, &context, NULL),
+               "it is tried again in an hour");
+}

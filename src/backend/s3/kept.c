@@ -1,0 +1,165 @@
+/* kept.c - see kept.h. Format: docs/format/relay.md, docs/destinations/s3.md. */
+#include "backend/s3/kept.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/s3/index.h"
+#include "backend/s3/saved.h"
+
+enum { INDEX_FILE_BYTES_MAX = S3_INDEX_BYTES_MAX + 4096 };
+
+struct looking {
+    const struct kept_options *o;
+    const char *name; /* of the directory */
+    char dir[256];
+    uint64_t files;
+    struct s3_saved saved; /* for objects */
+    bool pending_seen;
+    enum err (*look)(struct looking *l, const char *name, const char *path, struct why *why);
+    struct why *why;
+};
+
+static void
+say(const struct looking *l, enum kept_verdict verdict, const char *name, const char *text)
+{
+    char line[512];
+    snprintf(line, sizeof line, "%s/%s: %s", l->dir, name, text);
+    l->o->say(l->o->context, verdict, line);
+}
+
+static enum err
+look_at_name(void *context, const char *name, bool is_dir)
+{
+    struct looking *l = context;
+    char path[256];
+    size_t size = strlen(name);
+    l->files += !is_dir;
+    if (size > 4 && strcmp(name + size - 4, ".tmp") == 0) {
+        say(l, KEPT_HARMLESS, name, "was never finished, harmless");
+        return OK;
+    }
+    if (is_dir) {
+        say(l, KEPT_UNKNOWN, name, "unknown, not of Firekeep: left alone");
+        return OK;
+    }
+    enum err e = path_join(path, sizeof path, l->dir, name);
+    return e ? why_set(l->why, e, "%s/%s: the path is too long", l->dir, name)
+             : l->look(l, name, path, l->why);
+}
+
+static enum err
+look(struct looking *l, uint64_t *ret_files)
+{
+    enum err e = path_join(l->dir, sizeof l->dir, l->o->dir, l->name);
+    if (e) return why_set(l->why, e, "%s/%s: the path is too long", l->o->dir, l->name);
+    e = env_listdir(l->o->env, l->dir, look_at_name, l, l->why);
+    *ret_files = l->files;
+    return e;
+}
+
+/* --- objects ---------------------------------------------------------------------------------- */
+
+static const char MADE_AGAIN[] = "the object is made again from log or store";
+
+/* The number of an object's file; 0: it is none. */
+static uint64_t
+object_number(const char *name)
+{
+    enum { DIGITS = 10 };
+    bool digits = strlen(name) == DIGITS && strspn(name, "0123456789") == DIGITS;
+    return digits ? strtoull(name, NULL, 10) : 0;
+}
+
+static enum err
+look_at_object(struct looking *l, const char *name, const char *path, struct why *why)
+{
+    struct why reason = {""};
+    char text[400];
+    uint64_t number = object_number(name);
+    bool pending = l->saved.is_pending && l->saved.object.number == number;
+    if (number == 0) {
+        say(l, KEPT_UNKNOWN, name, "unknown, not of Firekeep: removed at the next start");
+        return OK;
+    }
+    l->pending_seen |= pending;
+    if (pending && !l->saved.has_digest) return OK; /* of a version without checksums */
+    enum err e = s3_object_examine(l->o->env, l->o->memory, path, pending ? &l->saved.object : NULL,
+                                   &reason);
+    if (e == ERR_MISSING && !pending) {
+        say(l, KEPT_HARMLESS, name, "was being filled, harmless: it is made again");
+        return OK;
+    }
+    if (e == ERR_NOMEM || e == ERR_IO) return why_set(why, e, "%s", reason.text);
+    if (e == OK) return OK;
+    snprintf(text, sizeof text, "%s; %s", reason.text, MADE_AGAIN);
+    l->o->say(l->o->context, KEPT_DAMAGED, text);
+    return OK;
+}
+
+enum err
+s3_objects_examine(const struct kept_options *options, uint64_t *ret_files, struct why *why)
+{
+    struct looking l = {.o = options, .name = "objects", .look = look_at_object, .why = why};
+    if (!options->has_saved || !s3_saved_get(options->saved, &l.saved)) l.saved.is_pending = false;
+    enum err e = look(&l, ret_files);
+    if (e || !l.saved.is_pending || l.pending_seen) return e;
+    char name[24], text[64];
+    snprintf(name, sizeof name, "%010" PRIu64, l.saved.object.number);
+    snprintf(text, sizeof text, "is missing; %s", MADE_AGAIN);
+    say(&l, KEPT_DAMAGED, name, text);
+    return OK;
+}
+
+/* --- indexes ---------------------------------------------------------------------------------- */
+
+static enum err
+read_file(struct env *env, const char *path, struct buf *to, struct why *why)
+{
+    struct file file;
+    uint64_t size = 0;
+    enum err e = file_open(env, path, FILE_READ, &file, why);
+    if (e) return e;
+    e = file_size(&file, &size, why);
+    if (e == OK && size > INDEX_FILE_BYTES_MAX) e = ERR_CORRUPT;
+    if (e == OK && !buf_reserve(to, (size_t)size)) e = why_set(why, ERR_NOMEM, "%s", path);
+    if (e == OK) e = file_read_at(&file, to->at, (size_t)size, 0, why);
+    if (e == OK) to->size = (size_t)size;
+    err_ignore(file_close(&file), "only read");
+    return e;
+}
+
+static enum err
+look_at_index(struct looking *l, const char *name, const char *path, struct why *why)
+{
+    struct s3_index index;
+    struct buf file;
+    struct bytes text;
+    size_t size = strlen(name);
+    if (size < 5 || strcmp(name + size - 5, ".json") != 0) {
+        say(l, KEPT_UNKNOWN, name, "unknown, not of Firekeep: left alone");
+        return OK;
+    }
+    s3_index_init(&index, l->o->memory);
+    buf_init(&file, l->o->memory, INDEX_FILE_BYTES_MAX);
+    enum err e = read_file(l->o->env, path, &file, why);
+    if (e == OK) e = s3_index_file_text(buf_bytes(&file), &text);
+    if (e == OK) e = s3_index_parse(&index, text);
+    s3_index_fini(&index);
+    buf_fini(&file);
+    if (e == ERR_NOMEM || e == ERR_IO) return e;
+    if (e) {
+        say(l, KEPT_DAMAGED, name,
+            "cannot be read; the index in the bucket says from now on that it is not complete");
+    }
+    return OK;
+}
+
+enum err
+s3_indexes_examine(const struct kept_options *options, uint64_t *ret_files, struct why *why)
+{
+    struct looking l = {.o = options, .name = "index", .look = look_at_index, .why = why};
+    return look(&l, ret_files);
+}

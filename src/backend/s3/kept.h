@@ -1,0 +1,12 @@
+/* kept.h - what destinations of type `s3` keep on disk, looked at at rest. See kept.h. */
+#ifndef BACKEND_S3_KEPT_H
+#define BACKEND_S3_KEPT_H
+
+#include "backend/kept.h"
+
+MUST_CHECK enum err s3_objects_examine(const struct kept_options *options, uint64_t *ret_files,
+                                       struct why *why);
+MUST_CHECK enum err s3_indexes_examine(const struct kept_options *options, uint64_t *ret_files,
+                                       struct why *why);
+
+#endif

@@ -1,0 +1,559 @@
+/*
+ * names_test.c - nothing takes the place of what is in the bucket: names that are taken, a
+ * storage directory that was copied or rolled back, stores that do not refuse to overwrite; and
+ * nothing damaged is uploaded.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "backend/s3/bucket.h"
+#include "backend/s3/testing.h"
+#include "base/log.h"
+#include "base/md5.h"
+
+#define OTHER   "fedcba9876543210fedcba9876543210"
+#define MISSING "<Error><Code>NoSuchKey</Code></Error>"
+#define DENIED  "<Error><Code>AccessDenied</Code></Error>"
+#define TAKEN   "<Error><Code>PreconditionFailed</Code></Error>"
+
+static void
+names_rig_init(struct s3_rig *rig)
+{
+    s3_rig_init(rig, 1);
+    rig->tells_looks = true;
+    rig_open(rig);
+    prepare(rig);
+}
+
+static void
+expect_look(struct s3_rig *rig, const char *url)
+{
+    expect_call(rig, "HEAD", url);
+}
+
+/* What a HEAD finds. */
+static void
+answer_found(struct s3_rig *rig, const char *length, const char *digest)
+{
+    struct http_call_answer a = answer_of(200, "");
+    snprintf(a.wanted[S3_WANTED_LENGTH], sizeof a.wanted[0], "%s", length);
+    snprintf(a.wanted[S3_WANTED_DIGEST], sizeof a.wanted[0], "%s", digest);
+    snprintf(a.wanted[S3_WANTED_ETAG], sizeof a.wanted[0], "\"of something\"");
+    take(rig, &a);
+}
+
+static void
+digest_of(struct bytes body, char to[33])
+{
+    uint8_t digest[MD5_BYTES];
+    md5(body, digest);
+    for (unsigned i = 0; i < MD5_BYTES; i++) {
+        snprintf(to + 2 * i, 3, "%02x", digest[i]);
+    }
+}
+
+/* The id that the name in the URL of the request at hand begins with. */
+static void
+take_id(const struct s3_rig *rig, char to[33])
+{
+    const char *base = strrchr(rig->step.http.url, '/') + 1;
+    base += base[0] == '_';
+    assert_true(strlen(base) > 32);
+    snprintf(to, 33, "%s", base);
+}
+
+static bool
+index_has(const struct s3_rig *rig, const char *text)
+{
+    return memmem(rig->step.http.body.at, rig->step.http.body.size, text, strlen(text)) != NULL;
+}
+
+/* From an object that waits for its upload to its end, where nothing is in the way. */
+static void
+deliver_new(struct s3_rig *rig)
+{
+    if (strcmp(rig->step.http.method, "HEAD") == 0) answer(rig, 404, "");
+    answer(rig, 200, "");
+    if (strcmp(rig->step.http.method, "GET") == 0) answer(rig, 404, MISSING);
+    if (header(rig, "If-None-Match")[0] != 0) answer(rig, 412, TAKEN);
+    answer(rig, 200, "");
+    expect_done(rig, VERDICT_DELIVERED, "");
+    s3_writer.call_clear(rig->writer, rig->call);
+    rig_save(rig);
+}
+
+/* --- the condition ---------------------------------------------------------------------------- */
+
+static void
+test_a_new_name_is_looked_for_and_put_only_if_it_is_new(void **state)
+{
+    (void)state;
+    struct s3_rig rig;
+    char digest[33];
+    names_rig_init(&rig);
+    must_add(&rig, 100, 0);
+    seal_and_save(&rig);
+    expect_look(&rig, HOST "/" HOUR INSTANCE "-100-100.0.ndjson");
+    answer(&rig, 404, "");
+    expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-100-100.0.ndjson");
+    assert_string_equal(header(&rig, "If-None-Match"), "*");
+    digest_of(rig.step.http.body, digest);
+    assert_string_equal(header(&rig, "x-amz-meta-firekeep-md5"), digest);
+    answer(&rig, 200, "");
+    expect_call(&rig, "GET", HOST "/" HOUR "_" INSTANCE ".json");
+    answer(&rig, 404, MISSING);
+    expect_call(&rig, "PUT", HOST "/" HOUR "_" INSTANCE ".json");
+    assert_string_equal(header(&rig, "If-None-Match"), "");
+    answer(&rig, 200, "");
+    expect_done(&rig, VERDICT_DELIVERED, "");
+    s3_rig_fini(&rig);
+}
+
+/* Whether it refuses shows with the index, which is there. */
+static void
+test_where_the_store_refuses_names_are_not_looked_for(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned status; /* to an index that is there */
+        bool looks;      /* afterwards */
+        bool asks;
+    } cases[] = {{412, false, true}, {200, true, true}, {501, true, false}};
+    for (unsigned i = 0; i < 3; i++) {
+        struct s3_rig rig;
+        names_rig_init(&rig);
+        must_add(&rig, 100, 0);
+        seal_and_save(&rig);
+        deliver_new(&rig);
+        must_add(&rig, 200, 0);
+        seal_and_save(&rig);
+        answer(&rig, 404, "");
+        answer(&rig, 200, "");
+        expect_call(&rig, "PUT", HOST "/" HOUR "_" INSTANCE ".json"); /* it was looked at before */
+        assert_string_equal(header(&rig, "If-None-Match"), "*");
+        answer(&rig, cases[i].status, "");
+        if (cases[i].status != 200) {
+            expect_call(&rig, "PUT", HOST "/" HOUR "_" INSTANCE ".json");
+            assert_string_equal(header(&rig, "If-None-Match"), "");
+            assert_true(index_has(&rig, "-100-100.0.ndjson"));
+            assert_true(index_has(&rig, "-200-200.0.ndjson"));
+            answer(&rig, 200, "");
+        }
+        expect_done(&rig, VERDICT_DELIVERED, "");
+        s3_writer.call_clear(rig.writer, rig.call);
+        must_add(&rig, 300, 0);
+        seal_and_save(&rig);
+        if (cases[i].looks) answer(&rig, 404, "");
+        expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-300-300.0.ndjson");
+        assert_string_equal(header(&rig, "If-None-Match"), cases[i].asks ? "*" : "");
+        s3_rig_fini(&rig);
+    }
+}
+
+static void
+test_an_object_that_arrived_before_is_not_sent_again(void **state)
+{
+    (void)state;
+    for (unsigned refused = 0; refused < 2; refused++) {
+        struct s3_rig rig;
+        char digest[33], length[24];
+        names_rig_init(&rig);
+        must_add(&rig, 100, 0);
+        seal_and_save(&rig);
+        answer(&rig, 404, "");
+        digest_of(rig.step.http.body, digest);
+        snprintf(length, sizeof length, "%zu", rig.step.http.body.size);
+        rig_crash(&rig); /* nobody knows what became of it */
+        prepare(&rig);
+        must_add(&rig, 100, 0);
+        begin(&rig);
+        expect_look(&rig, HOST "/" HOUR INSTANCE "-100-100.0.ndjson");
+        if (refused) { /* it came there just then */
+            answer(&rig, 404, "");
+            answer(&rig, 412, TAKEN);
+            expect_look(&rig, HOST "/" HOUR INSTANCE "-100-100.0.ndjson");
+        }
+        answer_found(&rig, length, digest);
+        expect_call(&rig, "GET", HOST "/" HOUR "_" INSTANCE ".json");
+        answer(&rig, 404, MISSING);
+        assert_true(index_has(&rig, "-100-100.0.ndjson"));
+        answer(&rig, 200, "");
+        expect_done(&rig, VERDICT_DELIVERED, "");
+        s3_rig_fini(&rig);
+    }
+}
+
+/* --- another object has the name -------------------------------------------------------------- */
+
+static void
+test_an_object_whose_name_is_taken_gets_another_that_is_saved_first(void **state)
+{
+    (void)state;
+    for (unsigned way = 0; way < 3; way++) {
+        struct s3_rig rig;
+        struct buf body;
+        char id[33], again[33], url[256];
+        buf_init(&body, NULL, MIB);
+        names_rig_init(&rig);
+        must_add(&rig, 100, 0);
+        must_add(&rig, 200, 0);
+        seal_and_save(&rig);
+        if (way > 0) {
+            answer(&rig, 404, "");
+            answer(&rig, 412, TAKEN);
+        }
+        if (way < 2)
+            answer_found(&rig, "7", "");
+        else
+            answer(&rig, 403, ""); /* it may not be looked at */
+        assert_int_equal(rig.step.next, WRITER_SAVE);
+        rig_save(&rig);
+        if (way == 1) { /* a crash before anything of it goes out */
+            rig_crash(&rig);
+            prepare(&rig);
+            must_add(&rig, 100, 0);
+            must_add(&rig, 200, 0);
+        }
+        begin(&rig);
+        if (strcmp(rig.step.http.method, "HEAD") == 0) answer(&rig, 404, "");
+        take_id(&rig, id);
+        assert_string_not_equal(id, INSTANCE);
+        snprintf(url, sizeof url, HOST "/" HOUR "%s-100-200.0.ndjson", id);
+        expect_call(&rig, "PUT", url);
+        expect_body(&rig, LINE("1700000000100", "100") LINE("1700000000200", "200"));
+        answer(&rig, 200, "");
+        snprintf(url, sizeof url, HOST "/" HOUR "_%s.json", id);
+        expect_call(&rig, "GET", url);
+        answer(&rig, 404, MISSING);
+        expect_call(&rig, "PUT", url);
+        snprintf(url, sizeof url, "%s-100-200.0.ndjson", id);
+        assert_true(index_has(&rig, url));
+        assert_false(index_has(&rig, INSTANCE));
+        assert_true(index_has(&rig, "\"all_objects\":true"));
+        assert_true(index_has(&rig, "\"metrics\":[\"up\"]"));
+        answer(&rig, 200, "");
+        expect_done(&rig, VERDICT_DELIVERED, "");
+        s3_writer.call_clear(rig.writer, rig.call);
+        rig_save(&rig);
+        assert_int_equal(files_in(&rig, "d/objects"), 0);
+        rig_crash(&rig); /* and all that comes is named so */
+        prepare(&rig);
+        must_add(&rig, 300, 0);
+        seal_and_save(&rig);
+        take_id(&rig, again);
+        assert_string_equal(again, id);
+        buf_fini(&body);
+        s3_rig_fini(&rig);
+    }
+}
+
+/* A random name that is taken: the store says so of every name, it seems. Another is looked for,
+ * and nothing is overwritten, but not at once. */
+static void
+test_names_that_are_taken_one_after_the_other_are_waited_for_and_end_in_one_that_is_not(
+    void **state)
+{
+    (void)state;
+    struct s3_rig rig;
+    char ids[5][33];
+    names_rig_init(&rig);
+    for (unsigned object = 0; object < 2; object++) { /* what is waited for begins anew with each */
+        must_add(&rig, 100 + object, 0);
+        seal_and_save(&rig);
+        for (unsigned i = 0; i < 5; i++) {
+            take_id(&rig, ids[i]);
+            for (unsigned k = 0; k < i; k++) {
+                assert_string_not_equal(ids[i], ids[k]);
+            }
+            answer_found(&rig, "7", "");
+            if (i >= 1) {
+                expect_done(&rig, VERDICT_RETRY, "name_taken");
+                begin(&rig);
+            }
+            assert_int_equal(rig.step.next, WRITER_SAVE);
+            rig_save(&rig);
+            begin(&rig);
+        }
+        deliver_new(&rig);
+    }
+    s3_rig_fini(&rig);
+}
+
+/* A page that welcomes us, whatever is asked. */
+static void
+test_an_answer_that_names_no_object_is_not_one_that_has_the_name(void **state)
+{
+    (void)state;
+    struct s3_rig rig;
+    names_rig_init(&rig);
+    must_add(&rig, 100, 0);
+    seal_and_save(&rig);
+    for (unsigned i = 0; i < 2; i++) {
+        struct http_call_answer a = answer_of(200, "");
+        a.wanted[S3_WANTED_ETAG][0] = 0;
+        expect_look(&rig, HOST "/" HOUR INSTANCE "-100-100.0.ndjson");
+        take(&rig, &a);
+        expect_done(&rig, VERDICT_RETRY, "odd_answer");
+        begin(&rig);
+    }
+    deliver_new(&rig);
+    s3_rig_fini(&rig);
+}
+
+/* --- a directory that was copied -------------------------------------------------------------- */
+
+static void
+test_a_copy_of_the_directory_gives_other_names(void **state)
+{
+    (void)state;
+    struct s3_rig rig;
+    names_rig_init(&rig);
+    must_add(&rig, 100, 0);
+    seal_and_save(&rig);
+    deliver_new(&rig);
+    rig_close(&rig);
+    rig.options.instance = OTHER;
+    rig_open(&rig);
+    prepare(&rig);
+    must_add(&rig, 200, 0);
+    seal_and_save(&rig);
+    answer(&rig, 404, "");
+    expect_call(&rig, "PUT", HOST "/" HOUR OTHER "-200-200.0.ndjson");
+    answer(&rig, 200, "");
+    answer(&rig, 404, MISSING);
+    expect_call(&rig, "PUT", HOST "/" HOUR "_" OTHER ".json");
+    assert_true(index_has(&rig, OTHER "-200-200.0.ndjson"));
+    assert_false(index_has(&rig, INSTANCE)); /* the other index has that */
+    s3_rig_fini(&rig);
+}
+
+/* What was about to be sent when the copy was taken has its name and its bytes: it is the same. */
+static void
+test_what_a_copy_had_sealed_keeps_its_name(void **state)
+{
+    (void)state;
+    struct s3_rig rig;
+    names_rig_init(&rig);
+    must_add(&rig, 100, 0);
+    seal_and_save(&rig);
+    rig_close(&rig);
+    rig.options.instance = OTHER;
+    rig_open(&rig);
+    prepare(&rig);
+    must_add(&rig, 100, 0);
+    begin(&rig);
+    answer(&rig, 404, "");
+    expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-100-100.0.ndjson");
+    expect_body(&rig, LINE("1700000000100", "100"));
+    answer(&rig, 200, "");
+    answer(&rig, 404, MISSING);
+    expect_call(&rig, "PUT", HOST "/" HOUR "_" OTHER ".json"); /* never that of the other id */
+    assert_true(index_has(&rig, INSTANCE "-100-100.0.ndjson"));
+    answer(&rig, 200, "");
+    expect_done(&rig, VERDICT_DELIVERED, "");
+    /* It is still listed when the next one comes, after a crash. */
+    s3_writer.call_clear(rig.writer, rig.call);
+    rig_save(&rig);
+    rig_crash(&rig);
+    prepare(&rig);
+    must_add(&rig, 200, 0);
+    seal_and_save(&rig);
+    answer(&rig, 404, "");
+    answer(&rig, 200, "");
+    answer(&rig, 404, MISSING);
+    assert_true(index_has(&rig, INSTANCE "-100-100.0.ndjson"));
+    assert_true(index_has(&rig, OTHER "-200-200.0.ndjson"));
+    s3_rig_fini(&rig);
+}
+
+/* --- the index -------------------------------------------------------------------------------- */
+
+#define LISTED                                                                            \
+    "{\"version\":1,\"instance\":\"" INSTANCE "\",\"prefix\":\"" HOUR                     \
+    "\",\"hour\":\"2026-01-01T05:00:00.000Z\",\"all_objects\":true,\"all_metrics\":true," \
+    "\"metrics\":[\"later\"],\"objects\":[{\"name\":\"" INSTANCE                          \
+    "-150-170.ndjson\",\"bytes\":5,\"samples\":1,\"first\":\"150.0\",\"last\":\"170.0\"," \
+    "\"min_time\":1,\"max_time\":2,\"number\":9}]}"
+
+/* Objects do not meet, their index does: a volume that was rolled back makes other objects. */
+static void
+test_what_the_index_in_the_bucket_lists_is_kept(void **state)
+{
+    (void)state;
+    struct s3_rig rig;
+    names_rig_init(&rig);
+    must_add(&rig, 100, 0);
+    seal_and_save(&rig);
+    answer(&rig, 404, "");
+    answer(&rig, 200, "");
+    expect_call(&rig, "GET", HOST "/" HOUR "_" INSTANCE ".json");
+    answer(&rig, 503, "");
+    expect_done(&rig, VERDICT_RETRY, "http_503");
+    begin(&rig);
+    answer(&rig, 200, LISTED);
+    expect_call(&rig, "PUT", HOST "/" HOUR "_" INSTANCE ".json");
+    assert_true(index_has(&rig, "-150-170.ndjson"));
+    assert_true(index_has(&rig, "-100-100.0.ndjson"));
+    assert_true(index_has(&rig, "\"metrics\":[\"up\",\"later\"]"));
+    assert_true(index_has(&rig, "\"all_objects\":true"));
+    answer(&rig, 200, "");
+    expect_done(&rig, VERDICT_DELIVERED, "");
+    s3_rig_fini(&rig);
+}
+
+static void
+test_an_index_that_cannot_be_read_is_told_to_be_incomplete(void **state)
+{
+    (void)state;
+    for (unsigned there = 0; there < 2; there++) {
+        struct s3_rig rig;
+        names_rig_init(&rig);
+        must_add(&rig, 100, 0);
+        seal_and_save(&rig);
+        answer(&rig, 404, "");
+        answer(&rig, 200, "");
+        answer(&rig, 403, DENIED);
+        expect_call(&rig, "PUT", HOST "/" HOUR "_" INSTANCE ".json");
+        assert_string_equal(header(&rig, "If-None-Match"), "*");
+        assert_true(index_has(&rig, "\"all_objects\":true"));
+        if (there) {
+            answer(&rig, 412, TAKEN);
+            expect_call(&rig, "PUT", HOST "/" HOUR "_" INSTANCE ".json");
+            assert_string_equal(header(&rig, "If-None-Match"), "");
+            assert_true(index_has(&rig, "\"all_objects\":false"));
+        }
+        answer(&rig, 200, "");
+        expect_done(&rig, VERDICT_DELIVERED, "");
+        s3_rig_fini(&rig);
+    }
+}
+
+/* --- damage ----------------------------------------------------------------------------------- */
+
+static void
+flip(struct s3_rig *rig, uint64_t at)
+{
+    must(sim_env_damage(rig->sim, "d/objects/0000000001", at));
+}
+
+static void
+test_what_changed_on_the_disk_is_not_sent_but_made_again(void **state)
+{
+    (void)state;
+    static const char whole[] = LINE("1700000000100", "100") LINE("1700000000200", "200");
+    for (unsigned crashes = 0; crashes < 2; crashes++) {
+        struct s3_rig rig;
+        names_rig_init(&rig);
+        must_add(&rig, 100, 0);
+        must_add(&rig, 200, 0);
+        seal_and_save(&rig);
+        flip(&rig, sizeof whole / 2);
+        if (crashes) {
+            rig_crash(&rig);
+            prepare(&rig);
+            must_add(&rig, 100, 0);
+            must_add(&rig, 200, 0);
+            begin(&rig);
+        }
+        answer(&rig, 404, "");
+        expect_done(&rig, VERDICT_REBUILD, "io");
+        s3_writer.call_clear(rig.writer, rig.call);
+        must_add(&rig, 100, 0);
+        must_add(&rig, 200, 0);
+        seal_and_save(&rig);
+        expect_look(&rig, HOST "/" HOUR INSTANCE "-100-200.0.ndjson");
+        answer(&rig, 404, "");
+        expect_body(&rig, whole);
+        answer(&rig, 200, "");
+        answer(&rig, 404, MISSING);
+        answer(&rig, 200, "");
+        expect_done(&rig, VERDICT_DELIVERED, "");
+        s3_writer.call_clear(rig.writer, rig.call);
+        rig_save(&rig);
+        assert_int_equal(files_in(&rig, "d/objects"), 0);
+        s3_rig_fini(&rig);
+    }
+}
+
+static void
+test_a_file_that_cannot_be_read_is_made_again(void **state)
+{
+    (void)state;
+    struct s3_rig rig;
+    names_rig_init(&rig);
+    must_add(&rig, 100, 0);
+    seal_and_save(&rig);
+    fault_env_arm(rig.fe, (struct fault){FAULT_EIO, 1, true});
+    answer(&rig, 404, "");
+    expect_done(&rig, VERDICT_REBUILD, "io");
+    fault_env_disarm(rig.fe);
+    s3_rig_fini(&rig);
+}
+
+/* What the first version saved: no ids, and no checksums in the file. */
+static void
+test_an_object_that_an_earlier_version_sealed_is_sent(void **state)
+{
+    (void)state;
+    struct s3_rig rig;
+    struct saved {
+        struct buf v2, v1;
+    } s;
+    names_rig_init(&rig);
+    must_add(&rig, 100, 0);
+    seal_and_save(&rig);
+    buf_init(&s.v1, NULL, SAVED_MAX);
+    struct cursor c = cursor_of(buf_bytes(&rig.saved));
+    assert_int_equal(cursor_u8(&c), 2);
+    buf_put_u8(&s.v1, 1);
+    buf_put_counted(&s.v1, cursor_counted(&c));
+    buf_put_varint(&s.v1, cursor_varint(&c));
+    cursor_counted(&c);
+    cursor_counted(&c);
+    size_t left = cursor_left(&c);
+    buf_put_bytes(&s.v1, bytes_of(cursor_bytes(&c, left - MD5_BYTES).at, left - MD5_BYTES));
+    assert_false(c.bad);
+    buf_clear(&rig.saved);
+    buf_put_bytes(&rig.saved, buf_bytes(&s.v1));
+    rig_close(&rig);
+    struct file file;
+    must(file_open(rig.options.env, "d/objects/0000000001", FILE_UPDATE, &file, NULL));
+    must(file_truncate(&file, strlen(LINE("1700000000100", "100")), NULL));
+    must(file_close(&file));
+    rig_open(&rig);
+    prepare(&rig);
+    must_add(&rig, 100, 0);
+    begin(&rig);
+    expect_look(&rig, HOST "/" HOUR INSTANCE "-100-100.0.ndjson");
+    answer(&rig, 404, "");
+    expect_body(&rig, LINE("1700000000100", "100"));
+    buf_fini(&s.v1);
+    s3_rig_fini(&rig);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_new_name_is_looked_for_and_put_only_if_it_is_new),
+        cmocka_unit_test(test_where_the_store_refuses_names_are_not_looked_for),
+        cmocka_unit_test(test_an_object_that_arrived_before_is_not_sent_again),
+        cmocka_unit_test(test_an_object_whose_name_is_taken_gets_another_that_is_saved_first),
+        cmocka_unit_test(
+            test_names_that_are_taken_one_after_the_other_are_waited_for_and_end_in_one_that_is_not),
+        cmocka_unit_test(test_an_answer_that_names_no_object_is_not_one_that_has_the_name),
+        cmocka_unit_test(test_a_copy_of_the_directory_gives_other_names),
+        cmocka_unit_test(test_what_a_copy_had_sealed_keeps_its_name),
+        cmocka_unit_test(test_what_the_index_in_the_bucket_lists_is_kept),
+        cmocka_unit_test(test_an_index_that_cannot_be_read_is_told_to_be_incomplete),
+        cmocka_unit_test(test_what_changed_on_the_disk_is_not_sent_but_made_again),
+        cmocka_unit_test(test_a_file_that_cannot_be_read_is_made_again),
+        cmocka_unit_test(test_an_object_that_an_earlier_version_sealed_is_sent),
+    };
+    log_to_fd(-1);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

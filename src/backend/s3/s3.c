@@ -1,0 +1,1184 @@
+/*
+ * s3.c - destination type `s3`: objects of NDJSON, straight into a bucket.
+ *
+ * A call is a whole object. While it is filled its lines are packed, a piece at a time, into a
+ * local file; memory holds one piece. Then:
+ *
+ *     FILLING --seal--> SEALED --saved--> UPLOADING --> INDEX_LOOKING --> INDEXING --> DELIVERED
+ *                         ^                   |
+ *                         +---- RENAMED <-----+  another object has the name
+ *
+ * 1. Sealed: the file is durable, the object has its name, the local index names it.
+ * 2. Saved: what save() gives names the object (first and last item, file, name, checksum), and is
+ *    durable before the first byte of it goes out. So a crash later repeats the same bytes under
+ * the same name: the file is adopted, and items of it that come again are counted, not written.
+ * 3. The object is in the bucket, then the index of its hour, then it is delivered.
+ * 4. The file goes when the state that says so is durable.
+ *
+ * Names begin with the id of the storage directory and tell positions of the log, so the same name
+ * means the same content; but if the volume of the directory is rolled back, the same id and the
+ * same positions come again for something else. So no upload takes the place of an object with
+ * other content (s3_upload.h). If one is there, names begin with a random id from then on, which is
+ * saved with the object's new name before it is used. The index of an hour has the same id in its
+ * name: it is read from the bucket before a run writes it for the first time, and keeps what it
+ * lists.
+ *
+ * A file that is not what was written (its checksums tell) is given up, and the object is made
+ * again from the log.
+ *
+ * An object whose settings have changed since is made again from the log: what its file holds is
+ * not what would be handed on now.
+ *
+ * Dead letters that are sent again have no place in the log that a repeat could be known by. Their
+ * objects are numbered, are not adopted, and after a crash are made again under another number.
+ *
+ * There is one lane, so one object at a time is between SEALED and DELIVERED, and what is sealed is
+ * sealed in the order of the log.
+ */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "backend/common/item_ndjson.h"
+#include "backend/common/pack.h"
+#include "backend/s3/content.h"
+#include "backend/s3/index.h"
+#include "backend/s3/saved.h"
+#include "backend/s3/sweep.h"
+#include "backend/s3/upload.h"
+#include "backend/writer.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "model/labels.h"
+
+enum {
+    PIECE_BYTES = 1024 * 1024,          /* of text, packed as one */
+    TEXT_BYTES_MAX = 256 * 1024 * 1024, /* with the last line, however long */
+    PACKED_KEPT_BYTES = 4 * PIECE_BYTES,
+    SEEN_SLOTS = 4096,
+    TENANT_BYTES = 256,
+    CHECK_AGAINS_MAX = 4,
+    LOOKED_SLOTS = 256,
+    RANDOM_ID_BYTES = 16,
+};
+static const int64_t SWEEP_AGAIN_MS = 3600 * 1000;
+static const int64_t INDEX_KEPT_MS = 2 * 3600 * 1000;
+
+enum stage { FILLING, RENAMED, SEALED, UPLOADING, INDEX_LOOKING, INDEXING, DELIVERED };
+
+struct writer {
+    struct writer_options options;
+    char instance[S3_INSTANCE_BYTES]; /* what names begin with */
+    const struct s3_settings *s3;
+    struct s3_bucket bucket;
+    struct s3_store *store;
+    struct packer *packer;
+    struct buf packed;
+    double ratio;        /* packed to plain, as of the last piece */
+    bool by_tenant;      /* an object is of one tenant */
+    uint64_t content;    /* hash of the settings that shape what is in objects */
+    uint64_t offered;    /* the furthest record of which an item was offered */
+    uint64_t seal_count; /* objects sealed, counted across restarts */
+    uint64_t void_seal;  /* the number of one that a crash may have left in an index */
+
+    struct s3_object adopted; /* of before a restart; its number is 0 if there is none */
+    bool adopted_arrived;
+    uint32_t adopters; /* calls that count its items */
+
+    struct writer_call *noted;     /* its object is sealed, and not yet delivered */
+    struct writer_call *uploading; /* whose `upload` is */
+    struct s3_upload upload;
+    uint32_t names_taken; /* in a row, since an object came into the bucket */
+
+    char index_dir[S3_STORE_DIR_BYTES];
+    struct s3_index index; /* of the directory that was needed last */
+    struct buf index_text;
+    char index_key[S3_KEY_BYTES_MAX + S3_BASE_BYTES];
+    uint64_t
+        looked[LOOKED_SLOTS]; /* hashes of keys of indexes that were looked at; a few of them */
+    uint64_t index_put;       /* of the one that was written last */
+    uint64_t index_unseen;    /* of one that may be there, and cannot be read; 0: none */
+    bool index_only_new;      /* the request at hand is to fail if there is one */
+
+    struct s3_sweep sweep;
+    char sweep_key[S3_KEY_BYTES_MAX + 1]; /* of an upload that may be left under another id */
+    bool sweep_due;
+    bool sweeping;
+    bool looking;     /* whether our keys are good is being asked */
+    int64_t sweep_ms; /* not before; Unix */
+    uint32_t check_agains;
+};
+
+struct writer_call {
+    enum stage stage;
+    uint64_t count; /* items */
+    struct s3_object own;
+    bool adopts;     /* its items are in the writer's adopted object, `own` is not used */
+    bool has_last;   /* the last of them, too */
+    struct buf text; /* not yet packed */
+    char tenant[TENANT_BYTES];
+    struct s3_names names;
+    uint64_t seen[SEEN_SLOTS]; /* hashes of series whose names are noted */
+};
+
+/* --- what settings say ------------------------------------------------------------------------ */
+
+static const char *
+content_type(const struct writer *w)
+{
+    static const char *const types[] = {
+        [COMPRESSION_NONE] = "application/x-ndjson",
+        [COMPRESSION_GZIP] = "application/gzip",
+        [COMPRESSION_ZSTD] = "application/zstd",
+    };
+    return types[w->s3->compression];
+}
+
+/* --- what is remembered ----------------------------------------------------------------------- */
+
+static void
+s3_save(const struct writer *w, struct buf *to)
+{
+    struct buf learnt;
+    buf_init(&learnt, w->options.memory, 256);
+    s3_bucket_learnt(&w->bucket, &learnt);
+    const struct s3_object *pending = NULL;
+    if (w->adopted.number != 0) pending = &w->adopted;
+    bool replays = w->noted != NULL && s3_object_is_replay(&w->noted->own);
+    if (w->noted != NULL && !replays) pending = &w->noted->own;
+    struct s3_saved saved = {
+        .learnt = buf_bytes(&learnt),
+        .seal_count = w->seal_count - replays, /* what is not adopted is void: see load() */
+        .directory = bytes_of_text(w->options.instance),
+        .instance = bytes_of_text(w->instance),
+        .content = w->content,
+    };
+    s3_saved_put(&saved, pending, to);
+    buf_fini(&learnt);
+    s3_store_save(w->store);
+}
+
+static enum err
+s3_saved(struct writer *w, struct why *why)
+{
+    return s3_store_saved(w->store, why);
+}
+
+/* What names begin with: as before, as long as this is the directory of before. */
+static void
+take_ids(struct writer *w, struct bytes directory, struct bytes instance)
+{
+    bool same = bytes_equal_text(directory, w->options.instance) && instance.size > 0 &&
+                instance.size < sizeof w->instance &&
+                memchr(instance.at, '-', instance.size) == NULL &&
+                memchr(instance.at, 0, instance.size) == NULL;
+    if (!same) return;
+    memcpy(w->instance, instance.at, instance.size);
+    w->instance[instance.size] = 0;
+}
+
+/* What was saved by a version that we do not know is as if there were nothing. */
+static void
+load(struct writer *w, struct bytes bytes, struct s3_saved *ret)
+{
+    if (!s3_saved_get(bytes, ret)) return;
+    take_ids(w, ret->directory, ret->instance);
+    /* The number that follows may stand in an index for an object that never was. */
+    w->void_seal = ret->seal_count + 1;
+    w->seal_count = ret->seal_count + 1;
+}
+
+/* --- the adopted object ----------------------------------------------------------------------- */
+
+static void
+release_adopted(struct writer *w)
+{
+    s3_store_let_go(w->store, &w->adopted, false);
+    w->adopted_arrived = false;
+}
+
+static enum err
+adopt(struct writer *w, const struct s3_saved *saved, struct why *why)
+{
+    const char *name = w->options.settings->name;
+    bool same = saved->is_pending && saved->content == w->content;
+    bool pretends = w->options.settings->dry_run;
+    enum err e = s3_store_open(w->store, w->options.env, w->options.memory, w->options.dir,
+                               same ? saved->object.number : 0, pretends, why);
+    if (e || !saved->is_pending || pretends) return e;
+    if (!same) {
+        log_info("s3: settings have changed, an object that was not confirmed is made again",
+                 KV("destination", name), KV("object", saved->object.base));
+        return OK;
+    }
+    struct why missing = {""};
+    w->adopted = saved->object;
+    e = s3_store_adopt(w->store, &w->adopted, saved->has_digest, &missing);
+    if (e == OK) {
+        snprintf(w->sweep_key, sizeof w->sweep_key, "%s%s", w->adopted.dir, w->adopted.base);
+        return OK;
+    }
+    w->adopted.number = 0;
+    if (e != ERR_MISSING && e != ERR_CORRUPT) return why_set(why, e, "%s", missing.text);
+    log_error("s3: an object that was not yet delivered is missing or damaged on the disk, it is "
+              "made again from the log",
+              KV("destination", name), KV("object", saved->object.base), KV("error", &missing));
+    return OK;
+}
+
+/* --- the writer ------------------------------------------------------------------------------- */
+
+static void
+s3_destroy(struct writer *w)
+{
+    if (w == NULL) return;
+    s3_object_fini(&w->adopted);
+    s3_bucket_fini(&w->bucket);
+    s3_upload_fini(&w->upload);
+    s3_index_fini(&w->index);
+    s3_sweep_fini(&w->sweep);
+    packer_free(w->packer);
+    buf_fini(&w->packed);
+    buf_fini(&w->index_text);
+    mem_free(w->options.memory, w->store, sizeof *w->store);
+    mem_free(w->options.memory, w, sizeof *w);
+}
+
+static void
+init(struct writer *w, const struct writer_options *options)
+{
+    w->options = *options;
+    w->s3 = &options->settings->u.s3;
+    w->ratio = 1;
+    w->by_tenant = s3_prefix_names_tenant(w->s3->prefix);
+    w->content = s3_content_hash(options->settings);
+    w->adopted.file = FILE_CLOSED;
+    snprintf(w->instance, sizeof w->instance, "%.64s", options->instance);
+    w->sweep_due = true;
+    buf_init(&w->packed, options->memory, TEXT_BYTES_MAX);
+    buf_init(&w->index_text, options->memory, S3_INDEX_BYTES_MAX);
+    s3_upload_init(&w->upload, options->memory);
+    s3_index_init(&w->index, options->memory);
+    s3_sweep_init(&w->sweep, &w->bucket, w->s3->prefix, w->instance, w->sweep_key, options->memory);
+}
+
+static enum err
+make_index_dir(struct writer *w, struct why *why)
+{
+    if (w->options.settings->dry_run) return OK;
+    enum err e = path_join(w->index_dir, sizeof w->index_dir, w->options.dir, "index");
+    if (e) return why_set(why, e, "%s/index: the path is too long", w->options.dir);
+    e = env_mkdir(w->options.env, w->index_dir, why);
+    return e ? e : env_syncdir(w->options.env, w->options.dir, why);
+}
+
+static enum err
+s3_create(const struct writer_options *options, struct writer **ret_writer, struct why *why)
+{
+    struct writer *w = mem_new(options->memory, sizeof *w);
+    if (w == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
+    init(w, options);
+    struct s3_saved saved;
+    load(w, options->saved, &saved);
+    w->store = mem_new(options->memory, sizeof *w->store);
+    enum err e = w->store == NULL ? ERR_NOMEM : packer_new(w->s3->compression, &w->packer);
+    if (e) why_set(why, e, "no memory for a destination");
+    if (e == OK) e = s3_bucket_init(&w->bucket, options, &aws_variables_real, saved.learnt, why);
+    if (e == OK) e = make_index_dir(w, why);
+    if (e == OK) e = adopt(w, &saved, why);
+    if (e) {
+        s3_destroy(w);
+        return e;
+    }
+    *ret_writer = w;
+    return OK;
+}
+
+static struct writer_limits
+s3_limits(const struct writer *w)
+{
+    return (struct writer_limits){
+        .one_lane = true,
+        .concurrency = 1,
+        .samples = UINT32_MAX,
+        .bytes = w->s3->roll_bytes,
+        .samples_max = UINT32_MAX,
+        .bytes_max = w->s3->roll_bytes,
+        .max_age_ms = w->s3->roll_age_ms,
+        .unit = "put_requests",
+    };
+}
+
+/* --- the index -------------------------------------------------------------------------------- */
+
+/* The index of the object's directory, and its text, with the object in it. */
+static enum err
+make_index(struct writer *w, const struct s3_object *o, const struct s3_names *names,
+           struct why *why)
+{
+    struct s3_index *x = &w->index;
+    enum err e = OK;
+    if (strcmp(x->dir, o->dir) != 0 || strcmp(x->instance, w->instance) != 0) {
+        e = s3_index_load(x, w->options.env, w->index_dir, w->instance, o->dir, o->hour_ms, why);
+        s3_index_remove(x, w->void_seal);
+    }
+    if (e == OK) e = s3_index_put(x, o, names);
+    buf_clear(&w->index_text);
+    if (e == OK) s3_index_print(x, &w->index_text);
+    e = err_first(e, buf_error(&w->index_text));
+    if (e == ERR_NOMEM || e == ERR_LIMIT) why_set(why, e, "no memory for an index");
+    return e;
+}
+
+static enum err
+store_index(struct writer *w, const struct s3_object *o, struct why *why)
+{
+    struct env *env = w->options.env;
+    enum err e = s3_index_store(&w->index, env, w->index_dir, buf_bytes(&w->index_text), why);
+    if (e == OK) s3_index_forget(env, w->index_dir, o->hour_ms - INDEX_KEPT_MS);
+    return e;
+}
+
+/* --- calls ------------------------------------------------------------------------------------ */
+
+static enum err
+s3_call_new(struct writer *w, struct writer_call **ret_call)
+{
+    struct writer_call *c = mem_new(w->options.memory, sizeof *c);
+    if (c == NULL) return ERR_NOMEM;
+    c->own.file = FILE_CLOSED;
+    buf_init(&c->text, w->options.memory, TEXT_BYTES_MAX);
+    s3_names_init(&c->names, w->options.memory);
+    *ret_call = c;
+    return OK;
+}
+
+/* The object was not delivered, and is no more: its items are settled otherwise, or come again. */
+static void
+drop_object(struct writer *w, struct writer_call *c)
+{
+    bool noted = w->noted == c;
+    if (noted) w->noted = NULL;
+    if (noted && strcmp(w->index.dir, c->own.dir) == 0) {
+        s3_index_remove_name(&w->index, c->own.base);
+        buf_clear(&w->index_text);
+        s3_index_print(&w->index, &w->index_text);
+        enum err e = buf_error(&w->index_text);
+        if (e == OK) e = store_index(w, &c->own, NULL);
+        err_ignore(e, "a reader that misses an object lists the hour");
+    }
+    s3_store_let_go(w->store, &c->own, !noted);
+}
+
+static void
+s3_call_clear(struct writer *w, struct writer_call *c)
+{
+    if (w->uploading == c) {
+        w->sweep_due |= w->upload.id[0] != 0;
+        s3_upload_clear(&w->upload);
+        w->uploading = NULL;
+    }
+    if (c->own.number != 0) drop_object(w, c);
+    w->adopters -= c->adopts;
+    c->stage = FILLING;
+    c->count = 0;
+    c->own = (struct s3_object){.file = FILE_CLOSED};
+    c->adopts = c->has_last = false;
+    buf_clear(&c->text);
+    s3_names_clear(&c->names);
+    memset(c->seen, 0, sizeof c->seen);
+}
+
+static void
+s3_call_free(struct writer *w, struct writer_call *c)
+{
+    if (w->noted == c) w->noted = NULL;
+    if (w->uploading == c) w->uploading = NULL;
+    s3_object_fini(&c->own);
+    buf_fini(&c->text);
+    s3_names_fini(&c->names);
+    mem_free(w->options.memory, c, sizeof *c);
+}
+
+/* --- adding ----------------------------------------------------------------------------------- */
+
+/* Packs the lines at hand into the object's file. On an error they are still there. */
+static enum err
+flush_text(struct writer *w, struct writer_call *c, struct why *why)
+{
+    struct bytes plain = buf_bytes(&c->text), packed = plain;
+    enum err e = OK;
+    if (plain.size == 0) return OK;
+    if (w->s3->compression != COMPRESSION_NONE) {
+        buf_clear(&w->packed);
+        e = pack(w->packer, plain, &w->packed);
+        if (e) why_set(why, e, "no memory to compress an object");
+        packed = buf_bytes(&w->packed);
+    }
+    if (e == OK && c->own.number == 0) e = s3_store_begin(w->store, &c->own, why);
+    if (e == OK) e = s3_object_append(w->store, &c->own, packed, why);
+    if (e == OK) {
+        w->ratio = (double)packed.size / (double)plain.size;
+        buf_clear(&c->text);
+    }
+    if (w->packed.capacity > PACKED_KEPT_BYTES) buf_fini(&w->packed);
+    return e;
+}
+
+enum adoption { ADOPTION_NONE, ADOPTION_COUNTS, ADOPTION_FULL };
+
+/* What the adopted object, if there is one, has to do with this item. */
+static enum adoption
+look_at_adopted(struct writer *w, struct writer_call *c, struct s3_place at)
+{
+    const struct s3_object *o = &w->adopted;
+    if (o->number == 0) return c->adopts ? ADOPTION_FULL : ADOPTION_NONE;
+    int to_first = s3_place_compare(at, o->first), to_last = s3_place_compare(at, o->last);
+    bool inside = to_first >= 0 && to_last <= 0;
+    if (c->count > 0 && inside != c->adopts) return ADOPTION_FULL;
+    if (c->count == 0 && to_last > 0 && w->adopters == 0) { /* none of it comes any more */
+        release_adopted(w);
+        return ADOPTION_NONE;
+    }
+    if (!inside) return ADOPTION_NONE;
+    if (!c->adopts) w->adopters++;
+    c->adopts = true;
+    c->has_last |= to_last == 0;
+    c->count++;
+    return ADOPTION_COUNTS;
+}
+
+/* Whether the item may be in this object: with the first one it gets its place, and others are to
+ * be of the same tenant, where that is part of the place. */
+static enum writer_add
+find_place(struct writer *w, struct writer_call *c, const struct item *item, struct why *why)
+{
+    bool other = c->count > 0 && w->by_tenant && !bytes_equal_text(item->tenant, c->tenant);
+    if (c->count > 0 && !other) return WRITER_ADDED;
+    struct s3_object probe = {.number = 0};
+    int64_t arrival_ms = item->arrival_ms;
+    if (arrival_ms == 0) arrival_ms = env_realtime_ms(w->options.env);
+    bool fits = s3_object_place(&probe, w->s3->prefix, item->tenant, arrival_ms) &&
+                item->tenant.size < sizeof c->tenant;
+    if (!fits) {
+        err_ignore(why_set(why, ERR_INPUT, "the tenant gives no name of an object"),
+                   "the verdict says it");
+        return WRITER_UNFIT;
+    }
+    if (other) return WRITER_FULL;
+    memcpy(c->own.dir, probe.dir, sizeof probe.dir);
+    c->own.hour_ms = probe.hour_ms;
+    c->own.first = (struct s3_place){item->pos, item->index};
+    c->own.t_min_ms = c->own.t_max_ms = item->t_ms;
+    memcpy(c->tenant, item->tenant.at, item->tenant.size);
+    c->tenant[item->tenant.size] = 0;
+    return WRITER_ADDED;
+}
+
+static void
+note_name(struct writer_call *c, const struct item *item)
+{
+    uint64_t hash = item->series_hash | 1, *seen = &c->seen[(hash >> 1) & (SEEN_SLOTS - 1)];
+    if (*seen == hash) return;
+    s3_names_add(&c->names, labels_get(item->labels, bytes_of_text("__name__")));
+    *seen = hash;
+}
+
+static enum writer_add
+put_line(struct writer_call *c, const struct item *item, struct why *why)
+{
+    item_ndjson_put(&c->text, item);
+    enum err e = buf_error(&c->text);
+    if (e == OK) return WRITER_ADDED;
+    c->text.failed = OK;
+    if (e != ERR_LIMIT) return WRITER_NO_MEMORY;
+    if (c->count > 0) return WRITER_FULL;
+    err_ignore(why_set(why, e, "a line of more than %d MiB", TEXT_BYTES_MAX >> 20),
+               "the verdict says it");
+    return WRITER_UNFIT;
+}
+
+static enum writer_add
+s3_add(struct writer *w, struct writer_call *c, const struct item *item, uint32_t *ret_entry,
+       struct why *why)
+{
+    struct s3_place at = {item->pos, item->index};
+    *ret_entry = 0;
+    if (item->pos > w->offered) w->offered = item->pos;
+    enum writer_add added = find_place(w, c, item, why);
+    if (added != WRITER_ADDED) return added;
+    enum adoption adoption = look_at_adopted(w, c, at);
+    if (adoption != ADOPTION_NONE) {
+        return adoption == ADOPTION_COUNTS ? WRITER_ADDED : WRITER_FULL;
+    }
+    /* What cannot be written now is written, or says why it cannot, when the call is sent. */
+    if (c->text.size >= PIECE_BYTES && flush_text(w, c, NULL) != OK) return WRITER_FULL;
+    added = put_line(c, item, why);
+    if (added != WRITER_ADDED) return added;
+    note_name(c, item);
+    if (item->t_ms < c->own.t_min_ms) c->own.t_min_ms = item->t_ms;
+    if (item->t_ms > c->own.t_max_ms) c->own.t_max_ms = item->t_ms;
+    c->own.last = at;
+    c->own.samples++;
+    c->count++;
+    return WRITER_ADDED;
+}
+
+static uint64_t
+s3_bytes(const struct writer *w, const struct writer_call *c)
+{
+    /* One that is adopted is complete with its last item, and not before. */
+    if (c->adopts) return c->has_last ? w->adopted.size : 0;
+    return c->own.size + (uint64_t)((double)c->text.size * w->ratio);
+}
+
+/* The requests that an object of this size takes, with that of the index. */
+static uint64_t
+requests_of(uint64_t size)
+{
+    if (size <= S3_PART_BYTES) return 2;
+    return (size + S3_PART_BYTES - 1) / S3_PART_BYTES + 3;
+}
+
+static uint64_t
+s3_units(const struct writer *w, const struct writer_call *c)
+{
+    if (w->options.settings->dry_run) return requests_of(s3_bytes(w, c));
+    switch (c->stage) {
+    case FILLING: /* the first step sends nothing, but of an object that was sealed before */
+        return c->adopts && !w->adopted_arrived ? requests_of(w->adopted.size) : 0;
+    case SEALED:
+        return requests_of(c->own.size);
+    case RENAMED:
+        return 0;
+    case UPLOADING:
+        return s3_upload_requests_left(&w->upload) + 1;
+    case INDEX_LOOKING:
+    case INDEXING:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+/* --- sealing ---------------------------------------------------------------------------------- */
+
+static void
+say_failed(struct writer_step *step, enum writer_verdict verdict, enum err e, const struct why *why)
+{
+    const char *reason = e == ERR_FULL ? "disk_full" : e == ERR_NOMEM ? "no_memory" : "io";
+    step_done(step, verdict, reason, why->text[0] != 0 ? why->text : err_word(e));
+}
+
+/* Everything that has to be durable before the upload, but what save() gives. */
+static void
+seal(struct writer *w, struct writer_call *c, struct writer_step *step)
+{
+    struct s3_object *o = &c->own;
+    struct why why = {""};
+    enum err e = flush_text(w, c, &why);
+    if (e) {
+        say_failed(step, VERDICT_RETRY, e, &why);
+        return;
+    }
+    e = s3_object_seal(w->store, o, &why);
+    if (e) { /* what of the file is on the disk nobody knows */
+        say_failed(step, e == ERR_NOMEM ? VERDICT_RETRY : VERDICT_REBUILD, e, &why);
+        return;
+    }
+    if (o->seal == 0) {
+        o->seal = ++w->seal_count;
+        uint32_t again = o->first.pos < w->options.again_pos ? w->options.fills : 0;
+        s3_object_name(o, w->instance, w->offered > o->last.pos, again,
+                       pack_suffix(w->s3->compression));
+    }
+    e = make_index(w, o, &c->names, &why);
+    if (e == OK) e = store_index(w, o, &why);
+    if (e) {
+        say_failed(step, VERDICT_RETRY, e, &why);
+        return;
+    }
+    if (w->adopted.number != 0 && s3_place_compare(o->first, w->adopted.last) > 0) {
+        release_adopted(w);
+    }
+    buf_fini(&c->text);
+    w->noted = c;
+    c->stage = SEALED;
+    step->next = WRITER_SAVE;
+}
+
+/* --- uploading -------------------------------------------------------------------------------- */
+
+static struct s3_object *
+object_of(struct writer *w, struct writer_call *c)
+{
+    return c->adopts ? &w->adopted : &c->own;
+}
+
+/*
+ * The object's file cannot be read, or is not what was written. What it should hold is in the log
+ * as long as it is not delivered: that a disk may give it back later is no reason to wait.
+ */
+static void
+say_unreadable(struct writer *w, struct writer_call *c, enum err e, const struct why *why,
+               struct writer_step *step)
+{
+    bool lost = e == ERR_MISSING || e == ERR_CORRUPT || e == ERR_IO;
+    if (lost)
+        log_error(
+            "s3: an object that was not yet delivered is damaged on the disk, it is made again "
+            "from the log",
+            KV("destination", w->options.settings->name), KV("object", object_of(w, c)->base),
+            KV("error", why));
+    if (lost && c->adopts) release_adopted(w);
+    say_failed(step, lost ? VERDICT_REBUILD : VERDICT_RETRY, e, why);
+}
+
+static void
+send_upload(struct writer *w, struct writer_call *c, struct writer_step *step)
+{
+    struct s3_request request;
+    struct why why = {""};
+    enum err e = s3_upload_request(&w->upload, object_of(w, c), content_type(w), &request, &why);
+    if (e)
+        say_unreadable(w, c, e, &why, step);
+    else
+        s3_bucket_send(&w->bucket, &request, step);
+}
+
+/* Where it is not certain that the store refuses to overwrite, the name is looked for first; with
+ * an upload in parts that costs little beside what it saves. */
+static void
+begin_upload(struct writer *w, struct writer_call *c, struct writer_step *step)
+{
+    const struct s3_object *o = object_of(w, c);
+    struct s3_upload_how how = {
+        .looks = w->bucket.conditional != S3_CONDITIONAL_ENFORCED || o->size > S3_PART_BYTES,
+        .only_new = w->bucket.conditional != S3_CONDITIONAL_UNSUPPORTED,
+    };
+    c->stage = UPLOADING;
+    w->uploading = c;
+    s3_upload_begin(&w->upload, o, how);
+    send_upload(w, c, step);
+}
+
+static void
+learn_conditional(struct writer *w, enum s3_conditional conditional)
+{
+    if (w->bucket.conditional == conditional) return;
+    w->bucket.conditional = conditional;
+    if (conditional == S3_CONDITIONAL_ENFORCED) return;
+    log_info("s3: this store does not refuse to overwrite objects (If-None-Match), so names are "
+             "looked for before they are used",
+             KV("destination", w->options.settings->name), KV("bucket", w->s3->bucket));
+}
+
+/* --- another object has the name -------------------------------------------------------------- */
+
+static bool
+make_instance(struct writer *w)
+{
+    uint8_t random[RANDOM_ID_BYTES];
+    if (env_random(w->options.env, random, sizeof random) != OK) return false;
+    for (unsigned i = 0; i < sizeof random; i++) {
+        snprintf(w->instance + 2 * i, 3, "%02x", random[i]);
+    }
+    return true;
+}
+
+/* Names begin with another id from now on, which is durable before one of them is used. */
+static void
+rename_object(struct writer *w, struct writer_call *c, struct writer_step *step)
+{
+    struct s3_object *o = object_of(w, c);
+    char was[S3_BASE_BYTES];
+    memcpy(was, o->base, sizeof was);
+    if (!make_instance(w)) {
+        step_done(step, VERDICT_RETRY, "io", "no randomness for a name");
+        return;
+    }
+    snprintf(w->sweep_key, sizeof w->sweep_key, "%s%s", o->dir, o->base);
+    s3_object_rename(o, w->instance);
+    log_warn("s3: another object has this name in the bucket already: the storage directory was "
+             "rolled back, or another writes to this prefix; names begin with a new id from now on",
+             KV("destination", w->options.settings->name), KV("directory", o->dir),
+             KV("object", was), KV("new_object", o->base),
+             KV("looked_at", w->upload.unseen ? "no: s3:GetObject is missing" : "yes"));
+    w->sweep_due |= w->upload.leftover;
+    s3_upload_clear(&w->upload);
+    w->uploading = NULL;
+    w->names_taken++;
+    c->stage = RENAMED;
+}
+
+/* No other object can have a random name, so the store's answers are wrong. That may end, so it is
+ * asked again, later and with another name. */
+static void
+say_names_taken(const struct writer *w, struct writer_step *step)
+{
+    char text[WRITER_ANSWER_BYTES];
+    snprintf(
+        text, sizeof text,
+        "the store says for %" PRIu32
+        " new names in a row that an object with that name exists, which cannot be, as the names "
+        "are random: check that an object store answers at %.200s",
+        w->names_taken, w->bucket.endpoint);
+    step_done(step, VERDICT_RETRY, "name_taken", text);
+}
+
+static void
+save_renamed(struct writer *w, struct writer_call *c, struct writer_step *step)
+{
+    struct why why = {""};
+    enum err e = make_index(w, object_of(w, c), &c->names, &why);
+    if (e == OK) e = store_index(w, object_of(w, c), &why);
+    if (e) {
+        say_failed(step, VERDICT_RETRY, e, &why);
+        return;
+    }
+    c->stage = c->adopts ? FILLING : SEALED;
+    step->next = WRITER_SAVE;
+}
+
+/* --- the index in the bucket ------------------------------------------------------------------ */
+
+static uint64_t
+index_hash(const struct writer *w)
+{
+    return hash_bytes(bytes_of_text(w->index_key), 0) | 1;
+}
+
+static void
+name_index(struct writer *w, const struct s3_object *o)
+{
+    snprintf(w->index_key, sizeof w->index_key, "%s_%.64s.json", o->dir, w->instance);
+}
+
+/* What is known of it is what the bucket will have; of an object that was adopted the local file
+ * may not know yet. */
+static void
+put_index(struct writer *w, struct writer_call *c, struct writer_step *step)
+{
+    struct s3_object *o = object_of(w, c);
+    struct why why = {""};
+    name_index(w, o);
+    enum err e = make_index(w, o, &c->names, &why);
+    bool unseen = w->index_unseen == index_hash(w);
+    if (e == OK && (c->adopts || w->index.cut)) e = store_index(w, o, &why);
+    if (e) {
+        say_failed(step, VERDICT_RETRY, e, &why);
+        return;
+    }
+    /* One that we have written is there: whether the store refuses to write it anew tells what it
+     * does with the condition, and costs nothing where it does not. */
+    bool asks = w->bucket.conditional == S3_CONDITIONAL_UNKNOWN && w->index_put == index_hash(w);
+    w->index_only_new = unseen || asks;
+    struct s3_request request = {
+        .method = "PUT",
+        .key = w->index_key,
+        .content_type = "application/json",
+        .kind = S3_INDEX,
+        .body = buf_bytes(&w->index_text),
+        .only_new = w->index_only_new,
+    };
+    c->stage = INDEXING;
+    s3_bucket_send(&w->bucket, &request, step);
+}
+
+static void
+send_index(struct writer *w, struct writer_call *c, struct writer_step *step)
+{
+    name_index(w, object_of(w, c));
+    if (w->looked[index_hash(w) % LOOKED_SLOTS] == index_hash(w)) {
+        put_index(w, c, step);
+        return;
+    }
+    struct s3_request request = {.method = "GET", .key = w->index_key};
+    c->stage = INDEX_LOOKING;
+    s3_bucket_send(&w->bucket, &request, step);
+    step->http.answer_bytes_max = S3_INDEX_BYTES_MAX;
+}
+
+/* An index of this name in the bucket: what it lists is kept. */
+static void
+take_index_look(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+                struct writer_step *step)
+{
+    struct http_call_answer trimmed = *answer;
+    struct why why = {""};
+    enum err e = OK;
+    s3_bucket_judge(&w->bucket, &trimmed, step);
+    bool found = step->verdict == VERDICT_DELIVERED;
+    bool refused = step->verdict == VERDICT_BLOCKED && answer->failure == HTTP_CALL_ANSWERED &&
+                   answer->status >= 400 && answer->status < 500;
+    if (!found && !refused) return;
+    name_index(w, object_of(w, c));
+    if (found) e = make_index(w, object_of(w, c), &c->names, &why);
+    struct bytes text = trimmed.body_cut ? bytes_of(NULL, 0) : trimmed.body;
+    if (e == OK && found) e = s3_index_merge(&w->index, text, &w->seal_count);
+    if (e) {
+        say_failed(step, VERDICT_RETRY, e, &why);
+        return;
+    }
+    w->index_unseen = refused && answer->status != 404 ? index_hash(w) : 0;
+    w->looked[index_hash(w) % LOOKED_SLOTS] = index_hash(w);
+    put_index(w, c, step);
+}
+
+/* Object and index are in the bucket. */
+static void
+finish(struct writer *w, struct writer_call *c, struct writer_step *step)
+{
+    if (w->noted == c) w->noted = NULL;
+    if (!c->adopts) s3_store_let_go(w->store, &c->own, false);
+    if (c->adopts) w->adopted_arrived = true;
+    if (c->has_last) release_adopted(w); /* or else there are items of it to come */
+    c->stage = DELIVERED;
+    buf_fini(&w->index_text);
+    step_done(step, VERDICT_DELIVERED, "", "");
+}
+
+static void
+take_upload(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+            struct writer_step *step)
+{
+    struct http_call_answer trimmed = *answer;
+    bool asked = w->upload.how.only_new;
+    s3_bucket_judge(&w->bucket, &trimmed, step);
+    s3_upload_take(&w->upload, &trimmed, step);
+    if (w->upload.refused) learn_conditional(w, S3_CONDITIONAL_ENFORCED);
+    if (asked && !w->upload.how.only_new) learn_conditional(w, S3_CONDITIONAL_UNSUPPORTED);
+    w->sweep_due |= w->upload.leftover;
+    if (step->verdict != VERDICT_DELIVERED) return;
+    if (w->upload.phase == S3_UPLOAD_TAKEN) {
+        rename_object(w, c, step);
+        if (c->stage != RENAMED) return;
+        if (w->names_taken > 1)
+            say_names_taken(w, step);
+        else
+            save_renamed(w, c, step);
+        return;
+    }
+    if (w->upload.phase != S3_UPLOAD_DONE) {
+        send_upload(w, c, step);
+        return;
+    }
+    s3_upload_clear(&w->upload);
+    w->uploading = NULL;
+    w->names_taken = 0;
+    send_index(w, c, step);
+}
+
+static void
+take_index(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+           struct writer_step *step)
+{
+    struct http_call_answer trimmed = *answer;
+    bool answered = answer->failure == HTTP_CALL_ANSWERED;
+    s3_bucket_judge(&w->bucket, &trimmed, step);
+    if (w->index_only_new && answered && (answer->status == 412 || answer->status == 501)) {
+        learn_conditional(w, answer->status == 412 ? S3_CONDITIONAL_ENFORCED
+                                                   : S3_CONDITIONAL_UNSUPPORTED);
+        /* There is one that cannot be read: what it lists is not in ours. */
+        if (w->index_unseen == index_hash(w) && answer->status == 412) w->index.cut = true;
+        w->index_unseen = 0;
+        put_index(w, c, step);
+        return;
+    }
+    if (step->verdict != VERDICT_DELIVERED) return;
+    bool was_there = w->index_put == index_hash(w);
+    if (w->index_only_new && was_there) learn_conditional(w, S3_CONDITIONAL_IGNORED);
+    w->index_put = index_hash(w);
+    w->index_unseen = 0;
+    finish(w, c, step);
+}
+
+static void
+go_on(struct writer *w, struct writer_call *c, struct writer_step *step)
+{
+    switch (c->stage) {
+    case FILLING:
+        if (!c->adopts)
+            seal(w, c, step);
+        else if (w->adopted_arrived || w->adopted.number == 0)
+            finish(w, c, step);
+        else
+            begin_upload(w, c, step);
+        return;
+    case RENAMED:
+        save_renamed(w, c, step);
+        return;
+    case SEALED:
+        begin_upload(w, c, step);
+        return;
+    case UPLOADING:
+        send_upload(w, c, step);
+        return;
+    case INDEX_LOOKING:
+    case INDEXING:
+        send_index(w, c, step);
+        return;
+    default:
+        finish(w, c, step);
+        return;
+    }
+}
+
+static void
+s3_step(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+        struct writer_step *ret_step)
+{
+    if (answer == NULL)
+        go_on(w, c, ret_step);
+    else if (c->stage == UPLOADING)
+        take_upload(w, c, answer, ret_step);
+    else if (c->stage == INDEX_LOOKING)
+        take_index_look(w, c, answer, ret_step);
+    else
+        take_index(w, c, answer, ret_step);
+}
+
+/* --- before ----------------------------------------------------------------------------------- */
+
+static bool
+is_sweep_due(const struct writer *w)
+{
+    return w->sweep_due && env_realtime_ms(w->options.env) >= w->sweep_ms;
+}
+
+static bool
+s3_need_prepare(struct writer *w)
+{
+    return aws_credentials_due(w->bucket.credentials) || is_sweep_due(w);
+}
+
+/* Whether a refusal of the list of uploads is one of all that we could ask: of our keys, or of the
+ * bucket. That this list is not for us, or not known, is no reason not to upload. */
+static bool
+refuses_all(const struct writer_step *step)
+{
+    return step->verdict == VERDICT_UNPREPARED ||
+           (step->verdict == VERDICT_BLOCKED &&
+            (strcmp(step->reason, "not_found") == 0 || strcmp(step->reason, "configuration") == 0));
+}
+
+/* A store that does not know that list may not have looked at our keys: it is asked for another. */
+static void
+look_at_keys(struct writer *w, const struct http_call_answer *answer, struct writer_step *step)
+{
+    static const struct s3_request request = {.method = "GET", .query = "list-type=2&max-keys=1"};
+    w->looking = answer == NULL;
+    if (answer == NULL) {
+        s3_bucket_send(&w->bucket, &request, step);
+        return;
+    }
+    struct http_call_answer trimmed = *answer;
+    s3_bucket_judge(&w->bucket, &trimmed, step);
+    w->sweep_due |= refuses_all(step);
+    if (refuses_all(step)) w->sweep_ms = 0;
+    if (!refuses_all(step)) step_done(step, VERDICT_DELIVERED, "", "");
+}
+
+/* What uploads that nobody ends cost is no reason not to begin others. */
+static void
+end_sweep(struct writer *w, struct writer_step *step)
+{
+    const char *name = w->options.settings->name;
+    w->sweeping = false;
+    if (w->sweep.aborted > 0) {
+        log_info("s3: uploads that a crash left behind were aborted", KV("destination", name),
+                 KV("uploads", w->sweep.aborted));
+    }
+    if (refuses_all(step)) return; /* with new keys, or a bucket, it is begun again */
+    w->sweep_due = step->verdict == VERDICT_RETRY || step->verdict == VERDICT_THROTTLED;
+    w->sweep_ms = env_realtime_ms(w->options.env) + SWEEP_AGAIN_MS;
+    if (step->verdict == VERDICT_DELIVERED) return;
+    log_warn("s3: uploads that a crash may have left behind were not looked for",
+             KV("destination", name), KV("reason", step->reason), KV("answer", step->answer));
+    bool unknown = strncmp(step->reason, "http_", 5) == 0;
+    step_done(step, VERDICT_DELIVERED, "", "");
+    if (unknown) look_at_keys(w, NULL, step);
+}
+
+static void
+sweep(struct writer *w, const struct http_call_answer *answer, struct writer_step *step)
+{
+    struct http_call_answer trimmed;
+    const char *keep = w->upload.id[0] == 0 ? NULL : w->upload.id;
+    if (answer != NULL) trimmed = *answer;
+    w->sweeping = true;
+    s3_sweep_step(&w->sweep, keep, answer == NULL ? NULL : &trimmed, step);
+    if (step->next == WRITER_DONE) end_sweep(w, step);
+}
+
+static void
+s3_prepare(struct writer *w, const struct http_call_answer *answer, struct writer_step *ret_step)
+{
+    if (answer == NULL) w->sweeping = w->looking = false;
+    if (w->looking) {
+        look_at_keys(w, answer, ret_step);
+        return;
+    }
+    if (!w->sweeping) {
+        bool fetches = answer != NULL || aws_credentials_due(w->bucket.credentials);
+        if (fetches) aws_credentials_step(w->bucket.credentials, answer, ret_step);
+        if (fetches && ret_step->next == WRITER_SEND) return;
+        if (fetches && ret_step->verdict != VERDICT_DELIVERED) return;
+        if (is_sweep_due(w)) sweep(w, NULL, ret_step);
+        return;
+    }
+    sweep(w, answer, ret_step);
+}
+
+static unsigned
+s3_mapped(struct writer *w, const struct item *item)
+{
+    (void)w;
+    return item_ndjson_mapped(item);
+}
+
+/* --- checks ----------------------------------------------------------------------------------- */
+
+/* HEAD tells nothing in its body: what it means stands here. */
+static void
+explain_head(const struct writer *w, struct writer_step *step)
+{
+    const char *bucket = w->s3->bucket;
+    char text[WRITER_ANSWER_BYTES];
+    if (step->verdict == VERDICT_DELIVERED) {
+        snprintf(text, sizeof text, "bucket %s is there, in region %s", bucket, w->bucket.region);
+    } else if (strcmp(step->reason, "http_404") == 0) {
+        snprintf(text, sizeof text, "there is no bucket %.255s at %.200s", bucket,
+                 w->bucket.endpoint);
+    } else if (strcmp(step->reason, "http_403") == 0) {
+        snprintf(text, sizeof text,
+                 "bucket %s: permission s3:ListBucket is missing, or it belongs to somebody else; "
+                 "uploads may work nevertheless",
+                 bucket);
+    } else {
+        return;
+    }
+    snprintf(step->answer, sizeof step->answer, "%s", text);
+}
+
+static void
+check_head(struct writer *w, const struct http_call_answer *answer, struct writer_step *step)
+{
+    static const struct s3_request request = {.method = "HEAD"};
+    if (answer == NULL) {
+        w->check_agains = 0;
+        s3_bucket_send(&w->bucket, &request, step);
+        return;
+    }
+    struct http_call_answer trimmed = *answer;
+    s3_bucket_judge(&w->bucket, &trimmed, step);
+    if (step->verdict == VERDICT_AGAIN && ++w->check_agains <= CHECK_AGAINS_MAX)
+        s3_bucket_send(&w->bucket, &request, step);
+    else
+        explain_head(w, step);
+}
+
+/*
+ * Asked with an upload that is not there: nothing can be stored by that, and who lacks the
+ * permission is told so before anybody looks for it.
+ */
+static void
+check_may(struct writer *w, const char *method, const struct http_call_answer *answer,
+          struct writer_step *step)
+{
+    static const char query[] = "uploadId=firekeep-destinations-test";
+    bool puts = strcmp(method, "PUT") == 0;
+    const char *prefix = w->s3->prefix == NULL ? "" : w->s3->prefix;
+    char key[S3_KEY_BYTES_MAX], whole_query[64];
+    if (answer == NULL) {
+        snprintf(key, sizeof key, "%.*sfirekeep-destinations-test", (int)strcspn(prefix, "$"),
+                 prefix);
+        snprintf(whole_query, sizeof whole_query, "%s%s", puts ? "partNumber=1&" : "", query);
+        struct s3_request request = {.method = method,
+                                     .key = key,
+                                     .query = whole_query,
+                                     .kind = puts ? S3_PART : S3_PLAIN,
+                                     .body = bytes_of_text(puts ? "test" : "")};
+        s3_bucket_send(&w->bucket, &request, step);
+        return;
+    }
+    struct http_call_answer trimmed = *answer;
+    struct aws_error error;
+    s3_bucket_judge(&w->bucket, &trimmed, step);
+    aws_xml_error(&trimmed, &error);
+    bool missing = strcmp(error.code, "NoSuchUpload") == 0;
+    bool unknown = strcmp(error.code, "MethodNotAllowed") == 0 || answer->status == 501;
+    if (!missing && !unknown) return;
+    step_done(step, VERDICT_DELIVERED, "",
+              missing ? "it was not refused for want of a permission"
+                      : "this store does not know such uploads, and large objects need them");
+}
+
+static void
+check_needs(const struct writer *w, struct writer_step *step)
+{
+    const char *prefix = w->s3->prefix == NULL ? "" : w->s3->prefix;
+    char kms[160] = "", shown[100];
+    snprintf(shown, sizeof shown, "%.*s", (int)strcspn(prefix, "$"), prefix);
+    if (w->s3->sse == S3_SSE_KMS) {
+        snprintf(kms, sizeof kms, ", kms:GenerateDataKey and kms:Decrypt on %.80s",
+                 w->s3->kms_key_id == NULL ? "the key of the bucket" : w->s3->kms_key_id);
+    }
+    step_done(step, VERDICT_DELIVERED, "", "");
+    snprintf(step->answer, sizeof step->answer,
+             "uploads need s3:PutObject and s3:AbortMultipartUpload on arn:aws:s3:::%.80s/%s*, "
+             "and s3:ListBucketMultipartUploads on the bucket%s",
+             w->s3->bucket, shown, kms);
+}
+
+static bool
+s3_check(struct writer *w, uint32_t number, const struct http_call_answer *answer,
+         struct writer_step *ret_step, char what[WRITER_ANSWER_BYTES])
+{
+    switch (number) {
+    case 0:
+        snprintf(what, WRITER_ANSWER_BYTES, "credentials");
+        aws_credentials_step(w->bucket.credentials, answer, ret_step);
+        return true;
+    case 1:
+        snprintf(what, WRITER_ANSWER_BYTES, "bucket %s (s3:ListBucket)", w->s3->bucket);
+        check_head(w, answer, ret_step);
+        return true;
+    case 2:
+        snprintf(what, WRITER_ANSWER_BYTES,
+                 "permission to upload, asked with an upload that is not there (s3:PutObject)");
+        check_may(w, "PUT", answer, ret_step);
+        return true;
+    case 3:
+        snprintf(what, WRITER_ANSWER_BYTES,
+                 "permission to give up such an upload (s3:AbortMultipartUpload)");
+        check_may(w, "DELETE", answer, ret_step);
+        return true;
+    case 4:
+        snprintf(what, WRITER_ANSWER_BYTES, "what permissions are needed in all");
+        check_needs(w, ret_step);
+        return true;
+    default:
+        return false;
+    }
+}
+
+const struct writer_class s3_writer = {
+    .type = DESTINATION_S3,
+    .create = s3_create,
+    .destroy = s3_destroy,
+    .limits = s3_limits,
+    .call_new = s3_call_new,
+    .call_free = s3_call_free,
+    .call_clear = s3_call_clear,
+    .add = s3_add,
+    .bytes = s3_bytes,
+    .units = s3_units,
+    .mapped = s3_mapped,
+    .step = s3_step,
+    .need_prepare = s3_need_prepare,
+    .prepare = s3_prepare,
+    .save = s3_save,
+    .saved = s3_saved,
+    .check = s3_check,
+};

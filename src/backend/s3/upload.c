@@ -1,0 +1,405 @@
+/* upload.c - see upload.h. */
+#include "backend/s3/upload.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "backend/aws/xml.h"
+
+enum {
+    ETAG_BYTES_MAX = 128,
+    ETAGS_BYTES_MAX = S3_PARTS_MAX * (ETAG_BYTES_MAX + 2),
+    COMPLETE_BYTES_MAX = S3_PARTS_MAX * (ETAG_BYTES_MAX + 80), /* with the elements around */
+    QUERY_BYTES_MAX = 3 * S3_UPLOAD_ID_BYTES + 64,
+};
+_Static_assert((int)COMPLETE_BYTES_MAX < (int)S3_PART_BYTES, "the same memory serves both");
+
+void
+s3_upload_init(struct s3_upload *u, struct budget *memory)
+{
+    *u = (struct s3_upload){.phase = S3_UPLOAD_DONE};
+    buf_init(&u->etags, memory, ETAGS_BYTES_MAX);
+    buf_init(&u->body, memory, S3_PART_BYTES);
+    buf_init(&u->query, memory, QUERY_BYTES_MAX);
+}
+
+void
+s3_upload_fini(struct s3_upload *u)
+{
+    buf_fini(&u->etags);
+    buf_fini(&u->body);
+    buf_fini(&u->query);
+}
+
+void
+s3_upload_clear(struct s3_upload *u)
+{
+    u->phase = S3_UPLOAD_DONE;
+    u->id[0] = 0;
+    u->refused = u->unseen = u->leftover = false;
+    buf_fini(&u->etags);
+    buf_fini(&u->body);
+}
+
+/* Nothing of it is there. */
+static void
+begin_anew(struct s3_upload *u)
+{
+    u->phase = u->size > S3_PART_BYTES ? S3_UPLOAD_CREATE : S3_UPLOAD_PUT;
+    u->id[0] = 0;
+    u->part = 0;
+    buf_clear(&u->etags);
+}
+
+void
+s3_upload_begin(struct s3_upload *u, const struct s3_object *o, struct s3_upload_how how)
+{
+    assert(o->size <= (uint64_t)S3_PART_BYTES * S3_PARTS_MAX);
+    u->how = how;
+    u->size = o->size;
+    u->refused = u->unseen = u->leftover = false;
+    s3_object_print_digest(o, u->digest);
+    begin_anew(u);
+    if (how.looks) u->phase = S3_UPLOAD_LOOK;
+}
+
+static uint32_t
+part_count(const struct s3_upload *u)
+{
+    return (uint32_t)((u->size + S3_PART_BYTES - 1) / S3_PART_BYTES);
+}
+
+/* --- requests --------------------------------------------------------------------------------- */
+
+/* Nothing that means something in XML but quotes stands in an ETag: see is_etag(). */
+static void
+put_complete(struct s3_upload *u)
+{
+    struct cursor c = cursor_of(buf_bytes(&u->etags));
+    buf_clear(&u->body);
+    buf_put_text(&u->body, "<CompleteMultipartUpload>");
+    for (uint32_t i = 0; i < part_count(u); i++) {
+        struct bytes etag = cursor_counted(&c);
+        buf_printf(&u->body, "<Part><PartNumber>%u</PartNumber><ETag>%.*s</ETag></Part>", i + 1,
+                   (int)etag.size, (const char *)etag.at);
+    }
+    buf_put_text(&u->body, "</CompleteMultipartUpload>");
+}
+
+static void
+put_query(struct s3_upload *u)
+{
+    buf_clear(&u->query);
+    if (u->phase == S3_UPLOAD_CREATE) buf_put_text(&u->query, "uploads=");
+    if (u->phase == S3_UPLOAD_PART) buf_printf(&u->query, "partNumber=%u&", u->part + 1);
+    if (u->phase == S3_UPLOAD_PART || u->phase == S3_UPLOAD_COMPLETE) {
+        buf_put_text(&u->query, "uploadId=");
+        s3_put_encoded(&u->query, bytes_of_text(u->id), false);
+    }
+    buf_put_u8(&u->query, 0);
+}
+
+enum err
+s3_upload_request(struct s3_upload *u, struct s3_object *o, const char *content_type,
+                  struct s3_request *ret, struct why *why)
+{
+    enum err e = OK;
+    snprintf(u->key, sizeof u->key, "%s%s", o->dir, o->base);
+    struct s3_request r = {.method = "PUT", .key = u->key, .kind = S3_PART};
+    put_query(u);
+    buf_clear(&u->body);
+    switch (u->phase) {
+    case S3_UPLOAD_LOOK:
+    case S3_UPLOAD_COMPARE:
+        r.method = "HEAD";
+        r.kind = S3_PLAIN;
+        break;
+    case S3_UPLOAD_PUT:
+        r.kind = S3_OBJECT;
+        r.content_type = content_type;
+        r.digest = u->digest;
+        r.only_new = u->how.only_new;
+        r.md5 = u->md5;
+        e = s3_object_read(o, 0, &u->body, u->md5, why);
+        break;
+    case S3_UPLOAD_CREATE:
+        r.method = "POST";
+        r.kind = S3_CREATE;
+        r.content_type = content_type;
+        r.digest = u->digest;
+        break;
+    case S3_UPLOAD_PART:
+        r.content_type = "application/octet-stream";
+        r.md5 = u->md5;
+        e = s3_object_read(o, u->part, &u->body, u->md5, why);
+        break;
+    default:
+        assert(u->phase == S3_UPLOAD_COMPLETE);
+        r.method = "POST";
+        r.kind = S3_PLAIN;
+        r.content_type = "application/xml";
+        r.only_new = u->how.only_new;
+        put_complete(u);
+        break;
+    }
+    e = err_first(e, err_first(buf_error(&u->body), buf_error(&u->query)));
+    if (e) return e;
+    if (u->query.size > 1) r.query = (const char *)u->query.at;
+    r.body = buf_bytes(&u->body);
+    *ret = r;
+    return OK;
+}
+
+/* --- answers ---------------------------------------------------------------------------------- */
+
+static void
+say_odd(struct writer_step *judged, const char *what)
+{
+    step_done(judged, VERDICT_RETRY, "odd_answer", what);
+}
+
+static void
+take_created(struct s3_upload *u, const struct http_call_answer *answer, struct writer_step *judged)
+{
+    static const char *const roots[] = {"InitiateMultipartUploadResult", NULL};
+    struct aws_xml_field field = {NULL, "UploadId", u->id, sizeof u->id};
+    enum err e = aws_xml_read(answer->body, roots, &field, 1);
+    size_t size = strlen(u->id);
+    bool odd = e != OK || size == 0 || size + 1 >= sizeof u->id;
+    for (size_t i = 0; i < size; i++) {
+        odd |= u->id[i] <= ' ' || u->id[i] > '~';
+    }
+    if (odd) {
+        u->id[0] = 0;
+        say_odd(judged, "the answer that begins an upload in parts names none");
+        return;
+    }
+    u->phase = S3_UPLOAD_PART;
+}
+
+/* It comes back in XML. */
+static bool
+is_etag(struct bytes etag)
+{
+    for (size_t i = 0; i < etag.size; i++) {
+        uint8_t c = etag.at[i];
+        bool plain = isalnum(c) || c == '"' || c == '-' || c == '_' || c == '+' || c == '/' ||
+                     c == '=' || c == '.' || c == ':';
+        if (!plain) return false;
+    }
+    return etag.size > 0 && etag.size <= ETAG_BYTES_MAX;
+}
+
+static void
+take_put(struct s3_upload *u, const struct http_call_answer *answer, struct writer_step *judged)
+{
+    if (answer->wanted[S3_WANTED_ETAG][0] == '\0') {
+        say_odd(judged, "the answer to an object has no ETag");
+        return;
+    }
+    u->phase = S3_UPLOAD_DONE;
+}
+
+static void
+take_part(struct s3_upload *u, const struct http_call_answer *answer, struct writer_step *judged)
+{
+    struct bytes etag = bytes_of_text(answer->wanted[S3_WANTED_ETAG]);
+    if (!is_etag(etag)) {
+        say_odd(judged, "the answer to a part of an object has no ETag");
+        return;
+    }
+    buf_put_counted(&u->etags, etag);
+    if (buf_error(&u->etags)) {
+        begin_anew(u);
+        step_done(judged, VERDICT_RETRY, "no_memory", "no memory for the parts of an object");
+        return;
+    }
+    if (++u->part == part_count(u)) u->phase = S3_UPLOAD_COMPLETE;
+}
+
+/* A 200 says little: it was sent before the parts were put together. */
+static void
+take_completed(struct s3_upload *u, const struct http_call_answer *answer,
+               struct writer_step *judged)
+{
+    static const char *const roots[] = {"CompleteMultipartUploadResult", NULL};
+    if (aws_xml_read(answer->body, roots, NULL, 0) != OK) {
+        say_odd(judged, "the answer that ends an upload in parts is no result");
+        return;
+    }
+    u->phase = S3_UPLOAD_DONE;
+    u->id[0] = 0;
+}
+
+/* Whether a refusal means that what was uploaded is of no use any more. */
+static bool
+is_lost(const struct s3_upload *u, const struct http_call_answer *answer)
+{
+    static const char *const codes[] = {"NoSuchUpload", "InvalidPart", "InvalidPartOrder",
+                                        "EntityTooSmall"};
+    struct aws_error error;
+    bool in_parts = u->phase == S3_UPLOAD_PART || u->phase == S3_UPLOAD_COMPLETE;
+    if (!in_parts || answer->failure != HTTP_CALL_ANSWERED) return false;
+    aws_xml_error(answer, &error);
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+        if (strcmp(error.code, codes[i]) == 0) return true;
+    }
+    return false;
+}
+
+/* Whether what is there is this object: by its checksum, which we keep beside it, or which its ETag
+ * is unless it is encrypted with a key of somebody's. A proxy may have left out the length. */
+static bool
+is_same(const struct s3_upload *u, const struct http_call_answer *answer)
+{
+    char length[24];
+    const char *etag = answer->wanted[S3_WANTED_ETAG], *digest = answer->wanted[S3_WANTED_DIGEST];
+    size_t size = strlen(u->digest);
+    snprintf(length, sizeof length, "%" PRIu64, u->size);
+    const char *told = answer->wanted[S3_WANTED_LENGTH];
+    if (told[0] != 0 && strcmp(told, length) != 0) return false;
+    if (digest[0] != 0) return strcmp(digest, u->digest) == 0;
+    etag += etag[0] == '"';
+    return strncmp(etag, u->digest, size) == 0 && (etag[size] == 0 || etag[size] == '"');
+}
+
+/* Every store of objects does; a page that welcomes us, whatever is asked, does not. */
+static bool
+names_an_object(const struct http_call_answer *answer)
+{
+    return answer->wanted[S3_WANTED_ETAG][0] != 0 || answer->wanted[S3_WANTED_DIGEST][0] != 0;
+}
+
+/* Refused for what it is, and not for a moment. */
+static bool
+is_refusal(const struct http_call_answer *answer, const struct writer_step *judged)
+{
+    bool later = judged->verdict == VERDICT_RETRY || judged->verdict == VERDICT_THROTTLED ||
+                 judged->verdict == VERDICT_AGAIN || judged->verdict == VERDICT_UNPREPARED;
+    return answer->failure == HTTP_CALL_ANSWERED && answer->status >= 400 && answer->status < 500 &&
+           !later;
+}
+
+static void
+lead_on(struct s3_upload *u, enum s3_upload_phase phase, struct writer_step *judged)
+{
+    u->phase = phase;
+    step_done(judged, VERDICT_DELIVERED, "", "");
+}
+
+/*
+ * What a HEAD told. Where it may not be asked (403, and without s3:ListBucket also of what is not
+ * there) nothing is known: what comes next says more than a HEAD, which has no body.
+ */
+static void
+take_look(struct s3_upload *u, const struct http_call_answer *answer, struct writer_step *judged)
+{
+    bool found = judged->verdict == VERDICT_DELIVERED;
+    if (!found && !is_refusal(answer, judged)) return;
+    if (found && u->phase == S3_UPLOAD_LOOK && !names_an_object(answer)) {
+        say_odd(judged, "the answer to HEAD says that the object exists, but has no ETag: check "
+                        "that an object store answers at this endpoint");
+    } else if (found) {
+        lead_on(u, is_same(u, answer) ? S3_UPLOAD_DONE : S3_UPLOAD_TAKEN, judged);
+    } else if (u->phase == S3_UPLOAD_LOOK) {
+        begin_anew(u);
+        lead_on(u, u->phase, judged);
+    } else if (answer->status == 404) { /* somebody removed it meanwhile */
+        begin_anew(u);
+        step_done(judged, VERDICT_RETRY, "conflict", "an object was there, and is gone");
+    } else {
+        u->unseen = true;
+        lead_on(u, S3_UPLOAD_TAKEN, judged);
+    }
+}
+
+/* Whether it says so, by its status or, where that was sent before the parts were put together, by
+ * its code. */
+static bool
+says(const struct http_call_answer *answer, unsigned status, const char *code)
+{
+    struct aws_error error;
+    if (answer->failure != HTTP_CALL_ANSWERED) return false;
+    if (answer->status == status) return true;
+    aws_xml_error(answer, &error);
+    return strcmp(error.code, code) == 0;
+}
+
+/* Whether the answer is about `only_new`. */
+static bool
+take_condition(struct s3_upload *u, const struct http_call_answer *answer,
+               struct writer_step *judged)
+{
+    bool in_parts = u->phase == S3_UPLOAD_COMPLETE;
+    if (!u->how.only_new || !(in_parts || u->phase == S3_UPLOAD_PUT)) return false;
+    if (says(answer, 412, "PreconditionFailed")) {
+        u->refused = true;
+        u->leftover |= in_parts;
+        u->id[0] = 0;
+        lead_on(u, S3_UPLOAD_COMPARE, judged);
+        return true;
+    }
+    if (says(answer, 501, "NotImplemented")) {
+        u->how.only_new = false;
+        lead_on(u, u->phase, judged);
+        return true;
+    }
+    /* "re-initiate the multipart upload and re-upload each part" */
+    if (!in_parts || !says(answer, 409, "ConditionalRequestConflict")) return false;
+    u->leftover = true;
+    begin_anew(u);
+    step_done(judged, VERDICT_RETRY, "conflict", "another request concerns the same name");
+    return true;
+}
+
+void
+s3_upload_take(struct s3_upload *u, const struct http_call_answer *answer,
+               struct writer_step *judged)
+{
+    if (u->phase == S3_UPLOAD_LOOK || u->phase == S3_UPLOAD_COMPARE) {
+        take_look(u, answer, judged);
+        return;
+    }
+    if (judged->verdict != VERDICT_DELIVERED) {
+        if (take_condition(u, answer, judged) || !is_lost(u, answer)) return;
+        begin_anew(u);
+        judged->verdict = VERDICT_AGAIN;
+        snprintf(judged->reason, sizeof judged->reason, "upload_lost");
+        return;
+    }
+    switch (u->phase) {
+    case S3_UPLOAD_CREATE:
+        take_created(u, answer, judged);
+        return;
+    case S3_UPLOAD_PART:
+        take_part(u, answer, judged);
+        return;
+    case S3_UPLOAD_COMPLETE:
+        take_completed(u, answer, judged);
+        return;
+    default:
+        assert(u->phase == S3_UPLOAD_PUT);
+        take_put(u, answer, judged);
+        return;
+    }
+}
+
+uint64_t
+s3_upload_requests_left(const struct s3_upload *u)
+{
+    switch (u->phase) {
+    case S3_UPLOAD_LOOK:
+        return u->size > S3_PART_BYTES ? part_count(u) + 2 : 1;
+    case S3_UPLOAD_PUT:
+    case S3_UPLOAD_COMPLETE:
+        return 1;
+    case S3_UPLOAD_CREATE:
+        return part_count(u) + 2;
+    case S3_UPLOAD_PART:
+        return part_count(u) - u->part + 1;
+    default:
+        return 0;
+    }
+}

@@ -1,0 +1,203 @@
+/*
+ * answer.c - answers of Timestream. They are bounded by the call's answer_bytes_max, and
+ * every number and text in them by what is done with it.
+ */
+#include <jansson.h>
+#include <stdio.h>
+
+#include "backend/common/http_common.h"
+#include "backend/timestream/timestream.h"
+
+enum {
+    WORDS_BYTES_MAX = 300, /* of a record's refusal: they are for people */
+    TEXTS_BYTES_MAX = TIMESTREAM_RECORDS_MAX * WRITER_ANSWER_BYTES,
+    KEEP_MINUTES_MAX = 7 * 24 * 60,
+};
+static const int64_t MINUTE_MS = 60 * 1000, HOUR_MS = 60 * MINUTE_MS, DAY_MS = 24 * HOUR_MS;
+static const char CONFLICT[] = "conflict";
+
+static json_t *
+load(struct bytes body)
+{
+    return json_loadb(body.at == NULL ? "" : (const char *)body.at, body.size, 0, NULL);
+}
+
+bool
+timestream_is_answer(struct bytes body)
+{
+    json_t *root = load(body);
+    bool is_answer = json_is_object(root);
+    json_decref(root);
+    return is_answer;
+}
+
+static struct bytes
+text_of(const json_t *json)
+{
+    if (!json_is_string(json)) return bytes_of("", 0);
+    return bytes_of(json_string_value(json), json_string_length(json));
+}
+
+/* --- refused records -------------------------------------------------------------------------- */
+
+void
+timestream_rejections_init(struct timestream_rejections *r, struct budget *memory)
+{
+    *r = (struct timestream_rejections){.of[0].reason = NULL};
+    buf_init(&r->texts, memory, TEXTS_BYTES_MAX);
+}
+
+void
+timestream_rejections_fini(struct timestream_rejections *r)
+{
+    buf_fini(&r->texts);
+}
+
+/*
+ * One word for Timestream's sentence. What it says is documented in general terms only, so single
+ * words of it decide; the first line that has one of them does.
+ */
+static const char *
+reason_of(const char *words, bool has_version)
+{
+    static const struct {
+        const char *reason;
+        const char *marks[4];
+    } rules[] = {
+        {"type", {"type"}},
+        {CONFLICT, {"same dimensions", "duplicate", "existing", "record version"}},
+        {"outside_table_retention",
+         {"retention", "time range", "ingestion window", "memory store"}},
+        {"limits", {"limit", "exceed", "maximum", "too many"}},
+    };
+    if (has_version) return CONFLICT;
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        for (size_t k = 0; k < 4 && rules[i].marks[k] != NULL; k++) {
+            if (strcasestr(words, rules[i].marks[k]) != NULL) return rules[i].reason;
+        }
+    }
+    return "rejected";
+}
+
+/* False: it names no record of ours. */
+static bool
+take_rejection(struct timestream_rejections *r, const json_t *json, uint32_t count)
+{
+    const json_t *index_json = json_object_get(json, "RecordIndex");
+    json_int_t version = json_integer_value(json_object_get(json, "ExistingVersion"));
+    json_int_t index = json_integer_value(index_json);
+    if (!json_is_integer(index_json) || index < 0 || index >= count) return false;
+    if (r->of[index].reason != NULL) return true; /* the first reason is as good as another */
+    struct writer_step words = {.answer = ""};
+    struct bytes text = text_of(json_object_get(json, "Reason"));
+    if (text.size > WORDS_BYTES_MAX) text.size = WORDS_BYTES_MAX;
+    step_answer(&words, text);
+    r->of[index].reason = reason_of(words.answer, version > 0);
+    r->of[index].from = (uint32_t)r->texts.size;
+    buf_put_text(&r->texts, words.answer[0] == '\0' ? "rejected without a reason" : words.answer);
+    if (version > 0) buf_printf(&r->texts, " (existing version %lld)", (long long)version);
+    r->of[index].size = (uint32_t)r->texts.size - r->of[index].from;
+    return true;
+}
+
+enum err
+timestream_rejections_read(struct timestream_rejections *r, struct bytes body, uint32_t count)
+{
+    memset(r->of, 0, sizeof r->of);
+    buf_clear(&r->texts);
+    json_t *root = load(body);
+    const json_t *list = json_object_get(root, "RejectedRecords");
+    size_t size = json_array_size(list);
+    bool usable = size > 0;
+    for (size_t i = 0; i < size && usable; i++) {
+        usable = take_rejection(r, json_array_get(list, i), count);
+    }
+    json_decref(root);
+    return usable ? buf_error(&r->texts) : ERR_INPUT;
+}
+
+/* --- addresses -------------------------------------------------------------------------------- */
+
+static bool
+take_address(const json_t *json, char *to)
+{
+    struct bytes address = text_of(json_object_get(json, "Address"));
+    static const char scheme[] = "https://";
+    struct aws_url url;
+    if (address.size == 0 || address.size >= AWS_ENDPOINT_BYTES - sizeof scheme) return false;
+    snprintf(to, AWS_ENDPOINT_BYTES, "%s%.*s", scheme, (int)address.size, (const char *)address.at);
+    return strlen(to) == sizeof scheme - 1 + address.size && aws_url_split(to, &url) &&
+           url.path.size == 0;
+}
+
+enum err
+timestream_address_read(struct bytes body, char ret_endpoint[AWS_ENDPOINT_BYTES],
+                        int64_t *ret_keep_ms, struct why *why)
+{
+    char endpoint[AWS_ENDPOINT_BYTES];
+    json_t *root = load(body);
+    const json_t *list = json_object_get(root, "Endpoints");
+    json_int_t minutes = 0;
+    bool found = false;
+    for (size_t i = 0; i < json_array_size(list) && !found; i++) {
+        const json_t *json = json_array_get(list, i);
+        found = take_address(json, endpoint);
+        minutes = json_integer_value(json_object_get(json, "CachePeriodInMinutes"));
+    }
+    json_decref(root);
+    if (!found) return why_set(why, ERR_INPUT, "the answer to DescribeEndpoints has no address");
+    if (minutes < 1) minutes = 1;
+    if (minutes > KEEP_MINUTES_MAX) minutes = KEEP_MINUTES_MAX;
+    memcpy(ret_endpoint, endpoint, sizeof endpoint);
+    *ret_keep_ms = minutes * MINUTE_MS;
+    return OK;
+}
+
+/* --- tables ----------------------------------------------------------------------------------- */
+
+/* So long, in whole hours or days; 0: it was not said. */
+static int64_t
+span_ms(const json_t *json, int64_t unit_ms)
+{
+    json_int_t units = json_integer_value(json);
+    if (units <= 0) return 0;
+    return units > INT64_MAX / unit_ms ? INT64_MAX : units * unit_ms;
+}
+
+/* What is older than the memory store keeps goes to the magnetic store, if that may be written. */
+static int64_t
+span_taken_ms(int64_t memory_ms, int64_t magnetic_ms, bool late)
+{
+    bool is_said = memory_ms > 0 && (magnetic_ms > 0 || !late);
+    if (!is_said) return INT64_MAX;
+    return late && magnetic_ms > memory_ms ? magnetic_ms : memory_ms;
+}
+
+enum err
+timestream_table_read(struct bytes body, struct timestream_table *ret_table)
+{
+    json_t *root = load(body);
+    const json_t *table = json_object_get(root, "Table");
+    const json_t *retention = json_object_get(table, "RetentionProperties");
+    const json_t *magnetic = json_object_get(table, "MagneticStoreWriteProperties");
+    const json_t *hours = json_object_get(retention, "MemoryStoreRetentionPeriodInHours");
+    const json_t *days = json_object_get(retention, "MagneticStoreRetentionPeriodInDays");
+    bool late = json_is_true(json_object_get(magnetic, "EnableMagneticStoreWrites"));
+    struct writer_step status = {.answer = ""};
+    step_answer(&status, text_of(json_object_get(table, "TableStatus")));
+    bool known = json_is_object(table);
+    if (known) {
+        ret_table->is_active = status.answer[0] == '\0' || strcmp(status.answer, "ACTIVE") == 0;
+        ret_table->takes_ms = span_taken_ms(span_ms(hours, HOUR_MS), span_ms(days, DAY_MS), late);
+        snprintf(ret_table->text, sizeof ret_table->text,
+                 "%.40s; takes samples of the last %lld hours (memory store); older ones are %s; "
+                 "keeps all for %lld days (magnetic store)",
+                 status.answer[0] == '\0' ? "no status" : status.answer,
+                 (long long)json_integer_value(hours),
+                 late ? "taken, too (magnetic store writes are on)"
+                      : "refused (magnetic store writes are off)",
+                 (long long)json_integer_value(days));
+    }
+    json_decref(root);
+    return known ? OK : ERR_INPUT;
+}

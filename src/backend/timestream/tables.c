@@ -1,0 +1,271 @@
+/*
+ * tables.c - how old a sample may be that a table takes.
+ *
+ * A table keeps samples for so long in its memory store, and takes older ones only if its magnetic
+ * store may be written to. Whoever is given what is stored would send a year of samples that are
+ * all refused, one by one. So the table is asked first (DescribeTable), each one that such a sample
+ * goes to, and again after an hour.
+ *
+ * The permission for that is an optional one. Without it nothing is known: everything is sent, and
+ * what is too old is refused. Only what will pass, and a table that is not there, is waited for.
+ *
+ *     oldest() --> wanted -- prepare(NULL) --> asked -- an answer --> known for an hour
+ *                    ^                           |
+ *                    '------ it will pass -------'
+ */
+#include <stdio.h>
+
+#include "backend/common/http_common.h"
+#include "backend/timestream/timestream.h"
+#include "base/log.h"
+
+enum { REQUEST_BYTES_MAX = 4096, KNOWN_S = 3600, PUT_OFF_S = 60 };
+
+struct table {
+    char *database; /* the table's own memory, both names */
+    char *name;
+    size_t names_bytes;
+    bool is_known;
+    bool is_wanted;   /* it is to be asked */
+    int64_t takes_ms; /* of the past; INT64_MAX: everything, or nobody knows */
+    int64_t due_ns;   /* when to ask again */
+};
+
+struct timestream_tables {
+    struct writer_options options;
+    struct timestream_client *client;
+    struct table *tables;
+    uint32_t count;
+    uint32_t capacity;
+    uint32_t last; /* found: samples come in runs of one table */
+    uint32_t wanted_count;
+    bool was_warned;
+
+    /* Of a question under way. */
+    uint32_t asked;
+    struct aws_request request;
+    struct timestream_ticket ticket;
+    struct buf body;
+};
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+enum err
+timestream_tables_new(const struct writer_options *options, struct timestream_client *client,
+                      struct timestream_tables **ret_tables)
+{
+    struct timestream_tables *t = mem_new(options->memory, sizeof *t);
+    if (t == NULL) return ERR_NOMEM;
+    t->options = *options;
+    t->client = client;
+    aws_request_init(&t->request, options->memory);
+    buf_init(&t->body, options->memory, REQUEST_BYTES_MAX);
+    *ret_tables = t;
+    return OK;
+}
+
+void
+timestream_tables_free(struct timestream_tables *t)
+{
+    if (t == NULL) return;
+    struct budget *memory = t->options.memory;
+    for (uint32_t i = 0; i < t->count; i++) {
+        mem_free(memory, t->tables[i].database, t->tables[i].names_bytes);
+    }
+    mem_free(memory, t->tables, t->capacity * sizeof *t->tables);
+    aws_request_fini(&t->request);
+    buf_fini(&t->body);
+    mem_free(memory, t, sizeof *t);
+}
+
+/* --- which there are -------------------------------------------------------------------------- */
+
+static bool
+is_called(const struct table *table, const char *database, const char *name)
+{
+    return strcmp(table->name, name) == 0 && strcmp(table->database, database) == 0;
+}
+
+/* NULL: there is none so far. */
+static struct table *
+find(struct timestream_tables *t, const char *database, const char *name)
+{
+    if (t->last < t->count && is_called(&t->tables[t->last], database, name)) {
+        return &t->tables[t->last];
+    }
+    for (uint32_t i = 0; i < t->count; i++) {
+        if (!is_called(&t->tables[i], database, name)) continue;
+        t->last = i;
+        return &t->tables[i];
+    }
+    return NULL;
+}
+
+static bool
+reserve(struct timestream_tables *t)
+{
+    if (t->count < t->capacity) return true;
+    uint32_t capacity = t->capacity == 0 ? 4 : 2 * t->capacity;
+    struct table *grown = mem_resize(t->options.memory, t->tables, t->capacity * sizeof *grown,
+                                     capacity * sizeof *grown);
+    if (grown == NULL) return false;
+    t->tables = grown;
+    t->capacity = capacity;
+    return true;
+}
+
+static struct table *
+add(struct timestream_tables *t, const char *database, const char *name)
+{
+    size_t database_bytes = strlen(database) + 1, name_bytes = strlen(name) + 1;
+    if (!reserve(t)) return NULL;
+    char *names = mem_alloc(t->options.memory, database_bytes + name_bytes);
+    if (names == NULL) return NULL;
+    memcpy(names, database, database_bytes);
+    memcpy(names + database_bytes, name, name_bytes);
+    struct table *table = &t->tables[t->count];
+    *table = (struct table){.database = names,
+                            .name = names + database_bytes,
+                            .names_bytes = database_bytes + name_bytes,
+                            .takes_ms = INT64_MAX};
+    t->last = t->count++;
+    return table;
+}
+
+enum err
+timestream_tables_oldest(struct timestream_tables *t, const char *database, const char *name,
+                         int64_t *ret_oldest_ms)
+{
+    struct table *table = find(t, database, name);
+    if (table == NULL) table = add(t, database, name);
+    if (table == NULL) return ERR_NOMEM;
+    bool is_due = !table->is_known || env_monotonic_ns(t->options.env) >= table->due_ns;
+    if (is_due && !table->is_wanted) {
+        table->is_wanted = true;
+        t->wanted_count++;
+    }
+    *ret_oldest_ms = table->takes_ms == INT64_MAX
+                         ? INT64_MIN
+                         : timestream_client_now_ms(t->client) - table->takes_ms;
+    return OK;
+}
+
+/* --- asking ----------------------------------------------------------------------------------- */
+
+enum err
+timestream_table_request_put(struct buf *to, const char *database, const char *table,
+                             const char *more)
+{
+    buf_printf(to, "{\"DatabaseName\":\"%s\",\"TableName\":\"%s\"%s}", database, table, more);
+    return buf_error(to);
+}
+
+void
+timestream_table_named(const char *database, const char *table, struct writer_step *step)
+{
+    char said[WRITER_ANSWER_BYTES], named[3 * WRITER_ANSWER_BYTES];
+    snprintf(said, sizeof said, "%s", step->answer);
+    snprintf(named, sizeof named, "table %s of database %s: %s", table, database, said);
+    step_answer(step, bytes_of_text(named));
+}
+
+static void
+ask(struct timestream_tables *t, struct writer_step *step)
+{
+    const struct table *table = &t->tables[t->asked];
+    buf_clear(&t->body);
+    if (timestream_table_request_put(&t->body, table->database, table->name, "") != OK) {
+        step_done(step, VERDICT_RETRY, "no_memory", "no memory for a request");
+        return;
+    }
+    timestream_client_begin(t->client, "DescribeTable", buf_bytes(&t->body), &t->request,
+                            &t->ticket, step);
+}
+
+/* The table need not be asked for so long. */
+static void
+settle(struct timestream_tables *t, struct table *table, int64_t seconds)
+{
+    table->is_known = true;
+    table->is_wanted = false;
+    table->due_ns = env_monotonic_ns(t->options.env) + seconds * NS_PER_S;
+    t->wanted_count--;
+}
+
+/* Whoever may not ask, or asks who has no such question, sends all there is. */
+static void
+do_without(struct timestream_tables *t, struct table *table, const struct writer_step *step)
+{
+    table->takes_ms = INT64_MAX;
+    settle(t, table, KNOWN_S);
+    if (t->was_warned) return;
+    t->was_warned = true;
+    log_warn("timestream: what is too old for a table is not known and becomes dead letters; the "
+             "permission timestream:DescribeTable would tell",
+             KV("destination", t->options.settings->name), KV("database", table->database),
+             KV("table", table->name), KV("reason", step->reason), KV("answer", step->answer));
+}
+
+static void
+take_table(struct timestream_tables *t, const struct http_call_answer *answer,
+           struct writer_step *step)
+{
+    struct table *table = &t->tables[t->asked];
+    struct timestream_table described;
+    if (answer->body_cut || timestream_table_read(answer->body, &described) != OK) {
+        step_done(step, VERDICT_RETRY, "answer", "the answer does not describe a table");
+        return;
+    }
+    table->takes_ms = described.takes_ms;
+    settle(t, table, KNOWN_S);
+}
+
+/* WRITER_DONE and VERDICT_DELIVERED: that table is not to be asked any more. */
+static void
+take_answer(struct timestream_tables *t, const struct http_call_answer *answer,
+            struct writer_step *step)
+{
+    struct table *table = &t->tables[t->asked];
+    timestream_client_judge(t->client, answer, &t->ticket, step);
+    if (step->verdict == VERDICT_AGAIN) { /* it is signed with the right time now */
+        ask(t, step);
+        return;
+    }
+    if (step->verdict == VERDICT_DELIVERED) take_table(t, answer, step);
+    if (step->verdict == VERDICT_DELIVERED || step->verdict == VERDICT_UNPREPARED) return;
+    bool will_pass = step->verdict == VERDICT_RETRY || step->verdict == VERDICT_THROTTLED;
+    if (will_pass && table->is_known) { /* what was so an hour ago is likely to be so still */
+        settle(t, table, PUT_OFF_S);
+        step_done(step, VERDICT_DELIVERED, "", "");
+        return;
+    }
+    bool is_missing = strcmp(step->reason, "not_found") == 0;
+    if (!will_pass && !is_missing && answer->failure == HTTP_CALL_ANSWERED) {
+        do_without(t, table, step);
+        step_done(step, VERDICT_DELIVERED, "", "");
+        return;
+    }
+    if (answer->failure == HTTP_CALL_ANSWERED) {
+        timestream_table_named(table->database, table->name, step);
+    }
+}
+
+bool
+timestream_tables_due(const struct timestream_tables *t)
+{
+    return t->wanted_count > 0;
+}
+
+void
+timestream_tables_prepare(struct timestream_tables *t, const struct http_call_answer *answer,
+                          struct writer_step *ret_step)
+{
+    if (answer == NULL) step_done(ret_step, VERDICT_DELIVERED, "", "");
+    if (answer != NULL) take_answer(t, answer, ret_step);
+    if (ret_step->next == WRITER_SEND || ret_step->verdict != VERDICT_DELIVERED) return;
+    for (t->asked = 0; t->asked < t->count; t->asked++) {
+        if (!t->tables[t->asked].is_wanted) continue;
+        ask(t, ret_step);
+        return;
+    }
+}

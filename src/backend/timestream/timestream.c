@@ -1,0 +1,612 @@
+/*
+ * timestream.c - destination type `timestream`: Amazon Timestream for LiveAnalytics, a record a
+ * sample.
+ *
+ * A call is one WriteRecords: at most 100 records of one table, one of each series, so that a
+ * sample never overtakes an earlier one when some records are refused. Timestream stores what it
+ * does not name as refused; what it names becomes dead letters, each with its own words. A refusal
+ * of the call as a whole may be about a single record: the call is halved until that stands alone.
+ *
+ * Sent again, a record is the same, and so is its version: Timestream takes it without a word.
+ *
+ * Versions, where they are wanted: the moment when the destination first began, in milliseconds,
+ * and one more for each time that it began to be given what is stored. So all of a replay has one
+ * version, whatever restarts come in between, and each replay overwrites what is there, of whatever
+ * replays before it; what comes from the log afterwards goes on with the version of the last one,
+ * for a lower one would be refused. A later destination of the same table begins later, and so
+ * higher.
+ */
+#include <stdio.h>
+
+#include "backend/aws/caller.h"
+#include "backend/common/http_common.h"
+#include "backend/common/item_mapped.h"
+#include "backend/timestream/timestream.h"
+#include "model/labels.h"
+
+enum {
+    LANES = 16,
+    BODY_BYTES = 1 << 20,
+    BODY_BYTES_MAX = 16 << 20, /* more than as many records at their largest, all escaped */
+    CHECK_BYTES_MAX = 4096,
+    SAVED_FORM = 1,
+};
+
+struct writer {
+    struct writer_options options;
+    const struct timestream_settings *settings;
+    struct timestream_client *client;
+    struct timestream_form form;
+    struct timestream_scratch scratch;
+    bool by_item;         /* database or table are templates */
+    bool is_version_kept; /* it is durable: nothing is sent before */
+    struct timestream_tables *tables;
+    bool asks_tables; /* of a preparation under way: the client is prepared */
+
+    /* Of a check under way. */
+    struct aws_request check_request;
+    struct timestream_ticket check_ticket;
+    struct buf check_body;
+};
+
+struct name {
+    char text[TIMESTREAM_NAME_BYTES_MAX + 1];
+};
+
+struct writer_call {
+    struct timestream_batch batch;
+    struct name database; /* where they are templates */
+    struct name table;
+    int64_t oldest_ms; /* of what comes from the store; INT64_MAX: nothing does */
+    struct buf body;
+    bool made;     /* the body holds what was added */
+    bool was_sent; /* so it may have arrived */
+    struct aws_request request;
+    struct timestream_ticket ticket;
+    struct timestream_rejections rejections;
+};
+
+/* --- names of tables -------------------------------------------------------------------------- */
+
+static bool
+is_template(const char *text)
+{
+    return strstr(text, "${") != NULL;
+}
+
+static enum err
+check_name(const char *name, const char *configured, struct why *why)
+{
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+    size_t size = strlen(name);
+    if (size > 0 && size <= TIMESTREAM_NAME_BYTES_MAX && strspn(name, allowed) == size) return OK;
+    return why_set(why, ERR_INPUT,
+                   "'%.256s' gives no name that Timestream has: 1 to %d letters, digits, '_', '-' "
+                   "and '.'",
+                   configured, TIMESTREAM_NAME_BYTES_MAX);
+}
+
+/* What a piece of a template stands for, and where the next one begins. */
+static struct bytes
+expand_piece(const char **at, const struct item *item)
+{
+    const char *from = *at, *end = strncmp(from, "${", 2) == 0 ? strchr(from, '}') : NULL;
+    if (end == NULL) {
+        *at = from + 1 + strcspn(from + 1, "$");
+        return bytes_of(from, (size_t)(*at - from));
+    }
+    struct bytes label = bytes_of(from + 2, (size_t)(end - from - 2));
+    *at = end + 1;
+    return bytes_equal_text(label, "tenant") ? item->tenant : labels_get(item->labels, label);
+}
+
+static enum err
+expand(const char *template, const struct item *item, struct name *to, struct why *why)
+{
+    size_t used = 0;
+    for (const char *at = template; *at != '\0';) {
+        const char *from = at;
+        struct bytes piece = expand_piece(&at, item);
+        if (piece.size == 0) {
+            return why_set(why, ERR_INPUT, "the series has no label for %.*s in the table's name",
+                           (int)(at - from < 256 ? at - from : 256), from);
+        }
+        bool fits = piece.size <= TIMESTREAM_NAME_BYTES_MAX - used &&
+                    memchr(piece.at, '\0', piece.size) == NULL;
+        if (!fits) return check_name("", template, why);
+        memcpy(to->text + used, piece.at, piece.size);
+        used += piece.size;
+    }
+    to->text[used] = '\0';
+    return check_name(to->text, template, why);
+}
+
+static const char *
+database_of(const struct writer *w, const struct writer_call *c)
+{
+    return w->by_item ? c->database.text : w->settings->database;
+}
+
+static const char *
+table_of(const struct writer *w, const struct writer_call *c)
+{
+    return w->by_item ? c->table.text : w->settings->table;
+}
+
+/* --- the writer ------------------------------------------------------------------------------- */
+
+/* What is saved is the moment when it first began; the relay remembers the rest. */
+static void
+choose_version(struct writer *w)
+{
+    struct cursor c = cursor_of(w->options.saved);
+    if (!w->settings->overwrite) return;
+    bool is_ours = cursor_u8(&c) == SAVED_FORM;
+    uint64_t began_ms = cursor_varint(&c);
+    int64_t now_ms = env_realtime_ms(w->options.env);
+    bool is_known = is_ours && !c.bad && began_ms > 0 && began_ms <= INT64_MAX - UINT32_MAX;
+    if (!is_known) began_ms = now_ms > 0 ? (uint64_t)now_ms : 1;
+    w->is_version_kept = is_known;
+    w->form.version = began_ms + w->options.fills;
+}
+
+static void
+timestream_save(const struct writer *w, struct buf *to)
+{
+    if (w->form.version == 0) return;
+    buf_put_u8(to, SAVED_FORM);
+    buf_put_varint(to, w->form.version - w->options.fills);
+}
+
+static enum err
+timestream_saved(struct writer *w, struct why *why)
+{
+    (void)why;
+    w->is_version_kept = true;
+    return OK;
+}
+
+static void
+timestream_destroy(struct writer *w)
+{
+    if (w == NULL) return;
+    timestream_tables_free(w->tables);
+    timestream_client_free(w->client);
+    timestream_scratch_fini(&w->scratch);
+    aws_request_fini(&w->check_request);
+    buf_fini(&w->check_body);
+    mem_free(w->options.memory, w, sizeof *w);
+}
+
+static enum err
+timestream_create(const struct writer_options *options, struct writer **ret_writer, struct why *why)
+{
+    const struct timestream_settings *settings = &options->settings->u.timestream;
+    struct writer *w = mem_new(options->memory, sizeof *w);
+    if (w == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
+    w->options = *options;
+    w->settings = settings;
+    w->by_item = is_template(settings->database) || is_template(settings->table);
+    w->form.keep_colons = settings->measure_name_colon == TIMESTREAM_COLON_KEEP;
+    choose_version(w);
+    timestream_scratch_init(&w->scratch, options->memory);
+    aws_request_init(&w->check_request, options->memory);
+    buf_init(&w->check_body, options->memory, CHECK_BYTES_MAX);
+    enum err e = OK;
+    if (!is_template(settings->database))
+        e = check_name(settings->database, settings->database, why);
+    if (e == OK && !is_template(settings->table))
+        e = check_name(settings->table, settings->table, why);
+    if (e == OK) e = timestream_client_new(options, &w->client, why);
+    if (e == OK) {
+        e = timestream_tables_new(options, w->client, &w->tables);
+        if (e) why_set(why, e, "no memory for a destination");
+    }
+    if (e) {
+        timestream_destroy(w);
+        return e;
+    }
+    *ret_writer = w;
+    return OK;
+}
+
+static struct writer_limits
+timestream_limits(const struct writer *w)
+{
+    (void)w;
+    return (struct writer_limits){
+        .one_of_a_series = true,
+        .concurrency = LANES,
+        .samples = TIMESTREAM_RECORDS_MAX,
+        .bytes = BODY_BYTES,
+        .samples_max = TIMESTREAM_RECORDS_MAX,
+        .bytes_max = BODY_BYTES,
+        .unit = "write_kib",
+    };
+}
+
+/* --- calls ------------------------------------------------------------------------------------ */
+
+static enum err
+timestream_call_new(struct writer *w, struct writer_call **ret_call)
+{
+    struct writer_call *c = mem_new(w->options.memory, sizeof *c);
+    if (c == NULL) return ERR_NOMEM;
+    timestream_batch_init(&c->batch, w->options.memory);
+    buf_init(&c->body, w->options.memory, BODY_BYTES_MAX);
+    aws_request_init(&c->request, w->options.memory);
+    timestream_rejections_init(&c->rejections, w->options.memory);
+    c->oldest_ms = INT64_MAX;
+    *ret_call = c;
+    return OK;
+}
+
+static void
+timestream_call_free(struct writer *w, struct writer_call *c)
+{
+    timestream_batch_fini(&c->batch);
+    buf_fini(&c->body);
+    aws_request_fini(&c->request);
+    timestream_rejections_fini(&c->rejections);
+    mem_free(w->options.memory, c, sizeof *c);
+}
+
+static void
+timestream_call_clear(struct writer *w, struct writer_call *c)
+{
+    (void)w;
+    timestream_batch_clear(&c->batch);
+    buf_clear(&c->body);
+    c->made = c->was_sent = false;
+    c->oldest_ms = INT64_MAX;
+}
+
+/* Whether the table takes samples that are so old, as far as that is known. */
+static enum err
+is_taken(struct writer *w, const char *database, const char *table, int64_t t_ms, bool *ret_taken)
+{
+    int64_t oldest_ms;
+    enum err e = timestream_tables_oldest(w->tables, database, table, &oldest_ms);
+    if (e == OK) *ret_taken = t_ms >= oldest_ms;
+    return e;
+}
+
+/* Which table it is for, and whether that takes it. */
+static enum writer_add
+find_table(struct writer *w, const struct item *item, struct name *database, struct name *table,
+           struct why *why)
+{
+    bool taken = true;
+    if (w->by_item) {
+        enum err e = expand(w->settings->database, item, database, why);
+        if (e == OK) e = expand(w->settings->table, item, table, why);
+        if (e) return WRITER_UNFIT;
+    }
+    if (!is_fill_pos(item->pos)) return WRITER_ADDED;
+    enum err e = is_taken(w, w->by_item ? database->text : w->settings->database,
+                          w->by_item ? table->text : w->settings->table, item->t_ms, &taken);
+    if (e) return WRITER_NO_MEMORY;
+    return taken ? WRITER_ADDED : WRITER_TOO_OLD;
+}
+
+static enum writer_add
+timestream_add(struct writer *w, struct writer_call *c, const struct item *item,
+               uint32_t *ret_entry, struct why *why)
+{
+    struct name database, table;
+    if (!item_is_sample(item)) {
+        err_ignore(why_set(why, ERR_INPUT, "Timestream has no place for exemplars"),
+                   "the verdict says it");
+        return WRITER_UNFIT;
+    }
+    enum writer_add added = find_table(w, item, &database, &table, why);
+    if (added != WRITER_ADDED) return added;
+    bool other =
+        w->by_item && c->batch.count > 0 &&
+        (strcmp(database.text, c->database.text) != 0 || strcmp(table.text, c->table.text) != 0);
+    if (other) return WRITER_FULL;
+    uint32_t entry = c->batch.count;
+    added = timestream_batch_add(&c->batch, &w->scratch, &w->form, item, why);
+    if (added != WRITER_ADDED) return added;
+    if (w->by_item && entry == 0) {
+        c->database = database;
+        c->table = table;
+    }
+    if (is_fill_pos(item->pos) && item->t_ms < c->oldest_ms) c->oldest_ms = item->t_ms;
+    *ret_entry = entry;
+    return WRITER_ADDED;
+}
+
+static uint64_t
+timestream_bytes(const struct writer *w, const struct writer_call *c)
+{
+    (void)w;
+    return c->made ? c->body.size : timestream_batch_bytes(&c->batch);
+}
+
+static uint64_t
+timestream_units(const struct writer *w, const struct writer_call *c)
+{
+    (void)w;
+    return timestream_batch_kib(&c->batch);
+}
+
+/* --- requests and answers --------------------------------------------------------------------- */
+
+static enum err
+make_body(struct writer *w, struct writer_call *c)
+{
+    if (c->made) return OK;
+    buf_clear(&c->body);
+    enum err e = timestream_batch_put(&c->batch, database_of(w, c), table_of(w, c), &c->body);
+    c->made = e == OK;
+    return e;
+}
+
+static enum err
+timestream_make(struct writer *w, struct writer_call *c, uint64_t *ret_bytes)
+{
+    enum err e = make_body(w, c);
+    *ret_bytes = c->body.size;
+    return e;
+}
+
+static bool
+is_mapped(void *context, enum writer_mapped role, struct bytes text)
+{
+    struct writer *w = context;
+    struct buf *to = &w->check_body;
+    if (role == WRITER_MAPPED_LABEL_VALUE) return false;
+    buf_clear(to);
+    if (role == WRITER_MAPPED_METRIC)
+        timestream_measure_name_put(to, text, w->form.keep_colons);
+    else
+        timestream_dimension_name_put(to, text);
+    return !bytes_equal(buf_bytes(to), text);
+}
+
+static unsigned
+timestream_mapped(struct writer *w, const struct item *item)
+{
+    return item_mapped(item, is_mapped, w, WRITER_MAPPED_FLOAT | WRITER_MAPPED_HISTOGRAM);
+}
+
+/* What was added may be too old by now, or it was not known before that it is. Of what was sent
+ * once nobody can say that it did not arrive: that is sent again, and Timestream judges. */
+static bool
+has_too_old(struct writer *w, const struct writer_call *c, struct writer_step *step)
+{
+    bool all_taken = true;
+    if (c->oldest_ms == INT64_MAX || c->was_sent) return false;
+    if (is_taken(w, database_of(w, c), table_of(w, c), c->oldest_ms, &all_taken) != OK) {
+        step_done(step, VERDICT_RETRY, "no_memory", "no memory for a table");
+        return true;
+    }
+    if (!all_taken) {
+        step_done(step, VERDICT_REBUILD, "outside_table_retention",
+                  "some samples are older than what the table takes");
+    }
+    return !all_taken;
+}
+
+static void
+begin_step(struct writer *w, struct writer_call *c, struct writer_step *step)
+{
+    if (w->form.version != 0 && !w->is_version_kept) {
+        step->next = WRITER_SAVE;
+        return;
+    }
+    if (has_too_old(w, c, step)) return;
+    if (make_body(w, c) != OK) {
+        step_done(step, VERDICT_RETRY, "no_memory", "no memory for a request");
+        return;
+    }
+    timestream_client_begin(w->client, "WriteRecords", buf_bytes(&c->body), &c->request, &c->ticket,
+                            step);
+    if (step->next != WRITER_SEND) return;
+    step->http.answer_bytes_max = TIMESTREAM_ANSWER_BYTES_MAX;
+    c->was_sent = true;
+}
+
+/* Some records were refused, and the answer says which. */
+static void
+judge_rejections(struct writer_call *c, const struct http_call_answer *answer,
+                 struct writer_step *step)
+{
+    snprintf(step->reason, sizeof step->reason, "rejected");
+    enum err e = ERR_INPUT;
+    if (!answer->body_cut) {
+        e = timestream_rejections_read(&c->rejections, answer->body, c->batch.count);
+    }
+    if (e == OK) {
+        step->verdict = VERDICT_MIXED;
+    } else if (e == ERR_INPUT) {
+        step->verdict = VERDICT_SOME_DEAD;
+    } else {
+        step_done(step, VERDICT_RETRY, "no_memory", "no memory for an answer");
+    }
+}
+
+static void
+judge(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+      struct writer_step *step)
+{
+    struct aws_error error;
+    timestream_client_judge(w->client, answer, &c->ticket, step);
+    if (step->verdict == VERDICT_BLOCKED && answer->failure == HTTP_CALL_ANSWERED) {
+        timestream_table_named(database_of(w, c), table_of(w, c), step);
+    }
+    if (step->verdict == VERDICT_DELIVERED && !timestream_is_answer(answer->body)) {
+        /* What stands before the service may say 200 and know nothing of it. */
+        step_done(step, VERDICT_RETRY, "damaged",
+                  "an answer of success that is none of the service");
+    }
+    if (step->verdict != VERDICT_DEAD) return;
+    aws_json_error(answer, &error);
+    if (answer->status == 419 || strcmp(error.code, "RejectedRecordsException") == 0) {
+        judge_rejections(c, answer, step);
+        return;
+    }
+    step->verdict = VERDICT_SOME_DEAD;
+    if (strcmp(error.code, "ValidationException") == 0) {
+        snprintf(step->reason, sizeof step->reason, "validation");
+    }
+}
+
+static void
+timestream_step(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+                struct writer_step *ret_step)
+{
+    if (answer != NULL)
+        judge(w, c, answer, ret_step);
+    else
+        begin_step(w, c, ret_step);
+}
+
+static void
+timestream_entry(const struct writer *w, const struct writer_call *c, uint32_t entry,
+                 struct writer_entry *ret_entry)
+{
+    (void)w;
+    const struct timestream_rejections *r = &c->rejections;
+    *ret_entry = (struct writer_entry){.verdict = VERDICT_DELIVERED};
+    if (r->of[entry].reason == NULL) return;
+    ret_entry->verdict = VERDICT_DEAD;
+    snprintf(ret_entry->reason, sizeof ret_entry->reason, "%s", r->of[entry].reason);
+    snprintf(ret_entry->answer, sizeof ret_entry->answer, "%.*s", (int)r->of[entry].size,
+             (const char *)r->texts.at + r->of[entry].from);
+}
+
+/* --- before, and whether it would work -------------------------------------------------------- */
+
+static bool
+timestream_need_prepare(struct writer *w)
+{
+    return timestream_client_due(w->client) || timestream_tables_due(w->tables);
+}
+
+static void
+timestream_prepare(struct writer *w, const struct http_call_answer *answer,
+                   struct writer_step *ret_step)
+{
+    if (answer == NULL) w->asks_tables = false;
+    if (!w->asks_tables) {
+        timestream_client_prepare(w->client, answer, ret_step);
+        if (ret_step->next == WRITER_SEND || ret_step->verdict != VERDICT_DELIVERED) return;
+        answer = NULL;
+    }
+    w->asks_tables = true;
+    timestream_tables_prepare(w->tables, answer, ret_step);
+}
+
+/* A request about the table: its names, and what else is in it. */
+static void
+begin_check(struct writer *w, const char *operation, const char *more, struct writer_step *step)
+{
+    buf_clear(&w->check_body);
+    if (timestream_table_request_put(&w->check_body, w->settings->database, w->settings->table,
+                                     more) != OK) {
+        step_done(step, VERDICT_RETRY, "no_memory", "no memory for a request");
+        return;
+    }
+    timestream_client_begin(w->client, operation, buf_bytes(&w->check_body), &w->check_request,
+                            &w->check_ticket, step);
+}
+
+/* Nothing but what is too old depends on this permission. */
+static void
+may_not_describe(struct writer_step *step)
+{
+    char said[WRITER_ANSWER_BYTES];
+    snprintf(said, sizeof said, "%s", step->answer);
+    step_done(step, VERDICT_DELIVERED, "", "");
+    snprintf(step->answer, sizeof step->answer,
+             "the optional permission timestream:DescribeTable is missing: samples from the store "
+             "that are too old for the table would become dead letters: %.250s",
+             said);
+}
+
+static void
+judge_table(struct writer *w, const struct http_call_answer *answer, struct writer_step *step)
+{
+    struct timestream_table table;
+    timestream_client_judge(w->client, answer, &w->check_ticket, step);
+    if (strcmp(step->reason, "access_denied") == 0) {
+        may_not_describe(step);
+        return;
+    }
+    if (step->verdict != VERDICT_DELIVERED) return;
+    if (timestream_table_read(answer->body, &table) != OK) {
+        step_done(step, VERDICT_RETRY, "answer", "the answer does not describe a table");
+        return;
+    }
+    step_done(step, VERDICT_DELIVERED, "", table.text);
+    if (table.is_active) return;
+    step->verdict = VERDICT_BLOCKED;
+    snprintf(step->reason, sizeof step->reason, "not_active");
+}
+
+static void
+check_table(struct writer *w, const struct http_call_answer *answer, struct writer_step *step)
+{
+    if (answer != NULL)
+        judge_table(w, answer, step);
+    else
+        begin_check(w, "DescribeTable", "", step);
+}
+
+/* With nothing in it: whoever may not write is told so, others that it is no request. */
+static void
+check_may_write(struct writer *w, const struct http_call_answer *answer, struct writer_step *step)
+{
+    if (answer == NULL) {
+        begin_check(w, "WriteRecords", ",\"Records\":[]", step);
+        return;
+    }
+    timestream_client_judge(w->client, answer, &w->check_ticket, step);
+    aws_judge_empty(step);
+}
+
+static bool
+timestream_check(struct writer *w, uint32_t number, const struct http_call_answer *answer,
+                 struct writer_step *ret_step, char what[WRITER_ANSWER_BYTES])
+{
+    if (number > (w->by_item ? 0 : 1)) return false;
+    if (w->by_item) { /* of a template nobody knows what it will be */
+        snprintf(what, WRITER_ANSWER_BYTES,
+                 "credentials and an address (timestream:DescribeEndpoints)");
+        timestream_client_prepare(w->client, answer, ret_step);
+    } else if (number == 0) {
+        snprintf(what, WRITER_ANSWER_BYTES, "table %s of database %s (timestream:DescribeTable)",
+                 w->settings->table, w->settings->database);
+        check_table(w, answer, ret_step);
+    } else {
+        snprintf(what, WRITER_ANSWER_BYTES,
+                 "permission to write, asked with an empty request (timestream:WriteRecords)");
+        check_may_write(w, answer, ret_step);
+    }
+    return true;
+}
+
+const struct writer_class timestream_writer = {
+    .type = DESTINATION_TIMESTREAM,
+    .create = timestream_create,
+    .destroy = timestream_destroy,
+    .limits = timestream_limits,
+    .call_new = timestream_call_new,
+    .call_free = timestream_call_free,
+    .call_clear = timestream_call_clear,
+    .add = timestream_add,
+    .bytes = timestream_bytes,
+    .units = timestream_units,
+    .make = timestream_make,
+    .mapped = timestream_mapped,
+    .step = timestream_step,
+    .entry = timestream_entry,
+    .need_prepare = timestream_need_prepare,
+    .prepare = timestream_prepare,
+    .save = timestream_save,
+    .saved = timestream_saved,
+    .check = timestream_check,
+};
