@@ -1,5 +1,5 @@
 /* dead_letters_test.c - the command, on a storage directory of the real machine. */
-#include "relay/dead_letters_testing.h"
+#include "relay/letters/dead_letters_testing.h"
 
 #include <fcntl.h>
 #include <jansson.h>

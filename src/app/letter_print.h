@@ -14,7 +14,7 @@
 #ifndef APP_LETTER_PRINT_H
 #define APP_LETTER_PRINT_H
 
-#include "relay/dead_letters.h"
+#include "relay/letters/dead_letters.h"
 
 /* A line each, with its line feed. Out of memory shows in buf_error(to). */
 void letter_print_text(struct buf *to, const char *destination, const struct dead_letter *letter,

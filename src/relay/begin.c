@@ -6,7 +6,7 @@
 #include <inttypes.h>
 
 #include "base/log.h"
-#include "relay/letters_found.h"
+#include "relay/letters/letters_found.h"
 #include "relay/relay_private.h"
 #include "relay/reset.h"
 

@@ -16,8 +16,8 @@
 #include "relay/directory.h"
 #include "relay/examine_log.h"
 #include "relay/fill.h"
-#include "relay/letter_index.h"
-#include "relay/letter_request.h"
+#include "relay/letters/letter_index.h"
+#include "relay/letters/letter_request.h"
 #include "relay/reset.h"
 
 enum { PATH_BYTES = sizeof(((struct file *)0)->path), NAMES_BYTES_MAX = 64 * 1024 * 1024 };

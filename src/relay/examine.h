@@ -9,7 +9,7 @@
 #define RELAY_EXAMINE_H
 
 #include "backend/settings.h"
-#include "relay/letters_found.h"
+#include "relay/letters/letters_found.h"
 
 /*
  * taken = delivered + dead-lettered + dropped + replaying, of all before the cursor, for one kind;

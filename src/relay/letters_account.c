@@ -4,7 +4,7 @@
  * is lost or back is counted and told.
  */
 #include "base/log.h"
-#include "relay/letters_found.h"
+#include "relay/letters/letters_found.h"
 #include "relay/relay_private.h"
 
 static uint64_t

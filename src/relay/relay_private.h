@@ -4,7 +4,7 @@
 
 #include "base/lock.h"
 #include "relay/bounds.h"
-#include "relay/dead_letters.h"
+#include "relay/letters/dead_letters.h"
 #include "relay/fill.h"
 #include "relay/guard.h"
 #include "relay/isolate.h"

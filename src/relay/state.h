@@ -7,7 +7,7 @@
 
 #include "backend/settings.h"
 #include "relay/chunk.h"
-#include "relay/letters_mark.h"
+#include "relay/letters/letters_mark.h"
 #include "relay/window.h"
 #include "sys/env.h"
 #include "tsdb/stretch.h"

@@ -3,7 +3,7 @@
  * wherever they are damaged it is told, what is lost and back is counted once, nothing is sent
  * twice by itself, and what a crash leaves is neither.
  */
-#include "relay/dead_letters_testing.h"
+#include "relay/letters/dead_letters_testing.h"
 #include "relay/examine.h"
 
 enum { MANY = 1 << 20 };

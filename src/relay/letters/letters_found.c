@@ -7,7 +7,7 @@
  * tells. If it is not, some are lost or back, and how many of each is known only as far as numbers
  * of letters are missing in files; beyond that, one that is lost hides one that is back.
  */
-#include "relay/letters_found.h"
+#include "relay/letters/letters_found.h"
 
 #include <inttypes.h>
 #include <stdio.h>

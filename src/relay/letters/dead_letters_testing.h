@@ -2,8 +2,8 @@
  * dead_letters_testing.h - what the tests of dead letters share: a destination's directory on a
  * simulated machine, letters of which all follows from their number, and a list of what is there.
  */
-#ifndef RELAY_DEAD_LETTERS_TESTING_H
-#define RELAY_DEAD_LETTERS_TESTING_H
+#ifndef RELAY_LETTERS_DEAD_LETTERS_TESTING_H
+#define RELAY_LETTERS_DEAD_LETTERS_TESTING_H
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,7 +18,7 @@
 
 #include "base/hash.h"
 #include "model/labels.h"
-#include "relay/letters_found.h"
+#include "relay/letters/letters_found.h"
 #include "relay/seed_testing.h"
 #include "sys/fault.h"
 #include "sys/sim.h"

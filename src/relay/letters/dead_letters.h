@@ -16,8 +16,8 @@
  *
  * Threads: one for a struct dead_letters; the functions of the second half from anywhere.
  */
-#ifndef RELAY_DEAD_LETTERS_H
-#define RELAY_DEAD_LETTERS_H
+#ifndef RELAY_LETTERS_DEAD_LETTERS_H
+#define RELAY_LETTERS_DEAD_LETTERS_H
 
 #include "backend/item.h"
 #include "base/buf.h"

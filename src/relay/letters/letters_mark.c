@@ -1,5 +1,5 @@
 /* letters_mark.c - see letters_mark.h. Format: docs/format/relay.md. */
-#include "relay/letters_mark.h"
+#include "relay/letters/letters_mark.h"
 
 enum { MARK_BYTES_MAX = 512 };
 

@@ -26,14 +26,14 @@
  * 5. a file goes only when the state, and the one before it, know that it is not needed: else the
  *    next start would miss its letters, or what its marks say.
  */
-#include "relay/dead_letters.h"
+#include "relay/letters/dead_letters.h"
 
 #include <assert.h>
 #include <inttypes.h>
 
-#include "relay/letter_index.h"
-#include "relay/letter_request.h"
-#include "relay/letter_table.h"
+#include "relay/letters/letter_index.h"
+#include "relay/letters/letter_request.h"
+#include "relay/letters/letter_table.h"
 
 enum {
     BATCH_BYTES = 256 * 1024, /* then it is written */

@@ -6,7 +6,7 @@
  * Of each letter the model knows in which states it may be in memory and, after a crash, on disk.
  * What a request wants is possible from when it was made, and stays so until it was carried out.
  */
-#include "relay/dead_letters_testing.h"
+#include "relay/letters/dead_letters_testing.h"
 
 enum { STEPS = 60, LIFE_LETTERS = 256 };
 

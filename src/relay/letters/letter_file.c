@@ -5,7 +5,7 @@
  * offset is tried as the begin of an entry. Few pass the look at size and batch offset; those that
  * do are summed up, and so that no file can make that a matter of hours, only so many bytes are.
  */
-#include "relay/letter_file.h"
+#include "relay/letters/letter_file.h"
 
 #include <assert.h>
 #include <inttypes.h>

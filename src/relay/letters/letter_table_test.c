@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "base/hash.h"
-#include "relay/letter_table.h"
+#include "relay/letters/letter_table.h"
 
 enum { IDENTITIES = 300 };
 

@@ -3,10 +3,10 @@
  *
  * Threads: one.
  */
-#ifndef RELAY_LETTER_TABLE_H
-#define RELAY_LETTER_TABLE_H
+#ifndef RELAY_LETTERS_LETTER_TABLE_H
+#define RELAY_LETTERS_LETTER_TABLE_H
 
-#include "relay/letter_file.h"
+#include "relay/letters/letter_file.h"
 
 struct letter_slot {
     uint64_t pos; /* with `index`: the letter's identity */

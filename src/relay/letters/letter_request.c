@@ -1,5 +1,5 @@
 /* letter_request.c - see letter_request.h. Format: docs/format/relay.md. */
-#include "relay/letter_request.h"
+#include "relay/letters/letter_request.h"
 
 #include <assert.h>
 #include <inttypes.h>

@@ -8,10 +8,10 @@
  * all is read again.
  */
 #include "relay/asking.h"
-#include "relay/dead_letters.h"
+#include "relay/letters/dead_letters.h"
 
-#include "relay/letter_index.h"
-#include "relay/letter_request.h"
+#include "relay/letters/letter_index.h"
+#include "relay/letters/letter_request.h"
 
 enum { TRIES_MAX = 8, PATH_BYTES = sizeof(((struct file *)0)->path) };
 

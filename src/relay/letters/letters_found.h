@@ -5,10 +5,10 @@
  *
  * Threads: none of its own.
  */
-#ifndef RELAY_LETTERS_FOUND_H
-#define RELAY_LETTERS_FOUND_H
+#ifndef RELAY_LETTERS_LETTERS_FOUND_H
+#define RELAY_LETTERS_LETTERS_FOUND_H
 
-#include "relay/letter_file.h"
+#include "relay/letters/letter_file.h"
 #include "relay/state.h"
 
 enum letter_damage_kind {

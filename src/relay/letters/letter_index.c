@@ -5,13 +5,13 @@
  * Where the state knows the files up to a place, the letters there are at that place have to be
  * those it knows; what marks behind it say is told apart, as the state has not heard of it.
  */
-#include "relay/letter_index.h"
+#include "relay/letters/letter_index.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
 #include "base/hash.h"
-#include "relay/letter_table.h"
+#include "relay/letters/letter_table.h"
 
 enum { VOLUMES_MAX = 1 << 20, NIBBLES_FIRST_BYTES = 64, STATE_BITS = 2, UNCOUNTED_MAX = 1 << 20 };
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "base/crc32c.h"
-#include "relay/letter_request.h"
+#include "relay/letters/letter_request.h"
 #include "sys/sim.h"
 
 enum { REPLAYS_MAX = 500, MEMORY_BYTES = 64 << 20 };

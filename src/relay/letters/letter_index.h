@@ -4,10 +4,10 @@
  *
  * Threads: one.
  */
-#ifndef RELAY_LETTER_INDEX_H
-#define RELAY_LETTER_INDEX_H
+#ifndef RELAY_LETTERS_LETTER_INDEX_H
+#define RELAY_LETTERS_LETTER_INDEX_H
 
-#include "relay/letters_found.h"
+#include "relay/letters/letters_found.h"
 
 enum letter_state {
     LETTER_GONE, /* delivered, dropped, revoked, said again elsewhere, or never read */

@@ -1,6 +1,6 @@
 /* dead_letters_test.c - letters come, are decided about, and go; the files stay within bounds. */
 #include "base/crc32c.h"
-#include "relay/dead_letters_testing.h"
+#include "relay/letters/dead_letters_testing.h"
 
 /* --- kept ------------------------------------------------------------------------------------- */
 

@@ -6,8 +6,8 @@
  *
  * Threads: none of its own.
  */
-#ifndef RELAY_LETTERS_MARK_H
-#define RELAY_LETTERS_MARK_H
+#ifndef RELAY_LETTERS_LETTERS_MARK_H
+#define RELAY_LETTERS_LETTERS_MARK_H
 
 #include "backend/item.h"
 #include "base/buf.h"

@@ -7,10 +7,10 @@
  * its place (a letter that is refused once more gets a new one), so a request that is carried out
  * again, after a crash, finds nothing left to do.
  */
-#ifndef RELAY_LETTER_REQUEST_H
-#define RELAY_LETTER_REQUEST_H
+#ifndef RELAY_LETTERS_LETTER_REQUEST_H
+#define RELAY_LETTERS_LETTER_REQUEST_H
 
-#include "relay/letter_file.h"
+#include "relay/letters/letter_file.h"
 
 enum {
     LETTER_REASON_BYTES = 128,

@@ -10,10 +10,10 @@
  *
  * Threads: none of its own; a scan belongs to one at a time.
  */
-#ifndef RELAY_LETTER_FILE_H
-#define RELAY_LETTER_FILE_H
+#ifndef RELAY_LETTERS_LETTER_FILE_H
+#define RELAY_LETTERS_LETTER_FILE_H
 
-#include "relay/dead_letters.h"
+#include "relay/letters/dead_letters.h"
 
 enum {
     LETTER_FILE_BYTES = 16 * 1024 * 1024,      /* then another begins, at the latest */

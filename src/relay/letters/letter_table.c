@@ -1,5 +1,5 @@
 /* letter_table.c - open addressing, at most three quarters full; removal closes the gap. */
-#include "relay/letter_table.h"
+#include "relay/letters/letter_table.h"
 
 #include <assert.h>
 
