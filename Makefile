@@ -19,7 +19,7 @@ VARIANT ?= release
 BUILD ?= build/$(VARIANT)
 PREFIX ?= /usr/local
 DESTDIR ?=
-VERSION := $(shell sed -n 's/^\#define FIREKEEP_VERSION "\(.*\)"/\1/p' src/app/version.h)
+VERSION := $(shell sed -n 's/^\#define FIREKEEP_VERSION "\(.*\)"/\1/p' src/base/version.h)
 
 PACKAGES := libmicrohttpd gnutls re2 snappy libzstd zlib libxxhash roaring jansson yaml-0.1 expat libisal curl-gnutls
 # Packages without a pkg-config file are named directly.

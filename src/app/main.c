@@ -1,6 +1,6 @@
-#include "app/cli.h"
-#include "app/commands.h"
-#include "app/config.h"
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "config/config.h"
 
 #ifdef HAVE_JEMALLOC
 /*

@@ -7,9 +7,9 @@
 
 #include <stdio.h>
 
-#include "app/config_destinations.h"
-#include "app/real_path.h"
-#include "app/version.h"
+#include "config/destinations.h"
+#include "cli/real_path.h"
+#include "base/version.h"
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/metric.h"

@@ -10,8 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "app/cli.h"
-#include "app/commands.h"
+#include "cli/cli.h"
+#include "cli/commands.h"
 #include "app/process_metrics.h"
 #include "app/server.h"
 #include "base/log.h"

@@ -17,12 +17,12 @@
 #include <unistd.h>
 
 #include "api/api.h"
-#include "app/machine_memory.h"
+#include "sys/machine_memory.h"
 #include "app/merger.h"
 #include "app/relays.h"
 #include "app/remembered.h"
-#include "app/store_options.h"
-#include "app/version.h"
+#include "config/store_options.h"
+#include "base/version.h"
 #include "base/log.h"
 
 static struct metric_histogram commit_latency = {

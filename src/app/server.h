@@ -7,7 +7,7 @@
 #ifndef APP_SERVER_H
 #define APP_SERVER_H
 
-#include "app/config_destinations.h"
+#include "config/destinations.h"
 #include "sys/env.h"
 #include "tsdb/tsdb.h"
 

@@ -9,7 +9,7 @@ static struct machine m;
 static struct budget process, foreground;
 static uint64_t next_series;
 
-/* As app/store_options.c shares out 64 MiB. */
+/* As config/store_options.c shares out 64 MiB. */
 static int
 begin(void **state)
 {

@@ -28,8 +28,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "app/config.h"
-#include "app/store_options.h"
+#include "config/config.h"
+#include "config/store_options.h"
 #include "base/hash.h"
 #include "tsdb/internal.h"
 

@@ -1,0 +1,629 @@
+/*
+ * check_against.c - `firekeep check FILE --against DIR|URL`: what a configuration file would change
+ * about a server's destinations.
+ *
+ * A server tells its destinations with what is queued for each, and its configuration, from which
+ * their addresses come; what the directories hold of those that it does not have open, it tells as
+ * they are read here (remembered.h). A directory has the states and dead letters of all that ever
+ * were; of settings their states have type and place.
+ */
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/check.h"
+#include "config/destinations.h"
+#include "app/relays.h"
+#include "app/remembered.h"
+#include "cli/target.h"
+#include "base/version.h"
+#include "base/time_text.h"
+#include "net/http_client.h"
+#include "relay/backlog.h"
+
+enum { PATH_BYTES = 256, URL_BYTES = 1024, ANSWER_BYTES_MAX = 8 * 1024 * 1024 };
+#define MEMORY_BYTES_MAX ((uint64_t)512 << 20)
+
+/* A destination as it is at the server. */
+struct present {
+    char name[DESTINATION_NAME_BYTES_MAX + 1];
+    enum destination_type type; /* DESTINATION_TYPE_COUNT: not known */
+    bool place_known;
+    uint64_t place;
+    bool selection_known;
+    uint64_t selection;
+    bool dry_run_known;
+    bool dry_run;
+
+    bool queued_known;
+    bool at_most;
+    uint64_t samples; /* and histograms */
+    uint64_t others;  /* exemplars; of a running server families, too */
+    uint64_t log_bytes;
+    bool letters_known;
+    uint64_t letters;
+    bool gone; /* the log does not reach back to where it is */
+    struct kept_waiting kept;
+    bool open;          /* at a server: what it counts is right */
+    bool file;          /* none: one of this name would be blocked by it */
+    bool blocked;       /* what lies there cannot be looked at */
+    bool closed;        /* its state cannot be read */
+    struct why problem; /* why something is not known; "": nothing */
+    struct why letters_problem;
+};
+
+struct checking {
+    const struct destinations *list; /* of the file */
+    const char *against;
+    bool running;             /* a server, no directory */
+    bool stored;              /* by the file it keeps more than the log */
+    bool was_stored;          /* so it does by its own configuration, or as its parts say, */
+    bool was_known;           /* if that is known */
+    char storage[PATH_BYTES]; /* its directory, for people */
+    struct budget memory;
+    struct buf present; /* struct present */
+    bool backlog;
+    uint32_t said;
+};
+
+static const struct present *
+presents(const struct checking *x, size_t *ret_count)
+{
+    *ret_count = x->present.size / sizeof(struct present);
+    return (const struct present *)(const void *)x->present.at;
+}
+
+static struct present *
+find_present(const struct checking *x, const char *name)
+{
+    size_t count = x->present.size / sizeof(struct present);
+    struct present *all = (struct present *)(void *)x->present.at;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(all[i].name, name) == 0) return &all[i];
+    }
+    return NULL;
+}
+
+static const struct destination_settings *
+find_settings(const struct destinations *list, const char *name)
+{
+    for (uint32_t i = 0; i < list->count; i++) {
+        if (strcmp(list->items[i].name, name) == 0) return &list->items[i];
+    }
+    return NULL;
+}
+
+/* --- what directories hold ---------------------------------------------------------------------
+ */
+
+/* The server's own count is better; where it has none, what it says of why stays. */
+static enum err
+note_backlog(struct checking *x, const char *name, const struct relay_backlog *b)
+{
+    struct present *closed = find_present(x, name);
+    if (closed != NULL && closed->open) return OK;
+    struct present p = {
+        .type = b->type,
+        .place_known = b->destination_known,
+        .place = b->place,
+        .selection_known = b->selection_known,
+        .selection = b->selection,
+        .dry_run_known = b->destination_known, /* a dry run remembers nothing */
+        .queued_known = b->queued_known && !b->filling,
+        .at_most = true,
+        .samples = b->samples,
+        .others = b->exemplars,
+        .log_bytes = b->log_bytes,
+        .letters_known = b->letters_known,
+        .letters = b->letters,
+        .letters_problem = b->letters_problem,
+        .gone = b->gone,
+        .file = b->file,
+        .blocked = b->blocked,
+        .closed = b->closed,
+        .kept = b->kept,
+    };
+    snprintf(p.name, sizeof p.name, "%s", name);
+    p.problem = b->unreadable;
+    if (b->filling) {
+        snprintf(p.problem.text, sizeof p.problem.text,
+                 "it was being given what is stored, of which it is not counted how much is left");
+    }
+    if (closed == NULL) {
+        buf_put(&x->present, &p, sizeof p);
+        return buf_error(&x->present);
+    }
+    p.type = closed->type;
+    p.file = false; /* it is one, whatever lies there */
+    if (p.problem.text[0] == '\0') p.problem = closed->problem;
+    *closed = p;
+    return OK;
+}
+
+/* --- a directory ------------------------------------------------------------------------------ */
+
+struct reading {
+    struct checking *x;
+    struct backlog_options options;
+};
+
+static enum err
+note_directory(void *context, const char *name, const struct relay_backlog *found)
+{
+    struct reading *r = context;
+    struct relay_backlog b = *found;
+    uint64_t all = UINT64_MAX;
+    if (find_settings(r->x->list, name) == NULL && !b.blocked) {
+        relay_backlog_count_letters(&r->options, name, &all, &b);
+    }
+    return note_backlog(r->x, name, &b);
+}
+
+static enum err
+note_nothing(void *context, const char *name, bool is_dir)
+{
+    (void)is_dir;
+    *(bool *)context |= strcmp(name, "FORMAT") == 0;
+    return OK;
+}
+
+static enum err
+note_part(void *context, const char *name, bool is_dir)
+{
+    struct checking *x = context;
+    x->was_stored |= is_dir && name[0] != '.';
+    return OK;
+}
+
+/* A directory with parts is one of a store; one without may be of either mode. */
+static enum err
+look_for_parts(struct checking *x, struct why *why)
+{
+    char dir[PATH_BYTES];
+    enum err e = path_join(dir, sizeof dir, x->against, "parts");
+    if (e) return why_set(why, e, "%.200s: the path is too long", x->against);
+    e = env_listdir(env_real(), dir, note_part, x, why);
+    x->was_known = x->was_stored;
+    return e == ERR_MISSING ? OK : e;
+}
+
+static enum err
+read_directory(struct checking *x, const struct settings *settings, struct why *why)
+{
+    char dir[PATH_BYTES], log_dir[PATH_BYTES];
+    bool is_one = false;
+    struct reading reading = {.x = x};
+    reading.options = (struct backlog_options){
+        .env = env_real(),
+        .dir = dir,
+        .log_dir = log_dir,
+        .memory = &x->memory,
+        .files = true,
+        .each = note_directory,
+        .context = &reading,
+    };
+    x->stored = settings->storage_mode == STORAGE_LOCAL;
+    enum err e = path_join(dir, sizeof dir, x->against, "relay");
+    if (e == OK) e = path_join(log_dir, sizeof log_dir, x->against, "wal");
+    if (e || strlen(x->against) >= sizeof x->storage) {
+        return why_set(why, ERR_LIMIT, "%.200s: the path is too long", x->against);
+    }
+    memcpy(x->storage, x->against, strlen(x->against) + 1);
+    e = env_listdir(env_real(), x->against, note_nothing, &is_one, why);
+    if (e) return e;
+    if (!is_one) {
+        return why_set(why, ERR_MISSING, "%s is not a storage directory: it has no file FORMAT",
+                       x->against);
+    }
+    e = relays_check(x->list, x->against, why);
+    if (e == OK) e = look_for_parts(x, why);
+    return e ? e : relay_backlogs(&reading.options, why);
+}
+
+/* --- a server --------------------------------------------------------------------------------- */
+
+static enum err
+take_piece(void *context, struct bytes piece, struct why *why)
+{
+    struct buf *to = context;
+    buf_put_bytes(to, piece);
+    if (buf_error(to) == OK) return OK;
+    return why_set(why, buf_error(to), "the answer is larger than %d MiB", ANSWER_BYTES_MAX >> 20);
+}
+
+/* What stands under "data" of a page; given, for json_decref(). */
+static enum err
+fetch(struct checking *x, struct http_client *client, const char *page, json_t **ret_whole,
+      json_t **ret_data, struct why *why)
+{
+    char url[URL_BYTES];
+    struct buf text;
+    size_t size = strlen(x->against);
+    while (size > 0 && x->against[size - 1] == '/') {
+        size--;
+    }
+    int n = snprintf(url, sizeof url, "%.*s/api/v1/status/%s", (int)size, x->against, page);
+    if (n >= (int)sizeof url) return why_set(why, ERR_INPUT, "the address is too long");
+    buf_init(&text, &x->memory, ANSWER_BYTES_MAX);
+    struct http_client_request request = {.url = url, .take = take_piece, .context = &text};
+    struct http_client_answer answer = {.status = 0};
+    enum err e = http_client_send(client, &request, &answer, why);
+    if (e == OK && answer.status != 200) {
+        e = why_set(why, ERR_UNSUPPORTED, "%s: status %u: %s", url, answer.status, answer.text);
+    }
+    if (e == OK) {
+        json_t *whole = json_loadb((const char *)text.at, text.size, JSON_REJECT_DUPLICATES, NULL);
+        *ret_data = json_object_get(whole, "data");
+        *ret_whole = whole;
+        if (*ret_data == NULL) {
+            json_decref(whole);
+            e = why_set(why, ERR_UNSUPPORTED, "%s: the answer is not one of Firekeep", url);
+        }
+    }
+    buf_fini(&text);
+    return e;
+}
+
+static uint64_t
+number_of(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    return json_is_integer(value) && json_integer_value(value) > 0
+               ? (uint64_t)json_integer_value(value)
+               : 0;
+}
+
+/* What a stranger says is shown on a terminal. */
+static void
+mask_controls(char *text)
+{
+    for (; *text != '\0'; text++) {
+        if ((unsigned char)*text < ' ' || *text == 0x7f) *text = ' ';
+    }
+}
+
+static const char *
+text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text == NULL ? "" : text;
+}
+
+static void
+note_counts(const json_t *one, struct present *p)
+{
+    static const char *const others[] = {"exemplars", "metadata"};
+    const json_t *samples = json_object_get(one, "samples");
+    p->letters_known = p->queued_known = json_is_object(samples);
+    p->samples = number_of(samples, "queued");
+    p->letters = number_of(samples, "deadLettered");
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        const json_t *fates = json_object_get(one, others[i]);
+        p->others += number_of(fates, "queued");
+        p->letters += number_of(fates, "deadLettered");
+    }
+    p->log_bytes = number_of(one, "lagBytes");
+    p->open = strcmp(text_of(one, "state"), "closed") != 0;
+    if (p->open) return;
+    p->queued_known = false;
+    snprintf(p->problem.text, sizeof p->problem.text, "it is closed: %s",
+             text_of(one, "lastError"));
+    mask_controls(p->problem.text);
+}
+
+static enum err
+note_status(struct checking *x, const json_t *data, struct why *why)
+{
+    if (!json_is_array(data)) {
+        return why_set(why, ERR_UNSUPPORTED,
+                       "%s: the answer to the status of destinations is not a list", x->against);
+    }
+    for (size_t i = 0; i < json_array_size(data); i++) {
+        const json_t *one = json_array_get(data, i);
+        struct present p = {.type = destination_type_of(bytes_of_text(text_of(one, "type")))};
+        int size = snprintf(p.name, sizeof p.name, "%s", text_of(one, "name"));
+        if (size <= 0 || size >= (int)sizeof p.name) {
+            return why_set(why, ERR_UNSUPPORTED, "%s: a destination there has no name", x->against);
+        }
+        mask_controls(p.name);
+        note_counts(one, &p);
+        buf_put(&x->present, &p, sizeof p);
+    }
+    return buf_error(&x->present);
+}
+
+/* Of those that are configured no more, and of those that are closed. */
+static enum err
+note_remembered(struct checking *x, const json_t *data, struct why *why)
+{
+    char name[DESTINATION_NAME_BYTES_MAX + 1];
+    struct relay_backlog b;
+    enum err e = json_is_array(data) ? OK : ERR_UNSUPPORTED;
+    for (size_t i = 0; i < json_array_size(data) && e == OK; i++) {
+        e = remembered_take(json_array_get(data, i), name, &b);
+        if (e) break;
+        mask_controls(name);
+        mask_controls(b.unreadable.text);
+        mask_controls(b.letters_problem.text);
+        e = note_backlog(x, name, &b);
+    }
+    if (e != ERR_UNSUPPORTED) return e;
+    return why_set(why, e,
+                   "%s: the answer to /api/v1/status/remembered is not one of Firekeep; the server "
+                   "may be of another version",
+                   x->against);
+}
+
+/* Where they write to, and where they are remembered. One of another version may have keys that we
+ * do not know: then nobody can say what is renamed. */
+static void
+note_config(struct checking *x, const json_t *data)
+{
+    struct settings settings;
+    struct destinations list = {NULL};
+    struct bytes yaml = bytes_of_text(text_of(data, "yaml"));
+    size_t count;
+    settings_default(&settings);
+    enum err e = settings_yaml(&settings, "config", yaml, NULL);
+    if (e == OK) {
+        x->was_stored = settings.storage_mode == STORAGE_LOCAL;
+        x->was_known = true;
+        snprintf(x->storage, sizeof x->storage, "%s", settings.storage_path);
+        mask_controls(x->storage);
+        e = destinations_yaml("config", yaml, &settings, &list, NULL);
+    }
+    presents(x, &count);
+    struct present *all = (struct present *)(void *)x->present.at;
+    for (size_t i = 0; i < count && e == OK; i++) {
+        const struct destination_settings *d = find_settings(&list, all[i].name);
+        if (d == NULL) continue;
+        all[i].place_known = true;
+        all[i].place = destination_place_hash(d);
+        all[i].selection_known = true;
+        all[i].selection = destination_selection_hash(d);
+        all[i].dry_run_known = true;
+        all[i].dry_run = d->dry_run;
+    }
+    destinations_free(&list);
+}
+
+static enum err
+read_server(struct checking *x, const struct settings *settings, struct why *why)
+{
+    struct http_client_options options = {.env = env_real(),
+                                          .user_agent = "firekeep/" FIREKEEP_VERSION,
+                                          .connect_timeout_ns = 10 * NS_PER_S,
+                                          .idle_timeout_ns = 30 * NS_PER_S,
+                                          .request_timeout_ns = 60 * NS_PER_S};
+    struct http_client *client = NULL;
+    json_t *whole, *data;
+    x->stored = settings->storage_mode == STORAGE_LOCAL;
+    snprintf(x->storage, sizeof x->storage, "DIR");
+    enum err e = target_check_url("--against", x->against, why);
+    if (e == OK) e = http_client_new(&options, &client, why);
+    if (e == OK) e = fetch(x, client, "destinations", &whole, &data, why);
+    if (e == OK) {
+        e = note_status(x, data, why);
+        json_decref(whole);
+    }
+    if (e == OK) e = fetch(x, client, "remembered", &whole, &data, why);
+    if (e == OK) {
+        e = note_remembered(x, data, why);
+        json_decref(whole);
+    }
+    if (e == OK) e = fetch(x, client, "config", &whole, &data, why);
+    if (e == OK) {
+        note_config(x, data);
+        json_decref(whole);
+    }
+    http_client_free(client);
+    return e;
+}
+
+/* --- telling ---------------------------------------------------------------------------------- */
+
+static const char *
+plural(uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
+static void
+print_kept(const struct kept_waiting *kept)
+{
+    if (kept->objects > 0) {
+        printf(", %" PRIu64 " object%s of them (%" PRIu64 " bytes) on their way", kept->objects,
+               plural(kept->objects), kept->object_bytes);
+    }
+    if (kept->files > 0) {
+        printf(", %" PRIu64 " file%s (%" PRIu64 " bytes) still named .tmp", kept->files,
+               plural(kept->files), kept->file_bytes);
+    }
+}
+
+/* What waits for it. */
+static void
+print_backlog(const struct present *p)
+{
+    if (p->queued_known) {
+        printf("%s%" PRIu64 " sample%s", p->at_most && p->samples > 0 ? "at most " : "", p->samples,
+               plural(p->samples));
+        if (p->others > 0) printf(" and %" PRIu64 " exemplars or families", p->others);
+        printf(" queued, %" PRIu64 " bytes of log", p->log_bytes);
+    } else {
+        printf("an unknown number of samples queued");
+    }
+    print_kept(&p->kept);
+    if (p->letters_known)
+        printf(", %" PRIu64 " dead letter%s", p->letters, plural(p->letters));
+    else
+        printf(", an unknown number of dead letters");
+    if (p->letters_problem.text[0] != '\0') printf(" (%s)", p->letters_problem.text);
+    if (p->problem.text[0] != '\0') printf(" (%s)", p->problem.text);
+}
+
+static bool
+is_done(const struct present *p)
+{
+    return p->problem.text[0] == '\0' && p->letters_problem.text[0] == '\0' && p->queued_known &&
+           p->samples == 0 && p->others == 0 && p->letters_known && p->letters == 0 &&
+           p->kept.objects == 0 && p->kept.files == 0;
+}
+
+/* New ones that write to where this one does; if that is not known, those that may be of its type.
+ */
+static void
+print_renames(const struct checking *x, const struct present *p)
+{
+    for (uint32_t i = 0; i < x->list->count; i++) {
+        const struct destination_settings *d = &x->list->items[i];
+        if (find_present(x, d->name) != NULL) continue;
+        if (p->place_known && p->place != destination_place_hash(d)) continue;
+        if (!p->place_known && p->type != DESTINATION_TYPE_COUNT && p->type != d->type) continue;
+        printf("destination %s: %s is new and %s; to rename without loss: stop the server, mv "
+               "%s/relay/%s %s/relay/%s, start it with this file\n",
+               p->name, d->name,
+               p->place_known ? "writes to the same place" : "may be its new name", x->storage,
+               p->name, x->storage, d->name);
+    }
+}
+
+static const char *
+then(const struct checking *x, const struct present *p)
+{
+    if (p->blocked) return "configured again it stays closed until that can be read";
+    if (p->closed) {
+        return "configured again it stays closed until firekeep destinations reset says where it "
+               "goes on";
+    }
+    if (!x->stored && p->gone) {
+        return "part of what was queued is lost to it: the log has given it up";
+    }
+    return relays_then(x->stored);
+}
+
+static void
+tell_removed(struct checking *x, const struct present *p)
+{
+    if (p->file) return;
+    x->said++;
+    printf("destination %s: not in the file: ", p->name);
+    if (is_done(p)) {
+        printf("nothing waits for it\n");
+    } else {
+        x->backlog = true;
+        print_backlog(p);
+        printf("; then: %s\n", then(x, p));
+    }
+    print_renames(x, p);
+}
+
+static void
+say_changed(struct checking *x, const struct present *p)
+{
+    x->said++;
+    printf("destination %s: ", p->name);
+}
+
+static void
+tell_changed(struct checking *x, const struct present *p, const struct destination_settings *d)
+{
+    static const char elsewhere[] =
+        "what is queued goes there, and nothing of what was delivered before";
+    if (p->blocked) {
+        x->said++;
+        x->backlog = true;
+        printf("destination %s: stays closed until that is mended: %s\n", p->name, p->problem.text);
+        return;
+    }
+    bool type_known = p->type != DESTINATION_TYPE_COUNT;
+    if (type_known && p->type != d->type) {
+        say_changed(x, p);
+        printf("becomes %s, was %s: goes on where it is; %s\n", destination_type_word(d->type),
+               destination_type_word(p->type), elsewhere);
+    } else if (p->place_known && p->place != destination_place_hash(d)) {
+        say_changed(x, p);
+        printf("writes to another place: goes on where it is; %s\n", elsewhere);
+    }
+    bool waits = !p->queued_known || p->samples > 0 || p->others > 0;
+    if (p->selection_known && p->selection != destination_selection_hash(d) && waits) {
+        x->backlog = true;
+        say_changed(x, p);
+        printf("selects or relabels in another way, also what is queued: what the file does not "
+               "select of it is not delivered: ");
+        print_backlog(p);
+        printf("\n");
+    }
+    if (p->dry_run_known && !p->dry_run && d->dry_run) {
+        say_changed(x, p);
+        printf("becomes a dry run: nothing is delivered, and what is queued waits in the log until "
+               "dry_run is false: ");
+        print_backlog(p);
+        printf("\n");
+    }
+}
+
+static void
+tell_new(struct checking *x, const struct destination_settings *d)
+{
+    char text[TIME_TEXT_BYTES];
+    x->said++;
+    printf("destination %s: new, begins with ", d->name);
+    if (d->start == START_NOW)
+        printf("what comes from then on");
+    else if (d->start == START_TIME)
+        printf("the samples of %s", time_print(d->start_ms, text));
+    else
+        printf("the oldest sample of %s", x->stored ? "store and log" : "the log");
+    printf("\n");
+}
+
+/* No reload changes the mode, and a store does not start without one. */
+static void
+tell_mode(struct checking *x)
+{
+    if (!x->was_known || x->was_stored == x->stored) return;
+    x->said++;
+    printf("storage.mode: the file says %s, %s: ", x->stored ? "local" : "none",
+           !x->running     ? "the directory holds stored samples (parts)"
+           : x->was_stored ? "the server has local"
+                           : "the server has none");
+    if (x->stored) {
+        printf("takes effect with a restart\n");
+        return;
+    }
+    x->backlog = true;
+    printf(
+        "%sa server does not start with it where parts are stored; without them the log is given "
+        "up once all destinations of the file have it\n",
+        x->running ? "a reload refuses that, and " : "");
+}
+
+enum err
+check_against(const struct settings *settings, const struct destinations *list, const char *against,
+              bool *ret_backlog, struct why *why)
+{
+    struct checking x = {.list = list, .against = against};
+    x.running = strstr(against, "://") != NULL;
+    budget_init(&x.memory, "check", MEMORY_BYTES_MAX, NULL);
+    buf_init(&x.present, &x.memory, MEMORY_BYTES_MAX / 2);
+    enum err e = x.running ? read_server(&x, settings, why) : read_directory(&x, settings, why);
+    size_t count;
+    const struct present *all = presents(&x, &count);
+    if (e == OK) tell_mode(&x);
+    for (size_t i = 0; i < count && e == OK; i++) {
+        const struct destination_settings *d = find_settings(list, all[i].name);
+        if (d == NULL)
+            tell_removed(&x, &all[i]);
+        else
+            tell_changed(&x, &all[i], d);
+    }
+    for (uint32_t i = 0; i < list->count && e == OK; i++) {
+        if (find_present(&x, list->items[i].name) == NULL) tell_new(&x, &list->items[i]);
+    }
+    if (e == OK && x.said == 0) printf("no destination goes, comes or writes elsewhere\n");
+    buf_fini(&x.present);
+    *ret_backlog = x.backlog;
+    return e;
+}

@@ -1,0 +1,133 @@
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "config/suggest.h"
+
+enum { HELP_BYTES_MAX = 256 * 1024 };
+
+static const struct command *
+find_command(const struct command *commands, const char *name)
+{
+    for (const struct command *c = commands; c->name != NULL; c++) {
+        if (strcmp(c->name, name) == 0) return c;
+    }
+    return NULL;
+}
+
+static bool
+is_help_flag(const char *word)
+{
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
+static void
+print_overview(const struct command *commands, FILE *to)
+{
+    int width = (int)strlen("help [CMD]");
+    for (const struct command *c = commands; c->name != NULL; c++) {
+        int size = (int)strlen(c->name);
+        if (size > width) width = size;
+    }
+    fprintf(to, "usage: firekeep CMD [flags]\n\nLong-term storage for Prometheus.\n\n");
+    for (const struct command *c = commands; c->name != NULL; c++) {
+        fprintf(to, "  %-*s  %s\n", width, c->name, c->help);
+    }
+    fprintf(to, "  %-*s  %s\n", width, "help [CMD]", "what a command does and takes");
+}
+
+static int
+print_help(const struct command *c)
+{
+    struct buf details;
+    buf_init(&details, NULL, HELP_BYTES_MAX);
+    if (c->details != NULL) c->details(&details);
+    enum err e = buf_error(&details);
+    if (e) {
+        fprintf(stderr, "firekeep: cannot print help: %s\n", err_word(e));
+    } else {
+        printf("usage: firekeep %s%s%s\n\n%s\n", c->name, c->arguments == NULL ? "" : " ",
+               c->arguments == NULL ? "" : c->arguments, c->help);
+        if (details.size > 0) {
+            printf("\n");
+            fwrite(details.at, 1, details.size, stdout);
+        }
+    }
+    buf_fini(&details);
+    return e ? EXIT_FAILED : EXIT_DONE;
+}
+
+static int
+unknown_command(const struct command *commands, const char *name)
+{
+    struct suggestion near;
+    suggest_begin(&near, bytes_of_text(name));
+    for (const struct command *c = commands; c->name != NULL; c++) {
+        suggest_try(&near, c->name);
+    }
+    suggest_try(&near, "help");
+    const char *best = suggest_end(&near);
+    fprintf(stderr, "firekeep: unknown command '%.64s'", name);
+    if (best != NULL) fprintf(stderr, "; did you mean '%s'?", best);
+    fprintf(stderr, "\nTry 'firekeep help'.\n");
+    return EXIT_USAGE;
+}
+
+int
+cli_usage_error(const char *command, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fprintf(stderr, "firekeep %s: ", command);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fprintf(stderr, "\nTry 'firekeep help %s'.\n", command);
+    return EXIT_USAGE;
+}
+
+static int
+run_help(const struct command *commands, int argc, char **argv)
+{
+    if (argc < 2 || is_help_flag(argv[1])) {
+        print_overview(commands, stdout);
+        return EXIT_DONE;
+    }
+    if (argc > 2) return cli_usage_error("help", "unexpected word '%.64s'", argv[2]);
+    if (strcmp(argv[1], "help") == 0) {
+        print_overview(commands, stdout);
+        return EXIT_DONE;
+    }
+    const struct command *c = find_command(commands, argv[1]);
+    return c == NULL ? unknown_command(commands, argv[1]) : print_help(c);
+}
+
+static int
+dispatch(const struct command *commands, int argc, char **argv)
+{
+    if (argc < 2) {
+        print_overview(commands, stderr);
+        return EXIT_USAGE;
+    }
+    const char *name = argv[1];
+    if (strcmp(name, "help") == 0 || is_help_flag(name)) {
+        return run_help(commands, argc - 1, argv + 1);
+    }
+    if (strcmp(name, "--version") == 0) name = "version"; /* what scripts try first */
+    const struct command *c = find_command(commands, name);
+    if (c == NULL) return unknown_command(commands, argv[1]);
+    for (int i = 2; i < argc; i++) {
+        if (is_help_flag(argv[i])) return print_help(c);
+    }
+    return c->run(argc - 1, argv + 1);
+}
+
+int
+cli_run(const struct command *commands, int argc, char **argv)
+{
+    int code = dispatch(commands, argc, argv);
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout)) return code;
+    fprintf(stderr, "firekeep: cannot write the output: %s\n", strerror(errno));
+    return code == EXIT_DONE ? EXIT_FAILED : code;
+}

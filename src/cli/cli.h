@@ -1,0 +1,34 @@
+/*
+ * cli.h - which command was asked for, and help.
+ *
+ *     firekeep CMD [words]      runs it
+ *     firekeep help [CMD]       also --help, -h; and after a command: firekeep CMD --help
+ *
+ * Exit codes: 0 done, 1 failed, 2 wrong usage (the reason and a hint go to stderr), 3 done, and
+ * something would be left behind (check --against).
+ */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include "base/buf.h"
+
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_BACKLOG = 3 };
+
+struct command {
+    const char *name;
+    const char *arguments; /* for the line "usage:", e.g. "FILE"; NULL: none */
+    const char *help;      /* one sentence, lower case, no full stop */
+    /* argv[0] is the name; help was not asked for. Returns an exit code. */
+    int (*run)(int argc, char **argv);
+    /* Appends what `help CMD` says besides, such as flags; NULL: nothing. */
+    void (*details)(struct buf *to);
+};
+
+/* Runs what argv asks for. `commands` ends at a NULL name. Returns the exit code; 1 also when
+ * stdout could not be written. */
+int cli_run(const struct command *commands, int argc, char **argv);
+
+/* For commands: prints "firekeep CMD: ..." and a hint to stderr, and returns EXIT_USAGE. */
+int cli_usage_error(const char *command, const char *format, ...) PRINTF_LIKE(2, 3);
+
+#endif

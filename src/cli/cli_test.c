@@ -1,0 +1,295 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "config/config.h"
+#include "base/version.h"
+
+/* What the last run printed, and what the fake command was given. */
+static char out[65536], err[65536];
+static int fake_argc;
+static char fake_last_word[64];
+
+static int
+run_fake(int argc, char **argv)
+{
+    fake_argc = argc;
+    snprintf(fake_last_word, sizeof fake_last_word, "%s", argv[argc - 1]);
+    printf("fake ran\n");
+    return 7;
+}
+
+static const struct command commands[] = {
+    {"check", "FILE", "tells whether a file is right", command_check, NULL},
+    {"version", NULL, "prints the version", command_version, NULL},
+    {"fake", "[flags]", "does nothing", run_fake, settings_help},
+    {0},
+};
+
+/* Moves a stream into a file in memory; returns what it was. */
+static int
+divert(FILE *stream, int to)
+{
+    fflush(stream);
+    int saved = dup(fileno(stream));
+    assert_true(saved >= 0);
+    assert_true(dup2(to, fileno(stream)) >= 0);
+    return saved;
+}
+
+static void
+restore(FILE *stream, int saved, int from, char *text, size_t size)
+{
+    fflush(stream);
+    clearerr(stream);
+    assert_true(dup2(saved, fileno(stream)) >= 0);
+    close(saved);
+    ssize_t got = pread(from, text, size - 1, 0);
+    text[got > 0 ? got : 0] = 0;
+    close(from);
+}
+
+/* Runs "firekeep" and the words up to NULL, with stdout in `out_fd`. */
+static int
+run_into(int out_fd, const char *const *words)
+{
+    char *argv[10] = {strdup("firekeep")};
+    int argc = 1;
+    for (; words[argc - 1] != NULL; argc++) {
+        assert_in_range(argc, 1, 8);
+        argv[argc] = strdup(words[argc - 1]);
+        assert_non_null(argv[argc]);
+    }
+    int err_fd = memfd_create("err", MFD_CLOEXEC);
+    assert_true(err_fd >= 0);
+    fake_argc = 0;
+    int saved_out = divert(stdout, out_fd), saved_err = divert(stderr, err_fd);
+    int code = cli_run(commands, argc, argv);
+    restore(stdout, saved_out, out_fd, out, sizeof out);
+    restore(stderr, saved_err, err_fd, err, sizeof err);
+    for (int i = 0; i < argc; i++) {
+        free(argv[i]);
+    }
+    return code;
+}
+
+static int
+run(const char *const *words)
+{
+    int out_fd = memfd_create("out", MFD_CLOEXEC);
+    assert_true(out_fd >= 0);
+    return run_into(out_fd, words);
+}
+
+#define RUN(...) run((const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
+
+static void
+test_no_command_prints_the_overview_and_is_wrong_usage(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN(), EXIT_USAGE);
+    assert_string_equal(out, "");
+    assert_non_null(strstr(err, "usage: firekeep CMD"));
+}
+
+static void
+test_help_lists_every_command(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"--help", "-h", "help"};
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(RUN(words[i]), EXIT_DONE);
+        assert_string_equal(err, "");
+        for (const struct command *c = commands; c->name != NULL; c++) {
+            char line[100];
+            snprintf(line, sizeof line, "\n  %-10s  %s\n", c->name, c->help);
+            assert_non_null(strstr(out, line));
+        }
+    }
+    assert_int_equal(RUN("help", "help"), EXIT_DONE);
+    assert_int_equal(RUN("help", "--help"), EXIT_DONE);
+    assert_int_equal(RUN("help", "check", "now"), EXIT_USAGE);
+}
+
+static void
+test_help_of_a_command_comes_by_either_way_and_does_not_run_it(void **state)
+{
+    (void)state;
+    static const char *const start = "usage: firekeep fake [flags]\n\ndoes nothing\n\n";
+    assert_int_equal(RUN("help", "fake"), EXIT_DONE);
+    assert_memory_equal(out, start, strlen(start));
+    assert_non_null(strstr(out, "--web.listen-address=HOST:PORT\n"));
+    static char first[sizeof out];
+    memcpy(first, out, sizeof out);
+    assert_int_equal(RUN("fake", "--help"), EXIT_DONE);
+    assert_string_equal(out, first);
+    assert_int_equal(RUN("fake", "--log.level=info", "-h"), EXIT_DONE);
+    assert_string_equal(out, first);
+    assert_int_equal(fake_argc, 0);
+    assert_int_equal(RUN("version", "--help"), EXIT_DONE);
+    assert_string_equal(out, "usage: firekeep version\n\nprints the version\n");
+}
+
+static void
+test_command_gets_its_words_and_gives_the_exit_code(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("fake", "--a", "b"), 7);
+    assert_int_equal(fake_argc, 3);
+    assert_string_equal(fake_last_word, "b");
+    assert_string_equal(out, "fake ran\n");
+    assert_int_equal(RUN("fake"), 7);
+    assert_string_equal(fake_last_word, "fake");
+}
+
+static void
+test_unknown_command_is_wrong_usage_with_a_suggestion(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("chekc"), EXIT_USAGE);
+    assert_string_equal(err, "firekeep: unknown command 'chekc'; did you mean 'check'?\n"
+                             "Try 'firekeep help'.\n");
+    assert_int_equal(RUN("help", "vresion"), EXIT_USAGE);
+    assert_string_equal(err, "firekeep: unknown command 'vresion'; did you mean 'version'?\n"
+                             "Try 'firekeep help'.\n");
+    assert_int_equal(RUN("--storage.path=x"), EXIT_USAGE);
+    assert_string_equal(err, "firekeep: unknown command '--storage.path=x'\n"
+                             "Try 'firekeep help'.\n");
+    assert_int_equal(RUN(""), EXIT_USAGE);
+    assert_string_equal(out, "");
+}
+
+static void
+test_version_names_itself_and_its_libraries(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"version", "--version"};
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(RUN(words[i]), EXIT_DONE);
+        static const char start[] = "firekeep " FIREKEEP_VERSION " (";
+        assert_memory_equal(out, start, strlen(start));
+        assert_non_null(strstr(out, "libmicrohttpd "));
+        assert_non_null(strstr(out, "libyaml "));
+        assert_string_equal(out + strlen(out) - 2, ")\n");
+        assert_null(strstr(out, "(null)"));
+    }
+    assert_int_equal(RUN("version", "x"), EXIT_USAGE);
+    assert_string_equal(err, "firekeep version: unexpected word 'x'\n"
+                             "Try 'firekeep help version'.\n");
+}
+
+static void
+test_output_that_cannot_be_written_is_a_failure(void **state)
+{
+    (void)state;
+    int full = open("/dev/full", O_RDWR);
+    if (full < 0) skip();
+    assert_int_equal(run_into(full, (const char *const[]){"version", NULL}), EXIT_FAILED);
+    assert_string_equal(err, "firekeep: cannot write the output: No space left on device\n");
+}
+
+static void
+write_text(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void
+test_check_tells_right_files_from_wrong_ones(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/firekeep-check-XXXXXX", path[64], expected[200];
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/f.yml", dir);
+    write_text(path, "log:\n  level: debug\n");
+    assert_int_equal(RUN("check", path), EXIT_DONE);
+    snprintf(expected, sizeof expected, "%s: ok\n", path);
+    assert_string_equal(out, expected);
+    assert_string_equal(err, "");
+
+    write_text(path, "log:\n  levle: debug\n");
+    assert_int_equal(RUN("check", path), EXIT_FAILED);
+    snprintf(expected, sizeof expected,
+             "%s:2:3: unknown key 'levle' in 'log'; did you mean 'level'?\n", path);
+    assert_string_equal(err, expected);
+    assert_string_equal(out, "");
+
+    write_text(path, "wal: {segment_bytes: 1GiB, budget: 1GiB}\n");
+    assert_int_equal(RUN("check", path), EXIT_FAILED);
+    snprintf(expected, sizeof expected,
+             "%s: wal.budget (1GiB) must be at least twice wal.segment-bytes (1GiB)\n", path);
+    assert_string_equal(err, expected);
+
+    write_text(path, "destinations:\n- {name: a, type: file, path: /a}\n");
+    assert_int_equal(RUN("check", path), EXIT_DONE);
+    snprintf(expected, sizeof expected, "%s: ok, 1 destination\n", path);
+    assert_string_equal(out, expected);
+
+    write_text(path, "destinations:\n"
+                     "- {name: a, type: file, path: /a}\n"
+                     "- {name: b, type: file, path: /b}\n"
+                     "storage: {mode: none}\n");
+    assert_int_equal(RUN("check", path), EXIT_DONE);
+    snprintf(expected, sizeof expected, "%s: ok, 2 destinations\n", path);
+    assert_string_equal(out, expected);
+
+    write_text(path, "destinations:\n- {name: a, type: file}\n");
+    assert_int_equal(RUN("check", path), EXIT_FAILED);
+    snprintf(expected, sizeof expected,
+             "%s:2:3: type file needs 'path', directory of the files; `${tenant}` is the tenant\n",
+             path);
+    assert_string_equal(err, expected);
+
+    unlink(path);
+    assert_int_equal(RUN("check", path), EXIT_FAILED);
+    snprintf(expected, sizeof expected, "open %s: No such file or directory\n", path);
+    assert_string_equal(err, expected);
+    rmdir(dir);
+
+    assert_int_equal(RUN("check"), EXIT_USAGE);
+    assert_int_equal(RUN("check", "a", "b"), EXIT_USAGE);
+}
+
+static void
+test_help_without_memory_is_a_failure(void **state)
+{
+    (void)state;
+    mem_fail_nth(1, false);
+    int code = RUN("help", "fake");
+    bool fired = mem_fail_fired();
+    mem_fail_nth(0, false);
+    assert_true(fired);
+    assert_int_equal(code, EXIT_FAILED);
+    assert_string_equal(err, "firekeep: cannot print help: out_of_memory\n");
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_command_prints_the_overview_and_is_wrong_usage),
+        cmocka_unit_test(test_help_lists_every_command),
+        cmocka_unit_test(test_help_of_a_command_comes_by_either_way_and_does_not_run_it),
+        cmocka_unit_test(test_command_gets_its_words_and_gives_the_exit_code),
+        cmocka_unit_test(test_unknown_command_is_wrong_usage_with_a_suggestion),
+        cmocka_unit_test(test_version_names_itself_and_its_libraries),
+        cmocka_unit_test(test_output_that_cannot_be_written_is_a_failure),
+        cmocka_unit_test(test_check_tells_right_files_from_wrong_ones),
+        cmocka_unit_test(test_help_without_memory_is_a_failure),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,493 @@
+/*
+ * dead_letters.c - `firekeep dead-letters list|show|replay|drop`: what destinations refused for
+ * good, and what is to become of it. Works on the storage directory, beside a server at work as
+ * well as without one: what is decided is left there as a request, which the server carries out.
+ */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "cli/flags.h"
+#include "cli/letter_print.h"
+#include "cli/report.h"
+#include "backend/settings.h"
+#include "relay/directory.h"
+
+#define MEMORY_BYTES_MAX ((uint64_t)512 << 20)
+
+enum {
+    PATH_BYTES = 256,
+    OUT_BYTES = 64 * 1024,
+    OUT_BYTES_MAX = 128 * 1024 * 1024, /* the largest letter as JSON */
+    REASON_BYTES = 64,
+    ANSWER_BYTES = 512,
+    GROUPS_MAX = 4096,
+    COMPLAINTS_BYTES_MAX = 16 * 1024 * 1024,
+};
+
+struct name {
+    char text[DESTINATION_NAME_BYTES_MAX + 1];
+};
+
+/* The letters of one destination that have one reason. */
+struct group {
+    const char *destination;
+    char reason[REASON_BYTES]; /* its beginning */
+    uint64_t kept[ITEM_KIND_COUNT];
+    uint64_t replaying;
+    int64_t first_ms;
+    int64_t last_ms;
+    uint8_t answer[ANSWER_BYTES];
+    size_t answer_size;
+};
+
+struct asking {
+    const char *storage;
+    const char *destination;
+    const char *reason;
+    const char *format_word;
+
+    enum report_form form;
+    struct budget memory;
+    struct buf names;  /* struct name: of the destinations meant */
+    const char *name;  /* of the one at hand */
+    struct buf groups; /* struct group */
+    uint64_t left_out; /* letters without a group */
+    struct buf out;
+    struct buf complaints;
+    struct report *report;
+    uint64_t damaged;
+    bool failed;
+};
+
+static void
+flag_table(struct asking *a, struct flag to[5])
+{
+    const struct flag flags[] = {
+        {"storage.path", 0, FLAG_TEXT, &a->storage, "DIRECTORY",
+         "the server's storage directory, whether it runs or not"},
+        {"destination", 0, FLAG_TEXT, &a->destination, "NAME",
+         "only of this one (default: of all)"},
+        {"reason", 0, FLAG_TEXT, &a->reason, "REASON", "only those with this reason"},
+        {"format", 0, FLAG_TEXT, &a->format_word, "FORM", "text or json (default text)"},
+        {0},
+    };
+    memcpy(to, flags, sizeof flags);
+}
+
+void
+dead_letters_help(struct buf *to)
+{
+    struct asking a = {0};
+    struct flag flags[5];
+    flag_table(&a, flags);
+    flags_help(flags, to);
+    buf_put_text(
+        to,
+        "\nlist    how many there are, by destination and reason\n"
+        "show    each of them; with --format=json an object a line\n"
+        "replay  they are sent once more; what is refused again is a letter again\n"
+        "drop    they are given up, and counted as dropped by the operator\n"
+        "\nreplay and drop concern the letters there are now and nothing was decided about, and\n"
+        "print how many that is. A running server carries them out within seconds, a stopped\n"
+        "one when it starts. Run them as the user that the server runs as.\n"
+        "\nExit status: 0 done, 1 something is damaged or failed, 2 wrong usage.\n");
+}
+
+/* --- which destinations ----------------------------------------------------------------------- */
+
+static bool
+is_name(const char *name)
+{
+    size_t size = strlen(name);
+    return size > 0 && size <= DESTINATION_NAME_BYTES_MAX && strchr(name, '/') == NULL &&
+           strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
+static enum err
+destination_path(const struct asking *a, const char *name, char to[PATH_BYTES], struct why *why)
+{
+    int size = snprintf(to, PATH_BYTES, "%s/relay/%s", a->storage, name);
+    if (size > 0 && size < PATH_BYTES) return OK;
+    return why_set(why, ERR_LIMIT, "%s: path too long", a->storage);
+}
+
+/* Somebody's. A link is one of a destination also if it leads nowhere. */
+static bool
+is_file(const struct asking *a, const char *name)
+{
+    char path[PATH_BYTES];
+    struct file_facts facts;
+    return destination_path(a, name, path, NULL) == OK &&
+           env_facts(env_real(), path, &facts, NULL) == OK && !facts.is_dir;
+}
+
+static enum err
+note_name(void *context, const char *text, bool is_dir)
+{
+    struct asking *a = context;
+    struct name name = {""};
+    if (!is_name(text) || text[0] == '.' || (!is_dir && is_file(a, text))) return OK;
+    memcpy(name.text, text, strlen(text));
+    buf_put(&a->names, &name, sizeof name);
+    return buf_error(&a->names);
+}
+
+static enum err
+note_nothing(void *context, const char *text, bool is_dir)
+{
+    (void)context;
+    (void)text;
+    (void)is_dir;
+    return OK;
+}
+
+static int
+order_names(const void *x, const void *y)
+{
+    return strcmp(((const struct name *)x)->text, ((const struct name *)y)->text);
+}
+
+/* A storage directory without the directory `relay` never had a destination. */
+static enum err
+find_destinations(struct asking *a, struct why *why)
+{
+    char path[PATH_BYTES];
+    enum err e = destination_path(a, a->destination == NULL ? "" : a->destination, path, why);
+    if (e) return e;
+    if (a->destination == NULL) path[strlen(path) - 1] = '\0';
+    e = relay_directory_look(env_real(), path, why);
+    if (a->destination != NULL) {
+        if (e == ERR_MISSING) {
+            why_set(why, e, "no destination '%s' was at work in %s", a->destination, a->storage);
+        }
+        return e ? e : note_name(a, a->destination, true);
+    }
+    if (e == OK)
+        e = env_listdir(env_real(), path, note_name, a, why);
+    else if (e == ERR_MISSING)
+        e = env_listdir(env_real(), a->storage, note_nothing, NULL, why);
+    if (e == OK && a->names.size > 0) {
+        qsort(a->names.at, a->names.size / sizeof(struct name), sizeof(struct name), order_names);
+    }
+    return e;
+}
+
+/* What fails for one destination is told, and the others go on. */
+static void
+each_destination(struct asking *a,
+                 enum err (*act)(struct asking *a, const char *dir, struct why *why))
+{
+    const struct name *names = (const struct name *)(const void *)a->names.at;
+    for (size_t i = 0; i < a->names.size / sizeof *names; i++) {
+        char path[PATH_BYTES];
+        struct why why = {""};
+        a->name = names[i].text;
+        enum err e = destination_path(a, a->name, path, &why);
+        if (e == OK) e = relay_directory_look(env_real(), path, &why);
+        if (e == OK) e = act(a, path, &why);
+        if (e == OK || e == ERR_MISSING) continue; /* it has no letters */
+        a->failed = true;
+        fflush(stdout);
+        fprintf(stderr, "firekeep dead-letters: %s: %s\n", a->name,
+                why.text[0] != '\0' ? why.text : err_word(e));
+    }
+}
+
+static bool
+is_meant(const struct asking *a, const struct dead_letter *letter)
+{
+    return a->reason == NULL || bytes_equal_text(letter->reason, a->reason);
+}
+
+/* What is wrong with one destination's is told at the end, behind what can be read. */
+static void
+note_report(struct asking *a, const struct dead_letters_report *report)
+{
+    a->damaged += report->damaged;
+    if (report->lost > 0 || report->back > 0) a->failed = true;
+    for (uint32_t i = 0; i < report->text_count; i++) {
+        buf_printf(&a->complaints, "firekeep dead-letters: %s: %s\n", a->name, report->texts[i]);
+    }
+    if (report->lost > 0) {
+        buf_printf(&a->complaints,
+                   "firekeep dead-letters: %s: %" PRIu64
+                   " letters are lost; the server counts them as dropped (damaged)\n",
+                   a->name, report->lost);
+    }
+    if (report->back > 0) {
+        buf_printf(&a->complaints,
+                   "firekeep dead-letters: %s: %" PRIu64
+                   " letters that were gone are back; they may have been delivered\n",
+                   a->name, report->back);
+    }
+}
+
+static enum err
+walk(struct asking *a, const char *dir,
+     enum err (*each)(void *context, const struct dead_letter *letter,
+                      enum dead_letter_state state),
+     struct why *why)
+{
+    struct dead_letters_report report = {0};
+    enum err e = dead_letters_each(env_real(), dir, &a->memory, each, a, &report, why);
+    note_report(a, &report);
+    return e;
+}
+
+/* --- list ------------------------------------------------------------------------------------- */
+
+static struct group *
+find_group(struct asking *a, struct bytes reason, int64_t failed_ms)
+{
+    struct group *groups = (struct group *)(void *)a->groups.at;
+    size_t count = a->groups.size / sizeof *groups;
+    if (reason.size >= REASON_BYTES) reason.size = REASON_BYTES - 1;
+    for (size_t i = count; i-- > 0 && groups[i].destination == a->name;) {
+        if (bytes_equal_text(reason, groups[i].reason)) return &groups[i];
+    }
+    struct group group = {.destination = a->name, .first_ms = failed_ms, .last_ms = failed_ms};
+    if (reason.size > 0) memcpy(group.reason, reason.at, reason.size);
+    if (count == GROUPS_MAX || !buf_reserve(&a->groups, sizeof group)) return NULL;
+    buf_put(&a->groups, &group, sizeof group);
+    return (struct group *)(void *)a->groups.at + count;
+}
+
+static enum err
+list_letter(void *context, const struct dead_letter *letter, enum dead_letter_state state)
+{
+    struct asking *a = context;
+    if (!is_meant(a, letter)) return OK;
+    struct group *group = find_group(a, letter->reason, letter->failed_ms);
+    if (group == NULL) {
+        a->left_out++;
+        return OK;
+    }
+    if (state == DEAD_LETTER_KEPT)
+        group->kept[letter->item.kind]++;
+    else
+        group->replaying++;
+    if (letter->failed_ms < group->first_ms) group->first_ms = letter->failed_ms;
+    if (letter->failed_ms < group->last_ms) return OK;
+    group->last_ms = letter->failed_ms;
+    group->answer_size = letter->answer.size < ANSWER_BYTES ? letter->answer.size : ANSWER_BYTES;
+    if (group->answer_size > 0) memcpy(group->answer, letter->answer.at, group->answer_size);
+    return OK;
+}
+
+static enum err
+list_destination(struct asking *a, const char *dir, struct why *why)
+{
+    return walk(a, dir, list_letter, why);
+}
+
+static void
+list(struct asking *a)
+{
+    static const struct report_column columns[] = {
+        {"destination", "destination", REPORT_BOTH}, {"reason", "reason", REPORT_BOTH},
+        {"floats", "floats", REPORT_BOTH},           {"histograms", "histograms", REPORT_BOTH},
+        {"exemplars", "exemplars", REPORT_BOTH},     {"metadata", "metadata", REPORT_BOTH},
+        {"replaying", "replaying", REPORT_BOTH},     {"firstFailed", "first failed", REPORT_BOTH},
+        {"lastFailed", "last failed", REPORT_BOTH},  {"answer", "last answer", REPORT_BOTH},
+    };
+    each_destination(a, list_destination);
+    const struct group *groups = (const struct group *)(const void *)a->groups.at;
+    size_t count = a->groups.size / sizeof *groups;
+    if (a->form == REPORT_TEXT && count == 0) printf("no dead letters\n");
+    report_table(a->report, "letters", "Dead letters", REPORT_COLUMNS(columns));
+    for (size_t i = 0; i < count; i++) {
+        const struct group *g = &groups[i];
+        report_row(
+            a->report,
+            REPORT_ROW(value_text(g->destination), value_text(g->reason),
+                       value_count(g->kept[ITEM_FLOAT]), value_count(g->kept[ITEM_HISTOGRAM]),
+                       value_count(g->kept[ITEM_EXEMPLAR]), value_count(g->kept[ITEM_METADATA]),
+                       value_count(g->replaying), value_time(g->first_ms), value_time(g->last_ms),
+                       value_view(bytes_of(g->answer, g->answer_size))));
+    }
+    report_table_end(a->report, a->left_out);
+}
+
+/* --- show ------------------------------------------------------------------------------------- */
+
+static enum err
+show_letter(void *context, const struct dead_letter *letter, enum dead_letter_state state)
+{
+    struct asking *a = context;
+    if (!is_meant(a, letter)) return OK;
+    if (a->form == REPORT_JSON)
+        letter_print_json(&a->out, a->name, letter, state);
+    else
+        letter_print_text(&a->out, a->name, letter, state);
+    enum err e = buf_error(&a->out);
+    if (e || a->out.size < OUT_BYTES) return e;
+    fwrite(a->out.at, 1, a->out.size, stdout);
+    buf_clear(&a->out);
+    return ferror(stdout) ? ERR_IO : OK;
+}
+
+static enum err
+show_destination(struct asking *a, const char *dir, struct why *why)
+{
+    enum err e = walk(a, dir, show_letter, why);
+    if (e == OK) fwrite(a->out.at, 1, a->out.size, stdout);
+    buf_clear(&a->out);
+    return e;
+}
+
+static void
+show(struct asking *a)
+{
+    each_destination(a, show_destination);
+}
+
+/* --- replay and drop -------------------------------------------------------------------------- */
+
+static enum err
+request(struct asking *a, const char *dir, enum dead_letters_wish wish, struct why *why)
+{
+    uint64_t count = 0;
+    struct dead_letters_report report = {0};
+    enum err e =
+        dead_letters_request(env_real(), dir, &a->memory, wish, a->reason, &count, &report, why);
+    note_report(a, &report);
+    if (e == OK || e == ERR_MISSING) {
+        report_row(a->report, REPORT_ROW(value_text(a->name), value_count(count)));
+    }
+    return e;
+}
+
+static enum err
+replay_destination(struct asking *a, const char *dir, struct why *why)
+{
+    return request(a, dir, DEAD_LETTERS_REPLAY, why);
+}
+
+static enum err
+drop_destination(struct asking *a, const char *dir, struct why *why)
+{
+    return request(a, dir, DEAD_LETTERS_DROP, why);
+}
+
+static void
+ask(struct asking *a, const char *key, const char *title, const char *letters_title,
+    enum err (*act)(struct asking *a, const char *dir, struct why *why))
+{
+    const struct report_column columns[] = {{"destination", "destination", REPORT_BOTH},
+                                            {"letters", letters_title, REPORT_BOTH}};
+    if (a->form == REPORT_TEXT && a->names.size == 0) printf("no dead letters\n");
+    report_table(a->report, key, title, REPORT_COLUMNS(columns));
+    each_destination(a, act);
+    report_table_end(a->report, 0);
+}
+
+static void
+replay(struct asking *a)
+{
+    ask(a, "replay", "Replay", "letters to be replayed", replay_destination);
+}
+
+static void
+drop(struct asking *a)
+{
+    ask(a, "drop", "Drop", "letters to be dropped", drop_destination);
+}
+
+/* --- the command ------------------------------------------------------------------------------ */
+
+static const struct verb {
+    const char *name;
+    void (*run)(struct asking *a);
+    bool reports;
+} verbs[] = {
+    {"list", list, true}, {"show", show, false}, {"replay", replay, true}, {"drop", drop, true}};
+
+static const struct verb *
+find_verb(const char *name)
+{
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
+        if (strcmp(verbs[i].name, name) == 0) return &verbs[i];
+    }
+    return NULL;
+}
+
+static enum err
+settle(struct asking *a, int count, char **words, const struct verb **ret_verb, struct why *why)
+{
+    const char *form = a->format_word == NULL ? "text" : a->format_word;
+    *ret_verb = count == 1 ? find_verb(words[0]) : NULL;
+    if (*ret_verb == NULL) return why_set(why, ERR_INPUT, "list, show, replay or drop is wanted");
+    if (a->storage == NULL) return why_set(why, ERR_INPUT, "--storage.path is wanted");
+    if (a->destination != NULL && !is_name(a->destination)) {
+        return why_set(why, ERR_INPUT, "--destination: no destination has such a name");
+    }
+    if (a->reason != NULL && a->reason[0] == '\0') {
+        return why_set(why, ERR_INPUT, "--reason: no letter has an empty one");
+    }
+    a->form = strcmp(form, "json") == 0 ? REPORT_JSON : REPORT_TEXT;
+    if (a->form == REPORT_TEXT && strcmp(form, "text") != 0) {
+        return why_set(why, ERR_INPUT, "--format: text or json is expected");
+    }
+    return OK;
+}
+
+static enum err
+run(struct asking *a, const struct verb *verb, struct why *why)
+{
+    buf_init(&a->names, &a->memory, 1 << 20);
+    buf_init(&a->groups, &a->memory, GROUPS_MAX * sizeof(struct group));
+    buf_init(&a->out, &a->memory, OUT_BYTES_MAX);
+    buf_init(&a->complaints, &a->memory, COMPLAINTS_BYTES_MAX);
+    enum err e = find_destinations(a, why);
+    if (e == OK && verb->reports) {
+        e = report_new(a->form, stdout, &a->memory, &a->report);
+        if (e) why_set(why, e, "no memory for a report");
+    }
+    if (e) goto out;
+    verb->run(a);
+    if (a->report != NULL) e = report_end(a->report);
+    if (e) why_set(why, e, "no memory for all of the report");
+    fflush(stdout);
+    if (a->complaints.size > 0) fwrite(a->complaints.at, 1, a->complaints.size, stderr);
+    if (e == OK && a->damaged > 0) {
+        e = why_set(
+            why, ERR_CORRUPT,
+            "%" PRIu64 " %s in files of dead letters cannot be read; to have the letters back, put "
+            "the files back from a copy while the server is stopped; else it counts what is "
+            "lost when it opens the destination, and removes the files within seconds",
+            a->damaged, a->damaged == 1 ? "place" : "places");
+    }
+out:
+    report_free(a->report);
+    buf_fini(&a->names);
+    buf_fini(&a->groups);
+    buf_fini(&a->out);
+    buf_fini(&a->complaints);
+    return e;
+}
+
+int
+command_dead_letters(int argc, char **argv)
+{
+    struct asking a = {0};
+    struct flag flags[5];
+    struct why why = {""};
+    const struct verb *verb;
+    int count = 0;
+    signal(SIGPIPE, SIG_DFL); /* `| head` has seen enough: no word about it */
+    budget_init(&a.memory, "dead-letters", MEMORY_BYTES_MAX, NULL);
+    flag_table(&a, flags);
+    enum err e = flags_parse(flags, argc - 1, argv + 1, &count, &why);
+    if (e == OK) e = settle(&a, count, argv + 1, &verb, &why);
+    if (e) return cli_usage_error("dead-letters", "%s", why.text);
+    e = run(&a, verb, &why);
+    if (e == OK) return a.failed ? EXIT_FAILED : EXIT_DONE;
+    fflush(stdout);
+    fprintf(stderr, "firekeep dead-letters: %s\n", why.text[0] != '\0' ? why.text : err_word(e));
+    return EXIT_FAILED;
+}

@@ -1,0 +1,399 @@
+/* dead_letters_test.c - the command, on a storage directory of the real machine. */
+#include "relay/letters/dead_letters_testing.h"
+
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "cli/commands.h"
+
+static char storage[64];
+static char out[256 * 1024], err[4096];
+
+static const struct command commands[] = {
+    {"dead-letters", "list|show|replay|drop [flags]", "does", command_dead_letters,
+     dead_letters_help},
+    {0},
+};
+
+/* --- the directory ---------------------------------------------------------------------------- */
+
+/* Letters first..first+count-1 of a destination, with the reasons of their numbers. */
+static void
+add_letters(const char *destination, uint32_t first, uint32_t count)
+{
+    char dir[128];
+    struct dead_letters *letters;
+    struct dead_letters_moved moved = {{0}};
+    snprintf(dir, sizeof dir, "%s/relay/%s", storage, destination);
+    must(env_mkdir(env_real(), dir, NULL));
+    struct dead_letters_options options = {
+        .env = env_real(), .dir = dir, .max_bytes = 64 * 1024 * 1024};
+    must(dead_letters_open(&options, 0, 0, &letters, NULL));
+    for (uint32_t id = first; id < first + count; id++) {
+        struct letter_memory m;
+        struct dead_letter letter = letter_make(id, id % REASONS, &m);
+        must(dead_letters_add(letters, &letter, NULL));
+    }
+    must(dead_letters_tend(letters, 0, &moved, NULL)); /* carries out what was asked for */
+    must(dead_letters_sync(letters, NULL));
+    dead_letters_free(letters);
+}
+
+static int
+begin(void **state)
+{
+    (void)state;
+    char path[128];
+    snprintf(storage, sizeof storage, "/tmp/firekeep-letters-XXXXXX");
+    if (mkdtemp(storage) == NULL) return 1;
+    snprintf(path, sizeof path, "%s/relay", storage);
+    must(env_mkdir(env_real(), path, NULL));
+    snprintf(path, sizeof path, "%s/relay/silent", storage);
+    must(env_mkdir(env_real(), path, NULL));
+    add_letters("west", 0, 16);
+    add_letters("east", 16, 3);
+    return 0;
+}
+
+static int
+end(void **state)
+{
+    (void)state;
+    return env_remove_tree(env_real(), storage, NULL) == OK ? 0 : 1;
+}
+
+/* --- running ---------------------------------------------------------------------------------- */
+
+static int
+divert(FILE *stream, int to)
+{
+    fflush(stream);
+    int saved = dup(fileno(stream));
+    assert_true(saved >= 0);
+    assert_true(dup2(to, fileno(stream)) >= 0);
+    return saved;
+}
+
+static void
+restore(FILE *stream, int saved, int from, char *text, size_t size)
+{
+    fflush(stream);
+    assert_true(dup2(saved, fileno(stream)) >= 0);
+    close(saved);
+    ssize_t got = pread(from, text, size - 1, 0);
+    text[got > 0 ? got : 0] = 0;
+    close(from);
+}
+
+/* Runs "firekeep dead-letters", the words up to NULL, and, unless told not to, --storage.path. */
+static int
+run(bool with_storage, const char *const *words)
+{
+    char *argv[12] = {strdup("firekeep"), strdup("dead-letters")}, *owned[12];
+    char flag[100];
+    int argc = 2;
+    snprintf(flag, sizeof flag, "--storage.path=%s", storage);
+    if (with_storage) argv[argc++] = strdup(flag);
+    for (; *words != NULL; words++) {
+        assert_in_range(argc, 2, 11);
+        argv[argc++] = strdup(*words);
+    }
+    memcpy(owned, argv, sizeof owned); /* the command sorts its words */
+    int out_fd = memfd_create("out", MFD_CLOEXEC), err_fd = memfd_create("err", MFD_CLOEXEC);
+    assert_true(out_fd >= 0);
+    assert_true(err_fd >= 0);
+    int saved_out = divert(stdout, out_fd), saved_err = divert(stderr, err_fd);
+    int code = cli_run(commands, argc, argv);
+    restore(stdout, saved_out, out_fd, out, sizeof out);
+    restore(stderr, saved_err, err_fd, err, sizeof err);
+    for (int i = 0; i < argc; i++) {
+        free(owned[i]);
+    }
+    return code;
+}
+
+#define RUN(...) run(true, (const char *const[]){__VA_ARGS__, NULL})
+
+/* What was printed, as JSON; to be released. */
+static json_t *
+printed(void)
+{
+    json_error_t error;
+    json_t *json = json_loads(out, 0, &error);
+    if (json == NULL) fail_msg("%s in: %s", error.text, out);
+    return json;
+}
+
+static const char *
+text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    if (text == NULL) fail_msg("no text '%s' in: %s", key, out);
+    return text;
+}
+
+static json_int_t
+number_of(const json_t *object, const char *key)
+{
+    const json_t *number = json_object_get(object, key);
+    if (!json_is_integer(number)) fail_msg("no number '%s' in: %s", key, out);
+    return json_integer_value(number);
+}
+
+/* --- tests ------------------------------------------------------------------------------------ */
+
+static void
+test_list_has_a_line_for_each_destination_and_reason(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("list", "--format=json"), EXIT_DONE);
+    assert_string_equal(err, "");
+    json_t *json = printed(), *rows = json_object_get(json, "letters");
+    assert_int_equal(json_array_size(rows), 6);
+    json_int_t all = 0;
+    for (size_t i = 0; i < 6; i++) {
+        const json_t *row = json_array_get(rows, i);
+        assert_string_equal(text_of(row, "destination"), i < 3 ? "east" : "west");
+        all += number_of(row, "floats") + number_of(row, "histograms") +
+               number_of(row, "exemplars") + number_of(row, "metadata");
+        assert_int_equal(number_of(row, "replaying"), 0);
+    }
+    assert_int_equal(all, 19);
+    const json_t *first = json_array_get(rows, 3); /* of west: 0, 3, 6, 9, 12, 15 */
+    assert_string_equal(text_of(first, "reason"), reasons[0]);
+    assert_int_equal(number_of(first, "floats"), 4);
+    assert_int_equal(number_of(first, "metadata"), 1);
+    assert_int_equal(number_of(first, "exemplars"), 1);
+    assert_int_equal(number_of(first, "firstFailedMs"), letter_failed_ms(0));
+    assert_int_equal(number_of(first, "lastFailedMs"), letter_failed_ms(15));
+    assert_string_equal(text_of(first, "answer"), "it said 15");
+    json_decref(json);
+    assert_int_equal(RUN("list"), EXIT_DONE);
+    assert_non_null(strstr(out, "Dead letters\n"));
+    assert_non_null(strstr(out, "it said 15\n"));
+    assert_non_null(strstr(out, "1970-01-01T00:16:40.015Z"));
+}
+
+static void
+test_list_takes_a_destination_and_a_reason(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("list", "--destination=west", "--reason", reasons[1], "--format=json"),
+                     EXIT_DONE);
+    json_t *json = printed(), *rows = json_object_get(json, "letters");
+    assert_int_equal(json_array_size(rows), 1);
+    assert_string_equal(text_of(json_array_get(rows, 0), "reason"), reasons[1]);
+    json_decref(json);
+    assert_int_equal(RUN("list", "--reason=unheard"), EXIT_DONE);
+    assert_string_equal(out, "no dead letters\n");
+    assert_int_equal(RUN("list", "--destination=silent"), EXIT_DONE);
+    assert_string_equal(out, "no dead letters\n");
+}
+
+/* The line of a letter, as JSON; to be released. */
+static json_t *
+shown(uint32_t id)
+{
+    char wanted[64];
+    json_error_t error;
+    snprintf(wanted, sizeof wanted, "\"id\":\"%u.%u\"", (unsigned)letter_pos(id),
+             (unsigned)letter_index(id));
+    const char *at = strstr(out, wanted);
+    if (at == NULL) fail_msg("no letter %u in: %s", id, out);
+    while (at > out && at[-1] != '\n') {
+        at--;
+    }
+    json_t *json = json_loadb(at, strcspn(at, "\n"), 0, &error);
+    if (json == NULL) fail_msg("%s in: %s", error.text, at);
+    return json;
+}
+
+static void
+test_show_tells_a_float_bit_for_bit(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("show", "--format=json", "--destination=west"), EXIT_DONE);
+    unsigned lines = 0;
+    for (const char *at = out; (at = strchr(at, '\n')) != NULL; at++) {
+        lines++;
+    }
+    assert_int_equal(lines, 16);
+    json_t *json = shown(5);
+    const json_t *labels = json_object_get(json, "labels");
+    assert_string_equal(text_of(json, "destination"), "west");
+    assert_string_equal(text_of(json, "state"), "kept");
+    assert_string_equal(text_of(json, "tenant"), "team0");
+    assert_string_equal(text_of(json, "kind"), "float");
+    assert_string_equal(text_of(labels, "__name__"), "metric_5");
+    assert_string_equal(text_of(labels, "job"), "x");
+    assert_int_equal(number_of(json, "time"), -4995);
+    assert_int_equal(number_of(json, "start_ms"), 77);
+    assert_true(json_real_value(json_object_get(json, "value")) == 0.625);
+    assert_string_equal(text_of(json, "reason"), reasons[2]);
+    assert_string_equal(text_of(json, "answer"), "it said 5");
+    assert_string_equal(text_of(json, "failed_at"), "1970-01-01T00:16:40.005Z");
+    json_decref(json);
+    json = shown(1); /* stale */
+    assert_true(json_is_null(json_object_get(json, "value")));
+    assert_string_equal(text_of(json, "bits"), "7ff0000000000002");
+    json_decref(json);
+}
+
+static void
+test_show_tells_histograms_exemplars_and_metadata(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("show", "--format=json", "--destination=west"), EXIT_DONE);
+    json_t *json = shown(2);
+    const json_t *h = json_object_get(json, "histogram");
+    assert_null(json_object_get(json, "value"));
+    assert_int_equal(number_of(h, "count_int"), 11);
+    assert_int_equal(number_of(h, "zero_count_int"), 0);
+    assert_int_equal(number_of(h, "schema"), 3);
+    assert_int_equal(number_of(h, "reset_hint"), RESET_NO);
+    assert_true(json_real_value(json_object_get(h, "sum")) == 20.4);
+    const json_t *span = json_array_get(json_object_get(h, "positive_spans"), 0);
+    assert_int_equal(number_of(span, "offset"), 2);
+    assert_int_equal(number_of(span, "length"), 3);
+    const json_t *deltas = json_object_get(h, "positive_deltas");
+    assert_int_equal(json_array_size(deltas), 3);
+    assert_int_equal(json_integer_value(json_array_get(deltas, 2)), 2);
+    assert_null(json_object_get(h, "negative_spans"));
+    json_decref(json);
+    json = shown(4);
+    assert_string_equal(text_of(json, "kind"), "exemplar");
+    assert_string_equal(text_of(json_object_get(json, "exemplar_labels"), "trace_id"), "metric_4");
+    assert_int_equal(number_of(json, "value"), -4);
+    json_decref(json);
+    json = shown(6);
+    assert_string_equal(text_of(json, "family"), "requests");
+    assert_string_equal(text_of(json, "type"), "counter");
+    assert_string_equal(text_of(json, "help"), "how many");
+    assert_null(json_object_get(json, "labels"));
+    json_decref(json);
+    assert_int_equal(RUN("show", "--destination=west"), EXIT_DONE);
+    assert_non_null(strstr(out, "1970-01-01T00:16:40.005Z west 108.1 kept reason=\"too_old\" "
+                                "answer=\"it said 5\" tenant=\"team0\" float "
+                                "{__name__=\"metric_5\", job=\"x\"} 1969-12-31T23:59:55.005Z "
+                                "0.625\n"));
+    assert_non_null(strstr(out, "stale\n"));
+    assert_non_null(strstr(out, "count=11 sum=20.4\n"));
+    assert_non_null(strstr(out, "family=\"requests\" type=counter help=\"how many\""));
+}
+
+static json_int_t
+asked_for(const char *key, size_t row)
+{
+    json_t *json = printed();
+    const json_t *rows = json_object_get(json, key);
+    json_int_t letters = number_of(json_array_get(rows, row), "letters");
+    json_decref(json);
+    return letters;
+}
+
+static void
+test_replay_and_drop_say_how_many_and_ask_once(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("replay", "--destination=west", "--reason", reasons[0], "--format=json"),
+                     EXIT_DONE);
+    assert_int_equal(asked_for("replay", 0), 6);
+    assert_int_equal(RUN("replay", "--destination=west", "--reason", reasons[0], "--format=json"),
+                     EXIT_DONE);
+    assert_int_equal(asked_for("replay", 0), 0);
+    assert_int_equal(RUN("show", "--reason", reasons[0], "--destination=west"), EXIT_DONE);
+    assert_non_null(strstr(out, " replaying reason="));
+    assert_null(strstr(out, " kept reason="));
+    assert_int_equal(RUN("drop", "--format=json"), EXIT_DONE); /* east, silent, west */
+    assert_int_equal(asked_for("drop", 0), 3);
+    assert_int_equal(asked_for("drop", 1), 0);
+    assert_int_equal(asked_for("drop", 2), 10);
+    assert_int_equal(RUN("drop"), EXIT_DONE);
+    assert_non_null(strstr(out, "letters to be dropped\n"));
+    assert_int_equal(RUN("list", "--destination=east"), EXIT_DONE);
+    assert_string_equal(out, "no dead letters\n");
+    add_letters("west", 40, 2);
+    assert_int_equal(RUN("list", "--destination=west", "--format=json"), EXIT_DONE);
+    json_t *json = printed();
+    assert_int_equal(json_array_size(json_object_get(json, "letters")), 3);
+    json_decref(json);
+}
+
+static void
+test_wrong_words_are_wrong_usage(void **state)
+{
+    (void)state;
+    static const char *const wrong[][3] = {
+        {NULL},
+        {"read"},
+        {"list", "show"},
+        {"list", "--format=yaml"},
+        {"list", "--destination=../east"},
+        {"list", "--destination="},
+        {"drop", "--reason="},
+        {"drop", "--storage"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        const char *const words[] = {wrong[i][0], wrong[i][1], NULL};
+        assert_int_equal(run(true, words), EXIT_USAGE);
+        assert_non_null(strstr(err, "Try 'firekeep help dead-letters'"));
+        assert_string_equal(out, "");
+    }
+    assert_int_equal(run(false, (const char *const[]){"list", NULL}), EXIT_USAGE);
+    assert_non_null(strstr(err, "--storage.path is wanted"));
+    assert_int_equal(RUN("list", "--help"), EXIT_DONE);
+    assert_non_null(strstr(out, "--destination=NAME"));
+}
+
+static void
+test_what_is_not_there_is_told(void **state)
+{
+    (void)state;
+    char path[100];
+    assert_int_equal(RUN("drop", "--destination=north"), EXIT_FAILED);
+    assert_non_null(strstr(err, "no destination 'north' was at work in"));
+    snprintf(path, sizeof path, "--storage.path=%s/nowhere", storage);
+    assert_int_equal(run(false, (const char *const[]){"list", path, NULL}), EXIT_FAILED);
+    snprintf(path, sizeof path, "--storage.path=%s/relay/silent", storage); /* no destinations */
+    assert_int_equal(run(false, (const char *const[]){"list", path, NULL}), EXIT_DONE);
+    assert_string_equal(out, "no dead letters\n");
+}
+
+static void
+test_damage_is_told_and_the_rest_is_shown(void **state)
+{
+    (void)state;
+    struct file file;
+    char path[128];
+    add_letters("east", 30, 2); /* so that there is a batch behind */
+    snprintf(path, sizeof path, "%s/relay/east/dead-letters/00000001.letters", storage);
+    must(file_open(env_real(), path, FILE_UPDATE, &file, NULL));
+    must(file_write_at(&file, bytes_of("?", 1), 60, NULL));
+    must(file_close(&file));
+    assert_int_equal(RUN("show", "--destination=east"), EXIT_FAILED);
+    assert_non_null(strstr(err, "1 place in files of dead letters cannot be read"));
+    assert_null(strstr(out, "it said 16"));
+    assert_non_null(strstr(out, "it said 17"));
+    assert_non_null(strstr(out, "it said 31"));
+}
+
+int
+main(void)
+{
+#define claim(test) cmocka_unit_test_setup_teardown(test, begin, end)
+    const struct CMUnitTest tests[] = {
+        claim(test_list_has_a_line_for_each_destination_and_reason),
+        claim(test_list_takes_a_destination_and_a_reason),
+        claim(test_show_tells_a_float_bit_for_bit),
+        claim(test_show_tells_histograms_exemplars_and_metadata),
+        claim(test_replay_and_drop_say_how_many_and_ask_once),
+        claim(test_wrong_words_are_wrong_usage),
+        claim(test_what_is_not_there_is_told),
+        claim(test_damage_is_told_and_the_rest_is_shown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

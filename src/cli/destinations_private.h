@@ -1,0 +1,35 @@
+/* destinations_private.h - what `firekeep destinations` was asked; for destinations*.c only. */
+#ifndef CLI_DESTINATIONS_PRIVATE_H
+#define CLI_DESTINATIONS_PRIVATE_H
+
+#include "config/config.h"
+#include "cli/report.h"
+#include "backend/settings.h"
+
+struct destinations_asking {
+    const char *config_file;
+    const char *storage;
+    const char *from_word;
+    const char *format_word;
+    uint64_t shards; /* 0: it was not said */
+    bool write;
+
+    struct settings settings;
+    struct destinations list;
+    const struct destination_settings *destination; /* the one of that name */
+    enum report_form form;
+    struct budget memory;
+    struct report *report;
+};
+
+/* `test` and `plan`. `ret_well`: everything that was tried works; all of the store could be read.
+ */
+MUST_CHECK enum err destinations_try(struct destinations_asking *asking, bool *ret_well,
+                                     struct why *why);
+MUST_CHECK enum err destinations_plan(struct destinations_asking *asking, bool *ret_well,
+                                      struct why *why);
+/* `reset`: needs no configuration. */
+MUST_CHECK enum err destinations_reset(const struct destinations_asking *asking, const char *name,
+                                       struct why *why);
+
+#endif

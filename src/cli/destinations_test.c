@@ -1,0 +1,147 @@
+/* destinations_test.c - the command: what it takes, and what it says of what it does not. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "cli/cli.h"
+#include "cli/commands.h"
+
+enum { WORDS_MAX = 8 };
+
+static char config[64];
+static char said[4096]; /* on both streams */
+
+static int
+begin(void **state)
+{
+    (void)state;
+    snprintf(config, sizeof config, "/tmp/firekeep-destinations-XXXXXX");
+    int fd = mkstemp(config);
+    FILE *to = fd < 0 ? NULL : fdopen(fd, "w");
+    if (to == NULL) return 1;
+    fprintf(to, "destinations:\n  - {name: lines, type: file, path: /tmp}\n");
+    return fclose(to);
+}
+
+static int
+end(void **state)
+{
+    (void)state;
+    return unlink(config);
+}
+
+/* Runs the words up to NULL; "CONFIG" stands for the flag with the file. */
+static int
+run(const char *const *words)
+{
+    static const struct command commands[] = {
+        {"destinations", "test|plan|reset [flags] NAME", "does", command_destinations,
+         destinations_help},
+        {0},
+    };
+    char *argv[WORDS_MAX + 3] = {strdup("firekeep"), strdup("destinations")}, *owned[WORDS_MAX + 3];
+    char flag[100];
+    int argc = 2, fd = memfd_create("said", MFD_CLOEXEC);
+    snprintf(flag, sizeof flag, "--config.file=%s", config);
+    for (; *words != NULL; words++) {
+        argv[argc++] = strdup(strcmp(*words, "CONFIG") == 0 ? flag : *words);
+    }
+    memcpy(owned, argv, sizeof owned); /* the command sorts its words */
+    fflush(stdout);
+    fflush(stderr);
+    int out = dup(STDOUT_FILENO), err = dup(STDERR_FILENO);
+    dup2(fd, STDOUT_FILENO);
+    dup2(fd, STDERR_FILENO);
+    int code = cli_run(commands, argc, argv);
+    fflush(stdout);
+    fflush(stderr);
+    dup2(out, STDOUT_FILENO);
+    dup2(err, STDERR_FILENO);
+    close(out);
+    close(err);
+    ssize_t size = pread(fd, said, sizeof said - 1, 0);
+    said[size > 0 ? size : 0] = '\0';
+    close(fd);
+    for (int i = 0; i < argc; i++) {
+        free(owned[i]);
+    }
+    return code;
+}
+
+static void
+test_wrong_use_is_told(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *words[WORDS_MAX];
+        const char *says;
+    } cases[] = {
+        {{NULL}, "expected test, plan or reset"},
+        {{"show", "lines", "CONFIG", NULL}, "expected test, plan or reset"},
+        {{"test", "CONFIG", NULL}, "the name of one destination"},
+        {{"test", "a", "b", "CONFIG", NULL}, "the name of one destination"},
+        {{"test", "lines", NULL}, "--config.file is required"},
+        {{"test", "lines", "CONFIG", "--from=now", NULL}, "go with plan"},
+        {{"test", "lines", "CONFIG", "--storage.path=x", NULL}, "go with plan"},
+        {{"test", "lines", "CONFIG", "--shards=2", NULL}, "go with plan"},
+        {{"plan", "lines", "CONFIG", "--shards=two", NULL}, "--shards: 'two' is no number"},
+        {{"plan", "lines", "CONFIG", "--write", NULL}, "--write goes with test"},
+        {{"plan", "lines", "CONFIG", "--format=csv", NULL}, "text or json"},
+        {{"plan", "lines", "CONFIG", "--frm=now", NULL}, "did you mean '--from'"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(run(cases[i].words), EXIT_USAGE);
+        if (strstr(said, cases[i].says) == NULL) fail_msg("case %zu: %s", i, said);
+    }
+}
+
+static void
+test_what_cannot_be_found_is_a_failure(void **state)
+{
+    (void)state;
+    assert_int_equal(run((const char *[]){"test", "line", "CONFIG", NULL}), EXIT_FAILED);
+    assert_non_null(strstr(said, "no destination 'line'; did you mean 'lines'?"));
+    assert_int_equal(run((const char *[]){"test", "zzzzzz", "CONFIG", NULL}), EXIT_FAILED);
+    assert_null(strstr(said, "did you mean"));
+    assert_int_equal(run((const char *[]){"test", "x", "--config.file=/none", NULL}), EXIT_FAILED);
+    assert_non_null(strstr(said, "/none"));
+    assert_int_equal(run((const char *[]){"plan", "lines", "CONFIG", "--storage.path=/none", NULL}),
+                     EXIT_FAILED);
+    assert_non_null(strstr(said, "/none is no storage directory"));
+    assert_int_equal(run((const char *[]){"plan", "lines", "CONFIG", "--shards=2", NULL}),
+                     EXIT_FAILED);
+    assert_non_null(strstr(said, "'lines' is no destination of type kinesis"));
+}
+
+static void
+test_what_works_is_told_as_text_and_as_json(void **state)
+{
+    (void)state;
+    assert_int_equal(run((const char *[]){"test", "lines", "CONFIG", NULL}), EXIT_DONE);
+    assert_non_null(strstr(said, "ok      directory /tmp: it is there"));
+    assert_non_null(strstr(said, "lines: ok; nothing was written, --write sends a sample"));
+    assert_int_equal(run((const char *[]){"test", "lines", "CONFIG", "--format=json", NULL}),
+                     EXIT_DONE);
+    assert_non_null(strstr(said, "{\"name\":\"lines\",\"type\":\"file\",\"findings\":[{"));
+    assert_non_null(strstr(said, "\"ok\":true}"));
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_wrong_use_is_told),
+        cmocka_unit_test(test_what_cannot_be_found_is_a_failure),
+        cmocka_unit_test(test_what_works_is_told_as_text_and_as_json),
+    };
+    return cmocka_run_group_tests(tests, begin, end);
+}

@@ -1,0 +1,120 @@
+/* destinations_try.c - `firekeep destinations test`: see destinations.c. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli/destinations_private.h"
+#include "cli/interrupt.h"
+#include "base/version.h"
+#include "relay/trial.h"
+#include "sys/env.h"
+
+enum { DIR_BYTES = 128 };
+
+static void
+print_text(const struct trial_finding *f)
+{
+    printf("%-6s  %s%s%s%s%s\n", f->ok ? "ok" : "FAILED", f->what, f->reason[0] == '\0' ? "" : ": ",
+           f->reason, f->said[0] == '\0' ? "" : ": ", f->said);
+    if (f->advice[0] != '\0') printf("        %s\n", f->advice);
+    fflush(stdout); /* the next one may take its time */
+}
+
+static void
+print_finding(void *context, const struct trial_finding *f)
+{
+    struct destinations_asking *a = context;
+    if (a->form == REPORT_TEXT) {
+        print_text(f);
+        return;
+    }
+    report_row(a->report, REPORT_ROW(value_text(f->what), value_bool(f->ok), value_text(f->reason),
+                                     value_text(f->said), value_text(f->advice)));
+}
+
+/* A directory that a writer may use as long as it is tried. */
+static enum err
+make_dir(char dir[DIR_BYTES], struct why *why)
+{
+    const char *place = getenv("TMPDIR");
+    if (place == NULL || place[0] == '\0') place = "/tmp";
+    int size = snprintf(dir, DIR_BYTES, "%s/firekeep-test-XXXXXX", place);
+    if (size < 0 || size >= DIR_BYTES) return why_set(why, ERR_LIMIT, "TMPDIR is too long");
+    if (mkdtemp(dir) != NULL) return OK;
+    return why_set(why, ERR_IO, "no directory can be made in %s", place);
+}
+
+/* So that what is written there is nobody else's. */
+static enum err
+make_instance(char instance[33])
+{
+    uint8_t random[16];
+    enum err e = env_random(env_real(), random, sizeof random);
+    for (size_t i = 0; i < sizeof random && e == OK; i++) {
+        snprintf(instance + 2 * i, 3, "%02x", random[i]);
+    }
+    return e;
+}
+
+/* As JSON it is one object, with the findings in the middle. */
+static void
+print_begin(struct destinations_asking *a)
+{
+    static const struct report_column columns[] = {
+        {"what", "what", REPORT_BOTH},     {"ok", "ok", REPORT_BOTH},
+        {"reason", "reason", REPORT_BOTH}, {"said", "said", REPORT_BOTH},
+        {"advice", "advice", REPORT_BOTH},
+    };
+    const struct destination_settings *d = a->destination;
+    if (a->form == REPORT_TEXT) return;
+    report_field(a->report, "name", "name", value_text(d->name));
+    report_field(a->report, "type", "type", value_text(destination_type_word(d->type)));
+    report_table(a->report, "findings", "Findings", REPORT_COLUMNS(columns));
+}
+
+static void
+print_end(struct destinations_asking *a, uint32_t failed)
+{
+    const char *name = a->destination->name;
+    if (a->form == REPORT_JSON) {
+        report_table_end(a->report, 0);
+        report_field(a->report, "ok", "ok", value_bool(failed == 0));
+    } else if (failed > 0) {
+        printf("%s: %" PRIu32 " failed; what could not work then was not tried\n", name, failed);
+    } else {
+        const char *more = a->write ? "" : "; nothing was written, --write sends a sample";
+        printf("%s: ok%s\n", name, more);
+    }
+}
+
+enum err
+destinations_try(struct destinations_asking *a, bool *ret_well, struct why *why)
+{
+    struct destination_settings settings = *a->destination;
+    char dir[DIR_BYTES], instance[33] = "";
+    uint32_t failed = 0;
+    settings.dry_run = false;
+    enum err e = make_instance(instance);
+    if (e) return why_set(why, e, "no random numbers are to be had");
+    e = make_dir(dir, why);
+    if (e) return e;
+    struct trial_options options = {
+        .env = env_real(),
+        .memory = &a->memory,
+        .settings = &settings,
+        .writer = writer_class_of(settings.type),
+        .dir = dir,
+        .instance = instance,
+        .user_agent = "Firekeep/" FIREKEEP_VERSION,
+        .write = a->write,
+        .stop = interrupt_watch(),
+        .each = print_finding,
+        .context = a,
+    };
+    print_begin(a);
+    e = trial_run(&options, &failed, why);
+    if (e == OK) print_end(a, failed);
+    err_ignore(env_remove_tree(env_real(), dir, NULL), "it is a temporary one");
+    *ret_well = failed == 0;
+    return e;
+}

@@ -1,0 +1,127 @@
+#include "cli/flags.h"
+
+#include "config/suggest.h"
+#include "base/time_text.h"
+
+static const struct flag *
+find_name(const struct flag *flags, struct bytes name)
+{
+    for (const struct flag *f = flags; f->name != NULL; f++) {
+        if (bytes_equal_text(name, f->name)) return f;
+    }
+    return NULL;
+}
+
+static const struct flag *
+find_letter(const struct flag *flags, char letter)
+{
+    for (const struct flag *f = flags; f->name != NULL; f++) {
+        if (f->letter != 0 && f->letter == letter) return f;
+    }
+    return NULL;
+}
+
+static enum err
+unknown(const struct flag *flags, const char *word, struct bytes name, struct why *why)
+{
+    struct suggestion near;
+    suggest_begin(&near, name);
+    for (const struct flag *f = flags; f->name != NULL; f++) {
+        suggest_try(&near, f->name);
+    }
+    const char *best = suggest_end(&near);
+    if (best == NULL) return why_set(why, ERR_INPUT, "unknown flag '%.64s'", word);
+    return why_set(why, ERR_INPUT, "unknown flag '%.64s'; did you mean '--%s'?", word, best);
+}
+
+static enum err
+set_value(const struct flag *f, const char *value, struct why *why)
+{
+    int64_t number;
+    struct flag_texts *texts = f->to;
+    switch (f->kind) {
+    case FLAG_SWITCH:
+        return why_set(why, ERR_INPUT, "--%s takes no value", f->name);
+    case FLAG_TEXT:
+        *(const char **)f->to = value;
+        return OK;
+    case FLAG_TEXTS:
+        if (texts->count == FLAG_TEXTS_MAX) {
+            return why_set(why, ERR_INPUT, "more than %d times --%s", FLAG_TEXTS_MAX, f->name);
+        }
+        texts->at[texts->count++] = value;
+        return OK;
+    case FLAG_COUNT:
+        if (!time_parse_ms(bytes_of_text(value), &number) || number < 0) {
+            return why_set(why, ERR_INPUT, "--%s: '%.64s' is no number", f->name, value);
+        }
+        *(uint64_t *)f->to = (uint64_t)number;
+        return OK;
+    case FLAG_DURATION:
+        break;
+    }
+    if (!time_parse_duration(bytes_of_text(value), &number) ||
+        __builtin_mul_overflow(number, 1000000, (int64_t *)f->to)) {
+        return why_set(why, ERR_INPUT, "--%s: '%.64s' is no duration such as 90s or 1h30m", f->name,
+                       value);
+    }
+    return OK;
+}
+
+/* `at`: the word; steps over a value that is a word of its own. */
+static enum err
+take_flag(const struct flag *flags, int count, char **words, int *at, struct why *why)
+{
+    const char *word = words[*at];
+    bool is_long = word[1] == '-';
+    const char *equals = is_long ? strchr(word, '=') : NULL;
+    const char *value = equals == NULL ? NULL : equals + 1;
+    struct bytes name = bytes_of_text(word + 1 + is_long);
+    if (equals != NULL) name.size = (size_t)(equals - word - 2);
+    const struct flag *f = is_long ? find_name(flags, name) : find_letter(flags, word[1]);
+    if (f == NULL) return unknown(flags, word, name, why);
+    if (!is_long && word[2] != '\0') value = word + 2;
+    if (f->kind == FLAG_SWITCH && value == NULL) {
+        *(bool *)f->to = true;
+        return OK;
+    }
+    if (value == NULL) {
+        if (*at + 1 == count) return why_set(why, ERR_INPUT, "--%s wants a value", f->name);
+        value = words[++*at];
+    }
+    return set_value(f, value, why);
+}
+
+enum err
+flags_parse(const struct flag *flags, int count, char **words, int *ret_word_count, struct why *why)
+{
+    int found = 0;
+    bool only_words = false;
+    for (int i = 0; i < count; i++) {
+        char *word = words[i];
+        if (!only_words && strcmp(word, "--") == 0) {
+            only_words = true;
+        } else if (only_words || word[0] != '-' || word[1] == '\0') {
+            words[found++] = word; /* "-" alone is standard input */
+        } else {
+            enum err e = take_flag(flags, count, words, &i, why);
+            if (e) return e;
+        }
+    }
+    *ret_word_count = found;
+    return OK;
+}
+
+void
+flags_help(const struct flag *flags, struct buf *to)
+{
+    for (const struct flag *f = flags; f->name != NULL; f++) {
+        buf_put_text(to, "  ");
+        if (f->letter != 0) {
+            buf_printf(to, "-%c%s%s, ", f->letter, f->what == NULL ? "" : " ",
+                       f->what == NULL ? "" : f->what);
+        }
+        buf_printf(to, "--%s%s%s\n        %s\n", f->name, f->what == NULL ? "" : "=",
+                   f->what == NULL ? "" : f->what, f->help);
+    }
+}

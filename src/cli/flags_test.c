@@ -1,0 +1,94 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "cli/flags.h"
+
+static bool dry;
+static const char *path;
+static struct flag_texts match;
+static uint64_t count;
+static int64_t wait_ns;
+
+static const struct flag flags[] = {
+    {"dry-run", 0, FLAG_SWITCH, &dry, NULL, "does nothing"},
+    {"output", 'o', FLAG_TEXT, &path, "FILE", "where to"},
+    {"match", 0, FLAG_TEXTS, &match, "SELECTOR", "which"},
+    {"bad-lines", 0, FLAG_COUNT, &count, "N", "how many"},
+    {"retry", 0, FLAG_DURATION, &wait_ns, "TIME", "how long"},
+    {0},
+};
+
+static enum err
+parse(int n, char **words, int *ret_count, struct why *why)
+{
+    dry = false;
+    path = NULL;
+    match.count = 0;
+    count = 0;
+    wait_ns = 0;
+    why->text[0] = '\0';
+    return flags_parse(flags, n, words, ret_count, why);
+}
+
+static void
+test_flags_and_words_are_told_apart(void **state)
+{
+    (void)state;
+    const char *const given[] = {
+        "a",           "--dry-run", "--output=x",    "-",  "--match", "up", "--match=down", "-oy",
+        "--bad-lines", "7",         "--retry=1m30s", "--", "--output"};
+    char *words[sizeof given / sizeof *given];
+    memcpy(words, given, sizeof given);
+    int n;
+    struct why why;
+    assert_int_equal(parse(13, words, &n, &why), OK);
+    assert_int_equal(n, 3);
+    assert_string_equal(words[0], "a");
+    assert_string_equal(words[1], "-");
+    assert_string_equal(words[2], "--output");
+    assert_true(dry);
+    assert_string_equal(path, "y");
+    assert_int_equal(match.count, 2);
+    assert_string_equal(match.at[1], "down");
+    assert_int_equal(count, 7);
+    assert_int_equal(wait_ns, 90000000000);
+}
+
+static void
+refuse(const char *word, const char *part)
+{
+    char *words[] = {(char *)(uintptr_t)word};
+    int n;
+    struct why why;
+    assert_int_equal(parse(1, words, &n, &why), ERR_INPUT);
+    assert_non_null(strstr(why.text, part));
+}
+
+static void
+test_wrong_flags_are_refused_with_a_reason(void **state)
+{
+    (void)state;
+    refuse("--ouput=x", "did you mean '--output'?");
+    refuse("--xyzzy", "unknown flag '--xyzzy'");
+    refuse("-z", "unknown");
+    refuse("--output", "wants a value");
+    refuse("-o", "wants a value");
+    refuse("--dry-run=1", "takes no value");
+    refuse("--bad-lines=-1", "is no number");
+    refuse("--retry=5", "is no duration");
+    refuse("--retry=999999999y", "is no duration");
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_flags_and_words_are_told_apart),
+        cmocka_unit_test(test_wrong_flags_are_refused_with_a_reason),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

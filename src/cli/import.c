@@ -1,0 +1,607 @@
+/*
+ * import.c - `firekeep import`: files of any of the forms, line by line, into a server or a
+ * directory.
+ *
+ *     input (file, gzip, zstd) -> line -> text reader -> batch -> target -> acknowledged
+ *
+ * A bad line is named and counted, and the next one is read. After each acknowledged batch the
+ * position may be kept, so that a later run goes on behind it; what it repeats nevertheless is a
+ * duplicate to the store, and no harm.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "cli/flags.h"
+#include "cli/import_batch.h"
+#include "cli/import_resume.h"
+#include "cli/input.h"
+#include "cli/interrupt.h"
+#include "cli/progress.h"
+#include "base/time_text.h"
+#include "sys/env.h"
+
+enum { BAD_SHOWN = 20, REJECTED_SHOWN = 10, RECORD_BYTES_MAX = 64 << 20 };
+
+/* The forms of text_reader.h, and captures. */
+enum { FORMAT_CAPTURE = TEXT_FORMAT_COUNT, FORMAT_GUESS };
+
+struct import {
+    /* What was asked for. */
+    const char *url;
+    const char *storage;
+    const char *config_file;
+    const char *tenant;
+    const char *format_word;
+    const char *time_word;
+    const char *resume_path;
+    bool dry_run;
+    uint64_t protocol;
+    int64_t retry_ns;
+    uint64_t bad_shown_max;
+    int format;
+    int64_t time_ms;
+    const atomic_bool *stop;
+
+    struct target *target;
+    struct batch *batch;
+    struct resume resume;
+    struct progress progress;
+
+    /* Of the file at hand. */
+    struct resume_file *file;
+    struct input *input;
+    struct text_reader *reader;
+    uint64_t lines;    /* or records */
+    uint64_t bad_here; /* becomes the file's with the next acknowledged batch */
+
+    uint64_t bad_shown;
+    uint64_t bad;
+    uint64_t junk;
+    uint64_t rejected_shown;
+    uint64_t files_failed;
+    uint64_t all_bytes; /* of all files; 0: not known */
+    uint64_t done_bytes;
+};
+
+static void
+flag_table(struct import *im, struct flag to[16])
+{
+    const struct flag flags[] = {
+        {"url", 0, FLAG_TEXT, &im->url, "URL", "a running server (default http://127.0.0.1:9201)"},
+        {"storage.path", 0, FLAG_TEXT, &im->storage, "DIRECTORY",
+         "instead: the storage directory of a stopped server"},
+        {"config.file", 0, FLAG_TEXT, &im->config_file, "FILE",
+         "with --storage.path: the server's settings, whose limits and retention count"},
+        {"tenant", 0, FLAG_TEXT, &im->tenant, "ID", "sent as X-Scope-OrgID"},
+        {"format", 0, FLAG_TEXT, &im->format_word, "FORM",
+         "openmetrics, prometheus, jsonl, ndjson, csv or rw; told by name and contents if left "
+         "out"},
+        {"timestamp", 0, FLAG_TEXT, &im->time_word, "TIME",
+         "for samples that have none: RFC 3339, Unix seconds, now or now-1d"},
+        {"resume", 0, FLAG_TEXT, &im->resume_path, "FILE",
+         "keeps there how far it came, and goes on from there"},
+        {"dry-run", 0, FLAG_SWITCH, &im->dry_run, NULL,
+         "reads and counts everything, sends nothing; the target's limits and retention are not "
+         "judged"},
+        {"protocol", 0, FLAG_COUNT, &im->protocol, "1|2",
+         "version of remote write that a server is spoken to in (default 2; captures keep theirs)"},
+        {"retry", 0, FLAG_DURATION, &im->retry_ns, "TIME",
+         "how long to repeat what a server cannot take now (default 5m)"},
+        {"bad-lines", 0, FLAG_COUNT, &im->bad_shown_max, "N",
+         "how many bad lines to name; all are counted (default 20)"},
+        {0},
+    };
+    memcpy(to, flags, sizeof flags);
+}
+
+static struct import
+defaults(void)
+{
+    return (struct import){.protocol = 2,
+                           .retry_ns = 300 * NS_PER_S,
+                           .bad_shown_max = BAD_SHOWN,
+                           .format = FORMAT_GUESS};
+}
+
+void
+import_help(struct buf *to)
+{
+    struct import im = defaults();
+    struct flag flags[16];
+    flag_table(&im, flags);
+    flags_help(flags, to);
+    buf_put_text(
+        to, "\nA FILE of '-' is standard input; gzip and zstd are told by their first bytes. Bad "
+            "lines\nare named as FILE:LINE on stderr, the rest is imported. The same again does "
+            "no harm:\nwhat is stored already stays as it is.\n\n"
+            "Exit status: 0 all was imported, 1 something was not (bad lines, refused samples, "
+            "a\nfile that cannot be read, a server that cannot be reached), 2 wrong usage.\n");
+}
+
+/* --- telling ---------------------------------------------------------------------------------- */
+
+static void
+bad_line(struct import *im, uint64_t line, const struct why *why)
+{
+    im->bad++;
+    im->bad_here++;
+    if (im->bad_shown == im->bad_shown_max) {
+        im->bad_shown++;
+        progress_say(&im->progress, "further bad lines are counted, not shown (--bad-lines)");
+    }
+    if (im->bad_shown > im->bad_shown_max) return;
+    im->bad_shown++;
+    bool record = im->format == FORMAT_CAPTURE;
+    progress_say(&im->progress, "%s:%s%" PRIu64 ": %s", im->file->path, record ? "record " : "",
+                 line, why->text);
+}
+
+static void
+rejected(void *context, const char *text)
+{
+    struct import *im = context;
+    if (++im->rejected_shown > REJECTED_SHOWN) return;
+    bool said = strncmp(text, "refused: ", 9) == 0; /* as Firekeep answers; others do not */
+    progress_say(&im->progress, "%s, up to line %" PRIu64 ": %s%s", im->file->path, im->lines,
+                 said ? "" : "refused: ", text);
+    if (im->rejected_shown == REJECTED_SHOWN) {
+        progress_say(&im->progress, "further refusals are counted, not shown");
+    }
+}
+
+static void
+retrying(void *context, const char *reason, int64_t wait_ns)
+{
+    struct import *im = context;
+    progress_say(&im->progress, "%s; again in %.1f s", reason, (double)wait_ns / 1e9);
+}
+
+static uint64_t
+total(const struct target_counts *counts)
+{
+    uint64_t sum = 0;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        sum += counts->of[kind];
+    }
+    return sum;
+}
+
+static void
+show_progress(struct import *im)
+{
+    struct batch_counts c = batch_counts(im->batch);
+    uint64_t here = input_read_bytes(im->input);
+    progress_show(&im->progress, c.taken.of[LEDGER_FLOAT] + c.taken.of[LEDGER_HISTOGRAM],
+                  im->done_bytes + here, im->all_bytes);
+}
+
+static void
+summarize(struct import *im)
+{
+    struct batch_counts c = batch_counts(im->batch);
+    double seconds = progress_seconds(&im->progress);
+    uint64_t samples = c.taken.of[LEDGER_FLOAT] + c.taken.of[LEDGER_HISTOGRAM];
+    progress_clear(&im->progress);
+    fprintf(stderr,
+            "%s %" PRIu64 " samples, %" PRIu64 " histograms, %" PRIu64 " exemplars, metadata of "
+            "%" PRIu64 " families in %.1f s (%.0f/s)",
+            im->dry_run ? "would import" : "imported", c.taken.of[LEDGER_FLOAT],
+            c.taken.of[LEDGER_HISTOGRAM], c.taken.of[LEDGER_EXEMPLAR], c.families, seconds,
+            seconds > 0 ? (double)samples / seconds : 0);
+    if (im->bad > 0) fprintf(stderr, "; %" PRIu64 " bad lines", im->bad);
+    if (total(&c.rejected) > 0) fprintf(stderr, "; %" PRIu64 " refused", total(&c.rejected));
+    if (im->junk > 0) fprintf(stderr, "; %" PRIu64 " empty rows left out", im->junk);
+    if (im->files_failed > 0) {
+        fprintf(stderr, "; %" PRIu64 " files not read to the end", im->files_failed);
+    }
+    if (im->dry_run) fputs("; limits and retention of the target were not judged", stderr);
+    fputc('\n', stderr);
+}
+
+/* --- a file ----------------------------------------------------------------------------------- */
+
+static bool
+has_suffix(const char *path, const char *suffix)
+{
+    static const char *const packings[] = {"", ".gz", ".zst"};
+    size_t size = strlen(path), wanted = strlen(suffix);
+    for (unsigned i = 0; i < 3; i++) {
+        size_t packing = strlen(packings[i]);
+        if (size < wanted + packing) continue;
+        if (strcmp(path + size - packing, packings[i]) != 0) continue;
+        if (memcmp(path + size - packing - wanted, suffix, wanted) == 0) return true;
+    }
+    return false;
+}
+
+/* The length of the first record is near, and snappy blocks are no text. */
+static bool
+looks_like_capture(struct bytes head)
+{
+    if (head.size < 8) return false;
+    uint32_t size = load_le32(head.at);
+    return size > 0 && size <= RECORD_BYTES_MAX && memchr(head.at, 0, 4) != NULL;
+}
+
+static enum err
+settle_format(struct import *im, struct why *why)
+{
+    static const struct {
+        const char *suffix;
+        int format;
+    } suffixes[] = {{".rw", FORMAT_CAPTURE},
+                    {".om", TEXT_OPENMETRICS},
+                    {".openmetrics", TEXT_OPENMETRICS},
+                    {".prom", TEXT_PROMETHEUS},
+                    {".csv", TEXT_CSV}};
+    struct bytes head;
+    enum text_format guessed;
+    for (unsigned i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        if (im->format_word != NULL || !has_suffix(im->file->path, suffixes[i].suffix)) continue;
+        im->format = suffixes[i].format;
+        return OK;
+    }
+    if (im->format_word != NULL) return OK;
+    enum err e = input_head(im->input, &head, why);
+    if (e) return e;
+    im->format = TEXT_PROMETHEUS; /* an empty file is of any form */
+    if (head.size == 0) return OK;
+    if (looks_like_capture(head))
+        im->format = FORMAT_CAPTURE;
+    else if (text_format_guess(head, &guessed))
+        im->format = (int)guessed;
+    else
+        return why_set(why, ERR_INPUT, "looks like no form that is known; see --format");
+    return OK;
+}
+
+static enum err
+next_line(struct import *im, struct bytes *line, struct why *why)
+{
+    enum err e = im->format == TEXT_CSV ? input_record(im->input, TEXT_CSV_BYTES_MAX, line, why)
+                                        : input_line(im->input, TEXT_LINE_BYTES_MAX, line, why);
+    im->lines = input_lines(im->input);
+    return e;
+}
+
+static enum err
+read_item(struct import *im, struct bytes line, struct why *why)
+{
+    struct text_item item;
+    if (im->lines <= im->file->lines) return text_reader_skip(im->reader, line, why);
+    enum err e = text_reader_line(im->reader, line, &item, why);
+    if (e) return e;
+    im->junk += item.junk;
+    return batch_item(im->batch, &item, why);
+}
+
+static enum err
+send(struct import *im, struct why *why)
+{
+    enum err e = batch_send(im->batch, why);
+    if (e) return e;
+    if (im->lines > im->file->lines) im->file->lines = im->lines;
+    im->file->bad = im->bad_here;
+    return resume_save(&im->resume, false, why);
+}
+
+static bool
+is_stopped(const struct import *im)
+{
+    return atomic_load_explicit(im->stop, memory_order_relaxed);
+}
+
+/* What is wrong with one line only. */
+static bool
+is_of_line(const struct import *im, enum err e)
+{
+    return (e == ERR_INPUT || e == ERR_LIMIT) && !batch_failed(im->batch);
+}
+
+static enum err
+read_lines(struct import *im, struct why *why)
+{
+    for (uint64_t i = 1;; i++) {
+        struct bytes line = {NULL, 0};
+        if (is_stopped(im)) return why_set(why, ERR_CANCELED, "stopped");
+        uint64_t skipped = im->file->lines;
+        enum err e = next_line(im, &line, why);
+        if (e == OK && line.at == NULL) return OK;
+        if (e == OK) e = read_item(im, line, why);
+        if (e && !is_of_line(im, e)) return e;
+        if (e && im->lines > skipped) bad_line(im, input_line_begin(im->input), why);
+        if (batch_is_full(im->batch)) {
+            e = send(im, why);
+            if (e) return e;
+        }
+        if (i % 256 == 0) show_progress(im);
+    }
+}
+
+static enum err
+read_text(struct import *im, struct why *why)
+{
+    struct text_reader_options options = {.format = (enum text_format)im->format,
+                                          .has_time = im->time_word != NULL,
+                                          .time_ms = im->time_ms};
+    struct text_item item;
+    enum err e = text_reader_new(&options, &im->reader);
+    if (e) return why_set(why, e, "no memory");
+    e = read_lines(im, why);
+    if (e == OK) {
+        struct why end = {""};
+        if (text_reader_end(im->reader, &item, &end) != OK) {
+            bad_line(im, input_lines(im->input) + 1, &end);
+        }
+        e = batch_item(im->batch, &item, why);
+    }
+    text_reader_free(im->reader);
+    im->reader = NULL;
+    return e;
+}
+
+/* One record; `*ret_end`: there was none. */
+static enum err
+read_record(struct import *im, bool *ret_end, struct why *why)
+{
+    struct bytes piece;
+    enum err e = input_piece(im->input, 4, &piece, why);
+    *ret_end = e == OK && piece.at == NULL;
+    if (e || *ret_end) return e;
+    uint32_t size = load_le32(piece.at);
+    im->lines++;
+    if (size > RECORD_BYTES_MAX) {
+        return why_set(why, ERR_CORRUPT, "record %" PRIu64 " has %u bytes, more than %d", im->lines,
+                       size, RECORD_BYTES_MAX);
+    }
+    e = input_piece(im->input, size, &piece, why);
+    if (e == OK && piece.at == NULL && size > 0) {
+        e = why_set(why, ERR_CORRUPT, "the last record is cut short");
+    }
+    if (e || im->lines <= im->file->lines) return e;
+    struct why bad = {""};
+    e = batch_request(im->batch, piece, &bad);
+    if (e == ERR_INPUT && !batch_failed(im->batch)) {
+        bad_line(im, im->lines, &bad);
+        return OK;
+    }
+    if (e) {
+        *why = bad;
+        return e;
+    }
+    im->file->lines = im->lines;
+    im->file->bad = im->bad_here;
+    return resume_save(&im->resume, false, why);
+}
+
+static enum err
+read_capture(struct import *im, struct why *why)
+{
+    for (bool end = false; !end;) {
+        if (is_stopped(im)) return why_set(why, ERR_CANCELED, "stopped");
+        enum err e = read_record(im, &end, why);
+        if (e) return e;
+        show_progress(im);
+    }
+    return OK;
+}
+
+/* What was read before an error counts, unless it is the target that fails. */
+static enum err
+read_file(struct import *im, struct why *why)
+{
+    struct why later = {""};
+    im->lines = 0;
+    im->bad_here = im->file->bad;
+    enum err e = input_open(im->file->path, im->stop, &im->input, why);
+    if (e) return e;
+    e = settle_format(im, why);
+    if (e == OK) e = im->format == FORMAT_CAPTURE ? read_capture(im, why) : read_text(im, why);
+    if (!batch_failed(im->batch)) {
+        enum err sent = send(im, &later);
+        if (sent && e == OK) *why = later;
+        e = err_first(e, sent);
+    }
+    if (e == OK) {
+        im->file->done = true;
+        e = resume_save(&im->resume, true, why);
+    }
+    im->done_bytes += input_file_bytes(im->input);
+    input_free(im->input);
+    im->input = NULL;
+    return e;
+}
+
+/* --- all of them ------------------------------------------------------------------------------ */
+
+static enum err
+read_files(struct import *im, struct why *why)
+{
+    for (uint32_t i = 0; i < im->resume.file_count; i++) {
+        struct why of_file = {""};
+        im->file = &im->resume.files[i];
+        if (im->file->done) continue;
+        if (im->file->lines > 0) {
+            progress_say(&im->progress, "%s: going on behind line %" PRIu64, im->file->path,
+                         im->file->lines);
+        }
+        enum err e = read_file(im, &of_file);
+        if (e == OK) continue;
+        if (batch_failed(im->batch) || e == ERR_CANCELED || e == ERR_NOMEM) {
+            *why = of_file;
+            return e;
+        }
+        im->files_failed++;
+        bool is_stdin = strcmp(im->file->path, "-") == 0;
+        bool named = why_names(&of_file, is_stdin ? "standard input" : im->file->path);
+        progress_say(&im->progress, "%s%s%s", named ? "" : im->file->path, named ? "" : ": ",
+                     of_file.text);
+    }
+    return OK;
+}
+
+/* What cannot be read is told now rather than after an hour. Nothing is opened: of a pipe that
+ * would be the only time. */
+static enum err
+find_sizes(struct import *im, struct why *why)
+{
+    bool known = true;
+    for (uint32_t i = 0; i < im->resume.file_count; i++) {
+        struct stat st;
+        const struct resume_file *f = &im->resume.files[i];
+        if (strcmp(f->path, "-") == 0) {
+            known = false;
+            continue;
+        }
+        if (stat(f->path, &st) != 0 || access(f->path, R_OK) != 0) {
+            return why_set(why, err_from_errno(errno), "%s: %s", f->path, strerror(errno));
+        }
+        if (S_ISDIR(st.st_mode)) return why_set(why, ERR_INPUT, "%s is a directory", f->path);
+        known &= S_ISREG(st.st_mode);
+        if (!f->done) im->all_bytes += (uint64_t)st.st_size;
+    }
+    if (!known) im->all_bytes = 0;
+    return OK;
+}
+
+/* What is to be read, before the target is opened: a storage directory that is missing is made
+ * then, and must not be for files that are missing, too. */
+static enum err
+find_files(struct import *im, uint32_t count, char *const *paths, struct why *why)
+{
+    im->resume.files = mem_new(NULL, count * sizeof *im->resume.files);
+    if (im->resume.files == NULL) return why_set(why, ERR_NOMEM, "no memory");
+    for (uint32_t i = 0; i < count; i++) {
+        im->resume.files[im->resume.file_count++].path = paths[i];
+    }
+    im->resume.path = im->dry_run ? NULL : im->resume_path;
+    im->resume.target = im->url != NULL ? im->url : im->storage;
+    im->resume.tenant = im->tenant == NULL ? "" : im->tenant;
+    enum err e = resume_load(&im->resume, why);
+    for (uint32_t i = 0; i < count; i++) {
+        im->bad += im->resume.files[i].bad;
+    }
+    return e ? e : find_sizes(im, why);
+}
+
+static enum err
+open_target(struct import *im, struct why *why)
+{
+    if (im->dry_run) return OK;
+    struct target_options options = {.url = im->url,
+                                     .storage = im->storage,
+                                     .config_file = im->config_file,
+                                     .tenant = im->tenant,
+                                     .retry_ns = im->retry_ns,
+                                     .writing = true,
+                                     .stop = im->stop,
+                                     .retrying = retrying,
+                                     .context = im};
+    return target_open(&options, &im->target, why);
+}
+
+static enum err
+run(struct import *im, struct why *why)
+{
+    struct why last = {""};
+    enum err e =
+        batch_new(im->target, im->protocol == 1 ? RW_V1 : RW_V2, rejected, im, &im->batch, why);
+    if (e) return e;
+    e = read_files(im, why);
+    enum err saved = resume_save(&im->resume, true, &last);
+    if (saved && e == OK) *why = last;
+    e = err_first(e, saved);
+    if (im->target != NULL) {
+        last.text[0] = '\0';
+        enum err finished = target_finish(im->target, &last);
+        if (finished && e == OK) {
+            progress_say(&im->progress, "all is in the log, but no part was written: %s",
+                         last.text);
+        }
+    }
+    summarize(im);
+    return e;
+}
+
+/* Standard input can be read once. */
+static enum err
+check_files(int count, char *const *paths, struct why *why)
+{
+    int inputs = 0;
+    for (int i = 0; i < count; i++) {
+        inputs += strcmp(paths[i], "-") == 0;
+    }
+    if (count == 0) return why_set(why, ERR_INPUT, "which files?");
+    return inputs > 1 ? why_set(why, ERR_INPUT, "'-' is given more than once") : OK;
+}
+
+static enum err
+check_words(struct import *im, struct why *why)
+{
+    enum text_format format;
+    if (im->format_word != NULL) {
+        if (strcmp(im->format_word, "rw") == 0)
+            im->format = FORMAT_CAPTURE;
+        else if (text_format_parse(im->format_word, &format))
+            im->format = (int)format;
+        else
+            return why_set(why, ERR_INPUT, "--format: '%.64s' is no form", im->format_word);
+    }
+    if (im->protocol != 1 && im->protocol != 2) {
+        return why_set(why, ERR_INPUT, "--protocol: 1 or 2 is expected");
+    }
+    if (im->time_word == NULL) return OK;
+    enum err e =
+        time_parse(bytes_of_text(im->time_word), env_realtime_ms(env_real()), &im->time_ms, why);
+    return e ? why_prefix(why, e, "--timestamp") : OK;
+}
+
+static int
+exit_code(const struct import *im, enum err e, const struct why *why)
+{
+    if (e) {
+        fprintf(stderr, "firekeep import: %s\n", why->text[0] != '\0' ? why->text : err_word(e));
+        if (im->resume.path != NULL) {
+            fprintf(stderr, "the same command goes on where this one ended\n");
+        }
+        return EXIT_FAILED;
+    }
+    struct batch_counts c = batch_counts(im->batch);
+    bool whole = im->bad == 0 && im->files_failed == 0 && total(&c.rejected) == 0;
+    return whole ? EXIT_DONE : EXIT_FAILED;
+}
+
+int
+command_import(int argc, char **argv)
+{
+    struct import im = defaults();
+    struct flag flags[16];
+    struct why why = {""};
+    int count;
+    flag_table(&im, flags);
+    enum err e = flags_parse(flags, argc - 1, argv + 1, &count, &why);
+    if (e == OK) e = check_words(&im, &why);
+    if (e == OK) e = check_files(count, argv + 1, &why);
+    if (e) return cli_usage_error("import", "%s", why.text);
+    im.stop = interrupt_watch();
+    progress_begin(&im.progress, "samples");
+    if (im.url == NULL && im.storage == NULL) im.url = "http://127.0.0.1:9201";
+    e = find_files(&im, (uint32_t)count, argv + 1, &why);
+    bool wrong_use = false;
+    if (e == OK) {
+        e = open_target(&im, &why);
+        wrong_use = e == ERR_INPUT;
+    }
+    if (e == OK) e = run(&im, &why);
+    int code = wrong_use ? cli_usage_error("import", "%s", why.text) : exit_code(&im, e, &why);
+    batch_free(im.batch);
+    target_free(im.target);
+    mem_free(NULL, im.resume.files, (size_t)count * sizeof *im.resume.files);
+    return code;
+}

@@ -1,0 +1,49 @@
+/*
+ * import_resume.h - how far an import has come, in a small text file that is replaced as a whole:
+ *
+ *     firekeep import 2
+ *     to http://127.0.0.1:9201
+ *     tenant team-a
+ *     file 12000 3 part 881234 1f2e3d4c5b6a7988 metrics.om.gz
+ *
+ * which is: lines (or records) done, bad ones among them, part|done, the file's bytes and a hash of
+ * its begin, its name as it was given. Only what the target has acknowledged counts. A file that
+ * has grown since goes on behind what was read; one that begins otherwise now is refused.
+ */
+#ifndef CLI_IMPORT_RESUME_H
+#define CLI_IMPORT_RESUME_H
+
+#include "base/buf.h"
+#include "base/err.h"
+
+enum { RESUME_BYTES_MAX = 64 << 20 };
+
+struct resume_file {
+    const char *path;
+    uint64_t lines;
+    uint64_t bad;
+    bool done;
+    uint64_t bytes; /* of the file, and a hash of its begin; 0 where it is none */
+    uint64_t begin;
+};
+
+struct resume {
+    const char *path; /* NULL: nothing is kept */
+    const char *target;
+    const char *tenant; /* "" if none was said */
+    struct resume_file *files;
+    uint32_t file_count;
+    int64_t saved_ns;
+};
+
+/*
+ * Fills lines, bad and done of those files that the file at `path` knows; OK also if there is no
+ * such file. ERR_INPUT: it is no such file, belongs to another target, or speaks of a file that is
+ * another one now; ERR_IO.
+ */
+MUST_CHECK enum err resume_load(struct resume *resume, struct why *why);
+
+/* Writes it durably, at most once a second unless `now`. */
+MUST_CHECK enum err resume_save(struct resume *resume, bool now, struct why *why);
+
+#endif

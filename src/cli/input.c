@@ -1,0 +1,437 @@
+/*
+ * input.c - one window over the uncompressed bytes, which grows while a line is not whole:
+ *
+ *     file --read--> raw --inflate/zstd/copy--> window [ taken | start ... end ]
+ *
+ * Which compression it is shows in the first bytes. Gzip files may have several members and zstd
+ * files several frames, one behind the other, as `cat` makes them.
+ */
+#include "cli/input.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+#include <zstd.h>
+
+enum {
+    RAW_BYTES = 256 * 1024,
+    STEP_BYTES = 256 * 1024,
+    WINDOW_BYTES_MAX = 160 << 20,
+    WAIT_MS = 200
+};
+
+enum packing { PACKING_UNKNOWN, PACKING_NONE, PACKING_GZIP, PACKING_ZSTD };
+
+struct input {
+    char name[200]; /* for messages */
+    int file;
+    const atomic_bool *stop;
+    bool may_wait;   /* a pipe, a terminal */
+    bool file_end;   /* nothing more in the file */
+    bool end;        /* nothing more uncompressed */
+    enum err broken; /* why there is nothing more, told whenever more is wanted */
+    struct why reason;
+    enum packing packing;
+    uint64_t read_bytes;
+    uint64_t file_bytes;
+
+    uint8_t *raw;
+    size_t raw_at;
+    size_t raw_end;
+    z_stream gzip;
+    bool gzip_open;
+    bool between; /* members or frames */
+    ZSTD_DStream *zstd;
+
+    struct buf window;
+    size_t start; /* of what was not taken yet */
+    uint64_t offset;
+    uint64_t lines;
+    uint64_t line_begin;
+};
+
+static enum err
+open_file(struct input *in, const char *path, struct why *why)
+{
+    struct stat st;
+    bool is_stdin = strcmp(path, "-") == 0;
+    snprintf(in->name, sizeof in->name, "%s", is_stdin ? "standard input" : path);
+    in->file = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    if (in->file < 0 || fstat(in->file, &st) != 0) {
+        return why_set(why, err_from_errno(errno), "%s: %s", in->name, strerror(errno));
+    }
+    if (S_ISDIR(st.st_mode)) return why_set(why, ERR_INPUT, "%s is a directory", in->name);
+    in->may_wait = !S_ISREG(st.st_mode);
+    if (!in->may_wait) in->file_bytes = (uint64_t)st.st_size;
+    return OK;
+}
+
+enum err
+input_open(const char *path, const atomic_bool *stop, struct input **ret_input, struct why *why)
+{
+    struct input *in = mem_new(NULL, sizeof *in);
+    if (in == NULL) return why_set(why, ERR_NOMEM, "no memory for reading %s", path);
+    in->file = -1;
+    in->stop = stop;
+    buf_init(&in->window, NULL, WINDOW_BYTES_MAX);
+    enum err e = open_file(in, path, why);
+    if (e == OK) {
+        in->raw = mem_alloc(NULL, RAW_BYTES);
+        if (in->raw == NULL) e = why_set(why, ERR_NOMEM, "no memory for reading %s", path);
+    }
+    if (e) {
+        input_free(in);
+        return e;
+    }
+    *ret_input = in;
+    return OK;
+}
+
+void
+input_free(struct input *in)
+{
+    if (in == NULL) return;
+    if (in->file > STDIN_FILENO) close(in->file);
+    if (in->gzip_open) inflateEnd(&in->gzip);
+    ZSTD_freeDStream(in->zstd);
+    buf_fini(&in->window);
+    mem_free(NULL, in->raw, RAW_BYTES);
+    mem_free(NULL, in, sizeof *in);
+}
+
+/* --- raw bytes -------------------------------------------------------------------------------- */
+
+static enum err
+wait_readable(const struct input *in, struct why *why)
+{
+    while (in->may_wait && in->stop != NULL) {
+        struct pollfd polled = {.fd = in->file, .events = POLLIN};
+        if (atomic_load_explicit(in->stop, memory_order_relaxed)) {
+            return why_set(why, ERR_CANCELED, "stopped");
+        }
+        if (poll(&polled, 1, WAIT_MS) != 0 && polled.revents != 0) break;
+    }
+    return OK;
+}
+
+/* More of the file behind what is there. */
+static enum err
+read_raw(struct input *in, struct why *why)
+{
+    if (in->raw_at == in->raw_end) in->raw_at = in->raw_end = 0;
+    if (in->raw_at > 0) {
+        memmove(in->raw, in->raw + in->raw_at, in->raw_end - in->raw_at);
+        in->raw_end -= in->raw_at;
+        in->raw_at = 0;
+    }
+    enum err e = wait_readable(in, why);
+    if (e) return e;
+    ssize_t got;
+    do {
+        got = read(in->file, in->raw + in->raw_end, RAW_BYTES - in->raw_end);
+    } while (got < 0 && errno == EINTR);
+    if (got < 0) return why_set(why, err_from_errno(errno), "%s: %s", in->name, strerror(errno));
+    if (got == 0) in->file_end = true;
+    in->raw_end += (size_t)got;
+    in->read_bytes += (uint64_t)got;
+    return OK;
+}
+
+/* What compression tools begin their files with. */
+static enum err
+detect(struct input *in, struct why *why)
+{
+    enum err e = OK;
+    while (e == OK && !in->file_end && in->raw_end - in->raw_at < 4) {
+        e = read_raw(in, why);
+    }
+    if (e) return e;
+    const uint8_t *at = in->raw + in->raw_at;
+    size_t size = in->raw_end - in->raw_at;
+    in->packing = PACKING_NONE;
+    if (size >= 3 && at[0] == 0x1f && at[1] == 0x8b && at[2] == 8) {
+        if (inflateInit2(&in->gzip, 15 + 16) != Z_OK) {
+            return why_set(why, ERR_NOMEM, "no memory for zlib");
+        }
+        in->gzip_open = true;
+        in->packing = PACKING_GZIP;
+    } else if (size >= 4 && load_le32(at) == ZSTD_MAGICNUMBER) {
+        in->zstd = ZSTD_createDStream();
+        if (in->zstd == NULL) return why_set(why, ERR_NOMEM, "no memory for zstd");
+        in->packing = PACKING_ZSTD;
+    }
+    return OK;
+}
+
+/* --- uncompressing ---------------------------------------------------------------------------- */
+
+static enum err
+damaged(const struct input *in, const char *what, struct why *why)
+{
+    return why_set(why, ERR_CORRUPT, "%s: %s", in->name, what);
+}
+
+/* Behind a member only another one may stand, or zeros. */
+static enum err
+next_member(struct input *in, struct why *why)
+{
+    while (in->raw_at < in->raw_end && in->raw[in->raw_at] == 0) {
+        in->raw_at++;
+    }
+    if (in->raw_at == in->raw_end) return OK;
+    if (in->raw[in->raw_at] != 0x1f) return damaged(in, "garbage behind the gzip data", why);
+    in->between = false;
+    return inflateReset(&in->gzip) == Z_OK ? OK : damaged(in, "zlib failed", why);
+}
+
+static enum err
+unpack_gzip(struct input *in, struct why *why)
+{
+    if (in->between) {
+        enum err e = next_member(in, why);
+        if (e || in->between) return e;
+    }
+    in->gzip.next_in = in->raw + in->raw_at;
+    in->gzip.avail_in = (uInt)(in->raw_end - in->raw_at);
+    in->gzip.next_out = in->window.at + in->window.size;
+    in->gzip.avail_out = STEP_BYTES;
+    int code = inflate(&in->gzip, Z_NO_FLUSH);
+    in->raw_at = in->raw_end - in->gzip.avail_in;
+    in->window.size += STEP_BYTES - in->gzip.avail_out;
+    if (code == Z_STREAM_END) in->between = true;
+    if (code == Z_OK || code == Z_STREAM_END || code == Z_BUF_ERROR) return OK;
+    return damaged(in, in->gzip.msg != NULL ? in->gzip.msg : "the gzip data is damaged", why);
+}
+
+static enum err
+unpack_zstd(struct input *in, struct why *why)
+{
+    ZSTD_inBuffer from = {in->raw, in->raw_end, in->raw_at};
+    ZSTD_outBuffer to = {in->window.at + in->window.size, STEP_BYTES, 0};
+    if (in->between && from.pos == from.size) return OK;
+    size_t code = ZSTD_decompressStream(in->zstd, &to, &from);
+    in->raw_at = from.pos;
+    in->window.size += to.pos;
+    if (ZSTD_isError(code)) return damaged(in, ZSTD_getErrorName(code), why);
+    in->between = code == 0;
+    return OK;
+}
+
+static enum err
+unpack(struct input *in, struct why *why)
+{
+    if (in->packing == PACKING_GZIP) return unpack_gzip(in, why);
+    if (in->packing == PACKING_ZSTD) return unpack_zstd(in, why);
+    size_t size = in->raw_end - in->raw_at;
+    memcpy(in->window.at + in->window.size, in->raw + in->raw_at, size);
+    in->window.size += size;
+    in->raw_at = in->raw_end;
+    return OK;
+}
+
+/* Uncompresses until the window has more than `before` bytes, or the end is reached. */
+static enum err
+unpack_some(struct input *in, size_t before, struct why *why)
+{
+    enum err e = in->packing == PACKING_UNKNOWN ? detect(in, why) : OK;
+    while (e == OK && in->window.size == before && !in->end) {
+        bool packed = in->packing == PACKING_GZIP || in->packing == PACKING_ZSTD;
+        if (in->raw_at == in->raw_end && !in->file_end) e = read_raw(in, why);
+        size_t raw_before = in->raw_at;
+        if (e == OK) e = unpack(in, why);
+        if (e || in->window.size > before || !in->file_end || in->raw_at != raw_before) continue;
+        if (packed && !in->between) return damaged(in, "the compressed data ends too early", why);
+        in->end = true;
+    }
+    return e;
+}
+
+/* More bytes into the window, at least one unless it is the end. */
+static enum err
+fill(struct input *in, struct why *why)
+{
+    if (in->broken) return why_set(why, in->broken, "%s", in->reason.text);
+    size_t before = in->window.size - in->start;
+    enum err e = OK;
+    if (in->start > 0) {
+        memmove(in->window.at, in->window.at + in->start, before);
+        in->window.size = before;
+        in->start = 0;
+    }
+    if (!buf_reserve(&in->window, STEP_BYTES)) {
+        e = buf_error(&in->window);
+        in->window.failed = OK;
+        return why_set(why, e, "%s: no memory for a line", in->name);
+    }
+    e = unpack_some(in, before, &in->reason);
+    in->broken = e;
+    return e ? why_set(why, e, "%s", in->reason.text) : OK;
+}
+
+/* --- lines ------------------------------------------------------------------------------------ */
+
+static size_t
+available(const struct input *in)
+{
+    return in->window.size - in->start;
+}
+
+static struct bytes
+take(struct input *in, size_t size, size_t with_feed)
+{
+    struct bytes taken = {in->window.at + in->start, size};
+    in->start += with_feed;
+    in->offset += with_feed;
+    return taken;
+}
+
+enum err
+input_head(struct input *in, struct bytes *ret_head, struct why *why)
+{
+    while (available(in) < INPUT_HEAD_BYTES && !in->end) {
+        enum err e = fill(in, why);
+        if (e == ERR_CORRUPT && available(in) > 0) break; /* told when it is met */
+        if (e) return e;
+    }
+    size_t size = available(in) < INPUT_HEAD_BYTES ? available(in) : INPUT_HEAD_BYTES;
+    *ret_head = bytes_of(in->window.at + in->start, size);
+    return OK;
+}
+
+/* Drops a line that is too long, up to its end. */
+static enum err
+step_over(struct input *in, size_t size_max, struct why *why)
+{
+    for (;;) {
+        uint8_t *at = in->window.at + in->start;
+        uint8_t *feed = available(in) == 0 ? NULL : memchr(at, '\n', available(in));
+        take(in, 0, feed == NULL ? available(in) : (size_t)(feed - at) + 1);
+        if (feed != NULL || in->end) break;
+        enum err e = fill(in, why);
+        if (e) return e;
+    }
+    return why_set(why, ERR_LIMIT, "the line is longer than %zu bytes", size_max);
+}
+
+static enum err
+last_line(struct input *in, size_t size_max, struct bytes *ret_line, struct why *why)
+{
+    size_t size = available(in);
+    *ret_line = (struct bytes){NULL, 0};
+    if (size == 0) return OK;
+    in->line_begin = ++in->lines;
+    if (size > size_max) return step_over(in, size_max, why);
+    *ret_line = take(in, size, size);
+    return OK;
+}
+
+enum err
+input_line(struct input *in, size_t size_max, struct bytes *ret_line, struct why *why)
+{
+    size_t looked = 0;
+    for (;;) {
+        const uint8_t *at = in->window.at + in->start;
+        const uint8_t *feed =
+            available(in) == looked ? NULL : memchr(at + looked, '\n', available(in) - looked);
+        if (feed != NULL && (size_t)(feed - at) <= size_max) {
+            in->line_begin = ++in->lines;
+            *ret_line = take(in, (size_t)(feed - at), (size_t)(feed - at) + 1);
+            return OK;
+        }
+        looked = available(in);
+        if (feed != NULL || looked > size_max) {
+            in->line_begin = ++in->lines;
+            return step_over(in, size_max, why);
+        }
+        if (in->end) return last_line(in, size_max, ret_line, why);
+        enum err e = fill(in, why);
+        if (e) return e;
+    }
+}
+
+/* Where the record ends: at a line feed outside quotes. False: not within what is there. */
+static bool
+record_end(const struct input *in, size_t *looked, bool *quoted, size_t *feeds)
+{
+    const uint8_t *at = in->window.at + in->start;
+    for (; *looked < available(in); ++*looked) {
+        uint8_t c = at[*looked];
+        if (c == '"') *quoted = !*quoted;
+        if (c != '\n') continue;
+        if (!*quoted) return true;
+        ++*feeds;
+    }
+    return false;
+}
+
+enum err
+input_record(struct input *in, size_t size_max, struct bytes *ret_record, struct why *why)
+{
+    size_t looked = 0, feeds = 0;
+    bool quoted = false;
+    while (!record_end(in, &looked, &quoted, &feeds)) {
+        bool over = looked > size_max;
+        if (!over && !in->end) {
+            enum err e = fill(in, why);
+            if (e) return e;
+            continue;
+        }
+        if (!quoted && !over) return last_line(in, size_max, ret_record, why);
+        enum err e = input_line(in, size_max, ret_record, why);
+        if (e) return e;
+        return quoted ? why_set(why, ERR_LIMIT, "a quoted field does not end") : OK;
+    }
+    if (looked > size_max) return input_line(in, size_max, ret_record, why);
+    in->line_begin = in->lines + 1;
+    in->lines += feeds + 1;
+    *ret_record = take(in, looked, looked + 1);
+    return OK;
+}
+
+enum err
+input_piece(struct input *in, size_t size, struct bytes *ret_piece, struct why *why)
+{
+    while (available(in) < size && !in->end) {
+        enum err e = fill(in, why);
+        if (e) return e;
+    }
+    *ret_piece = (struct bytes){NULL, 0};
+    if (available(in) == 0 && size > 0) return OK;
+    if (available(in) < size) return damaged(in, "the last record is cut short", why);
+    *ret_piece = take(in, size, size);
+    return OK;
+}
+
+uint64_t
+input_lines(const struct input *in)
+{
+    return in->lines;
+}
+
+uint64_t
+input_line_begin(const struct input *in)
+{
+    return in->line_begin;
+}
+
+uint64_t
+input_offset(const struct input *in)
+{
+    return in->offset;
+}
+
+uint64_t
+input_read_bytes(const struct input *in)
+{
+    return in->read_bytes;
+}
+
+uint64_t
+input_file_bytes(const struct input *in)
+{
+    return in->file_bytes;
+}

@@ -1,0 +1,246 @@
+/* inspect.c - `firekeep inspect PATH [SELECTOR]`: what is on disk, and where the bytes go. */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "cli/flags.h"
+#include "cli/inspect_print.h"
+#include "cli/progress.h"
+#include "base/time_text.h"
+
+#define MEMORY_BYTES_MAX ((uint64_t)512 << 20)
+
+enum { TOP = 10, MIB_SHIFT = 20 };
+
+struct inspect {
+    const char *tenant;
+    const char *start_word;
+    const char *end_word;
+    const char *format_word;
+    uint64_t top;
+    enum report_form form;
+    struct time_range range;
+    struct selector selector;
+    bool has_selector;
+    struct inspect_target target;
+    struct inspect_options options;
+    struct budget memory;
+    struct progress progress;
+};
+
+static void
+flag_table(struct inspect *x, struct flag to[8])
+{
+    const struct flag flags[] = {
+        {"top", 0, FLAG_COUNT, &x->top, "N", "entries of each ranking (default 10)"},
+        {"format", 0, FLAG_TEXT, &x->format_word, "FORM", "text or json (default text)"},
+        {"tenant", 0, FLAG_TEXT, &x->tenant, "ID",
+         "with a selector: whose series (default anonymous)"},
+        {"start", 0, FLAG_TEXT, &x->start_word, "TIME",
+         "with a selector: first time, RFC 3339, Unix seconds, now or now-1d (default: all)"},
+        {"end", 0, FLAG_TEXT, &x->end_word, "TIME", "with a selector: last time, inclusive"},
+        {0},
+    };
+    memcpy(to, flags, sizeof flags);
+}
+
+void
+inspect_help(struct buf *to)
+{
+    struct inspect x = {0};
+    struct flag flags[8];
+    flag_table(&x, flags);
+    flags_help(flags, to);
+    buf_put_text(
+        to, "\nPATH is a storage directory (or a snapshot), DIR/parts/NNNN for one part, or\n"
+            "DIR/wal/NNNN.wal for one segment of the log. With a SELECTOR, as in PromQL: where\n"
+            "its series are. Nothing is changed or locked: it works beside a running server.\n"
+            "\nExit status: 0 done, 1 something is damaged or cannot be read (what can be is\n"
+            "still shown), 2 wrong usage.\n");
+}
+
+/* --- arguments -------------------------------------------------------------------------------- */
+
+static enum err
+settle_times(struct inspect *x, struct why *why)
+{
+    enum err e = OK;
+    x->range = (struct time_range){INT64_MIN, INT64_MAX};
+    if (x->start_word != NULL) {
+        e = time_parse(bytes_of_text(x->start_word), x->options.now_ms, &x->range.min_ms, why);
+        if (e) return why_prefix(why, e, "--start");
+    }
+    if (x->end_word != NULL) {
+        e = time_parse(bytes_of_text(x->end_word), x->options.now_ms, &x->range.max_ms, why);
+        if (e) return why_prefix(why, e, "--end");
+    }
+    if (x->range.min_ms <= x->range.max_ms) return OK;
+    return why_set(why, ERR_INPUT, "--start is later than --end");
+}
+
+static enum err
+settle(struct inspect *x, int count, char **words, struct why *why)
+{
+    const char *form = x->format_word == NULL ? "text" : x->format_word;
+    if (count < 1 || count > 2) {
+        return why_set(why, ERR_INPUT, "a path, and perhaps a selector, is wanted");
+    }
+    x->form = strcmp(form, "json") == 0 ? REPORT_JSON : REPORT_TEXT;
+    if (x->form == REPORT_TEXT && strcmp(form, "text") != 0) {
+        return why_set(why, ERR_INPUT, "--format: text or json is expected");
+    }
+    if (x->top < 1 || x->top > INSPECT_TOP_MAX) {
+        return why_set(why, ERR_INPUT, "--top: 1 to %d is expected", INSPECT_TOP_MAX);
+    }
+    x->options.top = (uint32_t)x->top;
+    x->has_selector = count == 2;
+    bool extra = x->tenant != NULL || x->start_word != NULL || x->end_word != NULL;
+    if (extra && !x->has_selector) {
+        return why_set(why, ERR_INPUT, "--tenant, --start and --end go with a selector");
+    }
+    enum err e = settle_times(x, why);
+    if (e || !x->has_selector) return e;
+    return selector_parse(bytes_of_text(words[1]), &x->selector, why);
+}
+
+/* --- the four uses ---------------------------------------------------------------------------- */
+
+static void
+show_progress(void *context, uint64_t done, uint64_t all)
+{
+    struct inspect *x = context;
+    bool bytes = x->target.kind != INSPECT_DIRECTORY;
+    progress_show(&x->progress, bytes ? done >> MIB_SHIFT : done, done, all);
+}
+
+/* What is damaged was explained, and is the exit status. */
+static enum err
+verdict(const struct inspect_remarks *remarks, struct why *why)
+{
+    if (remarks->damage_count == 0) return OK;
+    return why_set(why, ERR_CORRUPT, "%" PRIu64 " %s damaged", remarks->damage_count,
+                   remarks->damage_count == 1 ? "place is" : "places are");
+}
+
+static enum err
+run_series(struct inspect *x, struct report *report, struct why *why)
+{
+    struct inspect_series series;
+    struct inspect_question question = {
+        .tenant = bytes_of_text(x->tenant == NULL ? "anonymous" : x->tenant),
+        .selector = &x->selector,
+        .range = x->range};
+    enum err e = inspect_series(&x->options, x->target.dir, &question, &series, why);
+    progress_clear(&x->progress);
+    if (e) return e;
+    inspect_print_series(report, &series);
+    e = verdict(&series.remarks, why);
+    inspect_series_fini(&series);
+    return e;
+}
+
+static enum err
+run_dir(struct inspect *x, struct report *report, struct why *why)
+{
+    struct inspect_dir dir;
+    enum err e = inspect_dir(&x->options, x->target.dir, &dir, why);
+    progress_clear(&x->progress);
+    if (e) return e;
+    inspect_print_dir(report, &dir);
+    e = verdict(&dir.remarks, why);
+    inspect_dir_fini(&dir);
+    return e;
+}
+
+static enum err
+run_part(struct inspect *x, struct report *report, struct why *why)
+{
+    struct inspect_part part;
+    enum err e = inspect_part(&x->options, &x->target, &part, why);
+    progress_clear(&x->progress);
+    if (e) return e;
+    inspect_print_part(report, &part);
+    e = verdict(&part.remarks, why);
+    inspect_part_fini(&part);
+    return e;
+}
+
+static enum err
+run_segment(struct inspect *x, struct report *report, struct why *why)
+{
+    struct inspect_segment segment;
+    enum err e = inspect_segment(&x->options, &x->target, &segment, why);
+    progress_clear(&x->progress);
+    if (e) return e;
+    inspect_print_segment(report, &segment);
+    e = verdict(&segment.remarks, why);
+    inspect_segment_fini(&segment);
+    return e;
+}
+
+static enum err
+run(struct inspect *x, const char *path, struct why *why)
+{
+    static const char *const units[] = {"parts", "MiB", "MiB"};
+    static const char *const kinds[] = {"directory", "part", "segment"};
+    struct report *report;
+    progress_begin(&x->progress, x->has_selector ? "series" : units[x->target.kind]);
+    enum err e = report_new(x->form, stdout, &x->memory, &report);
+    if (e) return why_set(why, e, "no memory for a report");
+    const char *kind = x->has_selector ? "series" : kinds[x->target.kind];
+    if (x->form == REPORT_JSON) {
+        report_field(report, "kind", "kind", value_text(kind));
+        report_field(report, "path", "path", value_text(path));
+    }
+    if (x->has_selector)
+        e = run_series(x, report, why);
+    else if (x->target.kind == INSPECT_DIRECTORY)
+        e = run_dir(x, report, why);
+    else if (x->target.kind == INSPECT_PART)
+        e = run_part(x, report, why);
+    else
+        e = run_segment(x, report, why);
+    enum err ended = report_end(report);
+    if (e == OK && ended) e = why_set(why, ended, "no memory for all of the report");
+    report_free(report);
+    return e;
+}
+
+int
+command_inspect(int argc, char **argv)
+{
+    struct inspect x = {.top = TOP};
+    struct flag flags[8];
+    struct why why = {""};
+    int count = 0;
+    signal(SIGPIPE, SIG_DFL); /* `| head` has seen enough: no word about it */
+    budget_init(&x.memory, "inspect", MEMORY_BYTES_MAX, NULL);
+    x.options = (struct inspect_options){.env = env_real(),
+                                         .memory = &x.memory,
+                                         .now_ms = env_realtime_ms(env_real()),
+                                         .progress = show_progress,
+                                         .context = &x};
+    flag_table(&x, flags);
+    enum err e = flags_parse(flags, argc - 1, argv + 1, &count, &why);
+    if (e == OK) e = settle(&x, count, argv + 1, &why);
+    if (e) {
+        selector_fini(&x.selector);
+        return cli_usage_error("inspect", "%s", why.text[0] != '\0' ? why.text : err_word(e));
+    }
+    e = inspect_path(x.options.env, argv[1], &x.target, &why);
+    if (e == OK && x.has_selector && x.target.kind != INSPECT_DIRECTORY) {
+        selector_fini(&x.selector);
+        return cli_usage_error("inspect", "a selector goes with a storage directory");
+    }
+    if (e == OK) e = run(&x, argv[1], &why);
+    selector_fini(&x.selector);
+    if (e == OK) return EXIT_DONE;
+    fflush(stdout);
+    bool named = why_names(&why, argv[1]);
+    fprintf(stderr, "firekeep inspect: %s%s%s\n", named ? "" : argv[1], named ? "" : ": ",
+            why.text[0] != '\0' ? why.text : err_word(e));
+    return EXIT_FAILED;
+}

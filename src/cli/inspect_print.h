@@ -1,0 +1,20 @@
+/* inspect_print.h - what inspection found, as a report. */
+#ifndef CLI_INSPECT_PRINT_H
+#define CLI_INSPECT_PRINT_H
+
+#include "cli/report.h"
+#include "tsdb/inspect.h"
+
+void inspect_print_remarks(struct report *report, const struct inspect_remarks *remarks);
+void inspect_print_part(struct report *report, const struct inspect_part *part);
+void inspect_print_segment(struct report *report, const struct inspect_segment *segment);
+void inspect_print_dir(struct report *report, const struct inspect_dir *dir);
+void inspect_print_series(struct report *report, const struct inspect_series *series);
+
+/* 16 hex digits, as in the names of parts and segments. Returns `to`. */
+char *inspect_number(uint64_t number, char to[17]);
+/* The first time of a range, or the last; none of an empty range. */
+struct report_value inspect_first(struct time_range range);
+struct report_value inspect_last(struct time_range range);
+
+#endif

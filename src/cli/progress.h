@@ -1,0 +1,35 @@
+/*
+ * progress.h - how far a long command is: on a terminal a line on stderr that is written over some
+ * times a second, elsewhere nothing until the end.
+ */
+#ifndef CLI_PROGRESS_H
+#define CLI_PROGRESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct progress {
+    bool on_terminal;
+    bool shown; /* a line stands there that must go before anything else is written */
+    int64_t began_ns;
+    int64_t last_ns;
+    const char *unit; /* "samples" */
+};
+
+void progress_begin(struct progress *p, const char *unit);
+
+/* `done` of `all` (0: not known) decides the time left; `units` are what is counted for the rate.
+ */
+void progress_show(struct progress *p, uint64_t units, uint64_t done, uint64_t all);
+
+/* Removes the line. */
+void progress_clear(struct progress *p);
+
+double progress_seconds(const struct progress *p);
+
+/* A line on stderr between those of the progress. */
+void progress_say(struct progress *p, const char *format, ...) PRINTF_LIKE(2, 3);
+
+#endif

@@ -1,0 +1,408 @@
+/*
+ * report.c - see report.h. A table's cells wait until its end, or until there are many, for the
+ * widths of its columns to be known; numbers stand on the right, the last column is not padded.
+ */
+#include "cli/report.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "base/json.h"
+#include "base/time_text.h"
+#include "model/labels.h"
+
+enum {
+    OUT_BYTES = 64 * 1024,
+    CELLS_BYTES = 4 * 1024 * 1024, /* then the rows so far are printed */
+    BUF_BYTES_MAX = 64 * 1024 * 1024,
+    FIELD_WIDTH = 26,
+};
+
+struct report {
+    enum report_form form;
+    FILE *to;
+    struct budget *budget;
+    bool begun; /* in text: something stands above */
+    struct buf out;
+    struct json json;
+    enum err failed;
+
+    /* The table at hand. */
+    const struct report_column *columns;
+    uint32_t column_count;
+    const char *key;
+    const char *title;
+    struct buf cells; /* one after another, each counted */
+    struct buf cell;
+    uint32_t widths[REPORT_COLUMNS_MAX];
+    bool right[REPORT_COLUMNS_MAX];
+    bool head_printed;
+};
+
+static void
+flush(struct report *r)
+{
+    r->failed = err_first(r->failed, buf_error(&r->out));
+    if (r->out.size > 0) fwrite(r->out.at, 1, r->out.size, r->to);
+    buf_clear(&r->out);
+}
+
+static void
+flush_if_full(struct report *r)
+{
+    if (r->out.size >= OUT_BYTES) flush(r);
+}
+
+enum err
+report_new(enum report_form form, FILE *to, struct budget *budget, struct report **ret_report)
+{
+    struct report *r = mem_new(budget, sizeof *r);
+    if (r == NULL) return ERR_NOMEM;
+    r->form = form;
+    r->to = to;
+    r->budget = budget;
+    buf_init(&r->out, budget, BUF_BYTES_MAX);
+    buf_init(&r->cells, budget, BUF_BYTES_MAX);
+    buf_init(&r->cell, budget, BUF_BYTES_MAX);
+    json_init(&r->json, &r->out);
+    if (form == REPORT_JSON) json_object_open(&r->json);
+    *ret_report = r;
+    return OK;
+}
+
+enum err
+report_end(struct report *r)
+{
+    if (r->form == REPORT_JSON) {
+        json_object_close(&r->json);
+        buf_put_u8(&r->out, '\n');
+    }
+    flush(r);
+    return r->failed;
+}
+
+void
+report_free(struct report *r)
+{
+    if (r == NULL) return;
+    buf_fini(&r->out);
+    buf_fini(&r->cells);
+    buf_fini(&r->cell);
+    mem_free(r->budget, r, sizeof *r);
+}
+
+/* --- values as text --------------------------------------------------------------------------- */
+
+/* Names are foreign: what could play with the terminal is shown as numbers. */
+static void
+put_plain(struct buf *to, struct bytes text)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t b = text.at[i];
+        bool c1 = b == 0xc2 && i + 1 < text.size && text.at[i + 1] >= 0x80 && text.at[i + 1] < 0xa0;
+        if (b < 0x20 || b == 0x7f || c1)
+            buf_printf(to, "\\x%02x", b);
+        else
+            buf_put_u8(to, b);
+        if (c1) buf_printf(to, "\\x%02x", text.at[++i]);
+    }
+}
+
+static void
+put_size(struct buf *to, uint64_t size)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    double value = (double)size;
+    unsigned unit = 0;
+    while (value >= 999.95 && unit < 6) {
+        value /= 1024;
+        unit++;
+    }
+    buf_printf(to, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
+}
+
+static void
+put_value(struct buf *to, const struct report_value *v)
+{
+    char time[TIME_TEXT_BYTES];
+    switch (v->kind) {
+    case VALUE_NONE:
+        buf_put_text(to, "-");
+        break;
+    case VALUE_COUNT:
+        buf_printf(to, "%" PRIu64, v->count);
+        break;
+    case VALUE_SIZE:
+        put_size(to, v->count);
+        break;
+    case VALUE_NUMBER:
+        buf_printf(to, v->number < 100 ? "%.3f" : "%.1f", v->number);
+        break;
+    case VALUE_TIME:
+        buf_put_text(to, time_print((int64_t)v->count, time));
+        break;
+    case VALUE_TEXT:
+        put_plain(to, v->text);
+        break;
+    case VALUE_LABELS:
+        labels_print(to, v->text);
+        break;
+    case VALUE_BOOL:
+        buf_put_text(to, v->count ? "yes" : "no");
+        break;
+    }
+}
+
+/* Beside a unit or a date what it is exactly. */
+static void
+put_exact(struct buf *to, const struct report_value *v)
+{
+    if (v->kind == VALUE_SIZE && v->count >= 1000) buf_printf(to, " (%" PRIu64 ")", v->count);
+    if (v->kind == VALUE_TIME) buf_printf(to, " (%" PRId64 ")", (int64_t)v->count);
+}
+
+/* Characters, as far as a terminal gives one place to each. */
+static uint32_t
+text_width(struct bytes text)
+{
+    uint32_t width = 0;
+    for (size_t i = 0; i < text.size; i++) {
+        width += (text.at[i] & 0xc0) != 0x80;
+    }
+    return width;
+}
+
+/* --- values as JSON --------------------------------------------------------------------------- */
+
+static void
+json_labels(struct json *j, struct bytes labels)
+{
+    struct cursor c = cursor_of(labels);
+    struct label label;
+    json_object_open(j);
+    while (labels_next(&c, &label)) {
+        json_key_bytes(j, label.name);
+        json_put_bytes(j, label.value);
+    }
+    json_object_close(j);
+}
+
+static void
+json_number(struct json *j, double number)
+{
+    char text[40];
+    int n = snprintf(text, sizeof text, "%.6g", number);
+    if (!isfinite(number) || n <= 0)
+        json_put_null(j);
+    else
+        json_put_raw(j, bytes_of(text, (size_t)n));
+}
+
+static void
+json_member(struct json *j, const char *key, const struct report_value *v)
+{
+    char text[TIME_TEXT_BYTES + 40];
+    json_key(j, key);
+    switch (v->kind) {
+    case VALUE_NONE:
+        json_put_null(j);
+        break;
+    case VALUE_COUNT:
+    case VALUE_SIZE:
+        json_put_uint(j, v->count);
+        break;
+    case VALUE_NUMBER:
+        json_number(j, v->number);
+        break;
+    case VALUE_TIME:
+        json_put_text(j, time_print((int64_t)v->count, text));
+        snprintf(text, sizeof text, "%.60sMs", key);
+        json_key(j, text);
+        json_put_int(j, (int64_t)v->count);
+        break;
+    case VALUE_TEXT:
+        json_put_bytes(j, v->text);
+        break;
+    case VALUE_LABELS:
+        json_labels(j, v->text);
+        break;
+    case VALUE_BOOL:
+        json_put_bool(j, v->count != 0);
+        break;
+    }
+}
+
+/* --- sections and fields ---------------------------------------------------------------------- */
+
+static void
+put_title(struct report *r, const char *title)
+{
+    if (title == NULL) return;
+    buf_printf(&r->out, "%s%s\n", r->begun ? "\n" : "", title);
+    r->begun = true;
+}
+
+void
+report_section(struct report *r, const char *key, const char *title)
+{
+    if (r->form == REPORT_TEXT) {
+        put_title(r, title);
+        return;
+    }
+    json_key(&r->json, key);
+    json_object_open(&r->json);
+}
+
+void
+report_section_end(struct report *r)
+{
+    if (r->form == REPORT_JSON) json_object_close(&r->json);
+    flush_if_full(r);
+}
+
+void
+report_field(struct report *r, const char *key, const char *title, struct report_value value)
+{
+    if (r->form == REPORT_JSON) {
+        json_member(&r->json, key, &value);
+        return;
+    }
+    buf_printf(&r->out, "  %-*s ", FIELD_WIDTH, title);
+    put_value(&r->out, &value);
+    put_exact(&r->out, &value);
+    buf_put_u8(&r->out, '\n');
+}
+
+/* --- tables ----------------------------------------------------------------------------------- */
+
+static bool
+is_shown(const struct report *r, uint32_t column)
+{
+    enum report_only only = r->columns[column].only;
+    return only == REPORT_BOTH || (only == REPORT_ONLY_TEXT) == (r->form == REPORT_TEXT);
+}
+
+void
+report_table(struct report *r, const char *key, const char *title,
+             const struct report_column *columns, uint32_t count)
+{
+    assert(count <= REPORT_COLUMNS_MAX);
+    r->columns = columns;
+    r->column_count = count;
+    r->key = key;
+    r->title = title;
+    r->head_printed = false;
+    buf_clear(&r->cells);
+    for (uint32_t i = 0; i < count; i++) {
+        r->widths[i] = text_width(bytes_of_text(columns[i].title));
+        r->right[i] = true;
+    }
+    if (r->form == REPORT_TEXT) return;
+    json_key(&r->json, key);
+    json_array_open(&r->json);
+}
+
+static void
+put_cell(struct report *r, uint32_t column, struct bytes text, bool last)
+{
+    uint32_t width = text_width(text), room = r->widths[column];
+    uint32_t pad = width < room ? room - width : 0;
+    buf_put_text(&r->out, "  ");
+    if (r->right[column]) buf_printf(&r->out, "%*s", (int)pad, "");
+    buf_put_bytes(&r->out, text);
+    if (!r->right[column] && !last) buf_printf(&r->out, "%*s", (int)pad, "");
+}
+
+static uint32_t
+last_shown(const struct report *r)
+{
+    uint32_t last = 0;
+    for (uint32_t i = 0; i < r->column_count; i++) {
+        if (is_shown(r, i)) last = i;
+    }
+    return last;
+}
+
+static void
+print_head(struct report *r)
+{
+    uint32_t last = last_shown(r);
+    if (r->head_printed) return;
+    r->head_printed = true;
+    put_title(r, r->title);
+    for (uint32_t i = 0; i < r->column_count; i++) {
+        if (is_shown(r, i)) put_cell(r, i, bytes_of_text(r->columns[i].title), i == last);
+    }
+    buf_put_u8(&r->out, '\n');
+}
+
+static void
+print_rows(struct report *r)
+{
+    struct cursor c = cursor_of(buf_bytes(&r->cells));
+    uint32_t last = last_shown(r);
+    r->failed = err_first(r->failed, buf_error(&r->cells));
+    if (c.at == c.end) return;
+    print_head(r);
+    while (c.at != c.end) {
+        for (uint32_t i = 0; i < r->column_count; i++) {
+            if (is_shown(r, i)) put_cell(r, i, cursor_counted(&c), i == last);
+        }
+        buf_put_u8(&r->out, '\n');
+        flush_if_full(r);
+    }
+    buf_clear(&r->cells);
+}
+
+static void
+row_wait(struct report *r, const struct report_value *values)
+{
+    for (uint32_t i = 0; i < r->column_count; i++) {
+        if (!is_shown(r, i)) continue;
+        buf_clear(&r->cell);
+        put_value(&r->cell, &values[i]);
+        r->failed = err_first(r->failed, buf_error(&r->cell));
+        uint32_t width = text_width(buf_bytes(&r->cell));
+        if (width > r->widths[i]) r->widths[i] = width;
+        enum value_kind kind = values[i].kind;
+        if (kind == VALUE_TEXT || kind == VALUE_LABELS || kind == VALUE_TIME) r->right[i] = false;
+        buf_put_counted(&r->cells, buf_bytes(&r->cell));
+    }
+    if (r->cells.size >= CELLS_BYTES) print_rows(r);
+}
+
+void
+report_row(struct report *r, const struct report_value *values)
+{
+    if (r->form == REPORT_TEXT) {
+        row_wait(r, values);
+        return;
+    }
+    json_object_open(&r->json);
+    for (uint32_t i = 0; i < r->column_count; i++) {
+        if (is_shown(r, i)) json_member(&r->json, r->columns[i].key, &values[i]);
+    }
+    json_object_close(&r->json);
+    flush_if_full(r);
+}
+
+void
+report_table_end(struct report *r, uint64_t left_out)
+{
+    if (r->form == REPORT_JSON) {
+        char more[80];
+        snprintf(more, sizeof more, "%.60sLeftOut", r->key);
+        json_array_close(&r->json);
+        json_key(&r->json, more);
+        json_put_uint(&r->json, left_out);
+        return;
+    }
+    print_rows(r);
+    if (left_out > 0) {
+        print_head(r);
+        buf_printf(&r->out, "  and %" PRIu64 " more\n", left_out);
+    }
+    flush_if_full(r);
+}

@@ -1,0 +1,132 @@
+/*
+ * report.h - figures for people, as aligned text, or for programs, as one JSON object: the same
+ * calls print either.
+ *
+ *     report_section(r, "log", "The log");
+ *     report_field(r, "segments", "segments", value_count(3));
+ *     report_table(r, "files", "Files", REPORT_COLUMNS(columns));
+ *     report_row(r, REPORT_ROW(value_text("a"), value_size(10)));
+ *     report_table_end(r, 0);
+ *     report_section_end(r);
+ *
+ * In JSON a section is an object, a table an array of objects. Output goes to a stream as it comes;
+ * what cannot be written shows there, out of memory in report_end().
+ */
+#ifndef CLI_REPORT_H
+#define CLI_REPORT_H
+
+#include <stdio.h>
+
+#include "base/buf.h"
+
+enum report_form { REPORT_TEXT, REPORT_JSON };
+
+enum value_kind {
+    VALUE_NONE,
+    VALUE_COUNT,
+    VALUE_SIZE,   /* a size */
+    VALUE_NUMBER, /* with a fraction */
+    VALUE_TIME,   /* Unix ms: in UTC, and as it is */
+    VALUE_TEXT,
+    VALUE_LABELS, /* canonical: as PromQL, in JSON an object */
+    VALUE_BOOL,
+};
+
+struct report_value {
+    enum value_kind kind;
+    uint64_t count;
+    double number;
+    struct bytes text; /* a view for the call */
+};
+
+static inline struct report_value
+value_none(void)
+{
+    return (struct report_value){.kind = VALUE_NONE};
+}
+
+static inline struct report_value
+value_count(uint64_t count)
+{
+    return (struct report_value){.kind = VALUE_COUNT, .count = count};
+}
+
+static inline struct report_value
+value_size(uint64_t size_bytes)
+{
+    return (struct report_value){.kind = VALUE_SIZE, .count = size_bytes};
+}
+
+/* `all` 0: none. */
+static inline struct report_value
+value_ratio(uint64_t part, uint64_t all)
+{
+    if (all == 0) return value_none();
+    return (struct report_value){.kind = VALUE_NUMBER, .number = (double)part / (double)all};
+}
+
+static inline struct report_value
+value_time(int64_t ms)
+{
+    return (struct report_value){.kind = VALUE_TIME, .count = (uint64_t)ms};
+}
+
+static inline struct report_value
+value_text(const char *text)
+{
+    return (struct report_value){.kind = VALUE_TEXT, .text = bytes_of_text(text)};
+}
+
+static inline struct report_value
+value_view(struct bytes text)
+{
+    return (struct report_value){.kind = VALUE_TEXT, .text = text};
+}
+
+static inline struct report_value
+value_labels(struct bytes labels)
+{
+    return (struct report_value){.kind = VALUE_LABELS, .text = labels};
+}
+
+static inline struct report_value
+value_bool(bool yes)
+{
+    return (struct report_value){.kind = VALUE_BOOL, .count = yes};
+}
+
+enum report_only { REPORT_BOTH, REPORT_ONLY_TEXT, REPORT_ONLY_JSON };
+
+struct report_column {
+    const char *key;   /* in JSON; of a time also with "Ms" behind it */
+    const char *title; /* in text */
+    enum report_only only;
+};
+
+enum { REPORT_COLUMNS_MAX = 24 };
+
+struct report;
+/* `to` is borrowed until report_free(). */
+MUST_CHECK enum err report_new(enum report_form form, FILE *to, struct budget *budget,
+                               struct report **ret_report);
+/* Ends the object and writes what waits. ERR_NOMEM, ERR_LIMIT: something is missing in it. */
+MUST_CHECK enum err report_end(struct report *report);
+void report_free(struct report *report);
+
+/* `title` NULL: nothing is seen of it in text. */
+void report_section(struct report *report, const char *key, const char *title);
+void report_section_end(struct report *report);
+void report_field(struct report *report, const char *key, const char *title,
+                  struct report_value value);
+/* The columns are borrowed until the table's end. An empty table is not seen in text. */
+void report_table(struct report *report, const char *key, const char *title,
+                  const struct report_column *columns, uint32_t count);
+void report_row(struct report *report, const struct report_value *values);
+/* `left_out`: rows that there are besides; in JSON KEYLeftOut. */
+void report_table_end(struct report *report, uint64_t left_out);
+
+/* report_table(r, key, title, REPORT_COLUMNS(array)) and report_row(r, REPORT_ROW(value, ...)). */
+#define REPORT_COLUMNS(list) (list), (uint32_t)(sizeof(list) / sizeof *(list))
+#define REPORT_ROW(...)      ((const struct report_value[]){__VA_ARGS__})
+
+#endif

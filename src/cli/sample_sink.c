@@ -1,0 +1,359 @@
+/*
+ * sample_sink.c - text gathers in a buffer and goes on to the output when that is large. Captures
+ * are requests of remote write 2.0, each of the size that a sender would choose.
+ */
+#include "cli/sample_sink.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/time_text.h"
+#include "model/labels.h"
+#include "wire/number.h"
+#include "wire/remote_write_build.h"
+#include "wire/snappy.h"
+
+enum {
+    TEXT_BYTES = 256 * 1024,
+    TEXT_BYTES_MAX = 256 << 20,
+    REQUEST_SAMPLES_MAX = 2000,
+    REQUEST_BYTES_MAX = 4 << 20,
+    FLOATS_AT_ONCE = 1024,
+};
+
+struct sample_sink {
+    int format;
+    struct output *output;
+    struct progress *progress;
+    const struct selector *skipped;
+    uint32_t skipped_count;
+
+    struct text_writer *writer; /* forms of text */
+    struct rw_build *build;     /* captures */
+    struct buf labels;
+    struct buf text;
+    bool in_series;
+    bool named; /* the series at hand stands in the output: it has a sample */
+    bool skip;  /* it is left out */
+    struct sink_counts counts;
+    uint64_t before;
+    uint64_t done;
+    uint64_t all;
+};
+
+enum err
+sample_sink_new(int format, struct output *output, struct progress *progress,
+                const struct selector *skipped, uint32_t skipped_count,
+                struct sample_sink **ret_sink, struct why *why)
+{
+    struct sample_sink *s = mem_new(NULL, sizeof *s);
+    if (s == NULL) return why_set(why, ERR_NOMEM, "no memory");
+    s->format = format;
+    s->output = output;
+    s->progress = progress;
+    s->skipped = skipped;
+    s->skipped_count = skipped_count;
+    buf_init(&s->labels, NULL, TEXT_BYTES_MAX);
+    buf_init(&s->text, NULL, TEXT_BYTES_MAX);
+    enum err e = OK;
+    if (format < TEXT_FORMAT_COUNT)
+        e = text_writer_new((enum text_format)format, NULL, &s->writer);
+    else if (format == SINK_CAPTURE)
+        e = rw_build_new(RW_V2, NULL, &s->build);
+    if (e) {
+        sample_sink_free(s);
+        return why_set(why, e, "no memory");
+    }
+    *ret_sink = s;
+    return OK;
+}
+
+void
+sample_sink_free(struct sample_sink *s)
+{
+    if (s == NULL) return;
+    text_writer_free(s->writer);
+    rw_build_free(s->build);
+    buf_fini(&s->labels);
+    buf_fini(&s->text);
+    mem_free(NULL, s, sizeof *s);
+}
+
+/* --- on to the output ------------------------------------------------------------------------- */
+
+static enum err
+pass_on(struct sample_sink *s, size_t least, struct why *why)
+{
+    enum err e = buf_error(&s->text);
+    if (e) return why_set(why, e, "no memory for the output");
+    if (s->text.size == 0 || s->text.size < least) return OK;
+    e = output_write(s->output, buf_bytes(&s->text), why);
+    buf_clear(&s->text);
+    progress_show(s->progress, s->before + s->counts.samples, s->done, s->all);
+    return e;
+}
+
+/* The request so far, as a record of a capture. */
+static enum err
+end_request(struct sample_sink *s, struct why *why)
+{
+    struct bytes message;
+    if (rw_build_counts(s->build).series == 0) return OK;
+    enum err e = rw_build_end(s->build, &message);
+    size_t at = s->text.size;
+    if (e == OK) {
+        buf_put_le32(&s->text, 0);
+        e = snappy_pack(message, &s->text);
+    }
+    if (e) return why_set(why, e, "no memory for a request");
+    store_le32(s->text.at + at, (uint32_t)(s->text.size - at - 4));
+    rw_build_clear(s->build);
+    return pass_on(s, TEXT_BYTES, why);
+}
+
+static enum err
+end_full_request(struct sample_sink *s, struct why *why)
+{
+    struct rw_build_counts c = rw_build_counts(s->build);
+    if (c.floats + c.histograms < REQUEST_SAMPLES_MAX && c.bytes < REQUEST_BYTES_MAX) return OK;
+    s->named = false;
+    return end_request(s, why);
+}
+
+/* --- series ----------------------------------------------------------------------------------- */
+
+static bool
+selects(const struct selector *selector, struct bytes labels)
+{
+    for (uint32_t i = 0; i < selector->count; i++) {
+        struct bytes value = labels_get(labels, matcher_name(selector->matchers[i]));
+        if (!matcher_matches(selector->matchers[i], value)) return false;
+    }
+    return true;
+}
+
+static void
+end_text_series(struct sample_sink *s)
+{
+    if (s->in_series && s->writer != NULL) text_writer_series_end(s->writer, &s->text);
+    s->in_series = false;
+}
+
+static enum err
+take_series(void *context, struct bytes labels, struct why *why)
+{
+    struct sample_sink *s = context;
+    enum err e = OK;
+    end_text_series(s);
+    if (!labels_valid(labels)) return why_set(why, ERR_CORRUPT, "labels came that are none");
+    s->skip = false;
+    for (uint32_t i = 0; i < s->skipped_count && !s->skip; i++) {
+        s->skip = selects(&s->skipped[i], labels);
+    }
+    if (s->skip) return OK;
+    buf_clear(&s->labels);
+    buf_put_bytes(&s->labels, labels);
+    e = buf_error(&s->labels);
+    if (s->writer != NULL) e = err_first(e, text_writer_series(s->writer, labels));
+    s->in_series = true;
+    s->named = false;
+    s->counts.series++;
+    return e ? why_set(why, e, "no memory for labels") : OK;
+}
+
+/* A sample comes: those of a series that were all outside the range left no trace. */
+static void
+name_series(struct sample_sink *s)
+{
+    if (s->named) return;
+    s->named = true;
+    if (s->build != NULL) rw_build_series(s->build, buf_bytes(&s->labels));
+    if (s->build != NULL || s->writer != NULL) return;
+    labels_print(&s->text, buf_bytes(&s->labels));
+    buf_put_u8(&s->text, '\n');
+}
+
+/* --- samples ---------------------------------------------------------------------------------- */
+
+static void
+print_float(struct sample_sink *s, int64_t t_ms, uint64_t bits)
+{
+    char time[TIME_TEXT_BYTES], number[NUMBER_TEXT_BYTES];
+    size_t size = number_print_exact(bits, number);
+    buf_printf(&s->text, "  %s %.*s\n", time_print(t_ms, time), (int)size, number);
+}
+
+static enum err
+take_some_floats(struct sample_sink *s, uint32_t count, const int64_t *times_ms,
+                 const uint64_t *bits, struct why *why)
+{
+    s->counts.samples += count;
+    if (s->writer != NULL) {
+        text_writer_floats(s->writer, count, times_ms, bits, &s->text);
+    } else {
+        for (uint32_t i = 0; i < count; i++) {
+            name_series(s);
+            if (s->build == NULL) {
+                print_float(s, times_ms[i], bits[i]);
+                continue;
+            }
+            rw_build_float(s->build, times_ms[i], bits[i], 0);
+            enum err e = end_full_request(s, why);
+            if (e) return e;
+        }
+    }
+    return pass_on(s, TEXT_BYTES, why);
+}
+
+static enum err
+take_floats(void *context, uint32_t count, const int64_t *times_ms, const uint64_t *bits,
+            struct why *why)
+{
+    struct sample_sink *s = context;
+    enum err e = OK;
+    if (s->skip) return OK;
+    for (uint32_t at = 0; at < count && e == OK; at += FLOATS_AT_ONCE) {
+        uint32_t some = count - at < FLOATS_AT_ONCE ? count - at : FLOATS_AT_ONCE;
+        e = take_some_floats(s, some, times_ms + at, bits + at, why);
+    }
+    return e;
+}
+
+static void
+print_count(struct buf *to, const struct histogram *h, uint64_t count)
+{
+    char number[NUMBER_TEXT_BYTES];
+    if (h->kind == SAMPLE_HISTOGRAM_INT)
+        buf_printf(to, "%" PRIu64, count);
+    else
+        buf_put(to, number, number_print(count, number));
+}
+
+static void
+print_histogram(struct sample_sink *s, int64_t t_ms, const struct histogram *h)
+{
+    char time[TIME_TEXT_BYTES], number[NUMBER_TEXT_BYTES];
+    buf_printf(&s->text, "  %s histogram", time_print(t_ms, time));
+    if (h->sum_bits == STALE_NAN_BITS) {
+        buf_put_text(&s->text, " stale\n");
+        return;
+    }
+    buf_put_text(&s->text, " count=");
+    print_count(&s->text, h, h->count);
+    buf_put_text(&s->text, " sum=");
+    buf_put(&s->text, number, number_print_exact(h->sum_bits, number));
+    buf_put_text(&s->text, " zero=");
+    print_count(&s->text, h, h->zero_count);
+    buf_printf(&s->text, " schema=%d buckets=%u\n", h->schema,
+               h->positive.bucket_count + h->negative.bucket_count);
+}
+
+static enum err
+take_histogram(void *context, int64_t t_ms, const struct histogram *h, struct why *why)
+{
+    struct sample_sink *s = context;
+    if (s->skip) return OK;
+    if (s->writer != NULL) {
+        text_writer_histogram(s->writer, t_ms, h, &s->text);
+        return pass_on(s, TEXT_BYTES, why);
+    }
+    s->counts.histograms++;
+    name_series(s);
+    if (s->build == NULL) {
+        print_histogram(s, t_ms, h);
+        return pass_on(s, TEXT_BYTES, why);
+    }
+    rw_build_histogram(s->build, t_ms, 0, h);
+    return end_full_request(s, why);
+}
+
+/* --- begin and end ---------------------------------------------------------------------------- */
+
+struct rr_receiver
+sample_sink_receiver(struct sample_sink *s)
+{
+    return (struct rr_receiver){
+        .series = take_series, .floats = take_floats, .histogram = take_histogram, .context = s};
+}
+
+enum err
+sample_sink_begin(struct sample_sink *s, struct why *why)
+{
+    if (s->writer != NULL) text_writer_begin(s->writer, &s->text);
+    return pass_on(s, 0, why);
+}
+
+enum err
+sample_sink_series_end(struct sample_sink *s, struct why *why)
+{
+    end_text_series(s);
+    enum err e = s->build == NULL ? OK : end_request(s, why);
+    return e ? e : pass_on(s, 0, why);
+}
+
+enum err
+sample_sink_end(struct sample_sink *s, struct why *why)
+{
+    if (s->writer != NULL) text_writer_end(s->writer, &s->text);
+    return pass_on(s, 0, why);
+}
+
+struct sink_counts
+sample_sink_counts(const struct sample_sink *s)
+{
+    struct sink_counts counts = s->counts;
+    if (s->writer == NULL) return counts;
+    struct text_writer_counts w = text_writer_counts(s->writer);
+    counts.series = w.series;
+    counts.samples = w.samples;
+    counts.histograms = w.histograms;
+    counts.histograms_left_out = w.histograms_left_out;
+    counts.stale_left_out = w.stale_left_out;
+    counts.nan_altered = w.nan_altered;
+    return counts;
+}
+
+void
+sample_sink_progress(struct sample_sink *s, uint64_t samples_before, uint64_t done, uint64_t all)
+{
+    s->before = samples_before;
+    s->done = done;
+    s->all = all;
+}
+
+/* --- formats ---------------------------------------------------------------------------------- */
+
+bool
+sink_format_parse(const char *word, int *ret_format)
+{
+    enum text_format format;
+    if (strcmp(word, "rw") == 0) {
+        *ret_format = SINK_CAPTURE;
+        return true;
+    }
+    if (!text_format_parse(word, &format)) return false;
+    *ret_format = (int)format;
+    return true;
+}
+
+int
+sink_format_of(const char *path)
+{
+    static const struct {
+        const char *suffix;
+        int format;
+    } suffixes[] = {
+        {".rw", SINK_CAPTURE},      {".om", TEXT_OPENMETRICS},   {".openmetrics", TEXT_OPENMETRICS},
+        {".prom", TEXT_PROMETHEUS}, {".jsonl", TEXT_JSON_LINES}, {".ndjson", TEXT_NDJSON},
+        {".csv", TEXT_CSV}};
+    size_t size = path == NULL ? 0 : strlen(path);
+    if (output_packing_of(path) == OUTPUT_GZIP) size -= 3;
+    if (output_packing_of(path) == OUTPUT_ZSTD) size -= 4;
+    for (unsigned i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        size_t wanted = strlen(suffixes[i].suffix);
+        if (size < wanted || memcmp(path + size - wanted, suffixes[i].suffix, wanted) != 0)
+            continue;
+        return suffixes[i].format;
+    }
+    return SINK_UNKNOWN;
+}

@@ -1,0 +1,51 @@
+/*
+ * sample_sink.h - where samples that were read go: into one of the forms, and on to an output.
+ */
+#ifndef CLI_SAMPLE_SINK_H
+#define CLI_SAMPLE_SINK_H
+
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "cli/target.h"
+#include "wire/text_writer.h"
+
+/* The forms of text_reader.h, captures, and what people like to read. */
+enum { SINK_CAPTURE = TEXT_FORMAT_COUNT, SINK_PEOPLE, SINK_UNKNOWN };
+
+struct sink_counts {
+    uint64_t series; /* as they came: one that comes again in another slice counts again */
+    uint64_t samples;
+    uint64_t histograms;
+    uint64_t histograms_left_out;
+    uint64_t stale_left_out;
+    uint64_t nan_altered;
+};
+
+struct sample_sink;
+
+/* `output` is borrowed. Series that one of `skipped` selects are left out. */
+MUST_CHECK enum err sample_sink_new(int format, struct output *output, struct progress *progress,
+                                    const struct selector *skipped, uint32_t skipped_count,
+                                    struct sample_sink **ret_sink, struct why *why);
+void sample_sink_free(struct sample_sink *sink);
+
+/* What comes before all samples: once for an output. */
+MUST_CHECK enum err sample_sink_begin(struct sample_sink *sink, struct why *why);
+/* For target_read(). */
+struct rr_receiver sample_sink_receiver(struct sample_sink *sink);
+/* The last series is over; all of it is given to the output. */
+MUST_CHECK enum err sample_sink_series_end(struct sample_sink *sink, struct why *why);
+/* What comes behind all samples. */
+MUST_CHECK enum err sample_sink_end(struct sample_sink *sink, struct why *why);
+
+struct sink_counts sample_sink_counts(const struct sample_sink *sink);
+/* What the rate is shown of: `done` of `all` as for progress_show(). */
+void sample_sink_progress(struct sample_sink *sink, uint64_t samples_before, uint64_t done,
+                          uint64_t all);
+
+/* "jsonl", "rw", ...; false: no form. */
+bool sink_format_parse(const char *word, int *ret_format);
+/* By the suffix, before .gz or .zst; SINK_UNKNOWN: it says nothing. */
+int sink_format_of(const char *path);
+
+#endif

@@ -1,0 +1,90 @@
+/*
+ * target.h - where import writes to and export reads from: a running server, by remote write and
+ * remote read, or the storage directory of a stopped one.
+ */
+#ifndef CLI_TARGET_H
+#define CLI_TARGET_H
+
+#include <stdatomic.h>
+
+#include "model/ledger.h"
+#include "model/selector.h"
+#include "wire/remote_read_client.h"
+#include "wire/remote_write.h"
+
+struct target_options {
+    const char *url;         /* NULL, or of the server's root, or of one path of it */
+    const char *storage;     /* NULL, or a directory */
+    const char *config_file; /* NULL, or the one of the directory's server: its limits count */
+    const char *tenant;      /* NULL: none is said */
+    int64_t retry_ns;        /* how long a server may be away */
+    bool writing;
+    bool partial; /* damaged pages are left out of what is read, and told */
+    /* Tells of one; with `partial`. */
+    void (*left_out)(void *context, const char *text);
+    const atomic_bool *stop;
+    /* Tells of an attempt that is repeated. */
+    void (*retrying)(void *context, const char *reason, int64_t wait_ns);
+    void *context;
+};
+
+struct target;
+struct tsdb;
+
+/*
+ * Nothing is asked of a server yet. ERR_INPUT: neither or both of url and storage, a bad tenant, a
+ * directory that is none; ERR_AGAIN: a server holds the directory.
+ */
+MUST_CHECK enum err target_open(const struct target_options *options, struct target **ret_target,
+                                struct why *why);
+/* Of a directory: what was written goes into a part. The data is safe also when this fails. */
+MUST_CHECK enum err target_finish(struct target *target, struct why *why);
+void target_free(struct target *target);
+
+/* The store of a directory; NULL: it is a server. With it only what tsdb_open() says of `read_only`
+ * may be done. */
+struct tsdb *target_store(struct target *target);
+
+/*
+ * Whether the value of a flag can be a server's address. ERR_INPUT: it is neither http:// nor
+ * https://, or holds a user name or password, which would show in messages and files.
+ */
+MUST_CHECK enum err target_check_url(const char *flag, const char *url, struct why *why);
+
+/* How it is called in messages and in files that note a position. */
+const char *target_name(const struct target *target);
+
+/* What is known to be missing in what can be read, for people; NULL: nothing. */
+const char *target_damage(const struct target *target);
+
+/* What one write request holds. */
+struct target_counts {
+    uint64_t of[LEDGER_KIND_COUNT];
+};
+
+struct target_result {
+    struct target_counts rejected;
+    char text[480]; /* why, if anything was */
+};
+
+/*
+ * Writes one request, uncompressed. `packed`: the same as a snappy block, if the caller has it
+ * (`at` NULL: not). `counts`: what it holds. OK: all but what `ret_result` names is durable.
+ * ERR_AGAIN: the server could not be reached or could not take it, in all the time there was;
+ * ERR_INPUT: it refuses all of it for ever; ERR_CANCELED: stopped; errors of the store.
+ */
+MUST_CHECK enum err target_write(struct target *target, enum rw_version version,
+                                 struct bytes message, struct bytes packed,
+                                 const struct target_counts *counts,
+                                 struct target_result *ret_result, struct why *why);
+
+/*
+ * Reads what the selector selects between two times, both inclusive, in label order. ERR_AGAIN: the
+ * server could not be asked; ERR_CORRUPT: what is stored is damaged, and it makes no sense to ask
+ * again; after any other error a part may have been received, as after this.
+ */
+MUST_CHECK enum err target_read(struct target *target, const struct selector *selector,
+                                int64_t min_ms, int64_t max_ms, const struct rr_receiver *receiver,
+                                struct why *why);
+
+#endif

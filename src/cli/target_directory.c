@@ -1,0 +1,316 @@
+/*
+ * target_directory.c - the storage directory of a stopped server, opened in this process. The steps
+ * that serve gives to threads are taken in turn: ingest, commit, and from time to time flush. So
+ * what target_write() has returned OK for is in the log, on disk. Who only reads leaves no trace in
+ * the directory.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sys/machine_memory.h"
+#include "config/store_options.h"
+#include "cli/target_private.h"
+#include "tsdb/tsdb.h"
+
+enum { REQUESTS_PER_LOOK = 64, TRIES_MAX = 100 };
+
+#define MEMORY_BYTES_MAX ((uint64_t)2 << 30)
+
+struct target_directory {
+    struct target target;
+    struct settings settings;
+    struct memory memory;
+    struct tsdb *tsdb;
+    struct rw_request request;
+    uint32_t writes;
+    struct query_control control;
+};
+
+static struct target_directory *
+directory_of(struct target *target)
+{
+    return (struct target_directory *)(void *)target; /* the first member */
+}
+
+static void
+directory_free(struct target *target)
+{
+    struct target_directory *d = directory_of(target);
+    rw_request_fini(&d->request);
+    tsdb_free(d->tsdb);
+    mem_free(NULL, d, sizeof *d);
+}
+
+static struct bytes
+tenant_of(const struct target_directory *d)
+{
+    const char *tenant = d->target.options.tenant;
+    return bytes_of_text(tenant == NULL ? "anonymous" : tenant);
+}
+
+static enum err
+worded(struct why *why, enum err e)
+{
+    if (e && why->text[0] == '\0') why_set(why, e, "%s", err_word(e));
+    return e;
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+static enum err
+commit(struct target_directory *d, struct why *why)
+{
+    enum err e = OK;
+    while (e == OK && tsdb_commit_due(d->tsdb)) {
+        e = tsdb_commit(d->tsdb, why);
+    }
+    return worded(why, e);
+}
+
+/* The head goes into a part. */
+static enum err
+flush(struct target_directory *d, struct why *why)
+{
+    if (!tsdb_has_frozen(d->tsdb)) tsdb_want_cut(d->tsdb);
+    enum err e = commit(d, why);
+    if (e == OK) e = worded(why, tsdb_flush(d->tsdb, why));
+    if (e == OK) e = worded(why, tsdb_maintain(d->tsdb, why));
+    return e;
+}
+
+static enum err
+flush_if_due(struct target_directory *d, struct why *why)
+{
+    bool look = ++d->writes % REQUESTS_PER_LOOK == 0; /* at free space and the log's segments */
+    enum err e = look ? worded(why, tsdb_maintain(d->tsdb, why)) : OK;
+    if (e || (!tsdb_flush_due(d->tsdb) && !tsdb_has_frozen(d->tsdb))) return e;
+    return flush(d, why);
+}
+
+static enum err
+ingest(struct target_directory *d, struct target_result *result, struct why *why)
+{
+    struct ingest_result r;
+    enum err e = ERR_AGAIN;
+    for (int tries = 0; e == ERR_AGAIN || e == ERR_NOMEM; tries++) {
+        if (tries > 0) { /* log or memory are full: make room */
+            struct why reason = *why;
+            struct tsdb_stats before, after;
+            tsdb_stats(d->tsdb, &before);
+            enum err flushed = flush(d, why);
+            if (flushed) return flushed;
+            tsdb_stats(d->tsdb, &after);
+            if (before.flushes_total == after.flushes_total || tries == TRIES_MAX) {
+                *why = reason;
+                return e;
+            }
+        }
+        why->text[0] = '\0';
+        r = (struct ingest_result){0};
+        e = worded(why, tsdb_ingest(d->tsdb, tenant_of(d), &d->request, &r, why));
+    }
+    if (e) return e;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        result->rejected.of[kind] = r.rejected[kind];
+    }
+    if (r.rejected_total > 0) {
+        snprintf(result->text, sizeof result->text, "%.*s", (int)sizeof result->text - 1, r.text);
+    }
+    e = commit(d, why);
+    if (e == OK && tsdb_epoch(d->tsdb, r.wait_epoch) == TSDB_EPOCH_VOID) {
+        e = why_set(why, ERR_IO, "the write-ahead log could not be written");
+    }
+    return e;
+}
+
+static enum err
+directory_write(struct target *target, enum rw_version version, struct bytes message,
+                struct bytes packed, const struct target_counts *counts,
+                struct target_result *result, struct why *why)
+{
+    struct target_directory *d = directory_of(target);
+    (void)packed;
+    (void)counts;
+    enum err e = rw_decode(&d->request, version, message, tsdb_hash_seed(d->tsdb), why);
+    if (e == OK) e = ingest(d, result, why);
+    rw_request_clear(&d->request);
+    return e ? e : flush_if_due(d, why);
+}
+
+static enum err
+directory_finish(struct target *target, struct why *why)
+{
+    struct target_directory *d = directory_of(target);
+    enum err e = OK;
+    for (int tries = 0; e == OK && !tsdb_is_flushed(d->tsdb) && tries < TRIES_MAX; tries++) {
+        e = flush(d, why);
+    }
+    return e;
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+static enum err
+receive_batch(const struct rr_receiver *to, const struct sample_batch *b, struct why *why)
+{
+    enum err e = OK;
+    if (b->kind == SAMPLE_FLOAT) {
+        return to->floats(to->context, b->count, b->times_ms, b->value_bits, why);
+    }
+    for (uint32_t i = 0; i < b->count && e == OK; i++) {
+        e = to->histogram(to->context, b->times_ms[i], &b->histograms[i], why);
+    }
+    return e;
+}
+
+static enum err
+receive_series(struct series_set *set, struct bytes labels, const struct rr_receiver *to,
+               struct why *why)
+{
+    for (bool named = false;; named = true) {
+        struct sample_batch b;
+        enum err e = series_set_batch(set, &b, why);
+        if (e || b.count == 0) return e;
+        if (!named) e = to->series(to->context, labels, why);
+        if (e == OK) e = receive_batch(to, &b, why);
+        if (e) return e;
+    }
+}
+
+static bool
+is_stopped(const struct target_directory *d)
+{
+    const atomic_bool *stop = d->target.options.stop;
+    return stop != NULL && atomic_load_explicit(stop, memory_order_relaxed);
+}
+
+static enum err
+directory_read(struct target *target, const struct selector *selector, int64_t min_ms,
+               int64_t max_ms, const struct rr_receiver *receiver, struct why *why)
+{
+    struct target_directory *d = directory_of(target);
+    struct series_set *set = NULL;
+    d->control.env = env_real();
+    d->control.budget = &d->memory.foreground;
+    struct matcher_set matching = {selector->matchers, selector->count};
+    struct query_request request = {.tenant = tenant_of(d),
+                                    .sets = &matching,
+                                    .set_count = 1,
+                                    .min_ms = min_ms,
+                                    .max_ms = max_ms,
+                                    .partial = target->options.partial,
+                                    .control = &d->control};
+    enum err e = answerer_select(tsdb_answerer(d->tsdb), &request, &set, why);
+    while (e == OK) {
+        struct bytes labels;
+        e = series_set_next(set, &labels, why);
+        if (e || labels.at == NULL) break;
+        e = receive_series(set, labels, receiver, why);
+        if (e == OK && is_stopped(d)) e = why_set(why, ERR_CANCELED, "stopped");
+    }
+    const char *text;
+    for (uint32_t i = 0; e == OK && (text = series_set_warning(set, i)) != NULL; i++) {
+        target_tell_left_out(target, text);
+    }
+    series_set_free(set);
+    return worded(why, e);
+}
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+/* Half of what there is; a directory at rest shares the machine with who knows what. */
+static uint64_t
+memory_bytes(const struct settings *s)
+{
+    if (s->memory_limit_bytes != 0) return s->memory_limit_bytes;
+    uint64_t half = machine_memory_bytes() / 2;
+    return half < MEMORY_BYTES_MAX ? half : MEMORY_BYTES_MAX;
+}
+
+static enum err
+read_settings(struct target_directory *d, struct why *why)
+{
+    struct settings *s = &d->settings;
+    const struct target_options *o = &d->target.options;
+    settings_default(s);
+    enum err e = o->config_file == NULL ? OK : settings_file(s, o->config_file, why);
+    if (e) return e;
+    if (strlen(o->storage) >= sizeof s->storage_path) {
+        return why_set(why, ERR_INPUT, "--storage.path is too long");
+    }
+    strcpy(s->storage_path, o->storage);
+    return settings_validate(s, 0, why);
+}
+
+static enum err
+open_store(struct target_directory *d, struct why *why)
+{
+    const struct settings *c = &d->settings;
+    memory_init(&d->memory, memory_bytes(c));
+    struct tsdb_options options = store_options_of(c, env_real(), &d->memory);
+    struct tsdb_limits limits = store_limits_of(c);
+    options.wal_sync = WAL_SYNC_FSYNC; /* whatever a server of this configuration acknowledges at */
+    options.ack_memory = false;
+    /* Auto is about what senders promise, and nobody sends here. */
+    if (limits.require_name == NAME_AUTO) limits.require_name = NAME_NEVER;
+    options.read_only = !d->target.options.writing;
+    struct tsdb_opening opening;
+    enum err e = tsdb_open(&options, &limits, &d->tsdb, &opening, why);
+    if (e == ERR_AGAIN) {
+        return why_set(why, e, "a server holds %s: stop it first, or go through it with --url",
+                       c->storage_path);
+    }
+    if (e) return worded(why, e);
+    if (opening.unlocked) {
+        fprintf(stderr, "%s/LOCK cannot be locked: no server may be at work on it\n",
+                c->storage_path);
+    }
+    if (opening.damage.places == 0 && opening.parts_set_aside == 0) return OK;
+    snprintf(d->target.damage, sizeof d->target.damage, "%s is damaged (%s)", c->storage_path,
+             opening.parts_set_aside > 0 ? opening.first_damage : opening.damage.first);
+    fprintf(stderr, "%s, what can be read is used; see firekeep verify\n", d->target.damage);
+    return OK;
+}
+
+/* Reading does not make a directory where none was. */
+static enum err
+must_exist(const char *dir, struct why *why)
+{
+    char path[SETTING_TEXT_BYTES + 16];
+    snprintf(path, sizeof path, "%s/FORMAT", dir);
+    if (access(path, F_OK) == 0) return OK;
+    return why_set(why, ERR_INPUT, "%s is no storage directory", dir);
+}
+
+static struct tsdb *
+directory_store(struct target *target)
+{
+    return directory_of(target)->tsdb;
+}
+
+static const struct target_ops directory_ops = {directory_write, directory_read, directory_finish,
+                                                directory_free, directory_store};
+
+enum err
+target_directory_open(const struct target_options *options, struct target **ret_target,
+                      struct why *why)
+{
+    struct target_directory *d = mem_new(NULL, sizeof *d);
+    if (d == NULL) return why_set(why, ERR_NOMEM, "no memory");
+    d->target.ops = &directory_ops;
+    d->target.options = *options;
+    d->target.name = options->storage;
+    enum err e = read_settings(d, why);
+    if (e == OK && !options->writing) e = must_exist(d->settings.storage_path, why);
+    if (e == OK) e = worded(why, rw_request_init(&d->request, NULL));
+    if (e == OK) e = open_store(d, why);
+    if (e == OK) d->request.keys = tsdb_fingerprint_keys(d->tsdb);
+    if (e) {
+        directory_free(&d->target);
+        return e;
+    }
+    *ret_target = &d->target;
+    return OK;
+}

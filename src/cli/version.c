@@ -1,0 +1,40 @@
+#include "base/version.h"
+
+#include <curl/curl.h>
+#include <gnutls/gnutls.h>
+#include <jansson.h>
+#include <microhttpd.h>
+#include <stdio.h>
+#include <yaml.h>
+#include <zlib.h>
+#include <zstd.h>
+
+#include "cli/cli.h"
+#include "cli/commands.h"
+
+#if defined(__clang__)
+#define COMPILER "clang " __clang_version__
+#else
+#define COMPILER "gcc " __VERSION__
+#endif
+
+#if defined(__x86_64__)
+#define ARCHITECTURE "amd64"
+#elif defined(__aarch64__)
+#define ARCHITECTURE "arm64"
+#else
+#define ARCHITECTURE "unknown architecture"
+#endif
+
+/* Of libraries it is the version found at run time that matters when something is odd. */
+int
+command_version(int argc, char **argv)
+{
+    if (argc > 1) return cli_usage_error("version", "unexpected word '%.64s'", argv[1]);
+    printf("firekeep %s (%s, %s, libmicrohttpd %s, gnutls %s, zstd %s, zlib %s, libyaml %s, "
+           "jansson %s, libcurl %s)\n",
+           FIREKEEP_VERSION, COMPILER, ARCHITECTURE, MHD_get_version(), gnutls_check_version(NULL),
+           ZSTD_versionString(), zlibVersion(), yaml_get_version_string(), jansson_version_str(),
+           curl_version_info(CURLVERSION_NOW)->version);
+    return EXIT_DONE;
+}

@@ -1,0 +1,527 @@
+/*
+ * config.c - the table of settings, and what is done with all of it: defaults, flags, files,
+ * reload, help. One value as text is config_text.c, the YAML reader config_yaml.c; destinations,
+ * which have no flags, are config_destinations.c.
+ *
+ * A name follows its field: the first word is the section, units that a value carries itself (5m,
+ * 4GiB) are left out unless the name would say nothing without them.
+ */
+#include "config/config.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "config/destinations.h"
+#include "config/text.h"
+#include "config/suggest.h"
+
+#define KIB      ((uint64_t)1024)
+#define MIB      (KIB * 1024)
+#define GIB      (MIB * 1024)
+#define PIB      (GIB * 1024 * 1024)
+#define SECOND   ((uint64_t)1000)
+#define HOUR     (3600 * SECOND)
+#define DAY      (24 * HOUR)
+#define YEAR     (365 * DAY)
+#define FIELD(f) .offset = offsetof(struct settings, f), .size = sizeof((struct settings *)0)->f
+
+static const char *listen_complaint(const char *text);
+
+static const struct setting table[] = {
+    {"config.file", SETTING_TEXT, FIELD(config_file), .fallback = "", .max = 255, .flag_only = true,
+     .what = "FILE", .help = "YAML file with settings; flags win over it"},
+
+    {"storage.path", SETTING_TEXT, FIELD(storage_path), .fallback = "./data", .min = 1, .max = 200,
+     .what = "DIRECTORY", .help = "where everything durable is kept"},
+    {"storage.mode", SETTING_CHOICE, FIELD(storage_mode), .fallback = "local",
+     .choices = "local|none",
+     .help = "local keeps samples in the embedded store; none keeps only what destinations have "
+             "not taken yet"},
+    {"storage.min-free", SETTING_BYTES, FIELD(storage_min_free_bytes), .fallback = "0", .min = 1,
+     .max = PIB, .zero_auto = true,
+     .help =
+         "writes are answered with 503 while the disk has less room than this; 0 means 1GiB, or "
+         "5 % of a disk that is smaller than 20GiB"},
+
+    {"web.listen-address", SETTING_TEXT, FIELD(web_listen_address), .fallback = "127.0.0.1:9201",
+     .min = 1, .max = 255, .what = "HOST:PORT", .complaint = listen_complaint,
+     .help = "address to serve HTTP on; :9201 means all addresses, port 0 any free port"},
+    {"web.enable-lifecycle", SETTING_BOOL, FIELD(web_enable_lifecycle), .fallback = "false",
+     .help = "allow a reload by POST /-/reload"},
+    {"web.enable-admin-api", SETTING_BOOL, FIELD(web_enable_admin_api), .fallback = "false",
+     .help = "allow POST /api/v1/admin/tsdb/flush, /merge, /snapshot, /delete_series, "
+             "/clean_tombstones"},
+    {"web.max-connections", SETTING_COUNT, FIELD(web_max_connections), .fallback = "1024", .min = 1,
+     .max = 65536, .help = "connections at a time; those beyond get 503 or a reset"},
+    {"web.workers", SETTING_COUNT, FIELD(web_workers), .fallback = "0", .min = 2, .max = 256,
+     .zero_auto = true, .help = "threads that serve HTTP; 0 means one per processor, at least 2"},
+    {"web.max-header-bytes", SETTING_BYTES, FIELD(web_max_header_bytes), .fallback = "16KiB",
+     .min = KIB, .max = MIB, .help = "request line and headers together; more gets 431"},
+    {"web.max-body-bytes", SETTING_BYTES, FIELD(web_max_body_bytes), .fallback = "32MiB",
+     .min = KIB, .max = GIB, .help = "a request body as it is sent, compressed; more gets 413"},
+    {"web.max-decoded-bytes", SETTING_BYTES, FIELD(web_max_decoded_bytes), .fallback = "32MiB",
+     .min = KIB, .max = GIB, .help = "a request body once decompressed; more gets 413"},
+    {"web.header-timeout", SETTING_DURATION, FIELD(web_header_timeout_ms), .fallback = "10s",
+     .min = 100, .max = HOUR, .help = "time for a client to send all headers"},
+    {"web.body-timeout", SETTING_DURATION, FIELD(web_body_timeout_ms), .fallback = "1m", .min = 100,
+     .max = HOUR, .help = "time for a client to send the whole body"},
+    {"web.idle-timeout", SETTING_DURATION, FIELD(web_idle_timeout_ms), .fallback = "5m", .min = 100,
+     .max = DAY, .help = "time that a connection is kept between requests"},
+    {"web.send-timeout", SETTING_DURATION, FIELD(web_send_timeout_ms), .fallback = "30s",
+     .min = 100, .max = HOUR, .help = "a client that takes nothing for this long is cut off"},
+
+    {"retention.time", SETTING_DURATION, FIELD(retention_time_ms), .fallback = "10y", .min = HOUR,
+     .max = 100 * YEAR, .reloadable = true, .help = "samples older than this are removed"},
+    {"retention.size", SETTING_BYTES, FIELD(retention_size_bytes), .fallback = "0",
+     .max = 1024 * PIB, .reloadable = true,
+     .help =
+         "the oldest parts are removed while all of them take more than this; 0 means no limit"},
+
+    {"write.max-future", SETTING_DURATION, FIELD(write_max_future_ms), .fallback = "10m",
+     .max = 100 * YEAR, .reloadable = true,
+     .help = "samples further ahead of the clock than this are refused"},
+    {"write.max-labels", SETTING_COUNT, FIELD(write_max_labels), .fallback = "128", .min = 1,
+     .max = 4096, .reloadable = true, .help = "labels of a series; series with more are refused"},
+    {"write.max-name-bytes", SETTING_BYTES32, FIELD(write_max_name_bytes), .fallback = "1KiB",
+     .min = 16, .max = 64 * KIB, .reloadable = true,
+     .help = "length of a label name; series with longer ones are refused"},
+    {"write.max-value-bytes", SETTING_BYTES32, FIELD(write_max_value_bytes), .fallback = "16KiB",
+     .min = 16, .max = MIB, .reloadable = true,
+     .help = "length of a label value; series with longer ones are refused"},
+    {"write.max-series", SETTING_COUNT, FIELD(write_max_series), .fallback = "0", .max = 1000000000,
+     .reloadable = true,
+     .help = "series of a tenant that are alive; new ones beyond are refused, those that are known "
+             "go on; 0 means no limit"},
+    {"write.max-series-per-metric", SETTING_COUNT, FIELD(write_max_series_per_metric),
+     .fallback = "0", .max = 1000000000, .reloadable = true,
+     .help = "the same for those of a tenant with one metric name"},
+    {"write.require-name", SETTING_CHOICE, FIELD(write_require_name), .fallback = "auto",
+     .choices = "auto|always|never", .reloadable = true,
+     .help = "whether series without __name__ are refused; auto: those sent by remote write 2.0"},
+
+    {"wal.ack", SETTING_CHOICE, FIELD(wal_ack), .fallback = "fsync",
+     .choices = "fsync|written|memory",
+     .help = "how safe a sample is before the sender is told so; only fsync survives power loss"},
+    {"wal.segment-bytes", SETTING_BYTES, FIELD(wal_segment_bytes), .fallback = "64MiB", .min = MIB,
+     .max = GIB, .help = "size of one file of the write-ahead log"},
+    {"wal.budget", SETTING_BYTES, FIELD(wal_budget_bytes), .fallback = "4GiB", .min = 2 * MIB,
+     .max = PIB, .reloadable = true,
+     .help = "room for the write-ahead log; at least twice wal.segment-bytes"},
+
+    {"memory.limit", SETTING_BYTES, FIELD(memory_limit_bytes), .fallback = "0", .min = 64 * MIB,
+     .max = PIB, .zero_auto = true,
+     .help = "memory to work with; 0 means 60 % of the machine or of its cgroup"},
+
+    {"head.max-samples", SETTING_COUNT64, FIELD(head_max_samples), .fallback = "0", .min = 1000,
+     .max = 100000000000, .zero_auto = true,
+     .help = "samples held in memory before they are written to a part; 0 means 8M and 12 for each "
+             "series, as many as a start after a crash reads back in a second or two"},
+    {"head.max-age", SETTING_DURATION, FIELD(head_max_age_ms), .fallback = "2h", .min = SECOND,
+     .max = 7 * DAY, .help = "time that samples stay in memory before they are written to a part"},
+
+    {"tenancy.enabled", SETTING_BOOL, FIELD(tenancy_enabled), .fallback = "false",
+     .help = "take the tenant from the header X-Scope-OrgID"},
+    {"tenancy.max-tenants", SETTING_COUNT, FIELD(tenancy_max_tenants), .fallback = "10000",
+     .min = 1, .max = 1000000, .help = "tenants in all; writes of further ones are refused"},
+
+    {"read.max-concurrent", SETTING_COUNT, FIELD(read_max_concurrent), .fallback = "10", .min = 1,
+     .max = 1000, .help = "reads at a time; others wait"},
+    {"read.queue-timeout", SETTING_DURATION, FIELD(read_queue_timeout_ms), .fallback = "10s",
+     .max = HOUR, .help = "time that a read waits for its turn before it gets 503"},
+    {"read.timeout", SETTING_DURATION, FIELD(read_timeout_ms), .fallback = "2m", .min = 1,
+     .max = DAY, .reloadable = true, .help = "time for one read"},
+    {"read.max-samples", SETTING_COUNT64, FIELD(read_max_samples), .fallback = "50M", .min = 1,
+     .max = 100000000000, .reloadable = true,
+     .help = "samples in an answer that cannot be streamed"},
+    {"read.max-bytes", SETTING_BYTES, FIELD(read_max_bytes), .fallback = "0", .max = PIB,
+     .reloadable = true,
+     .help = "compressed samples that one read may take from the store; 0 means no limit"},
+    {"read.frame-bytes", SETTING_BYTES, FIELD(read_frame_bytes), .fallback = "1MiB", .min = KIB,
+     .max = 64 * MIB, .help = "size of one frame of a streamed answer"},
+
+    {"log.level", SETTING_CHOICE, FIELD(log_level), .fallback = "info",
+     .choices = "debug|info|warn|error", .reloadable = true,
+     .help = "the least urgent lines logged"},
+    {"log.format", SETTING_CHOICE, FIELD(log_format), .fallback = "logfmt",
+     .choices = "logfmt|json", .help = "form of the lines on standard error"},
+    {NULL},
+};
+
+_Static_assert(sizeof table / sizeof *table <= SETTINGS_MAX, "SETTINGS_MAX counts all settings");
+_Static_assert(sizeof(enum storage_mode) == sizeof(int), "a choice is stored as int");
+_Static_assert(sizeof(enum log_level) == sizeof(int), "a choice is stored as int");
+_Static_assert(sizeof(enum name_rule) == sizeof(int), "a choice is stored as int");
+
+const struct setting *
+settings_table(void)
+{
+    return table;
+}
+
+const struct setting *
+settings_find(const char *name)
+{
+    for (const struct setting *s = table; s->name != NULL; s++) {
+        if (strcmp(s->name, name) == 0) return s;
+    }
+    return NULL;
+}
+
+void
+settings_default(struct settings *settings)
+{
+    memset(settings, 0, sizeof *settings);
+    for (const struct setting *s = table; s->name != NULL; s++) {
+        enum err e = setting_parse(s, bytes_of_text(s->fallback), settings, NULL);
+        assert(e == OK);
+    }
+}
+
+/* --- rules ------------------------------------------------------------------------------------ */
+
+/* Letters, digits, '.', '-' and '_'; all digits and dots must be an IPv4 address. */
+static bool
+is_host(const char *host)
+{
+    struct in_addr v4;
+    if (host[strspn(host, "0123456789.")] == 0) return inet_pton(AF_INET, host, &v4) == 1;
+    return host[strspn(host,
+                       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")] == 0;
+}
+
+/* NULL if `text` was split, else what is wrong with it. */
+static const char *
+split_address(const char *text, char *host, uint16_t *ret_port)
+{
+    const char *colon = strrchr(text, ':');
+    const char *from = text, *to = colon;
+    if (colon == NULL) return "HOST:PORT";
+    bool bracketed = text[0] == '[';
+    if (bracketed) {
+        if (colon == text || colon[-1] != ']') return "HOST:PORT";
+        from = text + 1;
+        to = colon - 1;
+    }
+    size_t size = (size_t)(to - from);
+    if (size >= SETTING_TEXT_BYTES) return "a shorter host";
+    memcpy(host, from, size);
+    host[size] = 0;
+
+    struct in6_addr v6;
+    if (bracketed) {
+        if (inet_pton(AF_INET6, host, &v6) != 1) return "an IPv6 address in the brackets";
+    } else if (strchr(host, ':') != NULL) {
+        return "HOST:PORT with an IPv6 address in brackets";
+    } else if (host[0] != 0 && !is_host(host)) {
+        return "a host name or address before the colon";
+    }
+
+    const char *digits = colon + 1;
+    size_t count = strspn(digits, "0123456789");
+    unsigned long port = 0;
+    if (count > 0 && count <= 5 && digits[count] == 0) sscanf(digits, "%lu", &port);
+    if (count == 0 || count > 5 || digits[count] != 0 || port > UINT16_MAX) {
+        return "a port from 0 to 65535 after the last colon";
+    }
+    *ret_port = (uint16_t)port;
+    return NULL;
+}
+
+static const char *
+listen_complaint(const char *text)
+{
+    char host[SETTING_TEXT_BYTES];
+    uint16_t port;
+    return split_address(text, host, &port);
+}
+
+enum err
+settings_listen_address(const char *text, char *ret_host, uint16_t *ret_port, struct why *why)
+{
+    char host[SETTING_TEXT_BYTES];
+    const char *complaint = split_address(text, host, ret_port);
+    if (complaint != NULL) {
+        return why_set(why, ERR_INPUT, "expected %s, found %s", complaint,
+                       shown_of(bytes_of_text(text)).text);
+    }
+    memcpy(ret_host, host, strlen(host) + 1);
+    return OK;
+}
+
+enum err
+settings_validate(const struct settings *settings, uint32_t destination_count, struct why *why)
+{
+    /* Without a store of its own a server only hands on. */
+    if (settings->storage_mode != STORAGE_LOCAL && destination_count == 0) {
+        return why_set(why, ERR_INPUT,
+                       "storage.mode=none keeps nothing itself and needs destinations");
+    }
+    if (settings->wal_budget_bytes / 2 < settings->wal_segment_bytes) {
+        char budget[48], segment[48];
+        setting_number_text(settings_find("wal.budget"), settings->wal_budget_bytes, budget,
+                            sizeof budget);
+        setting_number_text(settings_find("wal.segment-bytes"), settings->wal_segment_bytes,
+                            segment, sizeof segment);
+        return why_set(why, ERR_INPUT,
+                       "wal.budget (%s) must be at least twice wal.segment-bytes (%s)", budget,
+                       segment);
+    }
+    return OK;
+}
+
+static bool
+same_value(const struct setting *s, const struct settings *a, const struct settings *b)
+{
+    if (s->type == SETTING_TEXT) return strcmp(setting_text(s, a), setting_text(s, b)) == 0;
+    return setting_number(s, a) == setting_number(s, b);
+}
+
+enum err
+settings_check_reload(const struct settings *now, const struct settings *next, struct why *why)
+{
+    for (const struct setting *s = table; s->name != NULL; s++) {
+        if (s->reloadable || same_value(s, now, next)) continue;
+        return why_set(why, ERR_INPUT, "%s can only be changed by a restart", s->name);
+    }
+    return OK;
+}
+
+/* --- flags ------------------------------------------------------------------------------------ */
+
+static enum err
+unknown_flag(struct bytes name, struct why *why)
+{
+    struct suggestion near;
+    suggest_begin(&near, name);
+    for (const struct setting *s = table; s->name != NULL; s++) {
+        suggest_try(&near, s->name);
+        char negated[SUGGEST_BYTES_MAX];
+        snprintf(negated, sizeof negated, "no-%s", s->name);
+        if (s->type == SETTING_BOOL) suggest_try(&near, negated);
+    }
+    suggest_try(&near, "help");
+    char flag[SUGGEST_BYTES_MAX + 2];
+    snprintf(flag, sizeof flag, "--%.*s", (int)(name.size < 60 ? name.size : 60),
+             (const char *)name.at);
+    const char *best = suggest_end(&near);
+    return why_set(why, ERR_INPUT, "unknown flag %s%s%s%s", shown_of(bytes_of_text(flag)).text,
+                   best == NULL ? "" : "; did you mean '--", best == NULL ? "" : best,
+                   best == NULL ? "" : "'?");
+}
+
+static const struct setting *
+find_by_bytes(struct bytes name)
+{
+    for (const struct setting *s = table; s->name != NULL; s++) {
+        if (bytes_equal_text(name, s->name)) return s;
+    }
+    return NULL;
+}
+
+/* One flag and, if it needs one, the word behind it. Returns by `ret_used` how many it took. */
+static enum err
+apply_flag(struct settings *to, int count, char *const *words, int *ret_used, struct why *why)
+{
+    const char *word = words[0] + 2;
+    const char *equals = strchr(word, '=');
+    size_t size = equals == NULL ? strlen(word) : (size_t)(equals - word);
+    const char *value = equals == NULL ? NULL : equals + 1;
+    *ret_used = 1;
+
+    const struct setting *s = find_by_bytes(bytes_of(word, size));
+    if (s == NULL && size > 3 && memcmp(word, "no-", 3) == 0) {
+        s = find_by_bytes(bytes_of(word + 3, size - 3));
+        if (s == NULL || s->type != SETTING_BOOL) return unknown_flag(bytes_of(word, size), why);
+        if (value != NULL) return why_set(why, ERR_INPUT, "--no-%s takes no value", s->name);
+        value = "false";
+    }
+    if (s == NULL) return unknown_flag(bytes_of(word, size), why);
+    if (value == NULL && s->type == SETTING_BOOL) value = "true";
+    if (value == NULL) {
+        if (count < 2 || strncmp(words[1], "--", 2) == 0) {
+            char expected[160];
+            setting_expected(s, expected, sizeof expected);
+            return why_set(why, ERR_INPUT, "--%s needs a value: %s", s->name, expected);
+        }
+        value = words[1];
+        *ret_used = 2;
+    }
+    enum err e = setting_parse(s, bytes_of_text(value), to, why);
+    return e ? why_prefix(why, e, "--%s", s->name) : OK;
+}
+
+enum err
+settings_flags(struct settings *settings, int count, char *const *words, bool *ret_want_help,
+               struct why *why)
+{
+    struct settings next = *settings;
+    bool want_help = false;
+    for (int i = 0; i < count;) {
+        if (strcmp(words[i], "--help") == 0 || strcmp(words[i], "-h") == 0) {
+            want_help = true;
+            i++;
+            continue;
+        }
+        if (strncmp(words[i], "--", 2) != 0 || words[i][2] == 0) {
+            return why_set(why, ERR_INPUT, "unexpected word %s: settings are given as --name=value",
+                           shown_of(bytes_of_text(words[i])).text);
+        }
+        int used;
+        enum err e = apply_flag(&next, count - i, words + i, &used, why);
+        if (e) return e;
+        i += used;
+    }
+    *settings = next;
+    *ret_want_help = want_help;
+    return OK;
+}
+
+/* --- files ------------------------------------------------------------------------------------ */
+
+/* One byte more than allowed is read, so that settings_yaml() sees what is too long. */
+static enum err
+read_all(int fd, const char *path, struct buf *to, struct why *why)
+{
+    while (to->size <= CONFIG_BYTES_MAX) {
+        size_t step = CONFIG_BYTES_MAX + 1 - to->size;
+        if (step > 16384) step = 16384;
+        if (!buf_reserve(to, step)) return why_set(why, buf_error(to), "%s: no memory", path);
+        ssize_t got = read(fd, to->at + to->size, step);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return why_set(why, ERR_IO, "read %s: %s", path, strerror(errno));
+        if (got == 0) return OK;
+        to->size += (size_t)got;
+    }
+    return OK;
+}
+
+/*
+ * Read without an env: nothing runs yet at start, and a file that cannot be read is no matter of
+ * durability; the error goes to the person who named it.
+ */
+enum err
+config_read(const char *path, struct buf *to, struct why *why)
+{
+    buf_init_secret(to, NULL, CONFIG_BYTES_MAX + 1);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return why_set(why, err_from_errno(errno), "open %s: %s", path, strerror(errno));
+    enum err e = read_all(fd, path, to, why);
+    close(fd);
+    return e;
+}
+
+enum err
+settings_file(struct settings *settings, const char *path, struct why *why)
+{
+    struct buf text;
+    enum err e = config_read(path, &text, why);
+    if (e == OK) e = settings_yaml(settings, path, buf_bytes(&text), why);
+    buf_fini(&text);
+    return e;
+}
+
+/* Defaults, the file that `settings` name, the flags; and the destinations, for which they count.
+ */
+static enum err
+load_file(struct settings *settings, struct destinations *ret_destinations, int count,
+          char *const *words, struct why *why)
+{
+    char path[SETTING_TEXT_BYTES];
+    struct buf text;
+    bool want_help;
+    memcpy(path, settings->config_file, sizeof path);
+    settings_default(settings);
+    enum err e = config_read(path, &text, why);
+    if (e == OK) e = settings_yaml(settings, path, buf_bytes(&text), why);
+    if (e == OK) {
+        enum err fine = settings_flags(settings, count, words, &want_help, why);
+        assert(fine == OK); /* they were before, and do not depend on the file */
+        e = destinations_yaml(path, buf_bytes(&text), settings, ret_destinations, why);
+    }
+    buf_fini(&text);
+    /* What is wrong in it is named by place, as editors like it. */
+    return e && e != ERR_INPUT ? why_prefix(why, e, "--config.file") : e;
+}
+
+enum err
+settings_load(struct settings *settings, struct destinations *destinations, int count,
+              char *const *words, bool *ret_want_help, struct why *why)
+{
+    struct settings next;
+    struct destinations list = {NULL};
+    settings_default(&next);
+    bool want_help;
+    enum err e = settings_flags(&next, count, words, &want_help, why);
+    if (e) goto out;
+    if (!want_help && next.config_file[0] != 0) {
+        e = load_file(&next, &list, count, words, why);
+        if (e) goto out;
+    }
+    if (!want_help) {
+        e = settings_validate(&next, list.count, why);
+        if (e) goto out;
+    }
+    *settings = next;
+    *destinations = list;
+    list = (struct destinations){NULL};
+    *ret_want_help = want_help;
+out:
+    destinations_free(&list);
+    return e;
+}
+
+/* --- printing --------------------------------------------------------------------------------- */
+
+static const char *
+placeholder(const struct setting *s)
+{
+    static const char *const words[] = {
+        [SETTING_TEXT] = "TEXT",     [SETTING_BOOL] = "",      [SETTING_COUNT] = "COUNT",
+        [SETTING_COUNT64] = "COUNT", [SETTING_BYTES] = "SIZE", [SETTING_BYTES32] = "SIZE",
+        [SETTING_DURATION] = "TIME", [SETTING_CHOICE] = "",
+    };
+    if (s->what != NULL) return s->what;
+    return s->type == SETTING_CHOICE ? s->choices : words[s->type];
+}
+
+void
+settings_help(struct buf *to)
+{
+    for (const struct setting *s = table; s->name != NULL; s++) {
+        bool flag = s->type == SETTING_BOOL;
+        buf_printf(to, "  --%s%s%s%s\n", flag ? "[no-]" : "", s->name, flag ? "" : "=",
+                   placeholder(s));
+        buf_printf(to, "        %s (default %s%s)\n", s->help,
+                   s->fallback[0] == 0 ? "none" : s->fallback, s->reloadable ? ", reloadable" : "");
+    }
+}
+
+void
+settings_print_yaml(const struct settings *settings, struct buf *to)
+{
+    const char *section = "";
+    size_t section_size = 0;
+    for (const struct setting *s = table; s->name != NULL; s++) {
+        if (s->flag_only) continue;
+        char name[SETTING_TEXT_BYTES];
+        const char *dot = strchr(setting_yaml_name(s, name), '.');
+        size_t size = (size_t)(dot - name);
+        if (size != section_size || memcmp(section, s->name, size) != 0) {
+            buf_printf(to, "%.*s:\n", (int)size, name);
+            section = s->name;
+            section_size = size;
+        }
+        buf_printf(to, "    %s: ", dot + 1);
+        if (s->type == SETTING_TEXT && !s->secret) {
+            quoted_put(to, setting_text(s, settings));
+        } else {
+            settings_value(settings, s, to);
+        }
+        buf_put_u8(to, '\n');
+    }
+}

@@ -1,0 +1,169 @@
+/*
+ * config.h - every setting in one table: its flag, its key in the configuration file, type,
+ * default, limits, unit, help, and whether a reload may change it. Flags, file, --help, and
+ * /api/v1/status/flags all come from that table (settings_table() in config.c).
+ *
+ * A setting called web.listen-address is the flag --web.listen-address and, in YAML,
+ *     web:
+ *       listen_address: ...
+ * Flags win over the file. Booleans: --x, --no-x, --x=true|false. Durations: 10s, 1h30m, 10y (ms,
+ * s, m, h, d, w, y). Sizes: 32MiB, 500GB, plain bytes (KB/MB/GB/TB are powers of 1000, KiB... of
+ * 1024).
+ */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "tsdb/tsdb.h"
+
+struct destinations; /* backend/settings.h */
+
+enum storage_mode { STORAGE_LOCAL, STORAGE_NONE };
+enum wal_ack_level { ACK_FSYNC, ACK_WRITTEN, ACK_MEMORY };
+
+enum { SETTING_TEXT_BYTES = 256, SETTINGS_MAX = 64, CONFIG_BYTES_MAX = 1024 * 1024 };
+
+struct settings {
+    char config_file[SETTING_TEXT_BYTES];        /* --config.file, "" = none */
+    char storage_path[SETTING_TEXT_BYTES];       /* ./data */
+    enum storage_mode storage_mode;              /* local | none */
+    uint64_t storage_min_free_bytes;             /* 1 GiB */
+    char web_listen_address[SETTING_TEXT_BYTES]; /* 127.0.0.1:9201 */
+    bool web_enable_lifecycle;                   /* false: /-/reload */
+    bool web_enable_admin_api;                   /* false: /api/v1/admin/tsdb/... */
+    uint32_t web_max_connections;                /* 1024 */
+    uint32_t web_workers;                        /* 0 = as many as processors, at least 2 */
+    uint64_t web_max_header_bytes;               /* 16 KiB */
+    uint64_t web_max_body_bytes;                 /* 32 MiB, compressed */
+    uint64_t web_max_decoded_bytes;              /* 32 MiB */
+    int64_t web_header_timeout_ms;               /* 10s */
+    int64_t web_body_timeout_ms;                 /* 60s */
+    int64_t web_idle_timeout_ms;                 /* 5m */
+    int64_t web_send_timeout_ms;                 /* 30s */
+    int64_t retention_time_ms;                   /* 10y; reloadable */
+    uint64_t retention_size_bytes;               /* 0: no limit; reloadable */
+    int64_t write_max_future_ms;                 /* --write.max-future 10m; reloadable */
+    uint32_t write_max_labels;                   /* 128; reloadable */
+    uint32_t write_max_name_bytes;               /* 1 KiB; reloadable */
+    uint32_t write_max_value_bytes;              /* 16 KiB; reloadable */
+    uint32_t write_max_series;                   /* 0: no limit; reloadable */
+    uint32_t write_max_series_per_metric;        /* 0: no limit; reloadable */
+    enum name_rule write_require_name;           /* auto | always | never; reloadable */
+    enum wal_ack_level wal_ack;                  /* fsync | written | memory */
+    uint64_t wal_segment_bytes;                  /* 64 MiB */
+    uint64_t wal_budget_bytes;                   /* 4 GiB; reloadable */
+    uint64_t memory_limit_bytes;                 /* 0 = 60 % of the machine or its cgroup */
+    uint64_t head_max_samples;                   /* 0: automatic; more: a flush is due */
+    int64_t head_max_age_ms;                     /* 2h: a flush is due */
+    bool tenancy_enabled;                        /* false */
+    uint32_t tenancy_max_tenants;                /* 10000 */
+    uint32_t read_max_concurrent;                /* 10 */
+    int64_t read_queue_timeout_ms;               /* 10s: waiting for a place, then 503 */
+    int64_t read_timeout_ms;                     /* 2m; reloadable */
+    uint64_t read_max_bytes;                     /* stored ones; 0: no limit; reloadable */
+    uint64_t read_max_samples;                   /* 50 M, SAMPLES form; reloadable */
+    uint64_t read_frame_bytes;                   /* 1 MiB */
+    enum log_level log_level;                    /* info; reloadable */
+    enum log_format log_format;                  /* logfmt */
+};
+
+enum setting_type {
+    SETTING_TEXT,
+    SETTING_BOOL,
+    SETTING_COUNT,    /* uint32_t */
+    SETTING_COUNT64,  /* uint64_t, with optional k, M, G */
+    SETTING_BYTES,    /* uint64_t */
+    SETTING_DURATION, /* int64_t milliseconds */
+    SETTING_CHOICE,   /* an enum stored as int */
+    SETTING_BYTES32,  /* uint32_t, written like SETTING_BYTES */
+};
+
+struct setting {
+    const char *name; /* "web.listen-address" */
+    enum setting_type type;
+    size_t offset, size;  /* of the field in struct settings */
+    const char *fallback; /* the default, as one would write it */
+    const char *choices;  /* "local|none", in the order of the enum */
+    uint64_t min, max;    /* inclusive; both 0: any. Of a text: its length in bytes */
+    bool reloadable;
+    bool secret;      /* shown as <secret> */
+    const char *help; /* one sentence, lower case, no full stop */
+    bool zero_auto;   /* 0 is fine below `min`: chosen by ourselves */
+    bool flag_only;   /* has no place in the file */
+    const char *what; /* what a value is, "HOST:PORT"; NULL: the type says it */
+    /* A text's own rules: NULL if it is fine, else what is expected. */
+    const char *(*complaint)(const char *text);
+};
+
+/* The table, ended by a NULL name. */
+const struct setting *settings_table(void);
+
+/* NULL if there is no setting of that name. */
+const struct setting *settings_find(const char *name);
+
+/* All defaults. */
+void settings_default(struct settings *settings);
+
+/*
+ * Applies flags, `count` words after the command ("--x=y" or "--x y"); of a flag given twice the
+ * last one counts, so that a wrapper's flags can be overruled. With `want_help` set on return the
+ * caller prints settings_help() and exits 0. ERR_INPUT: unknown flag (with a suggestion), bad
+ * value, a stray word; nothing was changed.
+ */
+MUST_CHECK enum err settings_flags(struct settings *settings, int count, char *const *words,
+                                   bool *ret_want_help, struct why *why);
+
+/*
+ * Applies a YAML text, all of it but its destinations, which are destinations_yaml()'s; `file_name`
+ * is for messages: "firekeep.yml:3:5: unknown key 'retension'; did you mean 'retention'?". Unknown
+ * keys, wrong types, values out of range, duplicate keys, more than one document, aliases, anchors,
+ * tags: ERR_INPUT with file:line:column. ERR_LIMIT: more than CONFIG_BYTES_MAX. On error nothing
+ * was changed. What several settings must agree on is left to settings_validate(), because flags
+ * may still follow.
+ */
+MUST_CHECK enum err settings_yaml(struct settings *settings, const char *file_name,
+                                  struct bytes text, struct why *why);
+
+/* A file's text into `to`, which is initialized here in any case, for buf_fini(). ERR_MISSING: no
+ * such file; ERR_IO: it cannot be read; ERR_NOMEM. */
+MUST_CHECK enum err config_read(const char *path, struct buf *to, struct why *why);
+
+/* settings_yaml() on a file, of which destinations do not matter. Errors of both. */
+MUST_CHECK enum err settings_file(struct settings *settings, const char *path, struct why *why);
+
+/* Rules that span settings; names those that disagree. ERR_INPUT. */
+MUST_CHECK enum err settings_validate(const struct settings *settings, uint32_t destination_count,
+                                      struct why *why);
+
+/*
+ * What `serve` does: defaults, then the file named by the flags, then the flags, then its
+ * destinations, then settings_validate(). Errors as above, and of destinations_yaml(). With
+ * `want_help` no file is read. Called again for a reload with the same words. `destinations` are
+ * given, for destinations_free(); on error both are as before.
+ */
+MUST_CHECK enum err settings_load(struct settings *settings, struct destinations *destinations,
+                                  int count, char *const *words, bool *ret_want_help,
+                                  struct why *why);
+
+/* ERR_INPUT if `next` differs from `now` in a setting that only a restart can change; names the
+ * first. */
+MUST_CHECK enum err settings_check_reload(const struct settings *now, const struct settings *next,
+                                          struct why *why);
+
+/*
+ * Splits "host:port", "[address]:port" or ":port" (all addresses: `ret_host` is ""). `ret_host` has
+ * room for SETTING_TEXT_BYTES. ERR_INPUT: none of these, or no port number.
+ */
+MUST_CHECK enum err settings_listen_address(const char *text, char *ret_host, uint16_t *ret_port,
+                                            struct why *why);
+
+/* "--web.listen-address=...  help (default ...)" lines for --help. */
+void settings_help(struct buf *to);
+/* The value of one setting as text, as one would write it (secrets hidden). */
+void settings_value(const struct settings *settings, const struct setting *setting, struct buf *to);
+/* A whole YAML file of the current values; read back it gives the same, but for secrets. */
+void settings_print_yaml(const struct settings *settings, struct buf *to);
+
+#endif

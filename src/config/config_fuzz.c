@@ -1,0 +1,99 @@
+/*
+ * config_fuzz.c - any text as a configuration file: refused with a reason and without a trace, or
+ * accepted, and then what is printed reads back as the same. So with its destinations.
+ */
+#include <assert.h>
+
+#include "config/destinations.h"
+#include "config/text.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+check_same(const struct settings *a, const struct settings *b)
+{
+    for (const struct setting *s = settings_table(); s->name != NULL; s++) {
+        if (s->type == SETTING_TEXT) {
+            assert(strcmp(setting_text(s, a), setting_text(s, b)) == 0);
+        } else {
+            assert(setting_number(s, a) == setting_number(s, b));
+        }
+    }
+}
+
+static void
+check_settings(const struct settings *settings)
+{
+    struct settings again;
+    struct why why;
+    struct buf text;
+    settings_default(&again);
+    buf_init(&text, NULL, 1 << 16);
+    settings_print_yaml(settings, &text);
+    assert(buf_error(&text) == OK);
+    enum err e = settings_yaml(&again, "printed.yml", buf_bytes(&text), &why);
+    assert(e == OK);
+    check_same(settings, &again);
+    buf_fini(&text);
+}
+
+/* Secrets are not printed: only what is printed must be the same again. */
+static void
+check_printed(const struct destinations *list, const struct settings *settings)
+{
+    struct destinations again;
+    struct why why;
+    struct buf text, text_again;
+    buf_init(&text, NULL, 64 << 20);
+    buf_init(&text_again, NULL, 64 << 20);
+    destinations_print_yaml(list, &text);
+    assert(buf_error(&text) == OK);
+    if (text.size <= CONFIG_BYTES_MAX) { /* defaults may make it longer than a file may be */
+        enum err e = destinations_yaml("printed.yml", buf_bytes(&text), settings, &again, &why);
+        assert(e == OK);
+        destinations_print_yaml(&again, &text_again);
+        assert(bytes_equal(buf_bytes(&text), buf_bytes(&text_again)));
+        destinations_free(&again);
+    }
+    buf_fini(&text);
+    buf_fini(&text_again);
+}
+
+static void
+check_destinations(struct bytes text, const struct settings *settings)
+{
+    struct destinations list, again;
+    struct why why = {""};
+    enum err e = destinations_yaml("fuzz.yml", text, settings, &list, &why);
+    if (e) {
+        assert(why.text[0] != 0);
+        return;
+    }
+    e = destinations_yaml("fuzz.yml", text, settings, &again, &why);
+    assert(e == OK);
+    assert(list.count == again.count);
+    for (uint32_t i = 0; i < list.count; i++) {
+        assert(destination_settings_equal(&list.items[i], &again.items[i]));
+    }
+    destinations_free(&again);
+    check_printed(&list, settings);
+    destinations_free(&list);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct settings before, settings;
+    settings_default(&before);
+    settings = before;
+    struct why why = {""};
+    enum err e = settings_yaml(&settings, "fuzz.yml", bytes_of(data, size), &why);
+    if (e) {
+        assert(why.text[0] != 0);
+        assert(memcmp(&settings, &before, sizeof before) == 0);
+    } else {
+        check_settings(&settings);
+    }
+    check_destinations(bytes_of(data, size), &settings);
+    return 0;
+}

@@ -1,0 +1,796 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "config/destinations.h"
+#include "config/text.h"
+
+/* --- small helpers ---------------------------------------------------------------------------- */
+
+static struct settings
+defaults(void)
+{
+    struct settings s;
+    settings_default(&s);
+    return s;
+}
+
+static const struct setting *
+find(const char *name)
+{
+    const struct setting *s = settings_find(name);
+    assert_non_null(s);
+    return s;
+}
+
+/* Applies the words after `first` up to NULL. */
+static enum err
+flags(struct settings *settings, struct why *why, const char *first, ...)
+{
+    char *words[16];
+    int count = 0;
+    va_list args;
+    va_start(args, first);
+    for (const char *w = first; w != NULL; w = va_arg(args, const char *)) {
+        assert_in_range(count, 0, 15);
+        words[count] = strdup(w);
+        assert_non_null(words[count++]);
+    }
+    va_end(args);
+    bool want_help = true;
+    enum err e = settings_flags(settings, count, words, &want_help, why);
+    if (e == OK) assert_false(want_help);
+    for (int i = 0; i < count; i++) {
+        free(words[i]);
+    }
+    return e;
+}
+
+static void
+check_flag_error(const char *word, const char *expected)
+{
+    struct settings before = defaults(), s = before;
+    struct why why = {""};
+    assert_int_equal(flags(&s, &why, "--log.level=debug", word, NULL), ERR_INPUT);
+    assert_string_equal(why.text, expected);
+    assert_memory_equal(&s, &before, sizeof s);
+}
+
+/* The value of a setting in memory of the test. */
+static const char *
+value(const struct settings *settings, const struct setting *setting)
+{
+    static char text[SETTING_TEXT_BYTES];
+    struct buf buf;
+    buf_init(&buf, NULL, sizeof text);
+    settings_value(settings, setting, &buf);
+    assert_int_equal(buf_error(&buf), OK);
+    if (buf.size > 0) memcpy(text, buf.at, buf.size);
+    text[buf.size] = 0;
+    buf_fini(&buf);
+    return text;
+}
+
+static void
+check_number(const char *name, const char *text, uint64_t expected)
+{
+    struct settings s = defaults();
+    struct why why = {""};
+    enum err e = setting_parse(find(name), bytes_of_text(text), &s, &why);
+    assert_string_equal(why.text, "");
+    assert_int_equal(e, OK);
+    assert_true(setting_number(find(name), &s) == expected);
+}
+
+static void
+check_refused(const char *name, const char *text)
+{
+    struct settings before = defaults(), s = before;
+    struct why why = {""};
+    assert_int_equal(setting_parse(find(name), bytes_of_text(text), &s, &why), ERR_INPUT);
+    assert_string_not_equal(why.text, "");
+    assert_memory_equal(&s, &before, sizeof s);
+}
+
+/* --- the table -------------------------------------------------------------------------------- */
+
+static void
+test_defaults_are_those_the_header_names(void **state)
+{
+    (void)state;
+    struct settings s = defaults();
+    assert_string_equal(s.config_file, "");
+    assert_string_equal(s.storage_path, "./data");
+    assert_int_equal(s.storage_mode, STORAGE_LOCAL);
+    assert_int_equal(s.storage_min_free_bytes, 0);
+    assert_string_equal(s.web_listen_address, "127.0.0.1:9201");
+    assert_false(s.web_enable_lifecycle);
+    assert_int_equal(s.web_max_connections, 1024);
+    assert_int_equal(s.web_workers, 0);
+    assert_int_equal(s.web_max_header_bytes, 16 << 10);
+    assert_int_equal(s.web_max_body_bytes, 32 << 20);
+    assert_int_equal(s.web_max_decoded_bytes, 32 << 20);
+    assert_int_equal(s.web_header_timeout_ms, 10000);
+    assert_int_equal(s.web_body_timeout_ms, 60000);
+    assert_int_equal(s.web_idle_timeout_ms, 300000);
+    assert_int_equal(s.web_send_timeout_ms, 30000);
+    assert_true(s.retention_time_ms == 10LL * 365 * 24 * 3600 * 1000);
+    assert_int_equal(s.write_max_future_ms, 600000);
+    assert_int_equal(s.write_max_labels, 128);
+    assert_int_equal(s.write_max_name_bytes, 1024);
+    assert_int_equal(s.write_max_value_bytes, 16384);
+    assert_int_equal(s.write_max_series, 0);
+    assert_int_equal(s.write_max_series_per_metric, 0);
+    assert_int_equal(s.wal_ack, ACK_FSYNC);
+    assert_int_equal(s.wal_segment_bytes, 64 << 20);
+    assert_true(s.wal_budget_bytes == 4ull << 30);
+    assert_int_equal(s.memory_limit_bytes, 0);
+    assert_int_equal(s.head_max_samples, 0);
+    assert_int_equal(s.head_max_age_ms, 7200000);
+    assert_false(s.tenancy_enabled);
+    assert_int_equal(s.tenancy_max_tenants, 10000);
+    assert_int_equal(s.read_max_concurrent, 10);
+    assert_int_equal(s.read_queue_timeout_ms, 10000);
+    assert_int_equal(s.read_timeout_ms, 120000);
+    assert_int_equal(s.read_max_samples, 50000000);
+    assert_int_equal(s.read_frame_bytes, 1 << 20);
+    assert_int_equal(s.log_level, LOG_INFO);
+    assert_int_equal(s.log_format, LOG_LOGFMT);
+    assert_int_equal(settings_validate(&s, 0, NULL), OK);
+}
+
+static void
+test_table_rows_are_well_formed_and_their_fields_do_not_overlap(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {[SETTING_TEXT] = SETTING_TEXT_BYTES,
+                                   [SETTING_BOOL] = 1,
+                                   [SETTING_COUNT] = 4,
+                                   [SETTING_COUNT64] = 8,
+                                   [SETTING_BYTES] = 8,
+                                   [SETTING_DURATION] = 8,
+                                   [SETTING_CHOICE] = sizeof(int),
+                                   [SETTING_BYTES32] = 4};
+    uint8_t used[sizeof(struct settings)] = {0};
+    for (const struct setting *s = settings_table(); s->name != NULL; s++) {
+        const char *dot = strchr(s->name, '.');
+        assert_non_null(dot);
+        assert_null(strchr(dot + 1, '.'));
+        assert_int_equal(s->name[strspn(s->name, "abcdefghijklmnopqrstuvwxyz.-")], 0);
+        assert_int_equal(s->type == SETTING_CHOICE, s->choices != NULL);
+        assert_true(s->min <= s->max);
+        assert_non_null(s->help);
+        assert_int_not_equal(s->help[strlen(s->help) - 1], '.');
+        assert_int_equal(s->size, sizes[s->type]);
+        for (size_t i = 0; i < s->size; i++) {
+            assert_int_equal(used[s->offset + i]++, 0);
+        }
+    }
+    assert_ptr_equal(settings_find("log.level"), find("log.level"));
+    assert_null(settings_find("log"));
+}
+
+static void
+test_out_of_range_message_names_the_range(void **state)
+{
+    (void)state;
+    check_flag_error("--retention.time=59m",
+                     "--retention.time: must be between 1h and 100y, found 59m");
+    check_flag_error("--web.workers=1",
+                     "--web.workers: must be 0 (automatic) or between 2 and 256, found 1");
+    check_flag_error(
+        "--memory.limit=63MiB",
+        "--memory.limit: must be 0 (automatic) or between 64MiB and 1PiB, found 63MiB");
+    check_flag_error("--storage.path=", "--storage.path: must not be empty");
+    char word[300] = "--storage.path=";
+    memset(word + 15, 'x', 201);
+    check_flag_error(word, "--storage.path: must not be longer than 200 bytes, found 201");
+    word[15 + 200] = 0;
+    struct settings s = defaults();
+    assert_int_equal(flags(&s, NULL, word, NULL), OK);
+    assert_int_equal(strlen(s.storage_path), 200);
+}
+
+/* --- values ----------------------------------------------------------------------------------- */
+
+static void
+test_choices_and_yes_or_no_are_exact_words(void **state)
+{
+    (void)state;
+    check_number("storage.mode", "none", STORAGE_NONE);
+    check_number("wal.ack", "memory", ACK_MEMORY);
+    check_number("wal.ack", "written", ACK_WRITTEN);
+    check_number("log.level", "error", LOG_ERROR);
+    check_number("log.format", "json", LOG_JSON);
+    check_number("tenancy.enabled", "true", 1);
+    check_number("tenancy.enabled", "false", 0);
+    check_refused("log.level", "");
+    check_refused("log.level", "Info");
+    check_refused("log.level", "debug|info");
+    check_refused("log.level", "inf");
+    check_refused("tenancy.enabled", "yes");
+    check_refused("tenancy.enabled", "1");
+    check_refused("tenancy.enabled", "True");
+    check_flag_error("--log.level=wran", "--log.level: expected one of debug, info, warn, error, "
+                                         "found 'wran'; did you mean 'warn'?");
+    check_flag_error("--tenancy.enabled=on",
+                     "--tenancy.enabled: expected true or false, found 'on'");
+}
+
+static void
+check_address(const char *text, const char *host, unsigned port)
+{
+    char got_host[SETTING_TEXT_BYTES];
+    uint16_t got_port = 1;
+    struct why why = {""};
+    enum err e = settings_listen_address(text, got_host, &got_port, &why);
+    assert_string_equal(why.text, "");
+    assert_int_equal(e, OK);
+    assert_string_equal(got_host, host);
+    assert_int_equal(got_port, port);
+    struct settings s = defaults();
+    assert_int_equal(setting_parse(find("web.listen-address"), bytes_of_text(text), &s, NULL), OK);
+    assert_string_equal(s.web_listen_address, text);
+}
+
+static void
+test_listen_address_is_host_and_port(void **state)
+{
+    (void)state;
+    check_address("127.0.0.1:9201", "127.0.0.1", 9201);
+    check_address(":9201", "", 9201);
+    check_address("localhost:0", "localhost", 0);
+    check_address("[::1]:9201", "::1", 9201);
+    check_address("[::]:65535", "::", 65535);
+    check_address("db-1.example.org:80", "db-1.example.org", 80);
+    static const char *const bad[] = {
+        "",           "9201",          "localhost", "localhost:", "localhost:http",
+        "::1:9201",   "[::1]",         "[::1]9201", "[::1:9201",  "::1]:9201",
+        "[]:9201",    "[1.2.3.4]:80",  "[zz]:80",   "1.2.3:80",   "256.1.1.1:80",
+        "host:65536", "host:99999999", "host:-1",   "host:+1",    "host: 1",
+        "ho st:1",    "http://h:1",    "a:b:1",     "host:1/",    "99999999999999999999:1",
+        "[::1]x:1",   "x[::1]:1",      "[:80",      ":",          "]:1"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        check_refused("web.listen-address", bad[i]);
+        char host[SETTING_TEXT_BYTES] = "as before";
+        uint16_t port = 7;
+        assert_int_equal(settings_listen_address(bad[i], host, &port, NULL), ERR_INPUT);
+        assert_string_equal(host, "as before");
+        assert_int_equal(port, 7);
+    }
+    check_flag_error("--web.listen-address=::1:9201",
+                     "--web.listen-address: expected HOST:PORT with an IPv6 address in brackets, "
+                     "found '::1:9201'");
+    check_flag_error("--web.listen-address=h:65536",
+                     "--web.listen-address: expected a port from 0 to 65535 after the last colon, "
+                     "found 'h:65536'");
+}
+
+static void
+test_settings_that_disagree_are_refused(void **state)
+{
+    (void)state;
+    struct settings s = defaults();
+    struct why why = {""};
+    assert_int_equal(flags(&s, &why, "--wal.segment-bytes=1GiB", "--wal.budget=2GiB", NULL), OK);
+    assert_int_equal(settings_validate(&s, 0, &why), OK);
+    assert_int_equal(flags(&s, &why, "--wal.budget=2147483647", NULL), OK);
+    assert_int_equal(settings_validate(&s, 0, &why), ERR_INPUT);
+    assert_string_equal(why.text,
+                        "wal.budget (2147483647) must be at least twice wal.segment-bytes (1GiB)");
+    s = defaults();
+    assert_int_equal(flags(&s, &why, "--storage.mode=none", NULL), OK);
+    assert_int_equal(settings_validate(&s, 0, &why), ERR_INPUT);
+    assert_non_null(strstr(why.text, "needs destinations"));
+    assert_int_equal(settings_validate(&s, 1, &why), OK);
+}
+
+/* --- flags ------------------------------------------------------------------------------------ */
+
+static void
+test_flags_take_their_value_in_either_form(void **state)
+{
+    (void)state;
+    struct settings s = defaults();
+    assert_int_equal(flags(&s, NULL, "--storage.path=/a=b", "--log.level", "warn",
+                           "--web.enable-lifecycle", "--tenancy.enabled=true", NULL),
+                     OK);
+    assert_string_equal(s.storage_path, "/a=b");
+    assert_int_equal(s.log_level, LOG_WARN);
+    assert_true(s.web_enable_lifecycle);
+    assert_true(s.tenancy_enabled);
+    assert_int_equal(flags(&s, NULL, "--no-web.enable-lifecycle", "--tenancy.enabled=false",
+                           "--log.level=debug", "--log.level=error", NULL),
+                     OK);
+    assert_false(s.web_enable_lifecycle);
+    assert_false(s.tenancy_enabled);
+    assert_int_equal(s.log_level, LOG_ERROR);
+    assert_int_equal(flags(&s, NULL, NULL), OK);
+}
+
+static void
+test_wrong_flags_are_refused_with_a_suggestion(void **state)
+{
+    (void)state;
+    check_flag_error("--log.levle=info", "unknown flag '--log.levle'; did you mean '--log.level'?");
+    check_flag_error("--retension.time=1d",
+                     "unknown flag '--retension.time'; did you mean '--retention.time'?");
+    check_flag_error("--web.listen_address=:1",
+                     "unknown flag '--web.listen_address'; did you mean '--web.listen-address'?");
+    check_flag_error("--listen-address=:1",
+                     "unknown flag '--listen-address'; did you mean '--web.listen-address'?");
+    check_flag_error("--memory.limit-bytes=1GiB",
+                     "unknown flag '--memory.limit-bytes'; did you mean '--memory.limit'?");
+    check_flag_error("--no-tenancy.enable",
+                     "unknown flag '--no-tenancy.enable'; did you mean '--no-tenancy.enabled'?");
+    check_flag_error("--something.else", "unknown flag '--something.else'");
+    check_flag_error("--=5", "unknown flag '--'");
+    check_flag_error("--log.level", "--log.level needs a value: one of debug, info, warn, error");
+    check_flag_error("--no-tenancy.enabled=true", "--no-tenancy.enabled takes no value");
+    check_flag_error("--no-log.level",
+                     "unknown flag '--no-log.level'; did you mean '--log.level'?");
+    check_flag_error("data", "unexpected word 'data': settings are given as --name=value");
+    check_flag_error("--", "unexpected word '--': settings are given as --name=value");
+    check_flag_error("-x", "unexpected word '-x': settings are given as --name=value");
+    check_flag_error("--web.listen-address=a\x01z:1",
+                     "--web.listen-address: must not contain control characters, found "
+                     "'a\\x01z:1'");
+}
+
+static void
+test_flag_that_misses_its_value_does_not_swallow_the_next(void **state)
+{
+    (void)state;
+    struct settings s = defaults();
+    struct why why;
+    assert_int_equal(flags(&s, &why, "--storage.path", "--log.level=debug", NULL), ERR_INPUT);
+    assert_string_equal(why.text, "--storage.path needs a value: DIRECTORY");
+}
+
+/* --- printing and reading back ---------------------------------------------------------------- */
+
+static uint64_t
+next_random(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
+
+static void
+randomize(struct settings *settings, uint64_t *random)
+{
+    static const char *const texts[] = {"a \\ \"b\"",
+                                        "null",
+                                        "\xc3\xa9:#{}[]",
+                                        "'",
+                                        "- x",
+                                        "~",
+                                        "a\xc2\x85 \xe2\x80\xa8 \xef\xbb\xbf \xf0\x9f\x94\xa5"};
+    for (const struct setting *t = settings_table(); t->name != NULL; t++) {
+        uint64_t r = next_random(random);
+        char text[64];
+        if (t->type == SETTING_TEXT) {
+            bool address = t->complaint != NULL;
+            snprintf(text, sizeof text, "%s", address ? "[::]:1" : texts[r % 7]);
+        } else if (t->type == SETTING_BOOL || t->type == SETTING_CHOICE) {
+            setting_number_text(t, r % 2, text, sizeof text);
+        } else {
+            unsigned shift = (unsigned)(r >> 58);
+            uint64_t number = t->min + next_random(random) % (t->max - t->min + 1);
+            if (r % 2 == 0) number = number >> shift << shift;
+            if (number < t->min) number = t->min;
+            setting_number_text(t, number, text, sizeof text);
+        }
+        struct why why = {""};
+        enum err e = setting_parse(t, bytes_of_text(text), settings, &why);
+        assert_string_equal(why.text, "");
+        assert_int_equal(e, OK);
+    }
+}
+
+static void
+test_printed_yaml_reads_back_as_the_same_settings(void **state)
+{
+    (void)state;
+    uint64_t random = 20240607;
+    for (int round = 0; round < 300; round++) {
+        struct settings s = defaults(), again = s;
+        if (round > 0) randomize(&s, &random);
+        struct buf text;
+        buf_init(&text, NULL, 65536);
+        settings_print_yaml(&s, &text);
+        assert_int_equal(buf_error(&text), OK);
+        struct why why = {""};
+        enum err e = settings_yaml(&again, "printed", buf_bytes(&text), &why);
+        assert_string_equal(why.text, "");
+        assert_int_equal(e, OK);
+        memcpy(again.config_file, s.config_file, sizeof s.config_file);
+        for (const struct setting *t = settings_table(); t->name != NULL; t++) {
+            char want[SETTING_TEXT_BYTES];
+            snprintf(want, sizeof want, "%s", value(&s, t));
+            assert_string_equal(value(&again, t), want);
+        }
+        buf_fini(&text);
+    }
+}
+
+static void
+test_help_names_every_flag_with_its_default(void **state)
+{
+    (void)state;
+    struct buf text;
+    buf_init(&text, NULL, 65536);
+    settings_help(&text);
+    buf_put_u8(&text, 0);
+    assert_int_equal(buf_error(&text), OK);
+    for (const struct setting *t = settings_table(); t->name != NULL; t++) {
+        char flag[100];
+        snprintf(flag, sizeof flag, "  --%s%s", t->type == SETTING_BOOL ? "[no-]" : "", t->name);
+        const char *at = strstr((const char *)text.at, flag);
+        assert_non_null(at);
+        const char *help = strstr(at, t->help);
+        assert_non_null(help);
+        char after[100];
+        snprintf(after, sizeof after, " (default %s", t->fallback[0] == 0 ? "none" : t->fallback);
+        assert_memory_equal(help + strlen(t->help), after, strlen(after));
+    }
+    buf_fini(&text);
+}
+
+/* --- reload and load -------------------------------------------------------------------------- */
+
+/* A value that differs from the default. */
+static const char *
+other_value(const struct setting *t)
+{
+    static char text[48];
+    struct settings s = defaults();
+    if (t->complaint != NULL) return ":1";
+    if (t->type == SETTING_TEXT) return "other";
+    bool word = t->type == SETTING_BOOL || t->type == SETTING_CHOICE;
+    uint64_t number = setting_number(t, &s);
+    setting_number_text(t,
+                        word               ? number ^ 1
+                        : number == t->max ? t->min
+                                           : t->max,
+                        text, sizeof text);
+    return text;
+}
+
+static void
+test_each_setting_alone_decides_whether_a_reload_is_allowed(void **state)
+{
+    (void)state;
+    unsigned reloadable_count = 0;
+    for (const struct setting *t = settings_table(); t->name != NULL; t++) {
+        struct settings now = defaults(), next = now;
+        struct why why = {""};
+        assert_int_equal(setting_parse(t, bytes_of_text(other_value(t)), &next, NULL), OK);
+        enum err e = settings_check_reload(&now, &next, &why);
+        if (t->reloadable) {
+            reloadable_count++;
+            assert_int_equal(e, OK);
+            continue;
+        }
+        assert_int_equal(e, ERR_INPUT);
+        char expected[100];
+        snprintf(expected, sizeof expected, "%s can only be changed by a restart", t->name);
+        assert_string_equal(why.text, expected);
+    }
+    assert_int_equal(reloadable_count, 14);
+}
+
+/* A file in a fresh directory; both are removed by drop_file(). */
+struct temp_file {
+    char dir[64];
+    char path[128];
+    char flag[160];
+};
+
+static struct temp_file
+make_file(const char *text)
+{
+    struct temp_file f = {"/tmp/firekeep-config-XXXXXX"};
+    assert_non_null(mkdtemp(f.dir));
+    snprintf(f.path, sizeof f.path, "%s/firekeep.yml", f.dir);
+    snprintf(f.flag, sizeof f.flag, "--config.file=%s", f.path);
+    FILE *file = fopen(f.path, "w");
+    assert_non_null(file);
+    assert_int_equal(fputs(text, file) >= 0, 1);
+    assert_int_equal(fclose(file), 0);
+    return f;
+}
+
+static void
+drop_file(const struct temp_file *f)
+{
+    unlink(f->path);
+    rmdir(f->dir);
+}
+
+static enum err
+load(struct settings *settings, struct temp_file *f, const char *second, struct why *why)
+{
+    char word[100];
+    snprintf(word, sizeof word, "%s", second);
+    char *words[] = {f->flag, word};
+    bool want_help;
+    struct destinations list = {NULL};
+    enum err e = settings_load(settings, &list, 2, words, &want_help, why);
+    destinations_free(&list);
+    return e;
+}
+
+static void
+test_load_lets_flags_win_over_the_file_and_the_file_over_defaults(void **state)
+{
+    (void)state;
+    struct temp_file f = make_file("log:\n  level: debug\n  format: json\n");
+    struct settings s;
+    struct why why = {""};
+    enum err e = load(&s, &f, "--log.level=error", &why);
+    assert_string_equal(why.text, "");
+    assert_int_equal(e, OK);
+    assert_int_equal(s.log_level, LOG_ERROR);
+    assert_int_equal(s.log_format, LOG_JSON);
+    assert_int_equal(s.web_max_connections, 1024);
+    assert_string_equal(s.config_file, f.path);
+    drop_file(&f);
+}
+
+static void
+test_load_judges_file_and_flags_together(void **state)
+{
+    (void)state;
+    struct temp_file f = make_file("wal:\n  budget: 100MiB\n");
+    struct settings s, before = defaults();
+    s = before;
+    struct why why = {""};
+    assert_int_equal(load(&s, &f, "--log.level=error", &why), ERR_INPUT);
+    assert_string_equal(why.text,
+                        "wal.budget (100MiB) must be at least twice wal.segment-bytes (64MiB)");
+    assert_memory_equal(&s, &before, sizeof s);
+    assert_int_equal(load(&s, &f, "--wal.segment-bytes=50MiB", &why), OK);
+    drop_file(&f);
+}
+
+static void
+test_load_reads_destinations_with_the_flags_in_mind(void **state)
+{
+    (void)state;
+    struct temp_file f = make_file("destinations:\n"
+                                   "- {name: a, type: file, path: /a, tenants: [one]}\n"
+                                   "storage: {mode: none}\n");
+    char expected[300], tenancy[] = "--tenancy.enabled", *words[] = {f.flag, tenancy};
+    struct settings s;
+    struct destinations list = {NULL};
+    struct why why = {""};
+    bool want_help;
+    assert_int_equal(settings_load(&s, &list, 1, words, &want_help, &why), ERR_INPUT);
+    snprintf(expected, sizeof expected,
+             "%s:2:44: tenants: tenancy.enabled is false: only [anonymous] or all can be given",
+             f.path);
+    assert_string_equal(why.text, expected);
+    assert_null(list.items);
+    assert_int_equal(settings_load(&s, &list, 2, words, &want_help, &why), OK);
+    assert_int_equal(list.count, 1);
+    assert_string_equal(list.items[0].name, "a");
+    assert_int_equal(s.storage_mode, STORAGE_NONE);
+    destinations_free(&list);
+    drop_file(&f);
+}
+
+static void
+test_load_without_file_flag_reads_none(void **state)
+{
+    (void)state;
+    struct settings s, expected = defaults();
+    struct destinations list;
+    bool want_help = true;
+    assert_int_equal(settings_load(&s, &list, 0, NULL, &want_help, NULL), OK);
+    assert_false(want_help);
+    assert_int_equal(list.count, 0);
+    assert_null(list.arena);
+    assert_memory_equal(&s, &expected, sizeof s);
+}
+
+static void
+test_load_errors_name_the_file(void **state)
+{
+    (void)state;
+    struct temp_file f = make_file("log:\n  level: loud\n");
+    struct settings s = defaults(), before = s;
+    struct why why = {""};
+    assert_int_equal(load(&s, &f, "--log.level=error", &why), ERR_INPUT);
+    char expected[300];
+    snprintf(expected, sizeof expected,
+             "%s:2:10: log.level: expected one of debug, info, warn, error, found 'loud'", f.path);
+    assert_string_equal(why.text, expected);
+
+    drop_file(&f);
+    assert_int_equal(load(&s, &f, "--log.level=error", &why), ERR_MISSING);
+    snprintf(expected, sizeof expected, "--config.file: open %s: No such file or directory",
+             f.path);
+    assert_string_equal(why.text, expected);
+
+    char flag[] = "--config.file=/", *words[] = {flag};
+    bool want_help;
+    struct destinations list = {.count = 7};
+    assert_int_equal(settings_load(&s, &list, 1, words, &want_help, &why), ERR_IO);
+    assert_string_equal(why.text, "--config.file: read /: Is a directory");
+
+    char endless[] = "--config.file=/dev/zero";
+    words[0] = endless;
+    assert_int_equal(settings_load(&s, &list, 1, words, &want_help, &why), ERR_LIMIT);
+    assert_int_equal(list.count, 7);
+    assert_memory_equal(&s, &before, sizeof s);
+}
+
+static void
+test_load_that_only_wants_help_reads_no_file(void **state)
+{
+    (void)state;
+    char file[] = "--config.file=/nonexistent/firekeep.yml", help[] = "--help", short_help[] = "-h";
+    char *words[] = {file, help};
+    struct settings s;
+    struct destinations list;
+    bool want_help = false;
+    assert_int_equal(settings_load(&s, &list, 2, words, &want_help, NULL), OK);
+    assert_true(want_help);
+    words[1] = short_help;
+    want_help = false;
+    assert_int_equal(settings_load(&s, &list, 2, words, &want_help, NULL), OK);
+    assert_true(want_help);
+}
+
+static void
+test_load_reports_each_refused_allocation(void **state)
+{
+    (void)state;
+    struct temp_file f = make_file("log: {level: debug}\n"
+                                   "destinations: [{name: a, type: file, path: /a}]\n");
+    unsigned nth = 1;
+    for (;; nth++) {
+        struct settings s = defaults(), before = s;
+        struct why why = {""};
+        mem_fail_nth(nth, false);
+        enum err e = load(&s, &f, "--log.format=json", &why);
+        bool fired = mem_fail_fired();
+        mem_fail_nth(0, false);
+        if (!fired) {
+            assert_int_equal(e, OK);
+            break;
+        }
+        assert_int_equal(e, ERR_NOMEM);
+        assert_memory_equal(&s, &before, sizeof s);
+    }
+    assert_true(nth > 1);
+    drop_file(&f);
+}
+
+/* --- the manual ------------------------------------------------------------------------------- */
+
+/* A file of the source tree, NUL-terminated; tests run in its root. The caller frees it. */
+static char *
+read_source_file(const char *path)
+{
+    FILE *f = fopen(path, "rb");
+    if (f == NULL) fail_msg("%s is missing: run the tests in the root of the source tree", path);
+    char *text = calloc(1, CONFIG_BYTES_MAX);
+    assert_non_null(text);
+    size_t got = fread(text, 1, CONFIG_BYTES_MAX - 1, f);
+    assert_in_range(got, 1, CONFIG_BYTES_MAX - 2);
+    fclose(f);
+    return text;
+}
+
+/* The column "Value" of the manual. */
+static void
+allowed_values(const struct setting *t, char *to, size_t size)
+{
+    char low[48], high[48];
+    size_t used = 0;
+    switch (t->type) {
+    case SETTING_BOOL:
+        snprintf(to, size, "`true`, `false`");
+        return;
+    case SETTING_CHOICE:
+        used = (size_t)snprintf(to, size, "`");
+        for (const char *p = t->choices; *p != 0; p++) {
+            if (*p == '|') used += (size_t)snprintf(to + used, size - used, "`, `");
+            if (*p != '|') to[used++] = *p;
+        }
+        snprintf(to + used, size - used, "`");
+        return;
+    case SETTING_TEXT:
+        snprintf(to, size, "`%s`, %d\u2013%d bytes", t->what, (int)t->min, (int)t->max);
+        return;
+    default:
+        setting_number_text(t, t->min, low, sizeof low);
+        setting_number_text(t, t->max, high, sizeof high);
+        snprintf(to, size, "%s`%s`\u2013`%s`", t->zero_auto ? "`0`, " : "", low, high);
+    }
+}
+
+static void
+test_manual_has_a_true_row_for_every_setting(void **state)
+{
+    (void)state;
+    char *page = read_source_file("docs/configuration.md");
+    unsigned count = 0;
+    for (const struct setting *t = settings_table(); t->name != NULL; t++, count++) {
+        char yaml_name[SETTING_TEXT_BYTES], values[200], row[800];
+        setting_yaml_name(t, yaml_name);
+        allowed_values(t, values, sizeof values);
+        const char *tick = t->flag_only ? "" : "`", *tick2 = t->fallback[0] == 0 ? "" : "`";
+        snprintf(row, sizeof row, "\n| `--%s` | %s%s%s | %s%s%s | %s | %s | ", t->name, tick,
+                 t->flag_only ? "\u2013" : yaml_name, tick, tick2,
+                 t->fallback[0] == 0 ? "none" : t->fallback, tick2, values,
+                 t->reloadable ? "yes" : "no");
+        if (strstr(page, row) == NULL) fail_msg("docs/configuration.md lacks this row:%s", row);
+    }
+    for (const char *p = page; (p = strstr(p, "\n| `--")) != NULL; p++) {
+        count--;
+    }
+    assert_int_equal(count, 0); /* and none for a setting that is gone */
+    free(page);
+}
+
+static void
+test_example_file_names_every_setting_with_its_default(void **state)
+{
+    (void)state;
+    char *text = read_source_file("docs/firekeep.example.yml");
+    struct settings s, expected = defaults();
+    /* Start from something else: only what the file names gets its default back. */
+    s = expected;
+    for (const struct setting *t = settings_table(); t->name != NULL; t++) {
+        if (t->flag_only) continue;
+        assert_int_equal(setting_parse(t, bytes_of_text(other_value(t)), &s, NULL), OK);
+    }
+    struct why why = {""};
+    enum err e = settings_yaml(&s, "docs/firekeep.example.yml", bytes_of_text(text), &why);
+    assert_string_equal(why.text, "");
+    assert_int_equal(e, OK);
+    for (const struct setting *t = settings_table(); t->name != NULL; t++) {
+        assert_string_equal(value(&s, t), t->fallback);
+    }
+    free(text);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults_are_those_the_header_names),
+        cmocka_unit_test(test_table_rows_are_well_formed_and_their_fields_do_not_overlap),
+        cmocka_unit_test(test_out_of_range_message_names_the_range),
+        cmocka_unit_test(test_choices_and_yes_or_no_are_exact_words),
+        cmocka_unit_test(test_listen_address_is_host_and_port),
+        cmocka_unit_test(test_settings_that_disagree_are_refused),
+        cmocka_unit_test(test_flags_take_their_value_in_either_form),
+        cmocka_unit_test(test_wrong_flags_are_refused_with_a_suggestion),
+        cmocka_unit_test(test_flag_that_misses_its_value_does_not_swallow_the_next),
+        cmocka_unit_test(test_printed_yaml_reads_back_as_the_same_settings),
+        cmocka_unit_test(test_help_names_every_flag_with_its_default),
+        cmocka_unit_test(test_each_setting_alone_decides_whether_a_reload_is_allowed),
+        cmocka_unit_test(test_load_lets_flags_win_over_the_file_and_the_file_over_defaults),
+        cmocka_unit_test(test_load_judges_file_and_flags_together),
+        cmocka_unit_test(test_load_reads_destinations_with_the_flags_in_mind),
+        cmocka_unit_test(test_load_without_file_flag_reads_none),
+        cmocka_unit_test(test_load_errors_name_the_file),
+        cmocka_unit_test(test_load_that_only_wants_help_reads_no_file),
+        cmocka_unit_test(test_load_reports_each_refused_allocation),
+        cmocka_unit_test(test_manual_has_a_true_row_for_every_setting),
+        cmocka_unit_test(test_example_file_names_every_setting_with_its_default)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

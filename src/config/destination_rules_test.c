@@ -1,0 +1,270 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "config/destinations_testing.h"
+
+static void
+test_names_are_plain_and_short(void **state)
+{
+    (void)state;
+    static const char rule[] =
+        "name: expected letters, digits, '-', '_' and '.', the first of them no '.', found";
+    static const char *const bad[] = {".a", "a b", "a/b", "\xc3\xa9", "a:b", "..", "a%"};
+    char text[200], expected[200], name[66] = "";
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(text, sizeof text, "destinations:\n- {name: '%s', type: file, path: /x}\n",
+                 bad[i]);
+        snprintf(expected, sizeof expected, "f.yml:2:10: %s '%s'", rule, bad[i]);
+        check_error(text, expected);
+    }
+    memset(name, 'n', 65);
+    snprintf(text, sizeof text, "destinations:\n- {name: %s, type: file, path: /x}\n", name);
+    check_error(text, "f.yml:2:10: name: must not be longer than 64 bytes, found 65");
+    name[64] = 0;
+    snprintf(text, sizeof text, "destinations:\n- {name: %s, type: file, path: /x}\n", name);
+    check_fine(text, false);
+}
+
+static void
+test_urls_are_http_with_a_host_and_without_secrets(void **state)
+{
+    (void)state;
+    static const char rule[] =
+        "url: expected a URL of http:// or https://, a host, and perhaps a port and a path";
+    static const struct {
+        const char *url;
+        bool shown;
+    } bad[] = {{"h", true},
+               {"ftp://h/", true},
+               {"http:/h", true},
+               {"http://", true},
+               {"https:///x", true},
+               {"http://h:port/", true},
+               {"http://h:99999/", true},
+               {"http://a b/", true},
+               {"http://[::1/", true},
+               {"u:hush@h", false},
+               {"ftp://u:hush@h", false},
+               {"http://u:hush@", false}};
+    char text[200], expected[200];
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(text, sizeof text, "destinations:\n- {name: a, type: opentsdb, url: '%s'}\n",
+                 bad[i].url);
+        snprintf(expected, sizeof expected, "f.yml:2:34: %s%s%s%s", rule,
+                 bad[i].shown ? ", found '" : "", bad[i].shown ? bad[i].url : "",
+                 bad[i].shown ? "'" : "");
+        check_error(text, expected);
+    }
+    check_error("destinations:\n- {name: a, type: opentsdb, url: 'http://u:hush@h'}\n",
+                "f.yml:2:34: url: must not contain a user or a password; basic_auth is for them");
+    check_error("destinations:\n- {name: a, type: opentsdb, url: 'http://u@h'}\n",
+                "f.yml:2:34: url: must not contain a user or a password; basic_auth is for them");
+    check_error("destinations:\n- {name: a, type: opentsdb, url: 'http://h/#x'}\n",
+                "f.yml:2:34: url: must not contain a fragment, '#' and what follows");
+    check_error(S3_6 "  endpoint: http://u:hush@h\n",
+                "f.yml:6:13: endpoint: must not contain a user or a password");
+    check_error(S3_6 "  proxy_url: socks5://h\n",
+                "f.yml:6:14: proxy_url: expected a URL of http:// or https://, a host, and perhaps "
+                "a port and a path, found 'socks5://h'");
+    static const char *const good[] = {"http://h",         "https://h:1/p?q=1",
+                                       "HTTP://h",         "http://[::1]:80/p",
+                                       "http://127.0.0.1", "http://h_1/a%20b"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        snprintf(text, sizeof text, "destinations:\n- {name: a, type: opentsdb, url: '%s'}\n",
+                 good[i]);
+        check_fine(text, false);
+    }
+    check_fine(S3_6 "  proxy_url: ''\n", false);
+    check_fine(S3_6 "  proxy_url: http://u:hush%40@h:3128\n", false);
+    check_fine(S3_6 "  proxy_url: https://u@h\n", false);
+    check_error(S3_6 "  proxy_url: socks5://u:hush@h\n",
+                "f.yml:6:14: proxy_url: expected a URL of http:// or https://, a host, and perhaps "
+                "a port and a path");
+}
+
+static void
+test_selectors_and_rules_are_tried(void **state)
+{
+    (void)state;
+    check_error(FILE_5 "  select: [up, 'up{']\n",
+                "f.yml:5:16: select: the selector wants a label name at character 4");
+    check_error(FILE_5 "  select: ['{a=~\"(\"}']\n",
+                "f.yml:5:12: select: invalid regex: missing ): (");
+    check_error(FILE_5 "  relabel:\n  - action: drop\n    regex: '('\n",
+                "f.yml:7:12: relabel.regex: invalid regex: missing ): (");
+    check_error(FILE_5 "  relabel:\n  - action: replace\n",
+                "f.yml:6:5: relabel: action replace requires target_label");
+    check_error(FILE_5 "  relabel:\n  - action: drop\n  - {action: labeldrop, modulus: 5}\n",
+                "f.yml:7:5: relabel: action labeldrop takes only regex");
+    check_error(FILE_5 "  relabel:\n  - {action: keepequal, target_label: a, regex: b}\n",
+                "f.yml:6:5: relabel: action keepequal takes only source_labels and target_label");
+    check_error(FILE_5 "  relabel: [{action: rename}]\n",
+                "f.yml:5:22: relabel.action: expected one of replace, keep, drop, keepequal, "
+                "dropequal, hashmod, labelmap, labeldrop, labelkeep, lowercase, uppercase, found "
+                "'rename'");
+    check_error(FILE_5 "  relabel: [{action: hashmod, target_label: a, modulus: 0}]\n",
+                "f.yml:5:57: relabel.modulus: must be between 1 and 18446744073709551615, found 0");
+}
+
+static void
+test_templates_regions_and_tenants_are_checked(void **state)
+{
+    (void)state;
+    static const char rule[] = "expected a name and '}' behind each '${', found";
+    static const char *const bad[] = {"${", "a${}", "${a", "${a}${b", "${{a}}"};
+    char text[200], expected[200];
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(text, sizeof text, S3_6 "  prefix: '%s'\n", bad[i]);
+        snprintf(expected, sizeof expected, "f.yml:6:11: prefix: %s '%s'", rule, bad[i]);
+        check_error(text, expected);
+    }
+    check_fine(S3_6 "  prefix: 'a$b/${tenant}/$${tenant}'\n", false);
+    check_error(S3_6 "  prefix: '${tenant}/${job}/'\n",
+                "f.yml:6:11: prefix: only ${tenant} stands for a value here, found '${job}/'");
+    check_error(S3_6 "  tenant_label: __name__\n",
+                "f.yml:6:17: tenant_label: __name__ is the metric's");
+    check_fine(S3_6 "  prefix: ''\n", false);
+    check_error("destinations:\n- {name: a, type: s3, bucket: b, region: a/b}\n",
+                "f.yml:2:42: region: expected a region such as eu-west-1, found 'a/b'");
+    check_error_with(FILE_5 "  tenants: [a/b]\n", true,
+                     "f.yml:5:13: tenants: expected a tenant: at most 150 letters, digits and ! - "
+                     "_ . * ' ( ), found 'a/b'");
+    check_error_with(FILE_5 "  tenants: ['..']\n", true,
+                     "f.yml:5:13: tenants: expected a tenant: at most 150 letters, digits and ! - "
+                     "_ . * ' ( ), found '..'");
+}
+
+static void
+test_headers_that_are_ours_are_refused(void **state)
+{
+    (void)state;
+    static const char *const ours[] = {"Host",
+                                       "content-length",
+                                       "Content-Type",
+                                       "X-Amz-Target",
+                                       "Content-Encoding",
+                                       "User-Agent",
+                                       "Connection",
+                                       "Transfer-Encoding",
+                                       "x-amz-",
+                                       "X-Prometheus-Remote-Write-Version"};
+    char text[200], expected[200];
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
+        snprintf(text, sizeof text, OPENTSDB_5 "  headers: {%s: v}\n", ours[i]);
+        snprintf(expected, sizeof expected,
+                 "f.yml:5:13: headers: the header '%s' is set by Firekeep itself", ours[i]);
+        check_error(text, expected);
+    }
+    check_error(OPENTSDB_5 "  headers: {'a b': v}\n",
+                "f.yml:5:13: headers: expected a header's name, found 'a b'");
+    check_error(OPENTSDB_5 "  headers: {a: \"hush\\r\"}\n",
+                "f.yml:5:16: headers: must not contain control characters");
+    check_error(OPENTSDB_5 "  headers: {x-a: v, X-A: v}\n",
+                "f.yml:5:12: headers: x-a and X-A are the same header");
+    check_error(REMOTE_WRITE_5 "  headers: {authorization: v}\n  sigv4: {}\n",
+                "f.yml:5:12: headers: the header authorization is set by sigv4");
+    check_error(INFLUXDB_5 "  headers: {Authorization: v}\n  version: 1\n  database: d\n"
+                           "  token_file: t\n",
+                "f.yml:5:12: headers: the header Authorization is set by token_file");
+    check_error(S3_6 "  headers: {Authorization: v}\n",
+                "f.yml:6:12: headers: the header Authorization is set by what signs the request");
+    check_error(REMOTE_WRITE_5 "  headers: {X-Tenant: v}\n  tenant_header: x-tenant\n",
+                "f.yml:5:12: headers: the header X-Tenant is set by tenant_header");
+    check_error(REMOTE_WRITE_5 "  tenant_header: Authorization\n  basic_auth: {username: u}\n",
+                "f.yml:5:18: tenant_header: the header Authorization is set by basic_auth");
+    check_error(REMOTE_WRITE_5 "  tenant_header: Host\n",
+                "f.yml:5:18: tenant_header: the header 'Host' is set by Firekeep itself");
+    check_fine(OPENTSDB_5 "  headers: {Authorization: v}\n", false);
+}
+
+static void
+test_influxdb_takes_the_keys_of_its_version(void **state)
+{
+    (void)state;
+    check_error(INFLUXDB_5 "  version: 1\n  database: d\n  org: o\n",
+                "f.yml:7:8: org: is for version 2, not 1");
+    check_error(INFLUXDB_5 "  version: 3\n  database: d\n  bucket: o\n",
+                "f.yml:7:11: bucket: is for version 2, not 3");
+    check_error(INFLUXDB_5 "  version: 3\n  database: d\n  retention_policy: o\n",
+                "f.yml:7:21: retention_policy: is for version 1, not 3");
+    check_error(INFLUXDB_5 "  version: 2\n  database: d\n  org: o\n  bucket: b\n",
+                "f.yml:6:13: database: is for versions 1 and 3, not 2");
+}
+
+static void
+test_with_tenancy_a_destination_names_its_tenants(void **state)
+{
+    (void)state;
+    check_error_with(FILE_5, true,
+                     "f.yml:2:3: tenancy.enabled is true: type file needs 'tenants', a list or "
+                     "all");
+    check_fine(FILE_5 "  tenants: [one]\n", true);
+    check_error_with(FILE_5 "  tenants: [all, one]\n", true,
+                     "f.yml:5:12: tenants: all stands alone");
+    static const struct {
+        const char *text, *place, *otherwise;
+    } cases[] = {
+        {FILE_5, "5", ", or ${tenant} in path"},
+        {S3_6, "6", ", or ${tenant} in prefix"},
+        {REMOTE_WRITE_5, "5", " or tenant_header"},
+        {TIMESTREAM_7, "7", ", or ${tenant} in database or table"},
+        {OPENTSDB_5, "5", ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        static const char *const several[] = {"all", "[one, two]", "[all]"};
+        for (size_t j = 0; j < sizeof several / sizeof *several; j++) {
+            char text[300], expected[300];
+            snprintf(text, sizeof text, "%s  tenants: %s\n", cases[i].text, several[j]);
+            snprintf(expected, sizeof expected,
+                     "f.yml:%s:12: tenants: of several tenants each must stay visible: give "
+                     "tenant_label%s",
+                     cases[i].place, cases[i].otherwise);
+            check_error_with(text, true, expected);
+            snprintf(text, sizeof text, "%s  tenants: %s\n  tenant_label: t\n", cases[i].text,
+                     several[j]);
+            check_fine(text, true);
+        }
+    }
+    check_fine(REMOTE_WRITE_5 "  tenants: all\n  tenant_header: X\n", true);
+    check_fine(S3_6 "  tenants: all\n  prefix: 'x/${tenant}'\n", true);
+    check_fine("destinations:\n- {name: a, type: file, path: '/${tenant}', tenants: all}\n", true);
+    check_fine("destinations:\n- {name: a, type: timestream, region: r, database: '${tenant}',"
+               " table: t, tenants: all}\n",
+               true);
+    check_fine("destinations:\n- {name: a, type: timestream, region: r, database: d,"
+               " table: '${tenant}', tenants: all}\n",
+               true);
+}
+
+static void
+test_without_tenancy_only_anonymous_can_be_named(void **state)
+{
+    (void)state;
+    static const char expected[] =
+        "f.yml:5:12: tenants: tenancy.enabled is false: only [anonymous] or all can be given";
+    check_error(FILE_5 "  tenants: [one]\n", expected);
+    check_error(FILE_5 "  tenants: [anonymous, one]\n", expected);
+    check_fine(FILE_5 "  tenants: [anonymous]\n", false);
+    check_fine(FILE_5 "  tenants: all\n", false);
+    check_fine(FILE_5 "  tenants: []\n", false);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_names_are_plain_and_short),
+        cmocka_unit_test(test_urls_are_http_with_a_host_and_without_secrets),
+        cmocka_unit_test(test_selectors_and_rules_are_tried),
+        cmocka_unit_test(test_templates_regions_and_tenants_are_checked),
+        cmocka_unit_test(test_headers_that_are_ours_are_refused),
+        cmocka_unit_test(test_influxdb_takes_the_keys_of_its_version),
+        cmocka_unit_test(test_with_tenancy_a_destination_names_its_tenants),
+        cmocka_unit_test(test_without_tenancy_only_anonymous_can_be_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

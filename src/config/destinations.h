@@ -1,0 +1,32 @@
+/*
+ * destinations.h - the list `destinations` of the configuration file. Its keys are tables,
+ * in config_destination_keys.c; docs/configuration.md says what they mean.
+ */
+#ifndef CONFIG_DESTINATIONS_H
+#define CONFIG_DESTINATIONS_H
+
+#include "config/config.h"
+#include "backend/settings.h"
+
+/*
+ * Reads the list of a YAML text, and nothing else of it: settings_yaml() judges the rest, and is
+ * asked first. `settings` are those in force, flags included: whether tenancy is on decides.
+ * `ret_list` is given, for destinations_free(); of no list it is empty.
+ *
+ * ERR_INPUT with file:line:column, as of settings_yaml(): also wrong selectors, regexes, URLs,
+ * names given twice, keys of another type, what a type lacks. ERR_LIMIT: more than
+ * CONFIG_BYTES_MAX. ERR_NOMEM.
+ */
+MUST_CHECK enum err destinations_yaml(const char *file_name, struct bytes text,
+                                      const struct settings *settings,
+                                      struct destinations *ret_list, struct why *why);
+
+/* The list as the file would have it, defaults too; secrets are <secret>. */
+void destinations_print_yaml(const struct destinations *list, struct buf *to);
+
+/* Whether both say the same, in all keys, secrets too: if not, a reload has to begin it anew. The
+ * line does not count. */
+bool destination_settings_equal(const struct destination_settings *a,
+                                const struct destination_settings *b);
+
+#endif

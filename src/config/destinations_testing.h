@@ -1,0 +1,89 @@
+/*
+ * destinations_testing.h - texts with destinations for tests of everything that reads them.
+ * After cmocka.h.
+ */
+#ifndef CONFIG_DESTINATIONS_TESTING_H
+#define CONFIG_DESTINATIONS_TESTING_H
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "config/destination_keys.h"
+#include "config/destinations.h"
+
+/* What is wanted and nothing else, to put lines behind; those begin on the line named. */
+#define FILE_5         "destinations:\n- name: a\n  type: file\n  path: /x\n"
+#define S3_6           "destinations:\n- name: a\n  type: s3\n  region: r\n  bucket: b\n"
+#define INFLUXDB_5     "destinations:\n- name: a\n  type: influxdb\n  url: http://h\n"
+#define OPENTSDB_5     "destinations:\n- name: a\n  type: opentsdb\n  url: http://h\n"
+#define REMOTE_WRITE_5 "destinations:\n- name: a\n  type: remote_write\n  url: http://h\n"
+#define TIMESTREAM_7 \
+    "destinations:\n- name: a\n  type: timestream\n  region: r\n  database: d\n  table: t\n"
+
+static inline struct settings
+settings_with_tenancy(bool on)
+{
+    struct settings s;
+    settings_default(&s);
+    s.tenancy_enabled = on;
+    return s;
+}
+
+/* The list of a right text, for destinations_free(). */
+static inline struct destinations
+read_list(const char *text, bool tenancy)
+{
+    struct settings s = settings_with_tenancy(tenancy);
+    struct destinations list = {NULL};
+    struct why why = {""};
+    enum err e = destinations_yaml("f.yml", bytes_of_text(text), &s, &list, &why);
+    assert_string_equal(why.text, "");
+    assert_int_equal(e, OK);
+    return list;
+}
+
+static inline void
+check_fine(const char *text, bool tenancy)
+{
+    struct destinations list = read_list(text, tenancy);
+    destinations_free(&list);
+}
+
+static inline void
+check_error_with(const char *text, bool tenancy, const char *expected)
+{
+    struct settings s = settings_with_tenancy(tenancy);
+    struct destinations list = {.count = 7};
+    struct why why = {""};
+    enum err e = destinations_yaml("f.yml", bytes_of_text(text), &s, &list, &why);
+    assert_string_equal(why.text, expected);
+    assert_int_equal(e, ERR_INPUT);
+    assert_int_equal(list.count, 7);
+    assert_int_equal(destinations_yaml("f.yml", bytes_of_text(text), &s, &list, NULL), ERR_INPUT);
+}
+
+static inline void
+check_error(const char *text, const char *expected)
+{
+    check_error_with(text, false, expected);
+}
+
+/* `head`, `count` times `item` with a number in it, `tail`. */
+static inline char *
+repeated(const char *head, const char *item, unsigned count, const char *tail)
+{
+    size_t room = strlen(head) + strlen(tail) + count * (strlen(item) + 12) + 1;
+    char *text = malloc(room);
+    assert_non_null(text);
+    size_t used = (size_t)snprintf(text, room, "%s", head);
+    for (unsigned i = 0; i < count; i++) {
+        for (const char *p = item; *p != 0; p++) {
+            if (*p == '#') used += (size_t)snprintf(text + used, room - used, "%u", i);
+            if (*p != '#') text[used++] = *p;
+        }
+    }
+    snprintf(text + used, room - used, "%s", tail);
+    return text;
+}
+
+#endif

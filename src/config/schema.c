@@ -1,0 +1,598 @@
+/*
+ * schema.c - mappings are read as their tables say; config_schema_print.c does the rest.
+ * Reading recurses only into rows that have a schema of their own, so tables bound it.
+ *
+ * Of each mapping the places of all keys given are remembered until it ends: duplicates name the
+ * first line, and rules of several keys name the key that is in the way.
+ */
+#include <stdio.h>
+
+#include "config/schema_private.h"
+#include "config/suggest.h"
+
+struct schema_place {
+    struct schema_reader *x;
+    const struct schema *schema;
+    const char *path; /* "oauth2.tls_config"; "" of the outermost */
+    yaml_mark_t begin;
+    bool given[SCHEMA_KEYS_MAX];
+    yaml_mark_t keys[SCHEMA_KEYS_MAX];
+    yaml_mark_t values[SCHEMA_KEYS_MAX];
+};
+
+/* --- rows ------------------------------------------------------------------------------------- */
+
+const struct schema_key *
+schema_find(const struct schema *schema, struct bytes name, enum destination_type type)
+{
+    for (const struct schema_key *k = schema->keys; k->name != NULL; k++) {
+        if (schema_has_key(k, type) && bytes_equal_text(name, k->name)) return k;
+    }
+    return NULL;
+}
+
+struct setting
+schema_number(const struct schema_key *key)
+{
+    static const enum setting_type types[] = {
+        [SCHEMA_BOOL] = SETTING_BOOL,         [SCHEMA_COUNT] = SETTING_COUNT,
+        [SCHEMA_COUNT64] = SETTING_COUNT64,   [SCHEMA_SIZE] = SETTING_BYTES,
+        [SCHEMA_DURATION] = SETTING_DURATION, [SCHEMA_CHOICE] = SETTING_CHOICE,
+    };
+    assert(schema_is_number(key->kind));
+    return (struct setting){.name = key->name,
+                            .type = types[key->kind],
+                            .choices = key->choices,
+                            .min = key->min,
+                            .max = key->max};
+}
+
+static void
+set_number(const struct schema_key *key, void *base, uint64_t number)
+{
+    assert(key->size <= sizeof number);
+    memcpy((uint8_t *)base + key->offset, &number, key->size);
+}
+
+static enum err
+parse_number(const struct schema_key *key, struct bytes text, void *base, struct why *why)
+{
+    struct setting shape = schema_number(key);
+    uint64_t number = 0;
+    bool zero = key->zero_word != NULL && bytes_equal_text(text, key->zero_word);
+    enum err e = zero ? OK : setting_parse_number(&shape, text, &number, why);
+    if (e == OK) set_number(key, base, number);
+    return e;
+}
+
+static void
+set_pointer(void *base, size_t offset, const void *p)
+{
+    memcpy((uint8_t *)base + offset, &p, sizeof p);
+}
+
+static void
+set_list(const struct schema_key *key, void *base, const void *items, uint32_t count)
+{
+    set_pointer(base, key->offset, items);
+    memcpy((uint8_t *)base + key->count_offset, &count, sizeof count);
+}
+
+void
+schema_default(const struct schema *schema, enum destination_type type, void *base)
+{
+    for (const struct schema_key *k = schema->keys; k->name != NULL; k++) {
+        if (!schema_has_key(k, type)) continue;
+        if (k->kind == SCHEMA_MAPPING) {
+            schema_default(k->inner, type, (uint8_t *)base + k->offset);
+        } else if (k->fallback != NULL && schema_is_number(k->kind)) {
+            enum err e = parse_number(k, bytes_of_text(k->fallback), base, NULL);
+            assert(e == OK);
+        } else if (k->fallback != NULL && k->kind == SCHEMA_OWN) {
+            bool fine = k->parse(bytes_of_text(k->fallback), base);
+            assert(fine);
+        } else if (k->fallback != NULL) {
+            assert(k->kind == SCHEMA_TEXT);
+            set_pointer(base, k->offset, k->fallback);
+        }
+    }
+}
+
+/* --- complaints ------------------------------------------------------------------------------- */
+
+static void
+join_path(char to[SCHEMA_PATH_BYTES], const char *path, const char *name)
+{
+    snprintf(to, SCHEMA_PATH_BYTES, "%s%s%s", path, path[0] == 0 ? "" : ".", name);
+}
+
+static enum err
+wrong_kind(struct schema_reader *x, const char *path, const char *expected)
+{
+    return reader_complain(x->in, "%s: expected %s, found %s", path, expected,
+                           reader_found(x->in).text);
+}
+
+/* Completes the sentence of a value's own rule. */
+static enum err
+wrong_value(struct schema_reader *x, const char *path, enum err e)
+{
+    err_ignore(why_prefix(x->in->why, e, "%s", path), "only adds to the sentence");
+    err_ignore(reader_at(x->in, x->in->event.start_mark), "the same");
+    return e;
+}
+
+static enum err
+no_memory(struct schema_reader *x)
+{
+    return why_set(x->in->why, ERR_NOMEM, "%s: out of memory", x->in->file_name);
+}
+
+const struct schema_reader *
+schema_reader_of(const struct schema_place *place)
+{
+    return place->x;
+}
+
+static const struct schema_key *
+find_in(const struct schema_place *place, const char *key)
+{
+    const struct schema_key *k = schema_find(place->schema, bytes_of_text(key), place->x->type);
+    assert(k != NULL);
+    return k;
+}
+
+bool
+schema_given(const struct schema_place *place, const char *key)
+{
+    return place->given[find_in(place, key) - place->schema->keys];
+}
+
+enum err
+schema_complain(struct schema_place *place, const char *key, const char *format, ...)
+{
+    struct why what;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(what.text, sizeof what.text, format, args);
+    va_end(args);
+    yaml_mark_t mark = place->begin;
+    if (key != NULL && schema_given(place, key)) {
+        mark = place->values[find_in(place, key) - place->schema->keys];
+    }
+    char path[SCHEMA_PATH_BYTES];
+    join_path(path, place->path, key == NULL ? "" : key);
+    size_t size = strlen(path);
+    if (key == NULL && size > 0) path[size - 1] = 0; /* the dot */
+    return reader_complain_at(place->x->in, mark, "%s%s%s", path, path[0] == 0 ? "" : ": ",
+                              what.text);
+}
+
+/* "type kinesis", "types influxdb and s3": those of all rows of that name. */
+static void
+types_of(const struct schema *schema, struct bytes name, char *to, size_t size)
+{
+    uint32_t types = 0;
+    for (const struct schema_key *k = schema->keys; k->name != NULL; k++) {
+        if (bytes_equal_text(name, k->name)) types |= k->types;
+    }
+    bool several = (types & (types - 1)) != 0;
+    size_t used = (size_t)snprintf(to, size, "type%s", several ? "s" : "");
+    for (unsigned t = 0; t < DESTINATION_TYPE_COUNT && used < size; t++) {
+        if ((types >> t & 1) == 0) continue;
+        bool first = (types & ((1u << t) - 1)) == 0, last = types >> (t + 1) == 0;
+        const char *before = first ? " " : last ? " and " : ", ";
+        used += (size_t)snprintf(to + used, size - used, "%s%s", before,
+                                 destination_type_word((enum destination_type)t));
+    }
+}
+
+/* A mapping that has the key at hand, which stands where the mapping should; NULL: none. */
+static const struct schema_key *
+find_below(const struct schema_place *place, struct bytes name)
+{
+    for (const struct schema_key *k = place->schema->keys; k->name != NULL; k++) {
+        bool nested = k->kind == SCHEMA_MAPPING || k->kind == SCHEMA_MAPPINGS;
+        if (!nested || !schema_has_key(k, place->x->type)) continue;
+        if (schema_find(k->inner, name, place->x->type) != NULL) return k;
+    }
+    return NULL;
+}
+
+static enum err
+unknown_key(struct schema_place *place)
+{
+    struct config_reader *in = place->x->in;
+    enum destination_type type = place->x->type;
+    struct bytes name = reader_scalar(in);
+    struct shown shown = shown_of(name);
+    struct suggestion near;
+    suggest_begin(&near, name);
+    for (const struct schema_key *k = place->schema->keys; k->name != NULL; k++) {
+        if (schema_has_key(k, type)) {
+            suggest_try(&near, k->name);
+        } else if (bytes_equal_text(name, k->name)) {
+            char types[160];
+            types_of(place->schema, name, types, sizeof types);
+            return reader_complain(in, "%s belongs to %s, not %s", shown.text, types,
+                                   destination_type_word(type));
+        }
+    }
+    const char *where = place->path[0] == 0 ? "destinations" : place->path;
+    const struct schema_key *below = find_below(place, name);
+    if (below != NULL) {
+        return reader_complain(in, "unknown key %s in '%s'; did you mean %s below '%s:'?",
+                               shown.text, where, shown.text, below->name);
+    }
+    const char *best = suggest_end(&near);
+    if (best == NULL) return reader_complain(in, "unknown key %s in '%s'", shown.text, where);
+    return reader_complain(in, "unknown key %s in '%s'; did you mean '%s'?", shown.text, where,
+                           best);
+}
+
+/* --- texts ------------------------------------------------------------------------------------ */
+
+static enum err
+check_text(struct schema_reader *x, const struct schema_key *key, const char *path,
+           struct bytes text)
+{
+    uint64_t max = key->max == 0 || schema_is_list(key->kind) ? SCHEMA_TEXT_BYTES_MAX : key->max;
+    if (text.size == 0 && !key->may_be_empty) {
+        return reader_complain(x->in, "%s: must not be empty", path);
+    }
+    if (text.size > max) {
+        return reader_complain(x->in, "%s: must not be longer than %zu bytes, found %zu", path,
+                               (size_t)max, text.size);
+    }
+    for (size_t i = 0; i < text.size; i++) {
+        bool control = text.at[i] < ' ' || text.at[i] == 0x7f;
+        if (!control || (key->any_control && text.at[i] != 0)) continue;
+        /* What was found is not shown: it may be a secret. */
+        return reader_complain(x->in, "%s: must not contain %s", path,
+                               key->any_control ? "NUL" : "control characters");
+    }
+    return OK;
+}
+
+/* A copy of the scalar at hand. `check` may be NULL. */
+static enum err
+read_text(struct schema_reader *x, const struct schema_key *key, const char *path,
+          enum err (*check)(const char *text, struct why *why), const char **ret)
+{
+    if (x->in->event.type != YAML_SCALAR_EVENT || reader_is_null(x->in)) {
+        return wrong_kind(x, path, key->what == NULL ? "a text" : key->what);
+    }
+    struct bytes text = reader_scalar(x->in);
+    enum err e = check_text(x, key, path, text);
+    if (e) return e;
+    char *copy = arena_alloc(x->arena, text.size + 1);
+    if (copy == NULL) return no_memory(x);
+    if (text.size > 0) memcpy(copy, text.at, text.size);
+    copy[text.size] = 0;
+    e = check == NULL ? OK : check(copy, x->in->why);
+    if (e) return wrong_value(x, path, e);
+    *ret = copy;
+    return OK;
+}
+
+/* --- lists and maps --------------------------------------------------------------------------- */
+
+struct growing {
+    void *items;
+    uint32_t count;
+    uint32_t capacity;
+};
+
+/* The next item, zeroed; NULL: no memory. What was outgrown stays in the arena: at most as much. */
+static void *
+next_item(struct schema_reader *x, struct growing *g, size_t size)
+{
+    if (g->count == g->capacity) {
+        uint32_t capacity = 2 * g->capacity + 4;
+        void *more = arena_new(x->arena, capacity * size);
+        if (more == NULL) return NULL;
+        if (g->count > 0) memcpy(more, g->items, g->count * size);
+        g->items = more;
+        g->capacity = capacity;
+    }
+    return (uint8_t *)g->items + g->count * size;
+}
+
+static enum err
+too_many(struct schema_reader *x, const struct schema_key *key, const char *path)
+{
+    return reader_complain(x->in, "%s: more than %zu of them", path, (size_t)key->max);
+}
+
+static enum err read_mapping(struct schema_reader *x, const struct schema *schema, const char *path,
+                             void *base);
+
+static enum err
+refuse_repeated(struct schema_reader *x, const struct growing *g, const char *path,
+                const char *text)
+{
+    const char *const *items = g->items;
+    for (uint32_t i = 0; i < g->count; i++) {
+        if (strcmp(items[i], text) != 0) continue;
+        return reader_complain(x->in, "%s: %s is named twice", path,
+                               shown_of(bytes_of_text(text)).text);
+    }
+    return OK;
+}
+
+static enum err
+read_item(struct schema_reader *x, const struct schema_key *key, const char *path,
+          struct growing *g)
+{
+    if (g->count == key->max) return too_many(x, key, path);
+    void *item = next_item(x, g, schema_item_size(key));
+    if (item == NULL) return no_memory(x);
+    if (key->kind == SCHEMA_MAPPINGS) {
+        enum err e = read_mapping(x, key->inner, path, item);
+        if (e == OK) g->count++;
+        return e;
+    }
+    const char *text;
+    enum err e = read_text(x, key, path, key->check, &text);
+    if (e == OK && key->unique) e = refuse_repeated(x, g, path, text);
+    if (e) return e;
+    if (key->kind == SCHEMA_BYTES_LIST) {
+        *(struct bytes *)item = bytes_of_text(text);
+    } else {
+        *(const char **)item = text;
+    }
+    g->count++;
+    return OK;
+}
+
+static enum err
+read_list(struct schema_reader *x, const struct schema_key *key, const char *path, void *base)
+{
+    struct config_reader *in = x->in;
+    struct growing g = {NULL};
+    enum err e = OK;
+    bool word = key->word != NULL && in->event.type == YAML_SCALAR_EVENT &&
+                bytes_equal_text(reader_scalar(in), key->word);
+    if (word) {
+        e = read_item(x, key, path, &g);
+    } else if (in->event.type != YAML_SEQUENCE_START_EVENT) {
+        char expected[64];
+        snprintf(expected, sizeof expected, "a list%s%s", key->word == NULL ? "" : " or the word ",
+                 key->word == NULL ? "" : key->word);
+        return wrong_kind(x, path, expected);
+    }
+    while (!word && e == OK) {
+        e = reader_next(in);
+        if (e || in->event.type == YAML_SEQUENCE_END_EVENT) break;
+        e = read_item(x, key, path, &g);
+    }
+    if (e == OK) set_list(key, base, g.items, g.count);
+    return e;
+}
+
+/* The key at hand and its value, as the next item of a map. */
+static enum err
+read_named(struct schema_reader *x, const struct schema_key *key, const char *path,
+           struct growing *g, size_t *lines)
+{
+    enum err e = reader_expect_key(x->in);
+    if (e) return e;
+    if (g->count == key->max) return too_many(x, key, path);
+    void *item = next_item(x, g, schema_item_size(key));
+    if (item == NULL) return no_memory(x);
+    const char *name, *value;
+    if (reader_scalar(x->in).size > SCHEMA_NAME_BYTES_MAX) {
+        return reader_complain(x->in, "%s: a name must not be longer than %d bytes, found %zu",
+                               path, SCHEMA_NAME_BYTES_MAX, reader_scalar(x->in).size);
+    }
+    e = read_text(x, key, path, key->check_name, &name);
+    if (e) return e;
+    for (uint32_t i = 0; i < g->count; i++) {
+        /* Each item begins with its name. */
+        if (strcmp(schema_get_pointer(g->items, i * schema_item_size(key)), name) != 0) continue;
+        return reader_complain(x->in, "%s: duplicate key %s, first given on line %zu", path,
+                               shown_of(bytes_of_text(name)).text, lines[i]);
+    }
+    lines[g->count] = x->in->event.start_mark.line + 1;
+    e = reader_next(x->in);
+    if (e == OK) e = read_text(x, key, path, key->check, &value);
+    if (e) return e;
+    if (key->kind == SCHEMA_NAMED_TEXTS) {
+        *(struct named_text *)item = (struct named_text){name, value};
+    } else {
+        *(struct named_secret *)item = (struct named_secret){name, {.text = value}};
+    }
+    g->count++;
+    return OK;
+}
+
+_Static_assert(offsetof(struct named_text, name) == 0, "a map's items begin with their name");
+_Static_assert(offsetof(struct named_secret, name) == 0, "a map's items begin with their name");
+
+static enum err
+read_map(struct schema_reader *x, const struct schema_key *key, const char *path, void *base)
+{
+    struct growing g = {NULL};
+    size_t lines[SCHEMA_MAP_ITEMS_MAX];
+    assert(key->max <= SCHEMA_MAP_ITEMS_MAX);
+    if (x->in->event.type != YAML_MAPPING_START_EVENT) return wrong_kind(x, path, "a mapping");
+    for (;;) {
+        enum err e = reader_next(x->in);
+        if (e) return e;
+        if (x->in->event.type == YAML_MAPPING_END_EVENT) break;
+        e = read_named(x, key, path, &g, lines);
+        if (e) return e;
+    }
+    set_list(key, base, g.items, g.count);
+    return OK;
+}
+
+/* --- values ----------------------------------------------------------------------------------- */
+
+static enum err
+read_number(struct schema_reader *x, const struct schema_key *key, const char *path, void *base)
+{
+    char expected[200];
+    struct setting shape = schema_number(key);
+    if (x->in->event.type != YAML_SCALAR_EVENT || reader_is_null(x->in)) {
+        setting_expected(&shape, expected, sizeof expected);
+        return wrong_kind(x, path, expected);
+    }
+    enum err e = parse_number(key, reader_scalar(x->in), base, x->in->why);
+    return e ? wrong_value(x, path, e) : OK;
+}
+
+static enum err
+read_own(struct schema_reader *x, const struct schema_key *key, const char *path, void *base)
+{
+    bool scalar = x->in->event.type == YAML_SCALAR_EVENT && !reader_is_null(x->in);
+    if (scalar && key->parse(reader_scalar(x->in), base)) return OK;
+    return wrong_kind(x, path, key->what);
+}
+
+static enum err
+read_value(struct schema_reader *x, const struct schema_key *key, const char *path, void *base)
+{
+    const char *text;
+    enum err e;
+    switch (key->kind) {
+    case SCHEMA_OWN:
+        return read_own(x, key, path, base);
+    case SCHEMA_TEXT:
+    case SCHEMA_BYTES:
+    case SCHEMA_SECRET:
+    case SCHEMA_SECRET_FILE:
+        e = read_text(x, key, path, key->check, &text);
+        if (e) return e;
+        if (key->kind == SCHEMA_BYTES) {
+            struct bytes bytes = bytes_of_text(text);
+            memcpy((uint8_t *)base + key->offset, &bytes, sizeof bytes);
+        } else if (key->kind == SCHEMA_SECRET_FILE) {
+            set_pointer(base, key->offset + offsetof(struct secret, file), text);
+        } else {
+            set_pointer(base, key->offset, text);
+        }
+        return OK;
+    case SCHEMA_TEXTS:
+    case SCHEMA_BYTES_LIST:
+    case SCHEMA_MAPPINGS:
+        return read_list(x, key, path, base);
+    case SCHEMA_NAMED_TEXTS:
+    case SCHEMA_NAMED_SECRETS:
+        return read_map(x, key, path, base);
+    case SCHEMA_MAPPING:
+        return read_mapping(x, key->inner, path, (uint8_t *)base + key->offset);
+    default:
+        return read_number(x, key, path, base);
+    }
+}
+
+_Static_assert(offsetof(struct secret, text) == 0, "a secret's text is stored like any");
+
+/* --- mappings --------------------------------------------------------------------------------- */
+
+/* What was given of a key and those that may stand for it; NULL: nothing. */
+static const struct schema_key *
+given_of_group(const struct schema_place *place, const struct schema_key *key)
+{
+    for (const struct schema_key *k = place->schema->keys; k->name != NULL; k++) {
+        bool same = k == key || (key->group != 0 && k->group == key->group);
+        if (same && place->given[k - place->schema->keys]) return k;
+    }
+    return NULL;
+}
+
+/* Refuses the key at hand if it, or one that excludes it, was given before. */
+static enum err
+note_key(struct schema_place *place, const struct schema_key *key)
+{
+    struct config_reader *in = place->x->in;
+    size_t index = (size_t)(key - place->schema->keys);
+    const struct schema_key *other = given_of_group(place, key);
+    size_t line = other == NULL ? 0 : place->keys[other - place->schema->keys].line + 1;
+    if (other == key) {
+        return reader_complain(in, "duplicate key '%s', first given on line %zu", key->name, line);
+    }
+    if (other != NULL) {
+        return reader_complain(in, "'%s' and '%s' exclude each other; '%s' is given on line %zu",
+                               key->name, other->name, other->name, line);
+    }
+    place->given[index] = true;
+    place->keys[index] = in->event.start_mark;
+    return OK;
+}
+
+/* What is missing beside what was given. */
+static enum err
+check_missing(struct schema_place *place)
+{
+    struct config_reader *in = place->x->in;
+    const char *type = destination_type_word(place->x->type);
+    for (const struct schema_key *k = place->schema->keys; k->name != NULL; k++) {
+        if (!schema_has_key(k, place->x->type)) continue;
+        size_t index = (size_t)(k - place->schema->keys);
+        if (k->required && given_of_group(place, k) == NULL) {
+            bool outermost = place->path[0] == 0;
+            return reader_complain_at(in, place->begin, "%s%s needs '%s', %s",
+                                      outermost ? "type " : "", outermost ? type : place->path,
+                                      k->name, k->help);
+        }
+        if (k->needs == NULL || !place->given[index]) continue;
+        if (given_of_group(place, find_in(place, k->needs)) == NULL) {
+            return reader_complain_at(in, place->keys[index], "'%s' needs '%s' beside it", k->name,
+                                      k->needs);
+        }
+    }
+    return OK;
+}
+
+static enum err
+read_keys(struct schema_place *place, void *base)
+{
+    struct schema_reader *x = place->x;
+    for (;;) {
+        enum err e = reader_next(x->in);
+        if (e) return e;
+        if (x->in->event.type == YAML_MAPPING_END_EVENT) return OK;
+        e = reader_expect_key(x->in);
+        if (e) return e;
+        const struct schema_key *key = schema_find(place->schema, reader_scalar(x->in), x->type);
+        if (key == NULL) return unknown_key(place);
+        e = note_key(place, key);
+        if (e) return e;
+        e = reader_next(x->in);
+        if (e) return e;
+        place->values[key - place->schema->keys] = x->in->event.start_mark;
+        char path[SCHEMA_PATH_BYTES];
+        join_path(path, place->path, key->name);
+        e = read_value(x, key, path, base);
+        if (e) return e;
+    }
+}
+
+static enum err
+read_mapping(struct schema_reader *x, const struct schema *schema, const char *path, void *base)
+{
+    struct config_reader *in = x->in;
+    struct schema_place place = {
+        .x = x, .schema = schema, .path = path, .begin = in->event.start_mark};
+    if (in->event.type != YAML_MAPPING_START_EVENT) {
+        /* What stands there instead may be a secret that is one level too high. */
+        bool shown = in->event.type != YAML_SCALAR_EVENT || path[0] == 0;
+        return reader_complain(in, "'%s' expects keys below it such as '%s:', found %s",
+                               path[0] == 0 ? "destinations" : path, schema->keys[0].name,
+                               shown ? reader_found(in).text : "a text");
+    }
+    schema_default(schema, x->type, base);
+    if (schema->given_first) *(bool *)base = true;
+    enum err e = read_keys(&place, base);
+    if (e == OK) e = check_missing(&place);
+    if (e == OK && schema->check != NULL) e = schema->check(&place, base);
+    return e;
+}
+
+enum err
+schema_read(struct schema_reader *x, const struct schema *schema, void *base)
+{
+    return read_mapping(x, schema, "", base);
+}

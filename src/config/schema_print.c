@@ -1,0 +1,252 @@
+/*
+ * schema_print.c - what was read by a schema, compared and as YAML again.
+ */
+#include <stdio.h>
+
+#include "config/schema_private.h"
+
+/* --- comparing -------------------------------------------------------------------------------- */
+
+static bool
+same_text(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static bool
+same_bytes(const struct bytes *a, const struct bytes *b)
+{
+    return (a->at == NULL) == (b->at == NULL) && bytes_equal(*a, *b);
+}
+
+static bool
+same_secret(const struct secret *a, const struct secret *b)
+{
+    return same_text(a->text, b->text) && same_text(a->file, b->file);
+}
+
+static bool
+same_item(const struct schema_key *key, enum destination_type type, const void *a, const void *b)
+{
+    const struct named_text *ta = a, *tb = b;
+    const struct named_secret *sa = a, *sb = b;
+    switch (key->kind) {
+    case SCHEMA_TEXTS:
+        return same_text(schema_get_pointer(a, 0), schema_get_pointer(b, 0));
+    case SCHEMA_BYTES_LIST:
+        return same_bytes(a, b);
+    case SCHEMA_NAMED_TEXTS:
+        return same_text(ta->name, tb->name) && same_text(ta->value, tb->value);
+    case SCHEMA_NAMED_SECRETS:
+        return same_text(sa->name, sb->name) && same_secret(&sa->value, &sb->value);
+    default:
+        return schema_equal(key->inner, type, a, b);
+    }
+}
+
+static bool
+same_list(const struct schema_key *key, enum destination_type type, const void *a, const void *b)
+{
+    uint32_t count = schema_get_count(key, a);
+    if (count != schema_get_count(key, b)) return false;
+    const uint8_t *ia = schema_get_pointer(a, key->offset),
+                  *ib = schema_get_pointer(b, key->offset);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!same_item(key, type, ia + i * schema_item_size(key), ib + i * schema_item_size(key)))
+            return false;
+    }
+    return true;
+}
+
+static bool
+same_value(const struct schema_key *key, enum destination_type type, const void *a, const void *b)
+{
+    const uint8_t *fa = (const uint8_t *)a + key->offset, *fb = (const uint8_t *)b + key->offset;
+    char ta[64], tb[64];
+    switch (key->kind) {
+    case SCHEMA_OWN:
+        key->print(a, ta, sizeof ta);
+        key->print(b, tb, sizeof tb);
+        return strcmp(ta, tb) == 0;
+    case SCHEMA_TEXT:
+        return same_text(schema_get_pointer(fa, 0), schema_get_pointer(fb, 0));
+    case SCHEMA_BYTES:
+        return same_bytes((const void *)fa, (const void *)fb);
+    case SCHEMA_SECRET:
+    case SCHEMA_SECRET_FILE:
+        return same_secret((const void *)fa, (const void *)fb);
+    case SCHEMA_TEXTS:
+    case SCHEMA_BYTES_LIST:
+    case SCHEMA_MAPPINGS:
+    case SCHEMA_NAMED_TEXTS:
+    case SCHEMA_NAMED_SECRETS:
+        return same_list(key, type, a, b);
+    case SCHEMA_MAPPING:
+        return schema_equal(key->inner, type, fa, fb);
+    default:
+        return schema_get_number(key, a) == schema_get_number(key, b);
+    }
+}
+
+bool
+schema_equal(const struct schema *schema, enum destination_type type, const void *a, const void *b)
+{
+    if (schema->given_first && *(const bool *)a != *(const bool *)b) return false;
+    for (const struct schema_key *k = schema->keys; k->name != NULL; k++) {
+        if (schema_has_key(k, type) && !same_value(k, type, a, b)) return false;
+    }
+    return true;
+}
+
+/* --- printing --------------------------------------------------------------------------------- */
+
+enum { INDENT = 4, DASH = 2 };
+#define SECRET_WORD "<secret>"
+
+/* A mapping as it is by default, or a number that is 0. */
+static bool
+is_default(const struct schema_key *key, enum destination_type type, const void *base)
+{
+    _Alignas(16) uint8_t plain[512] = {0};
+    if (key->kind == SCHEMA_MAPPING) {
+        assert(key->inner->size <= sizeof plain);
+        schema_default(key->inner, type, plain);
+        return schema_equal(key->inner, type, (const uint8_t *)base + key->offset, plain);
+    }
+    return schema_get_number(key, base) == 0;
+}
+
+static bool
+is_shown(const struct schema_key *key, enum destination_type type, const void *base)
+{
+    const uint8_t *field = (const uint8_t *)base + key->offset;
+    if (!schema_has_key(key, type)) return false;
+    switch (key->kind) {
+    case SCHEMA_TEXT:
+    case SCHEMA_BYTES:
+    case SCHEMA_SECRET:
+        return schema_get_pointer(field, 0) != NULL;
+    case SCHEMA_SECRET_FILE:
+        return schema_get_pointer(field, offsetof(struct secret, file)) != NULL;
+    case SCHEMA_TEXTS:
+    case SCHEMA_BYTES_LIST:
+    case SCHEMA_MAPPINGS:
+    case SCHEMA_NAMED_TEXTS:
+    case SCHEMA_NAMED_SECRETS:
+        return schema_get_count(key, base) > 0;
+    case SCHEMA_MAPPING:
+        if (key->inner->given_first) return *(const bool *)field;
+        break;
+    default:
+        break;
+    }
+    return !key->quiet || !is_default(key, type, base);
+}
+
+static void
+print_indent(struct buf *to, unsigned indent, bool item)
+{
+    buf_printf(to, "%*s%s", (int)(item ? indent - DASH : indent), "", item ? "- " : "");
+}
+
+static void
+print_items(struct buf *to, const struct schema_key *key, enum destination_type type,
+            const void *base, unsigned indent)
+{
+    const uint8_t *items = schema_get_pointer(base, key->offset);
+    uint32_t count = schema_get_count(key, base);
+    buf_put_u8(to, '\n');
+    for (uint32_t i = 0; i < count; i++) {
+        const void *item = items + i * schema_item_size(key);
+        if (key->kind == SCHEMA_MAPPINGS) {
+            schema_print(to, key->inner, type, item, indent + INDENT + DASH, true);
+            continue;
+        }
+        bool named = key->kind == SCHEMA_NAMED_TEXTS || key->kind == SCHEMA_NAMED_SECRETS;
+        print_indent(to, indent + INDENT + (named ? 0 : DASH), !named);
+        quoted_put(to, schema_get_pointer(item, 0)); /* the text, or the name */
+        if (key->kind == SCHEMA_NAMED_SECRETS) buf_put_text(to, ": " SECRET_WORD);
+        if (key->kind == SCHEMA_NAMED_TEXTS) {
+            buf_put_text(to, ": ");
+            quoted_put(to, ((const struct named_text *)item)->value);
+        }
+        buf_put_u8(to, '\n');
+    }
+}
+
+/*
+ * "http://user:<secret>@proxy:3128". A user without a password may be a token; and who forgets to
+ * encode the slash of a password has made a path of it.
+ */
+static void
+print_url(struct buf *to, const char *url)
+{
+    struct buf text;
+    const char *host = strstr(url, "://"), *at = strrchr(url, '@');
+    size_t begin = host == NULL ? 0 : (size_t)(host - url) + 3;
+    if (at == NULL) {
+        quoted_put(to, url);
+        return;
+    }
+    const char *colon = memchr(url + begin, ':', (size_t)(at - url) - begin);
+    buf_init(&text, NULL, SCHEMA_TEXT_BYTES_MAX + sizeof SECRET_WORD);
+    buf_put(&text, url, colon == NULL ? begin : (size_t)(colon - url) + 1);
+    buf_put_text(&text, SECRET_WORD);
+    buf_put(&text, at, strlen(at) + 1);
+    quoted_put(to, buf_error(&text) == OK ? (const char *)text.at : SECRET_WORD);
+    buf_fini(&text);
+}
+
+_Static_assert(offsetof(struct bytes, at) == 0, "a view's text is found like any");
+
+static void
+print_scalar(struct buf *to, const struct schema_key *key, const void *base)
+{
+    char text[96];
+    struct setting shape;
+    switch (key->kind) {
+    case SCHEMA_OWN:
+        key->print(base, text, sizeof text);
+        break;
+    case SCHEMA_TEXT:
+    case SCHEMA_BYTES: /* its copy ends in NUL, too */
+        (key->has_password ? print_url : quoted_put)(to, schema_get_pointer(base, key->offset));
+        return;
+    case SCHEMA_SECRET:
+        snprintf(text, sizeof text, SECRET_WORD);
+        break;
+    case SCHEMA_SECRET_FILE:
+        quoted_put(to, schema_get_pointer(base, key->offset + offsetof(struct secret, file)));
+        return;
+    default:
+        shape = schema_number(key);
+        setting_number_text(&shape, schema_get_number(key, base), text, sizeof text);
+        if (key->zero_word != NULL && schema_get_number(key, base) == 0) {
+            snprintf(text, sizeof text, "%s", key->zero_word);
+        }
+    }
+    buf_put_text(to, text);
+}
+
+void
+schema_print(struct buf *to, const struct schema *schema, enum destination_type type,
+             const void *base, unsigned indent, bool item)
+{
+    for (const struct schema_key *k = schema->keys; k->name != NULL; k++) {
+        if (!is_shown(k, type, base)) continue;
+        print_indent(to, indent, item);
+        item = false;
+        buf_printf(to, "%s:", k->name);
+        if (k->kind == SCHEMA_MAPPING) {
+            buf_put_u8(to, '\n');
+            schema_print(to, k->inner, type, (const uint8_t *)base + k->offset, indent + INDENT,
+                         false);
+        } else if (schema_is_list(k->kind) || k->kind == SCHEMA_MAPPINGS) {
+            print_items(to, k, type, base, indent);
+        } else {
+            buf_put_u8(to, ' ');
+            print_scalar(to, k, base);
+            buf_put_u8(to, '\n');
+        }
+    }
+}

@@ -1,0 +1,75 @@
+/*
+ * schema_private.h - fields as the rows of a schema name them. For config_schema.c and
+ * config_schema_print.c only.
+ */
+#ifndef CONFIG_SCHEMA_PRIVATE_H
+#define CONFIG_SCHEMA_PRIVATE_H
+
+#include <assert.h>
+
+#include "config/schema.h"
+
+static inline bool
+schema_is_number(enum schema_kind kind)
+{
+    return kind <= SCHEMA_CHOICE;
+}
+
+static inline bool
+schema_has_key(const struct schema_key *key, enum destination_type type)
+{
+    return key->types == 0 || (key->types >> type & 1) != 0;
+}
+
+static inline uint64_t
+schema_get_number(const struct schema_key *key, const void *base)
+{
+    uint64_t number = 0; /* little endian: a narrow field fills the low bytes */
+    assert(key->size <= sizeof number);
+    memcpy(&number, (const uint8_t *)base + key->offset, key->size);
+    return number;
+}
+
+static inline const void *
+schema_get_pointer(const void *base, size_t offset)
+{
+    const void *p;
+    memcpy(&p, (const uint8_t *)base + offset, sizeof p);
+    return p;
+}
+
+static inline uint32_t
+schema_get_count(const struct schema_key *key, const void *base)
+{
+    uint32_t count;
+    memcpy(&count, (const uint8_t *)base + key->count_offset, sizeof count);
+    return count;
+}
+
+/* Of one item in a list or map. */
+static inline size_t
+schema_item_size(const struct schema_key *key)
+{
+    switch (key->kind) {
+    case SCHEMA_TEXTS:
+        return sizeof(const char *);
+    case SCHEMA_BYTES_LIST:
+        return sizeof(struct bytes);
+    case SCHEMA_NAMED_TEXTS:
+        return sizeof(struct named_text);
+    case SCHEMA_NAMED_SECRETS:
+        return sizeof(struct named_secret);
+    default:
+        return key->inner->size;
+    }
+}
+
+/* Or a map: its items begin with a text. */
+static inline bool
+schema_is_list(enum schema_kind kind)
+{
+    return kind == SCHEMA_TEXTS || kind == SCHEMA_BYTES_LIST || kind == SCHEMA_NAMED_TEXTS ||
+           kind == SCHEMA_NAMED_SECRETS;
+}
+
+#endif

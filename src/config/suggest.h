@@ -1,0 +1,34 @@
+/*
+ * suggest.h - "did you mean ...?": the candidate nearest to a mistyped word.
+ *
+ *     struct suggestion s;
+ *     suggest_begin(&s, word);
+ *     for (each candidate) suggest_try(&s, candidate);
+ *     const char *near = suggest_end(&s);    NULL: nothing is near
+ */
+#ifndef CONFIG_SUGGEST_H
+#define CONFIG_SUGGEST_H
+
+#include "base/bytes.h"
+
+enum { SUGGEST_BYTES_MAX = 64 };
+
+struct suggestion {
+    struct bytes word;
+    unsigned distance;            /* of `best` */
+    char best[SUGGEST_BYTES_MAX]; /* a copy: candidates may be put together on the way */
+};
+
+/* Keeps a view of `word`, which outlives the suggestion. */
+void suggest_begin(struct suggestion *s, struct bytes word);
+void suggest_try(struct suggestion *s, const char *candidate);
+/* A view into `s`. Of equally near ones the first tried. */
+const char *suggest_end(const struct suggestion *s);
+
+/*
+ * How many letters must be inserted, removed, replaced or swapped with their neighbour to turn one
+ * into the other. Case is ignored and '_' equals '-'. UINT_MAX: one is SUGGEST_BYTES_MAX or longer.
+ */
+unsigned suggest_distance(struct bytes a, struct bytes b);
+
+#endif

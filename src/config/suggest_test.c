@@ -1,0 +1,91 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <limits.h>
+
+#include "config/suggest.h"
+
+static unsigned
+distance(const char *a, const char *b)
+{
+    unsigned there = suggest_distance(bytes_of_text(a), bytes_of_text(b));
+    assert_int_equal(there, suggest_distance(bytes_of_text(b), bytes_of_text(a)));
+    return there;
+}
+
+static void
+test_distance_counts_edits_and_swaps_of_neighbours(void **state)
+{
+    (void)state;
+    assert_int_equal(distance("", ""), 0);
+    assert_int_equal(distance("", "web"), 3);
+    assert_int_equal(distance("retension", "retention"), 1);
+    assert_int_equal(distance("retnetion", "retention"), 1);
+    assert_int_equal(distance("ab", "ba"), 1);
+    assert_int_equal(distance("ca", "abc"), 3); /* no piece is edited twice */
+    assert_int_equal(distance("kitten", "sitting"), 3);
+    assert_int_equal(distance("Max_Labels", "max-labels"), 0);
+}
+
+static void
+test_distance_to_a_very_long_word_is_infinite(void **state)
+{
+    (void)state;
+    char longest[SUGGEST_BYTES_MAX + 1] = {0};
+    memset(longest, 'x', SUGGEST_BYTES_MAX - 1);
+    assert_int_equal(distance(longest, ""), SUGGEST_BYTES_MAX - 1);
+    longest[SUGGEST_BYTES_MAX - 1] = 'x';
+    assert_int_equal(distance(longest, "x"), UINT_MAX);
+}
+
+static const char *
+nearest(struct suggestion *s, const char *word)
+{
+    static const char *const candidates[] = {"web", "wal", "retention", "web.listen-address",
+                                             "memory.limit"};
+    suggest_begin(s, bytes_of_text(word));
+    for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++) {
+        suggest_try(s, candidates[i]);
+    }
+    return suggest_end(s);
+}
+
+static void
+test_nearest_candidate_is_suggested_and_nothing_far(void **state)
+{
+    (void)state;
+    struct suggestion s;
+    assert_string_equal(nearest(&s, "wbe"), "web");
+    assert_string_equal(nearest(&s, "wl"), "wal");
+    assert_string_equal(nearest(&s, "RETENTIONS"), "retention");
+    assert_null(nearest(&s, "tenancy"));
+    assert_null(nearest(&s, ""));
+    assert_null(nearest(&s, "xyz"));
+}
+
+static void
+test_unfinished_words_and_missing_sections_count_as_near(void **state)
+{
+    (void)state;
+    struct suggestion s;
+    assert_string_equal(nearest(&s, "memory.limit-bytes"), "memory.limit");
+    assert_string_equal(nearest(&s, "listen_address"), "web.listen-address");
+    assert_string_equal(nearest(&s, "web.listen"), "web.listen-address");
+    assert_null(nearest(&s, "memory.limitless-things"));
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_distance_counts_edits_and_swaps_of_neighbours),
+        cmocka_unit_test(test_distance_to_a_very_long_word_is_infinite),
+        cmocka_unit_test(test_nearest_candidate_is_suggested_and_nothing_far),
+        cmocka_unit_test(test_unfinished_words_and_missing_sections_count_as_near),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

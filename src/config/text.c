@@ -1,0 +1,438 @@
+#include "config/text.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "config/suggest.h"
+#include "base/utf8.h"
+
+struct unit {
+    const char *word;
+    uint64_t factor;
+};
+
+#define KIB ((uint64_t)1024)
+#define SEC ((uint64_t)1000)
+#define DAY (24 * 3600 * SEC)
+
+/* Largest first, the order in which they are written; years and weeks as Prometheus has them. */
+static const struct unit duration_units[] = {
+    {"y", 365 * DAY}, {"w", 7 * DAY}, {"d", DAY}, {"h", 3600 * SEC},
+    {"m", 60 * SEC},  {"s", SEC},     {"ms", 1},  {NULL, 0},
+};
+
+/* Of two equally short forms the first is written: 1KiB rather than 1024. */
+static const struct unit byte_units[] = {
+    {"KiB", KIB},
+    {"MiB", KIB *KIB},
+    {"GiB", KIB *KIB *KIB},
+    {"TiB", KIB *KIB *KIB *KIB},
+    {"PiB", KIB *KIB *KIB *KIB *KIB},
+    {"KB", 1000},
+    {"MB", 1000000},
+    {"GB", 1000000000},
+    {"TB", 1000000000000},
+    {"PB", 1000000000000000},
+    {"", 1},
+    {"B", 1},
+    {NULL, 0},
+};
+
+static const struct unit count_units[] = {
+    {"k", 1000}, {"M", 1000000}, {"G", 1000000000}, {"", 1}, {NULL, 0},
+};
+
+static const struct unit no_units[] = {{"", 1}, {NULL, 0}};
+
+struct shown
+shown_of(struct bytes text)
+{
+    enum { ROOM = sizeof(struct shown) - 8 }; /* behind it: dots, quote, end */
+    struct shown s = {"'"};
+    size_t used = 1;
+    size_t i = 0;
+    for (; i < text.size; i++) {
+        uint8_t c = text.at[i];
+        bool continues = (c & 0xc0) == 0x80; /* a character is not cut in the middle */
+        if (used + (continues ? 1 : 4) > ROOM) break;
+        if (c < ' ' || c == 0x7f) {
+            used += (size_t)snprintf(s.text + used, sizeof s.text - used, "\\x%02x", c);
+        } else {
+            s.text[used++] = (char)c;
+        }
+    }
+    snprintf(s.text + used, sizeof s.text - used, "%s'", i < text.size ? "..." : "");
+    return s;
+}
+
+char *
+setting_yaml_name(const struct setting *setting, char to[SETTING_TEXT_BYTES])
+{
+    snprintf(to, SETTING_TEXT_BYTES, "%s", setting->name);
+    for (char *p = to; *p != 0; p++) {
+        if (*p == '-') *p = '_';
+    }
+    return to;
+}
+
+/* --- fields ----------------------------------------------------------------------------------- */
+
+uint64_t
+setting_number(const struct setting *setting, const struct settings *from)
+{
+    assert(setting->type != SETTING_TEXT);
+    uint64_t number = 0; /* little endian: a narrow field fills the low bytes */
+    memcpy(&number, (const uint8_t *)from + setting->offset, setting->size);
+    return number;
+}
+
+static void
+set_number(const struct setting *setting, struct settings *to, uint64_t number)
+{
+    memcpy((uint8_t *)to + setting->offset, &number, setting->size);
+}
+
+const char *
+setting_text(const struct setting *setting, const struct settings *from)
+{
+    assert(setting->type == SETTING_TEXT);
+    return (const char *)from + setting->offset;
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+/* Digits at the front of *text, which is moved behind them. */
+static bool
+take_digits(struct bytes *text, uint64_t *ret_number)
+{
+    uint64_t number = 0;
+    size_t n = 0;
+    for (; n < text->size && text->at[n] >= '0' && text->at[n] <= '9'; n++) {
+        if (__builtin_mul_overflow(number, 10, &number)) return false;
+        if (__builtin_add_overflow(number, (uint64_t)(text->at[n] - '0'), &number)) return false;
+    }
+    if (n == 0) return false;
+    *text = bytes_of(text->at + n, text->size - n);
+    *ret_number = number;
+    return true;
+}
+
+/* Letters at the front of *text, found in `units`; NULL: no such unit. */
+static const struct unit *
+take_unit(struct bytes *text, const struct unit *units)
+{
+    size_t n = 0;
+    while (n < text->size && (text->at[n] < '0' || text->at[n] > '9')) {
+        n++;
+    }
+    struct bytes word = bytes_of(text->at, n);
+    for (const struct unit *u = units; u->word != NULL; u++) {
+        if (!bytes_equal_text(word, u->word)) continue;
+        *text = bytes_of(text->at + n, text->size - n);
+        return u;
+    }
+    return NULL;
+}
+
+/* 5s, 1h30m: each unit once, the larger before the smaller; a bare 0 needs none. */
+static bool
+parse_duration(struct bytes text, uint64_t *ret_number)
+{
+    *ret_number = 0;
+    if (bytes_equal_text(text, "0")) return true;
+    const struct unit *allowed = duration_units;
+    do {
+        uint64_t number;
+        if (!take_digits(&text, &number)) return false;
+        const struct unit *u = take_unit(&text, allowed);
+        if (u == NULL) return false;
+        if (__builtin_mul_overflow(number, u->factor, &number)) return false;
+        if (__builtin_add_overflow(*ret_number, number, ret_number)) return false;
+        allowed = u + 1;
+    } while (text.size > 0);
+    return true;
+}
+
+static bool
+parse_scaled(struct bytes text, const struct unit *units, uint64_t *ret_number)
+{
+    uint64_t number;
+    if (!take_digits(&text, &number)) return false;
+    const struct unit *u = take_unit(&text, units);
+    return u != NULL && text.size == 0 && !__builtin_mul_overflow(number, u->factor, ret_number);
+}
+
+static bool
+parse_choice(struct bytes text, const char *choices, uint64_t *ret_number)
+{
+    for (uint64_t index = 0;; index++) {
+        size_t size = strcspn(choices, "|");
+        if (bytes_equal(text, bytes_of(choices, size))) {
+            *ret_number = index;
+            return true;
+        }
+        if (choices[size] == 0) return false;
+        choices += size + 1;
+    }
+}
+
+static bool
+parse_number(const struct setting *setting, struct bytes text, uint64_t *ret_number)
+{
+    switch (setting->type) {
+    case SETTING_BOOL:
+        return parse_choice(text, "false|true", ret_number);
+    case SETTING_CHOICE:
+        return parse_choice(text, setting->choices, ret_number);
+    case SETTING_DURATION:
+        return parse_duration(text, ret_number);
+    case SETTING_BYTES:
+    case SETTING_BYTES32:
+        return parse_scaled(text, byte_units, ret_number);
+    case SETTING_COUNT64:
+        return parse_scaled(text, count_units, ret_number);
+    default:
+        return parse_scaled(text, no_units, ret_number);
+    }
+}
+
+/* What the field can hold, whatever the table says. */
+static uint64_t
+type_max(enum setting_type type)
+{
+    if (type == SETTING_COUNT || type == SETTING_BYTES32) return UINT32_MAX;
+    return type == SETTING_DURATION ? INT64_MAX : UINT64_MAX;
+}
+
+static enum err
+check_range(const struct setting *s, uint64_t number, struct why *why)
+{
+    if (number == 0 && s->zero_auto) return OK;
+    bool any = s->min == 0 && s->max == 0;
+    uint64_t max = any ? type_max(s->type) : s->max;
+    if (number >= s->min && number <= max) return OK;
+    char found[48], low[48], high[48];
+    setting_number_text(s, number, found, sizeof found);
+    setting_number_text(s, s->min, low, sizeof low);
+    setting_number_text(s, max, high, sizeof high);
+    return why_set(why, ERR_INPUT, "must be %sbetween %s and %s, found %s",
+                   s->zero_auto ? "0 (automatic) or " : "", low, high, found);
+}
+
+static enum err
+parse_text(const struct setting *s, struct bytes text, struct settings *to, struct why *why)
+{
+    uint64_t max = s->max == 0 ? SETTING_TEXT_BYTES - 1 : s->max;
+    assert(max < SETTING_TEXT_BYTES);
+    if (text.size < s->min) return why_set(why, ERR_INPUT, "must not be empty");
+    if (text.size > max) {
+        return why_set(why, ERR_INPUT, "must not be longer than %" PRIu64 " bytes, found %zu", max,
+                       text.size);
+    }
+    char copy[SETTING_TEXT_BYTES] = {0}; /* zeroed: equal settings are equal bytes */
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.at[i] < ' ' || text.at[i] == 0x7f) {
+            return why_set(why, ERR_INPUT, "must not contain control characters, found %s",
+                           shown_of(text).text);
+        }
+        copy[i] = (char)text.at[i];
+    }
+    const char *complaint = s->complaint == NULL ? NULL : s->complaint(copy);
+    if (complaint != NULL) {
+        return why_set(why, ERR_INPUT, "expected %s, found %s", complaint, shown_of(text).text);
+    }
+    memcpy((uint8_t *)to + s->offset, copy, sizeof copy);
+    return OK;
+}
+
+/* The choice that was probably meant, as "; did you mean 'info'?", or "". */
+static void
+suggest_choice(const struct setting *setting, struct bytes text, char *to, size_t size)
+{
+    to[0] = 0;
+    if (setting->type != SETTING_CHOICE) return;
+    struct suggestion s;
+    suggest_begin(&s, text);
+    const char *p = setting->choices;
+    for (;;) {
+        char word[SUGGEST_BYTES_MAX];
+        size_t n = strcspn(p, "|");
+        snprintf(word, sizeof word, "%.*s", (int)n, p);
+        suggest_try(&s, word);
+        if (p[n] == 0) break;
+        p += n + 1;
+    }
+    const char *near = suggest_end(&s);
+    if (near != NULL) snprintf(to, size, "; did you mean '%s'?", near);
+}
+
+enum err
+setting_parse_number(const struct setting *setting, struct bytes text, uint64_t *ret_number,
+                     struct why *why)
+{
+    uint64_t number;
+    if (!parse_number(setting, text, &number)) {
+        char expected[160], near[SUGGEST_BYTES_MAX + 24];
+        setting_expected(setting, expected, sizeof expected);
+        suggest_choice(setting, text, near, sizeof near);
+        return why_set(why, ERR_INPUT, "expected %s, found %s%s", expected, shown_of(text).text,
+                       near);
+    }
+    enum err e = check_range(setting, number, why);
+    if (e == OK) *ret_number = number;
+    return e;
+}
+
+enum err
+setting_parse(const struct setting *setting, struct bytes text, struct settings *to,
+              struct why *why)
+{
+    if (setting->type == SETTING_TEXT) return parse_text(setting, text, to, why);
+    uint64_t number;
+    enum err e = setting_parse_number(setting, text, &number, why);
+    if (e) return e;
+    set_number(setting, to, number);
+    return OK;
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+void
+setting_expected(const struct setting *setting, char *to, size_t size)
+{
+    static const char *const words[] = {
+        [SETTING_TEXT] = "a text",
+        [SETTING_BOOL] = "true or false",
+        [SETTING_COUNT] = "a whole number",
+        [SETTING_COUNT64] = "a whole number, with k, M or G if you like",
+        [SETTING_BYTES] = "a size such as 512MiB or 500GB",
+        [SETTING_BYTES32] = "a size such as 512 or 16KiB",
+        [SETTING_DURATION] = "a duration such as 90s or 1h30m",
+        [SETTING_CHOICE] = "one of ",
+    };
+    const char *word = setting->what != NULL ? setting->what : words[setting->type];
+    size_t used = 0;
+    for (const char *p = word; *p != 0 && used + 1 < size; p++) {
+        to[used++] = *p;
+    }
+    if (setting->type == SETTING_CHOICE) {
+        for (const char *p = setting->choices; *p != 0 && used + 3 < size; p++) {
+            if (*p == '|') to[used++] = ',';
+            to[used++] = *p == '|' ? ' ' : *p;
+        }
+    }
+    to[used] = 0;
+}
+
+static void
+duration_text(uint64_t ms, char *to, size_t size)
+{
+    snprintf(to, size, "0s");
+    size_t used = 0;
+    for (const struct unit *u = duration_units; u->word != NULL && used < size; u++) {
+        /* 8d reads better than 1w1d. */
+        bool whole_only = u->factor >= 7 * DAY;
+        if (ms < u->factor || (whole_only && ms % u->factor != 0)) continue;
+        used += (size_t)snprintf(to + used, size - used, "%" PRIu64 "%s", ms / u->factor, u->word);
+        ms %= u->factor;
+    }
+}
+
+/* The shortest exact form. */
+static void
+scaled_text(uint64_t number, const struct unit *units, char *to, size_t size)
+{
+    size_t shortest = SIZE_MAX;
+    for (const struct unit *u = units; u->word != NULL; u++) {
+        if (number % u->factor != 0 || (number == 0 && u->factor > 1)) continue;
+        char form[48];
+        size_t length =
+            (size_t)snprintf(form, sizeof form, "%" PRIu64 "%s", number / u->factor, u->word);
+        if (length >= shortest) continue;
+        shortest = length;
+        snprintf(to, size, "%s", form);
+    }
+}
+
+static void
+choice_text(const char *choices, uint64_t index, char *to, size_t size)
+{
+    for (; index > 0; index--) {
+        choices += strcspn(choices, "|");
+        assert(*choices == '|');
+        choices++;
+    }
+    snprintf(to, size, "%.*s", (int)strcspn(choices, "|"), choices);
+}
+
+void
+setting_number_text(const struct setting *setting, uint64_t number, char *to, size_t size)
+{
+    switch (setting->type) {
+    case SETTING_BOOL:
+        choice_text("false|true", number, to, size);
+        break;
+    case SETTING_CHOICE:
+        choice_text(setting->choices, number, to, size);
+        break;
+    case SETTING_DURATION:
+        duration_text(number, to, size);
+        break;
+    case SETTING_BYTES:
+    case SETTING_BYTES32:
+        scaled_text(number, byte_units, to, size);
+        break;
+    case SETTING_COUNT64:
+        scaled_text(number, count_units, to, size);
+        break;
+    default:
+        snprintf(to, size, "%" PRIu64, number);
+        break;
+    }
+}
+
+/* What YAML does not take for itself: control characters, line ends of Unicode, U+FEFF. */
+static bool
+needs_escape(uint32_t c)
+{
+    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029 || c == 0xfeff ||
+           c >= 0xfffe;
+}
+
+void
+quoted_put(struct buf *to, const char *text)
+{
+    const uint8_t *p = (const uint8_t *)text, *end = p + strlen(text);
+    buf_put_u8(to, '"');
+    while (p != end) {
+        size_t size = utf8_step(p, (size_t)(end - p));
+        uint32_t c = size == 1   ? p[0]
+                     : size == 2 ? (p[0] & 0x1fu) << 6 | (p[1] & 0x3fu)
+                     : size == 3 ? (p[0] & 0xfu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu)
+                                 : ' ';
+        if (size == 0) size = 1;
+        if (needs_escape(c)) {
+            buf_printf(to, "\\u%04x", c);
+        } else {
+            if (*p == '"' || *p == '\\') buf_put_u8(to, '\\');
+            buf_put(to, p, size);
+        }
+        p += size;
+    }
+    buf_put_u8(to, '"');
+}
+
+void
+settings_value(const struct settings *settings, const struct setting *setting, struct buf *to)
+{
+    if (setting->secret) {
+        buf_put_text(to, "<secret>");
+    } else if (setting->type == SETTING_TEXT) {
+        buf_put_text(to, setting_text(setting, settings));
+    } else {
+        char text[48];
+        setting_number_text(setting, setting_number(setting, settings), text, sizeof text);
+        buf_put_text(to, text);
+    }
+}

@@ -1,0 +1,397 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "config/text.h"
+
+static struct settings
+defaults(void)
+{
+    struct settings s;
+    settings_default(&s);
+    return s;
+}
+
+static enum err
+yaml(struct settings *settings, const char *text, struct why *why)
+{
+    return settings_yaml(settings, "f.yml", bytes_of_text(text), why);
+}
+
+static void
+check_yaml_ok(const char *text)
+{
+    struct settings s = defaults();
+    struct why why = {""};
+    enum err e = yaml(&s, text, &why);
+    assert_string_equal(why.text, "");
+    assert_int_equal(e, OK);
+}
+
+static void
+check_yaml_bytes_error(struct bytes text, const char *expected)
+{
+    struct settings before = defaults(), s = before;
+    struct why why = {""};
+    enum err e = settings_yaml(&s, "f.yml", text, &why);
+    assert_string_equal(why.text, expected);
+    assert_int_equal(e, ERR_INPUT);
+    assert_memory_equal(&s, &before, sizeof s);
+}
+
+static void
+check_yaml_error(const char *text, const char *expected)
+{
+    check_yaml_bytes_error(bytes_of_text(text), expected);
+}
+
+/* The value of a setting in memory of the test. */
+static const char *
+value(const struct settings *settings, const struct setting *setting)
+{
+    static char text[SETTING_TEXT_BYTES];
+    struct buf buf;
+    buf_init(&buf, NULL, sizeof text);
+    settings_value(settings, setting, &buf);
+    assert_int_equal(buf_error(&buf), OK);
+    if (buf.size > 0) memcpy(text, buf.at, buf.size);
+    text[buf.size] = 0;
+    buf_fini(&buf);
+    return text;
+}
+
+static void
+test_yaml_sets_what_it_names_and_nothing_else(void **state)
+{
+    (void)state;
+    struct settings s = defaults(), expected = s;
+    struct why why = {""};
+    enum err e = yaml(&s,
+                      "# comment\n"
+                      "web:\n"
+                      "  listen_address: '[::1]:9201'  # quoted: [ is special\n"
+                      "  enable_lifecycle: \"true\"\n"
+                      "  max_connections: \"77\"\n"
+                      "log: {level: debug, format: json}\n"
+                      "storage:\n"
+                      "  path: 9201\n"
+                      "retention: {time: 1d}\n",
+                      &why);
+    assert_string_equal(why.text, "");
+    assert_int_equal(e, OK);
+    snprintf(expected.web_listen_address, sizeof expected.web_listen_address, "[::1]:9201");
+    expected.web_enable_lifecycle = true;
+    expected.web_max_connections = 77;
+    expected.log_level = LOG_DEBUG;
+    expected.log_format = LOG_JSON;
+    memset(expected.storage_path, 0, sizeof expected.storage_path);
+    snprintf(expected.storage_path, sizeof expected.storage_path, "9201");
+    expected.retention_time_ms = 86400000;
+    for (const struct setting *t = settings_table(); t->name != NULL; t++) {
+        char want[SETTING_TEXT_BYTES];
+        snprintf(want, sizeof want, "%s", value(&expected, t));
+        assert_string_equal(value(&s, t), want);
+    }
+}
+
+static void
+test_yaml_without_settings_changes_nothing(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"",
+                                        "\n\n",
+                                        "# only a comment\n",
+                                        "---\n",
+                                        "--- \n...\n",
+                                        "{}",
+                                        "web: {}\n",
+                                        "%YAML 1.1\n---\n{}\n",
+                                        "\xef\xbb\xbf# a byte order mark\n"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct settings before = defaults(), s = before;
+        check_yaml_ok(texts[i]);
+        assert_int_equal(yaml(&s, texts[i], NULL), OK);
+        assert_memory_equal(&s, &before, sizeof s);
+    }
+    struct settings s = defaults();
+    assert_int_equal(settings_yaml(&s, "f.yml", bytes_of(NULL, 0), NULL), OK);
+}
+
+static void
+test_yaml_unknown_keys_are_placed_and_explained(void **state)
+{
+    (void)state;
+    check_yaml_error("log: {}\n\nretension:\n  time: 1d\n",
+                     "f.yml:3:1: unknown key 'retension'; did you mean 'retention'?");
+    check_yaml_error("web:\n  listen-address: ':1'\n",
+                     "f.yml:2:3: unknown key 'listen-address' in 'web'; did you mean "
+                     "'listen_address'?");
+    check_yaml_error("web:\n  lsiten_address: ':1'\n",
+                     "f.yml:2:3: unknown key 'lsiten_address' in 'web'; did you mean "
+                     "'listen_address'?");
+    check_yaml_error("web:\n  colour: red\n", "f.yml:2:3: unknown key 'colour' in 'web'");
+    check_yaml_error("colour: red\n", "f.yml:1:1: unknown key 'colour'");
+    check_yaml_error("max_connections: 5\n", "f.yml:1:1: unknown key 'max_connections'; did you "
+                                             "mean 'max_connections' below 'web:'?");
+    check_yaml_error("config: {file: x}\n", "f.yml:1:1: unknown key 'config': --config.file can "
+                                            "only be given as a flag");
+    check_yaml_error("config.file: x\n", "f.yml:1:1: --config.file can only be given as a flag");
+    check_yaml_error("<<: {}\n", "f.yml:1:1: unknown key '<<'");
+    check_yaml_error("? [a]\n: b\n", "f.yml:1:3: expected a key, found a list");
+    check_yaml_error("web:\n  ? {a: b}\n  : c\n", "f.yml:2:5: expected a key, found a mapping");
+    check_yaml_error("'': 5\n", "f.yml:1:1: unknown key ''");
+    check_yaml_error("\"a\\0b\": 5\n", "f.yml:1:1: unknown key 'a\\x00b'");
+}
+
+static void
+test_yaml_dotted_names_are_refused_in_favour_of_nested_ones(void **state)
+{
+    (void)state;
+    const char *advice = "as 'web:' with 'listen_address:' below it";
+    char expected[200];
+    snprintf(expected, sizeof expected, "f.yml:1:1: write 'web.listen-address' %s", advice);
+    check_yaml_error("web.listen-address: ':1'\n", expected);
+    snprintf(expected, sizeof expected, "f.yml:1:1: write 'web.listen_address' %s", advice);
+    check_yaml_error("web.listen_address: ':1'\n", expected);
+    snprintf(expected, sizeof expected, "f.yml:3:1: write 'web.listen_address' %s", advice);
+    check_yaml_error("web:\n  listen_address: ':1'\nweb.listen_address: ':1'\n", expected);
+    snprintf(expected, sizeof expected, "f.yml:2:3: write 'web.listen_address' %s", advice);
+    check_yaml_error("web:\n  web.listen_address: ':1'\n", expected);
+}
+
+static void
+test_yaml_duplicates_name_the_first_line(void **state)
+{
+    (void)state;
+    check_yaml_error("log:\n  level: info\n  format: json\n  level: info\n",
+                     "f.yml:4:3: duplicate key 'level', first given on line 2");
+    check_yaml_error("log: {}\nweb: {}\nlog: {}\n",
+                     "f.yml:3:1: duplicate key 'log', first given on line 1");
+    check_yaml_error("log: {level: info, \"level\": info}\n",
+                     "f.yml:1:20: duplicate key 'level', first given on line 1");
+}
+
+static void
+test_yaml_values_of_the_wrong_kind_name_what_is_expected(void **state)
+{
+    (void)state;
+    check_yaml_error("web:\n  header_timeout: soon\n",
+                     "f.yml:2:19: web.header_timeout: expected a duration such as 90s or 1h30m, "
+                     "found 'soon'");
+    check_yaml_error("web:\n  header_timeout: 10\n",
+                     "f.yml:2:19: web.header_timeout: expected a duration such as 90s or 1h30m, "
+                     "found '10'");
+    check_yaml_error("web:\n  max_connections: [1]\n",
+                     "f.yml:2:20: web.max_connections: expected a whole number, found a list");
+    check_yaml_error("web:\n  max_connections:\n    a: 1\n",
+                     "f.yml:3:5: web.max_connections: expected a whole number, found a mapping");
+    check_yaml_error("web:\n  max_connections: -1\n",
+                     "f.yml:2:20: web.max_connections: expected a whole number, found '-1'");
+    check_yaml_error("web:\n  max_connections: 0\n",
+                     "f.yml:2:20: web.max_connections: must be between 1 and 65536, found 0");
+    check_yaml_error("web:\n  listen_address: nowhere\n",
+                     "f.yml:2:19: web.listen_address: expected HOST:PORT, found 'nowhere'");
+    check_yaml_error("storage:\n  path: |\n    a\n",
+                     "f.yml:2:9: storage.path: must not contain control characters, found "
+                     "'a\\x0a'");
+    check_yaml_error("storage:\n  path: \"a\\0b\"\n",
+                     "f.yml:2:9: storage.path: must not contain control characters, found "
+                     "'a\\x00b'");
+    check_yaml_error("web: 5\n", "f.yml:1:6: 'web' expects keys below it such as "
+                                 "'listen_address:', found '5'");
+    check_yaml_error("web: [listen_address]\n", "f.yml:1:6: 'web' expects keys below it such as "
+                                                "'listen_address:', found a list");
+    check_yaml_error("- web\n", "f.yml:1:1: expected sections such as 'web:', found a list");
+    check_yaml_error("web\n", "f.yml:1:1: expected sections such as 'web:', found 'web'");
+    check_yaml_error("null\n", "f.yml:1:1: expected sections such as 'web:', found nothing");
+}
+
+static void
+test_yaml_null_is_no_value_but_quoted_it_is_text(void **state)
+{
+    (void)state;
+    static const char *const nulls[] = {"", " ~", " null", " Null", " NULL"};
+    for (size_t i = 0; i < sizeof nulls / sizeof *nulls; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "log:\n  level:%s\n", nulls[i]);
+        struct settings s = defaults();
+        struct why why = {""};
+        assert_int_equal(yaml(&s, text, &why), ERR_INPUT);
+        assert_non_null(
+            strstr(why.text, "log.level: expected one of debug, info, warn, error, found nothing"));
+        snprintf(text, sizeof text, "log:%s\n", nulls[i]);
+        assert_int_equal(yaml(&s, text, &why), ERR_INPUT);
+        assert_non_null(strstr(why.text, "'log' expects keys below it such as 'level:', found "
+                                         "nothing"));
+    }
+    check_yaml_ok("storage: {path: 'null'}\n");
+    check_yaml_error("storage: {path: ''}\n", "f.yml:1:17: storage.path: must not be empty");
+    check_yaml_error("storage: {path: ~}\n",
+                     "f.yml:1:17: storage.path: expected DIRECTORY, found nothing");
+}
+
+static void
+test_yaml_anchors_aliases_tags_and_documents_are_refused(void **state)
+{
+    (void)state;
+    check_yaml_error("log: &a\n  level: info\n",
+                     "f.yml:1:6: anchors (&name) are not supported here");
+    check_yaml_error("log:\n  level: &a info\n",
+                     "f.yml:2:10: anchors (&name) are not supported here");
+    check_yaml_error("log:\n  &a level: info\n",
+                     "f.yml:2:3: anchors (&name) are not supported here");
+    check_yaml_error("log: *a\n", "f.yml:1:6: aliases (*name) are not supported here");
+    check_yaml_error("*a : b\n", "f.yml:1:1: aliases (*name) are not supported here");
+    check_yaml_error("log: !!map {}\n", "f.yml:1:6: tags (!name) are not supported here");
+    check_yaml_error("log: {level: !x info}\n", "f.yml:1:14: tags (!name) are not supported here");
+    check_yaml_error("&a\n", "f.yml:1:1: anchors (&name) are not supported here");
+    check_yaml_error("log: {}\n---\nlog: {}\n",
+                     "f.yml:2:1: a second document begins here; only one is allowed");
+    check_yaml_error("---\n---\n", "f.yml:2:1: a second document begins here; only one is allowed");
+}
+
+static void
+test_yaml_syntax_errors_carry_libyamls_words_and_the_place(void **state)
+{
+    (void)state;
+    check_yaml_error("log:\n\tlevel: info\n",
+                     "f.yml:2:1: while scanning for the next token found character that cannot "
+                     "start any token; indent with spaces, not with tabs");
+    check_yaml_error("log: {level: info\n",
+                     "f.yml:2:1: while parsing a flow mapping did not find expected ',' or '}'");
+    check_yaml_error("log: 'x\n", "f.yml:2:1: while scanning a quoted scalar found unexpected end "
+                                  "of stream");
+    check_yaml_error("log:\n  level: a\xff\n", "f.yml:2:11: invalid leading UTF-8 octet");
+    check_yaml_error("log:\n  level: \xc3\n", "f.yml:2:11: invalid trailing UTF-8 octet");
+    check_yaml_error("# \xc3\xa9\xff\n", "f.yml:1:4: invalid leading UTF-8 octet");
+    check_yaml_error("log: \x01\n", "f.yml:1:6: control characters are not allowed");
+    check_yaml_bytes_error(bytes_of("a: \0", 4), "f.yml:1:4: control characters are not allowed");
+    check_yaml_bytes_error(bytes_of("\xff\xfe"
+                                    "a\0",
+                                    4),
+                           "f.yml:1:1: invalid leading UTF-8 octet");
+}
+
+static void
+test_yaml_steps_over_destinations(void **state)
+{
+    (void)state;
+    struct settings s = defaults();
+    assert_int_equal(yaml(&s,
+                          "log: {level: debug}\n"
+                          "destinations:\n"
+                          "- {log: {level: error}, any: [thing, {goes: here}]}\n"
+                          "- 5\n"
+                          "tenancy: {enabled: true}\n",
+                          NULL),
+                     OK);
+    assert_int_equal(s.log_level, LOG_DEBUG);
+    assert_true(s.tenancy_enabled);
+    check_yaml_ok("destinations: 5\n");
+    check_yaml_error("destinations: []\nlog: {}\ndestinations: []\n",
+                     "f.yml:3:1: duplicate key 'destinations', first given on line 1");
+    check_yaml_error("destination: []\n",
+                     "f.yml:1:1: unknown key 'destination'; did you mean 'destinations'?");
+    check_yaml_error("destinations: [&a b]\n",
+                     "f.yml:1:16: anchors (&name) are not supported here");
+    check_yaml_error("destinations: [*a]\n", "f.yml:1:16: aliases (*name) are not supported here");
+    check_yaml_error("destinations: [[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]\n",
+                     "f.yml:1:31: nested too deeply");
+    check_yaml_ok("destinations: [[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]\n");
+}
+
+static void
+test_yaml_does_not_expand_environment_variables(void **state)
+{
+    (void)state;
+    struct settings s = defaults();
+    assert_int_equal(yaml(&s, "storage:\n  path: ${HOME}/$HOME\n", NULL), OK);
+    assert_string_equal(s.storage_path, "${HOME}/$HOME");
+}
+
+static void
+test_yaml_one_byte_over_the_limit_is_refused(void **state)
+{
+    (void)state;
+    char *text = malloc(CONFIG_BYTES_MAX + 1);
+    assert_non_null(text);
+    memset(text, '\n', CONFIG_BYTES_MAX + 1);
+    struct settings s = defaults();
+    struct why why = {""};
+    assert_int_equal(settings_yaml(&s, "f.yml", bytes_of(text, CONFIG_BYTES_MAX), &why), OK);
+    assert_int_equal(settings_yaml(&s, "f.yml", bytes_of(text, CONFIG_BYTES_MAX + 1), &why),
+                     ERR_LIMIT);
+    assert_string_equal(why.text, "f.yml: longer than 1024 KiB");
+    free(text);
+}
+
+/* Nesting and sheer length must cost neither stack nor time. */
+static void
+test_yaml_hostile_texts_are_refused_quickly(void **state)
+{
+    (void)state;
+    static const char *const fills[] = {"[",  "{", "- ", "? ", "a: ", "'",
+                                        "\"", "!", "&",  "%",  "a",   "log:\n"};
+    char *text = malloc(CONFIG_BYTES_MAX);
+    assert_non_null(text);
+    struct timespec before, after;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);
+    for (size_t f = 0; f < sizeof fills / sizeof *fills; f++) {
+        size_t size = strlen(fills[f]);
+        for (size_t i = 0; i < CONFIG_BYTES_MAX; i++) {
+            text[i] = fills[f][i % size];
+        }
+        struct settings s = defaults();
+        struct why why = {""};
+        assert_int_equal(settings_yaml(&s, "f.yml", bytes_of(text, CONFIG_BYTES_MAX), &why),
+                         ERR_INPUT);
+        assert_string_not_equal(why.text, "");
+    }
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after);
+    assert_true(after.tv_sec - before.tv_sec < 3);
+    free(text);
+}
+
+static void
+test_yaml_long_file_names_and_keys_keep_the_message_bounded(void **state)
+{
+    (void)state;
+    char name[2000], text[2000];
+    memset(name, 'n', sizeof name - 1);
+    memset(text, 'k', sizeof text - 1);
+    name[sizeof name - 1] = text[sizeof text - 1] = 0;
+    memcpy(text + 1900, ": 1", 4);
+    struct settings s = defaults();
+    struct why why = {""};
+    assert_int_equal(settings_yaml(&s, name, bytes_of_text(text), &why), ERR_INPUT);
+    assert_int_equal(strlen(why.text), sizeof why.text - 1);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_yaml_sets_what_it_names_and_nothing_else),
+        cmocka_unit_test(test_yaml_without_settings_changes_nothing),
+        cmocka_unit_test(test_yaml_unknown_keys_are_placed_and_explained),
+        cmocka_unit_test(test_yaml_dotted_names_are_refused_in_favour_of_nested_ones),
+        cmocka_unit_test(test_yaml_duplicates_name_the_first_line),
+        cmocka_unit_test(test_yaml_values_of_the_wrong_kind_name_what_is_expected),
+        cmocka_unit_test(test_yaml_null_is_no_value_but_quoted_it_is_text),
+        cmocka_unit_test(test_yaml_anchors_aliases_tags_and_documents_are_refused),
+        cmocka_unit_test(test_yaml_syntax_errors_carry_libyamls_words_and_the_place),
+        cmocka_unit_test(test_yaml_steps_over_destinations),
+        cmocka_unit_test(test_yaml_does_not_expand_environment_variables),
+        cmocka_unit_test(test_yaml_one_byte_over_the_limit_is_refused),
+        cmocka_unit_test(test_yaml_hostile_texts_are_refused_quickly),
+        cmocka_unit_test(test_yaml_long_file_names_and_keys_keep_the_message_bounded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
