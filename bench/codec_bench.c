@@ -17,7 +17,7 @@
 
 #include "base/buf.h"
 #include "base/hash.h"
-#include "tsdb/codec.h"
+#include "tsdb/codec/codec.h"
 
 enum { SERIES_SAMPLES_MIN = 20, SLOTS = 1 << 16 };
 

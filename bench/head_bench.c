@@ -15,9 +15,9 @@
 #include <time.h>
 
 #include "sys/sim.h"
-#include "tsdb/gen.h"
-#include "tsdb/merge.h"
-#include "tsdb/part_merge.h"
+#include "tsdb/head/gen.h"
+#include "tsdb/merge/parts.h"
+#include "tsdb/read/interleave.h"
 
 enum { SAMPLES_MAX = 8 * 1000 * 1000 };
 

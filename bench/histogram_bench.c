@@ -14,7 +14,7 @@
 #include <time.h>
 
 #include "base/hash.h"
-#include "tsdb/codec_histogram.h"
+#include "tsdb/codec/histogram.h"
 #include "wire/chunk_histogram.h"
 
 enum { SLOTS = 4096, SYMBOLS_MAX = 1 << 16 };

@@ -18,8 +18,8 @@
 #include <time.h>
 
 #include "sys/sim.h"
-#include "tsdb/pages.h"
-#include "tsdb/part.h"
+#include "tsdb/part/pages.h"
+#include "tsdb/part/part.h"
 
 enum { METRICS = 500, INSTANCES = 2000, JOBS = 20, WITH_ID = 50, IDS = WITH_ID * INSTANCES };
 enum { ROUNDS = 15, NUMBER = 1 };

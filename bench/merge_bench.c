@@ -14,7 +14,7 @@
 #include <time.h>
 
 #include "sys/sim.h"
-#include "tsdb/part_merge.h"
+#include "tsdb/merge/parts.h"
 
 enum { TARGET_SERIES = 200, STEP_MS = 15000, PARTS_MAX = 64 };
 

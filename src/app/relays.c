@@ -7,13 +7,13 @@
 
 #include <stdio.h>
 
-#include "config/destinations.h"
-#include "cli/real_path.h"
-#include "base/version.h"
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/metric.h"
 #include "base/time_text.h"
+#include "base/version.h"
+#include "cli/real_path.h"
+#include "config/destinations.h"
 #include "relay/backlog.h"
 #include "relay/directory.h"
 #include "tsdb/tsdb.h"

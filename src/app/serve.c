@@ -10,11 +10,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cli/cli.h"
-#include "cli/commands.h"
 #include "app/process_metrics.h"
 #include "app/server.h"
 #include "base/log.h"
+#include "cli/cli.h"
+#include "cli/commands.h"
 
 enum { STOP_SECONDS = 28, REQUESTS_SECONDS = 10, TICK_MS = 250 };
 

@@ -17,13 +17,13 @@
 #include <unistd.h>
 
 #include "api/api.h"
-#include "sys/machine_memory.h"
 #include "app/merger.h"
 #include "app/relays.h"
 #include "app/remembered.h"
-#include "config/store_options.h"
-#include "base/version.h"
 #include "base/log.h"
+#include "base/version.h"
+#include "config/store_options.h"
+#include "sys/machine_memory.h"
 
 static struct metric_histogram commit_latency = {
     .name = "firekeep_wal_commit_duration_seconds",

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "backend/s3/kept.h"
 #include "backend/common/spool.h"
+#include "backend/s3/kept.h"
 
 static void
 say(const struct kept_options *o, enum kept_verdict verdict, const char *name, const char *text)

@@ -3,11 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "app/relays.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
-#include "config/destinations.h"
 #include "cli/flags.h"
-#include "app/relays.h"
+#include "config/destinations.h"
 
 enum err
 check_file(const char *path, struct settings *ret_settings, struct destinations *ret_list,

@@ -2,8 +2,8 @@
 #ifndef CLI_CHECK_H
 #define CLI_CHECK_H
 
-#include "config/config.h"
 #include "backend/settings.h"
+#include "config/config.h"
 
 /*
  * What the file says, over the defaults; which flags its server is given is not known here.

@@ -12,13 +12,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/check.h"
-#include "config/destinations.h"
 #include "app/relays.h"
 #include "app/remembered.h"
-#include "cli/target.h"
-#include "base/version.h"
 #include "base/time_text.h"
+#include "base/version.h"
+#include "cli/check.h"
+#include "cli/target.h"
+#include "config/destinations.h"
 #include "net/http_client.h"
 #include "relay/backlog.h"
 

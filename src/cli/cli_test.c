@@ -11,10 +11,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/version.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "config/config.h"
-#include "base/version.h"
 
 /* What the last run printed, and what the fake command was given. */
 static char out[65536], err[65536];

@@ -9,12 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/settings.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/flags.h"
 #include "cli/letter_print.h"
 #include "cli/report.h"
-#include "backend/settings.h"
 #include "relay/directory.h"
 
 #define MEMORY_BYTES_MAX ((uint64_t)512 << 20)

@@ -2,11 +2,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backend/kinesis/shards.h"
+#include "base/time_text.h"
 #include "cli/destinations_private.h"
 #include "cli/interrupt.h"
 #include "cli/target.h"
-#include "backend/kinesis/shards.h"
-#include "base/time_text.h"
 #include "relay/plan.h"
 #include "sys/env.h"
 #include "tsdb/tsdb.h"

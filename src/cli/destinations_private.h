@@ -2,9 +2,9 @@
 #ifndef CLI_DESTINATIONS_PRIVATE_H
 #define CLI_DESTINATIONS_PRIVATE_H
 
-#include "config/config.h"
-#include "cli/report.h"
 #include "backend/settings.h"
+#include "cli/report.h"
+#include "config/config.h"
 
 struct destinations_asking {
     const char *config_file;

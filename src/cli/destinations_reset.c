@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/destinations_private.h"
 #include "base/time_text.h"
+#include "cli/destinations_private.h"
 #include "relay/asking.h"
 #include "relay/reset.h"
 #include "relay/state.h"

@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/version.h"
 #include "cli/destinations_private.h"
 #include "cli/interrupt.h"
-#include "base/version.h"
 #include "relay/trial.h"
 #include "sys/env.h"
 

@@ -10,12 +10,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/time_text.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/flags.h"
 #include "cli/interrupt.h"
 #include "cli/sample_sink.h"
-#include "base/time_text.h"
 #include "sys/env.h"
 
 enum { SLICE_TRIES_MAX = 5, RESUME_TEXT_BYTES = 64 * 1024, TOLD_MAX = 20 };

@@ -1,7 +1,7 @@
 #include "cli/flags.h"
 
-#include "config/suggest.h"
 #include "base/time_text.h"
+#include "config/suggest.h"
 
 static const struct flag *
 find_name(const struct flag *flags, struct bytes name)

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/time_text.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/flags.h"
@@ -23,7 +24,6 @@
 #include "cli/input.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
-#include "base/time_text.h"
 #include "sys/env.h"
 
 enum { BAD_SHOWN = 20, REJECTED_SHOWN = 10, RECORD_BYTES_MAX = 64 << 20 };

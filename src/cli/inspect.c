@@ -4,12 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/time_text.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/flags.h"
 #include "cli/inspect_print.h"
 #include "cli/progress.h"
-#include "base/time_text.h"
 
 #define MEMORY_BYTES_MAX ((uint64_t)512 << 20)
 

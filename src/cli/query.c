@@ -3,12 +3,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/time_text.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/flags.h"
 #include "cli/interrupt.h"
 #include "cli/sample_sink.h"
-#include "base/time_text.h"
 #include "sys/env.h"
 
 struct query {

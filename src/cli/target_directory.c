@@ -9,9 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "sys/machine_memory.h"
-#include "config/store_options.h"
 #include "cli/target_private.h"
+#include "config/store_options.h"
+#include "sys/machine_memory.h"
 #include "tsdb/tsdb.h"
 
 enum { REQUESTS_PER_LOOK = 64, TRIES_MAX = 100 };

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "cli/target_private.h"
 #include "base/version.h"
+#include "cli/target_private.h"
 #include "net/http_client.h"
 #include "wire/snappy.h"
 

@@ -9,8 +9,8 @@
 #include "cli/check.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
-#include "config/config.h"
 #include "cli/flags.h"
+#include "config/config.h"
 #include "relay/examine.h"
 #include "tsdb/tsdb.h"
 

@@ -17,8 +17,8 @@
 #include <unistd.h>
 
 #include "config/destinations.h"
-#include "config/text.h"
 #include "config/suggest.h"
+#include "config/text.h"
 
 #define KIB      ((uint64_t)1024)
 #define MIB      (KIB * 1024)

@@ -5,8 +5,8 @@
 
 #include <stdio.h>
 
-#include "config/destination_rules.h"
 #include "base/time_text.h"
+#include "config/destination_rules.h"
 
 #define KIB    ((uint64_t)1024)
 #define MIB    (KIB * 1024)

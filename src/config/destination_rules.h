@@ -13,7 +13,7 @@ enum err rule_destination_name(const char *text, struct why *why);
 enum err rule_selector(const char *text, struct why *why);
 enum err rule_tenant(const char *text, struct why *why);
 enum err rule_header_name(const char *text, struct why *why);
-enum err rule_template(const char *text, struct why *why); /* each ${ has a name and its } */
+enum err rule_template(const char *text, struct why *why);        /* each ${ has a name and its } */
 enum err rule_tenant_template(const char *text, struct why *why); /* that name is tenant */
 enum err rule_tenant_label(const char *text, struct why *why);
 enum err rule_region(const char *text, struct why *why);

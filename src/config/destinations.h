@@ -5,8 +5,8 @@
 #ifndef CONFIG_DESTINATIONS_H
 #define CONFIG_DESTINATIONS_H
 
-#include "config/config.h"
 #include "backend/settings.h"
+#include "config/config.h"
 
 /*
  * Reads the list of a YAML text, and nothing else of it: settings_yaml() judges the rest, and is

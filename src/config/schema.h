@@ -8,8 +8,8 @@
 #ifndef CONFIG_SCHEMA_H
 #define CONFIG_SCHEMA_H
 
-#include "config/reader.h"
 #include "backend/settings.h"
+#include "config/reader.h"
 
 struct schema;
 

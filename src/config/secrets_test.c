@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#include "config/destinations.h"
 #include "backend/writer.h"
+#include "config/destinations.h"
 #include "model/labels.h"
 #include "sys/sim.h"
 

@@ -4,8 +4,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "config/suggest.h"
 #include "base/utf8.h"
+#include "config/suggest.h"
 
 struct unit {
     const char *word;

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "relay/letters/dead_letters.h"
 #include "relay/directory.h"
 #include "relay/examine_log.h"
 #include "relay/fill.h"
+#include "relay/letters/dead_letters.h"
 #include "relay/letters/letter_file.h"
 
 enum { TRIES_MAX = 5, NAMES_BYTES_MAX = 1024 * 1024, LETTER_PATH_BYTES = RELAY_DIR_BYTES + 64 };

@@ -4,10 +4,10 @@
 
 #include "base/lock.h"
 #include "relay/bounds.h"
-#include "relay/letters/dead_letters.h"
 #include "relay/fill.h"
 #include "relay/guard.h"
 #include "relay/isolate.h"
+#include "relay/letters/dead_letters.h"
 #include "relay/relay.h"
 #include "relay/series_seen.h"
 #include "relay/shown.h"

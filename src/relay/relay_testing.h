@@ -15,8 +15,8 @@
 #include "relay/relay.h"
 #include "relay/seed_testing.h"
 #include "relay/state.h"
-#include "tsdb/record.h"
-#include "tsdb/stretch.h"
+#include "tsdb/codec/record.h"
+#include "tsdb/read/stretch.h"
 
 enum { SERIES = 40, SAMPLES_MAX = 60000, CALL_MAX = 700 };
 

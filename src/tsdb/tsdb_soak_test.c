@@ -7,7 +7,7 @@
  * from several seeds; TELL=1 says what memory and disk hold whenever everything is flushed and
  * merged.
  */
-#include "tsdb/part.h"
+#include "tsdb/part/part.h"
 #include "tsdb/tsdb_soak_life_testing.h"
 
 enum {

@@ -16,7 +16,7 @@
 #define TSDB_TSDB_SOAK_TESTING_H
 
 #include "base/hash.h"
-#include "tsdb/internal.h"
+#include "tsdb/store/store.h"
 #include "tsdb/tsdb_testing.h"
 
 #define HOUR_MS (60 * MINUTE_MS)

@@ -39,8 +39,8 @@ COUNTING = (
     ("src/model/ledger.c", "model tsdb relay"),
     ("src/wal/wal.c src/wal/reader.c src/wal/recover.c", "wal tsdb relay"),
     (
-        "src/tsdb/tenant.c src/tsdb/ingest*.c src/tsdb/edit.c src/tsdb/flush.c src/tsdb/merge.c src/tsdb/merging.c"
-        " src/tsdb/part_merge*.c src/tsdb/replay.c src/tsdb/select.c src/tsdb/stretch.c src/tsdb/tsdb.c src/tsdb/verify.c",
+        "src/tsdb/head/tenant.c src/tsdb/head/ingest*.c src/tsdb/store/edit.c src/tsdb/store/flush.c src/tsdb/read/interleave.c src/tsdb/merge/run.c"
+        " src/tsdb/merge/[!r]*.c src/tsdb/store/replay.c src/tsdb/read/select.c src/tsdb/read/stretch.c src/tsdb/store/store.c src/tsdb/store/verify.c",
         "tsdb relay",
     ),
     (
@@ -62,23 +62,23 @@ NOT_TERMS = (
     (".*", r"^(i|end|first|child|from|at|kept)(\+\+|--|\W.=)|->(at|row|pair|next_\w+|at_float)(\+\+| \+=)", "a place"),
     (".*", r"stats\.|now\.", "a statistic that is no term"),
     (".*", r"^note_(error|unread|range|new)|^letters_found_damage", "a text for people"),
-    ("src/tsdb/merging.c", r"^count_kinds|^\*samples|^\*exemplars|^last->|^count\+\+|output_count", "tells of parts and merges"),
+    ("src/tsdb/merge/run.c", r"^count_kinds|^\*samples|^\*exemplars|^last->|^count\+\+|output_count", "tells of parts and merges"),
     ("src/relay/begin.c", r"fill_count", "the number of a fill"),
-    ("src/tsdb/ingest.c", r"metadata_rejected", "metadata is in no ledger"),
-    ("src/tsdb/verify.c", r"report->|orphans|ref_count", "findings, how much was looked at, the size of a table"),
-    ("src/tsdb/select.c", r"_seen|^\*ret_", "what a query costs"),
+    ("src/tsdb/head/ingest.c", r"metadata_rejected", "metadata is in no ledger"),
+    ("src/tsdb/store/verify.c", r"report->|orphans|ref_count", "findings, how much was looked at, the size of a table"),
+    ("src/tsdb/read/select.c", r"_seen|^\*ret_", "what a query costs"),
     ("src/relay/fill.c", r"w->|rest|^c->count", "a place"),
     ("src/relay/examine.c", r"report->(files|destinations)", "how much was looked at"),
-    ("src/relay/(letters_found|letter_index).c", r"missing_files|found.damaged", "places of damage that are told, not letters"),
+    ("src/relay/letters/(letters_found|letter_index).c", r"missing_files|found.damaged", "places of damage that are told, not letters"),
     ("src/relay/letters/dead_letters.c", r"^before \+=|^letters \+=|requests_damaged|called_off", "where the first place was, and what is told of requests"),
     ("src/relay/letters/dead_letters.c", r"^met \+=", "whether all were met: if not, they are looked for one by one"),
     ("src/relay/catch_up.c", r"^letters_taken_back", "the mark before and what files say behind it tell the same"),
     ("src/relay/replay.c", r"replay_count--", "a place"),
     ("src/relay/run.c", r"^account_found", "has_news() did before each save but the last; what is lost is found at the next start, too"),
     ("src/relay/relay.c", r"^account_counted", "how often is saved, not what"),
-    ("src/tsdb/tsdb.c", r"^s(->|\.)", "a statistic that is no term: of parts and of the head, as they are"),
+    ("src/tsdb/store/store.c", r"^s(->|\.)", "a statistic that is no term: of parts and of the head, as they are"),
     ("src/relay/relay.c", r"judged|refus|lanes_busy", "the share that is refused, not an account"),
-    ("src/relay/letters/letter_index.c|src/relay/source.c|src/tsdb/(tenant|edit).c", r"^n->count|^index->count|^p->count|_life|family_count|db->edit", "numbers of something else"),
+    ("src/relay/letters/letter_index.c|src/relay/source.c|src/tsdb/(head/tenant|store/edit).c", r"^n->count|^index->count|^p->count|_life|family_count|db->edit", "numbers of something else"),
 )
 
 # Arrays whose elements are counts: what is assigned to them counts, too.

@@ -28,10 +28,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/hash.h"
 #include "config/config.h"
 #include "config/store_options.h"
-#include "base/hash.h"
-#include "tsdb/internal.h"
+#include "tsdb/store/store.h"
 
 enum { TENANTS_MAX = 1000, NEWER = 99 };
 

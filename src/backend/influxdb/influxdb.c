@@ -15,9 +15,9 @@
 #include <stdio.h>
 
 #include "backend/common/http_common.h"
-#include "backend/influxdb/answer.h"
 #include "backend/common/item_mapped.h"
 #include "backend/common/pack.h"
+#include "backend/influxdb/answer.h"
 #include "wire/line_protocol.h"
 
 enum {

@@ -3,8 +3,8 @@
  * wherever they are damaged it is told, what is lost and back is counted once, nothing is sent
  * twice by itself, and what a crash leaves is neither.
  */
-#include "relay/letters/dead_letters_testing.h"
 #include "relay/examine.h"
+#include "relay/letters/dead_letters_testing.h"
 
 enum { MANY = 1 << 20 };
 static const char FIRST[] = "/relay/east/dead-letters/00000001.letters";

@@ -1,0 +1,118 @@
+/*
+ * codec.h - how the samples of a block become bytes in a part. Pure functions; every byte read is
+ * distrusted. Private to tsdb/. Format: docs/format/codec.md.
+ *
+ * A block is 1..CODEC_SAMPLES_MAX values of one series. Its count, its encoded length, and the
+ * codec's number are kept outside (in the index), and a staleness marker at the very end costs
+ * nothing.
+ *
+ * Decoders may read up to CODEC_SLACK bytes behind the encoded bytes: the buffer must have them.
+ */
+#ifndef TSDB_CODEC_CODEC_H
+#define TSDB_CODEC_CODEC_H
+
+#include "base/buf.h"
+#include "base/bytes.h"
+
+enum { CODEC_SAMPLES_MAX = 8192, CODEC_SLACK = 16 };
+
+/* Numbers stored in parts; never reused. */
+enum codec {
+    CODEC_FLOAT_V1 = 1,     /* decimals, patched bit packing */
+    CODEC_TIMES_V1 = 2,     /* an integer stream */
+    CODEC_HISTOGRAM_V1 = 3, /* rows: see codec_histogram.h */
+};
+
+/* Working memory of an encoder, reused from block to block; about 470 KiB. One thread at a time. */
+struct codec_scratch;
+MUST_CHECK enum err codec_scratch_new(struct budget *budget, struct codec_scratch **ret_scratch);
+void codec_scratch_free(struct codec_scratch *scratch);
+
+/*
+ * Appends the encoding of `count` values (bit for bit; any NaN, Inf, -0, subnormal) to `out`.
+ * Out of memory shows in buf_error(out).
+ */
+void codec_float_encode(struct codec_scratch *scratch, const uint64_t *bits, uint32_t count,
+                        struct buf *out);
+/* ERR_CORRUPT: not an encoding of exactly `count` values. */
+MUST_CHECK enum err codec_float_decode(struct bytes encoded, uint32_t count, uint64_t *ret_bits);
+
+/*
+ * The same where the least of the decimals is kept outside: what is written counts from it, and
+ * *ret_origin is to be given to the decoder again. 0 where there are none.
+ */
+void codec_float_encode_from(struct codec_scratch *scratch, const uint64_t *bits, uint32_t count,
+                             int64_t *ret_origin, struct buf *out);
+MUST_CHECK enum err codec_float_decode_from(struct bytes encoded, int64_t origin, uint32_t count,
+                                            uint64_t *ret_bits);
+
+/* What an encoding of values says of all of them. */
+struct codec_shape {
+    bool is_decimal;  /* they are k / 10^e, or near to it */
+    bool is_constant; /* all are k / 10^e, but a staleness marker may end them */
+    uint8_t e;
+    int64_t k;
+};
+struct codec_shape codec_float_shape(struct bytes encoded);
+/* The values of such a constant; `stale`: the last one is the marker. */
+void codec_constant_fill(unsigned e, int64_t k, bool stale, uint32_t count, uint64_t *ret_bits);
+
+/* Ascending times (equal neighbours allowed: nothing is assumed but int64). */
+void codec_times_encode(struct codec_scratch *scratch, const int64_t *times_ms, uint32_t count,
+                        struct buf *out);
+MUST_CHECK enum err codec_times_decode(struct bytes encoded, uint32_t count, int64_t *ret_times_ms);
+
+/* The integer stream below both, for other columns (docs/format/codec.md). Appends. */
+void codec_int_encode(struct codec_scratch *scratch, const int64_t *values, uint32_t count,
+                      struct buf *out);
+/* `cursor` advances past the stream, whose length is its own. */
+MUST_CHECK enum err codec_int_decode(struct cursor *cursor, uint32_t count, int64_t *ret_values);
+
+/* What encoded bytes say of themselves, without decoding them: for people. */
+enum codec_form {
+    CODEC_FORM_CONSTANT,
+    CODEC_FORM_DECIMAL,
+    CODEC_FORM_CORRECTED, /* decimals with corrections */
+    CODEC_FORM_BITS,
+    CODEC_FORM_COUNT,
+};
+enum { CODEC_STREAM_MODES = 4, CODEC_EXPONENT_NONE = 16 };
+struct codec_facts {
+    enum codec_form form; /* of floats */
+    uint8_t exponent;     /* CODEC_EXPONENT_NONE: the values are no decimals */
+    uint8_t mode;         /* of the stream of numbers: 0 plain, 1 delta, 2 delta of deltas, 3 line;
+                             255: there is none */
+    bool stale_at_end;
+    bool no_frames; /* the mode alone gives all values */
+};
+/* ERR_CORRUPT: they do not begin as an encoding of `count` values does. */
+MUST_CHECK enum err codec_float_describe(struct bytes encoded, uint32_t count,
+                                         struct codec_facts *ret_facts);
+MUST_CHECK enum err codec_times_describe(struct bytes encoded, uint32_t count,
+                                         struct codec_facts *ret_facts);
+
+/* What a block's statistics say, of the values that are not NaN. */
+struct codec_stats {
+    double min;            /* +Inf when there is none */
+    double max;            /* -Inf when there is none */
+    double sum;            /* of four interleaved sums, not in the order of time */
+    double first;          /* min when there is none */
+    double last;           /* max when there is none */
+    uint32_t number_count; /* how many there are */
+    uint32_t reset_count;  /* how many are less than the one before */
+};
+void codec_float_stats(const uint64_t *bits, uint32_t count, struct codec_stats *ret_stats);
+
+/*
+ * The decimal view of a value: bits == those of (double)k / 10^e with the least e in 0..11 and |k|
+ * < 2^53 (and k never stands for -0). False when there is none. `hint` (0..11) is an exponent to
+ * try first (that of the series' last value), accepted only if the value needs no more than it;
+ * then e == hint.
+ */
+bool codec_decimal(uint64_t bits, unsigned hint, unsigned *ret_e, int64_t *ret_k);
+/* The integer nearest to v * 10^e, e in 0..15. False: it is not below 2^53. */
+bool codec_scale(double v, unsigned e, int64_t *ret_k);
+/* The bits of (double)k / 10^e, e in 0..15. */
+uint64_t codec_decimal_bits(unsigned e, int64_t k);
+
+#endif

@@ -1,0 +1,297 @@
+/*
+ * record.c - the payloads of the log's records, written from a slice's columns and read one by one.
+ * Format: docs/format/wal.md. Read bytes passed a checksum, and are checked all the same.
+ */
+#include "tsdb/codec/codec.h"
+#include "tsdb/store/store.h"
+
+enum { EXPONENT_RAW = 31, EXPONENT_MAX = 11 };
+
+/* --- floats ----------------------------------------------------------------------------------- */
+
+void
+record_floats(struct scratch *s, struct buf *to)
+{
+    uint32_t n = s->float_count;
+    buf_clear(to);
+    if (!buf_reserve(to, 16 + n * (size_t)(3 * VARINT_SIZE_MAX + 1 + VARINT_SIZE_MAX))) return;
+    uint8_t *p = to->at;
+    p += varint_put(p, n);
+    *p++ = s->has_starts;
+    uint64_t last = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        p += varint_put(p, zigzag((int64_t)(s->refs[i] - last)));
+        last = s->refs[i];
+    }
+    last = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        p += varint_put(p, zigzag((int64_t)((uint64_t)s->times[i] - last)));
+        last = (uint64_t)s->times[i];
+    }
+    uint8_t *exponents = p, *values = p + n;
+    for (uint32_t i = 0; i < n; i++) {
+        unsigned e;
+        int64_t k;
+        unsigned hint = s->hints[i] <= EXPONENT_MAX ? s->hints[i] : 0;
+        if (codec_decimal(s->bits[i], hint, &e, &k)) {
+            exponents[i] = (uint8_t)e;
+            values += varint_put(values, zigzag(k));
+        } else {
+            exponents[i] = EXPONENT_RAW;
+            store_le64(values, s->bits[i]);
+            values += 8;
+        }
+    }
+    p = values;
+    last = 0;
+    for (uint32_t i = 0; i < n && s->has_starts; i++) {
+        p += varint_put(p, zigzag((int64_t)((uint64_t)s->starts[i] - last)));
+        last = (uint64_t)s->starts[i];
+    }
+    to->size = (size_t)(p - to->at);
+}
+
+/* --- series ----------------------------------------------------------------------------------- */
+
+/* Mostly it has the labels of the one before but for one or two. */
+void
+record_series(struct scratch *s, const struct registry *registry, const struct series *series)
+{
+    static const struct series_pairs NONE;
+    const struct series_pairs *now = series->pairs, *last = &NONE;
+    uint64_t last_ref = 0, mask = 0;
+    if (s->series_last != NULL) {
+        last = s->series_last->pairs;
+        last_ref = series_ref(registry, s->series_last);
+    }
+    for (uint32_t i = 0; i < now->count && i < RECORD_MASK_BITS; i++) {
+        if (i >= last->count || now->ids[i] != last->ids[i]) mask |= UINT64_C(1) << i;
+    }
+    buf_put_zigzag(&s->series, (int64_t)(series_ref(registry, series) - last_ref));
+    buf_put_varint(&s->series, now->count);
+    buf_put_varint(&s->series, mask);
+    for (uint32_t i = 0; i < now->count; i++) {
+        if (i < RECORD_MASK_BITS && (mask >> i & 1) == 0) continue;
+        const struct pair *p = registry_pair(registry, now->ids[i]);
+        buf_put(&s->series, p->field, p->field_size);
+    }
+    s->series_last = series;
+    s->series_count++;
+}
+
+/* A record holds what its version says, and nothing behind it. */
+static enum err
+record_end(const struct cursor *c)
+{
+    return c->bad || c->at != c->end ? ERR_CORRUPT : OK;
+}
+
+static enum err
+read_deltas(struct cursor *c, uint64_t *to, uint64_t count)
+{
+    uint64_t last = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        last += (uint64_t)cursor_zigzag(c);
+        to[i] = last;
+    }
+    return c->bad ? ERR_CORRUPT : OK;
+}
+
+static enum err
+read_values(struct cursor *c, uint64_t *to, uint64_t count)
+{
+    struct bytes exponents = cursor_bytes(c, count);
+    for (uint64_t i = 0; i < count && !c->bad; i++) {
+        uint8_t e = exponents.at[i];
+        if (e == EXPONENT_RAW)
+            to[i] = cursor_le64(c);
+        else if (e <= EXPONENT_MAX)
+            to[i] = codec_decimal_bits(e, cursor_zigzag(c));
+        else
+            return ERR_CORRUPT;
+    }
+    return c->bad ? ERR_CORRUPT : OK;
+}
+
+enum err
+record_unpack_floats(struct bytes payload, struct arena *scratch, struct record_columns *ret)
+{
+    struct cursor c = cursor_of(payload);
+    uint64_t n = cursor_varint(&c);
+    bool has_starts = cursor_u8(&c) != 0;
+    /* Reference, time, exponent and value take a byte each at least. */
+    if (c.bad || n > cursor_left(&c) / 4) return ERR_CORRUPT;
+    uint64_t *words = arena_alloc(scratch, (4 * n + 1) * sizeof *words);
+    if (words == NULL) return ERR_NOMEM;
+    uint64_t *refs = words, *times = words + n, *bits = words + 2 * n, *starts = words + 3 * n;
+    enum err e = read_deltas(&c, refs, n);
+    if (e == OK) e = read_deltas(&c, times, n);
+    if (e == OK) e = read_values(&c, bits, n);
+    if (e == OK && has_starts) e = read_deltas(&c, starts, n);
+    if (e == OK) e = record_end(&c);
+    *ret = (struct record_columns){n, refs, times, has_starts ? starts : NULL, bits};
+    return e;
+}
+
+enum err
+record_each_float(struct bytes payload,
+                  enum err (*each)(void *context, const struct record_float *sample), void *context,
+                  struct arena *scratch)
+{
+    struct record_columns columns;
+    enum err e = record_unpack_floats(payload, scratch, &columns);
+    for (uint64_t i = 0; e == OK && i < columns.count; i++) {
+        struct record_float sample = record_float_at(&columns, i);
+        e = each(context, &sample);
+    }
+    return e;
+}
+
+/* --- the others ------------------------------------------------------------------------------- */
+
+enum err
+record_each_histogram(struct bytes payload,
+                      enum err (*each)(void *context, const struct record_histogram *sample),
+                      void *context, struct arena *scratch)
+{
+    struct cursor c = cursor_of(payload);
+    uint64_t n = cursor_varint(&c), ref = 0, t = 0, start = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        ref += (uint64_t)cursor_zigzag(&c);
+        t += (uint64_t)cursor_zigzag(&c);
+        start += (uint64_t)cursor_zigzag(&c);
+        if (c.bad) return ERR_CORRUPT;
+        struct record_histogram sample = {ref, (int64_t)t, (int64_t)start, {0}};
+        enum err e = histogram_get(&c, scratch, &sample.h);
+        if (e == OK) e = each(context, &sample);
+        if (e) return e;
+    }
+    return record_end(&c);
+}
+
+enum err
+record_each_exemplar(struct bytes payload,
+                     enum err (*each)(void *context, const struct record_exemplar *x),
+                     void *context)
+{
+    struct cursor c = cursor_of(payload);
+    uint64_t n = cursor_varint(&c), ref = 0, t = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        ref += (uint64_t)cursor_zigzag(&c);
+        t += (uint64_t)cursor_zigzag(&c);
+        struct record_exemplar x = {.ref = ref, .t_ms = (int64_t)t};
+        x.bits = cursor_le64(&c);
+        x.labels = cursor_counted(&c);
+        if (c.bad || !labels_valid(x.labels)) return ERR_CORRUPT;
+        enum err e = each(context, &x);
+        if (e) return e;
+    }
+    return record_end(&c);
+}
+
+/* The labels of the series at hand, each as it stands in the record, and all of them in a row. */
+struct record_labels {
+    struct bytes fields[RECORD_MASK_BITS];
+    uint64_t count;
+    uint8_t *at;
+    size_t size;
+    size_t capacity;
+};
+
+static enum err
+labels_add(struct record_labels *l, struct bytes field, struct arena *scratch)
+{
+    if (field.size > l->capacity - l->size) {
+        size_t capacity = 2 * (l->size + field.size) + 1024;
+        uint8_t *grown = arena_alloc(scratch, capacity);
+        if (grown == NULL) return ERR_NOMEM;
+        if (l->size > 0) memcpy(grown, l->at, l->size);
+        l->at = grown;
+        l->capacity = capacity;
+    }
+    if (field.size > 0) memcpy(l->at + l->size, field.at, field.size);
+    l->size += field.size;
+    return OK;
+}
+
+/* Turns the labels of the series before into those of the next one. */
+static enum err
+labels_change(struct record_labels *l, struct cursor *c, struct arena *scratch)
+{
+    uint64_t count = cursor_varint(c), mask = cursor_varint(c), before = l->count;
+    l->size = 0;
+    enum err e = c->bad || count == 0 ? ERR_CORRUPT : OK;
+    for (uint64_t i = 0; i < count && e == OK; i++) {
+        bool is_kept = i < RECORD_MASK_BITS && (mask >> i & 1) == 0;
+        struct bytes field;
+        struct label label;
+        if (is_kept) {
+            if (i >= before) return ERR_CORRUPT;
+            field = l->fields[i];
+        } else {
+            const uint8_t *from = c->at;
+            if (!labels_next(c, &label)) return ERR_CORRUPT;
+            field = bytes_of(from, (size_t)(c->at - from));
+            if (i < RECORD_MASK_BITS) l->fields[i] = field;
+        }
+        e = labels_add(l, field, scratch);
+    }
+    l->count = count;
+    return e;
+}
+
+enum err
+record_each_series(struct bytes payload, struct bytes *ret_tenant,
+                   enum err (*each)(void *context, struct bytes tenant, uint64_t ref,
+                                    struct bytes labels),
+                   void *context, struct arena *scratch)
+{
+    struct cursor c = cursor_of(payload);
+    struct bytes tenant = cursor_counted(&c);
+    uint64_t n = cursor_varint(&c), ref = 0;
+    struct record_labels l = {.count = 0};
+    if (tenant.size == 0 || tenant.size > TENANT_NAME_BYTES_MAX) return ERR_CORRUPT;
+    for (uint64_t i = 0; i < n; i++) {
+        ref += (uint64_t)cursor_zigzag(&c);
+        enum err e = labels_change(&l, &c, scratch);
+        if (e == OK && !labels_valid(bytes_of(l.at, l.size))) e = ERR_CORRUPT;
+        if (e == OK) e = each(context, tenant, ref, bytes_of(l.at, l.size));
+        if (e) return e;
+    }
+    if (ret_tenant != NULL) *ret_tenant = tenant;
+    return record_end(&c);
+}
+
+enum err
+record_each_metadata(struct bytes payload,
+                     enum err (*each)(void *context, struct bytes tenant,
+                                      const struct metadata *metadata),
+                     void *context)
+{
+    struct cursor c = cursor_of(payload);
+    struct bytes tenant = cursor_counted(&c);
+    uint64_t n = cursor_varint(&c);
+    if (tenant.size == 0 || tenant.size > TENANT_NAME_BYTES_MAX) return ERR_CORRUPT;
+    for (uint64_t i = 0; i < n; i++) {
+        struct metadata m = {.family = cursor_counted(&c)};
+        m.type = (enum metric_type)cursor_u8(&c);
+        m.help = cursor_counted(&c);
+        m.unit = cursor_counted(&c);
+        if (c.bad || m.type >= METRIC_TYPE_COUNT) return ERR_CORRUPT;
+        enum err e = each(context, tenant, &m);
+        if (e) return e;
+    }
+    return record_end(&c);
+}
+
+enum err
+record_ledger(struct bytes payload, struct bytes *ret_tenant, struct ledger *ret_change)
+{
+    struct cursor c = cursor_of(payload);
+    struct bytes tenant = cursor_counted(&c);
+    memset(ret_change, 0, sizeof *ret_change);
+    if (tenant.size == 0 || tenant.size > TENANT_NAME_BYTES_MAX) return ERR_CORRUPT;
+    *ret_tenant = tenant;
+    enum err e = ledger_get(&c, ret_change);
+    return e ? e : record_end(&c);
+}

@@ -1,0 +1,72 @@
+/*
+ * record.h - what the records of the log hold, for those who read it. Format: docs/format/wal.md.
+ *
+ * Payloads passed a checksum and are checked all the same: ERR_CORRUPT. Errors of `each` are
+ * forwarded. What is given to `each` lies in the payload or in `scratch`, which the caller resets.
+ */
+#ifndef TSDB_CODEC_RECORD_H
+#define TSDB_CODEC_RECORD_H
+
+#include "base/mem.h"
+#include "model/histogram.h"
+#include "model/ledger.h"
+#include "model/select.h"
+
+struct record_float {
+    uint64_t ref;
+    int64_t t_ms;
+    int64_t start_ms;
+    uint64_t bits;
+};
+/* The same as columns, in the scratch. */
+struct record_columns {
+    uint64_t count;
+    const uint64_t *refs;
+    const uint64_t *times;
+    const uint64_t *starts; /* NULL: none */
+    const uint64_t *bits;
+};
+MUST_CHECK enum err record_unpack_floats(struct bytes payload, struct arena *scratch,
+                                         struct record_columns *ret_columns);
+static inline struct record_float
+record_float_at(const struct record_columns *c, uint64_t i)
+{
+    return (struct record_float){c->refs[i], (int64_t)c->times[i],
+                                 c->starts == NULL ? 0 : (int64_t)c->starts[i], c->bits[i]};
+}
+MUST_CHECK enum err record_each_float(struct bytes payload,
+                                      enum err (*each)(void *context,
+                                                       const struct record_float *sample),
+                                      void *context, struct arena *scratch);
+struct record_histogram {
+    uint64_t ref;
+    int64_t t_ms;
+    int64_t start_ms;
+    struct histogram h;
+};
+MUST_CHECK enum err record_each_histogram(struct bytes payload,
+                                          enum err (*each)(void *context,
+                                                           const struct record_histogram *sample),
+                                          void *context, struct arena *scratch);
+struct record_exemplar {
+    uint64_t ref;
+    int64_t t_ms;
+    uint64_t bits;
+    struct bytes labels;
+};
+MUST_CHECK enum err record_each_exemplar(struct bytes payload,
+                                         enum err (*each)(void *context,
+                                                          const struct record_exemplar *x),
+                                         void *context);
+MUST_CHECK enum err record_each_series(struct bytes payload, struct bytes *ret_tenant,
+                                       enum err (*each)(void *context, struct bytes tenant,
+                                                        uint64_t ref, struct bytes labels),
+                                       void *context, struct arena *scratch);
+MUST_CHECK enum err record_each_metadata(struct bytes payload,
+                                         enum err (*each)(void *context, struct bytes tenant,
+                                                          const struct metadata *metadata),
+                                         void *context);
+MUST_CHECK enum err record_ledger(struct bytes payload, struct bytes *ret_tenant,
+                                  struct ledger *ret_change);
+
+#endif

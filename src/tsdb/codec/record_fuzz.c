@@ -1,0 +1,147 @@
+/* Arbitrary bytes as the payload of a log record of each type: read within bounds; floats that are
+ * read are written again and come back. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "tsdb/store/store.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { COUNT_MAX = 4096 };
+
+static struct {
+    uint64_t refs[COUNT_MAX];
+    int64_t times[COUNT_MAX];
+    uint64_t bits[COUNT_MAX];
+    int64_t starts[COUNT_MAX];
+    uint8_t hints[COUNT_MAX];
+    uint32_t count;
+    bool has_starts;
+    bool checking;
+} floats;
+
+static enum err
+each_float(void *context, const struct record_float *x)
+{
+    (void)context;
+    if (floats.count == COUNT_MAX) return ERR_LIMIT;
+    uint32_t i = floats.count++;
+    if (floats.checking) {
+        assert(floats.refs[i] == x->ref);
+        assert(floats.times[i] == x->t_ms);
+        assert(floats.bits[i] == x->bits);
+        assert(floats.starts[i] == x->start_ms);
+        return OK;
+    }
+    floats.refs[i] = x->ref;
+    floats.times[i] = x->t_ms;
+    floats.bits[i] = x->bits;
+    floats.starts[i] = x->start_ms;
+    floats.has_starts |= x->start_ms != 0;
+    return OK;
+}
+
+static void
+try_floats(struct bytes payload, struct arena *arena)
+{
+    floats.count = 0;
+    floats.has_starts = floats.checking = false;
+    if (record_each_float(payload, each_float, NULL, arena) != OK) return;
+    struct scratch scratch = {
+        .refs = floats.refs,
+        .times = floats.times,
+        .bits = floats.bits,
+        .starts = floats.starts,
+        .hints = floats.hints,
+        .float_count = floats.count,
+        .has_starts = floats.has_starts,
+    };
+    struct buf to;
+    buf_init(&to, NULL, 1 << 22);
+    record_floats(&scratch, &to);
+    assert(buf_error(&to) == OK);
+    uint32_t count = floats.count;
+    floats.checking = true;
+    floats.count = 0;
+    enum err e = record_each_float(buf_bytes(&to), each_float, NULL, arena);
+    assert(e == OK);
+    assert(floats.count == count);
+    buf_fini(&to);
+}
+
+static enum err
+each_histogram(void *context, const struct record_histogram *x)
+{
+    (void)context;
+    enum err e = histogram_check(&x->h, NULL);
+    assert(e == OK);
+    return OK;
+}
+
+static enum err
+each_exemplar(void *context, const struct record_exemplar *x)
+{
+    (void)context;
+    assert(labels_valid(x->labels));
+    return OK;
+}
+
+static enum err
+each_series(void *context, struct bytes tenant, uint64_t ref, struct bytes labels)
+{
+    (void)context;
+    (void)ref;
+    assert(tenant.size > 0 && tenant.size <= TENANT_NAME_BYTES_MAX);
+    assert(labels.size > 0 && labels_valid(labels));
+    return OK;
+}
+
+static enum err
+each_metadata(void *context, struct bytes tenant, const struct metadata *m)
+{
+    uint64_t *sum = context;
+    assert(m->type < METRIC_TYPE_COUNT);
+    *sum += tenant.size + m->family.size + m->help.size + m->unit.size;
+    return OK;
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size < 1) return 0;
+    /* Exactly as long as it is, so that reading beyond is seen. */
+    uint8_t *copy = malloc(size);
+    assert(copy != NULL);
+    memcpy(copy, data, size);
+    struct bytes payload = bytes_of(copy + 1, size - 1), tenant;
+    struct arena arena;
+    struct ledger ledger;
+    uint64_t sum = 0;
+    arena_init(&arena, NULL, 64 << 20, 0);
+    enum err e = OK;
+    switch (copy[0] % 6) {
+    case 0:
+        try_floats(payload, &arena);
+        break;
+    case 1:
+        e = record_each_histogram(payload, each_histogram, NULL, &arena);
+        break;
+    case 2:
+        e = record_each_exemplar(payload, each_exemplar, NULL);
+        break;
+    case 3:
+        e = record_each_series(payload, &tenant, each_series, NULL, &arena);
+        break;
+    case 4:
+        e = record_each_metadata(payload, each_metadata, &sum);
+        assert(sum <= size * size);
+        break;
+    default:
+        e = record_ledger(payload, &tenant, &ledger);
+        break;
+    }
+    assert(e == OK || e == ERR_CORRUPT || e == ERR_LIMIT);
+    arena_fini(&arena);
+    free(copy);
+    return 0;
+}

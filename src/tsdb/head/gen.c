@@ -1,0 +1,262 @@
+/*
+ * gen.c - generations: their life, the places of series, and exemplars. Samples are in
+ * gen_samples.c.
+ */
+#include <assert.h>
+
+#include "base/hash.h"
+#include "tsdb/head/gen_private.h"
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+static void
+gen_free(struct gen *gen)
+{
+    late_indexes_drop(gen);
+    id_table_fini(&gen->exemplar_table, gen->budget);
+    paged_fini(&gen->series);
+    paged_fini(&gen->exemplars);
+    if (gen->views != NULL) view_notes_fini(&gen->notes, gen->views);
+    gmem_fini(&gen->gmem);
+    registry_unref(gen->registry);
+    mem_free(NULL, gen, sizeof *gen);
+}
+
+enum err
+gen_new(struct budget *budget, uint64_t number, struct registry *registry, struct views *views,
+        struct gen **ret_gen)
+{
+    struct gen *gen = mem_new(NULL, sizeof *gen);
+    if (gen == NULL) return ERR_NOMEM;
+    gen->budget = budget;
+    gen->number = number;
+    gen->registry = registry;
+    gen->views = views;
+    gen->min_ms = INT64_MAX;
+    gen->max_ms = INT64_MIN;
+    registry_ref(registry);
+    atomic_init(&gen->references, 1);
+    gmem_init(&gen->gmem, budget);
+    enum err e = paged_init(&gen->series, sizeof(struct gen_series));
+    if (e == OK) e = paged_init(&gen->exemplars, sizeof(struct gen_exemplar));
+    if (e) {
+        gen_unref(gen);
+        return e;
+    }
+    *ret_gen = gen;
+    return OK;
+}
+
+void
+gen_ref(struct gen *gen)
+{
+    atomic_fetch_add_explicit(&gen->references, 1, memory_order_relaxed);
+}
+
+void
+gen_unref(struct gen *gen)
+{
+    if (gen == NULL) return;
+    uint32_t before = atomic_fetch_sub_explicit(&gen->references, 1, memory_order_acq_rel);
+    assert(before > 0);
+    if (before == 1) gen_free(gen);
+}
+
+uint64_t
+gen_bytes(const struct gen *gen)
+{
+    return gen->gmem.total_bytes + id_table_bytes(&gen->exemplar_table);
+}
+
+/* --- series ----------------------------------------------------------------------------------- */
+
+bool
+gen_before_id(const struct gen *gen, const struct series *series, uint32_t *ret_id)
+{
+    if (gen->before == NULL) return false;
+    bool shared = gen->before->registry == gen->registry;
+    *ret_id = shared ? series->id : series->before_plus_1 - 1;
+    return shared || series->before_plus_1 != 0;
+}
+
+const struct gen_series *
+gen_before(const struct gen *gen, const struct series *series)
+{
+    uint32_t id;
+    return gen_before_id(gen, series, &id) ? gen_series(gen->before, id) : NULL;
+}
+
+static void
+series_begin(void *item)
+{
+    ((struct gen_series *)item)->open.last_ms = INT64_MIN;
+}
+
+enum err
+gen_series_get(struct gen *gen, const struct series *series, struct gen_series **ret_series)
+{
+    struct gen_series *s = gen_series(gen, series->id);
+    if (s == NULL) {
+        enum err e = paged_touch(&gen->series, &gen->gmem, series->id, series_begin);
+        if (e) return e;
+        s = gen_series(gen, series->id);
+    }
+    if (s->open.last_ms == INT64_MIN && gen->before != NULL) {
+        const struct gen_series *before = gen_before(gen, series);
+        if (before != NULL) s->open.last_ms = before->open.last_ms;
+    }
+    *ret_series = s;
+    return OK;
+}
+
+bool
+gen_series_is_empty(const struct gen_series *s)
+{
+    return s->open.count == 0 &&
+           (s->past == NULL ||
+            (s->past->sealed == NULL && (s->past->late == NULL || s->past->late->count == 0)));
+}
+
+static bool
+late_meets(const struct late *late, int64_t min_ms, int64_t max_ms, uint32_t epoch)
+{
+    for (uint32_t i = 0; late != NULL && i < late->count; i++) {
+        const struct late_sample *l = &late->samples[i];
+        if (l->t_ms > max_ms) return false;
+        if (l->t_ms >= min_ms && (int32_t)(l->epoch - epoch) <= 0) return true;
+    }
+    return false;
+}
+
+uint32_t
+gen_open_visible(const struct gen *gen, const struct gen_series *s, uint32_t epoch)
+{
+    const struct hchunk_open *o = &s->open;
+    if (o->count == 0) return 0;
+    struct chunk_marks marks = {
+        .tag = o->tag, .count = o->count, .now = o->pending_now, .before = o->pending_before};
+    if (!chunk_marks_tell(&marks, epoch)) marks.first_ms = hchunk_first_ms(o);
+    return view_notes_visible(&gen->notes, s, &marks, epoch);
+}
+
+uint32_t
+gen_sealed_visible(const struct gen *gen, const struct gen_series *s, const struct hchunk *c,
+                   uint32_t epoch)
+{
+    struct chunk_marks marks = {.first_ms = c->min_ms,
+                                .tag = c->tag,
+                                .count = c->count,
+                                .now = c->pending_now,
+                                .before = c->pending_before};
+    return view_notes_visible(&gen->notes, s, &marks, epoch);
+}
+
+bool
+gen_series_meets(const struct gen *gen, const struct gen_series *s, int64_t min_ms, int64_t max_ms,
+                 uint32_t epoch)
+{
+    const struct hchunk_open *o = &s->open;
+    /* The last time alone tells most often, without a look into the chunk. */
+    if (o->count > 0 && o->last_ms >= min_ms &&
+        (o->last_ms <= max_ms || hchunk_first_ms(o) <= max_ms) &&
+        gen_open_visible(gen, s, epoch) > 0) {
+        return true;
+    }
+    if (s->past == NULL) return false;
+    for (const struct hchunk *c = s->past->sealed; c != NULL; c = c->next) {
+        if (c->max_ms >= min_ms && c->min_ms <= max_ms &&
+            gen_sealed_visible(gen, s, c, epoch) > 0) {
+            return true;
+        }
+    }
+    return late_meets(s->past->late, min_ms, max_ms, epoch);
+}
+
+struct gen_exemplar *
+gen_exemplar(const struct gen *gen, uint32_t id)
+{
+    return paged_at(&gen->exemplars, id);
+}
+
+void
+gen_prefetch_series(const struct gen *gen, const struct series *series)
+{
+    const struct gen_series *s = gen_series(gen, series->id);
+    if (s != NULL) __builtin_prefetch(s, 1);
+}
+
+void
+gen_prefetch_chunk(const struct gen *gen, const struct series *series)
+{
+    const struct gen_series *s = gen_series(gen, series->id);
+    if (s == NULL || s->open.bytes == NULL) return;
+    __builtin_prefetch(s->open.bytes + s->open.size_bytes, 1);
+}
+
+/* --- exemplars -------------------------------------------------------------------------------- */
+
+static uint64_t
+exemplar_hash(const struct gen *gen, uint32_t series, const struct gen_exemplar *like)
+{
+    struct bytes labels = bytes_of(like->labels, like->labels_size);
+    uint64_t hash =
+        hash_mix(hash_mix(hash_bytes(labels, gen->registry->hash_seed), series), like->bits);
+    return hash_mix(hash, (uint64_t)like->t_ms);
+}
+
+static const struct gen_exemplar *
+exemplar_find(const struct gen *gen, uint32_t series, const struct gen_exemplar *like)
+{
+    uint32_t at = UINT32_MAX, id;
+    while (id_table_next(&gen->exemplar_table, exemplar_hash(gen, series, like), &at, &id)) {
+        const struct gen_exemplar *x = gen_exemplar(gen, id);
+        if (!x->undone && x->series == series && x->t_ms == like->t_ms && x->bits == like->bits &&
+            bytes_equal(bytes_of(x->labels, x->labels_size),
+                        bytes_of(like->labels, like->labels_size))) {
+            return x;
+        }
+    }
+    return NULL;
+}
+
+enum err
+gen_add_exemplar(struct gen *gen, const struct series *series, int64_t t_ms, uint64_t bits,
+                 struct bytes labels, uint32_t epoch, uint32_t *ret_epoch)
+{
+    struct gen_exemplar new = {
+        .series = series->id,
+        .epoch = epoch,
+        .t_ms = t_ms,
+        .bits = bits,
+        .labels = labels.at,
+        .labels_size = (uint32_t)labels.size,
+    };
+    const struct gen_exemplar *old = exemplar_find(gen, series->id, &new);
+    if (old != NULL) {
+        *ret_epoch = old->epoch;
+        return ERR_AGAIN;
+    }
+    uint32_t before_id;
+    if (gen_before_id(gen, series, &before_id) &&
+        exemplar_find(gen->before, before_id, &new) != NULL) {
+        *ret_epoch = 0; /* a frozen generation is durable */
+        return ERR_AGAIN;
+    }
+    uint32_t id;
+    uint64_t hash = exemplar_hash(gen, series->id, &new);
+    enum err e = id_table_reserve(&gen->exemplar_table, gen->budget, hash);
+    if (e) return e;
+    uint8_t *copy = gmem_alloc(&gen->gmem, labels.size);
+    if (copy == NULL) return ERR_NOMEM;
+    if (labels.size > 0) memcpy(copy, labels.at, labels.size);
+    new.labels = copy;
+    struct gen_exemplar *x = paged_push(&gen->exemplars, &gen->gmem, &id);
+    if (x == NULL) {
+        gmem_free(&gen->gmem, copy, labels.size);
+        return ERR_NOMEM;
+    }
+    *x = new;
+    id_table_insert(&gen->exemplar_table, hash, id);
+    gen->sample_count[LEDGER_EXEMPLAR]++;
+    return OK;
+}

@@ -1,0 +1,42 @@
+/*
+ * gmem.h - private to tsdb/: the memory of one generation of the head. Small pieces that grow and
+ * move, all freed together. Pieces are cut from blocks charged to a budget; what is given back is
+ * reused by size class: steps of 16 bytes up to 1 KiB, of a quarter of a power of two up to 32 KiB.
+ * Threads: the caller's lock.
+ */
+#ifndef TSDB_HEAD_GMEM_H
+#define TSDB_HEAD_GMEM_H
+
+#include "base/mem.h"
+
+enum { GMEM_CLASSES = 64 + 20, GMEM_STEP = 16 };
+
+struct gmem_block;
+struct gmem {
+    struct budget *budget;
+    struct gmem_block *blocks;
+    struct gmem_block *spare; /* reserved, not begun */
+    uint8_t *at;
+    uint8_t *end;
+    uint64_t total_bytes;
+    void *free_lists[GMEM_CLASSES]; /* pieces given back, by class */
+};
+
+void gmem_init(struct gmem *gmem, struct budget *budget);
+void gmem_fini(struct gmem *gmem);
+
+/* After this, pieces of at most `bytes` in all (gmem_piece_bytes() each) can be had without
+ * failing. */
+MUST_CHECK enum err gmem_reserve(struct gmem *gmem, size_t bytes);
+/* What a piece of `size` bytes takes: all of it may be used. */
+size_t gmem_piece_bytes(size_t size);
+
+/* Not zeroed, aligned to 16. NULL: the budget is exhausted. */
+void *gmem_alloc(struct gmem *gmem, size_t size);
+/* `size` as when it was allocated. NULL is fine. Pieces of more than 32 KiB are not
+ * reused. */
+void gmem_free(struct gmem *gmem, void *piece, size_t size);
+/* Moves the first `used` bytes into a larger piece. NULL: as above; the old piece is untouched. */
+void *gmem_grow(struct gmem *gmem, void *piece, size_t old_size, size_t used, size_t new_size);
+
+#endif

@@ -1,0 +1,493 @@
+/* hchunk.c - writes chunks of the head: see hchunk.h for the tokens. */
+
+#include <assert.h>
+
+#include "tsdb/codec/codec.h"
+#include "tsdb/head/hchunk_private.h"
+
+enum { FIRST_CAPACITY = 16 };
+
+uint32_t
+hchunk_visible(uint32_t count, uint32_t tag, uint32_t now, uint32_t before, uint32_t durable_epoch)
+{
+    int32_t ahead = (int32_t)(tag - durable_epoch);
+    if (ahead <= 0) return count;
+    return ahead == 1 ? count - now : count - now - before;
+}
+
+uint32_t
+hchunk_epoch(uint32_t index, uint32_t count, uint32_t tag, uint32_t now, uint32_t before)
+{
+    if (index >= count - now) return tag;
+    return index >= count - now - before ? tag - 1 : 0;
+}
+
+bool
+hchunk_takes(const struct hchunk_open *open, enum sample_kind kind, int64_t t_ms)
+{
+    return open->count == 0 ||
+           (open->count < HCHUNK_SAMPLES_MAX && open->size_bytes < HCHUNK_BYTES_FULL &&
+            open->kind == kind && t_ms > open->last_ms &&
+            (uint64_t)t_ms - (uint64_t)open->last_ms <= UINT32_MAX);
+}
+
+/* --- tokens ----------------------------------------------------------------------------------- */
+
+static bool
+is_finite_bits(uint64_t bits)
+{
+    return (bits & 0x7ff0000000000000u) != 0x7ff0000000000000u;
+}
+
+static uint8_t *
+put_z(uint8_t *p, uint64_t z)
+{
+    assert(z > 0);
+    if (z <= 64) {
+        *p++ = (uint8_t)(0x40 + z - 1);
+    } else if (z < 1u << 14) {
+        *p++ = (uint8_t)(0x80 | z >> 8);
+        *p++ = (uint8_t)z;
+    } else if (z < 1u << 21) {
+        *p++ = (uint8_t)(0xC0 | z >> 16);
+        store_le16(p, (uint16_t)z);
+        p += 2;
+    } else if (z < 1u << 28) {
+        *p++ = (uint8_t)(0xE0 | z >> 24);
+        *p++ = (uint8_t)z;
+        *p++ = (uint8_t)(z >> 8);
+        *p++ = (uint8_t)(z >> 16);
+    } else {
+        unsigned n = (unsigned)(71 - __builtin_clzll(z)) / 8;
+        if (n < 4) n = 4;
+        *p++ = (uint8_t)(0xF0 + n - 4);
+        for (unsigned i = 0; i < n; i++) {
+            *p++ = (uint8_t)(z >> (8 * i));
+        }
+    }
+    return p;
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+static size_t
+grown_capacity(const struct hchunk_open *o, size_t more)
+{
+    size_t capacity = o->capacity_bytes + o->capacity_bytes / 4;
+    if (capacity < FIRST_CAPACITY) capacity = FIRST_CAPACITY;
+    if (capacity < o->size_bytes + more) capacity = o->size_bytes + more;
+    return gmem_piece_bytes(capacity);
+}
+
+static enum err
+open_grow(struct hchunk_open *o, struct gmem *gmem, size_t more)
+{
+    if (o->capacity_bytes - o->size_bytes >= more) return OK;
+    size_t capacity = grown_capacity(o, more);
+    uint8_t *bytes = gmem_grow(gmem, o->bytes, o->capacity_bytes, o->size_bytes, capacity);
+    if (bytes == NULL) return ERR_NOMEM;
+    o->bytes = bytes;
+    o->capacity_bytes = (uint32_t)capacity;
+    return OK;
+}
+
+static enum err
+extra_get(struct hchunk_open *o, struct gmem *gmem)
+{
+    if (o->extra != NULL) return OK;
+    o->extra = gmem_alloc(gmem, sizeof *o->extra);
+    if (o->extra == NULL) return ERR_NOMEM;
+    *o->extra = (struct hchunk_extra){0};
+    return OK;
+}
+
+static int64_t
+start_of(const struct hchunk_open *o)
+{
+    return o->extra == NULL ? 0 : o->extra->start_ms;
+}
+
+static size_t
+open_reserve(const struct hchunk_open *o, size_t more)
+{
+    return gmem_piece_bytes(sizeof(struct hchunk) + o->size_bytes) + grown_capacity(o, more) +
+           gmem_piece_bytes(sizeof(struct hchunk_extra));
+}
+
+static void
+note_pending(struct hchunk_open *o, uint32_t epoch)
+{
+    if (o->tag == epoch) {
+        o->pending_now++;
+        return;
+    }
+    o->pending_before = o->tag + 1 == epoch ? o->pending_now : 0;
+    o->pending_now = 1;
+    o->tag = epoch;
+}
+
+static void
+open_begin(struct hchunk_open *o, enum sample_kind kind, int64_t t_ms)
+{
+    o->kind = (uint8_t)kind;
+    o->last_ms = t_ms;
+    o->step_ms = 0;
+    o->last = 0;
+    o->exponent = 0;
+    o->run_open = o->special = false;
+}
+
+/* What a sample adds to a chunk: bytes, and what is known of the last value from then on. */
+struct token {
+    uint8_t bytes[HCHUNK_FLOAT_BYTES_MAX];
+    uint8_t size;
+    uint8_t exponent;
+    bool special;
+    uint64_t last;
+};
+
+static uint8_t *
+put_special(struct token *token, uint8_t *p, uint64_t bits)
+{
+    *p++ = TOKEN_BITS;
+    store_le64(p, bits);
+    token->special = true;
+    token->last = bits;
+    return p + 8;
+}
+
+/* k, or the bits in the order of doubles if there is none; its scale. False: a special value. */
+static bool
+scale_value(uint64_t bits, unsigned hint, unsigned *ret_exponent, uint64_t *ret_k)
+{
+    int64_t k;
+    if (hint != EXPONENT_BITS) {
+        if (!is_finite_bits(bits) || bits == 0x8000000000000000u) return false;
+        if (codec_decimal(bits, hint, ret_exponent, &k)) {
+            *ret_k = (uint64_t)k;
+            return true;
+        }
+    }
+    *ret_exponent = EXPONENT_BITS;
+    *ret_k = (uint64_t)ordered_of_bits(bits);
+    return true;
+}
+
+/*
+ * Chooses how to write a value. True: it is the one before, again; nothing was written. After a
+ * special value k is 0, and a difference of nothing has no token: such a value is special itself.
+ */
+static bool
+put_value(const struct hchunk_open *o, struct token *token, uint8_t **p, uint64_t bits)
+{
+    token->exponent = o->exponent;
+    token->special = o->special;
+    token->last = o->last;
+    if (o->special && o->last == bits) return true;
+    unsigned e;
+    uint64_t k;
+    if (!scale_value(bits, o->exponent, &e, &k)) {
+        *p = put_special(token, *p, bits);
+        return false;
+    }
+    bool rescaled = e != o->exponent;
+    uint64_t before = rescaled || o->special ? 0 : o->last;
+    if (k == before) {
+        if (!rescaled && !o->special) return true;
+        *p = put_special(token, *p, bits);
+        return false;
+    }
+    if (rescaled) {
+        *(*p)++ = TOKEN_SCALE;
+        *(*p)++ = (uint8_t)e;
+    }
+    *p = put_z(*p, zigzag((int64_t)(k - before)));
+    token->exponent = (uint8_t)e;
+    token->special = false;
+    token->last = k;
+    return false;
+}
+
+static uint8_t *
+put_time(const struct hchunk_open *o, uint8_t *p, int64_t turn, int64_t start_ms)
+{
+    if (turn != 0) {
+        *p++ = TOKEN_TIME;
+        p += varint_put(p, zigzag(turn));
+    }
+    if (start_ms != start_of(o)) {
+        *p++ = TOKEN_START;
+        p += varint_put(p, zigzag((int64_t)((uint64_t)start_ms - (uint64_t)start_of(o))));
+    }
+    return p;
+}
+
+static enum err
+put_token(struct hchunk_open *o, struct gmem *gmem, const struct token *token)
+{
+    if (o->capacity_bytes - o->size_bytes >= sizeof token->bytes) {
+        memcpy(o->bytes + o->size_bytes, token->bytes, sizeof token->bytes); /* all: faster */
+    } else {
+        enum err e = open_grow(o, gmem, token->size);
+        if (e) return e;
+        memcpy(o->bytes + o->size_bytes, token->bytes, token->size);
+    }
+    o->size_bytes += token->size;
+    o->exponent = token->exponent;
+    o->special = token->special;
+    o->last = token->last;
+    return OK;
+}
+
+static enum err
+put_sample(struct hchunk_open *o, struct gmem *gmem, int64_t t_ms, uint64_t bits, int64_t start_ms)
+{
+    struct token token;
+    uint8_t *p = token.bytes;
+    int64_t step = (int64_t)((uint64_t)t_ms - (uint64_t)o->last_ms);
+    if (o->count == 0) p += varint_put(p, zigzag(t_ms));
+    uint8_t *first = p;
+    p = put_time(o, p, step - (int64_t)o->step_ms, start_ms);
+    bool prefixed = p != first;
+    bool same = put_value(o, &token, &p, bits);
+    bool run = same && !prefixed;
+    if (run && o->run_open && o->bytes[o->size_bytes - 1] < 0x3F) {
+        o->bytes[o->size_bytes - 1]++;
+    } else {
+        if (same) *p++ = prefixed ? TOKEN_SAME : 0;
+        token.size = (uint8_t)(p - token.bytes);
+        enum err e = start_ms == start_of(o) ? OK : extra_get(o, gmem);
+        if (e == OK) e = put_token(o, gmem, &token);
+        if (e) return e;
+        o->run_open = run;
+    }
+    if (start_ms != start_of(o)) o->extra->start_ms = start_ms;
+    o->step_ms = (uint32_t)step;
+    o->last_ms = t_ms;
+    return OK;
+}
+
+enum err
+hchunk_put_float(struct hchunk_open *o, struct gmem *gmem, int64_t t_ms, uint64_t bits,
+                 int64_t start_ms, uint32_t epoch)
+{
+    assert(hchunk_takes(o, SAMPLE_FLOAT, t_ms));
+    int64_t before_ms = o->last_ms;
+    if (o->count == 0) open_begin(o, SAMPLE_FLOAT, t_ms);
+    enum err e = put_sample(o, gmem, t_ms, bits, start_ms);
+    if (e) {
+        o->last_ms = before_ms;
+        return e;
+    }
+    o->count++;
+    note_pending(o, epoch);
+    return OK;
+}
+
+/* --- histograms ------------------------------------------------------------------------------- */
+
+static size_t
+histogram_put_max(const struct histogram *h)
+{
+    return 128 + 20 * (size_t)(h->positive.span_count + h->negative.span_count) +
+           10 * (size_t)(h->positive.bucket_count + h->negative.bucket_count) +
+           10 * (size_t)h->custom_count;
+}
+
+static size_t
+row_max(const struct histogram *h)
+{
+    return 64 + 10 * (size_t)(h->positive.bucket_count + h->negative.bucket_count);
+}
+
+static size_t
+histogram_memory(const struct histogram *h)
+{
+    return sizeof *h +
+           sizeof(struct hist_span) * (h->positive.span_count + h->negative.span_count) +
+           8 * ((size_t)h->positive.bucket_count + h->negative.bucket_count + h->custom_count);
+}
+
+size_t
+hchunk_histogram_reserve(const struct hchunk_open *open, const struct histogram *h)
+{
+    return open_reserve(open, 32 + histogram_put_max(h) + row_max(h)) +
+           gmem_piece_bytes(histogram_memory(h));
+}
+
+/* A copy with its arrays behind it, in one piece. */
+static struct histogram *
+histogram_keep(struct gmem *gmem, const struct histogram *h)
+{
+    struct histogram *copy = gmem_alloc(gmem, histogram_memory(h));
+    if (copy == NULL) return NULL;
+    *copy = *h;
+    uint8_t *at = (uint8_t *)(copy + 1);
+    struct {
+        const void *from;
+        size_t size;
+        const void **to;
+    } arrays[] = {
+        {h->positive.spans, h->positive.span_count * sizeof(struct hist_span),
+         (const void **)&copy->positive.spans},
+        {h->negative.spans, h->negative.span_count * sizeof(struct hist_span),
+         (const void **)&copy->negative.spans},
+        {h->positive.deltas, h->positive.deltas == NULL ? 0 : h->positive.bucket_count * 8u,
+         (const void **)&copy->positive.deltas},
+        {h->negative.deltas, h->negative.deltas == NULL ? 0 : h->negative.bucket_count * 8u,
+         (const void **)&copy->negative.deltas},
+        {h->positive.counts, h->positive.counts == NULL ? 0 : h->positive.bucket_count * 8u,
+         (const void **)&copy->positive.counts},
+        {h->negative.counts, h->negative.counts == NULL ? 0 : h->negative.bucket_count * 8u,
+         (const void **)&copy->negative.counts},
+        {h->custom_bits, h->custom_count * 8u, (const void **)&copy->custom_bits},
+    };
+    for (unsigned i = 0; i < sizeof arrays / sizeof arrays[0]; i++) {
+        *arrays[i].to = NULL; /* nothing of the caller's is kept */
+        if (arrays[i].size == 0) continue;
+        memcpy(at, arrays[i].from, arrays[i].size);
+        *arrays[i].to = at;
+        at += arrays[i].size;
+    }
+    return copy;
+}
+
+static uint8_t *
+put_word(uint8_t *p, uint64_t now, uint64_t before, bool integer)
+{
+    return p + varint_put(p, integer ? zigzag((int64_t)(now - before))
+                                     : __builtin_bswap64(now ^ before));
+}
+
+static uint8_t *
+put_buckets(uint8_t *p, const struct hist_buckets *now, struct hist_buckets *last, bool integer)
+{
+    const uint64_t *words = bucket_words(now);
+    uint64_t *before = bucket_words(last);
+    for (uint32_t i = 0; i < now->bucket_count; i++) {
+        p = put_word(p, words[i], before[i], integer);
+        before[i] = words[i];
+    }
+    return p;
+}
+
+/* Writes the difference to `last`, and makes `last` equal to `h`. */
+static void
+put_row(struct hchunk_open *o, int64_t t_ms, const struct histogram *h, int64_t start_ms)
+{
+    struct histogram *last = o->extra->last_histogram;
+    bool integer = h->kind == SAMPLE_HISTOGRAM_INT;
+    uint8_t *p = o->bytes + o->size_bytes;
+    int64_t step = (int64_t)((uint64_t)t_ms - (uint64_t)o->last_ms);
+    p += varint_put(p, zigzag(step - (int64_t)o->step_ms));
+    p += varint_put(p, zigzag((int64_t)((uint64_t)start_ms - (uint64_t)o->extra->start_ms)));
+    *p++ = (uint8_t)h->reset_hint;
+    p = put_word(p, h->count, last->count, integer);
+    p = put_word(p, h->zero_count, last->zero_count, integer);
+    p = put_word(p, h->sum_bits, last->sum_bits, false);
+    p = put_buckets(p, &h->positive, &last->positive, integer);
+    p = put_buckets(p, &h->negative, &last->negative, integer);
+    o->size_bytes = (uint32_t)(p - o->bytes);
+    assert(o->size_bytes <= o->capacity_bytes);
+    last->reset_hint = h->reset_hint;
+    last->count = h->count;
+    last->zero_count = h->zero_count;
+    last->sum_bits = h->sum_bits;
+    o->step_ms = (uint32_t)step;
+    o->last_ms = t_ms;
+    o->extra->start_ms = start_ms;
+}
+
+static enum err
+put_first_histogram(struct hchunk_open *o, struct gmem *gmem, int64_t t_ms,
+                    const struct histogram *h, int64_t start_ms)
+{
+    enum err e = open_grow(o, gmem, 32 + histogram_put_max(h));
+    if (e == OK) e = extra_get(o, gmem);
+    if (e) return e;
+    struct histogram *keep = histogram_keep(gmem, h);
+    if (keep == NULL) return ERR_NOMEM;
+    open_begin(o, h->kind, t_ms);
+    uint8_t *p = o->bytes;
+    p += varint_put(p, zigzag(t_ms));
+    p += varint_put(p, zigzag(start_ms));
+    struct buf to = {.at = p, .capacity = o->capacity_bytes - (size_t)(p - o->bytes)};
+    to.limit = to.capacity;
+    histogram_put(&to, h);
+    assert(buf_error(&to) == OK && to.at == p);
+    o->size_bytes = (uint32_t)((size_t)(p - o->bytes) + to.size);
+    *o->extra = (struct hchunk_extra){
+        .start_ms = start_ms,
+        .last_histogram = keep,
+        .hist_bytes = (uint32_t)histogram_memory(h),
+        .rows_at = o->size_bytes,
+        .row_words = 3 + h->positive.bucket_count + h->negative.bucket_count,
+    };
+    return OK;
+}
+
+enum err
+hchunk_put_histogram(struct hchunk_open *o, struct gmem *gmem, int64_t t_ms,
+                     const struct histogram *h, int64_t start_ms, uint32_t epoch)
+{
+    assert(hchunk_takes(o, h->kind, t_ms));
+    enum err e;
+    if (o->count == 0) {
+        e = put_first_histogram(o, gmem, t_ms, h, start_ms);
+        if (e) return e;
+    } else {
+        if (!histogram_same_layout(o->extra->last_histogram, h)) return ERR_AGAIN;
+        e = open_grow(o, gmem, row_max(h));
+        if (e) return e;
+        put_row(o, t_ms, h, start_ms);
+    }
+    o->count++;
+    note_pending(o, epoch);
+    return OK;
+}
+
+/* --- finishing -------------------------------------------------------------------------------- */
+
+void
+hchunk_drop(struct hchunk_open *o, struct gmem *gmem)
+{
+    gmem_free(gmem, o->bytes, o->capacity_bytes);
+    if (o->extra != NULL) {
+        gmem_free(gmem, o->extra->last_histogram, o->extra->hist_bytes);
+        gmem_free(gmem, o->extra, sizeof *o->extra);
+    }
+    *o = (struct hchunk_open){.last_ms = o->last_ms};
+}
+
+enum err
+hchunk_seal_copy(const struct hchunk_open *o, struct gmem *gmem, struct hchunk **ret_chunk)
+{
+    assert(o->count > 0);
+    struct hchunk *c = gmem_alloc(gmem, sizeof *c + o->size_bytes);
+    if (c == NULL) return ERR_NOMEM;
+    *c = (struct hchunk){
+        .min_ms = hchunk_first_ms(o),
+        .max_ms = o->last_ms,
+        .size_bytes = o->size_bytes,
+        .tag = o->tag,
+        .kind = o->kind,
+        .count = o->count,
+        .pending_now = o->pending_now,
+        .pending_before = o->pending_before,
+    };
+    if (o->extra != NULL) {
+        c->rows_at = o->extra->rows_at;
+        c->row_words = o->extra->row_words;
+    }
+    memcpy(c->bytes, o->bytes, o->size_bytes);
+    *ret_chunk = c;
+    return OK;
+}
+
+enum err
+hchunk_seal(struct hchunk_open *o, struct gmem *gmem, struct hchunk **ret_chunk)
+{
+    enum err e = hchunk_seal_copy(o, gmem, ret_chunk);
+    if (e == OK) hchunk_drop(o, gmem);
+    return e;
+}

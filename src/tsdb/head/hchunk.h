@@ -1,0 +1,180 @@
+/*
+ * hchunk.h - private to tsdb/: chunks of the head: up to 240 samples of one series and kind,
+ * compressed as they arrive. In memory only; never stored.
+ *
+ * Floats are byte tokens on decimal integers k / 10^e, times on second differences:
+ *
+ *      00-3F     1..64 samples more with the same step in time and the same value
+ *      40-7F     z = 1..64, the zigzag of the difference of k; the step in time is the same
+ *      80-BF     z in 14 bits, high bits first in the token
+ *      C0-DF     z in 21 bits
+ *      E0-EF     z in 28 bits
+ *      F0-F4     z in 4..8 bytes that follow, little endian
+ *      F8 varint prefix: zigzag of the change of the step in time
+ *      F9 varint prefix: zigzag of the change of the start time, from this sample on
+ *      FD        the same value as before, after a prefix
+ *      FE 8      a value as its bits; k is 0 behind it
+ *      FF e      prefix: from here on k is of exponent e (31: k is the bits in the order of
+ *                doubles), and was 0
+ *
+ * The first sample's time stands before the first token, as a zigzag varint; before it the value
+ * was 0, k was 0, the exponent 0, the step in time 0.
+ *
+ * Histograms of one layout: time and start as zigzag varints, the first as in
+ * docs/format/histogram.md, then rows: zigzag of the change of the step in time, of the change of
+ * the start time, the hint, then `row_words` varints of differences: count, zero count, sum,
+ * buckets of both sides.
+ *
+ * A chunk knows how many of its last samples are not durable yet: those of the epoch `tag`, and
+ * those of the one before. More than two are never on their way at once.
+ */
+#ifndef TSDB_HEAD_HCHUNK_H
+#define TSDB_HEAD_HCHUNK_H
+
+#include "model/histogram.h"
+#include "tsdb/head/gmem.h"
+
+enum {
+    HCHUNK_SAMPLES_MAX = 240,
+    HCHUNK_FLOAT_BYTES_MAX = 40,
+    HCHUNK_BYTES_FULL = 32 * 1024, /* histograms: a chunk beyond this takes no more */
+};
+
+/* A finished chunk. Its bytes are immutable; the rest changes when samples are taken back. */
+struct hchunk {
+    struct hchunk *next; /* older */
+    int64_t min_ms;
+    int64_t max_ms;
+    uint32_t size_bytes;
+    uint32_t tag;
+    uint32_t rows_at;   /* histograms: where the rows begin, */
+    uint32_t row_words; /* and how many words are in each */
+    uint8_t kind;       /* enum sample_kind */
+    uint8_t count;
+    uint8_t pending_now;    /* of epoch `tag`, the last in the chunk */
+    uint8_t pending_before; /* of epoch tag - 1, before those */
+    uint8_t bytes[];
+};
+
+/* What few open chunks need. */
+struct hchunk_extra {
+    int64_t start_ms;
+    struct histogram *last_histogram; /* with its arrays, one piece of hist_bytes */
+    uint32_t hist_bytes;
+    uint32_t rows_at;
+    uint32_t row_words;
+};
+
+/*
+ * The chunk being written. Zeroed memory is an empty one. `last_ms` is for the owner to keep while
+ * there is no sample.
+ */
+struct hchunk_open {
+    uint8_t *bytes;
+    struct hchunk_extra *extra; /* NULL: no start time, no histogram */
+    int64_t last_ms;
+    uint64_t last; /* k of the last value; its bits if it was `special` */
+    uint32_t step_ms;
+    uint32_t tag;
+    uint32_t size_bytes;
+    uint32_t capacity_bytes;
+    uint8_t count;
+    uint8_t pending_now;
+    uint8_t pending_before;
+    uint8_t kind;
+    uint8_t exponent;
+    bool run_open; /* the last byte is a run that may grow */
+    bool special;
+};
+
+/* How many samples, from the first, are durable at this epoch. */
+uint32_t hchunk_visible(uint32_t count, uint32_t tag, uint32_t now, uint32_t before,
+                        uint32_t durable_epoch);
+/* The epoch of the sample at `index`; 0: one before those that may be on their way. */
+uint32_t hchunk_epoch(uint32_t index, uint32_t count, uint32_t tag, uint32_t now, uint32_t before);
+
+/* Could another sample of this kind be put behind the last one? (Not: does the histogram's layout
+ * fit.) */
+bool hchunk_takes(const struct hchunk_open *open, enum sample_kind kind, int64_t t_ms);
+/*
+ * Room that the next append may take at worst from the generation's memory. For a float: the chunk
+ * sealed and its buffer grown by a quarter, each rounded up by a quarter, and what is fixed.
+ */
+static inline size_t
+hchunk_float_reserve(const struct hchunk_open *open)
+{
+    return 2 * ((size_t)open->size_bytes + open->capacity_bytes) + 256;
+}
+size_t hchunk_histogram_reserve(const struct hchunk_open *open, const struct histogram *h);
+
+/* Appends behind the last sample. ERR_NOMEM: nothing changed. ERR_AGAIN: another layout: seal
+ * first. */
+MUST_CHECK enum err hchunk_put_float(struct hchunk_open *open, struct gmem *gmem, int64_t t_ms,
+                                     uint64_t bits, int64_t start_ms, uint32_t epoch);
+MUST_CHECK enum err hchunk_put_histogram(struct hchunk_open *open, struct gmem *gmem, int64_t t_ms,
+                                         const struct histogram *h, int64_t start_ms,
+                                         uint32_t epoch);
+/* Finishes the chunk (count > 0) and leaves `open` empty, but for last_ms. */
+MUST_CHECK enum err hchunk_seal(struct hchunk_open *open, struct gmem *gmem,
+                                struct hchunk **ret_chunk);
+/* The same, but `open` keeps its bytes' memory. */
+MUST_CHECK enum err hchunk_seal_copy(const struct hchunk_open *open, struct gmem *gmem,
+                                     struct hchunk **ret_chunk);
+/* Gives its memory back; last_ms stays. */
+void hchunk_drop(struct hchunk_open *open, struct gmem *gmem);
+
+/* What is needed to read samples: of an open chunk, or of a sealed one. */
+struct hchunk_view {
+    enum sample_kind kind;
+    uint32_t count;
+    uint32_t rows_at;
+    uint32_t row_words;
+    struct bytes bytes;
+};
+int64_t hchunk_first_ms(const struct hchunk_open *open);
+/* Of floats: the last value. */
+uint64_t hchunk_last_bits(const struct hchunk_open *open);
+struct hchunk_view hchunk_open_view(const struct hchunk_open *open);
+struct hchunk_view hchunk_sealed_view(const struct hchunk *chunk);
+
+/*
+ * Looks for the sample at `t_ms`. *ret_index: its place, or view->count. Floats: *ret_bits;
+ * histograms: *ret_histogram (NULL: not wanted) with arrays in `scratch`, which is used for nothing
+ * else.
+ * ERR_NOMEM: only if there is a histogram, and no memory for it.
+ */
+MUST_CHECK enum err hchunk_find(const struct hchunk_view *view, int64_t t_ms, struct arena *scratch,
+                                uint32_t *ret_index, uint64_t *ret_bits,
+                                struct histogram *ret_histogram);
+
+/*
+ * Takes back all samples from the `keep`-th on (0 < keep < count); the others are of `epoch` or
+ * older. Takes no memory of the generation. ERR_NOMEM: the arena, only for histograms; nothing
+ * changed.
+ */
+MUST_CHECK enum err hchunk_cut_open(struct hchunk_open *open, uint32_t keep, uint32_t epoch,
+                                    struct arena *scratch);
+void hchunk_cut_sealed(struct hchunk *chunk, uint32_t keep, uint32_t epoch);
+
+/*
+ * Reads the first `count` samples; `ret_bits` only for floats, `ret_histograms` (arrays in the
+ * arena) only for histograms. *ret_has_starts: some start time is known. ERR_NOMEM: the arena.
+ */
+MUST_CHECK enum err hchunk_unpack(enum sample_kind kind, struct bytes bytes, uint32_t count,
+                                  struct arena *arena, int64_t *ret_times_ms,
+                                  int64_t *ret_starts_ms, uint64_t *ret_bits,
+                                  struct histogram *ret_histograms, bool *ret_has_starts);
+
+struct hchunk_samples {
+    uint32_t count;
+    bool has_starts;
+    int64_t times_ms[HCHUNK_SAMPLES_MAX];
+    int64_t starts_ms[HCHUNK_SAMPLES_MAX];
+    uint64_t bits[HCHUNK_SAMPLES_MAX];               /* floats */
+    struct histogram histograms[HCHUNK_SAMPLES_MAX]; /* arrays in the arena */
+};
+/* The same into one struct. */
+MUST_CHECK enum err hchunk_read(enum sample_kind kind, struct bytes bytes, uint32_t count,
+                                struct arena *arena, struct hchunk_samples *ret_samples);
+
+#endif

@@ -1,0 +1,459 @@
+/*
+ * ingest.c - a remote write request: judged, put into the head, and into the log's batch.
+ *
+ * A request is worked on in slices, each under the head lock:
+ *
+ *   1. resolve   labels to series of the active generation, made where needed
+ *   2. reserve   memory in the head and the batch for the worst case: below, nothing fails
+ *   3. append    each sample is judged: what is news goes into the head and the slice's columns
+ *   4. log       the columns become records of the batch
+ *
+ * A slice that fails in step 1 or 2 has left nothing but empty series. What earlier slices did
+ * stays: the sender repeats the request, and finds its samples there. So a request of several
+ * slices is not begun unless the head has room for about all of it.
+ */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "tsdb/head/ingest.h"
+
+enum { OFFENDERS_NAMED = 3, OFFENDER_BYTES = 1024, SLICE_FLOATS_MIN = 16 };
+/* What the head takes for a new series besides its labels: alone, and with tables that double; and
+ * for a sample. */
+enum { NEW_SERIES_BYTES_MIN = 300, NEW_SERIES_BYTES_MAX = 640, NEW_SAMPLE_BYTES = 16 };
+#define SLICE_NS_MAX (2 * NS_PER_MS)
+
+/* --- saying what was refused ------------------------------------------------------------------ */
+
+static void
+cut_to(struct bytes *text, size_t size)
+{
+    if (text->size > size) text->size = size;
+}
+
+static void
+put_series_text(const struct ingest *in, const struct rw_series *series, struct buf *to)
+{
+    struct rw_label_walk walk = rw_labels(in->request, series);
+    struct label label;
+    size_t begin = to->size;
+    buf_put_u8(to, '{');
+    while (rw_label_next(&walk, &label) && to->size < begin + 200) {
+        if (to->size > begin + 1) buf_put_text(to, ", ");
+        cut_to(&label.name, 64);
+        cut_to(&label.value, 64);
+        label_print(to, &label);
+    }
+    buf_put_u8(to, '}');
+}
+
+/* True for the first few: they are named. */
+static bool
+note_refused(struct ingest *in, enum reject reason, uint64_t count)
+{
+    in->result->rejected_for[reason] += count;
+    in->result->rejected_total += count;
+    return in->named++ < OFFENDERS_NAMED;
+}
+
+static void
+put_offender(struct ingest *in, const struct buf *words)
+{
+    size_t left = sizeof in->result->text - in->text_used;
+    int n = snprintf(in->result->text + in->text_used, left, "; %.*s", (int)words->size, words->at);
+    if (n > 0) in->text_used += (size_t)n < left ? (size_t)n : left - 1;
+}
+
+void
+ingest_reject(struct ingest *in, const struct rw_series *series, enum ledger_kind kind,
+              enum reject reason, uint64_t count, int64_t t_ms, const char *detail)
+{
+    if (count == 0) return;
+    in->change.count[kind][LEDGER_RECEIVED] += count;
+    in->change.count[kind][LEDGER_REJECTED + reason] += count;
+    in->result->rejected[kind] += count;
+    if (!note_refused(in, reason, count)) return;
+    char room[OFFENDER_BYTES];
+    struct buf words = {.at = (uint8_t *)room, .capacity = sizeof room, .limit = sizeof room};
+    buf_printf(&words, "%s at %" PRId64 ": ", reject_word(reason), t_ms);
+    put_series_text(in, series, &words);
+    if (detail[0] != '\0') buf_printf(&words, ": %s", detail);
+    put_offender(in, &words);
+}
+
+void
+ingest_reject_metadata(struct ingest *in, const struct metadata *m, enum reject reason)
+{
+    in->db->metadata_rejected[reason]++;
+    if (reason != REJECT_BAD_UTF8 && reason != REJECT_BAD_REFERENCE) return;
+    if (!note_refused(in, reason, 1)) return;
+    char room[OFFENDER_BYTES];
+    struct buf words = {.at = (uint8_t *)room, .capacity = sizeof room, .limit = sizeof room};
+    struct label family = {bytes_of_text("family"), m->family};
+    cut_to(&family.value, 128);
+    buf_printf(&words, "%s: metadata of ", reject_word(reason));
+    label_print(&words, &family);
+    put_offender(in, &words);
+}
+
+/* --- slices ----------------------------------------------------------------------------------- */
+
+static void
+slice_clear(struct ingest *in)
+{
+    struct scratch *s = in->s;
+    s->float_count = s->series_count = s->histogram_count = s->exemplar_count = 0;
+    s->metadata_count = 0;
+    s->has_starts = false;
+    s->series_last = NULL;
+    memset(s->histogram_last, 0, sizeof s->histogram_last);
+    memset(s->exemplar_last, 0, sizeof s->exemplar_last);
+    buf_clear(&s->series);
+    buf_clear(&s->histograms);
+    buf_clear(&s->exemplars);
+    buf_clear(&s->metadata);
+    memset(&in->change, 0, sizeof in->change);
+    memcpy(in->gen_counts, in->gen->sample_count, sizeof in->gen_counts);
+}
+
+static void
+reject_piece(struct ingest *in, const struct piece *p, enum reject reason)
+{
+    int64_t t = p->floats.count > 0       ? in->request->floats[p->floats.first].t_ms
+                : p->histograms.count > 0 ? in->request->histograms[p->histograms.first].t_ms
+                : p->exemplars.count > 0  ? in->request->exemplars[p->exemplars.first].t_ms
+                                          : 0;
+    const char *detail = reason == REJECT_SERIES_LIMIT ? in->series_limit : "";
+    ingest_reject(in, p->from, LEDGER_FLOAT, reason, p->floats.count, t, detail);
+    ingest_reject(in, p->from, LEDGER_HISTOGRAM, reason, p->histograms.count, t, detail);
+    ingest_reject(in, p->from, LEDGER_EXEMPLAR, reason, p->exemplars.count, t, detail);
+}
+
+static bool
+slice_full(const struct ingest *in, const struct need *need)
+{
+    return need->floats >= in->s->slice_floats || need->histogram_bytes >= SLICE_BYTES ||
+           need->exemplar_bytes >= SLICE_BYTES || need->series_bytes >= SLICE_BYTES ||
+           need->head_bytes >= 8 * (size_t)SLICE_BYTES;
+}
+
+/* Whether anything of the piece can be stored, as far as its times tell. */
+static bool
+piece_is_in_time(const struct ingest *in, const struct piece *p)
+{
+    for (uint32_t i = p->floats.first; i < p->floats.first + p->floats.count; i++) {
+        if (ingest_time_verdict(in, in->request->floats[i].t_ms) == REJECT_NONE) return true;
+    }
+    for (uint32_t i = p->histograms.first; i < p->histograms.first + p->histograms.count; i++) {
+        if (ingest_time_verdict(in, in->request->histograms[i].t_ms) == REJECT_NONE) return true;
+    }
+    for (uint32_t i = p->exemplars.first; i < p->exemplars.first + p->exemplars.count; i++) {
+        if (ingest_time_verdict(in, in->request->exemplars[i].t_ms) == REJECT_NONE) return true;
+    }
+    return false;
+}
+
+/* Nothing of it can be stored: it is refused, and leaves no series behind. */
+static enum err
+refuse_out_of_time(struct ingest *in, const struct piece *p)
+{
+    enum reject reason = REJECT_BAD_REFERENCE;
+    if (!rw_series_check(p->from)) return ERR_INPUT;
+    enum err e = p->from->bad_reference ? OK : ingest_canonical(in, p->from, &reason);
+    if (e) return e;
+    if (reason != REJECT_NONE) {
+        reject_piece(in, p, reason);
+        return OK;
+    }
+    return ingest_append(in, p);
+}
+
+static enum err
+gather_failed(struct ingest *in, enum err e)
+{
+    return why_set(in->why, e,
+                   e == ERR_INPUT ? "a series is not labels and a float"
+                                  : "the head has reached its memory budget");
+}
+
+/* The first slice looks at all series that come after it: a malformed one leaves nothing stored. */
+static enum err
+check_rest(struct ingest *in, uint32_t from)
+{
+    for (uint32_t i = from; i < in->request->series_count && !in->checked; i++) {
+        if (!rw_series_check(&in->request->series[i])) return gather_failed(in, ERR_INPUT);
+    }
+    in->checked = true;
+    return OK;
+}
+
+/* Steps 1 and 2 for as many series as fit; their pieces are in the scratch arena of the request. */
+static enum err
+slice_gather(struct ingest *in, struct place *at, struct piece *pieces, uint32_t pieces_max,
+             uint32_t *ret_count)
+{
+    struct need need = {0};
+    uint32_t count = 0;
+    ingest_approach_first(in, at->series);
+    while (at->series < in->request->series_count && count < pieces_max && !slice_full(in, &need)) {
+        ingest_approach_next(in, at->series);
+        struct piece p = ingest_take_piece(in, at, &need);
+        enum reject reason;
+        enum err e;
+        if (!p.from->has_metadata && !piece_is_in_time(in, &p)) {
+            e = refuse_out_of_time(in, &p);
+            if (e) return gather_failed(in, e);
+            continue;
+        }
+        e = ingest_resolve(in, p.from, &p.series, &reason);
+        if (e) return gather_failed(in, e);
+        if (reason == REJECT_NONE && in->require_name && p.series->nameless) {
+            reason = REJECT_MISSING_NAME; /* another protocol brought it */
+        }
+        if (reason != REJECT_NONE) {
+            reject_piece(in, &p, reason);
+            continue;
+        }
+        e = gen_series_get(in->gen, p.series, &p.samples);
+        if (e) return gather_failed(in, e);
+        ingest_need_series(in, &p, &need);
+        e = ingest_series_metadata(in, p.from, p.series);
+        if (e) return why_set(in->why, e, "no memory for metadata");
+        pieces[count++] = p;
+    }
+    *ret_count = count;
+    in->gathered = need.floats;
+    return ingest_reserve(in, &need);
+}
+
+void
+ingest_slice_begin(struct ingest *in)
+{
+    struct tsdb *db = in->db;
+    in->gen = db->active;
+    in->log = wal_place(db->wal);
+    in->epoch = (uint32_t)in->log.epoch;
+    in->durable = (uint32_t)db->durable_epoch;
+    int64_t now = env_realtime_ms(db->env);
+    in->max_ms = now + db->limits.max_future_ms;
+    int64_t kept = retention_now_ms(db);
+    /* No sample yet: INT64_MIN, nothing is too old. */
+    in->min_ms =
+        kept < INT64_MIN + db->limits.retention_ms ? INT64_MIN : kept - db->limits.retention_ms;
+    slice_clear(in);
+}
+
+/*
+ * A sample in order takes 50 ns; one that must be looked for among many overlapping chunks takes a
+ * thousand times as long. Others wait while a slice is judged: the next one is cut to fit.
+ */
+static void
+slice_measure(struct ingest *in, int64_t took_ns)
+{
+    uint32_t *floats = &in->s->slice_floats;
+    bool slow = took_ns > SLICE_NS_MAX;
+    /* A single slow one may just have been without a processor for a moment. */
+    if (slow && in->s->slice_was_slow && *floats > SLICE_FLOATS_MIN) *floats /= 2;
+    in->s->slice_was_slow = slow;
+    bool full = in->gathered >= *floats; /* a small slice says nothing about larger ones */
+    if (took_ns < SLICE_NS_MAX / 4 && full && *floats < SLICE_FLOATS) *floats *= 2;
+}
+
+static enum err
+slice(struct ingest *in, struct place *at)
+{
+    struct piece *pieces = in->s->pieces;
+    uint32_t count = 0;
+    struct place before = *at;
+    ingest_slice_begin(in);
+    enum err e = slice_gather(in, at, pieces, SLICE_PIECES, &count);
+    if (e == OK) e = check_rest(in, at->series);
+    if (e) {
+        if (in->s->metadata_count > 0) families_forget(in->db, in->tenant, in->log.epoch);
+        *at = before;
+        return e;
+    }
+    for (uint32_t i = 0; i < count && e == OK; i++)
+        e = ingest_append(in, &pieces[i]);
+    ingest_log(in);
+    return e ? why_set(in->why, e, "the head has reached its memory budget") : OK;
+}
+
+static enum err
+metadata_slice(struct ingest *in)
+{
+    struct need need = {0};
+    ingest_slice_begin(in);
+    for (uint32_t i = 0; i < in->request->metadata_count; i++) {
+        const struct rw_metadata *r = &in->request->metadata[i];
+        struct metadata m = {r->family, r->type, r->help, r->unit};
+        enum err e = ingest_metadata(in, &m);
+        if (e) return why_set(in->why, e, "no memory for metadata");
+        if (in->s->metadata.size < SLICE_BYTES && i + 1 < in->request->metadata_count) continue;
+        e = ingest_reserve(in, &need);
+        if (e == OK && !buf_reserve(&in->s->payload, in->s->metadata.size + 512)) e = ERR_NOMEM;
+        if (e) {
+            families_forget(in->db, in->tenant, in->log.epoch);
+            return e;
+        }
+        ingest_log(in);
+        slice_clear(in);
+    }
+    return OK;
+}
+
+/* --- the whole -------------------------------------------------------------------------------- */
+
+/*
+ * All in one line, and the counts first: senders log no more than the beginning of the first line.
+ */
+void
+ingest_put_counts(struct ingest *in)
+{
+    if (in->result->rejected_total == 0) return;
+    char room[INGEST_TEXT_BYTES];
+    struct buf counts = {.at = (uint8_t *)room, .capacity = sizeof room, .limit = sizeof room};
+    buf_put_text(&counts, "refused: ");
+    const char *separator = "";
+    for (unsigned r = 1; r < REJECT_COUNT; r++) {
+        if (in->result->rejected_for[r] == 0) continue;
+        buf_printf(&counts, "%s%" PRIu64 " %s", separator, in->result->rejected_for[r],
+                   reject_word((enum reject)r));
+        separator = ", ";
+    }
+    char *text = in->result->text;
+    size_t left = sizeof in->result->text - 1 - counts.size;
+    if (in->text_used > left) in->text_used = left;
+    memmove(text + counts.size, text, in->text_used);
+    memcpy(text, room, counts.size);
+    text[counts.size + in->text_used] = '\0';
+}
+
+/* Reasons to come back later, for whole requests. */
+static enum err
+ready_locked(struct tsdb *db, struct why *why)
+{
+    if (db->disk_low) return why_set(why, ERR_AGAIN, "the disk is nearly full");
+    if (wal_is_down(db->wal)) return why_set(why, ERR_AGAIN, "the write-ahead log is down");
+    return OK;
+}
+
+static uint64_t
+bytes_if_new(const struct rw_request *r, uint32_t series_bytes)
+{
+    uint64_t bytes = (uint64_t)r->series_count * series_bytes;
+    bytes += ((uint64_t)r->float_count + r->histogram_count) * NEW_SAMPLE_BYTES;
+    for (uint32_t i = 0; i < r->series_count; i++) {
+        bytes += r->series[i].label_bytes.size;
+    }
+    return bytes;
+}
+
+/* As if all of its series were new; but no more than half of the head, lest it be never. */
+static enum err
+room_for_all(struct ingest *in)
+{
+    const struct rw_request *r = in->request;
+    struct budget *head = &in->db->head_budget;
+    if (r->float_count <= in->s->slice_floats && r->series_count <= SLICE_PIECES) return OK;
+    uint64_t bytes = bytes_if_new(r, NEW_SERIES_BYTES_MAX);
+    uint64_t most = in->db->options.head_bytes_max / 2;
+    if (most != 0 && bytes > most) bytes = most;
+    enum err e = budget_take(head, bytes);
+    if (e) return why_set(in->why, e, "the head has no room for all of the request");
+    budget_give(head, bytes);
+    return OK;
+}
+
+/*
+ * There was no memory, and there will be none: it is more than the head holds, or did not fit into
+ * one that was nearly empty. To have it repeated would be to have it repeated for ever.
+ */
+static bool
+never_fits(const struct ingest *in, uint64_t used_before)
+{
+    uint64_t most = in->db->options.head_bytes_max;
+    uint64_t bytes = bytes_if_new(in->request, NEW_SERIES_BYTES_MIN);
+    if (most == 0) return false;
+    return bytes > most || (bytes > most / 2 && used_before < most / 8);
+}
+
+/*
+ * With a clock behind the newest sample stored, "too far in the future" says more about us than
+ * about the sender: it may try again.
+ */
+static bool
+blame_the_clock(const struct ingest *in)
+{
+    if (in->result->rejected_for[REJECT_TOO_FAR_IN_FUTURE] == 0) return false;
+    look_at_clock(in->db); /* it may have jumped since housekeeping looked */
+    return in->db->clock_suspect;
+}
+
+enum err
+tsdb_ingest_begin(struct tsdb *db, struct bytes tenant, const struct rw_request *request,
+                  struct ingest_result *ret_result, struct tsdb_doubts **ret_doubts,
+                  struct why *why)
+{
+    *ret_doubts = NULL;
+    memset(ret_result, 0, sizeof *ret_result);
+    assert(request->series_count == 0 || request->seed == db->hash_seed);
+    assert(request->keys == NULL || request->keys == &db->print_keys);
+    struct ingest in = {
+        .db = db, .request = request, .result = ret_result, .s = &db->scratch, .why = why};
+    struct place at = {0};
+    lock_take(&db->head_lock);
+    enum name_rule rule = db->limits.require_name;
+    in.require_name = rule == NAME_ALWAYS || (rule == NAME_AUTO && request->version == RW_V2);
+    uint32_t voids = db->void_count;
+    uint64_t used_before = budget_used(&db->head_budget);
+    enum err e = ready_locked(db, why);
+    /* Names of tenants are limited: one is not spent on nothing. */
+    bool empty = request->series_count == 0 && request->metadata_count == 0;
+    if (e == OK && !empty) e = tenant_find_or_add(db, tenant, &in.tenant);
+    if (e == ERR_LIMIT) e = why_set(why, ERR_INPUT, "there are too many tenants");
+    if (e == OK) e = room_for_all(&in);
+    while (e == OK && at.series < request->series_count) {
+        int64_t began = env_monotonic_ns(db->env);
+        e = slice(&in, &at);
+        slice_measure(&in, env_monotonic_ns(db->env) - began);
+        if (e != OK || at.series >= request->series_count) break;
+        /* Others may have their turn. */
+        lock_give_way(&db->head_lock);
+        if (voids == db->void_count) continue;
+        /* What was stored so far may have been taken back. */
+        e = why_set(why, ERR_AGAIN, "the write-ahead log failed meanwhile");
+    }
+    if (e == ERR_NOMEM && never_fits(&in, used_before)) {
+        e = why_set(why, ERR_LIMIT,
+                    "%u series are more than the head has memory for: send fewer at once",
+                    request->series_count);
+    }
+    if (e == OK && request->metadata_count > 0) e = metadata_slice(&in);
+    if (e == OK && blame_the_clock(&in)) {
+        e = why_set(why, ERR_AGAIN, "samples lie in the future of a clock that is suspect");
+    }
+    if (db->options.ack_memory) ret_result->wait_epoch = 0;
+    lock_drop(&db->head_lock);
+    if (e || in.doubts == NULL) {
+        tsdb_doubts_free(in.doubts);
+        ingest_put_counts(&in);
+        return e;
+    }
+    ingest_put_off(&in);
+    if (!ingest_doubts_are_real(in.doubts)) return tsdb_ingest_end(in.doubts, 0, ret_result, why);
+    *ret_doubts = in.doubts;
+    return OK;
+}
+
+enum err
+tsdb_ingest(struct tsdb *db, struct bytes tenant, const struct rw_request *request,
+            struct ingest_result *ret_result, struct why *why)
+{
+    struct tsdb_doubts *doubts;
+    enum err e = tsdb_ingest_begin(db, tenant, request, ret_result, &doubts, why);
+    if (e || doubts == NULL) return e;
+    int64_t until_ns = env_monotonic_ns(db->env) + TSDB_LOOK_NS_MAX;
+    return tsdb_ingest_end(doubts, until_ns, ret_result, why);
+}

@@ -1,0 +1,331 @@
+/*
+ * ingest_append.c - samples into the head and into columns, columns into records of the log.
+ */
+#include <assert.h>
+
+#include "base/hash.h"
+#include "tsdb/head/ingest.h"
+
+/* --- append --- */
+
+/* The request must wait for the epoch that a finding leans on. */
+static void
+lean_on(struct ingest *in, uint32_t epoch)
+{
+    if ((int32_t)(epoch - in->durable) <= 0) return;
+    uint64_t full = in->db->durable_epoch + (uint32_t)(epoch - in->durable);
+    if (full > in->result->wait_epoch) in->result->wait_epoch = full;
+}
+
+enum reject
+ingest_time_verdict(const struct ingest *in, int64_t t_ms)
+{
+    if (t_ms < in->min_ms) return REJECT_TOO_OLD;
+    return t_ms > in->max_ms ? REJECT_TOO_FAR_IN_FUTURE : REJECT_NONE;
+}
+
+/* The labels go into this segment of the log before the first sample does. */
+static void
+define(struct ingest *in, struct series *series)
+{
+    if (series->defined_in == (uint32_t)in->log.segment) return;
+    series->defined_in = (uint32_t)in->log.segment;
+    record_series(in->s, in->gen->registry, series);
+}
+
+static void
+log_float(struct ingest *in, const struct piece *p, const struct rw_float *f)
+{
+    struct scratch *s = in->s;
+    uint32_t i = s->float_count++;
+    s->refs[i] = series_ref(in->gen->registry, p->series);
+    s->times[i] = f->t_ms;
+    s->bits[i] = f->bits;
+    s->starts[i] = f->start_ms;
+    s->hints[i] = p->samples->open.exponent;
+    s->has_starts |= f->start_ms != 0;
+}
+
+static void
+log_histogram(struct ingest *in, const struct series *series, const struct rw_histogram *h)
+{
+    struct scratch *s = in->s;
+    uint64_t now[3] = {series_ref(in->gen->registry, series), (uint64_t)h->t_ms,
+                       (uint64_t)h->start_ms};
+    for (unsigned i = 0; i < 3; i++) {
+        buf_put_zigzag(&s->histograms, (int64_t)(now[i] - s->histogram_last[i]));
+        s->histogram_last[i] = now[i];
+    }
+    histogram_put(&s->histograms, &h->h);
+    s->histogram_count++;
+}
+
+/* True if it was accepted: it is in the head now and must go into the log. */
+static bool
+append(struct ingest *in, const struct piece *p, int64_t t_ms, int64_t start_ms,
+       const struct sample_value *v)
+{
+    enum ledger_kind kind = ledger_kind_of(v->kind);
+    enum presence presence = PRESENT_NOT;
+    enum err e = OK;
+    if (t_ms <= p->samples->open.last_ms) { /* else it is news, and nearly always it is */
+        uint32_t epoch;
+        arena_reset(&in->s->arena);
+        e = gen_presence(in->gen, p->series, t_ms, v, &in->s->arena, &presence, &epoch);
+        assert(e == OK); /* step 2 saw to it that the arena holds a chunk */
+        lean_on(in, epoch);
+    }
+    if (presence == PRESENT_OTHER) {
+        if (ingest_doubt(in, p, t_ms, v)) return false;
+        ingest_reject(in, p->from, kind, REJECT_CONFLICT, 1, t_ms, CONFLICT_DETAIL);
+        return false;
+    }
+    in->change.count[kind][LEDGER_RECEIVED]++;
+    in->result->written[kind]++;
+    if (presence == PRESENT_SAME) {
+        in->change.count[kind][LEDGER_DUPLICATE]++;
+        return false;
+    }
+    in->change.count[kind][LEDGER_ACCEPTED]++;
+    e = gen_append(in->gen, p->samples, t_ms, start_ms, v, in->epoch, in->durable);
+    assert(e == OK); /* reserved */
+    if (t_ms > in->db->newest_ms) in->db->newest_ms = t_ms;
+    define(in, p->series);
+    return true;
+}
+
+static void
+append_floats(struct ingest *in, const struct piece *p)
+{
+    for (uint32_t i = p->floats.first; i < p->floats.first + p->floats.count; i++) {
+        const struct rw_float *f = &in->request->floats[i];
+        enum reject reason = ingest_time_verdict(in, f->t_ms);
+        if (reason != REJECT_NONE) {
+            ingest_reject(in, p->from, LEDGER_FLOAT, reason, 1, f->t_ms, "");
+            continue;
+        }
+        struct sample_value v = {SAMPLE_FLOAT, f->bits, NULL};
+        if (append(in, p, f->t_ms, f->start_ms, &v)) log_float(in, p, f);
+    }
+}
+
+static void
+append_histograms(struct ingest *in, const struct piece *p)
+{
+    for (uint32_t i = p->histograms.first; i < p->histograms.first + p->histograms.count; i++) {
+        const struct rw_histogram *h = &in->request->histograms[i];
+        struct why why = {"no count, a mixed one, or more than 65536 buckets of a side"};
+        enum reject reason = ingest_time_verdict(in, h->t_ms);
+        if (h->malformed || histogram_check(&h->h, &why) != OK) {
+            ingest_reject(in, p->from, LEDGER_HISTOGRAM, REJECT_BAD_HISTOGRAM, 1, h->t_ms,
+                          why.text);
+            continue;
+        }
+        if (reason != REJECT_NONE) {
+            ingest_reject(in, p->from, LEDGER_HISTOGRAM, reason, 1, h->t_ms, "");
+            continue;
+        }
+        struct sample_value v = {h->h.kind, 0, &h->h};
+        if (append(in, p, h->t_ms, h->start_ms, &v)) log_histogram(in, p->series, h);
+    }
+}
+
+static void
+log_exemplar(struct ingest *in, const struct series *series, const struct rw_exemplar *x,
+             struct bytes labels)
+{
+    struct scratch *s = in->s;
+    uint64_t now[2] = {series_ref(in->gen->registry, series), (uint64_t)x->t_ms};
+    for (unsigned i = 0; i < 2; i++) {
+        buf_put_zigzag(&s->exemplars, (int64_t)(now[i] - s->exemplar_last[i]));
+        s->exemplar_last[i] = now[i];
+    }
+    buf_put_le64(&s->exemplars, x->bits);
+    buf_put_counted(&s->exemplars, labels);
+    s->exemplar_count++;
+}
+
+/* Exemplars may come without any labels; other rules are those of series. */
+static enum err
+exemplar_labels(struct ingest *in, const struct rw_exemplar *x, enum reject *ret_reason)
+{
+    struct scratch *s = in->s;
+    buf_clear(&s->labels);
+    *ret_reason = x->bad_reference ? REJECT_BAD_REFERENCE : REJECT_NONE;
+    if (x->bad_reference || x->label_count == 0) return OK;
+    enum err e = ingest_label_room(in, x->label_count);
+    if (e) return e;
+    memcpy(s->label_list, in->request->labels + x->label_first,
+           x->label_count * sizeof *s->label_list);
+    *ret_reason = labels_build(s->label_list, x->label_count, &in->db->limits.labels, &s->labels);
+    if (*ret_reason == REJECT_EMPTY_LABELS && buf_error(&s->labels) == OK) {
+        bool unnamed = false;
+        for (uint32_t i = 0; i < x->label_count; i++) {
+            unnamed |= s->label_list[i].name.size == 0 && s->label_list[i].value.size > 0;
+        }
+        if (!unnamed) *ret_reason = REJECT_NONE; /* all values were empty */
+    }
+    return buf_error(&s->labels);
+}
+
+static enum err
+append_exemplars(struct ingest *in, const struct piece *p)
+{
+    for (uint32_t i = p->exemplars.first; i < p->exemplars.first + p->exemplars.count; i++) {
+        const struct rw_exemplar *x = &in->request->exemplars[i];
+        enum reject reason;
+        enum err e = exemplar_labels(in, x, &reason);
+        if (e) return e;
+        if (reason == REJECT_NONE) reason = ingest_time_verdict(in, x->t_ms);
+        if (reason != REJECT_NONE) {
+            ingest_reject(in, p->from, LEDGER_EXEMPLAR, reason, 1, x->t_ms, "exemplar");
+            continue;
+        }
+        uint32_t epoch = 0;
+        struct bytes labels = buf_bytes(&in->s->labels);
+        e = gen_add_exemplar(in->gen, p->series, x->t_ms, x->bits, labels, in->epoch, &epoch);
+        if (e != OK && e != ERR_AGAIN) return e;
+        in->change.count[LEDGER_EXEMPLAR][LEDGER_RECEIVED]++;
+        in->result->written[LEDGER_EXEMPLAR]++;
+        in->change.count[LEDGER_EXEMPLAR][e == OK ? LEDGER_ACCEPTED : LEDGER_DUPLICATE]++;
+        lean_on(in, epoch);
+        if (e != OK) continue;
+        define(in, p->series);
+        log_exemplar(in, p->series, x, labels);
+    }
+    return OK;
+}
+
+enum err
+ingest_append(struct ingest *in, const struct piece *p)
+{
+    append_floats(in, p);
+    if (p->histograms.count > 0) append_histograms(in, p);
+    return p->exemplars.count == 0 ? OK : append_exemplars(in, p);
+}
+
+/* --- metadata --- */
+
+static enum reject
+metadata_verdict(const struct metadata *m)
+{
+    if (m->family.size == 0) return REJECT_EMPTY_LABELS;
+    if (m->family.size > FAMILY_TEXT_MAX) return REJECT_NAME_TOO_LONG;
+    if (m->help.size > FAMILY_TEXT_MAX || m->unit.size > FAMILY_TEXT_MAX) {
+        return REJECT_VALUE_TOO_LONG;
+    }
+    bool text = utf8_valid(m->family) && utf8_valid(m->help) && utf8_valid(m->unit);
+    return text ? REJECT_NONE : REJECT_BAD_UTF8;
+}
+
+enum err
+ingest_metadata(struct ingest *in, const struct metadata *m)
+{
+    bool changed;
+    struct scratch *s = in->s;
+    enum reject reason = metadata_verdict(m);
+    if (reason != REJECT_NONE) {
+        ingest_reject_metadata(in, m, reason);
+        return OK;
+    }
+    /* Room first: once the family is changed the record must be written. */
+    size_t room = m->family.size + m->help.size + m->unit.size + 64;
+    if (!buf_reserve(&s->metadata, room)) return ERR_NOMEM;
+    enum err e = family_set(in->db, in->tenant, m, in->log.epoch, &changed);
+    if (e == ERR_LIMIT) {
+        ingest_reject_metadata(in, m, REJECT_LABEL_LIMIT);
+        return OK;
+    }
+    if (e || !changed) return e;
+    buf_put_counted(&s->metadata, m->family);
+    buf_put_u8(&s->metadata, (uint8_t)m->type);
+    buf_put_counted(&s->metadata, m->help);
+    buf_put_counted(&s->metadata, m->unit);
+    s->metadata_count++;
+    return OK;
+}
+
+enum err
+ingest_series_metadata(struct ingest *in, const struct rw_series *from, struct series *series)
+{
+    if (!from->has_metadata) return OK;
+    uint64_t hash = hash_mix(hash_bytes(from->help, in->db->hash_seed),
+                             hash_bytes(from->unit, in->db->hash_seed) + from->type);
+    uint32_t short_hash = (uint32_t)hash_mix(hash, in->db->metadata_life) | 1;
+    if (series->metadata_hash == short_hash && !from->bad_metadata) return OK;
+    struct metadata m = {.type = from->type, .help = from->help, .unit = from->unit};
+    struct rw_label_walk walk = rw_labels(in->request, from);
+    struct label label;
+    while (rw_label_next(&walk, &label)) {
+        if (bytes_equal_text(label.name, "__name__")) m.family = label.value;
+    }
+    if (from->bad_metadata) {
+        ingest_reject_metadata(in, &m, REJECT_BAD_REFERENCE);
+        return OK;
+    }
+    enum err e = ingest_metadata(in, &m);
+    if (e == OK) series->metadata_hash = short_hash;
+    return e;
+}
+
+/* --- log --- */
+
+static enum err
+put_counted_record(struct ingest *in, enum wal_type type, bool with_tenant, uint32_t count,
+                   struct buf *items)
+{
+    if (count == 0) return OK;
+    struct buf *to = &in->s->payload;
+    buf_clear(to);
+    if (with_tenant) buf_put_counted(to, in->tenant->name);
+    buf_put_varint(to, count);
+    buf_put_bytes(to, buf_bytes(items));
+    return buf_error(to) ? buf_error(to) : wal_put(in->db->wal, type, buf_bytes(to), true);
+}
+
+static enum err
+put_ledger(struct ingest *in)
+{
+    if (ledger_is_zero(&in->change)) return OK;
+    struct buf *to = &in->s->payload;
+    buf_clear(to);
+    buf_put_counted(to, in->tenant->name);
+    ledger_put(to, &in->change);
+    if (buf_error(to)) return buf_error(to);
+    uint8_t version = (uint8_t)ledger_version(&in->change);
+    return wal_put_version(in->db->wal, WAL_LEDGER, version, buf_bytes(to), false);
+}
+
+void
+ingest_log(struct ingest *in)
+{
+    struct scratch *s = in->s;
+    enum err e = put_counted_record(in, WAL_SERIES, true, s->series_count, &s->series);
+    if (e == OK && s->float_count > 0) {
+        record_floats(s, &s->payload);
+        e = wal_put(in->db->wal, WAL_FLOATS, buf_bytes(&s->payload), true);
+    }
+    if (e == OK) {
+        e = put_counted_record(in, WAL_HISTOGRAMS, false, s->histogram_count, &s->histograms);
+    }
+    if (e == OK) {
+        e = put_counted_record(in, WAL_EXEMPLARS, false, s->exemplar_count, &s->exemplars);
+    }
+    if (e == OK) e = put_counted_record(in, WAL_METADATA, true, s->metadata_count, &s->metadata);
+    if (e == OK) e = put_ledger(in);
+    assert(e == OK); /* reserved: the batch cannot be taken while the head lock is held */
+    bool logged = false;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        uint64_t accepted = in->change.count[k][LEDGER_ACCEPTED];
+        if (accepted > 0) wal_count(in->db->wal, (enum ledger_kind)k, accepted);
+        logged |= accepted > 0;
+    }
+    logged |= s->metadata_count > 0;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        in->change.pending[k] = in->gen->sample_count[k] - in->gen_counts[k];
+    }
+    if (logged && in->log.epoch > in->result->wait_epoch) {
+        in->result->wait_epoch = in->log.epoch;
+    }
+    tenant_count(in->tenant, in->log.epoch, &in->change);
+}

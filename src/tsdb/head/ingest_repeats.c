@@ -1,0 +1,379 @@
+/*
+ * ingest_repeats.c - whether a sample that the head contradicts is one that a part holds.
+ *
+ * Only the head is compared with before a sample is taken, so a part and the head may have two
+ * values for one time, and then readers are given what the part has: it came first. Sent again, the
+ * one of the part is a repeat, though all that the head can say is that it has another value.
+ *
+ * To ask parts is to read from disk, and neither may that happen under the head lock, nor on a
+ * thread that others wait for. So there are two steps:
+ *
+ *   tsdb_ingest_begin()  judges under the lock. What the head contradicts is noted, and neither
+ *                        counted nor refused yet
+ *   tsdb_ingest_end()    goes through the parts without a lock, in the order of the log. The first
+ *                        that has a sample at the time which is not deleted decides. Then, under
+ *                        the lock, repeats and conflicts are counted
+ *
+ * Whatever becomes of such a sample, nothing of it is stored. So where it cannot be told, because
+ * of damage, a disk that cannot be read, or the time it takes, "conflict" is an answer that loses
+ * nothing, and one that ends: who were told to come back would come back for as long as the disk is
+ * broken.
+ */
+#include <stdlib.h>
+
+#include "tsdb/head/ingest.h"
+
+enum { DOUBT_BYTES_MAX = 16 * 1024 * 1024 }; /* of one request; what does not fit is a conflict */
+
+enum fate { FATE_OPEN, FATE_REPEAT, FATE_CONFLICT };
+
+struct doubt {
+    struct doubt *next; /* of the same series */
+    int64_t t_ms;
+    struct sample_value value; /* its histogram is the request's */
+    enum fate fate;
+};
+
+struct doubtful_series {
+    struct doubtful_series *next;
+    const struct rw_series *from;
+    struct bytes labels; /* canonical */
+    struct doubt *first;
+    struct doubt **last;
+};
+
+struct tsdb_doubts {
+    struct tsdb *db;
+    const struct rw_request *request;
+    struct tenant *tenant; /* lives as long as the store */
+    struct arena arena;
+    struct doubtful_series *first;
+    struct doubtful_series **last;
+    struct doubtful_series *newest;
+    int64_t min_ms; /* of all of them */
+    int64_t max_ms;
+    uint32_t named; /* as in struct ingest */
+    size_t text_used;
+};
+
+/* --- noting, under the head lock -------------------------------------------------------------- */
+
+static struct tsdb_doubts *
+doubts_new(struct ingest *in)
+{
+    struct tsdb_doubts *d = mem_new(&in->db->head_budget, sizeof *d);
+    if (d == NULL) return NULL;
+    d->db = in->db;
+    d->request = in->request;
+    d->tenant = in->tenant;
+    d->last = &d->first;
+    d->min_ms = INT64_MAX;
+    d->max_ms = INT64_MIN;
+    arena_init(&d->arena, &in->db->head_budget, DOUBT_BYTES_MAX, 0);
+    return d;
+}
+
+void
+tsdb_doubts_free(struct tsdb_doubts *d)
+{
+    if (d == NULL) return;
+    arena_fini(&d->arena);
+    mem_free(&d->db->head_budget, d, sizeof *d);
+}
+
+static struct doubtful_series *
+doubts_series(struct tsdb_doubts *d, const struct ingest *in, const struct piece *p)
+{
+    struct buf *labels = &in->s->labels;
+    struct doubtful_series *s = arena_new(&d->arena, sizeof *s);
+    if (s == NULL) return NULL;
+    buf_clear(labels);
+    series_labels(in->gen->registry, p->series, labels);
+    if (buf_error(labels)) return NULL;
+    s->from = p->from;
+    s->labels = arena_copy(&d->arena, buf_bytes(labels));
+    if (s->labels.at == NULL) return NULL;
+    s->last = &s->first;
+    *d->last = s;
+    d->last = &s->next;
+    d->newest = s;
+    return s;
+}
+
+bool
+ingest_doubt(struct ingest *in, const struct piece *p, int64_t t_ms,
+             const struct sample_value *value)
+{
+    if (in->db->options.log_only) return false;
+    if (in->doubts == NULL) in->doubts = doubts_new(in);
+    struct tsdb_doubts *d = in->doubts;
+    if (d == NULL) return false;
+    struct doubt *doubt = arena_new(&d->arena, sizeof *doubt);
+    bool same = d->newest != NULL && d->newest->from == p->from;
+    if (doubt == NULL || (!same && doubts_series(d, in, p) == NULL)) return false;
+    *doubt = (struct doubt){.t_ms = t_ms, .value = *value};
+    *d->newest->last = doubt;
+    d->newest->last = &doubt->next;
+    if (t_ms < d->min_ms) d->min_ms = t_ms;
+    if (t_ms > d->max_ms) d->max_ms = t_ms;
+    return true;
+}
+
+/* --- looking ---------------------------------------------------------------------------------- */
+
+struct look {
+    struct tsdb_doubts *doubts;
+    int64_t until_ns;
+    struct arena arena; /* of the part at hand */
+    struct arena block; /* decoded */
+    struct part *part;
+    struct row_reader *rows;
+    struct part_deletion *deletions;
+    uint32_t deletion_count;
+};
+
+/* As far as the root of the part tells. */
+static bool
+part_may_hold(const struct tsdb_doubts *d, const struct part *part)
+{
+    const struct part_tenant *tenant = part_tenant(part, d->tenant->name);
+    const struct part_info *info = part_info(part);
+    return tenant != NULL && tenant->series_count > 0 && d->min_ms <= info->max_ms &&
+           d->max_ms >= info->min_ms;
+}
+
+bool
+ingest_doubts_are_real(const struct tsdb_doubts *d)
+{
+    bool real = false;
+    lock_take(&d->db->lock); /* not pinned: who lets go last may have files to remove */
+    const struct version *version = d->db->version;
+    for (uint32_t i = 0; i < version->part_count && !real; i++) {
+        real = part_may_hold(d, version->parts[i]);
+    }
+    lock_drop(&d->db->lock);
+    return real;
+}
+
+static bool
+is_open_in(const struct doubt *doubt, int64_t min_ms, int64_t max_ms)
+{
+    return doubt->fate == FATE_OPEN && doubt->t_ms >= min_ms && doubt->t_ms <= max_ms;
+}
+
+static bool
+series_is_open_in(const struct doubtful_series *s, int64_t min_ms, int64_t max_ms)
+{
+    for (const struct doubt *d = s->first; d != NULL; d = d->next) {
+        if (is_open_in(d, min_ms, max_ms)) return true;
+    }
+    return false;
+}
+
+static bool
+any_is_open_in(const struct tsdb_doubts *d, int64_t min_ms, int64_t max_ms)
+{
+    for (const struct doubtful_series *s = d->first; s != NULL; s = s->next) {
+        if (series_is_open_in(s, min_ms, max_ms)) return true;
+    }
+    return false;
+}
+
+static bool
+time_is_up(const struct look *x)
+{
+    return env_monotonic_ns(x->doubts->db->env) >= x->until_ns;
+}
+
+/* What the part has of the series' times is not known, so a later part has nothing to say. */
+static void
+give_up(const struct look *x, struct doubtful_series *s)
+{
+    const struct part_info *info = part_info(x->part);
+    for (struct doubt *d = s->first; d != NULL; d = d->next) {
+        if (is_open_in(d, info->min_ms, info->max_ms)) d->fate = FATE_CONFLICT;
+    }
+}
+
+static bool
+is_deleted(const struct look *x, uint32_t row, int64_t t_ms)
+{
+    for (uint32_t i = 0; i < x->deletion_count; i++) {
+        const struct part_deletion *d = &x->deletions[i];
+        if (t_ms < d->range.min_ms || t_ms > d->range.max_ms) continue;
+        if (roaring_bitmap_contains(d->series, row)) return true;
+    }
+    return false;
+}
+
+static int
+compare_times(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* The values of a block, decoded when the first is asked for. */
+struct block_values {
+    const struct block_ref *block;
+    uint64_t *bits;
+    struct histogram *histograms;
+};
+
+static enum err
+values_read(struct look *x, struct block_values *v)
+{
+    const struct block_ref *b = v->block;
+    if (v->bits != NULL) return OK;
+    bool floats = block_kind(b) == SAMPLE_FLOAT;
+    v->bits = arena_alloc(&x->block, b->count * sizeof *v->bits);
+    int64_t *starts = arena_alloc(&x->block, b->count * sizeof *starts);
+    v->histograms = arena_alloc(&x->block, floats ? 1 : b->count * sizeof *v->histograms);
+    if (v->bits == NULL || starts == NULL || v->histograms == NULL) return ERR_NOMEM;
+    return block_read_values(x->part, b, v->bits, starts, v->histograms, &x->block, NULL);
+}
+
+static enum err
+look_into_block(struct look *x, struct doubtful_series *s, uint32_t row, const struct block_ref *b)
+{
+    arena_reset(&x->block);
+    int64_t *times = arena_alloc(&x->block, b->count * sizeof *times);
+    enum err e = times == NULL ? ERR_NOMEM : block_read_times(x->part, b, times, NULL);
+    struct block_values values = {.block = b};
+    for (struct doubt *d = s->first; d != NULL && e == OK; d = d->next) {
+        if (!is_open_in(d, b->min_ms, b->max_ms)) continue;
+        const int64_t *at = bsearch(&d->t_ms, times, b->count, sizeof *times, compare_times);
+        if (at == NULL || is_deleted(x, row, d->t_ms)) continue;
+        e = values_read(x, &values);
+        if (e) return e;
+        bool same = sample_value_is(&d->value, block_kind(b), values.bits[at - times],
+                                    &values.histograms[at - times]);
+        d->fate = same ? FATE_REPEAT : FATE_CONFLICT;
+    }
+    return e;
+}
+
+static enum err
+look_into_series(struct look *x, struct doubtful_series *s)
+{
+    const struct block_ref *blocks;
+    uint32_t row, count;
+    struct why why;
+    enum err e = row_find(x->rows, s->labels, &row, &why);
+    if (e == ERR_MISSING) return OK;
+    if (e == OK) e = row_blocks(x->rows, &blocks, &count, &why);
+    for (uint32_t i = 0; e == OK && i < count; i++) {
+        if (time_is_up(x)) return ERR_CANCELED;
+        if (!series_is_open_in(s, blocks[i].min_ms, blocks[i].max_ms)) continue;
+        e = look_into_block(x, s, row, &blocks[i]);
+    }
+    return e;
+}
+
+/* ERR_NOMEM, ERR_CANCELED: the time is up. */
+static enum err
+look_into_part(struct look *x, const struct tombstones *tombstones)
+{
+    struct tsdb_doubts *d = x->doubts;
+    const struct part_info *info = part_info(x->part);
+    const struct part_tenant *tenant = part_tenant(x->part, d->tenant->name);
+    struct part_index index;
+    arena_reset(&x->arena);
+    enum err e = part_index_load(x->part, tenant, &x->arena, &index, NULL);
+    if (e == OK) {
+        e = tombstones_of_part(tombstones, x->part, tenant->name, &x->arena, &x->deletions,
+                               &x->deletion_count, NULL);
+    }
+    if (e == OK) e = row_reader_new(&index, x->arena.budget, &x->rows);
+    bool opened = e == OK;
+    for (struct doubtful_series *s = d->first; s != NULL; s = s->next) {
+        if (!series_is_open_in(s, info->min_ms, info->max_ms)) continue;
+        if (opened) e = time_is_up(x) ? ERR_CANCELED : look_into_series(x, s);
+        if (e == ERR_NOMEM || e == ERR_CANCELED) break;
+        if (e) give_up(x, s);
+    }
+    if (opened) row_reader_free(x->rows);
+    return e == ERR_NOMEM || e == ERR_CANCELED ? e : OK;
+}
+
+static enum err
+look(struct tsdb_doubts *d, int64_t until_ns, struct why *why)
+{
+    struct budget *budget = &d->db->head_budget;
+    struct look x = {.doubts = d, .until_ns = until_ns};
+    arena_init(&x.arena, budget, 0, 0);
+    arena_init(&x.block, budget, 0, 0);
+    struct version *version = version_pin(d->db);
+    enum err e = OK;
+    for (uint32_t i = 0; i < version->part_count && e == OK; i++) {
+        x.part = version->parts[i];
+        const struct part_info *info = part_info(x.part);
+        if (!part_may_hold(d, x.part) || !any_is_open_in(d, info->min_ms, info->max_ms)) continue;
+        e = time_is_up(&x) ? ERR_CANCELED : look_into_part(&x, version->tombstones);
+    }
+    version_unref(version);
+    arena_fini(&x.block);
+    arena_fini(&x.arena);
+    return e == ERR_NOMEM ? why_set(why, e, "no memory to look for what is sent again") : OK;
+}
+
+/* --- counting --------------------------------------------------------------------------------- */
+
+static void
+count_doubt(struct ingest *in, const struct doubtful_series *s, const struct doubt *d)
+{
+    enum ledger_kind kind = ledger_kind_of(d->value.kind);
+    if (d->fate != FATE_REPEAT) {
+        ingest_reject(in, s->from, kind, REJECT_CONFLICT, 1, d->t_ms, CONFLICT_DETAIL);
+        return;
+    }
+    in->change.count[kind][LEDGER_RECEIVED]++;
+    in->change.count[kind][LEDGER_DUPLICATE]++;
+    in->result->written[kind]++;
+}
+
+static enum err
+settle(struct tsdb_doubts *d, struct ingest_result *result, struct why *why)
+{
+    struct tsdb *db = d->db;
+    struct ingest in = {.db = db,
+                        .request = d->request,
+                        .tenant = d->tenant,
+                        .result = result,
+                        .s = &db->scratch,
+                        .named = d->named,
+                        .text_used = d->text_used,
+                        .why = why};
+    for (const struct doubtful_series *s = d->first; s != NULL; s = s->next) {
+        for (const struct doubt *x = s->first; x != NULL; x = x->next) {
+            count_doubt(&in, s, x);
+        }
+    }
+    struct ledger change = in.change;
+    struct need need = {0};
+    lock_take(&db->head_lock);
+    ingest_slice_begin(&in);
+    in.change = change;
+    enum err e = ingest_reserve(&in, &need);
+    if (e == OK) ingest_log(&in);
+    lock_drop(&db->head_lock);
+    ingest_put_counts(&in);
+    return e;
+}
+
+void
+ingest_put_off(struct ingest *in)
+{
+    in->doubts->named = in->named;
+    in->doubts->text_used = in->text_used;
+}
+
+enum err
+tsdb_ingest_end(struct tsdb_doubts *doubts, int64_t until_ns, struct ingest_result *result,
+                struct why *why)
+{
+    enum err e = look(doubts, until_ns, why);
+    if (e == OK || e == ERR_CANCELED) e = settle(doubts, result, why);
+    tsdb_doubts_free(doubts);
+    return e;
+}

@@ -1,0 +1,399 @@
+/* registry.c - series, their labels, and who has which. */
+#include "tsdb/head/registry.h"
+
+#include <assert.h>
+
+#include "base/hash.h"
+
+/* Rows of pair ids never move and are never given back: they lie close together. */
+enum { ROWS_BYTES_FIRST = 1024, ROWS_BYTES = 64 * 1024 };
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+static void
+registry_free(struct registry *r)
+{
+    id_table_fini(&r->series_table, r->budget);
+    id_table_fini(&r->pair_table, r->budget);
+    id_table_fini(&r->name_table, r->budget);
+    paged_fini(&r->series);
+    paged_fini(&r->prints);
+    paged_fini(&r->pairs);
+    paged_fini(&r->pair_uses);
+    paged_fini(&r->names);
+    paged_fini(&r->tenants);
+    gmem_fini(&r->gmem);
+    mem_free(NULL, r, sizeof *r);
+}
+
+enum err
+registry_new(struct budget *budget, uint64_t ref_base, uint64_t hash_seed,
+             struct registry **ret_registry)
+{
+    struct registry *r = mem_new(NULL, sizeof *r);
+    if (r == NULL) return ERR_NOMEM;
+    r->budget = budget;
+    r->ref_base = ref_base;
+    r->hash_seed = hash_seed;
+    atomic_init(&r->references, 1);
+    gmem_init(&r->gmem, budget);
+    enum err e = paged_init(&r->series, sizeof(struct series));
+    if (e == OK) e = paged_init(&r->prints, sizeof(struct fingerprint));
+    if (e == OK) e = paged_init(&r->pairs, sizeof(struct pair));
+    if (e == OK) e = paged_init(&r->pair_uses, sizeof(struct pair_use));
+    if (e == OK) e = paged_init(&r->names, sizeof(struct registry_name));
+    if (e == OK) e = paged_init(&r->tenants, sizeof(struct registry_tenant));
+    if (e) {
+        registry_unref(r);
+        return e;
+    }
+    *ret_registry = r;
+    return OK;
+}
+
+void
+registry_ref(struct registry *r)
+{
+    atomic_fetch_add_explicit(&r->references, 1, memory_order_relaxed);
+}
+
+void
+registry_unref(struct registry *r)
+{
+    if (r == NULL) return;
+    uint32_t before = atomic_fetch_sub_explicit(&r->references, 1, memory_order_acq_rel);
+    assert(before > 0);
+    if (before == 1) registry_free(r);
+}
+
+uint64_t
+registry_bytes(const struct registry *r)
+{
+    return r->gmem.total_bytes + id_table_bytes(&r->series_table) + id_table_bytes(&r->pair_table) +
+           id_table_bytes(&r->name_table);
+}
+
+/* --- finding ---------------------------------------------------------------------------------- */
+
+struct registry_tenant *
+registry_tenant(const struct registry *r, uint32_t tenant)
+{
+    return tenant < r->tenants.count ? paged_at(&r->tenants, tenant) : NULL;
+}
+
+/* In a short field all lengths are one byte: 0a L 0a n name 12 v value. */
+struct label
+pair_label(const struct pair *pair)
+{
+    const uint8_t *f = pair->field;
+    if (f[1] < 0x80) {
+        return (struct label){bytes_of(f + 4, f[3]), bytes_of(f + 6 + f[3], f[5 + f[3]])};
+    }
+    struct cursor c = {pair->field, pair->field + pair->field_size, false};
+    struct label label = {{NULL, 0}, {NULL, 0}};
+    bool got = labels_next(&c, &label);
+    assert(got);
+    return label;
+}
+
+uint64_t
+registry_labels_hash(const struct registry *r, struct bytes labels)
+{
+    return hash_bytes(labels, r->hash_seed);
+}
+
+struct series *
+registry_find(const struct registry *r, uint32_t tenant, uint64_t key,
+              bool (*equal)(void *context, const struct registry *r, const struct series *series),
+              void *context)
+{
+    uint64_t hash = hash_mix(key, tenant);
+    uint32_t at = UINT32_MAX, id;
+    while (id_table_next(&r->series_table, hash, &at, &id)) {
+        struct series *s = registry_series(r, id);
+        if (s->tenant == tenant && equal(context, r, s)) return s;
+    }
+    return NULL;
+}
+
+void
+registry_prefetch_key(const struct registry *r, uint32_t tenant, uint64_t key)
+{
+    id_table_prefetch(&r->series_table, hash_mix(key, tenant));
+}
+
+struct series *
+registry_guess(const struct registry *r, uint32_t tenant, uint64_t key)
+{
+    uint32_t at = UINT32_MAX, id;
+    if (!id_table_next(&r->series_table, hash_mix(key, tenant), &at, &id)) return NULL;
+    struct series *s = registry_series(r, id);
+    __builtin_prefetch(s, 1);
+    return s;
+}
+
+bool
+series_has_labels(const struct registry *r, const struct series *series, struct bytes labels)
+{
+    const uint8_t *at = labels.at;
+    size_t left = labels.size;
+    for (uint32_t i = 0; i < series->pairs->count; i++) {
+        const struct pair *p = registry_pair(r, series->pairs->ids[i]);
+        if (p->field_size > left || memcmp(p->field, at, p->field_size) != 0) return false;
+        at += p->field_size;
+        left -= p->field_size;
+    }
+    return left == 0;
+}
+
+static bool
+equal_labels(void *context, const struct registry *r, const struct series *series)
+{
+    return series_has_labels(r, series, *(const struct bytes *)context);
+}
+
+struct series *
+registry_find_labels(const struct registry *r, uint32_t tenant, struct bytes labels)
+{
+    return registry_find(r, tenant, registry_labels_hash(r, labels), equal_labels, &labels);
+}
+
+static uint64_t
+text_hash(const struct registry *r, uint32_t tenant, struct bytes text)
+{
+    return hash_mix(hash_bytes(text, r->hash_seed), tenant);
+}
+
+static bool
+name_find(const struct registry *r, uint32_t tenant, struct bytes text, uint32_t *ret_id)
+{
+    uint64_t hash = text_hash(r, tenant, text);
+    uint32_t at = UINT32_MAX;
+    while (id_table_next(&r->name_table, hash, &at, ret_id)) {
+        const struct registry_name *n = registry_name(r, *ret_id);
+        if (n->tenant == tenant && bytes_equal(n->text, text)) return true;
+    }
+    return false;
+}
+
+struct registry_name *
+registry_find_name(const struct registry *r, uint32_t tenant, struct bytes text)
+{
+    uint32_t id;
+    return name_find(r, tenant, text, &id) ? registry_name(r, id) : NULL;
+}
+
+static bool
+pair_find(const struct registry *r, uint32_t tenant, struct bytes field, uint32_t *ret_id)
+{
+    uint64_t hash = text_hash(r, tenant, field);
+    uint32_t at = UINT32_MAX;
+    while (id_table_next(&r->pair_table, hash, &at, ret_id)) {
+        const struct pair *p = registry_pair(r, *ret_id);
+        if (p->tenant == tenant && bytes_equal(bytes_of(p->field, p->field_size), field)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool
+registry_find_pair(const struct registry *r, uint32_t tenant, struct label label,
+                   struct buf *scratch, uint32_t *ret_id)
+{
+    buf_clear(scratch);
+    labels_put(scratch, label);
+    return buf_error(scratch) == OK && pair_find(r, tenant, buf_bytes(scratch), ret_id);
+}
+
+/* --- adding ----------------------------------------------------------------------------------- */
+
+void
+registry_alias(struct registry *r, const struct series *series, uint64_t key)
+{
+    /* A sender that shuffles its labels anew every time does not fill our memory. */
+    if (r->alias_count > 2 * r->series.count + 1024) return;
+    uint64_t hash = hash_mix(key, series->tenant);
+    if (id_table_reserve(&r->series_table, r->budget, hash) != OK) return;
+    id_table_insert(&r->series_table, hash, series->id);
+    r->alias_count++;
+}
+
+static enum err
+tenant_get(struct registry *r, uint32_t tenant, struct registry_tenant **ret_tenant)
+{
+    uint32_t id;
+    while (r->tenants.count <= tenant) {
+        if (paged_push(&r->tenants, &r->gmem, &id) == NULL) return ERR_NOMEM;
+    }
+    *ret_tenant = paged_at(&r->tenants, tenant);
+    return OK;
+}
+
+static const uint8_t *
+text_keep(struct registry *r, struct bytes text)
+{
+    uint8_t *copy = gmem_alloc(&r->gmem, text.size);
+    if (copy != NULL) memcpy(copy, text.at, text.size);
+    return copy;
+}
+
+static enum err
+name_get(struct registry *r, uint32_t tenant, struct bytes text, uint32_t *ret_id)
+{
+    if (name_find(r, tenant, text, ret_id)) return OK;
+    uint64_t hash = text_hash(r, tenant, text);
+    struct registry_tenant *owner;
+    enum err e = tenant_get(r, tenant, &owner);
+    if (e == OK) e = id_table_reserve(&r->name_table, r->budget, hash);
+    if (e == OK) e = id_list_reserve(&owner->names, &r->gmem);
+    if (e) return e;
+    const uint8_t *copy = text_keep(r, text);
+    if (copy == NULL) return ERR_NOMEM;
+    struct registry_name *n = paged_push(&r->names, &r->gmem, ret_id);
+    if (n == NULL) return ERR_NOMEM;
+    n->text = bytes_of(copy, text.size);
+    n->tenant = tenant;
+    id_list_push(&owner->names, *ret_id);
+    id_table_insert(&r->name_table, hash, *ret_id);
+    return OK;
+}
+
+static enum err
+pair_get(struct registry *r, uint32_t tenant, struct bytes field, struct bytes name,
+         uint32_t *ret_id)
+{
+    if (pair_find(r, tenant, field, ret_id)) return OK;
+    uint32_t name_id, use_id;
+    uint64_t hash = text_hash(r, tenant, field);
+    enum err e = name_get(r, tenant, name, &name_id);
+    struct registry_name *owner = e == OK ? registry_name(r, name_id) : NULL;
+    if (e == OK) e = id_table_reserve(&r->pair_table, r->budget, hash);
+    if (e == OK) e = id_list_reserve(&owner->pairs, &r->gmem);
+    if (e) return e;
+    const uint8_t *copy = text_keep(r, field);
+    if (copy == NULL) return ERR_NOMEM;
+    struct pair *p = paged_push(&r->pairs, &r->gmem, ret_id);
+    if (p == NULL) return ERR_NOMEM;
+    struct pair_use *use = paged_push(&r->pair_uses, &r->gmem, &use_id);
+    if (use == NULL) {
+        r->pairs.count--;
+        return ERR_NOMEM;
+    }
+    assert(use_id == *ret_id);
+    *p = (struct pair){copy, (uint32_t)field.size, tenant};
+    use->name = name_id;
+    id_list_push(&owner->pairs, *ret_id);
+    id_table_insert(&r->pair_table, hash, *ret_id);
+    return OK;
+}
+
+/* Room for a row; it is taken when the series is there. */
+static struct series_pairs *
+row_room(struct registry *r, uint32_t count)
+{
+    size_t size = sizeof(struct series_pairs) + count * sizeof(uint32_t);
+    if ((size_t)(r->row_end - r->row_at) >= size) return (struct series_pairs *)r->row_at;
+    size_t block = r->row_at == NULL ? ROWS_BYTES_FIRST : ROWS_BYTES;
+    if (block < size) block = size;
+    uint8_t *rows = gmem_alloc(&r->gmem, block);
+    if (rows == NULL) return NULL;
+    r->row_at = rows;
+    r->row_end = rows + block;
+    return (struct series_pairs *)rows;
+}
+
+/* The row's pairs, made where they are new; one without a series is found by the next try. */
+static enum err
+row_fill(struct registry *r, uint32_t tenant, struct bytes labels, struct series_pairs *row)
+{
+    struct cursor c = cursor_of(labels);
+    struct label label;
+    row->count = 0;
+    for (const uint8_t *field = c.at; labels_next(&c, &label); field = c.at) {
+        struct bytes bytes = bytes_of(field, (size_t)(c.at - field));
+        enum err e = pair_get(r, tenant, bytes, label.name, &row->ids[row->count]);
+        if (e) return e;
+        row->count++;
+    }
+    return OK;
+}
+
+/* So that entering a new series in all lists cannot fail half way. */
+static enum err
+lists_reserve(struct registry *r, struct registry_tenant *owner, const struct series_pairs *row)
+{
+    enum err e = id_list_reserve(&owner->series, &r->gmem);
+    for (uint32_t i = 0; i < row->count && e == OK; i++) {
+        e = id_list_reserve(&registry_pair_use(r, row->ids[i])->series, &r->gmem);
+    }
+    return e;
+}
+
+enum err
+registry_add(struct registry *r, uint32_t tenant, struct bytes labels, struct series **ret_series)
+{
+    uint64_t hash = hash_mix(registry_labels_hash(r, labels), tenant);
+    struct registry_tenant *owner;
+    uint32_t id;
+    enum err e = id_table_reserve(&r->series_table, r->budget, hash);
+    if (e == OK) e = tenant_get(r, tenant, &owner);
+    if (e) return e;
+    struct series_pairs *row = row_room(r, labels_count(labels));
+    if (row == NULL) return ERR_NOMEM;
+    e = row_fill(r, tenant, labels, row);
+    if (e == OK) e = lists_reserve(r, owner, row);
+    if (e) return e;
+    bool printed = r->prints.count > r->series.count; /* by an attempt that failed */
+    if (!printed && paged_push(&r->prints, &r->gmem, &id) == NULL) return ERR_NOMEM;
+    struct series *s = paged_push(&r->series, &r->gmem, &id);
+    if (s == NULL) return ERR_NOMEM;
+    s->id = id;
+    s->tenant = tenant;
+    s->nameless = labels_get(labels, bytes_of_text("__name__")).size == 0;
+    s->pairs = row;
+    r->row_at = (uint8_t *)&row->ids[row->count];
+    id_list_push(&owner->series, id);
+    for (uint32_t i = 0; i < row->count; i++) {
+        id_list_push(&registry_pair_use(r, row->ids[i])->series, id);
+    }
+    id_table_insert(&r->series_table, hash, id);
+    *ret_series = s;
+    return OK;
+}
+
+/* --- labels ----------------------------------------------------------------------------------- */
+
+size_t
+series_labels_size(const struct registry *r, const struct series *series)
+{
+    size_t size = 0;
+    for (uint32_t i = 0; i < series->pairs->count; i++) {
+        size += registry_pair(r, series->pairs->ids[i])->field_size;
+    }
+    return size;
+}
+
+void
+series_labels(const struct registry *r, const struct series *series, struct buf *to)
+{
+    for (uint32_t i = 0; i < series->pairs->count; i++) {
+        const struct pair *p = registry_pair(r, series->pairs->ids[i]);
+        buf_put(to, p->field, p->field_size);
+    }
+}
+
+int
+series_compare(const struct registry *r, const struct series *a, const struct series *b)
+{
+    const struct series_pairs *x = a->pairs, *y = b->pairs;
+    uint32_t common = x->count < y->count ? x->count : y->count;
+    for (uint32_t i = 0; i < common; i++) {
+        if (x->ids[i] == y->ids[i]) continue;
+        struct label p = pair_label(registry_pair(r, x->ids[i]));
+        struct label q = pair_label(registry_pair(r, y->ids[i]));
+        int order = bytes_compare(p.name, q.name);
+        return order != 0 ? order : bytes_compare(p.value, q.value);
+    }
+    return (x->count > y->count) - (x->count < y->count);
+}

@@ -1,0 +1,557 @@
+/*
+ * dir.c - a storage directory as a whole: what MANIFEST names, by the roots of the parts
+ * and the headers of the log, and what else lies there. Constant work for each part.
+ *
+ * Beside a server the MANIFEST read may be of yesterday when the parts it names are looked for.
+ * Whatever is missing is a reason to read it again; only if it still says the same is it damage.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "model/labels.h"
+#include "tsdb/inspect/private.h"
+#include "tsdb/merge/plan.h"
+
+enum { TRIES = 5 };
+
+struct dir_pass {
+    const struct inspect_options *options;
+    struct inspect_dir *result;
+    const char *dir;
+    struct manifest manifest;
+    struct page_cache *cache;
+    char parts_dir[256];
+    bool missing; /* something that should be there was not */
+    struct why *why;
+};
+
+static enum err
+damage(struct dir_pass *x, const char *text)
+{
+    return remark_damage(&x->result->remarks, &x->result->arena, text);
+}
+
+/* --- parts ------------------------------------------------------------------------------------ */
+
+static enum err
+part_missing(struct dir_pass *x, const char *text)
+{
+    x->missing = true;
+    return damage(x, text);
+}
+
+static enum err
+part_look(struct dir_pass *x, const struct manifest_part *named)
+{
+    struct inspect_dir *r = x->result;
+    struct part *part = NULL;
+    struct why reason;
+    char dir[256];
+    r->parts = arena_push(&r->arena, r->parts, r->part_count, sizeof *r->parts);
+    if (r->parts == NULL) return ERR_NOMEM;
+    struct inspect_live_part *p = &r->parts[r->part_count];
+    p->facts = (struct inspect_part_facts){.number = named->number,
+                                           .from_pos = named->from_pos,
+                                           .to_pos = named->to_pos,
+                                           .time = {INT64_MAX, INT64_MIN}};
+    p->applied = named->applied;
+    enum err e = part_path(dir, sizeof dir, x->parts_dir, named->number);
+    if (e) return why_set(x->why, e, "the path is too long");
+    err_ignore(inspect_file_bytes(x->options->env, dir, "meta.json", &p->meta_bytes),
+               "nothing reads it");
+    e = part_open(x->options->env, x->options->memory, x->cache, x->parts_dir, named->number, &part,
+                  &reason);
+    if (e == OK) {
+        inspect_facts(part_info(part), &p->facts);
+    } else if (e == ERR_CORRUPT) {
+        p->unreadable = true;
+        err_ignore(inspect_file_bytes(x->options->env, dir, "part", &p->facts.file_bytes),
+                   "then its size is unknown, too");
+        e = damage(x, reason.text);
+    } else if (e == ERR_MISSING) {
+        p->unreadable = true;
+        snprintf(reason.text, sizeof reason.text, "%.250s: MANIFEST names it, and it is not there",
+                 dir);
+        e = part_missing(x, reason.text);
+    } else {
+        why_set(x->why, e, "%s", reason.text);
+    }
+    part_unref(part);
+    r->part_count += e == OK;
+    return e;
+}
+
+static void
+parts_sum(struct inspect_dir *r)
+{
+    for (uint32_t i = 0; i < r->part_count; i++) {
+        const struct inspect_live_part *p = &r->parts[i];
+        r->series += p->facts.series;
+        r->data_bytes += p->facts.data_bytes;
+        r->index_bytes += p->facts.file_bytes - p->facts.data_bytes;
+        r->meta_bytes += p->meta_bytes;
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+            r->samples[k] += p->facts.samples[k];
+        }
+    }
+}
+
+/* --- partitions ------------------------------------------------------------------------------- */
+
+static int
+by_time(const void *a, const void *b)
+{
+    const struct inspect_partition *x = a, *y = b;
+    if (x->several != y->several) return x->several - y->several;
+    return (x->time.min_ms > y->time.min_ms) - (x->time.min_ms < y->time.min_ms);
+}
+
+static struct inspect_partition *
+partition_find(struct inspect_dir *r, struct time_range time, bool several)
+{
+    for (uint32_t i = 0; i < r->partition_count; i++) {
+        struct inspect_partition *p = &r->partitions[i];
+        if (p->several == several && (several || p->time.min_ms == time.min_ms)) return p;
+    }
+    r->partitions = arena_push(&r->arena, r->partitions, r->partition_count, sizeof *r->partitions);
+    if (r->partitions == NULL) return NULL;
+    struct inspect_partition *p = &r->partitions[r->partition_count++];
+    p->time = several ? (struct time_range){INT64_MAX, INT64_MIN} : time;
+    p->several = several;
+    return p;
+}
+
+static enum err
+partitions_sum(struct dir_pass *x)
+{
+    struct inspect_dir *r = x->result;
+    for (uint32_t i = 0; i < r->part_count; i++) {
+        const struct inspect_part_facts *f = &r->parts[i].facts;
+        bool empty = f->time.min_ms > f->time.max_ms;
+        struct time_range time = {0, 0};
+        if (!empty) time = partition_of(f->time.min_ms, x->options->now_ms);
+        bool several = empty || !range_holds(time, f->time);
+        struct inspect_partition *p = partition_find(r, time, several);
+        if (p == NULL) return ERR_NOMEM;
+        if (several && !empty && f->time.min_ms < p->time.min_ms) p->time.min_ms = f->time.min_ms;
+        if (several && !empty && f->time.max_ms > p->time.max_ms) p->time.max_ms = f->time.max_ms;
+        p->parts++;
+        p->data_bytes += f->data_bytes;
+        p->index_bytes += f->file_bytes - f->data_bytes;
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+            p->samples[k] += f->samples[k];
+        }
+    }
+    if (r->partition_count > 0) {
+        qsort(r->partitions, r->partition_count, sizeof *r->partitions, by_time);
+    }
+    return OK;
+}
+
+/* --- the manifest ----------------------------------------------------------------------------- */
+
+/* A matcher as PromQL writes it; label_print() knows how to quote. */
+static void
+print_matcher(struct buf *to, const struct manifest_matcher *m)
+{
+    static const char *const operators[] = {"=", "!=", "=~", "!~"};
+    struct label name = {m->name, bytes_of("", 0)}, value = {bytes_of("x", 1), m->pattern};
+    label_print(to, &name);
+    if (to->size >= 3) to->size -= 3; /* ="" */
+    buf_put_text(to, operators[m->type % 4]);
+    size_t at = to->size;
+    label_print(to, &value);
+    if (buf_error(to) == OK) { /* x= */
+        memmove(to->at + at, to->at + at + 2, to->size - at - 2);
+        to->size -= 2;
+    }
+}
+
+static enum err
+tombstone_copy(struct dir_pass *x, const struct manifest_tombstone *from,
+               struct inspect_tombstone *to)
+{
+    struct buf text;
+    buf_init(&text, x->options->memory, 1 << 24);
+    buf_put_u8(&text, '{');
+    for (uint32_t i = 0; i < from->matcher_count; i++) {
+        if (i > 0) buf_put_text(&text, ", ");
+        print_matcher(&text, &from->matchers[i]);
+    }
+    buf_put_u8(&text, '}');
+    *to = (struct inspect_tombstone){.id = from->id,
+                                     .pos = from->pos,
+                                     .made_ms = from->made_ms,
+                                     .range = from->range,
+                                     .tenant = from->tenant,
+                                     .selector = arena_copy(&x->result->arena, buf_bytes(&text))};
+    enum err e = buf_error(&text);
+    buf_fini(&text);
+    return e || to->selector.at == NULL ? ERR_NOMEM : OK;
+}
+
+/* Texts of the manifest lie in the result's arena as they are. */
+static enum err
+manifest_copy(struct dir_pass *x)
+{
+    struct inspect_dir *r = x->result;
+    const struct manifest *m = &x->manifest;
+    r->manifest_whole = true;
+    r->has_log = manifest_has_log(m);
+    r->edit = m->edit;
+    r->store_pos = m->store_pos;
+    r->newest_ms = m->newest_ms;
+    r->retention_now_ms = m->retention_now_ms;
+    r->tenants = arena_new(&r->arena, (m->tenant_count + 1) * sizeof *r->tenants);
+    r->tombstones = arena_new(&r->arena, (m->tombstone_count + 1) * sizeof *r->tombstones);
+    if (r->tenants == NULL || r->tombstones == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < m->tenant_count; i++) {
+        r->tenants[i] = (struct inspect_tenant){m->tenants[i].name, m->tenants[i].totals};
+    }
+    r->tenant_count = m->tenant_count;
+    for (uint32_t i = 0; i < m->tombstone_count; i++) {
+        enum err e = tombstone_copy(x, &m->tombstones[i], &r->tombstones[i]);
+        if (e) return e;
+    }
+    r->tombstone_count = m->tombstone_count;
+    return m->copies_damaged == 1 ? damage(x, "one of the two copies in MANIFEST is damaged") : OK;
+}
+
+static enum err
+manifest_look(struct dir_pass *x)
+{
+    struct inspect_dir *r = x->result;
+    struct why reason;
+    enum err e = format_check(x->options->env, x->dir, &reason);
+    if (e == ERR_CORRUPT || e == ERR_MISSING) {
+        e = damage(x, reason.text);
+    } else if (e == OK) {
+        e = format_read(x->options->env, x->dir, &r->version, &r->min_reader, &reason);
+    }
+    if (e) return why_set(x->why, e, "%s", reason.text);
+    e = manifest_read(x->options->env, x->dir, &r->arena, &x->manifest, &reason);
+    if (e == ERR_CORRUPT || e == ERR_MISSING) return damage(x, reason.text);
+    if (e) return why_set(x->why, e, "%s", reason.text);
+    return manifest_copy(x);
+}
+
+/* --- the log ---------------------------------------------------------------------------------- */
+
+static enum err
+segment_note(void *context, const struct wal_segment_info *info)
+{
+    struct dir_pass *x = context;
+    struct inspect_dir *r = x->result;
+    r->segments = arena_push(&r->arena, r->segments, r->segment_count, sizeof *r->segments);
+    if (r->segments == NULL) return ERR_NOMEM;
+    r->segments[r->segment_count++] = *info;
+    if (info->state == WAL_SEGMENT_DAMAGED) {
+        char text[80];
+        snprintf(text, sizeof text, "log segment %016" PRIx64 " has no readable header",
+                 info->number);
+        return damage(x, text);
+    }
+    return OK;
+}
+
+/* Only the newest has to be read to know where it ends. */
+static enum err
+log_find_end(struct dir_pass *x, const char *wal_dir)
+{
+    static const struct wal_inspector nobody = {0};
+    struct inspect_dir *r = x->result;
+    struct wal_segment_info *newest = NULL;
+    struct wal_inspection look;
+    struct why reason;
+    for (uint32_t i = 0; i < r->segment_count; i++) {
+        if (r->segments[i].state == WAL_SEGMENT_LIVE) newest = &r->segments[i];
+    }
+    if (newest == NULL) return OK;
+    enum err e = wal_inspect(x->options->env, wal_dir, newest->number, x->options->memory, &nobody,
+                             &look, &reason);
+    if (e == ERR_MISSING) {
+        x->missing = true;
+        return remark_note(&r->remarks, &r->arena, "the log moved on while it was looked at");
+    }
+    if (e) return why_set(x->why, e, "%s", reason.text);
+    bool unused = look.end_pos == look.segment.base_pos;
+    newest->end_pos = look.end_pos;
+    r->log_end_pos = unused ? look.segment.prev_end_pos : look.end_pos;
+    return OK;
+}
+
+static enum err
+log_look(struct dir_pass *x)
+{
+    char dir[256];
+    struct why reason;
+    enum err e = path_join(dir, sizeof dir, x->dir, "wal");
+    if (e) return why_set(x->why, e, "the path is too long");
+    e = wal_segments(x->options->env, dir, x->options->memory, segment_note, x, &reason);
+    if (e == ERR_MISSING && !x->result->has_log && x->result->segment_count == 0) return OK;
+    if (e == ERR_MISSING) return part_missing(x, reason.text);
+    if (e == ERR_CORRUPT) return damage(x, reason.text);
+    if (e) return why_set(x->why, e, "%s", reason.text[0] == '\0' ? err_word(e) : reason.text);
+    return log_find_end(x, dir);
+}
+
+/* --- names ------------------------------------------------------------------------------------ */
+
+struct listing_pass {
+    struct dir_pass *x;
+    const char *below; /* the directory being listed, below the storage; "" for itself */
+    char dir[256];
+    uint64_t bytes; /* of files */
+    uint32_t dirs;
+};
+
+static enum err list(struct dir_pass *x, const char *below,
+                     enum err (*each)(void *context, const char *name, bool is_dir),
+                     struct listing_pass *ret_pass);
+
+static enum err
+sum_each(void *context, const char *name, bool is_dir)
+{
+    struct listing_pass *l = context;
+    uint64_t bytes = 0;
+    if (is_dir) {
+        l->dirs++;
+    } else if (inspect_file_bytes(l->x->options->env, l->dir, name, &bytes) == OK) {
+        l->bytes += bytes;
+    }
+    return OK;
+}
+
+static enum err
+list(struct dir_pass *x, const char *below,
+     enum err (*each)(void *context, const char *name, bool is_dir), struct listing_pass *ret_pass)
+{
+    struct listing_pass l = {.x = x, .below = below};
+    bool deeper = below[0] != '\0';
+    int n = snprintf(l.dir, sizeof l.dir, "%s%s%s", x->dir, deeper ? "/" : "", below);
+    if (n < 0 || (size_t)n >= sizeof l.dir) return OK; /* deeper than anything of ours */
+    enum err e = env_listdir(x->options->env, l.dir, each, &l, x->why);
+    if (ret_pass != NULL) *ret_pass = l;
+    return e == ERR_MISSING ? OK : e;
+}
+
+static enum err
+note_other(struct listing_pass *l, const char *name, bool is_dir)
+{
+    struct inspect_dir *r = l->x->result;
+    struct listing_pass inner = {.bytes = 0};
+    char path[256];
+    uint64_t bytes = 0;
+    int n = snprintf(path, sizeof path, "%s%s%s", l->below, l->below[0] == '\0' ? "" : "/", name);
+    if (n < 0 || (size_t)n >= sizeof path) return OK;
+    if (is_dir) {
+        enum err e = list(l->x, path, sum_each, &inner);
+        if (e) return e;
+        bytes = inner.bytes;
+    } else if (inspect_file_bytes(l->x->options->env, l->dir, name, &bytes) != OK) {
+        return OK; /* gone meanwhile */
+    }
+    r->others = arena_push(&r->arena, r->others, r->other_count, sizeof *r->others);
+    const char *copy = arena_text(&r->arena, path);
+    if (r->others == NULL || copy == NULL) return ERR_NOMEM;
+    r->others[r->other_count++] = (struct inspect_file){copy, bytes};
+    r->other_bytes += bytes;
+    return OK;
+}
+
+static enum err
+root_each(void *context, const char *name, bool is_dir)
+{
+    static const char *const files[] = {"FORMAT",   "LOCK",      "MANIFEST",
+                                        "IDENTITY", "WITNESS.0", "WITNESS.1"};
+    static const char *const dirs[] = {"wal", "parts", "snapshots"};
+    struct listing_pass *l = context;
+    for (unsigned i = 0; i < sizeof dirs / sizeof *dirs && is_dir; i++) {
+        if (strcmp(name, dirs[i]) == 0) return OK;
+    }
+    for (unsigned i = 0; i < sizeof files / sizeof *files && !is_dir; i++) {
+        if (strcmp(name, files[i]) != 0) continue;
+        uint64_t bytes = 0;
+        err_ignore(inspect_file_bytes(l->x->options->env, l->dir, name, &bytes), "it went away");
+        l->x->result->small_bytes += bytes;
+        return OK;
+    }
+    return note_other(l, name, is_dir);
+}
+
+static enum err
+parts_each(void *context, const char *name, bool is_dir)
+{
+    struct listing_pass *l = context;
+    const struct manifest *m = &l->x->manifest;
+    uint64_t number;
+    bool aside;
+    if (is_dir && inspect_part_name(name, &number, &aside) && !aside) {
+        for (uint32_t i = 0; i < m->part_count; i++) {
+            if (m->parts[i].number == number) return OK;
+        }
+    }
+    return note_other(l, name, is_dir);
+}
+
+static bool
+ends_with(const char *name, const char *end)
+{
+    size_t size = strlen(name), tail = strlen(end);
+    return size >= tail && strcmp(name + size - tail, end) == 0;
+}
+
+static enum err
+wal_each(void *context, const char *name, bool is_dir)
+{
+    struct listing_pass *l = context;
+    uint64_t number, bytes = 0;
+    bool ours = wal_segment_name(name, &number) || ends_with(name, ".wal.damaged") ||
+                ends_with(name, ".tmp");
+    if (is_dir || !ours) return note_other(l, name, is_dir);
+    err_ignore(inspect_file_bytes(l->x->options->env, l->dir, name, &bytes), "it went away");
+    l->x->result->log_bytes += bytes;
+    return OK;
+}
+
+static enum err
+snapshot_part_each(void *context, const char *name, bool is_dir)
+{
+    struct listing_pass *l = context, inner;
+    char below[256];
+    if (!is_dir) return OK;
+    int n = snprintf(below, sizeof below, "%s/%s", l->below, name);
+    if (n < 0 || (size_t)n >= sizeof below) return OK;
+    enum err e = list(l->x, below, sum_each, &inner);
+    if (e) return e;
+    l->bytes += inner.bytes;
+    l->dirs++;
+    return OK;
+}
+
+static enum err
+snapshots_each(void *context, const char *name, bool is_dir)
+{
+    struct listing_pass *l = context, inner;
+    struct inspect_dir *r = l->x->result;
+    char below[256];
+    if (!is_dir) return note_other(l, name, is_dir);
+    int n = snprintf(below, sizeof below, "snapshots/%.200s/parts", name);
+    if (n < 0 || (size_t)n >= sizeof below) return OK;
+    enum err e = list(l->x, below, snapshot_part_each, &inner);
+    if (e) return e;
+    r->snapshots = arena_push(&r->arena, r->snapshots, r->snapshot_count, sizeof *r->snapshots);
+    const char *copy = arena_text(&r->arena, name);
+    if (r->snapshots == NULL || copy == NULL) return ERR_NOMEM;
+    r->snapshots[r->snapshot_count++] =
+        (struct inspect_snapshot){copy, !ends_with(name, ".tmp"), inner.dirs, inner.bytes};
+    return OK;
+}
+
+/* --- all of it -------------------------------------------------------------------------------- */
+
+static int
+by_path(const void *a, const void *b)
+{
+    return strcmp(((const struct inspect_file *)a)->path, ((const struct inspect_file *)b)->path);
+}
+
+static int
+by_name(const void *a, const void *b)
+{
+    const struct inspect_snapshot *x = a, *y = b;
+    return strcmp(x->name, y->name);
+}
+
+/* Directories are listed in any order. */
+static void
+names_sort(struct inspect_dir *r)
+{
+    if (r->other_count > 0) qsort(r->others, r->other_count, sizeof *r->others, by_path);
+    if (r->snapshot_count > 0) {
+        qsort(r->snapshots, r->snapshot_count, sizeof *r->snapshots, by_name);
+    }
+}
+
+static enum err
+dir_look(struct dir_pass *x)
+{
+    struct inspect_dir *r = x->result;
+    enum err e = manifest_look(x);
+    for (uint32_t i = 0; i < x->manifest.part_count && e == OK; i++) {
+        e = part_look(x, &x->manifest.parts[i]);
+        if (x->options->progress != NULL) {
+            x->options->progress(x->options->context, i + 1, x->manifest.part_count);
+        }
+    }
+    if (e == OK) e = partitions_sum(x);
+    if (e == OK) e = log_look(x);
+    if (e == OK) e = list(x, "", root_each, NULL);
+    if (e == OK) e = list(x, "parts", parts_each, NULL);
+    if (e == OK) e = list(x, "wal", wal_each, NULL);
+    if (e == OK) e = list(x, "snapshots", snapshots_each, NULL);
+    parts_sum(r);
+    names_sort(r);
+    return e;
+}
+
+/* Whether another edit has happened since the manifest was read. */
+static bool
+has_changed(struct dir_pass *x)
+{
+    struct manifest now;
+    struct arena arena;
+    arena_init(&arena, x->options->memory, 0, 0);
+    enum err e = manifest_read(x->options->env, x->dir, &arena, &now, NULL);
+    arena_fini(&arena);
+    return e == OK && x->result->manifest_whole && now.edit != x->manifest.edit;
+}
+
+static enum err
+dir_try(const struct inspect_options *options, const char *dir, struct page_cache *cache, bool last,
+        struct inspect_dir *r, bool *ret_again, struct why *why)
+{
+    struct dir_pass x = {.options = options, .result = r, .dir = dir, .cache = cache, .why = why};
+    enum err e = path_join(x.parts_dir, sizeof x.parts_dir, dir, "parts");
+    if (e) return why_set(why, e, "the path is too long");
+    arena_init(&r->arena, options->memory, 0, 0);
+    e = dir_look(&x);
+    *ret_again = e == OK && x.missing && has_changed(&x);
+    if (!*ret_again || !last) return e;
+    *ret_again = false;
+    r->remarks.damage_count = 0;
+    r->remarks.count = 0;
+    return remark_note(&r->remarks, &r->arena,
+                       "the directory changes faster than it can be looked at: some of what "
+                       "follows is gone by now");
+}
+
+enum err
+inspect_dir(const struct inspect_options *options, const char *dir, struct inspect_dir *ret_dir,
+            struct why *why)
+{
+    struct page_cache *cache;
+    struct inspect_dir r;
+    struct why local;
+    if (why == NULL) why = &local;
+    why->text[0] = '\0';
+    enum err e = page_cache_new(options->memory, INSPECT_CACHE_BYTES, &cache);
+    if (e) return why_set(why, e, "no memory to read parts");
+    bool again = true;
+    for (int tries = 1; again; tries++) {
+        memset(&r, 0, sizeof r);
+        e = dir_try(options, dir, cache, tries == TRIES, &r, &again, why);
+        if (e || again) inspect_dir_fini(&r);
+    }
+    page_cache_free(cache);
+    if (e == OK) *ret_dir = r;
+    if (e && why->text[0] == '\0') why_set(why, e, "%s", err_word(e));
+    return e;
+}
+
+void
+inspect_dir_fini(struct inspect_dir *dir)
+{
+    arena_fini(&dir->arena);
+}

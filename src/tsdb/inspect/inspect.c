@@ -1,0 +1,348 @@
+/*
+ * inspect.c - what all of inspection shares: what a path means, words, remarks, rankings.
+ */
+#include "tsdb/inspect/inspect.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/hash.h"
+#include "tsdb/inspect/private.h"
+
+/* --- words ------------------------------------------------------------------------------------ */
+
+const char *
+inspect_page_word(unsigned kind)
+{
+    static const char *const words[INSPECT_PAGE_KINDS] = {
+        [PAGE_TIMES] = "times",         [PAGE_VALUES] = "values",
+        [PAGE_ROWS] = "rows",           [PAGE_LABEL_VALUES] = "label values",
+        [PAGE_POSTINGS] = "postings",   [PAGE_NAMES] = "names",
+        [PAGE_EXEMPLARS] = "exemplars", [PAGE_METADATA] = "metadata",
+        [PAGE_DIRECTORY] = "directory", [PAGE_ROOT] = "root",
+    };
+    return kind < INSPECT_PAGE_KINDS ? words[kind] : NULL;
+}
+
+_Static_assert(PAGE_ROOT + 1 == INSPECT_PAGE_KINDS, "docs/format/part.md: a word for each kind");
+
+const char *
+inspect_form_word(enum inspect_form form)
+{
+    static const char *const words[INSPECT_FORM_COUNT] = {
+        [INSPECT_CONSTANT] = "constant",
+        [INSPECT_DECIMAL] = "decimal",
+        [INSPECT_CORRECTED] = "decimal with corrections",
+        [INSPECT_BITS] = "bits",
+        [INSPECT_HISTOGRAM_INT] = "integer histograms",
+        [INSPECT_HISTOGRAM_FLOAT] = "float histograms",
+        [INSPECT_UNREADABLE] = "unreadable",
+    };
+    return words[form];
+}
+
+const char *
+inspect_mode_word(unsigned mode)
+{
+    static const char *const words[INSPECT_MODES] = {"plain", "delta", "delta of deltas", "line"};
+    return words[mode % INSPECT_MODES];
+}
+
+const char *
+inspect_record_word(unsigned type)
+{
+    static const char *const words[WAL_TYPE_LAST + 1] = {
+        "unknown",   "commit",   "series", "floats",  "histograms",
+        "exemplars", "metadata", "ledger", "padding",
+    };
+    return words[type <= WAL_TYPE_LAST ? type : 0];
+}
+
+const char *
+inspect_segment_word(enum wal_segment_state state)
+{
+    static const char *const words[] = {"live", "void", "blank", "damaged", "set aside"};
+    return words[state];
+}
+
+const char *
+inspect_end_word(enum wal_segment_end end)
+{
+    static const char *const words[] = {
+        "clean: the next segment says that it ends there",
+        "clean: the file ends there",
+        "clean: zeros, nothing was written behind it",
+        "torn: a commit that was never whole, or is being written",
+        "clean: an older life of the file, or the first bytes of a torn commit",
+    };
+    return words[end];
+}
+
+/* --- paths ------------------------------------------------------------------------------------ */
+
+bool
+inspect_part_name(const char *name, uint64_t *ret_number, bool *ret_aside)
+{
+    uint64_t number = 0;
+    for (int i = 0; i < 16; i++) {
+        char c = name[i];
+        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
+                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a' + 10)
+                                                : 16;
+        if (digit == 16) return false;
+        number = number << 4 | digit;
+    }
+    *ret_number = number;
+    *ret_aside = strcmp(name + 16, ".damaged") == 0;
+    return name[16] == '\0' || *ret_aside;
+}
+
+enum err
+inspect_file_bytes(struct env *env, const char *dir, const char *name, uint64_t *ret_bytes)
+{
+    char path[256];
+    struct file file = FILE_CLOSED;
+    enum err e = path_join(path, sizeof path, dir, name);
+    if (e == OK) e = file_open(env, path, FILE_READ, &file, NULL);
+    if (e == OK) e = file_size(&file, ret_bytes, NULL);
+    file_close(&file);
+    return e;
+}
+
+/* "a/b/c" to "a/b" and "c"; "c" alone is in ".". */
+static void
+split(const char *path, char dir[256], char name[256])
+{
+    const char *slash = strrchr(path, '/');
+    snprintf(name, 256, "%s", slash == NULL ? path : slash + 1);
+    if (slash == NULL)
+        snprintf(dir, 256, ".");
+    else
+        snprintf(dir, 256, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+}
+
+static bool
+file_is_there(struct env *env, const char *dir, const char *name)
+{
+    uint64_t bytes;
+    return inspect_file_bytes(env, dir, name, &bytes) == OK;
+}
+
+static bool
+is_storage(struct env *env, const char *dir)
+{
+    return file_is_there(env, dir, "FORMAT") || file_is_there(env, dir, "MANIFEST");
+}
+
+enum err
+inspect_path(struct env *env, const char *path, struct inspect_target *ret, struct why *why)
+{
+    struct inspect_target t = {.kind = INSPECT_DIRECTORY};
+    char plain[256], name[256];
+    size_t size = strlen(path);
+    bool aside;
+    while (size > 1 && path[size - 1] == '/') {
+        size--;
+    }
+    if (size == 0) return why_set(why, ERR_MISSING, "the path is empty");
+    if (size >= sizeof plain) return why_set(why, ERR_LIMIT, "the path is too long");
+    snprintf(plain, sizeof plain, "%.*s", (int)size, path);
+    split(plain, t.dir, name);
+    if (strcmp(name, "part") == 0) {
+        snprintf(plain, sizeof plain, "%s", t.dir);
+        split(plain, t.dir, name);
+    }
+    if (wal_segment_name(name, &t.number)) {
+        t.kind = INSPECT_SEGMENT;
+    } else if (inspect_part_name(name, &t.number, &aside) && !is_storage(env, plain)) {
+        t.kind = INSPECT_PART;
+        snprintf(t.name, sizeof t.name, "%.60s", name);
+        if (!file_is_there(env, plain, "part")) {
+            return why_set(why, ERR_MISSING, "%s: there is no part", plain);
+        }
+    } else if (is_storage(env, plain)) {
+        snprintf(t.dir, sizeof t.dir, "%s", plain);
+    } else {
+        return why_set(why, ERR_MISSING,
+                       "%.*s is neither a Firekeep storage nor a part or log segment of one",
+                       (int)size, path);
+    }
+    *ret = t;
+    return OK;
+}
+
+/* --- remarks ---------------------------------------------------------------------------------- */
+
+const char *
+arena_text(struct arena *arena, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *copy = arena_alloc(arena, size);
+    if (copy != NULL) memcpy(copy, text, size);
+    return copy;
+}
+
+void *
+arena_push(struct arena *arena, void *items, uint32_t count, size_t item_bytes)
+{
+    uint8_t *at = items;
+    if ((count & (count - 1)) == 0) { /* none, or a power of two: full */
+        at = arena_alloc(arena, (count == 0 ? 1 : 2 * (size_t)count) * item_bytes);
+        if (at == NULL) return NULL;
+        if (count > 0) memcpy(at, items, count * item_bytes);
+    }
+    memset(at + count * item_bytes, 0, item_bytes);
+    return at;
+}
+
+static enum err
+remark(struct inspect_remarks *r, struct arena *arena, bool damage, const char *text)
+{
+    if (r->count == INSPECT_REMARKS_MAX) {
+        r->left_out++;
+        return OK;
+    }
+    const char *copy = arena_text(arena, text);
+    if (copy == NULL) return ERR_NOMEM;
+    r->items[r->count++] = (struct inspect_remark){damage, copy};
+    return OK;
+}
+
+enum err
+remark_damage(struct inspect_remarks *r, struct arena *arena, const char *text)
+{
+    uint64_t hash = hash_bytes(bytes_of_text(text), 1);
+    uint64_t known = r->damage_count < INSPECT_REMARKS_MAX ? r->damage_count : INSPECT_REMARKS_MAX;
+    for (uint64_t i = 0; i < known; i++) {
+        if (r->recent[i] == hash) return OK;
+    }
+    r->recent[r->damage_count++ % INSPECT_REMARKS_MAX] = hash;
+    return remark(r, arena, true, text);
+}
+
+enum err
+remark_note(struct inspect_remarks *r, struct arena *arena, const char *format, ...)
+{
+    char text[480];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    return remark(r, arena, false, text);
+}
+
+enum err
+remark_if_damage(struct inspect_remarks *r, struct arena *arena, enum err e, const struct why *why)
+{
+    return e == ERR_CORRUPT ? remark_damage(r, arena, why->text) : e;
+}
+
+/* --- rankings --------------------------------------------------------------------------------- */
+
+enum { TEXT_BYTES_MAX = 16 * 1024 * 1024 };
+
+enum err
+top_init(struct top *t, struct budget *budget, uint32_t capacity)
+{
+    *t = (struct top){.budget = budget};
+    t->heap = mem_new(budget, capacity * sizeof *t->heap);
+    if (t->heap == NULL) return ERR_NOMEM;
+    t->capacity = capacity;
+    for (uint32_t i = 0; i < capacity; i++) {
+        buf_init(&t->heap[i].text, budget, TEXT_BYTES_MAX);
+    }
+    return OK;
+}
+
+void
+top_fini(struct top *t)
+{
+    for (uint32_t i = 0; i < t->capacity; i++) {
+        buf_fini(&t->heap[i].text);
+    }
+    mem_free(t->budget, t->heap, t->capacity * sizeof *t->heap);
+    *t = (struct top){0};
+}
+
+/* Whether `a` goes before `b` is dropped. */
+static bool
+is_less(const struct top_entry *a, const struct top_entry *b)
+{
+    return a->rank != b->rank ? a->rank < b->rank : a->order > b->order;
+}
+
+static void
+exchange(struct top_entry *a, struct top_entry *b)
+{
+    struct top_entry c = *a;
+    *a = *b;
+    *b = c;
+}
+
+static void
+sift_down(struct top *t, uint32_t at, uint32_t count)
+{
+    for (;;) {
+        uint32_t least = at;
+        for (uint32_t child = 2 * at + 1; child <= 2 * at + 2 && child < count; child++) {
+            if (is_less(&t->heap[child], &t->heap[least])) least = child;
+        }
+        if (least == at) return;
+        exchange(&t->heap[at], &t->heap[least]);
+        at = least;
+    }
+}
+
+static void
+sift_up(struct top *t, uint32_t at)
+{
+    while (at > 0 && is_less(&t->heap[at], &t->heap[(at - 1) / 2])) {
+        exchange(&t->heap[at], &t->heap[(at - 1) / 2]);
+        at = (at - 1) / 2;
+    }
+}
+
+bool
+top_offer(struct top *t, uint64_t rank)
+{
+    t->offered++;
+    return t->count < t->capacity || (t->count > 0 && rank > t->heap[0].rank);
+}
+
+enum err
+top_put(struct top *t, uint64_t rank, const struct inspect_item *item)
+{
+    bool grows = t->count < t->capacity;
+    struct top_entry *entry = &t->heap[grows ? t->count : 0];
+    buf_clear(&entry->text);
+    buf_put_bytes(&entry->text, item->text);
+    if (buf_error(&entry->text)) return buf_error(&entry->text);
+    entry->item = *item;
+    entry->rank = rank;
+    entry->order = t->offered;
+    if (grows)
+        sift_up(t, t->count++);
+    else
+        sift_down(t, 0, t->count);
+    return OK;
+}
+
+enum err
+top_take(struct top *t, struct arena *arena, struct inspect_ranking *ret)
+{
+    struct inspect_ranking r = {.count = t->count, .left_out = t->offered - t->count};
+    r.items = arena_alloc(arena, (t->count + 1) * sizeof *r.items);
+    if (r.items == NULL) return ERR_NOMEM;
+    while (t->count > 0) { /* the least goes to the back */
+        struct top_entry *least = &t->heap[0];
+        struct inspect_item *to = &r.items[--t->count];
+        *to = least->item;
+        to->text = arena_copy(arena, buf_bytes(&least->text));
+        if (to->text.at == NULL && to->text.size > 0) return ERR_NOMEM;
+        exchange(least, &t->heap[t->count]);
+        sift_down(t, 0, t->count);
+    }
+    t->offered = 0;
+    *ret = r;
+    return OK;
+}

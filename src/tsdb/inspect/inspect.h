@@ -1,0 +1,362 @@
+/*
+ * inspect.h - what lies on disk, and where its bytes go. Public, beside tsdb.h.
+ *
+ * Nothing is changed and nothing is locked: all of it works beside a server that flushes, merges
+ * and recycles. What went away meanwhile is remarked, and so is damage; the rest is still
+ * explained.
+ *
+ * Memory is bounded by `top` and by the largest page: what is ranked is kept in heaps, what is
+ * counted in tables with a ceiling. Everything given lies in the result until its _fini().
+ */
+#ifndef TSDB_INSPECT_INSPECT_H
+#define TSDB_INSPECT_INSPECT_H
+
+#include "model/ledger.h"
+#include "model/selector.h"
+#include "sys/env.h"
+#include "wal/wal.h"
+
+enum { INSPECT_TOP_MAX = 10000, INSPECT_REMARKS_MAX = 100 };
+
+struct inspect_options {
+    struct env *env;
+    struct budget *memory; /* outlives the result */
+    uint32_t top;          /* entries of each ranking; 1..INSPECT_TOP_MAX */
+    int64_t now_ms;        /* decides which partitions are days */
+    /* May be NULL. Bytes looked at, and how many there will be. */
+    void (*progress)(void *context, uint64_t done, uint64_t all);
+    void *context;
+    uint32_t pairs_at_once; /* counted in one pass over a part; 0: as many as fit 64 MiB */
+};
+
+/* --- what a path means ------------------------------------------------------------------------ */
+
+enum inspect_kind { INSPECT_DIRECTORY, INSPECT_PART, INSPECT_SEGMENT };
+
+struct inspect_target {
+    enum inspect_kind kind;
+    char dir[256];   /* the storage, `parts` or `wal` directory */
+    char name[64];   /* of the part's directory in it */
+    uint64_t number; /* of the part or segment */
+};
+
+/*
+ * DIR, DIR/parts/NNNN, DIR/parts/NNNN/part or DIR/wal/NNNN.wal. ERR_INPUT: the name is that of
+ * nothing we keep. ERR_MISSING.
+ */
+MUST_CHECK enum err inspect_path(struct env *env, const char *path,
+                                 struct inspect_target *ret_target, struct why *why);
+
+/* --- remarks ---------------------------------------------------------------------------------- */
+
+struct inspect_remark {
+    bool damage; /* else something that went away, or a limit that was met */
+    const char *text;
+};
+
+/* Each place once. */
+struct inspect_remarks {
+    uint64_t damage_count; /* of all, also those left out */
+    uint64_t left_out;
+    uint32_t count;
+    struct inspect_remark items[INSPECT_REMARKS_MAX];
+    uint64_t recent[INSPECT_REMARKS_MAX]; /* hashes of damage that was counted last, in a ring */
+};
+
+/* --- rankings --------------------------------------------------------------------------------- */
+
+struct inspect_item {
+    struct bytes tenant;
+    struct bytes text; /* a name, or canonical labels */
+    uint64_t values;
+    uint64_t series;
+    uint64_t samples;
+    uint64_t blocks;
+    uint64_t bytes;
+    uint64_t kinds[LEDGER_KIND_COUNT]; /* of a tenant: samples, as the root says */
+};
+
+/* The largest first; equal ones in the order of the part. */
+struct inspect_ranking {
+    struct inspect_item *items;
+    uint32_t count;
+    uint64_t left_out;
+};
+
+/* --- a part ----------------------------------------------------------------------------------- */
+
+enum { INSPECT_PAGE_KINDS = 11 };
+/* "times", "values", ...; NULL for a number that no kind has. */
+const char *inspect_page_word(unsigned kind);
+
+struct inspect_pages {
+    uint64_t count;
+    uint64_t header_bytes;
+    uint64_t stored_bytes; /* payload */
+    uint64_t raw_bytes;    /* payload, unpacked */
+};
+
+enum inspect_form {
+    INSPECT_CONSTANT,
+    INSPECT_DECIMAL,
+    INSPECT_CORRECTED,
+    INSPECT_BITS,
+    INSPECT_HISTOGRAM_INT,
+    INSPECT_HISTOGRAM_FLOAT,
+    INSPECT_UNREADABLE, /* lies in a damaged page */
+    INSPECT_FORM_COUNT,
+};
+/* "constant", ... */
+const char *inspect_form_word(enum inspect_form form);
+
+enum { INSPECT_EXPONENTS = 17, INSPECT_MODES = 4 };
+/* "plain", "delta", "delta of deltas", "line" */
+const char *inspect_mode_word(unsigned mode);
+
+struct inspect_blocks {
+    uint64_t blocks;
+    uint64_t samples;
+    uint64_t bytes; /* encoded values, before pages are packed; of unreadable ones too */
+};
+
+struct inspect_part_facts {
+    uint64_t number;
+    uint64_t from_pos;
+    uint64_t to_pos;
+    struct time_range time; /* min above max: nothing is in it */
+    uint64_t series;
+    uint64_t pairs;
+    uint64_t blocks;
+    uint64_t samples[LEDGER_KIND_COUNT];
+    uint64_t file_bytes;
+    uint64_t data_bytes;
+};
+
+struct inspect_part {
+    struct arena arena;
+    struct inspect_remarks remarks;
+    uint64_t file_bytes;
+    uint64_t end_bytes; /* header and footer */
+    uint64_t
+        unreadable_bytes; /* in no page with a whole header; pages with them are all the file */
+    struct inspect_pages pages[INSPECT_PAGE_KINDS];
+
+    bool root_whole; /* else all below is zero */
+    struct inspect_part_facts facts;
+
+    uint64_t series;         /* whose rows could be read */
+    uint64_t blocks_by_kind; /* in these rows */
+    struct inspect_blocks forms[INSPECT_FORM_COUNT];
+    struct inspect_blocks exponents[INSPECT_EXPONENTS]; /* of decimals; the last: no exponent */
+    struct inspect_blocks modes[INSPECT_MODES];         /* of the streams of floats' values */
+    uint64_t no_stream_blocks;                          /* floats without one: constants */
+    uint64_t stale_blocks;                              /* that end in a staleness marker */
+    uint64_t stats_blocks;
+    struct {
+        uint64_t references; /* by blocks */
+        uint64_t columns;    /* distinct */
+        uint64_t samples;    /* times in distinct columns */
+        uint64_t bytes;      /* encoded */
+        uint64_t modes[INSPECT_MODES];
+        bool incomplete; /* more columns than are told apart */
+    } times;
+    struct inspect_blocks starts; /* columns of start times */
+    uint64_t exemplars;
+    uint64_t exemplar_series;
+    uint64_t families;
+    uint64_t names; /* label names, over all tenants */
+    uint32_t tenants;
+
+    struct inspect_ranking by_tenant;         /* by samples; values: label pairs */
+    struct inspect_ranking by_name;           /* label names, by distinct values */
+    struct inspect_ranking by_pair;           /* label pairs, by series */
+    struct inspect_ranking metrics_by_series; /* values of __name__ */
+    struct inspect_ranking metrics_by_samples;
+    struct inspect_ranking metrics_by_bytes;
+    /*
+     * Bytes of a series: its encoded values and start times, and the columns of times that no
+     * series before it refers to. So they add up, over series as over metrics.
+     */
+    struct inspect_ranking by_series;
+};
+
+/*
+ * ERR_MISSING: there is none, or it went away. ERR_UNSUPPORTED: of a newer version. ERR_NOMEM,
+ * ERR_IO. Damage is no error: see the remarks.
+ */
+MUST_CHECK enum err inspect_part(const struct inspect_options *options,
+                                 const struct inspect_target *target, struct inspect_part *ret_part,
+                                 struct why *why);
+void inspect_part_fini(struct inspect_part *part);
+
+/* --- a log segment ---------------------------------------------------------------------------- */
+
+const char *inspect_record_word(unsigned type);
+const char *inspect_segment_word(enum wal_segment_state state);
+/* What stands where it ends, in a few words. */
+const char *inspect_end_word(enum wal_segment_end end);
+
+struct inspect_records {
+    uint64_t count;
+    uint64_t record_bytes;  /* with headers and padding */
+    uint64_t payload_bytes; /* as stored */
+    uint64_t raw_bytes;     /* unpacked */
+    uint64_t packed;        /* how many are */
+    uint64_t items;         /* samples, exemplars, series, families, increments */
+};
+
+struct inspect_segment {
+    struct arena arena;
+    struct inspect_remarks remarks;
+    struct wal_inspection log;
+    uint64_t header_bytes;
+    uint64_t rest_bytes; /* behind the end; records, header, damage and rest are all the file */
+    struct inspect_records types[WAL_TYPE_LAST + 1]; /* 0: unknown ones that may be skipped */
+    uint64_t commits;
+    uint64_t commit_bytes_p50; /* to within 3 % */
+    uint64_t commit_bytes_max;
+    uint64_t commit_records_max;
+    int64_t first_commit_ms;
+    int64_t last_commit_ms;
+    struct time_range samples; /* times of samples and exemplars; min above max: none */
+    uint64_t accepted[LEDGER_KIND_COUNT];
+};
+
+MUST_CHECK enum err inspect_segment(const struct inspect_options *options,
+                                    const struct inspect_target *target,
+                                    struct inspect_segment *ret_segment, struct why *why);
+void inspect_segment_fini(struct inspect_segment *segment);
+
+/* --- a directory ------------------------------------------------------------------------------ */
+
+struct inspect_live_part {
+    struct inspect_part_facts facts;
+    uint64_t applied;    /* the last tombstone it was written under */
+    uint64_t meta_bytes; /* of meta.json */
+    bool unreadable;     /* only number and positions are known */
+};
+
+struct inspect_partition {
+    struct time_range time;
+    bool several; /* parts that lie in more than one partition, or hold nothing */
+    uint64_t parts;
+    uint64_t samples[LEDGER_KIND_COUNT];
+    uint64_t data_bytes;
+    uint64_t index_bytes;
+};
+
+struct inspect_tenant {
+    struct bytes name;
+    struct ledger totals; /* at the position that parts cover */
+};
+
+struct inspect_tombstone {
+    uint64_t id;
+    uint64_t pos;
+    int64_t made_ms;
+    struct time_range range;
+    struct bytes tenant;
+    struct bytes selector; /* as in PromQL */
+};
+
+struct inspect_snapshot {
+    const char *name;
+    bool finished;
+    uint32_t parts;
+    uint64_t bytes; /* of its parts: links, which may take no room of their own */
+};
+
+struct inspect_file {
+    const char *path; /* below the directory */
+    uint64_t bytes;   /* of a directory: of the files right in it */
+};
+
+struct inspect_dir {
+    struct arena arena;
+    struct inspect_remarks remarks;
+    unsigned version; /* 0: FORMAT cannot be read */
+    unsigned min_reader;
+    bool manifest_whole; /* else nothing is known of parts, tenants and tombstones */
+    bool has_log;
+    uint64_t edit;
+    uint64_t store_pos; /* parts cover the log up to here */
+    int64_t newest_ms;
+    int64_t retention_now_ms;
+
+    struct inspect_live_part *parts;
+    uint32_t part_count;
+    struct inspect_partition *partitions;
+    uint32_t partition_count;
+    struct inspect_tenant *tenants;
+    uint32_t tenant_count;
+    struct inspect_tombstone *tombstones;
+    uint32_t tombstone_count;
+    struct wal_segment_info *segments; /* those of the log first */
+    uint32_t segment_count;
+    uint64_t log_end_pos; /* of the newest segment, as far as it was committed */
+    struct inspect_snapshot *snapshots;
+    uint32_t snapshot_count;
+    struct inspect_file *others; /* nobody names them: left over, set aside, or being written */
+    uint32_t other_count;
+
+    uint64_t series; /* summed over parts */
+    uint64_t samples[LEDGER_KIND_COUNT];
+    uint64_t data_bytes;
+    uint64_t index_bytes;
+    uint64_t meta_bytes;
+    uint64_t log_bytes;   /* all files in wal/ */
+    uint64_t small_bytes; /* FORMAT, LOCK, MANIFEST */
+    uint64_t other_bytes;
+};
+
+/* ERR_MISSING: no storage. ERR_UNSUPPORTED: of a newer version. */
+MUST_CHECK enum err inspect_dir(const struct inspect_options *options, const char *dir,
+                                struct inspect_dir *ret_dir, struct why *why);
+void inspect_dir_fini(struct inspect_dir *dir);
+
+/* --- series ----------------------------------------------------------------------------------- */
+
+struct inspect_place {
+    uint64_t part; /* 0: the log, behind what parts cover */
+    uint64_t blocks;
+    uint64_t samples[LEDGER_KIND_COUNT]; /* of blocks: whole ones that meet the range */
+    uint64_t bytes;                      /* encoded values and start times; of the log: unknown */
+    uint64_t time_bytes;                 /* of the columns referred to, shared or not */
+    struct time_range time;
+    uint64_t forms[INSPECT_FORM_COUNT]; /* blocks */
+};
+
+struct inspect_series_item {
+    struct bytes labels;
+    struct inspect_place *places; /* parts in the order of the log, then the log */
+    uint32_t place_count;
+    uint64_t samples[LEDGER_KIND_COUNT];
+    uint64_t bytes;
+    struct time_range time;
+};
+
+struct inspect_series {
+    struct arena arena;
+    struct inspect_remarks remarks;
+    struct inspect_series_item *items; /* in label order: the first `top` */
+    uint32_t count;
+    uint64_t series; /* all that match and have something in the range */
+    uint64_t samples[LEDGER_KIND_COUNT];
+    uint64_t bytes;
+    uint64_t tombstones;      /* that concern the tenant and the range: what they hide is counted */
+    uint64_t log_series;      /* that are in the log */
+    bool log_series_left_out; /* there are more: they are in no count */
+};
+
+struct inspect_question {
+    struct bytes tenant;
+    const struct selector *selector;
+    struct time_range range;
+};
+
+MUST_CHECK enum err inspect_series(const struct inspect_options *options, const char *dir,
+                                   const struct inspect_question *question,
+                                   struct inspect_series *ret_series, struct why *why);
+void inspect_series_fini(struct inspect_series *series);
+
+#endif

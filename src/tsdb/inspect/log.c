@@ -1,0 +1,280 @@
+/*
+ * log.c - one segment of the log: what wal_inspect() walks, with payloads counted.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "tsdb/inspect/private.h"
+
+/*
+ * Sizes of commits, for a median without keeping them: 32 steps for each doubling, so that a step
+ * is at most 3 % of what it holds.
+ */
+enum { STEPS = 32, STEP_BITS = 5, DOUBLINGS = 40 };
+
+struct sizes {
+    uint64_t counts[DOUBLINGS][STEPS];
+    uint64_t count;
+};
+
+static void
+sizes_add(struct sizes *s, uint64_t size)
+{
+    unsigned bits = 63 - (unsigned)__builtin_clzll(size | STEPS);
+    unsigned row = bits - STEP_BITS < DOUBLINGS ? bits - STEP_BITS : DOUBLINGS - 1;
+    s->counts[row][(size >> row) % STEPS]++;
+    s->count++;
+}
+
+/* The least of the step that holds the middle one. Row r holds sizes of 2^(r + 5) and up; row 0
+ * those below, too. */
+static uint64_t
+sizes_median(const struct sizes *s)
+{
+    uint64_t seen = 0;
+    for (unsigned row = 0; row < DOUBLINGS; row++) {
+        for (unsigned step = 0; step < STEPS; step++) {
+            seen += s->counts[row][step];
+            if (2 * seen >= s->count && s->count > 0) {
+                return ((uint64_t)STEPS + step) << row;
+            }
+        }
+    }
+    return 0;
+}
+
+struct log_pass {
+    const struct inspect_options *options;
+    struct inspect_segment *result;
+    struct sizes *sizes;
+    struct arena scratch;
+    enum err failed; /* of a remark */
+    uint64_t items;  /* of the record at hand */
+    uint64_t done_bytes;
+};
+
+static void
+note_time(struct log_pass *x, int64_t t_ms)
+{
+    struct time_range *r = &x->result->samples;
+    if (t_ms < r->min_ms) r->min_ms = t_ms;
+    if (t_ms > r->max_ms) r->max_ms = t_ms;
+    x->items++;
+}
+
+static enum err
+note_float(void *context, const struct record_float *f)
+{
+    note_time(context, f->t_ms);
+    return OK;
+}
+
+static enum err
+note_histogram(void *context, const struct record_histogram *h)
+{
+    note_time(context, h->t_ms);
+    return OK;
+}
+
+static enum err
+note_exemplar(void *context, const struct record_exemplar *e)
+{
+    note_time(context, e->t_ms);
+    return OK;
+}
+
+static enum err
+note_series(void *context, struct bytes tenant, uint64_t ref, struct bytes labels)
+{
+    struct log_pass *x = context;
+    (void)tenant;
+    (void)ref;
+    (void)labels;
+    x->items++;
+    return OK;
+}
+
+static enum err
+note_family(void *context, struct bytes tenant, const struct metadata *metadata)
+{
+    struct log_pass *x = context;
+    (void)tenant;
+    (void)metadata;
+    x->items++;
+    return OK;
+}
+
+/* How many things a payload holds. ERR_CORRUPT: it makes no sense. */
+static enum err
+count_items(struct log_pass *x, uint8_t type, struct bytes payload)
+{
+    struct bytes tenant;
+    struct ledger change;
+    arena_reset(&x->scratch);
+    switch (type) {
+    case WAL_SERIES:
+        return record_each_series(payload, NULL, note_series, x, &x->scratch);
+    case WAL_FLOATS:
+        return record_each_float(payload, note_float, x, &x->scratch);
+    case WAL_HISTOGRAMS:
+        return record_each_histogram(payload, note_histogram, x, &x->scratch);
+    case WAL_EXEMPLARS:
+        return record_each_exemplar(payload, note_exemplar, x);
+    case WAL_METADATA:
+        return record_each_metadata(payload, note_family, x);
+    case WAL_LEDGER:
+        x->items = 1;
+        return record_ledger(payload, &tenant, &change);
+    default:
+        x->items = 1;
+        return OK;
+    }
+}
+
+static enum err
+note_record(void *context, const struct wal_record_info *info)
+{
+    struct log_pass *x = context;
+    const struct wal_record *record = &info->record;
+    uint8_t type = record->type <= WAL_TYPE_LAST ? record->type : 0;
+    struct inspect_records *to = &x->result->types[type];
+    x->items = 0;
+    enum err e = count_items(x, type, record->payload);
+    if (e == ERR_CORRUPT) {
+        char text[120];
+        snprintf(text, sizeof text, "the %s record at position %" PRIu64 " makes no sense",
+                 inspect_record_word(type), record->pos);
+        e = remark_damage(&x->result->remarks, &x->result->arena, text);
+    }
+    to->count++;
+    to->record_bytes += info->record_bytes;
+    to->payload_bytes += info->payload_bytes;
+    to->raw_bytes += record->payload.size;
+    to->packed += info->packed;
+    to->items += x->items;
+    return e;
+}
+
+static enum err
+note_commit(void *context, const struct wal_commit_info *c)
+{
+    struct log_pass *x = context;
+    struct inspect_segment *r = x->result;
+    sizes_add(x->sizes, c->bytes);
+    if (r->commits++ == 0) r->first_commit_ms = c->realtime_ms;
+    r->last_commit_ms = c->realtime_ms;
+    if (c->bytes > r->commit_bytes_max) r->commit_bytes_max = c->bytes;
+    if (c->record_count > r->commit_records_max) r->commit_records_max = c->record_count;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        r->accepted[k] += c->accepted[k];
+    }
+    x->done_bytes += c->bytes;
+    if (x->options->progress != NULL) {
+        x->options->progress(x->options->context, x->done_bytes, 0);
+    }
+    return OK;
+}
+
+static void
+note_damage(void *context, uint64_t pos, uint64_t bytes, const char *text)
+{
+    struct log_pass *x = context;
+    char all[480];
+    snprintf(all, sizeof all, "%.400s (position %" PRIu64 ", %" PRIu64 " bytes)", text, pos, bytes);
+    enum err e = remark_damage(&x->result->remarks, &x->result->arena, all);
+    x->failed = err_first(x->failed, e);
+}
+
+static enum err
+segment_state_remarks(const struct inspect_options *options, const struct inspect_target *target,
+                      struct inspect_segment *r, struct why *why)
+{
+    struct wal_inspection again;
+    static const struct wal_inspector nobody = {0};
+    enum err e = OK;
+    if (r->log.segment.state == WAL_SEGMENT_DAMAGED) {
+        e = remark_damage(&r->remarks, &r->arena, "neither copy of its header can be read");
+    }
+    if (e == OK && r->log.segment.copy_damaged) {
+        e = remark_damage(&r->remarks, &r->arena, "one of the two copies of its header is damaged");
+    }
+    if (e || r->remarks.damage_count == 0) return e;
+    /* A server may have given it up while it was read: then nothing is damaged. */
+    e = wal_inspect(options->env, target->dir, target->number, options->memory, &nobody, &again,
+                    why);
+    if (e == ERR_MISSING || (e == OK && again.segment.state == WAL_SEGMENT_BLANK)) {
+        r->remarks.damage_count = 0;
+        r->remarks.count = 0;
+        return remark_note(&r->remarks, &r->arena,
+                           "the file was given up or used for a newer segment meanwhile: what was "
+                           "read of it may be incomplete");
+    }
+    return e;
+}
+
+static enum err
+segment_walk(const struct inspect_options *options, const struct inspect_target *target,
+             struct log_pass *x, struct why *why)
+{
+    struct inspect_segment *r = x->result;
+    struct wal_inspector inspector = {
+        .commit = note_commit, .record = note_record, .damage = note_damage, .context = x};
+    enum err e = wal_inspect(options->env, target->dir, target->number, options->memory, &inspector,
+                             &r->log, why);
+    if (e == OK) e = x->failed;
+    if (e == OK) e = segment_state_remarks(options, target, r, why);
+    if (e) return e;
+    r->commit_bytes_p50 = sizes_median(x->sizes);
+    if (r->log.segment.state == WAL_SEGMENT_LIVE || r->log.segment.state == WAL_SEGMENT_VOID) {
+        uint64_t file = r->log.segment.file_bytes, header = WAL_SEGMENT_HEADER_BYTES;
+        uint64_t used = r->log.end_pos - r->log.segment.base_pos;
+        r->header_bytes = file < header ? file : header;
+        r->rest_bytes = file > header + used ? file - header - used : 0; /* 0: it was cut short */
+    } else {
+        r->rest_bytes = r->log.segment.file_bytes;
+    }
+    return OK;
+}
+
+static enum err
+segment_try(const struct inspect_options *options, const struct inspect_target *target,
+            struct inspect_segment *r, struct why *why)
+{
+    struct log_pass x = {.options = options, .result = r};
+    memset(r, 0, sizeof *r);
+    r->samples = (struct time_range){INT64_MAX, INT64_MIN};
+    x.sizes = mem_new(options->memory, sizeof *x.sizes);
+    arena_init(&r->arena, options->memory, 0, 0);
+    arena_init(&x.scratch, options->memory, 0, 0);
+    enum err e = x.sizes == NULL ? ERR_NOMEM : segment_walk(options, target, &x, why);
+    arena_fini(&x.scratch);
+    mem_free(options->memory, x.sizes, sizeof *x.sizes);
+    return e;
+}
+
+/* What is damaged is looked at twice: commits that came while it was read can look like that. */
+enum err
+inspect_segment(const struct inspect_options *options, const struct inspect_target *target,
+                struct inspect_segment *ret_segment, struct why *why)
+{
+    struct inspect_segment r;
+    if (why != NULL) why->text[0] = '\0';
+    enum err e = segment_try(options, target, &r, why);
+    if (e == OK && r.remarks.damage_count > 0) {
+        inspect_segment_fini(&r);
+        e = segment_try(options, target, &r, why);
+    }
+    if (e) {
+        inspect_segment_fini(&r);
+        if (why != NULL && why->text[0] == '\0') why_set(why, e, "%s", err_word(e));
+        return e;
+    }
+    *ret_segment = r;
+    return OK;
+}
+
+void
+inspect_segment_fini(struct inspect_segment *segment)
+{
+    arena_fini(&segment->arena);
+}

@@ -1,0 +1,225 @@
+/*
+ * part.c - one part: first its pages one after another, by their headers and checksums;
+ * then what they say, tenant by tenant, in the order of the part. Both passes hold a page or two at
+ * a time. A part whose root cannot be read still has its pages explained.
+ */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "tsdb/inspect/rows.h"
+
+/* --- pages ------------------------------------------------------------------------------------ */
+
+struct page_pass {
+    const struct inspect_options *options;
+    struct inspect_part *result;
+    struct page_source source;
+};
+
+static enum err
+page_count(struct page_pass *x, uint64_t at, uint64_t *ret_next, struct why *why)
+{
+    struct page_facts facts;
+    enum page_kind kind;
+    enum err e = page_describe(&x->source, at, &facts, why);
+    if (e) return e;
+    assert((unsigned)facts.kind < INSPECT_PAGE_KINDS);
+    struct inspect_pages *p = &x->result->pages[facts.kind];
+    p->count++;
+    p->header_bytes += facts.next - at - facts.stored_bytes;
+    p->stored_bytes += facts.stored_bytes;
+    p->raw_bytes += facts.raw_bytes;
+    *ret_next = facts.next;
+    return page_check(&x->source, at, ret_next, &kind, why);
+}
+
+/* Behind bytes that are no page the next one is searched for. */
+static enum err
+pages_walk(struct page_pass *x, struct why *why)
+{
+    struct inspect_part *r = x->result;
+    uint64_t at = PART_END_BYTES, end = x->source.file_bytes - PART_END_BYTES;
+    while (at < end) {
+        uint64_t next = at;
+        struct why reason = {""};
+        enum err e = page_count(x, at, &next, &reason);
+        if (e && e != ERR_CORRUPT) {
+            if (why != NULL) *why = reason;
+            return e;
+        }
+        if (e) e = remark_damage(&r->remarks, &r->arena, reason.text);
+        if (e == OK && next == at) {
+            e = page_search(&x->source, at + 1, end, &next, why);
+            r->unreadable_bytes += next - at;
+        }
+        if (e) return e;
+        at = next;
+        if (x->options->progress != NULL) {
+            x->options->progress(x->options->context, at, 2 * x->source.file_bytes);
+        }
+    }
+    if (at > end) r->end_bytes -= at - end; /* a page reaches into what was the footer */
+    return OK;
+}
+
+static enum err
+part_pages(const struct inspect_options *options, struct page_cache *cache, const char *path,
+           uint64_t number, struct inspect_part *r, struct why *why)
+{
+    struct page_pass x = {.options = options, .result = r};
+    x.source = (struct page_source){.cache = cache,
+                                    .cache_id = page_cache_new_id(cache),
+                                    .part_number = number,
+                                    .file = FILE_CLOSED};
+    enum err e = file_open(options->env, path, FILE_READ, &x.source.file, why);
+    if (e == OK) e = file_size(&x.source.file, &x.source.file_bytes, why);
+    if (e == OK) {
+        r->file_bytes = x.source.file_bytes;
+        r->end_bytes = r->file_bytes < 2 * PART_END_BYTES ? r->file_bytes : 2 * PART_END_BYTES;
+        if (r->file_bytes > 2 * PART_END_BYTES) e = pages_walk(&x, why);
+    }
+    page_cache_forget(cache, x.source.cache_id);
+    file_close(&x.source.file);
+    return e;
+}
+
+/* --- what is in them -------------------------------------------------------------------------- */
+
+void
+inspect_facts(const struct part_info *info, struct inspect_part_facts *ret)
+{
+    *ret = (struct inspect_part_facts){
+        .number = info->number,
+        .from_pos = info->from_pos,
+        .to_pos = info->to_pos,
+        .time = {info->min_ms, info->max_ms},
+        .series = info->series_count,
+        .pairs = info->pair_count,
+        .blocks = info->block_count,
+        .file_bytes = info->file_bytes,
+        .data_bytes = info->data_bytes,
+    };
+    memcpy(ret->samples, info->sample_count, sizeof ret->samples);
+}
+
+struct exemplar_pass {
+    struct inspect_part *result;
+    uint32_t last_plus_1;
+};
+
+static enum err
+exemplar_count(void *context, uint32_t series, const struct exemplar *exemplar)
+{
+    struct exemplar_pass *x = context;
+    (void)exemplar;
+    x->result->exemplars++;
+    if (series + 1 != x->last_plus_1) x->result->exemplar_series++;
+    x->last_plus_1 = series + 1;
+    return OK;
+}
+
+static enum err
+family_count(void *context, const struct metadata *metadata)
+{
+    struct inspect_part *r = context;
+    (void)metadata;
+    r->families++;
+    return OK;
+}
+
+/* Figures that the root gives and the rows do not bear out, where nothing is damaged. */
+static enum err
+compare(struct inspect_part *r, const uint64_t *counted)
+{
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        char text[120];
+        if (counted[k] == r->facts.samples[k] || r->remarks.damage_count > 0) continue;
+        snprintf(text, sizeof text, "the root says %" PRIu64 " %s samples, there are %" PRIu64,
+                 r->facts.samples[k], ledger_kind_word((enum ledger_kind)k), counted[k]);
+        return remark_damage(&r->remarks, &r->arena, text);
+    }
+    return OK;
+}
+
+static enum err
+part_content(const struct inspect_options *options, struct part *part, struct inspect_part *r,
+             struct why *why)
+{
+    struct exemplar_pass exemplars = {.result = r};
+    uint64_t counted[LEDGER_KIND_COUNT] = {0};
+    struct why reason = {""};
+    enum err e = inspect_rows(options, part, r, counted, why);
+    if (e) return e;
+    e = part_exemplars(part, 0, exemplar_count, &exemplars, &reason);
+    counted[LEDGER_EXEMPLAR] = r->exemplars;
+    e = remark_if_damage(&r->remarks, &r->arena, e, &reason);
+    for (uint32_t i = 0; i < part_tenant_count(part) && e == OK; i++) {
+        e = part_metadata(part, part_tenant_at(part, i), family_count, r, &reason);
+        e = remark_if_damage(&r->remarks, &r->arena, e, &reason);
+    }
+    if (e == OK) e = compare(r, counted);
+    if (e) why_set(why, e, "%s", reason.text);
+    return e;
+}
+
+static enum err
+part_inspect(const struct inspect_options *options, const struct inspect_target *target,
+             struct page_cache *cache, struct inspect_part *r, struct why *why)
+{
+    char dir[256], path[256];
+    struct part *part;
+    struct why reason;
+    uint64_t number;
+    bool aside = false;
+    enum err e = path_join(dir, sizeof dir, target->dir, target->name);
+    if (e == OK) e = path_join(path, sizeof path, dir, "part");
+    if (e) return why_set(why, e, "the path is too long");
+    e = part_pages(options, cache, path, target->number, r, why);
+    if (e) return e;
+    if (inspect_part_name(target->name, &number, &aside) && aside) {
+        return remark_damage(&r->remarks, &r->arena,
+                             "it was set aside, because its root could not be read");
+    }
+    e = part_open(options->env, options->memory, cache, target->dir, target->number, &part,
+                  &reason);
+    if (e == ERR_CORRUPT) return remark_damage(&r->remarks, &r->arena, reason.text);
+    if (e == ERR_MISSING) {
+        return remark_note(
+            &r->remarks, &r->arena,
+            "it was merged into another one meanwhile: only its pages are explained");
+    }
+    if (e) return why_set(why, e, "%s", reason.text);
+    r->root_whole = true;
+    inspect_facts(part_info(part), &r->facts);
+    e = part_content(options, part, r, why);
+    part_unref(part);
+    return e;
+}
+
+enum err
+inspect_part(const struct inspect_options *options, const struct inspect_target *target,
+             struct inspect_part *ret_part, struct why *why)
+{
+    struct page_cache *cache;
+    struct inspect_part r = {.root_whole = false};
+    enum err e = page_cache_new(options->memory, INSPECT_CACHE_BYTES, &cache);
+    if (e) return why_set(why, e, "no memory to read a part");
+    if (why != NULL) why->text[0] = '\0';
+    arena_init(&r.arena, options->memory, 0, 0);
+    e = part_inspect(options, target, cache, &r, why);
+    page_cache_free(cache);
+    if (e) {
+        inspect_part_fini(&r);
+        if (why != NULL && why->text[0] == '\0') why_set(why, e, "%s", err_word(e));
+        return e;
+    }
+    *ret_part = r;
+    return OK;
+}
+
+void
+inspect_part_fini(struct inspect_part *part)
+{
+    arena_fini(&part->arena);
+}

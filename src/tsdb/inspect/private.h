@@ -1,0 +1,71 @@
+/*
+ * private.h - private to inspect*.c: remarks, rankings with bounded memory, and what the
+ * parts of a directory have in common.
+ */
+#ifndef TSDB_INSPECT_PRIVATE_H
+#define TSDB_INSPECT_PRIVATE_H
+
+#include "tsdb/inspect/inspect.h"
+#include "tsdb/part/private.h"
+#include "tsdb/store/store.h"
+
+enum { INSPECT_CACHE_BYTES = 16 * 1024 * 1024 };
+
+/* --- remarks ---------------------------------------------------------------------------------- */
+
+/* Damage that was told among the last is not told again. ERR_NOMEM. */
+MUST_CHECK enum err remark_damage(struct inspect_remarks *remarks, struct arena *arena,
+                                  const char *text);
+MUST_CHECK enum err remark_note(struct inspect_remarks *remarks, struct arena *arena,
+                                const char *format, ...) PRINTF_LIKE(3, 4);
+/* ERR_CORRUPT becomes a remark and OK; all else stays. */
+MUST_CHECK enum err remark_if_damage(struct inspect_remarks *remarks, struct arena *arena,
+                                     enum err e, const struct why *why);
+
+/* Room for one more in an array of `count` that lies in an arena, zeroed; NULL: no memory. */
+void *arena_push(struct arena *arena, void *items, uint32_t count, size_t item_bytes);
+/* A copy with a NUL behind it; NULL: no memory. */
+const char *arena_text(struct arena *arena, const char *text);
+
+/* --- rankings --------------------------------------------------------------------------------- */
+
+struct top_entry {
+    uint64_t order; /* of the offers: the earlier of two equals stays */
+    uint64_t rank;
+    struct inspect_item item; /* its text is in `text` */
+    struct buf text;
+};
+
+/* The largest of many; a heap whose first is the least of them. */
+struct top {
+    struct budget *budget;
+    struct top_entry *heap;
+    uint32_t capacity;
+    uint32_t count;
+    uint64_t offered;
+};
+
+MUST_CHECK enum err top_init(struct top *top, struct budget *budget, uint32_t capacity);
+void top_fini(struct top *top);
+/* Counts an offer; true if it belongs among the largest: then top_put() follows. */
+bool top_offer(struct top *top, uint64_t rank);
+/* Copies the text; tenant is a view that outlives the ranking. ERR_NOMEM, ERR_LIMIT. */
+MUST_CHECK enum err top_put(struct top *top, uint64_t rank, const struct inspect_item *item);
+/* Sorted, in `arena`. Empties the heap. */
+MUST_CHECK enum err top_take(struct top *top, struct arena *arena,
+                             struct inspect_ranking *ret_ranking);
+
+/* --- parts ------------------------------------------------------------------------------------ */
+
+void inspect_facts(const struct part_info *info, struct inspect_part_facts *ret_facts);
+/* What a block says of itself. ERR_CORRUPT. */
+MUST_CHECK enum err inspect_block(struct part *part, const struct block_ref *block,
+                                  enum inspect_form *ret_form, struct codec_facts *ret_values,
+                                  struct codec_facts *ret_times, struct why *why);
+/* Bytes of a file. ERR_MISSING. */
+MUST_CHECK enum err inspect_file_bytes(struct env *env, const char *dir, const char *name,
+                                       uint64_t *ret_bytes);
+/* "NNNN" or "NNNN.damaged". */
+bool inspect_part_name(const char *name, uint64_t *ret_number, bool *ret_aside);
+
+#endif

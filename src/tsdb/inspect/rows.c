@@ -1,0 +1,533 @@
+/*
+ * rows.c - see rows.h.
+ *
+ * One pass over the rows counts blocks, series by label pair, and what each metric costs. Counters
+ * of pairs cover a window of the tenant's pairs; should there be more, each further window costs a
+ * pass over the rows alone. Labels are only put together for series that belong into the ranking.
+ */
+#include "tsdb/inspect/rows.h"
+
+#include <inttypes.h>
+
+#include "model/labels.h"
+
+enum {
+    PAIRS_AT_ONCE = 16 * 1024 * 1024,
+    METRICS_MAX = 1024 * 1024,
+    COLUMNS_FIRST = 1024,
+    COLUMNS_MAX = 4 * 1024 * 1024, /* 64 MiB, when each is its own */
+    ROWS_PER_LOOK = 1024,
+};
+
+struct metric_sum {
+    uint32_t series;
+    uint64_t samples;
+    uint64_t blocks;
+    uint64_t bytes;
+};
+
+/* Columns of times that were met, by a hash of their place: open addressing, 0 is empty. */
+struct column_set {
+    struct budget *budget;
+    uint64_t *slots;
+    uint32_t capacity;
+    uint32_t count;
+};
+
+struct row_pass {
+    const struct inspect_options *options;
+    struct inspect_part *result;
+    struct part *part;
+    struct why *why;
+    uint64_t *counted;
+    struct column_set columns;
+    struct top tenants, names, pairs, by_series, by_samples, by_bytes, series;
+
+    /* The tenant at hand. */
+    struct inspect_item tenant;
+    struct part_index index;
+    struct row_reader *rows;
+    uint32_t window_first; /* pairs counted in this pass */
+    uint32_t window_count;
+    uint32_t *window;
+    const struct part_name *metric_name; /* NULL: no series has a metric name */
+    uint32_t metric_count;
+    struct metric_sum *metrics;   /* by pair */
+    struct metric_sum metricless; /* and those beyond the ceiling */
+    uint64_t name_series;         /* of the name whose pairs are being ranked */
+};
+
+/* --- blocks ----------------------------------------------------------------------------------- */
+
+/* True if it was not there. Beyond the ceiling nothing is new. */
+static enum err
+column_add(struct row_pass *x, const struct page_place *place, bool *ret_new)
+{
+    struct column_set *c = &x->columns;
+    if (2 * c->count >= c->capacity && c->capacity < 2 * COLUMNS_MAX) {
+        uint32_t capacity = c->capacity == 0 ? COLUMNS_FIRST : 2 * c->capacity;
+        uint64_t *grown = mem_new(c->budget, capacity * sizeof *grown);
+        if (grown == NULL) return ERR_NOMEM;
+        for (uint32_t i = 0; i < c->capacity; i++) {
+            uint32_t at = (uint32_t)c->slots[i] & (capacity - 1);
+            while (c->slots[i] != 0 && grown[at] != 0) {
+                at = (at + 1) & (capacity - 1);
+            }
+            if (c->slots[i] != 0) grown[at] = c->slots[i];
+        }
+        mem_free(c->budget, c->slots, c->capacity * sizeof *grown);
+        c->slots = grown;
+        c->capacity = capacity;
+    }
+    uint64_t hash = hash_mix(hash_mix(1, place->page), place->at) | (uint64_t)1 << 63;
+    uint32_t at = (uint32_t)hash & (c->capacity - 1);
+    while (c->slots[at] != 0 && c->slots[at] != hash) {
+        at = (at + 1) & (c->capacity - 1);
+    }
+    *ret_new = c->slots[at] == 0 && c->count < COLUMNS_MAX;
+    if (c->slots[at] == 0 && !*ret_new) x->result->times.incomplete = true;
+    if (*ret_new) {
+        c->slots[at] = hash;
+        c->count++;
+    }
+    return OK;
+}
+
+static void
+add_block(struct inspect_blocks *to, const struct block_ref *b)
+{
+    to->blocks++;
+    to->samples += b->count;
+    to->bytes += b->values.size;
+}
+
+enum err
+inspect_block(struct part *part, const struct block_ref *b, enum inspect_form *ret_form,
+              struct codec_facts *ret_values, struct codec_facts *ret_times, struct why *why)
+{
+    static const enum inspect_form forms[CODEC_FORM_COUNT] = {
+        [CODEC_FORM_CONSTANT] = INSPECT_CONSTANT,
+        [CODEC_FORM_DECIMAL] = INSPECT_DECIMAL,
+        [CODEC_FORM_CORRECTED] = INSPECT_CORRECTED,
+        [CODEC_FORM_BITS] = INSPECT_BITS,
+    };
+    struct block_bytes bytes;
+    enum sample_kind kind = block_kind(b);
+    enum err e = block_hold(part, b, &bytes, why);
+    if (e) return e;
+    e = codec_times_describe(bytes.times, b->count, ret_times);
+    if (e == OK && b->is_constant) {
+        *ret_form = INSPECT_CONSTANT;
+        *ret_values = (struct codec_facts){.form = CODEC_FORM_CONSTANT,
+                                           .exponent = b->scale,
+                                           .mode = UINT8_MAX,
+                                           .stale_at_end = b->stats.number_count < b->count,
+                                           .no_frames = true};
+    } else if (e == OK && kind == SAMPLE_FLOAT) {
+        e = codec_float_describe(bytes.values, b->count, ret_values);
+        if (e == OK) *ret_form = forms[ret_values->form];
+    } else if (e == OK) {
+        *ret_form = kind == SAMPLE_HISTOGRAM_INT ? INSPECT_HISTOGRAM_INT : INSPECT_HISTOGRAM_FLOAT;
+    }
+    block_release(part, &bytes);
+    if (e == OK) return OK;
+    return why_set(why, e, "%s: page at %" PRIu64 " is damaged: a block of it makes no sense",
+                   part->source.file.path, b->values.page);
+}
+
+/* Floats only. */
+static void
+count_float(struct inspect_part *r, const struct block_ref *b, const struct codec_facts *f)
+{
+    r->stale_blocks += f->stale_at_end;
+    if (f->form == CODEC_FORM_BITS || f->exponent >= INSPECT_EXPONENTS)
+        add_block(&r->exponents[INSPECT_EXPONENTS - 1], b);
+    else
+        add_block(&r->exponents[f->exponent], b);
+    if (f->mode < INSPECT_MODES)
+        add_block(&r->modes[f->mode], b);
+    else
+        r->no_stream_blocks++;
+}
+
+static enum err
+count_block(struct row_pass *x, const struct block_ref *b, uint64_t *bytes)
+{
+    struct inspect_part *r = x->result;
+    enum inspect_form form = INSPECT_UNREADABLE;
+    struct codec_facts values, times;
+    struct why reason;
+    bool is_new;
+    enum err e = column_add(x, &b->times, &is_new);
+    if (e) return e;
+    r->blocks_by_kind++;
+    r->stats_blocks += b->has_stats;
+    r->times.references++;
+    x->counted[ledger_kind_of(block_kind(b))] += b->count;
+    *bytes += b->values.size;
+    if (is_new) {
+        r->times.columns++;
+        r->times.samples += b->count;
+        r->times.bytes += b->times.size;
+        *bytes += b->times.size;
+    }
+    if (b->has_starts) {
+        r->starts.blocks++;
+        r->starts.samples += b->count;
+        r->starts.bytes += b->starts.size;
+        *bytes += b->starts.size;
+    }
+    e = inspect_block(x->part, b, &form, &values, &times, &reason);
+    if (e == OK && is_new) r->times.modes[times.mode % INSPECT_MODES]++;
+    if (e == OK && block_kind(b) == SAMPLE_FLOAT) count_float(r, b, &values);
+    if (e) {
+        form = INSPECT_UNREADABLE;
+        e = remark_if_damage(&r->remarks, &r->arena, e, &reason);
+        if (e) why_set(x->why, e, "%s", reason.text);
+    }
+    add_block(&r->forms[form], b);
+    return e;
+}
+
+/* --- rows ------------------------------------------------------------------------------------- */
+
+static void
+count_pairs(struct row_pass *x)
+{
+    const uint32_t *pairs;
+    uint32_t count;
+    row_pairs(x->rows, &pairs, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        if (pairs[i] - x->window_first < x->window_count) x->window[pairs[i] - x->window_first]++;
+    }
+}
+
+static struct metric_sum *
+metric_of(struct row_pass *x)
+{
+    const uint32_t *pairs;
+    uint32_t count;
+    row_pairs(x->rows, &pairs, &count);
+    for (uint32_t i = 0; i < count && x->metric_name != NULL; i++) {
+        uint32_t at = pairs[i] - x->metric_name->first_pair;
+        if (at < x->metric_count) return &x->metrics[at];
+    }
+    return &x->metricless;
+}
+
+/* The row is read once more, this time with its labels. */
+static enum err
+rank_series(struct row_pass *x, uint32_t number, struct inspect_item *item)
+{
+    struct bytes labels;
+    const struct block_ref *blocks;
+    uint32_t count;
+    struct why reason;
+    enum err e = row_read(x->rows, number, &labels, &blocks, &count, &reason);
+    if (e == ERR_CORRUPT) {
+        labels = (struct bytes){NULL, 0};
+        e = remark_if_damage(&x->result->remarks, &x->result->arena, e, &reason);
+    } else if (e) {
+        why_set(x->why, e, "%s", reason.text);
+    }
+    item->text = labels;
+    return e ? e : top_put(&x->series, item->bytes, item);
+}
+
+/* UINT32_MAX: there is none that can be found. */
+static uint32_t
+row_behind_page(struct row_pass *x, uint32_t number)
+{
+    uint64_t offset;
+    uint32_t first, next;
+    enum err e = part_directory_find(x->part, &x->part->rows, number, &offset, &first, &next, NULL);
+    return e == OK ? next : UINT32_MAX;
+}
+
+/* `ret_next`: the row to go on with; behind a damaged page that of the next one. */
+static enum err
+count_row(struct row_pass *x, uint32_t number, uint32_t *ret_next)
+{
+    const struct block_ref *blocks;
+    uint32_t count;
+    struct why reason;
+    struct inspect_item item = {.tenant = x->tenant.text, .series = 1};
+    enum err e = row_read(x->rows, number, NULL, &blocks, &count, &reason);
+    *ret_next = number + 1;
+    if (e == ERR_CORRUPT) {
+        *ret_next = row_behind_page(x, number);
+        return remark_damage(&x->result->remarks, &x->result->arena, reason.text);
+    }
+    if (e) return why_set(x->why, e, "%s", reason.text);
+    count_pairs(x);
+    struct metric_sum *metric = metric_of(x);
+    for (uint32_t i = 0; i < count && e == OK; i++) {
+        item.samples += blocks[i].count;
+        e = count_block(x, &blocks[i], &item.bytes);
+    }
+    if (e) return e;
+    item.blocks = count;
+    metric->series++;
+    metric->samples += item.samples;
+    metric->blocks += count;
+    metric->bytes += item.bytes;
+    x->tenant.samples += item.samples;
+    x->tenant.blocks += count;
+    x->tenant.bytes += item.bytes;
+    x->result->series++;
+    return top_offer(&x->series, item.bytes) ? rank_series(x, number, &item) : OK;
+}
+
+static void
+show_progress(const struct row_pass *x, uint64_t series)
+{
+    const struct part_info *info = part_info(x->part);
+    if (x->options->progress == NULL || series % ROWS_PER_LOOK != 0) return;
+    double share = (double)series / (double)(info->series_count + 1);
+    x->options->progress(x->options->context,
+                         info->file_bytes + (uint64_t)(share * (double)info->file_bytes),
+                         2 * info->file_bytes);
+}
+
+static enum err
+count_rows(struct row_pass *x, const struct part_tenant *t)
+{
+    enum err e = OK;
+    uint32_t number = t->first_series, end = t->first_series + t->series_count;
+    while (number < end && e == OK) {
+        e = count_row(x, number, &number);
+        show_progress(x, number);
+    }
+    return e;
+}
+
+/* A further window: damage was told before. */
+static enum err
+count_rows_again(struct row_pass *x, const struct part_tenant *t)
+{
+    uint32_t number = t->first_series, end = t->first_series + t->series_count;
+    while (number < end) {
+        enum err e = row_seek(x->rows, number, x->why);
+        if (e && e != ERR_CORRUPT) return e;
+        if (e == OK) count_pairs(x);
+        number = e == OK ? number + 1 : row_behind_page(x, number);
+    }
+    return OK;
+}
+
+/* --- labels ----------------------------------------------------------------------------------- */
+
+/* The label of a pair, canonical; empty if it cannot be read. */
+static enum err
+pair_label_get(struct row_pass *x, struct value_walk *walk, const struct part_name *name,
+               uint32_t pair, struct buf *to)
+{
+    struct why reason;
+    buf_clear(to);
+    enum err e = value_walk_get(walk, pair, &reason);
+    if (e == ERR_CORRUPT) return remark_damage(&x->result->remarks, &x->result->arena, reason.text);
+    if (e) return why_set(x->why, e, "%s", reason.text);
+    labels_put(to, (struct label){name->name, buf_bytes(&walk->value)});
+    return buf_error(to);
+}
+
+static enum err
+rank_name(struct row_pass *x, const struct part_name *name)
+{
+    struct inspect_item item = {.tenant = x->tenant.text,
+                                .text = name->name,
+                                .values = name->pair_count,
+                                .series = x->name_series};
+    x->name_series = 0;
+    x->result->names++;
+    return top_offer(&x->names, item.values) ? top_put(&x->names, item.values, &item) : OK;
+}
+
+/* The pairs of the window, in order; a name is ranked with its last. */
+static enum err
+rank_window(struct row_pass *x)
+{
+    struct value_walk walk;
+    struct buf label;
+    enum err e = OK;
+    value_walk_init(&walk, x->part, x->options->memory);
+    buf_init(&label, x->options->memory, PAGE_BYTES_MAX);
+    for (uint32_t i = 0; i < x->window_count && e == OK; i++) {
+        uint32_t pair = x->window_first + i;
+        const struct part_name *name = part_name_of_pair(&x->index, pair);
+        if (name == NULL) continue;
+        struct inspect_item item = {.tenant = x->tenant.text, .series = x->window[i]};
+        x->name_series += item.series;
+        if (top_offer(&x->pairs, item.series)) {
+            e = pair_label_get(x, &walk, name, pair, &label);
+            item.text = buf_bytes(&label);
+            if (e == OK) e = top_put(&x->pairs, item.series, &item);
+        }
+        if (e == OK && pair + 1 - name->first_pair == name->pair_count) e = rank_name(x, name);
+    }
+    value_walk_fini(&walk);
+    buf_fini(&label);
+    return e;
+}
+
+/* In each of the three rankings; the name is read once. */
+static enum err
+rank_metric(struct row_pass *x, struct value_walk *walk, uint32_t pair, const struct metric_sum *m)
+{
+    struct inspect_item item = {.tenant = x->tenant.text,
+                                .series = m->series,
+                                .samples = m->samples,
+                                .blocks = m->blocks,
+                                .bytes = m->bytes};
+    bool wanted[] = {top_offer(&x->by_series, m->series), top_offer(&x->by_samples, m->samples),
+                     top_offer(&x->by_bytes, m->bytes)};
+    enum err e = OK;
+    if (!wanted[0] && !wanted[1] && !wanted[2]) return OK;
+    if (walk != NULL) {
+        struct why reason;
+        e = value_walk_get(walk, pair, &reason);
+        if (e == OK) item.text = buf_bytes(&walk->value);
+        if (e) e = remark_if_damage(&x->result->remarks, &x->result->arena, e, &reason);
+        if (e) why_set(x->why, e, "%s", reason.text);
+    }
+    if (e == OK && wanted[0]) e = top_put(&x->by_series, m->series, &item);
+    if (e == OK && wanted[1]) e = top_put(&x->by_samples, m->samples, &item);
+    if (e == OK && wanted[2]) e = top_put(&x->by_bytes, m->bytes, &item);
+    return e;
+}
+
+static enum err
+rank_metrics(struct row_pass *x)
+{
+    struct value_walk walk;
+    enum err e = OK;
+    value_walk_init(&walk, x->part, x->options->memory);
+    for (uint32_t i = 0; i < x->metric_count && e == OK; i++) {
+        e = rank_metric(x, &walk, x->metric_name->first_pair + i, &x->metrics[i]);
+    }
+    if (e == OK && x->metricless.series > 0) e = rank_metric(x, NULL, 0, &x->metricless);
+    value_walk_fini(&walk);
+    return e;
+}
+
+/* --- tenants ---------------------------------------------------------------------------------- */
+
+static enum err
+tenant_begin(struct row_pass *x, const struct part_tenant *t, struct arena *arena)
+{
+    struct inspect_part *r = x->result;
+    uint32_t at_once = x->options->pairs_at_once == 0 ? PAIRS_AT_ONCE : x->options->pairs_at_once;
+    struct bytes name = arena_copy(&r->arena, t->name);
+    if (name.at == NULL && t->name.size > 0) return ERR_NOMEM;
+    x->tenant =
+        (struct inspect_item){.text = name, .series = t->series_count, .values = t->pair_count};
+    memcpy(x->tenant.kinds, t->sample_count, sizeof x->tenant.kinds);
+    x->metricless = (struct metric_sum){0};
+    x->name_series = 0;
+    enum err e = part_index_load(x->part, t, arena, &x->index, x->why);
+    if (e == OK) e = row_reader_new(&x->index, x->options->memory, &x->rows);
+    if (e) return e;
+    x->metric_name = part_find_name(&x->index, bytes_of_text("__name__"));
+    x->metric_count = x->metric_name == NULL ? 0 : x->metric_name->pair_count;
+    if (x->metric_count > METRICS_MAX) {
+        x->metric_count = METRICS_MAX;
+        e = remark_note(&r->remarks, &r->arena,
+                        "only the first %d metric names are ranked; the others are summed up",
+                        METRICS_MAX);
+        if (e) return e;
+    }
+    x->metrics = mem_new(x->options->memory, x->metric_count * sizeof *x->metrics);
+    x->window_count = t->pair_count < at_once ? t->pair_count : at_once;
+    x->window = mem_new(x->options->memory, x->window_count * sizeof *x->window);
+    return (x->metrics == NULL && x->metric_count > 0) || (x->window == NULL && t->pair_count > 0)
+               ? ERR_NOMEM
+               : OK;
+}
+
+static enum err
+tenant_count_all(struct row_pass *x, const struct part_tenant *t)
+{
+    uint32_t room = x->window_count;
+    x->window_first = t->first_pair;
+    enum err e = count_rows(x, t);
+    if (e == OK) e = rank_window(x);
+    for (uint32_t done = room; e == OK && done < t->pair_count; done += room) {
+        x->window_first = t->first_pair + done;
+        x->window_count = t->pair_count - done < room ? t->pair_count - done : room;
+        memset(x->window, 0, room * sizeof *x->window);
+        e = count_rows_again(x, t);
+        if (e == OK) e = rank_window(x);
+    }
+    x->window_count = room;
+    if (e == OK) e = rank_metrics(x);
+    if (e == OK && top_offer(&x->tenants, x->tenant.samples)) {
+        e = top_put(&x->tenants, x->tenant.samples, &x->tenant);
+    }
+    return e;
+}
+
+static enum err
+tenant_inspect(struct row_pass *x, const struct part_tenant *t)
+{
+    struct arena arena;
+    struct inspect_part *r = x->result;
+    struct why *why = x->why, reason = {""};
+    x->rows = NULL;
+    x->metrics = NULL;
+    x->window = NULL;
+    x->metric_count = x->window_count = 0;
+    x->why = &reason;
+    arena_init(&arena, x->options->memory, 0, 0);
+    enum err e = tenant_begin(x, t, &arena);
+    if (e == ERR_CORRUPT) { /* without its names nothing of it can be told */
+        e = remark_damage(&r->remarks, &r->arena, reason.text);
+    } else if (e == OK) {
+        e = tenant_count_all(x, t);
+    }
+    row_reader_free(x->rows);
+    mem_free(x->options->memory, x->metrics, x->metric_count * sizeof *x->metrics);
+    mem_free(x->options->memory, x->window, x->window_count * sizeof *x->window);
+    arena_fini(&arena);
+    x->why = why;
+    return e ? why_set(why, e, "%s", reason.text[0] == '\0' ? err_word(e) : reason.text) : OK;
+}
+
+enum { RANKINGS = 7 };
+
+enum err
+inspect_rows(const struct inspect_options *options, struct part *part, struct inspect_part *result,
+             uint64_t *ret_counted, struct why *why)
+{
+    struct why local;
+    struct row_pass x = {.options = options,
+                         .result = result,
+                         .part = part,
+                         .why = why == NULL ? &local : why,
+                         .counted = ret_counted};
+    struct top *tops[RANKINGS] = {&x.tenants,    &x.names,    &x.pairs, &x.by_series,
+                                  &x.by_samples, &x.by_bytes, &x.series};
+    struct inspect_ranking *to[RANKINGS] = {
+        &result->by_tenant,
+        &result->by_name,
+        &result->by_pair,
+        &result->metrics_by_series,
+        &result->metrics_by_samples,
+        &result->metrics_by_bytes,
+        &result->by_series,
+    };
+    enum err e = OK;
+    x.columns.budget = options->memory;
+    result->tenants = part_tenant_count(part);
+    for (unsigned i = 0; i < RANKINGS && e == OK; i++) {
+        e = top_init(tops[i], options->memory, options->top);
+    }
+    for (uint32_t i = 0; i < part_tenant_count(part) && e == OK; i++) {
+        e = tenant_inspect(&x, part_tenant_at(part, i));
+    }
+    for (unsigned i = 0; i < RANKINGS; i++) {
+        if (e == OK) e = top_take(tops[i], &result->arena, to[i]);
+        top_fini(tops[i]);
+    }
+    mem_free(options->memory, x.columns.slots, x.columns.capacity * sizeof *x.columns.slots);
+    return e;
+}

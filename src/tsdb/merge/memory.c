@@ -1,0 +1,69 @@
+/*
+ * memory.c - what a merge needs, from what is known of its inputs. Every term is an
+ * upper bound of something that part_merge_*.c or part_write_*.c holds; part_merge_memory_test.c
+ * compares their sum with what merges take. Growing buffers have up to half of their contents to
+ * spare.
+ */
+#include "tsdb/merge/parts_private.h"
+
+enum {
+    KIB = 1024,
+    BASE_BYTES = 3 * 1024 * KIB, /* scratch of codecs, batches, caches of times, what is written */
+    BLOCKS_BYTES = 768,          /* one block of a series, wherever it is held at once */
+    INPUT_BYTES = 128 * KIB,     /* a reader of rows, label names */
+    INPUT_PAGES = 10,            /* held, or unpacked further */
+    SLOT_SAMPLE_BYTES = 24,      /* of a block being merged with others */
+    HISTOGRAMS_BYTES = 5 * 1024 * KIB, /* blocks of them are unpacked: read and written */
+    TENANT_BYTES = 480,
+    INDEX_SHARE = 16, /* directories, as a part of what they point at */
+    DATA_SHARE = 256,
+};
+
+uint64_t
+part_merge_memory_base(size_t writer_bytes)
+{
+    /* Rows, with what a buffer has to spare; a pass over pairs; columns of times. */
+    uint64_t writer = writer_bytes < PART_WRITER_MEMORY_MIN ? PART_WRITER_MEMORY_MIN : writer_bytes;
+    writer = writer / 4 * 3 + writer / 2 + writer / 4;
+    return writer + BASE_BYTES + (uint64_t)BLOCKS_BYTES * PART_MERGE_BLOCKS_MAX;
+}
+
+/* Four bytes for its number in the output, and a bit. (Of one input alone two bits are enough.) */
+static uint64_t
+pairs_memory(uint64_t pairs)
+{
+    return 4 * pairs + pairs / 4;
+}
+
+/*
+ * A bit where some go, a byte in a pass of the writer, and up to two thirds of one in the longest
+ * list of series: where it is made, and packed, with what buffers have to spare.
+ */
+static uint64_t
+rows_memory(uint64_t rows)
+{
+    return 3 * rows + rows / 2;
+}
+
+uint64_t
+part_merge_memory(const struct part *part)
+{
+    const struct part_info *i = part_info(part);
+    uint64_t page = i->level >= PART_LEVEL_LAST ? PAGE_BYTES_LAST : PAGE_BYTES_SOON;
+    uint64_t samples = 0, pairs = 0, rows = 0, tenants = 0;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        samples += i->sample_count[k];
+    }
+    for (uint32_t t = 0; t < part_tenant_count(part); t++) {
+        const struct part_tenant *tenant = part_tenant_at(part, t);
+        /* While lists of one tenant are made, the pairs of the next are numbered. */
+        if (tenant->pair_count > pairs) pairs = tenant->pair_count;
+        if (tenant->series_count > rows) rows = tenant->series_count;
+        tenants += TENANT_BYTES + 3 * tenant->name.size;
+    }
+    if (samples > CODEC_SAMPLES_MAX) samples = CODEC_SAMPLES_MAX;
+    uint64_t need = INPUT_BYTES + INPUT_PAGES * page + SLOT_SAMPLE_BYTES * samples;
+    if (i->sample_count[LEDGER_HISTOGRAM] > 0) need += HISTOGRAMS_BYTES;
+    need += (i->file_bytes - i->data_bytes) / INDEX_SHARE + i->data_bytes / DATA_SHARE;
+    return need + pairs_memory(pairs) + rows_memory(rows) + tenants;
+}

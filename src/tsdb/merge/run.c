@@ -1,0 +1,648 @@
+/*
+ * run.c - parts become fewer, and go when they are old.
+ *
+ *      live parts --- merge_plan() ---> inputs, windows --- a part_merge for each window --->
+ *      outputs, all durable --- one edit: outputs live, inputs not, ledger moved ---> done
+ *
+ * A plan needs no more memory than there is. If it turns out to need more after all (what one
+ * series or tenant needs is not known before, see part_merge.h), the next one may need half, and so
+ * on.
+ *
+ * Whatever stops this before the edit leaves the inputs live and the outputs unnamed. Counts of
+ * all outputs must add up to what the inputs hold, or nothing is changed.
+ */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "tsdb/merge/parts.h"
+#include "tsdb/merge/plan.h"
+#include "tsdb/store/store.h"
+
+enum {
+    SAMPLES_AT_ONCE = 64 * 1024,
+    LEVEL_SOON = 1,
+    LEVEL_LAST = PART_LEVEL_LAST,
+    CACHE_BYTES = 4 * 1024 * 1024,
+    CACHE_SHARE = 32,         /* of the memory of a merge, at most; */
+    WRITER_SHARE = 8,         /* most is for label values */
+    LISTS_BYTES = 512 * 1024, /* of parts, tombstones, ledgers */
+    HALVINGS_MAX = 6,
+    CLEAN_AFTER_MS = 2 * 3600 * 1000, /* deletions come in heaps: one rewriting for many */
+};
+
+/* How the memory of a merge is shared out. */
+struct shares {
+    uint64_t cache_bytes;
+    size_t writer_bytes;
+    uint64_t inputs_bytes;
+};
+
+struct merging {
+    struct tsdb *db;
+    const struct tsdb_merge_options *options;
+    struct shares shares;
+    struct version *version;
+    struct merge_plan plan;
+    struct part **live; /* the inputs, as they are in the version */
+    /* The same files, read through a cache of their own: pages of queries stay where they are. */
+    struct part_merge_input *inputs;
+    struct page_cache *cache;
+    struct part **outputs;
+    uint32_t output_count;
+    uint64_t to_pos;       /* the inputs begin with the first, but the last need not end last */
+    struct ledger *change; /* by tenant id */
+    uint32_t change_count;
+    uint64_t counted[LEDGER_KIND_COUNT]; /* of the inputs, in any output or dropped */
+    struct arena arena;
+    struct why *why;
+};
+
+static struct version *
+pin_version(struct tsdb *db)
+{
+    lock_take(&db->lock);
+    struct version *v = db->version;
+    atomic_fetch_add_explicit(&v->references, 1, memory_order_relaxed);
+    lock_drop(&db->lock);
+    return v;
+}
+
+/* Samples before are expired; INT64_MIN while the clock is not believed. */
+static int64_t
+expired_before_ms(struct tsdb *db)
+{
+    lock_take(&db->head_lock);
+    int64_t now = retention_now_ms(db), kept = db->limits.retention_ms;
+    bool none = db->clock_suspect || kept == 0 || now < INT64_MIN + kept;
+    lock_drop(&db->head_lock);
+    return none ? INT64_MIN : now - kept;
+}
+
+/* --- counting --------------------------------------------------------------------------------- */
+
+static void
+move(struct ledger *change, enum ledger_kind k, enum ledger_field to, uint64_t count)
+{
+    change->stored[k] -= count;
+    change->count[k][to] += count;
+    /* A duplicate was accepted before it was known for one. */
+    if (to == LEDGER_DUPLICATE) change->count[k][LEDGER_ACCEPTED] -= count;
+}
+
+static enum err
+ledger_change(struct tsdb *db, struct arena *arena, struct ledger **ret, uint32_t *ret_count)
+{
+    lock_take(&db->edit_lock);
+    *ret_count = db->saved.tenant_count; /* all that can have samples in parts */
+    lock_drop(&db->edit_lock);
+    *ret = arena_new(arena, (*ret_count + 1u) * sizeof **ret);
+    return *ret == NULL ? ERR_NOMEM : OK;
+}
+
+static struct ledger *
+change_of(struct tsdb *db, struct bytes tenant, struct ledger *change, uint32_t count)
+{
+    lock_take(&db->head_lock);
+    const struct tenant *t = tenant_find(db, tenant);
+    lock_drop(&db->head_lock);
+    assert(t != NULL);
+    assert(t->id < count);
+    return &change[t->id];
+}
+
+static void
+count_tenant(struct merging *g, const struct part_merge_counts *c)
+{
+    struct ledger *l = change_of(g->db, c->tenant, g->change, g->change_count);
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        move(l, k, LEDGER_DUPLICATE, c->duplicate[k]);
+        move(l, k, LEDGER_SUPERSEDED, c->superseded[k]);
+        move(l, k, LEDGER_DELETED, c->deleted[k]);
+        move(l, k, LEDGER_EXPIRED, c->expired[k]);
+        g->counted[k] +=
+            c->written[k] + c->duplicate[k] + c->superseded[k] + c->deleted[k] + c->expired[k];
+    }
+}
+
+static enum err
+check_counts(struct merging *g)
+{
+    uint64_t held[LEDGER_KIND_COUNT] = {0};
+    for (uint32_t i = 0; i < g->plan.input_count; i++) {
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+            held[k] += part_info(g->live[i])->sample_count[k];
+        }
+    }
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        if (held[k] == g->counted[k]) continue;
+        why_set(g->why, ERR_CORRUPT,
+                "merging %u parts would turn %" PRIu64 " %s samples into %" PRIu64
+                ": they are left alone",
+                g->plan.input_count, held[k], ledger_kind_word(k), g->counted[k]);
+        for (uint32_t i = 0; i < g->plan.input_count; i++) {
+            part_leave_alone(g->live[i], g->why);
+        }
+        return ERR_CORRUPT;
+    }
+    return OK;
+}
+
+/* --- carrying out a plan ---------------------------------------------------------------------- */
+
+static struct shares
+shares_of(uint64_t bytes)
+{
+    if (bytes == 0) return (struct shares){CACHE_BYTES, PART_WRITER_MEMORY, UINT64_MAX};
+    struct shares s = {bytes / CACHE_SHARE, bytes / WRITER_SHARE, 0};
+    if (s.cache_bytes > CACHE_BYTES) s.cache_bytes = CACHE_BYTES;
+    if (s.writer_bytes > PART_WRITER_MEMORY) s.writer_bytes = PART_WRITER_MEMORY;
+    uint64_t base = part_merge_memory_base(s.writer_bytes) + s.cache_bytes + LISTS_BYTES;
+    if (bytes > base) s.inputs_bytes = bytes - base;
+    return s;
+}
+
+static enum err
+list_parts(struct merging *g, struct plan_part **ret_parts)
+{
+    const struct version *v = g->version;
+    uint64_t up_to = g->options->up_to_pos != 0 ? g->options->up_to_pos : UINT64_MAX;
+    struct plan_part *parts = arena_alloc(&g->arena, (v->part_count + 1u) * sizeof *parts);
+    if (parts == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        const struct part_info *info = part_info(v->parts[i]);
+        parts[i] =
+            (struct plan_part){.from_pos = info->from_pos,
+                               .to_pos = info->to_pos,
+                               .time = {info->min_ms, info->max_ms},
+                               .bytes = info->file_bytes,
+                               .memory = part_merge_memory(v->parts[i]),
+                               .fixed = part_is_left_alone(v->parts[i]) || info->to_pos > up_to,
+                               .loose = info->level < LEVEL_LAST};
+    }
+    *ret_parts = parts;
+    return OK;
+}
+
+static bool
+is_to_be_cleaned(const struct merging *g, const struct part *part, int64_t made_before_ms)
+{
+    const struct tombstones *set = g->version->tombstones;
+    if (part_is_left_alone(part)) return false;
+    for (uint32_t i = 0; i < set->count; i++) {
+        const struct tombstone *t = set->items[i];
+        if (t->made_ms <= made_before_ms && tombstone_concerns(t, part)) return true;
+    }
+    return false;
+}
+
+/* A part of which something is deleted; those that hold nothing of it are marked as clean. */
+static enum err
+plan_cleaning(struct merging *g, const struct plan_part *parts, const struct plan_options *options)
+{
+    const struct version *v = g->version;
+    bool marked = false;
+    int64_t before =
+        g->options->mode == TSDB_MERGE_CLEAN ? INT64_MAX : options->now_ms - CLEAN_AFTER_MS;
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        struct part_deletion *deletions;
+        uint32_t count;
+        if (!is_to_be_cleaned(g, v->parts[i], before)) continue;
+        enum err e = tombstones_of_part(v->tombstones, v->parts[i], (struct bytes){NULL, 0},
+                                        &g->arena, &deletions, &count, g->why);
+        if (e == ERR_CORRUPT) part_leave_alone(v->parts[i], g->why);
+        if (e) return e;
+        if (count > 0) return merge_plan_alone(parts, i, options, &g->arena, &g->plan);
+        part_set_applied(v->parts[i], v->tombstones->last_id);
+        marked = true;
+    }
+    struct store_edit nothing_else = {0};
+    return marked ? store_edit(g->db, &nothing_else, g->why) : OK;
+}
+
+static enum err
+plan(struct merging *g)
+{
+    struct tsdb *db = g->db;
+    struct plan_part *parts;
+    uint64_t borders[BORDERS_MAX];
+    uint64_t free_bytes = atomic_load(&db->free_bytes), reserve = atomic_load(&db->reserve_bytes);
+    struct plan_options options = {
+        .now_ms = env_realtime_ms(db->env),
+        .bytes_max = free_bytes > reserve ? free_bytes - reserve : 0,
+        .memory_max = g->shares.inputs_bytes >> atomic_load(&db->merge_halvings),
+        .full = g->options->mode == TSDB_MERGE_FULL,
+        .borders = borders,
+        .border_count = borders_list(db, borders),
+    };
+    enum err e = list_parts(g, &parts);
+    if (e == OK && g->options->mode != TSDB_MERGE_CLEAN) {
+        e = merge_plan(parts, g->version->part_count, &options, &g->arena, &g->plan);
+    }
+    if (e || g->plan.input_count > 0) return e;
+    return plan_cleaning(g, parts, &options);
+}
+
+static enum err
+open_input(struct merging *g, uint32_t index)
+{
+    struct tsdb *db = g->db;
+    struct part *live = g->version->parts[g->plan.inputs[index]];
+    const struct part_info *info = part_info(live);
+    g->live[index] = live;
+    if (info->to_pos > g->to_pos) g->to_pos = info->to_pos;
+    enum err e = part_open(db->env, &db->merge_budget, g->cache, db->parts_dir, info->number,
+                           &g->inputs[index].part, g->why);
+    if (e == OK) {
+        struct part_deletion *deletions;
+        struct part_merge_input *input = &g->inputs[index];
+        part_set_applied(input->part, part_applied(live));
+        e = tombstones_of_part(g->version->tombstones, input->part, (struct bytes){NULL, 0},
+                               &g->arena, &deletions, &input->deletion_count, g->why);
+        input->deletions = deletions;
+    }
+    if (e == ERR_CORRUPT || e == ERR_MISSING) part_leave_alone(live, g->why);
+    return e;
+}
+
+static enum err
+take_inputs(struct merging *g)
+{
+    const struct merge_plan *p = &g->plan;
+    g->live = arena_new(&g->arena, p->input_count * sizeof *g->live);
+    g->inputs = arena_new(&g->arena, p->input_count * sizeof *g->inputs);
+    g->outputs = arena_new(&g->arena, p->window_count * sizeof *g->outputs);
+    if (g->live == NULL || g->inputs == NULL || g->outputs == NULL) return ERR_NOMEM;
+    enum err e = page_cache_new(&g->db->merge_budget, g->shares.cache_bytes, &g->cache);
+    if (e == OK) page_cache_tell(g->cache, g->db->cache);
+    for (uint32_t i = 0; e == OK && i < p->input_count; i++) {
+        e = open_input(g, i);
+    }
+    return e ? e : ledger_change(g->db, &g->arena, &g->change, &g->change_count);
+}
+
+static void
+close_inputs(struct merging *g)
+{
+    for (uint32_t i = 0; g->inputs != NULL && i < g->plan.input_count; i++) {
+        part_unref(g->inputs[i].part);
+    }
+    page_cache_free(g->cache);
+}
+
+static bool
+inputs_have(const struct merging *g, const struct part *part)
+{
+    for (uint32_t i = 0; i < g->plan.input_count; i++) {
+        if (g->live[i] == part) return true;
+    }
+    return false;
+}
+
+static enum err
+run(struct merging *g, struct part_merge *merge)
+{
+    for (bool done = false; !done;) {
+        uint32_t input;
+        enum err e = part_merge_step(merge, SAMPLES_AT_ONCE, &done, &input, g->why);
+        if (e == ERR_CORRUPT) part_leave_alone(g->live[input], g->why);
+        if (e) return e;
+        if (!done && g->options->go_on != NULL && !g->options->go_on(g->options->context)) {
+            return why_set(g->why, ERR_CANCELED, "told to stop");
+        }
+    }
+    return OK;
+}
+
+/* One output; the part is added to the outputs unless it would be empty. */
+static enum err
+merge_window(struct merging *g, uint32_t window, int64_t expired)
+{
+    struct tsdb *db = g->db;
+    struct part_merge *merge;
+    struct part_info info;
+    const struct part_merge_counts *counts;
+    uint32_t count;
+    struct part_merge_options options = {
+        .env = db->env,
+        .budget = &db->merge_budget,
+        .parts_dir = db->parts_dir,
+        .inputs = g->inputs,
+        .input_count = g->plan.input_count,
+        .window = g->plan.windows[window],
+        .expired_before_ms = expired,
+        .with_metadata =
+            window + 1 == g->plan.window_count && inputs_have(g, version_metadata_part(g->version)),
+        .number = atomic_fetch_add(&db->next_part, 1),
+        .from_pos = part_info(g->live[0])->from_pos,
+        .to_pos = g->to_pos,
+        .level = g->plan.last ? LEVEL_LAST : LEVEL_SOON,
+        .writer_bytes = g->shares.writer_bytes,
+    };
+    enum err e = part_merge_new(&options, &merge, g->why);
+    if (e) return e;
+    e = run(g, merge);
+    if (e == OK) e = part_merge_finish(merge, &info, &counts, &count, g->why);
+    for (uint32_t i = 0; e == OK && i < count; i++) {
+        count_tenant(g, &counts[i]);
+    }
+    if (e == OK && info.number != 0) {
+        struct part **output = &g->outputs[g->output_count];
+        e = part_open(db->env, &db->cache_budget, db->cache, db->parts_dir, info.number, output,
+                      g->why);
+        if (e == OK) part_set_applied(*output, g->version->tombstones->last_id);
+        if (e == OK) g->output_count++;
+    }
+    part_merge_free(merge);
+    return e;
+}
+
+static enum err
+merge_all(struct merging *g)
+{
+    int64_t expired = expired_before_ms(g->db);
+    enum err e = take_inputs(g);
+    if (e) return e;
+    for (uint32_t w = 0; w < g->plan.window_count && e == OK; w++) {
+        e = merge_window(g, w, expired);
+    }
+    if (e == OK) e = check_counts(g);
+    if (e) return e;
+    struct store_edit edit = {
+        .add = g->outputs,
+        .add_count = g->output_count,
+        .remove = g->live,
+        .remove_count = g->plan.input_count,
+        .change = g->change,
+        .change_count = g->change_count,
+    };
+    e = store_edit(g->db, &edit, g->why);
+    if (e == OK) return OK;
+    for (uint32_t i = 0; i < g->output_count; i++) {
+        part_unref(g->outputs[i]); /* they stay on disk, see edit.c */
+    }
+    g->output_count = 0;
+    return e;
+}
+
+/* Floats and histograms are samples; exemplars are told apart. */
+static void
+count_kinds(const uint64_t count[LEDGER_KIND_COUNT], uint64_t *samples, uint64_t *exemplars)
+{
+    *samples += count[LEDGER_FLOAT] + count[LEDGER_HISTOGRAM];
+    *exemplars += count[LEDGER_EXEMPLAR];
+}
+
+static void
+tell_result(const struct merging *g, struct tsdb_merge_result *ret)
+{
+    ret->input_count = g->plan.input_count;
+    ret->output_count = g->output_count;
+    for (uint32_t i = 0; i < g->plan.input_count; i++) {
+        ret->input_bytes += part_info(g->live[i])->file_bytes;
+    }
+    for (uint32_t i = 0; i < g->output_count; i++) {
+        const struct part_info *info = part_info(g->outputs[i]);
+        ret->output_bytes += info->file_bytes;
+        count_kinds(info->sample_count, &ret->samples, &ret->exemplars);
+    }
+}
+
+void
+tsdb_left_alone(struct tsdb *db, void (*each)(void *context, uint64_t part, const char *reason),
+                void *context)
+{
+    struct version *v = pin_version(db);
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        const struct part *p = v->parts[i];
+        if (part_is_left_alone(p)) each(context, part_info(p)->number, part_alone_reason(p));
+    }
+    version_unref(v);
+}
+
+enum err
+tsdb_merge(struct tsdb *db, const struct tsdb_merge_options *options,
+           struct tsdb_merge_result *ret_result, struct why *why)
+{
+    struct merging g = {
+        .db = db, .options = options, .shares = shares_of(db->options.merge_bytes), .why = why};
+    *ret_result = (struct tsdb_merge_result){0};
+    arena_init(&g.arena, &db->merge_budget, 0, 0);
+    g.version = pin_version(db);
+    enum err e = plan(&g);
+    if (e == OK && g.plan.input_count > 0) e = merge_all(&g);
+    if (e == OK) tell_result(&g, ret_result);
+    if (e == OK && g.plan.input_count > 0) atomic_fetch_add(&db->merges_total, 1);
+    atomic_fetch_add(&db->merge_bytes_total, ret_result->output_bytes);
+    for (uint32_t i = 0; i < g.output_count; i++) {
+        if (e) part_drop(g.outputs[i]); /* never named */
+        part_unref(g.outputs[i]);
+    }
+    close_inputs(&g);
+    version_unref(g.version);
+    arena_fini(&g.arena);
+    if (e == OK || e == ERR_CANCELED) return e;
+    atomic_fetch_add(&db->merge_failures_total, 1);
+    if (e == ERR_NOMEM && g.plan.input_count > 1 && atomic_load(&db->merge_halvings) < HALVINGS_MAX)
+        atomic_fetch_add(&db->merge_halvings, 1);
+    return e == ERR_NOMEM ? why_set(why, e, "no memory to merge parts")
+                          : why_prefix(why, e, "merge");
+}
+
+/* --- retention -------------------------------------------------------------------------------- */
+
+struct expiry {
+    struct tsdb *db;
+    struct version *version;
+    struct part **drop;
+    uint32_t drop_count;
+    uint64_t bytes;              /* of those that stay */
+    uint64_t bytes_too_many;     /* though only the newest part stays */
+    const struct part *metadata; /* the one that says what families are */
+    bool metadata_wanted;        /* it would go, and must be written anew before */
+};
+
+static void
+drop(struct expiry *x, struct part *part)
+{
+    x->drop[x->drop_count++] = part;
+    x->bytes -= part_info(part)->file_bytes;
+}
+
+static bool
+is_dropped(const struct expiry *x, const struct part *part)
+{
+    for (uint32_t i = 0; i < x->drop_count; i++) {
+        if (x->drop[i] == part) return true;
+    }
+    return false;
+}
+
+static bool
+part_has_samples(const struct part *part)
+{
+    const uint64_t *count = part_info(part)->sample_count;
+    return count[LEDGER_FLOAT] + count[LEDGER_HISTOGRAM] + count[LEDGER_EXEMPLAR] > 0;
+}
+
+/* The part whose newest sample is the oldest, and whether it is the only one with samples. */
+static struct part *
+oldest_part(const struct expiry *x, bool *ret_last)
+{
+    struct part *oldest = NULL;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < x->version->part_count; i++) {
+        struct part *p = x->version->parts[i];
+        if (!part_has_samples(p) || is_dropped(x, p)) continue;
+        count++;
+        if (oldest == NULL || part_info(p)->max_ms < part_info(oldest)->max_ms) oldest = p;
+    }
+    *ret_last = count == 1;
+    return oldest;
+}
+
+static void
+choose(struct expiry *x)
+{
+    struct tsdb *db = x->db;
+    x->metadata = version_metadata_part(x->version);
+    int64_t expired = expired_before_ms(db);
+    lock_take(&db->head_lock);
+    uint64_t bytes_max = db->clock_suspect ? 0 : db->limits.retention_bytes;
+    lock_drop(&db->head_lock);
+    for (uint32_t i = 0; i < x->version->part_count; i++) {
+        x->bytes += part_info(x->version->parts[i])->file_bytes;
+    }
+    for (uint32_t i = 0; i < x->version->part_count; i++) {
+        struct part *p = x->version->parts[i];
+        bool gone = !part_has_samples(p) || part_info(p)->max_ms < expired;
+        if (gone && p != x->metadata) drop(x, p);
+        x->metadata_wanted |= gone && p == x->metadata && part_has_samples(p);
+    }
+    while (bytes_max != 0 && x->bytes > bytes_max) {
+        bool last;
+        struct part *p = oldest_part(x, &last);
+        if (last) {
+            /* A size that is set too small must not cost what is being kept this moment. */
+            x->bytes_too_many = x->bytes - bytes_max;
+            return;
+        }
+        x->metadata_wanted |= p != NULL && p == x->metadata;
+        if (p == NULL || p == x->metadata) return;
+        drop(x, p);
+    }
+}
+
+/* A part takes what is known of families with it only when a newer one says it: that is flushed. */
+static void
+renew_metadata(struct tsdb *db)
+{
+    lock_take(&db->head_lock);
+    db->metadata_changed = db->metadata_due = true;
+    lock_drop(&db->head_lock);
+}
+
+static enum err
+expire(struct expiry *x, struct arena *arena, struct tsdb_merge_result *ret, struct why *why)
+{
+    struct tsdb *db = x->db;
+    struct ledger *change;
+    uint32_t count;
+    enum err e = ledger_change(db, arena, &change, &count);
+    if (e) return e;
+    for (uint32_t i = 0; i < x->drop_count; i++) {
+        const struct part *p = x->drop[i];
+        ret->input_bytes += part_info(p)->file_bytes;
+        for (uint32_t t = 0; t < part_tenant_count(p); t++) {
+            const struct part_tenant *tenant = part_tenant_at(p, t);
+            struct ledger *l = change_of(db, tenant->name, change, count);
+            for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+                move(l, k, LEDGER_EXPIRED, tenant->sample_count[k]);
+            }
+            count_kinds(tenant->sample_count, &ret->samples, &ret->exemplars);
+        }
+    }
+    ret->input_count = x->drop_count;
+    struct store_edit edit = {
+        .remove = x->drop, .remove_count = x->drop_count, .change = change, .change_count = count};
+    return store_edit(db, &edit, why);
+}
+
+enum err
+tsdb_expire(struct tsdb *db, struct tsdb_merge_result *ret_result, struct why *why)
+{
+    struct arena arena;
+    struct expiry x = {.db = db, .version = pin_version(db)};
+    *ret_result = (struct tsdb_merge_result){0};
+    arena_init(&arena, &db->merge_budget, 0, 0);
+    x.drop = arena_alloc(&arena, (x.version->part_count + 1u) * sizeof *x.drop);
+    enum err e = x.drop == NULL ? ERR_NOMEM : OK;
+    if (e == OK) choose(&x);
+    if (e == OK && x.metadata_wanted) renew_metadata(db);
+    if (e == OK && x.drop_count > 0) e = expire(&x, &arena, ret_result, why);
+    ret_result->bytes_too_many = x.bytes_too_many;
+    version_unref(x.version);
+    arena_fini(&arena);
+    return e == ERR_NOMEM ? why_set(why, e, "no memory to drop parts") : e;
+}
+
+/* --- what lies where -------------------------------------------------------------------------- */
+
+static int
+by_time(const void *a, const void *b)
+{
+    int64_t x = ((const struct tsdb_partition *)a)->time.min_ms;
+    int64_t y = ((const struct tsdb_partition *)b)->time.min_ms;
+    return (x > y) - (x < y);
+}
+
+/* Adds up neighbours that are of one partition; how many are left. */
+static uint32_t
+add_up(struct tsdb_partition *list, uint32_t count)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct tsdb_partition *last = kept == 0 ? NULL : &list[kept - 1];
+        if (last == NULL || last->time.min_ms != list[i].time.min_ms) {
+            list[kept++] = list[i];
+            continue;
+        }
+        last->parts++;
+        last->samples += list[i].samples;
+        last->exemplars += list[i].exemplars;
+        last->data_bytes += list[i].data_bytes;
+        last->index_bytes += list[i].index_bytes;
+    }
+    return kept;
+}
+
+enum err
+tsdb_partitions(struct tsdb *db,
+                void (*each)(void *context, const struct tsdb_partition *partition), void *context)
+{
+    struct arena arena;
+    struct version *v = pin_version(db);
+    int64_t now = env_realtime_ms(db->env);
+    arena_init(&arena, &db->merge_budget, 0, 0);
+    struct tsdb_partition *list = arena_alloc(&arena, (v->part_count + 1u) * sizeof *list);
+    uint32_t count = 0;
+    for (uint32_t i = 0; list != NULL && i < v->part_count; i++) {
+        const struct part_info *info = part_info(v->parts[i]);
+        if (!part_has_samples(v->parts[i])) continue;
+        struct tsdb_partition p = {.time = partition_of(info->min_ms, now),
+                                   .parts = 1,
+                                   .data_bytes = info->data_bytes,
+                                   .index_bytes = info->file_bytes - info->data_bytes};
+        count_kinds(info->sample_count, &p.samples, &p.exemplars);
+        list[count++] = p;
+    }
+    if (count > 1) qsort(list, count, sizeof *list, by_time);
+    count = add_up(list, count);
+    for (uint32_t i = 0; i < count; i++) {
+        each(context, &list[i]);
+    }
+    enum err e = list == NULL ? ERR_NOMEM : OK;
+    version_unref(v);
+    arena_fini(&arena);
+    return e;
+}

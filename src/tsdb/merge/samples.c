@@ -1,0 +1,334 @@
+/*
+ * samples.c - what belongs to one series: blocks, put together from all inputs that have
+ * it, and exemplars.
+ *
+ * Blocks are laid out by time and cut into runs. A block that nothing overlaps or touches is
+ * *loose*. It is copied as it is stored, without decoding it, if it is large, or if there is
+ * nothing beside it that it could be joined with: of one input the writer has joined what it could.
+ * All else is decoded, merged, and written as full blocks.
+ *
+ *      input 1   [large ] [s]         [s]
+ *      input 2               [s] [ s ]   [large ]
+ *                 copied  |  one run    | copied
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "tsdb/merge/parts_private.h"
+
+/*
+ * From where on a block is not decoded to fill it up. Between two large blocks there is at most one
+ * that is small, so blocks stay at least a quarter full.
+ */
+enum {
+    LARGE_SAMPLES = CODEC_SAMPLES_MAX / 2,
+    LARGE_BYTES = BLOCK_BYTES_MAX / 2,
+    LARGE_HISTOGRAMS = 256, /* these may be full much earlier */
+};
+
+/* --- pieces ----------------------------------------------------------------------------------- */
+
+static struct piece *
+pieces_of(const struct part_merge *m, uint32_t *ret_count)
+{
+    *ret_count = (uint32_t)(m->pieces.size / sizeof(struct piece));
+    return (struct piece *)(void *)m->pieces.at;
+}
+
+static int
+by_time_then_arrival(const void *a, const void *b)
+{
+    const struct piece *x = a, *y = b;
+    if (x->min_ms != y->min_ms) return x->min_ms < y->min_ms ? -1 : 1;
+    return (x->source->number > y->source->number) - (x->source->number < y->source->number);
+}
+
+static void
+add_pieces(struct part_merge *m, struct merge_source *s)
+{
+    for (uint32_t i = 0; i < s->block_count; i++) {
+        const struct block_ref *b = &s->blocks[i];
+        bool mixed;
+        enum fate fate = merge_block_fate(m, s, b, &mixed);
+        if (fate != FATE_STAYS) {
+            merge_count_fate(m, fate, ledger_kind_of(block_kind(b)), b->count);
+            continue;
+        }
+        struct piece p = {b->min_ms, b->max_ms, s, b, !mixed};
+        buf_put(&m->pieces, &p, sizeof p);
+    }
+}
+
+enum err
+merge_samples_begin(struct part_merge *m)
+{
+    buf_clear(&m->pieces);
+    for (uint32_t i = 0; i < m->group_count; i++) {
+        add_pieces(m, m->group[i]);
+    }
+    if (buf_error(&m->pieces)) return buf_error(&m->pieces);
+    uint32_t count;
+    struct piece *p = pieces_of(m, &count);
+    for (uint32_t i = 1; i < count; i++) {
+        if (by_time_then_arrival(&p[i - 1], &p[i]) <= 0) continue;
+        qsort(p, count, sizeof *p, by_time_then_arrival);
+        break;
+    }
+    m->next_piece = 0;
+    m->merging = false;
+    m->phase = PHASE_SAMPLES;
+    return OK;
+}
+
+/* --- runs ------------------------------------------------------------------------------------- */
+
+/* Behind the pieces that overlap p[at], or one another. */
+static uint32_t
+overlap_end(const struct piece *p, uint32_t at, uint32_t count)
+{
+    int64_t max_ms = p[at].max_ms;
+    uint32_t end = at + 1;
+    while (end < count && p[end].min_ms <= max_ms) {
+        if (p[end].max_ms > max_ms) max_ms = p[end].max_ms;
+        end++;
+    }
+    return end;
+}
+
+static bool
+is_large(const struct block_ref *b)
+{
+    uint32_t enough = b->codec == CODEC_FLOAT_V1 ? LARGE_SAMPLES : LARGE_HISTOGRAMS;
+    return b->count >= enough || b->values.size >= LARGE_BYTES;
+}
+
+/*
+ * The run that begins at p[at]: *ret_copied if it is one block to be copied. A run ends before a
+ * loose block that is large, or that cannot be joined with the loose one before it.
+ */
+static uint32_t
+run_end(const struct piece *p, uint32_t at, uint32_t count, bool *ret_copied)
+{
+    uint32_t end = overlap_end(p, at, count);
+    bool loose = end == at + 1 && p[at].is_clean, first = loose;
+    *ret_copied = loose && is_large(p[at].block);
+    while (!*ret_copied && end < count) {
+        uint32_t next = overlap_end(p, end, count);
+        bool next_loose = next == end + 1 && p[end].is_clean;
+        const struct piece *x = &p[end - 1], *y = &p[end];
+        if (next_loose && is_large(y->block)) break;
+        if (loose && next_loose && (x->source == y->source || x->block->codec != y->block->codec)) {
+            break;
+        }
+        end = next;
+        loose = next_loose;
+    }
+    if (first && end == at + 1) *ret_copied = true;
+    return end;
+}
+
+static enum err
+copy_block(struct part_merge *m, const struct piece *p)
+{
+    struct block_bytes bytes;
+    struct merge_source *s = p->source;
+    enum err e = block_hold(s->part, p->block, &bytes, &m->why);
+    if (e) return merge_source_error(m, s, e);
+    e = part_write_block(m->writer, p->block, &bytes, &m->why);
+    block_release(s->part, &bytes);
+    m->work += p->block->count;
+    m->count.written[ledger_kind_of(block_kind(p->block))] += p->block->count;
+    return e;
+}
+
+static enum err
+begin_merging(struct part_merge *m, const struct piece *p, uint32_t count)
+{
+    merge_reset(&m->merge, m->options.window.min_ms, m->options.window.max_ms, false);
+    m->merge.expired_before_ms = m->options.expired_before_ms;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct merge_source *s = p[i].source;
+        struct merge_item *item = merge_add(&m->merge);
+        if (item == NULL) return ERR_NOMEM;
+        item->type = ITEM_BLOCK;
+        item->kind = (uint8_t)block_kind(p[i].block);
+        item->min_ms = p[i].min_ms;
+        item->max_ms = p[i].max_ms;
+        item->order = s->number;
+        item->count = p[i].block->count;
+        item->block.part = s->part;
+        item->block.ref = p[i].block;
+        if (p[i].is_clean) continue;
+        item->hidden = (const struct time_range *)(const void *)s->hidden.at;
+        item->hidden_count = (uint32_t)(s->hidden.size / sizeof *item->hidden);
+    }
+    merge_begin(&m->merge);
+    m->merging = true;
+    return OK;
+}
+
+static enum err
+merge_batch(struct part_merge *m)
+{
+    struct sample_batch batch;
+    enum err e = merge_next(&m->merge, &batch, &m->why);
+    if (e == ERR_CORRUPT) {
+        const struct merge_item *item = &m->merge.items[m->merge.next_item];
+        return merge_source_error(m, &m->sources[item->order], e);
+    }
+    if (e) return e;
+    m->merging = batch.count > 0;
+    m->work += batch.count;
+    m->count.written[ledger_kind_of(batch.kind)] += batch.count;
+    return m->merging ? part_write_samples(m->writer, &batch, &m->why) : OK;
+}
+
+enum err
+merge_samples(struct part_merge *m)
+{
+    if (m->merging) return merge_batch(m);
+    uint32_t count, at = m->next_piece;
+    const struct piece *p = pieces_of(m, &count);
+    if (at == count) {
+        m->phase = PHASE_EXEMPLARS;
+        return OK;
+    }
+    bool copied;
+    m->next_piece = run_end(p, at, count, &copied);
+    return copied ? copy_block(m, &p[at]) : begin_merging(m, p + at, m->next_piece - at);
+}
+
+/* --- exemplars -------------------------------------------------------------------------------- */
+
+/* One of several exemplars of a series and time. */
+struct equal_time {
+    uint64_t bits;
+    struct bytes labels; /* in the arena */
+    uint32_t index;      /* by arrival */
+    bool is_duplicate;
+};
+
+static bool
+stands_at_row(const struct merge_source *s)
+{
+    return s->has_exemplars && !s->exemplars.at_end &&
+           s->exemplars.series == s->tenant->first_series + s->row;
+}
+
+/* Goes on to the first exemplar of the row that stays; those of series left out are passed by. */
+static enum err
+exemplar_next(struct part_merge *m, struct merge_source *s)
+{
+    uint32_t series = s->tenant->first_series + s->row;
+    while (s->has_exemplars && !s->exemplars.at_end && s->exemplars.series <= series) {
+        if (s->exemplars.series == series) {
+            enum fate fate = merge_fate(m, s, s->exemplars.exemplar.t_ms);
+            if (fate == FATE_STAYS) return OK;
+            merge_count_fate(m, fate, LEDGER_EXEMPLAR, 1);
+        }
+        m->work++;
+        enum err e = exemplar_walk_step(&s->exemplars, &m->why);
+        if (e) return merge_source_error(m, s, e);
+    }
+    return OK;
+}
+
+/* The first time at which there is one. */
+static enum err
+exemplar_time(struct part_merge *m, bool *ret_found, int64_t *ret_ms)
+{
+    *ret_found = false;
+    for (uint32_t i = 0; i < m->group_count; i++) {
+        struct merge_source *s = m->group[i];
+        enum err e = exemplar_next(m, s);
+        if (e) return e;
+        if (!stands_at_row(s)) continue;
+        int64_t t_ms = s->exemplars.exemplar.t_ms;
+        if (!*ret_found || t_ms < *ret_ms) *ret_ms = t_ms;
+        *ret_found = true;
+    }
+    return OK;
+}
+
+static enum err
+collect_exemplars(struct part_merge *m, struct merge_source *s, int64_t t_ms)
+{
+    while (stands_at_row(s) && s->exemplars.exemplar.t_ms == t_ms) {
+        const struct exemplar *x = &s->exemplars.exemplar;
+        struct equal_time one = {.bits = x->value_bits,
+                                 .labels = arena_copy(&m->exemplar_arena, x->labels),
+                                 .index = (uint32_t)(m->exemplars.size / sizeof one)};
+        if (one.labels.at == NULL) return ERR_NOMEM;
+        buf_put(&m->exemplars, &one, sizeof one);
+        m->work += EXEMPLAR_WORK;
+        enum err e = exemplar_walk_step(&s->exemplars, &m->why);
+        if (e == OK) e = exemplar_next(m, s);
+        if (e) return merge_source_error(m, s, e);
+    }
+    return buf_error(&m->exemplars);
+}
+
+static int
+by_content(const void *a, const void *b)
+{
+    const struct equal_time *x = a, *y = b;
+    if (x->bits != y->bits) return x->bits < y->bits ? -1 : 1;
+    return bytes_compare(x->labels, y->labels);
+}
+
+static int
+by_content_then_arrival(const void *a, const void *b)
+{
+    const struct equal_time *x = a, *y = b;
+    int order = by_content(a, b);
+    return order != 0 ? order : (x->index > y->index) - (x->index < y->index);
+}
+
+static int
+by_arrival(const void *a, const void *b)
+{
+    const struct equal_time *x = a, *y = b;
+    return (x->index > y->index) - (x->index < y->index);
+}
+
+static void
+mark_duplicates(struct equal_time *all, uint32_t count)
+{
+    if (count < 2) return;
+    qsort(all, count, sizeof *all, by_content_then_arrival);
+    for (uint32_t i = 1; i < count; i++) {
+        all[i].is_duplicate = by_content(&all[i - 1], &all[i]) == 0;
+    }
+    qsort(all, count, sizeof *all, by_arrival);
+}
+
+enum err
+merge_exemplars(struct part_merge *m)
+{
+    bool found;
+    int64_t t_ms = 0;
+    enum err e = exemplar_time(m, &found, &t_ms);
+    if (e) return e;
+    if (!found) {
+        m->phase = PHASE_SERIES;
+        return OK;
+    }
+    buf_clear(&m->exemplars);
+    arena_reset(&m->exemplar_arena);
+    for (uint32_t i = 0; i < m->group_count && e == OK; i++) {
+        e = collect_exemplars(m, m->group[i], t_ms);
+    }
+    struct equal_time *all = (struct equal_time *)(void *)m->exemplars.at;
+    uint32_t count = (uint32_t)(m->exemplars.size / sizeof *all);
+    mark_duplicates(all, count);
+    for (uint32_t i = 0; i < count && e == OK; i++) {
+        if (all[i].is_duplicate) {
+            m->count.duplicate[LEDGER_EXEMPLAR]++;
+            continue;
+        }
+        m->count.written[LEDGER_EXEMPLAR]++;
+        e = part_write_exemplar(m->writer, m->series_count - 1, t_ms, all[i].bits, all[i].labels,
+                                &m->why);
+    }
+    return e;
+}

@@ -1,0 +1,77 @@
+/*
+ * times.c - see times.h. Columns lie in a ring one after another; a new one takes the
+ * place of the oldest. An entry is valid as long as the ring has not come around to it.
+ */
+#include "tsdb/merge/times.h"
+
+#include "base/hash.h"
+
+enum { RING_SAMPLES = 64 * 1024, ENTRIES = 4096, COLUMN_MAX = RING_SAMPLES / 16 };
+
+struct entry {
+    const struct part *part; /* NULL: none */
+    struct page_place place;
+    uint32_t count;
+    uint64_t at; /* of all samples that ever went into the ring */
+};
+
+struct times_cache {
+    struct budget *budget;
+    uint64_t end; /* where the next column goes */
+    struct entry entries[ENTRIES];
+    int64_t ring[RING_SAMPLES];
+};
+
+enum err
+times_cache_new(struct budget *budget, struct times_cache **ret_cache)
+{
+    struct times_cache *c = mem_new(budget, sizeof *c);
+    if (c == NULL) return ERR_NOMEM;
+    c->budget = budget;
+    *ret_cache = c;
+    return OK;
+}
+
+void
+times_cache_free(struct times_cache *c)
+{
+    if (c != NULL) mem_free(c->budget, c, sizeof *c);
+}
+
+static bool
+is_of(const struct times_cache *c, const struct entry *x, const struct part *part,
+      const struct block_ref *b)
+{
+    /* All of a block's reference is compared: one that is damaged must not pass for another. */
+    return x->part == part && x->count == b->count && x->place.page == b->times.page &&
+           x->place.at == b->times.at && x->place.size == b->times.size &&
+           c->end - x->at <= RING_SAMPLES && c->ring[x->at % RING_SAMPLES] == b->min_ms &&
+           c->ring[(x->at + x->count - 1) % RING_SAMPLES] == b->max_ms;
+}
+
+/* Columns do not wrap around: the end of the ring is left empty instead. */
+static void
+keep(struct times_cache *c, struct entry *x, const struct part *part, const struct block_ref *b,
+     const int64_t *times)
+{
+    uint64_t left = RING_SAMPLES - c->end % RING_SAMPLES;
+    if (left < b->count) c->end += left;
+    *x = (struct entry){part, b->times, b->count, c->end};
+    memcpy(c->ring + c->end % RING_SAMPLES, times, b->count * sizeof *times);
+    c->end += b->count;
+}
+
+enum err
+times_cache_read(struct times_cache *c, struct part *part, const struct block_ref *b,
+                 int64_t *ret_times, struct why *why)
+{
+    uint64_t hash = hash_mix(part_info(part)->number, hash_mix(b->times.page, b->times.at));
+    struct entry *x = &c->entries[hash % ENTRIES];
+    if (is_of(c, x, part, b)) {
+        memcpy(ret_times, c->ring + x->at % RING_SAMPLES, b->count * sizeof *ret_times);
+        return OK;
+    }
+    enum err e = block_read_times(part, b, ret_times, why);
+    if (e == OK && b->count <= COLUMN_MAX) keep(c, x, part, b, ret_times);
+    return e;
+}

@@ -1,0 +1,223 @@
+/*
+ * walk.c - which series of an input have anything that stays. The pairs of a tenant are
+ * written before its series, so it must be known before; where window, deletions and expiry touch
+ * nothing of an input, all of them do and nobody looks.
+ *
+ * A row's blocks say enough in most cases: their first and last times are those of samples. Only
+ * where neither stays are all times looked at.
+ */
+#include "tsdb/merge/parts_private.h"
+
+/* --- fates ------------------------------------------------------------------------------------ */
+
+static const struct time_range *
+hidden_ranges(const struct merge_source *s, uint32_t *ret_count)
+{
+    *ret_count = (uint32_t)(s->hidden.size / sizeof(struct time_range));
+    return (const struct time_range *)(const void *)s->hidden.at;
+}
+
+enum fate
+merge_fate(const struct part_merge *m, const struct merge_source *s, int64_t t_ms)
+{
+    const struct time_range *window = &m->options.window;
+    if (t_ms < window->min_ms || t_ms > window->max_ms) return FATE_OUTSIDE;
+    uint32_t count;
+    const struct time_range *hidden = hidden_ranges(s, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        if (t_ms >= hidden[i].min_ms && t_ms <= hidden[i].max_ms) return FATE_DELETED;
+    }
+    return t_ms < m->options.expired_before_ms ? FATE_EXPIRED : FATE_STAYS;
+}
+
+enum fate
+merge_block_fate(const struct part_merge *m, const struct merge_source *s,
+                 const struct block_ref *b, bool *ret_mixed)
+{
+    const struct time_range *window = &m->options.window;
+    *ret_mixed = false;
+    if (b->max_ms < window->min_ms || b->min_ms > window->max_ms) return FATE_OUTSIDE;
+    bool inside = b->min_ms >= window->min_ms && b->max_ms <= window->max_ms, touched = false;
+    uint32_t count;
+    const struct time_range *hidden = hidden_ranges(s, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        if (b->max_ms < hidden[i].min_ms || b->min_ms > hidden[i].max_ms) continue;
+        touched = true;
+        if (inside && b->min_ms >= hidden[i].min_ms && b->max_ms <= hidden[i].max_ms) {
+            return FATE_DELETED;
+        }
+    }
+    if (inside && !touched && b->max_ms < m->options.expired_before_ms) return FATE_EXPIRED;
+    *ret_mixed = !inside || touched || b->min_ms < m->options.expired_before_ms;
+    return FATE_STAYS;
+}
+
+void
+merge_count_fate(struct part_merge *m, enum fate fate, enum ledger_kind kind, uint64_t count)
+{
+    if (fate == FATE_DELETED) m->count.deleted[kind] += count;
+    if (fate == FATE_EXPIRED) m->count.expired[kind] += count;
+}
+
+enum err
+merge_hidden(struct part_merge *m, struct merge_source *s, uint32_t row)
+{
+    const struct time_range *window = &m->options.window;
+    uint32_t series = s->tenant->first_series + row;
+    buf_clear(&s->hidden);
+    if (s->deleted == NULL || !roaring_bitmap_contains(s->deleted, series)) return OK;
+    for (uint32_t i = 0; i < s->input->deletion_count; i++) {
+        const struct part_deletion *d = &s->input->deletions[i];
+        if (d->range.max_ms < window->min_ms || d->range.min_ms > window->max_ms) continue;
+        if (!roaring_bitmap_contains(d->series, series)) continue;
+        buf_put(&s->hidden, &d->range, sizeof d->range);
+    }
+    return buf_error(&s->hidden);
+}
+
+/* --- the walk --------------------------------------------------------------------------------- */
+
+static uint64_t *
+new_bits(struct part_merge *m, uint32_t count)
+{
+    return arena_new(&m->tenant_arena, ((size_t)count + 63) / 64 * sizeof(uint64_t));
+}
+
+/* Exemplars lie beyond what a part says of its times. */
+static bool
+keeps_all(const struct part_merge *m)
+{
+    return m->options.window.min_ms == INT64_MIN && m->options.window.max_ms == INT64_MAX &&
+           m->options.expired_before_ms == INT64_MIN;
+}
+
+enum err
+merge_walk_begin(struct part_merge *m, struct merge_source *s)
+{
+    const struct part_tenant *t = s->tenant;
+    s->has_exemplars = t->sample_count[LEDGER_EXEMPLAR] > 0;
+    s->active = t->series_count > 0 && (s->in_window || s->has_exemplars);
+    s->whole = s->untouched && (!s->has_exemplars || keeps_all(m));
+    if (!s->active) return OK;
+    s->index = (struct part_index){.part = s->part, .tenant = t};
+    enum err e = OK;
+    if (s->rows == NULL)
+        e = row_reader_new(&s->index, m->budget, &s->rows);
+    else
+        row_reader_move(s->rows, &s->index);
+    if (e || s->whole) return e;
+    s->active = false; /* until a series is found */
+    s->live = new_bits(m, t->series_count);
+    s->used = new_bits(m, t->pair_count);
+    if (s->live == NULL || s->used == NULL) return ERR_NOMEM;
+    if (!s->has_exemplars) return OK;
+    return merge_source_error(m, s, exemplar_walk_enter(&s->exemplars, t->first_series, &m->why));
+}
+
+/* Counts of what goes, as long as nothing is found that stays. */
+struct judgement {
+    bool stays;
+    uint64_t gone[FATE_EXPIRED + 1][LEDGER_KIND_COUNT];
+};
+
+/* The exemplars of the series are behind the walk afterwards. */
+static enum err
+judge_exemplars(struct part_merge *m, struct merge_source *s, uint32_t row, struct judgement *j)
+{
+    struct exemplar_walk *w = &s->exemplars;
+    while (s->has_exemplars && !w->at_end && w->series <= s->tenant->first_series + row) {
+        enum fate fate = merge_fate(m, s, w->exemplar.t_ms);
+        j->stays |= fate == FATE_STAYS;
+        j->gone[fate][LEDGER_EXEMPLAR]++;
+        enum err e = exemplar_walk_step(w, &m->why);
+        if (e) return e;
+    }
+    return OK;
+}
+
+static enum err
+judge_times(struct part_merge *m, struct merge_source *s, const struct block_ref *b,
+            struct judgement *j)
+{
+    if (m->times == NULL) {
+        m->times = mem_alloc(m->budget, CODEC_SAMPLES_MAX * sizeof *m->times);
+        if (m->times == NULL) return ERR_NOMEM;
+    }
+    enum err e = block_read_times(s->part, b, m->times, &m->why);
+    m->work += b->count;
+    for (uint32_t i = 0; i < b->count && e == OK; i++) {
+        enum fate fate = merge_fate(m, s, m->times[i]);
+        j->stays |= fate == FATE_STAYS;
+        j->gone[fate][ledger_kind_of(block_kind(b))]++;
+    }
+    return e;
+}
+
+static enum err
+judge_blocks(struct part_merge *m, struct merge_source *s, struct judgement *j)
+{
+    bool mixed;
+    for (uint32_t i = 0; i < s->block_count && !j->stays; i++) {
+        const struct block_ref *b = &s->blocks[i];
+        enum fate fate = merge_block_fate(m, s, b, &mixed);
+        j->stays = fate == FATE_STAYS && (!mixed || merge_fate(m, s, b->min_ms) == FATE_STAYS ||
+                                          merge_fate(m, s, b->max_ms) == FATE_STAYS);
+    }
+    for (uint32_t i = 0; i < s->block_count && !j->stays; i++) {
+        const struct block_ref *b = &s->blocks[i];
+        enum fate fate = merge_block_fate(m, s, b, &mixed);
+        enum err e = OK;
+        if (mixed)
+            e = judge_times(m, s, b, j);
+        else
+            j->gone[fate][ledger_kind_of(block_kind(b))] += b->count;
+        if (e) return e;
+    }
+    return OK;
+}
+
+static void
+mark_live(struct merge_source *s, uint32_t row)
+{
+    const uint32_t *pairs;
+    uint32_t count;
+    s->active = true;
+    bit_set(s->live, row);
+    row_pairs(s->rows, &pairs, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        bit_set(s->used, pairs[i] - s->tenant->first_pair);
+    }
+}
+
+static enum err
+walk_row(struct part_merge *m, struct merge_source *s, uint32_t row)
+{
+    struct judgement j = {0};
+    enum err e = row_read(s->rows, s->tenant->first_series + row, NULL, &s->blocks, &s->block_count,
+                          &m->why);
+    if (e == OK) e = merge_hidden(m, s, row);
+    if (e == OK) e = judge_exemplars(m, s, row, &j);
+    if (e == OK) e = judge_blocks(m, s, &j);
+    if (e) return e;
+    if (j.stays) {
+        mark_live(s, row); /* what goes of it is counted when it is merged */
+        return OK;
+    }
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        merge_count_fate(m, FATE_DELETED, k, j.gone[FATE_DELETED][k]);
+        merge_count_fate(m, FATE_EXPIRED, k, j.gone[FATE_EXPIRED][k]);
+    }
+    return OK;
+}
+
+enum err
+merge_walk(struct part_merge *m)
+{
+    for (; m->walk_source < m->source_count; m->walk_source++, m->walk_row = 0) {
+        struct merge_source *s = &m->sources[m->walk_source];
+        if (s->live == NULL || m->walk_row == s->tenant->series_count) continue;
+        m->work += ROW_WORK;
+        return merge_source_error(m, s, walk_row(m, s, m->walk_row++));
+    }
+    return merge_pairs_begin(m);
+}

@@ -1,0 +1,153 @@
+/*
+ * blocks.c - the blocks that rows of a part name: times, values, start times.
+ */
+#include <inttypes.h>
+
+#include "tsdb/codec/histogram.h"
+#include "tsdb/part/private.h"
+
+enum sample_kind
+block_kind(const struct block_ref *block)
+{
+    return block->codec == CODEC_FLOAT_V1       ? SAMPLE_FLOAT
+           : block->codec == CODEC_HISTOGRAM_V1 ? SAMPLE_HISTOGRAM_INT
+                                                : SAMPLE_HISTOGRAM_FLOAT;
+}
+
+static enum err
+bad_place(struct part *p, const struct page_place *place, struct why *why)
+{
+    return why_set(why, ERR_CORRUPT,
+                   "%s: page at %" PRIu64 " is damaged: an item in it makes no sense",
+                   p->source.file.path, place->page);
+}
+
+static enum err
+place_get(struct part *p, const struct page_place *place, enum page_kind kind,
+          const struct page **ret_page, struct bytes *ret_bytes, struct why *why)
+{
+    const struct page *page;
+    enum err e = page_get(&p->source, place->page, kind, &page, why);
+    if (e) return e;
+    if (place->at > page->size || place->size > page->size - place->at) {
+        page_release(&p->source, page);
+        return bad_place(p, place, why);
+    }
+    *ret_page = page;
+    *ret_bytes = bytes_of(page->at + place->at, place->size);
+    return OK;
+}
+
+enum err
+block_read_times(struct part *p, const struct block_ref *b, int64_t *ret_times, struct why *why)
+{
+    const struct page *page;
+    struct bytes bytes;
+    enum err e = place_get(p, &b->times, PAGE_TIMES, &page, &bytes, why);
+    if (e) return e;
+    e = codec_times_decode(bytes, b->count, ret_times);
+    page_release(&p->source, page);
+    if (e == OK && (ret_times[0] != b->min_ms || ret_times[b->count - 1] != b->max_ms)) {
+        e = ERR_CORRUPT;
+    }
+    for (uint32_t i = 1; i < b->count && e == OK; i++) {
+        if (ret_times[i] <= ret_times[i - 1]) e = ERR_CORRUPT;
+    }
+    return e == ERR_CORRUPT ? bad_place(p, &b->times, why) : e;
+}
+
+static enum err
+read_values(struct part *p, const struct block_ref *b, uint64_t *ret_bits,
+            struct histogram *ret_histograms, struct arena *arena, struct why *why)
+{
+    const struct page *page;
+    struct bytes bytes;
+    if (b->is_constant) {
+        bool stale = b->stats.number_count < b->count;
+        codec_constant_fill(b->scale, b->k, stale, b->count, ret_bits);
+        return OK;
+    }
+    enum err e = place_get(p, &b->values, PAGE_VALUES, &page, &bytes, why);
+    if (e) return e;
+    if (b->codec == CODEC_FLOAT_V1) {
+        e = codec_float_decode_from(bytes, b->k, b->count, ret_bits);
+    } else {
+        e = codec_histogram_decode(bytes, b->count, arena, ret_histograms);
+        if (e == OK && ret_histograms[0].kind != block_kind(b)) e = ERR_CORRUPT;
+    }
+    page_release(&p->source, page);
+    if (e == ERR_LIMIT || e == ERR_NOMEM)
+        return why_set(why, ERR_NOMEM, "no memory for histograms");
+    return e == ERR_CORRUPT ? bad_place(p, &b->values, why) : e;
+}
+
+enum err
+block_read_columns(struct part *p, const struct block_ref *b, struct hist_columns *ret_columns,
+                   struct arena *arena, struct why *why)
+{
+    const struct page *page;
+    struct bytes bytes;
+    enum err e = place_get(p, &b->values, PAGE_VALUES, &page, &bytes, why);
+    if (e) return e;
+    e = codec_histogram_columns(bytes, b->count, arena, ret_columns);
+    if (e == OK && ret_columns->layout.kind != block_kind(b)) e = ERR_CORRUPT;
+    page_release(&p->source, page);
+    if (e == ERR_LIMIT || e == ERR_NOMEM)
+        return why_set(why, ERR_NOMEM, "no memory for histograms");
+    return e == ERR_CORRUPT ? bad_place(p, &b->values, why) : e;
+}
+
+enum err
+block_read(struct part *part, const struct block_ref *b, int64_t *ret_times, uint64_t *ret_bits,
+           int64_t *ret_starts, struct histogram *ret_histograms, struct arena *arena,
+           struct why *why)
+{
+    enum err e = block_read_times(part, b, ret_times, why);
+    return e ? e : block_read_values(part, b, ret_bits, ret_starts, ret_histograms, arena, why);
+}
+
+enum err
+block_read_values(struct part *part, const struct block_ref *b, uint64_t *ret_bits,
+                  int64_t *ret_starts, struct histogram *ret_histograms, struct arena *arena,
+                  struct why *why)
+{
+    enum err e = read_values(part, b, ret_bits, ret_histograms, arena, why);
+    if (e || !b->has_starts) return e;
+    const struct page *page;
+    struct bytes bytes;
+    e = place_get(part, &b->starts, PAGE_VALUES, &page, &bytes, why);
+    if (e) return e;
+    struct cursor c = cursor_of(bytes);
+    e = codec_int_decode(&c, b->count, ret_starts);
+    if (e == OK && c.at != c.end) e = ERR_CORRUPT;
+    page_release(&part->source, page);
+    return e == ERR_CORRUPT ? bad_place(part, &b->starts, why) : e;
+}
+
+enum err
+block_hold(struct part *part, const struct block_ref *b, struct block_bytes *ret_bytes,
+           struct why *why)
+{
+    struct block_bytes x = {{NULL, 0}, {NULL, 0}, {NULL, 0}, {NULL, NULL, NULL}};
+    enum err e = place_get(part, &b->times, PAGE_TIMES, &x.pages[0], &x.times, why);
+    if (e == OK && !b->is_constant) {
+        e = place_get(part, &b->values, PAGE_VALUES, &x.pages[1], &x.values, why);
+    }
+    if (e == OK && b->has_starts) {
+        e = place_get(part, &b->starts, PAGE_VALUES, &x.pages[2], &x.starts, why);
+    }
+    if (e) {
+        block_release(part, &x);
+        return e;
+    }
+    *ret_bytes = x;
+    return OK;
+}
+
+void
+block_release(struct part *part, const struct block_bytes *bytes)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        page_release(&part->source, bytes->pages[i]);
+    }
+}

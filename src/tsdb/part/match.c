@@ -1,0 +1,236 @@
+/*
+ * match.c - the series of a part that pass matchers. Each takes away from what the ones before
+ * have left, the cheap ones first:
+ *
+ *     literals, alternations    look-ups of values, and their lists
+ *     prefixes                  the values that have it, and their lists
+ *     all else                  all values of the label; or, where few series are left, theirs
+ */
+#include "tsdb/part/private.h"
+
+enum { VALUES_PER_CHECK = 1024 }; /* of the deadline */
+
+struct match {
+    const struct part_index *index;
+    struct value_walk values;
+    struct postings_walk postings; /* of the matcher at hand */
+};
+
+/*
+ * The first pair of a name whose value is not before `value`; *ret_equal: it is that value. Keys of
+ * the directory lead to the page, restarts to within a few values.
+ */
+static enum err
+find_value(struct match *m, const struct part_name *name, struct bytes value, uint32_t *ret_pair,
+           bool *ret_equal, struct why *why)
+{
+    uint32_t pair, end = name->first_pair + name->pair_count;
+    struct part *p = m->index->part;
+    enum err e = part_directory_search(p, &p->values, name->first_pair, end, value, &pair, why);
+    if (e == OK) e = value_walk_near(&m->values, &pair, end, value, why);
+    int order = -1;
+    while (e == OK && pair < end && order < 0) {
+        e = value_walk_get(&m->values, pair, why);
+        if (e) break;
+        order = bytes_compare(buf_bytes(&m->values.value), value);
+        pair += order < 0;
+        if (order < 0 && pair == m->values.page_end) break; /* the next page begins above it */
+    }
+    *ret_pair = pair;
+    *ret_equal = order == 0;
+    return e;
+}
+
+static bool
+begins_with(struct bytes text, struct bytes prefix)
+{
+    return text.size >= prefix.size && bytes_equal(bytes_of(text.at, prefix.size), prefix);
+}
+
+/* Adds the series of all values of `name`, among those with `prefix`, for which matching gives
+ * `want`. */
+static enum err
+collect_scan(struct match *m, const struct part_name *name, const struct matcher *matcher,
+             struct bytes prefix, bool want, struct why *why)
+{
+    uint32_t pair = name->first_pair, end = name->first_pair + name->pair_count;
+    bool equal;
+    enum err e = prefix.size == 0 ? OK : find_value(m, name, prefix, &pair, &equal, why);
+    for (; e == OK && pair < end; pair++) {
+        e = value_walk_get(&m->values, pair, why);
+        if (e) break;
+        struct bytes value = buf_bytes(&m->values.value);
+        if (!begins_with(value, prefix)) break;
+        if (matcher_matches(matcher, value) == want) {
+            e = postings_add(&m->postings, pair, why);
+        }
+        if (e == OK && pair % VALUES_PER_CHECK == 0 && m->index->control != NULL) {
+            e = query_control_check(m->index->control, why);
+        }
+    }
+    return e;
+}
+
+/* The same by look-ups, where the matcher's set of values is known. */
+static enum err
+collect_literals(struct match *m, const struct part_name *name, const struct bytes *values,
+                 uint32_t count, struct why *why)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t pair;
+        bool equal;
+        enum err e = find_value(m, name, values[i], &pair, &equal, why);
+        if (e == OK && equal) e = postings_add(&m->postings, pair, why);
+        if (e) return e;
+    }
+    return OK;
+}
+
+/*
+ * A matcher that passes the empty string excludes the series with a value it does not pass; any
+ * other selects the series with a value it passes. Known values and prefixes are those of the
+ * positive form: what a positive matcher selects, and a negative one excludes.
+ */
+static bool
+uses_positive_form(const struct matcher *matcher)
+{
+    enum matcher_type type = matcher_type(matcher);
+    bool negative = type == MATCH_NOT_EQUAL || type == MATCH_NOT_REGEX;
+    return negative == matcher_matches_empty(matcher);
+}
+
+/* By a few look-ups, without running over all values. */
+static bool
+is_cheap(const struct match *m, const struct matcher *matcher)
+{
+    const struct bytes *values;
+    return part_find_name(m->index, matcher_name(matcher)) == NULL ||
+           (uses_positive_form(matcher) && matcher_literals(matcher, &values) > 0);
+}
+
+static enum err
+match_by_lists(struct match *m, const struct part_name *name, const struct matcher *matcher,
+               roaring_bitmap_t *result, struct why *why)
+{
+    bool excludes = matcher_matches_empty(matcher), positive = uses_positive_form(matcher);
+    postings_begin(&m->postings, m->index, roaring_bitmap_minimum(result),
+                   roaring_bitmap_maximum(result));
+    enum err e =
+        m->postings.set == NULL ? why_set(why, ERR_NOMEM, "no memory to match series") : OK;
+    if (e == OK && name != NULL) {
+        const struct bytes *values;
+        uint32_t count = matcher_literals(matcher, &values);
+        struct bytes prefix = positive ? matcher_prefix(matcher) : (struct bytes){NULL, 0};
+        e = positive && count > 0 ? collect_literals(m, name, values, count, why)
+                                  : collect_scan(m, name, matcher, prefix, !excludes, why);
+    }
+    if (e == OK && excludes) roaring_bitmap_andnot_inplace(result, postings_set(&m->postings));
+    if (e == OK && !excludes) roaring_bitmap_and_inplace(result, postings_set(&m->postings));
+    postings_end(&m->postings);
+    return e;
+}
+
+/* --- the few that are left, one by one -------------------------------------------------------- */
+
+/*
+ * Looking at each series that is left costs some rows of each stretch they lie in; looking at each
+ * value costs its text and its list. In hundredths of microseconds, as measured.
+ */
+static bool
+rows_are_cheaper(const struct part_name *name, const roaring_bitmap_t *result)
+{
+    enum { STRETCH_COST = 40, ROW_COST = 9, VALUE_COST = 10 };
+    uint64_t count = roaring_bitmap_get_cardinality(result);
+    uint64_t span = (uint64_t)roaring_bitmap_maximum(result) - roaring_bitmap_minimum(result);
+    uint64_t stretches = span / STRETCH_ROWS + 1;
+    if (stretches > count) stretches = count;
+    uint64_t scan = (uint64_t)name->pair_count * VALUE_COST;
+    return stretches * STRETCH_COST + count * ROW_COST < scan;
+}
+
+/* Whether the series read last passes. */
+static enum err
+row_passes(struct match *m, const struct part_name *name, const struct matcher *matcher,
+           const struct row_reader *rows, bool *ret_passes, struct why *why)
+{
+    const uint32_t *pairs;
+    uint32_t count, i = 0;
+    row_pairs(rows, &pairs, &count);
+    while (i < count && pairs[i] < name->first_pair) {
+        i++;
+    }
+    if (i == count || pairs[i] - name->first_pair >= name->pair_count) {
+        *ret_passes = matcher_matches_empty(matcher);
+        return OK;
+    }
+    enum err e = value_walk_get(&m->values, pairs[i], why);
+    if (e == OK) *ret_passes = matcher_matches(matcher, buf_bytes(&m->values.value));
+    return e;
+}
+
+static enum err
+match_by_rows(struct match *m, const struct part_name *name, const struct matcher *matcher,
+              roaring_bitmap_t *result, struct why *why)
+{
+    struct row_reader *rows;
+    roaring_bitmap_t *kept = roaring_bitmap_create();
+    enum err e = kept == NULL ? ERR_NOMEM : row_reader_new(m->index, m->index->part->budget, &rows);
+    if (e) {
+        if (kept != NULL) roaring_bitmap_free(kept);
+        return why_set(why, e, "no memory to match series");
+    }
+    roaring_uint32_iterator_t left;
+    roaring_init_iterator(result, &left);
+    for (uint32_t n = 1; left.has_value && e == OK; n++) {
+        uint32_t series = left.current_value;
+        bool passes = false;
+        e = row_seek(rows, series, why);
+        if (e == OK) e = row_passes(m, name, matcher, rows, &passes, why);
+        if (e == OK && passes) roaring_bitmap_add(kept, series);
+        if (e == OK && n % VALUES_PER_CHECK == 0 && m->index->control != NULL) {
+            e = query_control_check(m->index->control, why);
+        }
+        roaring_advance_uint32_iterator(&left);
+    }
+    if (e == OK) roaring_bitmap_and_inplace(result, kept);
+    roaring_bitmap_free(kept);
+    row_reader_free(rows);
+    return e;
+}
+
+static enum err
+match_one(struct match *m, const struct matcher *matcher, roaring_bitmap_t *result, struct why *why)
+{
+    const struct part_name *name = part_find_name(m->index, matcher_name(matcher));
+    if (name != NULL && !is_cheap(m, matcher) && rows_are_cheaper(name, result)) {
+        return match_by_rows(m, name, matcher, result, why);
+    }
+    return match_by_lists(m, name, matcher, result, why);
+}
+
+enum err
+part_match(const struct part_index *index, struct matcher *const *matchers, uint32_t matcher_count,
+           roaring_bitmap_t **ret_series, struct why *why)
+{
+    struct match m = {.index = index};
+    uint64_t first = index->tenant->first_series;
+    roaring_bitmap_t *result =
+        index->tenant->series_count == 0
+            ? roaring_bitmap_create()
+            : roaring_bitmap_from_range(first, first + index->tenant->series_count, 1);
+    if (result == NULL) return why_set(why, ERR_NOMEM, "no memory to match series");
+    value_walk_init(&m.values, index->part, index->part->budget);
+    enum err e = OK;
+    for (uint32_t i = 0; i < 2 * matcher_count && e == OK; i++) {
+        const struct matcher *matcher = matchers[i % matcher_count];
+        if (roaring_bitmap_is_empty(result)) break;
+        if (is_cheap(&m, matcher) == (i < matcher_count)) e = match_one(&m, matcher, result, why);
+    }
+    value_walk_fini(&m.values);
+    if (e) {
+        roaring_bitmap_free(result);
+        return e;
+    }
+    *ret_series = result;
+    return OK;
+}

@@ -1,0 +1,738 @@
+#include "tsdb/part/pages.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+
+#include <zstd.h>
+#include <zstd_errors.h>
+
+#include "base/hash.h"
+
+enum {
+    WRITE_PIECE_BYTES = 256 * 1024,
+    SLOTS_FIRST = 8192,
+    UNPACKERS_KEPT = 8,
+    DAMAGED_MAX = 1024,
+    PACK_HARD_LEVEL = 3
+};
+
+/* --- headers ---------------------------------------------------------------------------------- */
+
+enum { KIND_SHIFT = 28 };
+#define PACKED_BIT (1u << KIND_SHIFT)
+_Static_assert(PAGE_BYTES_MAX < 1 << KIND_SHIFT, "docs/format/part.md: sizes take 28 bits");
+
+struct page_header {
+    uint32_t stored;
+    uint32_t raw;
+    unsigned kind;
+    bool packed;
+};
+
+static uint32_t
+page_check_of(const uint8_t *header, struct bytes stored, uint64_t part_number, uint64_t offset)
+{
+    uint64_t seed = hash_mix(hash_mix(part_number, offset), load_le64(header));
+    return (uint32_t)hash_bytes(stored, seed);
+}
+
+/* So that a damaged size is seen before memory is taken for it. */
+static uint32_t
+header_check_of(const uint8_t *header, uint64_t part_number, uint64_t offset)
+{
+    return (uint32_t)hash_bytes(bytes_of(header, 8), hash_mix(part_number, offset));
+}
+
+static void
+header_pack(uint8_t *to, const struct page_header *h, struct bytes stored, uint64_t part_number,
+            uint64_t offset)
+{
+    store_le32(to, h->stored | h->kind << KIND_SHIFT);
+    store_le32(to + 4, h->raw | (h->packed ? PACKED_BIT : 0));
+    store_le32(to + 8, header_check_of(to, part_number, offset));
+    store_le32(to + 12, page_check_of(to, stored, part_number, offset));
+}
+
+static struct page_header
+header_unpack(const uint8_t *from)
+{
+    uint32_t stored = load_le32(from), raw = load_le32(from + 4);
+    return (struct page_header){stored & (PACKED_BIT - 1), raw & ~PACKED_BIT, stored >> KIND_SHIFT,
+                                (raw & PACKED_BIT) != 0};
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+enum err
+page_writer_open(struct page_writer *w, struct env *env, struct budget *budget, const char *path,
+                 uint64_t part_number, struct why *why)
+{
+    *w = (struct page_writer){.file = FILE_CLOSED, .part_number = part_number, .level = 1};
+    buf_init(&w->out, budget, 4 * (size_t)WRITE_PIECE_BYTES);
+    buf_init(&w->packed, budget, 2 * (size_t)PAGE_BYTES_MAX);
+    w->zstd = ZSTD_createCCtx();
+    if (w->zstd == NULL) return why_set(why, ERR_NOMEM, "no memory to pack pages");
+    return file_open(env, path, FILE_CREATE, &w->file, why);
+}
+
+void
+page_writer_fini(struct page_writer *w)
+{
+    file_close(&w->file);
+    buf_fini(&w->out);
+    buf_fini(&w->packed);
+    ZSTD_freeCCtx(w->zstd);
+    w->zstd = NULL;
+}
+
+uint64_t
+page_writer_offset(const struct page_writer *w)
+{
+    return w->flushed_bytes + w->out.size;
+}
+
+static enum err
+write_out(struct page_writer *w, struct why *why)
+{
+    if (w->out.size == 0) return OK;
+    enum err e = file_write_at(&w->file, buf_bytes(&w->out), w->flushed_bytes, why);
+    if (e) return e;
+    w->flushed_bytes += w->out.size;
+    buf_clear(&w->out);
+    return OK;
+}
+
+/* What is large is not copied before it is written. */
+static enum err
+write_large(struct page_writer *w, struct bytes bytes, struct why *why)
+{
+    enum err e = write_out(w, why);
+    if (e == OK) e = file_write_at(&w->file, bytes, w->flushed_bytes, why);
+    if (e == OK) w->flushed_bytes += bytes.size;
+    return e;
+}
+
+enum err
+page_write_raw(struct page_writer *w, struct bytes bytes, struct why *why)
+{
+    if (bytes.size >= WRITE_PIECE_BYTES) return write_large(w, bytes, why);
+    buf_put_bytes(&w->out, bytes);
+    if (buf_error(&w->out)) return buf_error(&w->out);
+    return w->out.size >= WRITE_PIECE_BYTES ? write_out(w, why) : OK;
+}
+
+/* What must be saved to be worth unpacking: more, where it is soon done again. */
+static size_t
+worth_packing(const struct page_writer *w, size_t size)
+{
+    return w->level < PACK_HARD_LEVEL ? size / 20 : size / 64;
+}
+
+/* The payload packed, or as it is where packing saves too little. */
+static enum err
+pack(struct page_writer *w, struct bytes payload, bool *ret_packed, struct bytes *ret_stored)
+{
+    *ret_packed = false;
+    *ret_stored = payload;
+    if (payload.size < 64 || w->level == 0) return OK;
+    buf_clear(&w->packed);
+    size_t bound = ZSTD_compressBound(payload.size);
+    if (!buf_reserve(&w->packed, bound)) return buf_error(&w->packed);
+    size_t got =
+        ZSTD_compressCCtx(w->zstd, w->packed.at, bound, payload.at, payload.size, w->level);
+    if (ZSTD_isError(got)) {
+        return ZSTD_getErrorCode(got) == ZSTD_error_memory_allocation ? ERR_NOMEM : OK;
+    }
+    if (got > payload.size - worth_packing(w, payload.size)) return OK;
+    *ret_packed = true;
+    *ret_stored = bytes_of(w->packed.at, got);
+    return OK;
+}
+
+enum err
+page_write(struct page_writer *w, enum page_kind kind, struct bytes payload, uint64_t *ret_offset,
+           struct why *why)
+{
+    if (payload.size > PAGE_BYTES_MAX) return why_set(why, ERR_LIMIT, "a page is too large");
+    uint64_t offset = page_writer_offset(w);
+    struct page_header h = {.raw = (uint32_t)payload.size, .kind = kind};
+    struct bytes stored;
+    enum err e = pack(w, payload, &h.packed, &stored);
+    if (e) return why_set(why, e, "no memory to pack a page");
+    uint8_t header[PAGE_HEADER_BYTES];
+    h.stored = (uint32_t)stored.size;
+    header_pack(header, &h, stored, w->part_number, offset);
+    w->payload_bytes[kind] += stored.size + PAGE_HEADER_BYTES;
+    buf_put(&w->out, header, sizeof header);
+    *ret_offset = offset;
+    return page_write_raw(w, stored, why);
+}
+
+enum err
+page_writer_close(struct page_writer *w, struct why *why)
+{
+    enum err e = write_out(w, why);
+    if (e == OK) e = file_sync(&w->file, why);
+    enum err closed = file_close(&w->file);
+    if (e == OK && closed) {
+        e = why_set(why, closed, "close %s: %s", w->file.path, err_word(closed));
+    }
+    return e;
+}
+
+/* --- the cache -------------------------------------------------------------------------------- */
+
+/* A page with its bytes behind it. */
+struct cached {
+    struct page page; /* first: what callers hold */
+    uint64_t cache_id;
+    uint64_t offset;
+    size_t memory_bytes;
+    uint32_t holders; /* guarded by the cache's lock */
+    bool listed;      /* in the table */
+    struct cached *next_in_slot;
+    struct cached *newer; /* by last use */
+    struct cached *older;
+};
+
+struct damaged_page {
+    uint64_t part_number;
+    uint64_t offset;
+};
+
+struct page_cache {
+    struct page_cache *told; /* where damage is noted, if not here */
+    struct budget *budget;
+    uint64_t capacity_bytes;
+    _Atomic uint64_t next_id;
+
+    struct lock lock;      /* LOCK_RANK_CACHE; guards the rest */
+    struct cached **slots; /* charged to nobody */
+    size_t slot_count;     /* a power of two; grows with the pages, which may be small */
+    struct cached *newest;
+    struct cached *oldest;
+    struct page_cache_stats stats;
+    struct ZSTD_DCtx_s *unpackers[UNPACKERS_KEPT]; /* idle; charged to nobody: 160 KiB each */
+    uint32_t unpacker_count;
+    struct damaged_page *damaged; /* DAMAGED_MAX, made when there is one; charged to nobody */
+};
+
+enum err
+page_cache_new(struct budget *budget, uint64_t capacity_bytes, struct page_cache **ret_cache)
+{
+    struct page_cache *c = mem_new(NULL, sizeof *c);
+    if (c == NULL) return ERR_NOMEM;
+    c->slot_count = SLOTS_FIRST;
+    c->slots = mem_new(NULL, SLOTS_FIRST * sizeof(struct cached *));
+    if (c->slots == NULL) {
+        mem_free(NULL, c, sizeof *c);
+        return ERR_NOMEM;
+    }
+    c->budget = budget;
+    c->capacity_bytes = capacity_bytes;
+    atomic_init(&c->next_id, 1);
+    lock_init(&c->lock, LOCK_RANK_CACHE);
+    *ret_cache = c;
+    return OK;
+}
+
+uint64_t
+page_cache_new_id(struct page_cache *cache)
+{
+    return atomic_fetch_add_explicit(&cache->next_id, 1, memory_order_relaxed);
+}
+
+static struct cached **
+slot_of(struct page_cache *c, uint64_t cache_id, uint64_t offset)
+{
+    return &c->slots[hash_mix(cache_id, offset) & (c->slot_count - 1)];
+}
+
+static void
+unlink_use(struct page_cache *c, struct cached *p)
+{
+    if (p->newer != NULL)
+        p->newer->older = p->older;
+    else
+        c->newest = p->older;
+    if (p->older != NULL)
+        p->older->newer = p->newer;
+    else
+        c->oldest = p->newer;
+    p->newer = p->older = NULL;
+}
+
+static void
+link_newest(struct page_cache *c, struct cached *p)
+{
+    p->older = c->newest;
+    p->newer = NULL;
+    if (c->newest != NULL) c->newest->newer = p;
+    c->newest = p;
+    if (c->oldest == NULL) c->oldest = p;
+}
+
+static void
+list_locked(struct page_cache *c, struct cached *p)
+{
+    struct cached **slot = slot_of(c, p->cache_id, p->offset);
+    p->next_in_slot = *slot;
+    *slot = p;
+    link_newest(c, p);
+    p->listed = true;
+    c->stats.bytes += p->memory_bytes;
+    c->stats.pages++;
+}
+
+static void
+unlist_locked(struct page_cache *c, struct cached *p)
+{
+    struct cached **link = slot_of(c, p->cache_id, p->offset);
+    while (*link != p) {
+        link = &(*link)->next_in_slot;
+    }
+    *link = p->next_in_slot;
+    unlink_use(c, p);
+    p->listed = false;
+    c->stats.bytes -= p->memory_bytes;
+    c->stats.pages--;
+}
+
+/* Takes unheld pages off the cache, the oldest first, until it holds at most `most_bytes`; returns
+ * them as a list to free without the lock. */
+static struct cached *
+shrink_locked(struct page_cache *c, uint64_t most_bytes)
+{
+    struct cached *gone = NULL;
+    for (struct cached *p = c->oldest, *newer; p != NULL && c->stats.bytes > most_bytes;
+         p = newer) {
+        newer = p->newer;
+        if (p->holders > 0) continue;
+        unlist_locked(c, p);
+        p->next_in_slot = gone;
+        gone = p;
+    }
+    return gone;
+}
+
+static struct cached *
+evict_locked(struct page_cache *c, size_t more)
+{
+    return shrink_locked(c, c->capacity_bytes - more);
+}
+
+static void
+free_list(struct page_cache *c, struct cached *list)
+{
+    while (list != NULL) {
+        struct cached *next = list->next_in_slot;
+        mem_free(c->budget, list, list->memory_bytes);
+        list = next;
+    }
+}
+
+/* Memory for a page, if need be at the cost of others. */
+static void *
+cache_alloc(struct page_cache *c, size_t size)
+{
+    void *memory = mem_alloc(c->budget, size);
+    if (memory != NULL) return memory;
+    lock_take(&c->lock);
+    uint64_t keep = c->stats.bytes > size ? c->stats.bytes - size : 0;
+    struct cached *gone = shrink_locked(c, keep);
+    lock_drop(&c->lock);
+    free_list(c, gone);
+    return mem_alloc(c->budget, size);
+}
+
+static struct cached *
+find_locked(struct page_cache *c, uint64_t cache_id, uint64_t offset)
+{
+    struct cached *p = *slot_of(c, cache_id, offset);
+    while (p != NULL && (p->cache_id != cache_id || p->offset != offset)) {
+        p = p->next_in_slot;
+    }
+    return p;
+}
+
+static struct cached *
+hold_cached(struct page_cache *c, uint64_t cache_id, uint64_t offset)
+{
+    lock_take(&c->lock);
+    struct cached *p = find_locked(c, cache_id, offset);
+    if (p != NULL) {
+        p->holders++;
+        unlink_use(c, p);
+        link_newest(c, p);
+        c->stats.hits++;
+    } else {
+        c->stats.misses++;
+    }
+    lock_drop(&c->lock);
+    return p;
+}
+
+/* Puts all pages into twice as many slots; what is left over is `slots`. */
+static void
+spread_locked(struct page_cache *c, struct cached ***slots)
+{
+    struct cached **old = c->slots;
+    size_t old_count = c->slot_count;
+    c->slots = *slots;
+    c->slot_count *= 2;
+    for (size_t i = 0; i < old_count; i++) {
+        for (struct cached *p = old[i], *next; p != NULL; p = next) {
+            next = p->next_in_slot;
+            struct cached **slot = slot_of(c, p->cache_id, p->offset);
+            p->next_in_slot = *slot;
+            *slot = p;
+        }
+    }
+    *slots = old;
+}
+
+/* Without memory for a larger table look-ups get slower, and that is all. */
+static void
+grow_table(struct page_cache *c, size_t slot_count)
+{
+    size_t old_bytes = slot_count * sizeof(struct cached *), bytes = 2 * old_bytes;
+    struct cached **slots = mem_new(NULL, bytes);
+    if (slots == NULL) return;
+    lock_take(&c->lock);
+    bool first = c->slot_count == slot_count; /* no other thread was faster */
+    if (first) spread_locked(c, &slots);
+    lock_drop(&c->lock);
+    mem_free(NULL, slots, first ? old_bytes : bytes);
+}
+
+/* Lists a page that was just read, unless another thread was faster or it is too large to keep. */
+static void
+keep_cached(struct page_cache *c, struct cached *p)
+{
+    lock_take(&c->lock);
+    struct cached *gone = NULL;
+    if (p->memory_bytes <= c->capacity_bytes / 4 &&
+        find_locked(c, p->cache_id, p->offset) == NULL) {
+        gone = evict_locked(c, p->memory_bytes);
+        if (c->stats.bytes + p->memory_bytes <= c->capacity_bytes) list_locked(c, p);
+    }
+    size_t slot_count = c->slot_count;
+    bool crowded = c->stats.pages > slot_count;
+    lock_drop(&c->lock);
+    free_list(c, gone);
+    if (crowded) grow_table(c, slot_count);
+}
+
+void
+page_release(struct page_source *source, const struct page *page)
+{
+    if (page == NULL) return;
+    struct page_cache *c = source->cache;
+    struct cached *p = (struct cached *)(uintptr_t)page;
+    lock_take(&c->lock);
+    assert(p->holders > 0);
+    bool last = --p->holders == 0 && !p->listed;
+    lock_drop(&c->lock);
+    if (last) mem_free(c->budget, p, p->memory_bytes);
+}
+
+void
+page_cache_forget(struct page_cache *c, uint64_t cache_id)
+{
+    struct cached *gone = NULL;
+    lock_take(&c->lock);
+    for (struct cached *p = c->oldest, *newer; p != NULL; p = newer) {
+        newer = p->newer;
+        if (p->cache_id != cache_id) continue;
+        unlist_locked(c, p);
+        if (p->holders > 0) continue;
+        p->next_in_slot = gone;
+        gone = p;
+    }
+    lock_drop(&c->lock);
+    free_list(c, gone);
+}
+
+void
+page_cache_free(struct page_cache *c)
+{
+    if (c == NULL) return;
+    for (struct cached *p = c->oldest, *newer; p != NULL; p = newer) {
+        newer = p->newer;
+        assert(p->holders == 0);
+        mem_free(c->budget, p, p->memory_bytes);
+    }
+    for (uint32_t i = 0; i < c->unpacker_count; i++) {
+        ZSTD_freeDCtx(c->unpackers[i]);
+    }
+    lock_fini(&c->lock);
+    mem_free(NULL, c->damaged, DAMAGED_MAX * sizeof *c->damaged);
+    mem_free(NULL, c->slots, c->slot_count * sizeof *c->slots);
+    mem_free(NULL, c, sizeof *c);
+}
+
+void
+page_cache_stats(struct page_cache *cache, struct page_cache_stats *ret_stats)
+{
+    lock_take(&cache->lock);
+    *ret_stats = cache->stats;
+    lock_drop(&cache->lock);
+}
+
+void
+page_cache_tell(struct page_cache *cache, struct page_cache *other)
+{
+    cache->told = other;
+}
+
+void
+page_cache_note_damage(struct page_cache *cache, uint64_t part_number, uint64_t offset)
+{
+    struct page_cache *c = cache->told != NULL ? cache->told : cache;
+    lock_take(&c->lock);
+    if (c->damaged == NULL) c->damaged = mem_alloc(NULL, DAMAGED_MAX * sizeof *c->damaged);
+    uint64_t count = c->stats.pages_damaged, i = c->damaged == NULL ? DAMAGED_MAX : 0;
+    while (i < count &&
+           (c->damaged[i].part_number != part_number || c->damaged[i].offset != offset)) {
+        i++;
+    }
+    if (i == count && count < DAMAGED_MAX) {
+        c->damaged[i] = (struct damaged_page){part_number, offset};
+        c->stats.pages_damaged++;
+    }
+    lock_drop(&c->lock);
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+static enum err
+bad_page(struct page_source *s, uint64_t offset, const char *reason, struct why *why)
+{
+    return why_set(why, ERR_CORRUPT, "%s: page at %" PRIu64 " is damaged: %s", s->file.path, offset,
+                   reason);
+}
+
+/* One more try: a device may hiccup, and an I/O error is not damage. */
+static enum err
+read_twice(struct page_source *s, void *to, size_t size, uint64_t offset, struct why *why)
+{
+    enum err e = file_read_at(&s->file, to, size, offset, why);
+    return e == ERR_IO ? file_read_at(&s->file, to, size, offset, why) : e;
+}
+
+static bool
+header_is_good(const struct page_source *s, const uint8_t *header, uint64_t offset)
+{
+    struct page_header h = header_unpack(header);
+    return h.kind >= PAGE_TIMES && h.kind <= PAGE_ROOT && (h.packed || h.stored == h.raw) &&
+           h.raw <= PAGE_BYTES_MAX && h.stored <= s->file_bytes - offset - PAGE_HEADER_BYTES &&
+           load_le32(header + 8) == header_check_of(header, s->part_number, offset);
+}
+
+static enum err
+read_header(struct page_source *s, uint64_t offset, uint8_t *header, struct why *why)
+{
+    if (offset > s->file_bytes || s->file_bytes - offset < PAGE_HEADER_BYTES) {
+        return bad_page(s, offset, "outside the file", why);
+    }
+    enum err e = read_twice(s, header, PAGE_HEADER_BYTES, offset, why);
+    if (e) return e;
+    return header_is_good(s, header, offset)
+               ? OK
+               : bad_page(s, offset, "its header makes no sense", why);
+}
+
+/* NULL: no memory. */
+static struct ZSTD_DCtx_s *
+unpacker_take(struct page_cache *c)
+{
+    struct ZSTD_DCtx_s *z = NULL;
+    lock_take(&c->lock);
+    if (c->unpacker_count > 0) z = c->unpackers[--c->unpacker_count];
+    lock_drop(&c->lock);
+    return z != NULL ? z : ZSTD_createDCtx();
+}
+
+static void
+unpacker_give(struct page_cache *c, struct ZSTD_DCtx_s *z)
+{
+    lock_take(&c->lock);
+    bool keep = c->unpacker_count < UNPACKERS_KEPT;
+    if (keep) c->unpackers[c->unpacker_count++] = z;
+    lock_drop(&c->lock);
+    if (!keep) ZSTD_freeDCtx(z);
+}
+
+static enum err
+unpack(struct page_source *s, uint64_t offset, const uint8_t *header, struct bytes stored,
+       uint8_t *to, struct why *why)
+{
+    struct page_header h = header_unpack(header);
+    uint32_t raw = h.raw;
+    if (load_le32(header + 12) != page_check_of(header, stored, s->part_number, offset)) {
+        return bad_page(s, offset, "its checksum is wrong", why);
+    }
+    memset(to + raw, 0, PAGE_SLACK_BYTES);
+    if (!h.packed) {
+        if (raw > 0) memcpy(to, stored.at, raw);
+        return OK;
+    }
+    struct ZSTD_DCtx_s *z = unpacker_take(s->cache);
+    if (z == NULL) return why_set(why, ERR_NOMEM, "no memory to unpack a page");
+    size_t got = ZSTD_decompressDCtx(z, to, raw, stored.at, stored.size);
+    unpacker_give(s->cache, z);
+    return got == raw ? OK : bad_page(s, offset, "it cannot be unpacked", why);
+}
+
+static enum err
+page_load(struct page_source *s, uint64_t offset, struct cached **ret_page, struct why *why)
+{
+    uint8_t header[PAGE_HEADER_BYTES];
+    struct budget *budget = s->cache->budget;
+    uint8_t *stored = NULL;
+    struct cached *p = NULL;
+    enum err e = read_header(s, offset, header, why);
+    if (e) return e;
+    struct page_header h = header_unpack(header);
+    uint32_t stored_size = h.stored, raw = h.raw;
+    size_t memory = sizeof *p + raw + PAGE_SLACK_BYTES;
+    stored = cache_alloc(s->cache, stored_size);
+    p = cache_alloc(s->cache, memory);
+    e = stored == NULL || p == NULL ? why_set(why, ERR_NOMEM, "no memory for a page") : OK;
+    if (e) goto out;
+    e = read_twice(s, stored, stored_size, offset + PAGE_HEADER_BYTES, why);
+    if (e) goto out;
+    uint8_t *to = (uint8_t *)(p + 1);
+    e = unpack(s, offset, header, bytes_of(stored, stored_size), to, why);
+    if (e) goto out;
+    *p = (struct cached){
+        .page = {to, raw, (uint8_t)h.kind},
+        .cache_id = s->cache_id,
+        .offset = offset,
+        .memory_bytes = memory,
+        .holders = 1,
+    };
+    *ret_page = p;
+    p = NULL;
+out:
+    mem_free(budget, stored, stored_size);
+    mem_free(budget, p, memory);
+    return e;
+}
+
+enum err
+page_get(struct page_source *s, uint64_t offset, enum page_kind kind, const struct page **ret_page,
+         struct why *why)
+{
+    struct cached *p = hold_cached(s->cache, s->cache_id, offset);
+    if (p == NULL) {
+        enum err e = page_load(s, offset, &p, why);
+        if (e == ERR_CORRUPT) page_cache_note_damage(s->cache, s->part_number, offset);
+        if (e) return e;
+        keep_cached(s->cache, p);
+    }
+    if (p->page.kind != kind) {
+        page_release(s, &p->page);
+        return bad_page(s, offset, "it is of another kind", why);
+    }
+    *ret_page = &p->page;
+    return OK;
+}
+
+/* No file is so large. */
+#define MADE_OFFSET (UINT64_C(1) << 63)
+
+const struct page *
+page_find_made(struct page_source *s, uint64_t number)
+{
+    struct page_cache *c = s->cache;
+    lock_take(&c->lock);
+    struct cached *p = find_locked(c, s->cache_id, MADE_OFFSET | number);
+    if (p != NULL) {
+        p->holders++;
+        unlink_use(c, p);
+        link_newest(c, p);
+    }
+    lock_drop(&c->lock);
+    return p == NULL ? NULL : &p->page;
+}
+
+void
+page_keep_made(struct page_source *s, uint64_t number, struct bytes bytes)
+{
+    size_t memory = sizeof(struct cached) + bytes.size;
+    if (bytes.size > PAGE_BYTES_MAX || memory > s->cache->capacity_bytes / 4) return;
+    struct cached *p = cache_alloc(s->cache, memory);
+    if (p == NULL) return;
+    uint8_t *to = (uint8_t *)(p + 1);
+    if (bytes.size > 0) memcpy(to, bytes.at, bytes.size);
+    *p = (struct cached){
+        .page = {to, (uint32_t)bytes.size, 0},
+        .cache_id = s->cache_id,
+        .offset = MADE_OFFSET | number,
+        .memory_bytes = memory,
+        .holders = 1,
+    };
+    keep_cached(s->cache, p);
+    page_release(s, &p->page);
+}
+
+enum err
+page_check(struct page_source *s, uint64_t offset, uint64_t *ret_next, enum page_kind *ret_kind,
+           struct why *why)
+{
+    uint8_t header[PAGE_HEADER_BYTES];
+    enum err e = read_header(s, offset, header, why);
+    if (e) return e;
+    struct page_header h = header_unpack(header);
+    *ret_next = offset + PAGE_HEADER_BYTES + h.stored;
+    *ret_kind = (enum page_kind)h.kind;
+    struct cached *p;
+    e = page_load(s, offset, &p, why);
+    if (e) return e;
+    mem_free(s->cache->budget, p, p->memory_bytes);
+    return OK;
+}
+
+enum err
+page_describe(struct page_source *s, uint64_t offset, struct page_facts *ret_facts, struct why *why)
+{
+    uint8_t header[PAGE_HEADER_BYTES];
+    enum err e = read_header(s, offset, header, why);
+    if (e) return e;
+    struct page_header h = header_unpack(header);
+    *ret_facts = (struct page_facts){
+        .kind = (enum page_kind)h.kind,
+        .packed = h.packed,
+        .stored_bytes = h.stored,
+        .raw_bytes = h.raw,
+        .next = offset + PAGE_HEADER_BYTES + h.stored,
+    };
+    return OK;
+}
+
+enum err
+page_search(struct page_source *s, uint64_t from, uint64_t end, uint64_t *ret_offset,
+            struct why *why)
+{
+    enum { WINDOW = 64 * 1024 };
+    uint8_t *window = mem_alloc(s->cache->budget, WINDOW);
+    if (window == NULL) return why_set(why, ERR_NOMEM, "no memory to search for a page");
+    enum err e = OK;
+    uint64_t found = end;
+    while (found == end && end - from >= PAGE_HEADER_BYTES) {
+        size_t size = end - from < WINDOW ? (size_t)(end - from) : WINDOW;
+        e = read_twice(s, window, size, from, why);
+        if (e) break;
+        size_t last = size - PAGE_HEADER_BYTES;
+        for (size_t i = 0; i <= last && found == end; i++) {
+            if (header_is_good(s, window + i, from + i)) found = from + i;
+        }
+        from += last + 1;
+        if (from > end) break;
+    }
+    mem_free(s->cache->budget, window, WINDOW);
+    if (e == OK) *ret_offset = found;
+    return e;
+}

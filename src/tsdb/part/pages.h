@@ -1,0 +1,134 @@
+/*
+ * pages.h - private to tsdb/: the pages a part is made of: written in a row, read one by one
+ * through a cache. Format: docs/format/part.md.
+ */
+#ifndef TSDB_PART_PAGES_H
+#define TSDB_PART_PAGES_H
+
+#include "base/buf.h"
+#include "base/lock.h"
+#include "sys/env.h"
+
+enum page_kind {
+    PAGE_TIMES = 1,
+    PAGE_VALUES = 2,
+    PAGE_ROWS = 3,
+    PAGE_LABEL_VALUES = 4,
+    PAGE_POSTINGS = 5,
+    PAGE_NAMES = 6,
+    PAGE_EXEMPLARS = 7,
+    PAGE_METADATA = 8,
+    PAGE_DIRECTORY = 9,
+    PAGE_ROOT = 10,
+};
+
+enum {
+    PAGE_HEADER_BYTES = 16,
+    PAGE_BYTES_MAX = 256 * 1024 * 1024 - 1, /* 28 bits */
+    PAGE_SLACK_BYTES = 16,                  /* readable behind an unpacked page */
+};
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+/* One file being written front to back, in large pieces. */
+struct page_writer {
+    struct file file;
+    struct buf out;
+    struct buf packed;
+    uint64_t flushed_bytes; /* in the file; out.size more wait */
+    uint64_t part_number;
+    int level;                  /* of zstd; 0: nothing is packed */
+    struct ZSTD_CCtx_s *zstd;   /* charged to nobody: about 600 KiB */
+    uint64_t payload_bytes[16]; /* stored, by kind */
+};
+
+MUST_CHECK enum err page_writer_open(struct page_writer *writer, struct env *env,
+                                     struct budget *budget, const char *path, uint64_t part_number,
+                                     struct why *why);
+/* Abandons the file if it is still open. */
+void page_writer_fini(struct page_writer *writer);
+/* Writes a page; gives its offset. */
+MUST_CHECK enum err page_write(struct page_writer *writer, enum page_kind kind,
+                               struct bytes payload, uint64_t *ret_offset, struct why *why);
+/* Bytes that are no page: header and footer. */
+MUST_CHECK enum err page_write_raw(struct page_writer *writer, struct bytes bytes, struct why *why);
+uint64_t page_writer_offset(const struct page_writer *writer);
+/* Writes out what waits, syncs, closes. */
+MUST_CHECK enum err page_writer_close(struct page_writer *writer, struct why *why);
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+/* An unpacked page, held by whoever got it. PAGE_SLACK_BYTES behind it are zero. */
+struct page {
+    const uint8_t *at;
+    uint32_t size;
+    uint8_t kind;
+};
+
+struct page_cache;
+MUST_CHECK enum err page_cache_new(struct budget *budget, uint64_t capacity_bytes,
+                                   struct page_cache **ret_cache);
+/* Damage that is found through `cache` is noted in `other`, which outlives it. */
+void page_cache_tell(struct page_cache *cache, struct page_cache *other);
+/* What page_get() gives was found to make no sense. */
+void page_cache_note_damage(struct page_cache *cache, uint64_t part_number, uint64_t offset);
+void page_cache_free(struct page_cache *cache);
+
+/* A file that pages are read from. */
+struct page_source {
+    struct page_cache *cache;
+    uint64_t cache_id; /* never reused in the process */
+    uint64_t part_number;
+    uint64_t file_bytes;
+    struct file file;
+};
+uint64_t page_cache_new_id(struct page_cache *cache);
+/* Drops all pages of a source that is closed. */
+void page_cache_forget(struct page_cache *cache, uint64_t cache_id);
+
+/*
+ * ERR_CORRUPT: no whole page of that kind there; `why` names part and page. ERR_IO is tried again
+ * once. ERR_NOMEM: the budget is exhausted, and giving up pages nobody
+ * holds did not help. What does not fit into the cache is kept as long as somebody holds it.
+ */
+MUST_CHECK enum err page_get(struct page_source *source, uint64_t offset, enum page_kind kind,
+                             const struct page **ret_page, struct why *why);
+void page_release(struct page_source *source, const struct page *page);
+
+/*
+ * Something made of a source's pages that is kept among them, under a number below 2^63 of its own;
+ * it goes like a page that is not used. NULL: it is not there.
+ */
+const struct page *page_find_made(struct page_source *source, uint64_t number);
+/* Without memory, or room in the cache, nothing is kept. */
+void page_keep_made(struct page_source *source, uint64_t number, struct bytes bytes);
+
+/* Checks the page at `offset` without keeping it; gives the offset behind it. For verify. */
+MUST_CHECK enum err page_check(struct page_source *source, uint64_t offset, uint64_t *ret_next,
+                               enum page_kind *ret_kind, struct why *why);
+
+/* What the header of a page says; its payload is not looked at. ERR_CORRUPT: there is none. */
+struct page_facts {
+    enum page_kind kind;
+    bool packed;
+    uint32_t stored_bytes; /* of the payload */
+    uint32_t raw_bytes;
+    uint64_t next; /* the offset behind the page; what the header takes is the rest */
+};
+MUST_CHECK enum err page_describe(struct page_source *source, uint64_t offset,
+                                  struct page_facts *ret_facts, struct why *why);
+
+/* The first place in [from, end) with the header of a page; `end` if there is none. */
+MUST_CHECK enum err page_search(struct page_source *source, uint64_t from, uint64_t end,
+                                uint64_t *ret_offset, struct why *why);
+
+struct page_cache_stats {
+    uint64_t hits;
+    uint64_t misses;
+    uint64_t bytes;
+    uint64_t pages;
+    uint64_t pages_damaged; /* found; each once, and at most 1024 */
+};
+void page_cache_stats(struct page_cache *cache, struct page_cache_stats *ret_stats);
+
+#endif

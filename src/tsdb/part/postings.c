@@ -1,0 +1,239 @@
+/*
+ * postings.c - the series of a pair, or of many, as a set. Only a window of series is asked
+ * for: what other matchers have left. Long lists come in segments, so that those outside of it are
+ * passed by.
+ *
+ * One list, and a few, go straight into a compressed bitmap. Many lists of a few series each touch
+ * it all over, and that costs more than reading them: once enough has come to be worth clearing
+ * plain bits for the window, they go there.
+ */
+#include "tsdb/part/private.h"
+
+enum {
+    LISTS_FEW = 4,
+    BITS_WORTH = 256, /* so many bits are cleared for each series */
+};
+
+void
+postings_begin(struct postings_walk *w, const struct part_index *index, uint32_t from, uint32_t to)
+{
+    *w = (struct postings_walk){
+        .part = index->part,
+        .tenant = index->tenant,
+        .from = from - index->tenant->first_series,
+        .to = to - index->tenant->first_series,
+        .set = roaring_bitmap_create(),
+    };
+}
+
+static size_t
+bits_bytes(const struct postings_walk *w)
+{
+    return ((size_t)(w->to - w->from) / 64 + 1) * sizeof(uint64_t);
+}
+
+void
+postings_end(struct postings_walk *w)
+{
+    page_release(&w->part->source, w->page);
+    if (w->set != NULL) roaring_bitmap_free(w->set);
+    if (w->bits != NULL) mem_free(w->part->budget, w->bits, bits_bytes(w));
+}
+
+/* --- the set ---------------------------------------------------------------------------------- */
+
+static inline void
+batch_out(struct postings_walk *w)
+{
+    if (w->batch_count > 0) roaring_bitmap_add_many(w->set, w->batch_count, w->batch);
+    w->batch_count = 0;
+}
+
+/* Within the window. */
+static inline void
+add_one(struct postings_walk *w, uint32_t number)
+{
+    w->added_count++;
+    if (w->bits != NULL) {
+        uint32_t at = number - w->from;
+        w->bits[at / 64] |= UINT64_C(1) << at % 64;
+        return;
+    }
+    w->batch[w->batch_count++] = w->tenant->first_series + number;
+    if (w->batch_count == sizeof w->batch / sizeof w->batch[0]) batch_out(w);
+}
+
+/* Within the window; runs stay runs. */
+static void
+add_run(struct postings_walk *w, uint32_t first, uint32_t last)
+{
+    enum { RUN_SHORT = 8 };
+    if (last - first < RUN_SHORT) {
+        for (uint32_t i = first; i <= last; i++) {
+            add_one(w, i);
+        }
+        return;
+    }
+    batch_out(w);
+    uint32_t base = w->tenant->first_series;
+    roaring_bitmap_add_range_closed(w->set, base + first, base + last);
+}
+
+static enum err
+bits_begin(struct postings_walk *w)
+{
+    uint64_t window = (uint64_t)w->to - w->from;
+    if (w->bits != NULL || w->list_count <= LISTS_FEW || w->added_count < window / BITS_WORTH) {
+        return OK;
+    }
+    batch_out(w);
+    w->bits = mem_new(w->part->budget, bits_bytes(w));
+    return w->bits == NULL ? ERR_NOMEM : OK;
+}
+
+/* The bits follow in order: full words as runs. */
+static void
+bits_out(struct postings_walk *w)
+{
+    size_t words = bits_bytes(w) / sizeof *w->bits;
+    uint64_t *bits = w->bits;
+    w->bits = NULL; /* what comes goes into the bitmap */
+    for (size_t i = 0; i < words; i++) {
+        uint32_t first = w->from + (uint32_t)i * 64;
+        if (bits[i] == UINT64_MAX) {
+            size_t end = i;
+            while (end + 1 < words && bits[end + 1] == UINT64_MAX) {
+                end++;
+            }
+            add_run(w, first, w->from + (uint32_t)end * 64 + 63);
+            i = end;
+            continue;
+        }
+        for (uint64_t left = bits[i]; left != 0; left &= left - 1) {
+            add_one(w, first + (uint32_t)__builtin_ctzll(left));
+        }
+    }
+    mem_free(w->part->budget, bits, words * sizeof *bits);
+}
+
+roaring_bitmap_t *
+postings_set(struct postings_walk *w)
+{
+    if (w->bits != NULL) bits_out(w);
+    batch_out(w);
+    return w->set;
+}
+
+/* --- lists ------------------------------------------------------------------------------------ */
+
+static void
+read_differences(struct postings_walk *w, struct cursor *c, uint64_t number)
+{
+    uint64_t all = w->tenant->series_count;
+    while (c->at != c->end) {
+        uint64_t step = cursor_varint(c);
+        if (c->bad || step >= all - number) {
+            cursor_fail(c);
+            return;
+        }
+        number += step;
+        if (number > w->to) return;
+        if (number >= w->from) add_one(w, (uint32_t)number);
+    }
+}
+
+static void
+read_runs(struct postings_walk *w, struct cursor *c, uint64_t next)
+{
+    uint64_t all = w->tenant->series_count;
+    while (c->at != c->end) {
+        uint64_t gap = cursor_varint(c), more = cursor_varint(c);
+        if (c->bad || gap >= all - next || more >= all - next - gap) {
+            cursor_fail(c);
+            return;
+        }
+        uint64_t first = next + gap, last = first + more;
+        next = last + 1;
+        if (first > w->to) return;
+        if (last < w->from) continue;
+        add_run(w, first < w->from ? w->from : (uint32_t)first,
+                last > w->to ? w->to : (uint32_t)last);
+    }
+}
+
+static void
+read_segment(struct postings_walk *w, struct cursor *c, enum list_form form, uint64_t first)
+{
+    if (form == LIST_RUNS)
+        read_runs(w, c, first);
+    else
+        read_differences(w, c, first);
+}
+
+/* A segment ends before the next begins: only then it is known whether it is worth reading. */
+static void
+read_segments(struct postings_walk *w, struct cursor *c, enum list_form form)
+{
+    struct cursor before = {NULL, NULL, false};
+    uint64_t first = 0, before_first = 0;
+    while (c->at != c->end && first <= w->to) {
+        uint64_t step = cursor_varint(c);
+        struct bytes bytes = cursor_counted(c);
+        if (c->bad || step >= w->tenant->series_count - first) {
+            cursor_fail(c);
+            return;
+        }
+        first += step;
+        if (first > w->from) read_segment(w, &before, form, before_first);
+        if (before.bad) cursor_fail(c);
+        before = cursor_of(bytes);
+        before_first = first;
+    }
+    if (before_first <= w->to) read_segment(w, &before, form, before_first);
+    if (before.bad) cursor_fail(c);
+}
+
+/* The next list: read, or skipped. */
+static enum err
+next_list(struct postings_walk *w, bool wanted, struct why *why)
+{
+    uint64_t head = cursor_varint(&w->c);
+    struct cursor list = cursor_of(cursor_bytes(&w->c, head >> LIST_SIZE_SHIFT));
+    enum err e = wanted ? bits_begin(w) : OK;
+    if (e) return why_set(why, e, "no memory to match series");
+    if (wanted) {
+        enum list_form form = (head & 1) != 0 ? LIST_RUNS : LIST_DIFFERENCES;
+        w->list_count++;
+        if (head & LIST_SEGMENTS)
+            read_segments(w, &list, form);
+        else
+            read_segment(w, &list, form, 0);
+    }
+    w->next_pair++;
+    return w->c.bad || list.bad ? part_damaged(w->part, w->offset, "postings", why) : OK;
+}
+
+static enum err
+enter(struct postings_walk *w, uint32_t pair, struct why *why)
+{
+    struct part *p = w->part;
+    page_release(&p->source, w->page);
+    w->page = NULL;
+    enum err e =
+        part_directory_find(p, &p->postings, pair, &w->offset, &w->next_pair, &w->page_end, why);
+    if (e == OK) e = page_get(&p->source, w->offset, PAGE_POSTINGS, &w->page, why);
+    if (e) return e;
+    w->c = (struct cursor){w->page->at, w->page->at + w->page->size, false};
+    return OK;
+}
+
+enum err
+postings_add(struct postings_walk *w, uint32_t pair, struct why *why)
+{
+    enum err e = OK;
+    if (w->page == NULL || pair < w->next_pair || pair >= w->page_end) e = enter(w, pair, why);
+    while (e == OK && w->next_pair < pair) {
+        e = next_list(w, false, why);
+    }
+    return e ? e : next_list(w, true, why);
+}

@@ -1,0 +1,668 @@
+/*
+ * read.c - opens parts, and reads what belongs to a whole tenant. Every number read is checked
+ * before it is used: a damaged page is an error that names it, never a crash.
+ */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "model/labels.h"
+#include "tsdb/part/private.h"
+
+enum err
+part_damaged(const struct part *p, uint64_t offset, const char *what, struct why *why)
+{
+    if (offset == 0)
+        return why_set(why, ERR_CORRUPT, "%s: %s is damaged", p->source.file.path, what);
+    page_cache_note_damage(p->source.cache, p->info.number, offset);
+    return why_set(why, ERR_CORRUPT, "%s: page at %" PRIu64 " is damaged: as %s it makes no sense",
+                   p->source.file.path, offset, what);
+}
+
+/* --- directories ------------------------------------------------------------------------------ */
+
+static void
+table_free(struct part *p, struct directory_table *t)
+{
+    if (t != NULL) mem_free(p->budget, t, t->memory_bytes);
+}
+
+static void
+directory_fini(struct part *p, struct directory *d)
+{
+    table_free(p, atomic_load_explicit(&d->table, memory_order_relaxed));
+}
+
+static bool
+table_fill(const struct part *p, struct cursor *c, struct directory_table *t, bool has_keys)
+{
+    uint64_t number = 0, offset = 0;
+    uint32_t keys_size = 0;
+    for (uint32_t i = 0; i < t->count; i++) {
+        uint64_t step = cursor_varint(c), more = cursor_varint(c);
+        number += step;
+        offset += more;
+        if (c->bad || step > UINT32_MAX || number >= UINT32_MAX || more == 0 ||
+            more > p->source.file_bytes || offset > p->source.file_bytes ||
+            (i > 0 && step == 0 && has_keys)) {
+            return false;
+        }
+        t->numbers[i] = (uint32_t)number;
+        t->offsets[i] = offset;
+        if (!has_keys) continue;
+        struct bytes key = cursor_counted(c);
+        if (c->bad) return false;
+        if (key.size > 0) memcpy(t->keys + keys_size, key.at, key.size);
+        keys_size += (uint32_t)key.size;
+        t->key_ends[i] = keys_size;
+    }
+    return c->at == c->end;
+}
+
+/* Keys take no more than what is left of the bytes they are read from. */
+static struct directory_table *
+table_new(struct part *p, uint32_t count, size_t keys_max, bool has_keys)
+{
+    size_t each = sizeof(uint64_t) + sizeof(uint32_t) * (has_keys ? 2 : 1);
+    size_t memory = sizeof(struct directory_table) + count * each + (has_keys ? keys_max : 0);
+    struct directory_table *t = mem_alloc(p->budget, memory);
+    if (t == NULL) return NULL;
+    t->count = count;
+    t->memory_bytes = memory;
+    t->offsets = (uint64_t *)(t + 1);
+    t->numbers = (uint32_t *)(t->offsets + count);
+    t->key_ends = has_keys ? t->numbers + count : NULL;
+    t->keys = has_keys ? (uint8_t *)(t->key_ends + count) : NULL;
+    return t;
+}
+
+static enum err
+table_read(struct part *p, const struct directory *d, struct bytes bytes,
+           struct directory_table **ret_table)
+{
+    struct cursor c = cursor_of(bytes);
+    uint64_t count = cursor_varint(&c);
+    if (c.bad || count == 0 || count > cursor_left(&c) / 2) return ERR_CORRUPT;
+    struct directory_table *t = table_new(p, (uint32_t)count, cursor_left(&c), d->has_keys);
+    if (t == NULL) return ERR_NOMEM;
+    if (!table_fill(p, &c, t, d->has_keys)) {
+        table_free(p, t);
+        return ERR_CORRUPT;
+    }
+    *ret_table = t;
+    return OK;
+}
+
+static enum err
+table_load(struct part *p, const struct directory *d, struct directory_table **ret_table,
+           struct why *why)
+{
+    enum err e;
+    if (d->page == DIRECTORY_IN_ROOT) {
+        e = table_read(p, d, d->bytes, ret_table);
+    } else {
+        const struct page *page;
+        e = page_get(&p->source, d->page, PAGE_DIRECTORY, &page, why);
+        if (e) return e;
+        e = table_read(p, d, bytes_of(page->at, page->size), ret_table);
+        page_release(&p->source, page);
+    }
+    if (e == ERR_NOMEM) return why_set(why, e, "no memory for a directory of a part");
+    return e ? part_damaged(p, d->page, "a directory", why) : OK;
+}
+
+static enum err
+directory_table(struct part *p, struct directory *d, const struct directory_table **ret_table,
+                struct why *why)
+{
+    struct directory_table *t = atomic_load_explicit(&d->table, memory_order_acquire);
+    if (t == NULL) {
+        struct directory_table *first = NULL;
+        if (d->page == 0) return part_damaged(p, 0, "its root", why);
+        enum err e = table_load(p, d, &t, why);
+        if (e) return e;
+        if (!atomic_compare_exchange_strong_explicit(&d->table, &first, t, memory_order_acq_rel,
+                                                     memory_order_acquire)) {
+            table_free(p, t);
+            t = first;
+        }
+    }
+    *ret_table = t;
+    return OK;
+}
+
+/* How many pages begin at or before `number`. */
+static uint32_t
+pages_until(const struct directory_table *t, uint64_t number)
+{
+    uint32_t low = 0, high = t->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (t->numbers[middle] <= number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+enum err
+part_directory_find(struct part *p, struct directory *d, uint32_t number, uint64_t *ret_offset,
+                    uint32_t *ret_first, uint32_t *ret_next, struct why *why)
+{
+    const struct directory_table *t;
+    enum err e = directory_table(p, d, &t, why);
+    if (e) return e;
+    uint32_t at = pages_until(t, number);
+    if (at == 0) return part_damaged(p, d->page, "a directory", why);
+    *ret_offset = t->offsets[at - 1];
+    *ret_first = t->numbers[at - 1];
+    *ret_next = at < t->count ? t->numbers[at] : UINT32_MAX;
+    return OK;
+}
+
+enum err
+part_directory_search(struct part *p, struct directory *d, uint32_t first, uint32_t end,
+                      struct bytes value, uint32_t *ret_number, struct why *why)
+{
+    const struct directory_table *t;
+    enum err e = directory_table(p, d, &t, why);
+    if (e) return e;
+    assert(d->has_keys);
+    /* Pages that begin behind `first`: of these the last whose key is not above the value. */
+    uint32_t low = pages_until(t, first), from = low, high = pages_until(t, end - 1u);
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        uint32_t key_at = middle == 0 ? 0 : t->key_ends[middle - 1];
+        struct bytes key = bytes_of(t->keys + key_at, t->key_ends[middle] - key_at);
+        if (bytes_compare(key, value) <= 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *ret_number = low == from ? first : t->numbers[low - 1];
+    return OK;
+}
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+static enum err
+end_check(const struct part *p, const uint8_t *end, const char *magic, struct why *why)
+{
+    if (memcmp(end, magic, 8) != 0 || load_le64(end + 16) != p->info.number ||
+        load_le64(end + 56) != hash_bytes(bytes_of(end, 56), p->info.number)) {
+        return part_damaged(p, 0, "its header or footer", why);
+    }
+    unsigned version = load_le16(end + 8), min_reader = load_le16(end + 10);
+    if (min_reader <= PART_VERSION) return OK;
+    return why_set(why, ERR_UNSUPPORTED,
+                   "%s: part format version %u (readable from version %u on) is newer than version "
+                   "%d, which this program knows",
+                   p->source.file.path, version, min_reader, PART_VERSION);
+}
+
+static enum err
+read_tenant(struct part *p, struct cursor *c, struct part_tenant *t, uint64_t *series,
+            uint64_t *pairs)
+{
+    struct bytes name = cursor_counted(c);
+    uint64_t series_count = cursor_varint(c), pair_count = cursor_varint(c);
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        t->sample_count[k] = cursor_varint(c);
+    }
+    t->names_page = cursor_varint(c);
+    uint64_t names_at = cursor_varint(c);
+    t->metadata_page = cursor_varint(c);
+    uint64_t metadata_at = cursor_varint(c);
+    t->names_at = (uint32_t)names_at;
+    t->metadata_at = (uint32_t)metadata_at;
+    if (c->bad || names_at > PAGE_BYTES_MAX || metadata_at > PAGE_BYTES_MAX ||
+        series_count > UINT32_MAX - *series || pair_count > UINT32_MAX - *pairs) {
+        return ERR_CORRUPT;
+    }
+    t->first_series = (uint32_t)*series;
+    t->series_count = (uint32_t)series_count;
+    t->first_pair = (uint32_t)*pairs;
+    t->pair_count = (uint32_t)pair_count;
+    *series += series_count;
+    *pairs += pair_count;
+    t->name = arena_copy(&p->arena, name);
+    return t->name.at == NULL ? ERR_NOMEM : OK;
+}
+
+enum { TENANT_BYTES_MIN = 11 }; /* a byte for each field of a tenant in the root */
+
+static enum err
+read_tenants(struct part *p, struct cursor *c)
+{
+    uint64_t count = cursor_varint(c), series = 0, pairs = 0;
+    if (c->bad || count > cursor_left(c) / TENANT_BYTES_MIN) return ERR_CORRUPT;
+    p->tenants = arena_new(&p->arena, (count + 1) * sizeof *p->tenants);
+    if (p->tenants == NULL) return ERR_NOMEM;
+    p->tenant_count = (uint32_t)count;
+    for (uint32_t i = 0; i < count; i++) {
+        enum err e = read_tenant(p, c, &p->tenants[i], &series, &pairs);
+        if (e) return e;
+        if (i > 0 && bytes_compare(p->tenants[i - 1].name, p->tenants[i].name) >= 0) {
+            return ERR_CORRUPT;
+        }
+    }
+    return series == p->info.series_count && pairs == p->info.pair_count ? OK : ERR_CORRUPT;
+}
+
+static enum err
+read_directory(struct part *p, struct cursor *c, struct directory *d)
+{
+    d->page = cursor_varint(c);
+    if (d->page != DIRECTORY_IN_ROOT) return OK;
+    d->bytes = arena_copy(&p->arena, cursor_counted(c));
+    return d->bytes.at == NULL ? ERR_NOMEM : OK;
+}
+
+static enum err
+read_root(struct part *p, uint64_t offset, unsigned version, struct why *why)
+{
+    const struct page *page;
+    enum err e = page_get(&p->source, offset, PAGE_ROOT, &page, why);
+    if (e) return e;
+    struct cursor c = {page->at, page->at + page->size, false};
+    struct part_info *i = &p->info;
+    i->from_pos = cursor_le64(&c);
+    i->to_pos = cursor_le64(&c);
+    i->min_ms = cursor_zigzag(&c);
+    i->max_ms = cursor_zigzag(&c);
+    i->series_count = cursor_varint(&c);
+    i->pair_count = cursor_varint(&c);
+    i->block_count = cursor_varint(&c);
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        i->sample_count[k] = cursor_varint(&c);
+    }
+    uint64_t level = cursor_varint(&c);
+    i->level = (uint8_t)level;
+    p->values.has_keys = true;
+    e = level > UINT8_MAX ? ERR_CORRUPT : OK;
+    if (e == OK) e = read_directory(p, &c, &p->rows);
+    if (e == OK) e = read_directory(p, &c, &p->values);
+    if (e == OK) e = read_directory(p, &c, &p->postings);
+    if (e == OK) e = read_directory(p, &c, &p->exemplars);
+    if (e == OK) e = c.bad ? ERR_CORRUPT : read_tenants(p, &c);
+    /* What a newer version has put behind it is left alone. */
+    if (e == OK && (c.bad || (version == PART_VERSION && c.at != c.end))) e = ERR_CORRUPT;
+    page_release(&p->source, page);
+    if (e == ERR_NOMEM) return why_set(why, e, "no memory to open a part");
+    return e == ERR_CORRUPT ? part_damaged(p, offset, "a root", why) : e;
+}
+
+static enum err
+part_open_file(struct part *p, struct env *env, const char *parts_dir, struct why *why)
+{
+    char dir[256], path[256];
+    uint8_t end[PART_END_BYTES];
+    struct page_source *s = &p->source;
+    enum err e = part_path(dir, sizeof dir, parts_dir, p->info.number);
+    if (e == OK) e = path_join(path, sizeof path, dir, "part");
+    if (e == OK) e = file_open(env, path, FILE_READ, &s->file, why);
+    if (e == OK) e = file_size(&s->file, &s->file_bytes, why);
+    if (e) return e;
+    if (s->file_bytes < 2 * PART_END_BYTES) return part_damaged(p, 0, "its length", why);
+    p->info.file_bytes = s->file_bytes;
+    e = file_read_at(&s->file, end, sizeof end, 0, why);
+    if (e == OK) e = end_check(p, end, PART_HEADER_MAGIC, why);
+    if (e == OK) e = file_read_at(&s->file, end, sizeof end, s->file_bytes - sizeof end, why);
+    if (e == OK) e = end_check(p, end, PART_FOOTER_MAGIC, why);
+    if (e) return e;
+    if (load_le64(end + 32) != s->file_bytes) return part_damaged(p, 0, "its length", why);
+    p->info.data_bytes = load_le64(end + 40);
+    if (p->info.data_bytes > s->file_bytes) return part_damaged(p, 0, "its footer", why);
+    return read_root(p, load_le64(end + 24), load_le16(end + 8), why);
+}
+
+enum err
+part_open(struct env *env, struct budget *budget, struct page_cache *cache, const char *parts_dir,
+          uint64_t number, struct part **ret_part, struct why *why)
+{
+    struct part *p = mem_new(budget, sizeof *p);
+    if (p == NULL) return why_set(why, ERR_NOMEM, "no memory to open a part");
+    p->env = env;
+    p->parts_dir = parts_dir;
+    p->budget = budget;
+    p->info.number = number;
+    p->source = (struct page_source){
+        .cache = cache,
+        .cache_id = page_cache_new_id(cache),
+        .part_number = number,
+        .file = FILE_CLOSED,
+    };
+    atomic_init(&p->references, 1);
+    lock_init(&p->hidden_lock, LOCK_RANK_LEAF);
+    arena_init(&p->arena, budget, 0, 1024);
+    enum err e = part_open_file(p, env, parts_dir, why);
+    if (e) {
+        part_unref(p);
+        return e;
+    }
+    *ret_part = p;
+    return OK;
+}
+
+void
+part_ref(struct part *part)
+{
+    atomic_fetch_add_explicit(&part->references, 1, memory_order_relaxed);
+}
+
+void
+part_drop(struct part *part)
+{
+    atomic_store_explicit(&part->dropped, true, memory_order_relaxed);
+}
+
+void
+part_leave_alone(struct part *part, const struct why *why)
+{
+    bool known = atomic_load_explicit(&part->alone, memory_order_relaxed) != NULL;
+    struct why *copy = known || why == NULL ? NULL : mem_alloc(part->budget, sizeof *copy);
+    if (copy != NULL) { /* without memory nobody is told why */
+        *copy = *why;
+        atomic_store_explicit(&part->alone, copy, memory_order_release);
+    }
+    atomic_store_explicit(&part->left_alone, true, memory_order_relaxed);
+}
+
+const char *
+part_alone_reason(const struct part *part)
+{
+    const struct why *why = atomic_load_explicit(&part->alone, memory_order_acquire);
+    return why == NULL ? "" : why->text;
+}
+
+bool
+part_is_left_alone(const struct part *part)
+{
+    return atomic_load_explicit(&part->left_alone, memory_order_relaxed);
+}
+
+/* --- what tombstones name in it -----------------------------------------------------------------
+ */
+
+uint64_t
+part_applied(const struct part *part)
+{
+    return atomic_load_explicit(&part->applied, memory_order_relaxed);
+}
+
+void
+part_set_applied(struct part *part, uint64_t tombstone)
+{
+    atomic_store_explicit(&part->applied, tombstone, memory_order_relaxed);
+}
+
+static const struct hidden *
+hidden_of(const struct part *part, uint64_t tombstone)
+{
+    for (uint32_t i = 0; i < part->hidden_count; i++) {
+        if (part->hidden[i].tombstone == tombstone) return &part->hidden[i];
+    }
+    return NULL;
+}
+
+bool
+part_hidden_find(struct part *part, uint64_t tombstone, const roaring_bitmap_t **ret_series)
+{
+    lock_take(&part->hidden_lock);
+    const struct hidden *known = hidden_of(part, tombstone);
+    if (known != NULL) *ret_series = known->series;
+    lock_drop(&part->hidden_lock);
+    return known != NULL;
+}
+
+enum err
+part_hidden_add(struct part *part, uint64_t tombstone, roaring_bitmap_t *series,
+                const roaring_bitmap_t **ret_series)
+{
+    enum err e = OK;
+    lock_take(&part->hidden_lock);
+    const struct hidden *known = hidden_of(part, tombstone);
+    if (known == NULL && part->hidden_count == part->hidden_capacity) {
+        uint32_t old = part->hidden_capacity, capacity = old == 0 ? 4 : old * 2;
+        struct hidden *grown =
+            mem_resize(part->budget, part->hidden, old * sizeof *grown, capacity * sizeof *grown);
+        if (grown != NULL) {
+            part->hidden = grown;
+            part->hidden_capacity = capacity;
+        } else {
+            e = ERR_NOMEM;
+        }
+    }
+    if (known == NULL && e == OK) {
+        part->hidden[part->hidden_count] = (struct hidden){tombstone, series};
+        known = &part->hidden[part->hidden_count++];
+        series = NULL;
+    }
+    if (e == OK) *ret_series = known->series;
+    lock_drop(&part->hidden_lock);
+    if (series != NULL) roaring_bitmap_free(series);
+    return e;
+}
+
+static void
+hidden_fini(struct part *part)
+{
+    for (uint32_t i = 0; i < part->hidden_count; i++) {
+        roaring_bitmap_free(part->hidden[i].series);
+    }
+    mem_free(part->budget, part->hidden, part->hidden_capacity * sizeof *part->hidden);
+}
+
+/* --- the end ------------------------------------------------------------------------------------
+ */
+
+static void
+remove_from_disk(const struct part *p)
+{
+    char dir[256];
+    enum err e = part_path(dir, sizeof dir, p->parts_dir, p->info.number);
+    if (e == OK) e = env_remove_tree(p->env, dir, NULL);
+    err_ignore(e, "what stays is swept at the next start");
+}
+
+void
+part_unref(struct part *p)
+{
+    if (p == NULL) return;
+    if (atomic_fetch_sub_explicit(&p->references, 1, memory_order_acq_rel) != 1) return;
+    directory_fini(p, &p->rows);
+    directory_fini(p, &p->values);
+    directory_fini(p, &p->postings);
+    directory_fini(p, &p->exemplars);
+    page_cache_forget(p->source.cache, p->source.cache_id);
+    file_close(&p->source.file);
+    if (atomic_load_explicit(&p->dropped, memory_order_relaxed)) remove_from_disk(p);
+    arena_fini(&p->arena);
+    hidden_fini(p);
+    mem_free(p->budget, atomic_load_explicit(&p->alone, memory_order_relaxed), sizeof(struct why));
+    lock_fini(&p->hidden_lock);
+    mem_free(p->budget, p, sizeof *p);
+}
+
+const struct part_info *
+part_info(const struct part *part)
+{
+    return &part->info;
+}
+
+uint32_t
+part_tenant_count(const struct part *part)
+{
+    return part->tenant_count;
+}
+
+const struct part_tenant *
+part_tenant_at(const struct part *part, uint32_t index)
+{
+    return &part->tenants[index];
+}
+
+const struct part_tenant *
+part_tenant(const struct part *part, struct bytes name)
+{
+    uint32_t low = 0, high = part->tenant_count;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        int order = bytes_compare(part->tenants[middle].name, name);
+        if (order == 0) return &part->tenants[middle];
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NULL;
+}
+
+/* --- exemplars, metadata, verify -------------------------------------------------------------- */
+
+void
+exemplar_walk_init(struct exemplar_walk *w, struct part *part)
+{
+    *w = (struct exemplar_walk){.part = part, .at_end = true};
+}
+
+void
+exemplar_walk_fini(struct exemplar_walk *w)
+{
+    if (w->part != NULL) page_release(&w->part->source, w->page);
+    w->page = NULL;
+    w->at_end = true;
+}
+
+/* The next page; every one begins to count its series anew. */
+static enum err
+exemplar_page(struct exemplar_walk *w, struct why *why)
+{
+    page_release(&w->part->source, w->page);
+    w->page = NULL;
+    w->series = 0;
+    w->offset = w->table->offsets[w->next_page++];
+    enum err e = page_get(&w->part->source, w->offset, PAGE_EXEMPLARS, &w->page, why);
+    if (e == OK) w->c = (struct cursor){w->page->at, w->page->at + w->page->size, false};
+    return e;
+}
+
+enum err
+exemplar_walk_step(struct exemplar_walk *w, struct why *why)
+{
+    struct cursor *c = &w->c;
+    while (c->at == c->end) {
+        if (w->next_page == w->table->count) {
+            exemplar_walk_fini(w);
+            return OK;
+        }
+        enum err e = exemplar_page(w, why);
+        if (e) return e;
+    }
+    uint64_t step = cursor_varint(c);
+    w->exemplar.t_ms = cursor_zigzag(c);
+    w->exemplar.value_bits = cursor_le64(c);
+    w->exemplar.labels = cursor_counted(c);
+    if (c->bad || step >= w->part->info.series_count - w->series ||
+        !labels_valid(w->exemplar.labels)) {
+        return part_damaged(w->part, w->offset, "exemplars", why);
+    }
+    w->series += (uint32_t)step;
+    return OK;
+}
+
+enum err
+exemplar_walk_enter(struct exemplar_walk *w, uint32_t first, struct why *why)
+{
+    exemplar_walk_fini(w);
+    if (w->part->exemplars.page == 0) return OK;
+    enum err e = directory_table(w->part, &w->part->exemplars, &w->table, why);
+    if (e) return e;
+    /* The last page that begins before the first wanted may hold some of it. */
+    w->next_page = first == 0 ? 0 : pages_until(w->table, first - 1);
+    w->next_page -= w->next_page > 0;
+    w->c = (struct cursor){NULL, NULL, false};
+    w->at_end = false;
+    do {
+        e = exemplar_walk_step(w, why);
+    } while (e == OK && !w->at_end && w->series < first);
+    return e;
+}
+
+enum err
+exemplar_walk_pass(struct exemplar_walk *w, uint32_t series, struct why *why)
+{
+    enum err e = OK;
+    while (e == OK && !w->at_end && w->series <= series) {
+        e = exemplar_walk_step(w, why);
+    }
+    return e;
+}
+
+enum err
+part_exemplars(struct part *p, uint32_t first_series,
+               enum err (*each)(void *context, uint32_t series, const struct exemplar *exemplar),
+               void *context, struct why *why)
+{
+    struct exemplar_walk w;
+    exemplar_walk_init(&w, p);
+    enum err e = exemplar_walk_enter(&w, first_series, why);
+    while (e == OK && !w.at_end) {
+        e = w.series < first_series ? OK : each(context, w.series, &w.exemplar);
+        if (e == OK) e = exemplar_walk_step(&w, why);
+    }
+    exemplar_walk_fini(&w);
+    return e == ERR_CANCELED ? OK : e;
+}
+
+enum err
+part_metadata(struct part *p, const struct part_tenant *t,
+              enum err (*each)(void *context, const struct metadata *metadata), void *context,
+              struct why *why)
+{
+    if (t->metadata_page == 0) return OK;
+    const struct page *page;
+    enum err e = page_get(&p->source, t->metadata_page, PAGE_METADATA, &page, why);
+    if (e) return e;
+    struct cursor c = {page->at, page->at + page->size, false};
+    (void)cursor_bytes(&c, t->metadata_at);
+    uint64_t count = cursor_varint(&c);
+    for (uint64_t i = 0; i < count && e == OK; i++) {
+        struct metadata m = {.family = cursor_counted(&c)};
+        m.type = (enum metric_type)cursor_u8(&c);
+        m.help = cursor_counted(&c);
+        m.unit = cursor_counted(&c);
+        e = c.bad || m.type >= METRIC_TYPE_COUNT
+                ? part_damaged(p, t->metadata_page, "metadata", why)
+                : each(context, &m);
+    }
+    page_release(&p->source, page);
+    return e;
+}
+
+/* Behind a page whose header is damaged the next page is searched for. */
+enum err
+part_verify(struct part *p, void (*each)(void *context, uint64_t offset, const struct why *why),
+            void *context, struct why *why)
+{
+    uint64_t at = PART_END_BYTES, end = p->source.file_bytes - PART_END_BYTES;
+    while (at < end) {
+        uint64_t next = at;
+        enum page_kind kind;
+        struct why reason = {""};
+        enum err e = page_check(&p->source, at, &next, &kind, &reason);
+        if (e == ERR_CORRUPT) {
+            each(context, at, &reason);
+        } else if (e) {
+            if (why != NULL) *why = reason;
+            return e;
+        }
+        if (next == at) {
+            e = page_search(&p->source, at + 1, end, &next, why);
+            if (e) return e;
+        }
+        at = next;
+    }
+    return OK;
+}

@@ -1,0 +1,845 @@
+/*
+ * rows.c - the rows of a part, one for each series: its pairs, and where its blocks are.
+ *
+ * The columns of a group are walked by four hands, each only as far as somebody asks:
+ *
+ *     pairs     counts, masks, pairs: row by row
+ *     counts    block counts, row by row: which blocks of the stretch are the row's
+ *     times     by the number of the block
+ *     blocks    all other columns, by the number of the block
+ *
+ * Each stretch of rows says where in all columns it begins, so at most a stretch is walked to reach
+ * a row. Who walks a stretch to its end finds that the next one begins there, or the page is
+ * damaged. Rows that are passed by are not judged, only the one that was asked for.
+ */
+#include <assert.h>
+#include <inttypes.h>
+
+#include "tsdb/part/private.h"
+
+/* What the head of a group says: the times of blocks, and where their values are. */
+struct time_column {
+    struct page_place place;
+    uint32_t count;
+    int64_t min_ms;
+    int64_t max_ms;
+};
+
+struct values_page {
+    uint64_t offset;
+    uint64_t items;
+};
+
+/* How much is known of the row at hand. */
+enum row_known { KNOWN_NOTHING, KNOWN_PAIRS, KNOWN_COUNT, KNOWN_TIMES, KNOWN_BLOCKS };
+
+struct row_reader {
+    const struct part_index *index;
+    struct budget *budget;
+    const struct page *page;
+    uint64_t offset;      /* of the page */
+    uint32_t page_end;    /* first row of the next page */
+    struct cursor groups; /* of the page, behind the one at hand */
+    enum row_known known;
+
+    /* The group, and what its head says. */
+    uint32_t group_first;
+    uint32_t group_rows;
+    struct bytes columns[ROW_COLUMN_COUNT];
+    bool head_is_read;
+    struct buf time_columns; /* struct time_column */
+    struct buf values_pages; /* struct values_page */
+    uint64_t first_item_at;
+
+    /* The stretch: its first row in the group, where it begins, by how much that is behind the one
+     * before. */
+    uint32_t stretch_row;
+    struct cursor stretches;
+    struct row_place place;
+    struct row_place advance;
+    struct buf stretch_pairs; /* of its first row */
+
+    /* The hands. Blocks are numbered within the stretch. */
+    struct cursor c[ROW_COLUMN_COUNT];
+    uint32_t pairs_rows; /* of the group, so many are read; the last is the row at hand */
+    struct buf pairs;
+    uint32_t counts_rows;
+    uint64_t first_block; /* of the row that was counted last */
+    uint64_t block_count;
+    uint64_t times_blocks; /* so many are read */
+    uint64_t time_index;   /* of the last one */
+    uint64_t blocks_read;
+    bool items_begun;
+    uint64_t items; /* of the group, read */
+    uint32_t next_values_page;
+    uint64_t values_page; /* offset of the one at hand, */
+    uint64_t items_left;  /* items in it that follow, */
+    uint64_t item_at;     /* and where the next one is */
+
+    struct buf blocks; /* struct block_ref, of the row at hand */
+    struct buf labels;
+    struct buf entries; /* u32: of the store, for the row */
+    struct label_store store;
+};
+
+enum err
+row_reader_new(const struct part_index *index, struct budget *budget, struct row_reader **ret)
+{
+    struct row_reader *r = mem_new(budget, sizeof *r);
+    if (r == NULL) return ERR_NOMEM;
+    r->index = index;
+    r->budget = budget;
+    struct buf *all[] = {&r->labels,       &r->entries,       &r->blocks,      &r->pairs,
+                         &r->time_columns, &r->stretch_pairs, &r->values_pages};
+    for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
+        buf_init(all[i], budget, UINT32_MAX);
+    }
+    label_store_init(&r->store, index, budget);
+    *ret = r;
+    return OK;
+}
+
+void
+row_reader_free(struct row_reader *r)
+{
+    if (r == NULL) return;
+    page_release(&r->index->part->source, r->page);
+    label_store_fini(&r->store);
+    buf_fini(&r->labels);
+    buf_fini(&r->entries);
+    buf_fini(&r->blocks);
+    buf_fini(&r->pairs);
+    buf_fini(&r->stretch_pairs);
+    buf_fini(&r->time_columns);
+    buf_fini(&r->values_pages);
+    mem_free(r->budget, r, sizeof *r);
+}
+
+static void
+forget_page(struct row_reader *r)
+{
+    page_release(&r->index->part->source, r->page);
+    r->page = NULL;
+}
+
+/* Labels stay at hand: pairs are numbered through the whole part. */
+void
+row_reader_move(struct row_reader *r, const struct part_index *index)
+{
+    assert(index->part == r->index->part);
+    forget_page(r);
+    r->index = r->store.index = index;
+}
+
+/* --- the head of a group ---------------------------------------------------------------------- */
+
+static enum err
+head_values(struct row_reader *r, struct cursor *c)
+{
+    uint64_t count = cursor_varint(c), offset = 0;
+    if (count > cursor_left(c) / 2) return ERR_CORRUPT;
+    buf_clear(&r->values_pages);
+    for (uint64_t i = 0; i < count; i++) {
+        offset += cursor_varint(c);
+        struct values_page page = {offset, cursor_varint(c)};
+        if (page.items == 0) return ERR_CORRUPT;
+        buf_put(&r->values_pages, &page, sizeof page);
+    }
+    r->first_item_at = count > 0 ? cursor_varint(c) : 0;
+    return c->bad || r->first_item_at > PAGE_BYTES_MAX ? ERR_CORRUPT : buf_error(&r->values_pages);
+}
+
+enum { TIME_COLUMN_BYTES_MIN = 6 };
+
+static enum err
+head_times(struct row_reader *r, struct cursor *c)
+{
+    uint64_t pages = cursor_varint(c);
+    struct cursor first = *c;
+    if (pages > cursor_left(c)) return ERR_CORRUPT;
+    buf_clear(&r->labels); /* the offsets, for as long as the head is read */
+    for (uint64_t i = 0, offset = 0; i < pages; i++) {
+        offset += (uint64_t)cursor_zigzag(&first);
+        buf_put_le64(&r->labels, offset);
+    }
+    *c = first;
+    uint64_t count = cursor_varint(c), at = 0, min = 0, span = 0;
+    if (count > cursor_left(c) / TIME_COLUMN_BYTES_MIN) return ERR_CORRUPT;
+    buf_clear(&r->time_columns);
+    for (uint64_t i = 0; i < count && buf_error(&r->labels) == OK; i++) {
+        uint64_t page = cursor_varint(c);
+        at += (uint64_t)cursor_zigzag(c);
+        uint64_t size = cursor_varint(c), samples = cursor_varint(c);
+        min += (uint64_t)cursor_zigzag(c);
+        span += (uint64_t)cursor_zigzag(c);
+        struct time_column t = {.count = (uint32_t)samples, .min_ms = (int64_t)min};
+        t.max_ms = (int64_t)(min + span);
+        if (c->bad || page >= pages || at > PAGE_BYTES_MAX || size > PAGE_BYTES_MAX ||
+            samples == 0 || samples > CODEC_SAMPLES_MAX || t.max_ms < t.min_ms) {
+            return ERR_CORRUPT;
+        }
+        uint64_t offset = load_le64(r->labels.at + page * 8);
+        t.place = (struct page_place){offset, (uint32_t)at, (uint32_t)size};
+        buf_put(&r->time_columns, &t, sizeof t);
+        at += size;
+    }
+    return err_first(buf_error(&r->labels), buf_error(&r->time_columns));
+}
+
+static enum err
+head_read(struct row_reader *r)
+{
+    if (r->head_is_read) return OK;
+    struct cursor c = cursor_of(r->columns[ROW_HEAD]);
+    enum err e = head_values(r, &c);
+    if (e == OK) e = head_times(r, &c);
+    if (e == OK && (c.bad || c.at != c.end)) e = ERR_CORRUPT;
+    r->head_is_read = e == OK;
+    return e;
+}
+
+/* --- pairs ------------------------------------------------------------------------------------ */
+
+/* Turns `pairs` into those of a row that leans on them. */
+static enum err
+change_pairs(const struct row_reader *r, struct buf *buf, uint64_t count, uint64_t mask,
+             struct cursor *c)
+{
+    const struct part_tenant *t = r->index->tenant;
+    uint32_t before = (uint32_t)(buf->size / sizeof(uint32_t));
+    if (count > before + cursor_left(c)) return ERR_CORRUPT;
+    if (count > before && !buf_reserve(buf, (count - before) * sizeof(uint32_t))) {
+        return buf_error(buf);
+    }
+    buf->size = count * sizeof(uint32_t);
+    uint32_t *pairs = (uint32_t *)(void *)buf->at;
+    uint32_t last = t->first_pair;
+    for (uint32_t i = 0; i < count; i++, mask >>= 1) {
+        uint32_t from = i < before ? pairs[i] : last;
+        if (i >= before || i >= ROW_MASK_BITS || (mask & 1) != 0) {
+            from += (uint32_t)cursor_zigzag(c);
+        }
+        pairs[i] = last = from;
+    }
+    return c->bad ? ERR_CORRUPT : OK;
+}
+
+/*
+ * On to the last of so many rows of the group. Mostly each has as many pairs as the one before:
+ * then nothing is looked at but what has changed, out of registers.
+ */
+static enum err
+pairs_walk(struct row_reader *r, uint32_t rows)
+{
+    struct cursor counts = r->c[ROW_PAIR_COUNTS], masks = r->c[ROW_MASKS], c = r->c[ROW_PAIRS];
+    enum err e = OK;
+    while (r->pairs_rows < rows && e == OK) {
+        uint32_t *pairs = (uint32_t *)(void *)r->pairs.at;
+        uint64_t before = r->pairs.size / sizeof *pairs, count = before, mask = 0;
+        uint32_t row = r->pairs_rows;
+        for (bool alike = before <= ROW_MASK_BITS; alike && row < rows; row += alike) {
+            count = cursor_varint(&counts);
+            mask = cursor_varint(&masks);
+            alike = count == before && mask >> before == 0;
+            for (; alike && mask != 0; mask &= mask - 1) {
+                pairs[__builtin_ctzll(mask)] += (uint32_t)cursor_zigzag(&c);
+            }
+        }
+        r->pairs_rows = row;
+        if (row == rows) break;
+        if (before > ROW_MASK_BITS) {
+            count = cursor_varint(&counts);
+            mask = cursor_varint(&masks);
+        }
+        e = change_pairs(r, &r->pairs, count, mask, &c);
+        r->pairs_rows++;
+    }
+    r->c[ROW_PAIR_COUNTS] = counts;
+    r->c[ROW_MASKS] = masks;
+    r->c[ROW_PAIRS] = c;
+    return e;
+}
+
+static bool
+pairs_make_sense(const struct row_reader *r)
+{
+    const struct part_tenant *t = r->index->tenant;
+    const uint32_t *pairs = (const uint32_t *)(const void *)r->pairs.at;
+    uint32_t count = (uint32_t)(r->pairs.size / sizeof *pairs);
+    for (unsigned i = ROW_PAIR_COUNTS; i <= ROW_PAIRS; i++) {
+        if (r->c[i].bad) return false;
+    }
+    if (count == 0) return true;
+    for (uint32_t i = 1; i < count; i++) {
+        if (pairs[i] <= pairs[i - 1]) return false;
+    }
+    return pairs[0] >= t->first_pair && pairs[count - 1] - t->first_pair < t->pair_count;
+}
+
+static enum err
+copy_pairs(struct buf *to, const struct buf *from)
+{
+    buf_clear(to);
+    buf_put_bytes(to, buf_bytes(from));
+    return buf_error(to);
+}
+
+/* --- stretches -------------------------------------------------------------------------------- */
+
+static void
+hands_begin(struct row_reader *r)
+{
+    for (unsigned i = ROW_PAIR_COUNTS; i < ROW_COLUMN_COUNT; i++) {
+        r->c[i] = cursor_of(r->columns[i]);
+        r->c[i].at += r->place.bytes[i];
+    }
+    r->counts_rows = r->stretch_row;
+    r->first_block = r->block_count = 0;
+    r->times_blocks = r->blocks_read = 0;
+    r->time_index = r->place.time_index;
+    r->items_begun = false;
+    r->known = KNOWN_NOTHING;
+}
+
+/* Stands at the first row of the group. */
+static enum err
+group_restart(struct row_reader *r)
+{
+    r->stretch_row = 0;
+    r->stretches = cursor_of(r->columns[ROW_STRETCHES]);
+    r->place = r->advance = (struct row_place){0};
+    hands_begin(r);
+    buf_clear(&r->pairs);
+    r->pairs_rows = 0;
+    enum err e = pairs_walk(r, 1);
+    return e ? e : copy_pairs(&r->stretch_pairs, &r->pairs);
+}
+
+static inline void
+go_on(struct cursor *c, uint64_t *place, uint64_t *step)
+{
+    *step += (uint64_t)cursor_zigzag(c);
+    *place += *step;
+}
+
+/* What is said of the next stretch; the hands stay where they are. */
+static enum err
+stretch_step(struct row_reader *r)
+{
+    struct cursor *c = &r->stretches;
+    for (unsigned i = ROW_PAIR_COUNTS; i < ROW_COLUMN_COUNT; i++) {
+        go_on(c, &r->place.bytes[i], &r->advance.bytes[i]);
+        if (r->place.bytes[i] > r->columns[i].size) return ERR_CORRUPT;
+    }
+    go_on(c, &r->place.time_index, &r->advance.time_index);
+    go_on(c, &r->place.items, &r->advance.items);
+    go_on(c, &r->place.item_at, &r->advance.item_at);
+    r->stretch_row += STRETCH_ROWS;
+    uint64_t count = cursor_varint(c), mask = cursor_varint(c);
+    return c->bad ? ERR_CORRUPT : change_pairs(r, &r->stretch_pairs, count, mask, c);
+}
+
+static bool
+hands_are_at(const struct row_reader *r, unsigned first, unsigned end, const uint64_t *bytes)
+{
+    for (unsigned i = first; i < end; i++) {
+        if (r->c[i].at != r->columns[i].at + bytes[i]) return false;
+    }
+    return true;
+}
+
+/* Hands that have come to the end of a stretch stand where `place` says. */
+static bool
+stretch_ends_at(const struct row_reader *r, uint32_t row, const struct row_place *place)
+{
+    if (!hands_are_at(r, ROW_PAIR_COUNTS, ROW_BLOCK_COUNTS, place->bytes)) return false;
+    if (r->counts_rows != row) return true;
+    if (!hands_are_at(r, ROW_BLOCK_COUNTS, ROW_SHAPES, place->bytes)) return false;
+    uint64_t end = r->first_block + r->block_count;
+    if (r->times_blocks == end && (r->time_index != place->time_index ||
+                                   !hands_are_at(r, ROW_TIMES, ROW_SIZES, place->bytes))) {
+        return false;
+    }
+    if (r->blocks_read != end) return true;
+    return hands_are_at(r, ROW_SHAPES, ROW_TIMES, place->bytes) &&
+           hands_are_at(r, ROW_SIZES, ROW_COLUMN_COUNT, place->bytes) &&
+           (end == 0 || (r->items == place->items && r->item_at == place->item_at));
+}
+
+/* At the end of a group all columns and items are used up. */
+static bool
+group_ends_well(const struct row_reader *r)
+{
+    const struct values_page *pages = (const void *)r->values_pages.at;
+    struct row_place end = {.time_index = r->time_index, .item_at = r->item_at};
+    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
+        end.bytes[i] = r->columns[i].size;
+    }
+    for (size_t i = 0; i < r->values_pages.size / sizeof *pages; i++) {
+        end.items += pages[i].items;
+    }
+    return r->stretches.at == r->stretches.end && stretch_ends_at(r, r->group_rows, &end);
+}
+
+/* On to the stretch that begins at `row`. */
+static enum err
+stretch_enter(struct row_reader *r, uint32_t row)
+{
+    bool at_end = r->pairs_rows == r->stretch_row + STRETCH_ROWS;
+    while (r->stretch_row < row) {
+        enum err e = stretch_step(r);
+        if (e) return e;
+        if (at_end && !stretch_ends_at(r, r->stretch_row, &r->place)) return ERR_CORRUPT;
+        at_end = false;
+    }
+    hands_begin(r);
+    r->pairs_rows = r->stretch_row + 1;
+    return copy_pairs(&r->pairs, &r->stretch_pairs);
+}
+
+/* To a row of the group. */
+static enum err
+group_seek(struct row_reader *r, uint32_t row)
+{
+    enum err e = OK;
+    if (row + 1 == r->pairs_rows && r->known >= KNOWN_PAIRS) return OK;
+    if (row + 1 < r->pairs_rows) e = group_restart(r);
+    uint32_t first = row - row % STRETCH_ROWS;
+    if (e == OK && first > r->stretch_row) e = stretch_enter(r, first);
+    if (e == OK) e = pairs_walk(r, row + 1);
+    r->known = KNOWN_PAIRS;
+    if (e == OK && !pairs_make_sense(r)) e = ERR_CORRUPT;
+    return e;
+}
+
+/* --- blocks of a row -------------------------------------------------------------------------- */
+
+/* Which blocks of the stretch are the row's. */
+static enum err
+count_blocks(struct row_reader *r)
+{
+    struct cursor *c = &r->c[ROW_BLOCK_COUNTS];
+    while (r->counts_rows < r->pairs_rows) {
+        r->first_block += r->block_count;
+        r->block_count = cursor_varint(c);
+        r->counts_rows++;
+        if (r->block_count > r->columns[ROW_SHAPES].size) return ERR_CORRUPT; /* a byte each */
+    }
+    r->known = KNOWN_COUNT;
+    return c->bad ? ERR_CORRUPT : OK;
+}
+
+/* The times of the row's blocks. */
+static enum err
+read_times(struct row_reader *r)
+{
+    enum err e = head_read(r);
+    if (e) return e;
+    struct cursor *c = &r->c[ROW_TIMES];
+    const struct time_column *all = (const void *)r->time_columns.at;
+    uint64_t known = r->time_columns.size / sizeof *all;
+    if (r->first_block - r->times_blocks > cursor_left(c)) return ERR_CORRUPT; /* a byte each */
+    for (; r->times_blocks < r->first_block; r->times_blocks++) {
+        r->time_index += (uint64_t)cursor_zigzag(c);
+    }
+    buf_clear(&r->blocks);
+    if (r->block_count > cursor_left(c)) return ERR_CORRUPT;
+    if (!buf_reserve(&r->blocks, r->block_count * sizeof(struct block_ref))) return ERR_NOMEM;
+    struct block_ref *b = (struct block_ref *)(void *)r->blocks.at;
+    for (uint64_t i = 0; i < r->block_count; i++, r->times_blocks++) {
+        r->time_index += (uint64_t)cursor_zigzag(c);
+        if (c->bad || r->time_index >= known) return ERR_CORRUPT;
+        const struct time_column *t = &all[r->time_index];
+        b[i] = (struct block_ref){.scale = SCALE_NONE,
+                                  .count = t->count,
+                                  .min_ms = t->min_ms,
+                                  .max_ms = t->max_ms,
+                                  .times = t->place};
+    }
+    r->blocks.size = r->block_count * sizeof *b;
+    r->known = KNOWN_TIMES;
+    return OK;
+}
+
+/* Where in the pages of values the items of the stretch begin. */
+static void
+items_begin(struct row_reader *r)
+{
+    const struct values_page *pages = (const void *)r->values_pages.at;
+    uint32_t count = (uint32_t)(r->values_pages.size / sizeof *pages), i = 0;
+    uint64_t before = r->place.items;
+    while (i < count && before >= pages[i].items) {
+        before -= pages[i++].items;
+    }
+    r->items_begun = true;
+    r->items = r->place.items;
+    r->item_at = r->place.item_at;
+    r->items_left = 0;
+    r->next_values_page = i;
+    if (before == 0 || i == count) return;
+    r->values_page = pages[i].offset;
+    r->items_left = pages[i].items - before;
+    r->next_values_page++;
+}
+
+/* The next item in the pages of values. */
+static bool
+get_item(struct row_reader *r, struct page_place *ret_place)
+{
+    if (r->items_left == 0) {
+        const struct values_page *pages = (const void *)r->values_pages.at;
+        uint32_t count = (uint32_t)(r->values_pages.size / sizeof *pages);
+        if (r->next_values_page == count) return false;
+        r->item_at = r->next_values_page == 0 ? r->first_item_at : 0;
+        r->values_page = pages[r->next_values_page].offset;
+        r->items_left = pages[r->next_values_page++].items;
+    }
+    uint64_t size = cursor_varint(&r->c[ROW_SIZES]);
+    if (size > PAGE_BYTES_MAX || r->item_at > PAGE_BYTES_MAX) return false;
+    *ret_place = (struct page_place){r->values_page, (uint32_t)r->item_at, (uint32_t)size};
+    r->items++;
+    r->items_left--;
+    r->item_at += size;
+    return true;
+}
+
+static double
+corrected(unsigned e, int64_t k, int64_t correction)
+{
+    return bits_double(codec_decimal_bits(e, k) + (uint64_t)correction);
+}
+
+static void
+get_raw_stats(struct cursor *columns, struct block_ref *b)
+{
+    struct codec_stats *s = &b->stats;
+    b->k = cursor_zigzag(&columns[ROW_LEASTS]);
+    s->min = bits_double(cursor_le64(&columns[ROW_RAW]));
+    s->max = bits_double(cursor_le64(&columns[ROW_RAW]));
+    s->sum = bits_double(cursor_le64(&columns[ROW_RAW]));
+    uint64_t missing = cursor_varint(&columns[ROW_MISSING]);
+    if (missing > b->count) cursor_fail(&columns[ROW_MISSING]);
+    s->number_count = b->count - (uint32_t)missing;
+}
+
+static bool
+get_scaled_stats(struct cursor *columns, unsigned scale, struct block_ref *b)
+{
+    struct codec_stats *s = &b->stats;
+    unsigned e = scale & SCALE_EXPONENT_MASK;
+    b->scale = (uint8_t)e;
+    b->is_constant = scale & SCALE_CONSTANT;
+    uint64_t missing = scale & SCALE_MISSING ? cursor_varint(&columns[ROW_MISSING]) : 0;
+    /* Of a constant only the last may be missing: the staleness marker. */
+    if (missing >= b->count || (b->is_constant && missing > 1)) return false;
+    s->number_count = b->count - (uint32_t)missing;
+    int64_t least_off = 0, most_off = 0;
+    b->k = cursor_zigzag(&columns[ROW_LEASTS]);
+    uint64_t spread = b->is_constant ? 0 : cursor_varint(&columns[ROW_SPREADS]);
+    uint64_t sum = part_sum_guess(b->k, spread, s->number_count);
+    if (!b->is_constant) sum += (uint64_t)cursor_zigzag(&columns[ROW_SUMS]);
+    if (scale & SCALE_EXTREMES_OFF) {
+        least_off = cursor_zigzag(&columns[ROW_CORRECTIONS]);
+        most_off = cursor_zigzag(&columns[ROW_CORRECTIONS]);
+    }
+    int64_t sum_off = scale & SCALE_SUM_OFF ? cursor_zigzag(&columns[ROW_CORRECTIONS]) : 0;
+    s->min = corrected(e, b->k, least_off);
+    s->max = corrected(e, (int64_t)((uint64_t)b->k + spread), most_off);
+    s->sum = corrected(e, (int64_t)sum, sum_off);
+    return true;
+}
+
+static bool
+get_stats(struct cursor *columns, struct block_ref *b)
+{
+    unsigned scale = cursor_u8(&columns[ROW_SCALES]);
+    b->has_stats = true;
+    b->scale = SCALE_NONE;
+    if (scale == SCALE_RAW) {
+        get_raw_stats(columns, b);
+    } else if (scale == SCALE_NO_NUMBER) {
+        b->stats = (struct codec_stats){.min = __builtin_inf(), .max = -__builtin_inf()};
+    } else if ((scale & SCALE_RAW) == SCALE_RAW) {
+        return false;
+    } else {
+        return get_scaled_stats(columns, scale, b);
+    }
+    return true;
+}
+
+static bool
+get_ends(struct cursor *columns, unsigned shape, struct block_ref *b)
+{
+    struct codec_stats *s = &b->stats;
+    struct cursor *c = &columns[ROW_ENDS];
+    s->first = s->min;
+    s->last = s->max;
+    if ((shape & SHAPE_ENDS) == 0) return (shape & SHAPE_ENDS_RAW) == 0;
+    uint64_t resets = cursor_varint(&columns[ROW_RESETS]);
+    s->reset_count = (uint32_t)resets;
+    if (shape & SHAPE_ENDS_RAW) {
+        s->first = bits_double(cursor_le64(c));
+        s->last = bits_double(cursor_le64(c));
+    } else {
+        if (b->scale == SCALE_NONE) return false;
+        s->first = corrected(b->scale, (int64_t)((uint64_t)b->k + cursor_varint(c)), 0);
+        s->last = corrected(b->scale, (int64_t)((uint64_t)b->k + cursor_varint(c)), 0);
+    }
+    return resets < b->count;
+}
+
+static enum err
+get_block(struct row_reader *r, struct block_ref *b)
+{
+    static const uint8_t codecs[] = {
+        [SHAPE_FLOATS] = CODEC_FLOAT_V1,
+        [SHAPE_INT_HISTOGRAMS] = CODEC_HISTOGRAM_V1,
+        [SHAPE_FLOAT_HISTOGRAMS] = CODEC_HISTOGRAM_FLOAT_V1,
+    };
+    unsigned shape = cursor_u8(&r->c[ROW_SHAPES]), codec = shape & SHAPE_CODEC_MASK;
+    if (codec >= sizeof codecs || (shape & ~SHAPE_MASK) != 0) return ERR_CORRUPT;
+    b->codec = codecs[codec];
+    b->has_starts = shape & SHAPE_STARTS;
+    if (codec == SHAPE_FLOATS) {
+        if (!get_stats(r->c, b) || !get_ends(r->c, shape, b)) return ERR_CORRUPT;
+    } else if ((shape & (SHAPE_ENDS | SHAPE_ENDS_RAW)) != 0) {
+        return ERR_CORRUPT;
+    }
+    if (!b->is_constant && !get_item(r, &b->values)) return ERR_CORRUPT;
+    if (b->has_starts && !get_item(r, &b->starts)) return ERR_CORRUPT;
+    r->blocks_read++;
+    return OK;
+}
+
+/* Past the statistics of a block of floats; gives whether it is a constant. */
+static bool
+skip_stats(struct cursor *c)
+{
+    unsigned scale = cursor_u8(&c[ROW_SCALES]);
+    if (scale == SCALE_NO_NUMBER) return false;
+    (void)cursor_varint(&c[ROW_LEASTS]);
+    if (scale == SCALE_RAW) {
+        (void)cursor_bytes(&c[ROW_RAW], 24);
+        (void)cursor_varint(&c[ROW_MISSING]);
+        return false;
+    }
+    bool constant = scale & SCALE_CONSTANT;
+    if (scale & SCALE_MISSING) (void)cursor_varint(&c[ROW_MISSING]);
+    if (!constant) {
+        (void)cursor_varint(&c[ROW_SPREADS]);
+        (void)cursor_varint(&c[ROW_SUMS]);
+    }
+    unsigned corrections = (scale & SCALE_SUM_OFF ? 1 : 0) + (scale & SCALE_EXTREMES_OFF ? 2 : 0);
+    while (corrections-- > 0) {
+        (void)cursor_varint(&c[ROW_CORRECTIONS]);
+    }
+    return constant;
+}
+
+static void
+skip_ends(struct cursor *c, unsigned shape)
+{
+    if ((shape & SHAPE_ENDS) == 0) return;
+    (void)cursor_varint(&c[ROW_RESETS]);
+    if (shape & SHAPE_ENDS_RAW) {
+        (void)cursor_bytes(&c[ROW_ENDS], 16);
+    } else {
+        (void)cursor_varint(&c[ROW_ENDS]);
+        (void)cursor_varint(&c[ROW_ENDS]);
+    }
+}
+
+static enum err
+skip_block(struct row_reader *r)
+{
+    struct page_place place;
+    unsigned shape = cursor_u8(&r->c[ROW_SHAPES]);
+    bool constant = (shape & SHAPE_CODEC_MASK) == SHAPE_FLOATS && skip_stats(r->c);
+    skip_ends(r->c, shape);
+    if (!constant && !get_item(r, &place)) return ERR_CORRUPT;
+    if ((shape & SHAPE_STARTS) && !get_item(r, &place)) return ERR_CORRUPT;
+    r->blocks_read++;
+    return OK;
+}
+
+static enum err
+read_blocks(struct row_reader *r)
+{
+    enum err e = OK;
+    if (!r->items_begun) items_begin(r);
+    while (r->blocks_read < r->first_block && e == OK) {
+        e = skip_block(r);
+    }
+    struct block_ref *b = (struct block_ref *)(void *)r->blocks.at;
+    for (uint64_t i = 0; i < r->block_count && e == OK; i++) {
+        e = get_block(r, &b[i]);
+    }
+    for (unsigned i = ROW_SHAPES; i < ROW_COLUMN_COUNT && e == OK; i++) {
+        if (r->c[i].bad) e = ERR_CORRUPT;
+    }
+    if (e == OK && r->pairs_rows == r->group_rows && !group_ends_well(r)) e = ERR_CORRUPT;
+    r->known = KNOWN_BLOCKS;
+    return e;
+}
+
+/* --- a row ------------------------------------------------------------------------------------ */
+
+/* The columns of a group whose number of rows was read. */
+static enum err
+group_begin(struct row_reader *r, struct cursor c)
+{
+    uint64_t sizes[ROW_COLUMN_COUNT], all = 0, room = cursor_left(&c);
+    for (unsigned i = 0; i + 1 < ROW_COLUMN_COUNT; i++) {
+        sizes[i] = cursor_varint(&c);
+        if (sizes[i] > room) cursor_fail(&c);
+        all += sizes[i];
+    }
+    if (c.bad || all > cursor_left(&c)) return ERR_CORRUPT;
+    sizes[ROW_COLUMN_COUNT - 1] = cursor_left(&c) - all;
+    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
+        r->columns[i] = cursor_bytes(&c, sizes[i]);
+    }
+    if (r->group_rows > sizes[ROW_BLOCK_COUNTS]) return ERR_CORRUPT; /* a byte each */
+    r->head_is_read = false;
+    return group_restart(r);
+}
+
+/* On to the group of the page that has `number`. */
+static enum err
+find_group(struct row_reader *r, uint32_t number)
+{
+    while (r->groups.at != r->groups.end) {
+        struct cursor group = cursor_of(cursor_counted(&r->groups));
+        uint64_t rows = cursor_varint(&group);
+        r->group_first += r->group_rows;
+        if (r->groups.bad || group.bad || rows == 0 || rows > r->page_end - r->group_first) break;
+        r->group_rows = (uint32_t)rows;
+        if (number - r->group_first < rows) return group_begin(r, group);
+    }
+    return ERR_CORRUPT;
+}
+
+static enum err
+enter_page(struct row_reader *r, uint32_t number, struct why *why)
+{
+    struct part *p = r->index->part;
+    uint32_t first;
+    forget_page(r);
+    enum err e = part_directory_find(p, &p->rows, number, &r->offset, &first, &r->page_end, why);
+    if (e == OK) e = page_get(&p->source, r->offset, PAGE_ROWS, &r->page, why);
+    if (e) return e;
+    r->groups = (struct cursor){r->page->at, r->page->at + r->page->size, false};
+    r->group_first = first;
+    r->group_rows = 0;
+    return OK;
+}
+
+/* In words. What is known of the page is worth nothing any more. */
+static enum err
+row_error(struct row_reader *r, enum err e, struct why *why)
+{
+    if (e == OK) return OK;
+    if (e == ERR_CORRUPT) part_damaged(r->index->part, r->offset, "rows", why);
+    if (e == ERR_NOMEM) why_set(why, e, "no memory for rows of a part");
+    forget_page(r);
+    return e;
+}
+
+enum err
+row_seek(struct row_reader *r, uint32_t number, struct why *why)
+{
+    enum err e = OK;
+    if (r->page == NULL || number < r->group_first || number >= r->page_end) {
+        e = enter_page(r, number, why);
+        if (e) return e;
+    }
+    if (number - r->group_first >= r->group_rows) e = find_group(r, number);
+    if (e == OK) e = group_seek(r, number - r->group_first);
+    return row_error(r, e, why);
+}
+
+void
+row_pairs(const struct row_reader *r, const uint32_t **ret_pairs, uint32_t *ret_count)
+{
+    *ret_pairs = (const uint32_t *)(const void *)r->pairs.at;
+    *ret_count = (uint32_t)(r->pairs.size / sizeof(uint32_t));
+}
+
+enum err
+row_blocks(struct row_reader *r, const struct block_ref **ret_blocks, uint32_t *ret_count,
+           struct why *why)
+{
+    enum err e = r->known < KNOWN_COUNT ? count_blocks(r) : OK;
+    if (e == OK && r->known < KNOWN_TIMES) e = read_times(r);
+    if (e == OK && r->known < KNOWN_BLOCKS) e = read_blocks(r);
+    if (e) return row_error(r, e, why);
+    *ret_blocks = (const struct block_ref *)(const void *)r->blocks.at;
+    *ret_count = (uint32_t)(r->blocks.size / sizeof(struct block_ref));
+    return OK;
+}
+
+enum err
+row_meets(struct row_reader *r, int64_t min_ms, int64_t max_ms, bool *ret_meets, struct why *why)
+{
+    const struct part_info *info = part_info(r->index->part);
+    enum err e = r->known < KNOWN_COUNT ? count_blocks(r) : OK;
+    bool all = min_ms <= info->min_ms && info->max_ms <= max_ms;
+    *ret_meets = all && r->block_count > 0;
+    if (e == OK && !all && r->known < KNOWN_TIMES) e = read_times(r);
+    if (e) return row_error(r, e, why);
+    const struct block_ref *b = (const struct block_ref *)(const void *)r->blocks.at;
+    for (uint64_t i = 0; !all && !*ret_meets && i < r->block_count; i++) {
+        *ret_meets = b[i].max_ms >= min_ms && b[i].min_ms <= max_ms;
+    }
+    return OK;
+}
+
+static enum err
+read_labels(struct row_reader *r, struct why *why)
+{
+    const uint32_t *pairs;
+    uint32_t count;
+    row_pairs(r, &pairs, &count);
+    buf_clear(&r->labels);
+    buf_clear(&r->entries);
+    if (!buf_reserve(&r->entries, count * sizeof *pairs)) return buf_error(&r->entries);
+    uint32_t *entries = (uint32_t *)(void *)r->entries.at;
+    label_store_trim(&r->store);
+    enum err e = label_store_note(&r->store, pairs, count, entries);
+    if (e == OK) e = label_store_read(&r->store, why);
+    return e ? e : label_store_put(&r->store, entries, count, &r->labels, why);
+}
+
+enum err
+row_read(struct row_reader *r, uint32_t number, struct bytes *ret_labels,
+         const struct block_ref **ret_blocks, uint32_t *ret_block_count, struct why *why)
+{
+    enum err e = row_seek(r, number, why);
+    if (e == OK) e = row_blocks(r, ret_blocks, ret_block_count, why);
+    if (e || ret_labels == NULL) return e;
+    e = read_labels(r, why);
+    if (e == OK) *ret_labels = buf_bytes(&r->labels);
+    return e == ERR_NOMEM ? why_set(why, e, "no memory for the labels of a series") : e;
+}
+
+enum err
+row_find(struct row_reader *r, struct bytes labels, uint32_t *ret_number, struct why *why)
+{
+    uint32_t low = r->index->tenant->first_series, high = low + r->index->tenant->series_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        enum err e = row_seek(r, middle, why);
+        if (e == OK) e = read_labels(r, why);
+        if (e) return e;
+        int order = labels_compare(buf_bytes(&r->labels), labels);
+        if (order == 0) {
+            *ret_number = middle;
+            return OK;
+        }
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return ERR_MISSING;
+}

@@ -1,0 +1,231 @@
+/* tombstone.c - see tombstone.h. */
+#include "tsdb/part/tombstone.h"
+
+#include <assert.h>
+
+#include "tsdb/part/private.h"
+
+/* --- one -------------------------------------------------------------------------------------- */
+
+static size_t
+tombstone_bytes(uint32_t matcher_count, size_t tenant_size)
+{
+    return sizeof(struct tombstone) + matcher_count * sizeof(struct matcher *) + tenant_size;
+}
+
+enum err
+tombstone_new(struct budget *budget, uint64_t id, struct bytes tenant,
+              struct matcher *const *matchers, uint32_t matcher_count, struct time_range range,
+              int64_t made_ms, struct tombstone **ret_tombstone)
+{
+    struct tombstone *t = mem_new(budget, tombstone_bytes(matcher_count, tenant.size));
+    if (t == NULL) return ERR_NOMEM;
+    atomic_init(&t->references, 1);
+    t->budget = budget;
+    t->id = id;
+    t->made_ms = made_ms;
+    t->range = range;
+    t->matcher_count = matcher_count;
+    for (uint32_t i = 0; i < matcher_count; i++) {
+        t->matchers[i] = matchers[i];
+    }
+    uint8_t *name = (uint8_t *)(t->matchers + matcher_count);
+    memcpy(name, tenant.at, tenant.size);
+    t->tenant = bytes_of(name, tenant.size);
+    *ret_tombstone = t;
+    return OK;
+}
+
+void
+tombstone_unref(struct tombstone *t)
+{
+    if (t == NULL) return;
+    if (atomic_fetch_sub_explicit(&t->references, 1, memory_order_acq_rel) != 1) return;
+    for (uint32_t i = 0; i < t->matcher_count; i++) {
+        matcher_free(t->matchers[i]);
+    }
+    mem_free(t->budget, t, tombstone_bytes(t->matcher_count, t->tenant.size));
+}
+
+bool
+tombstone_concerns(const struct tombstone *t, const struct part *part)
+{
+    const struct part_info *info = part_info(part);
+    return part_applied(part) < t->id && info->from_pos < t->pos &&
+           ranges_meet(t->range, (struct time_range){info->min_ms, info->max_ms}) &&
+           part_tenant(part, t->tenant) != NULL;
+}
+
+/* --- sets ------------------------------------------------------------------------------------- */
+
+static size_t
+set_bytes(uint32_t count)
+{
+    return sizeof(struct tombstones) + count * sizeof(struct tombstone *);
+}
+
+enum err
+tombstones_new(struct budget *budget, const struct tombstones *from,
+               bool (*keep)(void *context, const struct tombstone *tombstone), void *context,
+               struct tombstone *added, struct tombstones **ret_set)
+{
+    uint32_t count = added != NULL;
+    for (uint32_t i = 0; i < from->count; i++) {
+        count += keep(context, from->items[i]);
+    }
+    struct tombstones *set = mem_new(budget, set_bytes(count));
+    if (set == NULL) return ERR_NOMEM;
+    atomic_init(&set->references, 1);
+    set->budget = budget;
+    set->last_id = added != NULL ? added->id : from->last_id;
+    for (uint32_t i = 0; i < from->count; i++) {
+        if (keep(context, from->items[i])) set->items[set->count++] = from->items[i];
+    }
+    if (added != NULL) set->items[set->count++] = added;
+    assert(set->count == count);
+    for (uint32_t i = 0; i < count; i++) {
+        atomic_fetch_add_explicit(&set->items[i]->references, 1, memory_order_relaxed);
+    }
+    *ret_set = set;
+    return OK;
+}
+
+void
+tombstones_unref(struct tombstones *set)
+{
+    if (set == NULL) return;
+    if (atomic_fetch_sub_explicit(&set->references, 1, memory_order_acq_rel) != 1) return;
+    for (uint32_t i = 0; i < set->count; i++) {
+        tombstone_unref(set->items[i]);
+    }
+    mem_free(set->budget, set, set_bytes(set->count));
+}
+
+/* --- in the manifest -------------------------------------------------------------------------- */
+
+static enum err
+read_one(struct budget *budget, const struct manifest_tombstone *from,
+         struct tombstone **ret_tombstone, struct why *why)
+{
+    struct matcher *matchers[SELECTOR_MATCHERS_MAX];
+    uint32_t count = 0;
+    enum err e = from->matcher_count > SELECTOR_MATCHERS_MAX ? ERR_CORRUPT : OK;
+    for (; e == OK && count < from->matcher_count; count++) {
+        const struct manifest_matcher *m = &from->matchers[count];
+        e = matcher_new((enum matcher_type)m->type, m->name, m->pattern, &matchers[count], why);
+        if (e) break;
+    }
+    if (e == OK) {
+        e = tombstone_new(budget, from->id, from->tenant, matchers, count, from->range,
+                          from->made_ms, ret_tombstone);
+    }
+    if (e == OK) {
+        (*ret_tombstone)->pos = from->pos;
+        return OK;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        matcher_free(matchers[i]);
+    }
+    return e == ERR_NOMEM ? e : why_set(why, ERR_CORRUPT, "a tombstone of MANIFEST is damaged");
+}
+
+enum err
+tombstones_read(struct budget *budget, const struct manifest *m, struct tombstones **ret_set,
+                struct why *why)
+{
+    struct tombstones *set = mem_new(budget, set_bytes(m->tombstone_count));
+    if (set == NULL) return ERR_NOMEM;
+    atomic_init(&set->references, 1);
+    set->budget = budget;
+    set->last_id = m->last_tombstone;
+    enum err e = OK;
+    uint32_t count = 0;
+    for (; e == OK && count < m->tombstone_count; count++) {
+        e = read_one(budget, &m->tombstones[count], &set->items[count], why);
+        if (e) break;
+    }
+    set->count = m->tombstone_count;
+    if (e == OK) {
+        *ret_set = set;
+        return OK;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        tombstone_unref(set->items[i]);
+    }
+    mem_free(budget, set, set_bytes(m->tombstone_count));
+    return e;
+}
+
+static enum err
+write_one(const struct tombstone *t, struct arena *arena, struct manifest_tombstone *to)
+{
+    *to = (struct manifest_tombstone){.id = t->id,
+                                      .pos = t->pos,
+                                      .made_ms = t->made_ms,
+                                      .range = t->range,
+                                      .tenant = t->tenant,
+                                      .matcher_count = t->matcher_count};
+    to->matchers = arena_alloc(arena, (t->matcher_count + 1u) * sizeof *to->matchers);
+    if (to->matchers == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < t->matcher_count; i++) {
+        const struct matcher *m = t->matchers[i];
+        to->matchers[i] = (struct manifest_matcher){(uint8_t)matcher_type(m), matcher_name(m),
+                                                    matcher_pattern(m)};
+    }
+    return OK;
+}
+
+enum err
+tombstones_write(const struct tombstones *set, struct arena *arena, struct manifest *m)
+{
+    m->last_tombstone = set->last_id;
+    m->tombstone_count = set->count;
+    m->tombstones = arena_alloc(arena, (set->count + 1u) * sizeof *m->tombstones);
+    if (m->tombstones == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < set->count; i++) {
+        enum err e = write_one(set->items[i], arena, &m->tombstones[i]);
+        if (e) return e;
+    }
+    return OK;
+}
+
+/* --- in a part -------------------------------------------------------------------------------- */
+
+/* The series of the part that it names; kept in the part, where it is found the next time. */
+static enum err
+series_of(const struct tombstone *t, struct part *part, struct arena *arena,
+          const roaring_bitmap_t **ret_series, struct why *why)
+{
+    if (part_hidden_find(part, t->id, ret_series)) return OK;
+    struct part_index index;
+    roaring_bitmap_t *matched;
+    enum err e = part_index_load(part, part_tenant(part, t->tenant), arena, &index, why);
+    if (e == OK) e = part_match(&index, t->matchers, t->matcher_count, &matched, why);
+    return e ? e : part_hidden_add(part, t->id, matched, ret_series);
+}
+
+enum err
+tombstones_of_part(const struct tombstones *set, struct part *part, struct bytes tenant,
+                   struct arena *arena, struct part_deletion **ret_deletions, uint32_t *ret_count,
+                   struct why *why)
+{
+    uint32_t count = 0;
+    *ret_count = 0;
+    *ret_deletions = NULL;
+    if (set->count == 0) return OK;
+    struct part_deletion *list = arena_alloc(arena, set->count * sizeof *list);
+    if (list == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < set->count; i++) {
+        const struct tombstone *t = set->items[i];
+        const roaring_bitmap_t *series;
+        if (tenant.at != NULL && !bytes_equal(tenant, t->tenant)) continue;
+        if (!tombstone_concerns(t, part)) continue;
+        enum err e = series_of(t, part, arena, &series, why);
+        if (e) return e;
+        if (roaring_bitmap_is_empty(series)) continue;
+        list[count++] = (struct part_deletion){series, t->range};
+    }
+    *ret_deletions = list;
+    *ret_count = count;
+    return OK;
+}

@@ -1,0 +1,69 @@
+/*
+ * tombstone.h - private to tsdb/: what was deleted, and is still on disk.
+ *
+ * A tombstone hides the samples and exemplars of some series in a stretch of time from every
+ * reader, as far as they came before its position in the log. Merges leave out what it hides; when
+ * no part is left that could hold any of it, it goes.
+ *
+ * Sets are immutable and shared: each version of the parts holds one.
+ */
+#ifndef TSDB_PART_TOMBSTONE_H
+#define TSDB_PART_TOMBSTONE_H
+
+#include "model/selector.h"
+#include "tsdb/merge/parts.h"
+#include "tsdb/store/manifest.h"
+
+struct tombstone {
+    _Atomic uint32_t references; /* acquire-release: the last one frees */
+    struct budget *budget;
+    uint64_t id;  /* rises; never reused */
+    uint64_t pos; /* hides what came before this position of the log */
+    int64_t made_ms;
+    struct time_range range;
+    struct bytes tenant;
+    uint32_t matcher_count;
+    struct matcher *matchers[];
+};
+
+struct tombstones {
+    _Atomic uint32_t references;
+    struct budget *budget;
+    uint64_t last_id; /* the highest ever given */
+    uint32_t count;
+    struct tombstone *items[];
+};
+
+/* `matchers` are taken. ERR_NOMEM. */
+MUST_CHECK enum err tombstone_new(struct budget *budget, uint64_t id, struct bytes tenant,
+                                  struct matcher *const *matchers, uint32_t matcher_count,
+                                  struct time_range range, int64_t made_ms,
+                                  struct tombstone **ret_tombstone);
+void tombstone_unref(struct tombstone *tombstone);
+
+/* Those of `from` for which `keep` is true, and `added` (may be NULL). ERR_NOMEM. */
+MUST_CHECK enum err tombstones_new(struct budget *budget, const struct tombstones *from,
+                                   bool (*keep)(void *context, const struct tombstone *tombstone),
+                                   void *context, struct tombstone *added,
+                                   struct tombstones **ret_set);
+void tombstones_unref(struct tombstones *set);
+
+/* The set that a manifest tells of. ERR_CORRUPT: a matcher that none is. */
+MUST_CHECK enum err tombstones_read(struct budget *budget, const struct manifest *manifest,
+                                    struct tombstones **ret_set, struct why *why);
+/* Fills in what the manifest says of them; texts are views of the set. */
+MUST_CHECK enum err tombstones_write(const struct tombstones *set, struct arena *arena,
+                                     struct manifest *manifest);
+
+/* Could the part hold something that the tombstone hides, as far as its root tells? */
+bool tombstone_concerns(const struct tombstone *tombstone, const struct part *part);
+/*
+ * What is hidden in a part, of one tenant or (at NULL) of all: arrays in `arena`, bitmaps in the
+ * part. Pages of its index are read the first time. ERR_CORRUPT, ERR_IO, ERR_NOMEM.
+ */
+MUST_CHECK enum err tombstones_of_part(const struct tombstones *set, struct part *part,
+                                       struct bytes tenant, struct arena *arena,
+                                       struct part_deletion **ret_deletions, uint32_t *ret_count,
+                                       struct why *why);
+
+#endif

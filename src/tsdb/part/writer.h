@@ -1,0 +1,217 @@
+/*
+ * writer.h - private to the files that write parts: the writer as an object.
+ */
+#ifndef TSDB_PART_WRITER_H
+#define TSDB_PART_WRITER_H
+
+#include "base/hash.h"
+#include "tsdb/part/format.h"
+#include "tsdb/part/part.h"
+
+/* A page being filled with items of one kind. */
+struct filling {
+    enum page_kind kind;
+    struct buf payload;
+};
+
+/* A time column written before, and where. */
+struct column {
+    XXH128_hash_t hash;
+    uint32_t count;
+    struct page_place place;
+};
+
+/*
+ * Columns that are remembered take at most a quarter of the writer's memory, also while the table
+ * grows to twice its size.
+ */
+enum { COLUMNS_FIRST = 1024, COLUMNS_MAX = 128 * 1024 };
+
+struct directory_writer {
+    struct buf entries;
+    uint32_t count;
+    uint32_t last_number;
+    uint64_t last_offset;
+};
+
+/* A time column of the group of rows being filled. */
+struct time_slot {
+    uint64_t page;
+    uint32_t at;
+    uint32_t index_plus_1; /* 0: the slot is free */
+};
+
+/* A page of rows being filled: groups that are complete, and one that is not. */
+struct row_filling {
+    struct filling page;
+    uint32_t page_rows; /* in complete groups */
+    struct buf columns[ROW_COLUMN_COUNT];
+    uint32_t row_count;
+    struct buf pairs; /* u32: of the row before */
+
+    struct buf stretch_pairs; /* u32: of the first row of the stretch */
+    struct buf listed;        /* of a first row, while it is written */
+    struct row_place stretch; /* where it begins */
+    struct row_place advance; /* by what the columns went on in the one before it */
+
+    struct buf values_pages; /* of the head: per page, varints of its offset and its items */
+    uint32_t values_page_count;
+    uint64_t values_page; /* the last one */
+    uint32_t first_at;    /* where in the first page the first item is */
+    uint32_t items;       /* in the last page, so far */
+    uint32_t item_count;  /* in all */
+    uint32_t item_end;    /* where the last one ends */
+
+    struct buf times_offsets; /* u64, of pages of times */
+    struct buf time_columns;  /* of the head */
+    uint32_t column_end;      /* of the last one: where it ends, its least time, its span */
+    uint64_t column_min;
+    uint64_t column_span;
+    struct time_slot *slots; /* open addressing */
+    uint32_t slot_count;
+    uint32_t time_count;
+    uint32_t time_index; /* of the block before */
+};
+
+/* The pairs of all rows of a tenant, in little: part_write_postings.c. */
+struct row_pairs {
+    struct buf pairs;   /* u32: of the row before */
+    struct buf packed;  /* what is not in the file: whole pieces, then one that is being filled */
+    size_t piece_begin; /* of that one */
+    struct buf pieces;  /* struct row_piece: all that are whole */
+    uint32_t spilled_count; /* of those, how many are in the file */
+    struct file file;       /* open once there were any */
+    uint64_t file_bytes;
+    uint32_t row_count;
+    struct buf columns; /* struct walk_column, of a walk */
+};
+
+/* Rows of a tenant one after another. */
+struct pair_run {
+    uint32_t first;
+    uint32_t count;
+};
+
+struct part_writer {
+    struct env *env;
+    struct budget *budget;
+    char dir[200];
+    char parts_dir[200];
+    struct page_writer pages;
+    struct codec_scratch *scratch;
+    struct part_info info;
+    uint64_t seed;       /* of the hashes of columns */
+    size_t page_bytes;   /* what a page holds, about */
+    size_t memory_bytes; /* what is in proportion to series takes no more, see part.h */
+    bool begun;          /* its directory is there */
+    bool finished;
+
+    struct filling times;
+    struct filling values;
+    struct row_filling rows;
+    struct filling label_values;
+    struct filling postings;
+    struct filling exemplars;
+    struct directory_writer rows_dir;
+    struct directory_writer values_dir;
+    struct directory_writer postings_dir;
+    struct directory_writer exemplars_dir;
+
+    struct column *columns; /* open addressing */
+    uint32_t column_capacity;
+    uint32_t column_count;
+
+    /* The tenant being written. */
+    struct part_tenant tenant;
+    struct buf tenants; /* root entries of those done */
+    uint32_t tenant_count;
+    struct buf names;
+    uint32_t name_count;
+    struct buf last_name;
+    struct buf last_value;
+    uint32_t name_pairs;
+    uint32_t page_values; /* label values in the page being filled */
+    struct buf restarts;
+    struct buf separator; /* of that page from the one before */
+    struct row_pairs row_pairs;
+    uint32_t postings_first; /* pair of the first list in the page being filled */
+    struct buf metadata;
+    uint32_t metadata_count;
+
+    /* The series being written. */
+    bool in_series;
+    bool has_last;
+    int64_t last_ms;   /* newest sample of the series, with has_last */
+    struct buf blocks; /* struct block_ref */
+    enum sample_kind kind;
+    uint32_t sample_count;
+    bool has_starts;
+    int64_t *sample_times;
+    uint64_t *sample_bits;
+    int64_t *sample_starts;
+    struct histogram *sample_histograms;
+    struct arena histogram_arena;
+    struct buf encoded;
+    int64_t origin; /* of the values encoded last */
+
+    /* Rows wait for the pages their blocks lie in. */
+    struct buf waiting;       /* struct waiting_row, then its pairs and blocks */
+    struct buf times_offsets; /* u64 offset of each page of times, by running number */
+    struct buf values_offsets;
+    uint32_t rows_written;
+
+    /* Exemplars. */
+    uint32_t exemplars_first; /* series of the first in the page being filled, */
+    uint32_t exemplars_last;  /* and of the last */
+};
+
+/* --- part_write.c ----------------------------------------------------------------------------- */
+
+/* Errors that nobody below has put into words. */
+enum err part_told(const struct part_writer *writer, enum err e, struct why *why);
+void part_directory_add(struct directory_writer *directory, uint32_t number, uint64_t offset);
+/* Writes a page out. */
+MUST_CHECK enum err part_filling_flush(struct part_writer *writer, struct filling *filling,
+                                       uint64_t *ret_offset, struct why *why);
+/* Would an item of `size` bytes make the page too large? */
+bool part_filling_full(const struct part_writer *writer, const struct filling *filling,
+                       size_t size);
+
+/* --- part_write_blocks.c ---------------------------------------------------------------------- */
+
+MUST_CHECK enum err part_columns_begin(struct part_writer *writer);
+/* Forgets all columns; the cost is in proportion to what was remembered. */
+MUST_CHECK enum err part_columns_clear(struct part_writer *writer);
+/* Writes the page being filled, and notes its offset. */
+MUST_CHECK enum err part_placed_flush(struct part_writer *writer, struct filling *filling,
+                                      struct buf *offsets, struct why *why);
+/* All samples that wait become blocks. */
+MUST_CHECK enum err part_blocks_out(struct part_writer *writer, struct why *why);
+
+/* --- part_write_rows.c ------------------------------------------------------------------------ */
+
+/* The series being written is finished: its row waits for the pages of its blocks. */
+MUST_CHECK enum err part_series_end(struct part_writer *writer, struct why *why);
+/* Writes those pages, and all rows that wait. */
+MUST_CHECK enum err part_waiting_out(struct part_writer *writer, struct why *why);
+MUST_CHECK enum err part_rows_page_out(struct part_writer *writer, struct why *why);
+
+/* --- part_write_postings.c -------------------------------------------------------------------- */
+
+void part_pairs_init(struct part_writer *writer);
+void part_pairs_fini(struct part_writer *writer);
+/* The next row. */
+MUST_CHECK enum err part_pairs_put(struct part_writer *writer, const uint32_t *pairs,
+                                   uint32_t count, struct why *why);
+/* The tenant's rows are complete: writes its postings, and forgets the rows. */
+MUST_CHECK enum err part_postings_out(struct part_writer *writer, struct why *why);
+/* Removes the file rows were in, if there is one. */
+MUST_CHECK enum err part_pairs_end(struct part_writer *writer, struct why *why);
+
+/* --- part_write_index.c ----------------------------------------------------------------------- */
+
+MUST_CHECK enum err part_name_end(struct part_writer *writer);
+MUST_CHECK enum err part_values_page_out(struct part_writer *writer, struct why *why);
+MUST_CHECK enum err part_exemplars_page_out(struct part_writer *writer, struct why *why);
+
+#endif

@@ -1,0 +1,842 @@
+/*
+ * interleave.c - see interleave.h. Items are sorted by their first time; one is decoded into a slot
+ * when the merge reaches it and given up when it is spent. While one slot alone covers the time at
+ * hand its arrays are shown as they are; only where slots overlap are samples picked one by one.
+ */
+#include "tsdb/read/interleave.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "tsdb/merge/times.h"
+#include "tsdb/part/bundle.h"
+#include "tsdb/part/part.h"
+
+enum { OUT_SAMPLES = 512, SLOT_SAMPLES_MIN = 32 };
+
+/* A decoded item. Arrays are made as they are needed: most series are short, and have floats. */
+struct merge_slot {
+    struct merge_slot *next;
+    uint32_t order;
+    uint32_t at;
+    uint32_t count;
+    uint32_t capacity;           /* of times, bits, starts: one piece */
+    uint32_t histogram_capacity; /* of histograms, kinds: one piece */
+    bool has_starts;
+    bool mixed; /* kinds differ: `kinds` counts */
+    enum sample_kind kind;
+    int64_t *times;
+    uint64_t *bits;
+    int64_t *starts;
+    struct histogram *histograms;
+    uint8_t *kinds;
+    struct arena arena; /* histograms' arrays */
+    uint32_t item;
+    bool in_columns; /* histograms are in `columns`, not in the array above */
+    struct hist_columns columns;
+};
+
+/* Where picked samples are gathered. */
+struct sample_batch_memory {
+    int64_t times[OUT_SAMPLES];
+    uint64_t bits[OUT_SAMPLES];
+    int64_t starts[OUT_SAMPLES];
+    struct histogram *histograms; /* OUT_SAMPLES, made when the first one comes */
+};
+
+enum {
+    SLOT_SAMPLE_BYTES = 3 * sizeof(int64_t),
+    SLOT_HISTOGRAM_BYTES = sizeof(struct histogram) + 1,
+    OUT_HISTOGRAM_BYTES = OUT_SAMPLES * sizeof(struct histogram),
+};
+
+void
+merge_init(struct merge *m, struct budget *budget, struct query_control *control)
+{
+    *m = (struct merge){.budget = budget, .control = control};
+    arena_init(&m->items_arena, budget, 0, 8 * 1024);
+    warnings_init(&m->warnings, budget);
+}
+
+static void
+slot_free(struct merge *m, struct merge_slot *s)
+{
+    arena_fini(&s->arena);
+    mem_free(m->budget, s->times, (size_t)s->capacity * SLOT_SAMPLE_BYTES);
+    mem_free(m->budget, s->histograms, (size_t)s->histogram_capacity * SLOT_HISTOGRAM_BYTES);
+    mem_free(m->budget, s, sizeof *s);
+}
+
+static void
+slots_move(struct merge_slot **from, struct merge_slot **to)
+{
+    while (*from != NULL) {
+        struct merge_slot *s = *from;
+        *from = s->next;
+        s->next = *to;
+        *to = s;
+    }
+}
+
+void
+merge_fini(struct merge *m)
+{
+    slots_move(&m->active, &m->idle);
+    slots_move(&m->spent, &m->idle);
+    while (m->idle != NULL) {
+        struct merge_slot *s = m->idle;
+        m->idle = s->next;
+        slot_free(m, s);
+    }
+    mem_free(m->budget, m->items, m->item_capacity * sizeof *m->items);
+    if (m->out != NULL) {
+        mem_free(m->budget, m->out->histograms, OUT_HISTOGRAM_BYTES);
+        mem_free(m->budget, m->out, sizeof *m->out);
+    }
+    bundles_free(m->bundles);
+    arena_fini(&m->items_arena);
+    warnings_fini(&m->warnings);
+}
+
+void
+merge_reset(struct merge *m, int64_t min_ms, int64_t max_ms, bool partial)
+{
+    slots_move(&m->active, &m->idle);
+    slots_move(&m->spent, &m->idle);
+    arena_reset(&m->items_arena);
+    m->item_count = 0;
+    m->next_item = 0;
+    m->min_ms = min_ms;
+    m->max_ms = max_ms;
+    m->expired_before_ms = INT64_MIN;
+    m->partial = partial;
+}
+
+struct merge_item *
+merge_add(struct merge *m)
+{
+    if (m->item_count == m->item_capacity) {
+        uint32_t capacity = m->item_capacity == 0 ? 16 : m->item_capacity * 2;
+        struct merge_item *grown = mem_resize(m->budget, m->items, m->item_capacity * sizeof *grown,
+                                              capacity * sizeof *grown);
+        if (grown == NULL) return NULL;
+        m->items = grown;
+        m->item_capacity = capacity;
+    }
+    struct merge_item *item = &m->items[m->item_count++];
+    *item = (struct merge_item){0};
+    return item;
+}
+
+/* --- items of the head ------------------------------------------------------------------------ */
+
+static enum err
+add_chunk(struct merge *m, enum sample_kind kind, int64_t min_ms, int64_t max_ms,
+          struct bytes bytes, uint32_t count, uint32_t order)
+{
+    struct merge_item *item = merge_add(m);
+    if (item == NULL) return ERR_NOMEM;
+    item->type = ITEM_CHUNK;
+    item->kind = (uint8_t)kind;
+    item->min_ms = min_ms;
+    item->max_ms = max_ms;
+    item->order = order;
+    item->count = count;
+    item->chunk = bytes;
+    return OK;
+}
+
+static bool
+outside(const struct merge *m, int64_t min_ms, int64_t max_ms)
+{
+    return max_ms < m->min_ms || min_ms > m->max_ms;
+}
+
+static enum err
+add_open(struct merge *m, const struct gen *gen, const struct gen_series *s, uint32_t epoch,
+         uint32_t order)
+{
+    const struct hchunk_open *o = &s->open;
+    if (o->count == 0 || outside(m, hchunk_first_ms(o), o->last_ms)) return OK;
+    uint32_t visible = gen_open_visible(gen, s, epoch);
+    if (visible == 0) return OK;
+    struct bytes copy = arena_copy(&m->items_arena, bytes_of(o->bytes, o->size_bytes));
+    if (copy.at == NULL) return ERR_NOMEM;
+    return add_chunk(m, (enum sample_kind)o->kind, hchunk_first_ms(o), o->last_ms, copy, visible,
+                     order);
+}
+
+/* The first late sample at or behind t. */
+static uint32_t
+late_from(const struct late *late, int64_t t_ms)
+{
+    uint32_t low = 0, high = late->count;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (late->samples[middle].t_ms < t_ms)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* A late sample as it stays when the buffer is sealed. */
+static enum err
+copy_late(struct merge *m, const struct late_sample *from, struct late_sample *to)
+{
+    *to = *from;
+    if (from->histogram == NULL) return OK;
+    struct histogram *h = arena_alloc(&m->items_arena, sizeof *h);
+    to->histogram = h;
+    return h == NULL ? ERR_NOMEM : histogram_copy(from->histogram, &m->items_arena, h);
+}
+
+static enum err
+add_late(struct merge *m, const struct late *late, uint32_t epoch, uint32_t order)
+{
+    if (late == NULL || late->count == 0) return OK;
+    uint32_t first = late_from(late, m->min_ms), end = first, count = 0;
+    while (end < late->count && late->samples[end].t_ms <= m->max_ms) {
+        count += (int32_t)(late->samples[end++].epoch - epoch) <= 0;
+    }
+    if (count == 0) return OK;
+    struct late_sample *copy = arena_alloc(&m->items_arena, count * sizeof *copy);
+    if (copy == NULL) return ERR_NOMEM;
+    uint32_t n = 0;
+    for (uint32_t i = first; i < end; i++) {
+        if ((int32_t)(late->samples[i].epoch - epoch) > 0) continue;
+        if (copy_late(m, &late->samples[i], &copy[n++]) != OK) return ERR_NOMEM;
+    }
+    struct merge_item *item = merge_add(m);
+    if (item == NULL) return ERR_NOMEM;
+    item->type = ITEM_LATE;
+    item->min_ms = copy[0].t_ms;
+    item->max_ms = copy[count - 1].t_ms;
+    item->order = order;
+    item->count = count;
+    item->late = copy;
+    return OK;
+}
+
+enum err
+merge_add_series(struct merge *m, const struct gen *gen, const struct gen_series *s, uint32_t epoch,
+                 uint32_t order)
+{
+    enum err e = add_open(m, gen, s, epoch, order);
+    if (e || s->past == NULL) return e;
+    e = add_late(m, s->past->late, epoch, order);
+    for (const struct hchunk *c = s->past->sealed; c != NULL && e == OK; c = c->next) {
+        if (outside(m, c->min_ms, c->max_ms)) continue;
+        uint32_t visible = gen_sealed_visible(gen, s, c, epoch);
+        if (visible == 0) continue;
+        e = add_chunk(m, (enum sample_kind)c->kind, c->min_ms, c->max_ms,
+                      bytes_of(c->bytes, c->size_bytes), visible, order);
+    }
+    return e;
+}
+
+/* --- decoding --------------------------------------------------------------------------------- */
+
+/* At least `count`, by powers of two. */
+static uint32_t
+room_for(uint32_t count)
+{
+    uint32_t room = SLOT_SAMPLES_MIN;
+    while (room < count) {
+        room *= 2;
+    }
+    return room;
+}
+
+static enum err
+slot_room(struct merge *m, struct merge_slot *s, uint32_t count)
+{
+    if (s->capacity >= count) return OK;
+    uint32_t capacity = room_for(count);
+    int64_t *memory = mem_alloc(m->budget, (size_t)capacity * SLOT_SAMPLE_BYTES);
+    if (memory == NULL) return ERR_NOMEM;
+    mem_free(m->budget, s->times, (size_t)s->capacity * SLOT_SAMPLE_BYTES);
+    s->capacity = capacity;
+    s->times = memory;
+    s->starts = s->times + capacity;
+    s->bits = (uint64_t *)(s->starts + capacity);
+    return OK;
+}
+
+static enum err
+slot_histogram_room(struct merge *m, struct merge_slot *s, uint32_t count)
+{
+    if (s->histogram_capacity >= count) return OK;
+    uint32_t capacity = room_for(count);
+    struct histogram *memory = mem_alloc(m->budget, (size_t)capacity * SLOT_HISTOGRAM_BYTES);
+    if (memory == NULL) return ERR_NOMEM;
+    mem_free(m->budget, s->histograms, (size_t)s->histogram_capacity * SLOT_HISTOGRAM_BYTES);
+    s->histogram_capacity = capacity;
+    s->histograms = memory;
+    s->kinds = (uint8_t *)(s->histograms + capacity);
+    return OK;
+}
+
+/* Samples that are taken out one by one are not taken out of columns. */
+static bool
+shows_columns(const struct merge *m, const struct merge_item *item)
+{
+    return m->chunks && item->type == ITEM_BLOCK && item->kind != SAMPLE_FLOAT &&
+           item->hidden_count == 0 && item->min_ms >= m->expired_before_ms;
+}
+
+static enum err
+slot_get(struct merge *m, const struct merge_item *item, struct merge_slot **ret_slot)
+{
+    struct merge_slot *s = m->idle;
+    if (s != NULL) {
+        m->idle = s->next;
+    } else {
+        s = mem_new(m->budget, sizeof *s);
+        if (s == NULL) return ERR_NOMEM;
+        arena_init(&s->arena, m->budget, 0, 0);
+    }
+    s->next = NULL;
+    arena_reset(&s->arena);
+    bool histograms = item->type == ITEM_LATE || item->kind != SAMPLE_FLOAT;
+    enum err e = slot_room(m, s, item->count);
+    if (e == OK && histograms && !shows_columns(m, item))
+        e = slot_histogram_room(m, s, item->count);
+    if (e) {
+        s->next = m->idle;
+        m->idle = s;
+        return e;
+    }
+    *ret_slot = s;
+    return OK;
+}
+
+static void
+decode_late(const struct merge_item *item, struct merge_slot *s)
+{
+    s->has_starts = false;
+    for (uint32_t i = 0; i < item->count; i++) {
+        const struct late_sample *l = &item->late[i];
+        s->times[i] = l->t_ms;
+        s->bits[i] = l->bits;
+        s->starts[i] = l->start_ms;
+        s->has_starts |= l->start_ms != 0;
+        s->kinds[i] = SAMPLE_FLOAT;
+        if (l->histogram == NULL) continue;
+        s->histograms[i] = *l->histogram;
+        s->kinds[i] = (uint8_t)l->histogram->kind;
+    }
+}
+
+static uint64_t
+block_bytes_stored(const struct block_ref *b)
+{
+    uint64_t bytes = b->times.size;
+    if (!b->is_constant) bytes += b->values.size;
+    if (b->has_starts) bytes += b->starts.size;
+    return bytes;
+}
+
+/* How much is read for it. Times that several series share are counted for each. */
+static uint64_t
+item_bytes(const struct merge_item *item)
+{
+    const struct block_ref *b = item->block.ref;
+    uint64_t bytes = 0;
+    switch ((enum item_type)item->type) {
+    case ITEM_CHUNK:
+        return item->chunk.size;
+    case ITEM_LATE:
+        return item->count * sizeof *item->late;
+    case ITEM_BLOCK:
+        return block_bytes_stored(b);
+    case ITEM_BUNDLE:
+        break;
+    }
+    for (uint32_t i = 0; i < b->bundled; i++) {
+        bytes += block_bytes_stored(&b[i]);
+    }
+    return bytes;
+}
+
+static enum err
+decode(struct merge *m, uint32_t index, struct merge_slot *s, struct why *why)
+{
+    const struct merge_item *item = &m->items[index];
+    s->order = item->order;
+    s->at = 0;
+    s->count = item->count;
+    s->item = index;
+    s->in_columns = shows_columns(m, item);
+    s->mixed = item->type == ITEM_LATE;
+    s->kind = (enum sample_kind)item->kind;
+    enum err e = query_control_add_bytes(m->control, item_bytes(item), why);
+    if (e) return e;
+    if (item->type == ITEM_CHUNK) {
+        return hchunk_unpack(s->kind, item->chunk, item->count, &s->arena, s->times, s->starts,
+                             s->bits, s->histograms, &s->has_starts);
+    }
+    if (item->type == ITEM_LATE) {
+        decode_late(item, s);
+        return OK;
+    }
+    s->has_starts = item->block.ref->has_starts;
+    struct part *part = item->block.part;
+    const struct block_ref *b = item->block.ref;
+    e = m->times == NULL ? block_read_times(part, b, s->times, why)
+                         : times_cache_read(m->times, part, b, s->times, why);
+    if (e) return e;
+    if (s->in_columns) {
+        s->has_starts = false; /* who takes columns has no place for them */
+        return block_read_columns(part, b, &s->columns, &s->arena, why);
+    }
+    return block_read_values(part, b, s->bits, s->starts, s->histograms, &s->arena, why);
+}
+
+/* Columns are of no use where samples are picked: the block is read again. */
+static enum err
+leave_columns(struct merge *m, struct why *why)
+{
+    for (struct merge_slot *s = m->active; s != NULL; s = s->next) {
+        if (!s->in_columns) continue;
+        const struct merge_item *item = &m->items[s->item];
+        const struct block_ref *b = item->block.ref;
+        enum err e = slot_histogram_room(m, s, b->count);
+        if (e) return why_set(why, e, "no memory to read samples");
+        arena_reset(&s->arena);
+        s->has_starts = b->has_starts;
+        e = block_read_values(item->block.part, b, s->bits, s->starts, s->histograms, &s->arena,
+                              why);
+        if (e) return e;
+        s->in_columns = false;
+    }
+    return OK;
+}
+
+/* --- merging ---------------------------------------------------------------------------------- */
+
+static int
+by_time_then_order(const void *a, const void *b)
+{
+    const struct merge_item *x = a, *y = b;
+    if (x->min_ms != y->min_ms) return x->min_ms < y->min_ms ? -1 : 1;
+    return (x->order > y->order) - (x->order < y->order); /* of one order no times are equal */
+}
+
+static void
+sort_items(struct merge_item *items, uint32_t count)
+{
+    for (uint32_t i = 1; i < count; i++) {
+        if (by_time_then_order(&items[i - 1], &items[i]) <= 0) continue;
+        qsort(items, count, sizeof *items, by_time_then_order);
+        return;
+    }
+}
+
+void
+merge_begin(struct merge *m)
+{
+    sort_items(m->items, m->item_count);
+}
+
+static void
+activate(struct merge *m, struct merge_slot *s)
+{
+    struct merge_slot **link = &m->active;
+    while (*link != NULL && (*link)->order <= s->order) {
+        link = &(*link)->next;
+    }
+    s->next = *link;
+    *link = s;
+}
+
+/* The first sample of times[from..end) at or behind t. */
+static uint32_t
+slot_from(const struct merge_slot *s, uint32_t from, uint32_t end, int64_t t_ms)
+{
+    while (from < end) {
+        uint32_t middle = from + (end - from) / 2;
+        if (s->times[middle] < t_ms)
+            from = middle + 1;
+        else
+            end = middle;
+    }
+    return from;
+}
+
+static enum sample_kind
+slot_kind(const struct merge_slot *s, uint32_t at)
+{
+    return s->mixed ? (enum sample_kind)s->kinds[at] : s->kind;
+}
+
+static bool
+is_hidden(const struct merge_item *item, int64_t t_ms)
+{
+    for (uint32_t i = 0; i < item->hidden_count; i++) {
+        if (t_ms >= item->hidden[i].min_ms && t_ms <= item->hidden[i].max_ms) return true;
+    }
+    return false;
+}
+
+static void
+slot_copy(struct merge_slot *s, uint32_t to, uint32_t from)
+{
+    enum sample_kind kind = slot_kind(s, from);
+    s->times[to] = s->times[from];
+    if (s->has_starts) s->starts[to] = s->starts[from];
+    if (kind == SAMPLE_FLOAT)
+        s->bits[to] = s->bits[from];
+    else
+        s->histograms[to] = s->histograms[from];
+    if (s->mixed) s->kinds[to] = (uint8_t)kind;
+}
+
+/* Takes out what is deleted or expired, before anybody asks who was first. */
+static void
+slot_hide(struct merge *m, const struct merge_item *item, struct merge_slot *s)
+{
+    if (item->hidden_count == 0 && s->times[s->at] >= m->expired_before_ms) return;
+    uint32_t kept = s->at;
+    for (uint32_t i = s->at; i < s->count; i++) {
+        enum ledger_kind kind = ledger_kind_of(slot_kind(s, i));
+        if (is_hidden(item, s->times[i])) {
+            m->deleted_count[kind]++;
+        } else if (s->times[i] < m->expired_before_ms) {
+            m->expired_count[kind]++;
+        } else {
+            if (kept < i) slot_copy(s, kept, i);
+            kept++;
+        }
+    }
+    s->count = kept;
+}
+
+/* Skips what lies outside of the range; a slot with nothing left in it is not activated. */
+static bool
+slot_cut(struct merge *m, const struct merge_item *item, struct merge_slot *s)
+{
+    s->at = slot_from(s, 0, s->count, m->min_ms);
+    if (m->max_ms < INT64_MAX) s->count = slot_from(s, s->at, s->count, m->max_ms + 1);
+    if (s->at < s->count) slot_hide(m, item, s);
+    return s->at < s->count;
+}
+
+/* Decodes the next item. A damaged block is left out and told, if the question allows it. */
+static enum err
+take_item(struct merge *m, struct why *why)
+{
+    struct merge_slot *s;
+    enum err e = slot_get(m, &m->items[m->next_item], &s);
+    if (e) return why_set(why, e, "no memory to read samples");
+    struct why reason = {"no memory to read samples"};
+    e = decode(m, m->next_item, s, &reason);
+    if (e == OK && slot_cut(m, &m->items[m->next_item], s)) {
+        m->next_item++;
+        activate(m, s);
+        return OK;
+    }
+    s->next = m->idle;
+    m->idle = s;
+    if (e == ERR_CORRUPT && m->partial) {
+        e = warnings_add(&m->warnings, &reason);
+        if (e) why_set(&reason, e, "no memory to say what is damaged");
+    }
+    if (e == OK) m->next_item++; /* else the same comes again */
+    if (e && why != NULL) *why = reason;
+    return e;
+}
+
+/* The next item is a bundle that others meet: its blocks take its place. */
+static enum err
+split_bundle(struct merge *m)
+{
+    const struct merge_item bundle = m->items[m->next_item];
+    const struct block_ref *b = bundle.block.ref;
+    uint32_t count = m->item_count;
+    while (m->item_count < count + b->bundled - 1) {
+        if (merge_add(m) != NULL) continue;
+        m->item_count = count;
+        return ERR_NOMEM;
+    }
+    for (uint32_t i = 0; i < b->bundled; i++) {
+        struct merge_item *item = &m->items[i == 0 ? m->next_item : count + i - 1];
+        *item = bundle;
+        item->type = ITEM_BLOCK;
+        item->min_ms = b[i].min_ms;
+        item->max_ms = b[i].max_ms;
+        item->count = b[i].count;
+        item->block.ref = &b[i];
+    }
+    sort_items(m->items + m->next_item, m->item_count - m->next_item);
+    return OK;
+}
+
+/* Decodes every item that may hold the next sample. */
+static enum err
+fill(struct merge *m, struct why *why)
+{
+    while (m->next_item < m->item_count) {
+        int64_t first = INT64_MAX;
+        for (struct merge_slot *s = m->active; s != NULL; s = s->next) {
+            if (s->times[s->at] < first) first = s->times[s->at];
+        }
+        if (m->active != NULL && m->items[m->next_item].min_ms > first) return OK;
+        if (m->items[m->next_item].min_ms > m->max_ms) return OK;
+        if (m->items[m->next_item].type == ITEM_BUNDLE && split_bundle(m)) {
+            return why_set(why, ERR_NOMEM, "no memory to read samples");
+        }
+        enum err e = take_item(m, why);
+        if (e) return e;
+    }
+    return OK;
+}
+
+static void
+drop_spent(struct merge *m)
+{
+    for (struct merge_slot **link = &m->active; *link != NULL;) {
+        struct merge_slot *s = *link;
+        if (s->at < s->count) {
+            link = &s->next;
+            continue;
+        }
+        *link = s->next;
+        s->next = m->spent;
+        m->spent = s;
+    }
+}
+
+/* How many samples of a lone slot come before anything else could: at least one. */
+static uint32_t
+lone_run(const struct merge *m, const struct merge_slot *s)
+{
+    uint32_t end = s->count;
+    if (m->next_item < m->item_count) {
+        end = slot_from(s, s->at + 1, end, m->items[m->next_item].min_ms);
+    }
+    enum sample_kind kind = slot_kind(s, s->at);
+    for (uint32_t i = s->at + 1; i < end && s->mixed; i++) {
+        if (slot_kind(s, i) != kind) end = i;
+    }
+    return end - s->at;
+}
+
+static void
+show_run(struct merge_slot *s, uint32_t count, struct sample_batch *ret)
+{
+    enum sample_kind kind = slot_kind(s, s->at);
+    *ret = (struct sample_batch){
+        .kind = kind,
+        .count = count,
+        .times_ms = s->times + s->at,
+        .value_bits = kind == SAMPLE_FLOAT ? s->bits + s->at : NULL,
+        .histograms = kind == SAMPLE_FLOAT || s->in_columns ? NULL : s->histograms + s->at,
+        .columns = s->in_columns ? &s->columns : NULL,
+        .first_row = s->at,
+        .starts_ms = s->has_starts ? s->starts + s->at : NULL,
+    };
+    s->at += count;
+}
+
+static bool
+same_sample(const struct merge_slot *a, uint32_t i, const struct merge_slot *b, uint32_t j)
+{
+    enum sample_kind kind = slot_kind(a, i);
+    if (kind != slot_kind(b, j)) return false;
+    return kind == SAMPLE_FLOAT ? a->bits[i] == b->bits[j]
+                                : histogram_equal(&a->histograms[i], &b->histograms[j]);
+}
+
+/* `best` comes first, or arrived first at its time: others lose their sample of that time. */
+static void
+drop_losers(struct merge *m, const struct merge_slot *best)
+{
+    for (struct merge_slot *s = m->active; s != NULL; s = s->next) {
+        if (s == best || s->times[s->at] != best->times[best->at]) continue;
+        enum ledger_kind kind = ledger_kind_of(slot_kind(s, s->at));
+        if (same_sample(best, best->at, s, s->at)) {
+            m->duplicate_count[kind]++;
+        } else {
+            m->superseded_count[kind]++;
+        }
+        s->at++;
+    }
+}
+
+static enum err
+out_room(struct merge *m, enum sample_kind kind)
+{
+    if (m->out == NULL) {
+        m->out = mem_alloc(m->budget, sizeof *m->out);
+        if (m->out == NULL) return ERR_NOMEM;
+        m->out->histograms = NULL;
+    }
+    if (kind == SAMPLE_FLOAT || m->out->histograms != NULL) return OK;
+    m->out->histograms = mem_alloc(m->budget, OUT_HISTOGRAM_BYTES);
+    return m->out->histograms == NULL ? ERR_NOMEM : OK;
+}
+
+/* The slot whose sample comes next. Nothing is taken yet. */
+static struct merge_slot *
+peek(const struct merge *m)
+{
+    struct merge_slot *best = NULL;
+    for (struct merge_slot *s = m->active; s != NULL; s = s->next) {
+        if (best == NULL || s->times[s->at] < best->times[best->at]) best = s;
+    }
+    return best;
+}
+
+static void
+take_sample(struct merge *m, struct merge_slot *best, uint32_t n, bool *has_starts)
+{
+    struct sample_batch_memory *out = m->out;
+    uint32_t i = best->at;
+    drop_losers(m, best);
+    out->times[n] = best->times[i];
+    out->starts[n] = best->has_starts ? best->starts[i] : 0;
+    *has_starts |= out->starts[n] != 0;
+    if (slot_kind(best, i) == SAMPLE_FLOAT)
+        out->bits[n] = best->bits[i];
+    else
+        out->histograms[n] = best->histograms[i];
+    best->at++;
+    drop_spent(m);
+}
+
+/*
+ * Samples picked one by one, until one slot is alone again. After an error nothing is lost that was
+ * not shown: samples gathered so far are shown first, and the error comes again.
+ */
+static enum err
+gather(struct merge *m, struct sample_batch *ret, struct why *why)
+{
+    enum sample_kind kind = SAMPLE_FLOAT;
+    bool has_starts = false;
+    uint32_t n = 0;
+    while (n < OUT_SAMPLES) {
+        /* The next item may begin before what is left in the slots. */
+        enum err e = fill(m, why);
+        if (e == OK) e = leave_columns(m, why);
+        if (e && n == 0) return e;
+        if (e) break;
+        struct merge_slot *s = peek(m);
+        if (s == NULL) break;
+        if (n > 0 && slot_kind(s, s->at) != kind) break;
+        kind = slot_kind(s, s->at);
+        e = out_room(m, kind);
+        if (e) return why_set(why, e, "no memory to merge samples");
+        take_sample(m, s, n++, &has_starts);
+        if (m->active != NULL && m->active->next == NULL) break;
+        if (m->active == NULL) break;
+    }
+    *ret = (struct sample_batch){
+        .kind = kind,
+        .count = n,
+        .times_ms = m->out->times,
+        .value_bits = kind == SAMPLE_FLOAT ? m->out->bits : NULL,
+        .histograms = kind == SAMPLE_FLOAT ? NULL : m->out->histograms,
+        .starts_ms = has_starts ? m->out->starts : NULL,
+    };
+    return OK;
+}
+
+/* --- what need not be decoded ----------------------------------------------------------------- */
+
+/* The next item, if it is of this type and nobody else meets it. */
+static const struct merge_item *
+lone_item(const struct merge *m, enum item_type type)
+{
+    if (m->active != NULL || m->next_item == m->item_count) return NULL;
+    const struct merge_item *item = &m->items[m->next_item];
+    bool lone = m->next_item + 1 == m->item_count || item[1].min_ms > item->max_ms;
+    return lone && item->type == type ? item : NULL;
+}
+
+/*
+ * What the statistics of a block say, if that is all that is asked for. A zero's sign they do not
+ * tell, unless all values are one, or the least is the first of them.
+ */
+static bool
+summarize(const struct block_ref *b, unsigned wanted, struct sample_summary *ret)
+{
+    const struct codec_stats *s = &b->stats;
+    bool climbs = s->reset_count == 0;
+    if (!b->has_stats || s->number_count < b->count) return false;
+    *ret = (struct sample_summary){.min_ms = b->min_ms, .max_ms = b->max_ms};
+    if (wanted & SUMMARY_EXTREMES) {
+        if (!b->is_constant && (s->max == 0 || (s->min == 0 && !climbs))) return false;
+        ret->least = s->min;
+        ret->greatest = s->max;
+    }
+    if (wanted & SUMMARY_ENDS) {
+        if (!climbs) return false;
+        ret->first = s->first;
+        ret->last = s->last;
+    }
+    return true;
+}
+
+static bool
+show_summary(struct merge *m, struct sample_batch *ret)
+{
+    const struct merge_item *item = lone_item(m, ITEM_BLOCK);
+    if (item == NULL || item->hidden_count > 0) return false;
+    if (item->min_ms < m->min_ms || item->max_ms > m->max_ms) return false;
+    if (item->min_ms < m->expired_before_ms) return false;
+    if (!query_windows_keep(&m->windows, item->min_ms, item->max_ms)) return false;
+    if (!summarize(item->block.ref, m->summaries, &m->summary)) return false;
+    *ret = (struct sample_batch){
+        .kind = (enum sample_kind)item->kind, .count = item->count, .summary = &m->summary};
+    m->next_item++;
+    return true;
+}
+
+/* False: block by block it will be seen what is the matter. */
+static bool
+show_bundle(struct merge *m, struct sample_batch *ret)
+{
+    const struct merge_item *item = lone_item(m, ITEM_BUNDLE);
+    if (item == NULL) return false;
+    if (m->bundles == NULL && bundles_new(m->budget, &m->bundles)) return false;
+    struct bytes chunks;
+    if (bundles_get(m->bundles, item->block.part, item->block.row, item->block.ref, &chunks)) {
+        bundles_free(m->bundles);
+        m->bundles = NULL;
+        return false;
+    }
+    *ret = (struct sample_batch){
+        .kind = (enum sample_kind)item->kind, .count = item->count, .chunks = chunks};
+    m->next_item++;
+    return true;
+}
+
+enum err
+merge_next(struct merge *m, struct sample_batch *ret_batch, struct why *why)
+{
+    slots_move(&m->spent, &m->idle);
+    drop_spent(m);
+    slots_move(&m->spent, &m->idle);
+    if (m->control != NULL) {
+        enum err e = query_control_check(m->control, why);
+        if (e) return e;
+    }
+    if (m->summaries != 0 && show_summary(m, ret_batch)) return OK;
+    if (show_bundle(m, ret_batch)) {
+        return query_control_add_bytes(m->control, item_bytes(&m->items[m->next_item - 1]), why);
+    }
+    enum err e = fill(m, why);
+    if (e) return e;
+    struct merge_slot *s = m->active;
+    if (s == NULL) {
+        *ret_batch = (struct sample_batch){.count = 0};
+        return OK;
+    }
+    bool lone = s->next == NULL &&
+                (m->next_item == m->item_count || m->items[m->next_item].min_ms > s->times[s->at]);
+    if (!lone) return gather(m, ret_batch, why);
+    show_run(s, lone_run(m, s), ret_batch);
+    return OK;
+}

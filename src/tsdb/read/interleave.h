@@ -1,0 +1,95 @@
+/*
+ * interleave.h - private to tsdb/: the samples of one series out of all chunks, late buffers and
+ * blocks that hold some, in time order. Where two sources have the same time, the one of the lower
+ * order (the earlier arrival) wins.
+ *
+ * Memory is that of the items and of as many decoded ones as overlap at one time. A block that
+ * meets nothing else, and of which nothing is left out, need not be read where statistics do.
+ */
+#ifndef TSDB_READ_INTERLEAVE_H
+#define TSDB_READ_INTERLEAVE_H
+
+#include "model/select.h"
+#include "tsdb/head/gen.h"
+#include "tsdb/read/warnings.h"
+
+struct part;
+struct block_ref;
+struct times_cache;
+
+enum item_type { ITEM_CHUNK, ITEM_LATE, ITEM_BLOCK, ITEM_BUNDLE };
+
+/* One piece that can be decoded. What it points to stays valid while the merge runs. */
+struct merge_item {
+    int64_t min_ms;
+    int64_t max_ms;
+    uint32_t order; /* earlier arrivals first */
+    uint8_t type;   /* enum item_type */
+    uint8_t kind;   /* enum sample_kind; ITEM_LATE: mixed */
+    uint32_t count;
+    uint32_t hidden_count;
+    const struct time_range *hidden; /* deleted in this piece: somebody else may be the first */
+    union {
+        struct bytes chunk;
+        const struct late_sample *late;
+        struct {
+            struct part *part;
+            const struct block_ref *ref; /* ITEM_BUNDLE: the first of ref->bundled */
+            uint32_t row;
+        } block;
+    };
+};
+
+struct merge_slot;
+struct merge {
+    struct budget *budget;
+    struct times_cache *times;     /* borrowed; NULL: each block is decoded on its own */
+    struct query_control *control; /* may be NULL */
+    struct arena items_arena;      /* items, copies of open chunks and late samples */
+    struct merge_item *items;
+    uint32_t item_count;
+    uint32_t item_capacity;
+    uint32_t next_item;
+    int64_t min_ms;
+    int64_t max_ms;
+    int64_t expired_before_ms; /* what is older is left out; set after merge_reset() */
+    bool partial;
+    bool chunks;        /* histograms of blocks may be shown as chunks or columns; set after init */
+    unsigned summaries; /* what of blocks' statistics may stand for samples; set after init, with */
+    struct query_windows windows;
+    struct sample_summary summary; /* shown in the last batch */
+    struct merge_slot *active;     /* list, by order */
+    struct merge_slot *spent;      /* shown in the last batch */
+    struct merge_slot *idle;
+    struct bundles *bundles; /* made when there is one */
+    struct sample_batch_memory *out;
+    uint64_t duplicate_count[LEDGER_KIND_COUNT];  /* dropped: the same value was there */
+    uint64_t superseded_count[LEDGER_KIND_COUNT]; /* dropped: another value was there first */
+    uint64_t deleted_count[LEDGER_KIND_COUNT];    /* left out: hidden, and within min..max */
+    uint64_t expired_count[LEDGER_KIND_COUNT]; /* left out: expired, not hidden, within min..max */
+    struct warnings warnings;                  /* damaged blocks left out, `partial` only */
+};
+
+void merge_init(struct merge *merge, struct budget *budget, struct query_control *control);
+void merge_fini(struct merge *merge);
+
+/* Forgets the last series, though not the counts; items are then added, and merge_begin() starts.
+ */
+void merge_reset(struct merge *merge, int64_t min_ms, int64_t max_ms, bool partial);
+/* A new item to fill in. NULL: no memory. */
+struct merge_item *merge_add(struct merge *merge);
+void merge_begin(struct merge *merge);
+/* The next samples within min..max; count 0 at the end. Views end with the next call. */
+MUST_CHECK enum err merge_next(struct merge *merge, struct sample_batch *ret_batch,
+                               struct why *why);
+
+/*
+ * Adds what a series of the head holds in [min, max] of the merge and came in `epoch` or before.
+ * The head lock is held, unless the generation is frozen, nobody can undo in it, and all of it came
+ * so.
+ */
+MUST_CHECK enum err merge_add_series(struct merge *merge, const struct gen *gen,
+                                     const struct gen_series *series, uint32_t epoch,
+                                     uint32_t order);
+
+#endif

@@ -1,0 +1,619 @@
+/*
+ * select.c - the store's answers. The sources of a question, the parts and generations of its view,
+ * each yield series in label order, and series with equal labels are merged.
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "tsdb/head/series_order.h"
+#include "tsdb/read/select_private.h"
+
+/* --- sources ---------------------------------------------------------------------------------- */
+
+enum { ALIVE_AT_ONCE = 512 };
+
+/* Of what the registry knows, that which has anything in the generations. */
+static void
+keep_alive_ones(struct query *q, struct source *s)
+{
+    uint32_t kept = 0;
+    for (uint32_t at = 0; at < s->id_count;) {
+        uint32_t end = s->id_count - at < ALIVE_AT_ONCE ? s->id_count : at + ALIVE_AT_ONCE;
+        lock_take(&q->db->head_lock);
+        for (; at < end; at++) {
+            const struct gen_series *samples[2] = {NULL, NULL};
+            for (unsigned g = 0; g < 2; g++) {
+                if (s->gens[g] != NULL) samples[g] = gen_series(s->gens[g], s->ids[at]);
+            }
+            bool alive = (samples[0] != NULL && !gen_series_is_empty(samples[0])) ||
+                         (samples[1] != NULL && !gen_series_is_empty(samples[1]));
+            if (alive) s->ids[kept++] = s->ids[at];
+        }
+        lock_drop(&q->db->head_lock);
+    }
+    s->id_count = kept;
+}
+
+/* So many of a source's series are enough; 0: all are wanted. Of parts: as long as nothing is
+ * deleted each row is a series of the answer. */
+static uint32_t
+rows_wanted(const struct query *q)
+{
+    uint64_t limit = q->request->hints.limit;
+    bool limited = q->kind == QUERY_LABELS && limit > 0 && limit < UINT32_MAX;
+    limited &= q->request->hints.shard_count < 2; /* most are not of it */
+    return limited ? (uint32_t)limit + 1 : 0;
+}
+
+static enum err
+head_source_open(struct query *q, struct source *s, struct why *why)
+{
+    roaring_bitmap_t *matched;
+    buf_init(&s->label_bytes, q->budget, 64 * 1024 * 1024);
+    enum err e = head_select(q, s->registry, &matched, why);
+    if (e) return e;
+    lock_take(&q->db->head_lock); /* all pairs of the series found are below */
+    uint32_t pair_total = s->registry->pairs.count;
+    lock_drop(&q->db->head_lock);
+    uint64_t count = roaring_bitmap_get_cardinality(matched);
+    if (rows_wanted(q) > 0 && rows_wanted(q) < count) {
+        e = head_first(q, s, matched, rows_wanted(q), why);
+        roaring_bitmap_free(matched);
+        return e;
+    }
+    if (q->kind == QUERY_EXEMPLARS) {
+        e = head_note_exemplars(q, s, matched, why);
+        if (e == OK) e = series_order(s->registry, pair_total, s->ids, s->id_count, q->budget);
+        roaring_bitmap_free(matched);
+        return e;
+    }
+    s->ids = mem_alloc(q->budget, count * sizeof *s->ids);
+    if (s->ids != NULL) {
+        s->id_capacity = s->id_count = (uint32_t)count;
+        roaring_bitmap_to_uint32_array(matched, s->ids);
+        if (q->kind != QUERY_TEXTS) keep_alive_ones(q, s);
+        if (q->kind != QUERY_TEXTS)
+            e = series_order(s->registry, pair_total, s->ids, s->id_count, q->budget);
+    }
+    roaring_bitmap_free(matched);
+    return s->ids == NULL ? ERR_NOMEM : e;
+}
+
+static enum err
+part_select_any(const struct query *q, const struct part_index *index, roaring_bitmap_t **ret,
+                struct why *why)
+{
+    const struct query_request *r = q->request;
+    if (r->set_count == 0) return part_match(index, NULL, 0, ret, why);
+    for (uint32_t i = 0; i < r->set_count; i++) {
+        roaring_bitmap_t *set;
+        enum err e = part_match(index, r->sets[i].matchers, r->sets[i].count, &set, why);
+        if (e) return e;
+        if (*ret == NULL) {
+            *ret = set;
+            continue;
+        }
+        roaring_bitmap_or_inplace(*ret, set);
+        roaring_bitmap_free(set);
+    }
+    return OK;
+}
+
+/* Series are in label order. Damage on the way costs the short cut, not the answer. */
+static enum err
+leave_out_before(struct query *q, struct source *s, struct why *why)
+{
+    struct bytes from_labels = q->request->hints.from_labels;
+    if (from_labels.size == 0) return OK;
+    struct row_reader *rows;
+    enum err e = row_reader_new(&s->index, q->budget, &rows);
+    if (e) return e;
+    uint64_t low = 0, high = roaring_bitmap_get_cardinality(s->matched), kept = 1ULL << 32;
+    uint32_t number;
+    while (low < high && e == OK) {
+        uint64_t mid = low + (high - low) / 2;
+        struct bytes labels;
+        const struct block_ref *blocks;
+        uint32_t count;
+        if (!roaring_bitmap_select(s->matched, (uint32_t)mid, &number)) break;
+        e = row_read(rows, number, &labels, &blocks, &count, why);
+        if (e == OK && labels_compare(labels, from_labels) < 0) {
+            low = mid + 1;
+        } else if (e == OK) {
+            high = mid;
+            kept = number;
+        }
+    }
+    row_reader_free(rows);
+    if (e == OK) roaring_bitmap_remove_range(s->matched, 0, kept);
+    return e == ERR_CORRUPT ? OK : e;
+}
+
+static enum err
+part_source_open(struct query *q, struct source *s, struct part *part,
+                 const struct part_tenant *tenant, struct why *why)
+{
+    s->part = part;
+    enum err e = part_index_load(part, tenant, &q->arena, &s->index, why);
+    s->index.control = q->control;
+    if (e == OK) e = part_select_any(q, &s->index, &s->matched, why);
+    if (e == OK) e = leave_out_before(q, s, why);
+    if (e == OK) {
+        e = tombstones_of_part(q->view->version->tombstones, part, tenant->name, &q->arena,
+                               &s->deletions, &s->deletion_count, why);
+    }
+    if (e || q->kind == QUERY_TEXTS) return e;
+    if (q->kind == QUERY_EXEMPLARS) return row_reader_new(&s->index, q->budget, &s->rows);
+    struct row_range range = {.min_ms = q->min_ms,
+                              .max_ms = q->max_ms,
+                              .rows_max = s->deletion_count == 0 ? rows_wanted(q) : 0,
+                              .with_blocks = q->kind != QUERY_LABELS || s->deletion_count > 0,
+                              .with_bundles = q->chunks && s->deletion_count == 0};
+    return row_batch_new(&s->index, s->matched, &range, q->budget, &s->batch);
+}
+
+static void
+source_close(struct query *q, struct source *s)
+{
+    row_batch_free(s->batch);
+    if (s->matched != NULL) roaring_bitmap_free(s->matched);
+    row_reader_free(s->rows);
+    exemplar_walk_fini(&s->exemplars);
+    buf_fini(&s->spots);
+    mem_free(q->budget, s->ids, s->id_capacity * sizeof *s->ids);
+    if (source_is_head(s)) buf_fini(&s->label_bytes);
+}
+
+static enum err
+part_step(struct source *s, struct why *why)
+{
+    struct row_of_batch row;
+    enum err e = row_batch_next(s->batch, &row, why);
+    if (e) return e;
+    s->at_end = row.labels.at == NULL;
+    s->labels = row.labels;
+    s->blocks = row.blocks;
+    s->block_count = row.block_count;
+    s->number = row.number;
+    return OK;
+}
+
+static enum err
+head_step(struct source *s)
+{
+    if (s->id_at == s->id_count) {
+        s->at_end = true;
+        return OK;
+    }
+    buf_clear(&s->label_bytes);
+    series_labels(s->registry, registry_series(s->registry, s->ids[s->id_at++]), &s->label_bytes);
+    s->labels = buf_bytes(&s->label_bytes);
+    return buf_error(&s->label_bytes);
+}
+
+/* With `partial`: damage becomes a warning. */
+static enum err
+leave_out(struct query *q, const struct why *reason, struct why *why)
+{
+    enum err e = warnings_add(&q->merge.warnings, reason);
+    return e ? why_set(why, e, "no memory to say what is damaged") : OK;
+}
+
+static enum err
+source_step(struct query *q, struct source *s, struct why *why)
+{
+    s->consumed = false;
+    if (s->at_end) return OK;
+    if (source_is_head(s)) return head_step(s);
+    for (;;) {
+        struct why reason = {""};
+        enum err e = part_step(s, &reason);
+        if (e && why != NULL) *why = reason;
+        if (e != ERR_CORRUPT || !q->partial) return e;
+        e = leave_out(q, &reason, why);
+        if (e) return e;
+        s->at_end = !row_batch_pass(s->batch);
+        if (s->at_end) return OK;
+    }
+}
+
+/* --- a series of the answer ------------------------------------------------------------------- */
+
+/* What is deleted of the source's series. */
+static enum err
+hidden_ranges(struct query *q, const struct source *s, const struct time_range **ret_hidden,
+              uint32_t *ret_count)
+{
+    struct time_range *list = NULL;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < s->deletion_count; i++) {
+        if (!roaring_bitmap_contains(s->deletions[i].series, s->number)) continue;
+        if (list == NULL) {
+            list = arena_alloc(&q->merge.items_arena, s->deletion_count * sizeof *list);
+            if (list == NULL) return ERR_NOMEM;
+        }
+        list[count++] = s->deletions[i].range;
+    }
+    *ret_hidden = list;
+    *ret_count = count;
+    return OK;
+}
+
+static bool
+is_all_hidden(const struct block_ref *b, const struct time_range *hidden, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (range_holds(hidden[i], (struct time_range){b->min_ms, b->max_ms})) return true;
+    }
+    return false;
+}
+
+static bool
+is_hidden(int64_t t_ms, const struct time_range *hidden, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (t_ms >= hidden[i].min_ms && t_ms <= hidden[i].max_ms) return true;
+    }
+    return false;
+}
+
+/* Has the block anything that is not deleted? Its times tell, where no single deletion does. */
+static enum err
+block_is_visible(struct query *q, const struct source *s, const struct block_ref *b,
+                 const struct time_range *hidden, uint32_t count, bool *ret_visible)
+{
+    *ret_visible = !is_hidden(b->min_ms, hidden, count) || !is_hidden(b->max_ms, hidden, count);
+    if (*ret_visible || is_all_hidden(b, hidden, count)) return OK;
+    int64_t *times = arena_alloc(&q->merge.items_arena, b->count * sizeof *times);
+    if (times == NULL) return ERR_NOMEM;
+    enum err e = block_read_times(s->part, b, times, NULL);
+    for (uint32_t i = 0; e == OK && i < b->count && !*ret_visible; i++) {
+        *ret_visible = !is_hidden(times[i], hidden, count);
+    }
+    return e;
+}
+
+enum err
+query_find_block(struct query *q, const struct source *s)
+{
+    const struct time_range *hidden;
+    uint32_t hidden_count;
+    if (s->deletion_count == 0) { /* else it would not have come up */
+        q->found = true;
+        return OK;
+    }
+    enum err e = hidden_ranges(q, s, &hidden, &hidden_count);
+    for (uint32_t i = 0; i < s->block_count && e == OK && !q->found; i++) {
+        const struct block_ref *b = &s->blocks[i];
+        if (b->max_ms < q->min_ms || b->min_ms > q->max_ms) continue;
+        e = block_is_visible(q, s, b, hidden, hidden_count, &q->found);
+    }
+    return e;
+}
+
+static enum err
+add_blocks(struct query *q, const struct source *s)
+{
+    const struct time_range *hidden;
+    uint32_t hidden_count;
+    struct samples_left_out *left_out = q->control == NULL ? NULL : q->control->left_out;
+    enum err e = hidden_ranges(q, s, &hidden, &hidden_count);
+    if (e) return e;
+    for (uint32_t i = 0; i < s->block_count; i++) {
+        const struct block_ref *b = &s->blocks[i];
+        if (b->max_ms < q->min_ms || b->min_ms > q->max_ms) continue;
+        if (is_all_hidden(b, hidden, hidden_count)) {
+            if (left_out != NULL) left_out->deleted += b->count;
+            continue;
+        }
+        struct merge_item *item = merge_add(&q->merge);
+        if (item == NULL) return ERR_NOMEM;
+        item->type = ITEM_BLOCK;
+        item->kind = (uint8_t)block_kind(b);
+        item->min_ms = b->min_ms;
+        item->max_ms = b->max_ms;
+        item->order = s->order;
+        item->count = b->count;
+        item->hidden = hidden;
+        item->hidden_count = hidden_count;
+        item->block.part = s->part;
+        item->block.ref = b;
+        item->block.row = s->number;
+        if (b->bundled == 0) continue;
+        item->type = ITEM_BUNDLE;
+        for (; i + 1 < s->block_count && &s->blocks[i + 1] < b + b->bundled; i++) {
+            item->count += s->blocks[i + 1].count;
+            item->max_ms = s->blocks[i + 1].max_ms;
+        }
+    }
+    return OK;
+}
+
+void
+query_find_samples(struct query *q, const struct source *s, uint32_t id)
+{
+    for (unsigned i = 0; i < 2 && !q->found; i++) {
+        const struct gen_series *samples = s->gens[i] == NULL ? NULL : gen_series(s->gens[i], id);
+        if (samples != NULL)
+            q->found =
+                gen_series_meets(s->gens[i], samples, q->min_ms, q->max_ms, q->view->head.epoch);
+    }
+}
+
+/* The frozen generation's samples came first. */
+static enum err
+add_head(struct query *q, struct source *s, struct why *why)
+{
+    lock_take(&q->db->head_lock);
+    enum err e = store_view_check(q->view, why);
+    uint32_t id = s->ids[s->id_at - 1];
+    if (e == OK && q->kind == QUERY_LABELS) query_find_samples(q, s, id);
+    for (unsigned i = 0; i < 2 && e == OK && q->kind != QUERY_LABELS; i++) {
+        const struct gen_series *samples = s->gens[i] == NULL ? NULL : gen_series(s->gens[i], id);
+        if (samples == NULL) continue;
+        e = merge_add_series(&q->merge, s->gens[i], samples, q->view->head.epoch, s->order + i);
+    }
+    lock_drop(&q->db->head_lock);
+    return e;
+}
+
+static enum err
+add_source(struct query *q, struct source *s, struct why *why)
+{
+    if (source_is_head(s)) return add_head(q, s, why);
+    return q->kind == QUERY_LABELS ? query_find_block(q, s) : add_blocks(q, s);
+}
+
+struct source *
+query_first_source(struct query *q)
+{
+    struct source *first = NULL;
+    for (uint32_t i = 0; i < q->source_count; i++) {
+        struct source *s = &q->sources[i];
+        if (s->at_end) continue;
+        if (first == NULL || labels_compare(s->labels, first->labels) < 0) first = s;
+    }
+    return first;
+}
+
+static enum err
+gather_series(struct query *q, const struct source *first, struct why *why)
+{
+    buf_clear(&q->labels);
+    buf_put_bytes(&q->labels, first->labels);
+    if (buf_error(&q->labels)) return buf_error(&q->labels);
+    merge_reset(&q->merge, q->min_ms, q->max_ms, q->partial);
+    q->found = false;
+    for (uint32_t i = 0; i < q->source_count; i++) {
+        struct source *s = &q->sources[i];
+        if (s->at_end || !bytes_equal(s->labels, buf_bytes(&q->labels))) continue;
+        s->consumed = true;
+        enum err e = add_source(q, s, why);
+        if (e) return e;
+    }
+    if (q->kind != QUERY_LABELS) merge_begin(&q->merge);
+    return OK;
+}
+
+static enum err
+count_series(struct query *q, struct why *why)
+{
+    enum err e = query_control_add_series(q->control, why);
+    return e || q->control == NULL ? e : query_control_check(q->control, why);
+}
+
+/* True: the series at hand is of another shard; all sources are past it with the next step. */
+bool
+query_pass(struct query *q, const struct source *first)
+{
+    if (shard_of_labels(first->labels, q->shard_count) == q->shard) return false;
+    for (uint32_t i = 0; i < q->source_count; i++) {
+        struct source *s = &q->sources[i];
+        if (!s->at_end && bytes_equal(s->labels, first->labels)) s->consumed = true;
+    }
+    return true;
+}
+
+static enum err
+query_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
+{
+    struct query *q = (struct query *)set;
+    for (;;) {
+        for (uint32_t i = 0; i < q->source_count; i++) {
+            if (!q->sources[i].consumed) continue;
+            enum err e = source_step(q, &q->sources[i], why);
+            if (e) return e;
+        }
+        const struct source *first = query_first_source(q);
+        if (first == NULL) {
+            *ret_labels = (struct bytes){NULL, 0};
+            return OK;
+        }
+        if (query_pass(q, first)) continue;
+        enum err e = gather_series(q, first, why);
+        if (e == ERR_NOMEM) return why_set(why, e, "no memory for the query");
+        if (e) return e;
+        if (q->merge.item_count == 0 && !q->found) continue; /* nothing in the range */
+        e = count_series(q, why);
+        if (e) return e;
+        *ret_labels = buf_bytes(&q->labels);
+        return OK;
+    }
+}
+
+static enum err
+query_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *why)
+{
+    struct query *q = (struct query *)set;
+    enum err e = merge_next(&q->merge, ret_batch, why);
+    if (e) return e;
+    return query_control_add_samples(q->control, ret_batch->summary == NULL ? ret_batch->count : 1,
+                                     why);
+}
+
+static const char *
+query_warning(struct series_set *set, uint32_t index)
+{
+    struct query *q = (struct query *)set;
+    return warnings_at(&q->merge.warnings, index);
+}
+
+static void
+count_left_out(const struct merge *m, struct samples_left_out *to)
+{
+    for (unsigned kind = LEDGER_FLOAT; kind <= LEDGER_HISTOGRAM; kind++) {
+        to->beaten += m->duplicate_count[kind] + m->superseded_count[kind];
+        to->deleted += m->deleted_count[kind];
+    }
+}
+
+static void
+query_free(struct series_set *set)
+{
+    struct query *q = (struct query *)set;
+    if (q->control != NULL && q->control->left_out != NULL) {
+        count_left_out(&q->merge, q->control->left_out);
+    }
+    merge_fini(&q->merge);
+    for (uint32_t i = 0; i < q->source_count; i++) {
+        source_close(q, &q->sources[i]);
+    }
+    buf_fini(&q->labels);
+    arena_fini(&q->arena);
+    store_view_unref(q->view);
+    mem_free(q->budget, q, sizeof *q);
+}
+
+static const struct series_set_ops query_ops = {query_next, query_batch, query_warning, query_free};
+
+/* --- asking ----------------------------------------------------------------------------------- */
+
+/* Has the generation anything for anybody? A registry may know a million series, all flushed. */
+static bool
+gen_counts(const struct query *q, const struct gen *gen)
+{
+    if (gen == NULL) return false;
+    lock_take(&q->db->head_lock);
+    bool counts = gen->series_count > 0 || (q->kind == QUERY_EXEMPLARS && gen->exemplars.count > 0);
+    lock_drop(&q->db->head_lock);
+    return counts;
+}
+
+static enum err
+open_sources(struct query *q, struct bytes tenant_name, struct why *why)
+{
+    uint32_t most = q->view->version->part_count + 2;
+    q->sources = arena_new(&q->arena, most * sizeof *q->sources);
+    if (q->sources == NULL) return ERR_NOMEM;
+    enum err e = OK;
+    for (uint32_t i = 0; i < q->view->version->part_count && e == OK; i++) {
+        struct part *part = q->view->version->parts[i];
+        const struct part_tenant *t = part_tenant(part, tenant_name);
+        const struct part_info *info = part_info(part);
+        if (t == NULL || t->series_count == 0) continue;
+        if (info->max_ms < q->min_ms || info->min_ms > q->max_ms) continue;
+        if (q->view->stretch.to_pos > 0 && !stretch_has(&q->view->stretch, part)) continue;
+        struct source *s = &q->sources[q->source_count++];
+        s->order = i;
+        struct why reason = {""};
+        e = part_source_open(q, s, part, t, &reason);
+        if (e && why != NULL) *why = reason;
+        if (e == ERR_CORRUPT && q->partial) {
+            s->at_end = true; /* which of its series are meant is not known */
+            e = leave_out(q, &reason, why);
+        }
+    }
+    for (unsigned i = 0; i < 2 && e == OK && q->tenant != UINT32_MAX; i++) {
+        if (!gen_counts(q, q->view->gens[i])) continue;
+        struct source *s = &q->sources[q->source_count++];
+        s->order = most + i;
+        s->registry = q->view->gens[i]->registry;
+        s->gens[0] = q->view->gens[i];
+        bool both = i == 0 && q->view->gens[1]->registry == s->registry;
+        if (both) s->gens[1] = q->view->gens[++i];
+        e = head_source_open(q, s, why);
+    }
+    bool steps = q->kind == QUERY_SAMPLES || q->kind == QUERY_LABELS;
+    for (uint32_t i = 0; i < q->source_count && e == OK && steps; i++) {
+        e = source_step(q, &q->sources[i], why);
+    }
+    return e;
+}
+
+enum err
+query_open(struct store_view *view, const struct query_request *request, enum query_kind kind,
+           struct query **ret_query, struct why *why)
+{
+    struct budget *budget = request->control == NULL ? NULL : request->control->budget;
+    struct query *q = mem_new(budget, sizeof *q);
+    if (q == NULL) return why_set(why, ERR_NOMEM, "no memory for the query");
+    q->set.ops = &query_ops;
+    q->db = view->db;
+    q->budget = budget;
+    q->control = request->control;
+    q->view = view;
+    atomic_fetch_add_explicit(&view->references, 1, memory_order_relaxed);
+    q->min_ms = request->min_ms;
+    q->max_ms = request->max_ms;
+    q->request = request;
+    q->partial = request->partial;
+    q->chunks = request->chunks;
+    q->kind = kind;
+    arena_init(&q->arena, budget, 0, 4096);
+    buf_init(&q->labels, budget, 64 * 1024 * 1024);
+    merge_init(&q->merge, budget, q->control);
+    q->merge.chunks = q->chunks;
+    q->merge.summaries = request->hints.summaries;
+    q->merge.windows = request->hints.windows;
+    q->shard = request->hints.shard_count < 2 ? 0 : request->hints.shard;
+    q->shard_count = request->hints.shard_count;
+    lock_take(&view->db->head_lock);
+    const struct tenant *t = tenant_find(view->db, request->tenant);
+    q->tenant = t == NULL ? UINT32_MAX : t->id;
+    lock_drop(&view->db->head_lock);
+    enum err e = open_sources(q, request->tenant, why);
+    if (e) {
+        query_free(&q->set);
+        return e == ERR_NOMEM ? why_set(why, e, "no memory for the query") : e;
+    }
+    q->request = NULL;
+    *ret_query = q;
+    return OK;
+}
+
+enum err
+store_samples(struct view *view, const struct query_request *request, struct series_set **ret_set,
+              struct why *why)
+{
+    struct query *q;
+    enum err e = query_open((struct store_view *)view, request, QUERY_SAMPLES, &q, why);
+    if (e == OK) *ret_set = &q->set;
+    return e;
+}
+
+enum err
+parts_count(struct tsdb *db, const struct query_request *request, uint64_t *ret_series,
+            uint64_t *ret_samples, struct why *why)
+{
+    struct store_view *view;
+    struct query *q;
+    struct bytes labels;
+    enum err e = store_view_open(db, VIEW_PARTS, NULL, &view, why);
+    if (e) return e;
+    e = query_open(view, request, QUERY_SAMPLES, &q, why);
+    store_view_unref(view);
+    if (e) return e;
+    for (;;) {
+        e = query_next(&q->set, &labels, why);
+        if (e || labels.at == NULL) break;
+        uint64_t before = *ret_samples;
+        for (struct sample_batch b = {.count = 1}; e == OK && b.count > 0;) {
+            e = query_batch(&q->set, &b, why);
+            if (e == OK) *ret_samples += b.count;
+        }
+        if (e) break;
+        *ret_series += *ret_samples > before;
+    }
+    query_free(&q->set);
+    return e;
+}

@@ -1,0 +1,274 @@
+/*
+ * select_exemplars.c - exemplars of a view, in label and time order: series by series, so that
+ * memory holds those of one. A part has them in the order of its series; of the head it is noted
+ * where those lie that are asked for, as they came in any order.
+ */
+#include <stdlib.h>
+
+#include "tsdb/head/series_order.h"
+#include "tsdb/read/select_private.h"
+
+enum { SPOTS_AT_ONCE = 4096, ARENA_KEPT_BYTES = 64 * 1024 };
+
+/* --- of the head ------------------------------------------------------------------------------ */
+
+static bool
+is_asked_for(const struct query *q, const roaring_bitmap_t *matched, const struct gen_exemplar *x)
+{
+    return !x->undone && (int32_t)(x->epoch - q->view->head.epoch) <= 0 && x->t_ms >= q->min_ms &&
+           x->t_ms <= q->max_ms && roaring_bitmap_contains(matched, x->series);
+}
+
+/* Of some of a generation's; *at moves behind them, and is its end when there are no more. */
+static enum err
+note_some(struct query *q, struct source *s, unsigned g, const roaring_bitmap_t *matched,
+          uint32_t *at, uint32_t *ret_end, struct why *why)
+{
+    const struct gen *gen = s->gens[g];
+    lock_take(&q->db->head_lock);
+    enum err e = store_view_check(q->view, why);
+    uint32_t left = SPOTS_AT_ONCE;
+    *ret_end = gen->exemplars.count;
+    for (; *at < *ret_end && left > 0 && e == OK; (*at)++, left--) {
+        const struct gen_exemplar *x = gen_exemplar(gen, *at);
+        if (!is_asked_for(q, matched, x)) continue;
+        struct exemplar_spot spot = {x->series, x};
+        buf_put(&s->spots, &spot, sizeof spot);
+        e = buf_error(&s->spots);
+    }
+    lock_drop(&q->db->head_lock);
+    return e || q->control == NULL ? e : query_control_check(q->control, why);
+}
+
+static int
+by_series(const void *a, const void *b)
+{
+    const struct exemplar_spot *x = a, *y = b;
+    return (x->series > y->series) - (x->series < y->series);
+}
+
+enum err
+head_note_exemplars(struct query *q, struct source *s, const roaring_bitmap_t *matched,
+                    struct why *why)
+{
+    enum err e = OK;
+    buf_init(&s->spots, q->budget, SIZE_MAX);
+    for (unsigned g = 0; g < 2 && e == OK; g++) {
+        uint32_t at = 0, end = s->gens[g] == NULL ? 0 : 1;
+        while (at < end && e == OK) {
+            e = note_some(q, s, g, matched, &at, &end, why);
+        }
+    }
+    if (e) return e;
+    struct exemplar_spot *spots = (struct exemplar_spot *)(void *)s->spots.at;
+    uint32_t count = (uint32_t)(s->spots.size / sizeof *spots);
+    if (count == 0) return OK;
+    qsort(spots, count, sizeof *spots, by_series);
+    s->ids = mem_alloc(q->budget, count * sizeof *s->ids);
+    if (s->ids == NULL) return ERR_NOMEM;
+    s->id_capacity = count;
+    for (uint32_t i = 0; i < count; i++) {
+        if (i == 0 || spots[i].series != spots[i - 1].series)
+            s->ids[s->id_count++] = spots[i].series;
+    }
+    return OK;
+}
+
+static enum err
+head_step(struct source *s)
+{
+    s->at_end = s->id_at == s->id_count;
+    if (s->at_end) return OK;
+    buf_clear(&s->label_bytes);
+    series_labels(s->registry, registry_series(s->registry, s->ids[s->id_at++]), &s->label_bytes);
+    s->labels = buf_bytes(&s->label_bytes);
+    return buf_error(&s->label_bytes);
+}
+
+/* --- of a part -------------------------------------------------------------------------------- */
+
+static bool
+is_deleted(const struct source *s, uint32_t series, int64_t t_ms)
+{
+    for (uint32_t i = 0; i < s->deletion_count; i++) {
+        const struct part_deletion *d = &s->deletions[i];
+        if (t_ms < d->range.min_ms || t_ms > d->range.max_ms) continue;
+        if (roaring_bitmap_contains(d->series, series)) return true;
+    }
+    return false;
+}
+
+/* To the next series that is selected and has any. */
+static enum err
+part_step(struct source *s, struct why *why)
+{
+    struct exemplar_walk *w = &s->exemplars;
+    const struct block_ref *blocks;
+    uint32_t count;
+    enum err e = w->part == NULL ? OK : exemplar_walk_pass(w, s->number, why);
+    if (w->part == NULL) {
+        exemplar_walk_init(w, s->part);
+        e = exemplar_walk_enter(w, 0, why);
+    }
+    while (e == OK && !w->at_end && !roaring_bitmap_contains(s->matched, w->series)) {
+        e = exemplar_walk_pass(w, w->series, why);
+    }
+    s->at_end = w->at_end;
+    if (e || s->at_end) return e;
+    s->number = w->series;
+    return row_read(s->rows, s->number, &s->labels, &blocks, &count, why);
+}
+
+/* --- a series --------------------------------------------------------------------------------- */
+
+struct exemplar_list {
+    struct query *query;
+    struct buf items; /* struct exemplar */
+    struct arena arena;
+    struct samples_left_out *left_out; /* NULL: nobody wants to know */
+};
+
+static enum err
+push(struct exemplar_list *l, struct bytes labels, uint64_t value_bits, int64_t t_ms)
+{
+    struct exemplar x = {
+        .labels = arena_copy(&l->arena, labels), .value_bits = value_bits, .t_ms = t_ms};
+    if (labels.size > 0 && x.labels.at == NULL) return ERR_NOMEM;
+    buf_put(&l->items, &x, sizeof x);
+    return buf_error(&l->items);
+}
+
+static enum err
+add_of_part(struct exemplar_list *l, struct source *s, struct why *why)
+{
+    const struct query *q = l->query;
+    struct exemplar_walk *w = &s->exemplars;
+    enum err e = OK;
+    while (e == OK && !w->at_end && w->series == s->number) {
+        const struct exemplar *x = &w->exemplar;
+        bool in_time = x->t_ms >= q->min_ms && x->t_ms <= q->max_ms;
+        bool deleted = in_time && is_deleted(s, w->series, x->t_ms);
+        if (deleted && l->left_out != NULL) l->left_out->exemplars_deleted++;
+        if (in_time && !deleted) e = push(l, x->labels, x->value_bits, x->t_ms);
+        if (e == OK) e = exemplar_walk_step(w, why);
+    }
+    return e;
+}
+
+static enum err
+add_of_head(struct exemplar_list *l, const struct source *s)
+{
+    const struct exemplar_spot *spots = (const struct exemplar_spot *)(const void *)s->spots.at;
+    uint32_t id = s->ids[s->id_at - 1], low = 0;
+    uint32_t count = (uint32_t)(s->spots.size / sizeof *spots), high = count;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (spots[middle].series < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    enum err e = OK;
+    for (uint32_t i = low; i < count && spots[i].series == id && e == OK; i++) {
+        const struct gen_exemplar *x = spots[i].exemplar;
+        e = push(l, bytes_of(x->labels, x->labels_size), x->bits, x->t_ms);
+    }
+    return e;
+}
+
+static int
+by_time(const void *a, const void *b)
+{
+    const struct exemplar *x = a, *y = b;
+    if (x->t_ms != y->t_ms) return x->t_ms < y->t_ms ? -1 : 1;
+    int order = bytes_compare(x->labels, y->labels);
+    return order != 0 ? order : (x->value_bits > y->value_bits) - (x->value_bits < y->value_bits);
+}
+
+static enum err
+give(struct exemplar_list *l, enum err (*each)(void *context, const struct exemplar *exemplar),
+     void *context)
+{
+    struct exemplar *items = (struct exemplar *)(void *)l->items.at;
+    uint32_t count = (uint32_t)(l->items.size / sizeof *items);
+    enum err e = OK;
+    if (count > 1) qsort(items, count, sizeof *items, by_time);
+    for (uint32_t i = 0; i < count && e == OK; i++) {
+        if (i > 0 && by_time(&items[i - 1], &items[i]) == 0) {
+            if (l->left_out != NULL) l->left_out->exemplars_beaten++;
+            continue;
+        }
+        items[i].series_labels = buf_bytes(&l->query->labels);
+        e = each(context, &items[i]);
+    }
+    return e;
+}
+
+static enum err
+step(struct source *s, struct why *why)
+{
+    s->consumed = false;
+    return source_is_head(s) ? head_step(s) : part_step(s, why);
+}
+
+/* Those of the series at hand, of all sources that have it. */
+static enum err
+gather(struct exemplar_list *l, struct why *why)
+{
+    struct query *q = l->query;
+    enum err e = OK;
+    buf_clear(&l->items);
+    arena_reset_to(&l->arena, ARENA_KEPT_BYTES);
+    for (uint32_t i = 0; i < q->source_count && e == OK; i++) {
+        struct source *s = &q->sources[i];
+        if (s->at_end || !bytes_equal(s->labels, buf_bytes(&q->labels))) continue;
+        s->consumed = true;
+        e = source_is_head(s) ? add_of_head(l, s) : add_of_part(l, s, why);
+    }
+    return e;
+}
+
+static enum err
+walk(struct exemplar_list *l, enum err (*each)(void *context, const struct exemplar *exemplar),
+     void *context, struct why *why)
+{
+    struct query *q = l->query;
+    enum err e = OK;
+    for (uint32_t i = 0; i < q->source_count; i++) {
+        q->sources[i].consumed = true;
+    }
+    for (;;) {
+        for (uint32_t i = 0; i < q->source_count && e == OK; i++) {
+            if (q->sources[i].consumed && !q->sources[i].at_end) e = step(&q->sources[i], why);
+        }
+        const struct source *first = query_first_source(q);
+        if (e || first == NULL) return e;
+        if (query_pass(q, first)) continue;
+        buf_clear(&q->labels);
+        buf_put_bytes(&q->labels, first->labels);
+        e = buf_error(&q->labels);
+        if (e == OK) e = gather(l, why);
+        if (e == OK) e = give(l, each, context);
+        if (e == OK && q->control != NULL) e = query_control_check(q->control, why);
+        if (e) return e;
+    }
+}
+
+enum err
+store_exemplars(struct view *view, const struct query_request *request,
+                enum err (*each)(void *context, const struct exemplar *exemplar), void *context,
+                struct why *why)
+{
+    struct query *q;
+    enum err e = query_open((struct store_view *)view, request, QUERY_EXEMPLARS, &q, why);
+    if (e) return e;
+    struct exemplar_list l = {.query = q};
+    if (q->control != NULL) l.left_out = q->control->left_out;
+    buf_init(&l.items, q->budget, SIZE_MAX);
+    arena_init(&l.arena, q->budget, 0, 0);
+    e = walk(&l, each, context, why);
+    buf_fini(&l.items);
+    arena_fini(&l.arena);
+    series_set_free(&q->set);
+    return e == ERR_NOMEM ? why_set(why, e, "no memory for the query") : e;
+}

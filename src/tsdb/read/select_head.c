@@ -1,0 +1,353 @@
+/*
+ * select_head.c - the series of the head that pass matchers, by the index of their registry. The
+ * head lock is taken for a few steps at a time: others write meanwhile.
+ */
+#include "tsdb/read/select_private.h"
+
+enum {
+    WALKS_AT_ONCE = 256,
+    IDS_AT_ONCE = 1024,
+    LIST_WORTH = 4, /* so many series are put into a set for what it costs to look at one's pairs */
+};
+
+struct head_match {
+    struct tsdb *db;
+    const struct registry *registry;
+    uint32_t tenant;
+    struct query_control *control; /* may be NULL */
+    struct why *why;
+    uint32_t pairs[WALKS_AT_ONCE]; /* those found last */
+    uint32_t pair_count;
+    roaring_bitmap_t *found; /* those before: what the matcher at hand is about */
+    uint64_t series_total;   /* of theirs */
+};
+
+static void
+add_walk(struct id_walk *walk, roaring_bitmap_t *into)
+{
+    uint32_t ids[IDS_AT_ONCE], count;
+    while ((count = id_walk_read(walk, ids, IDS_AT_ONCE)) > 0) {
+        roaring_bitmap_add_many(into, count, ids);
+    }
+}
+
+/* The lock once for many of them: others write meanwhile. */
+static void
+pairs_out(struct head_match *m)
+{
+    lock_take(&m->db->head_lock);
+    for (uint32_t i = 0; i < m->pair_count; i++) {
+        m->series_total += registry_pair_use(m->registry, m->pairs[i])->series.count;
+    }
+    lock_drop(&m->db->head_lock);
+    roaring_bitmap_add_many(m->found, m->pair_count, m->pairs);
+    m->pair_count = 0;
+}
+
+static void
+add_pair(struct head_match *m, uint32_t pair)
+{
+    if (m->pair_count == WALKS_AT_ONCE) pairs_out(m);
+    m->pairs[m->pair_count++] = pair;
+}
+
+/* The series of what was found. */
+static void
+add_series(struct head_match *m, roaring_bitmap_t *into)
+{
+    roaring_uint32_iterator_t it;
+    struct id_walk walks[WALKS_AT_ONCE];
+    uint32_t pairs[WALKS_AT_ONCE], count;
+    roaring_init_iterator(m->found, &it);
+    while ((count = roaring_read_uint32_iterator(&it, pairs, WALKS_AT_ONCE)) > 0) {
+        lock_take(&m->db->head_lock);
+        for (uint32_t i = 0; i < count; i++) {
+            walks[i] = id_list_walk(&registry_pair_use(m->registry, pairs[i])->series);
+        }
+        lock_drop(&m->db->head_lock);
+        for (uint32_t i = 0; i < count; i++) {
+            add_walk(&walks[i], into);
+        }
+    }
+}
+
+static bool
+has_found(const struct head_match *m, uint32_t id)
+{
+    const struct series_pairs *row = registry_series(m->registry, id)->pairs;
+    for (uint32_t p = 0; p < row->count; p++) {
+        if (roaring_bitmap_contains(m->found, row->ids[p])) return true;
+    }
+    return false;
+}
+
+/* Takes away from `result` the series that have (or have not) any of what was found. ERR_NOMEM. */
+static enum err
+drop_by_rows(const struct head_match *m, bool excludes, roaring_bitmap_t *result)
+{
+    roaring_uint32_iterator_t it;
+    roaring_bitmap_t *gone = roaring_bitmap_create();
+    if (gone == NULL) return ERR_NOMEM;
+    roaring_init_iterator(result, &it);
+    for (; it.has_value; roaring_advance_uint32_iterator(&it)) {
+        if (has_found(m, it.current_value) == excludes) roaring_bitmap_add(gone, it.current_value);
+    }
+    roaring_bitmap_andnot_inplace(result, gone);
+    roaring_bitmap_free(gone);
+    return OK;
+}
+
+/* Finds the pairs of all values of the name for which matching gives `want`. */
+static enum err
+collect_scan(struct head_match *m, const struct matcher *matcher, bool want)
+{
+    lock_take(&m->db->head_lock);
+    const struct registry_name *name =
+        registry_find_name(m->registry, m->tenant, matcher_name(matcher));
+    struct id_walk walk = name == NULL ? (struct id_walk){0} : id_list_walk(&name->pairs);
+    lock_drop(&m->db->head_lock);
+    uint32_t id;
+    for (uint32_t i = 0; id_walk_next(&walk, &id); i++) {
+        const struct pair *pair = registry_pair(m->registry, id);
+        if (matcher_matches(matcher, pair_label(pair).value) == want) add_pair(m, id);
+        if (i % WALKS_AT_ONCE != 0 || m->control == NULL) continue;
+        enum err e = query_control_check(m->control, m->why);
+        if (e) return e;
+    }
+    return OK;
+}
+
+/* The same by look-ups, where the values are known. */
+static enum err
+collect_literals(struct head_match *m, const struct matcher *matcher, const struct bytes *values,
+                 uint32_t count)
+{
+    struct buf scratch;
+    buf_init(&scratch, NULL, 64 * 1024 * 1024);
+    enum err e = OK;
+    for (uint32_t i = 0; i < count && e == OK; i++) {
+        if (values[i].size == 0) continue; /* nothing is stored with an empty value */
+        struct label label = {matcher_name(matcher), values[i]};
+        uint32_t pair;
+        lock_take(&m->db->head_lock);
+        bool found = registry_find_pair(m->registry, m->tenant, label, &scratch, &pair);
+        lock_drop(&m->db->head_lock);
+        e = buf_error(&scratch);
+        if (found) add_pair(m, pair);
+    }
+    buf_fini(&scratch);
+    return e;
+}
+
+/* The values are what a positive matcher selects, and a negative one excludes: are they known? */
+static uint32_t
+known_values(const struct matcher *matcher, const struct bytes **ret_values)
+{
+    enum matcher_type type = matcher_type(matcher);
+    bool negative = type == MATCH_NOT_EQUAL || type == MATCH_NOT_REGEX;
+    uint32_t count = matcher_literals(matcher, ret_values);
+    return negative == matcher_matches_empty(matcher) ? count : 0;
+}
+
+/*
+ * A matcher that passes the empty string excludes the series with a value it does not pass; any
+ * other selects the series with a value it passes. The pairs that have these values.
+ */
+static enum err
+match_one(struct head_match *m, const struct matcher *matcher)
+{
+    const struct bytes *values;
+    uint32_t count = known_values(matcher, &values);
+    roaring_bitmap_clear(m->found);
+    m->series_total = 0;
+    enum err e = count > 0 ? collect_literals(m, matcher, values, count)
+                           : collect_scan(m, matcher, !matcher_matches_empty(matcher));
+    pairs_out(m);
+    return e;
+}
+
+/* Where nothing selects, all series of the tenant are what others exclude from. */
+static void
+match_all(struct head_match *m, roaring_bitmap_t *set)
+{
+    lock_take(&m->db->head_lock);
+    const struct registry_tenant *t = registry_tenant(m->registry, m->tenant);
+    struct id_walk all = t == NULL ? (struct id_walk){0} : id_list_walk(&t->series);
+    lock_drop(&m->db->head_lock);
+    add_walk(&all, set);
+}
+
+/* One step of a selection; `result` is empty before the first one. */
+static enum err
+select_step(struct head_match *m, const struct matcher *matcher, bool first,
+            roaring_bitmap_t *result)
+{
+    bool excludes = matcher_matches_empty(matcher);
+    if (first && excludes) match_all(m, result);
+    enum err e = match_one(m, matcher);
+    if (e) return e;
+    if (first && !excludes) {
+        add_series(m, result);
+        return OK;
+    }
+    if (m->series_total / LIST_WORTH > roaring_bitmap_get_cardinality(result)) {
+        return drop_by_rows(m, excludes, result);
+    }
+    roaring_bitmap_t *set = roaring_bitmap_create();
+    if (set == NULL) return ERR_NOMEM;
+    add_series(m, set);
+    if (excludes)
+        roaring_bitmap_andnot_inplace(result, set);
+    else
+        roaring_bitmap_and_inplace(result, set);
+    roaring_bitmap_free(set);
+    return OK;
+}
+
+/* Known values, other values, what excludes: each leaves less for the next, mostly. */
+static unsigned
+turn_of(const struct matcher *matcher)
+{
+    const struct bytes *values;
+    return matcher_matches_empty(matcher) ? 2 : known_values(matcher, &values) > 0 ? 0 : 1;
+}
+
+static enum err
+select_set(struct head_match *m, const struct matcher_set *set, roaring_bitmap_t *result)
+{
+    bool first = true;
+    for (unsigned turn = 0; turn < 3; turn++) {
+        for (uint32_t i = 0; i < set->count; i++) {
+            if (turn_of(set->matchers[i]) != turn) continue;
+            if (!first && roaring_bitmap_is_empty(result)) break;
+            enum err e = select_step(m, set->matchers[i], first, result);
+            if (e) return e;
+            first = false;
+        }
+    }
+    if (first) match_all(m, result);
+    return OK;
+}
+
+enum err
+head_select(const struct query *q, const struct registry *registry, roaring_bitmap_t **ret,
+            struct why *why)
+{
+    struct head_match m = {.db = q->db,
+                           .registry = registry,
+                           .tenant = q->tenant,
+                           .control = q->control,
+                           .why = why,
+                           .found = roaring_bitmap_create()};
+    roaring_bitmap_t *result = roaring_bitmap_create();
+    enum err e = result == NULL || m.found == NULL ? ERR_NOMEM : OK;
+    if (e == OK && q->request->set_count == 0) match_all(&m, result);
+    for (uint32_t i = 0; i < q->request->set_count && e == OK; i++) {
+        roaring_bitmap_t *set = i == 0 ? result : roaring_bitmap_create();
+        e = set == NULL ? ERR_NOMEM : select_set(&m, &q->request->sets[i], set);
+        if (set == result || set == NULL) continue;
+        roaring_bitmap_or_inplace(result, set);
+        roaring_bitmap_free(set);
+    }
+    if (m.found != NULL) roaring_bitmap_free(m.found);
+    if (e && result != NULL) roaring_bitmap_free(result);
+    *ret = result;
+    return e;
+}
+
+/* --- the first ones --------------------------------------------------------------------------- */
+
+enum { MET_AT_ONCE = 256 };
+
+static bool
+comes_before(const struct registry *r, uint32_t a, uint32_t b)
+{
+    const struct series_pairs *x = registry_series(r, a)->pairs, *y = registry_series(r, b)->pairs;
+    for (uint32_t i = 0; i < x->count && i < y->count; i++) {
+        if (x->ids[i] == y->ids[i]) continue;
+        struct label p = pair_label(registry_pair(r, x->ids[i]));
+        struct label q = pair_label(registry_pair(r, y->ids[i]));
+        int order = bytes_compare(p.name, q.name);
+        return (order != 0 ? order : bytes_compare(p.value, q.value)) < 0;
+    }
+    return x->count < y->count;
+}
+
+/* A heap: the last in order is on top. */
+static void
+sift_down(const struct registry *r, uint32_t *ids, uint32_t count, uint32_t at)
+{
+    for (uint32_t child; (child = 2 * at + 1) < count; at = child) {
+        if (child + 1 < count && comes_before(r, ids[child], ids[child + 1])) child++;
+        if (!comes_before(r, ids[at], ids[child])) return;
+        uint32_t id = ids[at];
+        ids[at] = ids[child];
+        ids[child] = id;
+    }
+}
+
+static void
+sift_up(const struct registry *r, uint32_t *ids, uint32_t at)
+{
+    while (at > 0 && comes_before(r, ids[(at - 1) / 2], ids[at])) {
+        uint32_t id = ids[at];
+        ids[at] = ids[(at - 1) / 2];
+        at = (at - 1) / 2;
+        ids[at] = id;
+    }
+}
+
+static void
+take_one(struct source *s, uint32_t id, uint32_t most)
+{
+    if (s->id_count < most) {
+        s->ids[s->id_count++] = id;
+        sift_up(s->registry, s->ids, s->id_count - 1);
+    } else if (comes_before(s->registry, id, s->ids[0])) {
+        s->ids[0] = id;
+        sift_down(s->registry, s->ids, s->id_count, 0);
+    }
+}
+
+/* Those of `ids` that have samples in the time; how many. */
+static uint32_t
+keep_met(struct query *q, const struct source *s, uint32_t *ids, uint32_t count)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        q->found = false;
+        query_find_samples(q, s, ids[i]);
+        if (q->found) ids[kept++] = ids[i];
+    }
+    return kept;
+}
+
+enum err
+head_first(struct query *q, struct source *s, const roaring_bitmap_t *all, uint32_t most,
+           struct why *why)
+{
+    roaring_uint32_iterator_t it;
+    uint32_t ids[MET_AT_ONCE], count;
+    s->ids = mem_alloc(q->budget, (size_t)most * sizeof *s->ids);
+    if (s->ids == NULL) return ERR_NOMEM;
+    s->id_capacity = most;
+    roaring_init_iterator(all, &it);
+    while ((count = roaring_read_uint32_iterator(&it, ids, MET_AT_ONCE)) > 0) {
+        lock_take(&q->db->head_lock);
+        enum err e = store_view_check(q->view, why);
+        if (e == OK) count = keep_met(q, s, ids, count);
+        lock_drop(&q->db->head_lock);
+        if (e == OK && q->control != NULL) e = query_control_check(q->control, why);
+        if (e) return e;
+        for (uint32_t i = 0; i < count; i++) {
+            take_one(s, ids[i], most);
+        }
+    }
+    for (uint32_t left = s->id_count; left > 1;) { /* the last one goes to the end */
+        uint32_t id = s->ids[--left];
+        s->ids[left] = s->ids[0];
+        s->ids[0] = id;
+        sift_down(s->registry, s->ids, left, 0);
+    }
+    return OK;
+}

@@ -1,0 +1,148 @@
+/* stretch.c - see stretch.h. */
+#include "tsdb/read/stretch.h"
+
+#include "tsdb/read/select_private.h"
+
+uint64_t
+tsdb_store_pos(const struct tsdb *db)
+{
+    return atomic_load(&db->store_pos);
+}
+
+uint64_t
+tsdb_opened_pos(const struct tsdb *db)
+{
+    return db->opened_pos;
+}
+
+void
+tsdb_want_parts(struct tsdb *db)
+{
+    lock_take(&db->head_lock);
+    db->parts_wanted = true;
+    lock_drop(&db->head_lock);
+}
+
+bool
+stretch_has(const struct tsdb_stretch *stretch, const struct part *part)
+{
+    const struct part_info *info = part_info(part);
+    return info->from_pos < stretch->to_pos && info->to_pos > stretch->from_pos;
+}
+
+bool
+tsdb_stretch_next_ms(struct tsdb *db, const struct tsdb_stretch *stretch, int64_t from_ms,
+                     int64_t *ret_ms)
+{
+    struct version *version = version_pin(db);
+    bool found = false;
+    for (uint32_t i = 0; i < version->part_count; i++) {
+        const struct part_info *info = part_info(version->parts[i]);
+        if (!stretch_has(stretch, version->parts[i]) || info->max_ms < from_ms) continue;
+        int64_t ms = info->min_ms > from_ms ? info->min_ms : from_ms;
+        if (!found || ms < *ret_ms) *ret_ms = ms;
+        found = true;
+    }
+    version_unref(version);
+    return found;
+}
+
+bool
+tsdb_stretch_next_tenant(struct tsdb *db, const struct tsdb_stretch *stretch, struct bytes after,
+                         struct buf *ret_name)
+{
+    struct version *version = version_pin(db);
+    struct bytes first = {NULL, 0};
+    for (uint32_t i = 0; i < version->part_count; i++) {
+        const struct part *part = version->parts[i];
+        for (uint32_t t = 0; stretch_has(stretch, part) && t < part_tenant_count(part); t++) {
+            struct bytes name = part_tenant_at(part, t)->name;
+            if (bytes_compare(name, after) <= 0) continue;
+            if (first.at == NULL || bytes_compare(name, first) < 0) first = name;
+        }
+    }
+    if (first.at != NULL) buf_put_bytes(ret_name, first);
+    version_unref(version);
+    return first.at != NULL;
+}
+
+enum err
+tsdb_stretch_view(struct tsdb *db, const struct tsdb_stretch *stretch,
+                  struct query_control *control, struct view **ret_view, struct why *why)
+{
+    struct store_view *view;
+    enum err e =
+        store_view_open(db, VIEW_PARTS, control == NULL ? NULL : control->budget, &view, why);
+    if (e) return e;
+    view->stretch = *stretch;
+    *ret_view = &view->view;
+    return OK;
+}
+
+static void
+add_gone(void *context, struct bytes tenant, const struct ledger *ledger)
+{
+    (void)tenant;
+    struct tsdb_gone *const *all = context; /* of samples, and of exemplars */
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        struct tsdb_gone *gone = all[kind == LEDGER_EXEMPLAR];
+        const uint64_t *count = ledger->count[kind];
+        gone->deleted += count[LEDGER_DELETED];
+        gone->expired += count[LEDGER_EXPIRED];
+        gone->damaged += count[LEDGER_DAMAGED];
+        gone->superseded += count[LEDGER_SUPERSEDED] + count[LEDGER_DUPLICATE];
+    }
+}
+
+void
+tsdb_gone(struct tsdb *db, struct tsdb_gone *ret_samples, struct tsdb_gone *ret_exemplars)
+{
+    struct tsdb_gone *all[] = {ret_samples, ret_exemplars};
+    *ret_samples = *ret_exemplars = (struct tsdb_gone){0};
+    tsdb_ledgers(db, add_gone, all);
+}
+
+/* --- borders ---------------------------------------------------------------------------------- */
+
+enum err
+tsdb_border_new(struct tsdb *db, uint32_t *ret_border)
+{
+    uint32_t i = 0;
+    lock_take(&db->lock);
+    while (i < BORDERS_MAX && db->borders[i].used) {
+        i++;
+    }
+    if (i < BORDERS_MAX) db->borders[i] = (struct border){.used = true};
+    lock_drop(&db->lock);
+    *ret_border = i;
+    return i < BORDERS_MAX ? OK : ERR_LIMIT;
+}
+
+void
+tsdb_border_free(struct tsdb *db, uint32_t border)
+{
+    lock_take(&db->lock);
+    db->borders[border].used = false;
+    lock_drop(&db->lock);
+}
+
+void
+tsdb_border_set(struct tsdb *db, uint32_t border, uint64_t pos)
+{
+    lock_take(&db->lock);
+    db->borders[border].pos = pos;
+    lock_drop(&db->lock);
+}
+
+uint32_t
+borders_list(struct tsdb *db, uint64_t *ret_positions)
+{
+    uint32_t count = 0;
+    lock_take(&db->lock);
+    for (uint32_t i = 0; i < BORDERS_MAX; i++) {
+        const struct border *b = &db->borders[i];
+        if (b->used && b->pos > 0) ret_positions[count++] = b->pos;
+    }
+    lock_drop(&db->lock);
+    return count;
+}

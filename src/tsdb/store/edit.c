@@ -1,0 +1,426 @@
+/*
+ * edit.c - what is live changes: first a manifest that says so, then, in one step, what readers
+ * see.
+ *
+ * Flushing, merging and retention all end here, from threads of their own, one at a time
+ * (edit_lock). A manifest that could not be written may have come to be all the same (its rename
+ * was done, and the sync of the directory failed): so parts that it would name stay on disk until
+ * a later one is durable.
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tsdb/store/store.h"
+
+/* --- the next version ------------------------------------------------------------------------- */
+
+static bool
+is_among(const struct part *part, struct part *const *list, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (list[i] == part) return true;
+    }
+    return false;
+}
+
+static int
+by_position(const void *a, const void *b)
+{
+    const struct part_info *x = part_info(*(struct part *const *)a);
+    const struct part_info *y = part_info(*(struct part *const *)b);
+    if (x->from_pos != y->from_pos) return x->from_pos < y->from_pos ? -1 : 1;
+    if (x->min_ms != y->min_ms) return x->min_ms < y->min_ms ? -1 : 1;
+    return (x->number > y->number) - (x->number < y->number);
+}
+
+/* A tombstone goes when nothing that it could hide is left. */
+static bool
+is_needed(void *context, const struct tombstone *tombstone)
+{
+    const struct version *v = context;
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        if (tombstone_concerns(tombstone, v->parts[i])) return true;
+    }
+    return false;
+}
+
+/* One that was put aside may come back, with what was deleted meanwhile. */
+static bool
+is_needed_by_those_aside(void *context, const struct tombstone *tombstone)
+{
+    (void)context;
+    (void)tombstone;
+    return true;
+}
+
+static enum err
+next_version(struct tsdb *db, const struct store_edit *edit, struct version **ret)
+{
+    const struct version *old = db->version;
+    struct version *v;
+    enum err e = version_new(db, old->part_count + edit->add_count, &v);
+    if (e) return e;
+    v->part_count = 0;
+    for (uint32_t i = 0; i < old->part_count; i++) {
+        if (is_among(old->parts[i], edit->remove, edit->remove_count)) continue;
+        v->parts[v->part_count++] = old->parts[i];
+    }
+    assert(v->part_count + edit->remove_count == old->part_count);
+    for (uint32_t i = 0; i < edit->add_count; i++) {
+        v->parts[v->part_count++] = edit->add[i];
+    }
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        part_ref(v->parts[i]);
+    }
+    qsort(v->parts, v->part_count, sizeof *v->parts, by_position);
+    e = tombstones_new(&db->cache_budget, old->tombstones,
+                       db->aside_count > 0 ? is_needed_by_those_aside : is_needed, v,
+                       edit->tombstone, &v->tombstones);
+    if (e) {
+        version_unref(v);
+        return e;
+    }
+    *ret = v;
+    return OK;
+}
+
+/* --- the manifest ----------------------------------------------------------------------------- */
+
+/* What a flushed part moves from pending to stored. */
+static void
+add_stored(const struct part *part, struct bytes tenant, struct ledger *to)
+{
+    const struct part_tenant *t = part_tenant(part, tenant);
+    for (unsigned k = 0; t != NULL && k < LEDGER_KIND_COUNT; k++) {
+        to->stored[k] += t->sample_count[k];
+    }
+}
+
+/* The totals that the manifest saves: those at the store's position. */
+static enum err
+next_totals(struct tsdb *db, const struct store_edit *edit, struct saved *next)
+{
+    uint32_t count = edit->flush ? db->cut.tenant_count : db->saved.tenant_count;
+    next->totals = mem_alloc(&db->flush_budget, count * sizeof *next->totals);
+    if (next->totals == NULL) return ERR_NOMEM;
+    next->tenant_count = count;
+    lock_take(&db->head_lock);
+    for (uint32_t i = 0; i < count; i++) {
+        struct ledger *l = &next->totals[i];
+        *l = edit->flush ? db->cut.ledgers[i] : db->saved.totals[i];
+        if (i < edit->change_count) ledger_add(l, &edit->change[i]);
+        if (edit->flush && edit->add_count > 0) {
+            add_stored(edit->add[0], db->tenants[i]->name, l);
+        }
+    }
+    lock_drop(&db->head_lock);
+    return OK;
+}
+
+/* Parts put aside stand among the live ones where they would, by their position. */
+static void
+list_parts(const struct tsdb *db, const struct version *v, uint32_t aside_count, struct manifest *m)
+{
+    for (uint32_t i = 0, a = 0; i < v->part_count || a < aside_count;) {
+        const struct part_info *info = i < v->part_count ? part_info(v->parts[i]) : NULL;
+        if (a < aside_count && (info == NULL || db->aside[a].from_pos < info->from_pos)) {
+            m->parts[m->part_count++] = db->aside[a++];
+            continue;
+        }
+        m->parts[m->part_count++] = (struct manifest_part){info->number, info->from_pos,
+                                                           info->to_pos, part_applied(v->parts[i])};
+        i++;
+    }
+}
+
+static enum err
+manifest_lists(struct tsdb *db, const struct version *v, uint32_t aside_count,
+               const struct saved *next, struct arena *arena, struct manifest *m)
+{
+    m->parts = arena_alloc(arena, (v->part_count + aside_count + 1u) * sizeof *m->parts);
+    m->tenants = arena_alloc(arena, (next->tenant_count + 1u) * sizeof *m->tenants);
+    if (m->parts == NULL || m->tenants == NULL) return ERR_NOMEM;
+    list_parts(db, v, aside_count, m);
+    m->tenant_count = next->tenant_count;
+    lock_take(&db->head_lock);
+    for (uint32_t i = 0; i < next->tenant_count; i++) {
+        m->tenants[i] = (struct manifest_tenant){db->tenants[i]->name, next->totals[i]};
+    }
+    m->newest_ms = db->newest_ms;
+    m->retention_now_ms = retention_now_ms(db);
+    lock_drop(&db->head_lock);
+    return tombstones_write(v->tombstones, arena, m);
+}
+
+/* Parts that are removed now, and those that were and that somebody still reads. */
+static enum err
+list_removed(struct tsdb *db, const struct store_edit *edit, struct arena *arena,
+             struct manifest *m)
+{
+    uint32_t count = 0, old = db->removed_count;
+    m->removed = arena_alloc(arena, (old + edit->remove_count + 1u) * sizeof *m->removed);
+    if (m->removed == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < old; i++) {
+        char path[256];
+        if (part_path(path, sizeof path, db->parts_dir, db->removed[i]) != OK) continue;
+        if (tsdb_is_there(db, path)) m->removed[count++] = db->removed[i];
+    }
+    /* What is not there now must not be there after a power loss either. */
+    if (count < old && env_syncdir(db->env, db->parts_dir, NULL) != OK) {
+        memcpy(m->removed, db->removed, old * sizeof *m->removed);
+        count = old;
+    }
+    for (uint32_t i = 0; i < edit->remove_count; i++) {
+        m->removed[count++] = part_info(edit->remove[i])->number;
+    }
+    m->removed_count = count;
+    return OK;
+}
+
+static void
+keep_removed(struct tsdb *db, const struct manifest *m)
+{
+    size_t old = db->removed_count * sizeof *db->removed,
+           now = m->removed_count * sizeof *m->removed;
+    uint64_t *list = mem_resize(&db->flush_budget, db->removed, old, now);
+    if (list == NULL && now > 0) return; /* what is left is put aside at the next start */
+    if (now > 0) memcpy(list, m->removed, now);
+    db->removed = list;
+    db->removed_count = m->removed_count;
+}
+
+const uint8_t *
+tsdb_log_id(struct tsdb *db)
+{
+    struct wal_stats stats;
+    wal_stats(db->wal, &stats);
+    return stats.segment_count > 0 ? wal_log_id(db->wal) : NULL;
+}
+
+static enum err
+write_manifest(struct tsdb *db, const char *dir, const uint8_t *log_id, const struct version *v,
+               const struct saved *next, const struct store_edit *edit, struct why *why)
+{
+    struct arena arena;
+    arena_init(&arena, &db->flush_budget, 0, 0);
+    struct manifest m = {
+        .edit = db->edit + 1,
+        .store_pos = next->store_pos,
+        .next_part = atomic_load(&db->next_part),
+        .next_ref = next->next_ref,
+        .ref_floor = next->ref_floor,
+        .segment_floor = next->segment,
+    };
+    if (log_id != NULL) memcpy(m.log_id, log_id, sizeof m.log_id);
+    uint32_t aside_count = dir == db->dir ? db->aside_count : 0; /* a snapshot has none */
+    enum err e = manifest_lists(db, v, aside_count, next, &arena, &m);
+    if (e == OK && edit != NULL) e = list_removed(db, edit, &arena, &m);
+    if (e == OK) e = manifest_write(db->env, dir, &m, &db->flush_budget, why);
+    if (e == OK && edit != NULL) keep_removed(db, &m);
+    arena_fini(&arena);
+    return e;
+}
+
+enum err
+edit_write_manifest(struct tsdb *db, const char *dir, struct why *why)
+{
+    assert(lock_is_mine(&db->edit_lock));
+    return write_manifest(db, dir, NULL, db->version, &db->saved, NULL, why);
+}
+
+/* --- parts that an uncertain manifest may name -------------------------------------------------
+ */
+
+static void
+keep_uncertain(struct tsdb *db, const struct store_edit *edit)
+{
+    size_t old = db->uncertain_count * sizeof(struct part *);
+    struct part **grown =
+        mem_resize(&db->flush_budget, db->uncertain, old, old + edit->add_count * sizeof *grown);
+    if (grown == NULL) return; /* they stay until the next start */
+    for (uint32_t i = 0; i < edit->add_count; i++) {
+        part_ref(edit->add[i]);
+        grown[db->uncertain_count++] = edit->add[i];
+    }
+    db->uncertain = grown;
+}
+
+static void
+drop_uncertain(struct tsdb *db)
+{
+    for (uint32_t i = 0; i < db->uncertain_count; i++) {
+        part_drop(db->uncertain[i]);
+        part_unref(db->uncertain[i]);
+    }
+    mem_free(&db->flush_budget, db->uncertain, db->uncertain_count * sizeof *db->uncertain);
+    db->uncertain = NULL;
+    db->uncertain_count = 0;
+}
+
+/* --- publishing ------------------------------------------------------------------------------- */
+
+/* The flushed generation goes; its reference is given. */
+static struct gen *
+leave_frozen_locked(struct tsdb *db, const struct store_edit *edit, struct cut *ret_cut)
+{
+    struct gen *frozen = db->frozen;
+    db->frozen = NULL;
+    db->active->before = NULL;
+    for (uint32_t i = 0; edit->add_count > 0 && i < db->tenant_count; i++) {
+        add_stored(edit->add[0], db->tenants[i]->name, &db->tenants[i]->total);
+    }
+    for (uint32_t i = 0; i < db->cut.tenant_count; i++) {
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+            db->tenants[i]->total.pending[k] -= db->cut.ledgers[i].pending[k];
+        }
+    }
+    *ret_cut = db->cut;
+    db->cut = (struct cut){0};
+    return frozen;
+}
+
+/* What its tenants have in parts is more by what is in this one, or less. */
+static void
+count_part_locked(struct tsdb *db, const struct part *part, bool comes)
+{
+    for (uint32_t i = 0; i < part_tenant_count(part); i++) {
+        const struct part_tenant *t = part_tenant_at(part, i);
+        struct tenant *tenant = tenant_find(db, t->name);
+        for (unsigned k = 0; tenant != NULL && k < LEDGER_KIND_COUNT; k++) {
+            tenant->in_parts[k] += comes ? t->sample_count[k] : -t->sample_count[k];
+        }
+    }
+}
+
+/* Readers see the new parts instead of what they were made of, in one step. */
+static void
+publish(struct tsdb *db, const struct store_edit *edit, struct version *next)
+{
+    struct gen *frozen = NULL;
+    struct cut cut = {0};
+    lock_take(&db->lock);
+    struct version *old = db->version;
+    db->version = next;
+    lock_take(&db->head_lock);
+    for (uint32_t i = 0; i < edit->change_count; i++) {
+        ledger_add(&db->tenants[i]->total, &edit->change[i]);
+        if (i < db->cut.tenant_count) ledger_add(&db->cut.ledgers[i], &edit->change[i]);
+    }
+    for (uint32_t i = 0; i < edit->add_count; i++) {
+        count_part_locked(db, edit->add[i], true);
+    }
+    for (uint32_t i = 0; i < edit->remove_count; i++) {
+        count_part_locked(db, edit->remove[i], false);
+    }
+    if (edit->flush) frozen = leave_frozen_locked(db, edit, &cut);
+    atomic_store(&db->store_pos, db->saved.store_pos);
+    lock_drop(&db->head_lock);
+    lock_drop(&db->lock);
+    for (uint32_t i = 0; i < edit->remove_count; i++) {
+        part_drop(edit->remove[i]);
+    }
+    version_unref(old);
+    gen_unref(frozen);
+    cut_free(db, &cut);
+}
+
+static void
+saved_free(struct tsdb *db, struct saved *saved)
+{
+    mem_free(&db->flush_budget, saved->totals, saved->tenant_count * sizeof *saved->totals);
+    *saved = (struct saved){0};
+}
+
+static enum err
+edit_locked(struct tsdb *db, const struct store_edit *edit, struct why *why)
+{
+    struct version *version = NULL;
+    struct saved next = db->saved;
+    next.totals = NULL;
+    next.tenant_count = 0;
+    if (edit->flush) {
+        lock_take(&db->head_lock);
+        next.store_pos = db->cut.pos;
+        next.segment = db->cut.segment;
+        next.next_ref = db->next_ref;
+        next.ref_floor = db->active->registry->ref_base;
+        lock_drop(&db->head_lock);
+    }
+    if (edit->tombstone != NULL) edit->tombstone->pos = next.store_pos;
+    enum err e = next_version(db, edit, &version);
+    if (e == OK) e = next_totals(db, edit, &next);
+    if (e == OK) e = write_manifest(db, db->dir, tsdb_log_id(db), version, &next, edit, why);
+    if (e) {
+        if (!edit->flush) keep_uncertain(db, edit);
+        version_unref(version);
+        saved_free(db, &next);
+        return e;
+    }
+    db->edit++;
+    saved_free(db, &db->saved);
+    db->saved = next;
+    publish(db, edit, version);
+    drop_uncertain(db);
+    return OK;
+}
+
+enum err
+store_edit(struct tsdb *db, const struct store_edit *edit, struct why *why)
+{
+    lock_take(&db->edit_lock);
+    enum err e = edit_locked(db, edit, why);
+    lock_drop(&db->edit_lock);
+    return e;
+}
+
+enum err
+edits_begin(struct tsdb *db, const struct manifest *m)
+{
+    size_t bytes = m->tenant_count * sizeof *db->saved.totals;
+    struct ledger *totals = mem_alloc(&db->flush_budget, bytes);
+    if (totals == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < m->tenant_count; i++) {
+        totals[i] = db->tenants[i]->total;
+    }
+    db->saved = (struct saved){.store_pos = m->store_pos,
+                               .segment = m->segment_floor,
+                               .next_ref = m->next_ref,
+                               .ref_floor = m->ref_floor,
+                               .totals = totals,
+                               .tenant_count = m->tenant_count};
+    keep_removed(db, m);
+    return OK;
+}
+
+enum err
+edit_keep_aside(struct tsdb *db, const struct manifest_part *part)
+{
+    char path[256], aside[sizeof path + 16];
+    enum err e = part_path(path, sizeof path, db->parts_dir, part->number);
+    if (e) return e;
+    snprintf(aside, sizeof aside, "%s.damaged", path);
+    if (!tsdb_is_there(db, aside)) return OK; /* gone for good */
+    size_t old = db->aside_count * sizeof *part;
+    struct manifest_part *grown = mem_resize(&db->flush_budget, db->aside, old, old + sizeof *part);
+    if (grown == NULL) return ERR_NOMEM;
+    db->aside = grown;
+    uint32_t at = db->aside_count++;
+    for (; at > 0 && grown[at - 1].from_pos > part->from_pos; at--) {
+        grown[at] = grown[at - 1];
+    }
+    grown[at] = *part;
+    return OK;
+}
+
+void
+edits_end(struct tsdb *db)
+{
+    mem_free(&db->flush_budget, db->aside, db->aside_count * sizeof *db->aside);
+    for (uint32_t i = 0; i < db->uncertain_count; i++) {
+        part_unref(db->uncertain[i]);
+    }
+    mem_free(&db->flush_budget, db->uncertain, db->uncertain_count * sizeof *db->uncertain);
+    mem_free(&db->flush_budget, db->removed, db->removed_count * sizeof *db->removed);
+    saved_free(db, &db->saved);
+}

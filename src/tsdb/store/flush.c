@@ -1,0 +1,529 @@
+/*
+ * flush.c - a generation becomes a part.
+ *
+ *      active --- cut, when nothing is pending ---> frozen --- part written, MANIFEST edited --->
+ * gone
+ *
+ * The cut remembers the log's position and everybody's totals there. The part is durable before the
+ * manifest names it, and the manifest is durable before the generation and the log's segments are
+ * given up: at any moment a crash finds either the log or the part.
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "tsdb/head/series_order.h"
+#include "tsdb/store/store.h"
+
+/* --- cutting ---------------------------------------------------------------------------------- */
+
+/*
+ * New generations take most of their series over. A registry is left behind that is large for its
+ * budget or a quarter dead; or that has any dead, while a limit of series refuses new ones.
+ */
+static bool
+registry_lasts(const struct tsdb *db)
+{
+    const struct gen *gen = db->active;
+    const struct registry *r = gen->registry;
+    uint64_t limit = atomic_load_explicit(&gen->budget->limit_bytes, memory_order_relaxed);
+    if (limit != 0 && registry_bytes(r) > limit / 4) return false;
+    if (db->series_refused) return gen->series_count == r->series.count;
+    return gen->series_count >= r->series.count / 4 * 3;
+}
+
+enum err
+head_new_gen(struct tsdb *db, struct registry *shared, struct gen **ret_gen)
+{
+    struct registry *registry = shared;
+    struct gen *gen;
+    enum err e = OK;
+    if (shared != NULL) {
+        registry_ref(registry);
+    } else {
+        e = registry_new(&db->head_budget, db->next_ref, db->hash_seed, &registry);
+    }
+    if (e == OK) e = gen_new(&db->head_budget, db->next_gen, registry, &db->views, &gen);
+    registry_unref(registry);
+    if (e) return e;
+    db->next_gen++;
+    gen->begun_ns = env_monotonic_ns(db->env);
+    *ret_gen = gen;
+    return OK;
+}
+
+static enum err
+cut_totals(struct tsdb *db, struct cut *cut)
+{
+    cut->tenant_count = db->tenant_count;
+    cut->ledgers = mem_alloc(&db->flush_budget, db->tenant_count * sizeof *cut->ledgers);
+    if (cut->ledgers == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < db->tenant_count; i++) {
+        cut->ledgers[i] = db->tenants[i]->total;
+    }
+    return OK;
+}
+
+void
+cut_free(struct tsdb *db, struct cut *cut)
+{
+    mem_free(&db->flush_budget, cut->ledgers, cut->tenant_count * sizeof *cut->ledgers);
+    part_unref(cut->part);
+    *cut = (struct cut){0};
+}
+
+enum err
+head_cut_locked(struct tsdb *db)
+{
+    assert(lock_is_mine(&db->head_lock));
+    assert(db->frozen == NULL);
+    struct cut cut = {.pos = wal_end(db->wal),
+                      .segment = wal_place(db->wal).segment,
+                      .epoch = db->durable_epoch,
+                      .metadata = db->metadata_changed};
+    enum err e = cut_totals(db, &cut);
+    if (e) return e;
+    struct registry *registry = db->active->registry;
+    db->next_ref = registry->ref_base + registry->series.count;
+    struct gen *next;
+    e = head_new_gen(db, registry_lasts(db) ? registry : NULL, &next);
+    if (e) {
+        cut_free(db, &cut);
+        return e;
+    }
+    next->begin_pos = cut.pos;
+    next->before = db->active;
+    db->frozen = db->active;
+    db->active = next;
+    db->cut = cut;
+    db->cut_wanted = db->parts_wanted = false;
+    db->metadata_changed = db->metadata_due = false;
+    db->series_refused = false;
+    return OK;
+}
+
+enum { CARRIED_AT_ONCE = 64 };
+
+/*
+ * Where series are limited, those that were alive are in the new registry before others can take
+ * their places. Without memory some are not: they come by themselves.
+ */
+static void
+carry_series_over(struct tsdb *db)
+{
+    struct buf labels;
+    buf_init(&labels, &db->flush_budget, 64 * 1024 * 1024);
+    enum err e = OK;
+    lock_take(&db->head_lock);
+    const struct gen *frozen = db->frozen; /* goes only by this thread */
+    const struct registry *r = frozen->registry;
+    bool wanted = r != db->active->registry &&
+                  (db->limits.tenant_series_max != 0 || db->limits.metric_series_max != 0);
+    for (uint32_t id = 0; wanted && e == OK && id < r->series.count; id++) {
+        if (id % CARRIED_AT_ONCE == CARRIED_AT_ONCE - 1) lock_give_way(&db->head_lock);
+        const struct gen_series *samples = gen_series(frozen, id);
+        if (samples == NULL || gen_series_is_empty(samples)) continue;
+        const struct series *s = registry_series(r, id);
+        struct series *carried;
+        buf_clear(&labels);
+        series_labels(r, s, &labels);
+        e = buf_error(&labels);
+        if (e == OK) e = head_series(db, s->tenant, buf_bytes(&labels), &carried);
+    }
+    lock_drop(&db->head_lock);
+    buf_fini(&labels);
+}
+
+/* --- the part --------------------------------------------------------------------------------- */
+
+enum { ARENA_KEPT_BYTES = 64 * 1024 }; /* from tenant to tenant */
+
+/* Exemplars in the order of the part: by series, time. */
+struct exemplar_order {
+    uint32_t tenant;
+    uint32_t number; /* of the series within the tenant; known when its series are in order */
+    uint32_t id;
+};
+
+/* Nothing here is as large as the generation once for each tenant: there may be thousands. */
+struct flush {
+    struct tsdb *db;
+    struct gen *gen;
+    const struct registry *registry;
+    struct part_writer *writer;
+    struct merge merge;
+    uint32_t series_max;      /* all ids in the generation are below */
+    uint32_t *order;          /* series ids of a tenant, in label order */
+    uint32_t *series_numbers; /* series id -> number within its tenant */
+    uint32_t *pair_numbers;   /* pair id -> number within its tenant; UINT32_MAX: not in the part */
+    uint8_t *marks;           /* by series id: has exemplars, so it has a row */
+    struct exemplar_order *exemplars; /* by tenant */
+    uint32_t exemplar_count;
+    struct buf pairs;          /* u32: ids of a tenant's pairs, in order */
+    struct arena arena;        /* for the whole flush */
+    struct arena tenant_arena; /* for one tenant */
+    struct arena family_arena; /* for one family's texts */
+    struct why *why;
+};
+
+/* The series of a tenant: those of its list that the generation has something of. */
+static uint32_t
+list_series(struct flush *f, uint32_t tenant)
+{
+    uint32_t count = 0, id;
+    lock_take(&f->db->head_lock);
+    const struct registry_tenant *t = registry_tenant(f->registry, tenant);
+    struct id_walk walk = t == NULL ? (struct id_walk){0} : id_list_walk(&t->series);
+    lock_drop(&f->db->head_lock);
+    while (id_walk_next(&walk, &id) && id < f->series_max) {
+        const struct gen_series *s = gen_series(f->gen, id);
+        bool empty = s == NULL || gen_series_is_empty(s);
+        if (!empty || f->marks[id]) f->order[count++] = id;
+    }
+    return count;
+}
+
+/*
+ * The series of a tenant that go into the part, sorted, and the labels they have, sorted. Both get
+ * their numbers.
+ */
+static enum err
+tenant_order(struct flush *f, uint32_t tenant, uint32_t *ret_series)
+{
+    uint32_t count = list_series(f, tenant);
+    buf_clear(&f->pairs);
+    enum err e = pairs_number(f->registry, f->order, count, f->pair_numbers, &f->pairs);
+    if (e == OK) {
+        e = series_sort(f->registry, f->pair_numbers, f->order, count, &f->db->flush_budget);
+    }
+    if (e) return e;
+    for (uint32_t i = 0; i < count; i++) {
+        f->series_numbers[f->order[i]] = i;
+    }
+    *ret_series = count;
+    return OK;
+}
+
+static enum err
+write_series(struct flush *f, uint32_t id)
+{
+    const struct series_pairs *row = registry_series(f->registry, id)->pairs;
+    const struct gen_series *s = gen_series(f->gen, id);
+    uint32_t numbers[1024], *list = numbers;
+    if (row->count > 1024) {
+        list = arena_alloc(&f->tenant_arena, row->count * sizeof *list);
+        if (list == NULL) return ERR_NOMEM;
+    }
+    for (uint32_t i = 0; i < row->count; i++) {
+        list[i] = f->pair_numbers[row->ids[i]];
+    }
+    enum err e = part_write_series(f->writer, list, row->count, f->why);
+    if (e) return e;
+    merge_reset(&f->merge, INT64_MIN, INT64_MAX, false);
+    e = s == NULL ? OK : merge_add_series(&f->merge, f->gen, s, (uint32_t)f->db->cut.epoch, 0);
+    if (e) return e;
+    merge_begin(&f->merge);
+    for (;;) {
+        struct sample_batch batch;
+        e = merge_next(&f->merge, &batch, f->why);
+        if (e || batch.count == 0) return e;
+        e = part_write_samples(f->writer, &batch, f->why);
+        if (e) return e;
+    }
+}
+
+static int
+by_tenant(const void *a, const void *b)
+{
+    const struct exemplar_order *x = a, *y = b;
+    return (x->tenant > y->tenant) - (x->tenant < y->tenant);
+}
+
+static _Thread_local const struct gen *sorting; /* qsort takes no context */
+
+static int
+by_series_time(const void *a, const void *b)
+{
+    const struct exemplar_order *x = a, *y = b;
+    if (x->number != y->number) return x->number < y->number ? -1 : 1;
+    int64_t x_ms = gen_exemplar(sorting, x->id)->t_ms, y_ms = gen_exemplar(sorting, y->id)->t_ms;
+    if (x_ms != y_ms) return x_ms < y_ms ? -1 : 1;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+static enum err
+list_exemplars(struct flush *f)
+{
+    struct gen *gen = f->gen;
+    f->exemplars = arena_alloc(&f->arena, (gen->exemplars.count + 1u) * sizeof *f->exemplars);
+    f->marks = arena_new(&f->arena, f->series_max);
+    if (f->exemplars == NULL || f->marks == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < gen->exemplars.count; i++) {
+        const struct gen_exemplar *x = gen_exemplar(gen, i);
+        if (x->undone) continue;
+        f->marks[x->series] = 1;
+        f->exemplars[f->exemplar_count++] = (struct exemplar_order){
+            .tenant = registry_series(f->registry, x->series)->tenant, .id = i};
+    }
+    qsort(f->exemplars, f->exemplar_count, sizeof *f->exemplars, by_tenant);
+    return OK;
+}
+
+/* Those of a tenant; NULL: none. */
+static struct exemplar_order *
+tenant_exemplars(const struct flush *f, uint32_t tenant, uint32_t *ret_count)
+{
+    struct exemplar_order key = {.tenant = tenant};
+    struct exemplar_order *first =
+        bsearch(&key, f->exemplars, f->exemplar_count, sizeof key, by_tenant);
+    struct exemplar_order *end = first, *stop = f->exemplars + f->exemplar_count;
+    while (first != NULL && first > f->exemplars && first[-1].tenant == tenant)
+        first--;
+    while (end != NULL && end < stop && end->tenant == tenant)
+        end++;
+    *ret_count = (uint32_t)(end - first);
+    return first;
+}
+
+static enum err
+write_exemplars(struct flush *f, uint32_t tenant)
+{
+    uint32_t count;
+    struct exemplar_order *list = tenant_exemplars(f, tenant, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        list[i].number = f->series_numbers[gen_exemplar(f->gen, list[i].id)->series];
+    }
+    sorting = f->gen;
+    if (count > 1) qsort(list, count, sizeof *list, by_series_time);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct gen_exemplar *x = gen_exemplar(f->gen, list[i].id);
+        enum err e = part_write_exemplar(f->writer, list[i].number, x->t_ms, x->bits,
+                                         bytes_of(x->labels, x->labels_size), f->why);
+        if (e) return e;
+    }
+    return OK;
+}
+
+static int
+by_family(const void *a, const void *b)
+{
+    return bytes_compare((*(struct family *const *)a)->name, (*(struct family *const *)b)->name);
+}
+
+static enum err
+list_families(struct flush *f, const struct tenant *tenant, struct family ***ret,
+              uint32_t *ret_count)
+{
+    uint32_t count = 0;
+    lock_take(&f->db->head_lock);
+    struct family **list =
+        arena_alloc(&f->tenant_arena, (tenant->family_count + 1u) * sizeof *list);
+    for (struct family *x = tenant->newest_family; list != NULL && x != NULL; x = x->before) {
+        list[count++] = x;
+    }
+    lock_drop(&f->db->head_lock);
+    if (list == NULL) return ERR_NOMEM;
+    qsort(list, count, sizeof *list, by_family);
+    *ret = list;
+    *ret_count = count;
+    return OK;
+}
+
+/* Families stay, but their texts may be replaced: copied under the head lock, one by one. */
+static enum err
+write_family(struct flush *f, const struct family *x)
+{
+    arena_reset_to(&f->family_arena, ARENA_KEPT_BYTES);
+    lock_take(&f->db->head_lock);
+    const struct family_text *text = x->text;
+    struct metadata m = {.family = x->name};
+    if (text != NULL) {
+        m.type = text->type;
+        m.help = arena_copy(&f->family_arena, text->help);
+        m.unit = arena_copy(&f->family_arena, text->unit);
+    }
+    lock_drop(&f->db->head_lock);
+    if (text == NULL) return OK;
+    if (m.help.at == NULL || m.unit.at == NULL) return ERR_NOMEM;
+    return part_write_metadata(f->writer, &m, f->why);
+}
+
+/*
+ * All that is known of a tenant's families goes into every part: so the newest part has them all,
+ * and older ones can be dropped.
+ */
+static enum err
+write_metadata(struct flush *f, const struct tenant *tenant)
+{
+    struct family **list;
+    uint32_t count;
+    enum err e = list_families(f, tenant, &list, &count);
+    for (uint32_t i = 0; e == OK && i < count; i++) {
+        e = write_family(f, list[i]);
+    }
+    return e;
+}
+
+/* In label order series lie anywhere in memory: what the next ones need is asked for ahead of use.
+ */
+static void
+ask_ahead(const struct flush *f, uint32_t at, uint32_t count)
+{
+    enum { SERIES_AHEAD = 12, CHUNKS_AHEAD = 6 };
+    if (at + SERIES_AHEAD >= count) return;
+    uint32_t id = f->order[at + SERIES_AHEAD];
+    gen_prefetch_series(f->gen, registry_series(f->registry, id));
+    const struct gen_series *near = gen_series(f->gen, f->order[at + CHUNKS_AHEAD]);
+    if (near == NULL) return;
+    __builtin_prefetch(near->open.bytes);
+    __builtin_prefetch(near->open.bytes + 64);
+}
+
+static enum err
+write_tenant(struct flush *f, const struct tenant *tenant)
+{
+    uint32_t series_count;
+    arena_reset_to(&f->tenant_arena, ARENA_KEPT_BYTES);
+    enum err e = tenant_order(f, tenant->id, &series_count);
+    if (e) return e;
+    const uint32_t *pairs = (const uint32_t *)(const void *)f->pairs.at;
+    uint32_t pair_count = (uint32_t)(f->pairs.size / sizeof *pairs);
+    if (series_count == 0 && tenant->family_count == 0) return OK;
+    e = part_write_tenant(f->writer, tenant->name, f->why);
+    for (uint32_t i = 0; i < pair_count && e == OK; i++) {
+        e = part_write_pair(f->writer, pair_label(registry_pair(f->registry, pairs[i])), f->why);
+    }
+    for (uint32_t i = 0; i < series_count && e == OK; i++) {
+        ask_ahead(f, i, series_count);
+        e = write_series(f, f->order[i]);
+    }
+    if (e == OK) e = write_exemplars(f, tenant->id);
+    if (e == OK) e = write_metadata(f, tenant);
+    return e;
+}
+
+static int
+by_tenant_name(const void *a, const void *b)
+{
+    return bytes_compare((*(struct tenant *const *)a)->name, (*(struct tenant *const *)b)->name);
+}
+
+static enum err
+write_tenants(struct flush *f)
+{
+    struct tsdb *db = f->db;
+    uint32_t count = db->cut.tenant_count;
+    lock_take(&db->head_lock); /* others add to the registry */
+    size_t pairs_max = f->registry->pairs.count + 1u;
+    f->series_max = f->registry->series.count + 1u;
+    lock_drop(&db->head_lock);
+    struct tenant **sorted = arena_alloc(&f->arena, (count + 1u) * sizeof *sorted);
+    f->order = arena_alloc(&f->arena, f->series_max * sizeof *f->order);
+    f->series_numbers = arena_alloc(&f->arena, f->series_max * sizeof *f->series_numbers);
+    f->pair_numbers = arena_alloc(&f->arena, pairs_max * sizeof *f->pair_numbers);
+    if (sorted == NULL || f->order == NULL || f->series_numbers == NULL ||
+        f->pair_numbers == NULL) {
+        return ERR_NOMEM;
+    }
+    memset(f->pair_numbers, 0xff, pairs_max * sizeof *f->pair_numbers);
+    enum err e = list_exemplars(f);
+    if (e) return e;
+    lock_take(&db->head_lock);
+    memcpy(sorted, db->tenants, count * sizeof *sorted);
+    lock_drop(&db->head_lock);
+    qsort(sorted, count, sizeof *sorted, by_tenant_name);
+    for (uint32_t i = 0; i < count && e == OK; i++) {
+        e = write_tenant(f, sorted[i]);
+    }
+    return e;
+}
+
+static bool
+gen_is_empty(const struct gen *gen)
+{
+    return gen->sample_count[LEDGER_FLOAT] == 0 && gen->sample_count[LEDGER_HISTOGRAM] == 0 &&
+           gen->sample_count[LEDGER_EXEMPLAR] == 0;
+}
+
+enum { WRITER_SHARE = 8 }; /* of a flush's memory; most is for series in order */
+
+static enum err
+write_part(struct tsdb *db, struct part **ret_part, struct why *why)
+{
+    struct flush f = {.db = db, .gen = db->frozen, .registry = db->frozen->registry, .why = why};
+    struct part_info info;
+    uint64_t number = atomic_fetch_add(&db->next_part, 1);
+    arena_init(&f.arena, &db->flush_budget, 0, 0);
+    arena_init(&f.tenant_arena, &db->flush_budget, 0, 0);
+    arena_init(&f.family_arena, &db->flush_budget, 0, 0);
+    buf_init(&f.pairs, &db->flush_budget, (size_t)1 << 34);
+    merge_init(&f.merge, &db->flush_budget, NULL);
+    enum err e = part_writer_new(db->env, &db->flush_budget, db->parts_dir, number,
+                                 db->frozen->begin_pos, db->cut.pos, &f.writer, why);
+    uint64_t share = db->options.flush_bytes;
+    if (e == OK && share != 0 && share / WRITER_SHARE < PART_WRITER_MEMORY) {
+        part_writer_set_memory(f.writer, share / WRITER_SHARE);
+    }
+    if (e == OK) e = write_tenants(&f);
+    if (e == OK) e = part_writer_finish(f.writer, &info, why);
+    part_writer_free(f.writer);
+    merge_fini(&f.merge);
+    buf_fini(&f.pairs);
+    arena_fini(&f.family_arena);
+    arena_fini(&f.tenant_arena);
+    arena_fini(&f.arena);
+    if (e) return e;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        assert(info.sample_count[k] == db->frozen->sample_count[k]);
+    }
+    return part_open(db->env, &db->cache_budget, db->cache, db->parts_dir, number, ret_part, why);
+}
+
+/* The generation leaves the head, and the log has been for who reads it. */
+static enum err
+pass_on(struct tsdb *db, struct why *why)
+{
+    uint32_t count = db->cut.tenant_count;
+    struct ledger *change = mem_new(&db->flush_budget, count * sizeof *change);
+    if (change == NULL && count > 0)
+        return why_set(why, ERR_NOMEM, "no memory to pass on the head");
+    for (uint32_t i = 0; i < count; i++) {
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+            change[i].count[k][LEDGER_PASSED_ON] = db->cut.ledgers[i].pending[k];
+        }
+    }
+    struct store_edit edit = {.change = change, .change_count = count, .flush = true};
+    enum err e = store_edit(db, &edit, why);
+    mem_free(&db->flush_budget, change, count * sizeof *change);
+    if (e) return why_prefix(why, e, "flush");
+    atomic_fetch_add(&db->flushes_total, 1);
+    return OK;
+}
+
+static enum err
+flush_frozen(struct tsdb *db, struct why *why)
+{
+    enum err e = OK;
+    bool wanted = !gen_is_empty(db->frozen) || db->cut.metadata;
+    if (wanted && db->cut.part == NULL) e = write_part(db, &db->cut.part, why);
+    struct part *part = db->cut.part;
+    struct store_edit edit = {.add = &part, .add_count = part != NULL, .flush = true};
+    if (e == OK) e = store_edit(db, &edit, why);
+    /* A part that is written stays for the next attempt: the manifest may name it already. */
+    if (e == ERR_NOMEM) why_set(why, e, "no memory to write the head out");
+    if (e) return why_prefix(why, e, "flush");
+    atomic_fetch_add(&db->flushes_total, 1);
+    return OK;
+}
+
+enum err
+tsdb_flush(struct tsdb *db, struct why *why)
+{
+    if (!tsdb_has_frozen(db)) return OK;
+    carry_series_over(db);
+    enum err e = db->options.log_only ? pass_on(db, why) : flush_frozen(db, why);
+    if (e) {
+        atomic_fetch_add(&db->flush_failures_total, 1);
+        return e;
+    }
+    return wal_trim(db->wal, atomic_load(&db->store_pos), why);
+}

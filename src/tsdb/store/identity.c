@@ -1,0 +1,282 @@
+/*
+ * identity.c - see identity.h.
+ *
+ * A witness is an empty file. IDENTITY holds the id and, of the witness, what no copy has: the
+ * number of its inode and when it was born; the same of the directory, which hard links to all its
+ * files do not have. Who copies, unpacks or synchronises a directory makes files that differ in at
+ * least one of them; who moves it (rename), mounts it elsewhere or changes its owner does not.
+ * (Where a file system knows no birth, the time of the last change stands for it, and a new owner
+ * makes a new id.) While the log grows another witness takes turns with the first, so an older copy
+ * that is written over the directory file by file finds neither its own witness nor, where files
+ * that seem unchanged are left alone, an IDENTITY of its time.
+ *
+ *     make the other witness --> IDENTITY that names it, written beside and renamed
+ *         --> remove the first
+ *
+ * The rename is what counts: a crash before it leaves the witness that IDENTITY names untouched, so
+ * there is no moment at which the directory would not be recognised. What a power loss takes of the
+ * renewals, which are not all synced, at worst makes it unknown, and that costs a new id.
+ *
+ * Only what restores single files (the log without IDENTITY) is seen by none of this: so IDENTITY
+ * also has the position that the log had reached. A volume that is rolled back as a whole is not
+ * seen at all: destinations have to refuse to overwrite.
+ *
+ * Considered: a new id at each start, without any witness. Then a restored directory could not be
+ * told from a restart, and files that grow elsewhere would be cut to what the copy knows of them.
+ */
+#include "tsdb/store/identity.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/crc32c.h"
+
+static const char NAME[] = "IDENTITY";
+static const char *const WITNESSES[] = {"WITNESS.0", "WITNESS.1"};
+static const uint8_t MAGIC[8] = {'F', 'K', 'I', 'D', 'E', 'N', 'T', 0};
+
+enum { VERSION = 1, HEADER_BYTES = 24, SIZE_BYTES = 112, PATH_BYTES = 256 };
+
+/* --- the file --------------------------------------------------------------------------------- */
+
+static void
+pack(const struct identity *x, uint8_t to[SIZE_BYTES])
+{
+    memset(to, 0, SIZE_BYTES);
+    memcpy(to, MAGIC, sizeof MAGIC);
+    store_le32(to + 8, VERSION);
+    store_le32(to + 12, VERSION); /* min_reader */
+    store_le32(to + 16, SIZE_BYTES - HEADER_BYTES);
+    memcpy(to + 24, x->id, IDENTITY_BYTES);
+    store_le64(to + 40, x->slot);
+    store_le64(to + 48, x->witness.number);
+    store_le64(to + 56, (uint64_t)x->witness.born_ns);
+    store_le64(to + 64, (uint64_t)x->witness.changed_ns);
+    store_le64(to + 72, x->place.number);
+    store_le64(to + 80, (uint64_t)x->place.born_ns);
+    memcpy(to + 88, x->log_id, WAL_LOG_ID_BYTES);
+    store_le64(to + 104, x->end_pos);
+    uint32_t crc = crc32c(0, bytes_of(to, 20));
+    store_le32(to + 20, crc32c(crc, bytes_of(to + HEADER_BYTES, SIZE_BYTES - HEADER_BYTES)));
+}
+
+static enum err
+unpack(struct identity *x, struct bytes file, const char *path, struct why *why)
+{
+    const uint8_t *at = file.at;
+    if (file.size < HEADER_BYTES || memcmp(at, MAGIC, sizeof MAGIC) != 0) {
+        return why_set(why, ERR_CORRUPT, "%s is damaged", path);
+    }
+    if (load_le32(at + 12) > VERSION) {
+        return why_set(why, ERR_UNSUPPORTED, "%s: version %u needs a reader of version %u", path,
+                       load_le32(at + 8), load_le32(at + 12));
+    }
+    uint32_t crc = crc32c(0, bytes_of(at, 20));
+    crc = crc32c(crc, bytes_of(at + HEADER_BYTES, file.size - HEADER_BYTES));
+    bool whole = file.size >= SIZE_BYTES && load_le32(at + 16) == file.size - HEADER_BYTES &&
+                 load_le32(at + 20) == crc && load_le64(at + 40) < 2;
+    if (!whole) return why_set(why, ERR_CORRUPT, "%s is damaged", path);
+    memcpy(x->id, at + 24, IDENTITY_BYTES);
+    x->slot = (unsigned)load_le64(at + 40);
+    x->witness.number = load_le64(at + 48);
+    x->witness.born_ns = (int64_t)load_le64(at + 56);
+    x->witness.changed_ns = (int64_t)load_le64(at + 64);
+    x->place.number = load_le64(at + 72);
+    x->place.born_ns = (int64_t)load_le64(at + 80);
+    memcpy(x->log_id, at + 88, WAL_LOG_ID_BYTES);
+    x->end_pos = load_le64(at + 104);
+    return OK;
+}
+
+static enum err
+read_file(struct identity *x, struct why *why)
+{
+    char path[PATH_BYTES];
+    uint8_t bytes[4 * SIZE_BYTES]; /* what a newer version appended is left alone */
+    struct file file;
+    size_t size = 0;
+    enum err e = path_join(path, sizeof path, x->dir, NAME);
+    if (e == OK) e = file_open(x->env, path, FILE_READ, &file, why);
+    if (e) return e;
+    e = file_read_some(&file, bytes, sizeof bytes, 0, &size, why);
+    err_ignore(file_close(&file), "only read");
+    return e ? e : unpack(x, bytes_of(bytes, size), path, why);
+}
+
+enum err
+identity_check(struct env *env, const char *dir, struct why *why)
+{
+    struct identity x = {.env = env, .dir = dir};
+    return read_file(&x, why);
+}
+
+/* --- the witness ------------------------------------------------------------------------------ */
+
+static bool
+know_births(const struct file_facts *was, const struct file_facts *is)
+{
+    return was->born_ns != 0 && is->born_ns != 0;
+}
+
+/* Whether witness and directory are those that they were. */
+static enum err
+look_at_witness(const struct identity *x, struct why *why)
+{
+    char path[PATH_BYTES];
+    struct file_facts is, place, was = x->witness;
+    enum err e = path_join(path, sizeof path, x->dir, WITNESSES[x->slot]);
+    if (e == OK) e = env_facts(x->env, path, &is, why);
+    if (e == OK) e = env_facts(x->env, x->dir, &place, why);
+    if (e) return e;
+    bool same =
+        know_births(&was, &is) ? was.born_ns == is.born_ns : was.changed_ns == is.changed_ns;
+    if (!same || was.number != is.number) {
+        return why_set(why, ERR_CORRUPT, "%s is not the file that it was", path);
+    }
+    same = !know_births(&x->place, &place) || x->place.born_ns == place.born_ns;
+    if (same && x->place.number == place.number) return OK;
+    return why_set(why, ERR_CORRUPT, "%s is not the directory that it was", x->dir);
+}
+
+static enum err
+remove_witness(struct identity *x, unsigned slot, struct why *why)
+{
+    char path[PATH_BYTES];
+    enum err e = path_join(path, sizeof path, x->dir, WITNESSES[slot]);
+    return e ? e : env_unlink(x->env, path, why);
+}
+
+/* A witness that has never been one; in place of what a renewal left that failed. */
+static enum err
+make_witness(struct identity *x, unsigned slot, bool synced, struct file_facts *ret_facts,
+             struct why *why)
+{
+    char path[PATH_BYTES];
+    struct file file;
+    enum err e = remove_witness(x, slot, why);
+    if (e == OK) e = path_join(path, sizeof path, x->dir, WITNESSES[slot]);
+    if (e == OK) e = file_open(x->env, path, FILE_CREATE, &file, why);
+    if (e) return e;
+    if (synced) e = file_sync(&file, why);
+    enum err closed = file_close(&file);
+    if (e == OK) e = closed;
+    return e ? e : env_facts(x->env, path, ret_facts, why);
+}
+
+/* As env_write_whole(), but that the name may be durable later: what was there before is as good.
+ */
+static enum err
+write_file(struct identity *x, struct bytes content, struct why *why)
+{
+    char path[PATH_BYTES], beside[PATH_BYTES];
+    struct file file;
+    enum err e = path_join(path, sizeof path, x->dir, NAME);
+    if (e == OK) e = path_join(beside, sizeof beside, x->dir, "IDENTITY.tmp");
+    if (e == OK) e = file_open(x->env, beside, FILE_REPLACE, &file, why);
+    if (e) return e;
+    e = file_write_at(&file, content, 0, why);
+    if (e == OK) e = file_datasync(&file, why);
+    enum err closed = file_close(&file);
+    if (e == OK) e = closed;
+    return e ? e : env_rename(x->env, beside, path, why);
+}
+
+static enum err
+renew(struct identity *x, bool synced, struct why *why)
+{
+    uint8_t bytes[SIZE_BYTES];
+    struct identity next = *x;
+    next.slot = x->slot ^ 1;
+    enum err e = make_witness(x, next.slot, synced, &next.witness, why);
+    if (e == OK) e = env_facts(x->env, x->dir, &next.place, why);
+    if (e) return e;
+    pack(&next, bytes);
+    struct bytes content = bytes_of(bytes, sizeof bytes);
+    e = synced ? env_write_whole(x->env, x->dir, NAME, content, why) : write_file(x, content, why);
+    if (e) return e;
+    *x = next;
+    /* Else an IDENTITY that is put back alone would find it. */
+    return remove_witness(x, x->slot ^ 1, why);
+}
+
+/* --- the identity ----------------------------------------------------------------------------- */
+
+static void
+note_log(struct identity *x, struct identity_log log)
+{
+    memset(x->log_id, 0, sizeof x->log_id);
+    if (log.id != NULL) memcpy(x->log_id, log.id, sizeof x->log_id);
+    x->end_pos = log.end_pos;
+}
+
+/* Whether the log is the one that was there, and goes as far. */
+static enum err
+look_at_log(const struct identity *x, struct identity_log log, struct why *why)
+{
+    static const uint8_t none[WAL_LOG_ID_BYTES];
+    bool was_none = memcmp(x->log_id, none, sizeof none) == 0;
+    bool same = was_none || (log.id != NULL && memcmp(x->log_id, log.id, sizeof none) == 0);
+    if (!same) return why_set(why, ERR_CORRUPT, "its log is another one than it was");
+    if (log.end_pos >= x->end_pos) return OK;
+    return why_set(why, ERR_CORRUPT, "its log ends at position %" PRIu64 ", it was at %" PRIu64,
+                   log.end_pos, x->end_pos);
+}
+
+static enum err
+recognise(struct identity *x, struct identity_log log, struct why *why)
+{
+    enum err e = read_file(x, why);
+    if (e) return e;
+    e = look_at_witness(x, why);
+    if (e == OK) e = look_at_log(x, log, why);
+    return e == ERR_MISSING ? ERR_CORRUPT : e;
+}
+
+static enum identity_finding
+finding_of(enum err e)
+{
+    switch (e) {
+    case OK:
+        return IDENTITY_SAME;
+    case ERR_MISSING:
+        return IDENTITY_FIRST;
+    case ERR_CORRUPT:
+        return IDENTITY_CHANGED;
+    default: /* it may be readable again, or by others: it is left alone */
+        return IDENTITY_UNKEPT;
+    }
+}
+
+enum err
+identity_open(struct identity *x, struct env *env, const char *dir, struct identity_log log,
+              struct why *ret_reason)
+{
+    uint8_t fresh[IDENTITY_BYTES];
+    *x = (struct identity){.env = env, .dir = dir};
+    enum err e = env_random(env, fresh, sizeof fresh);
+    if (e) return why_set(ret_reason, e, "no randomness for an id");
+    x->finding = finding_of(recognise(x, log, ret_reason));
+    if (x->finding != IDENTITY_SAME) memcpy(x->id, fresh, sizeof fresh);
+    note_log(x, log);
+    x->renewed_ns = env_monotonic_ns(env) - IDENTITY_RENEW_MS * NS_PER_MS; /* soon */
+    if (x->finding == IDENTITY_UNKEPT) return OK;
+    /* An id that an older copy of this directory could have, too, is not used. */
+    x->kept = renew(x, true, ret_reason) == OK;
+    if (x->kept) return OK;
+    x->finding = IDENTITY_UNKEPT;
+    memcpy(x->id, fresh, sizeof fresh);
+    return OK;
+}
+
+enum err
+identity_renew(struct identity *x, struct identity_log log, struct why *why)
+{
+    int64_t now_ns = env_monotonic_ns(x->env);
+    if (!x->kept || log.end_pos == x->end_pos) return OK;
+    if (now_ns - x->renewed_ns < IDENTITY_RENEW_MS * NS_PER_MS) return OK;
+    x->renewed_ns = now_ns;
+    note_log(x, log);
+    enum err e = renew(x, false, why);
+    if (e) x->end_pos = 0; /* once more, whether the log grows or not */
+    return e;
+}

@@ -1,0 +1,66 @@
+/*
+ * identity.h - private to tsdb/: the id under which a storage directory gives names to what leaves
+ * it (objects in a bucket, files elsewhere), and whether the directory is still the one that was
+ * last open under that id. Format: docs/format/manifest.md.
+ *
+ * A directory that was put back from an older copy goes on at an older position of its log. Were it
+ * to use the id of before, names made of id and position would come again for other content.
+ *
+ * Threads: one at a time.
+ */
+#ifndef TSDB_STORE_IDENTITY_H
+#define TSDB_STORE_IDENTITY_H
+
+#include "sys/env.h"
+#include "wal/wal.h"
+
+enum { IDENTITY_BYTES = 16, IDENTITY_RENEW_MS = 5000 };
+
+enum identity_finding {
+    IDENTITY_SAME,    /* it is the directory that was last open under this id */
+    IDENTITY_FIRST,   /* it has had no id so far */
+    IDENTITY_CHANGED, /* it is another one, or nobody can tell: the id is new */
+    IDENTITY_UNKEPT,  /* the id could not be written: it is new, and of this run only */
+};
+
+struct identity {
+    struct env *env;
+    const char *dir;
+    uint8_t id[IDENTITY_BYTES];
+    enum identity_finding finding;
+    bool kept;
+    uint8_t log_id[WAL_LOG_ID_BYTES]; /* all zero: there was no log yet */
+    uint64_t end_pos;                 /* of the log, as told last */
+    unsigned slot;                    /* of the witness */
+    struct file_facts witness;        /* as it was made */
+    struct file_facts place;          /* of the directory */
+    int64_t renewed_ns;
+};
+
+/* Where the log is. */
+struct identity_log {
+    const uint8_t *id; /* WAL_LOG_ID_BYTES; NULL: there is none yet */
+    uint64_t end_pos;
+};
+
+/*
+ * Finds out which id the directory has, or gives it one; that is durable on return. The directory
+ * is locked, and its log, which ends at `end_pos`, is recovered. `dir` outlives the identity.
+ * Errors are no failure: see IDENTITY_UNKEPT. `ret_reason` says what was found in IDENTITY_CHANGED
+ * and IDENTITY_UNKEPT. ERR_IO: there is no randomness.
+ */
+MUST_CHECK enum err identity_open(struct identity *identity, struct env *env, const char *dir,
+                                  struct identity_log log, struct why *ret_reason);
+
+/*
+ * The log is there now: makes a copy of the directory older than the directory itself. It does
+ * something at most every IDENTITY_RENEW_MS, and if the log has grown. After an error it is tried
+ * again.
+ */
+MUST_CHECK enum err identity_renew(struct identity *identity, struct identity_log log,
+                                   struct why *why);
+
+/* Reads the file as verify does. ERR_MISSING; ERR_CORRUPT; ERR_UNSUPPORTED; ERR_IO. */
+MUST_CHECK enum err identity_check(struct env *env, const char *dir, struct why *why);
+
+#endif

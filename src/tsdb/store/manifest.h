@@ -1,0 +1,77 @@
+/* manifest.h - private to tsdb/: the one file that says what is live. Format:
+ * docs/format/manifest.md. */
+#ifndef TSDB_STORE_MANIFEST_H
+#define TSDB_STORE_MANIFEST_H
+
+#include "base/buf.h"
+#include "model/ledger.h"
+#include "sys/env.h"
+
+struct manifest_part {
+    uint64_t number;
+    uint64_t from_pos;
+    uint64_t to_pos;
+    uint64_t applied; /* the last tombstone it was written under */
+};
+
+struct manifest_matcher {
+    uint8_t type; /* enum matcher_type */
+    struct bytes name;
+    struct bytes pattern;
+};
+
+struct manifest_tombstone {
+    uint64_t id;
+    uint64_t pos;
+    int64_t made_ms;
+    struct time_range range;
+    struct bytes tenant;
+    struct manifest_matcher *matchers;
+    uint32_t matcher_count;
+};
+
+struct manifest_tenant {
+    struct bytes name;
+    struct ledger totals;
+};
+
+struct manifest {
+    uint64_t edit;
+    uint64_t store_pos; /* replay begins here */
+    uint64_t next_part;
+    uint64_t next_ref;
+    uint64_t ref_floor; /* behind store_pos the log uses no lower reference */
+    uint64_t segment_floor;
+    int64_t newest_ms;
+    int64_t retention_now_ms;
+    uint8_t log_id[16]; /* all zero: there was no log yet */
+    struct manifest_part *parts;
+    uint32_t part_count;
+    struct manifest_tenant *tenants;
+    uint32_t tenant_count;
+    uint64_t last_tombstone; /* the highest number ever given */
+    struct manifest_tombstone *tombstones;
+    uint32_t tombstone_count;
+    uint64_t *removed; /* numbers of parts whose directories may still be there */
+    uint32_t removed_count;
+    uint8_t copies_damaged; /* of two; set when read */
+};
+
+bool manifest_has_log(const struct manifest *manifest);
+
+/* Arrays in `arena`. ERR_MISSING: there is none. ERR_CORRUPT, ERR_UNSUPPORTED. */
+MUST_CHECK enum err manifest_read(struct env *env, const char *dir, struct arena *arena,
+                                  struct manifest *ret_manifest, struct why *why);
+MUST_CHECK enum err manifest_write(struct env *env, const char *dir,
+                                   const struct manifest *manifest, struct budget *budget,
+                                   struct why *why);
+
+/* FORMAT: may this program open the directory? ERR_MISSING: it has none; ERR_UNSUPPORTED: a newer
+ * version wrote it, or one that was never released; ERR_CORRUPT. */
+MUST_CHECK enum err format_check(struct env *env, const char *dir, struct why *why);
+/* What FORMAT says, whether or not this program knows it. ERR_MISSING, ERR_CORRUPT. */
+MUST_CHECK enum err format_read(struct env *env, const char *dir, unsigned *ret_version,
+                                unsigned *ret_min_reader, struct why *why);
+MUST_CHECK enum err format_write(struct env *env, const char *dir, struct why *why);
+
+#endif

@@ -1,0 +1,356 @@
+/*
+ * replay.c - the log's tail back into the head. What is in the log was judged when it came: it is
+ * not judged again. References of the log are those of processes long gone; the head gives its own,
+ * beyond all of theirs, because what it logs next may be replayed together with what they logged.
+ */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/hash.h"
+#include "tsdb/store/store.h"
+
+enum { REF_PAGES_FIRST = 64, REFS_A_PAGE = 64 };
+
+/*
+ * References rise one by one and samples come in their order, or nearly: so series lie in pages of
+ * neighbours, and only pages are hashed. (One table by reference was half of the time of a replay.)
+ */
+struct ref_page {
+    uint64_t number_plus_1; /* of references divided by REFS_A_PAGE; 0: free slot */
+    struct series **series; /* REFS_A_PAGE of them, in the arena; NULL: its labels are not known */
+};
+
+struct replay {
+    struct tsdb *db;
+    struct arena arena;     /* of the pages */
+    struct arena scratch;   /* of one record */
+    struct ref_page *pages; /* open addressing by number */
+    uint64_t page_capacity;
+    uint64_t page_count;
+    struct ref_page last; /* the one looked at last */
+    uint64_t ref_floor;
+    uint64_t max_ref;
+    /* Of series whose labels were damaged, in commits that are not. */
+    uint64_t orphans[LEDGER_KIND_COUNT];
+    bool salvaged;
+    uint64_t salvaged_samples[LEDGER_KIND_COUNT];
+    struct tsdb_opening *opening;
+};
+
+/* --- references ------------------------------------------------------------------------------- */
+
+static struct ref_page *
+page_slot(struct ref_page *pages, uint64_t capacity, uint64_t number)
+{
+    uint64_t at = hash_mix(number, 0) & (capacity - 1);
+    while (pages[at].number_plus_1 != 0 && pages[at].number_plus_1 != number + 1) {
+        at = (at + 1) & (capacity - 1);
+    }
+    return &pages[at];
+}
+
+static enum err
+pages_grow(struct replay *r)
+{
+    uint64_t capacity = r->page_capacity == 0 ? REF_PAGES_FIRST : r->page_capacity * 2;
+    struct ref_page *grown = mem_new(&r->db->flush_budget, capacity * sizeof *grown);
+    if (grown == NULL) return ERR_NOMEM;
+    for (uint64_t i = 0; i < r->page_capacity; i++) {
+        if (r->pages[i].number_plus_1 == 0) continue;
+        *page_slot(grown, capacity, r->pages[i].number_plus_1 - 1) = r->pages[i];
+    }
+    mem_free(&r->db->flush_budget, r->pages, r->page_capacity * sizeof *grown);
+    r->pages = grown;
+    r->page_capacity = capacity;
+    return OK;
+}
+
+/* NULL: nothing was said of the reference. */
+static struct series *
+series_find(struct replay *r, uint64_t ref)
+{
+    uint64_t number = ref / REFS_A_PAGE;
+    if (r->last.number_plus_1 != number + 1) {
+        if (r->page_capacity == 0) return NULL;
+        const struct ref_page *page = page_slot(r->pages, r->page_capacity, number);
+        if (page->number_plus_1 == 0) return NULL;
+        r->last = *page;
+    }
+    return r->last.series[ref % REFS_A_PAGE];
+}
+
+/* Its place, which may be empty. */
+static enum err
+series_place(struct replay *r, uint64_t ref, struct series ***ret_place)
+{
+    uint64_t number = ref / REFS_A_PAGE;
+    if (2 * r->page_count >= r->page_capacity) {
+        enum err e = pages_grow(r);
+        if (e) return e;
+    }
+    struct ref_page *page = page_slot(r->pages, r->page_capacity, number);
+    if (page->number_plus_1 == 0) {
+        struct series **series = arena_new(&r->arena, REFS_A_PAGE * sizeof *series);
+        if (series == NULL) return ERR_NOMEM;
+        *page = (struct ref_page){number + 1, series};
+        r->page_count++;
+    }
+    *ret_place = &page->series[ref % REFS_A_PAGE];
+    return OK;
+}
+
+/*
+ * Every segment decodes alone: what it says of a reference holds from here on. Labels stand where
+ * a sample follows; those of series that nothing uses any more are below the floor.
+ */
+static enum err
+define(void *context, struct bytes tenant_name, uint64_t ref, struct bytes labels)
+{
+    struct replay *r = context;
+    struct tenant *tenant;
+    struct series **place;
+    if (ref > r->max_ref) r->max_ref = ref;
+    if (ref < r->ref_floor) return OK;
+    enum err e = series_place(r, ref, &place);
+    if (e == OK) e = tenant_find_or_add(r->db, tenant_name, &tenant);
+    if (e) return e;
+    const struct series *known = *place;
+    if (known != NULL && known->tenant == tenant->id &&
+        series_has_labels(r->db->active->registry, known, labels)) {
+        return OK; /* the same again, in another segment */
+    }
+    return head_series(r->db, tenant->id, labels, place);
+}
+
+/* --- samples ---------------------------------------------------------------------------------- */
+
+static enum err
+put_sample(struct replay *r, uint64_t ref, int64_t t_ms, int64_t start_ms,
+           const struct sample_value *v)
+{
+    const struct series *series = series_find(r, ref);
+    if (series == NULL) {
+        if (!r->salvaged) r->orphans[ledger_kind_of(v->kind)]++;
+        return OK;
+    }
+    struct gen_series *samples;
+    enum err e = gen_series_get(r->db->active, series, &samples);
+    if (e == OK) e = gen_append(r->db->active, samples, t_ms, start_ms, v, 0, 0);
+    if (e) return e;
+    if (t_ms > r->db->newest_ms) r->db->newest_ms = t_ms;
+    r->opening->replayed_samples++;
+    r->db->tenants[series->tenant]->total.pending[ledger_kind_of(v->kind)]++;
+    if (r->salvaged) r->salvaged_samples[ledger_kind_of(v->kind)]++;
+    return OK;
+}
+
+/* A float touches its series, that one's line of samples, and the end of a chunk, each told by the
+ * one before: they are asked for ahead, one after another. */
+enum { SERIES_AHEAD = 24, SAMPLES_AHEAD = 16, CHUNK_AHEAD = 8 };
+
+static void
+approach(struct replay *r, const struct record_columns *c, uint64_t i)
+{
+    const struct gen *gen = r->db->active;
+    const struct series *s = NULL;
+    if (i + SERIES_AHEAD < c->count) __builtin_prefetch(series_find(r, c->refs[i + SERIES_AHEAD]));
+    if (i + SAMPLES_AHEAD < c->count) s = series_find(r, c->refs[i + SAMPLES_AHEAD]);
+    if (s != NULL) gen_prefetch_series(gen, s);
+    s = i + CHUNK_AHEAD < c->count ? series_find(r, c->refs[i + CHUNK_AHEAD]) : NULL;
+    if (s != NULL) gen_prefetch_chunk(gen, s);
+}
+
+static enum err
+put_floats(struct replay *r, struct bytes payload)
+{
+    struct record_columns columns;
+    enum err e = record_unpack_floats(payload, &r->scratch, &columns);
+    for (uint64_t i = 0; e == OK && i < columns.count; i++) {
+        struct record_float f = record_float_at(&columns, i);
+        struct sample_value v = {SAMPLE_FLOAT, f.bits, NULL};
+        approach(r, &columns, i);
+        e = put_sample(r, f.ref, f.t_ms, f.start_ms, &v);
+    }
+    return e;
+}
+
+static enum err
+put_histogram(void *context, const struct record_histogram *h)
+{
+    struct sample_value v = {h->h.kind, 0, &h->h};
+    return put_sample(context, h->ref, h->t_ms, h->start_ms, &v);
+}
+
+static enum err
+put_exemplar(void *context, const struct record_exemplar *x)
+{
+    struct replay *r = context;
+    const struct series *series = series_find(r, x->ref);
+    uint32_t epoch;
+    if (series == NULL) {
+        if (!r->salvaged) r->orphans[LEDGER_EXEMPLAR]++;
+        return OK;
+    }
+    struct ledger *total = &r->db->tenants[series->tenant]->total;
+    enum err e = gen_add_exemplar(r->db->active, series, x->t_ms, x->bits, x->labels, 0, &epoch);
+    if (e == ERR_AGAIN) { /* the other was in another generation when this one came */
+        total->count[LEDGER_EXEMPLAR][LEDGER_ACCEPTED]--;
+        total->count[LEDGER_EXEMPLAR][LEDGER_DUPLICATE]++;
+        return OK;
+    }
+    if (e) return e;
+    total->pending[LEDGER_EXEMPLAR]++;
+    if (r->salvaged) r->salvaged_samples[LEDGER_EXEMPLAR]++;
+    return OK;
+}
+
+static enum err
+put_metadata(void *context, struct bytes tenant_name, const struct metadata *m)
+{
+    struct replay *r = context;
+    struct tenant *tenant;
+    enum err e = tenant_find_or_add(r->db, tenant_name, &tenant);
+    return e ? e : family_restore(r->db, tenant, m);
+}
+
+static enum err
+put_ledger(struct replay *r, struct bytes payload)
+{
+    struct bytes name;
+    struct ledger change;
+    struct tenant *tenant;
+    enum err e = record_ledger(payload, &name, &change);
+    if (e == OK) e = tenant_find_or_add(r->db, name, &tenant);
+    if (e == OK) ledger_add(&tenant->total, &change);
+    return e;
+}
+
+static enum err
+replay_record(void *context, const struct wal_record *record, struct why *why)
+{
+    struct replay *r = context;
+    enum err e = OK;
+    arena_reset(&r->scratch);
+    r->salvaged = record->salvaged;
+    switch (record->type) {
+    case WAL_SERIES:
+        e = record_each_series(record->payload, NULL, define, r, &r->scratch);
+        break;
+    case WAL_FLOATS:
+        e = put_floats(r, record->payload);
+        break;
+    case WAL_HISTOGRAMS:
+        e = record_each_histogram(record->payload, put_histogram, r, &r->scratch);
+        break;
+    case WAL_EXEMPLARS:
+        e = record_each_exemplar(record->payload, put_exemplar, r);
+        break;
+    case WAL_METADATA:
+        e = record_each_metadata(record->payload, put_metadata, r);
+        break;
+    case WAL_LEDGER:
+        e = put_ledger(r, record->payload);
+        break;
+    default:
+        break;
+    }
+    if (e == ERR_CORRUPT)
+        return why_set(why, e, "a record of the log passes its checksum but makes no sense");
+    if (e) return why_set(why, e, "no memory to replay the log");
+    return OK;
+}
+
+/*
+ * Brings a tenant's totals and what is there together, as far as the log tells of losses: `most`.
+ * What is missing beyond that stays a difference, which is an alarm. Returns how many are gone.
+ */
+static uint64_t
+mend_totals(struct tenant *tenant, enum ledger_kind kind, uint64_t most)
+{
+    uint64_t *count = tenant->total.count[kind];
+    int64_t gone = ledger_difference(&tenant->total, kind);
+    if (gone < 0) { /* there, but their ledger record is gone */
+        count[LEDGER_RECEIVED] -= (uint64_t)gone;
+        count[LEDGER_ACCEPTED] -= (uint64_t)gone;
+        return 0;
+    }
+    uint64_t known = (uint64_t)gone < most ? (uint64_t)gone : most;
+    count[LEDGER_DAMAGED] += known; /* counted, but not there */
+    return known;
+}
+
+/*
+ * Samples in damaged places are gone: the log's running totals say how many there were. Where their
+ * ledger records are gone with them nobody knows whose they were: the first tenant's, then.
+ */
+static void
+count_damage(struct replay *r, const struct wal_damage *damage)
+{
+    struct tsdb *db = r->db;
+    if (damage->places == 0 || db->tenant_count == 0) return;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        uint64_t told = r->orphans[k], known = 0;
+        if (damage->samples[k] > r->salvaged_samples[k])
+            told += damage->samples[k] - r->salvaged_samples[k];
+        uint64_t most = damage->samples_unknown ? UINT64_MAX : told;
+        for (uint32_t i = 0; i < db->tenant_count; i++) {
+            known += mend_totals(db->tenants[i], (enum ledger_kind)k, most - known);
+        }
+        uint64_t nobodys = told > known ? told - known : 0;
+        uint64_t *count = db->tenants[0]->total.count[k];
+        count[LEDGER_RECEIVED] += nobodys;
+        count[LEDGER_ACCEPTED] += nobodys;
+        count[LEDGER_DAMAGED] += nobodys;
+    }
+}
+
+/* Labels may be gone that stood before the place where replay begins: nobody has told of those. */
+static void
+tell_orphans(const struct replay *r, struct wal_damage *damage)
+{
+    uint64_t orphans = 0;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        orphans += r->orphans[k];
+    }
+    if (orphans == 0 || damage->places > 0) return;
+    damage->places = 1;
+    snprintf(damage->first, sizeof damage->first,
+             "the labels of series that %" PRIu64 " samples name are lost", orphans);
+}
+
+/*
+ * The head's references so far may be those of other series in the log that was just read: what is
+ * logged from now on gets new ones.
+ */
+static void
+renumber(struct tsdb *db, uint64_t max_ref)
+{
+    struct registry *registry = db->active->registry;
+    if (max_ref >= registry->ref_base) registry->ref_base = max_ref + 1;
+    db->next_ref = registry->ref_base;
+}
+
+enum err
+replay_log(struct tsdb *db, const struct manifest *m, struct tsdb_opening *ret_opening,
+           struct why *why)
+{
+    struct replay r = {.db = db, .ref_floor = m->ref_floor, .opening = ret_opening};
+    /* What was in two generations comes back in one, beside this: nothing else wants memory yet. */
+    uint64_t limit = atomic_exchange(&db->head_budget.limit_bytes, 0);
+    arena_init(&r.arena, &db->flush_budget, 0, 0);
+    arena_init(&r.scratch, &db->flush_budget, 0, 0);
+    enum err e = wal_recover(db->wal, m->store_pos, replay_record, &r, &ret_opening->damage, why);
+    if (e == OK) {
+        tell_orphans(&r, &ret_opening->damage);
+        count_damage(&r, &ret_opening->damage);
+        db->opened_pos = wal_end(db->wal);
+        ret_opening->replayed_series = db->active->series_count;
+        renumber(db, r.max_ref);
+    }
+    mem_free(&db->flush_budget, r.pages, r.page_capacity * sizeof *r.pages);
+    arena_fini(&r.arena);
+    arena_fini(&r.scratch);
+    atomic_store(&db->head_budget.limit_bytes, limit);
+    return e;
+}

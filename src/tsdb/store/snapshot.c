@@ -1,0 +1,131 @@
+/*
+ * snapshot.c - a storage directory of its own out of hard links: the parts that live, a manifest
+ * that names them, and no log. Nothing is copied, and nobody waits longer than the links take.
+ *
+ * It is built beside (NAME.tmp) and renamed when all of it is durable. Parts never change, so the
+ * links stay true; their bytes go from disk when the last of their names does.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "tsdb/store/store.h"
+
+struct snapshot {
+    struct tsdb *db;
+    char dir[300]; /* while it is built */
+    char parts[320];
+    struct why *why;
+};
+
+static enum err
+link_file(struct snapshot *x, const char *from_dir, const char *to_dir, const char *name)
+{
+    char from[400], to[400];
+    enum err e = path_join(from, sizeof from, from_dir, name);
+    if (e == OK) e = path_join(to, sizeof to, to_dir, name);
+    return e ? e : env_link(x->db->env, from, to, x->why);
+}
+
+static enum err
+link_part(struct snapshot *x, uint64_t number)
+{
+    char from[256], to[360];
+    struct env *env = x->db->env;
+    enum err e = part_path(from, sizeof from, x->db->parts_dir, number);
+    if (e == OK) e = part_path(to, sizeof to, x->parts, number);
+    if (e == OK) e = env_mkdir(env, to, x->why);
+    if (e == OK) e = link_file(x, from, to, "part");
+    if (e == OK) e = link_file(x, from, to, "meta.json");
+    return e ? e : env_syncdir(env, to, x->why);
+}
+
+/* Under the edit lock: parts, positions and totals of one moment. */
+static enum err
+link_parts_locked(struct snapshot *x)
+{
+    struct tsdb *db = x->db;
+    enum err e = OK;
+    for (uint32_t i = 0; i < db->version->part_count && e == OK; i++) {
+        e = link_part(x, part_info(db->version->parts[i])->number);
+    }
+    if (e == OK) e = env_syncdir(db->env, x->parts, x->why);
+    return e ? e : edit_write_manifest(db, x->dir, x->why);
+}
+
+static enum err
+build(struct snapshot *x)
+{
+    struct env *env = x->db->env;
+    enum err e = env_mkdir(env, x->dir, x->why);
+    if (e == OK) e = path_join(x->parts, sizeof x->parts, x->dir, "parts");
+    if (e == OK) e = env_mkdir(env, x->parts, x->why);
+    if (e) return e;
+    lock_take(&x->db->edit_lock);
+    e = link_parts_locked(x);
+    lock_drop(&x->db->edit_lock);
+    if (e == OK) e = format_write(env, x->dir, x->why);
+    return e ? e : env_syncdir(env, x->dir, x->why);
+}
+
+/* Time for people, and 64 bits for those who are quick. */
+static enum err
+make_name(struct tsdb *db, char *to)
+{
+    uint64_t random;
+    struct tm utc;
+    time_t now = (time_t)(env_realtime_ms(db->env) / 1000);
+    enum err e = env_random(db->env, &random, sizeof random);
+    if (e) return e;
+    gmtime_r(&now, &utc);
+    size_t size = strftime(to, SNAPSHOT_NAME_BYTES, "%Y%m%dT%H%M%SZ-", &utc);
+    snprintf(to + size, SNAPSHOT_NAME_BYTES - size, "%016" PRIx64, random);
+    return OK;
+}
+
+enum err
+tsdb_snapshot(struct tsdb *db, char *ret_name, struct why *why)
+{
+    struct snapshot x = {.db = db, .why = why};
+    char all[256], whole[300], name[SNAPSHOT_NAME_BYTES], building[SNAPSHOT_NAME_BYTES + 4];
+    enum err e = make_name(db, name);
+    if (e) return why_set(why, e, "a snapshot could not be named");
+    snprintf(building, sizeof building, "%s.tmp", name);
+    e = path_join(all, sizeof all, db->dir, "snapshots");
+    if (e == OK) e = path_join(whole, sizeof whole, all, name);
+    if (e == OK) e = path_join(x.dir, sizeof x.dir, all, building);
+    if (e == OK) e = env_mkdir(db->env, all, why);
+    if (e == OK) e = env_syncdir(db->env, db->dir, why);
+    if (e == OK) e = build(&x);
+    if (e == OK) e = env_rename(db->env, x.dir, whole, why);
+    if (e == OK) e = env_syncdir(db->env, all, why);
+    if (e == OK) {
+        memcpy(ret_name, name, sizeof name);
+        return OK;
+    }
+    err_ignore(env_remove_tree(db->env, x.dir, NULL), "*.tmp is swept at the next start");
+    return why_prefix(why, e, "snapshot");
+}
+
+static enum err
+sweep_one(void *context, const char *name, bool is_dir)
+{
+    struct tsdb *db = context;
+    char path[400];
+    size_t size = strlen(name);
+    if (!is_dir || size < 4 || strcmp(name + size - 4, ".tmp") != 0) return OK;
+    int n = snprintf(path, sizeof path, "%s/snapshots/%.200s", db->dir, name);
+    if (n < 0 || (size_t)n >= sizeof path) return OK;
+    err_ignore(env_remove_tree(db->env, path, NULL), "it only costs links");
+    return OK;
+}
+
+void
+snapshots_sweep(struct tsdb *db)
+{
+    char all[256];
+    enum err e = path_join(all, sizeof all, db->dir, "snapshots");
+    if (e == OK) e = env_listdir(db->env, all, sweep_one, db, NULL);
+    err_ignore(e, "most stores have none");
+}

@@ -1,0 +1,1011 @@
+/*
+ * store.c - the store as a whole: opening, committing, looking after itself.
+ *
+ * Invariants:
+ *  1. db->durable_epoch is what readers see of the head; it only moves under the head lock, after
+ *     a commit.
+ *  2. The log's batch is taken under the head lock: so a slice's samples and its records are of
+ *     one epoch.
+ *  3. The frozen generation is wholly durable, and nothing changes in it.
+ *  4. The manifest's position is where the active generation began, or the frozen one if there is
+ *     one.
+ */
+#include "tsdb/tsdb.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "tsdb/store/store.h"
+
+/* A clock before this was never set: the time this source was written. */
+#define BUILD_TIME_MS 1763596800000LL
+
+enum { LEDGERS_AT_ONCE = 16, VIEWS_SHARE = 8 }; /* of the head, for what open views need */
+
+extern const struct answerer_ops tsdb_answerer_ops;
+
+/* --- versions --------------------------------------------------------------------------------- */
+
+enum err
+version_new(struct tsdb *db, uint32_t part_count, struct version **ret)
+{
+    struct version *v = mem_new(&db->cache_budget, sizeof *v + part_count * sizeof v->parts[0]);
+    if (v == NULL) return ERR_NOMEM;
+    atomic_init(&v->references, 1);
+    v->budget = &db->cache_budget;
+    v->part_count = v->capacity = part_count;
+    *ret = v;
+    return OK;
+}
+
+struct version *
+version_pin(struct tsdb *db)
+{
+    lock_take(&db->lock);
+    struct version *version = db->version;
+    atomic_fetch_add_explicit(&version->references, 1, memory_order_relaxed);
+    lock_drop(&db->lock);
+    return version;
+}
+
+void
+version_unref(struct version *v)
+{
+    if (v == NULL) return;
+    if (atomic_fetch_sub_explicit(&v->references, 1, memory_order_acq_rel) != 1) return;
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        part_unref(v->parts[i]);
+    }
+    tombstones_unref(v->tombstones);
+    mem_free(v->budget, v, sizeof *v + v->capacity * sizeof v->parts[0]);
+}
+
+struct part *
+version_metadata_part(const struct version *v)
+{
+    struct part *newest = NULL;
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        struct part *p = v->parts[i];
+        if (newest != NULL && part_info(newest)->to_pos > part_info(p)->to_pos) continue;
+        for (uint32_t t = 0; t < part_tenant_count(p); t++) {
+            if (part_tenant_at(p, t)->metadata_page == 0) continue;
+            newest = p;
+            break;
+        }
+    }
+    return newest;
+}
+
+/* --- time ------------------------------------------------------------------------------------- */
+
+/*
+ * Retention's now: the lesser of the clock and the newest sample, and never further past the saved
+ * value than this process has lived. A clock that jumps ahead deletes nothing.
+ */
+int64_t
+retention_now_ms(struct tsdb *db)
+{
+    assert(lock_is_mine(&db->head_lock));
+    int64_t now = env_realtime_ms(db->env);
+    if (db->newest_ms < now) now = db->newest_ms;
+    if (db->retention_base_ms == INT64_MIN) return now;
+    int64_t lived = (env_monotonic_ns(db->env) - db->retention_base_ns) / NS_PER_MS;
+    int64_t most = db->retention_base_ms + lived;
+    return now < most ? now : most;
+}
+
+void
+look_at_clock(struct tsdb *db)
+{
+    int64_t now = env_realtime_ms(db->env);
+    bool behind = db->newest_ms != INT64_MIN && now < db->newest_ms - db->limits.max_future_ms;
+    db->clock_suspect = behind || now < BUILD_TIME_MS;
+}
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+static enum err
+scratch_init(struct tsdb *db)
+{
+    struct scratch *s = &db->scratch;
+    struct budget *budget = &db->head_budget;
+    s->slice_floats = SLICE_FLOATS;
+    s->pieces = mem_alloc(budget, SLICE_PIECES * sizeof *s->pieces);
+    s->refs = mem_alloc(budget, SLICE_FLOATS * sizeof *s->refs);
+    s->times = mem_alloc(budget, SLICE_FLOATS * sizeof *s->times);
+    s->bits = mem_alloc(budget, SLICE_FLOATS * sizeof *s->bits);
+    s->starts = mem_alloc(budget, SLICE_FLOATS * sizeof *s->starts);
+    s->hints = mem_alloc(budget, SLICE_FLOATS);
+    struct buf *all[] = {&s->series,   &s->histograms, &s->exemplars,
+                         &s->metadata, &s->payload,    &s->labels};
+    for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
+        buf_init(all[i], budget, 256 * 1024 * 1024);
+    }
+    arena_init(&s->arena, budget, 0, 256 * 1024);
+    bool all_there = s->pieces != NULL && s->refs != NULL && s->times != NULL && s->bits != NULL &&
+                     s->starts != NULL && s->hints != NULL;
+    return all_there ? OK : ERR_NOMEM;
+}
+
+static void
+scratch_fini(struct tsdb *db)
+{
+    struct scratch *s = &db->scratch;
+    struct budget *budget = &db->head_budget;
+    mem_free(budget, s->pieces, SLICE_PIECES * sizeof *s->pieces);
+    mem_free(budget, s->refs, SLICE_FLOATS * sizeof *s->refs);
+    mem_free(budget, s->times, SLICE_FLOATS * sizeof *s->times);
+    mem_free(budget, s->bits, SLICE_FLOATS * sizeof *s->bits);
+    mem_free(budget, s->starts, SLICE_FLOATS * sizeof *s->starts);
+    mem_free(budget, s->hints, SLICE_FLOATS);
+    mem_free(budget, s->label_list, s->label_capacity * sizeof *s->label_list);
+    struct buf *all[] = {&s->series,   &s->histograms, &s->exemplars,
+                         &s->metadata, &s->payload,    &s->labels};
+    for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
+        buf_fini(all[i]);
+    }
+    arena_fini(&s->arena);
+}
+
+static enum err
+open_dir(struct tsdb *db, struct tsdb_opening *opening, struct why *why)
+{
+    char path[256], pid[32];
+    if (db->options.read_only) {
+        bool locked;
+        enum err e = tsdb_reading_lock(db->env, db->dir, &db->lock_file, &locked, why);
+        opening->unlocked = !locked;
+        return e;
+    }
+    enum err e = env_mkdir(db->env, db->dir, why);
+    if (e == ERR_MISSING) {
+        return why_set(why, ERR_INPUT, "%s cannot be made: the directory above it is not there",
+                       db->dir);
+    }
+    if (e == OK) e = path_join(path, sizeof path, db->dir, "LOCK");
+    if (e) return e;
+    e = file_open(db->env, path, FILE_UPDATE, &db->lock_file, why);
+    if (e == ERR_MISSING) e = file_open(db->env, path, FILE_REPLACE, &db->lock_file, why);
+    if (e) return e;
+    e = file_lock(&db->lock_file, NULL);
+    if (e == ERR_AGAIN) return why_set(why, e, "%s is in use by another process", db->dir);
+    if (e) return why_set(why, e, "%s cannot be locked", path);
+    int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+    enum err told = file_truncate(&db->lock_file, 0, NULL);
+    if (told == OK) told = file_write_at(&db->lock_file, bytes_of(pid, (size_t)n), 0, NULL);
+    err_ignore(told, "the number in it is for people only");
+    return OK;
+}
+
+/* A directory without FORMAT must be new: nothing of somebody else's is touched. */
+static enum err
+refuse_if_used(void *context, const char *name, bool is_dir)
+{
+    static const char *const ours[] = {"LOCK", "FORMAT.tmp", "MANIFEST", "MANIFEST.tmp"};
+    (void)context;
+    (void)is_dir;
+    for (unsigned i = 0; i < sizeof ours / sizeof ours[0]; i++) {
+        if (strcmp(name, ours[i]) == 0) return OK;
+    }
+    return ERR_INPUT;
+}
+
+/* The directory's own name must outlive a power loss as what is in it does. */
+static enum err
+sync_parent(struct tsdb *db, struct why *why)
+{
+    char parent[sizeof db->dir];
+    size_t size = strlen(db->dir);
+    while (size > 1 && db->dir[size - 1] == '/') {
+        size--;
+    }
+    while (size > 0 && db->dir[size - 1] != '/') {
+        size--;
+    }
+    memcpy(parent, db->dir, size);
+    parent[size] = '\0';
+    return env_syncdir(db->env, size == 0 ? "." : parent, why);
+}
+
+static const struct manifest manifest_of_nothing = {
+    .next_part = 1, .next_ref = 1, .newest_ms = INT64_MIN, .retention_now_ms = INT64_MIN};
+
+static enum err
+open_format(struct tsdb *db, struct why *why)
+{
+    enum err e = format_check(db->env, db->dir, why);
+    if (e != ERR_MISSING || db->options.read_only) return e;
+    e = env_listdir(db->env, db->dir, refuse_if_used, NULL, why);
+    if (e == ERR_INPUT) {
+        return why_set(why, e, "%s is not empty and is not a Firekeep storage", db->dir);
+    }
+    if (e == OK) e = sync_parent(db, why);
+    /* FORMAT comes last: where it is a manifest was, and one that is missing is damage. */
+    if (e == OK) e = manifest_write(db->env, db->dir, &manifest_of_nothing, NULL, why);
+    return e ? e : format_write(db->env, db->dir, why);
+}
+
+bool
+tsdb_is_there(struct tsdb *db, const char *path)
+{
+    struct file file;
+    enum err e = file_open(db->env, path, FILE_READ, &file, NULL);
+    if (e == OK) err_ignore(file_close(&file), "only looked at");
+    return e != ERR_MISSING;
+}
+
+/*
+ * A part that the manifest names and that is not there may come back: a disk that is not mounted, a
+ * backup half restored. To go on without would be to forget it.
+ */
+static enum err
+refuse_missing(const char *part, const struct why *reason, struct why *why)
+{
+    return why_set(
+        why, ERR_CORRUPT,
+        "%s is named by MANIFEST and missing (%.100s): put it back, or, if it is lost for "
+        "good, make an empty directory %s.lost",
+        part, reason->text, part);
+}
+
+/* A part whose root cannot be read is put aside for people; what it held is counted as damaged. */
+static enum err
+set_aside(struct tsdb *db, uint64_t number, const struct why *reason, struct tsdb_opening *opening,
+          struct why *why)
+{
+    char from[256], to[300], lost[300];
+    enum err e = part_path(from, sizeof from, db->parts_dir, number);
+    if (e) return e;
+    snprintf(to, sizeof to, "%s.damaged", from);
+    snprintf(lost, sizeof lost, "%s.lost", from);
+    if (!tsdb_is_there(db, from) && !tsdb_is_there(db, to) && !tsdb_is_there(db, lost)) {
+        return refuse_missing(from, reason, why);
+    }
+    db->parts_set_aside = ++opening->parts_set_aside;
+    if (opening->first_damage[0] == '\0') {
+        snprintf(opening->first_damage, sizeof opening->first_damage, "%.255s", reason->text);
+    }
+    if (db->options.read_only) return OK;
+    e = env_rename(db->env, from, to, why);
+    return e == ERR_MISSING ? OK : e;
+}
+
+static enum err
+open_parts(struct tsdb *db, const struct manifest *m, struct tsdb_opening *opening, struct why *why)
+{
+    struct version *v;
+    enum err e = version_new(db, m->part_count, &v);
+    if (e) return e;
+    v->part_count = 0;
+    e = tombstones_read(&db->cache_budget, m, &v->tombstones, why);
+    for (uint32_t i = 0; i < m->part_count && e == OK; i++) {
+        struct why reason;
+        struct part *part;
+        e = part_open(db->env, &db->cache_budget, db->cache, db->parts_dir, m->parts[i].number,
+                      &part, &reason);
+        if (e == OK) {
+            part_set_applied(part, m->parts[i].applied);
+            v->parts[v->part_count++] = part;
+        } else if (e == ERR_CORRUPT || e == ERR_MISSING) {
+            e = set_aside(db, m->parts[i].number, &reason, opening, why);
+            if (e == OK) e = edit_keep_aside(db, &m->parts[i]);
+        } else if (why != NULL) {
+            *why = reason;
+        }
+    }
+    opening->parts = v->part_count;
+    db->version = v;
+    return e;
+}
+
+static enum err
+load_family(void *context, const struct metadata *m)
+{
+    struct {
+        struct tsdb *db;
+        struct tenant *tenant;
+    } *c = context;
+    return family_restore(c->db, c->tenant, m);
+}
+
+/* A flush writes all families known: the newest part that has some is enough. */
+static enum err
+load_metadata(struct tsdb *db, struct why *why)
+{
+    struct part *part = version_metadata_part(db->version);
+    enum err e = OK;
+    for (uint32_t i = 0; part != NULL && i < part_tenant_count(part) && e == OK; i++) {
+        const struct part_tenant *t = part_tenant_at(part, i);
+        struct {
+            struct tsdb *db;
+            struct tenant *tenant;
+        } context = {db, NULL};
+        e = tenant_find_or_add(db, t->name, &context.tenant);
+        if (e == OK) e = part_metadata(part, t, load_family, &context, why);
+        if (e == ERR_CORRUPT) e = OK; /* a courtesy that senders repeat */
+    }
+    db->metadata_changed = false;
+    return e;
+}
+
+/*
+ * What was stored in parts that are put aside is damaged; what is in those taken back is not. Any
+ * other difference is none that anybody can explain: it stays one.
+ */
+static void
+count_set_aside(struct tsdb *db, struct tenant *tenant)
+{
+    uint64_t *here = tenant->in_parts;
+    for (uint32_t i = 0; i < db->version->part_count; i++) {
+        const struct part_tenant *t = part_tenant(db->version->parts[i], tenant->name);
+        for (unsigned k = 0; t != NULL && k < LEDGER_KIND_COUNT; k++) {
+            here[k] += t->sample_count[k];
+        }
+    }
+    struct ledger *total = &tenant->total;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        uint64_t *damaged = &total->count[k][LEDGER_DAMAGED];
+        bool gone = total->stored[k] > here[k] && db->parts_set_aside > 0;
+        bool back = total->stored[k] < here[k] && here[k] - total->stored[k] <= *damaged;
+        if (!gone && !back) continue;
+        *damaged += total->stored[k] - here[k]; /* modulo 2^64 */
+        total->stored[k] = here[k];
+    }
+}
+
+static enum err
+open_tenants(struct tsdb *db, const struct manifest *m)
+{
+    for (uint32_t i = 0; i < m->tenant_count; i++) {
+        struct tenant *t;
+        enum err e = tenant_find_or_add(db, m->tenants[i].name, &t);
+        if (e) return e;
+        t->total = m->tenants[i].totals;
+        count_set_aside(db, t);
+    }
+    return OK;
+}
+
+static enum err
+open_manifest(struct tsdb *db, struct arena *arena, struct manifest *m, struct why *why)
+{
+    enum err e = manifest_read(db->env, db->dir, arena, m, why);
+    if (e == OK && !db->options.read_only) {
+        /*
+         * The process before may have put it there and died, or met an error, before it was
+         * durable: what is built upon it now must not find an older one after a power loss.
+         */
+        e = manifest_write(db->env, db->dir, m, &db->flush_budget, why);
+        if (e == ERR_FULL) e = OK; /* a full disk shall not keep anybody from reading */
+    }
+    if (e == ERR_MISSING) {
+        /* To take the store for a new one would be to sweep all its parts. */
+        return why_set(why, ERR_CORRUPT,
+                       "%s/MANIFEST is missing: without it nobody knows which parts live", db->dir);
+    }
+    if (e) return e;
+    db->edit = m->edit;
+    atomic_store(&db->next_part, m->next_part);
+    db->next_ref = m->next_ref;
+    db->newest_ms = m->newest_ms;
+    db->retention_base_ms = m->retention_now_ms;
+    db->retention_base_ns = env_monotonic_ns(db->env);
+    atomic_store(&db->store_pos, m->store_pos);
+    return OK;
+}
+
+static enum err
+open_log(struct tsdb *db, const struct manifest *m, struct why *why)
+{
+    char dir[256];
+    const struct tsdb_options *o = &db->options;
+    enum err e = path_join(dir, sizeof dir, db->dir, "wal");
+    if (e) return e;
+    struct wal_options options = {
+        .env = db->env,
+        .dir = dir,
+        .segment_bytes = o->wal_segment_bytes,
+        .batch_bytes_max = o->wal_batch_bytes,
+        .budget_bytes = o->wal_budget_bytes,
+        .sync = o->wal_sync,
+        .floor_pos = m->store_pos,
+        .floor_number = m->segment_floor,
+        .none_yet = !manifest_has_log(m),
+        .read_only = o->read_only,
+        .keep_for_readers = o->log_only,
+        .memory = &db->wal_budget,
+    };
+    return wal_open(&options, &db->wal, why);
+}
+
+static struct identity_log
+log_of(struct tsdb *db)
+{
+    return (struct identity_log){.id = tsdb_log_id(db), .end_pos = wal_end(db->wal)};
+}
+
+static enum err
+open_identity(struct tsdb *db, struct tsdb_opening *opening, struct why *why)
+{
+    static const enum tsdb_identity findings[] = {
+        [IDENTITY_SAME] = TSDB_IDENTITY_SAME,
+        [IDENTITY_FIRST] = TSDB_IDENTITY_FIRST,
+        [IDENTITY_CHANGED] = TSDB_IDENTITY_CHANGED,
+        [IDENTITY_UNKEPT] = TSDB_IDENTITY_UNKEPT,
+    };
+    struct why reason = {""};
+    enum err e = identity_open(&db->identity, db->env, db->dir, log_of(db), &reason);
+    if (e) return why_set(why, e, "%s", reason.text);
+    opening->identity = findings[db->identity.finding];
+    snprintf(opening->identity_reason, sizeof opening->identity_reason, "%.255s", reason.text);
+    for (unsigned i = 0; i < IDENTITY_BYTES; i++) {
+        snprintf(db->name_id + 2 * i, 3, "%02x", db->identity.id[i]);
+    }
+    return OK;
+}
+
+static enum err
+open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, struct why *why)
+{
+    struct manifest m;
+    enum err e = open_dir(db, opening, why);
+    if (e == OK) e = open_format(db, why);
+    if (e == OK) e = open_manifest(db, arena, &m, why);
+    if (e == OK) opening->manifest_mended = m.copies_damaged > 0;
+    if (e == OK) e = path_join(db->parts_dir, sizeof db->parts_dir, db->dir, "parts");
+    bool writes = !db->options.read_only;
+    if (e == OK && writes) e = env_mkdir(db->env, db->parts_dir, why);
+    if (e == OK) e = env_random(db->env, &db->hash_seed, sizeof db->hash_seed);
+    if (e == OK) e = env_random(db->env, &db->print_keys, sizeof db->print_keys);
+    if (e == OK) e = page_cache_new(&db->cache_budget, db->options.cache_bytes, &db->cache);
+    if (e == OK) e = open_parts(db, &m, opening, why);
+    if (e) return e;
+    lock_take(&db->head_lock);
+    e = open_tenants(db, &m);
+    if (e == OK) e = edits_begin(db, &m);
+    if (e == OK) e = load_metadata(db, why);
+    if (e == OK) e = open_log(db, &m, why);
+    if (e == OK && writes)
+        e = env_syncdir(db->env, db->dir, why); /* log and parts have names in it */
+    if (e == OK) e = scratch_init(db);
+    if (e == OK) e = head_new_gen(db, NULL, &db->active);
+    if (e == OK) e = replay_log(db, &m, opening, why);
+    if (e == OK) {
+        db->active->begin_pos = m.store_pos;
+        look_at_clock(db);
+    }
+    lock_drop(&db->head_lock);
+    if (e || !writes) return e;
+    e = open_identity(db, opening, why);
+    if (e) return e;
+    parts_sweep(db, &m, opening);
+    snapshots_sweep(db);
+    return OK;
+}
+
+static void
+budgets_init(struct tsdb *db)
+{
+    const struct tsdb_options *o = &db->options;
+    struct budget *background = o->background != NULL ? o->background : o->memory;
+    budget_init(&db->head_budget, "head", o->head_bytes_max, o->memory);
+    budget_init(&db->cache_budget, "cache", 0, background);
+    budget_init(&db->wal_budget, "wal", 0, o->memory);
+    budget_init(&db->flush_budget, "flush", 0, background);
+    budget_init(&db->views.budget, "views", o->head_bytes_max / VIEWS_SHARE, background);
+    budget_init(&db->merge_budget, "merge", o->merge_bytes, background);
+}
+
+enum err
+tsdb_open(const struct tsdb_options *options, const struct tsdb_limits *limits,
+          struct tsdb **ret_tsdb, struct tsdb_opening *ret_opening, struct why *why)
+{
+    struct arena arena;
+    struct tsdb *db = mem_new(NULL, sizeof *db);
+    memset(ret_opening, 0, sizeof *ret_opening);
+    if (db == NULL) return why_set(why, ERR_NOMEM, "no memory for the store");
+    db->answerer.ops = &tsdb_answerer_ops;
+    db->env = options->env;
+    db->options = *options;
+    db->limits = *limits;
+    db->lock_file = FILE_CLOSED;
+    atomic_init(&db->free_bytes, UINT64_MAX);
+    lock_init(&db->lock, LOCK_RANK_TSDB);
+    lock_init(&db->head_lock, LOCK_RANK_HEAD);
+    lock_init(&db->epoch_lock, LOCK_RANK_EPOCH);
+    lock_init(&db->edit_lock, LOCK_RANK_EDIT);
+    budgets_init(db);
+    arena_init(&arena, NULL, 0, 0);
+    enum err e = strlen(options->dir) < sizeof db->dir - 8 ? OK : ERR_LIMIT;
+    if (e) why_set(why, e, "the storage path is too long");
+    if (e == OK) {
+        memcpy(db->dir, options->dir, strlen(options->dir) + 1);
+        e = open_all(db, &arena, ret_opening, why);
+    }
+    arena_fini(&arena);
+    if (e) {
+        tsdb_free(db);
+        return e;
+    }
+    *ret_tsdb = db;
+    return OK;
+}
+
+void
+tsdb_free(struct tsdb *db)
+{
+    if (db == NULL) return;
+    gen_unref(db->frozen);
+    gen_unref(db->active);
+    cut_free(db, &db->cut);
+    edits_end(db);
+    version_unref(db->version);
+    page_cache_free(db->cache);
+    wal_free(db->wal);
+    scratch_fini(db);
+    tenants_free(db);
+    file_close(&db->lock_file);
+    lock_fini(&db->head_lock);
+    lock_fini(&db->epoch_lock);
+    lock_fini(&db->edit_lock);
+    lock_fini(&db->lock);
+    mem_free(NULL, db, sizeof *db);
+}
+
+void
+tsdb_set_limits(struct tsdb *db, const struct tsdb_limits *limits)
+{
+    lock_take(&db->head_lock);
+    db->limits = *limits;
+    wal_set_budget(db->wal, limits->wal_budget_bytes);
+    lock_drop(&db->head_lock);
+}
+
+uint64_t
+tsdb_hash_seed(const struct tsdb *db)
+{
+    return db->hash_seed;
+}
+
+const struct fingerprint_keys *
+tsdb_fingerprint_keys(const struct tsdb *db)
+{
+    return &db->print_keys;
+}
+
+struct wal *
+tsdb_wal(struct tsdb *db)
+{
+    return db->wal;
+}
+
+const char *
+tsdb_name_id(const struct tsdb *db)
+{
+    return db->name_id;
+}
+
+struct answerer *
+tsdb_answerer(struct tsdb *db)
+{
+    return &db->answerer;
+}
+
+/* --- committing ------------------------------------------------------------------------------- */
+
+bool
+tsdb_commit_due(struct tsdb *db)
+{
+    lock_take(&db->head_lock);
+    bool due = !wal_is_down(db->wal) && (wal_has_records(db->wal) || db->cut_wanted);
+    lock_drop(&db->head_lock);
+    return due;
+}
+
+/*
+ * Everything beyond the last committed epoch never happened. Without memory the samples are taken
+ * back when the log is: until then nobody may write or cut, and readers do not see them.
+ */
+static void
+undo_locked(struct tsdb *db)
+{
+    assert(lock_is_mine(&db->head_lock));
+    views_keep_only(&db->views, (uint32_t)db->durable_epoch);
+    db->undo_due = gen_undo(db->active, (uint32_t)db->durable_epoch) != OK;
+    tenants_undo(db, db->durable_epoch);
+    lock_take(&db->epoch_lock);
+    uint32_t slot = db->void_count++ % VOIDS_REMEMBERED;
+    db->voids[slot].first = db->durable_epoch + 1;
+    db->voids[slot].last = wal_place(db->wal).epoch;
+    lock_drop(&db->epoch_lock);
+    atomic_fetch_add(&db->undone_epochs_total, 1);
+}
+
+static void
+epoch_moved_locked(struct tsdb *db)
+{
+    assert(lock_is_mine(&db->head_lock));
+    lock_take(&db->epoch_lock);
+    db->durable_epoch = wal_durable_epoch(db->wal);
+    lock_drop(&db->epoch_lock);
+}
+
+static enum err
+commit_taken(struct tsdb *db, bool taken, struct why *why)
+{
+    return taken ? wal_commit(db->wal, why) : OK;
+}
+
+/*
+ * With a cut wanted the lock is held over the commit: nothing may be pending when the generation is
+ * cut, and requests would go on adding. That costs writers one sync per flush.
+ */
+enum err
+tsdb_commit(struct tsdb *db, struct why *why)
+{
+    lock_take(&db->head_lock);
+    bool cut = db->cut_wanted && db->frozen == NULL;
+    bool taken = wal_take(db->wal);
+    enum err e = OK;
+    if (!cut) {
+        lock_drop(&db->head_lock);
+        e = commit_taken(db, taken, why);
+        lock_take(&db->head_lock);
+    } else {
+        e = commit_taken(db, taken, why);
+    }
+    epoch_moved_locked(db);
+    if (e) {
+        undo_locked(db);
+    } else if (cut && !wal_is_down(db->wal)) {
+        e = head_cut_locked(db);
+        db->cut_wanted = false;
+        if (e) {
+            why_set(why, e, "no memory to cut the head");
+            e = OK; /* it is wanted again when a flush is due again */
+        }
+    }
+    lock_drop(&db->head_lock);
+    return e;
+}
+
+enum err
+tsdb_sync(struct tsdb *db, struct why *why)
+{
+    enum err e = wal_sync(db->wal, why);
+    if (e == OK) return OK;
+    lock_take(&db->head_lock);
+    epoch_moved_locked(db);
+    undo_locked(db);
+    lock_drop(&db->head_lock);
+    return e;
+}
+
+enum err
+tsdb_reopen(struct tsdb *db, struct why *why)
+{
+    if (!wal_is_down(db->wal)) return OK;
+    enum err e = OK;
+    lock_take(&db->head_lock);
+    if (db->undo_due) e = gen_undo(db->active, (uint32_t)db->durable_epoch);
+    if (e == OK) db->undo_due = false;
+    lock_drop(&db->head_lock);
+    return e ? why_set(why, e, "no memory to take back what was not committed")
+             : wal_reopen(db->wal, why);
+}
+
+uint64_t
+tsdb_durable_epoch(struct tsdb *db)
+{
+    return wal_durable_epoch(db->wal);
+}
+
+enum tsdb_epoch
+tsdb_epoch(struct tsdb *db, uint64_t epoch)
+{
+    enum tsdb_epoch state = TSDB_EPOCH_DURABLE;
+    lock_take(&db->epoch_lock);
+    uint32_t known = db->void_count < VOIDS_REMEMBERED ? db->void_count : VOIDS_REMEMBERED;
+    for (uint32_t i = 0; i < known; i++) {
+        if (epoch >= db->voids[i].first && epoch <= db->voids[i].last) state = TSDB_EPOCH_VOID;
+    }
+    if (db->void_count > VOIDS_REMEMBERED &&
+        epoch < db->voids[db->void_count % VOIDS_REMEMBERED].first) {
+        state = TSDB_EPOCH_VOID;
+    }
+    if (state != TSDB_EPOCH_VOID && epoch > db->durable_epoch) state = TSDB_EPOCH_PENDING;
+    lock_drop(&db->epoch_lock);
+    return epoch == 0 ? TSDB_EPOCH_DURABLE : state;
+}
+
+bool
+tsdb_is_down(struct tsdb *db)
+{
+    return wal_is_down(db->wal);
+}
+
+/* --- flushing --------------------------------------------------------------------------------- */
+
+static uint64_t
+gen_samples(const struct gen *gen)
+{
+    return gen->sample_count[LEDGER_FLOAT] + gen->sample_count[LEDGER_HISTOGRAM] +
+           gen->sample_count[LEDGER_EXEMPLAR];
+}
+
+/*
+ * What is in the head is replayed when the process is killed: on one core some 10 M samples a
+ * second, and a million series in another.
+ */
+static uint64_t
+samples_max(const struct tsdb *db)
+{
+    uint64_t given = db->options.head_samples_max;
+    return given != 0 ? given : 8 * 1000 * 1000 + 12 * (uint64_t)db->active->series_count;
+}
+
+/*
+ * What is in no part yet is at most this part of the log's budget. The rest is for what comes while
+ * it is written out, for whole segments, and for one that is prepared; readers have what is left.
+ */
+enum { LOG_PARTS = 4 };
+
+/* Limits refuse new series though some of those that are counted may be dead. */
+enum { CROWDED_AGE_MS = 5 * 60 * 1000 };
+
+bool
+tsdb_flush_due(struct tsdb *db)
+{
+    const struct tsdb_options *o = &db->options;
+    uint64_t log_bytes = wal_bytes_from(db->wal, atomic_load(&db->store_pos));
+    lock_take(&db->head_lock);
+    const struct gen *gen = db->active;
+    int64_t age_ms = (env_monotonic_ns(db->env) - gen->begun_ns) / NS_PER_MS;
+    bool old = age_ms > o->head_age_ms_max && gen_samples(gen) > 0;
+    bool many = gen_samples(gen) >= samples_max(db);
+    uint64_t bytes = gen_bytes(gen) + registry_bytes(gen->registry);
+    bool large = o->head_bytes_max != 0 && bytes > o->head_bytes_max / 5 * 2;
+    bool long_log =
+        db->limits.wal_budget_bytes != 0 && log_bytes > db->limits.wal_budget_bytes / LOG_PARTS;
+    bool crowded = db->series_refused && age_ms > CROWDED_AGE_MS &&
+                   gen->series_count < gen->registry->series.count;
+    bool due = db->frozen == NULL && (old || many || large || long_log || crowded ||
+                                      db->metadata_due || db->parts_wanted);
+    lock_drop(&db->head_lock);
+    return due;
+}
+
+void
+tsdb_want_cut(struct tsdb *db)
+{
+    lock_take(&db->head_lock);
+    db->cut_wanted = db->frozen == NULL;
+    lock_drop(&db->head_lock);
+}
+
+bool
+tsdb_has_frozen(struct tsdb *db)
+{
+    lock_take(&db->head_lock);
+    bool has = db->frozen != NULL;
+    lock_drop(&db->head_lock);
+    return has;
+}
+
+bool
+tsdb_is_flushed(struct tsdb *db)
+{
+    lock_take(&db->head_lock);
+    bool flushed = db->frozen == NULL && gen_samples(db->active) == 0 &&
+                   !wal_has_records(db->wal) && !db->metadata_changed &&
+                   wal_end(db->wal) == atomic_load(&db->store_pos);
+    lock_drop(&db->head_lock);
+    return flushed;
+}
+
+#define RESERVE_MAX ((uint64_t)1 << 30)
+
+static void
+look_at_space(struct tsdb *db)
+{
+    uint64_t free_bytes, total_bytes;
+    if (env_space(db->env, db->dir, &free_bytes, &total_bytes, NULL) != OK) return;
+    uint64_t reserve = db->options.min_free_bytes;
+    if (reserve == 0) reserve = total_bytes / 20 < RESERVE_MAX ? total_bytes / 20 : RESERVE_MAX;
+    atomic_store(&db->free_bytes, free_bytes);
+    atomic_store(&db->reserve_bytes, reserve);
+    lock_take(&db->head_lock);
+    db->disk_low = free_bytes < reserve;
+    look_at_clock(db);
+    lock_drop(&db->head_lock);
+}
+
+enum err
+tsdb_maintain(struct tsdb *db, struct why *why)
+{
+    look_at_space(db);
+    enum err e = wal_trim(db->wal, atomic_load(&db->store_pos), why);
+    enum err prepared = OK;
+    if (wal_next_is_near(db->wal)) prepared = wal_prepare(db->wal, e ? NULL : why);
+    e = err_first(e, prepared);
+    return err_first(e, identity_renew(&db->identity, log_of(db), e ? NULL : why));
+}
+
+/* --- watching --------------------------------------------------------------------------------- */
+
+static void
+stats_of_parts(struct tsdb *db, struct tsdb_stats *s)
+{
+    lock_take(&db->lock);
+    const struct version *v = db->version;
+    s->parts = v->part_count;
+    s->tombstones = v->tombstones->count;
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        const struct part_info *info = part_info(v->parts[i]);
+        s->part_bytes += info->file_bytes;
+        s->parts_left_alone += part_is_left_alone(v->parts[i]);
+        s->part_data_bytes += info->data_bytes;
+        s->part_samples += info->sample_count[LEDGER_FLOAT] + info->sample_count[LEDGER_HISTOGRAM];
+        s->part_exemplars += info->sample_count[LEDGER_EXEMPLAR];
+        s->part_series += info->series_count;
+        if (info->min_ms < s->oldest_ms) s->oldest_ms = info->min_ms;
+    }
+    lock_drop(&db->lock);
+}
+
+void
+tsdb_stats(struct tsdb *db, struct tsdb_stats *ret)
+{
+    struct tsdb_stats s = {.oldest_ms = INT64_MAX};
+    struct page_cache_stats cache;
+    int64_t now_ns = env_monotonic_ns(db->env);
+    wal_stats(db->wal, &s.wal);
+    stats_of_parts(db, &s);
+    page_cache_stats(db->cache, &cache);
+    s.cache_hits = cache.hits;
+    s.cache_misses = cache.misses;
+    s.cache_bytes = cache.bytes;
+    s.pages_damaged = cache.pages_damaged;
+    s.parts_set_aside = db->parts_set_aside;
+    lock_take(&db->head_lock);
+    s.head_series = db->active->series_count;
+    s.known_series = db->active->registry->series.count;
+    const struct gen *gens[2] = {db->active, db->frozen};
+    for (unsigned i = 0; i < 2 && gens[i] != NULL; i++) {
+        s.head_samples += gen_samples(gens[i]) - gens[i]->sample_count[LEDGER_EXEMPLAR];
+        s.head_exemplars += gens[i]->sample_count[LEDGER_EXEMPLAR];
+    }
+    s.frozen_series = db->frozen == NULL ? 0 : db->frozen->series_count;
+    s.newest_ms = db->newest_ms;
+    s.retention_now_ms = retention_now_ms(db);
+    s.tenants = db->tenant_count;
+    for (const struct head_view *v = db->views.oldest; v != NULL; v = v->newer) {
+        int64_t age_ns = now_ns - v->opened_ns;
+        if (age_ns > s.view_oldest_ns) s.view_oldest_ns = age_ns;
+        s.views++;
+    }
+    s.disk_low = db->disk_low;
+    s.clock_suspect = db->clock_suspect;
+    memcpy(s.metadata_rejected, db->metadata_rejected, sizeof s.metadata_rejected);
+    lock_drop(&db->head_lock);
+    s.head_bytes = budget_used(&db->head_budget);
+    s.store_pos = atomic_load(&db->store_pos);
+    s.flushes_total = atomic_load(&db->flushes_total);
+    s.flush_failures_total = atomic_load(&db->flush_failures_total);
+    s.undone_epochs_total = atomic_load(&db->undone_epochs_total);
+    s.merges_total = atomic_load(&db->merges_total);
+    s.merge_failures_total = atomic_load(&db->merge_failures_total);
+    s.merge_bytes_total = atomic_load(&db->merge_bytes_total);
+    s.free_bytes = atomic_load(&db->free_bytes);
+    s.down = s.wal.down;
+    *ret = s;
+}
+
+/*
+ * What a tenant's account is for good: without commits that may still be taken back, so that no
+ * count ever goes down; with what is stored and pending as it is there, and not as it should be.
+ */
+static struct ledger
+settled_ledger(const struct tsdb *db, const struct tenant *t)
+{
+    struct ledger l = t->total;
+    for (unsigned slot = 0; slot < 2; slot++) {
+        if (t->change_epoch[slot] > db->durable_epoch) ledger_subtract(&l, &t->change[slot]);
+    }
+    memcpy(l.stored, t->in_parts, sizeof l.stored);
+    return l;
+}
+
+/* Tenants never go, and keep their order: only the numbers must be copied under the lock. */
+void
+tsdb_ledgers(struct tsdb *db,
+             void (*each)(void *context, struct bytes tenant, const struct ledger *ledger),
+             void *context)
+{
+    struct {
+        struct bytes name;
+        struct ledger total;
+    } copies[LEDGERS_AT_ONCE];
+    for (uint32_t done = 0, count = LEDGERS_AT_ONCE; count == LEDGERS_AT_ONCE; done += count) {
+        lock_take(&db->head_lock);
+        for (count = 0; count < LEDGERS_AT_ONCE && done + count < db->tenant_count; count++) {
+            copies[count].name = db->tenants[done + count]->name;
+            copies[count].total = settled_ledger(db, db->tenants[done + count]);
+        }
+        lock_drop(&db->head_lock);
+        for (uint32_t i = 0; i < count; i++) {
+            each(context, copies[i].name, &copies[i].total);
+        }
+    }
+}
+
+void
+tsdb_budgets(struct tsdb *db, void (*each)(void *context, const struct budget *budget),
+             void *context)
+{
+    each(context, &db->head_budget);
+    each(context, &db->cache_budget);
+    each(context, &db->wal_budget);
+    each(context, &db->flush_budget);
+    each(context, &db->views.budget);
+    each(context, &db->merge_budget);
+}
+
+static int
+by_count_down(const void *a, const void *b)
+{
+    uint64_t x = ((const struct tsdb_cardinality *)a)->count;
+    uint64_t y = ((const struct tsdb_cardinality *)b)->count;
+    return (x < y) - (x > y);
+}
+
+enum err
+tsdb_top(struct tsdb *db, struct bytes tenant_name, struct arena *arena, uint32_t count,
+         struct tsdb_cardinality *ret_metrics, uint32_t *ret_metric_count,
+         struct tsdb_cardinality *ret_names, uint32_t *ret_name_count)
+{
+    enum err e = OK;
+    uint32_t metrics = 0, names = 0;
+    struct tsdb_cardinality *all = NULL, *all_names = NULL;
+    lock_take(&db->head_lock);
+    const struct registry *r = db->active->registry;
+    const struct tenant *tenant = tenant_find(db, tenant_name);
+    const struct registry_tenant *t = tenant == NULL ? NULL : registry_tenant(r, tenant->id);
+    if (t != NULL) {
+        all = arena_alloc(arena, (r->pairs.count + 1u) * sizeof *all);
+        all_names = arena_alloc(arena, (t->names.count + 1u) * sizeof *all_names);
+        if (all == NULL || all_names == NULL) e = ERR_NOMEM;
+    }
+    uint32_t id;
+    struct id_walk walk = t == NULL ? (struct id_walk){0} : id_list_walk(&t->names);
+    while (e == OK && id_walk_next(&walk, &id)) {
+        const struct registry_name *n = registry_name(r, id);
+        struct bytes name = arena_copy(arena, n->text);
+        if (name.at == NULL) e = ERR_NOMEM;
+        all_names[names++] = (struct tsdb_cardinality){name, n->pairs.count};
+        if (!bytes_equal_text(n->text, "__name__")) continue;
+        struct id_walk pairs = id_list_walk(&n->pairs);
+        while (e == OK && id_walk_next(&pairs, &id)) {
+            struct bytes value = arena_copy(arena, pair_label(registry_pair(r, id)).value);
+            if (value.at == NULL) e = ERR_NOMEM;
+            all[metrics++] =
+                (struct tsdb_cardinality){value, registry_pair_use(r, id)->series.count};
+        }
+    }
+    lock_drop(&db->head_lock);
+    if (e) return e;
+    if (metrics > 1) qsort(all, metrics, sizeof *all, by_count_down);
+    if (names > 1) qsort(all_names, names, sizeof *all_names, by_count_down);
+    *ret_metric_count = metrics < count ? metrics : count;
+    *ret_name_count = names < count ? names : count;
+    for (uint32_t i = 0; i < *ret_metric_count; i++) {
+        ret_metrics[i] = all[i];
+    }
+    for (uint32_t i = 0; i < *ret_name_count; i++) {
+        ret_names[i] = all_names[i];
+    }
+    return OK;
+}

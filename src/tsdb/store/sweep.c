@@ -1,0 +1,94 @@
+/*
+ * sweep.c - directories in parts/ that the manifest does not name. A crash leaves them behind:
+ * parts that were being written, that were finished and not yet named, or that others have
+ * replaced. All of those hold nothing that is not elsewhere, and go. A whole part of which that
+ * cannot be shown was put there by somebody: it is renamed to NUMBER.unnamed, and left.
+ * NUMBER.lost says that a part was given up: when the manifest has forgotten it, it goes.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tsdb/store/store.h"
+
+struct sweep {
+    struct tsdb *db;
+    const struct manifest *manifest;
+    struct tsdb_opening *opening;
+};
+
+/*
+ * Replaced: a live part covers its stretch of the log. An output that was not named: live parts
+ * begin and end where it does. A flush that was not named: the log still has what it holds.
+ */
+static bool
+is_elsewhere(const struct sweep *s, const struct part_info *info)
+{
+    const struct version *v = s->db->version;
+    struct wal_stats log;
+    wal_stats(s->db->wal, &log);
+    if (info->from_pos >= s->manifest->store_pos && log.begin_pos <= s->manifest->store_pos) {
+        return true;
+    }
+    bool begins = false, ends = false;
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        const struct part_info *live = part_info(v->parts[i]);
+        if (live->from_pos <= info->from_pos && live->to_pos >= info->to_pos) return true;
+        begins |= live->from_pos == info->from_pos;
+        ends |= live->to_pos == info->to_pos;
+    }
+    return begins && ends;
+}
+
+static bool
+is_removed(const struct manifest *m, uint64_t number)
+{
+    for (uint32_t i = 0; i < m->removed_count; i++) {
+        if (m->removed[i] == number) return true;
+    }
+    return false;
+}
+
+static enum err
+leave(struct sweep *s, const char *path)
+{
+    char to[300];
+    snprintf(to, sizeof to, "%s.unnamed", path);
+    enum err e = env_rename(s->db->env, path, to, NULL);
+    struct tsdb_opening *o = s->opening;
+    if (e == OK && o->parts_unnamed++ == 0) {
+        snprintf(o->first_unnamed, sizeof o->first_unnamed, "%.255s", to);
+    }
+    return e;
+}
+
+static enum err
+sweep_one(void *context, const char *name, bool is_dir)
+{
+    struct sweep *s = context;
+    struct tsdb *db = s->db;
+    char path[256];
+    bool lost = strlen(name) > 16 && strcmp(name + 16, ".lost") == 0;
+    if (!is_dir || (strlen(name) != 16 && !lost)) return OK;
+    uint64_t number = strtoull(name, NULL, 16);
+    for (uint32_t i = 0; i < s->manifest->part_count; i++) {
+        if (s->manifest->parts[i].number == number) return OK;
+    }
+    struct part *part;
+    enum err e = path_join(path, sizeof path, db->parts_dir, name);
+    if (e) return e;
+    if (lost || is_removed(s->manifest, number)) return env_remove_tree(db->env, path, NULL);
+    e = part_open(db->env, &db->cache_budget, db->cache, db->parts_dir, number, &part, NULL);
+    if (e != OK && e != ERR_CORRUPT && e != ERR_MISSING) return OK; /* not now */
+    bool foreign = e == OK && !is_elsewhere(s, part_info(part));
+    if (e == OK) part_unref(part);
+    return foreign ? leave(s, path) : env_remove_tree(db->env, path, NULL);
+}
+
+void
+parts_sweep(struct tsdb *db, const struct manifest *manifest, struct tsdb_opening *opening)
+{
+    struct sweep sweep = {db, manifest, opening};
+    err_ignore(env_listdir(db->env, db->parts_dir, sweep_one, &sweep, NULL),
+               "a directory nobody names only costs room");
+}

@@ -1,0 +1,516 @@
+/*
+ * verify.c - walks every checksum of a directory at rest, decodes every block, and recounts the
+ * ledger: what is stored from the parts, what is pending from the log, the rest from the saved
+ * totals.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/hash.h"
+#include "tsdb/store/store.h"
+
+enum { CACHE_BYTES = 16 * 1024 * 1024, REFS_FIRST = 1024 };
+
+struct recount {
+    struct bytes name;
+    struct ledger totals; /* saved, and what the log adds */
+    uint64_t stored[LEDGER_KIND_COUNT];
+    uint64_t pending[LEDGER_KIND_COUNT];
+};
+
+struct ref_slot {
+    uint64_t ref_plus_1;
+    uint32_t tenant;
+};
+
+struct verify {
+    struct env *env;
+    const char *dir;
+    char parts_dir[256];
+    void (*say)(void *context, const char *line);
+    void *context;
+    struct tsdb_report *report;
+    struct arena arena;
+    struct arena scratch;
+    struct manifest manifest;
+    struct page_cache *cache;
+    struct recount *tenants;
+    uint32_t *tenant_table; /* by hash of the name: index + 1; twice the capacity */
+    uint32_t tenant_count;
+    uint32_t tenant_capacity;
+    struct ref_slot *refs;
+    uint64_t ref_capacity;
+    uint64_t ref_count;
+    uint64_t orphans;
+    struct why *why;
+};
+
+PRINTF_LIKE(2, 3) static void tell(struct verify *v, const char *format, ...)
+{
+    char line[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    v->say(v->context, line);
+}
+
+static void
+tell_damage(struct verify *v, const char *text)
+{
+    v->report->damaged_places++;
+    tell(v, "damaged: %s", text);
+}
+
+/* What is damaged, or should be there and is not, is said; the rest can still be looked at. */
+static enum err
+damage_is_told(struct verify *v, enum err e)
+{
+    if (e != ERR_CORRUPT && e != ERR_MISSING) return e;
+    tell_damage(v, v->why->text);
+    return OK;
+}
+
+/* --- tenants ---------------------------------------------------------------------------------- */
+
+static uint32_t *
+tenant_slot(const struct verify *v, uint32_t *table, uint32_t capacity, struct bytes name)
+{
+    uint32_t at = (uint32_t)hash_bytes(name, 0) & (capacity - 1);
+    while (table[at] != 0 && !bytes_equal(v->tenants[table[at] - 1].name, name)) {
+        at = (at + 1) & (capacity - 1);
+    }
+    return &table[at];
+}
+
+static enum err
+tenants_grow(struct verify *v)
+{
+    uint32_t old = v->tenant_capacity, capacity = old == 0 ? 8 : old * 2;
+    struct recount *grown =
+        mem_resize(NULL, v->tenants, old * sizeof *grown, capacity * sizeof *grown);
+    if (grown == NULL) return ERR_NOMEM;
+    v->tenants = grown;
+    v->tenant_capacity = capacity;
+    mem_free(NULL, v->tenant_table, 2 * old * sizeof *v->tenant_table);
+    v->tenant_table = mem_new(NULL, 2 * capacity * sizeof *v->tenant_table);
+    if (v->tenant_table == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < v->tenant_count; i++) {
+        *tenant_slot(v, v->tenant_table, 2 * capacity, v->tenants[i].name) = i + 1;
+    }
+    return OK;
+}
+
+static enum err
+tenant_get(struct verify *v, struct bytes name, uint32_t *ret)
+{
+    if (v->tenant_count == v->tenant_capacity) {
+        enum err e = tenants_grow(v);
+        if (e) return e;
+    }
+    uint32_t *slot = tenant_slot(v, v->tenant_table, 2 * v->tenant_capacity, name);
+    if (*slot == 0) {
+        struct recount *t = &v->tenants[v->tenant_count];
+        *t = (struct recount){.name = arena_copy(&v->arena, name)};
+        if (t->name.at == NULL) return ERR_NOMEM;
+        *slot = ++v->tenant_count;
+    }
+    *ret = *slot - 1;
+    return OK;
+}
+
+/* --- parts ------------------------------------------------------------------------------------ */
+
+static void
+damaged_page(void *context, uint64_t offset, const struct why *why)
+{
+    (void)offset;
+    tell_damage(context, why->text);
+}
+
+struct arrays {
+    int64_t times[CODEC_SAMPLES_MAX];
+    uint64_t bits[CODEC_SAMPLES_MAX];
+    int64_t starts[CODEC_SAMPLES_MAX];
+    struct histogram histograms[CODEC_SAMPLES_MAX];
+};
+
+static enum err
+count_blocks(struct verify *v, struct part *part, const struct block_ref *blocks, uint32_t count,
+             struct arrays *a, uint64_t *stored)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct block_ref *b = &blocks[i];
+        struct why why;
+        arena_reset(&v->scratch);
+        enum err e =
+            block_read(part, b, a->times, a->bits, a->starts, a->histograms, &v->scratch, &why);
+        if (e == ERR_CORRUPT) {
+            tell_damage(v, why.text);
+            continue;
+        }
+        if (e) {
+            *v->why = why;
+            return e;
+        }
+        stored[ledger_kind_of(block_kind(b))] += b->count;
+    }
+    return OK;
+}
+
+/* Pairs are numbered in label order, and so are series by their pairs. */
+static bool
+pairs_ascend(const struct buf *last, const uint32_t *pairs, uint32_t count)
+{
+    const uint32_t *before = (const uint32_t *)last->at;
+    uint32_t before_count = (uint32_t)(last->size / sizeof *before);
+    for (uint32_t i = 0; i < count && i < before_count; i++) {
+        if (before[i] != pairs[i]) return before[i] < pairs[i];
+    }
+    return before_count < count;
+}
+
+static enum err
+count_series(struct verify *v, struct part *part, const struct part_index *index, uint64_t *stored)
+{
+    struct row_reader *rows = NULL;
+    struct arrays *a = mem_alloc(NULL, sizeof *a);
+    enum err e = a == NULL ? ERR_NOMEM : row_reader_new(index, NULL, &rows);
+    struct buf last; /* pairs */
+    buf_init(&last, NULL, 1 << 28);
+    for (uint32_t i = 0; e == OK && i < index->tenant->series_count; i++) {
+        const struct block_ref *blocks;
+        uint32_t count, pair_count;
+        const uint32_t *pairs;
+        struct why why;
+        e = row_read(rows, index->tenant->first_series + i, NULL, &blocks, &count, &why);
+        if (e == ERR_CORRUPT) {
+            tell_damage(v, why.text);
+            e = OK;
+            continue;
+        }
+        if (e) break;
+        row_pairs(rows, &pairs, &pair_count);
+        if (i > 0 && !pairs_ascend(&last, pairs, pair_count)) {
+            tell_damage(v, "series are not in label order");
+        }
+        buf_clear(&last);
+        buf_put(&last, pairs, pair_count * sizeof *pairs);
+        e = buf_error(&last);
+        if (e) break;
+        e = count_blocks(v, part, blocks, count, a, stored);
+    }
+    buf_fini(&last);
+    row_reader_free(rows);
+    mem_free(NULL, a, sizeof *a);
+    return e;
+}
+
+struct exemplar_count {
+    const struct part_tenant *tenant;
+    uint64_t count;
+};
+
+static enum err
+count_exemplar(void *context, uint32_t series, const struct exemplar *x)
+{
+    struct exemplar_count *c = context;
+    (void)x;
+    if (series - c->tenant->first_series < c->tenant->series_count) c->count++;
+    return OK;
+}
+
+static enum err
+verify_part_tenant(struct verify *v, struct part *part, const struct part_tenant *t)
+{
+    struct part_index index;
+    uint32_t tenant;
+    uint64_t stored[LEDGER_KIND_COUNT] = {0};
+    struct exemplar_count exemplars = {t, 0};
+    enum err e = tenant_get(v, t->name, &tenant);
+    if (e == OK) e = part_index_load(part, t, &v->arena, &index, v->why);
+    if (e == OK) e = count_series(v, part, &index, stored);
+    if (e == OK) e = part_exemplars(part, t->first_series, count_exemplar, &exemplars, v->why);
+    if (e == ERR_CORRUPT) {
+        tell_damage(v, v->why->text);
+        e = OK;
+    }
+    stored[LEDGER_EXEMPLAR] = exemplars.count;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        v->tenants[tenant].stored[k] += stored[k];
+        if (e != OK || stored[k] == t->sample_count[k]) continue;
+        tell(v, "part %016" PRIx64 ", tenant %.*s: holds %" PRIu64 " %s samples, says %" PRIu64,
+             part_info(part)->number, (int)t->name.size, (const char *)t->name.at, stored[k],
+             ledger_kind_word((enum ledger_kind)k), t->sample_count[k]);
+        v->report->damaged_places++;
+    }
+    return e;
+}
+
+static enum err
+verify_part(struct verify *v, const struct manifest_part *named)
+{
+    struct part *part;
+    enum err e = part_open(v->env, NULL, v->cache, v->parts_dir, named->number, &part, v->why);
+    if (e) return damage_is_told(v, e);
+    const struct part_info *info = part_info(part);
+    v->report->parts++;
+    e = part_verify(part, damaged_page, v, v->why);
+    for (uint32_t i = 0; i < part_tenant_count(part) && e == OK; i++) {
+        e = verify_part_tenant(v, part, part_tenant_at(part, i));
+    }
+    tell(v,
+         "part %016" PRIx64 ": %" PRIu64 " series, %" PRIu64 " floats, %" PRIu64
+         " histograms, %" PRIu64 " exemplars, %" PRIu64 " bytes",
+         info->number, info->series_count, info->sample_count[0], info->sample_count[1],
+         info->sample_count[2], info->file_bytes);
+    part_unref(part);
+    return e;
+}
+
+/* A part that was put aside is missing as long as it is. */
+static enum err
+tell_aside(void *context, const char *name, bool is_dir)
+{
+    static const char aside[] = ".damaged";
+    struct verify *v = context;
+    size_t size = strlen(name), end = sizeof aside - 1;
+    if (!is_dir || size <= end || strcmp(name + size - end, aside) != 0) return OK;
+    v->report->damaged_places++;
+    tell(v, "damaged: %s/%s: was put aside when it could not be opened", v->parts_dir, name);
+    return OK;
+}
+
+/* --- the log ---------------------------------------------------------------------------------- */
+
+static struct ref_slot *
+ref_slot(struct ref_slot *table, uint64_t capacity, uint64_t ref)
+{
+    uint64_t at = hash_mix(ref, 0) & (capacity - 1);
+    while (table[at].ref_plus_1 != 0 && table[at].ref_plus_1 != ref + 1) {
+        at = (at + 1) & (capacity - 1);
+    }
+    return &table[at];
+}
+
+static enum err
+note_ref(void *context, struct bytes tenant_name, uint64_t ref, struct bytes labels)
+{
+    struct verify *v = context;
+    uint32_t tenant;
+    (void)labels;
+    if (2 * v->ref_count >= v->ref_capacity) {
+        uint64_t capacity = v->ref_capacity == 0 ? REFS_FIRST : v->ref_capacity * 2;
+        struct ref_slot *grown = mem_new(NULL, capacity * sizeof *grown);
+        if (grown == NULL) return ERR_NOMEM;
+        for (uint64_t i = 0; i < v->ref_capacity; i++) {
+            if (v->refs[i].ref_plus_1 == 0) continue;
+            *ref_slot(grown, capacity, v->refs[i].ref_plus_1 - 1) = v->refs[i];
+        }
+        mem_free(NULL, v->refs, v->ref_capacity * sizeof *grown);
+        v->refs = grown;
+        v->ref_capacity = capacity;
+    }
+    enum err e = tenant_get(v, tenant_name, &tenant);
+    if (e) return e;
+    struct ref_slot *slot = ref_slot(v->refs, v->ref_capacity, ref);
+    if (slot->ref_plus_1 == 0) v->ref_count++;
+    *slot = (struct ref_slot){ref + 1, tenant};
+    return OK;
+}
+
+static void
+count_pending(struct verify *v, uint64_t ref, enum ledger_kind kind)
+{
+    struct ref_slot *slot = v->ref_capacity == 0 ? NULL : ref_slot(v->refs, v->ref_capacity, ref);
+    if (slot == NULL || slot->ref_plus_1 == 0)
+        v->orphans++;
+    else
+        v->tenants[slot->tenant].pending[kind]++;
+}
+
+static enum err
+count_float(void *context, const struct record_float *f)
+{
+    count_pending(context, f->ref, LEDGER_FLOAT);
+    return OK;
+}
+
+static enum err
+count_histogram(void *context, const struct record_histogram *h)
+{
+    count_pending(context, h->ref, LEDGER_HISTOGRAM);
+    return OK;
+}
+
+static enum err
+count_logged_exemplar(void *context, const struct record_exemplar *x)
+{
+    count_pending(context, x->ref, LEDGER_EXEMPLAR);
+    return OK;
+}
+
+static enum err
+add_ledger(struct verify *v, struct bytes payload)
+{
+    struct bytes name;
+    struct ledger change;
+    uint32_t tenant;
+    enum err e = record_ledger(payload, &name, &change);
+    if (e == OK) e = tenant_get(v, name, &tenant);
+    if (e == OK) ledger_add(&v->tenants[tenant].totals, &change);
+    return e;
+}
+
+static enum err
+count_record(void *context, const struct wal_record *r, struct why *why)
+{
+    struct verify *v = context;
+    enum err e = OK;
+    v->report->log_records++;
+    arena_reset(&v->scratch);
+    bool pending = r->pos >= v->manifest.store_pos;
+    if (r->type == WAL_SERIES) {
+        e = record_each_series(r->payload, NULL, note_ref, v, &v->scratch);
+    } else if (!pending) {
+        return OK;
+    } else if (r->type == WAL_FLOATS) {
+        e = record_each_float(r->payload, count_float, v, &v->scratch);
+    } else if (r->type == WAL_HISTOGRAMS) {
+        e = record_each_histogram(r->payload, count_histogram, v, &v->scratch);
+    } else if (r->type == WAL_EXEMPLARS) {
+        e = record_each_exemplar(r->payload, count_logged_exemplar, v);
+    } else if (r->type == WAL_LEDGER) {
+        e = add_ledger(v, r->payload);
+    }
+    if (e == ERR_CORRUPT) {
+        tell_damage(v, "a record of the log passes its checksum but makes no sense");
+        return OK;
+    }
+    return e ? why_set(why, e, "no memory to read the log") : OK;
+}
+
+static enum err
+verify_log(struct verify *v)
+{
+    char dir[256];
+    struct wal_damage damage;
+    enum err e = path_join(dir, sizeof dir, v->dir, "wal");
+    if (e == OK)
+        e = wal_verify(v->env, dir, v->manifest.store_pos, !manifest_has_log(&v->manifest),
+                       count_record, v, &damage, v->why);
+    if (e == ERR_MISSING && !manifest_has_log(&v->manifest)) return OK;
+    if (e) return damage_is_told(v, e);
+    if (damage.places > 0) {
+        tell_damage(v, damage.first);
+        tell(v, "log: %" PRIu64 " damaged places of %" PRIu64 " bytes", damage.places,
+             damage.bytes);
+    }
+    tell(v, "log: %" PRIu64 " records", v->report->log_records);
+    return OK;
+}
+
+/* --- the ledger ------------------------------------------------------------------------------- */
+
+static void
+compare(struct verify *v, const struct recount *t, enum ledger_kind k)
+{
+    const char *word = ledger_kind_word(k);
+    uint64_t pending = ledger_should_pend(&t->totals, k);
+    const char *verdict = "balanced";
+    /* A part that was put aside and has come back is counted when the store is opened. */
+    uint64_t back = t->stored[k] > t->totals.stored[k] ? t->stored[k] - t->totals.stored[k] : 0;
+    if (back > t->totals.count[k][LEDGER_DAMAGED]) back = 0;
+    if (back > 0) verdict = "balanced, once damaged samples that are back are counted as stored";
+    if (t->stored[k] != t->totals.stored[k] + back || t->pending[k] != pending ||
+        !ledger_balances(&t->totals)) {
+        v->report->ledger_balances = false;
+        verdict = "DOES NOT BALANCE";
+    }
+    if (t->totals.count[k][LEDGER_RECEIVED] == 0 && t->stored[k] == 0 && t->pending[k] == 0) return;
+    tell(v,
+         "ledger: tenant %.*s, %s: received %" PRIu64 " = stored %" PRIu64 " (counted %" PRIu64
+         ") + pending %" PRIu64 " (counted %" PRIu64 ") + duplicate %" PRIu64
+         " + superseded %" PRIu64 " + rejected %" PRIu64 " + expired %" PRIu64 " + deleted %" PRIu64
+         " + damaged %" PRIu64 " + passed on %" PRIu64 ": %s",
+         (int)t->name.size, (const char *)t->name.at, word, t->totals.count[k][LEDGER_RECEIVED],
+         t->totals.stored[k], t->stored[k], pending, t->pending[k],
+         t->totals.count[k][LEDGER_DUPLICATE], t->totals.count[k][LEDGER_SUPERSEDED],
+         ledger_rejected(&t->totals, k), t->totals.count[k][LEDGER_EXPIRED],
+         t->totals.count[k][LEDGER_DELETED], t->totals.count[k][LEDGER_DAMAGED],
+         t->totals.count[k][LEDGER_PASSED_ON], verdict);
+}
+
+static enum err
+verify_all(struct verify *v)
+{
+    enum err e = damage_is_told(v, format_check(v->env, v->dir, v->why));
+    if (e == OK) e = path_join(v->parts_dir, sizeof v->parts_dir, v->dir, "parts");
+    if (e == OK) e = page_cache_new(NULL, CACHE_BYTES, &v->cache);
+    if (e) return e;
+    e = manifest_read(v->env, v->dir, &v->arena, &v->manifest, v->why);
+    e = damage_is_told(v, e);
+    if (e) return e;
+    if (v->manifest.copies_damaged == 1) tell_damage(v, "one of the two copies in MANIFEST");
+    e = identity_check(v->env, v->dir, v->why);
+    if (e == ERR_CORRUPT) e = damage_is_told(v, e);
+    if (e && e != ERR_MISSING) return e;
+    for (uint32_t i = 0; i < v->manifest.tenant_count; i++) {
+        uint32_t tenant;
+        e = tenant_get(v, v->manifest.tenants[i].name, &tenant);
+        if (e) return e;
+        v->tenants[tenant].totals = v->manifest.tenants[i].totals;
+    }
+    for (uint32_t i = 0; i < v->manifest.part_count; i++) {
+        e = verify_part(v, &v->manifest.parts[i]);
+        if (e) return e;
+    }
+    e = env_listdir(v->env, v->parts_dir, tell_aside, v, NULL);
+    if (e == OK || e == ERR_MISSING) e = verify_log(v);
+    if (e) return e;
+    for (uint32_t i = 0; i < v->tenant_count; i++) {
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+            compare(v, &v->tenants[i], (enum ledger_kind)k);
+        }
+    }
+    if (v->orphans > 0) {
+        tell(v, "log: %" PRIu64 " samples of series without labels", v->orphans);
+        v->report->damaged_places++;
+    }
+    return OK;
+}
+
+enum err
+tsdb_verify(struct env *env, const char *dir, void (*say)(void *context, const char *line),
+            void *context, struct tsdb_report *ret_report, struct why *why)
+{
+    struct file lock = FILE_CLOSED;
+    struct why local;
+    bool locked;
+    memset(ret_report, 0, sizeof *ret_report);
+    ret_report->ledger_balances = true;
+    struct verify v = {.env = env,
+                       .dir = dir,
+                       .say = say,
+                       .context = context,
+                       .report = ret_report,
+                       .why = why == NULL ? &local : why};
+    arena_init(&v.arena, NULL, 0, 0);
+    arena_init(&v.scratch, NULL, 0, 0);
+    enum err e = tsdb_reading_lock(env, dir, &lock, &locked, v.why);
+    if (e == OK && !locked) tell(&v, "%s cannot be locked: no server may be at work on it", dir);
+    if (e == OK) e = verify_all(&v);
+    page_cache_free(v.cache);
+    mem_free(NULL, v.tenants, v.tenant_capacity * sizeof *v.tenants);
+    mem_free(NULL, v.tenant_table, 2 * v.tenant_capacity * sizeof *v.tenant_table);
+    mem_free(NULL, v.refs, v.ref_capacity * sizeof *v.refs);
+    arena_fini(&v.arena);
+    arena_fini(&v.scratch);
+    file_close(&lock);
+    if (e) return e;
+    if (ret_report->damaged_places > 0) return why_set(why, ERR_CORRUPT, "something is damaged");
+    if (!ret_report->ledger_balances) {
+        return why_set(why, ERR_CORRUPT, "the ledger does not balance");
+    }
+    return OK;
+}
