@@ -5,7 +5,7 @@
 #define RELAY_CHUNK_H
 
 #include "backend/item.h"
-#include "tsdb/codec/record.h"
+#include "tsdb/tsdb.h"
 
 /* A series of a chunk that brings its labels along. */
 struct chunk_series {

@@ -15,7 +15,7 @@
 
 #include "relay/chunk.h"
 #include "relay/selection.h"
-#include "tsdb/read/stretch.h"
+#include "tsdb/tsdb.h"
 
 /* The position of the first item of a fill. */
 uint64_t fill_first_pos(uint32_t number);

@@ -12,7 +12,7 @@
 
 #include "relay/relay.h"
 #include "relay/state.h"
-#include "tsdb/read/stretch.h"
+#include "tsdb/tsdb.h"
 
 /* Between what is settled, what waits in the store, and what is behind it. */
 enum { BORDER_FROM, BORDER_TO, BORDER_COUNT };

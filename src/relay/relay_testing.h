@@ -15,8 +15,7 @@
 #include "relay/relay.h"
 #include "relay/seed_testing.h"
 #include "relay/state.h"
-#include "tsdb/codec/record.h"
-#include "tsdb/read/stretch.h"
+#include "tsdb/tsdb.h"
 
 enum { SERIES = 40, SAMPLES_MAX = 60000, CALL_MAX = 700 };
 

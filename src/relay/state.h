@@ -10,7 +10,7 @@
 #include "relay/letters/letters_mark.h"
 #include "relay/window.h"
 #include "sys/env.h"
-#include "tsdb/read/stretch.h"
+#include "tsdb/tsdb.h"
 #include "wal/wal.h"
 
 enum { RELAY_STATE_BYTES_MAX = 32 * 1024 * 1024, RELAY_DIR_BYTES = 200 };

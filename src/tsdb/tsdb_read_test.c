@@ -4,7 +4,6 @@
  */
 #include "model/selector.h"
 #include "tsdb/tsdb_testing.h"
-#include "wal/segment.h"
 
 static struct machine m;
 
@@ -897,7 +896,7 @@ test_what_nobody_knows_of_any_more_is_received_and_damaged(void **state)
     machine_close(&m);
     first_segment(path, sizeof path);
     for (uint64_t pos = ends[0]; pos < ends[1]; pos += 4) {
-        must(sim_env_damage(m.sim, path, SEGMENT_HEADER_BYTES + pos - base));
+        must(sim_env_damage(m.sim, path, WAL_SEGMENT_HEADER_BYTES + pos - base));
     }
     machine_must_open(&m);
     struct ledger l = machine_ledger(&m, "a");
@@ -944,7 +943,7 @@ damage_each_place_of_the_log(int flushed_before)
         machine_close(&m);
         char path[100];
         first_segment(path, sizeof path);
-        enum err e = sim_env_damage(m.sim, path, SEGMENT_HEADER_BYTES + offset);
+        enum err e = sim_env_damage(m.sim, path, WAL_SEGMENT_HEADER_BYTES + offset);
         if (e == ERR_INPUT) break;
         must(e);
         machine_must_open(&m);

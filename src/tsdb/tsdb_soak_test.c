@@ -26,7 +26,7 @@ struct part_list {
 static void
 list_parts(struct life *l, struct part_list *to)
 {
-    const struct version *v = l->x.m.db->version;
+    const struct version *v = l->x.m.db->live.version;
     to->count = 0;
     for (uint32_t i = 0; i < v->part_count && i < PARTS_MAX; i++) {
         to->at[to->count++] = *part_info(v->parts[i]);

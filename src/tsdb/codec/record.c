@@ -1,83 +1,13 @@
 /*
- * record.c - the payloads of the log's records, written from a slice's columns and read one by one.
+ * record.c - the payloads of the log's records, read one by one; head/ingest_records.c writes them.
  * Format: docs/format/wal.md. Read bytes passed a checksum, and are checked all the same.
  */
-#include "tsdb/codec/codec.h"
-#include "tsdb/store/store.h"
+#include "tsdb/codec/record.h"
 
-enum { EXPONENT_RAW = 31, EXPONENT_MAX = 11 };
+#include "tsdb/codec/codec.h"
+#include "tsdb/tsdb.h"
 
 /* --- floats ----------------------------------------------------------------------------------- */
-
-void
-record_floats(struct scratch *s, struct buf *to)
-{
-    uint32_t n = s->float_count;
-    buf_clear(to);
-    if (!buf_reserve(to, 16 + n * (size_t)(3 * VARINT_SIZE_MAX + 1 + VARINT_SIZE_MAX))) return;
-    uint8_t *p = to->at;
-    p += varint_put(p, n);
-    *p++ = s->has_starts;
-    uint64_t last = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        p += varint_put(p, zigzag((int64_t)(s->refs[i] - last)));
-        last = s->refs[i];
-    }
-    last = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        p += varint_put(p, zigzag((int64_t)((uint64_t)s->times[i] - last)));
-        last = (uint64_t)s->times[i];
-    }
-    uint8_t *exponents = p, *values = p + n;
-    for (uint32_t i = 0; i < n; i++) {
-        unsigned e;
-        int64_t k;
-        unsigned hint = s->hints[i] <= EXPONENT_MAX ? s->hints[i] : 0;
-        if (codec_decimal(s->bits[i], hint, &e, &k)) {
-            exponents[i] = (uint8_t)e;
-            values += varint_put(values, zigzag(k));
-        } else {
-            exponents[i] = EXPONENT_RAW;
-            store_le64(values, s->bits[i]);
-            values += 8;
-        }
-    }
-    p = values;
-    last = 0;
-    for (uint32_t i = 0; i < n && s->has_starts; i++) {
-        p += varint_put(p, zigzag((int64_t)((uint64_t)s->starts[i] - last)));
-        last = (uint64_t)s->starts[i];
-    }
-    to->size = (size_t)(p - to->at);
-}
-
-/* --- series ----------------------------------------------------------------------------------- */
-
-/* Mostly it has the labels of the one before but for one or two. */
-void
-record_series(struct scratch *s, const struct registry *registry, const struct series *series)
-{
-    static const struct series_pairs NONE;
-    const struct series_pairs *now = series->pairs, *last = &NONE;
-    uint64_t last_ref = 0, mask = 0;
-    if (s->series_last != NULL) {
-        last = s->series_last->pairs;
-        last_ref = series_ref(registry, s->series_last);
-    }
-    for (uint32_t i = 0; i < now->count && i < RECORD_MASK_BITS; i++) {
-        if (i >= last->count || now->ids[i] != last->ids[i]) mask |= UINT64_C(1) << i;
-    }
-    buf_put_zigzag(&s->series, (int64_t)(series_ref(registry, series) - last_ref));
-    buf_put_varint(&s->series, now->count);
-    buf_put_varint(&s->series, mask);
-    for (uint32_t i = 0; i < now->count; i++) {
-        if (i < RECORD_MASK_BITS && (mask >> i & 1) == 0) continue;
-        const struct pair *p = registry_pair(registry, now->ids[i]);
-        buf_put(&s->series, p->field, p->field_size);
-    }
-    s->series_last = series;
-    s->series_count++;
-}
 
 /* A record holds what its version says, and nothing behind it. */
 static enum err
@@ -103,9 +33,9 @@ read_values(struct cursor *c, uint64_t *to, uint64_t count)
     struct bytes exponents = cursor_bytes(c, count);
     for (uint64_t i = 0; i < count && !c->bad; i++) {
         uint8_t e = exponents.at[i];
-        if (e == EXPONENT_RAW)
+        if (e == RECORD_EXPONENT_RAW)
             to[i] = cursor_le64(c);
-        else if (e <= EXPONENT_MAX)
+        else if (e <= RECORD_EXPONENT_MAX)
             to[i] = codec_decimal_bits(e, cursor_zigzag(c));
         else
             return ERR_CORRUPT;

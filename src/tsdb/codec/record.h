@@ -12,6 +12,8 @@
 #include "model/ledger.h"
 #include "model/select.h"
 
+enum { RECORD_EXPONENT_RAW = 31, RECORD_EXPONENT_MAX = 11, RECORD_MASK_BITS = 63 };
+
 struct record_float {
     uint64_t ref;
     int64_t t_ms;

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "tsdb/store/store.h"
+#include "tsdb/head/ingest.h"
 #include "wire/random_test.h"
 
 enum { MANY = SLICE_FLOATS };

@@ -85,7 +85,7 @@ ingest_reject(struct ingest *in, const struct rw_series *series, enum ledger_kin
 void
 ingest_reject_metadata(struct ingest *in, const struct metadata *m, enum reject reason)
 {
-    in->db->metadata_rejected[reason]++;
+    in->head->metadata_rejected[reason]++;
     if (reason != REJECT_BAD_UTF8 && reason != REJECT_BAD_REFERENCE) return;
     if (!note_refused(in, reason, 1)) return;
     char room[OFFENDER_BYTES];
@@ -230,17 +230,17 @@ slice_gather(struct ingest *in, struct place *at, struct piece *pieces, uint32_t
 void
 ingest_slice_begin(struct ingest *in)
 {
-    struct tsdb *db = in->db;
-    in->gen = db->active;
-    in->log = wal_place(db->wal);
+    struct head *head = in->head;
+    in->gen = head->active;
+    in->log = wal_place(head->wal);
     in->epoch = (uint32_t)in->log.epoch;
-    in->durable = (uint32_t)db->durable_epoch;
-    int64_t now = env_realtime_ms(db->env);
-    in->max_ms = now + db->limits.max_future_ms;
-    int64_t kept = retention_now_ms(db);
+    in->durable = (uint32_t)head->durable_epoch;
+    int64_t now = env_realtime_ms(head->env);
+    in->max_ms = now + head->limits.max_future_ms;
+    int64_t kept = retention_now_ms(head);
     /* No sample yet: INT64_MIN, nothing is too old. */
     in->min_ms =
-        kept < INT64_MIN + db->limits.retention_ms ? INT64_MIN : kept - db->limits.retention_ms;
+        kept < INT64_MIN + head->limits.retention_ms ? INT64_MIN : kept - head->limits.retention_ms;
     slice_clear(in);
 }
 
@@ -270,7 +270,7 @@ slice(struct ingest *in, struct place *at)
     enum err e = slice_gather(in, at, pieces, SLICE_PIECES, &count);
     if (e == OK) e = check_rest(in, at->series);
     if (e) {
-        if (in->s->metadata_count > 0) families_forget(in->db, in->tenant, in->log.epoch);
+        if (in->s->metadata_count > 0) families_forget(in->head, in->tenant, in->log.epoch);
         *at = before;
         return e;
     }
@@ -294,7 +294,7 @@ metadata_slice(struct ingest *in)
         e = ingest_reserve(in, &need);
         if (e == OK && !buf_reserve(&in->s->payload, in->s->metadata.size + 512)) e = ERR_NOMEM;
         if (e) {
-            families_forget(in->db, in->tenant, in->log.epoch);
+            families_forget(in->head, in->tenant, in->log.epoch);
             return e;
         }
         ingest_log(in);
@@ -332,10 +332,10 @@ ingest_put_counts(struct ingest *in)
 
 /* Reasons to come back later, for whole requests. */
 static enum err
-ready_locked(struct tsdb *db, struct why *why)
+ready_locked(struct head *head, struct why *why)
 {
-    if (db->disk_low) return why_set(why, ERR_AGAIN, "the disk is nearly full");
-    if (wal_is_down(db->wal)) return why_set(why, ERR_AGAIN, "the write-ahead log is down");
+    if (head->disk_low) return why_set(why, ERR_AGAIN, "the disk is nearly full");
+    if (wal_is_down(head->wal)) return why_set(why, ERR_AGAIN, "the write-ahead log is down");
     return OK;
 }
 
@@ -355,10 +355,10 @@ static enum err
 room_for_all(struct ingest *in)
 {
     const struct rw_request *r = in->request;
-    struct budget *head = &in->db->head_budget;
+    struct budget *head = &in->head->budget;
     if (r->float_count <= in->s->slice_floats && r->series_count <= SLICE_PIECES) return OK;
     uint64_t bytes = bytes_if_new(r, NEW_SERIES_BYTES_MAX);
-    uint64_t most = in->db->options.head_bytes_max / 2;
+    uint64_t most = in->head->options->head_bytes_max / 2;
     if (most != 0 && bytes > most) bytes = most;
     enum err e = budget_take(head, bytes);
     if (e) return why_set(in->why, e, "the head has no room for all of the request");
@@ -373,7 +373,7 @@ room_for_all(struct ingest *in)
 static bool
 never_fits(const struct ingest *in, uint64_t used_before)
 {
-    uint64_t most = in->db->options.head_bytes_max;
+    uint64_t most = in->head->options->head_bytes_max;
     uint64_t bytes = bytes_if_new(in->request, NEW_SERIES_BYTES_MIN);
     if (most == 0) return false;
     return bytes > most || (bytes > most / 2 && used_before < most / 8);
@@ -387,41 +387,41 @@ static bool
 blame_the_clock(const struct ingest *in)
 {
     if (in->result->rejected_for[REJECT_TOO_FAR_IN_FUTURE] == 0) return false;
-    look_at_clock(in->db); /* it may have jumped since housekeeping looked */
-    return in->db->clock_suspect;
+    look_at_clock(in->head); /* it may have jumped since housekeeping looked */
+    return in->head->clock_suspect;
 }
 
 enum err
-tsdb_ingest_begin(struct tsdb *db, struct bytes tenant, const struct rw_request *request,
+head_ingest_begin(struct head *head, struct bytes tenant, const struct rw_request *request,
                   struct ingest_result *ret_result, struct tsdb_doubts **ret_doubts,
                   struct why *why)
 {
     *ret_doubts = NULL;
     memset(ret_result, 0, sizeof *ret_result);
-    assert(request->series_count == 0 || request->seed == db->hash_seed);
-    assert(request->keys == NULL || request->keys == &db->print_keys);
+    assert(request->series_count == 0 || request->seed == head->hash_seed);
+    assert(request->keys == NULL || request->keys == &head->print_keys);
     struct ingest in = {
-        .db = db, .request = request, .result = ret_result, .s = &db->scratch, .why = why};
+        .head = head, .request = request, .result = ret_result, .s = head->scratch, .why = why};
     struct place at = {0};
-    lock_take(&db->head_lock);
-    enum name_rule rule = db->limits.require_name;
+    lock_take(&head->lock);
+    enum name_rule rule = head->limits.require_name;
     in.require_name = rule == NAME_ALWAYS || (rule == NAME_AUTO && request->version == RW_V2);
-    uint32_t voids = db->void_count;
-    uint64_t used_before = budget_used(&db->head_budget);
-    enum err e = ready_locked(db, why);
+    uint32_t voids = head->void_count;
+    uint64_t used_before = budget_used(&head->budget);
+    enum err e = ready_locked(head, why);
     /* Names of tenants are limited: one is not spent on nothing. */
     bool empty = request->series_count == 0 && request->metadata_count == 0;
-    if (e == OK && !empty) e = tenant_find_or_add(db, tenant, &in.tenant);
+    if (e == OK && !empty) e = tenant_find_or_add(head, tenant, &in.tenant);
     if (e == ERR_LIMIT) e = why_set(why, ERR_INPUT, "there are too many tenants");
     if (e == OK) e = room_for_all(&in);
     while (e == OK && at.series < request->series_count) {
-        int64_t began = env_monotonic_ns(db->env);
+        int64_t began = env_monotonic_ns(head->env);
         e = slice(&in, &at);
-        slice_measure(&in, env_monotonic_ns(db->env) - began);
+        slice_measure(&in, env_monotonic_ns(head->env) - began);
         if (e != OK || at.series >= request->series_count) break;
         /* Others may have their turn. */
-        lock_give_way(&db->head_lock);
-        if (voids == db->void_count) continue;
+        lock_give_way(&head->lock);
+        if (voids == head->void_count) continue;
         /* What was stored so far may have been taken back. */
         e = why_set(why, ERR_AGAIN, "the write-ahead log failed meanwhile");
     }
@@ -434,8 +434,8 @@ tsdb_ingest_begin(struct tsdb *db, struct bytes tenant, const struct rw_request 
     if (e == OK && blame_the_clock(&in)) {
         e = why_set(why, ERR_AGAIN, "samples lie in the future of a clock that is suspect");
     }
-    if (db->options.ack_memory) ret_result->wait_epoch = 0;
-    lock_drop(&db->head_lock);
+    if (head->options->ack_memory) ret_result->wait_epoch = 0;
+    lock_drop(&head->lock);
     if (e || in.doubts == NULL) {
         tsdb_doubts_free(in.doubts);
         ingest_put_counts(&in);
@@ -448,12 +448,12 @@ tsdb_ingest_begin(struct tsdb *db, struct bytes tenant, const struct rw_request 
 }
 
 enum err
-tsdb_ingest(struct tsdb *db, struct bytes tenant, const struct rw_request *request,
+head_ingest(struct head *head, struct bytes tenant, const struct rw_request *request,
             struct ingest_result *ret_result, struct why *why)
 {
     struct tsdb_doubts *doubts;
-    enum err e = tsdb_ingest_begin(db, tenant, request, ret_result, &doubts, why);
+    enum err e = head_ingest_begin(head, tenant, request, ret_result, &doubts, why);
     if (e || doubts == NULL) return e;
-    int64_t until_ns = env_monotonic_ns(db->env) + TSDB_LOOK_NS_MAX;
+    int64_t until_ns = env_monotonic_ns(head->env) + TSDB_LOOK_NS_MAX;
     return tsdb_ingest_end(doubts, until_ns, ret_result, why);
 }

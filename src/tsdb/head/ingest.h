@@ -5,9 +5,58 @@
 #ifndef TSDB_HEAD_INGEST_H
 #define TSDB_HEAD_INGEST_H
 
-#include "tsdb/store/store.h"
+#include "tsdb/head/head.h"
 
-enum { GUESSES = 32 };
+enum {
+    GUESSES = 32,
+    SLICE_FLOATS = 4096, /* at most */
+    SLICE_PIECES = 2048,
+    SLICE_BYTES = 4 * 1024 * 1024
+};
+
+/* A piece of a series that this slice takes on. */
+struct piece {
+    const struct rw_series *from;
+    struct series *series;
+    struct gen_series *samples; /* of it, in the active generation */
+    struct rw_range floats;
+    struct rw_range histograms;
+    struct rw_range exemplars;
+};
+
+/* Columns of one slice on their way into log records. */
+struct scratch {
+    struct piece *pieces;
+    uint64_t *refs;
+    int64_t *times;
+    uint64_t *bits;
+    int64_t *starts;
+    uint8_t *hints;
+    uint32_t slice_floats; /* as many as are judged in a moment: see slice_measure() */
+    bool slice_was_slow;
+    uint32_t float_count;
+    bool has_starts;
+    struct buf series;
+    uint32_t series_count;
+    const struct series *series_last; /* in `series` */
+    struct buf histograms;
+    uint32_t histogram_count;
+    uint64_t histogram_last[3];
+    struct buf exemplars;
+    uint32_t exemplar_count;
+    uint64_t exemplar_last[2];
+    struct buf metadata;
+    uint32_t metadata_count;
+    struct buf payload;
+    struct buf labels;
+    struct label *label_list;
+    uint32_t label_capacity;
+    struct arena arena;
+};
+
+/* ERR_NOMEM. */
+MUST_CHECK enum err scratch_new(struct budget *budget, struct scratch **ret_scratch);
+void scratch_free(struct budget *budget, struct scratch *scratch); /* NULL is fine */
 
 /* Where the work stands within the request. */
 struct place {
@@ -18,7 +67,7 @@ struct place {
 };
 
 struct ingest {
-    struct tsdb *db;
+    struct head *head;
     const struct rw_request *request;
     struct tenant *tenant;
     struct ingest_result *result;
@@ -128,5 +177,12 @@ MUST_CHECK enum err ingest_series_metadata(struct ingest *in, const struct rw_se
                                            struct series *series);
 /* The columns become records of the batch. */
 void ingest_log(struct ingest *in);
+
+/* --- log records of a slice (ingest_records.c); codec/record.h reads them --- */
+
+void record_floats(struct scratch *s, struct buf *to);
+/* Appends to the scratch's series, of which all are in one registry. */
+enum { RECORD_SERIES_BYTES_MAX = 3 * VARINT_SIZE_MAX }; /* and its labels */
+void record_series(struct scratch *s, const struct registry *registry, const struct series *series);
 
 #endif

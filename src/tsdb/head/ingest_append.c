@@ -13,7 +13,7 @@ static void
 lean_on(struct ingest *in, uint32_t epoch)
 {
     if ((int32_t)(epoch - in->durable) <= 0) return;
-    uint64_t full = in->db->durable_epoch + (uint32_t)(epoch - in->durable);
+    uint64_t full = in->head->durable_epoch + (uint32_t)(epoch - in->durable);
     if (full > in->result->wait_epoch) in->result->wait_epoch = full;
 }
 
@@ -89,7 +89,7 @@ append(struct ingest *in, const struct piece *p, int64_t t_ms, int64_t start_ms,
     in->change.count[kind][LEDGER_ACCEPTED]++;
     e = gen_append(in->gen, p->samples, t_ms, start_ms, v, in->epoch, in->durable);
     assert(e == OK); /* reserved */
-    if (t_ms > in->db->newest_ms) in->db->newest_ms = t_ms;
+    if (t_ms > in->head->newest_ms) in->head->newest_ms = t_ms;
     define(in, p->series);
     return true;
 }
@@ -157,7 +157,7 @@ exemplar_labels(struct ingest *in, const struct rw_exemplar *x, enum reject *ret
     if (e) return e;
     memcpy(s->label_list, in->request->labels + x->label_first,
            x->label_count * sizeof *s->label_list);
-    *ret_reason = labels_build(s->label_list, x->label_count, &in->db->limits.labels, &s->labels);
+    *ret_reason = labels_build(s->label_list, x->label_count, &in->head->limits.labels, &s->labels);
     if (*ret_reason == REJECT_EMPTY_LABELS && buf_error(&s->labels) == OK) {
         bool unnamed = false;
         for (uint32_t i = 0; i < x->label_count; i++) {
@@ -231,7 +231,7 @@ ingest_metadata(struct ingest *in, const struct metadata *m)
     /* Room first: once the family is changed the record must be written. */
     size_t room = m->family.size + m->help.size + m->unit.size + 64;
     if (!buf_reserve(&s->metadata, room)) return ERR_NOMEM;
-    enum err e = family_set(in->db, in->tenant, m, in->log.epoch, &changed);
+    enum err e = family_set(in->head, in->tenant, m, in->log.epoch, &changed);
     if (e == ERR_LIMIT) {
         ingest_reject_metadata(in, m, REJECT_LABEL_LIMIT);
         return OK;
@@ -249,9 +249,9 @@ enum err
 ingest_series_metadata(struct ingest *in, const struct rw_series *from, struct series *series)
 {
     if (!from->has_metadata) return OK;
-    uint64_t hash = hash_mix(hash_bytes(from->help, in->db->hash_seed),
-                             hash_bytes(from->unit, in->db->hash_seed) + from->type);
-    uint32_t short_hash = (uint32_t)hash_mix(hash, in->db->metadata_life) | 1;
+    uint64_t hash = hash_mix(hash_bytes(from->help, in->head->hash_seed),
+                             hash_bytes(from->unit, in->head->hash_seed) + from->type);
+    uint32_t short_hash = (uint32_t)hash_mix(hash, in->head->metadata_life) | 1;
     if (series->metadata_hash == short_hash && !from->bad_metadata) return OK;
     struct metadata m = {.type = from->type, .help = from->help, .unit = from->unit};
     struct rw_label_walk walk = rw_labels(in->request, from);
@@ -280,7 +280,7 @@ put_counted_record(struct ingest *in, enum wal_type type, bool with_tenant, uint
     if (with_tenant) buf_put_counted(to, in->tenant->name);
     buf_put_varint(to, count);
     buf_put_bytes(to, buf_bytes(items));
-    return buf_error(to) ? buf_error(to) : wal_put(in->db->wal, type, buf_bytes(to), true);
+    return buf_error(to) ? buf_error(to) : wal_put(in->head->wal, type, buf_bytes(to), true);
 }
 
 static enum err
@@ -293,7 +293,7 @@ put_ledger(struct ingest *in)
     ledger_put(to, &in->change);
     if (buf_error(to)) return buf_error(to);
     uint8_t version = (uint8_t)ledger_version(&in->change);
-    return wal_put_version(in->db->wal, WAL_LEDGER, version, buf_bytes(to), false);
+    return wal_put_version(in->head->wal, WAL_LEDGER, version, buf_bytes(to), false);
 }
 
 void
@@ -303,7 +303,7 @@ ingest_log(struct ingest *in)
     enum err e = put_counted_record(in, WAL_SERIES, true, s->series_count, &s->series);
     if (e == OK && s->float_count > 0) {
         record_floats(s, &s->payload);
-        e = wal_put(in->db->wal, WAL_FLOATS, buf_bytes(&s->payload), true);
+        e = wal_put(in->head->wal, WAL_FLOATS, buf_bytes(&s->payload), true);
     }
     if (e == OK) {
         e = put_counted_record(in, WAL_HISTOGRAMS, false, s->histogram_count, &s->histograms);
@@ -317,7 +317,7 @@ ingest_log(struct ingest *in)
     bool logged = false;
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         uint64_t accepted = in->change.count[k][LEDGER_ACCEPTED];
-        if (accepted > 0) wal_count(in->db->wal, (enum ledger_kind)k, accepted);
+        if (accepted > 0) wal_count(in->head->wal, (enum ledger_kind)k, accepted);
         logged |= accepted > 0;
     }
     logged |= s->metadata_count > 0;

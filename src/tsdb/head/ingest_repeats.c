@@ -43,7 +43,7 @@ struct doubtful_series {
 };
 
 struct tsdb_doubts {
-    struct tsdb *db;
+    struct head *head;
     const struct rw_request *request;
     struct tenant *tenant; /* lives as long as the store */
     struct arena arena;
@@ -61,15 +61,15 @@ struct tsdb_doubts {
 static struct tsdb_doubts *
 doubts_new(struct ingest *in)
 {
-    struct tsdb_doubts *d = mem_new(&in->db->head_budget, sizeof *d);
+    struct tsdb_doubts *d = mem_new(&in->head->budget, sizeof *d);
     if (d == NULL) return NULL;
-    d->db = in->db;
+    d->head = in->head;
     d->request = in->request;
     d->tenant = in->tenant;
     d->last = &d->first;
     d->min_ms = INT64_MAX;
     d->max_ms = INT64_MIN;
-    arena_init(&d->arena, &in->db->head_budget, DOUBT_BYTES_MAX, 0);
+    arena_init(&d->arena, &in->head->budget, DOUBT_BYTES_MAX, 0);
     return d;
 }
 
@@ -78,7 +78,7 @@ tsdb_doubts_free(struct tsdb_doubts *d)
 {
     if (d == NULL) return;
     arena_fini(&d->arena);
-    mem_free(&d->db->head_budget, d, sizeof *d);
+    mem_free(&d->head->budget, d, sizeof *d);
 }
 
 static struct doubtful_series *
@@ -104,7 +104,7 @@ bool
 ingest_doubt(struct ingest *in, const struct piece *p, int64_t t_ms,
              const struct sample_value *value)
 {
-    if (in->db->options.log_only) return false;
+    if (in->head->options->log_only) return false;
     if (in->doubts == NULL) in->doubts = doubts_new(in);
     struct tsdb_doubts *d = in->doubts;
     if (d == NULL) return false;
@@ -146,12 +146,12 @@ bool
 ingest_doubts_are_real(const struct tsdb_doubts *d)
 {
     bool real = false;
-    lock_take(&d->db->lock); /* not pinned: who lets go last may have files to remove */
-    const struct version *version = d->db->version;
+    lock_take(&d->head->live->lock); /* not pinned: who lets go last may have files to remove */
+    const struct version *version = d->head->live->version;
     for (uint32_t i = 0; i < version->part_count && !real; i++) {
         real = part_may_hold(d, version->parts[i]);
     }
-    lock_drop(&d->db->lock);
+    lock_drop(&d->head->live->lock);
     return real;
 }
 
@@ -182,7 +182,7 @@ any_is_open_in(const struct tsdb_doubts *d, int64_t min_ms, int64_t max_ms)
 static bool
 time_is_up(const struct look *x)
 {
-    return env_monotonic_ns(x->doubts->db->env) >= x->until_ns;
+    return env_monotonic_ns(x->doubts->head->env) >= x->until_ns;
 }
 
 /* What the part has of the series' times is not known, so a later part has nothing to say. */
@@ -299,11 +299,11 @@ look_into_part(struct look *x, const struct tombstones *tombstones)
 static enum err
 look(struct tsdb_doubts *d, int64_t until_ns, struct why *why)
 {
-    struct budget *budget = &d->db->head_budget;
+    struct budget *budget = &d->head->budget;
     struct look x = {.doubts = d, .until_ns = until_ns};
     arena_init(&x.arena, budget, 0, 0);
     arena_init(&x.block, budget, 0, 0);
-    struct version *version = version_pin(d->db);
+    struct version *version = live_pin(d->head->live);
     enum err e = OK;
     for (uint32_t i = 0; i < version->part_count && e == OK; i++) {
         x.part = version->parts[i];
@@ -335,12 +335,12 @@ count_doubt(struct ingest *in, const struct doubtful_series *s, const struct dou
 static enum err
 settle(struct tsdb_doubts *d, struct ingest_result *result, struct why *why)
 {
-    struct tsdb *db = d->db;
-    struct ingest in = {.db = db,
+    struct head *head = d->head;
+    struct ingest in = {.head = head,
                         .request = d->request,
                         .tenant = d->tenant,
                         .result = result,
-                        .s = &db->scratch,
+                        .s = head->scratch,
                         .named = d->named,
                         .text_used = d->text_used,
                         .why = why};
@@ -351,12 +351,12 @@ settle(struct tsdb_doubts *d, struct ingest_result *result, struct why *why)
     }
     struct ledger change = in.change;
     struct need need = {0};
-    lock_take(&db->head_lock);
+    lock_take(&head->lock);
     ingest_slice_begin(&in);
     in.change = change;
     enum err e = ingest_reserve(&in, &need);
     if (e == OK) ingest_log(&in);
-    lock_drop(&db->head_lock);
+    lock_drop(&head->lock);
     ingest_put_counts(&in);
     return e;
 }

@@ -121,7 +121,7 @@ enum err
 ingest_reserve(struct ingest *in, const struct need *need)
 {
     struct scratch *s = in->s;
-    struct tsdb *db = in->db;
+    struct head *head = in->head;
     if (!buf_reserve(&s->histograms, need->histogram_bytes) ||
         !buf_reserve(&s->exemplars, need->exemplar_bytes) ||
         !buf_reserve(&s->series, need->series_bytes) ||
@@ -143,5 +143,5 @@ ingest_reserve(struct ingest *in, const struct need *need)
         wal_put_bytes(need->series_bytes + 256) + wal_put_bytes(need->floats * 41u + 64) +
         wal_put_bytes(need->histogram_bytes + 16) + wal_put_bytes(need->exemplar_bytes + 16) +
         wal_put_bytes(s->metadata.size + 256) + wal_put_bytes(4096);
-    return wal_reserve(db->wal, log_bytes, in->why);
+    return wal_reserve(head->wal, log_bytes, in->why);
 }

@@ -65,7 +65,7 @@ enum err
 ingest_label_room(struct ingest *in, uint32_t count)
 {
     struct scratch *s = in->s;
-    struct budget *budget = &in->db->head_budget;
+    struct budget *budget = &in->head->budget;
     if (count <= s->label_capacity) return OK;
     uint32_t capacity = count + count / 2;
     struct label *grown = mem_resize(budget, s->label_list, s->label_capacity * sizeof *grown,
@@ -85,13 +85,13 @@ ingest_canonical(struct ingest *in, const struct rw_series *series, enum reject 
     uint32_t count = 0;
     while (rw_label_next(&walk, &label)) {
         /* More than may be is enough to be refused. */
-        if (count > 4 * in->db->limits.labels.count_max) break;
+        if (count > 4 * in->head->limits.labels.count_max) break;
         enum err e = ingest_label_room(in, count + 1);
         if (e) return e;
         s->label_list[count++] = label;
     }
     buf_clear(&s->labels);
-    *ret_reason = labels_build(s->label_list, count, &in->db->limits.labels, &s->labels);
+    *ret_reason = labels_build(s->label_list, count, &in->head->limits.labels, &s->labels);
     if (buf_error(&s->labels) || *ret_reason != REJECT_NONE || !in->require_name) {
         return buf_error(&s->labels);
     }
@@ -239,7 +239,7 @@ metric_series(struct ingest *in, struct bytes labels, struct buf *scratch)
 static bool
 series_is_one_too_many(struct ingest *in, struct bytes labels)
 {
-    const struct tsdb_limits *limits = &in->db->limits;
+    const struct tsdb_limits *limits = &in->head->limits;
     const struct registry *r = in->gen->registry;
     const struct registry_tenant *t = registry_tenant(r, in->tenant->id);
     const struct gen *frozen = in->gen->before;
@@ -252,7 +252,7 @@ series_is_one_too_many(struct ingest *in, struct bytes labels)
     if (refused && frozen != NULL && frozen->registry != r) {
         refused = registry_find_labels(frozen->registry, in->tenant->id, labels) == NULL;
     }
-    in->db->series_refused |= refused;
+    in->head->series_refused |= refused;
     if (refused) {
         snprintf(in->series_limit, sizeof in->series_limit,
                  tenant ? "the tenant has write.max-series (%" PRIu32 ")"
@@ -264,12 +264,12 @@ series_is_one_too_many(struct ingest *in, struct bytes labels)
 
 /* One that is not there yet. */
 static enum err
-add_series(struct tsdb *db, uint32_t tenant, struct bytes labels, struct series **ret_series)
+add_series(struct head *head, uint32_t tenant, struct bytes labels, struct series **ret_series)
 {
-    struct registry *registry = db->active->registry;
+    struct registry *registry = head->active->registry;
     enum err e = registry_add(registry, tenant, labels, ret_series);
     if (e) return e;
-    const struct gen *frozen = db->active->before;
+    const struct gen *frozen = head->active->before;
     if (frozen == NULL || frozen->registry == registry) return OK;
     const struct series *before = registry_find_labels(frozen->registry, tenant, labels);
     if (before != NULL) (*ret_series)->before_plus_1 = before->id + 1;
@@ -294,7 +294,7 @@ resolve_slowly(struct ingest *in, const struct rw_series *series, struct series 
         *ret_reason = REJECT_SERIES_LIMIT;
         return OK;
     }
-    if (*ret_series == NULL) e = add_series(in->db, in->tenant->id, labels, ret_series);
+    if (*ret_series == NULL) e = add_series(in->head, in->tenant->id, labels, ret_series);
     if (e) return e;
     uint64_t key = rw_series_key(in->request, series);
     if (key != registry_labels_hash(registry, labels)) registry_alias(registry, *ret_series, key);
@@ -343,8 +343,8 @@ ingest_resolve(struct ingest *in, const struct rw_series *series, struct series 
 }
 
 enum err
-head_series(struct tsdb *db, uint32_t tenant, struct bytes labels, struct series **ret_series)
+head_series(struct head *head, uint32_t tenant, struct bytes labels, struct series **ret_series)
 {
-    *ret_series = registry_find_labels(db->active->registry, tenant, labels);
-    return *ret_series != NULL ? OK : add_series(db, tenant, labels, ret_series);
+    *ret_series = registry_find_labels(head->active->registry, tenant, labels);
+    return *ret_series != NULL ? OK : add_series(head, tenant, labels, ret_series);
 }

@@ -3,7 +3,7 @@
 #include <assert.h>
 
 #include "base/hash.h"
-#include "tsdb/store/store.h"
+#include "tsdb/head/head.h"
 
 enum { FAMILIES_FIRST = 16, FAMILIES_MAX = 100 * 1000 };
 
@@ -19,54 +19,54 @@ tenant_slot(struct tenant **table, uint32_t capacity, uint64_t hash, struct byte
 }
 
 struct tenant *
-tenant_find(struct tsdb *db, struct bytes name)
+tenant_find(struct head *head, struct bytes name)
 {
-    if (db->tenant_capacity == 0) return NULL;
-    return *tenant_slot(db->tenant_table, 2 * db->tenant_capacity, hash_bytes(name, db->hash_seed),
-                        name);
+    if (head->tenant_capacity == 0) return NULL;
+    return *tenant_slot(head->tenant_table, 2 * head->tenant_capacity,
+                        hash_bytes(name, head->hash_seed), name);
 }
 
 /* The list by id, and a table of twice its capacity. */
 static enum err
-tenants_room(struct tsdb *db)
+tenants_room(struct head *head)
 {
-    if (db->tenant_count < db->tenant_capacity) return OK;
-    uint32_t old = db->tenant_capacity, capacity = old == 0 ? 8 : old * 2;
-    struct tenant **table = mem_new(&db->head_budget, 2 * capacity * sizeof *table);
+    if (head->tenant_count < head->tenant_capacity) return OK;
+    uint32_t old = head->tenant_capacity, capacity = old == 0 ? 8 : old * 2;
+    struct tenant **table = mem_new(&head->budget, 2 * capacity * sizeof *table);
     if (table == NULL) return ERR_NOMEM;
     struct tenant **grown =
-        mem_resize(&db->head_budget, db->tenants, old * sizeof *grown, capacity * sizeof *grown);
+        mem_resize(&head->budget, head->tenants, old * sizeof *grown, capacity * sizeof *grown);
     if (grown == NULL) {
-        mem_free(&db->head_budget, table, 2 * capacity * sizeof *table);
+        mem_free(&head->budget, table, 2 * capacity * sizeof *table);
         return ERR_NOMEM;
     }
-    mem_free(&db->head_budget, db->tenant_table, 2 * old * sizeof *table);
-    for (uint32_t i = 0; i < db->tenant_count; i++) {
+    mem_free(&head->budget, head->tenant_table, 2 * old * sizeof *table);
+    for (uint32_t i = 0; i < head->tenant_count; i++) {
         *tenant_slot(table, 2 * capacity, grown[i]->hash, grown[i]->name) = grown[i];
     }
-    db->tenants = grown;
-    db->tenant_table = table;
-    db->tenant_capacity = capacity;
+    head->tenants = grown;
+    head->tenant_table = table;
+    head->tenant_capacity = capacity;
     return OK;
 }
 
 enum err
-tenant_find_or_add(struct tsdb *db, struct bytes name, struct tenant **ret_tenant)
+tenant_find_or_add(struct head *head, struct bytes name, struct tenant **ret_tenant)
 {
     assert(name.size > 0 && name.size <= TENANT_NAME_BYTES_MAX);
-    struct tenant *t = tenant_find(db, name);
+    struct tenant *t = tenant_find(head, name);
     if (t == NULL) {
-        if (db->tenant_count >= db->options.tenants_max) return ERR_LIMIT;
-        enum err e = tenants_room(db);
+        if (head->tenant_count >= head->options->tenants_max) return ERR_LIMIT;
+        enum err e = tenants_room(head);
         if (e) return e;
-        t = mem_new(&db->head_budget, sizeof *t + name.size);
+        t = mem_new(&head->budget, sizeof *t + name.size);
         if (t == NULL) return ERR_NOMEM;
         memcpy(t + 1, name.at, name.size);
         t->name = bytes_of(t + 1, name.size);
-        t->hash = hash_bytes(name, db->hash_seed);
-        t->id = db->tenant_count;
-        db->tenants[db->tenant_count++] = t;
-        *tenant_slot(db->tenant_table, 2 * db->tenant_capacity, t->hash, t->name) = t;
+        t->hash = hash_bytes(name, head->hash_seed);
+        t->id = head->tenant_count;
+        head->tenants[head->tenant_count++] = t;
+        *tenant_slot(head->tenant_table, 2 * head->tenant_capacity, t->hash, t->name) = t;
     }
     *ret_tenant = t;
     return OK;
@@ -85,32 +85,32 @@ text_bytes(const struct family_text *x)
 }
 
 static void
-texts_free(struct tsdb *db, struct family_text *x)
+texts_free(struct head *head, struct family_text *x)
 {
     while (x != NULL) {
         struct family_text *older = x->older;
-        mem_free(&db->head_budget, x, text_bytes(x));
+        mem_free(&head->budget, x, text_bytes(x));
         x = older;
     }
 }
 
 void
-tenants_free(struct tsdb *db)
+tenants_free(struct head *head)
 {
-    for (uint32_t i = 0; i < db->tenant_count; i++) {
-        struct tenant *t = db->tenants[i];
+    for (uint32_t i = 0; i < head->tenant_count; i++) {
+        struct tenant *t = head->tenants[i];
         for (uint32_t s = 0; s < t->family_capacity; s++) {
             for (struct family *f = t->families[s], *next; f != NULL; f = next) {
                 next = f->next;
-                texts_free(db, f->text);
-                mem_free(&db->head_budget, f, family_bytes(f));
+                texts_free(head, f->text);
+                mem_free(&head->budget, f, family_bytes(f));
             }
         }
-        mem_free(&db->head_budget, t->families, t->family_capacity * sizeof *t->families);
-        mem_free(&db->head_budget, t, sizeof *t + t->name.size);
+        mem_free(&head->budget, t->families, t->family_capacity * sizeof *t->families);
+        mem_free(&head->budget, t, sizeof *t + t->name.size);
     }
-    mem_free(&db->head_budget, db->tenants, db->tenant_capacity * sizeof *db->tenants);
-    mem_free(&db->head_budget, db->tenant_table, 2 * db->tenant_capacity * sizeof *db->tenants);
+    mem_free(&head->budget, head->tenants, head->tenant_capacity * sizeof *head->tenants);
+    mem_free(&head->budget, head->tenant_table, 2 * head->tenant_capacity * sizeof *head->tenants);
 }
 
 /* --- the ledger ------------------------------------------------------------------------------- */
@@ -128,39 +128,39 @@ tenant_count(struct tenant *t, uint64_t epoch, const struct ledger *change)
 }
 
 void
-families_forget(struct tsdb *db, struct tenant *t, uint64_t epoch)
+families_forget(struct head *head, struct tenant *t, uint64_t epoch)
 {
     for (struct family *f = t->newest_family; f != NULL; f = f->before) {
         while (f->text != NULL && f->text->epoch >= epoch) {
             struct family_text *gone = f->text;
             f->text = gone->older;
-            mem_free(&db->head_budget, gone, text_bytes(gone));
+            mem_free(&head->budget, gone, text_bytes(gone));
         }
     }
-    db->metadata_life++;
+    head->metadata_life++;
 }
 
 void
-tenants_undo(struct tsdb *db, uint64_t durable_epoch)
+tenants_undo(struct head *head, uint64_t durable_epoch)
 {
-    for (uint32_t i = 0; i < db->tenant_count; i++) {
-        struct tenant *t = db->tenants[i];
+    for (uint32_t i = 0; i < head->tenant_count; i++) {
+        struct tenant *t = head->tenants[i];
         for (unsigned slot = 0; slot < 2; slot++) {
             if (t->change_epoch[slot] <= durable_epoch) continue;
             ledger_subtract(&t->total, &t->change[slot]);
             t->change_epoch[slot] = 0;
         }
-        families_forget(db, t, durable_epoch + 1);
+        families_forget(head, t, durable_epoch + 1);
     }
 }
 
 /* --- metadata --------------------------------------------------------------------------------- */
 
 static enum err
-families_grow(struct tsdb *db, struct tenant *t)
+families_grow(struct head *head, struct tenant *t)
 {
     uint32_t capacity = t->family_capacity == 0 ? FAMILIES_FIRST : t->family_capacity * 2;
-    struct family **grown = mem_new(&db->head_budget, capacity * sizeof *grown);
+    struct family **grown = mem_new(&head->budget, capacity * sizeof *grown);
     if (grown == NULL) return ERR_NOMEM;
     for (uint32_t s = 0; s < t->family_capacity; s++) {
         for (struct family *f = t->families[s], *next; f != NULL; f = next) {
@@ -170,16 +170,16 @@ families_grow(struct tsdb *db, struct tenant *t)
             *slot = f;
         }
     }
-    mem_free(&db->head_budget, t->families, t->family_capacity * sizeof *grown);
+    mem_free(&head->budget, t->families, t->family_capacity * sizeof *grown);
     t->families = grown;
     t->family_capacity = capacity;
     return OK;
 }
 
 static enum err
-family_get(struct tsdb *db, struct tenant *t, struct bytes name, struct family **ret)
+family_get(struct head *head, struct tenant *t, struct bytes name, struct family **ret)
 {
-    uint64_t hash = hash_bytes(name, db->hash_seed);
+    uint64_t hash = hash_bytes(name, head->hash_seed);
     if (t->family_capacity > 0) {
         for (struct family *f = t->families[hash & (t->family_capacity - 1)]; f != NULL;
              f = f->next) {
@@ -190,10 +190,10 @@ family_get(struct tsdb *db, struct tenant *t, struct bytes name, struct family *
     }
     if (t->family_count >= FAMILIES_MAX) return ERR_LIMIT;
     if (t->family_count >= t->family_capacity) {
-        enum err e = families_grow(db, t);
+        enum err e = families_grow(head, t);
         if (e) return e;
     }
-    struct family *f = mem_new(&db->head_budget, sizeof *f + name.size);
+    struct family *f = mem_new(&head->budget, sizeof *f + name.size);
     if (f == NULL) return ERR_NOMEM;
     if (name.size > 0) memcpy(f + 1, name.at, name.size);
     f->name = bytes_of(f + 1, name.size);
@@ -219,10 +219,10 @@ family_text_at(const struct family *f, uint64_t epoch)
 }
 
 static struct family_text *
-text_new(struct tsdb *db, const struct metadata *m, uint64_t epoch)
+text_new(struct head *head, const struct metadata *m, uint64_t epoch)
 {
     size_t size = sizeof(struct family_text) + m->help.size + m->unit.size;
-    struct family_text *x = mem_alloc(&db->head_budget, size);
+    struct family_text *x = mem_alloc(&head->budget, size);
     if (x == NULL) return NULL;
     uint8_t *at = (uint8_t *)(x + 1);
     if (m->help.size > 0) memcpy(at, m->help.at, m->help.size);
@@ -236,49 +236,49 @@ text_new(struct tsdb *db, const struct metadata *m, uint64_t epoch)
 
 /* Takes away what neither a view nor an undone commit can want any more. */
 static void
-drop_old_texts(struct tsdb *db, struct family *f)
+drop_old_texts(struct head *head, struct family *f)
 {
     struct family_text *newer = f->text;
     while (newer->older != NULL) {
         struct family_text *x = newer->older;
-        bool wanted = newer->epoch > db->durable_epoch ||
-                      views_meet(&db->views, (uint32_t)x->epoch, (uint32_t)newer->epoch);
+        bool wanted = newer->epoch > head->durable_epoch ||
+                      views_meet(&head->views, (uint32_t)x->epoch, (uint32_t)newer->epoch);
         if (wanted) {
             newer = x;
             continue;
         }
         newer->older = x->older;
-        mem_free(&db->head_budget, x, text_bytes(x));
+        mem_free(&head->budget, x, text_bytes(x));
     }
 }
 
 enum err
-family_set(struct tsdb *db, struct tenant *t, const struct metadata *m, uint64_t epoch,
+family_set(struct head *head, struct tenant *t, const struct metadata *m, uint64_t epoch,
            bool *ret_changed)
 {
     struct family *f;
     *ret_changed = false;
-    enum err e = family_get(db, t, m->family, &f);
+    enum err e = family_get(head, t, m->family, &f);
     if (e) return e;
     const struct family_text *known = f->text;
     if (known != NULL && known->type == m->type && bytes_equal(known->help, m->help) &&
         bytes_equal(known->unit, m->unit)) {
         return OK;
     }
-    struct family_text *text = text_new(db, m, epoch);
+    struct family_text *text = text_new(head, m, epoch);
     if (text == NULL) return ERR_NOMEM;
     text->older = f->text;
     f->text = text;
-    drop_old_texts(db, f);
-    db->metadata_changed = true;
+    drop_old_texts(head, f);
+    head->metadata_changed = true;
     *ret_changed = true;
     return OK;
 }
 
 enum err
-family_restore(struct tsdb *db, struct tenant *t, const struct metadata *m)
+family_restore(struct head *head, struct tenant *t, const struct metadata *m)
 {
     bool changed;
-    enum err e = family_set(db, t, m, 0, &changed);
+    enum err e = family_set(head, t, m, 0, &changed);
     return e == ERR_LIMIT ? OK : e;
 }

@@ -16,14 +16,8 @@
 #ifndef TSDB_MERGE_PARTS_H
 #define TSDB_MERGE_PARTS_H
 
-#include "tsdb/part/part.h"
+#include "tsdb/part/tombstone.h"
 #include "tsdb/read/interleave.h"
-
-/* Of some series of a part everything in a stretch of time is gone. */
-struct part_deletion {
-    const roaring_bitmap_t *series; /* numbers in the part */
-    struct time_range range;
-};
 
 struct part_merge_input {
     struct part *part; /* borrowed until the merge is freed */

@@ -101,91 +101,20 @@ tombstones_unref(struct tombstones *set)
     mem_free(set->budget, set, set_bytes(set->count));
 }
 
-/* --- in the manifest -------------------------------------------------------------------------- */
-
-static enum err
-read_one(struct budget *budget, const struct manifest_tombstone *from,
-         struct tombstone **ret_tombstone, struct why *why)
-{
-    struct matcher *matchers[SELECTOR_MATCHERS_MAX];
-    uint32_t count = 0;
-    enum err e = from->matcher_count > SELECTOR_MATCHERS_MAX ? ERR_CORRUPT : OK;
-    for (; e == OK && count < from->matcher_count; count++) {
-        const struct manifest_matcher *m = &from->matchers[count];
-        e = matcher_new((enum matcher_type)m->type, m->name, m->pattern, &matchers[count], why);
-        if (e) break;
-    }
-    if (e == OK) {
-        e = tombstone_new(budget, from->id, from->tenant, matchers, count, from->range,
-                          from->made_ms, ret_tombstone);
-    }
-    if (e == OK) {
-        (*ret_tombstone)->pos = from->pos;
-        return OK;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        matcher_free(matchers[i]);
-    }
-    return e == ERR_NOMEM ? e : why_set(why, ERR_CORRUPT, "a tombstone of MANIFEST is damaged");
-}
-
 enum err
-tombstones_read(struct budget *budget, const struct manifest *m, struct tombstones **ret_set,
-                struct why *why)
+tombstones_of(struct budget *budget, uint64_t last_id, struct tombstone *const *items,
+              uint32_t count, struct tombstones **ret_set)
 {
-    struct tombstones *set = mem_new(budget, set_bytes(m->tombstone_count));
+    struct tombstones *set = mem_new(budget, set_bytes(count));
     if (set == NULL) return ERR_NOMEM;
     atomic_init(&set->references, 1);
     set->budget = budget;
-    set->last_id = m->last_tombstone;
-    enum err e = OK;
-    uint32_t count = 0;
-    for (; e == OK && count < m->tombstone_count; count++) {
-        e = read_one(budget, &m->tombstones[count], &set->items[count], why);
-        if (e) break;
-    }
-    set->count = m->tombstone_count;
-    if (e == OK) {
-        *ret_set = set;
-        return OK;
-    }
+    set->last_id = last_id;
+    set->count = count;
     for (uint32_t i = 0; i < count; i++) {
-        tombstone_unref(set->items[i]);
+        set->items[i] = items[i];
     }
-    mem_free(budget, set, set_bytes(m->tombstone_count));
-    return e;
-}
-
-static enum err
-write_one(const struct tombstone *t, struct arena *arena, struct manifest_tombstone *to)
-{
-    *to = (struct manifest_tombstone){.id = t->id,
-                                      .pos = t->pos,
-                                      .made_ms = t->made_ms,
-                                      .range = t->range,
-                                      .tenant = t->tenant,
-                                      .matcher_count = t->matcher_count};
-    to->matchers = arena_alloc(arena, (t->matcher_count + 1u) * sizeof *to->matchers);
-    if (to->matchers == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < t->matcher_count; i++) {
-        const struct matcher *m = t->matchers[i];
-        to->matchers[i] = (struct manifest_matcher){(uint8_t)matcher_type(m), matcher_name(m),
-                                                    matcher_pattern(m)};
-    }
-    return OK;
-}
-
-enum err
-tombstones_write(const struct tombstones *set, struct arena *arena, struct manifest *m)
-{
-    m->last_tombstone = set->last_id;
-    m->tombstone_count = set->count;
-    m->tombstones = arena_alloc(arena, (set->count + 1u) * sizeof *m->tombstones);
-    if (m->tombstones == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < set->count; i++) {
-        enum err e = write_one(set->items[i], arena, &m->tombstones[i]);
-        if (e) return e;
-    }
+    *ret_set = set;
     return OK;
 }
 

@@ -11,8 +11,7 @@
 #define TSDB_PART_TOMBSTONE_H
 
 #include "model/selector.h"
-#include "tsdb/merge/parts.h"
-#include "tsdb/store/manifest.h"
+#include "tsdb/part/part.h"
 
 struct tombstone {
     _Atomic uint32_t references; /* acquire-release: the last one frees */
@@ -24,6 +23,12 @@ struct tombstone {
     struct bytes tenant;
     uint32_t matcher_count;
     struct matcher *matchers[];
+};
+
+/* Of some series of a part everything in a stretch of time is gone. */
+struct part_deletion {
+    const roaring_bitmap_t *series; /* numbers in the part */
+    struct time_range range;
 };
 
 struct tombstones {
@@ -46,14 +51,11 @@ MUST_CHECK enum err tombstones_new(struct budget *budget, const struct tombstone
                                    bool (*keep)(void *context, const struct tombstone *tombstone),
                                    void *context, struct tombstone *added,
                                    struct tombstones **ret_set);
+/* Of these, which are taken. ERR_NOMEM. */
+MUST_CHECK enum err tombstones_of(struct budget *budget, uint64_t last_id,
+                                  struct tombstone *const *items, uint32_t count,
+                                  struct tombstones **ret_set);
 void tombstones_unref(struct tombstones *set);
-
-/* The set that a manifest tells of. ERR_CORRUPT: a matcher that none is. */
-MUST_CHECK enum err tombstones_read(struct budget *budget, const struct manifest *manifest,
-                                    struct tombstones **ret_set, struct why *why);
-/* Fills in what the manifest says of them; texts are views of the set. */
-MUST_CHECK enum err tombstones_write(const struct tombstones *set, struct arena *arena,
-                                     struct manifest *manifest);
 
 /* Could the part hold something that the tombstone hides, as far as its root tells? */
 bool tombstone_concerns(const struct tombstone *tombstone, const struct part *part);

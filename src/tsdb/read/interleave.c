@@ -8,9 +8,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "tsdb/merge/times.h"
 #include "tsdb/part/bundle.h"
 #include "tsdb/part/part.h"
+#include "tsdb/part/times.h"
 
 enum { OUT_SAMPLES = 512, SLOT_SAMPLES_MIN = 32 };
 

@@ -265,7 +265,7 @@ series_meets(const struct head_look *l, uint32_t id)
         const struct gen *gen = l->view->gens[i];
         if (gen == NULL || gen->registry != l->registry) continue;
         const struct gen_series *s = gen_series(gen, id);
-        if (s != NULL && gen_series_meets(gen, s, l->min_ms, l->max_ms, l->view->head.epoch)) {
+        if (s != NULL && gen_series_meets(gen, s, l->min_ms, l->max_ms, l->view->seen.epoch)) {
             return true;
         }
     }
@@ -283,9 +283,9 @@ pair_meets(struct head_look *l, uint32_t pair, bool *ret_meets, struct why *why)
         *ret_meets = series_meets(l, id);
         if (++l->checked < CHECKED_AT_ONCE) continue;
         l->checked = 0;
-        lock_drop(&l->view->db->head_lock);
+        lock_drop(&l->view->head->lock);
         enum err e = l->control == NULL ? OK : query_control_check(l->control, why);
-        lock_take(&l->view->db->head_lock);
+        lock_take(&l->view->head->lock);
         if (e) return e;
     }
     return OK;
@@ -356,14 +356,14 @@ static enum err
 gather_head(const struct store_view *view, const struct query_request *request,
             const struct bytes *name, struct texts *x, struct why *why)
 {
-    struct tsdb *db = view->db;
+    struct head *head = view->head;
     struct head_look l = {.view = view,
                           .min_ms = request->min_ms,
                           .max_ms = request->max_ms,
                           .control = request->control};
     enum err e = OK;
-    lock_take(&db->head_lock);
-    const struct tenant *tenant = tenant_find(db, request->tenant);
+    lock_take(&head->lock);
+    const struct tenant *tenant = tenant_find(head, request->tenant);
     for (unsigned i = 0; i < 2 && e == OK && tenant != NULL; i++) {
         const struct gen *gen = view->gens[i];
         if (gen == NULL || gen->series_count == 0 || gen->registry == l.registry) continue;
@@ -379,7 +379,7 @@ gather_head(const struct store_view *view, const struct query_request *request,
         if (n != NULL) e = head_values(&l, n, x, why);
     }
     if (e == OK) e = store_view_check(view, why);
-    lock_drop(&db->head_lock);
+    lock_drop(&head->lock);
     return e;
 }
 
@@ -444,7 +444,7 @@ answer_texts(struct view *view, const struct query_request *request, const struc
 {
     struct texts x;
     struct store_view *v = (struct store_view *)view;
-    texts_init(&x, v->db->hash_seed, request->hints.limit,
+    texts_init(&x, v->head->hash_seed, request->hints.limit,
                request->control == NULL ? NULL : request->control->budget);
     enum err e = gather(v, request, name, &x, why);
     if (e == ERR_NOMEM) why_set(why, e, "no memory for the labels");

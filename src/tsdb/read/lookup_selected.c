@@ -154,9 +154,9 @@ is_wanted(const struct head_pairs *x, uint32_t pair)
 static struct id_walk
 walk_pairs(const struct query *q, const struct registry_name *name)
 {
-    lock_take(&q->db->head_lock);
+    lock_take(&q->head->lock);
     struct id_walk walk = name == NULL ? (struct id_walk){0} : id_list_walk(&name->pairs);
-    lock_drop(&q->db->head_lock);
+    lock_drop(&q->head->lock);
     return walk;
 }
 
@@ -180,7 +180,7 @@ static enum err
 strike_pairs(struct head_pairs *x, uint32_t from, uint32_t to, struct why *why)
 {
     struct query *q = x->q;
-    lock_take(&q->db->head_lock);
+    lock_take(&q->head->lock);
     enum err e = store_view_check(q->view, why);
     for (uint32_t i = from; i < to && x->wanted_count > 0 && e == OK; i++) {
         const struct series_pairs *row = registry_series(x->s->registry, x->s->ids[i])->pairs;
@@ -197,7 +197,7 @@ strike_pairs(struct head_pairs *x, uint32_t from, uint32_t to, struct why *why)
             x->wanted_count--;
         }
     }
-    lock_drop(&q->db->head_lock);
+    lock_drop(&q->head->lock);
     return e;
 }
 
@@ -223,16 +223,16 @@ static enum err
 add_struck_names(const struct head_pairs *x, struct texts *texts)
 {
     const struct query *q = x->q;
-    lock_take(&q->db->head_lock);
+    lock_take(&q->head->lock);
     const struct registry_tenant *t = registry_tenant(x->s->registry, q->tenant);
     struct id_walk names = t == NULL ? (struct id_walk){0} : id_list_walk(&t->names);
-    lock_drop(&q->db->head_lock);
+    lock_drop(&q->head->lock);
     uint32_t id;
     enum err e = OK;
     while (e == OK && id_walk_next(&names, &id)) {
-        lock_take(&q->db->head_lock);
+        lock_take(&q->head->lock);
         const struct registry_name *name = registry_name(x->s->registry, id);
-        lock_drop(&q->db->head_lock);
+        lock_drop(&q->head->lock);
         e = add_struck(x, name, true, texts);
     }
     return e;
@@ -244,10 +244,10 @@ head_texts(struct query *q, const struct source *s, const struct bytes *name, st
 {
     struct head_pairs x = {.q = q, .s = s};
     const struct registry_name *known = NULL;
-    lock_take(&q->db->head_lock); /* all pairs of the series selected are below */
+    lock_take(&q->head->lock); /* all pairs of the series selected are below */
     x.pair_count = s->registry->pairs.count;
     if (name != NULL) known = registry_find_name(s->registry, q->tenant, *name);
-    lock_drop(&q->db->head_lock);
+    lock_drop(&q->head->lock);
     if (name != NULL && known == NULL) return OK;
     size_t size = (x.pair_count / 64 + 1) * sizeof(uint64_t);
     x.wanted = mem_new(q->budget, size);

@@ -19,7 +19,7 @@ keep_alive_ones(struct query *q, struct source *s)
     uint32_t kept = 0;
     for (uint32_t at = 0; at < s->id_count;) {
         uint32_t end = s->id_count - at < ALIVE_AT_ONCE ? s->id_count : at + ALIVE_AT_ONCE;
-        lock_take(&q->db->head_lock);
+        lock_take(&q->head->lock);
         for (; at < end; at++) {
             const struct gen_series *samples[2] = {NULL, NULL};
             for (unsigned g = 0; g < 2; g++) {
@@ -29,7 +29,7 @@ keep_alive_ones(struct query *q, struct source *s)
                          (samples[1] != NULL && !gen_series_is_empty(samples[1]));
             if (alive) s->ids[kept++] = s->ids[at];
         }
-        lock_drop(&q->db->head_lock);
+        lock_drop(&q->head->lock);
     }
     s->id_count = kept;
 }
@@ -52,9 +52,9 @@ head_source_open(struct query *q, struct source *s, struct why *why)
     buf_init(&s->label_bytes, q->budget, 64 * 1024 * 1024);
     enum err e = head_select(q, s->registry, &matched, why);
     if (e) return e;
-    lock_take(&q->db->head_lock); /* all pairs of the series found are below */
+    lock_take(&q->head->lock); /* all pairs of the series found are below */
     uint32_t pair_total = s->registry->pairs.count;
-    lock_drop(&q->db->head_lock);
+    lock_drop(&q->head->lock);
     uint64_t count = roaring_bitmap_get_cardinality(matched);
     if (rows_wanted(q) > 0 && rows_wanted(q) < count) {
         e = head_first(q, s, matched, rows_wanted(q), why);
@@ -336,7 +336,7 @@ query_find_samples(struct query *q, const struct source *s, uint32_t id)
         const struct gen_series *samples = s->gens[i] == NULL ? NULL : gen_series(s->gens[i], id);
         if (samples != NULL)
             q->found =
-                gen_series_meets(s->gens[i], samples, q->min_ms, q->max_ms, q->view->head.epoch);
+                gen_series_meets(s->gens[i], samples, q->min_ms, q->max_ms, q->view->seen.epoch);
     }
 }
 
@@ -344,16 +344,16 @@ query_find_samples(struct query *q, const struct source *s, uint32_t id)
 static enum err
 add_head(struct query *q, struct source *s, struct why *why)
 {
-    lock_take(&q->db->head_lock);
+    lock_take(&q->head->lock);
     enum err e = store_view_check(q->view, why);
     uint32_t id = s->ids[s->id_at - 1];
     if (e == OK && q->kind == QUERY_LABELS) query_find_samples(q, s, id);
     for (unsigned i = 0; i < 2 && e == OK && q->kind != QUERY_LABELS; i++) {
         const struct gen_series *samples = s->gens[i] == NULL ? NULL : gen_series(s->gens[i], id);
         if (samples == NULL) continue;
-        e = merge_add_series(&q->merge, s->gens[i], samples, q->view->head.epoch, s->order + i);
+        e = merge_add_series(&q->merge, s->gens[i], samples, q->view->seen.epoch, s->order + i);
     }
-    lock_drop(&q->db->head_lock);
+    lock_drop(&q->head->lock);
     return e;
 }
 
@@ -493,9 +493,9 @@ static bool
 gen_counts(const struct query *q, const struct gen *gen)
 {
     if (gen == NULL) return false;
-    lock_take(&q->db->head_lock);
+    lock_take(&q->head->lock);
     bool counts = gen->series_count > 0 || (q->kind == QUERY_EXEMPLARS && gen->exemplars.count > 0);
-    lock_drop(&q->db->head_lock);
+    lock_drop(&q->head->lock);
     return counts;
 }
 
@@ -548,7 +548,7 @@ query_open(struct store_view *view, const struct query_request *request, enum qu
     struct query *q = mem_new(budget, sizeof *q);
     if (q == NULL) return why_set(why, ERR_NOMEM, "no memory for the query");
     q->set.ops = &query_ops;
-    q->db = view->db;
+    q->head = view->head;
     q->budget = budget;
     q->control = request->control;
     q->view = view;
@@ -567,10 +567,10 @@ query_open(struct store_view *view, const struct query_request *request, enum qu
     q->merge.windows = request->hints.windows;
     q->shard = request->hints.shard_count < 2 ? 0 : request->hints.shard;
     q->shard_count = request->hints.shard_count;
-    lock_take(&view->db->head_lock);
-    const struct tenant *t = tenant_find(view->db, request->tenant);
+    lock_take(&view->head->lock);
+    const struct tenant *t = tenant_find(view->head, request->tenant);
     q->tenant = t == NULL ? UINT32_MAX : t->id;
-    lock_drop(&view->db->head_lock);
+    lock_drop(&view->head->lock);
     enum err e = open_sources(q, request->tenant, why);
     if (e) {
         query_free(&q->set);
@@ -592,13 +592,13 @@ store_samples(struct view *view, const struct query_request *request, struct ser
 }
 
 enum err
-parts_count(struct tsdb *db, const struct query_request *request, uint64_t *ret_series,
+parts_count(struct head *head, const struct query_request *request, uint64_t *ret_series,
             uint64_t *ret_samples, struct why *why)
 {
     struct store_view *view;
     struct query *q;
     struct bytes labels;
-    enum err e = store_view_open(db, VIEW_PARTS, NULL, &view, why);
+    enum err e = store_view_open(head, VIEW_PARTS, NULL, &view, why);
     if (e) return e;
     e = query_open(view, request, QUERY_SAMPLES, &q, why);
     store_view_unref(view);

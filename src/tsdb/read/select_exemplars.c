@@ -15,7 +15,7 @@ enum { SPOTS_AT_ONCE = 4096, ARENA_KEPT_BYTES = 64 * 1024 };
 static bool
 is_asked_for(const struct query *q, const roaring_bitmap_t *matched, const struct gen_exemplar *x)
 {
-    return !x->undone && (int32_t)(x->epoch - q->view->head.epoch) <= 0 && x->t_ms >= q->min_ms &&
+    return !x->undone && (int32_t)(x->epoch - q->view->seen.epoch) <= 0 && x->t_ms >= q->min_ms &&
            x->t_ms <= q->max_ms && roaring_bitmap_contains(matched, x->series);
 }
 
@@ -25,7 +25,7 @@ note_some(struct query *q, struct source *s, unsigned g, const roaring_bitmap_t 
           uint32_t *at, uint32_t *ret_end, struct why *why)
 {
     const struct gen *gen = s->gens[g];
-    lock_take(&q->db->head_lock);
+    lock_take(&q->head->lock);
     enum err e = store_view_check(q->view, why);
     uint32_t left = SPOTS_AT_ONCE;
     *ret_end = gen->exemplars.count;
@@ -36,7 +36,7 @@ note_some(struct query *q, struct source *s, unsigned g, const roaring_bitmap_t 
         buf_put(&s->spots, &spot, sizeof spot);
         e = buf_error(&s->spots);
     }
-    lock_drop(&q->db->head_lock);
+    lock_drop(&q->head->lock);
     return e || q->control == NULL ? e : query_control_check(q->control, why);
 }
 

@@ -11,7 +11,7 @@ enum {
 };
 
 struct head_match {
-    struct tsdb *db;
+    struct head *head;
     const struct registry *registry;
     uint32_t tenant;
     struct query_control *control; /* may be NULL */
@@ -35,11 +35,11 @@ add_walk(struct id_walk *walk, roaring_bitmap_t *into)
 static void
 pairs_out(struct head_match *m)
 {
-    lock_take(&m->db->head_lock);
+    lock_take(&m->head->lock);
     for (uint32_t i = 0; i < m->pair_count; i++) {
         m->series_total += registry_pair_use(m->registry, m->pairs[i])->series.count;
     }
-    lock_drop(&m->db->head_lock);
+    lock_drop(&m->head->lock);
     roaring_bitmap_add_many(m->found, m->pair_count, m->pairs);
     m->pair_count = 0;
 }
@@ -60,11 +60,11 @@ add_series(struct head_match *m, roaring_bitmap_t *into)
     uint32_t pairs[WALKS_AT_ONCE], count;
     roaring_init_iterator(m->found, &it);
     while ((count = roaring_read_uint32_iterator(&it, pairs, WALKS_AT_ONCE)) > 0) {
-        lock_take(&m->db->head_lock);
+        lock_take(&m->head->lock);
         for (uint32_t i = 0; i < count; i++) {
             walks[i] = id_list_walk(&registry_pair_use(m->registry, pairs[i])->series);
         }
-        lock_drop(&m->db->head_lock);
+        lock_drop(&m->head->lock);
         for (uint32_t i = 0; i < count; i++) {
             add_walk(&walks[i], into);
         }
@@ -101,11 +101,11 @@ drop_by_rows(const struct head_match *m, bool excludes, roaring_bitmap_t *result
 static enum err
 collect_scan(struct head_match *m, const struct matcher *matcher, bool want)
 {
-    lock_take(&m->db->head_lock);
+    lock_take(&m->head->lock);
     const struct registry_name *name =
         registry_find_name(m->registry, m->tenant, matcher_name(matcher));
     struct id_walk walk = name == NULL ? (struct id_walk){0} : id_list_walk(&name->pairs);
-    lock_drop(&m->db->head_lock);
+    lock_drop(&m->head->lock);
     uint32_t id;
     for (uint32_t i = 0; id_walk_next(&walk, &id); i++) {
         const struct pair *pair = registry_pair(m->registry, id);
@@ -129,9 +129,9 @@ collect_literals(struct head_match *m, const struct matcher *matcher, const stru
         if (values[i].size == 0) continue; /* nothing is stored with an empty value */
         struct label label = {matcher_name(matcher), values[i]};
         uint32_t pair;
-        lock_take(&m->db->head_lock);
+        lock_take(&m->head->lock);
         bool found = registry_find_pair(m->registry, m->tenant, label, &scratch, &pair);
-        lock_drop(&m->db->head_lock);
+        lock_drop(&m->head->lock);
         e = buf_error(&scratch);
         if (found) add_pair(m, pair);
     }
@@ -170,10 +170,10 @@ match_one(struct head_match *m, const struct matcher *matcher)
 static void
 match_all(struct head_match *m, roaring_bitmap_t *set)
 {
-    lock_take(&m->db->head_lock);
+    lock_take(&m->head->lock);
     const struct registry_tenant *t = registry_tenant(m->registry, m->tenant);
     struct id_walk all = t == NULL ? (struct id_walk){0} : id_list_walk(&t->series);
-    lock_drop(&m->db->head_lock);
+    lock_drop(&m->head->lock);
     add_walk(&all, set);
 }
 
@@ -233,7 +233,7 @@ enum err
 head_select(const struct query *q, const struct registry *registry, roaring_bitmap_t **ret,
             struct why *why)
 {
-    struct head_match m = {.db = q->db,
+    struct head_match m = {.head = q->head,
                            .registry = registry,
                            .tenant = q->tenant,
                            .control = q->control,
@@ -333,10 +333,10 @@ head_first(struct query *q, struct source *s, const roaring_bitmap_t *all, uint3
     s->id_capacity = most;
     roaring_init_iterator(all, &it);
     while ((count = roaring_read_uint32_iterator(&it, ids, MET_AT_ONCE)) > 0) {
-        lock_take(&q->db->head_lock);
+        lock_take(&q->head->lock);
         enum err e = store_view_check(q->view, why);
         if (e == OK) count = keep_met(q, s, ids, count);
-        lock_drop(&q->db->head_lock);
+        lock_drop(&q->head->lock);
         if (e == OK && q->control != NULL) e = query_control_check(q->control, why);
         if (e) return e;
         for (uint32_t i = 0; i < count; i++) {

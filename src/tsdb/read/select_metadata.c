@@ -27,12 +27,12 @@ by_name(const void *a, const void *b)
 static enum err
 list_families(struct families *x, struct bytes tenant_name, struct bytes name)
 {
-    struct tsdb *db = x->view->db;
-    lock_take(&db->head_lock);
-    const struct tenant *t = tenant_find(db, tenant_name);
+    struct head *head = x->view->head;
+    lock_take(&head->lock);
+    const struct tenant *t = tenant_find(head, tenant_name);
     const struct family *newest = t == NULL ? NULL : t->newest_family;
     uint32_t count = t == NULL ? 0 : t->family_count;
-    lock_drop(&db->head_lock);
+    lock_drop(&head->lock);
     if (count == 0) return OK;
     x->items = mem_alloc(x->budget, count * sizeof *x->items);
     if (x->items == NULL) return ERR_NOMEM;
@@ -50,7 +50,7 @@ copy_texts(const struct families *x, uint32_t from, uint32_t count, struct arena
            struct metadata *to)
 {
     enum err e = OK;
-    lock_take(&x->view->db->head_lock);
+    lock_take(&x->view->head->lock);
     for (uint32_t i = 0; i < count && e == OK; i++) {
         const struct family *f = x->items[from + i];
         const struct family_text *text = family_text_at(f, x->view->epoch);
@@ -61,7 +61,7 @@ copy_texts(const struct families *x, uint32_t from, uint32_t count, struct arena
         to[i].unit = arena_copy(arena, text->unit);
         if (to[i].help.at == NULL || to[i].unit.at == NULL) e = ERR_NOMEM;
     }
-    lock_drop(&x->view->db->head_lock);
+    lock_drop(&x->view->head->lock);
     return e;
 }
 

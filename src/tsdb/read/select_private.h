@@ -4,7 +4,8 @@
 #ifndef TSDB_READ_SELECT_PRIVATE_H
 #define TSDB_READ_SELECT_PRIVATE_H
 
-#include "tsdb/store/store.h"
+#include "tsdb/read/interleave.h"
+#include "tsdb/read/view.h"
 
 /* One part, or the generations of one registry, taking part in an answer. */
 struct source {
@@ -51,7 +52,7 @@ enum query_kind {
 
 struct query {
     struct series_set set; /* first: it is handed out */
-    struct tsdb *db;
+    struct head *head;
     struct budget *budget;
     struct query_control *control;
     struct store_view *view;
@@ -108,10 +109,6 @@ MUST_CHECK enum err query_find_block(struct query *q, const struct source *s);
 /* For labels: sets q->found if series `id` of the head has a sample in the time. The head lock is
  * held. */
 void query_find_samples(struct query *q, const struct source *s, uint32_t id);
-
-/* --- stretch.c -------------------------------------------------------------------------------- */
-
-bool stretch_has(const struct tsdb_stretch *stretch, const struct part *part);
 
 /* The one whose labels come first; NULL: all are at their end. */
 struct source *query_first_source(struct query *q);

@@ -12,22 +12,22 @@ static bool
 is_pointless(struct tsdb *db, struct bytes tenant, struct time_range range)
 {
     bool any = false;
-    lock_take(&db->lock);
-    for (uint32_t i = 0; i < db->version->part_count; i++) {
-        const struct part_info *info = part_info(db->version->parts[i]);
+    lock_take(&db->live.lock);
+    for (uint32_t i = 0; i < db->live.version->part_count; i++) {
+        const struct part_info *info = part_info(db->live.version->parts[i]);
         any |= ranges_meet(range, (struct time_range){info->min_ms, info->max_ms}) &&
-               part_tenant(db->version->parts[i], tenant) != NULL;
+               part_tenant(db->live.version->parts[i], tenant) != NULL;
     }
-    lock_drop(&db->lock);
+    lock_drop(&db->live.lock);
     return !any;
 }
 
 static uint64_t
 next_id(struct tsdb *db)
 {
-    lock_take(&db->lock);
-    uint64_t id = db->version->tombstones->last_id + 1;
-    lock_drop(&db->lock);
+    lock_take(&db->live.lock);
+    uint64_t id = db->live.version->tombstones->last_id + 1;
+    lock_drop(&db->live.lock);
     return id;
 }
 
@@ -44,7 +44,7 @@ tsdb_delete(struct tsdb *db, struct bytes tenant, struct selector *selector, int
     *ret_deletion = counted;
     enum err e = OK;
     if (min_ms > max_ms || is_pointless(db, tenant, range)) goto out;
-    e = parts_count(db, &request, &counted.series, &counted.samples, why);
+    e = parts_count(&db->head, &request, &counted.series, &counted.samples, why);
     if (e == OK) {
         e = tombstone_new(&db->cache_budget, next_id(db), tenant, selector->matchers,
                           selector->count, range, env_realtime_ms(db->env), &tombstone);

@@ -57,9 +57,9 @@ is_needed_by_those_aside(void *context, const struct tombstone *tombstone)
 static enum err
 next_version(struct tsdb *db, const struct store_edit *edit, struct version **ret)
 {
-    const struct version *old = db->version;
+    const struct version *old = db->live.version;
     struct version *v;
-    enum err e = version_new(db, old->part_count + edit->add_count, &v);
+    enum err e = version_new(&db->cache_budget, old->part_count + edit->add_count, &v);
     if (e) return e;
     v->part_count = 0;
     for (uint32_t i = 0; i < old->part_count; i++) {
@@ -101,20 +101,20 @@ add_stored(const struct part *part, struct bytes tenant, struct ledger *to)
 static enum err
 next_totals(struct tsdb *db, const struct store_edit *edit, struct saved *next)
 {
-    uint32_t count = edit->flush ? db->cut.tenant_count : db->saved.tenant_count;
+    uint32_t count = edit->flush ? db->head.cut.tenant_count : db->saved.tenant_count;
     next->totals = mem_alloc(&db->flush_budget, count * sizeof *next->totals);
     if (next->totals == NULL) return ERR_NOMEM;
     next->tenant_count = count;
-    lock_take(&db->head_lock);
+    lock_take(&db->head.lock);
     for (uint32_t i = 0; i < count; i++) {
         struct ledger *l = &next->totals[i];
-        *l = edit->flush ? db->cut.ledgers[i] : db->saved.totals[i];
+        *l = edit->flush ? db->head.cut.ledgers[i] : db->saved.totals[i];
         if (i < edit->change_count) ledger_add(l, &edit->change[i]);
         if (edit->flush && edit->add_count > 0) {
-            add_stored(edit->add[0], db->tenants[i]->name, l);
+            add_stored(edit->add[0], db->head.tenants[i]->name, l);
         }
     }
-    lock_drop(&db->head_lock);
+    lock_drop(&db->head.lock);
     return OK;
 }
 
@@ -143,13 +143,13 @@ manifest_lists(struct tsdb *db, const struct version *v, uint32_t aside_count,
     if (m->parts == NULL || m->tenants == NULL) return ERR_NOMEM;
     list_parts(db, v, aside_count, m);
     m->tenant_count = next->tenant_count;
-    lock_take(&db->head_lock);
+    lock_take(&db->head.lock);
     for (uint32_t i = 0; i < next->tenant_count; i++) {
-        m->tenants[i] = (struct manifest_tenant){db->tenants[i]->name, next->totals[i]};
+        m->tenants[i] = (struct manifest_tenant){db->head.tenants[i]->name, next->totals[i]};
     }
-    m->newest_ms = db->newest_ms;
-    m->retention_now_ms = retention_now_ms(db);
-    lock_drop(&db->head_lock);
+    m->newest_ms = db->head.newest_ms;
+    m->retention_now_ms = retention_now_ms(&db->head);
+    lock_drop(&db->head.lock);
     return tombstones_write(v->tombstones, arena, m);
 }
 
@@ -226,7 +226,7 @@ enum err
 edit_write_manifest(struct tsdb *db, const char *dir, struct why *why)
 {
     assert(lock_is_mine(&db->edit_lock));
-    return write_manifest(db, dir, NULL, db->version, &db->saved, NULL, why);
+    return write_manifest(db, dir, NULL, db->live.version, &db->saved, NULL, why);
 }
 
 /* --- parts that an uncertain manifest may name -------------------------------------------------
@@ -264,19 +264,19 @@ drop_uncertain(struct tsdb *db)
 static struct gen *
 leave_frozen_locked(struct tsdb *db, const struct store_edit *edit, struct cut *ret_cut)
 {
-    struct gen *frozen = db->frozen;
-    db->frozen = NULL;
-    db->active->before = NULL;
-    for (uint32_t i = 0; edit->add_count > 0 && i < db->tenant_count; i++) {
-        add_stored(edit->add[0], db->tenants[i]->name, &db->tenants[i]->total);
+    struct gen *frozen = db->head.frozen;
+    db->head.frozen = NULL;
+    db->head.active->before = NULL;
+    for (uint32_t i = 0; edit->add_count > 0 && i < db->head.tenant_count; i++) {
+        add_stored(edit->add[0], db->head.tenants[i]->name, &db->head.tenants[i]->total);
     }
-    for (uint32_t i = 0; i < db->cut.tenant_count; i++) {
+    for (uint32_t i = 0; i < db->head.cut.tenant_count; i++) {
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-            db->tenants[i]->total.pending[k] -= db->cut.ledgers[i].pending[k];
+            db->head.tenants[i]->total.pending[k] -= db->head.cut.ledgers[i].pending[k];
         }
     }
-    *ret_cut = db->cut;
-    db->cut = (struct cut){0};
+    *ret_cut = db->head.cut;
+    db->head.cut = (struct cut){0};
     return frozen;
 }
 
@@ -286,7 +286,7 @@ count_part_locked(struct tsdb *db, const struct part *part, bool comes)
 {
     for (uint32_t i = 0; i < part_tenant_count(part); i++) {
         const struct part_tenant *t = part_tenant_at(part, i);
-        struct tenant *tenant = tenant_find(db, t->name);
+        struct tenant *tenant = tenant_find(&db->head, t->name);
         for (unsigned k = 0; tenant != NULL && k < LEDGER_KIND_COUNT; k++) {
             tenant->in_parts[k] += comes ? t->sample_count[k] : -t->sample_count[k];
         }
@@ -299,13 +299,13 @@ publish(struct tsdb *db, const struct store_edit *edit, struct version *next)
 {
     struct gen *frozen = NULL;
     struct cut cut = {0};
-    lock_take(&db->lock);
-    struct version *old = db->version;
-    db->version = next;
-    lock_take(&db->head_lock);
+    lock_take(&db->live.lock);
+    struct version *old = db->live.version;
+    db->live.version = next;
+    lock_take(&db->head.lock);
     for (uint32_t i = 0; i < edit->change_count; i++) {
-        ledger_add(&db->tenants[i]->total, &edit->change[i]);
-        if (i < db->cut.tenant_count) ledger_add(&db->cut.ledgers[i], &edit->change[i]);
+        ledger_add(&db->head.tenants[i]->total, &edit->change[i]);
+        if (i < db->head.cut.tenant_count) ledger_add(&db->head.cut.ledgers[i], &edit->change[i]);
     }
     for (uint32_t i = 0; i < edit->add_count; i++) {
         count_part_locked(db, edit->add[i], true);
@@ -315,14 +315,14 @@ publish(struct tsdb *db, const struct store_edit *edit, struct version *next)
     }
     if (edit->flush) frozen = leave_frozen_locked(db, edit, &cut);
     atomic_store(&db->store_pos, db->saved.store_pos);
-    lock_drop(&db->head_lock);
-    lock_drop(&db->lock);
+    lock_drop(&db->head.lock);
+    lock_drop(&db->live.lock);
     for (uint32_t i = 0; i < edit->remove_count; i++) {
         part_drop(edit->remove[i]);
     }
     version_unref(old);
     gen_unref(frozen);
-    cut_free(db, &cut);
+    cut_free(&db->head, &cut);
 }
 
 static void
@@ -340,12 +340,12 @@ edit_locked(struct tsdb *db, const struct store_edit *edit, struct why *why)
     next.totals = NULL;
     next.tenant_count = 0;
     if (edit->flush) {
-        lock_take(&db->head_lock);
-        next.store_pos = db->cut.pos;
-        next.segment = db->cut.segment;
-        next.next_ref = db->next_ref;
-        next.ref_floor = db->active->registry->ref_base;
-        lock_drop(&db->head_lock);
+        lock_take(&db->head.lock);
+        next.store_pos = db->head.cut.pos;
+        next.segment = db->head.cut.segment;
+        next.next_ref = db->head.next_ref;
+        next.ref_floor = db->head.active->registry->ref_base;
+        lock_drop(&db->head.lock);
     }
     if (edit->tombstone != NULL) edit->tombstone->pos = next.store_pos;
     enum err e = next_version(db, edit, &version);
@@ -381,7 +381,7 @@ edits_begin(struct tsdb *db, const struct manifest *m)
     struct ledger *totals = mem_alloc(&db->flush_budget, bytes);
     if (totals == NULL) return ERR_NOMEM;
     for (uint32_t i = 0; i < m->tenant_count; i++) {
-        totals[i] = db->tenants[i]->total;
+        totals[i] = db->head.tenants[i]->total;
     }
     db->saved = (struct saved){.store_pos = m->store_pos,
                                .segment = m->segment_floor,

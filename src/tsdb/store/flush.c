@@ -12,94 +12,10 @@
 #include <stdlib.h>
 
 #include "tsdb/head/series_order.h"
+#include "tsdb/read/interleave.h"
 #include "tsdb/store/store.h"
 
 /* --- cutting ---------------------------------------------------------------------------------- */
-
-/*
- * New generations take most of their series over. A registry is left behind that is large for its
- * budget or a quarter dead; or that has any dead, while a limit of series refuses new ones.
- */
-static bool
-registry_lasts(const struct tsdb *db)
-{
-    const struct gen *gen = db->active;
-    const struct registry *r = gen->registry;
-    uint64_t limit = atomic_load_explicit(&gen->budget->limit_bytes, memory_order_relaxed);
-    if (limit != 0 && registry_bytes(r) > limit / 4) return false;
-    if (db->series_refused) return gen->series_count == r->series.count;
-    return gen->series_count >= r->series.count / 4 * 3;
-}
-
-enum err
-head_new_gen(struct tsdb *db, struct registry *shared, struct gen **ret_gen)
-{
-    struct registry *registry = shared;
-    struct gen *gen;
-    enum err e = OK;
-    if (shared != NULL) {
-        registry_ref(registry);
-    } else {
-        e = registry_new(&db->head_budget, db->next_ref, db->hash_seed, &registry);
-    }
-    if (e == OK) e = gen_new(&db->head_budget, db->next_gen, registry, &db->views, &gen);
-    registry_unref(registry);
-    if (e) return e;
-    db->next_gen++;
-    gen->begun_ns = env_monotonic_ns(db->env);
-    *ret_gen = gen;
-    return OK;
-}
-
-static enum err
-cut_totals(struct tsdb *db, struct cut *cut)
-{
-    cut->tenant_count = db->tenant_count;
-    cut->ledgers = mem_alloc(&db->flush_budget, db->tenant_count * sizeof *cut->ledgers);
-    if (cut->ledgers == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < db->tenant_count; i++) {
-        cut->ledgers[i] = db->tenants[i]->total;
-    }
-    return OK;
-}
-
-void
-cut_free(struct tsdb *db, struct cut *cut)
-{
-    mem_free(&db->flush_budget, cut->ledgers, cut->tenant_count * sizeof *cut->ledgers);
-    part_unref(cut->part);
-    *cut = (struct cut){0};
-}
-
-enum err
-head_cut_locked(struct tsdb *db)
-{
-    assert(lock_is_mine(&db->head_lock));
-    assert(db->frozen == NULL);
-    struct cut cut = {.pos = wal_end(db->wal),
-                      .segment = wal_place(db->wal).segment,
-                      .epoch = db->durable_epoch,
-                      .metadata = db->metadata_changed};
-    enum err e = cut_totals(db, &cut);
-    if (e) return e;
-    struct registry *registry = db->active->registry;
-    db->next_ref = registry->ref_base + registry->series.count;
-    struct gen *next;
-    e = head_new_gen(db, registry_lasts(db) ? registry : NULL, &next);
-    if (e) {
-        cut_free(db, &cut);
-        return e;
-    }
-    next->begin_pos = cut.pos;
-    next->before = db->active;
-    db->frozen = db->active;
-    db->active = next;
-    db->cut = cut;
-    db->cut_wanted = db->parts_wanted = false;
-    db->metadata_changed = db->metadata_due = false;
-    db->series_refused = false;
-    return OK;
-}
 
 enum { CARRIED_AT_ONCE = 64 };
 
@@ -113,13 +29,13 @@ carry_series_over(struct tsdb *db)
     struct buf labels;
     buf_init(&labels, &db->flush_budget, 64 * 1024 * 1024);
     enum err e = OK;
-    lock_take(&db->head_lock);
-    const struct gen *frozen = db->frozen; /* goes only by this thread */
+    lock_take(&db->head.lock);
+    const struct gen *frozen = db->head.frozen; /* goes only by this thread */
     const struct registry *r = frozen->registry;
-    bool wanted = r != db->active->registry &&
-                  (db->limits.tenant_series_max != 0 || db->limits.metric_series_max != 0);
+    bool wanted = r != db->head.active->registry && (db->head.limits.tenant_series_max != 0 ||
+                                                     db->head.limits.metric_series_max != 0);
     for (uint32_t id = 0; wanted && e == OK && id < r->series.count; id++) {
-        if (id % CARRIED_AT_ONCE == CARRIED_AT_ONCE - 1) lock_give_way(&db->head_lock);
+        if (id % CARRIED_AT_ONCE == CARRIED_AT_ONCE - 1) lock_give_way(&db->head.lock);
         const struct gen_series *samples = gen_series(frozen, id);
         if (samples == NULL || gen_series_is_empty(samples)) continue;
         const struct series *s = registry_series(r, id);
@@ -127,9 +43,9 @@ carry_series_over(struct tsdb *db)
         buf_clear(&labels);
         series_labels(r, s, &labels);
         e = buf_error(&labels);
-        if (e == OK) e = head_series(db, s->tenant, buf_bytes(&labels), &carried);
+        if (e == OK) e = head_series(&db->head, s->tenant, buf_bytes(&labels), &carried);
     }
-    lock_drop(&db->head_lock);
+    lock_drop(&db->head.lock);
     buf_fini(&labels);
 }
 
@@ -170,10 +86,10 @@ static uint32_t
 list_series(struct flush *f, uint32_t tenant)
 {
     uint32_t count = 0, id;
-    lock_take(&f->db->head_lock);
+    lock_take(&f->db->head.lock);
     const struct registry_tenant *t = registry_tenant(f->registry, tenant);
     struct id_walk walk = t == NULL ? (struct id_walk){0} : id_list_walk(&t->series);
-    lock_drop(&f->db->head_lock);
+    lock_drop(&f->db->head.lock);
     while (id_walk_next(&walk, &id) && id < f->series_max) {
         const struct gen_series *s = gen_series(f->gen, id);
         bool empty = s == NULL || gen_series_is_empty(s);
@@ -219,7 +135,7 @@ write_series(struct flush *f, uint32_t id)
     enum err e = part_write_series(f->writer, list, row->count, f->why);
     if (e) return e;
     merge_reset(&f->merge, INT64_MIN, INT64_MAX, false);
-    e = s == NULL ? OK : merge_add_series(&f->merge, f->gen, s, (uint32_t)f->db->cut.epoch, 0);
+    e = s == NULL ? OK : merge_add_series(&f->merge, f->gen, s, (uint32_t)f->db->head.cut.epoch, 0);
     if (e) return e;
     merge_begin(&f->merge);
     for (;;) {
@@ -314,13 +230,13 @@ list_families(struct flush *f, const struct tenant *tenant, struct family ***ret
               uint32_t *ret_count)
 {
     uint32_t count = 0;
-    lock_take(&f->db->head_lock);
+    lock_take(&f->db->head.lock);
     struct family **list =
         arena_alloc(&f->tenant_arena, (tenant->family_count + 1u) * sizeof *list);
     for (struct family *x = tenant->newest_family; list != NULL && x != NULL; x = x->before) {
         list[count++] = x;
     }
-    lock_drop(&f->db->head_lock);
+    lock_drop(&f->db->head.lock);
     if (list == NULL) return ERR_NOMEM;
     qsort(list, count, sizeof *list, by_family);
     *ret = list;
@@ -333,7 +249,7 @@ static enum err
 write_family(struct flush *f, const struct family *x)
 {
     arena_reset_to(&f->family_arena, ARENA_KEPT_BYTES);
-    lock_take(&f->db->head_lock);
+    lock_take(&f->db->head.lock);
     const struct family_text *text = x->text;
     struct metadata m = {.family = x->name};
     if (text != NULL) {
@@ -341,7 +257,7 @@ write_family(struct flush *f, const struct family *x)
         m.help = arena_copy(&f->family_arena, text->help);
         m.unit = arena_copy(&f->family_arena, text->unit);
     }
-    lock_drop(&f->db->head_lock);
+    lock_drop(&f->db->head.lock);
     if (text == NULL) return OK;
     if (m.help.at == NULL || m.unit.at == NULL) return ERR_NOMEM;
     return part_write_metadata(f->writer, &m, f->why);
@@ -411,11 +327,11 @@ static enum err
 write_tenants(struct flush *f)
 {
     struct tsdb *db = f->db;
-    uint32_t count = db->cut.tenant_count;
-    lock_take(&db->head_lock); /* others add to the registry */
+    uint32_t count = db->head.cut.tenant_count;
+    lock_take(&db->head.lock); /* others add to the registry */
     size_t pairs_max = f->registry->pairs.count + 1u;
     f->series_max = f->registry->series.count + 1u;
-    lock_drop(&db->head_lock);
+    lock_drop(&db->head.lock);
     struct tenant **sorted = arena_alloc(&f->arena, (count + 1u) * sizeof *sorted);
     f->order = arena_alloc(&f->arena, f->series_max * sizeof *f->order);
     f->series_numbers = arena_alloc(&f->arena, f->series_max * sizeof *f->series_numbers);
@@ -427,9 +343,9 @@ write_tenants(struct flush *f)
     memset(f->pair_numbers, 0xff, pairs_max * sizeof *f->pair_numbers);
     enum err e = list_exemplars(f);
     if (e) return e;
-    lock_take(&db->head_lock);
-    memcpy(sorted, db->tenants, count * sizeof *sorted);
-    lock_drop(&db->head_lock);
+    lock_take(&db->head.lock);
+    memcpy(sorted, db->head.tenants, count * sizeof *sorted);
+    lock_drop(&db->head.lock);
     qsort(sorted, count, sizeof *sorted, by_tenant_name);
     for (uint32_t i = 0; i < count && e == OK; i++) {
         e = write_tenant(f, sorted[i]);
@@ -449,7 +365,8 @@ enum { WRITER_SHARE = 8 }; /* of a flush's memory; most is for series in order *
 static enum err
 write_part(struct tsdb *db, struct part **ret_part, struct why *why)
 {
-    struct flush f = {.db = db, .gen = db->frozen, .registry = db->frozen->registry, .why = why};
+    struct flush f = {
+        .db = db, .gen = db->head.frozen, .registry = db->head.frozen->registry, .why = why};
     struct part_info info;
     uint64_t number = atomic_fetch_add(&db->next_part, 1);
     arena_init(&f.arena, &db->flush_budget, 0, 0);
@@ -458,7 +375,7 @@ write_part(struct tsdb *db, struct part **ret_part, struct why *why)
     buf_init(&f.pairs, &db->flush_budget, (size_t)1 << 34);
     merge_init(&f.merge, &db->flush_budget, NULL);
     enum err e = part_writer_new(db->env, &db->flush_budget, db->parts_dir, number,
-                                 db->frozen->begin_pos, db->cut.pos, &f.writer, why);
+                                 db->head.frozen->begin_pos, db->head.cut.pos, &f.writer, why);
     uint64_t share = db->options.flush_bytes;
     if (e == OK && share != 0 && share / WRITER_SHARE < PART_WRITER_MEMORY) {
         part_writer_set_memory(f.writer, share / WRITER_SHARE);
@@ -473,7 +390,7 @@ write_part(struct tsdb *db, struct part **ret_part, struct why *why)
     arena_fini(&f.arena);
     if (e) return e;
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        assert(info.sample_count[k] == db->frozen->sample_count[k]);
+        assert(info.sample_count[k] == db->head.frozen->sample_count[k]);
     }
     return part_open(db->env, &db->cache_budget, db->cache, db->parts_dir, number, ret_part, why);
 }
@@ -482,13 +399,13 @@ write_part(struct tsdb *db, struct part **ret_part, struct why *why)
 static enum err
 pass_on(struct tsdb *db, struct why *why)
 {
-    uint32_t count = db->cut.tenant_count;
+    uint32_t count = db->head.cut.tenant_count;
     struct ledger *change = mem_new(&db->flush_budget, count * sizeof *change);
     if (change == NULL && count > 0)
         return why_set(why, ERR_NOMEM, "no memory to pass on the head");
     for (uint32_t i = 0; i < count; i++) {
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-            change[i].count[k][LEDGER_PASSED_ON] = db->cut.ledgers[i].pending[k];
+            change[i].count[k][LEDGER_PASSED_ON] = db->head.cut.ledgers[i].pending[k];
         }
     }
     struct store_edit edit = {.change = change, .change_count = count, .flush = true};
@@ -503,9 +420,9 @@ static enum err
 flush_frozen(struct tsdb *db, struct why *why)
 {
     enum err e = OK;
-    bool wanted = !gen_is_empty(db->frozen) || db->cut.metadata;
-    if (wanted && db->cut.part == NULL) e = write_part(db, &db->cut.part, why);
-    struct part *part = db->cut.part;
+    bool wanted = !gen_is_empty(db->head.frozen) || db->head.cut.metadata;
+    if (wanted && db->head.cut.part == NULL) e = write_part(db, &db->head.cut.part, why);
+    struct part *part = db->head.cut.part;
     struct store_edit edit = {.add = &part, .add_count = part != NULL, .flush = true};
     if (e == OK) e = store_edit(db, &edit, why);
     /* A part that is written stays for the next attempt: the manifest may name it already. */

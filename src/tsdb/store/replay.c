@@ -113,14 +113,14 @@ define(void *context, struct bytes tenant_name, uint64_t ref, struct bytes label
     if (ref > r->max_ref) r->max_ref = ref;
     if (ref < r->ref_floor) return OK;
     enum err e = series_place(r, ref, &place);
-    if (e == OK) e = tenant_find_or_add(r->db, tenant_name, &tenant);
+    if (e == OK) e = tenant_find_or_add(&r->db->head, tenant_name, &tenant);
     if (e) return e;
     const struct series *known = *place;
     if (known != NULL && known->tenant == tenant->id &&
-        series_has_labels(r->db->active->registry, known, labels)) {
+        series_has_labels(r->db->head.active->registry, known, labels)) {
         return OK; /* the same again, in another segment */
     }
-    return head_series(r->db, tenant->id, labels, place);
+    return head_series(&r->db->head, tenant->id, labels, place);
 }
 
 /* --- samples ---------------------------------------------------------------------------------- */
@@ -135,12 +135,12 @@ put_sample(struct replay *r, uint64_t ref, int64_t t_ms, int64_t start_ms,
         return OK;
     }
     struct gen_series *samples;
-    enum err e = gen_series_get(r->db->active, series, &samples);
-    if (e == OK) e = gen_append(r->db->active, samples, t_ms, start_ms, v, 0, 0);
+    enum err e = gen_series_get(r->db->head.active, series, &samples);
+    if (e == OK) e = gen_append(r->db->head.active, samples, t_ms, start_ms, v, 0, 0);
     if (e) return e;
-    if (t_ms > r->db->newest_ms) r->db->newest_ms = t_ms;
+    if (t_ms > r->db->head.newest_ms) r->db->head.newest_ms = t_ms;
     r->opening->replayed_samples++;
-    r->db->tenants[series->tenant]->total.pending[ledger_kind_of(v->kind)]++;
+    r->db->head.tenants[series->tenant]->total.pending[ledger_kind_of(v->kind)]++;
     if (r->salvaged) r->salvaged_samples[ledger_kind_of(v->kind)]++;
     return OK;
 }
@@ -152,7 +152,7 @@ enum { SERIES_AHEAD = 24, SAMPLES_AHEAD = 16, CHUNK_AHEAD = 8 };
 static void
 approach(struct replay *r, const struct record_columns *c, uint64_t i)
 {
-    const struct gen *gen = r->db->active;
+    const struct gen *gen = r->db->head.active;
     const struct series *s = NULL;
     if (i + SERIES_AHEAD < c->count) __builtin_prefetch(series_find(r, c->refs[i + SERIES_AHEAD]));
     if (i + SAMPLES_AHEAD < c->count) s = series_find(r, c->refs[i + SAMPLES_AHEAD]);
@@ -192,8 +192,9 @@ put_exemplar(void *context, const struct record_exemplar *x)
         if (!r->salvaged) r->orphans[LEDGER_EXEMPLAR]++;
         return OK;
     }
-    struct ledger *total = &r->db->tenants[series->tenant]->total;
-    enum err e = gen_add_exemplar(r->db->active, series, x->t_ms, x->bits, x->labels, 0, &epoch);
+    struct ledger *total = &r->db->head.tenants[series->tenant]->total;
+    enum err e =
+        gen_add_exemplar(r->db->head.active, series, x->t_ms, x->bits, x->labels, 0, &epoch);
     if (e == ERR_AGAIN) { /* the other was in another generation when this one came */
         total->count[LEDGER_EXEMPLAR][LEDGER_ACCEPTED]--;
         total->count[LEDGER_EXEMPLAR][LEDGER_DUPLICATE]++;
@@ -210,8 +211,8 @@ put_metadata(void *context, struct bytes tenant_name, const struct metadata *m)
 {
     struct replay *r = context;
     struct tenant *tenant;
-    enum err e = tenant_find_or_add(r->db, tenant_name, &tenant);
-    return e ? e : family_restore(r->db, tenant, m);
+    enum err e = tenant_find_or_add(&r->db->head, tenant_name, &tenant);
+    return e ? e : family_restore(&r->db->head, tenant, m);
 }
 
 static enum err
@@ -221,7 +222,7 @@ put_ledger(struct replay *r, struct bytes payload)
     struct ledger change;
     struct tenant *tenant;
     enum err e = record_ledger(payload, &name, &change);
-    if (e == OK) e = tenant_find_or_add(r->db, name, &tenant);
+    if (e == OK) e = tenant_find_or_add(&r->db->head, name, &tenant);
     if (e == OK) ledger_add(&tenant->total, &change);
     return e;
 }
@@ -288,17 +289,17 @@ static void
 count_damage(struct replay *r, const struct wal_damage *damage)
 {
     struct tsdb *db = r->db;
-    if (damage->places == 0 || db->tenant_count == 0) return;
+    if (damage->places == 0 || db->head.tenant_count == 0) return;
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         uint64_t told = r->orphans[k], known = 0;
         if (damage->samples[k] > r->salvaged_samples[k])
             told += damage->samples[k] - r->salvaged_samples[k];
         uint64_t most = damage->samples_unknown ? UINT64_MAX : told;
-        for (uint32_t i = 0; i < db->tenant_count; i++) {
-            known += mend_totals(db->tenants[i], (enum ledger_kind)k, most - known);
+        for (uint32_t i = 0; i < db->head.tenant_count; i++) {
+            known += mend_totals(db->head.tenants[i], (enum ledger_kind)k, most - known);
         }
         uint64_t nobodys = told > known ? told - known : 0;
-        uint64_t *count = db->tenants[0]->total.count[k];
+        uint64_t *count = db->head.tenants[0]->total.count[k];
         count[LEDGER_RECEIVED] += nobodys;
         count[LEDGER_ACCEPTED] += nobodys;
         count[LEDGER_DAMAGED] += nobodys;
@@ -326,9 +327,9 @@ tell_orphans(const struct replay *r, struct wal_damage *damage)
 static void
 renumber(struct tsdb *db, uint64_t max_ref)
 {
-    struct registry *registry = db->active->registry;
+    struct registry *registry = db->head.active->registry;
     if (max_ref >= registry->ref_base) registry->ref_base = max_ref + 1;
-    db->next_ref = registry->ref_base;
+    db->head.next_ref = registry->ref_base;
 }
 
 enum err
@@ -337,7 +338,7 @@ replay_log(struct tsdb *db, const struct manifest *m, struct tsdb_opening *ret_o
 {
     struct replay r = {.db = db, .ref_floor = m->ref_floor, .opening = ret_opening};
     /* What was in two generations comes back in one, beside this: nothing else wants memory yet. */
-    uint64_t limit = atomic_exchange(&db->head_budget.limit_bytes, 0);
+    uint64_t limit = atomic_exchange(&db->head.budget.limit_bytes, 0);
     arena_init(&r.arena, &db->flush_budget, 0, 0);
     arena_init(&r.scratch, &db->flush_budget, 0, 0);
     enum err e = wal_recover(db->wal, m->store_pos, replay_record, &r, &ret_opening->damage, why);
@@ -345,12 +346,12 @@ replay_log(struct tsdb *db, const struct manifest *m, struct tsdb_opening *ret_o
         tell_orphans(&r, &ret_opening->damage);
         count_damage(&r, &ret_opening->damage);
         db->opened_pos = wal_end(db->wal);
-        ret_opening->replayed_series = db->active->series_count;
+        ret_opening->replayed_series = db->head.active->series_count;
         renumber(db, r.max_ref);
     }
     mem_free(&db->flush_budget, r.pages, r.page_capacity * sizeof *r.pages);
     arena_fini(&r.arena);
     arena_fini(&r.scratch);
-    atomic_store(&db->head_budget.limit_bytes, limit);
+    atomic_store(&db->head.budget.limit_bytes, limit);
     return e;
 }

@@ -47,8 +47,8 @@ link_parts_locked(struct snapshot *x)
 {
     struct tsdb *db = x->db;
     enum err e = OK;
-    for (uint32_t i = 0; i < db->version->part_count && e == OK; i++) {
-        e = link_part(x, part_info(db->version->parts[i])->number);
+    for (uint32_t i = 0; i < db->live.version->part_count && e == OK; i++) {
+        e = link_part(x, part_info(db->live.version->parts[i])->number);
     }
     if (e == OK) e = env_syncdir(db->env, x->parts, x->why);
     return e ? e : edit_write_manifest(db, x->dir, x->why);

@@ -2,8 +2,8 @@
  * store.c - the store as a whole: opening, committing, looking after itself.
  *
  * Invariants:
- *  1. db->durable_epoch is what readers see of the head; it only moves under the head lock, after
- *     a commit.
+ *  1. db->head.durable_epoch is what readers see of the head; it only moves under the head lock,
+ * after a commit.
  *  2. The log's batch is taken under the head lock: so a slice's samples and its records are of
  *     one epoch.
  *  3. The frozen generation is wholly durable, and nothing changes in it.
@@ -20,135 +20,11 @@
 
 #include "tsdb/store/store.h"
 
-/* A clock before this was never set: the time this source was written. */
-#define BUILD_TIME_MS 1763596800000LL
-
 enum { LEDGERS_AT_ONCE = 16, VIEWS_SHARE = 8 }; /* of the head, for what open views need */
 
 extern const struct answerer_ops tsdb_answerer_ops;
 
-/* --- versions --------------------------------------------------------------------------------- */
-
-enum err
-version_new(struct tsdb *db, uint32_t part_count, struct version **ret)
-{
-    struct version *v = mem_new(&db->cache_budget, sizeof *v + part_count * sizeof v->parts[0]);
-    if (v == NULL) return ERR_NOMEM;
-    atomic_init(&v->references, 1);
-    v->budget = &db->cache_budget;
-    v->part_count = v->capacity = part_count;
-    *ret = v;
-    return OK;
-}
-
-struct version *
-version_pin(struct tsdb *db)
-{
-    lock_take(&db->lock);
-    struct version *version = db->version;
-    atomic_fetch_add_explicit(&version->references, 1, memory_order_relaxed);
-    lock_drop(&db->lock);
-    return version;
-}
-
-void
-version_unref(struct version *v)
-{
-    if (v == NULL) return;
-    if (atomic_fetch_sub_explicit(&v->references, 1, memory_order_acq_rel) != 1) return;
-    for (uint32_t i = 0; i < v->part_count; i++) {
-        part_unref(v->parts[i]);
-    }
-    tombstones_unref(v->tombstones);
-    mem_free(v->budget, v, sizeof *v + v->capacity * sizeof v->parts[0]);
-}
-
-struct part *
-version_metadata_part(const struct version *v)
-{
-    struct part *newest = NULL;
-    for (uint32_t i = 0; i < v->part_count; i++) {
-        struct part *p = v->parts[i];
-        if (newest != NULL && part_info(newest)->to_pos > part_info(p)->to_pos) continue;
-        for (uint32_t t = 0; t < part_tenant_count(p); t++) {
-            if (part_tenant_at(p, t)->metadata_page == 0) continue;
-            newest = p;
-            break;
-        }
-    }
-    return newest;
-}
-
-/* --- time ------------------------------------------------------------------------------------- */
-
-/*
- * Retention's now: the lesser of the clock and the newest sample, and never further past the saved
- * value than this process has lived. A clock that jumps ahead deletes nothing.
- */
-int64_t
-retention_now_ms(struct tsdb *db)
-{
-    assert(lock_is_mine(&db->head_lock));
-    int64_t now = env_realtime_ms(db->env);
-    if (db->newest_ms < now) now = db->newest_ms;
-    if (db->retention_base_ms == INT64_MIN) return now;
-    int64_t lived = (env_monotonic_ns(db->env) - db->retention_base_ns) / NS_PER_MS;
-    int64_t most = db->retention_base_ms + lived;
-    return now < most ? now : most;
-}
-
-void
-look_at_clock(struct tsdb *db)
-{
-    int64_t now = env_realtime_ms(db->env);
-    bool behind = db->newest_ms != INT64_MIN && now < db->newest_ms - db->limits.max_future_ms;
-    db->clock_suspect = behind || now < BUILD_TIME_MS;
-}
-
 /* --- opening ---------------------------------------------------------------------------------- */
-
-static enum err
-scratch_init(struct tsdb *db)
-{
-    struct scratch *s = &db->scratch;
-    struct budget *budget = &db->head_budget;
-    s->slice_floats = SLICE_FLOATS;
-    s->pieces = mem_alloc(budget, SLICE_PIECES * sizeof *s->pieces);
-    s->refs = mem_alloc(budget, SLICE_FLOATS * sizeof *s->refs);
-    s->times = mem_alloc(budget, SLICE_FLOATS * sizeof *s->times);
-    s->bits = mem_alloc(budget, SLICE_FLOATS * sizeof *s->bits);
-    s->starts = mem_alloc(budget, SLICE_FLOATS * sizeof *s->starts);
-    s->hints = mem_alloc(budget, SLICE_FLOATS);
-    struct buf *all[] = {&s->series,   &s->histograms, &s->exemplars,
-                         &s->metadata, &s->payload,    &s->labels};
-    for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
-        buf_init(all[i], budget, 256 * 1024 * 1024);
-    }
-    arena_init(&s->arena, budget, 0, 256 * 1024);
-    bool all_there = s->pieces != NULL && s->refs != NULL && s->times != NULL && s->bits != NULL &&
-                     s->starts != NULL && s->hints != NULL;
-    return all_there ? OK : ERR_NOMEM;
-}
-
-static void
-scratch_fini(struct tsdb *db)
-{
-    struct scratch *s = &db->scratch;
-    struct budget *budget = &db->head_budget;
-    mem_free(budget, s->pieces, SLICE_PIECES * sizeof *s->pieces);
-    mem_free(budget, s->refs, SLICE_FLOATS * sizeof *s->refs);
-    mem_free(budget, s->times, SLICE_FLOATS * sizeof *s->times);
-    mem_free(budget, s->bits, SLICE_FLOATS * sizeof *s->bits);
-    mem_free(budget, s->starts, SLICE_FLOATS * sizeof *s->starts);
-    mem_free(budget, s->hints, SLICE_FLOATS);
-    mem_free(budget, s->label_list, s->label_capacity * sizeof *s->label_list);
-    struct buf *all[] = {&s->series,   &s->histograms, &s->exemplars,
-                         &s->metadata, &s->payload,    &s->labels};
-    for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
-        buf_fini(all[i]);
-    }
-    arena_fini(&s->arena);
-}
 
 static enum err
 open_dir(struct tsdb *db, struct tsdb_opening *opening, struct why *why)
@@ -277,7 +153,7 @@ static enum err
 open_parts(struct tsdb *db, const struct manifest *m, struct tsdb_opening *opening, struct why *why)
 {
     struct version *v;
-    enum err e = version_new(db, m->part_count, &v);
+    enum err e = version_new(&db->cache_budget, m->part_count, &v);
     if (e) return e;
     v->part_count = 0;
     e = tombstones_read(&db->cache_budget, m, &v->tombstones, why);
@@ -297,7 +173,7 @@ open_parts(struct tsdb *db, const struct manifest *m, struct tsdb_opening *openi
         }
     }
     opening->parts = v->part_count;
-    db->version = v;
+    db->live.version = v;
     return e;
 }
 
@@ -308,14 +184,14 @@ load_family(void *context, const struct metadata *m)
         struct tsdb *db;
         struct tenant *tenant;
     } *c = context;
-    return family_restore(c->db, c->tenant, m);
+    return family_restore(&c->db->head, c->tenant, m);
 }
 
 /* A flush writes all families known: the newest part that has some is enough. */
 static enum err
 load_metadata(struct tsdb *db, struct why *why)
 {
-    struct part *part = version_metadata_part(db->version);
+    struct part *part = version_metadata_part(db->live.version);
     enum err e = OK;
     for (uint32_t i = 0; part != NULL && i < part_tenant_count(part) && e == OK; i++) {
         const struct part_tenant *t = part_tenant_at(part, i);
@@ -323,11 +199,11 @@ load_metadata(struct tsdb *db, struct why *why)
             struct tsdb *db;
             struct tenant *tenant;
         } context = {db, NULL};
-        e = tenant_find_or_add(db, t->name, &context.tenant);
+        e = tenant_find_or_add(&db->head, t->name, &context.tenant);
         if (e == OK) e = part_metadata(part, t, load_family, &context, why);
         if (e == ERR_CORRUPT) e = OK; /* a courtesy that senders repeat */
     }
-    db->metadata_changed = false;
+    db->head.metadata_changed = false;
     return e;
 }
 
@@ -339,8 +215,8 @@ static void
 count_set_aside(struct tsdb *db, struct tenant *tenant)
 {
     uint64_t *here = tenant->in_parts;
-    for (uint32_t i = 0; i < db->version->part_count; i++) {
-        const struct part_tenant *t = part_tenant(db->version->parts[i], tenant->name);
+    for (uint32_t i = 0; i < db->live.version->part_count; i++) {
+        const struct part_tenant *t = part_tenant(db->live.version->parts[i], tenant->name);
         for (unsigned k = 0; t != NULL && k < LEDGER_KIND_COUNT; k++) {
             here[k] += t->sample_count[k];
         }
@@ -361,7 +237,7 @@ open_tenants(struct tsdb *db, const struct manifest *m)
 {
     for (uint32_t i = 0; i < m->tenant_count; i++) {
         struct tenant *t;
-        enum err e = tenant_find_or_add(db, m->tenants[i].name, &t);
+        enum err e = tenant_find_or_add(&db->head, m->tenants[i].name, &t);
         if (e) return e;
         t->total = m->tenants[i].totals;
         count_set_aside(db, t);
@@ -389,10 +265,10 @@ open_manifest(struct tsdb *db, struct arena *arena, struct manifest *m, struct w
     if (e) return e;
     db->edit = m->edit;
     atomic_store(&db->next_part, m->next_part);
-    db->next_ref = m->next_ref;
-    db->newest_ms = m->newest_ms;
-    db->retention_base_ms = m->retention_now_ms;
-    db->retention_base_ns = env_monotonic_ns(db->env);
+    db->head.next_ref = m->next_ref;
+    db->head.newest_ms = m->newest_ms;
+    db->head.retention_base_ms = m->retention_now_ms;
+    db->head.retention_base_ns = env_monotonic_ns(db->env);
     atomic_store(&db->store_pos, m->store_pos);
     return OK;
 }
@@ -418,7 +294,9 @@ open_log(struct tsdb *db, const struct manifest *m, struct why *why)
         .keep_for_readers = o->log_only,
         .memory = &db->wal_budget,
     };
-    return wal_open(&options, &db->wal, why);
+    e = wal_open(&options, &db->wal, why);
+    db->head.wal = db->wal;
+    return e;
 }
 
 static struct identity_log
@@ -458,26 +336,26 @@ open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, str
     if (e == OK) e = path_join(db->parts_dir, sizeof db->parts_dir, db->dir, "parts");
     bool writes = !db->options.read_only;
     if (e == OK && writes) e = env_mkdir(db->env, db->parts_dir, why);
-    if (e == OK) e = env_random(db->env, &db->hash_seed, sizeof db->hash_seed);
-    if (e == OK) e = env_random(db->env, &db->print_keys, sizeof db->print_keys);
+    if (e == OK) e = env_random(db->env, &db->head.hash_seed, sizeof db->head.hash_seed);
+    if (e == OK) e = env_random(db->env, &db->head.print_keys, sizeof db->head.print_keys);
     if (e == OK) e = page_cache_new(&db->cache_budget, db->options.cache_bytes, &db->cache);
     if (e == OK) e = open_parts(db, &m, opening, why);
     if (e) return e;
-    lock_take(&db->head_lock);
+    lock_take(&db->head.lock);
     e = open_tenants(db, &m);
     if (e == OK) e = edits_begin(db, &m);
     if (e == OK) e = load_metadata(db, why);
     if (e == OK) e = open_log(db, &m, why);
     if (e == OK && writes)
         e = env_syncdir(db->env, db->dir, why); /* log and parts have names in it */
-    if (e == OK) e = scratch_init(db);
-    if (e == OK) e = head_new_gen(db, NULL, &db->active);
+    if (e == OK) e = head_begin(&db->head);
+    if (e == OK) e = head_new_gen(&db->head, NULL, &db->head.active);
     if (e == OK) e = replay_log(db, &m, opening, why);
     if (e == OK) {
-        db->active->begin_pos = m.store_pos;
-        look_at_clock(db);
+        db->head.active->begin_pos = m.store_pos;
+        look_at_clock(&db->head);
     }
-    lock_drop(&db->head_lock);
+    lock_drop(&db->head.lock);
     if (e || !writes) return e;
     e = open_identity(db, opening, why);
     if (e) return e;
@@ -491,11 +369,11 @@ budgets_init(struct tsdb *db)
 {
     const struct tsdb_options *o = &db->options;
     struct budget *background = o->background != NULL ? o->background : o->memory;
-    budget_init(&db->head_budget, "head", o->head_bytes_max, o->memory);
+    budget_init(&db->head.budget, "head", o->head_bytes_max, o->memory);
     budget_init(&db->cache_budget, "cache", 0, background);
     budget_init(&db->wal_budget, "wal", 0, o->memory);
     budget_init(&db->flush_budget, "flush", 0, background);
-    budget_init(&db->views.budget, "views", o->head_bytes_max / VIEWS_SHARE, background);
+    budget_init(&db->head.views.budget, "views", o->head_bytes_max / VIEWS_SHARE, background);
     budget_init(&db->merge_budget, "merge", o->merge_bytes, background);
 }
 
@@ -510,12 +388,15 @@ tsdb_open(const struct tsdb_options *options, const struct tsdb_limits *limits,
     db->answerer.ops = &tsdb_answerer_ops;
     db->env = options->env;
     db->options = *options;
-    db->limits = *limits;
+    db->head.env = db->env;
+    db->head.options = &db->options;
+    db->head.live = &db->live;
+    db->head.cut_budget = &db->flush_budget;
+    db->head.limits = *limits;
     db->lock_file = FILE_CLOSED;
     atomic_init(&db->free_bytes, UINT64_MAX);
-    lock_init(&db->lock, LOCK_RANK_TSDB);
-    lock_init(&db->head_lock, LOCK_RANK_HEAD);
-    lock_init(&db->epoch_lock, LOCK_RANK_EPOCH);
+    lock_init(&db->live.lock, LOCK_RANK_TSDB);
+    head_init(&db->head);
     lock_init(&db->edit_lock, LOCK_RANK_EDIT);
     budgets_init(db);
     arena_init(&arena, NULL, 0, 0);
@@ -538,42 +419,36 @@ void
 tsdb_free(struct tsdb *db)
 {
     if (db == NULL) return;
-    gen_unref(db->frozen);
-    gen_unref(db->active);
-    cut_free(db, &db->cut);
+    head_fini(&db->head);
     edits_end(db);
-    version_unref(db->version);
+    version_unref(db->live.version);
     page_cache_free(db->cache);
     wal_free(db->wal);
-    scratch_fini(db);
-    tenants_free(db);
     file_close(&db->lock_file);
-    lock_fini(&db->head_lock);
-    lock_fini(&db->epoch_lock);
     lock_fini(&db->edit_lock);
-    lock_fini(&db->lock);
+    lock_fini(&db->live.lock);
     mem_free(NULL, db, sizeof *db);
 }
 
 void
 tsdb_set_limits(struct tsdb *db, const struct tsdb_limits *limits)
 {
-    lock_take(&db->head_lock);
-    db->limits = *limits;
+    lock_take(&db->head.lock);
+    db->head.limits = *limits;
     wal_set_budget(db->wal, limits->wal_budget_bytes);
-    lock_drop(&db->head_lock);
+    lock_drop(&db->head.lock);
 }
 
 uint64_t
 tsdb_hash_seed(const struct tsdb *db)
 {
-    return db->hash_seed;
+    return db->head.hash_seed;
 }
 
 const struct fingerprint_keys *
 tsdb_fingerprint_keys(const struct tsdb *db)
 {
-    return &db->print_keys;
+    return &db->head.print_keys;
 }
 
 struct wal *
@@ -594,43 +469,39 @@ tsdb_answerer(struct tsdb *db)
     return &db->answerer;
 }
 
+/* --- requests --------------------------------------------------------------------------------- */
+
+enum err
+tsdb_ingest_begin(struct tsdb *db, struct bytes tenant, const struct rw_request *request,
+                  struct ingest_result *ret_result, struct tsdb_doubts **ret_doubts,
+                  struct why *why)
+{
+    return head_ingest_begin(&db->head, tenant, request, ret_result, ret_doubts, why);
+}
+
+enum err
+tsdb_ingest(struct tsdb *db, struct bytes tenant, const struct rw_request *request,
+            struct ingest_result *ret_result, struct why *why)
+{
+    return head_ingest(&db->head, tenant, request, ret_result, why);
+}
+
 /* --- committing ------------------------------------------------------------------------------- */
 
 bool
 tsdb_commit_due(struct tsdb *db)
 {
-    lock_take(&db->head_lock);
-    bool due = !wal_is_down(db->wal) && (wal_has_records(db->wal) || db->cut_wanted);
-    lock_drop(&db->head_lock);
+    lock_take(&db->head.lock);
+    bool due = !wal_is_down(db->wal) && (wal_has_records(db->wal) || db->head.cut_wanted);
+    lock_drop(&db->head.lock);
     return due;
 }
 
-/*
- * Everything beyond the last committed epoch never happened. Without memory the samples are taken
- * back when the log is: until then nobody may write or cut, and readers do not see them.
- */
 static void
-undo_locked(struct tsdb *db)
+undo(struct tsdb *db)
 {
-    assert(lock_is_mine(&db->head_lock));
-    views_keep_only(&db->views, (uint32_t)db->durable_epoch);
-    db->undo_due = gen_undo(db->active, (uint32_t)db->durable_epoch) != OK;
-    tenants_undo(db, db->durable_epoch);
-    lock_take(&db->epoch_lock);
-    uint32_t slot = db->void_count++ % VOIDS_REMEMBERED;
-    db->voids[slot].first = db->durable_epoch + 1;
-    db->voids[slot].last = wal_place(db->wal).epoch;
-    lock_drop(&db->epoch_lock);
+    head_undo(&db->head);
     atomic_fetch_add(&db->undone_epochs_total, 1);
-}
-
-static void
-epoch_moved_locked(struct tsdb *db)
-{
-    assert(lock_is_mine(&db->head_lock));
-    lock_take(&db->epoch_lock);
-    db->durable_epoch = wal_durable_epoch(db->wal);
-    lock_drop(&db->epoch_lock);
 }
 
 static enum err
@@ -646,29 +517,29 @@ commit_taken(struct tsdb *db, bool taken, struct why *why)
 enum err
 tsdb_commit(struct tsdb *db, struct why *why)
 {
-    lock_take(&db->head_lock);
-    bool cut = db->cut_wanted && db->frozen == NULL;
+    lock_take(&db->head.lock);
+    bool cut = db->head.cut_wanted && db->head.frozen == NULL;
     bool taken = wal_take(db->wal);
     enum err e = OK;
     if (!cut) {
-        lock_drop(&db->head_lock);
+        lock_drop(&db->head.lock);
         e = commit_taken(db, taken, why);
-        lock_take(&db->head_lock);
+        lock_take(&db->head.lock);
     } else {
         e = commit_taken(db, taken, why);
     }
-    epoch_moved_locked(db);
+    head_epoch_moved(&db->head);
     if (e) {
-        undo_locked(db);
+        undo(db);
     } else if (cut && !wal_is_down(db->wal)) {
-        e = head_cut_locked(db);
-        db->cut_wanted = false;
+        e = head_cut_locked(&db->head);
+        db->head.cut_wanted = false;
         if (e) {
             why_set(why, e, "no memory to cut the head");
             e = OK; /* it is wanted again when a flush is due again */
         }
     }
-    lock_drop(&db->head_lock);
+    lock_drop(&db->head.lock);
     return e;
 }
 
@@ -677,10 +548,10 @@ tsdb_sync(struct tsdb *db, struct why *why)
 {
     enum err e = wal_sync(db->wal, why);
     if (e == OK) return OK;
-    lock_take(&db->head_lock);
-    epoch_moved_locked(db);
-    undo_locked(db);
-    lock_drop(&db->head_lock);
+    lock_take(&db->head.lock);
+    head_epoch_moved(&db->head);
+    undo(db);
+    lock_drop(&db->head.lock);
     return e;
 }
 
@@ -689,10 +560,10 @@ tsdb_reopen(struct tsdb *db, struct why *why)
 {
     if (!wal_is_down(db->wal)) return OK;
     enum err e = OK;
-    lock_take(&db->head_lock);
-    if (db->undo_due) e = gen_undo(db->active, (uint32_t)db->durable_epoch);
-    if (e == OK) db->undo_due = false;
-    lock_drop(&db->head_lock);
+    lock_take(&db->head.lock);
+    if (db->head.undo_due) e = gen_undo(db->head.active, (uint32_t)db->head.durable_epoch);
+    if (e == OK) db->head.undo_due = false;
+    lock_drop(&db->head.lock);
     return e ? why_set(why, e, "no memory to take back what was not committed")
              : wal_reopen(db->wal, why);
 }
@@ -706,19 +577,7 @@ tsdb_durable_epoch(struct tsdb *db)
 enum tsdb_epoch
 tsdb_epoch(struct tsdb *db, uint64_t epoch)
 {
-    enum tsdb_epoch state = TSDB_EPOCH_DURABLE;
-    lock_take(&db->epoch_lock);
-    uint32_t known = db->void_count < VOIDS_REMEMBERED ? db->void_count : VOIDS_REMEMBERED;
-    for (uint32_t i = 0; i < known; i++) {
-        if (epoch >= db->voids[i].first && epoch <= db->voids[i].last) state = TSDB_EPOCH_VOID;
-    }
-    if (db->void_count > VOIDS_REMEMBERED &&
-        epoch < db->voids[db->void_count % VOIDS_REMEMBERED].first) {
-        state = TSDB_EPOCH_VOID;
-    }
-    if (state != TSDB_EPOCH_VOID && epoch > db->durable_epoch) state = TSDB_EPOCH_PENDING;
-    lock_drop(&db->epoch_lock);
-    return epoch == 0 ? TSDB_EPOCH_DURABLE : state;
+    return head_epoch_state(&db->head, epoch);
 }
 
 bool
@@ -744,7 +603,7 @@ static uint64_t
 samples_max(const struct tsdb *db)
 {
     uint64_t given = db->options.head_samples_max;
-    return given != 0 ? given : 8 * 1000 * 1000 + 12 * (uint64_t)db->active->series_count;
+    return given != 0 ? given : 8 * 1000 * 1000 + 12 * (uint64_t)db->head.active->series_count;
 }
 
 /*
@@ -761,48 +620,48 @@ tsdb_flush_due(struct tsdb *db)
 {
     const struct tsdb_options *o = &db->options;
     uint64_t log_bytes = wal_bytes_from(db->wal, atomic_load(&db->store_pos));
-    lock_take(&db->head_lock);
-    const struct gen *gen = db->active;
+    lock_take(&db->head.lock);
+    const struct gen *gen = db->head.active;
     int64_t age_ms = (env_monotonic_ns(db->env) - gen->begun_ns) / NS_PER_MS;
     bool old = age_ms > o->head_age_ms_max && gen_samples(gen) > 0;
     bool many = gen_samples(gen) >= samples_max(db);
     uint64_t bytes = gen_bytes(gen) + registry_bytes(gen->registry);
     bool large = o->head_bytes_max != 0 && bytes > o->head_bytes_max / 5 * 2;
-    bool long_log =
-        db->limits.wal_budget_bytes != 0 && log_bytes > db->limits.wal_budget_bytes / LOG_PARTS;
-    bool crowded = db->series_refused && age_ms > CROWDED_AGE_MS &&
+    bool long_log = db->head.limits.wal_budget_bytes != 0 &&
+                    log_bytes > db->head.limits.wal_budget_bytes / LOG_PARTS;
+    bool crowded = db->head.series_refused && age_ms > CROWDED_AGE_MS &&
                    gen->series_count < gen->registry->series.count;
-    bool due = db->frozen == NULL && (old || many || large || long_log || crowded ||
-                                      db->metadata_due || db->parts_wanted);
-    lock_drop(&db->head_lock);
+    bool due = db->head.frozen == NULL && (old || many || large || long_log || crowded ||
+                                           db->head.metadata_due || db->head.parts_wanted);
+    lock_drop(&db->head.lock);
     return due;
 }
 
 void
 tsdb_want_cut(struct tsdb *db)
 {
-    lock_take(&db->head_lock);
-    db->cut_wanted = db->frozen == NULL;
-    lock_drop(&db->head_lock);
+    lock_take(&db->head.lock);
+    db->head.cut_wanted = db->head.frozen == NULL;
+    lock_drop(&db->head.lock);
 }
 
 bool
 tsdb_has_frozen(struct tsdb *db)
 {
-    lock_take(&db->head_lock);
-    bool has = db->frozen != NULL;
-    lock_drop(&db->head_lock);
+    lock_take(&db->head.lock);
+    bool has = db->head.frozen != NULL;
+    lock_drop(&db->head.lock);
     return has;
 }
 
 bool
 tsdb_is_flushed(struct tsdb *db)
 {
-    lock_take(&db->head_lock);
-    bool flushed = db->frozen == NULL && gen_samples(db->active) == 0 &&
-                   !wal_has_records(db->wal) && !db->metadata_changed &&
+    lock_take(&db->head.lock);
+    bool flushed = db->head.frozen == NULL && gen_samples(db->head.active) == 0 &&
+                   !wal_has_records(db->wal) && !db->head.metadata_changed &&
                    wal_end(db->wal) == atomic_load(&db->store_pos);
-    lock_drop(&db->head_lock);
+    lock_drop(&db->head.lock);
     return flushed;
 }
 
@@ -817,10 +676,10 @@ look_at_space(struct tsdb *db)
     if (reserve == 0) reserve = total_bytes / 20 < RESERVE_MAX ? total_bytes / 20 : RESERVE_MAX;
     atomic_store(&db->free_bytes, free_bytes);
     atomic_store(&db->reserve_bytes, reserve);
-    lock_take(&db->head_lock);
-    db->disk_low = free_bytes < reserve;
-    look_at_clock(db);
-    lock_drop(&db->head_lock);
+    lock_take(&db->head.lock);
+    db->head.disk_low = free_bytes < reserve;
+    look_at_clock(&db->head);
+    lock_drop(&db->head.lock);
 }
 
 enum err
@@ -839,8 +698,8 @@ tsdb_maintain(struct tsdb *db, struct why *why)
 static void
 stats_of_parts(struct tsdb *db, struct tsdb_stats *s)
 {
-    lock_take(&db->lock);
-    const struct version *v = db->version;
+    lock_take(&db->live.lock);
+    const struct version *v = db->live.version;
     s->parts = v->part_count;
     s->tombstones = v->tombstones->count;
     for (uint32_t i = 0; i < v->part_count; i++) {
@@ -853,7 +712,7 @@ stats_of_parts(struct tsdb *db, struct tsdb_stats *s)
         s->part_series += info->series_count;
         if (info->min_ms < s->oldest_ms) s->oldest_ms = info->min_ms;
     }
-    lock_drop(&db->lock);
+    lock_drop(&db->live.lock);
 }
 
 void
@@ -870,28 +729,28 @@ tsdb_stats(struct tsdb *db, struct tsdb_stats *ret)
     s.cache_bytes = cache.bytes;
     s.pages_damaged = cache.pages_damaged;
     s.parts_set_aside = db->parts_set_aside;
-    lock_take(&db->head_lock);
-    s.head_series = db->active->series_count;
-    s.known_series = db->active->registry->series.count;
-    const struct gen *gens[2] = {db->active, db->frozen};
+    lock_take(&db->head.lock);
+    s.head_series = db->head.active->series_count;
+    s.known_series = db->head.active->registry->series.count;
+    const struct gen *gens[2] = {db->head.active, db->head.frozen};
     for (unsigned i = 0; i < 2 && gens[i] != NULL; i++) {
         s.head_samples += gen_samples(gens[i]) - gens[i]->sample_count[LEDGER_EXEMPLAR];
         s.head_exemplars += gens[i]->sample_count[LEDGER_EXEMPLAR];
     }
-    s.frozen_series = db->frozen == NULL ? 0 : db->frozen->series_count;
-    s.newest_ms = db->newest_ms;
-    s.retention_now_ms = retention_now_ms(db);
-    s.tenants = db->tenant_count;
-    for (const struct head_view *v = db->views.oldest; v != NULL; v = v->newer) {
+    s.frozen_series = db->head.frozen == NULL ? 0 : db->head.frozen->series_count;
+    s.newest_ms = db->head.newest_ms;
+    s.retention_now_ms = retention_now_ms(&db->head);
+    s.tenants = db->head.tenant_count;
+    for (const struct head_view *v = db->head.views.oldest; v != NULL; v = v->newer) {
         int64_t age_ns = now_ns - v->opened_ns;
         if (age_ns > s.view_oldest_ns) s.view_oldest_ns = age_ns;
         s.views++;
     }
-    s.disk_low = db->disk_low;
-    s.clock_suspect = db->clock_suspect;
-    memcpy(s.metadata_rejected, db->metadata_rejected, sizeof s.metadata_rejected);
-    lock_drop(&db->head_lock);
-    s.head_bytes = budget_used(&db->head_budget);
+    s.disk_low = db->head.disk_low;
+    s.clock_suspect = db->head.clock_suspect;
+    memcpy(s.metadata_rejected, db->head.metadata_rejected, sizeof s.metadata_rejected);
+    lock_drop(&db->head.lock);
+    s.head_bytes = budget_used(&db->head.budget);
     s.store_pos = atomic_load(&db->store_pos);
     s.flushes_total = atomic_load(&db->flushes_total);
     s.flush_failures_total = atomic_load(&db->flush_failures_total);
@@ -913,7 +772,7 @@ settled_ledger(const struct tsdb *db, const struct tenant *t)
 {
     struct ledger l = t->total;
     for (unsigned slot = 0; slot < 2; slot++) {
-        if (t->change_epoch[slot] > db->durable_epoch) ledger_subtract(&l, &t->change[slot]);
+        if (t->change_epoch[slot] > db->head.durable_epoch) ledger_subtract(&l, &t->change[slot]);
     }
     memcpy(l.stored, t->in_parts, sizeof l.stored);
     return l;
@@ -930,12 +789,12 @@ tsdb_ledgers(struct tsdb *db,
         struct ledger total;
     } copies[LEDGERS_AT_ONCE];
     for (uint32_t done = 0, count = LEDGERS_AT_ONCE; count == LEDGERS_AT_ONCE; done += count) {
-        lock_take(&db->head_lock);
-        for (count = 0; count < LEDGERS_AT_ONCE && done + count < db->tenant_count; count++) {
-            copies[count].name = db->tenants[done + count]->name;
-            copies[count].total = settled_ledger(db, db->tenants[done + count]);
+        lock_take(&db->head.lock);
+        for (count = 0; count < LEDGERS_AT_ONCE && done + count < db->head.tenant_count; count++) {
+            copies[count].name = db->head.tenants[done + count]->name;
+            copies[count].total = settled_ledger(db, db->head.tenants[done + count]);
         }
-        lock_drop(&db->head_lock);
+        lock_drop(&db->head.lock);
         for (uint32_t i = 0; i < count; i++) {
             each(context, copies[i].name, &copies[i].total);
         }
@@ -946,11 +805,11 @@ void
 tsdb_budgets(struct tsdb *db, void (*each)(void *context, const struct budget *budget),
              void *context)
 {
-    each(context, &db->head_budget);
+    each(context, &db->head.budget);
     each(context, &db->cache_budget);
     each(context, &db->wal_budget);
     each(context, &db->flush_budget);
-    each(context, &db->views.budget);
+    each(context, &db->head.views.budget);
     each(context, &db->merge_budget);
 }
 
@@ -970,9 +829,9 @@ tsdb_top(struct tsdb *db, struct bytes tenant_name, struct arena *arena, uint32_
     enum err e = OK;
     uint32_t metrics = 0, names = 0;
     struct tsdb_cardinality *all = NULL, *all_names = NULL;
-    lock_take(&db->head_lock);
-    const struct registry *r = db->active->registry;
-    const struct tenant *tenant = tenant_find(db, tenant_name);
+    lock_take(&db->head.lock);
+    const struct registry *r = db->head.active->registry;
+    const struct tenant *tenant = tenant_find(&db->head, tenant_name);
     const struct registry_tenant *t = tenant == NULL ? NULL : registry_tenant(r, tenant->id);
     if (t != NULL) {
         all = arena_alloc(arena, (r->pairs.count + 1u) * sizeof *all);
@@ -995,7 +854,7 @@ tsdb_top(struct tsdb *db, struct bytes tenant_name, struct arena *arena, uint32_
                 (struct tsdb_cardinality){value, registry_pair_use(r, id)->series.count};
         }
     }
-    lock_drop(&db->head_lock);
+    lock_drop(&db->head.lock);
     if (e) return e;
     if (metrics > 1) qsort(all, metrics, sizeof *all, by_count_down);
     if (names > 1) qsort(all_names, names, sizeof *all_names, by_count_down);

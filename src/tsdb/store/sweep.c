@@ -24,7 +24,7 @@ struct sweep {
 static bool
 is_elsewhere(const struct sweep *s, const struct part_info *info)
 {
-    const struct version *v = s->db->version;
+    const struct version *v = s->db->live.version;
     struct wal_stats log;
     wal_stats(s->db->wal, &log);
     if (info->from_pos >= s->manifest->store_pos && log.begin_pos <= s->manifest->store_pos) {

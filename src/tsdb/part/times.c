@@ -2,7 +2,7 @@
  * times.c - see times.h. Columns lie in a ring one after another; a new one takes the
  * place of the oldest. An entry is valid as long as the ring has not come around to it.
  */
-#include "tsdb/merge/times.h"
+#include "tsdb/part/times.h"
 
 #include "base/hash.h"
 

@@ -1,7 +1,5 @@
-/* stretch.c - see stretch.h. */
-#include "tsdb/read/stretch.h"
-
-#include "tsdb/read/select_private.h"
+/* stretch.c - what came in a stretch of the log, out of the parts. */
+#include "tsdb/store/store.h"
 
 uint64_t
 tsdb_store_pos(const struct tsdb *db)
@@ -18,23 +16,16 @@ tsdb_opened_pos(const struct tsdb *db)
 void
 tsdb_want_parts(struct tsdb *db)
 {
-    lock_take(&db->head_lock);
-    db->parts_wanted = true;
-    lock_drop(&db->head_lock);
-}
-
-bool
-stretch_has(const struct tsdb_stretch *stretch, const struct part *part)
-{
-    const struct part_info *info = part_info(part);
-    return info->from_pos < stretch->to_pos && info->to_pos > stretch->from_pos;
+    lock_take(&db->head.lock);
+    db->head.parts_wanted = true;
+    lock_drop(&db->head.lock);
 }
 
 bool
 tsdb_stretch_next_ms(struct tsdb *db, const struct tsdb_stretch *stretch, int64_t from_ms,
                      int64_t *ret_ms)
 {
-    struct version *version = version_pin(db);
+    struct version *version = live_pin(&db->live);
     bool found = false;
     for (uint32_t i = 0; i < version->part_count; i++) {
         const struct part_info *info = part_info(version->parts[i]);
@@ -51,7 +42,7 @@ bool
 tsdb_stretch_next_tenant(struct tsdb *db, const struct tsdb_stretch *stretch, struct bytes after,
                          struct buf *ret_name)
 {
-    struct version *version = version_pin(db);
+    struct version *version = live_pin(&db->live);
     struct bytes first = {NULL, 0};
     for (uint32_t i = 0; i < version->part_count; i++) {
         const struct part *part = version->parts[i];
@@ -71,8 +62,8 @@ tsdb_stretch_view(struct tsdb *db, const struct tsdb_stretch *stretch,
                   struct query_control *control, struct view **ret_view, struct why *why)
 {
     struct store_view *view;
-    enum err e =
-        store_view_open(db, VIEW_PARTS, control == NULL ? NULL : control->budget, &view, why);
+    enum err e = store_view_open(&db->head, VIEW_PARTS, control == NULL ? NULL : control->budget,
+                                 &view, why);
     if (e) return e;
     view->stretch = *stretch;
     *ret_view = &view->view;
@@ -108,12 +99,12 @@ enum err
 tsdb_border_new(struct tsdb *db, uint32_t *ret_border)
 {
     uint32_t i = 0;
-    lock_take(&db->lock);
+    lock_take(&db->live.lock);
     while (i < BORDERS_MAX && db->borders[i].used) {
         i++;
     }
     if (i < BORDERS_MAX) db->borders[i] = (struct border){.used = true};
-    lock_drop(&db->lock);
+    lock_drop(&db->live.lock);
     *ret_border = i;
     return i < BORDERS_MAX ? OK : ERR_LIMIT;
 }
@@ -121,28 +112,28 @@ tsdb_border_new(struct tsdb *db, uint32_t *ret_border)
 void
 tsdb_border_free(struct tsdb *db, uint32_t border)
 {
-    lock_take(&db->lock);
+    lock_take(&db->live.lock);
     db->borders[border].used = false;
-    lock_drop(&db->lock);
+    lock_drop(&db->live.lock);
 }
 
 void
 tsdb_border_set(struct tsdb *db, uint32_t border, uint64_t pos)
 {
-    lock_take(&db->lock);
+    lock_take(&db->live.lock);
     db->borders[border].pos = pos;
-    lock_drop(&db->lock);
+    lock_drop(&db->live.lock);
 }
 
 uint32_t
 borders_list(struct tsdb *db, uint64_t *ret_positions)
 {
     uint32_t count = 0;
-    lock_take(&db->lock);
+    lock_take(&db->live.lock);
     for (uint32_t i = 0; i < BORDERS_MAX; i++) {
         const struct border *b = &db->borders[i];
         if (b->used && b->pos > 0) ret_positions[count++] = b->pos;
     }
-    lock_drop(&db->lock);
+    lock_drop(&db->live.lock);
     return count;
 }

@@ -61,10 +61,10 @@ struct merging {
 static struct version *
 pin_version(struct tsdb *db)
 {
-    lock_take(&db->lock);
-    struct version *v = db->version;
+    lock_take(&db->live.lock);
+    struct version *v = db->live.version;
     atomic_fetch_add_explicit(&v->references, 1, memory_order_relaxed);
-    lock_drop(&db->lock);
+    lock_drop(&db->live.lock);
     return v;
 }
 
@@ -72,10 +72,10 @@ pin_version(struct tsdb *db)
 static int64_t
 expired_before_ms(struct tsdb *db)
 {
-    lock_take(&db->head_lock);
-    int64_t now = retention_now_ms(db), kept = db->limits.retention_ms;
-    bool none = db->clock_suspect || kept == 0 || now < INT64_MIN + kept;
-    lock_drop(&db->head_lock);
+    lock_take(&db->head.lock);
+    int64_t now = retention_now_ms(&db->head), kept = db->head.limits.retention_ms;
+    bool none = db->head.clock_suspect || kept == 0 || now < INT64_MIN + kept;
+    lock_drop(&db->head.lock);
     return none ? INT64_MIN : now - kept;
 }
 
@@ -103,9 +103,9 @@ ledger_change(struct tsdb *db, struct arena *arena, struct ledger **ret, uint32_
 static struct ledger *
 change_of(struct tsdb *db, struct bytes tenant, struct ledger *change, uint32_t count)
 {
-    lock_take(&db->head_lock);
-    const struct tenant *t = tenant_find(db, tenant);
-    lock_drop(&db->head_lock);
+    lock_take(&db->head.lock);
+    const struct tenant *t = tenant_find(&db->head, tenant);
+    lock_drop(&db->head.lock);
     assert(t != NULL);
     assert(t->id < count);
     return &change[t->id];
@@ -507,9 +507,9 @@ choose(struct expiry *x)
     struct tsdb *db = x->db;
     x->metadata = version_metadata_part(x->version);
     int64_t expired = expired_before_ms(db);
-    lock_take(&db->head_lock);
-    uint64_t bytes_max = db->clock_suspect ? 0 : db->limits.retention_bytes;
-    lock_drop(&db->head_lock);
+    lock_take(&db->head.lock);
+    uint64_t bytes_max = db->head.clock_suspect ? 0 : db->head.limits.retention_bytes;
+    lock_drop(&db->head.lock);
     for (uint32_t i = 0; i < x->version->part_count; i++) {
         x->bytes += part_info(x->version->parts[i])->file_bytes;
     }
@@ -537,9 +537,9 @@ choose(struct expiry *x)
 static void
 renew_metadata(struct tsdb *db)
 {
-    lock_take(&db->head_lock);
-    db->metadata_changed = db->metadata_due = true;
-    lock_drop(&db->head_lock);
+    lock_take(&db->head.lock);
+    db->head.metadata_changed = db->head.metadata_due = true;
+    lock_drop(&db->head.lock);
 }
 
 static enum err

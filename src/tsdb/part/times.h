@@ -2,8 +2,8 @@
  * times.h - private to tsdb/: time columns decoded lately. Series that were scraped together
  * share them, so merging parts would decode the same few columns for each series.
  */
-#ifndef TSDB_MERGE_TIMES_H
-#define TSDB_MERGE_TIMES_H
+#ifndef TSDB_PART_TIMES_H
+#define TSDB_PART_TIMES_H
 
 #include "tsdb/part/part.h"
 

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "sys/sim.h"
-#include "tsdb/merge/times.h"
+#include "tsdb/part/times.h"
 
 enum { SERIES = 600, TARGETS = 150, NUMBER = 3 };
 

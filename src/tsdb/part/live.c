@@ -1,0 +1,58 @@
+/* live.c - versions of the live parts, counted by who reads them. */
+#include "tsdb/part/live.h"
+
+enum err
+version_new(struct budget *budget, uint32_t part_count, struct version **ret)
+{
+    struct version *v = mem_new(budget, sizeof *v + part_count * sizeof v->parts[0]);
+    if (v == NULL) return ERR_NOMEM;
+    atomic_init(&v->references, 1);
+    v->budget = budget;
+    v->part_count = v->capacity = part_count;
+    *ret = v;
+    return OK;
+}
+
+void
+version_ref(struct version *v)
+{
+    atomic_fetch_add_explicit(&v->references, 1, memory_order_relaxed);
+}
+
+struct version *
+live_pin(struct live *live)
+{
+    lock_take(&live->lock);
+    struct version *version = live->version;
+    version_ref(version);
+    lock_drop(&live->lock);
+    return version;
+}
+
+void
+version_unref(struct version *v)
+{
+    if (v == NULL) return;
+    if (atomic_fetch_sub_explicit(&v->references, 1, memory_order_acq_rel) != 1) return;
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        part_unref(v->parts[i]);
+    }
+    tombstones_unref(v->tombstones);
+    mem_free(v->budget, v, sizeof *v + v->capacity * sizeof v->parts[0]);
+}
+
+struct part *
+version_metadata_part(const struct version *v)
+{
+    struct part *newest = NULL;
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        struct part *p = v->parts[i];
+        if (newest != NULL && part_info(newest)->to_pos > part_info(p)->to_pos) continue;
+        for (uint32_t t = 0; t < part_tenant_count(p); t++) {
+            if (part_tenant_at(p, t)->metadata_page == 0) continue;
+            newest = p;
+            break;
+        }
+    }
+    return newest;
+}

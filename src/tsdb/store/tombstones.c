@@ -1,0 +1,82 @@
+/* tombstones.c - what the manifest says of tombstones. */
+#include "tsdb/store/store.h"
+
+static enum err
+read_one(struct budget *budget, const struct manifest_tombstone *from,
+         struct tombstone **ret_tombstone, struct why *why)
+{
+    struct matcher *matchers[SELECTOR_MATCHERS_MAX];
+    uint32_t count = 0;
+    enum err e = from->matcher_count > SELECTOR_MATCHERS_MAX ? ERR_CORRUPT : OK;
+    for (; e == OK && count < from->matcher_count; count++) {
+        const struct manifest_matcher *m = &from->matchers[count];
+        e = matcher_new((enum matcher_type)m->type, m->name, m->pattern, &matchers[count], why);
+        if (e) break;
+    }
+    if (e == OK) {
+        e = tombstone_new(budget, from->id, from->tenant, matchers, count, from->range,
+                          from->made_ms, ret_tombstone);
+    }
+    if (e == OK) {
+        (*ret_tombstone)->pos = from->pos;
+        return OK;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        matcher_free(matchers[i]);
+    }
+    return e == ERR_NOMEM ? e : why_set(why, ERR_CORRUPT, "a tombstone of MANIFEST is damaged");
+}
+
+static enum err
+write_one(const struct tombstone *t, struct arena *arena, struct manifest_tombstone *to)
+{
+    *to = (struct manifest_tombstone){.id = t->id,
+                                      .pos = t->pos,
+                                      .made_ms = t->made_ms,
+                                      .range = t->range,
+                                      .tenant = t->tenant,
+                                      .matcher_count = t->matcher_count};
+    to->matchers = arena_alloc(arena, (t->matcher_count + 1u) * sizeof *to->matchers);
+    if (to->matchers == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < t->matcher_count; i++) {
+        const struct matcher *m = t->matchers[i];
+        to->matchers[i] = (struct manifest_matcher){(uint8_t)matcher_type(m), matcher_name(m),
+                                                    matcher_pattern(m)};
+    }
+    return OK;
+}
+
+enum err
+tombstones_read(struct budget *budget, const struct manifest *m, struct tombstones **ret_set,
+                struct why *why)
+{
+    size_t bytes = (m->tombstone_count + 1u) * sizeof(struct tombstone *);
+    struct tombstone **items = mem_alloc(budget, bytes);
+    if (items == NULL) return ERR_NOMEM;
+    enum err e = OK;
+    uint32_t count = 0;
+    while (count < m->tombstone_count && e == OK) {
+        e = read_one(budget, &m->tombstones[count], &items[count], why);
+        if (e == OK) count++;
+    }
+    if (e == OK) e = tombstones_of(budget, m->last_tombstone, items, count, ret_set);
+    while (e && count > 0) {
+        tombstone_unref(items[--count]);
+    }
+    mem_free(budget, items, bytes);
+    return e;
+}
+
+enum err
+tombstones_write(const struct tombstones *set, struct arena *arena, struct manifest *m)
+{
+    m->last_tombstone = set->last_id;
+    m->tombstone_count = set->count;
+    m->tombstones = arena_alloc(arena, (set->count + 1u) * sizeof *m->tombstones);
+    if (m->tombstones == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < set->count; i++) {
+        enum err e = write_one(set->items[i], arena, &m->tombstones[i]);
+        if (e) return e;
+    }
+    return OK;
+}
