@@ -21,11 +21,6 @@ struct relays_options {
     uint64_t memory_bytes; /* at most, of all of them together */
 };
 
-/* ERR_INPUT: two of them would write into one place, or one into the storage directory.
- * ERR_UNSUPPORTED: one is of a type that this version has not. */
-MUST_CHECK enum err relays_check(const struct destinations *list, const char *storage_path,
-                                 struct why *why);
-
 /* Nothing runs yet. ERR_NOMEM, ERR_LIMIT: the path is too long. */
 MUST_CHECK enum err relays_new(const struct relays_options *options, struct relays **ret_relays,
                                struct why *why);
@@ -43,8 +38,6 @@ MUST_CHECK enum err relays_prepare(struct relays *relays, struct destinations *l
  */
 void relays_commit(struct relays_change *change);
 void relays_abandon(struct relays_change *change); /* taken; NULL is fine */
-/* What becomes of what waits for a destination that is removed, with a store or without. */
-const char *relays_then(bool stored);
 /* Begins to end all; relays_free() waits, for calls under way some seconds at most. */
 void relays_stop(struct relays *relays);
 void relays_free(struct relays *relays);

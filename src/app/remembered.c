@@ -1,21 +1,11 @@
 /* remembered.c - see remembered.h. */
 #include "app/remembered.h"
 
-#include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum { PATH_BYTES = 256, HASH_TEXT_BYTES = 17 };
+enum { PATH_BYTES = 256 };
 #define LETTER_BYTES_MAX ((uint64_t)256 << 20)
-
-/* What differs in what becomes of it, configured again. */
-enum condition { RESTING, CLOSED, BLOCKED, BY_FILE, CONDITION_COUNT };
-static const char *const condition_words[CONDITION_COUNT] = {"resting", "closed", "blocked",
-                                                             "file"};
-
-/* --- written ---------------------------------------------------------------------------------- */
 
 struct configured {
     char name[DESTINATION_NAME_BYTES_MAX + 1];
@@ -55,73 +45,6 @@ is_not_open(void *context, const char *name)
     return c == NULL || !c->open;
 }
 
-static void
-put_uint(struct json *j, const char *key, uint64_t value)
-{
-    json_key(j, key);
-    json_put_uint(j, value);
-}
-
-static void
-put_bool(struct json *j, const char *key, bool value)
-{
-    json_key(j, key);
-    json_put_bool(j, value);
-}
-
-static void
-put_text(struct json *j, const char *key, const char *value)
-{
-    json_key(j, key);
-    json_put_text(j, value);
-}
-
-/* As text: it is more than a number of JSON can be. */
-static void
-put_hash(struct json *j, const char *key, bool known, uint64_t hash)
-{
-    char text[HASH_TEXT_BYTES];
-    snprintf(text, sizeof text, "%016" PRIx64, hash);
-    json_key(j, key);
-    if (known)
-        json_put_text(j, text);
-    else
-        json_put_null(j);
-}
-
-static enum condition
-condition_of(const struct relay_backlog *b)
-{
-    return b->file ? BY_FILE : b->blocked ? BLOCKED : b->closed ? CLOSED : RESTING;
-}
-
-static void
-put_backlog(struct json *j, const struct relay_backlog *b)
-{
-    put_text(j, "condition", condition_words[condition_of(b)]);
-    put_text(j, "problem", b->unreadable.text);
-    json_key(j, "type");
-    if (b->type == DESTINATION_TYPE_COUNT)
-        json_put_null(j);
-    else
-        json_put_text(j, destination_type_word(b->type));
-    put_hash(j, "place", b->destination_known, b->place);
-    put_hash(j, "selection", b->selection_known, b->selection);
-    put_bool(j, "queuedKnown", b->queued_known);
-    put_uint(j, "samplesAtMost", b->samples);
-    put_uint(j, "exemplarsAtMost", b->exemplars);
-    put_uint(j, "logBytes", b->log_bytes);
-    put_bool(j, "filling", b->filling);
-    put_bool(j, "logGone", b->gone);
-    put_bool(j, "deadLettersKnown", b->letters_known);
-    put_uint(j, "deadLetters", b->letters);
-    put_text(j, "deadLettersProblem", b->letters_problem.text);
-    put_uint(j, "objects", b->kept.objects);
-    put_uint(j, "objectBytes", b->kept.object_bytes);
-    put_uint(j, "files", b->kept.files);
-    put_uint(j, "fileBytes", b->kept.file_bytes);
-}
-
 static enum err
 print_one(void *context, const char *name, const struct relay_backlog *found)
 {
@@ -131,9 +54,11 @@ print_one(void *context, const char *name, const struct relay_backlog *found)
         relay_backlog_count_letters(&x->options, name, &x->letter_bytes_left, &b);
     }
     json_object_open(x->to);
-    put_text(x->to, "name", name);
-    put_bool(x->to, "configured", find_configured(x, name) != NULL);
-    put_backlog(x->to, &b);
+    json_key(x->to, "name");
+    json_put_text(x->to, name);
+    json_key(x->to, "configured");
+    json_put_bool(x->to, find_configured(x, name) != NULL);
+    relay_backlog_print(&b, x->to);
     json_object_close(x->to);
     return buf_error(x->to->to);
 }
@@ -161,84 +86,4 @@ remembered_print(const struct remembered_options *options, struct json *to, stru
     e = relay_backlogs(&x.options, why);
     json_array_close(to);
     return e == ERR_INPUT ? ERR_IO : e; /* the request is not what is wrong */
-}
-
-/* --- read ------------------------------------------------------------------------------------- */
-
-static const char *
-text_of(const json_t *one, const char *key)
-{
-    const char *text = json_string_value(json_object_get(one, key));
-    return text == NULL ? "" : text;
-}
-
-static uint64_t
-uint_of(const json_t *one, const char *key)
-{
-    json_int_t value = json_integer_value(json_object_get(one, key));
-    return value > 0 ? (uint64_t)value : 0;
-}
-
-static bool
-bool_of(const json_t *one, const char *key)
-{
-    return json_is_true(json_object_get(one, key));
-}
-
-static bool
-hash_of(const json_t *one, const char *key, uint64_t *ret_hash)
-{
-    char *end;
-    const char *text = text_of(one, key);
-    *ret_hash = strtoull(text, &end, 16);
-    return strlen(text) == HASH_TEXT_BYTES - 1 && *end == '\0';
-}
-
-/* That nothing is wrong has to be said. */
-static enum err
-take_condition(const json_t *one, struct relay_backlog *b)
-{
-    const char *word = text_of(one, "condition");
-    enum condition c = RESTING;
-    while (c < CONDITION_COUNT && strcmp(word, condition_words[c]) != 0) {
-        c++;
-    }
-    b->closed = c == CLOSED;
-    b->blocked = c == BLOCKED || c == BY_FILE;
-    b->file = c == BY_FILE;
-    return c == CONDITION_COUNT ? ERR_UNSUPPORTED : OK;
-}
-
-enum err
-remembered_take(const json_t *one, char ret_name[DESTINATION_NAME_BYTES_MAX + 1],
-                struct relay_backlog *ret_backlog)
-{
-    struct relay_backlog b = {
-        .type = destination_type_of(bytes_of_text(text_of(one, "type"))),
-        .queued_known = bool_of(one, "queuedKnown"),
-        .samples = uint_of(one, "samplesAtMost"),
-        .exemplars = uint_of(one, "exemplarsAtMost"),
-        .log_bytes = uint_of(one, "logBytes"),
-        .filling = bool_of(one, "filling"),
-        .gone = bool_of(one, "logGone"),
-        .letters_known = bool_of(one, "deadLettersKnown"),
-        .letters = uint_of(one, "deadLetters"),
-        .kept = {.objects = uint_of(one, "objects"),
-                 .object_bytes = uint_of(one, "objectBytes"),
-                 .files = uint_of(one, "files"),
-                 .file_bytes = uint_of(one, "fileBytes")},
-    };
-    const char *name = text_of(one, "name");
-    size_t size = strlen(name);
-    if (size == 0 || size > DESTINATION_NAME_BYTES_MAX) return ERR_UNSUPPORTED;
-    enum err e = take_condition(one, &b);
-    if (e) return e;
-    b.destination_known = hash_of(one, "place", &b.place);
-    b.selection_known = hash_of(one, "selection", &b.selection);
-    snprintf(b.unreadable.text, sizeof b.unreadable.text, "%s", text_of(one, "problem"));
-    snprintf(b.letters_problem.text, sizeof b.letters_problem.text, "%s",
-             text_of(one, "deadLettersProblem"));
-    memcpy(ret_name, name, size + 1);
-    *ret_backlog = b;
-    return OK;
 }

@@ -1,7 +1,7 @@
 /*
  * remembered.h - what a server's directories hold of destinations that it does not have open: of
- * those that are configured no more, and of those that are closed. As JSON, which the server writes
- * and `firekeep check --against URL` reads.
+ * those that are configured no more, and of those that are closed. As JSON, which
+ * `firekeep check --against URL` reads.
  *
  * Threads: any.
  */
@@ -10,8 +10,6 @@
 
 #include "app/relays.h"
 #include "relay/backlog.h"
-
-struct json_t;
 
 struct remembered_options {
     struct env *env;
@@ -26,10 +24,5 @@ struct remembered_options {
  */
 MUST_CHECK enum err remembered_print(const struct remembered_options *options, struct json *to,
                                      struct why *why);
-
-/* One of them. ERR_UNSUPPORTED: it is none. Its texts are as a stranger sent them. */
-MUST_CHECK enum err remembered_take(const struct json_t *one,
-                                    char ret_name[DESTINATION_NAME_BYTES_MAX + 1],
-                                    struct relay_backlog *ret_backlog);
 
 #endif

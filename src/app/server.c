@@ -18,7 +18,6 @@
 
 #include "api/api.h"
 #include "app/merger.h"
-#include "app/relays.h"
 #include "app/remembered.h"
 #include "base/log.h"
 #include "base/version.h"
@@ -112,7 +111,7 @@ reload(void *context, struct why *why)
     lock_take(&s->reload_lock);
     enum err e = settings_load(&next, &list, s->flag_count, s->flag_words, &help, why);
     if (e == OK) e = settings_check_reload(&s->settings, &next, why);
-    if (e == OK) e = relays_check(&list, next.storage_path, why);
+    if (e == OK) e = destinations_check(&list, next.storage_path, why);
     uint32_t destination_count = list.count;
     if (e)
         destinations_free(&list);
@@ -897,7 +896,7 @@ server_start(struct env *env, const struct settings *settings, struct destinatio
     cond_init(&s->commit_cond);
     cond_init(&s->commits_cond);
     cond_init(&s->flush_cond);
-    enum err e = relays_check(destinations, settings->storage_path, why);
+    enum err e = destinations_check(destinations, settings->storage_path, why);
     if (e == OK) e = open_store(s, why);
     if (e == OK) e = open_relays(s, why);
     if (e == OK) e = start_api(s, why);

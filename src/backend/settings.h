@@ -154,6 +154,7 @@ struct file_settings {
     enum compression compression;
 };
 
+enum { KINESIS_SHARDS_MAX = 10000 }; /* of a stream */
 enum kinesis_format { KINESIS_NDJSON, KINESIS_PACKED, KINESIS_KPL };
 struct kinesis_settings {
     const char *stream;

@@ -194,4 +194,10 @@ extern const struct writer_class s3_writer;
 extern const struct writer_class timestream_writer;
 const struct writer_class *writer_class_of(enum destination_type type);
 
+/* What was answered, in one line, shortened. */
+void step_answer(struct writer_step *step, struct bytes text);
+/* DONE with a verdict and its words. */
+void step_done(struct writer_step *step, enum writer_verdict verdict, const char *reason,
+               const char *answer);
+
 #endif

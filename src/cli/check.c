@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "app/relays.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/flags.h"
@@ -23,7 +22,7 @@ check_file(const char *path, struct settings *ret_settings, struct destinations 
     e = destinations_yaml(path, buf_bytes(&text), ret_settings, &list, why);
     if (e) goto out;
     e = settings_validate(ret_settings, list.count, why);
-    if (e == OK) e = relays_check(&list, ret_settings->storage_path, why);
+    if (e == OK) e = destinations_check(&list, ret_settings->storage_path, why);
     if (e) {
         why_prefix(why, e, "%s", path);
         goto out;

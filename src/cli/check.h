@@ -8,7 +8,7 @@
 /*
  * What the file says, over the defaults; which flags its server is given is not known here.
  * `ret_list` is given, for destinations_free(). ERR_INPUT and others as of settings_yaml(),
- * destinations_yaml(), settings_validate() and relays_check(), with the file's name.
+ * destinations_yaml(), settings_validate() and destinations_check(), with the file's name.
  */
 MUST_CHECK enum err check_file(const char *path, struct settings *ret_settings,
                                struct destinations *ret_list, struct why *why);

@@ -12,8 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "app/relays.h"
-#include "app/remembered.h"
 #include "base/time_text.h"
 #include "base/version.h"
 #include "cli/check.h"
@@ -216,7 +214,7 @@ read_directory(struct checking *x, const struct settings *settings, struct why *
         return why_set(why, ERR_MISSING, "%s is not a storage directory: it has no file FORMAT",
                        x->against);
     }
-    e = relays_check(x->list, x->against, why);
+    e = destinations_check(x->list, x->against, why);
     if (e == OK) e = look_for_parts(x, why);
     return e ? e : relay_backlogs(&reading.options, why);
 }
@@ -341,7 +339,7 @@ note_remembered(struct checking *x, const json_t *data, struct why *why)
     struct relay_backlog b;
     enum err e = json_is_array(data) ? OK : ERR_UNSUPPORTED;
     for (size_t i = 0; i < json_array_size(data) && e == OK; i++) {
-        e = remembered_take(json_array_get(data, i), name, &b);
+        e = relay_backlog_take(json_array_get(data, i), name, &b);
         if (e) break;
         mask_controls(name);
         mask_controls(b.unreadable.text);
@@ -500,7 +498,7 @@ then(const struct checking *x, const struct present *p)
     if (!x->stored && p->gone) {
         return "part of what was queued is lost to it: the log has given it up";
     }
-    return relays_then(x->stored);
+    return relay_backlog_fate(x->stored);
 }
 
 static void

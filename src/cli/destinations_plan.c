@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "backend/kinesis/shards.h"
+#include "backend/settings.h"
 #include "base/time_text.h"
 #include "cli/destinations_private.h"
 #include "cli/interrupt.h"

@@ -3,7 +3,7 @@
 #define CLI_INSPECT_PRINT_H
 
 #include "cli/report.h"
-#include "tsdb/inspect/inspect.h"
+#include "tsdb/tsdb.h"
 
 void inspect_print_remarks(struct report *report, const struct inspect_remarks *remarks);
 void inspect_print_part(struct report *report, const struct inspect_part *part);

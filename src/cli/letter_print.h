@@ -14,7 +14,7 @@
 #ifndef CLI_LETTER_PRINT_H
 #define CLI_LETTER_PRINT_H
 
-#include "relay/letters/dead_letters.h"
+#include "relay/relay.h"
 
 /* A line each, with its line feed. Out of memory shows in buf_error(to). */
 void letter_print_text(struct buf *to, const char *destination, const struct dead_letter *letter,

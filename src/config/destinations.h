@@ -21,6 +21,11 @@ MUST_CHECK enum err destinations_yaml(const char *file_name, struct bytes text,
                                       const struct settings *settings,
                                       struct destinations *ret_list, struct why *why);
 
+/* ERR_INPUT: two of them would write into one place, or one into the storage directory.
+ * ERR_UNSUPPORTED: one is of a type that this version has not. */
+MUST_CHECK enum err destinations_check(const struct destinations *list, const char *storage_path,
+                                       struct why *why);
+
 /* The list as the file would have it, defaults too; secrets are <secret>. */
 void destinations_print_yaml(const struct destinations *list, struct buf *to);
 

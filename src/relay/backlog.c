@@ -299,3 +299,10 @@ relay_backlogs(const struct backlog_options *o, struct why *why)
     buf_fini(&l.names);
     return e;
 }
+
+const char *
+relay_backlog_fate(bool stored)
+{
+    return stored ? "configured again under this name it goes on from there"
+                  : "the log is given up, what was queued is lost to it";
+}

@@ -9,6 +9,7 @@
 #define RELAY_BACKLOG_H
 
 #include "backend/kept.h"
+#include "relay/letters/dead_letters.h"
 #include "relay/state.h"
 
 struct relay_backlog {
@@ -65,5 +66,17 @@ MUST_CHECK enum err relay_backlogs(const struct backlog_options *options, struct
  */
 void relay_backlog_count_letters(const struct backlog_options *options, const char *name,
                                  uint64_t *bytes_left, struct relay_backlog *backlog);
+
+/* What becomes of what waits for a destination that is removed, with a store or without. */
+const char *relay_backlog_fate(bool stored);
+
+struct json;
+struct json_t;
+/* The members of an object that is open. */
+void relay_backlog_print(const struct relay_backlog *backlog, struct json *to);
+/* One of them. ERR_UNSUPPORTED: it is none. Its texts are as a stranger sent them. */
+MUST_CHECK enum err relay_backlog_take(const struct json_t *one,
+                                       char ret_name[DESTINATION_NAME_BYTES_MAX + 1],
+                                       struct relay_backlog *ret_backlog);
 
 #endif

@@ -20,6 +20,7 @@
 
 #include "backend/writer.h"
 #include "relay/fate.h"
+#include "relay/letters/dead_letters.h"
 #include "wal/wal.h"
 
 struct relay;

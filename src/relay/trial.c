@@ -9,9 +9,9 @@
 
 #include <stdio.h>
 
-#include "backend/common/http_common.h"
 #include "base/time_text.h"
 #include "model/labels.h"
+#include "net/http_calls.h"
 
 enum {
     HOSTS_MAX = 8,

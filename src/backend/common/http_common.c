@@ -231,16 +231,6 @@ http_url_end(struct buf *to, const char *base)
 /* --- answers ---------------------------------------------------------------------------------- */
 
 void
-step_done(struct writer_step *step, enum writer_verdict verdict, const char *reason,
-          const char *answer)
-{
-    step->next = WRITER_DONE;
-    step->verdict = verdict;
-    snprintf(step->reason, sizeof step->reason, "%s", reason);
-    snprintf(step->answer, sizeof step->answer, "%s", answer);
-}
-
-void
 http_judge_unmade(enum err e, const struct why *why, struct writer_step *step)
 {
     if (e == ERR_NOMEM) {
@@ -249,26 +239,6 @@ http_judge_unmade(enum err e, const struct why *why, struct writer_step *step)
     }
     step_done(step, VERDICT_BLOCKED, "configuration",
               why->text[0] != 0 ? why->text : "a header cannot be sent");
-}
-
-void
-step_answer(struct writer_step *step, struct bytes text)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < text.size && n < sizeof step->answer - 1; i++) {
-        bool blank = text.at[i] <= 0x20 || text.at[i] == 0x7f;
-        if (blank && (n == 0 || step->answer[n - 1] == ' ')) continue;
-        step->answer[n++] = blank ? ' ' : (char)text.at[i];
-    }
-    size_t whole = n;
-    while (whole + 4 > n && whole > 0 && !utf8_valid(bytes_of(step->answer, whole))) {
-        whole--; /* half a character at the end */
-    }
-    bool valid = utf8_valid(bytes_of(step->answer, whole));
-    for (size_t i = 0; i < n && !valid; i++) {
-        if ((uint8_t)step->answer[i] >= 0x80) step->answer[i] = '?';
-    }
-    step->answer[valid ? whole : n] = 0;
 }
 
 void

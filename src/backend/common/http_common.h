@@ -69,10 +69,5 @@ void http_judge(const struct http_call_answer *answer, struct writer_step *ret_s
  * "connection_broken", "no_memory".
  */
 void http_judge_silence(const struct http_call_answer *answer, struct writer_step *ret_step);
-/* What was answered, in one line, shortened. */
-void step_answer(struct writer_step *step, struct bytes text);
-/* DONE with a verdict and its words. */
-void step_done(struct writer_step *step, enum writer_verdict verdict, const char *reason,
-               const char *answer);
 
 #endif

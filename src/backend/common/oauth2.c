@@ -6,7 +6,7 @@
  */
 #include <stdio.h>
 
-#include "backend/remote/remote_write.h"
+#include "backend/common/oauth2.h"
 #include "base/base64.h"
 #include "wire/json_scan.h"
 #include "wire/number.h"

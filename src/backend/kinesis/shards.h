@@ -9,10 +9,9 @@
 #ifndef BACKEND_KINESIS_SHARDS_H
 #define BACKEND_KINESIS_SHARDS_H
 
-#include "base/buf.h"
+#include "backend/settings.h"
 
 enum {
-    KINESIS_SHARDS_MAX = 10000,
     KINESIS_TOKEN_BYTES_MAX = 64 << 10,
     KINESIS_PAGE_SHARDS = 1000,
     KINESIS_PAGE_BYTES_MAX = 1 << 20, /* of an answer with so many */

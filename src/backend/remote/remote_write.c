@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "backend/aws/credentials.h"
+#include "backend/common/oauth2.h"
 #include "backend/remote/remote_write.h"
 #include "backend/remote/series_named.h"
 #include "model/labels.h"

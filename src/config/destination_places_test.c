@@ -1,4 +1,4 @@
-/* relays_test.c - which destinations may stand beside each other. */
+/* destination_places_test.c - which destinations may stand beside each other. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "app/relays.h"
+#include "config/destinations.h"
 
 static enum err
 check_paths(const char *one, const char *other)
@@ -16,7 +16,7 @@ check_paths(const char *one, const char *other)
         {.name = "b", .type = DESTINATION_FILE, .u.file.path = other},
     };
     struct destinations list = {.items = items, .count = 2};
-    return relays_check(&list, "/store", NULL);
+    return destinations_check(&list, "/store", NULL);
 }
 
 static void
@@ -50,7 +50,7 @@ check_path(const char *path, const char *storage)
 {
     struct destination_settings item = {.name = "a", .type = DESTINATION_FILE, .u.file.path = path};
     struct destinations list = {.items = &item, .count = 1};
-    return relays_check(&list, storage, NULL);
+    return destinations_check(&list, storage, NULL);
 }
 
 static void

@@ -1,4 +1,4 @@
-/* remembered_test.c - what an answer about destinations that are not open is taken for. */
+/* backlog_json_test.c - what an answer about destinations that are not open is taken for. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,14 +8,14 @@
 #include <jansson.h>
 #include <string.h>
 
-#include "app/remembered.h"
+#include "relay/backlog.h"
 
 static enum err
 take(const char *text, char name[DESTINATION_NAME_BYTES_MAX + 1], struct relay_backlog *ret)
 {
     json_t *one = json_loads(text, JSON_DECODE_ANY, NULL);
     assert_non_null(one);
-    enum err e = remembered_take(one, name, ret);
+    enum err e = relay_backlog_take(one, name, ret);
     json_decref(one);
     return e;
 }

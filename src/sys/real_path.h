@@ -4,8 +4,8 @@
  *
  * Threads: any.
  */
-#ifndef CLI_REAL_PATH_H
-#define CLI_REAL_PATH_H
+#ifndef SYS_REAL_PATH_H
+#define SYS_REAL_PATH_H
 
 #include "base/err.h"
 

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cli/real_path.h"
+#include "sys/real_path.h"
 
 static char root[REAL_PATH_BYTES];
 

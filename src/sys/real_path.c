@@ -1,6 +1,6 @@
 /* real_path.c - see real_path.h. realpath(3) wants all of a path to be there, hence step by step.
  */
-#include "cli/real_path.h"
+#include "sys/real_path.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,0 +1,25 @@
+/*
+ * oauth2.h - private to backend/: tokens by client credentials (RFC 6749, section 4.4).
+ *
+ * Threads: one, as a writer.
+ */
+#ifndef BACKEND_COMMON_OAUTH2_H
+#define BACKEND_COMMON_OAUTH2_H
+
+#include "backend/common/http_common.h"
+
+struct oauth2;
+MUST_CHECK enum err oauth2_new(const struct writer_options *options,
+                               const struct oauth2_settings *settings, struct oauth2 **ret_oauth2);
+void oauth2_free(struct oauth2 *oauth2);
+/* There is no token, or it ends soon. */
+bool oauth2_is_due(const struct oauth2 *oauth2);
+/* The token was refused: another one is to be had. */
+void oauth2_refused(struct oauth2 *oauth2);
+/* As a writer's prepare(). */
+void oauth2_step(struct oauth2 *oauth2, const struct http_call_answer *answer,
+                 struct writer_step *ret_step);
+/* The token, a view until the next step; empty: there is none. */
+struct bytes oauth2_token(const struct oauth2 *oauth2);
+
+#endif
