@@ -196,7 +196,7 @@ test-tools: $(TOOLS)
 # Unit tests and fuzz corpora; ./check installs what is needed and runs everything.
 .PHONY: check check-asan check-tsan check-long
 check: tests
-	@BUILD=$(BUILD) tests/run.sh unit corpora
+	@BUILD=$(BUILD) tests/run.sh includes unit corpora
 
 check-asan:
 	@$(MAKE) --no-print-directory VARIANT=asan check
@@ -205,7 +205,7 @@ check-tsan:
 	@$(MAKE) --no-print-directory VARIANT=tsan check
 
 check-long: program tests test-tools
-	@BUILD=$(BUILD) LONG=1 tests/run.sh unit corpora e2e crash
+	@BUILD=$(BUILD) LONG=1 tests/run.sh includes unit corpora e2e crash
 
 # Each statement of the accounting is taken away in turn: some unit test has to notice. Takes hours;
 # ONLY="PATTERN" chooses files.

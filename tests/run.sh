@@ -1,7 +1,7 @@
 #!/bin/bash
 # run.sh [STAGE...] - runs what is built and sums it up; called by ./check and make check.
 #
-# Stages: build-gcc build-clang unit corpora e2e crash. The last line is "N passed, N failed" and,
+# Stages: includes build-gcc build-clang unit corpora e2e crash. The last line is "N passed, N failed" and,
 # if there are any, ", N skipped"; the status is 0 if nothing failed. Failures are printed in full,
 # each stage and script when it begins; everything else goes to build/check/*.log. Afterwards the
 # source tree must hold the same files as before: what runs writes below build/ only. CHECK_JOBS
@@ -189,6 +189,15 @@ count_tap() { # BINARY LOG STATUS
     ((bad == 0)) || print_log "$log"
 }
 
+stage_includes() {
+    if tests/includes.py >"$logs/includes.log" 2>&1; then
+        pass
+    else
+        fail "each include is one that docs/rooms.txt allows"
+        print_log "$logs/includes.log"
+    fi
+}
+
 stage_unit() {
     local binary name log
     export CMOCKA_MESSAGE_OUTPUT=TAP
@@ -304,6 +313,7 @@ for stage; do
     build-clang)
         build build-clang CC=clang-14 CXX=clang++-14 BUILD=build/clang program tests test-tools
         ;;
+    includes) stage_includes ;;
     unit) stage_unit ;;
     corpora) stage_corpora ;;
     e2e | crash) stage_scripts "$stage" ;;

@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""includes.py - whether every #include of src/ follows docs/rooms.txt; `make check` runs it.
+
+The table lists folders from the bottom up:
+
+    FOLDER    PUBLIC HEADERS    may include FOLDERS
+
+A folder may include what is named in its line, all of which stands above it: so there is no cycle. From
+another folder only public headers may be included (* means all of them). A folder within a folder may also
+include what the outer one may, and headers that lie in the outer one itself; what lies in the outer one may
+include the public headers of those inside, and so show them to others. Tests may include every header of their outermost folder, and
+headers for tests of folders that they may include.
+
+    includes.py [--root DIR] [--lines]      --lines: prints the lines of each folder instead
+
+Prints what is wrong, a line each, and exits with 1.
+"""
+
+import argparse
+import os
+import re
+import sys
+
+INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
+FOR_TESTS = re.compile(r"(_test|_fuzz)\.c$|(testing|_test|_test_rig)\.h$")
+
+
+class Folder:
+    def __init__(self, name, headers, uses):
+        self.name = name
+        self.headers = headers
+        self.uses = uses
+        self.outer = os.path.dirname(name)
+
+    def shows(self, header):
+        return "*" in self.headers or header in self.headers
+
+
+def read_table(path, problems):
+    folders = {}
+    with open(path, encoding="utf-8") as table:
+        for number, line in enumerate(table, 1):
+            line = line.split("#")[0]
+            if not line.strip():
+                continue
+            fields = [field.split() for field in line.split("|")]
+            if len(fields) != 3 or len(fields[0]) != 1:
+                problems.append(f"{path}:{number}: expected FOLDER | HEADERS | FOLDERS")
+                continue
+            name = fields[0][0]
+            for use in fields[2]:
+                if use not in folders:
+                    problems.append(f"{path}:{number}: {name} may not include {use}, which does not stand above it")
+            folders[name] = Folder(name, fields[1], set(fields[2]))
+    return folders
+
+
+def may_use(folders, user, used):
+    """Whether files of the folder `user` may include public headers of the folder `used`."""
+    if used in folders[user].uses or used == folders[user].outer:
+        return True
+    outer = folders[user].outer
+    return outer != "" and may_use(folders, outer, used)
+
+
+def problem_of(folders, path, header):
+    user, used = os.path.dirname(path), os.path.dirname(header)
+    name = os.path.basename(header)
+    if used not in folders:
+        return f"{used or header} is not in the table"
+    if user == used:
+        return None
+    if FOR_TESTS.search(path) and user.split("/")[0] == used.split("/")[0]:
+        return None
+    if FOR_TESTS.search(path) and FOR_TESTS.search(name) and may_use(folders, user, used.split("/")[0]):
+        return None
+    inside = folders[used].outer == user
+    if not inside and not may_use(folders, user, used):
+        return f"{user} may not include {used}"
+    if folders[used].shows(name) or used == folders[user].outer:
+        return None
+    return f"{name} is private to {used}"
+
+
+def sources(root):
+    for folder, _, names in os.walk(root):
+        for name in sorted(names):
+            if name.endswith((".c", ".cc", ".h")):
+                yield os.path.relpath(os.path.join(folder, name), root)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--root", default=".")
+    parser.add_argument("--lines", action="store_true")
+    args = parser.parse_args()
+    root = os.path.join(args.root, "src")
+    problems = []
+    folders = read_table(os.path.join(args.root, "docs/rooms.txt"), problems)
+    lines = dict.fromkeys(folders, 0)
+    for path in sources(root):
+        with open(os.path.join(root, path), encoding="utf-8") as source:
+            text = source.read()
+        if os.path.dirname(path) not in folders:
+            problems.append(f"src/{path}: its folder is not in docs/rooms.txt")
+            continue
+        if not FOR_TESTS.search(path):
+            lines[os.path.dirname(path)] += text.count("\n")
+        for match in INCLUDE.finditer(text):
+            if not os.path.exists(os.path.join(root, match.group(1))):
+                continue  # generated, for tests
+            problem = problem_of(folders, path, match.group(1))
+            if problem:
+                number = text.count("\n", 0, match.start()) + 1
+                problems.append(f"src/{path}:{number}: {problem}")
+    if args.lines:
+        for name, count in lines.items():
+            print(f"{count:7} {name}")
+        print(f"{sum(lines.values()):7} in all, tests not counted")
+    for problem in problems:
+        print(problem)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
