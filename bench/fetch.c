@@ -138,18 +138,15 @@ count_block(struct answer *a)
 
 /* --- the command ------------------------------------------------------------------------------ */
 
-static enum err
-take(void *context, struct bytes piece, struct why *why)
+static void
+take(struct answer *a, struct bytes piece)
 {
-    struct answer *a = context;
-    (void)why;
     if (a->bytes == 0) a->first_byte_s = now_s(CLOCK_MONOTONIC);
     a->bytes += piece.size;
-    if (a->form == FORM_PLAIN) return OK;
+    if (a->form == FORM_PLAIN) return;
     buf_put_bytes(&a->kept, piece);
     if (buf_error(&a->kept)) die("no memory");
     if (a->form == FORM_XOR) take_frames(a);
-    return OK;
 }
 
 static void
@@ -221,9 +218,14 @@ ask(const struct options *o, const char *url, struct answer *a)
     buf_init(&body, NULL, 1 << 20);
     if (o->form != FORM_PLAIN) put_request(o, &body);
     if (http_client_new(&how, &client, &why)) die("%s", why.text);
-    struct http_client_request request = {
-        .url = url, .headers = headers, .body = buf_bytes(&body), .take = take, .context = a};
-    enum err e = http_client_send(client, &request, &http, &why);
+    struct http_client_request request = {.url = url, .headers = headers, .body = buf_bytes(&body)};
+    struct bytes piece = bytes_of("", 0);
+    enum err e = http_client_open(client, &request, &http, &why);
+    do {
+        if (e == OK) e = http_client_read(client, &piece, &why);
+        if (e == OK && piece.size > 0) take(a, piece);
+    } while (e == OK && piece.size > 0);
+    http_client_close(client);
     if (e || http.status != 200) {
         fprintf(stderr, "fetch: %s: %u %s %s\n", url, http.status, http.text, why.text);
         exit(1);

@@ -32,7 +32,8 @@ struct destination_wish {
 
 struct api_options {
     struct env *env;
-    struct tsdb *tsdb;
+    struct tsdb *tsdb;         /* written to, and looked after */
+    struct answerer *answerer; /* what is asked */
     struct budget *memory;
     uint64_t decoded_bytes_max;
     bool tenancy;

@@ -221,7 +221,7 @@ run(struct api *api, struct http_request *request, enum err (*ask)(struct lookup
         if (e == OK) begin_answer(l);
         bool nothing = l->asked.min_ms > l->asked.max_ms;
         if (e == OK)
-            e = view_open(tsdb_answerer(api->options.tsdb), &l->control, &l->view, &l->why);
+            e = view_open(api->options.answerer, &l->control, &l->view, &l->why);
         if (e == OK && !nothing) e = ask(l);
         view_free(l->view);
         uint32_t sets = l->asked.set_count;

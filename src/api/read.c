@@ -372,7 +372,7 @@ read_run(struct api *api, struct http_request *request)
     query_control_begin(api, request, &r.budget, &r.control);
     enum err e = read_decode(&r, &message, &why);
     if (e == OK) e = read_notices(&r, &why);
-    if (e == OK) e = view_open(tsdb_answerer(api->options.tsdb), &r.control, &r.view, &why);
+    if (e == OK) e = view_open(api->options.answerer, &r.control, &r.view, &why);
     if (e == OK) {
         metric_inc(&reads[r.message.answer]);
         e = r.message.answer == RR_SAMPLES ? answer_samples(&r, &why) : answer_streamed(&r, &why);

@@ -406,7 +406,7 @@ metadata_page(struct api *api, struct http_request *request, struct bytes tenant
     struct query_request asked = {.tenant = tenant};
     struct view *view = NULL;
     json_object_open(j);
-    enum err e = view_open(tsdb_answerer(api->options.tsdb), NULL, &view, why);
+    enum err e = view_open(api->options.answerer, NULL, &view, why);
     if (e == OK) {
         e = view_metadata(view, &asked, bytes_of_text(metric == NULL ? "" : metric), put_metadata,
                           &page, why);

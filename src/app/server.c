@@ -711,6 +711,7 @@ start_api(struct server *s, struct why *why)
     struct api_options options = {
         .env = s->env,
         .tsdb = s->tsdb,
+        .answerer = tsdb_answerer(s->tsdb),
         .memory = &s->memory.foreground,
         .decoded_bytes_max = decoded_bytes_max(s),
         .tenancy = c->tenancy_enabled,

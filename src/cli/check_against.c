@@ -221,15 +221,6 @@ read_directory(struct checking *x, const struct settings *settings, struct why *
 
 /* --- a server --------------------------------------------------------------------------------- */
 
-static enum err
-take_piece(void *context, struct bytes piece, struct why *why)
-{
-    struct buf *to = context;
-    buf_put_bytes(to, piece);
-    if (buf_error(to) == OK) return OK;
-    return why_set(why, buf_error(to), "the answer is larger than %d MiB", ANSWER_BYTES_MAX >> 20);
-}
-
 /* What stands under "data" of a page; given, for json_decref(). */
 static enum err
 fetch(struct checking *x, struct http_client *client, const char *page, json_t **ret_whole,
@@ -244,9 +235,9 @@ fetch(struct checking *x, struct http_client *client, const char *page, json_t *
     int n = snprintf(url, sizeof url, "%.*s/api/v1/status/%s", (int)size, x->against, page);
     if (n >= (int)sizeof url) return why_set(why, ERR_INPUT, "the address is too long");
     buf_init(&text, &x->memory, ANSWER_BYTES_MAX);
-    struct http_client_request request = {.url = url, .take = take_piece, .context = &text};
+    struct http_client_request request = {.url = url};
     struct http_client_answer answer = {.status = 0};
-    enum err e = http_client_send(client, &request, &answer, why);
+    enum err e = http_client_fetch(client, &request, &text, &answer, why);
     if (e == OK && answer.status != 200) {
         e = why_set(why, ERR_UNSUPPORTED, "%s: status %u: %s", url, answer.status, answer.text);
     }

@@ -227,6 +227,7 @@ destinations_plan(struct destinations_asking *a, bool *ret_well, struct why *why
     if (e == OK) e = open_store(a, &target, why);
     if (e == OK) {
         options.tsdb = target_store(target);
+        options.answerer = target_answerer(target);
         e = find_from(a, options.tsdb, &options.from_ms, &options.to_ms, why);
     }
     if (e == OK) e = plan_run(&options, plan, why);

@@ -16,6 +16,7 @@
 #include "cli/flags.h"
 #include "cli/interrupt.h"
 #include "cli/sample_sink.h"
+#include "cli/target.h"
 #include "sys/env.h"
 
 enum { SLICE_TRIES_MAX = 5, RESUME_TEXT_BYTES = 64 * 1024, TOLD_MAX = 20 };
@@ -302,11 +303,10 @@ try_slice(struct exporting *x, bool last, struct sink_counts *ret_counts, struct
         sample_sink_progress(sink, x->counts.samples + ret_counts->samples,
                              (uint64_t)(x->next_ms - x->start_ms),
                              x->slice_ms == 0 ? 0 : (uint64_t)(x->end_ms - x->start_ms));
-        struct rr_receiver receiver = sample_sink_receiver(sink);
         if (!begun) e = sample_sink_begin(sink, why);
         begun = true;
         if (e == OK) {
-            e = target_read(x->target, &x->selectors[i], x->next_ms, slice_end(x), &receiver, why);
+            e = target_read(x->target, &x->selectors[i], x->next_ms, slice_end(x), sink, why);
         }
         if (e == OK) {
             e = sample_sink_series_end(sink, why);

@@ -9,6 +9,7 @@
 #include "cli/flags.h"
 #include "cli/interrupt.h"
 #include "cli/sample_sink.h"
+#include "cli/target.h"
 #include "sys/env.h"
 
 struct query {
@@ -97,8 +98,7 @@ print(struct query *q, struct target *target, const struct selector *selector, s
     if (e == OK) e = sample_sink_new(q->format, output, &progress, NULL, 0, &sink, why);
     if (e == OK) e = sample_sink_begin(sink, why);
     if (e == OK) {
-        struct rr_receiver receiver = sample_sink_receiver(sink);
-        e = target_read(target, selector, q->start_ms, q->end_ms, &receiver, why);
+        e = target_read(target, selector, q->start_ms, q->end_ms, sink, why);
     }
     struct why later;
     if (sink != NULL) { /* what came before an error is shown, too */

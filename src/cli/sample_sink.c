@@ -140,9 +140,8 @@ end_text_series(struct sample_sink *s)
 }
 
 static enum err
-take_series(void *context, struct bytes labels, struct why *why)
+take_series(struct sample_sink *s, struct bytes labels, struct why *why)
 {
-    struct sample_sink *s = context;
     enum err e = OK;
     end_text_series(s);
     if (!labels_valid(labels)) return why_set(why, ERR_CORRUPT, "labels came that are none");
@@ -206,10 +205,9 @@ take_some_floats(struct sample_sink *s, uint32_t count, const int64_t *times_ms,
 }
 
 static enum err
-take_floats(void *context, uint32_t count, const int64_t *times_ms, const uint64_t *bits,
+take_floats(struct sample_sink *s, uint32_t count, const int64_t *times_ms, const uint64_t *bits,
             struct why *why)
 {
-    struct sample_sink *s = context;
     enum err e = OK;
     if (s->skip) return OK;
     for (uint32_t at = 0; at < count && e == OK; at += FLOATS_AT_ONCE) {
@@ -249,9 +247,8 @@ print_histogram(struct sample_sink *s, int64_t t_ms, const struct histogram *h)
 }
 
 static enum err
-take_histogram(void *context, int64_t t_ms, const struct histogram *h, struct why *why)
+take_histogram(struct sample_sink *s, int64_t t_ms, const struct histogram *h, struct why *why)
 {
-    struct sample_sink *s = context;
     if (s->skip) return OK;
     if (s->writer != NULL) {
         text_writer_histogram(s->writer, t_ms, h, &s->text);
@@ -267,14 +264,26 @@ take_histogram(void *context, int64_t t_ms, const struct histogram *h, struct wh
     return end_full_request(s, why);
 }
 
-/* --- begin and end ---------------------------------------------------------------------------- */
-
-struct rr_receiver
-sample_sink_receiver(struct sample_sink *s)
+enum err
+sample_sink_take(struct sample_sink *s, struct bytes labels, struct series_set *set,
+                 struct why *why)
 {
-    return (struct rr_receiver){
-        .series = take_series, .floats = take_floats, .histogram = take_histogram, .context = s};
+    for (bool named = false;; named = true) {
+        struct sample_batch b;
+        enum err e = series_set_batch(set, &b, why);
+        if (e || b.count == 0) return e;
+        if (!named) e = take_series(s, labels, why);
+        if (e == OK && b.kind == SAMPLE_FLOAT) {
+            e = take_floats(s, b.count, b.times_ms, b.value_bits, why);
+        }
+        for (uint32_t i = 0; b.kind != SAMPLE_FLOAT && i < b.count && e == OK; i++) {
+            e = take_histogram(s, b.times_ms[i], &b.histograms[i], why);
+        }
+        if (e) return e;
+    }
 }
+
+/* --- begin and end ---------------------------------------------------------------------------- */
 
 enum err
 sample_sink_begin(struct sample_sink *s, struct why *why)

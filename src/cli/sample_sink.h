@@ -6,7 +6,8 @@
 
 #include "cli/output.h"
 #include "cli/progress.h"
-#include "cli/target.h"
+#include "model/select.h"
+#include "model/selector.h"
 #include "wire/text_writer.h"
 
 /* The forms of text_reader.h, captures, and what people like to read. */
@@ -31,8 +32,9 @@ void sample_sink_free(struct sample_sink *sink);
 
 /* What comes before all samples: once for an output. */
 MUST_CHECK enum err sample_sink_begin(struct sample_sink *sink, struct why *why);
-/* For target_read(). */
-struct rr_receiver sample_sink_receiver(struct sample_sink *sink);
+/* A series, and what the set has of it. */
+MUST_CHECK enum err sample_sink_take(struct sample_sink *sink, struct bytes labels,
+                                     struct series_set *set, struct why *why);
 /* The last series is over; all of it is given to the output. */
 MUST_CHECK enum err sample_sink_series_end(struct sample_sink *sink, struct why *why);
 /* What comes behind all samples. */

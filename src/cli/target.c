@@ -1,4 +1,7 @@
+#include "cli/sample_sink.h"
 #include "cli/target_private.h"
+#include "model/select.h"
+#include "sys/env.h"
 
 /* A header value, and the name of a tenant: printable, no blanks. */
 static bool
@@ -65,9 +68,56 @@ target_write(struct target *target, enum rw_version version, struct bytes messag
     return target->ops->write(target, version, message, packed, counts, ret_result, why);
 }
 
+struct answerer *
+target_answerer(struct target *target)
+{
+    return target->answerer;
+}
+
+struct bytes
+target_tenant(const struct target *target)
+{
+    const char *tenant = target->options.tenant;
+    return bytes_of_text(tenant == NULL ? "anonymous" : tenant);
+}
+
+/* What is damaged is told once all is there: an attempt that fails is made again. */
+static void
+tell_left_out(const struct target *target, struct series_set *set)
+{
+    const char *text;
+    if (target->options.left_out == NULL) return;
+    for (uint32_t i = 0; (text = series_set_warning(set, i)) != NULL; i++) {
+        target->options.left_out(target->options.context, text);
+    }
+}
+
 enum err
 target_read(struct target *target, const struct selector *selector, int64_t min_ms, int64_t max_ms,
-            const struct rr_receiver *receiver, struct why *why)
+            struct sample_sink *sink, struct why *why)
 {
-    return target->ops->read(target, selector, min_ms, max_ms, receiver, why);
+    const atomic_bool *stop = target->options.stop;
+    struct series_set *set = NULL;
+    struct query_control control = {.env = env_real(), .budget = target->read_memory};
+    struct matcher_set matching = {selector->matchers, selector->count};
+    struct query_request request = {.tenant = target_tenant(target),
+                                    .sets = &matching,
+                                    .set_count = 1,
+                                    .min_ms = min_ms,
+                                    .max_ms = max_ms,
+                                    .partial = target->options.partial,
+                                    .control = &control};
+    enum err e = answerer_select(target->answerer, &request, &set, why);
+    struct bytes labels = bytes_of("", 0);
+    while (e == OK && labels.at != NULL) {
+        e = series_set_next(set, &labels, why);
+        if (e == OK && labels.at != NULL) e = sample_sink_take(sink, labels, set, why);
+        if (e == OK && stop != NULL && atomic_load_explicit(stop, memory_order_relaxed)) {
+            e = why_set(why, ERR_CANCELED, "stopped");
+        }
+    }
+    if (e == OK) tell_left_out(target, set);
+    series_set_free(set);
+    if (e && why->text[0] == '\0') why_set(why, e, "%s", err_word(e));
+    return e;
 }

@@ -9,7 +9,6 @@
 
 #include "model/ledger.h"
 #include "model/selector.h"
-#include "wire/remote_read_client.h"
 #include "wire/remote_write.h"
 
 struct target_options {
@@ -28,6 +27,8 @@ struct target_options {
     void *context;
 };
 
+struct answerer;
+struct sample_sink;
 struct target;
 struct tsdb;
 
@@ -78,13 +79,18 @@ MUST_CHECK enum err target_write(struct target *target, enum rw_version version,
                                  const struct target_counts *counts,
                                  struct target_result *ret_result, struct why *why);
 
+/* What there is to read, of the tenant target_tenant(); lives as long as the target. ERR_AGAIN: see
+ * remote_answerer_new(). */
+struct answerer *target_answerer(struct target *target);
+struct bytes target_tenant(const struct target *target);
+
 /*
- * Reads what the selector selects between two times, both inclusive, in label order. ERR_AGAIN: the
- * server could not be asked; ERR_CORRUPT: what is stored is damaged, and it makes no sense to ask
- * again; after any other error a part may have been received, as after this.
+ * What the selector selects between two times, both inclusive, goes into the sink. ERR_CORRUPT:
+ * what is stored is damaged, and it makes no sense to ask again; ERR_AGAIN, ERR_IO: it could not be
+ * read; after an error a part may have come.
  */
 MUST_CHECK enum err target_read(struct target *target, const struct selector *selector,
-                                int64_t min_ms, int64_t max_ms, const struct rr_receiver *receiver,
+                                int64_t min_ms, int64_t max_ms, struct sample_sink *sink,
                                 struct why *why);
 
 #endif

@@ -25,7 +25,6 @@ struct target_directory {
     struct tsdb *tsdb;
     struct rw_request request;
     uint32_t writes;
-    struct query_control control;
 };
 
 static struct target_directory *
@@ -41,13 +40,6 @@ directory_free(struct target *target)
     rw_request_fini(&d->request);
     tsdb_free(d->tsdb);
     mem_free(NULL, d, sizeof *d);
-}
-
-static struct bytes
-tenant_of(const struct target_directory *d)
-{
-    const char *tenant = d->target.options.tenant;
-    return bytes_of_text(tenant == NULL ? "anonymous" : tenant);
 }
 
 static enum err
@@ -109,7 +101,7 @@ ingest(struct target_directory *d, struct target_result *result, struct why *why
         }
         why->text[0] = '\0';
         r = (struct ingest_result){0};
-        e = worded(why, tsdb_ingest(d->tsdb, tenant_of(d), &d->request, &r, why));
+        e = worded(why, tsdb_ingest(d->tsdb, target_tenant(&d->target), &d->request, &r, why));
     }
     if (e) return e;
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
@@ -148,74 +140,6 @@ directory_finish(struct target *target, struct why *why)
         e = flush(d, why);
     }
     return e;
-}
-
-/* --- reading ---------------------------------------------------------------------------------- */
-
-static enum err
-receive_batch(const struct rr_receiver *to, const struct sample_batch *b, struct why *why)
-{
-    enum err e = OK;
-    if (b->kind == SAMPLE_FLOAT) {
-        return to->floats(to->context, b->count, b->times_ms, b->value_bits, why);
-    }
-    for (uint32_t i = 0; i < b->count && e == OK; i++) {
-        e = to->histogram(to->context, b->times_ms[i], &b->histograms[i], why);
-    }
-    return e;
-}
-
-static enum err
-receive_series(struct series_set *set, struct bytes labels, const struct rr_receiver *to,
-               struct why *why)
-{
-    for (bool named = false;; named = true) {
-        struct sample_batch b;
-        enum err e = series_set_batch(set, &b, why);
-        if (e || b.count == 0) return e;
-        if (!named) e = to->series(to->context, labels, why);
-        if (e == OK) e = receive_batch(to, &b, why);
-        if (e) return e;
-    }
-}
-
-static bool
-is_stopped(const struct target_directory *d)
-{
-    const atomic_bool *stop = d->target.options.stop;
-    return stop != NULL && atomic_load_explicit(stop, memory_order_relaxed);
-}
-
-static enum err
-directory_read(struct target *target, const struct selector *selector, int64_t min_ms,
-               int64_t max_ms, const struct rr_receiver *receiver, struct why *why)
-{
-    struct target_directory *d = directory_of(target);
-    struct series_set *set = NULL;
-    d->control.env = env_real();
-    d->control.budget = &d->memory.foreground;
-    struct matcher_set matching = {selector->matchers, selector->count};
-    struct query_request request = {.tenant = tenant_of(d),
-                                    .sets = &matching,
-                                    .set_count = 1,
-                                    .min_ms = min_ms,
-                                    .max_ms = max_ms,
-                                    .partial = target->options.partial,
-                                    .control = &d->control};
-    enum err e = answerer_select(tsdb_answerer(d->tsdb), &request, &set, why);
-    while (e == OK) {
-        struct bytes labels;
-        e = series_set_next(set, &labels, why);
-        if (e || labels.at == NULL) break;
-        e = receive_series(set, labels, receiver, why);
-        if (e == OK && is_stopped(d)) e = why_set(why, ERR_CANCELED, "stopped");
-    }
-    const char *text;
-    for (uint32_t i = 0; e == OK && (text = series_set_warning(set, i)) != NULL; i++) {
-        target_tell_left_out(target, text);
-    }
-    series_set_free(set);
-    return worded(why, e);
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */
@@ -290,8 +214,8 @@ directory_store(struct target *target)
     return directory_of(target)->tsdb;
 }
 
-static const struct target_ops directory_ops = {directory_write, directory_read, directory_finish,
-                                                directory_free, directory_store};
+static const struct target_ops directory_ops = {directory_write, directory_finish, directory_free,
+                                                directory_store};
 
 enum err
 target_directory_open(const struct target_options *options, struct target **ret_target,
@@ -306,6 +230,8 @@ target_directory_open(const struct target_options *options, struct target **ret_
     if (e == OK && !options->writing) e = must_exist(d->settings.storage_path, why);
     if (e == OK) e = worded(why, rw_request_init(&d->request, NULL));
     if (e == OK) e = open_store(d, why);
+    if (e == OK) d->target.answerer = tsdb_answerer(d->tsdb);
+    d->target.read_memory = &d->memory.foreground;
     if (e == OK) d->request.keys = tsdb_fingerprint_keys(d->tsdb);
     if (e) {
         directory_free(&d->target);

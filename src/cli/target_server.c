@@ -3,17 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "backend/remote/answerer.h"
 #include "base/version.h"
 #include "cli/target_private.h"
 #include "net/http_client.h"
 #include "wire/snappy.h"
 
-enum {
-    URL_BYTES = 1024,
-    PACKED_BYTES_MAX = 160 << 20,
-    REQUEST_BYTES_MAX = 4 << 20,
-    WANTED_COUNT = LEDGER_KIND_COUNT
-};
+enum { URL_BYTES = 1024, PACKED_BYTES_MAX = 160 << 20, WANTED_COUNT = LEDGER_KIND_COUNT };
 
 struct target_server {
     struct target target;
@@ -21,9 +17,9 @@ struct target_server {
     char base[URL_BYTES];
     char url[URL_BYTES];
     char tenant_header[256];
+    char read_url[URL_BYTES];
+    const char *read_headers[2];
     struct buf packed;
-    struct buf request;
-    bool damaged; /* the answer being read ended with the word that the store is */
 };
 
 static struct target_server *
@@ -38,21 +34,21 @@ server_free(struct target *target)
     struct target_server *s = server_of(target);
     http_client_free(s->client);
     buf_fini(&s->packed);
-    buf_fini(&s->request);
+    if (s->target.answerer != NULL) s->target.answerer->ops->free(s->target.answerer);
     mem_free(NULL, s, sizeof *s);
 }
 
 /* The path is ours unless the URL has one. */
 static enum err
-make_url(struct target_server *s, const char *usual_path, struct why *why)
+make_url(const struct target_server *s, const char *usual_path, char to[URL_BYTES], struct why *why)
 {
     const char *scheme = strstr(s->base, "://");
     const char *path = scheme == NULL ? NULL : strchr(scheme + 3, '/');
     bool bare = path == NULL || path[1] == '\0';
     int base_size = (int)(path == NULL ? strlen(s->base) : (size_t)(path - s->base));
-    int n = bare ? snprintf(s->url, sizeof s->url, "%.*s%s", base_size, s->base, usual_path)
-                 : snprintf(s->url, sizeof s->url, "%s", s->base);
-    return n < (int)sizeof s->url ? OK : why_set(why, ERR_INPUT, "--url is too long");
+    int n = bare ? snprintf(to, URL_BYTES, "%.*s%s", base_size, s->base, usual_path)
+                 : snprintf(to, URL_BYTES, "%s", s->base);
+    return n < URL_BYTES ? OK : why_set(why, ERR_INPUT, "--url is too long");
 }
 
 /* --- writing ---------------------------------------------------------------------------------- */
@@ -143,111 +139,11 @@ server_write(struct target *target, enum rw_version version, struct bytes messag
         {.name = "X-Prometheus-Remote-Write-Exemplars-Written"}};
     struct http_client_answer answer = {.wanted = wanted};
     enum err e = pack(s, message, &packed, why);
-    if (e == OK) e = make_url(s, "/api/v1/write", why);
+    if (e == OK) e = make_url(s, "/api/v1/write", s->url, why);
     if (e) return e;
     struct http_client_request request = {.url = s->url, .headers = headers, .body = packed};
     e = http_client_send(s->client, &request, &answer, why);
     return e ? e : judge_answer(s, version, &answer, counts, result, why);
-}
-
-/* --- reading ---------------------------------------------------------------------------------- */
-
-static enum err
-take_piece(void *context, struct bytes piece, struct why *why)
-{
-    return rr_client_take(context, piece, why);
-}
-
-/* What the answer holds besides samples. */
-static enum err
-take_notice(void *context, enum rr_notice notice, struct bytes given, struct why *why)
-{
-    struct target_server *s = context;
-    char text[400];
-    snprintf(text, sizeof text, "%.*s", (int)(given.size < 399 ? given.size : 399),
-             (const char *)given.at);
-    for (char *p = text; *p != '\0'; p++) {
-        if ((unsigned char)*p < ' ' || *p == 0x7f) *p = ' ';
-    }
-    if (notice == RR_NOTICE_LEFT_OUT) {
-        target_tell_left_out(&s->target, text);
-        return OK;
-    }
-    s->damaged = true;
-    return why_set(why, ERR_CORRUPT, "%s: %s", s->url, text);
-}
-
-static enum err
-put_request(struct target_server *s, const struct selector *selector, int64_t min_ms,
-            int64_t max_ms, struct why *why)
-{
-    struct rr_matcher matchers[SELECTOR_MATCHERS_MAX];
-    for (uint32_t i = 0; i < selector->count; i++) {
-        const struct matcher *m = selector->matchers[i];
-        matchers[i] =
-            (struct rr_matcher){(uint8_t)matcher_type(m), matcher_name(m), matcher_pattern(m)};
-    }
-    buf_clear(&s->request);
-    buf_clear(&s->packed);
-    rr_request_put(&s->request, min_ms, max_ms, matchers, selector->count);
-    enum err e = buf_error(&s->request);
-    if (e == OK) e = snappy_pack(buf_bytes(&s->request), &s->packed);
-    return e ? why_set(why, e, "no memory for a request") : OK;
-}
-
-static enum err
-check_answer(struct target_server *s, const struct http_client_answer *answer, struct why *why)
-{
-    static const char streamed[] = "application/x-streamed-protobuf";
-    if (answer->status != 200) {
-        s->damaged = answer->status >= 500; /* the only ones that are not repeated */
-        return why_set(why, s->damaged ? ERR_CORRUPT : ERR_INPUT, "%s: status %u: %s", s->url,
-                       answer->status, answer->text);
-    }
-    if (strncmp(answer->wanted[0].value, streamed, sizeof streamed - 1) == 0) return OK;
-    return why_set(why, ERR_UNSUPPORTED, "%s does not answer with STREAMED_XOR_CHUNKS", s->url);
-}
-
-static enum err
-server_read(struct target *target, const struct selector *selector, int64_t min_ms, int64_t max_ms,
-            const struct rr_receiver *receiver, struct why *why)
-{
-    struct target_server *s = server_of(target);
-    const char *headers[] = {"Content-Encoding: snappy",
-                             "Content-Type: application/x-protobuf",
-                             "Accept-Encoding: snappy",
-                             "X-Prometheus-Remote-Read-Version: 0.1.0",
-                             target->options.partial ? "X-Firekeep-Notices: partial"
-                                                     : "X-Firekeep-Notices: errors",
-                             s->tenant_header[0] != '\0' ? s->tenant_header : NULL,
-                             NULL};
-    struct http_client_header wanted[] = {
-        {.name = "Content-Type"}, {.name = "X-Firekeep-Error"}, {.name = NULL}};
-    struct rr_receiver all = *receiver;
-    all.notice = take_notice;
-    all.notice_context = s;
-    s->damaged = false;
-    struct http_client_answer answer = {.wanted = wanted};
-    struct rr_client *reader = NULL;
-    enum err e = put_request(s, selector, min_ms, max_ms, why);
-    if (e == OK) e = make_url(s, "/api/v1/read", why);
-    if (e == OK) {
-        e = rr_client_new(&all, min_ms, max_ms, NULL, &reader);
-        if (e) why_set(why, e, "no memory for the answer");
-    }
-    if (e == OK) {
-        struct http_client_request request = {.url = s->url,
-                                              .headers = headers,
-                                              .final_header = "X-Firekeep-Error",
-                                              .body = buf_bytes(&s->packed),
-                                              .take = take_piece,
-                                              .context = reader};
-        e = http_client_send(s->client, &request, &answer, why);
-    }
-    if (e == OK) e = check_answer(s, &answer, why);
-    if (e == OK) e = rr_client_end(reader, why);
-    rr_client_free(reader);
-    return e == ERR_CORRUPT && !s->damaged ? ERR_IO : e; /* damaged on its way */
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */
@@ -260,7 +156,7 @@ server_finish(struct target *target, struct why *why)
     return OK;
 }
 
-static const struct target_ops server_ops = {server_write, server_read, server_finish, server_free};
+static const struct target_ops server_ops = {server_write, server_finish, server_free};
 
 enum err
 target_check_url(const char *flag, const char *url, struct why *why)
@@ -283,7 +179,6 @@ target_server_open(const struct target_options *options, struct target **ret_tar
     s->target.options = *options;
     s->target.name = s->base;
     buf_init(&s->packed, NULL, PACKED_BYTES_MAX);
-    buf_init(&s->request, NULL, REQUEST_BYTES_MAX);
     int n = snprintf(s->base, sizeof s->base, "%s", options->url);
     enum err e = n < (int)sizeof s->base ? OK : why_set(why, ERR_INPUT, "--url is too long");
     if (e == OK) e = target_check_url("--url", s->base, why);
@@ -299,6 +194,11 @@ target_server_open(const struct target_options *options, struct target **ret_tar
                                        .retrying = options->retrying,
                                        .context = options->context};
     if (e == OK) e = http_client_new(&http, &s->client, why);
+    if (e == OK) e = make_url(s, "/api/v1/read", s->read_url, why);
+    s->read_headers[0] = s->tenant_header[0] != '\0' ? s->tenant_header : NULL;
+    struct remote_answerer_options reading = {
+        .url = s->read_url, .headers = s->read_headers, .http = http};
+    if (e == OK) e = remote_answerer_new(&reading, &s->target.answerer, why);
     if (e) {
         server_free(&s->target);
         return e;

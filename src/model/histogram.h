@@ -49,8 +49,4 @@ void histogram_put(struct buf *to, const struct histogram *h);
 MUST_CHECK enum err histogram_get(struct cursor *c, struct arena *arena,
                                   struct histogram *ret_histogram);
 
-/* A deep copy in `arena`. ERR_LIMIT: it is full. */
-MUST_CHECK enum err histogram_copy(const struct histogram *h, struct arena *arena,
-                                   struct histogram *ret_copy);
-
 #endif

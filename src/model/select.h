@@ -258,6 +258,7 @@ struct answerer {
     /* What it cannot tell, and answers as if there were none. */
     bool no_exemplars;
     bool no_metadata;
+    bool no_labels; /* names, values and series */
 };
 
 MUST_CHECK

@@ -1,5 +1,6 @@
 /*
- * http_client.c - libcurl's easy interface; what is ours is what to repeat and when.
+ * http_client.c - one transfer of libcurl's at a time; what is ours is what to repeat and when, and
+ * that a body comes no faster than it is read: what was not read yet pauses the transfer.
  *
  * Only http and https, no redirects (a POST must not turn into a GET), no proxy but the one the
  * environment names, answers uncompressed. A transfer that idles is found by the progress callback,
@@ -13,7 +14,9 @@
 
 #include "net/http_answer.h"
 
-enum { HEADER_BYTES_MAX = 512, PAUSE_STEP_MS = 50 };
+enum { HEADER_BYTES_MAX = 512, PAUSE_STEP_MS = 50, PIECE_BYTES_MAX = 128 * 1024 };
+
+enum { POLL_MS = 500 }; /* so often it is looked whether it is stopped or idle */
 
 #define PAUSE_FIRST_NS (200 * NS_PER_MS)
 #define PAUSE_MAX_NS   (10 * NS_PER_S)
@@ -21,15 +24,22 @@ enum { HEADER_BYTES_MAX = 512, PAUSE_STEP_MS = 50 };
 
 struct http_client {
     struct http_client_options options;
+    CURLM *multi;
     CURL *curl;
     char error[CURL_ERROR_SIZE];
 
-    /* Of the attempt at hand. */
+    /* Of the request at hand. */
     const struct http_client_request *request;
     struct http_client_answer *answer;
-    struct why *why;
-    enum err take_error;
-    bool taken;       /* a piece was handed on */
+    struct curl_slist *headers;
+    bool reading; /* the body is read; else it is text */
+
+    /* Of the attempt at hand. */
+    bool moving;      /* the transfer is one of `multi` */
+    CURLcode code;    /* how it ended, once it is not moving */
+    struct buf piece; /* of the body, to be read */
+    bool given;       /* it was read */
+    bool begun;       /* there was a piece */
     size_t text_size; /* in answer->text */
     int64_t asked_ns; /* Retry-After */
     int64_t moved_ns; /* when a byte moved last */
@@ -56,13 +66,14 @@ on_body(char *data, size_t item, size_t count, void *context)
     size_t size = item * count;
     long status = 0;
     curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
-    if (c->request->take == NULL || status < 200 || status > 299) {
+    if (!c->reading || status < 200 || status > 299) {
         keep_text(c, data, size);
         return size;
     }
-    c->taken = true;
-    c->take_error = c->request->take(c->request->context, bytes_of(data, size), c->why);
-    return c->take_error ? 0 : size;
+    if (c->piece.size > 0) return CURL_WRITEFUNC_PAUSE; /* it comes again */
+    buf_put(&c->piece, data, size);
+    c->begun = true;
+    return buf_error(&c->piece) ? 0 : size;
 }
 
 static size_t
@@ -123,6 +134,7 @@ set_up(struct http_client *c)
     curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT_MS,
                      milliseconds(c->options.connect_timeout_ns));
     curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, milliseconds(c->options.request_timeout_ns));
+    curl_easy_setopt(c->curl, CURLOPT_BUFFERSIZE, (long)PIECE_BYTES_MAX);
     curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, c);
     curl_easy_setopt(c->curl, CURLOPT_HEADERFUNCTION, on_header);
@@ -144,8 +156,10 @@ http_client_new(const struct http_client_options *options, struct http_client **
         mem_free(NULL, c, sizeof *c);
         return why_set(why, ERR_UNSUPPORTED, "libcurl: %s", curl_easy_strerror(code));
     }
+    buf_init(&c->piece, NULL, SIZE_MAX);
     c->curl = curl_easy_init();
-    if (c->curl == NULL) {
+    c->multi = curl_multi_init();
+    if (c->curl == NULL || c->multi == NULL) {
         http_client_free(c);
         return why_set(why, ERR_NOMEM, "no memory for an HTTP client");
     }
@@ -159,7 +173,9 @@ http_client_free(struct http_client *c)
 {
     if (c == NULL) return;
     curl_easy_cleanup(c->curl);
+    if (c->multi != NULL) curl_multi_cleanup(c->multi);
     curl_global_cleanup();
+    buf_fini(&c->piece);
     mem_free(NULL, c, sizeof *c);
 }
 
@@ -175,7 +191,10 @@ begin_attempt(struct http_client *c)
         h->value[0] = '\0';
     }
     c->error[0] = '\0';
-    c->take_error = OK;
+    buf_clear(&c->piece);
+    c->piece.failed = OK;
+    c->code = CURLE_OK;
+    c->begun = false;
     c->text_size = 0;
     c->asked_ns = 0;
     c->moved_bytes = 0;
@@ -202,27 +221,53 @@ is_final(const struct http_client *c)
     return false;
 }
 
-/* OK: an answer that stands. ERR_AGAIN: worth another attempt. */
-static enum err
-attempt(struct http_client *c)
+/* Moves until there is something to read, or it has ended. */
+static void
+move(struct http_client *c)
 {
-    begin_attempt(c);
-    CURLcode code = curl_easy_perform(c->curl);
-    const char *url = c->request->url;
-    if (c->take_error) return c->take_error;
-    if (code != CURLE_OK && is_stopped(c)) return why_set(c->why, ERR_CANCELED, "stopped");
-    long status = 0;
-    curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
+    while (c->moving && c->piece.size == 0) {
+        int running = 0, left;
+        if (curl_multi_perform(c->multi, &running) != CURLM_OK) break;
+        for (CURLMsg *m; (m = curl_multi_info_read(c->multi, &left)) != NULL;) {
+            if (m->msg != CURLMSG_DONE) continue;
+            c->code = m->data.result;
+            c->moving = false;
+            curl_multi_remove_handle(c->multi, c->curl);
+            break; /* the message went with it */
+        }
+        if (c->moving && c->piece.size == 0) curl_multi_poll(c->multi, NULL, 0, POLL_MS, NULL);
+    }
+}
+
+/* In words, how a transfer ended that did not end well. */
+static enum err
+ended_badly(struct http_client *c, struct why *why)
+{
+    if (buf_error(&c->piece)) return why_set(why, ERR_NOMEM, "no memory for an answer");
+    if (is_stopped(c)) return why_set(why, ERR_CANCELED, "stopped");
     const char *told = c->idle               ? "no byte came for too long"
                        : c->error[0] != '\0' ? c->error
-                                             : curl_easy_strerror(code);
-    if (code != CURLE_OK) {
-        enum err e = is_hopeless(code) ? ERR_INPUT : c->taken ? ERR_IO : ERR_AGAIN;
-        return why_set(c->why, e, "%s: %s", url, told);
+                                             : curl_easy_strerror(c->code);
+    enum err e = is_hopeless(c->code) ? ERR_INPUT : c->begun ? ERR_IO : ERR_AGAIN;
+    return why_set(why, e, "%s: %s", c->request->url, told);
+}
+
+/* OK: an answer that stands. ERR_AGAIN: worth another attempt. */
+static enum err
+attempt(struct http_client *c, struct why *why)
+{
+    begin_attempt(c);
+    if (curl_multi_add_handle(c->multi, c->curl) != CURLM_OK) {
+        return why_set(why, ERR_NOMEM, "no memory for a request");
     }
+    c->moving = true;
+    move(c);
+    if (c->code != CURLE_OK && c->piece.size == 0) return ended_badly(c, why);
+    long status = 0;
+    curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
     c->answer->status = (unsigned)status;
     if ((status != 429 && status < 500) || is_final(c)) return OK;
-    return why_set(c->why, ERR_AGAIN, "%s: status %ld%s%s", url, status,
+    return why_set(why, ERR_AGAIN, "%s: status %ld%s%s", c->request->url, status,
                    c->text_size > 0 ? ": " : "", c->answer->text);
 }
 
@@ -241,20 +286,20 @@ pause_ns(struct http_client *c, int64_t ns)
 }
 
 static enum err
-attempts(struct http_client *c)
+attempts(struct http_client *c, struct why *why)
 {
     int64_t deadline = env_monotonic_ns(c->options.env) + c->options.retry_ns;
     int64_t wait = PAUSE_FIRST_NS;
     for (;;) {
-        enum err e = attempt(c);
+        enum err e = attempt(c, why);
         if (e != ERR_AGAIN || c->options.retry_ns == 0) return e;
         int64_t pause = c->asked_ns > wait ? c->asked_ns : wait;
         if (env_monotonic_ns(c->options.env) + pause >= deadline) return e;
         if (c->options.retrying != NULL) {
-            c->options.retrying(c->options.context, c->why->text, pause);
+            c->options.retrying(c->options.context, why->text, pause);
         }
         pause_ns(c, pause);
-        if (is_stopped(c)) return why_set(c->why, ERR_CANCELED, "stopped");
+        if (is_stopped(c)) return why_set(why, ERR_CANCELED, "stopped");
         wait = wait * 2 < PAUSE_MAX_NS ? wait * 2 : PAUSE_MAX_NS;
     }
 }
@@ -282,22 +327,20 @@ is_loopback(const char *url)
            strncmp(host, "[::1]", 5) == 0;
 }
 
-enum err
-http_client_send(struct http_client *c, const struct http_client_request *request,
-                 struct http_client_answer *answer, struct why *why)
+static enum err
+begin(struct http_client *c, const struct http_client_request *request, bool reading,
+      struct http_client_answer *answer, struct why *why)
 {
     struct why unwanted;
-    struct curl_slist *headers;
-    enum err e = make_headers(request, &headers);
+    enum err e = make_headers(request, &c->headers);
     if (e) return why_set(why, e, "no memory for a request");
     c->request = request;
     c->answer = answer;
-    c->why = why == NULL ? &unwanted : why;
-    c->taken = false;
+    c->reading = reading;
     answer->attempts = 0;
     answer->status = 0;
     curl_easy_setopt(c->curl, CURLOPT_URL, request->url);
-    curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, c->headers);
     curl_easy_setopt(c->curl, CURLOPT_PROXY, is_loopback(request->url) ? "" : NULL);
     if (request->body.at != NULL) {
         curl_easy_setopt(c->curl, CURLOPT_POST, 1L);
@@ -306,8 +349,67 @@ http_client_send(struct http_client *c, const struct http_client_request *reques
     } else {
         curl_easy_setopt(c->curl, CURLOPT_HTTPGET, 1L);
     }
-    e = attempts(c);
+    return attempts(c, why == NULL ? &unwanted : why);
+}
+
+void
+http_client_close(struct http_client *c)
+{
+    if (c->moving) curl_multi_remove_handle(c->multi, c->curl);
+    c->moving = false;
     curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, NULL);
-    curl_slist_free_all(headers);
+    curl_slist_free_all(c->headers);
+    c->headers = NULL;
+    buf_clear(&c->piece);
+}
+
+enum err
+http_client_send(struct http_client *c, const struct http_client_request *request,
+                 struct http_client_answer *answer, struct why *why)
+{
+    enum err e = begin(c, request, false, answer, why);
+    http_client_close(c);
+    return e;
+}
+
+enum err
+http_client_open(struct http_client *c, const struct http_client_request *request,
+                 struct http_client_answer *answer, struct why *why)
+{
+    c->given = false;
+    return begin(c, request, true, answer, why);
+}
+
+enum err
+http_client_read(struct http_client *c, struct bytes *ret_piece, struct why *why)
+{
+    if (c->given) {
+        buf_clear(&c->piece);
+        c->given = false;
+        c->moved_ns = env_monotonic_ns(c->options.env);
+        if (c->moving) curl_easy_pause(c->curl, CURLPAUSE_CONT); /* may call on_body() */
+        move(c);
+    }
+    if (c->piece.size == 0 && c->code != CURLE_OK) return ended_badly(c, why);
+    *ret_piece = buf_bytes(&c->piece);
+    c->given = true;
+    return OK;
+}
+
+enum err
+http_client_fetch(struct http_client *c, const struct http_client_request *request, struct buf *to,
+                  struct http_client_answer *answer, struct why *why)
+{
+    struct bytes piece = bytes_of("", 0);
+    enum err e = http_client_open(c, request, answer, why);
+    do {
+        if (e == OK) e = http_client_read(c, &piece, why);
+        if (e == OK) buf_put_bytes(to, piece);
+        if (e == OK && buf_error(to)) {
+            e = why_set(why, buf_error(to), "%s: the answer is larger than %zu bytes", request->url,
+                        to->limit);
+        }
+    } while (e == OK && piece.size > 0);
+    http_client_close(c);
     return e;
 }

@@ -4,8 +4,8 @@
  *
  * An answer counts when its status has come and its body ended in order. Repeated are: no
  * connection, a connection that broke, 429, and 5xx, with growing pauses (Retry-After is obeyed)
- * until `retry_ns` have passed. Whoever takes a body in pieces must not want it twice: once the
- * first piece of a 2xx was handed on, nothing is repeated.
+ * until `retry_ns` have passed. Whoever reads a body piece by piece must not want it twice: once
+ * the first piece of a 2xx is there, nothing is repeated.
  *
  * Threads: a client belongs to one thread at a time. http_client_new() must not run at the same
  * time as another thread's first one.
@@ -47,16 +47,13 @@ struct http_client_request {
      * status says. NULL: none does. */
     const char *final_header;
     struct bytes body; /* posted; `at` NULL: a GET */
-    /* Takes the body of a 2xx in pieces; NULL: it is kept as text, as that of others is. */
-    enum err (*take)(void *context, struct bytes piece, struct why *why);
-    void *context;
 };
 
 struct http_client_answer {
     unsigned status;
     uint32_t attempts;
     struct http_client_header *wanted; /* filled; ended by a NULL name; may be NULL */
-    char text[HTTP_CLIENT_TEXT_BYTES]; /* the body's begin as one line, unless `take` had it */
+    char text[HTTP_CLIENT_TEXT_BYTES]; /* the body's begin as one line, unless it is to be read */
 };
 
 struct http_client;
@@ -68,11 +65,32 @@ void http_client_free(struct http_client *client);
 /*
  * OK: an answer came, of whatever status. ERR_INPUT: a URL that none is; ERR_AGAIN: no answer, or
  * none but 429 and 5xx until the time was over (the last one is in `answer`, status 0: none came);
- * ERR_IO: the body broke off after a part had been handed on; ERR_CANCELED: stopped; errors of
- * `take`.
+ * ERR_CANCELED: stopped; ERR_NOMEM.
  */
 MUST_CHECK enum err http_client_send(struct http_client *client,
                                      const struct http_client_request *request,
                                      struct http_client_answer *answer, struct why *why);
+
+/*
+ * The same of an answer whose body is read as it is wanted: OK once status and headers have come.
+ * Whatever is returned, http_client_close() ends it; until then request and answer stay where they
+ * are. Who does not read for a while holds the sender up, and is not taken for idle.
+ */
+MUST_CHECK enum err http_client_open(struct http_client *client,
+                                     const struct http_client_request *request,
+                                     struct http_client_answer *answer, struct why *why);
+/*
+ * More of the body of a 2xx; a view until the next call. Empty: it ended in order, or it is that of
+ * another status. ERR_IO: it broke off; ERR_CANCELED; ERR_NOMEM. Headers that come behind the body
+ * are in the answer when it has ended.
+ */
+MUST_CHECK enum err http_client_read(struct http_client *client, struct bytes *ret_piece,
+                                     struct why *why);
+/* All of the body of a 2xx, appended, whose limit is that of the answer: ERR_LIMIT. */
+MUST_CHECK enum err http_client_fetch(struct http_client *client,
+                                      const struct http_client_request *request, struct buf *to,
+                                      struct http_client_answer *answer, struct why *why);
+/* What was not read is given up, and its connection with it. */
+void http_client_close(struct http_client *client);
 
 #endif

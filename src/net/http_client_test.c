@@ -201,56 +201,76 @@ test_stopping_ends_the_repeating(void **state)
     http_client_free(client);
 }
 
-struct taker {
-    char text[64];
-    size_t size;
-    enum err fail_with;
-};
-
+/* What is read of one answer, until it ends or the room does. */
 static enum err
-take(void *context, struct bytes piece, struct why *why)
-{
-    struct taker *t = context;
-    if (t->fail_with) return why_set(why, t->fail_with, "told to fail");
-    assert_true(t->size + piece.size < sizeof t->text);
-    memcpy(t->text + t->size, piece.at, piece.size);
-    t->size += piece.size;
-    t->text[t->size] = '\0';
-    return OK;
-}
-
-static enum err
-take_one(struct http_client *client, const char *url, struct taker *taker,
+read_one(struct http_client *client, const char *url, char text[64],
          struct http_client_answer *answer, struct why *why)
 {
-    struct http_client_request request = {.url = url, .take = take, .context = taker};
-    *taker = (struct taker){.fail_with = taker->fail_with};
+    struct http_client_request request = {.url = url};
+    struct bytes piece = bytes_of("", 0);
+    size_t size = 0;
     why->text[0] = '\0';
-    return http_client_send(client, &request, answer, why);
+    enum err e = http_client_open(client, &request, answer, why);
+    do {
+        if (e == OK) e = http_client_read(client, &piece, why);
+        if (e) break;
+        assert_true(size + piece.size < 64);
+        memcpy(text + size, piece.at, piece.size);
+        size += piece.size;
+    } while (piece.size > 0);
+    text[size] = '\0';
+    http_client_close(client);
+    return e;
 }
 
 static void
-test_a_body_in_pieces_is_taken_once(void **state)
+test_a_body_is_read_once(void **state)
 {
     (void)state;
     static const char *const answers[] = {
         "HTTP/1.1 500 Oh\r\nContent-Length: 3\r\n\r\noh!",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"};
+        "HTTP/1.1 404 No\r\nContent-Length: 3\r\n\r\nnot"};
     struct player p;
     struct why why;
-    struct taker taker = {{0}, 0, OK};
+    char text[64];
     struct http_client_answer answer = {0};
     player_start(&p, 4, answers);
     struct http_client *client = client_of(60 * NS_PER_S, NULL, NULL);
-    assert_int_equal(take_one(client, p.url, &taker, &answer, &why), OK);
-    assert_string_equal(taker.text, "abcde"); /* what the 500 said is not in it */
-    assert_int_equal(take_one(client, p.url, &taker, &answer, &why), ERR_IO);
-    assert_string_equal(taker.text, "abc");
-    taker.fail_with = ERR_FULL;
-    assert_int_equal(take_one(client, p.url, &taker, &answer, &why), ERR_FULL);
-    assert_string_equal(why.text, "told to fail");
+    assert_int_equal(read_one(client, p.url, text, &answer, &why), OK);
+    assert_string_equal(text, "abcde"); /* what the 500 said is not in it */
+    assert_int_equal(answer.attempts, 2);
+    assert_int_equal(read_one(client, p.url, text, &answer, &why), ERR_IO);
+    assert_string_equal(text, "abc");
+    assert_int_equal(read_one(client, p.url, text, &answer, &why), OK);
+    assert_string_equal(text, "");
+    assert_int_equal(answer.status, 404);
+    assert_string_equal(answer.text, "not");
+    player_stop(&p);
+    http_client_free(client);
+}
+
+static void
+test_a_body_that_is_not_wanted_is_given_up(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc",
+                                          "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ndef"};
+    struct player p;
+    struct why why = {""};
+    char text[64];
+    struct bytes piece;
+    struct http_client_answer answer = {0};
+    player_start(&p, 2, answers);
+    struct http_client *client = client_of(60 * NS_PER_S, NULL, NULL);
+    struct http_client_request request = {.url = p.url};
+    assert_int_equal(http_client_open(client, &request, &answer, &why), OK);
+    assert_int_equal(http_client_read(client, &piece, &why), OK);
+    assert_true(bytes_equal_text(piece, "abc"));
+    http_client_close(client);
+    assert_int_equal(read_one(client, p.url, text, &answer, &why), OK);
+    assert_string_equal(text, "def");
     player_stop(&p);
     http_client_free(client);
 }
@@ -266,7 +286,8 @@ main(void)
         cmocka_unit_test(test_nobody_there_is_told),
         cmocka_unit_test(test_a_silent_server_is_given_up),
         cmocka_unit_test(test_stopping_ends_the_repeating),
-        cmocka_unit_test(test_a_body_in_pieces_is_taken_once),
+        cmocka_unit_test(test_a_body_is_read_once),
+        cmocka_unit_test(test_a_body_that_is_not_wanted_is_given_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -285,6 +285,7 @@ open_gather(struct planner *p, struct why *why)
     const struct plan_gather_options options = {
         .env = p->options.env,
         .tsdb = p->options.tsdb,
+        .answerer = p->options.answerer,
         .memory = p->options.memory,
         .selection = p->selection,
         .from_ms = p->options.from_ms,

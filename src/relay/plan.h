@@ -25,7 +25,8 @@ enum {
 
 struct plan_options {
     struct env *env;
-    struct tsdb *tsdb; /* may be read only */
+    struct tsdb *tsdb;         /* whose tenants; may be read only */
+    struct answerer *answerer; /* what they have */
     struct budget *memory;
     const struct destination_settings *settings;
     const struct writer_class *writer;

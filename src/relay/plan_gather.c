@@ -173,7 +173,7 @@ gather_samples(struct plan_gather *g, struct why *why)
 {
     struct query_request request = request_of(g);
     struct series_set *set = NULL;
-    enum err e = answerer_select(tsdb_answerer(g->options.tsdb), &request, &set, why);
+    enum err e = answerer_select(g->options.answerer, &request, &set, why);
     while (e == OK && !is_too_much(g)) {
         struct bytes labels;
         const atomic_bool *stop = g->options.stop;
@@ -206,7 +206,7 @@ gather_exemplars(struct plan_gather *g, struct why *why)
 {
     struct query_request request = request_of(g);
     struct view *view = NULL;
-    enum err e = view_open(tsdb_answerer(g->options.tsdb), &g->control, &view, why);
+    enum err e = view_open(g->options.answerer, &g->control, &view, why);
     if (e == OK) e = view_exemplars(view, &request, gather_exemplar, g, why);
     view_free(view);
     return e == ERR_NOMEM ? no_memory(why) : e;
@@ -361,7 +361,7 @@ plan_gather_metadata(struct plan_gather *g, struct why *why)
 {
     struct view *view = NULL;
     struct cursor tenants = cursor_of(buf_bytes(&g->tenants));
-    enum err e = view_open(tsdb_answerer(g->options.tsdb), &g->control, &view, why);
+    enum err e = view_open(g->options.answerer, &g->control, &view, why);
     while (e == OK && next_tenant(g, &tenants)) {
         struct query_request request = request_of(g);
         e = view_metadata(view, &request, bytes_of(NULL, 0), hand_on_family, g, why);

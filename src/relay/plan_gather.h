@@ -18,6 +18,7 @@ struct plan_gather;
 struct plan_gather_options {
     struct env *env;
     struct tsdb *tsdb;
+    struct answerer *answerer;
     struct budget *memory;
     const struct selection *selection;
     int64_t from_ms; /* both inclusive */

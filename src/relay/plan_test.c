@@ -63,6 +63,7 @@ run_until(struct world *w, int64_t from_ms, int64_t to_ms, const atomic_bool *st
     struct plan_options options = {
         .env = w->m.env,
         .tsdb = w->m.db,
+        .answerer = tsdb_answerer(w->m.db),
         .memory = &w->memory,
         .settings = &w->settings,
         .writer = &class,

@@ -78,39 +78,32 @@ streamed_saw(void *context, struct bytes labels, const struct sample_batch *b, u
 
 /* --- through the frames ----------------------------------------------------------------------- */
 
-static inline enum err
-streamed_series(void *context, struct bytes labels, struct why *why)
+static inline void
+streamed_piece(struct streamed *x, const struct rr_piece *p)
 {
-    struct streamed *x = context;
-    (void)why;
-    x->labels_hash = hash_of_labels(labels);
-    return OK;
-}
-
-static inline enum err
-streamed_floats(void *context, uint32_t count, const int64_t *times_ms, const uint64_t *bits,
-                struct why *why)
-{
-    (void)why;
-    for (uint32_t i = 0; i < count; i++) {
-        streamed_add(context, times_ms[i], bits[i]);
+    if (p->kind == RR_PIECE_SERIES) x->labels_hash = hash_of_labels(p->labels);
+    for (uint32_t i = 0; i < p->count; i++) {
+        streamed_add(x, p->times_ms[i],
+                     p->kind == RR_PIECE_FLOATS ? p->bits[i] : mixed_histogram(&p->histograms[i]));
     }
-    return OK;
 }
 
 static inline enum err
-streamed_histogram(void *context, int64_t t_ms, const struct histogram *h, struct why *why)
-{
-    (void)why;
-    streamed_add(context, t_ms, mixed_histogram(h));
-    return OK;
-}
-
-static inline enum err
-streamed_take(void *context, struct bytes piece, struct why *why)
+streamed_take(void *context, struct bytes given, struct why *why)
 {
     struct streamed *x = context;
-    return rr_client_take(x->client, piece, why);
+    enum err e = OK;
+    for (size_t at = 0; at < given.size && e == OK;) {
+        size_t some = given.size - at < 100000 ? given.size - at : 100000;
+        struct rr_piece piece;
+        e = rr_client_give(x->client, bytes_of(given.at + at, some), why);
+        at += some;
+        do {
+            if (e == OK) e = rr_client_next(x->client, &piece, why);
+            if (e == OK) streamed_piece(x, &piece);
+        } while (e == OK && piece.kind != RR_PIECE_NONE);
+    }
+    return e;
 }
 
 static inline enum err
@@ -149,16 +142,12 @@ read_streamed(struct answerer *a, const struct query_request *request, struct st
     struct why why = {""};
     struct rr_stream *stream;
     struct query_request wanted = *request;
-    const struct rr_receiver receiver = {.series = streamed_series,
-                                         .floats = streamed_floats,
-                                         .histogram = streamed_histogram,
-                                         .context = x};
     const struct rr_sink sink = {streamed_take, x};
     wanted.chunks = true;
     enum err e = answerer_select(a, &wanted, &set, &why);
     if (e) return e;
     /* Nothing is cut here: what comes must lie in the time asked for. */
-    must(rr_client_new(&receiver, INT64_MIN, INT64_MAX, NULL, &x->client));
+    must(rr_client_new(INT64_MIN, INT64_MAX, NULL, &x->client));
     must(rr_stream_new(&sink, RR_FRAME_BYTES, CHUNK_LAYOUTS_UNITED, NULL, &stream));
     must(rr_stream_query(stream, 0, &why));
     e = stream_set(stream, set, &why);

@@ -1,9 +1,11 @@
 /*
  * remote_read_client.c - bytes gather until a frame is whole; then its checksum is looked at before
- * anything else of it. A chunk's samples gather in an array, so that receivers are called once for
- * each chunk and not for each sample.
+ * anything else of it. Where reading stands is three cursors, each within the one before: of the
+ * input, of the frame at hand, of the series at hand. A chunk is decoded when it is asked for.
  */
 #include "wire/remote_read_client.h"
+
+#include <assert.h>
 
 #include "base/crc32c.h"
 #include "wire/proto.h"
@@ -18,7 +20,8 @@ enum {
     TAG_MATCHER_NAME = 2 << 3 | 2,
     TAG_MATCHER_VALUE = 3 << 3 | 2,
     FRAME_HEAD_BYTES = VARINT_SIZE_MAX + 4,
-    ARENA_BYTES_MAX = 64 << 20,
+    ARENA_BYTES_MAX = 512 << 20,
+    GIVEN_BYTES_MAX = 1 << 20, /* at once */
 };
 
 /* --- the request ------------------------------------------------------------------------------ */
@@ -75,36 +78,38 @@ rr_request_put(struct buf *to, int64_t min_ms, int64_t max_ms, const struct rr_m
 /* --- the answer ------------------------------------------------------------------------------- */
 
 struct rr_client {
-    struct rr_receiver receiver;
     struct budget *budget;
     int64_t min_ms;
     int64_t max_ms;
     enum err failed;   /* the first error: all later calls repeat it */
     struct why reason; /* of it */
-    struct why *why;   /* of the call at hand */
 
-    struct buf input; /* less than a frame, or just that */
-    struct arena arena;
+    struct buf input;
+    size_t used;          /* of it, frames that were begun */
+    struct cursor frame;  /* what is left of the one at hand */
+    struct cursor series; /* what is left of the one at hand, in the frame */
     bool in_series;
     struct buf labels; /* of the series at hand */
     struct buf series_labels;
+
+    /* The chunk at hand. */
+    struct arena arena;
     uint32_t count;
     int64_t times_ms[CHUNK_SAMPLES_MAX];
     uint64_t bits[CHUNK_SAMPLES_MAX];
+    struct histogram *histograms;
 };
 
 enum err
-rr_client_new(const struct rr_receiver *receiver, int64_t min_ms, int64_t max_ms,
-              struct budget *budget, struct rr_client **ret_client)
+rr_client_new(int64_t min_ms, int64_t max_ms, struct budget *budget, struct rr_client **ret_client)
 {
     struct rr_client *c = mem_new(budget, sizeof *c);
     if (c == NULL) return ERR_NOMEM;
-    c->receiver = *receiver;
     c->budget = budget;
     c->min_ms = min_ms;
     c->max_ms = max_ms;
     arena_init(&c->arena, budget, ARENA_BYTES_MAX, 0);
-    buf_init(&c->input, budget, RR_CLIENT_FRAME_BYTES_MAX + FRAME_HEAD_BYTES);
+    buf_init(&c->input, budget, RR_CLIENT_FRAME_BYTES_MAX + FRAME_HEAD_BYTES + GIVEN_BYTES_MAX);
     buf_init(&c->labels, budget, RR_CLIENT_FRAME_BYTES_MAX);
     buf_init(&c->series_labels, budget, RR_CLIENT_FRAME_BYTES_MAX);
     *ret_client = c;
@@ -123,25 +128,48 @@ rr_client_free(struct rr_client *c)
 }
 
 static enum err
-malformed(struct rr_client *c, const char *what)
+malformed(struct why *why, const char *what)
 {
-    return why_set(c->why, ERR_CORRUPT, "the streamed answer has a malformed %s", what);
+    return why_set(why, ERR_CORRUPT, "the streamed answer has a malformed %s", what);
 }
 
-/* Of the chunk at hand. */
+/* --- a chunk ---------------------------------------------------------------------------------- */
+
 static enum err
-take_sample(void *context, int64_t t_ms, uint64_t bits, const struct histogram *h)
+keep_sample(void *context, int64_t t_ms, uint64_t bits, const struct histogram *h)
 {
     struct rr_client *c = context;
     if (t_ms < c->min_ms || t_ms > c->max_ms) return OK;
-    if (h != NULL) return c->receiver.histogram(c->receiver.context, t_ms, h, c->why);
+    if (h != NULL) {
+        enum err e = histogram_copy(h, &c->arena, &c->histograms[c->count]);
+        if (e) return e;
+    }
     c->times_ms[c->count] = t_ms;
     c->bits[c->count++] = bits;
     return OK;
 }
 
 static enum err
-take_chunk(struct rr_client *c, struct bytes message)
+read_chunk(struct rr_client *c, uint32_t type, struct bytes data, struct why *why)
+{
+    struct arena reading;
+    uint32_t announced = data.size < 2 ? 0 : (uint32_t)data.at[0] << 8 | data.at[1];
+    c->count = 0;
+    arena_reset(&c->arena);
+    if (type != CHUNK_XOR) {
+        c->histograms = arena_alloc(&c->arena, announced * sizeof *c->histograms);
+        if (c->histograms == NULL) return why_set(why, ERR_NOMEM, "no memory for a chunk");
+    }
+    arena_init(&reading, c->budget, ARENA_BYTES_MAX, 0);
+    enum err e = chunk_read((enum chunk_type)type, data, &reading, keep_sample, c);
+    arena_fini(&reading);
+    if (e == ERR_CORRUPT) why_set(why, e, "a chunk of the streamed answer is damaged");
+    if (e == ERR_NOMEM || e == ERR_LIMIT) why_set(why, e, "a chunk takes too much memory");
+    return e;
+}
+
+static enum err
+take_chunk(struct rr_client *c, struct bytes message, struct rr_piece *ret, struct why *why)
 {
     uint32_t type = 0;
     struct bytes data = {NULL, 0};
@@ -158,25 +186,30 @@ take_chunk(struct rr_client *c, struct bytes message)
             proto_skip(&m, tag, PROTO_KNOWN(3) | PROTO_KNOWN(4));
         }
     }
-    if (m.bad) return malformed(c, "chunk");
+    if (m.bad) return malformed(why, "chunk");
     if (type < CHUNK_XOR || type > CHUNK_FLOAT_HISTOGRAM) {
-        return why_set(c->why, ERR_UNSUPPORTED, "a chunk has the unknown encoding %u", type);
+        return why_set(why, ERR_UNSUPPORTED, "a chunk has the unknown encoding %u", type);
     }
-    c->count = 0;
-    arena_reset(&c->arena);
-    c->why->text[0] = '\0';
-    enum err e = chunk_read((enum chunk_type)type, data, &c->arena, take_sample, c);
-    if (e && c->why->text[0] == '\0')
-        why_set(c->why, e, "a chunk of the streamed answer is damaged");
+    enum err e = read_chunk(c, type, data, why);
     if (e || c->count == 0) return e;
-    return c->receiver.floats(c->receiver.context, c->count, c->times_ms, c->bits, c->why);
+    *ret = (struct rr_piece){
+        .kind = type == CHUNK_XOR ? RR_PIECE_FLOATS : RR_PIECE_HISTOGRAMS,
+        .count = c->count,
+        .times_ms = c->times_ms,
+        .bits = c->bits,
+        .histograms = c->histograms,
+    };
+    return OK;
 }
+
+/* --- series and frames ------------------------------------------------------------------------ */
 
 /* The labels of a series gather first, since a sender may scatter fields. */
 static enum err
-begin_series(struct rr_client *c, struct bytes message)
+begin_series(struct rr_client *c, struct bytes message, struct rr_piece *ret, struct why *why)
 {
     struct cursor m = cursor_of(message);
+    c->series = m;
     buf_clear(&c->labels);
     while (m.at != m.end && !m.bad) {
         const uint8_t *from = m.at;
@@ -185,117 +218,124 @@ begin_series(struct rr_client *c, struct bytes message)
         if (m.bad || tag != PROTO_TAG(1, PROTO_BYTES)) continue;
         buf_put(&c->labels, from, (size_t)(m.at - from));
     }
-    if (m.bad) return malformed(c, "series");
-    if (buf_error(&c->labels)) return why_set(c->why, ERR_NOMEM, "no memory for labels");
+    if (m.bad) return malformed(why, "series");
+    if (buf_error(&c->labels)) return why_set(why, ERR_NOMEM, "no memory for labels");
     if (c->in_series && bytes_equal(buf_bytes(&c->labels), buf_bytes(&c->series_labels))) return OK;
     buf_clear(&c->series_labels);
     buf_put_bytes(&c->series_labels, buf_bytes(&c->labels));
-    if (buf_error(&c->series_labels)) return why_set(c->why, ERR_NOMEM, "no memory for labels");
+    if (buf_error(&c->series_labels)) return why_set(why, ERR_NOMEM, "no memory for labels");
     c->in_series = true;
-    return c->receiver.series(c->receiver.context, buf_bytes(&c->series_labels), c->why);
+    *ret = (struct rr_piece){.kind = RR_PIECE_SERIES, .labels = buf_bytes(&c->series_labels)};
+    return OK;
 }
 
 static enum err
-take_series(struct rr_client *c, struct bytes message)
+step_series(struct rr_client *c, struct rr_piece *ret, struct why *why)
 {
-    enum err e = begin_series(c, message);
-    struct cursor m = cursor_of(message);
-    for (uint32_t tag; e == OK && (tag = proto_tag(&m)) != 0;) {
-        if (tag == PROTO_TAG(2, PROTO_BYTES))
-            e = take_chunk(c, proto_bytes(&m));
-        else
-            proto_skip(&m, tag, PROTO_KNOWN(2));
-        if (e == OK && m.bad) e = malformed(c, "series");
+    struct bytes chunk = {NULL, 0};
+    uint32_t tag = proto_tag(&c->series);
+    if (tag == PROTO_TAG(2, PROTO_BYTES))
+        chunk = proto_bytes(&c->series);
+    else
+        proto_skip(&c->series, tag, PROTO_KNOWN(2));
+    if (c->series.bad) return malformed(why, "series");
+    return tag == PROTO_TAG(2, PROTO_BYTES) ? take_chunk(c, chunk, ret, why) : OK;
+}
+
+static enum err
+step_frame(struct rr_client *c, struct rr_piece *ret, struct why *why)
+{
+    uint32_t tag = proto_tag(&c->frame);
+    bool notice = tag == PROTO_TAG(RR_NOTICE_ERROR, PROTO_BYTES) ||
+                  tag == PROTO_TAG(RR_NOTICE_LEFT_OUT, PROTO_BYTES);
+    bool series = tag == PROTO_TAG(1, PROTO_BYTES);
+    struct bytes inner = {NULL, 0};
+    if (notice || series)
+        inner = proto_bytes(&c->frame);
+    else
+        proto_skip(&c->frame, tag, PROTO_KNOWN(1));
+    if (c->frame.bad) return malformed(why, "frame");
+    if (series) return begin_series(c, inner, ret, why);
+    if (notice) {
+        *ret = (struct rr_piece){.kind = RR_PIECE_NOTICE,
+                                 .notice = tag == PROTO_TAG(RR_NOTICE_ERROR, PROTO_BYTES)
+                                               ? RR_NOTICE_ERROR
+                                               : RR_NOTICE_LEFT_OUT,
+                                 .text = inner};
     }
-    return e;
+    return OK;
 }
 
+/* On to the next frame, if all of it is there. */
 static enum err
-take_notice(struct rr_client *c, enum rr_notice notice, struct bytes text)
+next_frame(struct rr_client *c, bool *ret_whole, struct why *why)
 {
-    if (c->receiver.notice == NULL) return OK;
-    return c->receiver.notice(c->receiver.notice_context, notice, text, c->why);
-}
-
-static enum err
-take_frame(struct rr_client *c, struct bytes payload)
-{
-    enum err e = OK;
-    struct cursor m = cursor_of(payload);
-    for (uint32_t tag; e == OK && (tag = proto_tag(&m)) != 0;) {
-        if (tag == PROTO_TAG(1, PROTO_BYTES))
-            e = take_series(c, proto_bytes(&m));
-        else if (tag == PROTO_TAG(RR_NOTICE_ERROR, PROTO_BYTES))
-            e = take_notice(c, RR_NOTICE_ERROR, proto_bytes(&m));
-        else if (tag == PROTO_TAG(RR_NOTICE_LEFT_OUT, PROTO_BYTES))
-            e = take_notice(c, RR_NOTICE_LEFT_OUT, proto_bytes(&m));
-        else
-            proto_skip(&m, tag, PROTO_KNOWN(1));
-    }
-    return e == OK && m.bad ? malformed(c, "frame") : e;
-}
-
-/* Whether the input begins with a whole frame; if so where its payload lies. */
-static enum err
-find_frame(struct rr_client *c, struct bytes input, struct bytes *ret_payload, bool *ret_whole)
-{
-    struct cursor m = cursor_of(input);
-    uint64_t size = cursor_varint(&m);
+    struct cursor m = cursor_of(bytes_of(c->input.at + c->used, c->input.size - c->used));
+    size_t there = cursor_left(&m);
     *ret_whole = false;
-    if (m.bad) return input.size < VARINT_SIZE_MAX ? OK : malformed(c, "length");
+    if (there == 0) return OK;
+    uint64_t size = cursor_varint(&m);
+    if (m.bad) return there < VARINT_SIZE_MAX ? OK : malformed(why, "length");
     if (size > RR_CLIENT_FRAME_BYTES_MAX) {
-        return why_set(c->why, ERR_LIMIT, "a frame of the answer is larger than %d bytes",
+        return why_set(why, ERR_LIMIT, "a frame of the answer is larger than %d bytes",
                        RR_CLIENT_FRAME_BYTES_MAX);
     }
     if (cursor_left(&m) < 4 + size) return OK;
     uint32_t sum = load_be32(m.at);
-    *ret_payload = bytes_of(m.at + 4, size);
+    struct bytes payload = bytes_of(m.at + 4, size);
+    if (crc32c(0, payload) != sum) {
+        return why_set(why, ERR_CORRUPT, "a frame of the answer has a wrong checksum");
+    }
+    c->frame = cursor_of(payload);
+    c->used = (size_t)(payload.at + size - c->input.at);
     *ret_whole = true;
-    if (crc32c(0, *ret_payload) == sum) return OK;
-    return why_set(c->why, ERR_CORRUPT, "a frame of the answer has a wrong checksum");
+    return OK;
 }
 
-/* All whole frames of `input`; gives what is left. */
-static enum err
-take_frames(struct rr_client *c, struct bytes *input)
+static bool
+is_left(const struct cursor *c)
 {
-    for (;;) {
-        struct bytes payload;
-        bool whole;
-        enum err e = find_frame(c, *input, &payload, &whole);
-        if (e || !whole) return e;
-        e = take_frame(c, payload);
-        if (e) return e;
-        size_t used = (size_t)(payload.at + payload.size - input->at);
-        *input = bytes_of(input->at + used, input->size - used);
-    }
+    return c->at != c->end;
 }
 
 enum err
-rr_client_take(struct rr_client *c, struct bytes piece, struct why *why)
+rr_client_next(struct rr_client *c, struct rr_piece *ret_piece, struct why *why)
 {
-    struct why unwanted;
-    c->why = why == NULL ? &unwanted : why;
+    struct why reason = {""};
+    enum err e = OK;
     if (c->failed) return why_set(why, c->failed, "%s", c->reason.text);
-    buf_put_bytes(&c->input, piece);
-    enum err e = buf_error(&c->input);
-    if (e) why_set(c->why, e, "no memory for the answer");
-    struct bytes left = buf_bytes(&c->input);
-    if (e == OK) e = take_frames(c, &left);
-    if (e) {
-        c->failed = e;
-        c->reason = *c->why;
-        return e;
+    *ret_piece = (struct rr_piece){.kind = RR_PIECE_NONE};
+    for (bool whole = true; e == OK && whole && ret_piece->kind == RR_PIECE_NONE;) {
+        if (is_left(&c->series))
+            e = step_series(c, ret_piece, &reason);
+        else if (is_left(&c->frame))
+            e = step_frame(c, ret_piece, &reason);
+        else
+            e = next_frame(c, &whole, &reason);
     }
-    if (left.size > 0) memmove(c->input.at, left.at, left.size);
-    c->input.size = left.size;
-    return OK;
+    if (e == OK) return OK;
+    c->failed = e;
+    c->reason = reason;
+    return why_set(why, e, "%s", reason.text);
+}
+
+enum err
+rr_client_give(struct rr_client *c, struct bytes answer, struct why *why)
+{
+    assert(answer.size <= GIVEN_BYTES_MAX);
+    size_t left = c->input.size - c->used;
+    if (left > 0) memmove(c->input.at, c->input.at + c->used, left);
+    c->input.size = left;
+    c->used = 0;
+    c->frame = c->series = (struct cursor){NULL, NULL, false};
+    buf_put_bytes(&c->input, answer);
+    return buf_error(&c->input) ? why_set(why, ERR_NOMEM, "no memory for the answer") : OK;
 }
 
 enum err
 rr_client_end(struct rr_client *c, struct why *why)
 {
     if (c->failed) return why_set(why, c->failed, "%s", c->reason.text);
-    if (c->input.size == 0) return OK;
+    if (c->used == c->input.size) return OK;
     return why_set(why, ERR_CORRUPT, "the streamed answer was cut short");
 }

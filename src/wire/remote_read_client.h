@@ -12,34 +12,44 @@
 void rr_request_put(struct buf *to, int64_t min_ms, int64_t max_ms,
                     const struct rr_matcher *matchers, uint32_t matcher_count);
 
-/*
- * Where the answer goes. Each may return an error to stop. Samples come in the order of the server,
- * at times cut to the range asked for; views end with the call.
- */
-struct rr_receiver {
-    /* `labels`: the `labels` fields as sent. Not called again while they stay the same. */
-    enum err (*series)(void *context, struct bytes labels, struct why *why);
-    enum err (*floats)(void *context, uint32_t count, const int64_t *times_ms, const uint64_t *bits,
-                       struct why *why);
-    enum err (*histogram)(void *context, int64_t t_ms, const struct histogram *h, struct why *why);
-    void *context;
-    /* What the server left out, or why the answer ends; NULL: passed over. Its errors stop. */
-    enum err (*notice)(void *context, enum rr_notice notice, struct bytes text, struct why *why);
-    void *notice_context;
-};
-
 enum { RR_CLIENT_FRAME_BYTES_MAX = 50000000 }; /* as Prometheus' own client */
 
+/* What comes next in an answer; views end with the next call. */
+enum rr_piece_kind {
+    RR_PIECE_NONE,   /* more of the answer is needed */
+    RR_PIECE_SERIES, /* `labels`: the `labels` fields as sent. Not again while they stay the same */
+    RR_PIECE_FLOATS, /* samples of the series, as the next; at times cut to the range asked for */
+    RR_PIECE_HISTOGRAMS,
+    RR_PIECE_NOTICE, /* what the server left out, or why the answer ends */
+};
+struct rr_piece {
+    enum rr_piece_kind kind;
+    struct bytes labels;
+    uint32_t count;
+    const int64_t *times_ms;
+    const uint64_t *bits;
+    const struct histogram *histograms;
+    enum rr_notice notice;
+    struct bytes text;
+};
+
 /*
- * Takes the answer in pieces of any size. ERR_CORRUPT: a bad checksum, or bytes that are no such
- * answer; ERR_LIMIT: a frame that is too large; ERR_NOMEM; errors of the receiver.
+ * Reads an answer that is given in pieces of any size. Samples come in the order of the server, a
+ * chunk at a time.
  */
 struct rr_client;
-MUST_CHECK enum err rr_client_new(const struct rr_receiver *receiver, int64_t min_ms,
-                                  int64_t max_ms, struct budget *budget,
+MUST_CHECK enum err rr_client_new(int64_t min_ms, int64_t max_ms, struct budget *budget,
                                   struct rr_client **ret_client);
 void rr_client_free(struct rr_client *client);
-MUST_CHECK enum err rr_client_take(struct rr_client *client, struct bytes piece, struct why *why);
+/* More of the answer, once RR_PIECE_NONE was given; copied. ERR_NOMEM. */
+MUST_CHECK enum err rr_client_give(struct rr_client *client, struct bytes answer, struct why *why);
+/*
+ * ERR_CORRUPT: a bad checksum, or bytes that are no such answer; ERR_UNSUPPORTED: a chunk of
+ * another encoding; ERR_LIMIT: a frame or chunk that is too large; ERR_NOMEM. After an error it is
+ * repeated.
+ */
+MUST_CHECK enum err rr_client_next(struct rr_client *client, struct rr_piece *ret_piece,
+                                   struct why *why);
 /* The answer is over. ERR_CORRUPT: within a frame. */
 MUST_CHECK enum err rr_client_end(struct rr_client *client, struct why *why);
 

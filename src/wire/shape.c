@@ -18,3 +18,45 @@ histogram_same_layout(const struct histogram *a, const struct histogram *b)
            (a->custom_count == 0 ||
             memcmp(a->custom_bits, b->custom_bits, a->custom_count * sizeof *a->custom_bits) == 0);
 }
+
+/* `count` > 0 items of `size` bytes, or NULL for none; *e is set when the arena is full. */
+static const void *
+copy_array(struct arena *arena, const void *from, uint32_t count, size_t size, enum err *e)
+{
+    if (count == 0 || from == NULL) return NULL;
+    void *to = arena_alloc(arena, count * size);
+    if (to == NULL) {
+        *e = ERR_LIMIT;
+        return NULL;
+    }
+    return memcpy(to, from, count * size);
+}
+
+static void
+copy_side(struct arena *arena, struct hist_buckets *side, bool floats, enum err *e)
+{
+    const struct hist_buckets from = *side;
+    side->spans = copy_array(arena, from.spans, from.span_count, sizeof *from.spans, e);
+    side->deltas = NULL;
+    side->counts = NULL;
+    if (floats) {
+        side->counts = copy_array(arena, from.counts, from.bucket_count, sizeof *from.counts, e);
+    } else {
+        side->deltas = copy_array(arena, from.deltas, from.bucket_count, sizeof *from.deltas, e);
+    }
+}
+
+enum err
+histogram_copy(const struct histogram *h, struct arena *arena, struct histogram *ret_copy)
+{
+    bool floats = h->kind == SAMPLE_HISTOGRAM_FLOAT;
+    struct histogram copy = *h;
+    enum err e = OK;
+    copy_side(arena, &copy.positive, floats, &e);
+    copy_side(arena, &copy.negative, floats, &e);
+    copy.custom_bits =
+        copy_array(arena, h->custom_bits, h->custom_count, sizeof *h->custom_bits, &e);
+    if (e) return e;
+    *ret_copy = copy;
+    return OK;
+}

@@ -5,7 +5,7 @@
 #ifndef WIRE_SHAPE_H
 #define WIRE_SHAPE_H
 
-#include "base/bytes.h"
+#include "base/mem.h"
 
 struct label {
     struct bytes name;
@@ -70,6 +70,10 @@ struct histogram {
 /* True if kind, schema, threshold, spans and custom bounds are the same bits: only counts may
  * differ. */
 bool histogram_same_layout(const struct histogram *a, const struct histogram *b);
+
+/* A deep copy in `arena`. ERR_LIMIT: it is full. */
+MUST_CHECK enum err histogram_copy(const struct histogram *h, struct arena *arena,
+                                   struct histogram *ret_copy);
 
 /*
  * Histograms of one layout as columns over time: what a number was in the first of them (row 0),

@@ -11,7 +11,7 @@
 
 #include "model/select.h"
 #include "tsdb/head/gen.h"
-#include "tsdb/read/warnings.h"
+#include "base/warnings.h"
 
 struct part;
 struct block_ref;

@@ -1,9 +1,9 @@
 /*
- * warnings.h - private to tsdb/: what an answer lacks because it is damaged, a sentence for each
+ * warnings.h - what an answer lacks because it is damaged, a sentence for each
  * place, however often it was met.
  */
-#ifndef TSDB_READ_WARNINGS_H
-#define TSDB_READ_WARNINGS_H
+#ifndef BASE_WARNINGS_H
+#define BASE_WARNINGS_H
 
 #include "base/err.h"
 #include "base/mem.h"

@@ -1,4 +1,4 @@
-#include "tsdb/read/warnings.h"
+#include "base/warnings.h"
 
 #include <string.h>
 

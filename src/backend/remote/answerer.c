@@ -1,0 +1,378 @@
+/* answerer.c - see answerer.h. */
+#include "backend/remote/answerer.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <strings.h>
+
+#include "base/warnings.h"
+#include "model/labels.h"
+#include "model/selector.h"
+#include "wire/remote_read_client.h"
+#include "wire/snappy.h"
+
+enum { HEADERS_MAX = 32, REQUEST_BYTES_MAX = 64 << 20, LABELS_BYTES_MAX = 64 << 20 };
+
+struct remote_answerer {
+    struct answerer answerer; /* first: it is handed out */
+    struct remote_answerer_options options;
+};
+
+struct remote_view {
+    struct view view; /* first */
+    struct remote_answerer *of;
+    struct budget *budget;
+};
+
+/* --- an answer -------------------------------------------------------------------------------- */
+
+struct remote_set {
+    struct series_set set; /* first */
+    struct remote_answerer *of;
+    struct budget *budget;
+    struct query_control *control;
+    struct http_client *http;
+    struct http_client_request request;
+    struct http_client_answer answer;
+    struct http_client_header wanted[3];
+    const char *headers[HEADERS_MAX];
+    struct buf body;
+    struct rr_client *reader;
+    struct buf labels; /* of the series at hand */
+    bool named;        /* the labels of the next series were read already */
+    bool at_end;
+    struct warnings warnings;
+};
+
+/* A server's words, as one line. */
+static void
+text_of(struct bytes given, char to[400])
+{
+    size_t size = given.size < 399 ? given.size : 399;
+    memcpy(to, given.at == NULL ? (const uint8_t *)"" : given.at, size);
+    to[size] = '\0';
+    for (char *p = to; *p != '\0'; p++) {
+        if ((unsigned char)*p < ' ' || *p == 0x7f) *p = ' ';
+    }
+}
+
+static enum err
+take_notice(struct remote_set *s, const struct rr_piece *piece, struct why *why)
+{
+    char text[400];
+    struct why warning;
+    text_of(piece->text, text);
+    if (piece->notice == RR_NOTICE_ERROR) {
+        return why_set(why, ERR_CORRUPT, "%s: %s", s->request.url, text);
+    }
+    (void)why_set(&warning, ERR_CORRUPT, "%s", text);
+    return warnings_add(&s->warnings, &warning);
+}
+
+/* The next piece that is no notice; RR_PIECE_NONE at the end. What is damaged on its way may come
+ * whole the next time. */
+static enum err
+next_piece(struct remote_set *s, struct rr_piece *ret, struct why *why)
+{
+    for (;;) {
+        enum err e = rr_client_next(s->reader, ret, why);
+        if (e) return e == ERR_CORRUPT ? ERR_IO : e;
+        if (ret->kind == RR_PIECE_NOTICE) {
+            e = take_notice(s, ret, why);
+            if (e) return e;
+            continue;
+        }
+        if (ret->kind != RR_PIECE_NONE || s->at_end) return OK;
+        struct bytes more;
+        e = http_client_read(s->http, &more, why);
+        if (e == OK && more.size == 0) {
+            s->at_end = true;
+            e = rr_client_end(s->reader, why);
+            if (e == ERR_CORRUPT) e = ERR_IO;
+        } else if (e == OK) {
+            e = query_control_add_bytes(s->control, more.size, why);
+            if (e == OK) e = rr_client_give(s->reader, more, why);
+        }
+        if (e == OK && s->control != NULL) e = query_control_check(s->control, why);
+        if (e) return e;
+    }
+}
+
+static enum err
+take_labels(struct remote_set *s, struct bytes labels, struct why *why)
+{
+    if (!labels_valid(labels)) {
+        return why_set(why, ERR_UNSUPPORTED, "%s: a series has labels out of order",
+                       s->request.url);
+    }
+    if (s->labels.size > 0 && labels_compare(buf_bytes(&s->labels), labels) >= 0) {
+        return why_set(why, ERR_UNSUPPORTED, "%s: series do not come in label order",
+                       s->request.url);
+    }
+    buf_clear(&s->labels);
+    buf_put_bytes(&s->labels, labels);
+    return buf_error(&s->labels) ? why_set(why, ERR_NOMEM, "no memory for labels") : OK;
+}
+
+static enum err
+set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
+{
+    struct remote_set *s = (struct remote_set *)set;
+    struct rr_piece piece = {.kind = RR_PIECE_FLOATS};
+    *ret_labels = bytes_of(NULL, 0);
+    while (!s->named) { /* the rest of the series before is passed */
+        enum err e = next_piece(s, &piece, why);
+        if (e || piece.kind == RR_PIECE_NONE) return e;
+        if (piece.kind != RR_PIECE_SERIES) continue;
+        e = take_labels(s, piece.labels, why);
+        if (e) return e;
+        s->named = true;
+    }
+    s->named = false;
+    *ret_labels = buf_bytes(&s->labels);
+    return query_control_add_series(s->control, why);
+}
+
+static enum err
+set_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *why)
+{
+    struct remote_set *s = (struct remote_set *)set;
+    struct rr_piece piece = {.kind = RR_PIECE_NONE};
+    *ret_batch = (struct sample_batch){.count = 0};
+    if (s->named) return OK;
+    enum err e = next_piece(s, &piece, why);
+    if (e || piece.kind == RR_PIECE_NONE) return e;
+    if (piece.kind == RR_PIECE_SERIES) {
+        s->named = true;
+        return take_labels(s, piece.labels, why);
+    }
+    *ret_batch = (struct sample_batch){
+        .kind = piece.kind == RR_PIECE_FLOATS ? SAMPLE_FLOAT : piece.histograms[0].kind,
+        .count = piece.count,
+        .times_ms = piece.times_ms,
+        .value_bits = piece.kind == RR_PIECE_FLOATS ? piece.bits : NULL,
+        .histograms = piece.kind == RR_PIECE_FLOATS ? NULL : piece.histograms,
+    };
+    return query_control_add_samples(s->control, piece.count, why);
+}
+
+static const char *
+set_warning(struct series_set *set, uint32_t index)
+{
+    return warnings_at(&((struct remote_set *)set)->warnings, index);
+}
+
+static void
+set_free(struct series_set *set)
+{
+    struct remote_set *s = (struct remote_set *)set;
+    if (s->http != NULL) http_client_close(s->http);
+    http_client_free(s->http);
+    rr_client_free(s->reader);
+    buf_fini(&s->body);
+    buf_fini(&s->labels);
+    warnings_fini(&s->warnings);
+    mem_free(s->budget, s, sizeof *s);
+}
+
+static const struct series_set_ops set_ops = {set_next, set_batch, set_warning, set_free};
+
+/* --- asking ----------------------------------------------------------------------------------- */
+
+static enum err
+put_body(struct remote_set *s, const struct query_request *r, struct why *why)
+{
+    struct buf message;
+    enum err e = OK;
+    buf_init(&message, s->budget, REQUEST_BYTES_MAX);
+    assert(r->set_count == 1 && r->sets[0].count <= SELECTOR_MATCHERS_MAX);
+    struct rr_matcher matchers[SELECTOR_MATCHERS_MAX];
+    for (uint32_t i = 0; i < r->sets[0].count; i++) {
+        const struct matcher *m = r->sets[0].matchers[i];
+        matchers[i] =
+            (struct rr_matcher){(uint8_t)matcher_type(m), matcher_name(m), matcher_pattern(m)};
+    }
+    rr_request_put(&message, r->min_ms, r->max_ms, matchers, r->sets[0].count);
+    e = buf_error(&message);
+    if (e == OK) e = snappy_pack(buf_bytes(&message), &s->body);
+    buf_fini(&message);
+    return e ? why_set(why, e, "no memory for a request") : OK;
+}
+
+static void
+put_headers(struct remote_set *s, const struct query_request *r)
+{
+    static const char *const ours[] = {
+        "Content-Encoding: snappy",
+        "Content-Type: application/x-protobuf",
+        "Accept-Encoding: snappy",
+        "X-Prometheus-Remote-Read-Version: 0.1.0",
+    };
+    unsigned n = 0;
+    for (unsigned i = 0; i < sizeof ours / sizeof *ours; i++) {
+        s->headers[n++] = ours[i];
+    }
+    s->headers[n++] = r->partial ? "X-Firekeep-Notices: partial" : "X-Firekeep-Notices: errors";
+    const char *const *more = s->of->options.headers;
+    for (; more != NULL && *more != NULL && n < HEADERS_MAX - 1; more++) {
+        s->headers[n++] = *more;
+    }
+    s->headers[n] = NULL;
+}
+
+/* Of statuses only those from 500 on are not repeated that say it is final: see final_header. */
+static enum err
+check_answer(const struct remote_set *s, struct why *why)
+{
+    static const char streamed[] = "application/x-streamed-protobuf";
+    const struct http_client_answer *a = &s->answer;
+    if (a->status != 200) {
+        return why_set(why, a->status >= 500 ? ERR_CORRUPT : ERR_INPUT, "%s: status %u: %s",
+                       s->request.url, a->status, a->text);
+    }
+    if (strncasecmp(a->wanted[0].value, streamed, sizeof streamed - 1) == 0) return OK;
+    return why_set(why, ERR_UNSUPPORTED, "%s does not answer with STREAMED_XOR_CHUNKS",
+                   s->request.url);
+}
+
+static enum err
+view_samples(struct view *view, const struct query_request *r, struct series_set **ret_set,
+             struct why *why)
+{
+    struct remote_view *v = (struct remote_view *)view;
+    if (r->set_count != 1)
+        return why_set(why, ERR_UNSUPPORTED, "a server is asked for one selector at a time");
+    struct remote_set *s = mem_new(v->budget, sizeof *s);
+    if (s == NULL) return why_set(why, ERR_NOMEM, "no memory for the query");
+    s->set.ops = &set_ops;
+    s->of = v->of;
+    s->budget = v->budget;
+    s->control = r->control;
+    buf_init(&s->body, v->budget, REQUEST_BYTES_MAX);
+    buf_init(&s->labels, v->budget, LABELS_BYTES_MAX);
+    warnings_init(&s->warnings, v->budget);
+    s->wanted[0].name = "Content-Type";
+    s->wanted[1].name = "X-Firekeep-Error";
+    s->answer.wanted = s->wanted;
+    put_headers(s, r);
+    enum err e = put_body(s, r, why);
+    if (e == OK) e = http_client_new(&v->of->options.http, &s->http, why);
+    if (e == OK && rr_client_new(r->min_ms, r->max_ms, v->budget, &s->reader)) {
+        e = why_set(why, ERR_NOMEM, "no memory for the answer");
+    }
+    if (e == OK) {
+        s->request = (struct http_client_request){.url = v->of->options.url,
+                                                  .headers = s->headers,
+                                                  .final_header = "X-Firekeep-Error",
+                                                  .body = buf_bytes(&s->body)};
+        e = http_client_open(s->http, &s->request, &s->answer, why);
+    }
+    if (e == OK) e = check_answer(s, why);
+    if (e) {
+        set_free(&s->set);
+        return e;
+    }
+    *ret_set = &s->set;
+    return OK;
+}
+
+/* --- what it cannot tell ---------------------------------------------------------------------- */
+
+static enum err
+no_exemplars(struct view *view, const struct query_request *request,
+             enum err (*each)(void *context, const struct exemplar *exemplar), void *context,
+             struct why *why)
+{
+    (void)view, (void)request, (void)each, (void)context, (void)why;
+    return OK;
+}
+
+static enum err
+no_metadata(struct view *view, const struct query_request *request, struct bytes family,
+            enum err (*each)(void *context, const struct metadata *metadata), void *context,
+            struct why *why)
+{
+    (void)view, (void)request, (void)family, (void)each, (void)context, (void)why;
+    return OK;
+}
+
+static enum err
+no_texts(struct view *view, const struct query_request *request, const struct text_sink *to,
+         struct why *why)
+{
+    (void)view, (void)request, (void)to, (void)why;
+    return OK;
+}
+
+static enum err
+no_values(struct view *view, const struct query_request *request, struct bytes name,
+          const struct text_sink *to, struct why *why)
+{
+    (void)name;
+    return no_texts(view, request, to, why);
+}
+
+/* --- the answerer ----------------------------------------------------------------------------- */
+
+static void
+free_view(struct view *view)
+{
+    struct remote_view *v = (struct remote_view *)view;
+    mem_free(v->budget, v, sizeof *v);
+}
+
+static const struct view_ops remote_view_ops = {
+    .select = view_samples,
+    .exemplars = no_exemplars,
+    .metadata = no_metadata,
+    .label_names = no_texts,
+    .label_values = no_values,
+    .series = no_texts,
+    .free = free_view,
+};
+
+static enum err
+open_view(struct answerer *answerer, struct query_control *control, struct view **ret_view,
+          struct why *why)
+{
+    struct budget *budget = control == NULL ? NULL : control->budget;
+    struct remote_view *v = mem_new(budget, sizeof *v);
+    if (v == NULL) return why_set(why, ERR_NOMEM, "no memory for the query");
+    v->view.ops = &remote_view_ops;
+    v->of = (struct remote_answerer *)answerer;
+    v->budget = budget;
+    *ret_view = &v->view;
+    return OK;
+}
+
+/* Nothing says it. */
+static void
+find_range(struct answerer *answerer, int64_t *ret_min_ms, int64_t *ret_max_ms)
+{
+    (void)answerer;
+    *ret_min_ms = INT64_MIN;
+    *ret_max_ms = INT64_MAX;
+}
+
+static void
+free_answerer(struct answerer *answerer)
+{
+    mem_free(NULL, answerer, sizeof(struct remote_answerer));
+}
+
+enum err
+remote_answerer_new(const struct remote_answerer_options *options, struct answerer **ret_answerer,
+                    struct why *why)
+{
+    static const struct answerer_ops ops = {open_view, find_range, free_answerer};
+    struct remote_answerer *a = mem_new(NULL, sizeof *a);
+    if (a == NULL) return why_set(why, ERR_NOMEM, "no memory");
+    a->answerer = (struct answerer){.ops = &ops,
+                                    .name = options->url,
+                                    .no_exemplars = true,
+                                    .no_metadata = true,
+                                    .no_labels = true};
+    a->options = *options;
+    *ret_answerer = &a->answerer;
+    return OK;
+}
