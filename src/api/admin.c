@@ -17,12 +17,12 @@ put_counts(struct json *j, const char *key, const struct tsdb_stats *s)
 {
     json_key(j, key);
     json_object_open(j);
-    key_uint(j, "headSamples", s->head_samples);
-    key_uint(j, "headExemplars", s->head_exemplars);
-    key_uint(j, "parts", s->parts);
-    key_uint(j, "partBytes", s->part_bytes);
-    key_uint(j, "partSamples", s->part_samples);
-    key_uint(j, "partExemplars", s->part_exemplars);
+    json_member_uint(j, "headSamples", s->head_samples);
+    json_member_uint(j, "headExemplars", s->head_exemplars);
+    json_member_uint(j, "parts", s->parts);
+    json_member_uint(j, "partBytes", s->part_bytes);
+    json_member_uint(j, "partSamples", s->part_samples);
+    json_member_uint(j, "partExemplars", s->part_exemplars);
     json_object_close(j);
 }
 
@@ -50,9 +50,9 @@ put_alone(void *context, uint64_t part, const char *reason)
     if (a->count++ >= ALONE_NAMED_MAX) return;
     json_object_open(a->json);
     snprintf(text, sizeof text, "%016" PRIx64, part);
-    key_text(a->json, "part", text);
+    json_member_text(a->json, "part", text);
     snprintf(text, sizeof text, "%.*s", ALONE_TEXT_BYTES - 1, reason);
-    key_text(a->json, "reason", text);
+    json_member_text(a->json, "reason", text);
     json_object_close(a->json);
 }
 
@@ -84,10 +84,10 @@ reply_done(struct api *api, struct http_request *request, enum err e, const stru
     text = (struct buf){.at = room, .capacity = sizeof room, .limit = sizeof room};
     json_init(&j, &text);
     json_object_open(&j);
-    key_text(&j, "status", "success");
+    json_member_text(&j, "status", "success");
     json_key(&j, "data");
     json_object_open(&j);
-    if (name != NULL) key_text(&j, "name", name);
+    if (name != NULL) json_member_text(&j, "name", name);
     put_counts(&j, "before", before);
     put_counts(&j, "after", &after);
     if (after.parts_left_alone > 0) put_left_alone(&j, api);

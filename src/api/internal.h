@@ -135,8 +135,6 @@ void repeats_later(struct api *api, struct http_request *request,
 /* --- JSON, in Prometheus' envelope (status.c) --------------------------------------------------
  */
 
-void key_text(struct json *j, const char *key, const char *value);
-void key_uint(struct json *j, const char *key, uint64_t value);
 void reply_problem(struct http_request *request, unsigned status, const char *type,
                    const char *text);
 

@@ -128,7 +128,7 @@ begin_answer(struct lookup *l)
 {
     json_init(&l->json, &l->text);
     json_object_open(&l->json);
-    key_text(&l->json, "status", "success");
+    json_member_text(&l->json, "status", "success");
     json_key(&l->json, "data");
     json_array_open(&l->json);
 }
@@ -220,8 +220,7 @@ run(struct api *api, struct http_request *request, enum err (*ask)(struct lookup
         enum err e = read_question(l);
         if (e == OK) begin_answer(l);
         bool nothing = l->asked.min_ms > l->asked.max_ms;
-        if (e == OK)
-            e = view_open(api->options.answerer, &l->control, &l->view, &l->why);
+        if (e == OK) e = view_open(api->options.answerer, &l->control, &l->view, &l->why);
         if (e == OK && !nothing) e = ask(l);
         view_free(l->view);
         uint32_t sets = l->asked.set_count;

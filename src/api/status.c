@@ -120,20 +120,6 @@ reload_handler(void *context, struct http_request *request)
 /* --- status pages ----------------------------------------------------------------------------- */
 
 void
-key_text(struct json *j, const char *key, const char *value)
-{
-    json_key(j, key);
-    json_put_text(j, value);
-}
-
-void
-key_uint(struct json *j, const char *key, uint64_t value)
-{
-    json_key(j, key);
-    json_put_uint(j, value);
-}
-
-void
 reply_problem(struct http_request *request, unsigned status, const char *type, const char *text)
 {
     uint8_t room[8192];
@@ -141,9 +127,9 @@ reply_problem(struct http_request *request, unsigned status, const char *type, c
     struct json j;
     json_init(&j, &body);
     json_object_open(&j);
-    key_text(&j, "status", "error");
-    key_text(&j, "errorType", type);
-    key_text(&j, "error", text);
+    json_member_text(&j, "status", "error");
+    json_member_text(&j, "errorType", type);
+    json_member_text(&j, "error", text);
     json_object_close(&j);
     struct http_answer answer = {
         .status = status, .content_type = "application/json", .body = buf_bytes(&body)};
@@ -154,18 +140,18 @@ static void
 build_info(struct api *api, struct json *j)
 {
     json_object_open(j);
-    key_text(j, "application", "Firekeep");
-    key_text(j, "version", api->options.version);
-    key_text(j, "revision", "");
-    key_text(j, "branch", "");
-    key_text(j, "buildUser", "");
-    key_text(j, "buildDate", "");
+    json_member_text(j, "application", "Firekeep");
+    json_member_text(j, "version", api->options.version);
+    json_member_text(j, "revision", "");
+    json_member_text(j, "branch", "");
+    json_member_text(j, "buildUser", "");
+    json_member_text(j, "buildDate", "");
 #ifdef __clang__
-    key_text(j, "compiler", "clang " __clang_version__);
+    json_member_text(j, "compiler", "clang " __clang_version__);
 #else
-    key_text(j, "compiler", "gcc " __VERSION__);
+    json_member_text(j, "compiler", "gcc " __VERSION__);
 #endif
-    key_text(j, "goVersion", "");
+    json_member_text(j, "goVersion", "");
     json_object_close(j);
 }
 
@@ -188,24 +174,23 @@ runtime_info(struct api *api, struct json *j)
     time_text(env_realtime_ms(api->options.env), now, sizeof now);
     const char *reason = not_ready(api);
     json_object_open(j);
-    key_text(j, "startTime", started);
-    key_text(j, "serverTime", now);
-    json_key(j, "ready");
-    json_put_bool(j, reason == NULL);
-    key_text(j, "notReadyReason", reason == NULL ? "" : reason);
-    key_uint(j, "timeSeriesCount", s.head_series);
-    key_uint(j, "tenants", s.tenants);
-    key_uint(j, "parts", s.parts);
-    key_uint(j, "partBytes", s.part_bytes);
-    key_uint(j, "walSegments", s.wal.segment_count);
-    key_uint(j, "walBytes", s.wal.segment_bytes);
+    json_member_text(j, "startTime", started);
+    json_member_text(j, "serverTime", now);
+    json_member_bool(j, "ready", reason == NULL);
+    json_member_text(j, "notReadyReason", reason == NULL ? "" : reason);
+    json_member_uint(j, "timeSeriesCount", s.head_series);
+    json_member_uint(j, "tenants", s.tenants);
+    json_member_uint(j, "parts", s.parts);
+    json_member_uint(j, "partBytes", s.part_bytes);
+    json_member_uint(j, "walSegments", s.wal.segment_count);
+    json_member_uint(j, "walBytes", s.wal.segment_bytes);
     json_object_close(j);
 }
 
 static void
 put_flag(void *to, const char *name, const char *value)
 {
-    key_text(to, name, value);
+    json_member_text(to, name, value);
 }
 
 static void
@@ -223,8 +208,7 @@ config_page(struct api *api, struct json *j)
     buf_init(&yaml, &api->read_budget, 1024 * 1024);
     api->options.config(api->options.context, &yaml);
     json_object_open(j);
-    json_key(j, "yaml");
-    json_put_bytes(j, buf_bytes(&yaml));
+    json_member_bytes(j, "yaml", buf_bytes(&yaml));
     json_object_close(j);
     buf_fini(&yaml);
 }
@@ -236,9 +220,8 @@ put_top(struct json *j, const char *key, const struct tsdb_cardinality *items, u
     json_array_open(j);
     for (uint32_t i = 0; i < count; i++) {
         json_object_open(j);
-        json_key(j, "name");
-        json_put_bytes(j, items[i].name);
-        key_uint(j, "value", items[i].count);
+        json_member_bytes(j, "name", items[i].name);
+        json_member_uint(j, "value", items[i].count);
         json_object_close(j);
     }
     json_array_close(j);
@@ -282,23 +265,21 @@ tsdb_page(struct api *api, struct http_request *request, struct bytes tenant, st
     json_object_open(j);
     json_key(j, "headStats");
     json_object_open(j);
-    key_uint(j, "numSeries", s.head_series);
-    key_uint(j, "numKnownSeries", s.known_series);
-    key_uint(j, "numSamples", s.head_samples);
-    key_uint(j, "numExemplars", s.head_exemplars);
-    key_uint(j, "bytes", s.head_bytes);
-    json_key(j, "maxTime");
-    json_put_int(j, s.newest_ms == INT64_MIN ? 0 : s.newest_ms);
+    json_member_uint(j, "numSeries", s.head_series);
+    json_member_uint(j, "numKnownSeries", s.known_series);
+    json_member_uint(j, "numSamples", s.head_samples);
+    json_member_uint(j, "numExemplars", s.head_exemplars);
+    json_member_uint(j, "bytes", s.head_bytes);
+    json_member_int(j, "maxTime", s.newest_ms == INT64_MIN ? 0 : s.newest_ms);
     json_object_close(j);
     json_key(j, "partStats");
     json_object_open(j);
-    key_uint(j, "numParts", s.parts);
-    key_uint(j, "numSeriesOfAllParts", s.part_series);
-    key_uint(j, "numSamples", s.part_samples);
-    key_uint(j, "numExemplars", s.part_exemplars);
-    key_uint(j, "bytes", s.part_bytes);
-    json_key(j, "minTime");
-    json_put_int(j, s.oldest_ms == INT64_MAX ? 0 : s.oldest_ms);
+    json_member_uint(j, "numParts", s.parts);
+    json_member_uint(j, "numSeriesOfAllParts", s.part_series);
+    json_member_uint(j, "numSamples", s.part_samples);
+    json_member_uint(j, "numExemplars", s.part_exemplars);
+    json_member_uint(j, "bytes", s.part_bytes);
+    json_member_int(j, "minTime", s.oldest_ms == INT64_MAX ? 0 : s.oldest_ms);
     json_object_close(j);
     put_top(j, "seriesCountByMetricName", metrics, metric_count);
     put_top(j, "labelValueCountByLabelName", names, name_count);
@@ -318,14 +299,14 @@ put_partition(void *context, const struct tsdb_partition *p)
     time_text(p->time.min_ms, from, sizeof from);
     time_text(p->time.max_ms, to, sizeof to);
     json_object_open(j);
-    key_text(j, "from", from);
-    key_text(j, "to", to);
-    key_uint(j, "parts", p->parts);
-    key_uint(j, "samples", p->samples);
-    key_uint(j, "exemplars", p->exemplars);
-    key_uint(j, "bytes", p->data_bytes + p->index_bytes);
-    key_uint(j, "dataBytes", p->data_bytes);
-    key_uint(j, "indexBytes", p->index_bytes);
+    json_member_text(j, "from", from);
+    json_member_text(j, "to", to);
+    json_member_uint(j, "parts", p->parts);
+    json_member_uint(j, "samples", p->samples);
+    json_member_uint(j, "exemplars", p->exemplars);
+    json_member_uint(j, "bytes", p->data_bytes + p->index_bytes);
+    json_member_uint(j, "dataBytes", p->data_bytes);
+    json_member_uint(j, "indexBytes", p->index_bytes);
     json_object_close(j);
 }
 
@@ -337,24 +318,24 @@ storage_page(struct api *api, struct json *j, struct why *why)
     json_object_open(j);
     json_key(j, "log");
     json_object_open(j);
-    key_uint(j, "bytes", s.wal.segment_bytes);
-    key_uint(j, "segments", s.wal.segment_count);
+    json_member_uint(j, "bytes", s.wal.segment_bytes);
+    json_member_uint(j, "segments", s.wal.segment_count);
     json_object_close(j);
     json_key(j, "head");
     json_object_open(j);
-    key_uint(j, "bytes", s.head_bytes);
-    key_uint(j, "samples", s.head_samples);
-    key_uint(j, "exemplars", s.head_exemplars);
-    key_uint(j, "series", s.head_series);
+    json_member_uint(j, "bytes", s.head_bytes);
+    json_member_uint(j, "samples", s.head_samples);
+    json_member_uint(j, "exemplars", s.head_exemplars);
+    json_member_uint(j, "series", s.head_series);
     json_object_close(j);
     json_key(j, "parts");
     json_object_open(j);
-    key_uint(j, "parts", s.parts);
-    key_uint(j, "samples", s.part_samples);
-    key_uint(j, "exemplars", s.part_exemplars);
-    key_uint(j, "bytes", s.part_bytes);
-    key_uint(j, "dataBytes", s.part_data_bytes);
-    key_uint(j, "indexBytes", s.part_bytes - s.part_data_bytes);
+    json_member_uint(j, "parts", s.parts);
+    json_member_uint(j, "samples", s.part_samples);
+    json_member_uint(j, "exemplars", s.part_exemplars);
+    json_member_uint(j, "bytes", s.part_bytes);
+    json_member_uint(j, "dataBytes", s.part_data_bytes);
+    json_member_uint(j, "indexBytes", s.part_bytes - s.part_data_bytes);
     json_object_close(j);
     json_key(j, "partitions");
     json_array_open(j);
@@ -382,11 +363,9 @@ put_metadata(void *context, const struct metadata *m)
     json_key_bytes(p->j, m->family);
     json_array_open(p->j);
     json_object_open(p->j);
-    key_text(p->j, "type", metric_type_word(m->type));
-    json_key(p->j, "help");
-    json_put_bytes(p->j, m->help);
-    json_key(p->j, "unit");
-    json_put_bytes(p->j, m->unit);
+    json_member_text(p->j, "type", metric_type_word(m->type));
+    json_member_bytes(p->j, "help", m->help);
+    json_member_bytes(p->j, "unit", m->unit);
     json_object_close(p->j);
     json_array_close(p->j);
     return OK;
@@ -460,7 +439,7 @@ status_run(struct api *api, struct http_request *request)
     buf_init(&text, &api->read_budget, PAGE_BYTES_MAX);
     json_init(&j, &text);
     json_object_open(&j);
-    key_text(&j, "status", "success");
+    json_member_text(&j, "status", "success");
     json_key(&j, "data");
     enum err e = page_of(api, request, tenant, &j, &why);
     if (e == OK) json_object_close(&j); /* a page that failed may lie there without a value */

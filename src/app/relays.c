@@ -699,20 +699,6 @@ relays_are_full(struct relays *all)
 /* --- the page --------------------------------------------------------------------------------- */
 
 static void
-print_uint(struct json *j, const char *key, uint64_t value)
-{
-    json_key(j, key);
-    json_put_uint(j, value);
-}
-
-static void
-print_text(struct json *j, const char *key, const char *value)
-{
-    json_key(j, key);
-    json_put_text(j, value);
-}
-
-static void
 print_time(struct json *j, const char *key, int64_t ms)
 {
     char text[TIME_TEXT_BYTES];
@@ -744,18 +730,17 @@ print_fates(struct json *j, const char *key, const struct relay_status *s, unsig
     }
     json_key(j, key);
     json_object_open(j);
-    print_uint(j, "taken", taken);
-    print_uint(j, "delivered", delivered);
-    print_uint(j, "deadLettered", dead);
-    print_uint(j, "queued", queued);
+    json_member_uint(j, "taken", taken);
+    json_member_uint(j, "delivered", delivered);
+    json_member_uint(j, "deadLettered", dead);
+    json_member_uint(j, "queued", queued);
     json_key(j, "dropped");
     json_object_open(j);
     for (unsigned reason = 0; reason < DROP_COUNT; reason++) {
-        if (dropped[reason] > 0) print_uint(j, drop_word(reason), dropped[reason]);
+        if (dropped[reason] > 0) json_member_uint(j, drop_word(reason), dropped[reason]);
     }
     json_object_close(j);
-    json_key(j, "difference");
-    json_put_int(j, difference);
+    json_member_int(j, "difference", difference);
     json_object_close(j);
 }
 
@@ -766,14 +751,15 @@ print_dry(struct json *j, const struct relay_status *s)
     double days = (double)s->dry.for_ms / (24 * 3600 * 1000.0);
     json_key(j, "dryRun");
     json_object_open(j);
-    print_uint(j, "seconds", s->dry.for_ms > 0 ? (uint64_t)s->dry.for_ms / 1000 : 0);
-    print_uint(j, "samples", s->dry.samples);
-    print_uint(j, "others", s->dry.others);
-    print_uint(j, "mapped", s->dry.mapped);
-    print_uint(j, "unrepresentable", s->dry.unrepresentable);
-    print_uint(j, "samplesADay", days > 0 ? (uint64_t)((double)s->dry.samples / days) : 0);
-    print_uint(j, "bytesADay", days > 0 ? (uint64_t)((double)s->sent_bytes_total / days) : 0);
-    print_uint(j, "billedUnitsADay", days > 0 ? (uint64_t)((double)s->units_total / days) : 0);
+    json_member_uint(j, "seconds", s->dry.for_ms > 0 ? (uint64_t)s->dry.for_ms / 1000 : 0);
+    json_member_uint(j, "samples", s->dry.samples);
+    json_member_uint(j, "others", s->dry.others);
+    json_member_uint(j, "mapped", s->dry.mapped);
+    json_member_uint(j, "unrepresentable", s->dry.unrepresentable);
+    json_member_uint(j, "samplesADay", days > 0 ? (uint64_t)((double)s->dry.samples / days) : 0);
+    json_member_uint(j, "bytesADay", days > 0 ? (uint64_t)((double)s->sent_bytes_total / days) : 0);
+    json_member_uint(j, "billedUnitsADay",
+                     days > 0 ? (uint64_t)((double)s->units_total / days) : 0);
     json_object_close(j);
 }
 
@@ -784,20 +770,19 @@ print_status(struct json *j, const struct relay_status *s)
     print_fates(j, "samples", s, 1u << ITEM_FLOAT | 1u << ITEM_HISTOGRAM);
     print_fates(j, "exemplars", s, 1u << ITEM_EXEMPLAR);
     print_fates(j, "metadata", s, 1u << ITEM_METADATA);
-    print_uint(j, "repeats", s->repeats_total);
-    print_uint(j, "lagBytes", s->behind_bytes);
-    json_key(j, "lagSeconds");
-    json_put_int(j, s->behind_ms / 1000);
-    print_uint(j, "position", s->cursor_pos);
+    json_member_uint(j, "repeats", s->repeats_total);
+    json_member_uint(j, "lagBytes", s->behind_bytes);
+    json_member_int(j, "lagSeconds", s->behind_ms / 1000);
+    json_member_uint(j, "position", s->cursor_pos);
     print_time(j, "lastDelivered", s->delivered_ms);
-    print_uint(j, "lanes", s->lanes);
-    print_uint(j, "lanesBusy", s->lanes_busy);
-    print_uint(j, "calls", s->calls_total);
-    print_uint(j, "callFailures", s->calls_failed_total);
-    print_uint(j, "sentBytes", s->sent_bytes_total);
-    print_uint(j, "resentSamples", s->resent_samples_total);
-    print_uint(j, "billedUnits", s->units_total);
-    print_uint(j, "memoryBytes", s->memory_bytes);
+    json_member_uint(j, "lanes", s->lanes);
+    json_member_uint(j, "lanesBusy", s->lanes_busy);
+    json_member_uint(j, "calls", s->calls_total);
+    json_member_uint(j, "callFailures", s->calls_failed_total);
+    json_member_uint(j, "sentBytes", s->sent_bytes_total);
+    json_member_uint(j, "resentSamples", s->resent_samples_total);
+    json_member_uint(j, "billedUnits", s->units_total);
+    json_member_uint(j, "memoryBytes", s->memory_bytes);
 }
 
 void
@@ -814,10 +799,10 @@ print_one(void *context, const struct relays_view *view)
     struct json *j = context;
     const struct relay_status *s = &view->status;
     json_object_open(j);
-    print_text(j, "name", view->settings->name);
-    print_text(j, "type", destination_type_word(view->settings->type));
-    print_text(j, "state", view->opened ? relay_state_text(s->state) : "closed");
-    print_text(j, "lastError", view->opened ? s->error : view->error);
+    json_member_text(j, "name", view->settings->name);
+    json_member_text(j, "type", destination_type_word(view->settings->type));
+    json_member_text(j, "state", view->opened ? relay_state_text(s->state) : "closed");
+    json_member_text(j, "lastError", view->opened ? s->error : view->error);
     print_time(j, "lastErrorAt", view->opened ? s->error_ms : 0);
     if (view->counted) print_status(j, s);
     json_object_close(j);

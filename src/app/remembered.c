@@ -54,10 +54,8 @@ print_one(void *context, const char *name, const struct relay_backlog *found)
         relay_backlog_count_letters(&x->options, name, &x->letter_bytes_left, &b);
     }
     json_object_open(x->to);
-    json_key(x->to, "name");
-    json_put_text(x->to, name);
-    json_key(x->to, "configured");
-    json_put_bool(x->to, find_configured(x, name) != NULL);
+    json_member_text(x->to, "name", name);
+    json_member_bool(x->to, "configured", find_configured(x, name) != NULL);
     relay_backlog_print(&b, x->to);
     json_object_close(x->to);
     return buf_error(x->to->to);

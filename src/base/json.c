@@ -290,3 +290,38 @@ json_put_null(struct json *json)
 {
     json_put_raw(json, bytes_of_text("null"));
 }
+
+void
+json_member_text(struct json *json, const char *key, const char *value)
+{
+    json_key(json, key);
+    json_put_text(json, value);
+}
+
+void
+json_member_bytes(struct json *json, const char *key, struct bytes value)
+{
+    json_key(json, key);
+    json_put_bytes(json, value);
+}
+
+void
+json_member_int(struct json *json, const char *key, int64_t value)
+{
+    json_key(json, key);
+    json_put_int(json, value);
+}
+
+void
+json_member_uint(struct json *json, const char *key, uint64_t value)
+{
+    json_key(json, key);
+    json_put_uint(json, value);
+}
+
+void
+json_member_bool(struct json *json, const char *key, bool value)
+{
+    json_key(json, key);
+    json_put_bool(json, value);
+}

@@ -56,6 +56,13 @@ void json_put_null(struct json *json);
 /* Any JSON value that the caller has as text already, a number above all. Not looked at. */
 void json_put_raw(struct json *json, struct bytes value);
 
+/* A key with its value. */
+void json_member_text(struct json *json, const char *key, const char *value);
+void json_member_bytes(struct json *json, const char *key, struct bytes value);
+void json_member_int(struct json *json, const char *key, int64_t value);
+void json_member_uint(struct json *json, const char *key, uint64_t value);
+void json_member_bool(struct json *json, const char *key, bool value);
+
 /* The string alone, quotes included, for writers that are not a struct json. False: bytes that are
  * no UTF-8 became U+FFFD, so that it will not read back the same. */
 bool json_print_string(struct buf *to, struct bytes text);

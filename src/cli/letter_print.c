@@ -98,8 +98,7 @@ json_value(struct json *j, uint64_t bits)
         return;
     }
     json_put_null(j);
-    json_key(j, "bits");
-    json_put_bytes(j, bytes_of(text, hex_print_word(bits, text)));
+    json_member_bytes(j, "bits", bytes_of(text, hex_print_word(bits, text)));
 }
 
 static bool
@@ -170,28 +169,19 @@ json_histogram(struct json *j, const struct histogram *h)
 }
 
 static void
-json_text_field(struct json *j, const char *key, struct bytes text)
-{
-    json_key(j, key);
-    json_put_bytes(j, text);
-}
-
-static void
 json_item(struct json *j, const struct item *item)
 {
     if (item->kind == ITEM_METADATA) {
-        json_text_field(j, "family", item->family);
-        json_text_field(j, "type", bytes_of_text(metric_type_word(item->family_type)));
-        json_text_field(j, "help", item->help);
-        json_text_field(j, "unit", item->unit);
+        json_member_bytes(j, "family", item->family);
+        json_member_bytes(j, "type", bytes_of_text(metric_type_word(item->family_type)));
+        json_member_bytes(j, "help", item->help);
+        json_member_bytes(j, "unit", item->unit);
         return;
     }
     json_labels(j, "labels", "labels_hex", item->labels);
-    json_key(j, "time");
-    json_put_int(j, item->t_ms);
+    json_member_int(j, "time", item->t_ms);
     if (item->start_ms != 0) {
-        json_key(j, "start_ms");
-        json_put_int(j, item->start_ms);
+        json_member_int(j, "start_ms", item->start_ms);
     }
     if (item->kind == ITEM_HISTOGRAM)
         json_histogram(j, item->histogram);
@@ -209,16 +199,16 @@ letter_print_json(struct buf *to, const char *destination, const struct dead_let
     char text[TIME_TEXT_BYTES + 16];
     json_init(&j, to);
     json_object_open(&j);
-    json_text_field(&j, "destination", bytes_of_text(destination));
+    json_member_bytes(&j, "destination", bytes_of_text(destination));
     snprintf(text, sizeof text, "%" PRIu64 ".%" PRIu32, letter->pos, letter->index);
-    json_text_field(&j, "id", bytes_of_text(text));
-    json_text_field(&j, "state", bytes_of_text(state_word(state)));
-    json_text_field(&j, "tenant", letter->item.tenant);
-    json_text_field(&j, "kind", bytes_of_text(item_kind_word(letter->item.kind)));
+    json_member_bytes(&j, "id", bytes_of_text(text));
+    json_member_bytes(&j, "state", bytes_of_text(state_word(state)));
+    json_member_bytes(&j, "tenant", letter->item.tenant);
+    json_member_bytes(&j, "kind", bytes_of_text(item_kind_word(letter->item.kind)));
     json_item(&j, &letter->item);
-    json_text_field(&j, "reason", letter->reason);
-    json_text_field(&j, "answer", letter->answer);
-    json_text_field(&j, "failed_at", bytes_of_text(time_print(letter->failed_ms, text)));
+    json_member_bytes(&j, "reason", letter->reason);
+    json_member_bytes(&j, "answer", letter->answer);
+    json_member_bytes(&j, "failed_at", bytes_of_text(time_print(letter->failed_ms, text)));
     json_object_close(&j);
     buf_put_u8(to, '\n');
 }

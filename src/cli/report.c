@@ -219,8 +219,7 @@ json_member(struct json *j, const char *key, const struct report_value *v)
     case VALUE_TIME:
         json_put_text(j, time_print((int64_t)v->count, text));
         snprintf(text, sizeof text, "%.60sMs", key);
-        json_key(j, text);
-        json_put_int(j, (int64_t)v->count);
+        json_member_int(j, text, (int64_t)v->count);
         break;
     case VALUE_TEXT:
         json_put_bytes(j, v->text);
@@ -395,8 +394,7 @@ report_table_end(struct report *r, uint64_t left_out)
         char more[80];
         snprintf(more, sizeof more, "%.60sLeftOut", r->key);
         json_array_close(&r->json);
-        json_key(&r->json, more);
-        json_put_uint(&r->json, left_out);
+        json_member_uint(&r->json, more, left_out);
         return;
     }
     print_rows(r);

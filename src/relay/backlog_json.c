@@ -20,27 +20,6 @@ static const char *const condition_words[CONDITION_COUNT] = {"resting", "closed"
 
 /* --- written ---------------------------------------------------------------------------------- */
 
-static void
-put_uint(struct json *j, const char *key, uint64_t value)
-{
-    json_key(j, key);
-    json_put_uint(j, value);
-}
-
-static void
-put_bool(struct json *j, const char *key, bool value)
-{
-    json_key(j, key);
-    json_put_bool(j, value);
-}
-
-static void
-put_text(struct json *j, const char *key, const char *value)
-{
-    json_key(j, key);
-    json_put_text(j, value);
-}
-
 /* As text: it is more than a number of JSON can be. */
 static void
 put_hash(struct json *j, const char *key, bool known, uint64_t hash)
@@ -63,8 +42,8 @@ condition_of(const struct relay_backlog *b)
 void
 relay_backlog_print(const struct relay_backlog *b, struct json *j)
 {
-    put_text(j, "condition", condition_words[condition_of(b)]);
-    put_text(j, "problem", b->unreadable.text);
+    json_member_text(j, "condition", condition_words[condition_of(b)]);
+    json_member_text(j, "problem", b->unreadable.text);
     json_key(j, "type");
     if (b->type == DESTINATION_TYPE_COUNT)
         json_put_null(j);
@@ -72,19 +51,19 @@ relay_backlog_print(const struct relay_backlog *b, struct json *j)
         json_put_text(j, destination_type_word(b->type));
     put_hash(j, "place", b->destination_known, b->place);
     put_hash(j, "selection", b->selection_known, b->selection);
-    put_bool(j, "queuedKnown", b->queued_known);
-    put_uint(j, "samplesAtMost", b->samples);
-    put_uint(j, "exemplarsAtMost", b->exemplars);
-    put_uint(j, "logBytes", b->log_bytes);
-    put_bool(j, "filling", b->filling);
-    put_bool(j, "logGone", b->gone);
-    put_bool(j, "deadLettersKnown", b->letters_known);
-    put_uint(j, "deadLetters", b->letters);
-    put_text(j, "deadLettersProblem", b->letters_problem.text);
-    put_uint(j, "objects", b->kept.objects);
-    put_uint(j, "objectBytes", b->kept.object_bytes);
-    put_uint(j, "files", b->kept.files);
-    put_uint(j, "fileBytes", b->kept.file_bytes);
+    json_member_bool(j, "queuedKnown", b->queued_known);
+    json_member_uint(j, "samplesAtMost", b->samples);
+    json_member_uint(j, "exemplarsAtMost", b->exemplars);
+    json_member_uint(j, "logBytes", b->log_bytes);
+    json_member_bool(j, "filling", b->filling);
+    json_member_bool(j, "logGone", b->gone);
+    json_member_bool(j, "deadLettersKnown", b->letters_known);
+    json_member_uint(j, "deadLetters", b->letters);
+    json_member_text(j, "deadLettersProblem", b->letters_problem.text);
+    json_member_uint(j, "objects", b->kept.objects);
+    json_member_uint(j, "objectBytes", b->kept.object_bytes);
+    json_member_uint(j, "files", b->kept.files);
+    json_member_uint(j, "fileBytes", b->kept.file_bytes);
 }
 
 /* --- read ------------------------------------------------------------------------------------- */

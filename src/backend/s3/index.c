@@ -267,36 +267,21 @@ put_place(struct json *json, const char *key, struct s3_place place)
 {
     char text[S3_PLACE_BYTES];
     s3_place_print(place, false, text);
-    json_key(json, key);
-    json_put_text(json, text);
-}
-
-static void
-put_int(struct json *json, const char *key, int64_t value)
-{
-    json_key(json, key);
-    json_put_int(json, value);
-}
-
-static void
-put_text(struct json *json, const char *key, const char *value)
-{
-    json_key(json, key);
-    json_put_text(json, value);
+    json_member_text(json, key, text);
 }
 
 static void
 put_entry(struct json *json, const struct s3_index_entry *e)
 {
     json_object_open(json);
-    put_text(json, "name", e->base);
-    put_int(json, "bytes", (int64_t)e->size);
-    put_int(json, "samples", (int64_t)e->samples);
+    json_member_text(json, "name", e->base);
+    json_member_int(json, "bytes", (int64_t)e->size);
+    json_member_int(json, "samples", (int64_t)e->samples);
     put_place(json, "first", e->first);
     put_place(json, "last", e->last);
-    put_int(json, "min_time", e->t_min_ms);
-    put_int(json, "max_time", e->t_max_ms);
-    put_int(json, "number", (int64_t)e->seal);
+    json_member_int(json, "min_time", e->t_min_ms);
+    json_member_int(json, "max_time", e->t_max_ms);
+    json_member_int(json, "number", (int64_t)e->seal);
     json_object_close(json);
 }
 
@@ -325,18 +310,16 @@ s3_index_print(const struct s3_index *x, struct buf *to)
     }
     json_init(&json, to);
     json_object_open(&json);
-    put_int(&json, "version", VERSION);
-    put_text(&json, "instance", x->instance);
-    put_text(&json, "prefix", x->dir);
-    put_text(&json, "hour", time_print(x->hour_ms, hour));
+    json_member_int(&json, "version", VERSION);
+    json_member_text(&json, "instance", x->instance);
+    json_member_text(&json, "prefix", x->dir);
+    json_member_text(&json, "hour", time_print(x->hour_ms, hour));
     if (x->count > 0) {
-        put_int(&json, "min_time", t_min_ms);
-        put_int(&json, "max_time", t_max_ms);
+        json_member_int(&json, "min_time", t_min_ms);
+        json_member_int(&json, "max_time", t_max_ms);
     }
-    json_key(&json, "all_objects");
-    json_put_bool(&json, !x->cut);
-    json_key(&json, "all_metrics");
-    json_put_bool(&json, !x->names.cut);
+    json_member_bool(&json, "all_objects", !x->cut);
+    json_member_bool(&json, "all_metrics", !x->names.cut);
     put_names(&json, &x->names);
     json_key(&json, "objects");
     json_array_open(&json);
