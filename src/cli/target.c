@@ -17,7 +17,10 @@ enum err
 target_open(const struct target_options *options, struct target **ret_target, struct why *why)
 {
     if (options->tenant != NULL && !is_tenant(options->tenant)) {
-        return why_set(why, ERR_INPUT, "--tenant: '%.64s' is no tenant", options->tenant);
+        return why_set(
+            why, ERR_INPUT,
+            "--tenant: '%.64s' cannot name a tenant: printable ASCII without blanks is expected",
+            options->tenant);
     }
     if ((options->url == NULL) == (options->storage == NULL)) {
         return why_set(why, ERR_INPUT, "one of --url and --storage.path is wanted");

@@ -79,8 +79,7 @@ MUST_CHECK enum err target_write(struct target *target, enum rw_version version,
                                  const struct target_counts *counts,
                                  struct target_result *ret_result, struct why *why);
 
-/* What there is to read, of the tenant target_tenant(); lives as long as the target. ERR_AGAIN: see
- * remote_answerer_new(). */
+/* What there is to read, of the tenant target_tenant(); lives as long as the target. */
 struct answerer *target_answerer(struct target *target);
 struct bytes target_tenant(const struct target *target);
 

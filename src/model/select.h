@@ -98,9 +98,8 @@ struct query_hints {
     uint32_t shard;
     uint32_t shard_count;
     struct bytes from_labels; /* series before are not wanted; empty: all are */
-    /* Where these stay whole in `windows`, summaries with so much may stand for floats (and of a
-     * count for histograms); 0: none may. Those that cannot be told from others, or with a NaN
-     * (also a staleness marker), come as samples. */
+    /* Where these stay whole in `windows`, summaries with so much may stand for floats; 0: none
+     * may. What has a NaN (a staleness marker is one) comes as samples. */
     unsigned summaries;
     struct query_windows windows;
 };

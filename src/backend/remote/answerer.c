@@ -2,7 +2,6 @@
 #include "backend/remote/answerer.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <strings.h>
 
 #include "base/warnings.h"
@@ -16,6 +15,7 @@ enum { HEADERS_MAX = 32, REQUEST_BYTES_MAX = 64 << 20, LABELS_BYTES_MAX = 64 << 
 struct remote_answerer {
     struct answerer answerer; /* first: it is handed out */
     struct remote_answerer_options options;
+    struct http_client *spare; /* of an answer that is over: its connection may still be open */
 };
 
 struct remote_view {
@@ -39,7 +39,8 @@ struct remote_set {
     struct buf body;
     struct rr_client *reader;
     struct buf labels; /* of the series at hand */
-    bool named;        /* the labels of the next series were read already */
+    struct buf coming; /* of the next one */
+    bool named;        /* these were read already */
     bool at_end;
     struct warnings warnings;
 };
@@ -109,9 +110,9 @@ take_labels(struct remote_set *s, struct bytes labels, struct why *why)
         return why_set(why, ERR_UNSUPPORTED, "%s: series do not come in label order",
                        s->request.url);
     }
-    buf_clear(&s->labels);
-    buf_put_bytes(&s->labels, labels);
-    return buf_error(&s->labels) ? why_set(why, ERR_NOMEM, "no memory for labels") : OK;
+    buf_clear(&s->coming);
+    buf_put_bytes(&s->coming, labels);
+    return buf_error(&s->coming) ? why_set(why, ERR_NOMEM, "no memory for labels") : OK;
 }
 
 static enum err
@@ -128,6 +129,9 @@ set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
         if (e) return e;
         s->named = true;
     }
+    struct buf before = s->labels;
+    s->labels = s->coming;
+    s->coming = before;
     s->named = false;
     *ret_labels = buf_bytes(&s->labels);
     return query_control_add_series(s->control, why);
@@ -167,10 +171,12 @@ set_free(struct series_set *set)
 {
     struct remote_set *s = (struct remote_set *)set;
     if (s->http != NULL) http_client_close(s->http);
-    http_client_free(s->http);
+    http_client_free(s->of->spare);
+    s->of->spare = s->http;
     rr_client_free(s->reader);
     buf_fini(&s->body);
     buf_fini(&s->labels);
+    buf_fini(&s->coming);
     warnings_fini(&s->warnings);
     mem_free(s->budget, s, sizeof *s);
 }
@@ -250,13 +256,16 @@ view_samples(struct view *view, const struct query_request *r, struct series_set
     s->control = r->control;
     buf_init(&s->body, v->budget, REQUEST_BYTES_MAX);
     buf_init(&s->labels, v->budget, LABELS_BYTES_MAX);
+    buf_init(&s->coming, v->budget, LABELS_BYTES_MAX);
     warnings_init(&s->warnings, v->budget);
     s->wanted[0].name = "Content-Type";
     s->wanted[1].name = "X-Firekeep-Error";
     s->answer.wanted = s->wanted;
     put_headers(s, r);
     enum err e = put_body(s, r, why);
-    if (e == OK) e = http_client_new(&v->of->options.http, &s->http, why);
+    s->http = v->of->spare;
+    v->of->spare = NULL;
+    if (e == OK && s->http == NULL) e = http_client_new(&v->of->options.http, &s->http, why);
     if (e == OK && rr_client_new(r->min_ms, r->max_ms, v->budget, &s->reader)) {
         e = why_set(why, ERR_NOMEM, "no memory for the answer");
     }
@@ -357,7 +366,9 @@ find_range(struct answerer *answerer, int64_t *ret_min_ms, int64_t *ret_max_ms)
 static void
 free_answerer(struct answerer *answerer)
 {
-    mem_free(NULL, answerer, sizeof(struct remote_answerer));
+    struct remote_answerer *a = (struct remote_answerer *)answerer;
+    http_client_free(a->spare);
+    mem_free(NULL, a, sizeof *a);
 }
 
 enum err

@@ -5,6 +5,8 @@
  * Each answer is read from its connection as it is wanted, so that memory holds a frame of each.
  * All that is asked of a view is asked of the server anew: what comes there meanwhile may be seen
  * by the later ones.
+ *
+ * Threads: one at a time, with all that was asked of it. Its sets are freed before it.
  */
 #ifndef BACKEND_REMOTE_ANSWERER_H
 #define BACKEND_REMOTE_ANSWERER_H
