@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/array.h"
+
 static const char ASIDE[] = ".damaged";
 
 /* A file with a larger number that does not prove to be a segment never was one. */
@@ -25,31 +27,17 @@ struct listing {
     struct why *why;
 };
 
-/* Doubles an array that is full. */
-static void *
-grown(struct budget *budget, void *items, uint32_t count, uint32_t *capacity, size_t each)
-{
-    if (count < *capacity) return items;
-    uint32_t more = *capacity == 0 ? 16 : *capacity * 2;
-    void *at = mem_resize(budget, items, *capacity * each, more * each);
-    if (at != NULL) *capacity = more;
-    return at;
-}
-
 enum err
 segment_list_reserve(struct segment_list *list, struct budget *budget)
 {
-    void *at = grown(budget, list->items, list->count, &list->capacity, sizeof *list->items);
-    if (at == NULL) return ERR_NOMEM;
-    list->items = at;
-    return OK;
+    return array_reserve(budget, &list->items, &list->capacity, list->count + 1u) ? OK : ERR_NOMEM;
 }
 
 void
 segment_list_fini(struct segment_list *list, struct budget *budget)
 {
-    mem_free(budget, list->items, list->capacity * sizeof *list->items);
-    mem_free(budget, list->strays, list->stray_capacity * sizeof *list->strays);
+    array_free(budget, list->items, list->capacity);
+    array_free(budget, list->strays, list->stray_capacity);
     *list = (struct segment_list){0};
 }
 
@@ -57,10 +45,9 @@ static enum err
 add_stray(struct listing *l, uint64_t number, uint64_t file_bytes, enum stray_kind kind)
 {
     struct segment_list *list = l->list;
-    void *at = grown(l->budget, list->strays, list->stray_count, &list->stray_capacity,
-                     sizeof *list->strays);
-    if (at == NULL) return ERR_NOMEM;
-    list->strays = at;
+    if (!array_reserve(l->budget, &list->strays, &list->stray_capacity, list->stray_count + 1u)) {
+        return ERR_NOMEM;
+    }
     list->strays[list->stray_count++] = (struct stray){number, file_bytes, kind};
     return OK;
 }

@@ -1,0 +1,58 @@
+/*
+ * array.h - room in growing arrays of any type.
+ *
+ * The owner keeps three fields, `items`, `count` and `capacity` (whatever their names, and of any
+ * unsigned type), zero at first. Threads: the owner's.
+ */
+#ifndef BASE_ARRAY_H
+#define BASE_ARRAY_H
+
+#include "base/mem.h"
+
+enum { ARRAY_ITEMS_FIRST = 16 };
+
+/*
+ * The capacity after `capacity` for `count` items of `item_bytes` each: doubled until it is enough.
+ * 0: that is more than memory or a count of `count_max` can be.
+ */
+static inline size_t
+array_capacity(size_t capacity, size_t count, size_t item_bytes, size_t count_max)
+{
+    size_t max = SIZE_MAX / 2 / item_bytes;
+    if (max > count_max) max = count_max;
+    if (count > max) return 0;
+    if (capacity == 0) capacity = ARRAY_ITEMS_FIRST;
+    while (capacity < count)
+        capacity = capacity > max / 2 ? max : 2 * capacity;
+    return capacity;
+}
+
+/*
+ * True: *items has room for `wanted` items in all. False: there is no memory, nothing changed.
+ * What is new is not zeroed. `wanted` and the pointers are evaluated once.
+ */
+#define array_reserve(budget, items, capacity, wanted)                                           \
+    __extension__({                                                                              \
+        __auto_type items_ = (items);                                                            \
+        __auto_type capacity_ = (capacity);                                                      \
+        size_t wanted_ = (wanted), each_ = sizeof **items_;                                      \
+        bool fits_ = wanted_ <= *capacity_;                                                      \
+        if (!fits_) {                                                                            \
+            size_t more_ =                                                                       \
+                array_capacity(*capacity_, wanted_, each_, (size_t)(__typeof__(*capacity_))-1);  \
+            void *grown_ = more_ == 0                                                            \
+                               ? NULL                                                            \
+                               : mem_resize(budget, *items_, *capacity_ * each_, more_ * each_); \
+            if (grown_ != NULL) {                                                                \
+                *items_ = grown_;                                                                \
+                *capacity_ = (__typeof__(*capacity_))more_;                                      \
+                fits_ = true;                                                                    \
+            }                                                                                    \
+        }                                                                                        \
+        fits_;                                                                                   \
+    })
+
+/* Gives the memory back; the fields still name it. */
+#define array_free(budget, items, capacity) mem_free(budget, items, (capacity) * sizeof *(items))
+
+#endif
