@@ -216,15 +216,16 @@ sorted(uint32_t count, int (*compare)(const void *, const void *))
 }
 
 static uint64_t
-drain(struct merge *m, const struct gen *gen, const struct gen_series *s, struct part_writer *w)
+drain(struct interleave *m, const struct gen *gen, const struct gen_series *s,
+      struct part_writer *w)
 {
     uint64_t got = 0;
-    merge_reset(m, INT64_MIN, INT64_MAX, false);
-    must(merge_add_series(m, gen, s, 1, 0));
-    merge_begin(m);
+    interleave_reset(m, INT64_MIN, INT64_MAX, false);
+    must(interleave_add_series(m, gen, s, 1, 0));
+    interleave_begin(m);
     for (;;) {
         struct sample_batch batch;
-        must(merge_next(m, &batch, NULL));
+        must(interleave_next(m, &batch, NULL));
         if (batch.count == 0) return got;
         if (w != NULL) must(part_write_samples(w, &batch, NULL));
         got += batch.count;
@@ -234,15 +235,15 @@ drain(struct merge *m, const struct gen *gen, const struct gen_series *s, struct
 static void
 bench_read_head(struct bench *b)
 {
-    struct merge m;
+    struct interleave m;
     uint64_t got = 0;
-    merge_init(&m, NULL, NULL);
+    interleave_init(&m, NULL, NULL);
     double start = cpu_seconds();
     for (uint32_t i = 0; i < b->registry->series.count; i++) {
         got += drain(&m, b->gen, gen_series(b->gen, i), NULL);
     }
     printf("          read back: %.2f ns a sample\n", 1e9 * (cpu_seconds() - start) / (double)got);
-    merge_fini(&m);
+    interleave_fini(&m);
 }
 
 /* --- parts ------------------------------------------------------------------------------------ */
@@ -253,8 +254,8 @@ write_part(struct bench *b, struct gen *gen, uint64_t number, struct budget *bud
            struct part_info *ret_info)
 {
     struct part_writer *w;
-    struct merge m;
-    merge_init(&m, budget, NULL);
+    struct interleave m;
+    interleave_init(&m, budget, NULL);
     const struct registry *r = sort_registry = gen->registry;
     uint32_t *pairs = sorted(r->pairs.count, by_pair);
     uint32_t *places = malloc((r->pairs.count + 1) * sizeof *places);
@@ -279,7 +280,7 @@ write_part(struct bench *b, struct gen *gen, uint64_t number, struct budget *bud
     }
     must(part_writer_finish(w, ret_info, NULL));
     part_writer_free(w);
-    merge_fini(&m);
+    interleave_fini(&m);
     free(pairs);
     free(places);
     free(series);

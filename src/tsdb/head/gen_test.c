@@ -387,7 +387,7 @@ do_exemplar(struct world *w)
 /* --- comparing -------------------------------------------------------------------------------- */
 
 static void
-check_series(struct world *w, struct merge *m, unsigned i, uint32_t durable)
+check_series(struct world *w, struct interleave *m, unsigned i, uint32_t durable)
 {
     uint8_t room[200];
     struct series *s = registry_find_labels(w->registry, tenant_of(i), series_key(i, room));
@@ -395,13 +395,13 @@ check_series(struct world *w, struct merge *m, unsigned i, uint32_t durable)
     assert_true(samples != NULL || w->now->count[i] == 0);
     if (samples == NULL) return;
     assert_int_equal(gen_series_is_empty(samples), w->now->count[i] == 0);
-    merge_reset(m, INT64_MIN, INT64_MAX, false);
-    assert_int_equal(merge_add_series(m, w->gen, samples, durable, 0), OK);
-    merge_begin(m);
+    interleave_reset(m, INT64_MIN, INT64_MAX, false);
+    assert_int_equal(interleave_add_series(m, w->gen, samples, durable, 0), OK);
+    interleave_begin(m);
     uint32_t at = 0;
     for (;;) {
         struct sample_batch batch;
-        assert_int_equal(merge_next(m, &batch, NULL), OK);
+        assert_int_equal(interleave_next(m, &batch, NULL), OK);
         if (batch.count == 0) break;
         for (uint32_t j = 0; j < batch.count; j++, at++) {
             while (at < w->now->count[i] && w->now->samples[i][at].epoch > durable) {
@@ -453,13 +453,13 @@ check_counts(const struct world *w)
 static void
 check_all(struct world *w)
 {
-    struct merge m;
-    merge_init(&m, NULL, NULL);
+    struct interleave m;
+    interleave_init(&m, NULL, NULL);
     for (unsigned i = 0; i < SERIES; i++) {
         check_series(w, &m, i, w->durable);
         check_series(w, &m, i, w->epoch);
     }
-    merge_fini(&m);
+    interleave_fini(&m);
     check_counts(w);
 }
 

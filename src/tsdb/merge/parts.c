@@ -82,9 +82,9 @@ part_merge_new(const struct part_merge_options *options, struct part_merge **ret
     m->source_count = count;
     arena_init(&m->tenant_arena, budget, 0, 0);
     arena_init(&m->exemplar_arena, budget, 0, 1024);
-    merge_init(&m->merge, budget, NULL);
+    interleave_init(&m->interleave, budget, NULL);
     enum err e = times_cache_new(budget, &m->times_cache);
-    m->merge.times = m->times_cache;
+    m->interleave.times = m->times_cache;
     buf_init(&m->counts, budget, UINT32_MAX);
     buf_init(&m->value, budget, UINT32_MAX);
     buf_init(&m->pieces, budget, UINT32_MAX);
@@ -127,7 +127,7 @@ part_merge_free(struct part_merge *m)
     for (uint32_t i = 0; i < count && m->sources != NULL; i++) {
         source_fini(&m->sources[i]);
     }
-    merge_fini(&m->merge);
+    interleave_fini(&m->interleave);
     times_cache_free(m->times_cache);
     mem_free(budget, m->sources, count * sizeof *m->sources);
     mem_free(budget, m->group, count * sizeof(struct merge_source *));
@@ -229,10 +229,10 @@ tenant_end(struct part_merge *m)
 {
     enum err e = write_metadata(m);
     if (e) return e;
-    move_counts(m->merge.duplicate_count, m->count.duplicate);
-    move_counts(m->merge.superseded_count, m->count.superseded);
-    move_counts(m->merge.deleted_count, m->count.deleted);
-    move_counts(m->merge.expired_count, m->count.expired);
+    move_counts(m->interleave.duplicate_count, m->count.duplicate);
+    move_counts(m->interleave.superseded_count, m->count.superseded);
+    move_counts(m->interleave.deleted_count, m->count.deleted);
+    move_counts(m->interleave.expired_count, m->count.expired);
     if (counts_anything(&m->count)) buf_put(&m->counts, &m->count, sizeof m->count);
     m->phase = PHASE_TENANT;
     return buf_error(&m->counts);

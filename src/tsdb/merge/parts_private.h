@@ -107,7 +107,7 @@ struct part_merge {
     struct buf pieces; /* struct piece, by time */
     uint32_t next_piece;
     bool merging; /* `merge` has more */
-    struct merge merge;
+    struct interleave interleave;
     struct times_cache *times_cache;
     struct buf exemplars; /* struct equal_time */
     struct arena exemplar_arena;

@@ -144,11 +144,11 @@ copy_block(struct part_merge *m, const struct piece *p)
 static enum err
 begin_merging(struct part_merge *m, const struct piece *p, uint32_t count)
 {
-    merge_reset(&m->merge, m->options.window.min_ms, m->options.window.max_ms, false);
-    m->merge.expired_before_ms = m->options.expired_before_ms;
+    interleave_reset(&m->interleave, m->options.window.min_ms, m->options.window.max_ms, false);
+    m->interleave.expired_before_ms = m->options.expired_before_ms;
     for (uint32_t i = 0; i < count; i++) {
         const struct merge_source *s = p[i].source;
-        struct merge_item *item = merge_add(&m->merge);
+        struct interleave_item *item = interleave_add(&m->interleave);
         if (item == NULL) return ERR_NOMEM;
         item->type = ITEM_BLOCK;
         item->kind = (uint8_t)block_kind(p[i].block);
@@ -162,7 +162,7 @@ begin_merging(struct part_merge *m, const struct piece *p, uint32_t count)
         item->hidden = (const struct time_range *)(const void *)s->hidden.at;
         item->hidden_count = (uint32_t)(s->hidden.size / sizeof *item->hidden);
     }
-    merge_begin(&m->merge);
+    interleave_begin(&m->interleave);
     m->merging = true;
     return OK;
 }
@@ -171,9 +171,9 @@ static enum err
 merge_batch(struct part_merge *m)
 {
     struct sample_batch batch;
-    enum err e = merge_next(&m->merge, &batch, &m->why);
+    enum err e = interleave_next(&m->interleave, &batch, &m->why);
     if (e == ERR_CORRUPT) {
-        const struct merge_item *item = &m->merge.items[m->merge.next_item];
+        const struct interleave_item *item = &m->interleave.items[m->interleave.next_item];
         return merge_source_error(m, &m->sources[item->order], e);
     }
     if (e) return e;

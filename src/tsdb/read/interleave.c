@@ -1,6 +1,6 @@
 /*
  * interleave.c - see interleave.h. Items are sorted by their first time; one is decoded into a slot
- * when the merge reaches it and given up when it is spent. While one slot alone covers the time at
+ * when its time comes and given up when it is spent. While one slot alone covers the time at
  * hand its arrays are shown as they are; only where slots overlap are samples picked one by one.
  */
 #include "tsdb/read/interleave.h"
@@ -15,8 +15,8 @@
 enum { OUT_SAMPLES = 512, SLOT_SAMPLES_MIN = 32 };
 
 /* A decoded item. Arrays are made as they are needed: most series are short, and have floats. */
-struct merge_slot {
-    struct merge_slot *next;
+struct interleave_slot {
+    struct interleave_slot *next;
     uint32_t order;
     uint32_t at;
     uint32_t count;
@@ -51,15 +51,15 @@ enum {
 };
 
 void
-merge_init(struct merge *m, struct budget *budget, struct query_control *control)
+interleave_init(struct interleave *m, struct budget *budget, struct query_control *control)
 {
-    *m = (struct merge){.budget = budget, .control = control};
+    *m = (struct interleave){.budget = budget, .control = control};
     arena_init(&m->items_arena, budget, 0, 8 * 1024);
     warnings_init(&m->warnings, budget);
 }
 
 static void
-slot_free(struct merge *m, struct merge_slot *s)
+slot_free(struct interleave *m, struct interleave_slot *s)
 {
     arena_fini(&s->arena);
     mem_free(m->budget, s->times, (size_t)s->capacity * SLOT_SAMPLE_BYTES);
@@ -68,10 +68,10 @@ slot_free(struct merge *m, struct merge_slot *s)
 }
 
 static void
-slots_move(struct merge_slot **from, struct merge_slot **to)
+slots_move(struct interleave_slot **from, struct interleave_slot **to)
 {
     while (*from != NULL) {
-        struct merge_slot *s = *from;
+        struct interleave_slot *s = *from;
         *from = s->next;
         s->next = *to;
         *to = s;
@@ -79,12 +79,12 @@ slots_move(struct merge_slot **from, struct merge_slot **to)
 }
 
 void
-merge_fini(struct merge *m)
+interleave_fini(struct interleave *m)
 {
     slots_move(&m->active, &m->idle);
     slots_move(&m->spent, &m->idle);
     while (m->idle != NULL) {
-        struct merge_slot *s = m->idle;
+        struct interleave_slot *s = m->idle;
         m->idle = s->next;
         slot_free(m, s);
     }
@@ -99,7 +99,7 @@ merge_fini(struct merge *m)
 }
 
 void
-merge_reset(struct merge *m, int64_t min_ms, int64_t max_ms, bool partial)
+interleave_reset(struct interleave *m, int64_t min_ms, int64_t max_ms, bool partial)
 {
     slots_move(&m->active, &m->idle);
     slots_move(&m->spent, &m->idle);
@@ -112,29 +112,29 @@ merge_reset(struct merge *m, int64_t min_ms, int64_t max_ms, bool partial)
     m->partial = partial;
 }
 
-struct merge_item *
-merge_add(struct merge *m)
+struct interleave_item *
+interleave_add(struct interleave *m)
 {
     if (m->item_count == m->item_capacity) {
         uint32_t capacity = m->item_capacity == 0 ? 16 : m->item_capacity * 2;
-        struct merge_item *grown = mem_resize(m->budget, m->items, m->item_capacity * sizeof *grown,
-                                              capacity * sizeof *grown);
+        struct interleave_item *grown = mem_resize(
+            m->budget, m->items, m->item_capacity * sizeof *grown, capacity * sizeof *grown);
         if (grown == NULL) return NULL;
         m->items = grown;
         m->item_capacity = capacity;
     }
-    struct merge_item *item = &m->items[m->item_count++];
-    *item = (struct merge_item){0};
+    struct interleave_item *item = &m->items[m->item_count++];
+    *item = (struct interleave_item){0};
     return item;
 }
 
 /* --- items of the head ------------------------------------------------------------------------ */
 
 static enum err
-add_chunk(struct merge *m, enum sample_kind kind, int64_t min_ms, int64_t max_ms,
+add_chunk(struct interleave *m, enum sample_kind kind, int64_t min_ms, int64_t max_ms,
           struct bytes bytes, uint32_t count, uint32_t order)
 {
-    struct merge_item *item = merge_add(m);
+    struct interleave_item *item = interleave_add(m);
     if (item == NULL) return ERR_NOMEM;
     item->type = ITEM_CHUNK;
     item->kind = (uint8_t)kind;
@@ -147,13 +147,13 @@ add_chunk(struct merge *m, enum sample_kind kind, int64_t min_ms, int64_t max_ms
 }
 
 static bool
-outside(const struct merge *m, int64_t min_ms, int64_t max_ms)
+outside(const struct interleave *m, int64_t min_ms, int64_t max_ms)
 {
     return max_ms < m->min_ms || min_ms > m->max_ms;
 }
 
 static enum err
-add_open(struct merge *m, const struct gen *gen, const struct gen_series *s, uint32_t epoch,
+add_open(struct interleave *m, const struct gen *gen, const struct gen_series *s, uint32_t epoch,
          uint32_t order)
 {
     const struct hchunk_open *o = &s->open;
@@ -183,7 +183,7 @@ late_from(const struct late *late, int64_t t_ms)
 
 /* A late sample as it stays when the buffer is sealed. */
 static enum err
-copy_late(struct merge *m, const struct late_sample *from, struct late_sample *to)
+copy_late(struct interleave *m, const struct late_sample *from, struct late_sample *to)
 {
     *to = *from;
     if (from->histogram == NULL) return OK;
@@ -193,7 +193,7 @@ copy_late(struct merge *m, const struct late_sample *from, struct late_sample *t
 }
 
 static enum err
-add_late(struct merge *m, const struct late *late, uint32_t epoch, uint32_t order)
+add_late(struct interleave *m, const struct late *late, uint32_t epoch, uint32_t order)
 {
     if (late == NULL || late->count == 0) return OK;
     uint32_t first = late_from(late, m->min_ms), end = first, count = 0;
@@ -208,7 +208,7 @@ add_late(struct merge *m, const struct late *late, uint32_t epoch, uint32_t orde
         if ((int32_t)(late->samples[i].epoch - epoch) > 0) continue;
         if (copy_late(m, &late->samples[i], &copy[n++]) != OK) return ERR_NOMEM;
     }
-    struct merge_item *item = merge_add(m);
+    struct interleave_item *item = interleave_add(m);
     if (item == NULL) return ERR_NOMEM;
     item->type = ITEM_LATE;
     item->min_ms = copy[0].t_ms;
@@ -220,8 +220,8 @@ add_late(struct merge *m, const struct late *late, uint32_t epoch, uint32_t orde
 }
 
 enum err
-merge_add_series(struct merge *m, const struct gen *gen, const struct gen_series *s, uint32_t epoch,
-                 uint32_t order)
+interleave_add_series(struct interleave *m, const struct gen *gen, const struct gen_series *s,
+                      uint32_t epoch, uint32_t order)
 {
     enum err e = add_open(m, gen, s, epoch, order);
     if (e || s->past == NULL) return e;
@@ -250,7 +250,7 @@ room_for(uint32_t count)
 }
 
 static enum err
-slot_room(struct merge *m, struct merge_slot *s, uint32_t count)
+slot_room(struct interleave *m, struct interleave_slot *s, uint32_t count)
 {
     if (s->capacity >= count) return OK;
     uint32_t capacity = room_for(count);
@@ -265,7 +265,7 @@ slot_room(struct merge *m, struct merge_slot *s, uint32_t count)
 }
 
 static enum err
-slot_histogram_room(struct merge *m, struct merge_slot *s, uint32_t count)
+slot_histogram_room(struct interleave *m, struct interleave_slot *s, uint32_t count)
 {
     if (s->histogram_capacity >= count) return OK;
     uint32_t capacity = room_for(count);
@@ -280,16 +280,17 @@ slot_histogram_room(struct merge *m, struct merge_slot *s, uint32_t count)
 
 /* Samples that are taken out one by one are not taken out of columns. */
 static bool
-shows_columns(const struct merge *m, const struct merge_item *item)
+shows_columns(const struct interleave *m, const struct interleave_item *item)
 {
     return m->chunks && item->type == ITEM_BLOCK && item->kind != SAMPLE_FLOAT &&
            item->hidden_count == 0 && item->min_ms >= m->expired_before_ms;
 }
 
 static enum err
-slot_get(struct merge *m, const struct merge_item *item, struct merge_slot **ret_slot)
+slot_get(struct interleave *m, const struct interleave_item *item,
+         struct interleave_slot **ret_slot)
 {
-    struct merge_slot *s = m->idle;
+    struct interleave_slot *s = m->idle;
     if (s != NULL) {
         m->idle = s->next;
     } else {
@@ -313,7 +314,7 @@ slot_get(struct merge *m, const struct merge_item *item, struct merge_slot **ret
 }
 
 static void
-decode_late(const struct merge_item *item, struct merge_slot *s)
+decode_late(const struct interleave_item *item, struct interleave_slot *s)
 {
     s->has_starts = false;
     for (uint32_t i = 0; i < item->count; i++) {
@@ -340,7 +341,7 @@ block_bytes_stored(const struct block_ref *b)
 
 /* How much is read for it. Times that several series share are counted for each. */
 static uint64_t
-item_bytes(const struct merge_item *item)
+item_bytes(const struct interleave_item *item)
 {
     const struct block_ref *b = item->block.ref;
     uint64_t bytes = 0;
@@ -361,9 +362,9 @@ item_bytes(const struct merge_item *item)
 }
 
 static enum err
-decode(struct merge *m, uint32_t index, struct merge_slot *s, struct why *why)
+decode(struct interleave *m, uint32_t index, struct interleave_slot *s, struct why *why)
 {
-    const struct merge_item *item = &m->items[index];
+    const struct interleave_item *item = &m->items[index];
     s->order = item->order;
     s->at = 0;
     s->count = item->count;
@@ -396,11 +397,11 @@ decode(struct merge *m, uint32_t index, struct merge_slot *s, struct why *why)
 
 /* Columns are of no use where samples are picked: the block is read again. */
 static enum err
-leave_columns(struct merge *m, struct why *why)
+leave_columns(struct interleave *m, struct why *why)
 {
-    for (struct merge_slot *s = m->active; s != NULL; s = s->next) {
+    for (struct interleave_slot *s = m->active; s != NULL; s = s->next) {
         if (!s->in_columns) continue;
-        const struct merge_item *item = &m->items[s->item];
+        const struct interleave_item *item = &m->items[s->item];
         const struct block_ref *b = item->block.ref;
         enum err e = slot_histogram_room(m, s, b->count);
         if (e) return why_set(why, e, "no memory to read samples");
@@ -419,13 +420,13 @@ leave_columns(struct merge *m, struct why *why)
 static int
 by_time_then_order(const void *a, const void *b)
 {
-    const struct merge_item *x = a, *y = b;
+    const struct interleave_item *x = a, *y = b;
     if (x->min_ms != y->min_ms) return x->min_ms < y->min_ms ? -1 : 1;
     return (x->order > y->order) - (x->order < y->order); /* of one order no times are equal */
 }
 
 static void
-sort_items(struct merge_item *items, uint32_t count)
+sort_items(struct interleave_item *items, uint32_t count)
 {
     for (uint32_t i = 1; i < count; i++) {
         if (by_time_then_order(&items[i - 1], &items[i]) <= 0) continue;
@@ -435,15 +436,15 @@ sort_items(struct merge_item *items, uint32_t count)
 }
 
 void
-merge_begin(struct merge *m)
+interleave_begin(struct interleave *m)
 {
     sort_items(m->items, m->item_count);
 }
 
 static void
-activate(struct merge *m, struct merge_slot *s)
+activate(struct interleave *m, struct interleave_slot *s)
 {
-    struct merge_slot **link = &m->active;
+    struct interleave_slot **link = &m->active;
     while (*link != NULL && (*link)->order <= s->order) {
         link = &(*link)->next;
     }
@@ -453,7 +454,7 @@ activate(struct merge *m, struct merge_slot *s)
 
 /* The first sample of times[from..end) at or behind t. */
 static uint32_t
-slot_from(const struct merge_slot *s, uint32_t from, uint32_t end, int64_t t_ms)
+slot_from(const struct interleave_slot *s, uint32_t from, uint32_t end, int64_t t_ms)
 {
     while (from < end) {
         uint32_t middle = from + (end - from) / 2;
@@ -466,13 +467,13 @@ slot_from(const struct merge_slot *s, uint32_t from, uint32_t end, int64_t t_ms)
 }
 
 static enum sample_kind
-slot_kind(const struct merge_slot *s, uint32_t at)
+slot_kind(const struct interleave_slot *s, uint32_t at)
 {
     return s->mixed ? (enum sample_kind)s->kinds[at] : s->kind;
 }
 
 static bool
-is_hidden(const struct merge_item *item, int64_t t_ms)
+is_hidden(const struct interleave_item *item, int64_t t_ms)
 {
     for (uint32_t i = 0; i < item->hidden_count; i++) {
         if (t_ms >= item->hidden[i].min_ms && t_ms <= item->hidden[i].max_ms) return true;
@@ -481,7 +482,7 @@ is_hidden(const struct merge_item *item, int64_t t_ms)
 }
 
 static void
-slot_copy(struct merge_slot *s, uint32_t to, uint32_t from)
+slot_copy(struct interleave_slot *s, uint32_t to, uint32_t from)
 {
     enum sample_kind kind = slot_kind(s, from);
     s->times[to] = s->times[from];
@@ -495,7 +496,7 @@ slot_copy(struct merge_slot *s, uint32_t to, uint32_t from)
 
 /* Takes out what is deleted or expired, before anybody asks who was first. */
 static void
-slot_hide(struct merge *m, const struct merge_item *item, struct merge_slot *s)
+slot_hide(struct interleave *m, const struct interleave_item *item, struct interleave_slot *s)
 {
     if (item->hidden_count == 0 && s->times[s->at] >= m->expired_before_ms) return;
     uint32_t kept = s->at;
@@ -515,7 +516,7 @@ slot_hide(struct merge *m, const struct merge_item *item, struct merge_slot *s)
 
 /* Skips what lies outside of the range; a slot with nothing left in it is not activated. */
 static bool
-slot_cut(struct merge *m, const struct merge_item *item, struct merge_slot *s)
+slot_cut(struct interleave *m, const struct interleave_item *item, struct interleave_slot *s)
 {
     s->at = slot_from(s, 0, s->count, m->min_ms);
     if (m->max_ms < INT64_MAX) s->count = slot_from(s, s->at, s->count, m->max_ms + 1);
@@ -525,9 +526,9 @@ slot_cut(struct merge *m, const struct merge_item *item, struct merge_slot *s)
 
 /* Decodes the next item. A damaged block is left out and told, if the question allows it. */
 static enum err
-take_item(struct merge *m, struct why *why)
+take_item(struct interleave *m, struct why *why)
 {
-    struct merge_slot *s;
+    struct interleave_slot *s;
     enum err e = slot_get(m, &m->items[m->next_item], &s);
     if (e) return why_set(why, e, "no memory to read samples");
     struct why reason = {"no memory to read samples"};
@@ -550,18 +551,18 @@ take_item(struct merge *m, struct why *why)
 
 /* The next item is a bundle that others meet: its blocks take its place. */
 static enum err
-split_bundle(struct merge *m)
+split_bundle(struct interleave *m)
 {
-    const struct merge_item bundle = m->items[m->next_item];
+    const struct interleave_item bundle = m->items[m->next_item];
     const struct block_ref *b = bundle.block.ref;
     uint32_t count = m->item_count;
     while (m->item_count < count + b->bundled - 1) {
-        if (merge_add(m) != NULL) continue;
+        if (interleave_add(m) != NULL) continue;
         m->item_count = count;
         return ERR_NOMEM;
     }
     for (uint32_t i = 0; i < b->bundled; i++) {
-        struct merge_item *item = &m->items[i == 0 ? m->next_item : count + i - 1];
+        struct interleave_item *item = &m->items[i == 0 ? m->next_item : count + i - 1];
         *item = bundle;
         item->type = ITEM_BLOCK;
         item->min_ms = b[i].min_ms;
@@ -575,11 +576,11 @@ split_bundle(struct merge *m)
 
 /* Decodes every item that may hold the next sample. */
 static enum err
-fill(struct merge *m, struct why *why)
+fill(struct interleave *m, struct why *why)
 {
     while (m->next_item < m->item_count) {
         int64_t first = INT64_MAX;
-        for (struct merge_slot *s = m->active; s != NULL; s = s->next) {
+        for (struct interleave_slot *s = m->active; s != NULL; s = s->next) {
             if (s->times[s->at] < first) first = s->times[s->at];
         }
         if (m->active != NULL && m->items[m->next_item].min_ms > first) return OK;
@@ -594,10 +595,10 @@ fill(struct merge *m, struct why *why)
 }
 
 static void
-drop_spent(struct merge *m)
+drop_spent(struct interleave *m)
 {
-    for (struct merge_slot **link = &m->active; *link != NULL;) {
-        struct merge_slot *s = *link;
+    for (struct interleave_slot **link = &m->active; *link != NULL;) {
+        struct interleave_slot *s = *link;
         if (s->at < s->count) {
             link = &s->next;
             continue;
@@ -610,7 +611,7 @@ drop_spent(struct merge *m)
 
 /* How many samples of a lone slot come before anything else could: at least one. */
 static uint32_t
-lone_run(const struct merge *m, const struct merge_slot *s)
+lone_run(const struct interleave *m, const struct interleave_slot *s)
 {
     uint32_t end = s->count;
     if (m->next_item < m->item_count) {
@@ -624,7 +625,7 @@ lone_run(const struct merge *m, const struct merge_slot *s)
 }
 
 static void
-show_run(struct merge_slot *s, uint32_t count, struct sample_batch *ret)
+show_run(struct interleave_slot *s, uint32_t count, struct sample_batch *ret)
 {
     enum sample_kind kind = slot_kind(s, s->at);
     *ret = (struct sample_batch){
@@ -641,7 +642,8 @@ show_run(struct merge_slot *s, uint32_t count, struct sample_batch *ret)
 }
 
 static bool
-same_sample(const struct merge_slot *a, uint32_t i, const struct merge_slot *b, uint32_t j)
+same_sample(const struct interleave_slot *a, uint32_t i, const struct interleave_slot *b,
+            uint32_t j)
 {
     enum sample_kind kind = slot_kind(a, i);
     if (kind != slot_kind(b, j)) return false;
@@ -651,9 +653,9 @@ same_sample(const struct merge_slot *a, uint32_t i, const struct merge_slot *b, 
 
 /* `best` comes first, or arrived first at its time: others lose their sample of that time. */
 static void
-drop_losers(struct merge *m, const struct merge_slot *best)
+drop_losers(struct interleave *m, const struct interleave_slot *best)
 {
-    for (struct merge_slot *s = m->active; s != NULL; s = s->next) {
+    for (struct interleave_slot *s = m->active; s != NULL; s = s->next) {
         if (s == best || s->times[s->at] != best->times[best->at]) continue;
         enum ledger_kind kind = ledger_kind_of(slot_kind(s, s->at));
         if (same_sample(best, best->at, s, s->at)) {
@@ -666,7 +668,7 @@ drop_losers(struct merge *m, const struct merge_slot *best)
 }
 
 static enum err
-out_room(struct merge *m, enum sample_kind kind)
+out_room(struct interleave *m, enum sample_kind kind)
 {
     if (m->out == NULL) {
         m->out = mem_alloc(m->budget, sizeof *m->out);
@@ -679,18 +681,18 @@ out_room(struct merge *m, enum sample_kind kind)
 }
 
 /* The slot whose sample comes next. Nothing is taken yet. */
-static struct merge_slot *
-peek(const struct merge *m)
+static struct interleave_slot *
+peek(const struct interleave *m)
 {
-    struct merge_slot *best = NULL;
-    for (struct merge_slot *s = m->active; s != NULL; s = s->next) {
+    struct interleave_slot *best = NULL;
+    for (struct interleave_slot *s = m->active; s != NULL; s = s->next) {
         if (best == NULL || s->times[s->at] < best->times[best->at]) best = s;
     }
     return best;
 }
 
 static void
-take_sample(struct merge *m, struct merge_slot *best, uint32_t n, bool *has_starts)
+take_sample(struct interleave *m, struct interleave_slot *best, uint32_t n, bool *has_starts)
 {
     struct sample_batch_memory *out = m->out;
     uint32_t i = best->at;
@@ -711,7 +713,7 @@ take_sample(struct merge *m, struct merge_slot *best, uint32_t n, bool *has_star
  * not shown: samples gathered so far are shown first, and the error comes again.
  */
 static enum err
-gather(struct merge *m, struct sample_batch *ret, struct why *why)
+gather(struct interleave *m, struct sample_batch *ret, struct why *why)
 {
     enum sample_kind kind = SAMPLE_FLOAT;
     bool has_starts = false;
@@ -722,12 +724,12 @@ gather(struct merge *m, struct sample_batch *ret, struct why *why)
         if (e == OK) e = leave_columns(m, why);
         if (e && n == 0) return e;
         if (e) break;
-        struct merge_slot *s = peek(m);
+        struct interleave_slot *s = peek(m);
         if (s == NULL) break;
         if (n > 0 && slot_kind(s, s->at) != kind) break;
         kind = slot_kind(s, s->at);
         e = out_room(m, kind);
-        if (e) return why_set(why, e, "no memory to merge samples");
+        if (e) return why_set(why, e, "no memory to read samples");
         take_sample(m, s, n++, &has_starts);
         if (m->active != NULL && m->active->next == NULL) break;
         if (m->active == NULL) break;
@@ -746,11 +748,11 @@ gather(struct merge *m, struct sample_batch *ret, struct why *why)
 /* --- what need not be decoded ----------------------------------------------------------------- */
 
 /* The next item, if it is of this type and nobody else meets it. */
-static const struct merge_item *
-lone_item(const struct merge *m, enum item_type type)
+static const struct interleave_item *
+lone_item(const struct interleave *m, enum item_type type)
 {
     if (m->active != NULL || m->next_item == m->item_count) return NULL;
-    const struct merge_item *item = &m->items[m->next_item];
+    const struct interleave_item *item = &m->items[m->next_item];
     bool lone = m->next_item + 1 == m->item_count || item[1].min_ms > item->max_ms;
     return lone && item->type == type ? item : NULL;
 }
@@ -780,9 +782,9 @@ summarize(const struct block_ref *b, unsigned wanted, struct sample_summary *ret
 }
 
 static bool
-show_summary(struct merge *m, struct sample_batch *ret)
+show_summary(struct interleave *m, struct sample_batch *ret)
 {
-    const struct merge_item *item = lone_item(m, ITEM_BLOCK);
+    const struct interleave_item *item = lone_item(m, ITEM_BLOCK);
     if (item == NULL || item->hidden_count > 0) return false;
     if (item->min_ms < m->min_ms || item->max_ms > m->max_ms) return false;
     if (item->min_ms < m->expired_before_ms) return false;
@@ -796,9 +798,9 @@ show_summary(struct merge *m, struct sample_batch *ret)
 
 /* False: block by block it will be seen what is the matter. */
 static bool
-show_bundle(struct merge *m, struct sample_batch *ret)
+show_bundle(struct interleave *m, struct sample_batch *ret)
 {
-    const struct merge_item *item = lone_item(m, ITEM_BUNDLE);
+    const struct interleave_item *item = lone_item(m, ITEM_BUNDLE);
     if (item == NULL) return false;
     if (m->bundles == NULL && bundles_new(m->budget, &m->bundles)) return false;
     struct bytes chunks;
@@ -814,7 +816,7 @@ show_bundle(struct merge *m, struct sample_batch *ret)
 }
 
 enum err
-merge_next(struct merge *m, struct sample_batch *ret_batch, struct why *why)
+interleave_next(struct interleave *m, struct sample_batch *ret_batch, struct why *why)
 {
     slots_move(&m->spent, &m->idle);
     drop_spent(m);
@@ -829,7 +831,7 @@ merge_next(struct merge *m, struct sample_batch *ret_batch, struct why *why)
     }
     enum err e = fill(m, why);
     if (e) return e;
-    struct merge_slot *s = m->active;
+    struct interleave_slot *s = m->active;
     if (s == NULL) {
         *ret_batch = (struct sample_batch){.count = 0};
         return OK;

@@ -9,9 +9,9 @@
 #ifndef TSDB_READ_INTERLEAVE_H
 #define TSDB_READ_INTERLEAVE_H
 
+#include "base/warnings.h"
 #include "model/select.h"
 #include "tsdb/head/gen.h"
-#include "base/warnings.h"
 
 struct part;
 struct block_ref;
@@ -19,8 +19,8 @@ struct times_cache;
 
 enum item_type { ITEM_CHUNK, ITEM_LATE, ITEM_BLOCK, ITEM_BUNDLE };
 
-/* One piece that can be decoded. What it points to stays valid while the merge runs. */
-struct merge_item {
+/* One piece that can be decoded. What it points to stays valid meanwhile. */
+struct interleave_item {
     int64_t min_ms;
     int64_t max_ms;
     uint32_t order; /* earlier arrivals first */
@@ -40,27 +40,27 @@ struct merge_item {
     };
 };
 
-struct merge_slot;
-struct merge {
+struct interleave_slot;
+struct interleave {
     struct budget *budget;
     struct times_cache *times;     /* borrowed; NULL: each block is decoded on its own */
     struct query_control *control; /* may be NULL */
     struct arena items_arena;      /* items, copies of open chunks and late samples */
-    struct merge_item *items;
+    struct interleave_item *items;
     uint32_t item_count;
     uint32_t item_capacity;
     uint32_t next_item;
     int64_t min_ms;
     int64_t max_ms;
-    int64_t expired_before_ms; /* what is older is left out; set after merge_reset() */
+    int64_t expired_before_ms; /* what is older is left out; set after interleave_reset() */
     bool partial;
     bool chunks;        /* histograms of blocks may be shown as chunks or columns; set after init */
     unsigned summaries; /* what of blocks' statistics may stand for samples; set after init, with */
     struct query_windows windows;
-    struct sample_summary summary; /* shown in the last batch */
-    struct merge_slot *active;     /* list, by order */
-    struct merge_slot *spent;      /* shown in the last batch */
-    struct merge_slot *idle;
+    struct sample_summary summary;  /* shown in the last batch */
+    struct interleave_slot *active; /* list, by order */
+    struct interleave_slot *spent;  /* shown in the last batch */
+    struct interleave_slot *idle;
     struct bundles *bundles; /* made when there is one */
     struct sample_batch_memory *out;
     uint64_t duplicate_count[LEDGER_KIND_COUNT];  /* dropped: the same value was there */
@@ -70,26 +70,28 @@ struct merge {
     struct warnings warnings;                  /* damaged blocks left out, `partial` only */
 };
 
-void merge_init(struct merge *merge, struct budget *budget, struct query_control *control);
-void merge_fini(struct merge *merge);
+void interleave_init(struct interleave *interleave, struct budget *budget,
+                     struct query_control *control);
+void interleave_fini(struct interleave *interleave);
 
-/* Forgets the last series, though not the counts; items are then added, and merge_begin() starts.
+/* Forgets the last series, though not the counts; items are then added, and interleave_begin()
+ * starts.
  */
-void merge_reset(struct merge *merge, int64_t min_ms, int64_t max_ms, bool partial);
+void interleave_reset(struct interleave *interleave, int64_t min_ms, int64_t max_ms, bool partial);
 /* A new item to fill in. NULL: no memory. */
-struct merge_item *merge_add(struct merge *merge);
-void merge_begin(struct merge *merge);
+struct interleave_item *interleave_add(struct interleave *interleave);
+void interleave_begin(struct interleave *interleave);
 /* The next samples within min..max; count 0 at the end. Views end with the next call. */
-MUST_CHECK enum err merge_next(struct merge *merge, struct sample_batch *ret_batch,
-                               struct why *why);
+MUST_CHECK enum err interleave_next(struct interleave *interleave, struct sample_batch *ret_batch,
+                                    struct why *why);
 
 /*
- * Adds what a series of the head holds in [min, max] of the merge and came in `epoch` or before.
+ * Adds what a series of the head holds in its [min, max] and came in `epoch` or before.
  * The head lock is held, unless the generation is frozen, nobody can undo in it, and all of it came
  * so.
  */
-MUST_CHECK enum err merge_add_series(struct merge *merge, const struct gen *gen,
-                                     const struct gen_series *series, uint32_t epoch,
-                                     uint32_t order);
+MUST_CHECK enum err interleave_add_series(struct interleave *interleave, const struct gen *gen,
+                                          const struct gen_series *series, uint32_t epoch,
+                                          uint32_t order);
 
 #endif

@@ -1,4 +1,4 @@
-/* The merge of chunks and late samples against a sorted list. Blocks of parts: part_test.c. */
+/* Chunks and late samples interleaved, against a sorted list. Blocks of parts: part_test.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,7 +29,7 @@ struct rig {
     struct histogram histograms[2][KEPT_HISTOGRAMS];
     struct one all[ORDERS_MAX * SAMPLES_MAX];
     uint32_t count;
-    struct merge merge;
+    struct interleave interleave;
     struct budget budget;
     struct time_range hidden[ORDERS_MAX][HIDDEN_MAX]; /* of each order */
     uint32_t hidden_count[ORDERS_MAX];
@@ -47,7 +47,7 @@ rig_new(uint64_t seed)
     arena_init(&g->arena, NULL, 0, 0);
     gmem_init(&g->gmem, NULL);
     budget_init(&g->budget, "query", 0, NULL);
-    merge_init(&g->merge, &g->budget, NULL);
+    interleave_init(&g->interleave, &g->budget, NULL);
     for (unsigned k = 0; k < 2; k++) {
         for (unsigned i = 0; i < KEPT_HISTOGRAMS; i++) {
             struct histogram *h = &g->histograms[k][i];
@@ -62,7 +62,7 @@ rig_new(uint64_t seed)
 static void
 rig_free(struct rig *g)
 {
-    merge_fini(&g->merge);
+    interleave_fini(&g->interleave);
     assert_int_equal(budget_used(&g->budget), 0);
     gmem_fini(&g->gmem);
     arena_fini(&g->arena);
@@ -96,9 +96,9 @@ add_chunk(struct rig *g, struct hchunk_open *o, uint32_t order)
     if (o->count == 0) return;
     struct hchunk *c;
     assert_int_equal(hchunk_seal(o, &g->gmem, &c), OK);
-    struct merge_item *item = merge_add(&g->merge);
+    struct interleave_item *item = interleave_add(&g->interleave);
     assert_non_null(item);
-    *item = (struct merge_item){
+    *item = (struct interleave_item){
         .min_ms = c->min_ms,
         .max_ms = c->max_ms,
         .order = order,
@@ -118,9 +118,9 @@ add_late(struct rig *g, const struct one *samples, uint32_t count)
         late[i] = (struct late_sample){
             samples[i].t_ms, samples[i].start_ms, samples[i].bits, samples[i].histogram, 0, 1};
     }
-    struct merge_item *item = merge_add(&g->merge);
+    struct interleave_item *item = interleave_add(&g->interleave);
     assert_non_null(item);
-    *item = (struct merge_item){
+    *item = (struct interleave_item){
         .min_ms = samples[0].t_ms,
         .max_ms = samples[count - 1].t_ms,
         .order = samples[0].order,
@@ -255,34 +255,34 @@ check_merge(struct rig *g, const struct losses *lost)
     uint32_t at = 0;
     for (;;) {
         struct sample_batch b;
-        assert_int_equal(merge_next(&g->merge, &b, NULL), OK);
+        assert_int_equal(interleave_next(&g->interleave, &b, NULL), OK);
         if (b.count == 0) break;
         check_batch(g, &b, at);
         at += b.count;
     }
     if (at != g->count) fail_msg("seed %u: %u of %u", (unsigned)g->seed, at, g->count);
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        assert_int_equal(g->merge.duplicate_count[k], lost->duplicates[k]);
-        assert_int_equal(g->merge.superseded_count[k], lost->superseded[k]);
-        assert_int_equal(g->merge.deleted_count[k], lost->deleted[k]);
-        assert_int_equal(g->merge.expired_count[k], lost->expired[k]);
+        assert_int_equal(g->interleave.duplicate_count[k], lost->duplicates[k]);
+        assert_int_equal(g->interleave.superseded_count[k], lost->superseded[k]);
+        assert_int_equal(g->interleave.deleted_count[k], lost->deleted[k]);
+        assert_int_equal(g->interleave.expired_count[k], lost->expired[k]);
     }
     struct sample_batch b;
-    assert_int_equal(merge_next(&g->merge, &b, NULL), OK); /* stays at the end */
+    assert_int_equal(interleave_next(&g->interleave, &b, NULL), OK); /* stays at the end */
     assert_int_equal(b.count, 0);
 }
 
 static void
 random_items(struct rig *g, int64_t min_ms, int64_t max_ms)
 {
-    merge_reset(&g->merge, min_ms, max_ms, false);
+    interleave_reset(&g->interleave, min_ms, max_ms, false);
     uint32_t orders = 1 + (uint32_t)rng_below(&g->r, ORDERS_MAX);
     bool histograms = rng_below(&g->r, 3) == 0;
     for (uint32_t i = 0; i < orders; i++) {
         uint32_t count = (uint32_t)rng_below(&g->r, rng_below(&g->r, 3) == 0 ? SAMPLES_MAX : 100);
         add_order(g, i, count, histograms);
     }
-    merge_begin(&g->merge);
+    interleave_begin(&g->interleave);
 }
 
 static void
@@ -317,9 +317,9 @@ hide_some(struct rig *g)
         }
     }
     if (rng_below(&g->r, 2) == 0) g->expired_before_ms = (int64_t)rng_below(&g->r, 10000);
-    g->merge.expired_before_ms = g->expired_before_ms;
-    for (uint32_t i = 0; i < g->merge.item_count; i++) {
-        struct merge_item *item = &g->merge.items[i];
+    g->interleave.expired_before_ms = g->expired_before_ms;
+    for (uint32_t i = 0; i < g->interleave.item_count; i++) {
+        struct interleave_item *item = &g->interleave.items[i];
         item->hidden = g->hidden[item->order];
         item->hidden_count = g->hidden_count[item->order];
     }
@@ -360,7 +360,7 @@ test_memory_refused_anywhere_loses_nothing(void **state)
             struct sample_batch b;
             struct why why = {""};
             mem_fail_nth(1 + nth % 4, false);
-            enum err e = merge_next(&g->merge, &b, &why);
+            enum err e = interleave_next(&g->interleave, &b, &why);
             bool fired = mem_fail_fired();
             mem_fail_nth(0, false);
             if (e) {
@@ -374,26 +374,26 @@ test_memory_refused_anywhere_loses_nothing(void **state)
             at += b.count;
         }
         assert_int_equal(at, g->count);
-        assert_int_equal(g->merge.superseded_count[0], lost.superseded[0]);
+        assert_int_equal(g->interleave.superseded_count[0], lost.superseded[0]);
         rig_free(g);
     }
 }
 
 static void
-test_a_merge_is_used_for_one_series_after_another(void **state)
+test_one_is_used_for_one_series_after_another(void **state)
 {
     (void)state;
     struct rig *g = rig_new(77);
     for (unsigned i = 0; i < 40; i++) {
         struct losses lost;
         g->count = 0;
-        memset(g->merge.duplicate_count, 0, sizeof g->merge.duplicate_count);
-        memset(g->merge.superseded_count, 0, sizeof g->merge.superseded_count);
+        memset(g->interleave.duplicate_count, 0, sizeof g->interleave.duplicate_count);
+        memset(g->interleave.superseded_count, 0, sizeof g->interleave.superseded_count);
         random_items(g, INT64_MIN, INT64_MAX);
         model_merge(g, INT64_MIN, INT64_MAX, &lost);
         if (i % 3 == 0) { /* not drained */
             struct sample_batch b;
-            assert_int_equal(merge_next(&g->merge, &b, NULL), OK);
+            assert_int_equal(interleave_next(&g->interleave, &b, NULL), OK);
             continue;
         }
         check_merge(g, &lost);
@@ -407,19 +407,19 @@ test_memory_is_that_of_what_overlaps(void **state)
     (void)state;
     struct rig *g = rig_new(5);
     /* A series of one sample, as most of a wide select are. */
-    merge_reset(&g->merge, INT64_MIN, INT64_MAX, false);
+    interleave_reset(&g->interleave, INT64_MIN, INT64_MAX, false);
     struct one x = random_one(g, 10, 0, false);
     struct hchunk_open o = {0};
     assert_int_equal(put_one(g, &o, &x), OK);
     add_chunk(g, &o, 0);
-    merge_begin(&g->merge);
+    interleave_begin(&g->interleave);
     struct sample_batch b;
-    assert_int_equal(merge_next(&g->merge, &b, NULL), OK);
+    assert_int_equal(interleave_next(&g->interleave, &b, NULL), OK);
     assert_int_equal(b.count, 1);
     assert_true(budget_used(&g->budget) < 4 * 1024);
 
     /* A long one, chunk after chunk: no more than two are decoded at a time. */
-    merge_reset(&g->merge, INT64_MIN, INT64_MAX, false);
+    interleave_reset(&g->interleave, INT64_MIN, INT64_MAX, false);
     for (unsigned i = 0; i < 200000; i++) {
         x = random_one(g, i, 0, false);
         if (!hchunk_takes(&o, SAMPLE_FLOAT, i)) add_chunk(g, &o, 0);
@@ -427,10 +427,10 @@ test_memory_is_that_of_what_overlaps(void **state)
     }
     add_chunk(g, &o, 0);
     uint64_t items = budget_used(&g->budget);
-    merge_begin(&g->merge);
+    interleave_begin(&g->interleave);
     uint32_t got = 0;
     for (;;) {
-        assert_int_equal(merge_next(&g->merge, &b, NULL), OK);
+        assert_int_equal(interleave_next(&g->interleave, &b, NULL), OK);
         if (b.count == 0) break;
         got += b.count;
     }
@@ -446,10 +446,10 @@ test_a_cancelled_query_ends(void **state)
     struct rig *g = rig_new(3);
     struct query_control control = {0};
     atomic_store(&control.canceled, true);
-    g->merge.control = &control;
+    g->interleave.control = &control;
     random_items(g, INT64_MIN, INT64_MAX);
     struct sample_batch b;
-    assert_int_equal(merge_next(&g->merge, &b, NULL), ERR_CANCELED);
+    assert_int_equal(interleave_next(&g->interleave, &b, NULL), ERR_CANCELED);
     rig_free(g);
 }
 
@@ -460,7 +460,7 @@ main(void)
         cmocka_unit_test(test_the_first_arrival_wins_and_losers_are_counted),
         cmocka_unit_test(test_what_is_deleted_or_expired_does_not_win),
         cmocka_unit_test(test_memory_refused_anywhere_loses_nothing),
-        cmocka_unit_test(test_a_merge_is_used_for_one_series_after_another),
+        cmocka_unit_test(test_one_is_used_for_one_series_after_another),
         cmocka_unit_test(test_memory_is_that_of_what_overlaps),
         cmocka_unit_test(test_a_cancelled_query_ends),
     };

@@ -71,7 +71,7 @@ row_counts(struct part_pairs *x, uint32_t number, bool *ret_counts, struct why *
     if (e || !*ret_counts || s->deletion_count == 0) return e;
     e = row_blocks(x->rows, &s->blocks, &s->block_count, why);
     if (e) return e;
-    merge_reset(&q->merge, q->min_ms, q->max_ms, q->partial);
+    interleave_reset(&q->interleave, q->min_ms, q->max_ms, q->partial);
     s->number = number;
     q->found = false;
     e = query_find_block(q, s);

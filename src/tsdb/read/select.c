@@ -195,7 +195,7 @@ head_step(struct source *s)
 static enum err
 leave_out(struct query *q, const struct why *reason, struct why *why)
 {
-    enum err e = warnings_add(&q->merge.warnings, reason);
+    enum err e = warnings_add(&q->interleave.warnings, reason);
     return e ? why_set(why, e, "no memory to say what is damaged") : OK;
 }
 
@@ -229,7 +229,7 @@ hidden_ranges(struct query *q, const struct source *s, const struct time_range *
     for (uint32_t i = 0; i < s->deletion_count; i++) {
         if (!roaring_bitmap_contains(s->deletions[i].series, s->number)) continue;
         if (list == NULL) {
-            list = arena_alloc(&q->merge.items_arena, s->deletion_count * sizeof *list);
+            list = arena_alloc(&q->interleave.items_arena, s->deletion_count * sizeof *list);
             if (list == NULL) return ERR_NOMEM;
         }
         list[count++] = s->deletions[i].range;
@@ -264,7 +264,7 @@ block_is_visible(struct query *q, const struct source *s, const struct block_ref
 {
     *ret_visible = !is_hidden(b->min_ms, hidden, count) || !is_hidden(b->max_ms, hidden, count);
     if (*ret_visible || is_all_hidden(b, hidden, count)) return OK;
-    int64_t *times = arena_alloc(&q->merge.items_arena, b->count * sizeof *times);
+    int64_t *times = arena_alloc(&q->interleave.items_arena, b->count * sizeof *times);
     if (times == NULL) return ERR_NOMEM;
     enum err e = block_read_times(s->part, b, times, NULL);
     for (uint32_t i = 0; e == OK && i < b->count && !*ret_visible; i++) {
@@ -306,7 +306,7 @@ add_blocks(struct query *q, const struct source *s)
             if (left_out != NULL) left_out->deleted += b->count;
             continue;
         }
-        struct merge_item *item = merge_add(&q->merge);
+        struct interleave_item *item = interleave_add(&q->interleave);
         if (item == NULL) return ERR_NOMEM;
         item->type = ITEM_BLOCK;
         item->kind = (uint8_t)block_kind(b);
@@ -351,7 +351,8 @@ add_head(struct query *q, struct source *s, struct why *why)
     for (unsigned i = 0; i < 2 && e == OK && q->kind != QUERY_LABELS; i++) {
         const struct gen_series *samples = s->gens[i] == NULL ? NULL : gen_series(s->gens[i], id);
         if (samples == NULL) continue;
-        e = merge_add_series(&q->merge, s->gens[i], samples, q->view->seen.epoch, s->order + i);
+        e = interleave_add_series(&q->interleave, s->gens[i], samples, q->view->seen.epoch,
+                                  s->order + i);
     }
     lock_drop(&q->head->lock);
     return e;
@@ -382,7 +383,7 @@ gather_series(struct query *q, const struct source *first, struct why *why)
     buf_clear(&q->labels);
     buf_put_bytes(&q->labels, first->labels);
     if (buf_error(&q->labels)) return buf_error(&q->labels);
-    merge_reset(&q->merge, q->min_ms, q->max_ms, q->partial);
+    interleave_reset(&q->interleave, q->min_ms, q->max_ms, q->partial);
     q->found = false;
     for (uint32_t i = 0; i < q->source_count; i++) {
         struct source *s = &q->sources[i];
@@ -391,7 +392,7 @@ gather_series(struct query *q, const struct source *first, struct why *why)
         enum err e = add_source(q, s, why);
         if (e) return e;
     }
-    if (q->kind != QUERY_LABELS) merge_begin(&q->merge);
+    if (q->kind != QUERY_LABELS) interleave_begin(&q->interleave);
     return OK;
 }
 
@@ -433,7 +434,7 @@ query_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
         enum err e = gather_series(q, first, why);
         if (e == ERR_NOMEM) return why_set(why, e, "no memory for the query");
         if (e) return e;
-        if (q->merge.item_count == 0 && !q->found) continue; /* nothing in the range */
+        if (q->interleave.item_count == 0 && !q->found) continue; /* nothing in the range */
         e = count_series(q, why);
         if (e) return e;
         *ret_labels = buf_bytes(&q->labels);
@@ -445,7 +446,7 @@ static enum err
 query_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *why)
 {
     struct query *q = (struct query *)set;
-    enum err e = merge_next(&q->merge, ret_batch, why);
+    enum err e = interleave_next(&q->interleave, ret_batch, why);
     if (e) return e;
     return query_control_add_samples(q->control, ret_batch->summary == NULL ? ret_batch->count : 1,
                                      why);
@@ -455,11 +456,11 @@ static const char *
 query_warning(struct series_set *set, uint32_t index)
 {
     struct query *q = (struct query *)set;
-    return warnings_at(&q->merge.warnings, index);
+    return warnings_at(&q->interleave.warnings, index);
 }
 
 static void
-count_left_out(const struct merge *m, struct samples_left_out *to)
+count_left_out(const struct interleave *m, struct samples_left_out *to)
 {
     for (unsigned kind = LEDGER_FLOAT; kind <= LEDGER_HISTOGRAM; kind++) {
         to->beaten += m->duplicate_count[kind] + m->superseded_count[kind];
@@ -472,9 +473,9 @@ query_free(struct series_set *set)
 {
     struct query *q = (struct query *)set;
     if (q->control != NULL && q->control->left_out != NULL) {
-        count_left_out(&q->merge, q->control->left_out);
+        count_left_out(&q->interleave, q->control->left_out);
     }
-    merge_fini(&q->merge);
+    interleave_fini(&q->interleave);
     for (uint32_t i = 0; i < q->source_count; i++) {
         source_close(q, &q->sources[i]);
     }
@@ -561,10 +562,10 @@ query_open(struct store_view *view, const struct query_request *request, enum qu
     q->kind = kind;
     arena_init(&q->arena, budget, 0, 4096);
     buf_init(&q->labels, budget, 64 * 1024 * 1024);
-    merge_init(&q->merge, budget, q->control);
-    q->merge.chunks = q->chunks;
-    q->merge.summaries = request->hints.summaries;
-    q->merge.windows = request->hints.windows;
+    interleave_init(&q->interleave, budget, q->control);
+    q->interleave.chunks = q->chunks;
+    q->interleave.summaries = request->hints.summaries;
+    q->interleave.windows = request->hints.windows;
     q->shard = request->hints.shard_count < 2 ? 0 : request->hints.shard;
     q->shard_count = request->hints.shard_count;
     lock_take(&view->head->lock);

@@ -60,7 +60,7 @@ struct query {
     struct arena arena;
     struct source *sources;
     uint32_t source_count;
-    struct merge merge;
+    struct interleave interleave;
     struct buf labels; /* of the current series */
     int64_t min_ms;
     int64_t max_ms;

@@ -66,7 +66,7 @@ struct flush {
     struct gen *gen;
     const struct registry *registry;
     struct part_writer *writer;
-    struct merge merge;
+    struct interleave interleave;
     uint32_t series_max;      /* all ids in the generation are below */
     uint32_t *order;          /* series ids of a tenant, in label order */
     uint32_t *series_numbers; /* series id -> number within its tenant */
@@ -134,13 +134,15 @@ write_series(struct flush *f, uint32_t id)
     }
     enum err e = part_write_series(f->writer, list, row->count, f->why);
     if (e) return e;
-    merge_reset(&f->merge, INT64_MIN, INT64_MAX, false);
-    e = s == NULL ? OK : merge_add_series(&f->merge, f->gen, s, (uint32_t)f->db->head.cut.epoch, 0);
+    interleave_reset(&f->interleave, INT64_MIN, INT64_MAX, false);
+    e = s == NULL
+            ? OK
+            : interleave_add_series(&f->interleave, f->gen, s, (uint32_t)f->db->head.cut.epoch, 0);
     if (e) return e;
-    merge_begin(&f->merge);
+    interleave_begin(&f->interleave);
     for (;;) {
         struct sample_batch batch;
-        e = merge_next(&f->merge, &batch, f->why);
+        e = interleave_next(&f->interleave, &batch, f->why);
         if (e || batch.count == 0) return e;
         e = part_write_samples(f->writer, &batch, f->why);
         if (e) return e;
@@ -373,7 +375,7 @@ write_part(struct tsdb *db, struct part **ret_part, struct why *why)
     arena_init(&f.tenant_arena, &db->flush_budget, 0, 0);
     arena_init(&f.family_arena, &db->flush_budget, 0, 0);
     buf_init(&f.pairs, &db->flush_budget, (size_t)1 << 34);
-    merge_init(&f.merge, &db->flush_budget, NULL);
+    interleave_init(&f.interleave, &db->flush_budget, NULL);
     enum err e = part_writer_new(db->env, &db->flush_budget, db->parts_dir, number,
                                  db->head.frozen->begin_pos, db->head.cut.pos, &f.writer, why);
     uint64_t share = db->options.flush_bytes;
@@ -383,7 +385,7 @@ write_part(struct tsdb *db, struct part **ret_part, struct why *why)
     if (e == OK) e = write_tenants(&f);
     if (e == OK) e = part_writer_finish(f.writer, &info, why);
     part_writer_free(f.writer);
-    merge_fini(&f.merge);
+    interleave_fini(&f.interleave);
     buf_fini(&f.pairs);
     arena_fini(&f.family_arena);
     arena_fini(&f.tenant_arena);
