@@ -98,8 +98,9 @@ struct query_hints {
     uint32_t shard;
     uint32_t shard_count;
     struct bytes from_labels; /* series before are not wanted; empty: all are */
-    /* Where these stay whole in `windows`, summaries with so much may stand for floats; 0: none
-     * may. What has a NaN (a staleness marker is one) comes as samples. */
+    /* Where these stay whole in `windows`, summaries with so much may stand for samples, for
+     * histograms only if the count is all; 0: none may. Floats with a NaN (a staleness marker is
+     * one) and histograms with a staleness marker come as they are. */
     unsigned summaries;
     struct query_windows windows;
 };

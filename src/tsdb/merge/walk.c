@@ -105,7 +105,9 @@ merge_walk_begin(struct part_merge *m, struct merge_source *s)
         e = row_reader_new(&s->index, m->budget, &s->rows);
     else
         row_reader_move(s->rows, &s->index);
-    if (e || s->whole) return e;
+    if (e) return e;
+    row_reader_want_stale(s->rows);
+    if (s->whole) return OK;
     s->active = false; /* until a series is found */
     s->live = new_bits(m, t->series_count);
     s->used = new_bits(m, t->pair_count);

@@ -6,7 +6,8 @@
 #include "tsdb/part/part.h"
 
 enum {
-    PART_VERSION = 1,
+    PART_VERSION = 2, /* 2: it says which histograms are staleness markers */
+    PART_MIN_READER = 1,
     PART_END_BYTES = 64, /* header and footer */
     LABEL_RESTART = 16,
     GROUP_ROWS_MAX = 1024,
@@ -36,7 +37,7 @@ part_end_pack(uint8_t *to, const char *magic, uint64_t number, uint64_t root, ui
 {
     memcpy(to, magic, 8);
     store_le16(to + 8, PART_VERSION);
-    store_le16(to + 10, PART_VERSION);
+    store_le16(to + 10, PART_MIN_READER);
     store_le64(to + 16, number);
     store_le64(to + 24, root);
     store_le64(to + 32, file_bytes);

@@ -60,7 +60,7 @@ struct block_ref {
     uint16_t bundled; /* see row_range: so many blocks from here on; 0: no bundle begins here */
     uint32_t number;  /* of the block in its row; of a bundle's first one */
     bool has_starts;
-    bool has_stats;
+    bool has_stats; /* of histograms only stats.number_count: those that are no staleness marker */
     bool is_constant;
     uint32_t count;
     int64_t k;
@@ -220,6 +220,8 @@ MUST_CHECK enum err row_blocks(struct row_reader *reader, const struct block_ref
 /* Has it a block that reaches into the time? */
 MUST_CHECK enum err row_meets(struct row_reader *reader, int64_t min_ms, int64_t max_ms,
                               bool *ret_meets, struct why *why);
+/* From now on blocks of histograms have their statistics, too, where they are known. */
+void row_reader_want_stale(struct row_reader *reader);
 /* From now on rows of another tenant of the same part. */
 void row_reader_move(struct row_reader *reader, const struct part_index *index);
 
@@ -232,6 +234,7 @@ struct row_range {
     int64_t min_ms;
     int64_t max_ms;
     bool with_blocks; /* those in the time; else none are given */
+    bool with_stale;  /* as row_reader_want_stale() */
     /* Tells which blocks of histograms make a bundle: a piece of the row, always the same, that is
      * worth streaming together (bundle.h). Only those that lie in the time as a whole are told. */
     bool with_bundles;

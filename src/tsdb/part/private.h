@@ -51,6 +51,8 @@ struct part {
     struct directory values;
     struct directory postings;
     struct directory exemplars;
+    struct directory stale;
+    bool knows_stale;         /* written by a version that has that directory */
     _Atomic uint64_t applied; /* relaxed: set before others see the part, or by the one who edits */
 
     struct lock hidden_lock; /* LOCK_RANK_LEAF; guards the rest */
@@ -63,6 +65,10 @@ struct part {
 
 /* ERR_CORRUPT, in words. `offset` is that of the page; 0: it is none. */
 enum err part_damaged(const struct part *part, uint64_t offset, const char *what, struct why *why);
+MUST_CHECK enum err part_directory_table(struct part *part, struct directory *directory,
+                                         const struct directory_table **ret_table, struct why *why);
+/* How many pages begin at or before `number`. */
+uint32_t part_pages_until(const struct directory_table *table, uint32_t number);
 /* Where the page with a number is, and which numbers lie in it. */
 MUST_CHECK enum err part_directory_find(struct part *part, struct directory *directory,
                                         uint32_t number, uint64_t *ret_offset, uint32_t *ret_first,
@@ -76,6 +82,26 @@ MUST_CHECK enum err part_directory_find(struct part *part, struct directory *dir
 MUST_CHECK enum err part_directory_search(struct part *part, struct directory *directory,
                                           uint32_t first, uint32_t end, struct bytes value,
                                           uint32_t *ret_number, struct why *why);
+
+/* --- part_stale.c ----------------------------------------------------------------------------- */
+
+/* Walks what is told of blocks of histograms, those that have staleness markers or may. */
+struct stale_walk {
+    const struct directory_table *table; /* NULL: not begun */
+    uint32_t next_page;                  /* in the table */
+    const struct page *page;
+    uint64_t offset; /* of the page */
+    struct cursor c;
+    uint32_t series; /* of the entry at hand, in the part; UINT32_MAX: there are no more */
+    uint32_t block;  /* in its row */
+    uint32_t count;  /* of staleness markers; 0: not known */
+};
+
+/* Sets the statistics of the series' blocks of histograms where they are known: cheapest in
+ * ascending order of series. ERR_IO, ERR_NOMEM; what is damaged is not known. */
+MUST_CHECK enum err stale_walk_set(struct stale_walk *walk, struct part *part, uint32_t series,
+                                   struct block_ref *blocks, uint32_t count, struct why *why);
+void stale_walk_fini(struct stale_walk *walk, struct part *part);
 
 /* --- part_labels.c ---------------------------------------------------------------------------- */
 

@@ -111,9 +111,9 @@ table_load(struct part *p, const struct directory *d, struct directory_table **r
     return e ? part_damaged(p, d->page, "a directory", why) : OK;
 }
 
-static enum err
-directory_table(struct part *p, struct directory *d, const struct directory_table **ret_table,
-                struct why *why)
+enum err
+part_directory_table(struct part *p, struct directory *d, const struct directory_table **ret_table,
+                     struct why *why)
 {
     struct directory_table *t = atomic_load_explicit(&d->table, memory_order_acquire);
     if (t == NULL) {
@@ -131,9 +131,8 @@ directory_table(struct part *p, struct directory *d, const struct directory_tabl
     return OK;
 }
 
-/* How many pages begin at or before `number`. */
-static uint32_t
-pages_until(const struct directory_table *t, uint64_t number)
+uint32_t
+part_pages_until(const struct directory_table *t, uint32_t number)
 {
     uint32_t low = 0, high = t->count;
     while (low < high) {
@@ -151,9 +150,9 @@ part_directory_find(struct part *p, struct directory *d, uint32_t number, uint64
                     uint32_t *ret_first, uint32_t *ret_next, struct why *why)
 {
     const struct directory_table *t;
-    enum err e = directory_table(p, d, &t, why);
+    enum err e = part_directory_table(p, d, &t, why);
     if (e) return e;
-    uint32_t at = pages_until(t, number);
+    uint32_t at = part_pages_until(t, number);
     if (at == 0) return part_damaged(p, d->page, "a directory", why);
     *ret_offset = t->offsets[at - 1];
     *ret_first = t->numbers[at - 1];
@@ -166,11 +165,11 @@ part_directory_search(struct part *p, struct directory *d, uint32_t first, uint3
                       struct bytes value, uint32_t *ret_number, struct why *why)
 {
     const struct directory_table *t;
-    enum err e = directory_table(p, d, &t, why);
+    enum err e = part_directory_table(p, d, &t, why);
     if (e) return e;
     assert(d->has_keys);
     /* Pages that begin behind `first`: of these the last whose key is not above the value. */
-    uint32_t low = pages_until(t, first), from = low, high = pages_until(t, end - 1u);
+    uint32_t low = part_pages_until(t, first), from = low, high = part_pages_until(t, end - 1u);
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         uint32_t key_at = middle == 0 ? 0 : t->key_ends[middle - 1];
@@ -286,8 +285,10 @@ read_root(struct part *p, uint64_t offset, unsigned version, struct why *why)
     if (e == OK) e = read_directory(p, &c, &p->postings);
     if (e == OK) e = read_directory(p, &c, &p->exemplars);
     if (e == OK) e = c.bad ? ERR_CORRUPT : read_tenants(p, &c);
+    if (e == OK && version >= 2) e = read_directory(p, &c, &p->stale);
+    p->knows_stale = version >= 2;
     /* What a newer version has put behind it is left alone. */
-    if (e == OK && (c.bad || (version == PART_VERSION && c.at != c.end))) e = ERR_CORRUPT;
+    if (e == OK && (c.bad || (version <= PART_VERSION && c.at != c.end))) e = ERR_CORRUPT;
     page_release(&p->source, page);
     if (e == ERR_NOMEM) return why_set(why, e, "no memory to open a part");
     return e == ERR_CORRUPT ? part_damaged(p, offset, "a root", why) : e;
@@ -475,6 +476,7 @@ part_unref(struct part *p)
     directory_fini(p, &p->values);
     directory_fini(p, &p->postings);
     directory_fini(p, &p->exemplars);
+    directory_fini(p, &p->stale);
     page_cache_forget(p->source.cache, p->source.cache_id);
     file_close(&p->source.file);
     if (atomic_load_explicit(&p->dropped, memory_order_relaxed)) remove_from_disk(p);
@@ -577,10 +579,10 @@ exemplar_walk_enter(struct exemplar_walk *w, uint32_t first, struct why *why)
 {
     exemplar_walk_fini(w);
     if (w->part->exemplars.page == 0) return OK;
-    enum err e = directory_table(w->part, &w->part->exemplars, &w->table, why);
+    enum err e = part_directory_table(w->part, &w->part->exemplars, &w->table, why);
     if (e) return e;
     /* The last page that begins before the first wanted may hold some of it. */
-    w->next_page = first == 0 ? 0 : pages_until(w->table, first - 1);
+    w->next_page = first == 0 ? 0 : part_pages_until(w->table, first - 1);
     w->next_page -= w->next_page > 0;
     w->c = (struct cursor){NULL, NULL, false};
     w->at_end = false;

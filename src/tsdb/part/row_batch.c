@@ -58,6 +58,7 @@ row_batch_new(const struct part_index *index, const roaring_bitmap_t *series,
     b->budget = budget;
     label_store_init(&b->store, index, budget);
     b->range = *range;
+    if (range->with_stale) row_reader_want_stale(b->rows);
     b->rows_max = ROWS_FIRST;
     b->rows_left = range->rows_max == 0 ? UINT32_MAX : range->rows_max;
     roaring_init_iterator(series, &b->next);

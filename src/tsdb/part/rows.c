@@ -80,6 +80,8 @@ struct row_reader {
     struct buf labels;
     struct buf entries; /* u32: of the store, for the row */
     struct label_store store;
+    bool wants_stale;
+    struct stale_walk stale;
 };
 
 enum err
@@ -104,6 +106,7 @@ row_reader_free(struct row_reader *r)
 {
     if (r == NULL) return;
     page_release(&r->index->part->source, r->page);
+    stale_walk_fini(&r->stale, r->index->part);
     label_store_fini(&r->store);
     buf_fini(&r->labels);
     buf_fini(&r->entries);
@@ -129,6 +132,12 @@ row_reader_move(struct row_reader *r, const struct part_index *index)
     assert(index->part == r->index->part);
     forget_page(r);
     r->index = r->store.index = index;
+}
+
+void
+row_reader_want_stale(struct row_reader *r)
+{
+    r->wants_stale = true;
 }
 
 /* --- the head of a group ---------------------------------------------------------------------- */
@@ -771,7 +780,18 @@ row_blocks(struct row_reader *r, const struct block_ref **ret_blocks, uint32_t *
 {
     enum err e = r->known < KNOWN_COUNT ? count_blocks(r) : OK;
     if (e == OK && r->known < KNOWN_TIMES) e = read_times(r);
-    if (e == OK && r->known < KNOWN_BLOCKS) e = read_blocks(r);
+    if (e == OK && r->known < KNOWN_BLOCKS) {
+        e = read_blocks(r);
+        if (e == OK && r->wants_stale) {
+            uint32_t number = r->group_first + r->pairs_rows - 1;
+            struct block_ref *b = (struct block_ref *)(void *)r->blocks.at;
+            e = stale_walk_set(&r->stale, r->index->part, number, b, (uint32_t)r->block_count, why);
+            if (e) {
+                forget_page(r);
+                return e;
+            }
+        }
+    }
     if (e) return row_error(r, e, why);
     *ret_blocks = (const struct block_ref *)(const void *)r->blocks.at;
     *ret_count = (uint32_t)(r->blocks.size / sizeof(struct block_ref));

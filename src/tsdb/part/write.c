@@ -146,7 +146,7 @@ part_write_tenant(struct part_writer *w, struct bytes name, struct why *why)
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
-enum { OWN_BUFFERS = 22 };
+enum { OWN_BUFFERS = 23 };
 
 /* Those that are not of a filling. */
 static void
@@ -169,6 +169,7 @@ own_buffers(struct part_writer *w, struct buf *ret_all[OWN_BUFFERS])
         &w->values_dir.entries,
         &w->postings_dir.entries,
         &w->exemplars_dir.entries,
+        &w->stale_dir.entries,
         &w->rows.pairs,
         &w->rows.stretch_pairs,
         &w->rows.listed,
@@ -197,6 +198,7 @@ writer_buffers(struct part_writer *w)
     filling_init(w, &w->label_values, PAGE_LABEL_VALUES);
     filling_init(w, &w->postings, PAGE_POSTINGS);
     filling_init(w, &w->exemplars, PAGE_EXEMPLARS);
+    filling_init(w, &w->stale, PAGE_DIRECTORY); /* a kind that version 1 knows */
 }
 
 static enum err
@@ -308,6 +310,7 @@ part_writer_free(struct part_writer *w)
     buf_fini(&w->label_values.payload);
     buf_fini(&w->postings.payload);
     buf_fini(&w->exemplars.payload);
+    buf_fini(&w->stale.payload);
     part_pairs_fini(w);
     for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
         buf_fini(&w->rows.columns[i]);
@@ -351,11 +354,13 @@ put_directory(struct buf *to, const struct directory_writer *d, uint64_t offset)
 static enum err
 root_out(struct part_writer *w, uint64_t *ret_offset, struct why *why)
 {
-    uint64_t rows, values, postings, exemplars;
-    enum err e = directory_out(w, &w->rows_dir, &rows, why);
+    uint64_t rows, values, postings, exemplars, stale;
+    enum err e = part_stale_page_out(w, why);
+    if (e == OK) e = directory_out(w, &w->rows_dir, &rows, why);
     if (e == OK) e = directory_out(w, &w->values_dir, &values, why);
     if (e == OK) e = directory_out(w, &w->postings_dir, &postings, why);
     if (e == OK) e = directory_out(w, &w->exemplars_dir, &exemplars, why);
+    if (e == OK) e = directory_out(w, &w->stale_dir, &stale, why);
     if (e) return e;
     struct buf *to = &w->encoded;
     buf_clear(to);
@@ -376,6 +381,7 @@ root_out(struct part_writer *w, uint64_t *ret_offset, struct why *why)
     put_directory(to, &w->exemplars_dir, exemplars);
     buf_put_varint(to, w->tenant_count);
     buf_put_bytes(to, buf_bytes(&w->tenants));
+    put_directory(to, &w->stale_dir, stale); /* from here on what version 1 passes over */
     if (buf_error(to)) return buf_error(to);
     return page_write(&w->pages, PAGE_ROOT, buf_bytes(to), ret_offset, why);
 }

@@ -253,9 +253,13 @@ block_out(struct part_writer *w, struct why *why)
     ref.count = count;
     ref.min_ms = w->sample_times[0];
     ref.max_ms = w->sample_times[count - 1];
+    ref.has_stats = true;
     if (w->kind == SAMPLE_FLOAT) {
-        ref.has_stats = true;
         codec_float_stats(w->sample_bits, count, &ref.stats);
+    } else {
+        for (uint32_t i = 0; i < count; i++) {
+            ref.stats.number_count += w->sample_histograms[i].sum_bits != STALE_NAN_BITS;
+        }
     }
     drop_front(w, count);
     return block_add(w, &ref);

@@ -132,6 +132,39 @@ part_write_exemplar(struct part_writer *w, uint32_t series, int64_t t_ms, uint64
 }
 
 enum err
+part_stale_page_out(struct part_writer *w, struct why *why)
+{
+    if (w->stale.payload.size == 0) return OK;
+    uint64_t offset;
+    enum err e = part_filling_flush(w, &w->stale, &offset, why);
+    if (e) return e;
+    part_directory_add(&w->stale_dir, w->stale_first, offset);
+    return OK;
+}
+
+enum err
+part_stale_put(struct part_writer *w, uint32_t number, uint32_t block, const struct block_ref *ref,
+               struct why *why)
+{
+    uint32_t count = ref->has_stats ? ref->count - ref->stats.number_count : 0;
+    if (ref->has_stats && count == 0) return OK;
+    struct buf *to = &w->stale.payload;
+    if (part_filling_full(w, &w->stale, 3 * VARINT_SIZE_MAX)) {
+        enum err e = part_stale_page_out(w, why);
+        if (e) return e;
+    }
+    if (to->size == 0) {
+        w->stale_first = number;
+        w->stale_last = 0;
+    }
+    buf_put_varint(to, number - w->stale_last);
+    buf_put_varint(to, block);
+    buf_put_varint(to, count);
+    w->stale_last = number;
+    return buf_error(to);
+}
+
+enum err
 part_write_metadata(struct part_writer *w, const struct metadata *m, struct why *why)
 {
     enum err e = part_series_end(w, why);

@@ -465,6 +465,8 @@ row_out(struct part_writer *w, const uint32_t *pairs, const struct waiting_row *
         if (!b->is_constant) resolve(&b->values, &w->values_offsets);
         if (b->has_starts) resolve(&b->starts, &w->values_offsets);
         e = put_block(w, b);
+        if (e == OK && b->codec != CODEC_FLOAT_V1)
+            e = part_stale_put(w, w->rows_written, i, b, why);
     }
     r->row_count++;
     w->rows_written++;

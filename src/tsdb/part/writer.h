@@ -112,10 +112,12 @@ struct part_writer {
     struct filling label_values;
     struct filling postings;
     struct filling exemplars;
+    struct filling stale;
     struct directory_writer rows_dir;
     struct directory_writer values_dir;
     struct directory_writer postings_dir;
     struct directory_writer exemplars_dir;
+    struct directory_writer stale_dir;
 
     struct column *columns; /* open addressing */
     uint32_t column_capacity;
@@ -163,6 +165,10 @@ struct part_writer {
     /* Exemplars. */
     uint32_t exemplars_first; /* series of the first in the page being filled, */
     uint32_t exemplars_last;  /* and of the last */
+
+    /* What is told of blocks of histograms: the same of its page. */
+    uint32_t stale_first;
+    uint32_t stale_last;
 };
 
 /* --- part_write.c ----------------------------------------------------------------------------- */
@@ -213,5 +219,10 @@ MUST_CHECK enum err part_pairs_end(struct part_writer *writer, struct why *why);
 MUST_CHECK enum err part_name_end(struct part_writer *writer);
 MUST_CHECK enum err part_values_page_out(struct part_writer *writer, struct why *why);
 MUST_CHECK enum err part_exemplars_page_out(struct part_writer *writer, struct why *why);
+MUST_CHECK enum err part_stale_page_out(struct part_writer *writer, struct why *why);
+/* Notes a block of histograms of series `number` of the part if it has staleness markers, or may.
+ */
+MUST_CHECK enum err part_stale_put(struct part_writer *writer, uint32_t number, uint32_t block,
+                                   const struct block_ref *ref, struct why *why);
 
 #endif

@@ -767,6 +767,7 @@ summarize(const struct block_ref *b, unsigned wanted, struct sample_summary *ret
     const struct codec_stats *s = &b->stats;
     bool climbs = s->reset_count == 0;
     if (!b->has_stats || s->number_count < b->count) return false;
+    if (b->codec != CODEC_FLOAT_V1 && wanted != SUMMARY_COUNT) return false;
     *ret = (struct sample_summary){.min_ms = b->min_ms, .max_ms = b->max_ms};
     if (wanted & SUMMARY_EXTREMES) {
         if (!b->is_constant && (s->max == 0 || (s->min == 0 && !climbs))) return false;

@@ -148,6 +148,7 @@ part_source_open(struct query *q, struct source *s, struct part *part,
                               .max_ms = q->max_ms,
                               .rows_max = s->deletion_count == 0 ? rows_wanted(q) : 0,
                               .with_blocks = q->kind != QUERY_LABELS || s->deletion_count > 0,
+                              .with_stale = q->interleave.summaries == SUMMARY_COUNT,
                               .with_bundles = q->chunks && s->deletion_count == 0};
     return row_batch_new(&s->index, s->matched, &range, q->budget, &s->batch);
 }

@@ -35,7 +35,7 @@ teardown(void **state)
 static uint64_t
 next_value(struct rng *r, unsigned series, int64_t t_ms, double *at)
 {
-    switch (series % 6) {
+    switch (series % 8) {
     case 0:
         *at += (double)rng_below(r, 10);
         break;
@@ -47,18 +47,36 @@ next_value(struct rng *r, unsigned series, int64_t t_ms, double *at)
         break;
     case 3:
         *at = rng_below(r, 2) == 0 ? 0.0 : -0.0;
-        if (series < 6)
+        if (series < 8)
             *at = t_ms % (20 * 60 * 1000) > 100000 ? 1.0 : *at;
         else if (rng_below(r, 3) == 0)
             *at = series < SERIES / 2 ? 1.0 : -1.0;
         break;
     case 4:
+    case 6: /* sums of histograms: a marker in the middle of a block, and NaN that are none */
+    case 7:
         *at = rng_below(r, 100) == 0 ? __builtin_nan("") : (double)rng_below(r, 1000) - 500;
         break;
     default:
         *at = 1.0 / (1.0 + (double)rng_below(r, 100000));
     }
     return double_bits(*at);
+}
+
+/* Two of eight series have histograms, in which a staleness marker begins no block of its own. */
+static void
+put_sample(struct rq *rq, struct rng *r, unsigned series, int64_t t_ms, uint64_t bits)
+{
+    if (series % 8 < 6) {
+        rq_float(rq, t_ms, bits, 0);
+        return;
+    }
+    bool is_stale = bits == STALE_NAN_BITS || rng_below(r, 300) == 0;
+    struct histogram h = {
+        .kind = series % 8 == 6 ? SAMPLE_HISTOGRAM_INT : SAMPLE_HISTOGRAM_FLOAT,
+        .sum_bits = is_stale ? STALE_NAN_BITS : bits,
+    };
+    rq_histogram(rq, t_ms, &h, 0);
 }
 
 /* A run of samples, a second apart, of each series; some end. */
@@ -74,8 +92,8 @@ send_runs(struct rng *r, int64_t t_ms, uint32_t count, double *at)
         rq_series(&rq, labels);
         for (uint32_t i = 0; i < count; i++) {
             bool ends = i + 1 == count && rng_below(r, 10) == 0;
-            rq_float(&rq, t_ms + i * 1000,
-                     ends ? STALE_NAN_BITS : next_value(r, s, t_ms + i * 1000, &at[s]), 0);
+            put_sample(&rq, r, s, t_ms + i * 1000,
+                       ends ? STALE_NAN_BITS : next_value(r, s, t_ms + i * 1000, &at[s]));
         }
         must(machine_send(&m, "a", &rq));
         rq_fini(&rq);
@@ -83,12 +101,19 @@ send_runs(struct rng *r, int64_t t_ms, uint32_t count, double *at)
     }
 }
 
+static uint64_t
+bits_at(const struct sample_batch *b, uint32_t i)
+{
+    return b->kind == SAMPLE_FLOAT ? b->value_bits[i] : b->histograms[i].sum_bits;
+}
+
 /* --- an answer -------------------------------------------------------------------------------- */
 
 struct got {
     uint32_t series;
     int64_t t_ms;
-    uint64_t bits;
+    uint64_t bits; /* a histogram's are those of its sum */
+    enum sample_kind kind;
 };
 
 struct answer {
@@ -96,6 +121,7 @@ struct answer {
     uint32_t count;
     uint32_t at; /* of the answer with hints: what is there to be told next */
     uint32_t summaries;
+    uint32_t histogram_summaries;
 };
 
 static struct query_request
@@ -132,7 +158,8 @@ collect(const struct query_request *request, struct answer *to)
             assert_null(b.summary);
             assert_true(to->count + b.count <= SAMPLES_MAX);
             for (uint32_t i = 0; i < b.count; i++) {
-                to->items[to->count++] = (struct got){series, b.times_ms[i], b.value_bits[i]};
+                to->items[to->count++] =
+                    (struct got){series, b.times_ms[i], bits_at(&b, i), b.kind};
             }
         }
     }
@@ -149,6 +176,11 @@ check_summary(const struct got *x, uint32_t count, const struct sample_summary *
     assert_int_equal(x[count - 1].t_ms, s->max_ms);
     for (uint32_t i = 0; i < count; i++) {
         double v = bits_double(x[i].bits);
+        if (x[0].kind != SAMPLE_FLOAT) {
+            assert_int_equal(wanted, SUMMARY_COUNT);
+            assert_true(x[i].bits != STALE_NAN_BITS);
+            continue;
+        }
         assert_true(v == v);
         if (v < least) least = v;
         if (v > greatest) greatest = v;
@@ -185,14 +217,16 @@ compare_batch(struct answer *plain, uint32_t series, const struct sample_batch *
     plain->at += b->count;
     if (b->summary != NULL) {
         plain->summaries++;
+        plain->histogram_summaries += b->kind != SAMPLE_FLOAT;
         check_summary(x, b->count, b->summary, hints->summaries);
         check_windows(&hints->windows, b->summary->min_ms, b->summary->max_ms);
     }
     for (uint32_t i = 0; i < b->count; i++) {
         assert_int_equal(x[i].series, series);
+        assert_int_equal(x[i].kind, b->kind);
         if (b->summary != NULL) continue;
         assert_int_equal(x[i].t_ms, b->times_ms[i]);
-        assert_int_equal(x[i].bits, b->value_bits[i]);
+        assert_int_equal(x[i].bits, bits_at(b, i));
     }
 }
 
@@ -228,7 +262,7 @@ ask(struct rng *r, struct answer *plain)
     struct query_request request = all_between(min_ms, max_ms);
     plain->count = 0;
     collect(&request, plain);
-    request.hints.summaries = 1 + (unsigned)rng_below(r, 7);
+    request.hints.summaries = rng_below(r, 2) == 0 ? SUMMARY_COUNT : 1 + (unsigned)rng_below(r, 7);
     request.hints.windows = (struct query_windows){
         .first_ms = T0 + (int64_t)rng_below(r, (uint64_t)span_ms),
         .last_ms = T0 + span_ms,
@@ -277,8 +311,10 @@ test_summaries_say_what_the_samples_say(void **state)
             ask(&r, &plain);
         }
     }
-    print_message("%u summaries stood for samples\n", plain.summaries);
+    print_message("%u summaries stood for samples, %u for histograms\n", plain.summaries,
+                  plain.histogram_summaries);
     assert_true(plain.summaries > 5000);
+    assert_true(plain.histogram_summaries > 500);
     free(plain.items);
 }
 
