@@ -107,6 +107,13 @@ matchers_make(const struct rr_query *query, struct matcher **to, struct why *why
     return OK;
 }
 
+/* Prometheus looks up series so: of each one sample will do, which keeps the form of an answer. */
+static bool
+wants_labels(const struct rr_query *query)
+{
+    return bytes_equal_text(query->hints.func, "series");
+}
+
 static enum err
 query_open(struct read *r, const struct rr_query *query, struct matcher *const *matchers,
            struct series_set **ret_set, struct why *why)
@@ -119,7 +126,8 @@ query_open(struct read *r, const struct rr_query *query, struct matcher *const *
         .min_ms = query->min_ms,
         .max_ms = query->max_ms,
         .partial = r->notices == NOTICES_PARTIAL,
-        .chunks = r->message.answer == RR_STREAMED_XOR_CHUNKS && r->notices == NOTICES_NONE,
+        .chunks = r->message.answer == RR_STREAMED_XOR_CHUNKS && r->notices == NOTICES_NONE &&
+                  !wants_labels(query),
         .control = &r->control,
     };
     if (query->matcher_count == 0) return why_set(why, ERR_INPUT, "a query without matchers");
@@ -135,30 +143,32 @@ struct form {
 };
 
 static enum err
-drain_series(const struct form *form, struct series_set *set, struct bytes labels, struct why *why)
+drain_series(const struct form *form, struct series_set *set, struct bytes labels, bool only_labels,
+             struct why *why)
 {
     bool named = false;
     for (;;) {
         struct sample_batch b;
         enum err e = series_set_batch(set, &b, why);
         if (e || b.count == 0) return e;
+        if (only_labels) b.count = 1;
         if (!named) e = form->series(form->to, labels, why);
         named = true;
         if (e) return e;
         e = b.kind == SAMPLE_FLOAT ? form->floats(form->to, &b, why)
                                    : form->histograms(form->to, &b, why);
-        if (e) return e;
+        if (e || only_labels) return e;
     }
 }
 
 static enum err
-drain(const struct form *form, struct series_set *set, struct why *why)
+drain(const struct form *form, struct series_set *set, bool only_labels, struct why *why)
 {
     for (;;) {
         struct bytes labels;
         enum err e = series_set_next(set, &labels, why);
         if (e || labels.at == NULL) return e;
-        e = drain_series(form, set, labels, why);
+        e = drain_series(form, set, labels, only_labels, why);
         if (e) return e;
     }
 }
@@ -184,7 +194,7 @@ run_query(struct read *r, const struct rr_query *query, const struct form *form,
     if (matchers == NULL) return why_set(why, ERR_NOMEM, "no memory for the query");
     enum err e = matchers_make(query, matchers, why);
     if (e == OK) e = query_open(r, query, matchers, &set, why);
-    if (e == OK) e = drain(form, set, why);
+    if (e == OK) e = drain(form, set, wants_labels(query), why);
     if (e == OK && r->notices == NOTICES_PARTIAL) e = tell_warnings(r, set, why);
     series_set_free(set);
     for (uint32_t i = 0; i < query->matcher_count; i++) {

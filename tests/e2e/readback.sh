@@ -165,6 +165,23 @@ same_answers() {
     }
 }
 
+series_of() { # NAME
+    curl -s --noproxy '*' --max-time 60 -G "${at[$1]}/api/v1/series" --data-urlencode 'match[]={__name__=~".+"}' \
+        -d "start=$start_s" -d "end=$end_s" | jq -cS '.data | sort_by(tostring)[]'
+}
+
+# same_series A B SAMPLES: of so many samples only the first of each series, as they are stored, are read.
+same_series() {
+    local before after count
+    before=$(metric firekeep_read_samples_total)
+    series_of "$1" >"$work/series.a"
+    series_of "$2" >"$work/series.b"
+    after=$(metric firekeep_read_samples_total)
+    count=$(wc -l <"$work/series.b")
+    echo "$count series, $((after - before)) samples"
+    ((count > 100 && after > before && (after - before) * 10 < $3 * 6)) && cmp "$work/series.a" "$work/series.b"
+}
+
 all_the_same() { # WHO A B QUESTION...
     local who=$1 a=$2 b=$3 question
     shift 3
@@ -260,6 +277,8 @@ round_floats() { # NAME PROGRAM FORM
     claim "$name: one without data starts" prometheus_at "$name-reader" "$program" "${ports[2]}" "$url" || return
     all_the_same "$name" "$name-owner" "$name-reader" "${floats[@]}"
     claim "$name: it asked for $3" form_was "$3"
+    claim "$name: series are the same, and not all samples are read" \
+        same_series "$name-owner" "$name-reader" 378784
     stop "$name-reader"
     stop "$name-owner"
     stop "$name-firekeep"
@@ -274,6 +293,7 @@ round_histograms() {
     claim "histograms: it has the capture" is_sent "$capture" "${at[owner]}" || return
     claim "histograms: one without data starts" prometheus_at reader "$newer" "${ports[2]}" "$url" || return
     all_the_same histograms owner reader "${histograms[@]}"
+    claim "histograms: series are the same, and not all samples are read" same_series owner reader 118794
 }
 
 # All in a part. The later questions are answered from chunks that the first ones left in the cache.
