@@ -3,10 +3,12 @@
  * its envelope, on a query thread. Small answers are sent as one, large ones as they come.
  */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "api/form.h"
 #include "api/internal.h"
+#include "base/warnings.h"
 #include "model/selector.h"
 #include "wire/escaped_name.h"
 
@@ -25,6 +27,7 @@ struct lookup {
     struct text_sink to;
     uint64_t count;
     bool limited;
+    struct warnings warnings; /* what is missing because of damage */
     struct buf text;
     struct json json;
     bool begun; /* the answer is a stream */
@@ -169,18 +172,37 @@ put_series(void *context, struct bytes labels)
     return OK;
 }
 
+static enum err
+keep_warning(void *context, const char *sentence)
+{
+    struct lookup *l = context;
+    struct why place;
+    snprintf(place.text, sizeof place.text, "%s", sentence);
+    return warnings_add(&l->warnings, &place);
+}
+
+static void
+put_warnings(struct lookup *l)
+{
+    const char *sentence = warnings_at(&l->warnings, 0);
+    if (!l->limited && sentence == NULL) return;
+    json_key(&l->json, "warnings");
+    json_array_open(&l->json);
+    if (l->limited) json_put_text(&l->json, "results truncated due to limit");
+    for (uint32_t i = 1; sentence != NULL; i++) {
+        json_put_text(&l->json, sentence);
+        sentence = warnings_at(&l->warnings, i);
+    }
+    json_array_close(&l->json);
+}
+
 static void
 end_answer(struct lookup *l, enum err e)
 {
     if (e == ERR_CANCELED && l->limited) e = OK;
     if (e == OK) {
         json_array_close(&l->json);
-        if (l->limited) {
-            json_key(&l->json, "warnings");
-            json_array_open(&l->json);
-            json_put_text(&l->json, "results truncated due to limit");
-            json_array_close(&l->json);
-        }
+        put_warnings(l);
         json_object_close(&l->json);
         e = l->begun ? send_piece(l) : buf_error(&l->text);
     }
@@ -209,9 +231,11 @@ run(struct api *api, struct http_request *request, enum err (*ask)(struct lookup
     }
     l->api = api;
     l->request = request;
-    l->to.context = l;
+    l->to = (struct text_sink){.warning = keep_warning, .context = l};
+    l->asked.partial = true;
     budget_init(&l->budget, "query", 0, &api->read_budget);
     buf_init(&l->text, &l->budget, (size_t)1 << 30);
+    warnings_init(&l->warnings, &l->budget);
     query_control_begin(api, request, &l->budget, &l->control);
     unsigned refused = tenant_named(api, request, &l->asked.tenant, &l->why);
     if (refused != 0) {
@@ -232,6 +256,7 @@ run(struct api *api, struct http_request *request, enum err (*ask)(struct lookup
     }
     form_fini(&l->form);
     buf_fini(&l->text);
+    warnings_fini(&l->warnings);
     mem_free(&api->read_budget, l, sizeof *l);
 }
 

@@ -188,6 +188,40 @@ if claim "late: a server starts" start_firekeep l "$work/late" "${ports[0]}"; th
     stop l
 fi
 
+# --- look-ups ------------------------------------------------------------------------------------
+
+# The payload of the first page of a kind: docs/format/part.md.
+payload_of() { # FILE KIND
+    local at=64 word
+    while word=$(od -An -tu4 -j "$at" -N 4 "$1") && (((word >> 28) != $2)); do
+        at=$((at + 16 + (word & 0x0fffffff)))
+    done
+    echo $((at + 16))
+}
+
+looks_up() { # PATH DATA WARNINGS
+    curl -sg --noproxy '*' "$url$1" >"$work/found.json"
+    head -c 600 "$work/found.json"
+    jq -e --argjson data "$2" --argjson warnings "$3" '.status == "success" and .data == $data and
+        ([.warnings[]? | select(contains("0000000000000002/part"))] | length) == $warnings' "$work/found.json"
+}
+
+cp -a "$work/whole" "$work/names"
+flip "$work/names/parts/0000000000000002/part" \
+    "$(payload_of "$work/names/parts/0000000000000002/part" 6)"
+if claim "names: a server starts" start_firekeep n "$work/names" "${ports[0]}"; then
+    claim "names: those of the other parts are found, and what is missing is a warning" \
+        looks_up /api/v1/labels '["__name__","s"]' 1
+    claim "names: so are values" looks_up /api/v1/label/__name__/values '["load"]' 1
+    claim "names: so are those of series that are selected" \
+        looks_up '/api/v1/labels?match[]=load' '["__name__","s"]' 1
+    claim "names: so are series" looks_up '/api/v1/series?match[]=load{s="03"}' \
+        '[{"__name__":"load","s":"03"}]' 1
+    claim "names: there is no warning where nothing is missing" \
+        looks_up '/api/v1/labels?start=2023-11-15T00:00:00Z&end=2023-11-15T23:00:00Z' '["__name__","s"]' 0
+    stop n
+fi
+
 # --- a part that was put aside comes back --------------------------------------------------------
 
 aside=$work/aside/parts/0000000000000002

@@ -426,14 +426,19 @@ something_is_deleted(const struct tombstones *set, struct bytes tenant)
 
 static enum err
 gather(struct store_view *view, const struct query_request *request, const struct bytes *name,
-       struct texts *x, struct why *why)
+       const struct text_sink *to, struct texts *x, struct why *why)
 {
     bool selects =
         request->set_count > 0 || something_is_deleted(view->version->tombstones, request->tenant);
-    if (selects) return lookup_selected(view, request, name, x, why);
+    if (selects) return lookup_selected(view, request, name, to, x, why);
     enum err e = OK;
     for (uint32_t i = 0; i < view->version->part_count && e == OK; i++) {
-        e = gather_part(view->version->parts[i], request, name, x, why);
+        struct why reason = {""};
+        e = gather_part(view->version->parts[i], request, name, x, &reason);
+        if (e == ERR_CORRUPT && request->partial)
+            e = to->warning == NULL ? OK : to->warning(to->context, reason.text);
+        else if (e && why != NULL)
+            *why = reason;
     }
     return e ? e : gather_head(view, request, name, x, why);
 }
@@ -446,7 +451,7 @@ answer_texts(struct view *view, const struct query_request *request, const struc
     struct store_view *v = (struct store_view *)view;
     texts_init(&x, v->head->hash_seed, request->hints.limit,
                request->control == NULL ? NULL : request->control->budget);
-    enum err e = gather(v, request, name, &x, why);
+    enum err e = gather(v, request, name, to, &x, why);
     if (e == ERR_NOMEM) why_set(why, e, "no memory for the labels");
     if (e == OK) e = texts_each(&x, to->each, to->context);
     texts_fini(&x);
@@ -481,6 +486,11 @@ store_series(struct view *view, const struct query_request *request, const struc
         if (e || labels.at == NULL) break;
         e = to->each(to->context, labels);
         if (e) break;
+    }
+    const char *sentence;
+    for (uint32_t i = 0; to->warning != NULL && (e == OK || e == ERR_CANCELED); i++) {
+        if ((sentence = series_set_warning(&q->set, i)) == NULL) break;
+        e = err_first(e, to->warning(to->context, sentence));
     }
     series_set_free(&q->set);
     return e;

@@ -31,8 +31,10 @@ MUST_CHECK enum err texts_add_another(struct texts *texts, struct bytes text);
 
 /* --- lookup_selected.c ------------------------------------------------------------------------ */
 
-/* Adds the values of a label that the selected series have; `name` NULL: their label names. */
+/* Adds the values of a label that the selected series have; `name` NULL: their label names. Only
+ * warnings go to `to`. */
 MUST_CHECK enum err lookup_selected(struct store_view *view, const struct query_request *request,
-                                    const struct bytes *name, struct texts *texts, struct why *why);
+                                    const struct bytes *name, const struct text_sink *to,
+                                    struct texts *texts, struct why *why);
 
 #endif

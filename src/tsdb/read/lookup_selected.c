@@ -125,7 +125,7 @@ part_texts(struct query *q, struct source *s, const struct bytes *name, struct t
     struct part_pairs x = {.q = q, .s = s, .found_max = s->index.name_count};
     if (name != NULL) x.name = part_find_name(&s->index, *name);
     if (x.name != NULL) x.found_max = x.name->pair_count;
-    if (s->matched == NULL || (name != NULL && x.name == NULL)) return OK;
+    if (s->at_end || s->matched == NULL || (name != NULL && x.name == NULL)) return OK;
     x.found = roaring_bitmap_create();
     enum err e = x.found == NULL ? ERR_NOMEM : row_reader_new(&s->index, q->budget, &x.rows);
     if (e == OK) e = gather_rows(&x, why);
@@ -269,15 +269,22 @@ head_texts(struct query *q, const struct source *s, const struct bytes *name, st
 
 enum err
 lookup_selected(struct store_view *view, const struct query_request *request,
-                const struct bytes *name, struct texts *texts, struct why *why)
+                const struct bytes *name, const struct text_sink *to, struct texts *texts,
+                struct why *why)
 {
     struct query *q;
     enum err e = query_open(view, request, QUERY_TEXTS, &q, why);
     if (e) return e;
     for (uint32_t i = 0; i < q->source_count && e == OK; i++) {
         struct source *s = &q->sources[i];
-        e = source_is_head(s) ? head_texts(q, s, name, texts, why)
-                              : part_texts(q, s, name, texts, why);
+        struct why reason = {""};
+        e = source_is_head(s) ? head_texts(q, s, name, texts, &reason)
+                              : part_texts(q, s, name, texts, &reason);
+        e = query_leave_out(q, e, &reason, why);
+    }
+    const char *sentence;
+    for (uint32_t i = 0; e == OK && (sentence = series_set_warning(&q->set, i)) != NULL; i++) {
+        e = to->warning == NULL ? OK : to->warning(to->context, sentence);
     }
     q->set.ops->free(&q->set);
     return e;

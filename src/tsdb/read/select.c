@@ -192,11 +192,12 @@ head_step(struct source *s)
     return buf_error(&s->label_bytes);
 }
 
-/* With `partial`: damage becomes a warning. */
-static enum err
-leave_out(struct query *q, const struct why *reason, struct why *why)
+enum err
+query_leave_out(struct query *q, enum err e, const struct why *reason, struct why *why)
 {
-    enum err e = warnings_add(&q->interleave.warnings, reason);
+    if (e && why != NULL) *why = *reason;
+    if (e != ERR_CORRUPT || !q->partial) return e;
+    e = warnings_add(&q->interleave.warnings, reason);
     return e ? why_set(why, e, "no memory to say what is damaged") : OK;
 }
 
@@ -208,11 +209,8 @@ source_step(struct query *q, struct source *s, struct why *why)
     if (source_is_head(s)) return head_step(s);
     for (;;) {
         struct why reason = {""};
-        enum err e = part_step(s, &reason);
-        if (e && why != NULL) *why = reason;
-        if (e != ERR_CORRUPT || !q->partial) return e;
-        e = leave_out(q, &reason, why);
-        if (e) return e;
+        enum err e = part_step(s, &reason), kept = query_leave_out(q, e, &reason, why);
+        if (e == OK || kept) return kept;
         s->at_end = !row_batch_pass(s->batch);
         if (s->at_end) return OK;
     }
@@ -519,11 +517,8 @@ open_sources(struct query *q, struct bytes tenant_name, struct why *why)
         s->order = i;
         struct why reason = {""};
         e = part_source_open(q, s, part, t, &reason);
-        if (e && why != NULL) *why = reason;
-        if (e == ERR_CORRUPT && q->partial) {
-            s->at_end = true; /* which of its series are meant is not known */
-            e = leave_out(q, &reason, why);
-        }
+        s->at_end |= e != OK; /* which of its series are meant is not known */
+        e = query_leave_out(q, e, &reason, why);
     }
     for (unsigned i = 0; i < 2 && e == OK && q->tenant != UINT32_MAX; i++) {
         if (!gen_counts(q, q->view->gens[i])) continue;

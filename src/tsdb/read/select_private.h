@@ -87,6 +87,10 @@ source_is_head(const struct source *s)
  */
 MUST_CHECK enum err query_open(struct store_view *view, const struct query_request *request,
                                enum query_kind kind, struct query **ret_query, struct why *why);
+/* What became of reading something: with `partial`, damage is a warning and OK. `reason` may go to
+ * `why`. */
+MUST_CHECK enum err query_leave_out(struct query *q, enum err e, const struct why *reason,
+                                    struct why *why);
 MUST_CHECK enum err store_exemplars(struct view *view, const struct query_request *request,
                                     enum err (*each)(void *context,
                                                      const struct exemplar *exemplar),
