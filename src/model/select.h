@@ -209,10 +209,10 @@ struct text_sink {
     /* Once for each, in ascending order; the view of it ends with the call. An error of it ends the
      * answer and is returned. */
     enum err (*each)(void *context, struct bytes text);
+    void *context;
     /* With `partial`, a sentence for each place that is damaged: texts of there are missing. Before
      * or after the texts. NULL: they are not asked for. */
     enum err (*warning)(void *context, const char *sentence);
-    void *context;
 };
 
 /* What there is at one moment. */

@@ -500,7 +500,7 @@ static enum err
 look_up(struct machine *m, unsigned what, bool partial, struct looked_up *ret)
 {
     static const struct matcher_text all[] = {{MATCH_REGEX, "__name__", "m.*"}};
-    struct text_sink to = {count_text, count_warning, ret};
+    struct text_sink to = {count_text, ret, count_warning};
     struct question q;
     struct view *view;
     *ret = (struct looked_up){0};
