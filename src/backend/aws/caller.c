@@ -12,6 +12,7 @@ struct aws_caller {
     struct writer_options options;
     const struct aws_service *service;
     const char *operations;
+    const char *media_type;
     struct http_calls_target target;
     char region[AWS_REGION_BYTES];
     char endpoint[AWS_ENDPOINT_BYTES];
@@ -31,6 +32,7 @@ aws_caller_new(const struct aws_caller_options *options, struct aws_caller **ret
     c->options = *options->writer;
     c->service = options->service;
     c->operations = options->operations;
+    c->media_type = options->media_type;
     struct aws_setup setup = {c->options.env, c->options.memory, &settings->aws,
                               &aws_variables_real};
     http_target_init(&c->target, &settings->http, settings->timeout_ms);
@@ -65,6 +67,12 @@ aws_caller_free(struct aws_caller *c)
     mem_free(c->options.memory, c, sizeof *c);
 }
 
+int64_t
+aws_caller_now_ms(const struct aws_caller *c)
+{
+    return env_realtime_ms(c->options.env) + 1000 * c->clock.skew_s;
+}
+
 bool
 aws_caller_is_due(const struct aws_caller *c)
 {
@@ -80,28 +88,22 @@ aws_caller_prepare(struct aws_caller *c, const struct http_call_answer *answer,
 
 /* --- calls ------------------------------------------------------------------------------------ */
 
-static enum err
-make_headers(struct aws_caller *c, const char *operation, const char *const **ret_lines,
-             struct why *why)
-{
-    struct http_headers *h = &c->headers;
-    char target[128];
-    snprintf(target, sizeof target, "%s.%s", c->operations, operation);
-    http_headers_clear(h);
-    http_headers_put(h, "Content-Type", bytes_of_text("application/x-amz-json-1.1"));
-    http_headers_put(h, "X-Amz-Target", bytes_of_text(target));
-    enum err e = http_put_configured(h, &c->options.settings->http, why);
-    return e ? e : http_headers_lines(h, ret_lines);
-}
-
 void
 aws_caller_call(struct aws_caller *c, const char *operation, struct bytes body, uint32_t *ret_keys,
                 struct writer_step *ret_step)
 {
+    aws_caller_call_at(c, NULL, operation, body, ret_keys, ret_step);
+}
+
+void
+aws_caller_call_at(struct aws_caller *c, const char *endpoint, const char *operation,
+                   struct bytes body, uint32_t *ret_keys, struct writer_step *ret_step)
+{
+    struct http_headers *h = &c->headers;
     struct why why = {""};
     struct aws_parts parts = {.target = &c->target,
                               .method = "POST",
-                              .endpoint = c->endpoint,
+                              .endpoint = endpoint == NULL ? c->endpoint : endpoint,
                               .path = "/",
                               .body = body,
                               .service = c->service->name,
@@ -113,7 +115,13 @@ aws_caller_call(struct aws_caller *c, const char *operation, struct bytes body, 
         step_done(ret_step, VERDICT_UNPREPARED, "credentials", "there are no credentials");
         return;
     }
-    enum err e = make_headers(c, operation, &parts.headers, &why);
+    char target[128];
+    snprintf(target, sizeof target, "%s.%s", c->operations, operation);
+    http_headers_clear(h);
+    http_headers_put(h, "Content-Type", bytes_of_text(c->media_type));
+    http_headers_put(h, "X-Amz-Target", bytes_of_text(target));
+    enum err e = http_put_configured(h, &c->options.settings->http, &why);
+    if (e == OK) e = http_headers_lines(h, &parts.headers);
     if (e == OK) {
         e = aws_sign(&parts, keys, aws_clock_now_s(&c->clock), &c->request, &ret_step->http, &why);
     }

@@ -14,9 +14,10 @@ struct aws_caller;
 
 struct aws_caller_options {
     const struct writer_options *writer; /* copied; what it points to outlives the caller */
-    const struct aws_service *service;   /* borrowed, as the next two */
+    const struct aws_service *service;   /* borrowed, as the next three */
     const char *endpoint;                /* of the settings; NULL: not given */
     const char *operations;              /* what X-Amz-Target begins with: "Kinesis_20131202" */
+    const char *media_type;              /* "application/x-amz-json-1.1" */
 };
 
 /* Asks for nothing yet. ERR_NOMEM; errors of aws_region() and aws_endpoint(). */
@@ -24,6 +25,9 @@ MUST_CHECK enum err aws_caller_new(const struct aws_caller_options *options,
                                    struct aws_caller **ret_caller, struct why *why);
 /* No call of it may be under way. */
 void aws_caller_free(struct aws_caller *caller);
+
+/* Unix time, as AWS has it if ours was found to be wrong. */
+int64_t aws_caller_now_ms(const struct aws_caller *caller);
 
 /* Whether credentials are to be fetched; aws_caller_prepare() does so, as a writer's prepare(). */
 bool aws_caller_is_due(const struct aws_caller *caller);
@@ -38,6 +42,9 @@ void aws_caller_prepare(struct aws_caller *caller, const struct http_call_answer
  */
 void aws_caller_call(struct aws_caller *caller, const char *operation, struct bytes body,
                      uint32_t *ret_keys, struct writer_step *ret_step);
+/* The same to another endpoint than the service's own, which is `endpoint` NULL. */
+void aws_caller_call_at(struct aws_caller *caller, const char *endpoint, const char *operation,
+                        struct bytes body, uint32_t *ret_keys, struct writer_step *ret_step);
 /* As aws_json_judge(); refused keys are due to be fetched again. */
 void aws_caller_judge(struct aws_caller *caller, uint32_t keys,
                       const struct http_call_answer *answer, struct writer_step *ret_step);

@@ -414,10 +414,3 @@ aws_call_entry(const struct writer *w, const struct writer_call *c, uint32_t rec
     snprintf(ret_entry->reason, sizeof ret_entry->reason, "%s", reason_of(verdict));
     snprintf(ret_entry->answer, sizeof ret_entry->answer, "%s", r->told);
 }
-
-void
-aws_records_not_understood(struct writer_step *ret_step)
-{
-    step_done(ret_step, VERDICT_RETRY, "answer",
-              "the answer does not say which records were stored");
-}

@@ -131,7 +131,4 @@ MUST_CHECK enum err aws_records_read(struct aws_records *records, const char *li
                                      const struct http_call_answer *answer);
 /* The verdict on the whole, from those on the records. */
 void aws_records_judge(const struct aws_records *records, struct writer_step *ret_step);
-/* What is known of an answer that aws_records_read() made nothing of. */
-void aws_records_not_understood(struct writer_step *ret_step);
-
 #endif

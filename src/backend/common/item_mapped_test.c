@@ -99,13 +99,13 @@ test_a_line_of_ndjson_maps_only_what_is_no_utf8_or_no_number(void **state)
     (void)state;
     begin(&influxdb_writer);
     struct item item = rig_item(&rig, "__name__", "a:b", "time", "two\nlines", NULL);
-    assert_int_equal(item_ndjson_mapped(&item), 0);
+    assert_int_equal(item_ndjson_mapped(NULL, &item), 0);
     item.bits = STALE_NAN_BITS;
-    assert_int_equal(item_ndjson_mapped(&item), WRITER_MAPPED_FLOAT);
+    assert_int_equal(item_ndjson_mapped(NULL, &item), WRITER_MAPPED_FLOAT);
     item = rig_item(&rig, "__name__", "up", "job", "\xff", NULL);
-    assert_int_equal(item_ndjson_mapped(&item), VALUE);
+    assert_int_equal(item_ndjson_mapped(NULL, &item), VALUE);
     item = rig_item(&rig, "__name__", "\xff", NULL);
-    assert_int_equal(item_ndjson_mapped(&item), METRIC);
+    assert_int_equal(item_ndjson_mapped(NULL, &item), METRIC);
     rig_fini(&rig);
 }
 

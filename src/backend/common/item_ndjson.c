@@ -40,7 +40,8 @@ is_mapped(void *context, enum writer_mapped role, struct bytes text)
 }
 
 unsigned
-item_ndjson_mapped(const struct item *item)
+item_ndjson_mapped(struct writer *writer, const struct item *item)
 {
+    (void)writer;
     return item_mapped(item, is_mapped, NULL, WRITER_MAPPED_FLOAT | WRITER_MAPPED_HISTOGRAM);
 }

@@ -2,8 +2,7 @@
 #ifndef BACKEND_COMMON_ITEM_NDJSON_H
 #define BACKEND_COMMON_ITEM_NDJSON_H
 
-#include "backend/item.h"
-#include "base/buf.h"
+#include "backend/writer.h"
 
 /*
  * Appends the line, line feed included; an exemplar is a line of its own. Not for ITEM_METADATA.
@@ -11,7 +10,7 @@
  */
 void item_ndjson_put(struct buf *to, const struct item *item);
 
-/* What the line has in another form than the item: bits of enum writer_mapped. */
-unsigned item_ndjson_mapped(const struct item *item);
+/* What the line has in another form than the item: a writer's mapped(), which asks no writer. */
+unsigned item_ndjson_mapped(struct writer *writer, const struct item *item);
 
 #endif

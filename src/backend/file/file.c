@@ -281,7 +281,7 @@ file_make(struct writer *w, struct writer_call *c, uint64_t *ret_bytes)
 static unsigned
 file_mapped(struct writer *w, const struct item *item)
 {
-    return w->settings->format == FILE_NDJSON ? item_ndjson_mapped(item) : 0;
+    return w->settings->format == FILE_NDJSON ? item_ndjson_mapped(w, item) : 0;
 }
 
 static void

@@ -16,11 +16,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "backend/aws/caller.h"
-#include "backend/aws/records.h"
-#include "backend/common/http_common.h"
 #include "backend/common/item_ndjson.h"
 #include "backend/kinesis/shards.h"
+#include "backend/kinesis/stream.h"
 #include "base/hex.h"
 #include "base/json.h"
 #include "wire/kpl.h"
@@ -50,17 +48,10 @@ enum {
     ARN_BYTES_MAX = 384,
 };
 
-struct writer {
-    struct writer_options options;
+struct kinesis {
+    struct writer base;
     const struct kinesis_settings *settings;
-    struct aws_caller *caller;
-    struct aws_record_limits record_limits;
-    struct buf head;   /* of a body */
-    struct buf asking; /* the body of a request that is no call's */
-    uint32_t asking_keys;
-    struct buf scratch; /* the lines of one record */
-    struct buf body;    /* of a call, while it is made */
-    uint32_t buckets;   /* packed */
+    uint32_t buckets; /* packed */
     bool buckets_known;
 
     struct kinesis_shards *shards; /* NULL: ndjson needs none */
@@ -75,8 +66,6 @@ struct writer {
     uint16_t *shard_of_key;   /* KPL_KEYS */
     uint32_t shard_of_key_of; /* the generation of the shards it is of */
 };
-
-static const struct aws_service service = {"kinesis", "kinesis", "KINESIS"};
 
 /* --- the writer ------------------------------------------------------------------------------- */
 
@@ -95,15 +84,6 @@ check_stream(const char *stream, struct why *why)
     return why_set(why, ERR_INPUT,
                    "the stream's name is none: 1 to %d letters, digits and '_.-', or an ARN",
                    NAME_BYTES_MAX);
-}
-
-/* "StreamName":"..." */
-static void
-put_stream(const struct writer *w, struct buf *to)
-{
-    const char *stream = w->settings->stream;
-    buf_put_text(to, is_arn(stream) ? "\"StreamARN\":" : "\"StreamName\":");
-    (void)json_print_string(to, bytes_of_text(stream)); /* check_stream() knows it is ASCII */
 }
 
 static struct aws_record_limits
@@ -129,7 +109,7 @@ limits_of(const struct destination_settings *settings)
 }
 
 static void
-load(struct writer *w, struct bytes saved)
+load(struct kinesis *w, struct bytes saved)
 {
     struct cursor c = cursor_of(saved);
     if (cursor_u8(&c) != SAVED_VERSION) return;
@@ -140,102 +120,92 @@ load(struct writer *w, struct bytes saved)
 }
 
 static void
-kinesis_save(const struct writer *w, struct buf *to)
+kinesis_save(const struct writer *base, struct buf *to)
 {
+    const struct kinesis *w = (const struct kinesis *)base;
     if (!w->buckets_known) return;
     buf_put_u8(to, SAVED_VERSION);
     buf_put_varint(to, w->buckets);
 }
 
+static enum err make_body(struct writer *base, struct aws_records *r);
+
+static const struct stream_type type = {
+    .service = {"kinesis", "kinesis", "KINESIS"},
+    .operations = "Kinesis_20131202",
+    .put = "PutRecords",
+    .list = "Records",
+    .make_body = make_body,
+};
+
 static void
-kinesis_destroy(struct writer *w)
+kinesis_destroy(struct writer *base)
 {
+    struct kinesis *w = (struct kinesis *)base;
     if (w == NULL) return;
-    aws_caller_free(w->caller);
+    struct budget *memory = base->options.memory;
+    stream_fini(base);
     kinesis_shards_free(w->shards);
     kpl_writer_free(w->kpl);
-    mem_free(w->options.memory, w->shard_of_key, KPL_KEYS * sizeof *w->shard_of_key);
-    buf_fini(&w->head);
-    buf_fini(&w->asking);
-    buf_fini(&w->scratch);
-    buf_fini(&w->body);
+    mem_free(memory, w->shard_of_key, KPL_KEYS * sizeof *w->shard_of_key);
     buf_fini(&w->token);
     buf_fini(&w->aggregates);
-    mem_free(w->options.memory, w, sizeof *w);
+    mem_free(memory, w, sizeof *w);
 }
 
-static void
-init(struct writer *w, const struct writer_options *options)
-{
-    struct budget *memory = options->memory;
-    w->options = *options;
-    w->settings = &options->settings->u.kinesis;
-    w->record_limits = limits_of(options->settings);
-    w->buckets = BUCKETS_OF_A_SHARD;
-    buf_init(&w->head, memory, HEAD_BYTES);
-    buf_init(&w->asking, memory, 2 * KINESIS_TOKEN_BYTES_MAX);
-    buf_init(&w->scratch, memory, RECORD_BYTES_MAX);
-    aws_records_body_init(&w->body, memory, &w->record_limits);
-    buf_init(&w->token, memory, KINESIS_TOKEN_BYTES_MAX);
-    aws_records_body_init(&w->aggregates, memory, &w->record_limits); /* larger than they */
-    load(w, options->saved);
-}
-
+/* What the format needs besides. */
 static enum err
-new_kpl(struct writer *w)
+init_format(struct kinesis *w, uint32_t shards)
 {
-    if (w->settings->format != KINESIS_KPL) return OK;
-    w->shard_of_key = mem_new(w->options.memory, KPL_KEYS * sizeof *w->shard_of_key);
+    struct budget *memory = w->base.options.memory;
+    if (w->settings->format == KINESIS_NDJSON) return OK;
+    enum err e = kinesis_shards_new(memory, &w->shards);
+    if (e == OK && shards > 0) { /* for a plan, which asks nobody */
+        w->buckets = shards * BUCKETS_OF_A_SHARD;
+        e = kinesis_shards_suppose(w->shards, shards);
+    }
+    if (e || w->settings->format != KINESIS_KPL) return e;
+    w->shard_of_key = mem_new(memory, KPL_KEYS * sizeof *w->shard_of_key);
     if (w->shard_of_key == NULL) return ERR_NOMEM;
-    return kpl_writer_new(RECORD_BYTES_MAX - KEY_BYTES, KPL_RECORDS_MAX, w->options.memory,
-                          &w->kpl);
-}
-
-/* For a plan, which asks nobody. */
-static enum err
-suppose_shards(struct writer *w, uint32_t count)
-{
-    w->buckets = count * BUCKETS_OF_A_SHARD;
-    return kinesis_shards_suppose(w->shards, count);
+    return kpl_writer_new(RECORD_BYTES_MAX - KEY_BYTES, KPL_RECORDS_MAX, memory, &w->kpl);
 }
 
 static enum err
 kinesis_create(const struct writer_options *options, struct writer **ret_writer, struct why *why)
 {
-    enum err e = check_stream(options->settings->u.kinesis.stream, why);
+    const struct kinesis_settings *settings = &options->settings->u.kinesis;
+    enum err e = check_stream(settings->stream, why);
     if (e) return e;
-    struct writer *w = mem_new(options->memory, sizeof *w);
+    struct kinesis *w = mem_new(options->memory, sizeof *w);
     if (w == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
-    init(w, options);
-    buf_put_u8(&w->head, '{');
-    put_stream(w, &w->head);
-    buf_put_text(&w->head, ",\"Records\":[");
-    e = buf_error(&w->head);
-    if (e == OK && w->settings->format != KINESIS_NDJSON) {
-        e = kinesis_shards_new(options->memory, &w->shards);
-    }
-    if (e == OK && w->shards != NULL && options->shards > 0) e = suppose_shards(w, options->shards);
-    if (e == OK) e = new_kpl(w);
+    w->base = (struct writer){
+        .options = *options,
+        .type = &type,
+        .name_key = is_arn(settings->stream) ? "StreamARN" : "StreamName",
+        .name = settings->stream,
+        .record_limits = limits_of(options->settings),
+    };
+    w->settings = settings;
+    w->buckets = BUCKETS_OF_A_SHARD;
+    buf_init(&w->token, options->memory, KINESIS_TOKEN_BYTES_MAX);
+    /* The body is larger than they are. */
+    aws_records_body_init(&w->aggregates, options->memory, &w->base.record_limits);
+    load(w, options->saved);
+    e = init_format(w, options->shards);
+    if (e) why_set(why, e, "no memory for a destination");
+    if (e == OK) e = stream_init(&w->base, settings->endpoint, why);
     if (e) {
-        why_set(why, e, "no memory for a destination");
-        goto out;
+        kinesis_destroy(&w->base);
+        return e;
     }
-    const struct aws_caller_options caller = {&w->options, &service, w->settings->endpoint,
-                                              "Kinesis_20131202"};
-    e = aws_caller_new(&caller, &w->caller, why);
-    if (e) goto out;
-
-    *ret_writer = w;
-    w = NULL;
-out:
-    kinesis_destroy(w);
-    return e;
+    *ret_writer = &w->base;
+    return OK;
 }
 
 static struct writer_limits
-kinesis_limits(const struct writer *w)
+kinesis_limits(const struct writer *base)
 {
-    bool ndjson = w->settings->format == KINESIS_NDJSON;
+    bool ndjson = ((const struct kinesis *)base)->settings->format == KINESIS_NDJSON;
     return (struct writer_limits){
         .one_of_a_series = ndjson,
         .concurrency = LANES,
@@ -249,15 +219,9 @@ kinesis_limits(const struct writer *w)
 
 /* --- calls ------------------------------------------------------------------------------------ */
 
-static enum err
-kinesis_call_new(struct writer *w, struct writer_call **ret_call)
-{
-    return aws_call_new(w->options.memory, &w->record_limits, ret_call);
-}
-
 /* Of `kpl` one of few enough to know the shards of all. */
 static struct bytes
-key_of_series(const struct writer *w, uint64_t series, char to[HEX_WORD_BYTES])
+key_of_series(const struct kinesis *w, uint64_t series, char to[HEX_WORD_BYTES])
 {
     hex_print_word(series, to);
     size_t digits = w->kpl != NULL ? KPL_KEY_DIGITS : HEX_WORD_BYTES;
@@ -265,7 +229,7 @@ key_of_series(const struct writer *w, uint64_t series, char to[HEX_WORD_BYTES])
 }
 
 static void
-find_shards_of_keys(struct writer *w)
+find_shards_of_keys(struct kinesis *w)
 {
     char text[HEX_WORD_BYTES];
     for (uint32_t key = 0; key < KPL_KEYS; key++) {
@@ -275,24 +239,26 @@ find_shards_of_keys(struct writer *w)
     w->shard_of_key_of = kinesis_shards_generation(w->shards);
 }
 
+/* The group of a series: its lines become one record. */
 static uint64_t
-find_group(const struct writer *w, const struct writer_call *c, const struct item *item)
+group_of(const struct kinesis *w, const struct writer_call *c, uint64_t series)
 {
     switch (w->settings->format) {
     case KINESIS_NDJSON:
-        return item->series_hash;
+        return series;
     case KINESIS_PACKED:
         /* As a lane is chosen: it then has its share of the buckets, and larger records. */
-        return item->series_hash % c->buckets;
+        return series % c->buckets;
     default:
-        return w->shard_of_key[item->series_hash % KPL_KEYS];
+        return w->shard_of_key[series % KPL_KEYS];
     }
 }
 
 static enum writer_add
-kinesis_add(struct writer *w, struct writer_call *c, const struct item *item, uint32_t *ret_entry,
-            struct why *why)
+kinesis_add(struct writer *base, struct writer_call *c, const struct item *item,
+            uint32_t *ret_entry, struct why *why)
 {
+    struct kinesis *w = (struct kinesis *)base;
     uint32_t generation = w->shards == NULL ? 0 : kinesis_shards_generation(w->shards);
     *ret_entry = 0;
     if (c->records.count == 0) {
@@ -303,7 +269,7 @@ kinesis_add(struct writer *w, struct writer_call *c, const struct item *item, ui
     } else if (w->kpl != NULL && c->generation != generation) {
         return WRITER_FULL; /* the numbers of shards are others now */
     }
-    return aws_records_add(&c->records, find_group(w, c, item), item, ret_entry, why);
+    return aws_records_add(&c->records, group_of(w, c, item->series_hash), item, ret_entry, why);
 }
 
 static uint64_t
@@ -330,7 +296,7 @@ kinesis_units(const struct writer *w, const struct writer_call *c)
 
 /* An aggregate of the record's lines, behind the others. */
 static enum err
-aggregate(struct writer *w, const struct aws_records *r, const struct aws_record *record)
+aggregate(struct kinesis *w, const struct aws_records *r, const struct aws_record *record)
 {
     char key[HEX_WORD_BYTES];
     enum err e = OK;
@@ -342,23 +308,9 @@ aggregate(struct writer *w, const struct aws_records *r, const struct aws_record
     return e ? e : kpl_writer_end(w->kpl, &w->aggregates);
 }
 
-static enum err
-make_aggregates(struct writer *w, const struct aws_records *r)
-{
-    buf_clear(&w->aggregates);
-    for (uint32_t i = 0; i < r->count; i++) {
-        size_t before = w->aggregates.size;
-        enum err e = aggregate(w, r, &r->records[i]);
-        if (e) return e;
-        w->aggregate_bytes[i] = w->aggregates.size - before;
-    }
-    kpl_seal(w->aggregates.at, w->aggregate_bytes, r->count);
-    return OK;
-}
-
 /* `made`: the bytes of the call's aggregates that are in the body already. */
 static enum err
-put_record(struct writer *w, struct aws_records *r, uint32_t i, size_t *made)
+put_record(struct kinesis *w, struct aws_records *r, uint32_t i, size_t *made)
 {
     const struct aws_record *record = &r->records[i];
     struct bytes data;
@@ -372,74 +324,35 @@ put_record(struct writer *w, struct aws_records *r, uint32_t i, size_t *made)
         data = bytes_of(w->aggregates.at + *made, w->aggregate_bytes[i]);
         *made += data.size;
     } else {
-        e = aws_records_data(r, i, &w->scratch, &data);
+        e = aws_records_data(r, i, &w->base.scratch, &data);
     }
-    if (e == OK) aws_records_put(r, &w->body, i, data, key);
+    if (e == OK) aws_records_put(r, &w->base.body, i, data, key);
     return e;
 }
 
 static enum err
-make_body(struct writer *w, struct aws_records *r)
+make_body(struct writer *base, struct aws_records *r)
 {
+    struct kinesis *w = (struct kinesis *)base;
     size_t made = 0;
-    if (r->made) return OK;
-    enum err e = w->kpl != NULL ? make_aggregates(w, r) : OK;
-    if (e == OK) e = aws_records_begin(r, &w->body, buf_bytes(&w->head));
+    enum err e = OK;
+    if (w->kpl != NULL) {
+        buf_clear(&w->aggregates);
+        for (uint32_t i = 0; i < r->count && e == OK; i++) {
+            size_t before = w->aggregates.size;
+            e = aggregate(w, r, &r->records[i]);
+            w->aggregate_bytes[i] = w->aggregates.size - before;
+        }
+        if (e == OK) kpl_seal(w->aggregates.at, w->aggregate_bytes, r->count);
+    }
+    if (e == OK) e = aws_records_begin(r, &base->body, buf_bytes(&base->head));
     for (uint32_t i = 0; i < r->count && e == OK; i++) {
         e = put_record(w, r, i, &made);
     }
-    return e ? e : aws_records_end(r, &w->body);
-}
-
-static unsigned
-kinesis_mapped(struct writer *w, const struct item *item)
-{
-    (void)w;
-    return item_ndjson_mapped(item);
-}
-
-static enum err
-kinesis_make(struct writer *w, struct writer_call *c, uint64_t *ret_bytes)
-{
-    enum err e = make_body(w, &c->records);
-    *ret_bytes = aws_records_bytes(&c->records);
-    return e;
-}
-
-/* Lines gathered by shards that are not those of the stream. Of `packed` only if they never were:
- * series would begin in one shard and go on in another. */
-static bool
-is_gathered_wrongly(const struct writer *w, const struct writer_call *c)
-{
-    bool other = w->kpl != NULL && c->generation != kinesis_shards_generation(w->shards);
-    return other || (c->buckets_guessed && c->buckets != w->buckets);
-}
-
-static void
-begin_step(struct writer *w, struct writer_call *c, struct writer_step *step)
-{
-    if (is_gathered_wrongly(w, c)) {
-        step_done(step, VERDICT_REBUILD, "resharded", "the stream's shards are others now");
-        return;
-    }
-    enum err e = make_body(w, &c->records);
-    if (e) {
-        step_done(step, VERDICT_RETRY, "no_memory",
-                  e == ERR_NOMEM ? "no memory for a request" : "a request cannot be made");
-        return;
-    }
-    aws_caller_call(w->caller, "PutRecords", aws_records_body(&c->records), &c->keys, step);
-    step->http.answer_bytes_max = AWS_RECORDS_ANSWER_BYTES_MAX;
+    return e ? e : aws_records_end(r, &base->body);
 }
 
 /* --- answers ---------------------------------------------------------------------------------- */
-
-static void
-list_at_once(struct writer *w)
-{
-    w->shards_are_old = true;
-    w->list_ns = 0;
-}
 
 /*
  * Aggregates that went to another shard than was meant. A shard that was known when the call was
@@ -447,7 +360,7 @@ list_at_once(struct writer *w)
  * Kinesis does, but what something does that stands for it; there would be no end to it.
  */
 static void
-look_at_shards(struct writer *w, struct writer_call *c)
+look_at_shards(struct kinesis *w, struct writer_call *c)
 {
     struct aws_records *r = &c->records;
     bool same = c->generation == kinesis_shards_generation(w->shards);
@@ -456,7 +369,8 @@ look_at_shards(struct writer *w, struct writer_call *c)
         if (record->verdict != VERDICT_DELIVERED || record->shard == 0) continue;
         bool meant = same && record->shard == kinesis_shards_id(w->shards, (uint32_t)record->group);
         if (meant || (same && kinesis_shards_knows(w->shards, record->shard))) continue;
-        list_at_once(w);
+        w->shards_are_old = true;
+        w->list_ns = 0;
         if (record->line_count == 1) continue; /* its key is that of the whole */
         record->verdict = VERDICT_RETRY;
         snprintf(r->told, sizeof r->told, "the stream's shards have changed");
@@ -464,76 +378,66 @@ look_at_shards(struct writer *w, struct writer_call *c)
 }
 
 static void
-kinesis_step(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+kinesis_step(struct writer *base, struct writer_call *c, const struct http_call_answer *answer,
              struct writer_step *ret_step)
 {
-    if (answer == NULL) {
-        begin_step(w, c, ret_step);
+    struct kinesis *w = (struct kinesis *)base;
+    if (answer != NULL) {
+        if (!stream_take(base, c, answer, ret_step)) return;
+        if (w->kpl != NULL) look_at_shards(w, c);
+        aws_records_judge(&c->records, ret_step);
         return;
     }
-    aws_caller_judge(w->caller, c->keys, answer, ret_step);
-    if (ret_step->verdict == VERDICT_DEAD) ret_step->verdict = VERDICT_SOME_DEAD;
-    if (ret_step->verdict != VERDICT_DELIVERED) return;
-    if (aws_records_read(&c->records, "Records", answer) != OK) {
-        aws_records_not_understood(ret_step);
-        return;
-    }
-    if (w->kpl != NULL) look_at_shards(w, c);
-    aws_records_judge(&c->records, ret_step);
+    /* Lines gathered by shards that are not those of the stream. Of `packed` only if they never
+     * were: series would begin in one shard and go on in another. */
+    bool other = w->kpl != NULL && c->generation != kinesis_shards_generation(w->shards);
+    if (other || (c->buckets_guessed && c->buckets != w->buckets))
+        step_done(ret_step, VERDICT_REBUILD, "resharded", "the stream's shards are others now");
+    else
+        stream_send(base, c, ret_step);
 }
 
 /* --- before ----------------------------------------------------------------------------------- */
 
 static bool
-list_is_due(const struct writer *w)
+list_is_due(const struct kinesis *w)
 {
-    return w->shards != NULL && env_monotonic_ns(w->options.env) >= w->list_ns;
+    return w->shards != NULL && env_monotonic_ns(w->base.options.env) >= w->list_ns;
 }
 
 static void
-list_again_in(struct writer *w, int64_t seconds)
+list_again_in(struct kinesis *w, int64_t seconds)
 {
-    w->list_ns = env_monotonic_ns(w->options.env) + seconds * NS_PER_S;
+    w->list_ns = env_monotonic_ns(w->base.options.env) + seconds * NS_PER_S;
 }
 
 static bool
-kinesis_need_prepare(struct writer *w)
+kinesis_need_prepare(struct writer *base)
 {
-    return aws_caller_is_due(w->caller) || list_is_due(w);
-}
-
-/* Sends the body that was made in `asking`. */
-static void
-ask(struct writer *w, const char *operation, struct writer_step *step)
-{
-    if (buf_error(&w->asking)) {
-        step_done(step, VERDICT_RETRY, "no_memory", "no memory for a request");
-        return;
-    }
-    aws_caller_call(w->caller, operation, buf_bytes(&w->asking), &w->asking_keys, step);
+    return aws_caller_is_due(base->caller) || list_is_due((struct kinesis *)base);
 }
 
 static void
-ask_for_page(struct writer *w, struct writer_step *step)
+ask_for_page(struct kinesis *w, struct writer_step *step)
 {
-    struct buf *to = &w->asking;
+    struct buf *to = &w->base.asking;
     buf_clear(to);
     if (w->token.size > 0) {
         buf_put_text(to, "{\"NextToken\":");
         (void)json_print_string(to, buf_bytes(&w->token));
     } else {
         buf_put_u8(to, '{');
-        put_stream(w, to);
+        stream_put_name(&w->base, to);
         buf_put_text(to, ",\"ShardFilter\":{\"Type\":\"AT_LATEST\"}");
     }
     buf_printf(to, ",\"MaxResults\":%d}", KINESIS_PAGE_SHARDS);
-    ask(w, "ListShards", step);
+    stream_ask(&w->base, "ListShards", step);
     w->listing = step->next == WRITER_SEND;
     step->http.answer_bytes_max = KINESIS_PAGE_BYTES_MAX;
 }
 
 static void
-begin_list(struct writer *w, struct writer_step *step)
+begin_list(struct kinesis *w, struct writer_step *step)
 {
     kinesis_shards_begin(w->shards);
     buf_clear(&w->token);
@@ -541,10 +445,20 @@ begin_list(struct writer *w, struct writer_step *step)
 }
 
 static void
-end_list(struct writer *w, struct writer_step *step)
+take_page(struct kinesis *w, const struct http_call_answer *answer, struct writer_step *step)
 {
     struct why why = {""};
-    if (kinesis_shards_end(w->shards, &why) != OK) {
+    w->listing = false;
+    stream_judge(&w->base, answer, step);
+    if (step->verdict != VERDICT_DELIVERED) return;
+    buf_clear(&w->token);
+    enum err e = kinesis_shards_read(w->shards, answer->body, &w->token, &why);
+    if (e == OK && w->token.size > 0) {
+        ask_for_page(w, step);
+        return;
+    }
+    if (e == OK) e = kinesis_shards_end(w->shards, &why);
+    if (e) {
         step_done(step, VERDICT_RETRY, "shards", why.text);
         return;
     }
@@ -556,27 +470,10 @@ end_list(struct writer *w, struct writer_step *step)
     snprintf(step->answer, sizeof step->answer, "%u shards", kinesis_shards_count(w->shards));
 }
 
-static void
-take_page(struct writer *w, const struct http_call_answer *answer, struct writer_step *step)
-{
-    struct why why = {""};
-    w->listing = false;
-    aws_caller_judge(w->caller, w->asking_keys, answer, step);
-    if (step->verdict != VERDICT_DELIVERED) return;
-    buf_clear(&w->token);
-    enum err e = kinesis_shards_read(w->shards, answer->body, &w->token, &why);
-    if (e)
-        step_done(step, VERDICT_RETRY, "shards", why.text);
-    else if (w->token.size > 0)
-        ask_for_page(w, step);
-    else
-        end_list(w, step);
-}
-
 /* What is known goes on to serve, where it can; for credentials and the time there is a better
  * way. */
 static void
-put_list_off(struct writer *w, struct writer_step *step)
+put_list_off(struct kinesis *w, struct writer_step *step)
 {
     bool known = w->kpl != NULL ? kinesis_shards_count(w->shards) > 0 && !w->shards_are_old
                                 : w->buckets_known;
@@ -587,17 +484,18 @@ put_list_off(struct writer *w, struct writer_step *step)
 }
 
 static void
-kinesis_prepare(struct writer *w, const struct http_call_answer *answer,
+kinesis_prepare(struct writer *base, const struct http_call_answer *answer,
                 struct writer_step *ret_step)
 {
+    struct kinesis *w = (struct kinesis *)base;
     if (answer != NULL && w->listing) {
         take_page(w, answer, ret_step);
         put_list_off(w, ret_step);
         return;
     }
     *ret_step = (struct writer_step){.next = WRITER_DONE, .verdict = VERDICT_DELIVERED};
-    if (answer != NULL || aws_caller_is_due(w->caller)) {
-        aws_caller_prepare(w->caller, answer, ret_step);
+    if (answer != NULL || aws_caller_is_due(base->caller)) {
+        aws_caller_prepare(base->caller, answer, ret_step);
         if (ret_step->next == WRITER_SEND || ret_step->verdict != VERDICT_DELIVERED) return;
     }
     if (!list_is_due(w)) return;
@@ -608,24 +506,14 @@ kinesis_prepare(struct writer *w, const struct http_call_answer *answer,
 /* --- looking whether it works ----------------------------------------------------------------- */
 
 static void
-check_stream_is_there(struct writer *w, const struct http_call_answer *answer,
+check_stream_is_there(struct writer *base, const struct http_call_answer *answer,
                       struct writer_step *step)
 {
+    static const char outer[] = "StreamDescriptionSummary";
     char status[32], shards[16];
-    if (answer == NULL) {
-        buf_clear(&w->asking);
-        buf_put_u8(&w->asking, '{');
-        put_stream(w, &w->asking);
-        buf_put_u8(&w->asking, '}');
-        ask(w, "DescribeStreamSummary", step);
-        return;
-    }
-    aws_caller_judge(w->caller, w->asking_keys, answer, step);
-    if (step->verdict != VERDICT_DELIVERED) return;
-    aws_answer_find(answer->body, "StreamDescriptionSummary", "StreamStatus", status,
-                    sizeof status);
-    aws_answer_find(answer->body, "StreamDescriptionSummary", "OpenShardCount", shards,
-                    sizeof shards);
+    if (!stream_described(base, "DescribeStreamSummary", answer, step)) return;
+    aws_answer_find(answer->body, outer, "StreamStatus", status, sizeof status);
+    aws_answer_find(answer->body, outer, "OpenShardCount", shards, sizeof shards);
     bool works = strcmp(status, "ACTIVE") == 0 || strcmp(status, "UPDATING") == 0;
     char text[WRITER_ANSWER_BYTES];
     snprintf(text, sizeof text, "the stream is %s and has %s shards",
@@ -634,53 +522,33 @@ check_stream_is_there(struct writer *w, const struct http_call_answer *answer,
     step_answer(step, bytes_of_text(text));
 }
 
-static void
-check_shards(struct writer *w, const struct http_call_answer *answer, struct writer_step *step)
-{
-    if (answer == NULL)
-        begin_list(w, step);
-    else
-        take_page(w, answer, step);
-}
-
-/* With nothing in it: whoever may not write is told so, others that it is no request. */
-static void
-check_may_put(struct writer *w, const struct http_call_answer *answer, struct writer_step *step)
-{
-    if (answer == NULL) {
-        buf_clear(&w->asking);
-        buf_put_bytes(&w->asking, buf_bytes(&w->head));
-        buf_put_text(&w->asking, "]}");
-        ask(w, "PutRecords", step);
-        return;
-    }
-    aws_caller_judge(w->caller, w->asking_keys, answer, step);
-    aws_judge_empty(step);
-}
-
 static bool
-kinesis_check(struct writer *w, uint32_t number, const struct http_call_answer *answer,
+kinesis_check(struct writer *base, uint32_t number, const struct http_call_answer *answer,
               struct writer_step *ret_step, char what[WRITER_ANSWER_BYTES])
 {
+    struct kinesis *w = (struct kinesis *)base;
     if (number >= 2 && w->shards == NULL) number++; /* ndjson needs no list of them */
     switch (number) {
     case 0:
         snprintf(what, WRITER_ANSWER_BYTES, "credentials");
-        aws_caller_prepare(w->caller, answer, ret_step);
+        aws_caller_prepare(base->caller, answer, ret_step);
         return true;
     case 1:
         snprintf(what, WRITER_ANSWER_BYTES, "stream %.128s (kinesis:DescribeStreamSummary)",
                  w->settings->stream);
-        check_stream_is_there(w, answer, ret_step);
+        check_stream_is_there(base, answer, ret_step);
         return true;
     case 2:
         snprintf(what, WRITER_ANSWER_BYTES, "its shards (kinesis:ListShards)");
-        check_shards(w, answer, ret_step);
+        if (answer == NULL)
+            begin_list(w, ret_step);
+        else
+            take_page(w, answer, ret_step);
         return true;
     case 3:
         snprintf(what, WRITER_ANSWER_BYTES,
                  "permission to write, asked with an empty request (kinesis:PutRecords)");
-        check_may_put(w, answer, ret_step);
+        stream_check_may_put(base, answer, ret_step);
         return true;
     default:
         return false;
@@ -692,14 +560,14 @@ const struct writer_class kinesis_writer = {
     .create = kinesis_create,
     .destroy = kinesis_destroy,
     .limits = kinesis_limits,
-    .call_new = kinesis_call_new,
+    .call_new = stream_call_new,
     .call_free = aws_call_free,
     .call_clear = aws_call_clear,
     .add = kinesis_add,
     .bytes = kinesis_bytes,
     .units = kinesis_units,
-    .make = kinesis_make,
-    .mapped = kinesis_mapped,
+    .make = stream_make,
+    .mapped = item_ndjson_mapped,
     .step = kinesis_step,
     .entry = aws_call_entry,
     .need_prepare = kinesis_need_prepare,

@@ -1030,13 +1030,6 @@ s3_prepare(struct writer *w, const struct http_call_answer *answer, struct write
     sweep(w, answer, ret_step);
 }
 
-static unsigned
-s3_mapped(struct writer *w, const struct item *item)
-{
-    (void)w;
-    return item_ndjson_mapped(item);
-}
-
 /* --- checks ----------------------------------------------------------------------------------- */
 
 /* HEAD tells nothing in its body: what it means stands here. */
@@ -1174,7 +1167,7 @@ const struct writer_class s3_writer = {
     .add = s3_add,
     .bytes = s3_bytes,
     .units = s3_units,
-    .mapped = s3_mapped,
+    .mapped = item_ndjson_mapped,
     .step = s3_step,
     .need_prepare = s3_need_prepare,
     .prepare = s3_prepare,

@@ -18,7 +18,6 @@
 
 static struct timestream_rig rig;
 static struct timestream_client *client;
-static struct aws_request request;
 static struct timestream_ticket ticket;
 
 static int
@@ -26,7 +25,6 @@ setup(void **state)
 {
     (void)state;
     timestream_rig_init(&rig);
-    aws_request_init(&request, &rig.memory);
     return 0;
 }
 
@@ -36,7 +34,6 @@ teardown(void **state)
     (void)state;
     timestream_client_free(client);
     client = NULL;
-    aws_request_fini(&request);
     timestream_rig_fini(&rig);
     return 0;
 }
@@ -67,8 +64,7 @@ static void
 begin(void)
 {
     rig.step = (struct writer_step){.next = WRITER_DONE};
-    timestream_client_begin(client, "WriteRecords", bytes_of_text("{x}"), &request, &ticket,
-                            &rig.step);
+    timestream_client_begin(client, "WriteRecords", bytes_of_text("{x}"), &ticket, &rig.step);
 }
 
 static void

@@ -15,8 +15,8 @@
  */
 #include <stdio.h>
 
-#include "backend/common/http_common.h"
 #include "backend/timestream/timestream.h"
+#include "base/array.h"
 #include "base/log.h"
 
 enum { REQUEST_BYTES_MAX = 4096, KNOWN_S = 3600, PUT_OFF_S = 60 };
@@ -43,7 +43,6 @@ struct timestream_tables {
 
     /* Of a question under way. */
     uint32_t asked;
-    struct aws_request request;
     struct timestream_ticket ticket;
     struct buf body;
 };
@@ -58,7 +57,6 @@ timestream_tables_new(const struct writer_options *options, struct timestream_cl
     if (t == NULL) return ERR_NOMEM;
     t->options = *options;
     t->client = client;
-    aws_request_init(&t->request, options->memory);
     buf_init(&t->body, options->memory, REQUEST_BYTES_MAX);
     *ret_tables = t;
     return OK;
@@ -72,8 +70,7 @@ timestream_tables_free(struct timestream_tables *t)
     for (uint32_t i = 0; i < t->count; i++) {
         mem_free(memory, t->tables[i].database, t->tables[i].names_bytes);
     }
-    mem_free(memory, t->tables, t->capacity * sizeof *t->tables);
-    aws_request_fini(&t->request);
+    array_free(memory, t->tables, t->capacity);
     buf_fini(&t->body);
     mem_free(memory, t, sizeof *t);
 }
@@ -101,24 +98,11 @@ find(struct timestream_tables *t, const char *database, const char *name)
     return NULL;
 }
 
-static bool
-reserve(struct timestream_tables *t)
-{
-    if (t->count < t->capacity) return true;
-    uint32_t capacity = t->capacity == 0 ? 4 : 2 * t->capacity;
-    struct table *grown = mem_resize(t->options.memory, t->tables, t->capacity * sizeof *grown,
-                                     capacity * sizeof *grown);
-    if (grown == NULL) return false;
-    t->tables = grown;
-    t->capacity = capacity;
-    return true;
-}
-
 static struct table *
 add(struct timestream_tables *t, const char *database, const char *name)
 {
     size_t database_bytes = strlen(database) + 1, name_bytes = strlen(name) + 1;
-    if (!reserve(t)) return NULL;
+    if (!array_reserve(t->options.memory, &t->tables, &t->capacity, t->count + 1)) return NULL;
     char *names = mem_alloc(t->options.memory, database_bytes + name_bytes);
     if (names == NULL) return NULL;
     memcpy(names, database, database_bytes);
@@ -178,8 +162,7 @@ ask(struct timestream_tables *t, struct writer_step *step)
         step_done(step, VERDICT_RETRY, "no_memory", "no memory for a request");
         return;
     }
-    timestream_client_begin(t->client, "DescribeTable", buf_bytes(&t->body), &t->request,
-                            &t->ticket, step);
+    timestream_client_begin(t->client, "DescribeTable", buf_bytes(&t->body), &t->ticket, step);
 }
 
 /* The table need not be asked for so long. */

@@ -19,7 +19,6 @@
 #include <stdio.h>
 
 #include "backend/aws/caller.h"
-#include "backend/common/http_common.h"
 #include "backend/common/item_mapped.h"
 #include "backend/timestream/timestream.h"
 #include "model/labels.h"
@@ -44,7 +43,6 @@ struct writer {
     bool asks_tables; /* of a preparation under way: the client is prepared */
 
     /* Of a check under way. */
-    struct aws_request check_request;
     struct timestream_ticket check_ticket;
     struct buf check_body;
 };
@@ -61,7 +59,6 @@ struct writer_call {
     struct buf body;
     bool made;     /* the body holds what was added */
     bool was_sent; /* so it may have arrived */
-    struct aws_request request;
     struct timestream_ticket ticket;
     struct timestream_rejections rejections;
 };
@@ -174,7 +171,6 @@ timestream_destroy(struct writer *w)
     timestream_tables_free(w->tables);
     timestream_client_free(w->client);
     timestream_scratch_fini(&w->scratch);
-    aws_request_fini(&w->check_request);
     buf_fini(&w->check_body);
     mem_free(w->options.memory, w, sizeof *w);
 }
@@ -191,7 +187,6 @@ timestream_create(const struct writer_options *options, struct writer **ret_writ
     w->form.keep_colons = settings->measure_name_colon == TIMESTREAM_COLON_KEEP;
     choose_version(w);
     timestream_scratch_init(&w->scratch, options->memory);
-    aws_request_init(&w->check_request, options->memory);
     buf_init(&w->check_body, options->memory, CHECK_BYTES_MAX);
     enum err e = OK;
     if (!is_template(settings->database))
@@ -235,7 +230,6 @@ timestream_call_new(struct writer *w, struct writer_call **ret_call)
     if (c == NULL) return ERR_NOMEM;
     timestream_batch_init(&c->batch, w->options.memory);
     buf_init(&c->body, w->options.memory, BODY_BYTES_MAX);
-    aws_request_init(&c->request, w->options.memory);
     timestream_rejections_init(&c->rejections, w->options.memory);
     c->oldest_ms = INT64_MAX;
     *ret_call = c;
@@ -247,7 +241,6 @@ timestream_call_free(struct writer *w, struct writer_call *c)
 {
     timestream_batch_fini(&c->batch);
     buf_fini(&c->body);
-    aws_request_fini(&c->request);
     timestream_rejections_fini(&c->rejections);
     mem_free(w->options.memory, c, sizeof *c);
 }
@@ -402,8 +395,7 @@ begin_step(struct writer *w, struct writer_call *c, struct writer_step *step)
         step_done(step, VERDICT_RETRY, "no_memory", "no memory for a request");
         return;
     }
-    timestream_client_begin(w->client, "WriteRecords", buf_bytes(&c->body), &c->request, &c->ticket,
-                            step);
+    timestream_client_begin(w->client, "WriteRecords", buf_bytes(&c->body), &c->ticket, step);
     if (step->next != WRITER_SEND) return;
     step->http.answer_bytes_max = TIMESTREAM_ANSWER_BYTES_MAX;
     c->was_sent = true;
@@ -510,8 +502,8 @@ begin_check(struct writer *w, const char *operation, const char *more, struct wr
         step_done(step, VERDICT_RETRY, "no_memory", "no memory for a request");
         return;
     }
-    timestream_client_begin(w->client, operation, buf_bytes(&w->check_body), &w->check_request,
-                            &w->check_ticket, step);
+    timestream_client_begin(w->client, operation, buf_bytes(&w->check_body), &w->check_ticket,
+                            step);
 }
 
 /* Nothing but what is too old depends on this permission. */

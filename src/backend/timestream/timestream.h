@@ -2,17 +2,17 @@
  * timestream.h - private to backend/: what the files of destination type `timestream` share.
  *
  *     timestream.c           the writer
- *     timestream_batch.c     the records of a call, and the request's body
- *     timestream_endpoint.c  where requests go and how they are signed
- *     timestream_tables.c    how old a sample may be that a table takes
- *     timestream_answer.c    what Timestream's answers say
+ *     batch.c     the records of a call, and the request's body
+ *     endpoint.c  where requests go and how they are signed
+ *     tables.c    how old a sample may be that a table takes
+ *     answer.c    what Timestream's answers say
  *
  * Threads: all of one destination belongs to its thread.
  */
 #ifndef BACKEND_TIMESTREAM_TIMESTREAM_H
 #define BACKEND_TIMESTREAM_TIMESTREAM_H
 
-#include "backend/aws/credentials.h"
+#include "backend/aws/aws.h"
 #include "wire/timestream_record.h"
 
 enum {
@@ -21,7 +21,7 @@ enum {
     TIMESTREAM_ANSWER_BYTES_MAX = 256 << 10,
 };
 
-/* --- timestream_batch.c ----------------------------------------------------------------------- */
+/* --- batch.c ----------------------------------------------------------------------- */
 
 /*
  * The records of one call. Labels that all of them have are written once, as common attributes;
@@ -84,7 +84,7 @@ uint64_t timestream_batch_kib(const struct timestream_batch *batch);
 MUST_CHECK enum err timestream_batch_put(const struct timestream_batch *batch, const char *database,
                                          const char *table, struct buf *to);
 
-/* --- timestream_endpoint.c -------------------------------------------------------------------- */
+/* --- endpoint.c -------------------------------------------------------------------- */
 
 /* Who we are for Timestream, and where it is. */
 struct timestream_client;
@@ -110,19 +110,18 @@ void timestream_client_prepare(struct timestream_client *client,
                                const struct http_call_answer *answer, struct writer_step *ret_step);
 
 /*
- * Makes a request of an operation ("WriteRecords"): WRITER_SEND, whose texts live until the next
- * use of `request`, and whose body is the caller's. Or WRITER_DONE: VERDICT_UNPREPARED,
- * VERDICT_RETRY (memory), VERDICT_BLOCKED (configuration).
+ * Makes a request of an operation ("WriteRecords"), as aws_caller_call(): WRITER_SEND. Or
+ * WRITER_DONE: VERDICT_UNPREPARED, VERDICT_RETRY (memory), VERDICT_BLOCKED (configuration).
  */
 void timestream_client_begin(struct timestream_client *client, const char *operation,
-                             struct bytes body, struct aws_request *request,
-                             struct timestream_ticket *ret_ticket, struct writer_step *ret_step);
+                             struct bytes body, struct timestream_ticket *ret_ticket,
+                             struct writer_step *ret_step);
 /* aws_json_judge(); and what is to be learnt from the answer is learnt. */
 void timestream_client_judge(struct timestream_client *client,
                              const struct http_call_answer *answer,
                              const struct timestream_ticket *ticket, struct writer_step *ret_step);
 
-/* --- timestream_tables.c ---------------------------------------------------------------------- */
+/* --- tables.c ---------------------------------------------------------------------- */
 
 /* What is known of the tables that samples from the store go to. */
 struct timestream_tables;
@@ -152,7 +151,7 @@ MUST_CHECK enum err timestream_table_request_put(struct buf *to, const char *dat
 /* Puts the table's name before what is said about it. */
 void timestream_table_named(const char *database, const char *table, struct writer_step *step);
 
-/* --- timestream_answer.c ---------------------------------------------------------------------- */
+/* --- answer.c ---------------------------------------------------------------------- */
 
 /* Whether this is what the service says of success: an object, with all of it there. */
 bool timestream_is_answer(struct bytes body);

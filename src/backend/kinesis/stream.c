@@ -1,0 +1,133 @@
+/* stream.c - see stream.h. */
+#include "backend/kinesis/stream.h"
+
+#include "base/json.h"
+
+enum { ASKING_BYTES_MAX = 128 << 10 };
+
+enum err
+stream_init(struct writer *w, const char *endpoint, struct why *why)
+{
+    struct budget *memory = w->options.memory;
+    const struct aws_record_limits *limits = &w->record_limits;
+    buf_init(&w->head, memory, limits->head_bytes);
+    buf_init(&w->asking, memory, ASKING_BYTES_MAX);
+    buf_init(&w->scratch, memory, limits->record_bytes_max);
+    aws_records_body_init(&w->body, memory, limits);
+    buf_put_u8(&w->head, '{');
+    stream_put_name(w, &w->head);
+    buf_put_text(&w->head, ",\"Records\":[");
+    enum err e = buf_error(&w->head);
+    if (e) return why_set(why, e, "no memory for a destination");
+    const struct aws_caller_options caller = {&w->options, &w->type->service, endpoint,
+                                              w->type->operations, "application/x-amz-json-1.1"};
+    return aws_caller_new(&caller, &w->caller, why);
+}
+
+void
+stream_fini(struct writer *w)
+{
+    aws_caller_free(w->caller);
+    buf_fini(&w->head);
+    buf_fini(&w->asking);
+    buf_fini(&w->scratch);
+    buf_fini(&w->body);
+}
+
+void
+stream_put_name(const struct writer *w, struct buf *to)
+{
+    buf_printf(to, "\"%s\":", w->name_key);
+    (void)json_print_string(to, bytes_of_text(w->name));
+}
+
+/* --- calls ------------------------------------------------------------------------------------ */
+
+enum err
+stream_call_new(struct writer *w, struct writer_call **ret_call)
+{
+    return aws_call_new(w->options.memory, &w->record_limits, ret_call);
+}
+
+enum err
+stream_make(struct writer *w, struct writer_call *c, uint64_t *ret_bytes)
+{
+    enum err e = c->records.made ? OK : w->type->make_body(w, &c->records);
+    *ret_bytes = aws_records_bytes(&c->records);
+    return e;
+}
+
+void
+stream_send(struct writer *w, struct writer_call *c, struct writer_step *step)
+{
+    uint64_t bytes;
+    enum err e = stream_make(w, c, &bytes);
+    if (e) {
+        step_done(step, VERDICT_RETRY, "no_memory",
+                  e == ERR_NOMEM ? "no memory for a request" : "a request cannot be made");
+        return;
+    }
+    aws_caller_call(w->caller, w->type->put, aws_records_body(&c->records), &c->keys, step);
+    step->http.answer_bytes_max = AWS_RECORDS_ANSWER_BYTES_MAX;
+}
+
+bool
+stream_take(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+            struct writer_step *step)
+{
+    aws_caller_judge(w->caller, c->keys, answer, step);
+    if (step->verdict == VERDICT_DEAD) step->verdict = VERDICT_SOME_DEAD;
+    if (step->verdict != VERDICT_DELIVERED) return false;
+    if (aws_records_read(&c->records, w->type->list, answer) == OK) return true;
+    step_done(step, VERDICT_RETRY, "answer", "the answer does not say which records were stored");
+    return false;
+}
+
+/* --- questions -------------------------------------------------------------------------------- */
+
+void
+stream_ask(struct writer *w, const char *operation, struct writer_step *step)
+{
+    if (buf_error(&w->asking)) {
+        step_done(step, VERDICT_RETRY, "no_memory", "no memory for a request");
+        return;
+    }
+    aws_caller_call(w->caller, operation, buf_bytes(&w->asking), &w->asking_keys, step);
+}
+
+void
+stream_judge(struct writer *w, const struct http_call_answer *answer, struct writer_step *step)
+{
+    aws_caller_judge(w->caller, w->asking_keys, answer, step);
+}
+
+bool
+stream_described(struct writer *w, const char *operation, const struct http_call_answer *answer,
+                 struct writer_step *step)
+{
+    if (answer != NULL) {
+        stream_judge(w, answer, step);
+        return step->verdict == VERDICT_DELIVERED;
+    }
+    buf_clear(&w->asking);
+    buf_put_u8(&w->asking, '{');
+    stream_put_name(w, &w->asking);
+    buf_put_u8(&w->asking, '}');
+    stream_ask(w, operation, step);
+    return false;
+}
+
+void
+stream_check_may_put(struct writer *w, const struct http_call_answer *answer,
+                     struct writer_step *step)
+{
+    if (answer != NULL) {
+        stream_judge(w, answer, step);
+        aws_judge_empty(step);
+        return;
+    }
+    buf_clear(&w->asking);
+    buf_put_bytes(&w->asking, buf_bytes(&w->head));
+    buf_put_text(&w->asking, "]}");
+    stream_ask(w, w->type->put, step);
+}

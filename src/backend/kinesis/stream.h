@@ -1,0 +1,67 @@
+/*
+ * stream.h - what the writers of kinesis and firehose have in common: a stream of AWS' that takes
+ * records by the call, each judged for itself (aws/records.h), through one caller.
+ *
+ * Threads: one, as a writer.
+ */
+#ifndef BACKEND_KINESIS_STREAM_H
+#define BACKEND_KINESIS_STREAM_H
+
+#include "backend/aws/caller.h"
+#include "backend/aws/records.h"
+
+/* What the two differ in. */
+struct stream_type {
+    struct aws_service service;
+    const char *operations; /* what X-Amz-Target begins with */
+    const char *put;        /* the operation that takes records, */
+    const char *list;       /* and where its answer has them */
+    /* Makes the body, from aws_records_begin() to aws_records_end(). */
+    enum err (*make_body)(struct writer *writer, struct aws_records *records);
+};
+
+/* What a writer of either begins with. */
+struct writer {
+    struct writer_options options;
+    const struct stream_type *type;
+    const char *name_key; /* "StreamName" */
+    const char *name;     /* ASCII */
+    struct aws_caller *caller;
+    struct aws_record_limits record_limits;
+    struct buf head;   /* of a body */
+    struct buf asking; /* the body of a request that is no call's */
+    uint32_t asking_keys;
+    struct buf scratch; /* the lines of one record */
+    struct buf body;    /* of a call, while it is made */
+};
+
+/* The writer's options, type, name and limits are set. ERR_NOMEM; errors of aws_caller_new(). */
+MUST_CHECK enum err stream_init(struct writer *writer, const char *endpoint, struct why *why);
+void stream_fini(struct writer *writer);
+/* "Key":"name" */
+void stream_put_name(const struct writer *writer, struct buf *to);
+
+/* As a writer's functions of these names. */
+MUST_CHECK enum err stream_call_new(struct writer *writer, struct writer_call **ret_call);
+MUST_CHECK enum err stream_make(struct writer *writer, struct writer_call *call,
+                                uint64_t *ret_bytes);
+
+/* Makes the body and sends it. */
+void stream_send(struct writer *writer, struct writer_call *call, struct writer_step *ret_step);
+/* Judges the answer as a whole. True: it has a verdict on each record, for aws_records_judge(). */
+bool stream_take(struct writer *writer, struct writer_call *call,
+                 const struct http_call_answer *answer, struct writer_step *ret_step);
+
+/* Sends the body that was made in `asking`; stream_judge() is for its answer. */
+void stream_ask(struct writer *writer, const char *operation, struct writer_step *ret_step);
+void stream_judge(struct writer *writer, const struct http_call_answer *answer,
+                  struct writer_step *ret_step);
+/* Asks for the stream's description; true: `answer` is one. */
+bool stream_described(struct writer *writer, const char *operation,
+                      const struct http_call_answer *answer, struct writer_step *ret_step);
+/* Steps through a put with nothing in it: whoever may not write is told so, others that it is no
+ * request. */
+void stream_check_may_put(struct writer *writer, const struct http_call_answer *answer,
+                          struct writer_step *ret_step);
+
+#endif
