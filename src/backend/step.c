@@ -4,6 +4,18 @@
 #include "backend/writer.h"
 #include "base/utf8.h"
 
+enum writer_add
+writer_unfit(struct why *why, const char *format, ...)
+{
+    char text[sizeof why->text];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    why_set(why, ERR_INPUT, "%s", text);
+    return WRITER_UNFIT;
+}
+
 void
 step_done(struct writer_step *step, enum writer_verdict verdict, const char *reason,
           const char *answer)

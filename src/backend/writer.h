@@ -142,7 +142,7 @@ struct writer_class {
                            uint32_t *ret_entry, struct why *why);
     /* What would be sent, about; and how many of the units billed that is. */
     uint64_t (*bytes)(const struct writer *writer, const struct writer_call *call);
-    uint64_t (*units)(const struct writer *writer, const struct writer_call *call);
+    uint64_t (*units)(const struct writer *writer, const struct writer_call *call); /* or NULL */
     /*
      * For `firekeep destinations plan`: makes what would be sent, and sends or writes nothing;
      * bytes and units are then exact. No step() follows, only call_clear(). ERR_NOMEM, ERR_LIMIT.
@@ -194,6 +194,8 @@ extern const struct writer_class s3_writer;
 extern const struct writer_class timestream_writer;
 const struct writer_class *writer_class_of(enum destination_type type);
 
+/* WRITER_UNFIT, and why. */
+enum writer_add writer_unfit(struct why *why, const char *format, ...) PRINTF_LIKE(2, 3);
 /* What was answered, in one line, shortened. */
 void step_answer(struct writer_step *step, struct bytes text);
 /* DONE with a verdict and its words. */

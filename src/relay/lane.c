@@ -505,7 +505,7 @@ send(struct relay *r, struct attempt *a)
     if (step.next != WRITER_SAVE && !is_made_again && !is_nothing) {
         relay_note_sent(r, size, bytes);
         r->now.calls_total++;
-        r->now.units_total += r->class->units(r->writer, body_of(a));
+        if (r->class->units != NULL) r->now.units_total += r->class->units(r->writer, body_of(a));
         if (a->ambiguous) r->now.resent_samples_total += size;
     }
     if (needs_no_network) r->now.sent_bytes_total += bytes; /* or, in a dry run, would be */

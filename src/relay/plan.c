@@ -153,7 +153,7 @@ lane_send(struct planner *p, struct lane *lane, struct why *why)
     if (e) return why_set(why, e, "a call cannot be made: %s", err_word(e));
     p->plan->calls++;
     p->plan->bytes += bytes;
-    p->plan->units += p->class->units(p->writer, lane->call);
+    if (p->class->units != NULL) p->plan->units += p->class->units(p->writer, lane->call);
     lane_clear(p, lane);
     return OK;
 }

@@ -39,7 +39,8 @@ new_caller(const char *endpoint)
 {
     const struct writer_options writer = {
         .env = sim_env_env(rig.sim), .memory = &rig.memory, .settings = &rig.settings};
-    const struct aws_caller_options options = {&writer, &service, endpoint, "Kinesis_20131202"};
+    const struct aws_caller_options options = {&writer, &service, endpoint, "Kinesis_20131202",
+                                               "application/x-amz-json-1.1"};
     return aws_caller_new(&options, &caller, &why);
 }
 

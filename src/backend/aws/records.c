@@ -13,12 +13,12 @@
 #include "backend/aws/keys.h"
 #include "backend/common/http_common.h"
 #include "backend/common/item_ndjson.h"
+#include "base/array.h"
 #include "base/base64.h"
 #include "base/hash.h"
 #include "wire/json_scan.h"
 
 enum {
-    LINES_FIRST = 256,
     TOLD_CODE_BYTES = 100,
     TOLD_MESSAGE_BYTES = 300,
     SCAN_BYTES_MAX = 2 * AWS_RECORDS_ANSWER_BYTES_MAX, /* if all of its texts had escapes */
@@ -61,7 +61,7 @@ aws_call_free(struct writer *w, struct writer_call *c)
     (void)w;
     struct aws_records *r = &c->records;
     buf_fini(&r->text);
-    mem_free(r->memory, r->lines, r->lines_capacity * sizeof *r->lines);
+    array_free(r->memory, r->lines, r->lines_capacity);
     mem_free(r->memory, r->records, AWS_RECORDS_MAX * sizeof *r->records);
     mem_free(r->memory, c, sizeof *c);
 }
@@ -90,19 +90,6 @@ find_place(struct aws_records *r, uint64_t group)
         uint16_t *place = &r->places[i % AWS_RECORDS_PLACES];
         if (*place == 0 || r->records[*place - 1].group == group) return place;
     }
-}
-
-static bool
-reserve_line(struct aws_records *r)
-{
-    if (r->line_count < r->lines_capacity) return true;
-    uint32_t capacity = r->lines_capacity == 0 ? LINES_FIRST : 2 * r->lines_capacity;
-    struct aws_line *grown = mem_resize(r->memory, r->lines, r->lines_capacity * sizeof *grown,
-                                        capacity * sizeof *grown);
-    if (grown == NULL) return false;
-    r->lines = grown;
-    r->lines_capacity = capacity;
-    return true;
 }
 
 /* Whether a line of `size` bytes goes into the record, NULL: into one of its own; and what the body
@@ -146,10 +133,8 @@ unfit(const struct aws_records *r, size_t size, struct why *why)
     char known[40] = "";
     if (size > 0) snprintf(known, sizeof known, " of %zu bytes", size);
     size_t frame = r->limits.frame_bytes + r->limits.line_frame_bytes;
-    err_ignore(why_set(why, ERR_LIMIT, "its line%s is too long: %s takes %zu", known,
-                       r->limits.what, r->limits.record_bytes_max - frame),
-               "the verdict says it");
-    return WRITER_UNFIT;
+    return writer_unfit(why, "its line%s is too long: %s takes %zu", known, r->limits.what,
+                        r->limits.record_bytes_max - frame);
 }
 
 enum writer_add
@@ -157,7 +142,8 @@ aws_records_add(struct aws_records *r, uint64_t group, const struct item *item,
                 uint32_t *ret_record, struct why *why)
 {
     size_t before = r->text.size;
-    if (!reserve_line(r)) return WRITER_NO_MEMORY;
+    if (!array_reserve(r->memory, &r->lines, &r->lines_capacity, r->line_count + 1))
+        return WRITER_NO_MEMORY;
     item_ndjson_put(&r->text, item);
     enum err e = buf_error(&r->text);
     if (e) {

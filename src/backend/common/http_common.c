@@ -9,7 +9,8 @@
 #include "base/base64.h"
 #include "model/labels.h"
 
-enum { HEADERS_BYTES_MAX = 256 * 1024 };
+enum { HEADERS_BYTES_MAX = 256 * 1024, FALLBACK_VERSION = 1 };
+static const int64_t PROBE_AGAIN_MS = 24LL * 3600 * 1000;
 
 /* --- headers ---------------------------------------------------------------------------------- */
 
@@ -108,17 +109,17 @@ http_target_init(struct http_calls_target *target, const struct http_settings *h
     };
 }
 
-/* Fetches a secret, hands it to `put`, and forgets it. */
+/* A header of a prefix and a secret, which is fetched, put, and forgotten. `what` it is, if it
+ * cannot be had. */
 static enum err
-with_secret(const struct secret *secret, const char *what,
-            void (*put)(struct http_headers *headers, const char *name, struct bytes value),
-            struct http_headers *headers, const char *name, const char *prefix, struct why *why)
+put_secret(struct http_headers *headers, const char *name, const char *prefix,
+           const struct secret *secret, const char *what, struct why *why)
 {
     struct buf text;
     buf_init_secret(&text, NULL, HEADERS_BYTES_MAX);
     buf_put_text(&text, prefix);
     enum err e = secret_fetch(secret, &text, why);
-    if (e == OK) put(headers, name, buf_bytes(&text));
+    if (e == OK) http_headers_put(headers, name, buf_bytes(&text));
     buf_fini(&text);
     return e ? why_prefix(why, e, "%s", what) : OK;
 }
@@ -129,27 +130,20 @@ http_put_configured(struct http_headers *headers, const struct http_settings *ht
     enum err e = OK;
     for (uint32_t i = 0; i < http->headers.count && e == OK; i++) {
         const struct named_secret *header = &http->headers.items[i];
-        e = with_secret(&header->value, header->name, http_headers_put, headers, header->name, "",
-                        why);
+        e = put_secret(headers, header->name, "", &header->value, header->name, why);
     }
     return e;
 }
 
 static enum err
-read_username(const struct basic_auth_settings *auth, struct buf *to, struct why *why)
+put_basic_auth(struct http_headers *headers, const struct basic_auth_settings *auth,
+               struct why *why)
 {
     struct secret username = {.text = auth->username, .file = auth->username_file};
-    return secret_given(&username) ? secret_fetch(&username, to, why) : OK;
-}
-
-enum err
-http_put_basic_auth(struct http_headers *headers, const struct basic_auth_settings *auth,
-                    struct why *why)
-{
     struct buf pair, coded;
     buf_init_secret(&pair, NULL, HEADERS_BYTES_MAX);
     buf_init_secret(&coded, NULL, HEADERS_BYTES_MAX);
-    enum err e = read_username(auth, &pair, why);
+    enum err e = secret_fetch(&username, &pair, why);
     buf_put_u8(&pair, ':');
     if (e == OK && secret_given(&auth->password)) e = secret_fetch(&auth->password, &pair, why);
     buf_put_text(&coded, "Basic ");
@@ -163,14 +157,76 @@ http_put_basic_auth(struct http_headers *headers, const struct basic_auth_settin
 }
 
 enum err
-http_put_authorization(struct http_headers *headers,
-                       const struct authorization_settings *authorization, struct why *why)
+http_put_auth(struct http_headers *headers, const struct basic_auth_settings *basic,
+              const struct authorization_settings *authorization, struct why *why)
 {
     char prefix[128];
-    const char *type = authorization->type == NULL ? "Bearer" : authorization->type;
-    snprintf(prefix, sizeof prefix, "%s ", type);
-    return with_secret(&authorization->credentials, "authorization", http_headers_put, headers,
-                       "Authorization", prefix, why);
+    if (basic->username != NULL || basic->username_file != NULL) {
+        return put_basic_auth(headers, basic, why);
+    }
+    if (!secret_given(&authorization->credentials)) return OK;
+    snprintf(prefix, sizeof prefix, "%s ",
+             authorization->type == NULL ? "Bearer" : authorization->type);
+    return put_secret(headers, "Authorization", prefix, &authorization->credentials,
+                      "authorization", why);
+}
+
+void
+http_send_plain(struct http_headers *h, const struct http_plain *r, struct writer_step *step)
+{
+    struct why why = {""};
+    http_headers_clear(h);
+    http_headers_put(h, "Content-Type", bytes_of_text(r->content_type));
+    if (r->content_encoding != NULL) {
+        http_headers_put(h, "Content-Encoding", bytes_of_text(r->content_encoding));
+    }
+    enum err e = http_put_configured(h, r->settings, &why);
+    if (e == OK) e = http_put_auth(h, r->basic_auth, r->authorization, &why);
+    if (e == OK) e = http_headers_lines(h, &step->http.headers);
+    if (e) {
+        http_judge_unmade(e, &why, step);
+        return;
+    }
+    step->next = WRITER_SEND;
+    step->http.target = r->target;
+    step->http.method = r->method;
+    step->http.url = r->url;
+    step->http.body = r->body;
+    step->http.answer_bytes_max = r->answer_bytes_max;
+}
+
+/* --- what a destination was found to need ----------------------------------------------------- */
+
+void
+http_fallback_take(struct http_fallback *f, struct env *env)
+{
+    *f = (struct http_fallback){true, env_realtime_ms(env)};
+}
+
+bool
+http_fallback_now(struct http_fallback *f, struct env *env)
+{
+    int64_t for_ms = env_realtime_ms(env) - f->since_ms;
+    if (for_ms >= PROBE_AGAIN_MS || for_ms < 0) f->is_taken = false;
+    return f->is_taken;
+}
+
+void
+http_fallback_save(const struct http_fallback *f, struct buf *to)
+{
+    buf_put_u8(to, FALLBACK_VERSION);
+    buf_put_u8(to, f->is_taken);
+    buf_put_zigzag(to, f->since_ms);
+}
+
+void
+http_fallback_load(struct http_fallback *f, struct bytes saved)
+{
+    struct cursor c = cursor_of(saved);
+    bool is_known = cursor_u8(&c) == FALLBACK_VERSION;
+    bool is_taken = cursor_u8(&c) != 0;
+    int64_t since_ms = cursor_zigzag(&c);
+    if (is_known && !c.bad) *f = (struct http_fallback){is_taken, since_ms};
 }
 
 /* --- URLs ------------------------------------------------------------------------------------- */

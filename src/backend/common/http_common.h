@@ -37,11 +37,28 @@ void http_target_init(struct http_calls_target *target, const struct http_settin
  * cannot be had; `why` names it. */
 MUST_CHECK enum err http_put_configured(struct http_headers *headers,
                                         const struct http_settings *http, struct why *why);
-MUST_CHECK enum err http_put_basic_auth(struct http_headers *headers,
-                                        const struct basic_auth_settings *auth, struct why *why);
-MUST_CHECK enum err http_put_authorization(struct http_headers *headers,
-                                           const struct authorization_settings *authorization,
-                                           struct why *why);
+/* Either, if it is given; the first before the second. */
+MUST_CHECK enum err http_put_auth(struct http_headers *headers,
+                                  const struct basic_auth_settings *basic,
+                                  const struct authorization_settings *authorization,
+                                  struct why *why);
+
+/* A request that needs nothing but what is configured. */
+struct http_plain {
+    const struct http_settings *settings; /* where its headers are */
+    const struct http_calls_target *target;
+    const char *method;
+    const char *url;
+    const char *content_type;
+    const char *content_encoding; /* NULL: none */
+    const struct basic_auth_settings *basic_auth;
+    const struct authorization_settings *authorization;
+    struct bytes body;
+    size_t answer_bytes_max;
+};
+/* A step that sends it, or says why that cannot be. */
+void http_send_plain(struct http_headers *headers, const struct http_plain *request,
+                     struct writer_step *ret_step);
 
 /*
  * A URL below one that is configured, which may have a path and a query of its own: begin with what
@@ -53,6 +70,19 @@ void http_url_param(struct buf *to, const char *name, struct bytes value);
 void http_url_end(struct buf *to, const char *base);
 /* Percent-encoded (RFC 3986): all but letters, digits and `-._~`. */
 void http_put_escaped(struct buf *to, struct bytes text);
+
+/* A lesser form that a destination was found to need. It is given up a day later, as the
+ * destination may have been renewed; and after a restart it is known, being saved. */
+struct http_fallback {
+    bool is_taken;
+    int64_t since_ms; /* Unix */
+};
+void http_fallback_take(struct http_fallback *fallback, struct env *env);
+/* Whether it is to be used now. */
+bool http_fallback_now(struct http_fallback *fallback, struct env *env);
+void http_fallback_save(const struct http_fallback *fallback, struct buf *to);
+/* What is not understood is as if there were nothing. */
+void http_fallback_load(struct http_fallback *fallback, struct bytes saved);
 
 /* A request that could not be made: again later if there was no memory, else blocked. */
 void http_judge_unmade(enum err e, const struct why *why, struct writer_step *ret_step);

@@ -216,8 +216,7 @@ file_add(struct writer *w, struct writer_call *c, const struct item *item, uint3
     *ret_entry = 0;
     if (c->text.size == 0 || w->by_tenant) {
         if (!expand_path(w, item->tenant, dir)) {
-            err_ignore(why_set(why, ERR_INPUT, "the tenant gives no path"), "the verdict says it");
-            return WRITER_UNFIT;
+            return writer_unfit(why, "the tenant gives no path");
         }
         if (c->text.size > 0 && strcmp(c->dir, dir) != 0) return WRITER_FULL;
         memcpy(c->dir, dir, sizeof dir);
@@ -228,10 +227,7 @@ file_add(struct writer *w, struct writer_call *c, const struct item *item, uint3
         item_ndjson_put(&c->text, item);
     } else {
         const char *complaint = text_complaint(w, item);
-        if (complaint != NULL) {
-            err_ignore(why_set(why, ERR_INPUT, "%s", complaint), "the verdict says it");
-            return WRITER_UNFIT;
-        }
+        if (complaint != NULL) return writer_unfit(why, "%s", complaint);
         added = put_text(w, &c->text, item);
     }
     if (buf_error(&c->text)) added = WRITER_NO_MEMORY;
@@ -247,14 +243,6 @@ file_bytes(const struct writer *w, const struct writer_call *c)
 {
     (void)w;
     return c->text.size;
-}
-
-static uint64_t
-file_units(const struct writer *w, const struct writer_call *c)
-{
-    (void)w;
-    (void)c;
-    return 0;
 }
 
 /* The text as it goes into the file. */
@@ -394,7 +382,6 @@ const struct writer_class file_writer = {
     .call_clear = file_call_clear,
     .add = file_add,
     .bytes = file_bytes,
-    .units = file_units,
     .make = file_make,
     .mapped = file_mapped,
     .step = file_step,

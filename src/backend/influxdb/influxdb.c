@@ -28,9 +28,7 @@ enum {
     LANES = 4,
     ANSWER_BYTES = 64 * 1024,
     URL_BYTES_MAX = 64 * 1024,
-    SAVED_VERSION = 1,
 };
-static const int64_t PROBE_AGAIN_MS = 24LL * 3600 * 1000;
 
 struct writer {
     struct writer_options options;
@@ -42,9 +40,8 @@ struct writer {
     struct buf url;        /* where writes go, ended by NUL as the next two */
     struct buf compat_url; /* of version 3: by the path of version 2 */
     struct buf ping_url;
-    bool by_compat;            /* it is the one to take */
-    int64_t by_compat_ms;      /* since when; Unix */
-    struct influxdb_told told; /* by the last refusal */
+    struct http_fallback by_compat; /* it is the one to take */
+    struct influxdb_told told;      /* by the last refusal */
 };
 
 struct writer_call {
@@ -108,23 +105,9 @@ make_urls(struct writer *w)
 /* --- the writer ------------------------------------------------------------------------------- */
 
 static void
-load(struct writer *w, struct bytes saved)
-{
-    struct cursor c = cursor_of(saved);
-    if (cursor_u8(&c) != SAVED_VERSION) return;
-    bool by_compat = cursor_u8(&c) != 0;
-    int64_t since_ms = cursor_zigzag(&c);
-    if (c.bad || w->settings->version != INFLUXDB_3) return; /* it is learnt again */
-    w->by_compat = by_compat;
-    w->by_compat_ms = since_ms;
-}
-
-static void
 influxdb_save(const struct writer *w, struct buf *to)
 {
-    buf_put_u8(to, SAVED_VERSION);
-    buf_put_u8(to, w->by_compat);
-    buf_put_zigzag(to, w->by_compat_ms);
+    http_fallback_save(&w->by_compat, to);
 }
 
 static void
@@ -153,7 +136,7 @@ influxdb_create(const struct writer_options *options, struct writer **ret_writer
     buf_init(&w->url, options->memory, URL_BYTES_MAX);
     buf_init(&w->compat_url, options->memory, URL_BYTES_MAX);
     buf_init(&w->ping_url, options->memory, URL_BYTES_MAX);
-    load(w, options->saved);
+    if (w->settings->version == INFLUXDB_3) http_fallback_load(&w->by_compat, options->saved);
     enum err e = make_urls(w);
     if (e == ERR_LIMIT) {
         e = why_set(why, ERR_INPUT, "url and the names in it are too long");
@@ -211,20 +194,14 @@ influxdb_call_clear(struct writer *w, struct writer_call *c)
 }
 
 static enum writer_add
-unfit(struct why *why, const char *text)
-{
-    err_ignore(why_set(why, ERR_INPUT, "%s", text), "the verdict says it");
-    return WRITER_UNFIT;
-}
-
-static enum writer_add
 influxdb_add(struct writer *w, struct writer_call *c, const struct item *item, uint32_t *ret_entry,
              struct why *why)
 {
     (void)w;
     *ret_entry = 0;
-    if (item->kind == ITEM_EXEMPLAR) return unfit(why, "InfluxDB has no place for exemplars");
-    if (item->kind == ITEM_METADATA) return unfit(why, "InfluxDB has no place for metadata");
+    if (item->kind == ITEM_EXEMPLAR)
+        return writer_unfit(why, "InfluxDB has no place for exemplars");
+    if (item->kind == ITEM_METADATA) return writer_unfit(why, "InfluxDB has no place for metadata");
     if (c->lines > 0 && c->text.size >= BODY_BYTES_MAX) return WRITER_FULL;
     struct line_point point = {
         .labels = item->labels,
@@ -240,7 +217,7 @@ influxdb_add(struct writer *w, struct writer_call *c, const struct item *item, u
         c->text.failed = OK;
     }
     if (e == ERR_INPUT) return WRITER_UNFIT;
-    if (e == ERR_LIMIT && c->lines == 0) return unfit(why, "name and labels are too long");
+    if (e == ERR_LIMIT && c->lines == 0) return writer_unfit(why, "name and labels are too long");
     if (e == ERR_LIMIT || full) return WRITER_FULL;
     if (e) return WRITER_NO_MEMORY;
     c->lines++;
@@ -253,14 +230,6 @@ influxdb_bytes(const struct writer *w, const struct writer_call *c)
 {
     (void)w;
     return c->lines_bytes;
-}
-
-static uint64_t
-influxdb_units(const struct writer *w, const struct writer_call *c)
-{
-    (void)w;
-    (void)c;
-    return 0;
 }
 
 /* --- requests --------------------------------------------------------------------------------- */
@@ -306,71 +275,32 @@ influxdb_mapped(struct writer *w, const struct item *item)
     return item_mapped(item, is_mapped, NULL, WRITER_MAPPED_FLOAT | WRITER_MAPPED_HISTOGRAM);
 }
 
-static enum err
-put_auth(struct writer *w, struct why *why)
-{
-    const struct influxdb_settings *s = w->settings;
-    if (s->basic_auth.username != NULL || s->basic_auth.username_file != NULL) {
-        return http_put_basic_auth(&w->headers, &s->basic_auth, why);
-    }
-    if (!secret_given(&s->token)) return OK;
-    struct authorization_settings authorization = {
-        .type = s->version == INFLUXDB_3 ? "Bearer" : "Token",
-        .credentials = s->token,
-    };
-    return http_put_authorization(&w->headers, &authorization, why);
-}
-
 static void
 send_request(struct writer *w, const char *method, const struct buf *url, struct bytes body,
              struct writer_step *step)
 {
-    struct http_headers *h = &w->headers;
-    struct why why = {""};
-    http_headers_clear(h);
-    http_headers_put(h, "Content-Type", bytes_of_text("text/plain; charset=utf-8"));
-    if (body.size > 0) http_headers_put(h, "Content-Encoding", bytes_of_text("gzip"));
-    enum err e = http_put_configured(h, &w->options.settings->http, &why);
-    if (e == OK) e = put_auth(w, &why);
-    if (e == OK) e = http_headers_lines(h, &step->http.headers);
-    if (e) {
-        http_judge_unmade(e, &why, step);
-        return;
-    }
-    step->next = WRITER_SEND;
-    step->http.target = &w->target;
-    step->http.method = method;
-    step->http.url = (const char *)url->at;
-    step->http.body = body;
-    step->http.answer_bytes_max = ANSWER_BYTES;
+    const struct influxdb_settings *s = w->settings;
+    const struct authorization_settings token = {
+        .type = s->version == INFLUXDB_3 ? "Bearer" : "Token", .credentials = s->token};
+    const struct http_plain request = {
+        .settings = &w->options.settings->http,
+        .target = &w->target,
+        .method = method,
+        .url = (const char *)url->at,
+        .content_type = "text/plain; charset=utf-8",
+        .content_encoding = body.size > 0 ? "gzip" : NULL,
+        .basic_auth = &s->basic_auth,
+        .authorization = &token,
+        .body = body,
+        .answer_bytes_max = ANSWER_BYTES,
+    };
+    http_send_plain(&w->headers, &request, step);
 }
 
 static void
 send_lines(struct writer *w, bool by_compat, struct bytes body, struct writer_step *step)
 {
     send_request(w, "POST", by_compat ? &w->compat_url : &w->url, body, step);
-}
-
-/* Whether to go by the path of version 2. */
-static bool
-goes_by_compat(struct writer *w)
-{
-    int64_t since_ms = env_realtime_ms(w->options.env) - w->by_compat_ms;
-    if (w->by_compat && (since_ms >= PROBE_AGAIN_MS || since_ms < 0)) w->by_compat = false;
-    return w->by_compat;
-}
-
-static void
-begin_step(struct writer *w, struct writer_call *c, struct writer_step *step)
-{
-    struct why why = {""};
-    enum err e = pack_call(w, c);
-    if (e) {
-        http_judge_unmade(ERR_NOMEM, &why, step);
-        return;
-    }
-    c->by_compat = goes_by_compat(w);
-    send_lines(w, c->by_compat, buf_bytes(&c->text), step);
 }
 
 /* --- answers ---------------------------------------------------------------------------------- */
@@ -397,13 +327,6 @@ refuses_path(const struct writer *w, const struct http_call_answer *answer)
     if (w->settings->version != INFLUXDB_3 || answer->failure != HTTP_CALL_ANSWERED) return false;
     if (answer->status == 404 || answer->status == 405) return true;
     return answer->status == 400 && (says(answer, "precision") || says(answer, "unknown variant"));
-}
-
-static void
-turn_to_compat(struct writer *w)
-{
-    w->by_compat = true;
-    w->by_compat_ms = env_realtime_ms(w->options.env);
 }
 
 /* Version 1 has these as 404 or 500. Looked for at the begin: names and labels may stand behind. */
@@ -454,7 +377,7 @@ judge(struct writer *w, struct writer_call *c, const struct http_call_answer *an
     }
     if (answer->failure != HTTP_CALL_ANSWERED || step->verdict == VERDICT_DELIVERED) return;
     if (!c->by_compat && refuses_path(w, answer)) {
-        turn_to_compat(w);
+        http_fallback_take(&w->by_compat, w->options.env);
         step->verdict = VERDICT_AGAIN;
     } else if (is_missing(answer)) {
         step->verdict = VERDICT_BLOCKED;
@@ -469,10 +392,15 @@ static void
 influxdb_step(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
               struct writer_step *ret_step)
 {
-    if (answer != NULL)
+    struct why why = {""};
+    if (answer != NULL) {
         judge(w, c, answer, ret_step);
-    else
-        begin_step(w, c, ret_step);
+    } else if (pack_call(w, c) != OK) {
+        http_judge_unmade(ERR_NOMEM, &why, ret_step);
+    } else {
+        c->by_compat = http_fallback_now(&w->by_compat, w->options.env);
+        send_lines(w, c->by_compat, buf_bytes(&c->text), ret_step);
+    }
 }
 
 /* --- checks ----------------------------------------------------------------------------------- */
@@ -486,11 +414,11 @@ check_write(struct writer *w, const struct http_call_answer *answer, struct writ
 {
     struct bytes nothing = {NULL, 0};
     if (answer == NULL) {
-        send_lines(w, goes_by_compat(w), nothing, step);
+        send_lines(w, http_fallback_now(&w->by_compat, w->options.env), nothing, step);
         return;
     }
-    if (!w->by_compat && refuses_path(w, answer)) {
-        turn_to_compat(w);
+    if (!w->by_compat.is_taken && refuses_path(w, answer)) {
+        http_fallback_take(&w->by_compat, w->options.env);
         send_lines(w, true, nothing, step);
         return;
     }
@@ -527,7 +455,6 @@ const struct writer_class influxdb_writer = {
     .call_clear = influxdb_call_clear,
     .add = influxdb_add,
     .bytes = influxdb_bytes,
-    .units = influxdb_units,
     .make = influxdb_make,
     .mapped = influxdb_mapped,
     .step = influxdb_step,

@@ -17,7 +17,9 @@
 
 #include "backend/common/http_common.h"
 #include "backend/common/item_mapped.h"
+#include "base/array.h"
 #include "base/hash.h"
+#include "base/table.h"
 #include "wire/json_scan.h"
 #include "wire/label_bytes.h"
 #include "wire/opentsdb_point.h"
@@ -85,9 +87,8 @@ struct writer_call {
     struct entry *entries;
     uint32_t count;
     uint32_t capacity;
-    uint32_t *slots; /* number of an entry and 1, by its series; 0: free */
-    uint32_t slot_count;
-    struct buf words; /* what was said of entries */
+    struct table by_series; /* numbers of entries */
+    struct buf words;       /* what was said of entries */
 };
 
 /* --- the writer ------------------------------------------------------------------------------- */
@@ -176,41 +177,14 @@ hash_series(const struct writer *w, struct bytes labels)
     return sum;
 }
 
-/* The slot of a series, or the free one where it would be; there is a free one. */
-static uint32_t *
-find_slot(const struct writer_call *c, uint64_t series)
+/* The entry of a series; NULL: there is none. */
+static struct entry *
+find_series(const struct writer_call *c, uint64_t series)
 {
-    for (uint64_t i = series;; i++) {
-        uint32_t *slot = &c->slots[i & (c->slot_count - 1)];
-        if (*slot == 0 || c->entries[*slot - 1].series == series) return slot;
+    for (uint32_t at = TABLE_START, i; table_next(&c->by_series, series, &at, &i);) {
+        if (c->entries[i].series == series) return &c->entries[i];
     }
-}
-
-/* Room for another entry. False: no memory; the call is as before. */
-static bool
-reserve_entry(struct writer *w, struct writer_call *c)
-{
-    struct budget *memory = w->options.memory;
-    if (c->count < c->capacity) return true;
-    uint32_t capacity = c->capacity == 0 ? 64 : 2 * c->capacity;
-    uint32_t slot_count = 2 * capacity;
-    uint32_t *slots = mem_new(memory, slot_count * sizeof *slots);
-    if (slots == NULL) return false;
-    struct entry *entries =
-        mem_resize(memory, c->entries, c->capacity * sizeof *entries, capacity * sizeof *entries);
-    if (entries == NULL) {
-        mem_free(memory, slots, slot_count * sizeof *slots);
-        return false;
-    }
-    mem_free(memory, c->slots, c->slot_count * sizeof *slots);
-    c->entries = entries;
-    c->capacity = capacity;
-    c->slots = slots;
-    c->slot_count = slot_count;
-    for (uint32_t i = 0; i < c->count; i++) {
-        *find_slot(c, c->entries[i].series) = i + 1;
-    }
-    return true;
+    return NULL;
 }
 
 /* --- calls ------------------------------------------------------------------------------------ */
@@ -232,8 +206,8 @@ opentsdb_call_free(struct writer *w, struct writer_call *c)
 {
     buf_fini(&c->body);
     buf_fini(&c->words);
-    mem_free(w->options.memory, c->entries, c->capacity * sizeof *c->entries);
-    mem_free(w->options.memory, c->slots, c->slot_count * sizeof *c->slots);
+    array_free(w->options.memory, c->entries, c->capacity);
+    table_fini(&c->by_series, w->options.memory);
     mem_free(w->options.memory, c, sizeof *c);
 }
 
@@ -243,16 +217,9 @@ opentsdb_call_clear(struct writer *w, struct writer_call *c)
     (void)w;
     buf_clear(&c->body);
     buf_clear(&c->words);
-    if (c->count > 0) memset(c->slots, 0, c->slot_count * sizeof *c->slots);
+    if (c->count > 0) table_clear(&c->by_series);
     c->count = 0;
     c->closed = false;
-}
-
-static enum writer_add
-unfit(struct why *why, const char *text)
-{
-    err_ignore(why_set(why, ERR_INPUT, "%s", text), "the verdict says it");
-    return WRITER_UNFIT;
 }
 
 /* Appends to the body, or leaves it as it was. */
@@ -271,29 +238,32 @@ put_point(struct writer *w, struct writer_call *c, const struct item *item, stru
     c->body.failed = OK;
     if (is_long && c->count > 0) return WRITER_FULL;
     if (is_long) {
-        err_ignore(why_set(why, ERR_INPUT, "the point takes more than max_body, %llu bytes",
-                           (unsigned long long)body_bytes_max),
-                   "the verdict says it");
+        return writer_unfit(why, "the point takes more than max_body, %llu bytes",
+                            (unsigned long long)body_bytes_max);
     }
-    return is_long || e == ERR_INPUT ? WRITER_UNFIT : WRITER_NO_MEMORY;
+    return e == ERR_INPUT ? WRITER_UNFIT : WRITER_NO_MEMORY;
 }
 
 static enum writer_add
 opentsdb_add(struct writer *w, struct writer_call *c, const struct item *item, uint32_t *ret_entry,
              struct why *why)
 {
-    if (item->kind == ITEM_HISTOGRAM) return unfit(why, "OpenTSDB has no native histograms");
-    if (item->kind == ITEM_EXEMPLAR) return unfit(why, "OpenTSDB has no place for exemplars");
-    if (item->kind == ITEM_METADATA) return unfit(why, "OpenTSDB has no place for metadata");
-    if (!reserve_entry(w, c)) return WRITER_NO_MEMORY;
+    if (item->kind == ITEM_HISTOGRAM) return writer_unfit(why, "OpenTSDB has no native histograms");
+    if (item->kind == ITEM_EXEMPLAR)
+        return writer_unfit(why, "OpenTSDB has no place for exemplars");
+    if (item->kind == ITEM_METADATA) return writer_unfit(why, "OpenTSDB has no place for metadata");
+    struct budget *memory = w->options.memory;
+    if (!array_reserve(memory, &c->entries, &c->capacity, c->count + 1) ||
+        !table_reserve(&c->by_series, memory, 1)) {
+        return WRITER_NO_MEMORY;
+    }
     uint64_t series = hash_series(w, item->labels);
-    uint32_t *slot = find_slot(c, series);
-    if (*slot != 0) return WRITER_FULL;
+    if (find_series(c, series) != NULL) return WRITER_FULL;
     enum writer_add added = put_point(w, c, item, why);
     if (added != WRITER_ADDED) return added;
     *ret_entry = c->count;
+    table_add(&c->by_series, series, c->count);
     c->entries[c->count++] = (struct entry){.series = series, .t_ms = item->t_ms};
-    *slot = c->count;
     return WRITER_ADDED;
 }
 
@@ -304,48 +274,24 @@ opentsdb_bytes(const struct writer *w, const struct writer_call *c)
     return c->body.size + (c->count > 0 && !c->closed);
 }
 
-static uint64_t
-opentsdb_units(const struct writer *w, const struct writer_call *c)
-{
-    (void)w;
-    (void)c;
-    return 0;
-}
-
 /* --- requests --------------------------------------------------------------------------------- */
-
-static enum err
-put_auth(struct writer *w, struct why *why)
-{
-    const struct opentsdb_settings *s = w->settings;
-    if (s->basic_auth.username != NULL || s->basic_auth.username_file != NULL) {
-        return http_put_basic_auth(&w->headers, &s->basic_auth, why);
-    }
-    if (!secret_given(&s->authorization.credentials)) return OK;
-    return http_put_authorization(&w->headers, &s->authorization, why);
-}
 
 static void
 send_request(struct writer *w, const char *method, const struct buf *url, struct bytes body,
              struct writer_step *step)
 {
-    struct http_headers *h = &w->headers;
-    struct why why = {""};
-    http_headers_clear(h);
-    http_headers_put(h, "Content-Type", bytes_of_text("application/json"));
-    enum err e = http_put_configured(h, &w->options.settings->http, &why);
-    if (e == OK) e = put_auth(w, &why);
-    if (e == OK) e = http_headers_lines(h, &step->http.headers);
-    if (e) {
-        http_judge_unmade(e, &why, step);
-        return;
-    }
-    step->next = WRITER_SEND;
-    step->http.target = &w->target;
-    step->http.method = method;
-    step->http.url = (const char *)url->at;
-    step->http.body = body;
-    step->http.answer_bytes_max = ANSWER_BYTES + ANSWER_FACTOR * body.size;
+    const struct http_plain request = {
+        .settings = &w->options.settings->http,
+        .target = &w->target,
+        .method = method,
+        .url = (const char *)url->at,
+        .content_type = "application/json",
+        .basic_auth = &w->settings->basic_auth,
+        .authorization = &w->settings->authorization,
+        .body = body,
+        .answer_bytes_max = ANSWER_BYTES + ANSWER_FACTOR * body.size,
+    };
+    http_send_plain(&w->headers, &request, step);
 }
 
 static enum err
@@ -383,17 +329,6 @@ static unsigned
 opentsdb_mapped(struct writer *w, const struct item *item)
 {
     return item_mapped(item, is_mapped, &w->name, 0);
-}
-
-static void
-begin_step(struct writer *w, struct writer_call *c, struct writer_step *step)
-{
-    struct why why = {""};
-    if (close_body(c) != OK) {
-        http_judge_unmade(ERR_NOMEM, &why, step);
-        return;
-    }
-    send_request(w, "POST", &w->put_url, buf_bytes(&c->body), step);
 }
 
 /* --- what an answer says ---------------------------------------------------------------------- */
@@ -509,9 +444,8 @@ static struct entry *
 find_entry(const struct writer_call *c, const struct echo *echo)
 {
     if (c->count == 1) return c->entries;
-    uint32_t slot = c->count == 0 || !echo->known ? 0 : *find_slot(c, echo->series);
-    if (slot == 0) return NULL;
-    struct entry *entry = &c->entries[slot - 1];
+    struct entry *entry = echo->known ? find_series(c, echo->series) : NULL;
+    if (entry == NULL) return NULL;
     bool same_time = echo->time == 0 || echo->time == (double)entry->t_ms ||
                      echo->time * 1000 == (double)entry->t_ms;
     return same_time ? entry : NULL;
@@ -692,10 +626,13 @@ static void
 opentsdb_step(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
               struct writer_step *ret_step)
 {
+    struct why why = {""};
     if (answer != NULL)
         judge(w, c, answer, ret_step);
+    else if (close_body(c) != OK)
+        http_judge_unmade(ERR_NOMEM, &why, ret_step);
     else
-        begin_step(w, c, ret_step);
+        send_request(w, "POST", &w->put_url, buf_bytes(&c->body), ret_step);
 }
 
 static void
@@ -757,7 +694,6 @@ const struct writer_class opentsdb_writer = {
     .call_clear = opentsdb_call_clear,
     .add = opentsdb_add,
     .bytes = opentsdb_bytes,
-    .units = opentsdb_units,
     .make = opentsdb_make,
     .mapped = opentsdb_mapped,
     .step = opentsdb_step,

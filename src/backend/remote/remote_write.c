@@ -26,9 +26,7 @@ enum {
     LANES = 4,
     ANSWER_BYTES = 64 * 1024,
     NAMED_BYTES_MAX = 256 * 1024,
-    SAVED_VERSION = 1,
 };
-static const int64_t PROBE_AGAIN_MS = 24LL * 3600 * 1000;
 
 struct writer {
     struct writer_options options;
@@ -44,11 +42,10 @@ struct writer {
     char region[AWS_REGION_BYTES];
     char *url; /* without its query, which is the next one */
     const char *query;
-    bool by_tenant;  /* a request is of one tenant */
-    bool falls_back; /* `auto`, and the store does not take 2.0 */
-    int64_t fell_back_ms;
-    struct writer_call *check; /* of nothing; NULL: none was made */
-    struct series_named named; /* by the last refusal */
+    bool by_tenant;             /* a request is of one tenant */
+    struct http_fallback to_v1; /* `auto`, and the store does not take 2.0 */
+    struct writer_call *check;  /* of nothing; NULL: none was made */
+    struct series_named named;  /* by the last refusal */
     struct buf scratch;
 };
 
@@ -83,28 +80,14 @@ version_now(const struct writer *w)
     case REMOTE_WRITE_V2:
         return RW_V2;
     default:
-        return w->falls_back ? RW_V1 : RW_V2;
+        return w->to_v1.is_taken ? RW_V1 : RW_V2;
     }
-}
-
-static void
-load(struct writer *w, struct bytes saved)
-{
-    struct cursor c = cursor_of(saved);
-    if (cursor_u8(&c) != SAVED_VERSION) return;
-    bool falls_back = cursor_u8(&c) != 0;
-    int64_t since_ms = cursor_zigzag(&c);
-    if (c.bad) return; /* it is learnt again */
-    w->falls_back = falls_back;
-    w->fell_back_ms = since_ms;
 }
 
 static void
 remote_write_save(const struct writer *w, struct buf *to)
 {
-    buf_put_u8(to, SAVED_VERSION);
-    buf_put_u8(to, w->falls_back);
-    buf_put_zigzag(to, w->fell_back_ms);
+    http_fallback_save(&w->to_v1, to);
 }
 
 static void remote_write_call_free(struct writer *w, struct writer_call *c);
@@ -159,7 +142,7 @@ remote_write_create(const struct writer_options *options, struct writer **ret_wr
     buf_init(&w->scratch, options->memory, NAMED_BYTES_MAX);
     http_target_init(&w->target, &options->settings->http, options->settings->timeout_ms);
     aws_request_init(&w->request, options->memory);
-    load(w, options->saved);
+    http_fallback_load(&w->to_v1, options->saved);
     enum err e = families_new(options->memory, &w->families);
     if (e == OK && w->settings->oauth2.token_url != NULL) {
         e = oauth2_new(options, &w->settings->oauth2, &w->oauth2);
@@ -260,9 +243,7 @@ add_family(struct writer *w, struct writer_call *c, const struct item *item, str
         struct family family = {item->family_type, item->help, item->unit};
         enum err e = families_put(w->families, item->tenant, item->family, &family);
         if (e == ERR_LIMIT) {
-            err_ignore(why_set(why, e, "too many metric families to keep their metadata"),
-                       "the verdict says it");
-            return WRITER_UNFIT;
+            return writer_unfit(why, "too many metric families to keep their metadata");
         }
         if (e) return WRITER_NO_MEMORY;
     }
@@ -326,14 +307,6 @@ remote_write_bytes(const struct writer *w, const struct writer_call *c)
     return rw_build_counts(build_of(c)).bytes + c->metadata.size;
 }
 
-static uint64_t
-remote_write_units(const struct writer *w, const struct writer_call *c)
-{
-    (void)w;
-    (void)c;
-    return 0;
-}
-
 /* --- requests --------------------------------------------------------------------------------- */
 
 static enum err
@@ -371,19 +344,14 @@ static enum err
 put_auth(struct writer *w, struct why *why)
 {
     const struct remote_write_settings *s = w->settings;
-    if (s->basic_auth.username != NULL || s->basic_auth.username_file != NULL) {
-        return http_put_basic_auth(&w->headers, &s->basic_auth, why);
-    }
-    if (secret_given(&s->authorization.credentials)) {
-        return http_put_authorization(&w->headers, &s->authorization, why);
-    }
-    if (w->oauth2 == NULL) return OK;
-    char prefix[] = "Bearer ";
+    uint32_t before = w->headers.count;
+    enum err e = http_put_auth(&w->headers, &s->basic_auth, &s->authorization, why);
+    if (e || w->headers.count > before || w->oauth2 == NULL) return e;
     struct buf value;
     buf_init_secret(&value, NULL, ANSWER_BYTES);
-    buf_put_text(&value, prefix);
+    buf_put_text(&value, "Bearer ");
     buf_put_bytes(&value, oauth2_token(w->oauth2));
-    enum err e = buf_error(&value);
+    e = buf_error(&value);
     if (e == OK) http_headers_put(&w->headers, "Authorization", buf_bytes(&value));
     buf_fini(&value);
     return e;
@@ -484,8 +452,7 @@ refuse_version(struct writer *w, struct writer_call *c, struct writer_step *step
     char told[WRITER_ANSWER_BYTES];
     snprintf(told, sizeof told, "%s", step->answer);
     if (c->version == RW_V2 && w->settings->protobuf_message == REMOTE_WRITE_AUTO) {
-        w->falls_back = true;
-        w->fell_back_ms = env_realtime_ms(w->options.env);
+        http_fallback_take(&w->to_v1, w->options.env);
         step_done(step, VERDICT_REBUILD, reason, told);
         return;
     }
@@ -632,8 +599,7 @@ remote_write_step(struct writer *w, struct writer_call *c, const struct http_cal
 static bool
 remote_write_need_prepare(struct writer *w)
 {
-    int64_t since_ms = env_realtime_ms(w->options.env) - w->fell_back_ms;
-    if (w->falls_back && (since_ms >= PROBE_AGAIN_MS || since_ms < 0)) w->falls_back = false;
+    (void)http_fallback_now(&w->to_v1, w->options.env); /* version_now() looks at it */
     if (w->credentials != NULL) return aws_credentials_due(w->credentials);
     return w->oauth2 != NULL && oauth2_is_due(w->oauth2);
 }
@@ -711,7 +677,6 @@ const struct writer_class remote_write_writer = {
     .call_clear = remote_write_call_clear,
     .add = remote_write_add,
     .bytes = remote_write_bytes,
-    .units = remote_write_units,
     .make = remote_write_make,
     .step = remote_write_step,
     .blames = remote_write_blames,

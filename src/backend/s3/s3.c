@@ -460,11 +460,7 @@ find_place(struct writer *w, struct writer_call *c, const struct item *item, str
     if (arrival_ms == 0) arrival_ms = env_realtime_ms(w->options.env);
     bool fits = s3_object_place(&probe, w->s3->prefix, item->tenant, arrival_ms) &&
                 item->tenant.size < sizeof c->tenant;
-    if (!fits) {
-        err_ignore(why_set(why, ERR_INPUT, "the tenant gives no name of an object"),
-                   "the verdict says it");
-        return WRITER_UNFIT;
-    }
+    if (!fits) return writer_unfit(why, "the tenant gives no name of an object");
     if (other) return WRITER_FULL;
     memcpy(c->own.dir, probe.dir, sizeof probe.dir);
     c->own.hour_ms = probe.hour_ms;
@@ -493,9 +489,7 @@ put_line(struct writer_call *c, const struct item *item, struct why *why)
     c->text.failed = OK;
     if (e != ERR_LIMIT) return WRITER_NO_MEMORY;
     if (c->count > 0) return WRITER_FULL;
-    err_ignore(why_set(why, e, "a line of more than %d MiB", TEXT_BYTES_MAX >> 20),
-               "the verdict says it");
-    return WRITER_UNFIT;
+    return writer_unfit(why, "a line of more than %d MiB", TEXT_BYTES_MAX >> 20);
 }
 
 static enum writer_add

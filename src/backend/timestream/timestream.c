@@ -288,11 +288,7 @@ timestream_add(struct writer *w, struct writer_call *c, const struct item *item,
                uint32_t *ret_entry, struct why *why)
 {
     struct name database, table;
-    if (!item_is_sample(item)) {
-        err_ignore(why_set(why, ERR_INPUT, "Timestream has no place for exemplars"),
-                   "the verdict says it");
-        return WRITER_UNFIT;
-    }
+    if (!item_is_sample(item)) return writer_unfit(why, "Timestream has no place for exemplars");
     enum writer_add added = find_table(w, item, &database, &table, why);
     if (added != WRITER_ADDED) return added;
     bool other =
