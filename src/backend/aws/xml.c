@@ -10,9 +10,7 @@ enum { NAME_BYTES = 40 /* longer ones are not looked for */ };
 
 struct reading {
     XML_Parser parser;
-    const char *const *roots;
-    struct aws_xml_field *fields;
-    uint32_t count;
+    const struct aws_xml_form *form;
     char names[AWS_XML_DEPTH_MAX][NAME_BYTES]; /* of the elements around */
     unsigned depth;
     struct aws_xml_field *taking; /* NULL: no text is wanted here */
@@ -27,26 +25,22 @@ stop(struct reading *r, enum err e)
     XML_StopParser(r->parser, XML_FALSE);
 }
 
-static bool
-is_root_wanted(const struct reading *r, const char *name)
-{
-    for (const char *const *root = r->roots; *root != NULL; root++) {
-        if (strcmp(*root, name) == 0) return true;
-    }
-    return false;
-}
-
 static void
 on_start(void *context, const char *name, const char **attributes)
 {
     struct reading *r = context;
+    const struct aws_xml_form *form = r->form;
     (void)attributes;
     if (r->stopped != OK) return;
     if (r->depth == AWS_XML_DEPTH_MAX) {
         stop(r, ERR_LIMIT);
         return;
     }
-    if (r->depth == 0 && !is_root_wanted(r, name)) {
+    const char *const *root = form->roots;
+    while (r->depth == 0 && *root != NULL && strcmp(*root, name) != 0) {
+        root++;
+    }
+    if (*root == NULL) {
         stop(r, ERR_MISSING);
         return;
     }
@@ -56,8 +50,8 @@ on_start(void *context, const char *name, const char **attributes)
     r->names[r->depth][size] = '\0';
     const char *parent = r->depth == 0 ? "" : r->names[r->depth - 1];
     r->depth++;
-    for (uint32_t i = 0; i < r->count && r->taking == NULL; i++) {
-        struct aws_xml_field *f = &r->fields[i];
+    for (uint32_t i = 0; i < form->count && r->taking == NULL; i++) {
+        struct aws_xml_field *f = &form->fields[i];
         if (f->to[0] != '\0' || strcmp(f->name, name) != 0) continue;
         if (f->parent != NULL && strcmp(f->parent, parent) != 0) continue;
         r->taking = f;
@@ -69,10 +63,17 @@ static void
 on_end(void *context, const char *name)
 {
     struct reading *r = context;
-    (void)name;
+    const struct aws_xml_form *form = r->form;
     if (r->stopped != OK) return;
     if (r->taking != NULL && r->depth == r->taking_depth) r->taking = NULL;
     r->depth--;
+    if (form->item == NULL || strcmp(form->item, name) != 0) return;
+    enum err e = form->each(form->context);
+    if (e) stop(r, e);
+    for (uint32_t i = 0; i < form->count; i++) {
+        const char *parent = form->fields[i].parent;
+        if (parent != NULL && strcmp(parent, name) == 0) form->fields[i].to[0] = '\0';
+    }
 }
 
 static void
@@ -82,7 +83,10 @@ on_text(void *context, const char *text, int size)
     struct aws_xml_field *f = r->taking;
     if (f == NULL || r->stopped != OK || r->depth != r->taking_depth) return;
     size_t used = strlen(f->to), more = (size_t)size;
-    if (more > f->to_bytes - 1 - used) more = f->to_bytes - 1 - used;
+    if (more > f->to_bytes - 1 - used) {
+        more = f->to_bytes - 1 - used;
+        if (r->form->is_exact) stop(r, ERR_INPUT);
+    }
     memcpy(f->to + used, text, more);
     f->to[used + more] = '\0';
 }
@@ -98,15 +102,14 @@ on_doctype(void *context, const char *name, const char *system, const char *publ
 }
 
 enum err
-aws_xml_read(struct bytes body, const char *const *roots, struct aws_xml_field *fields,
-             uint32_t count)
+aws_xml_walk(struct bytes body, const struct aws_xml_form *form)
 {
-    struct reading r = {.roots = roots, .fields = fields, .count = count};
-    for (uint32_t i = 0; i < count; i++) {
-        fields[i].to[0] = '\0';
+    struct reading r = {.form = form};
+    for (uint32_t i = 0; i < form->count; i++) {
+        form->fields[i].to[0] = '\0';
     }
-    bool whole = body.size <= AWS_XML_BYTES_MAX;
-    int size = whole ? (int)body.size : AWS_XML_BYTES_MAX;
+    bool whole = body.size <= form->bytes_max;
+    int size = (int)(whole ? body.size : form->bytes_max);
     r.parser = XML_ParserCreate(NULL);
     if (r.parser == NULL) return ERR_NOMEM;
     XML_SetUserData(r.parser, &r);
@@ -121,4 +124,13 @@ aws_xml_read(struct bytes body, const char *const *roots, struct aws_xml_field *
     if (no_memory) return ERR_NOMEM;
     if (!read) return ERR_INPUT;
     return whole ? OK : ERR_LIMIT;
+}
+
+enum err
+aws_xml_read(struct bytes body, const char *const *roots, struct aws_xml_field *fields,
+             uint32_t count)
+{
+    const struct aws_xml_form form = {
+        .roots = roots, .fields = fields, .count = count, .bytes_max = AWS_XML_BYTES_MAX};
+    return aws_xml_walk(body, &form);
 }

@@ -1,147 +1,61 @@
 /* sweep.c - see sweep.h. */
 #include "backend/s3/sweep.h"
 
-#include <expat.h>
 #include <stdio.h>
+
+#include "backend/aws/xml.h"
 
 enum {
     FOUND_BYTES_MAX = S3_SWEEP_PAGE * (S3_KEY_BYTES_MAX + S3_SWEEP_ID_BYTES + 8),
     QUERY_BYTES_MAX = 3 * (2 * S3_KEY_BYTES_MAX + S3_SWEEP_ID_BYTES) + 128,
-    DEPTH_MAX = 8,
-    NAME_BYTES = 32,
     AGAINS_MAX = 4,
 };
 
 /* --- a page of the listing -------------------------------------------------------------------- */
 
-/*
- * What is wanted stands right below the root, or right below an Upload there:
- *
- *     ListMultipartUploadsResult
- *         NextKeyMarker, NextUploadIdMarker, IsTruncated
- *         Upload
- *             Key, UploadId
- */
 struct reading {
-    XML_Parser parser;
     enum err (*each)(void *context, const char *key, const char *id);
     void *context;
-    struct s3_uploads_page *page;
-    unsigned depth;
-    bool in_upload;
-    char *to; /* where text goes; NULL: it is not wanted */
-    size_t to_bytes;
     char key[S3_KEY_BYTES_MAX + 1];
     char id[S3_SWEEP_ID_BYTES];
-    char truncated[8];
-    enum err stopped;
 };
 
-static void
-stop(struct reading *r, enum err e)
+static enum err
+take_upload(void *context)
 {
-    r->stopped = e;
-    XML_StopParser(r->parser, XML_FALSE);
-}
-
-static void
-want(struct reading *r, char *to, size_t to_bytes)
-{
-    r->to = to;
-    r->to_bytes = to_bytes;
-    to[0] = 0;
-}
-
-static void
-on_start(void *context, const char *name, const char **attributes)
-{
-    struct reading *r = context;
-    (void)attributes;
-    if (r->stopped != OK) return;
-    if (r->depth == DEPTH_MAX) {
-        stop(r, ERR_INPUT);
-        return;
-    }
-    r->to = NULL;
-    if (r->depth == 0 && strcmp(name, "ListMultipartUploadsResult") != 0) stop(r, ERR_INPUT);
-    if (r->depth == 1) {
-        r->in_upload = strcmp(name, "Upload") == 0;
-        r->key[0] = r->id[0] = 0;
-        if (strcmp(name, "NextKeyMarker") == 0) {
-            want(r, r->page->next_key, sizeof r->page->next_key);
-        } else if (strcmp(name, "NextUploadIdMarker") == 0) {
-            want(r, r->page->next_id, sizeof r->page->next_id);
-        } else if (strcmp(name, "IsTruncated") == 0) {
-            want(r, r->truncated, sizeof r->truncated);
-        }
-    }
-    if (r->depth == 2 && r->in_upload) {
-        if (strcmp(name, "Key") == 0) want(r, r->key, sizeof r->key);
-        if (strcmp(name, "UploadId") == 0) want(r, r->id, sizeof r->id);
-    }
-    r->depth++;
-}
-
-static void
-on_end(void *context, const char *name)
-{
-    struct reading *r = context;
-    (void)name;
-    if (r->stopped != OK) return;
-    r->to = NULL;
-    r->depth--;
-    if (r->depth != 1 || !r->in_upload) return;
-    r->in_upload = false;
-    if (r->key[0] == 0 || r->id[0] == 0) return;
-    enum err e = r->each(r->context, r->key, r->id);
-    if (e) stop(r, e);
-}
-
-static void
-on_text(void *context, const char *text, int size)
-{
-    struct reading *r = context;
-    if (r->to == NULL || r->stopped != OK) return;
-    size_t used = strlen(r->to);
-    if ((size_t)size >= r->to_bytes - used) { /* cut, it would name something else */
-        stop(r, ERR_INPUT);
-        return;
-    }
-    memcpy(r->to + used, text, (size_t)size);
-    r->to[used + (size_t)size] = 0;
-}
-
-static void
-on_doctype(void *context, const char *name, const char *system, const char *public, int internal)
-{
-    (void)name;
-    (void)system;
-    (void)public;
-    (void)internal;
-    stop(context, ERR_INPUT);
+    const struct reading *r = context;
+    return r->key[0] == 0 || r->id[0] == 0 ? OK : r->each(r->context, r->key, r->id);
 }
 
 enum err
 s3_uploads_read(struct bytes body, enum err (*each)(void *context, const char *key, const char *id),
                 void *context, struct s3_uploads_page *ret_page)
 {
-    struct s3_uploads_page page = {.is_truncated = false};
-    struct reading r = {.each = each, .context = context, .page = &page};
+    static const char *const roots[] = {"ListMultipartUploadsResult", NULL};
+    struct s3_uploads_page page;
+    struct reading r = {.each = each, .context = context};
+    char truncated[8];
+    struct aws_xml_field fields[] = {
+        {roots[0], "NextKeyMarker", page.next_key, sizeof page.next_key},
+        {roots[0], "NextUploadIdMarker", page.next_id, sizeof page.next_id},
+        {roots[0], "IsTruncated", truncated, sizeof truncated},
+        {"Upload", "Key", r.key, sizeof r.key},
+        {"Upload", "UploadId", r.id, sizeof r.id},
+    };
+    const struct aws_xml_form form = {
+        .roots = roots,
+        .fields = fields,
+        .count = sizeof fields / sizeof *fields,
+        .bytes_max = S3_SWEEP_LIST_BYTES_MAX,
+        .is_exact = true, /* cut, it would name something else */
+        .item = "Upload",
+        .each = take_upload,
+        .context = &r,
+    };
     if (body.size > S3_SWEEP_LIST_BYTES_MAX) return ERR_LIMIT;
-    r.parser = XML_ParserCreate(NULL);
-    if (r.parser == NULL) return ERR_NOMEM;
-    XML_SetUserData(r.parser, &r);
-    XML_SetElementHandler(r.parser, on_start, on_end);
-    XML_SetCharacterDataHandler(r.parser, on_text);
-    XML_SetStartDoctypeDeclHandler(r.parser, on_doctype);
-    const char *at = body.size == 0 ? "" : (const char *)body.at;
-    bool read = XML_Parse(r.parser, at, (int)body.size, true) == XML_STATUS_OK;
-    bool no_memory = !read && XML_GetErrorCode(r.parser) == XML_ERROR_NO_MEMORY;
-    XML_ParserFree(r.parser);
-    if (r.stopped != OK) return r.stopped;
-    if (no_memory) return ERR_NOMEM;
-    if (!read) return ERR_INPUT;
-    page.is_truncated = strcmp(r.truncated, "true") == 0;
+    enum err e = aws_xml_walk(body, &form);
+    if (e) return e == ERR_MISSING ? ERR_INPUT : e;
+    page.is_truncated = strcmp(truncated, "true") == 0;
     *ret_page = page;
     return OK;
 }
@@ -265,15 +179,6 @@ take_list(struct s3_sweep *s, const struct http_call_answer *answer, struct writ
     go_on(s, ret);
 }
 
-static void
-take_abort(struct s3_sweep *s, bool was_there, struct writer_step *ret)
-{
-    (void)cursor_counted(&s->left);
-    (void)cursor_counted(&s->left);
-    s->aborted += was_there;
-    go_on(s, ret);
-}
-
 void
 s3_sweep_step(struct s3_sweep *s, const char *keep, struct http_call_answer *answer,
               struct writer_step *ret)
@@ -296,10 +201,14 @@ s3_sweep_step(struct s3_sweep *s, const char *keep, struct http_call_answer *ans
         else
             send_abort(s, ret);
     } else if (judged.verdict == VERDICT_DELIVERED || gone) {
-        if (s->listing)
+        if (s->listing) {
             take_list(s, answer, ret);
-        else
-            take_abort(s, !gone, ret);
+        } else {
+            (void)cursor_counted(&s->left);
+            (void)cursor_counted(&s->left);
+            s->aborted += !gone;
+            go_on(s, ret);
+        }
     } else {
         *ret = judged;
     }

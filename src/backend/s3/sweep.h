@@ -30,7 +30,7 @@ struct s3_uploads_page {
 
 /*
  * Reads a page, and gives each upload of it to `each`, which may return an error to stop.
- * ERR_INPUT: no such page; ERR_LIMIT: larger than any that was asked for; ERR_NOMEM.
+ * ERR_INPUT: no such page; ERR_LIMIT: larger or deeper than any that was asked for; ERR_NOMEM.
  */
 MUST_CHECK enum err
 s3_uploads_read(struct bytes body, enum err (*each)(void *context, const char *key, const char *id),

@@ -75,12 +75,17 @@ test_what_is_no_page_is_refused(void **state)
         "<Error><Code>a</Code></Error>",
         "<ListMultipartUploadsResult>",
         "<!DOCTYPE a><ListMultipartUploadsResult/>",
-        ("<ListMultipartUploadsResult><a><a><a><a><a><a><a><a><a/></a></a></a></a></a></a></a></a>"
-         "</ListMultipartUploadsResult>"),
+        "<ListMultipartUploadsResult><a></b></ListMultipartUploadsResult>",
     };
     for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(read_page(bad[i], &seen, &page), ERR_INPUT);
     }
+    assert_int_equal(
+        read_page("<ListMultipartUploadsResult><a><a><a><a><a><a><a><a><a><a><a><a><a>"
+                  "<a><a><a/></a></a></a></a></a></a></a></a></a></a></a></a></a></a></a>"
+                  "</ListMultipartUploadsResult>",
+                  &seen, &page),
+        ERR_LIMIT);
     /* A name that is too long would be another one if it were cut. */
     static char text[4096], long_id[S3_SWEEP_ID_BYTES + 1];
     memset(long_id, 'i', S3_SWEEP_ID_BYTES);
