@@ -1,6 +1,6 @@
 /*
  * hex.h - bytes and 64-bit words as hexadecimal digits, and back. Written in lower case, read in
- * both.
+ * both. Also percent-encoding.
  */
 #ifndef BASE_HEX_H
 #define BASE_HEX_H
@@ -43,6 +43,32 @@ hex_parse_word(struct bytes text, uint64_t *ret_v)
     return true;
 }
 
+/* The number that a file's name begins with, in exactly `digits` (1 to 16) digits, all of lower
+ * case as they were written. Returns what follows them in the name; NULL: there are others. */
+static inline const char *
+hex_name_number(const char *name, unsigned digits, uint64_t *ret_number)
+{
+    uint64_t number = 0;
+    for (unsigned i = 0; i < digits; i++) {
+        int digit = name[i] >= 'A' && name[i] <= 'F' ? -1 : hex_digit((uint8_t)name[i]);
+        if (digit < 0) return NULL; /* at its end, too */
+        number = number << 4 | (uint64_t)digit;
+    }
+    *ret_number = number;
+    return name + digits;
+}
+
+/* Two digits for each byte, and a NUL. */
+static inline void
+hex_print(struct bytes from, char *to)
+{
+    for (size_t i = 0; i < from.size; i++) {
+        *to++ = "0123456789abcdef"[from.at[i] >> 4];
+        *to++ = "0123456789abcdef"[from.at[i] & 15];
+    }
+    *to = 0;
+}
+
 static inline void
 buf_put_hex(struct buf *to, struct bytes from)
 {
@@ -65,6 +91,25 @@ hex_parse(struct bytes text, uint8_t *to)
         *to++ = (uint8_t)(high << 4 | low);
     }
     return true;
+}
+
+/* Percent-encoded (RFC 3986, section 2): all but letters, digits, "-._~" and what `also` has. */
+static inline void
+buf_put_percent(struct buf *to, struct bytes from, const char *also)
+{
+    if (!buf_reserve(to, 3 * from.size)) return;
+    for (size_t i = 0; i < from.size; i++) {
+        uint8_t c = from.at[i], letter = c | 0x20;
+        bool plain = (letter >= 'a' && letter <= 'z') || (c >= '0' && c <= '9') ||
+                     (c != 0 && (strchr("-._~", c) != NULL || strchr(also, c) != NULL));
+        if (plain) {
+            to->at[to->size++] = c;
+            continue;
+        }
+        to->at[to->size++] = '%';
+        to->at[to->size++] = (uint8_t) "0123456789ABCDEF"[c >> 4];
+        to->at[to->size++] = (uint8_t) "0123456789ABCDEF"[c & 15];
+    }
 }
 
 #endif

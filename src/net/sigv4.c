@@ -11,20 +11,11 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/hex.h"
+
 enum { SHA256_BYTES = 32, REQUEST_BYTES_MAX = 4 << 20 };
 
 /* --- hashes ----------------------------------------------------------------------------------- */
-
-static void
-hex(const uint8_t *from, size_t size, char *to)
-{
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < size; i++) {
-        *to++ = digits[from[i] >> 4];
-        *to++ = digits[from[i] & 15];
-    }
-    *to = '\0';
-}
 
 void
 sigv4_hash(struct bytes body, char *ret_hash)
@@ -32,7 +23,7 @@ sigv4_hash(struct bytes body, char *ret_hash)
     uint8_t hash[SHA256_BYTES];
     int failed = gnutls_hash_fast(GNUTLS_DIG_SHA256, body.at, body.size, hash);
     if (failed != 0) abort(); /* the library has no SHA-256 */
-    hex(hash, sizeof hash, ret_hash);
+    hex_print(bytes_of(hash, sizeof hash), ret_hash);
 }
 
 static void
@@ -44,34 +35,6 @@ hmac(const uint8_t *key, size_t key_size, struct bytes text, uint8_t *ret)
 
 /* --- percent-encoding ------------------------------------------------------------------------- */
 
-static bool
-is_unreserved(uint8_t c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '_' || c == '.' || c == '~';
-}
-
-static void
-put_encoded(struct buf *to, struct bytes text, const char *also)
-{
-    for (size_t i = 0; i < text.size; i++) {
-        uint8_t c = text.at[i];
-        if (is_unreserved(c) || (c != 0 && strchr(also, c) != NULL)) {
-            buf_put_u8(to, c);
-        } else {
-            buf_printf(to, "%%%02X", c);
-        }
-    }
-}
-
-static int
-digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* What percent-encoded text stands for, encoded again in the canonical form. */
 static enum err
 put_canonical(struct buf *to, struct bytes text)
@@ -80,13 +43,13 @@ put_canonical(struct buf *to, struct bytes text)
         uint8_t c = text.at[i];
         if (c == '+') c = ' ';
         if (c == '%') {
-            int high = i + 2 < text.size ? digit(text.at[i + 1]) : -1;
-            int low = i + 2 < text.size ? digit(text.at[i + 2]) : -1;
+            int high = i + 2 < text.size ? hex_digit(text.at[i + 1]) : -1;
+            int low = i + 2 < text.size ? hex_digit(text.at[i + 2]) : -1;
             if (high < 0 || low < 0) return ERR_INPUT;
             c = (uint8_t)(high * 16 + low);
             i += 2;
         }
-        put_encoded(to, bytes_of(&c, 1), "");
+        buf_put_percent(to, bytes_of(&c, 1), "");
     }
     return OK;
 }
@@ -124,7 +87,7 @@ put_path(struct buf *to, struct bytes path)
             slash = true;
         } else {
             buf_put_u8(to, '/');
-            put_encoded(to, segment, "");
+            buf_put_percent(to, segment, "");
         }
     }
     if (slash || to->size == begin) buf_put_u8(to, '/');
@@ -389,7 +352,7 @@ make_signature(const struct sigv4_request *r, const struct sigv4_credentials *c,
     buf_put_text(scratch, hash);
     hmac(key, sizeof key, buf_bytes(scratch), signature);
     explicit_bzero(key, sizeof key);
-    hex(signature, sizeof signature, ret_signature);
+    hex_print(bytes_of(signature, sizeof signature), ret_signature);
     return buf_error(scratch);
 }
 

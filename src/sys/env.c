@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
+
 enum { PATH_BYTES_MAX = 1024, REMOVE_LEVELS = 3 };
 
 /* Evaluates a raw call until it is not interrupted. */
@@ -354,6 +356,23 @@ env_facts(struct env *env, const char *path, struct file_facts *ret_facts, struc
     if (result < 0) return fail(why, result, "stat", path);
     *ret_facts = facts;
     return OK;
+}
+
+enum err
+env_read_whole(struct env *env, const char *path, struct buf *to, struct why *why)
+{
+    struct file file;
+    uint64_t size = 0;
+    enum err e = file_open(env, path, FILE_READ, &file, why);
+    if (e) return e;
+    e = file_size(&file, &size, why);
+    if (e == OK && !buf_reserve(to, (size_t)size)) {
+        e = why_set(why, buf_error(to), "read %s: %s", path, err_word(buf_error(to)));
+    }
+    if (e == OK) e = file_read_at(&file, to->at + to->size, (size_t)size, 0, why);
+    if (e == OK) to->size += (size_t)size;
+    err_ignore(file_close(&file), "only read");
+    return e;
 }
 
 enum err

@@ -22,6 +22,8 @@
 #include "base/bytes.h"
 #include "base/err.h"
 
+struct buf;
+
 struct env;
 struct env_thread;
 
@@ -177,6 +179,11 @@ MUST_CHECK enum err env_facts(struct env *env, const char *path, struct file_fac
  */
 MUST_CHECK enum err env_write_whole(struct env *env, const char *dir, const char *name,
                                     struct bytes content, struct why *why);
+
+/* Appends a whole file. ERR_LIMIT: there is more than `to` may hold; ERR_NOMEM; and those of
+ * file_open() and file_read_at(). */
+MUST_CHECK enum err env_read_whole(struct env *env, const char *path, struct buf *to,
+                                   struct why *why);
 
 /* "a/b" into `to`; ERR_LIMIT if it does not fit. */
 MUST_CHECK enum err path_join(char *to, size_t to_size, const char *a, const char *b);

@@ -22,6 +22,7 @@
 #include "backend/aws/plan.h"
 #include "backend/aws/process.h"
 #include "backend/common/http_common.h"
+#include "base/hex.h"
 #include "base/time_text.h"
 
 enum {
@@ -279,16 +280,8 @@ send_call(struct aws_credentials *c, enum state state, const struct aws_parts *p
 static void
 put_parameter(struct buf *to, const char *name, struct bytes value)
 {
-    static const char digits[] = "0123456789ABCDEF";
     buf_printf(to, "&%s=", name);
-    for (size_t i = 0; i < value.size; i++) {
-        uint8_t c = value.at[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                     c == '-' || c == '_' || c == '.' || c == '~';
-        if (!plain) buf_put_u8(to, '%');
-        buf_put_u8(to, plain ? c : (uint8_t)digits[c >> 4]);
-        if (!plain) buf_put_u8(to, (uint8_t)digits[c & 15]);
-    }
+    buf_put_percent(to, value, "");
 }
 
 /* The form of a call that assumes a role. */

@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "base/base64.h"
+#include "base/hex.h"
 #include "model/labels.h"
 
 enum { HEADERS_BYTES_MAX = 256 * 1024, FALLBACK_VERSION = 1 };
@@ -232,20 +233,6 @@ http_fallback_load(struct http_fallback *f, struct bytes saved)
 /* --- URLs ------------------------------------------------------------------------------------- */
 
 void
-http_put_escaped(struct buf *to, struct bytes text)
-{
-    for (size_t i = 0; i < text.size; i++) {
-        uint8_t c = text.at[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                     c == '-' || c == '.' || c == '_' || c == '~';
-        if (plain)
-            buf_put_u8(to, c);
-        else
-            buf_printf(to, "%%%02X", c);
-    }
-}
-
-void
 http_url_begin(struct buf *to, const char *base, const char *path)
 {
     size_t size = strcspn(base, "?");
@@ -270,7 +257,7 @@ http_url_param(struct buf *to, const char *name, struct bytes value)
     buf_put_text(to, name);
     if (value.at == NULL) return;
     buf_put_u8(to, '=');
-    http_put_escaped(to, value);
+    buf_put_percent(to, value, "");
 }
 
 void

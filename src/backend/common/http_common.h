@@ -68,8 +68,6 @@ void http_send_plain(struct http_headers *headers, const struct http_plain *requ
 void http_url_begin(struct buf *to, const char *base, const char *path);
 void http_url_param(struct buf *to, const char *name, struct bytes value);
 void http_url_end(struct buf *to, const char *base);
-/* Percent-encoded (RFC 3986): all but letters, digits and `-._~`. */
-void http_put_escaped(struct buf *to, struct bytes text);
 
 /* A lesser form that a destination was found to need. It is given up a day later, as the
  * destination may have been renewed; and after a restart it is known, being saved. */

@@ -8,6 +8,7 @@
 
 #include "backend/common/oauth2.h"
 #include "base/base64.h"
+#include "base/hex.h"
 #include "wire/json_scan.h"
 #include "wire/number.h"
 
@@ -76,9 +77,9 @@ static void
 put_field(struct buf *to, const char *name, struct bytes value)
 {
     if (to->size > 0) buf_put_u8(to, '&');
-    http_put_escaped(to, bytes_of_text(name));
+    buf_put_percent(to, bytes_of_text(name), "");
     buf_put_u8(to, '=');
-    http_put_escaped(to, value);
+    buf_put_percent(to, value, "");
 }
 
 static enum err
@@ -121,9 +122,9 @@ put_client(struct oauth2 *o, struct why *why)
     } else if (e == OK) {
         struct buf value;
         buf_init_secret(&value, NULL, TEXT_BYTES_MAX);
-        http_put_escaped(&pair, bytes_of_text(id));
+        buf_put_percent(&pair, bytes_of_text(id), "");
         buf_put_u8(&pair, ':');
-        http_put_escaped(&pair, buf_bytes(&secret));
+        buf_put_percent(&pair, buf_bytes(&secret), "");
         buf_put_text(&value, "Basic ");
         base64_put(&value, buf_bytes(&pair));
         e = err_first(buf_error(&pair), buf_error(&value));

@@ -5,6 +5,7 @@
 
 #include "base/base64.h"
 #include "base/hash.h"
+#include "base/hex.h"
 #include "base/md5.h"
 
 enum {
@@ -27,13 +28,6 @@ is_region(const char *text)
 {
     size_t size = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-");
     return size > 0 && size < AWS_REGION_BYTES && text[size] == 0 && text[0] != '-';
-}
-
-static bool
-is_bucket_name(const char *text)
-{
-    size_t size = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_");
-    return size >= 3 && size <= S3_BUCKET_NAME_BYTES_MAX && text[size] == 0 && text[0] != '.';
 }
 
 /* An address has no names below it. */
@@ -84,19 +78,6 @@ s3_bucket_learnt(const struct s3_bucket *b, struct buf *to)
     buf_put_text(to, b->region);
 }
 
-/* The region to begin with. */
-static void
-take_learnt(const struct s3_bucket *b, struct bytes learnt, char region[AWS_REGION_BYTES])
-{
-    char text[AWS_REGION_BYTES];
-    snprintf(region, AWS_REGION_BYTES, "%s", b->told_region);
-    if (learnt.size <= 8 || learnt.size >= 8 + sizeof text) return;
-    if (load_le64(learnt.at) != settings_hash(b)) return;
-    memcpy(text, learnt.at + 8, learnt.size - 8);
-    text[learnt.size - 8] = 0;
-    if (is_region(text)) snprintf(region, AWS_REGION_BYTES, "%s", text);
-}
-
 enum err
 s3_bucket_init(struct s3_bucket *b, const struct writer_options *options,
                const struct aws_variables *variables, struct bytes learnt, struct why *why)
@@ -109,16 +90,21 @@ s3_bucket_init(struct s3_bucket *b, const struct writer_options *options,
     http_headers_init(&b->headers, options->memory);
     aws_request_init(&b->request, options->memory);
     buf_init(&b->path, options->memory, PATH_BYTES_MAX);
-    char region[AWS_REGION_BYTES];
+    char was[AWS_REGION_BYTES] = "";
     enum err e = OK;
-    if (!is_bucket_name(b->s3->bucket)) {
+    const char *name = b->s3->bucket;
+    size_t size = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_");
+    bool is_name = size >= 3 && size <= S3_BUCKET_NAME_BYTES_MAX && name[size] == 0;
+    if (!is_name || name[0] == '.') {
         e = why_set(why, ERR_INPUT, "bucket: letters, digits, '.', '-' and '_', 3 to %d of them",
                     S3_BUCKET_NAME_BYTES_MAX);
     }
     if (e == OK) e = aws_region(&b->setup, b->told_region, why);
     if (e == OK) {
-        take_learnt(b, learnt, region);
-        e = find_endpoint(b, region, why);
+        bool known = learnt.size > 8 && learnt.size < 8 + sizeof was &&
+                     load_le64(learnt.at) == settings_hash(b);
+        if (known) memcpy(was, learnt.at + 8, learnt.size - 8);
+        e = find_endpoint(b, is_region(was) ? was : b->told_region, why);
     }
     if (e == OK) {
         struct aws_credentials_options who = {b->setup, &b->target, &b->clock,
@@ -141,42 +127,6 @@ s3_bucket_fini(struct s3_bucket *b)
 }
 
 /* --- requests --------------------------------------------------------------------------------- */
-
-void
-s3_put_encoded(struct buf *to, struct bytes text, bool is_path)
-{
-    static const char digits[] = "0123456789ABCDEF";
-    if (!buf_reserve(to, 3 * text.size)) return;
-    for (size_t i = 0; i < text.size; i++) {
-        uint8_t c = text.at[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                     c == '-' || c == '.' || c == '_' || c == '~' || (is_path && c == '/');
-        if (plain) {
-            to->at[to->size++] = c;
-            continue;
-        }
-        to->at[to->size++] = '%';
-        to->at[to->size++] = (uint8_t)digits[c >> 4];
-        to->at[to->size++] = (uint8_t)digits[c & 15];
-    }
-}
-
-static enum err
-put_md5(struct http_headers *headers, const struct s3_request *r)
-{
-    uint8_t digest[MD5_BYTES];
-    struct buf text;
-    if (r->md5 == NULL)
-        md5(r->body, digest);
-    else
-        memcpy(digest, r->md5, sizeof digest);
-    buf_init(&text, NULL, 64);
-    base64_put(&text, bytes_of(digest, sizeof digest));
-    enum err e = buf_error(&text);
-    if (e == OK) http_headers_put(headers, "Content-MD5", buf_bytes(&text));
-    buf_fini(&text);
-    return e;
-}
 
 static void
 put_header(struct http_headers *headers, const char *name, const char *value)
@@ -205,23 +155,18 @@ make_headers(struct s3_bucket *b, const struct s3_request *r, const char *const 
     if (r->only_new && b->conditional != S3_CONDITIONAL_UNSUPPORTED)
         put_header(h, "If-None-Match", "*");
     enum err e = OK;
-    if (r->kind != S3_PLAIN && r->kind != S3_CREATE) e = put_md5(h, r);
+    if (r->kind != S3_PLAIN && r->kind != S3_CREATE) {
+        uint8_t digest[MD5_BYTES];
+        struct buf text;
+        if (r->md5 == NULL) md5(r->body, digest);
+        buf_init(&text, NULL, 64);
+        base64_put(&text, bytes_of(r->md5 == NULL ? digest : r->md5, MD5_BYTES));
+        e = buf_error(&text);
+        http_headers_put(h, "Content-MD5", buf_bytes(&text));
+        buf_fini(&text);
+    }
     if (e == OK) e = http_put_configured(h, &b->settings->http, why);
     return e ? e : http_headers_lines(h, ret_lines);
-}
-
-static enum err
-make_path(struct s3_bucket *b, const char *key)
-{
-    buf_clear(&b->path);
-    if (b->in_path) {
-        buf_put_u8(&b->path, '/');
-        buf_put_text(&b->path, b->s3->bucket);
-    }
-    if (key != NULL || !b->in_path) buf_put_u8(&b->path, '/');
-    if (key != NULL) s3_put_encoded(&b->path, bytes_of_text(key), true);
-    buf_put_u8(&b->path, 0);
-    return buf_error(&b->path);
 }
 
 void
@@ -244,18 +189,21 @@ s3_bucket_send(struct s3_bucket *b, const struct s3_request *r, struct writer_st
         .is_s3 = true,
     };
     enum err e = make_headers(b, r, &parts.headers, &why);
-    if (e == OK) e = make_path(b, r->key);
+    buf_clear(&b->path);
+    if (b->in_path) {
+        buf_put_u8(&b->path, '/');
+        buf_put_text(&b->path, b->s3->bucket);
+    }
+    if (r->key != NULL || !b->in_path) buf_put_u8(&b->path, '/');
+    if (r->key != NULL) buf_put_percent(&b->path, bytes_of_text(r->key), "/");
+    buf_put_u8(&b->path, 0);
+    if (e == OK) e = buf_error(&b->path);
     if (e == OK) {
         parts.path = (const char *)b->path.at;
         e = aws_sign(&parts, keys, aws_clock_now_s(&b->clock), &b->request, &ret->http, &why);
     }
-    if (e == ERR_NOMEM) {
-        step_done(ret, VERDICT_RETRY, "no_memory", "no memory for a request");
-        return;
-    }
     if (e) {
-        step_done(ret, VERDICT_BLOCKED, "configuration",
-                  why.text[0] != 0 ? why.text : "a header cannot be sent");
+        http_judge_unmade(e, &why, ret);
         return;
     }
     b->generation = aws_credentials_generation(b->credentials);
@@ -303,16 +251,6 @@ region_of_answer(const struct http_call_answer *answer, char region[AWS_REGION_B
     return redirects && region_of_url(answer->wanted[S3_WANTED_LOCATION], region);
 }
 
-/* Whether an answer taught us another region than ours. */
-static bool
-learn_region(struct s3_bucket *b, const struct http_call_answer *answer)
-{
-    char region[AWS_REGION_BYTES];
-    if (!region_of_answer(answer, region)) return false;
-    if (!is_region(region) || strcmp(region, b->region) == 0) return false;
-    return find_endpoint(b, region, NULL) == OK;
-}
-
 void
 s3_bucket_judge(struct s3_bucket *b, struct http_call_answer *answer, struct writer_step *ret)
 {
@@ -321,7 +259,10 @@ s3_bucket_judge(struct s3_bucket *b, struct http_call_answer *answer, struct wri
     }
     aws_xml_judge(&b->clock, answer, ret);
     if (answer->failure != HTTP_CALL_ANSWERED || ret->verdict == VERDICT_DELIVERED) return;
-    if (learn_region(b, answer)) {
+    char region[AWS_REGION_BYTES];
+    bool other =
+        region_of_answer(answer, region) && is_region(region) && strcmp(region, b->region) != 0;
+    if (other && find_endpoint(b, region, NULL) == OK) {
         ret->verdict = VERDICT_AGAIN;
         snprintf(ret->reason, sizeof ret->reason, "region");
         return;

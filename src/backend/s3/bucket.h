@@ -106,7 +106,4 @@ void s3_bucket_send(struct s3_bucket *bucket, const struct s3_request *request,
 void s3_bucket_judge(struct s3_bucket *bucket, struct http_call_answer *answer,
                      struct writer_step *ret_step);
 
-/* Appends with percent-encoding; '/' is kept if `is_path`. */
-void s3_put_encoded(struct buf *to, struct bytes text, bool is_path);
-
 #endif

@@ -11,13 +11,14 @@
 
 #include "backend/s3/bucket.h"
 #include "backend/s3/testing.h"
+#include "base/hex.h"
 
 static void
 expect_encoded(const char *text, bool is_path, const char *want)
 {
     struct buf to;
     buf_init(&to, NULL, 1000);
-    s3_put_encoded(&to, bytes_of_text(text), is_path);
+    buf_put_percent(&to, bytes_of_text(text), is_path ? "/" : "");
     buf_put_u8(&to, 0);
     assert_string_equal((const char *)to.at, want);
     buf_fini(&to);

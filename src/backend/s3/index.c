@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/array.h"
 #include "base/crc32c.h"
 #include "base/hash.h"
 #include "base/json.h"
@@ -15,8 +16,6 @@
 #include "wire/json_scan.h"
 
 enum {
-    SLOTS_FIRST = 256,
-    ENTRIES_FIRST = 16,
     VERSION = 1,
     HOUR_DIGITS = 10, /* of a local file's name */
     NAME_BYTES = 48,
@@ -37,52 +36,16 @@ s3_names_init(struct s3_names *n, struct budget *memory)
 void
 s3_names_fini(struct s3_names *n)
 {
-    mem_free(n->memory, n->slots, n->capacity * sizeof *n->slots);
-    n->slots = NULL;
-    n->capacity = n->count = 0;
+    table_fini(&n->places, n->memory);
     buf_fini(&n->text);
 }
 
 void
 s3_names_clear(struct s3_names *n)
 {
-    if (n->count > 0) memset(n->slots, 0, n->capacity * sizeof *n->slots);
-    n->count = 0;
+    if (n->places.count > 0) table_clear(&n->places);
     n->cut = false;
     buf_clear(&n->text);
-}
-
-static struct bytes
-name_at(const struct s3_names *n, uint32_t slot)
-{
-    struct cursor c = cursor_of(bytes_of(n->text.at + slot - 1, n->text.size - (slot - 1)));
-    return cursor_counted(&c);
-}
-
-/* The slot that has the name, or the free one where it would be. */
-static uint32_t *
-find_slot(const struct s3_names *n, struct bytes name)
-{
-    for (uint32_t i = (uint32_t)hash_bytes(name, 0);; i++) {
-        uint32_t *slot = &n->slots[i & (n->capacity - 1)];
-        if (*slot == 0 || bytes_equal(name_at(n, *slot), name)) return slot;
-    }
-}
-
-static bool
-grow_slots(struct s3_names *n)
-{
-    if (2 * (n->count + 1) <= n->capacity) return true;
-    struct s3_names grown = *n;
-    grown.capacity = n->capacity == 0 ? SLOTS_FIRST : 2 * n->capacity;
-    grown.slots = mem_new(n->memory, grown.capacity * sizeof *grown.slots);
-    if (grown.slots == NULL) return false;
-    for (uint32_t i = 0; i < n->capacity; i++) {
-        if (n->slots[i] != 0) *find_slot(&grown, name_at(n, n->slots[i])) = n->slots[i];
-    }
-    mem_free(n->memory, n->slots, n->capacity * sizeof *n->slots);
-    *n = grown;
-    return true;
 }
 
 void
@@ -92,23 +55,21 @@ s3_names_add(struct s3_names *n, struct bytes name)
         n->cut = true;
         return;
     }
-    if (n->count == S3_NAMES_MAX || !grow_slots(n)) {
-        /* Unless it is there already. */
-        n->cut |= n->count == 0 || *find_slot(n, name) == 0;
-        return;
+    uint64_t hash = hash_bytes(name, 0);
+    for (uint32_t i = TABLE_START, at; table_next(&n->places, hash, &i, &at);) {
+        struct cursor c = cursor_of(bytes_of(n->text.at + at, n->text.size - at));
+        if (bytes_equal(cursor_counted(&c), name)) return;
     }
-    uint32_t *slot = find_slot(n, name);
-    if (*slot != 0) return;
     size_t at = n->text.size;
-    buf_put_counted(&n->text, name);
-    if (buf_error(&n->text)) {
+    bool full = n->places.count == S3_NAMES_MAX || !table_reserve(&n->places, n->memory, 1);
+    if (!full) buf_put_counted(&n->text, name);
+    if (full || buf_error(&n->text)) {
         n->text.size = at;
         n->text.failed = OK;
         n->cut = true;
         return;
     }
-    *slot = (uint32_t)at + 1;
-    n->count++;
+    table_add(&n->places, hash, (uint32_t)at);
 }
 
 /* --- the index -------------------------------------------------------------------------------- */
@@ -124,7 +85,7 @@ void
 s3_index_fini(struct s3_index *x)
 {
     s3_names_fini(&x->names);
-    mem_free(x->memory, x->entries, x->capacity * sizeof *x->entries);
+    array_free(x->memory, x->entries, x->capacity);
     x->entries = NULL;
     x->count = x->capacity = 0;
 }
@@ -144,15 +105,8 @@ s3_index_begin(struct s3_index *x, const char *instance, const char *dir, int64_
 static struct s3_index_entry *
 entry_more(struct s3_index *x)
 {
-    if (x->count == x->capacity) {
-        uint32_t capacity = x->capacity == 0 ? ENTRIES_FIRST : 2 * x->capacity;
-        struct s3_index_entry *grown = mem_resize(
-            x->memory, x->entries, x->capacity * sizeof *grown, capacity * sizeof *grown);
-        if (grown == NULL) return NULL;
-        x->entries = grown;
-        x->capacity = capacity;
-    }
-    return &x->entries[x->count];
+    bool fits = array_reserve(x->memory, &x->entries, &x->capacity, x->count + 1);
+    return fits ? &x->entries[x->count] : NULL;
 }
 
 static void
@@ -165,19 +119,25 @@ add_names(struct s3_names *to, const struct s3_names *from)
     to->cut |= from->cut;
 }
 
+/* NULL: there is none of this name. */
+static struct s3_index_entry *
+find_entry(const struct s3_index *x, const char *base)
+{
+    for (uint32_t i = 0; i < x->count; i++) {
+        if (strcmp(x->entries[i].base, base) == 0) return &x->entries[i];
+    }
+    return NULL;
+}
+
 enum err
 s3_index_put(struct s3_index *x, const struct s3_object *o, const struct s3_names *names)
 {
-    struct s3_index_entry *e = x->entries;
-    while (e < x->entries + x->count && strcmp(e->base, o->base) != 0) {
-        e++;
-    }
-    bool is_new = x->count == 0 || e == x->entries + x->count;
-    if (is_new && x->count == S3_INDEX_OBJECTS_MAX) {
+    struct s3_index_entry *e = find_entry(x, o->base);
+    if (e == NULL && x->count == S3_INDEX_OBJECTS_MAX) {
         x->cut = true;
         return OK;
     }
-    if (is_new) {
+    if (e == NULL) {
         e = entry_more(x);
         if (e == NULL) return ERR_NOMEM;
         x->count++;
@@ -216,32 +176,6 @@ s3_index_remove_name(struct s3_index *x, const char *base)
     x->count = kept;
 }
 
-static bool
-has_entry(const struct s3_index *x, const char *base)
-{
-    for (uint32_t i = 0; i < x->count; i++) {
-        if (strcmp(x->entries[i].base, base) == 0) return true;
-    }
-    return false;
-}
-
-static void
-merge_entries(struct s3_index *x, const struct s3_index *other, uint64_t *seal)
-{
-    for (uint32_t i = 0; i < other->count; i++) {
-        const struct s3_index_entry *from = &other->entries[i];
-        if (from->seal > *seal) *seal = from->seal;
-        if (has_entry(x, from->base)) continue;
-        struct s3_index_entry *e = x->count == S3_INDEX_OBJECTS_MAX ? NULL : entry_more(x);
-        if (e == NULL) {
-            x->cut = true;
-            continue;
-        }
-        *e = *from;
-        x->count++;
-    }
-}
-
 enum err
 s3_index_merge(struct s3_index *x, struct bytes text, uint64_t *ret_seal)
 {
@@ -249,8 +183,17 @@ s3_index_merge(struct s3_index *x, struct bytes text, uint64_t *ret_seal)
     s3_index_init(&other, x->memory);
     enum err e = s3_index_parse(&other, text);
     bool same = e == OK && strcmp(other.dir, x->dir) == 0;
+    for (uint32_t i = 0; i < other.count && same; i++) {
+        const struct s3_index_entry *from = &other.entries[i];
+        if (from->seal > *ret_seal) *ret_seal = from->seal;
+        if (find_entry(x, from->base) != NULL) continue;
+        struct s3_index_entry *to = x->count == S3_INDEX_OBJECTS_MAX ? NULL : entry_more(x);
+        x->cut |= to == NULL;
+        if (to == NULL) continue;
+        *to = *from;
+        x->count++;
+    }
     if (same) {
-        merge_entries(x, &other, ret_seal);
         add_names(&x->names, &other.names);
         x->cut |= other.cut;
     } else if (e != ERR_NOMEM) {
@@ -268,33 +211,6 @@ put_place(struct json *json, const char *key, struct s3_place place)
     char text[S3_PLACE_BYTES];
     s3_place_print(place, false, text);
     json_member_text(json, key, text);
-}
-
-static void
-put_entry(struct json *json, const struct s3_index_entry *e)
-{
-    json_object_open(json);
-    json_member_text(json, "name", e->base);
-    json_member_int(json, "bytes", (int64_t)e->size);
-    json_member_int(json, "samples", (int64_t)e->samples);
-    put_place(json, "first", e->first);
-    put_place(json, "last", e->last);
-    json_member_int(json, "min_time", e->t_min_ms);
-    json_member_int(json, "max_time", e->t_max_ms);
-    json_member_int(json, "number", (int64_t)e->seal);
-    json_object_close(json);
-}
-
-static void
-put_names(struct json *json, const struct s3_names *names)
-{
-    struct cursor c = cursor_of(buf_bytes(&names->text));
-    json_key(json, "metrics");
-    json_array_open(json);
-    while (cursor_left(&c) > 0) {
-        json_put_bytes(json, cursor_counted(&c));
-    }
-    json_array_close(json);
 }
 
 void
@@ -320,11 +236,26 @@ s3_index_print(const struct s3_index *x, struct buf *to)
     }
     json_member_bool(&json, "all_objects", !x->cut);
     json_member_bool(&json, "all_metrics", !x->names.cut);
-    put_names(&json, &x->names);
+    json_key(&json, "metrics");
+    json_array_open(&json);
+    for (struct cursor c = cursor_of(buf_bytes(&x->names.text)); cursor_left(&c) > 0;) {
+        json_put_bytes(&json, cursor_counted(&c));
+    }
+    json_array_close(&json);
     json_key(&json, "objects");
     json_array_open(&json);
     for (uint32_t i = 0; i < x->count; i++) {
-        put_entry(&json, &x->entries[i]);
+        const struct s3_index_entry *e = &x->entries[i];
+        json_object_open(&json);
+        json_member_text(&json, "name", e->base);
+        json_member_int(&json, "bytes", (int64_t)e->size);
+        json_member_int(&json, "samples", (int64_t)e->samples);
+        put_place(&json, "first", e->first);
+        put_place(&json, "last", e->last);
+        json_member_int(&json, "min_time", e->t_min_ms);
+        json_member_int(&json, "max_time", e->t_max_ms);
+        json_member_int(&json, "number", (int64_t)e->seal);
+        json_object_close(&json);
     }
     json_array_close(&json);
     json_object_close(&json);
@@ -421,20 +352,6 @@ take_entry(struct scan *s, struct s3_index *x)
     x->count++;
 }
 
-static bool
-take_true(struct scan *s)
-{
-    bool is_true = scan_peek(s) == 't';
-    scan_skip(s);
-    return is_true;
-}
-
-static void
-take_hour(struct scan *s, struct s3_index *x)
-{
-    if (!time_parse_rfc3339(scan_text(s), &x->hour_ms)) scan_fail(s, "no time");
-}
-
 static void
 take_member(struct scan *s, struct bytes key, struct s3_index *x)
 {
@@ -445,11 +362,13 @@ take_member(struct scan *s, struct bytes key, struct s3_index *x)
     } else if (bytes_equal_text(key, "prefix")) {
         take_text(s, x->dir, sizeof x->dir);
     } else if (bytes_equal_text(key, "hour")) {
-        take_hour(s, x);
+        if (!time_parse_rfc3339(scan_text(s), &x->hour_ms)) scan_fail(s, "no time");
     } else if (bytes_equal_text(key, "all_objects")) {
-        x->cut |= !take_true(s);
+        x->cut |= scan_peek(s) != 't';
+        scan_skip(s);
     } else if (bytes_equal_text(key, "all_metrics")) {
-        x->names.cut |= !take_true(s);
+        x->names.cut |= scan_peek(s) != 't';
+        scan_skip(s);
     } else if (bytes_equal_text(key, "metrics")) {
         scan_expect(s, '[');
         while (s->bad == NULL && scan_item(s)) {
@@ -508,22 +427,6 @@ print_name(const char *dir, int64_t hour_ms, char to[NAME_BYTES])
     snprintf(to, NAME_BYTES, "%s-%016" PRIx64 ".json", hour, hash_bytes(bytes_of_text(dir), 0));
 }
 
-static enum err
-read_file(struct env *env, const char *path, struct buf *to, struct why *why)
-{
-    struct file file;
-    uint64_t size = 0;
-    enum err e = file_open(env, path, FILE_READ, &file, why);
-    if (e) return e;
-    e = file_size(&file, &size, why);
-    if (e == OK && size > S3_INDEX_BYTES_MAX + FILE_HEADER_BYTES) e = ERR_INPUT;
-    if (e == OK && !buf_reserve(to, (size_t)size)) e = buf_error(to);
-    if (e == OK) e = file_read_at(&file, to->at, (size_t)size, 0, why);
-    if (e == OK) to->size = (size_t)size;
-    file_close(&file);
-    return e;
-}
-
 /* Before files had checksums they were the text alone. */
 enum err
 s3_index_file_text(struct bytes file, struct bytes *ret_text)
@@ -554,7 +457,7 @@ s3_index_load(struct s3_index *x, struct env *env, const char *local_dir, const 
     enum err e = path_join(path, sizeof path, local_dir, name);
     if (e) return why_set(why, e, "%s/%s: the path is too long", local_dir, name);
     buf_init(&file, x->memory, S3_INDEX_BYTES_MAX + FILE_HEADER_BYTES);
-    e = read_file(env, path, &file, why);
+    e = env_read_whole(env, path, &file, why);
     if (e == OK) e = s3_index_file_text(buf_bytes(&file), &text);
     if (e == OK) e = s3_index_parse(x, text);
     buf_fini(&file);

@@ -11,6 +11,7 @@
 #define BACKEND_S3_INDEX_H
 
 #include "backend/s3/object.h"
+#include "base/table.h"
 
 enum {
     S3_NAMES_MAX = 8192,
@@ -24,11 +25,9 @@ enum {
 
 struct s3_names {
     struct budget *memory;
-    struct buf text; /* each with its length */
-    uint32_t *slots; /* where one begins in `text`, and 1; 0: free */
-    uint32_t capacity;
-    uint32_t count;
-    bool cut; /* there were more than have room */
+    struct buf text;     /* each with its length */
+    struct table places; /* where they begin in `text` */
+    bool cut;            /* there were more than have room */
 };
 
 void s3_names_init(struct s3_names *names, struct budget *memory);

@@ -124,7 +124,7 @@ test_what_is_written_is_read_back(void **state)
     assert_string_equal(other.dir, one.dir);
     assert_int_equal(other.hour_ms, HOUR_MS);
     assert_int_equal(other.count, 99);
-    assert_int_equal(other.names.count, 60);
+    assert_int_equal(other.names.places.count, 60);
     s3_index_print(&other, &again);
     assert_true(bytes_equal(buf_bytes(&again), buf_bytes(&text)));
     buf_fini(&again);
@@ -196,7 +196,7 @@ test_too_many_names_are_cut(void **state)
         s3_names_add(&names, bytes_of_text(name));
     }
     assert_false(names.cut);
-    assert_int_equal(names.count, S3_NAMES_MAX);
+    assert_int_equal(names.places.count, S3_NAMES_MAX);
     s3_names_add(&names, bytes_of_text("m7")); /* is there */
     assert_false(names.cut);
     s3_names_add(&names, bytes_of_text("more"));
@@ -207,13 +207,13 @@ test_too_many_names_are_cut(void **state)
     memset(large, 'x', sizeof large);
     s3_names_add(&names, bytes_of(large, sizeof large));
     assert_true(names.cut);
-    assert_int_equal(names.count, 0);
+    assert_int_equal(names.places.count, 0);
     s3_names_add(&names, bytes_of_text("")); /* a series without a name */
-    assert_int_equal(names.count, 1);
+    assert_int_equal(names.places.count, 1);
     s3_names_clear(&names);
     s3_names_add(&names, bytes_of_text("\xff")); /* what JSON cannot say */
     assert_true(names.cut);
-    assert_int_equal(names.count, 0);
+    assert_int_equal(names.places.count, 0);
 }
 
 static void
@@ -345,7 +345,7 @@ test_under_another_instance_only_metric_names_are_taken(void **state)
     must(s3_index_load(&one, env, "i", "b", "p/2026/01/01/05/", HOUR_MS, NULL));
     assert_string_equal(one.instance, "b");
     assert_int_equal(one.count, 0);
-    assert_int_equal(one.names.count, 1);
+    assert_int_equal(one.names.places.count, 1);
     assert_false(one.cut);
     sim_env_free(sim);
 }
@@ -368,7 +368,7 @@ test_what_another_life_listed_in_the_bucket_is_kept(void **state)
     must(s3_index_put(&other, &o, &names));
     must(s3_index_merge(&other, buf_bytes(&text), &seal));
     assert_int_equal(other.count, 3);
-    assert_int_equal(other.names.count, 4);
+    assert_int_equal(other.names.places.count, 4);
     assert_int_equal(seal, 7);
     assert_false(other.cut);
     s3_index_remove_name(&other, "a-7.ndjson");

@@ -64,21 +64,14 @@ look(struct looking *l, uint64_t *ret_files)
 
 static const char MADE_AGAIN[] = "the object is made again from log or store";
 
-/* The number of an object's file; 0: it is none. */
-static uint64_t
-object_number(const char *name)
-{
-    enum { DIGITS = 10 };
-    bool digits = strlen(name) == DIGITS && strspn(name, "0123456789") == DIGITS;
-    return digits ? strtoull(name, NULL, 10) : 0;
-}
-
 static enum err
 look_at_object(struct looking *l, const char *name, const char *path, struct why *why)
 {
     struct why reason = {""};
     char text[400];
-    uint64_t number = object_number(name);
+    enum { DIGITS = 10 };
+    bool digits = strlen(name) == DIGITS && strspn(name, "0123456789") == DIGITS;
+    uint64_t number = digits ? strtoull(name, NULL, 10) : 0;
     bool pending = l->saved.is_pending && l->saved.object.number == number;
     if (number == 0) {
         say(l, KEPT_UNKNOWN, name, "unknown, not of Firekeep: removed at the next start");
@@ -116,22 +109,6 @@ s3_objects_examine(const struct kept_options *options, uint64_t *ret_files, stru
 /* --- indexes ---------------------------------------------------------------------------------- */
 
 static enum err
-read_file(struct env *env, const char *path, struct buf *to, struct why *why)
-{
-    struct file file;
-    uint64_t size = 0;
-    enum err e = file_open(env, path, FILE_READ, &file, why);
-    if (e) return e;
-    e = file_size(&file, &size, why);
-    if (e == OK && size > INDEX_FILE_BYTES_MAX) e = ERR_CORRUPT;
-    if (e == OK && !buf_reserve(to, (size_t)size)) e = why_set(why, ERR_NOMEM, "%s", path);
-    if (e == OK) e = file_read_at(&file, to->at, (size_t)size, 0, why);
-    if (e == OK) to->size = (size_t)size;
-    err_ignore(file_close(&file), "only read");
-    return e;
-}
-
-static enum err
 look_at_index(struct looking *l, const char *name, const char *path, struct why *why)
 {
     struct s3_index index;
@@ -144,7 +121,7 @@ look_at_index(struct looking *l, const char *name, const char *path, struct why 
     }
     s3_index_init(&index, l->o->memory);
     buf_init(&file, l->o->memory, INDEX_FILE_BYTES_MAX);
-    enum err e = read_file(l->o->env, path, &file, why);
+    enum err e = env_read_whole(l->o->env, path, &file, why);
     if (e == OK) e = s3_index_file_text(buf_bytes(&file), &text);
     if (e == OK) e = s3_index_parse(&index, text);
     s3_index_fini(&index);

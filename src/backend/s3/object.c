@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/crc32c.h"
+#include "base/hex.h"
 
 enum {
     TAIL_BYTES = 36, /* at the end of a file; the checksums of blocks are before it */
@@ -128,9 +129,7 @@ void
 s3_object_print_digest(const struct s3_object *o, char to[S3_DIGEST_BYTES])
 {
     uint32_t blocks = s3_object_blocks(o);
-    for (unsigned i = 0; i < MD5_BYTES; i++) {
-        snprintf(to + 2 * i, 3, "%02x", o->digest[i]);
-    }
+    hex_print(bytes_of(o->digest, MD5_BYTES), to);
     if (blocks > 1) snprintf(to + 32, S3_DIGEST_BYTES - 32, "-%" PRIu32, blocks);
 }
 

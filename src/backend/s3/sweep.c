@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "backend/aws/xml.h"
+#include "base/hex.h"
 
 enum {
     FOUND_BYTES_MAX = S3_SWEEP_PAGE * (S3_KEY_BYTES_MAX + S3_SWEEP_ID_BYTES + 8),
@@ -96,7 +97,7 @@ static void
 put_parameter(struct buf *to, const char *name, struct bytes value)
 {
     buf_printf(to, "&%s=", name);
-    s3_put_encoded(to, value, false);
+    buf_put_percent(to, value, "");
 }
 
 static void
@@ -127,7 +128,7 @@ send_abort(struct s3_sweep *s, struct writer_step *ret)
     s->key[key.size] = 0;
     buf_clear(&s->query);
     buf_put_text(&s->query, "uploadId=");
-    s3_put_encoded(&s->query, id, false);
+    buf_put_percent(&s->query, id, "");
     send(s, "DELETE", s->key, ret);
 }
 

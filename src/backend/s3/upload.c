@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "backend/aws/xml.h"
+#include "base/hex.h"
 
 enum {
     ETAG_BYTES_MAX = 128,
@@ -78,7 +79,6 @@ static void
 put_complete(struct s3_upload *u)
 {
     struct cursor c = cursor_of(buf_bytes(&u->etags));
-    buf_clear(&u->body);
     buf_put_text(&u->body, "<CompleteMultipartUpload>");
     for (uint32_t i = 0; i < part_count(u); i++) {
         struct bytes etag = cursor_counted(&c);
@@ -88,19 +88,6 @@ put_complete(struct s3_upload *u)
     buf_put_text(&u->body, "</CompleteMultipartUpload>");
 }
 
-static void
-put_query(struct s3_upload *u)
-{
-    buf_clear(&u->query);
-    if (u->phase == S3_UPLOAD_CREATE) buf_put_text(&u->query, "uploads=");
-    if (u->phase == S3_UPLOAD_PART) buf_printf(&u->query, "partNumber=%u&", u->part + 1);
-    if (u->phase == S3_UPLOAD_PART || u->phase == S3_UPLOAD_COMPLETE) {
-        buf_put_text(&u->query, "uploadId=");
-        s3_put_encoded(&u->query, bytes_of_text(u->id), false);
-    }
-    buf_put_u8(&u->query, 0);
-}
-
 enum err
 s3_upload_request(struct s3_upload *u, struct s3_object *o, const char *content_type,
                   struct s3_request *ret, struct why *why)
@@ -108,7 +95,14 @@ s3_upload_request(struct s3_upload *u, struct s3_object *o, const char *content_
     enum err e = OK;
     snprintf(u->key, sizeof u->key, "%s%s", o->dir, o->base);
     struct s3_request r = {.method = "PUT", .key = u->key, .kind = S3_PART};
-    put_query(u);
+    buf_clear(&u->query);
+    if (u->phase == S3_UPLOAD_CREATE) buf_put_text(&u->query, "uploads=");
+    if (u->phase == S3_UPLOAD_PART) buf_printf(&u->query, "partNumber=%u&", u->part + 1);
+    if (u->phase == S3_UPLOAD_PART || u->phase == S3_UPLOAD_COMPLETE) {
+        buf_put_text(&u->query, "uploadId=");
+        buf_put_percent(&u->query, bytes_of_text(u->id), "");
+    }
+    buf_put_u8(&u->query, 0);
     buf_clear(&u->body);
     switch (u->phase) {
     case S3_UPLOAD_LOOK:
@@ -192,47 +186,6 @@ is_etag(struct bytes etag)
     return etag.size > 0 && etag.size <= ETAG_BYTES_MAX;
 }
 
-static void
-take_put(struct s3_upload *u, const struct http_call_answer *answer, struct writer_step *judged)
-{
-    if (answer->wanted[S3_WANTED_ETAG][0] == '\0') {
-        say_odd(judged, "the answer to an object has no ETag");
-        return;
-    }
-    u->phase = S3_UPLOAD_DONE;
-}
-
-static void
-take_part(struct s3_upload *u, const struct http_call_answer *answer, struct writer_step *judged)
-{
-    struct bytes etag = bytes_of_text(answer->wanted[S3_WANTED_ETAG]);
-    if (!is_etag(etag)) {
-        say_odd(judged, "the answer to a part of an object has no ETag");
-        return;
-    }
-    buf_put_counted(&u->etags, etag);
-    if (buf_error(&u->etags)) {
-        begin_anew(u);
-        step_done(judged, VERDICT_RETRY, "no_memory", "no memory for the parts of an object");
-        return;
-    }
-    if (++u->part == part_count(u)) u->phase = S3_UPLOAD_COMPLETE;
-}
-
-/* A 200 says little: it was sent before the parts were put together. */
-static void
-take_completed(struct s3_upload *u, const struct http_call_answer *answer,
-               struct writer_step *judged)
-{
-    static const char *const roots[] = {"CompleteMultipartUploadResult", NULL};
-    if (aws_xml_read(answer->body, roots, NULL, 0) != OK) {
-        say_odd(judged, "the answer that ends an upload in parts is no result");
-        return;
-    }
-    u->phase = S3_UPLOAD_DONE;
-    u->id[0] = 0;
-}
-
 /* Whether a refusal means that what was uploaded is of no use any more. */
 static bool
 is_lost(const struct s3_upload *u, const struct http_call_answer *answer)
@@ -265,13 +218,6 @@ is_same(const struct s3_upload *u, const struct http_call_answer *answer)
     return strncmp(etag, u->digest, size) == 0 && (etag[size] == 0 || etag[size] == '"');
 }
 
-/* Every store of objects does; a page that welcomes us, whatever is asked, does not. */
-static bool
-names_an_object(const struct http_call_answer *answer)
-{
-    return answer->wanted[S3_WANTED_ETAG][0] != 0 || answer->wanted[S3_WANTED_DIGEST][0] != 0;
-}
-
 /* Refused for what it is, and not for a moment. */
 static bool
 is_refusal(const struct http_call_answer *answer, const struct writer_step *judged)
@@ -297,8 +243,11 @@ static void
 take_look(struct s3_upload *u, const struct http_call_answer *answer, struct writer_step *judged)
 {
     bool found = judged->verdict == VERDICT_DELIVERED;
+    /* Every store of objects does; a page that welcomes us, whatever is asked, does not. */
+    bool names_an_object =
+        answer->wanted[S3_WANTED_ETAG][0] != 0 || answer->wanted[S3_WANTED_DIGEST][0] != 0;
     if (!found && !is_refusal(answer, judged)) return;
-    if (found && u->phase == S3_UPLOAD_LOOK && !names_an_object(answer)) {
+    if (found && u->phase == S3_UPLOAD_LOOK && !names_an_object) {
         say_odd(judged, "the answer to HEAD says that the object exists, but has no ETag: check "
                         "that an object store answers at this endpoint");
     } else if (found) {
@@ -358,6 +307,8 @@ void
 s3_upload_take(struct s3_upload *u, const struct http_call_answer *answer,
                struct writer_step *judged)
 {
+    static const char *const completed[] = {"CompleteMultipartUploadResult", NULL};
+    struct bytes etag = bytes_of_text(answer->wanted[S3_WANTED_ETAG]);
     if (u->phase == S3_UPLOAD_LOOK || u->phase == S3_UPLOAD_COMPARE) {
         take_look(u, answer, judged);
         return;
@@ -374,14 +325,33 @@ s3_upload_take(struct s3_upload *u, const struct http_call_answer *answer,
         take_created(u, answer, judged);
         return;
     case S3_UPLOAD_PART:
-        take_part(u, answer, judged);
+        if (!is_etag(etag)) {
+            say_odd(judged, "the answer to a part of an object has no ETag");
+            return;
+        }
+        buf_put_counted(&u->etags, etag);
+        if (buf_error(&u->etags)) {
+            begin_anew(u);
+            step_done(judged, VERDICT_RETRY, "no_memory", "no memory for the parts of an object");
+            return;
+        }
+        if (++u->part == part_count(u)) u->phase = S3_UPLOAD_COMPLETE;
         return;
     case S3_UPLOAD_COMPLETE:
-        take_completed(u, answer, judged);
+        /* A 200 says little: it was sent before the parts were put together. */
+        if (aws_xml_read(answer->body, completed, NULL, 0) != OK) {
+            say_odd(judged, "the answer that ends an upload in parts is no result");
+            return;
+        }
+        u->phase = S3_UPLOAD_DONE;
+        u->id[0] = 0;
         return;
     default:
         assert(u->phase == S3_UPLOAD_PUT);
-        take_put(u, answer, judged);
+        if (etag.size == 0)
+            say_odd(judged, "the answer to an object has no ETag");
+        else
+            u->phase = S3_UPLOAD_DONE;
         return;
     }
 }
