@@ -196,6 +196,12 @@ const struct writer_class *writer_class_of(enum destination_type type);
 
 /* WRITER_UNFIT, and why. */
 enum writer_add writer_unfit(struct why *why, const char *format, ...) PRINTF_LIKE(2, 3);
+/* Whether a text of this role, one of the first three of enum writer_mapped, is mapped. */
+typedef bool writer_text_mapped(void *context, enum writer_mapped role, struct bytes text);
+/* What of an item is, for mapped(). `forms`: which of WRITER_MAPPED_FLOAT and _HISTOGRAM the
+ * destination has a form for. */
+unsigned writer_item_mapped(const struct item *item, writer_text_mapped *is_mapped, void *context,
+                            unsigned forms);
 /* What was answered, in one line, shortened. */
 void step_answer(struct writer_step *step, struct bytes text);
 /* DONE with a verdict and its words. */

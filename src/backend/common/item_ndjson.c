@@ -3,7 +3,6 @@
 
 #include <assert.h>
 
-#include "backend/common/item_mapped.h"
 #include "base/utf8.h"
 #include "wire/ndjson_line.h"
 
@@ -43,5 +42,5 @@ unsigned
 item_ndjson_mapped(struct writer *writer, const struct item *item)
 {
     (void)writer;
-    return item_mapped(item, is_mapped, NULL, WRITER_MAPPED_FLOAT | WRITER_MAPPED_HISTOGRAM);
+    return writer_item_mapped(item, is_mapped, NULL, WRITER_MAPPED_FLOAT | WRITER_MAPPED_HISTOGRAM);
 }

@@ -15,7 +15,6 @@
 #include <stdio.h>
 
 #include "backend/common/http_common.h"
-#include "backend/common/item_mapped.h"
 #include "backend/common/pack.h"
 #include "backend/influxdb/answer.h"
 #include "wire/line_protocol.h"
@@ -272,7 +271,7 @@ static unsigned
 influxdb_mapped(struct writer *w, const struct item *item)
 {
     (void)w;
-    return item_mapped(item, is_mapped, NULL, WRITER_MAPPED_FLOAT | WRITER_MAPPED_HISTOGRAM);
+    return writer_item_mapped(item, is_mapped, NULL, WRITER_MAPPED_FLOAT | WRITER_MAPPED_HISTOGRAM);
 }
 
 static void

@@ -16,7 +16,6 @@
 #include <stdlib.h>
 
 #include "backend/common/http_common.h"
-#include "backend/common/item_mapped.h"
 #include "base/array.h"
 #include "base/hash.h"
 #include "base/table.h"
@@ -328,7 +327,7 @@ is_mapped(void *context, enum writer_mapped role, struct bytes text)
 static unsigned
 opentsdb_mapped(struct writer *w, const struct item *item)
 {
-    return item_mapped(item, is_mapped, &w->name, 0);
+    return writer_item_mapped(item, is_mapped, &w->name, 0);
 }
 
 /* --- what an answer says ---------------------------------------------------------------------- */

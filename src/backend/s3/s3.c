@@ -2,52 +2,20 @@
  * s3.c - destination type `s3`: objects of NDJSON, straight into a bucket.
  *
  * A call is a whole object. While it is filled its lines are packed, a piece at a time, into a
- * local file; memory holds one piece. Then:
- *
- *     FILLING --seal--> SEALED --saved--> UPLOADING --> INDEX_LOOKING --> INDEXING --> DELIVERED
- *                         ^                   |
- *                         +---- RENAMED <-----+  another object has the name
- *
- * 1. Sealed: the file is durable, the object has its name, the local index names it.
- * 2. Saved: what save() gives names the object (first and last item, file, name, checksum), and is
- *    durable before the first byte of it goes out. So a crash later repeats the same bytes under
- * the same name: the file is adopted, and items of it that come again are counted, not written.
- * 3. The object is in the bucket, then the index of its hour, then it is delivered.
- * 4. The file goes when the state that says so is durable.
- *
- * Names begin with the id of the storage directory and tell positions of the log, so the same name
- * means the same content; but if the volume of the directory is rolled back, the same id and the
- * same positions come again for something else. So no upload takes the place of an object with
- * other content (s3_upload.h). If one is there, names begin with a random id from then on, which is
- * saved with the object's new name before it is used. The index of an hour has the same id in its
- * name: it is read from the bucket before a run writes it for the first time, and keeps what it
- * lists.
- *
- * A file that is not what was written (its checksums tell) is given up, and the object is made
- * again from the log.
+ * local file; memory holds one piece. How it is sealed, uploaded and listed says delivery.c; here
+ * is what comes before: what is remembered, the object that a crash left on its way, adding, and
+ * the sweep of uploads that nobody ends.
  *
  * An object whose settings have changed since is made again from the log: what its file holds is
  * not what would be handed on now.
- *
- * Dead letters that are sent again have no place in the log that a repeat could be known by. Their
- * objects are numbered, are not adopted, and after a crash are made again under another number.
- *
- * There is one lane, so one object at a time is between SEALED and DELIVERED, and what is sealed is
- * sealed in the order of the log.
  */
-#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "backend/common/item_ndjson.h"
 #include "backend/common/pack.h"
-#include "backend/s3/content.h"
-#include "backend/s3/index.h"
+#include "backend/s3/delivery.h"
 #include "backend/s3/saved.h"
-#include "backend/s3/sweep.h"
-#include "backend/s3/upload.h"
-#include "backend/writer.h"
-#include "base/hash.h"
 #include "base/log.h"
 #include "model/labels.h"
 
@@ -55,84 +23,9 @@ enum {
     PIECE_BYTES = 1024 * 1024,          /* of text, packed as one */
     TEXT_BYTES_MAX = 256 * 1024 * 1024, /* with the last line, however long */
     PACKED_KEPT_BYTES = 4 * PIECE_BYTES,
-    SEEN_SLOTS = 4096,
-    TENANT_BYTES = 256,
     CHECK_AGAINS_MAX = 4,
-    LOOKED_SLOTS = 256,
-    RANDOM_ID_BYTES = 16,
 };
 static const int64_t SWEEP_AGAIN_MS = 3600 * 1000;
-static const int64_t INDEX_KEPT_MS = 2 * 3600 * 1000;
-
-enum stage { FILLING, RENAMED, SEALED, UPLOADING, INDEX_LOOKING, INDEXING, DELIVERED };
-
-struct writer {
-    struct writer_options options;
-    char instance[S3_INSTANCE_BYTES]; /* what names begin with */
-    const struct s3_settings *s3;
-    struct s3_bucket bucket;
-    struct s3_store *store;
-    struct packer *packer;
-    struct buf packed;
-    double ratio;        /* packed to plain, as of the last piece */
-    bool by_tenant;      /* an object is of one tenant */
-    uint64_t content;    /* hash of the settings that shape what is in objects */
-    uint64_t offered;    /* the furthest record of which an item was offered */
-    uint64_t seal_count; /* objects sealed, counted across restarts */
-    uint64_t void_seal;  /* the number of one that a crash may have left in an index */
-
-    struct s3_object adopted; /* of before a restart; its number is 0 if there is none */
-    bool adopted_arrived;
-    uint32_t adopters; /* calls that count its items */
-
-    struct writer_call *noted;     /* its object is sealed, and not yet delivered */
-    struct writer_call *uploading; /* whose `upload` is */
-    struct s3_upload upload;
-    uint32_t names_taken; /* in a row, since an object came into the bucket */
-
-    char index_dir[S3_STORE_DIR_BYTES];
-    struct s3_index index; /* of the directory that was needed last */
-    struct buf index_text;
-    char index_key[S3_KEY_BYTES_MAX + S3_BASE_BYTES];
-    uint64_t
-        looked[LOOKED_SLOTS]; /* hashes of keys of indexes that were looked at; a few of them */
-    uint64_t index_put;       /* of the one that was written last */
-    uint64_t index_unseen;    /* of one that may be there, and cannot be read; 0: none */
-    bool index_only_new;      /* the request at hand is to fail if there is one */
-
-    struct s3_sweep sweep;
-    char sweep_key[S3_KEY_BYTES_MAX + 1]; /* of an upload that may be left under another id */
-    bool sweep_due;
-    bool sweeping;
-    bool looking;     /* whether our keys are good is being asked */
-    int64_t sweep_ms; /* not before; Unix */
-    uint32_t check_agains;
-};
-
-struct writer_call {
-    enum stage stage;
-    uint64_t count; /* items */
-    struct s3_object own;
-    bool adopts;     /* its items are in the writer's adopted object, `own` is not used */
-    bool has_last;   /* the last of them, too */
-    struct buf text; /* not yet packed */
-    char tenant[TENANT_BYTES];
-    struct s3_names names;
-    uint64_t seen[SEEN_SLOTS]; /* hashes of series whose names are noted */
-};
-
-/* --- what settings say ------------------------------------------------------------------------ */
-
-static const char *
-content_type(const struct writer *w)
-{
-    static const char *const types[] = {
-        [COMPRESSION_NONE] = "application/x-ndjson",
-        [COMPRESSION_GZIP] = "application/gzip",
-        [COMPRESSION_ZSTD] = "application/zstd",
-    };
-    return types[w->s3->compression];
-}
 
 /* --- what is remembered ----------------------------------------------------------------------- */
 
@@ -164,25 +57,21 @@ s3_saved(struct writer *w, struct why *why)
     return s3_store_saved(w->store, why);
 }
 
-/* What names begin with: as before, as long as this is the directory of before. */
-static void
-take_ids(struct writer *w, struct bytes directory, struct bytes instance)
-{
-    bool same = bytes_equal_text(directory, w->options.instance) && instance.size > 0 &&
-                instance.size < sizeof w->instance &&
-                memchr(instance.at, '-', instance.size) == NULL &&
-                memchr(instance.at, 0, instance.size) == NULL;
-    if (!same) return;
-    memcpy(w->instance, instance.at, instance.size);
-    w->instance[instance.size] = 0;
-}
-
 /* What was saved by a version that we do not know is as if there were nothing. */
 static void
 load(struct writer *w, struct bytes bytes, struct s3_saved *ret)
 {
     if (!s3_saved_get(bytes, ret)) return;
-    take_ids(w, ret->directory, ret->instance);
+    /* Names begin as before, as long as this is the directory of before. */
+    struct bytes instance = ret->instance;
+    bool same = bytes_equal_text(ret->directory, w->options.instance) && instance.size > 0 &&
+                instance.size < sizeof w->instance &&
+                memchr(instance.at, '-', instance.size) == NULL &&
+                memchr(instance.at, 0, instance.size) == NULL;
+    if (same) {
+        memcpy(w->instance, instance.at, instance.size);
+        w->instance[instance.size] = 0;
+    }
     /* The number that follows may stand in an index for an object that never was. */
     w->void_seal = ret->seal_count + 1;
     w->seal_count = ret->seal_count + 1;
@@ -190,8 +79,8 @@ load(struct writer *w, struct bytes bytes, struct s3_saved *ret)
 
 /* --- the adopted object ----------------------------------------------------------------------- */
 
-static void
-release_adopted(struct writer *w)
+void
+s3_release_adopted(struct writer *w)
 {
     s3_store_let_go(w->store, &w->adopted, false);
     w->adopted_arrived = false;
@@ -244,24 +133,6 @@ s3_destroy(struct writer *w)
     mem_free(w->options.memory, w, sizeof *w);
 }
 
-static void
-init(struct writer *w, const struct writer_options *options)
-{
-    w->options = *options;
-    w->s3 = &options->settings->u.s3;
-    w->ratio = 1;
-    w->by_tenant = s3_prefix_names_tenant(w->s3->prefix);
-    w->content = s3_content_hash(options->settings);
-    w->adopted.file = FILE_CLOSED;
-    snprintf(w->instance, sizeof w->instance, "%.64s", options->instance);
-    w->sweep_due = true;
-    buf_init(&w->packed, options->memory, TEXT_BYTES_MAX);
-    buf_init(&w->index_text, options->memory, S3_INDEX_BYTES_MAX);
-    s3_upload_init(&w->upload, options->memory);
-    s3_index_init(&w->index, options->memory);
-    s3_sweep_init(&w->sweep, &w->bucket, w->s3->prefix, w->instance, w->sweep_key, options->memory);
-}
-
 static enum err
 make_index_dir(struct writer *w, struct why *why)
 {
@@ -277,7 +148,19 @@ s3_create(const struct writer_options *options, struct writer **ret_writer, stru
 {
     struct writer *w = mem_new(options->memory, sizeof *w);
     if (w == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
-    init(w, options);
+    w->options = *options;
+    w->s3 = &options->settings->u.s3;
+    w->ratio = 1;
+    w->by_tenant = s3_prefix_names_tenant(w->s3->prefix);
+    w->content = s3_content_hash(options->settings);
+    w->adopted.file = FILE_CLOSED;
+    snprintf(w->instance, sizeof w->instance, "%.64s", options->instance);
+    w->sweep_due = true;
+    buf_init(&w->packed, options->memory, TEXT_BYTES_MAX);
+    buf_init(&w->index_text, options->memory, S3_INDEX_BYTES_MAX);
+    s3_upload_init(&w->upload, options->memory);
+    s3_index_init(&w->index, options->memory);
+    s3_sweep_init(&w->sweep, &w->bucket, w->s3->prefix, w->instance, w->sweep_key, options->memory);
     struct s3_saved saved;
     load(w, options->saved, &saved);
     w->store = mem_new(options->memory, sizeof *w->store);
@@ -309,36 +192,6 @@ s3_limits(const struct writer *w)
     };
 }
 
-/* --- the index -------------------------------------------------------------------------------- */
-
-/* The index of the object's directory, and its text, with the object in it. */
-static enum err
-make_index(struct writer *w, const struct s3_object *o, const struct s3_names *names,
-           struct why *why)
-{
-    struct s3_index *x = &w->index;
-    enum err e = OK;
-    if (strcmp(x->dir, o->dir) != 0 || strcmp(x->instance, w->instance) != 0) {
-        e = s3_index_load(x, w->options.env, w->index_dir, w->instance, o->dir, o->hour_ms, why);
-        s3_index_remove(x, w->void_seal);
-    }
-    if (e == OK) e = s3_index_put(x, o, names);
-    buf_clear(&w->index_text);
-    if (e == OK) s3_index_print(x, &w->index_text);
-    e = err_first(e, buf_error(&w->index_text));
-    if (e == ERR_NOMEM || e == ERR_LIMIT) why_set(why, e, "no memory for an index");
-    return e;
-}
-
-static enum err
-store_index(struct writer *w, const struct s3_object *o, struct why *why)
-{
-    struct env *env = w->options.env;
-    enum err e = s3_index_store(&w->index, env, w->index_dir, buf_bytes(&w->index_text), why);
-    if (e == OK) s3_index_forget(env, w->index_dir, o->hour_ms - INDEX_KEPT_MS);
-    return e;
-}
-
 /* --- calls ------------------------------------------------------------------------------------ */
 
 static enum err
@@ -364,7 +217,7 @@ drop_object(struct writer *w, struct writer_call *c)
         buf_clear(&w->index_text);
         s3_index_print(&w->index, &w->index_text);
         enum err e = buf_error(&w->index_text);
-        if (e == OK) e = store_index(w, &c->own, NULL);
+        if (e == OK) e = s3_store_index(w, &c->own, NULL);
         err_ignore(e, "a reader that misses an object lists the hour");
     }
     s3_store_let_go(w->store, &c->own, !noted);
@@ -403,8 +256,8 @@ s3_call_free(struct writer *w, struct writer_call *c)
 /* --- adding ----------------------------------------------------------------------------------- */
 
 /* Packs the lines at hand into the object's file. On an error they are still there. */
-static enum err
-flush_text(struct writer *w, struct writer_call *c, struct why *why)
+enum err
+s3_flush_text(struct writer *w, struct writer_call *c, struct why *why)
 {
     struct bytes plain = buf_bytes(&c->text), packed = plain;
     enum err e = OK;
@@ -437,7 +290,7 @@ look_at_adopted(struct writer *w, struct writer_call *c, struct s3_place at)
     bool inside = to_first >= 0 && to_last <= 0;
     if (c->count > 0 && inside != c->adopts) return ADOPTION_FULL;
     if (c->count == 0 && to_last > 0 && w->adopters == 0) { /* none of it comes any more */
-        release_adopted(w);
+        s3_release_adopted(w);
         return ADOPTION_NONE;
     }
     if (!inside) return ADOPTION_NONE;
@@ -471,27 +324,6 @@ find_place(struct writer *w, struct writer_call *c, const struct item *item, str
     return WRITER_ADDED;
 }
 
-static void
-note_name(struct writer_call *c, const struct item *item)
-{
-    uint64_t hash = item->series_hash | 1, *seen = &c->seen[(hash >> 1) & (SEEN_SLOTS - 1)];
-    if (*seen == hash) return;
-    s3_names_add(&c->names, labels_get(item->labels, bytes_of_text("__name__")));
-    *seen = hash;
-}
-
-static enum writer_add
-put_line(struct writer_call *c, const struct item *item, struct why *why)
-{
-    item_ndjson_put(&c->text, item);
-    enum err e = buf_error(&c->text);
-    if (e == OK) return WRITER_ADDED;
-    c->text.failed = OK;
-    if (e != ERR_LIMIT) return WRITER_NO_MEMORY;
-    if (c->count > 0) return WRITER_FULL;
-    return writer_unfit(why, "a line of more than %d MiB", TEXT_BYTES_MAX >> 20);
-}
-
 static enum writer_add
 s3_add(struct writer *w, struct writer_call *c, const struct item *item, uint32_t *ret_entry,
        struct why *why)
@@ -506,10 +338,20 @@ s3_add(struct writer *w, struct writer_call *c, const struct item *item, uint32_
         return adoption == ADOPTION_COUNTS ? WRITER_ADDED : WRITER_FULL;
     }
     /* What cannot be written now is written, or says why it cannot, when the call is sent. */
-    if (c->text.size >= PIECE_BYTES && flush_text(w, c, NULL) != OK) return WRITER_FULL;
-    added = put_line(c, item, why);
-    if (added != WRITER_ADDED) return added;
-    note_name(c, item);
+    if (c->text.size >= PIECE_BYTES && s3_flush_text(w, c, NULL) != OK) return WRITER_FULL;
+    item_ndjson_put(&c->text, item);
+    enum err e = buf_error(&c->text);
+    if (e) {
+        c->text.failed = OK;
+        if (e != ERR_LIMIT) return WRITER_NO_MEMORY;
+        if (c->count > 0) return WRITER_FULL;
+        return writer_unfit(why, "a line of more than %d MiB", TEXT_BYTES_MAX >> 20);
+    }
+    uint64_t hash = item->series_hash | 1, *seen = &c->seen[(hash >> 1) & (S3_SEEN_SLOTS - 1)];
+    if (*seen != hash) {
+        s3_names_add(&c->names, labels_get(item->labels, bytes_of_text("__name__")));
+        *seen = hash;
+    }
     if (item->t_ms < c->own.t_min_ms) c->own.t_min_ms = item->t_ms;
     if (item->t_ms > c->own.t_max_ms) c->own.t_max_ms = item->t_ms;
     c->own.last = at;
@@ -553,383 +395,6 @@ s3_units(const struct writer *w, const struct writer_call *c)
     default:
         return 0;
     }
-}
-
-/* --- sealing ---------------------------------------------------------------------------------- */
-
-static void
-say_failed(struct writer_step *step, enum writer_verdict verdict, enum err e, const struct why *why)
-{
-    const char *reason = e == ERR_FULL ? "disk_full" : e == ERR_NOMEM ? "no_memory" : "io";
-    step_done(step, verdict, reason, why->text[0] != 0 ? why->text : err_word(e));
-}
-
-/* Everything that has to be durable before the upload, but what save() gives. */
-static void
-seal(struct writer *w, struct writer_call *c, struct writer_step *step)
-{
-    struct s3_object *o = &c->own;
-    struct why why = {""};
-    enum err e = flush_text(w, c, &why);
-    if (e) {
-        say_failed(step, VERDICT_RETRY, e, &why);
-        return;
-    }
-    e = s3_object_seal(w->store, o, &why);
-    if (e) { /* what of the file is on the disk nobody knows */
-        say_failed(step, e == ERR_NOMEM ? VERDICT_RETRY : VERDICT_REBUILD, e, &why);
-        return;
-    }
-    if (o->seal == 0) {
-        o->seal = ++w->seal_count;
-        uint32_t again = o->first.pos < w->options.again_pos ? w->options.fills : 0;
-        s3_object_name(o, w->instance, w->offered > o->last.pos, again,
-                       pack_suffix(w->s3->compression));
-    }
-    e = make_index(w, o, &c->names, &why);
-    if (e == OK) e = store_index(w, o, &why);
-    if (e) {
-        say_failed(step, VERDICT_RETRY, e, &why);
-        return;
-    }
-    if (w->adopted.number != 0 && s3_place_compare(o->first, w->adopted.last) > 0) {
-        release_adopted(w);
-    }
-    buf_fini(&c->text);
-    w->noted = c;
-    c->stage = SEALED;
-    step->next = WRITER_SAVE;
-}
-
-/* --- uploading -------------------------------------------------------------------------------- */
-
-static struct s3_object *
-object_of(struct writer *w, struct writer_call *c)
-{
-    return c->adopts ? &w->adopted : &c->own;
-}
-
-/*
- * The object's file cannot be read, or is not what was written. What it should hold is in the log
- * as long as it is not delivered: that a disk may give it back later is no reason to wait.
- */
-static void
-say_unreadable(struct writer *w, struct writer_call *c, enum err e, const struct why *why,
-               struct writer_step *step)
-{
-    bool lost = e == ERR_MISSING || e == ERR_CORRUPT || e == ERR_IO;
-    if (lost)
-        log_error(
-            "s3: an object that was not yet delivered is damaged on the disk, it is made again "
-            "from the log",
-            KV("destination", w->options.settings->name), KV("object", object_of(w, c)->base),
-            KV("error", why));
-    if (lost && c->adopts) release_adopted(w);
-    say_failed(step, lost ? VERDICT_REBUILD : VERDICT_RETRY, e, why);
-}
-
-static void
-send_upload(struct writer *w, struct writer_call *c, struct writer_step *step)
-{
-    struct s3_request request;
-    struct why why = {""};
-    enum err e = s3_upload_request(&w->upload, object_of(w, c), content_type(w), &request, &why);
-    if (e)
-        say_unreadable(w, c, e, &why, step);
-    else
-        s3_bucket_send(&w->bucket, &request, step);
-}
-
-/* Where it is not certain that the store refuses to overwrite, the name is looked for first; with
- * an upload in parts that costs little beside what it saves. */
-static void
-begin_upload(struct writer *w, struct writer_call *c, struct writer_step *step)
-{
-    const struct s3_object *o = object_of(w, c);
-    struct s3_upload_how how = {
-        .looks = w->bucket.conditional != S3_CONDITIONAL_ENFORCED || o->size > S3_PART_BYTES,
-        .only_new = w->bucket.conditional != S3_CONDITIONAL_UNSUPPORTED,
-    };
-    c->stage = UPLOADING;
-    w->uploading = c;
-    s3_upload_begin(&w->upload, o, how);
-    send_upload(w, c, step);
-}
-
-static void
-learn_conditional(struct writer *w, enum s3_conditional conditional)
-{
-    if (w->bucket.conditional == conditional) return;
-    w->bucket.conditional = conditional;
-    if (conditional == S3_CONDITIONAL_ENFORCED) return;
-    log_info("s3: this store does not refuse to overwrite objects (If-None-Match), so names are "
-             "looked for before they are used",
-             KV("destination", w->options.settings->name), KV("bucket", w->s3->bucket));
-}
-
-/* --- another object has the name -------------------------------------------------------------- */
-
-static bool
-make_instance(struct writer *w)
-{
-    uint8_t random[RANDOM_ID_BYTES];
-    if (env_random(w->options.env, random, sizeof random) != OK) return false;
-    for (unsigned i = 0; i < sizeof random; i++) {
-        snprintf(w->instance + 2 * i, 3, "%02x", random[i]);
-    }
-    return true;
-}
-
-/* Names begin with another id from now on, which is durable before one of them is used. */
-static void
-rename_object(struct writer *w, struct writer_call *c, struct writer_step *step)
-{
-    struct s3_object *o = object_of(w, c);
-    char was[S3_BASE_BYTES];
-    memcpy(was, o->base, sizeof was);
-    if (!make_instance(w)) {
-        step_done(step, VERDICT_RETRY, "io", "no randomness for a name");
-        return;
-    }
-    snprintf(w->sweep_key, sizeof w->sweep_key, "%s%s", o->dir, o->base);
-    s3_object_rename(o, w->instance);
-    log_warn("s3: another object has this name in the bucket already: the storage directory was "
-             "rolled back, or another writes to this prefix; names begin with a new id from now on",
-             KV("destination", w->options.settings->name), KV("directory", o->dir),
-             KV("object", was), KV("new_object", o->base),
-             KV("looked_at", w->upload.unseen ? "no: s3:GetObject is missing" : "yes"));
-    w->sweep_due |= w->upload.leftover;
-    s3_upload_clear(&w->upload);
-    w->uploading = NULL;
-    w->names_taken++;
-    c->stage = RENAMED;
-}
-
-/* No other object can have a random name, so the store's answers are wrong. That may end, so it is
- * asked again, later and with another name. */
-static void
-say_names_taken(const struct writer *w, struct writer_step *step)
-{
-    char text[WRITER_ANSWER_BYTES];
-    snprintf(
-        text, sizeof text,
-        "the store says for %" PRIu32
-        " new names in a row that an object with that name exists, which cannot be, as the names "
-        "are random: check that an object store answers at %.200s",
-        w->names_taken, w->bucket.endpoint);
-    step_done(step, VERDICT_RETRY, "name_taken", text);
-}
-
-static void
-save_renamed(struct writer *w, struct writer_call *c, struct writer_step *step)
-{
-    struct why why = {""};
-    enum err e = make_index(w, object_of(w, c), &c->names, &why);
-    if (e == OK) e = store_index(w, object_of(w, c), &why);
-    if (e) {
-        say_failed(step, VERDICT_RETRY, e, &why);
-        return;
-    }
-    c->stage = c->adopts ? FILLING : SEALED;
-    step->next = WRITER_SAVE;
-}
-
-/* --- the index in the bucket ------------------------------------------------------------------ */
-
-static uint64_t
-index_hash(const struct writer *w)
-{
-    return hash_bytes(bytes_of_text(w->index_key), 0) | 1;
-}
-
-static void
-name_index(struct writer *w, const struct s3_object *o)
-{
-    snprintf(w->index_key, sizeof w->index_key, "%s_%.64s.json", o->dir, w->instance);
-}
-
-/* What is known of it is what the bucket will have; of an object that was adopted the local file
- * may not know yet. */
-static void
-put_index(struct writer *w, struct writer_call *c, struct writer_step *step)
-{
-    struct s3_object *o = object_of(w, c);
-    struct why why = {""};
-    name_index(w, o);
-    enum err e = make_index(w, o, &c->names, &why);
-    bool unseen = w->index_unseen == index_hash(w);
-    if (e == OK && (c->adopts || w->index.cut)) e = store_index(w, o, &why);
-    if (e) {
-        say_failed(step, VERDICT_RETRY, e, &why);
-        return;
-    }
-    /* One that we have written is there: whether the store refuses to write it anew tells what it
-     * does with the condition, and costs nothing where it does not. */
-    bool asks = w->bucket.conditional == S3_CONDITIONAL_UNKNOWN && w->index_put == index_hash(w);
-    w->index_only_new = unseen || asks;
-    struct s3_request request = {
-        .method = "PUT",
-        .key = w->index_key,
-        .content_type = "application/json",
-        .kind = S3_INDEX,
-        .body = buf_bytes(&w->index_text),
-        .only_new = w->index_only_new,
-    };
-    c->stage = INDEXING;
-    s3_bucket_send(&w->bucket, &request, step);
-}
-
-static void
-send_index(struct writer *w, struct writer_call *c, struct writer_step *step)
-{
-    name_index(w, object_of(w, c));
-    if (w->looked[index_hash(w) % LOOKED_SLOTS] == index_hash(w)) {
-        put_index(w, c, step);
-        return;
-    }
-    struct s3_request request = {.method = "GET", .key = w->index_key};
-    c->stage = INDEX_LOOKING;
-    s3_bucket_send(&w->bucket, &request, step);
-    step->http.answer_bytes_max = S3_INDEX_BYTES_MAX;
-}
-
-/* An index of this name in the bucket: what it lists is kept. */
-static void
-take_index_look(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
-                struct writer_step *step)
-{
-    struct http_call_answer trimmed = *answer;
-    struct why why = {""};
-    enum err e = OK;
-    s3_bucket_judge(&w->bucket, &trimmed, step);
-    bool found = step->verdict == VERDICT_DELIVERED;
-    bool refused = step->verdict == VERDICT_BLOCKED && answer->failure == HTTP_CALL_ANSWERED &&
-                   answer->status >= 400 && answer->status < 500;
-    if (!found && !refused) return;
-    name_index(w, object_of(w, c));
-    if (found) e = make_index(w, object_of(w, c), &c->names, &why);
-    struct bytes text = trimmed.body_cut ? bytes_of(NULL, 0) : trimmed.body;
-    if (e == OK && found) e = s3_index_merge(&w->index, text, &w->seal_count);
-    if (e) {
-        say_failed(step, VERDICT_RETRY, e, &why);
-        return;
-    }
-    w->index_unseen = refused && answer->status != 404 ? index_hash(w) : 0;
-    w->looked[index_hash(w) % LOOKED_SLOTS] = index_hash(w);
-    put_index(w, c, step);
-}
-
-/* Object and index are in the bucket. */
-static void
-finish(struct writer *w, struct writer_call *c, struct writer_step *step)
-{
-    if (w->noted == c) w->noted = NULL;
-    if (!c->adopts) s3_store_let_go(w->store, &c->own, false);
-    if (c->adopts) w->adopted_arrived = true;
-    if (c->has_last) release_adopted(w); /* or else there are items of it to come */
-    c->stage = DELIVERED;
-    buf_fini(&w->index_text);
-    step_done(step, VERDICT_DELIVERED, "", "");
-}
-
-static void
-take_upload(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
-            struct writer_step *step)
-{
-    struct http_call_answer trimmed = *answer;
-    bool asked = w->upload.how.only_new;
-    s3_bucket_judge(&w->bucket, &trimmed, step);
-    s3_upload_take(&w->upload, &trimmed, step);
-    if (w->upload.refused) learn_conditional(w, S3_CONDITIONAL_ENFORCED);
-    if (asked && !w->upload.how.only_new) learn_conditional(w, S3_CONDITIONAL_UNSUPPORTED);
-    w->sweep_due |= w->upload.leftover;
-    if (step->verdict != VERDICT_DELIVERED) return;
-    if (w->upload.phase == S3_UPLOAD_TAKEN) {
-        rename_object(w, c, step);
-        if (c->stage != RENAMED) return;
-        if (w->names_taken > 1)
-            say_names_taken(w, step);
-        else
-            save_renamed(w, c, step);
-        return;
-    }
-    if (w->upload.phase != S3_UPLOAD_DONE) {
-        send_upload(w, c, step);
-        return;
-    }
-    s3_upload_clear(&w->upload);
-    w->uploading = NULL;
-    w->names_taken = 0;
-    send_index(w, c, step);
-}
-
-static void
-take_index(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
-           struct writer_step *step)
-{
-    struct http_call_answer trimmed = *answer;
-    bool answered = answer->failure == HTTP_CALL_ANSWERED;
-    s3_bucket_judge(&w->bucket, &trimmed, step);
-    if (w->index_only_new && answered && (answer->status == 412 || answer->status == 501)) {
-        learn_conditional(w, answer->status == 412 ? S3_CONDITIONAL_ENFORCED
-                                                   : S3_CONDITIONAL_UNSUPPORTED);
-        /* There is one that cannot be read: what it lists is not in ours. */
-        if (w->index_unseen == index_hash(w) && answer->status == 412) w->index.cut = true;
-        w->index_unseen = 0;
-        put_index(w, c, step);
-        return;
-    }
-    if (step->verdict != VERDICT_DELIVERED) return;
-    bool was_there = w->index_put == index_hash(w);
-    if (w->index_only_new && was_there) learn_conditional(w, S3_CONDITIONAL_IGNORED);
-    w->index_put = index_hash(w);
-    w->index_unseen = 0;
-    finish(w, c, step);
-}
-
-static void
-go_on(struct writer *w, struct writer_call *c, struct writer_step *step)
-{
-    switch (c->stage) {
-    case FILLING:
-        if (!c->adopts)
-            seal(w, c, step);
-        else if (w->adopted_arrived || w->adopted.number == 0)
-            finish(w, c, step);
-        else
-            begin_upload(w, c, step);
-        return;
-    case RENAMED:
-        save_renamed(w, c, step);
-        return;
-    case SEALED:
-        begin_upload(w, c, step);
-        return;
-    case UPLOADING:
-        send_upload(w, c, step);
-        return;
-    case INDEX_LOOKING:
-    case INDEXING:
-        send_index(w, c, step);
-        return;
-    default:
-        finish(w, c, step);
-        return;
-    }
-}
-
-static void
-s3_step(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
-        struct writer_step *ret_step)
-{
-    if (answer == NULL)
-        go_on(w, c, ret_step);
-    else if (c->stage == UPLOADING)
-        take_upload(w, c, answer, ret_step);
-    else if (c->stage == INDEX_LOOKING)
-        take_index_look(w, c, answer, ret_step);
-    else
-        take_index(w, c, answer, ret_step);
 }
 
 /* --- before ----------------------------------------------------------------------------------- */
@@ -1162,7 +627,7 @@ const struct writer_class s3_writer = {
     .bytes = s3_bytes,
     .units = s3_units,
     .mapped = item_ndjson_mapped,
-    .step = s3_step,
+    .step = s3_deliver,
     .need_prepare = s3_need_prepare,
     .prepare = s3_prepare,
     .save = s3_save,

@@ -18,6 +18,10 @@ struct s3_saved {
     struct s3_object object;
 };
 
+/* A hash of all that decides what an object holds, how it is called and where it goes. It is
+ * stored: as long as nothing of that changes, it does not. */
+uint64_t s3_content_hash(const struct destination_settings *settings);
+
 /* `object` of `saved` is not used but `pending`; NULL: none is. Memory shows in buf_error(). */
 void s3_saved_put(const struct s3_saved *saved, const struct s3_object *pending, struct buf *to);
 /* Texts are views into `bytes`. False: it is empty, of a version that is not known, or no such

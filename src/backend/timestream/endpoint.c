@@ -12,7 +12,6 @@
  */
 #include <stdio.h>
 
-#include "backend/aws/caller.h"
 #include "backend/timestream/timestream.h"
 
 enum { PUT_OFF_S = 60 /* an address that still works and could not be asked for again */ };

@@ -19,7 +19,6 @@
 #include <stdio.h>
 
 #include "backend/aws/caller.h"
-#include "backend/common/item_mapped.h"
 #include "backend/timestream/timestream.h"
 #include "model/labels.h"
 
@@ -358,7 +357,7 @@ is_mapped(void *context, enum writer_mapped role, struct bytes text)
 static unsigned
 timestream_mapped(struct writer *w, const struct item *item)
 {
-    return item_mapped(item, is_mapped, w, WRITER_MAPPED_FLOAT | WRITER_MAPPED_HISTOGRAM);
+    return writer_item_mapped(item, is_mapped, w, WRITER_MAPPED_FLOAT | WRITER_MAPPED_HISTOGRAM);
 }
 
 /* What was added may be too old by now, or it was not known before that it is. Of what was sent

@@ -12,7 +12,7 @@
 #ifndef BACKEND_TIMESTREAM_TIMESTREAM_H
 #define BACKEND_TIMESTREAM_TIMESTREAM_H
 
-#include "backend/aws/aws.h"
+#include "backend/aws/caller.h"
 #include "wire/timestream_record.h"
 
 enum {

@@ -1,4 +1,4 @@
-/* item_mapped_test.c - what each destination writes in another form; and that a call which is made
+/* writer_test.c - what each destination writes in another form; and that a call which is made
  * for a plan is as large as the one that is sent. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-/* content_test.c - whatever shapes an object shapes the hash, and nothing else does. */
+/* saved_test.c - whatever shapes an object shapes the hash, and nothing else does. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "backend/s3/content.h"
+#include "backend/s3/saved.h"
 
 static struct relabel_spec rules[2];
 static const char *selectors[] = {"{a=\"b\"}", "up"};

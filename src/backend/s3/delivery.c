@@ -1,0 +1,440 @@
+/*
+ * delivery.c - see delivery.h. The way of an object:
+ *
+ *     FILLING --seal--> SEALED --saved--> UPLOADING --> INDEX_LOOKING --> INDEXING --> DELIVERED
+ *                         ^                   |
+ *                         +---- RENAMED <-----+  another object has the name
+ *
+ * 1. Sealed: the file is durable, the object has its name, the local index names it.
+ * 2. Saved: what save() gives names the object (first and last item, file, name, checksum), and is
+ *    durable before the first byte of it goes out. So a crash later repeats the same bytes under
+ * the same name: the file is adopted, and items of it that come again are counted, not written.
+ * 3. The object is in the bucket, then the index of its hour, then it is delivered.
+ * 4. The file goes when the state that says so is durable.
+ *
+ * Names begin with the id of the storage directory and tell positions of the log, so the same name
+ * means the same content; but if the volume of the directory is rolled back, the same id and the
+ * same positions come again for something else. So no upload takes the place of an object with
+ * other content (s3_upload.h). If one is there, names begin with a random id from then on, which is
+ * saved with the object's new name before it is used. The index of an hour has the same id in its
+ * name: it is read from the bucket before a run writes it for the first time, and keeps what it
+ * lists.
+ *
+ * A file that is not what was written (its checksums tell) is given up, and the object is made
+ * again from the log.
+ *
+ * Dead letters that are sent again have no place in the log that a repeat could be known by. Their
+ * objects are numbered, are not adopted, and after a crash are made again under another number.
+ *
+ * There is one lane, so one object at a time is between SEALED and DELIVERED, and what is sealed is
+ * sealed in the order of the log.
+ */
+#include "backend/s3/delivery.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/hash.h"
+#include "base/hex.h"
+#include "base/log.h"
+
+enum { RANDOM_ID_BYTES = 16 };
+static const int64_t INDEX_KEPT_MS = 2 * 3600 * 1000;
+
+/* --- the index -------------------------------------------------------------------------------- */
+
+/* The index of the object's directory, and its text, with the object in it. */
+static enum err
+make_index(struct writer *w, const struct s3_object *o, const struct s3_names *names,
+           struct why *why)
+{
+    struct s3_index *x = &w->index;
+    enum err e = OK;
+    if (strcmp(x->dir, o->dir) != 0 || strcmp(x->instance, w->instance) != 0) {
+        e = s3_index_load(x, w->options.env, w->index_dir, w->instance, o->dir, o->hour_ms, why);
+        s3_index_remove(x, w->void_seal);
+    }
+    if (e == OK) e = s3_index_put(x, o, names);
+    buf_clear(&w->index_text);
+    if (e == OK) s3_index_print(x, &w->index_text);
+    e = err_first(e, buf_error(&w->index_text));
+    if (e == ERR_NOMEM || e == ERR_LIMIT) why_set(why, e, "no memory for an index");
+    return e;
+}
+
+enum err
+s3_store_index(struct writer *w, const struct s3_object *o, struct why *why)
+{
+    struct env *env = w->options.env;
+    enum err e = s3_index_store(&w->index, env, w->index_dir, buf_bytes(&w->index_text), why);
+    if (e == OK) s3_index_forget(env, w->index_dir, o->hour_ms - INDEX_KEPT_MS);
+    return e;
+}
+
+/* --- sealing ---------------------------------------------------------------------------------- */
+
+static void
+say_failed(struct writer_step *step, enum writer_verdict verdict, enum err e, const struct why *why)
+{
+    const char *reason = e == ERR_FULL ? "disk_full" : e == ERR_NOMEM ? "no_memory" : "io";
+    step_done(step, verdict, reason, why->text[0] != 0 ? why->text : err_word(e));
+}
+
+/* Everything that has to be durable before the upload, but what save() gives. */
+static void
+seal(struct writer *w, struct writer_call *c, struct writer_step *step)
+{
+    struct s3_object *o = &c->own;
+    struct why why = {""};
+    enum err e = s3_flush_text(w, c, &why);
+    if (e) {
+        say_failed(step, VERDICT_RETRY, e, &why);
+        return;
+    }
+    e = s3_object_seal(w->store, o, &why);
+    if (e) { /* what of the file is on the disk nobody knows */
+        say_failed(step, e == ERR_NOMEM ? VERDICT_RETRY : VERDICT_REBUILD, e, &why);
+        return;
+    }
+    if (o->seal == 0) {
+        o->seal = ++w->seal_count;
+        uint32_t again = o->first.pos < w->options.again_pos ? w->options.fills : 0;
+        s3_object_name(o, w->instance, w->offered > o->last.pos, again,
+                       pack_suffix(w->s3->compression));
+    }
+    e = make_index(w, o, &c->names, &why);
+    if (e == OK) e = s3_store_index(w, o, &why);
+    if (e) {
+        say_failed(step, VERDICT_RETRY, e, &why);
+        return;
+    }
+    if (w->adopted.number != 0 && s3_place_compare(o->first, w->adopted.last) > 0) {
+        s3_release_adopted(w);
+    }
+    buf_fini(&c->text);
+    w->noted = c;
+    c->stage = SEALED;
+    step->next = WRITER_SAVE;
+}
+
+/* --- uploading -------------------------------------------------------------------------------- */
+
+static struct s3_object *
+object_of(struct writer *w, struct writer_call *c)
+{
+    return c->adopts ? &w->adopted : &c->own;
+}
+
+static void
+send_upload(struct writer *w, struct writer_call *c, struct writer_step *step)
+{
+    static const char *const types[] = {
+        [COMPRESSION_NONE] = "application/x-ndjson",
+        [COMPRESSION_GZIP] = "application/gzip",
+        [COMPRESSION_ZSTD] = "application/zstd",
+    };
+    struct s3_request request;
+    struct why why = {""};
+    enum err e =
+        s3_upload_request(&w->upload, object_of(w, c), types[w->s3->compression], &request, &why);
+    if (e == OK) {
+        s3_bucket_send(&w->bucket, &request, step);
+        return;
+    }
+    /* The object's file cannot be read, or is not what was written. What it should hold is in the
+     * log as long as it is not delivered: that a disk may give it back later is no reason to wait.
+     */
+    bool lost = e == ERR_MISSING || e == ERR_CORRUPT || e == ERR_IO;
+    if (lost) {
+        log_error(
+            "s3: an object that was not yet delivered is damaged on the disk, it is made again "
+            "from the log",
+            KV("destination", w->options.settings->name), KV("object", object_of(w, c)->base),
+            KV("error", &why));
+    }
+    if (lost && c->adopts) s3_release_adopted(w);
+    say_failed(step, lost ? VERDICT_REBUILD : VERDICT_RETRY, e, &why);
+}
+
+/* Where it is not certain that the store refuses to overwrite, the name is looked for first; with
+ * an upload in parts that costs little beside what it saves. */
+static void
+begin_upload(struct writer *w, struct writer_call *c, struct writer_step *step)
+{
+    const struct s3_object *o = object_of(w, c);
+    struct s3_upload_how how = {
+        .looks = w->bucket.conditional != S3_CONDITIONAL_ENFORCED || o->size > S3_PART_BYTES,
+        .only_new = w->bucket.conditional != S3_CONDITIONAL_UNSUPPORTED,
+    };
+    c->stage = UPLOADING;
+    w->uploading = c;
+    s3_upload_begin(&w->upload, o, how);
+    send_upload(w, c, step);
+}
+
+static void
+learn_conditional(struct writer *w, enum s3_conditional conditional)
+{
+    if (w->bucket.conditional == conditional) return;
+    w->bucket.conditional = conditional;
+    if (conditional == S3_CONDITIONAL_ENFORCED) return;
+    log_info("s3: this store does not refuse to overwrite objects (If-None-Match), so names are "
+             "looked for before they are used",
+             KV("destination", w->options.settings->name), KV("bucket", w->s3->bucket));
+}
+
+/* --- another object has the name -------------------------------------------------------------- */
+
+/* Names begin with another id from now on, which is durable before one of them is used. */
+static void
+rename_object(struct writer *w, struct writer_call *c, struct writer_step *step)
+{
+    struct s3_object *o = object_of(w, c);
+    char was[S3_BASE_BYTES];
+    uint8_t random[RANDOM_ID_BYTES];
+    memcpy(was, o->base, sizeof was);
+    if (env_random(w->options.env, random, sizeof random) != OK) {
+        step_done(step, VERDICT_RETRY, "io", "no randomness for a name");
+        return;
+    }
+    hex_print(bytes_of(random, sizeof random), w->instance);
+    snprintf(w->sweep_key, sizeof w->sweep_key, "%s%s", o->dir, o->base);
+    s3_object_rename(o, w->instance);
+    log_warn("s3: another object has this name in the bucket already: the storage directory was "
+             "rolled back, or another writes to this prefix; names begin with a new id from now on",
+             KV("destination", w->options.settings->name), KV("directory", o->dir),
+             KV("object", was), KV("new_object", o->base),
+             KV("looked_at", w->upload.unseen ? "no: s3:GetObject is missing" : "yes"));
+    w->sweep_due |= w->upload.leftover;
+    s3_upload_clear(&w->upload);
+    w->uploading = NULL;
+    w->names_taken++;
+    c->stage = RENAMED;
+}
+
+/* No other object can have a random name, so the store's answers are wrong. That may end, so it is
+ * asked again, later and with another name. */
+static void
+say_names_taken(const struct writer *w, struct writer_step *step)
+{
+    char text[WRITER_ANSWER_BYTES];
+    snprintf(
+        text, sizeof text,
+        "the store says for %" PRIu32
+        " new names in a row that an object with that name exists, which cannot be, as the names "
+        "are random: check that an object store answers at %.200s",
+        w->names_taken, w->bucket.endpoint);
+    step_done(step, VERDICT_RETRY, "name_taken", text);
+}
+
+static void
+save_renamed(struct writer *w, struct writer_call *c, struct writer_step *step)
+{
+    struct why why = {""};
+    enum err e = make_index(w, object_of(w, c), &c->names, &why);
+    if (e == OK) e = s3_store_index(w, object_of(w, c), &why);
+    if (e) {
+        say_failed(step, VERDICT_RETRY, e, &why);
+        return;
+    }
+    c->stage = c->adopts ? FILLING : SEALED;
+    step->next = WRITER_SAVE;
+}
+
+/* --- the index in the bucket ------------------------------------------------------------------ */
+
+static uint64_t
+index_hash(const struct writer *w)
+{
+    return hash_bytes(bytes_of_text(w->index_key), 0) | 1;
+}
+
+static void
+name_index(struct writer *w, const struct s3_object *o)
+{
+    snprintf(w->index_key, sizeof w->index_key, "%s_%.64s.json", o->dir, w->instance);
+}
+
+/* What is known of it is what the bucket will have; of an object that was adopted the local file
+ * may not know yet. */
+static void
+put_index(struct writer *w, struct writer_call *c, struct writer_step *step)
+{
+    struct s3_object *o = object_of(w, c);
+    struct why why = {""};
+    name_index(w, o);
+    enum err e = make_index(w, o, &c->names, &why);
+    bool unseen = w->index_unseen == index_hash(w);
+    if (e == OK && (c->adopts || w->index.cut)) e = s3_store_index(w, o, &why);
+    if (e) {
+        say_failed(step, VERDICT_RETRY, e, &why);
+        return;
+    }
+    /* One that we have written is there: whether the store refuses to write it anew tells what it
+     * does with the condition, and costs nothing where it does not. */
+    bool asks = w->bucket.conditional == S3_CONDITIONAL_UNKNOWN && w->index_put == index_hash(w);
+    w->index_only_new = unseen || asks;
+    struct s3_request request = {
+        .method = "PUT",
+        .key = w->index_key,
+        .content_type = "application/json",
+        .kind = S3_INDEX,
+        .body = buf_bytes(&w->index_text),
+        .only_new = w->index_only_new,
+    };
+    c->stage = INDEXING;
+    s3_bucket_send(&w->bucket, &request, step);
+}
+
+static void
+send_index(struct writer *w, struct writer_call *c, struct writer_step *step)
+{
+    name_index(w, object_of(w, c));
+    if (w->looked[index_hash(w) % S3_LOOKED_SLOTS] == index_hash(w)) {
+        put_index(w, c, step);
+        return;
+    }
+    struct s3_request request = {.method = "GET", .key = w->index_key};
+    c->stage = INDEX_LOOKING;
+    s3_bucket_send(&w->bucket, &request, step);
+    step->http.answer_bytes_max = S3_INDEX_BYTES_MAX;
+}
+
+/* An index of this name in the bucket: what it lists is kept. */
+static void
+take_index_look(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+                struct writer_step *step)
+{
+    struct http_call_answer trimmed = *answer;
+    struct why why = {""};
+    enum err e = OK;
+    s3_bucket_judge(&w->bucket, &trimmed, step);
+    bool found = step->verdict == VERDICT_DELIVERED;
+    bool refused = step->verdict == VERDICT_BLOCKED && answer->failure == HTTP_CALL_ANSWERED &&
+                   answer->status >= 400 && answer->status < 500;
+    if (!found && !refused) return;
+    name_index(w, object_of(w, c));
+    if (found) e = make_index(w, object_of(w, c), &c->names, &why);
+    struct bytes text = trimmed.body_cut ? bytes_of(NULL, 0) : trimmed.body;
+    if (e == OK && found) e = s3_index_merge(&w->index, text, &w->seal_count);
+    if (e) {
+        say_failed(step, VERDICT_RETRY, e, &why);
+        return;
+    }
+    w->index_unseen = refused && answer->status != 404 ? index_hash(w) : 0;
+    w->looked[index_hash(w) % S3_LOOKED_SLOTS] = index_hash(w);
+    put_index(w, c, step);
+}
+
+/* Object and index are in the bucket. */
+static void
+finish(struct writer *w, struct writer_call *c, struct writer_step *step)
+{
+    if (w->noted == c) w->noted = NULL;
+    if (!c->adopts) s3_store_let_go(w->store, &c->own, false);
+    if (c->adopts) w->adopted_arrived = true;
+    if (c->has_last) s3_release_adopted(w); /* or else there are items of it to come */
+    c->stage = DELIVERED;
+    buf_fini(&w->index_text);
+    step_done(step, VERDICT_DELIVERED, "", "");
+}
+
+static void
+take_upload(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+            struct writer_step *step)
+{
+    struct http_call_answer trimmed = *answer;
+    bool asked = w->upload.how.only_new;
+    s3_bucket_judge(&w->bucket, &trimmed, step);
+    s3_upload_take(&w->upload, &trimmed, step);
+    if (w->upload.refused) learn_conditional(w, S3_CONDITIONAL_ENFORCED);
+    if (asked && !w->upload.how.only_new) learn_conditional(w, S3_CONDITIONAL_UNSUPPORTED);
+    w->sweep_due |= w->upload.leftover;
+    if (step->verdict != VERDICT_DELIVERED) return;
+    if (w->upload.phase == S3_UPLOAD_TAKEN) {
+        rename_object(w, c, step);
+        if (c->stage != RENAMED) return;
+        if (w->names_taken > 1)
+            say_names_taken(w, step);
+        else
+            save_renamed(w, c, step);
+        return;
+    }
+    if (w->upload.phase != S3_UPLOAD_DONE) {
+        send_upload(w, c, step);
+        return;
+    }
+    s3_upload_clear(&w->upload);
+    w->uploading = NULL;
+    w->names_taken = 0;
+    send_index(w, c, step);
+}
+
+static void
+take_index(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+           struct writer_step *step)
+{
+    struct http_call_answer trimmed = *answer;
+    bool answered = answer->failure == HTTP_CALL_ANSWERED;
+    s3_bucket_judge(&w->bucket, &trimmed, step);
+    if (w->index_only_new && answered && (answer->status == 412 || answer->status == 501)) {
+        learn_conditional(w, answer->status == 412 ? S3_CONDITIONAL_ENFORCED
+                                                   : S3_CONDITIONAL_UNSUPPORTED);
+        /* There is one that cannot be read: what it lists is not in ours. */
+        if (w->index_unseen == index_hash(w) && answer->status == 412) w->index.cut = true;
+        w->index_unseen = 0;
+        put_index(w, c, step);
+        return;
+    }
+    if (step->verdict != VERDICT_DELIVERED) return;
+    bool was_there = w->index_put == index_hash(w);
+    if (w->index_only_new && was_there) learn_conditional(w, S3_CONDITIONAL_IGNORED);
+    w->index_put = index_hash(w);
+    w->index_unseen = 0;
+    finish(w, c, step);
+}
+
+static void
+go_on(struct writer *w, struct writer_call *c, struct writer_step *step)
+{
+    switch (c->stage) {
+    case FILLING:
+        if (!c->adopts)
+            seal(w, c, step);
+        else if (w->adopted_arrived || w->adopted.number == 0)
+            finish(w, c, step);
+        else
+            begin_upload(w, c, step);
+        return;
+    case RENAMED:
+        save_renamed(w, c, step);
+        return;
+    case SEALED:
+        begin_upload(w, c, step);
+        return;
+    case UPLOADING:
+        send_upload(w, c, step);
+        return;
+    case INDEX_LOOKING:
+    case INDEXING:
+        send_index(w, c, step);
+        return;
+    default:
+        finish(w, c, step);
+        return;
+    }
+}
+
+void
+s3_deliver(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+           struct writer_step *ret_step)
+{
+    if (answer == NULL)
+        go_on(w, c, ret_step);
+    else if (c->stage == UPLOADING)
+        take_upload(w, c, answer, ret_step);
+    else if (c->stage == INDEX_LOOKING)
+        take_index_look(w, c, answer, ret_step);
+    else
+        take_index(w, c, answer, ret_step);
+}

@@ -1,0 +1,85 @@
+/* writer.c - which writer is whose, and what all of them say alike. */
+#include "backend/writer.h"
+
+#include <stdio.h>
+
+#include "base/utf8.h"
+#include "model/labels.h"
+
+const struct writer_class *
+writer_class_of(enum destination_type type)
+{
+    static const struct writer_class *const classes[DESTINATION_TYPE_COUNT] = {
+        [DESTINATION_FILE] = &file_writer,
+        [DESTINATION_FIREHOSE] = &firehose_writer,
+        [DESTINATION_INFLUXDB] = &influxdb_writer,
+        [DESTINATION_KINESIS] = &kinesis_writer,
+        [DESTINATION_OPENTSDB] = &opentsdb_writer,
+        [DESTINATION_REMOTE_WRITE] = &remote_write_writer,
+        [DESTINATION_S3] = &s3_writer,
+        [DESTINATION_TIMESTREAM] = &timestream_writer,
+    };
+    return type < DESTINATION_TYPE_COUNT ? classes[type] : NULL;
+}
+
+enum writer_add
+writer_unfit(struct why *why, const char *format, ...)
+{
+    char text[sizeof why->text];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    why_set(why, ERR_INPUT, "%s", text);
+    return WRITER_UNFIT;
+}
+
+void
+step_done(struct writer_step *step, enum writer_verdict verdict, const char *reason,
+          const char *answer)
+{
+    step->next = WRITER_DONE;
+    step->verdict = verdict;
+    snprintf(step->reason, sizeof step->reason, "%s", reason);
+    snprintf(step->answer, sizeof step->answer, "%s", answer);
+}
+
+void
+step_answer(struct writer_step *step, struct bytes text)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < text.size && n < sizeof step->answer - 1; i++) {
+        bool blank = text.at[i] <= 0x20 || text.at[i] == 0x7f;
+        if (blank && (n == 0 || step->answer[n - 1] == ' ')) continue;
+        step->answer[n++] = blank ? ' ' : (char)text.at[i];
+    }
+    size_t whole = n;
+    while (whole + 4 > n && whole > 0 && !utf8_valid(bytes_of(step->answer, whole))) {
+        whole--; /* half a character at the end */
+    }
+    bool valid = utf8_valid(bytes_of(step->answer, whole));
+    for (size_t i = 0; i < n && !valid; i++) {
+        if ((uint8_t)step->answer[i] >= 0x80) step->answer[i] = '?';
+    }
+    step->answer[valid ? whole : n] = 0;
+}
+
+unsigned
+writer_item_mapped(const struct item *item, writer_text_mapped *is_mapped, void *context,
+                   unsigned forms)
+{
+    unsigned mapped = 0;
+    struct label label;
+    struct cursor c = cursor_of(item->labels);
+    while (labels_next(&c, &label)) {
+        bool is_metric = bytes_equal_text(label.name, "__name__");
+        enum writer_mapped role = is_metric ? WRITER_MAPPED_METRIC : WRITER_MAPPED_LABEL_VALUE;
+        if (is_mapped(context, role, label.value)) mapped |= role;
+        if (is_metric || !is_mapped(context, WRITER_MAPPED_LABEL_NAME, label.name)) continue;
+        mapped |= WRITER_MAPPED_LABEL_NAME;
+    }
+    bool is_special = (item->bits >> 52 & 0x7ff) == 0x7ff; /* not finite */
+    if (item->kind == ITEM_HISTOGRAM) mapped |= forms & WRITER_MAPPED_HISTOGRAM;
+    if (item->kind == ITEM_FLOAT && is_special) mapped |= forms & WRITER_MAPPED_FLOAT;
+    return mapped;
+}
