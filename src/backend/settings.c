@@ -5,6 +5,7 @@
 #include "backend/settings.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -51,20 +52,15 @@ destinations_free(struct destinations *list)
 
 /* --- secrets ---------------------------------------------------------------------------------- */
 
-static bool
-is_variable_byte(char c, bool first)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
-           (c >= '0' && c <= '9' && !first);
-}
-
 /* The length of a ${NAME} at the front, whose name goes to `ret_name`; 0: there is none. */
 static size_t
 variable_at(const char *text, char ret_name[VARIABLE_BYTES_MAX])
 {
     if (text[0] != '$' || text[1] != '{') return 0;
     size_t size = 0;
-    while (size + 1 < VARIABLE_BYTES_MAX && is_variable_byte(text[2 + size], size == 0)) {
+    while (size + 1 < VARIABLE_BYTES_MAX &&
+           (isalnum((unsigned char)text[2 + size]) || text[2 + size] == '_') &&
+           (size > 0 || !isdigit((unsigned char)text[2]))) {
         ret_name[size] = text[2 + size];
         size++;
     }
@@ -157,32 +153,21 @@ mix_text(uint64_t hash, const char *text)
 }
 
 static uint64_t
-mix_rule(uint64_t hash, const struct relabel_spec *rule)
+mix_texts(uint64_t hash, const struct text_list *list)
 {
-    hash = hash_mix(hash, (uint64_t)rule->action);
-    hash = hash_mix(hash, rule->source_label_count);
-    for (uint32_t i = 0; i < rule->source_label_count; i++) {
-        hash = mix_bytes(hash, rule->source_labels[i]);
+    hash = hash_mix(hash, list->count);
+    for (uint32_t i = 0; i < list->count; i++) {
+        hash = mix_text(hash, list->items[i]);
     }
-    hash = mix_bytes(hash, rule->separator);
-    hash = mix_bytes(hash, rule->regex);
-    hash = mix_bytes(hash, rule->target_label);
-    hash = mix_bytes(hash, rule->replacement);
-    return hash_mix(hash, rule->modulus);
+    return hash;
 }
 
 uint64_t
 destination_selection_hash(const struct destination_settings *d)
 {
     uint64_t hash = mix_text(0, d->tenant_label);
-    hash = hash_mix(hash, d->select.count);
-    for (uint32_t i = 0; i < d->select.count; i++) {
-        hash = mix_text(hash, d->select.items[i]);
-    }
-    hash = hash_mix(hash, d->tenants.count);
-    for (uint32_t i = 0; i < d->tenants.count; i++) {
-        hash = mix_text(hash, d->tenants.items[i]);
-    }
+    hash = mix_texts(hash, &d->select);
+    hash = mix_texts(hash, &d->tenants);
     hash = hash_mix(hash, d->external_labels.count);
     for (uint32_t i = 0; i < d->external_labels.count; i++) {
         hash = mix_text(hash, d->external_labels.items[i].name);
@@ -190,56 +175,17 @@ destination_selection_hash(const struct destination_settings *d)
     }
     hash = hash_mix(hash, d->relabel_count);
     for (uint32_t i = 0; i < d->relabel_count; i++) {
-        hash = mix_rule(hash, &d->relabel[i]);
-    }
-    return hash;
-}
-
-/* The texts that name the place, of each type. */
-static uint64_t
-mix_place(uint64_t hash, const struct destination_settings *d)
-{
-    const char *texts[5] = {NULL};
-    switch (d->type) {
-    case DESTINATION_FILE:
-        texts[0] = d->u.file.path;
-        break;
-    case DESTINATION_FIREHOSE:
-        texts[0] = d->u.firehose.delivery_stream;
-        texts[1] = d->u.firehose.endpoint;
-        break;
-    case DESTINATION_INFLUXDB:
-        texts[0] = d->u.influxdb.url;
-        texts[1] = d->u.influxdb.database;
-        texts[2] = d->u.influxdb.retention_policy;
-        texts[3] = d->u.influxdb.org;
-        texts[4] = d->u.influxdb.bucket;
-        break;
-    case DESTINATION_KINESIS:
-        texts[0] = d->u.kinesis.stream;
-        texts[1] = d->u.kinesis.endpoint;
-        break;
-    case DESTINATION_OPENTSDB:
-        texts[0] = d->u.opentsdb.url;
-        break;
-    case DESTINATION_REMOTE_WRITE:
-        texts[0] = d->u.remote_write.url;
-        break;
-    case DESTINATION_S3:
-        texts[0] = d->u.s3.bucket;
-        texts[1] = d->u.s3.prefix;
-        texts[2] = d->u.s3.endpoint;
-        break;
-    case DESTINATION_TIMESTREAM:
-        texts[0] = d->u.timestream.database;
-        texts[1] = d->u.timestream.table;
-        texts[2] = d->u.timestream.write_endpoint;
-        break;
-    case DESTINATION_TYPE_COUNT:
-        break;
-    }
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        hash = mix_text(hash, texts[i]);
+        const struct relabel_spec *rule = &d->relabel[i];
+        hash = hash_mix(hash, (uint64_t)rule->action);
+        hash = hash_mix(hash, rule->source_label_count);
+        for (uint32_t k = 0; k < rule->source_label_count; k++) {
+            hash = mix_bytes(hash, rule->source_labels[k]);
+        }
+        hash = mix_bytes(hash, rule->separator);
+        hash = mix_bytes(hash, rule->regex);
+        hash = mix_bytes(hash, rule->target_label);
+        hash = mix_bytes(hash, rule->replacement);
+        hash = hash_mix(hash, rule->modulus);
     }
     return hash;
 }
@@ -247,7 +193,31 @@ mix_place(uint64_t hash, const struct destination_settings *d)
 uint64_t
 destination_place_hash(const struct destination_settings *d)
 {
-    return mix_place(mix_text(mix_text(0, destination_type_word(d->type)), d->aws.region), d);
+#define TEXT(member) offsetof(struct destination_settings, u.member)
+    enum { TEXTS_MAX = 5 };
+    /* The texts that name the place, of each type; 0: no more. */
+    static const size_t places[DESTINATION_TYPE_COUNT][TEXTS_MAX] = {
+        [DESTINATION_FILE] = {TEXT(file.path)},
+        [DESTINATION_FIREHOSE] = {TEXT(firehose.delivery_stream), TEXT(firehose.endpoint)},
+        [DESTINATION_INFLUXDB] = {TEXT(influxdb.url), TEXT(influxdb.database),
+                                  TEXT(influxdb.retention_policy), TEXT(influxdb.org),
+                                  TEXT(influxdb.bucket)},
+        [DESTINATION_KINESIS] = {TEXT(kinesis.stream), TEXT(kinesis.endpoint)},
+        [DESTINATION_OPENTSDB] = {TEXT(opentsdb.url)},
+        [DESTINATION_REMOTE_WRITE] = {TEXT(remote_write.url)},
+        [DESTINATION_S3] = {TEXT(s3.bucket), TEXT(s3.prefix), TEXT(s3.endpoint)},
+        [DESTINATION_TIMESTREAM] = {TEXT(timestream.database), TEXT(timestream.table),
+                                    TEXT(timestream.write_endpoint)},
+    };
+#undef TEXT
+    uint64_t hash = mix_text(mix_text(0, destination_type_word(d->type)), d->aws.region);
+    for (size_t i = 0; i < TEXTS_MAX; i++) {
+        const char *text = NULL;
+        size_t at = places[d->type][i];
+        if (at > 0) memcpy(&text, (const char *)d + at, sizeof text);
+        hash = mix_text(hash, text);
+    }
+    return hash;
 }
 
 bool

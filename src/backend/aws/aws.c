@@ -14,23 +14,16 @@ enum { REQUEST_BYTES_SPARE = 4096, REQUEST_BYTES_MAX = 256 << 10 };
 
 /* --- where ------------------------------------------------------------------------------------ */
 
-/* It becomes a part of a host's name. */
-static bool
-is_region(struct bytes text)
-{
-    for (size_t i = 0; i < text.size; i++) {
-        uint8_t c = text.at[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c == '-' && i > 0))) {
-            return false;
-        }
-    }
-    return text.size > 0 && text.size < AWS_REGION_BYTES && text.at[text.size - 1] != '-';
-}
-
 static enum err
 take_region(struct bytes text, const char *from, char *ret, struct why *why)
 {
-    if (!is_region(text)) {
+    bool good = text.size > 0 && text.size < AWS_REGION_BYTES && text.at[0] != '-' &&
+                text.at[text.size - 1] != '-';
+    for (size_t i = 0; i < text.size && good; i++) { /* it becomes a part of a host's name */
+        uint8_t c = text.at[i];
+        good = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+    }
+    if (!good) {
         return why_set(why, ERR_INPUT, "the region in %s is no name of one: a-z, 0-9 and '-'",
                        from);
     }
@@ -241,17 +234,6 @@ gather_headers(const struct aws_parts *parts, const struct aws_url *url,
     return OK;
 }
 
-/* The endpoint's path and that of the request are one; it begins at `ret_from` of the text. */
-static void
-put_url(struct buf *to, const struct aws_parts *parts, const struct aws_url *url, size_t *ret_from)
-{
-    buf_put_text(to, url->tls ? "https://" : "http://");
-    buf_put_bytes(to, url->authority);
-    *ret_from = to->size;
-    buf_put_bytes(to, url->path);
-    buf_put_text(to, parts->path);
-}
-
 static enum err
 put_signature(const struct aws_parts *parts, const struct sigv4_credentials *keys, int64_t time_s,
               const struct sigv4_header *headers, uint32_t header_count, size_t path_from,
@@ -290,18 +272,6 @@ list_headers(struct aws_request *request)
     return OK;
 }
 
-/* All that is put, so that it stays where it is: the path is signed from there. */
-static size_t
-bytes_needed(const struct aws_parts *parts, const struct sigv4_credentials *keys)
-{
-    size_t need = REQUEST_BYTES_SPARE + 2 * strlen(parts->endpoint) + strlen(parts->path);
-    need += parts->query == NULL ? 0 : strlen(parts->query);
-    for (const char *const *h = parts->headers; h != NULL && *h != NULL; h++) {
-        need += 2 * strlen(*h) + 2; /* the name stands in the signature, too */
-    }
-    return keys == NULL ? need : need + keys->access_key.size + keys->session_token.size;
-}
-
 enum err
 aws_sign(const struct aws_parts *parts, const struct sigv4_credentials *keys, int64_t time_s,
          struct aws_request *request, struct http_call *ret_call, struct why *why)
@@ -310,7 +280,6 @@ aws_sign(const struct aws_parts *parts, const struct sigv4_credentials *keys, in
     struct aws_url url;
     struct buf *to = &request->text;
     uint32_t count = 0;
-    size_t from, end;
     buf_wipe(to);
     request->headers[0] = NULL;
     if (!aws_url_split(parts->endpoint, &url) || strpbrk(parts->endpoint, "?#") != NULL) {
@@ -318,11 +287,22 @@ aws_sign(const struct aws_parts *parts, const struct sigv4_credentials *keys, in
     }
     enum err e = gather_headers(parts, &url, headers, &count, why);
     if (e) return e;
-    if (!buf_reserve(to, bytes_needed(parts, keys))) {
+    /* All that is put, so that it stays where it is: the path is signed from there. */
+    size_t need = REQUEST_BYTES_SPARE + 2 * strlen(parts->endpoint) + strlen(parts->path);
+    need += parts->query == NULL ? 0 : strlen(parts->query);
+    for (const char *const *h = parts->headers; h != NULL && *h != NULL; h++) {
+        need += 2 * strlen(*h) + 2; /* the name stands in the signature, too */
+    }
+    if (keys != NULL) need += keys->access_key.size + keys->session_token.size;
+    if (!buf_reserve(to, need)) {
         return why_set(why, buf_error(to), "no memory for a request");
     }
-    put_url(to, parts, &url, &from);
-    end = to->size;
+    buf_put_text(to, url.tls ? "https://" : "http://");
+    buf_put_bytes(to, url.authority);
+    size_t from = to->size; /* the endpoint's path and that of the request are one */
+    buf_put_bytes(to, url.path);
+    buf_put_text(to, parts->path);
+    size_t end = to->size;
     if (parts->query != NULL && parts->query[0] != '\0') buf_printf(to, "?%s", parts->query);
     if (memchr(to->at, '\n', to->size) != NULL) {
         return why_set(why, ERR_INPUT, "a request whose URL has more than one line");

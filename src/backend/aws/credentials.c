@@ -77,16 +77,12 @@ static const struct http_calls_target instance_target = {
 
 /* --- life ------------------------------------------------------------------------------------- */
 
-static void
-put_session_name(const char *name, char *to)
+/* Of a role, and of a session in it. */
+static bool
+is_name_character(uint8_t c)
 {
-    int size = snprintf(to, SESSION_NAME_BYTES, "firekeep-%s", name);
-    (void)size; /* cut to fit */
-    for (; *to != '\0'; to++) {
-        bool fine = (*to >= 'a' && *to <= 'z') || (*to >= 'A' && *to <= 'Z') ||
-                    (*to >= '0' && *to <= '9') || strchr("_+=,.@-", *to) != NULL;
-        if (!fine) *to = '-';
-    }
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           (c != '\0' && strchr("_+=,.@-", c) != NULL);
 }
 
 enum err
@@ -98,7 +94,11 @@ aws_credentials_new(const struct aws_credentials_options *options,
     c->setup = options->setup;
     c->target = options->target;
     c->clock = options->clock;
-    put_session_name(options->name, c->session_name);
+    int size = snprintf(c->session_name, SESSION_NAME_BYTES, "firekeep-%s", options->name);
+    (void)size; /* cut to fit */
+    for (char *at = c->session_name; *at != '\0'; at++) {
+        if (!is_name_character((uint8_t)*at)) *at = '-';
+    }
     aws_request_init(&c->request, c->setup.memory);
     buf_init_secret(&c->body, c->setup.memory, BODY_BYTES_MAX);
     *ret_credentials = c;
@@ -153,13 +153,6 @@ aws_credentials_refused(struct aws_credentials *c, uint32_t generation)
 
 /* --- the end of a fetch ----------------------------------------------------------------------- */
 
-static bool
-still_good(const struct aws_credentials *c, int64_t now_s)
-{
-    if (!aws_keys_given(&c->keys) || c->refused) return false;
-    return c->keys.expires_s == 0 || c->keys.expires_s > now_s + STILL_GOOD_S;
-}
-
 /* `text`: the source, and why it failed. */
 static void
 fail(struct aws_credentials *c, enum writer_verdict verdict, const char *text,
@@ -169,7 +162,9 @@ fail(struct aws_credentials *c, enum writer_verdict verdict, const char *text,
     const char *passed_over = c->plan.files.passed_over.text;
     const char *prefix = "no credentials: ";
     *ret = (struct writer_step){.next = WRITER_DONE, .verdict = verdict};
-    if (still_good(c, now_s)) {
+    bool good = aws_keys_given(&c->keys) && !c->refused &&
+                (c->keys.expires_s == 0 || c->keys.expires_s > now_s + STILL_GOOD_S);
+    if (good) {
         c->refresh_s = now_s + PUT_OFF_S;
         ret->verdict = VERDICT_DELIVERED;
         prefix = "credentials are not refreshed yet: ";
@@ -221,16 +216,6 @@ is_static(const struct aws_credentials *c)
            source == AWS_FROM_PROFILE;
 }
 
-static int64_t
-refresh_time(int64_t now_s, int64_t expires_s)
-{
-    if (expires_s == 0) return 0;
-    int64_t early_s = (expires_s - now_s) / 2; /* of keys that do not live long */
-    if (early_s > AWS_REFRESH_BEFORE_S) early_s = AWS_REFRESH_BEFORE_S;
-    int64_t refresh_s = expires_s - early_s;
-    return refresh_s < now_s + REFRESH_MIN_S ? now_s + REFRESH_MIN_S : refresh_s;
-}
-
 /*
  * Keys that seem to have expired are given out like others: our clock may be wrong, which only AWS
  * can tell us, and an instance whose metadata are behind is to go on with what it has.
@@ -252,7 +237,11 @@ finish(struct aws_credentials *c, struct writer_step *ret)
     c->fetched = (struct aws_keys){.memory = NULL};
     c->refused = c->held_back = false;
     c->generation++;
-    c->refresh_s = refresh_time(now_s, expires_s);
+    int64_t early_s = (expires_s - now_s) / 2; /* of keys that do not live long */
+    if (early_s > AWS_REFRESH_BEFORE_S) early_s = AWS_REFRESH_BEFORE_S;
+    c->refresh_s = expires_s - early_s;
+    if (c->refresh_s < now_s + REFRESH_MIN_S) c->refresh_s = now_s + REFRESH_MIN_S;
+    if (expires_s == 0) c->refresh_s = 0;
     *ret = (struct writer_step){.next = WRITER_DONE, .verdict = VERDICT_DELIVERED};
     struct bytes role = c->plan.role_count == 0 ? bytes_of("", 0) : c->plan.roles[0].arn;
     snprintf(ret->answer, sizeof ret->answer, "credentials of %s%s%.*s%s%s", c->plan.label,
@@ -385,22 +374,6 @@ send_web_identity(struct aws_credentials *c, struct writer_step *ret)
     }
 }
 
-/* Refused keys are those that were to assume the role; a web identity's token is renewed by others.
- */
-static enum writer_verdict
-verdict_of_sts(const struct aws_credentials *c, enum writer_verdict judged)
-{
-    switch (judged) {
-    case VERDICT_RETRY:
-    case VERDICT_THROTTLED:
-        return judged;
-    case VERDICT_UNPREPARED:
-        return is_static(c) ? VERDICT_BLOCKED : VERDICT_RETRY;
-    default:
-        return VERDICT_BLOCKED;
-    }
-}
-
 static void
 take_sts(struct aws_credentials *c, const struct http_call_answer *answer, struct writer_step *ret)
 {
@@ -421,7 +394,14 @@ take_sts(struct aws_credentials *c, const struct http_call_answer *answer, struc
     if (judged.verdict != VERDICT_DELIVERED) {
         snprintf(text, sizeof text, "role %.*s: %.300s", shown(arn), (const char *)arn.at,
                  judged.answer);
-        fail_source(c, verdict_of_sts(c, judged.verdict), text, ret);
+        /* Refused keys are those that were to assume the role; a web identity's token is renewed
+         * by others. */
+        bool later = judged.verdict == VERDICT_RETRY || judged.verdict == VERDICT_THROTTLED;
+        bool renewed = judged.verdict == VERDICT_UNPREPARED && !is_static(c);
+        enum writer_verdict verdict = later     ? judged.verdict
+                                      : renewed ? VERDICT_RETRY
+                                                : VERDICT_BLOCKED;
+        fail_source(c, verdict, text, ret);
         if (ret->verdict != VERDICT_DELIVERED) ret->wait_ms = judged.wait_ms;
         return;
     }
@@ -642,46 +622,6 @@ first_word(struct bytes text)
     return bytes_of(text.at, size);
 }
 
-static void
-take_metadata_token(struct aws_credentials *c, struct bytes body, struct writer_step *ret)
-{
-    struct bytes token = first_word(body);
-    if (token.size == 0 || token.size > METADATA_TOKEN_BYTES_MAX) {
-        fail_source(c, VERDICT_RETRY, "the answer is no token", ret);
-        return;
-    }
-    memcpy(c->metadata_token, token.at, token.size);
-    c->metadata_token[token.size] = '\0';
-    snprintf(c->path, sizeof c->path, "%s", metadata_path);
-    send_to_instance(c, INSTANCE_ROLE, ret);
-}
-
-/* A role's name becomes a part of a path. */
-static bool
-is_role_name(struct bytes name)
-{
-    for (size_t i = 0; i < name.size; i++) {
-        uint8_t c = name.at[i];
-        bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                    (c != '\0' && strchr("_+=,.@-", c) != NULL);
-        if (!fine) return false;
-    }
-    return name.size > 0 && name.size < METADATA_ROLE_BYTES;
-}
-
-static void
-take_metadata_role(struct aws_credentials *c, struct bytes body, struct writer_step *ret)
-{
-    struct bytes role = first_word(body);
-    if (!is_role_name(role)) {
-        fail_source(c, VERDICT_RETRY, "the answer is no name of a role", ret);
-        return;
-    }
-    snprintf(c->path, sizeof c->path, "%s%.*s", metadata_path, (int)role.size,
-             (const char *)role.at);
-    send_to_instance(c, INSTANCE_KEYS, ret);
-}
-
 /* --- steps ------------------------------------------------------------------------------------ */
 
 static void
@@ -730,10 +670,28 @@ go_on(struct aws_credentials *c, const struct http_call_answer *answer, struct w
         return;
     }
     if (!is_answered(c, answer, ret)) return;
+    struct bytes word = first_word(answer->body);
     if (state == INSTANCE_TOKEN) {
-        take_metadata_token(c, answer->body, ret);
-    } else if (state == INSTANCE_ROLE) {
-        take_metadata_role(c, answer->body, ret);
+        if (word.size == 0 || word.size > METADATA_TOKEN_BYTES_MAX) {
+            fail_source(c, VERDICT_RETRY, "the answer is no token", ret);
+            return;
+        }
+        memcpy(c->metadata_token, word.at, word.size);
+        c->metadata_token[word.size] = '\0';
+        snprintf(c->path, sizeof c->path, "%s", metadata_path);
+        send_to_instance(c, INSTANCE_ROLE, ret);
+    } else if (state == INSTANCE_ROLE) { /* whose name becomes a part of a path */
+        bool is_name = word.size > 0 && word.size < METADATA_ROLE_BYTES;
+        for (size_t i = 0; i < word.size && is_name; i++) {
+            is_name = is_name_character(word.at[i]);
+        }
+        if (!is_name) {
+            fail_source(c, VERDICT_RETRY, "the answer is no name of a role", ret);
+            return;
+        }
+        snprintf(c->path, sizeof c->path, "%s%.*s", metadata_path, (int)word.size,
+                 (const char *)word.at);
+        send_to_instance(c, INSTANCE_KEYS, ret);
     } else {
         take_json(c, answer->body, AWS_KEYS_OF_SERVICE, ret);
     }

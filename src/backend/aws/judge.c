@@ -23,16 +23,6 @@ enum {
 
 /* --- texts ------------------------------------------------------------------------------------ */
 
-/* The end of the word that begins at `from`. */
-static size_t
-word_end(struct bytes text, size_t from)
-{
-    while (from < text.size && text.at[from] > ' ') {
-        from++;
-    }
-    return from;
-}
-
 /* Whether something in a word is too long to be one: an ARN has colons, a token has none. */
 static bool
 may_be_secret(struct bytes word)
@@ -50,7 +40,10 @@ put_message(char *to, size_t to_bytes, struct bytes text)
 {
     size_t used = 0;
     for (size_t i = 0; i < text.size && text.at[i] != '\n' && text.at[i] != '\r';) {
-        size_t end = word_end(text, i);
+        size_t end = i;
+        while (end < text.size && text.at[end] > ' ') {
+            end++;
+        }
         struct bytes word = bytes_of(text.at + i, end - i);
         if (may_be_secret(word)) word = bytes_of_text("...");
         if (used + word.size + 2 > to_bytes) break;
@@ -85,22 +78,6 @@ put_code(char *to, size_t to_bytes, struct bytes text)
 
 /* --- errors ----------------------------------------------------------------------------------- */
 
-static void
-take_member(struct scan *s, struct bytes key, struct aws_error *error)
-{
-    bool is_code = bytes_equal_text(key, "__type") || bytes_equal_text(key, "code");
-    bool is_message = bytes_equal_text(key, "message") || bytes_equal_text(key, "Message");
-    if ((!is_code && !is_message) || scan_peek(s) != '"') {
-        scan_skip(s);
-        return;
-    }
-    struct bytes text = scan_text(s);
-    if (is_message) put_message(error->message, sizeof error->message, text);
-    if (!is_code) return;
-    bool better = error->code[0] == '\0' || bytes_equal_text(key, "__type");
-    if (better) put_code(error->code, sizeof error->code, text);
-}
-
 /* The body's word counts more than the header's. Whatever was read before something is wrong with
  * the body is kept: it may be cut. */
 void
@@ -114,7 +91,16 @@ aws_json_error(const struct http_call_answer *answer, struct aws_error *ret_erro
     struct scan s = scan_of(body, &arena);
     scan_expect(&s, '{');
     while (s.bad == NULL && scan_key(&s, &key)) {
-        take_member(&s, key, &error);
+        bool is_code = bytes_equal_text(key, "__type") || bytes_equal_text(key, "code");
+        bool is_message = bytes_equal_text(key, "message") || bytes_equal_text(key, "Message");
+        if ((!is_code && !is_message) || scan_peek(&s) != '"') {
+            scan_skip(&s);
+            continue;
+        }
+        struct bytes text = scan_text(&s);
+        bool better = error.code[0] == '\0' || bytes_equal_text(key, "__type");
+        if (is_message) put_message(error.message, sizeof error.message, text);
+        if (is_code && better) put_code(error.code, sizeof error.code, text);
     }
     arena_fini(&arena);
     if (error.code[0] == '\0') {
@@ -255,18 +241,6 @@ verdict_of_status(unsigned status)
     }
 }
 
-/* A signature is wrong because of its time as often as because of its key. */
-static bool
-tells_of_time(const struct aws_error *error)
-{
-    if (strncmp(error->code, "InvalidSignature", 16) != 0 &&
-        strncmp(error->code, "SignatureDoesNotMatch", 21) != 0) {
-        return false;
-    }
-    return strcasestr(error->message, "signature expired") != NULL ||
-           strcasestr(error->message, "signature not yet current") != NULL;
-}
-
 /*
  * AWS' own clock is in every answer. A clock that was right already is not the cause; and one that
  * is told another time with every answer must not keep us sending.
@@ -323,8 +297,12 @@ judge_error(struct aws_clock *clock, const struct http_call_answer *answer,
             const struct aws_error *error, struct writer_step *ret)
 {
     const struct rule *rule = rule_of(error->code);
-    bool time = (rule != NULL && rule->reason == CLOCK) || tells_of_time(error);
-    if (time) {
+    /* A signature is wrong because of its time as often as because of its key. */
+    bool of_signature = strncmp(error->code, "InvalidSignature", 16) == 0 ||
+                        strncmp(error->code, "SignatureDoesNotMatch", 21) == 0;
+    bool tells_time = strcasestr(error->message, "signature expired") != NULL ||
+                      strcasestr(error->message, "signature not yet current") != NULL;
+    if ((rule != NULL && rule->reason == CLOCK) || (of_signature && tells_time)) {
         ret->verdict = correct_clock(clock, answer->date_s);
         snprintf(ret->reason, sizeof ret->reason, "%s", CLOCK);
     } else if (rule != NULL) {

@@ -94,16 +94,6 @@ struct answer {
     struct bytes version; /* of a process: 1 */
 };
 
-static struct bytes
-take_text(struct scan *s)
-{
-    uint8_t c = scan_peek(s);
-    if (c == '"') return scan_text(s);
-    if (c != 'n') scan_fail(s, "a text in double quotes is expected");
-    scan_null(s);
-    return bytes_of(NULL, 0);
-}
-
 static void
 take_member(struct scan *s, struct bytes key, struct answer *a)
 {
@@ -117,7 +107,13 @@ take_member(struct scan *s, struct bytes key, struct answer *a)
     };
     for (unsigned i = 0; i < sizeof texts / sizeof *texts; i++) {
         if (!bytes_equal_text(key, texts[i].name)) continue;
-        *texts[i].to = take_text(s);
+        if (scan_peek(s) == '"') {
+            *texts[i].to = scan_text(s);
+            return;
+        }
+        if (scan_peek(s) != 'n') scan_fail(s, "a text in double quotes is expected");
+        scan_null(s);
+        *texts[i].to = bytes_of(NULL, 0);
         return;
     }
     if (bytes_equal_text(key, "Version") && scan_peek(s) == '1') {

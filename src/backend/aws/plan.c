@@ -18,12 +18,6 @@ struct planning {
     struct why *why;
 };
 
-static int
-shown(struct bytes name)
-{
-    return (int)(name.size < NAME_SHOWN_MAX ? name.size : NAME_SHOWN_MAX);
-}
-
 static enum err
 add_role(const struct planning *p, const struct aws_role *role)
 {
@@ -83,13 +77,6 @@ plan_settings(const struct planning *p)
 
 /* --- environment ------------------------------------------------------------------------------ */
 
-static bool
-is_in_environment(const struct aws_setup *setup)
-{
-    return aws_variable(setup, "AWS_ACCESS_KEY_ID") != NULL ||
-           aws_variable(setup, "AWS_SECRET_ACCESS_KEY") != NULL;
-}
-
 static struct bytes
 variable(const struct planning *p, const char *name)
 {
@@ -105,17 +92,6 @@ plan_environment(const struct planning *p)
                                             variable(p, "AWS_SESSION_TOKEN")};
     choose(p, AWS_FROM_ENVIRONMENT, "the environment");
     return aws_keys_set(&p->plan->keys, p->setup->memory, &views, 0, p->why);
-}
-
-static enum err
-plan_web_identity(const struct planning *p)
-{
-    choose(p, AWS_FROM_WEB_IDENTITY, "web identity");
-    p->plan->token_file = aws_variable(p->setup, "AWS_WEB_IDENTITY_TOKEN_FILE");
-    p->plan->web_role.arn = variable(p, "AWS_ROLE_ARN");
-    p->plan->web_role.session_name = variable(p, "AWS_ROLE_SESSION_NAME");
-    if (p->plan->web_role.arn.size > 0) return OK;
-    return why_set(p->why, ERR_INPUT, "AWS_WEB_IDENTITY_TOKEN_FILE needs AWS_ROLE_ARN beside it");
 }
 
 /* --- the machine ------------------------------------------------------------------------------ */
@@ -260,15 +236,6 @@ plan_one_profile(const struct planning *p, const struct aws_profile *profile, bo
     return is_source ? why_set(p->why, ERR_MISSING, "it has no credentials") : OK;
 }
 
-static bool
-is_among(struct bytes name, const struct bytes *names, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        if (bytes_equal(names[i], name)) return true;
-    }
-    return false;
-}
-
 /* From profile to profile, each with a role for the one before. Not found: `ret_has` is false. */
 static enum err
 follow_profiles(const struct planning *p, bool *ret_has)
@@ -279,8 +246,12 @@ follow_profiles(const struct planning *p, bool *ret_has)
     for (uint32_t count = 0; name.size > 0; count++) {
         struct aws_profile profile;
         struct bytes next = {NULL, 0};
-        bool circle = is_among(name, seen, count);
-        snprintf(p->plan->label, sizeof p->plan->label, "profile '%.*s'", shown(name),
+        bool circle = false;
+        for (uint32_t i = 0; i < count; i++) {
+            circle |= bytes_equal(seen[i], name);
+        }
+        snprintf(p->plan->label, sizeof p->plan->label, "profile '%.*s'",
+                 (int)(name.size < NAME_SHOWN_MAX ? name.size : NAME_SHOWN_MAX),
                  (const char *)name.at);
         if (!aws_profiles_find(&p->plan->files, name, &profile)) {
             *ret_has = false;
@@ -298,14 +269,6 @@ follow_profiles(const struct planning *p, bool *ret_has)
     return OK;
 }
 
-static enum err
-plan_profile(const struct planning *p, bool *ret_has)
-{
-    choose(p, AWS_FROM_PROFILE, "the shared files");
-    enum err e = aws_profiles_read(p->setup, &p->plan->files, p->why);
-    return e ? e : follow_profiles(p, ret_has);
-}
-
 /* --- the order -------------------------------------------------------------------------------- */
 
 static enum err
@@ -315,10 +278,23 @@ plan_source(const struct planning *p)
     bool has_some = false;
     if (secret_given(&s->access_key) || secret_given(&s->secret_key)) return plan_settings(p);
     if (s->profile == NULL) {
-        if (is_in_environment(p->setup)) return plan_environment(p);
-        if (aws_variable(p->setup, "AWS_WEB_IDENTITY_TOKEN_FILE")) return plan_web_identity(p);
+        bool named = aws_variable(p->setup, "AWS_ACCESS_KEY_ID") != NULL ||
+                     aws_variable(p->setup, "AWS_SECRET_ACCESS_KEY") != NULL;
+        const char *token_file = aws_variable(p->setup, "AWS_WEB_IDENTITY_TOKEN_FILE");
+        if (named) return plan_environment(p);
+        if (token_file != NULL) {
+            choose(p, AWS_FROM_WEB_IDENTITY, "web identity");
+            p->plan->token_file = token_file;
+            p->plan->web_role.arn = variable(p, "AWS_ROLE_ARN");
+            p->plan->web_role.session_name = variable(p, "AWS_ROLE_SESSION_NAME");
+            if (p->plan->web_role.arn.size > 0) return OK;
+            return why_set(p->why, ERR_INPUT,
+                           "AWS_WEB_IDENTITY_TOKEN_FILE needs AWS_ROLE_ARN beside it");
+        }
     }
-    enum err e = plan_profile(p, &has_some);
+    choose(p, AWS_FROM_PROFILE, "the shared files");
+    enum err e = aws_profiles_read(p->setup, &p->plan->files, p->why);
+    if (e == OK) e = follow_profiles(p, &has_some);
     if (e || has_some) return e;
     if (is_in_container(p->setup)) {
         choose(p, AWS_FROM_CONTAINER, "the container");

@@ -26,28 +26,17 @@ struct words {
     char *list[AWS_PROCESS_WORDS_MAX + 1]; /* ends in NULL */
 };
 
-static bool
-is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-/* Within double quotes a backslash quotes only these; before others it stands for itself. */
-static bool
-is_quoted_in_quotes(char c)
-{
-    return c == '"' || c == '\\' || c == '$' || c == '`';
-}
-
 /* One word, from `*from` to `*to`, both advanced. False: a quote does not end. */
 static bool
 take_word(const char **from, char **to)
 {
     const char *at = *from;
     char quote = '\0';
-    for (; *at != '\0' && (quote != '\0' || !is_blank(*at)); at++) {
+    for (; *at != '\0' && (quote != '\0' || (*at != ' ' && *at != '\t')); at++) {
         bool escapes = *at == '\\' && quote != '\'' && at[1] != '\0';
-        if (escapes && (quote == '\0' || is_quoted_in_quotes(at[1]))) {
+        /* Within double quotes a backslash quotes only these; before others it stands for itself.
+         */
+        if (escapes && (quote == '\0' || strchr("\"\\$`", at[1]) != NULL)) {
             *(*to)++ = *++at;
         } else if (*at == quote) {
             quote = '\0';

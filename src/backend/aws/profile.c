@@ -84,18 +84,6 @@ trimmed(struct bytes text)
     return text;
 }
 
-/* The next line, without its end. False: no more. */
-static bool
-next_line(struct cursor *c, struct bytes *ret)
-{
-    if (c->at == c->end) return false;
-    const uint8_t *end = memchr(c->at, '\n', cursor_left(c));
-    *ret = cursor_bytes(c, end == NULL ? cursor_left(c) : (size_t)(end - c->at));
-    if (end != NULL) c->at++;
-    if (ret->size > 0 && ret->at[ret->size - 1] == '\r') ret->size--;
-    return true;
-}
-
 /* "[profile x]" with the word `prefix` in it; or "[x]", where there is none to be. */
 static bool
 is_section(struct bytes line, const char *prefix, struct bytes name)
@@ -144,16 +132,6 @@ key_of(struct bytes name)
     return AWS_PROFILE_KEY_COUNT;
 }
 
-static struct bytes
-without_comment(struct bytes value)
-{
-    for (size_t i = 1; i < value.size; i++) {
-        bool begins = value.at[i] == '#' || value.at[i] == ';';
-        if (begins && is_blank(value.at[i - 1])) return trimmed(bytes_of(value.at, i));
-    }
-    return value;
-}
-
 static void
 take_line(struct bytes line, struct aws_profile *profile)
 {
@@ -163,8 +141,11 @@ take_line(struct bytes line, struct aws_profile *profile)
     enum aws_profile_key key = key_of(trimmed(bytes_of(line.at, name_size)));
     if (key == AWS_PROFILE_KEY_COUNT) return;
     struct bytes value = trimmed(bytes_of(equals + 1, line.size - name_size - 1));
-    /* A command line has quotes of its own, in which such a mark means nothing. */
-    if (key != AWS_PROFILE_CREDENTIAL_PROCESS) value = without_comment(value);
+    /* A command line has quotes of its own, in which the mark of a comment means nothing. */
+    for (size_t i = 1; i < value.size && key != AWS_PROFILE_CREDENTIAL_PROCESS; i++) {
+        bool begins = value.at[i] == '#' || value.at[i] == ';';
+        if (begins && is_blank(value.at[i - 1])) value = trimmed(bytes_of(value.at, i));
+    }
     profile->values[key] = value;
 }
 
@@ -176,7 +157,11 @@ find_section(struct bytes text, const char *prefix, struct bytes name, struct aw
     struct bytes line;
     bool inside = false, found = false;
     if (text.size >= 3 && memcmp(text.at, "\xef\xbb\xbf", 3) == 0) c.at += 3;
-    while (next_line(&c, &line)) {
+    while (cursor_left(&c) > 0) {
+        const uint8_t *end = memchr(c.at, '\n', cursor_left(&c));
+        line = cursor_bytes(&c, end == NULL ? cursor_left(&c) : (size_t)(end - c.at));
+        if (end != NULL) c.at++;
+        if (line.size > 0 && line.at[line.size - 1] == '\r') line.size--;
         if (line.size == 0 || is_blank(line.at[0]) || line.at[0] == '#' || line.at[0] == ';') {
             continue;
         }

@@ -111,22 +111,6 @@ has_room(const struct aws_records *r, const struct aws_record *record, size_t si
     return *ret_body_bytes <= l->call_bytes_max;
 }
 
-static void
-add_line(struct aws_records *r, struct aws_record *record, struct aws_line line)
-{
-    struct aws_line *last = record->line_count == 0 ? NULL : &r->lines[record->last];
-    if (last == NULL) {
-        record->first = r->line_count;
-    } else {
-        record->adjoining &= last->at + last->size == line.at;
-        last->next = r->line_count;
-    }
-    record->last = r->line_count;
-    record->line_count++;
-    record->bytes += r->limits.line_frame_bytes + line.size;
-    r->lines[r->line_count++] = line;
-}
-
 static enum writer_add
 unfit(const struct aws_records *r, size_t size, struct why *why)
 {
@@ -168,7 +152,17 @@ aws_records_add(struct aws_records *r, uint64_t group, const struct item *item,
                                       .bytes = r->limits.frame_bytes};
         *place = (uint16_t)r->count;
     }
-    add_line(r, record, line);
+    if (record->line_count == 0) {
+        record->first = r->line_count;
+    } else {
+        struct aws_line *last = &r->lines[record->last];
+        record->adjoining &= last->at + last->size == line.at;
+        last->next = r->line_count;
+    }
+    record->last = r->line_count;
+    record->line_count++;
+    record->bytes += r->limits.line_frame_bytes + line.size;
+    r->lines[r->line_count++] = line;
     r->body_bytes = body_bytes;
     *ret_record = *place - 1u;
     return WRITER_ADDED;
@@ -285,13 +279,6 @@ read_record(struct scan *s, struct told *told)
     }
 }
 
-static bool
-begins_with(struct bytes text, const char *begin)
-{
-    size_t size = strlen(begin);
-    return text.size >= size && memcmp(text.at, begin, size) == 0;
-}
-
 /* No code means that a record can never be stored: what is not known is tried again. */
 static enum writer_verdict
 verdict_of(const struct told *told)
@@ -301,7 +288,9 @@ verdict_of(const struct told *told)
                                             "LimitExceeded", "KMSThrottling", "ServiceUnavailable"};
     if (told->code.size == 0) return told->id.size > 0 ? VERDICT_DELIVERED : VERDICT_RETRY;
     for (size_t i = 0; i < sizeof throttled / sizeof *throttled; i++) {
-        if (begins_with(told->code, throttled[i])) return VERDICT_THROTTLED;
+        size_t size = strlen(throttled[i]);
+        bool begins = told->code.size >= size && memcmp(told->code.at, throttled[i], size) == 0;
+        if (begins) return VERDICT_THROTTLED;
     }
     return VERDICT_RETRY;
 }
@@ -310,19 +299,6 @@ static int
 at_most(size_t size, int limit)
 {
     return size < (size_t)limit ? (int)size : limit;
-}
-
-static void
-note_failure(struct aws_records *r, const struct told *told)
-{
-    struct writer_step step;
-    char text[WRITER_ANSWER_BYTES];
-    if (r->told[0] != '\0') return;
-    snprintf(text, sizeof text, "%.*s%s%.*s", at_most(told->code.size, TOLD_CODE_BYTES),
-             (const char *)told->code.at, told->message.size > 0 ? ": " : "",
-             at_most(told->message.size, TOLD_MESSAGE_BYTES), (const char *)told->message.at);
-    step_answer(&step, bytes_of_text(told->code.size > 0 ? text : "a record without an answer"));
-    memcpy(r->told, step.answer, sizeof r->told);
 }
 
 static uint32_t
@@ -337,7 +313,14 @@ read_list(struct aws_records *r, struct scan *s)
         struct aws_record *record = &r->records[count - 1];
         record->verdict = (uint8_t)verdict_of(&told);
         record->shard = told.shard.size == 0 ? 0 : hash_bytes(told.shard, 0);
-        if (record->verdict != VERDICT_DELIVERED) note_failure(r, &told);
+        if (record->verdict == VERDICT_DELIVERED || r->told[0] != '\0') continue;
+        struct writer_step step;
+        char text[WRITER_ANSWER_BYTES];
+        snprintf(text, sizeof text, "%.*s%s%.*s", at_most(told.code.size, TOLD_CODE_BYTES),
+                 (const char *)told.code.at, told.message.size > 0 ? ": " : "",
+                 at_most(told.message.size, TOLD_MESSAGE_BYTES), (const char *)told.message.at);
+        step_answer(&step, bytes_of_text(told.code.size > 0 ? text : "a record without an answer"));
+        memcpy(r->told, step.answer, sizeof r->told);
     }
     return count;
 }

@@ -180,23 +180,6 @@ scan_seconds(struct scan *s)
     return number ? bits_double(bits) : 0;
 }
 
-/* The texts are views of the answer, or of the arena. */
-static void
-scan_answer(struct scan *s, struct bytes *ret_token, double *ret_lasts_s)
-{
-    struct bytes key;
-    scan_expect(s, '{');
-    while (scan_key(s, &key)) {
-        if (bytes_equal_text(key, "access_token") && scan_peek(s) == '"')
-            *ret_token = scan_text(s);
-        else if (bytes_equal_text(key, "expires_in"))
-            *ret_lasts_s = scan_seconds(s);
-        else
-            scan_skip(s);
-    }
-    scan_end(s);
-}
-
 static bool
 take_token(struct oauth2 *o, struct bytes body)
 {
@@ -205,7 +188,16 @@ take_token(struct oauth2 *o, struct bytes body)
     double lasts_s = 0;
     arena_init_secret(&arena, o->options.memory, 2 * ANSWER_BYTES, 0);
     struct scan s = scan_of(body, &arena);
-    scan_answer(&s, &token, &lasts_s);
+    scan_expect(&s, '{');
+    for (struct bytes key; scan_key(&s, &key);) {
+        if (bytes_equal_text(key, "access_token") && scan_peek(&s) == '"')
+            token = scan_text(&s); /* a view of the answer, or of the arena */
+        else if (bytes_equal_text(key, "expires_in"))
+            lasts_s = scan_seconds(&s);
+        else
+            scan_skip(&s);
+    }
+    scan_end(&s);
     bool taken = s.bad == NULL && token.size > 0;
     buf_wipe(&o->token);
     if (taken) buf_put_bytes(&o->token, token);

@@ -51,18 +51,12 @@ packer_free(struct packer *p)
     free(p);
 }
 
-/* What it cannot make smaller it stores, in blocks of 64 KiB with five bytes of their own. */
-static size_t
-gzip_bound(size_t size)
-{
-    return size + (size / UINT16_MAX + 1) * 5 + 64;
-}
-
 static enum err
 pack_gzip(struct packer *p, struct bytes from, struct buf *to)
 {
     struct isal_zstream *z = p->gzip;
-    size_t bound = gzip_bound(from.size);
+    /* What it cannot make smaller it stores, in blocks of 64 KiB with five bytes of their own. */
+    size_t bound = from.size + (from.size / UINT16_MAX + 1) * 5 + 64;
     if (bound > UINT32_MAX) return ERR_LIMIT;
     if (!buf_reserve(to, bound)) return buf_error(to);
     isal_deflate_stateless_init(z);

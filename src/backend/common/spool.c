@@ -25,6 +25,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/array.h"
 #include "base/crc32c.h"
 #include "base/log.h"
 
@@ -96,28 +97,22 @@ is_ours(const struct spool *s, const char *name)
     return strncmp(name, s->options.instance, size) == 0 && name[size] == '-';
 }
 
+/* Names a file as no other is called there, finished or not. */
 static enum err
-name_file(struct spool *s, struct spool_file *f, int64_t now_ms, struct why *why)
+name_anew(struct spool *s, struct spool_file *f, int64_t now_ms, struct why *why)
 {
     time_t seconds = (time_t)(now_ms / 1000);
     struct tm utc;
     char when[32];
     gmtime_r(&seconds, &utc);
     strftime(when, sizeof when, "%Y%m%dT%H%M%SZ", &utc);
-    int n = snprintf(f->name, sizeof f->name, "%.16s-%s-%08" PRIu64 "%s", s->options.instance, when,
-                     s->number, s->options.suffix);
-    if (n < 0 || (size_t)n >= sizeof f->name) return why_set(why, ERR_LIMIT, "a name is too long");
-    s->number++;
-    return OK;
-}
-
-/* Names a file as no other is called there, finished or not. */
-static enum err
-name_anew(struct spool *s, struct spool_file *f, int64_t now_ms, struct why *why)
-{
     for (unsigned i = 0; i < NAMES_TRIED; i++) {
-        enum err e = name_file(s, f, now_ms, why);
-        if (e == OK) e = file_look(s, f, SUFFIX_FINAL, why);
+        int n = snprintf(f->name, sizeof f->name, "%.16s-%s-%08" PRIu64 "%s", s->options.instance,
+                         when, s->number++, s->options.suffix);
+        if (n < 0 || (size_t)n >= sizeof f->name) {
+            return why_set(why, ERR_LIMIT, "a name is too long");
+        }
+        enum err e = file_look(s, f, SUFFIX_FINAL, why);
         if (e == OK) continue;
         if (e != ERR_MISSING) return e;
         e = file_look(s, f, SUFFIX_OPEN, why);
@@ -178,15 +173,8 @@ mark_remove(struct spool *s, const struct spool_file *f)
 static enum err
 spool_more(struct spool *s, struct spool_file **ret_file)
 {
-    if (s->count == s->capacity) {
-        if (s->capacity >= DIRS_MAX + FINISHED_MAX) return ERR_LIMIT;
-        uint32_t capacity = s->capacity == 0 ? 4 : 2 * s->capacity;
-        struct spool_file *grown = mem_resize(
-            s->options.memory, s->files, s->capacity * sizeof *grown, capacity * sizeof *grown);
-        if (grown == NULL) return ERR_NOMEM;
-        s->files = grown;
-        s->capacity = capacity;
-    }
+    if (s->count >= DIRS_MAX + FINISHED_MAX) return ERR_LIMIT;
+    if (!array_reserve(s->options.memory, &s->files, &s->capacity, s->count + 1)) return ERR_NOMEM;
     *ret_file = &s->files[s->count];
     **ret_file = (struct spool_file){.file = FILE_CLOSED};
     return OK;
@@ -360,16 +348,6 @@ file_finish(struct spool *s, struct spool_file *f, struct why *why)
     return e ? why_set(why, e, "%s/%s", f->dir, f->name) : OK;
 }
 
-static struct spool_file *
-open_file(struct spool *s, const char *dir)
-{
-    for (uint32_t i = 0; i < s->count; i++) {
-        struct spool_file *f = &s->files[i];
-        if (!f->finished && strcmp(f->dir, dir) == 0) return f;
-    }
-    return NULL;
-}
-
 static bool
 is_due(const struct spool *s, const struct spool_file *f, int64_t now_ms)
 {
@@ -381,8 +359,12 @@ is_due(const struct spool *s, const struct spool_file *f, int64_t now_ms)
 enum err
 spool_append(struct spool *s, const char *dir, struct bytes bytes, int64_t now_ms, struct why *why)
 {
-    struct spool_file *f = open_file(s, dir);
+    struct spool_file *f = NULL;
     enum err e = OK;
+    for (uint32_t i = 0; i < s->count && f == NULL; i++) {
+        bool is_open = !s->files[i].finished && strcmp(s->files[i].dir, dir) == 0;
+        if (is_open) f = &s->files[i];
+    }
     if (f != NULL && is_due(s, f, now_ms)) {
         e = file_finish(s, f, why);
         f = NULL;
@@ -534,15 +516,6 @@ file_leave(struct spool *s, struct spool_file *f, uint64_t size, struct why *why
     return OK;
 }
 
-/* Under its old name it goes on: cut to what was confirmed. */
-static enum err
-file_cut(struct spool_file *f, uint64_t size, struct why *why)
-{
-    if (size <= f->size) return OK;
-    enum err e = file_truncate(&f->file, f->size, why);
-    return e ? e : file_sync(&f->file, why);
-}
-
 /*
  * A file as it was saved. ERR_MISSING: it has its name already, or somebody took it away.
  */
@@ -567,7 +540,10 @@ file_restore(struct spool *s, struct spool_file *f, struct why *why)
     if (e || f->finished) return e;
     f->marked_size = mark_read(s, f);
     bool leave = !is_ours(s, f->name) || f->marked_size > f->size;
-    return leave ? file_leave(s, f, size, why) : file_cut(f, size, why);
+    if (leave) return file_leave(s, f, size, why);
+    if (size <= f->size) return OK;
+    e = file_truncate(&f->file, f->size, why); /* under its old name it goes on */
+    return e ? e : file_sync(&f->file, why);
 }
 
 void
@@ -644,7 +620,7 @@ spool_free(struct spool *s)
     while (s->count > 0) {
         spool_remove(s, s->count - 1);
     }
-    mem_free(s->options.memory, s->files, s->capacity * sizeof *s->files);
+    array_free(s->options.memory, s->files, s->capacity);
     mem_free(s->options.memory, s, sizeof *s);
 }
 

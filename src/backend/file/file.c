@@ -65,17 +65,6 @@ expand_path(const struct writer *w, struct bytes tenant, char *to)
     return n >= 0 && n < SPOOL_DIR_BYTES_MAX;
 }
 
-static const char *
-suffix_of(const struct file_settings *settings)
-{
-    static const char *const suffixes[][3] = {
-        [FILE_NDJSON] = {".ndjson", ".ndjson.gz", ".ndjson.zst"},
-        [FILE_CSV] = {".csv", ".csv.gz", ".csv.zst"},
-        [FILE_OPENMETRICS] = {".om", ".om.gz", ".om.zst"},
-    };
-    return suffixes[settings->format][settings->compression];
-}
-
 /* What stands at the begin and the end of each file, packed as the rest. */
 static enum err
 make_frame(struct writer *w)
@@ -126,11 +115,16 @@ file_create(const struct writer_options *options, struct writer **ret_writer, st
         e = text_writer_new(csv ? TEXT_CSV : TEXT_OPENMETRICS, options->memory, &w->text);
     }
     if (e == OK) e = make_frame(w);
+    static const char *const suffixes[][3] = {
+        [FILE_NDJSON] = {".ndjson", ".ndjson.gz", ".ndjson.zst"},
+        [FILE_CSV] = {".csv", ".csv.gz", ".csv.zst"},
+        [FILE_OPENMETRICS] = {".om", ".om.gz", ".om.zst"},
+    };
     struct spool_options spool = {
         .env = options->env,
         .memory = options->memory,
         .instance = w->instance,
-        .suffix = suffix_of(w->settings),
+        .suffix = suffixes[w->settings->format][w->settings->compression],
         .roll_bytes = w->settings->roll_bytes,
         .roll_age_ms = w->settings->roll_age_ms,
         .head = buf_bytes(&w->head),
@@ -200,15 +194,6 @@ text_complaint(const struct writer *w, const struct item *item)
 }
 
 static enum writer_add
-put_text(struct writer *w, struct buf *to, const struct item *item)
-{
-    if (text_writer_series(w->text, item->labels) != OK) return WRITER_NO_MEMORY;
-    text_writer_floats(w->text, 1, &item->t_ms, &item->bits, to);
-    text_writer_series_end(w->text, to);
-    return WRITER_ADDED;
-}
-
-static enum writer_add
 file_add(struct writer *w, struct writer_call *c, const struct item *item, uint32_t *ret_entry,
          struct why *why)
 {
@@ -228,7 +213,12 @@ file_add(struct writer *w, struct writer_call *c, const struct item *item, uint3
     } else {
         const char *complaint = text_complaint(w, item);
         if (complaint != NULL) return writer_unfit(why, "%s", complaint);
-        added = put_text(w, &c->text, item);
+        if (text_writer_series(w->text, item->labels) != OK) {
+            added = WRITER_NO_MEMORY;
+        } else {
+            text_writer_floats(w->text, 1, &item->t_ms, &item->bits, &c->text);
+            text_writer_series_end(w->text, &c->text);
+        }
     }
     if (buf_error(&c->text)) added = WRITER_NO_MEMORY;
     if (added != WRITER_ADDED) {
@@ -315,9 +305,7 @@ file_tend(struct writer *w, bool closing, struct why *why)
 static enum err
 note_nothing(void *context, const char *name, bool is_dir)
 {
-    (void)context;
-    (void)name;
-    (void)is_dir;
+    (void)context, (void)name, (void)is_dir;
     return OK;
 }
 

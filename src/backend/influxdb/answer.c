@@ -65,15 +65,6 @@ add_name(struct influxdb_told *told, struct bytes measurement, uint64_t label, s
         (struct influxdb_name){hash_bytes(buf_bytes(scratch), 0), label};
 }
 
-/* ... on measurement "M" is type float, ... */
-static void
-take_conflict(struct influxdb_told *told, struct bytes text, struct buf *scratch)
-{
-    struct bytes rest, name;
-    if (!behind(text, "\" on measurement \"", &rest) || !until(rest, "\" is type ", &name)) return;
-    add_name(told, name, 0, scratch);
-}
-
 /* ... measurement="M" tag="T" value="V" dropped=3 */
 static void
 take_tag(struct influxdb_told *told, struct bytes text, struct buf *scratch)
@@ -107,16 +98,6 @@ take_line(struct influxdb_told *told, struct bytes line, struct buf *scratch)
     buf_fini(&name);
 }
 
-/* unable to parse 'LINE': why; each on a line of its own. */
-static void
-take_unparsed(struct influxdb_told *told, struct bytes text, struct buf *scratch)
-{
-    static const char mark[] = "unable to parse '";
-    while (behind(text, mark, &text)) {
-        take_line(told, text, scratch);
-    }
-}
-
 /* --- the answer ------------------------------------------------------------------------------- */
 
 /* The last number counts: labels may stand before. */
@@ -140,15 +121,22 @@ static void
 take_text(struct influxdb_told *told, struct bytes text, struct buf *scratch)
 {
     static const char partial[] = "partial write: ", shard[] = "partial write: shard ";
-    struct bytes rest;
-    take_unparsed(told, text, scratch);
+    struct bytes rest = text, name;
+    /* unable to parse 'LINE': why; each on a line of its own. */
+    while (behind(rest, "unable to parse '", &rest)) {
+        take_line(told, rest, scratch);
+    }
     if (!behind(text, partial, &rest)) return;
     told->dropped = read_dropped(rest);
     told->by_retention = says(rest, "points beyond retention policy");
     told->by_series = says(rest, "max-series-per-database");
     told->passes = says(text, shard) && says(rest, " is pending deletion");
-    take_conflict(told, rest, scratch);
-    take_tag(told, rest, scratch);
+    struct bytes behind_partial = rest;
+    /* ... on measurement "M" is type float, ... */
+    if (behind(rest, "\" on measurement \"", &rest) && until(rest, "\" is type ", &name)) {
+        add_name(told, name, 0, scratch);
+    }
+    take_tag(told, behind_partial, scratch);
 }
 
 static struct bytes
@@ -156,17 +144,6 @@ text_of(const json_t *json)
 {
     if (!json_is_string(json)) return bytes_of("", 0);
     return bytes_of(json_string_value(json), json_string_length(json));
-}
-
-static void
-take_data(struct influxdb_told *told, const json_t *data, struct buf *scratch)
-{
-    struct bytes line = text_of(json_object_get(data, "original_line"));
-    if (line.size > 0) take_line(told, line, scratch);
-    for (size_t i = 0; i < json_array_size(data); i++) {
-        line = text_of(json_object_get(json_array_get(data, i), "original_line"));
-        if (line.size > 0) take_line(told, line, scratch);
-    }
 }
 
 void
@@ -178,20 +155,14 @@ influxdb_answer_read(struct bytes body, struct budget *memory, struct influxdb_t
     json_t *root = json_loadb(body.at == NULL ? "" : (const char *)body.at, body.size, 0, NULL);
     take_text(ret_told, text_of(json_object_get(root, "error")), &scratch);
     take_text(ret_told, text_of(json_object_get(root, "message")), &scratch);
-    take_data(ret_told, json_object_get(root, "data"), &scratch);
+    const json_t *data = json_object_get(root, "data"); /* one, or many */
+    take_line(ret_told, text_of(json_object_get(data, "original_line")), &scratch);
+    for (size_t i = 0; i < json_array_size(data); i++) {
+        const json_t *line = json_object_get(json_array_get(data, i), "original_line");
+        take_line(ret_told, text_of(line), &scratch);
+    }
     json_decref(root);
     buf_fini(&scratch);
-}
-
-static bool
-has_label(struct bytes labels, uint64_t hash)
-{
-    struct cursor c = cursor_of(labels);
-    struct label label;
-    while (labels_next(&c, &label)) {
-        if (label_hash(label.name, label.value) == hash) return true;
-    }
-    return false;
 }
 
 bool
@@ -201,7 +172,11 @@ influxdb_told_names(const struct influxdb_told *told, struct bytes labels)
     for (uint32_t i = 0; i < told->name_count; i++) {
         const struct influxdb_name *name = &told->names[i];
         if (name->metric != metric) continue;
-        if (name->label == 0 || has_label(labels, name->label)) return true;
+        if (name->label == 0) return true;
+        struct cursor c = cursor_of(labels);
+        for (struct label label; labels_next(&c, &label);) {
+            if (label_hash(label.name, label.value) == name->label) return true;
+        }
     }
     return false;
 }

@@ -85,22 +85,6 @@ make_url(const struct influxdb_settings *s, struct buf *to)
     http_url_end(to, s->url);
 }
 
-static enum err
-make_urls(struct writer *w)
-{
-    const struct influxdb_settings *s = w->settings;
-    make_url(s, &w->url);
-    http_url_begin(&w->compat_url, s->url, "/api/v2/write");
-    put_param(&w->compat_url, "bucket", s->database);
-    put_param(&w->compat_url, "precision", "ms");
-    http_url_end(&w->compat_url, s->url);
-    http_url_begin(&w->ping_url, s->url, "/ping");
-    http_url_end(&w->ping_url, s->url);
-    enum err e = buf_error(&w->url);
-    if (e == OK) e = buf_error(&w->compat_url);
-    return e ? e : buf_error(&w->ping_url);
-}
-
 /* --- the writer ------------------------------------------------------------------------------- */
 
 static void
@@ -136,7 +120,16 @@ influxdb_create(const struct writer_options *options, struct writer **ret_writer
     buf_init(&w->compat_url, options->memory, URL_BYTES_MAX);
     buf_init(&w->ping_url, options->memory, URL_BYTES_MAX);
     if (w->settings->version == INFLUXDB_3) http_fallback_load(&w->by_compat, options->saved);
-    enum err e = make_urls(w);
+    const struct influxdb_settings *s = w->settings;
+    make_url(s, &w->url);
+    http_url_begin(&w->compat_url, s->url, "/api/v2/write");
+    put_param(&w->compat_url, "bucket", s->database);
+    put_param(&w->compat_url, "precision", "ms");
+    http_url_end(&w->compat_url, s->url);
+    http_url_begin(&w->ping_url, s->url, "/ping");
+    http_url_end(&w->ping_url, s->url);
+    enum err e = err_first(buf_error(&w->url), buf_error(&w->compat_url));
+    e = err_first(e, buf_error(&w->ping_url));
     if (e == ERR_LIMIT) {
         e = why_set(why, ERR_INPUT, "url and the names in it are too long");
     } else if (e == OK) {

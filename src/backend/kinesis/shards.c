@@ -4,8 +4,10 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/hash.h"
 #include "base/md5.h"
+#include "base/search.h"
 #include "wire/json_scan.h"
 
 enum { SCAN_BYTES_MAX = 2 * KINESIS_PAGE_BYTES_MAX };
@@ -46,7 +48,7 @@ kinesis_shards_new(struct budget *memory, struct kinesis_shards **ret_shards)
 static void
 list_fini(struct kinesis_shards *s, struct list *list)
 {
-    mem_free(s->memory, list->items, list->capacity * sizeof *list->items);
+    array_free(s->memory, list->items, list->capacity);
     *list = (struct list){.count = 0};
 }
 
@@ -70,14 +72,7 @@ add_shard(struct kinesis_shards *s, const struct shard *shard)
 {
     struct list *list = &s->coming;
     if (list->count == KINESIS_SHARDS_MAX) return ERR_LIMIT;
-    if (list->count == list->capacity) {
-        uint32_t capacity = list->capacity == 0 ? 16 : 2 * list->capacity;
-        struct shard *grown = mem_resize(s->memory, list->items, list->capacity * sizeof *grown,
-                                         capacity * sizeof *grown);
-        if (grown == NULL) return ERR_NOMEM;
-        list->items = grown;
-        list->capacity = capacity;
-    }
+    if (!array_reserve(s->memory, &list->items, &list->capacity, list->count + 1)) return ERR_NOMEM;
     list->items[list->count++] = *shard;
     return OK;
 }
@@ -304,15 +299,8 @@ kinesis_shards_find(const struct kinesis_shards *s, struct bytes key)
     uint8_t digest[MD5_BYTES];
     md5(key, digest);
     hash_key hash = (hash_key)load_be64(digest) << 64 | load_be64(digest + 8);
-    uint32_t from = 0, to = s->known.count; /* the last whose range begins at or before it */
-    while (to - from > 1) {
-        uint32_t middle = from + (to - from) / 2;
-        if (s->known.items[middle].first <= hash)
-            from = middle;
-        else
-            to = middle;
-    }
-    return from;
+    uint32_t behind = search_first(i, 0u, s->known.count, s->known.items[i].first > hash);
+    return behind > 0 ? behind - 1 : 0;
 }
 
 uint64_t

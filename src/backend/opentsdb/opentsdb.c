@@ -92,18 +92,6 @@ struct writer_call {
 
 /* --- the writer ------------------------------------------------------------------------------- */
 
-static enum err
-make_urls(struct writer *w)
-{
-    const char *base = w->settings->url;
-    http_url_begin(&w->put_url, base, "/api/put");
-    http_url_param(&w->put_url, "details", (struct bytes){NULL, 0});
-    http_url_end(&w->put_url, base);
-    http_url_begin(&w->version_url, base, "/api/version");
-    http_url_end(&w->version_url, base);
-    return err_first(buf_error(&w->put_url), buf_error(&w->version_url));
-}
-
 static void
 opentsdb_destroy(struct writer *w)
 {
@@ -130,7 +118,13 @@ opentsdb_create(const struct writer_options *options, struct writer **ret_writer
     buf_init(&w->version_url, options->memory, URL_BYTES_MAX);
     buf_init(&w->name, options->memory, NAME_BYTES_MAX);
     buf_init(&w->value, options->memory, NAME_BYTES_MAX);
-    enum err e = make_urls(w);
+    const char *base = w->settings->url;
+    http_url_begin(&w->put_url, base, "/api/put");
+    http_url_param(&w->put_url, "details", (struct bytes){NULL, 0});
+    http_url_end(&w->put_url, base);
+    http_url_begin(&w->version_url, base, "/api/version");
+    http_url_end(&w->version_url, base);
+    enum err e = err_first(buf_error(&w->put_url), buf_error(&w->version_url));
     if (e) {
         opentsdb_destroy(w);
         return e == ERR_LIMIT ? why_set(why, ERR_INPUT, "url is too long")
@@ -162,18 +156,6 @@ static uint64_t
 hash_label(const struct writer *w, struct bytes name, struct bytes value)
 {
     return hash_bytes(value, hash_bytes(name, w->seed));
-}
-
-static uint64_t
-hash_series(const struct writer *w, struct bytes labels)
-{
-    struct cursor c = cursor_of(labels);
-    struct label label;
-    uint64_t sum = 0;
-    while (label_bytes_next(&c, &label)) {
-        sum += hash_label(w, label.name, label.value);
-    }
-    return sum;
 }
 
 /* The entry of a series; NULL: there is none. */
@@ -256,7 +238,11 @@ opentsdb_add(struct writer *w, struct writer_call *c, const struct item *item, u
         !table_reserve(&c->by_series, memory, 1)) {
         return WRITER_NO_MEMORY;
     }
-    uint64_t series = hash_series(w, item->labels);
+    struct cursor labels = cursor_of(item->labels);
+    uint64_t series = 0;
+    for (struct label label; label_bytes_next(&labels, &label);) {
+        series += hash_label(w, label.name, label.value);
+    }
     if (find_series(c, series) != NULL) return WRITER_FULL;
     enum writer_add added = put_point(w, c, item, why);
     if (added != WRITER_ADDED) return added;
@@ -450,19 +436,6 @@ find_entry(const struct writer_call *c, const struct echo *echo)
     return same_time ? entry : NULL;
 }
 
-/* What is for good outlives what is not. */
-static void
-take_refusal(struct writer_call *c, struct entry *entry, struct bytes words)
-{
-    const struct refusal *refusal = refusal_of(words);
-    if (entry->refusal != NULL && entry->refusal->verdict == VERDICT_DEAD) return;
-    entry->refusal = refusal;
-    entry->words_at = (uint32_t)c->words.size;
-    if (words.size > WRITER_ANSWER_BYTES) words.size = WRITER_ANSWER_BYTES;
-    buf_put_bytes(&c->words, words);
-    entry->words_size = (uint32_t)c->words.size - entry->words_at;
-}
-
 /* {"datapoint":{...},"error":"..."} */
 static void
 take_error(struct writer *w, struct writer_call *c, struct scan *s, struct told *told)
@@ -484,7 +457,13 @@ take_error(struct writer *w, struct writer_call *c, struct scan *s, struct told 
     told->errors++;
     told->timeout_errors += strcmp(refusal->reason, "timeout") == 0;
     if (entry != NULL) {
-        take_refusal(c, entry, words);
+        /* What is for good outlives what is not. */
+        if (entry->refusal != NULL && entry->refusal->verdict == VERDICT_DEAD) return;
+        entry->refusal = refusal;
+        entry->words_at = (uint32_t)c->words.size;
+        if (words.size > WRITER_ANSWER_BYTES) words.size = WRITER_ANSWER_BYTES;
+        buf_put_bytes(&c->words, words);
+        entry->words_size = (uint32_t)c->words.size - entry->words_at;
         return;
     }
     told->stray_dead |= refusal->verdict == VERDICT_DEAD;
@@ -547,15 +526,6 @@ doubt_rest(struct writer_call *c, const struct refusal *refusal)
     }
 }
 
-static bool
-any_refused(const struct writer_call *c)
-{
-    for (uint32_t i = 0; i < c->count; i++) {
-        if (c->entries[i].refusal != NULL) return true;
-    }
-    return false;
-}
-
 /* An error of the request as a whole. */
 static void
 judge_message(const struct told *told, struct writer_step *step)
@@ -587,7 +557,9 @@ judge_told(struct writer_call *c, const struct told *told, struct writer_step *s
     } else if (told->stray_later || untold > 0 || timeouts_untold) {
         doubt_rest(c, &untold_later);
     }
-    if (any_refused(c)) step->verdict = VERDICT_MIXED;
+    for (uint32_t i = 0; i < c->count; i++) {
+        if (c->entries[i].refusal != NULL) step->verdict = VERDICT_MIXED;
+    }
 }
 
 /* Reads what 2xx and 400 may bring. What is no answer of OpenTSDB's is judged by its status. */

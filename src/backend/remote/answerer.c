@@ -45,24 +45,17 @@ struct remote_set {
     struct warnings warnings;
 };
 
-/* A server's words, as one line. */
-static void
-text_of(struct bytes given, char to[400])
-{
-    size_t size = given.size < 399 ? given.size : 399;
-    memcpy(to, given.at == NULL ? (const uint8_t *)"" : given.at, size);
-    to[size] = '\0';
-    for (char *p = to; *p != '\0'; p++) {
-        if ((unsigned char)*p < ' ' || *p == 0x7f) *p = ' ';
-    }
-}
-
 static enum err
 take_notice(struct remote_set *s, const struct rr_piece *piece, struct why *why)
 {
     char text[400];
     struct why warning;
-    text_of(piece->text, text);
+    size_t size = piece->text.size < sizeof text - 1 ? piece->text.size : sizeof text - 1;
+    if (size > 0) memcpy(text, piece->text.at, size);
+    text[size] = '\0';
+    for (char *p = text; *p != '\0'; p++) { /* as one line */
+        if ((unsigned char)*p < ' ' || *p == 0x7f) *p = ' ';
+    }
     if (piece->notice == RR_NOTICE_ERROR) {
         return why_set(why, ERR_CORRUPT, "%s: %s", s->request.url, text);
     }

@@ -251,20 +251,6 @@ add_family(struct writer *w, struct writer_call *c, const struct item *item, str
     return WRITER_ADDED;
 }
 
-static void
-begin_series(struct writer *w, struct writer_call *c, const struct item *item)
-{
-    struct family family;
-    struct bytes metric = labels_get(item->labels, bytes_of_text("__name__"));
-    uint64_t before = rw_build_counts(build_of(c)).series;
-    rw_build_series(build_of(c), item->labels);
-    bool is_new = rw_build_counts(build_of(c)).series > before;
-    if (c->version == RW_V1 || !is_new) return;
-    if (families_find(w->families, item->tenant, metric, &family)) {
-        rw_build_metadata(build_of(c), family.type, family.help, family.unit);
-    }
-}
-
 static enum writer_add
 remote_write_add(struct writer *w, struct writer_call *c, const struct item *item,
                  uint32_t *ret_entry, struct why *why)
@@ -273,16 +259,25 @@ remote_write_add(struct writer *w, struct writer_call *c, const struct item *ite
     enum writer_add begun = begin_call(w, c, item);
     if (begun != WRITER_ADDED) return begun;
     if (item->kind == ITEM_METADATA) return add_family(w, c, item, why);
-    begin_series(w, c, item);
+    struct rw_build *build = build_of(c);
+    uint64_t before = rw_build_counts(build).series;
+    rw_build_series(build, item->labels);
+    if (c->version == RW_V2 && rw_build_counts(build).series > before) {
+        struct family family;
+        struct bytes metric = labels_get(item->labels, bytes_of_text("__name__"));
+        if (families_find(w->families, item->tenant, metric, &family)) {
+            rw_build_metadata(build, family.type, family.help, family.unit);
+        }
+    }
     switch (item->kind) {
     case ITEM_FLOAT:
-        rw_build_float(build_of(c), item->t_ms, item->bits, item->start_ms);
+        rw_build_float(build, item->t_ms, item->bits, item->start_ms);
         break;
     case ITEM_HISTOGRAM:
-        rw_build_histogram(build_of(c), item->t_ms, item->start_ms, item->histogram);
+        rw_build_histogram(build, item->t_ms, item->start_ms, item->histogram);
         break;
     default:
-        rw_build_exemplar(build_of(c), item->exemplar_labels, item->t_ms, item->bits);
+        rw_build_exemplar(build, item->exemplar_labels, item->t_ms, item->bits);
         break;
     }
     c->samples += item_is_sample(item);
@@ -616,14 +611,6 @@ remote_write_prepare(struct writer *w, const struct http_call_answer *answer,
 
 /* --- checks ----------------------------------------------------------------------------------- */
 
-static const char *
-check_tenant(const struct writer *w)
-{
-    const struct text_list *tenants = &w->options.settings->tenants;
-    bool named = tenants->count > 0 && strcmp(tenants->items[0], "all") != 0;
-    return named ? tenants->items[0] : "anonymous";
-}
-
 /* A request without series. */
 static void
 begin_check(struct writer *w, struct writer_step *step)
@@ -641,7 +628,9 @@ begin_check(struct writer *w, struct writer_step *step)
     } else if (remote_write_need_prepare(w)) {
         step_done(step, VERDICT_UNPREPARED, "credentials", "there are no credentials yet");
     } else {
-        snprintf((*c)->tenant, sizeof(*c)->tenant, "%s", check_tenant(w));
+        const struct text_list *tenants = &w->options.settings->tenants;
+        bool named = tenants->count > 0 && strcmp(tenants->items[0], "all") != 0;
+        snprintf((*c)->tenant, sizeof(*c)->tenant, "%s", named ? tenants->items[0] : "anonymous");
         begin_step(w, *c, step);
     }
 }

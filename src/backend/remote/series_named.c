@@ -2,17 +2,12 @@
  * and of the name before them. */
 #include "backend/remote/series_named.h"
 
+#include <ctype.h>
+
 #include "base/hash.h"
 #include "model/labels.h"
 
 enum { NAME_BYTES_MAX = 1024 };
-
-static bool
-is_name(uint8_t c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-           c == ':';
-}
 
 /* Hashes from a brace to the one that closes it, without the blanks between labels. Gives the place
  * behind it; 0: it is not closed. */
@@ -35,17 +30,6 @@ hash_braces(struct bytes text, size_t from, uint64_t seed, uint64_t *ret_hash)
     return 0;
 }
 
-/* The name that ends before a place. */
-static struct bytes
-name_before(struct bytes text, size_t end)
-{
-    size_t from = end;
-    while (from > 0 && end - from < NAME_BYTES_MAX && is_name(text.at[from - 1])) {
-        from--;
-    }
-    return bytes_of(text.at + from, end - from);
-}
-
 void
 series_named_read(struct series_named *named, struct bytes text)
 {
@@ -54,7 +38,13 @@ series_named_read(struct series_named *named, struct bytes text)
         const uint8_t *brace = memchr(text.at + i, '{', text.size - i);
         if (brace == NULL) return;
         size_t at = (size_t)(brace - text.at);
-        uint64_t seed = hash_bytes(name_before(text, at), 0);
+        size_t from = at; /* of the name before it */
+        while (
+            from > 0 && at - from < NAME_BYTES_MAX &&
+            (isalnum(text.at[from - 1]) || text.at[from - 1] == '_' || text.at[from - 1] == ':')) {
+            from--;
+        }
+        uint64_t seed = hash_bytes(bytes_of(text.at + from, at - from), 0);
         i = hash_braces(text, at, seed, &named->hashes[named->count]);
         if (i == 0) return;
         named->count++;
@@ -72,17 +62,6 @@ has(const struct series_named *named, struct bytes name, struct bytes printed)
     return false;
 }
 
-/* All labels but the name. */
-static void
-put_others(struct buf *to, struct bytes labels)
-{
-    struct cursor c = cursor_of(labels);
-    struct label label;
-    while (labels_next(&c, &label)) {
-        if (!bytes_equal_text(label.name, "__name__")) labels_put(to, label);
-    }
-}
-
 bool
 series_named_has(const struct series_named *named, struct bytes labels, struct buf *scratch)
 {
@@ -94,7 +73,10 @@ series_named_has(const struct series_named *named, struct bytes labels, struct b
     if (has(named, none, buf_bytes(scratch))) return true;
 
     buf_clear(scratch);
-    put_others(scratch, labels);
+    struct cursor c = cursor_of(labels);
+    for (struct label label; labels_next(&c, &label);) {
+        if (!bytes_equal_text(label.name, "__name__")) labels_put(scratch, label);
+    }
     size_t size = scratch->size;
     struct buf printed;
     buf_init(&printed, scratch->budget, scratch->limit);

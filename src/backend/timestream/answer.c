@@ -164,15 +164,6 @@ span_ms(const json_t *json, int64_t unit_ms)
     return units > INT64_MAX / unit_ms ? INT64_MAX : units * unit_ms;
 }
 
-/* What is older than the memory store keeps goes to the magnetic store, if that may be written. */
-static int64_t
-span_taken_ms(int64_t memory_ms, int64_t magnetic_ms, bool late)
-{
-    bool is_said = memory_ms > 0 && (magnetic_ms > 0 || !late);
-    if (!is_said) return INT64_MAX;
-    return late && magnetic_ms > memory_ms ? magnetic_ms : memory_ms;
-}
-
 enum err
 timestream_table_read(struct bytes body, struct timestream_table *ret_table)
 {
@@ -188,7 +179,12 @@ timestream_table_read(struct bytes body, struct timestream_table *ret_table)
     bool known = json_is_object(table);
     if (known) {
         ret_table->is_active = status.answer[0] == '\0' || strcmp(status.answer, "ACTIVE") == 0;
-        ret_table->takes_ms = span_taken_ms(span_ms(hours, HOUR_MS), span_ms(days, DAY_MS), late);
+        /* What is older than the memory store keeps goes to the magnetic store, if that may be
+         * written. */
+        int64_t memory_ms = span_ms(hours, HOUR_MS), magnetic_ms = span_ms(days, DAY_MS);
+        bool is_said = memory_ms > 0 && (magnetic_ms > 0 || !late);
+        ret_table->takes_ms = late && magnetic_ms > memory_ms ? magnetic_ms : memory_ms;
+        if (!is_said) ret_table->takes_ms = INT64_MAX;
         snprintf(ret_table->text, sizeof ret_table->text,
                  "%.40s; takes samples of the last %lld hours (memory store); older ones are %s; "
                  "keeps all for %lld days (magnetic store)",

@@ -135,23 +135,6 @@ split(const struct timestream_batch *b, struct bytes labels, struct timestream_s
     return mine.metric;
 }
 
-static void
-scratch_clear(struct timestream_scratch *s)
-{
-    buf_clear(&s->own);
-    buf_clear(&s->staying);
-    buf_clear(&s->leaving);
-    buf_clear(&s->list);
-    buf_clear(&s->record);
-}
-
-static enum err
-scratch_error(const struct timestream_scratch *s)
-{
-    enum err e = err_first(buf_error(&s->own), buf_error(&s->staying));
-    return err_first(e, buf_error(&s->leaving));
-}
-
 /* --- adding ----------------------------------------------------------------------------------- */
 
 /* What a record brings with it. */
@@ -176,12 +159,6 @@ measure(const struct timestream_batch *b, struct timestream_scratch *s, struct a
     a->common.count -= a->leaving.count;
     a->common.bytes -= a->leaving.bytes;
     return e;
-}
-
-static bool
-is_dear(const struct timestream_batch *b, const struct addition *a)
-{
-    return b->count >= SPLIT_RECORDS && (uint64_t)b->count * a->leaving.bytes > KIB;
 }
 
 /* All is written: it becomes part of the batch. On an error nothing has changed. */
@@ -222,11 +199,17 @@ timestream_batch_add(struct timestream_batch *b, struct timestream_scratch *s,
 {
     struct addition a = {.counted_bytes = 0};
     if (b->count == TIMESTREAM_RECORDS_MAX) return WRITER_FULL;
-    scratch_clear(s);
+    buf_clear(&s->own);
+    buf_clear(&s->staying);
+    buf_clear(&s->leaving);
+    buf_clear(&s->list);
+    buf_clear(&s->record);
     struct bytes metric = split(b, item->labels, s);
-    enum err e = scratch_error(s);
+    enum err e = err_first(buf_error(&s->own), buf_error(&s->staying));
+    e = err_first(e, buf_error(&s->leaving));
     if (e == OK) e = measure(b, s, &a, why);
-    if (e == OK && is_dear(b, &a)) return WRITER_FULL;
+    bool dear = b->count >= SPLIT_RECORDS && (uint64_t)b->count * a.leaving.bytes > KIB;
+    if (e == OK && dear) return WRITER_FULL;
     struct timestream_record record = {
         .name = metric,
         .labels = buf_bytes(&s->own),

@@ -189,20 +189,6 @@ do_without(struct timestream_tables *t, struct table *table, const struct writer
              KV("table", table->name), KV("reason", step->reason), KV("answer", step->answer));
 }
 
-static void
-take_table(struct timestream_tables *t, const struct http_call_answer *answer,
-           struct writer_step *step)
-{
-    struct table *table = &t->tables[t->asked];
-    struct timestream_table described;
-    if (answer->body_cut || timestream_table_read(answer->body, &described) != OK) {
-        step_done(step, VERDICT_RETRY, "answer", "the answer does not describe a table");
-        return;
-    }
-    table->takes_ms = described.takes_ms;
-    settle(t, table, KNOWN_S);
-}
-
 /* WRITER_DONE and VERDICT_DELIVERED: that table is not to be asked any more. */
 static void
 take_answer(struct timestream_tables *t, const struct http_call_answer *answer,
@@ -214,7 +200,15 @@ take_answer(struct timestream_tables *t, const struct http_call_answer *answer,
         ask(t, step);
         return;
     }
-    if (step->verdict == VERDICT_DELIVERED) take_table(t, answer, step);
+    struct timestream_table described;
+    if (step->verdict == VERDICT_DELIVERED) {
+        if (!answer->body_cut && timestream_table_read(answer->body, &described) == OK) {
+            table->takes_ms = described.takes_ms;
+            settle(t, table, KNOWN_S);
+        } else {
+            step_done(step, VERDICT_RETRY, "answer", "the answer does not describe a table");
+        }
+    }
     if (step->verdict == VERDICT_DELIVERED || step->verdict == VERDICT_UNPREPARED) return;
     bool will_pass = step->verdict == VERDICT_RETRY || step->verdict == VERDICT_THROTTLED;
     if (will_pass && table->is_known) { /* what was so an hour ago is likely to be so still */

@@ -534,27 +534,6 @@ judge_table(struct writer *w, const struct http_call_answer *answer, struct writ
     snprintf(step->reason, sizeof step->reason, "not_active");
 }
 
-static void
-check_table(struct writer *w, const struct http_call_answer *answer, struct writer_step *step)
-{
-    if (answer != NULL)
-        judge_table(w, answer, step);
-    else
-        begin_check(w, "DescribeTable", "", step);
-}
-
-/* With nothing in it: whoever may not write is told so, others that it is no request. */
-static void
-check_may_write(struct writer *w, const struct http_call_answer *answer, struct writer_step *step)
-{
-    if (answer == NULL) {
-        begin_check(w, "WriteRecords", ",\"Records\":[]", step);
-        return;
-    }
-    timestream_client_judge(w->client, answer, &w->check_ticket, step);
-    aws_judge_empty(step);
-}
-
 static bool
 timestream_check(struct writer *w, uint32_t number, const struct http_call_answer *answer,
                  struct writer_step *ret_step, char what[WRITER_ANSWER_BYTES])
@@ -567,11 +546,20 @@ timestream_check(struct writer *w, uint32_t number, const struct http_call_answe
     } else if (number == 0) {
         snprintf(what, WRITER_ANSWER_BYTES, "table %s of database %s (timestream:DescribeTable)",
                  w->settings->table, w->settings->database);
-        check_table(w, answer, ret_step);
+        if (answer != NULL)
+            judge_table(w, answer, ret_step);
+        else
+            begin_check(w, "DescribeTable", "", ret_step);
     } else {
         snprintf(what, WRITER_ANSWER_BYTES,
                  "permission to write, asked with an empty request (timestream:WriteRecords)");
-        check_may_write(w, answer, ret_step);
+        /* With nothing in it: whoever may not write is told so, others that it is no request. */
+        if (answer == NULL) {
+            begin_check(w, "WriteRecords", ",\"Records\":[]", ret_step);
+        } else {
+            timestream_client_judge(w->client, answer, &w->check_ticket, ret_step);
+            aws_judge_empty(ret_step);
+        }
     }
     return true;
 }
