@@ -1,3 +1,4 @@
+/* http_answer.c - see http_answer.h. */
 #include "net/http_answer.h"
 
 #include <ctype.h>
@@ -8,7 +9,7 @@
 
 #include "sys/env.h"
 
-enum { DAY_S = 86400 };
+enum { DAY_S = 86400, VALUE_BYTES_MIN = 6 };
 
 bool
 http_header_value(const char *line, size_t size, const char *name, char *to, size_t to_size)
@@ -38,4 +39,38 @@ http_retry_after_ns(const char *text, int64_t now_s)
     }
     int64_t then_s = curl_getdate(text, NULL);
     return then_s > now_s && then_s - now_s <= DAY_S ? (then_s - now_s) * NS_PER_S : 0;
+}
+
+static bool
+name_has(const char *name, size_t name_size, const char *part)
+{
+    size_t part_size = strlen(part);
+    for (size_t i = 0; i + part_size <= name_size; i++) {
+        if (strncasecmp(name + i, part, part_size) == 0) return true;
+    }
+    return false;
+}
+
+void
+http_mask_echo(uint8_t *body, size_t size, const char *header)
+{
+    static const char *const parts[] = {"auth", "token", "key", "secret", "cookie", "password"};
+    const char *colon = strchr(header, ':');
+    if (size == 0 || colon == NULL) return;
+    bool holds_credential = false;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        holds_credential |= name_has(header, (size_t)(colon - header), parts[i]);
+    }
+    if (!holds_credential) return;
+    const char *value = colon + 1 + strspn(colon + 1, " ");
+    const char *blank = strchr(value, ' ');
+    bool scheme = blank != NULL && strncasecmp(header, "Authorization:", 14) == 0;
+    if (scheme) value = blank + 1;
+    size_t value_size = strlen(value);
+    if (value_size < VALUE_BYTES_MIN) return;
+    uint8_t *at = body, *end = body + size;
+    while ((at = memmem(at, (size_t)(end - at), value, value_size)) != NULL) {
+        memset(at, '*', value_size);
+        at += value_size;
+    }
 }

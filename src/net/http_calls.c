@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "net/http_answer.h"
-#include "net/http_mask.h"
 
 enum { ANSWER_BYTES_MAX = 64 << 20, CUT_BYTES_MAX = 16 << 20, IDLE_MAX = 8 };
 
@@ -135,14 +134,6 @@ on_body(char *data, size_t item, size_t count, void *context)
     return buf_error(&t->body) == OK && !t->endless ? size : 0;
 }
 
-/* A new status line begins a new answer: the one before was a 100. */
-static void
-forget_headers(struct http_call_answer *a)
-{
-    memset(a->wanted, 0, sizeof a->wanted);
-    a->retry_after_ns = a->date_s = 0;
-}
-
 static size_t
 on_header(char *line, size_t item, size_t count, void *context)
 {
@@ -151,7 +142,9 @@ on_header(char *line, size_t item, size_t count, void *context)
     size_t size = item * count;
     char value[HTTP_CALLS_WANTED_BYTES];
     if (size > 5 && memcmp(line, "HTTP/", 5) == 0) {
-        forget_headers(a);
+        /* A new status line begins a new answer: the one before was a 100. */
+        memset(a->wanted, 0, sizeof a->wanted);
+        a->retry_after_ns = a->date_s = 0;
         t->headers_whole = false;
     }
     if (line[0] == '\r' || line[0] == '\n') t->headers_whole = true;
@@ -387,23 +380,6 @@ failure_of(CURLcode code)
     }
 }
 
-static void
-transfer_done(struct http_calls *calls, CURL *curl, CURLcode code)
-{
-    struct transfer *t = NULL;
-    curl_easy_getinfo(curl, CURLINFO_PRIVATE, (char **)&t);
-    curl_multi_remove_handle(calls->multi, curl);
-    for (struct transfer **at = &calls->under_way; *at != NULL; at = &(*at)->next) {
-        if (*at != t) continue;
-        *at = t->next;
-        break;
-    }
-    calls->count--;
-    t->code = code;
-    t->next = calls->done;
-    calls->done = t;
-}
-
 void
 http_calls_poll(struct http_calls *calls, int wait_ms)
 {
@@ -412,9 +388,19 @@ http_calls_poll(struct http_calls *calls, int wait_ms)
     if (calls->done == NULL) curl_multi_poll(calls->multi, NULL, 0, wait_ms, NULL);
     curl_multi_perform(calls->multi, &running);
     while ((message = curl_multi_info_read(calls->multi, &left)) != NULL) {
-        if (message->msg == CURLMSG_DONE) {
-            transfer_done(calls, message->easy_handle, message->data.result);
+        if (message->msg != CURLMSG_DONE) continue;
+        struct transfer *t = NULL, **at = &calls->under_way;
+        CURLcode code = message->data.result;
+        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t);
+        curl_multi_remove_handle(calls->multi, t->curl); /* and the message */
+        while (*at != t) {
+            at = &(*at)->next;
         }
+        *at = t->next;
+        calls->count--;
+        t->code = code;
+        t->next = calls->done;
+        calls->done = t;
     }
 }
 
@@ -432,34 +418,6 @@ give_back(struct http_calls *calls, struct transfer *t)
     t->next = calls->idle;
     calls->idle = t;
     calls->idle_count++;
-}
-
-/* The status with which a proxy refused to connect; 0: none did. */
-static unsigned
-proxy_refusal(const struct transfer *t)
-{
-    long status = 0;
-    bool may_be = t->code != CURLE_OK && t->code != CURLE_OPERATION_TIMEDOUT;
-    if (may_be) curl_easy_getinfo(t->curl, CURLINFO_HTTP_CONNECTCODE, &status);
-    return status >= 300 ? (unsigned)status : 0;
-}
-
-/* libcurl's own words show a proxy's URL as it is where it makes no sense of it: password included.
- */
-static const char *
-words_of(const struct transfer *t)
-{
-    bool fine = t->error[0] != '\0' && strchr(t->error, '@') == NULL;
-    return fine ? t->error : curl_easy_strerror(t->code);
-}
-
-/* By the lines that were sent: whose they were may have begun another request since. */
-static void
-mask_echoes(struct transfer *t)
-{
-    for (const struct curl_slist *line = t->headers; line != NULL; line = line->next) {
-        http_mask_echo(t->body.at, t->body.size, line->data);
-    }
 }
 
 bool
@@ -483,11 +441,21 @@ http_calls_done(struct http_calls *calls, struct http_call_answer *ret)
     }
     if (t->answer.failure == HTTP_CALL_ANSWERED) {
         t->answer.status = (unsigned)status;
-        if (status >= 300) mask_echoes(t);
+        /* By the lines that were sent: whose they were may have begun another request since. */
+        for (const struct curl_slist *line = t->headers; line != NULL; line = line->next) {
+            if (status >= 300) http_mask_echo(t->body.at, t->body.size, line->data);
+        }
         t->answer.body = buf_bytes(&t->body);
     } else {
-        snprintf(t->answer.error, sizeof t->answer.error, "%s", words_of(t));
-        t->answer.proxy_status = proxy_refusal(t);
+        /* libcurl's own words show a proxy's URL as it is where it makes no sense of it: password
+         * included. */
+        bool fine = t->error[0] != '\0' && strchr(t->error, '@') == NULL;
+        snprintf(t->answer.error, sizeof t->answer.error, "%s",
+                 fine ? t->error : curl_easy_strerror(t->code));
+        status = 0; /* with which a proxy refused to connect */
+        bool may_be = t->code != CURLE_OK && t->code != CURLE_OPERATION_TIMEDOUT;
+        if (may_be) curl_easy_getinfo(t->curl, CURLINFO_HTTP_CONNECTCODE, &status);
+        t->answer.proxy_status = status >= 300 ? (unsigned)status : 0;
         if (t->answer.proxy_status != 0) t->answer.failure = HTTP_CALL_PROXY;
     }
     *ret = t->answer;

@@ -14,9 +14,12 @@
 
 #include "net/http_answer.h"
 
-enum { HEADER_BYTES_MAX = 512, PAUSE_STEP_MS = 50, PIECE_BYTES_MAX = 128 * 1024 };
-
-enum { POLL_MS = 500 }; /* so often it is looked whether it is stopped or idle */
+enum {
+    HEADER_BYTES_MAX = 512,
+    PAUSE_STEP_MS = 50,
+    PIECE_BYTES_MAX = 128 * 1024,
+    POLL_MS = 500, /* so often it is looked whether it is stopped or idle */
+};
 
 #define PAUSE_FIRST_NS (200 * NS_PER_MS)
 #define PAUSE_MAX_NS   (10 * NS_PER_S)
@@ -49,16 +52,6 @@ struct http_client {
 
 /* --- callbacks -------------------------------------------------------------------------------- */
 
-static void
-keep_text(struct http_client *c, const char *data, size_t size)
-{
-    for (size_t i = 0; i < size && c->text_size + 1 < HTTP_CLIENT_TEXT_BYTES; i++) {
-        uint8_t byte = (uint8_t)data[i];
-        c->answer->text[c->text_size++] = byte < 0x20 || byte == 0x7f ? ' ' : (char)byte;
-    }
-    c->answer->text[c->text_size] = '\0';
-}
-
 static size_t
 on_body(char *data, size_t item, size_t count, void *context)
 {
@@ -67,7 +60,11 @@ on_body(char *data, size_t item, size_t count, void *context)
     long status = 0;
     curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
     if (!c->reading || status < 200 || status > 299) {
-        keep_text(c, data, size);
+        for (size_t i = 0; i < size && c->text_size + 1 < HTTP_CLIENT_TEXT_BYTES; i++) {
+            uint8_t byte = (uint8_t)data[i];
+            c->answer->text[c->text_size++] = byte < 0x20 || byte == 0x7f ? ' ' : (char)byte;
+        }
+        c->answer->text[c->text_size] = '\0';
         return size;
     }
     if (c->piece.size > 0) return CURL_WRITEFUNC_PAUSE; /* it comes again */
@@ -202,13 +199,6 @@ begin_attempt(struct http_client *c)
     c->idle = false;
 }
 
-static bool
-is_hopeless(CURLcode code)
-{
-    return code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL ||
-           code == CURLE_PEER_FAILED_VERIFICATION;
-}
-
 /* The server says that it will not have another answer. */
 static bool
 is_final(const struct http_client *c)
@@ -248,7 +238,9 @@ ended_badly(struct http_client *c, struct why *why)
     const char *told = c->idle               ? "no byte came for too long"
                        : c->error[0] != '\0' ? c->error
                                              : curl_easy_strerror(c->code);
-    enum err e = is_hopeless(c->code) ? ERR_INPUT : c->begun ? ERR_IO : ERR_AGAIN;
+    bool hopeless = c->code == CURLE_URL_MALFORMAT || c->code == CURLE_UNSUPPORTED_PROTOCOL ||
+                    c->code == CURLE_PEER_FAILED_VERIFICATION;
+    enum err e = hopeless ? ERR_INPUT : c->begun ? ERR_IO : ERR_AGAIN;
     return why_set(why, e, "%s: %s", c->request->url, told);
 }
 

@@ -216,6 +216,8 @@ http_count(_Atomic uint64_t *counter)
 /* http_server.c: false when the connection has been cut; the caller then closes it. */
 bool http_conn_enter(struct http_conn *conn, enum http_phase phase);
 void http_conn_unlist_locked(struct http_conn *conn);
+/* One that is listed, but not yet announced, under this descriptor; NULL: there is none. */
+struct http_conn *http_conn_unstarted_locked(struct http_server *server, int fd);
 
 /* http_serve.c: callbacks. */
 void *http_on_uri(void *server, const char *uri, struct MHD_Connection *mhd);

@@ -186,26 +186,6 @@ coding_accepted(const char *item, size_t size)
     return false;
 }
 
-static bool
-gzip_accepted(const struct http_request *request)
-{
-    const char *at = http_header(request, "Accept-Encoding");
-    while (at != NULL && *at != '\0') {
-        at += strspn(at, " \t,");
-        size_t size = strcspn(at, ",");
-        if (coding_accepted(at, size)) return true;
-        at += size;
-    }
-    return false;
-}
-
-static bool
-is_text(const char *content_type)
-{
-    return content_type != NULL && (strncasecmp(content_type, "text/", 5) == 0 ||
-                                    strncasecmp(content_type, "application/json", 16) == 0);
-}
-
 /* zlib frees without a size; it stands before what zlib sees, as much as alignment asks. */
 enum { ZLIB_PREFIX = 16 };
 
@@ -309,30 +289,33 @@ http_response_add_headers(struct MHD_Response *response, const struct http_answe
     return ok;
 }
 
-static struct MHD_Response *
-response_of(struct content *content)
-{
-    if (content == NULL) return NULL;
-    struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback_cls(
-        content->bytes.size, content->bytes.at, content_free, content);
-    if (response == NULL) content_free(content);
-    return response;
-}
-
 struct MHD_Response *
 http_response_new(struct http_server *server, const struct http_request *request,
                   const struct http_answer *answer)
 {
     static char nothing[1];
-    bool text = answer->body.size >= GZIP_BYTES_MIN && is_text(answer->content_type);
-    bool compressed = false;
+    const char *type = answer->content_type == NULL ? "" : answer->content_type;
+    bool text =
+        answer->body.size >= GZIP_BYTES_MIN &&
+        (strncasecmp(type, "text/", 5) == 0 || strncasecmp(type, "application/json", 16) == 0);
+    bool accepts = false, compressed = false;
     struct MHD_Response *response;
     if (answer->body.size == 0) {
         response = MHD_create_response_from_buffer(0, nothing, MHD_RESPMEM_PERSISTENT);
     } else {
-        bool compress = text && gzip_accepted(request);
-        response =
-            response_of(content_new(server->options.budget, answer->body, compress, &compressed));
+        const char *at = text ? http_header(request, "Accept-Encoding") : NULL;
+        while (at != NULL && *at != '\0' && !accepts) {
+            at += strspn(at, " \t,");
+            size_t size = strcspn(at, ",");
+            accepts = coding_accepted(at, size);
+            at += size;
+        }
+        struct content *content =
+            content_new(server->options.budget, answer->body, accepts, &compressed);
+        if (content == NULL) return NULL;
+        response = MHD_create_response_from_buffer_with_free_callback_cls(
+            content->bytes.size, content->bytes.at, content_free, content);
+        if (response == NULL) content_free(content);
     }
     if (response == NULL) return NULL;
     bool ok = http_response_add_headers(response, answer);

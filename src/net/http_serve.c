@@ -58,30 +58,6 @@ add_kick(struct http_server *server, struct MHD_Connection *mhd)
     (void)epoll_ctl(info->epoll_fd, EPOLL_CTL_ADD, server->kick_fd, &event);
 }
 
-static struct http_conn *
-find_unstarted_locked(struct http_server *server, int fd)
-{
-    assert(lock_is_mine(&server->lock));
-    struct http_conn *conn = server->conns;
-    while (conn != NULL && (conn->started || conn->fd != fd)) {
-        conn = conn->next;
-    }
-    return conn;
-}
-
-static void
-conn_started(struct http_server *server, struct MHD_Connection *mhd, void **ret_conn)
-{
-    int fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-    add_kick(server, mhd);
-    lock_take(&server->lock);
-    struct http_conn *conn = find_unstarted_locked(server, fd);
-    assert(conn != NULL); /* listed before it was handed over */
-    conn->started = true;
-    lock_drop(&server->lock);
-    *ret_conn = conn;
-}
-
 /* libmicrohttpd closes its descriptor next; a duplicate keeps the connection in our hands. */
 static void
 conn_closed(struct http_conn *conn)
@@ -107,27 +83,23 @@ void
 http_on_connection(void *context, struct MHD_Connection *mhd, void **conn,
                    enum MHD_ConnectionNotificationCode what)
 {
-    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-        conn_started(context, mhd, conn);
-    } else {
+    if (what != MHD_CONNECTION_NOTIFY_STARTED) {
         conn_closed(*conn);
         *conn = NULL;
+        return;
     }
+    struct http_server *server = context;
+    int fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    add_kick(server, mhd);
+    lock_take(&server->lock);
+    struct http_conn *started = http_conn_unstarted_locked(server, fd);
+    assert(started != NULL); /* listed before it was handed over */
+    started->started = true;
+    lock_drop(&server->lock);
+    *conn = started;
 }
 
 /* --- the request line ------------------------------------------------------------------------- */
-
-static bool
-too_many_arguments(const char *uri)
-{
-    unsigned count = 1;
-    const char *at = strchr(uri, '?');
-    while (at != NULL && (at = strchr(at, '&')) != NULL) {
-        at++;
-        count++;
-    }
-    return count > HTTP_ARGUMENTS_MAX;
-}
 
 void *
 http_on_uri(void *context, const char *uri, struct MHD_Connection *mhd)
@@ -143,7 +115,12 @@ http_on_uri(void *context, const char *uri, struct MHD_Connection *mhd)
     }
     conn->fresh = false;
     conn->bad_uri = uri == NULL || strstr(uri, "%00") != NULL;
-    if (uri == NULL || !too_many_arguments(uri)) return NULL;
+    unsigned arguments = 1;
+    for (const char *at = uri == NULL ? NULL : strchr(uri, '?'); at != NULL;) {
+        at = strchr(at + 1, '&');
+        arguments += at != NULL;
+    }
+    if (arguments <= HTTP_ARGUMENTS_MAX) return NULL;
     if (http_conn_enter(conn, HTTP_PHASE_CUT)) {
         http_send_raw(conn->fd, 431);
         env_shutdown(server->options.env, conn->fd);
@@ -158,17 +135,6 @@ static const struct {
     enum http_method method;
 } METHODS[] = {{"GET", HTTP_GET}, {"POST", HTTP_POST}, {"PUT", HTTP_PUT}, {"DELETE", HTTP_DELETE}};
 
-/* Higher is better, 0 is none. */
-static size_t
-route_match(const struct http_route *route, const char *path)
-{
-    size_t size = strlen(route->path);
-    if (size > 0 && route->path[size - 1] == '*') {
-        return strncmp(route->path, path, size - 1) == 0 ? size : 0;
-    }
-    return strcmp(route->path, path) == 0 ? SIZE_MAX : 0;
-}
-
 static const struct http_route *
 route_find(const struct http_server *server, const char *path, unsigned method,
            unsigned *ret_methods)
@@ -178,7 +144,11 @@ route_find(const struct http_server *server, const char *path, unsigned method,
     unsigned methods = 0;
     for (size_t i = 0; i < server->options.route_count; i++) {
         const struct http_route *route = &server->routes[i];
-        size_t match = route_match(route, path);
+        size_t size = strlen(route->path);
+        bool begins = size > 0 && route->path[size - 1] == '*';
+        size_t match = begins ? (strncmp(route->path, path, size - 1) == 0 ? size : 0)
+                       : strcmp(route->path, path) == 0 ? SIZE_MAX
+                                                        : 0; /* higher is better, 0 is none */
         if (match == 0 || match < best) continue;
         if (match > best) {
             best = match;
@@ -190,19 +160,6 @@ route_find(const struct http_server *server, const char *path, unsigned method,
     }
     *ret_methods = methods;
     return found;
-}
-
-static void
-allow_text(unsigned methods, char *to, size_t to_size)
-{
-    size_t used = 0;
-    for (size_t i = 0; i < sizeof METHODS / sizeof *METHODS; i++) {
-        if ((methods & METHODS[i].method) == 0) continue;
-        const char *head = METHODS[i].method == HTTP_GET ? ", HEAD" : "";
-        used += (size_t)snprintf(to + used, to_size - used, "%s%s%s", used == 0 ? "" : ", ",
-                                 METHODS[i].name, head);
-        assert(used < to_size);
-    }
 }
 
 /* What the headers say about the body. */
@@ -230,18 +187,6 @@ parse_length(const char *text, size_t size, uint64_t *ret_length)
     return size > 0;
 }
 
-static void
-framing_add_length(struct framing *f, const char *value, size_t size)
-{
-    uint64_t length;
-    if (!parse_length(value, size, &length) || (f->has_length && f->length != length)) {
-        f->bad = true;
-        return;
-    }
-    f->has_length = true;
-    f->length = length;
-}
-
 static enum MHD_Result
 framing_add(void *context, enum MHD_ValueKind kind, const char *name, size_t name_size,
             const char *value, size_t value_size)
@@ -253,7 +198,10 @@ framing_add(void *context, enum MHD_ValueKind kind, const char *name, size_t nam
         memchr(name, '\t', name_size) != NULL) {
         f->bad = true;
     } else if (strcasecmp(name, "content-length") == 0) {
-        framing_add_length(f, value, value_size);
+        uint64_t was = f->length;
+        f->bad |=
+            !parse_length(value, value_size, &f->length) || (f->has_length && f->length != was);
+        f->has_length = true;
     } else if (strcasecmp(name, "transfer-encoding") == 0) {
         if (f->chunked || f->coded) f->bad = true;
         f->chunked = strcasecmp(value, "chunked") == 0;
@@ -278,15 +226,6 @@ word_listed(const char *list, const char *word)
         at += strspn(at, " ");
     }
     return false;
-}
-
-static bool
-encoding_taken(const struct http_route *route, const char *encoding)
-{
-    if (encoding == NULL || encoding[0] == '\0' || strcasecmp(encoding, "identity") == 0) {
-        return true;
-    }
-    return word_listed(route->encodings, "*") || word_listed(route->encodings, encoding);
 }
 
 static void
@@ -335,27 +274,29 @@ judge_route(struct http_request *request, const char *method, const struct frami
     if (request->head) bit = HTTP_GET;
     request->method = (enum http_method)bit;
 
+    const char *encoding = f->encoding == NULL ? "" : f->encoding;
+    bool plain = encoding[0] == '\0' || strcasecmp(encoding, "identity") == 0;
     unsigned methods;
     request->route = route_find(request->server, request->path, bit, &methods);
     if (methods == 0) {
         refuse(request, 404, false, "no such path");
     } else if (request->route == NULL) {
         refuse(request, 405, false, "method not allowed here");
-        allow_text(methods, request->refusal.allow, sizeof request->refusal.allow);
+        char *allow = request->refusal.allow;
+        size_t used = 0;
+        for (size_t i = 0; i < sizeof METHODS / sizeof *METHODS; i++) {
+            if ((methods & METHODS[i].method) == 0) continue;
+            const char *head = METHODS[i].method == HTTP_GET ? ", HEAD" : "";
+            used += (size_t)snprintf(allow + used, sizeof request->refusal.allow - used, "%s%s%s",
+                                     used == 0 ? "" : ", ", METHODS[i].name, head);
+            assert(used < sizeof request->refusal.allow);
+        }
     } else if (f->has_length && f->length > body_limit(request)) {
         refuse(request, 413, true, "request body too large");
-    } else if (!encoding_taken(request->route, f->encoding)) {
+    } else if (!plain && !word_listed(request->route->encodings, "*") &&
+               !word_listed(request->route->encodings, encoding)) {
         refuse(request, 415, false, "content encoding not supported here");
     }
-}
-
-/* "http://host/path", as clients write it for a proxy, means the path. */
-static const char *
-path_of(const char *url)
-{
-    if (strncasecmp(url, "http://", 7) != 0) return url;
-    const char *path = strchr(url + 7, '/');
-    return path == NULL ? "/" : path;
 }
 
 /* --- answers ---------------------------------------------------------------------------------- */
@@ -428,7 +369,9 @@ on_headers(struct http_conn *conn, struct MHD_Connection *mhd, const char *url, 
         return queue(conn, mhd, 503, NULL);
     }
     *ret_request = request;
-    request->path = path_of(url);
+    /* "http://host/path", as clients write it for a proxy, means the path. */
+    request->path = strncasecmp(url, "http://", 7) == 0 ? strchr(url + 7, '/') : url;
+    if (request->path == NULL) request->path = "/";
 
     struct framing f = {0};
     (void)MHD_get_connection_values_n(mhd, MHD_HEADER_KIND, framing_add, &f);
@@ -510,13 +453,6 @@ http_on_access(void *context, struct MHD_Connection *mhd, const char *url, const
     return on_complete(*request);
 }
 
-static bool
-peer_has_ended(int fd)
-{
-    struct pollfd look = {.fd = fd, .events = POLLRDHUP};
-    return poll(&look, 1, 0) > 0;
-}
-
 void
 http_on_completed(void *context, struct MHD_Connection *mhd, void **context_of_request,
                   enum MHD_RequestTerminationCode why)
@@ -528,7 +464,8 @@ http_on_completed(void *context, struct MHD_Connection *mhd, void **context_of_r
     if (why == MHD_REQUEST_TERMINATED_COMPLETED_OK) {
         /* If it has been cut, its worker will hear of it. */
         (void)http_conn_enter(conn, HTTP_PHASE_IDLE);
-        if (peer_has_ended(conn->fd)) http_watch_hurry(conn->server);
+        struct pollfd look = {.fd = conn->fd, .events = POLLRDHUP};
+        if (poll(&look, 1, 0) > 0) http_watch_hurry(conn->server); /* it has ended its side */
     }
     if (request == NULL) return;
     lock_take(request->lock);

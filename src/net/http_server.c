@@ -47,6 +47,17 @@ http_conn_unlist_locked(struct http_conn *conn)
     server->conn_count--;
 }
 
+struct http_conn *
+http_conn_unstarted_locked(struct http_server *server, int fd)
+{
+    assert(lock_is_mine(&server->lock));
+    struct http_conn *conn = server->conns;
+    while (conn != NULL && (conn->started || conn->fd != fd)) {
+        conn = conn->next;
+    }
+    return conn;
+}
+
 /* --- start ------------------------------------------------------------------------------------ */
 
 static size_t
@@ -86,19 +97,6 @@ copy_routes(struct http_server *server, const struct http_options *options)
     return OK;
 }
 
-/* An eighth of the shortest deadline is late enough to look at all connections again. */
-static int64_t
-tick_of(const struct http_options *options)
-{
-    int64_t tick_ns = TICK_NS_MAX;
-    const int64_t timeouts[] = {options->header_timeout_ns, options->body_timeout_ns,
-                                options->idle_timeout_ns, options->send_timeout_ns};
-    for (size_t i = 0; i < sizeof timeouts / sizeof *timeouts; i++) {
-        if (timeouts[i] / 8 < tick_ns) tick_ns = timeouts[i] / 8;
-    }
-    return tick_ns < TICK_NS_MIN ? TICK_NS_MIN : tick_ns;
-}
-
 static enum err
 check_options(const struct http_options *options, struct why *why)
 {
@@ -132,17 +130,6 @@ start_listening(struct http_server *server, const struct http_options *options, 
     in_port_t port = address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
                                                    : ((struct sockaddr_in *)&address)->sin_port;
     server->port = ntohs(port);
-    return OK;
-}
-
-static enum err
-start_descriptors(struct http_server *server, struct why *why)
-{
-    server->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (server->wake_fd >= 0) server->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (server->wake_fd < 0 || server->kick_fd < 0) {
-        return why_set(why, ERR_NOMEM, "eventfd: %s", strerrordesc_np(errno));
-    }
     return OK;
 }
 
@@ -189,13 +176,24 @@ http_server_start(const struct http_options *options, struct http_server **ret_s
     if (server == NULL) goto out;
     server->options = *options;
     server->listen_fd = server->wake_fd = server->kick_fd = -1;
-    server->tick_ns = tick_of(options);
+    /* An eighth of the shortest deadline is late enough to look at all connections again. */
+    const int64_t timeouts[] = {options->header_timeout_ns, options->body_timeout_ns,
+                                options->idle_timeout_ns, options->send_timeout_ns};
+    server->tick_ns = TICK_NS_MAX;
+    for (size_t i = 0; i < sizeof timeouts / sizeof *timeouts; i++) {
+        if (timeouts[i] / 8 < server->tick_ns) server->tick_ns = timeouts[i] / 8;
+    }
+    if (server->tick_ns < TICK_NS_MIN) server->tick_ns = TICK_NS_MIN;
     lock_init(&server->lock, LOCK_RANK_HTTP);
     cond_init(&server->listening_changed);
     e = copy_routes(server, options);
     if (e) goto out;
-    e = start_descriptors(server, why);
-    if (e) goto out;
+    server->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (server->wake_fd >= 0) server->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (server->wake_fd < 0 || server->kick_fd < 0) {
+        e = why_set(why, ERR_NOMEM, "eventfd: %s", strerrordesc_np(errno));
+        goto out;
+    }
     e = start_listening(server, options, why);
     if (e) goto out;
     e = start_daemon(server, why);
@@ -255,20 +253,6 @@ cut_all(struct http_server *server)
     return left;
 }
 
-/*
- * A worker of 0.9.75 that has an error of its own to send while it is being stopped (400, 431)
- * follows a null pointer. So connections end before workers do. One that could not be started
- * (see list()) never ends; nor does a worker in trouble get more than a few seconds.
- */
-static void
-end_connections(struct http_server *server)
-{
-    for (int ms = 0; ms < STOP_MS && cut_all(server) > 0; ms++) {
-        (void)!eventfd_write(server->kick_fd, 1);
-        poll(NULL, 0, 1);
-    }
-}
-
 static void
 stop_threads(struct http_server *server)
 {
@@ -290,7 +274,13 @@ stop_threads(struct http_server *server)
         poll(NULL, 0, 1);
     }
     if (server->daemon == NULL) return;
-    end_connections(server);
+    /* A worker of 0.9.75 that has an error of its own to send while it is being stopped (400, 431)
+     * follows a null pointer. So connections end before workers do. One that could not be started
+     * (see list()) never ends; nor does a worker in trouble get more than a few seconds. */
+    for (int ms = 0; ms < STOP_MS && cut_all(server) > 0; ms++) {
+        (void)!eventfd_write(server->kick_fd, 1);
+        poll(NULL, 0, 1);
+    }
     MHD_stop_daemon(server->daemon);
 }
 

@@ -26,17 +26,6 @@ enum {
     HURRY_LOOK_MS = 200,
 };
 
-/*
- * Ends the connection so that the peer sees an error, not an end: to a client of HTTP/1.0 the end
- * of the connection is the end of the answer. Dissolving a TCP association sends RST.
- */
-static void
-reset_connection(struct http_request *request)
-{
-    struct sockaddr nobody = {.sa_family = AF_UNSPEC};
-    (void)!connect(request->conn->fd, &nobody, sizeof nobody);
-}
-
 static size_t
 take_locked(struct http_stream *stream, char *to, size_t size_max)
 {
@@ -70,7 +59,11 @@ stream_read(void *context, uint64_t position, char *to, size_t size_max)
     ssize_t result = 0;
     lock_take(request->lock);
     if (stream->aborted) {
-        reset_connection(request);
+        /* Ends the connection so that the peer sees an error, not an end: to a client of HTTP/1.0
+         * the end of the connection is the end of the answer. Dissolving a TCP association sends
+         * RST. */
+        struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+        (void)!connect(request->conn->fd, &nobody, sizeof nobody);
         result = MHD_CONTENT_READER_END_WITH_ERROR;
     } else if (stream->used > 0) {
         result = (ssize_t)take_locked(stream, to, size_max);

@@ -73,33 +73,13 @@ tcp_info_of(int fd)
     return info;
 }
 
-static int
-unsent_bytes(int fd)
-{
-    int bytes = 0;
-    (void)!ioctl(fd, SIOCOUTQ, &bytes);
-    return bytes;
-}
-
-/* At the first look at a phase. */
-static void
-look_first(struct http_conn *conn, uint64_t word, int64_t now_ns)
-{
-    conn->seen_clock = word;
-    conn->seen_end = false;
-    conn->progress_ns = now_ns;
-    conn->seen_queue = -1;
-    if (http_clock_phase(word) == HTTP_PHASE_IDLE) {
-        conn->seen_bytes = tcp_info_of(conn->fd).tcpi_bytes_received;
-    }
-}
-
 /* The client takes nothing if there is something for it and neither what is on its way nor what it
  * has confirmed changes. */
 static bool
 sending_stalled(struct http_conn *conn, int64_t now_ns)
 {
-    int queue = unsent_bytes(conn->fd);
+    int queue = 0;
+    (void)!ioctl(conn->fd, SIOCOUTQ, &queue);
     uint64_t taken = tcp_info_of(conn->fd).tcpi_bytes_acked;
     if (queue == 0 || queue != conn->seen_queue || taken != conn->seen_bytes) {
         conn->seen_queue = queue;
@@ -160,9 +140,17 @@ check_conn(struct http_conn *conn, int64_t now_ns)
     struct http_server *server = conn->server;
     const struct http_options *options = &server->options;
     uint64_t word = atomic_load_explicit(&conn->clock, memory_order_acquire);
-    if (word != conn->seen_clock) look_first(conn, word, now_ns);
     int64_t age_ns = now_ns - http_clock_since(word);
     enum http_phase phase = http_clock_phase(word);
+    if (word != conn->seen_clock) { /* the first look at this phase */
+        conn->seen_clock = word;
+        conn->seen_end = false;
+        conn->progress_ns = now_ns;
+        conn->seen_queue = -1;
+        if (phase == HTTP_PHASE_IDLE) {
+            conn->seen_bytes = tcp_info_of(conn->fd).tcpi_bytes_received;
+        }
+    }
     if (phase == HTTP_PHASE_HANDLER || phase == HTTP_PHASE_CUT) return;
     if (phase == HTTP_PHASE_SEND) {
         if (sending_stalled(conn, now_ns)) cut(conn, word, &server->timeouts_send, false);
@@ -177,17 +165,6 @@ check_conn(struct http_conn *conn, int64_t now_ns)
     } else if (phase == HTTP_PHASE_BODY && age_ns > options->body_timeout_ns) {
         cut(conn, word, &server->timeouts_body, true);
     }
-}
-
-/* The calls under the lock do not wait; it is what keeps the descriptors ours. */
-static void
-check_all(struct http_server *server, int64_t now_ns)
-{
-    lock_take(&server->lock);
-    for (struct http_conn *conn = server->conns; conn != NULL; conn = conn->next) {
-        if (conn->started) check_conn(conn, now_ns);
-    }
-    lock_drop(&server->lock);
 }
 
 /* --- partings --------------------------------------------------------------------------------- */
@@ -209,16 +186,6 @@ part(struct http_server *server, int fd, bool waiting, int64_t now_ns)
         .until_ns = now_ns + patience_ns,
         .bytes_left = PARTING_BYTES_MAX,
     };
-}
-
-static void
-refuse_waiting(struct http_server *server, struct http_parting *parting, int64_t now_ns)
-{
-    http_send_raw(parting->fd, 503);
-    (void)shutdown(parting->fd, SHUT_WR);
-    parting->waiting = false;
-    parting->until_ns = now_ns + PARTING_NS;
-    server->waiting_count--;
 }
 
 /* True when there is nothing more to wait for. */
@@ -250,7 +217,13 @@ handle_partings(struct http_server *server, const struct pollfd *polled, unsigne
         bool over = now_ns >= parting->until_ns;
         bool done = false;
         if (parting->waiting) {
-            if (ready || over) refuse_waiting(server, parting, now_ns);
+            if (ready || over) {
+                http_send_raw(parting->fd, 503);
+                (void)shutdown(parting->fd, SHUT_WR);
+                parting->waiting = false;
+                parting->until_ns = now_ns + PARTING_NS;
+                server->waiting_count--;
+            }
         } else {
             done = over || (ready && drain(parting));
         }
@@ -261,20 +234,6 @@ handle_partings(struct http_server *server, const struct pollfd *polled, unsigne
         }
     }
     server->parting_count = kept;
-}
-
-static void
-take_parted(struct http_server *server, int64_t now_ns)
-{
-    int fds[HTTP_PARTINGS_MAX];
-    lock_take(&server->lock);
-    unsigned count = server->parted_count;
-    memcpy(fds, server->parted_fds, count * sizeof *fds);
-    server->parted_count = 0;
-    lock_drop(&server->lock);
-    for (unsigned i = 0; i < count; i++) {
-        part(server, fds[i], false, now_ns);
-    }
 }
 
 /* --- accepting -------------------------------------------------------------------------------- */
@@ -308,10 +267,7 @@ static void
 list(struct http_server *server, struct http_conn *conn)
 {
     lock_take(&server->lock);
-    struct http_conn *stale = server->conns;
-    while (stale != NULL && (stale->started || stale->fd != conn->fd)) {
-        stale = stale->next;
-    }
+    struct http_conn *stale = http_conn_unstarted_locked(server, conn->fd);
     if (stale != NULL) http_conn_unlist_locked(stale);
     conn->next = server->conns;
     if (conn->next != NULL) conn->next->prev = conn;
@@ -357,15 +313,6 @@ warn_often(struct http_server *server, struct log_gate *gate, int64_t now_ns, co
              KV("connections_max", server->options.connections_max), KV("held_back", held_back));
 }
 
-static bool
-at_limit(struct http_server *server)
-{
-    lock_take(&server->lock);
-    bool full = server->conn_count >= server->options.connections_max;
-    lock_drop(&server->lock);
-    return full;
-}
-
 static void
 accept_some(struct http_server *server, int64_t now_ns)
 {
@@ -383,7 +330,10 @@ accept_some(struct http_server *server, int64_t now_ns)
             return; /* nobody there, or gone again: poll() tells when to come back */
         }
         http_count(&server->connections_total);
-        if (at_limit(server)) {
+        lock_take(&server->lock);
+        bool full = server->conn_count >= server->options.connections_max;
+        lock_drop(&server->lock);
+        if (full) {
             http_count(&server->connections_refused);
             warn_often(server, &limit_gate, now_ns, "limit of connections");
             part(server, fd, true, now_ns);
@@ -436,19 +386,6 @@ poll_set(struct http_server *server, struct pollfd *set, int64_t now_ns)
     return POLL_FIRST_PARTING + server->parting_count;
 }
 
-/* True when the server is being freed. */
-static bool
-look_around(struct http_server *server, unsigned *ret_conn_count)
-{
-    eventfd_t ignored;
-    (void)!eventfd_read(server->wake_fd, &ignored);
-    lock_take(&server->lock);
-    bool stopping = server->stopping;
-    *ret_conn_count = server->conn_count;
-    lock_drop(&server->lock);
-    return stopping;
-}
-
 static int64_t
 tick_now(struct http_server *server, int64_t now_ns, unsigned conn_count, int64_t *hurry_until_ns)
 {
@@ -467,17 +404,35 @@ http_watch_run(void *context)
     struct http_server *server = context;
     struct pollfd set[POLL_FIRST_PARTING + sizeof server->partings / sizeof *server->partings];
     int64_t next_tick_ns = 0, hurry_until_ns = 0;
-    unsigned conn_count = 0;
-    while (!look_around(server, &conn_count)) {
+    for (;;) {
+        eventfd_t ignored;
+        int fds[HTTP_PARTINGS_MAX];
+        (void)!eventfd_read(server->wake_fd, &ignored);
+        lock_take(&server->lock);
+        bool stopping = server->stopping;
+        unsigned conn_count = server->conn_count, parted_count = server->parted_count;
+        if (!stopping) {
+            memcpy(fds, server->parted_fds, parted_count * sizeof *fds);
+            server->parted_count = 0;
+        }
+        lock_drop(&server->lock);
+        if (stopping) break;
         int64_t now_ns = env_monotonic_ns(server->options.env);
         int64_t tick_ns = tick_now(server, now_ns, conn_count, &hurry_until_ns);
         if (next_tick_ns > now_ns + tick_ns) next_tick_ns = now_ns + tick_ns;
         if (now_ns >= next_tick_ns) {
-            check_all(server, now_ns);
+            /* The calls under the lock do not wait; it is what keeps the descriptors ours. */
+            lock_take(&server->lock);
+            for (struct http_conn *conn = server->conns; conn != NULL; conn = conn->next) {
+                if (conn->started) check_conn(conn, now_ns);
+            }
+            lock_drop(&server->lock);
             if (conn_count >= KICK_CONNECTIONS_MIN) (void)!eventfd_write(server->kick_fd, 1);
             next_tick_ns = now_ns + tick_ns;
         }
-        take_parted(server, now_ns);
+        for (unsigned i = 0; i < parted_count; i++) {
+            part(server, fds[i], false, now_ns);
+        }
         unsigned polled_count = server->parting_count;
         unsigned count = poll_set(server, set, now_ns);
         if (poll(set, count, patience_ms(server, now_ns, next_tick_ns, conn_count)) < 0) {

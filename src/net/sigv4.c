@@ -56,15 +56,6 @@ put_canonical(struct buf *to, struct bytes text)
 
 /* --- the canonical request -------------------------------------------------------------------- */
 
-static void
-drop_last_segment(struct buf *to, size_t begin)
-{
-    while (to->size > begin && to->at[to->size - 1] != '/') {
-        to->size--;
-    }
-    if (to->size > begin) to->size--;
-}
-
 /* RFC 3986, 5.2.4, and runs of slashes become one. */
 static void
 put_path(struct buf *to, struct bytes path)
@@ -83,7 +74,10 @@ put_path(struct buf *to, struct bytes path)
         if (bytes_equal_text(segment, ".")) {
             slash = true;
         } else if (bytes_equal_text(segment, "..")) {
-            drop_last_segment(to, begin);
+            while (to->size > begin && to->at[to->size - 1] != '/') {
+                to->size--;
+            }
+            if (to->size > begin) to->size--;
             slash = true;
         } else {
             buf_put_u8(to, '/');
@@ -251,22 +245,6 @@ put_signed_names(struct buf *to, const struct signing *s)
     }
 }
 
-static void
-put_headers(struct buf *to, const struct signing *s)
-{
-    for (uint32_t i = 0; i < s->count; i++) {
-        if (is_repeated(s, i)) {
-            buf_put_u8(to, ',');
-        } else {
-            if (i > 0) buf_put_u8(to, '\n');
-            put_lower(to, s->headers[i].name);
-            buf_put_u8(to, ':');
-        }
-        put_trimmed(to, s->headers[i].value);
-    }
-    buf_put_u8(to, '\n');
-}
-
 static enum err
 put_request(struct buf *to, const struct sigv4_request *r, const struct signing *s)
 {
@@ -283,8 +261,17 @@ put_request(struct buf *to, const struct sigv4_request *r, const struct signing 
     enum err e = put_query(to, r->query, &scratch);
     buf_fini(&scratch);
     buf_put_u8(to, '\n');
-    put_headers(to, s);
-    buf_put_u8(to, '\n');
+    for (uint32_t i = 0; i < s->count; i++) {
+        if (is_repeated(s, i)) {
+            buf_put_u8(to, ',');
+        } else {
+            if (i > 0) buf_put_u8(to, '\n');
+            put_lower(to, s->headers[i].name);
+            buf_put_u8(to, ':');
+        }
+        put_trimmed(to, s->headers[i].value);
+    }
+    buf_put_text(to, "\n\n");
     put_signed_names(to, s);
     buf_put_u8(to, '\n');
     buf_put_text(to, r->payload_hash);

@@ -1,4 +1,4 @@
-/* http_mask_test.c - what of an answer is masked, and what stays. */
+/* http_answer_test.c - what of an answer is masked, and what stays. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "net/http_mask.h"
+#include "net/http_answer.h"
 
 static void
 expect(const char *header, const char *body, const char *masked)
