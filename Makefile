@@ -24,7 +24,7 @@ VERSION := $(shell sed -n 's/^\#define FIREKEEP_VERSION "\(.*\)"/\1/p' src/base/
 PACKAGES := libmicrohttpd gnutls re2 snappy libzstd zlib libxxhash roaring jansson yaml-0.1 expat libisal curl-gnutls
 # Packages without a pkg-config file are named directly.
 PKG_NAMES := $(shell for p in libmicrohttpd gnutls re2 libzstd zlib jansson yaml-0.1 expat libisal; do pkg-config --exists $$p && echo $$p; done)
-CPPFLAGS := -Isrc -D_GNU_SOURCE $(shell pkg-config --cflags $(PKG_NAMES))
+CPPFLAGS := -Isrc -Itests -D_GNU_SOURCE $(shell pkg-config --cflags $(PKG_NAMES))
 LDLIBS := $(shell pkg-config --libs $(PKG_NAMES)) -lsnappy -lroaring -lcurl-gnutls -lstdc++ -lm -lpthread
 
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
@@ -84,7 +84,8 @@ CFLAGS := -std=gnu17 $(OPTIMIZE) $(WARNINGS) $(HARDEN) $(SANITIZE)
 CXXFLAGS := -std=c++17 $(OPTIMIZE) $(CXXWARNINGS) $(HARDEN) $(SANITIZE)
 LDFLAGS := $(LDHARDEN) $(SANITIZE) $(if $(LTO),-fno-lto)
 
-SOURCES := $(sort $(shell find src -name "*.c"))
+# tests/sys has the simulated machine, which tests and benchmarks are linked with.
+SOURCES := $(sort $(shell find src tests/sys -name "*.c"))
 CXXSOURCES := $(sort $(shell find src -name "*.cc"))
 TEST_SOURCES := $(filter %_test.c,$(SOURCES))
 FUZZ_SOURCES := $(filter %_fuzz.c,$(SOURCES))
@@ -93,7 +94,7 @@ LIB_SOURCES := $(filter-out $(TEST_SOURCES) $(FUZZ_SOURCES) $(MAIN_SOURCES),$(SO
 
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(CXXSOURCES:%.cc=$(BUILD)/%.o)
 LIB := $(BUILD)/libfirekeep.a
-TESTS := $(TEST_SOURCES:src/%.c=$(BUILD)/test/%)
+TESTS := $(patsubst tests/%.c,$(BUILD)/test/%,$(TEST_SOURCES:src/%.c=$(BUILD)/test/%))
 FUZZERS := $(FUZZ_SOURCES:src/%.c=$(BUILD)/fuzz/%)
 REPLAYERS := $(FUZZ_SOURCES:src/%.c=$(BUILD)/replay/%)
 TOOL_SOURCES := tests/tools/oracle.c tests/tools/oracle_wire.c tests/tools/post.c tests/tools/oracle_stream.c
@@ -148,6 +149,10 @@ $(TEST_SOURCES:%.c=$(BUILD)/%.o): CPPFLAGS += -I$(BUILD)/proto
 $(TEST_SOURCES:%.c=$(BUILD)/%.o): $(PROTO_OBJECTS)
 
 $(BUILD)/test/%: $(BUILD)/src/%.o $(LIB) $(PROTO_OBJECTS)
+	@mkdir -p $(@D)
+	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $< $(PROTO_OBJECTS) $(LIB) $(LDLIBS) -lcmocka -lprotobuf-c
+
+$(BUILD)/test/%: $(BUILD)/tests/%.o $(LIB) $(PROTO_OBJECTS)
 	@mkdir -p $(@D)
 	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $< $(PROTO_OBJECTS) $(LIB) $(LDLIBS) -lcmocka -lprotobuf-c
 
