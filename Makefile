@@ -152,7 +152,7 @@ $(BUILD)/test/%: $(BUILD)/src/%.o $(LIB) $(PROTO_OBJECTS)
 	@mkdir -p $(@D)
 	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $< $(PROTO_OBJECTS) $(LIB) $(LDLIBS) -lcmocka -lprotobuf-c
 
-$(BUILD)/test/%: $(BUILD)/tests/%.o $(LIB) $(PROTO_OBJECTS)
+$(patsubst tests/%.c,$(BUILD)/test/%,$(filter tests/%,$(TEST_SOURCES))): $(BUILD)/test/%: $(BUILD)/tests/%.o $(LIB) $(PROTO_OBJECTS)
 	@mkdir -p $(@D)
 	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $< $(PROTO_OBJECTS) $(LIB) $(LDLIBS) -lcmocka -lprotobuf-c
 

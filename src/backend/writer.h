@@ -21,8 +21,10 @@
 #include "net/http_calls.h"
 #include "sys/env.h"
 
-struct writer;      /* of its type; each begins as it likes */
-struct writer_call; /* the same */
+/* What a type knows by a name of its own (struct influxdb_writer, struct influxdb_call): these two
+ * are defined nowhere. */
+struct writer;
+struct writer_call;
 
 enum writer_add {
     WRITER_ADDED,

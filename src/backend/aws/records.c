@@ -40,7 +40,7 @@ enum err
 aws_call_new(struct budget *memory, const struct aws_record_limits *limits,
              struct writer_call **ret_call)
 {
-    struct writer_call *c = mem_new(memory, sizeof *c);
+    struct aws_call *c = mem_new(memory, sizeof *c);
     if (c == NULL) return ERR_NOMEM;
     struct aws_records *r = &c->records;
     *r = (struct aws_records){.memory = memory, .limits = *limits};
@@ -48,17 +48,18 @@ aws_call_new(struct budget *memory, const struct aws_record_limits *limits,
     r->body_bytes = limits->head_bytes;
     r->records = mem_new(memory, AWS_RECORDS_MAX * sizeof *r->records);
     if (r->records == NULL) {
-        aws_call_free(NULL, c);
+        aws_call_free(NULL, (struct writer_call *)c);
         return ERR_NOMEM;
     }
-    *ret_call = c;
+    *ret_call = (struct writer_call *)c;
     return OK;
 }
 
 void
-aws_call_free(struct writer *w, struct writer_call *c)
+aws_call_free(struct writer *writer, struct writer_call *call)
 {
-    (void)w;
+    (void)writer;
+    struct aws_call *c = (struct aws_call *)call;
     struct aws_records *r = &c->records;
     buf_fini(&r->text);
     array_free(r->memory, r->lines, r->lines_capacity);
@@ -67,10 +68,10 @@ aws_call_free(struct writer *w, struct writer_call *c)
 }
 
 void
-aws_call_clear(struct writer *w, struct writer_call *c)
+aws_call_clear(struct writer *writer, struct writer_call *call)
 {
-    (void)w;
-    struct aws_records *r = &c->records;
+    (void)writer;
+    struct aws_records *r = &((struct aws_call *)call)->records;
     buf_clear(&r->text);
     if (r->count > 0) memset(r->places, 0, sizeof r->places);
     r->count = r->line_count = 0;
@@ -372,11 +373,11 @@ aws_records_judge(const struct aws_records *r, struct writer_step *ret_step)
 }
 
 void
-aws_call_entry(const struct writer *w, const struct writer_call *c, uint32_t record,
+aws_call_entry(const struct writer *writer, const struct writer_call *call, uint32_t record,
                struct writer_entry *ret_entry)
 {
-    (void)w;
-    const struct aws_records *r = &c->records;
+    (void)writer;
+    const struct aws_records *r = &((const struct aws_call *)call)->records;
     enum writer_verdict verdict = (enum writer_verdict)r->records[record].verdict;
     *ret_entry = (struct writer_entry){.verdict = verdict};
     if (verdict == VERDICT_DELIVERED) return;

@@ -71,7 +71,7 @@ struct aws_records {
 };
 
 /* A call of either. */
-struct writer_call {
+struct aws_call {
     struct aws_records records;
     uint32_t keys; /* that it was signed with */
 

@@ -23,7 +23,7 @@ check_text(const char *text, size_t bytes)
 static void
 check_verdicts(const struct writer_call *call)
 {
-    const struct aws_records *records = &call->records;
+    const struct aws_records *records = &((const struct aws_call *)call)->records;
     struct writer_step step = {.next = WRITER_SEND};
     uint32_t stored = 0;
     aws_records_judge(records, &step);
@@ -56,7 +56,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint32_t number;
     char text[16];
     if (aws_call_new(NULL, &limits, &call) != OK) abort();
-    struct aws_records *records = &call->records;
+    struct aws_records *records = &((struct aws_call *)call)->records;
     for (uint64_t i = 0; i < 3; i++) {
         if (aws_records_add(records, i, &item, &number, &why) != WRITER_ADDED) abort();
     }

@@ -38,7 +38,7 @@ static void
 open_records(void)
 {
     assert_int_equal(aws_call_new(&rig.memory, &limits, &call), OK);
-    records = &call->records;
+    records = &((struct aws_call *)call)->records;
     aws_records_body_init(&body, &rig.memory, &limits);
 }
 
@@ -385,7 +385,7 @@ test_any_allocation_may_be_refused(void **state)
         aws_call_free(NULL, call);
         buf_fini(&body);
         assert_int_equal(aws_call_new(&rig.memory, &limits, &call), OK);
-        records = &call->records;
+        records = &((struct aws_call *)call)->records;
         mem_fail_nth(nth, false);
         bool good = try_all();
         bool fired = mem_fail_fired();

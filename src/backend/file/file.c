@@ -25,7 +25,7 @@ enum {
     FRAME_BYTES_MAX = 64 * 1024,
 };
 
-struct writer {
+struct file_writer {
     struct writer_options options;
     const struct file_settings *settings;
     struct spool *spool;
@@ -39,7 +39,7 @@ struct writer {
     bool by_tenant; /* the path is a template */
 };
 
-struct writer_call {
+struct file_call {
     struct buf text;
     char dir[SPOOL_DIR_BYTES_MAX];
 };
@@ -49,7 +49,7 @@ static const char TENANT_TEMPLATE[] = "${tenant}";
 /* The path with the tenant in its place. False: it is too long, or the tenant's name would lead
  * elsewhere. */
 static bool
-expand_path(const struct writer *w, struct bytes tenant, char *to)
+expand_path(const struct file_writer *w, struct bytes tenant, char *to)
 {
     const char *path = w->settings->path, *place = strstr(path, TENANT_TEMPLATE);
     int n;
@@ -67,7 +67,7 @@ expand_path(const struct writer *w, struct bytes tenant, char *to)
 
 /* What stands at the begin and the end of each file, packed as the rest. */
 static enum err
-make_frame(struct writer *w)
+make_frame(struct file_writer *w)
 {
     struct buf plain;
     buf_init(&plain, w->options.memory, FRAME_BYTES_MAX);
@@ -83,8 +83,9 @@ make_frame(struct writer *w)
 }
 
 static void
-file_destroy(struct writer *w)
+file_destroy(struct writer *writer)
 {
+    struct file_writer *w = (struct file_writer *)writer;
     if (w == NULL) return;
     spool_free(w->spool);
     packer_free(w->packer);
@@ -98,7 +99,7 @@ file_destroy(struct writer *w)
 static enum err
 file_create(const struct writer_options *options, struct writer **ret_writer, struct why *why)
 {
-    struct writer *w = mem_new(options->memory, sizeof *w);
+    struct file_writer *w = mem_new(options->memory, sizeof *w);
     if (w == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
     w->options = *options;
     w->settings = &options->settings->u.file;
@@ -132,17 +133,17 @@ file_create(const struct writer_options *options, struct writer **ret_writer, st
     };
     if (e == OK) e = spool_new(&spool, options->saved, &w->spool, why);
     if (e) {
-        file_destroy(w);
+        file_destroy((struct writer *)w);
         return e;
     }
-    *ret_writer = w;
+    *ret_writer = (struct writer *)w;
     return OK;
 }
 
 static struct writer_limits
-file_limits(const struct writer *w)
+file_limits(const struct writer *writer)
 {
-    (void)w;
+    (void)writer;
     return (struct writer_limits){
         .one_lane = true,
         .concurrency = 1,
@@ -156,33 +157,37 @@ file_limits(const struct writer *w)
 /* --- calls ------------------------------------------------------------------------------------ */
 
 static enum err
-file_call_new(struct writer *w, struct writer_call **ret_call)
+file_call_new(struct writer *writer, struct writer_call **ret_call)
 {
-    struct writer_call *c = mem_new(w->options.memory, sizeof *c);
+    struct file_writer *w = (struct file_writer *)writer;
+    struct file_call *c = mem_new(w->options.memory, sizeof *c);
     if (c == NULL) return ERR_NOMEM;
     buf_init(&c->text, w->options.memory, TEXT_BYTES_MAX);
-    *ret_call = c;
+    *ret_call = (struct writer_call *)c;
     return OK;
 }
 
 static void
-file_call_free(struct writer *w, struct writer_call *c)
+file_call_free(struct writer *writer, struct writer_call *call)
 {
+    struct file_writer *w = (struct file_writer *)writer;
+    struct file_call *c = (struct file_call *)call;
     buf_fini(&c->text);
     mem_free(w->options.memory, c, sizeof *c);
 }
 
 static void
-file_call_clear(struct writer *w, struct writer_call *c)
+file_call_clear(struct writer *writer, struct writer_call *call)
 {
-    (void)w;
+    struct file_call *c = (struct file_call *)call;
+    (void)writer;
     buf_clear(&c->text);
     c->dir[0] = 0;
 }
 
 /* What the other two forms cannot say; NULL: they can. */
 static const char *
-text_complaint(const struct writer *w, const struct item *item)
+text_complaint(const struct file_writer *w, const struct item *item)
 {
     if (item->kind == ITEM_HISTOGRAM) return "this format has no native histograms";
     if (item->kind == ITEM_EXEMPLAR) return "this format has exemplars only beside samples";
@@ -194,9 +199,11 @@ text_complaint(const struct writer *w, const struct item *item)
 }
 
 static enum writer_add
-file_add(struct writer *w, struct writer_call *c, const struct item *item, uint32_t *ret_entry,
-         struct why *why)
+file_add(struct writer *writer, struct writer_call *call, const struct item *item,
+         uint32_t *ret_entry, struct why *why)
 {
+    struct file_writer *w = (struct file_writer *)writer;
+    struct file_call *c = (struct file_call *)call;
     char dir[SPOOL_DIR_BYTES_MAX];
     *ret_entry = 0;
     if (c->text.size == 0 || w->by_tenant) {
@@ -229,15 +236,16 @@ file_add(struct writer *w, struct writer_call *c, const struct item *item, uint3
 }
 
 static uint64_t
-file_bytes(const struct writer *w, const struct writer_call *c)
+file_bytes(const struct writer *writer, const struct writer_call *call)
 {
-    (void)w;
+    const struct file_call *c = (const struct file_call *)call;
+    (void)writer;
     return c->text.size;
 }
 
 /* The text as it goes into the file. */
 static enum err
-pack_text(struct writer *w, struct writer_call *c, struct bytes *ret_packed)
+pack_text(struct file_writer *w, struct file_call *c, struct bytes *ret_packed)
 {
     *ret_packed = buf_bytes(&c->text);
     if (w->settings->compression == COMPRESSION_NONE) return OK;
@@ -248,8 +256,10 @@ pack_text(struct writer *w, struct writer_call *c, struct bytes *ret_packed)
 }
 
 static enum err
-file_make(struct writer *w, struct writer_call *c, uint64_t *ret_bytes)
+file_make(struct writer *writer, struct writer_call *call, uint64_t *ret_bytes)
 {
+    struct file_writer *w = (struct file_writer *)writer;
+    struct file_call *c = (struct file_call *)call;
     struct bytes packed;
     enum err e = pack_text(w, c, &packed);
     *ret_bytes = packed.size;
@@ -257,15 +267,18 @@ file_make(struct writer *w, struct writer_call *c, uint64_t *ret_bytes)
 }
 
 static unsigned
-file_mapped(struct writer *w, const struct item *item)
+file_mapped(struct writer *writer, const struct item *item)
 {
-    return w->settings->format == FILE_NDJSON ? item_ndjson_mapped(w, item) : 0;
+    struct file_writer *w = (struct file_writer *)writer;
+    return w->settings->format == FILE_NDJSON ? item_ndjson_mapped(writer, item) : 0;
 }
 
 static void
-file_step(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+file_step(struct writer *writer, struct writer_call *call, const struct http_call_answer *answer,
           struct writer_step *ret_step)
 {
+    struct file_writer *w = (struct file_writer *)writer;
+    struct file_call *c = (struct file_call *)call;
     (void)answer;
     struct why why = {""};
     struct bytes text;
@@ -283,20 +296,23 @@ file_step(struct writer *w, struct writer_call *c, const struct http_call_answer
 /* --- what is remembered ----------------------------------------------------------------------- */
 
 static void
-file_save(const struct writer *w, struct buf *to)
+file_save(const struct writer *writer, struct buf *to)
 {
+    const struct file_writer *w = (const struct file_writer *)writer;
     spool_save(w->spool, to);
 }
 
 static enum err
-file_saved(struct writer *w, struct why *why)
+file_saved(struct writer *writer, struct why *why)
 {
+    struct file_writer *w = (struct file_writer *)writer;
     return spool_saved(w->spool, why);
 }
 
 static enum err
-file_tend(struct writer *w, bool closing, struct why *why)
+file_tend(struct writer *writer, bool closing, struct why *why)
 {
+    struct file_writer *w = (struct file_writer *)writer;
     return spool_tend(w->spool, env_realtime_ms(w->options.env), closing, why);
 }
 
@@ -312,7 +328,7 @@ note_nothing(void *context, const char *name, bool is_dir)
 /* The directory as far as it is there: of a path with a tenant in it, what stands before. Only with
  * samples is anything made. */
 static enum err
-find_place(const struct writer *w, char path[SPOOL_DIR_BYTES_MAX], struct why *why)
+find_place(const struct file_writer *w, char path[SPOOL_DIR_BYTES_MAX], struct why *why)
 {
     const char *whole = w->settings->path, *template = strstr(whole, TENANT_TEMPLATE);
     size_t size = template == NULL ? strlen(whole) : (size_t)(template - whole);
@@ -330,7 +346,7 @@ find_place(const struct writer *w, char path[SPOOL_DIR_BYTES_MAX], struct why *w
 }
 
 static void
-check_place(const struct writer *w, struct writer_step *step)
+check_place(const struct file_writer *w, struct writer_step *step)
 {
     char path[SPOOL_DIR_BYTES_MAX], text[WRITER_ANSWER_BYTES];
     uint64_t free_bytes = 0, all_bytes;
@@ -350,9 +366,10 @@ check_place(const struct writer *w, struct writer_step *step)
 }
 
 static bool
-file_check(struct writer *w, uint32_t number, const struct http_call_answer *answer,
+file_check(struct writer *writer, uint32_t number, const struct http_call_answer *answer,
            struct writer_step *ret_step, char what[WRITER_ANSWER_BYTES])
 {
+    struct file_writer *w = (struct file_writer *)writer;
     (void)answer;
     if (number > 0) return false;
     snprintf(what, WRITER_ANSWER_BYTES, "directory %s", w->settings->path);

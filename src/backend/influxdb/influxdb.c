@@ -29,7 +29,7 @@ enum {
     URL_BYTES_MAX = 64 * 1024,
 };
 
-struct writer {
+struct influxdb_writer {
     struct writer_options options;
     const struct influxdb_settings *settings;
     struct http_calls_target target;
@@ -43,7 +43,7 @@ struct writer {
     struct influxdb_told told;      /* by the last refusal */
 };
 
-struct writer_call {
+struct influxdb_call {
     struct buf text; /* lines; once `packed`, what is sent */
     bool packed;
     bool by_compat; /* so it was sent last */
@@ -88,14 +88,16 @@ make_url(const struct influxdb_settings *s, struct buf *to)
 /* --- the writer ------------------------------------------------------------------------------- */
 
 static void
-influxdb_save(const struct writer *w, struct buf *to)
+influxdb_save(const struct writer *writer, struct buf *to)
 {
+    const struct influxdb_writer *w = (const struct influxdb_writer *)writer;
     http_fallback_save(&w->by_compat, to);
 }
 
 static void
-influxdb_destroy(struct writer *w)
+influxdb_destroy(struct writer *writer)
 {
+    struct influxdb_writer *w = (struct influxdb_writer *)writer;
     if (w == NULL) return;
     packer_free(w->packer);
     http_headers_fini(&w->headers);
@@ -109,7 +111,7 @@ influxdb_destroy(struct writer *w)
 static enum err
 influxdb_create(const struct writer_options *options, struct writer **ret_writer, struct why *why)
 {
-    struct writer *w = mem_new(options->memory, sizeof *w);
+    struct influxdb_writer *w = mem_new(options->memory, sizeof *w);
     if (w == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
     w->options = *options;
     w->settings = &options->settings->u.influxdb;
@@ -136,17 +138,17 @@ influxdb_create(const struct writer_options *options, struct writer **ret_writer
         e = packer_new(COMPRESSION_GZIP, &w->packer);
     }
     if (e) {
-        influxdb_destroy(w);
+        influxdb_destroy((struct writer *)w);
         return e == ERR_NOMEM ? why_set(why, e, "no memory for a destination") : e;
     }
-    *ret_writer = w;
+    *ret_writer = (struct writer *)w;
     return OK;
 }
 
 static struct writer_limits
-influxdb_limits(const struct writer *w)
+influxdb_limits(const struct writer *writer)
 {
-    (void)w;
+    (void)writer;
     return (struct writer_limits){
         .concurrency = LANES,
         .samples = SAMPLES,
@@ -159,26 +161,30 @@ influxdb_limits(const struct writer *w)
 /* --- calls ------------------------------------------------------------------------------------ */
 
 static enum err
-influxdb_call_new(struct writer *w, struct writer_call **ret_call)
+influxdb_call_new(struct writer *writer, struct writer_call **ret_call)
 {
-    struct writer_call *c = mem_new(w->options.memory, sizeof *c);
+    struct influxdb_writer *w = (struct influxdb_writer *)writer;
+    struct influxdb_call *c = mem_new(w->options.memory, sizeof *c);
     if (c == NULL) return ERR_NOMEM;
     buf_init(&c->text, w->options.memory, TEXT_BYTES_MAX);
-    *ret_call = c;
+    *ret_call = (struct writer_call *)c;
     return OK;
 }
 
 static void
-influxdb_call_free(struct writer *w, struct writer_call *c)
+influxdb_call_free(struct writer *writer, struct writer_call *call)
 {
+    struct influxdb_writer *w = (struct influxdb_writer *)writer;
+    struct influxdb_call *c = (struct influxdb_call *)call;
     buf_fini(&c->text);
     mem_free(w->options.memory, c, sizeof *c);
 }
 
 static void
-influxdb_call_clear(struct writer *w, struct writer_call *c)
+influxdb_call_clear(struct writer *writer, struct writer_call *call)
 {
-    (void)w;
+    struct influxdb_call *c = (struct influxdb_call *)call;
+    (void)writer;
     buf_clear(&c->text);
     c->packed = c->by_compat = false;
     c->lines = 0;
@@ -186,10 +192,11 @@ influxdb_call_clear(struct writer *w, struct writer_call *c)
 }
 
 static enum writer_add
-influxdb_add(struct writer *w, struct writer_call *c, const struct item *item, uint32_t *ret_entry,
-             struct why *why)
+influxdb_add(struct writer *writer, struct writer_call *call, const struct item *item,
+             uint32_t *ret_entry, struct why *why)
 {
-    (void)w;
+    struct influxdb_call *c = (struct influxdb_call *)call;
+    (void)writer;
     *ret_entry = 0;
     if (item->kind == ITEM_EXEMPLAR)
         return writer_unfit(why, "InfluxDB has no place for exemplars");
@@ -218,16 +225,17 @@ influxdb_add(struct writer *w, struct writer_call *c, const struct item *item, u
 }
 
 static uint64_t
-influxdb_bytes(const struct writer *w, const struct writer_call *c)
+influxdb_bytes(const struct writer *writer, const struct writer_call *call)
 {
-    (void)w;
+    const struct influxdb_call *c = (const struct influxdb_call *)call;
+    (void)writer;
     return c->lines_bytes;
 }
 
 /* --- requests --------------------------------------------------------------------------------- */
 
 static enum err
-pack_call(struct writer *w, struct writer_call *c)
+pack_call(struct influxdb_writer *w, struct influxdb_call *c)
 {
     if (c->packed) return OK;
     buf_clear(&w->packed);
@@ -244,8 +252,10 @@ pack_call(struct writer *w, struct writer_call *c)
 }
 
 static enum err
-influxdb_make(struct writer *w, struct writer_call *c, uint64_t *ret_bytes)
+influxdb_make(struct writer *writer, struct writer_call *call, uint64_t *ret_bytes)
 {
+    struct influxdb_writer *w = (struct influxdb_writer *)writer;
+    struct influxdb_call *c = (struct influxdb_call *)call;
     enum err e = pack_call(w, c);
     *ret_bytes = c->text.size;
     return e;
@@ -261,15 +271,15 @@ is_mapped(void *context, enum writer_mapped role, struct bytes text)
 }
 
 static unsigned
-influxdb_mapped(struct writer *w, const struct item *item)
+influxdb_mapped(struct writer *writer, const struct item *item)
 {
-    (void)w;
+    (void)writer;
     return writer_item_mapped(item, is_mapped, NULL, WRITER_MAPPED_FLOAT | WRITER_MAPPED_HISTOGRAM);
 }
 
 static void
-send_request(struct writer *w, const char *method, const struct buf *url, struct bytes body,
-             struct writer_step *step)
+send_request(struct influxdb_writer *w, const char *method, const struct buf *url,
+             struct bytes body, struct writer_step *step)
 {
     const struct influxdb_settings *s = w->settings;
     const struct authorization_settings token = {
@@ -290,7 +300,7 @@ send_request(struct writer *w, const char *method, const struct buf *url, struct
 }
 
 static void
-send_lines(struct writer *w, bool by_compat, struct bytes body, struct writer_step *step)
+send_lines(struct influxdb_writer *w, bool by_compat, struct bytes body, struct writer_step *step)
 {
     send_request(w, "POST", by_compat ? &w->compat_url : &w->url, body, step);
 }
@@ -314,7 +324,7 @@ begins(const struct http_call_answer *answer, const char *text)
 /* Version 3 does not know its own path, or the precision; a line that makes it look so costs
  * nothing, as the other path does the same. */
 static bool
-refuses_path(const struct writer *w, const struct http_call_answer *answer)
+refuses_path(const struct influxdb_writer *w, const struct http_call_answer *answer)
 {
     if (w->settings->version != INFLUXDB_3 || answer->failure != HTTP_CALL_ANSWERED) return false;
     if (answer->status == 404 || answer->status == 405) return true;
@@ -335,8 +345,8 @@ is_missing(const struct http_call_answer *answer)
  * is left of a limit is seen only when they are.
  */
 static void
-judge_refusal(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
-              struct writer_step *step)
+judge_refusal(struct influxdb_writer *w, struct influxdb_call *c,
+              const struct http_call_answer *answer, struct writer_step *step)
 {
     struct influxdb_told *told = &w->told;
     if (answer->body_cut) return;
@@ -353,14 +363,15 @@ judge_refusal(struct writer *w, struct writer_call *c, const struct http_call_an
 }
 
 static enum writer_blame
-influxdb_blames(struct writer *w, const struct item *item)
+influxdb_blames(struct writer *writer, const struct item *item)
 {
+    struct influxdb_writer *w = (struct influxdb_writer *)writer;
     if (!influxdb_told_names(&w->told, item->labels)) return BLAMES_NOT;
     return w->told.names[0].label == 0 ? BLAMES_METRIC : BLAMES_SERIES;
 }
 
 static void
-judge(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+judge(struct influxdb_writer *w, struct influxdb_call *c, const struct http_call_answer *answer,
       struct writer_step *step)
 {
     http_judge(answer, step);
@@ -381,9 +392,11 @@ judge(struct writer *w, struct writer_call *c, const struct http_call_answer *an
 }
 
 static void
-influxdb_step(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
-              struct writer_step *ret_step)
+influxdb_step(struct writer *writer, struct writer_call *call,
+              const struct http_call_answer *answer, struct writer_step *ret_step)
 {
+    struct influxdb_writer *w = (struct influxdb_writer *)writer;
+    struct influxdb_call *c = (struct influxdb_call *)call;
     struct why why = {""};
     if (answer != NULL) {
         judge(w, c, answer, ret_step);
@@ -402,7 +415,8 @@ influxdb_step(struct writer *w, struct writer_call *c, const struct http_call_an
  * token and database: then both are right.
  */
 static void
-check_write(struct writer *w, const struct http_call_answer *answer, struct writer_step *step)
+check_write(struct influxdb_writer *w, const struct http_call_answer *answer,
+            struct writer_step *step)
 {
     struct bytes nothing = {NULL, 0};
     if (answer == NULL) {
@@ -421,9 +435,10 @@ check_write(struct writer *w, const struct http_call_answer *answer, struct writ
 }
 
 static bool
-influxdb_check(struct writer *w, uint32_t number, const struct http_call_answer *answer,
+influxdb_check(struct writer *writer, uint32_t number, const struct http_call_answer *answer,
                struct writer_step *ret_step, char what[WRITER_ANSWER_BYTES])
 {
+    struct influxdb_writer *w = (struct influxdb_writer *)writer;
     static const struct bytes nothing = {NULL, 0};
     if (number > 1) return false;
     snprintf(what, WRITER_ANSWER_BYTES, "%s",

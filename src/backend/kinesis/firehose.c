@@ -34,7 +34,7 @@ enum {
 _Static_assert(RECORD_BYTES_MAX % STEP_BYTES == 0, "the largest record wastes nothing");
 
 struct firehose {
-    struct writer base;
+    struct stream_writer base;
     const struct firehose_settings *settings;
     uint32_t buckets;
     struct packer *packer;
@@ -68,7 +68,7 @@ plan_records(struct firehose *w)
     };
 }
 
-static enum err make_body(struct writer *base, struct aws_records *r);
+static enum err make_body(struct stream_writer *base, struct aws_records *r);
 
 static const struct stream_type type = {
     .service = {"firehose", "firehose", "FIREHOSE"},
@@ -79,14 +79,14 @@ static const struct stream_type type = {
 };
 
 static void
-firehose_destroy(struct writer *base)
+firehose_destroy(struct writer *writer)
 {
-    struct firehose *w = (struct firehose *)base;
+    struct firehose *w = (struct firehose *)writer;
     if (w == NULL) return;
-    stream_fini(base);
+    stream_fini(&w->base);
     packer_free(w->packer);
     buf_fini(&w->packed);
-    mem_free(base->options.memory, w, sizeof *w);
+    mem_free(w->base.options.memory, w, sizeof *w);
 }
 
 static enum err
@@ -101,10 +101,10 @@ firehose_create(const struct writer_options *options, struct writer **ret_writer
     }
     struct firehose *w = mem_new(options->memory, sizeof *w);
     if (w == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
-    w->base = (struct writer){.options = *options,
-                              .type = &type,
-                              .name_key = "DeliveryStreamName",
-                              .name = settings->delivery_stream};
+    w->base = (struct stream_writer){.options = *options,
+                                     .type = &type,
+                                     .name_key = "DeliveryStreamName",
+                                     .name = settings->delivery_stream};
     w->settings = settings;
     w->packed_parts = PARTS;
     plan_records(w);
@@ -113,17 +113,17 @@ firehose_create(const struct writer_options *options, struct writer **ret_writer
     if (e) why_set(why, e, "no memory for a destination");
     if (e == OK) e = stream_init(&w->base, settings->endpoint, why);
     if (e) {
-        firehose_destroy(&w->base);
+        firehose_destroy((struct writer *)w);
         return e;
     }
-    *ret_writer = &w->base;
+    *ret_writer = (struct writer *)w;
     return OK;
 }
 
 static struct writer_limits
-firehose_limits(const struct writer *w)
+firehose_limits(const struct writer *writer)
 {
-    (void)w;
+    (void)writer;
     return (struct writer_limits){
         .concurrency = LANES,
         .samples = SAMPLES,
@@ -137,26 +137,30 @@ firehose_limits(const struct writer *w)
 /* --- calls ------------------------------------------------------------------------------------ */
 
 static enum writer_add
-firehose_add(struct writer *base, struct writer_call *c, const struct item *item,
+firehose_add(struct writer *writer, struct writer_call *call, const struct item *item,
              uint32_t *ret_entry, struct why *why)
 {
-    uint64_t bucket = item->series_hash % ((struct firehose *)base)->buckets;
+    struct firehose *w = (struct firehose *)writer;
+    struct aws_call *c = (struct aws_call *)call;
+    uint64_t bucket = item->series_hash % w->buckets;
     *ret_entry = 0;
     return aws_records_add(&c->records, bucket, item, ret_entry, why);
 }
 
 static uint64_t
-firehose_bytes(const struct writer *base, const struct writer_call *c)
+firehose_bytes(const struct writer *writer, const struct writer_call *call)
 {
-    const struct firehose *w = (const struct firehose *)base;
+    const struct firehose *w = (const struct firehose *)writer;
+    const struct aws_call *c = (const struct aws_call *)call;
     uint64_t bytes = aws_records_bytes(&c->records);
     return c->records.made ? bytes : bytes * w->packed_parts / PARTS;
 }
 
 static uint64_t
-firehose_units(const struct writer *base, const struct writer_call *c)
+firehose_units(const struct writer *writer, const struct writer_call *call)
 {
-    const struct firehose *w = (const struct firehose *)base;
+    const struct firehose *w = (const struct firehose *)writer;
+    const struct aws_call *c = (const struct aws_call *)call;
     uint64_t units = 0;
     for (uint32_t i = 0; i < c->records.count; i++) {
         const struct aws_record *record = &c->records.records[i];
@@ -170,7 +174,7 @@ firehose_units(const struct writer *base, const struct writer_call *c)
 /* --- requests --------------------------------------------------------------------------------- */
 
 static enum err
-make_body(struct writer *base, struct aws_records *r)
+make_body(struct stream_writer *base, struct aws_records *r)
 {
     struct firehose *w = (struct firehose *)base;
     uint64_t before = 0, after = 0;
@@ -198,17 +202,19 @@ make_body(struct writer *base, struct aws_records *r)
 /* --- answers ---------------------------------------------------------------------------------- */
 
 static void
-firehose_step(struct writer *base, struct writer_call *c, const struct http_call_answer *answer,
-              struct writer_step *ret_step)
+firehose_step(struct writer *writer, struct writer_call *call,
+              const struct http_call_answer *answer, struct writer_step *ret_step)
 {
+    struct firehose *w = (struct firehose *)writer;
+    struct aws_call *c = (struct aws_call *)call;
     /* Refusals of a stream that is not meant to be written to: no sample is at fault. */
     static const char *const marks[] = {"InvalidSourceException", "KinesisStreamAsSource",
                                         "MSKAsSource"};
     if (answer == NULL) {
-        stream_send(base, c, ret_step);
+        stream_send(&w->base, c, ret_step);
         return;
     }
-    if (stream_take(base, c, answer, ret_step)) aws_records_judge(&c->records, ret_step);
+    if (stream_take(&w->base, c, answer, ret_step)) aws_records_judge(&c->records, ret_step);
     if (ret_step->verdict != VERDICT_SOME_DEAD) return;
     for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
         if (strstr(ret_step->answer, marks[i]) == NULL) continue;
@@ -218,22 +224,24 @@ firehose_step(struct writer *base, struct writer_call *c, const struct http_call
 }
 
 static bool
-firehose_need_prepare(struct writer *w)
+firehose_need_prepare(struct writer *writer)
 {
-    return aws_caller_is_due(w->caller);
+    struct firehose *w = (struct firehose *)writer;
+    return aws_caller_is_due(w->base.caller);
 }
 
 static void
-firehose_prepare(struct writer *w, const struct http_call_answer *answer,
+firehose_prepare(struct writer *writer, const struct http_call_answer *answer,
                  struct writer_step *ret_step)
 {
-    aws_caller_prepare(w->caller, answer, ret_step);
+    struct firehose *w = (struct firehose *)writer;
+    aws_caller_prepare(w->base.caller, answer, ret_step);
 }
 
 /* --- looking whether it works ----------------------------------------------------------------- */
 
 static void
-check_stream_is_there(struct writer *base, const struct http_call_answer *answer,
+check_stream_is_there(struct stream_writer *base, const struct http_call_answer *answer,
                       struct writer_step *step)
 {
     static const char outer[] = "DeliveryStreamDescription";
@@ -250,23 +258,24 @@ check_stream_is_there(struct writer *base, const struct http_call_answer *answer
 }
 
 static bool
-firehose_check(struct writer *base, uint32_t number, const struct http_call_answer *answer,
+firehose_check(struct writer *writer, uint32_t number, const struct http_call_answer *answer,
                struct writer_step *ret_step, char what[WRITER_ANSWER_BYTES])
 {
+    struct firehose *w = (struct firehose *)writer;
     switch (number) {
     case 0:
         snprintf(what, WRITER_ANSWER_BYTES, "credentials");
-        aws_caller_prepare(base->caller, answer, ret_step);
+        aws_caller_prepare(w->base.caller, answer, ret_step);
         return true;
     case 1:
         snprintf(what, WRITER_ANSWER_BYTES, "delivery stream %s (firehose:DescribeDeliveryStream)",
-                 base->name);
-        check_stream_is_there(base, answer, ret_step);
+                 w->base.name);
+        check_stream_is_there(&w->base, answer, ret_step);
         return true;
     case 2:
         snprintf(what, WRITER_ANSWER_BYTES,
                  "permission to write, asked with an empty request (firehose:PutRecordBatch)");
-        stream_check_may_put(base, answer, ret_step);
+        stream_check_may_put(&w->base, answer, ret_step);
         return true;
     default:
         return false;

@@ -49,7 +49,7 @@ enum {
 };
 
 struct kinesis {
-    struct writer base;
+    struct stream_writer base;
     const struct kinesis_settings *settings;
     uint32_t buckets; /* packed */
     bool buckets_known;
@@ -120,15 +120,15 @@ load(struct kinesis *w, struct bytes saved)
 }
 
 static void
-kinesis_save(const struct writer *base, struct buf *to)
+kinesis_save(const struct writer *writer, struct buf *to)
 {
-    const struct kinesis *w = (const struct kinesis *)base;
+    const struct kinesis *w = (const struct kinesis *)writer;
     if (!w->buckets_known) return;
     buf_put_u8(to, SAVED_VERSION);
     buf_put_varint(to, w->buckets);
 }
 
-static enum err make_body(struct writer *base, struct aws_records *r);
+static enum err make_body(struct stream_writer *base, struct aws_records *r);
 
 static const struct stream_type type = {
     .service = {"kinesis", "kinesis", "KINESIS"},
@@ -139,12 +139,12 @@ static const struct stream_type type = {
 };
 
 static void
-kinesis_destroy(struct writer *base)
+kinesis_destroy(struct writer *writer)
 {
-    struct kinesis *w = (struct kinesis *)base;
+    struct kinesis *w = (struct kinesis *)writer;
     if (w == NULL) return;
-    struct budget *memory = base->options.memory;
-    stream_fini(base);
+    struct budget *memory = w->base.options.memory;
+    stream_fini(&w->base);
     kinesis_shards_free(w->shards);
     kpl_writer_free(w->kpl);
     mem_free(memory, w->shard_of_key, KPL_KEYS * sizeof *w->shard_of_key);
@@ -178,7 +178,7 @@ kinesis_create(const struct writer_options *options, struct writer **ret_writer,
     if (e) return e;
     struct kinesis *w = mem_new(options->memory, sizeof *w);
     if (w == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
-    w->base = (struct writer){
+    w->base = (struct stream_writer){
         .options = *options,
         .type = &type,
         .name_key = is_arn(settings->stream) ? "StreamARN" : "StreamName",
@@ -195,17 +195,18 @@ kinesis_create(const struct writer_options *options, struct writer **ret_writer,
     if (e) why_set(why, e, "no memory for a destination");
     if (e == OK) e = stream_init(&w->base, settings->endpoint, why);
     if (e) {
-        kinesis_destroy(&w->base);
+        kinesis_destroy((struct writer *)w);
         return e;
     }
-    *ret_writer = &w->base;
+    *ret_writer = (struct writer *)w;
     return OK;
 }
 
 static struct writer_limits
-kinesis_limits(const struct writer *base)
+kinesis_limits(const struct writer *writer)
 {
-    bool ndjson = ((const struct kinesis *)base)->settings->format == KINESIS_NDJSON;
+    const struct kinesis *w = (const struct kinesis *)writer;
+    bool ndjson = w->settings->format == KINESIS_NDJSON;
     return (struct writer_limits){
         .one_of_a_series = ndjson,
         .concurrency = LANES,
@@ -241,7 +242,7 @@ find_shards_of_keys(struct kinesis *w)
 
 /* The group of a series: its lines become one record. */
 static uint64_t
-group_of(const struct kinesis *w, const struct writer_call *c, uint64_t series)
+group_of(const struct kinesis *w, const struct aws_call *c, uint64_t series)
 {
     switch (w->settings->format) {
     case KINESIS_NDJSON:
@@ -255,10 +256,11 @@ group_of(const struct kinesis *w, const struct writer_call *c, uint64_t series)
 }
 
 static enum writer_add
-kinesis_add(struct writer *base, struct writer_call *c, const struct item *item,
+kinesis_add(struct writer *writer, struct writer_call *call, const struct item *item,
             uint32_t *ret_entry, struct why *why)
 {
-    struct kinesis *w = (struct kinesis *)base;
+    struct kinesis *w = (struct kinesis *)writer;
+    struct aws_call *c = (struct aws_call *)call;
     uint32_t generation = w->shards == NULL ? 0 : kinesis_shards_generation(w->shards);
     *ret_entry = 0;
     if (c->records.count == 0) {
@@ -273,16 +275,18 @@ kinesis_add(struct writer *base, struct writer_call *c, const struct item *item,
 }
 
 static uint64_t
-kinesis_bytes(const struct writer *w, const struct writer_call *c)
+kinesis_bytes(const struct writer *writer, const struct writer_call *call)
 {
-    (void)w;
+    (void)writer;
+    const struct aws_call *c = (const struct aws_call *)call;
     return aws_records_bytes(&c->records);
 }
 
 static uint64_t
-kinesis_units(const struct writer *w, const struct writer_call *c)
+kinesis_units(const struct writer *writer, const struct writer_call *call)
 {
-    (void)w;
+    (void)writer;
+    const struct aws_call *c = (const struct aws_call *)call;
     uint64_t units = 0;
     for (uint32_t i = 0; i < c->records.count; i++) {
         const struct aws_record *record = &c->records.records[i];
@@ -331,7 +335,7 @@ put_record(struct kinesis *w, struct aws_records *r, uint32_t i, size_t *made)
 }
 
 static enum err
-make_body(struct writer *base, struct aws_records *r)
+make_body(struct stream_writer *base, struct aws_records *r)
 {
     struct kinesis *w = (struct kinesis *)base;
     size_t made = 0;
@@ -360,7 +364,7 @@ make_body(struct writer *base, struct aws_records *r)
  * Kinesis does, but what something does that stands for it; there would be no end to it.
  */
 static void
-look_at_shards(struct kinesis *w, struct writer_call *c)
+look_at_shards(struct kinesis *w, struct aws_call *c)
 {
     struct aws_records *r = &c->records;
     bool same = c->generation == kinesis_shards_generation(w->shards);
@@ -378,12 +382,13 @@ look_at_shards(struct kinesis *w, struct writer_call *c)
 }
 
 static void
-kinesis_step(struct writer *base, struct writer_call *c, const struct http_call_answer *answer,
+kinesis_step(struct writer *writer, struct writer_call *call, const struct http_call_answer *answer,
              struct writer_step *ret_step)
 {
-    struct kinesis *w = (struct kinesis *)base;
+    struct kinesis *w = (struct kinesis *)writer;
+    struct aws_call *c = (struct aws_call *)call;
     if (answer != NULL) {
-        if (!stream_take(base, c, answer, ret_step)) return;
+        if (!stream_take(&w->base, c, answer, ret_step)) return;
         if (w->kpl != NULL) look_at_shards(w, c);
         aws_records_judge(&c->records, ret_step);
         return;
@@ -394,7 +399,7 @@ kinesis_step(struct writer *base, struct writer_call *c, const struct http_call_
     if (other || (c->buckets_guessed && c->buckets != w->buckets))
         step_done(ret_step, VERDICT_REBUILD, "resharded", "the stream's shards are others now");
     else
-        stream_send(base, c, ret_step);
+        stream_send(&w->base, c, ret_step);
 }
 
 /* --- before ----------------------------------------------------------------------------------- */
@@ -412,9 +417,10 @@ list_again_in(struct kinesis *w, int64_t seconds)
 }
 
 static bool
-kinesis_need_prepare(struct writer *base)
+kinesis_need_prepare(struct writer *writer)
 {
-    return aws_caller_is_due(base->caller) || list_is_due((struct kinesis *)base);
+    struct kinesis *w = (struct kinesis *)writer;
+    return aws_caller_is_due(w->base.caller) || list_is_due(w);
 }
 
 static void
@@ -484,18 +490,18 @@ put_list_off(struct kinesis *w, struct writer_step *step)
 }
 
 static void
-kinesis_prepare(struct writer *base, const struct http_call_answer *answer,
+kinesis_prepare(struct writer *writer, const struct http_call_answer *answer,
                 struct writer_step *ret_step)
 {
-    struct kinesis *w = (struct kinesis *)base;
+    struct kinesis *w = (struct kinesis *)writer;
     if (answer != NULL && w->listing) {
         take_page(w, answer, ret_step);
         put_list_off(w, ret_step);
         return;
     }
     *ret_step = (struct writer_step){.next = WRITER_DONE, .verdict = VERDICT_DELIVERED};
-    if (answer != NULL || aws_caller_is_due(base->caller)) {
-        aws_caller_prepare(base->caller, answer, ret_step);
+    if (answer != NULL || aws_caller_is_due(w->base.caller)) {
+        aws_caller_prepare(w->base.caller, answer, ret_step);
         if (ret_step->next == WRITER_SEND || ret_step->verdict != VERDICT_DELIVERED) return;
     }
     if (!list_is_due(w)) return;
@@ -506,7 +512,7 @@ kinesis_prepare(struct writer *base, const struct http_call_answer *answer,
 /* --- looking whether it works ----------------------------------------------------------------- */
 
 static void
-check_stream_is_there(struct writer *base, const struct http_call_answer *answer,
+check_stream_is_there(struct stream_writer *base, const struct http_call_answer *answer,
                       struct writer_step *step)
 {
     static const char outer[] = "StreamDescriptionSummary";
@@ -523,20 +529,20 @@ check_stream_is_there(struct writer *base, const struct http_call_answer *answer
 }
 
 static bool
-kinesis_check(struct writer *base, uint32_t number, const struct http_call_answer *answer,
+kinesis_check(struct writer *writer, uint32_t number, const struct http_call_answer *answer,
               struct writer_step *ret_step, char what[WRITER_ANSWER_BYTES])
 {
-    struct kinesis *w = (struct kinesis *)base;
+    struct kinesis *w = (struct kinesis *)writer;
     if (number >= 2 && w->shards == NULL) number++; /* ndjson needs no list of them */
     switch (number) {
     case 0:
         snprintf(what, WRITER_ANSWER_BYTES, "credentials");
-        aws_caller_prepare(base->caller, answer, ret_step);
+        aws_caller_prepare(w->base.caller, answer, ret_step);
         return true;
     case 1:
         snprintf(what, WRITER_ANSWER_BYTES, "stream %.128s (kinesis:DescribeStreamSummary)",
                  w->settings->stream);
-        check_stream_is_there(base, answer, ret_step);
+        check_stream_is_there(&w->base, answer, ret_step);
         return true;
     case 2:
         snprintf(what, WRITER_ANSWER_BYTES, "its shards (kinesis:ListShards)");
@@ -548,7 +554,7 @@ kinesis_check(struct writer *base, uint32_t number, const struct http_call_answe
     case 3:
         snprintf(what, WRITER_ANSWER_BYTES,
                  "permission to write, asked with an empty request (kinesis:PutRecords)");
-        stream_check_may_put(base, answer, ret_step);
+        stream_check_may_put(&w->base, answer, ret_step);
         return true;
     default:
         return false;

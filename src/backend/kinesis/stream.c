@@ -6,7 +6,7 @@
 enum { ASKING_BYTES_MAX = 128 << 10 };
 
 enum err
-stream_init(struct writer *w, const char *endpoint, struct why *why)
+stream_init(struct stream_writer *w, const char *endpoint, struct why *why)
 {
     struct budget *memory = w->options.memory;
     const struct aws_record_limits *limits = &w->record_limits;
@@ -25,7 +25,7 @@ stream_init(struct writer *w, const char *endpoint, struct why *why)
 }
 
 void
-stream_fini(struct writer *w)
+stream_fini(struct stream_writer *w)
 {
     aws_caller_free(w->caller);
     buf_fini(&w->head);
@@ -35,7 +35,7 @@ stream_fini(struct writer *w)
 }
 
 void
-stream_put_name(const struct writer *w, struct buf *to)
+stream_put_name(const struct stream_writer *w, struct buf *to)
 {
     buf_printf(to, "\"%s\":", w->name_key);
     (void)json_print_string(to, bytes_of_text(w->name));
@@ -44,24 +44,31 @@ stream_put_name(const struct writer *w, struct buf *to)
 /* --- calls ------------------------------------------------------------------------------------ */
 
 enum err
-stream_call_new(struct writer *w, struct writer_call **ret_call)
+stream_call_new(struct writer *writer, struct writer_call **ret_call)
 {
+    const struct stream_writer *w = (const struct stream_writer *)writer;
     return aws_call_new(w->options.memory, &w->record_limits, ret_call);
 }
 
-enum err
-stream_make(struct writer *w, struct writer_call *c, uint64_t *ret_bytes)
+static enum err
+make_body(struct stream_writer *w, struct aws_call *c)
 {
-    enum err e = c->records.made ? OK : w->type->make_body(w, &c->records);
+    return c->records.made ? OK : w->type->make_body(w, &c->records);
+}
+
+enum err
+stream_make(struct writer *writer, struct writer_call *call, uint64_t *ret_bytes)
+{
+    struct aws_call *c = (struct aws_call *)call;
+    enum err e = make_body((struct stream_writer *)writer, c);
     *ret_bytes = aws_records_bytes(&c->records);
     return e;
 }
 
 void
-stream_send(struct writer *w, struct writer_call *c, struct writer_step *step)
+stream_send(struct stream_writer *w, struct aws_call *c, struct writer_step *step)
 {
-    uint64_t bytes;
-    enum err e = stream_make(w, c, &bytes);
+    enum err e = make_body(w, c);
     if (e) {
         step_done(step, VERDICT_RETRY, "no_memory",
                   e == ERR_NOMEM ? "no memory for a request" : "a request cannot be made");
@@ -72,7 +79,7 @@ stream_send(struct writer *w, struct writer_call *c, struct writer_step *step)
 }
 
 bool
-stream_take(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+stream_take(struct stream_writer *w, struct aws_call *c, const struct http_call_answer *answer,
             struct writer_step *step)
 {
     aws_caller_judge(w->caller, c->keys, answer, step);
@@ -86,7 +93,7 @@ stream_take(struct writer *w, struct writer_call *c, const struct http_call_answ
 /* --- questions -------------------------------------------------------------------------------- */
 
 void
-stream_ask(struct writer *w, const char *operation, struct writer_step *step)
+stream_ask(struct stream_writer *w, const char *operation, struct writer_step *step)
 {
     if (buf_error(&w->asking)) {
         step_done(step, VERDICT_RETRY, "no_memory", "no memory for a request");
@@ -96,14 +103,15 @@ stream_ask(struct writer *w, const char *operation, struct writer_step *step)
 }
 
 void
-stream_judge(struct writer *w, const struct http_call_answer *answer, struct writer_step *step)
+stream_judge(struct stream_writer *w, const struct http_call_answer *answer,
+             struct writer_step *step)
 {
     aws_caller_judge(w->caller, w->asking_keys, answer, step);
 }
 
 bool
-stream_described(struct writer *w, const char *operation, const struct http_call_answer *answer,
-                 struct writer_step *step)
+stream_described(struct stream_writer *w, const char *operation,
+                 const struct http_call_answer *answer, struct writer_step *step)
 {
     if (answer != NULL) {
         stream_judge(w, answer, step);
@@ -118,7 +126,7 @@ stream_described(struct writer *w, const char *operation, const struct http_call
 }
 
 void
-stream_check_may_put(struct writer *w, const struct http_call_answer *answer,
+stream_check_may_put(struct stream_writer *w, const struct http_call_answer *answer,
                      struct writer_step *step)
 {
     if (answer != NULL) {

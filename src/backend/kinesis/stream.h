@@ -10,6 +10,8 @@
 #include "backend/aws/caller.h"
 #include "backend/aws/records.h"
 
+struct stream_writer;
+
 /* What the two differ in. */
 struct stream_type {
     struct aws_service service;
@@ -17,11 +19,11 @@ struct stream_type {
     const char *put;        /* the operation that takes records, */
     const char *list;       /* and where its answer has them */
     /* Makes the body, from aws_records_begin() to aws_records_end(). */
-    enum err (*make_body)(struct writer *writer, struct aws_records *records);
+    enum err (*make_body)(struct stream_writer *writer, struct aws_records *records);
 };
 
 /* What a writer of either begins with. */
-struct writer {
+struct stream_writer {
     struct writer_options options;
     const struct stream_type *type;
     const char *name_key; /* "StreamName" */
@@ -36,10 +38,11 @@ struct writer {
 };
 
 /* The writer's options, type, name and limits are set. ERR_NOMEM; errors of aws_caller_new(). */
-MUST_CHECK enum err stream_init(struct writer *writer, const char *endpoint, struct why *why);
-void stream_fini(struct writer *writer);
+MUST_CHECK enum err stream_init(struct stream_writer *writer, const char *endpoint,
+                                struct why *why);
+void stream_fini(struct stream_writer *writer);
 /* "Key":"name" */
-void stream_put_name(const struct writer *writer, struct buf *to);
+void stream_put_name(const struct stream_writer *writer, struct buf *to);
 
 /* As a writer's functions of these names. */
 MUST_CHECK enum err stream_call_new(struct writer *writer, struct writer_call **ret_call);
@@ -47,21 +50,21 @@ MUST_CHECK enum err stream_make(struct writer *writer, struct writer_call *call,
                                 uint64_t *ret_bytes);
 
 /* Makes the body and sends it. */
-void stream_send(struct writer *writer, struct writer_call *call, struct writer_step *ret_step);
+void stream_send(struct stream_writer *writer, struct aws_call *call, struct writer_step *ret_step);
 /* Judges the answer as a whole. True: it has a verdict on each record, for aws_records_judge(). */
-bool stream_take(struct writer *writer, struct writer_call *call,
+bool stream_take(struct stream_writer *writer, struct aws_call *call,
                  const struct http_call_answer *answer, struct writer_step *ret_step);
 
 /* Sends the body that was made in `asking`; stream_judge() is for its answer. */
-void stream_ask(struct writer *writer, const char *operation, struct writer_step *ret_step);
-void stream_judge(struct writer *writer, const struct http_call_answer *answer,
+void stream_ask(struct stream_writer *writer, const char *operation, struct writer_step *ret_step);
+void stream_judge(struct stream_writer *writer, const struct http_call_answer *answer,
                   struct writer_step *ret_step);
 /* Asks for the stream's description; true: `answer` is one. */
-bool stream_described(struct writer *writer, const char *operation,
+bool stream_described(struct stream_writer *writer, const char *operation,
                       const struct http_call_answer *answer, struct writer_step *ret_step);
 /* Steps through a put with nothing in it: whoever may not write is told so, others that it is no
  * request. */
-void stream_check_may_put(struct writer *writer, const struct http_call_answer *answer,
+void stream_check_may_put(struct stream_writer *writer, const struct http_call_answer *answer,
                           struct writer_step *ret_step);
 
 #endif

@@ -38,7 +38,7 @@ enum {
     NUMBER_BYTES = 40,
 };
 
-struct writer {
+struct opentsdb_writer {
     struct writer_options options;
     const struct opentsdb_settings *settings;
     struct http_calls_target target;
@@ -80,7 +80,7 @@ struct entry {
     uint32_t words_size;
 };
 
-struct writer_call {
+struct opentsdb_call {
     struct buf body;
     bool closed; /* nothing is added any more */
     struct entry *entries;
@@ -93,8 +93,9 @@ struct writer_call {
 /* --- the writer ------------------------------------------------------------------------------- */
 
 static void
-opentsdb_destroy(struct writer *w)
+opentsdb_destroy(struct writer *writer)
 {
+    struct opentsdb_writer *w = (struct opentsdb_writer *)writer;
     if (w == NULL) return;
     http_headers_fini(&w->headers);
     buf_fini(&w->put_url);
@@ -107,7 +108,7 @@ opentsdb_destroy(struct writer *w)
 static enum err
 opentsdb_create(const struct writer_options *options, struct writer **ret_writer, struct why *why)
 {
-    struct writer *w = mem_new(options->memory, sizeof *w);
+    struct opentsdb_writer *w = mem_new(options->memory, sizeof *w);
     if (w == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
     w->options = *options;
     w->settings = &options->settings->u.opentsdb;
@@ -126,17 +127,18 @@ opentsdb_create(const struct writer_options *options, struct writer **ret_writer
     http_url_end(&w->version_url, base);
     enum err e = err_first(buf_error(&w->put_url), buf_error(&w->version_url));
     if (e) {
-        opentsdb_destroy(w);
+        opentsdb_destroy((struct writer *)w);
         return e == ERR_LIMIT ? why_set(why, ERR_INPUT, "url is too long")
                               : why_set(why, e, "no memory for a destination");
     }
-    *ret_writer = w;
+    *ret_writer = (struct writer *)w;
     return OK;
 }
 
 static struct writer_limits
-opentsdb_limits(const struct writer *w)
+opentsdb_limits(const struct writer *writer)
 {
+    const struct opentsdb_writer *w = (const struct opentsdb_writer *)writer;
     uint64_t body_bytes = w->settings->max_body;
     uint64_t points = body_bytes <= BODY_BYTES ? POINTS : body_bytes / (BODY_BYTES / POINTS);
     return (struct writer_limits){
@@ -153,14 +155,14 @@ opentsdb_limits(const struct writer *w)
 
 /* To be added up over the labels of a series, which so may come in any order. */
 static uint64_t
-hash_label(const struct writer *w, struct bytes name, struct bytes value)
+hash_label(const struct opentsdb_writer *w, struct bytes name, struct bytes value)
 {
     return hash_bytes(value, hash_bytes(name, w->seed));
 }
 
 /* The entry of a series; NULL: there is none. */
 static struct entry *
-find_series(const struct writer_call *c, uint64_t series)
+find_series(const struct opentsdb_call *c, uint64_t series)
 {
     for (uint32_t at = TABLE_START, i; table_next(&c->by_series, series, &at, &i);) {
         if (c->entries[i].series == series) return &c->entries[i];
@@ -171,20 +173,23 @@ find_series(const struct writer_call *c, uint64_t series)
 /* --- calls ------------------------------------------------------------------------------------ */
 
 static enum err
-opentsdb_call_new(struct writer *w, struct writer_call **ret_call)
+opentsdb_call_new(struct writer *writer, struct writer_call **ret_call)
 {
-    struct writer_call *c = mem_new(w->options.memory, sizeof *c);
+    struct opentsdb_writer *w = (struct opentsdb_writer *)writer;
+    struct opentsdb_call *c = mem_new(w->options.memory, sizeof *c);
     if (c == NULL) return ERR_NOMEM;
     /* With a point that is put before it turns out to be too long. */
     buf_init(&c->body, w->options.memory, w->settings->max_body + NAME_BYTES_MAX);
     buf_init(&c->words, w->options.memory, WORDS_BYTES_MAX);
-    *ret_call = c;
+    *ret_call = (struct writer_call *)c;
     return OK;
 }
 
 static void
-opentsdb_call_free(struct writer *w, struct writer_call *c)
+opentsdb_call_free(struct writer *writer, struct writer_call *call)
 {
+    struct opentsdb_writer *w = (struct opentsdb_writer *)writer;
+    struct opentsdb_call *c = (struct opentsdb_call *)call;
     buf_fini(&c->body);
     buf_fini(&c->words);
     array_free(w->options.memory, c->entries, c->capacity);
@@ -193,9 +198,10 @@ opentsdb_call_free(struct writer *w, struct writer_call *c)
 }
 
 static void
-opentsdb_call_clear(struct writer *w, struct writer_call *c)
+opentsdb_call_clear(struct writer *writer, struct writer_call *call)
 {
-    (void)w;
+    struct opentsdb_call *c = (struct opentsdb_call *)call;
+    (void)writer;
     buf_clear(&c->body);
     buf_clear(&c->words);
     if (c->count > 0) table_clear(&c->by_series);
@@ -205,7 +211,8 @@ opentsdb_call_clear(struct writer *w, struct writer_call *c)
 
 /* Appends to the body, or leaves it as it was. */
 static enum writer_add
-put_point(struct writer *w, struct writer_call *c, const struct item *item, struct why *why)
+put_point(struct opentsdb_writer *w, struct opentsdb_call *c, const struct item *item,
+          struct why *why)
 {
     struct opentsdb_point point = {item->labels, item->t_ms, item->bits};
     size_t before = c->body.size;
@@ -226,9 +233,11 @@ put_point(struct writer *w, struct writer_call *c, const struct item *item, stru
 }
 
 static enum writer_add
-opentsdb_add(struct writer *w, struct writer_call *c, const struct item *item, uint32_t *ret_entry,
-             struct why *why)
+opentsdb_add(struct writer *writer, struct writer_call *call, const struct item *item,
+             uint32_t *ret_entry, struct why *why)
 {
+    struct opentsdb_writer *w = (struct opentsdb_writer *)writer;
+    struct opentsdb_call *c = (struct opentsdb_call *)call;
     if (item->kind == ITEM_HISTOGRAM) return writer_unfit(why, "OpenTSDB has no native histograms");
     if (item->kind == ITEM_EXEMPLAR)
         return writer_unfit(why, "OpenTSDB has no place for exemplars");
@@ -253,17 +262,18 @@ opentsdb_add(struct writer *w, struct writer_call *c, const struct item *item, u
 }
 
 static uint64_t
-opentsdb_bytes(const struct writer *w, const struct writer_call *c)
+opentsdb_bytes(const struct writer *writer, const struct writer_call *call)
 {
-    (void)w;
+    const struct opentsdb_call *c = (const struct opentsdb_call *)call;
+    (void)writer;
     return c->body.size + (c->count > 0 && !c->closed);
 }
 
 /* --- requests --------------------------------------------------------------------------------- */
 
 static void
-send_request(struct writer *w, const char *method, const struct buf *url, struct bytes body,
-             struct writer_step *step)
+send_request(struct opentsdb_writer *w, const char *method, const struct buf *url,
+             struct bytes body, struct writer_step *step)
 {
     const struct http_plain request = {
         .settings = &w->options.settings->http,
@@ -280,7 +290,7 @@ send_request(struct writer *w, const char *method, const struct buf *url, struct
 }
 
 static enum err
-close_body(struct writer_call *c)
+close_body(struct opentsdb_call *c)
 {
     if (!c->closed) buf_put_u8(&c->body, ']');
     enum err e = buf_error(&c->body);
@@ -290,9 +300,10 @@ close_body(struct writer_call *c)
 }
 
 static enum err
-opentsdb_make(struct writer *w, struct writer_call *c, uint64_t *ret_bytes)
+opentsdb_make(struct writer *writer, struct writer_call *call, uint64_t *ret_bytes)
 {
-    (void)w;
+    struct opentsdb_call *c = (struct opentsdb_call *)call;
+    (void)writer;
     enum err e = close_body(c);
     *ret_bytes = c->body.size;
     return e;
@@ -311,8 +322,9 @@ is_mapped(void *context, enum writer_mapped role, struct bytes text)
 }
 
 static unsigned
-opentsdb_mapped(struct writer *w, const struct item *item)
+opentsdb_mapped(struct writer *writer, const struct item *item)
 {
+    struct opentsdb_writer *w = (struct opentsdb_writer *)writer;
     return writer_item_mapped(item, is_mapped, &w->name, 0);
 }
 
@@ -373,7 +385,7 @@ scan_count(struct scan *s)
 
 /* A label, or with `name` empty the metric's name. Out of memory it is not known. */
 static void
-take_label(struct writer *w, struct bytes name, struct bytes value, struct echo *echo)
+take_label(struct opentsdb_writer *w, struct bytes name, struct bytes value, struct echo *echo)
 {
     buf_clear(&w->name);
     buf_clear(&w->value);
@@ -388,7 +400,7 @@ take_label(struct writer *w, struct bytes name, struct bytes value, struct echo 
 }
 
 static void
-take_tags(struct writer *w, struct scan *s, struct echo *echo)
+take_tags(struct opentsdb_writer *w, struct scan *s, struct echo *echo)
 {
     struct bytes key;
     scan_expect(s, '{');
@@ -403,7 +415,7 @@ take_tags(struct writer *w, struct scan *s, struct echo *echo)
 }
 
 static void
-take_datapoint(struct writer *w, struct scan *s, struct echo *echo)
+take_datapoint(struct opentsdb_writer *w, struct scan *s, struct echo *echo)
 {
     struct bytes key;
     echo->known = scan_peek(s) == '{';
@@ -426,7 +438,7 @@ take_datapoint(struct writer *w, struct scan *s, struct echo *echo)
 
 /* NULL: it is none of the call. A call of one needs no echo. */
 static struct entry *
-find_entry(const struct writer_call *c, const struct echo *echo)
+find_entry(const struct opentsdb_call *c, const struct echo *echo)
 {
     if (c->count == 1) return c->entries;
     struct entry *entry = echo->known ? find_series(c, echo->series) : NULL;
@@ -438,7 +450,7 @@ find_entry(const struct writer_call *c, const struct echo *echo)
 
 /* {"datapoint":{...},"error":"..."} */
 static void
-take_error(struct writer *w, struct writer_call *c, struct scan *s, struct told *told)
+take_error(struct opentsdb_writer *w, struct opentsdb_call *c, struct scan *s, struct told *told)
 {
     struct echo echo = {0};
     struct bytes key, words = {(const uint8_t *)"", 0};
@@ -486,7 +498,7 @@ take_message(struct scan *s, struct told *told)
 }
 
 static void
-take_member(struct writer *w, struct writer_call *c, struct scan *s, struct bytes key,
+take_member(struct opentsdb_writer *w, struct opentsdb_call *c, struct scan *s, struct bytes key,
             struct told *told)
 {
     if (bytes_equal_text(key, "failed")) {
@@ -506,7 +518,7 @@ take_member(struct writer *w, struct writer_call *c, struct scan *s, struct byte
 }
 
 static void
-forget_refusals(struct writer_call *c)
+forget_refusals(struct opentsdb_call *c)
 {
     buf_clear(&c->words);
     for (uint32_t i = 0; i < c->count; i++) {
@@ -519,7 +531,7 @@ forget_refusals(struct writer_call *c)
 
 /* Everything that nothing was said against may be what was meant. */
 static void
-doubt_rest(struct writer_call *c, const struct refusal *refusal)
+doubt_rest(struct opentsdb_call *c, const struct refusal *refusal)
 {
     for (uint32_t i = 0; i < c->count; i++) {
         if (c->entries[i].refusal == NULL) c->entries[i].refusal = refusal;
@@ -544,7 +556,7 @@ judge_message(const struct told *told, struct writer_step *step)
 }
 
 static void
-judge_told(struct writer_call *c, const struct told *told, struct writer_step *step)
+judge_told(struct opentsdb_call *c, const struct told *told, struct writer_step *step)
 {
     uint64_t untold = told->failed > told->errors ? told->failed - told->errors : 0;
     bool timeouts_untold = told->timeouts > told->timeout_errors;
@@ -564,7 +576,7 @@ judge_told(struct writer_call *c, const struct told *told, struct writer_step *s
 
 /* Reads what 2xx and 400 may bring. What is no answer of OpenTSDB's is judged by its status. */
 static void
-judge(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+judge(struct opentsdb_writer *w, struct opentsdb_call *c, const struct http_call_answer *answer,
       struct writer_step *step)
 {
     http_judge(answer, step);
@@ -594,9 +606,11 @@ judge(struct writer *w, struct writer_call *c, const struct http_call_answer *an
 }
 
 static void
-opentsdb_step(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
-              struct writer_step *ret_step)
+opentsdb_step(struct writer *writer, struct writer_call *call,
+              const struct http_call_answer *answer, struct writer_step *ret_step)
 {
+    struct opentsdb_writer *w = (struct opentsdb_writer *)writer;
+    struct opentsdb_call *c = (struct opentsdb_call *)call;
     struct why why = {""};
     if (answer != NULL)
         judge(w, c, answer, ret_step);
@@ -607,10 +621,11 @@ opentsdb_step(struct writer *w, struct writer_call *c, const struct http_call_an
 }
 
 static void
-opentsdb_entry(const struct writer *w, const struct writer_call *c, uint32_t number,
+opentsdb_entry(const struct writer *writer, const struct writer_call *call, uint32_t number,
                struct writer_entry *ret_entry)
 {
-    (void)w;
+    const struct opentsdb_call *c = (const struct opentsdb_call *)call;
+    (void)writer;
     const struct entry *entry = &c->entries[number];
     struct writer_step words = {.answer = "refused without words"};
     *ret_entry = (struct writer_entry){.verdict = VERDICT_DELIVERED};
@@ -627,9 +642,10 @@ opentsdb_entry(const struct writer *w, const struct writer_call *c, uint32_t num
 /* --- checks ----------------------------------------------------------------------------------- */
 
 static bool
-opentsdb_check(struct writer *w, uint32_t number, const struct http_call_answer *answer,
+opentsdb_check(struct writer *writer, uint32_t number, const struct http_call_answer *answer,
                struct writer_step *ret_step, char what[WRITER_ANSWER_BYTES])
 {
+    struct opentsdb_writer *w = (struct opentsdb_writer *)writer;
     static const struct bytes nothing = {NULL, 0};
     if (number > 1) return false;
     snprintf(what, WRITER_ANSWER_BYTES, "%s",

@@ -28,7 +28,7 @@ enum {
     NAMED_BYTES_MAX = 256 * 1024,
 };
 
-struct writer {
+struct remote_writer {
     struct writer_options options;
     const struct remote_write_settings *settings;
     struct http_calls_target target;
@@ -44,12 +44,12 @@ struct writer {
     const char *query;
     bool by_tenant;             /* a request is of one tenant */
     struct http_fallback to_v1; /* `auto`, and the store does not take 2.0 */
-    struct writer_call *check;  /* of nothing; NULL: none was made */
+    struct remote_call *check; /* of nothing; NULL: none was made */
     struct series_named named;  /* by the last refusal */
     struct buf scratch;
 };
 
-struct writer_call {
+struct remote_call {
     struct rw_build *builds[2]; /* 1.0, 2.0; made when first needed */
     enum rw_version version;    /* of what was added */
     struct buf metadata;        /* 1.0: of families, behind the series */
@@ -72,7 +72,7 @@ static const char *const WANTED[] = {"x-amzn-ErrorType", /* as of every request 
 /* --- the writer ------------------------------------------------------------------------------- */
 
 static enum rw_version
-version_now(const struct writer *w)
+version_now(const struct remote_writer *w)
 {
     switch (w->settings->protobuf_message) {
     case REMOTE_WRITE_V1:
@@ -85,18 +85,20 @@ version_now(const struct writer *w)
 }
 
 static void
-remote_write_save(const struct writer *w, struct buf *to)
+remote_write_save(const struct writer *writer, struct buf *to)
 {
+    const struct remote_writer *w = (const struct remote_writer *)writer;
     http_fallback_save(&w->to_v1, to);
 }
 
 static void remote_write_call_free(struct writer *w, struct writer_call *c);
 
 static void
-remote_write_destroy(struct writer *w)
+remote_write_destroy(struct writer *writer)
 {
+    struct remote_writer *w = (struct remote_writer *)writer;
     if (w == NULL) return;
-    if (w->check != NULL) remote_write_call_free(w, w->check);
+    if (w->check != NULL) remote_write_call_free(writer, (struct writer_call *)w->check);
     families_free(w->families);
     oauth2_free(w->oauth2);
     aws_credentials_free(w->credentials);
@@ -109,7 +111,7 @@ remote_write_destroy(struct writer *w)
 }
 
 static enum err
-create_sigv4(struct writer *w, struct why *why)
+create_sigv4(struct remote_writer *w, struct why *why)
 {
     const struct destination_settings *settings = w->options.settings;
     const struct sigv4_settings *sigv4 = &w->settings->sigv4;
@@ -132,7 +134,7 @@ static enum err
 remote_write_create(const struct writer_options *options, struct writer **ret_writer,
                     struct why *why)
 {
-    struct writer *w = mem_new(options->memory, sizeof *w);
+    struct remote_writer *w = mem_new(options->memory, sizeof *w);
     if (w == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
     w->options = *options;
     w->settings = &options->settings->u.remote_write;
@@ -150,17 +152,17 @@ remote_write_create(const struct writer_options *options, struct writer **ret_wr
     if (e) why_set(why, e, "no memory for a destination");
     if (e == OK) e = create_sigv4(w, why);
     if (e) {
-        remote_write_destroy(w);
+        remote_write_destroy((struct writer *)w);
         return e;
     }
-    *ret_writer = w;
+    *ret_writer = (struct writer *)w;
     return OK;
 }
 
 static struct writer_limits
-remote_write_limits(const struct writer *w)
+remote_write_limits(const struct writer *writer)
 {
-    (void)w;
+    (void)writer;
     return (struct writer_limits){
         .takes_metadata = true,
         .concurrency = LANES,
@@ -174,19 +176,22 @@ remote_write_limits(const struct writer *w)
 /* --- calls ------------------------------------------------------------------------------------ */
 
 static enum err
-remote_write_call_new(struct writer *w, struct writer_call **ret_call)
+remote_write_call_new(struct writer *writer, struct writer_call **ret_call)
 {
-    struct writer_call *c = mem_new(w->options.memory, sizeof *c);
+    struct remote_writer *w = (struct remote_writer *)writer;
+    struct remote_call *c = mem_new(w->options.memory, sizeof *c);
     if (c == NULL) return ERR_NOMEM;
     buf_init(&c->metadata, w->options.memory, RW_BUILD_BYTES_MAX);
     buf_init(&c->body, w->options.memory, RW_BUILD_BYTES_MAX);
-    *ret_call = c;
+    *ret_call = (struct writer_call *)c;
     return OK;
 }
 
 static void
-remote_write_call_free(struct writer *w, struct writer_call *c)
+remote_write_call_free(struct writer *writer, struct writer_call *call)
 {
+    struct remote_writer *w = (struct remote_writer *)writer;
+    struct remote_call *c = (struct remote_call *)call;
     rw_build_free(c->builds[0]);
     rw_build_free(c->builds[1]);
     buf_fini(&c->metadata);
@@ -195,8 +200,10 @@ remote_write_call_free(struct writer *w, struct writer_call *c)
 }
 
 static void
-remote_write_call_clear(struct writer *w, struct writer_call *c)
+remote_write_call_clear(struct writer *writer, struct writer_call *call)
 {
+    struct remote_writer *w = (struct remote_writer *)writer;
+    struct remote_call *c = (struct remote_call *)call;
     for (unsigned i = 0; i < 2; i++) {
         if (c->builds[i] != NULL) rw_build_clear(c->builds[i]);
     }
@@ -209,14 +216,14 @@ remote_write_call_clear(struct writer *w, struct writer_call *c)
 }
 
 static struct rw_build *
-build_of(const struct writer_call *c)
+build_of(const struct remote_call *c)
 {
     return c->builds[c->version == RW_V1 ? 0 : 1];
 }
 
 /* What a call is of, known with its first item. False: the item is of another tenant. */
 static enum writer_add
-begin_call(struct writer *w, struct writer_call *c, const struct item *item)
+begin_call(struct remote_writer *w, struct remote_call *c, const struct item *item)
 {
     bool empty = c->samples + c->exemplars + c->families == 0;
     if (empty) {
@@ -235,7 +242,7 @@ begin_call(struct writer *w, struct writer_call *c, const struct item *item)
 
 /* 2.0 carries metadata with the series: it is kept for those that come. */
 static enum writer_add
-add_family(struct writer *w, struct writer_call *c, const struct item *item, struct why *why)
+add_family(struct remote_writer *w, struct remote_call *c, const struct item *item, struct why *why)
 {
     if (c->version == RW_V1) {
         rw_build_metadata_v1(&c->metadata, item->family, item->family_type, item->help, item->unit);
@@ -252,9 +259,11 @@ add_family(struct writer *w, struct writer_call *c, const struct item *item, str
 }
 
 static enum writer_add
-remote_write_add(struct writer *w, struct writer_call *c, const struct item *item,
+remote_write_add(struct writer *writer, struct writer_call *call, const struct item *item,
                  uint32_t *ret_entry, struct why *why)
 {
+    struct remote_writer *w = (struct remote_writer *)writer;
+    struct remote_call *c = (struct remote_call *)call;
     *ret_entry = 0;
     enum writer_add begun = begin_call(w, c, item);
     if (begun != WRITER_ADDED) return begun;
@@ -287,29 +296,35 @@ remote_write_add(struct writer *w, struct writer_call *c, const struct item *ite
 
 /* Families alone, in 2.0: they go with the series that come, and a request of none says nothing. */
 static bool
-is_nothing(const struct writer_call *c)
+is_nothing(const struct remote_call *c)
 {
     return c->version == RW_V2 && c->families > 0 && rw_build_counts(build_of(c)).series == 0;
 }
 
 /* Before it is packed, always: what the relay lowers after a refusal must be of one kind. */
 static uint64_t
-remote_write_bytes(const struct writer *w, const struct writer_call *c)
+call_bytes(const struct remote_call *c)
 {
-    (void)w;
     if (c->made) return c->message_bytes;
     if (build_of(c) == NULL || is_nothing(c)) return 0;
     return rw_build_counts(build_of(c)).bytes + c->metadata.size;
 }
 
+static uint64_t
+remote_write_bytes(const struct writer *writer, const struct writer_call *call)
+{
+    (void)writer;
+    return call_bytes((const struct remote_call *)call);
+}
+
 /* --- requests --------------------------------------------------------------------------------- */
 
 static enum err
-make_body(struct writer *w, struct writer_call *c)
+make_body(struct remote_writer *w, struct remote_call *c)
 {
     struct bytes message;
     if (c->made) return OK;
-    c->message_bytes = remote_write_bytes(w, c);
+    c->message_bytes = call_bytes(c);
     enum err e = rw_build_end(build_of(c), &message);
     if (e) return e;
     struct buf *whole = &c->metadata;
@@ -328,15 +343,17 @@ make_body(struct writer *w, struct writer_call *c)
 }
 
 static enum err
-remote_write_make(struct writer *w, struct writer_call *c, uint64_t *ret_bytes)
+remote_write_make(struct writer *writer, struct writer_call *call, uint64_t *ret_bytes)
 {
+    struct remote_writer *w = (struct remote_writer *)writer;
+    struct remote_call *c = (struct remote_call *)call;
     enum err e = make_body(w, c);
     *ret_bytes = c->body.size;
     return e;
 }
 
 static enum err
-put_auth(struct writer *w, struct why *why)
+put_auth(struct remote_writer *w, struct why *why)
 {
     const struct remote_write_settings *s = w->settings;
     uint32_t before = w->headers.count;
@@ -353,7 +370,7 @@ put_auth(struct writer *w, struct why *why)
 }
 
 static enum err
-make_headers(struct writer *w, const struct writer_call *c, struct writer_step *step,
+make_headers(struct remote_writer *w, const struct remote_call *c, struct writer_step *step,
              struct why *why)
 {
     struct http_headers *h = &w->headers;
@@ -374,7 +391,7 @@ make_headers(struct writer *w, const struct writer_call *c, struct writer_step *
 }
 
 static enum err
-sign(struct writer *w, struct writer_call *c, struct writer_step *step, struct why *why)
+sign(struct remote_writer *w, struct remote_call *c, struct writer_step *step, struct why *why)
 {
     const char *service = w->settings->sigv4.service;
     struct aws_parts parts = {
@@ -395,7 +412,7 @@ sign(struct writer *w, struct writer_call *c, struct writer_step *step, struct w
 }
 
 static void
-begin_step(struct writer *w, struct writer_call *c, struct writer_step *step)
+begin_step(struct remote_writer *w, struct remote_call *c, struct writer_step *step)
 {
     struct why why = {""};
     if (is_nothing(c)) {
@@ -430,7 +447,7 @@ begin_step(struct writer *w, struct writer_call *c, struct writer_step *step)
 
 /* Whether a store that said 2xx to 2.0 wrote nothing of it, as far as it says. */
 static bool
-wrote_nothing(const struct writer_call *c, const struct http_call_answer *answer)
+wrote_nothing(const struct remote_call *c, const struct http_call_answer *answer)
 {
     if (c->version == RW_V1 || c->samples == 0) return false;
     for (unsigned i = WANTED_WRITTEN; WANTED[i] != NULL; i++) {
@@ -441,7 +458,7 @@ wrote_nothing(const struct writer_call *c, const struct http_call_answer *answer
 
 /* The store does not take this version. */
 static void
-refuse_version(struct writer *w, struct writer_call *c, struct writer_step *step,
+refuse_version(struct remote_writer *w, struct remote_call *c, struct writer_step *step,
                const char *reason, const char *what)
 {
     char told[WRITER_ANSWER_BYTES];
@@ -508,7 +525,7 @@ told_refused(struct bytes text)
  * request because of one sample.
  */
 static bool
-refuses_all(const struct writer_call *c, const struct http_call_answer *answer, uint64_t told)
+refuses_all(const struct remote_call *c, const struct http_call_answer *answer, uint64_t told)
 {
     uint64_t written = 0;
     for (unsigned i = WANTED_WRITTEN; WANTED[i] != NULL && c->version == RW_V2; i++) {
@@ -526,8 +543,8 @@ refuses_all(const struct writer_call *c, const struct http_call_answer *answer, 
  * Some name the series.
  */
 static void
-judge_refusal(struct writer *w, const struct writer_call *c, const struct http_call_answer *answer,
-              struct writer_step *step)
+judge_refusal(struct remote_writer *w, const struct remote_call *c,
+              const struct http_call_answer *answer, struct writer_step *step)
 {
     uint64_t written = 0, told = told_refused(answer->body);
     for (unsigned i = WANTED_WRITTEN; i < WANTED_WRITTEN + 2; i++) {
@@ -552,13 +569,14 @@ judge_refusal(struct writer *w, const struct writer_call *c, const struct http_c
 }
 
 static enum writer_blame
-remote_write_blames(struct writer *w, const struct item *item)
+remote_write_blames(struct writer *writer, const struct item *item)
 {
+    struct remote_writer *w = (struct remote_writer *)writer;
     return series_named_has(&w->named, item->labels, &w->scratch) ? BLAMES_SERIES : BLAMES_NOT;
 }
 
 static void
-judge(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+judge(struct remote_writer *w, struct remote_call *c, const struct http_call_answer *answer,
       struct writer_step *step)
 {
     http_judge(answer, step);
@@ -580,9 +598,11 @@ judge(struct writer *w, struct writer_call *c, const struct http_call_answer *an
 }
 
 static void
-remote_write_step(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
-                  struct writer_step *ret_step)
+remote_write_step(struct writer *writer, struct writer_call *call,
+                  const struct http_call_answer *answer, struct writer_step *ret_step)
 {
+    struct remote_writer *w = (struct remote_writer *)writer;
+    struct remote_call *c = (struct remote_call *)call;
     if (answer != NULL)
         judge(w, c, answer, ret_step);
     else
@@ -592,17 +612,19 @@ remote_write_step(struct writer *w, struct writer_call *c, const struct http_cal
 /* --- before ----------------------------------------------------------------------------------- */
 
 static bool
-remote_write_need_prepare(struct writer *w)
+remote_write_need_prepare(struct writer *writer)
 {
+    struct remote_writer *w = (struct remote_writer *)writer;
     (void)http_fallback_now(&w->to_v1, w->options.env); /* version_now() looks at it */
     if (w->credentials != NULL) return aws_credentials_due(w->credentials);
     return w->oauth2 != NULL && oauth2_is_due(w->oauth2);
 }
 
 static void
-remote_write_prepare(struct writer *w, const struct http_call_answer *answer,
+remote_write_prepare(struct writer *writer, const struct http_call_answer *answer,
                      struct writer_step *ret_step)
 {
+    struct remote_writer *w = (struct remote_writer *)writer;
     if (w->credentials != NULL)
         aws_credentials_step(w->credentials, answer, ret_step);
     else
@@ -613,38 +635,41 @@ remote_write_prepare(struct writer *w, const struct http_call_answer *answer,
 
 /* A request without series. */
 static void
-begin_check(struct writer *w, struct writer_step *step)
+begin_check(struct writer *writer, struct writer_step *step)
 {
-    struct writer_call **c = &w->check;
+    struct remote_writer *w = (struct remote_writer *)writer;
+    struct writer_call *call = (struct writer_call *)w->check;
     static const struct item nothing = {.kind = ITEM_FLOAT};
     struct why why = {""};
-    enum err e = *c == NULL ? remote_write_call_new(w, c) : OK;
+    enum err e = call == NULL ? remote_write_call_new(writer, &call) : OK;
+    struct remote_call *c = w->check = (struct remote_call *)call;
     if (e == OK) {
-        remote_write_call_clear(w, *c);
-        if (begin_call(w, *c, &nothing) != WRITER_ADDED) e = ERR_NOMEM;
+        remote_write_call_clear(writer, call);
+        if (begin_call(w, c, &nothing) != WRITER_ADDED) e = ERR_NOMEM;
     }
     if (e) {
         http_judge_unmade(ERR_NOMEM, &why, step);
-    } else if (remote_write_need_prepare(w)) {
+    } else if (remote_write_need_prepare(writer)) {
         step_done(step, VERDICT_UNPREPARED, "credentials", "there are no credentials yet");
     } else {
         const struct text_list *tenants = &w->options.settings->tenants;
         bool named = tenants->count > 0 && strcmp(tenants->items[0], "all") != 0;
-        snprintf((*c)->tenant, sizeof(*c)->tenant, "%s", named ? tenants->items[0] : "anonymous");
-        begin_step(w, *c, step);
+        snprintf(c->tenant, sizeof c->tenant, "%s", named ? tenants->items[0] : "anonymous");
+        begin_step(w, c, step);
     }
 }
 
 static bool
-remote_write_check(struct writer *w, uint32_t number, const struct http_call_answer *answer,
+remote_write_check(struct writer *writer, uint32_t number, const struct http_call_answer *answer,
                    struct writer_step *ret_step, char what[WRITER_ANSWER_BYTES])
 {
+    struct remote_writer *w = (struct remote_writer *)writer;
     if (number > 0) return false;
     bool is_aps = w->credentials != NULL;
     snprintf(what, WRITER_ANSWER_BYTES, "whether it takes a write, of nothing%s",
              is_aps ? " (aps:RemoteWrite)" : "");
     if (answer == NULL) {
-        begin_check(w, ret_step);
+        begin_check(writer, ret_step);
         return true;
     }
     judge(w, w->check, answer, ret_step);

@@ -45,7 +45,7 @@ static const int64_t INDEX_KEPT_MS = 2 * 3600 * 1000;
 
 /* The index of the object's directory, and its text, with the object in it. */
 static enum err
-make_index(struct writer *w, const struct s3_object *o, const struct s3_names *names,
+make_index(struct s3_writer *w, const struct s3_object *o, const struct s3_names *names,
            struct why *why)
 {
     struct s3_index *x = &w->index;
@@ -63,7 +63,7 @@ make_index(struct writer *w, const struct s3_object *o, const struct s3_names *n
 }
 
 enum err
-s3_store_index(struct writer *w, const struct s3_object *o, struct why *why)
+s3_store_index(struct s3_writer *w, const struct s3_object *o, struct why *why)
 {
     struct env *env = w->options.env;
     enum err e = s3_index_store(&w->index, env, w->index_dir, buf_bytes(&w->index_text), why);
@@ -82,7 +82,7 @@ say_failed(struct writer_step *step, enum writer_verdict verdict, enum err e, co
 
 /* Everything that has to be durable before the upload, but what save() gives. */
 static void
-seal(struct writer *w, struct writer_call *c, struct writer_step *step)
+seal(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
 {
     struct s3_object *o = &c->own;
     struct why why = {""};
@@ -120,13 +120,13 @@ seal(struct writer *w, struct writer_call *c, struct writer_step *step)
 /* --- uploading -------------------------------------------------------------------------------- */
 
 static struct s3_object *
-object_of(struct writer *w, struct writer_call *c)
+object_of(struct s3_writer *w, struct s3_call *c)
 {
     return c->adopts ? &w->adopted : &c->own;
 }
 
 static void
-send_upload(struct writer *w, struct writer_call *c, struct writer_step *step)
+send_upload(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
 {
     static const char *const types[] = {
         [COMPRESSION_NONE] = "application/x-ndjson",
@@ -159,7 +159,7 @@ send_upload(struct writer *w, struct writer_call *c, struct writer_step *step)
 /* Where it is not certain that the store refuses to overwrite, the name is looked for first; with
  * an upload in parts that costs little beside what it saves. */
 static void
-begin_upload(struct writer *w, struct writer_call *c, struct writer_step *step)
+begin_upload(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
 {
     const struct s3_object *o = object_of(w, c);
     struct s3_upload_how how = {
@@ -173,7 +173,7 @@ begin_upload(struct writer *w, struct writer_call *c, struct writer_step *step)
 }
 
 static void
-learn_conditional(struct writer *w, enum s3_conditional conditional)
+learn_conditional(struct s3_writer *w, enum s3_conditional conditional)
 {
     if (w->bucket.conditional == conditional) return;
     w->bucket.conditional = conditional;
@@ -187,7 +187,7 @@ learn_conditional(struct writer *w, enum s3_conditional conditional)
 
 /* Names begin with another id from now on, which is durable before one of them is used. */
 static void
-rename_object(struct writer *w, struct writer_call *c, struct writer_step *step)
+rename_object(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
 {
     struct s3_object *o = object_of(w, c);
     char was[S3_BASE_BYTES];
@@ -215,7 +215,7 @@ rename_object(struct writer *w, struct writer_call *c, struct writer_step *step)
 /* No other object can have a random name, so the store's answers are wrong. That may end, so it is
  * asked again, later and with another name. */
 static void
-say_names_taken(const struct writer *w, struct writer_step *step)
+say_names_taken(const struct s3_writer *w, struct writer_step *step)
 {
     char text[WRITER_ANSWER_BYTES];
     snprintf(
@@ -228,7 +228,7 @@ say_names_taken(const struct writer *w, struct writer_step *step)
 }
 
 static void
-save_renamed(struct writer *w, struct writer_call *c, struct writer_step *step)
+save_renamed(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
 {
     struct why why = {""};
     enum err e = make_index(w, object_of(w, c), &c->names, &why);
@@ -244,13 +244,13 @@ save_renamed(struct writer *w, struct writer_call *c, struct writer_step *step)
 /* --- the index in the bucket ------------------------------------------------------------------ */
 
 static uint64_t
-index_hash(const struct writer *w)
+index_hash(const struct s3_writer *w)
 {
     return hash_bytes(bytes_of_text(w->index_key), 0) | 1;
 }
 
 static void
-name_index(struct writer *w, const struct s3_object *o)
+name_index(struct s3_writer *w, const struct s3_object *o)
 {
     snprintf(w->index_key, sizeof w->index_key, "%s_%.64s.json", o->dir, w->instance);
 }
@@ -258,7 +258,7 @@ name_index(struct writer *w, const struct s3_object *o)
 /* What is known of it is what the bucket will have; of an object that was adopted the local file
  * may not know yet. */
 static void
-put_index(struct writer *w, struct writer_call *c, struct writer_step *step)
+put_index(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
 {
     struct s3_object *o = object_of(w, c);
     struct why why = {""};
@@ -287,7 +287,7 @@ put_index(struct writer *w, struct writer_call *c, struct writer_step *step)
 }
 
 static void
-send_index(struct writer *w, struct writer_call *c, struct writer_step *step)
+send_index(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
 {
     name_index(w, object_of(w, c));
     if (w->looked[index_hash(w) % S3_LOOKED_SLOTS] == index_hash(w)) {
@@ -302,7 +302,7 @@ send_index(struct writer *w, struct writer_call *c, struct writer_step *step)
 
 /* An index of this name in the bucket: what it lists is kept. */
 static void
-take_index_look(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+take_index_look(struct s3_writer *w, struct s3_call *c, const struct http_call_answer *answer,
                 struct writer_step *step)
 {
     struct http_call_answer trimmed = *answer;
@@ -328,7 +328,7 @@ take_index_look(struct writer *w, struct writer_call *c, const struct http_call_
 
 /* Object and index are in the bucket. */
 static void
-finish(struct writer *w, struct writer_call *c, struct writer_step *step)
+finish(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
 {
     if (w->noted == c) w->noted = NULL;
     if (!c->adopts) s3_store_let_go(w->store, &c->own, false);
@@ -340,7 +340,7 @@ finish(struct writer *w, struct writer_call *c, struct writer_step *step)
 }
 
 static void
-take_upload(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+take_upload(struct s3_writer *w, struct s3_call *c, const struct http_call_answer *answer,
             struct writer_step *step)
 {
     struct http_call_answer trimmed = *answer;
@@ -371,7 +371,7 @@ take_upload(struct writer *w, struct writer_call *c, const struct http_call_answ
 }
 
 static void
-take_index(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+take_index(struct s3_writer *w, struct s3_call *c, const struct http_call_answer *answer,
            struct writer_step *step)
 {
     struct http_call_answer trimmed = *answer;
@@ -395,7 +395,7 @@ take_index(struct writer *w, struct writer_call *c, const struct http_call_answe
 }
 
 static void
-go_on(struct writer *w, struct writer_call *c, struct writer_step *step)
+go_on(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
 {
     switch (c->stage) {
     case FILLING:
@@ -426,9 +426,11 @@ go_on(struct writer *w, struct writer_call *c, struct writer_step *step)
 }
 
 void
-s3_deliver(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+s3_deliver(struct writer *writer, struct writer_call *call, const struct http_call_answer *answer,
            struct writer_step *ret_step)
 {
+    struct s3_writer *w = (struct s3_writer *)writer;
+    struct s3_call *c = (struct s3_call *)call;
     if (answer == NULL)
         go_on(w, c, ret_step);
     else if (c->stage == UPLOADING)

@@ -17,7 +17,7 @@ enum { S3_SEEN_SLOTS = 4096, S3_TENANT_BYTES = 256, S3_LOOKED_SLOTS = 256 };
 /* Of a call. */
 enum s3_stage { FILLING, RENAMED, SEALED, UPLOADING, INDEX_LOOKING, INDEXING, DELIVERED };
 
-struct writer {
+struct s3_writer {
     struct writer_options options;
     char instance[S3_INSTANCE_BYTES]; /* what names begin with */
     const struct s3_settings *s3;
@@ -36,8 +36,8 @@ struct writer {
     bool adopted_arrived;
     uint32_t adopters; /* calls that count its items */
 
-    struct writer_call *noted;     /* its object is sealed, and not yet delivered */
-    struct writer_call *uploading; /* whose `upload` is */
+    struct s3_call *noted;     /* its object is sealed, and not yet delivered */
+    struct s3_call *uploading; /* whose `upload` is */
     struct s3_upload upload;
     uint32_t names_taken; /* in a row, since an object came into the bucket */
 
@@ -60,7 +60,7 @@ struct writer {
     uint32_t check_agains;
 };
 
-struct writer_call {
+struct s3_call {
     enum s3_stage stage;
     uint64_t count; /* items */
     struct s3_object own;
@@ -75,9 +75,9 @@ struct writer_call {
 /* --- s3.c ------------------------------------------------------------------------------------- */
 
 /* Packs the lines at hand into the object's file. On an error they are still there. */
-MUST_CHECK enum err s3_flush_text(struct writer *writer, struct writer_call *call, struct why *why);
+MUST_CHECK enum err s3_flush_text(struct s3_writer *writer, struct s3_call *call, struct why *why);
 /* No item of the adopted object comes any more. */
-void s3_release_adopted(struct writer *writer);
+void s3_release_adopted(struct s3_writer *writer);
 
 /* --- delivery.c ------------------------------------------------------------------------------- */
 
@@ -85,7 +85,7 @@ void s3_release_adopted(struct writer *writer);
 void s3_deliver(struct writer *writer, struct writer_call *call,
                 const struct http_call_answer *answer, struct writer_step *ret_step);
 /* Writes the text of the index at hand, that of the object's hour, to the local file. */
-MUST_CHECK enum err s3_store_index(struct writer *writer, const struct s3_object *object,
+MUST_CHECK enum err s3_store_index(struct s3_writer *writer, const struct s3_object *object,
                                    struct why *why);
 
 #endif

@@ -30,8 +30,9 @@ static const int64_t SWEEP_AGAIN_MS = 3600 * 1000;
 /* --- what is remembered ----------------------------------------------------------------------- */
 
 static void
-s3_save(const struct writer *w, struct buf *to)
+s3_save(const struct writer *writer, struct buf *to)
 {
+    const struct s3_writer *w = (const struct s3_writer *)writer;
     struct buf learnt;
     buf_init(&learnt, w->options.memory, 256);
     s3_bucket_learnt(&w->bucket, &learnt);
@@ -52,14 +53,15 @@ s3_save(const struct writer *w, struct buf *to)
 }
 
 static enum err
-s3_saved(struct writer *w, struct why *why)
+s3_saved(struct writer *writer, struct why *why)
 {
+    struct s3_writer *w = (struct s3_writer *)writer;
     return s3_store_saved(w->store, why);
 }
 
 /* What was saved by a version that we do not know is as if there were nothing. */
 static void
-load(struct writer *w, struct bytes bytes, struct s3_saved *ret)
+load(struct s3_writer *w, struct bytes bytes, struct s3_saved *ret)
 {
     if (!s3_saved_get(bytes, ret)) return;
     /* Names begin as before, as long as this is the directory of before. */
@@ -80,14 +82,14 @@ load(struct writer *w, struct bytes bytes, struct s3_saved *ret)
 /* --- the adopted object ----------------------------------------------------------------------- */
 
 void
-s3_release_adopted(struct writer *w)
+s3_release_adopted(struct s3_writer *w)
 {
     s3_store_let_go(w->store, &w->adopted, false);
     w->adopted_arrived = false;
 }
 
 static enum err
-adopt(struct writer *w, const struct s3_saved *saved, struct why *why)
+adopt(struct s3_writer *w, const struct s3_saved *saved, struct why *why)
 {
     const char *name = w->options.settings->name;
     bool same = saved->is_pending && saved->content == w->content;
@@ -118,8 +120,9 @@ adopt(struct writer *w, const struct s3_saved *saved, struct why *why)
 /* --- the writer ------------------------------------------------------------------------------- */
 
 static void
-s3_destroy(struct writer *w)
+s3_destroy(struct writer *writer)
 {
+    struct s3_writer *w = (struct s3_writer *)writer;
     if (w == NULL) return;
     s3_object_fini(&w->adopted);
     s3_bucket_fini(&w->bucket);
@@ -134,7 +137,7 @@ s3_destroy(struct writer *w)
 }
 
 static enum err
-make_index_dir(struct writer *w, struct why *why)
+make_index_dir(struct s3_writer *w, struct why *why)
 {
     if (w->options.settings->dry_run) return OK;
     enum err e = path_join(w->index_dir, sizeof w->index_dir, w->options.dir, "index");
@@ -146,7 +149,7 @@ make_index_dir(struct writer *w, struct why *why)
 static enum err
 s3_create(const struct writer_options *options, struct writer **ret_writer, struct why *why)
 {
-    struct writer *w = mem_new(options->memory, sizeof *w);
+    struct s3_writer *w = mem_new(options->memory, sizeof *w);
     if (w == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
     w->options = *options;
     w->s3 = &options->settings->u.s3;
@@ -170,16 +173,17 @@ s3_create(const struct writer_options *options, struct writer **ret_writer, stru
     if (e == OK) e = make_index_dir(w, why);
     if (e == OK) e = adopt(w, &saved, why);
     if (e) {
-        s3_destroy(w);
+        s3_destroy((struct writer *)w);
         return e;
     }
-    *ret_writer = w;
+    *ret_writer = (struct writer *)w;
     return OK;
 }
 
 static struct writer_limits
-s3_limits(const struct writer *w)
+s3_limits(const struct writer *writer)
 {
+    const struct s3_writer *w = (const struct s3_writer *)writer;
     return (struct writer_limits){
         .one_lane = true,
         .concurrency = 1,
@@ -195,20 +199,21 @@ s3_limits(const struct writer *w)
 /* --- calls ------------------------------------------------------------------------------------ */
 
 static enum err
-s3_call_new(struct writer *w, struct writer_call **ret_call)
+s3_call_new(struct writer *writer, struct writer_call **ret_call)
 {
-    struct writer_call *c = mem_new(w->options.memory, sizeof *c);
+    struct s3_writer *w = (struct s3_writer *)writer;
+    struct s3_call *c = mem_new(w->options.memory, sizeof *c);
     if (c == NULL) return ERR_NOMEM;
     c->own.file = FILE_CLOSED;
     buf_init(&c->text, w->options.memory, TEXT_BYTES_MAX);
     s3_names_init(&c->names, w->options.memory);
-    *ret_call = c;
+    *ret_call = (struct writer_call *)c;
     return OK;
 }
 
 /* The object was not delivered, and is no more: its items are settled otherwise, or come again. */
 static void
-drop_object(struct writer *w, struct writer_call *c)
+drop_object(struct s3_writer *w, struct s3_call *c)
 {
     bool noted = w->noted == c;
     if (noted) w->noted = NULL;
@@ -224,8 +229,10 @@ drop_object(struct writer *w, struct writer_call *c)
 }
 
 static void
-s3_call_clear(struct writer *w, struct writer_call *c)
+s3_call_clear(struct writer *writer, struct writer_call *call)
 {
+    struct s3_writer *w = (struct s3_writer *)writer;
+    struct s3_call *c = (struct s3_call *)call;
     if (w->uploading == c) {
         w->sweep_due |= w->upload.id[0] != 0;
         s3_upload_clear(&w->upload);
@@ -243,8 +250,10 @@ s3_call_clear(struct writer *w, struct writer_call *c)
 }
 
 static void
-s3_call_free(struct writer *w, struct writer_call *c)
+s3_call_free(struct writer *writer, struct writer_call *call)
 {
+    struct s3_writer *w = (struct s3_writer *)writer;
+    struct s3_call *c = (struct s3_call *)call;
     if (w->noted == c) w->noted = NULL;
     if (w->uploading == c) w->uploading = NULL;
     s3_object_fini(&c->own);
@@ -257,7 +266,7 @@ s3_call_free(struct writer *w, struct writer_call *c)
 
 /* Packs the lines at hand into the object's file. On an error they are still there. */
 enum err
-s3_flush_text(struct writer *w, struct writer_call *c, struct why *why)
+s3_flush_text(struct s3_writer *w, struct s3_call *c, struct why *why)
 {
     struct bytes plain = buf_bytes(&c->text), packed = plain;
     enum err e = OK;
@@ -282,7 +291,7 @@ enum adoption { ADOPTION_NONE, ADOPTION_COUNTS, ADOPTION_FULL };
 
 /* What the adopted object, if there is one, has to do with this item. */
 static enum adoption
-look_at_adopted(struct writer *w, struct writer_call *c, struct s3_place at)
+look_at_adopted(struct s3_writer *w, struct s3_call *c, struct s3_place at)
 {
     const struct s3_object *o = &w->adopted;
     if (o->number == 0) return c->adopts ? ADOPTION_FULL : ADOPTION_NONE;
@@ -304,7 +313,7 @@ look_at_adopted(struct writer *w, struct writer_call *c, struct s3_place at)
 /* Whether the item may be in this object: with the first one it gets its place, and others are to
  * be of the same tenant, where that is part of the place. */
 static enum writer_add
-find_place(struct writer *w, struct writer_call *c, const struct item *item, struct why *why)
+find_place(struct s3_writer *w, struct s3_call *c, const struct item *item, struct why *why)
 {
     bool other = c->count > 0 && w->by_tenant && !bytes_equal_text(item->tenant, c->tenant);
     if (c->count > 0 && !other) return WRITER_ADDED;
@@ -325,9 +334,11 @@ find_place(struct writer *w, struct writer_call *c, const struct item *item, str
 }
 
 static enum writer_add
-s3_add(struct writer *w, struct writer_call *c, const struct item *item, uint32_t *ret_entry,
-       struct why *why)
+s3_add(struct writer *writer, struct writer_call *call, const struct item *item,
+       uint32_t *ret_entry, struct why *why)
 {
+    struct s3_writer *w = (struct s3_writer *)writer;
+    struct s3_call *c = (struct s3_call *)call;
     struct s3_place at = {item->pos, item->index};
     *ret_entry = 0;
     if (item->pos > w->offered) w->offered = item->pos;
@@ -361,8 +372,10 @@ s3_add(struct writer *w, struct writer_call *c, const struct item *item, uint32_
 }
 
 static uint64_t
-s3_bytes(const struct writer *w, const struct writer_call *c)
+s3_bytes(const struct writer *writer, const struct writer_call *call)
 {
+    const struct s3_writer *w = (const struct s3_writer *)writer;
+    const struct s3_call *c = (const struct s3_call *)call;
     /* One that is adopted is complete with its last item, and not before. */
     if (c->adopts) return c->has_last ? w->adopted.size : 0;
     return c->own.size + (uint64_t)((double)c->text.size * w->ratio);
@@ -377,9 +390,11 @@ requests_of(uint64_t size)
 }
 
 static uint64_t
-s3_units(const struct writer *w, const struct writer_call *c)
+s3_units(const struct writer *writer, const struct writer_call *call)
 {
-    if (w->options.settings->dry_run) return requests_of(s3_bytes(w, c));
+    const struct s3_writer *w = (const struct s3_writer *)writer;
+    const struct s3_call *c = (const struct s3_call *)call;
+    if (w->options.settings->dry_run) return requests_of(s3_bytes(writer, call));
     switch (c->stage) {
     case FILLING: /* the first step sends nothing, but of an object that was sealed before */
         return c->adopts && !w->adopted_arrived ? requests_of(w->adopted.size) : 0;
@@ -400,14 +415,15 @@ s3_units(const struct writer *w, const struct writer_call *c)
 /* --- before ----------------------------------------------------------------------------------- */
 
 static bool
-is_sweep_due(const struct writer *w)
+is_sweep_due(const struct s3_writer *w)
 {
     return w->sweep_due && env_realtime_ms(w->options.env) >= w->sweep_ms;
 }
 
 static bool
-s3_need_prepare(struct writer *w)
+s3_need_prepare(struct writer *writer)
 {
+    struct s3_writer *w = (struct s3_writer *)writer;
     return aws_credentials_due(w->bucket.credentials) || is_sweep_due(w);
 }
 
@@ -423,7 +439,7 @@ refuses_all(const struct writer_step *step)
 
 /* A store that does not know that list may not have looked at our keys: it is asked for another. */
 static void
-look_at_keys(struct writer *w, const struct http_call_answer *answer, struct writer_step *step)
+look_at_keys(struct s3_writer *w, const struct http_call_answer *answer, struct writer_step *step)
 {
     static const struct s3_request request = {.method = "GET", .query = "list-type=2&max-keys=1"};
     w->looking = answer == NULL;
@@ -440,7 +456,7 @@ look_at_keys(struct writer *w, const struct http_call_answer *answer, struct wri
 
 /* What uploads that nobody ends cost is no reason not to begin others. */
 static void
-end_sweep(struct writer *w, struct writer_step *step)
+end_sweep(struct s3_writer *w, struct writer_step *step)
 {
     const char *name = w->options.settings->name;
     w->sweeping = false;
@@ -460,7 +476,7 @@ end_sweep(struct writer *w, struct writer_step *step)
 }
 
 static void
-sweep(struct writer *w, const struct http_call_answer *answer, struct writer_step *step)
+sweep(struct s3_writer *w, const struct http_call_answer *answer, struct writer_step *step)
 {
     struct http_call_answer trimmed;
     const char *keep = w->upload.id[0] == 0 ? NULL : w->upload.id;
@@ -471,8 +487,10 @@ sweep(struct writer *w, const struct http_call_answer *answer, struct writer_ste
 }
 
 static void
-s3_prepare(struct writer *w, const struct http_call_answer *answer, struct writer_step *ret_step)
+s3_prepare(struct writer *writer, const struct http_call_answer *answer,
+           struct writer_step *ret_step)
 {
+    struct s3_writer *w = (struct s3_writer *)writer;
     if (answer == NULL) w->sweeping = w->looking = false;
     if (w->looking) {
         look_at_keys(w, answer, ret_step);
@@ -493,7 +511,7 @@ s3_prepare(struct writer *w, const struct http_call_answer *answer, struct write
 
 /* HEAD tells nothing in its body: what it means stands here. */
 static void
-explain_head(const struct writer *w, struct writer_step *step)
+explain_head(const struct s3_writer *w, struct writer_step *step)
 {
     const char *bucket = w->s3->bucket;
     char text[WRITER_ANSWER_BYTES];
@@ -514,7 +532,7 @@ explain_head(const struct writer *w, struct writer_step *step)
 }
 
 static void
-check_head(struct writer *w, const struct http_call_answer *answer, struct writer_step *step)
+check_head(struct s3_writer *w, const struct http_call_answer *answer, struct writer_step *step)
 {
     static const struct s3_request request = {.method = "HEAD"};
     if (answer == NULL) {
@@ -535,7 +553,7 @@ check_head(struct writer *w, const struct http_call_answer *answer, struct write
  * permission is told so before anybody looks for it.
  */
 static void
-check_may(struct writer *w, const char *method, const struct http_call_answer *answer,
+check_may(struct s3_writer *w, const char *method, const struct http_call_answer *answer,
           struct writer_step *step)
 {
     static const char query[] = "uploadId=firekeep-destinations-test";
@@ -567,7 +585,7 @@ check_may(struct writer *w, const char *method, const struct http_call_answer *a
 }
 
 static void
-check_needs(const struct writer *w, struct writer_step *step)
+check_needs(const struct s3_writer *w, struct writer_step *step)
 {
     const char *prefix = w->s3->prefix == NULL ? "" : w->s3->prefix;
     char kms[160] = "", shown[100];
@@ -584,9 +602,10 @@ check_needs(const struct writer *w, struct writer_step *step)
 }
 
 static bool
-s3_check(struct writer *w, uint32_t number, const struct http_call_answer *answer,
+s3_check(struct writer *writer, uint32_t number, const struct http_call_answer *answer,
          struct writer_step *ret_step, char what[WRITER_ANSWER_BYTES])
 {
+    struct s3_writer *w = (struct s3_writer *)writer;
     switch (number) {
     case 0:
         snprintf(what, WRITER_ANSWER_BYTES, "credentials");

@@ -30,7 +30,7 @@ enum {
     SAVED_FORM = 1,
 };
 
-struct writer {
+struct timestream_writer {
     struct writer_options options;
     const struct timestream_settings *settings;
     struct timestream_client *client;
@@ -50,7 +50,7 @@ struct name {
     char text[TIMESTREAM_NAME_BYTES_MAX + 1];
 };
 
-struct writer_call {
+struct timestream_call {
     struct timestream_batch batch;
     struct name database; /* where they are templates */
     struct name table;
@@ -119,13 +119,13 @@ expand(const char *template, const struct item *item, struct name *to, struct wh
 }
 
 static const char *
-database_of(const struct writer *w, const struct writer_call *c)
+database_of(const struct timestream_writer *w, const struct timestream_call *c)
 {
     return w->by_item ? c->database.text : w->settings->database;
 }
 
 static const char *
-table_of(const struct writer *w, const struct writer_call *c)
+table_of(const struct timestream_writer *w, const struct timestream_call *c)
 {
     return w->by_item ? c->table.text : w->settings->table;
 }
@@ -134,7 +134,7 @@ table_of(const struct writer *w, const struct writer_call *c)
 
 /* What is saved is the moment when it first began; the relay remembers the rest. */
 static void
-choose_version(struct writer *w)
+choose_version(struct timestream_writer *w)
 {
     struct cursor c = cursor_of(w->options.saved);
     if (!w->settings->overwrite) return;
@@ -148,24 +148,27 @@ choose_version(struct writer *w)
 }
 
 static void
-timestream_save(const struct writer *w, struct buf *to)
+timestream_save(const struct writer *writer, struct buf *to)
 {
+    const struct timestream_writer *w = (const struct timestream_writer *)writer;
     if (w->form.version == 0) return;
     buf_put_u8(to, SAVED_FORM);
     buf_put_varint(to, w->form.version - w->options.fills);
 }
 
 static enum err
-timestream_saved(struct writer *w, struct why *why)
+timestream_saved(struct writer *writer, struct why *why)
 {
+    struct timestream_writer *w = (struct timestream_writer *)writer;
     (void)why;
     w->is_version_kept = true;
     return OK;
 }
 
 static void
-timestream_destroy(struct writer *w)
+timestream_destroy(struct writer *writer)
 {
+    struct timestream_writer *w = (struct timestream_writer *)writer;
     if (w == NULL) return;
     timestream_tables_free(w->tables);
     timestream_client_free(w->client);
@@ -178,7 +181,7 @@ static enum err
 timestream_create(const struct writer_options *options, struct writer **ret_writer, struct why *why)
 {
     const struct timestream_settings *settings = &options->settings->u.timestream;
-    struct writer *w = mem_new(options->memory, sizeof *w);
+    struct timestream_writer *w = mem_new(options->memory, sizeof *w);
     if (w == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
     w->options = *options;
     w->settings = settings;
@@ -198,17 +201,17 @@ timestream_create(const struct writer_options *options, struct writer **ret_writ
         if (e) why_set(why, e, "no memory for a destination");
     }
     if (e) {
-        timestream_destroy(w);
+        timestream_destroy((struct writer *)w);
         return e;
     }
-    *ret_writer = w;
+    *ret_writer = (struct writer *)w;
     return OK;
 }
 
 static struct writer_limits
-timestream_limits(const struct writer *w)
+timestream_limits(const struct writer *writer)
 {
-    (void)w;
+    (void)writer;
     return (struct writer_limits){
         .one_of_a_series = true,
         .concurrency = LANES,
@@ -223,21 +226,24 @@ timestream_limits(const struct writer *w)
 /* --- calls ------------------------------------------------------------------------------------ */
 
 static enum err
-timestream_call_new(struct writer *w, struct writer_call **ret_call)
+timestream_call_new(struct writer *writer, struct writer_call **ret_call)
 {
-    struct writer_call *c = mem_new(w->options.memory, sizeof *c);
+    struct timestream_writer *w = (struct timestream_writer *)writer;
+    struct timestream_call *c = mem_new(w->options.memory, sizeof *c);
     if (c == NULL) return ERR_NOMEM;
     timestream_batch_init(&c->batch, w->options.memory);
     buf_init(&c->body, w->options.memory, BODY_BYTES_MAX);
     timestream_rejections_init(&c->rejections, w->options.memory);
     c->oldest_ms = INT64_MAX;
-    *ret_call = c;
+    *ret_call = (struct writer_call *)c;
     return OK;
 }
 
 static void
-timestream_call_free(struct writer *w, struct writer_call *c)
+timestream_call_free(struct writer *writer, struct writer_call *call)
 {
+    struct timestream_writer *w = (struct timestream_writer *)writer;
+    struct timestream_call *c = (struct timestream_call *)call;
     timestream_batch_fini(&c->batch);
     buf_fini(&c->body);
     timestream_rejections_fini(&c->rejections);
@@ -245,9 +251,10 @@ timestream_call_free(struct writer *w, struct writer_call *c)
 }
 
 static void
-timestream_call_clear(struct writer *w, struct writer_call *c)
+timestream_call_clear(struct writer *writer, struct writer_call *call)
 {
-    (void)w;
+    struct timestream_call *c = (struct timestream_call *)call;
+    (void)writer;
     timestream_batch_clear(&c->batch);
     buf_clear(&c->body);
     c->made = c->was_sent = false;
@@ -256,7 +263,8 @@ timestream_call_clear(struct writer *w, struct writer_call *c)
 
 /* Whether the table takes samples that are so old, as far as that is known. */
 static enum err
-is_taken(struct writer *w, const char *database, const char *table, int64_t t_ms, bool *ret_taken)
+is_taken(struct timestream_writer *w, const char *database, const char *table, int64_t t_ms,
+         bool *ret_taken)
 {
     int64_t oldest_ms;
     enum err e = timestream_tables_oldest(w->tables, database, table, &oldest_ms);
@@ -266,8 +274,8 @@ is_taken(struct writer *w, const char *database, const char *table, int64_t t_ms
 
 /* Which table it is for, and whether that takes it. */
 static enum writer_add
-find_table(struct writer *w, const struct item *item, struct name *database, struct name *table,
-           struct why *why)
+find_table(struct timestream_writer *w, const struct item *item, struct name *database,
+           struct name *table, struct why *why)
 {
     bool taken = true;
     if (w->by_item) {
@@ -283,9 +291,11 @@ find_table(struct writer *w, const struct item *item, struct name *database, str
 }
 
 static enum writer_add
-timestream_add(struct writer *w, struct writer_call *c, const struct item *item,
+timestream_add(struct writer *writer, struct writer_call *call, const struct item *item,
                uint32_t *ret_entry, struct why *why)
 {
+    struct timestream_writer *w = (struct timestream_writer *)writer;
+    struct timestream_call *c = (struct timestream_call *)call;
     struct name database, table;
     if (!item_is_sample(item)) return writer_unfit(why, "Timestream has no place for exemplars");
     enum writer_add added = find_table(w, item, &database, &table, why);
@@ -307,23 +317,25 @@ timestream_add(struct writer *w, struct writer_call *c, const struct item *item,
 }
 
 static uint64_t
-timestream_bytes(const struct writer *w, const struct writer_call *c)
+timestream_bytes(const struct writer *writer, const struct writer_call *call)
 {
-    (void)w;
+    const struct timestream_call *c = (const struct timestream_call *)call;
+    (void)writer;
     return c->made ? c->body.size : timestream_batch_bytes(&c->batch);
 }
 
 static uint64_t
-timestream_units(const struct writer *w, const struct writer_call *c)
+timestream_units(const struct writer *writer, const struct writer_call *call)
 {
-    (void)w;
+    const struct timestream_call *c = (const struct timestream_call *)call;
+    (void)writer;
     return timestream_batch_kib(&c->batch);
 }
 
 /* --- requests and answers --------------------------------------------------------------------- */
 
 static enum err
-make_body(struct writer *w, struct writer_call *c)
+make_body(struct timestream_writer *w, struct timestream_call *c)
 {
     if (c->made) return OK;
     buf_clear(&c->body);
@@ -333,8 +345,10 @@ make_body(struct writer *w, struct writer_call *c)
 }
 
 static enum err
-timestream_make(struct writer *w, struct writer_call *c, uint64_t *ret_bytes)
+timestream_make(struct writer *writer, struct writer_call *call, uint64_t *ret_bytes)
 {
+    struct timestream_writer *w = (struct timestream_writer *)writer;
+    struct timestream_call *c = (struct timestream_call *)call;
     enum err e = make_body(w, c);
     *ret_bytes = c->body.size;
     return e;
@@ -343,7 +357,7 @@ timestream_make(struct writer *w, struct writer_call *c, uint64_t *ret_bytes)
 static bool
 is_mapped(void *context, enum writer_mapped role, struct bytes text)
 {
-    struct writer *w = context;
+    struct timestream_writer *w = context;
     struct buf *to = &w->check_body;
     if (role == WRITER_MAPPED_LABEL_VALUE) return false;
     buf_clear(to);
@@ -355,15 +369,16 @@ is_mapped(void *context, enum writer_mapped role, struct bytes text)
 }
 
 static unsigned
-timestream_mapped(struct writer *w, const struct item *item)
+timestream_mapped(struct writer *writer, const struct item *item)
 {
+    struct timestream_writer *w = (struct timestream_writer *)writer;
     return writer_item_mapped(item, is_mapped, w, WRITER_MAPPED_FLOAT | WRITER_MAPPED_HISTOGRAM);
 }
 
 /* What was added may be too old by now, or it was not known before that it is. Of what was sent
  * once nobody can say that it did not arrive: that is sent again, and Timestream judges. */
 static bool
-has_too_old(struct writer *w, const struct writer_call *c, struct writer_step *step)
+has_too_old(struct timestream_writer *w, const struct timestream_call *c, struct writer_step *step)
 {
     bool all_taken = true;
     if (c->oldest_ms == INT64_MAX || c->was_sent) return false;
@@ -379,7 +394,7 @@ has_too_old(struct writer *w, const struct writer_call *c, struct writer_step *s
 }
 
 static void
-begin_step(struct writer *w, struct writer_call *c, struct writer_step *step)
+begin_step(struct timestream_writer *w, struct timestream_call *c, struct writer_step *step)
 {
     if (w->form.version != 0 && !w->is_version_kept) {
         step->next = WRITER_SAVE;
@@ -398,7 +413,7 @@ begin_step(struct writer *w, struct writer_call *c, struct writer_step *step)
 
 /* Some records were refused, and the answer says which. */
 static void
-judge_rejections(struct writer_call *c, const struct http_call_answer *answer,
+judge_rejections(struct timestream_call *c, const struct http_call_answer *answer,
                  struct writer_step *step)
 {
     snprintf(step->reason, sizeof step->reason, "rejected");
@@ -416,7 +431,7 @@ judge_rejections(struct writer_call *c, const struct http_call_answer *answer,
 }
 
 static void
-judge(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
+judge(struct timestream_writer *w, struct timestream_call *c, const struct http_call_answer *answer,
       struct writer_step *step)
 {
     struct aws_error error;
@@ -442,9 +457,11 @@ judge(struct writer *w, struct writer_call *c, const struct http_call_answer *an
 }
 
 static void
-timestream_step(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
-                struct writer_step *ret_step)
+timestream_step(struct writer *writer, struct writer_call *call,
+                const struct http_call_answer *answer, struct writer_step *ret_step)
 {
+    struct timestream_writer *w = (struct timestream_writer *)writer;
+    struct timestream_call *c = (struct timestream_call *)call;
     if (answer != NULL)
         judge(w, c, answer, ret_step);
     else
@@ -452,10 +469,11 @@ timestream_step(struct writer *w, struct writer_call *c, const struct http_call_
 }
 
 static void
-timestream_entry(const struct writer *w, const struct writer_call *c, uint32_t entry,
+timestream_entry(const struct writer *writer, const struct writer_call *call, uint32_t entry,
                  struct writer_entry *ret_entry)
 {
-    (void)w;
+    const struct timestream_call *c = (const struct timestream_call *)call;
+    (void)writer;
     const struct timestream_rejections *r = &c->rejections;
     *ret_entry = (struct writer_entry){.verdict = VERDICT_DELIVERED};
     if (r->of[entry].reason == NULL) return;
@@ -468,15 +486,17 @@ timestream_entry(const struct writer *w, const struct writer_call *c, uint32_t e
 /* --- before, and whether it would work -------------------------------------------------------- */
 
 static bool
-timestream_need_prepare(struct writer *w)
+timestream_need_prepare(struct writer *writer)
 {
+    struct timestream_writer *w = (struct timestream_writer *)writer;
     return timestream_client_due(w->client) || timestream_tables_due(w->tables);
 }
 
 static void
-timestream_prepare(struct writer *w, const struct http_call_answer *answer,
+timestream_prepare(struct writer *writer, const struct http_call_answer *answer,
                    struct writer_step *ret_step)
 {
+    struct timestream_writer *w = (struct timestream_writer *)writer;
     if (answer == NULL) w->asks_tables = false;
     if (!w->asks_tables) {
         timestream_client_prepare(w->client, answer, ret_step);
@@ -489,7 +509,8 @@ timestream_prepare(struct writer *w, const struct http_call_answer *answer,
 
 /* A request about the table: its names, and what else is in it. */
 static void
-begin_check(struct writer *w, const char *operation, const char *more, struct writer_step *step)
+begin_check(struct timestream_writer *w, const char *operation, const char *more,
+            struct writer_step *step)
 {
     buf_clear(&w->check_body);
     if (timestream_table_request_put(&w->check_body, w->settings->database, w->settings->table,
@@ -515,7 +536,8 @@ may_not_describe(struct writer_step *step)
 }
 
 static void
-judge_table(struct writer *w, const struct http_call_answer *answer, struct writer_step *step)
+judge_table(struct timestream_writer *w, const struct http_call_answer *answer,
+            struct writer_step *step)
 {
     struct timestream_table table;
     timestream_client_judge(w->client, answer, &w->check_ticket, step);
@@ -535,9 +557,10 @@ judge_table(struct writer *w, const struct http_call_answer *answer, struct writ
 }
 
 static bool
-timestream_check(struct writer *w, uint32_t number, const struct http_call_answer *answer,
+timestream_check(struct writer *writer, uint32_t number, const struct http_call_answer *answer,
                  struct writer_step *ret_step, char what[WRITER_ANSWER_BYTES])
 {
+    struct timestream_writer *w = (struct timestream_writer *)writer;
     if (number > (w->by_item ? 0 : 1)) return false;
     if (w->by_item) { /* of a template nobody knows what it will be */
         snprintf(what, WRITER_ANSWER_BYTES,
