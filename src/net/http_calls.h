@@ -64,7 +64,7 @@ struct http_call_answer {
     enum http_call_failure failure;
     unsigned status;       /* 0: none */
     unsigned proxy_status; /* of HTTP_CALL_PROXY: what it answered */
-    struct bytes body;     /* of a refusal without our own credentials (http_mask.h) */
+    struct bytes body;     /* of a refusal without our own credentials (http_answer.h) */
     bool body_cut;
     char wanted[HTTP_CALLS_WANTED_MAX][HTTP_CALLS_WANTED_BYTES]; /* in the order asked for; "" */
     int64_t retry_after_ns;                                      /* 0: not said */

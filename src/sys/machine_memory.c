@@ -41,30 +41,6 @@ least_limit(const char *dir, char *path, const char *name)
     }
 }
 
-static bool
-names_memory(const char *controllers)
-{
-    const char *at = strstr(controllers, "memory");
-    if (at == NULL) return false;
-    return (at == controllers || at[-1] == ',') && (at[6] == '\0' || at[6] == ',');
-}
-
-static uint64_t
-line_limit(char *line, const char *cgroup_dir)
-{
-    char dir[PATH_BYTES];
-    char *controllers = strchr(line, ':');
-    char *path = controllers == NULL ? NULL : strchr(controllers + 1, ':');
-    if (path == NULL) return UINT64_MAX;
-    *controllers++ = '\0';
-    *path++ = '\0';
-    path[strcspn(path, "\n")] = '\0';
-    if (controllers[0] == '\0') return least_limit(cgroup_dir, path, "memory.max");
-    if (!names_memory(controllers)) return UINT64_MAX;
-    snprintf(dir, sizeof dir, "%s/memory", cgroup_dir);
-    return least_limit(dir, path, "memory.limit_in_bytes");
-}
-
 uint64_t
 cgroup_memory_limit(const char *groups_file, const char *cgroup_dir)
 {
@@ -73,7 +49,19 @@ cgroup_memory_limit(const char *groups_file, const char *cgroup_dir)
     FILE *f = fopen(groups_file, "re");
     if (f == NULL) return least;
     while (fgets(line, sizeof line, f) != NULL) {
-        uint64_t limit = line_limit(line, cgroup_dir);
+        char dir[PATH_BYTES], *controllers = strchr(line, ':');
+        char *path = controllers == NULL ? NULL : strchr(controllers + 1, ':');
+        if (path == NULL) continue;
+        *controllers++ = '\0';
+        *path++ = '\0';
+        path[strcspn(path, "\n")] = '\0';
+        const char *memory = strstr(controllers, "memory");
+        bool named = memory != NULL && (memory == controllers || memory[-1] == ',') &&
+                     (memory[6] == '\0' || memory[6] == ',');
+        bool is_v2 = controllers[0] == '\0';
+        if (!is_v2 && !named) continue;
+        snprintf(dir, sizeof dir, "%s%s", cgroup_dir, is_v2 ? "" : "/memory");
+        uint64_t limit = least_limit(dir, path, is_v2 ? "memory.max" : "memory.limit_in_bytes");
         if (limit < least) least = limit;
     }
     fclose(f);

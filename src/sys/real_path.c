@@ -8,13 +8,6 @@
 
 #include "base/bytes.h"
 
-static void
-step_up(char *path)
-{
-    char *slash = strrchr(path, '/');
-    slash[slash == path] = '\0';
-}
-
 /* One name behind what is resolved already. */
 static enum err
 step_down(char path[REAL_PATH_BYTES], struct bytes name)
@@ -43,8 +36,9 @@ real_path(const char *path, char ret_path[REAL_PATH_BYTES])
         struct bytes name = bytes_of(path, strcspn(path, "/"));
         path += name.size + (path[name.size] == '/');
         if (name.size == 0 || bytes_equal_text(name, ".")) continue;
+        char *slash = strrchr(at, '/');
         if (bytes_equal_text(name, ".."))
-            step_up(at);
+            slash[slash == at] = '\0';
         else
             e = step_down(at, name);
     }

@@ -1,6 +1,6 @@
 /*
  * aws.h - what all destinations in AWS share: where a service is, how a request to it is signed,
- * what its refusals mean. Who we are is told by aws_credentials.h.
+ * what its refusals mean. Who we are is told by credentials.h.
  *
  * A writer's way through this:
  *

@@ -1,6 +1,6 @@
 /*
  * caller.h - a destination's way to one of AWS' services that speak JSON: where it is, who we
- * are there, requests signed, answers judged. Everything of aws.h and aws_credentials.h put
+ * are there, requests signed, answers judged. Everything of aws.h and credentials.h put
  * together, for writers.
  *
  * Threads: one, as a writer.

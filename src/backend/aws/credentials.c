@@ -1,5 +1,5 @@
 /*
- * credentials.c - carries a plan out (aws_plan.h).
+ * credentials.c - carries a plan out (plan.h).
  *
  *      IDLE -- step(NULL): plan --+-- settings, environment, profile, process --> [keys]
  *                                 +-- WEB_IDENTITY --------------------------->   [keys]
@@ -611,17 +611,6 @@ begin_instance(struct aws_credentials *c, struct writer_step *ret)
     send_to_instance(c, INSTANCE_TOKEN, ret);
 }
 
-/* The first line of an answer, as one word. */
-static struct bytes
-first_word(struct bytes text)
-{
-    size_t size = 0;
-    while (size < text.size && text.at[size] > ' ' && text.at[size] < 0x7f) {
-        size++;
-    }
-    return bytes_of(text.at, size);
-}
-
 /* --- steps ------------------------------------------------------------------------------------ */
 
 static void
@@ -670,7 +659,10 @@ go_on(struct aws_credentials *c, const struct http_call_answer *answer, struct w
         return;
     }
     if (!is_answered(c, answer, ret)) return;
-    struct bytes word = first_word(answer->body);
+    struct bytes word = {answer->body.at, 0}; /* the first line, as one */
+    while (word.size < answer->body.size && word.at[word.size] > ' ' && word.at[word.size] < 0x7f) {
+        word.size++;
+    }
     if (state == INSTANCE_TOKEN) {
         if (word.size == 0 || word.size > METADATA_TOKEN_BYTES_MAX) {
             fail_source(c, VERDICT_RETRY, "the answer is no token", ret);

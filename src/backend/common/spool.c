@@ -208,16 +208,6 @@ struct stray_search {
     const char *dir;
 };
 
-static bool
-is_known(const struct spool *s, const struct spool_file *other)
-{
-    for (uint32_t i = 0; i < s->count; i++) {
-        const struct spool_file *f = &s->files[i];
-        if (strcmp(f->dir, other->dir) == 0 && strcmp(f->name, other->name) == 0) return true;
-    }
-    return false;
-}
-
 /* The file that a name ending in `suffix` is of. False: it does not end so. */
 static bool
 file_of_name(struct spool_file *f, const char *dir, const char *name, enum suffix suffix)
@@ -246,7 +236,11 @@ remove_stray(void *context, const char *name, bool is_dir)
         if (file_look(s, &f, SUFFIX_OPEN, NULL) == ERR_MISSING) mark_remove(s, &f);
         return OK;
     }
-    if (!file_of_name(&f, x->dir, name, SUFFIX_OPEN) || is_known(s, &f)) return OK;
+    if (!file_of_name(&f, x->dir, name, SUFFIX_OPEN)) return OK;
+    for (uint32_t i = 0; i < s->count; i++) {
+        const struct spool_file *known = &s->files[i];
+        if (strcmp(f.dir, known->dir) == 0 && strcmp(f.name, known->name) == 0) return OK;
+    }
     enum err e = file_path(&f, SUFFIX_OPEN, path, NULL);
     if (e) return OK;
     if (mark_read(s, &f) > 0) {

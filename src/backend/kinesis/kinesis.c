@@ -69,23 +69,6 @@ struct kinesis {
 
 /* --- the writer ------------------------------------------------------------------------------- */
 
-static bool
-is_arn(const char *stream)
-{
-    return strncmp(stream, "arn:", 4) == 0;
-}
-
-/* AWS would refuse each call for it, and so all samples. */
-static enum err
-check_stream(const char *stream, struct why *why)
-{
-    bool arn = is_arn(stream);
-    if (aws_is_name(stream, arn ? "_.-:/" : "_.-", arn ? ARN_BYTES_MAX : NAME_BYTES_MAX)) return OK;
-    return why_set(why, ERR_INPUT,
-                   "the stream's name is none: 1 to %d letters, digits and '_.-', or an ARN",
-                   NAME_BYTES_MAX);
-}
-
 static struct aws_record_limits
 limits_of(const struct destination_settings *settings)
 {
@@ -106,17 +89,6 @@ limits_of(const struct destination_settings *settings)
         .call_bytes_max = asked ? (size_t)asked_bytes : CALL_BYTES_MAX,
         .what = "a record of the stream",
     };
-}
-
-static void
-load(struct kinesis *w, struct bytes saved)
-{
-    struct cursor c = cursor_of(saved);
-    if (cursor_u8(&c) != SAVED_VERSION) return;
-    uint64_t buckets = cursor_varint(&c);
-    if (c.bad || buckets == 0 || buckets > BUCKETS_MAX) return; /* it is learnt again */
-    w->buckets = (uint32_t)buckets;
-    w->buckets_known = true;
 }
 
 static void
@@ -174,14 +146,20 @@ static enum err
 kinesis_create(const struct writer_options *options, struct writer **ret_writer, struct why *why)
 {
     const struct kinesis_settings *settings = &options->settings->u.kinesis;
-    enum err e = check_stream(settings->stream, why);
-    if (e) return e;
+    bool arn = strncmp(settings->stream, "arn:", 4) == 0;
+    /* AWS would refuse each call for it, and so all samples. */
+    if (!aws_is_name(settings->stream, arn ? "_.-:/" : "_.-",
+                     arn ? ARN_BYTES_MAX : NAME_BYTES_MAX)) {
+        return why_set(why, ERR_INPUT,
+                       "the stream's name is none: 1 to %d letters, digits and '_.-', or an ARN",
+                       NAME_BYTES_MAX);
+    }
     struct kinesis *w = mem_new(options->memory, sizeof *w);
     if (w == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
     w->base = (struct stream_writer){
         .options = *options,
         .type = &type,
-        .name_key = is_arn(settings->stream) ? "StreamARN" : "StreamName",
+        .name_key = arn ? "StreamARN" : "StreamName",
         .name = settings->stream,
         .record_limits = limits_of(options->settings),
     };
@@ -190,8 +168,12 @@ kinesis_create(const struct writer_options *options, struct writer **ret_writer,
     buf_init(&w->token, options->memory, KINESIS_TOKEN_BYTES_MAX);
     /* The body is larger than they are. */
     aws_records_body_init(&w->aggregates, options->memory, &w->base.record_limits);
-    load(w, options->saved);
-    e = init_format(w, options->shards);
+    struct cursor saved = cursor_of(options->saved);
+    bool is_ours = cursor_u8(&saved) == SAVED_VERSION;
+    uint64_t buckets = cursor_varint(&saved);
+    w->buckets_known = is_ours && !saved.bad && buckets > 0 && buckets <= BUCKETS_MAX;
+    if (w->buckets_known) w->buckets = (uint32_t)buckets; /* or it is learnt again */
+    enum err e = init_format(w, options->shards);
     if (e) why_set(why, e, "no memory for a destination");
     if (e == OK) e = stream_init(&w->base, settings->endpoint, why);
     if (e) {
@@ -229,17 +211,6 @@ key_of_series(const struct kinesis *w, uint64_t series, char to[HEX_WORD_BYTES])
     return bytes_of(to + HEX_WORD_BYTES - digits, digits);
 }
 
-static void
-find_shards_of_keys(struct kinesis *w)
-{
-    char text[HEX_WORD_BYTES];
-    for (uint32_t key = 0; key < KPL_KEYS; key++) {
-        struct bytes digits = key_of_series(w, key, text);
-        w->shard_of_key[key] = (uint16_t)kinesis_shards_find(w->shards, digits);
-    }
-    w->shard_of_key_of = kinesis_shards_generation(w->shards);
-}
-
 /* The group of a series: its lines become one record. */
 static uint64_t
 group_of(const struct kinesis *w, const struct aws_call *c, uint64_t series)
@@ -267,7 +238,13 @@ kinesis_add(struct writer *writer, struct writer_call *call, const struct item *
         c->buckets = w->buckets;
         c->buckets_guessed = w->settings->format == KINESIS_PACKED && !w->buckets_known;
         c->generation = generation;
-        if (w->kpl != NULL && w->shard_of_key_of != generation) find_shards_of_keys(w);
+        bool others = w->kpl != NULL && w->shard_of_key_of != generation;
+        for (uint32_t key = 0; key < KPL_KEYS && others; key++) {
+            char text[HEX_WORD_BYTES];
+            struct bytes digits = key_of_series(w, key, text);
+            w->shard_of_key[key] = (uint16_t)kinesis_shards_find(w->shards, digits);
+        }
+        if (others) w->shard_of_key_of = generation;
     } else if (w->kpl != NULL && c->generation != generation) {
         return WRITER_FULL; /* the numbers of shards are others now */
     }

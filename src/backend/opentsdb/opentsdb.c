@@ -436,18 +436,6 @@ take_datapoint(struct opentsdb_writer *w, struct scan *s, struct echo *echo)
     }
 }
 
-/* NULL: it is none of the call. A call of one needs no echo. */
-static struct entry *
-find_entry(const struct opentsdb_call *c, const struct echo *echo)
-{
-    if (c->count == 1) return c->entries;
-    struct entry *entry = echo->known ? find_series(c, echo->series) : NULL;
-    if (entry == NULL) return NULL;
-    bool same_time = echo->time == 0 || echo->time == (double)entry->t_ms ||
-                     echo->time * 1000 == (double)entry->t_ms;
-    return same_time ? entry : NULL;
-}
-
 /* {"datapoint":{...},"error":"..."} */
 static void
 take_error(struct opentsdb_writer *w, struct opentsdb_call *c, struct scan *s, struct told *told)
@@ -465,7 +453,12 @@ take_error(struct opentsdb_writer *w, struct opentsdb_call *c, struct scan *s, s
     }
     if (s->bad != NULL) return;
     const struct refusal *refusal = refusal_of(words);
-    struct entry *entry = find_entry(c, &echo);
+    /* A call of one needs no echo; NULL: the point is none of the call. */
+    struct entry *entry = c->count == 1 ? c->entries : NULL;
+    if (c->count > 1 && echo.known) entry = find_series(c, echo.series);
+    bool same_time = c->count == 1 || echo.time == 0 || entry == NULL ||
+                     echo.time == (double)entry->t_ms || echo.time * 1000 == (double)entry->t_ms;
+    if (!same_time) entry = NULL;
     told->errors++;
     told->timeout_errors += strcmp(refusal->reason, "timeout") == 0;
     if (entry != NULL) {

@@ -44,7 +44,7 @@ struct remote_writer {
     const char *query;
     bool by_tenant;             /* a request is of one tenant */
     struct http_fallback to_v1; /* `auto`, and the store does not take 2.0 */
-    struct remote_call *check; /* of nothing; NULL: none was made */
+    struct remote_call *check;  /* of nothing; NULL: none was made */
     struct series_named named;  /* by the last refusal */
     struct buf scratch;
 };
@@ -445,15 +445,16 @@ begin_step(struct remote_writer *w, struct remote_call *c, struct writer_step *s
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-/* Whether a store that said 2xx to 2.0 wrote nothing of it, as far as it says. */
-static bool
-wrote_nothing(const struct remote_call *c, const struct http_call_answer *answer)
+/* How much the store says that it wrote. */
+static uint64_t
+written_of(const struct http_call_answer *answer)
 {
-    if (c->version == RW_V1 || c->samples == 0) return false;
+    uint64_t written = 0;
     for (unsigned i = WANTED_WRITTEN; WANTED[i] != NULL; i++) {
-        if (strtoull(answer->wanted[i], NULL, 10) > 0) return false;
+        uint64_t more = strtoull(answer->wanted[i], NULL, 10);
+        written = more > UINT64_MAX - written ? UINT64_MAX : written + more;
     }
-    return true;
+    return written;
 }
 
 /* The store does not take this version. */
@@ -527,11 +528,10 @@ told_refused(struct bytes text)
 static bool
 refuses_all(const struct remote_call *c, const struct http_call_answer *answer, uint64_t told)
 {
-    uint64_t written = 0;
     for (unsigned i = WANTED_WRITTEN; WANTED[i] != NULL && c->version == RW_V2; i++) {
         if (answer->wanted[i][0] == 0) return false;
-        written += strtoull(answer->wanted[i], NULL, 10);
     }
+    uint64_t written = c->version == RW_V2 ? written_of(answer) : 0;
     uint64_t items = (uint64_t)c->samples + c->exemplars;
     return c->families == 0 && written == 0 &&
            (c->version == RW_V2 ? told >= items : told == items);
@@ -585,7 +585,8 @@ judge(struct remote_writer *w, struct remote_call *c, const struct http_call_ans
         judge_refusal(w, c, answer, step);
     } else if (answer->status == 415) {
         refuse_version(w, c, step, "http_415", "the store does not take this message");
-    } else if (step->verdict == VERDICT_DELIVERED && wrote_nothing(c, answer)) {
+    } else if (step->verdict == VERDICT_DELIVERED && c->version == RW_V2 && c->samples > 0 &&
+               written_of(answer) == 0) { /* as far as the store says */
         refuse_version(w, c, step, "nothing_written",
                        "the store answered 2xx, and says that nothing was written");
     } else if (answer->status == 401 && w->oauth2 != NULL) {

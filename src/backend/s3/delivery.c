@@ -15,7 +15,7 @@
  * Names begin with the id of the storage directory and tell positions of the log, so the same name
  * means the same content; but if the volume of the directory is rolled back, the same id and the
  * same positions come again for something else. So no upload takes the place of an object with
- * other content (s3_upload.h). If one is there, names begin with a random id from then on, which is
+ * other content (upload.h). If one is there, names begin with a random id from then on, which is
  * saved with the object's new name before it is used. The index of an hour has the same id in its
  * name: it is read from the bucket before a run writes it for the first time, and keeps what it
  * lists.

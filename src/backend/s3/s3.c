@@ -137,16 +137,6 @@ s3_destroy(struct writer *writer)
 }
 
 static enum err
-make_index_dir(struct s3_writer *w, struct why *why)
-{
-    if (w->options.settings->dry_run) return OK;
-    enum err e = path_join(w->index_dir, sizeof w->index_dir, w->options.dir, "index");
-    if (e) return why_set(why, e, "%s/index: the path is too long", w->options.dir);
-    e = env_mkdir(w->options.env, w->index_dir, why);
-    return e ? e : env_syncdir(w->options.env, w->options.dir, why);
-}
-
-static enum err
 s3_create(const struct writer_options *options, struct writer **ret_writer, struct why *why)
 {
     struct s3_writer *w = mem_new(options->memory, sizeof *w);
@@ -170,7 +160,12 @@ s3_create(const struct writer_options *options, struct writer **ret_writer, stru
     enum err e = w->store == NULL ? ERR_NOMEM : packer_new(w->s3->compression, &w->packer);
     if (e) why_set(why, e, "no memory for a destination");
     if (e == OK) e = s3_bucket_init(&w->bucket, options, &aws_variables_real, saved.learnt, why);
-    if (e == OK) e = make_index_dir(w, why);
+    if (e == OK && !options->settings->dry_run) {
+        e = path_join(w->index_dir, sizeof w->index_dir, options->dir, "index");
+        if (e) why_set(why, e, "%s/index: the path is too long", options->dir);
+        if (e == OK) e = env_mkdir(options->env, w->index_dir, why);
+        if (e == OK) e = env_syncdir(options->env, options->dir, why);
+    }
     if (e == OK) e = adopt(w, &saved, why);
     if (e) {
         s3_destroy((struct writer *)w);
