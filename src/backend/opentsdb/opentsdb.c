@@ -243,9 +243,11 @@ opentsdb_add(struct writer *writer, struct writer_call *call, const struct item 
         return writer_unfit(why, "OpenTSDB has no place for exemplars");
     if (item->kind == ITEM_METADATA) return writer_unfit(why, "OpenTSDB has no place for metadata");
     struct budget *memory = w->options.memory;
-    if (!array_reserve(memory, &c->entries, &c->capacity, c->count + 1) ||
-        !table_reserve(&c->by_series, memory, 1)) {
-        return WRITER_NO_MEMORY;
+    if (c->count == c->capacity) { /* the table first: it has room for all that the array will */
+        if (!table_reserve(&c->by_series, memory, c->count + ARRAY_ITEMS_FIRST) ||
+            !array_reserve(memory, &c->entries, &c->capacity, c->count + 1)) {
+            return WRITER_NO_MEMORY;
+        }
     }
     struct cursor labels = cursor_of(item->labels);
     uint64_t series = 0;
