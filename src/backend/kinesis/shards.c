@@ -1,4 +1,11 @@
-/* shards.c - see shards.h. */
+/*
+ * shards.c - see shards.h.
+ *
+ * Two lists: the one in force, sorted by where ranges begin, for a binary search; and the one that
+ * is coming in, page by page, in any order. The second takes the place of the first only if its
+ * ranges are all keys there are, one behind the other, and only if it is another one: whoever
+ * gathered lines by the numbers of shards compares generations.
+ */
 #include "backend/kinesis/shards.h"
 
 #include <assert.h>

@@ -1,4 +1,11 @@
-/* answerer.c - see answerer.h. */
+/*
+ * answerer.c - see answerer.h.
+ *
+ * A select is one request, whose answer (STREAMED_XOR_CHUNKS) is pulled piece by piece: memory
+ * holds what one piece unpacks to and the labels of two series, of the one at hand and, as the end
+ * of a series shows only when the next begins, of that. Label order is checked, since a merge
+ * trusts it. The connection of an answer that is over is kept for the next request.
+ */
 #include "backend/remote/answerer.h"
 
 #include <assert.h>

@@ -1,4 +1,11 @@
-/* index.c - see index.h. */
+/*
+ * index.c - see index.h.
+ *
+ * Metric names are a set: texts one behind the other, and a hash table of where they begin. Objects
+ * are an array, searched from its begin: an hour has few. Both have limits, beyond which the index
+ * says that it is not complete, as it does of what was damaged or not readable; a reader then lists
+ * the hour. Names are never taken out: there may be more than in the objects, never less.
+ */
 #include "backend/s3/index.h"
 
 #include <inttypes.h>

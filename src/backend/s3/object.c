@@ -1,4 +1,13 @@
-/* object.c - see object.h. */
+/*
+ * object.c - see object.h.
+ *
+ *     bytes of the object | MD5 of each block | tail: size, block size, count, versions, CRC, magic
+ *
+ * A block is what one request uploads, and its MD5, made as the bytes were appended, is what that
+ * request says. So what the disk gives back is compared with what was made before it is sent, at no
+ * further cost. Sealing writes the MD5s and the tail and syncs. A file that is needed no more is
+ * removed after the state that says so is durable; until then its number is noted.
+ */
 #include "backend/s3/object.h"
 
 #include <inttypes.h>

@@ -1,4 +1,11 @@
-/* upload.c - see upload.h. */
+/*
+ * upload.c - see upload.h.
+ *
+ * s3_upload_request() makes the request of the phase at hand, and again the same if it is called
+ * again; only s3_upload_take() moves on. The ETags of parts are kept as they came, since they come
+ * back in XML they are checked for what they may hold. One buffer serves a part's bytes and, in the
+ * end, the list of parts.
+ */
 #include "backend/s3/upload.h"
 
 #include <assert.h>
