@@ -12,29 +12,6 @@
 #include "base/time_text.h"
 #include "model/selector.h"
 
-static void
-put_counts(struct json *j, const char *key, const struct tsdb_stats *s)
-{
-    json_key(j, key);
-    json_object_open(j);
-    json_member_uint(j, "headSamples", s->head_samples);
-    json_member_uint(j, "headExemplars", s->head_exemplars);
-    json_member_uint(j, "parts", s->parts);
-    json_member_uint(j, "partBytes", s->part_bytes);
-    json_member_uint(j, "partSamples", s->part_samples);
-    json_member_uint(j, "partExemplars", s->part_exemplars);
-    json_object_close(j);
-}
-
-static void
-reply_failed(struct http_request *request, enum err e, const struct why *why)
-{
-    bool bad = e == ERR_INPUT || e == ERR_LIMIT;
-    unsigned status = status_of(e);
-    const char *type = bad ? "bad_data" : status == 503 ? "unavailable" : "internal";
-    reply_problem(request, status, type, why->text[0] == '\0' ? err_word(e) : why->text);
-}
-
 enum { ALONE_NAMED_MAX = 8, ALONE_TEXT_BYTES = 300 };
 
 struct alone {
@@ -56,49 +33,50 @@ put_alone(void *context, uint64_t part, const char *reason)
     json_object_close(a->json);
 }
 
-/* Damage hinders no merge but that of its own part, which is named. */
-static void
-put_left_alone(struct json *j, struct api *api)
-{
-    struct alone a = {.json = j};
-    json_key(j, "leftAlone");
-    json_array_open(j);
-    tsdb_left_alone(api->options.tsdb, put_alone, &a);
-    json_array_close(j);
-}
-
 /* How it was before, and is now. `name` may be NULL. */
 static void
 reply_done(struct api *api, struct http_request *request, enum err e, const struct why *why,
            const struct tsdb_stats *before, const char *name)
 {
-    struct buf text;
-    struct json j;
     struct tsdb_stats after;
+    const struct {
+        const char *key;
+        const struct tsdb_stats *stats;
+    } moments[] = {{"before", before}, {"after", &after}};
+    struct json j;
     uint8_t room[16 * 1024];
+    struct buf text = {.at = room, .capacity = sizeof room, .limit = sizeof room};
     if (e) {
-        reply_failed(request, e, why);
+        reply_problem_of(request, FOR_ANYTHING, e, why);
         return;
     }
     tsdb_stats(api->options.tsdb, &after);
-    text = (struct buf){.at = room, .capacity = sizeof room, .limit = sizeof room};
-    json_init(&j, &text);
-    json_object_open(&j);
-    json_member_text(&j, "status", "success");
-    json_key(&j, "data");
+    success_begin(&j, &text);
     json_object_open(&j);
     if (name != NULL) json_member_text(&j, "name", name);
-    put_counts(&j, "before", before);
-    put_counts(&j, "after", &after);
-    if (after.parts_left_alone > 0) put_left_alone(&j, api);
+    for (unsigned i = 0; i < 2; i++) {
+        json_member_object(&j, moments[i].key);
+        const struct tsdb_stats *s = moments[i].stats;
+        json_member_uint(&j, "headSamples", s->head_samples);
+        json_member_uint(&j, "headExemplars", s->head_exemplars);
+        json_member_uint(&j, "parts", s->parts);
+        json_member_uint(&j, "partBytes", s->part_bytes);
+        json_member_uint(&j, "partSamples", s->part_samples);
+        json_member_uint(&j, "partExemplars", s->part_exemplars);
+        json_object_close(&j);
+    }
+    if (after.parts_left_alone > 0) { /* damage hinders no merge but that of its own part */
+        struct alone alone = {.json = &j};
+        json_member_array(&j, "leftAlone");
+        tsdb_left_alone(api->options.tsdb, put_alone, &alone);
+        json_array_close(&j);
+    }
     json_object_close(&j);
     json_object_close(&j);
-    struct http_answer answer = {
-        .status = 200, .content_type = "application/json", .body = buf_bytes(&text)};
-    http_reply(request, &answer);
+    reply_json(request, 200, &text);
 }
 
-static void
+void
 flush_run(struct api *api, struct http_request *request)
 {
     struct why why = {""};
@@ -108,7 +86,7 @@ flush_run(struct api *api, struct http_request *request)
     reply_done(api, request, e, &why, &before, NULL);
 }
 
-static void
+void
 merge_run(struct api *api, struct http_request *request)
 {
     struct why why = {""};
@@ -125,7 +103,7 @@ merge_run(struct api *api, struct http_request *request)
 }
 
 /* What is acknowledged before is in it: the head goes into a part first. */
-static void
+void
 snapshot_run(struct api *api, struct http_request *request)
 {
     struct why why = {""};
@@ -138,7 +116,7 @@ snapshot_run(struct api *api, struct http_request *request)
     reply_done(api, request, e, &why, &before, name);
 }
 
-static void
+void
 clean_run(struct api *api, struct http_request *request)
 {
     struct why why = {""};
@@ -170,35 +148,7 @@ delete_all(struct api *api, const struct form *form, struct bytes tenant, int64_
     return OK;
 }
 
-/* Nothing is deleted by a request that is wrong in any of its parts. */
-static enum err
-check_matches(const struct form *form, struct why *why)
-{
-    const char *match = form_nth(form, "match[]", 0);
-    if (match == NULL) return why_set(why, ERR_INPUT, "no match[] parameter provided");
-    for (unsigned i = 0; (match = form_nth(form, "match[]", i)) != NULL; i++) {
-        struct selector selector;
-        enum err e = selector_parse(bytes_of_text(match), &selector, why);
-        if (e) return e;
-        selector_fini(&selector);
-    }
-    return OK;
-}
-
-static void
-reply_deleted(struct http_request *request, const struct tsdb_deletion *sum)
-{
-    char text[200];
-    int n = snprintf(text, sizeof text,
-                     "{\"status\":\"success\",\"data\":{\"series\":%" PRIu64 ",\"samples\":%" PRIu64
-                     "}}",
-                     sum->series, sum->samples);
-    struct http_answer answer = {
-        .status = 200, .content_type = "application/json", .body = bytes_of(text, (size_t)n)};
-    http_reply(request, &answer);
-}
-
-static void
+void
 delete_run(struct api *api, struct http_request *request)
 {
     struct why why = {""};
@@ -208,7 +158,16 @@ delete_run(struct api *api, struct http_request *request)
     struct form form;
     if (!tenant_of(api, request, &tenant)) return;
     enum err e = form_read(request, &api->read_budget, &form, &why);
-    if (e == OK) e = check_matches(&form, &why);
+    if (e == OK && form_nth(&form, "match[]", 0) == NULL) {
+        e = why_set(&why, ERR_INPUT, "no match[] parameter provided");
+    }
+    /* Nothing is deleted by a request that is wrong in any of its parts. */
+    const char *match;
+    for (unsigned i = 0; e == OK && (match = form_nth(&form, "match[]", i)) != NULL; i++) {
+        struct selector selector;
+        e = selector_parse(bytes_of_text(match), &selector, &why);
+        if (e == OK) selector_fini(&selector);
+    }
     if (e == OK) e = form_time(&form, "start", INT64_MIN, &min_ms, &why);
     if (e == OK) e = form_time(&form, "end", INT64_MAX, &max_ms, &why);
     if (e == OK) e = api->options.flush_now(api->options.context, &why);
@@ -220,50 +179,19 @@ delete_run(struct api *api, struct http_request *request)
                  KV("samples", sum.samples));
     }
     if (e) {
-        reply_failed(request, e, &why);
-    } else {
-        reply_deleted(request, &sum);
+        reply_problem_of(request, FOR_ANYTHING, e, &why);
+        return;
     }
-}
-
-/* --- who asks --------------------------------------------------------------------------------- */
-
-static bool
-admin_is_allowed(const struct api *api, struct http_request *request)
-{
-    if (api->options.admin) return true;
-    reply_problem(request, 503, "unavailable", "start with --web.enable-admin-api");
-    return false;
-}
-
-void
-admin_flush_handler(void *context, struct http_request *request)
-{
-    if (admin_is_allowed(context, request)) admin_later(context, request, flush_run);
-}
-
-void
-admin_merge_handler(void *context, struct http_request *request)
-{
-    if (admin_is_allowed(context, request)) merge_later(context, request, merge_run);
-}
-
-void
-admin_snapshot_handler(void *context, struct http_request *request)
-{
-    if (admin_is_allowed(context, request)) admin_later(context, request, snapshot_run);
-}
-
-void
-admin_clean_handler(void *context, struct http_request *request)
-{
-    if (admin_is_allowed(context, request)) merge_later(context, request, clean_run);
-}
-
-void
-admin_delete_handler(void *context, struct http_request *request)
-{
-    if (admin_is_allowed(context, request)) admin_later(context, request, delete_run);
+    struct json j;
+    uint8_t room[200];
+    struct buf text = {.at = room, .capacity = sizeof room, .limit = sizeof room};
+    success_begin(&j, &text);
+    json_object_open(&j);
+    json_member_uint(&j, "series", sum.series);
+    json_member_uint(&j, "samples", sum.samples);
+    json_object_close(&j);
+    json_object_close(&j);
+    reply_json(request, 200, &text);
 }
 
 /* --- destinations ----------------------------------------------------------------------------- */
@@ -306,7 +234,7 @@ parse_from(struct api *api, struct http_request *request, int64_t *ret_ms, struc
     return e;
 }
 
-static void
+void
 destination_run(struct api *api, struct http_request *request)
 {
     struct bytes name;
@@ -321,21 +249,11 @@ destination_run(struct api *api, struct http_request *request)
     enum err e = OK;
     if (wish.verb == DESTINATION_REPLAY) e = parse_from(api, request, &wish.from_ms, &why);
     if (e == OK) e = api->options.tell_destination(api->options.context, name, &wish, &why);
-    if (e == ERR_MISSING) {
-        reply_problem(request, 404, "not_found", why.text);
-        return;
-    }
     if (e) {
-        reply_failed(request, e, &why);
+        reply_problem_of(request, FOR_ANYTHING, e, &why);
         return;
     }
     log_info("relay: as an operator wishes", KV("destination", name), KV("wish", verbs[wish.verb]));
     struct http_answer answer = {.status = 204};
     http_reply(request, &answer);
-}
-
-void
-admin_destination_handler(void *context, struct http_request *request)
-{
-    if (admin_is_allowed(context, request)) run_later(context, request, destination_run);
 }

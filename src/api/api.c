@@ -1,91 +1,69 @@
-/* api.c - routes, tenants, errors, and the query threads. */
+/*
+ * api.c - the table of routes, and the threads that requests are handed to.
+ *
+ *      HTTP worker -> dispatch() -> run                          what never waits
+ *                         |
+ *                         +-> a queue -> its threads -> run      what reads, computes or waits
+ *                                |
+ *                                +-> refused                     too many wait, or for too long
+ */
 #include "api/internal.h"
 
 #include <assert.h>
-#include <stdio.h>
-#include <strings.h>
 
-static const struct {
+/* What a route needs besides its method. */
+enum {
+    STORED = 1 /* a store: with storage.mode=none nothing is kept */,
+    ADMIN = 2 /* permission */
+};
+
+static const struct route {
     const char *path;
     unsigned methods;
-    void (*handler)(void *context, struct http_request *request);
-    bool stored; /* asks for what is stored */
+    enum queue_name queue;
+    void (*run)(struct api *api, struct http_request *request);
+    unsigned needs;
 } route_table[] = {
-    {"/api/v1/write", HTTP_POST, write_handler},
-    {"/write", HTTP_POST, write_handler},
-    {"/receive", HTTP_POST, write_handler},
-    {"/api/v1/receive", HTTP_POST, write_handler},
-    {"/api/v1/push", HTTP_POST, write_handler},
-    {"/api/v1/prom/write", HTTP_POST, write_handler},
-    {"/api/v1/prom/remote/write", HTTP_POST, write_handler},
-    {"/api/v1/read", HTTP_POST, read_handler, true},
-    {"/read", HTTP_POST, read_handler, true},
-    {"/api/v1/prom/read", HTTP_POST, read_handler, true},
-    {"/api/v1/prom/remote/read", HTTP_POST, read_handler, true},
-    {"/api/v1/labels", HTTP_GET | HTTP_POST, label_names_handler, true},
-    {"/api/v1/label/*", HTTP_GET, label_values_handler, true},
-    {"/api/v1/series", HTTP_GET | HTTP_POST, series_handler, true},
-    {"/api/v1/metadata", HTTP_GET, status_handler},
-    {"/api/v1/status/buildinfo", HTTP_GET, status_handler},
-    {"/api/v1/status/runtimeinfo", HTTP_GET, status_handler},
-    {"/api/v1/status/flags", HTTP_GET, status_handler},
-    {"/api/v1/status/config", HTTP_GET, status_handler},
-    {"/api/v1/status/tsdb", HTTP_GET, status_handler},
-    {"/api/v1/status/storage", HTTP_GET, status_handler},
-    {"/api/v1/status/destinations", HTTP_GET, status_handler},
-    {"/api/v1/status/remembered", HTTP_GET, remembered_handler},
-    {"/api/v1/admin/tsdb/flush", HTTP_POST | HTTP_PUT, admin_flush_handler, true},
-    {"/api/v1/admin/tsdb/merge", HTTP_POST | HTTP_PUT, admin_merge_handler, true},
-    {"/api/v1/admin/tsdb/snapshot", HTTP_POST | HTTP_PUT, admin_snapshot_handler, true},
-    {"/api/v1/admin/tsdb/delete_series", HTTP_POST | HTTP_PUT, admin_delete_handler, true},
-    {"/api/v1/admin/tsdb/clean_tombstones", HTTP_POST | HTTP_PUT, admin_clean_handler, true},
-    {"/api/v1/admin/destinations/*", HTTP_POST | HTTP_PUT, admin_destination_handler},
-    {"/metrics", HTTP_GET, metrics_handler},
-    {"/-/healthy", HTTP_GET, healthy_handler},
-    {"/-/ready", HTTP_GET, ready_handler},
-    {"/-/reload", HTTP_POST | HTTP_PUT, reload_handler},
-    {"/", HTTP_GET, root_handler},
+    {"/api/v1/write", HTTP_POST, QUEUE_NONE, write_run},
+    {"/write", HTTP_POST, QUEUE_NONE, write_run},
+    {"/receive", HTTP_POST, QUEUE_NONE, write_run},
+    {"/api/v1/receive", HTTP_POST, QUEUE_NONE, write_run},
+    {"/api/v1/push", HTTP_POST, QUEUE_NONE, write_run},
+    {"/api/v1/prom/write", HTTP_POST, QUEUE_NONE, write_run},
+    {"/api/v1/prom/remote/write", HTTP_POST, QUEUE_NONE, write_run},
+    {"/api/v1/read", HTTP_POST, QUEUE_NONE, read_run, STORED},
+    {"/read", HTTP_POST, QUEUE_NONE, read_run, STORED},
+    {"/api/v1/prom/read", HTTP_POST, QUEUE_NONE, read_run, STORED},
+    {"/api/v1/prom/remote/read", HTTP_POST, QUEUE_NONE, read_run, STORED},
+    {"/api/v1/labels", HTTP_GET | HTTP_POST, QUEUE_READS, label_names_run, STORED},
+    {"/api/v1/label/*", HTTP_GET, QUEUE_READS, label_values_run, STORED},
+    {"/api/v1/series", HTTP_GET | HTTP_POST, QUEUE_READS, series_run, STORED},
+    {"/api/v1/metadata", HTTP_GET, QUEUE_PAGES, page_run},
+    {"/api/v1/status/buildinfo", HTTP_GET, QUEUE_PAGES, page_run},
+    {"/api/v1/status/runtimeinfo", HTTP_GET, QUEUE_PAGES, page_run},
+    {"/api/v1/status/flags", HTTP_GET, QUEUE_PAGES, page_run},
+    {"/api/v1/status/config", HTTP_GET, QUEUE_PAGES, page_run},
+    {"/api/v1/status/tsdb", HTTP_GET, QUEUE_PAGES, page_run},
+    {"/api/v1/status/storage", HTTP_GET, QUEUE_PAGES, page_run},
+    {"/api/v1/status/destinations", HTTP_GET, QUEUE_PAGES, page_run},
+    {"/api/v1/status/remembered", HTTP_GET, QUEUE_READS, page_run}, /* it reads files */
+    {"/api/v1/admin/tsdb/flush", HTTP_POST | HTTP_PUT, QUEUE_ADMIN, flush_run, STORED | ADMIN},
+    {"/api/v1/admin/tsdb/merge", HTTP_POST | HTTP_PUT, QUEUE_MERGES, merge_run, STORED | ADMIN},
+    {"/api/v1/admin/tsdb/snapshot", HTTP_POST | HTTP_PUT, QUEUE_ADMIN, snapshot_run,
+     STORED | ADMIN},
+    {"/api/v1/admin/tsdb/delete_series", HTTP_POST | HTTP_PUT, QUEUE_ADMIN, delete_run,
+     STORED | ADMIN},
+    {"/api/v1/admin/tsdb/clean_tombstones", HTTP_POST | HTTP_PUT, QUEUE_MERGES, clean_run,
+     STORED | ADMIN},
+    {"/api/v1/admin/destinations/*", HTTP_POST | HTTP_PUT, QUEUE_PAGES, destination_run, ADMIN},
+    {"/metrics", HTTP_GET, QUEUE_PAGES, metrics_run},
+    {"/-/healthy", HTTP_GET, QUEUE_NONE, healthy_run},
+    {"/-/ready", HTTP_GET, QUEUE_NONE, ready_run},
+    {"/-/reload", HTTP_POST | HTTP_PUT, QUEUE_NONE, reload_run},
+    {"/", HTTP_GET, QUEUE_NONE, root_run},
 };
 
 enum { ROUTE_COUNT = sizeof route_table / sizeof route_table[0] };
-
-/* --- errors ----------------------------------------------------------------------------------- */
-
-/*
- * Somebody's data hangs on this table: a sender drops what gets 4xx and repeats what gets 5xx.
- */
-unsigned
-status_of(enum err e)
-{
-    static const unsigned status[ERR_COUNT] = {
-        [OK] = 204,        [ERR_INPUT] = 400,       [ERR_LIMIT] = 400,    [ERR_AGAIN] = 503,
-        [ERR_NOMEM] = 503, [ERR_FULL] = 503,        [ERR_MISSING] = 404,  [ERR_CORRUPT] = 500,
-        [ERR_IO] = 500,    [ERR_UNSUPPORTED] = 500, [ERR_CANCELED] = 503,
-    };
-    assert((unsigned)e < ERR_COUNT);
-    return status[e];
-}
-
-void
-reply_error(struct http_request *request, enum err e, const struct why *why)
-{
-    char retry[16];
-    char text[sizeof why->text + 2];
-    snprintf(retry, sizeof retry, "%d", RETRY_AFTER_S);
-    int n = snprintf(text, sizeof text, "%s\n", why->text[0] == '\0' ? err_word(e) : why->text);
-    struct http_answer answer = {
-        .status = status_of(e),
-        .content_type = "text/plain; charset=utf-8",
-        .body = bytes_of(text, (size_t)n),
-    };
-    if (e == ERR_CORRUPT) { /* no other answer will come: whoever repeats what fails need not */
-        answer.headers[0] = (struct http_answer_header){"X-Firekeep-Error", "damaged"};
-    }
-    if (answer.status == 503) {
-        answer.headers[0] = (struct http_answer_header){"Retry-After", retry};
-    }
-    http_reply(request, &answer);
-}
 
 /* --- tenants ---------------------------------------------------------------------------------- */
 
@@ -93,16 +71,10 @@ static bool
 tenant_is_valid(const char *name)
 {
     size_t size = strlen(name);
-    if (size == 0 || size > TENANT_NAME_BYTES_MAX || strcmp(name, ".") == 0 ||
-        strcmp(name, "..") == 0) {
-        return false;
-    }
-    for (const char *p = name; *p != '\0'; p++) {
-        bool letter = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z');
-        bool digit = *p >= '0' && *p <= '9';
-        if (!letter && !digit && strchr("!-_.*'()", *p) == NULL) return false;
-    }
-    return true;
+    if (size == 0 || size > TENANT_NAME_BYTES_MAX) return false;
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) return false;
+    return strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                        "!-_.*'()") == size;
 }
 
 unsigned
@@ -142,41 +114,34 @@ tenant_of(const struct api *api, struct http_request *request, struct bytes *ret
     return refused == 0;
 }
 
-/* --- query threads ---------------------------------------------------------------------------- */
+/* --- threads --------------------------------------------------------------------------------- */
 
 static void
-refuse(struct api *api, struct http_request *request, const struct why *why)
+job_refuse(struct api *api, struct job *job, const char *text)
 {
-    (void)api;
-    reply_error(request, ERR_AGAIN, why);
+    struct why why;
+    why_set(&why, ERR_AGAIN, "%s", text);
+    if (job->refused != NULL)
+        job->refused(api, job->request, &why);
+    else
+        reply_error(job->request, FOR_ANYTHING, ERR_AGAIN, &why);
 }
 
-static void
-jobs_refuse(struct api *api, struct job *list, const char *text)
-{
-    while (list != NULL) {
-        struct job *next = list->next;
-        struct why why;
-        why_set(&why, ERR_AGAIN, "%s", text);
-        list->refuse(api, list->request, &why);
-        mem_free(NULL, list, sizeof *list);
-        list = next;
-    }
-}
-
-static void
-queue_put(struct api *api, enum queue_name name, struct http_request *request,
+void
+run_later(struct api *api, enum queue_name name, struct http_request *request,
           void (*run)(struct api *api, struct http_request *request),
           void (*refused)(struct api *api, struct http_request *request, const struct why *why))
 {
     struct job_queue *q = &api->queues[name];
+    struct job made = {
+        .request = request,
+        .run = run,
+        .refused = refused,
+        .deadline_ns = env_monotonic_ns(api->options.env) + api->options.read_queue_timeout_ns,
+    };
     struct job *job = mem_new(NULL, sizeof *job);
-    struct why why;
     if (job != NULL) {
-        job->request = request;
-        job->run = run;
-        job->refuse = refused;
-        job->deadline_ns = env_monotonic_ns(api->options.env) + api->options.read_queue_timeout_ns;
+        *job = made;
         lock_take(&api->lock);
         bool room = q->waiting < JOBS_MAX && !api->threads_stop;
         if (room) {
@@ -192,51 +157,7 @@ queue_put(struct api *api, enum queue_name name, struct http_request *request,
         if (room) return;
         mem_free(NULL, job, sizeof *job);
     }
-    refused(api, request, (why_set(&why, ERR_AGAIN, "too many requests wait"), &why));
-}
-
-void
-read_later(struct api *api, struct http_request *request,
-           void (*run)(struct api *api, struct http_request *request))
-{
-    queue_put(api, QUEUE_READS, request, run, refuse);
-}
-
-void
-run_later(struct api *api, struct http_request *request,
-          void (*run)(struct api *api, struct http_request *request))
-{
-    queue_put(api, QUEUE_PAGES, request, run, refuse);
-}
-
-void
-admin_later(struct api *api, struct http_request *request,
-            void (*run)(struct api *api, struct http_request *request))
-{
-    queue_put(api, QUEUE_ADMIN, request, run, refuse);
-}
-
-void
-merge_later(struct api *api, struct http_request *request,
-            void (*run)(struct api *api, struct http_request *request))
-{
-    queue_put(api, QUEUE_MERGES, request, run, refuse);
-}
-
-void
-write_later(struct api *api, struct http_request *request,
-            void (*run)(struct api *api, struct http_request *request),
-            void (*refused)(struct api *api, struct http_request *request, const struct why *why))
-{
-    queue_put(api, QUEUE_WRITES, request, run, refused);
-}
-
-void
-repeats_later(struct api *api, struct http_request *request,
-              void (*run)(struct api *api, struct http_request *request),
-              void (*refused)(struct api *api, struct http_request *request, const struct why *why))
-{
-    queue_put(api, QUEUE_REPEATS, request, run, refused);
+    job_refuse(api, &made, "too many requests wait");
 }
 
 static struct job *
@@ -251,27 +172,35 @@ job_take_locked(struct job_queue *q)
     return job;
 }
 
-static void
-work_on(struct api *api, struct job_queue *q)
+bool
+queue_work_locked(struct job_queue *q)
 {
+    struct api *api = q->api;
+    struct job *job = job_take_locked(q);
+    if (job == NULL) return false;
+    q->running++;
+    lock_drop(&api->lock);
+    if (!q->of_gone_too && http_gone(job->request)) {
+        http_reply_text(job->request, 499, "the client is gone\n");
+    } else {
+        job->run(api, job->request);
+    }
+    mem_free(NULL, job, sizeof *job);
+    lock_take(&api->lock);
+    q->running--;
+    return true;
+}
+
+static void
+queue_thread(void *queue)
+{
+    struct job_queue *q = queue;
+    struct api *api = q->api;
     lock_take(&api->lock);
     for (;;) {
-        struct job *job = job_take_locked(q);
-        if (job == NULL) {
-            if (api->threads_stop) break;
-            cond_wait(&q->cond, &api->lock);
-            continue;
-        }
-        q->running++;
-        lock_drop(&api->lock);
-        if (!q->of_gone_too && http_gone(job->request)) {
-            http_reply_text(job->request, 499, "the client is gone\n");
-        } else {
-            job->run(api, job->request);
-        }
-        mem_free(NULL, job, sizeof *job);
-        lock_take(&api->lock);
-        q->running--;
+        if (queue_work_locked(q)) continue;
+        if (api->threads_stop) break;
+        cond_wait(&q->cond, &api->lock);
     }
     lock_drop(&api->lock);
 }
@@ -296,59 +225,29 @@ query_control_begin(struct api *api, struct http_request *request, struct budget
     ret->bytes_max = atomic_load_explicit(&api->read_bytes_max, memory_order_relaxed);
 }
 
-static void
-query_thread(void *context)
+/* One each, but for reads. */
+static const char *const thread_names[QUEUE_COUNT] = {
+    [QUEUE_READS] = "query",     [QUEUE_PAGES] = "pages", [QUEUE_WRITES] = "writes",
+    [QUEUE_REPEATS] = "repeats", [QUEUE_ADMIN] = "admin", [QUEUE_MERGES] = "merges",
+};
+
+static enum err
+threads_start(struct api *api)
 {
-    struct api *api = context;
-    work_on(api, &api->queues[QUEUE_READS]);
+    api->threads_max = api->options.read_concurrency + QUEUE_COUNT - 1;
+    api->threads = mem_new(NULL, api->threads_max * sizeof *api->threads);
+    if (api->threads == NULL) return ERR_NOMEM;
+    for (unsigned q = 0; q < QUEUE_COUNT; q++) {
+        uint32_t count = q == QUEUE_READS ? api->options.read_concurrency : 1;
+        for (uint32_t i = 0; i < count; i++) {
+            enum err e = env_thread_start(api->options.env, thread_names[q], queue_thread,
+                                          &api->queues[q], &api->threads[api->thread_count]);
+            if (e) return e;
+            api->thread_count++;
+        }
+    }
+    return OK;
 }
-
-static void
-pages_thread(void *context)
-{
-    struct api *api = context;
-    work_on(api, &api->queues[QUEUE_PAGES]);
-}
-
-static void
-writes_thread(void *context)
-{
-    struct api *api = context;
-    work_on(api, &api->queues[QUEUE_WRITES]);
-}
-
-static void
-repeats_thread(void *context)
-{
-    struct api *api = context;
-    work_on(api, &api->queues[QUEUE_REPEATS]);
-}
-
-static void
-admin_thread(void *context)
-{
-    struct api *api = context;
-    work_on(api, &api->queues[QUEUE_ADMIN]);
-}
-
-static void
-merges_thread(void *context)
-{
-    struct api *api = context;
-    work_on(api, &api->queues[QUEUE_MERGES]);
-}
-
-/* One each, beside those for reads. */
-static const struct {
-    const char *name;
-    void (*run)(void *context);
-} single_threads[] = {{"pages", pages_thread},
-                      {"writes", writes_thread},
-                      {"repeats", repeats_thread},
-                      {"admin", admin_thread},
-                      {"merges", merges_thread}};
-
-enum { SINGLE_COUNT = sizeof single_threads / sizeof single_threads[0] };
 
 void
 api_tick(struct api *api)
@@ -364,49 +263,46 @@ api_tick(struct api *api)
         }
     }
     lock_drop(&api->lock);
-    jobs_refuse(api, late, "no place among the running requests became free in time");
+    for (struct job *job = late; job != NULL; job = late) {
+        late = job->next;
+        job_refuse(api, job, "no place among the running requests became free in time");
+        mem_free(NULL, job, sizeof *job);
+    }
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
 
+/* Between the server and what a route runs. */
 static void
-nothing_stored_handler(void *context, struct http_request *request)
+dispatch(void *context, struct http_request *request)
 {
-    (void)context;
-    http_reply_text(request, 501, "storage.mode=none: nothing is stored here\n");
+    const struct route_of_api *r = context;
+    if ((r->route->needs & STORED) && !r->api->options.stored) {
+        http_reply_text(request, 501, "storage.mode=none: nothing is stored here\n");
+    } else if ((r->route->needs & ADMIN) && !r->api->options.admin) {
+        reply_problem(request, 503, "unavailable", "start with --web.enable-admin-api");
+    } else if (r->route->queue == QUEUE_NONE) {
+        r->route->run(r->api, request);
+    } else {
+        run_later(r->api, r->route->queue, request, r->route->run, NULL);
+    }
 }
 
 static enum err
 routes_make(struct api *api)
 {
     api->routes = mem_new(NULL, ROUTE_COUNT * sizeof *api->routes);
-    if (api->routes == NULL) return ERR_NOMEM;
+    api->route_contexts = mem_new(NULL, ROUTE_COUNT * sizeof *api->route_contexts);
+    if (api->routes == NULL || api->route_contexts == NULL) return ERR_NOMEM;
     for (unsigned i = 0; i < ROUTE_COUNT; i++) {
+        api->route_contexts[i] = (struct route_of_api){api, &route_table[i]};
         api->routes[i] = (struct http_route){
             .path = route_table[i].path,
             .methods = route_table[i].methods,
-            .handler = route_table[i].stored && !api->options.stored ? nothing_stored_handler
-                                                                     : route_table[i].handler,
-            .encodings = "*", /* judged by the handler, whose answers say more */
-            .context = api,
+            .handler = dispatch,
+            .encodings = "*", /* judged by what runs, whose answers say more */
+            .context = &api->route_contexts[i],
         };
-    }
-    api->route_count = ROUTE_COUNT;
-    return OK;
-}
-
-static enum err
-threads_start(struct api *api)
-{
-    uint32_t reads = api->options.read_concurrency;
-    api->threads = mem_new(NULL, (reads + SINGLE_COUNT) * sizeof *api->threads);
-    if (api->threads == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < reads + SINGLE_COUNT; i++) {
-        const char *name = i < reads ? "query" : single_threads[i - reads].name;
-        void (*run)(void *context) = i < reads ? query_thread : single_threads[i - reads].run;
-        enum err e = env_thread_start(api->options.env, name, run, api, &api->threads[i]);
-        if (e) return e;
-        api->thread_count++;
     }
     return OK;
 }
@@ -421,6 +317,7 @@ api_new(const struct api_options *options, const struct api_limits *limits, stru
     lock_init(&api->lock, LOCK_RANK_API);
     for (unsigned i = 0; i < QUEUE_COUNT; i++) {
         cond_init(&api->queues[i].cond);
+        api->queues[i].api = api;
     }
     api->queues[QUEUE_REPEATS].of_gone_too = true;
     budget_init(&api->write_budget, "write", 0, options->memory);
@@ -455,13 +352,13 @@ api_free(struct api *api)
         env_thread_join(api->options.env, api->threads[i]);
     }
     assert(api->waiting_first == NULL && api->doubtful == NULL);
-    writers_free(api);
-    mem_free(NULL, api->threads,
-             (api->options.read_concurrency + SINGLE_COUNT) * sizeof *api->threads);
+    write_memories_free(api);
+    mem_free(NULL, api->threads, api->threads_max * sizeof *api->threads);
     mem_free(NULL, api->routes, ROUTE_COUNT * sizeof *api->routes);
+    mem_free(NULL, api->route_contexts, ROUTE_COUNT * sizeof *api->route_contexts);
     for (unsigned i = 0; i < QUEUE_COUNT; i++) {
         cond_fini(&api->queues[i].cond);
-    };
+    }
     lock_fini(&api->lock);
     mem_free(NULL, api, sizeof *api);
 }
@@ -477,7 +374,7 @@ api_set_limits(struct api *api, const struct api_limits *limits)
 const struct http_route *
 api_routes(const struct api *api, size_t *ret_count)
 {
-    *ret_count = api->route_count;
+    *ret_count = api->routes == NULL ? 0 : ROUTE_COUNT;
     return api->routes;
 }
 

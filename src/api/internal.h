@@ -7,7 +7,9 @@
 #include "base/lock.h"
 #include "wire/remote_write.h"
 
-enum { RETRY_AFTER_S = 2, JOBS_MAX = 4096 };
+#define RETRY_AFTER_S "2"
+
+enum { JOBS_MAX = 4096 };
 
 /* A write that waits for its commit; or before, for what parts say of samples in doubt. */
 struct waiting {
@@ -19,8 +21,8 @@ struct waiting {
     enum err error; /* the rest of the request could not be taken */
     struct why why;
     struct ingest_result result;
-    struct writer *writer;      /* with doubts */
-    struct tsdb_doubts *doubts; /* NULL: none */
+    struct write_memory *memory; /* with doubts */
+    struct tsdb_doubts *doubts;  /* NULL: none */
 };
 
 /*
@@ -36,7 +38,8 @@ enum queue_name {
     QUEUE_REPEATS,
     QUEUE_ADMIN,
     QUEUE_MERGES,
-    QUEUE_COUNT
+    QUEUE_COUNT,
+    QUEUE_NONE, /* it never waits: on the HTTP worker */
 };
 
 /* A request that waits for such a thread. */
@@ -44,12 +47,14 @@ struct job {
     struct job *next;
     struct http_request *request;
     void (*run)(struct api *api, struct http_request *request);
-    void (*refuse)(struct api *api, struct http_request *request, const struct why *why);
+    /* Instead, if its turn does not come; NULL: 503 is all there is to say. */
+    void (*refused)(struct api *api, struct http_request *request, const struct why *why);
     int64_t deadline_ns;
 };
 
 /* Guarded by api->lock. */
 struct job_queue {
+    struct api *api; /* immutable */
     struct job *first;
     struct job *last;
     _Atomic uint32_t waiting; /* relaxed where it is read without the lock: a hint */
@@ -59,17 +64,23 @@ struct job_queue {
 };
 
 /* Working memory of one write; kept for the next. */
-struct writer {
-    struct writer *next;
+struct write_memory {
+    struct write_memory *next;
     struct budget budget; /* of the two below */
     struct buf message;
     struct rw_request request;
 };
 
+/* What the HTTP server hands to dispatch(). */
+struct route_of_api {
+    struct api *api;
+    const struct route *route;
+};
+
 struct api {
     struct api_options options;
     struct http_route *routes;
-    size_t route_count;
+    struct route_of_api *route_contexts;
     struct budget write_budget;
     struct budget read_budget;
     _Atomic(struct http_server *) server; /* release in api_set_server(), acquire in /metrics */
@@ -86,21 +97,35 @@ struct api {
     uint64_t waiting_count;
     struct job_queue queues[QUEUE_COUNT];
     bool threads_stop;
-    struct writer *writers;
+    struct write_memory *write_memories;
     struct waiting *spare_waiting;
     struct waiting *doubtful; /* in QUEUE_REPEATS */
     uint32_t doubtful_count;
 
     struct env_thread **threads;
-    uint32_t thread_count;
+    uint32_t thread_count, threads_max;
 };
 
 /* --- shared ----------------------------------------------------------------------------------- */
 
-/* The status for an error; 204 for OK. */
-unsigned status_of(enum err e);
+/* On whose behalf something failed. */
+enum purpose { FOR_ANYTHING, FOR_WRITE, FOR_QUERY };
+
+/* The status for an error, 204 for OK, and Prometheus' word for it. */
+unsigned status_of(enum purpose purpose, enum err e);
+const char *problem_type_of(enum purpose purpose, enum err e);
 /* A short plain text; 503 gets Retry-After. */
-void reply_error(struct http_request *request, enum err e, const struct why *why);
+void reply_error(struct http_request *request, enum purpose purpose, enum err e,
+                 const struct why *why);
+/* The same in Prometheus' envelope. */
+void reply_problem_of(struct http_request *request, enum purpose purpose, enum err e,
+                      const struct why *why);
+void reply_problem(struct http_request *request, unsigned status, const char *type,
+                   const char *text);
+void reply_json(struct http_request *request, unsigned status, const struct buf *text);
+/* Begins the document of a success; what comes next is the value of its "data". */
+void success_begin(struct json *j, struct buf *text);
+
 /* The tenant of a request. 0, or the status to answer with (401 or 400) and why. */
 unsigned tenant_named(const struct api *api, struct http_request *request, struct bytes *ret_tenant,
                       struct why *why);
@@ -109,59 +134,37 @@ bool tenant_of(const struct api *api, struct http_request *request, struct bytes
 /* What a query of this request may cost: all that is allowed, until the client is gone. */
 void query_control_begin(struct api *api, struct http_request *request, struct budget *budget,
                          struct query_control *ret_control);
-/* Hands a request to the query threads. */
-void read_later(struct api *api, struct http_request *request,
-                void (*run)(struct api *api, struct http_request *request));
-/* Hands it to the thread for pages. */
-void run_later(struct api *api, struct http_request *request,
-               void (*run)(struct api *api, struct http_request *request));
-/* Hands it to the thread for merges. */
-void merge_later(struct api *api, struct http_request *request,
-                 void (*run)(struct api *api, struct http_request *request));
-/* Hands it to the thread for an operator's other wishes. */
-void admin_later(struct api *api, struct http_request *request,
-                 void (*run)(struct api *api, struct http_request *request));
-/* Hands it to the thread for large writes; `refused` answers it if its turn does not come. */
-void write_later(struct api *api, struct http_request *request,
-                 void (*run)(struct api *api, struct http_request *request),
-                 void (*refused)(struct api *api, struct http_request *request,
-                                 const struct why *why));
-/* The same for writes that are compared with what parts hold, be the client there or gone. */
-void repeats_later(struct api *api, struct http_request *request,
-                   void (*run)(struct api *api, struct http_request *request),
-                   void (*refused)(struct api *api, struct http_request *request,
-                                   const struct why *why));
-
-/* --- JSON, in Prometheus' envelope (status.c) --------------------------------------------------
+/*
+ * Hands a request to the threads of a queue. `refused` answers it if its turn does not come; NULL:
+ * 503 in plain text.
  */
-
-void reply_problem(struct http_request *request, unsigned status, const char *type,
-                   const char *text);
-
-/* The status for an error of a look-up, and Prometheus' word for it (lookup.c). */
-unsigned lookup_problem(enum err e, const char **ret_type);
+void run_later(struct api *api, enum queue_name queue, struct http_request *request,
+               void (*run)(struct api *api, struct http_request *request),
+               void (*refused)(struct api *api, struct http_request *request,
+                               const struct why *why));
+/* Runs the queue's first job, without the lock. False: there is none. */
+bool queue_work_locked(struct job_queue *q);
 
 /* --- families of routes ----------------------------------------------------------------------- */
 
-void write_handler(void *context, struct http_request *request);
-void writers_free(struct api *api);
-void read_handler(void *context, struct http_request *request);
-void status_handler(void *context, struct http_request *request);
-void remembered_handler(void *context, struct http_request *request);
-void label_names_handler(void *context, struct http_request *request);
-void label_values_handler(void *context, struct http_request *request);
-void series_handler(void *context, struct http_request *request);
-void admin_flush_handler(void *context, struct http_request *request);
-void admin_merge_handler(void *context, struct http_request *request);
-void admin_snapshot_handler(void *context, struct http_request *request);
-void admin_clean_handler(void *context, struct http_request *request);
-void admin_delete_handler(void *context, struct http_request *request);
-void admin_destination_handler(void *context, struct http_request *request);
-void metrics_handler(void *context, struct http_request *request);
-void healthy_handler(void *context, struct http_request *request);
-void ready_handler(void *context, struct http_request *request);
-void reload_handler(void *context, struct http_request *request);
-void root_handler(void *context, struct http_request *request);
+void write_run(struct api *api, struct http_request *request);
+void write_memories_free(struct api *api);
+void read_run(struct api *api, struct http_request *request);
+void page_run(struct api *api, struct http_request *request);
+void label_names_run(struct api *api, struct http_request *request);
+void label_values_run(struct api *api, struct http_request *request);
+void series_run(struct api *api, struct http_request *request);
+void flush_run(struct api *api, struct http_request *request);
+void merge_run(struct api *api, struct http_request *request);
+void snapshot_run(struct api *api, struct http_request *request);
+void clean_run(struct api *api, struct http_request *request);
+void delete_run(struct api *api, struct http_request *request);
+void destination_run(struct api *api, struct http_request *request);
+void metrics_run(struct api *api, struct http_request *request);
+void healthy_run(struct api *api, struct http_request *request);
+void ready_run(struct api *api, struct http_request *request);
+void reload_run(struct api *api, struct http_request *request);
+void root_run(struct api *api, struct http_request *request);
 
 void store_metrics(struct metric_sink *sink, void *context);
 void write_metrics_register(void);

@@ -34,64 +34,7 @@ struct lookup {
     struct why why;
 };
 
-unsigned
-lookup_problem(enum err e, const char **ret_type)
-{
-    switch (e) {
-    case ERR_INPUT:
-    case ERR_LIMIT:
-        *ret_type = "bad_data";
-        return 400;
-    case ERR_NOMEM:
-        *ret_type = "execution";
-        return 422;
-    case ERR_CANCELED:
-        *ret_type = "timeout";
-        return 503;
-    case ERR_AGAIN:
-    case ERR_FULL:
-        *ret_type = "unavailable";
-        return 503;
-    default:
-        *ret_type = "internal";
-        return 500;
-    }
-}
-
-static void
-reply_lookup_failed(struct lookup *l, enum err e)
-{
-    const char *type;
-    unsigned status = lookup_problem(e, &type);
-    reply_problem(l->request, status, type, l->why.text[0] == '\0' ? err_word(e) : l->why.text);
-}
-
 /* --- what is asked ---------------------------------------------------------------------------- */
-
-static enum err
-read_selectors(struct lookup *l)
-{
-    const char *match;
-    for (uint32_t i = 0; (match = form_nth(&l->form, "match[]", i)) != NULL; i++) {
-        if (i == SETS_MAX) return why_set(&l->why, ERR_INPUT, "more than %d match[]", SETS_MAX);
-        enum err e = selector_parse(bytes_of_text(match), &l->selectors[i], &l->why);
-        if (e) return e;
-        l->sets[i] = (struct matcher_set){l->selectors[i].matchers, l->selectors[i].count};
-        l->asked.set_count++;
-    }
-    return OK;
-}
-
-static enum err
-read_limit(struct lookup *l)
-{
-    const char *text = form_nth(&l->form, "limit", 0);
-    if (text == NULL || text[0] == '\0') return OK;
-    char *end;
-    l->asked.hints.limit = strtoull(text, &end, 10);
-    if (*end == '\0' && text[0] >= '0' && text[0] <= '9') return OK;
-    return why_set(&l->why, ERR_INPUT, "limit: a number that is not negative is wanted");
-}
 
 static enum err
 read_question(struct lookup *l)
@@ -100,9 +43,23 @@ read_question(struct lookup *l)
     if (e) return e;
     l->selectors = arena_alloc(&l->form.arena, SETS_MAX * sizeof *l->selectors);
     if (l->selectors == NULL) return ERR_NOMEM;
-    e = read_selectors(l);
-    if (e == OK) e = read_limit(l);
-    if (e == OK) e = form_time(&l->form, "start", INT64_MIN, &l->asked.min_ms, &l->why);
+    const char *match;
+    for (uint32_t i = 0; (match = form_nth(&l->form, "match[]", i)) != NULL; i++) {
+        if (i == SETS_MAX) return why_set(&l->why, ERR_INPUT, "more than %d match[]", SETS_MAX);
+        e = selector_parse(bytes_of_text(match), &l->selectors[i], &l->why);
+        if (e) return e;
+        l->sets[i] = (struct matcher_set){l->selectors[i].matchers, l->selectors[i].count};
+        l->asked.set_count++;
+    }
+    const char *limit = form_nth(&l->form, "limit", 0);
+    if (limit != NULL && limit[0] != '\0') {
+        char *end;
+        l->asked.hints.limit = strtoull(limit, &end, 10);
+        if (*end != '\0' || limit[0] < '0' || limit[0] > '9') {
+            return why_set(&l->why, ERR_INPUT, "limit: a number that is not negative is wanted");
+        }
+    }
+    e = form_time(&l->form, "start", INT64_MIN, &l->asked.min_ms, &l->why);
     if (e == OK) e = form_time(&l->form, "end", INT64_MAX, &l->asked.max_ms, &l->why);
     l->asked.sets = l->sets;
     l->asked.control = &l->control;
@@ -124,16 +81,6 @@ send_piece(struct lookup *l)
     if (e == OK) e = http_stream_write(l->request, buf_bytes(&l->text), &l->why);
     buf_clear(&l->text);
     return e;
-}
-
-static void
-begin_answer(struct lookup *l)
-{
-    json_init(&l->json, &l->text);
-    json_object_open(&l->json);
-    json_member_text(&l->json, "status", "success");
-    json_key(&l->json, "data");
-    json_array_open(&l->json);
 }
 
 /* One more; ERR_CANCELED: as many as are wanted are there. */
@@ -186,8 +133,7 @@ put_warnings(struct lookup *l)
 {
     const char *sentence = warnings_at(&l->warnings, 0);
     if (!l->limited && sentence == NULL) return;
-    json_key(&l->json, "warnings");
-    json_array_open(&l->json);
+    json_member_array(&l->json, "warnings");
     if (l->limited) json_put_text(&l->json, "results truncated due to limit");
     for (uint32_t i = 1; sentence != NULL; i++) {
         json_put_text(&l->json, sentence);
@@ -209,11 +155,9 @@ end_answer(struct lookup *l, enum err e)
     if (l->begun) {
         http_stream_end(l->request, e == OK);
     } else if (e) {
-        reply_lookup_failed(l, e);
+        reply_problem_of(l->request, FOR_QUERY, e, &l->why);
     } else {
-        struct http_answer answer = {
-            .status = 200, .content_type = "application/json", .body = buf_bytes(&l->text)};
-        http_reply(l->request, &answer);
+        reply_json(l->request, 200, &l->text);
     }
 }
 
@@ -223,10 +167,9 @@ static void
 run(struct api *api, struct http_request *request, enum err (*ask)(struct lookup *l))
 {
     struct lookup *l = mem_new(&api->read_budget, sizeof *l);
-    struct why why;
     if (l == NULL) {
-        why_set(&why, ERR_NOMEM, "no memory for the query");
-        reply_problem(request, 422, "execution", why.text);
+        reply_problem(request, status_of(FOR_QUERY, ERR_NOMEM),
+                      problem_type_of(FOR_QUERY, ERR_NOMEM), "no memory for the query");
         return;
     }
     l->api = api;
@@ -242,7 +185,10 @@ run(struct api *api, struct http_request *request, enum err (*ask)(struct lookup
         reply_problem(request, refused, "bad_data", l->why.text);
     } else {
         enum err e = read_question(l);
-        if (e == OK) begin_answer(l);
+        if (e == OK) {
+            success_begin(&l->json, &l->text);
+            json_array_open(&l->json);
+        }
         bool nothing = l->asked.min_ms > l->asked.max_ms;
         if (e == OK) e = view_open(api->options.answerer, &l->control, &l->view, &l->why);
         if (e == OK && !nothing) e = ask(l);
@@ -304,38 +250,20 @@ ask_values(struct lookup *l)
     return view_label_values(l->view, &l->asked, name, &l->to, &l->why);
 }
 
-static void
-names_run(struct api *api, struct http_request *request)
+void
+label_names_run(struct api *api, struct http_request *request)
 {
     run(api, request, ask_names);
 }
 
-static void
-values_run(struct api *api, struct http_request *request)
+void
+label_values_run(struct api *api, struct http_request *request)
 {
     run(api, request, ask_values);
 }
 
-static void
+void
 series_run(struct api *api, struct http_request *request)
 {
     run(api, request, ask_series);
-}
-
-void
-label_names_handler(void *context, struct http_request *request)
-{
-    read_later(context, request, names_run);
-}
-
-void
-label_values_handler(void *context, struct http_request *request)
-{
-    read_later(context, request, values_run);
-}
-
-void
-series_handler(void *context, struct http_request *request)
-{
-    read_later(context, request, series_run);
 }

@@ -24,9 +24,8 @@ test_whoever_may_come_back_is_told_so(void **state)
         {ERR_MISSING, 500, "internal"},  {ERR_UNSUPPORTED, 500, "internal"},
     };
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const char *type;
-        assert_int_equal(lookup_problem(cases[i].e, &type), cases[i].status);
-        assert_string_equal(type, cases[i].type);
+        assert_int_equal(status_of(FOR_QUERY, cases[i].e), cases[i].status);
+        assert_string_equal(problem_type_of(FOR_QUERY, cases[i].e), cases[i].type);
     }
 }
 

@@ -96,17 +96,6 @@ sink_write(void *context, struct bytes piece, struct why *why)
 
 /* --- queries ---------------------------------------------------------------------------------- */
 
-static enum err
-matchers_make(const struct rr_query *query, struct matcher **to, struct why *why)
-{
-    for (uint32_t i = 0; i < query->matcher_count; i++) {
-        const struct rr_matcher *m = &query->matchers[i];
-        enum err e = matcher_new((enum matcher_type)m->type, m->name, m->value, &to[i], why);
-        if (e) return e;
-    }
-    return OK;
-}
-
 /* Prometheus looks up series so: of each one sample will do, which keeps the form of an answer. */
 static bool
 wants_labels(const struct rr_query *query)
@@ -135,7 +124,7 @@ query_open(struct read *r, const struct rr_query *query, struct matcher *const *
 }
 
 /* What both forms of answer do with a series. */
-struct form {
+struct read_form {
     void *to;
     enum err (*series)(void *to, struct bytes labels, struct why *why);
     enum err (*floats)(void *to, const struct sample_batch *b, struct why *why);
@@ -143,59 +132,47 @@ struct form {
 };
 
 static enum err
-drain_series(const struct form *form, struct series_set *set, struct bytes labels, bool only_labels,
-             struct why *why)
-{
-    bool named = false;
-    for (;;) {
-        struct sample_batch b;
-        enum err e = series_set_batch(set, &b, why);
-        if (e || b.count == 0) return e;
-        if (only_labels) b.count = 1;
-        if (!named) e = form->series(form->to, labels, why);
-        named = true;
-        if (e) return e;
-        e = b.kind == SAMPLE_FLOAT ? form->floats(form->to, &b, why)
-                                   : form->histograms(form->to, &b, why);
-        if (e || only_labels) return e;
-    }
-}
-
-static enum err
-drain(const struct form *form, struct series_set *set, bool only_labels, struct why *why)
+drain(const struct read_form *form, struct series_set *set, bool only_labels, struct why *why)
 {
     for (;;) {
         struct bytes labels;
         enum err e = series_set_next(set, &labels, why);
         if (e || labels.at == NULL) return e;
-        e = drain_series(form, set, labels, only_labels, why);
-        if (e) return e;
+        for (bool named = false; !named || !only_labels; named = true) {
+            struct sample_batch b;
+            e = series_set_batch(set, &b, why);
+            if (e == OK && b.count == 0) break;
+            if (only_labels) b.count = 1;
+            if (e == OK && !named) e = form->series(form->to, labels, why);
+            if (e) return e;
+            e = b.kind == SAMPLE_FLOAT ? form->floats(form->to, &b, why)
+                                       : form->histograms(form->to, &b, why);
+            if (e) return e;
+        }
     }
 }
 
-/* What was left out. */
 static enum err
-tell_warnings(struct read *r, struct series_set *set, struct why *why)
-{
-    const char *text;
-    enum err e = OK;
-    for (uint32_t i = 0; e == OK && (text = series_set_warning(set, i)) != NULL; i++) {
-        e = rr_stream_notice(r->stream, RR_NOTICE_LEFT_OUT, bytes_of_text(text), why);
-    }
-    return e;
-}
-
-static enum err
-run_query(struct read *r, const struct rr_query *query, const struct form *form, struct why *why)
+run_query(struct read *r, const struct rr_query *query, const struct read_form *form,
+          struct why *why)
 {
     struct series_set *set = NULL;
     struct matcher **matchers =
         arena_new(&r->arena, (query->matcher_count + 1u) * sizeof *matchers);
     if (matchers == NULL) return why_set(why, ERR_NOMEM, "no memory for the query");
-    enum err e = matchers_make(query, matchers, why);
+    enum err e = OK;
+    for (uint32_t i = 0; e == OK && i < query->matcher_count; i++) {
+        const struct rr_matcher *m = &query->matchers[i];
+        e = matcher_new((enum matcher_type)m->type, m->name, m->value, &matchers[i], why);
+    }
     if (e == OK) e = query_open(r, query, matchers, &set, why);
     if (e == OK) e = drain(form, set, wants_labels(query), why);
-    if (e == OK && r->notices == NOTICES_PARTIAL) e = tell_warnings(r, set, why);
+    const char *left_out;
+    for (uint32_t i = 0; e == OK && r->notices == NOTICES_PARTIAL; i++) {
+        left_out = series_set_warning(set, i);
+        if (left_out == NULL) break;
+        e = rr_stream_notice(r->stream, RR_NOTICE_LEFT_OUT, bytes_of_text(left_out), why);
+    }
     series_set_free(set);
     for (uint32_t i = 0; i < query->matcher_count; i++) {
         matcher_free(matchers[i]);
@@ -238,7 +215,7 @@ answer_streamed(struct read *r, struct why *why)
         rr_stream_new(&sink, r->api->options.read_frame_bytes, layouts, &r->budget, &stream);
     if (e) return why_set(why, e, "no memory for the answer");
     r->stream = stream;
-    struct form form = {stream, stream_series, stream_floats, stream_histograms};
+    struct read_form form = {stream, stream_series, stream_floats, stream_histograms};
     for (uint32_t i = 0; i < r->message.query_count && e == OK; i++) {
         e = rr_stream_query(stream, i, why);
         if (e == OK) e = run_query(r, &r->message.queries[i], &form, why);
@@ -291,7 +268,7 @@ answer_samples(struct read *r, struct why *why)
     struct rr_samples *samples;
     enum err e = rr_samples_new(&r->budget, &samples);
     if (e) return why_set(why, e, "no memory for the answer");
-    struct form form = {samples, samples_series, samples_floats, samples_histograms};
+    struct read_form form = {samples, samples_series, samples_floats, samples_histograms};
     r->control.samples_max = atomic_load_explicit(&r->api->read_samples_max, memory_order_relaxed);
     for (uint32_t i = 0; i < r->message.query_count && e == OK; i++) {
         e = samples_error(rr_samples_query(samples), why);
@@ -363,14 +340,12 @@ finish(struct read *r, enum err e, const struct why *why)
         http_stream_end(r->request, e == OK || r->told);
     else if (r->too_large)
         http_reply_text(r->request, 413, "%s\n", why->text);
-    else if (e == ERR_NOMEM) /* it would want as much the next time */
-        http_reply_text(r->request, 422, "%s\n", why->text);
     else
-        reply_error(r->request, e, why);
+        reply_error(r->request, FOR_QUERY, e, why);
 }
 
 static void
-read_run(struct api *api, struct http_request *request)
+read_answer(struct api *api, struct http_request *request)
 {
     struct why why = {""};
     struct buf message;
@@ -394,19 +369,18 @@ read_run(struct api *api, struct http_request *request)
 }
 
 void
-read_handler(void *context, struct http_request *request)
+read_run(struct api *api, struct http_request *request)
 {
-    struct api *api = context;
+    struct why why;
     const char *encoding = http_header(request, "Content-Encoding");
     if (encoding != NULL && encoding[0] != '\0' && strcasecmp(encoding, "snappy") != 0) {
         http_reply_text(request, 415, "content encoding: snappy\n");
         return;
     }
     if (atomic_load_explicit(&api->stopping, memory_order_relaxed)) {
-        struct why why;
         why_set(&why, ERR_AGAIN, "shutting down");
-        reply_error(request, ERR_AGAIN, &why);
+        reply_error(request, FOR_QUERY, ERR_AGAIN, &why);
         return;
     }
-    read_later(api, request, read_run);
+    run_later(api, QUEUE_READS, request, read_answer, NULL);
 }

@@ -2,6 +2,7 @@
  * status.c - what the server says of itself: health, metrics, status pages in Prometheus' JSON
  * envelope.
  */
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,9 +16,9 @@ enum { PAGE_BYTES_MAX = 256 * 1024 * 1024, TOP_COUNT = 10, TOP_COUNT_MAX = 10000
 /* --- health ----------------------------------------------------------------------------------- */
 
 void
-healthy_handler(void *context, struct http_request *request)
+healthy_run(struct api *api, struct http_request *request)
 {
-    (void)context;
+    (void)api;
     http_reply_text(request, 200, "Firekeep is healthy.\n");
 }
 
@@ -43,9 +44,9 @@ not_ready(struct api *api)
 }
 
 void
-ready_handler(void *context, struct http_request *request)
+ready_run(struct api *api, struct http_request *request)
 {
-    const char *reason = not_ready(context);
+    const char *reason = not_ready(api);
     if (reason != NULL)
         http_reply_text(request, 503, "Firekeep is not ready: %s.\n", reason);
     else
@@ -53,9 +54,8 @@ ready_handler(void *context, struct http_request *request)
 }
 
 void
-root_handler(void *context, struct http_request *request)
+root_run(struct api *api, struct http_request *request)
 {
-    struct api *api = context;
     http_reply_text(request, 200,
                     "Firekeep %s\n\n"
                     "POST /api/v1/write    remote write 1.0 and 2.0\n"
@@ -69,7 +69,7 @@ root_handler(void *context, struct http_request *request)
 
 /* --- metrics ---------------------------------------------------------------------------------- */
 
-static void
+void
 metrics_run(struct api *api, struct http_request *request)
 {
     struct buf text;
@@ -78,7 +78,7 @@ metrics_run(struct api *api, struct http_request *request)
     if (buf_error(&text)) {
         struct why why;
         why_set(&why, ERR_NOMEM, "no memory for the metrics");
-        reply_error(request, ERR_NOMEM, &why);
+        reply_error(request, FOR_ANYTHING, ERR_NOMEM, &why);
     } else {
         struct http_answer answer = {
             .status = 200, .content_type = METRIC_CONTENT_TYPE, .body = buf_bytes(&text)};
@@ -87,61 +87,46 @@ metrics_run(struct api *api, struct http_request *request)
     buf_fini(&text);
 }
 
-void
-metrics_handler(void *context, struct http_request *request)
-{
-    run_later(context, request, metrics_run);
-}
-
 /* --- reload ----------------------------------------------------------------------------------- */
 
 static void
-reload_run(struct api *api, struct http_request *request)
+reload_now(struct api *api, struct http_request *request)
 {
     struct why why = {""};
     enum err e = api->options.reload(api->options.context, &why);
     if (e)
-        reply_error(request, e == ERR_MISSING ? ERR_INPUT : e, &why);
+        reply_error(request, FOR_ANYTHING, e == ERR_MISSING ? ERR_INPUT : e, &why);
     else
         http_reply_text(request, 200, "reloaded\n");
 }
 
 void
-reload_handler(void *context, struct http_request *request)
+reload_run(struct api *api, struct http_request *request)
 {
-    struct api *api = context;
-    if (!api->options.lifecycle) {
+    if (api->options.lifecycle)
+        run_later(api, QUEUE_PAGES, request, reload_now, NULL);
+    else
         http_reply_text(request, 403, "start with --web.enable-lifecycle to reload by request\n");
-        return;
-    }
-    run_later(api, request, reload_run);
 }
 
 /* --- status pages ----------------------------------------------------------------------------- */
 
-void
-reply_problem(struct http_request *request, unsigned status, const char *type, const char *text)
-{
-    uint8_t room[8192];
-    struct buf body = {.at = room, .capacity = sizeof room, .limit = sizeof room};
-    struct json j;
-    json_init(&j, &body);
-    json_object_open(&j);
-    json_member_text(&j, "status", "error");
-    json_member_text(&j, "errorType", type);
-    json_member_text(&j, "error", text);
-    json_object_close(&j);
-    struct http_answer answer = {
-        .status = status, .content_type = "application/json", .body = buf_bytes(&body)};
-    http_reply(request, &answer);
-}
+/* A page puts one value, the "data" of the answer. */
+struct status_page {
+    struct api *api;
+    struct http_request *request;
+    struct bytes tenant; /* of pages about data */
+    struct json *j;
+    struct why why;
+};
 
-static void
-build_info(struct api *api, struct json *j)
+static enum err
+build_info(struct status_page *p)
 {
+    struct json *j = p->j;
     json_object_open(j);
     json_member_text(j, "application", "Firekeep");
-    json_member_text(j, "version", api->options.version);
+    json_member_text(j, "version", p->api->options.version);
     json_member_text(j, "revision", "");
     json_member_text(j, "branch", "");
     json_member_text(j, "buildUser", "");
@@ -153,6 +138,7 @@ build_info(struct api *api, struct json *j)
 #endif
     json_member_text(j, "goVersion", "");
     json_object_close(j);
+    return OK;
 }
 
 static void
@@ -164,15 +150,16 @@ time_text(int64_t t_ms, char *to, size_t size)
     strftime(to, size, "%Y-%m-%dT%H:%M:%SZ", &utc);
 }
 
-static void
-runtime_info(struct api *api, struct json *j)
+static enum err
+runtime_info(struct status_page *p)
 {
     char started[40], now[40];
     struct tsdb_stats s;
-    tsdb_stats(api->options.tsdb, &s);
-    time_text(api->options.started_ms, started, sizeof started);
-    time_text(env_realtime_ms(api->options.env), now, sizeof now);
-    const char *reason = not_ready(api);
+    struct json *j = p->j;
+    tsdb_stats(p->api->options.tsdb, &s);
+    time_text(p->api->options.started_ms, started, sizeof started);
+    time_text(env_realtime_ms(p->api->options.env), now, sizeof now);
+    const char *reason = not_ready(p->api);
     json_object_open(j);
     json_member_text(j, "startTime", started);
     json_member_text(j, "serverTime", now);
@@ -185,6 +172,7 @@ runtime_info(struct api *api, struct json *j)
     json_member_uint(j, "walSegments", s.wal.segment_count);
     json_member_uint(j, "walBytes", s.wal.segment_bytes);
     json_object_close(j);
+    return OK;
 }
 
 static void
@@ -193,31 +181,46 @@ put_flag(void *to, const char *name, const char *value)
     json_member_text(to, name, value);
 }
 
-static void
-flags_page(struct api *api, struct json *j)
+static enum err
+flags_page(struct status_page *p)
 {
-    json_object_open(j);
-    api->options.flags(api->options.context, put_flag, j);
-    json_object_close(j);
+    json_object_open(p->j);
+    p->api->options.flags(p->api->options.context, put_flag, p->j);
+    json_object_close(p->j);
+    return OK;
 }
 
-static void
-config_page(struct api *api, struct json *j)
+static enum err
+config_page(struct status_page *p)
 {
     struct buf yaml;
-    buf_init(&yaml, &api->read_budget, 1024 * 1024);
-    api->options.config(api->options.context, &yaml);
-    json_object_open(j);
-    json_member_bytes(j, "yaml", buf_bytes(&yaml));
-    json_object_close(j);
+    buf_init(&yaml, &p->api->read_budget, 1024 * 1024);
+    p->api->options.config(p->api->options.context, &yaml);
+    json_object_open(p->j);
+    json_member_bytes(p->j, "yaml", buf_bytes(&yaml));
+    json_object_close(p->j);
     buf_fini(&yaml);
+    return OK;
+}
+
+static enum err
+destinations_page(struct status_page *p)
+{
+    p->api->options.destinations(p->api->options.context, p->j);
+    return OK;
+}
+
+static enum err
+remembered_page(struct status_page *p)
+{
+    struct api *api = p->api;
+    return api->options.remembered(api->options.context, &api->read_budget, p->j, &p->why);
 }
 
 static void
 put_top(struct json *j, const char *key, const struct tsdb_cardinality *items, uint32_t count)
 {
-    json_key(j, key);
-    json_array_open(j);
+    json_member_array(j, key);
     for (uint32_t i = 0; i < count; i++) {
         json_object_open(j);
         json_member_bytes(j, "name", items[i].name);
@@ -242,29 +245,28 @@ whole_argument(struct http_request *request, const char *name, int64_t fallback,
 }
 
 static enum err
-tsdb_page(struct api *api, struct http_request *request, struct bytes tenant, struct json *j,
-          struct why *why)
+tsdb_page(struct status_page *p)
 {
+    struct tsdb *tsdb = p->api->options.tsdb;
+    struct json *j = p->j;
     struct tsdb_stats s;
     struct arena arena;
     int64_t wanted;
     uint32_t metric_count = 0, name_count = 0;
-    if (!whole_argument(request, "limit", TOP_COUNT, &wanted) || wanted < 1) {
-        return why_set(why, ERR_INPUT, "limit must be a positive number");
+    if (!whole_argument(p->request, "limit", TOP_COUNT, &wanted) || wanted < 1) {
+        return why_set(&p->why, ERR_INPUT, "limit must be a positive number");
     }
     uint32_t limit = wanted > TOP_COUNT_MAX ? TOP_COUNT_MAX : (uint32_t)wanted;
-    tsdb_stats(api->options.tsdb, &s);
-    arena_init(&arena, &api->read_budget, 0, 0);
+    tsdb_stats(tsdb, &s);
+    arena_init(&arena, &p->api->read_budget, 0, 0);
     struct tsdb_cardinality *metrics = arena_new(&arena, limit * sizeof *metrics);
     struct tsdb_cardinality *names = arena_new(&arena, limit * sizeof *names);
     if (metrics != NULL && names != NULL &&
-        tsdb_top(api->options.tsdb, tenant, &arena, limit, metrics, &metric_count, names,
-                 &name_count) != OK) {
+        tsdb_top(tsdb, p->tenant, &arena, limit, metrics, &metric_count, names, &name_count)) {
         metric_count = name_count = 0;
     }
     json_object_open(j);
-    json_key(j, "headStats");
-    json_object_open(j);
+    json_member_object(j, "headStats");
     json_member_uint(j, "numSeries", s.head_series);
     json_member_uint(j, "numKnownSeries", s.known_series);
     json_member_uint(j, "numSamples", s.head_samples);
@@ -272,8 +274,7 @@ tsdb_page(struct api *api, struct http_request *request, struct bytes tenant, st
     json_member_uint(j, "bytes", s.head_bytes);
     json_member_int(j, "maxTime", s.newest_ms == INT64_MIN ? 0 : s.newest_ms);
     json_object_close(j);
-    json_key(j, "partStats");
-    json_object_open(j);
+    json_member_object(j, "partStats");
     json_member_uint(j, "numParts", s.parts);
     json_member_uint(j, "numSeriesOfAllParts", s.part_series);
     json_member_uint(j, "numSamples", s.part_samples);
@@ -288,8 +289,7 @@ tsdb_page(struct api *api, struct http_request *request, struct bytes tenant, st
     return OK;
 }
 
-/* --- storage ------------------------------------------------------------------------------------
- */
+/* --- storage ---------------------------------------------------------------------------------- */
 
 static void
 put_partition(void *context, const struct tsdb_partition *p)
@@ -311,25 +311,23 @@ put_partition(void *context, const struct tsdb_partition *p)
 }
 
 static enum err
-storage_page(struct api *api, struct json *j, struct why *why)
+storage_page(struct status_page *p)
 {
+    struct json *j = p->j;
     struct tsdb_stats s;
-    tsdb_stats(api->options.tsdb, &s);
+    tsdb_stats(p->api->options.tsdb, &s);
     json_object_open(j);
-    json_key(j, "log");
-    json_object_open(j);
+    json_member_object(j, "log");
     json_member_uint(j, "bytes", s.wal.segment_bytes);
     json_member_uint(j, "segments", s.wal.segment_count);
     json_object_close(j);
-    json_key(j, "head");
-    json_object_open(j);
+    json_member_object(j, "head");
     json_member_uint(j, "bytes", s.head_bytes);
     json_member_uint(j, "samples", s.head_samples);
     json_member_uint(j, "exemplars", s.head_exemplars);
     json_member_uint(j, "series", s.head_series);
     json_object_close(j);
-    json_key(j, "parts");
-    json_object_open(j);
+    json_member_object(j, "parts");
     json_member_uint(j, "parts", s.parts);
     json_member_uint(j, "samples", s.part_samples);
     json_member_uint(j, "exemplars", s.part_exemplars);
@@ -337,12 +335,11 @@ storage_page(struct api *api, struct json *j, struct why *why)
     json_member_uint(j, "dataBytes", s.part_data_bytes);
     json_member_uint(j, "indexBytes", s.part_bytes - s.part_data_bytes);
     json_object_close(j);
-    json_key(j, "partitions");
-    json_array_open(j);
-    enum err e = tsdb_partitions(api->options.tsdb, put_partition, j);
+    json_member_array(j, "partitions");
+    enum err e = tsdb_partitions(p->api->options.tsdb, put_partition, j);
     json_array_close(j);
     json_object_close(j);
-    return e ? why_set(why, e, "no memory for the page") : OK;
+    return e ? why_set(&p->why, e, "no memory for the page") : OK;
 }
 
 /* --- metadata --------------------------------------------------------------------------------- */
@@ -372,101 +369,70 @@ put_metadata(void *context, const struct metadata *m)
 }
 
 static enum err
-metadata_page(struct api *api, struct http_request *request, struct bytes tenant, struct json *j,
-              struct why *why)
+metadata_page(struct status_page *p)
 {
-    const char *metric = http_argument(request, "metric");
-    struct metadata_page page = {j, UINT64_MAX};
+    const char *metric = http_argument(p->request, "metric");
+    struct metadata_page page = {p->j, UINT64_MAX};
     int64_t limit;
-    if (!whole_argument(request, "limit", 0, &limit)) {
-        return why_set(why, ERR_INPUT, "limit must be a number");
+    if (!whole_argument(p->request, "limit", 0, &limit)) {
+        return why_set(&p->why, ERR_INPUT, "limit must be a number");
     }
     if (limit > 0) page.left = (uint64_t)limit;
-    struct query_request asked = {.tenant = tenant};
+    struct query_request asked = {.tenant = p->tenant};
     struct view *view = NULL;
-    json_object_open(j);
-    enum err e = view_open(api->options.answerer, NULL, &view, why);
+    json_object_open(p->j);
+    enum err e = view_open(p->api->options.answerer, NULL, &view, &p->why);
     if (e == OK) {
         e = view_metadata(view, &asked, bytes_of_text(metric == NULL ? "" : metric), put_metadata,
-                          &page, why);
+                          &page, &p->why);
     }
     view_free(view);
-    json_object_close(j);
+    json_object_close(p->j);
     return e == ERR_CANCELED ? OK : e;
 }
 
-static enum err
-page_of(struct api *api, struct http_request *request, struct bytes tenant, struct json *j,
-        struct why *why)
-{
-    const char *path = http_path(request);
-    if (strcmp(path, "/api/v1/status/buildinfo") == 0)
-        build_info(api, j);
-    else if (strcmp(path, "/api/v1/status/runtimeinfo") == 0)
-        runtime_info(api, j);
-    else if (strcmp(path, "/api/v1/status/flags") == 0)
-        flags_page(api, j);
-    else if (strcmp(path, "/api/v1/status/config") == 0)
-        config_page(api, j);
-    else if (strcmp(path, "/api/v1/status/tsdb") == 0)
-        return tsdb_page(api, request, tenant, j, why);
-    else if (strcmp(path, "/api/v1/status/storage") == 0)
-        return storage_page(api, j, why);
-    else if (strcmp(path, "/api/v1/status/destinations") == 0)
-        api->options.destinations(api->options.context, j);
-    else if (strcmp(path, "/api/v1/status/remembered") == 0)
-        return api->options.remembered(api->options.context, &api->read_budget, j, why);
-    else
-        return metadata_page(api, request, tenant, j, why);
-    return OK;
-}
+/* --- the pages -------------------------------------------------------------------------------- */
 
-/* Pages about the process need no tenant; those about data do. */
-static bool
-needs_tenant(const char *path)
-{
-    return strcmp(path, "/api/v1/status/tsdb") == 0 || strcmp(path, "/api/v1/metadata") == 0;
-}
+static const struct {
+    const char *path;
+    enum err (*put)(struct status_page *page);
+    bool of_tenant; /* about data; those about the process need no tenant */
+} pages[] = {
+    {"/api/v1/metadata", metadata_page, true},
+    {"/api/v1/status/buildinfo", build_info},
+    {"/api/v1/status/runtimeinfo", runtime_info},
+    {"/api/v1/status/flags", flags_page},
+    {"/api/v1/status/config", config_page},
+    {"/api/v1/status/tsdb", tsdb_page, true},
+    {"/api/v1/status/storage", storage_page},
+    {"/api/v1/status/destinations", destinations_page},
+    {"/api/v1/status/remembered", remembered_page},
+};
 
-static void
-status_run(struct api *api, struct http_request *request)
+void
+page_run(struct api *api, struct http_request *request)
 {
-    struct why why = {""};
-    struct bytes tenant = {NULL, 0};
-    if (needs_tenant(http_path(request)) && !tenant_of(api, request, &tenant)) return;
-    struct buf text;
+    unsigned i = 0;
+    while (strcmp(pages[i].path, http_path(request)) != 0) {
+        i++; /* it is among them: see the table of routes */
+        assert(i < sizeof pages / sizeof *pages);
+    }
     struct json j;
+    struct status_page page = {.api = api, .request = request, .j = &j};
+    if (pages[i].of_tenant && !tenant_of(api, request, &page.tenant)) return;
+    struct buf text;
     buf_init(&text, &api->read_budget, PAGE_BYTES_MAX);
-    json_init(&j, &text);
-    json_object_open(&j);
-    json_member_text(&j, "status", "success");
-    json_key(&j, "data");
-    enum err e = page_of(api, request, tenant, &j, &why);
+    success_begin(&j, &text);
+    enum err e = pages[i].put(&page);
     if (e == OK) json_object_close(&j); /* a page that failed may lie there without a value */
     if (e == OK && buf_error(&text)) {
-        e = why_set(&why, buf_error(&text), "no memory for the page");
+        e = why_set(&page.why, buf_error(&text), "no memory for the page");
     }
-    if (e == ERR_INPUT) {
-        reply_problem(request, 400, "bad_data", why.text);
-    } else if (e) {
-        reply_error(request, e, &why);
-    } else {
-        struct http_answer answer = {
-            .status = 200, .content_type = "application/json", .body = buf_bytes(&text)};
-        http_reply(request, &answer);
-    }
+    if (e == ERR_INPUT)
+        reply_problem_of(request, FOR_ANYTHING, e, &page.why);
+    else if (e)
+        reply_error(request, FOR_ANYTHING, e, &page.why);
+    else
+        reply_json(request, 200, &text);
     buf_fini(&text);
-}
-
-void
-status_handler(void *context, struct http_request *request)
-{
-    run_later(context, request, status_run);
-}
-
-/* It reads files. */
-void
-remembered_handler(void *context, struct http_request *request)
-{
-    read_later(context, request, status_run);
 }

@@ -15,47 +15,33 @@ put(struct metric_sink *sink, const char *name, enum metric_kind kind, const cha
     metric_put_u64(sink, &family, NULL, 0, value);
 }
 
-static void
-put_seconds(struct metric_sink *sink, const char *name, const char *help, int64_t t_ms)
-{
-    struct metric_family family = {name, help, GAUGE};
-    metric_put_double(sink, &family, NULL, 0, (double)t_ms / 1000.0);
-}
-
 /* --- the ledger ------------------------------------------------------------------------------- */
 
-static const struct metric_family ledger_families[] = {
-    {"firekeep_samples_received_total", "Samples and exemplars received, by kind.", COUNTER},
-    {"firekeep_samples_stored", "Samples and exemplars in parts, by kind.", GAUGE},
-    {"firekeep_samples_pending", "Samples and exemplars in log and head only, by kind.", GAUGE},
-    {"firekeep_samples_duplicate_total", "Received again with the same value.", COUNTER},
-    {"firekeep_samples_superseded_total", "Lost against an earlier arrival.", COUNTER},
-    {"firekeep_samples_expired_total", "Beyond retention.", COUNTER},
-    {"firekeep_samples_deleted_total", "Deleted on request.", COUNTER},
-    {"firekeep_samples_damaged_total", "Lost to damage on disk.", COUNTER},
-    {"firekeep_samples_passed_on_total", "Kept by no store: for destinations only.", COUNTER},
-};
+enum { IN_PARTS = LEDGER_FIELD_COUNT, PENDING };
 
-enum { LEDGER_VALUES = sizeof ledger_families / sizeof *ledger_families };
+static const struct {
+    struct metric_family family;
+    unsigned field; /* of the ledger's counts, or one of the two above */
+} ledger_numbers[] = {
+    {{"firekeep_samples_received_total", "Samples and exemplars received, by kind.", COUNTER},
+     LEDGER_RECEIVED},
+    {{"firekeep_samples_stored", "Samples and exemplars in parts, by kind.", GAUGE}, IN_PARTS},
+    {{"firekeep_samples_pending", "Samples and exemplars in log and head only, by kind.", GAUGE},
+     PENDING},
+    {{"firekeep_samples_duplicate_total", "Received again with the same value.", COUNTER},
+     LEDGER_DUPLICATE},
+    {{"firekeep_samples_superseded_total", "Lost against an earlier arrival.", COUNTER},
+     LEDGER_SUPERSEDED},
+    {{"firekeep_samples_expired_total", "Beyond retention.", COUNTER}, LEDGER_EXPIRED},
+    {{"firekeep_samples_deleted_total", "Deleted on request.", COUNTER}, LEDGER_DELETED},
+    {{"firekeep_samples_damaged_total", "Lost to damage on disk.", COUNTER}, LEDGER_DAMAGED},
+    {{"firekeep_samples_passed_on_total", "Kept by no store: for destinations only.", COUNTER},
+     LEDGER_PASSED_ON},
+};
 
 static const struct metric_family rejected_family = {
     "firekeep_samples_rejected_total", "Samples and exemplars refused, by kind and reason.",
     COUNTER};
-
-static void
-ledger_values(const struct ledger *l, enum ledger_kind k, uint64_t *to)
-{
-    to[0] = l->count[k][LEDGER_RECEIVED];
-    to[1] = l->stored[k];
-    to[2] = l->pending[k];
-    to[3] = l->count[k][LEDGER_DUPLICATE];
-    to[4] = l->count[k][LEDGER_SUPERSEDED];
-    to[5] = l->count[k][LEDGER_EXPIRED];
-    to[6] = l->count[k][LEDGER_DELETED];
-    to[7] = l->count[k][LEDGER_DAMAGED];
-    to[8] = l->count[k][LEDGER_PASSED_ON];
-}
-
 static const struct metric_family difference_family = {LEDGER_DIFFERENCE_NAME,
                                                        LEDGER_DIFFERENCE_HELP, GAUGE};
 
@@ -70,15 +56,17 @@ put_ledger(void *context, struct bytes tenant, const struct ledger *l)
     const struct ledger_sink *to = context;
     struct metric_sink *sink = to->sink;
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        uint64_t values[LEDGER_VALUES];
         struct metric_pair pairs[3] = {
             {"tenant", tenant},
             {"kind", bytes_of_text(ledger_kind_word((enum ledger_kind)k))},
         };
-        ledger_values(l, (enum ledger_kind)k, values);
-        for (unsigned i = 0; i < LEDGER_VALUES; i++) {
-            if (values[i] == 0 && !to->zeros) continue;
-            metric_put_u64(sink, &ledger_families[i], pairs, 2, values[i]);
+        for (unsigned i = 0; i < sizeof ledger_numbers / sizeof *ledger_numbers; i++) {
+            unsigned field = ledger_numbers[i].field;
+            uint64_t value = field == IN_PARTS  ? l->stored[k]
+                             : field == PENDING ? l->pending[k]
+                                                : l->count[k][field];
+            if (value == 0 && !to->zeros) continue;
+            metric_put_u64(sink, &ledger_numbers[i].family, pairs, 2, value);
         }
         int64_t difference = ledger_difference(l, (enum ledger_kind)k);
         if (difference != 0 || to->zeros) {
@@ -167,8 +155,9 @@ put_store(struct metric_sink *s, const struct tsdb_stats *t)
         t->clock_suspect);
     put(s, "firekeep_tenants", GAUGE, "Tenants known.", t->tenants);
     if (t->newest_ms != INT64_MIN) {
-        put_seconds(s, "firekeep_newest_sample_timestamp_seconds", "Time of the newest sample.",
-                    t->newest_ms);
+        static const struct metric_family newest = {"firekeep_newest_sample_timestamp_seconds",
+                                                    "Time of the newest sample.", GAUGE};
+        metric_put_double(s, &newest, NULL, 0, (double)t->newest_ms / 1000.0);
     }
 }
 

@@ -105,36 +105,19 @@ parse_content_type(const char *text, enum rw_version *ret_version)
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-struct written_headers {
-    char samples[24];
-    char histograms[24];
-    char exemplars[24];
-};
-
-static void
-put_written(struct http_answer *answer, unsigned at, struct written_headers *text,
-            const struct ingest_result *result)
-{
-    snprintf(text->samples, sizeof text->samples, "%" PRIu64, result->written[LEDGER_FLOAT]);
-    snprintf(text->histograms, sizeof text->histograms, "%" PRIu64,
-             result->written[LEDGER_HISTOGRAM]);
-    snprintf(text->exemplars, sizeof text->exemplars, "%" PRIu64, result->written[LEDGER_EXEMPLAR]);
-    answer->headers[at] =
-        (struct http_answer_header){"X-Prometheus-Remote-Write-Samples-Written", text->samples};
-    answer->headers[at + 1] = (struct http_answer_header){
-        "X-Prometheus-Remote-Write-Histograms-Written", text->histograms};
-    answer->headers[at + 2] =
-        (struct http_answer_header){"X-Prometheus-Remote-Write-Exemplars-Written", text->exemplars};
-}
-
 /* Every answer to a 2.0 request says how much of it is written. */
 static void
 write_reply(struct api *api, struct http_request *request, enum rw_version version, unsigned status,
             const struct why *why, const struct ingest_result *result)
 {
+    static const struct {
+        const char *header;
+        enum ledger_kind kind;
+    } told[] = {{"X-Prometheus-Remote-Write-Samples-Written", LEDGER_FLOAT},
+                {"X-Prometheus-Remote-Write-Histograms-Written", LEDGER_HISTOGRAM},
+                {"X-Prometheus-Remote-Write-Exemplars-Written", LEDGER_EXEMPLAR}};
     char text[sizeof result->text + sizeof why->text];
-    char retry[16];
-    struct written_headers written;
+    char written[3][24];
     struct http_answer answer = {.status = status};
     unsigned headers = 0;
     int n = 0;
@@ -150,10 +133,12 @@ write_reply(struct api *api, struct http_request *request, enum rw_version versi
     }
     if (answer.status == 503) {
         metric_inc(&unavailable);
-        snprintf(retry, sizeof retry, "%d", RETRY_AFTER_S);
-        answer.headers[headers++] = (struct http_answer_header){"Retry-After", retry};
+        answer.headers[headers++] = (struct http_answer_header){"Retry-After", RETRY_AFTER_S};
     }
-    if (version == RW_V2) put_written(&answer, headers, &written, result);
+    for (unsigned i = 0; version == RW_V2 && i < 3; i++) {
+        snprintf(written[i], sizeof written[i], "%" PRIu64, result->written[told[i].kind]);
+        answer.headers[headers++] = (struct http_answer_header){told[i].header, written[i]};
+    }
     metric_record(&latency,
                   (uint64_t)(env_monotonic_ns(api->options.env) - http_began_ns(request)));
     http_reply(request, &answer);
@@ -178,8 +163,7 @@ waiting_answer(struct api *api, struct waiting *w)
         reply_nothing_written(api, w->request, w->version, 503, &down);
         return;
     }
-    unsigned status = w->error == ERR_LIMIT ? 413 : status_of(w->error);
-    write_reply(api, w->request, w->version, status, &w->why, &w->result);
+    write_reply(api, w->request, w->version, status_of(FOR_WRITE, w->error), &w->why, &w->result);
 }
 
 static struct waiting *
@@ -190,6 +174,16 @@ waiting_new(struct api *api)
     if (w != NULL) api->spare_waiting = w->next;
     lock_drop(&api->lock);
     return w != NULL ? w : mem_alloc(&api->write_budget, sizeof *w);
+}
+
+/* Keeps them, all from first to last, for the next. */
+static void
+waiting_spare(struct api *api, struct waiting *first, struct waiting *last)
+{
+    lock_take(&api->lock);
+    last->next = api->spare_waiting;
+    api->spare_waiting = first;
+    lock_drop(&api->lock);
 }
 
 static void
@@ -242,21 +236,17 @@ api_committed(struct api *api)
         waiting_answer(api, w);
         last = w;
     }
-    if (last == NULL) return;
-    lock_take(&api->lock);
-    last->next = api->spare_waiting;
-    api->spare_waiting = list;
-    lock_drop(&api->lock);
+    if (last != NULL) waiting_spare(api, list, last);
 }
 
 /* --- the request ------------------------------------------------------------------------------ */
 
-static struct writer *
-writer_take(struct api *api)
+static struct write_memory *
+write_memory_take(struct api *api)
 {
     lock_take(&api->lock);
-    struct writer *w = api->writers;
-    if (w != NULL) api->writers = w->next;
+    struct write_memory *w = api->write_memories;
+    if (w != NULL) api->write_memories = w->next;
     lock_drop(&api->lock);
     if (w != NULL) return w;
     w = mem_new(&api->write_budget, sizeof *w);
@@ -272,20 +262,20 @@ writer_take(struct api *api)
 }
 
 static void
-writer_put(struct api *api, struct writer *w)
+write_memory_put(struct api *api, struct write_memory *w)
 {
     rw_request_clear(&w->request);
     if (w->message.capacity > MESSAGE_KEEP_BYTES) buf_fini(&w->message);
     lock_take(&api->lock);
-    w->next = api->writers;
-    api->writers = w;
+    w->next = api->write_memories;
+    api->write_memories = w;
     lock_drop(&api->lock);
 }
 
 void
-writers_free(struct api *api)
+write_memories_free(struct api *api)
 {
-    for (struct writer *w = api->writers, *next; w != NULL; w = next) {
+    for (struct write_memory *w = api->write_memories, *next; w != NULL; w = next) {
         next = w->next;
         rw_request_fini(&w->request);
         buf_fini(&w->message);
@@ -304,7 +294,7 @@ writers_free(struct api *api)
  * repeated would be to have it repeated for ever.
  */
 static enum err
-write_unfit(const struct api *api, const struct writer *w, struct why *why)
+write_unfit(const struct api *api, const struct write_memory *w, struct why *why)
 {
     const struct budget *memory = api->options.memory;
     uint64_t all =
@@ -321,7 +311,7 @@ write_unfit(const struct api *api, const struct writer *w, struct why *why)
 
 static enum err
 write_decode(struct api *api, struct http_request *request, enum rw_version version,
-             struct writer *w, struct why *why)
+             struct write_memory *w, struct why *why)
 {
     size_t size;
     atomic_store_explicit(&w->budget.peak_bytes, 0, memory_order_relaxed); /* of this request */
@@ -343,7 +333,7 @@ write_decode(struct api *api, struct http_request *request, enum rw_version vers
 /* Series the store knows need no second look; a message that is not what it looked like gets one.
  */
 static enum err
-write_ingest(struct api *api, enum rw_version version, struct bytes tenant, struct writer *w,
+write_ingest(struct api *api, enum rw_version version, struct bytes tenant, struct write_memory *w,
              struct waiting *wait, struct why *why)
 {
     struct tsdb *tsdb = api->options.tsdb;
@@ -373,10 +363,7 @@ write_judged(struct api *api, struct bytes tenant, struct waiting *wait)
     /* Nobody waits for what is acknowledged from memory. */
     if (tsdb_commit_due(api->options.tsdb)) api->options.commit_wanted(api->options.context);
     waiting_answer(api, wait);
-    lock_take(&api->lock);
-    wait->next = api->spare_waiting;
-    api->spare_waiting = wait;
-    lock_drop(&api->lock);
+    waiting_spare(api, wait, wait);
 }
 
 /* --- samples in doubt ------------------------------------------------------------------------- */
@@ -401,7 +388,7 @@ doubt_over(struct api *api, struct waiting *wait)
 {
     struct bytes tenant;
     struct why why;
-    writer_put(api, wait->writer);
+    write_memory_put(api, wait->memory);
     wait->doubts = NULL;
     if (tenant_named(api, wait->request, &tenant, &why) != 0) tenant = (struct bytes){NULL, 0};
     write_judged(api, tenant, wait);
@@ -451,7 +438,7 @@ write_look_later(struct api *api, struct waiting *wait)
     lock_drop(&api->lock);
     struct why why;
     if (room)
-        repeats_later(api, request, write_look, write_look_refused);
+        run_later(api, QUEUE_REPEATS, request, write_look, write_look_refused);
     else
         doubt_refused(
             api, wait,
@@ -459,37 +446,6 @@ write_look_later(struct api *api, struct waiting *wait)
 }
 
 /* --- judging ---------------------------------------------------------------------------------- */
-
-/* Judges; either answers or leaves the request waiting. Gives the writer back. */
-static void
-write_run(struct api *api, struct http_request *request, enum rw_version version,
-          struct bytes tenant, struct writer *w)
-{
-    struct why why = {""};
-    enum err e = write_decode(api, request, version, w, &why);
-    if (e) {
-        writer_put(api, w);
-        if (e == ERR_INPUT || e == ERR_LIMIT) metric_inc(&malformed);
-        unsigned status = e == ERR_LIMIT ? 413 : status_of(e);
-        reply_nothing_written(api, request, version, status, &why);
-        return;
-    }
-    struct waiting *wait = waiting_new(api);
-    if (wait == NULL) {
-        writer_put(api, w);
-        why_set(&why, ERR_NOMEM, "no memory for the request");
-        reply_nothing_written(api, request, version, 503, &why);
-        return;
-    }
-    *wait = (struct waiting){.request = request, .version = version, .writer = w};
-    wait->error = write_ingest(api, version, tenant, w, wait, &wait->why);
-    if (wait->doubts != NULL) {
-        write_look_later(api, wait);
-        return;
-    }
-    writer_put(api, w);
-    write_judged(api, tenant, wait);
-}
 
 /* 0, or the status to refuse the request with before its body is looked at. */
 static unsigned
@@ -511,12 +467,13 @@ write_refusal(struct api *api, struct http_request *request, enum rw_version ver
     return 503;
 }
 
+/* Judges; either answers or leaves the request waiting. */
 static void
 write_judge(struct api *api, struct http_request *request)
 {
     enum rw_version version;
     struct bytes tenant;
-    struct why why;
+    struct why why = {""};
     if (!parse_content_type(http_header(request, "Content-Type"), &version)) {
         http_reply_text(request, 415,
                         "content type: application/x-protobuf, with proto=prometheus.WriteRequest "
@@ -528,13 +485,26 @@ write_judge(struct api *api, struct http_request *request)
         reply_nothing_written(api, request, version, refused, &why);
         return;
     }
-    struct writer *w = writer_take(api);
-    if (w == NULL) {
-        why_set(&why, ERR_NOMEM, "no memory for the request");
-        reply_nothing_written(api, request, version, 503, &why);
+    struct write_memory *w = write_memory_take(api);
+    struct waiting *wait = NULL;
+    enum err e = OK;
+    if (w != NULL) e = write_decode(api, request, version, w, &why);
+    if (e == ERR_INPUT || e == ERR_LIMIT) metric_inc(&malformed);
+    if (w != NULL && e == OK) wait = waiting_new(api);
+    if (e == OK && wait == NULL) e = why_set(&why, ERR_NOMEM, "no memory for the request");
+    if (e) {
+        if (w != NULL) write_memory_put(api, w);
+        reply_nothing_written(api, request, version, status_of(FOR_WRITE, e), &why);
         return;
     }
-    write_run(api, request, version, tenant, w);
+    *wait = (struct waiting){.request = request, .version = version, .memory = w};
+    wait->error = write_ingest(api, version, tenant, w, wait, &wait->why);
+    if (wait->doubts != NULL) {
+        write_look_later(api, wait);
+        return;
+    }
+    write_memory_put(api, w);
+    write_judged(api, tenant, wait);
 }
 
 static void
@@ -546,11 +516,10 @@ write_refuse(struct api *api, struct http_request *request, const struct why *wh
 }
 
 void
-write_handler(void *context, struct http_request *request)
+write_run(struct api *api, struct http_request *request)
 {
-    struct api *api = context;
     if (http_body(request).size > WORKER_BODY_BYTES)
-        write_later(api, request, write_judge, write_refuse);
+        run_later(api, QUEUE_WRITES, request, write_judge, write_refuse);
     else
         write_judge(api, request);
 }

@@ -728,14 +728,12 @@ print_fates(struct json *j, const char *key, const struct relay_status *s, unsig
             dropped[reason] += count[FATE_DROPPED + reason];
         }
     }
-    json_key(j, key);
-    json_object_open(j);
+    json_member_object(j, key);
     json_member_uint(j, "taken", taken);
     json_member_uint(j, "delivered", delivered);
     json_member_uint(j, "deadLettered", dead);
     json_member_uint(j, "queued", queued);
-    json_key(j, "dropped");
-    json_object_open(j);
+    json_member_object(j, "dropped");
     for (unsigned reason = 0; reason < DROP_COUNT; reason++) {
         if (dropped[reason] > 0) json_member_uint(j, drop_word(reason), dropped[reason]);
     }
@@ -749,8 +747,7 @@ static void
 print_dry(struct json *j, const struct relay_status *s)
 {
     double days = (double)s->dry.for_ms / (24 * 3600 * 1000.0);
-    json_key(j, "dryRun");
-    json_object_open(j);
+    json_member_object(j, "dryRun");
     json_member_uint(j, "seconds", s->dry.for_ms > 0 ? (uint64_t)s->dry.for_ms / 1000 : 0);
     json_member_uint(j, "samples", s->dry.samples);
     json_member_uint(j, "others", s->dry.others);

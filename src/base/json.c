@@ -325,3 +325,17 @@ json_member_bool(struct json *json, const char *key, bool value)
     json_key(json, key);
     json_put_bool(json, value);
 }
+
+void
+json_member_object(struct json *json, const char *key)
+{
+    json_key(json, key);
+    json_object_open(json);
+}
+
+void
+json_member_array(struct json *json, const char *key)
+{
+    json_key(json, key);
+    json_array_open(json);
+}

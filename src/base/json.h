@@ -62,6 +62,9 @@ void json_member_bytes(struct json *json, const char *key, struct bytes value);
 void json_member_int(struct json *json, const char *key, int64_t value);
 void json_member_uint(struct json *json, const char *key, uint64_t value);
 void json_member_bool(struct json *json, const char *key, bool value);
+/* A key whose value is the object, or the array, that is open from here on. */
+void json_member_object(struct json *json, const char *key);
+void json_member_array(struct json *json, const char *key);
 
 /* The string alone, quotes included, for writers that are not a struct json. False: bytes that are
  * no UTF-8 became U+FFFD, so that it will not read back the same. */

@@ -116,8 +116,7 @@ json_labels_hex(struct json *j, const char *key, struct bytes labels)
     struct buf name, value;
     buf_init(&name, NULL, 2 * labels.size + 1);
     buf_init(&value, NULL, 2 * labels.size + 1);
-    json_key(j, key);
-    json_object_open(j);
+    json_member_object(j, key);
     while (labels_next(&c, &label)) {
         if (is_text(&label)) continue;
         buf_clear(&name);
@@ -139,8 +138,7 @@ json_labels(struct json *j, const char *key, const char *hex_key, struct bytes l
     struct cursor c = cursor_of(labels);
     struct label label;
     bool all = true;
-    json_key(j, key);
-    json_object_open(j);
+    json_member_object(j, key);
     while (labels_next(&c, &label)) {
         bool text = is_text(&label);
         all &= text;

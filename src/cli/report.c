@@ -250,8 +250,7 @@ report_section(struct report *r, const char *key, const char *title)
         put_title(r, title);
         return;
     }
-    json_key(&r->json, key);
-    json_object_open(&r->json);
+    json_member_object(&r->json, key);
 }
 
 void
@@ -299,8 +298,7 @@ report_table(struct report *r, const char *key, const char *title,
         r->right[i] = true;
     }
     if (r->form == REPORT_TEXT) return;
-    json_key(&r->json, key);
-    json_array_open(&r->json);
+    json_member_array(&r->json, key);
 }
 
 static void

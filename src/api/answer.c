@@ -1,0 +1,117 @@
+/*
+ * answer.c - what the families of routes answer alike: errors as statuses, and JSON in Prometheus'
+ * envelope.
+ */
+#include "api/internal.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+/* --- errors ----------------------------------------------------------------------------------- */
+
+/*
+ * The one table from errors to statuses. Somebody's data hangs on it: a sender drops what gets 4xx
+ * and repeats what gets 5xx. A write that is too large is 413, as in every other receiver. A query
+ * for which there was no memory would want as much the next time: 422.
+ */
+static const struct {
+    uint16_t status;
+    uint16_t write_status, query_status; /* 0: the same */
+    const char *type;                    /* Prometheus' word */
+    const char *query_type;              /* NULL: the same */
+} answers[ERR_COUNT] = {
+    [OK] = {204},
+    [ERR_INPUT] = {400, 0, 0, "bad_data", NULL},
+    [ERR_LIMIT] = {400, 413, 0, "bad_data", NULL},
+    [ERR_AGAIN] = {503, 0, 0, "unavailable", NULL},
+    [ERR_NOMEM] = {503, 0, 422, "unavailable", "execution"},
+    [ERR_FULL] = {503, 0, 0, "unavailable", NULL},
+    [ERR_MISSING] = {404, 0, 500, "not_found", "internal"},
+    [ERR_CORRUPT] = {500, 0, 0, "internal", NULL},
+    [ERR_IO] = {500, 0, 0, "internal", NULL},
+    [ERR_UNSUPPORTED] = {500, 0, 0, "internal", NULL},
+    [ERR_CANCELED] = {503, 0, 0, "unavailable", "timeout"},
+};
+
+unsigned
+status_of(enum purpose purpose, enum err e)
+{
+    assert((unsigned)e < ERR_COUNT);
+    unsigned special = purpose == FOR_WRITE   ? answers[e].write_status
+                       : purpose == FOR_QUERY ? answers[e].query_status
+                                              : 0;
+    return special != 0 ? special : answers[e].status;
+}
+
+const char *
+problem_type_of(enum purpose purpose, enum err e)
+{
+    bool special = purpose == FOR_QUERY && answers[e].query_type != NULL;
+    return special ? answers[e].query_type : answers[e].type;
+}
+
+static const char *
+text_of(enum err e, const struct why *why)
+{
+    return why->text[0] == '\0' ? err_word(e) : why->text;
+}
+
+void
+reply_error(struct http_request *request, enum purpose purpose, enum err e, const struct why *why)
+{
+    char text[sizeof why->text + 2];
+    int n = snprintf(text, sizeof text, "%s\n", text_of(e, why));
+    struct http_answer answer = {
+        .status = status_of(purpose, e),
+        .content_type = "text/plain; charset=utf-8",
+        .body = bytes_of(text, (size_t)n),
+    };
+    if (e == ERR_CORRUPT) { /* no other answer will come: whoever repeats what fails need not */
+        answer.headers[0] = (struct http_answer_header){"X-Firekeep-Error", "damaged"};
+    }
+    if (answer.status == 503) {
+        answer.headers[0] = (struct http_answer_header){"Retry-After", RETRY_AFTER_S};
+    }
+    http_reply(request, &answer);
+}
+
+/* --- Prometheus' envelope --------------------------------------------------------------------- */
+
+void
+reply_json(struct http_request *request, unsigned status, const struct buf *text)
+{
+    struct http_answer answer = {
+        .status = status, .content_type = "application/json", .body = buf_bytes(text)};
+    http_reply(request, &answer);
+}
+
+void
+reply_problem(struct http_request *request, unsigned status, const char *type, const char *text)
+{
+    uint8_t room[8192];
+    struct buf body = {.at = room, .capacity = sizeof room, .limit = sizeof room};
+    struct json j;
+    json_init(&j, &body);
+    json_object_open(&j);
+    json_member_text(&j, "status", "error");
+    json_member_text(&j, "errorType", type);
+    json_member_text(&j, "error", text);
+    json_object_close(&j);
+    reply_json(request, status, &body);
+}
+
+void
+reply_problem_of(struct http_request *request, enum purpose purpose, enum err e,
+                 const struct why *why)
+{
+    reply_problem(request, status_of(purpose, e), problem_type_of(purpose, e), text_of(e, why));
+}
+
+void
+success_begin(struct json *j, struct buf *text)
+{
+    json_init(j, text);
+    json_object_open(j);
+    json_member_text(j, "status", "success");
+    json_key(j, "data");
+}
