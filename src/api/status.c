@@ -347,16 +347,16 @@ storage_page(struct status_page *p)
 struct metadata_page {
     struct json *j;
     uint64_t left;
+    bool limited;
 };
 
 static enum err
 put_metadata(void *context, const struct metadata *m)
 {
     struct metadata_page *p = context;
-    if (p->left-- == 0) {
-        p->left = 0;
-        return ERR_CANCELED;
-    }
+    p->limited = p->left == 0;
+    if (p->limited) return ERR_CANCELED;
+    p->left--;
     json_key_bytes(p->j, m->family);
     json_array_open(p->j);
     json_object_open(p->j);
@@ -372,7 +372,7 @@ static enum err
 metadata_page(struct status_page *p)
 {
     const char *metric = http_argument(p->request, "metric");
-    struct metadata_page page = {p->j, UINT64_MAX};
+    struct metadata_page page = {.j = p->j, .left = UINT64_MAX};
     int64_t limit;
     if (!whole_argument(p->request, "limit", 0, &limit)) {
         return why_set(&p->why, ERR_INPUT, "limit must be a number");
@@ -388,7 +388,7 @@ metadata_page(struct status_page *p)
     }
     view_free(view);
     json_object_close(p->j);
-    return e == ERR_CANCELED ? OK : e;
+    return e == ERR_CANCELED && page.limited ? OK : e;
 }
 
 /* --- the pages -------------------------------------------------------------------------------- */

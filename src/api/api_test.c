@@ -1,0 +1,885 @@
+/* api_test.c - what each route answers: request in, answer out. */
+#include "api/api_testing.h"
+
+/* --- tables of requests ----------------------------------------------------------------------- */
+
+/* Bodies that are no text. */
+enum message {
+    NO_MESSAGE,
+    WRITE_V1,
+    WRITE_V2,
+    WRITE_FUTURE, /* 2.0 */
+    WRITE_NO_SNAPPY,
+    WRITE_NO_MESSAGE, /* snappy, and then nothing that is known */
+    WRITE_TOO_LARGE,
+    READ_SAMPLES,
+    READ_STREAMED,
+    READ_ALL, /* without matchers */
+    READ_BAD_PATTERN,
+};
+
+static struct bytes
+message_of(enum message message)
+{
+    struct buf raw;
+    struct bytes done = {NULL, 0};
+    buf_init(&raw, NULL, 1 << 26);
+    switch (message) {
+    case NO_MESSAGE:
+        break;
+    case WRITE_V1:
+        return write_message(RW_V1, SIM_BEGIN, 1);
+    case WRITE_V2:
+        return write_message(RW_V2, SIM_BEGIN, 1);
+    case WRITE_FUTURE:
+        return write_message(RW_V2, SIM_BEGIN + DAY_MS, 1);
+    case WRITE_NO_SNAPPY:
+        buf_put_text(&raw, "\xff\xff\xff\xff\xff\xff");
+        return buf_bytes(&raw);
+    case WRITE_NO_MESSAGE:
+        buf_put_text(&raw, "\x0b\x0b\x0b");
+        done = packed(&raw);
+        break;
+    case WRITE_TOO_LARGE:
+        for (unsigned i = 0; i < 1100; i++) {
+            for (unsigned k = 0; k < 1024; k++) {
+                buf_put_u8(&raw, (uint8_t)k);
+            }
+        }
+        done = packed(&raw);
+        break;
+    case READ_SAMPLES:
+        return read_message(false, 0, "up");
+    case READ_STREAMED:
+        return read_message(true, 0, "up");
+    case READ_ALL:
+        return read_message(false, 0, NULL);
+    case READ_BAD_PATTERN:
+        return read_message(false, 2, "(");
+    }
+    buf_fini(&raw);
+    return done;
+}
+
+struct asked {
+    const char *name;
+    enum http_method method;
+    const char *target;
+    const char *headers;
+    const char *text; /* the body; or: */
+    enum message message;
+    unsigned status;
+    const char *type;     /* how the answer's content type begins; NULL: none */
+    const char *fragment; /* of the answer; NULL: it is empty */
+    const char *header;   /* one it has; NULL: any */
+};
+
+#define TEXT    "text/plain"
+#define JSON    "application/json"
+#define PROTO   "application/x-protobuf"
+#define FORM    "Content-Type: application/x-www-form-urlencoded"
+#define V2      "Content-Type: application/x-protobuf;proto=io.prometheus.write.v2.Request"
+#define WRITTEN "X-Prometheus-Remote-Write-"
+
+static void
+ask(struct api_rig *rig, const struct asked *c)
+{
+    struct http_request r;
+    struct bytes message = message_of(c->message);
+    rig_ask(rig, &r, c->method, c->target, c->headers,
+            c->text != NULL ? bytes_of_text(c->text) : message);
+    const char *got = answer_text(&r);
+    bool as_said = r.status == c->status;
+    as_said &= c->type == NULL ? r.content_type[0] == '\0'
+                               : strncmp(r.content_type, c->type, strlen(c->type)) == 0;
+    as_said &= c->fragment == NULL
+                   ? r.text.size == 0
+                   : memmem(got, r.text.size, c->fragment, strlen(c->fragment)) != NULL;
+    as_said &= c->header == NULL || strstr(r.answer_headers, c->header) != NULL;
+    /* Whoever is to come back is told when. */
+    bool json = strcmp(r.content_type, JSON) == 0;
+    as_said &= r.status != 503 || json || strstr(r.answer_headers, "Retry-After: 2\n") != NULL;
+    if (!as_said) {
+        fail_msg("%s: %s: %u, type '%s', headers '%s', body '%s'", c->name, c->target, r.status,
+                 r.content_type, r.answer_headers, got);
+    }
+    buf_fini(&r.text);
+    free((void *)(uintptr_t)message.at);
+}
+
+#define ask_all(rig, cases)                                         \
+    for (size_t i_ = 0; i_ < sizeof(cases) / sizeof *(cases); i_++) \
+    ask(rig, &(cases)[i_])
+
+/* --- success ---------------------------------------------------------------------------------- */
+
+static void
+test_each_route_answers(void **state)
+{
+    (void)state;
+    static const struct asked cases[] = {
+        {"write 1.0", HTTP_POST, "/api/v1/write", NULL, NULL, WRITE_V1, 204, NULL, NULL},
+        {"the same again is no news", HTTP_POST, "/write", NULL, NULL, WRITE_V1, 204, NULL, NULL},
+        {"write 2.0 says what is written", HTTP_POST, "/receive", V2, NULL, WRITE_V2, 204, NULL,
+         NULL, WRITTEN "Samples-Written: 2\n" WRITTEN "Histograms-Written: 0\n"},
+        {"a quoted proto", HTTP_POST, "/api/v1/receive",
+         "Content-Type: application/x-protobuf ; a=b; PROTO=\"prometheus.WriteRequest\"", NULL,
+         WRITE_V1, 204, NULL, NULL},
+        {"an alias", HTTP_POST, "/api/v1/push", "Content-Type:  ", NULL, WRITE_V1, 204, NULL, NULL},
+        {"an alias", HTTP_POST, "/api/v1/prom/write", "Content-Encoding: SNAPPY", NULL, WRITE_V1,
+         204, NULL, NULL},
+        {"an alias", HTTP_POST, "/api/v1/prom/remote/write", NULL, NULL, WRITE_V1, 204, NULL, NULL},
+        {"read", HTTP_POST, "/api/v1/read", NULL, NULL, READ_SAMPLES, 200, PROTO, "up",
+         "Content-Encoding: snappy"},
+        {"an alias", HTTP_POST, "/read", NULL, NULL, READ_SAMPLES, 200, PROTO, "up"},
+        {"an alias", HTTP_POST, "/api/v1/prom/read", NULL, NULL, READ_SAMPLES, 200, PROTO, "up"},
+        {"read as a stream", HTTP_POST, "/api/v1/prom/remote/read", "Content-Encoding: snappy",
+         NULL, READ_STREAMED, 200,
+         "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse", "up"},
+        {"label names", HTTP_GET, "/api/v1/labels", NULL, NULL, 0, 200, JSON,
+         "{\"status\":\"success\",\"data\":[\"name000\",\"name001\",\"name002\"]}"},
+        {"label names, by form", HTTP_POST, "/api/v1/labels", FORM, "match%5B%5D=up&start=1", 0,
+         200, JSON, "\"name000\""},
+        {"label values", HTTP_GET, "/api/v1/label/job/values", NULL, NULL, 0, 200, JSON,
+         "[\"name000\""},
+        {"series", HTTP_GET, "/api/v1/series?match[]=up", NULL, NULL, 0, 200, JSON,
+         "\"data\":[{\"__name__\":\"up\"}]}"},
+        {"metadata", HTTP_GET, "/api/v1/metadata", NULL, NULL, 0, 200, JSON,
+         "{\"a_total\":[{\"type\":\"counter\",\"help\":\"Help.\",\"unit\":\"bytes\"}],"
+         "\"b_total\":"},
+        {"metadata of one", HTTP_GET, "/api/v1/metadata?metric=b_total", NULL, NULL, 0, 200, JSON,
+         "\"data\":{\"b_total\":"},
+        {"metadata of so many", HTTP_GET, "/api/v1/metadata?limit=1", NULL, NULL, 0, 200, JSON,
+         "}]}}"},
+        {"the build", HTTP_GET, "/api/v1/status/buildinfo", NULL, NULL, 0, 200, JSON,
+         "\"application\":\"Firekeep\",\"version\":\"1.2.3\""},
+        {"the process", HTTP_GET, "/api/v1/status/runtimeinfo", NULL, NULL, 0, 200, JSON,
+         "\"startTime\":\"2026-01-01T00:00:00Z\",\"serverTime\":\"2026-01-01T00:00:00Z\","
+         "\"ready\":true,\"notReadyReason\":\"\",\"timeSeriesCount\":1"},
+        {"flags", HTTP_GET, "/api/v1/status/flags", NULL, NULL, 0, 200, JSON,
+         "{\"web.listen-address\":\"127.0.0.1:9201\"}"},
+        {"the configuration", HTTP_GET, "/api/v1/status/config", NULL, NULL, 0, 200, JSON,
+         "{\"yaml\":\"tenancy:\\n  enabled: true\\n\"}"},
+        {"cardinality", HTTP_GET, "/api/v1/status/tsdb?limit=1", NULL, NULL, 0, 200, JSON,
+         "\"seriesCountByMetricName\":[{\"name\":\"up\",\"value\":1}]"},
+        {"storage", HTTP_GET, "/api/v1/status/storage", NULL, NULL, 0, 200, JSON,
+         "\"partitions\":[]}"},
+        {"destinations", HTTP_GET, "/api/v1/status/destinations", NULL, NULL, 0, 200, JSON,
+         "\"data\":[\"s3\"]"},
+        {"destinations that are gone", HTTP_GET, "/api/v1/status/remembered", NULL, NULL, 0, 200,
+         JSON, "\"data\":[\"s3\"]"},
+        {"flush", HTTP_POST, "/api/v1/admin/tsdb/flush", NULL, NULL, 0, 200, JSON,
+         "\"data\":{\"before\":{\"headSamples\":2,\"headExemplars\":1,\"parts\":0"},
+        {"merge", HTTP_PUT, "/api/v1/admin/tsdb/merge", NULL, NULL, 0, 200, JSON, "\"after\":{"},
+        {"snapshot", HTTP_POST, "/api/v1/admin/tsdb/snapshot", NULL, NULL, 0, 200, JSON,
+         "\"data\":{\"name\":\"2026"},
+        {"deletion", HTTP_POST, "/api/v1/admin/tsdb/delete_series?match[]=down", NULL, NULL, 0, 200,
+         JSON, "{\"status\":\"success\",\"data\":{\"series\":0,\"samples\":0}}"},
+        {"cleaning", HTTP_POST, "/api/v1/admin/tsdb/clean_tombstones", NULL, NULL, 0, 200, JSON,
+         "\"before\":{"},
+        {"pause", HTTP_POST, "/api/v1/admin/destinations/s3/pause", NULL, NULL, 0, 204, NULL, NULL},
+        {"resume", HTTP_PUT, "/api/v1/admin/destinations/s3/resume", NULL, NULL, 0, 204, NULL,
+         NULL},
+        {"replay", HTTP_POST, "/api/v1/admin/destinations/s3/replay?from=2026-01-01T00:00:00Z",
+         NULL, NULL, 0, 204, NULL, NULL},
+        {"metrics", HTTP_GET, "/metrics", NULL, NULL, 0, 200, TEXT "; version=0.0.4",
+         "firekeep_head_series 1\n"},
+        {"metrics: reasons", HTTP_GET, "/metrics", NULL, NULL, 0, 200, TEXT,
+         "firekeep_samples_received_total{tenant=\"anonymous\",kind=\"float\"} 14\n"},
+        {"health", HTTP_GET, "/-/healthy", NULL, NULL, 0, 200, TEXT, "healthy"},
+        {"readiness", HTTP_GET, "/-/ready", NULL, NULL, 0, 200, TEXT, "ready"},
+        {"reload", HTTP_POST, "/-/reload", NULL, NULL, 0, 200, TEXT, "reloaded\n"},
+        {"the root", HTTP_GET, "/", NULL, NULL, 0, 200, TEXT, "Firekeep 1.2.3\n"},
+    };
+    struct api_rig *rig = rig_start(rig_new());
+    ask_all(rig, cases);
+    rig_free(rig);
+}
+
+static void
+test_no_route_takes_another_method(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path;
+        unsigned methods;
+    } cases[] = {
+        {"/api/v1/write", HTTP_POST},
+        {"/api/v1/read", HTTP_POST},
+        {"/api/v1/labels", HTTP_GET | HTTP_POST},
+        {"/api/v1/label/a/values", HTTP_GET},
+        {"/api/v1/series", HTTP_GET | HTTP_POST},
+        {"/api/v1/metadata", HTTP_GET},
+        {"/api/v1/status/flags", HTTP_GET},
+        {"/api/v1/admin/tsdb/flush", HTTP_POST | HTTP_PUT},
+        {"/api/v1/admin/tsdb/delete_series", HTTP_POST | HTTP_PUT},
+        {"/api/v1/admin/destinations/s3/pause", HTTP_POST | HTTP_PUT},
+        {"/metrics", HTTP_GET},
+        {"/-/healthy", HTTP_GET},
+        {"/-/reload", HTTP_POST | HTTP_PUT},
+        {"/", HTTP_GET},
+        {"/api/v1/nothing", 0},
+    };
+    struct api_rig *rig = rig_start(rig_new());
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        for (unsigned method = HTTP_GET; method <= HTTP_DELETE; method *= 2) {
+            struct http_request r;
+            request_init(&r, (enum http_method)method, cases[i].path, NULL, bytes_of("", 0));
+            bool taken = rig_hand(rig, &r);
+            if (taken != ((cases[i].methods & method) != 0)) fail_msg("%s", cases[i].path);
+            rig_run(rig);
+            buf_fini(&r.text);
+        }
+    }
+    rig_free(rig);
+}
+
+/* --- refusals --------------------------------------------------------------------------------- */
+
+static void
+test_what_can_never_succeed_is_refused_for_good(void **state)
+{
+    (void)state;
+    static const struct asked cases[] = {
+        {"a content type of others", HTTP_POST, "/api/v1/write", "Content-Type: text/plain", NULL,
+         WRITE_V1, 415, TEXT, "content type: application/x-protobuf"},
+        {"a proto of others", HTTP_POST, "/api/v1/write",
+         "Content-Type: application/x-protobuf; proto=io.prometheus.write.v3.Request", NULL,
+         WRITE_V1, 415, TEXT, "content type: "},
+        {"words behind the type", HTTP_POST, "/api/v1/write",
+         "Content-Type: application/x-protobuf and more", NULL, WRITE_V1, 415, TEXT,
+         "content type: "},
+        {"a write in gzip", HTTP_POST, "/api/v1/write", "Content-Encoding: gzip", NULL, WRITE_V1,
+         415, TEXT, "content encoding: snappy"},
+        {"a read in gzip", HTTP_POST, "/api/v1/read", "Content-Encoding: gzip", NULL, READ_SAMPLES,
+         415, TEXT, "content encoding: snappy"},
+        {"no snappy", HTTP_POST, "/api/v1/write", NULL, NULL, WRITE_NO_SNAPPY, 400, TEXT,
+         "the body is not a snappy block"},
+        {"no message", HTTP_POST, "/api/v1/write", NULL, NULL, WRITE_NO_MESSAGE, 400, TEXT, "\n"},
+        {"no message, nothing written", HTTP_POST, "/api/v1/write", V2, NULL, WRITE_NO_MESSAGE, 400,
+         TEXT, "\n", WRITTEN "Samples-Written: 0\n"},
+        {"too large a write", HTTP_POST, "/api/v1/write", NULL, NULL, WRITE_TOO_LARGE, 413, TEXT,
+         "larger than 1048576 bytes uncompressed"},
+        {"samples of tomorrow, and what of them is written", HTTP_POST, "/api/v1/write", V2, NULL,
+         WRITE_FUTURE, 400, TEXT, "too_far_in_future", WRITTEN "Samples-Written: 0\n"},
+        {"no snappy", HTTP_POST, "/api/v1/read", NULL, NULL, WRITE_NO_SNAPPY, 400, TEXT,
+         "the body is not a snappy block"},
+        {"no message", HTTP_POST, "/api/v1/read", NULL, NULL, WRITE_NO_MESSAGE, 400, TEXT, "\n"},
+        {"too large a read", HTTP_POST, "/api/v1/read", NULL, NULL, WRITE_TOO_LARGE, 413, TEXT,
+         "larger than 1048576 bytes uncompressed"},
+        {"no matchers", HTTP_POST, "/api/v1/read", NULL, NULL, READ_ALL, 400, TEXT,
+         "a query without matchers"},
+        {"no regular expression", HTTP_POST, "/api/v1/read", NULL, NULL, READ_BAD_PATTERN, 400,
+         TEXT, "("},
+        {"notices of others", HTTP_POST, "/api/v1/read", "X-Firekeep-Notices: all", NULL,
+         READ_STREAMED, 400, TEXT, "errors or partial is expected"},
+        {"partial samples", HTTP_POST, "/api/v1/read", "X-Firekeep-Notices: partial", NULL,
+         READ_SAMPLES, 400, TEXT, "STREAMED_XOR_CHUNKS"},
+        {"no selector", HTTP_GET, "/api/v1/labels?match[]={", NULL, NULL, 0, 400, JSON,
+         "{\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\""},
+        {"no limit", HTTP_GET, "/api/v1/labels?limit=-1", NULL, NULL, 0, 400, JSON, "limit: "},
+        {"no limit", HTTP_GET, "/api/v1/labels?limit=1x", NULL, NULL, 0, 400, JSON, "limit: "},
+        {"no time", HTTP_GET, "/api/v1/labels?start=yesterday", NULL, NULL, 0, 400, JSON,
+         "start: 'yesterday' is not a valid time"},
+        {"no time", HTTP_GET, "/api/v1/series?match[]=up&end=x", NULL, NULL, 0, 400, JSON, "end: "},
+        {"no form", HTTP_POST, "/api/v1/labels", FORM, "start=%4", 0, 400, JSON,
+         "the body is no urlencoded form"},
+        {"no name", HTTP_GET, "/api/v1/label/values", NULL, NULL, 0, 400, JSON,
+         "/api/v1/label/NAME/values is wanted"},
+        {"all series", HTTP_GET, "/api/v1/series", NULL, NULL, 0, 400, JSON,
+         "no match[] parameter provided"},
+        {"no limit", HTTP_GET, "/api/v1/metadata?limit=x", NULL, NULL, 0, 400, JSON,
+         "\"bad_data\",\"error\":\"limit must be a number\""},
+        {"no limit", HTTP_GET, "/api/v1/status/tsdb?limit=0", NULL, NULL, 0, 400, JSON,
+         "limit must be a positive number"},
+        {"no form", HTTP_POST, "/api/v1/admin/tsdb/merge", FORM, "full=%zz", 0, 400, JSON,
+         "the body is no urlencoded form"},
+        {"deletion of all", HTTP_POST, "/api/v1/admin/tsdb/delete_series", NULL, NULL, 0, 400, JSON,
+         "no match[] parameter provided"},
+        {"deletion by no selector", HTTP_POST,
+         "/api/v1/admin/tsdb/delete_series?match[]=up&match[]={", NULL, NULL, 0, 400, JSON,
+         "\"bad_data\""},
+        {"deletion at no time", HTTP_POST, "/api/v1/admin/tsdb/delete_series?match[]=up&start=x",
+         NULL, NULL, 0, 400, JSON, "start: "},
+        {"an unknown verb", HTTP_POST, "/api/v1/admin/destinations/s3/stop", NULL, NULL, 0, 404,
+         JSON, "\"errorType\":\"not_found\""},
+        {"no verb", HTTP_POST, "/api/v1/admin/destinations/s3", NULL, NULL, 0, 404, JSON,
+         "\"errorType\":\"not_found\""},
+        {"a replay of all", HTTP_POST, "/api/v1/admin/destinations/s3/replay", NULL, NULL, 0, 400,
+         JSON, "from: the time from which"},
+        {"a replay from no time", HTTP_POST, "/api/v1/admin/destinations/s3/replay?from=x", NULL,
+         NULL, 0, 400, JSON, "from"},
+    };
+    struct api_rig *rig = rig_start(rig_new());
+    ask_all(rig, cases);
+    assert_int_equal(machine_ledger(&rig->m, "anonymous").stored[LEDGER_FLOAT], 0);
+    rig_free(rig);
+}
+
+static void
+test_what_an_operator_did_not_allow_is_refused(void **state)
+{
+    (void)state;
+    static const struct asked cases[] = {
+        {"flush", HTTP_POST, "/api/v1/admin/tsdb/flush", NULL, NULL, 0, 503, JSON,
+         "start with --web.enable-admin-api"},
+        {"merge", HTTP_POST, "/api/v1/admin/tsdb/merge", NULL, NULL, 0, 503, JSON, "unavailable"},
+        {"snapshot", HTTP_POST, "/api/v1/admin/tsdb/snapshot", NULL, NULL, 0, 503, JSON,
+         "unavailable"},
+        {"deletion", HTTP_POST, "/api/v1/admin/tsdb/delete_series?match[]=up", NULL, NULL, 0, 503,
+         JSON, "unavailable"},
+        {"cleaning", HTTP_POST, "/api/v1/admin/tsdb/clean_tombstones", NULL, NULL, 0, 503, JSON,
+         "unavailable"},
+        {"pause", HTTP_POST, "/api/v1/admin/destinations/s3/pause", NULL, NULL, 0, 503, JSON,
+         "unavailable"},
+        {"reload", HTTP_POST, "/-/reload", NULL, NULL, 0, 403, TEXT,
+         "start with --web.enable-lifecycle"},
+    };
+    struct api_rig *rig = rig_new();
+    rig->options.admin = rig->options.lifecycle = false;
+    rig_start(rig);
+    ask_all(rig, cases);
+    assert_string_equal(rig->wished, "");
+    rig_free(rig);
+}
+
+static void
+test_without_a_store_what_asks_it_is_not_implemented(void **state)
+{
+    (void)state;
+    static const struct asked cases[] = {
+        {"write", HTTP_POST, "/api/v1/write", NULL, NULL, WRITE_V1, 204, NULL, NULL},
+        {"read", HTTP_POST, "/api/v1/read", NULL, NULL, READ_SAMPLES, 501, TEXT, "storage.mode"},
+        {"names", HTTP_GET, "/api/v1/labels", NULL, NULL, 0, 501, TEXT, "storage.mode"},
+        {"values", HTTP_GET, "/api/v1/label/a/values", NULL, NULL, 0, 501, TEXT, "storage.mode"},
+        {"series", HTTP_POST, "/api/v1/series", NULL, NULL, 0, 501, TEXT, "storage.mode"},
+        {"flush", HTTP_POST, "/api/v1/admin/tsdb/flush", NULL, NULL, 0, 501, TEXT, "storage.mode"},
+        {"merge", HTTP_POST, "/api/v1/admin/tsdb/merge", NULL, NULL, 0, 501, TEXT, "storage.mode"},
+        {"snapshot", HTTP_POST, "/api/v1/admin/tsdb/snapshot", NULL, NULL, 0, 501, TEXT, "none"},
+        {"deletion", HTTP_POST, "/api/v1/admin/tsdb/delete_series", NULL, NULL, 0, 501, TEXT, "n"},
+        {"clean", HTTP_PUT, "/api/v1/admin/tsdb/clean_tombstones", NULL, NULL, 0, 501, TEXT, "n"},
+        {"pause", HTTP_POST, "/api/v1/admin/destinations/s3/pause", NULL, NULL, 0, 204, NULL, NULL},
+        {"health", HTTP_GET, "/-/healthy", NULL, NULL, 0, 200, TEXT, "healthy"},
+    };
+    struct api_rig *rig = rig_new();
+    rig->options.stored = false;
+    rig_start(rig);
+    ask_all(rig, cases);
+    rig_free(rig);
+}
+
+static void
+test_tenants_are_named_once_and_well_where_data_are_meant(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *headers;
+        unsigned status; /* 0: as without tenancy */
+        const char *fragment;
+    } names[] = {
+        {NULL, 401, "the header X-Scope-OrgID is missing"},
+        {"X-Scope-OrgID: ", 401, "the header X-Scope-OrgID is missing"},
+        {"X-Scope-OrgID: a\nx-scope-orgid: b", 400, "X-Scope-OrgID was sent more than once"},
+        {"X-Scope-OrgID: a/b", 400, "name a tenant"},
+        {"X-Scope-OrgID: ..", 400, "name a tenant"},
+        {"X-Scope-OrgID: team-1!_.*'()", 0, NULL},
+    };
+    static const struct asked routes[] = {
+        {"write", HTTP_POST, "/api/v1/write", NULL, NULL, WRITE_V1, 204, TEXT, NULL},
+        {"read", HTTP_POST, "/api/v1/read", NULL, NULL, READ_SAMPLES, 200, TEXT, NULL},
+        {"labels", HTTP_GET, "/api/v1/labels", NULL, NULL, 0, 200, JSON, NULL},
+        {"values", HTTP_GET, "/api/v1/label/a/values", NULL, NULL, 0, 200, JSON, NULL},
+        {"series", HTTP_GET, "/api/v1/series?match[]=up", NULL, NULL, 0, 200, JSON, NULL},
+        {"metadata", HTTP_GET, "/api/v1/metadata", NULL, NULL, 0, 200, TEXT, NULL},
+        {"tsdb", HTTP_GET, "/api/v1/status/tsdb", NULL, NULL, 0, 200, TEXT, NULL},
+        {"deletion", HTTP_POST, "/api/v1/admin/tsdb/delete_series?match[]=x", NULL, NULL, 0, 200,
+         TEXT, NULL},
+    };
+    struct api_rig *rig = rig_new();
+    rig->options.tenancy = true;
+    rig_start(rig);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        for (size_t k = 0; k < sizeof routes / sizeof *routes; k++) {
+            struct http_request r;
+            struct bytes message = message_of(routes[k].message);
+            rig_ask(rig, &r, routes[k].method, routes[k].target, names[i].headers, message);
+            bool refused = names[i].status != 0;
+            assert_int_equal(r.status, refused ? names[i].status : routes[k].status);
+            assert_true(!refused || strstr(answer_text(&r), names[i].fragment) != NULL);
+            assert_true(!refused || strncmp(r.content_type, routes[k].type, 10) == 0);
+            buf_fini(&r.text);
+            free((void *)(uintptr_t)message.at);
+        }
+    }
+    assert_int_equal(machine_ledger(&rig->m, "team-1!_.*'()").count[0][LEDGER_RECEIVED], 2);
+    ask(rig, &(struct asked){"pages about the process need none", HTTP_GET,
+                             "/api/v1/status/storage", NULL, NULL, 0, 200, JSON, "log"});
+    rig_free(rig);
+}
+
+/* --- errors of others ------------------------------------------------------------------------- */
+
+static void
+test_errors_of_a_query_become_statuses(void **state)
+{
+    (void)state;
+    static const struct {
+        enum err e;
+        unsigned status;
+        const char *type;   /* Prometheus' word */
+        unsigned metadata;  /* a page, whose errors are plain but for ERR_INPUT */
+        const char *header; /* of plain ones */
+    } cases[] = {
+        {ERR_INPUT, 400, "bad_data", 400, ""},
+        {ERR_LIMIT, 400, "bad_data", 400, ""},
+        {ERR_NOMEM, 422, "execution", 503, ""},
+        {ERR_CANCELED, 503, "timeout", 503, "Retry-After: 2\n"},
+        {ERR_AGAIN, 503, "unavailable", 503, "Retry-After: 2\n"},
+        {ERR_FULL, 503, "unavailable", 503, "Retry-After: 2\n"},
+        {ERR_CORRUPT, 500, "internal", 500, "X-Firekeep-Error: damaged\n"},
+        {ERR_IO, 500, "internal", 500, ""},
+        {ERR_UNSUPPORTED, 500, "internal", 500, ""},
+    };
+    static const struct {
+        enum http_method method;
+        const char *target;
+        enum message message;
+    } routes[] = {
+        {HTTP_GET, "/api/v1/labels", 0},
+        {HTTP_GET, "/api/v1/label/a/values", 0},
+        {HTTP_GET, "/api/v1/series?match[]=up", 0},
+        {HTTP_POST, "/api/v1/read", READ_SAMPLES},
+        {HTTP_POST, "/api/v1/read", READ_STREAMED},
+        {HTTP_GET, "/api/v1/metadata", 0},
+    };
+    struct api_rig *rig = rig_start(rig_new());
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        for (size_t k = 0; k < 2 * sizeof routes / sizeof *routes; k++) {
+            struct http_request r;
+            size_t route = k / 2;
+            rig->open_error = k % 2 == 0 ? cases[i].e : OK;
+            rig->ask_error = k % 2 == 0 ? OK : cases[i].e;
+            bool page = route == 5, plain = route >= 3 && !(page && cases[i].e == ERR_INPUT);
+            struct bytes message = message_of(routes[route].message);
+            rig_ask(rig, &r, routes[route].method, routes[route].target, NULL, message);
+            assert_int_equal(r.status, page ? cases[i].metadata : cases[i].status);
+            assert_non_null(strstr(answer_text(&r), "the double says"));
+            assert_string_equal(r.content_type, plain ? "text/plain; charset=utf-8" : JSON);
+            if (plain)
+                assert_non_null(strstr(r.answer_headers, cases[i].header));
+            else
+                assert_non_null(strstr(answer_text(&r), cases[i].type));
+            buf_fini(&r.text);
+            free((void *)(uintptr_t)message.at);
+        }
+    }
+    rig_free(rig);
+}
+
+static void
+test_errors_of_the_owner_become_statuses(void **state)
+{
+    (void)state;
+    static const struct {
+        enum err e;
+        unsigned status;
+        const char *type;
+        unsigned reload, remembered;
+    } cases[] = {
+        {ERR_INPUT, 400, "bad_data", 400, 400},       {ERR_LIMIT, 400, "bad_data", 400, 400},
+        {ERR_AGAIN, 503, "unavailable", 503, 503},    {ERR_NOMEM, 503, "unavailable", 503, 503},
+        {ERR_FULL, 503, "unavailable", 503, 503},     {ERR_CANCELED, 503, "unavailable", 503, 503},
+        {ERR_MISSING, 404, "not_found", 400, 404},    {ERR_CORRUPT, 500, "internal", 500, 500},
+        {ERR_UNSUPPORTED, 500, "internal", 500, 500},
+    };
+    static const char *const wished[] = {
+        "/api/v1/admin/tsdb/flush",
+        "/api/v1/admin/tsdb/merge",
+        "/api/v1/admin/tsdb/snapshot",
+        "/api/v1/admin/tsdb/clean_tombstones",
+        "/api/v1/admin/tsdb/delete_series?match[]=up",
+        "/api/v1/admin/destinations/s3/pause",
+    };
+    struct api_rig *rig = rig_start(rig_new());
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        rig->owner_error = cases[i].e;
+        rig->owner_why = i % 2 == 0 ? "so it is" : NULL; /* without words it is the error's own */
+        const char *text = i % 2 == 0 ? "so it is" : err_word(cases[i].e);
+        for (size_t k = 0; k < sizeof wished / sizeof *wished; k++) {
+            struct asked asked = {"wish", HTTP_POST,       wished[k], NULL, NULL,
+                                  0,      cases[i].status, JSON,      text};
+            ask(rig, &asked);
+            asked.fragment = cases[i].type;
+            ask(rig, &asked);
+        }
+        ask(rig, &(struct asked){"reload", HTTP_POST, "/-/reload", NULL, NULL, 0, cases[i].reload,
+                                 TEXT, text});
+        ask(rig, &(struct asked){"remembered", HTTP_GET, "/api/v1/status/remembered", NULL, NULL, 0,
+                                 cases[i].remembered, cases[i].e == ERR_INPUT ? JSON : TEXT, text});
+    }
+    rig_free(rig);
+}
+
+static void
+test_wishes_reach_their_owner_as_they_were_said(void **state)
+{
+    (void)state;
+    struct api_rig *rig = rig_start(rig_new());
+    ask(rig, &(struct asked){"replay", HTTP_POST, "/api/v1/admin/destinations/a/b/replay", FORM,
+                             "from=2026-01-01T00:00:01Z", 0, 204, NULL, NULL});
+    assert_string_equal(rig->wished, "a/b");
+    assert_int_equal(rig->wish.verb, DESTINATION_REPLAY);
+    assert_int_equal(rig->wish.from_ms, SIM_BEGIN + 1000);
+    ask(rig, &(struct asked){"pause", HTTP_POST, "/api/v1/admin/destinations/a/pause", NULL, NULL,
+                             0, 204, NULL, NULL});
+    assert_int_equal(rig->wish.verb, DESTINATION_PAUSE);
+    static const struct {
+        const char *target;
+        enum tsdb_merge_mode mode;
+    } merges[] = {{"/api/v1/admin/tsdb/merge?full=TRUE", TSDB_MERGE_FULL},
+                  {"/api/v1/admin/tsdb/merge?full=no", TSDB_MERGE_DUE},
+                  {"/api/v1/admin/tsdb/clean_tombstones", TSDB_MERGE_CLEAN}};
+    for (unsigned i = 0; i < 3; i++) {
+        ask(rig, &(struct asked){"merge", HTTP_POST, merges[i].target, NULL, NULL, 0, 200, JSON,
+                                 "success"});
+        assert_int_equal(rig->merged, merges[i].mode);
+    }
+    rig_free(rig);
+}
+
+/* --- look-ups and reads ----------------------------------------------------------------------- */
+
+static void
+test_lookups_ask_what_the_request_says(void **state)
+{
+    (void)state;
+    struct api_rig *rig = rig_start(rig_new());
+    ask(rig, &(struct asked){"a limit is told", HTTP_GET,
+                             "/api/v1/labels?limit=2&start=1&end=2.5&match[]=up&match[]=down", NULL,
+                             NULL, 0, 200, JSON,
+                             "[\"name000\",\"name001\"],"
+                             "\"warnings\":[\"results truncated due to limit\"]}"});
+    assert_int_equal(rig->asked.min_ms, 1000);
+    assert_int_equal(rig->asked.max_ms, 2500);
+    assert_int_equal(rig->asked.set_count, 2);
+    assert_int_equal(rig->asked.hints.limit, 2);
+    ask(rig, &(struct asked){"a limit that is just enough is not", HTTP_GET,
+                             "/api/v1/labels?limit=3", NULL, NULL, 0, 200, JSON, "\"name002\"]}"});
+    ask(rig, &(struct asked){"an escaped name", HTTP_GET, "/api/v1/label/U__a_2e_b/values", NULL,
+                             NULL, 0, 200, JSON, "name000"});
+    assert_string_equal(rig->asked_name, "a.b");
+    ask(rig, &(struct asked){"no time at all", HTTP_GET, "/api/v1/labels?start=2&end=1", NULL, NULL,
+                             0, 200, JSON, "\"data\":[]}"});
+    char many[PAIR_TEXT_BYTES] = "/api/v1/labels?match[]=up";
+    for (unsigned i = 0; i < 64; i++) {
+        strcat(many, "&match[]=up");
+    }
+    ask(rig, &(struct asked){"too many selectors", HTTP_GET, many, NULL, NULL, 0, 400, JSON,
+                             "more than 64 match[]"});
+    rig_free(rig);
+}
+
+static void
+test_large_answers_are_streamed_and_cut_off_when_they_fail(void **state)
+{
+    (void)state;
+    struct http_request r;
+    struct api_rig *rig = rig_start(rig_new());
+    rig->names = 20000;
+    rig_ask(rig, &r, HTTP_GET, "/api/v1/labels", NULL, bytes_of("", 0));
+    assert_true(r.status == 200 && r.stream && r.complete);
+    assert_non_null(strstr(answer_text(&r), "\"name19999\"]}"));
+    buf_fini(&r.text);
+    rig->ask_error = ERR_CORRUPT;
+    rig_ask(rig, &r, HTTP_GET, "/api/v1/labels", NULL, bytes_of("", 0));
+    assert_true(r.status == 200 && r.stream && !r.complete);
+    buf_fini(&r.text);
+    rig_free(rig);
+}
+
+static void
+test_a_read_that_fails_midway_is_not_taken_for_whole(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *headers;
+        const char *fragment; /* in the stream */
+        bool complete;
+    } cases[] = {
+        {NULL, NULL, false},
+        {"X-Firekeep-Notices: errors", "the double says", true},
+        {"X-Firekeep-Notices: partial", "the double says", true},
+    };
+    struct api_rig *rig = rig_new();
+    rig->options.read_frame_bytes = 1; /* each series is sent as it comes */
+    rig_start(rig);
+    rig->sample_error = ERR_CORRUPT;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct http_request r;
+        struct bytes message = message_of(READ_STREAMED);
+        rig_ask(rig, &r, HTTP_POST, "/api/v1/read", cases[i].headers, message);
+        const char *got = answer_text(&r);
+        if (r.status == 200) {
+            assert_int_equal(r.complete, cases[i].complete);
+            if (cases[i].fragment != NULL) {
+                assert_non_null(memmem(got, r.text.size, "the double says", 15));
+            }
+        } else {
+            assert_int_equal(r.status, 500); /* nothing was sent yet */
+        }
+        buf_fini(&r.text);
+        free((void *)(uintptr_t)message.at);
+    }
+    rig->sample_error = OK;
+    rig->warning = "page 7 is damaged";
+    ask(rig, &(struct asked){"what is left out is told", HTTP_POST, "/read",
+                             "X-Firekeep-Notices: partial", NULL, READ_STREAMED, 200,
+                             "application/x-streamed", "page 7 is damaged"});
+    assert_true(rig->asked.partial);
+    rig_free(rig);
+}
+
+/* --- writes ----------------------------------------------------------------------------------- */
+
+static void
+test_writes_that_cannot_be_kept_now_are_to_be_repeated(void **state)
+{
+    (void)state;
+    static const struct asked write = {"write",
+                                       HTTP_POST,
+                                       "/api/v1/write",
+                                       V2,
+                                       NULL,
+                                       WRITE_V2,
+                                       503,
+                                       TEXT,
+                                       "\n",
+                                       WRITTEN "Samples-Written: 0\n"};
+    struct api_rig *rig = rig_start(rig_new());
+    rig->held = "the log is full";
+    ask(rig, &write);
+    struct http_request r;
+    rig_ask(rig, &r, HTTP_GET, "/-/ready", NULL, bytes_of("", 0));
+    assert_int_equal(r.status, 503);
+    assert_string_equal(answer_text(&r), "Firekeep is not ready: the log is full.\n");
+    buf_fini(&r.text);
+    rig->held = NULL;
+    fault_env_arm(rig->m.fe, (struct fault){FAULT_SYNC, 1, false}); /* its commit fails */
+    ask(rig, &write);
+    rig_free(rig);
+}
+
+/* Of series that do not compress: its body is larger than what a worker judges. */
+static struct bytes
+large_message(void)
+{
+    struct rq rq;
+    rq_init(&rq, RW_V2);
+    uint64_t random = 1;
+    for (unsigned i = 0; i < 4000; i++) {
+        char labels[240];
+        size_t size = (size_t)snprintf(labels, sizeof labels, "__name__=up,i=%u_", i);
+        for (; size < 200; size++) {
+            random = random * 6364136223846793005u + 1442695040888963407u;
+            labels[size] = (char)('A' + (random >> 32) % 58);
+        }
+        labels[size] = '\0';
+        rq_series(&rq, labels);
+        rq_float(&rq, SIM_BEGIN, i, 0);
+    }
+    rq_close(&rq);
+    buf_put_bytes(&rq.symbols, buf_bytes(&rq.out));
+    struct bytes done = packed(&rq.symbols);
+    rq_fini(&rq);
+    return done;
+}
+
+static void
+test_large_writes_leave_their_worker(void **state)
+{
+    (void)state;
+    struct http_request r;
+    struct bytes message = large_message();
+    struct api_rig *rig = rig_start(rig_new());
+    for (unsigned late = 0; late < 2; late++) {
+        request_init(&r, HTTP_POST, "/api/v1/write", V2, message);
+        assert_true(rig_hand(rig, &r));
+        assert_int_equal(r.status, 0);
+        if (late == 1) {
+            sim_env_advance_ns(rig->m.sim, 10 * NS_PER_S);
+            api_tick(rig->api);
+        }
+        rig_run(rig);
+        assert_int_equal(r.status, late == 1 ? 503 : 204);
+        assert_non_null(strstr(r.answer_headers, late == 1 ? WRITTEN "Samples-Written: 0\n"
+                                                           : WRITTEN "Samples-Written: 4000\n"));
+        buf_fini(&r.text);
+    }
+    free((void *)(uintptr_t)message.at);
+    rig_free(rig);
+}
+
+/* --- queues ----------------------------------------------------------------------------------- */
+
+static void
+test_whoever_waits_too_long_is_told_to_come_back(void **state)
+{
+    (void)state;
+    struct http_request read, page;
+    struct api_rig *rig = rig_start(rig_new());
+    request_init(&read, HTTP_GET, "/api/v1/labels", NULL, bytes_of("", 0));
+    request_init(&page, HTTP_GET, "/metrics", NULL, bytes_of("", 0));
+    assert_true(rig_hand(rig, &read));
+    sim_env_advance_ns(rig->m.sim, 5 * NS_PER_S);
+    assert_true(rig_hand(rig, &page));
+    sim_env_advance_ns(rig->m.sim, 5 * NS_PER_S - 1);
+    api_tick(rig->api);
+    assert_int_equal(read.status, 0);
+    sim_env_advance_ns(rig->m.sim, 1);
+    api_tick(rig->api);
+    assert_int_equal(read.status, 503);
+    assert_non_null(strstr(answer_text(&read), "no place among the running requests"));
+    assert_int_equal(page.status, 0);
+    rig_run(rig);
+    assert_int_equal(page.status, 200);
+    buf_fini(&read.text);
+    buf_fini(&page.text);
+    rig_free(rig);
+}
+
+static void
+test_nobody_works_for_a_client_that_is_gone(void **state)
+{
+    (void)state;
+    struct http_request r;
+    struct api_rig *rig = rig_start(rig_new());
+    request_init(&r, HTTP_POST, "/api/v1/admin/destinations/s3/pause", NULL, bytes_of("", 0));
+    assert_true(rig_hand(rig, &r));
+    r.gone = true;
+    rig_run(rig);
+    assert_int_equal(r.status, 499);
+    assert_string_equal(rig->wished, "");
+    buf_fini(&r.text);
+    rig_free(rig);
+}
+
+static void
+test_a_queue_has_an_end(void **state)
+{
+    (void)state;
+    struct api_rig *rig = rig_start(rig_new());
+    struct http_request *all = calloc(JOBS_MAX + 1, sizeof *all);
+    for (unsigned i = 0; i <= JOBS_MAX; i++) {
+        all[i].method = HTTP_GET;
+        strcpy(all[i].path, "/api/v1/status/flags");
+        buf_init(&all[i].text, NULL, 4096);
+        assert_true(rig_hand(rig, &all[i]));
+        assert_int_equal(all[i].status, i < JOBS_MAX ? 0 : 503);
+    }
+    rig_run(rig);
+    for (unsigned i = 0; i <= JOBS_MAX; i++) {
+        assert_int_equal(all[i].status, i < JOBS_MAX ? 200 : 503);
+        buf_fini(&all[i].text);
+    }
+    free(all);
+    rig_free(rig);
+}
+
+static void
+test_a_server_that_stops_takes_neither_writes_nor_reads(void **state)
+{
+    (void)state;
+    static const struct asked cases[] = {
+        {"write", HTTP_POST, "/api/v1/write", NULL, NULL, WRITE_V1, 503, TEXT, "shutting down"},
+        {"read", HTTP_POST, "/api/v1/read", NULL, NULL, READ_SAMPLES, 503, TEXT, "shutting down"},
+        {"metrics", HTTP_GET, "/metrics", NULL, NULL, 0, 200, TEXT, "firekeep_"},
+    };
+    struct http_request r;
+    struct api_rig *rig = rig_start(rig_new());
+    api_stop(rig->api);
+    ask_all(rig, cases);
+    rig_ask(rig, &r, HTTP_GET, "/-/ready", NULL, bytes_of("", 0));
+    assert_int_equal(r.status, 503);
+    assert_string_equal(answer_text(&r), "Firekeep is not ready: shutting down.\n");
+    buf_fini(&r.text);
+    rig_free(rig);
+}
+
+/* --- memory ----------------------------------------------------------------------------------- */
+
+static void
+test_each_request_is_answered_once_whichever_allocation_fails(void **state)
+{
+    (void)state;
+    static const struct {
+        enum http_method method;
+        const char *target;
+        const char *text;
+        enum message message;
+        unsigned status;
+    } cases[] = {
+        {HTTP_POST, "/api/v1/write", NULL, WRITE_V1, 204},
+        {HTTP_POST, "/api/v1/read", NULL, READ_SAMPLES, 200},
+        {HTTP_POST, "/api/v1/read", NULL, READ_STREAMED, 200},
+        {HTTP_POST, "/api/v1/labels", "match[]=up", 0, 200},
+        {HTTP_GET, "/api/v1/series?match[]={a=~\"b.*\"}", NULL, 0, 200},
+        {HTTP_GET, "/api/v1/metadata", NULL, 0, 200},
+        {HTTP_GET, "/api/v1/status/storage", NULL, 0, 200},
+        {HTTP_GET, "/metrics", NULL, 0, 200},
+        {HTTP_POST, "/api/v1/admin/tsdb/delete_series", "match[]=down", 0, 200},
+    };
+    struct api_rig *rig = rig_start(rig_new());
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        bool fired = true;
+        for (unsigned nth = 1; fired; nth++) {
+            struct http_request r;
+            struct bytes message = message_of(cases[i].message);
+            const char *text = cases[i].text;
+            request_init(&r, cases[i].method, cases[i].target, text == NULL ? NULL : FORM,
+                         text == NULL ? message : bytes_of_text(text));
+            assert_true(buf_reserve(&r.text, ANSWER_TEXT_BYTES / 2)); /* the client's own */
+            mem_fail_nth(nth, false);
+            assert_true(rig_hand(rig, &r));
+            rig_run(rig);
+            fired = mem_fail_fired();
+            mem_fail_nth(0, false);
+            bool again = r.status == 503 || r.status == 422;
+            if (r.status != cases[i].status && !(fired && again)) {
+                fail_msg("%s: %u when allocation %u failed", cases[i].target, r.status, nth);
+            }
+            if (tsdb_is_down(rig->m.db)) must(tsdb_reopen(rig->m.db, &rig->m.why));
+            buf_fini(&r.text);
+            free((void *)(uintptr_t)message.at);
+        }
+    }
+    rig_free(rig);
+}
+
+#define API_TEST(name) cmocka_unit_test_teardown(name, tell_seed)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        API_TEST(test_each_route_answers),
+        API_TEST(test_no_route_takes_another_method),
+        API_TEST(test_what_can_never_succeed_is_refused_for_good),
+        API_TEST(test_what_an_operator_did_not_allow_is_refused),
+        API_TEST(test_without_a_store_what_asks_it_is_not_implemented),
+        API_TEST(test_tenants_are_named_once_and_well_where_data_are_meant),
+        API_TEST(test_errors_of_a_query_become_statuses),
+        API_TEST(test_errors_of_the_owner_become_statuses),
+        API_TEST(test_wishes_reach_their_owner_as_they_were_said),
+        API_TEST(test_lookups_ask_what_the_request_says),
+        API_TEST(test_large_answers_are_streamed_and_cut_off_when_they_fail),
+        API_TEST(test_a_read_that_fails_midway_is_not_taken_for_whole),
+        API_TEST(test_writes_that_cannot_be_kept_now_are_to_be_repeated),
+        API_TEST(test_large_writes_leave_their_worker),
+        API_TEST(test_whoever_waits_too_long_is_told_to_come_back),
+        API_TEST(test_nobody_works_for_a_client_that_is_gone),
+        API_TEST(test_a_queue_has_an_end),
+        API_TEST(test_a_server_that_stops_takes_neither_writes_nor_reads),
+        API_TEST(test_each_request_is_answered_once_whichever_allocation_fails),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
