@@ -639,20 +639,25 @@ test_one_byte_over_the_limit_is_refused(void **state)
     free(text);
 }
 
+/* Long before their end, but for one long word: nesting and length cost neither stack nor time. */
 static void
-test_hostile_texts_are_refused_quickly(void **state)
+test_hostile_texts_are_refused_where_they_begin(void **state)
 {
     (void)state;
-    static const char *const fills[] = {"[",    "{",   "- ",     "? ",  "a: ", "- {type: s3}\n",
-                                        "{a: ", "[a,", "- - \n", "-\n", "'",   "a"};
+    static const struct {
+        const char *fill, *place;
+    } cases[] = {
+        {"[", "f.yml:2:1026:"},    {"{", "f.yml:2:1026:"},    {"- ", "f.yml:2:3:"},
+        {"? ", "f.yml:1:14:"},     {"a: ", "f.yml:1:14:"},    {"- {type: s3}\n", "f.yml:66:3:"},
+        {"{a: ", "f.yml:2:1026:"}, {"[a,", "f.yml:2:1026:"},  {"- - \n", "f.yml:2:3:"},
+        {"-\n", "f.yml:2:2:"},     {"'", "f.yml:2:1048563:"}, {"a", "f.yml:2:1048563:"},
+    };
     char *text = malloc(CONFIG_BYTES_MAX);
     assert_non_null(text);
-    struct timespec before, after;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);
-    for (size_t f = 0; f < sizeof fills / sizeof *fills; f++) {
-        size_t head = (size_t)sprintf(text, "destinations:\n"), size = strlen(fills[f]);
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        size_t head = (size_t)sprintf(text, "destinations:\n"), size = strlen(cases[c].fill);
         for (size_t i = head; i < CONFIG_BYTES_MAX; i++) {
-            text[i] = fills[f][(i - head) % size];
+            text[i] = cases[c].fill[(i - head) % size];
         }
         struct settings s = settings_with_tenancy(false);
         struct destinations list;
@@ -660,10 +665,8 @@ test_hostile_texts_are_refused_quickly(void **state)
         assert_int_equal(
             destinations_yaml("f.yml", bytes_of(text, CONFIG_BYTES_MAX), &s, &list, &why),
             ERR_INPUT);
-        assert_string_not_equal(why.text, "");
+        assert_memory_equal(why.text, cases[c].place, strlen(cases[c].place));
     }
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after);
-    assert_true(after.tv_sec - before.tv_sec < 3);
     free(text);
 }
 
@@ -954,7 +957,7 @@ main(void)
         cmocka_unit_test(test_a_text_without_destinations_has_none),
         cmocka_unit_test(test_what_is_no_list_of_destinations_is_refused),
         cmocka_unit_test(test_one_byte_over_the_limit_is_refused),
-        cmocka_unit_test(test_hostile_texts_are_refused_quickly),
+        cmocka_unit_test(test_hostile_texts_are_refused_where_they_begin),
         cmocka_unit_test(test_each_refused_allocation_is_reported),
         cmocka_unit_test(test_what_is_printed_reads_back_as_the_same_without_secrets),
         cmocka_unit_test(test_defaults_are_printed_too),

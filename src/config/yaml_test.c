@@ -332,17 +332,15 @@ test_yaml_one_byte_over_the_limit_is_refused(void **state)
     free(text);
 }
 
-/* Nesting and sheer length must cost neither stack nor time. */
+/* Before the rest is looked at: nesting and sheer length cost neither stack nor time. */
 static void
-test_yaml_hostile_texts_are_refused_quickly(void **state)
+test_yaml_hostile_texts_are_refused_where_they_begin(void **state)
 {
     (void)state;
     static const char *const fills[] = {"[",  "{", "- ", "? ", "a: ", "'",
                                         "\"", "!", "&",  "%",  "a",   "log:\n"};
     char *text = malloc(CONFIG_BYTES_MAX);
     assert_non_null(text);
-    struct timespec before, after;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);
     for (size_t f = 0; f < sizeof fills / sizeof *fills; f++) {
         size_t size = strlen(fills[f]);
         for (size_t i = 0; i < CONFIG_BYTES_MAX; i++) {
@@ -352,10 +350,9 @@ test_yaml_hostile_texts_are_refused_quickly(void **state)
         struct why why = {""};
         assert_int_equal(settings_yaml(&s, "f.yml", bytes_of(text, CONFIG_BYTES_MAX), &why),
                          ERR_INPUT);
-        assert_string_not_equal(why.text, "");
+        assert_memory_equal(why.text, "f.yml:1:", 8);
+        assert_in_range(strtoul(why.text + 8, NULL, 10), 1, 5);
     }
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after);
-    assert_true(after.tv_sec - before.tv_sec < 3);
     free(text);
 }
 
@@ -390,7 +387,7 @@ main(void)
         cmocka_unit_test(test_yaml_steps_over_destinations),
         cmocka_unit_test(test_yaml_does_not_expand_environment_variables),
         cmocka_unit_test(test_yaml_one_byte_over_the_limit_is_refused),
-        cmocka_unit_test(test_yaml_hostile_texts_are_refused_quickly),
+        cmocka_unit_test(test_yaml_hostile_texts_are_refused_where_they_begin),
         cmocka_unit_test(test_yaml_long_file_names_and_keys_keep_the_message_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

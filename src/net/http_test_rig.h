@@ -35,7 +35,9 @@ enum { WAIT_S = 10, HELD_MAX = 600, BODY_MAX = 100 * 1000, CLIENT_BYTES = 1 << 2
 /* --- the rig: a server, its routes, and requests kept for later ------------------------------- */
 
 struct rig {
-    struct env *env;
+    struct env *env; /* the real one, but for its clock: see rig_advance() */
+    struct env own_env;
+    struct env_ops ops;
     struct budget budget;
     struct http_server *server;
 
@@ -347,11 +349,45 @@ rig_start_server(struct rig *rig, struct http_options options)
     return http_server_start(&options, &rig->server, NULL);
 }
 
+/* The monotonic clock stands still but for rig_advance(), where a test asks for that. */
+static _Atomic int64_t clock_ns;       /* 0: it is the real one */
+static _Atomic unsigned clock_watched; /* how often the watch thread looked at it */
+
+static inline int64_t
+rig_clock(struct env *env)
+{
+    char name[16] = "";
+    (void)env;
+    if (clock_ns == 0) return env_monotonic_ns(env_real());
+    int64_t now = clock_ns;
+    pthread_getname_np(pthread_self(), name, sizeof name);
+    if (strcmp(name, "http-watch") == 0) clock_watched++;
+    return now;
+}
+
+/* So much later, when the watch thread has seen that and done what is due: it looks at its clock
+ * twice in each round, and has no rounds without connections. */
+static inline void
+rig_advance(struct rig *rig, int64_t by_ns)
+{
+    struct http_stats stats = {.connections_now = 1};
+    clock_ns += by_ns;
+    unsigned seen = clock_watched;
+    for (int ms = 0; clock_watched - seen < 5 && stats.connections_now > 0; ms++) {
+        assert_true(ms < WAIT_S * 1000);
+        poll(NULL, 0, 1);
+        http_server_stats(rig->server, &stats);
+    }
+}
+
 static inline struct rig *
 rig_new(struct http_options options)
 {
     struct rig *rig = calloc(1, sizeof *rig);
-    rig->env = env_real();
+    rig->ops = *env_real()->ops;
+    rig->ops.monotonic_ns = rig_clock;
+    rig->own_env.ops = &rig->ops;
+    rig->env = &rig->own_env;
     budget_init(&rig->budget, "http", 0, NULL);
     pthread_mutex_init(&rig->mutex, NULL);
     pthread_cond_init(&rig->changed, NULL);
@@ -385,6 +421,7 @@ rig_free(struct rig *rig)
     pthread_cond_destroy(&rig->changed);
     assert_int_equal(budget_used(&rig->budget), 0);
     free(rig);
+    clock_ns = 0;
 }
 
 /* --- the client ------------------------------------------------------------------------------- */
