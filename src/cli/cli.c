@@ -86,6 +86,14 @@ cli_usage_error(const char *command, const char *format, ...)
     return EXIT_USAGE;
 }
 
+int
+cli_failed(const char *command, enum err e, const struct why *why)
+{
+    fflush(stdout);
+    fprintf(stderr, "firekeep %s: %s\n", command, why->text[0] != '\0' ? why->text : err_word(e));
+    return EXIT_FAILED;
+}
+
 static int
 run_help(const struct command *commands, int argc, char **argv)
 {

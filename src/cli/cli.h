@@ -30,5 +30,7 @@ int cli_run(const struct command *commands, int argc, char **argv);
 
 /* For commands: prints "firekeep CMD: ..." and a hint to stderr, and returns EXIT_USAGE. */
 int cli_usage_error(const char *command, const char *format, ...) PRINTF_LIKE(2, 3);
+/* Prints "firekeep CMD: ..." to stderr, after all that is on stdout, and returns EXIT_FAILED. */
+int cli_failed(const char *command, enum err e, const struct why *why);
 
 #endif

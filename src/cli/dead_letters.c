@@ -49,9 +49,8 @@ struct asking {
     const char *storage;
     const char *destination;
     const char *reason;
-    const char *format_word;
+    int form; /* enum report_form */
 
-    enum report_form form;
     struct budget memory;
     struct buf names;  /* struct name: of the destinations meant */
     const char *name;  /* of the one at hand */
@@ -73,7 +72,7 @@ flag_table(struct asking *a, struct flag to[5])
         {"destination", 0, FLAG_TEXT, &a->destination, "NAME",
          "only of this one (default: of all)"},
         {"reason", 0, FLAG_TEXT, &a->reason, "REASON", "only those with this reason"},
-        {"format", 0, FLAG_TEXT, &a->format_word, "FORM", "text or json (default text)"},
+        {"format", 0, FLAG_CHOICE, &a->form, "FORM", "text or json (default text)", report_forms},
         {0},
     };
     memcpy(to, flags, sizeof flags);
@@ -419,7 +418,6 @@ find_verb(const char *name)
 static enum err
 settle(struct asking *a, int count, char **words, const struct verb **ret_verb, struct why *why)
 {
-    const char *form = a->format_word == NULL ? "text" : a->format_word;
     *ret_verb = count == 1 ? find_verb(words[0]) : NULL;
     if (*ret_verb == NULL) return why_set(why, ERR_INPUT, "list, show, replay or drop is wanted");
     if (a->storage == NULL) return why_set(why, ERR_INPUT, "--storage.path is wanted");
@@ -428,10 +426,6 @@ settle(struct asking *a, int count, char **words, const struct verb **ret_verb, 
     }
     if (a->reason != NULL && a->reason[0] == '\0') {
         return why_set(why, ERR_INPUT, "--reason: no letter has an empty one");
-    }
-    a->form = strcmp(form, "json") == 0 ? REPORT_JSON : REPORT_TEXT;
-    if (a->form == REPORT_TEXT && strcmp(form, "text") != 0) {
-        return why_set(why, ERR_INPUT, "--format: text or json is expected");
     }
     return OK;
 }
@@ -445,7 +439,7 @@ run(struct asking *a, const struct verb *verb, struct why *why)
     buf_init(&a->complaints, &a->memory, COMPLAINTS_BYTES_MAX);
     enum err e = find_destinations(a, why);
     if (e == OK && verb->reports) {
-        e = report_new(a->form, stdout, &a->memory, &a->report);
+        e = report_new((enum report_form)a->form, stdout, &a->memory, &a->report);
         if (e) why_set(why, e, "no memory for a report");
     }
     if (e) goto out;
@@ -487,7 +481,5 @@ command_dead_letters(int argc, char **argv)
     if (e) return cli_usage_error("dead-letters", "%s", why.text);
     e = run(&a, verb, &why);
     if (e == OK) return a.failed ? EXIT_FAILED : EXIT_DONE;
-    fflush(stdout);
-    fprintf(stderr, "firekeep dead-letters: %s\n", why.text[0] != '\0' ? why.text : err_word(e));
-    return EXIT_FAILED;
+    return cli_failed("dead-letters", e, &why);
 }

@@ -42,7 +42,7 @@ flag_table(struct destinations_asking *a, struct flag to[FLAGS])
          "reset: previous, oldest, now or a time"},
         {"shards", 0, FLAG_COUNT, &a->shards, "N",
          "plan: of a Kinesis stream, which is not asked how many it has (default 1)"},
-        {"format", 0, FLAG_TEXT, &a->format_word, "FORM", "text or json (default text)"},
+        {"format", 0, FLAG_CHOICE, &a->form, "FORM", "text or json (default text)", report_forms},
         {0},
     };
     memcpy(to, flags, sizeof flags);
@@ -73,15 +73,6 @@ destinations_help(struct buf *to)
         "\nExit status: 0 done, 1 something does not work or cannot be read, 2 wrong usage.\n");
 }
 
-static const struct destination_settings *
-find_destination(const struct destinations *list, const char *name)
-{
-    for (uint32_t i = 0; i < list->count; i++) {
-        if (strcmp(list->items[i].name, name) == 0) return &list->items[i];
-    }
-    return NULL;
-}
-
 static enum err
 no_destination(const struct destinations_asking *a, const char *name, struct why *why)
 {
@@ -99,26 +90,18 @@ no_destination(const struct destinations_asking *a, const char *name, struct why
                    a->config_file, name, best);
 }
 
-static const struct verb *
-find_verb(const char *word)
-{
-    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
-        if (strcmp(verbs[i].name, word) == 0) return &verbs[i];
-    }
-    return NULL;
-}
-
 static enum err
 settle(struct destinations_asking *a, int count, char **words, const struct verb **ret_verb,
        struct why *why)
 {
-    const char *form = a->format_word == NULL ? "text" : a->format_word;
-    *ret_verb = count < 1 ? NULL : find_verb(words[0]);
+    *ret_verb = NULL;
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs && count > 0; i++) {
+        if (strcmp(verbs[i].name, words[0]) == 0) *ret_verb = &verbs[i];
+    }
     if (*ret_verb == NULL) return why_set(why, ERR_INPUT, "expected test, plan or reset");
     if (count != 2) return why_set(why, ERR_INPUT, "expected the name of one destination");
     if ((*ret_verb)->run == NULL) {
-        bool others =
-            a->config_file != NULL || a->write || a->shards != 0 || a->format_word != NULL;
+        bool others = a->config_file != NULL || a->write || a->shards != 0 || a->form >= 0;
         if (a->storage == NULL || others) {
             return why_set(why, ERR_INPUT, "reset takes --storage.path and --from, and needs both");
         }
@@ -130,10 +113,7 @@ settle(struct destinations_asking *a, int count, char **words, const struct verb
     if (tests && (a->storage != NULL || a->from_word != NULL || a->shards != 0)) {
         return why_set(why, ERR_INPUT, "--storage.path, --from and --shards go with plan");
     }
-    a->form = strcmp(form, "json") == 0 ? REPORT_JSON : REPORT_TEXT;
-    if (a->form == REPORT_TEXT && strcmp(form, "text") != 0) {
-        return why_set(why, ERR_INPUT, "--format: text or json is expected");
-    }
+    if (a->form < 0) a->form = REPORT_TEXT;
     return OK;
 }
 
@@ -143,9 +123,11 @@ run(struct destinations_asking *a, const struct verb *verb, const char *name, bo
 {
     enum err e = check_file(a->config_file, &a->settings, &a->list, why);
     if (e) return e;
-    a->destination = find_destination(&a->list, name);
+    for (uint32_t i = 0; i < a->list.count; i++) {
+        if (strcmp(a->list.items[i].name, name) == 0) a->destination = &a->list.items[i];
+    }
     if (a->destination == NULL) return no_destination(a, name, why);
-    e = report_new(a->form, stdout, NULL, &a->report);
+    e = report_new((enum report_form)a->form, stdout, NULL, &a->report);
     if (e) return why_set(why, e, "no memory for a report");
     e = verb->run(a, ret_well, why);
     if (e) return e;
@@ -156,7 +138,7 @@ run(struct destinations_asking *a, const struct verb *verb, const char *name, bo
 int
 command_destinations(int argc, char **argv)
 {
-    struct destinations_asking a = {0};
+    struct destinations_asking a = {.form = -1};
     struct flag flags[FLAGS];
     struct why why = {""};
     const struct verb *verb;
@@ -177,7 +159,5 @@ command_destinations(int argc, char **argv)
     report_free(a.report);
     destinations_free(&a.list);
     if (e == OK) return well ? EXIT_DONE : EXIT_FAILED;
-    fflush(stdout);
-    fprintf(stderr, "firekeep destinations: %s\n", why.text[0] != '\0' ? why.text : err_word(e));
-    return EXIT_FAILED;
+    return cli_failed("destinations", e, &why);
 }

@@ -10,14 +10,13 @@ struct destinations_asking {
     const char *config_file;
     const char *storage;
     const char *from_word;
-    const char *format_word;
+    int form;        /* enum report_form; -1: it was not said */
     uint64_t shards; /* 0: it was not said */
     bool write;
 
     struct settings settings;
     struct destinations list;
     const struct destination_settings *destination; /* the one of that name */
-    enum report_form form;
     struct budget memory;
     struct report *report;
 };

@@ -14,6 +14,7 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/flags.h"
+#include "cli/import_resume.h"
 #include "cli/interrupt.h"
 #include "cli/sample_sink.h"
 #include "cli/target.h"
@@ -23,29 +24,20 @@ enum { SLICE_TRIES_MAX = 5, RESUME_TEXT_BYTES = 64 * 1024, TOLD_MAX = 20 };
 
 struct exporting {
     /* What was asked for. */
-    const char *url;
-    const char *storage;
-    const char *config_file;
-    const char *tenant;
+    struct target_options asked;
     struct flag_texts match;
-    const char *start_word;
-    const char *end_word;
+    struct flag_time start, end; /* from the begin, and to the end, of all there is */
     const char *format_word;
     const char *path;
-    const char *compress_word;
+    int compress; /* of the choices; -1: by the file's suffix */
     const char *resume_path;
     int64_t slice_ns;
-    int64_t retry_ns;
-    bool partial;
 
     int format;
     enum output_packing packing;
-    int64_t start_ms;
-    int64_t end_ms;
     int64_t slice_ms; /* 0: one request */
     struct selector *selectors;
     uint32_t selector_count;
-    const atomic_bool *stop;
 
     struct target *target;
     struct output *output;
@@ -61,34 +53,32 @@ struct exporting {
     struct why damage;       /* the first of either */
 };
 
+static const char *const compressions[] = {"gzip", "zstd", "none", NULL};
+static const enum output_packing packings[] = {OUTPUT_GZIP, OUTPUT_ZSTD, OUTPUT_PLAIN};
+
 static void
 flag_table(struct exporting *x, struct flag to[16])
 {
     const struct flag flags[] = {
-        {"url", 0, FLAG_TEXT, &x->url, "URL", "a running server (default http://127.0.0.1:9201)"},
-        {"storage.path", 0, FLAG_TEXT, &x->storage, "DIRECTORY",
-         "instead: the storage directory of a stopped server"},
-        {"config.file", 0, FLAG_TEXT, &x->config_file, "FILE",
-         "with --storage.path: the server's settings"},
-        {"tenant", 0, FLAG_TEXT, &x->tenant, "ID", "sent as X-Scope-OrgID"},
+        TARGET_FLAGS(&x->asked, "with --storage.path: the server's settings"),
         {"match", 0, FLAG_TEXTS, &x->match, "SELECTOR",
          "which series, as in PromQL; may be given again for more (default {__name__=~\".+\"})"},
-        {"start", 0, FLAG_TEXT, &x->start_word, "TIME",
+        {"start", 0, FLAG_TIME, &x->start, "TIME",
          "first time: RFC 3339, Unix seconds, now or now-1d (default: all there is)"},
-        {"end", 0, FLAG_TEXT, &x->end_word, "TIME", "last time, inclusive (default: all there is)"},
+        {"end", 0, FLAG_TIME, &x->end, "TIME", "last time, inclusive (default: all there is)"},
         {"format", 0, FLAG_TEXT, &x->format_word, "FORM",
          "openmetrics, prometheus, jsonl, ndjson, csv or rw (default: by the file's suffix, else "
          "jsonl)"},
         {"output", 'o', FLAG_TEXT, &x->path, "FILE", "where to (default '-', standard output)"},
-        {"compress", 0, FLAG_TEXT, &x->compress_word, "HOW",
-         "gzip, zstd or none (default: by the suffix .gz or .zst)"},
+        {"compress", 0, FLAG_CHOICE, &x->compress, "HOW",
+         "gzip, zstd or none (default: by the suffix .gz or .zst)", compressions},
         {"slice", 0, FLAG_DURATION, &x->slice_ns, "TIME",
          "asks for so much time at once, such as 1d; not for openmetrics and prometheus"},
         {"resume", 0, FLAG_TEXT, &x->resume_path, "FILE",
          "keeps there how far it came, slice by slice, and goes on from there"},
-        {"partial", 0, FLAG_SWITCH, &x->partial, NULL,
+        {"partial", 0, FLAG_SWITCH, &x->asked.partial, NULL,
          "leaves out the pages that are damaged, and says which, instead of all of the slice"},
-        {"retry", 0, FLAG_DURATION, &x->retry_ns, "TIME",
+        {"retry", 0, FLAG_DURATION, &x->asked.retry_ns, "TIME",
          "how long to repeat what a server cannot answer now (default 5m)"},
         {0},
     };
@@ -98,7 +88,11 @@ flag_table(struct exporting *x, struct flag to[16])
 static struct exporting
 defaults(void)
 {
-    return (struct exporting){.retry_ns = 300 * NS_PER_S, .format = SINK_UNKNOWN};
+    return (struct exporting){.asked.retry_ns = 300 * NS_PER_S,
+                              .start.ms = INT64_MIN,
+                              .end.ms = INT64_MAX,
+                              .compress = -1,
+                              .format = SINK_UNKNOWN};
 }
 
 void
@@ -119,58 +113,24 @@ export_help(struct buf *to)
 /* --- what was asked for ----------------------------------------------------------------------- */
 
 static enum err
-settle_times(struct exporting *x, struct why *why)
-{
-    int64_t now = env_realtime_ms(env_real());
-    enum err e = OK;
-    x->start_ms = INT64_MIN;
-    x->end_ms = INT64_MAX;
-    if (x->start_word != NULL) {
-        e = time_parse(bytes_of_text(x->start_word), now, &x->start_ms, why);
-        if (e) return why_prefix(why, e, "--start");
-    }
-    if (x->end_word != NULL) {
-        e = time_parse(bytes_of_text(x->end_word), now, &x->end_ms, why);
-        if (e) return why_prefix(why, e, "--end");
-    }
-    if (x->start_ms > x->end_ms) return why_set(why, ERR_INPUT, "--start is later than --end");
-    if (x->resume_path != NULL && x->slice_ns == 0) x->slice_ns = 86400 * NS_PER_S;
-    x->slice_ms = x->slice_ns / NS_PER_MS;
-    if (x->slice_ms == 0) return OK;
-    if (x->start_word == NULL || x->end_word == NULL) {
-        return why_set(why, ERR_INPUT, "--slice and --resume want --start and --end");
-    }
-    if (x->format == TEXT_OPENMETRICS || x->format == TEXT_PROMETHEUS) {
-        return why_set(why, ERR_INPUT, "%s cannot be written in slices",
-                       text_format_word((enum text_format)x->format));
-    }
-    return OK;
-}
-
-static enum err
-settle_form(struct exporting *x, struct why *why)
+settle(struct exporting *x, struct why *why)
 {
     x->format = sink_format_of(x->path);
     if (x->format == SINK_UNKNOWN) x->format = TEXT_JSON_LINES;
     if (x->format_word != NULL && !sink_format_parse(x->format_word, &x->format)) {
         return why_set(why, ERR_INPUT, "--format: '%.64s' is no form", x->format_word);
     }
-    x->packing = output_packing_of(x->path);
-    if (x->compress_word == NULL) return OK;
-    if (strcmp(x->compress_word, "gzip") == 0)
-        x->packing = OUTPUT_GZIP;
-    else if (strcmp(x->compress_word, "zstd") == 0)
-        x->packing = OUTPUT_ZSTD;
-    else if (strcmp(x->compress_word, "none") == 0)
-        x->packing = OUTPUT_PLAIN;
-    else
-        return why_set(why, ERR_INPUT, "--compress: gzip, zstd or none is expected");
-    return OK;
-}
-
-static enum err
-read_selectors(struct exporting *x, struct why *why)
-{
+    x->packing = x->compress < 0 ? output_packing_of(x->path) : packings[x->compress];
+    if (x->start.ms > x->end.ms) return why_set(why, ERR_INPUT, "--start is later than --end");
+    if (x->resume_path != NULL && x->slice_ns == 0) x->slice_ns = 86400 * NS_PER_S;
+    x->slice_ms = x->slice_ns / NS_PER_MS;
+    if (x->slice_ms != 0 && (x->start.word == NULL || x->end.word == NULL)) {
+        return why_set(why, ERR_INPUT, "--slice and --resume want --start and --end");
+    }
+    if (x->slice_ms != 0 && (x->format == TEXT_OPENMETRICS || x->format == TEXT_PROMETHEUS)) {
+        return why_set(why, ERR_INPUT, "%s cannot be written in slices",
+                       text_format_word((enum text_format)x->format));
+    }
     if (x->match.count == 0) x->match.at[x->match.count++] = "{__name__=~\".+\"}";
     x->selectors = mem_new(NULL, FLAG_TEXTS_MAX * sizeof *x->selectors);
     if (x->selectors == NULL) return why_set(why, ERR_NOMEM, "no memory");
@@ -189,28 +149,11 @@ static void
 put_question(const struct exporting *x, struct buf *to)
 {
     buf_printf(to, "firekeep export 1\nfrom %s\ntenant %s\nformat %d %d\nasked %s %s %" PRId64 "\n",
-               target_name(x->target), x->tenant == NULL ? "" : x->tenant, x->format, x->packing,
-               x->start_word, x->end_word, x->slice_ms);
+               target_name(x->target), x->asked.tenant == NULL ? "" : x->asked.tenant, x->format,
+               x->packing, x->start.word, x->end.word, x->slice_ms);
     for (uint32_t i = 0; i < x->match.count; i++) {
         buf_printf(to, "match %s\n", x->match.at[i]);
     }
-}
-
-static enum err
-read_resume(struct exporting *x, struct buf *text, struct why *why)
-{
-    struct file file;
-    uint64_t size;
-    enum err e = file_open(env_real(), x->resume_path, FILE_READ, &file, why);
-    if (e) return e;
-    e = file_size(&file, &size, why);
-    if (e == OK && size >= RESUME_TEXT_BYTES) e = why_set(why, ERR_INPUT, "too large");
-    if (e == OK && !buf_reserve(text, (size_t)size + 1)) e = why_set(why, ERR_NOMEM, "no memory");
-    if (e == OK) e = file_read_at(&file, text->at, (size_t)size, 0, why);
-    if (e == OK) text->at[size] = '\0';
-    if (e == OK) text->size = (size_t)size;
-    err_ignore(file_close(&file), "only read");
-    return e;
 }
 
 static enum err
@@ -221,14 +164,14 @@ load_resume(struct exporting *x, struct why *why)
     buf_init(&question, NULL, RESUME_TEXT_BYTES);
     buf_init(&text, NULL, RESUME_TEXT_BYTES);
     put_question(x, &question);
-    enum err e = err_first(buf_error(&question), read_resume(x, &text, why));
+    enum err e = err_first(buf_error(&question), resume_text_read(x->resume_path, &text, why));
     if (e) goto out;
     bool same = text.size > question.size && memcmp(text.at, question.at, question.size) == 0;
     if (!same ||
         sscanf((char *)text.at + question.size,
                "range %" SCNd64 " %" SCNd64 "\nnext %" SCNd64 " bytes %" SCNu64 "\ncounts %" SCNu64
                " %" SCNu64 " %" SCNu64 " %" SCNu64 "\nmissing %" SCNu64 " %" SCNu64 "\n",
-               &x->start_ms, &x->end_ms, &x->next_ms, &x->place_bytes, &c->samples, &c->histograms,
+               &x->start.ms, &x->end.ms, &x->next_ms, &x->place_bytes, &c->samples, &c->histograms,
                &c->histograms_left_out, &c->series, &x->missing, &x->left_out) < 8) {
         e = why_set(why, ERR_INPUT, "%s is of another export", x->resume_path);
         goto out;
@@ -244,26 +187,17 @@ static enum err
 save_resume(struct exporting *x, struct why *why)
 {
     struct buf text;
-    char dir[256];
     const struct sink_counts *c = &x->counts;
     if (x->resume_path == NULL) return OK;
-    const char *slash = strrchr(x->resume_path, '/');
-    size_t size = slash == NULL ? 0 : (size_t)(slash - x->resume_path);
-    if (size >= sizeof dir) return why_set(why, ERR_INPUT, "--resume: too long a name");
-    snprintf(dir, sizeof dir, "%.*s", slash == NULL || size == 0 ? 1 : (int)size,
-             slash == NULL ? "." : x->resume_path);
     buf_init(&text, NULL, RESUME_TEXT_BYTES);
     put_question(x, &text);
     buf_printf(&text,
                "range %" PRId64 " %" PRId64 "\nnext %" PRId64 " bytes %" PRIu64 "\ncounts %" PRIu64
                " %" PRIu64 " %" PRIu64 " %" PRIu64 "\nmissing %" PRIu64 " %" PRIu64 "\n",
-               x->start_ms, x->end_ms, x->next_ms, x->place_bytes, c->samples, c->histograms,
+               x->start.ms, x->end.ms, x->next_ms, x->place_bytes, c->samples, c->histograms,
                c->histograms_left_out, c->series, x->missing, x->left_out);
     enum err e = buf_error(&text);
-    if (e == OK) {
-        e = env_write_whole(env_real(), dir, slash == NULL ? x->resume_path : slash + 1,
-                            buf_bytes(&text), why);
-    }
+    if (e == OK) e = resume_text_write(x->resume_path, buf_bytes(&text), why);
     buf_fini(&text);
     return e;
 }
@@ -275,9 +209,9 @@ slice_end(const struct exporting *x)
 {
     int64_t end;
     if (x->slice_ms == 0 || __builtin_add_overflow(x->next_ms, x->slice_ms - 1, &end)) {
-        return x->end_ms;
+        return x->end.ms;
     }
-    return end < x->end_ms ? end : x->end_ms;
+    return end < x->end.ms ? end : x->end.ms;
 }
 
 static void
@@ -301,8 +235,8 @@ try_slice(struct exporting *x, bool last, struct sink_counts *ret_counts, struct
         e = sample_sink_new(x->format, x->output, &x->progress, x->selectors, i, &sink, why);
         if (e) return e;
         sample_sink_progress(sink, x->counts.samples + ret_counts->samples,
-                             (uint64_t)(x->next_ms - x->start_ms),
-                             x->slice_ms == 0 ? 0 : (uint64_t)(x->end_ms - x->start_ms));
+                             (uint64_t)(x->next_ms - x->start.ms),
+                             x->slice_ms == 0 ? 0 : (uint64_t)(x->end.ms - x->start.ms));
         if (!begun) e = sample_sink_begin(sink, why);
         begun = true;
         if (e == OK) {
@@ -320,12 +254,6 @@ try_slice(struct exporting *x, bool last, struct sink_counts *ret_counts, struct
         sample_sink_free(sink);
     }
     return e;
-}
-
-static bool
-is_worth_repeating(const struct exporting *x, enum err e)
-{
-    return x->storage == NULL && (e == ERR_IO || e == ERR_AGAIN);
 }
 
 static void
@@ -372,7 +300,8 @@ export_slice(struct exporting *x, bool last, struct why *why)
         }
         struct why back;
         if (e == ERR_CORRUPT && x->slice_ms != 0) return pass_slice(x, &counts, why);
-        if (!is_worth_repeating(x, e) || tries == SLICE_TRIES_MAX) return e;
+        bool passing = x->asked.storage == NULL && (e == ERR_IO || e == ERR_AGAIN);
+        if (!passing || tries == SLICE_TRIES_MAX) return e;
         if (output_back(x->output, x->place_bytes, &back) != OK) return e;
         progress_say(&x->progress, "%s; once more", why->text);
     }
@@ -381,16 +310,16 @@ export_slice(struct exporting *x, bool last, struct why *why)
 static enum err
 export_all(struct exporting *x, struct why *why)
 {
-    bool done = x->next_ms > x->end_ms;
+    bool done = x->next_ms > x->end.ms;
     while (!done) {
         int64_t end = slice_end(x);
-        if (atomic_load_explicit(x->stop, memory_order_relaxed)) {
+        if (atomic_load_explicit(x->asked.stop, memory_order_relaxed)) {
             return why_set(why, ERR_CANCELED, "stopped");
         }
-        enum err e = export_slice(x, end == x->end_ms, why);
+        enum err e = export_slice(x, end == x->end.ms, why);
         if (e == OK) e = output_place(x->output, &x->place_bytes, why);
         if (e) return e;
-        done = end == x->end_ms;
+        done = end == x->end.ms;
         if (end < INT64_MAX) x->next_ms = end + 1;
         e = save_resume(x, why);
         if (e) return e;
@@ -400,30 +329,17 @@ export_all(struct exporting *x, struct why *why)
 
 /* --- the command ------------------------------------------------------------------------------ */
 
-static void
-retrying(void *context, const char *reason, int64_t wait_ns)
-{
-    struct exporting *x = context;
-    progress_say(&x->progress, "%s; again in %.1f s", reason, (double)wait_ns / 1e9);
-}
-
 static enum err
 open_both(struct exporting *x, struct why *why)
 {
-    if (x->url == NULL && x->storage == NULL) x->url = "http://127.0.0.1:9201";
-    struct target_options options = {.url = x->url,
-                                     .storage = x->storage,
-                                     .config_file = x->config_file,
-                                     .tenant = x->tenant,
-                                     .retry_ns = x->retry_ns,
-                                     .stop = x->stop,
-                                     .partial = x->partial,
-                                     .left_out = left_out,
-                                     .retrying = retrying,
-                                     .context = x};
-    enum err e = target_open(&options, &x->target, why);
+    target_settle(&x->asked);
+    x->asked.stop = interrupt_watch();
+    x->asked.left_out = left_out;
+    x->asked.context = x;
+    x->asked.progress = &x->progress;
+    enum err e = target_open(&x->asked, &x->target, why);
     if (e) return e;
-    x->next_ms = x->start_ms;
+    x->next_ms = x->start.ms;
     if (x->resume_path != NULL) {
         if (x->path == NULL || strcmp(x->path, "-") == 0) {
             return why_set(why, ERR_INPUT, "--resume wants an output file (-o)");
@@ -457,20 +373,6 @@ summarize(struct exporting *x)
     fputc('\n', stderr);
 }
 
-/* Everything that could be read was written. */
-static enum err
-check_whole(const struct exporting *x, struct why *why)
-{
-    const char *damage = target_damage(x->target);
-    if (x->missing == 0 && x->left_out == 0) {
-        return damage == NULL ? OK : why_set(why, ERR_CORRUPT, "%.400s", damage);
-    }
-    return why_set(why, ERR_CORRUPT,
-                   "%" PRIu64 " slices are missing and %" PRIu64 " damaged pages left out%s%.300s",
-                   x->missing, x->left_out,
-                   x->damage.text[0] == '\0' ? "" : ", the first: ", x->damage.text);
-}
-
 static int
 finish(struct exporting *x, enum err e, const struct why *why)
 {
@@ -484,13 +386,12 @@ finish(struct exporting *x, enum err e, const struct why *why)
     target_free(x->target);
     if (e == OK) return EXIT_DONE;
     if (e == ERR_INPUT && !opened) return cli_usage_error("export", "%s", why->text);
-    if (opened && x->resume_path != NULL && x->next_ms <= x->end_ms) {
+    if (opened && x->resume_path != NULL && x->next_ms <= x->end.ms) {
         fprintf(stderr, "the same command goes on where this one ended\n");
     } else if (opened) {
         fprintf(stderr, "the output is not complete\n");
     }
-    fprintf(stderr, "firekeep export: %s\n", why->text[0] != '\0' ? why->text : err_word(e));
-    return EXIT_FAILED;
+    return cli_failed("export", e, why);
 }
 
 int
@@ -506,15 +407,19 @@ command_export(int argc, char **argv)
         e = why_set(&why, ERR_INPUT, "unexpected word '%.64s' (selectors go behind --match)",
                     argv[1]);
     }
-    if (e == OK) e = settle_form(&x, &why);
-    if (e == OK) e = settle_times(&x, &why);
-    if (e == OK) e = read_selectors(&x, &why);
+    if (e == OK) e = settle(&x, &why);
     if (e == OK) {
-        x.stop = interrupt_watch();
         progress_begin(&x.progress, "samples");
         e = open_both(&x, &why);
     }
     if (e == OK) e = export_all(&x, &why);
-    if (e == OK) e = check_whole(&x, &why);
+    if (e == OK && (x.missing > 0 || x.left_out > 0)) {
+        e = why_set(&why, ERR_CORRUPT,
+                    "%" PRIu64 " slices are missing and %" PRIu64 " damaged pages left out%s%.300s",
+                    x.missing, x.left_out,
+                    x.damage.text[0] == '\0' ? "" : ", the first: ", x.damage.text);
+    } else if (e == OK && target_damage(x.target) != NULL) {
+        e = why_set(&why, ERR_CORRUPT, "%.400s", target_damage(x.target));
+    }
     return finish(&x, e, &why);
 }

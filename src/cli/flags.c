@@ -1,25 +1,12 @@
+/* flags.c - words are taken one by one: a flag, its value, or a word of the command's own. */
 #include "cli/flags.h"
+
+#include <assert.h>
+#include <stdio.h>
 
 #include "base/time_text.h"
 #include "config/suggest.h"
-
-static const struct flag *
-find_name(const struct flag *flags, struct bytes name)
-{
-    for (const struct flag *f = flags; f->name != NULL; f++) {
-        if (bytes_equal_text(name, f->name)) return f;
-    }
-    return NULL;
-}
-
-static const struct flag *
-find_letter(const struct flag *flags, char letter)
-{
-    for (const struct flag *f = flags; f->name != NULL; f++) {
-        if (f->letter != 0 && f->letter == letter) return f;
-    }
-    return NULL;
-}
+#include "sys/env.h"
 
 static enum err
 unknown(const struct flag *flags, const char *word, struct bytes name, struct why *why)
@@ -35,10 +22,30 @@ unknown(const struct flag *flags, const char *word, struct bytes name, struct wh
 }
 
 static enum err
+set_choice(const struct flag *f, const char *value, struct why *why)
+{
+    char expected[200];
+    size_t size = 0;
+    for (int i = 0; f->choices[i] != NULL; i++) {
+        if (strcmp(value, f->choices[i]) == 0) {
+            *(int *)f->to = i;
+            return OK;
+        }
+        const char *between = i == 0 ? "" : f->choices[i + 1] == NULL ? " or " : ", ";
+        int n = snprintf(expected + size, sizeof expected - size, "%s%s", between, f->choices[i]);
+        size += (size_t)n;
+        assert(size < sizeof expected);
+    }
+    return why_set(why, ERR_INPUT, "--%s: %s is expected", f->name, expected);
+}
+
+static enum err
 set_value(const struct flag *f, const char *value, struct why *why)
 {
     int64_t number;
     struct flag_texts *texts = f->to;
+    struct flag_time *time = f->to;
+    enum err e;
     switch (f->kind) {
     case FLAG_SWITCH:
         return why_set(why, ERR_INPUT, "--%s takes no value", f->name);
@@ -57,6 +64,12 @@ set_value(const struct flag *f, const char *value, struct why *why)
         }
         *(uint64_t *)f->to = (uint64_t)number;
         return OK;
+    case FLAG_TIME:
+        time->word = value;
+        e = time_parse(bytes_of_text(value), env_realtime_ms(env_real()), &time->ms, why);
+        return e ? why_prefix(why, e, "--%s", f->name) : OK;
+    case FLAG_CHOICE:
+        return set_choice(f, value, why);
     case FLAG_DURATION:
         break;
     }
@@ -78,8 +91,11 @@ take_flag(const struct flag *flags, int count, char **words, int *at, struct why
     const char *value = equals == NULL ? NULL : equals + 1;
     struct bytes name = bytes_of_text(word + 1 + is_long);
     if (equals != NULL) name.size = (size_t)(equals - word - 2);
-    const struct flag *f = is_long ? find_name(flags, name) : find_letter(flags, word[1]);
-    if (f == NULL) return unknown(flags, word, name, why);
+    const struct flag *f = flags;
+    while (f->name != NULL && !(is_long ? bytes_equal_text(name, f->name) : f->letter == word[1])) {
+        f++;
+    }
+    if (f->name == NULL) return unknown(flags, word, name, why);
     if (!is_long && word[2] != '\0') value = word + 2;
     if (f->kind == FLAG_SWITCH && value == NULL) {
         *(bool *)f->to = true;

@@ -14,6 +14,8 @@ enum flag_kind {
     FLAG_TEXTS,    /* struct flag_texts: each counts */
     FLAG_COUNT,    /* uint64_t */
     FLAG_DURATION, /* int64_t, nanoseconds */
+    FLAG_TIME,     /* struct flag_time */
+    FLAG_CHOICE,   /* int: which of the choices */
 };
 
 enum { FLAG_TEXTS_MAX = 64 };
@@ -23,13 +25,20 @@ struct flag_texts {
     uint32_t count;
 };
 
+/* A point in time, as it was said and as it is. */
+struct flag_time {
+    const char *word; /* NULL: it was not */
+    int64_t ms;
+};
+
 struct flag {
     const char *name; /* without hyphens; NULL ends the table */
     char letter;      /* 0: none */
     enum flag_kind kind;
     void *to;
-    const char *what; /* a value is, "FILE" */
-    const char *help; /* one sentence, lower case, no full stop */
+    const char *what;           /* a value is, "FILE" */
+    const char *help;           /* one sentence, lower case, no full stop */
+    const char *const *choices; /* of FLAG_CHOICE; ends at a NULL */
 };
 
 /*

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 
 #include "cli/flags.h"
 
@@ -12,6 +13,9 @@ static const char *path;
 static struct flag_texts match;
 static uint64_t count;
 static int64_t wait_ns;
+static struct flag_time begin;
+static int form;
+static const char *const forms[] = {"text", "json", "csv", NULL};
 
 static const struct flag flags[] = {
     {"dry-run", 0, FLAG_SWITCH, &dry, NULL, "does nothing"},
@@ -19,6 +23,8 @@ static const struct flag flags[] = {
     {"match", 0, FLAG_TEXTS, &match, "SELECTOR", "which"},
     {"bad-lines", 0, FLAG_COUNT, &count, "N", "how many"},
     {"retry", 0, FLAG_DURATION, &wait_ns, "TIME", "how long"},
+    {"start", 0, FLAG_TIME, &begin, "TIME", "from when"},
+    {"format", 0, FLAG_CHOICE, &form, "FORM", "how", forms},
     {0},
 };
 
@@ -83,10 +89,38 @@ test_wrong_flags_are_refused_with_a_reason(void **state)
     refuse("--retry=999999999y", "is no duration");
 }
 
+static void
+test_times_and_choices_are_told_apart_from_what_is_none(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *word, *why; /* NULL: it is right */
+    } cases[] = {
+        {"--start=2026-01-01T00:00:01Z", NULL},
+        {"--format=csv", NULL},
+        {"--start=yesterday", "--start: "},
+        {"--format=yaml", "--format: text, json or csv is expected"},
+        {"--format=", "--format: text, json or csv is expected"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char word[64];
+        char *words[] = {word};
+        int n;
+        struct why why;
+        snprintf(word, sizeof word, "%s", cases[i].word);
+        bool right = cases[i].why == NULL;
+        assert_int_equal(parse(1, words, &n, &why), right ? OK : ERR_INPUT);
+        if (!right) assert_memory_equal(why.text, cases[i].why, strlen(cases[i].why));
+    }
+    assert_int_equal(begin.ms, 1767225601000);
+    assert_int_equal(form, 2);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_times_and_choices_are_told_apart_from_what_is_none),
         cmocka_unit_test(test_flags_and_words_are_told_apart),
         cmocka_unit_test(test_wrong_flags_are_refused_with_a_reason),
     };

@@ -31,22 +31,16 @@ enum { BAD_SHOWN = 20, REJECTED_SHOWN = 10, RECORD_BYTES_MAX = 64 << 20 };
 /* The forms of text_reader.h, and captures. */
 enum { FORMAT_CAPTURE = TEXT_FORMAT_COUNT, FORMAT_GUESS };
 
-struct import {
+struct importing {
     /* What was asked for. */
-    const char *url;
-    const char *storage;
-    const char *config_file;
-    const char *tenant;
+    struct target_options asked;
     const char *format_word;
-    const char *time_word;
+    struct flag_time time;
     const char *resume_path;
     bool dry_run;
     uint64_t protocol;
-    int64_t retry_ns;
     uint64_t bad_shown_max;
     int format;
-    int64_t time_ms;
-    const atomic_bool *stop;
 
     struct target *target;
     struct batch *batch;
@@ -70,19 +64,16 @@ struct import {
 };
 
 static void
-flag_table(struct import *im, struct flag to[16])
+flag_table(struct importing *im, struct flag to[16])
 {
     const struct flag flags[] = {
-        {"url", 0, FLAG_TEXT, &im->url, "URL", "a running server (default http://127.0.0.1:9201)"},
-        {"storage.path", 0, FLAG_TEXT, &im->storage, "DIRECTORY",
-         "instead: the storage directory of a stopped server"},
-        {"config.file", 0, FLAG_TEXT, &im->config_file, "FILE",
-         "with --storage.path: the server's settings, whose limits and retention count"},
-        {"tenant", 0, FLAG_TEXT, &im->tenant, "ID", "sent as X-Scope-OrgID"},
+        TARGET_FLAGS(&im->asked,
+                     "with --storage.path: the server's settings, whose limits and retention "
+                     "count"),
         {"format", 0, FLAG_TEXT, &im->format_word, "FORM",
          "openmetrics, prometheus, jsonl, ndjson, csv or rw; told by name and contents if left "
          "out"},
-        {"timestamp", 0, FLAG_TEXT, &im->time_word, "TIME",
+        {"timestamp", 0, FLAG_TIME, &im->time, "TIME",
          "for samples that have none: RFC 3339, Unix seconds, now or now-1d"},
         {"resume", 0, FLAG_TEXT, &im->resume_path, "FILE",
          "keeps there how far it came, and goes on from there"},
@@ -91,7 +82,7 @@ flag_table(struct import *im, struct flag to[16])
          "judged"},
         {"protocol", 0, FLAG_COUNT, &im->protocol, "1|2",
          "version of remote write that a server is spoken to in (default 2; captures keep theirs)"},
-        {"retry", 0, FLAG_DURATION, &im->retry_ns, "TIME",
+        {"retry", 0, FLAG_DURATION, &im->asked.retry_ns, "TIME",
          "how long to repeat what a server cannot take now (default 5m)"},
         {"bad-lines", 0, FLAG_COUNT, &im->bad_shown_max, "N",
          "how many bad lines to name; all are counted (default 20)"},
@@ -100,19 +91,19 @@ flag_table(struct import *im, struct flag to[16])
     memcpy(to, flags, sizeof flags);
 }
 
-static struct import
+static struct importing
 defaults(void)
 {
-    return (struct import){.protocol = 2,
-                           .retry_ns = 300 * NS_PER_S,
-                           .bad_shown_max = BAD_SHOWN,
-                           .format = FORMAT_GUESS};
+    return (struct importing){.protocol = 2,
+                              .asked.retry_ns = 300 * NS_PER_S,
+                              .bad_shown_max = BAD_SHOWN,
+                              .format = FORMAT_GUESS};
 }
 
 void
 import_help(struct buf *to)
 {
-    struct import im = defaults();
+    struct importing im = defaults();
     struct flag flags[16];
     flag_table(&im, flags);
     flags_help(flags, to);
@@ -127,7 +118,7 @@ import_help(struct buf *to)
 /* --- telling ---------------------------------------------------------------------------------- */
 
 static void
-bad_line(struct import *im, uint64_t line, const struct why *why)
+bad_line(struct importing *im, uint64_t line, const struct why *why)
 {
     im->bad++;
     im->bad_here++;
@@ -145,7 +136,7 @@ bad_line(struct import *im, uint64_t line, const struct why *why)
 static void
 rejected(void *context, const char *text)
 {
-    struct import *im = context;
+    struct importing *im = context;
     if (++im->rejected_shown > REJECTED_SHOWN) return;
     bool said = strncmp(text, "refused: ", 9) == 0; /* as Firekeep answers; others do not */
     progress_say(&im->progress, "%s, up to line %" PRIu64 ": %s%s", im->file->path, im->lines,
@@ -153,13 +144,6 @@ rejected(void *context, const char *text)
     if (im->rejected_shown == REJECTED_SHOWN) {
         progress_say(&im->progress, "further refusals are counted, not shown");
     }
-}
-
-static void
-retrying(void *context, const char *reason, int64_t wait_ns)
-{
-    struct import *im = context;
-    progress_say(&im->progress, "%s; again in %.1f s", reason, (double)wait_ns / 1e9);
 }
 
 static uint64_t
@@ -173,7 +157,7 @@ total(const struct target_counts *counts)
 }
 
 static void
-show_progress(struct import *im)
+show_progress(struct importing *im)
 {
     struct batch_counts c = batch_counts(im->batch);
     uint64_t here = input_read_bytes(im->input);
@@ -182,7 +166,7 @@ show_progress(struct import *im)
 }
 
 static void
-summarize(struct import *im)
+summarize(struct importing *im)
 {
     struct batch_counts c = batch_counts(im->batch);
     double seconds = progress_seconds(&im->progress);
@@ -230,7 +214,7 @@ looks_like_capture(struct bytes head)
 }
 
 static enum err
-settle_format(struct import *im, struct why *why)
+settle_format(struct importing *im, struct why *why)
 {
     static const struct {
         const char *suffix;
@@ -262,7 +246,7 @@ settle_format(struct import *im, struct why *why)
 }
 
 static enum err
-next_line(struct import *im, struct bytes *line, struct why *why)
+next_line(struct importing *im, struct bytes *line, struct why *why)
 {
     enum err e = im->format == TEXT_CSV ? input_record(im->input, TEXT_CSV_BYTES_MAX, line, why)
                                         : input_line(im->input, TEXT_LINE_BYTES_MAX, line, why);
@@ -271,7 +255,7 @@ next_line(struct import *im, struct bytes *line, struct why *why)
 }
 
 static enum err
-read_item(struct import *im, struct bytes line, struct why *why)
+read_item(struct importing *im, struct bytes line, struct why *why)
 {
     struct text_item item;
     if (im->lines <= im->file->lines) return text_reader_skip(im->reader, line, why);
@@ -282,7 +266,7 @@ read_item(struct import *im, struct bytes line, struct why *why)
 }
 
 static enum err
-send(struct import *im, struct why *why)
+send(struct importing *im, struct why *why)
 {
     enum err e = batch_send(im->batch, why);
     if (e) return e;
@@ -292,20 +276,20 @@ send(struct import *im, struct why *why)
 }
 
 static bool
-is_stopped(const struct import *im)
+is_stopped(const struct importing *im)
 {
-    return atomic_load_explicit(im->stop, memory_order_relaxed);
+    return atomic_load_explicit(im->asked.stop, memory_order_relaxed);
 }
 
 /* What is wrong with one line only. */
 static bool
-is_of_line(const struct import *im, enum err e)
+is_of_line(const struct importing *im, enum err e)
 {
     return (e == ERR_INPUT || e == ERR_LIMIT) && !batch_failed(im->batch);
 }
 
 static enum err
-read_lines(struct import *im, struct why *why)
+read_lines(struct importing *im, struct why *why)
 {
     for (uint64_t i = 1;; i++) {
         struct bytes line = {NULL, 0};
@@ -325,11 +309,11 @@ read_lines(struct import *im, struct why *why)
 }
 
 static enum err
-read_text(struct import *im, struct why *why)
+read_text(struct importing *im, struct why *why)
 {
     struct text_reader_options options = {.format = (enum text_format)im->format,
-                                          .has_time = im->time_word != NULL,
-                                          .time_ms = im->time_ms};
+                                          .has_time = im->time.word != NULL,
+                                          .time_ms = im->time.ms};
     struct text_item item;
     enum err e = text_reader_new(&options, &im->reader);
     if (e) return why_set(why, e, "no memory");
@@ -348,7 +332,7 @@ read_text(struct import *im, struct why *why)
 
 /* One record; `*ret_end`: there was none. */
 static enum err
-read_record(struct import *im, bool *ret_end, struct why *why)
+read_record(struct importing *im, bool *ret_end, struct why *why)
 {
     struct bytes piece;
     enum err e = input_piece(im->input, 4, &piece, why);
@@ -381,7 +365,7 @@ read_record(struct import *im, bool *ret_end, struct why *why)
 }
 
 static enum err
-read_capture(struct import *im, struct why *why)
+read_capture(struct importing *im, struct why *why)
 {
     for (bool end = false; !end;) {
         if (is_stopped(im)) return why_set(why, ERR_CANCELED, "stopped");
@@ -394,12 +378,12 @@ read_capture(struct import *im, struct why *why)
 
 /* What was read before an error counts, unless it is the target that fails. */
 static enum err
-read_file(struct import *im, struct why *why)
+read_file(struct importing *im, struct why *why)
 {
     struct why later = {""};
     im->lines = 0;
     im->bad_here = im->file->bad;
-    enum err e = input_open(im->file->path, im->stop, &im->input, why);
+    enum err e = input_open(im->file->path, im->asked.stop, &im->input, why);
     if (e) return e;
     e = settle_format(im, why);
     if (e == OK) e = im->format == FORMAT_CAPTURE ? read_capture(im, why) : read_text(im, why);
@@ -421,7 +405,7 @@ read_file(struct import *im, struct why *why)
 /* --- all of them ------------------------------------------------------------------------------ */
 
 static enum err
-read_files(struct import *im, struct why *why)
+read_files(struct importing *im, struct why *why)
 {
     for (uint32_t i = 0; i < im->resume.file_count; i++) {
         struct why of_file = {""};
@@ -449,7 +433,7 @@ read_files(struct import *im, struct why *why)
 /* What cannot be read is told now rather than after an hour. Nothing is opened: of a pipe that
  * would be the only time. */
 static enum err
-find_sizes(struct import *im, struct why *why)
+find_sizes(struct importing *im, struct why *why)
 {
     bool known = true;
     for (uint32_t i = 0; i < im->resume.file_count; i++) {
@@ -473,7 +457,7 @@ find_sizes(struct import *im, struct why *why)
 /* What is to be read, before the target is opened: a storage directory that is missing is made
  * then, and must not be for files that are missing, too. */
 static enum err
-find_files(struct import *im, uint32_t count, char *const *paths, struct why *why)
+find_files(struct importing *im, uint32_t count, char *const *paths, struct why *why)
 {
     im->resume.files = mem_new(NULL, count * sizeof *im->resume.files);
     if (im->resume.files == NULL) return why_set(why, ERR_NOMEM, "no memory");
@@ -481,8 +465,8 @@ find_files(struct import *im, uint32_t count, char *const *paths, struct why *wh
         im->resume.files[im->resume.file_count++].path = paths[i];
     }
     im->resume.path = im->dry_run ? NULL : im->resume_path;
-    im->resume.target = im->url != NULL ? im->url : im->storage;
-    im->resume.tenant = im->tenant == NULL ? "" : im->tenant;
+    im->resume.target = im->asked.url != NULL ? im->asked.url : im->asked.storage;
+    im->resume.tenant = im->asked.tenant == NULL ? "" : im->asked.tenant;
     enum err e = resume_load(&im->resume, why);
     for (uint32_t i = 0; i < count; i++) {
         im->bad += im->resume.files[i].bad;
@@ -491,23 +475,16 @@ find_files(struct import *im, uint32_t count, char *const *paths, struct why *wh
 }
 
 static enum err
-open_target(struct import *im, struct why *why)
+open_target(struct importing *im, struct why *why)
 {
     if (im->dry_run) return OK;
-    struct target_options options = {.url = im->url,
-                                     .storage = im->storage,
-                                     .config_file = im->config_file,
-                                     .tenant = im->tenant,
-                                     .retry_ns = im->retry_ns,
-                                     .writing = true,
-                                     .stop = im->stop,
-                                     .retrying = retrying,
-                                     .context = im};
-    return target_open(&options, &im->target, why);
+    im->asked.writing = true;
+    im->asked.progress = &im->progress;
+    return target_open(&im->asked, &im->target, why);
 }
 
 static enum err
-run(struct import *im, struct why *why)
+run(struct importing *im, struct why *why)
 {
     struct why last = {""};
     enum err e =
@@ -542,7 +519,7 @@ check_files(int count, char *const *paths, struct why *why)
 }
 
 static enum err
-check_words(struct import *im, struct why *why)
+check_words(struct importing *im, struct why *why)
 {
     enum text_format format;
     if (im->format_word != NULL) {
@@ -556,21 +533,18 @@ check_words(struct import *im, struct why *why)
     if (im->protocol != 1 && im->protocol != 2) {
         return why_set(why, ERR_INPUT, "--protocol: 1 or 2 is expected");
     }
-    if (im->time_word == NULL) return OK;
-    enum err e =
-        time_parse(bytes_of_text(im->time_word), env_realtime_ms(env_real()), &im->time_ms, why);
-    return e ? why_prefix(why, e, "--timestamp") : OK;
+    return OK;
 }
 
 static int
-exit_code(const struct import *im, enum err e, const struct why *why)
+exit_code(const struct importing *im, enum err e, const struct why *why)
 {
     if (e) {
-        fprintf(stderr, "firekeep import: %s\n", why->text[0] != '\0' ? why->text : err_word(e));
+        int code = cli_failed("import", e, why);
         if (im->resume.path != NULL) {
             fprintf(stderr, "the same command goes on where this one ended\n");
         }
-        return EXIT_FAILED;
+        return code;
     }
     struct batch_counts c = batch_counts(im->batch);
     bool whole = im->bad == 0 && im->files_failed == 0 && total(&c.rejected) == 0;
@@ -580,7 +554,7 @@ exit_code(const struct import *im, enum err e, const struct why *why)
 int
 command_import(int argc, char **argv)
 {
-    struct import im = defaults();
+    struct importing im = defaults();
     struct flag flags[16];
     struct why why = {""};
     int count;
@@ -589,9 +563,9 @@ command_import(int argc, char **argv)
     if (e == OK) e = check_words(&im, &why);
     if (e == OK) e = check_files(count, argv + 1, &why);
     if (e) return cli_usage_error("import", "%s", why.text);
-    im.stop = interrupt_watch();
+    im.asked.stop = interrupt_watch();
     progress_begin(&im.progress, "samples");
-    if (im.url == NULL && im.storage == NULL) im.url = "http://127.0.0.1:9201";
+    target_settle(&im.asked);
     e = find_files(&im, (uint32_t)count, argv + 1, &why);
     bool wrong_use = false;
     if (e == OK) {

@@ -1,3 +1,5 @@
+/* import_resume.c - see import_resume.h for the file; what is done is told by lines, so that it
+ * may be read, and mended, by people. */
 #include "cli/import_resume.h"
 
 #include <inttypes.h>
@@ -14,17 +16,18 @@ static const char head[] = "firekeep import 2";
 
 /* --- loading ---------------------------------------------------------------------------------- */
 
-static enum err
-read_whole(const char *path, struct buf *to, struct why *why)
+enum err
+resume_text_read(const char *path, struct buf *to, struct why *why)
 {
     struct file file;
     uint64_t size;
     enum err e = file_open(env_real(), path, FILE_READ, &file, why);
     if (e) return e;
     e = file_size(&file, &size, why);
-    if (e == OK && size > RESUME_BYTES_MAX) e = why_set(why, ERR_INPUT, "%s is too large", path);
+    if (e == OK && size >= to->limit) e = why_set(why, ERR_INPUT, "%s is too large", path);
     if (e == OK && !buf_reserve(to, (size_t)size + 1)) e = why_set(why, ERR_NOMEM, "no memory");
     if (e == OK) e = file_read_at(&file, to->at, (size_t)size, 0, why);
+    if (e == OK) to->at[size] = '\0';
     if (e == OK) to->size = (size_t)size;
     err_ignore(file_close(&file), "only read");
     return e;
@@ -126,19 +129,16 @@ resume_load(struct resume *r, struct why *why)
         identify(r->files[i].path, BEGIN_BYTES, &r->files[i].bytes, &r->files[i].begin);
     }
     buf_init(&text, NULL, RESUME_BYTES_MAX + 1);
-    enum err e = read_whole(r->path, &text, why);
-    if (e == OK) {
-        text.at[text.size] = '\0';
-        e = parse(r, (char *)text.at, why);
-    }
+    enum err e = resume_text_read(r->path, &text, why);
+    if (e == OK) e = parse(r, (char *)text.at, why);
     buf_fini(&text);
     return e == ERR_MISSING ? OK : e;
 }
 
 /* --- saving ----------------------------------------------------------------------------------- */
 
-static enum err
-write_whole(const char *path, struct bytes text, struct why *why)
+enum err
+resume_text_write(const char *path, struct bytes text, struct why *why)
 {
     char dir[256];
     const char *slash = strrchr(path, '/');
@@ -166,7 +166,7 @@ resume_save(struct resume *r, bool now, struct why *why)
     }
     enum err e = buf_error(&text);
     if (e) why_set(why, e, "no memory");
-    if (e == OK) e = write_whole(r->path, buf_bytes(&text), why);
+    if (e == OK) e = resume_text_write(r->path, buf_bytes(&text), why);
     buf_fini(&text);
     r->saved_ns = at;
     return e;

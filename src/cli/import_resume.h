@@ -46,4 +46,11 @@ MUST_CHECK enum err resume_load(struct resume *resume, struct why *why);
 /* Writes it durably, at most once a second unless `now`. */
 MUST_CHECK enum err resume_save(struct resume *resume, bool now, struct why *why);
 
+/*
+ * Such a file's text, of import or export: all of it, with a NUL behind it, into `to`, whose limit
+ * is above the size (else ERR_INPUT); ERR_MISSING. And back, durably and as a whole.
+ */
+MUST_CHECK enum err resume_text_read(const char *path, struct buf *to, struct why *why);
+MUST_CHECK enum err resume_text_write(const char *path, struct bytes text, struct why *why);
+
 #endif

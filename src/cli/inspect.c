@@ -17,12 +17,9 @@ enum { TOP = 10, MIB_SHIFT = 20 };
 
 struct inspect {
     const char *tenant;
-    const char *start_word;
-    const char *end_word;
-    const char *format_word;
+    struct flag_time start, end;
     uint64_t top;
-    enum report_form form;
-    struct time_range range;
+    int form; /* enum report_form */
     struct selector selector;
     bool has_selector;
     struct inspect_target target;
@@ -36,12 +33,12 @@ flag_table(struct inspect *x, struct flag to[8])
 {
     const struct flag flags[] = {
         {"top", 0, FLAG_COUNT, &x->top, "N", "entries of each ranking (default 10)"},
-        {"format", 0, FLAG_TEXT, &x->format_word, "FORM", "text or json (default text)"},
+        {"format", 0, FLAG_CHOICE, &x->form, "FORM", "text or json (default text)", report_forms},
         {"tenant", 0, FLAG_TEXT, &x->tenant, "ID",
          "with a selector: whose series (default anonymous)"},
-        {"start", 0, FLAG_TEXT, &x->start_word, "TIME",
+        {"start", 0, FLAG_TIME, &x->start, "TIME",
          "with a selector: first time, RFC 3339, Unix seconds, now or now-1d (default: all)"},
-        {"end", 0, FLAG_TEXT, &x->end_word, "TIME", "with a selector: last time, inclusive"},
+        {"end", 0, FLAG_TIME, &x->end, "TIME", "with a selector: last time, inclusive"},
         {0},
     };
     memcpy(to, flags, sizeof flags);
@@ -65,44 +62,22 @@ inspect_help(struct buf *to)
 /* --- arguments -------------------------------------------------------------------------------- */
 
 static enum err
-settle_times(struct inspect *x, struct why *why)
-{
-    enum err e = OK;
-    x->range = (struct time_range){INT64_MIN, INT64_MAX};
-    if (x->start_word != NULL) {
-        e = time_parse(bytes_of_text(x->start_word), x->options.now_ms, &x->range.min_ms, why);
-        if (e) return why_prefix(why, e, "--start");
-    }
-    if (x->end_word != NULL) {
-        e = time_parse(bytes_of_text(x->end_word), x->options.now_ms, &x->range.max_ms, why);
-        if (e) return why_prefix(why, e, "--end");
-    }
-    if (x->range.min_ms <= x->range.max_ms) return OK;
-    return why_set(why, ERR_INPUT, "--start is later than --end");
-}
-
-static enum err
 settle(struct inspect *x, int count, char **words, struct why *why)
 {
-    const char *form = x->format_word == NULL ? "text" : x->format_word;
     if (count < 1 || count > 2) {
         return why_set(why, ERR_INPUT, "a path, and perhaps a selector, is wanted");
-    }
-    x->form = strcmp(form, "json") == 0 ? REPORT_JSON : REPORT_TEXT;
-    if (x->form == REPORT_TEXT && strcmp(form, "text") != 0) {
-        return why_set(why, ERR_INPUT, "--format: text or json is expected");
     }
     if (x->top < 1 || x->top > INSPECT_TOP_MAX) {
         return why_set(why, ERR_INPUT, "--top: 1 to %d is expected", INSPECT_TOP_MAX);
     }
     x->options.top = (uint32_t)x->top;
     x->has_selector = count == 2;
-    bool extra = x->tenant != NULL || x->start_word != NULL || x->end_word != NULL;
+    bool extra = x->tenant != NULL || x->start.word != NULL || x->end.word != NULL;
     if (extra && !x->has_selector) {
         return why_set(why, ERR_INPUT, "--tenant, --start and --end go with a selector");
     }
-    enum err e = settle_times(x, why);
-    if (e || !x->has_selector) return e;
+    if (x->start.ms > x->end.ms) return why_set(why, ERR_INPUT, "--start is later than --end");
+    if (!x->has_selector) return OK;
     return selector_parse(bytes_of_text(words[1]), &x->selector, why);
 }
 
@@ -132,7 +107,7 @@ run_series(struct inspect *x, struct report *report, struct why *why)
     struct inspect_question question = {
         .tenant = bytes_of_text(x->tenant == NULL ? "anonymous" : x->tenant),
         .selector = &x->selector,
-        .range = x->range};
+        .range = {x->start.ms, x->end.ms}};
     enum err e = inspect_series(&x->options, x->target.dir, &question, &series, why);
     progress_clear(&x->progress);
     if (e) return e;
@@ -188,7 +163,7 @@ run(struct inspect *x, const char *path, struct why *why)
     static const char *const kinds[] = {"directory", "part", "segment"};
     struct report *report;
     progress_begin(&x->progress, x->has_selector ? "series" : units[x->target.kind]);
-    enum err e = report_new(x->form, stdout, &x->memory, &report);
+    enum err e = report_new((enum report_form)x->form, stdout, &x->memory, &report);
     if (e) return why_set(why, e, "no memory for a report");
     const char *kind = x->has_selector ? "series" : kinds[x->target.kind];
     if (x->form == REPORT_JSON) {
@@ -212,7 +187,7 @@ run(struct inspect *x, const char *path, struct why *why)
 int
 command_inspect(int argc, char **argv)
 {
-    struct inspect x = {.top = TOP};
+    struct inspect x = {.top = TOP, .start.ms = INT64_MIN, .end.ms = INT64_MAX};
     struct flag flags[8];
     struct why why = {""};
     int count = 0;

@@ -20,6 +20,8 @@ enum {
     FIELD_WIDTH = 26,
 };
 
+const char *const report_forms[] = {[REPORT_TEXT] = "text", [REPORT_JSON] = "json", NULL};
+
 struct report {
     enum report_form form;
     FILE *to;

@@ -20,6 +20,8 @@
 #include "base/buf.h"
 
 enum report_form { REPORT_TEXT, REPORT_JSON };
+/* Their words, for a flag with choices; ends at a NULL. */
+extern const char *const report_forms[];
 
 enum value_kind {
     VALUE_NONE,

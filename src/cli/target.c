@@ -1,3 +1,4 @@
+/* target.c - what a server and a directory have in common. */
 #include "cli/sample_sink.h"
 #include "cli/target_private.h"
 #include "model/select.h"
@@ -11,6 +12,12 @@ is_tenant(const char *text)
         if (*p <= ' ' || *p > '~') return false;
     }
     return text[0] != '\0';
+}
+
+void
+target_settle(struct target_options *options)
+{
+    if (options->url == NULL && options->storage == NULL) options->url = "http://127.0.0.1:9201";
 }
 
 enum err

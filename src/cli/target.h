@@ -11,6 +11,8 @@
 #include "model/selector.h"
 #include "wire/remote_write.h"
 
+struct progress;
+
 struct target_options {
     const char *url;         /* NULL, or of the server's root, or of one path of it */
     const char *storage;     /* NULL, or a directory */
@@ -22,10 +24,21 @@ struct target_options {
     /* Tells of one; with `partial`. */
     void (*left_out)(void *context, const char *text);
     const atomic_bool *stop;
-    /* Tells of an attempt that is repeated. */
-    void (*retrying)(void *context, const char *reason, int64_t wait_ns);
     void *context;
+    struct progress *progress; /* tells of an attempt that is repeated; NULL: nobody does */
 };
+
+/* The flags that say which, for a table of struct flag. */
+#define TARGET_FLAGS(o, config_help)                                                             \
+    {"url", 0, FLAG_TEXT, &(o)->url, "URL", "a running server (default http://127.0.0.1:9201)"}, \
+        {"storage.path", 0,           FLAG_TEXT,                                                 \
+         &(o)->storage,  "DIRECTORY", "instead: the storage directory of a stopped server"},     \
+        {"config.file", 0, FLAG_TEXT, &(o)->config_file, "FILE", (config_help)},                 \
+    {                                                                                            \
+        "tenant", 0, FLAG_TEXT, &(o)->tenant, "ID", "sent as X-Scope-OrgID"                      \
+    }
+/* If they said nothing: the server of this machine. */
+void target_settle(struct target_options *options);
 
 struct answerer;
 struct sample_sink;

@@ -5,6 +5,7 @@
 
 #include "backend/remote/answerer.h"
 #include "base/version.h"
+#include "cli/progress.h"
 #include "cli/target_private.h"
 #include "net/http_client.h"
 #include "wire/snappy.h"
@@ -169,6 +170,12 @@ target_check_url(const char *flag, const char *url, struct why *why)
     return why_set(why, ERR_INPUT, "%s must not hold a user name or password", flag);
 }
 
+static void
+retrying(void *progress, const char *reason, int64_t wait_ns)
+{
+    progress_say(progress, "%s; again in %.1f s", reason, (double)wait_ns / 1e9);
+}
+
 enum err
 target_server_open(const struct target_options *options, struct target **ret_target,
                    struct why *why)
@@ -191,8 +198,8 @@ target_server_open(const struct target_options *options, struct target **ret_tar
                                        .idle_timeout_ns = 120 * NS_PER_S,
                                        .retry_ns = options->retry_ns,
                                        .stop = options->stop,
-                                       .retrying = options->retrying,
-                                       .context = options->context};
+                                       .retrying = options->progress == NULL ? NULL : retrying,
+                                       .context = options->progress};
     if (e == OK) e = http_client_new(&http, &s->client, why);
     if (e == OK) e = make_url(s, "/api/v1/read", s->read_url, why);
     s->read_headers[0] = s->tenant_header[0] != '\0' ? s->tenant_header : NULL;
