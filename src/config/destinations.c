@@ -10,11 +10,12 @@
 /* All texts, and the arrays that were outgrown; a text of CONFIG_BYTES_MAX needs less. */
 enum { ARENA_BYTES_MAX = 64 * 1024 * 1024 };
 
-struct walk {
+struct list_walk {
     struct config_reader in;
-    enum err (*entry)(struct walk *w); /* the event at hand begins one */
-    size_t list_line;                  /* 0: not met yet */
-    uint32_t index;                    /* of the entry */
+    enum err (*entry)(struct list_walk *w); /* the event at hand begins one */
+    size_t list_line;                       /* 0: not met yet */
+    uint32_t index;                         /* of the entry */
+    bool typed;                             /* it has its type */
     enum destination_type types[DESTINATIONS_MAX];
 
     /* Of the second pass. */
@@ -32,49 +33,34 @@ type_shape(void)
 }
 
 static enum err
-note_type(struct walk *w)
+survey_key(struct config_reader *in, void *context)
 {
+    struct list_walk *w = context;
+    bool is_type = bytes_equal_text(reader_scalar(in), "type");
+    enum err e = reader_next(in);
+    if (e) return e;
+    if (!is_type) return reader_skip(in);
     struct setting shape = type_shape();
     uint64_t number;
-    if (w->in.event.type != YAML_SCALAR_EVENT || reader_is_null(&w->in)) {
-        char expected[200];
-        setting_expected(&shape, expected, sizeof expected);
-        return reader_complain(&w->in, "type: expected %s, found %s", expected,
-                               reader_found(&w->in).text);
-    }
-    enum err e = setting_parse_number(&shape, reader_scalar(&w->in), &number, w->in.why);
-    if (e) {
-        err_ignore(why_prefix(w->in.why, e, "type"), "only adds to the sentence");
-        return reader_at(&w->in, w->in.event.start_mark);
-    }
+    e = reader_number(in, &shape, "type", &number);
+    if (e) return e;
     w->types[w->index] = (enum destination_type)number;
+    w->typed = true;
     return OK;
 }
 
 static enum err
-survey_entry(struct walk *w)
+survey_entry(struct list_walk *w)
 {
     struct config_reader *in = &w->in;
     yaml_mark_t begin = in->event.start_mark;
-    bool typed = false;
     if (in->event.type != YAML_MAPPING_START_EVENT) {
         return reader_complain(in, "a destination has keys such as 'name:', found %s",
                                reader_found(in).text);
     }
-    for (;;) {
-        enum err e = reader_next(in);
-        if (e) return e;
-        if (in->event.type == YAML_MAPPING_END_EVENT) break;
-        e = reader_expect_key(in);
-        if (e) return e;
-        bool is_type = bytes_equal_text(reader_scalar(in), "type");
-        e = reader_next(in);
-        if (e) return e;
-        typed |= is_type;
-        e = is_type ? note_type(w) : reader_skip(in);
-        if (e) return e;
-    }
-    if (typed) return OK;
+    w->typed = false;
+    enum err e = reader_mapping(in, survey_key, w);
+    if (e || w->typed) return e;
     struct setting shape = type_shape();
     char expected[200];
     setting_expected(&shape, expected, sizeof expected);
@@ -84,7 +70,7 @@ survey_entry(struct walk *w)
 /* --- the second pass -------------------------------------------------------------------------- */
 
 static enum err
-read_entry(struct walk *w)
+read_entry(struct list_walk *w)
 {
     struct destination_settings *d = &w->list->items[w->index];
     struct destination_context context = {w->settings, w->list};
@@ -98,7 +84,7 @@ read_entry(struct walk *w)
 /* --- both ------------------------------------------------------------------------------------- */
 
 static enum err
-walk_list(struct walk *w)
+walk_list(struct list_walk *w)
 {
     struct config_reader *in = &w->in;
     if (in->event.type != YAML_SEQUENCE_START_EVENT) {
@@ -119,31 +105,29 @@ walk_list(struct walk *w)
 }
 
 static enum err
-walk_root(struct config_reader *in, void *context)
+walk_root_key(struct config_reader *in, void *context)
 {
-    struct walk *w = context;
-    if (in->event.type != YAML_MAPPING_START_EVENT) return reader_skip(in);
-    for (;;) {
-        enum err e = reader_next(in);
-        if (e) return e;
-        if (in->event.type == YAML_MAPPING_END_EVENT) return OK;
-        e = reader_expect_key(in);
-        if (e) return e;
-        bool is_list = bytes_equal_text(reader_scalar(in), "destinations");
-        if (is_list && w->list_line != 0) {
-            return reader_complain(in, "duplicate key 'destinations', first given on line %zu",
-                                   w->list_line);
-        }
-        if (is_list) w->list_line = in->event.start_mark.line + 1;
-        e = reader_next(in);
-        if (e) return e;
-        e = is_list ? walk_list(w) : reader_skip(in);
-        if (e) return e;
+    struct list_walk *w = context;
+    bool is_list = bytes_equal_text(reader_scalar(in), "destinations");
+    if (is_list && w->list_line != 0) {
+        return reader_complain(in, "duplicate key 'destinations', first given on line %zu",
+                               w->list_line);
     }
+    if (is_list) w->list_line = in->event.start_mark.line + 1;
+    enum err e = reader_next(in);
+    if (e) return e;
+    return is_list ? walk_list(w) : reader_skip(in);
 }
 
 static enum err
-walk_text(struct walk *w, enum err (*entry)(struct walk *w), const char *file_name,
+walk_root(struct config_reader *in, void *context)
+{
+    if (in->event.type != YAML_MAPPING_START_EVENT) return reader_skip(in);
+    return reader_mapping(in, walk_root_key, context);
+}
+
+static enum err
+walk_text(struct list_walk *w, enum err (*entry)(struct list_walk *w), const char *file_name,
           struct bytes text, struct why *why)
 {
     w->entry = entry;
@@ -171,7 +155,7 @@ destinations_yaml(const char *file_name, struct bytes text, const struct setting
                   struct destinations *ret_list, struct why *why)
 {
     struct destinations list = {NULL};
-    struct walk w = {.settings = settings, .list = &list};
+    struct list_walk w = {.settings = settings, .list = &list};
     enum err e = walk_text(&w, survey_entry, file_name, text, why);
     if (e) goto out;
     if (w.index > 0) {

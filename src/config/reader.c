@@ -143,10 +143,18 @@ reader_skip(struct config_reader *r)
 }
 
 enum err
-reader_expect_key(struct config_reader *r)
+reader_mapping(struct config_reader *r, enum err (*each)(struct config_reader *r, void *context),
+               void *context)
 {
-    if (r->event.type == YAML_SCALAR_EVENT) return OK;
-    return reader_complain(r, "expected a key, found %s", reader_found(r).text);
+    for (;;) {
+        enum err e = reader_next(r);
+        if (e || r->event.type == YAML_MAPPING_END_EVENT) return e;
+        if (r->event.type != YAML_SCALAR_EVENT) {
+            return reader_complain(r, "expected a key, found %s", reader_found(r).text);
+        }
+        e = each(r, context);
+        if (e) return e;
+    }
 }
 
 struct bytes
@@ -180,6 +188,50 @@ reader_found(const struct config_reader *r)
         s = shown_of(reader_scalar(r));
     }
     return s;
+}
+
+/* --- values ----------------------------------------------------------------------------------- */
+
+enum err
+reader_expected(struct config_reader *r, const char *name, const char *expected)
+{
+    return reader_complain(r, "%s: expected %s, found %s", name, expected, reader_found(r).text);
+}
+
+enum err
+reader_wrong(struct config_reader *r, const char *name, enum err e)
+{
+    if (e == OK) return OK;
+    err_ignore(why_prefix(r->why, e, "%s", name), "only adds to the sentence");
+    err_ignore(reader_at(r, r->event.start_mark), "the same");
+    return e;
+}
+
+static enum err
+expect_value(struct config_reader *r, const struct setting *shape, const char *name)
+{
+    char expected[200];
+    if (r->event.type == YAML_SCALAR_EVENT && !reader_is_null(r)) return OK;
+    setting_expected(shape, expected, sizeof expected);
+    return reader_expected(r, name, expected);
+}
+
+enum err
+reader_number(struct config_reader *r, const struct setting *shape, const char *name,
+              uint64_t *ret_number)
+{
+    enum err e = expect_value(r, shape, name);
+    return e ? e
+             : reader_wrong(r, name,
+                            setting_parse_number(shape, reader_scalar(r), ret_number, r->why));
+}
+
+enum err
+reader_setting(struct config_reader *r, const struct setting *setting, const char *name,
+               struct settings *to)
+{
+    enum err e = expect_value(r, setting, name);
+    return e ? e : reader_wrong(r, name, setting_parse(setting, reader_scalar(r), to, r->why));
 }
 
 /* --- the whole -------------------------------------------------------------------------------- */

@@ -1,6 +1,6 @@
 /*
  * reader.h - the configuration file as a chain of events, and complaints that name a place
- * in it: what config_yaml.c and config_schema.c have in common. For config_*.c only.
+ * in it: what yaml.c, schema.c and destinations.c have in common. Private to config/.
  *
  * libyaml has an allocator of its own; what it takes is bounded by CONFIG_BYTES_MAX.
  */
@@ -37,8 +37,23 @@ MUST_CHECK enum err reader_document(struct config_reader *r,
 MUST_CHECK enum err reader_next(struct config_reader *r);
 /* The event at hand begins a value of no interest: moves to its last one. */
 MUST_CHECK enum err reader_skip(struct config_reader *r);
-/* Complains if the event at hand is no scalar. */
-MUST_CHECK enum err reader_expect_key(struct config_reader *r);
+/*
+ * The event at hand begins a mapping. Calls `each` with each key at hand, which moves on to the
+ * value and reads it.
+ */
+MUST_CHECK enum err reader_mapping(struct config_reader *r,
+                                   enum err (*each)(struct config_reader *r, void *context),
+                                   void *context);
+
+/*
+ * Reads a value whose kind `shape` says, a number or a choice, and which is called `name`.
+ * ERR_INPUT with the place and the name.
+ */
+MUST_CHECK enum err reader_number(struct config_reader *r, const struct setting *shape,
+                                  const char *name, uint64_t *ret_number);
+/* The same where there may be texts: into its field. */
+MUST_CHECK enum err reader_setting(struct config_reader *r, const struct setting *setting,
+                                   const char *name, struct settings *to);
 
 /* The event at hand is a scalar: a view of it. */
 struct bytes reader_scalar(const struct config_reader *r);
@@ -51,7 +66,11 @@ struct shown reader_found(const struct config_reader *r);
 enum err reader_complain(struct config_reader *r, const char *format, ...) PRINTF_LIKE(2, 3);
 enum err reader_complain_at(struct config_reader *r, yaml_mark_t mark, const char *format, ...)
     PRINTF_LIKE(3, 4);
-/* The same for the sentence that `why` has already. */
+/* "NAME: expected a list, found ...": of the event at hand. */
+enum err reader_expected(struct config_reader *r, const char *name, const char *expected);
+/* Completes the sentence that `why` has about the value at hand. Returns `e`; OK: does nothing. */
+enum err reader_wrong(struct config_reader *r, const char *name, enum err e);
+/* Puts the place before the sentence that `why` has already. */
 enum err reader_at(struct config_reader *r, yaml_mark_t mark);
 
 #endif

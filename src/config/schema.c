@@ -13,6 +13,7 @@
 struct schema_place {
     struct schema_reader *x;
     const struct schema *schema;
+    void *base;
     const char *path; /* "oauth2.tls_config"; "" of the outermost */
     yaml_mark_t begin;
     bool given[SCHEMA_KEYS_MAX];
@@ -104,22 +105,6 @@ static void
 join_path(char to[SCHEMA_PATH_BYTES], const char *path, const char *name)
 {
     snprintf(to, SCHEMA_PATH_BYTES, "%s%s%s", path, path[0] == 0 ? "" : ".", name);
-}
-
-static enum err
-wrong_kind(struct schema_reader *x, const char *path, const char *expected)
-{
-    return reader_complain(x->in, "%s: expected %s, found %s", path, expected,
-                           reader_found(x->in).text);
-}
-
-/* Completes the sentence of a value's own rule. */
-static enum err
-wrong_value(struct schema_reader *x, const char *path, enum err e)
-{
-    err_ignore(why_prefix(x->in->why, e, "%s", path), "only adds to the sentence");
-    err_ignore(reader_at(x->in, x->in->event.start_mark), "the same");
-    return e;
 }
 
 static enum err
@@ -260,7 +245,7 @@ read_text(struct schema_reader *x, const struct schema_key *key, const char *pat
           enum err (*check)(const char *text, struct why *why), const char **ret)
 {
     if (x->in->event.type != YAML_SCALAR_EVENT || reader_is_null(x->in)) {
-        return wrong_kind(x, path, key->what == NULL ? "a text" : key->what);
+        return reader_expected(x->in, path, key->what == NULL ? "a text" : key->what);
     }
     struct bytes text = reader_scalar(x->in);
     enum err e = check_text(x, key, path, text);
@@ -270,7 +255,7 @@ read_text(struct schema_reader *x, const struct schema_key *key, const char *pat
     if (text.size > 0) memcpy(copy, text.at, text.size);
     copy[text.size] = 0;
     e = check == NULL ? OK : check(copy, x->in->why);
-    if (e) return wrong_value(x, path, e);
+    if (e) return reader_wrong(x->in, path, e);
     *ret = copy;
     return OK;
 }
@@ -359,7 +344,7 @@ read_list(struct schema_reader *x, const struct schema_key *key, const char *pat
         char expected[64];
         snprintf(expected, sizeof expected, "a list%s%s", key->word == NULL ? "" : " or the word ",
                  key->word == NULL ? "" : key->word);
-        return wrong_kind(x, path, expected);
+        return reader_expected(x->in, path, expected);
     }
     while (!word && e == OK) {
         e = reader_next(in);
@@ -370,31 +355,41 @@ read_list(struct schema_reader *x, const struct schema_key *key, const char *pat
     return e;
 }
 
+struct reading_map {
+    struct schema_reader *x;
+    const struct schema_key *key;
+    const char *path;
+    struct growing items;
+    size_t lines[SCHEMA_MAP_ITEMS_MAX];
+};
+
 /* The key at hand and its value, as the next item of a map. */
 static enum err
-read_named(struct schema_reader *x, const struct schema_key *key, const char *path,
-           struct growing *g, size_t *lines)
+read_named(struct config_reader *in, void *context)
 {
-    enum err e = reader_expect_key(x->in);
-    if (e) return e;
+    struct reading_map *m = context;
+    struct schema_reader *x = m->x;
+    const struct schema_key *key = m->key;
+    const char *path = m->path;
+    struct growing *g = &m->items;
     if (g->count == key->max) return too_many(x, key, path);
     void *item = next_item(x, g, schema_item_size(key));
     if (item == NULL) return no_memory(x);
     const char *name, *value;
-    if (reader_scalar(x->in).size > SCHEMA_NAME_BYTES_MAX) {
-        return reader_complain(x->in, "%s: a name must not be longer than %d bytes, found %zu",
-                               path, SCHEMA_NAME_BYTES_MAX, reader_scalar(x->in).size);
+    if (reader_scalar(in).size > SCHEMA_NAME_BYTES_MAX) {
+        return reader_complain(in, "%s: a name must not be longer than %d bytes, found %zu", path,
+                               SCHEMA_NAME_BYTES_MAX, reader_scalar(in).size);
     }
-    e = read_text(x, key, path, key->check_name, &name);
+    enum err e = read_text(x, key, path, key->check_name, &name);
     if (e) return e;
     for (uint32_t i = 0; i < g->count; i++) {
         /* Each item begins with its name. */
         if (strcmp(schema_get_pointer(g->items, i * schema_item_size(key)), name) != 0) continue;
-        return reader_complain(x->in, "%s: duplicate key %s, first given on line %zu", path,
-                               shown_of(bytes_of_text(name)).text, lines[i]);
+        return reader_complain(in, "%s: duplicate key %s, first given on line %zu", path,
+                               shown_of(bytes_of_text(name)).text, m->lines[i]);
     }
-    lines[g->count] = x->in->event.start_mark.line + 1;
-    e = reader_next(x->in);
+    m->lines[g->count] = in->event.start_mark.line + 1;
+    e = reader_next(in);
     if (e == OK) e = read_text(x, key, path, key->check, &value);
     if (e) return e;
     if (key->kind == SCHEMA_NAMED_TEXTS) {
@@ -412,19 +407,14 @@ _Static_assert(offsetof(struct named_secret, name) == 0, "a map's items begin wi
 static enum err
 read_map(struct schema_reader *x, const struct schema_key *key, const char *path, void *base)
 {
-    struct growing g = {NULL};
-    size_t lines[SCHEMA_MAP_ITEMS_MAX];
+    struct reading_map m = {.x = x, .key = key, .path = path};
     assert(key->max <= SCHEMA_MAP_ITEMS_MAX);
-    if (x->in->event.type != YAML_MAPPING_START_EVENT) return wrong_kind(x, path, "a mapping");
-    for (;;) {
-        enum err e = reader_next(x->in);
-        if (e) return e;
-        if (x->in->event.type == YAML_MAPPING_END_EVENT) break;
-        e = read_named(x, key, path, &g, lines);
-        if (e) return e;
+    if (x->in->event.type != YAML_MAPPING_START_EVENT) {
+        return reader_expected(x->in, path, "a mapping");
     }
-    set_list(key, base, g.items, g.count);
-    return OK;
+    enum err e = reader_mapping(x->in, read_named, &m);
+    if (e == OK) set_list(key, base, m.items.items, m.items.count);
+    return e;
 }
 
 /* --- values ----------------------------------------------------------------------------------- */
@@ -432,14 +422,13 @@ read_map(struct schema_reader *x, const struct schema_key *key, const char *path
 static enum err
 read_number(struct schema_reader *x, const struct schema_key *key, const char *path, void *base)
 {
-    char expected[200];
     struct setting shape = schema_number(key);
-    if (x->in->event.type != YAML_SCALAR_EVENT || reader_is_null(x->in)) {
-        setting_expected(&shape, expected, sizeof expected);
-        return wrong_kind(x, path, expected);
-    }
-    enum err e = parse_number(key, reader_scalar(x->in), base, x->in->why);
-    return e ? wrong_value(x, path, e) : OK;
+    uint64_t number = 0;
+    bool zero = key->zero_word != NULL && x->in->event.type == YAML_SCALAR_EVENT &&
+                bytes_equal_text(reader_scalar(x->in), key->zero_word);
+    enum err e = zero ? OK : reader_number(x->in, &shape, path, &number);
+    if (e == OK) set_number(key, base, number);
+    return e;
 }
 
 static enum err
@@ -447,7 +436,7 @@ read_own(struct schema_reader *x, const struct schema_key *key, const char *path
 {
     bool scalar = x->in->event.type == YAML_SCALAR_EVENT && !reader_is_null(x->in);
     if (scalar && key->parse(reader_scalar(x->in), base)) return OK;
-    return wrong_kind(x, path, key->what);
+    return reader_expected(x->in, path, key->what);
 }
 
 static enum err
@@ -547,27 +536,19 @@ check_missing(struct schema_place *place)
 }
 
 static enum err
-read_keys(struct schema_place *place, void *base)
+read_key(struct config_reader *in, void *context)
 {
+    struct schema_place *place = context;
     struct schema_reader *x = place->x;
-    for (;;) {
-        enum err e = reader_next(x->in);
-        if (e) return e;
-        if (x->in->event.type == YAML_MAPPING_END_EVENT) return OK;
-        e = reader_expect_key(x->in);
-        if (e) return e;
-        const struct schema_key *key = schema_find(place->schema, reader_scalar(x->in), x->type);
-        if (key == NULL) return unknown_key(place);
-        e = note_key(place, key);
-        if (e) return e;
-        e = reader_next(x->in);
-        if (e) return e;
-        place->values[key - place->schema->keys] = x->in->event.start_mark;
-        char path[SCHEMA_PATH_BYTES];
-        join_path(path, place->path, key->name);
-        e = read_value(x, key, path, base);
-        if (e) return e;
-    }
+    const struct schema_key *key = schema_find(place->schema, reader_scalar(in), x->type);
+    if (key == NULL) return unknown_key(place);
+    enum err e = note_key(place, key);
+    if (e == OK) e = reader_next(in);
+    if (e) return e;
+    place->values[key - place->schema->keys] = in->event.start_mark;
+    char path[SCHEMA_PATH_BYTES];
+    join_path(path, place->path, key->name);
+    return read_value(x, key, path, place->base);
 }
 
 static enum err
@@ -575,7 +556,7 @@ read_mapping(struct schema_reader *x, const struct schema *schema, const char *p
 {
     struct config_reader *in = x->in;
     struct schema_place place = {
-        .x = x, .schema = schema, .path = path, .begin = in->event.start_mark};
+        .x = x, .schema = schema, .base = base, .path = path, .begin = in->event.start_mark};
     if (in->event.type != YAML_MAPPING_START_EVENT) {
         /* What stands there instead may be a secret that is one level too high. */
         bool shown = in->event.type != YAML_SCALAR_EVENT || path[0] == 0;
@@ -585,7 +566,7 @@ read_mapping(struct schema_reader *x, const struct schema *schema, const char *p
     }
     schema_default(schema, x->type, base);
     if (schema->given_first) *(bool *)base = true;
-    enum err e = read_keys(&place, base);
+    enum err e = reader_mapping(in, read_key, &place);
     if (e == OK) e = check_missing(&place);
     if (e == OK && schema->check != NULL) e = schema->check(&place, base);
     return e;

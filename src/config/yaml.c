@@ -8,7 +8,7 @@
  *     section   = name: { key: scalar }
  *
  * Anything deeper is refused where it begins, and so the depth of a hostile file does not matter.
- * The list `destinations` is only stepped over: config_destinations.c reads it, in a pass of its
+ * The list `destinations` is only stepped over: destinations.c reads it, in a pass of its
  * own, because its rules ask for settings that may stand behind it, or among the flags.
  *
  * What a scalar means is decided by the setting it is given to, never by YAML: `true`, `"true"` and
@@ -19,13 +19,14 @@
 #include "config/reader.h"
 #include "config/suggest.h"
 
-struct reader {
+struct settings_reader {
     struct config_reader in;
     struct settings next;
     /* Line on which setting i of the table was given, 0 if not; of a section, at its first. */
     size_t setting_line[SETTINGS_MAX];
     size_t section_line[SETTINGS_MAX];
     size_t destinations_line;
+    const struct setting *section; /* the first of the one at hand */
 };
 
 /* --- names ------------------------------------------------------------------------------------ */
@@ -71,7 +72,7 @@ find_dotted(struct bytes name)
 }
 
 static enum err
-refuse_dotted(struct reader *r, const struct setting *s)
+refuse_dotted(struct settings_reader *r, const struct setting *s)
 {
     if (s->flag_only) return reader_complain(&r->in, "--%s can only be given as a flag", s->name);
     char key[SETTING_TEXT_BYTES];
@@ -81,7 +82,7 @@ refuse_dotted(struct reader *r, const struct setting *s)
 }
 
 static enum err
-unknown_section(struct reader *r)
+unknown_section(struct settings_reader *r)
 {
     struct bytes name = reader_scalar(&r->in);
     const struct setting *dotted = find_dotted(name);
@@ -114,7 +115,7 @@ unknown_section(struct reader *r)
 }
 
 static enum err
-unknown_key(struct reader *r, const struct setting *first)
+unknown_key(struct settings_reader *r, const struct setting *first)
 {
     struct bytes name = reader_scalar(&r->in);
     const struct setting *dotted = find_dotted(name);
@@ -139,7 +140,7 @@ unknown_key(struct reader *r, const struct setting *first)
 
 /* Refuses what was given before: `line` is 0 until then. */
 static enum err
-note_line(struct reader *r, size_t *line)
+note_line(struct settings_reader *r, size_t *line)
 {
     if (*line != 0) {
         return reader_complain(&r->in, "duplicate key %s, first given on line %zu",
@@ -149,103 +150,61 @@ note_line(struct reader *r, size_t *line)
     return OK;
 }
 
-/* The event at hand is the value of `s`. */
+/* The event at hand is a key of the section. */
 static enum err
-read_value(struct reader *r, const struct setting *s)
+read_key(struct config_reader *in, void *context)
 {
+    struct settings_reader *r = context;
+    const struct setting *s = r->section;
     char name[SETTING_TEXT_BYTES];
-    setting_yaml_name(s, name);
-    if (r->in.event.type != YAML_SCALAR_EVENT || reader_is_null(&r->in)) {
-        char expected[160];
-        setting_expected(s, expected, sizeof expected);
-        return reader_complain(&r->in, "%s: expected %s, found %s", name, expected,
-                               reader_found(&r->in).text);
+    while (s->name != NULL &&
+           !(in_section(s, r->section) && bytes_equal_text(reader_scalar(in), key_of(s, name)))) {
+        s++;
     }
-    enum err e = setting_parse(s, reader_scalar(&r->in), &r->next, r->in.why);
-    if (e) {
-        err_ignore(why_prefix(r->in.why, e, "%s", name), "only adds to the sentence");
-        return reader_at(&r->in, r->in.event.start_mark);
-    }
-    return OK;
+    if (s->name == NULL) return unknown_key(r, r->section);
+    enum err e = note_line(r, &r->setting_line[s - settings_table()]);
+    if (e == OK) e = reader_next(in);
+    return e ? e : reader_setting(in, s, setting_yaml_name(s, name), &r->next);
 }
 
-/* The event at hand is the value of the section that `first` belongs to. */
 static enum err
-read_section(struct reader *r, const struct setting *first)
+read_root_key(struct config_reader *in, void *context)
 {
-    if (r->in.event.type != YAML_MAPPING_START_EVENT) {
+    struct settings_reader *r = context;
+    enum err e;
+    if (bytes_equal_text(reader_scalar(in), "destinations")) { /* read by destinations_yaml() */
+        e = note_line(r, &r->destinations_line);
+        if (e == OK) e = reader_next(in);
+        return e ? e : reader_skip(in);
+    }
+    const struct setting *first = find_section(reader_scalar(in));
+    if (first == NULL) return unknown_section(r);
+    e = note_line(r, &r->section_line[first - settings_table()]);
+    if (e == OK) e = reader_next(in);
+    if (e) return e;
+    if (in->event.type != YAML_MAPPING_START_EVENT) {
         char key[SETTING_TEXT_BYTES];
-        return reader_complain(&r->in, "'%.*s' expects keys below it such as '%s:', found %s",
+        return reader_complain(in, "'%.*s' expects keys below it such as '%s:', found %s",
                                (int)section_size(first), first->name, key_of(first, key),
-                               reader_found(&r->in).text);
+                               reader_found(in).text);
     }
-    for (;;) {
-        enum err e = reader_next(&r->in);
-        if (e) return e;
-        if (r->in.event.type == YAML_MAPPING_END_EVENT) return OK;
-        e = reader_expect_key(&r->in);
-        if (e) return e;
-        const struct setting *s = first;
-        char key[SETTING_TEXT_BYTES];
-        while (s->name != NULL &&
-               !(in_section(s, first) && bytes_equal_text(reader_scalar(&r->in), key_of(s, key)))) {
-            s++;
-        }
-        if (s->name == NULL) return unknown_key(r, first);
-        e = note_line(r, &r->setting_line[s - settings_table()]);
-        if (e) return e;
-        e = reader_next(&r->in);
-        if (e) return e;
-        e = read_value(r, s);
-        if (e) return e;
-    }
-}
-
-/* The list of destinations is read by destinations_yaml(). */
-static enum err
-skip_destinations(struct reader *r)
-{
-    enum err e = note_line(r, &r->destinations_line);
-    if (e) return e;
-    e = reader_next(&r->in);
-    if (e) return e;
-    return reader_skip(&r->in);
+    r->section = first;
+    return reader_mapping(in, read_key, r);
 }
 
 static enum err
 read_root(struct config_reader *in, void *context)
 {
-    struct reader *r = context;
-    if (in->event.type != YAML_MAPPING_START_EVENT) {
-        return reader_complain(in, "expected sections such as 'web:', found %s",
-                               reader_found(in).text);
+    if (in->event.type == YAML_MAPPING_START_EVENT) {
+        return reader_mapping(in, read_root_key, context);
     }
-    for (;;) {
-        enum err e = reader_next(in);
-        if (e) return e;
-        if (in->event.type == YAML_MAPPING_END_EVENT) return OK;
-        e = reader_expect_key(in);
-        if (e) return e;
-        if (bytes_equal_text(reader_scalar(in), "destinations")) {
-            e = skip_destinations(r);
-            if (e) return e;
-            continue;
-        }
-        const struct setting *first = find_section(reader_scalar(in));
-        if (first == NULL) return unknown_section(r);
-        e = note_line(r, &r->section_line[first - settings_table()]);
-        if (e) return e;
-        e = reader_next(in);
-        if (e) return e;
-        e = read_section(r, first);
-        if (e) return e;
-    }
+    return reader_complain(in, "expected sections such as 'web:', found %s", reader_found(in).text);
 }
 
 enum err
 settings_yaml(struct settings *settings, const char *file_name, struct bytes text, struct why *why)
 {
-    struct reader r = {.next = *settings};
+    struct settings_reader r = {.next = *settings};
     enum err e = reader_init(&r.in, file_name, text, why);
     if (e) return e;
     e = reader_document(&r.in, read_root, &r);
