@@ -10,7 +10,6 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/metric.h"
-#include "base/time_text.h"
 #include "base/version.h"
 #include "config/destinations.h"
 #include "relay/backlog.h"
@@ -19,7 +18,7 @@
 
 enum { REOPEN_MS = 10 * 1000, STOP_MS = 5 * 1000, LOG_AGAIN_MS = 60 * 1000 };
 
-struct list {
+struct shared_list {
     struct destinations destinations;
     uint32_t users;
 };
@@ -27,7 +26,7 @@ struct list {
 struct runner {
     /* Immutable once its thread runs. */
     struct relays *relays;
-    struct list *list;
+    struct shared_list *list;
     const struct destination_settings *settings;
     struct budget memory;
     char budget_name[DESTINATION_NAME_BYTES_MAX + 8];
@@ -57,8 +56,8 @@ struct relays {
     struct metric_collector collector;
     atomic_uint full; /* how many of them */
 
-    struct lock lock;  /* LOCK_RANK_RELAYS; guards the rest */
-    struct list *list; /* NULL: none yet */
+    struct lock lock;         /* LOCK_RANK_RELAYS; guards the rest */
+    struct shared_list *list; /* NULL: none yet */
     struct runner *runners[DESTINATIONS_MAX];
     uint32_t count;
 };
@@ -209,7 +208,7 @@ run(void *context)
 }
 
 static void
-list_drop(struct list *list)
+list_drop(struct shared_list *list)
 {
     if (list == NULL || --list->users > 0) return;
     destinations_free(&list->destinations);
@@ -254,8 +253,9 @@ share_of(const struct relays *all, uint32_t count)
 
 /* Guards the log from now on, and has a thread that waits for runner_go(). */
 static enum err
-runner_new(struct relays *all, struct list *list, const struct destination_settings *settings,
-           const struct runner *before, struct runner **ret_runner, struct why *why)
+runner_new(struct relays *all, struct shared_list *list,
+           const struct destination_settings *settings, const struct runner *before,
+           struct runner **ret_runner, struct why *why)
 {
     struct runner *r = mem_new(NULL, sizeof *r);
     if (r == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
@@ -292,8 +292,6 @@ runner_go(struct runner *r)
 
 /* --- all of them ------------------------------------------------------------------------------ */
 
-static void collect(struct metric_sink *sink, void *context);
-
 enum err
 relays_new(const struct relays_options *options, struct relays **ret_relays, struct why *why)
 {
@@ -310,7 +308,7 @@ relays_new(const struct relays_options *options, struct relays **ret_relays, str
         relays_free(all);
         return why_set(why, e, "the path of the storage is too long");
     }
-    all->collector = (struct metric_collector){.collect = collect, .context = all};
+    all->collector = (struct metric_collector){.collect = relays_collect, .context = all};
     metric_register_collector(&all->collector);
     *ret_relays = all;
     return OK;
@@ -325,7 +323,7 @@ relays_new(const struct relays_options *options, struct relays **ret_relays, str
  */
 struct relays_change {
     struct relays *relays;
-    struct list *list;
+    struct shared_list *list;
     struct runner *next[DESTINATIONS_MAX]; /* of the list, in its order */
     bool is_new[DESTINATIONS_MAX];         /* else it goes on as it was */
 };
@@ -373,7 +371,7 @@ relays_prepare(struct relays *all, struct destinations *destinations,
                struct relays_change **ret_change, struct why *why)
 {
     struct relays_change *c = mem_new(NULL, sizeof *c);
-    struct list *list = mem_new(NULL, sizeof *list);
+    struct shared_list *list = mem_new(NULL, sizeof *list);
     if (c == NULL || list == NULL) {
         mem_free(NULL, c, sizeof *c);
         mem_free(NULL, list, sizeof *list);
@@ -443,7 +441,7 @@ switch_runners(struct relays_change *c, struct runner **ret_gone)
     }
     all->count = c->list->destinations.count;
     memcpy(all->runners, c->next, sizeof all->runners);
-    struct list *old = all->list;
+    struct shared_list *old = all->list;
     all->list = c->list;
     share_memory(all);
     lock_drop(&all->lock);
@@ -696,296 +694,10 @@ relays_are_full(struct relays *all)
     return atomic_load_explicit(&all->full, memory_order_relaxed) > 0;
 }
 
-/* --- the page --------------------------------------------------------------------------------- */
-
-static void
-print_time(struct json *j, const char *key, int64_t ms)
-{
-    char text[TIME_TEXT_BYTES];
-    json_key(j, key);
-    if (ms == 0)
-        json_put_null(j);
-    else
-        json_put_text(j, time_print(ms, text));
-}
-
-static void
-print_fates(struct json *j, const char *key, const struct relay_status *s, unsigned kinds)
-{
-    const struct fates *fates = &s->fates;
-    uint64_t dropped[DROP_COUNT], delivered = 0, dead = 0, queued = 0, taken = 0;
-    int64_t difference = 0;
-    memset(dropped, 0, sizeof dropped);
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        const uint64_t *count = fates->count[kind];
-        if ((kinds >> kind & 1) == 0) continue;
-        delivered += count[FATE_DELIVERED];
-        dead += count[FATE_DEAD_LETTERED];
-        queued += count[FATE_OPEN];
-        taken += s->taken[kind];
-        difference += s->difference[kind];
-        for (unsigned reason = 0; reason < DROP_COUNT; reason++) {
-            dropped[reason] += count[FATE_DROPPED + reason];
-        }
-    }
-    json_member_object(j, key);
-    json_member_uint(j, "taken", taken);
-    json_member_uint(j, "delivered", delivered);
-    json_member_uint(j, "deadLettered", dead);
-    json_member_uint(j, "queued", queued);
-    json_member_object(j, "dropped");
-    for (unsigned reason = 0; reason < DROP_COUNT; reason++) {
-        if (dropped[reason] > 0) json_member_uint(j, drop_word(reason), dropped[reason]);
-    }
-    json_object_close(j);
-    json_member_int(j, "difference", difference);
-    json_object_close(j);
-}
-
-/* As `firekeep destinations plan` tells it. */
-static void
-print_dry(struct json *j, const struct relay_status *s)
-{
-    double days = (double)s->dry.for_ms / (24 * 3600 * 1000.0);
-    json_member_object(j, "dryRun");
-    json_member_uint(j, "seconds", s->dry.for_ms > 0 ? (uint64_t)s->dry.for_ms / 1000 : 0);
-    json_member_uint(j, "samples", s->dry.samples);
-    json_member_uint(j, "others", s->dry.others);
-    json_member_uint(j, "mapped", s->dry.mapped);
-    json_member_uint(j, "unrepresentable", s->dry.unrepresentable);
-    json_member_uint(j, "samplesADay", days > 0 ? (uint64_t)((double)s->dry.samples / days) : 0);
-    json_member_uint(j, "bytesADay", days > 0 ? (uint64_t)((double)s->sent_bytes_total / days) : 0);
-    json_member_uint(j, "billedUnitsADay",
-                     days > 0 ? (uint64_t)((double)s->units_total / days) : 0);
-    json_object_close(j);
-}
-
-static void
-print_status(struct json *j, const struct relay_status *s)
-{
-    if (s->dry.since_ms != 0) print_dry(j, s);
-    print_fates(j, "samples", s, 1u << ITEM_FLOAT | 1u << ITEM_HISTOGRAM);
-    print_fates(j, "exemplars", s, 1u << ITEM_EXEMPLAR);
-    print_fates(j, "metadata", s, 1u << ITEM_METADATA);
-    json_member_uint(j, "repeats", s->repeats_total);
-    json_member_uint(j, "lagBytes", s->behind_bytes);
-    json_member_int(j, "lagSeconds", s->behind_ms / 1000);
-    json_member_uint(j, "position", s->cursor_pos);
-    print_time(j, "lastDelivered", s->delivered_ms);
-    json_member_uint(j, "lanes", s->lanes);
-    json_member_uint(j, "lanesBusy", s->lanes_busy);
-    json_member_uint(j, "calls", s->calls_total);
-    json_member_uint(j, "callFailures", s->calls_failed_total);
-    json_member_uint(j, "sentBytes", s->sent_bytes_total);
-    json_member_uint(j, "resentSamples", s->resent_samples_total);
-    json_member_uint(j, "billedUnits", s->units_total);
-    json_member_uint(j, "memoryBytes", s->memory_bytes);
-}
-
 void
 relays_print_yaml(struct relays *all, struct buf *to)
 {
     lock_take(&all->lock);
     if (all->list != NULL) destinations_print_yaml(&all->list->destinations, to);
     lock_drop(&all->lock);
-}
-
-static void
-print_one(void *context, const struct relays_view *view)
-{
-    struct json *j = context;
-    const struct relay_status *s = &view->status;
-    json_object_open(j);
-    json_member_text(j, "name", view->settings->name);
-    json_member_text(j, "type", destination_type_word(view->settings->type));
-    json_member_text(j, "state", view->opened ? relay_state_text(s->state) : "closed");
-    json_member_text(j, "lastError", view->opened ? s->error : view->error);
-    print_time(j, "lastErrorAt", view->opened ? s->error_ms : 0);
-    if (view->counted) print_status(j, s);
-    json_object_close(j);
-}
-
-void
-relays_print(struct relays *all, struct json *to)
-{
-    json_array_open(to);
-    relays_each(all, print_one, to);
-    json_array_close(to);
-}
-
-/* --- metrics ---------------------------------------------------------------------------------- */
-
-#define COUNTER(n, h)                                         \
-    {                                                         \
-        .name = (n), .help = (h), .kind = METRIC_KIND_COUNTER \
-    }
-#define GAUGE(n, h)                                         \
-    {                                                       \
-        .name = (n), .help = (h), .kind = METRIC_KIND_GAUGE \
-    }
-
-/* Float samples and histograms together; what else the log holds has its own. */
-enum { THINGS = 3 };
-static const struct metric_family taken_families[THINGS] = {
-    COUNTER("firekeep_destination_samples_taken_total", "Samples a destination took from the log."),
-    COUNTER("firekeep_destination_exemplars_taken_total", "The same of exemplars."),
-    COUNTER("firekeep_destination_metadata_taken_total", "The same of metadata of families."),
-};
-static const struct metric_family again_families[THINGS] = {
-    COUNTER("firekeep_destination_samples_taken_again_total",
-            "Of those taken: dead letters sent again, dropped or lost, and what is handed on "
-            "again after a restart, once more each."),
-    COUNTER("firekeep_destination_exemplars_taken_again_total", "The same of exemplars."),
-    COUNTER("firekeep_destination_metadata_taken_again_total", "The same of metadata of families."),
-};
-static const struct metric_family delivered_families[THINGS] = {
-    COUNTER("firekeep_destination_samples_delivered_total", "Samples a destination confirmed."),
-    COUNTER("firekeep_destination_exemplars_delivered_total", "The same of exemplars."),
-    COUNTER("firekeep_destination_metadata_delivered_total", "The same of metadata of families."),
-};
-static const struct metric_family dead_families[THINGS] = {
-    COUNTER("firekeep_destination_samples_dead_lettered_total",
-            "Samples refused for good, or without a form there, that are kept as dead letters."),
-    COUNTER("firekeep_destination_exemplars_dead_lettered_total", "The same of exemplars."),
-    COUNTER("firekeep_destination_metadata_dead_lettered_total",
-            "The same of metadata of families."),
-};
-static const struct metric_family dropped_families[THINGS] = {
-    COUNTER("firekeep_destination_samples_dropped_total",
-            "Samples that are not delivered and not kept, by reason."),
-    COUNTER("firekeep_destination_exemplars_dropped_total", "The same of exemplars."),
-    COUNTER("firekeep_destination_metadata_dropped_total", "The same of metadata of families."),
-};
-static const struct metric_family queued_families[THINGS] = {
-    GAUGE("firekeep_destination_samples_queued", "Samples taken of which nothing is settled yet."),
-    GAUGE("firekeep_destination_exemplars_queued", "The same of exemplars."),
-    GAUGE("firekeep_destination_metadata_queued", "The same of metadata of families."),
-};
-
-/* The kinds of items that are one thing in metrics: a bit each. */
-static const unsigned thing_kinds[THINGS] = {
-    1u << ITEM_FLOAT | 1u << ITEM_HISTOGRAM,
-    1u << ITEM_EXEMPLAR,
-    1u << ITEM_METADATA,
-};
-
-static uint64_t
-sum_of(const struct fates *fates, unsigned thing, unsigned fate)
-{
-    uint64_t sum = 0;
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        if (thing_kinds[thing] >> kind & 1) sum += fates->count[kind][fate];
-    }
-    return sum;
-}
-
-static void
-collect_fates(struct metric_sink *sink, const struct relays_view *view)
-{
-    struct metric_pair pairs[2] = {{"destination", bytes_of_text(view->settings->name)}};
-    const struct shown *shown = &view->status.shown;
-    const struct fates *fates = &shown->fates;
-    if (!view->counted) return;
-    for (unsigned thing = 0; thing < THINGS; thing++) {
-        uint64_t delivered = sum_of(fates, thing, FATE_DELIVERED);
-        uint64_t dead = sum_of(fates, thing, FATE_DEAD_LETTERED);
-        uint64_t queued = sum_of(fates, thing, FATE_OPEN);
-        for (unsigned reason = 0; reason < DROP_COUNT; reason++) {
-            uint64_t dropped = sum_of(fates, thing, FATE_DROPPED + reason);
-            pairs[1] = (struct metric_pair){"reason", bytes_of_text(drop_word(reason))};
-            metric_put_u64(sink, &dropped_families[thing], pairs, 2, dropped);
-        }
-        uint64_t taken = 0, again = 0;
-        for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-            if (!(thing_kinds[thing] >> kind & 1)) continue;
-            taken += shown->taken[kind];
-            again += shown->again[kind];
-        }
-        metric_put_u64(sink, &again_families[thing], pairs, 1, again);
-        metric_put_u64(sink, &delivered_families[thing], pairs, 1, delivered);
-        metric_put_u64(sink, &dead_families[thing], pairs, 1, dead);
-        metric_put_u64(sink, &taken_families[thing], pairs, 1, taken);
-        metric_put_u64(sink, &queued_families[thing], pairs, 1, queued);
-    }
-}
-
-static void
-collect_difference(struct metric_sink *sink, const struct relays_view *view)
-{
-    static const struct metric_family family =
-        GAUGE(LEDGER_DIFFERENCE_NAME, LEDGER_DIFFERENCE_HELP);
-    struct metric_pair pairs[2] = {{"destination", bytes_of_text(view->settings->name)}};
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT && view->counted; kind++) {
-        pairs[1] = (struct metric_pair){"kind", bytes_of_text(item_kind_word(kind))};
-        metric_put_double(sink, &family, pairs, 2, (double)view->status.difference[kind]);
-    }
-}
-
-static void
-collect_state(struct metric_sink *sink, const struct relays_view *view)
-{
-    static const struct metric_family family =
-        GAUGE("firekeep_destination_state", "1 for the state a destination is in, else 0.");
-    static const struct metric_family closed =
-        GAUGE("firekeep_destination_open", "1 if the destination could be opened, else 0.");
-    struct metric_pair pairs[2] = {{"destination", bytes_of_text(view->settings->name)}};
-    metric_put_u64(sink, &closed, pairs, 1, view->opened);
-    for (enum relay_state_word state = RELAY_RUNNING; state <= RELAY_DRY_RUN; state++) {
-        bool is = view->opened && view->status.state == state;
-        pairs[1] = (struct metric_pair){"state", bytes_of_text(relay_state_text(state))};
-        metric_put_u64(sink, &family, pairs, 2, is);
-    }
-}
-
-static void
-collect_work(struct metric_sink *sink, const struct relays_view *view)
-{
-    const struct relay_status *s = &view->status;
-    const struct {
-        struct metric_family family;
-        double value;
-    } numbers[] = {
-        {GAUGE("firekeep_destination_lag_bytes", "Log that is not settled yet."),
-         (double)s->behind_bytes},
-        {GAUGE("firekeep_destination_lag_seconds", "Age of the oldest sample not settled yet."),
-         (double)s->behind_ms / 1000},
-        {COUNTER("firekeep_destination_calls_total", "Calls made, those repeated included."),
-         (double)s->calls_total},
-        {COUNTER("firekeep_destination_call_failures_total", "Calls that failed."),
-         (double)s->calls_failed_total},
-        {COUNTER("firekeep_destination_sent_bytes_total", "Bytes of the bodies sent."),
-         (double)s->sent_bytes_total},
-        {COUNTER("firekeep_destination_resent_samples_total",
-                 "Samples sent again because nobody knows whether they arrived."),
-         (double)s->resent_samples_total},
-        {COUNTER("firekeep_destination_repeated_samples_total",
-                 "Samples the store gave once more, because a part of it reaches beyond what was "
-                 "missing."),
-         (double)s->repeats_total},
-        {COUNTER("firekeep_destination_billed_units_total",
-                 "Units the destination's provider bills, as far as they are known."),
-         (double)s->units_total},
-        {GAUGE("firekeep_destination_log_budget_bytes", "Log that it may hold back."),
-         (double)view->settings->log_budget_bytes},
-        {GAUGE("firekeep_destination_lanes", "Calls there may be at a time."), s->lanes},
-    };
-    struct metric_pair pair = {"destination", bytes_of_text(view->settings->name)};
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        metric_put_double(sink, &numbers[i].family, &pair, 1, numbers[i].value);
-    }
-}
-
-static void
-collect_one(void *context, const struct relays_view *view)
-{
-    collect_state(context, view);
-    collect_fates(context, view);
-    collect_difference(context, view);
-    collect_work(context, view);
-}
-
-static void
-collect(struct metric_sink *sink, void *context)
-{
-    relays_each(context, collect_one, sink);
 }

@@ -9,6 +9,7 @@
 
 #include "backend/settings.h"
 #include "base/json.h"
+#include "base/metric.h"
 #include "relay/relay.h"
 
 struct relays;
@@ -52,6 +53,8 @@ struct relays_view {
 };
 void relays_each(struct relays *relays, void (*each)(void *context, const struct relays_view *view),
                  void *context);
+/* For a metric_collector, whose context is the relays. */
+void relays_collect(struct metric_sink *sink, void *relays);
 /* An array of all, as the API shows them. */
 void relays_print(struct relays *relays, struct json *to);
 /* Whether the log is full of what a destination has not taken, and may not be given up. Any thread.

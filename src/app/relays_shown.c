@@ -1,0 +1,285 @@
+/*
+ * relays_shown.c - what is shown of destinations: the page of the API, and metrics. Both look at
+ * one after the other through relays_each().
+ */
+#include "app/relays.h"
+
+#include "base/time_text.h"
+#include "model/ledger.h"
+
+/* Float samples and histograms are one thing in what is shown; what else the log holds is another.
+ */
+enum thing { SAMPLES, EXEMPLARS, METADATA, THINGS };
+
+static bool
+is_of(enum thing thing, unsigned kind)
+{
+    static const unsigned kinds[THINGS] = {
+        [SAMPLES] = 1u << ITEM_FLOAT | 1u << ITEM_HISTOGRAM,
+        [EXEMPLARS] = 1u << ITEM_EXEMPLAR,
+        [METADATA] = 1u << ITEM_METADATA,
+    };
+    return kinds[thing] >> kind & 1;
+}
+
+static uint64_t
+sum_of(const uint64_t counts[ITEM_KIND_COUNT], enum thing thing)
+{
+    uint64_t sum = 0;
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        if (is_of(thing, kind)) sum += counts[kind];
+    }
+    return sum;
+}
+
+static uint64_t
+fate_of(const struct fates *fates, enum thing thing, unsigned fate)
+{
+    uint64_t sum = 0;
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        if (is_of(thing, kind)) sum += fates->count[kind][fate];
+    }
+    return sum;
+}
+
+/* --- the page --------------------------------------------------------------------------------- */
+
+static void
+print_time(struct json *j, const char *key, int64_t ms)
+{
+    char text[TIME_TEXT_BYTES];
+    json_key(j, key);
+    if (ms == 0)
+        json_put_null(j);
+    else
+        json_put_text(j, time_print(ms, text));
+}
+
+static void
+print_fates(struct json *j, const char *key, const struct relay_status *s, enum thing thing)
+{
+    const struct fates *fates = &s->fates;
+    int64_t difference = 0;
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        if (is_of(thing, kind)) difference += s->difference[kind];
+    }
+    json_member_object(j, key);
+    json_member_uint(j, "taken", sum_of(s->taken, thing));
+    json_member_uint(j, "delivered", fate_of(fates, thing, FATE_DELIVERED));
+    json_member_uint(j, "deadLettered", fate_of(fates, thing, FATE_DEAD_LETTERED));
+    json_member_uint(j, "queued", fate_of(fates, thing, FATE_OPEN));
+    json_member_object(j, "dropped");
+    for (unsigned reason = 0; reason < DROP_COUNT; reason++) {
+        uint64_t dropped = fate_of(fates, thing, FATE_DROPPED + reason);
+        if (dropped > 0) json_member_uint(j, drop_word(reason), dropped);
+    }
+    json_object_close(j);
+    json_member_int(j, "difference", difference);
+    json_object_close(j);
+}
+
+/* As `firekeep destinations plan` tells it. */
+static void
+print_dry(struct json *j, const struct relay_status *s)
+{
+    double days = (double)s->dry.for_ms / (24 * 3600 * 1000.0);
+    json_member_object(j, "dryRun");
+    json_member_uint(j, "seconds", s->dry.for_ms > 0 ? (uint64_t)s->dry.for_ms / 1000 : 0);
+    json_member_uint(j, "samples", s->dry.samples);
+    json_member_uint(j, "others", s->dry.others);
+    json_member_uint(j, "mapped", s->dry.mapped);
+    json_member_uint(j, "unrepresentable", s->dry.unrepresentable);
+    json_member_uint(j, "samplesADay", days > 0 ? (uint64_t)((double)s->dry.samples / days) : 0);
+    json_member_uint(j, "bytesADay", days > 0 ? (uint64_t)((double)s->sent_bytes_total / days) : 0);
+    json_member_uint(j, "billedUnitsADay",
+                     days > 0 ? (uint64_t)((double)s->units_total / days) : 0);
+    json_object_close(j);
+}
+
+static void
+print_status(struct json *j, const struct relay_status *s)
+{
+    if (s->dry.since_ms != 0) print_dry(j, s);
+    print_fates(j, "samples", s, SAMPLES);
+    print_fates(j, "exemplars", s, EXEMPLARS);
+    print_fates(j, "metadata", s, METADATA);
+    json_member_uint(j, "repeats", s->repeats_total);
+    json_member_uint(j, "lagBytes", s->behind_bytes);
+    json_member_int(j, "lagSeconds", s->behind_ms / 1000);
+    json_member_uint(j, "position", s->cursor_pos);
+    print_time(j, "lastDelivered", s->delivered_ms);
+    json_member_uint(j, "lanes", s->lanes);
+    json_member_uint(j, "lanesBusy", s->lanes_busy);
+    json_member_uint(j, "calls", s->calls_total);
+    json_member_uint(j, "callFailures", s->calls_failed_total);
+    json_member_uint(j, "sentBytes", s->sent_bytes_total);
+    json_member_uint(j, "resentSamples", s->resent_samples_total);
+    json_member_uint(j, "billedUnits", s->units_total);
+    json_member_uint(j, "memoryBytes", s->memory_bytes);
+}
+
+static void
+print_one(void *context, const struct relays_view *view)
+{
+    struct json *j = context;
+    const struct relay_status *s = &view->status;
+    json_object_open(j);
+    json_member_text(j, "name", view->settings->name);
+    json_member_text(j, "type", destination_type_word(view->settings->type));
+    json_member_text(j, "state", view->opened ? relay_state_text(s->state) : "closed");
+    json_member_text(j, "lastError", view->opened ? s->error : view->error);
+    print_time(j, "lastErrorAt", view->opened ? s->error_ms : 0);
+    if (view->counted) print_status(j, s);
+    json_object_close(j);
+}
+
+void
+relays_print(struct relays *all, struct json *to)
+{
+    json_array_open(to);
+    relays_each(all, print_one, to);
+    json_array_close(to);
+}
+
+/* --- metrics ---------------------------------------------------------------------------------- */
+
+#define COUNTER(n, h)                                         \
+    {                                                         \
+        .name = (n), .help = (h), .kind = METRIC_KIND_COUNTER \
+    }
+#define GAUGE(n, h)                                         \
+    {                                                       \
+        .name = (n), .help = (h), .kind = METRIC_KIND_GAUGE \
+    }
+
+/* Of each thing one; `what` is said of samples. */
+#define FAMILIES(kind_, suffix, what)                                                              \
+    {                                                                                              \
+        {"firekeep_destination_samples_" suffix, what, kind_},                                     \
+            {"firekeep_destination_exemplars_" suffix, "The same of exemplars.", kind_},           \
+            {"firekeep_destination_metadata_" suffix, "The same of metadata of families.", kind_}, \
+    }
+
+static const struct metric_family taken_families[THINGS] =
+    FAMILIES(METRIC_KIND_COUNTER, "taken_total", "Samples a destination took from the log.");
+static const struct metric_family again_families[THINGS] =
+    FAMILIES(METRIC_KIND_COUNTER, "taken_again_total",
+             "Of those taken: dead letters sent again, dropped or lost, and what is handed on "
+             "again after a restart, once more each.");
+static const struct metric_family dropped_families[THINGS] =
+    FAMILIES(METRIC_KIND_COUNTER, "dropped_total",
+             "Samples that are not delivered and not kept, by reason.");
+static const struct {
+    unsigned fate;
+    struct metric_family families[THINGS];
+} fates_shown[] = {
+    {FATE_DELIVERED,
+     FAMILIES(METRIC_KIND_COUNTER, "delivered_total", "Samples a destination confirmed.")},
+    {FATE_DEAD_LETTERED,
+     FAMILIES(METRIC_KIND_COUNTER, "dead_lettered_total",
+              "Samples refused for good, or without a form there, that are kept as dead letters.")},
+    {FATE_OPEN,
+     FAMILIES(METRIC_KIND_GAUGE, "queued", "Samples taken of which nothing is settled yet.")},
+};
+
+static void
+collect_fates(struct metric_sink *sink, const struct relays_view *view)
+{
+    struct metric_pair pairs[2] = {{"destination", bytes_of_text(view->settings->name)}};
+    const struct shown *shown = &view->status.shown;
+    if (!view->counted) return;
+    for (unsigned thing = 0; thing < THINGS; thing++) {
+        for (unsigned reason = 0; reason < DROP_COUNT; reason++) {
+            pairs[1] = (struct metric_pair){"reason", bytes_of_text(drop_word(reason))};
+            metric_put_u64(sink, &dropped_families[thing], pairs, 2,
+                           fate_of(&shown->fates, thing, FATE_DROPPED + reason));
+        }
+        for (size_t i = 0; i < sizeof fates_shown / sizeof *fates_shown; i++) {
+            metric_put_u64(sink, &fates_shown[i].families[thing], pairs, 1,
+                           fate_of(&shown->fates, thing, fates_shown[i].fate));
+        }
+        metric_put_u64(sink, &again_families[thing], pairs, 1, sum_of(shown->again, thing));
+        metric_put_u64(sink, &taken_families[thing], pairs, 1, sum_of(shown->taken, thing));
+    }
+}
+
+static void
+collect_difference(struct metric_sink *sink, const struct relays_view *view)
+{
+    static const struct metric_family family =
+        GAUGE(LEDGER_DIFFERENCE_NAME, LEDGER_DIFFERENCE_HELP);
+    struct metric_pair pairs[2] = {{"destination", bytes_of_text(view->settings->name)}};
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT && view->counted; kind++) {
+        pairs[1] = (struct metric_pair){"kind", bytes_of_text(item_kind_word(kind))};
+        metric_put_double(sink, &family, pairs, 2, (double)view->status.difference[kind]);
+    }
+}
+
+static void
+collect_state(struct metric_sink *sink, const struct relays_view *view)
+{
+    static const struct metric_family family =
+        GAUGE("firekeep_destination_state", "1 for the state a destination is in, else 0.");
+    static const struct metric_family closed =
+        GAUGE("firekeep_destination_open", "1 if the destination could be opened, else 0.");
+    struct metric_pair pairs[2] = {{"destination", bytes_of_text(view->settings->name)}};
+    metric_put_u64(sink, &closed, pairs, 1, view->opened);
+    for (enum relay_state_word state = RELAY_RUNNING; state <= RELAY_DRY_RUN; state++) {
+        bool is = view->opened && view->status.state == state;
+        pairs[1] = (struct metric_pair){"state", bytes_of_text(relay_state_text(state))};
+        metric_put_u64(sink, &family, pairs, 2, is);
+    }
+}
+
+static void
+collect_work(struct metric_sink *sink, const struct relays_view *view)
+{
+    const struct relay_status *s = &view->status;
+    const struct {
+        struct metric_family family;
+        double value;
+    } numbers[] = {
+        {GAUGE("firekeep_destination_lag_bytes", "Log that is not settled yet."),
+         (double)s->behind_bytes},
+        {GAUGE("firekeep_destination_lag_seconds", "Age of the oldest sample not settled yet."),
+         (double)s->behind_ms / 1000},
+        {COUNTER("firekeep_destination_calls_total", "Calls made, those repeated included."),
+         (double)s->calls_total},
+        {COUNTER("firekeep_destination_call_failures_total", "Calls that failed."),
+         (double)s->calls_failed_total},
+        {COUNTER("firekeep_destination_sent_bytes_total", "Bytes of the bodies sent."),
+         (double)s->sent_bytes_total},
+        {COUNTER("firekeep_destination_resent_samples_total",
+                 "Samples sent again because nobody knows whether they arrived."),
+         (double)s->resent_samples_total},
+        {COUNTER("firekeep_destination_repeated_samples_total",
+                 "Samples the store gave once more, because a part of it reaches beyond what was "
+                 "missing."),
+         (double)s->repeats_total},
+        {COUNTER("firekeep_destination_billed_units_total",
+                 "Units the destination's provider bills, as far as they are known."),
+         (double)s->units_total},
+        {GAUGE("firekeep_destination_log_budget_bytes", "Log that it may hold back."),
+         (double)view->settings->log_budget_bytes},
+        {GAUGE("firekeep_destination_lanes", "Calls there may be at a time."), s->lanes},
+    };
+    struct metric_pair pair = {"destination", bytes_of_text(view->settings->name)};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        metric_put_double(sink, &numbers[i].family, &pair, 1, numbers[i].value);
+    }
+}
+
+static void
+collect_one(void *context, const struct relays_view *view)
+{
+    collect_state(context, view);
+    collect_fates(context, view);
+    collect_difference(context, view);
+    collect_work(context, view);
+}
+
+void
+relays_collect(struct metric_sink *sink, void *relays)
+{
+    relays_each(relays, collect_one, sink);
+}
