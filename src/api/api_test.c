@@ -570,6 +570,12 @@ test_lookups_ask_what_the_request_says(void **state)
     assert_string_equal(rig->asked_name, "a.b");
     ask(rig, &(struct asked){"no time at all", HTTP_GET, "/api/v1/labels?start=2&end=1", NULL, NULL,
                              0, 200, JSON, "\"data\":[]}"});
+    rig->warning = "page 7 is damaged";
+    ask(rig,
+        &(struct asked){"what is missing is told", HTTP_GET, "/api/v1/labels?limit=1", NULL, NULL,
+                        0, 200, JSON, "\"warnings\":[\"results truncated due to limit\"]}"});
+    ask(rig, &(struct asked){"what is missing is told", HTTP_GET, "/api/v1/labels", NULL, NULL, 0,
+                             200, JSON, "\"warnings\":[\"page 7 is damaged\"]}"});
     char many[PAIR_TEXT_BYTES] = "/api/v1/labels?match[]=up";
     for (unsigned i = 0; i < 64; i++) {
         strcat(many, "&match[]=up");

@@ -245,7 +245,7 @@ struct api_rig {
     struct view view;
     struct series_set set;
     enum err open_error, ask_error, sample_error;
-    const char *warning;    /* of samples */
+    const char *warning;    /* of samples and of look-ups */
     unsigned names;         /* "name000".. */
     unsigned series, given; /* of the set at hand */
     struct query_request asked;
@@ -305,6 +305,9 @@ double_texts(struct view *view, const struct query_request *request, const struc
         snprintf(name, sizeof name, "name%03u", i);
         enum err e = to->each(to->context, bytes_of_text(name));
         if (e) return e;
+    }
+    if (rig->warning != NULL && request->partial && to->warning != NULL) {
+        must(to->warning(to->context, rig->warning));
     }
     return double_result(rig->ask_error, why);
 }
