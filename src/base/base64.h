@@ -19,11 +19,4 @@ void base64_put(struct buf *to, struct bytes from);
 /* The same without the instructions that not every machine has; for tests. */
 void base64_put_portably(struct buf *to, struct bytes from);
 
-/*
- * Appends what `text` stands for. Strict: no other characters, no line ends, all of the padding,
- * and no bits set that stand for nothing; so each sequence of bytes has one text only.
- * ERR_INPUT; else the error of the buffer. `to` is unchanged then.
- */
-MUST_CHECK enum err base64_get(struct bytes text, struct buf *to);
-
 #endif

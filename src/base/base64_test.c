@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "base/base64.h"
+#include "base/base64_testing.h"
 
 static void
 test_the_examples_of_the_specification(void **state)

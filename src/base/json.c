@@ -11,12 +11,6 @@ json_init(struct json *json, struct buf *to)
     *json = (struct json){.to = to};
 }
 
-bool
-json_done(const struct json *json)
-{
-    return json->done;
-}
-
 static uint64_t
 level_bit(const struct json *json)
 {

@@ -33,8 +33,6 @@ struct json {
 
 /* `to` is borrowed until the document is complete. */
 void json_init(struct json *json, struct buf *to);
-/* True once the one top-level value is closed. */
-bool json_done(const struct json *json);
 
 void json_object_open(struct json *json);
 void json_object_close(struct json *json);

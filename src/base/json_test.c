@@ -48,9 +48,9 @@ test_commas_and_colons_are_put_by_the_writer(void **state)
     json_put_bool(&json, true);
     json_key(&json, "e");
     json_put_raw(&json, bytes_of_text("1.5e3"));
-    assert_false(json_done(&json));
+    assert_false(json.done);
     json_object_close(&json);
-    assert_true(json_done(&json));
+    assert_true(json.done);
     check_text(&buf, "{\"a\":[-1,[],{}],\"b\":{\"c\":null},\"d\\\"\":true,\"e\":1.5e3}");
     buf_fini(&buf);
 }
@@ -170,7 +170,7 @@ test_deepest_nesting_is_written(void **state)
     for (unsigned i = 0; i < JSON_DEPTH_MAX; i++) {
         json_array_close(&json);
     }
-    assert_true(json_done(&json));
+    assert_true(json.done);
     assert_int_equal(buf.size, 2 * JSON_DEPTH_MAX);
     buf_fini(&buf);
 }
@@ -187,7 +187,7 @@ test_full_buffer_shows_as_error_and_nothing_else(void **state)
     json_put_text(&json, "much too long for it");
     json_put_uint(&json, 1);
     json_array_close(&json);
-    assert_true(json_done(&json));
+    assert_true(json.done);
     assert_int_equal(buf_error(&buf), ERR_LIMIT);
     buf_fini(&buf);
 }

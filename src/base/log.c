@@ -30,30 +30,6 @@ log_configure(enum log_level level, enum log_format format)
     atomic_store(&line_format, (int)format);
 }
 
-bool
-log_level_parse(const char *word, enum log_level *ret_level)
-{
-    for (int i = 0; i < LOG_LEVEL_COUNT; i++) {
-        if (strcmp(word, level_words[i]) != 0) continue;
-        *ret_level = (enum log_level)i;
-        return true;
-    }
-    return false;
-}
-
-bool
-log_format_parse(const char *word, enum log_format *ret_format)
-{
-    if (strcmp(word, "logfmt") == 0) {
-        *ret_format = LOG_LOGFMT;
-    } else if (strcmp(word, "json") == 0) {
-        *ret_format = LOG_JSON;
-    } else {
-        return false;
-    }
-    return true;
-}
-
 void
 log_to_fd(int fd)
 {

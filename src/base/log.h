@@ -22,8 +22,6 @@ enum log_format { LOG_LOGFMT, LOG_JSON };
 enum { LOG_VALUE_BYTES_MAX = 512, LOG_LINE_BYTES_MAX = 4096 };
 
 void log_configure(enum log_level level, enum log_format format);
-bool log_level_parse(const char *word, enum log_level *ret_level);
-bool log_format_parse(const char *word, enum log_format *ret_format);
 /* Where lines go; -1 mutes (tests). Default 2. */
 void log_to_fd(int fd);
 /* Lines written so far at a level. */

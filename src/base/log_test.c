@@ -277,26 +277,6 @@ test_levels_below_the_configured_one_cost_nothing_and_count_nothing(void **state
 }
 
 static void
-test_words_of_levels_and_formats_are_parsed_exactly(void **state)
-{
-    (void)state;
-    enum log_level level = LOG_INFO;
-    enum log_format format = LOG_LOGFMT;
-    assert_true(log_level_parse("debug", &level));
-    assert_int_equal(level, LOG_DEBUG);
-    assert_true(log_level_parse("error", &level));
-    assert_int_equal(level, LOG_ERROR);
-    assert_false(log_level_parse("ERROR", &level));
-    assert_false(log_level_parse("", &level));
-    assert_int_equal(level, LOG_ERROR);
-    assert_true(log_format_parse("json", &format));
-    assert_int_equal(format, LOG_JSON);
-    assert_true(log_format_parse("logfmt", &format));
-    assert_int_equal(format, LOG_LOGFMT);
-    assert_false(log_format_parse("text", &format));
-}
-
-static void
 test_gate_opens_once_per_interval_and_counts_what_it_held_back(void **state)
 {
     (void)state;
@@ -364,7 +344,6 @@ main(void)
         heard(test_json_lines_are_json_whatever_is_in_them),
         heard(test_long_values_and_lines_are_cut_and_stay_well_formed),
         heard(test_levels_below_the_configured_one_cost_nothing_and_count_nothing),
-        cmocka_unit_test(test_words_of_levels_and_formats_are_parsed_exactly),
         cmocka_unit_test(test_gate_opens_once_per_interval_and_counts_what_it_held_back),
         cmocka_unit_test(test_gate_loses_no_count_between_threads),
     };

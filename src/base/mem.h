@@ -95,12 +95,4 @@ void *arena_new(struct arena *arena, size_t size_bytes);
 /* A copy that lives as long as the arena; `at` NULL with size > 0 means refused. */
 struct bytes arena_copy(struct arena *arena, struct bytes from);
 
-/* True if n * size does not overflow and fits `limit`. */
-static inline bool
-mem_count_fits(uint64_t count, uint64_t size_bytes, uint64_t limit_bytes)
-{
-    uint64_t total;
-    return !__builtin_mul_overflow(count, size_bytes, &total) && total <= limit_bytes;
-}
-
 #endif

@@ -14,14 +14,16 @@
 #include "base/metric.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/array.h"
+#include "base/decimal.h"
 #include "base/lock.h"
+#include "base/utf8.h"
 
-enum link_what { LINK_COUNTER, LINK_GAUGE, LINK_HISTOGRAM, LINK_COLLECTOR };
+enum link_what { LINK_COUNTER, LINK_HISTOGRAM, LINK_COLLECTOR };
 
 #define METRIC_OF(pointer, type) ((type *)(void *)((uint8_t *)(pointer)-offsetof(type, link)))
 
@@ -85,14 +87,6 @@ metric_register_counter(struct metric_counter *counter)
 }
 
 void
-metric_register_gauge(struct metric_gauge *gauge)
-{
-    assert(is_name(gauge->name));
-    assert(gauge->help != NULL);
-    link_append(&gauge->link, LINK_GAUGE);
-}
-
-void
 metric_register_histogram(struct metric_histogram *histogram)
 {
     assert(is_name(histogram->name));
@@ -142,8 +136,6 @@ set_zero(struct metric_link *link)
 {
     if (link->what == LINK_COUNTER) {
         METRIC_OF(link, struct metric_counter)->value = 0;
-    } else if (link->what == LINK_GAUGE) {
-        METRIC_OF(link, struct metric_gauge)->value = 0;
     } else if (link->what == LINK_HISTOGRAM) {
         struct metric_histogram *h = METRIC_OF(link, struct metric_histogram);
         for (unsigned i = 0; i <= METRIC_BOUNDS_MAX; i++) {
@@ -184,16 +176,6 @@ metric_record(struct metric_histogram *histogram, uint64_t value)
     atomic_fetch_add_explicit(&histogram->sum, value, memory_order_relaxed);
 }
 
-uint64_t
-metric_histogram_count(const struct metric_histogram *histogram)
-{
-    uint64_t count = 0;
-    for (unsigned i = 0; i <= histogram->bound_count; i++) {
-        count += atomic_load_explicit(&histogram->buckets[i], memory_order_relaxed);
-    }
-    return count;
-}
-
 /* --- the text --------------------------------------------------------------------------------- */
 
 /* A run of samples of one family in the sink's text. */
@@ -220,36 +202,11 @@ begin_run(struct metric_sink *sink, struct metric_family family)
         if (strcmp(open->family.name, family.name) == 0) return;
         open->size = sink->text.size - open->offset;
     }
-    if (sink->count == sink->capacity) {
-        size_t capacity = sink->capacity == 0 ? 64 : 2 * sink->capacity;
-        struct run *runs = mem_resize(sink->text.budget, sink->runs, sink->capacity * sizeof *runs,
-                                      capacity * sizeof *runs);
-        if (runs == NULL) {
-            sink->failed = true;
-            return;
-        }
-        sink->runs = runs;
-        sink->capacity = capacity;
+    if (!array_reserve(sink->text.budget, &sink->runs, &sink->capacity, sink->count + 1)) {
+        sink->failed = true;
+        return;
     }
     sink->runs[sink->count++] = (struct run){.family = family, .offset = sink->text.size};
-}
-
-/* Bytes of the UTF-8 character in front, 0 if there is none. */
-static size_t
-utf8_size(const uint8_t *at, size_t left)
-{
-    uint8_t c = at[0];
-    if (c < 0x80) return c != 0;
-    size_t size = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
-    if (c < 0xc2 || c > 0xf4 || size > left) return 0;
-    for (size_t i = 1; i < size; i++) {
-        if ((at[i] & 0xc0) != 0x80) return 0;
-    }
-    if (c == 0xe0 && at[1] < 0xa0) return 0; /* longer than need be */
-    if (c == 0xed && at[1] > 0x9f) return 0; /* surrogates */
-    if (c == 0xf0 && at[1] < 0x90) return 0;
-    if (c == 0xf4 && at[1] > 0x8f) return 0; /* beyond U+10FFFF */
-    return size;
 }
 
 /* "In label values, backslash, double quote and line feed are escaped"; in help texts, quotes are
@@ -259,9 +216,9 @@ put_escaped(struct buf *to, struct bytes text, bool quoted)
 {
     for (size_t i = 0; i < text.size;) {
         uint8_t c = text.at[i];
-        size_t size = utf8_size(text.at + i, text.size - i);
+        size_t size = c == 0 ? 0 : utf8_step(text.at + i, text.size - i);
         if (size == 0) {
-            buf_put_text(to, "\xef\xbf\xbd");
+            buf_put_text(to, UTF8_REPLACEMENT);
             size = 1;
         } else if (c == '\n') {
             buf_put_text(to, "\\n");
@@ -304,18 +261,10 @@ put_double(struct buf *to, double value)
 }
 
 static void
-put_u64(struct buf *to, uint64_t value)
-{
-    char text[24];
-    snprintf(text, sizeof text, "%" PRIu64, value);
-    buf_put_text(to, text);
-}
-
-static void
 put_scaled(struct buf *to, uint64_t value, uint64_t per_unit)
 {
     if (per_unit <= 1) {
-        put_u64(to, value);
+        buf_put_uint(to, value);
     } else {
         put_double(to, (double)value / (double)per_unit);
     }
@@ -355,7 +304,7 @@ put_histogram(struct metric_sink *sink, const struct metric_histogram *h)
         if (buf_error(&le)) sink->failed = true;
         count += atomic_load_explicit(&h->buckets[i], memory_order_relaxed);
         put_series(to, h->name, "_bucket", h->labels, buf_bytes(&le));
-        put_u64(to, count);
+        buf_put_uint(to, count);
         buf_put_u8(to, '\n');
     }
     buf_fini(&le);
@@ -363,21 +312,8 @@ put_histogram(struct metric_sink *sink, const struct metric_histogram *h)
     put_scaled(to, atomic_load_explicit(&h->sum, memory_order_relaxed), h->per_unit);
     buf_put_u8(to, '\n');
     put_series(to, h->name, "_count", h->labels, bytes_of(NULL, 0));
-    put_u64(to, count);
+    buf_put_uint(to, count);
     buf_put_u8(to, '\n');
-}
-
-static void
-put_gauge(struct metric_sink *sink, const struct metric_gauge *g)
-{
-    begin_run(sink, (struct metric_family){g->name, g->help, METRIC_KIND_GAUGE});
-    put_series(&sink->text, g->name, "", g->labels, bytes_of(NULL, 0));
-    if (g->read != NULL) {
-        put_double(&sink->text, g->read(g->context));
-    } else {
-        buf_printf(&sink->text, "%" PRId64, atomic_load_explicit(&g->value, memory_order_relaxed));
-    }
-    buf_put_u8(&sink->text, '\n');
 }
 
 static void
@@ -385,7 +321,7 @@ put_counter(struct metric_sink *sink, const struct metric_counter *c)
 {
     begin_run(sink, (struct metric_family){c->name, c->help, METRIC_KIND_COUNTER});
     put_series(&sink->text, c->name, "", c->labels, bytes_of(NULL, 0));
-    put_u64(&sink->text, metric_value(c));
+    buf_put_uint(&sink->text, metric_value(c));
     buf_put_u8(&sink->text, '\n');
 }
 
@@ -408,7 +344,7 @@ metric_put_u64(struct metric_sink *sink, const struct metric_family *family,
                const struct metric_pair *pairs, size_t count, uint64_t value)
 {
     put_collected_series(sink, family, pairs, count);
-    put_u64(&sink->text, value);
+    buf_put_uint(&sink->text, value);
     buf_put_u8(&sink->text, '\n');
 }
 
@@ -430,9 +366,6 @@ gather(struct metric_sink *sink)
         switch ((enum link_what)link->what) {
         case LINK_COUNTER:
             put_counter(sink, METRIC_OF(link, struct metric_counter));
-            break;
-        case LINK_GAUGE:
-            put_gauge(sink, METRIC_OF(link, struct metric_gauge));
             break;
         case LINK_HISTOGRAM:
             put_histogram(sink, METRIC_OF(link, struct metric_histogram));
@@ -493,6 +426,6 @@ metric_collect(struct buf *to)
         to->failed = e;
     }
     if (buf_error(to)) to->size = size_before;
-    mem_free(to->budget, sink.runs, sink.capacity * sizeof *sink.runs);
+    array_free(to->budget, sink.runs, sink.capacity);
     buf_fini(&sink.text);
 }

@@ -1,6 +1,6 @@
 /*
- * metric.h - the process' numbers, as /metrics shows them: counters, gauges, histograms, and
- * collectors for numbers that live elsewhere.
+ * metric.h - the process' numbers, as /metrics shows them: counters, histograms, and
+ * collectors for numbers that live elsewhere, gauges above all.
  *
  *     static struct metric_counter refused = {
  *         .name = "firekeep_http_refused_total", .help = "Requests refused for want of memory.",
@@ -49,16 +49,6 @@ struct metric_counter {
     struct metric_link link;
 };
 
-struct metric_gauge {
-    const char *name, *help;
-    struct metric_label labels[METRIC_LABELS_MAX];
-    _Atomic int64_t value;
-    /* If not NULL it is asked at scrape time instead; see metric_collector about where. */
-    double (*read)(void *context);
-    void *context;
-    struct metric_link link;
-};
-
 struct metric_histogram {
     const char *name, *help;
     struct metric_label labels[METRIC_LABELS_MAX];
@@ -89,7 +79,6 @@ struct metric_collector {
 };
 
 void metric_register_counter(struct metric_counter *counter);
-void metric_register_gauge(struct metric_gauge *gauge);
 void metric_register_histogram(struct metric_histogram *histogram);
 void metric_register_collector(struct metric_collector *collector);
 /*
@@ -119,22 +108,8 @@ metric_value(const struct metric_counter *counter)
     return atomic_load_explicit(&counter->value, memory_order_relaxed);
 }
 
-static inline void
-metric_gauge_set(struct metric_gauge *gauge, int64_t value)
-{
-    atomic_store_explicit(&gauge->value, value, memory_order_relaxed);
-}
-
-static inline void
-metric_gauge_add(struct metric_gauge *gauge, int64_t n)
-{
-    atomic_fetch_add_explicit(&gauge->value, n, memory_order_relaxed);
-}
-
 /* In units of the bounds: nanoseconds with METRIC_LATENCY. */
 void metric_record(struct metric_histogram *histogram, uint64_t value);
-/* How many values were recorded. */
-uint64_t metric_histogram_count(const struct metric_histogram *histogram);
 
 /* --- for collectors --------------------------------------------------------------------------- */
 

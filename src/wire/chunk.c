@@ -172,12 +172,6 @@ chunk_put_floats(struct chunk_writer *writer, uint32_t count, const int64_t *tim
     return OK;
 }
 
-enum err
-chunk_put_float(struct chunk_writer *writer, int64_t t_ms, uint64_t bits)
-{
-    return chunk_put_floats(writer, 1, &t_ms, &bits);
-}
-
 struct bytes
 chunk_end(struct chunk_writer *writer)
 {

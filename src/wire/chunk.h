@@ -30,9 +30,7 @@ size_t chunk_size(const struct chunk_writer *writer);
 
 /* After any error below the chunk is as before the call. Times ascend. */
 
-/* ERR_LIMIT: the chunk is full (CHUNK_SAMPLES_MAX, or 64 MiB); ERR_NOMEM. */
-MUST_CHECK enum err chunk_put_float(struct chunk_writer *writer, int64_t t_ms, uint64_t bits);
-/* `count` of them, all or none. */
+/* All or none. ERR_LIMIT: the chunk is full (CHUNK_SAMPLES_MAX, or 64 MiB); ERR_NOMEM. */
 MUST_CHECK enum err chunk_put_floats(struct chunk_writer *writer, uint32_t count,
                                      const int64_t *times_ms, const uint64_t *bits);
 /* The finished bytes, valid until the next chunk_begin(). At least one sample was put. */

@@ -78,7 +78,7 @@ static enum err
 rewrite(void *context, int64_t t_ms, uint64_t bits, const struct histogram *h)
 {
     struct rewriter *w = context;
-    enum err e = h == NULL ? chunk_put_float(w->floats, t_ms, bits)
+    enum err e = h == NULL ? chunk_put_floats(w->floats, 1, &t_ms, &bits)
                            : histogram_chunks_put(w->histograms, 1, &t_ms, h, NULL);
     if (e) abort();
     return OK;

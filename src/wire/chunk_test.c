@@ -78,7 +78,7 @@ write_floats(struct fixture *f, uint32_t count, const int64_t *times_ms, const u
 {
     chunk_begin(f->writer);
     for (uint32_t i = 0; i < count; i++) {
-        assert_int_equal(chunk_put_float(f->writer, times_ms[i], bits[i]), OK);
+        assert_int_equal(chunk_put_floats(f->writer, 1, &times_ms[i], &bits[i]), OK);
     }
     assert_int_equal(chunk_count(f->writer), count);
     struct bytes data = chunk_end(f->writer);
@@ -219,7 +219,7 @@ test_full_chunk_refuses_more(void **state)
     for (unsigned i = 0; i < CHUNK_SAMPLES_MAX; i++) {
         assert_int_equal(chunk_put_floats(f->writer, 1, &t, &v), OK);
     }
-    assert_int_equal(chunk_put_float(f->writer, t, v), ERR_LIMIT);
+    assert_int_equal(chunk_put_floats(f->writer, 1, &t, &v), ERR_LIMIT);
     assert_int_equal(chunk_put_floats(f->writer, 0, &t, &v), OK);
     assert_int_equal(chunk_count(f->writer), CHUNK_SAMPLES_MAX);
     struct bytes data = chunk_end(f->writer);
@@ -347,7 +347,8 @@ write_and_read_something(struct budget *budget, struct arena *data)
     if (e) goto out;
     chunk_begin(writer);
     for (int64_t t = 0; t < 400 && e == OK; t++) {
-        e = chunk_put_float(writer, t, rng_next(&r));
+        uint64_t bits = rng_next(&r);
+        e = chunk_put_floats(writer, 1, &t, &bits);
     }
     if (e == OK) e = chunk_read(CHUNK_XOR, chunk_end(writer), &arena, collect, sink);
 out:

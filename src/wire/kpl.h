@@ -15,14 +15,11 @@
 #include "base/buf.h"
 
 enum {
-    KPL_RECORDS_MAX = 500,       /* as many as Firehose takes apart */
-    KPL_KEY_BYTES_MAX = 256,     /* of a partition key, in characters of one byte */
-    KPL_BYTES_MAX = 10 << 20,    /* the largest record that any stream takes */
-    KPL_READ_KEYS_MAX = 1 << 16, /* of a record that others made */
-    KPL_SEALED_MAX = 500,        /* as many as a call has */
+    KPL_RECORDS_MAX = 500,    /* as many as Firehose takes apart */
+    KPL_KEY_BYTES_MAX = 256,  /* of a partition key, in characters of one byte */
+    KPL_BYTES_MAX = 10 << 20, /* the largest record that any stream takes */
+    KPL_SEALED_MAX = 500,     /* as many as a call has */
 };
-
-/* --- writing ---------------------------------------------------------------------------------- */
 
 /* What is being put together; its memory is kept for the next. */
 struct kpl_writer;
@@ -56,29 +53,5 @@ MUST_CHECK enum err kpl_writer_end(struct kpl_writer *writer, struct buf *to);
 /* The checksums of finished records, up to KPL_SEALED_MAX, that stand one behind the other: of many
  * at once they cost less. */
 void kpl_seal(uint8_t *records, const size_t *sizes, size_t count);
-
-/* --- reading ---------------------------------------------------------------------------------- */
-
-/* Whether it looks like one of these at all. */
-bool kpl_is_aggregated(struct bytes record);
-
-struct kpl_reader {
-    struct cursor message;
-    const struct bytes *keys; /* in the arena */
-    uint32_t key_count;
-};
-
-/*
- * `record` is borrowed as long as it is read; the table of keys lies in `arena`.
- * ERR_INPUT   it is none, or damaged: `why` says how.
- * ERR_LIMIT   it has more than KPL_READ_KEYS_MAX keys, or the arena is full.
- */
-MUST_CHECK enum err kpl_reader_init(struct kpl_reader *reader, struct bytes record,
-                                    struct arena *arena, struct why *why);
-/*
- * The next record; views of the whole one. False: there is none, or what comes is no record: then
- * reader->message.bad.
- */
-bool kpl_reader_next(struct kpl_reader *reader, struct bytes *ret_key, struct bytes *ret_data);
 
 #endif

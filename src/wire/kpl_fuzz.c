@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "base/md5.h"
-#include "wire/kpl.h"
+#include "wire/kpl_testing.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 #include <gnutls/crypto.h>
 
-#include "wire/kpl.h"
+#include "wire/kpl_testing.h"
 #include "wire/random_test.h"
 
 static struct kpl_writer *
