@@ -4,13 +4,9 @@
 #include <stdio.h>
 #include <strings.h>
 
-enum { DIGITS_MAX = 19, EXPONENT_MAX = 100000 };
+#include "base/ascii.h"
 
-static bool
-is_digit(uint8_t c)
-{
-    return c >= '0' && c <= '9';
-}
+enum { DIGITS_MAX = 19, EXPONENT_MAX = 100000 };
 
 bool
 time_parse_ms(struct bytes text, int64_t *ret_ms)
@@ -21,7 +17,7 @@ time_parse_ms(struct bytes text, int64_t *ret_ms)
     if (c.at == c.end) return false;
     int64_t v = 0;
     for (; c.at != c.end; c.at++) {
-        if (!is_digit(*c.at)) return false;
+        if (!ascii_is_digit(*c.at)) return false;
         int digit = *c.at - '0';
         if (__builtin_mul_overflow(v, 10, &v)) return false;
         if (__builtin_add_overflow(v, negative ? -digit : digit, &v)) return false;
@@ -47,7 +43,7 @@ parse_exponent(struct cursor *c, int *exponent)
     if (negative || (c->at != c->end && *c->at == '+')) c->at++;
     if (c->at == c->end) return false;
     int e = 0;
-    for (; c->at != c->end && is_digit(*c->at); c->at++) {
+    for (; c->at != c->end && ascii_is_digit(*c->at); c->at++) {
         if (e < EXPONENT_MAX) e = e * 10 + (*c->at - '0');
     }
     *exponent += negative ? -e : e;
@@ -68,7 +64,7 @@ parse_decimal(struct bytes text, struct decimal *d)
             point = true;
             continue;
         }
-        if (!is_digit(*c.at)) break;
+        if (!ascii_is_digit(*c.at)) break;
         any = true;
         if (count < DIGITS_MAX) {
             d->digits = d->digits * 10 + (uint64_t)(*c.at - '0');
@@ -139,7 +135,7 @@ fixed_digits(struct cursor *c, unsigned count, unsigned *ret)
 {
     unsigned v = 0;
     for (unsigned i = 0; i < count; i++) {
-        if (c->at == c->end || !is_digit(*c->at)) return false;
+        if (c->at == c->end || !ascii_is_digit(*c->at)) return false;
         v = v * 10 + (unsigned)(*c->at++ - '0');
     }
     *ret = v;
@@ -183,8 +179,8 @@ parse_clock(struct cursor *c, int64_t *ret_ms)
     if (hour > 23 || minute > 59 || second > 59) return false;
     *ret_ms += (((int64_t)hour * 60 + minute) * 60 + second) * 1000;
     if (!literal(c, '.')) return parse_zone(c, ret_ms);
-    if (c->at == c->end || !is_digit(*c->at)) return false;
-    for (int weight = 100; c->at != c->end && is_digit(*c->at); c->at++, weight /= 10) {
+    if (c->at == c->end || !ascii_is_digit(*c->at)) return false;
+    for (int weight = 100; c->at != c->end && ascii_is_digit(*c->at); c->at++, weight /= 10) {
         *ret_ms += (*c->at - '0') * weight;
     }
     return parse_zone(c, ret_ms);
@@ -267,7 +263,7 @@ time_parse_duration(struct bytes text, int64_t *ret_ms)
     if (text.size == 0) return false;
     while (c.at != c.end) {
         const uint8_t *digits = c.at;
-        while (c.at != c.end && is_digit(*c.at)) {
+        while (c.at != c.end && ascii_is_digit(*c.at)) {
             c.at++;
         }
         int64_t v, unit;

@@ -12,6 +12,8 @@
 
 #include <assert.h>
 
+#include "wire/escaped_name.h"
+
 enum {
     TAG_LABEL = 0x0a,
     TAG_NAME = 0x0a,
@@ -19,27 +21,6 @@ enum {
     LABELS_CAREFUL_BYTES = 64 * 1024,
     INSERTION_MOVES_PER_LABEL = 8
 };
-
-bool
-labels_next(struct cursor *c, struct label *ret_label)
-{
-    if (c->at == c->end) return false;
-    uint8_t tag = cursor_u8(c);
-    struct bytes rest = cursor_counted(c);
-    if (c->bad) return false;
-    struct cursor inner = cursor_of(rest);
-    uint8_t name_tag = cursor_u8(&inner);
-    struct bytes name = cursor_counted(&inner);
-    uint8_t value_tag = cursor_u8(&inner);
-    struct bytes value = cursor_counted(&inner);
-    bool shaped = tag == TAG_LABEL && name_tag == TAG_NAME && value_tag == TAG_VALUE;
-    if (!shaped || inner.bad || inner.at != inner.end) {
-        cursor_fail(c);
-        return false;
-    }
-    *ret_label = (struct label){name, value};
-    return true;
-}
 
 bool
 labels_valid(struct bytes labels)
@@ -100,19 +81,6 @@ labels_compare(struct bytes a, struct bytes b)
     if (!more_a || !more_b) return (int)more_a - (int)more_b;
     int order = bytes_compare(la.name, lb.name);
     return order != 0 ? order : bytes_compare(la.value, lb.value);
-}
-
-struct bytes
-labels_get(struct bytes labels, struct bytes name)
-{
-    struct cursor c = cursor_of(labels);
-    struct label label;
-    while (labels_next(&c, &label)) {
-        int order = bytes_compare(label.name, name);
-        if (order == 0) return label.value;
-        if (order > 0) break;
-    }
-    return (struct bytes){NULL, 0};
 }
 
 uint32_t
@@ -317,17 +285,6 @@ labels_build(struct label *given, uint32_t count, const struct labels_limits *li
 
 /* --- for people ------------------------------------------------------------------------------- */
 
-static bool
-is_plain_name(struct bytes name)
-{
-    for (size_t i = 0; i < name.size; i++) {
-        uint8_t b = name.at[i];
-        bool letter = (b >= 'a' && b <= 'z') || (b >= 'A' && b <= 'Z') || b == '_';
-        if (!letter && !(i > 0 && b >= '0' && b <= '9')) return false;
-    }
-    return name.size > 0;
-}
-
 static void
 print_escaped_byte(struct buf *to, uint8_t b)
 {
@@ -376,7 +333,7 @@ print_quoted(struct buf *to, struct bytes text)
 void
 label_print(struct buf *to, const struct label *label)
 {
-    if (is_plain_name(label->name)) {
+    if (name_is_plain(label->name, false)) {
         buf_put_bytes(to, label->name);
     } else {
         print_quoted(to, label->name);

@@ -9,7 +9,8 @@
  * Canonical means: sorted by name (unsigned bytes), names unique and not empty, values not empty,
  * every varint minimal. Two label sets are equal exactly if their canonical bytes are, so a request
  * is compared with memcmp() and an answer is written with memcpy(). All functions below but
- * labels_build() take canonical labels; bytes from a file pass labels_valid() first.
+ * labels_build() take canonical labels, and so do labels_next() and labels_get() of
+ * wire/label_bytes.h; bytes from a file pass labels_valid() first.
  */
 #ifndef MODEL_LABELS_H
 #define MODEL_LABELS_H
@@ -18,9 +19,7 @@
 #include "base/bytes.h"
 #include "base/utf8.h"
 #include "model/sample.h"
-
-/* Steps through labels; false at the end (or on malformed bytes, then `c->bad`). */
-bool labels_next(struct cursor *c, struct label *ret_label);
+#include "wire/label_bytes.h"
 
 /* True if `labels` is canonical in every respect named above; UTF-8 is not looked at. The empty
  * set is canonical (exemplars have it). */
@@ -28,9 +27,6 @@ bool labels_valid(struct bytes labels);
 
 /* Label order: name, then value, label by label; what is a prefix of the other comes first. */
 int labels_compare(struct bytes a, struct bytes b);
-
-/* The value, or an empty view: an absent label equals the empty string. */
-struct bytes labels_get(struct bytes labels, struct bytes name);
 
 uint32_t labels_count(struct bytes labels);
 

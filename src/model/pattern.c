@@ -18,6 +18,7 @@
 
 #include <stdlib.h>
 
+#include "base/ascii.h"
 #include "base/utf8.h"
 
 enum {
@@ -191,12 +192,6 @@ lang_concat(struct reader *r, struct lang a, struct lang b)
 /* --- characters ------------------------------------------------------------------------------- */
 
 static bool
-is_digit(uint8_t c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static bool
 is_lower(uint8_t c)
 {
     return c >= 'a' && c <= 'z';
@@ -206,12 +201,6 @@ static bool
 is_upper(uint8_t c)
 {
     return c >= 'A' && c <= 'Z';
-}
-
-static bool
-is_word(uint8_t c)
-{
-    return is_digit(c) || is_lower(c) || is_upper(c) || c == '_';
 }
 
 /* What `\c` stands for when that is one character: c itself for ASCII punctuation; else 0. */
@@ -232,7 +221,7 @@ escaped_char(uint8_t c)
     case 'a':
         return '\a';
     default:
-        return c > ' ' && c < 0x7f && !is_word(c) ? c : 0;
+        return c > ' ' && c < 0x7f && !ascii_is_word(c) ? c : 0;
     }
 }
 
@@ -305,11 +294,11 @@ class_chars(const uint8_t *at, const uint8_t *end, uint8_t *to, uint32_t *ret_co
     uint32_t count = 0;
     while (at < end) {
         uint8_t low = *at++, high = low;
-        if (!is_word(low)) return false;
+        if (!ascii_is_word(low)) return false;
         if (at < end && *at == '-') {
             if (end - at < 2) return false;
             high = at[1];
-            bool same_kind = (is_digit(low) && is_digit(high)) ||
+            bool same_kind = (ascii_is_digit(low) && ascii_is_digit(high)) ||
                              (is_lower(low) && is_lower(high)) || (is_upper(low) && is_upper(high));
             if (!same_kind || high < low) return false;
             at += 2;

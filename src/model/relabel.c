@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <wctype.h>
 
+#include "base/ascii.h"
 #include "base/buf.h"
 #include "base/md5.h"
 #include "base/utf8.h"
@@ -68,12 +69,6 @@ relabel_action_of(struct bytes word)
 
 /* --- templates -------------------------------------------------------------------------------- */
 
-static bool
-is_word(uint8_t c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-}
-
 /* The group that a name means; one that does not exist matches nothing. */
 static uint32_t
 group_of(const struct re2_program *program, struct bytes name)
@@ -81,7 +76,7 @@ group_of(const struct re2_program *program, struct bytes name)
     uint64_t number = 0;
     bool is_number = name.at[0] != '0' || name.size == 1;
     for (size_t i = 0; i < name.size && is_number; i++) {
-        is_number = name.at[i] >= '0' && name.at[i] <= '9' && number < 100000000;
+        is_number = ascii_is_digit(name.at[i]) && number < 100000000;
         if (is_number) number = number * 10 + (uint64_t)(name.at[i] - '0');
     }
     if (is_number)
@@ -95,7 +90,7 @@ static bool
 read_reference(struct bytes text, struct bytes *ret_name, size_t *ret_used)
 {
     size_t begin = text.size > 0 && text.at[0] == '{', end = begin;
-    while (end < text.size && is_word(text.at[end])) {
+    while (end < text.size && ascii_is_word(text.at[end])) {
         end++;
     }
     if (end == begin) return false;
@@ -431,33 +426,6 @@ labels_by_name(struct work *w, const struct rule *rule, bool drop_those_that_mat
     }
 }
 
-static size_t
-put_utf8(uint8_t *to, uint32_t c)
-{
-    if (c < 0x80) {
-        to[0] = (uint8_t)c;
-        return 1;
-    }
-    size_t more = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
-    for (size_t i = more; i > 0; i--, c >>= 6) {
-        to[i] = (uint8_t)(0x80 | (c & 0x3f));
-    }
-    to[0] = (uint8_t)((0xff00 >> (more + 1) & 0xff) | c);
-    return more + 1;
-}
-
-/* The length of a sequence in valid UTF-8, whose code point goes to `ret`. */
-static size_t
-get_utf8(const uint8_t *at, uint32_t *ret)
-{
-    size_t more = at[0] < 0x80 ? 0 : at[0] < 0xe0 ? 1 : at[0] < 0xf0 ? 2 : 3;
-    *ret = more == 0 ? at[0] : at[0] & (0x3fu >> more);
-    for (size_t i = 1; i <= more; i++) {
-        *ret = *ret << 6 | (at[i] & 0x3f);
-    }
-    return more + 1;
-}
-
 static void
 change_case(struct work *w, const struct rule *rule, struct bytes text, bool upper)
 {
@@ -468,11 +436,12 @@ change_case(struct work *w, const struct rule *rule, struct bytes text, bool upp
         return;
     }
     for (size_t i = 0; i < text.size;) {
-        uint32_t c;
-        i += get_utf8(text.at + i, &c);
+        size_t step = utf8_step(text.at + i, text.size - i);
+        uint32_t c = utf8_get(text.at + i, step);
+        i += step;
         c = (uint32_t)(upper ? towupper_l((wint_t)c, w->relabel->locale)
                              : towlower_l((wint_t)c, w->relabel->locale));
-        end += put_utf8(end, c);
+        end += utf8_put(end, c);
     }
     set(w, rule->target_label, bytes_of(at, (size_t)(end - at)));
 }

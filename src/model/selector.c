@@ -1,6 +1,9 @@
 #include "model/selector.h"
 
+#include "base/ascii.h"
 #include "base/buf.h"
+#include "base/hex.h"
+#include "base/utf8.h"
 
 struct parser {
     struct cursor c;
@@ -28,17 +31,11 @@ peek(struct parser *p)
 }
 
 static bool
-is_word_byte(uint8_t c, bool first, bool colon)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (c == ':' && colon) ||
-           (c >= '0' && c <= '9' && !first);
-}
-
-static bool
 take_word(struct parser *p, bool colon, struct buf *to)
 {
     const uint8_t *from = p->c.at;
-    while (p->c.at != p->c.end && is_word_byte(*p->c.at, p->c.at == from, colon)) {
+    while (p->c.at != p->c.end && (ascii_is_word(*p->c.at) || (*p->c.at == ':' && colon))) {
+        if (p->c.at == from && ascii_is_digit(*from)) break;
         p->c.at++;
     }
     buf_clear(to);
@@ -48,18 +45,6 @@ take_word(struct parser *p, bool colon, struct buf *to)
 
 /* --- texts ------------------------------------------------------------------------------------ */
 
-static void
-put_utf8(struct buf *to, uint32_t c)
-{
-    unsigned tail = c < 0x80 ? 0 : c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
-    static const uint8_t leads[] = {0x00, 0xc0, 0xe0, 0xf0};
-    buf_put_u8(to, (uint8_t)(leads[tail] | c >> (6 * tail)));
-    while (tail > 0) {
-        tail--;
-        buf_put_u8(to, (uint8_t)(0x80 | (c >> (6 * tail) & 0x3f)));
-    }
-}
-
 /* `count` digits of a base; false: others. */
 static bool
 digits(struct parser *p, unsigned count, unsigned base, uint32_t *ret)
@@ -67,13 +52,9 @@ digits(struct parser *p, unsigned count, unsigned base, uint32_t *ret)
     uint32_t v = 0;
     for (unsigned i = 0; i < count; i++) {
         if (p->c.at == p->c.end) return false;
-        uint8_t c = *p->c.at;
-        unsigned digit = c >= '0' && c <= '9'   ? c - (unsigned)'0'
-                         : c >= 'a' && c <= 'f' ? c - 'a' + 10u
-                         : c >= 'A' && c <= 'F' ? c - 'A' + 10u
-                                                : 99;
-        if (digit >= base) return false;
-        v = v * base + digit;
+        int digit = hex_digit(*p->c.at);
+        if (digit < 0 || (unsigned)digit >= base) return false;
+        v = v * base + (unsigned)digit;
         p->c.at++;
     }
     *ret = v;
@@ -107,7 +88,8 @@ escape(struct parser *p, uint8_t quote, struct buf *to)
     }
     if ((c != 'u' && c != 'U') || !digits(p, c == 'u' ? 4 : 8, 16, &v)) return false;
     if (v > 0x10ffff || (v >= 0xd800 && v < 0xe000)) return false;
-    put_utf8(to, v);
+    uint8_t text[UTF8_BYTES_MAX];
+    buf_put(to, text, utf8_put(text, v));
     return true;
 }
 

@@ -2,31 +2,19 @@
 
 #include <stdio.h>
 
+#include "base/ascii.h"
 #include "base/hex.h"
 #include "base/utf8.h"
 
 enum { NO_CHARACTER = 0x110000, DIGITS_MAX = 6 };
-
-static bool
-is_letter(uint8_t c)
-{
-    uint8_t lower = c | 0x20;
-    return lower >= 'a' && lower <= 'z';
-}
-
-static bool
-is_digit(uint8_t c)
-{
-    return c >= '0' && c <= '9';
-}
 
 bool
 name_is_plain(struct bytes name, bool colon)
 {
     for (size_t i = 0; i < name.size; i++) {
         uint8_t c = name.at[i];
-        bool right = is_letter(c) || c == '_' || (is_digit(c) && i > 0) || (c == ':' && colon);
-        if (!right) return false;
+        bool right = i > 0 ? ascii_is_word(c) : ascii_is_letter(c) || c == '_';
+        if (!right && !(c == ':' && colon)) return false;
     }
     return name.size > 0;
 }
@@ -44,7 +32,7 @@ escaped_name_put(struct buf *to, struct bytes name)
     for (size_t i = 0, step; i < name.size; i += step) {
         uint8_t c = name.at[i];
         step = 1;
-        if (is_letter(c) || (is_digit(c) && i > 0)) {
+        if (ascii_is_letter(c) || (ascii_is_digit(c) && i > 0)) {
             buf_put_u8(to, c);
         } else if (c == '_') {
             buf_put_text(to, "__");

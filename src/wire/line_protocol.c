@@ -131,15 +131,10 @@ put_text(struct buf *to, struct bytes text, enum line_role role)
 static void
 put_key(struct buf *to, struct bytes labels)
 {
-    struct bytes name = {NULL, 0};
     struct label label;
     struct cursor c = cursor_of(labels);
-    while (name.size == 0 && label_bytes_next(&c, &label)) {
-        if (bytes_equal_text(label.name, "__name__")) name = label.value;
-    }
-    put_text(to, name, LINE_MEASUREMENT);
-    c = cursor_of(labels);
-    while (label_bytes_next(&c, &label)) {
+    put_text(to, labels_get(labels, bytes_of_text("__name__")), LINE_MEASUREMENT);
+    while (labels_next(&c, &label)) {
         buf_put_u8(to, ',');
         put_text(to, label.name, LINE_TAG_KEY);
         buf_put_u8(to, '=');

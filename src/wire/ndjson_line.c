@@ -41,7 +41,7 @@ put_labels_hex(struct buf *to, struct bytes labels)
     struct label label;
     bool comma = false;
     buf_put_text(to, ",\"labels_hex\":{");
-    while (label_bytes_next(&c, &label)) {
+    while (labels_next(&c, &label)) {
         if (utf8_valid(label.name) && utf8_valid(label.value)) continue;
         put_label_hex(to, &label, comma);
         comma = true;
@@ -57,7 +57,7 @@ put_labels(struct buf *to, struct bytes labels)
     struct label label;
     bool comma = false, all = true;
     buf_put_u8(to, '{');
-    while (label_bytes_next(&c, &label)) {
+    while (labels_next(&c, &label)) {
         bool put = put_label(to, &label, comma);
         comma |= put;
         all &= put;
@@ -69,14 +69,9 @@ put_labels(struct buf *to, struct bytes labels)
 void
 ndjson_head_put(struct buf *to, struct bytes labels)
 {
-    struct cursor c = cursor_of(labels);
-    struct label label, name = {0};
-    while (name.value.size == 0 && label_bytes_next(&c, &label)) {
-        if (bytes_equal_text(label.name, "__name__")) name = label;
-    }
     buf_put_text(to, "{\"name\":");
     size_t before = to->size;
-    if (json_print_string(to, name.value)) return;
+    if (json_print_string(to, labels_get(labels, bytes_of_text("__name__")))) return;
     to->size = before;
     buf_put_text(to, "\"\"");
 }

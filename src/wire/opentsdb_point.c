@@ -140,7 +140,7 @@ put_tags(struct buf *to, struct bytes labels, uint32_t max_tags, struct why *why
     struct cursor c = cursor_of(labels);
     struct label label;
     uint32_t count = 0;
-    while (label_bytes_next(&c, &label)) {
+    while (labels_next(&c, &label)) {
         if (bytes_equal_text(label.name, "__name__")) continue;
         buf_put_text(to, count == 0 ? "{\"" : ",\"");
         opentsdb_tag_put(to, label.name);
@@ -164,12 +164,7 @@ put_tags(struct buf *to, struct bytes labels, uint32_t max_tags, struct why *why
 static enum err
 put_point(struct buf *to, const struct opentsdb_point *point, uint32_t max_tags, struct why *why)
 {
-    struct bytes name = {NULL, 0};
-    struct cursor c = cursor_of(point->labels);
-    struct label label;
-    while (name.size == 0 && label_bytes_next(&c, &label)) {
-        if (bytes_equal_text(label.name, "__name__")) name = label.value;
-    }
+    struct bytes name = labels_get(point->labels, bytes_of_text("__name__"));
     if (name.size == 0) return why_set(why, ERR_INPUT, "a series without a name");
     /* About what it will be, and never more. */
     if (!buf_reserve(to, point->labels.size - point->labels.size / 8)) return buf_error(to);

@@ -200,7 +200,7 @@ put_labels(struct rw_build *b, struct buf *to, struct bytes labels)
         return;
     }
     empty(b, &b->refs);
-    while (label_bytes_next(&c, &label)) {
+    while (labels_next(&c, &label)) {
         buf_put_varint(&b->refs, symbol_number(b, label.name));
         buf_put_varint(&b->refs, symbol_number(b, label.value));
     }

@@ -43,7 +43,7 @@ check_labels(const struct rw_request *r, const struct rw_series *s, struct bytes
     struct rw_label_walk walk = rw_labels(r, s);
     struct cursor c = cursor_of(labels);
     struct label got, wanted;
-    while (label_bytes_next(&c, &wanted)) {
+    while (labels_next(&c, &wanted)) {
         assert_true(rw_label_next(&walk, &got));
         assert_true(bytes_equal(got.name, wanted.name));
         assert_true(bytes_equal(got.value, wanted.value));

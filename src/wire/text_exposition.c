@@ -9,6 +9,7 @@
  * its samples. An escape that neither form knows stands for itself, backslash included. A family's
  * metadata is handed out when the next family begins, with whatever that line holds.
  */
+#include "base/ascii.h"
 #include "base/time_text.h"
 #include "wire/text_reader_private.h"
 
@@ -26,20 +27,13 @@ skip_blanks(struct cursor *c)
     }
 }
 
-static bool
-is_name_byte(uint8_t c, bool colon)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-           (c == ':' && colon);
-}
-
 /* A name without quotes; empty: there is none. */
 static struct bytes
 plain_name(struct cursor *c, bool colon)
 {
     const uint8_t *from = c->at;
-    if (c->at != c->end && *c->at >= '0' && *c->at <= '9') return bytes_of(from, 0);
-    while (c->at != c->end && is_name_byte(*c->at, colon)) {
+    if (c->at != c->end && ascii_is_digit(*c->at)) return bytes_of(from, 0);
+    while (c->at != c->end && (ascii_is_word(*c->at) || (*c->at == ':' && colon))) {
         c->at++;
     }
     return bytes_of(from, (size_t)(c->at - from));

@@ -97,7 +97,7 @@ put_label_set(struct buf *to, struct bytes labels, struct bytes quoted_name, boo
         if (quoted_name.size > 0) put_escaped(to, quoted_name);
     }
     bool comma = quoted_name.size > 0;
-    while (label_bytes_next(&c, &label)) {
+    while (labels_next(&c, &label)) {
         if (bytes_equal_text(label.name, "__name__")) continue;
         if (!open) buf_put_u8(to, '{');
         open = true;
@@ -130,7 +130,7 @@ put_json_labels(struct buf *to, struct bytes labels)
     struct label label;
     json_init(&json, to);
     json_object_open(&json);
-    while (label_bytes_next(&c, &label)) {
+    while (labels_next(&c, &label)) {
         json_key_bytes(&json, label.name);
         json_put_bytes(&json, label.value);
     }
@@ -163,21 +163,10 @@ head_csv(struct text_writer *w, struct bytes name, struct bytes labels)
     buf_put_u8(&w->head, ',');
 }
 
-static struct bytes
-metric_name(struct bytes labels)
-{
-    struct cursor c = cursor_of(labels);
-    struct label label;
-    while (label_bytes_next(&c, &label)) {
-        if (bytes_equal_text(label.name, "__name__")) return label.value;
-    }
-    return (struct bytes){NULL, 0};
-}
-
 enum err
 text_writer_series(struct text_writer *w, struct bytes labels)
 {
-    struct bytes name = metric_name(labels);
+    struct bytes name = labels_get(labels, bytes_of_text("__name__"));
     buf_clear(&w->head);
     buf_clear(&w->tail);
     w->counted = false;

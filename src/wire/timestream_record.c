@@ -207,7 +207,7 @@ put_dimensions(struct list *list, struct bytes labels, struct why *why)
 {
     struct cursor c = cursor_of(labels);
     struct label label;
-    while (label_bytes_next(&c, &label)) {
+    while (labels_next(&c, &label)) {
         if (bytes_equal_text(label.name, "__name__")) continue;
         if (put_dimension(list, &label)) continue;
         return why_set(why, ERR_INPUT, "a label has a value that is no UTF-8");
@@ -315,91 +315,4 @@ timestream_record_put(struct buf *to, const struct timestream_record *record, ui
     enum err e = put_record(to, record, ret_bytes, why);
     if (e) to->size = before;
     return e;
-}
-
-/* --- and back --------------------------------------------------------------------------------- */
-
-/* The digits of H__...__digits, or of a keeper; empty: it is none of these. */
-static struct bytes
-digits_of(struct bytes name, const char *prefix, size_t size_min)
-{
-    struct bytes none = {NULL, 0};
-    uint64_t word;
-    if (name.size < size_min || !begins_with(name, prefix)) return none;
-    struct bytes digits = {name.at + name.size - HEX_WORD_BYTES, HEX_WORD_BYTES};
-    return hex_parse_word(digits, &word) ? digits : none;
-}
-
-static struct bytes
-digits_of_shortened(struct bytes name)
-{
-    return digits_of(name, "H__", SHORTENED_AROUND);
-}
-
-static struct bytes
-digits_of_keeper(struct bytes name, const char *prefix)
-{
-    if (name.size != KEEPER_NAME_BYTES) return (struct bytes){NULL, 0};
-    return digits_of(name, prefix, KEEPER_NAME_BYTES);
-}
-
-/* What the name that was shortened to `name` was; `name` itself if nobody kept it. */
-static struct bytes
-kept_name(const struct label *dimensions, uint32_t count, struct bytes name, const char *prefix)
-{
-    struct bytes digits = digits_of_shortened(name);
-    for (uint32_t i = 0; i < count && digits.size > 0; i++) {
-        if (bytes_equal(digits_of_keeper(dimensions[i].name, prefix), digits)) {
-            return dimensions[i].value;
-        }
-    }
-    return name;
-}
-
-static bool
-is_used_keeper(const struct label *dimensions, uint32_t count, struct bytes name,
-               struct bytes measure_name)
-{
-    struct bytes digits = digits_of_keeper(name, "M__");
-    if (digits.size > 0) return bytes_equal(digits_of_shortened(measure_name), digits);
-    digits = digits_of_keeper(name, "N__");
-    for (uint32_t i = 0; i < count && digits.size > 0; i++) {
-        if (bytes_equal(digits_of_shortened(dimensions[i].name), digits)) return true;
-    }
-    return false;
-}
-
-/* Out of its escapes, if it has any. */
-static enum err
-unescape(struct bytes *name, struct arena *arena)
-{
-    if (!name_looks_escaped(*name)) return OK;
-    uint8_t *at = arena_alloc(arena, name->size);
-    if (at == NULL) return ERR_LIMIT;
-    struct buf plain = {.at = at, .capacity = name->size, .limit = name->size}; /* never longer */
-    if (escaped_name_get(&plain, *name)) *name = buf_bytes(&plain);
-    return OK;
-}
-
-enum err
-timestream_labels_get(const struct label *dimensions, uint32_t count, struct bytes measure_name,
-                      struct arena *arena, struct label *ret_labels, uint32_t *ret_count)
-{
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        const struct label *d = &dimensions[i];
-        if (is_used_keeper(dimensions, count, d->name, measure_name)) continue;
-        ret_labels[n].name = kept_name(dimensions, count, d->name, "N__");
-        ret_labels[n].value = d->value;
-        enum err e = unescape(&ret_labels[n++].name, arena);
-        if (e) return e;
-    }
-    struct bytes metric = kept_name(dimensions, count, measure_name, "M__");
-    enum err e = unescape(&metric, arena);
-    if (e) return e;
-    if (metric.size > 0) {
-        ret_labels[n++] = (struct label){bytes_of_text("__name__"), metric};
-    }
-    *ret_count = n;
-    return OK;
 }

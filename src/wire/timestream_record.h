@@ -1,6 +1,5 @@
 /*
- * timestream_record.h - a sample as a record of Timestream's WriteRecords, and what its names stand
- * for.
+ * timestream_record.h - a sample as a record of Timestream's WriteRecords.
  *
  *     {"MeasureName":"up","MeasureValue":"1","MeasureValueType":"DOUBLE",
  *      "Dimensions":[{"Name":"job","Value":"x"}],"Time":"1700000000000","Version":1}
@@ -66,16 +65,6 @@ MUST_CHECK enum err timestream_dimensions_put(struct buf *to, struct bytes label
  * above. */
 MUST_CHECK enum err timestream_record_put(struct buf *to, const struct timestream_record *record,
                                           uint32_t *ret_bytes, struct why *why);
-
-/*
- * The labels of a series: `dimensions` are those that are not null in its rows, in any order.
- * ret_labels has room for one more than there are dimensions; __name__ comes last, if there is
- * one. Texts are views of what was given or of the arena. A name that is not ours stands for
- * itself. ERR_LIMIT: the arena is full.
- */
-MUST_CHECK enum err timestream_labels_get(const struct label *dimensions, uint32_t count,
-                                          struct bytes measure_name, struct arena *arena,
-                                          struct label *ret_labels, uint32_t *ret_count);
 
 /* The names alone, as queries want them; what is too long is shortened. Out of memory shows in
  * buf_error(to). */

@@ -7,7 +7,7 @@
 
 #include "wire/json_scan.h"
 #include "wire/random_labels_test.h"
-#include "wire/timestream_record.h"
+#include "wire/timestream_record_testing.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

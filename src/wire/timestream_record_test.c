@@ -12,7 +12,7 @@
 #include "wire/histogram_json.h"
 #include "wire/number.h"
 #include "wire/random_labels_test.h"
-#include "wire/timestream_record.h"
+#include "wire/timestream_record_testing.h"
 
 static void
 check_record(const struct timestream_record *record, const char *expected)
@@ -361,7 +361,7 @@ metric_of(struct bytes labels)
 {
     struct cursor c = cursor_of(labels);
     struct label label;
-    while (label_bytes_next(&c, &label)) {
+    while (labels_next(&c, &label)) {
         if (bytes_equal_text(label.name, "__name__")) return label.value;
     }
     return (struct bytes){NULL, 0};

@@ -251,7 +251,7 @@ opentsdb_add(struct writer *writer, struct writer_call *call, const struct item 
     }
     struct cursor labels = cursor_of(item->labels);
     uint64_t series = 0;
-    for (struct label label; label_bytes_next(&labels, &label);) {
+    for (struct label label; labels_next(&labels, &label);) {
         series += hash_label(w, label.name, label.value);
     }
     if (find_series(c, series) != NULL) return WRITER_FULL;

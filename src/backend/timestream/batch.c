@@ -99,7 +99,7 @@ walk_next(struct walk *w)
 {
     for (;;) {
         const uint8_t *from = w->rest.at;
-        w->more = label_bytes_next(&w->rest, &w->label);
+        w->more = labels_next(&w->rest, &w->label);
         if (!w->more) return;
         w->bytes = bytes_of(from, (size_t)(w->rest.at - from));
         if (!bytes_equal_text(w->label.name, "__name__")) return;

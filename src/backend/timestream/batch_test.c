@@ -14,6 +14,7 @@
 #include "backend/timestream/timestream.h"
 #include "wire/number.h"
 #include "wire/random_labels_test.h"
+#include "wire/timestream_record_testing.h"
 
 static struct budget budget;
 static struct timestream_batch batch;
@@ -220,7 +221,7 @@ check_record(const json_t *common, const json_t *record, const struct sample *sa
     struct label dimensions[TIMESTREAM_DIMENSIONS_MAX], got[TIMESTREAM_DIMENSIONS_MAX + 1];
     struct buf back;
     char time[32];
-    uint32_t count = 0, got_count;
+    uint32_t count = 0, got_count = 0;
     uint64_t bits, own = 0, shared = 0;
     buf_init(&back, NULL, 1 << 20);
     arena_reset(arena);
