@@ -34,28 +34,19 @@ put_int(struct buf *to, const char *name, int64_t v)
     buf_put_int(to, v);
 }
 
+/* Doubles as bits, or integers. */
 static void
-put_doubles(struct buf *to, const char *name, const uint64_t *bits, uint32_t count)
+put_numbers(struct buf *to, const char *name, bool doubles, const void *numbers, uint32_t count)
 {
+    const uint64_t *words = numbers;
     char text[1 + DOUBLE_BYTES];
     if (count == 0) return;
     buf_put_text(to, name);
     for (uint32_t i = 0; i < count; i++) {
         text[0] = i == 0 ? '[' : ',';
-        buf_put(to, text, 1 + print_double(bits[i], text + 1));
-    }
-    buf_put_u8(to, ']');
-}
-
-static void
-put_deltas(struct buf *to, const char *name, const int64_t *deltas, uint32_t count)
-{
-    char text[1 + DECIMAL_BYTES];
-    if (count == 0) return;
-    buf_put_text(to, name);
-    for (uint32_t i = 0; i < count; i++) {
-        text[0] = i == 0 ? '[' : ',';
-        buf_put(to, text, 1 + decimal_print_int(deltas[i], text + 1));
+        buf_put(to, text,
+                1 + (doubles ? print_double(words[i], text + 1)
+                             : decimal_print_int((int64_t)words[i], text + 1)));
     }
     buf_put_u8(to, ']');
 }
@@ -73,37 +64,39 @@ put_spans(struct buf *to, const char *name, const struct hist_buckets *b)
     buf_put_u8(to, ']');
 }
 
+static void
+put_count(struct buf *to, bool is_int, const char *name_int, const char *name_float, uint64_t v)
+{
+    if (!is_int) {
+        put_double(to, name_float, v);
+        return;
+    }
+    buf_put_text(to, name_int);
+    buf_put_uint(to, v);
+}
+
 void
 histogram_json_put(struct buf *to, const struct histogram *h)
 {
+    const struct hist_buckets *n = &h->negative, *p = &h->positive;
     bool is_int = h->kind == SAMPLE_HISTOGRAM_INT;
-    buf_put_text(to, is_int ? "{\"count_int\":" : "{\"count_float\":");
-    if (is_int)
-        buf_put_uint(to, h->count);
-    else
-        put_double(to, "", h->count);
+    put_count(to, is_int, "{\"count_int\":", "{\"count_float\":", h->count);
     put_double(to, ",\"sum\":", h->sum_bits);
     put_int(to, ",\"schema\":", h->schema);
     put_double(to, ",\"zero_threshold\":", h->zero_threshold_bits);
-    buf_put_text(to, is_int ? ",\"zero_count_int\":" : ",\"zero_count_float\":");
+    put_count(to, is_int, ",\"zero_count_int\":", ",\"zero_count_float\":", h->zero_count);
+    put_spans(to, ",\"negative_spans\":", n);
     if (is_int)
-        buf_put_uint(to, h->zero_count);
+        put_numbers(to, ",\"negative_deltas\":", false, n->deltas, n->bucket_count);
     else
-        put_double(to, "", h->zero_count);
-    put_spans(to, ",\"negative_spans\":", &h->negative);
+        put_numbers(to, ",\"negative_counts\":", true, n->counts, n->bucket_count);
+    put_spans(to, ",\"positive_spans\":", p);
     if (is_int)
-        put_deltas(to, ",\"negative_deltas\":", h->negative.deltas, h->negative.bucket_count);
-    if (!is_int) {
-        put_doubles(to, ",\"negative_counts\":", h->negative.counts, h->negative.bucket_count);
-    }
-    put_spans(to, ",\"positive_spans\":", &h->positive);
-    if (is_int)
-        put_deltas(to, ",\"positive_deltas\":", h->positive.deltas, h->positive.bucket_count);
-    if (!is_int) {
-        put_doubles(to, ",\"positive_counts\":", h->positive.counts, h->positive.bucket_count);
-    }
+        put_numbers(to, ",\"positive_deltas\":", false, p->deltas, p->bucket_count);
+    else
+        put_numbers(to, ",\"positive_counts\":", true, p->counts, p->bucket_count);
     if (h->reset_hint != RESET_UNKNOWN) put_int(to, ",\"reset_hint\":", h->reset_hint);
-    put_doubles(to, ",\"custom_values\":", h->custom_bits, h->custom_count);
+    put_numbers(to, ",\"custom_values\":", true, h->custom_bits, h->custom_count);
     buf_put_u8(to, '}');
 }
 
@@ -151,12 +144,12 @@ enum member {
 
 #define BIT(member) (1u << (member))
 
-static const char *const members[MEMBER_COUNT] = {
-    "count_int",        "count_float",    "sum",
-    "schema",           "zero_threshold", "zero_count_int",
-    "zero_count_float", "negative_spans", "negative_deltas",
-    "negative_counts",  "positive_spans", "positive_deltas",
-    "positive_counts",  "reset_hint",     "custom_values"};
+static const struct bytes members[MEMBER_COUNT] = {
+    SCAN_NAME("count_int"),        SCAN_NAME("count_float"),    SCAN_NAME("sum"),
+    SCAN_NAME("schema"),           SCAN_NAME("zero_threshold"), SCAN_NAME("zero_count_int"),
+    SCAN_NAME("zero_count_float"), SCAN_NAME("negative_spans"), SCAN_NAME("negative_deltas"),
+    SCAN_NAME("negative_counts"),  SCAN_NAME("positive_spans"), SCAN_NAME("positive_deltas"),
+    SCAN_NAME("positive_counts"),  SCAN_NAME("reset_hint"),     SCAN_NAME("custom_values")};
 
 enum {
     INT_MEMBERS =
@@ -187,12 +180,8 @@ list_put(struct scan *s, struct list *list, const void *item)
     }
     if (list->count == list->capacity) {
         uint32_t capacity = list->capacity == 0 ? LIST_FIRST_ITEMS : list->capacity * 2;
-        void *at = arena_alloc(s->arena, (size_t)capacity * ITEM_BYTES);
-        if (at == NULL) {
-            scan_fail(s, "no memory for a histogram");
-            s->error = ERR_NOMEM;
-            return;
-        }
+        void *at = scan_alloc(s, (size_t)capacity * ITEM_BYTES, "no memory for a histogram");
+        if (at == NULL) return;
         if (list->count > 0) memcpy(at, list->at, (size_t)list->count * ITEM_BYTES);
         list->at = at;
         list->capacity = capacity;
@@ -201,8 +190,9 @@ list_put(struct scan *s, struct list *list, const void *item)
     list->count++;
 }
 
+/* As print_double() writes it. */
 static uint64_t
-scan_double(struct scan *s)
+scan_bits_or_double(struct scan *s)
 {
     uint64_t bits = 0;
     if (scan_peek(s) == '"') {
@@ -212,11 +202,7 @@ scan_double(struct scan *s)
         }
         return bits;
     }
-    struct bytes digits = scan_number(s);
-    if (s->bad == NULL && !number_parse((const char *)digits.at, digits.size, &bits)) {
-        scan_fail(s, "a number is too large");
-    }
-    return bits;
+    return scan_double(s);
 }
 
 static int64_t
@@ -268,36 +254,6 @@ scan_spans(struct scan *s, struct list *list)
 }
 
 static void
-scan_deltas(struct scan *s, struct list *list)
-{
-    scan_expect(s, '[');
-    while (scan_item(s)) {
-        int64_t delta = scan_int(s, INT64_MIN, INT64_MAX);
-        list_put(s, list, &delta);
-    }
-}
-
-static void
-scan_doubles(struct scan *s, struct list *list)
-{
-    scan_expect(s, '[');
-    while (scan_item(s)) {
-        uint64_t bits = scan_double(s);
-        list_put(s, list, &bits);
-    }
-}
-
-static enum member
-member_of(struct bytes key)
-{
-    unsigned i = 0;
-    while (i < MEMBER_COUNT && !bytes_equal_text(key, members[i])) {
-        i++;
-    }
-    return (enum member)i;
-}
-
-static void
 scan_member(struct scan *s, enum member member, struct histogram *h, struct list lists[])
 {
     switch (member) {
@@ -305,22 +261,22 @@ scan_member(struct scan *s, enum member member, struct histogram *h, struct list
         h->count = scan_uint(s);
         break;
     case COUNT_FLOAT:
-        h->count = scan_double(s);
+        h->count = scan_bits_or_double(s);
         break;
     case SUM:
-        h->sum_bits = scan_double(s);
+        h->sum_bits = scan_bits_or_double(s);
         break;
     case SCHEMA:
         h->schema = (int32_t)scan_int(s, INT32_MIN, INT32_MAX);
         break;
     case ZERO_THRESHOLD:
-        h->zero_threshold_bits = scan_double(s);
+        h->zero_threshold_bits = scan_bits_or_double(s);
         break;
     case ZERO_COUNT_INT:
         h->zero_count = scan_uint(s);
         break;
     case ZERO_COUNT_FLOAT:
-        h->zero_count = scan_double(s);
+        h->zero_count = scan_bits_or_double(s);
         break;
     case NEGATIVE_SPANS:
     case POSITIVE_SPANS:
@@ -328,12 +284,20 @@ scan_member(struct scan *s, enum member member, struct histogram *h, struct list
         break;
     case NEGATIVE_DELTAS:
     case POSITIVE_DELTAS:
-        scan_deltas(s, &lists[member]);
+        scan_expect(s, '[');
+        while (scan_item(s)) {
+            int64_t delta = scan_int(s, INT64_MIN, INT64_MAX);
+            list_put(s, &lists[member], &delta);
+        }
         break;
     case NEGATIVE_COUNTS:
     case POSITIVE_COUNTS:
     case CUSTOM_VALUES:
-        scan_doubles(s, &lists[member]);
+        scan_expect(s, '[');
+        while (scan_item(s)) {
+            uint64_t bits = scan_bits_or_double(s);
+            list_put(s, &lists[member], &bits);
+        }
         break;
     case RESET_HINT:
         h->reset_hint = (enum reset_hint)scan_int(s, RESET_UNKNOWN, RESET_GAUGE);
@@ -366,11 +330,9 @@ histogram_json_scan(struct scan *s, struct histogram *ret_histogram)
     unsigned seen = 0;
     scan_expect(s, '{');
     while (scan_key(s, &key)) {
-        enum member member = member_of(key);
-        unsigned bit = member == MEMBER_COUNT ? 0 : BIT(member);
-        if ((seen & bit) != 0) scan_fail(s, "a histogram has a member twice");
-        seen |= bit;
-        scan_member(s, member, &h, lists);
+        unsigned member =
+            scan_which(s, key, members, MEMBER_COUNT, &seen, "a histogram has a member twice");
+        scan_member(s, (enum member)member, &h, lists);
     }
     bool is_int = (seen & BIT(COUNT_INT)) != 0;
     if ((seen & (BIT(COUNT_INT) | BIT(COUNT_FLOAT))) == 0) {

@@ -1,5 +1,6 @@
 #include "wire/json_scan.h"
 
+#include "base/ascii.h"
 #include "base/hex.h"
 #include "base/utf8.h"
 
@@ -17,6 +18,16 @@ scan_fail(struct scan *s, const char *bad)
     s->bad = bad;
     s->error = ERR_INPUT;
     s->end = s->at;
+}
+
+void *
+scan_alloc(struct scan *s, size_t size_bytes, const char *bad)
+{
+    void *memory = s->bad == NULL ? arena_alloc(s->arena, size_bytes) : NULL;
+    if (s->bad != NULL || memory != NULL) return memory;
+    scan_fail(s, bad);
+    s->error = ERR_NOMEM;
+    return NULL;
 }
 
 uint8_t
@@ -72,6 +83,19 @@ scan_key(struct scan *s, struct bytes *ret_key)
     s->at++;
     *ret_key = key;
     return true;
+}
+
+unsigned
+scan_which(struct scan *s, struct bytes key, const struct bytes *names, unsigned count,
+           unsigned *seen, const char *twice)
+{
+    unsigned i = 0;
+    while (i < count && !bytes_equal(key, names[i]))
+        i++;
+    if (i == count) return count;
+    if ((*seen & 1u << i) != 0) scan_fail(s, twice);
+    *seen |= 1u << i;
+    return i;
 }
 
 bool
@@ -133,15 +157,10 @@ unescape(struct scan *s, uint8_t *to)
 }
 
 /* `size`: what the raw text takes; what it stands for takes no more. */
-static struct bytes
+static __attribute__((noinline)) struct bytes
 text_with_escapes(struct scan *s, size_t size)
 {
-    uint8_t *text = arena_alloc(s->arena, size + 1), *to = text;
-    if (text == NULL) {
-        scan_fail(s, "no memory for a text");
-        s->error = ERR_NOMEM;
-        return (struct bytes){NULL, 0};
-    }
+    uint8_t *text = scan_alloc(s, size + 1, "no memory for a text"), *to = text;
     while (s->bad == NULL && *s->at != '"') {
         if (*s->at == '\\') {
             s->at++;
@@ -190,7 +209,7 @@ static size_t
 take_digits(struct scan *s)
 {
     const uint8_t *from = s->at;
-    while (s->at != s->end && *s->at >= '0' && *s->at <= '9') {
+    while (s->at != s->end && ascii_is_digit(*s->at)) {
         s->at++;
     }
     return (size_t)(s->at - from);

@@ -14,6 +14,7 @@
 
 #include "base/bytes.h"
 #include "base/mem.h"
+#include "wire/number.h"
 
 enum { SCAN_DEPTH_MAX = 64 };
 
@@ -29,6 +30,8 @@ struct scan {
 
 struct scan scan_of(struct bytes text, struct arena *arena);
 void scan_fail(struct scan *s, const char *bad);
+/* From the arena; NULL, and then it is bad for want of memory. */
+void *scan_alloc(struct scan *s, size_t size_bytes, const char *bad);
 
 /* The next character that is no blank; 0 at the end. Not taken. */
 uint8_t scan_peek(struct scan *s);
@@ -36,6 +39,14 @@ uint8_t scan_peek(struct scan *s);
 void scan_expect(struct scan *s, char wanted);
 /* In an object: the next key, and its colon. False: the object is closed (or bad). */
 bool scan_key(struct scan *s, struct bytes *ret_key);
+/* Which of `names` a key is, whose bit goes to *seen; `count`: none. Bad, with the sentence
+ * `twice`: the bit was there. */
+unsigned scan_which(struct scan *s, struct bytes key, const struct bytes *names, unsigned count,
+                    unsigned *seen, const char *twice);
+#define SCAN_NAME(text)                                \
+    {                                                  \
+        (const uint8_t *)"" text "", sizeof(text) - 1, \
+    }
 /* In an array: true if another value follows. False: the array is closed (or bad). */
 bool scan_item(struct scan *s);
 /* A text: a view of the input, or of the arena if it had escapes. */
@@ -47,5 +58,17 @@ void scan_null(struct scan *s);
 void scan_skip(struct scan *s);
 /* Nothing but blanks may follow. */
 void scan_end(struct scan *s);
+
+/* A number as the bits of a double. Inline: of some lines it is nearly all. */
+static inline uint64_t
+scan_double(struct scan *s)
+{
+    uint64_t bits = 0;
+    struct bytes digits = scan_number(s);
+    if (s->bad == NULL && !number_parse((const char *)digits.at, digits.size, &bits)) {
+        scan_fail(s, "a number is too large");
+    }
+    return bits;
+}
 
 #endif

@@ -15,6 +15,8 @@
 #include "wire/histogram_json.h"
 #include "wire/text_reader_private.h"
 
+static const char TWICE[] = "a key comes twice";
+
 static bool
 key_is(struct bytes key, const char *name)
 {
@@ -37,11 +39,7 @@ scan_value(struct scan *s)
         }
         return bits;
     }
-    struct bytes digits = scan_number(s);
-    if (s->bad == NULL && !number_parse((const char *)digits.at, digits.size, &bits)) {
-        scan_fail(s, "a number is too large");
-    }
-    return bits;
+    return scan_double(s);
 }
 
 /* Milliseconds; some writers put ".0" behind. */
@@ -81,56 +79,45 @@ scan_verdict(const struct scan *s, struct why *why)
 
 /* --- JSON lines ------------------------------------------------------------------------------- */
 
-static void
-scan_values(struct text_reader *r, struct scan *s)
-{
-    scan_expect(s, '[');
-    while (scan_item(s)) {
-        uint64_t bits = scan_value(s);
-        if (s->bad == NULL) buf_put(&r->values, &bits, sizeof bits);
-    }
-}
-
-static void
-scan_times(struct text_reader *r, struct scan *s)
-{
-    scan_expect(s, '[');
-    while (scan_item(s)) {
-        int64_t ms = scan_time(s);
-        if (s->bad == NULL) buf_put(&r->times, &ms, sizeof ms);
-    }
-}
-
-enum json_lines_key { KEY_METRIC = 1, KEY_VALUES = 2, KEY_TIMESTAMPS = 4, KEY_ALL = 7 };
+enum json_lines_key { LINE_METRIC, LINE_VALUES, LINE_TIMESTAMPS, LINE_KEY_COUNT };
 
 enum err
 json_lines_line(struct text_reader *r, struct bytes line, struct text_item *item, struct why *why)
 {
+    static const struct bytes keys[LINE_KEY_COUNT] = {SCAN_NAME("metric"), SCAN_NAME("values"),
+                                                      SCAN_NAME("timestamps")};
     struct scan s = scan_of(line, &r->arena);
     struct bytes key;
     unsigned seen = 0;
     (void)item;
     scan_expect(&s, '{');
     while (scan_key(&s, &key)) {
-        unsigned which = key_is(key, "metric")       ? KEY_METRIC
-                         : key_is(key, "values")     ? KEY_VALUES
-                         : key_is(key, "timestamps") ? KEY_TIMESTAMPS
-                                                     : 0;
-        if ((seen & which) != 0) scan_fail(&s, "a key comes twice");
-        seen |= which;
-        if (which == KEY_METRIC)
+        switch ((enum json_lines_key)scan_which(&s, key, keys, LINE_KEY_COUNT, &seen, TWICE)) {
+        case LINE_METRIC:
             scan_labels(&s, &r->labels);
-        else if (which == KEY_VALUES)
-            scan_values(r, &s);
-        else if (which == KEY_TIMESTAMPS)
-            scan_times(r, &s);
-        else
+            break;
+        case LINE_VALUES:
+            scan_expect(&s, '[');
+            while (scan_item(&s)) {
+                uint64_t bits = scan_value(&s);
+                if (s.bad == NULL) buf_put(&r->values, &bits, sizeof bits);
+            }
+            break;
+        case LINE_TIMESTAMPS:
+            scan_expect(&s, '[');
+            while (scan_item(&s)) {
+                int64_t ms = scan_time(&s);
+                if (s.bad == NULL) buf_put(&r->times, &ms, sizeof ms);
+            }
+            break;
+        case LINE_KEY_COUNT:
             scan_skip(&s);
+        }
     }
     scan_end(&s);
     enum err e = scan_verdict(&s, why);
     if (e) return e;
-    if (seen != KEY_ALL) {
+    if (seen != (1u << LINE_KEY_COUNT) - 1) {
         return why_set(why, ERR_INPUT, "metric, values and timestamps are expected");
     }
     if (r->times.size != r->values.size) {
@@ -186,12 +173,8 @@ scan_bits(struct scan *s)
 static struct bytes
 bytes_of_hex(struct scan *s, struct bytes text)
 {
-    uint8_t *at = s->bad == NULL ? arena_alloc(s->arena, text.size / 2 + 1) : NULL;
-    if (s->bad == NULL && at == NULL) {
-        scan_fail(s, "no memory for a label");
-        s->error = ERR_NOMEM;
-    }
-    if (s->bad != NULL) return (struct bytes){NULL, 0};
+    uint8_t *at = scan_alloc(s, text.size / 2 + 1, "no memory for a label");
+    if (at == NULL) return (struct bytes){NULL, 0};
     if (!hex_parse(text, at)) scan_fail(s, "a name or value is not in hex digits");
     return bytes_of(at, text.size / 2);
 }
@@ -245,16 +228,11 @@ scan_exemplar(struct text_reader *r, struct scan *s)
 static void
 row_field(struct text_reader *r, struct scan *s, struct bytes key, struct row *row)
 {
-    static const char *const keys[ROW_KEY_COUNT] = {"name",      "time",     "value",
-                                                    "bits",      "start_ms", "histogram",
-                                                    "exemplars", "labels",   "labels_hex"};
-    unsigned which = 0;
-    while (which < ROW_KEY_COUNT && !key_is(key, keys[which])) {
-        which++;
-    }
-    if (which < ROW_KEY_COUNT && row_has(row, which)) scan_fail(s, "a key comes twice");
-    row->seen |= 1u << which;
-    switch ((enum row_key)which) {
+    static const struct bytes keys[ROW_KEY_COUNT] = {
+        SCAN_NAME("name"),      SCAN_NAME("time"),     SCAN_NAME("value"),
+        SCAN_NAME("bits"),      SCAN_NAME("start_ms"), SCAN_NAME("histogram"),
+        SCAN_NAME("exemplars"), SCAN_NAME("labels"),   SCAN_NAME("labels_hex")};
+    switch ((enum row_key)scan_which(s, key, keys, ROW_KEY_COUNT, &row->seen, TWICE)) {
     case ROW_NAME:
         row->name = scan_text(s);
         break;
