@@ -508,15 +508,6 @@ metric_type_of(uint32_t number)
     return number < METRIC_TYPE_COUNT ? (enum metric_type)number : METRIC_UNKNOWN;
 }
 
-static void
-resolve_metadata(const struct rw_memory *m, const struct metadata_v2 *metadata,
-                 struct rw_series *series)
-{
-    series->type = metric_type_of(metadata->type);
-    if (!symbol_of(m, metadata->help_ref, &series->help)) series->bad_metadata = true;
-    if (!symbol_of(m, metadata->unit_ref, &series->unit)) series->bad_metadata = true;
-}
-
 static enum err
 read_series_v2(struct decoder *d, struct bytes message)
 {
@@ -554,7 +545,10 @@ read_series_v2(struct decoder *d, struct bytes message)
     if (c.bad) return ERR_INPUT;
     end_series(d->m, series);
     resolve_series_refs(d, series);
-    if (series->has_metadata) resolve_metadata(d->m, &metadata, series);
+    if (!series->has_metadata) return OK;
+    series->type = metric_type_of(metadata.type);
+    if (!symbol_of(d->m, metadata.help_ref, &series->help)) series->bad_metadata = true;
+    if (!symbol_of(d->m, metadata.unit_ref, &series->unit)) series->bad_metadata = true;
     return OK;
 }
 
@@ -589,30 +583,6 @@ read_metadata_v1(struct decoder *d, struct bytes message)
 }
 
 static enum err
-read_request_v1(struct decoder *d, struct bytes message)
-{
-    struct cursor c = cursor_of(message);
-    for (;;) {
-        d->field = c.at;
-        enum err e = OK;
-        uint32_t tag = proto_tag(&c);
-        if (tag == 0) break;
-        struct bytes body;
-        if (tag == PROTO_TAG(1, PROTO_BYTES)) {
-            body = proto_bytes(&c);
-            if (!c.bad) e = read_series_v1(d, body);
-        } else if (tag == PROTO_TAG(3, PROTO_BYTES)) {
-            body = proto_bytes(&c);
-            if (!c.bad) e = read_metadata_v1(d, body);
-        } else {
-            proto_skip(&c, tag, PROTO_KNOWN(1) | PROTO_KNOWN(3));
-        }
-        if (e) return e;
-    }
-    return c.bad ? ERR_INPUT : OK;
-}
-
-static enum err
 append_symbol(struct decoder *d, struct bytes text)
 {
     struct bytes *symbol = rw_push(d->m, RW_SYMBOLS, sizeof *symbol);
@@ -627,10 +597,13 @@ append_symbol(struct decoder *d, struct bytes text)
 
 enum walk { WALK_BOTH, WALK_SYMBOLS, WALK_SERIES };
 
-/* *ret_late: a symbol stands behind a series, nothing more was read. Only when walking BOTH. */
-static enum err
-read_request_v2(struct decoder *d, struct bytes message, enum walk walk, bool *ret_late)
+/* A request is series, and beside them metadata (1.0) or symbols (2.0).
+ * *ret_late: a symbol stands behind a series, nothing more was read. Only when walking BOTH. */
+static inline __attribute__((always_inline)) enum err
+read_request(struct decoder *d, struct bytes message, enum rw_version version, enum walk walk,
+             bool *ret_late)
 {
+    const uint32_t series = version == RW_V1 ? 1 : 5, other = version == RW_V1 ? 3 : 4;
     struct cursor c = cursor_of(message);
     *ret_late = false;
     for (;;) {
@@ -639,29 +612,36 @@ read_request_v2(struct decoder *d, struct bytes message, enum walk walk, bool *r
         uint32_t tag = proto_tag(&c);
         if (tag == 0) break;
         struct bytes body;
-        if (tag == PROTO_TAG(4, PROTO_BYTES)) {
+        if (tag == PROTO_TAG(series, PROTO_BYTES)) {
             body = proto_bytes(&c);
-            if (walk == WALK_BOTH && d->m->arrays[RW_SERIES].count > 0) {
-                *ret_late = true;
-                return OK;
-            }
-            if (!c.bad && walk != WALK_SERIES) e = append_symbol(d, body);
-        } else if (tag == PROTO_TAG(5, PROTO_BYTES)) {
+            if (c.bad || walk == WALK_SYMBOLS) continue;
+            e = version == RW_V1 ? read_series_v1(d, body) : read_series_v2(d, body);
+        } else if (tag == PROTO_TAG(other, PROTO_BYTES)) {
             body = proto_bytes(&c);
-            if (!c.bad && walk != WALK_SYMBOLS) e = read_series_v2(d, body);
+            *ret_late = version == RW_V2 && walk == WALK_BOTH && d->m->arrays[RW_SERIES].count > 0;
+            if (*ret_late) return OK;
+            if (c.bad || walk == WALK_SERIES) continue;
+            e = version == RW_V1 ? read_metadata_v1(d, body) : append_symbol(d, body);
         } else {
-            proto_skip(&c, tag, PROTO_KNOWN(4) | PROTO_KNOWN(5));
+            proto_skip(&c, tag, PROTO_KNOWN(series) | PROTO_KNOWN(other));
         }
         if (e) return e;
     }
     return c.bad ? ERR_INPUT : OK;
 }
 
+/* In one place, so that read_series_v2() is inlined there: 2.5 % of decoding. */
+static __attribute__((noinline)) enum err
+read_request_v2(struct decoder *d, struct bytes message, enum walk walk, bool *ret_late)
+{
+    return read_request(d, message, RW_V2, walk, ret_late);
+}
+
 static enum err
 decode(struct decoder *d, struct bytes message)
 {
-    if (d->version == RW_V1) return read_request_v1(d, message);
     bool late;
+    if (d->version == RW_V1) return read_request(d, message, RW_V1, WALK_BOTH, &late);
     enum err e = read_request_v2(d, message, WALK_BOTH, &late);
     if (e || !late) return e;
     rw_memory_empty(d->m);
@@ -747,24 +727,17 @@ rw_decode_unchecked(struct rw_request *request, enum rw_version version, struct 
 
 /* --- for those who read the result ------------------------------------------------------------ */
 
-/* Of texts one after another: only those ask that are too many for a fingerprint. */
-static uint64_t
-hash_texts(const struct rw_request *request, const struct rw_series *series)
+uint64_t
+rw_series_key(const struct rw_request *request, const struct rw_series *series)
 {
-    uint64_t hash = request->seed;
+    if (request->version == RW_V1) return hash_bytes(series->label_bytes, request->seed);
+    if (!fingerprint_is_none(series->print)) return hash_mix(series->print.low, request->seed);
+    uint64_t hash = request->seed; /* of texts one after another: too many for a fingerprint */
     for (uint32_t i = 0; i < series->refs.count; i++) {
         struct bytes text = request->symbols[request->refs[series->refs.first + i]];
         hash = hash_mix(hash, hash_bytes(text, request->seed));
     }
     return hash;
-}
-
-uint64_t
-rw_series_key(const struct rw_request *request, const struct rw_series *series)
-{
-    if (request->version == RW_V1) return hash_bytes(series->label_bytes, request->seed);
-    if (fingerprint_is_none(series->print)) return hash_texts(request, series);
-    return hash_mix(series->print.low, request->seed);
 }
 
 struct rw_label_walk
