@@ -1,5 +1,7 @@
 #include "wire/histogram_message.h"
 
+#include "wire/proto.h"
+
 /* The fields of Histogram and BucketSpan. */
 enum {
     TAG_COUNT_INT = 1 << 3 | 0,
@@ -21,25 +23,10 @@ enum {
 };
 
 static void
-put_varint_field(struct buf *to, unsigned tag, uint64_t v)
-{
-    buf_put_varint(to, tag);
-    buf_put_varint(to, v);
-}
-
-static void
-put_double_field(struct buf *to, unsigned tag, uint64_t bits)
-{
-    buf_put_varint(to, tag);
-    buf_put_le64(to, bits);
-}
-
-static void
 put_doubles_field(struct buf *to, unsigned tag, const uint64_t *bits, uint32_t count)
 {
     if (count == 0) return;
-    buf_put_varint(to, tag);
-    buf_put_counted(to, bytes_of(bits, (size_t)count * sizeof *bits));
+    proto_put_bytes(to, tag, bytes_of(bits, (size_t)count * sizeof *bits));
 }
 
 static void
@@ -50,9 +37,9 @@ put_spans(struct buf *to, unsigned tag, const struct hist_buckets *b)
         uint32_t length = b->spans[i].length;
         size_t size = (offset == 0 ? 0 : 1 + varint_size(offset)) +
                       (length == 0 ? 0 : 1 + varint_size(length));
-        put_varint_field(to, tag, size);
-        if (offset != 0) put_varint_field(to, TAG_SPAN_OFFSET, offset);
-        if (length != 0) put_varint_field(to, TAG_SPAN_LENGTH, length);
+        proto_put_varint(to, tag, size);
+        if (offset != 0) proto_put_varint(to, TAG_SPAN_OFFSET, offset);
+        if (length != 0) proto_put_varint(to, TAG_SPAN_LENGTH, length);
     }
 }
 
@@ -69,7 +56,7 @@ put_side(struct buf *to, enum sample_kind kind, unsigned tag, const struct hist_
     for (uint32_t i = 0; i < b->bucket_count; i++) {
         size += varint_size(zigzag(b->deltas[i]));
     }
-    put_varint_field(to, tag + NEXT_FIELD, size);
+    proto_put_varint(to, tag + NEXT_FIELD, size);
     for (uint32_t i = 0; i < b->bucket_count; i++) {
         buf_put_zigzag(to, b->deltas[i]);
     }
@@ -82,24 +69,24 @@ histogram_message_put(struct buf *to, int64_t t_ms, int64_t start_ms, const stru
 {
     bool is_int = h->kind == SAMPLE_HISTOGRAM_INT;
     if (is_int) {
-        put_varint_field(to, TAG_COUNT_INT, h->count);
+        proto_put_varint(to, TAG_COUNT_INT, h->count);
     } else {
-        put_double_field(to, TAG_COUNT_FLOAT, h->count);
+        proto_put_fixed64(to, TAG_COUNT_FLOAT, h->count);
     }
-    if (h->sum_bits != 0) put_double_field(to, TAG_SUM, h->sum_bits);
-    if (h->schema != 0) put_varint_field(to, TAG_SCHEMA, zigzag(h->schema));
+    if (h->sum_bits != 0) proto_put_fixed64(to, TAG_SUM, h->sum_bits);
+    if (h->schema != 0) proto_put_varint(to, TAG_SCHEMA, zigzag(h->schema));
     if (h->zero_threshold_bits != 0) {
-        put_double_field(to, TAG_ZERO_THRESHOLD, h->zero_threshold_bits);
+        proto_put_fixed64(to, TAG_ZERO_THRESHOLD, h->zero_threshold_bits);
     }
     if (is_int) {
-        put_varint_field(to, TAG_ZERO_COUNT_INT, h->zero_count);
+        proto_put_varint(to, TAG_ZERO_COUNT_INT, h->zero_count);
     } else {
-        put_double_field(to, TAG_ZERO_COUNT_FLOAT, h->zero_count);
+        proto_put_fixed64(to, TAG_ZERO_COUNT_FLOAT, h->zero_count);
     }
     put_side(to, h->kind, TAG_NEGATIVE_SPANS, &h->negative);
     put_side(to, h->kind, TAG_POSITIVE_SPANS, &h->positive);
-    if (h->reset_hint != RESET_UNKNOWN) put_varint_field(to, TAG_RESET_HINT, h->reset_hint);
-    if (t_ms != 0) put_varint_field(to, TAG_TIME, (uint64_t)t_ms);
+    if (h->reset_hint != RESET_UNKNOWN) proto_put_varint(to, TAG_RESET_HINT, h->reset_hint);
+    if (t_ms != 0) proto_put_varint(to, TAG_TIME, (uint64_t)t_ms);
     put_doubles_field(to, TAG_CUSTOM, h->custom_bits, h->custom_count);
-    if (start_ms != 0) put_varint_field(to, TAG_START_TIME, (uint64_t)start_ms);
+    if (start_ms != 0) proto_put_varint(to, TAG_START_TIME, (uint64_t)start_ms);
 }

@@ -1,5 +1,6 @@
 /*
- * proto.h - reads protobuf messages through a bounded cursor, without a schema compiler.
+ * proto.h - reads protobuf messages through a bounded cursor, and writes their fields; without a
+ * schema compiler.
  *
  *     for (uint32_t tag; (tag = proto_tag(&c)) != 0;) {
  *         switch (tag) {
@@ -22,7 +23,7 @@
 #ifndef WIRE_PROTO_H
 #define WIRE_PROTO_H
 
-#include "base/bytes.h"
+#include "base/buf.h"
 
 enum proto_wire {
     PROTO_VARINT = 0,
@@ -160,6 +161,34 @@ proto_packed_count(struct bytes packed)
         count += packed.at[i] < 0x80;
     }
     return (uint32_t)count;
+}
+
+/* --- writing: a field, whatever its value; all of it or nothing --------------------------------
+ */
+
+static inline void
+proto_put_varint(struct buf *to, uint32_t tag, uint64_t v)
+{
+    if (!buf_reserve(to, 2 * VARINT_SIZE_MAX)) return;
+    to->size += varint_put(to->at + to->size, tag);
+    to->size += varint_put(to->at + to->size, v);
+}
+
+static inline void
+proto_put_fixed64(struct buf *to, uint32_t tag, uint64_t v)
+{
+    if (!buf_reserve(to, VARINT_SIZE_MAX + sizeof v)) return;
+    to->size += varint_put(to->at + to->size, tag);
+    store_le64(to->at + to->size, v);
+    to->size += sizeof v;
+}
+
+static inline void
+proto_put_bytes(struct buf *to, uint32_t tag, struct bytes b)
+{
+    if (!buf_reserve(to, 2 * VARINT_SIZE_MAX + b.size)) return;
+    proto_put_varint(to, tag, b.size);
+    buf_put_bytes(to, b);
 }
 
 #endif

@@ -32,14 +32,6 @@ text_field_size(struct bytes text)
     return text.size == 0 ? 0 : 1 + varint_size(text.size) + text.size;
 }
 
-static void
-put_text_field(struct buf *to, uint8_t tag, struct bytes text)
-{
-    if (text.size == 0) return;
-    buf_put_u8(to, tag);
-    buf_put_counted(to, text);
-}
-
 static size_t
 matcher_size(const struct rr_matcher *m)
 {
@@ -55,20 +47,15 @@ rr_request_put(struct buf *to, int64_t min_ms, int64_t max_ms, const struct rr_m
         size_t inner = matcher_size(&matchers[i]);
         size += 1 + varint_size(inner) + inner;
     }
-    buf_put_u8(to, TAG_QUERY);
-    buf_put_varint(to, size);
-    buf_put_u8(to, TAG_MIN_TIME);
-    buf_put_varint(to, (uint64_t)min_ms);
-    buf_put_u8(to, TAG_MAX_TIME);
-    buf_put_varint(to, (uint64_t)max_ms);
+    proto_put_varint(to, TAG_QUERY, size);
+    proto_put_varint(to, TAG_MIN_TIME, (uint64_t)min_ms);
+    proto_put_varint(to, TAG_MAX_TIME, (uint64_t)max_ms);
     for (uint32_t i = 0; i < matcher_count; i++) {
         const struct rr_matcher *m = &matchers[i];
-        buf_put_u8(to, TAG_MATCHER);
-        buf_put_varint(to, matcher_size(m));
-        if (m->type != 0) buf_put_u8(to, TAG_MATCHER_TYPE);
-        if (m->type != 0) buf_put_u8(to, m->type);
-        put_text_field(to, TAG_MATCHER_NAME, m->name);
-        put_text_field(to, TAG_MATCHER_VALUE, m->value);
+        proto_put_varint(to, TAG_MATCHER, matcher_size(m));
+        if (m->type != 0) proto_put_varint(to, TAG_MATCHER_TYPE, m->type);
+        if (m->name.size > 0) proto_put_bytes(to, TAG_MATCHER_NAME, m->name);
+        if (m->value.size > 0) proto_put_bytes(to, TAG_MATCHER_VALUE, m->value);
     }
     buf_put_u8(to, TAG_ACCEPTED);
     buf_put_u8(to, 1);

@@ -17,6 +17,7 @@
 #include <assert.h>
 
 #include "base/crc32c.h"
+#include "wire/proto.h"
 
 /* ChunkedReadResponse, ChunkedSeries, Chunk: tags of their fields. */
 enum {
@@ -178,14 +179,6 @@ time_field_size(int64_t t_ms)
     return t_ms == 0 ? 0 : 1 + varint_size((uint64_t)t_ms);
 }
 
-static void
-put_time_field(struct buf *to, uint8_t tag, int64_t t_ms)
-{
-    if (t_ms == 0) return;
-    buf_put_u8(to, tag);
-    buf_put_varint(to, (uint64_t)t_ms);
-}
-
 static size_t
 chunk_message_size(int64_t min_ms, int64_t max_ms, struct bytes data)
 {
@@ -197,14 +190,11 @@ void
 rr_chunk_put(struct buf *to, enum chunk_type type, int64_t min_ms, int64_t max_ms,
              struct bytes data)
 {
-    buf_put_u8(to, TAG_CHUNK);
-    buf_put_varint(to, chunk_message_size(min_ms, max_ms, data));
-    put_time_field(to, TAG_MIN_TIME, min_ms);
-    put_time_field(to, TAG_MAX_TIME, max_ms);
-    buf_put_u8(to, TAG_TYPE);
-    buf_put_u8(to, (uint8_t)type);
-    buf_put_u8(to, TAG_DATA);
-    buf_put_counted(to, data);
+    proto_put_varint(to, TAG_CHUNK, chunk_message_size(min_ms, max_ms, data));
+    if (min_ms != 0) proto_put_varint(to, TAG_MIN_TIME, (uint64_t)min_ms);
+    if (max_ms != 0) proto_put_varint(to, TAG_MAX_TIME, (uint64_t)max_ms);
+    proto_put_varint(to, TAG_TYPE, type);
+    proto_put_bytes(to, TAG_DATA, data);
 }
 
 /* So many bytes of chunks go into the frame they still fit, or into the next. */

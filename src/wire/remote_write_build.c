@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "wire/histogram_message.h"
 #include "wire/label_bytes.h"
+#include "wire/proto.h"
 
 enum {
     TAG_SYMBOL = 4 << 3 | 2, /* Request */
@@ -182,8 +183,7 @@ symbol_number(struct rw_build *b, struct bytes text)
     uint64_t hash = hash_bytes(text, 0); /* what is written is our own: nobody attacks it */
     struct symbol *s = find_slot(b->slots, b->slot_count, b->symbols.at, hash, text);
     if (s->number != 0) return s->number;
-    buf_put_u8(&b->symbols, TAG_SYMBOL);
-    buf_put_counted(&b->symbols, text);
+    proto_put_bytes(&b->symbols, TAG_SYMBOL, text);
     if (buf_error(&b->symbols)) return 0;
     *s = (struct symbol){hash, b->symbols.size - text.size, (uint32_t)text.size, b->symbol_count};
     return b->symbol_count++;
@@ -205,8 +205,7 @@ put_labels(struct rw_build *b, struct buf *to, struct bytes labels)
         buf_put_varint(&b->refs, symbol_number(b, label.value));
     }
     if (b->refs.size == 0) return;
-    buf_put_u8(to, TAG_REFS);
-    buf_put_counted(to, buf_bytes(&b->refs));
+    proto_put_bytes(to, TAG_REFS, buf_bytes(&b->refs));
 }
 
 /* --- series ----------------------------------------------------------------------------------- */
@@ -215,8 +214,7 @@ static void
 end_series(struct rw_build *b)
 {
     if (!b->in_series) return;
-    buf_put_u8(&b->body, version_is_1(b) ? TAG_SERIES_V1 : TAG_SERIES);
-    buf_put_counted(&b->body, buf_bytes(&b->series));
+    proto_put_bytes(&b->body, version_is_1(b) ? TAG_SERIES_V1 : TAG_SERIES, buf_bytes(&b->series));
     b->in_series = false;
 }
 
@@ -233,36 +231,26 @@ rw_build_series(struct rw_build *b, struct bytes labels)
     b->counts.series++;
 }
 
+/* Only what is not 0 is written. */
 static void
-put_varint_field(struct buf *to, uint8_t tag, uint64_t v)
+put_varint(struct buf *to, uint8_t tag, uint64_t v)
 {
-    if (v == 0) return;
-    buf_put_u8(to, tag);
-    buf_put_varint(to, v);
-}
-
-static void
-put_double_field(struct buf *to, uint8_t tag, uint64_t bits)
-{
-    if (bits == 0) return;
-    buf_put_u8(to, tag);
-    buf_put_le64(to, bits);
+    if (v != 0) proto_put_varint(to, tag, v);
 }
 
 static void
 put_item(struct rw_build *b, uint8_t tag)
 {
-    buf_put_u8(&b->series, tag);
-    buf_put_counted(&b->series, buf_bytes(&b->item));
+    proto_put_bytes(&b->series, tag, buf_bytes(&b->item));
 }
 
 void
 rw_build_float(struct rw_build *b, int64_t t_ms, uint64_t bits, int64_t start_ms)
 {
     empty(b, &b->item);
-    put_double_field(&b->item, TAG_SAMPLE_VALUE, bits);
-    put_varint_field(&b->item, TAG_SAMPLE_TIME, (uint64_t)t_ms);
-    if (!version_is_1(b)) put_varint_field(&b->item, TAG_SAMPLE_START, (uint64_t)start_ms);
+    if (bits != 0) proto_put_fixed64(&b->item, TAG_SAMPLE_VALUE, bits);
+    put_varint(&b->item, TAG_SAMPLE_TIME, (uint64_t)t_ms);
+    if (!version_is_1(b)) put_varint(&b->item, TAG_SAMPLE_START, (uint64_t)start_ms);
     put_item(b, TAG_SAMPLE);
     b->counts.floats++;
 }
@@ -281,8 +269,8 @@ rw_build_exemplar(struct rw_build *b, struct bytes labels, int64_t t_ms, uint64_
 {
     empty(b, &b->item);
     put_labels(b, &b->item, labels);
-    put_double_field(&b->item, TAG_EXEMPLAR_VALUE, bits);
-    put_varint_field(&b->item, TAG_EXEMPLAR_TIME, (uint64_t)t_ms);
+    if (bits != 0) proto_put_fixed64(&b->item, TAG_EXEMPLAR_VALUE, bits);
+    put_varint(&b->item, TAG_EXEMPLAR_TIME, (uint64_t)t_ms);
     put_item(b, version_is_1(b) ? TAG_EXEMPLAR_V1 : TAG_EXEMPLAR);
     b->counts.exemplars++;
 }
@@ -292,9 +280,9 @@ rw_build_metadata(struct rw_build *b, enum metric_type type, struct bytes help, 
 {
     if (version_is_1(b)) return;
     empty(b, &b->item);
-    put_varint_field(&b->item, TAG_METADATA_TYPE, type);
-    put_varint_field(&b->item, TAG_METADATA_HELP_REF, symbol_number(b, help));
-    put_varint_field(&b->item, TAG_METADATA_UNIT_REF, symbol_number(b, unit));
+    put_varint(&b->item, TAG_METADATA_TYPE, type);
+    put_varint(&b->item, TAG_METADATA_HELP_REF, symbol_number(b, help));
+    put_varint(&b->item, TAG_METADATA_UNIT_REF, symbol_number(b, unit));
     put_item(b, TAG_SERIES_METADATA);
 }
 
@@ -337,13 +325,10 @@ rw_build_metadata_v1(struct buf *to, struct bytes family, enum metric_type type,
         size_t text = fields[i].text.size;
         if (text > 0) size += 1 + varint_size(text) + text;
     }
-    if (!buf_reserve(to, size + 1 + VARINT_SIZE_MAX)) return;
-    buf_put_u8(to, TAG_METADATA);
-    buf_put_varint(to, size);
-    put_varint_field(to, TAG_METADATA_TYPE, type);
+    if (!buf_reserve(to, size + 4 * VARINT_SIZE_MAX)) return; /* all of it or nothing */
+    proto_put_varint(to, TAG_METADATA, size);
+    put_varint(to, TAG_METADATA_TYPE, type);
     for (unsigned i = 0; i < 3; i++) {
-        if (fields[i].text.size == 0) continue;
-        buf_put_u8(to, fields[i].tag);
-        buf_put_counted(to, fields[i].text);
+        if (fields[i].text.size > 0) proto_put_bytes(to, fields[i].tag, fields[i].text);
     }
 }
