@@ -56,13 +56,6 @@ is_name(const char *name)
     return true;
 }
 
-static bool
-ends_in_total(const char *name)
-{
-    size_t size = strlen(name);
-    return size > 6 && strcmp(name + size - 6, "_total") == 0;
-}
-
 static void
 link_append(struct metric_link *link, enum link_what what)
 {
@@ -81,7 +74,8 @@ void
 metric_register_counter(struct metric_counter *counter)
 {
     assert(is_name(counter->name));
-    assert(ends_in_total(counter->name));
+    size_t size = strlen(counter->name);
+    assert(size > 6 && strcmp(counter->name + size - 6, "_total") == 0);
     assert(counter->help != NULL);
     link_append(&counter->link, LINK_COUNTER);
 }
@@ -131,20 +125,6 @@ metric_unregister(struct metric_link *link)
     lock_drop(&scrape_lock);
 }
 
-static void
-set_zero(struct metric_link *link)
-{
-    if (link->what == LINK_COUNTER) {
-        METRIC_OF(link, struct metric_counter)->value = 0;
-    } else if (link->what == LINK_HISTOGRAM) {
-        struct metric_histogram *h = METRIC_OF(link, struct metric_histogram);
-        for (unsigned i = 0; i <= METRIC_BOUNDS_MAX; i++) {
-            h->buckets[i] = 0;
-        }
-        h->sum = 0;
-    }
-}
-
 void
 metric_reset_all(void)
 {
@@ -152,7 +132,14 @@ metric_reset_all(void)
     lock_take(&list_lock);
     for (struct metric_link *link = next_of(NULL), *next; link != NULL; link = next) {
         next = next_of(link);
-        set_zero(link);
+        if (link->what == LINK_COUNTER) {
+            METRIC_OF(link, struct metric_counter)->value = 0;
+        } else if (link->what == LINK_HISTOGRAM) {
+            struct metric_histogram *h = METRIC_OF(link, struct metric_histogram);
+            for (unsigned i = 0; i <= METRIC_BOUNDS_MAX; i++)
+                h->buckets[i] = 0;
+            h->sum = 0;
+        }
         link->registered = false;
         atomic_store_explicit(&link->next, NULL, memory_order_relaxed);
     }

@@ -86,16 +86,6 @@ begins_with(struct bytes value, struct bytes head)
 }
 
 static bool
-heads_match(const struct matcher *m, struct bytes value)
-{
-    size_t more = m->tail == TAIL_SOME;
-    for (uint32_t i = 0; i < m->head_count; i++) {
-        if (value.size >= m->heads[i].size + more && begins_with(value, m->heads[i])) return true;
-    }
-    return false;
-}
-
-static bool
 inner_matches(const struct matcher *m, struct bytes value)
 {
     size_t before = m->before == TAIL_SOME, after = m->after == TAIL_SOME;
@@ -114,7 +104,11 @@ positive_matches(const struct matcher *m, struct bytes value)
     case RUN_SET:
         return set_has(m, value);
     case RUN_HEADS:
-        return heads_match(m, value);
+        for (uint32_t i = 0; i < m->head_count; i++) {
+            size_t least = m->heads[i].size + (m->tail == TAIL_SOME);
+            if (value.size >= least && begins_with(value, m->heads[i])) return true;
+        }
+        return false;
     case RUN_INNER:
         return inner_matches(m, value);
     case RUN_RE2:
@@ -257,15 +251,6 @@ out:
 }
 
 static enum err
-make_equal(struct matcher *m)
-{
-    m->run = RUN_SET;
-    m->prefix = m->pattern;
-    enum err e = keep_heads(m, &m->pattern, 1);
-    return e ? e : set_build(m);
-}
-
-static enum err
 check_texts(struct bytes name, struct bytes pattern, struct why *why)
 {
     if (name.size == 0) return why_set(why, ERR_INPUT, "a matcher without a label name");
@@ -275,19 +260,6 @@ check_texts(struct bytes name, struct bytes pattern, struct why *why)
     }
     if (!utf8_valid(name)) return why_set(why, ERR_INPUT, "a matcher's name is not UTF-8");
     if (!utf8_valid(pattern)) return why_set(why, ERR_INPUT, "a matcher's pattern is not UTF-8");
-    return OK;
-}
-
-static enum err
-matcher_make(struct matcher *m, struct bytes name, struct bytes pattern, struct why *why)
-{
-    m->name = arena_copy(&m->arena, name);
-    m->pattern = arena_copy(&m->arena, pattern);
-    if (m->name.at == NULL || m->pattern.at == NULL) return ERR_NOMEM;
-    bool regex = m->type == MATCH_REGEX || m->type == MATCH_NOT_REGEX;
-    enum err e = regex ? make_regex(m, why) : make_equal(m);
-    if (e) return e;
-    m->matches_empty = matcher_matches(m, (struct bytes){(const uint8_t *)"", 0});
     return OK;
 }
 
@@ -305,9 +277,20 @@ matcher_new(enum matcher_type type, struct bytes name, struct bytes pattern,
     arena_init(&m->arena, NULL, 0, 256);
     m->type = type;
     m->negative = type == MATCH_NOT_EQUAL || type == MATCH_NOT_REGEX;
-    e = matcher_make(m, name, pattern, why);
+    m->name = arena_copy(&m->arena, name);
+    m->pattern = arena_copy(&m->arena, pattern);
+    e = m->name.at == NULL || m->pattern.at == NULL ? ERR_NOMEM : OK;
+    if (e == OK && (type == MATCH_REGEX || type == MATCH_NOT_REGEX)) {
+        e = make_regex(m, why);
+    } else if (e == OK) {
+        m->run = RUN_SET;
+        m->prefix = m->pattern;
+        e = keep_heads(m, &m->pattern, 1);
+        if (e == OK) e = set_build(m);
+    }
     if (e == ERR_NOMEM) why_set(why, e, "out of memory for a matcher");
     if (e) goto out;
+    m->matches_empty = matcher_matches(m, (struct bytes){(const uint8_t *)"", 0});
 
     *ret_matcher = m;
     m = NULL;

@@ -68,16 +68,7 @@ chunk_size(const struct chunk_writer *writer)
     return writer->data.size + (writer->fill > 0 ? 1 : 0);
 }
 
-/* Room for `bytes` more. Then bits may be put between bits_begin() and bits_done(). */
-static enum err
-chunk_reserve(struct chunk_writer *writer, size_t bytes)
-{
-    if (buf_reserve(&writer->data, bytes + BITS_OUT_SLACK)) return OK;
-    enum err e = buf_error(&writer->data);
-    writer->data.failed = OK;
-    return e;
-}
-
+/* Between bits_begin() and bits_done() bits may be put, as many as there is room for. */
 static struct bits_out
 bits_begin(const struct chunk_writer *writer)
 {
@@ -93,22 +84,10 @@ bits_done(struct chunk_writer *writer, const struct bits_out *out)
 }
 
 static void
-xor_put_first(struct bits_out *out, int64_t t_ms, uint64_t bits)
+put_varint(struct bits_out *out, uint64_t v)
 {
     uint8_t varint[VARINT_SIZE_MAX];
-    size_t size = varint_put(varint, zigzag(t_ms));
-    bits_put(out, 0, 16); /* the count, known at the end */
-    for (size_t i = 0; i < size; i++) {
-        bits_put(out, varint[i], 8);
-    }
-    bits_put_wide(out, bits, 64);
-}
-
-static void
-xor_put_second_time(struct bits_out *out, uint64_t delta)
-{
-    uint8_t varint[VARINT_SIZE_MAX];
-    size_t size = varint_put(varint, delta);
+    size_t size = varint_put(varint, v);
     for (size_t i = 0; i < size; i++) {
         bits_put(out, varint[i], 8);
     }
@@ -139,8 +118,12 @@ chunk_put_floats(struct chunk_writer *writer, uint32_t count, const int64_t *tim
                  const uint64_t *bits)
 {
     if (count > CHUNK_SAMPLES_MAX - writer->count) return ERR_LIMIT;
-    enum err e = chunk_reserve(writer, (size_t)count * XOR_SAMPLE_BYTES_MAX + CHUNK_HEADER_BYTES);
-    if (e) return e;
+    size_t bytes = (size_t)count * XOR_SAMPLE_BYTES_MAX + CHUNK_HEADER_BYTES + BITS_OUT_SLACK;
+    if (!buf_reserve(&writer->data, bytes)) {
+        enum err e = buf_error(&writer->data);
+        writer->data.failed = OK; /* nothing was lost */
+        return e;
+    }
     struct bits_out out = bits_begin(writer);
 
     uint32_t i = 0;
@@ -149,11 +132,13 @@ chunk_put_floats(struct chunk_writer *writer, uint32_t count, const int64_t *tim
     for (; i < count && writer->count + i < 2; i++) {
         uint64_t t = (uint64_t)times_ms[i];
         if (writer->count + i == 0) {
-            xor_put_first(&out, times_ms[i], bits[i]);
+            bits_put(&out, 0, 16); /* the count, known at the end */
+            put_varint(&out, zigzag(times_ms[i]));
+            bits_put_wide(&out, bits[i], 64);
             value.before = bits[i];
         } else {
             time.delta = t - time.before;
-            xor_put_second_time(&out, time.delta);
+            put_varint(&out, time.delta);
             xor_put(&out, &value, bits[i]);
         }
         time.before = t;

@@ -172,14 +172,6 @@ struct judgement {
     struct layout_union both; /* FITS_UNION */
 };
 
-static bool
-same_custom(const struct histogram *a, const struct histogram *b)
-{
-    return a->custom_count == b->custom_count &&
-           (a->custom_count == 0 ||
-            memcmp(a->custom_bits, b->custom_bits, a->custom_count * sizeof *a->custom_bits) == 0);
-}
-
 static struct judgement
 anew(enum chunk_reset header)
 {
@@ -234,8 +226,8 @@ judge(struct histogram_chunks *w, const struct histogram *h, enum reset_hint hin
             *ret = anew(unlike);
             return OK;
         }
-        fell = !gauge && !same_custom(old, h);
-        if (gauge && !same_custom(old, h)) {
+        fell = !gauge && !histogram_same_custom(old, h);
+        if (gauge && !histogram_same_custom(old, h)) {
             *ret = anew(CHUNK_RESET_GAUGE);
             return OK;
         }

@@ -79,15 +79,6 @@ put_coded(struct buf *to, struct bytes text)
     }
 }
 
-static void
-put_escaped(struct buf *to, struct bytes text)
-{
-    for (size_t i = 0; i < text.size; i++) {
-        if ((classes[text.at[i]] & ESCAPED) != 0) buf_put_u8(to, '\\');
-        buf_put_u8(to, text.at[i]);
-    }
-}
-
 /* Which classes its bytes are of. */
 static uint8_t
 look_at(struct bytes text)
@@ -121,10 +112,13 @@ put_text(struct buf *to, struct bytes text, enum line_role role)
     uint8_t seen = look_at(text);
     if (must_be_coded(text, seen, role))
         put_coded(to, text);
-    else if ((seen & ESCAPED) != 0)
-        put_escaped(to, text);
-    else
+    else if ((seen & ESCAPED) == 0)
         buf_put_bytes(to, text);
+    else
+        for (size_t i = 0; i < text.size; i++) {
+            if ((classes[text.at[i]] & ESCAPED) != 0) buf_put_u8(to, '\\');
+            buf_put_u8(to, text.at[i]);
+        }
 }
 
 /* Measurement and tags. */

@@ -23,16 +23,6 @@ put_label(struct buf *to, const struct label *label, bool comma)
     return exact;
 }
 
-static void
-put_label_hex(struct buf *to, const struct label *label, bool comma)
-{
-    buf_put_text(to, comma ? ",\"" : "\"");
-    buf_put_hex(to, label->name);
-    buf_put_text(to, "\":\"");
-    buf_put_hex(to, label->value);
-    buf_put_u8(to, '"');
-}
-
 /* Those that put_label() refused. */
 static void
 put_labels_hex(struct buf *to, struct bytes labels)
@@ -43,7 +33,11 @@ put_labels_hex(struct buf *to, struct bytes labels)
     buf_put_text(to, ",\"labels_hex\":{");
     while (labels_next(&c, &label)) {
         if (utf8_valid(label.name) && utf8_valid(label.value)) continue;
-        put_label_hex(to, &label, comma);
+        buf_put_text(to, comma ? ",\"" : "\"");
+        buf_put_hex(to, label.name);
+        buf_put_text(to, "\":\"");
+        buf_put_hex(to, label.value);
+        buf_put_u8(to, '"');
         comma = true;
     }
     buf_put_u8(to, '}');

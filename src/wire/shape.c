@@ -9,14 +9,20 @@ same_spans(const struct hist_buckets *a, const struct hist_buckets *b)
 }
 
 bool
+histogram_same_custom(const struct histogram *a, const struct histogram *b)
+{
+    return a->custom_count == b->custom_count &&
+           (a->custom_count == 0 ||
+            memcmp(a->custom_bits, b->custom_bits, a->custom_count * sizeof *a->custom_bits) == 0);
+}
+
+bool
 histogram_same_layout(const struct histogram *a, const struct histogram *b)
 {
     return a->kind == b->kind && a->schema == b->schema &&
            a->zero_threshold_bits == b->zero_threshold_bits &&
            same_spans(&a->positive, &b->positive) && same_spans(&a->negative, &b->negative) &&
-           a->custom_count == b->custom_count &&
-           (a->custom_count == 0 ||
-            memcmp(a->custom_bits, b->custom_bits, a->custom_count * sizeof *a->custom_bits) == 0);
+           histogram_same_custom(a, b);
 }
 
 /* `count` > 0 items of `size` bytes, or NULL for none; *e is set when the arena is full. */

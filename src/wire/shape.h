@@ -70,6 +70,8 @@ struct histogram {
 /* True if kind, schema, threshold, spans and custom bounds are the same bits: only counts may
  * differ. */
 bool histogram_same_layout(const struct histogram *a, const struct histogram *b);
+/* Of these, the bounds. */
+bool histogram_same_custom(const struct histogram *a, const struct histogram *b);
 
 /* A deep copy in `arena`. ERR_LIMIT: it is full. */
 MUST_CHECK enum err histogram_copy(const struct histogram *h, struct arena *arena,
