@@ -1,3 +1,4 @@
+/* buf.c - grows by half; a secret is moved by hand. */
 #include "base/buf.h"
 
 #include <assert.h>

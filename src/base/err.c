@@ -1,3 +1,4 @@
+/* err.c - words of errors, and sentences about them. */
 #include "base/err.h"
 
 #include <errno.h>

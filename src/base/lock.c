@@ -1,3 +1,4 @@
+/* lock.c - pthreads, the check of ranks, and a turnstile for those who wait. */
 #include "base/lock.h"
 
 #include <assert.h>

@@ -1,3 +1,4 @@
+/* log.c - a line is put together on the stack and written with one call. */
 #include "base/log.h"
 
 #include <inttypes.h>

@@ -1,3 +1,11 @@
+/*
+ * time_text.c - times are read as decimal digits and a power of ten, in integers: through a double
+ * a moment of our days would be exact to a quarter of a microsecond, but one in the year 300,000
+ * would not be to the millisecond, and both must come back as they were written.
+ *
+ * Dates are counted in years that begin in March, so that the leap day is the last of them, and in
+ * eras of 400 years, which all have the same number of days.
+ */
 #include "base/time_text.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* warnings.c - the first sixteen places, each once. */
 #include "base/warnings.h"
 
 #include <string.h>

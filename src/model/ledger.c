@@ -1,3 +1,4 @@
+/* ledger.c - the equation, and its sparse form on disk. */
 #include "model/ledger.h"
 
 enum { FIELD_STORED = 255 };

@@ -1,3 +1,4 @@
+/* sample.c - words for reasons, kinds and types. */
 #include "model/sample.h"
 
 const char *

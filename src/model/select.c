@@ -1,3 +1,4 @@
+/* select.c - limits and the end of a query, shards, and windows that a summary may stand for. */
 #include "model/select.h"
 
 #include <inttypes.h>

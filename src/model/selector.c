@@ -1,3 +1,4 @@
+/* selector.c - a selector read from left to right; each matcher is made as soon as it is read. */
 #include "model/selector.h"
 
 #include "base/ascii.h"

@@ -1,3 +1,4 @@
+/* escaped_name.c - a character that is none goes as a number above all of Unicode. */
 #include "wire/escaped_name.h"
 
 #include <stdio.h>

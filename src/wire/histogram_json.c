@@ -1,3 +1,11 @@
+/*
+ * histogram_json.c - what is written comes back bit for bit: integers as integers, doubles as their
+ * shortest digits, or as bits where JSON has no number.
+ *
+ * Reading takes members in any order. Each of its arrays is a list of items of 8 bytes in the
+ * scanner's arena, whose length nobody announces: it doubles, and at HISTOGRAM_BUCKETS_MAX it is
+ * refused. Which members were there (a bit for each) tells the kind, and what contradicts it.
+ */
 #include "wire/histogram_json.h"
 
 #include "base/decimal.h"

@@ -1,3 +1,4 @@
+/* histogram_message.c - sizes are counted before, so that a nested message is written in place. */
 #include "wire/histogram_message.h"
 
 #include "wire/proto.h"

@@ -1,3 +1,11 @@
+/*
+ * json_scan.c - no tree, no recursion: the caller asks for what it expects, and what it does not
+ * know is stepped over with a bit for each level that is open.
+ *
+ * jansson, which reads JSON elsewhere, makes an object of every number: a line with a hundred
+ * thousand of them would cost many times its size, and a double could lose what its digits said.
+ * A text without escapes, nearly every one, is a view of the line.
+ */
 #include "wire/json_scan.h"
 
 #include "base/ascii.h"

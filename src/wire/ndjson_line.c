@@ -1,3 +1,4 @@
+/* ndjson_line.c - written by hand, not with struct json: of a series only the middle changes. */
 #include "wire/ndjson_line.h"
 
 #include "base/decimal.h"

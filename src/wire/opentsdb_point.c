@@ -1,3 +1,5 @@
+/* opentsdb_point.c - a point is written straight into the buffer, and cut off again if OpenTSDB
+ * has no form for it. */
 #include "wire/opentsdb_point.h"
 
 #include "base/decimal.h"

@@ -1,3 +1,4 @@
+/* proto.c - the rare part: groups, which are stepped over without recursion. */
 #include "wire/proto.h"
 
 void

@@ -1,3 +1,4 @@
+/* remote_write_memory.c - arrays that grow by half, counted against the limit of the message. */
 #include "wire/remote_write_memory.h"
 
 /* A block of this size is kept by an arena that is reset; larger ones come by doubling. */

@@ -1,3 +1,4 @@
+/* shape.c - layouts of histograms compared, and deep copies. */
 #include "wire/shape.h"
 
 static bool

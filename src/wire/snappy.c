@@ -1,3 +1,4 @@
+/* snappy.c - libsnappy, asked only for what was found to be possible. */
 #include "wire/snappy.h"
 
 #include <snappy-c.h>

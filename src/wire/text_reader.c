@@ -1,3 +1,4 @@
+/* text_reader.c - what is alike in all forms: the memory of a line, and which form a file has. */
 #include "wire/text_reader_private.h"
 
 enum {
