@@ -207,8 +207,9 @@ exemplar_hash(const struct gen *gen, uint32_t series, const struct gen_exemplar 
 static const struct gen_exemplar *
 exemplar_find(const struct gen *gen, uint32_t series, const struct gen_exemplar *like)
 {
-    uint32_t at = UINT32_MAX, id;
-    while (id_table_next(&gen->exemplar_table, exemplar_hash(gen, series, like), &at, &id)) {
+    uint64_t hash = exemplar_hash(gen, series, like);
+    uint32_t at = TABLE_START, id;
+    while (table_next(id_table_shard(&gen->exemplar_table, hash), hash, &at, &id)) {
         const struct gen_exemplar *x = gen_exemplar(gen, id);
         if (!x->undone && x->series == series && x->t_ms == like->t_ms && x->bits == like->bits &&
             bytes_equal(bytes_of(x->labels, x->labels_size),
@@ -244,8 +245,8 @@ gen_add_exemplar(struct gen *gen, const struct series *series, int64_t t_ms, uin
     }
     uint32_t id;
     uint64_t hash = exemplar_hash(gen, series->id, &new);
-    enum err e = id_table_reserve(&gen->exemplar_table, gen->budget, hash);
-    if (e) return e;
+    struct table *table = id_table_shard(&gen->exemplar_table, hash);
+    if (!table_reserve(table, gen->budget, 1)) return ERR_NOMEM;
     uint8_t *copy = gmem_alloc(&gen->gmem, labels.size);
     if (copy == NULL) return ERR_NOMEM;
     if (labels.size > 0) memcpy(copy, labels.at, labels.size);
@@ -256,7 +257,7 @@ gen_add_exemplar(struct gen *gen, const struct series *series, int64_t t_ms, uin
         return ERR_NOMEM;
     }
     *x = new;
-    id_table_insert(&gen->exemplar_table, hash, id);
+    table_add(table, hash, id);
     gen->sample_count[LEDGER_EXEMPLAR]++;
     return OK;
 }

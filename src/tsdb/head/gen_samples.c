@@ -7,6 +7,7 @@
  */
 #include <assert.h>
 
+#include "base/search.h"
 #include "tsdb/head/gen_private.h"
 
 /*
@@ -38,16 +39,7 @@ sample_value_is(const struct sample_value *value, enum sample_kind kind, uint64_
 static uint32_t
 late_find(const struct late *late, int64_t t_ms)
 {
-    uint32_t low = 0, high = late == NULL ? 0 : late->count;
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        if (late->samples[middle].t_ms < t_ms) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
+    return late == NULL ? 0 : search_first(i, 0u, late->count, late->samples[i].t_ms >= t_ms);
 }
 
 /* What was found at a time, and the epoch it came with. */
@@ -115,15 +107,14 @@ sealed_chunks_presence(const struct gen *gen, const struct gen_past *past, int64
                        const struct sample_value *value, struct arena *scratch, struct finding *f)
 {
     enum err e = OK;
-    uint32_t walk = 0;
+    uint32_t at = TABLE_START;
     uint64_t work = 0;
     bool by_index = late_index_is_there(past->late);
-    const struct hchunk *c =
-        by_index ? late_index_next(gen, past->late, t_ms, &walk) : past->sealed;
+    const struct hchunk *c = by_index ? late_index_next(gen, past->late, t_ms, &at) : past->sealed;
     while (c != NULL && e == OK && f->presence == PRESENT_NOT) {
         work += t_ms < c->min_ms || t_ms > c->max_ms ? 1 : LATE_PASSED_BY;
         e = sealed_presence(c, t_ms, value, scratch, f);
-        c = by_index ? late_index_next(gen, past->late, t_ms, &walk) : c->next;
+        c = by_index ? late_index_next(gen, past->late, t_ms, &at) : c->next;
     }
     if (past->late != NULL) past->late->work += work;
     return e;

@@ -29,25 +29,23 @@ struct family_text {
 
 /* Stays as long as its tenant. */
 struct family {
-    struct family *next;   /* in the hash table */
-    struct family *before; /* the one that came before; immutable, as the next two */
+    struct family *before; /* the one that came before; immutable, as the name */
     struct bytes name;
-    uint64_t hash;
     struct family_text *text; /* the last; NULL: nothing is known */
 };
 
 struct tenant {
     uint32_t id;
     struct bytes name;
-    uint64_t hash;
     struct ledger total;     /* committed or not */
     struct ledger change[2]; /* by epoch & 1, to be taken back if it fails */
     uint64_t change_epoch[2];
     uint64_t in_parts[LEDGER_KIND_COUNT]; /* as the live parts tell */
     struct family *newest_family;
-    struct family **families; /* hash table */
+    struct family **families;
     uint32_t family_capacity;
     uint32_t family_count;
+    struct table family_table; /* by hash of the name, places in `families` */
 };
 
 /* A snapshot taken when a generation is cut. */
@@ -77,10 +75,10 @@ struct head {
     struct gen *active;
     struct gen *frozen; /* also under the lock of `live`: it is published under both */
     struct tsdb_limits limits;
-    struct tenant **tenants;      /* by id */
-    struct tenant **tenant_table; /* by hash of the name; open addressing, twice the capacity */
+    struct tenant **tenants; /* by id */
     uint32_t tenant_count;
     uint32_t tenant_capacity;
+    struct table tenant_table; /* by hash of the name: ids */
     uint64_t next_ref;
     uint64_t next_gen;
     bool cut_wanted;

@@ -23,9 +23,9 @@ enum { LATE_INDEX_MIN = 256, LATE_INDEX_LOOKS = 4, LATE_PASSED_BY = 16 };
 void late_index_sealed(struct gen *gen, struct gen_past *past, const struct hchunk *known);
 /* False: there is none, or it does not know all chunks: look into each. `late` may be NULL. */
 bool late_index_is_there(const struct late *late);
-/* The next chunk that may hold `t_ms`; *walk begins with 0. NULL: no more. */
+/* The next chunk that may hold `t_ms`; *at begins with TABLE_START. NULL: no more. */
 const struct hchunk *late_index_next(const struct gen *gen, const struct late *late, int64_t t_ms,
-                                     uint32_t *walk);
+                                     uint32_t *at);
 /* All of the generation: chunks were taken back. They are made again when they are needed. */
 void late_indexes_drop(struct gen *gen);
 

@@ -108,8 +108,8 @@ registry_find(const struct registry *r, uint32_t tenant, uint64_t key,
               void *context)
 {
     uint64_t hash = hash_mix(key, tenant);
-    uint32_t at = UINT32_MAX, id;
-    while (id_table_next(&r->series_table, hash, &at, &id)) {
+    uint32_t at = TABLE_START, id;
+    while (table_next(id_table_shard(&r->series_table, hash), hash, &at, &id)) {
         struct series *s = registry_series(r, id);
         if (s->tenant == tenant && equal(context, r, s)) return s;
     }
@@ -119,14 +119,16 @@ registry_find(const struct registry *r, uint32_t tenant, uint64_t key,
 void
 registry_prefetch_key(const struct registry *r, uint32_t tenant, uint64_t key)
 {
-    id_table_prefetch(&r->series_table, hash_mix(key, tenant));
+    uint64_t hash = hash_mix(key, tenant);
+    table_prefetch(id_table_shard(&r->series_table, hash), hash);
 }
 
 struct series *
 registry_guess(const struct registry *r, uint32_t tenant, uint64_t key)
 {
-    uint32_t at = UINT32_MAX, id;
-    if (!id_table_next(&r->series_table, hash_mix(key, tenant), &at, &id)) return NULL;
+    uint64_t hash = hash_mix(key, tenant);
+    uint32_t at = TABLE_START, id;
+    if (!table_next(id_table_shard(&r->series_table, hash), hash, &at, &id)) return NULL;
     struct series *s = registry_series(r, id);
     __builtin_prefetch(s, 1);
     return s;
@@ -168,8 +170,8 @@ static bool
 name_find(const struct registry *r, uint32_t tenant, struct bytes text, uint32_t *ret_id)
 {
     uint64_t hash = text_hash(r, tenant, text);
-    uint32_t at = UINT32_MAX;
-    while (id_table_next(&r->name_table, hash, &at, ret_id)) {
+    uint32_t at = TABLE_START;
+    while (table_next(id_table_shard(&r->name_table, hash), hash, &at, ret_id)) {
         const struct registry_name *n = registry_name(r, *ret_id);
         if (n->tenant == tenant && bytes_equal(n->text, text)) return true;
     }
@@ -187,8 +189,8 @@ static bool
 pair_find(const struct registry *r, uint32_t tenant, struct bytes field, uint32_t *ret_id)
 {
     uint64_t hash = text_hash(r, tenant, field);
-    uint32_t at = UINT32_MAX;
-    while (id_table_next(&r->pair_table, hash, &at, ret_id)) {
+    uint32_t at = TABLE_START;
+    while (table_next(id_table_shard(&r->pair_table, hash), hash, &at, ret_id)) {
         const struct pair *p = registry_pair(r, *ret_id);
         if (p->tenant == tenant && bytes_equal(bytes_of(p->field, p->field_size), field)) {
             return true;
@@ -214,8 +216,9 @@ registry_alias(struct registry *r, const struct series *series, uint64_t key)
     /* A sender that shuffles its labels anew every time does not fill our memory. */
     if (r->alias_count > 2 * r->series.count + 1024) return;
     uint64_t hash = hash_mix(key, series->tenant);
-    if (id_table_reserve(&r->series_table, r->budget, hash) != OK) return;
-    id_table_insert(&r->series_table, hash, series->id);
+    struct table *table = id_table_shard(&r->series_table, hash);
+    if (!table_reserve(table, r->budget, 1)) return;
+    table_add(table, hash, series->id);
     r->alias_count++;
 }
 
@@ -245,7 +248,8 @@ name_get(struct registry *r, uint32_t tenant, struct bytes text, uint32_t *ret_i
     uint64_t hash = text_hash(r, tenant, text);
     struct registry_tenant *owner;
     enum err e = tenant_get(r, tenant, &owner);
-    if (e == OK) e = id_table_reserve(&r->name_table, r->budget, hash);
+    if (e == OK && !table_reserve(id_table_shard(&r->name_table, hash), r->budget, 1))
+        e = ERR_NOMEM;
     if (e == OK) e = id_list_reserve(&owner->names, &r->gmem);
     if (e) return e;
     const uint8_t *copy = text_keep(r, text);
@@ -255,7 +259,7 @@ name_get(struct registry *r, uint32_t tenant, struct bytes text, uint32_t *ret_i
     n->text = bytes_of(copy, text.size);
     n->tenant = tenant;
     id_list_push(&owner->names, *ret_id);
-    id_table_insert(&r->name_table, hash, *ret_id);
+    table_add(id_table_shard(&r->name_table, hash), hash, *ret_id);
     return OK;
 }
 
@@ -268,7 +272,8 @@ pair_get(struct registry *r, uint32_t tenant, struct bytes field, struct bytes n
     uint64_t hash = text_hash(r, tenant, field);
     enum err e = name_get(r, tenant, name, &name_id);
     struct registry_name *owner = e == OK ? registry_name(r, name_id) : NULL;
-    if (e == OK) e = id_table_reserve(&r->pair_table, r->budget, hash);
+    if (e == OK && !table_reserve(id_table_shard(&r->pair_table, hash), r->budget, 1))
+        e = ERR_NOMEM;
     if (e == OK) e = id_list_reserve(&owner->pairs, &r->gmem);
     if (e) return e;
     const uint8_t *copy = text_keep(r, field);
@@ -284,7 +289,7 @@ pair_get(struct registry *r, uint32_t tenant, struct bytes field, struct bytes n
     *p = (struct pair){copy, (uint32_t)field.size, tenant};
     use->name = name_id;
     id_list_push(&owner->pairs, *ret_id);
-    id_table_insert(&r->pair_table, hash, *ret_id);
+    table_add(id_table_shard(&r->pair_table, hash), hash, *ret_id);
     return OK;
 }
 
@@ -336,8 +341,9 @@ registry_add(struct registry *r, uint32_t tenant, struct bytes labels, struct se
     uint64_t hash = hash_mix(registry_labels_hash(r, labels), tenant);
     struct registry_tenant *owner;
     uint32_t id;
-    enum err e = id_table_reserve(&r->series_table, r->budget, hash);
-    if (e == OK) e = tenant_get(r, tenant, &owner);
+    struct table *table = id_table_shard(&r->series_table, hash);
+    if (!table_reserve(table, r->budget, 1)) return ERR_NOMEM;
+    enum err e = tenant_get(r, tenant, &owner);
     if (e) return e;
     struct series_pairs *row = row_room(r, labels_count(labels));
     if (row == NULL) return ERR_NOMEM;
@@ -357,7 +363,7 @@ registry_add(struct registry *r, uint32_t tenant, struct bytes labels, struct se
     for (uint32_t i = 0; i < row->count; i++) {
         id_list_push(&registry_pair_use(r, row->ids[i])->series, id);
     }
-    id_table_insert(&r->series_table, hash, id);
+    table_add(table, hash, id);
     *ret_series = s;
     return OK;
 }
