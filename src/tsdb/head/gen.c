@@ -5,22 +5,9 @@
 #include <assert.h>
 
 #include "base/hash.h"
-#include "tsdb/head/gen_private.h"
+#include "tsdb/head/late_index.h"
 
 /* --- life ------------------------------------------------------------------------------------- */
-
-static void
-gen_free(struct gen *gen)
-{
-    late_indexes_drop(gen);
-    id_table_fini(&gen->exemplar_table, gen->budget);
-    paged_fini(&gen->series);
-    paged_fini(&gen->exemplars);
-    if (gen->views != NULL) view_notes_fini(&gen->notes, gen->views);
-    gmem_fini(&gen->gmem);
-    registry_unref(gen->registry);
-    mem_free(NULL, gen, sizeof *gen);
-}
 
 enum err
 gen_new(struct budget *budget, uint64_t number, struct registry *registry, struct views *views,
@@ -59,7 +46,15 @@ gen_unref(struct gen *gen)
     if (gen == NULL) return;
     uint32_t before = atomic_fetch_sub_explicit(&gen->references, 1, memory_order_acq_rel);
     assert(before > 0);
-    if (before == 1) gen_free(gen);
+    if (before > 1) return;
+    late_indexes_drop(gen);
+    id_table_fini(&gen->exemplar_table, gen->budget);
+    paged_fini(&gen->series);
+    paged_fini(&gen->exemplars);
+    if (gen->views != NULL) view_notes_fini(&gen->notes, gen->views);
+    gmem_fini(&gen->gmem);
+    registry_unref(gen->registry);
+    mem_free(NULL, gen, sizeof *gen);
 }
 
 uint64_t
@@ -133,8 +128,7 @@ gen_open_visible(const struct gen *gen, const struct gen_series *s, uint32_t epo
 {
     const struct hchunk_open *o = &s->open;
     if (o->count == 0) return 0;
-    struct chunk_marks marks = {
-        .tag = o->tag, .count = o->count, .now = o->pending_now, .before = o->pending_before};
+    struct chunk_marks marks = hchunk_open_marks(o);
     if (!chunk_marks_tell(&marks, epoch)) marks.first_ms = hchunk_first_ms(o);
     return view_notes_visible(&gen->notes, s, &marks, epoch);
 }
@@ -143,11 +137,7 @@ uint32_t
 gen_sealed_visible(const struct gen *gen, const struct gen_series *s, const struct hchunk *c,
                    uint32_t epoch)
 {
-    struct chunk_marks marks = {.first_ms = c->min_ms,
-                                .tag = c->tag,
-                                .count = c->count,
-                                .now = c->pending_now,
-                                .before = c->pending_before};
+    struct chunk_marks marks = hchunk_sealed_marks(c);
     return view_notes_visible(&gen->notes, s, &marks, epoch);
 }
 

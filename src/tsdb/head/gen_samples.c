@@ -8,7 +8,7 @@
 #include <assert.h>
 
 #include "base/search.h"
-#include "tsdb/head/gen_private.h"
+#include "tsdb/head/late_index.h"
 
 /*
  * A series that goes on coming out of order gets a larger buffer, up to 1/8 of what came before:
@@ -17,12 +17,11 @@
 enum { LATE_FIRST = 4, LATE_MIN = 32, LATE_MAX = 2048, LATE_SHARE = 8 };
 #define LATE_GROUPS_BACK (1u << 30) /* no view is that old */
 
+/* Of a copy in an arena: its arrays may have gaps between them. */
 static size_t
 histogram_bytes_max(const struct histogram *h)
 {
-    return sizeof *h +
-           sizeof(struct hist_span) * (h->positive.span_count + h->negative.span_count) +
-           8 * ((size_t)h->positive.bucket_count + h->negative.bucket_count + h->custom_count) + 64;
+    return hchunk_histogram_bytes(h) + 64;
 }
 
 /* --- is it there? ----------------------------------------------------------------------------- */
@@ -57,15 +56,18 @@ judge(struct finding *f, const struct sample_value *value, enum sample_kind kind
 }
 
 static enum err
-view_presence(const struct hchunk_view *view, int64_t t_ms, const struct sample_value *value,
-              struct arena *scratch, uint32_t *ret_index, struct finding *f)
+chunk_presence(const struct hchunk_view *view, const struct chunk_marks *marks, int64_t t_ms,
+               const struct sample_value *value, struct arena *scratch, struct finding *f)
 {
+    uint32_t index;
     uint64_t bits = 0;
     struct histogram h;
     bool compare = view->kind == value->kind;
-    enum err e = hchunk_find(view, t_ms, scratch, ret_index, &bits, compare ? &h : NULL);
-    if (e == OK && *ret_index < view->count) judge(f, value, view->kind, bits, &h, 0);
-    return e;
+    enum err e = hchunk_find(view, t_ms, scratch, &index, &bits, compare ? &h : NULL);
+    if (e || index == view->count) return e;
+    uint32_t epoch = hchunk_epoch(index, marks->count, marks->tag, marks->now, marks->before);
+    judge(f, value, view->kind, bits, &h, epoch);
+    return OK;
 }
 
 static enum err
@@ -79,27 +81,9 @@ open_presence(const struct hchunk_open *o, int64_t t_ms, const struct sample_val
               is_float ? NULL : o->extra->last_histogram, o->tag);
         return OK;
     }
-    uint32_t index;
     struct hchunk_view view = hchunk_open_view(o);
-    enum err e = view_presence(&view, t_ms, value, scratch, &index, f);
-    if (e == OK && f->presence != PRESENT_NOT) {
-        f->epoch = hchunk_epoch(index, o->count, o->tag, o->pending_now, o->pending_before);
-    }
-    return e;
-}
-
-static enum err
-sealed_presence(const struct hchunk *c, int64_t t_ms, const struct sample_value *value,
-                struct arena *scratch, struct finding *f)
-{
-    if (t_ms < c->min_ms || t_ms > c->max_ms) return OK;
-    uint32_t index;
-    struct hchunk_view view = hchunk_sealed_view(c);
-    enum err e = view_presence(&view, t_ms, value, scratch, &index, f);
-    if (e == OK && f->presence != PRESENT_NOT) {
-        f->epoch = hchunk_epoch(index, c->count, c->tag, c->pending_now, c->pending_before);
-    }
-    return e;
+    struct chunk_marks marks = hchunk_open_marks(o);
+    return chunk_presence(&view, &marks, t_ms, value, scratch, f);
 }
 
 static enum err
@@ -112,8 +96,13 @@ sealed_chunks_presence(const struct gen *gen, const struct gen_past *past, int64
     bool by_index = late_index_is_there(past->late);
     const struct hchunk *c = by_index ? late_index_next(gen, past->late, t_ms, &at) : past->sealed;
     while (c != NULL && e == OK && f->presence == PRESENT_NOT) {
-        work += t_ms < c->min_ms || t_ms > c->max_ms ? 1 : LATE_PASSED_BY;
-        e = sealed_presence(c, t_ms, value, scratch, f);
+        bool inside = t_ms >= c->min_ms && t_ms <= c->max_ms;
+        work += inside ? LATE_PASSED_BY : 1;
+        if (inside) {
+            struct hchunk_view view = hchunk_sealed_view(c);
+            struct chunk_marks marks = hchunk_sealed_marks(c);
+            e = chunk_presence(&view, &marks, t_ms, value, scratch, f);
+        }
         c = by_index ? late_index_next(gen, past->late, t_ms, &at) : c->next;
     }
     if (past->late != NULL) past->late->work += work;
@@ -395,23 +384,6 @@ seal_reserve(const struct histogram *h)
     return h == NULL ? 0 : 4 * hchunk_histogram_reserve(&none, h);
 }
 
-/* A copy with its arrays in the same piece. */
-static enum err
-late_keep_histogram(struct gen *gen, const struct histogram *h, struct late_sample *l)
-{
-    uint32_t bytes = (uint32_t)histogram_bytes_max(h);
-    uint8_t *piece = gmem_alloc(&gen->gmem, bytes);
-    if (piece == NULL) return ERR_NOMEM;
-    struct arena in_piece = {.at = piece + sizeof *h, .end = piece + bytes, .limit_bytes = 1};
-    struct histogram copy;
-    enum err e = histogram_copy(h, &in_piece, &copy);
-    assert(e == OK && in_piece.blocks == NULL);
-    memcpy(piece, &copy, sizeof copy);
-    l->histogram = (const struct histogram *)piece;
-    l->histogram_bytes = bytes;
-    return OK;
-}
-
 static enum err
 late_insert(struct gen *gen, struct gen_series *s, int64_t t_ms, int64_t start_ms,
             const struct sample_value *v, uint32_t epoch, uint32_t durable_epoch)
@@ -420,8 +392,11 @@ late_insert(struct gen *gen, struct gen_series *s, int64_t t_ms, int64_t start_m
     if (e == OK) e = late_room(gen, s->past, durable_epoch);
     if (e) return e;
     struct late_sample l = {.t_ms = t_ms, .start_ms = start_ms, .bits = v->bits, .epoch = epoch};
-    if (v->kind != SAMPLE_FLOAT) e = late_keep_histogram(gen, v->histogram, &l);
-    if (e) return e;
+    if (v->kind != SAMPLE_FLOAT) {
+        l.histogram = hchunk_keep_histogram(&gen->gmem, v->histogram);
+        if (l.histogram == NULL) return ERR_NOMEM;
+        l.histogram_bytes = (uint32_t)hchunk_histogram_bytes(v->histogram);
+    }
     struct late *late = s->past->late;
     uint32_t at = late_find(late, t_ms);
     memmove(late->samples + at + 1, late->samples + at, (late->count - at) * sizeof l);

@@ -208,20 +208,6 @@ put_value(const struct hchunk_open *o, struct token *token, uint8_t **p, uint64_
     return false;
 }
 
-static uint8_t *
-put_time(const struct hchunk_open *o, uint8_t *p, int64_t turn, int64_t start_ms)
-{
-    if (turn != 0) {
-        *p++ = TOKEN_TIME;
-        p += varint_put(p, zigzag(turn));
-    }
-    if (start_ms != start_of(o)) {
-        *p++ = TOKEN_START;
-        p += varint_put(p, zigzag((int64_t)((uint64_t)start_ms - (uint64_t)start_of(o))));
-    }
-    return p;
-}
-
 static enum err
 put_token(struct hchunk_open *o, struct gmem *gmem, const struct token *token)
 {
@@ -247,7 +233,14 @@ put_sample(struct hchunk_open *o, struct gmem *gmem, int64_t t_ms, uint64_t bits
     int64_t step = (int64_t)((uint64_t)t_ms - (uint64_t)o->last_ms);
     if (o->count == 0) p += varint_put(p, zigzag(t_ms));
     uint8_t *first = p;
-    p = put_time(o, p, step - (int64_t)o->step_ms, start_ms);
+    if (step != (int64_t)o->step_ms) {
+        *p++ = TOKEN_TIME;
+        p += varint_put(p, zigzag(step - (int64_t)o->step_ms));
+    }
+    if (start_ms != start_of(o)) {
+        *p++ = TOKEN_START;
+        p += varint_put(p, zigzag((int64_t)((uint64_t)start_ms - (uint64_t)start_of(o))));
+    }
     bool prefixed = p != first;
     bool same = put_value(o, &token, &p, bits);
     bool run = same && !prefixed;
@@ -300,8 +293,8 @@ row_max(const struct histogram *h)
     return 64 + 10 * (size_t)(h->positive.bucket_count + h->negative.bucket_count);
 }
 
-static size_t
-histogram_memory(const struct histogram *h)
+size_t
+hchunk_histogram_bytes(const struct histogram *h)
 {
     return sizeof *h +
            sizeof(struct hist_span) * (h->positive.span_count + h->negative.span_count) +
@@ -312,14 +305,13 @@ size_t
 hchunk_histogram_reserve(const struct hchunk_open *open, const struct histogram *h)
 {
     return open_reserve(open, 32 + histogram_put_max(h) + row_max(h)) +
-           gmem_piece_bytes(histogram_memory(h));
+           gmem_piece_bytes(hchunk_histogram_bytes(h));
 }
 
-/* A copy with its arrays behind it, in one piece. */
-static struct histogram *
-histogram_keep(struct gmem *gmem, const struct histogram *h)
+struct histogram *
+hchunk_keep_histogram(struct gmem *gmem, const struct histogram *h)
 {
-    struct histogram *copy = gmem_alloc(gmem, histogram_memory(h));
+    struct histogram *copy = gmem_alloc(gmem, hchunk_histogram_bytes(h));
     if (copy == NULL) return NULL;
     *copy = *h;
     uint8_t *at = (uint8_t *)(copy + 1);
@@ -405,7 +397,7 @@ put_first_histogram(struct hchunk_open *o, struct gmem *gmem, int64_t t_ms,
     enum err e = open_grow(o, gmem, 32 + histogram_put_max(h));
     if (e == OK) e = extra_get(o, gmem);
     if (e) return e;
-    struct histogram *keep = histogram_keep(gmem, h);
+    struct histogram *keep = hchunk_keep_histogram(gmem, h);
     if (keep == NULL) return ERR_NOMEM;
     open_begin(o, h->kind, t_ms);
     uint8_t *p = o->bytes;
@@ -419,7 +411,7 @@ put_first_histogram(struct hchunk_open *o, struct gmem *gmem, int64_t t_ms,
     *o->extra = (struct hchunk_extra){
         .start_ms = start_ms,
         .last_histogram = keep,
-        .hist_bytes = (uint32_t)histogram_memory(h),
+        .hist_bytes = (uint32_t)hchunk_histogram_bytes(h),
         .rows_at = o->size_bytes,
         .row_words = 3 + h->positive.bucket_count + h->negative.bucket_count,
     };

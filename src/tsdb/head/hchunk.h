@@ -87,6 +87,40 @@ struct hchunk_open {
     bool special;
 };
 
+/* What a chunk knows of epochs. */
+struct chunk_marks {
+    int64_t first_ms; /* of sealed chunks; open ones: 0, see hchunk_first_ms() */
+    uint32_t tag;
+    uint8_t count;
+    uint8_t now;
+    uint8_t before;
+};
+
+static inline struct chunk_marks
+hchunk_open_marks(const struct hchunk_open *o)
+{
+    return (struct chunk_marks){
+        .tag = o->tag, .count = o->count, .now = o->pending_now, .before = o->pending_before};
+}
+
+static inline struct chunk_marks
+hchunk_sealed_marks(const struct hchunk *c)
+{
+    return (struct chunk_marks){.first_ms = c->min_ms,
+                                .tag = c->tag,
+                                .count = c->count,
+                                .now = c->pending_now,
+                                .before = c->pending_before};
+}
+
+/* Whether they tell what a view from this epoch sees. */
+static inline bool
+chunk_marks_tell(const struct chunk_marks *chunk, uint32_t epoch)
+{
+    return (int32_t)(epoch - (chunk->tag - 2)) >= 0 ||
+           chunk->count == chunk->now + chunk->before; /* all are later */
+}
+
 /* How many samples, from the first, are durable at this epoch. */
 uint32_t hchunk_visible(uint32_t count, uint32_t tag, uint32_t now, uint32_t before,
                         uint32_t durable_epoch);
@@ -106,6 +140,10 @@ hchunk_float_reserve(const struct hchunk_open *open)
     return 2 * ((size_t)open->size_bytes + open->capacity_bytes) + 256;
 }
 size_t hchunk_histogram_reserve(const struct hchunk_open *open, const struct histogram *h);
+
+/* A copy with its arrays behind it, in one piece of hchunk_histogram_bytes(). NULL: no memory. */
+struct histogram *hchunk_keep_histogram(struct gmem *gmem, const struct histogram *h);
+size_t hchunk_histogram_bytes(const struct histogram *h);
 
 /* Appends behind the last sample. ERR_NOMEM: nothing changed. ERR_AGAIN: another layout: seal
  * first. */
@@ -164,17 +202,5 @@ MUST_CHECK enum err hchunk_unpack(enum sample_kind kind, struct bytes bytes, uin
                                   struct arena *arena, int64_t *ret_times_ms,
                                   int64_t *ret_starts_ms, uint64_t *ret_bits,
                                   struct histogram *ret_histograms, bool *ret_has_starts);
-
-struct hchunk_samples {
-    uint32_t count;
-    bool has_starts;
-    int64_t times_ms[HCHUNK_SAMPLES_MAX];
-    int64_t starts_ms[HCHUNK_SAMPLES_MAX];
-    uint64_t bits[HCHUNK_SAMPLES_MAX];               /* floats */
-    struct histogram histograms[HCHUNK_SAMPLES_MAX]; /* arrays in the arena */
-};
-/* The same into one struct. */
-MUST_CHECK enum err hchunk_read(enum sample_kind kind, struct bytes bytes, uint32_t count,
-                                struct arena *arena, struct hchunk_samples *ret_samples);
 
 #endif

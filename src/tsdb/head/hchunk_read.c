@@ -143,19 +143,6 @@ float_reader_of(struct bytes bytes)
     return r;
 }
 
-static bool
-read_floats(struct bytes bytes, uint32_t count, int64_t *times, int64_t *starts, uint64_t *bits)
-{
-    struct float_reader r = float_reader_of(bytes);
-    for (uint32_t i = 0; i < count; i++) {
-        read_sample(&r);
-        times[i] = r.t_ms;
-        bits[i] = r.bits;
-        starts[i] = r.start_ms;
-    }
-    return r.saw_start;
-}
-
 /* The arrays of a further histogram of the same layout: spans and bounds are shared. */
 static enum err
 row_arrays(const struct hist_buckets *like, struct arena *arena, struct hist_buckets *to)
@@ -285,17 +272,15 @@ hchunk_unpack(enum sample_kind kind, struct bytes bytes, uint32_t count, struct 
         return read_histograms(bytes, count, arena, ret_times_ms, ret_starts_ms, ret_histograms,
                                ret_has_starts);
     }
-    *ret_has_starts = read_floats(bytes, count, ret_times_ms, ret_starts_ms, ret_bits);
+    struct float_reader r = float_reader_of(bytes);
+    for (uint32_t i = 0; i < count; i++) {
+        read_sample(&r);
+        ret_times_ms[i] = r.t_ms;
+        ret_bits[i] = r.bits;
+        ret_starts_ms[i] = r.start_ms;
+    }
+    *ret_has_starts = r.saw_start;
     return OK;
-}
-
-enum err
-hchunk_read(enum sample_kind kind, struct bytes bytes, uint32_t count, struct arena *arena,
-            struct hchunk_samples *ret)
-{
-    ret->count = count;
-    return hchunk_unpack(kind, bytes, count, arena, ret->times_ms, ret->starts_ms, ret->bits,
-                         ret->histograms, &ret->has_starts);
 }
 
 /* --- finding ---------------------------------------------------------------------------------- */

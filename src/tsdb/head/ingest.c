@@ -32,22 +32,6 @@ cut_to(struct bytes *text, size_t size)
     if (text->size > size) text->size = size;
 }
 
-static void
-put_series_text(const struct ingest *in, const struct rw_series *series, struct buf *to)
-{
-    struct rw_label_walk walk = rw_labels(in->request, series);
-    struct label label;
-    size_t begin = to->size;
-    buf_put_u8(to, '{');
-    while (rw_label_next(&walk, &label) && to->size < begin + 200) {
-        if (to->size > begin + 1) buf_put_text(to, ", ");
-        cut_to(&label.name, 64);
-        cut_to(&label.value, 64);
-        label_print(to, &label);
-    }
-    buf_put_u8(to, '}');
-}
-
 /* True for the first few: they are named. */
 static bool
 note_refused(struct ingest *in, enum reject reason, uint64_t count)
@@ -76,8 +60,17 @@ ingest_reject(struct ingest *in, const struct rw_series *series, enum ledger_kin
     if (!note_refused(in, reason, count)) return;
     char room[OFFENDER_BYTES];
     struct buf words = {.at = (uint8_t *)room, .capacity = sizeof room, .limit = sizeof room};
-    buf_printf(&words, "%s at %" PRId64 ": ", reject_word(reason), t_ms);
-    put_series_text(in, series, &words);
+    buf_printf(&words, "%s at %" PRId64 ": {", reject_word(reason), t_ms);
+    struct rw_label_walk walk = rw_labels(in->request, series);
+    struct label label;
+    size_t begin = words.size;
+    while (rw_label_next(&walk, &label) && words.size < begin + 200) {
+        if (words.size > begin) buf_put_text(&words, ", ");
+        cut_to(&label.name, 64);
+        cut_to(&label.value, 64);
+        label_print(&words, &label);
+    }
+    buf_put_u8(&words, '}');
     if (detail[0] != '\0') buf_printf(&words, ": %s", detail);
     put_offender(in, &words);
 }
@@ -130,14 +123,6 @@ reject_piece(struct ingest *in, const struct piece *p, enum reject reason)
     ingest_reject(in, p->from, LEDGER_EXEMPLAR, reason, p->exemplars.count, t, detail);
 }
 
-static bool
-slice_full(const struct ingest *in, const struct need *need)
-{
-    return need->floats >= in->s->slice_floats || need->histogram_bytes >= SLICE_BYTES ||
-           need->exemplar_bytes >= SLICE_BYTES || need->series_bytes >= SLICE_BYTES ||
-           need->head_bytes >= 8 * (size_t)SLICE_BYTES;
-}
-
 /* Whether anything of the piece can be stored, as far as its times tell. */
 static bool
 piece_is_in_time(const struct ingest *in, const struct piece *p)
@@ -177,26 +162,19 @@ gather_failed(struct ingest *in, enum err e)
                                   : "the head has reached its memory budget");
 }
 
-/* The first slice looks at all series that come after it: a malformed one leaves nothing stored. */
+/* Steps 1 and 2 for as many series as fit; their pieces are in the scratch. */
 static enum err
-check_rest(struct ingest *in, uint32_t from)
-{
-    for (uint32_t i = from; i < in->request->series_count && !in->checked; i++) {
-        if (!rw_series_check(&in->request->series[i])) return gather_failed(in, ERR_INPUT);
-    }
-    in->checked = true;
-    return OK;
-}
-
-/* Steps 1 and 2 for as many series as fit; their pieces are in the scratch arena of the request. */
-static enum err
-slice_gather(struct ingest *in, struct place *at, struct piece *pieces, uint32_t pieces_max,
-             uint32_t *ret_count)
+slice_gather(struct ingest *in, struct place *at, uint32_t *ret_count)
 {
     struct need need = {0};
     uint32_t count = 0;
     ingest_approach_first(in, at->series);
-    while (at->series < in->request->series_count && count < pieces_max && !slice_full(in, &need)) {
+    while (at->series < in->request->series_count && count < SLICE_PIECES) {
+        if (need.floats >= in->s->slice_floats || need.histogram_bytes >= SLICE_BYTES ||
+            need.exemplar_bytes >= SLICE_BYTES || need.series_bytes >= SLICE_BYTES ||
+            need.head_bytes >= 8 * (size_t)SLICE_BYTES) {
+            break;
+        }
         ingest_approach_next(in, at->series);
         struct piece p = ingest_take_piece(in, at, &need);
         enum reject reason;
@@ -220,7 +198,7 @@ slice_gather(struct ingest *in, struct place *at, struct piece *pieces, uint32_t
         ingest_need_series(in, &p, &need);
         e = ingest_series_metadata(in, p.from, p.series);
         if (e) return why_set(in->why, e, "no memory for metadata");
-        pieces[count++] = p;
+        in->s->pieces[count++] = p;
     }
     *ret_count = count;
     in->gathered = need.floats;
@@ -263,19 +241,22 @@ slice_measure(struct ingest *in, int64_t took_ns)
 static enum err
 slice(struct ingest *in, struct place *at)
 {
-    struct piece *pieces = in->s->pieces;
     uint32_t count = 0;
     struct place before = *at;
     ingest_slice_begin(in);
-    enum err e = slice_gather(in, at, pieces, SLICE_PIECES, &count);
-    if (e == OK) e = check_rest(in, at->series);
+    enum err e = slice_gather(in, at, &count);
+    /* The first slice looks at all that come after it: a malformed one leaves nothing stored. */
+    for (uint32_t i = at->series; i < in->request->series_count && e == OK && !in->checked; i++) {
+        if (!rw_series_check(&in->request->series[i])) e = gather_failed(in, ERR_INPUT);
+    }
     if (e) {
         if (in->s->metadata_count > 0) families_forget(in->head, in->tenant, in->log.epoch);
         *at = before;
         return e;
     }
+    in->checked = true;
     for (uint32_t i = 0; i < count && e == OK; i++)
-        e = ingest_append(in, &pieces[i]);
+        e = ingest_append(in, &in->s->pieces[i]);
     ingest_log(in);
     return e ? why_set(in->why, e, "the head has reached its memory budget") : OK;
 }
@@ -330,15 +311,6 @@ ingest_put_counts(struct ingest *in)
     text[counts.size + in->text_used] = '\0';
 }
 
-/* Reasons to come back later, for whole requests. */
-static enum err
-ready_locked(struct head *head, struct why *why)
-{
-    if (head->disk_low) return why_set(why, ERR_AGAIN, "the disk is nearly full");
-    if (wal_is_down(head->wal)) return why_set(why, ERR_AGAIN, "the write-ahead log is down");
-    return OK;
-}
-
 static uint64_t
 bytes_if_new(const struct rw_request *r, uint32_t series_bytes)
 {
@@ -379,18 +351,6 @@ never_fits(const struct ingest *in, uint64_t used_before)
     return bytes > most || (bytes > most / 2 && used_before < most / 8);
 }
 
-/*
- * With a clock behind the newest sample stored, "too far in the future" says more about us than
- * about the sender: it may try again.
- */
-static bool
-blame_the_clock(const struct ingest *in)
-{
-    if (in->result->rejected_for[REJECT_TOO_FAR_IN_FUTURE] == 0) return false;
-    look_at_clock(in->head); /* it may have jumped since housekeeping looked */
-    return in->head->clock_suspect;
-}
-
 enum err
 head_ingest_begin(struct head *head, struct bytes tenant, const struct rw_request *request,
                   struct ingest_result *ret_result, struct tsdb_doubts **ret_doubts,
@@ -408,7 +368,11 @@ head_ingest_begin(struct head *head, struct bytes tenant, const struct rw_reques
     in.require_name = rule == NAME_ALWAYS || (rule == NAME_AUTO && request->version == RW_V2);
     uint32_t voids = head->void_count;
     uint64_t used_before = budget_used(&head->budget);
-    enum err e = ready_locked(head, why);
+    enum err e = OK;
+    if (head->disk_low) e = why_set(why, ERR_AGAIN, "the disk is nearly full");
+    if (e == OK && wal_is_down(head->wal)) {
+        e = why_set(why, ERR_AGAIN, "the write-ahead log is down");
+    }
     /* Names of tenants are limited: one is not spent on nothing. */
     bool empty = request->series_count == 0 && request->metadata_count == 0;
     if (e == OK && !empty) e = tenant_find_or_add(head, tenant, &in.tenant);
@@ -431,8 +395,13 @@ head_ingest_begin(struct head *head, struct bytes tenant, const struct rw_reques
                     request->series_count);
     }
     if (e == OK && request->metadata_count > 0) e = metadata_slice(&in);
-    if (e == OK && blame_the_clock(&in)) {
-        e = why_set(why, ERR_AGAIN, "samples lie in the future of a clock that is suspect");
+    if (e == OK && ret_result->rejected_for[REJECT_TOO_FAR_IN_FUTURE] > 0) {
+        /* With a clock behind the newest sample stored, this says more about us than about the
+         * sender: it may try again. The clock may have jumped since housekeeping looked. */
+        look_at_clock(head);
+        if (head->clock_suspect) {
+            e = why_set(why, ERR_AGAIN, "samples lie in the future of a clock that is suspect");
+        }
     }
     if (head->options->ack_memory) ret_result->wait_epoch = 0;
     lock_drop(&head->lock);

@@ -27,7 +27,7 @@ struct piece {
 /* Columns of one slice on their way into log records. */
 struct scratch {
     struct piece *pieces;
-    uint64_t *refs;
+    uint64_t *refs; /* with the next four in one memory */
     int64_t *times;
     uint64_t *bits;
     int64_t *starts;
@@ -149,8 +149,6 @@ MUST_CHECK enum err ingest_resolve(struct ingest *in, const struct rw_series *se
 /* Canonical labels of a series of the request, in the scratch, or why they are refused. */
 MUST_CHECK enum err ingest_canonical(struct ingest *in, const struct rw_series *series,
                                      enum reject *ret_reason);
-/* Room for that many labels in the scratch's list. ERR_NOMEM. */
-MUST_CHECK enum err ingest_label_room(struct ingest *in, uint32_t count);
 
 /* --- 2. reserve (ingest_reserve.c) --- */
 

@@ -3,6 +3,7 @@
  */
 #include <assert.h>
 
+#include "base/array.h"
 #include "base/hash.h"
 #include "tsdb/head/ingest.h"
 
@@ -31,33 +32,6 @@ define(struct ingest *in, struct series *series)
     if (series->defined_in == (uint32_t)in->log.segment) return;
     series->defined_in = (uint32_t)in->log.segment;
     record_series(in->s, in->gen->registry, series);
-}
-
-static void
-log_float(struct ingest *in, const struct piece *p, const struct rw_float *f)
-{
-    struct scratch *s = in->s;
-    uint32_t i = s->float_count++;
-    s->refs[i] = series_ref(in->gen->registry, p->series);
-    s->times[i] = f->t_ms;
-    s->bits[i] = f->bits;
-    s->starts[i] = f->start_ms;
-    s->hints[i] = p->samples->open.exponent;
-    s->has_starts |= f->start_ms != 0;
-}
-
-static void
-log_histogram(struct ingest *in, const struct series *series, const struct rw_histogram *h)
-{
-    struct scratch *s = in->s;
-    uint64_t now[3] = {series_ref(in->gen->registry, series), (uint64_t)h->t_ms,
-                       (uint64_t)h->start_ms};
-    for (unsigned i = 0; i < 3; i++) {
-        buf_put_zigzag(&s->histograms, (int64_t)(now[i] - s->histogram_last[i]));
-        s->histogram_last[i] = now[i];
-    }
-    histogram_put(&s->histograms, &h->h);
-    s->histogram_count++;
 }
 
 /* True if it was accepted: it is in the head now and must go into the log. */
@@ -95,23 +69,9 @@ append(struct ingest *in, const struct piece *p, int64_t t_ms, int64_t start_ms,
 }
 
 static void
-append_floats(struct ingest *in, const struct piece *p)
-{
-    for (uint32_t i = p->floats.first; i < p->floats.first + p->floats.count; i++) {
-        const struct rw_float *f = &in->request->floats[i];
-        enum reject reason = ingest_time_verdict(in, f->t_ms);
-        if (reason != REJECT_NONE) {
-            ingest_reject(in, p->from, LEDGER_FLOAT, reason, 1, f->t_ms, "");
-            continue;
-        }
-        struct sample_value v = {SAMPLE_FLOAT, f->bits, NULL};
-        if (append(in, p, f->t_ms, f->start_ms, &v)) log_float(in, p, f);
-    }
-}
-
-static void
 append_histograms(struct ingest *in, const struct piece *p)
 {
+    struct scratch *s = in->s;
     for (uint32_t i = p->histograms.first; i < p->histograms.first + p->histograms.count; i++) {
         const struct rw_histogram *h = &in->request->histograms[i];
         struct why why = {"no count, a mixed one, or more than 65536 buckets of a side"};
@@ -126,23 +86,16 @@ append_histograms(struct ingest *in, const struct piece *p)
             continue;
         }
         struct sample_value v = {h->h.kind, 0, &h->h};
-        if (append(in, p, h->t_ms, h->start_ms, &v)) log_histogram(in, p->series, h);
+        if (!append(in, p, h->t_ms, h->start_ms, &v)) continue;
+        uint64_t now[3] = {series_ref(in->gen->registry, p->series), (uint64_t)h->t_ms,
+                           (uint64_t)h->start_ms};
+        for (unsigned k = 0; k < 3; k++) {
+            buf_put_zigzag(&s->histograms, (int64_t)(now[k] - s->histogram_last[k]));
+            s->histogram_last[k] = now[k];
+        }
+        histogram_put(&s->histograms, &h->h);
+        s->histogram_count++;
     }
-}
-
-static void
-log_exemplar(struct ingest *in, const struct series *series, const struct rw_exemplar *x,
-             struct bytes labels)
-{
-    struct scratch *s = in->s;
-    uint64_t now[2] = {series_ref(in->gen->registry, series), (uint64_t)x->t_ms};
-    for (unsigned i = 0; i < 2; i++) {
-        buf_put_zigzag(&s->exemplars, (int64_t)(now[i] - s->exemplar_last[i]));
-        s->exemplar_last[i] = now[i];
-    }
-    buf_put_le64(&s->exemplars, x->bits);
-    buf_put_counted(&s->exemplars, labels);
-    s->exemplar_count++;
 }
 
 /* Exemplars may come without any labels; other rules are those of series. */
@@ -153,8 +106,9 @@ exemplar_labels(struct ingest *in, const struct rw_exemplar *x, enum reject *ret
     buf_clear(&s->labels);
     *ret_reason = x->bad_reference ? REJECT_BAD_REFERENCE : REJECT_NONE;
     if (x->bad_reference || x->label_count == 0) return OK;
-    enum err e = ingest_label_room(in, x->label_count);
-    if (e) return e;
+    if (!array_reserve(&in->head->budget, &s->label_list, &s->label_capacity, x->label_count)) {
+        return ERR_NOMEM;
+    }
     memcpy(s->label_list, in->request->labels + x->label_first,
            x->label_count * sizeof *s->label_list);
     *ret_reason = labels_build(s->label_list, x->label_count, &in->head->limits.labels, &s->labels);
@@ -171,6 +125,7 @@ exemplar_labels(struct ingest *in, const struct rw_exemplar *x, enum reject *ret
 static enum err
 append_exemplars(struct ingest *in, const struct piece *p)
 {
+    struct scratch *s = in->s;
     for (uint32_t i = p->exemplars.first; i < p->exemplars.first + p->exemplars.count; i++) {
         const struct rw_exemplar *x = &in->request->exemplars[i];
         enum reject reason;
@@ -182,7 +137,7 @@ append_exemplars(struct ingest *in, const struct piece *p)
             continue;
         }
         uint32_t epoch = 0;
-        struct bytes labels = buf_bytes(&in->s->labels);
+        struct bytes labels = buf_bytes(&s->labels);
         e = gen_add_exemplar(in->gen, p->series, x->t_ms, x->bits, labels, in->epoch, &epoch);
         if (e != OK && e != ERR_AGAIN) return e;
         in->change.count[LEDGER_EXEMPLAR][LEDGER_RECEIVED]++;
@@ -191,7 +146,14 @@ append_exemplars(struct ingest *in, const struct piece *p)
         lean_on(in, epoch);
         if (e != OK) continue;
         define(in, p->series);
-        log_exemplar(in, p->series, x, labels);
+        uint64_t now[2] = {series_ref(in->gen->registry, p->series), (uint64_t)x->t_ms};
+        for (unsigned k = 0; k < 2; k++) {
+            buf_put_zigzag(&s->exemplars, (int64_t)(now[k] - s->exemplar_last[k]));
+            s->exemplar_last[k] = now[k];
+        }
+        buf_put_le64(&s->exemplars, x->bits);
+        buf_put_counted(&s->exemplars, labels);
+        s->exemplar_count++;
     }
     return OK;
 }
@@ -199,31 +161,44 @@ append_exemplars(struct ingest *in, const struct piece *p)
 enum err
 ingest_append(struct ingest *in, const struct piece *p)
 {
-    append_floats(in, p);
+    struct scratch *s = in->s;
+    for (uint32_t i = p->floats.first; i < p->floats.first + p->floats.count; i++) {
+        const struct rw_float *f = &in->request->floats[i];
+        enum reject reason = ingest_time_verdict(in, f->t_ms);
+        if (reason != REJECT_NONE) {
+            ingest_reject(in, p->from, LEDGER_FLOAT, reason, 1, f->t_ms, "");
+            continue;
+        }
+        struct sample_value v = {SAMPLE_FLOAT, f->bits, NULL};
+        if (!append(in, p, f->t_ms, f->start_ms, &v)) continue;
+        uint32_t at = s->float_count++;
+        s->refs[at] = series_ref(in->gen->registry, p->series);
+        s->times[at] = f->t_ms;
+        s->bits[at] = f->bits;
+        s->starts[at] = f->start_ms;
+        s->hints[at] = p->samples->open.exponent;
+        s->has_starts |= f->start_ms != 0;
+    }
     if (p->histograms.count > 0) append_histograms(in, p);
     return p->exemplars.count == 0 ? OK : append_exemplars(in, p);
 }
 
 /* --- metadata --- */
 
-static enum reject
-metadata_verdict(const struct metadata *m)
-{
-    if (m->family.size == 0) return REJECT_EMPTY_LABELS;
-    if (m->family.size > FAMILY_TEXT_MAX) return REJECT_NAME_TOO_LONG;
-    if (m->help.size > FAMILY_TEXT_MAX || m->unit.size > FAMILY_TEXT_MAX) {
-        return REJECT_VALUE_TOO_LONG;
-    }
-    bool text = utf8_valid(m->family) && utf8_valid(m->help) && utf8_valid(m->unit);
-    return text ? REJECT_NONE : REJECT_BAD_UTF8;
-}
-
 enum err
 ingest_metadata(struct ingest *in, const struct metadata *m)
 {
     bool changed;
     struct scratch *s = in->s;
-    enum reject reason = metadata_verdict(m);
+    enum reject reason = REJECT_NONE;
+    if (m->family.size == 0)
+        reason = REJECT_EMPTY_LABELS;
+    else if (m->family.size > FAMILY_TEXT_MAX)
+        reason = REJECT_NAME_TOO_LONG;
+    else if (m->help.size > FAMILY_TEXT_MAX || m->unit.size > FAMILY_TEXT_MAX)
+        reason = REJECT_VALUE_TOO_LONG;
+    else if (!utf8_valid(m->family) || !utf8_valid(m->help) || !utf8_valid(m->unit))
+        reason = REJECT_BAD_UTF8;
     if (reason != REJECT_NONE) {
         ingest_reject_metadata(in, m, reason);
         return OK;
@@ -283,19 +258,6 @@ put_counted_record(struct ingest *in, enum wal_type type, bool with_tenant, uint
     return buf_error(to) ? buf_error(to) : wal_put(in->head->wal, type, buf_bytes(to), true);
 }
 
-static enum err
-put_ledger(struct ingest *in)
-{
-    if (ledger_is_zero(&in->change)) return OK;
-    struct buf *to = &in->s->payload;
-    buf_clear(to);
-    buf_put_counted(to, in->tenant->name);
-    ledger_put(to, &in->change);
-    if (buf_error(to)) return buf_error(to);
-    uint8_t version = (uint8_t)ledger_version(&in->change);
-    return wal_put_version(in->head->wal, WAL_LEDGER, version, buf_bytes(to), false);
-}
-
 void
 ingest_log(struct ingest *in)
 {
@@ -312,7 +274,15 @@ ingest_log(struct ingest *in)
         e = put_counted_record(in, WAL_EXEMPLARS, false, s->exemplar_count, &s->exemplars);
     }
     if (e == OK) e = put_counted_record(in, WAL_METADATA, true, s->metadata_count, &s->metadata);
-    if (e == OK) e = put_ledger(in);
+    if (e == OK && !ledger_is_zero(&in->change)) {
+        struct buf *to = &s->payload;
+        buf_clear(to);
+        buf_put_counted(to, in->tenant->name);
+        ledger_put(to, &in->change);
+        uint8_t version = (uint8_t)ledger_version(&in->change);
+        e = buf_error(to);
+        if (e == OK) e = wal_put_version(in->head->wal, WAL_LEDGER, version, buf_bytes(to), false);
+    }
     assert(e == OK); /* reserved: the batch cannot be taken while the head lock is held */
     bool logged = false;
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {

@@ -2,25 +2,31 @@
  * ingest_records.c - the columns of a slice, and the payloads of the log's records that are written
  * from them. Format: docs/format/wal.md.
  */
+#include "base/array.h"
 #include "tsdb/codec/codec.h"
 #include "tsdb/head/ingest.h"
+
+enum { SCRATCH_BUFS = 6, COLUMN_BYTES = SLICE_FLOATS * (4 * 8 + 1) };
+
+static void
+scratch_bufs(struct scratch *s, struct buf *ret[SCRATCH_BUFS])
+{
+    struct buf *all[SCRATCH_BUFS] = {&s->series,   &s->histograms, &s->exemplars,
+                                     &s->metadata, &s->payload,    &s->labels};
+    memcpy(ret, all, sizeof all);
+}
 
 void
 scratch_free(struct budget *budget, struct scratch *s)
 {
     if (s == NULL) return;
+    struct buf *bufs[SCRATCH_BUFS];
+    scratch_bufs(s, bufs);
+    for (unsigned i = 0; i < SCRATCH_BUFS; i++)
+        buf_fini(bufs[i]);
     mem_free(budget, s->pieces, SLICE_PIECES * sizeof *s->pieces);
-    mem_free(budget, s->refs, SLICE_FLOATS * sizeof *s->refs);
-    mem_free(budget, s->times, SLICE_FLOATS * sizeof *s->times);
-    mem_free(budget, s->bits, SLICE_FLOATS * sizeof *s->bits);
-    mem_free(budget, s->starts, SLICE_FLOATS * sizeof *s->starts);
-    mem_free(budget, s->hints, SLICE_FLOATS);
-    mem_free(budget, s->label_list, s->label_capacity * sizeof *s->label_list);
-    struct buf *all[] = {&s->series,   &s->histograms, &s->exemplars,
-                         &s->metadata, &s->payload,    &s->labels};
-    for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
-        buf_fini(all[i]);
-    }
+    mem_free(budget, s->refs, COLUMN_BYTES);
+    array_free(budget, s->label_list, s->label_capacity);
     arena_fini(&s->arena);
     mem_free(budget, s, sizeof *s);
 }
@@ -30,25 +36,22 @@ scratch_new(struct budget *budget, struct scratch **ret_scratch)
 {
     struct scratch *s = mem_new(budget, sizeof *s);
     if (s == NULL) return ERR_NOMEM;
+    struct buf *bufs[SCRATCH_BUFS];
+    scratch_bufs(s, bufs);
+    for (unsigned i = 0; i < SCRATCH_BUFS; i++)
+        buf_init(bufs[i], budget, 256 * 1024 * 1024);
+    arena_init(&s->arena, budget, 0, 256 * 1024);
     s->slice_floats = SLICE_FLOATS;
     s->pieces = mem_alloc(budget, SLICE_PIECES * sizeof *s->pieces);
-    s->refs = mem_alloc(budget, SLICE_FLOATS * sizeof *s->refs);
-    s->times = mem_alloc(budget, SLICE_FLOATS * sizeof *s->times);
-    s->bits = mem_alloc(budget, SLICE_FLOATS * sizeof *s->bits);
-    s->starts = mem_alloc(budget, SLICE_FLOATS * sizeof *s->starts);
-    s->hints = mem_alloc(budget, SLICE_FLOATS);
-    struct buf *all[] = {&s->series,   &s->histograms, &s->exemplars,
-                         &s->metadata, &s->payload,    &s->labels};
-    for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
-        buf_init(all[i], budget, 256 * 1024 * 1024);
-    }
-    arena_init(&s->arena, budget, 0, 256 * 1024);
-    bool all_there = s->pieces != NULL && s->refs != NULL && s->times != NULL && s->bits != NULL &&
-                     s->starts != NULL && s->hints != NULL;
-    if (!all_there) {
+    s->refs = mem_alloc(budget, COLUMN_BYTES);
+    if (s->pieces == NULL || s->refs == NULL) {
         scratch_free(budget, s);
         return ERR_NOMEM;
     }
+    s->bits = s->refs + SLICE_FLOATS;
+    s->times = (int64_t *)(s->bits + SLICE_FLOATS);
+    s->starts = s->times + SLICE_FLOATS;
+    s->hints = (uint8_t *)(s->starts + SLICE_FLOATS);
     *ret_scratch = s;
     return OK;
 }

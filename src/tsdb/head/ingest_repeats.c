@@ -58,21 +58,6 @@ struct tsdb_doubts {
 
 /* --- noting, under the head lock -------------------------------------------------------------- */
 
-static struct tsdb_doubts *
-doubts_new(struct ingest *in)
-{
-    struct tsdb_doubts *d = mem_new(&in->head->budget, sizeof *d);
-    if (d == NULL) return NULL;
-    d->head = in->head;
-    d->request = in->request;
-    d->tenant = in->tenant;
-    d->last = &d->first;
-    d->min_ms = INT64_MAX;
-    d->max_ms = INT64_MIN;
-    arena_init(&d->arena, &in->head->budget, DOUBT_BYTES_MAX, 0);
-    return d;
-}
-
 void
 tsdb_doubts_free(struct tsdb_doubts *d)
 {
@@ -105,9 +90,18 @@ ingest_doubt(struct ingest *in, const struct piece *p, int64_t t_ms,
              const struct sample_value *value)
 {
     if (in->head->options->log_only) return false;
-    if (in->doubts == NULL) in->doubts = doubts_new(in);
     struct tsdb_doubts *d = in->doubts;
-    if (d == NULL) return false;
+    if (d == NULL) {
+        d = in->doubts = mem_new(&in->head->budget, sizeof *d);
+        if (d == NULL) return false;
+        d->head = in->head;
+        d->request = in->request;
+        d->tenant = in->tenant;
+        d->last = &d->first;
+        d->min_ms = INT64_MAX;
+        d->max_ms = INT64_MIN;
+        arena_init(&d->arena, &in->head->budget, DOUBT_BYTES_MAX, 0);
+    }
     struct doubt *doubt = arena_new(&d->arena, sizeof *doubt);
     bool same = d->newest != NULL && d->newest->from == p->from;
     if (doubt == NULL || (!same && doubts_series(d, in, p) == NULL)) return false;
@@ -183,16 +177,6 @@ static bool
 time_is_up(const struct look *x)
 {
     return env_monotonic_ns(x->doubts->head->env) >= x->until_ns;
-}
-
-/* What the part has of the series' times is not known, so a later part has nothing to say. */
-static void
-give_up(const struct look *x, struct doubtful_series *s)
-{
-    const struct part_info *info = part_info(x->part);
-    for (struct doubt *d = s->first; d != NULL; d = d->next) {
-        if (is_open_in(d, info->min_ms, info->max_ms)) d->fate = FATE_CONFLICT;
-    }
 }
 
 static bool
@@ -290,7 +274,10 @@ look_into_part(struct look *x, const struct tombstones *tombstones)
         if (!series_is_open_in(s, info->min_ms, info->max_ms)) continue;
         if (opened) e = time_is_up(x) ? ERR_CANCELED : look_into_series(x, s);
         if (e == ERR_NOMEM || e == ERR_CANCELED) break;
-        if (e) give_up(x, s);
+        /* What the part has of its times is not known, so a later part has nothing to say. */
+        for (struct doubt *doubt = s->first; e && doubt != NULL; doubt = doubt->next) {
+            if (is_open_in(doubt, info->min_ms, info->max_ms)) doubt->fate = FATE_CONFLICT;
+        }
     }
     if (opened) row_reader_free(x->rows);
     return e == ERR_NOMEM || e == ERR_CANCELED ? e : OK;
@@ -319,19 +306,6 @@ look(struct tsdb_doubts *d, int64_t until_ns, struct why *why)
 
 /* --- counting --------------------------------------------------------------------------------- */
 
-static void
-count_doubt(struct ingest *in, const struct doubtful_series *s, const struct doubt *d)
-{
-    enum ledger_kind kind = ledger_kind_of(d->value.kind);
-    if (d->fate != FATE_REPEAT) {
-        ingest_reject(in, s->from, kind, REJECT_CONFLICT, 1, d->t_ms, CONFLICT_DETAIL);
-        return;
-    }
-    in->change.count[kind][LEDGER_RECEIVED]++;
-    in->change.count[kind][LEDGER_DUPLICATE]++;
-    in->result->written[kind]++;
-}
-
 static enum err
 settle(struct tsdb_doubts *d, struct ingest_result *result, struct why *why)
 {
@@ -346,7 +320,14 @@ settle(struct tsdb_doubts *d, struct ingest_result *result, struct why *why)
                         .why = why};
     for (const struct doubtful_series *s = d->first; s != NULL; s = s->next) {
         for (const struct doubt *x = s->first; x != NULL; x = x->next) {
-            count_doubt(&in, s, x);
+            enum ledger_kind kind = ledger_kind_of(x->value.kind);
+            if (x->fate != FATE_REPEAT) {
+                ingest_reject(&in, s->from, kind, REJECT_CONFLICT, 1, x->t_ms, CONFLICT_DETAIL);
+                continue;
+            }
+            in.change.count[kind][LEDGER_RECEIVED]++;
+            in.change.count[kind][LEDGER_DUPLICATE]++;
+            result->written[kind]++;
         }
     }
     struct ledger change = in.change;

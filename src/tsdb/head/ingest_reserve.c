@@ -5,12 +5,6 @@
  */
 #include "tsdb/head/ingest.h"
 
-static uint32_t
-min_u32(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
-
 static size_t
 buckets_of(const struct histogram *h)
 {
@@ -37,28 +31,23 @@ exemplar_bytes(const struct ingest *in, const struct rw_exemplar *x)
     return bytes;
 }
 
-/* Nearly all: a few floats, and nothing of it was taken before. */
-static bool
-is_simple(const struct ingest *in, const struct place *at, const struct need *need,
-          const struct rw_series *from)
-{
-    return from->histograms.count == 0 && from->exemplars.count == 0 && at->at_float == 0 &&
-           from->floats.count <= in->s->slice_floats - need->floats;
-}
-
 struct piece
 ingest_take_piece(struct ingest *in, struct place *at, struct need *need)
 {
     const struct rw_series *from = &in->request->series[at->series];
     struct piece p = {.from = from};
-    if (is_simple(in, at, need, from)) {
+    uint32_t floats_left = in->s->slice_floats - need->floats;
+    /* Nearly all: a few floats, and nothing of it was taken before. */
+    if (from->histograms.count == 0 && from->exemplars.count == 0 && at->at_float == 0 &&
+        from->floats.count <= floats_left) {
         p.floats = from->floats;
         need->floats += p.floats.count;
         at->series++;
         return p;
     }
     p.floats.first = from->floats.first + at->at_float;
-    p.floats.count = min_u32(from->floats.count - at->at_float, in->s->slice_floats - need->floats);
+    p.floats.count = from->floats.count - at->at_float;
+    if (p.floats.count > floats_left) p.floats.count = floats_left;
     need->floats += p.floats.count;
     at->at_float += p.floats.count;
     p.histograms.first = from->histograms.first + at->at_histogram;
@@ -85,36 +74,22 @@ ingest_take_piece(struct ingest *in, struct place *at, struct need *need)
     return p;
 }
 
-/* What define() may put. */
-static size_t
-definition_bytes(const struct ingest *in, const struct series *series)
+void
+ingest_need_series(const struct ingest *in, const struct piece *p, struct need *need)
 {
-    if (series->defined_in == (uint32_t)in->log.segment) return 0;
-    return RECORD_SERIES_BYTES_MAX + series_labels_size(in->gen->registry, series);
-}
-
-/*
- * What appending a piece may take from the generation's memory. A request may name a series twice:
- * so nothing is concluded from how the series looks now.
- */
-static size_t
-piece_head_bytes(const struct ingest *in, const struct piece *p)
-{
+    if (p->series->defined_in != (uint32_t)in->log.segment) {
+        need->series_bytes +=
+            RECORD_SERIES_BYTES_MAX + series_labels_size(in->gen->registry, p->series);
+    }
+    /* A request may name a series twice: so nothing is concluded from how the series looks now. */
     struct sample_value v = {SAMPLE_FLOAT, 0, NULL};
-    size_t bytes = gen_append_reserve(p->samples, &v, p->floats.count + p->histograms.count) +
-                   p->floats.count * (size_t)(6 * HCHUNK_FLOAT_BYTES_MAX + sizeof(struct hchunk));
+    need->head_bytes +=
+        gen_append_reserve(p->samples, &v, p->floats.count + p->histograms.count) +
+        p->floats.count * (size_t)(6 * HCHUNK_FLOAT_BYTES_MAX + sizeof(struct hchunk));
     for (uint32_t i = 0; i < p->histograms.count; i++) {
         const struct rw_histogram *h = &in->request->histograms[p->histograms.first + i];
-        bytes += 6 * rw_histogram_bytes(h) + 4096;
+        need->head_bytes += 6 * rw_histogram_bytes(h) + 4096;
     }
-    return bytes;
-}
-
-void
-ingest_need_series(const struct ingest *in, const struct piece *piece, struct need *need)
-{
-    need->series_bytes += definition_bytes(in, piece->series);
-    need->head_bytes += piece_head_bytes(in, piece);
 }
 
 enum err
@@ -130,10 +105,8 @@ ingest_reserve(struct ingest *in, const struct need *need)
                                       s->metadata.size)) {
         return why_set(in->why, ERR_NOMEM, "no memory for a request");
     }
-    /* A chunk unpacked to look for one sample. */
     arena_reset(&s->arena);
-    size_t scratch =
-        sizeof(struct hchunk_samples) + 8 + gen_presence_reserve(in->gen, need->largest_histogram);
+    size_t scratch = 8 + gen_presence_reserve(in->gen, need->largest_histogram);
     if (arena_alloc(&s->arena, scratch) == NULL) {
         return why_set(in->why, ERR_NOMEM, "no memory for a request");
     }

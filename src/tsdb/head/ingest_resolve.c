@@ -14,6 +14,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/array.h"
 #include "base/hash.h"
 #include "tsdb/head/ingest.h"
 
@@ -62,21 +63,6 @@ equal_request_labels(void *context, const struct registry *registry, const struc
 }
 
 enum err
-ingest_label_room(struct ingest *in, uint32_t count)
-{
-    struct scratch *s = in->s;
-    struct budget *budget = &in->head->budget;
-    if (count <= s->label_capacity) return OK;
-    uint32_t capacity = count + count / 2;
-    struct label *grown = mem_resize(budget, s->label_list, s->label_capacity * sizeof *grown,
-                                     capacity * sizeof *grown);
-    if (grown == NULL) return ERR_NOMEM;
-    s->label_list = grown;
-    s->label_capacity = capacity;
-    return OK;
-}
-
-enum err
 ingest_canonical(struct ingest *in, const struct rw_series *series, enum reject *ret_reason)
 {
     struct scratch *s = in->s;
@@ -86,8 +72,9 @@ ingest_canonical(struct ingest *in, const struct rw_series *series, enum reject 
     while (rw_label_next(&walk, &label)) {
         /* More than may be is enough to be refused. */
         if (count > 4 * in->head->limits.labels.count_max) break;
-        enum err e = ingest_label_room(in, count + 1);
-        if (e) return e;
+        if (!array_reserve(&in->head->budget, &s->label_list, &s->label_capacity, count + 1)) {
+            return ERR_NOMEM;
+        }
         s->label_list[count++] = label;
     }
     buf_clear(&s->labels);
@@ -199,38 +186,7 @@ ingest_approach_next(struct ingest *in, uint32_t number)
     come_closest(in, number + CHUNK_AHEAD);
 }
 
-/* For the next time. */
-static void
-remember_order(struct ingest *in, const struct series *series)
-{
-    struct series *last = in->last;
-    if (last == NULL || last == series || last->after_plus_1 == series->id + 1) return;
-    last->after_plus_1 = series->id + 1;
-}
-
-/* The guess was wrong: `series` is what came. */
-static void
-guess_anew(struct ingest *in, struct series *series, uint32_t number)
-{
-    if (in->by_key) return;
-    in->by_key = ++in->missed >= MISSES_MIN && in->missed >= number / MISSES_SHARE;
-    in->guesses[number % GUESSES] = series;
-    approach(in, number + 1);
-}
-
 /* --- resolving -------------------------------------------------------------------------------- */
-
-/* How many series of the metric there are. */
-static uint32_t
-metric_series(struct ingest *in, struct bytes labels, struct buf *scratch)
-{
-    const struct registry *r = in->gen->registry;
-    struct label metric = {bytes_of_text("__name__"),
-                           labels_get(labels, bytes_of_text("__name__"))};
-    uint32_t pair;
-    if (!registry_find_pair(r, in->tenant->id, metric, scratch, &pair)) return 0;
-    return registry_pair_use(r, pair)->series.count;
-}
 
 /*
  * A limit is for those that are alive; the registry counts some that are dead as well, and is left
@@ -247,7 +203,11 @@ series_is_one_too_many(struct ingest *in, struct bytes labels)
     bool tenant = limits->tenant_series_max != 0 && t->series.count >= limits->tenant_series_max;
     bool refused = tenant;
     if (limits->metric_series_max != 0 && !refused) {
-        refused = metric_series(in, labels, &in->s->payload) >= limits->metric_series_max;
+        uint32_t pair;
+        struct label metric = {bytes_of_text("__name__"),
+                               labels_get(labels, bytes_of_text("__name__"))};
+        refused = registry_find_pair(r, in->tenant->id, metric, &in->s->payload, &pair) &&
+                  registry_pair_use(r, pair)->series.count >= limits->metric_series_max;
     }
     if (refused && frozen != NULL && frozen->registry != r) {
         refused = registry_find_labels(frozen->registry, in->tenant->id, labels) == NULL;
@@ -276,19 +236,25 @@ add_series(struct head *head, uint32_t tenant, struct bytes labels, struct serie
     return OK;
 }
 
+/* By the table; or a new one. */
 static enum err
-resolve_slowly(struct ingest *in, const struct rw_series *series, struct series **ret_series,
-               enum reject *ret_reason)
+resolve_unguessed(struct ingest *in, struct request_labels *request_labels,
+                  struct series **ret_series, enum reject *ret_reason)
 {
+    const struct rw_series *series = request_labels->series;
+    struct registry *registry = in->gen->registry;
     *ret_series = NULL;
     if (series->bad_reference) {
         *ret_reason = REJECT_BAD_REFERENCE;
         return OK;
     }
+    uint64_t key = rw_series_key(in->request, series);
+    *ret_series =
+        registry_find(registry, in->tenant->id, key, equal_request_labels, request_labels);
+    if (*ret_series != NULL) return OK;
     enum err e = ingest_canonical(in, series, ret_reason);
     if (e || *ret_reason != REJECT_NONE) return e;
     struct bytes labels = buf_bytes(&in->s->labels);
-    struct registry *registry = in->gen->registry;
     *ret_series = registry_find_labels(registry, in->tenant->id, labels);
     if (*ret_series == NULL && series_is_one_too_many(in, labels)) {
         *ret_reason = REJECT_SERIES_LIMIT;
@@ -296,24 +262,8 @@ resolve_slowly(struct ingest *in, const struct rw_series *series, struct series 
     }
     if (*ret_series == NULL) e = add_series(in->head, in->tenant->id, labels, ret_series);
     if (e) return e;
-    uint64_t key = rw_series_key(in->request, series);
     if (key != registry_labels_hash(registry, labels)) registry_alias(registry, *ret_series, key);
     return OK;
-}
-
-/* By the table; or a new one. */
-static enum err
-resolve_unguessed(struct ingest *in, struct request_labels *labels, struct series **ret_series,
-                  enum reject *ret_reason)
-{
-    const struct rw_series *series = labels->series;
-    if (!series->bad_reference) {
-        *ret_series =
-            registry_find(in->gen->registry, in->tenant->id, rw_series_key(in->request, series),
-                          equal_request_labels, labels);
-        if (*ret_series != NULL) return OK;
-    }
-    return resolve_slowly(in, series, ret_series, ret_reason);
 }
 
 enum err
@@ -331,11 +281,18 @@ ingest_resolve(struct ingest *in, const struct rw_series *series, struct series 
         if (!known || series->bad_reference || !equal_request_labels(&labels, r, s)) {
             enum err e = resolve_unguessed(in, &labels, &s, ret_reason);
             if (e || *ret_reason != REJECT_NONE) return e;
-            guess_anew(in, s, number);
+            if (!in->by_key) { /* the guess was wrong */
+                in->by_key = ++in->missed >= MISSES_MIN && in->missed >= number / MISSES_SHARE;
+                in->guesses[number % GUESSES] = s;
+                approach(in, number + 1);
+            }
         }
         *registry_print(r, s->id) = series->print;
     }
-    remember_order(in, s);
+    struct series *last = in->last; /* for the next time: what came behind it */
+    if (last != NULL && last != s && last->after_plus_1 != s->id + 1) {
+        last->after_plus_1 = s->id + 1;
+    }
     in->last = s;
     in->last_gen = in->gen->number;
     *ret_series = s;

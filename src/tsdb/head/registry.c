@@ -10,22 +10,6 @@ enum { ROWS_BYTES_FIRST = 1024, ROWS_BYTES = 64 * 1024 };
 
 /* --- life ------------------------------------------------------------------------------------- */
 
-static void
-registry_free(struct registry *r)
-{
-    id_table_fini(&r->series_table, r->budget);
-    id_table_fini(&r->pair_table, r->budget);
-    id_table_fini(&r->name_table, r->budget);
-    paged_fini(&r->series);
-    paged_fini(&r->prints);
-    paged_fini(&r->pairs);
-    paged_fini(&r->pair_uses);
-    paged_fini(&r->names);
-    paged_fini(&r->tenants);
-    gmem_fini(&r->gmem);
-    mem_free(NULL, r, sizeof *r);
-}
-
 enum err
 registry_new(struct budget *budget, uint64_t ref_base, uint64_t hash_seed,
              struct registry **ret_registry)
@@ -63,7 +47,16 @@ registry_unref(struct registry *r)
     if (r == NULL) return;
     uint32_t before = atomic_fetch_sub_explicit(&r->references, 1, memory_order_acq_rel);
     assert(before > 0);
-    if (before == 1) registry_free(r);
+    if (before > 1) return;
+    id_table_fini(&r->series_table, r->budget);
+    id_table_fini(&r->pair_table, r->budget);
+    id_table_fini(&r->name_table, r->budget);
+    struct paged *arrays[] = {&r->series,    &r->prints, &r->pairs,
+                              &r->pair_uses, &r->names,  &r->tenants};
+    for (unsigned i = 0; i < sizeof arrays / sizeof *arrays; i++)
+        paged_fini(arrays[i]);
+    gmem_fini(&r->gmem);
+    mem_free(NULL, r, sizeof *r);
 }
 
 uint64_t
@@ -308,33 +301,6 @@ row_room(struct registry *r, uint32_t count)
     return (struct series_pairs *)rows;
 }
 
-/* The row's pairs, made where they are new; one without a series is found by the next try. */
-static enum err
-row_fill(struct registry *r, uint32_t tenant, struct bytes labels, struct series_pairs *row)
-{
-    struct cursor c = cursor_of(labels);
-    struct label label;
-    row->count = 0;
-    for (const uint8_t *field = c.at; labels_next(&c, &label); field = c.at) {
-        struct bytes bytes = bytes_of(field, (size_t)(c.at - field));
-        enum err e = pair_get(r, tenant, bytes, label.name, &row->ids[row->count]);
-        if (e) return e;
-        row->count++;
-    }
-    return OK;
-}
-
-/* So that entering a new series in all lists cannot fail half way. */
-static enum err
-lists_reserve(struct registry *r, struct registry_tenant *owner, const struct series_pairs *row)
-{
-    enum err e = id_list_reserve(&owner->series, &r->gmem);
-    for (uint32_t i = 0; i < row->count && e == OK; i++) {
-        e = id_list_reserve(&registry_pair_use(r, row->ids[i])->series, &r->gmem);
-    }
-    return e;
-}
-
 enum err
 registry_add(struct registry *r, uint32_t tenant, struct bytes labels, struct series **ret_series)
 {
@@ -347,8 +313,20 @@ registry_add(struct registry *r, uint32_t tenant, struct bytes labels, struct se
     if (e) return e;
     struct series_pairs *row = row_room(r, labels_count(labels));
     if (row == NULL) return ERR_NOMEM;
-    e = row_fill(r, tenant, labels, row);
-    if (e == OK) e = lists_reserve(r, owner, row);
+    /* The row's pairs, made where they are new; one without a series is found by the next try. */
+    struct cursor c = cursor_of(labels);
+    struct label label;
+    row->count = 0;
+    for (const uint8_t *field = c.at; labels_next(&c, &label); field = c.at) {
+        struct bytes bytes = bytes_of(field, (size_t)(c.at - field));
+        e = pair_get(r, tenant, bytes, label.name, &row->ids[row->count]);
+        if (e) return e;
+        row->count++;
+    }
+    /* So that entering a new series in all lists cannot fail half way. */
+    e = id_list_reserve(&owner->series, &r->gmem);
+    for (uint32_t i = 0; i < row->count && e == OK; i++)
+        e = id_list_reserve(&registry_pair_use(r, row->ids[i])->series, &r->gmem);
     if (e) return e;
     bool printed = r->prints.count > r->series.count; /* by an attempt that failed */
     if (!printed && paged_push(&r->prints, &r->gmem, &id) == NULL) return ERR_NOMEM;

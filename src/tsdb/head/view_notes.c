@@ -113,9 +113,20 @@ slot_of(const struct view_notes_page *p, const void *series)
     return &p->slots[at];
 }
 
-static void
-note_put(struct view_notes_page *p, const void *series, const struct hchunk_open *o, uint32_t to)
+void
+view_notes_append(struct view_notes *notes, struct views *views, const void *series,
+                  const struct hchunk_open *o, uint32_t epoch)
 {
+    if (views->newest == NULL || o->count == 0 || o->tag == epoch) return;
+    if (!views_meet(views, o->tag - 2, epoch - 2)) return;
+    if (notes->newest == NULL || notes->newest->count == notes->newest->capacity) {
+        view_notes_trim(notes, views); /* full pages may have become needless since */
+        if (page_new(notes, views) != OK) {
+            views_lose(views, o->tag - 2, epoch - 2);
+            return;
+        }
+    }
+    struct view_notes_page *p = notes->newest;
     uint32_t *slot = slot_of(p, series);
     p->notes[p->count] = (struct note){.series = series,
                                        .first_ms = hchunk_first_ms(o),
@@ -125,40 +136,7 @@ note_put(struct view_notes_page *p, const void *series, const struct hchunk_open
                                        .now = o->pending_now,
                                        .before = o->pending_before};
     *slot = ++p->count;
-    p->to = to;
-}
-
-/* Full pages may have become needless since. */
-static enum err
-find_room(struct view_notes *notes, struct views *views)
-{
-    if (notes->newest != NULL && notes->newest->count < notes->newest->capacity) return OK;
-    view_notes_trim(notes, views);
-    return page_new(notes, views);
-}
-
-void
-view_notes_append(struct view_notes *notes, struct views *views, const void *series,
-                  const struct hchunk_open *o, uint32_t epoch)
-{
-    if (views->newest == NULL || o->count == 0 || o->tag == epoch) return;
-    if (!views_meet(views, o->tag - 2, epoch - 2)) return;
-    if (find_room(notes, views) == OK)
-        note_put(notes->newest, series, o, epoch - 2);
-    else
-        views_lose(views, o->tag - 2, epoch - 2);
-}
-
-static const struct note *
-find_note(const struct view_notes *notes, const void *series, int64_t first_ms, uint32_t epoch)
-{
-    for (const struct view_notes_page *p = notes->newest; p != NULL; p = p->older) {
-        for (uint32_t i = *slot_of(p, series); i != 0; i = p->notes[i - 1].older) {
-            const struct note *n = &p->notes[i - 1];
-            if (n->first_ms == first_ms && !is_before(epoch, n->tag - 2)) return n;
-        }
-    }
-    return NULL;
+    p->to = epoch - 2;
 }
 
 uint32_t
@@ -168,6 +146,12 @@ view_notes_visible(const struct view_notes *notes, const void *series, const str
     if (chunk_marks_tell(c, epoch)) {
         return hchunk_visible(c->count, c->tag, c->now, c->before, epoch);
     }
-    const struct note *n = find_note(notes, series, c->first_ms, epoch);
-    return n == NULL ? 0 : hchunk_visible(n->count, n->tag, n->now, n->before, epoch);
+    for (const struct view_notes_page *p = notes->newest; p != NULL; p = p->older) {
+        for (uint32_t i = *slot_of(p, series); i != 0; i = p->notes[i - 1].older) {
+            const struct note *n = &p->notes[i - 1];
+            if (n->first_ms != c->first_ms || is_before(epoch, n->tag - 2)) continue;
+            return hchunk_visible(n->count, n->tag, n->now, n->before, epoch);
+        }
+    }
+    return 0;
 }

@@ -30,22 +30,6 @@ struct view_notes {
 void view_notes_append(struct view_notes *notes, struct views *views, const void *series,
                        const struct hchunk_open *open, uint32_t epoch);
 
-/* What is there to be told of a chunk. */
-struct chunk_marks {
-    int64_t first_ms;
-    uint32_t tag;
-    uint8_t count;
-    uint8_t now;
-    uint8_t before;
-};
-/* Whether they tell what a view from this epoch sees; else `first_ms` is needed, too. */
-static inline bool
-chunk_marks_tell(const struct chunk_marks *chunk, uint32_t epoch)
-{
-    return (int32_t)(epoch - (chunk->tag - 2)) >= 0 ||
-           chunk->count == chunk->now + chunk->before; /* all are later */
-}
-
 /* How many samples, from the first, a view from this epoch sees. */
 uint32_t view_notes_visible(const struct view_notes *notes, const void *series,
                             const struct chunk_marks *chunk, uint32_t epoch);
