@@ -134,6 +134,22 @@ test_a_part_that_was_just_removed_is_not_taken_for_somebodys(void **state)
     expect_all(&m, "a", "");
 }
 
+static void
+test_a_directory_whose_name_is_no_number_of_a_part_is_left(void **state)
+{
+    static const char *const names[] = {STORE_DIR "/parts/somebodys-backup",
+                                        STORE_DIR "/parts/000000000000000A",
+                                        STORE_DIR "/parts/somebodys-backup.lost"};
+    (void)state;
+    flush_one(1);
+    machine_close(&m);
+    for (unsigned i = 0; i < 3; i++)
+        must(env_mkdir(m.env, names[i], NULL));
+    machine_must_open(&m);
+    for (unsigned i = 0; i < 3; i++)
+        assert_true(there(names[i]));
+}
+
 int
 main(void)
 {
@@ -142,6 +158,7 @@ main(void)
         claim(test_a_part_said_to_be_lost_is_counted_as_damaged_and_forgotten),
         claim(test_a_whole_part_that_nobody_names_is_put_aside_and_not_removed),
         claim(test_a_part_that_was_just_removed_is_not_taken_for_somebodys),
+        claim(test_a_directory_whose_name_is_no_number_of_a_part_is_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,12 +9,6 @@
 
 #include "wal/internal.h"
 
-bool
-wal_segment_name(const char *name, uint64_t *ret_number)
-{
-    return segment_name_parse(name, ret_number);
-}
-
 /* --- headers ---------------------------------------------------------------------------------- */
 
 static enum err

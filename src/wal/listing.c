@@ -96,7 +96,7 @@ add_name(void *context, const char *name, bool is_dir)
     size_t size = strlen(name), aside = sizeof ASIDE - 1;
     bool is_aside = size > aside && size < sizeof plain && strcmp(name + size - aside, ASIDE) == 0;
     snprintf(plain, sizeof plain, "%.*s", is_aside ? (int)(size - aside) : 31, name);
-    if (is_dir || !segment_name_parse(plain, &number)) return OK;
+    if (is_dir || !wal_segment_name(plain, &number)) return OK;
     return add_file(l, name, number, is_aside);
 }
 

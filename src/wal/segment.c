@@ -17,6 +17,7 @@
 #include <zstd.h>
 
 #include "base/hash.h"
+#include "base/hex.h"
 
 static const char MAGIC[8] = {'F', 'K', 'W', 'A', 'L', 'S', 'E', 'G'};
 
@@ -37,20 +38,14 @@ segment_path(char *to, size_t to_size, const char *dir, uint64_t number)
 }
 
 bool
-segment_name_parse(const char *name, uint64_t *ret_number)
+wal_segment_name(const char *name, uint64_t *ret_number)
 {
-    if (strlen(name) != 20 || strcmp(name + 16, ".wal") != 0) return false;
-    uint64_t number = 0;
-    for (int i = 0; i < 16; i++) {
-        char c = name[i];
-        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
-                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a' + 10)
-                                                : 16;
-        if (digit == 16) return false;
-        number = number << 4 | digit;
-    }
+    uint64_t number;
+    const char *rest = hex_name_number(name, HEX_WORD_BYTES, &number);
+    if (rest == NULL || strcmp(rest, ".wal") != 0) return false;
+    if (number == 0 || number >= POS_MAX) return false;
     *ret_number = number;
-    return number != 0 && number < POS_MAX;
+    return true;
 }
 
 uint64_t

@@ -80,8 +80,6 @@ segment_file_end(const struct segment *segment)
 }
 
 MUST_CHECK enum err segment_path(char *to, size_t to_size, const char *dir, uint64_t number);
-/* False if `name` is not that of a segment file. */
-bool segment_name_parse(const char *name, uint64_t *ret_number);
 
 uint64_t segment_seed(const uint8_t *log_id, uint64_t number);
 /* Both copies, SEGMENT_HEADER_BYTES. */

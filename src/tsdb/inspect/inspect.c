@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/hash.h"
+#include "base/hex.h"
 #include "tsdb/inspect/private.h"
 
 /* --- words ------------------------------------------------------------------------------------ */
@@ -83,18 +84,10 @@ inspect_end_word(enum wal_segment_end end)
 bool
 inspect_part_name(const char *name, uint64_t *ret_number, bool *ret_aside)
 {
-    uint64_t number = 0;
-    for (int i = 0; i < 16; i++) {
-        char c = name[i];
-        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
-                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a' + 10)
-                                                : 16;
-        if (digit == 16) return false;
-        number = number << 4 | digit;
-    }
-    *ret_number = number;
-    *ret_aside = strcmp(name + 16, ".damaged") == 0;
-    return name[16] == '\0' || *ret_aside;
+    const char *rest = hex_name_number(name, HEX_WORD_BYTES, ret_number);
+    if (rest == NULL) return false;
+    *ret_aside = strcmp(rest, ".damaged") == 0;
+    return rest[0] == '\0' || *ret_aside;
 }
 
 enum err

@@ -6,9 +6,9 @@
  * NUMBER.lost says that a part was given up: when the manifest has forgotten it, it goes.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "tsdb/store/store.h"
 
 struct sweep {
@@ -68,9 +68,11 @@ sweep_one(void *context, const char *name, bool is_dir)
     struct sweep *s = context;
     struct tsdb *db = s->db;
     char path[256];
-    bool lost = strlen(name) > 16 && strcmp(name + 16, ".lost") == 0;
-    if (!is_dir || (strlen(name) != 16 && !lost)) return OK;
-    uint64_t number = strtoull(name, NULL, 16);
+    uint64_t number;
+    const char *rest = hex_name_number(name, HEX_WORD_BYTES, &number);
+    if (!is_dir || rest == NULL) return OK;
+    bool lost = strcmp(rest, ".lost") == 0;
+    if (rest[0] != '\0' && !lost) return OK;
     for (uint32_t i = 0; i < s->manifest->part_count; i++) {
         if (s->manifest->parts[i].number == number) return OK;
     }
