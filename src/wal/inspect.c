@@ -11,20 +11,16 @@
 
 /* --- headers ---------------------------------------------------------------------------------- */
 
-static enum err
-read_header(struct env *env, const char *path, uint8_t *header, size_t *ret_size,
-            uint64_t *ret_bytes, struct why *why)
-{
-    struct file file = FILE_CLOSED;
-    enum err e = file_open(env, path, FILE_READ, &file, why);
-    if (e == OK) e = file_read_some(&file, header, SEGMENT_HEADER_BYTES, 0, ret_size, why);
-    if (e == OK) e = file_size(&file, ret_bytes, why);
-    file_close(&file);
-    return e;
-}
+static const enum wal_segment_state stray_states[] = {
+    [STRAY_BLANK] = WAL_SEGMENT_BLANK,
+    [STRAY_VOID] = WAL_SEGMENT_VOID,
+    [STRAY_DAMAGED] = WAL_SEGMENT_DAMAGED,
+    [STRAY_ASIDE] = WAL_SEGMENT_ASIDE,
+};
 
+/* `header` has what the list of segments does not keep. */
 static void
-info_fill(struct wal_segment_info *info, const struct segment *s)
+info_fill(struct wal_segment_info *info, const struct segment *s, struct bytes header)
 {
     info->number = s->number;
     info->file_bytes = s->file_bytes;
@@ -36,62 +32,11 @@ info_fill(struct wal_segment_info *info, const struct segment *s)
     info->end_known = s->end_pos != SEGMENT_POS_NONE;
     info->end_pos = info->end_known ? s->end_pos : s->base_pos;
     memcpy(info->totals, s->totals, sizeof info->totals);
-}
-
-/* What the list of segments does not keep. */
-static void
-info_fill_header(struct wal_segment_info *info, struct bytes header)
-{
     size_t copy = segment_header_copy(header, info->number);
     if (copy == SIZE_MAX) return;
     info->version = load_le16(header.at + copy + 8);
     info->min_reader = load_le16(header.at + copy + 10);
     info->made_ms = (int64_t)load_le64(header.at + copy + 64);
-}
-
-static enum wal_segment_state
-state_of(enum stray_kind kind)
-{
-    switch (kind) {
-    case STRAY_BLANK:
-        return WAL_SEGMENT_BLANK;
-    case STRAY_VOID:
-        return WAL_SEGMENT_VOID;
-    case STRAY_DAMAGED:
-        return WAL_SEGMENT_DAMAGED;
-    case STRAY_ASIDE:
-        break;
-    }
-    return WAL_SEGMENT_ASIDE;
-}
-
-static enum err
-each_listed(struct env *env, const char *dir, const struct segment_list *list,
-            enum err (*each)(void *context, const struct wal_segment_info *segment), void *context,
-            struct why *why)
-{
-    for (uint32_t i = 0; i < list->count; i++) {
-        char path[256];
-        uint8_t header[SEGMENT_HEADER_BYTES];
-        size_t size;
-        uint64_t bytes;
-        struct wal_segment_info info = {.state = WAL_SEGMENT_LIVE};
-        info_fill(&info, &list->items[i]);
-        enum err e = segment_path(path, sizeof path, dir, info.number);
-        if (e == OK) e = read_header(env, path, header, &size, &bytes, why);
-        if (e) return e;
-        info_fill_header(&info, bytes_of(header, size));
-        e = each(context, &info);
-        if (e) return e;
-    }
-    for (uint32_t i = 0; i < list->stray_count; i++) {
-        const struct stray *s = &list->strays[i];
-        struct wal_segment_info info = {
-            .number = s->number, .file_bytes = s->file_bytes, .state = state_of(s->kind)};
-        enum err e = each(context, &info);
-        if (e) return e;
-    }
-    return OK;
 }
 
 enum err
@@ -102,7 +47,24 @@ wal_segments(struct env *env, const char *dir, struct budget *memory,
     struct segment_list list;
     enum err e = segment_list_read(env, dir, memory, &list, why);
     if (e) return e;
-    e = each_listed(env, dir, &list, each, context, why);
+    for (uint32_t i = 0; i < list.count && e == OK; i++) {
+        char path[256];
+        uint8_t bytes[SEGMENT_HEADER_BYTES];
+        struct bytes header;
+        uint64_t file_bytes;
+        struct wal_segment_info info = {.state = WAL_SEGMENT_LIVE};
+        e = segment_path(path, sizeof path, dir, list.items[i].number);
+        if (e == OK) e = segment_header_read(env, path, bytes, &header, &file_bytes, why);
+        if (e) break;
+        info_fill(&info, &list.items[i], header);
+        e = each(context, &info);
+    }
+    for (uint32_t i = 0; i < list.stray_count && e == OK; i++) {
+        const struct stray *s = &list.strays[i];
+        struct wal_segment_info info = {
+            .number = s->number, .file_bytes = s->file_bytes, .state = stray_states[s->kind]};
+        e = each(context, &info);
+    }
     segment_list_fini(&list, memory);
     return e;
 }
@@ -236,20 +198,6 @@ bad_place(struct looking *l, uint64_t pos, uint64_t bad_pos, uint64_t limit, uin
     return end_of(l, pos, &o, bad_pos > pos, &l->result->end);
 }
 
-/*
- * A whole commit at `pos`. The newest segment may be growing: what was read of it ahead can be
- * older than the commit, so it is read once more before its absence counts.
- */
-static enum err
-commit_at(struct looking *l, uint64_t pos, uint64_t limit, struct commit *ret_commit,
-          uint64_t *ret_bad_pos)
-{
-    enum err e = segment_commit_whole(&l->reader, pos, limit, ret_commit, ret_bad_pos, l->why);
-    if (e != ERR_CORRUPT || l->segment.end_pos != SEGMENT_POS_NONE) return e;
-    buf_clear(&l->reader.window);
-    return segment_commit_whole(&l->reader, pos, limit, ret_commit, ret_bad_pos, l->why);
-}
-
 static enum err
 walk(struct looking *l)
 {
@@ -260,7 +208,13 @@ walk(struct looking *l)
     while (pos < limit) {
         struct commit commit;
         uint64_t bad_pos, next = SEGMENT_POS_NONE;
-        enum err e = commit_at(l, pos, limit, &commit, &bad_pos);
+        enum err e = segment_commit_whole(&l->reader, pos, limit, &commit, &bad_pos, l->why);
+        if (e == ERR_CORRUPT && !known) {
+            /* The newest segment may be growing: what was read of it ahead can be older than the
+             * commit, so it is read once more before its absence counts. */
+            buf_clear(&l->reader.window);
+            e = segment_commit_whole(&l->reader, pos, limit, &commit, &bad_pos, l->why);
+        }
         if (e == OK) {
             e = give_commit(l, pos, &commit);
             next = commit.end_pos;
@@ -275,22 +229,6 @@ walk(struct looking *l)
     return OK;
 }
 
-/* Where the rest of the log says that it ends; without the rest that stays unknown. */
-static void
-look_up(struct env *env, const char *dir, struct budget *memory, struct looking *l)
-{
-    struct segment_list list;
-    if (segment_list_read(env, dir, memory, &list, NULL) != OK) return;
-    for (uint32_t i = 0; i < list.count; i++) {
-        if (list.items[i].number == l->segment.number) l->segment.end_pos = list.items[i].end_pos;
-    }
-    for (uint32_t i = 0; i < list.stray_count; i++) {
-        if (list.strays[i].number != l->segment.number) continue;
-        l->result->segment.state = state_of(list.strays[i].kind);
-    }
-    segment_list_fini(&list, memory);
-}
-
 enum err
 wal_inspect(struct env *env, const char *dir, uint64_t number, struct budget *memory,
             const struct wal_inspector *inspector, struct wal_inspection *ret_inspection,
@@ -298,7 +236,7 @@ wal_inspect(struct env *env, const char *dir, uint64_t number, struct budget *me
 {
     char path[256];
     uint8_t bytes[SEGMENT_HEADER_BYTES];
-    size_t size = 0;
+    struct bytes header;
     uint64_t file_bytes = 0;
     enum segment_state state;
     struct why local = {""};
@@ -306,8 +244,7 @@ wal_inspect(struct env *env, const char *dir, uint64_t number, struct budget *me
     struct looking l = {
         .inspector = inspector, .result = &result, .why = why == NULL ? &local : why};
     enum err e = segment_path(path, sizeof path, dir, number);
-    if (e == OK) e = read_header(env, path, bytes, &size, &file_bytes, l.why);
-    struct bytes header = bytes_of(bytes, size);
+    if (e == OK) e = segment_header_read(env, path, bytes, &header, &file_bytes, l.why);
     if (e == OK) e = segment_header_unpack(header, number, &state, &l.segment, l.why);
     if (e) return e;
     result.segment.file_bytes = l.segment.file_bytes = file_bytes;
@@ -316,9 +253,18 @@ wal_inspect(struct env *env, const char *dir, uint64_t number, struct budget *me
         *ret_inspection = result;
         return OK;
     }
-    look_up(env, dir, memory, &l);
-    info_fill(&result.segment, &l.segment);
-    info_fill_header(&result.segment, header);
+    /* Where the rest of the log says that it ends; without the rest that stays unknown. */
+    struct segment_list list = {0};
+    err_ignore(segment_list_read(env, dir, memory, &list, NULL), "this one is looked at alone");
+    for (uint32_t i = 0; i < list.count; i++) {
+        if (list.items[i].number == number) l.segment.end_pos = list.items[i].end_pos;
+    }
+    for (uint32_t i = 0; i < list.stray_count; i++) {
+        if (list.strays[i].number != number) continue;
+        result.segment.state = stray_states[list.strays[i].kind];
+    }
+    segment_list_fini(&list, memory);
+    info_fill(&result.segment, &l.segment, header);
     segment_reader_init(&l.reader, env, memory);
     e = segment_reader_open(&l.reader, dir, &l.segment, l.why);
     if (e == OK) e = walk(&l);

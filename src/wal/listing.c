@@ -53,30 +53,18 @@ add_stray(struct listing *l, uint64_t number, uint64_t file_bytes, enum stray_ki
 }
 
 static enum err
-file_head(struct env *env, const char *path, uint8_t *header, size_t *ret_size, uint64_t *ret_bytes,
-          struct why *why)
-{
-    struct file file = FILE_CLOSED;
-    enum err e = file_open(env, path, FILE_READ, &file, why);
-    if (e == OK) e = file_read_some(&file, header, SEGMENT_HEADER_BYTES, 0, ret_size, why);
-    if (e == OK) e = file_size(&file, ret_bytes, why);
-    file_close(&file);
-    return e;
-}
-
-static enum err
 add_file(struct listing *l, const char *name, uint64_t number, bool aside)
 {
     char path[256];
-    uint8_t header[SEGMENT_HEADER_BYTES];
-    size_t size = 0;
+    uint8_t bytes[SEGMENT_HEADER_BYTES];
+    struct bytes header;
     uint64_t file_bytes = 0;
     enum segment_state state;
     struct segment segment = {0};
     enum err e = path_join(path, sizeof path, l->dir, name);
-    if (e == OK) e = file_head(l->env, path, header, &size, &file_bytes, l->why);
+    if (e == OK) e = segment_header_read(l->env, path, bytes, &header, &file_bytes, l->why);
     if (e) return e;
-    e = segment_header_unpack(bytes_of(header, size), number, &state, &segment, l->why);
+    e = segment_header_unpack(header, number, &state, &segment, l->why);
     if (e) return why_prefix(l->why, e, "%s", path);
     if (aside) return add_stray(l, number, file_bytes, STRAY_ASIDE);
     if (state == SEGMENT_BLANK) return add_stray(l, number, file_bytes, STRAY_BLANK);
@@ -109,21 +97,6 @@ by_number(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Somebody put files of two logs together: only people can say which ones are meant. */
-static enum err
-check_one_log(struct listing *l)
-{
-    const struct segment *items = l->list->items;
-    for (uint32_t i = 1; i < l->list->count; i++) {
-        if (memcmp(items[i].log_id, items[0].log_id, WAL_LOG_ID_BYTES) == 0) continue;
-        return why_set(l->why, ERR_CORRUPT,
-                       "%s: segments %016" PRIx64 " and %016" PRIx64
-                       " are of different logs: one of them must be moved away",
-                       l->dir, items[0].number, items[i].number);
-    }
-    return OK;
-}
-
 /* Walks back from the newest header; kept ones are moved to the back of the array, then down. */
 static enum err
 link_segments(struct listing *l)
@@ -132,44 +105,28 @@ link_segments(struct listing *l)
     uint32_t count = l->list->count;
     if (count == 0) return OK;
     qsort(items, count, sizeof *items, by_number);
-    enum err e = check_one_log(l);
+    /* Somebody put files of two logs together: only people can say which ones are meant. */
+    for (uint32_t i = 1; i < count; i++) {
+        if (memcmp(items[i].log_id, items[0].log_id, WAL_LOG_ID_BYTES) == 0) continue;
+        return why_set(l->why, ERR_CORRUPT,
+                       "%s: segments %016" PRIx64 " and %016" PRIx64
+                       " are of different logs: one of them must be moved away",
+                       l->dir, items[0].number, items[i].number);
+    }
     uint32_t keep = count - 1;
-    for (uint32_t i = keep; e == OK && i-- > 0;) {
+    for (uint32_t i = keep; i-- > 0;) {
         const struct segment *newer = &items[keep], *s = &items[i];
         if (s->number > newer->prev_number) {
-            e = add_stray(l, s->number, s->file_bytes, STRAY_VOID);
+            enum err e = add_stray(l, s->number, s->file_bytes, STRAY_VOID);
+            if (e) return e;
         } else {
             items[i].end_pos = segment_end_before(s, newer);
             items[--keep] = items[i];
         }
     }
-    if (e) return e;
     l->list->count -= keep;
     memmove(items, items + keep, l->list->count * sizeof *items);
     return OK;
-}
-
-/* A file without any header that the chain names has been more than blank. */
-static void
-blank_but_named(struct segment_list *list)
-{
-    for (uint32_t i = 0; i < list->stray_count; i++) {
-        struct stray *s = &list->strays[i];
-        for (uint32_t j = 1; j < list->count && s->kind == STRAY_BLANK; j++) {
-            if (list->items[j].prev_number == s->number) s->kind = STRAY_DAMAGED;
-        }
-    }
-}
-
-static void
-find_number_max(struct segment_list *list)
-{
-    uint64_t max = list->count == 0 ? 0 : list->items[list->count - 1].number;
-    for (uint32_t i = 0; i < list->stray_count; i++) {
-        uint64_t number = list->strays[i].number;
-        if (number > max && number < STRAY_NUMBER_MAX) max = number;
-    }
-    list->number_max = max;
 }
 
 enum err
@@ -184,8 +141,17 @@ segment_list_read(struct env *env, const char *dir, struct budget *budget,
         segment_list_fini(ret_list, budget);
         return e;
     }
-    blank_but_named(ret_list);
-    find_number_max(ret_list);
+    struct segment_list *list = ret_list;
+    uint64_t max = list->count == 0 ? 0 : list->items[list->count - 1].number;
+    for (uint32_t i = 0; i < list->stray_count; i++) {
+        struct stray *s = &list->strays[i];
+        /* A file without any header that the chain names has been more than blank. */
+        for (uint32_t j = 1; j < list->count && s->kind == STRAY_BLANK; j++) {
+            if (list->items[j].prev_number == s->number) s->kind = STRAY_DAMAGED;
+        }
+        if (s->number > max && s->number < STRAY_NUMBER_MAX) max = s->number;
+    }
+    list->number_max = max;
     return OK;
 }
 

@@ -126,20 +126,6 @@ give(struct walk *w, const struct raw_record *raw, const struct commit *commit, 
     return w->each == NULL ? OK : w->each(w->context, &record, w->why);
 }
 
-static enum err
-give_commit(struct walk *w, uint64_t pos, const struct commit *commit)
-{
-    struct raw_record raw = {.end_pos = pos};
-    while (raw.end_pos < commit->end_pos) {
-        enum err e = segment_read(&w->reader, raw.end_pos, commit->end_pos, &raw, w->why);
-        if (e) return e;
-        if (raw.type == WAL_COMMIT) continue;
-        e = give(w, &raw, commit, false);
-        if (e) return e;
-    }
-    return OK;
-}
-
 /* Gives on what is whole between two places; not the commit records. */
 static enum err
 salvage(struct walk *w, uint64_t from, uint64_t to, const struct commit *commit)
@@ -242,7 +228,10 @@ walk_segment(struct walk *w, const struct segment *segment)
         }
         if (w->durable_pos < commit.durable_pos) w->durable_pos = commit.durable_pos;
         w->sequence = commit.sequence;
-        e = give_commit(w, pos, &commit);
+        for (struct raw_record raw = {.end_pos = pos}; e == OK && raw.end_pos < commit.end_pos;) {
+            e = segment_read(&w->reader, raw.end_pos, commit.end_pos, &raw, w->why);
+            if (e == OK && raw.type != WAL_COMMIT) e = give(w, &raw, &commit, false);
+        }
         if (e) break;
         pos = commit.end_pos;
     }
@@ -303,20 +292,6 @@ rewrite_header(struct file *file, uint64_t number, struct why *why)
     return e ? e : file_write_at(file, whole, SEGMENT_COPY_OFFSET, why);
 }
 
-/* Syncs the names in the log's directory, also behind a sync of them that failed. */
-static enum err
-rewrite_names(struct wal *wal, struct why *why)
-{
-    char path[256];
-    struct file file = FILE_CLOSED;
-    enum err e = path_join(path, sizeof path, wal->dir, "settle.tmp");
-    if (e == OK) e = file_open(wal->env, path, FILE_REPLACE, &file, NULL);
-    if (e == OK) e = file_close(&file);
-    err_ignore(e, "only a directory that changes is written again; it need not be");
-    err_ignore(env_unlink(wal->env, path, NULL), "swept soon");
-    return env_syncdir(wal->env, wal->dir, why);
-}
-
 /*
  * A process that was killed may have left the newest commits, or the newest header, in the page
  * cache only; perhaps after a sync that failed, so that another one would say nothing. Nobody may
@@ -334,30 +309,18 @@ settle(struct wal *wal, const struct segment *newest, uint64_t durable_pos, stru
         e = wal_rewrite(&file, wal->memory, segment_offset(newest, durable_pos),
                         segment_offset(newest, newest->end_pos), why);
     }
-    if (e == OK) e = rewrite_names(wal, why);
-    enum err closed = file_close(&file);
-    return err_first(e, closed);
+    e = err_first(e, file_close(&file));
+    if (e) return e;
+    /* The names in the directory are synced, also behind a sync of them that failed. */
+    e = path_join(path, sizeof path, wal->dir, "settle.tmp");
+    if (e == OK) e = file_open(wal->env, path, FILE_REPLACE, &file, NULL);
+    if (e == OK) e = file_close(&file);
+    err_ignore(e, "only a directory that changes is written again; it need not be");
+    err_ignore(env_unlink(wal->env, path, NULL), "swept soon");
+    return env_syncdir(wal->env, wal->dir, why);
 }
 
 /* --- the two uses ----------------------------------------------------------------------------- */
-
-static void
-begin_writing(struct wal *wal, const struct walk *w)
-{
-    lock_take(&wal->lock);
-    assert(!wal->recovered);
-    wal->recovered = true;
-    const struct segment *last = wal_last_segment(wal);
-    if (last != NULL) {
-        bool unused = last->end_pos == last->base_pos;
-        wal->end_pos = wal->synced_pos = unused ? last->prev_end_pos : last->end_pos;
-    }
-    memcpy(wal->totals, w->totals, sizeof wal->totals);
-    wal->sequence_base = w->sequence;
-    wal->down = wal->read_only;
-    lock_drop(&wal->lock);
-    if (!wal->read_only) segment_list_sweep(&wal->list, wal->env, wal->dir);
-}
 
 enum err
 wal_recover(struct wal *wal, uint64_t from_pos, record_each *each, void *context,
@@ -379,8 +342,20 @@ wal_recover(struct wal *wal, uint64_t from_pos, record_each *each, void *context
     segment_reader_fini(&w.reader);
     const struct segment *newest = wal_last_segment(wal);
     if (e == OK && newest != NULL && !wal->read_only) e = settle(wal, newest, w.durable_pos, why);
-    if (e == OK) begin_writing(wal, &w);
-    return e;
+    if (e) return e;
+    lock_take(&wal->lock);
+    assert(!wal->recovered);
+    wal->recovered = true;
+    if (newest != NULL) {
+        bool unused = newest->end_pos == newest->base_pos;
+        wal->end_pos = wal->synced_pos = unused ? newest->prev_end_pos : newest->end_pos;
+    }
+    memcpy(wal->totals, w.totals, sizeof wal->totals);
+    wal->sequence_base = w.sequence;
+    wal->down = wal->read_only;
+    lock_drop(&wal->lock);
+    if (!wal->read_only) segment_list_sweep(&wal->list, wal->env, wal->dir);
+    return OK;
 }
 
 enum err

@@ -125,6 +125,20 @@ segment_header_copy(struct bytes header, uint64_t number)
 }
 
 enum err
+segment_header_read(struct env *env, const char *path, uint8_t *to, struct bytes *ret_header,
+                    uint64_t *ret_file_bytes, struct why *why)
+{
+    struct file file = FILE_CLOSED;
+    size_t size = 0;
+    enum err e = file_open(env, path, FILE_READ, &file, why);
+    if (e == OK) e = file_read_some(&file, to, SEGMENT_HEADER_BYTES, 0, &size, why);
+    if (e == OK) e = file_size(&file, ret_file_bytes, why);
+    file_close(&file);
+    *ret_header = bytes_of(to, size);
+    return e;
+}
+
+enum err
 segment_header_unpack(struct bytes header, uint64_t number, enum segment_state *ret_state,
                       struct segment *ret_segment, struct why *why)
 {
@@ -399,19 +413,6 @@ segment_commit_whole(struct segment_reader *r, uint64_t pos, uint64_t limit_pos,
     return OK;
 }
 
-/* How many bytes, a multiple of 8, hold no header of a record: the search's inner loop. */
-static size_t
-skip_no_headers(struct bytes b, uint64_t seed, uint64_t pos)
-{
-    size_t at = 0;
-    for (; b.size - at >= RECORD_HEADER_BYTES; at += 8) {
-        uint64_t header = load_le64(b.at + at);
-        if (header == 0) continue;
-        if (header >> 48 == header_check(header, hash_mix(seed, pos + at))) break;
-    }
-    return at;
-}
-
 enum err
 segment_find(struct segment_reader *r, uint64_t pos, uint64_t limit_pos,
              struct raw_record *ret_record, struct why *why)
@@ -424,9 +425,14 @@ segment_find(struct segment_reader *r, uint64_t pos, uint64_t limit_pos,
         if (b.size < RECORD_HEADER_BYTES) break; /* the file ends */
         /* A window may reach behind a limit that is smaller than that of an earlier call. */
         if (b.size > limit_pos - pos) b.size = (size_t)(limit_pos - pos);
-        size_t skipped = skip_no_headers(b, r->segment.seed, pos);
-        pos += skipped;
-        if (b.size - skipped < RECORD_HEADER_BYTES) continue;
+        size_t at = 0;
+        for (; b.size - at >= RECORD_HEADER_BYTES; at += 8) { /* passes what is no header */
+            uint64_t header = load_le64(b.at + at);
+            if (header == 0) continue;
+            if (header >> 48 == header_check(header, hash_mix(r->segment.seed, pos + at))) break;
+        }
+        pos += at;
+        if (b.size - at < RECORD_HEADER_BYTES) continue;
         e = segment_read(r, pos, limit_pos, ret_record, why);
         if (e != ERR_CORRUPT) return e;
         pos += 8;

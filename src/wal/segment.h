@@ -91,6 +91,11 @@ enum segment_state {
     SEGMENT_DAMAGED, /* had a header, which is not readable */
 };
 
+/* The first bytes of a file, in `to` with its SEGMENT_HEADER_BYTES; fewer if the file ends there.
+ */
+MUST_CHECK enum err segment_header_read(struct env *env, const char *path, uint8_t *to,
+                                        struct bytes *ret_header, uint64_t *ret_file_bytes,
+                                        struct why *why);
 /*
  * Looks at the first bytes of a segment file; `ret_segment` is written if it is SEGMENT_USED.
  * ERR_UNSUPPORTED: min_reader is beyond us, also that of an older life; the versions are in `why`.

@@ -151,20 +151,6 @@ make_dir(struct wal *wal, struct why *why)
 }
 
 static enum err
-open_dir(struct wal *wal, const struct wal_options *o, struct why *why)
-{
-    enum err e = segment_list_read(o->env, wal->dir, o->memory, &wal->list, why);
-    if (e == ERR_MISSING) e = OK;
-    if (e == OK && wal->list.count == 0) {
-        if (!wal->read_only) e = make_dir(wal, why);
-        if (e == OK) e = env_random(o->env, wal->log_id, sizeof wal->log_id);
-    } else if (e == OK) {
-        memcpy(wal->log_id, wal_last_segment(wal)->log_id, sizeof wal->log_id);
-    }
-    return e ? e : begin_first_batch(wal, o, why);
-}
-
-static enum err
 check_options(const struct wal_options *o, struct why *why)
 {
     struct wal *wal = NULL;
@@ -176,16 +162,6 @@ check_options(const struct wal_options *o, struct why *why)
         o->batch_bytes_max > WAL_SEGMENT_BYTES_MAX) {
         return why_set(why, ERR_INPUT, "the log's segments or batches are too small or too large");
     }
-    return OK;
-}
-
-static enum err
-sectors_new(struct wal *wal)
-{
-    uint8_t *memory = mem_alloc(wal->memory, DIRECT_BYTES + FILE_DIRECT_BYTES);
-    if (memory == NULL) return ERR_NOMEM;
-    wal->sectors_memory = memory;
-    wal->sectors = memory + (FILE_DIRECT_BYTES - (uintptr_t)memory % FILE_DIRECT_BYTES);
     return OK;
 }
 
@@ -213,8 +189,23 @@ wal_open(const struct wal_options *o, struct wal **ret_wal, struct why *why)
         buf_init(&wal->batches[i].bytes, o->memory, wal->batch_limit + PADDING_BYTES_MAX);
     }
     buf_init(&wal->packed, o->memory, 2 * WAL_RECORD_BYTES_MAX);
-    e = sectors_new(wal);
-    if (e == OK) e = open_dir(wal, o, why);
+    wal->sectors_memory = mem_alloc(o->memory, DIRECT_BYTES + FILE_DIRECT_BYTES);
+    uint8_t *sectors = wal->sectors_memory;
+    if (sectors == NULL) {
+        e = ERR_NOMEM;
+    } else {
+        wal->sectors = sectors + (FILE_DIRECT_BYTES - (uintptr_t)sectors % FILE_DIRECT_BYTES);
+        e = segment_list_read(o->env, wal->dir, o->memory, &wal->list, why);
+        if (e == ERR_MISSING) e = OK;
+    }
+    const struct segment *last = wal_last_segment(wal);
+    if (e == OK && last != NULL) {
+        memcpy(wal->log_id, last->log_id, sizeof wal->log_id);
+    } else if (e == OK) {
+        if (!wal->read_only) e = make_dir(wal, why);
+        if (e == OK) e = env_random(o->env, wal->log_id, sizeof wal->log_id);
+    }
+    if (e == OK) e = begin_first_batch(wal, o, why);
     if (e) {
         wal_free(wal);
         return e;
@@ -304,24 +295,6 @@ wal_reserve(struct wal *wal, size_t bytes, struct why *why)
     return e;
 }
 
-/* The payload compressed, if that pays and memory can be had; otherwise itself. */
-static struct bytes
-pack(struct wal *wal, struct bytes payload, uint8_t *ret_flags)
-{
-    *ret_flags = 0;
-    size_t bound = ZSTD_compressBound(payload.size);
-    buf_clear(&wal->packed);
-    buf_shrink(&wal->packed);
-    if (wal->packer == NULL) wal->packer = ZSTD_createCCtx();
-    if (wal->packer == NULL || !buf_reserve(&wal->packed, bound + 4)) return payload;
-    uint8_t *at = wal->packed.at;
-    size_t got = ZSTD_compressCCtx(wal->packer, at + 4, bound, payload.at, payload.size, 1);
-    if (ZSTD_isError(got) || got + 4 >= payload.size - payload.size / 16) return payload;
-    store_le32(at, (uint32_t)payload.size);
-    *ret_flags = FLAG_ZSTD;
-    return bytes_of(at, got + 4);
-}
-
 static enum err
 put_locked(struct wal *wal, struct bytes stored, uint8_t type, uint8_t version, uint8_t flags)
 {
@@ -354,7 +327,21 @@ wal_put_version(struct wal *wal, enum wal_type type, uint8_t version, struct byt
 {
     if (payload.size > WAL_RECORD_BYTES_MAX) return ERR_LIMIT;
     uint8_t flags = 0;
-    if (compress && payload.size >= COMPRESS_FROM_BYTES) payload = pack(wal, payload, &flags);
+    if (compress && payload.size >= COMPRESS_FROM_BYTES) { /* if it pays, and there is memory */
+        size_t bound = ZSTD_compressBound(payload.size);
+        buf_clear(&wal->packed);
+        buf_shrink(&wal->packed);
+        if (wal->packer == NULL) wal->packer = ZSTD_createCCtx();
+        if (wal->packer != NULL && buf_reserve(&wal->packed, bound + 4)) {
+            uint8_t *at = wal->packed.at;
+            size_t got = ZSTD_compressCCtx(wal->packer, at + 4, bound, payload.at, payload.size, 1);
+            if (!ZSTD_isError(got) && got + 4 < payload.size - payload.size / 16) {
+                store_le32(at, (uint32_t)payload.size);
+                flags = FLAG_ZSTD;
+                payload = bytes_of(at, got + 4);
+            }
+        }
+    }
     lock_take(&wal->lock);
     enum err e = put_locked(wal, payload, (uint8_t)type, version, flags);
     lock_drop(&wal->lock);
@@ -462,38 +449,30 @@ wal_has_records(struct wal *wal)
     return has;
 }
 
-/*
- * Fills the last sector, which so is written once: without, its next part would be written with all
- * of it again. There is room: batch_grow().
- */
-static uint32_t
-batch_pad(struct batch *b)
-{
-    size_t odd = (b->start_pos - b->base_pos + b->bytes.size) % FILE_DIRECT_BYTES;
-    if (odd == 0) return 0;
-    size_t size = FILE_DIRECT_BYTES - odd;
-    if (size < RECORD_HEADER_BYTES) size += FILE_DIRECT_BYTES;
-    uint8_t *at = b->bytes.at + b->bytes.size;
-    memset(at, 0, size);
-    record_seal(at, size - RECORD_HEADER_BYTES, WAL_PADDING, RECORD_VERSION, FLAG_SKIPPABLE,
-                b->seed, b->start_pos + b->bytes.size);
-    b->bytes.size += size;
-    b->record_count++;
-    return (uint32_t)size;
-}
-
 /* The commit record's place is known, what it says only now. */
 static void
 batch_close_locked(struct wal *wal, struct batch *b)
 {
-    uint32_t padding = batch_pad(b);
+    /* Padding fills the last sector, which so is written once: without, its next part would be
+     * written with all of it again. There is room: batch_grow(). */
+    size_t odd = (b->start_pos - b->base_pos + b->bytes.size) % FILE_DIRECT_BYTES;
+    size_t padding = odd == 0 ? 0 : FILE_DIRECT_BYTES - odd;
+    if (odd != 0 && padding < RECORD_HEADER_BYTES) padding += FILE_DIRECT_BYTES;
+    if (padding > 0) {
+        uint8_t *at = b->bytes.at + b->bytes.size;
+        memset(at, 0, padding);
+        record_seal(at, padding - RECORD_HEADER_BYTES, WAL_PADDING, RECORD_VERSION, FLAG_SKIPPABLE,
+                    b->seed, b->start_pos + b->bytes.size);
+        b->bytes.size += padding;
+        b->record_count++;
+    }
     struct commit commit = {
         .sequence = wal->sequence_base + b->epoch,
         .durable_pos = wal->synced_pos,
         .end_pos = b->start_pos + b->bytes.size,
         .realtime_ms = env_realtime_ms(wal->env),
         .record_count = b->record_count,
-        .padding_bytes = padding,
+        .padding_bytes = (uint32_t)padding,
     };
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         commit.totals_before[k] = wal->totals[k];
@@ -527,26 +506,18 @@ wal_take(struct wal *wal)
 }
 
 static enum err
-write_out(struct wal *wal, struct bytes bytes, uint64_t offset, struct why *why)
-{
-    if (!wal->file.direct) return file_write_at(&wal->file, bytes, offset, why);
-    enum err e = OK;
-    for (size_t at = 0, size; at < bytes.size && e == OK; at += size) {
-        size = bytes.size - at < DIRECT_BYTES ? bytes.size - at : DIRECT_BYTES;
-        memcpy(wal->sectors, bytes.at + at, size);
-        e = file_write_at(&wal->file, bytes_of(wal->sectors, size), offset + at, why);
-    }
-    return e;
-}
-
-static enum err
 batch_write(struct wal *wal, const struct batch *b, struct why *why)
 {
     enum err e = OK;
     if (wal->file_number != b->segment) e = segment_begin(wal, b->segment, b->base_pos, why);
     if (e) return e;
     uint64_t offset = b->start_pos - b->base_pos + SEGMENT_HEADER_BYTES;
-    e = write_out(wal, buf_bytes(&b->bytes), offset, why);
+    if (!wal->file.direct) e = file_write_at(&wal->file, buf_bytes(&b->bytes), offset, why);
+    for (size_t at = 0, size; wal->file.direct && at < b->bytes.size && e == OK; at += size) {
+        size = b->bytes.size - at < DIRECT_BYTES ? b->bytes.size - at : DIRECT_BYTES;
+        memcpy(wal->sectors, b->bytes.at + at, size);
+        e = file_write_at(&wal->file, bytes_of(wal->sectors, size), offset + at, why);
+    }
     if (e) return e;
     wal->unsynced = true;
     if (wal->sync != WAL_SYNC_FSYNC) return OK;
@@ -616,17 +587,20 @@ wal_sync(struct wal *wal, struct why *why)
     return e;
 }
 
-/*
- * What WAL_SYNC_WRITTEN has committed and not yet synced: a failed sync says nothing about it, nor
- * would another one that succeeds, unless it is written again. It was promised to be with the
- * kernel, no more: if the device refuses it now, the log goes on without.
- */
-static void
-save_written(struct wal *wal)
+enum err
+wal_reopen(struct wal *wal, struct why *why)
 {
     lock_take(&wal->lock);
+    assert(wal->down);
+    assert(!wal->taken);
     uint64_t from = wal->synced_pos, to = wal->end_pos;
     lock_drop(&wal->lock);
+
+    /*
+     * What WAL_SYNC_WRITTEN has committed and not yet synced: a failed sync says nothing about it,
+     * nor would another one that succeeds, unless it is written again. It was promised to be with
+     * the kernel, no more: if the device refuses it now, the log goes on without.
+     */
     if (from < wal->file_base_pos) from = wal->file_base_pos;
     if (wal->file_number != 0 && from < to) {
         uint64_t back = SEGMENT_HEADER_BYTES - wal->file_base_pos;
@@ -636,16 +610,6 @@ save_written(struct wal *wal)
     file_close(&wal->file);
     wal->file_number = 0;
     wal->unsynced = false;
-}
-
-enum err
-wal_reopen(struct wal *wal, struct why *why)
-{
-    lock_take(&wal->lock);
-    assert(wal->down);
-    assert(!wal->taken);
-    lock_drop(&wal->lock);
-    save_written(wal);
 
     lock_take(&wal->lock);
     /* Invariant 3: behind whatever the void batches were given. */
