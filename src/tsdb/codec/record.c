@@ -214,6 +214,43 @@ record_each_metadata(struct bytes payload,
     return record_end(&c);
 }
 
+struct each_time {
+    enum err (*each)(void *context, uint64_t ref, int64_t t_ms, enum ledger_kind kind);
+    void *context;
+};
+
+static enum err
+float_time(void *context, const struct record_float *f)
+{
+    const struct each_time *x = context;
+    return x->each(x->context, f->ref, f->t_ms, LEDGER_FLOAT);
+}
+
+static enum err
+histogram_time(void *context, const struct record_histogram *h)
+{
+    const struct each_time *x = context;
+    return x->each(x->context, h->ref, h->t_ms, LEDGER_HISTOGRAM);
+}
+
+static enum err
+exemplar_time(void *context, const struct record_exemplar *e)
+{
+    const struct each_time *x = context;
+    return x->each(x->context, e->ref, e->t_ms, LEDGER_EXEMPLAR);
+}
+
+enum err
+record_each_time(uint8_t type, struct bytes payload,
+                 enum err (*each)(void *context, uint64_t ref, int64_t t_ms, enum ledger_kind kind),
+                 void *context, struct arena *scratch)
+{
+    struct each_time x = {each, context};
+    if (type == WAL_FLOATS) return record_each_float(payload, float_time, &x, scratch);
+    if (type == WAL_HISTOGRAMS) return record_each_histogram(payload, histogram_time, &x, scratch);
+    return type == WAL_EXEMPLARS ? record_each_exemplar(payload, exemplar_time, &x) : OK;
+}
+
 enum err
 record_ledger(struct bytes payload, struct bytes *ret_tenant, struct ledger *ret_change)
 {

@@ -68,6 +68,11 @@ MUST_CHECK enum err record_each_metadata(struct bytes payload,
                                          enum err (*each)(void *context, struct bytes tenant,
                                                           const struct metadata *metadata),
                                          void *context);
+/* The samples and exemplars of a record of any type, by reference and time; others have none. */
+MUST_CHECK enum err record_each_time(uint8_t type, struct bytes payload,
+                                     enum err (*each)(void *context, uint64_t ref, int64_t t_ms,
+                                                      enum ledger_kind kind),
+                                     void *context, struct arena *scratch);
 MUST_CHECK enum err record_ledger(struct bytes payload, struct bytes *ret_tenant,
                                   struct ledger *ret_change);
 

@@ -82,21 +82,6 @@ part_look(struct dir_pass *x, const struct manifest_part *named)
     return e;
 }
 
-static void
-parts_sum(struct inspect_dir *r)
-{
-    for (uint32_t i = 0; i < r->part_count; i++) {
-        const struct inspect_live_part *p = &r->parts[i];
-        r->series += p->facts.series;
-        r->data_bytes += p->facts.data_bytes;
-        r->index_bytes += p->facts.file_bytes - p->facts.data_bytes;
-        r->meta_bytes += p->meta_bytes;
-        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-            r->samples[k] += p->facts.samples[k];
-        }
-    }
-}
-
 /* --- partitions ------------------------------------------------------------------------------- */
 
 static int
@@ -134,6 +119,10 @@ partitions_sum(struct dir_pass *x)
         bool several = empty || !range_holds(time, f->time);
         struct inspect_partition *p = partition_find(r, time, several);
         if (p == NULL) return ERR_NOMEM;
+        r->series += f->series;
+        r->data_bytes += f->data_bytes;
+        r->index_bytes += f->file_bytes - f->data_bytes;
+        r->meta_bytes += r->parts[i].meta_bytes;
         if (several && !empty && f->time.min_ms < p->time.min_ms) p->time.min_ms = f->time.min_ms;
         if (several && !empty && f->time.max_ms > p->time.max_ms) p->time.max_ms = f->time.max_ms;
         p->parts++;
@@ -141,6 +130,7 @@ partitions_sum(struct dir_pass *x)
         p->index_bytes += f->file_bytes - f->data_bytes;
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
             p->samples[k] += f->samples[k];
+            r->samples[k] += f->samples[k];
         }
     }
     if (r->partition_count > 0) {
@@ -464,16 +454,6 @@ by_name(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-/* Directories are listed in any order. */
-static void
-names_sort(struct inspect_dir *r)
-{
-    if (r->other_count > 0) qsort(r->others, r->other_count, sizeof *r->others, by_path);
-    if (r->snapshot_count > 0) {
-        qsort(r->snapshots, r->snapshot_count, sizeof *r->snapshots, by_name);
-    }
-}
-
 static enum err
 dir_look(struct dir_pass *x)
 {
@@ -491,21 +471,12 @@ dir_look(struct dir_pass *x)
     if (e == OK) e = list(x, "parts", parts_each, NULL);
     if (e == OK) e = list(x, "wal", wal_each, NULL);
     if (e == OK) e = list(x, "snapshots", snapshots_each, NULL);
-    parts_sum(r);
-    names_sort(r);
+    /* Directories are listed in any order. */
+    if (r->other_count > 0) qsort(r->others, r->other_count, sizeof *r->others, by_path);
+    if (r->snapshot_count > 0) {
+        qsort(r->snapshots, r->snapshot_count, sizeof *r->snapshots, by_name);
+    }
     return e;
-}
-
-/* Whether another edit has happened since the manifest was read. */
-static bool
-has_changed(struct dir_pass *x)
-{
-    struct manifest now;
-    struct arena arena;
-    arena_init(&arena, x->options->memory, 0, 0);
-    enum err e = manifest_read(x->options->env, x->dir, &arena, &now, NULL);
-    arena_fini(&arena);
-    return e == OK && x->result->manifest_whole && now.edit != x->manifest.edit;
 }
 
 static enum err
@@ -517,7 +488,8 @@ dir_try(const struct inspect_options *options, const char *dir, struct page_cach
     if (e) return why_set(why, e, "the path is too long");
     arena_init(&r->arena, options->memory, 0, 0);
     e = dir_look(&x);
-    *ret_again = e == OK && x.missing && has_changed(&x);
+    *ret_again = e == OK && x.missing && r->manifest_whole &&
+                 inspect_is_edited(options, dir, x.manifest.edit);
     if (!*ret_again || !last) return e;
     *ret_again = false;
     r->remarks.damage_count = 0;

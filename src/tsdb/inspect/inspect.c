@@ -164,6 +164,19 @@ inspect_path(struct env *env, const char *path, struct inspect_target *ret, stru
     return OK;
 }
 
+/* --- again ------------------------------------------------------------------------------------ */
+
+bool
+inspect_is_edited(const struct inspect_options *options, const char *dir, uint64_t edit)
+{
+    struct manifest now;
+    struct arena arena;
+    arena_init(&arena, options->memory, 0, 0);
+    enum err e = manifest_read(options->env, dir, &arena, &now, NULL);
+    arena_fini(&arena);
+    return e == OK && now.edit != edit;
+}
+
 /* --- remarks ---------------------------------------------------------------------------------- */
 
 const char *

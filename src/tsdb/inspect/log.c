@@ -53,33 +53,16 @@ struct log_pass {
     uint64_t done_bytes;
 };
 
-static void
-note_time(struct log_pass *x, int64_t t_ms)
+static enum err
+note_time(void *context, uint64_t ref, int64_t t_ms, enum ledger_kind kind)
 {
+    struct log_pass *x = context;
     struct time_range *r = &x->result->samples;
+    (void)ref;
+    (void)kind;
     if (t_ms < r->min_ms) r->min_ms = t_ms;
     if (t_ms > r->max_ms) r->max_ms = t_ms;
     x->items++;
-}
-
-static enum err
-note_float(void *context, const struct record_float *f)
-{
-    note_time(context, f->t_ms);
-    return OK;
-}
-
-static enum err
-note_histogram(void *context, const struct record_histogram *h)
-{
-    note_time(context, h->t_ms);
-    return OK;
-}
-
-static enum err
-note_exemplar(void *context, const struct record_exemplar *e)
-{
-    note_time(context, e->t_ms);
     return OK;
 }
 
@@ -115,11 +98,9 @@ count_items(struct log_pass *x, uint8_t type, struct bytes payload)
     case WAL_SERIES:
         return record_each_series(payload, NULL, note_series, x, &x->scratch);
     case WAL_FLOATS:
-        return record_each_float(payload, note_float, x, &x->scratch);
     case WAL_HISTOGRAMS:
-        return record_each_histogram(payload, note_histogram, x, &x->scratch);
     case WAL_EXEMPLARS:
-        return record_each_exemplar(payload, note_exemplar, x);
+        return record_each_time(type, payload, note_time, x, &x->scratch);
     case WAL_METADATA:
         return record_each_metadata(payload, note_family, x);
     case WAL_LEDGER:

@@ -11,6 +11,9 @@
 
 enum { INSPECT_CACHE_BYTES = 16 * 1024 * 1024 };
 
+/* Whether another edit has happened since the manifest was read. */
+bool inspect_is_edited(const struct inspect_options *options, const char *dir, uint64_t edit);
+
 /* --- remarks ---------------------------------------------------------------------------------- */
 
 /* Damage that was told among the last is not told again. ERR_NOMEM. */

@@ -9,12 +9,13 @@
 
 #include <inttypes.h>
 
+#include "base/hash.h"
+#include "base/table.h"
 #include "model/labels.h"
 
 enum {
     PAIRS_AT_ONCE = 16 * 1024 * 1024,
     METRICS_MAX = 1024 * 1024,
-    COLUMNS_FIRST = 1024,
     COLUMNS_MAX = 4 * 1024 * 1024, /* 64 MiB, when each is its own */
     ROWS_PER_LOOK = 1024,
 };
@@ -26,21 +27,13 @@ struct metric_sum {
     uint64_t bytes;
 };
 
-/* Columns of times that were met, by a hash of their place: open addressing, 0 is empty. */
-struct column_set {
-    struct budget *budget;
-    uint64_t *slots;
-    uint32_t capacity;
-    uint32_t count;
-};
-
 struct row_pass {
     const struct inspect_options *options;
     struct inspect_part *result;
     struct part *part;
     struct why *why;
     uint64_t *counted;
-    struct column_set columns;
+    struct table columns; /* of times that were met: 63 bits of a hash of their place */
     struct top tenants, names, pairs, by_series, by_samples, by_bytes, series;
 
     /* The tenant at hand. */
@@ -63,33 +56,19 @@ struct row_pass {
 static enum err
 column_add(struct row_pass *x, const struct page_place *place, bool *ret_new)
 {
-    struct column_set *c = &x->columns;
-    if (2 * c->count >= c->capacity && c->capacity < 2 * COLUMNS_MAX) {
-        uint32_t capacity = c->capacity == 0 ? COLUMNS_FIRST : 2 * c->capacity;
-        uint64_t *grown = mem_new(c->budget, capacity * sizeof *grown);
-        if (grown == NULL) return ERR_NOMEM;
-        for (uint32_t i = 0; i < c->capacity; i++) {
-            uint32_t at = (uint32_t)c->slots[i] & (capacity - 1);
-            while (c->slots[i] != 0 && grown[at] != 0) {
-                at = (at + 1) & (capacity - 1);
-            }
-            if (c->slots[i] != 0) grown[at] = c->slots[i];
-        }
-        mem_free(c->budget, c->slots, c->capacity * sizeof *grown);
-        c->slots = grown;
-        c->capacity = capacity;
+    uint64_t hash = hash_mix(hash_mix(1, place->page), place->at);
+    uint32_t id, other_half = (uint32_t)(hash >> 33);
+    *ret_new = false;
+    for (uint32_t at = TABLE_START; table_next(&x->columns, hash, &at, &id);) {
+        if (id == other_half) return OK;
     }
-    uint64_t hash = hash_mix(hash_mix(1, place->page), place->at) | (uint64_t)1 << 63;
-    uint32_t at = (uint32_t)hash & (c->capacity - 1);
-    while (c->slots[at] != 0 && c->slots[at] != hash) {
-        at = (at + 1) & (c->capacity - 1);
+    if (x->columns.count == COLUMNS_MAX) {
+        x->result->times.incomplete = true;
+        return OK;
     }
-    *ret_new = c->slots[at] == 0 && c->count < COLUMNS_MAX;
-    if (c->slots[at] == 0 && !*ret_new) x->result->times.incomplete = true;
-    if (*ret_new) {
-        c->slots[at] = hash;
-        c->count++;
-    }
+    if (!table_reserve(&x->columns, x->options->memory, 1)) return ERR_NOMEM;
+    table_add(&x->columns, hash, other_half);
+    *ret_new = true;
     return OK;
 }
 
@@ -135,21 +114,6 @@ inspect_block(struct part *part, const struct block_ref *b, enum inspect_form *r
                    part->source.file.path, b->values.page);
 }
 
-/* Floats only. */
-static void
-count_float(struct inspect_part *r, const struct block_ref *b, const struct codec_facts *f)
-{
-    r->stale_blocks += f->stale_at_end;
-    if (f->form == CODEC_FORM_BITS || f->exponent >= INSPECT_EXPONENTS)
-        add_block(&r->exponents[INSPECT_EXPONENTS - 1], b);
-    else
-        add_block(&r->exponents[f->exponent], b);
-    if (f->mode < INSPECT_MODES)
-        add_block(&r->modes[f->mode], b);
-    else
-        r->no_stream_blocks++;
-}
-
 static enum err
 count_block(struct row_pass *x, const struct block_ref *b, uint64_t *bytes)
 {
@@ -179,7 +143,15 @@ count_block(struct row_pass *x, const struct block_ref *b, uint64_t *bytes)
     }
     e = inspect_block(x->part, b, &form, &values, &times, &reason);
     if (e == OK && is_new) r->times.modes[times.mode % INSPECT_MODES]++;
-    if (e == OK && block_kind(b) == SAMPLE_FLOAT) count_float(r, b, &values);
+    if (e == OK && block_kind(b) == SAMPLE_FLOAT) {
+        bool scaled = values.form != CODEC_FORM_BITS && values.exponent < INSPECT_EXPONENTS;
+        r->stale_blocks += values.stale_at_end;
+        add_block(&r->exponents[scaled ? values.exponent : INSPECT_EXPONENTS - 1], b);
+        if (values.mode < INSPECT_MODES)
+            add_block(&r->modes[values.mode], b);
+        else
+            r->no_stream_blocks++;
+    }
     if (e) {
         form = INSPECT_UNREADABLE;
         e = remark_if_damage(&r->remarks, &r->arena, e, &reason);
@@ -278,17 +250,6 @@ count_row(struct row_pass *x, uint32_t number, uint32_t *ret_next)
     return top_offer(&x->series, item.bytes) ? rank_series(x, number, &item) : OK;
 }
 
-static void
-show_progress(const struct row_pass *x, uint64_t series)
-{
-    const struct part_info *info = part_info(x->part);
-    if (x->options->progress == NULL || series % ROWS_PER_LOOK != 0) return;
-    double share = (double)series / (double)(info->series_count + 1);
-    x->options->progress(x->options->context,
-                         info->file_bytes + (uint64_t)(share * (double)info->file_bytes),
-                         2 * info->file_bytes);
-}
-
 static enum err
 count_rows(struct row_pass *x, const struct part_tenant *t)
 {
@@ -296,7 +257,12 @@ count_rows(struct row_pass *x, const struct part_tenant *t)
     uint32_t number = t->first_series, end = t->first_series + t->series_count;
     while (number < end && e == OK) {
         e = count_row(x, number, &number);
-        show_progress(x, number);
+        if (x->options->progress == NULL || number % ROWS_PER_LOOK != 0) continue;
+        const struct part_info *info = part_info(x->part);
+        double share = (double)number / (double)(info->series_count + 1);
+        x->options->progress(x->options->context,
+                             info->file_bytes + (uint64_t)(share * (double)info->file_bytes),
+                             2 * info->file_bytes);
     }
     return e;
 }
@@ -317,32 +283,6 @@ count_rows_again(struct row_pass *x, const struct part_tenant *t)
 
 /* --- labels ----------------------------------------------------------------------------------- */
 
-/* The label of a pair, canonical; empty if it cannot be read. */
-static enum err
-pair_label_get(struct row_pass *x, struct value_walk *walk, const struct part_name *name,
-               uint32_t pair, struct buf *to)
-{
-    struct why reason;
-    buf_clear(to);
-    enum err e = value_walk_get(walk, pair, &reason);
-    if (e == ERR_CORRUPT) return remark_damage(&x->result->remarks, &x->result->arena, reason.text);
-    if (e) return why_set(x->why, e, "%s", reason.text);
-    labels_put(to, (struct label){name->name, buf_bytes(&walk->value)});
-    return buf_error(to);
-}
-
-static enum err
-rank_name(struct row_pass *x, const struct part_name *name)
-{
-    struct inspect_item item = {.tenant = x->tenant.text,
-                                .text = name->name,
-                                .values = name->pair_count,
-                                .series = x->name_series};
-    x->name_series = 0;
-    x->result->names++;
-    return top_offer(&x->names, item.values) ? top_put(&x->names, item.values, &item) : OK;
-}
-
 /* The pairs of the window, in order; a name is ranked with its last. */
 static enum err
 rank_window(struct row_pass *x)
@@ -359,11 +299,27 @@ rank_window(struct row_pass *x)
         struct inspect_item item = {.tenant = x->tenant.text, .series = x->window[i]};
         x->name_series += item.series;
         if (top_offer(&x->pairs, item.series)) {
-            e = pair_label_get(x, &walk, name, pair, &label);
+            struct why reason;
+            buf_clear(&label);
+            e = value_walk_get(&walk, pair, &reason);
+            if (e == OK) {
+                labels_put(&label, (struct label){name->name, buf_bytes(&walk.value)});
+                e = buf_error(&label);
+            } else { /* without its text, if it cannot be read */
+                e = remark_if_damage(&x->result->remarks, &x->result->arena, e, &reason);
+                if (e) why_set(x->why, e, "%s", reason.text);
+            }
             item.text = buf_bytes(&label);
             if (e == OK) e = top_put(&x->pairs, item.series, &item);
         }
-        if (e == OK && pair + 1 - name->first_pair == name->pair_count) e = rank_name(x, name);
+        if (e || pair + 1 - name->first_pair < name->pair_count) continue;
+        struct inspect_item all = {.tenant = x->tenant.text,
+                                   .text = name->name,
+                                   .values = name->pair_count,
+                                   .series = x->name_series};
+        x->name_series = 0;
+        x->result->names++;
+        if (top_offer(&x->names, all.values)) e = top_put(&x->names, all.values, &all);
     }
     value_walk_fini(&walk);
     buf_fini(&label);
@@ -516,7 +472,6 @@ inspect_rows(const struct inspect_options *options, struct part *part, struct in
         &result->by_series,
     };
     enum err e = OK;
-    x.columns.budget = options->memory;
     result->tenants = part_tenant_count(part);
     for (unsigned i = 0; i < RANKINGS && e == OK; i++) {
         e = top_init(tops[i], options->memory, options->top);
@@ -528,6 +483,6 @@ inspect_rows(const struct inspect_options *options, struct part *part, struct in
         if (e == OK) e = top_take(tops[i], &result->arena, to[i]);
         top_fini(tops[i]);
     }
-    mem_free(options->memory, x.columns.slots, x.columns.capacity * sizeof *x.columns.slots);
+    table_fini(&x.columns, options->memory);
     return e;
 }

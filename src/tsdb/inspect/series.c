@@ -13,7 +13,7 @@
 /* Label values are asked for in any order, of all parts at once. */
 enum { TRIES = 5, SERIES_CACHE_BYTES = 32 * 1024 * 1024 };
 
-struct source {
+struct series_source {
     struct part *part;
     struct part_index index;
     roaring_bitmap_t *matched;
@@ -34,7 +34,7 @@ struct series_pass {
     struct manifest manifest;
     struct page_cache *cache;
     struct arena arena;
-    struct source *sources;
+    struct series_source *sources;
     uint32_t source_count;
     struct log_list log;
     uint32_t log_at;
@@ -58,7 +58,7 @@ told(struct series_pass *x, enum err e, const struct why *reason)
 /* --- sources ---------------------------------------------------------------------------------- */
 
 static enum err
-source_step(struct series_pass *x, struct source *s)
+source_step(struct series_pass *x, struct series_source *s)
 {
     struct why reason = {""};
     while (s->walk->has_value) {
@@ -75,7 +75,7 @@ source_step(struct series_pass *x, struct source *s)
 }
 
 static enum err
-source_match(struct series_pass *x, struct source *s, const struct part_tenant *t)
+source_match(struct series_pass *x, struct series_source *s, const struct part_tenant *t)
 {
     const struct selector *q = x->question->selector;
     struct why reason = {""};
@@ -109,18 +109,9 @@ source_open(struct series_pass *x, const struct manifest_part *named)
         part_unref(part);
         return OK;
     }
-    struct source *s = &x->sources[x->source_count++];
+    struct series_source *s = &x->sources[x->source_count++];
     s->part = part;
     return source_match(x, s, t);
-}
-
-static void
-source_close(struct source *s)
-{
-    if (s->walk != NULL) roaring_free_uint32_iterator(s->walk);
-    if (s->matched != NULL) roaring_bitmap_free(s->matched);
-    row_reader_free(s->rows);
-    part_unref(s->part);
 }
 
 /* --- one series ------------------------------------------------------------------------------- */
@@ -184,18 +175,6 @@ block_add(struct series_pass *x, struct part *part, const struct block_ref *b,
     return told(x, e, &reason);
 }
 
-static enum err
-part_place(struct series_pass *x, struct source *s)
-{
-    struct inspect_place *p = place_new(x, part_info(s->part)->number);
-    for (uint32_t i = 0; i < s->block_count; i++) {
-        enum err e = block_add(x, s->part, &s->blocks[i], p);
-        if (e) return e;
-    }
-    if (p->blocks == 0) x->place_count--;
-    return source_step(x, s);
-}
-
 static void
 log_place(struct series_pass *x)
 {
@@ -256,7 +235,7 @@ next_labels(const struct series_pass *x)
     struct bytes least = {NULL, 0};
     if (x->log_at < x->log.count) least = x->log.items[x->log_at].labels;
     for (uint32_t i = 0; i < x->source_count; i++) {
-        const struct source *s = &x->sources[i];
+        const struct series_source *s = &x->sources[i];
         if (s->at_end) continue;
         if (least.at == NULL || labels_compare(s->labels, least) < 0) least = s->labels;
     }
@@ -274,9 +253,15 @@ series_walk(struct series_pass *x)
         if (buf_error(&x->labels)) return buf_error(&x->labels);
         x->place_count = 0;
         for (uint32_t i = 0; i < x->source_count; i++) {
-            struct source *s = &x->sources[i];
+            struct series_source *s = &x->sources[i];
             if (s->at_end || !bytes_equal(s->labels, buf_bytes(&x->labels))) continue;
-            enum err e = part_place(x, s);
+            struct inspect_place *p = place_new(x, part_info(s->part)->number);
+            for (uint32_t k = 0; k < s->block_count; k++) {
+                enum err e = block_add(x, s->part, &s->blocks[k], p);
+                if (e) return e;
+            }
+            if (p->blocks == 0) x->place_count--;
+            enum err e = source_step(x, s);
             if (e) return e;
         }
         log_place(x);
@@ -290,16 +275,6 @@ series_walk(struct series_pass *x)
 
 /* --- all of it -------------------------------------------------------------------------------- */
 
-static void
-count_tombstones(struct series_pass *x)
-{
-    for (uint32_t i = 0; i < x->manifest.tombstone_count; i++) {
-        const struct manifest_tombstone *t = &x->manifest.tombstones[i];
-        x->result->tombstones += bytes_equal(t->tenant, x->question->tenant) &&
-                                 ranges_meet(t->range, x->question->range);
-    }
-}
-
 static enum err
 series_look(struct series_pass *x)
 {
@@ -307,7 +282,11 @@ series_look(struct series_pass *x)
     if (e == OK) e = manifest_read(x->options->env, x->dir, &x->arena, &x->manifest, x->why);
     if (e) return e;
     uint32_t parts = x->manifest.part_count;
-    count_tombstones(x);
+    for (uint32_t i = 0; i < x->manifest.tombstone_count; i++) {
+        const struct manifest_tombstone *t = &x->manifest.tombstones[i];
+        x->result->tombstones += bytes_equal(t->tenant, x->question->tenant) &&
+                                 ranges_meet(t->range, x->question->range);
+    }
     x->sources = arena_new(&x->arena, (parts + 1) * sizeof *x->sources);
     x->places = arena_new(&x->arena, (parts + 1) * sizeof *x->places);
     x->times = arena_new(&x->arena, CODEC_SAMPLES_MAX * sizeof *x->times);
@@ -318,20 +297,6 @@ series_look(struct series_pass *x)
         e = source_open(x, &x->manifest.parts[i]);
     }
     return e ? e : series_walk(x);
-}
-
-/* Damage to a log that has moved on, or to parts that were replaced, is none. */
-static bool
-has_changed(struct series_pass *x, enum err e)
-{
-    struct manifest now;
-    struct arena arena;
-    if (!x->missing && x->result->remarks.damage_count == 0) return false;
-    if (e && e != ERR_MISSING) return false;
-    arena_init(&arena, x->options->memory, 0, 0);
-    e = manifest_read(x->options->env, x->dir, &arena, &now, NULL);
-    arena_fini(&arena);
-    return e == OK && now.edit != x->manifest.edit;
 }
 
 static enum err
@@ -351,9 +316,15 @@ series_try(const struct inspect_options *options, const char *dir,
     arena_init(&x.arena, options->memory, 0, 0);
     buf_init(&x.labels, options->memory, PAGE_BYTES_MAX);
     e = series_look(&x);
-    *ret_again = has_changed(&x, e);
+    /* Damage to a log that has moved on, or to parts that were replaced, is none. */
+    *ret_again = (x.missing || r->remarks.damage_count > 0) && (e == OK || e == ERR_MISSING) &&
+                 inspect_is_edited(options, dir, x.manifest.edit);
     for (uint32_t i = 0; i < x.source_count; i++) {
-        source_close(&x.sources[i]);
+        struct series_source *s = &x.sources[i];
+        if (s->walk != NULL) roaring_free_uint32_iterator(s->walk);
+        if (s->matched != NULL) roaring_bitmap_free(s->matched);
+        row_reader_free(s->rows);
+        part_unref(s->part);
     }
     log_list_fini(&x.log);
     buf_fini(&x.labels);

@@ -3,32 +3,34 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/hash.h"
+#include "base/table.h"
 #include "model/labels.h"
 #include "tsdb/inspect/series.h"
 
-enum { SLOTS_FIRST = 1024, SLOTS_MAX = 8 * 1024 * 1024 }; /* of 16 bytes; half of them are used */
+enum { REFS_MAX = 4 * 1024 * 1024 };
 
 /*
  * The log defines every series before it uses it, also those of which parts hold all there is. So
  * it is walked twice: first a selected series is just a reference, until it has a sample; then
  * those that have get their labels.
  */
-struct ref_slot {
+struct log_ref {
     uint64_t ref;
     uint32_t item_plus_1; /* 0: no sample yet */
-    bool used;
 };
 
-struct log_pass {
+struct series_log_pass {
     const struct inspect_question *question;
     uint64_t store_pos;
     struct inspect_series *result;
     struct log_list *list;
-    struct ref_slot *slots;
-    uint32_t capacity;
-    uint32_t used;
-    bool labelling; /* the second walk */
+    struct log_ref *refs;
+    uint32_t ref_count;
+    uint32_t ref_capacity;
+    struct table table; /* by hash of the reference, places in `refs` */
+    bool labelling;     /* the second walk */
     struct arena scratch;
     struct arena arena;
     struct wal_segment_info *segments;
@@ -36,109 +38,68 @@ struct log_pass {
     enum err failed; /* of a remark */
 };
 
-static struct ref_slot *
-slot_of(struct ref_slot *slots, uint32_t capacity, uint64_t ref)
+/* NULL: it is not selected. */
+static struct log_ref *
+find_ref(const struct series_log_pass *x, uint64_t ref)
 {
-    uint32_t at = (uint32_t)hash_mix(ref, 0) & (capacity - 1);
-    while (slots[at].used && slots[at].ref != ref) {
-        at = (at + 1) & (capacity - 1);
+    uint64_t hash = hash_mix(ref, 0);
+    for (uint32_t at = TABLE_START, i; table_next(&x->table, hash, &at, &i);) {
+        if (x->refs[i].ref == ref) return &x->refs[i];
     }
-    return &slots[at];
-}
-
-static enum err
-slots_grow(struct log_pass *x)
-{
-    uint32_t capacity = x->capacity == 0 ? SLOTS_FIRST : 2 * x->capacity;
-    struct ref_slot *grown = mem_new(x->list->budget, capacity * sizeof *grown);
-    if (grown == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < x->capacity; i++) {
-        if (!x->slots[i].used) continue;
-        *slot_of(grown, capacity, x->slots[i].ref) = x->slots[i];
-    }
-    mem_free(x->list->budget, x->slots, x->capacity * sizeof *grown);
-    x->slots = grown;
-    x->capacity = capacity;
-    return OK;
-}
-
-/* NULL: no memory. */
-static struct log_series *
-list_add(struct log_pass *x)
-{
-    struct log_list *l = x->list;
-    if (l->count == l->capacity) {
-        uint32_t capacity = l->capacity == 0 ? 64 : 2 * l->capacity;
-        struct log_series *grown =
-            mem_resize(l->budget, l->items, l->capacity * sizeof *grown, capacity * sizeof *grown);
-        if (grown == NULL) return NULL;
-        l->items = grown;
-        l->capacity = capacity;
-    }
-    struct log_series *s = &l->items[l->count++];
-    *s = (struct log_series){.time = {INT64_MAX, INT64_MIN}};
-    return s;
-}
-
-static bool
-is_selected(const struct inspect_question *q, struct bytes labels)
-{
-    for (uint32_t i = 0; i < q->selector->count; i++) {
-        const struct matcher *m = q->selector->matchers[i];
-        if (!matcher_matches(m, labels_get(labels, matcher_name(m)))) return false;
-    }
-    return true;
-}
-
-static enum err
-note_labels(struct log_pass *x, uint64_t ref, struct bytes labels)
-{
-    if (x->capacity == 0) return OK;
-    const struct ref_slot *slot = slot_of(x->slots, x->capacity, ref);
-    if (slot->item_plus_1 == 0) return OK;
-    struct log_series *s = &x->list->items[slot->item_plus_1 - 1];
-    if (s->labels.at != NULL) return OK; /* each segment defines it again */
-    s->labels = arena_copy(&x->result->arena, labels);
-    return s->labels.at == NULL ? ERR_NOMEM : OK;
+    return NULL;
 }
 
 static enum err
 note_series(void *context, struct bytes tenant, uint64_t ref, struct bytes labels)
 {
-    struct log_pass *x = context;
-    if (x->labelling) return note_labels(x, ref, labels);
-    if (!bytes_equal(tenant, x->question->tenant) || !is_selected(x->question, labels)) return OK;
-    if (2 * x->used >= x->capacity && x->capacity < SLOTS_MAX) {
-        enum err e = slots_grow(x);
-        if (e) return e;
+    struct series_log_pass *x = context;
+    const struct log_ref *known = find_ref(x, ref);
+    if (x->labelling) {
+        if (known == NULL || known->item_plus_1 == 0) return OK;
+        struct log_series *s = &x->list->items[known->item_plus_1 - 1];
+        if (s->labels.at != NULL) return OK; /* each segment defines it again */
+        s->labels = arena_copy(&x->result->arena, labels);
+        return s->labels.at == NULL ? ERR_NOMEM : OK;
     }
-    struct ref_slot *slot = slot_of(x->slots, x->capacity, ref);
-    if (slot->used) return OK;
-    if (2 * x->used >= x->capacity) {
+    if (known != NULL || !bytes_equal(tenant, x->question->tenant)) return OK;
+    for (uint32_t i = 0; i < x->question->selector->count; i++) {
+        const struct matcher *m = x->question->selector->matchers[i];
+        if (!matcher_matches(m, labels_get(labels, matcher_name(m)))) return OK;
+    }
+    if (x->ref_count == REFS_MAX) {
         x->result->log_series_left_out = true;
         return OK;
     }
-    *slot = (struct ref_slot){.ref = ref, .used = true};
-    x->used++;
+    struct budget *budget = x->list->budget;
+    if (!table_reserve(&x->table, budget, 1) ||
+        !array_reserve(budget, &x->refs, &x->ref_capacity, x->ref_count + 1)) {
+        return ERR_NOMEM;
+    }
+    table_add(&x->table, hash_mix(ref, 0), x->ref_count);
+    x->refs[x->ref_count++] = (struct log_ref){.ref = ref};
     return OK;
 }
 
 static enum err
-note_sample(struct log_pass *x, uint64_t ref, int64_t t_ms, enum ledger_kind kind)
+note_sample(void *context, uint64_t ref, int64_t t_ms, enum ledger_kind kind)
 {
-    struct time_range range = x->question->range;
-    if (x->capacity == 0 || t_ms < range.min_ms || t_ms > range.max_ms) return OK;
-    struct ref_slot *slot = slot_of(x->slots, x->capacity, ref);
-    if (!slot->used) return OK;
-    if (slot->item_plus_1 == 0) {
-        if (x->list->count == INSPECT_LOG_SERIES_MAX) {
+    struct series_log_pass *x = context;
+    struct log_list *list = x->list;
+    if (t_ms < x->question->range.min_ms || t_ms > x->question->range.max_ms) return OK;
+    struct log_ref *known = find_ref(x, ref);
+    if (known == NULL) return OK;
+    if (known->item_plus_1 == 0) {
+        if (list->count == INSPECT_LOG_SERIES_MAX) {
             x->result->log_series_left_out = true;
             return OK;
         }
-        if (list_add(x) == NULL) return ERR_NOMEM;
-        slot->item_plus_1 = x->list->count;
+        if (!array_reserve(list->budget, &list->items, &list->capacity, list->count + 1)) {
+            return ERR_NOMEM;
+        }
+        list->items[list->count++] = (struct log_series){.time = {INT64_MAX, INT64_MIN}};
+        known->item_plus_1 = list->count;
     }
-    struct log_series *s = &x->list->items[slot->item_plus_1 - 1];
+    struct log_series *s = &list->items[known->item_plus_1 - 1];
     s->samples[kind]++;
     if (kind == LEDGER_EXEMPLAR) return OK;
     if (t_ms < s->time.min_ms) s->time.min_ms = t_ms;
@@ -147,40 +108,16 @@ note_sample(struct log_pass *x, uint64_t ref, int64_t t_ms, enum ledger_kind kin
 }
 
 static enum err
-note_float(void *context, const struct record_float *f)
-{
-    return note_sample(context, f->ref, f->t_ms, LEDGER_FLOAT);
-}
-
-static enum err
-note_histogram(void *context, const struct record_histogram *h)
-{
-    return note_sample(context, h->ref, h->t_ms, LEDGER_HISTOGRAM);
-}
-
-static enum err
-note_exemplar(void *context, const struct record_exemplar *e)
-{
-    return note_sample(context, e->ref, e->t_ms, LEDGER_EXEMPLAR);
-}
-
-static enum err
 note_record(void *context, const struct wal_record_info *info)
 {
-    struct log_pass *x = context;
+    struct series_log_pass *x = context;
     const struct wal_record *r = &info->record;
     enum err e = OK;
     arena_reset(&x->scratch);
     if (r->type == WAL_SERIES) {
         e = record_each_series(r->payload, NULL, note_series, x, &x->scratch);
-    } else if (r->pos < x->store_pos || x->labelling) {
-        return OK;
-    } else if (r->type == WAL_FLOATS) {
-        e = record_each_float(r->payload, note_float, x, &x->scratch);
-    } else if (r->type == WAL_HISTOGRAMS) {
-        e = record_each_histogram(r->payload, note_histogram, x, &x->scratch);
-    } else if (r->type == WAL_EXEMPLARS) {
-        e = record_each_exemplar(r->payload, note_exemplar, x);
+    } else if (r->pos >= x->store_pos && !x->labelling) {
+        e = record_each_time(r->type, r->payload, note_sample, x, &x->scratch);
     }
     if (e != ERR_CORRUPT) return e;
     char text[100];
@@ -191,7 +128,7 @@ note_record(void *context, const struct wal_record_info *info)
 static void
 note_damage(void *context, uint64_t pos, uint64_t bytes, const char *text)
 {
-    struct log_pass *x = context;
+    struct series_log_pass *x = context;
     if (pos + bytes <= x->store_pos || x->labelling) return; /* parts have it, or it was told */
     enum err e = remark_damage(&x->result->remarks, &x->result->arena, text);
     x->failed = err_first(x->failed, e);
@@ -202,7 +139,7 @@ note_damage(void *context, uint64_t pos, uint64_t bytes, const char *text)
 static enum err
 note_segment(void *context, const struct wal_segment_info *info)
 {
-    struct log_pass *x = context;
+    struct series_log_pass *x = context;
     if (info->state != WAL_SEGMENT_LIVE) return OK;
     if (x->segment_count == 0 && info->prev_number != 0 && x->store_pos < info->prev_end_pos) {
         char text[80];
@@ -219,7 +156,7 @@ note_segment(void *context, const struct wal_segment_info *info)
 }
 
 static enum err
-segments_walk(struct log_pass *x, const struct inspect_options *options, const char *dir,
+segments_walk(struct series_log_pass *x, const struct inspect_options *options, const char *dir,
               struct why *why)
 {
     const struct wal_inspector inspector = {
@@ -235,54 +172,11 @@ segments_walk(struct log_pass *x, const struct inspect_options *options, const c
     return e;
 }
 
-/* Where the newest segment ends nobody says: but often parts have all of it. */
-static enum err
-newest_end(struct log_pass *x, const struct inspect_options *options, const char *dir,
-           struct why *why)
-{
-    static const struct wal_inspector nobody = {0};
-    struct wal_inspection look;
-    if (x->segment_count == 0) return OK;
-    struct wal_segment_info *newest = &x->segments[x->segment_count - 1];
-    enum err e =
-        wal_inspect(options->env, dir, newest->number, options->memory, &nobody, &look, why);
-    if (e == OK) newest->end_pos = look.end_pos;
-    return e;
-}
-
-static enum err
-segments_read(struct log_pass *x, const struct inspect_options *options, const char *dir,
-              bool has_log, struct why *why)
-{
-    enum err e = wal_segments(options->env, dir, options->memory, note_segment, x, why);
-    if (e == ERR_MISSING && !has_log) return OK;
-    if (e == OK && x->segment_count == 0 && has_log) {
-        e = remark_damage(&x->result->remarks, &x->result->arena, "no segment of the log is there");
-    }
-    if (e == OK) e = newest_end(x, options, dir, why);
-    if (e == OK) e = segments_walk(x, options, dir, why);
-    if (e || x->list->count == 0) return e;
-    x->labelling = true;
-    return segments_walk(x, options, dir, why);
-}
-
 static int
 by_labels(const void *a, const void *b)
 {
     return labels_compare(((const struct log_series *)a)->labels,
                           ((const struct log_series *)b)->labels);
-}
-
-/* A definition that was there for the first walk may be gone for the second. */
-static void
-list_settle(struct log_list *l)
-{
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < l->count; i++) {
-        if (l->items[i].labels.at != NULL) l->items[kept++] = l->items[i];
-    }
-    l->count = kept;
-    if (kept > 0) qsort(l->items, kept, sizeof *l->items, by_labels);
 }
 
 enum err
@@ -292,24 +186,49 @@ log_list_read(const struct inspect_options *options, const char *dir,
 {
     char path[256];
     struct why reason = {""};
-    *ret_list = (struct log_list){.budget = options->memory};
-    struct log_pass x = {
+    struct budget *budget = options->memory;
+    *ret_list = (struct log_list){.budget = budget};
+    struct series_log_pass x = {
         .question = question, .store_pos = manifest->store_pos, .result = result, .list = ret_list};
-    arena_init(&x.scratch, options->memory, 0, 0);
-    arena_init(&x.arena, options->memory, 0, 0);
+    arena_init(&x.scratch, budget, 0, 0);
+    arena_init(&x.arena, budget, 0, 0);
     enum err e = path_join(path, sizeof path, dir, "wal");
-    if (e == OK) e = segments_read(&x, options, path, manifest_has_log(manifest), &reason);
+    if (e == OK) e = wal_segments(options->env, path, budget, note_segment, &x, &reason);
+    if (e == ERR_MISSING && !manifest_has_log(manifest)) {
+        e = OK;
+    } else if (e == OK && x.segment_count == 0 && manifest_has_log(manifest)) {
+        e = remark_damage(&result->remarks, &result->arena, "no segment of the log is there");
+    }
+    if (e == OK && x.segment_count > 0) {
+        /* Where the newest segment ends nobody says: but often parts have all of it. */
+        static const struct wal_inspector nobody = {0};
+        struct wal_inspection look;
+        struct wal_segment_info *newest = &x.segments[x.segment_count - 1];
+        e = wal_inspect(options->env, path, newest->number, budget, &nobody, &look, &reason);
+        if (e == OK) newest->end_pos = look.end_pos;
+    }
+    if (e == OK) e = segments_walk(&x, options, path, &reason);
+    x.labelling = true;
+    if (e == OK && ret_list->count > 0) e = segments_walk(&x, options, path, &reason);
     if (e) why_set(why, e, "%s", reason.text[0] == '\0' ? err_word(e) : reason.text);
     arena_fini(&x.scratch);
     arena_fini(&x.arena);
-    mem_free(options->memory, x.slots, x.capacity * sizeof *x.slots);
-    if (e == OK) list_settle(ret_list);
-    return e;
+    array_free(budget, x.refs, x.ref_capacity);
+    table_fini(&x.table, budget);
+    if (e) return e;
+    /* A definition that was there for the first walk may be gone for the second. */
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < ret_list->count; i++) {
+        if (ret_list->items[i].labels.at != NULL) ret_list->items[kept++] = ret_list->items[i];
+    }
+    ret_list->count = kept;
+    if (kept > 0) qsort(ret_list->items, kept, sizeof *ret_list->items, by_labels);
+    return OK;
 }
 
 void
 log_list_fini(struct log_list *list)
 {
-    mem_free(list->budget, list->items, list->capacity * sizeof *list->items);
+    array_free(list->budget, list->items, list->capacity);
     *list = (struct log_list){0};
 }

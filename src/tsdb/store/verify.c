@@ -6,10 +6,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/array.h"
 #include "base/hash.h"
+#include "base/table.h"
 #include "tsdb/store/store.h"
 
-enum { CACHE_BYTES = 16 * 1024 * 1024, REFS_FIRST = 1024 };
+enum { CACHE_BYTES = 16 * 1024 * 1024 };
 
 struct recount {
     struct bytes name;
@@ -18,8 +20,9 @@ struct recount {
     uint64_t pending[LEDGER_KIND_COUNT];
 };
 
-struct ref_slot {
-    uint64_t ref_plus_1;
+/* Whose series a reference of the log is. */
+struct owned_ref {
+    uint64_t ref;
     uint32_t tenant;
 };
 
@@ -35,12 +38,13 @@ struct verify {
     struct manifest manifest;
     struct page_cache *cache;
     struct recount *tenants;
-    uint32_t *tenant_table; /* by hash of the name: index + 1; twice the capacity */
     uint32_t tenant_count;
     uint32_t tenant_capacity;
-    struct ref_slot *refs;
-    uint64_t ref_capacity;
-    uint64_t ref_count;
+    struct table tenant_table; /* by hash of the name */
+    struct owned_ref *refs;
+    uint32_t ref_count;
+    uint32_t ref_capacity;
+    struct table ref_table; /* by hash of the reference */
     uint64_t orphans;
     struct why *why;
 };
@@ -73,49 +77,21 @@ damage_is_told(struct verify *v, enum err e)
 
 /* --- tenants ---------------------------------------------------------------------------------- */
 
-static uint32_t *
-tenant_slot(const struct verify *v, uint32_t *table, uint32_t capacity, struct bytes name)
-{
-    uint32_t at = (uint32_t)hash_bytes(name, 0) & (capacity - 1);
-    while (table[at] != 0 && !bytes_equal(v->tenants[table[at] - 1].name, name)) {
-        at = (at + 1) & (capacity - 1);
-    }
-    return &table[at];
-}
-
-static enum err
-tenants_grow(struct verify *v)
-{
-    uint32_t old = v->tenant_capacity, capacity = old == 0 ? 8 : old * 2;
-    struct recount *grown =
-        mem_resize(NULL, v->tenants, old * sizeof *grown, capacity * sizeof *grown);
-    if (grown == NULL) return ERR_NOMEM;
-    v->tenants = grown;
-    v->tenant_capacity = capacity;
-    mem_free(NULL, v->tenant_table, 2 * old * sizeof *v->tenant_table);
-    v->tenant_table = mem_new(NULL, 2 * capacity * sizeof *v->tenant_table);
-    if (v->tenant_table == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < v->tenant_count; i++) {
-        *tenant_slot(v, v->tenant_table, 2 * capacity, v->tenants[i].name) = i + 1;
-    }
-    return OK;
-}
-
 static enum err
 tenant_get(struct verify *v, struct bytes name, uint32_t *ret)
 {
-    if (v->tenant_count == v->tenant_capacity) {
-        enum err e = tenants_grow(v);
-        if (e) return e;
+    uint64_t hash = hash_bytes(name, 0);
+    for (uint32_t at = TABLE_START; table_next(&v->tenant_table, hash, &at, ret);) {
+        if (bytes_equal(v->tenants[*ret].name, name)) return OK;
     }
-    uint32_t *slot = tenant_slot(v, v->tenant_table, 2 * v->tenant_capacity, name);
-    if (*slot == 0) {
-        struct recount *t = &v->tenants[v->tenant_count];
-        *t = (struct recount){.name = arena_copy(&v->arena, name)};
-        if (t->name.at == NULL) return ERR_NOMEM;
-        *slot = ++v->tenant_count;
+    struct recount t = {.name = arena_copy(&v->arena, name)};
+    if (t.name.at == NULL || !table_reserve(&v->tenant_table, NULL, 1) ||
+        !array_reserve(NULL, &v->tenants, &v->tenant_capacity, v->tenant_count + 1)) {
+        return ERR_NOMEM;
     }
-    *ret = *slot - 1;
+    *ret = v->tenant_count++;
+    v->tenants[*ret] = t;
+    table_add(&v->tenant_table, hash, *ret);
     return OK;
 }
 
@@ -283,14 +259,14 @@ tell_aside(void *context, const char *name, bool is_dir)
 
 /* --- the log ---------------------------------------------------------------------------------- */
 
-static struct ref_slot *
-ref_slot(struct ref_slot *table, uint64_t capacity, uint64_t ref)
+/* NULL: nothing was said of it. */
+static struct owned_ref *
+find_ref(const struct verify *v, uint64_t ref)
 {
-    uint64_t at = hash_mix(ref, 0) & (capacity - 1);
-    while (table[at].ref_plus_1 != 0 && table[at].ref_plus_1 != ref + 1) {
-        at = (at + 1) & (capacity - 1);
+    for (uint32_t at = TABLE_START, i; table_next(&v->ref_table, hash_mix(ref, 0), &at, &i);) {
+        if (v->refs[i].ref == ref) return &v->refs[i];
     }
-    return &table[at];
+    return NULL;
 }
 
 static enum err
@@ -299,67 +275,32 @@ note_ref(void *context, struct bytes tenant_name, uint64_t ref, struct bytes lab
     struct verify *v = context;
     uint32_t tenant;
     (void)labels;
-    if (2 * v->ref_count >= v->ref_capacity) {
-        uint64_t capacity = v->ref_capacity == 0 ? REFS_FIRST : v->ref_capacity * 2;
-        struct ref_slot *grown = mem_new(NULL, capacity * sizeof *grown);
-        if (grown == NULL) return ERR_NOMEM;
-        for (uint64_t i = 0; i < v->ref_capacity; i++) {
-            if (v->refs[i].ref_plus_1 == 0) continue;
-            *ref_slot(grown, capacity, v->refs[i].ref_plus_1 - 1) = v->refs[i];
-        }
-        mem_free(NULL, v->refs, v->ref_capacity * sizeof *grown);
-        v->refs = grown;
-        v->ref_capacity = capacity;
-    }
     enum err e = tenant_get(v, tenant_name, &tenant);
     if (e) return e;
-    struct ref_slot *slot = ref_slot(v->refs, v->ref_capacity, ref);
-    if (slot->ref_plus_1 == 0) v->ref_count++;
-    *slot = (struct ref_slot){ref + 1, tenant};
+    struct owned_ref *known = find_ref(v, ref);
+    if (known == NULL) {
+        if (!table_reserve(&v->ref_table, NULL, 1) ||
+            !array_reserve(NULL, &v->refs, &v->ref_capacity, v->ref_count + 1)) {
+            return ERR_NOMEM;
+        }
+        table_add(&v->ref_table, hash_mix(ref, 0), v->ref_count);
+        known = &v->refs[v->ref_count++];
+    }
+    *known = (struct owned_ref){ref, tenant};
     return OK;
 }
 
-static void
-count_pending(struct verify *v, uint64_t ref, enum ledger_kind kind)
+static enum err
+count_pending(void *context, uint64_t ref, int64_t t_ms, enum ledger_kind kind)
 {
-    struct ref_slot *slot = v->ref_capacity == 0 ? NULL : ref_slot(v->refs, v->ref_capacity, ref);
-    if (slot == NULL || slot->ref_plus_1 == 0)
+    struct verify *v = context;
+    const struct owned_ref *known = find_ref(v, ref);
+    (void)t_ms;
+    if (known == NULL)
         v->orphans++;
     else
-        v->tenants[slot->tenant].pending[kind]++;
-}
-
-static enum err
-count_float(void *context, const struct record_float *f)
-{
-    count_pending(context, f->ref, LEDGER_FLOAT);
+        v->tenants[known->tenant].pending[kind]++;
     return OK;
-}
-
-static enum err
-count_histogram(void *context, const struct record_histogram *h)
-{
-    count_pending(context, h->ref, LEDGER_HISTOGRAM);
-    return OK;
-}
-
-static enum err
-count_logged_exemplar(void *context, const struct record_exemplar *x)
-{
-    count_pending(context, x->ref, LEDGER_EXEMPLAR);
-    return OK;
-}
-
-static enum err
-add_ledger(struct verify *v, struct bytes payload)
-{
-    struct bytes name;
-    struct ledger change;
-    uint32_t tenant;
-    enum err e = record_ledger(payload, &name, &change);
-    if (e == OK) e = tenant_get(v, name, &tenant);
-    if (e == OK) ledger_add(&v->tenants[tenant].totals, &change);
-    return e;
 }
 
 static enum err
@@ -372,16 +313,15 @@ count_record(void *context, const struct wal_record *r, struct why *why)
     bool pending = r->pos >= v->manifest.store_pos;
     if (r->type == WAL_SERIES) {
         e = record_each_series(r->payload, NULL, note_ref, v, &v->scratch);
-    } else if (!pending) {
-        return OK;
-    } else if (r->type == WAL_FLOATS) {
-        e = record_each_float(r->payload, count_float, v, &v->scratch);
-    } else if (r->type == WAL_HISTOGRAMS) {
-        e = record_each_histogram(r->payload, count_histogram, v, &v->scratch);
-    } else if (r->type == WAL_EXEMPLARS) {
-        e = record_each_exemplar(r->payload, count_logged_exemplar, v);
-    } else if (r->type == WAL_LEDGER) {
-        e = add_ledger(v, r->payload);
+    } else if (pending && r->type == WAL_LEDGER) {
+        struct bytes name;
+        struct ledger change;
+        uint32_t tenant;
+        e = record_ledger(r->payload, &name, &change);
+        if (e == OK) e = tenant_get(v, name, &tenant);
+        if (e == OK) ledger_add(&v->tenants[tenant].totals, &change);
+    } else if (pending) {
+        e = record_each_time(r->type, r->payload, count_pending, v, &v->scratch);
     }
     if (e == ERR_CORRUPT) {
         tell_damage(v, "a record of the log passes its checksum but makes no sense");
@@ -501,9 +441,10 @@ tsdb_verify(struct env *env, const char *dir, void (*say)(void *context, const c
     if (e == OK && !locked) tell(&v, "%s cannot be locked: no server may be at work on it", dir);
     if (e == OK) e = verify_all(&v);
     page_cache_free(v.cache);
-    mem_free(NULL, v.tenants, v.tenant_capacity * sizeof *v.tenants);
-    mem_free(NULL, v.tenant_table, 2 * v.tenant_capacity * sizeof *v.tenant_table);
-    mem_free(NULL, v.refs, v.ref_capacity * sizeof *v.refs);
+    array_free(NULL, v.tenants, v.tenant_capacity);
+    table_fini(&v.tenant_table, NULL);
+    array_free(NULL, v.refs, v.ref_capacity);
+    table_fini(&v.ref_table, NULL);
     arena_fini(&v.arena);
     arena_fini(&v.scratch);
     file_close(&lock);
