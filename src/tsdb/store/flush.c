@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/search.h"
 #include "tsdb/head/series_order.h"
 #include "tsdb/read/interleave.h"
 #include "tsdb/store/store.h"
@@ -81,9 +82,12 @@ struct flush {
     struct why *why;
 };
 
-/* The series of a tenant: those of its list that the generation has something of. */
-static uint32_t
-list_series(struct flush *f, uint32_t tenant)
+/*
+ * The series of a tenant that the generation has something of, sorted, and the labels they have,
+ * sorted. Both get their numbers.
+ */
+static enum err
+tenant_order(struct flush *f, uint32_t tenant, uint32_t *ret_series)
 {
     uint32_t count = 0, id;
     lock_take(&f->db->head.lock);
@@ -95,17 +99,6 @@ list_series(struct flush *f, uint32_t tenant)
         bool empty = s == NULL || gen_series_is_empty(s);
         if (!empty || f->marks[id]) f->order[count++] = id;
     }
-    return count;
-}
-
-/*
- * The series of a tenant that go into the part, sorted, and the labels they have, sorted. Both get
- * their numbers.
- */
-static enum err
-tenant_order(struct flush *f, uint32_t tenant, uint32_t *ret_series)
-{
-    uint32_t count = list_series(f, tenant);
     buf_clear(&f->pairs);
     enum err e = pairs_number(f->registry, f->order, count, f->pair_numbers, &f->pairs);
     if (e == OK) {
@@ -186,27 +179,14 @@ list_exemplars(struct flush *f)
     return OK;
 }
 
-/* Those of a tenant; NULL: none. */
-static struct exemplar_order *
-tenant_exemplars(const struct flush *f, uint32_t tenant, uint32_t *ret_count)
-{
-    struct exemplar_order key = {.tenant = tenant};
-    struct exemplar_order *first =
-        bsearch(&key, f->exemplars, f->exemplar_count, sizeof key, by_tenant);
-    struct exemplar_order *end = first, *stop = f->exemplars + f->exemplar_count;
-    while (first != NULL && first > f->exemplars && first[-1].tenant == tenant)
-        first--;
-    while (end != NULL && end < stop && end->tenant == tenant)
-        end++;
-    *ret_count = (uint32_t)(end - first);
-    return first;
-}
-
 static enum err
 write_exemplars(struct flush *f, uint32_t tenant)
 {
-    uint32_t count;
-    struct exemplar_order *list = tenant_exemplars(f, tenant, &count);
+    struct exemplar_order *list =
+        f->exemplars + search_first(i, 0u, f->exemplar_count, f->exemplars[i].tenant >= tenant);
+    uint32_t count = 0, most = f->exemplar_count - (uint32_t)(list - f->exemplars);
+    while (count < most && list[count].tenant == tenant)
+        count++;
     for (uint32_t i = 0; i < count; i++) {
         list[i].number = f->series_numbers[gen_exemplar(f->gen, list[i].id)->series];
     }
@@ -265,37 +245,6 @@ write_family(struct flush *f, const struct family *x)
     return part_write_metadata(f->writer, &m, f->why);
 }
 
-/*
- * All that is known of a tenant's families goes into every part: so the newest part has them all,
- * and older ones can be dropped.
- */
-static enum err
-write_metadata(struct flush *f, const struct tenant *tenant)
-{
-    struct family **list;
-    uint32_t count;
-    enum err e = list_families(f, tenant, &list, &count);
-    for (uint32_t i = 0; e == OK && i < count; i++) {
-        e = write_family(f, list[i]);
-    }
-    return e;
-}
-
-/* In label order series lie anywhere in memory: what the next ones need is asked for ahead of use.
- */
-static void
-ask_ahead(const struct flush *f, uint32_t at, uint32_t count)
-{
-    enum { SERIES_AHEAD = 12, CHUNKS_AHEAD = 6 };
-    if (at + SERIES_AHEAD >= count) return;
-    uint32_t id = f->order[at + SERIES_AHEAD];
-    gen_prefetch_series(f->gen, registry_series(f->registry, id));
-    const struct gen_series *near = gen_series(f->gen, f->order[at + CHUNKS_AHEAD]);
-    if (near == NULL) return;
-    __builtin_prefetch(near->open.bytes);
-    __builtin_prefetch(near->open.bytes + 64);
-}
-
 static enum err
 write_tenant(struct flush *f, const struct tenant *tenant)
 {
@@ -311,11 +260,26 @@ write_tenant(struct flush *f, const struct tenant *tenant)
         e = part_write_pair(f->writer, pair_label(registry_pair(f->registry, pairs[i])), f->why);
     }
     for (uint32_t i = 0; i < series_count && e == OK; i++) {
-        ask_ahead(f, i, series_count);
+        /* In label order series lie anywhere in memory: what the next ones need is asked for ahead
+         * of use. */
+        enum { SERIES_AHEAD = 12, CHUNKS_AHEAD = 6 };
+        if (i + SERIES_AHEAD < series_count) {
+            uint32_t id = f->order[i + SERIES_AHEAD];
+            gen_prefetch_series(f->gen, registry_series(f->registry, id));
+            const struct gen_series *near = gen_series(f->gen, f->order[i + CHUNKS_AHEAD]);
+            if (near != NULL) __builtin_prefetch(near->open.bytes);
+            if (near != NULL) __builtin_prefetch(near->open.bytes + 64);
+        }
         e = write_series(f, f->order[i]);
     }
     if (e == OK) e = write_exemplars(f, tenant->id);
-    if (e == OK) e = write_metadata(f, tenant);
+    /* All that is known of its families goes into every part: so the newest part has them all, and
+     * older ones can be dropped. */
+    struct family **families = NULL;
+    uint32_t family_count = 0;
+    if (e == OK) e = list_families(f, tenant, &families, &family_count);
+    for (uint32_t i = 0; e == OK && i < family_count; i++)
+        e = write_family(f, families[i]);
     return e;
 }
 

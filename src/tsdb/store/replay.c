@@ -7,28 +7,31 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/array.h"
 #include "base/hash.h"
+#include "base/table.h"
 #include "tsdb/store/store.h"
 
-enum { REF_PAGES_FIRST = 64, REFS_A_PAGE = 64 };
+enum { REFS_A_PAGE = 64 };
 
 /*
  * References rise one by one and samples come in their order, or nearly: so series lie in pages of
  * neighbours, and only pages are hashed. (One table by reference was half of the time of a replay.)
  */
 struct ref_page {
-    uint64_t number_plus_1; /* of references divided by REFS_A_PAGE; 0: free slot */
+    uint64_t number_plus_1; /* of references divided by REFS_A_PAGE; 0: none */
     struct series **series; /* REFS_A_PAGE of them, in the arena; NULL: its labels are not known */
 };
 
 struct replay {
     struct tsdb *db;
-    struct arena arena;     /* of the pages */
-    struct arena scratch;   /* of one record */
-    struct ref_page *pages; /* open addressing by number */
-    uint64_t page_capacity;
-    uint64_t page_count;
-    struct ref_page last; /* the one looked at last */
+    struct arena arena;   /* of the pages */
+    struct arena scratch; /* of one record */
+    struct ref_page *pages;
+    uint32_t page_count;
+    uint32_t page_capacity;
+    struct table page_table; /* by hash of the number, places in `pages` */
+    struct ref_page last;    /* the one looked at last */
     uint64_t ref_floor;
     uint64_t max_ref;
     /* Of series whose labels were damaged, in commits that are not. */
@@ -40,30 +43,14 @@ struct replay {
 
 /* --- references ------------------------------------------------------------------------------- */
 
-static struct ref_page *
-page_slot(struct ref_page *pages, uint64_t capacity, uint64_t number)
+static const struct ref_page *
+page_find(const struct replay *r, uint64_t number)
 {
-    uint64_t at = hash_mix(number, 0) & (capacity - 1);
-    while (pages[at].number_plus_1 != 0 && pages[at].number_plus_1 != number + 1) {
-        at = (at + 1) & (capacity - 1);
+    uint64_t hash = hash_mix(number, 0);
+    for (uint32_t at = TABLE_START, i; table_next(&r->page_table, hash, &at, &i);) {
+        if (r->pages[i].number_plus_1 == number + 1) return &r->pages[i];
     }
-    return &pages[at];
-}
-
-static enum err
-pages_grow(struct replay *r)
-{
-    uint64_t capacity = r->page_capacity == 0 ? REF_PAGES_FIRST : r->page_capacity * 2;
-    struct ref_page *grown = mem_new(&r->db->flush_budget, capacity * sizeof *grown);
-    if (grown == NULL) return ERR_NOMEM;
-    for (uint64_t i = 0; i < r->page_capacity; i++) {
-        if (r->pages[i].number_plus_1 == 0) continue;
-        *page_slot(grown, capacity, r->pages[i].number_plus_1 - 1) = r->pages[i];
-    }
-    mem_free(&r->db->flush_budget, r->pages, r->page_capacity * sizeof *grown);
-    r->pages = grown;
-    r->page_capacity = capacity;
-    return OK;
+    return NULL;
 }
 
 /* NULL: nothing was said of the reference. */
@@ -72,9 +59,8 @@ series_find(struct replay *r, uint64_t ref)
 {
     uint64_t number = ref / REFS_A_PAGE;
     if (r->last.number_plus_1 != number + 1) {
-        if (r->page_capacity == 0) return NULL;
-        const struct ref_page *page = page_slot(r->pages, r->page_capacity, number);
-        if (page->number_plus_1 == 0) return NULL;
+        const struct ref_page *page = page_find(r, number);
+        if (page == NULL) return NULL;
         r->last = *page;
     }
     return r->last.series[ref % REFS_A_PAGE];
@@ -85,16 +71,17 @@ static enum err
 series_place(struct replay *r, uint64_t ref, struct series ***ret_place)
 {
     uint64_t number = ref / REFS_A_PAGE;
-    if (2 * r->page_count >= r->page_capacity) {
-        enum err e = pages_grow(r);
-        if (e) return e;
-    }
-    struct ref_page *page = page_slot(r->pages, r->page_capacity, number);
-    if (page->number_plus_1 == 0) {
+    const struct ref_page *page = page_find(r, number);
+    if (page == NULL) {
+        struct budget *budget = &r->db->flush_budget;
         struct series **series = arena_new(&r->arena, REFS_A_PAGE * sizeof *series);
-        if (series == NULL) return ERR_NOMEM;
-        *page = (struct ref_page){number + 1, series};
-        r->page_count++;
+        if (series == NULL || !table_reserve(&r->page_table, budget, 1) ||
+            !array_reserve(budget, &r->pages, &r->page_capacity, r->page_count + 1)) {
+            return ERR_NOMEM;
+        }
+        table_add(&r->page_table, hash_mix(number, 0), r->page_count);
+        r->pages[r->page_count] = (struct ref_page){number + 1, series};
+        page = &r->pages[r->page_count++];
     }
     *ret_place = &page->series[ref % REFS_A_PAGE];
     return OK;
@@ -162,20 +149,6 @@ approach(struct replay *r, const struct record_columns *c, uint64_t i)
 }
 
 static enum err
-put_floats(struct replay *r, struct bytes payload)
-{
-    struct record_columns columns;
-    enum err e = record_unpack_floats(payload, &r->scratch, &columns);
-    for (uint64_t i = 0; e == OK && i < columns.count; i++) {
-        struct record_float f = record_float_at(&columns, i);
-        struct sample_value v = {SAMPLE_FLOAT, f.bits, NULL};
-        approach(r, &columns, i);
-        e = put_sample(r, f.ref, f.t_ms, f.start_ms, &v);
-    }
-    return e;
-}
-
-static enum err
 put_histogram(void *context, const struct record_histogram *h)
 {
     struct sample_value v = {h->h.kind, 0, &h->h};
@@ -216,21 +189,13 @@ put_metadata(void *context, struct bytes tenant_name, const struct metadata *m)
 }
 
 static enum err
-put_ledger(struct replay *r, struct bytes payload)
-{
-    struct bytes name;
-    struct ledger change;
-    struct tenant *tenant;
-    enum err e = record_ledger(payload, &name, &change);
-    if (e == OK) e = tenant_find_or_add(&r->db->head, name, &tenant);
-    if (e == OK) ledger_add(&tenant->total, &change);
-    return e;
-}
-
-static enum err
 replay_record(void *context, const struct wal_record *record, struct why *why)
 {
     struct replay *r = context;
+    struct record_columns columns;
+    struct bytes name;
+    struct ledger change;
+    struct tenant *tenant;
     enum err e = OK;
     arena_reset(&r->scratch);
     r->salvaged = record->salvaged;
@@ -239,7 +204,13 @@ replay_record(void *context, const struct wal_record *record, struct why *why)
         e = record_each_series(record->payload, NULL, define, r, &r->scratch);
         break;
     case WAL_FLOATS:
-        e = put_floats(r, record->payload);
+        e = record_unpack_floats(record->payload, &r->scratch, &columns);
+        for (uint64_t i = 0; e == OK && i < columns.count; i++) {
+            struct record_float f = record_float_at(&columns, i);
+            struct sample_value v = {SAMPLE_FLOAT, f.bits, NULL};
+            approach(r, &columns, i);
+            e = put_sample(r, f.ref, f.t_ms, f.start_ms, &v);
+        }
         break;
     case WAL_HISTOGRAMS:
         e = record_each_histogram(record->payload, put_histogram, r, &r->scratch);
@@ -251,7 +222,9 @@ replay_record(void *context, const struct wal_record *record, struct why *why)
         e = record_each_metadata(record->payload, put_metadata, r);
         break;
     case WAL_LEDGER:
-        e = put_ledger(r, record->payload);
+        e = record_ledger(record->payload, &name, &change);
+        if (e == OK) e = tenant_find_or_add(&r->db->head, name, &tenant);
+        if (e == OK) ledger_add(&tenant->total, &change);
         break;
     default:
         break;
@@ -306,32 +279,6 @@ count_damage(struct replay *r, const struct wal_damage *damage)
     }
 }
 
-/* Labels may be gone that stood before the place where replay begins: nobody has told of those. */
-static void
-tell_orphans(const struct replay *r, struct wal_damage *damage)
-{
-    uint64_t orphans = 0;
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        orphans += r->orphans[k];
-    }
-    if (orphans == 0 || damage->places > 0) return;
-    damage->places = 1;
-    snprintf(damage->first, sizeof damage->first,
-             "the labels of series that %" PRIu64 " samples name are lost", orphans);
-}
-
-/*
- * The head's references so far may be those of other series in the log that was just read: what is
- * logged from now on gets new ones.
- */
-static void
-renumber(struct tsdb *db, uint64_t max_ref)
-{
-    struct registry *registry = db->head.active->registry;
-    if (max_ref >= registry->ref_base) registry->ref_base = max_ref + 1;
-    db->head.next_ref = registry->ref_base;
-}
-
 enum err
 replay_log(struct tsdb *db, const struct manifest *m, struct tsdb_opening *ret_opening,
            struct why *why)
@@ -343,13 +290,28 @@ replay_log(struct tsdb *db, const struct manifest *m, struct tsdb_opening *ret_o
     arena_init(&r.scratch, &db->flush_budget, 0, 0);
     enum err e = wal_recover(db->wal, m->store_pos, replay_record, &r, &ret_opening->damage, why);
     if (e == OK) {
-        tell_orphans(&r, &ret_opening->damage);
-        count_damage(&r, &ret_opening->damage);
+        struct wal_damage *damage = &ret_opening->damage;
+        struct registry *registry = db->head.active->registry;
+        uint64_t orphans = 0;
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
+            orphans += r.orphans[k];
+        if (orphans > 0 && damage->places == 0) {
+            /* Labels may be gone that stood before the place where replay begins: nobody has told
+             * of those. */
+            damage->places = 1;
+            snprintf(damage->first, sizeof damage->first,
+                     "the labels of series that %" PRIu64 " samples name are lost", orphans);
+        }
+        count_damage(&r, damage);
         db->opened_pos = wal_end(db->wal);
         ret_opening->replayed_series = db->head.active->series_count;
-        renumber(db, r.max_ref);
+        /* The head's references so far may be those of other series in the log that was just read:
+         * what is logged from now on gets new ones. */
+        if (r.max_ref >= registry->ref_base) registry->ref_base = r.max_ref + 1;
+        db->head.next_ref = registry->ref_base;
     }
-    mem_free(&db->flush_budget, r.pages, r.page_capacity * sizeof *r.pages);
+    array_free(&db->flush_budget, r.pages, r.page_capacity);
+    table_fini(&r.page_table, &db->flush_budget);
     arena_fini(&r.arena);
     arena_fini(&r.scratch);
     atomic_store(&db->head.budget.limit_bytes, limit);

@@ -69,23 +69,6 @@ refuse_if_used(void *context, const char *name, bool is_dir)
     return ERR_INPUT;
 }
 
-/* The directory's own name must outlive a power loss as what is in it does. */
-static enum err
-sync_parent(struct tsdb *db, struct why *why)
-{
-    char parent[sizeof db->dir];
-    size_t size = strlen(db->dir);
-    while (size > 1 && db->dir[size - 1] == '/') {
-        size--;
-    }
-    while (size > 0 && db->dir[size - 1] != '/') {
-        size--;
-    }
-    memcpy(parent, db->dir, size);
-    parent[size] = '\0';
-    return env_syncdir(db->env, size == 0 ? "." : parent, why);
-}
-
 static const struct manifest manifest_of_nothing = {
     .next_part = 1, .next_ref = 1, .newest_ms = INT64_MIN, .retention_now_ms = INT64_MIN};
 
@@ -98,7 +81,18 @@ open_format(struct tsdb *db, struct why *why)
     if (e == ERR_INPUT) {
         return why_set(why, e, "%s is not empty and is not a Firekeep storage", db->dir);
     }
-    if (e == OK) e = sync_parent(db, why);
+    if (e == OK) {
+        /* The directory's own name must outlive a power loss as what is in it does. */
+        char parent[sizeof db->dir];
+        size_t size = strlen(db->dir);
+        while (size > 1 && db->dir[size - 1] == '/')
+            size--;
+        while (size > 0 && db->dir[size - 1] != '/')
+            size--;
+        memcpy(parent, db->dir, size);
+        parent[size] = '\0';
+        e = env_syncdir(db->env, size == 0 ? "." : parent, why);
+    }
     /* FORMAT comes last: where it is a manifest was, and one that is missing is damage. */
     if (e == OK) e = manifest_write(db->env, db->dir, &manifest_of_nothing, NULL, why);
     return e ? e : format_write(db->env, db->dir, why);
@@ -113,20 +107,6 @@ tsdb_is_there(struct tsdb *db, const char *path)
     return e != ERR_MISSING;
 }
 
-/*
- * A part that the manifest names and that is not there may come back: a disk that is not mounted, a
- * backup half restored. To go on without would be to forget it.
- */
-static enum err
-refuse_missing(const char *part, const struct why *reason, struct why *why)
-{
-    return why_set(
-        why, ERR_CORRUPT,
-        "%s is named by MANIFEST and missing (%.100s): put it back, or, if it is lost for "
-        "good, make an empty directory %s.lost",
-        part, reason->text, part);
-}
-
 /* A part whose root cannot be read is put aside for people; what it held is counted as damaged. */
 static enum err
 set_aside(struct tsdb *db, uint64_t number, const struct why *reason, struct tsdb_opening *opening,
@@ -138,7 +118,13 @@ set_aside(struct tsdb *db, uint64_t number, const struct why *reason, struct tsd
     snprintf(to, sizeof to, "%s.damaged", from);
     snprintf(lost, sizeof lost, "%s.lost", from);
     if (!tsdb_is_there(db, from) && !tsdb_is_there(db, to) && !tsdb_is_there(db, lost)) {
-        return refuse_missing(from, reason, why);
+        /* It may come back: a disk that is not mounted, a backup half restored. To go on without
+         * would be to forget it. */
+        return why_set(
+            why, ERR_CORRUPT,
+            "%s is named by MANIFEST and missing (%.100s): put it back, or, if it is lost for "
+            "good, make an empty directory %s.lost",
+            from, reason->text, from);
     }
     db->parts_set_aside = ++opening->parts_set_aside;
     if (opening->first_damage[0] == '\0') {
@@ -233,19 +219,6 @@ count_set_aside(struct tsdb *db, struct tenant *tenant)
 }
 
 static enum err
-open_tenants(struct tsdb *db, const struct manifest *m)
-{
-    for (uint32_t i = 0; i < m->tenant_count; i++) {
-        struct tenant *t;
-        enum err e = tenant_find_or_add(&db->head, m->tenants[i].name, &t);
-        if (e) return e;
-        t->total = m->tenants[i].totals;
-        count_set_aside(db, t);
-    }
-    return OK;
-}
-
-static enum err
 open_manifest(struct tsdb *db, struct arena *arena, struct manifest *m, struct why *why)
 {
     enum err e = manifest_read(db->env, db->dir, arena, m, why);
@@ -319,9 +292,8 @@ open_identity(struct tsdb *db, struct tsdb_opening *opening, struct why *why)
     if (e) return why_set(why, e, "%s", reason.text);
     opening->identity = findings[db->identity.finding];
     snprintf(opening->identity_reason, sizeof opening->identity_reason, "%.255s", reason.text);
-    for (unsigned i = 0; i < IDENTITY_BYTES; i++) {
+    for (unsigned i = 0; i < IDENTITY_BYTES; i++)
         snprintf(db->name_id + 2 * i, 3, "%02x", db->identity.id[i]);
-    }
     return OK;
 }
 
@@ -342,7 +314,13 @@ open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, str
     if (e == OK) e = open_parts(db, &m, opening, why);
     if (e) return e;
     lock_take(&db->head.lock);
-    e = open_tenants(db, &m);
+    for (uint32_t i = 0; i < m.tenant_count && e == OK; i++) {
+        struct tenant *t;
+        e = tenant_find_or_add(&db->head, m.tenants[i].name, &t);
+        if (e) break;
+        t->total = m.tenants[i].totals;
+        count_set_aside(db, t);
+    }
     if (e == OK) e = edits_begin(db, &m);
     if (e == OK) e = load_metadata(db, why);
     if (e == OK) e = open_log(db, &m, why);
@@ -362,19 +340,6 @@ open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, str
     parts_sweep(db, &m, opening);
     snapshots_sweep(db);
     return OK;
-}
-
-static void
-budgets_init(struct tsdb *db)
-{
-    const struct tsdb_options *o = &db->options;
-    struct budget *background = o->background != NULL ? o->background : o->memory;
-    budget_init(&db->head.budget, "head", o->head_bytes_max, o->memory);
-    budget_init(&db->cache_budget, "cache", 0, background);
-    budget_init(&db->wal_budget, "wal", 0, o->memory);
-    budget_init(&db->flush_budget, "flush", 0, background);
-    budget_init(&db->head.views.budget, "views", o->head_bytes_max / VIEWS_SHARE, background);
-    budget_init(&db->merge_budget, "merge", o->merge_bytes, background);
 }
 
 enum err
@@ -398,7 +363,14 @@ tsdb_open(const struct tsdb_options *options, const struct tsdb_limits *limits,
     lock_init(&db->live.lock, LOCK_RANK_TSDB);
     head_init(&db->head);
     lock_init(&db->edit_lock, LOCK_RANK_EDIT);
-    budgets_init(db);
+    const struct tsdb_options *o = &db->options;
+    struct budget *background = o->background != NULL ? o->background : o->memory;
+    budget_init(&db->head.budget, "head", o->head_bytes_max, o->memory);
+    budget_init(&db->cache_budget, "cache", 0, background);
+    budget_init(&db->wal_budget, "wal", 0, o->memory);
+    budget_init(&db->flush_budget, "flush", 0, background);
+    budget_init(&db->head.views.budget, "views", o->head_bytes_max / VIEWS_SHARE, background);
+    budget_init(&db->merge_budget, "merge", o->merge_bytes, background);
     arena_init(&arena, NULL, 0, 0);
     enum err e = strlen(options->dir) < sizeof db->dir - 8 ? OK : ERR_LIMIT;
     if (e) why_set(why, e, "the storage path is too long");
@@ -596,17 +568,6 @@ gen_samples(const struct gen *gen)
 }
 
 /*
- * What is in the head is replayed when the process is killed: on one core some 10 M samples a
- * second, and a million series in another.
- */
-static uint64_t
-samples_max(const struct tsdb *db)
-{
-    uint64_t given = db->options.head_samples_max;
-    return given != 0 ? given : 8 * 1000 * 1000 + 12 * (uint64_t)db->head.active->series_count;
-}
-
-/*
  * What is in no part yet is at most this part of the log's budget. The rest is for what comes while
  * it is written out, for whole segments, and for one that is prepared; readers have what is left.
  */
@@ -624,7 +585,11 @@ tsdb_flush_due(struct tsdb *db)
     const struct gen *gen = db->head.active;
     int64_t age_ms = (env_monotonic_ns(db->env) - gen->begun_ns) / NS_PER_MS;
     bool old = age_ms > o->head_age_ms_max && gen_samples(gen) > 0;
-    bool many = gen_samples(gen) >= samples_max(db);
+    /* What is in the head is replayed when the process is killed: on one core some 10 M samples a
+     * second, and a million series in another. */
+    uint64_t samples_max = o->head_samples_max;
+    if (samples_max == 0) samples_max = 8 * 1000 * 1000 + 12 * (uint64_t)gen->series_count;
+    bool many = gen_samples(gen) >= samples_max;
     uint64_t bytes = gen_bytes(gen) + registry_bytes(gen->registry);
     bool large = o->head_bytes_max != 0 && bytes > o->head_bytes_max / 5 * 2;
     bool long_log = db->head.limits.wal_budget_bytes != 0 &&
