@@ -46,6 +46,16 @@ range_holds(struct time_range whole, struct time_range part)
     return whole.min_ms <= part.min_ms && part.max_ms <= whole.max_ms;
 }
 
+/* Is a time in any of them? */
+static inline bool
+ranges_hold(const struct time_range *list, uint32_t count, int64_t t_ms)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (t_ms >= list[i].min_ms && t_ms <= list[i].max_ms) return true;
+    }
+    return false;
+}
+
 /* The three kinds of things the ledger counts. */
 enum ledger_kind { LEDGER_FLOAT, LEDGER_HISTOGRAM, LEDGER_EXEMPLAR, LEDGER_KIND_COUNT };
 /* "float", "histogram", "exemplar". */

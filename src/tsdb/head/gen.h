@@ -13,6 +13,7 @@
 #define TSDB_HEAD_GEN_H
 
 #include "base/lock.h"
+#include "base/search.h"
 #include "model/sample.h"
 #include "tsdb/head/hchunk.h"
 #include "tsdb/head/registry.h"
@@ -37,6 +38,13 @@ struct late {
     uint64_t work;            /* of searching without an index, see late_index.h */
     struct late_index *index; /* NULL: none */
 };
+
+/* The place of the first late sample at or behind t. */
+static inline uint32_t
+late_from(const struct late *late, int64_t t_ms)
+{
+    return search_first(i, 0u, late->count, late->samples[i].t_ms >= t_ms);
+}
 
 /* What of a series is not in its open chunk. */
 struct gen_past {

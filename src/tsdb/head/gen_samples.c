@@ -7,7 +7,6 @@
  */
 #include <assert.h>
 
-#include "base/search.h"
 #include "tsdb/head/late_index.h"
 
 /*
@@ -32,13 +31,6 @@ sample_value_is(const struct sample_value *value, enum sample_kind kind, uint64_
 {
     if (kind != value->kind) return false;
     return kind == SAMPLE_FLOAT ? bits == value->bits : histogram_equal(h, value->histogram);
-}
-
-/* The place of the first late sample at or behind t. */
-static uint32_t
-late_find(const struct late *late, int64_t t_ms)
-{
-    return late == NULL ? 0 : search_first(i, 0u, late->count, late->samples[i].t_ms >= t_ms);
 }
 
 /* What was found at a time, and the epoch it came with. */
@@ -116,7 +108,7 @@ one_presence(const struct gen *gen, const struct gen_series *s, int64_t t_ms,
     enum err e = open_presence(&s->open, t_ms, value, scratch, f);
     if (e || f->presence != PRESENT_NOT || s->past == NULL) return e;
     const struct late *late = s->past->late;
-    uint32_t at = late_find(late, t_ms);
+    uint32_t at = late == NULL ? 0 : late_from(late, t_ms);
     if (late != NULL && at < late->count && late->samples[at].t_ms == t_ms) {
         const struct late_sample *l = &late->samples[at];
         enum sample_kind kind = l->histogram == NULL ? SAMPLE_FLOAT : l->histogram->kind;
@@ -398,7 +390,7 @@ late_insert(struct gen *gen, struct gen_series *s, int64_t t_ms, int64_t start_m
         l.histogram_bytes = (uint32_t)hchunk_histogram_bytes(v->histogram);
     }
     struct late *late = s->past->late;
-    uint32_t at = late_find(late, t_ms);
+    uint32_t at = late_from(late, t_ms);
     memmove(late->samples + at + 1, late->samples + at, (late->count - at) * sizeof l);
     late->samples[at] = l;
     late->count++;

@@ -179,17 +179,6 @@ time_is_up(const struct look *x)
     return env_monotonic_ns(x->doubts->head->env) >= x->until_ns;
 }
 
-static bool
-is_deleted(const struct look *x, uint32_t row, int64_t t_ms)
-{
-    for (uint32_t i = 0; i < x->deletion_count; i++) {
-        const struct part_deletion *d = &x->deletions[i];
-        if (t_ms < d->range.min_ms || t_ms > d->range.max_ms) continue;
-        if (roaring_bitmap_contains(d->series, row)) return true;
-    }
-    return false;
-}
-
 static int
 compare_times(const void *a, const void *b)
 {
@@ -227,7 +216,7 @@ look_into_block(struct look *x, struct doubtful_series *s, uint32_t row, const s
     for (struct doubt *d = s->first; d != NULL && e == OK; d = d->next) {
         if (!is_open_in(d, b->min_ms, b->max_ms)) continue;
         const int64_t *at = bsearch(&d->t_ms, times, b->count, sizeof *times, compare_times);
-        if (at == NULL || is_deleted(x, row, d->t_ms)) continue;
+        if (at == NULL || deletions_hide(x->deletions, x->deletion_count, row, d->t_ms)) continue;
         e = values_read(x, &values);
         if (e) return e;
         bool same = sample_value_is(&d->value, block_kind(b), values.bits[at - times],

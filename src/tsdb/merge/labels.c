@@ -143,30 +143,6 @@ value_out(struct part_merge *m)
     return OK;
 }
 
-static enum err
-numbers_begin(struct part_merge *m, struct merge_source *s)
-{
-    size_t size = (s->tenant->pair_count + 1u) * sizeof *s->numbers;
-    s->numbers = arena_alloc(&m->tenant_arena, size);
-    if (s->numbers == NULL) return ERR_NOMEM;
-    memset(s->numbers, 0xff, size);
-    return OK;
-}
-
-static enum err
-ranks_begin(struct part_merge *m, struct merge_source *s)
-{
-    uint32_t words = (uint32_t)(((uint64_t)s->tenant->pair_count + 63) / 64), used = 0;
-    if (s->used == NULL) return OK; /* all of them */
-    s->ranks = arena_alloc(&m->tenant_arena, (words / RANK_WORDS + 1u) * sizeof *s->ranks);
-    if (s->ranks == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < words; i++) {
-        if (i % RANK_WORDS == 0) s->ranks[i / RANK_WORDS] = used;
-        used += (uint32_t)__builtin_popcountll(s->used[i]);
-    }
-    return OK;
-}
-
 /* The number in the output; NO_PAIR: no series that goes on was known to have it. */
 static inline uint32_t
 number_of(const struct merge_source *s, uint32_t pair)
@@ -185,9 +161,22 @@ number_of(const struct merge_source *s, uint32_t pair)
 static enum err
 source_pairs_begin(struct part_merge *m, struct merge_source *s, bool alone)
 {
+    uint32_t pair_count = s->tenant->pair_count, used = 0;
+    uint32_t words = (uint32_t)(((uint64_t)pair_count + 63) / 64);
     s->numbers = s->ranks = NULL;
-    enum err e = alone ? ranks_begin(m, s) : numbers_begin(m, s);
-    if (e) return e;
+    if (!alone) {
+        size_t size = (pair_count + 1u) * sizeof *s->numbers;
+        s->numbers = arena_alloc(&m->tenant_arena, size);
+        if (s->numbers == NULL) return ERR_NOMEM;
+        memset(s->numbers, 0xff, size);
+    } else if (s->used != NULL) { /* else all of them are */
+        s->ranks = arena_alloc(&m->tenant_arena, (words / RANK_WORDS + 1u) * sizeof *s->ranks);
+        if (s->ranks == NULL) return ERR_NOMEM;
+        for (uint32_t i = 0; i < words; i++) {
+            if (i % RANK_WORDS == 0) s->ranks[i / RANK_WORDS] = used;
+            used += (uint32_t)__builtin_popcountll(s->used[i]);
+        }
+    }
     s->next_name = 0;
     s->row = 0;
     buf_clear(&s->pairs);
@@ -195,25 +184,17 @@ source_pairs_begin(struct part_merge *m, struct merge_source *s, bool alone)
         m, s, part_index_load(s->part, s->tenant, &m->tenant_arena, &s->index, &m->why));
 }
 
-static bool
-has_metadata(const struct part_merge *m)
-{
-    for (uint32_t i = 0; i < m->source_count && m->options.with_metadata; i++) {
-        const struct part_tenant *t = m->sources[i].tenant;
-        if (t != NULL && t->metadata_page != 0) return true;
-    }
-    return false;
-}
-
 /* The tenant has something to write, or is left out. The writer is made for the first one. */
 enum err
 merge_pairs_begin(struct part_merge *m)
 {
     const struct part_merge_options *o = &m->options;
-    bool any = has_metadata(m);
+    bool any = false;
     uint32_t active = 0;
     enum err e = OK;
     for (uint32_t i = 0; i < m->source_count; i++) {
+        const struct part_tenant *t = m->sources[i].tenant;
+        any |= o->with_metadata && t != NULL && t->metadata_page != 0;
         active += m->sources[i].active;
     }
     for (uint32_t i = 0; i < m->source_count && e == OK; i++) {

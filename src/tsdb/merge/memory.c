@@ -28,23 +28,6 @@ part_merge_memory_base(size_t writer_bytes)
     return writer + BASE_BYTES + (uint64_t)BLOCKS_BYTES * PART_MERGE_BLOCKS_MAX;
 }
 
-/* Four bytes for its number in the output, and a bit. (Of one input alone two bits are enough.) */
-static uint64_t
-pairs_memory(uint64_t pairs)
-{
-    return 4 * pairs + pairs / 4;
-}
-
-/*
- * A bit where some go, a byte in a pass of the writer, and up to two thirds of one in the longest
- * list of series: where it is made, and packed, with what buffers have to spare.
- */
-static uint64_t
-rows_memory(uint64_t rows)
-{
-    return 3 * rows + rows / 2;
-}
-
 uint64_t
 part_merge_memory(const struct part *part)
 {
@@ -65,5 +48,10 @@ part_merge_memory(const struct part *part)
     uint64_t need = INPUT_BYTES + INPUT_PAGES * page + SLOT_SAMPLE_BYTES * samples;
     if (i->sample_count[LEDGER_HISTOGRAM] > 0) need += HISTOGRAMS_BYTES;
     need += (i->file_bytes - i->data_bytes) / INDEX_SHARE + i->data_bytes / DATA_SHARE;
-    return need + pairs_memory(pairs) + rows_memory(rows) + tenants;
+    /* Four bytes for a pair's number in the output, and a bit. (Of one input alone two bits are
+     * enough.) */
+    need += 4 * pairs + pairs / 4;
+    /* A bit where some rows go, a byte in a pass of the writer, and up to two thirds of one in the
+     * longest list of series: where it is made, and packed, with what buffers have to spare. */
+    return need + 3 * rows + rows / 2 + tenants;
 }

@@ -30,24 +30,6 @@ merge_source_error(struct part_merge *m, const struct merge_source *s, enum err 
 
 /* --- making ----------------------------------------------------------------------------------- */
 
-/* All series of which something in the window is deleted: most have nothing, and ask no further. */
-static enum err
-find_deleted(struct part_merge *m, struct merge_source *s)
-{
-    const struct time_range *window = &m->options.window;
-    for (uint32_t i = 0; i < s->input->deletion_count; i++) {
-        const struct part_deletion *d = &s->input->deletions[i];
-        if (d->range.max_ms < window->min_ms || d->range.min_ms > window->max_ms) continue;
-        if (s->deleted == NULL) {
-            s->deleted = roaring_bitmap_copy(d->series);
-            if (s->deleted == NULL) return ERR_NOMEM;
-        } else {
-            roaring_bitmap_or_inplace(s->deleted, d->series);
-        }
-    }
-    return OK;
-}
-
 static enum err
 source_init(struct part_merge *m, struct merge_source *s, uint32_t number)
 {
@@ -60,12 +42,21 @@ source_init(struct part_merge *m, struct merge_source *s, uint32_t number)
     buf_init(&s->hidden, m->budget, UINT32_MAX);
     buf_init(&s->pairs, m->budget, UINT32_MAX);
     buf_init(&s->pairs_before, m->budget, UINT32_MAX);
-    enum err e = find_deleted(m, s);
-    if (e) return e;
-    const struct part_info *i = part_info(s->part);
-    s->in_window = i->max_ms >= window->min_ms && i->min_ms <= window->max_ms;
-    s->untouched = i->min_ms >= window->min_ms && i->max_ms <= window->max_ms &&
-                   i->min_ms >= m->options.expired_before_ms && s->deleted == NULL;
+    /* Of which series something in the window is deleted: most have nothing, and ask no further. */
+    for (uint32_t i = 0; i < s->input->deletion_count; i++) {
+        const struct part_deletion *d = &s->input->deletions[i];
+        if (d->range.max_ms < window->min_ms || d->range.min_ms > window->max_ms) continue;
+        if (s->deleted == NULL) {
+            s->deleted = roaring_bitmap_copy(d->series);
+            if (s->deleted == NULL) return ERR_NOMEM;
+        } else {
+            roaring_bitmap_or_inplace(s->deleted, d->series);
+        }
+    }
+    const struct part_info *info = part_info(s->part);
+    s->in_window = info->max_ms >= window->min_ms && info->min_ms <= window->max_ms;
+    s->untouched = info->min_ms >= window->min_ms && info->max_ms <= window->max_ms &&
+                   info->min_ms >= m->options.expired_before_ms && s->deleted == NULL;
     return OK;
 }
 
@@ -104,19 +95,6 @@ part_merge_new(const struct part_merge_options *options, struct part_merge **ret
     return OK;
 }
 
-static void
-source_fini(struct merge_source *s)
-{
-    if (s->part == NULL) return;
-    row_reader_free(s->rows);
-    value_walk_fini(&s->values);
-    exemplar_walk_fini(&s->exemplars);
-    if (s->deleted != NULL) roaring_bitmap_free(s->deleted);
-    buf_fini(&s->hidden);
-    buf_fini(&s->pairs);
-    buf_fini(&s->pairs_before);
-}
-
 void
 part_merge_free(struct part_merge *m)
 {
@@ -125,7 +103,15 @@ part_merge_free(struct part_merge *m)
     uint32_t count = m->source_count;
     part_writer_free(m->writer);
     for (uint32_t i = 0; i < count && m->sources != NULL; i++) {
-        source_fini(&m->sources[i]);
+        struct merge_source *s = &m->sources[i];
+        if (s->part == NULL) continue;
+        row_reader_free(s->rows);
+        value_walk_fini(&s->values);
+        exemplar_walk_fini(&s->exemplars);
+        if (s->deleted != NULL) roaring_bitmap_free(s->deleted);
+        buf_fini(&s->hidden);
+        buf_fini(&s->pairs);
+        buf_fini(&s->pairs_before);
     }
     interleave_fini(&m->interleave);
     times_cache_free(m->times_cache);
@@ -191,29 +177,6 @@ each_metadata(void *context, const struct metadata *metadata)
     return part_write_metadata(m->writer, metadata, &m->why);
 }
 
-/* Every part has all that is known of a tenant when it is written: the newest is enough. */
-static enum err
-write_metadata(struct part_merge *m)
-{
-    for (uint32_t i = m->source_count; i > 0 && m->options.with_metadata; i--) {
-        const struct merge_source *s = &m->sources[i - 1];
-        if (s->tenant == NULL || s->tenant->metadata_page == 0) continue;
-        return merge_source_error(m, s,
-                                  part_metadata(s->part, s->tenant, each_metadata, m, &m->why));
-    }
-    return OK;
-}
-
-static bool
-counts_anything(const struct part_merge_counts *c)
-{
-    uint64_t all = 0;
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        all |= c->written[k] | c->duplicate[k] | c->superseded[k] | c->deleted[k] | c->expired[k];
-    }
-    return all != 0;
-}
-
 /* Moves what the merge of samples has counted. */
 static void
 move_counts(uint64_t *from, uint64_t *to)
@@ -227,13 +190,24 @@ move_counts(uint64_t *from, uint64_t *to)
 static enum err
 tenant_end(struct part_merge *m)
 {
-    enum err e = write_metadata(m);
-    if (e) return e;
+    enum err e = OK;
+    /* Every part has all that is known of a tenant when it is written: the newest is enough. */
+    for (uint32_t i = m->source_count; i > 0 && m->options.with_metadata; i--) {
+        const struct merge_source *s = &m->sources[i - 1];
+        if (s->tenant == NULL || s->tenant->metadata_page == 0) continue;
+        e = part_metadata(s->part, s->tenant, each_metadata, m, &m->why);
+        if (e) return merge_source_error(m, s, e);
+        break;
+    }
     move_counts(m->interleave.duplicate_count, m->count.duplicate);
     move_counts(m->interleave.superseded_count, m->count.superseded);
     move_counts(m->interleave.deleted_count, m->count.deleted);
     move_counts(m->interleave.expired_count, m->count.expired);
-    if (counts_anything(&m->count)) buf_put(&m->counts, &m->count, sizeof m->count);
+    const struct part_merge_counts *c = &m->count;
+    uint64_t any = 0;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
+        any |= c->written[k] | c->duplicate[k] | c->superseded[k] | c->deleted[k] | c->expired[k];
+    if (any != 0) buf_put(&m->counts, &m->count, sizeof m->count);
     m->phase = PHASE_TENANT;
     return buf_error(&m->counts);
 }

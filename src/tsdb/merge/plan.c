@@ -31,13 +31,6 @@ month_begin(int64_t t_ms, int months)
     return (int64_t)timegm(&first) * 1000;
 }
 
-static int64_t
-day_begin(int64_t t_ms)
-{
-    int64_t rest = t_ms % DAY_MS;
-    return t_ms - (rest < 0 ? rest + DAY_MS : rest);
-}
-
 struct time_range
 partition_of(int64_t t_ms, int64_t now_ms)
 {
@@ -46,7 +39,7 @@ partition_of(int64_t t_ms, int64_t now_ms)
     if (t_ms >= newest) return (struct time_range){newest, INT64_MAX};
     int64_t days_from = month_begin(now_ms - GRACE_MS, -1), days_to = month_begin(now_ms, 2);
     if (t_ms >= days_from && t_ms < days_to) {
-        int64_t begin = day_begin(t_ms);
+        int64_t rest = t_ms % DAY_MS, begin = t_ms - (rest < 0 ? rest + DAY_MS : rest);
         return (struct time_range){begin, begin + DAY_MS - 1};
     }
     return (struct time_range){month_begin(t_ms, 0), month_begin(t_ms, 1) - 1};
@@ -115,23 +108,16 @@ set_fits_memory(const struct planning *g)
     return set_hull(g).memory <= g->options->memory_max;
 }
 
-static bool
-crosses_border(const struct planning *g, const struct plan_part *hull)
-{
-    for (uint32_t i = 0; i < g->options->border_count; i++) {
-        uint64_t border = g->options->borders[i];
-        if (hull->from_pos < border && hull->to_pos > border) return true;
-    }
-    return false;
-}
-
 /* Nothing of the time of the set lies between its parts in the log. */
 static bool
 set_is_mergeable(const struct planning *g)
 {
     struct plan_part hull = set_hull(g);
     if (hull.bytes > g->options->bytes_max && g->set_count > 1) return false;
-    if (g->set_count > 1 && crosses_border(g, &hull)) return false;
+    for (uint32_t i = 0; i < g->options->border_count && g->set_count > 1; i++) {
+        uint64_t border = g->options->borders[i];
+        if (hull.from_pos < border && hull.to_pos > border) return false;
+    }
     for (uint32_t i = 0; i < g->count; i++) {
         const struct plan_part *p = &g->parts[i];
         if (p->from_pos >= hull.to_pos || p->to_pos <= hull.from_pos) continue;
@@ -189,18 +175,6 @@ find_wide(struct planning *g)
     return due && g->set_count > 0;
 }
 
-/* The parts that lie in a partition. */
-static uint32_t
-find_members(const struct planning *g, struct time_range partition, uint32_t *ret_members)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < g->count; i++) {
-        const struct plan_part *p = &g->parts[i];
-        if (has_samples(p) && range_holds(partition, p->time)) ret_members[count++] = i;
-    }
-    return count;
-}
-
 static uint64_t
 largest_of(const struct planning *g, const uint32_t *parts, uint32_t count)
 {
@@ -228,20 +202,17 @@ take_run(struct planning *g, const uint32_t *members, uint32_t count, uint64_t b
     }
 }
 
-static bool
-is_loose_alone(const struct planning *g)
-{
-    const struct plan_part *p = &g->parts[g->set[0]];
-    return g->options->full && g->set_count == 1 && p->loose && p->bytes <= g->options->bytes_max;
-}
-
 /* A partition that is over: all of it, or as much as lies together. */
 static bool
 find_whole(struct planning *g, const uint32_t *members, uint32_t count)
 {
     for (uint32_t at = 0; at < count; at++) {
         take_run(g, members + at, count - at, UINT64_MAX);
-        if (is_loose_alone(g)) return true;
+        const struct plan_part *first = &g->parts[g->set[0]];
+        if (g->options->full && g->set_count == 1 && first->loose &&
+            first->bytes <= g->options->bytes_max) {
+            return true;
+        }
         if (g->set_count < 2) continue;
         uint64_t largest = largest_of(g, g->set, g->set_count);
         uint64_t small = set_hull(g).bytes - largest;
@@ -279,17 +250,6 @@ find_run(struct planning *g, const uint32_t *members, uint32_t count)
     }
 }
 
-static bool
-find_in_partition(struct planning *g, const uint32_t *members, uint32_t count,
-                  struct time_range partition, bool *ret_last)
-{
-    bool over = g->options->full || partition.max_ms < g->options->now_ms - GRACE_MS;
-    *ret_last = over;
-    if (over && find_whole(g, members, count)) return true;
-    *ret_last = false;
-    return find_run(g, members, count);
-}
-
 enum err
 merge_plan(const struct plan_part *parts, uint32_t count, const struct plan_options *options,
            struct arena *arena, struct merge_plan *ret_plan)
@@ -312,9 +272,14 @@ merge_plan(const struct plan_part *parts, uint32_t count, const struct plan_opti
         const struct plan_part *p = &parts[i];
         if (!has_samples(p) || is_wide(&g, p)) continue;
         struct time_range partition = partition_of(p->time.min_ms, options->now_ms);
-        uint32_t n = find_members(&g, partition, members);
-        /* The first of a partition speaks for it. */
-        if (members[0] != i || !find_in_partition(&g, members, n, partition, &last)) continue;
+        uint32_t n = 0;
+        for (uint32_t k = 0; k < count; k++) {
+            if (has_samples(&parts[k]) && range_holds(partition, parts[k].time)) members[n++] = k;
+        }
+        if (members[0] != i) continue; /* the first of a partition speaks for it */
+        bool over = options->full || partition.max_ms < options->now_ms - GRACE_MS;
+        last = over && find_whole(&g, members, n);
+        if (!last && !find_run(&g, members, n)) continue;
         e = plan_set(&g, last, &plan);
         if (e == OK) *ret_plan = plan;
         return e;

@@ -43,28 +43,23 @@ by_time_then_arrival(const void *a, const void *b)
     return (x->source->number > y->source->number) - (x->source->number < y->source->number);
 }
 
-static void
-add_pieces(struct part_merge *m, struct merge_source *s)
-{
-    for (uint32_t i = 0; i < s->block_count; i++) {
-        const struct block_ref *b = &s->blocks[i];
-        bool mixed;
-        enum fate fate = merge_block_fate(m, s, b, &mixed);
-        if (fate != FATE_STAYS) {
-            merge_count_fate(m, fate, ledger_kind_of(block_kind(b)), b->count);
-            continue;
-        }
-        struct piece p = {b->min_ms, b->max_ms, s, b, !mixed};
-        buf_put(&m->pieces, &p, sizeof p);
-    }
-}
-
 enum err
 merge_samples_begin(struct part_merge *m)
 {
     buf_clear(&m->pieces);
-    for (uint32_t i = 0; i < m->group_count; i++) {
-        add_pieces(m, m->group[i]);
+    for (uint32_t g = 0; g < m->group_count; g++) {
+        struct merge_source *s = m->group[g];
+        for (uint32_t i = 0; i < s->block_count; i++) {
+            const struct block_ref *b = &s->blocks[i];
+            bool mixed;
+            enum fate fate = merge_block_fate(m, s, b, &mixed);
+            if (fate != FATE_STAYS) {
+                merge_count_fate(m, fate, ledger_kind_of(block_kind(b)), b->count);
+                continue;
+            }
+            struct piece piece = {b->min_ms, b->max_ms, s, b, !mixed};
+            buf_put(&m->pieces, &piece, sizeof piece);
+        }
     }
     if (buf_error(&m->pieces)) return buf_error(&m->pieces);
     uint32_t count;
@@ -233,23 +228,6 @@ exemplar_next(struct part_merge *m, struct merge_source *s)
     return OK;
 }
 
-/* The first time at which there is one. */
-static enum err
-exemplar_time(struct part_merge *m, bool *ret_found, int64_t *ret_ms)
-{
-    *ret_found = false;
-    for (uint32_t i = 0; i < m->group_count; i++) {
-        struct merge_source *s = m->group[i];
-        enum err e = exemplar_next(m, s);
-        if (e) return e;
-        if (!stands_at_row(s)) continue;
-        int64_t t_ms = s->exemplars.exemplar.t_ms;
-        if (!*ret_found || t_ms < *ret_ms) *ret_ms = t_ms;
-        *ret_found = true;
-    }
-    return OK;
-}
-
 static enum err
 collect_exemplars(struct part_merge *m, struct merge_source *s, int64_t t_ms)
 {
@@ -291,24 +269,20 @@ by_arrival(const void *a, const void *b)
     return (x->index > y->index) - (x->index < y->index);
 }
 
-static void
-mark_duplicates(struct equal_time *all, uint32_t count)
-{
-    if (count < 2) return;
-    qsort(all, count, sizeof *all, by_content_then_arrival);
-    for (uint32_t i = 1; i < count; i++) {
-        all[i].is_duplicate = by_content(&all[i - 1], &all[i]) == 0;
-    }
-    qsort(all, count, sizeof *all, by_arrival);
-}
-
 enum err
 merge_exemplars(struct part_merge *m)
 {
-    bool found;
-    int64_t t_ms = 0;
-    enum err e = exemplar_time(m, &found, &t_ms);
-    if (e) return e;
+    enum err e = OK;
+    bool found = false;
+    int64_t t_ms = 0; /* the first at which there is one */
+    for (uint32_t i = 0; i < m->group_count; i++) {
+        struct merge_source *s = m->group[i];
+        e = exemplar_next(m, s);
+        if (e) return e;
+        if (!stands_at_row(s)) continue;
+        if (!found || s->exemplars.exemplar.t_ms < t_ms) t_ms = s->exemplars.exemplar.t_ms;
+        found = true;
+    }
     if (!found) {
         m->phase = PHASE_SERIES;
         return OK;
@@ -320,7 +294,12 @@ merge_exemplars(struct part_merge *m)
     }
     struct equal_time *all = (struct equal_time *)(void *)m->exemplars.at;
     uint32_t count = (uint32_t)(m->exemplars.size / sizeof *all);
-    mark_duplicates(all, count);
+    if (count > 1) {
+        qsort(all, count, sizeof *all, by_content_then_arrival);
+        for (uint32_t i = 1; i < count; i++)
+            all[i].is_duplicate = by_content(&all[i - 1], &all[i]) == 0;
+        qsort(all, count, sizeof *all, by_arrival);
+    }
     for (uint32_t i = 0; i < count && e == OK; i++) {
         if (all[i].is_duplicate) {
             m->count.duplicate[LEDGER_EXEMPLAR]++;

@@ -24,9 +24,7 @@ merge_fate(const struct part_merge *m, const struct merge_source *s, int64_t t_m
     if (t_ms < window->min_ms || t_ms > window->max_ms) return FATE_OUTSIDE;
     uint32_t count;
     const struct time_range *hidden = hidden_ranges(s, &count);
-    for (uint32_t i = 0; i < count; i++) {
-        if (t_ms >= hidden[i].min_ms && t_ms <= hidden[i].max_ms) return FATE_DELETED;
-    }
+    if (ranges_hold(hidden, count, t_ms)) return FATE_DELETED;
     return t_ms < m->options.expired_before_ms ? FATE_EXPIRED : FATE_STAYS;
 }
 
@@ -83,21 +81,17 @@ new_bits(struct part_merge *m, uint32_t count)
     return arena_new(&m->tenant_arena, ((size_t)count + 63) / 64 * sizeof(uint64_t));
 }
 
-/* Exemplars lie beyond what a part says of its times. */
-static bool
-keeps_all(const struct part_merge *m)
-{
-    return m->options.window.min_ms == INT64_MIN && m->options.window.max_ms == INT64_MAX &&
-           m->options.expired_before_ms == INT64_MIN;
-}
-
 enum err
 merge_walk_begin(struct part_merge *m, struct merge_source *s)
 {
     const struct part_tenant *t = s->tenant;
     s->has_exemplars = t->sample_count[LEDGER_EXEMPLAR] > 0;
     s->active = t->series_count > 0 && (s->in_window || s->has_exemplars);
-    s->whole = s->untouched && (!s->has_exemplars || keeps_all(m));
+    /* Exemplars lie beyond what a part says of its times. */
+    bool keeps_all = m->options.window.min_ms == INT64_MIN &&
+                     m->options.window.max_ms == INT64_MAX &&
+                     m->options.expired_before_ms == INT64_MIN;
+    s->whole = s->untouched && (!s->has_exemplars || keeps_all);
     if (!s->active) return OK;
     s->index = (struct part_index){.part = s->part, .tenant = t};
     enum err e = OK;
@@ -178,19 +172,6 @@ judge_blocks(struct part_merge *m, struct merge_source *s, struct judgement *j)
     return OK;
 }
 
-static void
-mark_live(struct merge_source *s, uint32_t row)
-{
-    const uint32_t *pairs;
-    uint32_t count;
-    s->active = true;
-    bit_set(s->live, row);
-    row_pairs(s->rows, &pairs, &count);
-    for (uint32_t i = 0; i < count; i++) {
-        bit_set(s->used, pairs[i] - s->tenant->first_pair);
-    }
-}
-
 static enum err
 walk_row(struct part_merge *m, struct merge_source *s, uint32_t row)
 {
@@ -201,8 +182,14 @@ walk_row(struct part_merge *m, struct merge_source *s, uint32_t row)
     if (e == OK) e = judge_exemplars(m, s, row, &j);
     if (e == OK) e = judge_blocks(m, s, &j);
     if (e) return e;
-    if (j.stays) {
-        mark_live(s, row); /* what goes of it is counted when it is merged */
+    if (j.stays) { /* what goes of it is counted when it is merged */
+        const uint32_t *pairs;
+        uint32_t count;
+        s->active = true;
+        bit_set(s->live, row);
+        row_pairs(s->rows, &pairs, &count);
+        for (uint32_t i = 0; i < count; i++)
+            bit_set(s->used, pairs[i] - s->tenant->first_pair);
         return OK;
     }
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {

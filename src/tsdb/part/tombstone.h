@@ -68,4 +68,16 @@ MUST_CHECK enum err tombstones_of_part(const struct tombstones *set, struct part
                                        struct part_deletion **ret_deletions, uint32_t *ret_count,
                                        struct why *why);
 
+/* Is what a series has at this time deleted? */
+static inline bool
+deletions_hide(const struct part_deletion *list, uint32_t count, uint32_t series, int64_t t_ms)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct part_deletion *d = &list[i];
+        if (t_ms < d->range.min_ms || t_ms > d->range.max_ms) continue;
+        if (roaring_bitmap_contains(d->series, series)) return true;
+    }
+    return false;
+}
+
 #endif

@@ -8,6 +8,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/array.h"
+#include "base/search.h"
 #include "tsdb/part/bundle.h"
 #include "tsdb/part/part.h"
 #include "tsdb/part/times.h"
@@ -59,15 +61,6 @@ interleave_init(struct interleave *m, struct budget *budget, struct query_contro
 }
 
 static void
-slot_free(struct interleave *m, struct interleave_slot *s)
-{
-    arena_fini(&s->arena);
-    mem_free(m->budget, s->times, (size_t)s->capacity * SLOT_SAMPLE_BYTES);
-    mem_free(m->budget, s->histograms, (size_t)s->histogram_capacity * SLOT_HISTOGRAM_BYTES);
-    mem_free(m->budget, s, sizeof *s);
-}
-
-static void
 slots_move(struct interleave_slot **from, struct interleave_slot **to)
 {
     while (*from != NULL) {
@@ -86,9 +79,12 @@ interleave_fini(struct interleave *m)
     while (m->idle != NULL) {
         struct interleave_slot *s = m->idle;
         m->idle = s->next;
-        slot_free(m, s);
+        arena_fini(&s->arena);
+        mem_free(m->budget, s->times, (size_t)s->capacity * SLOT_SAMPLE_BYTES);
+        mem_free(m->budget, s->histograms, (size_t)s->histogram_capacity * SLOT_HISTOGRAM_BYTES);
+        mem_free(m->budget, s, sizeof *s);
     }
-    mem_free(m->budget, m->items, m->item_capacity * sizeof *m->items);
+    array_free(m->budget, m->items, m->item_capacity);
     if (m->out != NULL) {
         mem_free(m->budget, m->out->histograms, OUT_HISTOGRAM_BYTES);
         mem_free(m->budget, m->out, sizeof *m->out);
@@ -115,14 +111,7 @@ interleave_reset(struct interleave *m, int64_t min_ms, int64_t max_ms, bool part
 struct interleave_item *
 interleave_add(struct interleave *m)
 {
-    if (m->item_count == m->item_capacity) {
-        uint32_t capacity = m->item_capacity == 0 ? 16 : m->item_capacity * 2;
-        struct interleave_item *grown = mem_resize(
-            m->budget, m->items, m->item_capacity * sizeof *grown, capacity * sizeof *grown);
-        if (grown == NULL) return NULL;
-        m->items = grown;
-        m->item_capacity = capacity;
-    }
+    if (!array_reserve(m->budget, &m->items, &m->item_capacity, m->item_count + 1)) return NULL;
     struct interleave_item *item = &m->items[m->item_count++];
     *item = (struct interleave_item){0};
     return item;
@@ -166,32 +155,6 @@ add_open(struct interleave *m, const struct gen *gen, const struct gen_series *s
                      order);
 }
 
-/* The first late sample at or behind t. */
-static uint32_t
-late_from(const struct late *late, int64_t t_ms)
-{
-    uint32_t low = 0, high = late->count;
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        if (late->samples[middle].t_ms < t_ms)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-/* A late sample as it stays when the buffer is sealed. */
-static enum err
-copy_late(struct interleave *m, const struct late_sample *from, struct late_sample *to)
-{
-    *to = *from;
-    if (from->histogram == NULL) return OK;
-    struct histogram *h = arena_alloc(&m->items_arena, sizeof *h);
-    to->histogram = h;
-    return h == NULL ? ERR_NOMEM : histogram_copy(from->histogram, &m->items_arena, h);
-}
-
 static enum err
 add_late(struct interleave *m, const struct late *late, uint32_t epoch, uint32_t order)
 {
@@ -206,7 +169,12 @@ add_late(struct interleave *m, const struct late *late, uint32_t epoch, uint32_t
     uint32_t n = 0;
     for (uint32_t i = first; i < end; i++) {
         if ((int32_t)(late->samples[i].epoch - epoch) > 0) continue;
-        if (copy_late(m, &late->samples[i], &copy[n++]) != OK) return ERR_NOMEM;
+        struct late_sample *l = &copy[n++]; /* as it stays when the buffer is sealed */
+        *l = late->samples[i];
+        if (l->histogram == NULL) continue;
+        struct histogram *h = arena_alloc(&m->items_arena, sizeof *h);
+        if (h == NULL || histogram_copy(l->histogram, &m->items_arena, h)) return ERR_NOMEM;
+        l->histogram = h;
     }
     struct interleave_item *item = interleave_add(m);
     if (item == NULL) return ERR_NOMEM;
@@ -313,23 +281,6 @@ slot_get(struct interleave *m, const struct interleave_item *item,
     return OK;
 }
 
-static void
-decode_late(const struct interleave_item *item, struct interleave_slot *s)
-{
-    s->has_starts = false;
-    for (uint32_t i = 0; i < item->count; i++) {
-        const struct late_sample *l = &item->late[i];
-        s->times[i] = l->t_ms;
-        s->bits[i] = l->bits;
-        s->starts[i] = l->start_ms;
-        s->has_starts |= l->start_ms != 0;
-        s->kinds[i] = SAMPLE_FLOAT;
-        if (l->histogram == NULL) continue;
-        s->histograms[i] = *l->histogram;
-        s->kinds[i] = (uint8_t)l->histogram->kind;
-    }
-}
-
 static uint64_t
 block_bytes_stored(const struct block_ref *b)
 {
@@ -379,7 +330,18 @@ decode(struct interleave *m, uint32_t index, struct interleave_slot *s, struct w
                              s->bits, s->histograms, &s->has_starts);
     }
     if (item->type == ITEM_LATE) {
-        decode_late(item, s);
+        s->has_starts = false;
+        for (uint32_t i = 0; i < item->count; i++) {
+            const struct late_sample *l = &item->late[i];
+            s->times[i] = l->t_ms;
+            s->bits[i] = l->bits;
+            s->starts[i] = l->start_ms;
+            s->has_starts |= l->start_ms != 0;
+            s->kinds[i] = SAMPLE_FLOAT;
+            if (l->histogram == NULL) continue;
+            s->histograms[i] = *l->histogram;
+            s->kinds[i] = (uint8_t)l->histogram->kind;
+        }
         return OK;
     }
     s->has_starts = item->block.ref->has_starts;
@@ -441,44 +403,17 @@ interleave_begin(struct interleave *m)
     sort_items(m->items, m->item_count);
 }
 
-static void
-activate(struct interleave *m, struct interleave_slot *s)
-{
-    struct interleave_slot **link = &m->active;
-    while (*link != NULL && (*link)->order <= s->order) {
-        link = &(*link)->next;
-    }
-    s->next = *link;
-    *link = s;
-}
-
 /* The first sample of times[from..end) at or behind t. */
 static uint32_t
 slot_from(const struct interleave_slot *s, uint32_t from, uint32_t end, int64_t t_ms)
 {
-    while (from < end) {
-        uint32_t middle = from + (end - from) / 2;
-        if (s->times[middle] < t_ms)
-            from = middle + 1;
-        else
-            end = middle;
-    }
-    return from;
+    return search_first(i, from, end, s->times[i] >= t_ms);
 }
 
 static enum sample_kind
 slot_kind(const struct interleave_slot *s, uint32_t at)
 {
     return s->mixed ? (enum sample_kind)s->kinds[at] : s->kind;
-}
-
-static bool
-is_hidden(const struct interleave_item *item, int64_t t_ms)
-{
-    for (uint32_t i = 0; i < item->hidden_count; i++) {
-        if (t_ms >= item->hidden[i].min_ms && t_ms <= item->hidden[i].max_ms) return true;
-    }
-    return false;
 }
 
 static void
@@ -502,7 +437,7 @@ slot_hide(struct interleave *m, const struct interleave_item *item, struct inter
     uint32_t kept = s->at;
     for (uint32_t i = s->at; i < s->count; i++) {
         enum ledger_kind kind = ledger_kind_of(slot_kind(s, i));
-        if (is_hidden(item, s->times[i])) {
+        if (ranges_hold(item->hidden, item->hidden_count, s->times[i])) {
             m->deleted_count[kind]++;
         } else if (s->times[i] < m->expired_before_ms) {
             m->expired_count[kind]++;
@@ -514,16 +449,6 @@ slot_hide(struct interleave *m, const struct interleave_item *item, struct inter
     s->count = kept;
 }
 
-/* Skips what lies outside of the range; a slot with nothing left in it is not activated. */
-static bool
-slot_cut(struct interleave *m, const struct interleave_item *item, struct interleave_slot *s)
-{
-    s->at = slot_from(s, 0, s->count, m->min_ms);
-    if (m->max_ms < INT64_MAX) s->count = slot_from(s, s->at, s->count, m->max_ms + 1);
-    if (s->at < s->count) slot_hide(m, item, s);
-    return s->at < s->count;
-}
-
 /* Decodes the next item. A damaged block is left out and told, if the question allows it. */
 static enum err
 take_item(struct interleave *m, struct why *why)
@@ -533,12 +458,21 @@ take_item(struct interleave *m, struct why *why)
     if (e) return why_set(why, e, "no memory to read samples");
     struct why reason = {"no memory to read samples"};
     e = decode(m, m->next_item, s, &reason);
-    if (e == OK && slot_cut(m, &m->items[m->next_item], s)) {
+    if (e == OK) { /* what lies outside of the range is skipped */
+        s->at = slot_from(s, 0, s->count, m->min_ms);
+        if (m->max_ms < INT64_MAX) s->count = slot_from(s, s->at, s->count, m->max_ms + 1);
+        if (s->at < s->count) slot_hide(m, &m->items[m->next_item], s);
+    }
+    if (e == OK && s->at < s->count) {
         m->next_item++;
-        activate(m, s);
+        struct interleave_slot **link = &m->active;
+        while (*link != NULL && (*link)->order <= s->order)
+            link = &(*link)->next;
+        s->next = *link;
+        *link = s;
         return OK;
     }
-    s->next = m->idle;
+    s->next = m->idle; /* nothing is left in it, or it is damaged */
     m->idle = s;
     if (e == ERR_CORRUPT && m->partial) {
         e = warnings_add(&m->warnings, &reason);
@@ -609,60 +543,21 @@ drop_spent(struct interleave *m)
     }
 }
 
-/* How many samples of a lone slot come before anything else could: at least one. */
-static uint32_t
-lone_run(const struct interleave *m, const struct interleave_slot *s)
-{
-    uint32_t end = s->count;
-    if (m->next_item < m->item_count) {
-        end = slot_from(s, s->at + 1, end, m->items[m->next_item].min_ms);
-    }
-    enum sample_kind kind = slot_kind(s, s->at);
-    for (uint32_t i = s->at + 1; i < end && s->mixed; i++) {
-        if (slot_kind(s, i) != kind) end = i;
-    }
-    return end - s->at;
-}
-
-static void
-show_run(struct interleave_slot *s, uint32_t count, struct sample_batch *ret)
-{
-    enum sample_kind kind = slot_kind(s, s->at);
-    *ret = (struct sample_batch){
-        .kind = kind,
-        .count = count,
-        .times_ms = s->times + s->at,
-        .value_bits = kind == SAMPLE_FLOAT ? s->bits + s->at : NULL,
-        .histograms = kind == SAMPLE_FLOAT || s->in_columns ? NULL : s->histograms + s->at,
-        .columns = s->in_columns ? &s->columns : NULL,
-        .first_row = s->at,
-        .starts_ms = s->has_starts ? s->starts + s->at : NULL,
-    };
-    s->at += count;
-}
-
-static bool
-same_sample(const struct interleave_slot *a, uint32_t i, const struct interleave_slot *b,
-            uint32_t j)
-{
-    enum sample_kind kind = slot_kind(a, i);
-    if (kind != slot_kind(b, j)) return false;
-    return kind == SAMPLE_FLOAT ? a->bits[i] == b->bits[j]
-                                : histogram_equal(&a->histograms[i], &b->histograms[j]);
-}
-
 /* `best` comes first, or arrived first at its time: others lose their sample of that time. */
 static void
 drop_losers(struct interleave *m, const struct interleave_slot *best)
 {
     for (struct interleave_slot *s = m->active; s != NULL; s = s->next) {
         if (s == best || s->times[s->at] != best->times[best->at]) continue;
-        enum ledger_kind kind = ledger_kind_of(slot_kind(s, s->at));
-        if (same_sample(best, best->at, s, s->at)) {
-            m->duplicate_count[kind]++;
-        } else {
-            m->superseded_count[kind]++;
-        }
+        enum sample_kind kind = slot_kind(s, s->at);
+        bool same = kind == slot_kind(best, best->at) &&
+                    (kind == SAMPLE_FLOAT
+                         ? s->bits[s->at] == best->bits[best->at]
+                         : histogram_equal(&best->histograms[best->at], &s->histograms[s->at]));
+        if (same)
+            m->duplicate_count[ledger_kind_of(kind)]++;
+        else
+            m->superseded_count[ledger_kind_of(kind)]++;
         s->at++;
     }
 }
@@ -678,17 +573,6 @@ out_room(struct interleave *m, enum sample_kind kind)
     if (kind == SAMPLE_FLOAT || m->out->histograms != NULL) return OK;
     m->out->histograms = mem_alloc(m->budget, OUT_HISTOGRAM_BYTES);
     return m->out->histograms == NULL ? ERR_NOMEM : OK;
-}
-
-/* The slot whose sample comes next. Nothing is taken yet. */
-static struct interleave_slot *
-peek(const struct interleave *m)
-{
-    struct interleave_slot *best = NULL;
-    for (struct interleave_slot *s = m->active; s != NULL; s = s->next) {
-        if (best == NULL || s->times[s->at] < best->times[best->at]) best = s;
-    }
-    return best;
 }
 
 static void
@@ -724,7 +608,10 @@ gather(struct interleave *m, struct sample_batch *ret, struct why *why)
         if (e == OK) e = leave_columns(m, why);
         if (e && n == 0) return e;
         if (e) break;
-        struct interleave_slot *s = peek(m);
+        struct interleave_slot *s = m->active;
+        for (struct interleave_slot *other = s; other != NULL; other = other->next) {
+            if (other->times[other->at] < s->times[s->at]) s = other;
+        }
         if (s == NULL) break;
         if (n > 0 && slot_kind(s, s->at) != kind) break;
         kind = slot_kind(s, s->at);
@@ -840,6 +727,25 @@ interleave_next(struct interleave *m, struct sample_batch *ret_batch, struct why
     bool lone = s->next == NULL &&
                 (m->next_item == m->item_count || m->items[m->next_item].min_ms > s->times[s->at]);
     if (!lone) return gather(m, ret_batch, why);
-    show_run(s, lone_run(m, s), ret_batch);
+    /* What comes of a lone slot before anything else could: at least one. */
+    uint32_t end = s->count, at = s->at;
+    if (m->next_item < m->item_count) {
+        end = slot_from(s, at + 1, end, m->items[m->next_item].min_ms);
+    }
+    enum sample_kind kind = slot_kind(s, at);
+    for (uint32_t i = at + 1; i < end && s->mixed; i++) {
+        if (slot_kind(s, i) != kind) end = i;
+    }
+    *ret_batch = (struct sample_batch){
+        .kind = kind,
+        .count = end - at,
+        .times_ms = s->times + at,
+        .value_bits = kind == SAMPLE_FLOAT ? s->bits + at : NULL,
+        .histograms = kind == SAMPLE_FLOAT || s->in_columns ? NULL : s->histograms + at,
+        .columns = s->in_columns ? &s->columns : NULL,
+        .first_row = at,
+        .starts_ms = s->has_starts ? s->starts + at : NULL,
+    };
+    s->at = end;
     return OK;
 }

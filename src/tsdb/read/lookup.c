@@ -6,6 +6,7 @@
  */
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/hash.h"
 #include "tsdb/read/lookup_private.h"
 
@@ -101,24 +102,7 @@ sort_texts(struct bytes *items, uint32_t count, struct budget *budget)
 
 /* --- texts, each once ------------------------------------------------------------------------- */
 
-enum { FIRST = 64 };
-
-static void
-texts_init(struct texts *x, uint64_t seed, uint64_t limit, struct budget *budget)
-{
-    *x = (struct texts){.budget = budget, .seed = seed};
-    if (limit > 0 && limit < UINT32_MAX / 4) x->wanted = (uint32_t)limit + 1;
-    arena_init(&x->arena, budget, 0, 0);
-}
-
-static void
-texts_fini(struct texts *x)
-{
-    mem_free(x->budget, x->items, x->capacity * sizeof *x->items);
-    mem_free(x->budget, x->slots, x->slot_count * sizeof *x->slots);
-    arena_fini(&x->arena);
-}
-
+/* Texts may be a million: base/table.h would take twice the memory. */
 static uint32_t *
 slot_of(const struct texts *x, uint32_t *slots, uint32_t slot_count, struct bytes text)
 {
@@ -146,15 +130,13 @@ table_make(struct texts *x)
 }
 
 static enum err
-texts_grow(struct texts *x)
+texts_room(struct texts *x)
 {
-    uint32_t capacity = x->capacity == 0 ? FIRST : x->capacity * 2;
-    if (x->capacity > UINT32_MAX / 4) return ERR_NOMEM;
-    struct bytes *grown =
-        mem_resize(x->budget, x->items, x->capacity * sizeof *grown, capacity * sizeof *grown);
-    if (grown == NULL) return ERR_NOMEM;
-    x->items = grown;
-    x->capacity = capacity;
+    if (x->count < x->capacity) return OK;
+    if (x->capacity > UINT32_MAX / 4 ||
+        !array_reserve(x->budget, &x->items, &x->capacity, x->count + 1)) {
+        return ERR_NOMEM;
+    }
     return x->slots == NULL ? OK : table_make(x);
 }
 
@@ -212,7 +194,7 @@ texts_add(void *context, struct bytes text)
     struct texts *x = context;
     if (!texts_want(x, text)) return OK;
     bool in_order = comes_in_order(x, text);
-    enum err e = x->count == x->capacity ? texts_grow(x) : OK;
+    enum err e = texts_room(x);
     if (e == OK && !in_order && x->slots == NULL) e = table_make(x);
     if (e) return e;
     uint32_t *slot = x->slots == NULL ? NULL : slot_of(x, x->slots, x->slot_count, text);
@@ -226,22 +208,8 @@ enum err
 texts_add_another(struct texts *x, struct bytes text)
 {
     if (x->slots != NULL || x->wanted > 0) return texts_add(x, text);
-    enum err e = x->count == x->capacity ? texts_grow(x) : OK;
+    enum err e = texts_room(x);
     return e ? e : append(x, text, comes_in_order(x, text));
-}
-
-/* What came in order, and the rest when that is sorted. */
-static enum err
-texts_each(struct texts *x, enum err (*each)(void *context, struct bytes text), void *context)
-{
-    uint32_t a = 0, b = x->ordered_count, middle = b;
-    enum err e = sort_texts(x->items + middle, x->count - middle, x->budget);
-    uint32_t left = x->wanted == 0 || x->wanted > x->count ? x->count : x->wanted;
-    for (; e == OK && left > 0; left--) {
-        bool first = b == x->count || (a < middle && bytes_compare(x->items[a], x->items[b]) < 0);
-        e = each(context, x->items[first ? a++ : b++]);
-    }
-    return e;
 }
 
 /* --- by the indexes --------------------------------------------------------------------------- */
@@ -447,14 +415,25 @@ static enum err
 answer_texts(struct view *view, const struct query_request *request, const struct bytes *name,
              const struct text_sink *to, struct why *why)
 {
-    struct texts x;
     struct store_view *v = (struct store_view *)view;
-    texts_init(&x, v->head->hash_seed, request->hints.limit,
-               request->control == NULL ? NULL : request->control->budget);
+    struct budget *budget = request->control == NULL ? NULL : request->control->budget;
+    struct texts x = {.budget = budget, .seed = v->head->hash_seed};
+    uint64_t limit = request->hints.limit;
+    if (limit > 0 && limit < UINT32_MAX / 4) x.wanted = (uint32_t)limit + 1;
+    arena_init(&x.arena, budget, 0, 0);
     enum err e = gather(v, request, name, to, &x, why);
     if (e == ERR_NOMEM) why_set(why, e, "no memory for the labels");
-    if (e == OK) e = texts_each(&x, to->each, to->context);
-    texts_fini(&x);
+    /* What came in order, and the rest when that is sorted. */
+    uint32_t a = 0, b = x.ordered_count, middle = b;
+    if (e == OK) e = sort_texts(x.items + middle, x.count - middle, budget);
+    uint32_t left = x.wanted == 0 || x.wanted > x.count ? x.count : x.wanted;
+    for (; e == OK && left > 0; left--) {
+        bool first = b == x.count || (a < middle && bytes_compare(x.items[a], x.items[b]) < 0);
+        e = to->each(to->context, x.items[first ? a++ : b++]);
+    }
+    array_free(budget, x.items, x.capacity);
+    mem_free(budget, x.slots, x.slot_count * sizeof *x.slots);
+    arena_fini(&x.arena);
     return e;
 }
 

@@ -153,39 +153,11 @@ part_source_open(struct query *q, struct source *s, struct part *part,
     return row_batch_new(&s->index, s->matched, &range, q->budget, &s->batch);
 }
 
-static void
-source_close(struct query *q, struct source *s)
+enum err
+query_head_step(struct source *s)
 {
-    row_batch_free(s->batch);
-    if (s->matched != NULL) roaring_bitmap_free(s->matched);
-    row_reader_free(s->rows);
-    exemplar_walk_fini(&s->exemplars);
-    buf_fini(&s->spots);
-    mem_free(q->budget, s->ids, s->id_capacity * sizeof *s->ids);
-    if (source_is_head(s)) buf_fini(&s->label_bytes);
-}
-
-static enum err
-part_step(struct source *s, struct why *why)
-{
-    struct row_of_batch row;
-    enum err e = row_batch_next(s->batch, &row, why);
-    if (e) return e;
-    s->at_end = row.labels.at == NULL;
-    s->labels = row.labels;
-    s->blocks = row.blocks;
-    s->block_count = row.block_count;
-    s->number = row.number;
-    return OK;
-}
-
-static enum err
-head_step(struct source *s)
-{
-    if (s->id_at == s->id_count) {
-        s->at_end = true;
-        return OK;
-    }
+    s->at_end = s->id_at == s->id_count;
+    if (s->at_end) return OK;
     buf_clear(&s->label_bytes);
     series_labels(s->registry, registry_series(s->registry, s->ids[s->id_at++]), &s->label_bytes);
     s->labels = buf_bytes(&s->label_bytes);
@@ -206,11 +178,21 @@ source_step(struct query *q, struct source *s, struct why *why)
 {
     s->consumed = false;
     if (s->at_end) return OK;
-    if (source_is_head(s)) return head_step(s);
+    if (source_is_head(s)) return query_head_step(s);
     for (;;) {
         struct why reason = {""};
-        enum err e = part_step(s, &reason), kept = query_leave_out(q, e, &reason, why);
-        if (e == OK || kept) return kept;
+        struct row_of_batch row;
+        enum err e = row_batch_next(s->batch, &row, &reason);
+        if (e == OK) {
+            s->at_end = row.labels.at == NULL;
+            s->labels = row.labels;
+            s->blocks = row.blocks;
+            s->block_count = row.block_count;
+            s->number = row.number;
+            return OK;
+        }
+        e = query_leave_out(q, e, &reason, why);
+        if (e) return e;
         s->at_end = !row_batch_pass(s->batch);
         if (s->at_end) return OK;
     }
@@ -247,27 +229,18 @@ is_all_hidden(const struct block_ref *b, const struct time_range *hidden, uint32
     return false;
 }
 
-static bool
-is_hidden(int64_t t_ms, const struct time_range *hidden, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        if (t_ms >= hidden[i].min_ms && t_ms <= hidden[i].max_ms) return true;
-    }
-    return false;
-}
-
 /* Has the block anything that is not deleted? Its times tell, where no single deletion does. */
 static enum err
 block_is_visible(struct query *q, const struct source *s, const struct block_ref *b,
                  const struct time_range *hidden, uint32_t count, bool *ret_visible)
 {
-    *ret_visible = !is_hidden(b->min_ms, hidden, count) || !is_hidden(b->max_ms, hidden, count);
+    *ret_visible = !ranges_hold(hidden, count, b->min_ms) || !ranges_hold(hidden, count, b->max_ms);
     if (*ret_visible || is_all_hidden(b, hidden, count)) return OK;
     int64_t *times = arena_alloc(&q->interleave.items_arena, b->count * sizeof *times);
     if (times == NULL) return ERR_NOMEM;
     enum err e = block_read_times(s->part, b, times, NULL);
     for (uint32_t i = 0; e == OK && i < b->count && !*ret_visible; i++) {
-        *ret_visible = !is_hidden(times[i], hidden, count);
+        *ret_visible = !ranges_hold(hidden, count, times[i]);
     }
     return e;
 }
@@ -357,13 +330,6 @@ add_head(struct query *q, struct source *s, struct why *why)
     return e;
 }
 
-static enum err
-add_source(struct query *q, struct source *s, struct why *why)
-{
-    if (source_is_head(s)) return add_head(q, s, why);
-    return q->kind == QUERY_LABELS ? query_find_block(q, s) : add_blocks(q, s);
-}
-
 struct source *
 query_first_source(struct query *q)
 {
@@ -388,18 +354,13 @@ gather_series(struct query *q, const struct source *first, struct why *why)
         struct source *s = &q->sources[i];
         if (s->at_end || !bytes_equal(s->labels, buf_bytes(&q->labels))) continue;
         s->consumed = true;
-        enum err e = add_source(q, s, why);
+        enum err e = source_is_head(s)         ? add_head(q, s, why)
+                     : q->kind == QUERY_LABELS ? query_find_block(q, s)
+                                               : add_blocks(q, s);
         if (e) return e;
     }
     if (q->kind != QUERY_LABELS) interleave_begin(&q->interleave);
     return OK;
-}
-
-static enum err
-count_series(struct query *q, struct why *why)
-{
-    enum err e = query_control_add_series(q->control, why);
-    return e || q->control == NULL ? e : query_control_check(q->control, why);
 }
 
 /* True: the series at hand is of another shard; all sources are past it with the next step. */
@@ -434,7 +395,8 @@ query_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
         if (e == ERR_NOMEM) return why_set(why, e, "no memory for the query");
         if (e) return e;
         if (q->interleave.item_count == 0 && !q->found) continue; /* nothing in the range */
-        e = count_series(q, why);
+        e = query_control_add_series(q->control, why);
+        if (e == OK && q->control != NULL) e = query_control_check(q->control, why);
         if (e) return e;
         *ret_labels = buf_bytes(&q->labels);
         return OK;
@@ -459,24 +421,25 @@ query_warning(struct series_set *set, uint32_t index)
 }
 
 static void
-count_left_out(const struct interleave *m, struct samples_left_out *to)
-{
-    for (unsigned kind = LEDGER_FLOAT; kind <= LEDGER_HISTOGRAM; kind++) {
-        to->beaten += m->duplicate_count[kind] + m->superseded_count[kind];
-        to->deleted += m->deleted_count[kind];
-    }
-}
-
-static void
 query_free(struct series_set *set)
 {
     struct query *q = (struct query *)set;
-    if (q->control != NULL && q->control->left_out != NULL) {
-        count_left_out(&q->interleave, q->control->left_out);
+    const struct interleave *m = &q->interleave;
+    struct samples_left_out *left_out = q->control == NULL ? NULL : q->control->left_out;
+    for (unsigned k = LEDGER_FLOAT; k <= LEDGER_HISTOGRAM && left_out != NULL; k++) {
+        left_out->beaten += m->duplicate_count[k] + m->superseded_count[k];
+        left_out->deleted += m->deleted_count[k];
     }
     interleave_fini(&q->interleave);
     for (uint32_t i = 0; i < q->source_count; i++) {
-        source_close(q, &q->sources[i]);
+        struct source *s = &q->sources[i];
+        row_batch_free(s->batch);
+        if (s->matched != NULL) roaring_bitmap_free(s->matched);
+        row_reader_free(s->rows);
+        exemplar_walk_fini(&s->exemplars);
+        buf_fini(&s->spots);
+        mem_free(q->budget, s->ids, s->id_capacity * sizeof *s->ids);
+        if (source_is_head(s)) buf_fini(&s->label_bytes);
     }
     buf_fini(&q->labels);
     arena_fini(&q->arena);

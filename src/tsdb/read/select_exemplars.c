@@ -5,19 +5,12 @@
  */
 #include <stdlib.h>
 
-#include "tsdb/head/series_order.h"
+#include "base/search.h"
 #include "tsdb/read/select_private.h"
 
 enum { SPOTS_AT_ONCE = 4096, ARENA_KEPT_BYTES = 64 * 1024 };
 
 /* --- of the head ------------------------------------------------------------------------------ */
-
-static bool
-is_asked_for(const struct query *q, const roaring_bitmap_t *matched, const struct gen_exemplar *x)
-{
-    return !x->undone && (int32_t)(x->epoch - q->view->seen.epoch) <= 0 && x->t_ms >= q->min_ms &&
-           x->t_ms <= q->max_ms && roaring_bitmap_contains(matched, x->series);
-}
 
 /* Of some of a generation's; *at moves behind them, and is its end when there are no more. */
 static enum err
@@ -31,7 +24,9 @@ note_some(struct query *q, struct source *s, unsigned g, const roaring_bitmap_t 
     *ret_end = gen->exemplars.count;
     for (; *at < *ret_end && left > 0 && e == OK; (*at)++, left--) {
         const struct gen_exemplar *x = gen_exemplar(gen, *at);
-        if (!is_asked_for(q, matched, x)) continue;
+        if (x->undone || (int32_t)(x->epoch - q->view->seen.epoch) > 0) continue;
+        if (x->t_ms < q->min_ms || x->t_ms > q->max_ms) continue;
+        if (!roaring_bitmap_contains(matched, x->series)) continue;
         struct exemplar_spot spot = {x->series, x};
         buf_put(&s->spots, &spot, sizeof spot);
         e = buf_error(&s->spots);
@@ -74,29 +69,7 @@ head_note_exemplars(struct query *q, struct source *s, const roaring_bitmap_t *m
     return OK;
 }
 
-static enum err
-head_step(struct source *s)
-{
-    s->at_end = s->id_at == s->id_count;
-    if (s->at_end) return OK;
-    buf_clear(&s->label_bytes);
-    series_labels(s->registry, registry_series(s->registry, s->ids[s->id_at++]), &s->label_bytes);
-    s->labels = buf_bytes(&s->label_bytes);
-    return buf_error(&s->label_bytes);
-}
-
 /* --- of a part -------------------------------------------------------------------------------- */
-
-static bool
-is_deleted(const struct source *s, uint32_t series, int64_t t_ms)
-{
-    for (uint32_t i = 0; i < s->deletion_count; i++) {
-        const struct part_deletion *d = &s->deletions[i];
-        if (t_ms < d->range.min_ms || t_ms > d->range.max_ms) continue;
-        if (roaring_bitmap_contains(d->series, series)) return true;
-    }
-    return false;
-}
 
 /* To the next series that is selected and has any. */
 static enum err
@@ -147,7 +120,8 @@ add_of_part(struct exemplar_list *l, struct source *s, struct why *why)
     while (e == OK && !w->at_end && w->series == s->number) {
         const struct exemplar *x = &w->exemplar;
         bool in_time = x->t_ms >= q->min_ms && x->t_ms <= q->max_ms;
-        bool deleted = in_time && is_deleted(s, w->series, x->t_ms);
+        bool deleted =
+            in_time && deletions_hide(s->deletions, s->deletion_count, w->series, x->t_ms);
         if (deleted && l->left_out != NULL) l->left_out->exemplars_deleted++;
         if (in_time && !deleted) e = push(l, x->labels, x->value_bits, x->t_ms);
         if (e == OK) e = exemplar_walk_step(w, why);
@@ -159,15 +133,8 @@ static enum err
 add_of_head(struct exemplar_list *l, const struct source *s)
 {
     const struct exemplar_spot *spots = (const struct exemplar_spot *)(const void *)s->spots.at;
-    uint32_t id = s->ids[s->id_at - 1], low = 0;
-    uint32_t count = (uint32_t)(s->spots.size / sizeof *spots), high = count;
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        if (spots[middle].series < id)
-            low = middle + 1;
-        else
-            high = middle;
-    }
+    uint32_t id = s->ids[s->id_at - 1], count = (uint32_t)(s->spots.size / sizeof *spots);
+    uint32_t low = search_first(i, 0u, count, spots[i].series >= id);
     enum err e = OK;
     for (uint32_t i = low; i < count && spots[i].series == id && e == OK; i++) {
         const struct gen_exemplar *x = spots[i].exemplar;
@@ -205,30 +172,6 @@ give(struct exemplar_list *l, enum err (*each)(void *context, const struct exemp
 }
 
 static enum err
-step(struct source *s, struct why *why)
-{
-    s->consumed = false;
-    return source_is_head(s) ? head_step(s) : part_step(s, why);
-}
-
-/* Those of the series at hand, of all sources that have it. */
-static enum err
-gather(struct exemplar_list *l, struct why *why)
-{
-    struct query *q = l->query;
-    enum err e = OK;
-    buf_clear(&l->items);
-    arena_reset_to(&l->arena, ARENA_KEPT_BYTES);
-    for (uint32_t i = 0; i < q->source_count && e == OK; i++) {
-        struct source *s = &q->sources[i];
-        if (s->at_end || !bytes_equal(s->labels, buf_bytes(&q->labels))) continue;
-        s->consumed = true;
-        e = source_is_head(s) ? add_of_head(l, s) : add_of_part(l, s, why);
-    }
-    return e;
-}
-
-static enum err
 walk(struct exemplar_list *l, enum err (*each)(void *context, const struct exemplar *exemplar),
      void *context, struct why *why)
 {
@@ -239,7 +182,10 @@ walk(struct exemplar_list *l, enum err (*each)(void *context, const struct exemp
     }
     for (;;) {
         for (uint32_t i = 0; i < q->source_count && e == OK; i++) {
-            if (q->sources[i].consumed && !q->sources[i].at_end) e = step(&q->sources[i], why);
+            struct source *s = &q->sources[i];
+            if (!s->consumed || s->at_end) continue;
+            s->consumed = false;
+            e = source_is_head(s) ? query_head_step(s) : part_step(s, why);
         }
         const struct source *first = query_first_source(q);
         if (e || first == NULL) return e;
@@ -247,7 +193,14 @@ walk(struct exemplar_list *l, enum err (*each)(void *context, const struct exemp
         buf_clear(&q->labels);
         buf_put_bytes(&q->labels, first->labels);
         e = buf_error(&q->labels);
-        if (e == OK) e = gather(l, why);
+        buf_clear(&l->items);
+        arena_reset_to(&l->arena, ARENA_KEPT_BYTES);
+        for (uint32_t i = 0; i < q->source_count && e == OK; i++) {
+            struct source *s = &q->sources[i];
+            if (s->at_end || !bytes_equal(s->labels, buf_bytes(&q->labels))) continue;
+            s->consumed = true;
+            e = source_is_head(s) ? add_of_head(l, s) : add_of_part(l, s, why);
+        }
         if (e == OK) e = give(l, each, context);
         if (e == OK && q->control != NULL) e = query_control_check(q->control, why);
         if (e) return e;

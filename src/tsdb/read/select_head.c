@@ -71,16 +71,6 @@ add_series(struct head_match *m, roaring_bitmap_t *into)
     }
 }
 
-static bool
-has_found(const struct head_match *m, uint32_t id)
-{
-    const struct series_pairs *row = registry_series(m->registry, id)->pairs;
-    for (uint32_t p = 0; p < row->count; p++) {
-        if (roaring_bitmap_contains(m->found, row->ids[p])) return true;
-    }
-    return false;
-}
-
 /* Takes away from `result` the series that have (or have not) any of what was found. ERR_NOMEM. */
 static enum err
 drop_by_rows(const struct head_match *m, bool excludes, roaring_bitmap_t *result)
@@ -90,7 +80,11 @@ drop_by_rows(const struct head_match *m, bool excludes, roaring_bitmap_t *result
     if (gone == NULL) return ERR_NOMEM;
     roaring_init_iterator(result, &it);
     for (; it.has_value; roaring_advance_uint32_iterator(&it)) {
-        if (has_found(m, it.current_value) == excludes) roaring_bitmap_add(gone, it.current_value);
+        const struct series_pairs *row = registry_series(m->registry, it.current_value)->pairs;
+        bool has = false;
+        for (uint32_t p = 0; p < row->count && !has; p++)
+            has = roaring_bitmap_contains(m->found, row->ids[p]);
+        if (has == excludes) roaring_bitmap_add(gone, it.current_value);
     }
     roaring_bitmap_andnot_inplace(result, gone);
     roaring_bitmap_free(gone);
@@ -149,23 +143,6 @@ known_values(const struct matcher *matcher, const struct bytes **ret_values)
     return negative == matcher_matches_empty(matcher) ? count : 0;
 }
 
-/*
- * A matcher that passes the empty string excludes the series with a value it does not pass; any
- * other selects the series with a value it passes. The pairs that have these values.
- */
-static enum err
-match_one(struct head_match *m, const struct matcher *matcher)
-{
-    const struct bytes *values;
-    uint32_t count = known_values(matcher, &values);
-    roaring_bitmap_clear(m->found);
-    m->series_total = 0;
-    enum err e = count > 0 ? collect_literals(m, matcher, values, count)
-                           : collect_scan(m, matcher, !matcher_matches_empty(matcher));
-    pairs_out(m);
-    return e;
-}
-
 /* Where nothing selects, all series of the tenant are what others exclude from. */
 static void
 match_all(struct head_match *m, roaring_bitmap_t *set)
@@ -177,14 +154,25 @@ match_all(struct head_match *m, roaring_bitmap_t *set)
     add_walk(&all, set);
 }
 
-/* One step of a selection; `result` is empty before the first one. */
+/*
+ * One step of a selection; `result` is empty before the first one. A matcher that passes the empty
+ * string excludes the series with a value it does not pass; any other selects the series with a
+ * value it passes.
+ */
 static enum err
 select_step(struct head_match *m, const struct matcher *matcher, bool first,
             roaring_bitmap_t *result)
 {
     bool excludes = matcher_matches_empty(matcher);
     if (first && excludes) match_all(m, result);
-    enum err e = match_one(m, matcher);
+    /* The pairs of the values for which it selects a series, or excludes it. */
+    const struct bytes *values;
+    uint32_t count = known_values(matcher, &values);
+    roaring_bitmap_clear(m->found);
+    m->series_total = 0;
+    enum err e = count > 0 ? collect_literals(m, matcher, values, count)
+                           : collect_scan(m, matcher, !excludes);
+    pairs_out(m);
     if (e) return e;
     if (first && !excludes) {
         add_series(m, result);
@@ -204,23 +192,21 @@ select_step(struct head_match *m, const struct matcher *matcher, bool first,
     return OK;
 }
 
-/* Known values, other values, what excludes: each leaves less for the next, mostly. */
-static unsigned
-turn_of(const struct matcher *matcher)
-{
-    const struct bytes *values;
-    return matcher_matches_empty(matcher) ? 2 : known_values(matcher, &values) > 0 ? 0 : 1;
-}
-
 static enum err
 select_set(struct head_match *m, const struct matcher_set *set, roaring_bitmap_t *result)
 {
     bool first = true;
     for (unsigned turn = 0; turn < 3; turn++) {
         for (uint32_t i = 0; i < set->count; i++) {
-            if (turn_of(set->matchers[i]) != turn) continue;
+            /* Known values, other values, what excludes: each leaves less for the next, mostly. */
+            const struct matcher *matcher = set->matchers[i];
+            const struct bytes *values;
+            unsigned own = matcher_matches_empty(matcher)       ? 2
+                           : known_values(matcher, &values) > 0 ? 0
+                                                                : 1;
+            if (own != turn) continue;
             if (!first && roaring_bitmap_is_empty(result)) break;
-            enum err e = select_step(m, set->matchers[i], first, result);
+            enum err e = select_step(m, matcher, first, result);
             if (e) return e;
             first = false;
         }
@@ -262,15 +248,7 @@ enum { MET_AT_ONCE = 256 };
 static bool
 comes_before(const struct registry *r, uint32_t a, uint32_t b)
 {
-    const struct series_pairs *x = registry_series(r, a)->pairs, *y = registry_series(r, b)->pairs;
-    for (uint32_t i = 0; i < x->count && i < y->count; i++) {
-        if (x->ids[i] == y->ids[i]) continue;
-        struct label p = pair_label(registry_pair(r, x->ids[i]));
-        struct label q = pair_label(registry_pair(r, y->ids[i]));
-        int order = bytes_compare(p.name, q.name);
-        return (order != 0 ? order : bytes_compare(p.value, q.value)) < 0;
-    }
-    return x->count < y->count;
+    return series_compare(r, registry_series(r, a), registry_series(r, b)) < 0;
 }
 
 /* A heap: the last in order is on top. */
@@ -286,42 +264,6 @@ sift_down(const struct registry *r, uint32_t *ids, uint32_t count, uint32_t at)
     }
 }
 
-static void
-sift_up(const struct registry *r, uint32_t *ids, uint32_t at)
-{
-    while (at > 0 && comes_before(r, ids[(at - 1) / 2], ids[at])) {
-        uint32_t id = ids[at];
-        ids[at] = ids[(at - 1) / 2];
-        at = (at - 1) / 2;
-        ids[at] = id;
-    }
-}
-
-static void
-take_one(struct source *s, uint32_t id, uint32_t most)
-{
-    if (s->id_count < most) {
-        s->ids[s->id_count++] = id;
-        sift_up(s->registry, s->ids, s->id_count - 1);
-    } else if (comes_before(s->registry, id, s->ids[0])) {
-        s->ids[0] = id;
-        sift_down(s->registry, s->ids, s->id_count, 0);
-    }
-}
-
-/* Those of `ids` that have samples in the time; how many. */
-static uint32_t
-keep_met(struct query *q, const struct source *s, uint32_t *ids, uint32_t count)
-{
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        q->found = false;
-        query_find_samples(q, s, ids[i]);
-        if (q->found) ids[kept++] = ids[i];
-    }
-    return kept;
-}
-
 enum err
 head_first(struct query *q, struct source *s, const roaring_bitmap_t *all, uint32_t most,
            struct why *why)
@@ -335,12 +277,28 @@ head_first(struct query *q, struct source *s, const roaring_bitmap_t *all, uint3
     while ((count = roaring_read_uint32_iterator(&it, ids, MET_AT_ONCE)) > 0) {
         lock_take(&q->head->lock);
         enum err e = store_view_check(q->view, why);
-        if (e == OK) count = keep_met(q, s, ids, count);
+        uint32_t kept = 0; /* those that have samples in the time */
+        for (uint32_t i = 0; i < count && e == OK; i++) {
+            q->found = false;
+            query_find_samples(q, s, ids[i]);
+            if (q->found) ids[kept++] = ids[i];
+        }
         lock_drop(&q->head->lock);
         if (e == OK && q->control != NULL) e = query_control_check(q->control, why);
         if (e) return e;
-        for (uint32_t i = 0; i < count; i++) {
-            take_one(s, ids[i], most);
+        for (uint32_t i = 0; i < kept; i++) {
+            if (s->id_count == most) {
+                if (!comes_before(s->registry, ids[i], s->ids[0])) continue;
+                s->ids[0] = ids[i];
+                sift_down(s->registry, s->ids, most, 0);
+                continue;
+            }
+            uint32_t at = s->id_count++;
+            for (; at > 0 && comes_before(s->registry, s->ids[(at - 1) / 2], ids[i]);
+                 at = (at - 1) / 2) {
+                s->ids[at] = s->ids[(at - 1) / 2];
+            }
+            s->ids[at] = ids[i];
         }
     }
     for (uint32_t left = s->id_count; left > 1;) { /* the last one goes to the end */

@@ -114,6 +114,9 @@ MUST_CHECK enum err query_find_block(struct query *q, const struct source *s);
  * held. */
 void query_find_samples(struct query *q, const struct source *s, uint32_t id);
 
+/* To the next of a source's series of the head. */
+MUST_CHECK enum err query_head_step(struct source *s);
+
 /* The one whose labels come first; NULL: all are at their end. */
 struct source *query_first_source(struct query *q);
 

@@ -184,18 +184,6 @@ list_parts(struct merging *g, struct plan_part **ret_parts)
     return OK;
 }
 
-static bool
-is_to_be_cleaned(const struct merging *g, const struct part *part, int64_t made_before_ms)
-{
-    const struct tombstones *set = g->version->tombstones;
-    if (part_is_left_alone(part)) return false;
-    for (uint32_t i = 0; i < set->count; i++) {
-        const struct tombstone *t = set->items[i];
-        if (t->made_ms <= made_before_ms && tombstone_concerns(t, part)) return true;
-    }
-    return false;
-}
-
 /* A part of which something is deleted; those that hold nothing of it are marked as clean. */
 static enum err
 plan_cleaning(struct merging *g, const struct plan_part *parts, const struct plan_options *options)
@@ -207,7 +195,12 @@ plan_cleaning(struct merging *g, const struct plan_part *parts, const struct pla
     for (uint32_t i = 0; i < v->part_count; i++) {
         struct part_deletion *deletions;
         uint32_t count;
-        if (!is_to_be_cleaned(g, v->parts[i], before)) continue;
+        bool concerned = false;
+        for (uint32_t t = 0; t < v->tombstones->count && !concerned; t++) {
+            const struct tombstone *tombstone = v->tombstones->items[t];
+            concerned = tombstone->made_ms <= before && tombstone_concerns(tombstone, v->parts[i]);
+        }
+        if (!concerned || part_is_left_alone(v->parts[i])) continue;
         enum err e = tombstones_of_part(v->tombstones, v->parts[i], (struct bytes){NULL, 0},
                                         &g->arena, &deletions, &count, g->why);
         if (e == ERR_CORRUPT) part_leave_alone(v->parts[i], g->why);
@@ -279,15 +272,6 @@ take_inputs(struct merging *g)
         e = open_input(g, i);
     }
     return e ? e : ledger_change(g->db, &g->arena, &g->change, &g->change_count);
-}
-
-static void
-close_inputs(struct merging *g)
-{
-    for (uint32_t i = 0; g->inputs != NULL && i < g->plan.input_count; i++) {
-        part_unref(g->inputs[i].part);
-    }
-    page_cache_free(g->cache);
 }
 
 static bool
@@ -393,21 +377,6 @@ count_kinds(const uint64_t count[LEDGER_KIND_COUNT], uint64_t *samples, uint64_t
     *exemplars += count[LEDGER_EXEMPLAR];
 }
 
-static void
-tell_result(const struct merging *g, struct tsdb_merge_result *ret)
-{
-    ret->input_count = g->plan.input_count;
-    ret->output_count = g->output_count;
-    for (uint32_t i = 0; i < g->plan.input_count; i++) {
-        ret->input_bytes += part_info(g->live[i])->file_bytes;
-    }
-    for (uint32_t i = 0; i < g->output_count; i++) {
-        const struct part_info *info = part_info(g->outputs[i]);
-        ret->output_bytes += info->file_bytes;
-        count_kinds(info->sample_count, &ret->samples, &ret->exemplars);
-    }
-}
-
 void
 tsdb_left_alone(struct tsdb *db, void (*each)(void *context, uint64_t part, const char *reason),
                 void *context)
@@ -431,14 +400,26 @@ tsdb_merge(struct tsdb *db, const struct tsdb_merge_options *options,
     g.version = pin_version(db);
     enum err e = plan(&g);
     if (e == OK && g.plan.input_count > 0) e = merge_all(&g);
-    if (e == OK) tell_result(&g, ret_result);
+    if (e == OK) {
+        ret_result->input_count = g.plan.input_count;
+        ret_result->output_count = g.output_count;
+        for (uint32_t i = 0; i < g.plan.input_count; i++)
+            ret_result->input_bytes += part_info(g.live[i])->file_bytes;
+        for (uint32_t i = 0; i < g.output_count; i++) {
+            const struct part_info *info = part_info(g.outputs[i]);
+            ret_result->output_bytes += info->file_bytes;
+            count_kinds(info->sample_count, &ret_result->samples, &ret_result->exemplars);
+        }
+    }
     if (e == OK && g.plan.input_count > 0) atomic_fetch_add(&db->merges_total, 1);
     atomic_fetch_add(&db->merge_bytes_total, ret_result->output_bytes);
     for (uint32_t i = 0; i < g.output_count; i++) {
         if (e) part_drop(g.outputs[i]); /* never named */
         part_unref(g.outputs[i]);
     }
-    close_inputs(&g);
+    for (uint32_t i = 0; g.inputs != NULL && i < g.plan.input_count; i++)
+        part_unref(g.inputs[i].part);
+    page_cache_free(g.cache);
     version_unref(g.version);
     arena_fini(&g.arena);
     if (e == OK || e == ERR_CANCELED) return e;
@@ -533,15 +514,6 @@ choose(struct expiry *x)
     }
 }
 
-/* A part takes what is known of families with it only when a newer one says it: that is flushed. */
-static void
-renew_metadata(struct tsdb *db)
-{
-    lock_take(&db->head.lock);
-    db->head.metadata_changed = db->head.metadata_due = true;
-    lock_drop(&db->head.lock);
-}
-
 static enum err
 expire(struct expiry *x, struct arena *arena, struct tsdb_merge_result *ret, struct why *why)
 {
@@ -578,7 +550,13 @@ tsdb_expire(struct tsdb *db, struct tsdb_merge_result *ret_result, struct why *w
     x.drop = arena_alloc(&arena, (x.version->part_count + 1u) * sizeof *x.drop);
     enum err e = x.drop == NULL ? ERR_NOMEM : OK;
     if (e == OK) choose(&x);
-    if (e == OK && x.metadata_wanted) renew_metadata(db);
+    if (e == OK && x.metadata_wanted) {
+        /* A part takes what is known of families with it only when a newer one says it: that is
+         * flushed. */
+        lock_take(&db->head.lock);
+        db->head.metadata_changed = db->head.metadata_due = true;
+        lock_drop(&db->head.lock);
+    }
     if (e == OK && x.drop_count > 0) e = expire(&x, &arena, ret_result, why);
     ret_result->bytes_too_many = x.bytes_too_many;
     version_unref(x.version);
