@@ -41,6 +41,13 @@ send_float(const char *tenant, const char *labels, int64_t t_ms, double value)
 }
 
 static inline void
+must_send_float(const char *tenant, const char *labels, int64_t t_ms, double value)
+{
+    must(send_float(tenant, labels, t_ms, value));
+    assert_int_equal(m.result.rejected_total, 0);
+}
+
+static inline void
 expect_result(uint64_t written, uint64_t rejected)
 {
     uint64_t got = 0;

@@ -1,41 +1,8 @@
 /*
- * tsdb_read_test.c - what is found again: matchers, bounds, snapshots, exemplars, metadata, and
- * what damage does to it.
+ * tsdb_read_test.c - what is found again: matchers, bounds, snapshots, exemplars, metadata, labels.
  */
 #include "model/selector.h"
-#include "tsdb/tsdb_testing.h"
-
-static struct machine m;
-
-static int
-setup(void **state)
-{
-    (void)state;
-    machine_init(&m, 1);
-    machine_must_open(&m);
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    if (seed_at_work >= 0) machine_fini(&m);
-    return tell_seed(state);
-}
-
-#define T0 (SIM_BEGIN - 60 * MINUTE_MS)
-
-static void
-send_float(const char *tenant, const char *labels, int64_t t_ms, double value)
-{
-    struct rq rq;
-    rq_init(&rq, RW_V1);
-    rq_series(&rq, labels);
-    rq_float(&rq, t_ms, double_bits(value), 0);
-    must(machine_send(&m, tenant, &rq));
-    assert_int_equal(m.result.rejected_total, 0);
-    rq_fini(&rq);
-}
+#include "tsdb/tsdb_claim_testing.h"
 
 /* --- matchers --------------------------------------------------------------------------------- */
 
@@ -171,7 +138,7 @@ test_both_bounds_are_inclusive(void **state)
     (void)state;
     static const int order[] = {1, 3, 2, 0, 4};
     for (int i = 0; i < 5; i++) {
-        send_float("anonymous", "__name__=m", T0 + order[i], order[i]);
+        must_send_float("anonymous", "__name__=m", T0 + order[i], order[i]);
     }
     machine_commit(&m);
     expect_bounds();
@@ -201,7 +168,7 @@ test_set_stays_whole_while_its_generation_becomes_a_part(void **state)
     struct answerer *a = tsdb_answerer(m.db);
     for (int i = 0; i < SERIES_COUNT; i++) {
         snprintf(labels, sizeof labels, "__name__=m,i=%d", i);
-        send_float("anonymous", labels, T0, i);
+        must_send_float("anonymous", labels, T0, i);
     }
     machine_commit(&m);
     question_init(&q, "anonymous", every_series, 1, T0, T0);
@@ -218,7 +185,7 @@ test_set_stays_whole_while_its_generation_becomes_a_part(void **state)
     }
     must(tsdb_flush(m.db, &m.why));
     must(answerer_select(a, &q.request, &sets[2], NULL));
-    send_float("anonymous", "__name__=z", T0, 1);
+    must_send_float("anonymous", "__name__=z", T0, 1);
     machine_commit(&m);
     must(answerer_select(a, &q.request, &sets[3], NULL));
     machine_flush(&m);
@@ -327,7 +294,7 @@ test_exemplars_are_found_at_every_stage(void **state)
     (void)state;
     static const char *const names[] = {"b", "a", "c"};
     for (int i = 0; i < 3; i++) {
-        if (i == 1) send_float("c", "__name__=m1", T0 + 1, 9);
+        if (i == 1) must_send_float("c", "__name__=m1", T0 + 1, 9);
         send_exemplars(names[i]);
         expect_exemplars(names[i], INT64_MIN, INT64_MAX, "");
     }
@@ -581,11 +548,11 @@ static void
 test_labels_are_looked_up_at_every_stage(void **state)
 {
     (void)state;
-    send_float("a", "__name__=m,i=1", T0, 1);
+    must_send_float("a", "__name__=m,i=1", T0, 1);
     expect_labels("a", "*", NULL, INT64_MIN, INT64_MAX, ""); /* nothing is durable yet */
-    send_float("a", "__name__=m,i=2", T0 + 1, 1);
-    send_float("a", "__name__=n,i=3,x=y", T0, 1);
-    send_float("b", "__name__=m", T0, 1);
+    must_send_float("a", "__name__=m,i=2", T0 + 1, 1);
+    must_send_float("a", "__name__=n,i=3,x=y", T0, 1);
+    must_send_float("b", "__name__=m", T0, 1);
     machine_commit(&m);
     expect_labels_of_a();
     machine_verified_restart(&m);
@@ -593,7 +560,7 @@ test_labels_are_looked_up_at_every_stage(void **state)
     tsdb_want_cut(m.db);
     machine_commit(&m);
     expect_labels_of_a();
-    send_float("a", "__name__=m,i=2", T0 + 2, 1); /* in two generations of one registry */
+    must_send_float("a", "__name__=m,i=2", T0 + 2, 1); /* in two generations of one registry */
     machine_commit(&m);
     expect_labels_of_a();
     must(tsdb_flush(m.db, &m.why));
@@ -619,8 +586,8 @@ test_labels_of_what_is_deleted_are_gone_at_once(void **state)
 {
     (void)state;
     for (int i = 0; i < 4; i++) {
-        send_float("a", "__name__=m,i=1", T0 + i, 1);
-        send_float("a", "__name__=n,i=2", T0 + i, 1);
+        must_send_float("a", "__name__=m,i=1", T0 + i, 1);
+        must_send_float("a", "__name__=n,i=2", T0 + i, 1);
     }
     machine_commit(&m);
     delete_of("n", T0, T0 + 1);
@@ -629,369 +596,10 @@ test_labels_of_what_is_deleted_are_gone_at_once(void **state)
     expect_labels("a", "i", NULL, INT64_MIN, INT64_MAX, "1 ");
     expect_labels("a", "__name__", NULL, INT64_MIN, INT64_MAX, "m ");
     expect_labels("a", "", "{i=~\".+\"}", INT64_MIN, INT64_MAX, "m,1, ");
-    send_float("a", "__name__=n,i=2", T0 + 9, 1);
+    must_send_float("a", "__name__=n,i=2", T0 + 9, 1);
     machine_commit(&m);
     expect_labels("a", "i", NULL, INT64_MIN, INT64_MAX, "1 2 ");
 }
-
-/* --- damage ----------------------------------------------------------------------------------- */
-
-static void
-part_name(uint64_t number, char *to, size_t size)
-{
-    snprintf(to, size, STORE_DIR "/parts/%016llx/part", (unsigned long long)number);
-}
-
-static struct tsdb_deletion delete (const char *tenant, const char *selector_text, int64_t min_ms,
-                                    int64_t max_ms)
-{
-    struct selector selector;
-    struct tsdb_deletion d;
-    must(selector_parse(text(selector_text), &selector, &m.why));
-    must(tsdb_delete(m.db, text(tenant), &selector, min_ms, max_ms, &d, &m.why));
-    return d;
-}
-
-static void
-merge_all(enum tsdb_merge_mode mode)
-{
-    struct tsdb_merge_options options = {.mode = mode};
-    struct tsdb_merge_result r;
-    do {
-        must(tsdb_merge(m.db, &options, &r, &m.why));
-    } while (r.input_count > 0);
-}
-
-static void
-test_what_is_deleted_is_gone_at_once_and_later_from_disk(void **state)
-{
-    (void)state;
-    struct tsdb_stats stats;
-    for (int i = 0; i < 4; i++) {
-        send_float("a", "__name__=m,x=1", T0 + i * 1000, i);
-        send_float("a", "__name__=m,x=2", T0 + i * 1000, i);
-        send_float("b", "__name__=m,x=1", T0 + i * 1000, i);
-        machine_commit(&m);
-        machine_flush(&m);
-    }
-    struct tsdb_deletion d = delete ("a", "m{x='1'}", T0 + 1000, T0 + 2000);
-    assert_int_equal(d.series, 1);
-    assert_int_equal(d.samples, 2);
-    d = delete ("a", "{x=~'1|2'}", T0 + 2000, T0 + 2999); /* what is gone is not counted again */
-    assert_int_equal(d.series, 1);
-    assert_int_equal(d.samples, 1);
-    static const char left[] = "{__name__=\"m\", x=\"1\"} 1767222000000 0\n"
-                               "{__name__=\"m\", x=\"1\"} 1767222003000 3\n"
-                               "{__name__=\"m\", x=\"2\"} 1767222000000 0\n"
-                               "{__name__=\"m\", x=\"2\"} 1767222001000 1\n"
-                               "{__name__=\"m\", x=\"2\"} 1767222003000 3\n";
-    static const char others[] = "{__name__=\"m\", x=\"1\"} 1767222000000 0\n"
-                                 "{__name__=\"m\", x=\"1\"} 1767222001000 1\n"
-                                 "{__name__=\"m\", x=\"1\"} 1767222002000 2\n"
-                                 "{__name__=\"m\", x=\"1\"} 1767222003000 3\n";
-    expect_all(&m, "a", left);
-    expect_all(&m, "b", others);
-    machine_verified_restart(&m);
-    expect_all(&m, "a", left);
-    merge_all(TSDB_MERGE_CLEAN);
-    expect_all(&m, "a", left);
-    struct ledger l = machine_ledger(&m, "a");
-    assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_DELETED], 3);
-    assert_int_equal(l.stored[LEDGER_FLOAT], 5);
-    tsdb_stats(m.db, &stats);
-    assert_int_equal(stats.tombstones, 0);
-    machine_verified_restart(&m);
-    expect_all(&m, "a", left);
-    expect_all(&m, "b", others);
-}
-
-static void
-test_what_comes_after_a_deletion_stays(void **state)
-{
-    (void)state;
-    send_float("a", "__name__=m", T0, 1);
-    machine_commit(&m);
-    machine_flush(&m);
-    delete ("a", "m", INT64_MIN, INT64_MAX);
-    expect_all(&m, "a", "");
-    send_float("a", "__name__=m", T0, 2); /* another value: the first is no more */
-    machine_commit(&m);
-    expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 2\n");
-    machine_flush(&m);
-    expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 2\n");
-    merge_all(TSDB_MERGE_FULL);
-    machine_verified_restart(&m);
-    expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 2\n");
-    delete ("nobody", "m", INT64_MIN, INT64_MAX);
-    delete ("a", "other", INT64_MIN, INT64_MAX);
-    delete ("a", "m", T0 + 1, T0);
-    merge_all(TSDB_MERGE_CLEAN);
-    expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 2\n");
-}
-
-/* With what is flushed meanwhile it might never be done. */
-static void
-test_a_full_merge_can_be_bounded_by_what_there_was_when_it_was_asked_for(void **state)
-{
-    (void)state;
-    struct tsdb_stats stats;
-    for (int i = 0; i < 3; i++) {
-        if (i == 2) tsdb_stats(m.db, &stats);
-        send_float("a", "__name__=m", T0 + i, i);
-        machine_commit(&m);
-        machine_flush(&m);
-    }
-    struct tsdb_merge_options options = {.mode = TSDB_MERGE_FULL, .up_to_pos = stats.store_pos};
-    struct tsdb_merge_result r;
-    must(tsdb_merge(m.db, &options, &r, &m.why));
-    assert_int_equal(r.input_count, 2);
-    must(tsdb_merge(m.db, &options, &r, &m.why));
-    assert_int_equal(r.input_count, 0);
-    tsdb_stats(m.db, &stats);
-    assert_int_equal(stats.parts, 2);
-}
-
-static void
-test_part_without_its_root_is_put_aside_and_counted(void **state)
-{
-    (void)state;
-    char path[100];
-    send_float("a", "__name__=m", T0, 1);
-    machine_commit(&m);
-    machine_flush(&m);
-    send_float("b", "__name__=m", T0, 2);
-    send_float("a", "__name__=m", T0 + 1, 3);
-    machine_commit(&m);
-    machine_flush(&m);
-    machine_close(&m);
-    part_name(1, path, sizeof path);
-    must(sim_env_damage(m.sim, path, 20)); /* the header */
-    machine_must_open(&m);
-    assert_int_equal(m.opening.parts_set_aside, 1);
-    assert_int_equal(m.opening.parts, 1);
-    assert_non_null(strstr(m.opening.first_damage, "0000000000000001"));
-    expect_all(&m, "b", "{__name__=\"m\"} 1767222000000 2\n");
-    expect_all(&m, "a", "{__name__=\"m\"} 1767222000001 3\n");
-    struct ledger l = machine_ledger(&m, "a");
-    assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_DAMAGED], 1);
-    assert_int_equal(l.stored[LEDGER_FLOAT], 1);
-    assert_int_equal(machine_ledger(&m, "b").count[LEDGER_FLOAT][LEDGER_DAMAGED], 0);
-    machine_restart(&m); /* told again, counted once */
-    l = machine_ledger(&m, "a");
-    assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_DAMAGED], 1);
-    send_float("a", "__name__=m", T0 + 2, 4);
-    machine_commit(&m);
-    machine_flush(&m);
-    machine_close(&m);
-    assert_int_equal(machine_verify(&m, false), ERR_CORRUPT); /* as long as it is aside */
-    machine_must_open(&m);
-    assert_int_equal(m.opening.parts_set_aside, 1);
-    machine_close(&m);
-    must(env_rename(m.env, STORE_DIR "/parts/0000000000000001.damaged",
-                    STORE_DIR "/parts/0000000000000001.lost", NULL));
-    machine_must_open(&m);
-    send_float("a", "__name__=m", T0 + 3, 5);
-    machine_commit(&m);
-    machine_flush(&m);
-    machine_verified_restart(&m); /* the loss is in the books: all is well */
-    assert_int_equal(m.opening.parts_set_aside, 0);
-    l = machine_ledger(&m, "a");
-    assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_DAMAGED], 1);
-}
-
-static void
-test_store_without_its_manifest_is_refused_and_not_swept(void **state)
-{
-    (void)state;
-    char path[100];
-    struct file file = FILE_CLOSED;
-    send_float("a", "__name__=m", T0, 1);
-    machine_commit(&m);
-    machine_flush(&m);
-    machine_close(&m);
-    must(env_rename(m.env, STORE_DIR "/MANIFEST", STORE_DIR "/away", NULL));
-    assert_int_equal(machine_verify(&m, false), ERR_CORRUPT);
-    assert_int_equal(machine_open(&m), ERR_CORRUPT);
-    assert_non_null(strstr(m.why.text, "MANIFEST is missing"));
-    part_name(1, path, sizeof path);
-    must(file_open(m.env, path, FILE_READ, &file, NULL));
-    must(file_close(&file));
-    must(env_rename(m.env, STORE_DIR "/away", STORE_DIR "/MANIFEST", NULL));
-    machine_must_open(&m);
-    expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 1\n");
-}
-
-static void
-test_log_that_is_gone_is_damage(void **state)
-{
-    (void)state;
-    send_float("a", "__name__=m", T0, 1);
-    machine_commit(&m);
-    machine_flush(&m);
-    send_float("a", "__name__=m", T0 + 1, 1);
-    machine_commit(&m);
-    machine_close(&m);
-    must(env_remove_tree(m.env, STORE_DIR "/wal", NULL));
-    assert_int_equal(machine_verify(&m, false), ERR_CORRUPT);
-    machine_must_open(&m);
-    assert_int_equal(m.opening.damage.places, 1);
-    expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 1\n");
-}
-
-static void
-send_exemplar(const char *tenant, const char *labels, int64_t t_ms)
-{
-    struct rq rq;
-    rq_init(&rq, RW_V1);
-    rq_series(&rq, labels);
-    rq_exemplar(&rq, t_ms, double_bits(1), "trace_id=x");
-    must(machine_send(&m, tenant, &rq));
-    rq_fini(&rq);
-}
-
-/* Ingestion logs none twice; whatever stands in a log is counted. */
-static void
-test_an_exemplar_that_is_logged_twice_is_a_duplicate(void **state)
-{
-    (void)state;
-    send_exemplar("a", "__name__=m", T0);
-    machine_commit(&m);
-    struct wal *wal = tsdb_wal(m.db);
-    struct wal_reader *reader;
-    struct wal_record record;
-    must(wal_reader_open(wal, "again", 0, &reader, &m.why));
-    while (wal_reader_next(reader, &record, &m.why) == OK) {
-        must(wal_reserve(wal, wal_put_bytes(record.payload.size), &m.why));
-        must(wal_put(wal, record.type, record.payload, false));
-    }
-    wal_count(wal, LEDGER_EXEMPLAR, 1);
-    wal_reader_close(reader);
-    machine_commit(&m);
-    machine_restart(&m);
-    struct ledger l = machine_ledger(&m, "a");
-    assert_int_equal(l.count[LEDGER_EXEMPLAR][LEDGER_RECEIVED], 2);
-    assert_int_equal(l.count[LEDGER_EXEMPLAR][LEDGER_ACCEPTED], 1);
-    assert_int_equal(l.count[LEDGER_EXEMPLAR][LEDGER_DUPLICATE], 1);
-    assert_int_equal(l.pending[LEDGER_EXEMPLAR], 1);
-}
-
-static void
-first_segment(char *to, size_t size)
-{
-    snprintf(to, size, STORE_DIR "/wal/%016d.wal", 1);
-}
-
-/* Its samples and its ledger record: nobody knows whose they were, but how many. */
-static void
-test_what_nobody_knows_of_any_more_is_received_and_damaged(void **state)
-{
-    (void)state;
-    uint64_t base = wal_end(tsdb_wal(m.db)), ends[3];
-    char path[100];
-    for (int i = 0; i < 3; i++) {
-        send_float("a", "__name__=m", T0 + i, i);
-        machine_commit(&m);
-        ends[i] = wal_end(tsdb_wal(m.db));
-    }
-    machine_close(&m);
-    first_segment(path, sizeof path);
-    for (uint64_t pos = ends[0]; pos < ends[1]; pos += 4) {
-        must(sim_env_damage(m.sim, path, WAL_SEGMENT_HEADER_BYTES + pos - base));
-    }
-    machine_must_open(&m);
-    struct ledger l = machine_ledger(&m, "a");
-    assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_RECEIVED], 3);
-    assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_ACCEPTED], 3);
-    assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_DAMAGED], 1);
-    assert_int_equal(l.pending[LEDGER_FLOAT], 2);
-}
-
-/* A commit may fail yet, and no count goes down. */
-static void
-test_what_is_not_committed_is_in_no_count_that_is_shown(void **state)
-{
-    (void)state;
-    send_float("a", "__name__=m", T0, 1);
-    machine_commit(&m);
-    send_float("a", "__name__=m", T0 + 1, 2);
-    struct ledger l = machine_ledger(&m, "a");
-    assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_RECEIVED], 1);
-    assert_int_equal(l.pending[LEDGER_FLOAT], 1);
-    machine_commit(&m);
-    l = machine_ledger(&m, "a");
-    assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_RECEIVED], 2);
-    assert_int_equal(l.pending[LEDGER_FLOAT], 2);
-}
-
-/* With a flush among the commits, labels that were logged before it serve samples behind it. */
-static void
-damage_each_place_of_the_log(int flushed_before)
-{
-    uint32_t damaged = 0, lost = 0;
-    for (uint64_t offset = 0; offset < 4000; offset += 10) {
-        machine_fini(&m);
-        machine_init(&m, offset);
-        machine_must_open(&m);
-        for (int i = 0; i < 6; i++) {
-            if (i == flushed_before) machine_flush(&m);
-            send_float(i % 2 == 0 ? "a" : "b", "__name__=m", T0 + i, i);
-            send_float("c", "__name__=m", T0 + i, i);
-            send_exemplar("b", "__name__=m", T0 + i);
-            machine_commit(&m);
-        }
-        const uint32_t wanted = 12 - 2 * (uint32_t)flushed_before;
-        machine_close(&m);
-        char path[100];
-        first_segment(path, sizeof path);
-        enum err e = sim_env_damage(m.sim, path, WAL_SEGMENT_HEADER_BYTES + offset);
-        if (e == ERR_INPUT) break;
-        must(e);
-        machine_must_open(&m);
-        machine_ledger(&m, NULL);
-        damaged += m.opening.damage.places > 0;
-        lost += m.opening.replayed_samples < wanted;
-        if (m.opening.replayed_samples < wanted) { /* the last commit looks like a torn one */
-            assert_true(m.opening.damage.places > 0 || m.opening.damage.torn_bytes > 0);
-        }
-        uint64_t received = 0, exemplars = 0, pending = 0;
-        static const char *const names[] = {"a", "b", "c"};
-        for (int i = 0; i < 3; i++) {
-            struct ledger l = machine_ledger(&m, names[i]);
-            received += l.count[LEDGER_FLOAT][LEDGER_RECEIVED];
-            exemplars += l.count[LEDGER_EXEMPLAR][LEDGER_RECEIVED];
-        }
-        bool torn = m.opening.damage.torn_bytes > 0; /* the last commit */
-        assert_in_range(received, torn ? 10 : 12, 12);
-        assert_in_range(exemplars, torn ? 5 : 6, 6);
-        send_float("a", "__name__=after", T0, 1);
-        machine_commit(&m);
-        machine_flush(&m);
-        send_float("b", "__name__=after", T0, 1);
-        machine_commit(&m);
-        machine_flush(&m);
-        must(tsdb_maintain(m.db, &m.why));
-        for (int i = 0; i < 3; i++) {
-            struct ledger l = machine_ledger(&m, names[i]);
-            pending += l.pending[LEDGER_FLOAT];
-        }
-        assert_int_equal(pending, 0);
-        machine_close(&m);
-        must(machine_verify(&m, true));
-        machine_must_open(&m);
-    }
-    assert_true(damaged > 10);
-    assert_true(lost > 10);
-}
-
-static void
-test_damage_of_the_log_is_told_and_each_tenant_balances(void **state)
-{
-    (void)state;
-    damage_each_place_of_the_log(0);
-    damage_each_place_of_the_log(4);
-}
-
-#define claim(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
 main(void)
@@ -1009,16 +617,6 @@ main(void)
         claim(test_metadata_outlives_the_part_that_expires),
         claim(test_metadata_of_a_failed_commit_comes_with_the_repetition),
         claim(test_metadata_of_a_refused_request_comes_with_the_repetition),
-        claim(test_what_is_deleted_is_gone_at_once_and_later_from_disk),
-        claim(test_what_comes_after_a_deletion_stays),
-        claim(test_a_full_merge_can_be_bounded_by_what_there_was_when_it_was_asked_for),
-        claim(test_part_without_its_root_is_put_aside_and_counted),
-        claim(test_store_without_its_manifest_is_refused_and_not_swept),
-        claim(test_log_that_is_gone_is_damage),
-        claim(test_an_exemplar_that_is_logged_twice_is_a_duplicate),
-        claim(test_what_nobody_knows_of_any_more_is_received_and_damaged),
-        claim(test_what_is_not_committed_is_in_no_count_that_is_shown),
-        claim(test_damage_of_the_log_is_told_and_each_tenant_balances),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

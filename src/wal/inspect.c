@@ -71,7 +71,7 @@ wal_segments(struct env *env, const char *dir, struct budget *memory,
 
 /* --- one segment ------------------------------------------------------------------------------ */
 
-struct looking {
+struct log_looking {
     struct segment_reader reader;
     struct segment segment;
     const struct wal_inspector *inspector;
@@ -80,7 +80,7 @@ struct looking {
 };
 
 static void
-tell_damage(struct looking *l, uint64_t from, uint64_t to, const char *reason)
+tell_damage(struct log_looking *l, uint64_t from, uint64_t to, const char *reason)
 {
     char text[400];
     l->result->damaged_bytes += to - from;
@@ -92,7 +92,8 @@ tell_damage(struct looking *l, uint64_t from, uint64_t to, const char *reason)
 
 /* A record, whole in itself. */
 static enum err
-give(struct looking *l, const struct raw_record *raw, const struct commit *commit, bool salvaged)
+give(struct log_looking *l, const struct raw_record *raw, const struct commit *commit,
+     bool salvaged)
 {
     if (l->inspector->record == NULL) return OK;
     struct wal_record_info info = {
@@ -121,7 +122,7 @@ give(struct looking *l, const struct raw_record *raw, const struct commit *commi
 }
 
 static enum err
-give_commit(struct looking *l, uint64_t pos, const struct commit *commit)
+give_commit(struct log_looking *l, uint64_t pos, const struct commit *commit)
 {
     struct wal_commit_info info = {
         .pos = pos,
@@ -142,7 +143,7 @@ give_commit(struct looking *l, uint64_t pos, const struct commit *commit)
 
 /* What is whole between two places; all else there is damage. */
 static enum err
-salvage(struct looking *l, uint64_t pos, uint64_t to, const char *reason)
+salvage(struct log_looking *l, uint64_t pos, uint64_t to, const char *reason)
 {
     while (pos < to) {
         struct raw_record raw;
@@ -159,7 +160,7 @@ salvage(struct looking *l, uint64_t pos, uint64_t to, const char *reason)
 }
 
 static enum err
-end_of(struct looking *l, uint64_t pos, const struct wal_outlook *o, bool begun,
+end_of(struct log_looking *l, uint64_t pos, const struct wal_outlook *o, bool begun,
        enum wal_segment_end *ret_end)
 {
     uint8_t next[RECORD_HEADER_BYTES];
@@ -182,7 +183,7 @@ end_of(struct looking *l, uint64_t pos, const struct wal_outlook *o, bool begun,
 /* No whole commit at `pos`. *ret_next: where the next one is; SEGMENT_POS_NONE: that was the end.
  */
 static enum err
-bad_place(struct looking *l, uint64_t pos, uint64_t bad_pos, uint64_t limit, uint64_t *ret_next)
+bad_place(struct log_looking *l, uint64_t pos, uint64_t bad_pos, uint64_t limit, uint64_t *ret_next)
 {
     struct wal_outlook o;
     struct why reason = *l->why;
@@ -199,7 +200,7 @@ bad_place(struct looking *l, uint64_t pos, uint64_t bad_pos, uint64_t limit, uin
 }
 
 static enum err
-walk(struct looking *l)
+walk(struct log_looking *l)
 {
     const struct segment *s = &l->segment;
     bool known = s->end_pos != SEGMENT_POS_NONE;
@@ -241,7 +242,7 @@ wal_inspect(struct env *env, const char *dir, uint64_t number, struct budget *me
     enum segment_state state;
     struct why local = {""};
     struct wal_inspection result = {.segment = {.number = number}};
-    struct looking l = {
+    struct log_looking l = {
         .inspector = inspector, .result = &result, .why = why == NULL ? &local : why};
     enum err e = segment_path(path, sizeof path, dir, number);
     if (e == OK) e = segment_header_read(env, path, bytes, &header, &file_bytes, l.why);

@@ -5,7 +5,7 @@
 
 #include "wal/listing.h"
 
-struct batch {
+struct wal_batch {
     struct buf bytes; /* begins with room for the commit record */
     uint64_t epoch;
     uint64_t segment;  /* number of the segment it will be written to */
@@ -43,7 +43,7 @@ struct wal {
     struct lock lock; /* LOCK_RANK_WAL; guards to the next blank line */
     struct segment_list list;
     uint64_t budget_bytes;
-    struct batch batches[2]; /* one being filled; the other on its way, or empty */
+    struct wal_batch batches[2]; /* one being filled; the other on its way, or empty */
     unsigned filling;
     bool recovered;
     bool taken; /* batches[filling ^ 1] is on its way */

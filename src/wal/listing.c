@@ -19,7 +19,7 @@ static const char ASIDE[] = ".damaged";
 /* A file with a larger number that does not prove to be a segment never was one. */
 static const uint64_t STRAY_NUMBER_MAX = UINT64_C(1) << 48;
 
-struct listing {
+struct log_listing {
     struct env *env;
     const char *dir;
     struct budget *budget;
@@ -42,7 +42,7 @@ segment_list_fini(struct segment_list *list, struct budget *budget)
 }
 
 static enum err
-add_stray(struct listing *l, uint64_t number, uint64_t file_bytes, enum stray_kind kind)
+add_stray(struct log_listing *l, uint64_t number, uint64_t file_bytes, enum stray_kind kind)
 {
     struct segment_list *list = l->list;
     if (!array_reserve(l->budget, &list->strays, &list->stray_capacity, list->stray_count + 1u)) {
@@ -53,7 +53,7 @@ add_stray(struct listing *l, uint64_t number, uint64_t file_bytes, enum stray_ki
 }
 
 static enum err
-add_file(struct listing *l, const char *name, uint64_t number, bool aside)
+add_file(struct log_listing *l, const char *name, uint64_t number, bool aside)
 {
     char path[256];
     uint8_t bytes[SEGMENT_HEADER_BYTES];
@@ -78,7 +78,7 @@ add_file(struct listing *l, const char *name, uint64_t number, bool aside)
 static enum err
 add_name(void *context, const char *name, bool is_dir)
 {
-    struct listing *l = context;
+    struct log_listing *l = context;
     char plain[32];
     uint64_t number;
     size_t size = strlen(name), aside = sizeof ASIDE - 1;
@@ -99,7 +99,7 @@ by_number(const void *a, const void *b)
 
 /* Walks back from the newest header; kept ones are moved to the back of the array, then down. */
 static enum err
-link_segments(struct listing *l)
+link_segments(struct log_listing *l)
 {
     struct segment *items = l->list->items;
     uint32_t count = l->list->count;
@@ -134,7 +134,7 @@ segment_list_read(struct env *env, const char *dir, struct budget *budget,
                   struct segment_list *ret_list, struct why *why)
 {
     *ret_list = (struct segment_list){0};
-    struct listing l = {env, dir, budget, ret_list, why};
+    struct log_listing l = {env, dir, budget, ret_list, why};
     enum err e = env_listdir(env, dir, add_name, &l, why);
     if (e == OK) e = link_segments(&l);
     if (e) {
@@ -167,7 +167,7 @@ stray_is_loss(const struct segment_list *list, const struct stray *stray, bool f
 
 /* --- sweeping --------------------------------------------------------------------------------- */
 
-struct sweep {
+struct log_sweep {
     struct env *env;
     const char *dir;
 };
@@ -175,7 +175,7 @@ struct sweep {
 static enum err
 remove_temporary(void *context, const char *name, bool is_dir)
 {
-    struct sweep *s = context;
+    struct log_sweep *s = context;
     char path[256];
     size_t size = strlen(name);
     if (is_dir || size < 4 || strcmp(name + size - 4, ".tmp") != 0) return OK;
@@ -184,7 +184,7 @@ remove_temporary(void *context, const char *name, bool is_dir)
 }
 
 static enum err
-sweep_stray(const struct sweep *s, const struct stray *stray)
+sweep_stray(const struct log_sweep *s, const struct stray *stray)
 {
     char path[256], aside[sizeof path + sizeof ASIDE];
     if (stray->kind == STRAY_ASIDE) return OK;
@@ -198,7 +198,7 @@ sweep_stray(const struct sweep *s, const struct stray *stray)
 void
 segment_list_sweep(struct segment_list *list, struct env *env, const char *dir)
 {
-    struct sweep s = {env, dir};
+    struct log_sweep s = {env, dir};
     for (uint32_t i = 0; i < list->stray_count; i++) {
         err_ignore(sweep_stray(&s, &list->strays[i]), "tried again when the log is opened next");
     }

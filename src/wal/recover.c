@@ -21,7 +21,7 @@ enum { REWRITE_PIECE_BYTES = 1024 * 1024 };
 
 typedef enum err record_each(void *context, const struct wal_record *record, struct why *why);
 
-struct walk {
+struct log_walk {
     struct segment_reader reader;
     const char *dir;
     uint64_t from_pos;
@@ -41,14 +41,14 @@ struct walk {
 /* --- what was lost ---------------------------------------------------------------------------- */
 
 static bool
-note_place(struct walk *w, uint64_t bytes)
+note_place(struct log_walk *w, uint64_t bytes)
 {
     w->damage->bytes += bytes;
     return w->damage->places++ == 0;
 }
 
 static void
-note_range(struct walk *w, uint64_t from, uint64_t to, const char *reason)
+note_range(struct log_walk *w, uint64_t from, uint64_t to, const char *reason)
 {
     if (to <= w->from_pos || !note_place(w, to - from)) return;
     snprintf(w->damage->first, sizeof w->damage->first, "%.180s at byte %" PRIu64 ": %.40s",
@@ -57,7 +57,7 @@ note_range(struct walk *w, uint64_t from, uint64_t to, const char *reason)
 
 /* What stood in damaged places shows as a jump of the running totals that stand behind it. */
 static void
-note_totals(struct walk *w, const uint64_t *before, uint64_t pos)
+note_totals(struct log_walk *w, const uint64_t *before, uint64_t pos)
 {
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         if (w->totals_known && before[k] > w->totals[k] && pos > w->from_pos) {
@@ -71,7 +71,7 @@ note_totals(struct walk *w, const uint64_t *before, uint64_t pos)
 
 /* Whole segments that are gone, as far as no header that is there leads into them. */
 static void
-note_lost_segments(struct walk *w, const struct segment_list *list)
+note_lost_segments(struct log_walk *w, const struct segment_list *list)
 {
     for (uint32_t i = 0; i < list->stray_count; i++) {
         const struct stray *s = &list->strays[i];
@@ -100,7 +100,7 @@ note_lost_segments(struct walk *w, const struct segment_list *list)
 
 /* `commit` NULL: its record cannot be read; then `end_pos` is where the next one begins. */
 static enum err
-give(struct walk *w, const struct raw_record *raw, const struct commit *commit, bool salvaged)
+give(struct log_walk *w, const struct raw_record *raw, const struct commit *commit, bool salvaged)
 {
     bool wanted = raw->pos >= w->from_pos || raw->type == WAL_SERIES;
     if (!wanted || raw->type == WAL_PADDING ||
@@ -128,7 +128,7 @@ give(struct walk *w, const struct raw_record *raw, const struct commit *commit, 
 
 /* Gives on what is whole between two places; not the commit records. */
 static enum err
-salvage(struct walk *w, uint64_t from, uint64_t to, const struct commit *commit)
+salvage(struct log_walk *w, uint64_t from, uint64_t to, const struct commit *commit)
 {
     uint64_t pos = from;
     while (pos < to) {
@@ -174,7 +174,7 @@ wal_look_behind(struct segment_reader *reader, uint64_t bad_pos, bool durable, u
  * record if that can. `ret_next` is SEGMENT_POS_NONE at a torn tail.
  */
 static enum err
-walk_bad_place(struct walk *w, uint64_t pos, uint64_t bad_pos, const struct commit *commit,
+walk_bad_place(struct log_walk *w, uint64_t pos, uint64_t bad_pos, const struct commit *commit,
                uint64_t limit, bool durable, uint64_t *ret_next)
 {
     struct why reason = *w->why;
@@ -201,7 +201,7 @@ walk_bad_place(struct walk *w, uint64_t pos, uint64_t bad_pos, const struct comm
 /* --- whole segments --------------------------------------------------------------------------- */
 
 static enum err
-walk_segment(struct walk *w, const struct segment *segment)
+walk_segment(struct log_walk *w, const struct segment *segment)
 {
     enum err e = segment_reader_open(&w->reader, w->dir, segment, w->why);
     if (e) return e;
@@ -241,7 +241,7 @@ walk_segment(struct walk *w, const struct segment *segment)
 
 /* The segments from the one that holds `from_pos` on. The newest one's end becomes known. */
 static enum err
-walk_log(struct walk *w, struct segment_list *list)
+walk_log(struct log_walk *w, struct segment_list *list)
 {
     note_lost_segments(w, list);
     for (uint32_t i = 0; i < list->count; i++) {
@@ -328,7 +328,7 @@ wal_recover(struct wal *wal, uint64_t from_pos, record_each *each, void *context
 {
     memset(ret_damage, 0, sizeof *ret_damage);
     struct why local = {""};
-    struct walk w = {
+    struct log_walk w = {
         .dir = wal->dir,
         .from_pos = from_pos,
         .none_yet = wal->none_yet,
@@ -367,7 +367,7 @@ wal_verify(struct env *env, const char *dir, uint64_t from_pos, bool none_yet, r
     enum err e = segment_list_read(env, dir, NULL, &list, why);
     if (e) return e;
     struct why local = {""};
-    struct walk w = {
+    struct log_walk w = {
         .dir = dir,
         .from_pos = from_pos,
         .none_yet = none_yet,

@@ -44,7 +44,7 @@ enum {
 static const uint64_t NUMBER_MAX = UINT64_C(1) << 61;
 static const uint64_t POS_MAX = UINT64_C(1) << 61;
 
-static struct batch *
+static struct wal_batch *
 filling(struct wal *wal)
 {
     return &wal->batches[wal->filling];
@@ -66,7 +66,7 @@ batch_begin_locked(struct wal *wal, uint64_t epoch, uint64_t segment, uint64_t b
                    uint64_t start_pos)
 {
     assert(lock_is_mine(&wal->lock));
-    struct batch *b = filling(wal);
+    struct wal_batch *b = filling(wal);
     buf_shrink(&b->bytes);
     buf_clear(&b->bytes);
     b->epoch = epoch;
@@ -250,20 +250,20 @@ wal_put_bytes(size_t payload_size)
 
 /* The size of the batch, with the room for its commit record that an empty one does not have. */
 static size_t
-batch_size(const struct batch *b)
+batch_size(const struct wal_batch *b)
 {
     return b->bytes.size == 0 ? COMMIT_RECORD_BYTES : b->bytes.size;
 }
 
 static bool
-batch_is_full(const struct wal *wal, const struct batch *b, size_t more)
+batch_is_full(const struct wal *wal, const struct wal_batch *b, size_t more)
 {
     return b->record_count > 0 && batch_size(b) + more > wal->batch_bytes_max;
 }
 
 /* Memory for `more` bytes behind batch_size(), and for the padding. ERR_NOMEM. */
 static enum err
-batch_grow(struct batch *b, size_t more)
+batch_grow(struct wal_batch *b, size_t more)
 {
     size_t all = batch_size(b) - b->bytes.size + more + PADDING_BYTES_MAX;
     if (buf_reserve(&b->bytes, all)) return OK;
@@ -276,7 +276,7 @@ wal_reserve(struct wal *wal, size_t bytes, struct why *why)
 {
     enum err e = OK;
     lock_take(&wal->lock);
-    struct batch *b = filling(wal);
+    struct wal_batch *b = filling(wal);
     if (bytes > wal->batch_limit - COMMIT_RECORD_BYTES) {
         e = why_set(why, ERR_LIMIT, "a request needs %zu bytes of the write-ahead log at once",
                     bytes);
@@ -298,7 +298,7 @@ wal_reserve(struct wal *wal, size_t bytes, struct why *why)
 static enum err
 put_locked(struct wal *wal, struct bytes stored, uint8_t type, uint8_t version, uint8_t flags)
 {
-    struct batch *b = filling(wal);
+    struct wal_batch *b = filling(wal);
     size_t size = record_size(stored.size);
     if (batch_size(b) + size > b->reserved_to) {
         if (wal->down || batch_is_full(wal, b, size)) return ERR_AGAIN;
@@ -451,7 +451,7 @@ wal_has_records(struct wal *wal)
 
 /* The commit record's place is known, what it says only now. */
 static void
-batch_close_locked(struct wal *wal, struct batch *b)
+batch_close_locked(struct wal *wal, struct wal_batch *b)
 {
     /* Padding fills the last sector, which so is written once: without, its next part would be
      * written with all of it again. There is room: batch_grow(). */
@@ -488,7 +488,7 @@ wal_take(struct wal *wal)
 {
     lock_take(&wal->lock);
     assert(wal->recovered);
-    struct batch *b = filling(wal);
+    struct wal_batch *b = filling(wal);
     bool take = !wal->down && b->record_count > 0;
     if (take) {
         assert(!wal->taken);
@@ -506,7 +506,7 @@ wal_take(struct wal *wal)
 }
 
 static enum err
-batch_write(struct wal *wal, const struct batch *b, struct why *why)
+batch_write(struct wal *wal, const struct wal_batch *b, struct why *why)
 {
     enum err e = OK;
     if (wal->file_number != b->segment) e = segment_begin(wal, b->segment, b->base_pos, why);
@@ -534,7 +534,7 @@ go_down_locked(struct wal *wal)
 }
 
 static void
-note_committed_locked(struct wal *wal, const struct batch *b)
+note_committed_locked(struct wal *wal, const struct wal_batch *b)
 {
     uint64_t end = b->start_pos + b->bytes.size;
     struct segment *last = wal_last_segment(wal);
@@ -556,7 +556,7 @@ wal_commit(struct wal *wal, struct why *why)
 {
     lock_take(&wal->lock);
     assert(wal->taken);
-    const struct batch *b = &wal->batches[wal->filling ^ 1];
+    const struct wal_batch *b = &wal->batches[wal->filling ^ 1];
     bool down = wal->down; /* a sync failed after the batch was taken */
     lock_drop(&wal->lock);
 
@@ -613,7 +613,7 @@ wal_reopen(struct wal *wal, struct why *why)
 
     lock_take(&wal->lock);
     /* Invariant 3: behind whatever the void batches were given. */
-    const struct batch *b = filling(wal);
+    const struct wal_batch *b = filling(wal);
     uint64_t filled = b->start_pos + b->bytes.size;
     if (wal->tried_pos < filled) wal->tried_pos = filled;
     uint64_t base = wal->tried_pos, epoch = b->epoch + 1;

@@ -204,7 +204,7 @@ test_the_batch_filled_during_a_failed_commit_is_void_too(void **state)
     assert_int_equal(wal_put(rig.wal, WAL_LEDGER, bytes_of(payload, 100), false), ERR_AGAIN);
     assert_false(wal_take(rig.wal));
     uint64_t epoch = wal_place(rig.wal).epoch;
-    const struct batch *filled = &rig.wal->batches[rig.wal->filling];
+    const struct wal_batch *filled = &rig.wal->batches[rig.wal->filling];
     uint64_t given = filled->start_pos + filled->bytes.size;
     rig_forget_batch(&rig);
     must(rig_reopen(&rig));

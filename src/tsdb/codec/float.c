@@ -153,13 +153,13 @@ guess_exponent(const uint64_t *bits, uint32_t count)
     return e;
 }
 
-enum verdict { VERDICT_DECIMAL, VERDICT_CORRECTED, VERDICT_REAL };
+enum float_form { VERDICT_DECIMAL, VERDICT_CORRECTED, VERDICT_REAL };
 
 /*
  * Converts all values, beginning with the guessed e and raising it for those that ask for more
  * digits. Leaves k and r of the final e.
  */
-static enum verdict
+static enum float_form
 convert_all(const uint64_t *bits, uint32_t count, unsigned *e, int64_t *k, int64_t *r)
 {
     enum { RAISES = 3 };
@@ -357,7 +357,7 @@ write_moving(struct codec_scratch *scratch, uint8_t *out, uint8_t stale, const u
              uint32_t count, int64_t *ret_origin)
 {
     unsigned e = guess_exponent(bits, count);
-    enum verdict verdict = VERDICT_REAL;
+    enum float_form verdict = VERDICT_REAL;
     if (e != E_NONE) verdict = convert_all(bits, count, &e, scratch->k, scratch->r);
     if (verdict == VERDICT_REAL) {
         unsigned zeros = common_zeros(bits, count);

@@ -182,7 +182,7 @@ codec_histogram_encode(struct codec_scratch *scratch, const struct histogram *h,
 /* --- reading ---------------------------------------------------------------------------------- */
 
 /* A block being read. */
-struct reading {
+struct histogram_reading {
     struct cursor cursor;
     uint32_t count;
     struct arena *arena;
@@ -246,7 +246,7 @@ read_bounds(struct cursor *cursor, struct arena *arena, struct histogram *h)
 
 /* The first histogram gets the layout. */
 static enum err
-read_layout(struct reading *reading, struct histogram *h)
+read_layout(struct histogram_reading *reading, struct histogram *h)
 {
     struct cursor *cursor = &reading->cursor;
     int64_t schema = cursor_zigzag(cursor);
@@ -262,7 +262,7 @@ read_layout(struct reading *reading, struct histogram *h)
 }
 
 static enum err
-read_hints(struct reading *reading, unsigned flags)
+read_hints(struct histogram_reading *reading, unsigned flags)
 {
     unsigned one = flags >> HINT_SHIFT;
     if ((flags & FLAG_ONE_HINT) == 0) {
@@ -280,7 +280,7 @@ read_hints(struct reading *reading, unsigned flags)
 
 /* The buckets of one sign: from columns to rows, absolute counts to deltas. */
 static enum err
-read_integer_side(struct reading *reading, uint32_t bucket_count, uint64_t *cells)
+read_integer_side(struct histogram_reading *reading, uint32_t bucket_count, uint64_t *cells)
 {
     memset(reading->previous, 0, reading->count * sizeof *reading->previous);
     for (uint32_t bucket = 0; bucket < bucket_count; bucket++) {
@@ -298,7 +298,7 @@ read_integer_side(struct reading *reading, uint32_t bucket_count, uint64_t *cell
 }
 
 static enum err
-read_float_side(struct reading *reading, uint32_t bucket_count, uint64_t *cells)
+read_float_side(struct histogram_reading *reading, uint32_t bucket_count, uint64_t *cells)
 {
     for (uint32_t bucket = 0; bucket < bucket_count; bucket++) {
         enum err e = codec_float_read(&reading->cursor, 0, reading->count, reading->column);
@@ -311,7 +311,8 @@ read_float_side(struct reading *reading, uint32_t bucket_count, uint64_t *cells)
 }
 
 static enum err
-read_side(struct reading *reading, bool is_float, uint32_t bucket_count, uint64_t **ret_cells)
+read_side(struct histogram_reading *reading, bool is_float, uint32_t bucket_count,
+          uint64_t **ret_cells)
 {
     void *cells;
     enum err e =
@@ -323,7 +324,7 @@ read_side(struct reading *reading, bool is_float, uint32_t bucket_count, uint64_
 }
 
 static enum err
-read_count_column(struct reading *reading, bool is_float)
+read_count_column(struct histogram_reading *reading, bool is_float)
 {
     if (is_float) return codec_float_read(&reading->cursor, 0, reading->count, reading->column);
     return codec_int_decode(&reading->cursor, reading->count, (int64_t *)reading->column);
@@ -331,7 +332,7 @@ read_count_column(struct reading *reading, bool is_float)
 
 /* Zero bucket, buckets of both signs, and the count, which is last because it needs their sum. */
 static enum err
-read_counts(struct reading *reading, bool is_float)
+read_counts(struct histogram_reading *reading, bool is_float)
 {
     struct histogram *h = reading->histograms;
     enum err e = read_count_column(reading, is_float);
@@ -361,7 +362,7 @@ read_counts(struct reading *reading, bool is_float)
 }
 
 static enum err
-read_columns(struct reading *reading, unsigned flags)
+read_columns(struct histogram_reading *reading, unsigned flags)
 {
     struct histogram *h = reading->histograms;
     void *memory;
@@ -385,7 +386,7 @@ read_columns(struct reading *reading, unsigned flags)
 
 /* Everything up to the columns; `first` gets the layout. */
 static enum err
-read_begin(struct reading *reading, struct histogram *first, unsigned *ret_flags)
+read_begin(struct histogram_reading *reading, struct histogram *first, unsigned *ret_flags)
 {
     unsigned flags = cursor_u8(&reading->cursor);
     if (flags > FLAGS_MASK) return ERR_CORRUPT;
@@ -405,7 +406,7 @@ codec_histogram_decode(struct bytes encoded, uint32_t count, struct arena *arena
                        struct histogram *ret_histograms)
 {
     if (count == 0 || count > CODEC_SAMPLES_MAX) return ERR_CORRUPT;
-    struct reading reading = {
+    struct histogram_reading reading = {
         .cursor = cursor_of(encoded), .count = count, .arena = arena, .histograms = ret_histograms};
     unsigned flags;
     enum err e = read_begin(&reading, ret_histograms, &flags);
@@ -424,7 +425,8 @@ struct pool {
 };
 
 static enum err
-read_float_column(struct reading *reading, struct pool *pool, struct codec_changes *changes)
+read_float_column(struct histogram_reading *reading, struct pool *pool,
+                  struct codec_changes *changes)
 {
     uint64_t *bits = pool->bits;
     enum err e = codec_float_read(&reading->cursor, 0, reading->count, bits);
@@ -442,7 +444,8 @@ read_float_column(struct reading *reading, struct pool *pool, struct codec_chang
 }
 
 static enum err
-read_column(struct reading *reading, struct pool *pool, bool is_float, struct hist_column *ret)
+read_column(struct histogram_reading *reading, struct pool *pool, bool is_float,
+            struct hist_column *ret)
 {
     struct codec_changes changes = {.rows = pool->rows, .steps = pool->steps};
     enum err e = is_float ? read_float_column(reading, pool, &changes)
@@ -455,7 +458,7 @@ read_column(struct reading *reading, struct pool *pool, bool is_float, struct hi
 }
 
 static enum err
-read_hint_column(struct reading *reading, unsigned flags, struct hist_columns *columns)
+read_hint_column(struct histogram_reading *reading, unsigned flags, struct hist_columns *columns)
 {
     columns->hint = (enum reset_hint)(flags >> HINT_SHIFT);
     columns->hints = NULL;
@@ -475,7 +478,7 @@ read_hint_column(struct reading *reading, unsigned flags, struct hist_columns *c
 }
 
 static enum err
-read_pool(struct reading *reading, uint64_t column_count, struct pool *ret_pool)
+read_pool(struct histogram_reading *reading, uint64_t column_count, struct pool *ret_pool)
 {
     void *rows, *steps, *bits;
     uint64_t cells = column_count * reading->count;
@@ -491,7 +494,8 @@ codec_histogram_columns(struct bytes encoded, uint32_t count, struct arena *aren
                         struct hist_columns *ret_columns)
 {
     if (count == 0 || count > CODEC_SAMPLES_MAX) return ERR_CORRUPT;
-    struct reading reading = {.cursor = cursor_of(encoded), .count = count, .arena = arena};
+    struct histogram_reading reading = {
+        .cursor = cursor_of(encoded), .count = count, .arena = arena};
     struct hist_columns columns = {.row_count = count};
     struct pool pool;
     unsigned flags;

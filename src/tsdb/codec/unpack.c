@@ -112,7 +112,7 @@ patch_varints(struct cursor *cursor, const uint8_t *positions, unsigned w, uint3
 }
 
 /* What a frame says before its numbers, and where they are. */
-struct frame {
+struct packed_frame {
     unsigned w;
     uint32_t exceptions;
     unsigned h;
@@ -120,9 +120,9 @@ struct frame {
 };
 
 static enum err
-read_frame(struct cursor *cursor, uint32_t count, struct frame *ret_frame)
+read_frame(struct cursor *cursor, uint32_t count, struct packed_frame *ret_frame)
 {
-    struct frame f = {0};
+    struct packed_frame f = {0};
     unsigned first = cursor_u8(cursor);
     f.w = first & 127;
     if (f.w > 64) return ERR_CORRUPT;
@@ -144,7 +144,7 @@ read_frame(struct cursor *cursor, uint32_t count, struct frame *ret_frame)
 static enum err
 read_numbers(struct cursor *cursor, uint32_t count, uint64_t *u)
 {
-    struct frame f;
+    struct packed_frame f;
     enum err e = read_frame(cursor, count, &f);
     if (e) return e;
     unpack(f.packed.at, f.w, count, u);
@@ -329,8 +329,8 @@ step_of(const struct codec_int_reader *reader, uint64_t u)
 
 /* A frame of zeroes: only its exceptions count. */
 static enum err
-keep_exceptions(struct codec_int_reader *reader, const struct frame *f, struct codec_changes *to,
-                uint32_t row, uint32_t count)
+keep_exceptions(struct codec_int_reader *reader, const struct packed_frame *f,
+                struct codec_changes *to, uint32_t row, uint32_t count)
 {
     if (f->exceptions == 0) return OK;
     const uint8_t *above = f->patch.at + (f->exceptions * 7 + 7) / 8;
@@ -355,7 +355,7 @@ static enum err
 keep_frame(struct codec_int_reader *reader, struct codec_changes *to, uint32_t row, uint32_t count)
 {
     uint64_t u[CODEC_FRAME];
-    struct frame f = {0};
+    struct packed_frame f = {0};
     if ((reader->header & CODEC_ALL_ZERO) == 0) {
         enum err e = read_frame(reader->cursor, count, &f);
         if (e) return e;

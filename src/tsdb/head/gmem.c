@@ -1,3 +1,4 @@
+/* gmem.c - see gmem.h. Blocks are a list, pieces given back a list for each class of sizes. */
 #include "tsdb/head/gmem.h"
 
 #include <assert.h>

@@ -1,4 +1,10 @@
-/* hchunk.c - writes chunks of the head: see hchunk.h for the tokens. */
+/*
+ * hchunk.c - writes chunks of the head: see hchunk.h for the tokens.
+ *
+ * A sample is compressed when it comes, by what its chunk remembers of the one before; nothing is
+ * read back for that. A token is made aside and copied at once, so a refused allocation changes
+ * nothing. Buffers grow by a quarter: a generation holds a million of them, each mostly full.
+ */
 
 #include <assert.h>
 

@@ -185,7 +185,7 @@ read_words(const uint8_t *at, const struct histogram *before, struct histogram *
 }
 
 /* Steps through rows: times first, then the words, read or skipped. */
-struct row_walk {
+struct chunk_rows {
     const uint8_t *at;
     int64_t t_ms;
     int64_t step_ms;
@@ -193,7 +193,7 @@ struct row_walk {
 };
 
 static void
-row_times(struct row_walk *w)
+row_times(struct chunk_rows *w)
 {
     uint64_t v;
     w->at = get_varint(w->at, &v);
@@ -204,7 +204,7 @@ row_times(struct row_walk *w)
 }
 
 static void
-row_skip(struct row_walk *w, uint32_t words)
+row_skip(struct chunk_rows *w, uint32_t words)
 {
     const uint8_t *p = w->at + 1; /* the hint */
     while (words > 0) {
@@ -215,10 +215,11 @@ row_skip(struct row_walk *w, uint32_t words)
 
 /* The first histogram, and a walk that stands at the rows behind it. */
 static enum err
-read_first(struct bytes bytes, struct arena *arena, struct histogram *h, struct row_walk *ret_walk)
+read_first(struct bytes bytes, struct arena *arena, struct histogram *h,
+           struct chunk_rows *ret_walk)
 {
     struct cursor c = cursor_of(bytes);
-    struct row_walk w = {.t_ms = cursor_zigzag(&c)};
+    struct chunk_rows w = {.t_ms = cursor_zigzag(&c)};
     w.start_ms = cursor_zigzag(&c);
     enum err e = histogram_get(&c, arena, h);
     if (e) return ERR_NOMEM; /* nothing else can be wrong with it */
@@ -228,11 +229,11 @@ read_first(struct bytes bytes, struct arena *arena, struct histogram *h, struct 
 }
 
 /* The same without reading the histogram. */
-static struct row_walk
+static struct chunk_rows
 walk_rows(const struct hchunk_view *view)
 {
     struct cursor c = cursor_of(view->bytes);
-    struct row_walk w = {.t_ms = cursor_zigzag(&c)};
+    struct chunk_rows w = {.t_ms = cursor_zigzag(&c)};
     w.start_ms = cursor_zigzag(&c);
     w.at = view->bytes.at + view->rows_at;
     return w;
@@ -242,7 +243,7 @@ static enum err
 read_histograms(struct bytes bytes, uint32_t count, struct arena *arena, int64_t *times,
                 int64_t *starts, struct histogram *out, bool *has_starts)
 {
-    struct row_walk w;
+    struct chunk_rows w;
     enum err e = read_first(bytes, arena, &out[0], &w);
     if (e) return e;
     *has_starts = false;
@@ -335,7 +336,7 @@ find_float(const struct hchunk_view *view, int64_t t_ms, uint64_t *ret_bits)
 static uint32_t
 find_row(const struct hchunk_view *view, int64_t t_ms)
 {
-    struct row_walk w = walk_rows(view);
+    struct chunk_rows w = walk_rows(view);
     for (uint32_t i = 0; i < view->count; i++) {
         if (i > 0) row_times(&w);
         if (w.t_ms == t_ms) return i;
@@ -348,7 +349,7 @@ find_row(const struct hchunk_view *view, int64_t t_ms)
 /* The histogram at `index`, made by adding one row after another to the first. */
 static enum err
 histogram_at(struct bytes bytes, uint32_t index, struct arena *arena, struct histogram *h,
-             struct row_walk *ret_walk)
+             struct chunk_rows *ret_walk)
 {
     enum err e = read_first(bytes, arena, h, ret_walk);
     for (uint32_t i = 0; i < index && e == OK; i++) {
@@ -366,7 +367,7 @@ hchunk_find(const struct hchunk_view *view, int64_t t_ms, struct arena *scratch,
         *ret_index = find_float(view, t_ms, ret_bits);
         return OK;
     }
-    struct row_walk walk;
+    struct chunk_rows walk;
     uint32_t index = find_row(view, t_ms);
     enum err e = OK;
     if (index < view->count && ret_histogram != NULL) {
@@ -410,7 +411,7 @@ static enum err
 cut_histograms(struct hchunk_open *o, uint32_t keep, struct arena *scratch)
 {
     struct histogram h;
-    struct row_walk w;
+    struct chunk_rows w;
     enum err e = histogram_at(bytes_of(o->bytes, o->size_bytes), keep - 1, scratch, &h, &w);
     if (e) return e;
     struct histogram *last = o->extra->last_histogram;
@@ -454,7 +455,7 @@ time_at(const struct hchunk_view *view, uint32_t index)
         }
         return r.t_ms;
     }
-    struct row_walk w = walk_rows(view);
+    struct chunk_rows w = walk_rows(view);
     for (uint32_t i = 0; i < index; i++) {
         row_times(&w);
         row_skip(&w, view->row_words);

@@ -111,7 +111,7 @@ slice_clear(struct ingest *in)
 }
 
 static void
-reject_piece(struct ingest *in, const struct piece *p, enum reject reason)
+reject_piece(struct ingest *in, const struct ingest_piece *p, enum reject reason)
 {
     int64_t t = p->floats.count > 0       ? in->request->floats[p->floats.first].t_ms
                 : p->histograms.count > 0 ? in->request->histograms[p->histograms.first].t_ms
@@ -125,7 +125,7 @@ reject_piece(struct ingest *in, const struct piece *p, enum reject reason)
 
 /* Whether anything of the piece can be stored, as far as its times tell. */
 static bool
-piece_is_in_time(const struct ingest *in, const struct piece *p)
+piece_is_in_time(const struct ingest *in, const struct ingest_piece *p)
 {
     for (uint32_t i = p->floats.first; i < p->floats.first + p->floats.count; i++) {
         if (ingest_time_verdict(in, in->request->floats[i].t_ms) == REJECT_NONE) return true;
@@ -141,7 +141,7 @@ piece_is_in_time(const struct ingest *in, const struct piece *p)
 
 /* Nothing of it can be stored: it is refused, and leaves no series behind. */
 static enum err
-refuse_out_of_time(struct ingest *in, const struct piece *p)
+refuse_out_of_time(struct ingest *in, const struct ingest_piece *p)
 {
     enum reject reason = REJECT_BAD_REFERENCE;
     if (!rw_series_check(p->from)) return ERR_INPUT;
@@ -164,7 +164,7 @@ gather_failed(struct ingest *in, enum err e)
 
 /* Steps 1 and 2 for as many series as fit; their pieces are in the scratch. */
 static enum err
-slice_gather(struct ingest *in, struct place *at, uint32_t *ret_count)
+slice_gather(struct ingest *in, struct ingest_place *at, uint32_t *ret_count)
 {
     struct need need = {0};
     uint32_t count = 0;
@@ -176,7 +176,7 @@ slice_gather(struct ingest *in, struct place *at, uint32_t *ret_count)
             break;
         }
         ingest_approach_next(in, at->series);
-        struct piece p = ingest_take_piece(in, at, &need);
+        struct ingest_piece p = ingest_take_piece(in, at, &need);
         enum reject reason;
         enum err e;
         if (!p.from->has_metadata && !piece_is_in_time(in, &p)) {
@@ -239,10 +239,10 @@ slice_measure(struct ingest *in, int64_t took_ns)
 }
 
 static enum err
-slice(struct ingest *in, struct place *at)
+slice(struct ingest *in, struct ingest_place *at)
 {
     uint32_t count = 0;
-    struct place before = *at;
+    struct ingest_place before = *at;
     ingest_slice_begin(in);
     enum err e = slice_gather(in, at, &count);
     /* The first slice looks at all that come after it: a malformed one leaves nothing stored. */
@@ -362,7 +362,7 @@ head_ingest_begin(struct head *head, struct bytes tenant, const struct rw_reques
     assert(request->keys == NULL || request->keys == &head->print_keys);
     struct ingest in = {
         .head = head, .request = request, .result = ret_result, .s = head->scratch, .why = why};
-    struct place at = {0};
+    struct ingest_place at = {0};
     lock_take(&head->lock);
     enum name_rule rule = head->limits.require_name;
     in.require_name = rule == NAME_ALWAYS || (rule == NAME_AUTO && request->version == RW_V2);

@@ -15,7 +15,7 @@ enum {
 };
 
 /* A piece of a series that this slice takes on. */
-struct piece {
+struct ingest_piece {
     const struct rw_series *from;
     struct series *series;
     struct gen_series *samples; /* of it, in the active generation */
@@ -26,7 +26,7 @@ struct piece {
 
 /* Columns of one slice on their way into log records. */
 struct scratch {
-    struct piece *pieces;
+    struct ingest_piece *pieces;
     uint64_t *refs; /* with the next four in one memory */
     int64_t *times;
     uint64_t *bits;
@@ -59,7 +59,7 @@ MUST_CHECK enum err scratch_new(struct budget *budget, struct scratch **ret_scra
 void scratch_free(struct budget *budget, struct scratch *scratch); /* NULL is fine */
 
 /* Where the work stands within the request. */
-struct place {
+struct ingest_place {
     uint32_t series;
     uint32_t at_float;
     uint32_t at_histogram;
@@ -129,7 +129,7 @@ void ingest_slice_begin(struct ingest *in);
 
 #define CONFLICT_DETAIL "another value is stored for this time"
 /* Notes a sample, to be looked for in parts. False: it is a conflict without further ado. */
-bool ingest_doubt(struct ingest *in, const struct piece *piece, int64_t t_ms,
+bool ingest_doubt(struct ingest *in, const struct ingest_piece *piece, int64_t t_ms,
                   const struct sample_value *value);
 /* Could any part hold one of them? Reads nothing from disk; under no lock. */
 bool ingest_doubts_are_real(const struct tsdb_doubts *doubts);
@@ -153,9 +153,11 @@ MUST_CHECK enum err ingest_canonical(struct ingest *in, const struct rw_series *
 /* --- 2. reserve (ingest_reserve.c) --- */
 
 /* Takes as much of the series at hand as the slice has room for. Moves `at` on. */
-struct piece ingest_take_piece(struct ingest *in, struct place *at, struct need *need);
+struct ingest_piece ingest_take_piece(struct ingest *in, struct ingest_place *at,
+                                      struct need *need);
 /* The piece's series is known now. */
-void ingest_need_series(const struct ingest *in, const struct piece *piece, struct need *need);
+void ingest_need_series(const struct ingest *in, const struct ingest_piece *piece,
+                        struct need *need);
 /* After this nothing that the slice does can fail, but for exemplars. ERR_NOMEM, ERR_AGAIN. */
 MUST_CHECK enum err ingest_reserve(struct ingest *in, const struct need *need);
 
@@ -167,7 +169,7 @@ enum reject ingest_time_verdict(const struct ingest *in, int64_t t_ms);
  * The samples of a piece into the head and the slice's columns. Without a series all of them are
  * refused for their times. ERR_NOMEM: of exemplars only.
  */
-MUST_CHECK enum err ingest_append(struct ingest *in, const struct piece *piece);
+MUST_CHECK enum err ingest_append(struct ingest *in, const struct ingest_piece *piece);
 /* Metadata goes into its family and the slice's columns, if it is news. ERR_NOMEM. */
 MUST_CHECK enum err ingest_metadata(struct ingest *in, const struct metadata *metadata);
 /* The same for what a series of 2.0 says of its family. */

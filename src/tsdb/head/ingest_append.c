@@ -1,5 +1,10 @@
 /*
  * ingest_append.c - samples into the head and into columns, columns into records of the log.
+ *
+ * Each sample is compared with what the head has at its time, pending or not; only what is news
+ * goes into a chunk, and with it into the columns of the slice, so the log never holds a loser and
+ * replay does not judge again. Nothing here can fail but for exemplars and metadata: step 2 took
+ * the memory. A series' labels go into each segment of the log before its first sample there.
  */
 #include <assert.h>
 
@@ -36,7 +41,7 @@ define(struct ingest *in, struct series *series)
 
 /* True if it was accepted: it is in the head now and must go into the log. */
 static bool
-append(struct ingest *in, const struct piece *p, int64_t t_ms, int64_t start_ms,
+append(struct ingest *in, const struct ingest_piece *p, int64_t t_ms, int64_t start_ms,
        const struct sample_value *v)
 {
     enum ledger_kind kind = ledger_kind_of(v->kind);
@@ -69,7 +74,7 @@ append(struct ingest *in, const struct piece *p, int64_t t_ms, int64_t start_ms,
 }
 
 static void
-append_histograms(struct ingest *in, const struct piece *p)
+append_histograms(struct ingest *in, const struct ingest_piece *p)
 {
     struct scratch *s = in->s;
     for (uint32_t i = p->histograms.first; i < p->histograms.first + p->histograms.count; i++) {
@@ -123,7 +128,7 @@ exemplar_labels(struct ingest *in, const struct rw_exemplar *x, enum reject *ret
 }
 
 static enum err
-append_exemplars(struct ingest *in, const struct piece *p)
+append_exemplars(struct ingest *in, const struct ingest_piece *p)
 {
     struct scratch *s = in->s;
     for (uint32_t i = p->exemplars.first; i < p->exemplars.first + p->exemplars.count; i++) {
@@ -159,7 +164,7 @@ append_exemplars(struct ingest *in, const struct piece *p)
 }
 
 enum err
-ingest_append(struct ingest *in, const struct piece *p)
+ingest_append(struct ingest *in, const struct ingest_piece *p)
 {
     struct scratch *s = in->s;
     for (uint32_t i = p->floats.first; i < p->floats.first + p->floats.count; i++) {

@@ -25,13 +25,13 @@
 
 enum { DOUBT_BYTES_MAX = 16 * 1024 * 1024 }; /* of one request; what does not fit is a conflict */
 
-enum fate { FATE_OPEN, FATE_REPEAT, FATE_CONFLICT };
+enum doubt_fate { FATE_OPEN, FATE_REPEAT, FATE_CONFLICT };
 
 struct doubt {
     struct doubt *next; /* of the same series */
     int64_t t_ms;
     struct sample_value value; /* its histogram is the request's */
-    enum fate fate;
+    enum doubt_fate fate;
 };
 
 struct doubtful_series {
@@ -67,7 +67,7 @@ tsdb_doubts_free(struct tsdb_doubts *d)
 }
 
 static struct doubtful_series *
-doubts_series(struct tsdb_doubts *d, const struct ingest *in, const struct piece *p)
+doubts_series(struct tsdb_doubts *d, const struct ingest *in, const struct ingest_piece *p)
 {
     struct buf *labels = &in->s->labels;
     struct doubtful_series *s = arena_new(&d->arena, sizeof *s);
@@ -86,7 +86,7 @@ doubts_series(struct tsdb_doubts *d, const struct ingest *in, const struct piece
 }
 
 bool
-ingest_doubt(struct ingest *in, const struct piece *p, int64_t t_ms,
+ingest_doubt(struct ingest *in, const struct ingest_piece *p, int64_t t_ms,
              const struct sample_value *value)
 {
     if (in->head->options->log_only) return false;

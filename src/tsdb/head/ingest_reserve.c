@@ -31,11 +31,11 @@ exemplar_bytes(const struct ingest *in, const struct rw_exemplar *x)
     return bytes;
 }
 
-struct piece
-ingest_take_piece(struct ingest *in, struct place *at, struct need *need)
+struct ingest_piece
+ingest_take_piece(struct ingest *in, struct ingest_place *at, struct need *need)
 {
     const struct rw_series *from = &in->request->series[at->series];
-    struct piece p = {.from = from};
+    struct ingest_piece p = {.from = from};
     uint32_t floats_left = in->s->slice_floats - need->floats;
     /* Nearly all: a few floats, and nothing of it was taken before. */
     if (from->histograms.count == 0 && from->exemplars.count == 0 && at->at_float == 0 &&
@@ -69,13 +69,13 @@ ingest_take_piece(struct ingest *in, struct place *at, struct need *need)
     }
     if (at->at_float == from->floats.count && at->at_histogram == from->histograms.count &&
         at->at_exemplar == from->exemplars.count) {
-        *at = (struct place){.series = at->series + 1};
+        *at = (struct ingest_place){.series = at->series + 1};
     }
     return p;
 }
 
 void
-ingest_need_series(const struct ingest *in, const struct piece *p, struct need *need)
+ingest_need_series(const struct ingest *in, const struct ingest_piece *p, struct need *need)
 {
     if (p->series->defined_in != (uint32_t)in->log.segment) {
         need->series_bytes +=

@@ -1,3 +1,4 @@
+/* paged.c - see paged.h. */
 #include "tsdb/head/paged.h"
 
 enum { PAGES_MAX = 8192, PAGE_ALIGN = 64 };

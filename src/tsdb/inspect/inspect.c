@@ -1,5 +1,9 @@
 /*
  * inspect.c - what all of inspection shares: what a path means, words, remarks, rankings.
+ *
+ * Remarks are bounded: each damaged place is told once as long as it is among those told last.
+ * A ranking is a heap whose first is the least of the largest, so it takes memory for `top` entries
+ * however many are offered, and copies the text of those alone.
  */
 #include "tsdb/inspect/inspect.h"
 

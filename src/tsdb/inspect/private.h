@@ -1,5 +1,5 @@
 /*
- * private.h - private to inspect*.c: remarks, rankings with bounded memory, and what the
+ * private.h - private to this folder: remarks, rankings with bounded memory, and what the
  * parts of a directory have in common.
  */
 #ifndef TSDB_INSPECT_PRIVATE_H

@@ -1,4 +1,4 @@
-/* rows.h - private to inspect_part.c: the rows of a part, and the blocks they name. */
+/* rows.h - private to part.c: the rows of a part, and the blocks they name. */
 #ifndef TSDB_INSPECT_ROWS_H
 #define TSDB_INSPECT_ROWS_H
 

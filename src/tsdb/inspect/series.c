@@ -180,7 +180,7 @@ log_place(struct series_pass *x)
 {
     struct inspect_place *p = NULL;
     for (; x->log_at < x->log.count; x->log_at++) {
-        const struct log_series *l = &x->log.items[x->log_at];
+        const struct series_in_log *l = &x->log.items[x->log_at];
         if (!bytes_equal(l->labels, buf_bytes(&x->labels))) break;
         if (p == NULL) {
             p = place_new(x, 0);

@@ -1,4 +1,4 @@
-/* series.h - private to inspect_series.c: the series of a question that are in the log. */
+/* series.h - private to series*.c: the series of a question that are in the log. */
 #ifndef TSDB_INSPECT_SERIES_H
 #define TSDB_INSPECT_SERIES_H
 
@@ -7,7 +7,7 @@
 /* More than these are not told apart. */
 enum { INSPECT_LOG_SERIES_MAX = 100 * 1000 };
 
-struct log_series {
+struct series_in_log {
     struct bytes labels; /* in the result's arena */
     uint64_t samples[LEDGER_KIND_COUNT];
     struct time_range time;
@@ -15,7 +15,7 @@ struct log_series {
 
 struct log_list {
     struct budget *budget;
-    struct log_series *items; /* in label order; equal labels may follow one another */
+    struct series_in_log *items; /* in label order; equal labels may follow one another */
     uint32_t count;
     uint32_t capacity;
 };

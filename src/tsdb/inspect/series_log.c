@@ -1,4 +1,4 @@
-/* series_log.c - see inspect_series.h. */
+/* series_log.c - see series.h. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,7 +56,7 @@ note_series(void *context, struct bytes tenant, uint64_t ref, struct bytes label
     const struct log_ref *known = find_ref(x, ref);
     if (x->labelling) {
         if (known == NULL || known->item_plus_1 == 0) return OK;
-        struct log_series *s = &x->list->items[known->item_plus_1 - 1];
+        struct series_in_log *s = &x->list->items[known->item_plus_1 - 1];
         if (s->labels.at != NULL) return OK; /* each segment defines it again */
         s->labels = arena_copy(&x->result->arena, labels);
         return s->labels.at == NULL ? ERR_NOMEM : OK;
@@ -96,10 +96,10 @@ note_sample(void *context, uint64_t ref, int64_t t_ms, enum ledger_kind kind)
         if (!array_reserve(list->budget, &list->items, &list->capacity, list->count + 1)) {
             return ERR_NOMEM;
         }
-        list->items[list->count++] = (struct log_series){.time = {INT64_MAX, INT64_MIN}};
+        list->items[list->count++] = (struct series_in_log){.time = {INT64_MAX, INT64_MIN}};
         known->item_plus_1 = list->count;
     }
-    struct log_series *s = &list->items[known->item_plus_1 - 1];
+    struct series_in_log *s = &list->items[known->item_plus_1 - 1];
     s->samples[kind]++;
     if (kind == LEDGER_EXEMPLAR) return OK;
     if (t_ms < s->time.min_ms) s->time.min_ms = t_ms;
@@ -175,8 +175,8 @@ segments_walk(struct series_log_pass *x, const struct inspect_options *options, 
 static int
 by_labels(const void *a, const void *b)
 {
-    return labels_compare(((const struct log_series *)a)->labels,
-                          ((const struct log_series *)b)->labels);
+    return labels_compare(((const struct series_in_log *)a)->labels,
+                          ((const struct series_in_log *)b)->labels);
 }
 
 enum err

@@ -1,8 +1,7 @@
 /*
- * memory.c - what a merge needs, from what is known of its inputs. Every term is an
- * upper bound of something that part_merge_*.c or part_write_*.c holds; part_merge_memory_test.c
- * compares their sum with what merges take. Growing buffers have up to half of their contents to
- * spare.
+ * memory.c - what a merge needs, from what is known of its inputs. Every term is an upper bound of
+ * something that parts.c and part/write*.c hold; parts_test.c compares their sum with what merges
+ * take. Growing buffers have up to half of their contents to spare.
  */
 #include "tsdb/merge/parts_private.h"
 

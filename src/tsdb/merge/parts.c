@@ -1,5 +1,5 @@
 /*
- * parts.c - several parts become one. See part_merge.h. A merge is a machine that goes on by
+ * parts.c - several parts become one. See parts.h. A merge is a machine that goes on by
  * small pieces of work, so that it can stop between any two:
  *
  *      TENANT --> WALK --> PAIRS --> SERIES --> SAMPLES --> EXEMPLARS
@@ -8,10 +8,10 @@
  *        |             v                 v
  *        +--------- TENANT_END <---------+
  *
- *     part_merge_walk.c      WALK: which series have anything that stays
- *     part_merge_labels.c    PAIRS, SERIES: both in order
- *     part_merge_samples.c   SAMPLES, EXEMPLARS: of one series
- *     here                   tenants, metadata, counts
+ *     walk.c      WALK: which series have anything that stays
+ *     labels.c    PAIRS, SERIES: both in order
+ *     samples.c   SAMPLES, EXEMPLARS: of one series
+ *     here        tenants, metadata, counts
  *
  * Nothing here is as large as a part once for each tenant: there may be thousands.
  */

@@ -57,7 +57,7 @@ struct source_heap {
 };
 
 /* A block of the series at hand that has something of the window. */
-struct piece {
+struct merge_piece {
     int64_t min_ms;
     int64_t max_ms;
     struct merge_source *source;
@@ -104,7 +104,7 @@ struct part_merge {
     /* The series at hand. */
     struct merge_source **group; /* those that have it, by arrival */
     uint32_t group_count;
-    struct buf pieces; /* struct piece, by time */
+    struct buf pieces; /* struct merge_piece, by time */
     uint32_t next_piece;
     bool merging; /* `merge` has more */
     struct interleave interleave;
@@ -114,22 +114,22 @@ struct part_merge {
     int64_t *times; /* CODEC_SAMPLES_MAX, made when needed */
 };
 
-/* --- part_merge.c ----------------------------------------------------------------------------- */
+/* --- parts.c ---------------------------------------------------------------------------------- */
 
 /* Passes on an error met while reading an input, and remembers which. */
 enum err merge_source_error(struct part_merge *merge, const struct merge_source *source,
                             enum err e);
 
-/* --- part_merge_walk.c: what stays ------------------------------------------------------------ */
+/* --- walk.c: what stays ----------------------------------------------------------------------- */
 
 /* What becomes of something at this time. */
-enum fate { FATE_STAYS, FATE_OUTSIDE, FATE_DELETED, FATE_EXPIRED };
-enum fate merge_fate(const struct part_merge *merge, const struct merge_source *source,
-                     int64_t t_ms);
+enum merge_fate { FATE_STAYS, FATE_OUTSIDE, FATE_DELETED, FATE_EXPIRED };
+enum merge_fate merge_fate(const struct part_merge *merge, const struct merge_source *source,
+                           int64_t t_ms);
 /* Of a whole block; FATE_STAYS and `ret_mixed`: some of it may, its times must be looked at. */
-enum fate merge_block_fate(const struct part_merge *merge, const struct merge_source *source,
-                           const struct block_ref *block, bool *ret_mixed);
-void merge_count_fate(struct part_merge *merge, enum fate fate, enum ledger_kind kind,
+enum merge_fate merge_block_fate(const struct part_merge *merge, const struct merge_source *source,
+                                 const struct block_ref *block, bool *ret_mixed);
+void merge_count_fate(struct part_merge *merge, enum merge_fate fate, enum ledger_kind kind,
                       uint64_t count);
 /* Collects what is deleted of a series in source->hidden. */
 MUST_CHECK enum err merge_hidden(struct part_merge *merge, struct merge_source *source,
@@ -140,7 +140,7 @@ MUST_CHECK enum err merge_walk_begin(struct part_merge *merge, struct merge_sour
 /* Looks at one series. */
 MUST_CHECK enum err merge_walk(struct part_merge *merge);
 
-/* --- part_merge_labels.c: pairs and series in order ------------------------------------------- */
+/* --- labels.c: pairs and series in order ------------------------------------------------------ */
 
 MUST_CHECK enum err merge_pairs_begin(struct part_merge *merge);
 /* Writes the next pair; goes on to series after the last. */
@@ -148,7 +148,7 @@ MUST_CHECK enum err merge_pair(struct part_merge *merge);
 /* Makes a group of the sources that have the next series. group_count 0: there is none. */
 MUST_CHECK enum err merge_next_series(struct part_merge *merge);
 
-/* --- part_merge_samples.c: what belongs to a series ------------------------------------------- */
+/* --- samples.c: what belongs to a series ------------------------------------------------------ */
 
 MUST_CHECK enum err merge_samples_begin(struct part_merge *merge);
 /* Writes a block or a batch; goes on to exemplars after the last. */

@@ -47,10 +47,10 @@ partition_of(int64_t t_ms, int64_t now_ms)
 
 /* --- candidates ------------------------------------------------------------------------------- */
 
-struct planning {
+struct merge_planning {
     const struct plan_part *parts;
     uint32_t count;
-    const struct plan_options *options;
+    const struct merge_plan_options *options;
     struct arena *arena;
     uint32_t *set; /* the candidate: indexes, ascending */
     uint32_t set_count;
@@ -64,14 +64,14 @@ has_samples(const struct plan_part *p)
 }
 
 static bool
-is_wide(const struct planning *g, const struct plan_part *p)
+is_wide(const struct merge_planning *g, const struct plan_part *p)
 {
     return has_samples(p) &&
            !range_holds(partition_of(p->time.min_ms, g->options->now_ms), p->time);
 }
 
 static bool
-set_has(const struct planning *g, uint32_t part)
+set_has(const struct merge_planning *g, uint32_t part)
 {
     for (uint32_t i = 0; i < g->set_count; i++) {
         if (g->set[i] == part) return true;
@@ -81,7 +81,7 @@ set_has(const struct planning *g, uint32_t part)
 
 /* The time and the stretch of the log that the set covers. */
 static struct plan_part
-set_hull(const struct planning *g)
+set_hull(const struct merge_planning *g)
 {
     struct plan_part hull = g->parts[g->set[0]];
     for (uint32_t i = 1; i < g->set_count; i++) {
@@ -97,20 +97,20 @@ set_hull(const struct planning *g)
 
 /* Damaged, or too large for the memory of a merge: as if it were not there. */
 static bool
-is_out_of_reach(const struct planning *g, const struct plan_part *p)
+is_out_of_reach(const struct merge_planning *g, const struct plan_part *p)
 {
     return p->fixed || p->memory > g->options->memory_max;
 }
 
 static bool
-set_fits_memory(const struct planning *g)
+set_fits_memory(const struct merge_planning *g)
 {
     return set_hull(g).memory <= g->options->memory_max;
 }
 
 /* Nothing of the time of the set lies between its parts in the log. */
 static bool
-set_is_mergeable(const struct planning *g)
+set_is_mergeable(const struct merge_planning *g)
 {
     struct plan_part hull = set_hull(g);
     if (hull.bytes > g->options->bytes_max && g->set_count > 1) return false;
@@ -129,7 +129,7 @@ set_is_mergeable(const struct planning *g)
 /* --- the plan --------------------------------------------------------------------------------- */
 
 static enum err
-plan_set(struct planning *g, bool last, struct merge_plan *plan)
+plan_set(struct merge_planning *g, bool last, struct merge_plan *plan)
 {
     struct plan_part hull = set_hull(g);
     uint32_t count = 0, capacity = 0;
@@ -155,7 +155,7 @@ plan_set(struct planning *g, bool last, struct merge_plan *plan)
 
 /* Parts across borders: the oldest, and those that follow it. */
 static bool
-find_wide(struct planning *g)
+find_wide(struct merge_planning *g)
 {
     struct time_range today = partition_of(g->options->now_ms, g->options->now_ms);
     bool due = g->options->full;
@@ -176,7 +176,7 @@ find_wide(struct planning *g)
 }
 
 static uint64_t
-largest_of(const struct planning *g, const uint32_t *parts, uint32_t count)
+largest_of(const struct merge_planning *g, const uint32_t *parts, uint32_t count)
 {
     uint64_t largest = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -187,7 +187,7 @@ largest_of(const struct planning *g, const uint32_t *parts, uint32_t count)
 
 /* The longest mergeable run from members[at] on becomes the set. */
 static void
-take_run(struct planning *g, const uint32_t *members, uint32_t count, uint64_t bytes_each_max)
+take_run(struct merge_planning *g, const uint32_t *members, uint32_t count, uint64_t bytes_each_max)
 {
     g->set_count = 0;
     g->set_is_full = false;
@@ -204,7 +204,7 @@ take_run(struct planning *g, const uint32_t *members, uint32_t count, uint64_t b
 
 /* A partition that is over: all of it, or as much as lies together. */
 static bool
-find_whole(struct planning *g, const uint32_t *members, uint32_t count)
+find_whole(struct merge_planning *g, const uint32_t *members, uint32_t count)
 {
     for (uint32_t at = 0; at < count; at++) {
         take_run(g, members + at, count - at, UINT64_MAX);
@@ -226,7 +226,7 @@ find_whole(struct planning *g, const uint32_t *members, uint32_t count)
  * memory of a merge, none is half.
  */
 static bool
-is_run(const struct planning *g)
+is_run(const struct merge_planning *g)
 {
     if (g->set_count < 2) return false;
     struct plan_part hull = set_hull(g);
@@ -239,7 +239,7 @@ is_run(const struct planning *g)
 
 /* The run of the smallest parts. */
 static bool
-find_run(struct planning *g, const uint32_t *members, uint32_t count)
+find_run(struct merge_planning *g, const uint32_t *members, uint32_t count)
 {
     for (uint64_t limit = 64 * 1024;; limit *= 4) {
         for (uint32_t at = 0; at + 2 <= count; at++) {
@@ -251,10 +251,10 @@ find_run(struct planning *g, const uint32_t *members, uint32_t count)
 }
 
 enum err
-merge_plan(const struct plan_part *parts, uint32_t count, const struct plan_options *options,
+merge_plan(const struct plan_part *parts, uint32_t count, const struct merge_plan_options *options,
            struct arena *arena, struct merge_plan *ret_plan)
 {
-    struct planning g = {.parts = parts, .count = count, .options = options, .arena = arena};
+    struct merge_planning g = {.parts = parts, .count = count, .options = options, .arena = arena};
     struct merge_plan plan = {0};
     *ret_plan = plan;
     if (count == 0) return OK;
@@ -288,10 +288,11 @@ merge_plan(const struct plan_part *parts, uint32_t count, const struct plan_opti
 }
 
 enum err
-merge_plan_alone(const struct plan_part *parts, uint32_t part, const struct plan_options *options,
-                 struct arena *arena, struct merge_plan *ret_plan)
+merge_plan_alone(const struct plan_part *parts, uint32_t part,
+                 const struct merge_plan_options *options, struct arena *arena,
+                 struct merge_plan *ret_plan)
 {
-    struct planning g = {.parts = parts, .options = options, .arena = arena, .set_count = 1};
+    struct merge_planning g = {.parts = parts, .options = options, .arena = arena, .set_count = 1};
     struct merge_plan plan = {0};
     g.set = arena_alloc(arena, sizeof *g.set);
     if (g.set == NULL) return ERR_NOMEM;

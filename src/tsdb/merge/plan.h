@@ -32,7 +32,7 @@ struct plan_part {
     bool loose;      /* written in haste: a full merge writes it anew though it is alone */
 };
 
-struct plan_options {
+struct merge_plan_options {
     int64_t now_ms;
     uint64_t bytes_max;      /* of all inputs of one merge */
     uint64_t memory_max;     /* the same; where two do not fit, they stay two */
@@ -51,12 +51,12 @@ struct merge_plan {
 
 /* `parts` ascend in from_pos. The plan lies in `arena`. ERR_NOMEM. */
 MUST_CHECK enum err merge_plan(const struct plan_part *parts, uint32_t count,
-                               const struct plan_options *options, struct arena *arena,
+                               const struct merge_plan_options *options, struct arena *arena,
                                struct merge_plan *ret_plan);
 
 /* To write parts[part] anew, alone, whatever memory that takes. */
 MUST_CHECK enum err merge_plan_alone(const struct plan_part *parts, uint32_t part,
-                                     const struct plan_options *options, struct arena *arena,
+                                     const struct merge_plan_options *options, struct arena *arena,
                                      struct merge_plan *ret_plan);
 
 /* The partition that holds a time. */

@@ -32,7 +32,7 @@ struct fake {
 static struct fake parts[PARTS_MAX];
 static uint32_t part_count;
 static uint64_t written; /* by merges */
-static struct plan_options options;
+static struct merge_plan_options options;
 
 static void
 world_clear(void)
@@ -42,8 +42,8 @@ world_clear(void)
     }
     part_count = 0;
     written = 0;
-    options =
-        (struct plan_options){.now_ms = NOW0, .bytes_max = UINT64_MAX, .memory_max = UINT64_MAX};
+    options = (struct merge_plan_options){
+        .now_ms = NOW0, .bytes_max = UINT64_MAX, .memory_max = UINT64_MAX};
 }
 
 static void

@@ -28,17 +28,17 @@ enum {
 
 /* --- pieces ----------------------------------------------------------------------------------- */
 
-static struct piece *
+static struct merge_piece *
 pieces_of(const struct part_merge *m, uint32_t *ret_count)
 {
-    *ret_count = (uint32_t)(m->pieces.size / sizeof(struct piece));
-    return (struct piece *)(void *)m->pieces.at;
+    *ret_count = (uint32_t)(m->pieces.size / sizeof(struct merge_piece));
+    return (struct merge_piece *)(void *)m->pieces.at;
 }
 
 static int
 by_time_then_arrival(const void *a, const void *b)
 {
-    const struct piece *x = a, *y = b;
+    const struct merge_piece *x = a, *y = b;
     if (x->min_ms != y->min_ms) return x->min_ms < y->min_ms ? -1 : 1;
     return (x->source->number > y->source->number) - (x->source->number < y->source->number);
 }
@@ -52,18 +52,18 @@ merge_samples_begin(struct part_merge *m)
         for (uint32_t i = 0; i < s->block_count; i++) {
             const struct block_ref *b = &s->blocks[i];
             bool mixed;
-            enum fate fate = merge_block_fate(m, s, b, &mixed);
+            enum merge_fate fate = merge_block_fate(m, s, b, &mixed);
             if (fate != FATE_STAYS) {
                 merge_count_fate(m, fate, ledger_kind_of(block_kind(b)), b->count);
                 continue;
             }
-            struct piece piece = {b->min_ms, b->max_ms, s, b, !mixed};
+            struct merge_piece piece = {b->min_ms, b->max_ms, s, b, !mixed};
             buf_put(&m->pieces, &piece, sizeof piece);
         }
     }
     if (buf_error(&m->pieces)) return buf_error(&m->pieces);
     uint32_t count;
-    struct piece *p = pieces_of(m, &count);
+    struct merge_piece *p = pieces_of(m, &count);
     for (uint32_t i = 1; i < count; i++) {
         if (by_time_then_arrival(&p[i - 1], &p[i]) <= 0) continue;
         qsort(p, count, sizeof *p, by_time_then_arrival);
@@ -79,7 +79,7 @@ merge_samples_begin(struct part_merge *m)
 
 /* Behind the pieces that overlap p[at], or one another. */
 static uint32_t
-overlap_end(const struct piece *p, uint32_t at, uint32_t count)
+overlap_end(const struct merge_piece *p, uint32_t at, uint32_t count)
 {
     int64_t max_ms = p[at].max_ms;
     uint32_t end = at + 1;
@@ -102,7 +102,7 @@ is_large(const struct block_ref *b)
  * loose block that is large, or that cannot be joined with the loose one before it.
  */
 static uint32_t
-run_end(const struct piece *p, uint32_t at, uint32_t count, bool *ret_copied)
+run_end(const struct merge_piece *p, uint32_t at, uint32_t count, bool *ret_copied)
 {
     uint32_t end = overlap_end(p, at, count);
     bool loose = end == at + 1 && p[at].is_clean, first = loose;
@@ -110,7 +110,7 @@ run_end(const struct piece *p, uint32_t at, uint32_t count, bool *ret_copied)
     while (!*ret_copied && end < count) {
         uint32_t next = overlap_end(p, end, count);
         bool next_loose = next == end + 1 && p[end].is_clean;
-        const struct piece *x = &p[end - 1], *y = &p[end];
+        const struct merge_piece *x = &p[end - 1], *y = &p[end];
         if (next_loose && is_large(y->block)) break;
         if (loose && next_loose && (x->source == y->source || x->block->codec != y->block->codec)) {
             break;
@@ -123,7 +123,7 @@ run_end(const struct piece *p, uint32_t at, uint32_t count, bool *ret_copied)
 }
 
 static enum err
-copy_block(struct part_merge *m, const struct piece *p)
+copy_block(struct part_merge *m, const struct merge_piece *p)
 {
     struct block_bytes bytes;
     struct merge_source *s = p->source;
@@ -137,7 +137,7 @@ copy_block(struct part_merge *m, const struct piece *p)
 }
 
 static enum err
-begin_merging(struct part_merge *m, const struct piece *p, uint32_t count)
+begin_merging(struct part_merge *m, const struct merge_piece *p, uint32_t count)
 {
     interleave_reset(&m->interleave, m->options.window.min_ms, m->options.window.max_ms, false);
     m->interleave.expired_before_ms = m->options.expired_before_ms;
@@ -183,7 +183,7 @@ merge_samples(struct part_merge *m)
 {
     if (m->merging) return merge_batch(m);
     uint32_t count, at = m->next_piece;
-    const struct piece *p = pieces_of(m, &count);
+    const struct merge_piece *p = pieces_of(m, &count);
     if (at == count) {
         m->phase = PHASE_EXEMPLARS;
         return OK;
@@ -217,7 +217,7 @@ exemplar_next(struct part_merge *m, struct merge_source *s)
     uint32_t series = s->tenant->first_series + s->row;
     while (s->has_exemplars && !s->exemplars.at_end && s->exemplars.series <= series) {
         if (s->exemplars.series == series) {
-            enum fate fate = merge_fate(m, s, s->exemplars.exemplar.t_ms);
+            enum merge_fate fate = merge_fate(m, s, s->exemplars.exemplar.t_ms);
             if (fate == FATE_STAYS) return OK;
             merge_count_fate(m, fate, LEDGER_EXEMPLAR, 1);
         }

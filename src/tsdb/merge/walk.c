@@ -17,7 +17,7 @@ hidden_ranges(const struct merge_source *s, uint32_t *ret_count)
     return (const struct time_range *)(const void *)s->hidden.at;
 }
 
-enum fate
+enum merge_fate
 merge_fate(const struct part_merge *m, const struct merge_source *s, int64_t t_ms)
 {
     const struct time_range *window = &m->options.window;
@@ -28,7 +28,7 @@ merge_fate(const struct part_merge *m, const struct merge_source *s, int64_t t_m
     return t_ms < m->options.expired_before_ms ? FATE_EXPIRED : FATE_STAYS;
 }
 
-enum fate
+enum merge_fate
 merge_block_fate(const struct part_merge *m, const struct merge_source *s,
                  const struct block_ref *b, bool *ret_mixed)
 {
@@ -51,7 +51,7 @@ merge_block_fate(const struct part_merge *m, const struct merge_source *s,
 }
 
 void
-merge_count_fate(struct part_merge *m, enum fate fate, enum ledger_kind kind, uint64_t count)
+merge_count_fate(struct part_merge *m, enum merge_fate fate, enum ledger_kind kind, uint64_t count)
 {
     if (fate == FATE_DELETED) m->count.deleted[kind] += count;
     if (fate == FATE_EXPIRED) m->count.expired[kind] += count;
@@ -111,18 +111,18 @@ merge_walk_begin(struct part_merge *m, struct merge_source *s)
 }
 
 /* Counts of what goes, as long as nothing is found that stays. */
-struct judgement {
+struct row_judgement {
     bool stays;
     uint64_t gone[FATE_EXPIRED + 1][LEDGER_KIND_COUNT];
 };
 
 /* The exemplars of the series are behind the walk afterwards. */
 static enum err
-judge_exemplars(struct part_merge *m, struct merge_source *s, uint32_t row, struct judgement *j)
+judge_exemplars(struct part_merge *m, struct merge_source *s, uint32_t row, struct row_judgement *j)
 {
     struct exemplar_walk *w = &s->exemplars;
     while (s->has_exemplars && !w->at_end && w->series <= s->tenant->first_series + row) {
-        enum fate fate = merge_fate(m, s, w->exemplar.t_ms);
+        enum merge_fate fate = merge_fate(m, s, w->exemplar.t_ms);
         j->stays |= fate == FATE_STAYS;
         j->gone[fate][LEDGER_EXEMPLAR]++;
         enum err e = exemplar_walk_step(w, &m->why);
@@ -133,7 +133,7 @@ judge_exemplars(struct part_merge *m, struct merge_source *s, uint32_t row, stru
 
 static enum err
 judge_times(struct part_merge *m, struct merge_source *s, const struct block_ref *b,
-            struct judgement *j)
+            struct row_judgement *j)
 {
     if (m->times == NULL) {
         m->times = mem_alloc(m->budget, CODEC_SAMPLES_MAX * sizeof *m->times);
@@ -142,7 +142,7 @@ judge_times(struct part_merge *m, struct merge_source *s, const struct block_ref
     enum err e = block_read_times(s->part, b, m->times, &m->why);
     m->work += b->count;
     for (uint32_t i = 0; i < b->count && e == OK; i++) {
-        enum fate fate = merge_fate(m, s, m->times[i]);
+        enum merge_fate fate = merge_fate(m, s, m->times[i]);
         j->stays |= fate == FATE_STAYS;
         j->gone[fate][ledger_kind_of(block_kind(b))]++;
     }
@@ -150,18 +150,18 @@ judge_times(struct part_merge *m, struct merge_source *s, const struct block_ref
 }
 
 static enum err
-judge_blocks(struct part_merge *m, struct merge_source *s, struct judgement *j)
+judge_blocks(struct part_merge *m, struct merge_source *s, struct row_judgement *j)
 {
     bool mixed;
     for (uint32_t i = 0; i < s->block_count && !j->stays; i++) {
         const struct block_ref *b = &s->blocks[i];
-        enum fate fate = merge_block_fate(m, s, b, &mixed);
+        enum merge_fate fate = merge_block_fate(m, s, b, &mixed);
         j->stays = fate == FATE_STAYS && (!mixed || merge_fate(m, s, b->min_ms) == FATE_STAYS ||
                                           merge_fate(m, s, b->max_ms) == FATE_STAYS);
     }
     for (uint32_t i = 0; i < s->block_count && !j->stays; i++) {
         const struct block_ref *b = &s->blocks[i];
-        enum fate fate = merge_block_fate(m, s, b, &mixed);
+        enum merge_fate fate = merge_block_fate(m, s, b, &mixed);
         enum err e = OK;
         if (mixed)
             e = judge_times(m, s, b, j);
@@ -175,7 +175,7 @@ judge_blocks(struct part_merge *m, struct merge_source *s, struct judgement *j)
 static enum err
 walk_row(struct part_merge *m, struct merge_source *s, uint32_t row)
 {
-    struct judgement j = {0};
+    struct row_judgement j = {0};
     enum err e = row_read(s->rows, s->tenant->first_series + row, NULL, &s->blocks, &s->block_count,
                           &m->why);
     if (e == OK) e = merge_hidden(m, s, row);

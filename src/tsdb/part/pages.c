@@ -1,3 +1,4 @@
+/* pages.c - pages of a part: packed and checked, read through a cache that several parts share. */
 #include "tsdb/part/pages.h"
 
 #include <assert.h>

@@ -8,7 +8,7 @@
 
 enum { RING_SAMPLES = 64 * 1024, ENTRIES = 4096, COLUMN_MAX = RING_SAMPLES / 16 };
 
-struct entry {
+struct cached_times {
     const struct part *part; /* NULL: none */
     struct page_place place;
     uint32_t count;
@@ -18,7 +18,7 @@ struct entry {
 struct times_cache {
     struct budget *budget;
     uint64_t end; /* where the next column goes */
-    struct entry entries[ENTRIES];
+    struct cached_times entries[ENTRIES];
     int64_t ring[RING_SAMPLES];
 };
 
@@ -39,7 +39,7 @@ times_cache_free(struct times_cache *c)
 }
 
 static bool
-is_of(const struct times_cache *c, const struct entry *x, const struct part *part,
+is_of(const struct times_cache *c, const struct cached_times *x, const struct part *part,
       const struct block_ref *b)
 {
     /* All of a block's reference is compared: one that is damaged must not pass for another. */
@@ -51,12 +51,12 @@ is_of(const struct times_cache *c, const struct entry *x, const struct part *par
 
 /* Columns do not wrap around: the end of the ring is left empty instead. */
 static void
-keep(struct times_cache *c, struct entry *x, const struct part *part, const struct block_ref *b,
-     const int64_t *times)
+keep(struct times_cache *c, struct cached_times *x, const struct part *part,
+     const struct block_ref *b, const int64_t *times)
 {
     uint64_t left = RING_SAMPLES - c->end % RING_SAMPLES;
     if (left < b->count) c->end += left;
-    *x = (struct entry){part, b->times, b->count, c->end};
+    *x = (struct cached_times){part, b->times, b->count, c->end};
     memcpy(c->ring + c->end % RING_SAMPLES, times, b->count * sizeof *times);
     c->end += b->count;
 }
@@ -66,7 +66,7 @@ times_cache_read(struct times_cache *c, struct part *part, const struct block_re
                  int64_t *ret_times, struct why *why)
 {
     uint64_t hash = hash_mix(part_info(part)->number, hash_mix(b->times.page, b->times.at));
-    struct entry *x = &c->entries[hash % ENTRIES];
+    struct cached_times *x = &c->entries[hash % ENTRIES];
     if (is_of(c, x, part, b)) {
         memcpy(ret_times, c->ring + x->at % RING_SAMPLES, b->count * sizeof *ret_times);
         return OK;

@@ -455,7 +455,7 @@ enum err
 store_series(struct view *view, const struct query_request *request, const struct text_sink *to,
              struct why *why)
 {
-    struct query *q;
+    struct store_query *q;
     struct bytes labels;
     enum err e = query_open((struct store_view *)view, request, QUERY_LABELS, &q, why);
     if (e) return e;

@@ -12,8 +12,8 @@ enum { ROWS_PER_CHECK = 1024, IDS_AT_ONCE = 512 };
 /* --- parts ------------------------------------------------------------------------------------ */
 
 struct part_pairs {
-    struct query *q;
-    struct source *s;
+    struct store_query *q;
+    struct query_source *s;
     const struct part_name *name; /* NULL: names are wanted */
     struct row_reader *rows;
     roaring_bitmap_t *found; /* pairs of the name, or indexes of names */
@@ -65,8 +65,8 @@ add_row(struct part_pairs *x)
 static enum err
 row_counts(struct part_pairs *x, uint32_t number, bool *ret_counts, struct why *why)
 {
-    struct query *q = x->q;
-    struct source *s = x->s;
+    struct store_query *q = x->q;
+    struct query_source *s = x->s;
     enum err e = row_meets(x->rows, q->min_ms, q->max_ms, ret_counts, why);
     if (e || !*ret_counts || s->deletion_count == 0) return e;
     e = row_blocks(x->rows, &s->blocks, &s->block_count, why);
@@ -119,8 +119,8 @@ add_texts(const struct part_pairs *x, struct texts *texts, struct why *why)
 }
 
 static enum err
-part_texts(struct query *q, struct source *s, const struct bytes *name, struct texts *texts,
-           struct why *why)
+part_texts(struct store_query *q, struct query_source *s, const struct bytes *name,
+           struct texts *texts, struct why *why)
 {
     struct part_pairs x = {.q = q, .s = s, .found_max = s->index.name_count};
     if (name != NULL) x.name = part_find_name(&s->index, *name);
@@ -138,8 +138,8 @@ part_texts(struct query *q, struct source *s, const struct bytes *name, struct t
 /* --- the head --------------------------------------------------------------------------------- */
 
 struct head_pairs {
-    struct query *q;
-    const struct source *s;
+    struct store_query *q;
+    const struct query_source *s;
     uint32_t pair_count; /* of the registry */
     uint64_t *wanted;    /* bits by pair: nobody was found to have it yet */
     uint32_t wanted_count;
@@ -152,7 +152,7 @@ is_wanted(const struct head_pairs *x, uint32_t pair)
 }
 
 static struct id_walk
-walk_pairs(const struct query *q, const struct registry_name *name)
+walk_pairs(const struct store_query *q, const struct registry_name *name)
 {
     lock_take(&q->head->lock);
     struct id_walk walk = name == NULL ? (struct id_walk){0} : id_list_walk(&name->pairs);
@@ -179,7 +179,7 @@ want_pairs(struct head_pairs *x, const struct registry_name *name, bool all)
 static enum err
 strike_pairs(struct head_pairs *x, uint32_t from, uint32_t to, struct why *why)
 {
-    struct query *q = x->q;
+    struct store_query *q = x->q;
     lock_take(&q->head->lock);
     enum err e = store_view_check(q->view, why);
     for (uint32_t i = from; i < to && x->wanted_count > 0 && e == OK; i++) {
@@ -222,7 +222,7 @@ add_struck(const struct head_pairs *x, const struct registry_name *name, bool na
 static enum err
 add_struck_names(const struct head_pairs *x, struct texts *texts)
 {
-    const struct query *q = x->q;
+    const struct store_query *q = x->q;
     lock_take(&q->head->lock);
     const struct registry_tenant *t = registry_tenant(x->s->registry, q->tenant);
     struct id_walk names = t == NULL ? (struct id_walk){0} : id_list_walk(&t->names);
@@ -239,8 +239,8 @@ add_struck_names(const struct head_pairs *x, struct texts *texts)
 }
 
 static enum err
-head_texts(struct query *q, const struct source *s, const struct bytes *name, struct texts *texts,
-           struct why *why)
+head_texts(struct store_query *q, const struct query_source *s, const struct bytes *name,
+           struct texts *texts, struct why *why)
 {
     struct head_pairs x = {.q = q, .s = s};
     const struct registry_name *known = NULL;
@@ -272,11 +272,11 @@ lookup_selected(struct store_view *view, const struct query_request *request,
                 const struct bytes *name, const struct text_sink *to, struct texts *texts,
                 struct why *why)
 {
-    struct query *q;
+    struct store_query *q;
     enum err e = query_open(view, request, QUERY_TEXTS, &q, why);
     if (e) return e;
     for (uint32_t i = 0; i < q->source_count && e == OK; i++) {
-        struct source *s = &q->sources[i];
+        struct query_source *s = &q->sources[i];
         struct why reason = {""};
         e = source_is_head(s) ? head_texts(q, s, name, texts, &reason)
                               : part_texts(q, s, name, texts, &reason);

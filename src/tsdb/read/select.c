@@ -14,7 +14,7 @@ enum { ALIVE_AT_ONCE = 512 };
 
 /* Of what the registry knows, that which has anything in the generations. */
 static void
-keep_alive_ones(struct query *q, struct source *s)
+keep_alive_ones(struct store_query *q, struct query_source *s)
 {
     uint32_t kept = 0;
     for (uint32_t at = 0; at < s->id_count;) {
@@ -37,7 +37,7 @@ keep_alive_ones(struct query *q, struct source *s)
 /* So many of a source's series are enough; 0: all are wanted. Of parts: as long as nothing is
  * deleted each row is a series of the answer. */
 static uint32_t
-rows_wanted(const struct query *q)
+rows_wanted(const struct store_query *q)
 {
     uint64_t limit = q->request->hints.limit;
     bool limited = q->kind == QUERY_LABELS && limit > 0 && limit < UINT32_MAX;
@@ -46,7 +46,7 @@ rows_wanted(const struct query *q)
 }
 
 static enum err
-head_source_open(struct query *q, struct source *s, struct why *why)
+head_source_open(struct store_query *q, struct query_source *s, struct why *why)
 {
     roaring_bitmap_t *matched;
     buf_init(&s->label_bytes, q->budget, 64 * 1024 * 1024);
@@ -80,7 +80,7 @@ head_source_open(struct query *q, struct source *s, struct why *why)
 }
 
 static enum err
-part_select_any(const struct query *q, const struct part_index *index, roaring_bitmap_t **ret,
+part_select_any(const struct store_query *q, const struct part_index *index, roaring_bitmap_t **ret,
                 struct why *why)
 {
     const struct query_request *r = q->request;
@@ -101,7 +101,7 @@ part_select_any(const struct query *q, const struct part_index *index, roaring_b
 
 /* Series are in label order. Damage on the way costs the short cut, not the answer. */
 static enum err
-leave_out_before(struct query *q, struct source *s, struct why *why)
+leave_out_before(struct store_query *q, struct query_source *s, struct why *why)
 {
     struct bytes from_labels = q->request->hints.from_labels;
     if (from_labels.size == 0) return OK;
@@ -130,7 +130,7 @@ leave_out_before(struct query *q, struct source *s, struct why *why)
 }
 
 static enum err
-part_source_open(struct query *q, struct source *s, struct part *part,
+part_source_open(struct store_query *q, struct query_source *s, struct part *part,
                  const struct part_tenant *tenant, struct why *why)
 {
     s->part = part;
@@ -154,7 +154,7 @@ part_source_open(struct query *q, struct source *s, struct part *part,
 }
 
 enum err
-query_head_step(struct source *s)
+query_head_step(struct query_source *s)
 {
     s->at_end = s->id_at == s->id_count;
     if (s->at_end) return OK;
@@ -165,7 +165,7 @@ query_head_step(struct source *s)
 }
 
 enum err
-query_leave_out(struct query *q, enum err e, const struct why *reason, struct why *why)
+query_leave_out(struct store_query *q, enum err e, const struct why *reason, struct why *why)
 {
     if (e && why != NULL) *why = *reason;
     if (e != ERR_CORRUPT || !q->partial) return e;
@@ -174,7 +174,7 @@ query_leave_out(struct query *q, enum err e, const struct why *reason, struct wh
 }
 
 static enum err
-source_step(struct query *q, struct source *s, struct why *why)
+source_step(struct store_query *q, struct query_source *s, struct why *why)
 {
     s->consumed = false;
     if (s->at_end) return OK;
@@ -202,8 +202,8 @@ source_step(struct query *q, struct source *s, struct why *why)
 
 /* What is deleted of the source's series. */
 static enum err
-hidden_ranges(struct query *q, const struct source *s, const struct time_range **ret_hidden,
-              uint32_t *ret_count)
+hidden_ranges(struct store_query *q, const struct query_source *s,
+              const struct time_range **ret_hidden, uint32_t *ret_count)
 {
     struct time_range *list = NULL;
     uint32_t count = 0;
@@ -231,7 +231,7 @@ is_all_hidden(const struct block_ref *b, const struct time_range *hidden, uint32
 
 /* Has the block anything that is not deleted? Its times tell, where no single deletion does. */
 static enum err
-block_is_visible(struct query *q, const struct source *s, const struct block_ref *b,
+block_is_visible(struct store_query *q, const struct query_source *s, const struct block_ref *b,
                  const struct time_range *hidden, uint32_t count, bool *ret_visible)
 {
     *ret_visible = !ranges_hold(hidden, count, b->min_ms) || !ranges_hold(hidden, count, b->max_ms);
@@ -246,7 +246,7 @@ block_is_visible(struct query *q, const struct source *s, const struct block_ref
 }
 
 enum err
-query_find_block(struct query *q, const struct source *s)
+query_find_block(struct store_query *q, const struct query_source *s)
 {
     const struct time_range *hidden;
     uint32_t hidden_count;
@@ -264,7 +264,7 @@ query_find_block(struct query *q, const struct source *s)
 }
 
 static enum err
-add_blocks(struct query *q, const struct source *s)
+add_blocks(struct store_query *q, const struct query_source *s)
 {
     const struct time_range *hidden;
     uint32_t hidden_count;
@@ -302,7 +302,7 @@ add_blocks(struct query *q, const struct source *s)
 }
 
 void
-query_find_samples(struct query *q, const struct source *s, uint32_t id)
+query_find_samples(struct store_query *q, const struct query_source *s, uint32_t id)
 {
     for (unsigned i = 0; i < 2 && !q->found; i++) {
         const struct gen_series *samples = s->gens[i] == NULL ? NULL : gen_series(s->gens[i], id);
@@ -314,7 +314,7 @@ query_find_samples(struct query *q, const struct source *s, uint32_t id)
 
 /* The frozen generation's samples came first. */
 static enum err
-add_head(struct query *q, struct source *s, struct why *why)
+add_head(struct store_query *q, struct query_source *s, struct why *why)
 {
     lock_take(&q->head->lock);
     enum err e = store_view_check(q->view, why);
@@ -330,12 +330,12 @@ add_head(struct query *q, struct source *s, struct why *why)
     return e;
 }
 
-struct source *
-query_first_source(struct query *q)
+struct query_source *
+query_first_source(struct store_query *q)
 {
-    struct source *first = NULL;
+    struct query_source *first = NULL;
     for (uint32_t i = 0; i < q->source_count; i++) {
-        struct source *s = &q->sources[i];
+        struct query_source *s = &q->sources[i];
         if (s->at_end) continue;
         if (first == NULL || labels_compare(s->labels, first->labels) < 0) first = s;
     }
@@ -343,7 +343,7 @@ query_first_source(struct query *q)
 }
 
 static enum err
-gather_series(struct query *q, const struct source *first, struct why *why)
+gather_series(struct store_query *q, const struct query_source *first, struct why *why)
 {
     buf_clear(&q->labels);
     buf_put_bytes(&q->labels, first->labels);
@@ -351,7 +351,7 @@ gather_series(struct query *q, const struct source *first, struct why *why)
     interleave_reset(&q->interleave, q->min_ms, q->max_ms, q->partial);
     q->found = false;
     for (uint32_t i = 0; i < q->source_count; i++) {
-        struct source *s = &q->sources[i];
+        struct query_source *s = &q->sources[i];
         if (s->at_end || !bytes_equal(s->labels, buf_bytes(&q->labels))) continue;
         s->consumed = true;
         enum err e = source_is_head(s)         ? add_head(q, s, why)
@@ -365,11 +365,11 @@ gather_series(struct query *q, const struct source *first, struct why *why)
 
 /* True: the series at hand is of another shard; all sources are past it with the next step. */
 bool
-query_pass(struct query *q, const struct source *first)
+query_pass(struct store_query *q, const struct query_source *first)
 {
     if (shard_of_labels(first->labels, q->shard_count) == q->shard) return false;
     for (uint32_t i = 0; i < q->source_count; i++) {
-        struct source *s = &q->sources[i];
+        struct query_source *s = &q->sources[i];
         if (!s->at_end && bytes_equal(s->labels, first->labels)) s->consumed = true;
     }
     return true;
@@ -378,14 +378,14 @@ query_pass(struct query *q, const struct source *first)
 static enum err
 query_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
 {
-    struct query *q = (struct query *)set;
+    struct store_query *q = (struct store_query *)set;
     for (;;) {
         for (uint32_t i = 0; i < q->source_count; i++) {
             if (!q->sources[i].consumed) continue;
             enum err e = source_step(q, &q->sources[i], why);
             if (e) return e;
         }
-        const struct source *first = query_first_source(q);
+        const struct query_source *first = query_first_source(q);
         if (first == NULL) {
             *ret_labels = (struct bytes){NULL, 0};
             return OK;
@@ -406,7 +406,7 @@ query_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
 static enum err
 query_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *why)
 {
-    struct query *q = (struct query *)set;
+    struct store_query *q = (struct store_query *)set;
     enum err e = interleave_next(&q->interleave, ret_batch, why);
     if (e) return e;
     return query_control_add_samples(q->control, ret_batch->summary == NULL ? ret_batch->count : 1,
@@ -416,14 +416,14 @@ query_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *
 static const char *
 query_warning(struct series_set *set, uint32_t index)
 {
-    struct query *q = (struct query *)set;
+    struct store_query *q = (struct store_query *)set;
     return warnings_at(&q->interleave.warnings, index);
 }
 
 static void
 query_free(struct series_set *set)
 {
-    struct query *q = (struct query *)set;
+    struct store_query *q = (struct store_query *)set;
     const struct interleave *m = &q->interleave;
     struct samples_left_out *left_out = q->control == NULL ? NULL : q->control->left_out;
     for (unsigned k = LEDGER_FLOAT; k <= LEDGER_HISTOGRAM && left_out != NULL; k++) {
@@ -432,7 +432,7 @@ query_free(struct series_set *set)
     }
     interleave_fini(&q->interleave);
     for (uint32_t i = 0; i < q->source_count; i++) {
-        struct source *s = &q->sources[i];
+        struct query_source *s = &q->sources[i];
         row_batch_free(s->batch);
         if (s->matched != NULL) roaring_bitmap_free(s->matched);
         row_reader_free(s->rows);
@@ -453,7 +453,7 @@ static const struct series_set_ops query_ops = {query_next, query_batch, query_w
 
 /* Has the generation anything for anybody? A registry may know a million series, all flushed. */
 static bool
-gen_counts(const struct query *q, const struct gen *gen)
+gen_counts(const struct store_query *q, const struct gen *gen)
 {
     if (gen == NULL) return false;
     lock_take(&q->head->lock);
@@ -463,7 +463,7 @@ gen_counts(const struct query *q, const struct gen *gen)
 }
 
 static enum err
-open_sources(struct query *q, struct bytes tenant_name, struct why *why)
+open_sources(struct store_query *q, struct bytes tenant_name, struct why *why)
 {
     uint32_t most = q->view->version->part_count + 2;
     q->sources = arena_new(&q->arena, most * sizeof *q->sources);
@@ -476,7 +476,7 @@ open_sources(struct query *q, struct bytes tenant_name, struct why *why)
         if (t == NULL || t->series_count == 0) continue;
         if (info->max_ms < q->min_ms || info->min_ms > q->max_ms) continue;
         if (q->view->stretch.to_pos > 0 && !stretch_has(&q->view->stretch, part)) continue;
-        struct source *s = &q->sources[q->source_count++];
+        struct query_source *s = &q->sources[q->source_count++];
         s->order = i;
         struct why reason = {""};
         e = part_source_open(q, s, part, t, &reason);
@@ -485,7 +485,7 @@ open_sources(struct query *q, struct bytes tenant_name, struct why *why)
     }
     for (unsigned i = 0; i < 2 && e == OK && q->tenant != UINT32_MAX; i++) {
         if (!gen_counts(q, q->view->gens[i])) continue;
-        struct source *s = &q->sources[q->source_count++];
+        struct query_source *s = &q->sources[q->source_count++];
         s->order = most + i;
         s->registry = q->view->gens[i]->registry;
         s->gens[0] = q->view->gens[i];
@@ -502,10 +502,10 @@ open_sources(struct query *q, struct bytes tenant_name, struct why *why)
 
 enum err
 query_open(struct store_view *view, const struct query_request *request, enum query_kind kind,
-           struct query **ret_query, struct why *why)
+           struct store_query **ret_query, struct why *why)
 {
     struct budget *budget = request->control == NULL ? NULL : request->control->budget;
-    struct query *q = mem_new(budget, sizeof *q);
+    struct store_query *q = mem_new(budget, sizeof *q);
     if (q == NULL) return why_set(why, ERR_NOMEM, "no memory for the query");
     q->set.ops = &query_ops;
     q->head = view->head;
@@ -545,7 +545,7 @@ enum err
 store_samples(struct view *view, const struct query_request *request, struct series_set **ret_set,
               struct why *why)
 {
-    struct query *q;
+    struct store_query *q;
     enum err e = query_open((struct store_view *)view, request, QUERY_SAMPLES, &q, why);
     if (e == OK) *ret_set = &q->set;
     return e;
@@ -556,7 +556,7 @@ parts_count(struct head *head, const struct query_request *request, uint64_t *re
             uint64_t *ret_samples, struct why *why)
 {
     struct store_view *view;
-    struct query *q;
+    struct store_query *q;
     struct bytes labels;
     enum err e = store_view_open(head, VIEW_PARTS, NULL, &view, why);
     if (e) return e;

@@ -14,8 +14,8 @@ enum { SPOTS_AT_ONCE = 4096, ARENA_KEPT_BYTES = 64 * 1024 };
 
 /* Of some of a generation's; *at moves behind them, and is its end when there are no more. */
 static enum err
-note_some(struct query *q, struct source *s, unsigned g, const roaring_bitmap_t *matched,
-          uint32_t *at, uint32_t *ret_end, struct why *why)
+note_some(struct store_query *q, struct query_source *s, unsigned g,
+          const roaring_bitmap_t *matched, uint32_t *at, uint32_t *ret_end, struct why *why)
 {
     const struct gen *gen = s->gens[g];
     lock_take(&q->head->lock);
@@ -43,7 +43,7 @@ by_series(const void *a, const void *b)
 }
 
 enum err
-head_note_exemplars(struct query *q, struct source *s, const roaring_bitmap_t *matched,
+head_note_exemplars(struct store_query *q, struct query_source *s, const roaring_bitmap_t *matched,
                     struct why *why)
 {
     enum err e = OK;
@@ -73,7 +73,7 @@ head_note_exemplars(struct query *q, struct source *s, const roaring_bitmap_t *m
 
 /* To the next series that is selected and has any. */
 static enum err
-part_step(struct source *s, struct why *why)
+part_step(struct query_source *s, struct why *why)
 {
     struct exemplar_walk *w = &s->exemplars;
     const struct block_ref *blocks;
@@ -95,7 +95,7 @@ part_step(struct source *s, struct why *why)
 /* --- a series --------------------------------------------------------------------------------- */
 
 struct exemplar_list {
-    struct query *query;
+    struct store_query *query;
     struct buf items; /* struct exemplar */
     struct arena arena;
     struct samples_left_out *left_out; /* NULL: nobody wants to know */
@@ -112,9 +112,9 @@ push(struct exemplar_list *l, struct bytes labels, uint64_t value_bits, int64_t 
 }
 
 static enum err
-add_of_part(struct exemplar_list *l, struct source *s, struct why *why)
+add_of_part(struct exemplar_list *l, struct query_source *s, struct why *why)
 {
-    const struct query *q = l->query;
+    const struct store_query *q = l->query;
     struct exemplar_walk *w = &s->exemplars;
     enum err e = OK;
     while (e == OK && !w->at_end && w->series == s->number) {
@@ -130,7 +130,7 @@ add_of_part(struct exemplar_list *l, struct source *s, struct why *why)
 }
 
 static enum err
-add_of_head(struct exemplar_list *l, const struct source *s)
+add_of_head(struct exemplar_list *l, const struct query_source *s)
 {
     const struct exemplar_spot *spots = (const struct exemplar_spot *)(const void *)s->spots.at;
     uint32_t id = s->ids[s->id_at - 1], count = (uint32_t)(s->spots.size / sizeof *spots);
@@ -175,19 +175,19 @@ static enum err
 walk(struct exemplar_list *l, enum err (*each)(void *context, const struct exemplar *exemplar),
      void *context, struct why *why)
 {
-    struct query *q = l->query;
+    struct store_query *q = l->query;
     enum err e = OK;
     for (uint32_t i = 0; i < q->source_count; i++) {
         q->sources[i].consumed = true;
     }
     for (;;) {
         for (uint32_t i = 0; i < q->source_count && e == OK; i++) {
-            struct source *s = &q->sources[i];
+            struct query_source *s = &q->sources[i];
             if (!s->consumed || s->at_end) continue;
             s->consumed = false;
             e = source_is_head(s) ? query_head_step(s) : part_step(s, why);
         }
-        const struct source *first = query_first_source(q);
+        const struct query_source *first = query_first_source(q);
         if (e || first == NULL) return e;
         if (query_pass(q, first)) continue;
         buf_clear(&q->labels);
@@ -196,7 +196,7 @@ walk(struct exemplar_list *l, enum err (*each)(void *context, const struct exemp
         buf_clear(&l->items);
         arena_reset_to(&l->arena, ARENA_KEPT_BYTES);
         for (uint32_t i = 0; i < q->source_count && e == OK; i++) {
-            struct source *s = &q->sources[i];
+            struct query_source *s = &q->sources[i];
             if (s->at_end || !bytes_equal(s->labels, buf_bytes(&q->labels))) continue;
             s->consumed = true;
             e = source_is_head(s) ? add_of_head(l, s) : add_of_part(l, s, why);
@@ -212,7 +212,7 @@ store_exemplars(struct view *view, const struct query_request *request,
                 enum err (*each)(void *context, const struct exemplar *exemplar), void *context,
                 struct why *why)
 {
-    struct query *q;
+    struct store_query *q;
     enum err e = query_open((struct store_view *)view, request, QUERY_EXEMPLARS, &q, why);
     if (e) return e;
     struct exemplar_list l = {.query = q};

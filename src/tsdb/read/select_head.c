@@ -216,7 +216,7 @@ select_set(struct head_match *m, const struct matcher_set *set, roaring_bitmap_t
 }
 
 enum err
-head_select(const struct query *q, const struct registry *registry, roaring_bitmap_t **ret,
+head_select(const struct store_query *q, const struct registry *registry, roaring_bitmap_t **ret,
             struct why *why)
 {
     struct head_match m = {.head = q->head,
@@ -265,8 +265,8 @@ sift_down(const struct registry *r, uint32_t *ids, uint32_t count, uint32_t at)
 }
 
 enum err
-head_first(struct query *q, struct source *s, const roaring_bitmap_t *all, uint32_t most,
-           struct why *why)
+head_first(struct store_query *q, struct query_source *s, const roaring_bitmap_t *all,
+           uint32_t most, struct why *why)
 {
     roaring_uint32_iterator_t it;
     uint32_t ids[MET_AT_ONCE], count;

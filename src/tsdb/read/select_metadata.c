@@ -8,7 +8,7 @@
 
 enum { TEXTS_AT_ONCE = 64, ARENA_KEPT_BYTES = 64 * 1024 };
 
-struct families {
+struct family_list {
     const struct store_view *view;
     struct budget *budget;
     const struct family **items;
@@ -25,7 +25,7 @@ by_name(const void *a, const void *b)
 
 /* All of them, or one by its name. */
 static enum err
-list_families(struct families *x, struct bytes tenant_name, struct bytes name)
+list_families(struct family_list *x, struct bytes tenant_name, struct bytes name)
 {
     struct head *head = x->view->head;
     lock_take(&head->lock);
@@ -46,7 +46,7 @@ list_families(struct families *x, struct bytes tenant_name, struct bytes name)
 
 /* The texts of some of them; those of which nothing is known have no name. */
 static enum err
-copy_texts(const struct families *x, uint32_t from, uint32_t count, struct arena *arena,
+copy_texts(const struct family_list *x, uint32_t from, uint32_t count, struct arena *arena,
            struct metadata *to)
 {
     enum err e = OK;
@@ -66,7 +66,7 @@ copy_texts(const struct families *x, uint32_t from, uint32_t count, struct arena
 }
 
 static enum err
-give_families(const struct families *x, struct query_control *control,
+give_families(const struct family_list *x, struct query_control *control,
               enum err (*each)(void *context, const struct metadata *metadata), void *context,
               struct why *why)
 {
@@ -92,8 +92,8 @@ store_metadata(struct view *view, const struct query_request *request, struct by
                enum err (*each)(void *context, const struct metadata *metadata), void *context,
                struct why *why)
 {
-    struct families x = {.view = (struct store_view *)view,
-                         .budget = request->control == NULL ? NULL : request->control->budget};
+    struct family_list x = {.view = (struct store_view *)view,
+                            .budget = request->control == NULL ? NULL : request->control->budget};
     enum err e = list_families(&x, request->tenant, family);
     if (e == OK) e = give_families(&x, request->control, each, context, why);
     mem_free(x.budget, x.items, x.capacity * sizeof *x.items);

@@ -8,7 +8,7 @@
 #include "tsdb/read/view.h"
 
 /* One part, or the generations of one registry, taking part in an answer. */
-struct source {
+struct query_source {
     uint32_t order;
     bool at_end;
     bool consumed; /* its series was given: step on before the next one */
@@ -50,7 +50,7 @@ enum query_kind {
     QUERY_TEXTS,     /* the same, and not even of whole series: these have no order */
 };
 
-struct query {
+struct store_query {
     struct series_set set; /* first: it is handed out */
     struct head *head;
     struct budget *budget;
@@ -58,7 +58,7 @@ struct query {
     struct store_view *view;
     uint32_t tenant; /* in the head; UINT32_MAX: it does not know it */
     struct arena arena;
-    struct source *sources;
+    struct query_source *sources;
     uint32_t source_count;
     struct interleave interleave;
     struct buf labels; /* of the current series */
@@ -74,7 +74,7 @@ struct query {
 };
 
 static inline bool
-source_is_head(const struct source *s)
+source_is_head(const struct query_source *s)
 {
     return s->registry != NULL;
 }
@@ -86,10 +86,11 @@ source_is_head(const struct source *s)
  * query has a reference to the view, and is freed as a set.
  */
 MUST_CHECK enum err query_open(struct store_view *view, const struct query_request *request,
-                               enum query_kind kind, struct query **ret_query, struct why *why);
+                               enum query_kind kind, struct store_query **ret_query,
+                               struct why *why);
 /* What became of reading something: with `partial`, damage is a warning and OK. `reason` may go to
  * `why`. */
-MUST_CHECK enum err query_leave_out(struct query *q, enum err e, const struct why *reason,
+MUST_CHECK enum err query_leave_out(struct store_query *q, enum err e, const struct why *reason,
                                     struct why *why);
 MUST_CHECK enum err store_exemplars(struct view *view, const struct query_request *request,
                                     enum err (*each)(void *context,
@@ -109,38 +110,38 @@ MUST_CHECK enum err store_series(struct view *view, const struct query_request *
 MUST_CHECK enum err store_samples(struct view *view, const struct query_request *request,
                                   struct series_set **ret_set, struct why *why);
 /* For labels: has the source's series, whose blocks these are, any in the time? In q->found. */
-MUST_CHECK enum err query_find_block(struct query *q, const struct source *s);
+MUST_CHECK enum err query_find_block(struct store_query *q, const struct query_source *s);
 /* For labels: sets q->found if series `id` of the head has a sample in the time. The head lock is
  * held. */
-void query_find_samples(struct query *q, const struct source *s, uint32_t id);
+void query_find_samples(struct store_query *q, const struct query_source *s, uint32_t id);
 
 /* To the next of a source's series of the head. */
-MUST_CHECK enum err query_head_step(struct source *s);
+MUST_CHECK enum err query_head_step(struct query_source *s);
 
 /* The one whose labels come first; NULL: all are at their end. */
-struct source *query_first_source(struct query *q);
+struct query_source *query_first_source(struct store_query *q);
 
 /* True: the series at hand is of another shard; all sources are past it with the next step. */
-bool query_pass(struct query *q, const struct source *first);
+bool query_pass(struct store_query *q, const struct query_source *first);
 
 /* --- select_exemplars.c ----------------------------------------------------------------------- */
 
 /* The exemplars of a source of the head that are asked for, of series in `matched`, become its
  * spots; their series its ids, in any order. */
-MUST_CHECK enum err head_note_exemplars(struct query *q, struct source *s,
+MUST_CHECK enum err head_note_exemplars(struct store_query *q, struct query_source *s,
                                         const roaring_bitmap_t *matched, struct why *why);
 
 /* --- select_head.c ---------------------------------------------------------------------------- */
 
 /* The ids of a registry's series that any of the query's sets selects; given. ERR_NOMEM. */
-MUST_CHECK enum err head_select(const struct query *q, const struct registry *registry,
+MUST_CHECK enum err head_select(const struct store_query *q, const struct registry *registry,
                                 roaring_bitmap_t **ret_ids, struct why *why);
 /*
  * The first `count` of the source's series that are in `ids` and have samples in the time become
  * its ids, in label order: in one pass, with memory for so many. ERR_NOMEM, ERR_CANCELED,
  * ERR_AGAIN.
  */
-MUST_CHECK enum err head_first(struct query *q, struct source *s, const roaring_bitmap_t *ids,
-                               uint32_t count, struct why *why);
+MUST_CHECK enum err head_first(struct store_query *q, struct query_source *s,
+                               const roaring_bitmap_t *ids, uint32_t count, struct why *why);
 
 #endif

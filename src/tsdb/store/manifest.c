@@ -1,3 +1,11 @@
+/*
+ * manifest.c - what lives, as one small file. Format: docs/format/manifest.md.
+ *
+ * A manifest is written whole, twice in one file, so that a damaged copy costs nothing, under
+ * another name, and renamed when it is durable: who reads finds the old one or the new one. Lists
+ * of unknown length are counted and checked against what is left of the bytes before memory is
+ * taken.
+ */
 #include "tsdb/store/manifest.h"
 
 #include <stdio.h>

@@ -5,7 +5,7 @@
  *      outputs, all durable --- one edit: outputs live, inputs not, ledger moved ---> done
  *
  * A plan needs no more memory than there is. If it turns out to need more after all (what one
- * series or tenant needs is not known before, see part_merge.h), the next one may need half, and so
+ * series or tenant needs is not known before, see merge/parts.h), the next one may need half, and so
  * on.
  *
  * Whatever stops this before the edit leaves the inputs live and the outputs unnamed. Counts of
@@ -186,7 +186,8 @@ list_parts(struct merging *g, struct plan_part **ret_parts)
 
 /* A part of which something is deleted; those that hold nothing of it are marked as clean. */
 static enum err
-plan_cleaning(struct merging *g, const struct plan_part *parts, const struct plan_options *options)
+plan_cleaning(struct merging *g, const struct plan_part *parts,
+              const struct merge_plan_options *options)
 {
     const struct version *v = g->version;
     bool marked = false;
@@ -220,7 +221,7 @@ plan(struct merging *g)
     struct plan_part *parts;
     uint64_t borders[BORDERS_MAX];
     uint64_t free_bytes = atomic_load(&db->free_bytes), reserve = atomic_load(&db->reserve_bytes);
-    struct plan_options options = {
+    struct merge_plan_options options = {
         .now_ms = env_realtime_ms(db->env),
         .bytes_max = free_bytes > reserve ? free_bytes - reserve : 0,
         .memory_max = g->shares.inputs_bytes >> atomic_load(&db->merge_halvings),

@@ -11,7 +11,7 @@
 #include "base/hex.h"
 #include "tsdb/store/store.h"
 
-struct sweep {
+struct parts_sweep {
     struct tsdb *db;
     const struct manifest *manifest;
     struct tsdb_opening *opening;
@@ -22,7 +22,7 @@ struct sweep {
  * begin and end where it does. A flush that was not named: the log still has what it holds.
  */
 static bool
-is_elsewhere(const struct sweep *s, const struct part_info *info)
+is_elsewhere(const struct parts_sweep *s, const struct part_info *info)
 {
     const struct version *v = s->db->live.version;
     struct wal_stats log;
@@ -50,7 +50,7 @@ is_removed(const struct manifest *m, uint64_t number)
 }
 
 static enum err
-leave(struct sweep *s, const char *path)
+leave(struct parts_sweep *s, const char *path)
 {
     char to[300];
     snprintf(to, sizeof to, "%s.unnamed", path);
@@ -65,7 +65,7 @@ leave(struct sweep *s, const char *path)
 static enum err
 sweep_one(void *context, const char *name, bool is_dir)
 {
-    struct sweep *s = context;
+    struct parts_sweep *s = context;
     struct tsdb *db = s->db;
     char path[256];
     uint64_t number;
@@ -90,7 +90,7 @@ sweep_one(void *context, const char *name, bool is_dir)
 void
 parts_sweep(struct tsdb *db, const struct manifest *manifest, struct tsdb_opening *opening)
 {
-    struct sweep sweep = {db, manifest, opening};
+    struct parts_sweep sweep = {db, manifest, opening};
     err_ignore(env_listdir(db->env, db->parts_dir, sweep_one, &sweep, NULL),
                "a directory nobody names only costs room");
 }
